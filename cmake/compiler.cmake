@@ -1,0 +1,42 @@
+# How everything is compiled. Warnings are errors; the reference compiler is clang 19 (STYLE.md says why g++ 12 is not supported).
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set_property(GLOBAL PROPERTY USE_FOLDERS ON)
+
+if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang" OR CMAKE_CXX_COMPILER_VERSION VERSION_LESS 19)
+  message(FATAL_ERROR "Posthorn needs clang 19 or newer; this is ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  # One cache for all checkouts of this house: paths relative to the checkout, precompiled headers tolerated.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+endif()
+
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+                    -Woverloaded-virtual -Wimplicit-fallthrough
+                    -Wno-missing-designated-field-initializers -Wno-missing-field-initializers -Werror
+                    -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
+add_compile_options(-fPIE)                                       # one kind for all: the precompiled header is shared
+add_link_options(-pie -fuse-ld=lld -Wl,--gc-sections -Wl,-z,relro,-z,now)
+add_compile_options(-ffunction-sections -fdata-sections -fstack-protector-strong)
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
+  add_compile_definitions(_FORTIFY_SOURCE=2)
+else()
+  set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1 -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS")
+endif()
+if(POSTHORN_SANITIZE)
+  add_compile_options(-fsanitize=${POSTHORN_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${POSTHORN_SANITIZE})
+endif()
+if(POSTHORN_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+if(POSTHORN_COVERAGE OR POSTHORN_FUZZ)
+  add_compile_options(-fprofile-instr-generate -fcoverage-mapping)
+  add_link_options(-fprofile-instr-generate -fcoverage-mapping)
+endif()

@@ -1,0 +1,79 @@
+// async/async.hpp: coroutines on one event loop.
+// TaskGroup  every spawned coroutine belongs to one. close() asks all to stop (cancellation) and returns when the last has
+//            ended, so whatever they refer to may then be destroyed. An exception that leaves a task ends the process: tasks
+//            report failures as Results.
+// Signal     one-shot or repeated wake-up between coroutines of one loop: wait() returns after the next notify_all().
+// Threads    none of this is for more than one thread; on_thread() runs what blocks on a helper and resumes on the loop.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <chrono>
+#include <list>
+#include <utility>
+
+namespace posthorn {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using asio::use_awaitable;
+using Executor = asio::any_io_executor;
+
+class Signal {
+public:
+    explicit Signal(Executor executor) : timer_(std::move(executor), asio::steady_timer::time_point::max()) {}
+    void notify_all() { timer_.cancel(); }
+    /// Also returns when the calling coroutine is cancelled; check the condition again.
+    awaitable<void> wait();
+    /// True if notified, false if `duration` passed first.
+    awaitable<bool> wait_for(std::chrono::milliseconds duration);
+
+private:
+    asio::steady_timer timer_;
+};
+
+/// Waits on the loop. Returns early when the calling coroutine is cancelled.
+awaitable<void> sleep_for(std::chrono::milliseconds duration);
+
+/// True once the calling coroutine was asked to stop (TaskGroup::close).
+awaitable<bool> cancelled();
+
+class TaskGroup {
+public:
+    explicit TaskGroup(Executor executor) : executor_(executor), idle_(executor) {}
+    TaskGroup(TaskGroup&&) = delete;
+    ~TaskGroup();
+
+    void spawn(awaitable<void> task);
+    std::size_t size() const { return running_.size(); }
+    /// Asks every task to stop and waits for the last. New tasks are refused from then on.
+    awaitable<void> close();
+    /// Waits until no task runs, without asking any to stop.
+    awaitable<void> drained();
+    Executor executor() const { return executor_; }
+
+private:
+    Executor executor_;
+    Signal idle_;
+    std::list<asio::cancellation_signal> running_;
+    bool closed_ = false;
+};
+
+/// Runs `work` on a thread of `pool` and resumes the caller on its own loop with the result.
+template <class Work>
+awaitable<std::invoke_result_t<Work>> on_thread(asio::thread_pool& pool, Work work)
+{
+    co_return co_await asio::co_spawn(
+        pool.get_executor(), [](Work moved) -> awaitable<std::invoke_result_t<Work>> { co_return moved(); }(std::move(work)),
+        use_awaitable);
+}
+
+}  // namespace posthorn

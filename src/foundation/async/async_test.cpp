@@ -1,0 +1,89 @@
+#include "async/async.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace std::chrono_literals;
+
+namespace {
+
+awaitable<void> sleeper(int& ended)
+{
+    co_await sleep_for(1h);
+    if (co_await cancelled())
+        ++ended;
+}
+
+awaitable<void> close_all(TaskGroup& group, bool& closed)
+{
+    co_await group.close();
+    closed = true;
+}
+
+awaitable<void> waits(Signal& signal, int& woken)
+{
+    co_await signal.wait();
+    ++woken;
+}
+
+awaitable<void> waits_for(Signal& signal, std::chrono::milliseconds limit, int& notified, int& late)
+{
+    ++(co_await signal.wait_for(limit) ? notified : late);
+}
+
+awaitable<void> on_helper(asio::thread_pool& pool, std::thread::id& helper, std::thread::id& back)
+{
+    helper = co_await on_thread(pool, [] { return std::this_thread::get_id(); });
+    back = std::this_thread::get_id();
+}
+
+}  // namespace
+
+TEST_CASE("TaskGroup: close() ends sleeping tasks at once and returns after the last")
+{
+    asio::io_context loop;
+    TaskGroup group(loop.get_executor()), outer(loop.get_executor());
+    int ended = 0;
+    bool closed = false;
+    for (int i = 0; i < 3; ++i)
+        group.spawn(sleeper(ended));
+    outer.spawn(close_all(group, closed));
+    loop.run_for(5s);
+    CHECK(closed);
+    CHECK(ended == 3);
+    group.spawn(sleeper(ended));                       // refused: the group is closed
+    CHECK(group.size() == 0);
+}
+
+TEST_CASE("Signal: notify wakes every waiter; a limit wakes its own waiter only as late")
+{
+    asio::io_context loop;
+    TaskGroup group(loop.get_executor());
+    Signal signal(loop.get_executor());
+    int woken = 0, notified = 0, late = 0;
+    group.spawn(waits(signal, woken));
+    group.spawn(waits_for(signal, 1h, notified, late));
+    asio::post(loop, [&] { signal.notify_all(); });
+    loop.run_for(5s);
+    CHECK(woken == 1);
+    CHECK(notified == 1);
+
+    loop.restart();
+    group.spawn(waits_for(signal, 1ms, notified, late));
+    loop.run_for(5s);
+    CHECK(late == 1);
+}
+
+TEST_CASE("on_thread: blocking work runs elsewhere, the caller resumes on its own loop")
+{
+    asio::io_context loop;
+    asio::thread_pool pool(1);
+    TaskGroup group(loop.get_executor());
+    std::thread::id helper, back;
+    group.spawn(on_helper(pool, helper, back));
+    loop.run_for(5s);
+    CHECK((back == std::this_thread::get_id()));
+    CHECK((helper != back));
+    CHECK((helper != std::thread::id{}));
+}

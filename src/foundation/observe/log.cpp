@@ -1,0 +1,35 @@
+#include "observe/log.hpp"
+
+#include "base/strings.hpp"
+
+#include <unistd.h>
+
+namespace posthorn::observe {
+
+namespace {
+
+constexpr std::string_view word(Level level)
+{
+    switch (level) {
+    case Level::info: return "";
+    case Level::warning: return "warning: ";
+    case Level::error: return "error: ";
+    case Level::fatal: return "fatal: ";
+    case Level::panic: return "panic: ";
+    }
+    return "";
+}
+
+}  // namespace
+
+Log::Log(std::shared_ptr<Sink> sink, std::string_view name)
+    : sink_(std::move(sink)), tag_(fmt::format("{}[{}]", name, ::getpid()))
+{
+}
+
+void Log::write(Level level, std::string_view text) const
+{
+    sink_->write(level, tag_, printable(fmt::format("{}{}", word(level), text), true));
+}
+
+}  // namespace posthorn::observe

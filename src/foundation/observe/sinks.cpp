@@ -1,0 +1,221 @@
+#include "observe/sinks.hpp"
+
+#include "base/fd.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+namespace posthorn::observe {
+
+namespace {
+
+struct Line {
+    Level level;
+    time_t when;
+    std::string text;          // "tag: line"
+};
+
+/// The bounded queue and its thread; a sink says how a batch is put out.
+class QueuedSink : public Sink {
+public:
+    ~QueuedSink() override { stop(); }
+
+    void write(Level level, std::string_view tag, std::string_view line) final
+    {
+        Line entry{level, ::time(nullptr), fmt::format("{}: {}", tag, line)};
+        {
+            const std::lock_guard guard(mutex_);
+            if (waiting_.size() >= queue_lines) {
+                ++dropped_;
+                return;
+            }
+            if (dropped_ > 0) {
+                waiting_.push_back({Level::warning, entry.when, fmt::format("{}: warning: {} log lines were dropped: the log could not keep up", tag, dropped_)});
+                dropped_ = 0;
+            }
+            waiting_.push_back(std::move(entry));
+        }
+        wake_.notify_one();
+    }
+
+    void flush() final
+    {
+        std::unique_lock lock(mutex_);
+        idle_.wait(lock, [this] { return (waiting_.empty() && !writing_) || stopping_; });
+    }
+
+protected:
+    void start() { thread_ = std::thread([this] { run(); }); }
+    /// Derived classes call it in their destructor: the thread uses put_out().
+    void stop()
+    {
+        {
+            const std::lock_guard guard(mutex_);
+            stopping_ = true;
+        }
+        wake_.notify_one();
+        if (thread_.joinable())
+            thread_.join();
+    }
+    virtual void put_out(const std::deque<Line>& batch) = 0;
+
+private:
+    void run()
+    {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            wake_.wait(lock, [this] { return !waiting_.empty() || stopping_; });
+            if (waiting_.empty())
+                return;
+            std::deque<Line> batch;
+            batch.swap(waiting_);
+            writing_ = true;
+            lock.unlock();
+            put_out(batch);
+            lock.lock();
+            writing_ = false;
+            if (waiting_.empty())
+                idle_.notify_all();
+        }
+    }
+
+    std::mutex mutex_;
+    std::condition_variable wake_, idle_;
+    std::deque<Line> waiting_;
+    std::size_t dropped_ = 0;
+    bool stopping_ = false, writing_ = false;
+    std::thread thread_;
+};
+
+std::string timestamp(time_t when)
+{
+    tm parts{};
+    ::localtime_r(&when, &parts);
+    char text[32];
+    return std::string(text, ::strftime(text, sizeof text, "%b %e %H:%M:%S", &parts));
+}
+
+int syslog_priority(Level level)
+{
+    switch (level) {
+    case Level::info: return LOG_MAIL | LOG_INFO;
+    case Level::warning: return LOG_MAIL | LOG_WARNING;
+    case Level::error: return LOG_MAIL | LOG_ERR;
+    case Level::fatal:
+    case Level::panic: return LOG_MAIL | LOG_CRIT;
+    }
+    return LOG_MAIL | LOG_INFO;
+}
+
+class SyslogSink final : public QueuedSink {
+public:
+    explicit SyslogSink(std::string path) : path_(std::move(path)) { start(); }
+    ~SyslogSink() override { stop(); }
+
+private:
+    void put_out(const std::deque<Line>& batch) override
+    {
+        for (const Line& line : batch) {
+            const std::string datagram = fmt::format("<{}>{} {}", syslog_priority(line.level), timestamp(line.when), line.text);
+            // Once again over a new socket: syslogd may have been restarted.
+            if (!send_one(datagram)) {
+                socket_.reset();
+                send_one(datagram);
+            }
+        }
+    }
+
+    bool send_one(const std::string& datagram)
+    {
+        if (!socket_) {
+            socket_ = Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+            sockaddr_un address{};
+            address.sun_family = AF_UNIX;
+            path_.copy(address.sun_path, sizeof address.sun_path - 1);
+            if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+                socket_.reset();
+                return false;
+            }
+        }
+        return ::send(socket_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL) >= 0;
+    }
+
+    std::string path_;
+    Fd socket_;
+};
+
+class FileSink final : public QueuedSink {
+public:
+    FileSink(std::string path, Fd file) : path_(std::move(path)), file_(std::move(file))
+    {
+        char name[256] = "";
+        ::gethostname(name, sizeof name - 1);
+        host_ = std::string(name).substr(0, std::string(name).find('.'));
+        start();
+    }
+    ~FileSink() override { stop(); }
+
+    static Fd open(const std::string& path)
+    {
+        if (path == "/dev/stdout")
+            return Fd(::dup(STDOUT_FILENO));
+        return Fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
+    }
+
+private:
+    void put_out(const std::deque<Line>& batch) override
+    {
+        reopen_if_renamed();
+        std::string text;
+        for (const Line& line : batch)
+            text += fmt::format("{} {} {}\n", timestamp(line.when), host_, line.text);
+        for (std::string_view rest = text; !rest.empty();) {
+            const ssize_t count = ::write(file_.get(), rest.data(), rest.size());
+            if (count < 0 && errno == EINTR)
+                continue;
+            if (count <= 0)
+                return;                                  // a full disk loses log lines, never mail
+            rest.remove_prefix(static_cast<std::size_t>(count));
+        }
+    }
+
+    void reopen_if_renamed()
+    {
+        struct stat now{}, ours{};
+        if (path_ == "/dev/stdout" || (::stat(path_.c_str(), &now) == 0 && ::fstat(file_.get(), &ours) == 0 && now.st_ino == ours.st_ino && now.st_dev == ours.st_dev))
+            return;
+        if (Fd again = open(path_))
+            file_ = std::move(again);
+    }
+
+    std::string path_, host_;
+    Fd file_;
+};
+
+}  // namespace
+
+std::shared_ptr<Sink> syslog_sink(std::string path)
+{
+    return std::make_shared<SyslogSink>(std::move(path));
+}
+
+Result<std::shared_ptr<Sink>> file_sink(std::string path)
+{
+    Fd file = FileSink::open(path);
+    if (!file)
+        return system_error("open maillog_file " + path, errno);
+    return std::make_shared<FileSink>(std::move(path), std::move(file));
+}
+
+}  // namespace posthorn::observe

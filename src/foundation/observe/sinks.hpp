@@ -1,0 +1,24 @@
+// observe/sinks.hpp: where log lines go. Each sink owns one thread and a bounded queue; write() never blocks.
+#pragma once
+
+#include "base/error.hpp"
+#include "observe/log.hpp"
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+namespace posthorn::observe {
+
+/// Lines that may wait for the thread; beyond it they are dropped, counted, and the count is logged.
+inline constexpr std::size_t queue_lines = 65536;
+
+/// /dev/log (or another datagram socket), facility mail, RFC 3164 form as syslog(3) sends it.
+/// A missing or full socket drops and counts: mail does not stop for want of a syslog daemon.
+std::shared_ptr<Sink> syslog_sink(std::string path = "/dev/log");
+
+/// maillog_file: "Nov 21 09:00:00 host tag: line". Appends; opened again when the file was renamed away
+/// (`postfix logrotate`). Fails at start where the file cannot be opened; "/dev/stdout" is standard output.
+Result<std::shared_ptr<Sink>> file_sink(std::string path);
+
+}  // namespace posthorn::observe

@@ -1,0 +1,84 @@
+#include "observe/sinks.hpp"
+
+#include "base/fd.hpp"
+
+#include <doctest/doctest.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+using namespace posthorn;
+using namespace posthorn::observe;
+
+namespace {
+
+struct Folder {
+    Folder() { CHECK(::mkdtemp(path) != nullptr); }
+    ~Folder() { std::filesystem::remove_all(path); }
+    std::string file(const char* name) const { return std::string(path) + "/" + name; }
+    char path[32] = "/tmp/posthorn-log.XXXXXX";
+};
+
+std::string contents(const std::string& path)
+{
+    std::ifstream in(path);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+}  // namespace
+
+TEST_CASE("log: levels print as Postfix prints them, control characters never")
+{
+    auto sink = std::make_shared<MemorySink>();
+    const Log log(sink, "postfix/smtp");
+    log.info("plain {}", 1);
+    log.warning("odd\r\n{}", "line");
+    log.as("postfix/cleanup").fatal("end");
+    CHECK(sink->lines == std::vector<std::string>{"postfix/smtp: plain 1", "postfix/smtp: warning: odd??line", "postfix/cleanup: fatal: end"});
+}
+
+TEST_CASE("maillog_file: lines carry time, host and tag, and a renamed file is opened again")
+{
+    Folder folder;
+    auto sink = file_sink(folder.file("maillog"));
+    REQUIRE(sink);
+    const Log log(*sink, "postfix/qmgr");
+    log.info("one");
+    (*sink)->flush();
+    std::filesystem::rename(folder.file("maillog"), folder.file("maillog.1"));
+    log.info("two");
+    (*sink)->flush();
+    CHECK(contents(folder.file("maillog.1")).find(": one\n") != std::string::npos);
+    CHECK(contents(folder.file("maillog")).find(": two\n") != std::string::npos);
+    CHECK(contents(folder.file("maillog")).find("postfix/qmgr[") != std::string::npos);
+}
+
+TEST_CASE("maillog_file: a folder that is not there is an error with its name")
+{
+    const auto sink = file_sink("/nonexistent/maillog");
+    REQUIRE_FALSE(sink);
+    CHECK(sink.error().text() == "open maillog_file /nonexistent/maillog: No such file or directory");
+}
+
+TEST_CASE("syslog: one datagram a line, facility mail")
+{
+    Folder folder;
+    Fd receiver(::socket(AF_UNIX, SOCK_DGRAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    folder.file("log").copy(address.sun_path, sizeof address.sun_path - 1);
+    REQUIRE(::bind(receiver.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    auto sink = syslog_sink(folder.file("log"));
+    Log(sink, "postfix/smtpd").warning("hello");
+    char buffer[256];
+    const ssize_t count = ::recv(receiver.get(), buffer, sizeof buffer, 0);
+    REQUIRE(count > 0);
+    const std::string datagram(buffer, static_cast<std::size_t>(count));
+    CHECK(datagram.starts_with("<20>"));                                   // mail.warning
+    CHECK(datagram.find("postfix/smtpd[") != std::string::npos);
+    CHECK(datagram.ends_with("]: warning: hello"));
+}
