@@ -1,0 +1,24 @@
+// handoff/frames.hpp: the kinds of frames between processes; ipc::Channel carries the number beside the payload.
+#pragma once
+
+#include <cstdint>
+
+namespace posthorn::handoff {
+
+enum class Frame : std::uint16_t {
+    hello = 1,
+    id_block = 2,
+    enqueue = 3,
+    committed = 4,
+    route = 5,
+    deliver = 6,         // qmgr asks a delivery process; the reply is Verdicts
+    verdicts = 7,        // a delivery process repeats verdicts to a restarted qmgr
+    report = 8,
+    queue_command = 9,
+    counters = 10,
+};
+
+/// Content up to this size travels inside frames and lies in the spool's database; above it is a file.
+inline constexpr std::uint64_t inline_content_limit = 64 * 1024;
+
+}  // namespace posthorn::handoff
