@@ -17,8 +17,7 @@ endif()
 
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
                     -Woverloaded-virtual -Wimplicit-fallthrough
-                    -Wno-missing-designated-field-initializers -Wno-missing-field-initializers -Werror
-                    -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+                    -Wno-missing-designated-field-initializers -Wno-missing-field-initializers -Werror)
 add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
 add_compile_options(-fPIE)                                       # one kind for all: the precompiled header is shared
 add_link_options(-pie -fuse-ld=lld -Wl,--gc-sections -Wl,-z,relro,-z,now)
@@ -26,6 +25,7 @@ add_compile_options(-ffunction-sections -fdata-sections -fstack-protector-strong
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
   add_compile_definitions(_FORTIFY_SOURCE=2)
+  add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)   # no path of the building machine in what is shipped
 else()
   set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1 -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS")
 endif()

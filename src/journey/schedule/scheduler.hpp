@@ -1,0 +1,142 @@
+// schedule/scheduler.hpp: which recipients of which active message go to which site now.
+// In       activate(): a message with its routed recipients. finished(): what became of a request.
+// Out      next(): one request (one message, one site, at most recipient_limit recipients), none: nothing may start now.
+//          take_suspended(): recipients that must be deferred because their site or transport is dead, with the reason.
+// Order    a site's messages take turns, one request each; a transport's sites take turns; transports take turns.
+//          A closed window, a rate delay or a dead site holds up that site and nothing else.
+// Owns     the sites and their windows; messages by key only. Bounded by what activate() was given: the caller stops at full().
+#pragma once
+
+#include "schedule/deferred.hpp"
+#include "schedule/retry.hpp"
+#include "schedule/window.hpp"
+
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace posthorn::schedule {
+
+struct TransportOptions {
+    WindowOptions window;
+    std::uint32_t recipient_limit = 50;                   // 0: none. 1: a site is one recipient address, as in Postfix
+    std::uint32_t delivery_limit = 0;                     // master.cf's process limit: deliveries at once. 0: none
+    std::chrono::milliseconds rate_delay{0};              // between any two deliveries of the transport
+};
+
+struct SchedulerOptions {
+    std::function<TransportOptions(std::string_view transport)> transport;
+    std::size_t active_messages = 20'000;                 // qmgr_message_active_limit
+    std::size_t active_recipients = 20'000;               // qmgr_message_recipient_limit
+    std::chrono::seconds site_retry{300};                 // how long a dead site stays dead: minimal_backoff_time
+    std::chrono::seconds transport_retry{60};             // transport_retry_time
+};
+
+struct RoutedRecipient {
+    std::uint32_t index;                                  // Recipient.index
+    std::string_view transport;
+    std::string_view site;                                // Route.site
+    std::string_view address;                             // Route.address
+};
+
+struct Request {
+    std::uint64_t attempt;
+    MessageKey message;
+    std::string transport;
+    std::string site;
+    std::vector<std::uint32_t> recipients;                // indices
+    std::uint32_t window;                                 // what the site takes at once, for the delivery process
+};
+
+struct Suspended {
+    MessageKey message;
+    std::vector<std::uint32_t> recipients;
+    std::string reason;                                   // what was wrong with the site when it was declared dead
+};
+
+enum class SiteNews { answered, unreachable, none };
+
+class Scheduler {
+public:
+    Scheduler(SchedulerOptions options, const Clock& clock);
+    ~Scheduler();
+    Scheduler(Scheduler&&) = delete;
+
+    /// Attempts are numbered from here; a restarted qmgr gives a number above all that were in use.
+    void number_attempts_from(std::uint64_t first) { next_attempt_ = first; }
+
+    bool full() const { return messages_.size() >= options_.active_messages || recipients_ >= options_.active_recipients; }
+    std::size_t active() const { return messages_.size(); }
+    bool is_active(MessageKey message) const { return messages_.contains(message); }
+
+    void activate(MessageKey message, std::vector<RoutedRecipient> recipients);
+    std::optional<Request> next();
+    std::optional<Suspended> take_suspended();
+    /// When next() may have something although nothing was activated or finished since: a rate delay ends.
+    std::optional<SteadyTime> wake_at() const;
+
+    /// True: the message has no request in flight and none waiting; it is no longer active.
+    bool finished(std::uint64_t attempt, SiteNews news, std::string_view reason = {});
+    /// The same for recipients given out by take_suspended().
+    bool suspended_done(const Suspended& suspended);
+    /// A message that was deleted or put on hold: what waits of it is dropped. True: nothing of it is in flight.
+    bool withdraw(MessageKey message);
+    /// No process for this transport answers (or it does again): its recipients are suspended.
+    void transport_failed(std::string_view transport, std::string_view reason);
+    /// postqueue -f: dead sites are tried again at once.
+    void revive_all();
+
+    struct SiteState {
+        std::uint32_t window, in_flight;
+        std::size_t waiting_messages;
+        bool dead;
+        std::string reason;
+    };
+    std::optional<SiteState> site(std::string_view site) const;
+
+private:
+    struct Job;
+    struct Site;
+    struct Transport;
+    struct Message {
+        std::size_t open = 0;                             // recipients queued, suspended or in flight
+        std::vector<Site*> sites;                         // where it has, or had, a job
+    };
+    struct Flight {
+        MessageKey message;
+        Site* site;
+        std::size_t recipients;
+    };
+
+    Transport& transport_of(std::string_view name);
+    Site& site_of(Transport& transport, std::string key);
+    void offer(Site& site);
+    void suspend_queue(Site& site);
+    void wake_sites();
+    std::optional<Request> next_of(Transport& transport);
+    void rest(Site& site);
+    bool settle(MessageKey message, std::size_t recipients);
+    bool forget_if_done(MessageKey message);
+
+    SchedulerOptions options_;
+    const Clock& clock_;
+    std::uint64_t next_attempt_ = 1;
+    std::size_t recipients_ = 0;
+    std::unordered_map<MessageKey, Message> messages_;
+    std::unordered_map<std::string, std::unique_ptr<Site>> sites_;
+    std::map<std::string, std::unique_ptr<Transport>, std::less<>> transports_;
+    std::deque<Transport*> turns_;
+    std::unordered_map<std::uint64_t, Flight> flights_;
+    std::multimap<SteadyTime, Site*> delayed_;            // sites in a rate delay
+    std::deque<Suspended> suspended_;
+    std::deque<std::pair<SteadyTime, Site*>> idle_; // sites kept for their window, oldest first
+};
+
+}  // namespace posthorn::schedule
