@@ -1,0 +1,47 @@
+// async/run.hpp: a coroutine run to its end on a loop, for tests and small tools.
+//   asio::io_context loop;
+//   CHECK(run(loop, stream->read_some(room)).value() == 5);
+// Other tasks of the loop go on meanwhile. Past `limit` it throws: a test that hangs says so instead.
+#pragma once
+
+#include "async/async.hpp"
+
+#include <boost/asio/io_context.hpp>
+
+#include <exception>
+#include <optional>
+#include <stdexcept>
+
+namespace posthorn {
+
+template <class T>
+T run(asio::io_context& loop, awaitable<T> work, std::chrono::seconds limit = std::chrono::seconds(20))
+{
+    struct Outcome {
+        bool done = false;
+        std::exception_ptr failure;
+        std::optional<std::conditional_t<std::is_void_v<T>, bool, T>> value;
+    } outcome;
+    if constexpr (std::is_void_v<T>)
+        asio::co_spawn(loop, std::move(work), [&](std::exception_ptr failure) { outcome.failure = failure; outcome.done = true; });
+    else
+        asio::co_spawn(loop, std::move(work), [&](std::exception_ptr failure, T value) {
+            outcome.failure = failure;
+            outcome.done = true;
+            outcome.value.emplace(std::move(value));
+        });
+    const auto until = std::chrono::steady_clock::now() + limit;
+    while (!outcome.done) {
+        if (std::chrono::steady_clock::now() >= until)
+            throw std::runtime_error("run: the coroutine did not end in time");
+        if (loop.stopped())
+            loop.restart();
+        loop.run_one_for(std::chrono::milliseconds(50));
+    }
+    if (outcome.failure)
+        std::rethrow_exception(outcome.failure);
+    if constexpr (!std::is_void_v<T>)
+        return *std::move(outcome.value);
+}
+
+}  // namespace posthorn

@@ -1,0 +1,63 @@
+#include "net/connect.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+
+namespace posthorn::net {
+
+namespace {
+
+Error refused(int error_number) { return Error{errno_text(error_number), "4.4.1"}; }
+
+std::optional<Error> bind_source(const Fd& fd, const Endpoint& endpoint, const ConnectOptions& options)
+{
+    if (!options.bind || endpoint.is_unix() || options.bind->is_v6() != endpoint.ip.is_v6())
+        return std::nullopt;
+    sockaddr_storage raw;
+    const socklen_t length = Endpoint(*options.bind, 0).to(raw);
+    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&raw), length) != 0 && options.bind_enforced)
+        return Error{fmt::format("bind {}: {}", options.bind->text(), errno_text(errno)), "4.4.0"};
+    return std::nullopt;
+}
+
+}  // namespace
+
+awaitable<Result<std::unique_ptr<Stream>>> connect(Executor executor, Endpoint endpoint, ConnectOptions options)
+{
+    sockaddr_storage raw;
+    const socklen_t length = endpoint.to(raw);
+    if (length == 0)
+        co_return refused(ENAMETOOLONG);
+    Fd fd(::socket(raw.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd)
+        co_return refused(errno);
+    if (auto error = bind_source(fd, endpoint, options))
+        co_return *std::move(error);
+    const int number = fd.get();
+    // The Stream registers the descriptor with the loop; a connect that is under way completes as "writable".
+    bool under_way = false;
+    if (::connect(number, reinterpret_cast<const sockaddr*>(&raw), length) != 0) {
+        if (errno != EINPROGRESS && errno != EAGAIN)
+            co_return refused(errno);
+        if (errno == EAGAIN)                                          // a Unix listener whose queue is full
+            co_return refused(EAGAIN);
+        under_way = true;
+    }
+    if (under_way) {
+        auto pending = socket_stream(executor, Fd(::dup(number)));    // only to wait with; the real one is made after, with its names
+        if (options.limit.count() > 0)
+            pending->expires_after(options.limit);
+        auto ready = co_await pending->wait(Direction::write);
+        if (!ready)
+            co_return ready.error().what() == "canceled" ? ready.error() : refused(ETIMEDOUT);
+        int error_number = 0;
+        socklen_t size = sizeof error_number;
+        ::getsockopt(number, SOL_SOCKET, SO_ERROR, &error_number, &size);
+        if (error_number != 0)
+            co_return refused(error_number);
+    }
+    co_return socket_stream(executor, std::move(fd));
+}
+
+}  // namespace posthorn::net
