@@ -1,0 +1,111 @@
+// send/plan.hpp: what has to be said, cut into flights. Pure: no socket, no clock, no text.    RFC 2920, 3030, 5321 4.1.4
+// Shape     a Plan is one row of steps; the last step of a flight has ends_flight. A flight is one write and one wait for all
+//           answers. The flight RSET QUIT at the end waits for nothing that anybody needs.
+// Progress  a plan supposes that all goes well. The session says its first flight, notes the answers in the Mails, and
+//           asks again: refused recipients and invitations change the next plan, never the session's code.
+// QUIT      never rides behind a command whose answer is needed (FrontBridge and Exchange 2010 drop what precedes it).
+//           quit_in_group asks for Postfix's grouping, to show the failure.
+// BDAT      its octets follow at once, whatever the answers to RCPT: a peer that does not discard those of a refused BDAT would
+//           execute the body as commands. So content in the envelope's flight is a privilege of peers known to discard.
+#pragma once
+
+#include "peers/known.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace posthorn::send {
+
+enum class Act : std::uint8_t {
+    connect,     // the first three: waits of a session that begins, for counting round trips
+    handshake,
+    greeting,
+    hello,
+    starttls,
+    rset,
+    mail,
+    rcpt,
+    data,
+    content,     // the octets after 354, dot-stuffed, without the dot
+    dot,
+    bdat,        // BDAT n LAST with its octets
+    pause,       // PIX: the dot travels in a segment of its own, later
+    quit,
+};
+
+struct Step {
+    Act act;
+    bool ends_flight = false;
+    std::uint16_t mail = 0;         // index into Dialogue.mails
+    std::uint32_t recipient = 0;    // of rcpt: index within the mail
+    bool operator==(const Step&) const = default;
+};
+
+using Plan = std::vector<Step>;
+
+/// What the plan needs of the EHLO reply.
+struct Offer {
+    bool pipelining = false;
+    bool chunking = false;
+};
+
+enum class Stage : std::uint8_t {
+    waiting,     // nothing said
+    addressing,  // MAIL accepted, `asked` recipients answered
+    invited,     // 354
+    done,        // every answer is in, or none can come
+};
+
+struct Mail {
+    Mail() = default;
+    Mail(std::uint32_t count, std::uint64_t size) : recipients(count), octets(size) {}
+    static Mail probe_of(std::uint32_t count, bool null_sender = true)
+    {
+        Mail mail(count, 0);
+        mail.probe = true;
+        mail.null_sender = null_sender;
+        return mail;
+    }
+
+    std::uint32_t recipients = 0;
+    std::uint64_t octets = 0;
+    bool probe = false;             // ends after the last RCPT
+    bool null_sender = false;
+    Stage stage = Stage::waiting;
+    std::uint32_t asked = 0;
+    std::uint32_t accepted = 0;
+};
+
+struct Dialogue {
+    std::span<const Mail> mails;    // in order; what is done is passed over
+    bool open_transaction = false;  // the session needs RSET before another MAIL
+    std::uint32_t mails_before = 0; // contents accepted in this session
+    bool end = false;               // nothing more for this site: say goodbye
+};
+
+struct PlanOptions {
+    bool chunking = true;           // smtp_chunking
+    bool quit_in_group = false;     // smtp_quit_in_group
+    bool probe_data = false;        // smtp_address_verify_target = data
+    std::uint32_t contents_in_flight = 4;       // unanswered at once
+    std::uint64_t content_before_answers = 65536;   // larger content waits for the recipients' answers
+};
+
+/// Cuts the dialogue into flights. Reuses `plan`'s memory.
+void plan(Plan& plan, const Dialogue& dialogue, Offer offer, const peers::Known& known, const PlanOptions& options);
+Plan plan(const Dialogue& dialogue, Offer offer, const peers::Known& known = {}, const PlanOptions& options = {});
+
+/// How a session begins; counted in round trips from SYN on.
+enum class Opening : std::uint8_t { plain, starttls, wrapper, wrapper_with_greeting };
+Plan plan_opening(Opening opening, bool two_trip_handshake = false);
+
+/// The steps up to and including the first that ends a flight.
+std::span<const Step> first_flight(std::span<const Step> plan);
+/// Flights somebody waits for: all but a closing RSET QUIT.
+unsigned round_trips(std::span<const Step> plan);
+/// "MAIL RCPT RCPT DATA | content . | RSET QUIT", for tests and `why`.
+std::string text_of(std::span<const Step> plan);
+
+}  // namespace posthorn::send

@@ -1,0 +1,164 @@
+#include "send/plan.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn::send;
+using posthorn::peers::Known;
+using posthorn::peers::Quirk;
+
+namespace {
+
+constexpr Offer none{};
+constexpr Offer pipelining{true, false};
+constexpr Offer both{true, true};
+constexpr Offer chunking_only{false, true};
+
+Known trusted()
+{
+    Known known;
+    known.privileges.bdat_first = true;
+    return known;
+}
+Known with(Quirk quirk)
+{
+    Known known;
+    known.quirks.add(quirk);
+    return known;
+}
+Plan of(std::vector<Mail> mails, Offer offer, const Known& known = {}, PlanOptions options = {}, bool end = false)
+{
+    return plan(Dialogue{.mails = mails, .end = end}, offer, known, options);
+}
+unsigned trips(Opening opening, std::vector<Mail> mails, Offer offer, const Known& known = {})
+{
+    return round_trips(plan_opening(opening)) + round_trips(of(std::move(mails), offer, known, {}, true));
+}
+std::vector<Mail> mail(std::uint32_t recipients) { return {Mail(recipients, 4096)}; }
+std::vector<Mail> probe(std::uint32_t recipients) { return {Mail::probe_of(recipients)}; }
+
+}  // namespace
+
+TEST_CASE("plan: fresh sessions reach the floor of round trips, row by row")
+{
+    for (const std::uint32_t n : {1U, 3U, 150U}) {
+        CAPTURE(n);
+        CHECK(trips(Opening::plain, mail(n), none) == 6 + n);                       // A
+        CHECK(trips(Opening::plain, mail(n), chunking_only) == 5 + n);
+        CHECK(trips(Opening::plain, probe(n), none) == 4 + n);
+        CHECK(trips(Opening::plain, mail(n), pipelining) == 5);                     // B
+        CHECK(trips(Opening::plain, mail(n), both, trusted()) == 4);
+        CHECK(trips(Opening::plain, mail(n), both) == 5);
+        CHECK(trips(Opening::plain, probe(n), pipelining) == 4);
+        CHECK(trips(Opening::starttls, mail(n), none) == 9 + n);                    // E
+        CHECK(trips(Opening::starttls, mail(n), chunking_only) == 8 + n);
+        CHECK(trips(Opening::starttls, probe(n), none) == 7 + n);
+        CHECK(trips(Opening::starttls, mail(n), pipelining) == 8);                  // F
+        CHECK(trips(Opening::starttls, mail(n), both, trusted()) == 7);
+        CHECK(trips(Opening::starttls, probe(n), both) == 7);
+        CHECK(trips(Opening::wrapper, mail(n), pipelining) == 6);                   // I
+        CHECK(trips(Opening::wrapper, mail(n), both, trusted()) == 5);
+        CHECK(trips(Opening::wrapper, probe(n), pipelining) == 5);
+        CHECK(trips(Opening::wrapper_with_greeting, mail(n), pipelining) == 5);     // J
+        CHECK(trips(Opening::wrapper_with_greeting, mail(n), both, trusted()) == 4);
+        CHECK(trips(Opening::wrapper_with_greeting, probe(n), pipelining) == 4);
+    }
+    CHECK(round_trips(plan_opening(Opening::starttls, true)) == round_trips(plan_opening(Opening::starttls)) + 1);  // TLS 1.2
+}
+
+TEST_CASE("plan: warm sessions reach the floor, and a steady stream costs one round trip per message or less")
+{
+    for (const std::uint32_t n : {1U, 3U}) {
+        CHECK(round_trips(of(mail(n), none)) == 3 + n);                             // L
+        CHECK(round_trips(of(mail(n), chunking_only)) == 2 + n);
+        CHECK(round_trips(of(probe(n), none)) == 1 + n);
+        CHECK(round_trips(of(mail(n), pipelining)) == 2);                           // M
+        CHECK(round_trips(of(mail(n), both, trusted())) == 1);
+        CHECK(round_trips(of(probe(n), pipelining)) == 1);
+    }
+    const std::vector<Mail> hundred(100, Mail(1, 4096));
+    CHECK(round_trips(of(hundred, pipelining)) == 101);                             // N
+    CHECK(round_trips(of(hundred, both)) == 101);
+    CHECK(round_trips(of(hundred, both, trusted())) == 25);                         // at most four unanswered contents
+    CHECK(round_trips(of(std::vector<Mail>(9, Mail::probe_of(2)), pipelining)) == 1);
+}
+
+TEST_CASE("plan: the next envelope rides behind the previous content")
+{
+    CHECK(text_of(of({Mail(2, 10), Mail(1, 10)}, pipelining)) == "MAIL RCPT RCPT DATA | content . MAIL RCPT DATA | content .");
+    CHECK(text_of(of({Mail(1, 10), Mail(1, 10)}, both)) == "MAIL RCPT | BDAT MAIL RCPT | BDAT");
+    CHECK(text_of(of({Mail(1, 10), Mail(1, 10)}, both, trusted())) == "MAIL RCPT BDAT MAIL RCPT BDAT");
+}
+
+TEST_CASE("plan: QUIT waits until all answers are in, unless Postfix's grouping is asked for")
+{
+    CHECK(text_of(of(probe(1), pipelining, {}, {}, true)) == "MAIL RCPT | RSET QUIT");
+    CHECK(text_of(of(mail(1), pipelining, {}, {}, true)) == "MAIL RCPT DATA | content . | RSET QUIT");
+    const PlanOptions as_postfix{.quit_in_group = true};
+    CHECK(text_of(of(probe(1), pipelining, {}, as_postfix, true)) == "MAIL RCPT RSET QUIT");
+    CHECK(text_of(of(mail(1), pipelining, {}, as_postfix, true)) == "MAIL RCPT DATA | content . QUIT");
+    CHECK(text_of(of(probe(1), none, {}, as_postfix, true)) == "MAIL | RCPT | QUIT");
+}
+
+TEST_CASE("plan: the first transaction of a session has no RSET, one after an unfinished transaction rides in its group")
+{
+    const std::vector<Mail> mails = mail(1);
+    CHECK(text_of(plan({.mails = mails, .open_transaction = true}, pipelining)) == "RSET MAIL RCPT DATA | content .");
+    CHECK(text_of(plan({.mails = mails}, pipelining)) == "MAIL RCPT DATA | content .");
+    CHECK(text_of(plan({.mails = mails, .open_transaction = true}, pipelining, with(Quirk::no_rset))) == "QUIT");
+}
+
+TEST_CASE("plan: content in the envelope's flight is a privilege, and only for content of moderate size")
+{
+    CHECK(text_of(of({Mail(1, 70000)}, both, trusted())) == "MAIL RCPT | BDAT");
+    CHECK(text_of(of({Mail(1, 70000)}, both, with(Quirk::no_bdat))) == "MAIL RCPT DATA | content .");
+    Known limited = trusted();
+    limited.quirks.add_no_bdat_over(1000);
+    CHECK(text_of(of({Mail(1, 1001)}, both, limited)) == "MAIL RCPT DATA | content .");
+    CHECK(text_of(of({Mail(1, 1000)}, both, limited)) == "MAIL RCPT BDAT");
+    CHECK(text_of(of({Mail(1, 10)}, both, trusted(), {.chunking = false})) == "MAIL RCPT DATA | content .");
+}
+
+TEST_CASE("plan: each quirk changes the plan, narrowly")
+{
+    CHECK(text_of(of(mail(2), pipelining, with(Quirk::data_alone))) == "MAIL RCPT RCPT | DATA | content .");
+    CHECK(text_of(of(mail(1), pipelining, with(Quirk::one_command_per_flight))) == "MAIL | RCPT | DATA | content .");
+    CHECK(text_of(of(mail(1), pipelining, with(Quirk::dot_alone))) == "MAIL RCPT DATA | content pause .");
+    CHECK(text_of(of(mail(1), pipelining, with(Quirk::quit_alone), {}, true)) == "MAIL RCPT DATA | content . | QUIT");
+    CHECK(text_of(of(probe(3), pipelining, with(Quirk::one_rcpt_null_sender))) == "MAIL RCPT RSET MAIL RCPT RSET MAIL RCPT");
+    CHECK(text_of(of({Mail::probe_of(2, false)}, pipelining, with(Quirk::one_rcpt_null_sender))) == "MAIL RCPT RCPT");
+}
+
+TEST_CASE("plan: a session ends where the peer's limit of mails is reached; what is left waits for another")
+{
+    Known known;
+    known.limits.mails_per_session = 2;
+    const std::vector<Mail> three(3, Mail(1, 10));
+    CHECK(text_of(of(three, pipelining, known)) == "MAIL RCPT DATA | content . MAIL RCPT DATA | content . | RSET QUIT");
+    Known closes;
+    closes.quirks.add_close_after(1);
+    CHECK(text_of(of(three, pipelining, closes)) == "MAIL RCPT DATA | content . | RSET QUIT");
+}
+
+TEST_CASE("plan: what the answers changed is planned from where the dialogue stands")
+{
+    Mail invited(2, 10);
+    invited.stage = Stage::invited;
+    invited.asked = 2;
+    invited.accepted = 0;                       // 354 although nobody was accepted: the content is a lone dot, the plan the same
+    CHECK(text_of(of({invited, Mail(1, 10)}, pipelining)) == "content . MAIL RCPT DATA | content .");
+    Mail half(3, 10);
+    half.stage = Stage::addressing;
+    half.asked = 2;
+    CHECK(text_of(of({half}, none)) == "RCPT | DATA | content .");
+    half.asked = 3;
+    CHECK(text_of(of({half}, both)) == "BDAT");
+    Mail done(1, 10);
+    done.stage = Stage::done;
+    CHECK(of({done}, both).empty());
+    CHECK(text_of(of({done}, both, {}, {}, true)) == "RSET QUIT");
+}
+
+TEST_CASE("plan: a probe that asks at DATA ends there")
+{
+    CHECK(text_of(of(probe(1), pipelining, {}, {.probe_data = true})) == "MAIL RCPT DATA");
+}
