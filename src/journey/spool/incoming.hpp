@@ -1,0 +1,43 @@
+// spool/incoming.hpp: content above 64 KiB on its way into the spool, as its receiver (smtpd, pickup) writes it.
+// Shape    incoming/QUEUE_ID, octets as they will be sent (CRLF, not dot-stuffed).
+// Owns     the file until the queue has answered: the lock it holds tells the orphan sweep that the writer lives. When it goes without
+//          keep(), the file is removed; when its process dies, the sweep removes it, unless a message that names it was committed.
+// Errors   4.3.1 no room, 4.3.0 any other.
+#pragma once
+
+#include "base/error.hpp"
+#include "spool/file_ops.hpp"
+
+#include <string>
+
+namespace posthorn::spool {
+
+inline constexpr std::string_view incoming_folder = "incoming";
+
+class IncomingFile {
+public:
+    /// `files` must outlive it.
+    static Result<IncomingFile> create(FileOps& files, std::string queue_id);
+    IncomingFile(IncomingFile&&) noexcept;
+    IncomingFile& operator=(IncomingFile&&) = delete;
+    ~IncomingFile();
+
+    Result<void> append(std::string_view octets);
+    /// Syncs file and folder: after this, and not before, the message may be handed to the queue. Blocks: run it on a helper thread.
+    Result<void> sync();
+    /// The queue has committed the message, or its fate is not known: the file is no longer ours to remove.
+    void keep() { owned_ = false; }
+    std::uint64_t size() const { return size_; }
+    /// For handoff::Content.file.
+    const std::string& name() const { return name_; }
+
+private:
+    IncomingFile(FileOps& files, std::string name, std::unique_ptr<File> file);
+    FileOps* files_;
+    std::string name_;
+    std::unique_ptr<File> file_;
+    std::uint64_t size_ = 0;
+    bool owned_ = true;
+};
+
+}  // namespace posthorn::spool
