@@ -1,0 +1,202 @@
+#include "config/master_cf.hpp"
+
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "base/strings.hpp"
+#include "config/logical_lines.hpp"
+#include "config/units.hpp"
+
+namespace posthorn::config {
+
+namespace {
+
+constexpr std::string_view blanks = " \t\r\n";
+constexpr std::array<std::string_view, 8> field_names{"service", "type", "private", "unprivileged", "chroot", "wakeup", "process_limit", "command"};
+constexpr std::array<std::pair<std::string_view, Transport>, 5> transports{{{"inet", Transport::inet},
+                                                                            {"unix", Transport::unix_stream},
+                                                                            {"fifo", Transport::fifo},
+                                                                            {"pass", Transport::pass},
+                                                                            {"unix-dgram", Transport::unix_dgram}}};
+
+Error bad_value(std::size_t field, std::string_view text)
+{
+    return Error{fmt::format("field \"{}\": bad value: \"{}\"", field_names[field], text)};
+}
+
+Result<bool> yes_or_no(const ServiceLine& service, std::size_t field, bool by_default)
+{
+    const auto& text = service.columns[field];
+    if (text == "-")
+        return by_default;
+    if (text == "y")
+        return true;
+    if (text == "n")
+        return false;
+    return bad_value(field, text);
+}
+
+std::optional<int> small_number(std::string_view text)
+{
+    const auto number = parse_number(text);
+    return number && *number <= std::numeric_limits<int>::max() ? std::optional{static_cast<int>(*number)} : std::nullopt;
+}
+
+Result<bool> interpret_options(ServiceLine& service)
+{
+    // A daemon's own getopt rules: options come first, "-o name=value" or "-oname=value"; the first other word ends them.
+    const auto& words = service.arguments;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        const std::string_view word = words[i];
+        if (!word.starts_with('-') || word == "-" || word == "--")
+            break;
+        if (word.starts_with("-o")) {
+            auto text = word.substr(2);
+            if (text.empty()) {
+                if (++i == words.size())
+                    return Error{"option requires an argument: -o"};
+                text = words[i];
+            }
+            TRY(auto assignment, parse_assignment(text));
+            assignment.line = service.line;
+            service.overrides.push_back(std::move(assignment));
+        } else if (word == "-D") {
+            service.debug = true;
+        } else if (word.find_first_not_of('v', 1) == word.npos) {
+            service.verbose += static_cast<int>(word.size() - 1);
+        }
+    }
+    return true;
+}
+
+Result<ServiceLine> interpret(std::string_view text)
+{
+    ServiceLine service;
+    auto rest = text;
+    for (std::size_t field = 0; field < service.columns.size(); ++field) {
+        const auto start = rest.find_first_not_of(blanks);
+        if (start == rest.npos)
+            return Error{fmt::format("missing \"{}\" field", field_names[field])};
+        rest.remove_prefix(start);
+        const auto word = rest.substr(0, rest.find_first_of(blanks));
+        service.columns[field] = word;
+        rest.remove_prefix(word.size());
+    }
+    service.name = service.columns[0];
+    bool known_type = false;
+    for (const auto& [name, type] : transports) {
+        if (service.columns[1] == name) {
+            service.type = type;
+            known_type = true;
+        }
+    }
+    if (!known_type)
+        return bad_value(1, service.columns[1]);
+    TRY(service.is_private, yes_or_no(service, 2, true));
+    if (service.type == Transport::inet && service.is_private)
+        return bad_value(2, service.columns[2]);   // an inet socket cannot be hidden in a directory
+    TRY(service.unprivileged, yes_or_no(service, 3, true));
+    service.chroot_by_default = service.columns[4] == "-";
+    TRY(service.chroot, yes_or_no(service, 4, false));
+    if (std::string_view wakeup = service.columns[5]; wakeup != "-") {
+        if (wakeup.ends_with('?')) {
+            service.wakeup_only_if_used = true;
+            wakeup.remove_suffix(1);
+        }
+        const auto seconds = small_number(wakeup);
+        if (!seconds)
+            return bad_value(5, service.columns[5]);
+        service.wakeup = *seconds;
+    }
+    if (service.columns[6] != "-") {
+        service.process_limit = small_number(service.columns[6]);
+        if (!service.process_limit)
+            return bad_value(6, service.columns[6]);
+    }
+    service.command = service.columns[7];
+    TRY(service.arguments, split_arguments(rest));
+    TRY_VOID(interpret_options(service));
+    return service;
+}
+
+}  // namespace
+
+std::string_view to_text(Transport type)
+{
+    for (const auto& [name, value] : transports)
+        if (value == type)
+            return name;
+    return {};
+}
+
+std::string ServiceLine::key() const
+{
+    return fmt::format("{}/{}", name, to_text(type));
+}
+
+Result<std::vector<std::string>> split_arguments(std::string_view text)
+{
+    std::vector<std::string> words;
+    for (;;) {
+        const auto start = text.find_first_not_of(blanks);
+        if (start == text.npos)
+            return words;
+        text.remove_prefix(start);
+        if (text.front() != '{') {
+            const auto word = text.substr(0, text.find_first_of(blanks));
+            words.emplace_back(word);
+            text.remove_prefix(word.size());
+            continue;
+        }
+        std::size_t end = 0;
+        for (int depth = 0; end < text.size(); ++end) {
+            if (text[end] == '{')
+                ++depth;
+            else if (text[end] == '}' && --depth == 0)
+                break;
+        }
+        if (end == text.size())
+            return Error{fmt::format("missing '}}' in \"{}\"", text)};
+        const auto after = text.substr(end + 1);
+        if (!after.empty() && !blanks.contains(after.front()))
+            return Error{fmt::format("syntax error after '}}' in \"{}\"", text.substr(0, end + 1 + after.find_first_of(blanks)))};
+        words.emplace_back(trim(text.substr(1, end - 1)));
+        text = after;
+    }
+}
+
+Result<MasterCf> parse_master_cf(std::string_view text, std::string_view path)
+{
+    MasterCf result{std::string{path}, {}, {}};
+    for (const auto& line : logical_lines(text)) {
+        if (is_space(line.text.front())) {
+            result.warnings.push_back(fmt::format("{}: logical line must not start with whitespace: \"{:.30}{}\"", path, line.text,
+                                                  line.text.size() > 30 ? "..." : ""));
+            continue;
+        }
+        auto service = interpret(line.text);
+        if (!service)
+            return Error{fmt::format("{}: line {}: {}", path, line.line, service.error().what())};
+        service->line = line.line;
+        service->last_line = line.last_line;
+        for (auto& earlier : result.services) {
+            if (earlier.name == service->name && earlier.type == service->type) {
+                result.warnings.push_back(fmt::format("duplicate master.cf entry for service \"{}\" ({}) -- using the last entry",
+                                                      service->name, to_text(service->type)));
+                std::erase_if(result.services, [&](const auto& other) { return &other == &earlier; });
+                break;
+            }
+        }
+        result.services.push_back(std::move(*service));
+    }
+    return result;
+}
+
+Result<MasterCf> read_master_cf(const std::string& path)
+{
+    TRY(const auto text, read_file(path));
+    return parse_master_cf(text, path);
+}
+
+}  // namespace posthorn::config
