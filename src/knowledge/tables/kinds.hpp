@@ -1,0 +1,18 @@
+// tables/kinds.hpp: the kinds that are built in, listed by hand: no self-registering globals.
+#pragma once
+
+#include "tables/table.hpp"
+
+#include <span>
+
+namespace posthorn::tables {
+
+struct Kind {
+    std::string_view name;
+    std::shared_ptr<Table> (*open)(std::string spec, std::string name, Flags, Tables&);
+    const char* file_suffix;        // null: reads no file; else what is added to the name
+};
+
+std::span<const Kind> all_kinds();
+
+}  // namespace posthorn::tables

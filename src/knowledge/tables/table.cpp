@@ -1,0 +1,133 @@
+#include "tables/table.hpp"
+
+#include "base/strings.hpp"
+#include "tables/kinds.hpp"
+#include "tables/lookups.hpp"
+
+#include <unicode/ucasemap.h>
+
+#include <fmt/format.h>
+
+namespace posthorn::tables {
+
+namespace {
+
+class BrokenTable final : public Table {
+public:
+    BrokenTable(std::string spec, Error reason)
+        : Table(std::move(spec)), reason_(reason.what(), reason.status().empty() ? "4.3.0" : reason.status())
+    {
+    }
+    Answer find(std::string_view) override { return reason_; }
+    std::optional<Error> broken() override { return reason_; }
+
+private:
+    Error reason_;
+};
+
+/// "proxy:" asks another process in Postfix; here every table is opened by whoever asks, within the broker's powers.
+std::string_view without_proxy(std::string_view spec)
+{
+    while (spec.starts_with("proxy:"))
+        spec.remove_prefix(6);
+    return spec;
+}
+
+}  // namespace
+
+Result<std::vector<std::pair<std::string, std::string>>> Table::entries()
+{
+    return Error{fmt::format("{}: this kind of table cannot be listed", name_)};
+}
+
+Tables::Tables(observe::Log log, const Clock& clock, std::shared_ptr<FileOpener> opener)
+    : site_{std::move(log), clock, std::move(opener)}
+{
+    for (const Kind& kind : all_kinds())
+        kinds_.emplace(kind.name, kind.open);
+}
+
+void Tables::add_kind(std::string type, Factory factory)
+{
+    kinds_.insert_or_assign(std::move(type), std::move(factory));
+}
+
+std::shared_ptr<Table> Tables::open(std::string_view spec, Flags flags)
+{
+    const std::string full(without_proxy(spec));
+    const auto key = std::pair{full, flags};
+    if (const auto at = open_.find(key); at != open_.end())
+        return at->second;
+    const std::size_t colon = full.find(':');
+    std::shared_ptr<Table> table;
+    if (colon == 0 || colon == full.npos || colon + 1 == full.size()) {
+        table = broken_table(full, Error{fmt::format("open dictionary: expecting \"type:name\" form instead of \"{}\"", full)});
+    } else if (const auto kind = kinds_.find(std::string_view(full).substr(0, colon)); kind == kinds_.end()) {
+        table = broken_table(full, Error{fmt::format("unsupported dictionary type: {}", full.substr(0, colon))});
+    } else {
+        table = kind->second(full, full.substr(colon + 1), flags, *this);
+    }
+    if (const auto reason = table->broken())
+        site_.log.error("{}", reason->what());
+    return open_.emplace(key, std::move(table)).first->second;
+}
+
+std::shared_ptr<Table> broken_table(std::string spec, Error reason)
+{
+    return std::make_shared<BrokenTable>(std::move(spec), std::move(reason));
+}
+
+std::vector<std::string_view> kinds()
+{
+    std::vector<std::string_view> names;
+    for (const Kind& kind : all_kinds())
+        names.push_back(kind.name);
+    std::ranges::sort(names);
+    return names;
+}
+
+std::optional<std::string> file_of(std::string_view spec)
+{
+    spec = without_proxy(spec);
+    const std::size_t colon = spec.find(':');
+    for (const Kind& kind : all_kinds())
+        if (colon != spec.npos && spec.substr(0, colon) == kind.name && kind.file_suffix && !spec.substr(colon + 1).starts_with('{'))
+            return std::string(spec.substr(colon + 1)) + kind.file_suffix;
+    return std::nullopt;
+}
+
+std::string fold_key(std::string_view key, bool utf8)
+{
+    if (!utf8 || is_ascii(key))
+        return to_lower(key);
+    UErrorCode status = U_ZERO_ERROR;
+    static UCaseMap* const map = ucasemap_open("", U_FOLD_CASE_DEFAULT, &status);
+    std::string folded(key.size() * 3 + 1, '\0');
+    UErrorCode result = U_ZERO_ERROR;
+    const int octets = ucasemap_utf8FoldCase(map, folded.data(), static_cast<int>(folded.size()), key.data(),
+                                             static_cast<int>(key.size()), &result);
+    if (map == nullptr || U_FAILURE(result))
+        return to_lower(key);
+    folded.resize(static_cast<std::size_t>(octets));
+    return folded;
+}
+
+Answer Lookups::remembered(Table& table, std::string_view key)
+{
+    Key full{&table, std::string(key)};
+    if (const auto at = known_.find(full); at != known_.end())
+        return at->second;
+    wanted_.push_back(std::move(full));
+    return Error{"pending"};
+}
+
+awaitable<void> Lookups::fetch()
+{
+    for (Key& key : wanted_) {
+        auto answer = co_await key.first->lookup(key.second);
+        known_.emplace(std::move(key), std::move(answer));
+    }
+    wanted_.clear();
+}
+
+}  // namespace posthorn::tables

@@ -1,0 +1,192 @@
+#include "tables/lookups.hpp"
+#include "tables/table.hpp"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+
+using namespace posthorn;
+using namespace posthorn::tables;
+
+namespace {
+
+struct Bench {
+    std::shared_ptr<observe::MemorySink> sink = std::make_shared<observe::MemorySink>();
+    HandClock clock;
+    Tables tables{observe::Log{sink, "postfix/test"}, clock};
+    std::filesystem::path dir;
+
+    Bench()
+    {
+        std::string pattern = (std::filesystem::temp_directory_path() / "tables-XXXXXX").string();
+        dir = ::mkdtemp(pattern.data());
+    }
+    ~Bench() { std::filesystem::remove_all(dir); }
+    std::string write(const std::string& name, std::string_view text)
+    {
+        const auto path = dir / name;
+        std::ofstream(dir / "new") << text;
+        std::filesystem::rename(dir / "new", path);
+        return path.string();
+    }
+    std::string get(const std::string& spec, std::string_view key)
+    {
+        const auto answer = tables.open(spec)->find(key);
+        return !answer ? "error: " + answer.error().what() : answer->value_or("none");
+    }
+    bool said(std::string_view part) const
+    {
+        return std::ranges::any_of(sink->lines, [&](const std::string& line) { return line.find(part) != line.npos; });
+    }
+};
+
+}  // namespace
+
+TEST_CASE("texthash: a key has the value of its line and of the lines that continue it")
+{
+    Bench bench;
+    const auto file = bench.write("a", "# comment\nKey value one\n  continued\n# inside\n more\n\"quoted key\"@x val\nlast end");
+    const std::string spec = "texthash:" + file;
+    CHECK(bench.get(spec, "key") == "value one  continued more");
+    CHECK(bench.get(spec, "KEY") == "value one  continued more");
+    CHECK(bench.get(spec, "\"quoted key\"@x") == "val");
+    CHECK(bench.get(spec, "last") == "end");
+    CHECK(bench.get(spec, "missing") == "none");
+    CHECK(bench.sink->lines.empty());
+}
+
+TEST_CASE("texthash: what is wrong in a line costs that line only, and is said with its number")
+{
+    Bench bench;
+    const auto file = bench.write("a", " lead ws\nnovalue\nalias: x\nkey 1\nkey 2\n\"un val\n\xff\xfe bad\nafter ok\n");
+    const std::string spec = "texthash:" + file;
+    CHECK(bench.get(spec, "after") == "ok");
+    CHECK(bench.get(spec, "key") == "1");
+    CHECK(bench.said("warning: " + file + ": logical line must not start with whitespace: \" lead ws\""));
+    CHECK(bench.said("warning: " + file + ", line 2: expected format: key whitespace value -- ignoring this line"));
+    CHECK(bench.said("warning: " + file + ", line 3: record is in \"key: value\" format; is this an alias file?"));
+    CHECK(bench.said("warning: " + file + ", line 5: duplicate entry: \"key\""));
+    CHECK(bench.said("warning: " + file + ", line 6: unbalanced '\"' in '\"un val' -- ignoring this line"));
+    CHECK(bench.said("line 7: non-UTF-8 input"));
+}
+
+TEST_CASE("table: one that cannot be opened is an error that passes, never 'not there', and recovers by itself")
+{
+    Bench bench;
+    const std::string path = (bench.dir / "later").string();
+    const std::string spec = "texthash:" + path;
+    CHECK(bench.get(spec, "k") == "error: open database " + path + ": No such file or directory");
+    CHECK(bench.tables.open(spec)->find("k").error().status() == "4.3.0");
+    bench.write("later", "k v\n");
+    bench.clock.advance(std::chrono::seconds{2});
+    CHECK(bench.get(spec, "k") == "v");
+}
+
+TEST_CASE("table: a changed file is taken over without restart; a vanished one leaves the last version in force")
+{
+    Bench bench;
+    const auto file = bench.write("a", "k one\n");
+    const std::string spec = "texthash:" + file;
+    CHECK(bench.get(spec, "k") == "one");
+    bench.write("a", "k two\nlonger\n");
+    CHECK(bench.get(spec, "k") == "one");                        // looked at once a second
+    bench.clock.advance(std::chrono::seconds{2});
+    CHECK(bench.get(spec, "k") == "two");
+    std::filesystem::remove(file);
+    for (int second = 0; second < 5; ++second) {
+        bench.clock.advance(std::chrono::seconds{2});
+        CHECK(bench.get(spec, "k") == "two");
+    }
+    CHECK(std::ranges::count_if(bench.sink->lines, [](auto& line) { return line.find("stays in force") != line.npos; }) == 1);
+}
+
+TEST_CASE("table: a big file is parsed beside the loop while the old version answers")
+{
+    Bench bench;
+    const auto file = bench.write("a", "k one\n");
+    const std::string spec = "texthash:" + file;
+    CHECK(bench.get(spec, "k") == "one");
+    std::string big = "k two\n";
+    while (big.size() < 2 * load_inline_octets)
+        big += fmt::format("key{} value\n", big.size());
+    bench.write("a", big);
+    bench.clock.advance(std::chrono::seconds{2});
+    const std::string during = bench.get(spec, "k");
+    CHECK((during == "one" || during == "two"));
+    for (int wait = 0; wait < 500 && bench.get(spec, "k") == "one"; ++wait)
+        std::this_thread::sleep_for(std::chrono::milliseconds{10});
+    CHECK(bench.get(spec, "k") == "two");
+}
+
+TEST_CASE("inline and static: the forms of main.cf")
+{
+    Bench bench;
+    CHECK(bench.get("inline:{x=1, {y = 2 3}}", "y") == "2 3");
+    CHECK(bench.get("inline:{x=1, {y = 2 3}}", "X") == "1");
+    CHECK(bench.get("inline:{x=1}", "z") == "none");
+    CHECK(bench.get("static:{ a b }", "anything") == "a b");
+    CHECK(bench.get("static:v", "") == "v");
+    CHECK(bench.get("proxy:static:v", "") == "v");
+}
+
+TEST_CASE("tables: a specification that means nothing is named in the error")
+{
+    Bench bench;
+    CHECK(bench.get("foo:x", "k") == "error: unsupported dictionary type: foo");
+    CHECK(bench.get("static:", "k") == "error: open dictionary: expecting \"type:name\" form instead of \"static:\"");
+    CHECK(bench.get("inline:foo", "k") == "error: bad syntax: \"inline:foo\"; need \"inline:{name=value...}\"");
+    CHECK(bench.get("inline:{x, y=1}", "k") == "error: missing '=' after attribute name: \"inline:{x, y=1}\"; need \"inline:{name=value...}\"");
+    CHECK(bench.get("inline:{}", "k") == "error: bad syntax: \"inline:{}\"; need \"inline:{name=value...}\"");
+}
+
+TEST_CASE("fold: letters beyond ASCII compare without case where UTF-8 is on")
+{
+    CHECK(fold_key("STRASSE", true) == "strasse");
+    CHECK(fold_key("J\xc3\x96RG", true) == "j\xc3\xb6rg");
+    CHECK(fold_key("J\xc3\x96RG", false) == "j\xc3\x96rg");
+    Bench bench;
+    CHECK(bench.get("inline:{j\xc3\xb6rg=1}", "J\xc3\x96RG") == "1");
+    CHECK(bench.get("static:x", "\xff") == "x");
+    CHECK(bench.get("inline:{a=1}", "\xff") == "none");
+}
+
+namespace {
+
+/// Answers after a turn of the loop, as a server would.
+class Distant final : public Table {
+public:
+    using Table::Table;
+    bool in_memory() const override { return false; }
+    Answer find(std::string_view) override { return Error{"ask lookup"}; }
+    awaitable<Answer> lookup(std::string key) override
+    {
+        ++asked;
+        co_await asio::post(co_await asio::this_coro::executor, use_awaitable);
+        co_return key == "a" ? Answer{"b"} : key == "b" ? Answer{"c"} : Answer{std::nullopt};
+    }
+    int asked = 0;
+};
+
+}  // namespace
+
+TEST_CASE("settle: a decision over distant tables is made again until all it asks is known, each key asked once")
+{
+    Distant table{"distant:x"};
+    asio::io_context loop;
+    Result<std::string> result = Error{"none"};
+    auto decide = [&table](Lookups& lookups) -> Result<std::string> {
+        std::string at = "a";
+        for (;;) {
+            TRY(const auto next, lookups.find(table, at));
+            if (!next)
+                return at;
+            at = *next;
+        }
+    };
+    asio::co_spawn(loop, settle(decide), [&](std::exception_ptr, Result<std::string> got) { result = std::move(got); });
+    loop.run();
+    REQUIRE(result);
+    CHECK(*result == "c");
+    CHECK(table.asked == 3);
+}
