@@ -27,7 +27,8 @@ struct Line {
 };
 
 /// The bounded queue and its thread; a sink says how a batch is put out.
-class QueuedSink : public Sink {
+template <class Base>
+class QueuedSink : public Base {
 public:
     ~QueuedSink() override { stop(); }
 
@@ -118,7 +119,41 @@ int syslog_priority(Level level)
     return LOG_MAIL | LOG_INFO;
 }
 
-class SyslogSink final : public QueuedSink {
+std::string datagram_of(const Line& line)
+{
+    return fmt::format("<{}>{} {}", syslog_priority(line.level), timestamp(line.when), line.text);
+}
+
+std::string host_name()
+{
+    char name[256] = "";
+    ::gethostname(name, sizeof name - 1);
+    return std::string(name).substr(0, std::string(name).find('.'));
+}
+
+std::string file_text(const std::deque<Line>& batch, const std::string& host)
+{
+    std::string text;
+    for (const Line& line : batch)
+        text += fmt::format("{} {} {}\n", timestamp(line.when), host, line.text);
+    return text;
+}
+
+/// A full disk loses log lines, never mail.
+bool write_all(int descriptor, std::string_view rest)
+{
+    while (!rest.empty()) {
+        const ssize_t count = ::write(descriptor, rest.data(), rest.size());
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return false;
+        rest.remove_prefix(static_cast<std::size_t>(count));
+    }
+    return true;
+}
+
+class SyslogSink final : public QueuedSink<Sink> {
 public:
     explicit SyslogSink(std::string path) : path_(std::move(path)) { start(); }
     ~SyslogSink() override { stop(); }
@@ -127,7 +162,7 @@ private:
     void put_out(const std::deque<Line>& batch) override
     {
         for (const Line& line : batch) {
-            const std::string datagram = fmt::format("<{}>{} {}", syslog_priority(line.level), timestamp(line.when), line.text);
+            const std::string datagram = datagram_of(line);
             // Once again over a new socket: syslogd may have been restarted.
             if (!send_one(datagram)) {
                 socket_.reset();
@@ -138,16 +173,8 @@ private:
 
     bool send_one(const std::string& datagram)
     {
-        if (!socket_) {
-            socket_ = Fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-            sockaddr_un address{};
-            address.sun_family = AF_UNIX;
-            path_.copy(address.sun_path, sizeof address.sun_path - 1);
-            if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-                socket_.reset();
-                return false;
-            }
-        }
+        if (!socket_)
+            socket_ = connect_syslog(path_);
         return ::send(socket_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL) >= 0;
     }
 
@@ -155,13 +182,11 @@ private:
     Fd socket_;
 };
 
-class FileSink final : public QueuedSink {
+class FileSink final : public QueuedSink<Sink> {
 public:
     FileSink(std::string path, Fd file) : path_(std::move(path)), file_(std::move(file))
     {
-        char name[256] = "";
-        ::gethostname(name, sizeof name - 1);
-        host_ = std::string(name).substr(0, std::string(name).find('.'));
+        host_ = host_name();
         start();
     }
     ~FileSink() override { stop(); }
@@ -177,17 +202,7 @@ private:
     void put_out(const std::deque<Line>& batch) override
     {
         reopen_if_renamed();
-        std::string text;
-        for (const Line& line : batch)
-            text += fmt::format("{} {} {}\n", timestamp(line.when), host_, line.text);
-        for (std::string_view rest = text; !rest.empty();) {
-            const ssize_t count = ::write(file_.get(), rest.data(), rest.size());
-            if (count < 0 && errno == EINTR)
-                continue;
-            if (count <= 0)
-                return;                                  // a full disk loses log lines, never mail
-            rest.remove_prefix(static_cast<std::size_t>(count));
-        }
+        write_all(file_.get(), file_text(batch, host_));
     }
 
     void reopen_if_renamed()
@@ -203,7 +218,71 @@ private:
     Fd file_;
 };
 
+class GivenSink final : public QueuedSink<DescriptorSink> {
+public:
+    GivenSink(Fd descriptor, LogForm form) : descriptor_(std::move(descriptor)), form_(form), host_(host_name()) { start(); }
+    ~GivenSink() override { stop(); }
+
+    void replace(Fd descriptor, LogForm form) override
+    {
+        const std::lock_guard guard(replacing_);
+        descriptor_ = std::move(descriptor);
+        form_ = form;
+    }
+
+private:
+    void put_out(const std::deque<Line>& batch) override
+    {
+        const std::lock_guard guard(replacing_);
+        if (!descriptor_) {
+            lost_ += batch.size();
+            return;
+        }
+        if (lost_ > 0 && put({Level::warning, batch.front().when, fmt::format("{}: warning: {} log lines were lost", tag_of(batch.front()), lost_)}))
+            lost_ = 0;
+        if (form_ == LogForm::file) {
+            if (!write_all(descriptor_.get(), file_text(batch, host_)))
+                lost_ += batch.size();
+            return;
+        }
+        for (const Line& line : batch)
+            lost_ += put(line) ? 0 : 1;
+    }
+
+    static std::string tag_of(const Line& line) { return line.text.substr(0, line.text.find(": ")); }
+
+    bool put(const Line& line)
+    {
+        if (form_ == LogForm::file)
+            return write_all(descriptor_.get(), file_text({line}, host_));
+        const std::string datagram = datagram_of(line);
+        return ::send(descriptor_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL) >= 0;
+    }
+
+    std::mutex replacing_;
+    Fd descriptor_;
+    LogForm form_;
+    std::size_t lost_ = 0;
+    std::string host_;
+};
+
 }  // namespace
+
+Fd connect_syslog(const std::string& path)
+{
+    Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        socket.reset();
+    return socket;
+}
+
+std::shared_ptr<DescriptorSink> descriptor_sink(Fd descriptor, LogForm form)
+{
+    return std::make_shared<GivenSink>(std::move(descriptor), form);
+}
 
 std::shared_ptr<Sink> syslog_sink(std::string path)
 {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.hpp"
+#include "base/fd.hpp"
 #include "observe/log.hpp"
 
 #include <cstddef>
@@ -20,5 +21,17 @@ std::shared_ptr<Sink> syslog_sink(std::string path = "/dev/log");
 /// maillog_file: "Nov 21 09:00:00 host tag: line". Appends; opened again when the file was renamed away
 /// (`postfix logrotate`). Fails at start where the file cannot be opened; "/dev/stdout" is standard output.
 Result<std::shared_ptr<Sink>> file_sink(std::string path);
+
+/// A log that somebody else opened: a confined service cannot. `form` says how a line is written.
+enum class LogForm { file, syslog };
+class DescriptorSink : public Sink {
+public:
+    /// Another descriptor from now on (rotation, a restarted syslogd). An empty one drops lines and counts them.
+    virtual void replace(Fd descriptor, LogForm form) = 0;
+};
+std::shared_ptr<DescriptorSink> descriptor_sink(Fd descriptor, LogForm form);
+
+/// A datagram socket connected to syslogd; empty where nobody listens.
+Fd connect_syslog(const std::string& path = "/dev/log");
 
 }  // namespace posthorn::observe

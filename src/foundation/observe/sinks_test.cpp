@@ -2,6 +2,7 @@
 
 #include "base/fd.hpp"
 
+#include <fcntl.h>
 #include <doctest/doctest.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -81,4 +82,28 @@ TEST_CASE("syslog: one datagram a line, facility mail")
     CHECK(datagram.starts_with("<20>"));                                   // mail.warning
     CHECK(datagram.find("postfix/smtpd[") != std::string::npos);
     CHECK(datagram.ends_with("]: warning: hello"));
+}
+
+TEST_CASE("a given descriptor: lines go on into the new one after it was replaced, and what was lost meanwhile is said")
+{
+    Folder folder;
+    auto open_file = [&](const char* name) { return Fd(::open(folder.file(name).c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)); };
+    auto sink = descriptor_sink(open_file("old"), LogForm::file);
+    Log log(sink, "postfix/qmgr");
+    log.info("one");
+    sink->flush();
+    sink->replace(open_file("new"), LogForm::file);
+    log.info("two");
+    sink->flush();
+    CHECK(contents(folder.file("old")).find(": one\n") != std::string::npos);
+    CHECK(contents(folder.file("new")).find(": two\n") != std::string::npos);
+
+    sink->replace(Fd(), LogForm::file);
+    log.info("three");
+    sink->flush();
+    sink->replace(open_file("last"), LogForm::file);
+    log.info("four");
+    sink->flush();
+    CHECK(contents(folder.file("last")).find("]: warning: 1 log lines were lost\n") != std::string::npos);
+    CHECK(contents(folder.file("last")).find(": four\n") != std::string::npos);
 }
