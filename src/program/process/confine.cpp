@@ -1,0 +1,131 @@
+#include "process/confine.hpp"
+
+#include "base/error.hpp"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <system_error>
+
+namespace posthorn::process {
+
+namespace {
+
+[[noreturn]] void refuse(const char* what)
+{
+    throw std::system_error(errno, std::generic_category(), what);
+}
+
+void drop_bounding_set()
+{
+    for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability)
+        if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EPERM)
+            refuse("drop a capability from the bounding set");
+    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
+        refuse("clear ambient capabilities");
+}
+
+void drop_capabilities()
+{
+    // A process of root's with another uid has none left; this also covers one that was given some by file or by systemd.
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct none[2]{};
+    if (::syscall(SYS_capset, &header, none) != 0)
+        refuse("drop capabilities");
+}
+
+void become(uid_t uid, gid_t gid)
+{
+    if (uid == 0 || gid == 0) {
+        errno = EINVAL;
+        refuse("mail_owner must not be root");
+    }
+    if (::setgroups(0, nullptr) != 0)
+        refuse("drop supplementary groups");
+    if (::setresgid(gid, gid, gid) != 0)
+        refuse("change group");
+    if (::setresuid(uid, uid, uid) != 0)
+        refuse("change user");
+    if (::setuid(0) == 0) {
+        errno = EPERM;
+        refuse("user change can be undone");
+    }
+}
+
+}  // namespace
+
+void set_limits(unsigned descriptors)
+{
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) != 0)
+        refuse("read the limit of descriptors");
+    const rlim_t hard = ::geteuid() == 0 ? std::max<rlim_t>(files.rlim_max, descriptors) : files.rlim_max;
+    const rlimit wanted{std::min<rlim_t>(hard, descriptors), hard};
+    if (::setrlimit(RLIMIT_NOFILE, &wanted) != 0 && ::geteuid() != 0)
+        refuse("set the limit of descriptors");
+    const rlimit no_core{0, 0};
+    if (::setrlimit(RLIMIT_CORE, &no_core) != 0)
+        refuse("switch off core dumps");
+}
+
+Confined confine(const Place& place, const Confinement& confinement)
+{
+    Confined result;
+    result.landlock = landlock_version();
+    const bool root = ::geteuid() == 0;
+
+    ::tzset();                                                     // log lines need the zone; its file will be out of reach
+    set_limits(65536);
+    if (!place.queue_directory.empty() && ::chdir(place.queue_directory.c_str()) != 0)
+        refuse("change to the queue directory");
+
+    // Landlock's rules name folders of the outside; they stay valid through chroot because they are held as descriptors.
+    const bool change_root = confinement.root == Root::spool && (place.chroot || result.landlock == 0);
+    if (root) {
+        drop_bounding_set();
+        if (change_root) {
+            if (::chroot(place.queue_directory.c_str()) != 0 || ::chdir("/") != 0)
+                refuse("change the root folder");
+            result.chrooted = true;
+        }
+        if (confinement.user == User::mail_owner)
+            become(place.uid, place.gid);
+    } else {
+        if (change_root)
+            result.left_out.push_back("root folder");
+        if (confinement.user == User::mail_owner && place.uid != ::geteuid())
+            result.left_out.push_back("user");
+    }
+    if (confinement.user == User::mail_owner || !root)
+        drop_capabilities();
+    if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)                 // no ptrace by others of the same user, no core
+        refuse("switch off ptrace");
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        refuse("set no_new_privs");
+
+    if (result.landlock > 0) {
+        Place seen = place;
+        if (result.chrooted) {
+            // Inside the new root the queue directory is "/"; nothing else is to be seen there.
+            seen.queue_directory = "/";
+            seen.data_directory.clear();
+        }
+        Confinement narrowed = confinement;
+        if (result.chrooted)
+            narrowed.readable.clear();
+        restrict_files(seen, narrowed);
+    }
+    result.filtered = filter_system_calls(confinement.may);
+    return result;
+}
+
+}  // namespace posthorn::process

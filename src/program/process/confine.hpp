@@ -1,0 +1,45 @@
+// process/confine.hpp: takes away, for good, what a service does not need.
+// Order    limits, root folder, groups, user, capabilities, NoNewPrivs, Landlock, system-call filter (all threads).
+// Root     needed for user, groups, root folder and the bounding set; without it those are left out, and `left_out` says which.
+// Errors   exceptions: a service that cannot be confined must not start.
+#pragma once
+
+#include "process/powers.hpp"
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace posthorn::process {
+
+/// Where the powers end: absolute paths, ids. Ids are obeyed only when the process is root.
+struct Place {
+    std::string queue_directory;
+    std::string data_directory;
+    uid_t uid = 0;
+    gid_t gid = 0;
+    bool chroot = false;                   // the column of master.cf
+};
+
+struct Confined {
+    int landlock = 0;                      // version of the kernel's interface; 0: none
+    bool chrooted = false;
+    bool filtered = false;                 // false only in builds with sanitizers, which need calls of their own
+    std::vector<std::string> left_out;     // "user", "root folder": the process is not root
+};
+
+/// The version of Landlock that this kernel offers; 0: none.
+int landlock_version();
+
+/// More descriptors (up to the hard limit, as root up to `descriptors`), no core dumps. Also for the supervisor.
+void set_limits(unsigned descriptors);
+
+Confined confine(const Place& place, const Confinement& confinement);
+
+/// The two last steps alone, for tests and for children that are no services.
+void restrict_files(const Place& place, const Confinement& confinement);
+bool filter_system_calls(Powers powers);
+
+}  // namespace posthorn::process

@@ -1,0 +1,31 @@
+// process/control.hpp: the control channel between the supervisor and a service, which the service inherits.
+// Trust    the supervisor holds a service's frames for hostile: limits on size and number, and an answer to nothing that the loaded
+//          configuration does not name. A channel that breaks the rules is closed and its process ended.
+#pragma once
+
+#include "process/control.pb.h"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace posthorn::process {
+
+enum class Control : std::uint16_t {
+    ready = 1,               // notice
+    heartbeat = 2,           // notice
+    open_file = 3,           // OpenFile -> FileOpened and a descriptor
+    stop = 4,                // notice
+    file_changed = 5,        // notice
+    new_log = 6,             // notice
+    new_configuration = 7,   // NewConfiguration -> ConfigurationTaken, or an Error: the running one stays
+    counters = 8,            // handoff::CountersRequest -> handoff::CountersReply
+};
+
+inline constexpr int control_descriptor = 3;
+inline constexpr int start_descriptor = 4;
+inline constexpr int first_free_descriptor = 5;
+/// Nothing that travels here is larger: paths, counters.
+inline constexpr std::size_t control_frame_limit = 256 * 1024;
+inline constexpr unsigned heartbeat_seconds = 5;
+
+}  // namespace posthorn::process

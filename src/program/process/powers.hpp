@@ -1,0 +1,54 @@
+// process/powers.hpp: what a service may do after confine(), in words. What is not named is refused with EPERM by the
+// system-call filter, and files beyond the named folders with EACCES by Landlock or because the root folder changed.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace posthorn::process {
+
+enum class May : std::uint32_t {
+    connect        = 1u << 0,    // TCP to other hosts
+    resolve        = 1u << 1,    // datagrams and TCP to name servers
+    read_message   = 1u << 2,    // open content in the incoming folder for reading
+    write_incoming = 1u << 3,    // make, sync and remove content files in the incoming folder
+    spool          = 1u << 4,    // the whole queue directory: databases, content
+    pick_up        = 1u << 5,    // read and remove files of the maildrop folder
+    state          = 1u << 6,    // read and write the data directory
+    read_state     = 1u << 7,    // read the data directory, and write LMDB's reader table beside it
+    listen         = 1u << 8,    // bind and listen by itself (test peers, the admin service); others adopt descriptors
+    compile        = 1u << 9,    // make memory executable: PCRE2's just-in-time compiler
+};
+
+enum class User { mail_owner, unchanged };
+enum class Root { unchanged, spool };
+
+class Powers {
+public:
+    constexpr Powers() = default;
+    constexpr Powers(std::initializer_list<May> list)
+    {
+        for (const May may : list)
+            bits_ |= static_cast<std::uint32_t>(may);
+    }
+    constexpr bool has(May may) const { return (bits_ & static_cast<std::uint32_t>(may)) != 0; }
+
+private:
+    std::uint32_t bits_ = 0;
+};
+
+struct Confinement {
+    User user = User::mail_owner;
+    Root root = Root::spool;               // obeyed where the chroot column says y, or where the kernel has no Landlock
+    Powers may;
+    /// Further files or folders to read, as absolute paths. They are beyond reach where the root folder changed.
+    std::vector<std::string> readable;
+};
+
+/// "connect resolve read_message", for logs and tests.
+std::string describe(Powers powers);
+
+}  // namespace posthorn::process

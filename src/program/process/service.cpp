@@ -1,0 +1,331 @@
+#include "process/service.hpp"
+
+#include "observe/sinks.hpp"
+#include "process/memory_file.hpp"
+
+#include <boost/asio/signal_set.hpp>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+
+#include <csignal>
+#include <stdexcept>
+
+namespace posthorn::process {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A descriptor that the start record names. Marked close-on-exec at once.
+Fd inherited(std::uint32_t number)
+{
+    Fd descriptor(static_cast<int>(number));
+    if (::fcntl(descriptor.get(), F_SETFD, FD_CLOEXEC) != 0)
+        throw std::runtime_error(fmt::format("descriptor {} of the start record is not open", descriptor.release()));
+    return descriptor;
+}
+
+std::vector<FoldedLine> folded_of(const google::protobuf::RepeatedPtrField<Folded>& lines)
+{
+    std::vector<FoldedLine> result;
+    for (const Folded& line : lines) {
+        FoldedLine folded{line.service(), line.command(), {}};
+        for (int i = 0; i < line.names_size() && i < line.values_size(); ++i)
+            folded.overrides.push_back({line.names(i), line.values(i)});
+        result.push_back(std::move(folded));
+    }
+    return result;
+}
+
+config::Snapshot snapshot_in(const Fd& file)
+{
+    auto octets = read_memory_file(file);
+    if (!octets)
+        throw std::runtime_error(octets.error().text());
+    auto snapshot = config::Snapshot::parse(*octets);
+    if (!snapshot)
+        throw std::runtime_error(snapshot.error().text());
+    return *snapshot;
+}
+
+}  // namespace
+
+std::unique_ptr<Service> Service::from_supervisor()
+{
+    const Fd record = inherited(start_descriptor);
+    auto octets = read_memory_file(record);
+    Start start;
+    if (!octets || !start.ParseFromString(*octets))
+        throw std::runtime_error("the start record cannot be read: services are started by posthorn-master");
+    const Fd config = inherited(start.config());
+    std::unique_ptr<Service> service(new Service(start, snapshot_in(config)));
+    service->open_control(inherited(control_descriptor));
+    return service;
+}
+
+Service::Service(Start start, config::Snapshot snapshot) : start_(std::move(start)), base_(std::move(snapshot))
+{
+    folded_ = folded_of(start_.folded());
+    const FoldedLine own = folded_of({&start_.own(), &start_.own() + 1}).front();
+    config_ = base_->for_service(start_.service(), start_.program(), own.overrides, start_.origin());
+    for (const Listening& listening : start_.listening())
+        listening_.push_back({listening.name(), listening.inet(), listening.datagram(), inherited(listening.descriptor())});
+    sink_ = observe::descriptor_sink(start_.has_log() ? inherited(start_.log()) : Fd(),
+                                     start_.log_form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog);
+    log_.emplace(sink_, config_->text("syslog_name") + "/" + start_.program());
+    tasks_ = std::make_unique<TaskGroup>(executor());
+    if (!start_.queue_directory().empty() && ::chdir(start_.queue_directory().c_str()) != 0)
+        throw std::runtime_error(system_error("change to " + start_.queue_directory(), errno).text());
+}
+
+Service::~Service()
+{
+    if (control_)
+        control_->close();
+    sink_->flush();
+}
+
+void Service::open_control(Fd socket)
+{
+    ipc::ChannelOptions options;
+    options.name = "master";
+    control_ = ipc::Channel::open(
+        executor(), std::move(socket), options, [this](ipc::Incoming incoming) { heard(std::move(incoming)); },
+        [this](Error) { begin_stop(Stop::drain, 10s); });            // the supervisor is gone: nobody would restart or reload us
+}
+
+config::Snapshot Service::config_for(std::string_view service) const
+{
+    for (const FoldedLine& line : folded_)
+        if (line.service == service)
+            return base_->for_service(line.service, line.command, line.overrides, start_.origin());
+    return *config_;
+}
+
+observe::Log Service::log_as(std::string_view station) const
+{
+    return log_->as(config_for(station).text("syslog_name") + "/" + std::string(station));
+}
+
+Fd Service::take_listener(std::string_view name)
+{
+    for (auto entry = listening_.begin(); entry != listening_.end(); ++entry)
+        if (entry->name == name) {
+            Fd socket = std::move(entry->socket);
+            listening_.erase(entry);
+            return socket;
+        }
+    return Fd();
+}
+
+std::vector<ListeningSocket> Service::take_listeners()
+{
+    return std::exchange(listening_, {});
+}
+
+awaitable<Result<Fd>> Service::open_file(std::string path)
+{
+    OpenFile request;
+    request.set_path(std::move(path));
+    auto received = co_await control_->call_raw(Control::open_file, std::move(request));
+    if (!received)
+        co_return std::move(received).error();
+    if (received->descriptors.size() != 1)
+        co_return Error{"the supervisor sent no descriptor", "4.3.0"};
+    co_return std::move(received->descriptors.front());
+}
+
+Confined Service::confine(Confinement confinement)
+{
+    Place place;
+    place.queue_directory = start_.queue_directory();
+    place.data_directory = start_.data_directory();
+    place.uid = start_.uid();
+    place.gid = start_.gid();
+    place.chroot = start_.chroot();
+    return process::confine(place, confinement);
+}
+
+int Service::run(Work& work)
+{
+    work_ = &work;
+    asio::signal_set signals(loop_, SIGTERM);
+    signals.async_wait([this](boost::system::error_code error, int) {
+        if (!error)
+            begin_stop(Stop::drain, 10s);
+    });
+    tasks_->spawn(beat());
+    tasks_->spawn(measure_lag());
+    asio::post(loop_, [this, &work] {
+        if (stopping_)
+            return;
+        work.start();
+        if (control_->is_open())
+            (void)control_->post(Control::ready, Ready{});           // a supervisor that is gone is noticed by its own way
+        if (asked_early_)
+            begin_stop(*asked_early_, 10s);
+    });
+    loop_.run();
+    work_ = nullptr;
+    return exit_status_;
+}
+
+void Service::begin_stop(Stop how, std::chrono::seconds limit)
+{
+    if (!work_) {
+        asked_early_ = how;
+        return;
+    }
+    if (stopping_)
+        return;
+    stopping_ = true;
+    stop_limit_.expires_after(how == Stop::abort ? 0s : limit);
+    stop_limit_.async_wait([this](boost::system::error_code error) {
+        if (error)
+            return;
+        // What is still held is worked off after the next start: nothing of it was acknowledged or reported done.
+        sink_->flush();
+        ::_exit(0);
+    });
+    asio::co_spawn(loop_, take_stop(how), [](std::exception_ptr failure) {
+        if (failure)
+            std::rethrow_exception(failure);
+    });
+}
+
+awaitable<void> Service::take_stop(Stop how)
+{
+    co_await work_->stop(how);
+    co_await tasks_->close();
+    stop_limit_.cancel();
+    control_->close();
+    loop_.stop();
+}
+
+void Service::heard(ipc::Incoming incoming)
+{
+    switch (static_cast<Control>(incoming.kind)) {
+    case Control::stop:
+        if (const auto stop = incoming.parse<StopService>()) {
+            const Stop how = stop->how() == StopService::ABORT ? Stop::abort : stop->how() == StopService::GENERATION ? Stop::generation : Stop::drain;
+            begin_stop(how, std::chrono::seconds(stop->limit()));
+        }
+        return;
+    case Control::file_changed:
+        if (const auto change = incoming.parse<FileChanged>(); change && file_changed_)
+            file_changed_(change->path(), incoming.descriptors.empty() ? Fd() : std::move(incoming.descriptors.front()));
+        return;
+    case Control::new_log:
+        if (const auto log = incoming.parse<NewLog>(); log)
+            static_cast<observe::DescriptorSink&>(*sink_).replace(
+                incoming.descriptors.empty() ? Fd() : std::move(incoming.descriptors.front()),
+                log->form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog);
+        return;
+    case Control::new_configuration: take_configuration(std::move(incoming)); return;
+    case Control::counters: counters(std::move(incoming.responder)); return;
+    default: return;                                                  // a newer supervisor's notice; a request answers itself
+    }
+}
+
+void Service::take_configuration(ipc::Incoming incoming)
+{
+    const auto news = incoming.parse<NewConfiguration>();
+    if (!news || incoming.descriptors.size() != 1)
+        return incoming.responder.fail(Error{"malformed configuration frame", "4.3.0"});
+    if (!work_)
+        return incoming.responder.fail(Error{"still starting", "4.3.0"});
+    try {
+        const config::Snapshot base = snapshot_in(incoming.descriptors.front());
+        const FoldedLine own = folded_of({&news->own(), &news->own() + 1}).front();
+        const config::Snapshot mine = base.for_service(start_.service(), start_.program(), own.overrides, start_.origin());
+        // The lines that run here may be asked for while the options are taken: config_for() answers from the new ones.
+        auto before = std::tuple(base_, config_, folded_);
+        base_ = base;
+        config_ = mine;
+        folded_ = folded_of(news->folded());
+        if (auto taken = work_->reload(*config_); !taken) {
+            std::tie(base_, config_, folded_) = std::move(before);
+            return incoming.responder.fail(taken.error());
+        }
+        start_.set_generation(news->generation());
+        incoming.responder.reply(ConfigurationTaken{});
+    } catch (const std::exception& bad) {
+        incoming.responder.fail(Error{bad.what(), "4.3.0"});
+    }
+}
+
+void Service::counters(ipc::Responder responder)
+{
+    handoff::CountersReply reply;
+    const auto add = [&](const char* name, std::int64_t value) {
+        auto* counter = reply.add_counters();
+        counter->set_name(name);
+        counter->set_value(value);
+    };
+    const auto spent = processor_time().count();
+    add("processor_microseconds", spent);
+    add("messages", static_cast<std::int64_t>(gauges_.messages));
+    if (gauges_.messages > 0)
+        add("processor_nanoseconds_per_message", static_cast<std::int64_t>(spent * 1000 / static_cast<std::int64_t>(gauges_.messages)));
+    if (work_)
+        work_->count(reply);
+    responder.reply(reply);
+}
+
+awaitable<void> Service::beat()
+{
+    while (!co_await cancelled()) {
+        Heartbeat heartbeat;
+        heartbeat.set_processor_microseconds(static_cast<std::uint64_t>(processor_time().count()));
+        heartbeat.set_messages(gauges_.messages);
+        heartbeat.set_loop_lag_microseconds(static_cast<std::uint64_t>(gauges_.lag.take_largest().count()));
+        if (control_->is_open())
+            (void)control_->post(Control::heartbeat, heartbeat);
+        co_await sleep_for(std::chrono::seconds(heartbeat_seconds));
+    }
+}
+
+awaitable<void> Service::measure_lag()
+{
+    constexpr auto step = 250ms;
+    const SystemClock clock;
+    asio::steady_timer timer(loop_);
+    while (!co_await cancelled()) {
+        const SteadyTime due = clock.steady() + step;
+        timer.expires_at(due);
+        co_await timer.async_wait(asio::as_tuple(use_awaitable));
+        const SteadyTime now = clock.steady();
+        if (now <= due)
+            continue;
+        const auto late = std::chrono::duration_cast<std::chrono::microseconds>(now - due);
+        if (const auto worth = gauges_.lag.note(now, late))
+            log_->warning("event loop was late by {} ms", worth->count() / 1000);
+    }
+}
+
+int run_service(std::span<const Program> programs)
+{
+    std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGHUP, SIG_IGN);                                     // the supervisor's affair
+    std::signal(SIGINT, SIG_IGN);                                     // start-fg in a terminal: the supervisor stops us in order
+    std::unique_ptr<Service> service;
+    try {
+        service = Service::from_supervisor();
+        for (const Program& program : programs) {
+            if (program.name != service->program())
+                continue;
+            ::prctl(PR_SET_NAME, service->program().c_str(), 0, 0, 0);
+            return program.serve(*service);
+        }
+        throw std::runtime_error("no such service program: " + service->program());
+    } catch (const std::exception& failure) {
+        if (service)
+            service->log().fatal("{}", failure.what());
+        else
+            fmt::print(stderr, "fatal: {}\n", failure.what());
+        return 1;
+    }
+}
+
+}  // namespace posthorn::process
