@@ -1,51 +1,16 @@
 #include "tables/lookups.hpp"
-#include "tables/table.hpp"
+#include "tables/testing.hpp"
 
 #include <doctest/doctest.h>
 
-#include <filesystem>
-#include <fstream>
+#include <thread>
 
 using namespace posthorn;
 using namespace posthorn::tables;
 
-namespace {
-
-struct Bench {
-    std::shared_ptr<observe::MemorySink> sink = std::make_shared<observe::MemorySink>();
-    HandClock clock;
-    Tables tables{observe::Log{sink, "postfix/test"}, clock};
-    std::filesystem::path dir;
-
-    Bench()
-    {
-        std::string pattern = (std::filesystem::temp_directory_path() / "tables-XXXXXX").string();
-        dir = ::mkdtemp(pattern.data());
-    }
-    ~Bench() { std::filesystem::remove_all(dir); }
-    std::string write(const std::string& name, std::string_view text)
-    {
-        const auto path = dir / name;
-        std::ofstream(dir / "new") << text;
-        std::filesystem::rename(dir / "new", path);
-        return path.string();
-    }
-    std::string get(const std::string& spec, std::string_view key)
-    {
-        const auto answer = tables.open(spec)->find(key);
-        return !answer ? "error: " + answer.error().what() : answer->value_or("none");
-    }
-    bool said(std::string_view part) const
-    {
-        return std::ranges::any_of(sink->lines, [&](const std::string& line) { return line.find(part) != line.npos; });
-    }
-};
-
-}  // namespace
-
 TEST_CASE("texthash: a key has the value of its line and of the lines that continue it")
 {
-    Bench bench;
+    TestSite bench;
     const auto file = bench.write("a", "# comment\nKey value one\n  continued\n# inside\n more\n\"quoted key\"@x val\nlast end");
     const std::string spec = "texthash:" + file;
     CHECK(bench.get(spec, "key") == "value one  continued more");
@@ -58,7 +23,7 @@ TEST_CASE("texthash: a key has the value of its line and of the lines that conti
 
 TEST_CASE("texthash: what is wrong in a line costs that line only, and is said with its number")
 {
-    Bench bench;
+    TestSite bench;
     const auto file = bench.write("a", " lead ws\nnovalue\nalias: x\nkey 1\nkey 2\n\"un val\n\xff\xfe bad\nafter ok\n");
     const std::string spec = "texthash:" + file;
     CHECK(bench.get(spec, "after") == "ok");
@@ -73,7 +38,7 @@ TEST_CASE("texthash: what is wrong in a line costs that line only, and is said w
 
 TEST_CASE("table: one that cannot be opened is an error that passes, never 'not there', and recovers by itself")
 {
-    Bench bench;
+    TestSite bench;
     const std::string path = (bench.dir / "later").string();
     const std::string spec = "texthash:" + path;
     CHECK(bench.get(spec, "k") == "error: open database " + path + ": No such file or directory");
@@ -85,7 +50,7 @@ TEST_CASE("table: one that cannot be opened is an error that passes, never 'not 
 
 TEST_CASE("table: a changed file is taken over without restart; a vanished one leaves the last version in force")
 {
-    Bench bench;
+    TestSite bench;
     const auto file = bench.write("a", "k one\n");
     const std::string spec = "texthash:" + file;
     CHECK(bench.get(spec, "k") == "one");
@@ -103,7 +68,7 @@ TEST_CASE("table: a changed file is taken over without restart; a vanished one l
 
 TEST_CASE("table: a big file is parsed beside the loop while the old version answers")
 {
-    Bench bench;
+    TestSite bench;
     const auto file = bench.write("a", "k one\n");
     const std::string spec = "texthash:" + file;
     CHECK(bench.get(spec, "k") == "one");
@@ -121,7 +86,7 @@ TEST_CASE("table: a big file is parsed beside the loop while the old version ans
 
 TEST_CASE("inline and static: the forms of main.cf")
 {
-    Bench bench;
+    TestSite bench;
     CHECK(bench.get("inline:{x=1, {y = 2 3}}", "y") == "2 3");
     CHECK(bench.get("inline:{x=1, {y = 2 3}}", "X") == "1");
     CHECK(bench.get("inline:{x=1}", "z") == "none");
@@ -132,7 +97,7 @@ TEST_CASE("inline and static: the forms of main.cf")
 
 TEST_CASE("tables: a specification that means nothing is named in the error")
 {
-    Bench bench;
+    TestSite bench;
     CHECK(bench.get("foo:x", "k") == "error: unsupported dictionary type: foo");
     CHECK(bench.get("static:", "k") == "error: open dictionary: expecting \"type:name\" form instead of \"static:\"");
     CHECK(bench.get("inline:foo", "k") == "error: bad syntax: \"inline:foo\"; need \"inline:{name=value...}\"");
@@ -145,7 +110,7 @@ TEST_CASE("fold: letters beyond ASCII compare without case where UTF-8 is on")
     CHECK(fold_key("STRASSE", true) == "strasse");
     CHECK(fold_key("J\xc3\x96RG", true) == "j\xc3\xb6rg");
     CHECK(fold_key("J\xc3\x96RG", false) == "j\xc3\x96rg");
-    Bench bench;
+    TestSite bench;
     CHECK(bench.get("inline:{j\xc3\xb6rg=1}", "J\xc3\x96RG") == "1");
     CHECK(bench.get("static:x", "\xff") == "x");
     CHECK(bench.get("inline:{a=1}", "\xff") == "none");
