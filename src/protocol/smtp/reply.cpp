@@ -1,0 +1,150 @@
+#include "smtp/reply.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "base/strings.hpp"
+
+namespace posthorn::smtp {
+
+Reply::Reply(int reply_code, std::string_view status, std::string_view text) : code(reply_code)
+{
+    for (std::string_view line : split_exact(text, '\n')) {
+        // No text of ours, and none that a table or a policy server gives, may start a line of its own.
+        std::string clean;
+        if (!status.empty())
+            clean = fmt::format("{} ", status);
+        for (char c : line)
+            clean += c == '\r' || c == '\0' ? ' ' : c;
+        lines.push_back(std::move(clean));
+    }
+}
+
+std::string_view enhanced_code(std::string_view text)
+{
+    // class "." subject "." detail: one digit of 2, 4, 5, then one to three digits twice.
+    std::size_t i = 0;
+    if (text.size() < 5 || (text[0] != '2' && text[0] != '4' && text[0] != '5') || text[1] != '.')
+        return {};
+    i = 2;
+    for (int part = 0; part < 2; ++part) {
+        const std::size_t start = i;
+        while (i < text.size() && is_digit(text[i]))
+            ++i;
+        if (i == start || i - start > 3 || (part == 0 && (i == text.size() || text[i++] != '.')))
+            return {};
+    }
+    if (i < text.size() && !is_space(text[i]))
+        return {};
+    return text.substr(0, i);
+}
+
+std::string Reply::status() const
+{
+    if (!valid() || digit() == 3 || lines.empty())
+        return {};
+    for (const std::string* line : {&lines.back(), &lines.front()})
+        if (const auto status = enhanced_code(*line); !status.empty() && status.front() - '0' == digit())
+            return std::string(status);
+    return fmt::format("{}.0.0", digit());
+}
+
+std::string Reply::logged() const
+{
+    std::string all = wire();
+    std::string joined;
+    for (std::string_view line : split(all, "\r\n")) {
+        if (!joined.empty())
+            joined += ' ';
+        joined += line;
+    }
+    return printable(joined, true);
+}
+
+std::string Reply::text() const
+{
+    std::string joined;
+    for (const std::string& line : lines) {
+        std::string_view rest = line;
+        if (const auto status = enhanced_code(rest); !status.empty())
+            rest = trim(rest.substr(status.size()));
+        if (!joined.empty())
+            joined += ' ';
+        joined += rest;
+    }
+    return joined;
+}
+
+std::string Reply::wire() const
+{
+    std::string out;
+    for (std::size_t i = 0; i < lines.size(); ++i)
+        fmt::format_to(std::back_inserter(out), "{:03}{}{}\r\n", code, i + 1 < lines.size() ? '-' : ' ', lines[i]);
+    if (lines.empty())
+        fmt::format_to(std::back_inserter(out), "{:03} \r\n", code);
+    return out;
+}
+
+Result<std::optional<Reply>> ReplyParser::feed(std::string_view& octets)
+{
+    while (!octets.empty()) {
+        if (read_ > limits_.octets)
+            return Error{"reply too long", "4.4.2"}.after(line_);
+        const auto* lf = static_cast<const char*>(std::memchr(octets.data(), '\n', octets.size()));
+        const std::size_t length = lf != nullptr ? static_cast<std::size_t>(lf - octets.data()) : octets.size();
+        const std::size_t keep = std::min(length, limits_.line + 1 - std::min(line_.size(), limits_.line + 1));
+        line_.append(octets.substr(0, keep));
+        line_cut_ = line_cut_ || keep < length;
+        read_ += length + 1;
+        octets.remove_prefix(std::min(length + 1, octets.size()));
+        if (lf != nullptr && take_line()) {
+            read_ = 0;
+            return std::optional<Reply>{std::exchange(reply_, Reply{})};
+        }
+    }
+    return std::optional<Reply>{};
+}
+
+bool ReplyParser::take_line()
+{
+    std::string line = std::exchange(line_, {});
+    const bool cut = std::exchange(line_cut_, false);
+    bool bare_lf = false;
+    if (line.ends_with('\r'))
+        line.pop_back();
+    else
+        bare_lf = !cut;
+    if (line.size() > limits_.line)
+        line.resize(limits_.line);
+
+    std::size_t digits = 0;
+    while (digits < line.size() && is_digit(line[digits]))
+        ++digits;
+    if (digits != 3) {
+        if (reply_.garbage++ == 0)
+            reply_.garbage_line = line;
+        return false;
+    }
+    const int code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
+    const char mark = line.size() > 3 ? line[3] : ' ';
+    const bool separated = mark == ' ' || mark == '-' || mark == '\t';
+    if (!separated && !is_alpha(mark)) {
+        if (reply_.garbage++ == 0)
+            reply_.garbage_line = line;
+        return false;
+    }
+    reply_.mixed_codes = reply_.mixed_codes || (reply_.code != 0 && reply_.code != code);
+    reply_.irregular = reply_.irregular || bare_lf || !separated;
+    reply_.cut = reply_.cut || cut;
+    reply_.code = code;
+    if (reply_.lines.size() == limits_.lines) {
+        reply_.lines.pop_back();
+        reply_.cut = true;
+    }
+    reply_.lines.push_back(line.substr(std::min<std::size_t>(separated ? 4 : 3, line.size())));
+    return mark != '-';
+}
+
+}  // namespace posthorn::smtp
