@@ -12,10 +12,12 @@ enum class Frame : std::uint16_t {
     committed = 4,
     route = 5,
     deliver = 6,         // qmgr asks a delivery process; the reply is Verdicts
-    verdicts = 7,        // a delivery process repeats verdicts to a restarted qmgr
+    verdicts = 7,        // a delivery process tells verdicts of attempts that a qmgr before this one asked for
     report = 8,
     queue_command = 9,
     counters = 10,
+    verdicts_stored = 11,
+    pickup = 12,         // the maildrop has something new
 };
 
 /// Content up to this size travels inside frames and lies in the spool's database; above it is a file.

@@ -67,6 +67,13 @@ Scheduler::Site& Scheduler::site_of(Transport& transport, std::string key)
     return *slot;
 }
 
+void Scheduler::reconfigure(SchedulerOptions options)
+{
+    options_ = std::move(options);
+    for (auto& [name, transport] : transports_)
+        transport->options = options_.transport(name);
+}
+
 /// Puts a site where next() looks, if it may have work now; where a rate delay runs, next() looks when that ends.
 void Scheduler::offer(Site& site)
 {

@@ -72,6 +72,11 @@ public:
     /// Attempts are numbered from here; a restarted qmgr gives a number above all that were in use.
     void number_attempts_from(std::uint64_t first) { next_attempt_ = first; }
 
+    /// A number for a result that no single request gave.
+    std::uint64_t take_attempt() { return next_attempt_++; }
+    /// New limits. A site that is busy keeps its window until it falls idle.
+    void reconfigure(SchedulerOptions options);
+
     bool full() const { return messages_.size() >= options_.active_messages || recipients_ >= options_.active_recipients; }
     std::size_t active() const { return messages_.size(); }
     bool is_active(MessageKey message) const { return messages_.contains(message); }
