@@ -1,0 +1,20 @@
+// services/own_transports.hpp: the transports that need no peer: error, retry, discard; and those this program does not have.
+#pragma once
+
+#include "handoff/words.pb.h"
+
+#include <optional>
+#include <string>
+
+namespace posthorn::services {
+
+struct OwnVerdict {
+    handoff::Outcome outcome;
+    std::string status, text;
+};
+
+/// What becomes of a recipient routed there; none: the transport has a delivery process.
+/// error and retry take "5.1.1 text" or "text" as next hop (error(8)), discard takes the reason.
+std::optional<OwnVerdict> own_transport(const handoff::Route& route, handoff::Purpose purpose);
+
+}  // namespace posthorn::services

@@ -1,0 +1,286 @@
+// What operators ask of the queue (postqueue, postsuper, postcat, posthorn queue), and what a restarted qmgr hears from the delivery
+// processes that outlived the one before.
+#include "base/strings.hpp"
+#include "handoff/frames.hpp"
+#include "services/queue_manager.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace posthorn::services {
+
+using handoff::QueueCommand;
+using handoff::QueueReply;
+
+namespace {
+/// Entries of one reply to LIST; the caller asks on with the cursor in `text`.
+constexpr std::size_t page_entries = 500;
+}  // namespace
+
+awaitable<Result<QueueReply>> QueueManager::command(QueueCommand command)
+{
+    QueueReply reply;
+    switch (command.verb()) {
+    case QueueCommand::LIST: co_return co_await list(command.argument());
+    case QueueCommand::FLUSH:
+    case QueueCommand::FLUSH_SITE:
+    case QueueCommand::SCHEDULE: co_return co_await flush(std::move(command));
+    case QueueCommand::STATUS:
+        reply.set_count(epochs_.size());
+        reply.set_text(fmt::format("active={} deferred={} hold={} enqueued={} delivered={} bounced={} attempts={}", active_.size(), deferred_.size(),
+                                   held_.size(), counts_.enqueued, counts_.delivered, counts_.bounced, counts_.attempts));
+        co_return reply;
+    default: break;
+    }
+    const QueueCommand::Verb verb = command.verb();
+    CO_TRY(auto leases, co_await named(std::move(command)));
+    switch (verb) {
+    case QueueCommand::DELETE: co_return co_await remove(std::move(leases));
+    case QueueCommand::HOLD: co_return co_await hold(std::move(leases));
+    case QueueCommand::RELEASE: co_return co_await release(std::move(leases), false);
+    case QueueCommand::EXPIRE: co_return co_await release(std::move(leases), true);
+    case QueueCommand::CAT: co_return co_await cat(std::move(leases));
+    default: co_return Error{fmt::format("queue command {} is not served here", static_cast<int>(verb)), "5.5.1"};
+    }
+}
+
+/// The messages that a command names: queue ids, or ALL within the queues that `argument` lists (none listed: every queue).
+awaitable<Result<std::vector<spool::Lease>>> QueueManager::named(QueueCommand command)
+{
+    std::vector<spool::Lease> leases;
+    const auto wanted = split(command.argument(), " ,");
+    const auto in_wanted_queue = [&](Key key) {
+        const std::string_view queue = held_.contains(key) ? "hold" : active_.contains(key) ? "active" : deferred_.next_try(key) ? "deferred" : "incoming";
+        return wanted.empty() || std::ranges::find(wanted, queue) != wanted.end();
+    };
+    for (const std::string& id : command.queue_ids()) {
+        if (id == "ALL") {
+            for (const auto& [key, epoch] : epochs_)
+                if (in_wanted_queue(key))
+                    leases.push_back({key, epoch});
+            continue;
+        }
+        CO_TRY(const auto found, co_await store_.find(id));
+        if (found && in_wanted_queue(found->key))
+            leases.push_back(*found);
+    }
+    co_return leases;
+}
+
+awaitable<Result<QueueReply>> QueueManager::list(std::string cursor)
+{
+    const auto after = parse_number(cursor.empty() ? "0" : cursor);
+    if (!after)
+        co_return Error{fmt::format("bad queue cursor \"{}\"", cursor), "5.5.4"};
+    CO_TRY(auto page, co_await store_.list(*after, page_entries));
+    QueueReply reply;
+    for (spool::StoredMessage& message : page.entries) {
+        handoff::QueueEntry& entry = *reply.add_entries();
+        const Key key = message.lease.key;
+        entry.set_queue_name(message.hold ? "hold" : active_.contains(key) ? "active" : "deferred");
+        *entry.mutable_envelope() = std::move(message.envelope);
+        for (spool::RecipientState& state : message.recipients) {
+            *entry.mutable_envelope()->add_recipients() = std::move(state.recipient);
+            entry.add_reasons(state.last ? state.last->text() : "");
+            entry.set_tries(std::max(entry.tries(), state.tries));
+        }
+        if (const auto when = deferred_.next_try(key))
+            entry.set_next_try(when->time_since_epoch().count());
+        entry.set_forced_expire(message.expire);
+    }
+    reply.set_count(epochs_.size());
+    if (!page.done) {
+        reply.set_more(true);
+        reply.set_text(std::to_string(page.next));
+    }
+    co_return reply;
+}
+
+awaitable<Result<QueueReply>> QueueManager::flush(QueueCommand command)
+{
+    QueueReply reply;
+    std::vector<Key> keys;
+    if (command.verb() == QueueCommand::FLUSH) {
+        reply.set_count(deferred_.size());
+        deferred_.flush(clock_.wall());
+    } else if (command.verb() == QueueCommand::SCHEDULE) {
+        CO_TRY(const auto leases, co_await named(command));
+        for (const spool::Lease& lease : leases)
+            keys.push_back(lease.key);
+    } else {
+        const std::string suffix = "@" + to_lower(command.argument());
+        for (std::uint64_t after = 0;;) {
+            CO_TRY(const auto page, co_await store_.load(after, 10'000));
+            for (const spool::Scheduled& message : page.entries)
+                if (std::ranges::any_of(message.recipients, [&](const auto& recipient) { return iends_with(recipient.address, suffix); }))
+                    keys.push_back(message.lease.key);
+            after = page.next;
+            if (page.done)
+                break;
+        }
+    }
+    for (const Key key : keys)
+        if (deferred_.next_try(key)) {
+            deferred_.put(key, clock_.wall());
+            reply.set_count(reply.count() + 1);
+        }
+    scheduler_.revive_all();
+    wake_.notify_all();
+    co_return reply;
+}
+
+awaitable<Result<QueueReply>> QueueManager::hold(std::vector<spool::Lease> leases)
+{
+    QueueReply reply;
+    CO_TRY(const auto changed, co_await store_.alter(leases, {.hold = true, .expire = {}, .next_try = {}}));
+    for (const spool::Lease& lease : leases) {
+        held_.insert(lease.key);
+        deferred_.forget(lease.key);
+        // What is in flight ends; what waits for its turn is taken back.
+        if (active_.contains(lease.key) && scheduler_.is_active(lease.key) && scheduler_.withdraw(lease.key))
+            tasks_.spawn(round_done(lease.key));
+    }
+    reply.set_count(changed);
+    co_return reply;
+}
+
+awaitable<Result<QueueReply>> QueueManager::release(std::vector<spool::Lease> leases, bool expire)
+{
+    QueueReply reply;
+    const WallTime wall = clock_.wall();
+    CO_TRY(const auto changed, co_await store_.alter(leases, {.hold = false, .expire = expire ? std::optional<bool>(true) : std::nullopt, .next_try = wall}));
+    for (const spool::Lease& lease : leases) {
+        held_.erase(lease.key);
+        if (!active_.contains(lease.key) && epochs_.contains(lease.key))
+            deferred_.put(lease.key, wall);
+    }
+    wake_.notify_all();
+    reply.set_count(changed);
+    co_return reply;
+}
+
+awaitable<Result<QueueReply>> QueueManager::remove(std::vector<spool::Lease> leases)
+{
+    QueueReply reply;
+    CO_TRY(const auto removed, co_await store_.remove(leases));
+    for (const spool::Lease& lease : leases) {
+        deferred_.forget(lease.key);
+        if (const auto found = active_.find(lease.key); found != active_.end()) {
+            found->second.removed = found->second.deleted = true;
+            if (scheduler_.is_active(lease.key) && scheduler_.withdraw(lease.key))
+                tasks_.spawn(round_done(lease.key));
+        } else {
+            epochs_.erase(lease.key);
+            held_.erase(lease.key);
+            crashed_.erase(lease.key);
+        }
+    }
+    reply.set_count(removed);
+    co_return reply;
+}
+
+awaitable<Result<QueueReply>> QueueManager::cat(std::vector<spool::Lease> leases)
+{
+    QueueReply reply;
+    if (leases.empty())
+        co_return Error{"no such message", "5.1.1"};
+    CO_TRY(auto stored, co_await store_.read(leases.front()));
+    CO_TRY(const auto reader, co_await store_.content(leases.front()));
+    handoff::QueueEntry& entry = *reply.add_entries();
+    entry.set_queue_name(stored.hold ? "hold" : active_.contains(leases.front().key) ? "active" : "deferred");
+    *entry.mutable_envelope() = std::move(stored.envelope);
+    for (spool::RecipientState& state : stored.recipients) {
+        *entry.mutable_envelope()->add_recipients() = std::move(state.recipient);
+        entry.add_reasons(state.last ? state.last->text() : "");
+    }
+    // Frames are bounded: what is larger is cut, and says so.
+    constexpr std::uint64_t most = 2 << 20;
+    std::string octets(std::min<std::uint64_t>(reader->size(), most), '\0');
+    CO_TRY(const std::size_t got, reader->read_at(0, octets));
+    octets.resize(got);
+    reply.set_octets(std::move(octets));
+    reply.set_more(reader->size() > most);
+    reply.set_count(1);
+    co_return reply;
+}
+
+// ---- After a restart
+
+awaitable<void> QueueManager::reunited(handoff::Hello hello)
+{
+    awaited_.erase(hello.process());
+    for (const handoff::Flight& flight : hello.flights())
+        if (foreign_.emplace(flight.attempt(), flight).second) {
+            foreign_process_[flight.attempt()] = hello.process();
+            ++foreign_messages_[flight.message()];
+        }
+    for (handoff::Verdicts& verdicts : *hello.mutable_held())
+        if (auto stored = co_await late_verdicts(std::move(verdicts)); !stored)
+            log_.warning("verdict of before the restart: {}", stored.error().text());
+    wake_.notify_all();
+}
+
+void QueueManager::parted(std::uint32_t process)
+{
+    awaited_.erase(process);
+    std::vector<std::uint64_t> attempts;
+    for (const auto& [attempt, owner] : foreign_process_)
+        if (owner == process)
+            attempts.push_back(attempt);
+    for (const std::uint64_t attempt : attempts)
+        end_foreign(attempt);
+}
+
+void QueueManager::end_foreign(std::uint64_t attempt)
+{
+    const auto found = foreign_.find(attempt);
+    if (found == foreign_.end())
+        return;
+    const Key key = found->second.message();
+    foreign_.erase(found);
+    foreign_process_.erase(attempt);
+    if (const auto count = foreign_messages_.find(key); count != foreign_messages_.end() && --count->second == 0) {
+        foreign_messages_.erase(count);
+        if (epochs_.contains(key) && !active_.contains(key) && !held_.contains(key) && !deferred_.next_try(key))
+            deferred_.put(key, clock_.wall());
+    }
+    wake_.notify_all();
+}
+
+awaitable<Result<handoff::VerdictsStored>> QueueManager::late_verdicts(handoff::Verdicts verdicts)
+{
+    handoff::VerdictsStored stored;
+    stored.add_attempts(verdicts.attempt());
+    const Key key = verdicts.message();
+    const auto epoch = epochs_.find(key);
+    if (epoch == epochs_.end() || active_.contains(key)) {      // gone, or a new round began without it: then it counts for nothing
+        end_foreign(verdicts.attempt());
+        co_return stored;
+    }
+    auto message = co_await store_.read({key, epoch->second});
+    if (!message)
+        co_return message.error();
+    if (!active_.contains(key)) {
+        deferred_.forget(key);
+        Active active;
+        active.lease = message->lease;
+        active.envelope = std::move(message->envelope);
+        active.warned = message->warned;
+        active.since = now();
+        active.next_try = clock_.wall();                         // recipients without a verdict go at once
+        for (spool::RecipientState& state : message->recipients)
+            active.recipients.push_back(std::move(state.recipient));
+        std::vector<handoff::Verdict> known;
+        for (handoff::Verdict& verdict : *verdicts.mutable_verdicts())
+            if (const std::size_t at = position(active, verdict.recipient()); at < active.recipients.size() && active.recipients[at].index() == verdict.recipient())
+                known.push_back(std::move(verdict));
+        active_.emplace(key, std::move(active));
+        co_await settle(key, verdicts.attempt(), std::move(known));
+        co_await end_round(key);
+    }
+    end_foreign(verdicts.attempt());
+    co_return stored;
+}
+
+}  // namespace posthorn::services

@@ -1,0 +1,694 @@
+#include "services/queue_manager.hpp"
+
+#include "base/strings.hpp"
+#include "handoff/delivery_log.hpp"
+#include "handoff/frames.hpp"
+#include "services/own_transports.hpp"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+
+namespace posthorn::services {
+
+using handoff::Frame;
+using handoff::Recipient;
+using handoff::ReportRequest;
+using handoff::Verdict;
+
+QueueManager::QueueManager(Executor executor, spool::Store& store, Resolver& resolver, Workers& workers, QueueOptions options, const Clock& clock,
+                           observe::Log log)
+    : executor_(executor), store_(store), resolver_(resolver), workers_(workers), options_(std::move(options)), clock_(clock), log_(std::move(log)),
+      scheduler_(options_.scheduler, clock), queue_ids_(options_.long_queue_ids), wake_(executor), tasks_(executor)
+{
+}
+
+// ---- Start and end
+
+awaitable<Result<void>> QueueManager::open(std::vector<std::uint32_t> living)
+{
+    awaited_.insert(living.begin(), living.end());
+    CO_TRY(auto attempts, co_await store_.reserve(spool::Counter::attempt, std::uint64_t{1} << 32));
+    scheduler_.number_attempts_from(attempts.first);
+    CO_TRY_VOID(co_await fetch_ids());
+    for (std::uint64_t after = 0;;) {
+        CO_TRY(auto page, co_await store_.load(after, 10'000));
+        for (const spool::Scheduled& message : page.entries) {
+            epochs_[message.lease.key] = message.lease.epoch;
+            if (message.hold) {
+                held_.insert(message.lease.key);
+                continue;
+            }
+            WallTime first = message.expire ? WallTime{} : WallTime::max();
+            for (const auto& recipient : message.recipients)
+                first = std::min(first, recipient.next_try);
+            deferred_.put(message.lease.key, first);
+        }
+        after = page.next;
+        if (page.done)
+            break;
+    }
+    tasks_.spawn(run());
+    co_return Result<void>{};
+}
+
+awaitable<void> QueueManager::close()
+{
+    co_await tasks_.close();
+    co_await store_.close();
+}
+
+void QueueManager::reconfigure(QueueOptions options)
+{
+    options_ = std::move(options);
+    scheduler_.reconfigure(options_.scheduler);
+    wake_.notify_all();
+}
+
+awaitable<Result<void>> QueueManager::fetch_ids()
+{
+    CO_TRY(const auto block, co_await store_.reserve(spool::Counter::queue_id, 4096));
+    queue_ids_.add_block(block.first, block.count);
+    co_return Result<void>{};
+}
+
+awaitable<void> QueueManager::fetch_ids_in_background()
+{
+    if (auto fetched = co_await fetch_ids(); !fetched)
+        log_.warning("queue ids: {}", fetched.error().text());
+    fetching_ids_ = false;
+}
+
+std::string QueueManager::next_queue_id()
+{
+    if (queue_ids_.low() && !fetching_ids_) {
+        fetching_ids_ = true;
+        tasks_.spawn(fetch_ids_in_background());
+    }
+    return queue_ids_.next(clock_.wall()).value_or("");
+}
+
+// ---- In
+
+awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueRequest request)
+{
+    auto message = std::make_shared<spool::NewMessage>();
+    message->envelope = std::move(*request.mutable_envelope());
+    message->content = std::move(*request.mutable_content());
+    handoff::EnqueueReply reply;
+    const Result<spool::Lease> lease = co_await store_.enqueue(message);
+    reply.set_free_octets(store_.free_octets());
+    if (!lease) {
+        if (lease.error().status().empty())
+            co_return lease.error();                           // fate unknown: no answer is better than a wrong one
+        reply.set_status(lease.error().status());
+        reply.set_text(lease.error().text());
+        co_return reply;
+    }
+    ++counts_.enqueued;
+    reply.set_committed(true);
+    if (lease->key != 0 && !epochs_.contains(lease->key))
+        admit(*lease, message);
+    co_return reply;
+}
+
+awaitable<Result<handoff::CommittedAnswer>> QueueManager::committed(handoff::CommittedQuestion question)
+{
+    CO_TRY(const bool committed, co_await store_.was_committed(question.queue_id()));
+    handoff::CommittedAnswer answer;
+    answer.set_committed(committed);
+    co_return answer;
+}
+
+awaitable<Result<handoff::Welcome>> QueueManager::id_block()
+{
+    constexpr std::uint64_t numbers = 10'000;
+    CO_TRY(const auto block, co_await store_.reserve(spool::Counter::queue_id, numbers));
+    handoff::Welcome welcome;
+    welcome.set_first_sequence(block.first);
+    welcome.set_sequences(block.count);
+    welcome.set_free_octets(store_.free_octets());
+    co_return welcome;
+}
+
+void QueueManager::admit(spool::Lease lease, spool::NewMessageRef message)
+{
+    epochs_[lease.key] = lease.epoch;
+    if (message->envelope.hold()) {
+        held_.insert(lease.key);
+        return;
+    }
+    if (scheduler_.full() || active_.size() >= options_.scheduler.active_messages) {
+        deferred_.put(lease.key, clock_.wall());
+        return;
+    }
+    Active active;
+    active.lease = lease;
+    active.envelope = message->envelope;
+    active.envelope.clear_recipients();
+    active.recipients.assign(message->envelope.recipients().begin(), message->envelope.recipients().end());
+    active.since = now();
+    active.next_try = WallTime::max();
+    if (resident_ + message->content.inline_octets().size() <= options_.resident_octets) {
+        resident_ += message->content.inline_octets().size();
+        active.resident = std::move(message);
+    }
+    active_.emplace(lease.key, std::move(active));
+    tasks_.spawn(start_round(lease.key));
+}
+
+awaitable<void> QueueManager::activate_stored(spool::Lease lease)
+{
+    auto stored = co_await store_.read(lease);
+    starting_.erase(lease.key);
+    if (!stored) {
+        if (!stored.error().status().empty()) {                // damaged, or gone meanwhile: looked at again later, never dropped silently
+            log_.warning("cannot read message {}: {}", lease.key, stored.error().text());
+            put_off(lease.key, clock_.wall() + options_.retry.maximal_backoff);
+        }
+        co_return;
+    }
+    if (stored->hold || !epochs_.contains(lease.key))
+        co_return;
+    Active active;
+    active.lease = lease;
+    active.envelope = std::move(stored->envelope);
+    active.since = now();
+    active.warned = stored->warned;
+    active.next_try = WallTime::max();
+    for (spool::RecipientState& state : stored->recipients) {
+        if (state.next_try > clock_.wall() && !stored->expire && state.tries > 0) {
+            active.next_try = std::min(active.next_try, state.next_try);
+            continue;
+        }
+        if (stored->expire)
+            active.failures.push_back(own_verdict(state.recipient.index(), handoff::OUTCOME_EXPIRED, "4.3.2",
+                                                  state.last ? state.last->text() : "message expired by the administrator before a delivery attempt"));
+        active.recipients.push_back(std::move(state.recipient));
+    }
+    const bool expire = stored->expire;
+    const std::string line = fmt::format("{}: from=<{}>, status=force-expired, returned to sender", active.envelope.queue_id(), active.envelope.sender());
+    active_.emplace(lease.key, std::move(active));
+    if (expire) {
+        log_.write(observe::Level::info, line);
+        co_await end_round(lease.key);
+    } else {
+        co_await start_round(lease.key);
+    }
+}
+
+// ---- Where to
+
+awaitable<void> QueueManager::start_round(Key key)
+{
+    handoff::RouteRequest question;
+    {
+        const Active& active = active_.at(key);
+        log_.info("{}: from=<{}>, size={}, nrcpt={} (queue active)", active.envelope.queue_id(), active.envelope.sender(), active.envelope.size(),
+                  active.recipients.size());
+        question.set_sender(active.envelope.sender());
+        question.set_client_address(active.envelope.client().address());
+        for (const Recipient& recipient : active.recipients)
+            question.add_addresses(recipient.address());
+    }
+    Result<handoff::RouteReply> reply = co_await resolver_.route(std::move(question));
+    const auto found = active_.find(key);
+    if (found == active_.end() || found->second.removed)
+        co_return gone_if_removed(key);
+    Active& active = found->second;
+    const int count = static_cast<int>(active.recipients.size());
+    if (!reply || reply->retry() || reply->routes_size() != count) {
+        const std::string text = !reply ? reply.error().text() : reply->retry() ? reply->text() : "the resolver answered with another number of routes";
+        log_.warning("{}: address resolution: {}", active.envelope.queue_id(), text);
+        std::vector<Verdict> verdicts;
+        for (const Recipient& recipient : active.recipients)
+            verdicts.push_back(own_verdict(recipient.index(), handoff::OUTCOME_DEFERRED, "4.3.0", "address resolver failure: " + text));
+        log_own(active, verdicts, "error");
+        co_await settle(key, scheduler_.take_attempt(), std::move(verdicts));
+        co_await end_round(key);
+        co_return;
+    }
+    active.routes.assign(std::make_move_iterator(reply->mutable_routes()->begin()), std::make_move_iterator(reply->mutable_routes()->end()));
+
+    // What needs no peer gets its verdict here: error, retry, discard, and what the administrator told to wait.
+    std::map<std::string, std::vector<Verdict>> own;
+    std::vector<schedule::RoutedRecipient> routed;
+    for (int i = 0; i < count; ++i) {
+        const handoff::Route& route = active.routes[static_cast<std::size_t>(i)];
+        const std::uint32_t index = active.recipients[static_cast<std::size_t>(i)].index();
+        if (std::ranges::find(options_.defer_transports, route.transport()) != options_.defer_transports.end())
+            own["retry"].push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, "4.3.2", "deferred transport"));
+        else if (auto verdict = own_transport(route, active.envelope.purpose()))
+            own[route.transport()].push_back(own_verdict(index, verdict->outcome, verdict->status, verdict->text));
+        else
+            routed.push_back({index, route.transport(), route.site(), route.address()});
+    }
+    if (!routed.empty())
+        scheduler_.activate(key, routed);
+    for (auto& [transport, verdicts] : own) {
+        log_own(active_.at(key), verdicts, transport);
+        co_await settle(key, scheduler_.take_attempt(), std::move(verdicts));
+    }
+    if (routed.empty())
+        co_await end_round(key);
+    else
+        pump();
+}
+
+// ---- Out
+
+awaitable<void> QueueManager::run()
+{
+    // After a restart, delivery processes of the time before come back with what they hold; until then stored messages rest.
+    if (!awaited_.empty()) {
+        const SteadyTime end = clock_.steady() + options_.reunion;
+        while (!awaited_.empty() && clock_.steady() < end && !co_await cancelled())
+            co_await wake_.wait_for(std::chrono::milliseconds{50});
+        if (!awaited_.empty())
+            log_.warning("{} delivery processes of before did not come back; their messages are tried again", awaited_.size());
+    }
+    while (!co_await cancelled()) {
+        const WallTime wall = clock_.wall();
+        while (!scheduler_.full() && active_.size() + starting_.size() < options_.scheduler.active_messages) {
+            const auto key = deferred_.take_due(wall);
+            if (!key)
+                break;
+            const auto epoch = epochs_.find(*key);
+            if (epoch == epochs_.end() || active_.contains(*key) || foreign_messages_.contains(*key) || !starting_.insert(*key).second)
+                continue;                                       // a message with an attempt of before comes back when that ends
+            tasks_.spawn(activate_stored({*key, epoch->second}));
+        }
+        pump();
+        std::chrono::milliseconds rest{60'000};
+        if (const auto due = deferred_.earliest())
+            rest = std::min(rest, std::chrono::ceil<std::chrono::milliseconds>(std::max(WallTime::duration{0}, *due - clock_.wall())));
+        if (const auto wake = scheduler_.wake_at())
+            rest = std::min(rest, std::chrono::ceil<std::chrono::milliseconds>(std::max(SteadyTime::duration{0}, *wake - clock_.steady())));
+        if (scheduler_.full() || active_.size() + starting_.size() >= options_.scheduler.active_messages)
+            rest = std::chrono::milliseconds{1000};             // an end of a round wakes us before
+        co_await wake_.wait_for(std::max(rest, std::chrono::milliseconds{1}));
+    }
+}
+
+void QueueManager::pump()
+{
+    while (auto suspended = scheduler_.take_suspended())
+        tasks_.spawn(suspend(std::move(*suspended)));
+    while (auto request = scheduler_.next())
+        tasks_.spawn(deliver(std::move(*request)));
+    while (auto suspended = scheduler_.take_suspended())
+        tasks_.spawn(suspend(std::move(*suspended)));
+}
+
+awaitable<void> QueueManager::suspend(schedule::Suspended suspended)
+{
+    if (const auto found = active_.find(suspended.message); found != active_.end()) {
+        std::vector<Verdict> verdicts;
+        for (const std::uint32_t index : suspended.recipients)
+            verdicts.push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, "4.4.1", "delivery temporarily suspended: " + suspended.reason));
+        log_own(found->second, verdicts, "error");
+        co_await settle(suspended.message, scheduler_.take_attempt(), std::move(verdicts));
+    }
+    if (scheduler_.suspended_done(suspended))
+        co_await round_done(suspended.message);
+}
+
+std::size_t QueueManager::position(const Active& active, std::uint32_t index)
+{
+    const auto found = std::ranges::lower_bound(active.recipients, index, {}, &Recipient::index);
+    return static_cast<std::size_t>(found - active.recipients.begin());
+}
+
+awaitable<Result<void>> QueueManager::attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors)
+{
+    const Active& active = active_.at(key);
+    if (active.resident && !active.resident->content.inline_octets().empty()) {
+        *request.mutable_content()->mutable_inline_octets() = active.resident->content.inline_octets();
+        co_return Result<void>{};
+    }
+    CO_TRY(const auto reader, co_await store_.content(active.lease));
+    if (reader->descriptor() >= 0) {
+        const int copy = ::dup(reader->descriptor());
+        if (copy < 0)
+            co_return system_error("content", errno);
+        descriptors.emplace_back(copy);
+        co_return Result<void>{};
+    }
+    CO_TRY(*request.mutable_content()->mutable_inline_octets(), reader->octets());
+    co_return Result<void>{};
+}
+
+awaitable<void> QueueManager::deliver(schedule::Request request)
+{
+    const Key key = request.message;
+    ++counts_.attempts;
+    handoff::DeliveryRequest delivery;
+    {
+        const Active& active = active_.at(key);
+        delivery.set_attempt(request.attempt);
+        delivery.set_message(key);
+        *delivery.mutable_envelope() = active.envelope;
+        for (const std::uint32_t index : request.recipients) {
+            const std::size_t at = position(active, index);
+            *delivery.mutable_envelope()->add_recipients() = active.recipients[at];
+            delivery.mutable_envelope()->mutable_recipients()->rbegin()->set_address(active.routes[at].address());
+        }
+        *delivery.mutable_route() = active.routes[position(active, request.recipients.front())];
+        delivery.set_active_since(active.since);
+        delivery.set_probe(active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS);
+        delivery.set_connections(request.window);
+    }
+    std::vector<Fd> descriptors;
+    const Result<void> attached = co_await attach_content(key, delivery, descriptors);
+    const std::shared_ptr<ipc::Channel> worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
+
+    std::vector<Verdict> verdicts;
+    schedule::SiteNews news = schedule::SiteNews::none;
+    std::string reason;
+    const auto put_all_off = [&](std::string_view status, std::string text) {
+        for (const std::uint32_t index : request.recipients)
+            verdicts.push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, std::string(status), text));
+    };
+    bool crashed = false;
+    if (!attached) {
+        put_all_off("4.3.0", "cannot read the message: " + attached.error().text());
+        log_own(active_.at(key), verdicts, "error");
+    } else if (!worker) {
+        scheduler_.transport_failed(request.transport, "mail transport unavailable");
+        put_all_off("4.3.0", "mail transport unavailable");
+        log_own(active_.at(key), verdicts, "error");
+    } else {
+        Result<handoff::Verdicts> reply =
+            co_await worker->call<handoff::Verdicts>(Frame::deliver, std::move(delivery), std::move(descriptors));
+        if (reply) {
+            verdicts.assign(std::make_move_iterator(reply->mutable_verdicts()->begin()), std::make_move_iterator(reply->mutable_verdicts()->end()));
+            news = reply->site_failed() ? schedule::SiteNews::unreachable : schedule::SiteNews::answered;
+            if (reply->site_failed() && !verdicts.empty())
+                reason = verdicts.front().text();
+        } else {
+            // The process ended with the message in hand: it may have been delivered. Once it is tried again at once; a message that
+            // ends its second process waits like any other that failed.
+            crashed = true;
+            log_.warning("{}: the {} process ended during delivery: {}", active_.at(key).envelope.queue_id(), request.transport, reply.error().text());
+            put_all_off("4.3.0", "unknown mail transport error");
+        }
+    }
+    complete(verdicts, request.recipients);
+    if (crashed)
+        note_crash(active_.at(key), verdicts);
+    const bool done = scheduler_.finished(request.attempt, news, reason);
+    pump();                                                     // the slot is free; the verdict need not be on disk for the next to go
+    co_await settle(key, request.attempt, std::move(verdicts));
+    if (worker && worker->is_open()) {
+        handoff::VerdictsStored stored;
+        stored.add_attempts(request.attempt);
+        (void)worker->post(Frame::verdicts_stored, stored);     // lost with the connection: then it is told again, and counts once
+    }
+    if (done)
+        co_await round_done(key);
+}
+
+/// One verdict per recipient, whatever the process said: what is missing is deferred, what was not asked is dropped.
+void QueueManager::complete(std::vector<Verdict>& verdicts, const std::vector<std::uint32_t>& recipients) const
+{
+    std::unordered_set<std::uint32_t> open(recipients.begin(), recipients.end());
+    std::erase_if(verdicts, [&](const Verdict& verdict) { return open.erase(verdict.recipient()) == 0; });
+    for (const std::uint32_t index : open)
+        verdicts.push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, "4.3.0", "the delivery process gave no verdict"));
+}
+
+void QueueManager::note_crash(Active& active, std::vector<Verdict>& verdicts)
+{
+    std::unordered_set<std::uint32_t>& before = crashed_[active.lease.key];
+    const auto first_time = std::ranges::remove_if(verdicts, [&](const Verdict& verdict) { return before.insert(verdict.recipient()).second; });
+    if (!first_time.empty())
+        active.next_try = clock_.wall();
+    verdicts.erase(first_time.begin(), first_time.end());
+}
+
+// ---- Verdicts
+
+Verdict QueueManager::own_verdict(std::uint32_t recipient, handoff::Outcome outcome, std::string status, std::string text) const
+{
+    Verdict verdict;
+    verdict.set_recipient(recipient);
+    verdict.set_outcome(outcome);
+    verdict.set_status(std::move(status));
+    verdict.set_text(std::move(text));
+    verdict.set_relay("none");
+    verdict.set_finished(now());
+    return verdict;
+}
+
+void QueueManager::log_own(const Active& active, const std::vector<Verdict>& verdicts, std::string_view station) const
+{
+    const observe::Log log = log_.as(options_.syslog_name + "/" + std::string(station));
+    const bool probe = active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS;
+    for (const Verdict& verdict : verdicts) {
+        const std::size_t at = position(active, verdict.recipient());
+        const handoff::DeliveryTimes times{.arrival = active.envelope.arrival(), .active = active.since, .finished = verdict.finished()};
+        log.write(observe::Level::info, handoff::delivery_line(active.envelope.queue_id(), active.recipients.at(at), verdict, times,
+                                                               soft(verdict) ? "SOFTBOUNCE" : handoff::status_word(verdict.outcome(), probe)));
+    }
+}
+
+bool QueueManager::soft(const Verdict& verdict) const
+{
+    return options_.soft_bounce && verdict.outcome() == handoff::OUTCOME_BOUNCED;
+}
+
+/// The queue's view of a verdict: soft_bounce and the lifetime of the message decide over what the delivery said.
+void QueueManager::judge(Active& active, Verdict& verdict)
+{
+    if (soft(verdict)) {
+        verdict.set_outcome(handoff::OUTCOME_DEFERRED);
+        if (verdict.status().starts_with('5'))
+            verdict.mutable_status()->front() = '4';
+    }
+    if (verdict.outcome() == handoff::OUTCOME_DEFERRED
+        && schedule::expired(options_.retry, arrival_of(active), active.envelope.sender().empty(), clock_.wall())) {
+        verdict.set_outcome(handoff::OUTCOME_EXPIRED);
+        if (!active.expiry_logged) {
+            active.expiry_logged = true;
+            log_.info("{}: from=<{}>, status=expired, returned to sender", active.envelope.queue_id(), active.envelope.sender());
+        }
+    }
+}
+
+WallTime QueueManager::arrival_of(const Active& active)
+{
+    return WallTime{std::chrono::microseconds{active.envelope.arrival()}};
+}
+
+awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector<Verdict> verdicts)
+{
+    const auto found = active_.find(key);
+    if (found == active_.end() || found->second.removed || verdicts.empty())
+        co_return;
+    Active& active = found->second;
+    const bool told = active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS || active.envelope.purpose() == handoff::PURPOSE_RECORD_DELIVERY;
+    const bool warn = schedule::delay_warning_due(options_.retry, arrival_of(active), active.envelope.sender().empty(), active.warned, clock_.wall());
+    spool::Settlement settlement{.lease = active.lease, .attempt = attempt, .verdicts = {}, .next_try = {}, .reports = {}, .warned = false};
+    std::vector<Verdict> successes;
+    for (Verdict& verdict : verdicts) {
+        judge(active, verdict);
+        if (told) {
+            active.told.push_back(std::move(verdict));
+            continue;
+        }
+        switch (verdict.outcome()) {
+        case handoff::OUTCOME_DELIVERED:
+            ++counts_.delivered;
+            if ((active.recipients[position(active, verdict.recipient())].notify() & handoff::NOTIFY_SUCCESS) != 0)
+                successes.push_back(verdict);
+            settlement.verdicts.push_back(std::move(verdict));
+            break;
+        case handoff::OUTCOME_DEFERRED:
+            ++counts_.deferred;
+            if (warn)
+                active.delays.push_back(std::move(verdict));
+            else
+                settlement.verdicts.push_back(std::move(verdict));
+            break;
+        default:
+            ++counts_.bounced;
+            active.failures.push_back(std::move(verdict));
+            break;
+        }
+    }
+    if (settlement.verdicts.empty())
+        co_return;
+    ++active.settling;
+    settlement.next_try = schedule::next_try(options_.retry, arrival_of(active), clock_.wall());
+    if (std::ranges::any_of(settlement.verdicts, [](const Verdict& v) { return v.outcome() == handoff::OUTCOME_DEFERRED; }))
+        active.next_try = std::min(active.next_try, settlement.next_try);
+    if (!successes.empty()) {
+        if (auto reply = co_await report(key, ReportRequest::SUCCESS, std::move(successes)))
+            take_reports(*reply, settlement.reports);
+        else
+            log_.warning("{}: success report: {}", active_.at(key).envelope.queue_id(), reply.error().text());
+    }
+    co_await store(key, std::move(settlement));
+    if (const auto still = active_.find(key); still != active_.end())
+        --still->second.settling;
+    wake_.notify_all();
+}
+
+/// Writes a settlement, and admits the reports that came with it.
+awaitable<bool> QueueManager::store(Key key, spool::Settlement settlement)
+{
+    const std::vector<spool::NewMessageRef> reports = settlement.reports;
+    auto settled = co_await store_.settle(std::move(settlement));
+    if (!settled) {
+        // A store that has failed ends the process, and recovers; anything else is a fault of ours, said and tried again in time.
+        log_.warning("message {}: the verdict was not stored: {}", key, settled.error().text());
+        co_return false;
+    }
+    for (std::size_t i = 0; i < settled->reports.size() && i < reports.size(); ++i)
+        if (!epochs_.contains(settled->reports[i].key))
+            admit(settled->reports[i], reports[i]);
+    if (const auto found = active_.find(key); found != active_.end()) {
+        found->second.lease = settled->lease;
+        epochs_[key] = settled->lease.epoch;
+        if (settled->removed)
+            found->second.removed = true;
+    }
+    co_return true;
+}
+
+// ---- The end of a round
+
+/// The scheduler has nothing more of this message; verdicts may still be on their way to the disk.
+awaitable<void> QueueManager::round_done(Key key)
+{
+    for (;;) {
+        const auto found = active_.find(key);
+        if (found == active_.end())
+            co_return;
+        if (found->second.settling == 0)
+            break;
+        co_await wake_.wait();
+    }
+    co_await end_round(key);
+}
+
+awaitable<void> QueueManager::end_round(Key key)
+{
+    {
+        Active& active = active_.at(key);
+        if (active.ending)
+            co_return;
+        active.ending = true;
+    }
+    if (!active_.at(key).told.empty())
+        co_await settle_with_report(key, ReportRequest::VERIFY, std::move(active_.at(key).told));
+    if (!active_.at(key).failures.empty())
+        co_await settle_with_report(key, ReportRequest::FAILURE, std::move(active_.at(key).failures));
+    if (!active_.at(key).delays.empty())
+        co_await settle_with_report(key, ReportRequest::DELAY, std::move(active_.at(key).delays));
+    Active& active = active_.at(key);
+    if (active.removed)
+        co_return gone_if_removed(key);
+    put_off(key, active.next_try == WallTime::max() ? clock_.wall() + options_.retry.minimal_backoff : active.next_try);
+}
+
+/// Failures leave with the bounce that names them, in one transaction. Where the report cannot be written, they stay, and are tried again.
+awaitable<void> QueueManager::settle_with_report(Key key, ReportRequest::Kind kind, std::vector<Verdict> verdicts)
+{
+    spool::Settlement settlement{
+        .lease = active_.at(key).lease, .attempt = scheduler_.take_attempt(), .verdicts = verdicts, .next_try = {}, .reports = {}, .warned = kind == ReportRequest::DELAY};
+    settlement.next_try = schedule::next_try(options_.retry, arrival_of(active_.at(key)), clock_.wall());
+    active_.at(key).next_try = std::min(active_.at(key).next_try, settlement.next_try);
+    auto reply = co_await report(key, kind, std::move(verdicts));
+    if (!reply) {
+        log_.warning("{}: cannot write a report: {}", active_.at(key).envelope.queue_id(), reply.error().text());
+        co_return;
+    }
+    take_reports(*reply, settlement.reports);
+    if (kind == ReportRequest::VERIFY)                          // a probe ends whatever it found
+        for (Verdict& verdict : settlement.verdicts)
+            if (active_.at(key).envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS && verdict.outcome() == handoff::OUTCOME_DEFERRED)
+                verdict.set_outcome(handoff::OUTCOME_UNDELIVERABLE);
+    const bool stored = co_await store(key, std::move(settlement));
+    if (stored)
+        for (const std::string& line : reply->log())
+            log_.as(options_.syslog_name + "/bounce").write(observe::Level::info, line);
+}
+
+awaitable<Result<handoff::ReportReply>> QueueManager::report(Key key, ReportRequest::Kind kind, std::vector<Verdict> verdicts)
+{
+    ReportRequest request;
+    {
+        const Active& active = active_.at(key);
+        request.set_kind(kind);
+        *request.mutable_envelope() = active.envelope;
+        for (Verdict& verdict : verdicts) {
+            *request.mutable_envelope()->add_recipients() = active.recipients.at(position(active, verdict.recipient()));
+            *request.add_verdicts() = std::move(verdict);
+        }
+        request.add_queue_ids(next_queue_id());
+        request.add_queue_ids(next_queue_id());
+        request.set_now(now());
+        for (const std::string& id : request.queue_ids())
+            if (id.empty())
+                co_return Error{"no queue id is at hand", "4.3.0"};
+    }
+    const bool whole = kind == ReportRequest::FAILURE && active_.at(key).envelope.ret() != handoff::RET_HDRS
+                       && active_.at(key).envelope.size() <= options_.bounce_size_limit;
+    CO_TRY(const auto reader, co_await store_.content(active_.at(key).lease));
+    std::string octets(std::min<std::uint64_t>(reader->size(), whole ? options_.bounce_size_limit : options_.header_size_limit), '\0');
+    CO_TRY(const std::size_t got, reader->read_at(0, octets));
+    octets.resize(got);
+    request.set_header(std::move(octets));
+    request.set_whole(whole);
+    co_return co_await resolver_.report(std::move(request));
+}
+
+void QueueManager::take_reports(handoff::ReportReply& reply, std::vector<spool::NewMessageRef>& reports)
+{
+    for (handoff::EnqueueRequest& made : *reply.mutable_messages()) {
+        auto message = std::make_shared<spool::NewMessage>();
+        message->envelope = std::move(*made.mutable_envelope());
+        message->content = std::move(*made.mutable_content());
+        reports.push_back(std::move(message));
+    }
+}
+
+void QueueManager::put_off(Key key, WallTime when)
+{
+    forget_active(key);
+    if (epochs_.contains(key) && !held_.contains(key))
+        deferred_.put(key, when);
+    wake_.notify_all();
+}
+
+void QueueManager::forget_active(Key key)
+{
+    const auto found = active_.find(key);
+    if (found == active_.end())
+        return;
+    if (found->second.resident)
+        resident_ -= found->second.resident->content.inline_octets().size();
+    active_.erase(found);
+}
+
+void QueueManager::gone_if_removed(Key key)
+{
+    const auto found = active_.find(key);
+    if (found == active_.end() || !found->second.removed)
+        return;
+    if (!found->second.deleted)                                 // postsuper says it otherwise
+        log_.info("{}: removed", found->second.envelope.queue_id());
+    ++counts_.removed;
+    forget_active(key);
+    epochs_.erase(key);
+    crashed_.erase(key);
+    held_.erase(key);
+    wake_.notify_all();
+}
+
+}  // namespace posthorn::services

@@ -1,0 +1,175 @@
+// services/queue_manager.hpp: the life of a message between two sessions: commit, route, schedule, deliver, verdict, report, removal.
+//
+// One message:  enqueue() -> admit() -> route -> Scheduler -> deliver() -> settle -> removed, or deferred and admit()ted again.
+// Owns     the schedule and what is active; the Store is the truth about everything else.
+// Verdicts are settled as they come; failures of one message are gathered until its round ends, so that its sender gets one
+// bounce, which is enqueued in the transaction that removes the recipients it names.
+#pragma once
+
+#include "async/async.hpp"
+#include "base/clock.hpp"
+#include "handoff/frames.pb.h"
+#include "handoff/queue_id.hpp"
+#include "observe/log.hpp"
+#include "schedule/scheduler.hpp"
+#include "services/workers.hpp"
+#include "spool/store.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace posthorn::services {
+
+struct QueueOptions {
+    schedule::RetryOptions retry;
+    schedule::SchedulerOptions scheduler;
+    bool soft_bounce = false;
+    std::vector<std::string> defer_transports;
+    std::uint64_t bounce_size_limit = 50'000;
+    std::uint64_t header_size_limit = 102'400;
+    bool long_queue_ids = false;
+    std::string syslog_name = "postfix";
+    std::uint64_t resident_octets = 64 << 20;        // content of active messages kept in memory; the rest is read again
+    std::chrono::milliseconds reunion{5000};         // how long a restarted qmgr waits for delivery processes that live on
+};
+
+/// What asks other processes; a test gives its own.
+class Resolver {
+public:
+    virtual ~Resolver() = default;
+    virtual awaitable<Result<handoff::RouteReply>> route(handoff::RouteRequest request) = 0;
+    virtual awaitable<Result<handoff::ReportReply>> report(handoff::ReportRequest request) = 0;
+};
+
+class QueueManager {
+public:
+    QueueManager(Executor executor, spool::Store& store, Resolver& resolver, Workers& workers, QueueOptions options, const Clock& clock,
+                 observe::Log log);
+    QueueManager(QueueManager&&) = delete;
+
+    /// Reads the queue. Stored messages start when the delivery processes in `living` (process ids) have said what they hold,
+    /// or when options.reunion is over; new messages start at once.
+    awaitable<Result<void>> open(std::vector<std::uint32_t> living);
+    awaitable<void> close();
+    void reconfigure(QueueOptions options);
+
+    awaitable<Result<handoff::EnqueueReply>> enqueue(handoff::EnqueueRequest request);
+    awaitable<Result<handoff::CommittedAnswer>> committed(handoff::CommittedQuestion question);
+    awaitable<Result<handoff::Welcome>> id_block();
+    /// A delivery process said hello: it goes on with these, and has verdicts of attempts that were asked for before.
+    awaitable<void> reunited(handoff::Hello hello);
+    /// It ended: what it had in hand from before is tried again.
+    void parted(std::uint32_t process);
+    awaitable<Result<handoff::VerdictsStored>> late_verdicts(handoff::Verdicts verdicts);
+    /// A delivery process is there (again): what waited for its transport may go.
+    void wake() { wake_.notify_all(); }
+
+    awaitable<Result<handoff::QueueReply>> command(handoff::QueueCommand command);
+
+    struct Counts {
+        std::uint64_t enqueued = 0, delivered = 0, deferred = 0, bounced = 0, removed = 0, attempts = 0;
+    };
+    const Counts& counts() const { return counts_; }
+    std::size_t waiting() const { return deferred_.size(); }
+    std::size_t active() const { return active_.size(); }
+
+private:
+    using Key = schedule::MessageKey;
+
+    /// A message between activation and the end of its round.
+    struct Active {
+        spool::Lease lease;
+        handoff::Envelope envelope;                          // without recipients
+        std::vector<handoff::Recipient> recipients;          // of this round, by index
+        std::vector<handoff::Route> routes;                  // same order
+        spool::NewMessageRef resident;                       // with the content; null: read it from the store
+        std::int64_t since = 0;
+        bool warned = false;
+        bool expiry_logged = false;
+        bool ending = false;
+        bool removed = false;                                // no recipient is left, or an operator deleted it
+        bool deleted = false;                                // the latter
+        std::size_t settling = 0;                            // verdicts on their way to the disk
+        WallTime next_try{};
+        std::vector<handoff::Verdict> failures;              // bounced or expired: settled at the end of the round, with the report
+        std::vector<handoff::Verdict> delays;                // deferred ones whose sender is to be warned: likewise
+        std::vector<handoff::Verdict> told;                  // for sendmail -bv and -v: every verdict, likewise
+    };
+
+    void admit(spool::Lease lease, spool::NewMessageRef message);
+    awaitable<void> activate_stored(spool::Lease lease);
+    awaitable<void> start_round(Key key);
+    awaitable<void> run();
+    void pump();
+    awaitable<void> deliver(schedule::Request request);
+    awaitable<void> suspend(schedule::Suspended suspended);
+    awaitable<Result<void>> attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors);
+    void complete(std::vector<handoff::Verdict>& verdicts, const std::vector<std::uint32_t>& recipients) const;
+    void note_crash(Active& active, std::vector<handoff::Verdict>& verdicts);
+
+    handoff::Verdict own_verdict(std::uint32_t recipient, handoff::Outcome outcome, std::string status, std::string text) const;
+    void log_own(const Active& active, const std::vector<handoff::Verdict>& verdicts, std::string_view station) const;
+    bool soft(const handoff::Verdict& verdict) const;
+    void judge(Active& active, handoff::Verdict& verdict);
+    awaitable<void> settle(Key key, std::uint64_t attempt, std::vector<handoff::Verdict> verdicts);
+    awaitable<void> settle_with_report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);
+    awaitable<bool> store(Key key, spool::Settlement settlement);
+    awaitable<Result<handoff::ReportReply>> report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);
+    static void take_reports(handoff::ReportReply& reply, std::vector<spool::NewMessageRef>& reports);
+
+    awaitable<void> round_done(Key key);
+    awaitable<void> end_round(Key key);
+    void put_off(Key key, WallTime when);
+    void forget_active(Key key);
+    void gone_if_removed(Key key);
+
+    static std::size_t position(const Active& active, std::uint32_t index);
+    static WallTime arrival_of(const Active& active);
+    std::int64_t now() const { return clock_.wall().time_since_epoch().count(); }
+    awaitable<Result<void>> fetch_ids();
+    awaitable<void> fetch_ids_in_background();
+    std::string next_queue_id();
+
+    // queue_commands.cpp
+    awaitable<Result<std::vector<spool::Lease>>> named(handoff::QueueCommand command);
+    awaitable<Result<handoff::QueueReply>> list(std::string cursor);
+    awaitable<Result<handoff::QueueReply>> flush(handoff::QueueCommand command);
+    awaitable<Result<handoff::QueueReply>> hold(std::vector<spool::Lease> leases);
+    awaitable<Result<handoff::QueueReply>> release(std::vector<spool::Lease> leases, bool expire);
+    awaitable<Result<handoff::QueueReply>> remove(std::vector<spool::Lease> leases);
+    awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases);
+    void end_foreign(std::uint64_t attempt);
+
+    Executor executor_;
+    spool::Store& store_;
+    Resolver& resolver_;
+    Workers& workers_;
+    QueueOptions options_;
+    const Clock& clock_;
+    observe::Log log_;
+    schedule::Scheduler scheduler_;
+    schedule::Deferred deferred_;
+    handoff::QueueIds queue_ids_;
+    bool fetching_ids_ = false;
+    std::unordered_map<Key, std::uint64_t> epochs_;                // every message in the queue: its lease
+    std::unordered_map<Key, Active> active_;
+    std::unordered_set<Key> starting_;                             // being read for activation
+    std::unordered_set<Key> held_;
+    std::unordered_map<Key, std::unordered_set<std::uint32_t>> crashed_;   // recipients in hand when a delivery process ended
+    std::unordered_map<std::uint64_t, handoff::Flight> foreign_;   // attempts that a qmgr before this one asked for, still running
+    std::unordered_map<std::uint64_t, std::uint32_t> foreign_process_;
+    std::unordered_map<Key, std::size_t> foreign_messages_;        // how many of them each message has
+    std::unordered_set<std::uint32_t> awaited_;                    // delivery processes that have not said hello yet
+    std::uint64_t resident_ = 0;
+    Counts counts_;
+    Signal wake_;
+    TaskGroup tasks_;
+};
+
+}  // namespace posthorn::services

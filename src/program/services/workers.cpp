@@ -1,0 +1,45 @@
+#include "services/workers.hpp"
+
+#include <algorithm>
+#include <functional>
+
+namespace posthorn::services {
+
+namespace {
+/// From this window on a site is hot enough to keep more than one process busy.
+constexpr std::uint32_t hot_window = 64;
+}  // namespace
+
+void WorkerRegistry::joined(const std::string& transport, std::shared_ptr<ipc::Channel> channel)
+{
+    by_transport_[transport].push_back(std::move(channel));
+}
+
+void WorkerRegistry::left(const ipc::Channel* channel)
+{
+    for (auto& [transport, channels] : by_transport_)
+        std::erase_if(channels, [&](const auto& one) { return one.get() == channel; });
+}
+
+std::shared_ptr<ipc::Channel> WorkerRegistry::worker_for(std::string_view transport, std::string_view site, std::uint32_t window)
+{
+    const auto found = by_transport_.find(transport);
+    if (found == by_transport_.end())
+        return nullptr;
+    std::vector<std::shared_ptr<ipc::Channel>>& channels = found->second;
+    std::erase_if(channels, [](const auto& channel) { return !channel->is_open(); });
+    if (channels.empty())
+        return nullptr;
+    std::size_t at = std::hash<std::string_view>{}(site);
+    if (window >= hot_window)
+        at += turn_++;
+    return channels[at % channels.size()];
+}
+
+std::size_t WorkerRegistry::count(std::string_view transport) const
+{
+    const auto found = by_transport_.find(transport);
+    return found == by_transport_.end() ? 0 : found->second.size();
+}
+
+}  // namespace posthorn::services

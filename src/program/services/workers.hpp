@@ -1,0 +1,37 @@
+// services/workers.hpp: the delivery processes that qmgr knows, by transport.
+// A site belongs to one process of its transport, by hash, so that its sessions are reused; a hot site is split over several.
+// Connections come from the processes (Hello); one that is lost is forgotten, its outstanding requests end with an Error.
+#pragma once
+
+#include "handoff/frames.pb.h"
+#include "ipc/channel.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace posthorn::services {
+
+class Workers {
+public:
+    virtual ~Workers() = default;
+    /// Where requests for this site go; null: no process of the transport is connected.
+    virtual std::shared_ptr<ipc::Channel> worker_for(std::string_view transport, std::string_view site, std::uint32_t window) = 0;
+};
+
+/// The registry behind qmgr's socket.
+class WorkerRegistry final : public Workers {
+public:
+    void joined(const std::string& transport, std::shared_ptr<ipc::Channel> channel);
+    void left(const ipc::Channel* channel);
+    std::shared_ptr<ipc::Channel> worker_for(std::string_view transport, std::string_view site, std::uint32_t window) override;
+    std::size_t count(std::string_view transport) const;
+
+private:
+    std::map<std::string, std::vector<std::shared_ptr<ipc::Channel>>, std::less<>> by_transport_;
+    std::size_t turn_ = 0;
+};
+
+}  // namespace posthorn::services
