@@ -6,8 +6,10 @@
 #include "base/error.hpp"
 #include "handoff/words.pb.h"
 
+#include <expected>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace posthorn::handoff {
@@ -31,6 +33,56 @@ public:
     virtual ~Router() = default;
     /// One route per address, in order. An Error: a table or name service failed, try later.
     virtual awaitable<Result<std::vector<Route>>> route(std::string sender, std::vector<std::string> addresses) = 0;
+};
+
+/// The classes of destination addresses (Postfix's ADDRESS_CLASS_README).
+enum class AddressClass { local, virtual_alias, virtual_mailbox, relay, other };
+
+/// What the configuration says of one address, for access control.
+struct AddressStanding {
+    AddressStanding() = default;
+    explicit AddressStanding(AddressClass which, bool is_known = true) : address_class(which), known(is_known) {}
+
+    AddressClass address_class = AddressClass::other;
+    bool routed = false;          // user%elsewhere@ours, elsewhere!user@ours: ours by the domain, but it would go elsewhere
+    bool known = true;            // the recipient table of its class lists it, or there is no such table
+    std::string unknown_status;   // with !known: the status where it is not the class's own ("5.1.6": the user has moved)
+    std::string unknown_text;     // with !known: the text where it is not "User unknown in ... table"
+};
+
+/// Whose are an address and a client? An Error: a table failed, try later (never a permit).
+class AddressClasses {
+public:
+    virtual ~AddressClasses() = default;
+    /// mynetworks. `name` is the verified host name or "unknown".
+    virtual awaitable<Result<bool>> in_mynetworks(std::string name, std::string address) = 0;
+    virtual awaitable<Result<AddressStanding>> standing(std::string address) = 0;
+    /// False where the questions above may have to wait: replies that are ready leave first.
+    virtual bool in_memory() const { return true; }
+};
+
+/// A message that a station does not take: what the client is told.
+struct Refusal {
+    Refusal(int reply_code, std::string enhanced_status, std::string reply_text)
+        : code(reply_code), status(std::move(enhanced_status)), text(std::move(reply_text)) {}
+    int code;
+    std::string status, text;
+};
+
+/// A message's envelope with the head of its content.
+struct Cleaned {
+    Cleaned(Envelope e, std::string h) : envelope(std::move(e)), head(std::move(h)) {}
+    Envelope envelope;
+    std::string head;
+};
+
+/// Rewrites what is received (Postfix's cleanup(8)): header repair, aliases, hop count.
+class Cleaner {
+public:
+    virtual ~Cleaner() = default;
+    /// `head`: the header section with the empty line behind it, CRLF line ends, our Received: first; where the content has no
+    /// empty line, all of it. The body goes by untouched. Sets envelope.message_id and hops; may change sender and recipients.
+    virtual awaitable<std::expected<Cleaned, Refusal>> clean(Envelope envelope, std::string head) = 0;
 };
 
 }  // namespace posthorn::handoff
