@@ -2,6 +2,7 @@
 
 #include "tables/cidr.hpp"
 #include "tables/fixed.hpp"
+#include "tables/lmdb.hpp"
 #include "tables/patterns.hpp"
 #include "tables/unix.hpp"
 
@@ -14,6 +15,7 @@ constexpr std::array list{
     Kind{"environ", open_environ, nullptr},
     Kind{"fail", open_fail, nullptr},
     Kind{"inline", open_inline, nullptr},
+    Kind{"lmdb", open_lmdb, ".lmdb"},
     Kind{"pcre", open_pcre, ""},
     Kind{"regexp", open_regexp, ""},
     Kind{"static", open_static, nullptr},

@@ -1,0 +1,253 @@
+#include "tables/lmdb.hpp"
+
+#include "tables/fixed.hpp"
+
+#include <fmt/format.h>
+
+#include <lmdb.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+namespace posthorn::tables {
+
+namespace {
+
+struct CloseEnv {
+    void operator()(MDB_env* env) const { mdb_env_close(env); }
+};
+using Env = std::unique_ptr<MDB_env, CloseEnv>;
+
+Error lmdb_error(std::string_view path, int code)
+{
+    return Error{fmt::format("open database {}: {}", path, code > 0 ? errno_text(code) : mdb_strerror(code)), "4.3.0"};
+}
+
+std::string_view text_of(const MDB_val& value)
+{
+    return {static_cast<const char*>(value.mv_data), value.mv_size};
+}
+
+std::string without_nul(std::string_view text)
+{
+    return std::string(text.ends_with('\0') ? text.substr(0, text.size() - 1) : text);
+}
+
+/// One opened file.
+class Reader {
+public:
+    static Result<std::unique_ptr<Reader>> open(const std::string& path, FileOpener& opener)
+    {
+        auto reader = std::make_unique<Reader>();
+        TRY(Fd fd, opener.open(path));
+        MDB_env* env = nullptr;
+        if (const int code = mdb_env_create(&env); code != 0)
+            return lmdb_error(path, code);
+        reader->env_.reset(env);
+        constexpr unsigned flags = MDB_RDONLY | MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS;
+        int code = mdb_env_open(env, path.c_str(), flags, 0);
+        if (code == EACCES || code == EPERM || code == ENOENT) {
+            // A file of root's, of which the broker gave us the descriptor: LMDB wants a name, so it gets one of a copy.
+            TRY(reader->copy_, copy_of(fd.get()));
+            reader->env_.reset();
+            if (code = mdb_env_create(&env); code != 0)
+                return lmdb_error(path, code);
+            reader->env_.reset(env);
+            code = mdb_env_open(env, fmt::format("/proc/self/fd/{}", reader->copy_.get()).c_str(), flags, 0);
+        }
+        if (code != 0)
+            return lmdb_error(path, code);
+        MDB_txn* txn = nullptr;
+        if (code = reader->begin(&txn); code != 0)
+            return lmdb_error(path, code);
+        code = mdb_dbi_open(txn, nullptr, 0, &reader->dbi_);
+        if (code != 0) {
+            mdb_txn_abort(txn);
+            return lmdb_error(path, code);
+        }
+        mdb_txn_commit(txn);                                     // keeps the handle
+        if (!reader->whole())
+            return Error{fmt::format("open database {}: the file is truncated", path), "4.3.0"};
+        return reader;
+    }
+    Reader() = default;
+    Reader(Reader&&) = delete;
+    ~Reader()
+    {
+        if (txn_ != nullptr)
+            mdb_txn_abort(txn_);
+    }
+
+    Answer find(std::string_view key)
+    {
+        for (int tries = 0; tries < 10; ++tries) {
+            if (const int code = renew(); code != 0)
+                return Error{mdb_strerror(code), "4.3.0"};
+            const auto before = last_txn();
+            auto answer = look(key);
+            const auto after = last_txn();
+            mdb_txn_reset(txn_);
+            if (after - before < 2)
+                return answer;
+        }
+        return Error{"the file changes faster than it can be read", "4.3.0"};
+    }
+
+    Result<std::vector<std::pair<std::string, std::string>>> entries()
+    {
+        if (const int code = renew(); code != 0)
+            return Error{mdb_strerror(code), "4.3.0"};
+        std::vector<std::pair<std::string, std::string>> all;
+        MDB_cursor* cursor = nullptr;
+        int code = mdb_cursor_open(txn_, dbi_, &cursor);
+        MDB_val key{}, value{};
+        while (code == 0 && (code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
+            all.emplace_back(without_nul(text_of(key)), without_nul(text_of(value)));
+        if (cursor != nullptr)
+            mdb_cursor_close(cursor);
+        mdb_txn_reset(txn_);
+        if (code != MDB_NOTFOUND)
+            return Error{mdb_strerror(code), "4.3.0"};
+        return all;
+    }
+
+private:
+    static Result<Fd> copy_of(int fd)
+    {
+        TRY(const std::string octets, read_all(fd));
+        Fd copy{::memfd_create("lmdb", MFD_CLOEXEC)};
+        if (!copy)
+            return system_error("memfd_create", errno);
+        std::string_view rest = octets;
+        while (!rest.empty()) {
+            const ::ssize_t put = ::write(copy.get(), rest.data(), rest.size());
+            if (put < 0)
+                return system_error("write", errno);
+            rest.remove_prefix(static_cast<std::size_t>(put));
+        }
+        return copy;
+    }
+
+    /// A writer may have made the file larger than our mapping.
+    int begin(MDB_txn** txn)
+    {
+        int code = mdb_txn_begin(env_.get(), nullptr, MDB_RDONLY, txn);
+        if (code == MDB_MAP_RESIZED && (code = mdb_env_set_mapsize(env_.get(), 0)) == 0)
+            code = mdb_txn_begin(env_.get(), nullptr, MDB_RDONLY, txn);
+        return code;
+    }
+    int renew()
+    {
+        if (txn_ != nullptr && mdb_txn_renew(txn_) == 0)
+            return 0;
+        if (txn_ != nullptr)
+            mdb_txn_abort(std::exchange(txn_, nullptr));
+        return begin(&txn_);
+    }
+    std::size_t last_txn() const
+    {
+        MDB_envinfo info{};
+        mdb_env_info(env_.get(), &info);
+        return info.me_last_txnid;
+    }
+    bool whole() const
+    {
+        MDB_envinfo info{};
+        MDB_stat stat{};
+        mdb_env_info(env_.get(), &info);
+        mdb_env_stat(env_.get(), &stat);
+        int fd = -1;
+        struct ::stat status{};
+        return mdb_env_get_fd(env_.get(), &fd) == 0 && ::fstat(fd, &status) == 0 &&
+               static_cast<std::uint64_t>(status.st_size) >= (std::uint64_t{info.me_last_pgno} + 1) * stat.ms_psize;
+    }
+    Answer look(std::string_view key)
+    {
+        std::string with_nul(key);
+        with_nul += '\0';
+        for (const std::string_view form : {std::string_view{with_nul}, key}) {
+            if (form.empty() || form.size() > static_cast<std::size_t>(mdb_env_get_maxkeysize(env_.get())))
+                continue;
+            MDB_val wanted{form.size(), const_cast<char*>(form.data())}, value{};
+            const int code = mdb_get(txn_, dbi_, &wanted, &value);
+            if (code == 0)
+                return without_nul(text_of(value));
+            if (code != MDB_NOTFOUND)
+                return Error{mdb_strerror(code), "4.3.0"};
+        }
+        return std::nullopt;
+    }
+
+    Fd copy_;
+    Env env_;
+    MDB_dbi dbi_ = 0;
+    MDB_txn* txn_ = nullptr;
+};
+
+class LmdbTable final : public Table {
+public:
+    LmdbTable(std::string spec, const std::string& name, Flags flags, const Site& site)
+        : Table(std::move(spec)), path_(name + ".lmdb"), flags_(flags), site_(site)
+    {
+        check();
+    }
+    Answer find(std::string_view key) override
+    {
+        if (site_.clock.steady() - checked_ >= stamp_interval)
+            check();
+        if (!reader_)
+            return error_;
+        return find_folded(key, flags_, [this](std::string_view folded) { return reader_->find(folded); });
+    }
+    std::optional<Error> broken() override { return reader_ ? std::nullopt : std::optional{error_}; }
+    Result<std::vector<std::pair<std::string, std::string>>> entries() override
+    {
+        if (!reader_)
+            return error_;
+        return reader_->entries();
+    }
+
+private:
+    void check()
+    {
+        checked_ = site_.clock.steady();
+        const auto stamp = site_.opener->stamp(path_);
+        if (!stamp) {
+            error_ = database_error(stamp.error());
+            return;                                              // what is open stays open, gone from the disk or not
+        }
+        if (reader_ && stamp->device == stamp_.device && stamp->inode == stamp_.inode)
+            return;
+        auto reader = Reader::open(path_, *site_.opener);
+        if (!reader) {
+            error_ = database_error(reader.error());
+            if (reader_ && stamp_ != *stamp)
+                site_.log.warning("{}; the file opened before stays in force", error_.what());
+            return;
+        }
+        reader_ = std::move(*reader);
+        stamp_ = *stamp;
+    }
+    static Error database_error(const Error& error)
+    {
+        const std::string& what = error.what();
+        return Error{what.starts_with("open ") && !what.starts_with("open database") ? "open database " + what.substr(5) : what,
+                     "4.3.0"};
+    }
+
+    std::string path_;
+    Flags flags_;
+    const Site& site_;
+    std::unique_ptr<Reader> reader_;
+    FileStamp stamp_;
+    Error error_{"not opened"};
+    SteadyTime checked_{};
+};
+
+}  // namespace
+
+std::shared_ptr<Table> open_lmdb(std::string spec, std::string name, Flags flags, Tables& tables)
+{
+    return std::make_shared<LmdbTable>(std::move(spec), name, flags, tables.site());
+}
+
+}  // namespace posthorn::tables
