@@ -1,0 +1,103 @@
+#include "services/delivery_link.hpp"
+
+#include "handoff/frames.hpp"
+
+#include <unistd.h>
+
+namespace posthorn::services {
+
+using handoff::Frame;
+
+DeliveryLink::DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, Deliver deliver, observe::Log log)
+    : service_(std::move(service)), program_(std::move(program)), deliver_(std::move(deliver)), log_(std::move(log)), changed_(executor), tasks_(executor),
+      client_(executor, std::move(socket), {.channel = {.name = "qmgr"}}, [this](ipc::Incoming incoming) { heard(std::move(incoming)); },
+              [this](std::shared_ptr<ipc::Channel> channel) { return greet(std::move(channel)); },
+              [this](Error error) { log_.warning("connection to qmgr: {}", error.text()); })
+{
+}
+
+awaitable<Result<void>> DeliveryLink::greet(std::shared_ptr<ipc::Channel> channel)
+{
+    ++connection_;
+    handoff::Hello hello;
+    hello.set_service(service_);
+    hello.set_program(draining_ ? "" : program_);          // a process that drains takes no more requests, but tells what it has
+    hello.set_process(static_cast<std::uint32_t>(::getpid()));
+    for (const auto& [attempt, flight] : flights_)
+        *hello.add_flights() = flight;
+    for (const auto& [attempt, verdicts] : held_)
+        *hello.add_held() = verdicts;
+    const auto held = held_;
+    CO_TRY_VOID(co_await channel->call<handoff::Welcome>(Frame::hello, std::move(hello)));
+    for (const auto& [attempt, verdicts] : held)           // the welcome comes after they were stored
+        held_.erase(attempt);
+    changed_.notify_all();
+    co_return Result<void>{};
+}
+
+void DeliveryLink::heard(ipc::Incoming incoming)
+{
+    if (incoming.kind == static_cast<ipc::Kind>(Frame::verdicts_stored)) {
+        if (const auto stored = incoming.parse<handoff::VerdictsStored>())
+            for (const std::uint64_t attempt : stored->attempts())
+                held_.erase(attempt);
+        changed_.notify_all();
+        return;
+    }
+    if (incoming.kind != static_cast<ipc::Kind>(Frame::deliver))
+        return incoming.responder.fail(Error{"a delivery process serves deliveries only", "4.3.0"});
+    auto request = incoming.parse<handoff::DeliveryRequest>();
+    if (!request)
+        return incoming.responder.fail(request.error());
+    handoff::Flight& flight = flights_[request->attempt()];
+    flight.set_attempt(request->attempt());
+    flight.set_message(request->message());
+    for (const handoff::Recipient& recipient : request->envelope().recipients())
+        flight.add_recipients(recipient.index());
+    Fd content = incoming.descriptors.empty() ? Fd{} : std::move(incoming.descriptors.front());
+    tasks_.spawn(serve(*std::move(request), std::move(content), std::move(incoming.responder), connection_));
+}
+
+awaitable<void> DeliveryLink::serve(handoff::DeliveryRequest request, Fd content, ipc::Responder responder, std::uint64_t connection)
+{
+    const std::uint64_t attempt = request.attempt(), message = request.message();
+    handoff::Verdicts verdicts = co_await deliver_(std::move(request), std::move(content));
+    ++delivered_;
+    verdicts.set_attempt(attempt);
+    verdicts.set_message(message);
+    flights_.erase(attempt);
+    held_[attempt] = verdicts;
+    if (connection == connection_ && client_.connected())
+        responder.reply(verdicts);
+    else
+        co_await tell(attempt);
+    changed_.notify_all();
+}
+
+/// To a qmgr that did not ask: it knows the attempt from Hello.
+awaitable<void> DeliveryLink::tell(std::uint64_t attempt)
+{
+    while (held_.contains(attempt)) {
+        const auto stored = co_await client_.call<handoff::VerdictsStored>(Frame::verdicts, held_.at(attempt));
+        if (stored)
+            held_.erase(attempt);
+        else if (co_await cancelled())
+            co_return;
+    }
+}
+
+awaitable<void> DeliveryLink::drain(std::chrono::milliseconds limit)
+{
+    draining_ = true;
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while ((!flights_.empty() || !held_.empty()) && std::chrono::steady_clock::now() < end)
+        co_await changed_.wait_for(std::chrono::milliseconds{100});
+}
+
+awaitable<void> DeliveryLink::close()
+{
+    co_await tasks_.close();
+    co_await client_.close();
+}
+
+}  // namespace posthorn::services

@@ -1,0 +1,51 @@
+// services/delivery_link.hpp: the way from a delivery process to qmgr: requests come in, verdicts go back and are kept until they are stored.
+// A connection that ends takes nothing with it: deliveries go on, and the qmgr that comes back hears in Hello what is in flight and
+// what has ended meanwhile (design rule 2: the kill of qmgr alone makes no duplicate).
+#pragma once
+
+#include "async/async.hpp"
+#include "base/fd.hpp"
+#include "handoff/frames.pb.h"
+#include "ipc/client.hpp"
+#include "observe/log.hpp"
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace posthorn::services {
+
+class DeliveryLink {
+public:
+    /// Content is in the request, or an open descriptor.
+    using Deliver = std::function<awaitable<handoff::Verdicts>(handoff::DeliveryRequest, Fd)>;
+
+    DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, Deliver deliver, observe::Log log);
+    void start() { client_.start(); }
+    /// Takes no new request, waits for what is in flight and for its verdicts to be stored (at most `limit`).
+    awaitable<void> drain(std::chrono::milliseconds limit);
+    awaitable<void> close();
+    std::size_t in_flight() const { return flights_.size(); }
+    std::uint64_t delivered() const { return delivered_; }
+
+private:
+    void heard(ipc::Incoming incoming);
+    awaitable<Result<void>> greet(std::shared_ptr<ipc::Channel> channel);
+    awaitable<void> serve(handoff::DeliveryRequest request, Fd content, ipc::Responder responder, std::uint64_t connection);
+    awaitable<void> tell(std::uint64_t attempt);
+
+    std::string service_, program_;
+    Deliver deliver_;
+    observe::Log log_;
+    std::map<std::uint64_t, handoff::Flight> flights_;
+    std::map<std::uint64_t, handoff::Verdicts> held_;
+    std::uint64_t connection_ = 0;                    // counts connections: a verdict answers only the one its request came by
+    std::uint64_t delivered_ = 0;
+    bool draining_ = false;
+    Signal changed_;
+    TaskGroup tasks_;
+    ipc::Client client_;
+};
+
+}  // namespace posthorn::services

@@ -1,0 +1,103 @@
+#include "services/queue_link.hpp"
+
+#include "handoff/frames.hpp"
+
+#include <unistd.h>
+
+namespace posthorn::services {
+
+using handoff::Frame;
+
+QueueLink::QueueLink(Executor executor, Options options, const Clock& clock, observe::Log log)
+    : options_(std::move(options)), clock_(clock), log_(std::move(log)), ids_(options_.long_queue_ids), tasks_(executor),
+      client_(executor, options_.socket, {.channel = {.name = "qmgr"}}, {}, [this](std::shared_ptr<ipc::Channel> channel) { return greet(std::move(channel)); },
+              [this](Error error) { log_.warning("connection to qmgr: {}", error.text()); })
+{
+}
+
+void QueueLink::start()
+{
+    client_.start();
+}
+
+awaitable<void> QueueLink::close()
+{
+    co_await tasks_.close();
+    co_await client_.close();
+}
+
+awaitable<Result<void>> QueueLink::ready()
+{
+    CO_TRY_VOID(co_await client_.wait_channel());
+    co_return Result<void>{};
+}
+
+awaitable<Result<void>> QueueLink::greet(std::shared_ptr<ipc::Channel> channel)
+{
+    handoff::Hello hello;
+    hello.set_service(options_.service);
+    hello.set_process(static_cast<std::uint32_t>(::getpid()));
+    CO_TRY(const auto welcome, co_await channel->call<handoff::Welcome>(Frame::hello, std::move(hello)));
+    take(welcome);
+    co_return Result<void>{};
+}
+
+void QueueLink::take(const handoff::Welcome& welcome)
+{
+    if (welcome.sequences() > 0)
+        ids_.add_block(welcome.first_sequence(), welcome.sequences());
+    free_octets_ = welcome.free_octets();
+}
+
+std::optional<std::string> QueueLink::next_queue_id()
+{
+    if (ids_.low() && !fetching_) {
+        fetching_ = true;
+        tasks_.spawn(fetch_ids());
+    }
+    return ids_.next(clock_.wall());
+}
+
+awaitable<void> QueueLink::fetch_ids()
+{
+    auto welcome = co_await client_.call<handoff::Welcome>(Frame::id_block, handoff::IdBlockRequest{});
+    fetching_ = false;
+    if (welcome)
+        take(*welcome);
+    else
+        log_.warning("queue ids: {}", welcome.error().text());
+}
+
+awaitable<Result<void>> QueueLink::enqueue(handoff::Envelope envelope, handoff::Content content)
+{
+    const std::string queue_id = envelope.queue_id();
+    handoff::EnqueueRequest request;
+    *request.mutable_envelope() = std::move(envelope);
+    *request.mutable_content() = std::move(content);
+    const SteadyTime end = clock_.steady() + options_.patience;
+    for (bool asked_before = false;; asked_before = true) {
+        if (asked_before) {
+            handoff::CommittedQuestion question;
+            question.set_queue_id(queue_id);
+            const auto answer = co_await client_.call<handoff::CommittedAnswer>(Frame::committed, std::move(question));
+            if (answer && answer->committed())
+                co_return Result<void>{};
+            if (!answer) {
+                if (clock_.steady() >= end || co_await cancelled())
+                    co_return Error{"queue manager unavailable; whether " + queue_id + " was stored is not known", "4.3.0"};
+                continue;
+            }
+        }
+        const auto reply = co_await client_.call<handoff::EnqueueReply>(Frame::enqueue, request);
+        if (reply) {
+            free_octets_ = reply->free_octets();
+            if (reply->committed())
+                co_return Result<void>{};
+            co_return Error{reply->text(), reply->status()};
+        }
+        if (clock_.steady() >= end || co_await cancelled())
+            co_return Error{"queue manager unavailable", "4.3.0"};
+    }
+}
+
+}  // namespace posthorn::services

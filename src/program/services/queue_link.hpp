@@ -1,0 +1,56 @@
+// services/queue_link.hpp: the way from a process that takes mail in to qmgr.
+// enqueue() answers only what is certain: after a lost connection it asks the qmgr that comes back whether the message was committed,
+// and sends it again if not (idempotent by queue id). Only when qmgr stays away for `patience` is the fate unknown, and the
+// Error says so (4.3.0): the client keeps the message, and may send it twice.
+#pragma once
+
+#include "base/clock.hpp"
+#include "handoff/frames.pb.h"
+#include "handoff/interfaces.hpp"
+#include "handoff/queue_id.hpp"
+#include "ipc/client.hpp"
+#include "observe/log.hpp"
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace posthorn::services {
+
+class QueueLink final : public handoff::Queue {
+public:
+    struct Options {
+        std::string socket;                           // of qmgr
+        std::string service;                          // who we are, for qmgr's log
+        bool long_queue_ids = false;
+        std::chrono::seconds patience{300};
+    };
+
+    QueueLink(Executor executor, Options options, const Clock& clock, observe::Log log);
+    void start();
+    awaitable<void> close();
+    /// Waits for the first connection, so that the first client is not told 451.
+    awaitable<Result<void>> ready();
+
+    std::optional<std::string> next_queue_id() override;
+    awaitable<Result<void>> enqueue(handoff::Envelope envelope, handoff::Content content) override;
+    std::uint64_t free_octets() const override { return free_octets_; }
+
+    ipc::Client& client() { return client_; }
+
+private:
+    awaitable<Result<void>> greet(std::shared_ptr<ipc::Channel> channel);
+    awaitable<void> fetch_ids();
+    void take(const handoff::Welcome& welcome);
+
+    Options options_;
+    const Clock& clock_;
+    observe::Log log_;
+    handoff::QueueIds ids_;
+    bool fetching_ = false;
+    std::uint64_t free_octets_ = 0;
+    TaskGroup tasks_;
+    ipc::Client client_;
+};
+
+}  // namespace posthorn::services
