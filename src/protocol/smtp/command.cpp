@@ -1,6 +1,8 @@
 #include "smtp/command.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include <fmt/format.h>
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace posthorn::smtp {
 namespace {
@@ -74,7 +75,11 @@ bool DataReader::ends_content(bool bare) const
 {
     if (options_.bare_lf == BareLf::no || options_.bare_lf == BareLf::note)
         return true;
+#ifdef POSTHORN_PLANT_BUG_smtp_data  // LF.CRLF ends the content: the smuggling of 2023 (scripts/fuzz-planted)
+    return !bare;
+#else
     return after_crlf_ && !bare;
+#endif
 }
 
 void DataReader::end_line(bool bare, std::string& out)

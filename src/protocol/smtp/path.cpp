@@ -1,8 +1,10 @@
 #include "smtp/path.hpp"
 
-#include <algorithm>
-
 #include <arpa/inet.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "base/strings.hpp"
@@ -233,7 +235,11 @@ std::string quote_local(std::string_view local)
         return std::string(local);
     std::string quoted = "\"";
     for (char c : local) {
+#ifdef POSTHORN_PLANT_BUG_smtp_command  // a backslash in a quoted local part goes out bare (scripts/fuzz-planted)
+        if (c == '"')
+#else
         if (c == '"' || c == '\\' || (c >= 0 && c < ' ') || c == 127)
+#endif
             quoted += '\\';
         quoted += c;
     }
