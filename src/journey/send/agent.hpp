@@ -1,0 +1,44 @@
+// send/agent.hpp: requests in, verdicts out.
+// Promise   exactly one verdict per recipient of every request, whatever peers, names and files do; a log line for each.
+// Sessions  kept warm per site and reused, TLS included; the next mail's envelope rides behind the content before it. Probes never
+//           share a session with mail. At most request.connections sessions per site; what is beyond waits for one of them.
+// Hosts     tried in order until every recipient has a final verdict or the limits are reached; temporary failures go on to
+//           the next host, permanent ones do not.
+// Stop      drain() ends when all deliveries are done and all sessions have said goodbye; new requests are deferred meanwhile.
+#pragma once
+
+#include "async/async.hpp"
+#include "base/fd.hpp"
+#include "handoff/frames.pb.h"
+#include "handoff/words.pb.h"
+#include "send/options.hpp"
+#include "send/surroundings.hpp"
+
+#include <memory>
+
+namespace posthorn::send {
+
+class Agent {
+public:
+    Agent(Options options, Surroundings surroundings);
+    Agent(Agent&&) = delete;
+    ~Agent();
+
+    /// `content`: the open content file where request.content has no inline octets. Read from its beginning, with pread.
+    awaitable<handoff::Verdicts> deliver(handoff::DeliveryRequest request, Fd content = {});
+
+    awaitable<void> drain();
+    /// Idle sessions end now; deliveries go on.
+    void forget_sessions();
+
+    struct Counts {
+        std::uint64_t deliveries = 0, recipients = 0, sessions = 0, reused = 0, failed_connects = 0, round_trips = 0;
+    };
+    const Counts& counts() const;
+
+private:
+    struct Core;
+    std::unique_ptr<Core> core_;
+};
+
+}  // namespace posthorn::send

@@ -1,0 +1,35 @@
+// send/content.hpp: the message of one request: octets at hand, or an open file read piece by piece.
+// Stored form   RFC 5322 with CRLF line ends, last line ended, not dot-stuffed (handoff/words.proto).
+// Owns          the descriptor; the octets belong to the request, which outlives it.
+#pragma once
+
+#include "base/error.hpp"
+#include "base/fd.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace posthorn::send {
+
+class Content {
+public:
+    Content() = default;
+    explicit Content(std::string_view octets) : octets_(octets), size_(octets.size()) {}
+    /// The size is the file's. An Error where it cannot be told.
+    static Result<Content> of(Fd file);
+
+    std::uint64_t size() const { return size_; }
+    bool in_memory() const { return !file_; }
+    std::string_view octets() const { return octets_; }
+    /// From the file; 0 only at its end.
+    Result<std::size_t> read(std::uint64_t offset, std::span<char> room) const;
+
+private:
+    std::string_view octets_;
+    Fd file_;
+    std::uint64_t size_ = 0;
+};
+
+}  // namespace posthorn::send

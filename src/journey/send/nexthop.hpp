@@ -1,0 +1,48 @@
+// send/nexthop.hpp: the text of a next hop, and the order in which hosts are tried.         RFC 5321 5, RFC 7505
+// Text     "example.com", "example.com:25", "[host]", "[host]:port", "[192.0.2.1]", "[IPv6:2001:db8::1]"; for LMTP also "unix:/path" and
+//          "inet:host:port"; lists by comma or white space.
+// Pure     the name service is asked elsewhere (agent.cpp); here its answers are put in order.
+#pragma once
+
+#include "base/error.hpp"
+#include "net/address.hpp"
+#include "send/options.hpp"
+
+#include <cstdint>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace posthorn::send {
+
+struct Destination {
+    std::string name;               // host or domain; of a literal the address
+    std::string unix_path;          // LMTP over a Unix socket
+    std::uint16_t port = 25;
+    bool mx = true;                 // false: [host], or LMTP
+    std::optional<net::IpAddress> literal;
+};
+
+Result<std::vector<Destination>> parse_nexthop(std::string_view text, std::uint16_t default_port, bool lmtp);
+
+/// One host to talk to.
+struct Host {
+    std::string name;
+    net::Endpoint endpoint;
+    std::uint32_t preference = 0;
+
+    /// "H[A]": as in "host H[A] said". A Unix socket: "H[/path]".
+    std::string text() const;
+    /// "H[A]:25": as in relay=.
+    std::string relay() const;
+};
+
+/// By preference; equal ones shuffled and by family as the options say; cut to the address limit with both families kept.
+void put_in_order(std::vector<Host>& hosts, const Options& options, std::mt19937_64& random);
+
+/// Removes the hosts that are not nearer to the destination than we are: those of the preference of `self` and above. False: nothing is
+/// left, the mail loops back to us.
+bool cut_at_self(std::vector<Host>& hosts, std::string_view my_name, const std::vector<net::IpAddress>& own_addresses);
+
+}  // namespace posthorn::send

@@ -1,0 +1,80 @@
+// send/options.hpp: what the client was told, read once from the configuration. Immutable.
+#pragma once
+
+#include "net/address.hpp"
+#include "smtp/ehlo.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace posthorn::config {
+class Snapshot;
+}
+
+namespace posthorn::send {
+
+using std::chrono::seconds;
+
+/// beyond: a level of policies (dane, verify, secure, fingerprint) that this version cannot keep. Mail is deferred, never
+/// sent with less than was asked for.
+enum class TlsLevel : std::uint8_t { none, may, encrypt, beyond };
+enum class AddressPreference : std::uint8_t { any, ipv4, ipv6 };
+
+struct Timeouts {
+    seconds connect{30}, helo{300}, starttls{300}, mail{300}, rcpt{300}, data_init{120}, data_xfer{180}, data_done{600}, rset{20}, quit{300};
+};
+
+struct Options {
+    /// `service`: "smtp" or "lmtp". Throws config::BadValue on a value that no parameter's own check refuses (a bad address).
+    static Options from(const config::Snapshot& snapshot, std::string_view service = "smtp");
+
+    bool lmtp = false;
+    std::string service = "smtp";               // of master.cf: the log's relay= of a failure, $service_name
+    std::string my_name = "localhost";          // myhostname
+    std::string helo_name = "localhost";
+    std::uint16_t port = 25;
+    Timeouts timeouts;
+    bool skip_quit_response = true;
+
+    bool always_ehlo = true, never_ehlo = false;
+    bool skip_5xx_greeting = true;
+    smtp::DiscardList discard;
+    bool pix_disable_esmtp = true, pix_delay_dot = true;
+    seconds pix_threshold{500}, pix_delay{10};
+    std::size_t line_length = 998;
+
+    bool mx_lookups = true;                     // not disable_dns_lookups
+    bool ignore_mx_error = false;
+    bool defer_if_no_mx_address = false;
+    unsigned address_limit = 5, session_limit = 2;
+    bool randomize = true, balance = true;
+    AddressPreference preference = AddressPreference::any;
+    bool ipv4 = true, ipv6 = true;
+    std::vector<std::string> fallback_relays;
+    std::optional<net::IpAddress> bind4, bind6;
+    bool bind_enforced = false;
+
+    bool keep_sessions = true;                  // smtp_connection_cache_on_demand
+    std::vector<std::string> keep_destinations; // always, even where keep_sessions is off
+    seconds keep_idle{2}, keep_age{300};
+    unsigned keep_mails = 0;
+
+    TlsLevel tls_level = TlsLevel::none;
+    std::string tls_level_word;                 // as written, for the reason of `beyond`
+    bool tls_wrapper = false;
+    bool tls_note_offer = false;
+
+    bool probe_data = false;
+    bool chunking = true, quit_in_group = false;
+    unsigned contents_in_flight = 4;
+    bool soft_bounce = false;
+    int delay_digits = 2;
+    std::vector<std::string> debug_peers;
+    /// Read of one reply at most, and lines of a transcript kept for evidence.
+    std::size_t reply_octets = 1U << 20;
+};
+
+}  // namespace posthorn::send

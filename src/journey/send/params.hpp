@@ -1,0 +1,99 @@
+// send/params.hpp: Postfix's smtp_* parameters (read as "lmtp" they are the lmtp_* twins) and our own.
+#pragma once
+
+#include "config/param.hpp"
+
+#include <array>
+
+namespace posthorn::send {
+
+using config::Param;
+using config::ParamInfo;
+using std::chrono::seconds;
+
+// clang-format off
+inline constexpr Param<seconds> smtp_connect_timeout{.name = "smtp_connect_timeout", .initial = "30s", .least = seconds{0}, .doc = "How long a TCP connection may take; 0: as long as the system tries."};
+inline constexpr Param<seconds> smtp_helo_timeout{.name = "smtp_helo_timeout", .initial = "300s", .least = seconds{1}, .doc = "How long the client waits for the greeting, and for the answer to EHLO or HELO.", .source = "RFC 5321 4.5.3.2.1"};
+inline constexpr Param<seconds> lmtp_lhlo_timeout{.name = "lmtp_lhlo_timeout", .initial = "300s", .least = seconds{1}, .doc = "How long the LMTP client waits for the greeting, and for the answer to LHLO."};
+inline constexpr Param<seconds> smtp_starttls_timeout{.name = "smtp_starttls_timeout", .initial = "300s", .least = seconds{1}, .doc = "How long the answer to STARTTLS and the TLS handshake may take."};
+inline constexpr Param<seconds> smtp_mail_timeout{.name = "smtp_mail_timeout", .initial = "300s", .least = seconds{1}, .doc = "How long the client waits for the answer to MAIL FROM.", .source = "RFC 5321 4.5.3.2.2"};
+inline constexpr Param<seconds> smtp_rcpt_timeout{.name = "smtp_rcpt_timeout", .initial = "300s", .least = seconds{1}, .doc = "How long the client waits for the answer to RCPT TO.", .source = "RFC 5321 4.5.3.2.3"};
+inline constexpr Param<seconds> smtp_data_init_timeout{.name = "smtp_data_init_timeout", .initial = "120s", .least = seconds{1}, .doc = "How long the client waits for the answer to DATA.", .source = "RFC 5321 4.5.3.2.4"};
+inline constexpr Param<seconds> smtp_data_xfer_timeout{.name = "smtp_data_xfer_timeout", .initial = "180s", .least = seconds{1}, .doc = "How long the connection may make no progress while content is sent.", .source = "RFC 5321 4.5.3.2.5"};
+inline constexpr Param<seconds> smtp_data_done_timeout{.name = "smtp_data_done_timeout", .initial = "600s", .least = seconds{1}, .doc = "How long the client waits for the answer to the final dot. A lost answer here may deliver twice.", .source = "RFC 5321 4.5.3.2.6"};
+inline constexpr Param<seconds> smtp_rset_timeout{.name = "smtp_rset_timeout", .initial = "20s", .least = seconds{1}, .doc = "How long the client waits for the answer to RSET."};
+inline constexpr Param<seconds> smtp_quit_timeout{.name = "smtp_quit_timeout", .initial = "300s", .least = seconds{1}, .doc = "How long the client waits for the answer to QUIT; nobody waits with it."};
+inline constexpr Param<bool> smtp_skip_quit_response{.name = "smtp_skip_quit_response", .initial = "yes", .doc = "Do not insist on the answer to QUIT: it is read for a few seconds while nobody waits, for what it tells of the peer."};
+inline constexpr Param<bool> lmtp_skip_quit_response{.name = "lmtp_skip_quit_response", .initial = "no", .doc = "The same for LMTP."};
+
+inline constexpr Param<std::string> smtp_helo_name{.name = "smtp_helo_name", .initial = "$myhostname", .least = 1, .doc = "The name said in EHLO and HELO."};
+inline constexpr Param<std::string> lmtp_lhlo_name{.name = "lmtp_lhlo_name", .initial = "$myhostname", .least = 1, .doc = "The name said in LHLO."};
+inline constexpr Param<std::string> send_myhostname{.name = "myhostname", .initial = "localhost", .least = 1, .doc = "The host's name: a server that greets with it, or an MX record with it, is a loop."};
+inline constexpr Param<std::string> smtp_tcp_port{.name = "smtp_tcp_port", .initial = "smtp", .doc = "The port where the next hop names none: a number or a service's name."};
+inline constexpr Param<std::string> lmtp_tcp_port{.name = "lmtp_tcp_port", .initial = "24", .doc = "The same for LMTP."};
+inline constexpr Param<bool> smtp_always_send_ehlo{.name = "smtp_always_send_ehlo", .initial = "yes", .doc = "Say EHLO even where the greeting lacks the word ESMTP."};
+inline constexpr Param<bool> smtp_never_send_ehlo{.name = "smtp_never_send_ehlo", .initial = "no", .doc = "Say HELO only."};
+inline constexpr Param<bool> smtp_skip_5xx_greeting{.name = "smtp_skip_5xx_greeting", .initial = "yes", .doc = "A 5xx greeting is no verdict on the mail: try the next host, defer after the last."};
+inline constexpr Param<std::string> smtp_discard_ehlo_keywords{.name = "smtp_discard_ehlo_keywords", .initial = "", .doc = "EHLO keywords that are taken as not announced. silent-discard: without a log line."};
+inline constexpr Param<std::string> lmtp_discard_lhlo_keywords{.name = "lmtp_discard_lhlo_keywords", .initial = "", .doc = "The same for LHLO."};
+inline constexpr Param<std::string> smtp_discard_ehlo_keyword_address_maps{.name = "smtp_discard_ehlo_keyword_address_maps", .initial = "", .doc = "Tables from the server's address to such keywords; a result takes the place of the general list."};
+inline constexpr Param<std::string> lmtp_discard_lhlo_keyword_address_maps{.name = "lmtp_discard_lhlo_keyword_address_maps", .initial = "", .doc = "The same for LMTP."};
+inline constexpr Param<std::string> smtp_pix_workarounds{.name = "smtp_pix_workarounds", .initial = "disable_esmtp,delay_dotcrlf", .doc = "What is done for servers whose greeting a Cisco PIX painted over."};
+inline constexpr Param<seconds> smtp_pix_workaround_threshold_time{.name = "smtp_pix_workaround_threshold_time", .initial = "500s", .least = seconds{0}, .doc = "How old mail must be before its dot is delayed for a PIX."};
+inline constexpr Param<seconds> smtp_pix_workaround_delay_time{.name = "smtp_pix_workaround_delay_time", .initial = "10s", .least = seconds{1}, .doc = "How long the dot waits behind the content for a PIX."};
+inline constexpr Param<int> smtp_line_length_limit{.name = "smtp_line_length_limit", .initial = "998", .least = 0, .doc = "Longer lines are broken by CRLF SPACE; 0: never.", .source = "RFC 5321 4.5.3.1.6"};
+inline constexpr Param<std::string> smtp_address_verify_target{.name = "smtp_address_verify_target", .initial = "rcpt", .least = 1, .doc = "Where a probe's answer counts: rcpt or data."};
+
+inline constexpr Param<std::string> smtp_host_lookup{.name = "smtp_host_lookup", .initial = "dns", .least = 1, .doc = "How host names become addresses: dns, native."};
+inline constexpr Param<bool> send_disable_dns_lookups{.name = "disable_dns_lookups", .initial = "no", .doc = "Never ask for MX records; names by the system's lookup."};
+inline constexpr Param<bool> send_ignore_mx_lookup_error{.name = "ignore_mx_lookup_error", .initial = "no", .doc = "Where the MX lookup fails, take the address of the domain."};
+inline constexpr Param<bool> smtp_defer_if_no_mx_address_found{.name = "smtp_defer_if_no_mx_address_found", .initial = "no", .doc = "Defer, rather than return, mail when no MX host has an address."};
+inline constexpr Param<int> smtp_mx_address_limit{.name = "smtp_mx_address_limit", .initial = "5", .least = 0, .doc = "Addresses tried for one delivery; 0: all."};
+inline constexpr Param<int> smtp_mx_session_limit{.name = "smtp_mx_session_limit", .initial = "2", .least = 0, .doc = "Sessions that reach the greeting, for one delivery; 0: no limit."};
+inline constexpr Param<bool> smtp_randomize_addresses{.name = "smtp_randomize_addresses", .initial = "yes", .doc = "Shuffle hosts of equal preference."};
+inline constexpr Param<std::string> smtp_address_preference{.name = "smtp_address_preference", .initial = "any", .least = 1, .doc = "any, ipv4 or ipv6: which addresses of equal preference come first."};
+inline constexpr Param<bool> smtp_balance_inet_protocols{.name = "smtp_balance_inet_protocols", .initial = "yes", .doc = "Where the address limit cuts, keep addresses of both families."};
+inline constexpr Param<std::string> smtp_fallback_relay{.name = "smtp_fallback_relay", .initial = "$fallback_relay", .doc = "Hosts to try when no host of the destination could be reached."};
+inline constexpr Param<std::string> smtp_bind_address{.name = "smtp_bind_address", .initial = "", .doc = "The IPv4 address connections come from."};
+inline constexpr Param<std::string> smtp_bind_address6{.name = "smtp_bind_address6", .initial = "", .doc = "The IPv6 address connections come from."};
+inline constexpr Param<bool> smtp_bind_address_enforce{.name = "smtp_bind_address_enforce", .initial = "no", .doc = "Defer where the address cannot be used."};
+inline constexpr Param<std::string> send_inet_protocols{.name = "inet_protocols", .initial = "all", .doc = "all, or ipv4, ipv6."};
+
+inline constexpr Param<bool> smtp_connection_cache_on_demand{.name = "smtp_connection_cache_on_demand", .initial = "yes", .doc = "Keep a session for the next mail of its site."};
+inline constexpr Param<std::string> smtp_connection_cache_destinations{.name = "smtp_connection_cache_destinations", .initial = "", .doc = "Sites whose sessions are always kept."};
+inline constexpr Param<seconds> smtp_connection_cache_time_limit{.name = "smtp_connection_cache_time_limit", .initial = "2s", .least = seconds{1}, .doc = "How long a kept session may idle."};
+inline constexpr Param<seconds> smtp_connection_reuse_time_limit{.name = "smtp_connection_reuse_time_limit", .initial = "300s", .least = seconds{1}, .doc = "How old a session may become before it takes no more mail."};
+inline constexpr Param<int> smtp_connection_reuse_count_limit{.name = "smtp_connection_reuse_count_limit", .initial = "0", .least = 0, .doc = "Mails per session; 0: no limit."};
+
+inline constexpr Param<std::string> smtp_tls_security_level{.name = "smtp_tls_security_level", .initial = "${{$compatibility_level} <level {3.11} ? {} : {may}}", .doc = "none, may, encrypt and the levels of policies."};
+inline constexpr Param<std::string> lmtp_tls_security_level{.name = "lmtp_tls_security_level", .initial = "", .doc = "The same for LMTP."};
+inline constexpr Param<bool> smtp_use_tls{.name = "smtp_use_tls", .initial = "no", .doc = "Old form of the level may.", .obsolete = "smtp_tls_security_level"};
+inline constexpr Param<bool> smtp_enforce_tls{.name = "smtp_enforce_tls", .initial = "no", .doc = "Old form of the level encrypt.", .obsolete = "smtp_tls_security_level"};
+inline constexpr Param<bool> smtp_tls_wrappermode{.name = "smtp_tls_wrappermode", .initial = "no", .doc = "TLS from the first octet on."};
+inline constexpr Param<bool> smtp_tls_note_starttls_offer{.name = "smtp_tls_note_starttls_offer", .initial = "no", .doc = "Log hosts that offer STARTTLS where TLS is not used."};
+
+inline constexpr Param<bool> send_soft_bounce{.name = "soft_bounce", .initial = "no", .doc = "Defer what would be returned, and say SOFTBOUNCE in the log."};
+inline constexpr Param<int> send_delay_logging_resolution_limit{.name = "delay_logging_resolution_limit", .initial = "2", .least = 0, .most = 6, .doc = "Digits behind the point in delays."};
+inline constexpr Param<std::string> send_debug_peer_list{.name = "debug_peer_list", .initial = "", .doc = "Hosts, domains and networks whose sessions are logged line by line."};
+inline constexpr Param<std::string> send_info_log_address_format{.name = "info_log_address_format", .initial = "external", .least = 1, .doc = "Addresses in the log: external (quoted) or internal."};
+
+inline constexpr Param<bool> smtp_chunking{.name = "smtp_chunking", .initial = "yes", .doc = "Send content by BDAT where the peer offers CHUNKING.", .source = "RFC 3030", .since = "posthorn 0.1", .own = true};
+inline constexpr Param<bool> smtp_quit_in_group{.name = "smtp_quit_in_group", .initial = "no", .doc = "Group QUIT with commands whose answers are needed, as Postfix does: shows what such groups do to some peers.", .since = "posthorn 0.1", .own = true};
+inline constexpr Param<int> smtp_contents_in_flight{.name = "smtp_contents_in_flight", .initial = "4", .least = 1, .most = 100, .doc = "Contents sent to a trusted peer without an answer to the first.", .since = "posthorn 0.1", .own = true};
+
+inline constexpr auto params = std::to_array<ParamInfo>({
+    smtp_connect_timeout, smtp_helo_timeout, lmtp_lhlo_timeout, smtp_starttls_timeout, smtp_mail_timeout, smtp_rcpt_timeout, smtp_data_init_timeout,
+    smtp_data_xfer_timeout, smtp_data_done_timeout, smtp_rset_timeout, smtp_quit_timeout, smtp_skip_quit_response, lmtp_skip_quit_response,
+    smtp_helo_name, lmtp_lhlo_name, smtp_tcp_port, lmtp_tcp_port, smtp_always_send_ehlo, smtp_never_send_ehlo,
+    smtp_skip_5xx_greeting, smtp_discard_ehlo_keywords, lmtp_discard_lhlo_keywords, smtp_discard_ehlo_keyword_address_maps,
+    lmtp_discard_lhlo_keyword_address_maps, smtp_pix_workarounds, smtp_pix_workaround_threshold_time, smtp_pix_workaround_delay_time,
+    smtp_line_length_limit, smtp_address_verify_target, smtp_host_lookup, smtp_defer_if_no_mx_address_found,
+    smtp_mx_address_limit, smtp_mx_session_limit, smtp_randomize_addresses, smtp_address_preference, smtp_balance_inet_protocols, smtp_fallback_relay,
+    smtp_bind_address, smtp_bind_address6, smtp_bind_address_enforce, smtp_connection_cache_on_demand, smtp_connection_cache_destinations,
+    smtp_connection_cache_time_limit, smtp_connection_reuse_time_limit, smtp_connection_reuse_count_limit, smtp_tls_security_level,
+    lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_chunking, smtp_quit_in_group,
+    smtp_contents_in_flight,
+});
+// clang-format on
+
+}  // namespace posthorn::send

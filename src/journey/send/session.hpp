@@ -1,0 +1,181 @@
+// send/session.hpp: one connection to one host: its opening, its transactions, its end.
+// Transactions  run() says the plan's flights for what it was given, asks the Feed for more where the next envelope can ride behind a
+//               content, and hands each transaction back exactly once, with a fate for every recipient, or `unserved`: the session
+//               ended before the peer answered anything of it, and another session may take it without loss.
+// Reading       goes on while writing does: full buffers cannot deadlock, and an early refusal of content is heard.
+// Deadlines     one per reply, by stage; while content is written, one per piece of progress.
+// Ownership     holds its stream; nothing runs on after run(), open() and goodbye() have returned.
+#pragma once
+
+#include "async/async.hpp"
+#include "handoff/words.pb.h"
+#include "net/stream.hpp"
+#include "peers/known.hpp"
+#include "send/content.hpp"
+#include "send/nexthop.hpp"
+#include "send/options.hpp"
+#include "send/plan.hpp"
+#include "send/surroundings.hpp"
+#include "send/verdict.hpp"
+#include "smtp/ehlo.hpp"
+#include "smtp/reply.hpp"
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace posthorn::send {
+
+/// One mail, or one probe, on one session.
+struct Transaction {
+    Transaction(const handoff::DeliveryRequest& what, const Content& octets, Sheet& fates, std::vector<std::uint32_t> indexes);
+
+    const handoff::DeliveryRequest* request;
+    const Content* content;
+    Sheet* sheet;
+    std::vector<std::uint32_t> recipients;  // positions in the request's envelope and in the sheet
+    Mail progress;
+    std::uint32_t answers = 0;              // replies to commands of this transaction
+    bool refused = false;                   // MAIL was refused: what follows in its flight means nothing
+    bool unserved = false;
+    std::uint32_t use = 0;                  // which transaction of its session it was, from 1
+};
+
+/// Where a session gets its work, and gives it back.
+class Feed {
+public:
+    virtual ~Feed() = default;
+    /// Another transaction for this session, or none now.
+    virtual Transaction* next() = 0;
+    virtual void done(Transaction& transaction) = 0;
+};
+
+/// Why a session did not open.
+struct Trouble {
+    Trouble() = default;
+    explicit Trouble(Reason why) : reason(std::move(why)) {}
+    Reason reason;
+    bool try_in_clear = false;              // level may: the host may be tried again without TLS
+    bool greeted = false;                   // it counts against smtp_mx_session_limit
+};
+
+class Session {
+public:
+    Session(std::unique_ptr<net::Stream> stream, Host host, const Options& options, const Surroundings& around);
+    Session(Session&&) = delete;
+    ~Session();
+
+    struct Wish {
+        std::string queue_id;               // for log lines
+        std::string next_hop;
+        std::string site;
+        std::chrono::microseconds age{0};   // of the message: PIX workarounds begin late
+        bool in_clear = false;              // TLS failed with this host a moment ago
+    };
+    awaitable<std::optional<Trouble>> open(Wish wish);
+    /// `end`: nothing more is expected; the plan may say so to the peer.
+    awaitable<void> run(Feed* feed, bool end);
+    /// RSET QUIT, its answers read for a while; then the stream is closed.
+    awaitable<void> goodbye();
+    /// Waits until the peer speaks or hangs up, or the time is over: what an idle session does. False: it is of no use any more.
+    awaitable<bool> idle(std::chrono::milliseconds duration);
+    /// Wakes idle().
+    void wake();
+    /// Looks whether an idle session still stands: the peer has neither spoken nor gone.
+    bool still_silent();
+    void close();
+
+    bool usable() const { return !over_; }
+    const Host& host() const { return host_; }
+    const smtp::Features& features() const { return features_; }
+    bool secured() const { return secured_; }
+    std::uint32_t transactions() const { return transactions_; }
+    std::uint32_t contents() const { return contents_; }
+    SteadyTime opened() const { return opened_; }
+    std::uint64_t round_trips() const { return round_trips_; }
+
+private:
+    struct Expected {
+        Act act;
+        Transaction* transaction;
+        std::uint32_t recipient;
+        bool behind_others;
+        std::size_t piece;                  // content: which piece must be written before an answer counts
+    };
+    struct Piece {
+        enum class Kind : std::uint8_t { text, view, file, pause } kind = Kind::text;
+        std::size_t from = 0, to = 0;       // of out_
+        std::string_view view;
+        const Transaction* transaction = nullptr;
+        bool stuffed = false;               // file: dots doubled, final dot added
+    };
+
+    awaitable<Result<smtp::Reply>> read_reply(Act act);
+    awaitable<Result<smtp::Reply>> command(Act act, std::string line);
+    awaitable<std::optional<Trouble>> greeting(bool after_tls);
+    awaitable<std::optional<Trouble>> hello();
+    awaitable<std::optional<Trouble>> starttls(bool wrapper);
+    awaitable<void> learn_features(const smtp::Reply& reply);
+    std::optional<Reason> not_for(const Transaction& transaction) const;
+
+    awaitable<void> fly(std::span<const Step> flight);
+    void compose(std::span<const Step> flight);
+    void compose_mail(const Transaction& transaction);
+    void compose_rcpt(const Transaction& transaction, std::uint32_t recipient);
+    void compose_content(const Transaction& transaction, bool bdat, bool with_dot);
+    void say(std::string_view line);
+    void write_flight();
+    awaitable<void> write_rest(std::size_t piece, std::size_t offset);
+    awaitable<Result<void>> write_file(const Piece& piece);
+    std::size_t gather(std::size_t piece, std::size_t offset);
+
+    void note(const Expected& expected, const smtp::Reply& reply, bool early);
+    void note_mail(Transaction& transaction, Judgement judgement, const smtp::Reply& reply);
+    void note_rcpt(Transaction& transaction, std::uint32_t recipient, Judgement judgement, const smtp::Reply& reply);
+    void note_data(Transaction& transaction, Judgement judgement, const smtp::Reply& reply);
+    void note_content(Transaction& transaction, Act act, Judgement judgement, const smtp::Reply& reply);
+    void end_with(Reason reason);
+    void settle(std::span<const Step> flight);
+    void hand_back(Feed* feed);
+    void abandon(Feed* feed);
+    std::chrono::seconds timeout(Act act) const;
+    Reason lost(const Error& error, Act act) const;
+    void transcript(char direction, std::string_view line);
+    void keep_evidence(Act act);
+
+    std::unique_ptr<net::Stream> stream_;
+    Host host_;
+    std::string peer_text_, relay_;
+    const Options& options_;
+    const Surroundings& around_;
+    PlanOptions plan_options_;
+    peers::Known known_;
+    peers::Evidence evidence_;
+    smtp::Features features_;
+    Wish wish_;
+    TaskGroup writers_;
+    Signal wake_;
+    smtp::ReplyParser parser_;
+    std::string input_;                     // read, not yet parsed: from input_at_ on
+    std::size_t input_at_ = 0;
+    std::string out_;
+    std::vector<Piece> pieces_;
+    std::vector<std::string_view> views_;
+    std::vector<Expected> expected_;
+    std::deque<Transaction*> current_;
+    std::vector<Mail> mails_;
+    Plan plan_;
+    Act awaited_ = Act::greeting;
+    std::size_t writing_at_ = 0;            // the piece that is being written; pieces_.size(): all are out
+    std::optional<Error> content_error_;    // our own file could not be read
+    Reason end_reason_;
+    bool over_ = false, open_transaction_ = false, out_of_step_ = false, secured_ = false, esmtp_ = true, writing_ = false;
+    bool said_quit_ = false, debug_ = false, pix_ = false, keep_out_ = false;
+    std::uint32_t transactions_ = 0, contents_ = 0;
+    std::uint64_t round_trips_ = 0;
+    SteadyTime opened_{};
+};
+
+}  // namespace posthorn::send

@@ -1,0 +1,41 @@
+// send/surroundings.hpp: what an Agent uses and does not own.
+#pragma once
+
+#include "async/async.hpp"
+#include "base/clock.hpp"
+#include "observe/log.hpp"
+#include "peers/known.hpp"
+#include "send/names.hpp"
+#include "send/secure.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace posthorn::send {
+
+/// smtp_discard_ehlo_keyword_address_maps: by the server's address. None: the general list counts. An Error defers (4.3.0).
+class DiscardMaps {
+public:
+    virtual ~DiscardMaps() = default;
+    virtual awaitable<Result<std::optional<std::string>>> keywords_for(std::string address) = 0;
+};
+
+/// What an Agent uses and does not own; all of it outlives the Agent.
+struct Surroundings {
+    Surroundings(Executor loop, const Clock& time, observe::Log lines, Names& name_service)
+        : executor(std::move(loop)), clock(time), log(std::move(lines)), names(name_service)
+    {
+    }
+    Executor executor;
+    const Clock& clock;
+    observe::Log log;
+    Names& names;
+    TlsClient* tls = nullptr;               // none: STARTTLS is as if not offered
+    DiscardMaps* discard = nullptr;
+    peers::Peers* peers = nullptr;
+    std::vector<net::IpAddress> own_addresses;  // inet_interfaces, proxy_interfaces: for loops
+    std::uint64_t seed = 0;                 // of the shuffling; 0: from the system
+};
+
+}  // namespace posthorn::send
