@@ -5,6 +5,7 @@
 #include <netdb.h>
 
 #include <algorithm>
+#include <tuple>
 
 namespace posthorn::send {
 
@@ -98,13 +99,15 @@ void put_in_order(std::vector<Host>& hosts, const Options& options, std::mt19937
     if (options.randomize)
         std::ranges::shuffle(hosts, random);
     const bool v6_first = options.preference == AddressPreference::ipv6;
-    std::ranges::stable_sort(hosts, [&](const Host& a, const Host& b) {
-        if (a.preference != b.preference)
-            return a.preference < b.preference;
-        if (options.preference == AddressPreference::any || a.endpoint.ip.is_v6() == b.endpoint.ip.is_v6())
-            return false;
-        return a.endpoint.ip.is_v6() == v6_first;
-    });
+    // The place in the shuffled order is the last key: a sort that need not be stable (std::stable_sort's buffer is deprecated here).
+    std::vector<std::tuple<std::uint32_t, bool, std::size_t>> keys;
+    for (std::size_t i = 0; i < hosts.size(); ++i)
+        keys.emplace_back(hosts[i].preference, options.preference != AddressPreference::any && hosts[i].endpoint.ip.is_v6() != v6_first, i);
+    std::ranges::sort(keys);
+    std::vector<Host> ordered;
+    for (const auto& key : keys)
+        ordered.push_back(std::move(hosts[std::get<2>(key)]));
+    hosts = std::move(ordered);
     const std::size_t limit = options.address_limit;
     if (limit == 0 || hosts.size() <= limit)
         return;
