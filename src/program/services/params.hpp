@@ -1,0 +1,22 @@
+// services/params.hpp: what the services themselves decide; a room's parameters are in the room.
+#pragma once
+
+#include "config/param.hpp"
+
+namespace posthorn::services {
+
+using config::Param;
+
+inline constexpr Param<bool> soft_bounce{.name = "soft_bounce", .initial = "no",
+    .doc = "For trying things out: nothing is returned to its sender, what would be stays in the queue."};
+inline constexpr Param<config::List> defer_transports{.name = "defer_transports", .initial = "",
+    .doc = "Transports whose mail waits until `postqueue -f`."};
+inline constexpr Param<int> bounce_size_limit{.name = "bounce_size_limit", .initial = "50000", .least = 1,
+    .doc = "A larger message is returned with its header alone."};
+inline constexpr Param<int> header_size_limit{.name = "header_size_limit", .initial = "102400", .least = 1,
+    .doc = "How much of a header is looked at, and returned."};
+inline constexpr Param<bool> enable_long_queue_ids{.name = "enable_long_queue_ids", .initial = "no",
+    .doc = "Queue ids that tell their time and are not used again for long."};
+inline constexpr config::ParamInfo params[] = {soft_bounce, defer_transports, bounce_size_limit, header_size_limit, enable_long_queue_ids};
+
+}  // namespace posthorn::services

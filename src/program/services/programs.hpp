@@ -1,0 +1,27 @@
+// services/programs.hpp: the services, by the name of what they run, and where they listen for each other.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace posthorn::process {
+class Service;
+struct Program;
+}
+
+namespace posthorn::services {
+
+/// Below the queue directory, which is every service's working directory.
+inline constexpr std::string_view qmgr_socket = "private/posthorn.qmgr";
+inline constexpr std::string_view resolve_socket = "private/posthorn.resolve";
+inline constexpr std::string_view memory_socket = "private/posthorn.memory";
+
+int serve_smtpd(process::Service& service);
+int serve_qmgr(process::Service& service);
+int serve_resolve(process::Service& service);
+int serve_memory(process::Service& service);
+int serve_smtp(process::Service& service);
+
+std::span<const process::Program> programs();
+
+}  // namespace posthorn::services

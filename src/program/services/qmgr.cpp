@@ -1,0 +1,243 @@
+// The queue manager: sole writer of the spool, owner of the schedule. Parses our own frames, opens no table, talks to no peer.
+#include "handoff/frames.hpp"
+#include "ipc/client.hpp"
+#include "ipc/dispatcher.hpp"
+#include "process/service.hpp"
+#include "schedule/options.hpp"
+#include "services/params.hpp"
+#include "services/programs.hpp"
+#include "services/queue_manager.hpp"
+#include "spool/spool.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+
+namespace posthorn::services {
+
+using handoff::Frame;
+using process::May;
+
+namespace {
+
+/// What resolve answers, over its socket.
+class ResolveLink final : public Resolver {
+public:
+    ResolveLink(Executor executor, observe::Log log)
+        : client_(executor, std::string(resolve_socket), {.channel = {.name = "resolve"}}, {}, {},
+                  [log = std::move(log)](Error error) { log.warning("connection to resolve: {}", error.text()); })
+    {
+    }
+    void start() { client_.start(); }
+    awaitable<void> close() { co_await client_.close(); }
+    awaitable<Result<handoff::RouteReply>> route(handoff::RouteRequest request) override
+    {
+        return client_.call<handoff::RouteReply>(Frame::route, std::move(request));
+    }
+    awaitable<Result<handoff::ReportReply>> report(handoff::ReportRequest request) override
+    {
+        return client_.call<handoff::ReportReply>(Frame::report, std::move(request));
+    }
+
+private:
+    ipc::Client client_;
+};
+
+class QueueService final : public process::Work {
+public:
+    QueueService(process::Service& service, std::unique_ptr<spool::Spool> store)
+        : service_(service), log_(service.log()), store_(std::move(store)), resolver_(service.executor(), log_), tasks_(service.executor()),
+          dispatcher_(tasks_), queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_)
+    {
+        dispatcher_.on<handoff::EnqueueRequest, handoff::EnqueueReply>(Frame::enqueue, [this](handoff::EnqueueRequest request) {
+            ++service_.gauges().messages;
+            return queue_.enqueue(std::move(request));
+        });
+        dispatcher_.on<handoff::CommittedQuestion, handoff::CommittedAnswer>(
+            Frame::committed, [this](handoff::CommittedQuestion question) { return queue_.committed(std::move(question)); });
+        dispatcher_.on<handoff::IdBlockRequest, handoff::Welcome>(Frame::id_block, [this](handoff::IdBlockRequest) { return queue_.id_block(); });
+        dispatcher_.on<handoff::Verdicts, handoff::VerdictsStored>(
+            Frame::verdicts, [this](handoff::Verdicts verdicts) { return queue_.late_verdicts(std::move(verdicts)); });
+        dispatcher_.on<handoff::QueueCommand, handoff::QueueReply>(Frame::queue_command,
+                                                                   [this](handoff::QueueCommand command) { return command_(std::move(command)); });
+    }
+
+    awaitable<Result<void>> open() { return queue_.open({}); }
+
+    void start() override
+    {
+        resolver_.start();
+        for (process::ListeningSocket& listening : service_.take_listeners()) {
+            if (listening.inet || listening.datagram)
+                continue;
+            servers_.push_back(std::make_unique<ipc::Server>(
+                service_.executor(), std::move(listening.socket), ipc::ChannelOptions{.name = listening.name},
+                [this](std::weak_ptr<ipc::Channel> channel) { return handler(std::move(channel)); },
+                [this](std::shared_ptr<ipc::Channel> channel, Error) { ended(channel); }));
+            servers_.back()->start();
+        }
+    }
+
+    awaitable<void> stop(process::Stop) override
+    {
+        for (const auto& server : servers_)
+            co_await server->close();
+        co_await queue_.close();
+        co_await tasks_.close();
+        co_await resolver_.close();
+    }
+
+    Result<void> reload(const config::Snapshot& snapshot) override
+    {
+        queue_.reconfigure(options(snapshot));
+        return {};
+    }
+
+    void count(handoff::CountersReply& reply) override
+    {
+        const auto add = [&](std::string name, std::uint64_t value) {
+            auto& counter = *reply.add_counters();
+            counter.set_name(std::move(name));
+            counter.set_value(static_cast<std::int64_t>(value));
+        };
+        const QueueManager::Counts& counts = queue_.counts();
+        add("qmgr_enqueued", counts.enqueued);
+        add("qmgr_delivered", counts.delivered);
+        add("qmgr_deferred", counts.deferred);
+        add("qmgr_bounced", counts.bounced);
+        add("qmgr_removed", counts.removed);
+        add("qmgr_attempts", counts.attempts);
+        add("qmgr_active", queue_.active());
+        add("qmgr_waiting", queue_.waiting());
+    }
+
+private:
+    QueueOptions options(const config::Snapshot& snapshot)
+    {
+        QueueOptions made;
+        made.retry = schedule::retry_options(snapshot);
+        made.scheduler = schedule::scheduler_options(snapshot, [this](std::string_view transport) {
+            const auto found = process_limits_.find(transport);
+            return found == process_limits_.end() ? 0u : found->second;
+        });
+        made.soft_bounce = snapshot.get(soft_bounce);
+        for (const config::ListMember& member : snapshot.get(defer_transports))
+            made.defer_transports.push_back(member.text);
+        made.bounce_size_limit = static_cast<std::uint64_t>(snapshot.get(bounce_size_limit));
+        made.header_size_limit = static_cast<std::uint64_t>(snapshot.get(header_size_limit));
+        made.long_queue_ids = snapshot.get(enable_long_queue_ids);
+        made.syslog_name = snapshot.text("syslog_name");
+        return made;
+    }
+
+    ipc::Channel::Handler handler(std::weak_ptr<ipc::Channel> channel)
+    {
+        return [this, channel = std::move(channel)](ipc::Incoming incoming) {
+            if (incoming.kind != static_cast<ipc::Kind>(Frame::hello))
+                return dispatcher_.dispatch(std::move(incoming));
+            if (auto hello = incoming.parse<handoff::Hello>())
+                tasks_.spawn(welcome(*std::move(hello), channel, std::move(incoming.responder)));
+        };
+    }
+
+    awaitable<void> welcome(handoff::Hello hello, std::weak_ptr<ipc::Channel> connection, ipc::Responder responder)
+    {
+        const std::string service = hello.service();
+        const bool delivers = !hello.program().empty();
+        if (const auto channel = connection.lock()) {
+            processes_[channel.get()] = hello.process();
+            if (delivers && std::exchange(process_limits_[service], hello.process_limit()) != hello.process_limit())
+                queue_.reconfigure(options(service_.config()));
+        }
+        if (delivers || hello.held_size() > 0 || hello.flights_size() > 0)
+            co_await queue_.reunited(std::move(hello));
+        auto block = co_await queue_.id_block();
+        if (!block)
+            co_return responder.fail(block.error());
+        responder.reply(*block);
+        if (const auto channel = connection.lock(); channel && delivers) {
+            workers_.joined(service, channel);                // from here on it is given work
+            queue_.wake();
+        }
+    }
+
+    void ended(const std::shared_ptr<ipc::Channel>& channel)
+    {
+        workers_.left(channel.get());
+        if (const auto found = processes_.find(channel.get()); found != processes_.end()) {
+            queue_.parted(found->second);
+            processes_.erase(found);
+        }
+    }
+
+    awaitable<Result<handoff::QueueReply>> command_(handoff::QueueCommand command)
+    {
+        using handoff::QueueCommand;
+        handoff::QueueReply reply;
+        if (command.verb() == QueueCommand::SQL) {
+            CO_TRY(const auto rows, co_await store_->query(command.argument(), 100'000, std::chrono::seconds{30}));
+            std::string text = fmt::format("{}\n", fmt::join(rows.columns, "\t"));
+            for (const auto& row : rows.rows)
+                text += fmt::format("{}\n", fmt::join(row, "\t"));
+            reply.set_text(std::move(text));
+            reply.set_more(rows.truncated);
+            reply.set_count(rows.rows.size());
+            co_return reply;
+        }
+        if (command.verb() == QueueCommand::BACKUP) {
+            CO_TRY_VOID(co_await store_->backup(command.argument()));
+            reply.set_text(command.argument());
+            co_return reply;
+        }
+        co_return co_await queue_.command(std::move(command));
+    }
+
+    process::Service& service_;
+    observe::Log log_;
+    SystemClock clock_;
+    std::unique_ptr<spool::Spool> store_;
+    ResolveLink resolver_;
+    WorkerRegistry workers_;
+    std::map<std::string, std::uint32_t, std::less<>> process_limits_;
+    std::map<const ipc::Channel*, std::uint32_t> processes_;
+    TaskGroup tasks_;
+    ipc::Dispatcher dispatcher_;
+    QueueManager queue_;
+    std::vector<std::unique_ptr<ipc::Server>> servers_;
+};
+
+void say_what_opening_found(const spool::Opened& opened, const observe::Log& log)
+{
+    if (opened.orphans > 0)
+        log.info("removed {} files in the incoming folder that no message names", opened.orphans);
+    if (!opened.salvaged)
+        return;
+    log.error("the queue was damaged: {} pages could not be read; the damaged file is kept as {}", opened.lost_pages, opened.set_aside);
+    for (const std::string& lost : opened.lost)
+        log.error("{}", lost);
+}
+
+}  // namespace
+
+int serve_qmgr(process::Service& service)
+{
+    service.confine({.may = {May::spool, May::read_message}});
+    static SystemClock clock;
+    const auto files = spool::system_files(".");
+    const observe::Log log = service.log();
+    auto store = spool::Spool::open(*files, spool::Options{}, service.executor(), clock, log, {.failed = [log](Error error) {
+                                        // Never retried in place: what the disk took is unknown. The next qmgr reads it from there.
+                                        log.fatal("the queue failed: {}", error.text());
+                                        log.sink()->flush();
+                                        ::_exit(1);
+                                    }});
+    if (!store)
+        throw std::runtime_error("open the queue: " + store.error().text());
+    say_what_opening_found((*store)->opened(), log);
+    QueueService work(service, *std::move(store));
+    if (const auto opened = service.wait(work.open()); !opened)
+        throw std::runtime_error("read the queue: " + opened.error().text());
+    return service.run(work);
+}
+
+}  // namespace posthorn::services
