@@ -1,0 +1,302 @@
+"""What every journey needs: a private instance of Posthorn, peers that take its mail, and ways to look.
+
+Journeys run unprivileged or as root, on ports the kernel chose, out of one temporary directory each, which is removed at the end
+(kept, and named, when the journey failed and POSTHORN_KEEP is set).
+"""
+import asyncio
+import email
+import os
+import pathlib
+import re
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+BIN = pathlib.Path(os.environ.get("POSTHORN_BIN", pathlib.Path(__file__).resolve().parents[2] / "build" / "release" / "bin"))
+# Sanitizer builds are slow, and CI machines are shared: waits are generous, nothing is asserted about time itself.
+PATIENCE = float(os.environ.get("POSTHORN_PATIENCE", "60"))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_until(question, what, patience=PATIENCE):
+    """Asks until the answer is true; the answer. Fails with `what`."""
+    end = time.monotonic() + patience
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {patience:.0f} s in vain: {what}")
+        time.sleep(0.02)
+
+
+class Sink:
+    """An SMTP server that takes mail, as a script of replies allows. Runs in a thread of its own.
+
+    replies: verb -> reply, or a function (argument, session) -> reply; DOT is the end of content. A reply of None closes the connection.
+    """
+
+    def __init__(self, replies=None, keywords=("PIPELINING", "8BITMIME", "SIZE 0", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8"), port=0, delay=0.0):
+        self.replies, self.keywords, self.delay = dict(replies or {}), keywords, delay
+        self.messages, self.sessions, self.commands = [], 0, []
+        self.open_now = self.most_open = 0
+        self._lock = threading.Lock()
+        self._loop = asyncio.new_event_loop()
+        started = threading.Event()
+
+        def run():
+            asyncio.set_event_loop(self._loop)
+            self._server = self._loop.run_until_complete(asyncio.start_server(self._session, "127.0.0.1", port, limit=1 << 20, backlog=1024))
+            self.port = self._server.sockets[0].getsockname()[1]
+            started.set()
+            self._loop.run_forever()
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+        started.wait(10)
+
+    def close(self):
+        def stop():
+            self._server.close()
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+            self._loop.call_later(0.05, self._loop.stop)
+        self._loop.call_soon_threadsafe(stop)
+        self._thread.join(5)
+
+    def _reply(self, verb, argument, default):
+        reply = self.replies.get(verb, default)
+        return reply(argument, self) if callable(reply) else reply
+
+    async def _session(self, reader, writer):
+        self.sessions += 1
+        self.open_now += 1
+        self.most_open = max(self.most_open, self.open_now)
+        try:
+            await self._talk(reader, writer)
+        except (ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self.open_now -= 1
+            writer.close()
+
+    async def _talk(self, reader, writer):
+        async def say(reply):
+            if reply is None:
+                raise ConnectionError
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            writer.write(reply.encode() + b"\r\n")
+            await writer.drain()
+        await say(self._reply("CONNECT", "", "220 sink.test ESMTP"))
+        sender, recipients = None, []
+        while line := await reader.readline():
+            text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+            verb, _, argument = text.partition(" ")
+            verb = verb.upper()
+            with self._lock:
+                self.commands.append(text)
+            if verb in ("EHLO", "LHLO"):
+                lines = ["sink.test", *self.keywords]
+                default = "\r\n".join(f"250{'-' if i < len(lines) - 1 else ' '}{k}" for i, k in enumerate(lines))
+                await say(self._reply(verb, argument, default))
+            elif verb == "MAIL":
+                reply = self._reply("MAIL", argument, "250 2.1.0 Ok")
+                if reply and reply.startswith("2"):
+                    sender, recipients = argument, []
+                await say(reply)
+            elif verb == "RCPT":
+                reply = self._reply("RCPT", argument, "250 2.1.5 Ok")
+                if reply and reply.startswith("2"):
+                    recipients.append(argument)
+                await say(reply)
+            elif verb == "DATA":
+                reply = self._reply("DATA", "", "354 go" if recipients else "503 5.5.1 no recipients")
+                await say(reply)
+                if not reply.startswith("3"):
+                    continue
+                content = bytearray()
+                while True:
+                    body = await reader.readline()
+                    if not body:
+                        return
+                    if body == b".\r\n":
+                        break
+                    content += body[1:] if body.startswith(b".") else body
+                await self._done(say, sender, recipients, bytes(content))
+                sender, recipients = None, []
+            elif verb == "BDAT":
+                size, last = int(argument.split()[0]), "LAST" in argument.upper()
+                self._chunks = getattr(self, "_chunks", {})
+                held = self._chunks.setdefault(writer, bytearray())
+                held += await reader.readexactly(size)
+                if not recipients:
+                    held.clear()
+                    await say("503 5.5.1 no recipients")
+                elif last:
+                    await self._done(say, sender, recipients, bytes(held))
+                    held.clear()
+                    sender, recipients = None, []
+                else:
+                    await say("250 2.0.0 chunk")
+            elif verb == "QUIT":
+                await say(self._reply("QUIT", "", "221 2.0.0 Bye"))
+                return
+            else:
+                await say(self._reply(verb, argument, "250 2.0.0 Ok"))
+
+    async def _done(self, say, sender, recipients, content):
+        reply = self._reply("DOT", content, "250 2.0.0 Ok: taken")
+        if reply and reply.startswith("2"):
+            with self._lock:
+                self.messages.append((sender, list(recipients), content))
+        await say(reply)
+
+    def recipients(self):
+        """Every accepted recipient, as often as it was accepted."""
+        with self._lock:
+            return [re.search(r"<(.*?)>", r).group(1) for _, rs, _ in self.messages for r in rs]
+
+
+class Instance:
+    """A private instance in a temporary directory."""
+
+    def __init__(self, settings=None, relay=None, start=True):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-journey."))
+        self.port = free_port()
+        self.run("posthorn", "init", str(self.dir), "--smtp-port", str(self.port))
+        defaults = {"maillog_file": str(self.log_path)}
+        if relay:
+            defaults["relayhost"] = f"[127.0.0.1]:{relay}"
+        self.set({**defaults, **(settings or {})})
+        if start:
+            self.start()
+
+    @property
+    def log_path(self):
+        return self.dir / "log" / "maillog"
+
+    def env(self):
+        # Our commands first, and no configuration of the machine's own.
+        return {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "MAIL_CONFIG": str(self.dir / "conf")}
+
+    def run(self, *command, check=True, input=None, timeout=120):
+        result = subprocess.run([str(BIN / command[0]), *command[1:]], env=self.env(), input=input, capture_output=True, timeout=timeout,
+                                text=not isinstance(input, bytes))
+        if check and result.returncode != 0:
+            raise AssertionError(f"{command}: exit {result.returncode}\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def set(self, settings):
+        self.run("postconf", "-e", *[f"{name}={value}" for name, value in settings.items()])
+
+    def start(self):
+        self.run("postfix", "start")
+        wait_until(self.answers, "the SMTP port answers")
+
+    def answers(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as s:
+                return s.recv(3) == b"220"
+        except OSError:
+            return False
+
+    def stop(self, how="stop"):
+        return self.run("postfix", how, check=False)
+
+    def close(self, failed=False):
+        self.stop()
+        pid = self.master_pid()
+        if pid:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        if failed:
+            sys.stderr.write(f"--- the log of {self.dir}\n{self.log()[-8000:]}\n")
+        if not (failed and os.environ.get("POSTHORN_KEEP")):
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def master_pid(self):
+        try:
+            pid = int((self.dir / "queue" / "pid" / "master.pid").read_text())
+            os.kill(pid, 0)
+            return pid
+        except (OSError, ValueError):
+            return None
+
+    def processes(self):
+        """pid -> name of every process of this instance (children of its master)."""
+        master, found = self.master_pid(), {}
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                stat = (entry / "stat").read_text()
+                if int(stat.rpartition(")")[2].split()[1]) == master:
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+            except (OSError, ValueError):
+                continue
+        return found
+
+    def pids_of(self, service):
+        return [pid for pid, command in self.processes().items() if re.search(rf"\b{service}\b", command)]
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def wait_log(self, pattern, count=1):
+        return wait_until(lambda: (lambda found: found if len(found) >= count else None)(re.findall(pattern, self.log())), f"log line /{pattern}/ x {count}")
+
+    def queue(self):
+        import json
+        return [json.loads(line) for line in self.run("postqueue", "-j").stdout.splitlines() if line.strip()]
+
+    def wait_empty(self):
+        wait_until(lambda: not self.queue(), "the queue is empty")
+
+    def smtp(self, **kwargs):
+        return smtplib.SMTP("127.0.0.1", self.port, timeout=PATIENCE, **kwargs)
+
+    def send(self, recipients, sender="sender@example.com", content=None, options=(), rcpt_options=()):
+        content = content or b"Subject: test\r\nFrom: sender@example.com\r\nTo: somebody@example.com\r\n\r\nhello\r\n"
+        with self.smtp() as client:
+            return client.sendmail(sender, recipients, content, mail_options=options, rcpt_options=rcpt_options)
+
+
+class Journey(unittest.TestCase):
+    """Closes what it opened; shows the log when it failed."""
+
+    def setUp(self):
+        self._opened = []
+
+    def sink(self, *args, **kwargs):
+        sink = Sink(*args, **kwargs)
+        self._opened.append(sink)
+        return sink
+
+    def instance(self, *args, **kwargs):
+        instance = Instance(*args, **kwargs)
+        self._opened.append(instance)
+        return instance
+
+    def tearDown(self):
+        outcome = self._outcome
+        failed = any(error for _, error in getattr(outcome, "errors", []) or []) or bool(getattr(outcome.result, "failures", []) or getattr(outcome.result, "errors", []))
+        for thing in reversed(self._opened):
+            thing.close(failed) if isinstance(thing, Instance) else thing.close()
+
+
+def parse(content):
+    return email.message_from_bytes(content)
