@@ -75,7 +75,7 @@ void allow_event_loop(Filter& filter)
         SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall),
         SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(memfd_create), SCMP_SYS(ftruncate), SCMP_SYS(copy_file_range), SCMP_SYS(sendfile),
         // conversations over sockets that exist already, or that connect to a neighbour's by name
-        SCMP_SYS(accept4), SCMP_SYS(connect), SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendmmsg),
+        SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(connect), SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendmmsg),
         SCMP_SYS(recvmmsg), SCMP_SYS(shutdown), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
         SCMP_SYS(socketpair),
     });

@@ -1,0 +1,55 @@
+#include "supervisor/file_access.hpp"
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+
+using namespace posthorn;
+using namespace posthorn::supervisor;
+
+TEST_CASE("broker: grants what a value names, alone, in a list, behind a table type, and with that type's suffix")
+{
+    FileAccess access;
+    access.grant_value("smtpd_tls_chain_files", "/etc/tls/key.pem, /etc/tls/cert.pem");
+    access.grant_value("mynetworks", "127.0.0.0/8 !192.0.2.1 /etc/postfix/networks");
+    access.grant_value("virtual_alias_maps", "lmdb:/etc/postfix/virtual, pipemap:{hash:/etc/a, proxy:cidr:/etc/b}");
+    for (const char* path : {"/etc/tls/key.pem", "/etc/tls/cert.pem", "/etc/postfix/networks", "/etc/postfix/virtual", "/etc/postfix/virtual.lmdb",
+                             "/etc/a", "/etc/a.db", "/etc/b"})
+        CHECK_MESSAGE(access.granted(path), path);
+    CHECK_FALSE(access.granted("/etc/b.db"));
+    CHECK_FALSE(access.granted("/etc/shadow"));
+}
+
+TEST_CASE("broker: folders, programs, addresses with a colon and ways out through .. grant nothing")
+{
+    FileAccess access;
+    access.grant_value("queue_directory", "/var/spool/postfix");
+    access.grant_value("mailbox_command", "/usr/bin/procmail -a /etc/shadow");
+    access.grant_value("alias_maps", "hash:/etc/postfix/../shadow");
+    access.grant_value("relayhost", "[mail.example.com]:25");
+    access.grant_value("smtp_tls_CApath", "/etc/ssl/certs");
+    access.grant_value("x", "tcp://127.0.0.1/x /");
+    CHECK(access.size() == 0);
+}
+
+TEST_CASE("broker: only regular files are opened, and another file under the same name is seen as a change")
+{
+    char name[] = "/tmp/posthorn-broker-XXXXXX";
+    const std::string folder = ::mkdtemp(name);
+    const std::string path = folder + "/table";
+    CHECK(open_for_service(path).error().text() == "open " + path + ": No such file or directory");
+    CHECK(open_for_service(folder).error().text() == "open " + folder + ": not a regular file");
+    std::ofstream(path) << "one";
+    const auto first = open_for_service(path);
+    REQUIRE(first);
+    CHECK(identity_of(path) == first->identity);
+    std::ofstream(folder + "/new") << "two";
+    REQUIRE(::rename((folder + "/new").c_str(), path.c_str()) == 0);
+    CHECK_FALSE(identity_of(path) == first->identity);
+    ::unlink(path.c_str());
+    CHECK_FALSE(identity_of(path).there);
+    ::rmdir(folder.c_str());
+}

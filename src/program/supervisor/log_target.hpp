@@ -1,0 +1,36 @@
+// supervisor/log_target.hpp: where this instance logs, as a descriptor that services inherit.
+// maillog_file when set (only under maillog_file_prefixes; /dev/stdout in the foreground only), else syslog.
+#pragma once
+
+#include "base/error.hpp"
+#include "base/fd.hpp"
+#include "config/snapshot.hpp"
+#include "observe/sinks.hpp"
+#include "supervisor/file_access.hpp"
+
+#include <string>
+
+namespace posthorn::supervisor {
+
+class LogTarget {
+public:
+    /// Errors name the parameter and its value.
+    static Result<LogTarget> open(const config::Snapshot& snapshot, bool foreground);
+    /// True when the file was renamed away or syslogd made a new socket: descriptor() is then a new one.
+    bool refresh();
+    int descriptor() const { return file_.get(); }
+    Fd duplicate() const;
+    observe::LogForm form() const { return form_; }
+
+private:
+    std::string path_;
+    observe::LogForm form_ = observe::LogForm::syslog;
+    mode_t mode_ = 0600;
+    FileIdentity identity_;
+    Fd file_;
+};
+
+/// The log of a command (postfix, sendmail, postlog): the same target, as far as its user may write there.
+std::shared_ptr<observe::Sink> command_sink(const config::Snapshot& snapshot);
+
+}  // namespace posthorn::supervisor

@@ -1,0 +1,30 @@
+// supervisor/master.hpp: posthorn-master, as a whole.
+#pragma once
+
+#include "config/param.hpp"
+
+#include <string>
+#include <vector>
+
+namespace posthorn::supervisor {
+
+struct MasterOptions {
+    std::string config_directory;
+    /// What runs the services: `PROGRAM service ...`; by default the file posthorn beside this executable.
+    std::string services_program;
+    /// start-fg: stay in the foreground, standard output may be the log.
+    bool foreground = false;
+    /// The caller waits until the instance serves (or has failed); else it returns at once.
+    bool wait = true;
+    int verbose = 0;
+    config::ParamLists rooms;
+};
+
+/// Reads the configuration, binds, starts; returns the exit status: in the foreground when all has ended, else in the caller when
+/// the instance runs (0) or could not be started (1; the reason is on standard error and in the log).
+int run_master(const MasterOptions& options);
+
+/// posthorn-master's command line as Postfix's master(8): -c DIR -d -i -s -t -v -w.
+int master_main(int argc, char** argv, config::ParamLists rooms);
+
+}  // namespace posthorn::supervisor

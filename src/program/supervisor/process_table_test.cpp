@@ -1,0 +1,145 @@
+#include "supervisor/process_table.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace posthorn::supervisor;
+
+namespace {
+
+config::MasterCf parsed(std::string_view text)
+{
+    auto master = config::parse_master_cf(text, "/etc/postfix/master.cf");
+    REQUIRE_MESSAGE(master, master.error().text());
+    return *master;
+}
+
+const ProcessLine& line(const ProcessTable& table, std::string_view key)
+{
+    const auto found = std::ranges::find(table.lines, key, &ProcessLine::key);
+    REQUIRE(found != table.lines.end());
+    return *found;
+}
+
+// The services of Postfix's stock file, in our own arrangement.
+constexpr std::string_view stock = R"(
+smtp       inet       n  -  n  -     -  smtpd
+submission inet       n  -  n  -     -  smtpd
+  -o syslog_name=postfix/submission -o smtpd_tls_security_level=encrypt
+pickup     unix       n  -  n  60    1  pickup
+cleanup    unix       n  -  n  -     0  cleanup
+  -o header_checks=
+qmgr       unix       n  -  n  300   1  qmgr
+tlsmgr     unix       -  -  n  1000? 1  tlsmgr
+rewrite    unix       -  -  n  -     -  trivial-rewrite
+bounce     unix       -  -  n  -     0  bounce
+defer      unix       -  -  n  -     0  bounce
+trace      unix       -  -  n  -     0  bounce
+verify     unix       -  -  n  -     1  verify
+flush      unix       n  -  n  1000? 0  flush
+proxymap   unix       -  -  n  -     -  proxymap
+proxywrite unix       -  -  n  -     1  proxymap
+smtp       unix       -  -  n  -     -  smtp
+relay      unix       -  -  n  -     -  smtp
+  -o syslog_name=${multi_instance_name?{$multi_instance_name}:{postfix}}/$service_name
+showq      unix       n  -  n  -     -  showq
+error      unix       -  -  n  -     -  error
+retry      unix       -  -  n  -     -  error
+discard    unix       -  -  n  -     -  discard
+local      unix       -  n  n  -     -  local
+virtual    unix       -  n  n  -     -  virtual
+lmtp       unix       -  -  n  -     -  lmtp
+anvil      unix       -  -  n  -     1  anvil
+scache     unix       -  -  n  -     1  scache
+postlog    unix-dgram n  -  n  -     1  postlogd
+maildrop   unix       -  n  n  -     -  pipe flags=DRXhu user=vmail argv=/usr/bin/maildrop -d ${recipient}
+)";
+
+}  // namespace
+
+TEST_CASE("process table: Postfix's stock master.cf becomes memory, qmgr, resolve, a server per inet line and a client per transport")
+{
+    const auto table = process_table(parsed(stock), {});
+    REQUIRE_MESSAGE(table, table.error().text());
+    std::string keys;
+    for (const auto& process : table->lines)
+        keys += process.key + " ";
+    CHECK(keys == "memory qmgr resolve smtp/inet submission/inet smtp/unix relay/unix lmtp/unix ");
+    CHECK(table->warnings.empty());
+
+    const auto& qmgr = line(*table, "qmgr");
+    std::string sockets;
+    for (const auto& socket : qmgr.sockets)
+        sockets += socket.name + " ";
+    CHECK(sockets == "private/posthorn.qmgr public/qmgr public/flush public/showq ");
+    CHECK(line(*table, "resolve").sockets[1].name == "public/pickup");
+    CHECK(line(*table, "lmtp/unix").program == "lmtp");
+    CHECK(line(*table, "smtp/inet").process_limit == 100);
+    CHECK(table->transports.size() == 9);                  // smtp relay lmtp error retry discard local virtual maildrop
+}
+
+TEST_CASE("process table: options of a line stay with it, and those of cleanup go to all who do its work")
+{
+    const auto table = process_table(parsed(stock), {});
+    REQUIRE(table);
+    CHECK(line(*table, "submission/inet").overrides.size() == 2);
+    CHECK(line(*table, "smtp/inet").overrides.empty());
+    const auto has_cleanup = [&](std::string_view key) {
+        for (const auto& folded : line(*table, key).folded)
+            if (folded.service == "cleanup")
+                return folded.overrides.size() == 1 && folded.overrides[0].name == "header_checks";
+        return false;
+    };
+    CHECK(has_cleanup("resolve"));
+    CHECK(has_cleanup("smtp/inet"));
+    CHECK(has_cleanup("submission/inet"));
+    CHECK_FALSE(has_cleanup("relay/unix"));
+}
+
+TEST_CASE("process table: what cannot run is an error with file, line and service")
+{
+    const auto error_of = [](std::string_view text) {
+        const auto table = process_table(parsed(text), {});
+        return table ? std::string() : table.error().text();
+    };
+    CHECK(error_of("smtp inet n - n - - nosuch\n") == "/etc/postfix/master.cf: line 1: service \"smtp\": unknown command \"nosuch\"");
+    CHECK(error_of("pickup unix n - n - - pickup\npickup fifo n - n - - pickup\n") ==
+          "/etc/postfix/master.cf: line 2: service \"pickup/fifo\" listens where another line listens already");
+    CHECK(error_of("smtp inet n - n - - smtp\n") == "/etc/postfix/master.cf: line 1: service \"smtp\": smtp needs the type unix");
+    CHECK(error_of("x unix - - n - - spawn user=nobody argv=/bin/cat\n") ==
+          "/etc/postfix/master.cf: line 1: service \"x\": this program requires root privileges: the unprivileged column must be n");
+    CHECK(error_of("x unix - n n - - spawn argv=/bin/cat\n") == "/etc/postfix/master.cf: line 1: service \"x\": spawn needs user= and argv=");
+    CHECK(error_of("qmgr inet n - n - - qmgr\n") == "/etc/postfix/master.cf: line 1: service \"qmgr\": qmgr cannot serve a inet socket");
+}
+
+TEST_CASE("process table: an empty file still runs queue, routing and memory, and says which lines it missed")
+{
+    const auto table = process_table(parsed("\n"), {});
+    REQUIRE(table);
+    CHECK(table->lines.size() == 3);
+    CHECK(table->warnings.size() == 4);
+    CHECK(line(*table, "resolve").sockets[1].name == "public/pickup");
+}
+
+TEST_CASE("process table: master_service_disable takes lines out by name, type or both")
+{
+    TableOptions options;
+    options.disabled = {"smtp.inet", "lmtp/unix"};
+    const auto table = process_table(parsed(stock), options);
+    REQUIRE(table);
+    const auto has = [&](std::string_view key) { return std::ranges::find(table->lines, key, &ProcessLine::key) != table->lines.end(); };
+    CHECK_FALSE(has("smtp/inet"));
+    CHECK_FALSE(has("lmtp/unix"));
+    CHECK(has("smtp/unix"));
+    CHECK(has("submission/inet"));
+}
+
+TEST_CASE("process table: never more processes than the limit column allows sessions")
+{
+    TableOptions options;
+    options.smtpd_processes = 8;
+    const auto table = process_table(parsed("25 inet n - n - 1 smtpd\n26 inet n - n - 0 smtpd\n"), options);
+    REQUIRE(table);
+    CHECK(line(*table, "25/inet").processes == 1);
+    CHECK(line(*table, "26/inet").processes == 8);         // 0: no limit
+}

@@ -1,0 +1,583 @@
+#include "supervisor/supervisor.hpp"
+
+#include "process/memory_file.hpp"
+#include "supervisor/params.hpp"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+namespace posthorn::supervisor {
+
+using process::Control;
+using process::StopService;
+
+struct Supervisor::Seat {
+    Seat(asio::io_context& loop, std::chrono::seconds longest) : timer(loop), restart(longest) {}
+    asio::steady_timer timer;
+    Restart restart;
+};
+
+namespace {
+
+constexpr std::size_t opened_files_limit = 4096;                  // per process; a configuration names far fewer
+
+void put_folded(process::Folded& out, const std::string& service, const std::string& command, const std::vector<config::Assignment>& overrides)
+{
+    out.set_service(service);
+    out.set_command(command);
+    for (const config::Assignment& assignment : overrides) {
+        out.add_names(assignment.name);
+        out.add_values(assignment.value);
+    }
+}
+
+bool is_inner(Role role) { return role == Role::qmgr || role == Role::resolve || role == Role::memory; }
+
+}  // namespace
+
+Supervisor::Supervisor(const MasterOptions& options, Loaded loaded, Identity owner, LogTarget log, InstanceLock lock)
+    : options_(options), loaded_(std::move(loaded)), owner_(owner), log_target_(std::move(log)), lock_(std::move(lock)),
+      sink_(observe::descriptor_sink(log_target_.duplicate(), log_target_.form())),
+      log_(sink_, loaded_.snapshot.text("syslog_name") + "/master"), signals_(loop_, SIGCHLD, SIGTERM, SIGINT), tasks_(loop_.get_executor()),
+      child_ended_(loop_.get_executor())
+{
+    for (const int signal : {SIGHUP, SIGQUIT, SIGUSR1})
+        signals_.add(signal);
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
+Supervisor::~Supervisor()
+{
+    sink_->flush();
+}
+
+Result<void> Supervisor::bind()
+{
+    return bind_lines(loaded_, places_);
+}
+
+Result<void> Supervisor::bind_lines(const Loaded& loaded, std::map<std::string, std::vector<std::string>>& places)
+{
+    for (const ProcessLine& line : loaded.table.lines) {
+        const config::Snapshot own = loaded.snapshot.for_service(line.service, line.program, line.overrides, loaded.master_cf.path);
+        for (const SocketLine& socket : line.sockets) {
+            auto bound = sockets_.bind(socket, own, owner_);
+            if (!bound)
+                return Error{fmt::format("{}: line {}: service {}: {}", loaded.master_cf.path, socket.line, line.key, bound.error().text())};
+            places[line.key].insert(places[line.key].end(), bound->begin(), bound->end());
+        }
+    }
+    return {};
+}
+
+int Supervisor::run()
+{
+    auto file = process::make_memory_file("configuration", loaded_.snapshot.serialise());
+    if (!file) {
+        log_.fatal("{}", file.error().text());
+        return 1;
+    }
+    config_file_ = *std::move(file);
+    if (auto written = lock_.write_pid(); !written) {
+        log_.fatal("{}", written.error().text());
+        return 1;
+    }
+    log_.info("daemon started -- version {}, configuration {}", loaded_.snapshot.text("mail_version"), options_.config_directory);
+    for (const std::string& warning : loaded_.warnings)
+        log_.warning("{}", warning);
+    tasks_.spawn(hear_signals());
+    tasks_.spawn(tick());
+    for (const ProcessLine& line : loaded_.table.lines)
+        start_line(line);
+    loop_.run();
+    return 0;
+}
+
+// --- starting -------------------------------------------------------------------------------------------------------
+
+void Supervisor::start_line(const ProcessLine& line)
+{
+    roles_[line.key] = line.role;
+    for (unsigned index = 0; index < line.processes; ++index)
+        start_child(line.key, index);
+}
+
+const ProcessLine* Supervisor::find_line(const std::string& key) const
+{
+    const auto found = std::ranges::find(loaded_.table.lines, key, &ProcessLine::key);
+    return found == loaded_.table.lines.end() ? nullptr : &*found;
+}
+
+Role Supervisor::role_of(const Child& child) const
+{
+    const auto found = roles_.find(child.line);
+    return found == roles_.end() ? Role::smtpd : found->second;
+}
+
+Result<Spawned> Supervisor::spawn(const ProcessLine& line, unsigned index)
+{
+    StartRecord start;
+    process::Start& record = start.record;
+    record.set_service(line.service);
+    record.set_program(line.program);
+    record.set_queue_directory(loaded_.layout.queue_directory);
+    record.set_data_directory(loaded_.layout.data_directory);
+    record.set_uid(owner_.uid);
+    record.set_gid(owner_.gid);
+    record.set_chroot(line.chroot);
+    record.set_process_limit(line.process_limit);
+    record.set_generation(generation_);
+    record.set_index(index);
+    record.set_processes(line.processes);
+    record.set_verbose(static_cast<std::uint32_t>(line.verbose + options_.verbose));
+    record.set_origin(loaded_.master_cf.path);
+    for (const std::string& argument : line.arguments)
+        record.add_arguments(argument);
+    put_folded(*record.mutable_own(), line.service, line.program, line.overrides);
+    for (const FoldedInto& folded : line.folded)
+        put_folded(*record.add_folded(), folded.service, folded.command, folded.overrides);
+    start.config(config_file_.get());
+    start.log(log_target_.descriptor(), log_target_.form() == observe::LogForm::file ? process::LOG_FILE : process::LOG_SYSLOG);
+    if (const auto places = places_.find(line.key); places != places_.end())
+        for (const std::string& place : places->second) {
+            const BoundSocket& socket = sockets_.at(place);
+            const bool inet = socket.type == config::Transport::inet;
+            start.listening(socket.socket.get(), inet ? line.service : socket.place, inet, socket.type == config::Transport::unix_dgram);
+        }
+    return spawn_service(options_.services_program, std::move(start));
+}
+
+void Supervisor::start_child(const std::string& key, unsigned index)
+{
+    const ProcessLine* line = find_line(key);
+    if (!line || index >= line->processes || stopping_)
+        return;                                                    // the line went with a reload
+    auto& seat = seats_[{key, index}];
+    if (!seat)
+        seat = std::make_unique<Seat>(loop_, loaded_.snapshot.get(service_throttle_time));
+    seat->restart.set_longest(loaded_.snapshot.get(service_throttle_time));
+    seat->timer.cancel();
+    const auto try_again = [this, key, index, &seat] {
+        const auto wait = std::max(seat->restart.ended(clock_.steady(), false), std::chrono::seconds(1));
+        seat->timer.expires_after(wait);
+        seat->timer.async_wait([this, key, index](boost::system::error_code error) {
+            if (!error)
+                start_child(key, index);
+        });
+    };
+    seat->restart.started(clock_.steady());
+    auto spawned = spawn(*line, index);
+    if (!spawned) {
+        log_.warning("cannot start process {}: {}", line->program, spawned.error().text());
+        return try_again();
+    }
+    Child child;
+    child.pid = spawned->pid;
+    child.line = key;
+    child.command = loaded_.snapshot.text("daemon_directory") + "/" + line->program;
+    child.index = index;
+    child.generation = generation_;
+    child.sign_of_life = clock_.steady();
+    children_.emplace(child.pid, std::move(child));
+    connect_child(spawned->pid, std::move(spawned->control));
+}
+
+void Supervisor::connect_child(pid_t pid, Fd control)
+{
+    ipc::ChannelOptions options;
+    options.name = children_.at(pid).command;
+    options.frame_limit = process::control_frame_limit;
+    options.queue_limit = 1 << 20;
+    options.request_limit = 64;
+    options.call_limit = std::chrono::seconds(10);
+    children_.at(pid).channel = ipc::Channel::open(
+        loop_.get_executor(), std::move(control), options, [this, pid](ipc::Incoming incoming) { heard(pid, std::move(incoming)); },
+        [this, pid](Error) {
+            // It has ended, which is seen by its exit status, or it broke the rules of the channel: then it has to end.
+            if (const auto found = children_.find(pid); found != children_.end() && !found->second.kill_at)
+                found->second.kill_at = clock_.steady() + std::chrono::seconds(12);
+        });
+}
+
+// --- what children say ----------------------------------------------------------------------------------------------
+
+void Supervisor::heard(pid_t pid, ipc::Incoming incoming)
+{
+    const auto found = children_.find(pid);
+    if (found == children_.end())
+        return;
+    Child& child = found->second;
+    switch (static_cast<Control>(incoming.kind)) {
+    case Control::ready:
+        if (std::exchange(child.ready, true))
+            return;
+        child.sign_of_life = clock_.steady();
+        // The new generation serves: the old ones of this line take nothing new.
+        for (auto& [other_pid, other] : children_)
+            if (other.line == child.line && other.generation < child.generation && !other.stopping)
+                stop_child(other, StopService::GENERATION, std::chrono::hours(1));
+        return;
+    case Control::heartbeat:
+        child.sign_of_life = clock_.steady();
+        if (const auto heartbeat = incoming.parse<process::Heartbeat>()) {
+            child.messages = heartbeat->messages();
+            child.processor_microseconds = heartbeat->processor_microseconds();
+        }
+        return;
+    case Control::open_file: open_for(child, std::move(incoming)); return;
+    default: return;                                               // a request gets its error when the responder goes
+    }
+}
+
+void Supervisor::open_for(Child& child, ipc::Incoming incoming)
+{
+    const auto request = incoming.parse<process::OpenFile>();
+    if (!request)
+        return incoming.responder.fail(request.error());
+    const std::string& path = request->path();
+    if (!loaded_.files.granted(path))
+        return incoming.responder.fail(Error{"the configuration does not name this file", "4.3.0"});
+    if (child.opened.size() >= opened_files_limit)
+        return incoming.responder.fail(Error{"too many files", "4.3.0"});
+    auto opened = open_for_service(path);
+    // Also a file that is not there is watched: it is passed when it comes.
+    child.opened[path] = opened ? opened->identity : FileIdentity{};
+    if (!opened)
+        return incoming.responder.fail(opened.error());
+    std::vector<Fd> descriptors;
+    descriptors.push_back(std::move(opened->file));
+    incoming.responder.reply(process::FileOpened{}, std::move(descriptors));
+}
+
+void Supervisor::watch_files()
+{
+    std::map<std::string, FileIdentity> now;                       // several processes watch the same files
+    for (auto& [pid, child] : children_)
+        for (auto& [path, identity] : child.opened) {
+            const auto [entry, fresh] = now.try_emplace(path);
+            if (fresh)
+                entry->second = identity_of(path);
+            if (entry->second == identity || !child.channel->is_open())
+                continue;
+            process::FileChanged change;
+            change.set_path(path);
+            std::vector<Fd> descriptors;
+            if (auto opened = open_for_service(path)) {
+                identity = opened->identity;
+                descriptors.push_back(std::move(opened->file));
+            } else {
+                identity = entry->second;
+                change.set_gone(true);
+            }
+            if (loaded_.files.granted(path))
+                (void)child.channel->post(Control::file_changed, change, std::move(descriptors));
+        }
+}
+
+void Supervisor::refresh_log()
+{
+    if (!log_target_.refresh())
+        return;
+    sink_->replace(log_target_.duplicate(), log_target_.form());
+    process::NewLog news;
+    news.set_form(log_target_.form() == observe::LogForm::file ? process::LOG_FILE : process::LOG_SYSLOG);
+    for (auto& [pid, child] : children_) {
+        std::vector<Fd> descriptors;
+        descriptors.push_back(log_target_.duplicate());
+        if (child.channel->is_open())
+            (void)child.channel->post(Control::new_log, news, std::move(descriptors));
+    }
+}
+
+// --- the end of children --------------------------------------------------------------------------------------------
+
+void Supervisor::reap()
+{
+    int status = 0;
+    for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+        const auto found = children_.find(pid);
+        if (found == children_.end())
+            continue;
+        Child child = std::move(found->second);
+        children_.erase(found);
+        ended(std::move(child), status);
+    }
+    child_ended_.notify_all();
+}
+
+void Supervisor::ended(Child child, int status)
+{
+    child.channel->close();
+    const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (WIFEXITED(status) && !clean)
+        log_.warning("process {} pid {} exit status {}", child.command, child.pid, WEXITSTATUS(status));
+    else if (WIFSIGNALED(status) && !(child.stopping && child.killed))
+        log_.warning("process {} pid {} killed by signal {}", child.command, child.pid, WTERMSIG(status));
+    if (stopping_ || child.stopping || child.generation != generation_)
+        return;
+    const auto seat = seats_.find({child.line, child.index});
+    if (seat == seats_.end())
+        return;
+    if (!child.ready)
+        log_.warning("{}: bad command startup -- throttling", child.command);
+    const auto wait = seat->second->restart.ended(clock_.steady(), child.ready);
+    seat->second->timer.expires_after(wait);
+    seat->second->timer.async_wait([this, key = child.line, index = child.index](boost::system::error_code error) {
+        if (!error)
+            start_child(key, index);
+    });
+}
+
+void Supervisor::stop_child(Child& child, StopService::How how, std::chrono::seconds limit)
+{
+    child.stopping = true;
+    StopService stop;
+    stop.set_how(how);
+    stop.set_limit(static_cast<std::uint32_t>(limit.count()));
+    if (!child.channel->is_open() || !child.channel->post(Control::stop, stop))
+        ::kill(child.pid, SIGTERM);
+    // It ends by itself at the limit; one that hangs is helped.
+    child.kill_at = clock_.steady() + limit + std::chrono::seconds(5);
+}
+
+void Supervisor::kill_late_ones(SteadyTime now)
+{
+    const auto silence = loaded_.snapshot.get(service_watchdog_time);
+    for (auto& [pid, child] : children_) {
+        if (child.kill_at && now >= *child.kill_at) {
+            log_.warning("process {} pid {} did not end in time -- killed", child.command, pid);
+            child.killed = true;
+            child.kill_at = now + std::chrono::seconds(5);
+            ::kill(pid, SIGKILL);
+        } else if (!child.killed && !child.kill_at && now - child.sign_of_life > silence) {
+            log_.warning("process {} pid {} gives no sign of life -- killed by the watchdog", child.command, pid);
+            child.killed = true;
+            ::kill(pid, SIGKILL);
+        }
+    }
+}
+
+// --- the loop -------------------------------------------------------------------------------------------------------
+
+awaitable<void> Supervisor::tick()
+{
+    SteadyTime last = clock_.steady();
+    for (unsigned turn = 0; !co_await cancelled(); ++turn) {
+        co_await sleep_for(std::chrono::seconds(1));
+        const SteadyTime now = clock_.steady();
+        // After a stop of the whole machine nobody has had time to give a sign.
+        if (now - last > std::chrono::seconds(10))
+            for (auto& [pid, child] : children_)
+                child.sign_of_life = now;
+        last = now;
+        kill_late_ones(now);
+        refresh_log();
+        if (turn % 2 == 1)
+            watch_files();
+    }
+}
+
+awaitable<void> Supervisor::hear_signals()
+{
+    for (;;) {
+        const auto [error, signal] = co_await signals_.async_wait(asio::as_tuple(use_awaitable));
+        if (error)
+            co_return;
+        switch (signal) {
+        case SIGCHLD: reap(); break;
+        case SIGHUP:
+            if (!stopping_)
+                tasks_.spawn(reload());
+            break;
+        default:
+            if (std::exchange(stopping_, true) && signal != SIGQUIT)
+                break;
+            log_.info("terminating on signal {}", signal);
+            // Not of the group: it closes the group when all is done.
+            asio::co_spawn(loop_, stop_all(signal == SIGQUIT ? StopService::ABORT : StopService::DRAIN,
+                                           signal == SIGQUIT   ? std::chrono::seconds(0)
+                                           : signal == SIGUSR1 ? std::chrono::hours(1)
+                                                               : loaded_.snapshot.get(service_stop_time)),
+                           [](std::exception_ptr failure) {
+                               if (failure)
+                                   std::rethrow_exception(failure);
+                           });
+        }
+    }
+}
+
+bool Supervisor::any_running(std::initializer_list<Role> roles) const
+{
+    return std::ranges::any_of(children_, [&](const auto& entry) { return std::ranges::find(roles, role_of(entry.second)) != roles.end(); });
+}
+
+awaitable<void> Supervisor::stop_all(StopService::How how, std::chrono::seconds limit)
+{
+    for (auto& [place, seat] : seats_)
+        seat->timer.cancel();
+    // Who hands in and who delivers first, then who routes, then the queue that both report to, then what all ask.
+    for (const auto& roles : {std::initializer_list<Role>{Role::smtpd, Role::transport, Role::spawn}, {Role::resolve}, {Role::qmgr}, {Role::memory}}) {
+        if (how == StopService::ABORT && roles.size() == 1)
+            continue;
+        for (auto& [pid, child] : children_)
+            if (how == StopService::ABORT || std::ranges::find(roles, role_of(child)) != roles.end())
+                stop_child(child, how, limit);
+        while (any_running(how == StopService::ABORT ? std::initializer_list<Role>{Role::smtpd, Role::transport, Role::spawn, Role::resolve, Role::qmgr, Role::memory}
+                                                     : roles))
+            co_await child_ended_.wait_for(std::chrono::milliseconds(500));
+    }
+    sockets_.keep_only({});
+    signals_.cancel();
+    co_await tasks_.close();
+    loop_.stop();
+}
+
+// --- reload ---------------------------------------------------------------------------------------------------------
+
+awaitable<Result<void>> Supervisor::reconfigure(Child* child, Loaded& loaded)
+{
+    const auto line = std::ranges::find(loaded.table.lines, child->line, &ProcessLine::key);
+    const auto channel = child->channel;
+    process::NewConfiguration news;
+    news.set_generation(generation_ + 1);
+    put_folded(*news.mutable_own(), line->service, line->program, line->overrides);
+    for (const FoldedInto& folded : line->folded)
+        put_folded(*news.add_folded(), folded.service, folded.command, folded.overrides);
+    CO_TRY(auto file, process::make_memory_file("configuration", loaded.snapshot.serialise()));
+    std::vector<Fd> descriptors;
+    descriptors.push_back(std::move(file));
+    CO_TRY_VOID(co_await channel->call_raw(Control::new_configuration, std::move(news), std::move(descriptors)));
+    co_return Result<void>{};
+}
+
+awaitable<void> Supervisor::reload()
+{
+    if (reloading_) {
+        reload_again_ = true;
+        co_return;
+    }
+    reloading_ = true;
+    do {
+        reload_again_ = false;
+        const auto refuse = [&](const std::vector<std::string>& reasons) {
+            for (const std::string& reason : reasons)
+                log_.error("{}", reason);
+            log_.warning("reload refused: the running configuration stays");
+        };
+        auto fresh = load_configuration(options_.config_directory, options_.rooms);
+        if (!fresh) {
+            refuse(fresh.error());
+            continue;
+        }
+        if (fresh->layout.queue_directory != loaded_.layout.queue_directory || fresh->layout.data_directory != loaded_.layout.data_directory) {
+            refuse({"queue_directory and data_directory cannot change while the mail system runs: stop and start it"});
+            continue;
+        }
+        const auto owner = identity(fresh->snapshot);
+        if (!owner || owner->uid != owner_.uid || owner->gid != owner_.gid) {
+            refuse({owner ? "mail_owner cannot change while the mail system runs: stop and start it" : owner.error().text()});
+            continue;
+        }
+        auto log_target = LogTarget::open(fresh->snapshot, options_.foreground);
+        if (!log_target) {
+            refuse({log_target.error().text()});
+            continue;
+        }
+        auto file = process::make_memory_file("configuration", fresh->snapshot.serialise());
+        std::map<std::string, std::vector<std::string>> places;
+        auto bound = file ? bind_lines(*fresh, places) : Result<void>(file.error());
+        std::vector<std::string> old_places, new_places;
+        for (const auto& [key, list] : places_)
+            old_places.insert(old_places.end(), list.begin(), list.end());
+        for (const auto& [key, list] : places)
+            new_places.insert(new_places.end(), list.begin(), list.end());
+        if (!bound) {
+            sockets_.keep_only(old_places);
+            refuse({bound.error().text()});
+            continue;
+        }
+
+        // The three that take it in place: all of them or none. A process may end meanwhile: it starts again with what is then in force.
+        std::vector<pid_t> taken;
+        std::optional<std::string> refused;
+        for (const char* key : {"memory", "resolve", "qmgr"}) {
+            std::vector<pid_t> asked;
+            for (const auto& [pid, child] : children_)
+                if (child.line == key && child.ready && !child.stopping)
+                    asked.push_back(pid);
+            for (const pid_t pid : asked) {
+                const auto found = children_.find(pid);
+                if (found == children_.end() || refused)
+                    continue;
+                if (auto answer = co_await reconfigure(&found->second, *fresh); answer)
+                    taken.push_back(pid);
+                else if (children_.contains(pid))
+                    refused = fmt::format("{}: {}", key, answer.error().text());
+            }
+        }
+        if (refused) {
+            for (const pid_t pid : taken)
+                if (const auto found = children_.find(pid); found != children_.end())
+                    (void)co_await reconfigure(&found->second, loaded_);
+            sockets_.keep_only(old_places);
+            refuse({*refused});
+            continue;
+        }
+        if (stopping_)
+            break;
+
+        // From here on it is in force.
+        std::vector<ProcessLine> before = std::move(loaded_.table.lines);
+        loaded_ = *std::move(fresh);
+        places_ = std::move(places);
+        config_file_ = *std::move(file);
+        log_target_ = *std::move(log_target);
+        sink_->replace(log_target_.duplicate(), log_target_.form());
+        ++generation_;
+        log_.info("reload -- version {}, configuration {}", loaded_.snapshot.text("mail_version"), options_.config_directory);
+        for (const std::string& warning : loaded_.warnings)
+            log_.warning("{}", warning);
+        process::NewLog news;
+        news.set_form(log_target_.form() == observe::LogForm::file ? process::LOG_FILE : process::LOG_SYSLOG);
+        for (auto& [pid, child] : children_) {
+            std::vector<Fd> descriptors;
+            descriptors.push_back(log_target_.duplicate());
+            if (child.channel->is_open())
+                (void)child.channel->post(Control::new_log, news, std::move(descriptors));
+            // Those that took it in place are of the new generation.
+            if (is_inner(role_of(child)) && std::ranges::find(taken, pid) != taken.end())
+                child.generation = generation_;
+        }
+        for (const ProcessLine& line : loaded_.table.lines) {
+            roles_[line.key] = line.role;
+            if (!is_inner(line.role)) {
+                start_line(line);
+                continue;
+            }
+            // An inner process that was not there to be told: its seat restarts it, or it is told by being started anew.
+            for (auto& [pid, child] : children_)
+                if (child.line == line.key && child.generation != generation_ && !child.stopping) {
+                    child.generation = generation_;
+                    ::kill(pid, SIGTERM);
+                }
+        }
+        for (auto& [pid, child] : children_)
+            if (!find_line(child.line) && !child.stopping)
+                stop_child(child, StopService::DRAIN, std::chrono::hours(1));
+        sockets_.keep_only(new_places);
+        retire_older_than_two();
+    } while (reload_again_ && !stopping_);
+    reloading_ = false;
+}
+
+void Supervisor::retire_older_than_two()
+{
+    for (auto& [pid, child] : children_)
+        if (child.generation + 2 < generation_)
+            stop_child(child, StopService::DRAIN, loaded_.snapshot.get(service_stop_time));
+}
+
+}  // namespace posthorn::supervisor

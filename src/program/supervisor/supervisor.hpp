@@ -1,0 +1,90 @@
+// supervisor/supervisor.hpp: the running instance: children, sockets, reload, stop.
+// Threads  one loop; only the log has a thread of its own.
+// Trust    frames of children are hostile until parsed; whatever a child does, the answer is at most its own end.
+#pragma once
+
+#include "async/async.hpp"
+#include "observe/log.hpp"
+#include "supervisor/child.hpp"
+#include "supervisor/instance_lock.hpp"
+#include "supervisor/loaded.hpp"
+#include "supervisor/log_target.hpp"
+#include "supervisor/master.hpp"
+#include "supervisor/restart.hpp"
+#include "supervisor/sockets.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace posthorn::supervisor {
+
+class Supervisor {
+public:
+    Supervisor(const MasterOptions& options, Loaded loaded, Identity owner, LogTarget log, InstanceLock lock);
+    ~Supervisor();
+
+    /// Binds every socket. Error: which line, and why.
+    Result<void> bind();
+    /// Starts every process and serves until stopped; the exit status.
+    int run();
+    const observe::Log& log() const { return log_; }
+
+private:
+    struct Seat;                   // one process's place in a line: who is restarted when
+
+    void start_line(const ProcessLine& line);
+    void start_child(const std::string& key, unsigned index);
+    Result<Spawned> spawn(const ProcessLine& line, unsigned index);
+    void connect_child(pid_t pid, Fd control);
+    void heard(pid_t pid, ipc::Incoming incoming);
+    void open_for(Child& child, ipc::Incoming incoming);
+    void reap();
+    void ended(Child child, int status);
+    void stop_child(Child& child, process::StopService::How how, std::chrono::seconds limit);
+    void kill_late_ones(SteadyTime now);
+
+    awaitable<void> hear_signals();
+    awaitable<void> tick();
+    void watch_files();
+    void refresh_log();
+
+    awaitable<void> reload();
+    Result<void> bind_lines(const Loaded& loaded, std::map<std::string, std::vector<std::string>>& places);
+    awaitable<Result<void>> reconfigure(Child* child, Loaded& loaded);
+    void retire_older_than_two();
+
+    awaitable<void> stop_all(process::StopService::How how, std::chrono::seconds limit);
+    bool any_running(std::initializer_list<Role> roles) const;
+    const ProcessLine* find_line(const std::string& key) const;
+    Role role_of(const Child& child) const;
+
+    MasterOptions options_;
+    Loaded loaded_;
+    Identity owner_;
+    LogTarget log_target_;
+    InstanceLock lock_;
+    std::shared_ptr<observe::DescriptorSink> sink_;
+    observe::Log log_;
+    SystemClock clock_;
+
+    asio::io_context loop_{1};
+    asio::signal_set signals_;
+    TaskGroup tasks_;
+    Signal child_ended_;
+    Sockets sockets_;
+    std::map<std::string, std::vector<std::string>> places_;      // per line key
+    std::map<pid_t, Child> children_;
+    std::map<std::string, Role> roles_;                           // of lines that ran once
+    std::map<std::pair<std::string, unsigned>, std::unique_ptr<Seat>> seats_;
+    Fd config_file_;                                              // the snapshot, for the next child
+    unsigned generation_ = 1;
+    bool stopping_ = false, reloading_ = false, reload_again_ = false;
+};
+
+}  // namespace posthorn::supervisor
