@@ -1,0 +1,68 @@
+// tls/core.hpp: what context.cpp and tls_stream.cpp share: OpenSSL's objects with owners. Not for other rooms.
+#pragma once
+
+#include "async/async.hpp"
+#include "tls/tls.hpp"
+
+#include <openssl/bio.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace posthorn::tls {
+
+template <auto free_function>
+struct FreeBy {
+    template <class T>
+    void operator()(T* object) const { free_function(object); }
+};
+using SslCtx = std::unique_ptr<SSL_CTX, FreeBy<SSL_CTX_free>>;
+using Ssl = std::unique_ptr<SSL, FreeBy<SSL_free>>;
+using Bio = std::unique_ptr<BIO, FreeBy<BIO_free>>;
+using Key = std::unique_ptr<EVP_PKEY, FreeBy<EVP_PKEY_free>>;
+using X509Ptr = std::unique_ptr<X509, FreeBy<X509_free>>;
+using Session = std::unique_ptr<SSL_SESSION, FreeBy<SSL_SESSION_free>>;
+
+/// Everything in OpenSSL's error queue, "error:0A00010B:SSL routines::wrong version number", joined by "; ". Empties it.
+std::string openssl_reasons();
+/// The short reason of the first, "wrong version number".
+std::string openssl_reason();
+
+/// Lets a few through in one turn of the loop; the others come again behind what is ready.
+class Turns {
+public:
+    explicit Turns(int per_turn) : per_turn_(per_turn) {}
+    awaitable<void> wait(Executor executor);
+
+private:
+    std::shared_ptr<int> used_ = std::make_shared<int>(0);
+    int per_turn_;
+};
+
+struct Context::Core {
+    Core(Role side, Options with) : role(side), options(std::move(with)), turns(options.handshakes_per_turn) {}
+
+    Role role;
+    Options options;
+    SslCtx ctx;
+    TicketKeys keys;
+    Turns turns;
+    bool has_certificate = false;
+    const EVP_MD* fingerprint = nullptr;
+};
+
+/// What one session of a client needs to keep its tickets: hangs on the SSL object.
+struct Keeper {
+    std::shared_ptr<SessionStore> store;
+    std::string key;
+};
+/// The index of the Keeper on SSL objects.
+int keeper_index();
+
+Facts facts_of(SSL* ssl, const Context::Core& core, const std::vector<std::string>& names);
+
+}  // namespace posthorn::tls

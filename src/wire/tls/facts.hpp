@@ -1,0 +1,45 @@
+// tls/facts.hpp: what a handshake came to, and Postfix's log line for it.
+// Trust    absent: the peer showed no certificate; untrusted: it does not lead to a trust anchor (`why`); trusted: it does; verified:
+//          and it bears one of the names asked for.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace posthorn::tls {
+
+enum class Role { client, server };
+enum class Trust { absent, untrusted, trusted, verified };
+
+/// Who signed the handshake: "RSA-PSS" with bits, "ECDSA" with its curve, "Ed25519" alone. TLS 1.3 only.
+struct Signature {
+    std::string name, curve, digest;
+    int bits = 0;
+};
+
+struct Facts {
+    Role role = Role::client;
+    std::string protocol, cipher;                                     // "TLSv1.3", "TLS_AES_256_GCM_SHA384"
+    int bits_used = 0, bits_of_algorithm = 0;
+    std::string key_exchange, key_exchange_curve;                     // "X25519"; "ECDHE" with "P-256"; "DHE" with bits
+    int key_exchange_bits = 0;
+    Signature server_signature, client_signature;
+    bool resumed = false;
+    Trust trust = Trust::absent;
+    std::string why;                                                  // of untrusted; or that no name fits
+    std::string sni;
+    std::string peer_cn, issuer_cn;
+    std::string certificate_fingerprint, key_fingerprint;             // "AA:BB:..."
+    std::vector<std::string> peer_names;                              // DNS-IDs
+    std::string matched_name;
+};
+
+/// "Untrusted TLS connection established to H[A]:P: TLSv1.3 with cipher C (256/256 bits) key-exchange X25519 server-signature
+/// RSA-PSS (2048 bits) server-digest SHA256". `peer` is "name[addr]:port" (client) or "name[addr]" (server); `reused` is for a warm
+/// connection taken from the cache, not for resumption.
+std::string summary(const Facts& facts, std::string_view peer, bool reused = false);
+/// "certificate verification failed for H[A]:P: REASON"; empty where it did not fail.
+std::string trouble(const Facts& facts, std::string_view peer);
+
+}  // namespace posthorn::tls

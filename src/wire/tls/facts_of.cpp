@@ -1,0 +1,177 @@
+#include "tls/core.hpp"
+
+#include "base/strings.hpp"
+#include "net/address.hpp"
+
+#include <fmt/format.h>
+#include <openssl/ec.h>
+#include <openssl/x509v3.h>
+
+#include <cstring>
+
+namespace posthorn::tls {
+
+namespace {
+
+std::string fingerprint(const unsigned char* octets, unsigned length)
+{
+    std::string text;
+    for (unsigned i = 0; i < length; ++i)
+        text += fmt::format("{}{:02X}", i ? ":" : "", octets[i]);
+    return text;
+}
+
+std::string common_name(const X509_NAME* name)
+{
+    const int at = X509_NAME_get_index_by_NID(const_cast<X509_NAME*>(name), NID_commonName, -1);
+    if (at < 0)
+        return {};
+    unsigned char* text = nullptr;
+    const int length = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+    if (length < 0)
+        return {};
+    const std::string all(reinterpret_cast<const char*>(text), static_cast<std::size_t>(length));
+    OPENSSL_free(text);
+    return printable(all, true);
+}
+
+std::vector<std::string> dns_names(X509* certificate)
+{
+    std::vector<std::string> names;
+    auto* all = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
+    for (int i = 0; i < sk_GENERAL_NAME_num(all); ++i) {
+        const GENERAL_NAME* one = sk_GENERAL_NAME_value(all, i);
+        if (one->type != GEN_DNS)
+            continue;
+        const std::string name(reinterpret_cast<const char*>(ASN1_STRING_get0_data(one->d.dNSName)),
+                               static_cast<std::size_t>(ASN1_STRING_length(one->d.dNSName)));
+        if (is_ascii(name) && name.find('\0') == name.npos)           // a NUL inside is an attempt to pass for another
+            names.push_back(name);
+    }
+    GENERAL_NAMES_free(all);
+    return names;
+}
+
+/// Postfix's name of a curve: NIST's where it has one.
+std::string curve_of(const EVP_PKEY* key)
+{
+    char name[80] = {};
+    std::size_t length = 0;
+    if (EVP_PKEY_get_group_name(key, name, sizeof name, &length) != 1)
+        return {};
+    const int nid = OBJ_sn2nid(name);
+    const char* nist = nid != NID_undef ? EC_curve_nid2nist(nid) : nullptr;
+    return nist ? nist : name;
+}
+
+void note_key_exchange(SSL* ssl, Facts& facts)
+{
+    EVP_PKEY* raw = nullptr;
+    if (SSL_get_peer_tmp_key(ssl, &raw) != 1)
+        return;
+    const Key key(raw);
+    const int kind = EVP_PKEY_get_base_id(raw);
+    if (kind == EVP_PKEY_DH) {
+        facts.key_exchange = "DHE";
+        facts.key_exchange_bits = EVP_PKEY_get_bits(raw);
+    } else if (kind == EVP_PKEY_EC) {
+        facts.key_exchange = "ECDHE";
+        facts.key_exchange_curve = curve_of(raw);
+    } else if (const char* name = OBJ_nid2sn(kind)) {
+        facts.key_exchange = name;                                    // X25519, X448
+    }
+}
+
+Signature signature_by(EVP_PKEY* key, int digest)
+{
+    Signature signature;
+    if (!key)
+        return signature;
+    switch (EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_RSA: case EVP_PKEY_RSA_PSS:
+        signature.name = "RSA-PSS";                                   // TLS 1.3 knows no other with RSA
+        signature.bits = EVP_PKEY_get_bits(key);
+        break;
+    case EVP_PKEY_EC:
+        signature.name = "ECDSA";
+        signature.curve = curve_of(key);
+        break;
+    case EVP_PKEY_ED25519: signature.name = "Ed25519"; break;
+    case EVP_PKEY_ED448: signature.name = "Ed448"; break;
+    default: return signature;
+    }
+    if (digest != NID_undef)
+        signature.digest = OBJ_nid2sn(digest);
+    return signature;
+}
+
+void note_certificate(X509* certificate, const Context::Core& core, Facts& facts)
+{
+    facts.peer_cn = common_name(X509_get_subject_name(certificate));
+    facts.issuer_cn = common_name(X509_get_issuer_name(certificate));
+    facts.peer_names = dns_names(certificate);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    if (X509_digest(certificate, core.fingerprint, digest, &length) == 1)
+        facts.certificate_fingerprint = fingerprint(digest, length);
+    unsigned char* spki = nullptr;
+    if (const int size = i2d_PUBKEY(X509_get0_pubkey(certificate), &spki); size > 0) {
+        if (EVP_Digest(spki, static_cast<std::size_t>(size), digest, &length, core.fingerprint, nullptr) == 1)
+            facts.key_fingerprint = fingerprint(digest, length);
+        OPENSSL_free(spki);
+    }
+}
+
+void note_trust(SSL* ssl, const std::vector<std::string>& names, Facts& facts)
+{
+    if (const long verdict = SSL_get_verify_result(ssl); verdict != X509_V_OK) {
+        facts.trust = Trust::untrusted;
+        facts.why = X509_verify_cert_error_string(verdict);
+        return;
+    }
+    facts.trust = Trust::trusted;
+    for (const std::string& name : names)
+        for (const std::string& dns_id : facts.peer_names)
+            if (facts.trust != Trust::verified && name_matches(dns_id, name)) {
+                facts.trust = Trust::verified;
+                facts.matched_name = dns_id;
+            }
+    if (!names.empty() && facts.trust != Trust::verified)
+        facts.why = fmt::format("certificate bears none of the names expected: {}", fmt::join(names, ", "));
+}
+
+}  // namespace
+
+Facts facts_of(SSL* ssl, const Context::Core& core, const std::vector<std::string>& names)
+{
+    Facts facts;
+    facts.role = core.role;
+    facts.protocol = SSL_get_version(ssl);
+    const SSL_CIPHER* cipher = SSL_get_current_cipher(ssl);
+    facts.cipher = SSL_CIPHER_get_name(cipher);
+    facts.bits_used = SSL_CIPHER_get_bits(cipher, &facts.bits_of_algorithm);
+    facts.resumed = SSL_session_reused(ssl) == 1;
+    if (const char* sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name))
+        facts.sni = printable(sni);
+    const X509Ptr peer(SSL_get1_peer_certificate(ssl));
+    if (SSL_version(ssl) >= TLS1_3_VERSION) {
+        note_key_exchange(ssl, facts);
+        if (!facts.resumed) {                                         // nobody signs a resumption
+            int digest = NID_undef;
+            Signature own, theirs;
+            if (SSL_get_signature_nid(ssl, &digest) == 1)
+                own = signature_by(SSL_get_privatekey(ssl), digest);
+            if (peer && SSL_get_peer_signature_nid(ssl, &digest) == 1)
+                theirs = signature_by(X509_get0_pubkey(peer.get()), digest);
+            (core.role == Role::server ? facts.server_signature : facts.client_signature) = std::move(own);
+            (core.role == Role::server ? facts.client_signature : facts.server_signature) = std::move(theirs);
+        }
+    }
+    if (peer) {
+        note_certificate(peer.get(), core, facts);
+        note_trust(ssl, names, facts);
+    }
+    return facts;
+}
+
+}  // namespace posthorn::tls

@@ -1,0 +1,68 @@
+// tls/tls.hpp: TLS over any Stream. OpenSSL lives behind this room and nowhere else.
+// Context    one per set of Options; made once, shared by all sessions. Errors of files name the file and OpenSSL's reason.
+// Stream     accept() and connect() give a net::Stream that owns the lower one; the deadline is the lower one's, set by the caller
+//            before. Idle sessions hold no record buffers. What read_ahead took from the lower stream stays here: after a handshake
+//            the lower stream is not read by others.
+// Errors     handshake: "Cannot start TLS: handshake failure", 4.7.5, with OpenSSL's reasons as evidence; lost connection and timeout
+//            stay what they are. Reading: end of stream only after close_notify; without it "lost connection" (truncated).
+// CPU        steps of handshakes take turns on the loop: a few per turn, so that sessions under way are not held up.
+// Trust      a certificate that does not verify ends no handshake by itself (opportunistic TLS): Facts say it, the caller decides,
+//            before anything is sent; `must_verify` makes it an Error here.
+#pragma once
+
+#include "net/stream.hpp"
+#include "tls/facts.hpp"
+#include "tls/options.hpp"
+#include "tls/sessions.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace posthorn::tls {
+
+class Context {
+public:
+    static Result<std::shared_ptr<Context>> client(Options options, ReadFile read = read_file);
+    /// Without a certificate a server only does anonymous ciphers (TLS 1.2); that is said by has_certificate().
+    static Result<std::shared_ptr<Context>> server(Options options, ReadFile read = read_file);
+
+    Context(Context&&) = delete;
+    ~Context();
+
+    /// From the next ticket on. Without keys from outside, random ones of this process are used.
+    void set_ticket_keys(TicketKeys keys);
+    bool has_certificate() const;
+    const Options& options() const;
+
+    struct Core;
+    Core& core() { return *core_; }
+
+private:
+    explicit Context(std::unique_ptr<Core> core);
+    std::unique_ptr<Core> core_;
+};
+
+struct ConnectOptions {
+    ConnectOptions() = default;
+    explicit ConnectOptions(std::string server_name) : sni(std::move(server_name)) {}
+    std::string sni;                                                  // empty, or an address: none is sent
+    std::vector<std::string> names;                                   // one of them must be in the certificate to be "verified"
+    bool must_verify = false;
+    std::shared_ptr<SessionStore> sessions;                           // none: no resumption
+    std::string session_key;
+};
+
+struct Secured {
+    Secured() = default;
+    Secured(std::unique_ptr<net::Stream> made, Facts found) : stream(std::move(made)), facts(std::move(found)) {}
+    std::unique_ptr<net::Stream> stream;
+    Facts facts;
+};
+
+/// Octets of the lower stream that were read already must be none: RFC 3207 forbids commands behind STARTTLS. A wrapper-mode
+/// session that looked ahead passes them as `first`.
+awaitable<Result<Secured>> accept(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, std::string first = {});
+awaitable<Result<Secured>> connect(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, ConnectOptions options = {});
+
+}  // namespace posthorn::tls

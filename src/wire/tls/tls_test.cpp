@@ -1,0 +1,461 @@
+#include "async/run.hpp"
+#include "base/strings.hpp"
+#include "tls/make_certificate.hpp"
+#include "tls/tls.hpp"
+
+#include <doctest/doctest.h>
+#include <malloc.h>
+
+#include <map>
+
+using namespace posthorn;
+using namespace posthorn::tls;
+using namespace std::chrono_literals;
+
+namespace {
+
+const Pem& authority()
+{
+    static const Pem pem = [] {
+        CertificateWish wish("Test CA");
+        wish.dns_names.clear();
+        wish.authority = true;
+        return make_certificate(wish);
+    }();
+    return pem;
+}
+
+Pem leaf(std::string name, KeyKind kind = KeyKind::p256, std::chrono::seconds lifetime = 24h)
+{
+    CertificateWish wish(std::move(name));
+    wish.key = kind;
+    wish.lifetime = lifetime;
+    return make_certificate(wish, &authority());
+}
+
+/// Files in memory.
+ReadFile files(std::map<std::string, std::string> texts)
+{
+    return [texts = std::move(texts)](const std::string& path) -> Result<std::string> {
+        const auto found = texts.find(path);
+        if (found == texts.end())
+            return system_error("open " + path, ENOENT);
+        return found->second;
+    };
+}
+
+std::shared_ptr<Context> server_context(const Pem& pem, Options options = {})
+{
+    options.chain_files = {"chain"};
+    return Context::server(std::move(options), files({{"chain", pem.chain()}, {"ca", authority().certificate}})).value();
+}
+
+std::shared_ptr<Context> client_context(Options options = {}, bool trusting = false)
+{
+    if (trusting)
+        options.ca_file = "ca";
+    return Context::client(std::move(options), files({{"ca", authority().certificate}})).value();
+}
+
+awaitable<void> accept_into(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, std::optional<Result<Secured>>& outcome)
+{
+    outcome.emplace(co_await accept(std::move(context), std::move(lower)));
+}
+
+struct Both {
+    Result<Secured> client;
+    Result<Secured> server;
+    net::MemoryStream* client_end;
+    net::MemoryStream* server_end;
+};
+
+Both meet(asio::io_context& loop, std::shared_ptr<Context> client, std::shared_ptr<Context> server, ConnectOptions options = {}, net::MemoryOptions memory = {})
+{
+    auto [a, b] = net::memory_pair(loop.get_executor(), std::move(memory));
+    auto *first = a.get(), *second = b.get();
+    a->expires_after(10s);
+    b->expires_after(10s);
+    TaskGroup group(loop.get_executor());
+    std::optional<Result<Secured>> accepted;
+    group.spawn(accept_into(std::move(server), std::move(b), accepted));
+    auto connected = run(loop, connect(std::move(client), std::move(a), std::move(options)));
+    run(loop, group.drained());
+    return {std::move(connected), *std::move(accepted), first, second};
+}
+
+std::string read_text(asio::io_context& loop, net::Stream& stream)
+{
+    char room[40000];
+    const auto got = run(loop, stream.read_some(room));
+    return got ? std::string(room, *got) : got.error().what() + '/' + got.error().evidence();
+}
+
+awaitable<void> write_big(net::Stream& stream, std::string text) { (void)co_await stream.write(text); }
+
+awaitable<Result<std::string>> read_exactly(net::Stream& stream, std::size_t size)
+{
+    std::string all;
+    char room[30000];
+    while (all.size() < size) {
+        CO_TRY(const std::size_t got, co_await stream.read_some(room));
+        if (got == 0)
+            break;
+        all.append(room, got);
+    }
+    co_return all;
+}
+
+}  // namespace
+
+TEST_CASE("tls: both protocols and every kind of key carry text both ways, and the log line is Postfix's to the letter")
+{
+    struct Expected { KeyKind kind; const char* protocols; const char* line; };
+    for (const auto& [kind, protocols, line] : {
+             Expected{KeyKind::rsa2048, ">=TLSv1.2", "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 "
+                      "(256/256 bits) key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256"},
+             Expected{KeyKind::p256, "TLSv1.3", "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 "
+                      "(256/256 bits) key-exchange X25519 server-signature ECDSA (P-256) server-digest SHA256"},
+             Expected{KeyKind::ed25519, "TLSv1.3", "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 "
+                      "(256/256 bits) key-exchange X25519 server-signature Ed25519"},
+             Expected{KeyKind::rsa2048, "!TLSv1.3", "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.2 with cipher ECDHE-RSA-AES256-GCM-SHA384 "
+                      "(256/256 bits)"}}) {
+        asio::io_context loop;
+        Options options;
+        options.protocols = protocols;
+        auto [client, server, a, b] = meet(loop, client_context(options), server_context(leaf("mx.test", kind)), ConnectOptions("mx.test"));
+        REQUIRE(client);
+        REQUIRE(server);
+        CHECK(summary(client->facts, "mx.test[192.0.2.2]:25") == line);
+        CHECK(client->facts.peer_cn == "mx.test");
+        CHECK(client->facts.issuer_cn == "Test CA");
+        CHECK(client->facts.why == "unable to get local issuer certificate");
+        CHECK(client->facts.certificate_fingerprint.size() == 95);
+        CHECK(server->facts.sni == "mx.test");
+        CHECK(summary(server->facts, "client[192.0.2.1]").starts_with("Anonymous TLS connection established from client[192.0.2.1] to mx.test: TLSv1."));
+
+        run(loop, client->stream->write(std::string_view("EHLO client\r\n"))).value();
+        CHECK(read_text(loop, *server->stream) == "EHLO client\r\n");
+        const std::string_view pieces[] = {"250-mx.test\r\n", "250 PIPELINING\r\n"};
+        const auto before = b->segments_written();
+        run(loop, server->stream->write(std::span<const std::string_view>(pieces))).value();
+        CHECK(b->segments_written() == before + 1);                   // one record, one segment
+        CHECK(read_text(loop, *client->stream) == "250-mx.test\r\n250 PIPELINING\r\n");
+    }
+}
+
+TEST_CASE("tls: a handshake takes the flights the protocol needs and no more")
+{
+    asio::io_context loop;
+    auto fresh = meet(loop, client_context(), server_context(leaf("mx.test")));
+    CHECK(fresh.client_end->flights_written() == 2);                  // hello; finished
+    CHECK(fresh.server_end->flights_written() == 2);                  // hello to finished; ticket
+    Options old;
+    old.protocols = "TLSv1.2";
+    auto [client, server, a, b] = meet(loop, client_context(old), server_context(leaf("mx.test")));
+    CHECK(a->flights_written() == 2);
+    CHECK(b->flights_written() == 2);
+    CHECK(b->segments_written() == 2);
+}
+
+TEST_CASE("tls: certificates are untrusted, trusted, verified; names by RFC 9525; must_verify turns that into an error")
+{
+    asio::io_context loop;
+    const auto server = server_context(leaf("mx.test"));
+    ConnectOptions options("mx.test");
+    CHECK(meet(loop, client_context({}, true), server, options).client->facts.trust == Trust::trusted);
+    options.names = {"other.test", "MX.test"};
+    {
+        const auto met = meet(loop, client_context({}, true), server, options);
+        CHECK(met.client->facts.trust == Trust::verified);
+        CHECK(met.client->facts.matched_name == "mx.test");
+        CHECK(summary(met.client->facts, "h[a]:25").starts_with("Verified TLS connection established to h[a]:25: "));
+        CHECK(summary(met.client->facts, "h[a]:25", true).starts_with("Verified TLS connection reused to h[a]:25: "));
+    }
+    options.must_verify = true;
+    CHECK(meet(loop, client_context({}, true), server, options).client.has_value());
+    CHECK(meet(loop, client_context(), server, options).client.error().what() == "Server certificate not trusted");
+    options.names = {"other.test"};
+    {
+        const auto met = meet(loop, client_context({}, true), server, options);
+        CHECK(met.client.error().what() == "Server certificate not verified");
+        CHECK(met.client.error().status() == "4.7.5");
+    }
+    options.must_verify = false;
+    {
+        const auto met = meet(loop, client_context({}, true), server, options);
+        CHECK(trouble(met.client->facts, "mx.test[192.0.2.2]:25") ==
+              "certificate verification failed for mx.test[192.0.2.2]:25: certificate bears none of the names expected: other.test");
+    }
+    const auto expired = server_context(leaf("mx.test", KeyKind::p256, -60s));
+    std::string why = meet(loop, client_context({}, true), expired, options).client->facts.why;
+    CHECK(why == "certificate has expired");
+
+    for (const auto& [id, host, fits] : {std::tuple{"mx.test", "MX.TEST.", true}, {"*.example.test", "mx.example.test", true},
+                                         {"*.example.test", "a.mx.example.test", false}, {"*.example.test", "example.test", false},
+                                         {"*.test", "example.test", false}, {"m*.example.test", "mx.example.test", false},
+                                         {"*.*.test", "a.b.test", false}, {"", "", false}, {"*.example.test", ".example.test", false}})
+        CHECK(name_matches(id, host) == fits);
+    CHECK_FALSE(name_matches(std::string_view("mx.test\0.evil", 13), "mx.test"));
+}
+
+TEST_CASE("tls: the server sees the client's certificate if it asks; without one the client stays anonymous")
+{
+    asio::io_context loop;
+    Options asking;
+    asking.ask_certificate = true;
+    asking.ca_file = "ca";
+    const auto server = server_context(leaf("mx.test"), asking);
+    Options mine;
+    mine.certificates = {{"cert", "key"}};
+    const Pem own = leaf("client.test");
+    const auto client = Context::client(mine, files({{"cert", own.certificate}, {"key", own.key}})).value();
+    const auto met = meet(loop, client, server);
+    CHECK(met.server->facts.trust == Trust::trusted);
+    CHECK(met.server->facts.peer_cn == "client.test");
+    const std::string line = summary(met.server->facts, "client[192.0.2.1]");
+    CHECK(line.ends_with(" key-exchange X25519 server-signature ECDSA (P-256) server-digest SHA256 client-signature ECDSA (P-256) client-digest SHA256"));
+    CHECK(meet(loop, client_context(), server).server->facts.trust == Trust::absent);
+
+    asking.require_certificate = true;
+    const auto strict = meet(loop, client_context(), server_context(leaf("mx.test"), asking));
+    REQUIRE_FALSE(strict.server);
+    CHECK(strict.server.error().what() == "Cannot start TLS: handshake failure");
+    CHECK(strict.server.error().evidence().find("peer did not return a certificate") != std::string::npos);
+}
+
+TEST_CASE("tls: a session is resumed by another process that has the ticket keys, also those before; without them a full handshake follows")
+{
+    for (const char* protocols : {"TLSv1.2", "TLSv1.3"}) {
+        asio::io_context loop;
+        HandClock clock;
+        const Pem pem = leaf("mx.test");
+        Options options;
+        options.protocols = protocols;
+        const auto keys = TicketKeys::from_octets(TicketKeys::random().octets()).value();
+        const auto first = server_context(pem), second = server_context(pem), stranger = server_context(pem);
+        first->set_ticket_keys(keys);
+        second->set_ticket_keys(TicketKeys::from_octets(keys.rotated().octets()).value());
+        ConnectOptions connecting("mx.test");
+        auto store = std::make_shared<MemorySessionStore>(clock);
+        connecting.sessions = store;
+        connecting.session_key = "smtp:192.0.2.2:25";
+        const auto talk = [&](const std::shared_ptr<Context>& server) {
+            auto met = meet(loop, client_context(options), server, connecting);
+            REQUIRE(met.client);
+            run(loop, met.server->stream->write(std::string_view("220\r\n"))).value();
+            CHECK(read_text(loop, *met.client->stream) == "220\r\n");                  // TLS 1.3: the ticket comes with it
+            CHECK(met.client->facts.resumed == met.server->facts.resumed);
+            return met.client->facts.resumed;
+        };
+        CHECK_FALSE(talk(first));
+        CHECK(store->size() == 1);
+        CHECK(talk(first));
+        CHECK(talk(second));                                          // rotated: sealed by the keys before
+        CHECK(talk(second));
+        CHECK_FALSE(talk(stranger));
+        clock.advance(3601s);
+        CHECK_FALSE(talk(stranger));                                  // its own ticket, but too old for the store
+    }
+    CHECK(TicketKeys::from_octets("short").error().what() == "TLS ticket keys of 5 octets");
+}
+
+TEST_CASE("tls: the end is an end only with close_notify; a truncated stream is a lost connection")
+{
+    for (const char* protocols : {"TLSv1.2", "TLSv1.3"}) {
+        asio::io_context loop;
+        Options options;
+        options.protocols = protocols;
+        {
+            auto met = meet(loop, client_context(options), server_context(leaf("mx.test")));
+            run(loop, met.client->stream->write(std::string_view("QUIT\r\n"))).value();
+            run(loop, met.client->stream->shutdown()).value();
+            CHECK(read_text(loop, *met.server->stream) == "QUIT\r\n");
+            char room[10];
+            CHECK(run(loop, met.server->stream->read_some(room)).value() == 0);
+            run(loop, met.server->stream->write(std::string_view("221\r\n"))).value();       // the other way is open yet
+            CHECK(read_text(loop, *met.client->stream) == "221\r\n");
+        }
+        {
+            auto met = meet(loop, client_context(options), server_context(leaf("mx.test")));
+            met.client_end->close();
+            CHECK(read_text(loop, *met.server->stream) == "lost connection/end of stream without close_notify");
+        }
+        {
+            auto met = meet(loop, client_context(options), server_context(leaf("mx.test")));
+            run(loop, met.client_end->write(std::string_view("\x17\x03\x03\x00\x20garbage garbage garbage garbage!", 37))).value();
+            CHECK(read_text(loop, *met.server->stream).starts_with("lost connection/error:"));
+        }
+    }
+}
+
+TEST_CASE("tls: garbage, plain text and a common protocol missing end a handshake with OpenSSL's reason; a silent peer with a timeout")
+{
+    asio::io_context loop;
+    const auto accept_after = [&](std::string_view text) {
+        auto [a, b] = net::memory_pair(loop.get_executor());
+        run(loop, a->write(text)).value();
+        b->expires_after(50ms);
+        auto outcome = run(loop, accept(server_context(leaf("mx.test")), std::move(b)));
+        REQUIRE_FALSE(outcome);
+        return outcome.error();
+    };
+    const Error plain = accept_after("EHLO client.test\r\nMAIL FROM:<a@test>\r\n");
+    CHECK(plain.what() == "Cannot start TLS: handshake failure");
+    CHECK(plain.status() == "4.7.5");
+    CHECK(plain.evidence().find("wrong version number") != std::string::npos);
+    CHECK(accept_after(std::string(20000, '\xff')).what() == "Cannot start TLS: handshake failure");
+    CHECK(accept_after("").what() == "conversation timed out");
+    CHECK(accept_after("\x16\x03\x01").what() == "conversation timed out");
+
+    Options oldest, newest;
+    oldest.protocols = "TLSv1.2";
+    newest.protocols = "TLSv1.3";
+    const auto unmet = meet(loop, client_context(oldest), server_context(leaf("mx.test"), newest));
+    CHECK(unmet.client.error().evidence().find("alert protocol version") != std::string::npos);
+    CHECK(unmet.server.error().evidence().find("unsupported protocol") != std::string::npos);
+
+    auto [a, b] = net::memory_pair(loop.get_executor());
+    b->close();
+    a->expires_after(1s);
+    CHECK(run(loop, connect(client_context(), std::move(a))).error().what() == "lost connection");
+}
+
+TEST_CASE("tls: whichever I/O step fails, both sides end in order")
+{
+    const auto server = server_context(leaf("mx.test"));
+    const auto client = client_context();
+    for (const auto kind : {net::Faults::Kind::reset, net::Faults::Kind::end, net::Faults::Kind::timeout})
+        for (int step = 0, steps = 1; step <= steps; ++step) {
+            asio::io_context loop;
+            net::MemoryOptions memory;
+            memory.faults = std::make_shared<net::Faults>();
+            memory.faults->fail_at = step;
+            memory.faults->kind = kind;
+            auto met = meet(loop, client, server, {}, memory);
+            steps = memory.faults->steps;
+            for (const auto& error : {met.client.has_value() ? Error{"", "4.4.2"} : met.client.error(), met.server.has_value() ? Error{"", "4.4.2"} : met.server.error()})
+                CHECK((error.status() == "4.4.2" || error.status() == "4.7.5"));
+            CHECK((step < steps || (met.client && met.server)));
+        }
+}
+
+TEST_CASE("tls: more than every buffer goes through a narrow stream, both ways at once, in segments of any size")
+{
+    asio::io_context loop;
+    net::MemoryOptions memory;
+    memory.capacity = 3000;
+    auto met = meet(loop, client_context(), server_context(leaf("mx.test")), {}, memory);
+    REQUIRE(met.client);
+    TaskGroup group(loop.get_executor());
+    std::string big;
+    for (int i = 0; i < 300'000; ++i)
+        big += static_cast<char>('a' + i % 19);
+    group.spawn(write_big(*met.client->stream, big));
+    group.spawn(write_big(*met.server->stream, "x" + big));
+    CHECK((run(loop, read_exactly(*met.server->stream, big.size())).value() == big));
+    CHECK((run(loop, read_exactly(*met.client->stream, big.size() + 1)).value() == "x" + big));
+    run(loop, group.drained());
+}
+
+TEST_CASE("tls: what was read before the handshake is not lost in wrapper mode")
+{
+    asio::io_context loop;
+    auto [a, b] = net::memory_pair(loop.get_executor());
+    a->expires_after(5s);
+    b->expires_after(5s);
+    auto* raw = b.get();
+    TaskGroup group(loop.get_executor());
+    std::optional<Result<Secured>> accepted;
+    // The hello is taken off the stream first, then handed over.
+    auto peek = [](net::Stream* stream, std::unique_ptr<net::Stream> owned, std::shared_ptr<Context> context, std::optional<Result<Secured>>* out) -> awaitable<void> {
+        char room[100];
+        const auto got = co_await stream->read_some(room);
+        out->emplace(co_await accept(std::move(context), std::move(owned), std::string(room, got.value())));
+    };
+    group.spawn(peek(raw, std::move(b), server_context(leaf("mx.test")), &accepted));
+    const auto connected = run(loop, connect(client_context(), std::move(a)));
+    run(loop, group.drained());
+    CHECK(connected.has_value());
+    CHECK(accepted->has_value());
+}
+
+TEST_CASE("options: protocol lists and cipher grades in Postfix's syntax; what is wrong is named")
+{
+    CHECK(parse_protocols(">=TLSv1.2")->least == 0x0303);
+    CHECK(parse_protocols("<=tlsv1.2, >=TLSv1")->most == 0x0303);
+    CHECK(parse_protocols("!SSLv2,!SSLv3:!TLSv1 !TLSv1.1")->without == (0x02000000U | 0x04000000U | 0x10000000U));
+    CHECK(parse_protocols("TLSv1.2 TLSv1.3")->without == (0x02000000U | 0x04000000U | 0x10000000U));
+    CHECK(parse_protocols("")->without == 0);
+    for (const auto text : {"TLSv9", ">=", "!TLSv1.3, TLSv1.3", ">=TLSv1.3 <=TLSv1.2", ">=SSLv2", "!"})
+        CHECK(parse_protocols(text).error().what() == "invalid TLS protocol list \"" + std::string(text) + "\"");
+    Options options;
+    options.ciphers = "high";
+    options.exclude_ciphers = {"aNULL, MD5", "DES"};
+    CHECK(cipher_list(options)->ends_with(":!aNULL:!MD5:!DES"));
+    options.exclude_ciphers = {"!x"};
+    CHECK(cipher_list(options).error().what() == "invalid TLS cipher exclusion: \"!x\"");
+    options.exclude_ciphers = {};
+    options.ciphers = "best";
+    CHECK(cipher_list(options).error().what() == "invalid TLS cipher grade: \"best\"");
+}
+
+TEST_CASE("context: each wrong file is named with OpenSSL's reason; several sets of one chain file are all used")
+{
+    const Pem one = leaf("one.test"), two = leaf("two.test", KeyKind::rsa2048);
+    const auto fails = [&](std::map<std::string, std::string> texts, Options options) {
+        auto made = Context::server(std::move(options), files(std::move(texts)));
+        REQUIRE_FALSE(made);
+        return made.error().what();
+    };
+    Options chain;
+    chain.chain_files = {"chain"};
+    CHECK(fails({}, chain) == "open chain: No such file or directory");
+    CHECK(fails({{"chain", ""}}, chain) == "cannot load certificate/key data from chain: no private key");
+    CHECK(fails({{"chain", one.key}}, chain) == "cannot load certificate/key data from chain: no certificate");
+    CHECK(fails({{"chain", one.key + two.certificate}}, chain).starts_with("cannot load certificate/key data from chain: error:"));
+    CHECK(fails({{"chain", one.key + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}}, chain).starts_with("cannot load certificate/key data from chain: error:"));
+    CHECK(fails({{"chain", one.key + "-----BEGIN CERTIFICATE-----\n!!\n"}}, chain).starts_with("cannot load certificate/key data from chain: error:"));
+    Options pair;
+    pair.certificates = {{"cert", "key"}};
+    CHECK(fails({{"cert", one.certificate}, {"key", two.key}}, pair).find("key") != std::string::npos);
+    CHECK(fails({{"cert", one.certificate}, {"key", one.certificate}}, pair) == "cannot load certificate/key data from key: no private key");
+    Options ca;
+    ca.ca_file = "ca";
+    CHECK(fails({{"ca", "nothing"}}, ca) == "cannot load Certification Authority data from ca: no certificate");
+    Options digest;
+    digest.fingerprint_digest = "md99";
+    CHECK(fails({}, digest) == "unknown digest algorithm \"md99\"");
+
+    asio::io_context loop;
+    const auto both = Context::server(chain, files({{"chain", one.chain() + two.chain()}})).value();
+    CHECK(both->has_certificate());
+    CHECK_FALSE(Context::server({}, files({})).value()->has_certificate());
+    Options rsa_only;
+    rsa_only.protocols = "TLSv1.2";
+    rsa_only.exclude_ciphers = {"ECDSA"};
+    CHECK(meet(loop, client_context(rsa_only), both).client->facts.peer_cn == "two.test");
+    CHECK(meet(loop, client_context(), both).client->facts.peer_cn == "one.test");
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)
+TEST_CASE("tls: an idle session takes no more than 40 KiB on either side")
+{
+    asio::io_context loop;
+    const auto server = server_context(leaf("mx.test"));
+    const auto client = client_context();
+    constexpr std::size_t count = 50;
+    std::vector<Both> sessions;
+    sessions.reserve(count);
+    sessions.push_back(meet(loop, client, server));                   // what is made once
+    const std::size_t before = ::mallinfo2().uordblks;
+    while (sessions.size() < count)
+        sessions.push_back(meet(loop, client, server));
+    for (Both& both : sessions) {
+        run(loop, both.server->stream->write(std::string_view("220 x\r\n"))).value();
+        CHECK(read_text(loop, *both.client->stream) == "220 x\r\n");
+    }
+    const std::size_t each = (::mallinfo2().uordblks - before) / (count - 1) / 2;
+    MESSAGE("octets per idle session and side, the memory stream's included: ", each);
+    CHECK(each < 40 * 1024);
+}
+#endif
