@@ -1,0 +1,18 @@
+// message/encoded_word.hpp: text beyond ASCII in header fields.                                          RFC 2047
+// Shape    =?charset?Q|B?text?=, at most 75 octets each; white space between two of them is nothing.
+// Owns     its text. Only UTF-8, US-ASCII and ISO-8859-1 are decoded; words of other character sets, and what is malformed, stay as they
+//          came: decoding serves people who read logs and bounces, nothing is decided by it.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace posthorn::message {
+
+/// UTF-8 (or any octets) to encoded words, separated by a space, never cutting a UTF-8 character. ASCII text without "=?" stays as it is.
+std::string encode_words(std::string_view utf8);
+
+/// Unfolded text with its encoded words decoded to UTF-8. Control octets that come out of a word become spaces.
+std::string decode_words(std::string_view text);
+
+}  // namespace posthorn::message
