@@ -81,6 +81,21 @@ bool is_queue_id(std::string_view text)
     return queue_id_time(text) || (text.size() > 5 && text.size() <= 21 && std::ranges::all_of(text, is_hex));
 }
 
+std::optional<std::uint64_t> queue_id_sequence(std::string_view id)
+{
+    if (queue_id_time(id))
+        return from_base(id.substr(id.rfind('z') + 1), 51);
+    if (!is_queue_id(id))
+        return std::nullopt;
+    std::uint64_t sequence = 0;
+    for (const char c : id.substr(5)) {
+        if (sequence >> 60)
+            return std::nullopt;
+        sequence = sequence << 4 | static_cast<std::uint64_t>(is_digit(c) ? c - '0' : c - 'A' + 10);
+    }
+    return sequence;
+}
+
 std::optional<std::string> QueueIds::next(WallTime when)
 {
     if (at_ == end_) {

@@ -23,6 +23,8 @@ std::string long_queue_id(WallTime when, std::uint64_t sequence);
 bool is_queue_id(std::string_view text);
 /// The time in a long queue id; none for a short one.
 std::optional<WallTime> queue_id_time(std::string_view id);
+/// The sequence number in an id of either form; none where the text is not an id, or the number does not fit.
+std::optional<std::uint64_t> queue_id_sequence(std::string_view id);
 
 /// Numbers ids out of blocks. Not for more than one thread.
 class QueueIds {

@@ -23,6 +23,7 @@ struct Options {
     std::uint64_t cache_octets = 16 << 20;
     std::chrono::seconds orphan_age{300};                // files in incoming/ that nobody names and nobody holds
     std::chrono::seconds remember_removed{120};          // was_committed() is true that long after a message left
+    std::uint64_t slack_octets = 64 << 20;               // free pages kept in the database file
     std::uint64_t reserve_octets = 0;                    // free_octets() leaves this out
 };
 

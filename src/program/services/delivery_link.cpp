@@ -8,8 +8,9 @@ namespace posthorn::services {
 
 using handoff::Frame;
 
-DeliveryLink::DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, Deliver deliver, observe::Log log)
-    : service_(std::move(service)), program_(std::move(program)), deliver_(std::move(deliver)), log_(std::move(log)), changed_(executor), tasks_(executor),
+DeliveryLink::DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, std::uint32_t process_limit,
+                           Deliver deliver, observe::Log log)
+    : service_(std::move(service)), program_(std::move(program)), process_limit_(process_limit), deliver_(std::move(deliver)), log_(std::move(log)), changed_(executor), tasks_(executor),
       client_(executor, std::move(socket), {.channel = {.name = "qmgr"}}, [this](ipc::Incoming incoming) { heard(std::move(incoming)); },
               [this](std::shared_ptr<ipc::Channel> channel) { return greet(std::move(channel)); },
               [this](Error error) { log_.warning("connection to qmgr: {}", error.text()); })
@@ -22,6 +23,7 @@ awaitable<Result<void>> DeliveryLink::greet(std::shared_ptr<ipc::Channel> channe
     handoff::Hello hello;
     hello.set_service(service_);
     hello.set_program(draining_ ? "" : program_);          // a process that drains takes no more requests, but tells what it has
+    hello.set_process_limit(process_limit_);
     hello.set_process(static_cast<std::uint32_t>(::getpid()));
     for (const auto& [attempt, flight] : flights_)
         *hello.add_flights() = flight;
@@ -44,6 +46,8 @@ void DeliveryLink::heard(ipc::Incoming incoming)
         changed_.notify_all();
         return;
     }
+    if (draining_ && incoming.kind == static_cast<ipc::Kind>(Frame::deliver))
+        return incoming.responder.fail(Error{"this process is about to end", "4.3.2"});
     if (incoming.kind != static_cast<ipc::Kind>(Frame::deliver))
         return incoming.responder.fail(Error{"a delivery process serves deliveries only", "4.3.0"});
     auto request = incoming.parse<handoff::DeliveryRequest>();
@@ -86,11 +90,16 @@ awaitable<void> DeliveryLink::tell(std::uint64_t attempt)
     }
 }
 
-awaitable<void> DeliveryLink::drain(std::chrono::milliseconds limit)
+awaitable<void> DeliveryLink::drain()
 {
     draining_ = true;
-    const auto end = std::chrono::steady_clock::now() + limit;
-    while ((!flights_.empty() || !held_.empty()) && std::chrono::steady_clock::now() < end)
+    if (const auto channel = client_.channel()) {
+        handoff::Hello goodbye;                            // hello without a program: no more requests, please
+        goodbye.set_service(service_);
+        goodbye.set_process(static_cast<std::uint32_t>(::getpid()));
+        (void)co_await channel->call<handoff::Welcome>(Frame::hello, std::move(goodbye));
+    }
+    while (!flights_.empty() || !held_.empty())
         co_await changed_.wait_for(std::chrono::milliseconds{100});
 }
 

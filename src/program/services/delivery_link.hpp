@@ -21,10 +21,11 @@ public:
     /// Content is in the request, or an open descriptor.
     using Deliver = std::function<awaitable<handoff::Verdicts>(handoff::DeliveryRequest, Fd)>;
 
-    DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, Deliver deliver, observe::Log log);
+    DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, std::uint32_t process_limit, Deliver deliver,
+                 observe::Log log);
     void start() { client_.start(); }
-    /// Takes no new request, waits for what is in flight and for its verdicts to be stored (at most `limit`).
-    awaitable<void> drain(std::chrono::milliseconds limit);
+    /// Takes no new request, waits for what is in flight and for its verdicts to be stored. The process's own limit ends it.
+    awaitable<void> drain();
     awaitable<void> close();
     std::size_t in_flight() const { return flights_.size(); }
     std::uint64_t delivered() const { return delivered_; }
@@ -36,6 +37,7 @@ private:
     awaitable<void> tell(std::uint64_t attempt);
 
     std::string service_, program_;
+    std::uint32_t process_limit_;
     Deliver deliver_;
     observe::Log log_;
     std::map<std::uint64_t, handoff::Flight> flights_;

@@ -146,6 +146,8 @@ private:
         const bool delivers = !hello.program().empty();
         if (const auto channel = connection.lock()) {
             processes_[channel.get()] = hello.process();
+            if (!delivers)
+                workers_.left(channel.get());                 // a delivery process that is about to end says so
             if (delivers && std::exchange(process_limits_[service], hello.process_limit()) != hello.process_limit())
                 queue_.reconfigure(options(service_.config()));
         }

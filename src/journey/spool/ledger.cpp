@@ -1,0 +1,596 @@
+#include "spool/ledger.hpp"
+
+#include "handoff/frames.hpp"
+#include "handoff/queue_id.hpp"
+#include "spool/hash.hpp"
+#include "spool/incoming.hpp"
+#include "spool/schema.hpp"
+
+#include <sqlite3.h>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace posthorn::spool {
+
+namespace {
+
+constexpr std::size_t text_limit = 4096;        // of one text in a verdict
+
+std::int64_t micros(WallTime time) { return time.time_since_epoch().count(); }
+WallTime wall(std::int64_t micros) { return WallTime{std::chrono::microseconds{micros}}; }
+
+bool is_final(const handoff::Verdict& verdict) { return verdict.outcome() != handoff::OUTCOME_DEFERRED; }
+
+void note_verdict(StoredRecipient& recipient, const handoff::Verdict& verdict, const Settlement& settlement)
+{
+    recipient.set_attempt(settlement.attempt);
+    recipient.set_tries(recipient.tries() + 1);
+    recipient.set_next_try(micros(settlement.next_try));
+    *recipient.mutable_last() = stored_verdict(verdict);
+}
+
+std::string incoming_name(std::string_view queue_id) { return fmt::format("{}/{}", incoming_folder, queue_id); }
+
+int on_log(void* ledger, sqlite3*, const char*, int pages)
+{
+    static_cast<Ledger*>(ledger)->note_log(pages);
+    return SQLITE_OK;
+}
+
+}  // namespace
+
+handoff::Verdict stored_verdict(const handoff::Verdict& verdict)
+{
+    handoff::Verdict clipped = verdict;
+    const auto clip = [](std::string* text) {
+        if (text->size() <= text_limit)
+            return;
+        std::size_t end = text_limit;                              // not inside a UTF-8 character
+        while (end > 0 && (static_cast<unsigned char>((*text)[end]) & 0xC0) == 0x80)
+            --end;
+        text->resize(end);
+    };
+    clip(clipped.mutable_text());
+    clip(clipped.mutable_diagnostic());
+    clip(clipped.mutable_relay());
+    clip(clipped.mutable_remote_mta());
+    return clipped;
+}
+
+std::optional<Error> malformed(const NewMessage& message, bool content_follows)
+{
+    const handoff::Envelope& envelope = message.envelope;
+    const auto sequence = handoff::queue_id_sequence(envelope.queue_id());
+    if (!sequence || *sequence == 0 || *sequence >> sequence_bits)
+        return Error{fmt::format("bad queue id \"{}\"", envelope.queue_id()), "4.3.0"};
+    if (envelope.recipients().empty())
+        return Error{"message without recipients", "4.3.0"};
+    for (int i = 0; i < envelope.recipients_size(); ++i)
+        if (envelope.recipients(i).index() != static_cast<std::uint32_t>(i))
+            return Error{"recipients are not numbered by their position", "4.3.0"};
+    const handoff::Content& content = message.content;
+    if (content_follows && content.inline_octets().empty() && content.file().empty())
+        return {};
+    if (content.file().empty()) {
+        if (content.inline_octets().size() > handoff::inline_content_limit)
+            return Error{"content is too large to travel inside a frame", "4.3.0"};
+        if (content.inline_octets().size() != envelope.size())
+            return Error{"content is not as long as its envelope says", "4.3.0"};
+    } else if (!content.inline_octets().empty() || content.file() != envelope.queue_id()) {
+        return Error{"content file does not bear the queue id", "4.3.0"};
+    }
+    return {};
+}
+
+Ledger::Ledger(SqliteVfs& vfs, Setup setup)
+    : vfs_(vfs), setup_(std::move(setup)), connection_(setup_.name, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, vfs.name())
+{
+}
+
+Ledger::~Ledger() = default;
+
+Result<std::unique_ptr<Ledger>> Ledger::open(SqliteVfs& vfs, Setup setup, WallTime now)
+{
+    std::unique_ptr<Ledger> ledger(new Ledger(vfs, std::move(setup)));
+    Connection& db = ledger->connection_;
+    db.run("PRAGMA locking_mode = EXCLUSIVE");                 // first: without shared memory WAL works in no other mode
+    db.run("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF;"
+           "PRAGMA foreign_keys = OFF");
+    db.run(fmt::format("PRAGMA cache_size = -{}", ledger->setup_.cache_octets >> 10));
+    if (ledger->setup_.durable) {
+        if (const std::string mode = db.text("PRAGMA journal_mode = WAL"); mode != "wal")
+            throw Failed(Failed::Kind::fatal, "journal_mode is " + mode + ", not wal");
+        db.run("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0");
+        sqlite3_wal_hook(db.get(), on_log, ledger.get());
+    } else {
+        db.run("PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF");
+    }
+    TRY_VOID(bring_up(db, upgrades()));
+    if (ledger->setup_.durable && (db.number("PRAGMA synchronous") != 2 || db.number("PRAGMA auto_vacuum") != 2))
+        throw Failed(Failed::Kind::fatal, "the database does not keep to synchronous=FULL and auto_vacuum=INCREMENTAL");
+    ledger->begin();
+    ledger->prepared("UPDATE counter SET value = value + 1 WHERE id = ?").bind(1, counter_epoch).run();
+    ledger->epoch_ = static_cast<std::uint64_t>(db.number("SELECT value FROM counter WHERE id = 3"));
+    ledger->load_gone(now);
+    ledger->commit(now);
+    return ledger;
+}
+
+Statement& Ledger::prepared(const char* sql)
+{
+    const auto found = statements_.find(sql);
+    return found != statements_.end() ? found->second : statements_.emplace(sql, Statement(connection_, sql)).first->second;
+}
+
+void Ledger::note_log(int pages) { log_octets_ = static_cast<std::uint64_t>(pages) * (4096 + 24); }
+
+void Ledger::begin() { prepared("BEGIN IMMEDIATE").run(); }
+
+void Ledger::commit(WallTime now)
+{
+    if (!gone_next_.empty()) {
+        if (now - purged_ > std::chrono::seconds{1} || now < purged_) {
+            prepared("DELETE FROM gone WHERE at < ?").bind(1, micros(now - setup_.remember_removed)).run();
+            purged_ = now;
+        }
+        const std::string_view keys(reinterpret_cast<const char*>(gone_next_.data()), gone_next_.size() * sizeof(std::uint64_t));
+        prepared("INSERT INTO gone(at, number, keys) VALUES(?, ?, ?)")
+            .bind(1, micros(now)).bind(2, static_cast<std::int64_t>(gone_next_.size())).bind(3, keys).run();
+    }
+    prepared("COMMIT").run();
+
+    while (!gone_order_.empty() && gone_order_.front().until < now) {
+        for (const std::uint64_t key : gone_order_.front().keys)
+            gone_.erase(key);
+        gone_order_.pop_front();
+    }
+    if (!gone_next_.empty()) {
+        gone_.insert(gone_next_.begin(), gone_next_.end());
+        gone_order_.push_back({now + setup_.remember_removed, std::move(gone_next_)});
+        gone_next_.clear();
+    }
+    for (std::string& name : unlink_next_) {
+        if (files_held_ > 0)
+            unlink_held_.push_back(std::move(name));
+        else
+            files().remove(name);              // what a crash or an error leaves is swept as an orphan
+    }
+    unlink_next_.clear();
+}
+
+void Ledger::rollback()
+{
+    gone_next_.clear();
+    unlink_next_.clear();
+    if (connection_.in_transaction())
+        connection_.run("ROLLBACK");           // SQLite may have rolled back by itself
+}
+
+void Ledger::load_gone(WallTime now)
+{
+    Statement& rows = prepared("SELECT keys FROM gone");
+    while (rows.step()) {
+        const std::string_view blob = rows.blob(0);
+        std::vector<std::uint64_t> keys(blob.size() / sizeof(std::uint64_t));
+        std::memcpy(keys.data(), blob.data(), keys.size() * sizeof(std::uint64_t));
+        gone_.insert(keys.begin(), keys.end());
+        // Counted from now: those who ask could not while nobody answered.
+        gone_order_.push_back({now + setup_.remember_removed, std::move(keys)});
+    }
+    prepared("UPDATE gone SET at = ?").bind(1, micros(now)).run();
+}
+
+void Ledger::release_files()
+{
+    if (--files_held_ > 0)
+        return;
+    for (const std::string& name : unlink_held_)
+        files().remove(name);
+    unlink_held_.clear();
+}
+
+void Ledger::unlink(std::string name) { unlink_next_.push_back(std::move(name)); }
+
+void Ledger::note(std::uint64_t key)
+{
+    if (changed_)
+        changed_->push_back(key);
+}
+
+std::optional<Error> Ledger::stale(Lease lease) const
+{
+    if (lease.epoch == epoch_)
+        return {};
+    return Error{fmt::format("stale lease: epoch {}, now {}", lease.epoch, epoch_), "4.3.0"};
+}
+
+std::optional<Error> Ledger::check(const NewMessage& message, bool content_follows)
+{
+    if (auto error = malformed(message, content_follows))
+        return error;
+    if (message.content.file().empty())
+        return {};
+    std::unique_ptr<File> file;
+    std::uint64_t size = 0;
+    if (const int error = files().open(incoming_name(message.content.file()), Open::read_only, file))
+        return Error{fmt::format("content file {}: {}", message.content.file(), errno_text(error)), "4.3.0"};
+    if (file->size(size) != 0 || size != message.envelope.size())
+        return Error{fmt::format("content file {} is not as long as its envelope says", message.content.file()), "4.3.0"};
+    return {};
+}
+
+Result<Lease> Ledger::enqueue(const NewMessage& message)
+{
+    if (auto error = check(message, false))
+        return std::move(*error);
+    const bool in_file = !message.content.file().empty();
+    return insert(message, in_file ? 0 : content_hash(message.content.inline_octets()), in_file, !in_file);
+}
+
+Result<Lease> Ledger::insert(const NewMessage& message, std::uint64_t hash, bool in_file, bool store_content)
+{
+    const handoff::Envelope& envelope = message.envelope;
+    const std::uint64_t key = make_key(setup_.node, *handoff::queue_id_sequence(envelope.queue_id()));
+    if (gone_.contains(key) || std::ranges::find(gone_next_, key) != gone_next_.end())
+        return Lease{0, epoch_};
+    const bool rows = static_cast<std::size_t>(envelope.recipients_size()) > inline_recipients;
+    if (rows) {
+        handoff::Envelope without = envelope;
+        without.clear_recipients();
+        without.SerializeToString(&scratch_);
+    } else {
+        envelope.SerializeToString(&scratch_);
+    }
+    prepared("INSERT OR IGNORE INTO message(key, flags, arrival, size, hash, recipients, state, envelope) VALUES(?, ?, ?, ?, ?, ?, NULL, ?)")
+        .bind(1, static_cast<std::int64_t>(key))
+        .bind(2, (envelope.hold() ? flag_hold : 0) | (rows ? flag_rows : 0) | (in_file ? flag_file : 0))
+        .bind(3, envelope.arrival())
+        .bind(4, static_cast<std::int64_t>(envelope.size()))
+        .bind(5, static_cast<std::int64_t>(hash))
+        .bind(6, envelope.recipients_size())
+        .bind(7, scratch_)
+        .run();
+    if (connection_.changes() == 0) {
+        Row row;
+        handoff::Envelope there;
+        if (fetch(key, row, true) && row.parse(there) && there.queue_id() == envelope.queue_id())
+            return Lease{key, epoch_};         // asked again: it is committed, or will be with this transaction
+        return Error{fmt::format("queue id {}: another message has this number", envelope.queue_id()), "4.3.0"};
+    }
+    if (store_content)
+        prepared("INSERT OR REPLACE INTO content(key, octets) VALUES(?, ?)")
+            .bind(1, static_cast<std::int64_t>(key)).bind(2, message.content.inline_octets()).run();
+    if (rows) {
+        StoredRecipient state;
+        Statement& insert = prepared("INSERT INTO recipient(key, position, state) VALUES(?, ?, ?)");
+        for (const handoff::Recipient& recipient : envelope.recipients()) {
+            *state.mutable_recipient() = recipient;
+            state.set_index(recipient.index());
+            state.SerializeToString(&scratch_);
+            insert.bind(1, static_cast<std::int64_t>(key)).bind(2, recipient.index()).bind(3, scratch_).run();
+        }
+    }
+    note(key);
+    return Lease{key, epoch_};
+}
+
+void Ledger::take_row(Statement& found, Row& row, int first, bool with_envelope)
+{
+    row.flags = found.integer(first);
+    row.recipients = found.integer(first + 1);
+    row.arrival = wall(found.integer(first + 2));
+    row.size = static_cast<std::uint64_t>(found.integer(first + 3));
+    row.hash = found.integer(first + 4);
+    row.has_state = !found.null(first + 5);
+    if (const std::string_view state = found.blob(first + 5); !row.has_state)
+        row.state.Clear();
+    else if (!row.state.ParseFromArray(state.data(), static_cast<int>(state.size())))
+        throw Failed(Failed::Kind::damaged, "a message's state cannot be read");
+    if (with_envelope)
+        row.envelope.assign(found.blob(first + 6));
+}
+
+bool Ledger::fetch(std::uint64_t key, Row& row, bool with_envelope)
+{
+    Statement& found = with_envelope
+        ? prepared("SELECT flags, recipients, arrival, size, hash, state, envelope FROM message WHERE key = ?")
+        : prepared("SELECT flags, recipients, arrival, size, hash, state FROM message WHERE key = ?");
+    const ResetAtEnd reset{found};
+    if (!found.bind(1, static_cast<std::int64_t>(key)).step())
+        return false;
+    take_row(found, row, 0, with_envelope);
+    return true;
+}
+
+void Ledger::fill_state(Row& row) const
+{
+    if (row.has_state || (row.flags & flag_rows))
+        return;
+    for (std::int64_t index = 0; index < row.recipients; ++index)
+        row.state.add_recipients()->set_index(static_cast<std::uint32_t>(index));
+}
+
+void Ledger::drop(std::uint64_t key, const Row& row, bool with_content)
+{
+    prepared("DELETE FROM message WHERE key = ?").bind(1, static_cast<std::int64_t>(key)).run();
+    if (row.flags & flag_rows)
+        prepared("DELETE FROM recipient WHERE key = ?").bind(1, static_cast<std::int64_t>(key)).run();
+    if (row.flags & flag_file) {
+        handoff::Envelope envelope;
+        if (row.parse(envelope))
+            unlink(incoming_name(envelope.queue_id()));
+    } else if (with_content) {
+        prepared("DELETE FROM content WHERE key = ?").bind(1, static_cast<std::int64_t>(key)).run();
+    }
+    gone_next_.push_back(key);
+    note(key);
+}
+
+Result<Settled> Ledger::settle(const Settlement& settlement)
+{
+    if (auto error = stale(settlement.lease))
+        return std::move(*error);
+    for (const NewMessageRef& report : settlement.reports)
+        if (auto error = check(*report, false))
+            return std::move(*error);
+    const std::uint64_t key = settlement.lease.key;
+    Settled settled{settlement.lease, false, {}};
+    Row row;
+    if (!fetch(key, row, false)) {
+        settled.removed = true;                // settled before: verdicts are repeated after a restart
+        return settled;
+    }
+    // With reports the whole may still be refused; then nothing of it may stay in the transaction that others share.
+    const std::size_t gone_before = gone_next_.size(), unlink_before = unlink_next_.size();
+    if (!settlement.reports.empty())
+        prepared("SAVEPOINT settle").run();
+    bool changed = false, left = true;
+    if (row.flags & flag_rows) {
+        left = settle_rows(settlement, changed);
+    } else {
+        fill_state(row);
+        auto& recipients = *row.state.mutable_recipients();
+        for (const handoff::Verdict& verdict : settlement.verdicts) {
+            const auto found = std::ranges::find(recipients, verdict.recipient(), &StoredRecipient::index);
+            if (found == recipients.end() || settlement.attempt <= found->attempt())
+                continue;
+            changed = true;
+            if (is_final(verdict))
+                recipients.erase(found);
+            else
+                note_verdict(*found, verdict, settlement);
+        }
+        left = !recipients.empty();
+        if (changed && left) {
+            row.state.SerializeToString(&scratch_);
+            prepared("UPDATE message SET state = ? WHERE key = ?").bind(1, scratch_).bind(2, static_cast<std::int64_t>(key)).run();
+        }
+    }
+    if (!left) {
+        if (row.flags & flag_file)
+            fetch(key, row, true);             // the file's name is in the envelope
+        drop(key, row, true);
+        settled.removed = true;
+    } else if (changed && settlement.warned) {
+        prepared("UPDATE message SET flags = flags | 4 WHERE key = ?").bind(1, static_cast<std::int64_t>(key)).run();
+    }
+    if (changed) {
+        note(key);
+        for (const NewMessageRef& report : settlement.reports) {
+            auto lease = enqueue(*report);
+            if (!lease) {
+                prepared("ROLLBACK TO settle").run();
+                prepared("RELEASE settle").run();
+                gone_next_.resize(gone_before);
+                unlink_next_.resize(unlink_before);
+                return std::move(lease).error();
+            }
+            settled.reports.push_back(*lease);
+        }
+    }
+    if (!settlement.reports.empty())
+        prepared("RELEASE settle").run();
+    return settled;
+}
+
+bool Ledger::settle_rows(const Settlement& settlement, bool& changed)
+{
+    const auto key = static_cast<std::int64_t>(settlement.lease.key);
+    Statement& find = prepared("SELECT state FROM recipient WHERE key = ? AND position = ?");
+    StoredRecipient recipient;
+    for (const handoff::Verdict& verdict : settlement.verdicts) {
+        {
+            const ResetAtEnd reset{find};
+            if (!find.bind(1, key).bind(2, verdict.recipient()).step())
+                continue;
+            const std::string_view state = find.blob(0);
+            if (!recipient.ParseFromArray(state.data(), static_cast<int>(state.size())))
+                throw Failed(Failed::Kind::damaged, "a recipient cannot be read");
+        }
+        if (settlement.attempt <= recipient.attempt())
+            continue;
+        changed = true;
+        if (is_final(verdict)) {
+            prepared("DELETE FROM recipient WHERE key = ? AND position = ?").bind(1, key).bind(2, verdict.recipient()).run();
+        } else {
+            note_verdict(recipient, verdict, settlement);
+            recipient.SerializeToString(&scratch_);
+            prepared("UPDATE recipient SET state = ? WHERE key = ? AND position = ?")
+                .bind(1, scratch_).bind(2, key).bind(3, verdict.recipient()).run();
+        }
+    }
+    Statement& left = prepared("SELECT 1 FROM recipient WHERE key = ? LIMIT 1");
+    const ResetAtEnd reset{left};
+    return left.bind(1, key).step();
+}
+
+Result<std::size_t> Ledger::alter(const std::vector<Lease>& leases, const Change& change)
+{
+    for (const Lease lease : leases)
+        if (auto error = stale(lease))
+            return std::move(*error);
+    std::size_t altered = 0;
+    StoredRecipient recipient;
+    for (const Lease lease : leases) {
+        const auto key = static_cast<std::int64_t>(lease.key);
+        Row row;
+        if (!fetch(lease.key, row, false))
+            continue;
+        const auto set = [&](std::int64_t flag, std::optional<bool> to) {
+            if (to)
+                row.flags = *to ? row.flags | flag : row.flags & ~flag;
+        };
+        set(flag_hold, change.hold);
+        set(flag_expire, change.expire);
+        prepared("UPDATE message SET flags = ? WHERE key = ?").bind(1, row.flags).bind(2, key).run();
+        if (change.next_try && (row.flags & flag_rows)) {
+            std::vector<std::pair<std::int64_t, std::string>> states;
+            Statement& all = prepared("SELECT position, state FROM recipient WHERE key = ?");
+            for (all.bind(1, key); all.step();)
+                states.emplace_back(all.integer(0), all.blob(1));
+            for (auto& [position, state] : states) {
+                if (!recipient.ParseFromString(state))
+                    throw Failed(Failed::Kind::damaged, "a recipient cannot be read");
+                recipient.set_next_try(micros(*change.next_try));
+                recipient.SerializeToString(&state);
+                prepared("UPDATE recipient SET state = ? WHERE key = ? AND position = ?").bind(1, state).bind(2, key).bind(3, position).run();
+            }
+        } else if (change.next_try) {
+            fill_state(row);
+            for (StoredRecipient& each : *row.state.mutable_recipients())
+                each.set_next_try(micros(*change.next_try));
+            row.state.SerializeToString(&scratch_);
+            prepared("UPDATE message SET state = ? WHERE key = ?").bind(1, scratch_).bind(2, key).run();
+        }
+        note(lease.key);
+        ++altered;
+    }
+    return altered;
+}
+
+Result<std::size_t> Ledger::remove(const std::vector<Lease>& leases)
+{
+    for (const Lease lease : leases)
+        if (auto error = stale(lease))
+            return std::move(*error);
+    std::size_t removed = 0;
+    for (const Lease lease : leases) {
+        Row row;
+        if (!fetch(lease.key, row, true))
+            continue;
+        drop(lease.key, row, true);
+        ++removed;
+    }
+    return removed;
+}
+
+Result<Lease> Ledger::replace(Lease old, const NewMessage& message)
+{
+    if (auto error = stale(old))
+        return std::move(*error);
+    if (auto error = check(message, true))
+        return std::move(*error);
+    Row row;
+    if (!fetch(old.key, row, true))
+        return Error{"message is not in the queue", "4.3.0"};
+    const std::uint64_t key = make_key(setup_.node, *handoff::queue_id_sequence(message.envelope.queue_id()));
+    if (key == old.key)
+        return Error{"a requeued message needs a queue id of its own", "4.3.0"};
+    const bool takes_over = message.content.inline_octets().empty() && message.content.file().empty();
+    if (!takes_over) {
+        TRY(const Lease lease, enqueue(message));
+        drop(old.key, row, true);
+        return lease;
+    }
+    if (message.envelope.size() != row.size)
+        return Error{"content is not as long as its envelope says", "4.3.0"};
+    const bool in_file = row.flags & flag_file;
+    if (in_file) {
+        handoff::Envelope envelope;
+        if (!row.parse(envelope))
+            throw Failed(Failed::Kind::damaged, "an envelope cannot be read");
+        int error = files().link(incoming_name(envelope.queue_id()), incoming_name(message.envelope.queue_id()));
+        if (error == 0 || error == EEXIST)
+            error = files().sync_folder(incoming_folder);
+        if (error)
+            return Error{fmt::format("content file {}: {}", envelope.queue_id(), errno_text(error)), error == ENOSPC ? "4.3.1" : "4.3.0"};
+    }
+    TRY(const Lease lease, insert(message, static_cast<std::uint64_t>(row.hash), in_file, false));
+    if (!in_file)
+        prepared("UPDATE OR REPLACE content SET key = ? WHERE key = ?")
+            .bind(1, static_cast<std::int64_t>(key)).bind(2, static_cast<std::int64_t>(old.key)).run();
+    drop(old.key, row, false);
+    return lease;
+}
+
+Block Ledger::reserve(Counter counter, std::uint64_t count)
+{
+    Statement& update = prepared("UPDATE counter SET value = value + ? WHERE id = ? RETURNING value");
+    update.bind(1, static_cast<std::int64_t>(count)).bind(2, static_cast<int>(counter));
+    if (!update.step())
+        throw Failed(Failed::Kind::damaged, "a counter is missing");
+    const auto next = static_cast<std::uint64_t>(update.integer(0));
+    update.run();                              // to the end: only then the statement has taken effect
+    return {next - count, count};
+}
+
+void Ledger::checkpoint(bool truncate)
+{
+    int log_pages = 0, moved = 0;
+    const int code = sqlite3_wal_checkpoint_v2(connection_.get(), nullptr, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
+                                               &log_pages, &moved);
+    if (code != SQLITE_OK)
+        connection_.fail(code, "checkpoint");
+    log_octets_ = 0;                           // the next commit starts the log over
+}
+
+bool Ledger::shrink()
+{
+    constexpr int at_once = 256;
+    const auto slack = static_cast<std::int64_t>(setup_.slack_octets / 4096);
+    Statement& free = prepared("PRAGMA freelist_count");
+    const std::int64_t pages = free.step() ? free.integer(0) : 0;
+    free.reset();
+    if (pages <= slack)
+        return false;
+    connection_.run(fmt::format("PRAGMA incremental_vacuum({})", std::min<std::int64_t>(at_once, pages - slack)));
+    return pages - slack > at_once;
+}
+
+void Ledger::restore_message(std::uint64_t key, std::int64_t flags, std::int64_t recipients, const handoff::Envelope& envelope, std::uint64_t hash,
+                             std::optional<std::string_view> state)
+{
+    envelope.SerializeToString(&scratch_);
+    Statement& insert = prepared("INSERT OR IGNORE INTO message(key, flags, arrival, size, hash, recipients, state, envelope) VALUES(?, ?, ?, ?, ?, ?, ?, ?)");
+    insert.bind(1, static_cast<std::int64_t>(key)).bind(2, flags).bind(3, envelope.arrival()).bind(4, static_cast<std::int64_t>(envelope.size()))
+        .bind(5, static_cast<std::int64_t>(hash)).bind(6, recipients).bind(8, scratch_);
+    if (state)
+        insert.bind(7, *state);
+    else
+        insert.bind_null(7);
+    insert.run();
+}
+
+void Ledger::restore_content(std::uint64_t key, std::string_view octets)
+{
+    prepared("INSERT OR IGNORE INTO content(key, octets) VALUES(?, ?)").bind(1, static_cast<std::int64_t>(key)).bind(2, octets).run();
+}
+
+void Ledger::restore_recipient(std::uint64_t key, std::uint32_t position, std::string_view state)
+{
+    prepared("INSERT OR IGNORE INTO recipient(key, position, state) VALUES(?, ?, ?)")
+        .bind(1, static_cast<std::int64_t>(key)).bind(2, position).bind(3, state).run();
+}
+
+void Ledger::restore_gone(std::uint64_t key) { gone_next_.push_back(key); }
+
+void Ledger::restore_counter(int row, std::uint64_t value)
+{
+    prepared("UPDATE counter SET value = max(value, ?) WHERE id = ?").bind(1, static_cast<std::int64_t>(value)).bind(2, row).run();
+}
+
+}  // namespace posthorn::spool
