@@ -14,6 +14,7 @@ struct Token {
     Kind kind;
     std::string text;  // the meaning: without quotes, without backslashes
     std::size_t begin, end;
+    bool open = false;  // a quoted string, literal or backslash that the end of the text cuts off
     bool is(char mark) const { return kind == Kind::mark && text.front() == mark; }
     bool word() const { return kind == Kind::atom || kind == Kind::quoted; }
 };
@@ -45,12 +46,12 @@ public:
             } else if (c == '"') {
                 token.kind = Kind::quoted;
                 ++at_;
-                until('"', token.text);
+                token.open = !until('"', token.text);
             } else if (c == '[') {
                 token.kind = Kind::literal;
                 token.text = '[';
                 ++at_;
-                until(']', token.text);
+                token.open = !until(']', token.text);
                 token.text += ']';
             } else if (marks.find(c) != marks.npos) {
                 token.text = c;
@@ -59,8 +60,10 @@ public:
                 token.kind = Kind::atom;
                 while (at_ < text_.size() && !is_space(text_[at_]) && marks.find(text_[at_]) == marks.npos &&
                        std::string_view{"(\"["}.find(text_[at_]) == std::string_view::npos) {
-                    if (text_[at_] == '\\' && at_ + 1 < text_.size())
-                        ++at_;
+                    if (text_[at_] == '\\') {
+                        token.open = at_ + 1 == text_.size();  // it guards nothing
+                        at_ += token.open ? 0 : 1;
+                    }
                     token.text += text_[at_++];
                 }
             }
@@ -71,19 +74,20 @@ public:
     }
 
 private:
-    // Up to and including `close`; where it is missing, to the end of the text.
-    void until(char close, std::string& out)
+    // Up to and including `close`; false: it is missing, that was the end of the text.
+    bool until(char close, std::string& out)
     {
         for (; at_ < text_.size(); ++at_) {
             if (text_[at_] == close) {
                 ++at_;
-                return;
+                return true;
             }
             if (text_[at_] == '\\' && at_ + 1 < text_.size())
                 ++at_;
             if (text_[at_] != '\r' && text_[at_] != '\n')
                 out += text_[at_];
         }
+        return false;
     }
 
     void nested(std::string& out)
@@ -142,18 +146,27 @@ std::string first_comment(Tokens tokens)
     return comment == tokens.end() ? std::string{} : std::string(trim(comment->text));
 }
 
+// A backslash can bring anything into an atom or literal; in a domain it has no place.
+bool is_domain_word(const Token& token)
+{
+    const std::string_view inner = token.kind == Kind::literal ? std::string_view(token.text).substr(1, token.text.size() - 2) : token.text;
+    return std::ranges::none_of(inner, [](char c) {
+        return is_space(c) || static_cast<unsigned char>(c) < ' ' || std::string_view{"<>@,;()[]\\\""}.find(c) != std::string_view::npos;
+    });
+}
+
 // local-part ["@" domain], a source route before it. Words must be joined by dots.
 bool read_addr_spec(Tokens tokens, Address& address)
 {
     auto all = solid(tokens);
-    if (all.empty())
+    if (all.empty() || all.back()->open)
         return false;
     address.offset = all.front()->begin;
     address.length = all.back()->end - all.front()->begin;
     std::span<const Token* const> rest(all);
     if (rest.front()->is('@') || rest.front()->is(':')) {
         const auto colon = std::ranges::find_if(rest, [](const Token* token) { return token->is(':'); });
-        if (colon == rest.end())
+        if (colon == rest.end() || std::any_of(rest.begin(), colon, [](const Token* token) { return token->is('<') || token->is('>') || token->is(';'); }))
             return false;
         rest = rest.subspan(static_cast<std::size_t>(colon - rest.begin()) + 1);
     }
@@ -174,7 +187,7 @@ bool read_addr_spec(Tokens tokens, Address& address)
         bool label = false;
         for (const Token* token : rest.subspan(at + 1)) {
             const bool is_label = token->kind == Kind::atom || token->kind == Kind::literal;
-            if ((is_label && label) || (!is_label && !token->is('.')))
+            if ((is_label && label) || (is_label ? !is_domain_word(*token) : !token->is('.')))
                 return false;
             label = is_label;
             address.mailbox.domain += token->text;
@@ -278,7 +291,11 @@ std::optional<std::string> rewrite_addresses(std::string_view text, const Rewrit
             continue;
         out.append(text.substr(copied, address.offset - copied));
         out += mailbox->quoted();
+#ifdef POSTHORN_PLANT_BUG_address  // what follows an address in angle brackets loses its first octet (scripts/fuzz-planted)
+        copied = address.offset + address.length + (address.angled ? 1 : 0);
+#else
         copied = address.offset + address.length;
+#endif
         changed = true;
     }
     if (!changed)

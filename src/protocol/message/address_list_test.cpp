@@ -46,7 +46,7 @@ TEST_CASE("addresses: what is none is marked and does not take its neighbours wi
     CHECK(read("<a@b> trailing") == All{"bad"});
     CHECK(read("<a@b, c@d") == All{"bad"});
     CHECK(read("@b") == All{"bad"});
-    CHECK(read("\"unclosed <a@b>") == All{"unclosed <a@b>||"});
+    CHECK(read("\"unclosed <a@b>") == All{"bad"});
 }
 
 TEST_CASE("addresses: a rewriting replaces exactly the address and leaves names, comments and folding")

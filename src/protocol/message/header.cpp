@@ -96,7 +96,7 @@ std::string unfold(std::string_view body, std::size_t limit)
             continue;
         line += c == '\r' || c == '\n' || c == '\0' ? ' ' : c;
     }
-    return line;
+    return std::string(trim(line));
 }
 
 bool has_8bit(std::string_view octets)

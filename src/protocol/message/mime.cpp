@@ -110,6 +110,14 @@ public:
             at = end;
         }
         close(0, content_.size());
+        // A multipart of which no part came is a leaf: its text is no preamble.
+        std::vector<bool> has_parts(mime_.parts.size(), false);
+        for (const Part& part : mime_.parts)
+            if (part.parent != Part::none)
+                has_parts[part.parent] = true;
+        for (std::size_t i = 0; i < mime_.parts.size(); ++i)
+            if (mime_.parts[i].kind == PartKind::multipart && !has_parts[i])
+                mime_.parts[i].kind = PartKind::leaf;
         return std::move(mime_);
     }
 

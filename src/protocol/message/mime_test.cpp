@@ -149,6 +149,9 @@ TEST_CASE("to 7bit: what cannot be converted is told and passed on")
     const std::string_view base64 = "Content-Transfer-Encoding: base64\r\n\r\n\xc3\xa9\r\n";
     CHECK(convert(base64, &conversion) == base64);
     CHECK(conversion.leftover_8bit);
+    const std::string_view no_parts = "Content-Type: multipart/mixed; boundary=b\r\n\r\n\xc3\xa9\r\n";
+    CHECK(convert(no_parts, &conversion) == no_parts);
+    CHECK(conversion.leftover_8bit);
     convert("Subject: \xc3\xa9\r\n\r\nx", &conversion);
     CHECK(conversion.header_8bit);
     const std::string_view partial = "Content-Type: message/partial\r\n\r\n\xc3\xa9\r\n";

@@ -19,7 +19,11 @@ void append_line(std::string_view line, std::string& out)
         const auto c = static_cast<unsigned char>(line[i]);
         const bool last = i + 1 == line.size();
         const bool blank = c == ' ' || c == '\t';
+#ifdef POSTHORN_PLANT_BUG_message  // white space before a line end is not encoded, and lost on the way (scripts/fuzz-planted)
+        const bool plain = (c > ' ' && c < 127 && c != '=') || blank;
+#else
         const bool plain = (c > ' ' && c < 127 && c != '=') || (blank && !last);
+#endif
         const std::size_t width = plain ? 1 : 3;
         // The soft break itself takes one octet; the last octet of a line may stand in its place.
         if (column + width > (last ? 76u : 75u)) {
