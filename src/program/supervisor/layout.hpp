@@ -1,5 +1,5 @@
 // supervisor/layout.hpp: users and folders, as `postfix check` and every start make them.
-// Modes    as Postfix's: private and pid of mail_owner or root, public 0710 and maildrop 0730 of group setgid_group, the rest 0700.
+// Modes    as Postfix's: private and pid of mail_owner or root, public 0710 and maildrop 1730 of group setgid_group, the rest 0700.
 // Without root everything belongs to who runs it, and only the modes that protect from others are set.
 #pragma once
 

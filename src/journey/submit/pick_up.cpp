@@ -1,0 +1,137 @@
+#include "submit/pick_up.hpp"
+
+#include "base/strings.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace posthorn::submit {
+
+namespace {
+
+/// Fit for an envelope, a log line and an SMTP command: no control characters, valid UTF-8.
+bool clean(std::string_view text, std::size_t limit)
+{
+    return text.size() <= limit && std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }) &&
+           (is_ascii(text) || is_valid_utf8(text));
+}
+
+constexpr std::uint32_t notify_bits = handoff::NOTIFY_NEVER | handoff::NOTIFY_SUCCESS | handoff::NOTIFY_FAILURE | handoff::NOTIFY_DELAY;
+
+}  // namespace
+
+PickUp::PickUp(PickUpLimits limits, Submitter submitter, std::function<Result<void>(std::string_view)> content)
+    : limits_(limits), submitter_(submitter), content_(std::move(content)),
+      framing_(limits.content, [this](std::string_view octets) { return take_envelope(octets); },
+               [this](std::string_view octets) { return take_content(octets); })
+{
+}
+
+Result<void> PickUp::take_envelope(std::string_view octets)
+{
+    handoff::Envelope given;
+    if (!given.ParseFromArray(octets.data(), static_cast<int>(octets.size())))
+        return Error{"malformed envelope"};
+    handoff::Envelope taken;
+    if (!clean(given.sender(), limits_.address))
+        return Error{"bad sender address"};
+    taken.set_sender(given.sender());
+    if (given.recipients().empty())
+        return Error{"no recipients"};
+    if (static_cast<std::size_t>(given.recipients_size()) > limits_.recipients)
+        return Error{"too many recipients"};
+    for (const handoff::Recipient& recipient : given.recipients()) {
+        if (recipient.address().empty() || !clean(recipient.address(), limits_.address))
+            return Error{"bad recipient address"};
+        if (!clean(recipient.orcpt(), limits_.address) || (recipient.notify() & ~notify_bits) != 0 ||
+            ((recipient.notify() & handoff::NOTIFY_NEVER) && recipient.notify() != handoff::NOTIFY_NEVER))
+            return Error{"bad notification request"};
+        handoff::Recipient& own = *taken.add_recipients();
+        own.set_index(static_cast<std::uint32_t>(taken.recipients_size() - 1));
+        own.set_address(recipient.address());
+        own.set_orcpt(recipient.orcpt());
+        own.set_notify(recipient.notify());
+    }
+    if (!handoff::Ret_IsValid(given.ret()) || !clean(given.envid(), 100))        // RFC 3461 4.4: at most 100 characters
+        return Error{"bad envelope id"};
+    taken.set_ret(given.ret());
+    taken.set_envid(given.envid());
+    if (given.body() != handoff::BODY_7BIT && given.body() != handoff::BODY_8BIT)
+        return Error{"bad body type"};
+    taken.set_body(given.body());
+    if (!clean(given.full_name(), 1024))
+        return Error{"bad full name"};
+    taken.set_full_name(given.full_name());
+    switch (given.purpose()) {
+    case handoff::PURPOSE_MAIL:
+    case handoff::PURPOSE_VERIFY_ADDRESS:
+    case handoff::PURPOSE_RECORD_DELIVERY: taken.set_purpose(given.purpose()); break;
+    default: return Error{"bad purpose"};
+    }
+    taken.set_smtputf8(given.smtputf8());
+    taken.set_requiretls(given.requiretls());
+    taken.set_submitter(submitter_.uid);
+    taken.set_arrival(submitter_.arrival.time_since_epoch().count());
+    envelope_ = std::move(taken);
+    return {};
+}
+
+Result<void> PickUp::take_content(std::string_view octets)
+{
+    std::string fixed;                                             // only where something is to be mended
+    std::size_t from = 0;
+    for (std::size_t at = octets.find('\n'); at != octets.npos; at = octets.find('\n', at + 1)) {
+        const bool cr = at > 0 ? octets[at - 1] == '\r' : after_cr_;
+        if (cr)
+            continue;
+        fixed.append(octets, from, at - from).append("\r\n");
+        from = at + 1;
+    }
+    after_cr_ = octets.ends_with('\r');
+    line_open_ = !octets.ends_with('\n');
+    const std::string_view out = from == 0 ? octets : fixed.append(octets.substr(from));
+    size_ += out.size();
+    return content_(out);
+}
+
+Result<handoff::Envelope> PickUp::finish()
+{
+    TRY_VOID(framing_.finish());
+    if (line_open_) {
+        const std::string_view end = after_cr_ ? "\n" : "\r\n";
+        size_ += end.size();
+        TRY_VOID(content_(end));
+    }
+    envelope_->set_size(size_);
+    return *std::move(envelope_);
+}
+
+Result<handoff::Envelope> pick_up(int descriptor, PickUpLimits limits, std::function<Result<void>(std::string_view)> content)
+{
+    struct stat about{};
+    if (::fstat(descriptor, &about) != 0)
+        return system_error("stat maildrop file", errno);
+    if (!S_ISREG(about.st_mode))
+        return Error{"not a regular file"};
+    if (about.st_nlink != 1)
+        return Error{"the file has more than one name"};           // somebody keeps a hold of it
+    using namespace std::chrono;
+    const WallTime arrival{seconds(about.st_mtim.tv_sec) + microseconds(about.st_mtim.tv_nsec / 1000)};
+    PickUp reader(limits, {about.st_uid, arrival}, std::move(content));
+    char buffer[65536];
+    for (;;) {
+        const ssize_t count = ::read(descriptor, buffer, sizeof buffer);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return Error{system_error("read maildrop file", errno).what(), "4.3.0"};
+        if (count == 0)
+            return reader.finish();
+        TRY_VOID(reader.feed({buffer, static_cast<std::size_t>(count)}));
+    }
+}
+
+}  // namespace posthorn::submit
