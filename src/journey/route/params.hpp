@@ -28,12 +28,6 @@ inline constexpr Param<std::string> relocated_maps{.name = "relocated_maps", .in
     .doc = "Tables with new addresses of users who have moved: the sender is told (5.1.6)."};
 inline constexpr Param<bool> relocated_prefix_enable{.name = "relocated_prefix_enable", .initial = "yes",
     .doc = "Put \"5.1.6 User has moved to \" before what relocated_maps say."};
-inline constexpr Param<std::string> mynetworks{.name = "mynetworks", .initial = "",
-    .doc = "The clients that are trusted to send mail anywhere."};
-inline constexpr Param<bool> allow_percent_hack{.name = "allow_percent_hack", .initial = "yes",
-    .doc = "Read user%domain as user@domain where the domain behind it is ours."};
-inline constexpr Param<bool> swap_bangpath{.name = "swap_bangpath", .initial = "yes",
-    .doc = "Read site!user as user@site where the domain behind it is ours."};
 inline constexpr Param<bool> resolve_dequoted_address{.name = "resolve_dequoted_address", .initial = "yes",
     .doc = "Look for @ % ! inside of a quoted local part as well."};
 inline constexpr Param<bool> resolve_null_domain{.name = "resolve_null_domain", .initial = "no",
@@ -89,8 +83,7 @@ inline constexpr Param<std::string> address_verify_sender_dependent_default_tran
 
 inline constexpr ParamInfo params[] = {
     virtual_alias_domains, virtual_mailbox_domains, relay_domains, local_recipient_maps, relay_recipient_maps, virtual_mailbox_maps,
-    canonical_maps, recipient_canonical_maps, relocated_maps, relocated_prefix_enable, mynetworks, allow_percent_hack, swap_bangpath,
-    resolve_dequoted_address, resolve_null_domain, resolve_numeric_domain, show_user_unknown_table_name, empty_address_recipient,
+    canonical_maps, recipient_canonical_maps, relocated_maps, relocated_prefix_enable,     resolve_dequoted_address, resolve_null_domain, resolve_numeric_domain, show_user_unknown_table_name, empty_address_recipient,
     empty_address_relayhost_maps_lookup_key, empty_address_default_transport_maps_lookup_key, error_service_name, local_transport,
     virtual_transport, relay_transport, default_transport, relayhost, transport_maps, sender_dependent_relayhost_maps,
     sender_dependent_default_transport_maps, address_verify_local_transport, address_verify_virtual_transport,

@@ -74,8 +74,11 @@ Resolver::Resolver(const Options& options, Purpose purpose, tables::Tables& tabl
     : options_(options), way_(purpose == Purpose::probe ? options.probe : options.mail), own_(options.own, tables)
 {
     const auto list = [&](ListKind kind, std::string name, const std::string& text) {
-        return MatchList(kind, name, text, tables::parent_style(options.parent_domain_matches_subdomains, name), tables);
+        MatchList made(kind, name, text, tables::parent_style(options.parent_domain_matches_subdomains, name), tables);
+        in_memory_ &= made.in_memory();
+        return made;
     };
+    in_memory_ = own_.in_memory();
     virtual_alias_domains_ = list(ListKind::domains, "virtual_alias_domains", options.virtual_alias_domains);
     virtual_mailbox_domains_ = list(ListKind::domains, "virtual_mailbox_domains", options.virtual_mailbox_domains);
     relay_domains_ = list(ListKind::domains, "relay_domains", options.relay_domains);
@@ -83,8 +86,7 @@ Resolver::Resolver(const Options& options, Purpose purpose, tables::Tables& tabl
     transport_parent_style_ = tables::parent_style(options.parent_domain_matches_subdomains, "transport_maps");
     const auto maps = [&](std::string name, const std::string& text) {
         Maps made(name, text, options.own.flags, tables);
-        for (const auto& table : made.tables())
-            in_memory_ &= table->in_memory();
+        in_memory_ &= made.in_memory();
         return made;
     };
     virtual_alias_maps_ = maps("virtual_alias_maps", options.virtual_alias_maps);

@@ -6,6 +6,8 @@
 #include "tables/keys.hpp"
 #include "tables/lookups.hpp"
 
+#include <algorithm>
+
 namespace posthorn::tables {
 
 /// Pieces of an address are not looked up in pattern tables.
@@ -23,6 +25,7 @@ public:
     Maps(std::string parameter, std::string_view list, Flags flags, Tables& tables);
 
     bool empty() const { return tables_.empty(); }
+    bool in_memory() const { return std::ranges::all_of(tables_, [](const auto& table) { return table->in_memory(); }); }
     const std::string& parameter() const { return parameter_; }
 
     Answer find(Lookups& lookups, std::string_view key, KeyKind kind = KeyKind::whole) const;

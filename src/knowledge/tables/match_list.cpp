@@ -142,6 +142,14 @@ Result<bool> MatchList::matches_host(Lookups& lookups, std::string_view name, st
     return false;
 }
 
+bool MatchList::in_memory() const
+{
+    return std::ranges::all_of(steps_, [](const Step& step) {
+        const auto* table = std::get_if<std::shared_ptr<Table>>(&step.test);
+        return table == nullptr || (*table)->in_memory();
+    });
+}
+
 awaitable<Result<bool>> MatchList::ask(std::string name, std::string address) const
 {
     co_return co_await settle([this, name, address](Lookups& lookups) { return matches_host(lookups, name, address); });

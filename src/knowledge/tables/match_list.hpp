@@ -34,6 +34,7 @@ public:
     Result<bool> matches_host(Lookups& lookups, std::string_view name, std::string_view address) const;
     /// For callers that are coroutines themselves.
     awaitable<Result<bool>> ask(std::string name, std::string address = {}) const;
+    bool in_memory() const;
     const std::vector<std::string>& problems() const { return problems_; }
 
 private:

@@ -98,7 +98,12 @@ bool OwnDomains::own_literal(std::string_view domain) const
     domain = domain.substr(1, domain.size() - 2);
     if (istarts_with(domain, "IPv6:"))
         domain.remove_prefix(5);
-    const auto address = parse_address(domain);
+    return own_address(domain);
+}
+
+bool OwnDomains::own_address(std::string_view text) const
+{
+    const auto address = parse_address(text);
     return address && std::ranges::any_of(addresses_, [&](const Address& own) { return own.v6 == address->v6 && own.bits == address->bits; });
 }
 

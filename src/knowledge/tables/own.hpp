@@ -32,6 +32,9 @@ public:
     Result<bool> local(Lookups& lookups, std::string_view domain) const override;
     /// "[192.0.2.1]", "[IPv6:2001:db8::1]".
     bool own_literal(std::string_view domain) const;
+    /// One of our interfaces or proxies: "192.0.2.1".
+    bool own_address(std::string_view address) const;
+    bool in_memory() const { return mydestination_.in_memory(); }
 
 private:
     std::string myorigin_;

@@ -39,9 +39,16 @@ inline constexpr Param<std::string> propagate_unmatched_extensions{
 inline constexpr Param<bool> smtputf8_enable{
     .name = "smtputf8_enable", .initial = "${{$compatibility_level} <level {1} ? {no} : {yes}}",
     .doc = "Internationalised mail: tables and addresses are UTF-8.", .source = "RFC 6531"};
+inline constexpr Param<std::string> mynetworks{.name = "mynetworks", .initial = "",
+    .doc = "The clients that are trusted to send mail anywhere."};
+inline constexpr Param<bool> allow_percent_hack{.name = "allow_percent_hack", .initial = "yes",
+    .doc = "Read user%domain as user@domain where the domain behind it is ours."};
+inline constexpr Param<bool> swap_bangpath{.name = "swap_bangpath", .initial = "yes",
+    .doc = "Read site!user as user@site where the domain behind it is ours."};
 
 inline constexpr ParamInfo params[] = {recipient_delimiter, owner_request_special, double_bounce_sender,
                                        parent_domain_matches_subdomains, mydestination, myorigin, proxy_interfaces,
-                                       virtual_alias_maps, propagate_unmatched_extensions, smtputf8_enable};
+                                       virtual_alias_maps, propagate_unmatched_extensions, smtputf8_enable,
+                                       mynetworks, allow_percent_hack, swap_bangpath};
 
 }  // namespace posthorn::tables

@@ -1,0 +1,149 @@
+#include "cleanup/chain.hpp"
+
+#include "base/strings.hpp"
+#include "message/address_list.hpp"
+
+#include <fmt/format.h>
+
+#include <set>
+
+namespace posthorn::cleanup {
+
+namespace {
+
+const Refusal alias_error{451, "4.6.0", "Alias expansion error"};
+const Refusal table_error{451, "4.3.0", "Error: queue file write error"};
+constexpr std::string_view not_accepted = "-- message not accepted, try again later";
+
+/// The aliases of one recipient, depth first, in the order of the tables.
+class Expansion {
+public:
+    Expansion(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups)
+        : draft_(draft), options_(options), asked_(asked), lookups_(lookups)
+    {
+    }
+
+    Step expand(const std::string& address)
+    {
+        const tables::Maps& maps = asked_.virtual_alias_maps;
+        auto found = maps.find_address(lookups_, address, options_.own.delimiter, &asked_.own);
+        if (!found) {
+            if (lookups_.waiting())
+                return found.error();
+            warn(fmt::format("{} map lookup problem for {} {}", maps.parameter(), printable(address, true), not_accepted));
+            return table_error;
+        }
+        if (!*found)
+            return keep(address);
+        if (chain_.size() >= options_.recursion_limit)
+            return nesting(address);
+        const auto members = members_of(**found, address);
+        if (members.empty()) {
+            warn(fmt::format("{} map has no usable address for {} {}", maps.parameter(), printable(address, true), not_accepted));
+            return alias_error;
+        }
+        chain_.push_back(address);
+        for (const std::string& member : members) {
+            TRY(auto refusal, follow(member, address));
+            if (refusal)
+                return refusal;
+        }
+        chain_.pop_back();
+        return std::nullopt;
+    }
+
+    std::vector<std::string> result;
+
+private:
+    Step follow(const std::string& member, const std::string& address)
+    {
+        if (member.size() > options_.address_length_limit) {
+            warn(fmt::format("unreasonable {} result {}... in {} map {}", "virtual_alias_maps", printable(member.substr(0, 300), true),
+                             asked_.virtual_alias_maps.parameter(), not_accepted));
+            return alias_error;
+        }
+        if (iequals(member, address))
+            return keep(member);                                 // "user  user, copy": the user stays
+        if (std::ranges::any_of(chain_, [&](const std::string& above) { return iequals(above, member); }))
+            return nesting(member);                              // a -> b -> a would go on for ever
+        return expand(member);
+    }
+
+    Step keep(const std::string& address)
+    {
+        if (result.size() >= options_.expansion_limit) {
+            warn(fmt::format("unreasonable {} map expansion size for {} {}", asked_.virtual_alias_maps.parameter(),
+                             printable(chain_.empty() ? address : chain_.front(), true), not_accepted));
+            return alias_error;
+        }
+        result.push_back(address);
+        return std::nullopt;
+    }
+
+    Step nesting(const std::string& address)
+    {
+        warn(fmt::format("unreasonable {} map nesting for {} {}", asked_.virtual_alias_maps.parameter(), printable(address, true), not_accepted));
+        return alias_error;
+    }
+
+    std::vector<std::string> members_of(const tables::Found& found, const std::string& address) const
+    {
+        std::vector<std::string> members;
+        if (found.value.starts_with('@') && found.value.find(',') == std::string::npos) {
+            members.push_back(std::string(tables::split_address(address).local) + std::string(trim(found.value)));
+            return members;
+        }
+        for (const auto& member : message::parse_address_list(found.value, options_.token_limit).addresses) {
+            if (member.malformed || member.mailbox.null())
+                continue;
+            smtp::Mailbox mailbox = member.mailbox;
+            if (options_.propagate_extensions)
+                mailbox.local += found.extension;
+            members.push_back(complete_mailbox(mailbox, options_.local).value_or(mailbox).text());
+        }
+        return members;
+    }
+
+    void warn(std::string text) { draft_.log.push_back("warning: " + std::move(text)); }
+
+    Draft& draft_;
+    const Options& options_;
+    const Asked& asked_;
+    Lookups& lookups_;
+    std::vector<std::string> chain_;
+};
+
+}  // namespace
+
+Step expand_aliases(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups)
+{
+    google::protobuf::RepeatedPtrField<handoff::Recipient> expanded;
+    std::set<std::string> seen;
+    for (const handoff::Recipient& recipient : draft.envelope.recipients()) {
+        const std::string& original = recipient.original().empty() ? recipient.address() : recipient.original();
+        Expansion expansion(draft, options, asked, lookups);
+        if (options.address_mappings && !asked.virtual_alias_maps.empty()) {
+            TRY(auto refusal, expansion.expand(recipient.address()));
+            if (refusal)
+                return refusal;
+        } else {
+            expansion.result.push_back(recipient.address());
+        }
+        for (std::string& address : expansion.result) {
+            // As one mailbox may be reached by several addresses, those that differ in what they were stay apart.
+            const std::string key = to_lower(fmt::format("{}\n{}\n{}\n{}", recipient.orcpt(), recipient.notify(),
+                                                         options.original_recipient ? original : std::string{}, address));
+            if (!seen.insert(key).second)
+                continue;
+            handoff::Recipient* added = expanded.Add();
+            *added = recipient;
+            added->set_index(static_cast<std::uint32_t>(expanded.size()) - 1);
+            added->set_original(options.original_recipient && original != address ? original : std::string{});
+            added->set_address(std::move(address));
+        }
+    }
+    *draft.envelope.mutable_recipients() = std::move(expanded);
+    return std::nullopt;
+}
+
+}  // namespace posthorn::cleanup

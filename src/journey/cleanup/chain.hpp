@@ -1,0 +1,60 @@
+// cleanup/chain.hpp: what the links of the chain work on, and the links.
+// Shape    a Draft goes from link to link; each may change the envelope, note changes to the head, or refuse the message.
+// Errors   an Error means that a table could not answer, or has not yet (tables::Lookups): links change nothing but the Draft.
+#pragma once
+
+#include "cleanup/options.hpp"
+#include "handoff/interfaces.hpp"
+#include "message/edits.hpp"
+#include "message/header.hpp"
+#include "smtp/path.hpp"
+#include "tables/maps.hpp"
+
+namespace posthorn::cleanup {
+
+using handoff::Refusal;
+using tables::Lookups;
+
+/// The tables that the links ask.
+struct Asked {
+    Asked(const Options& options, tables::Tables& tables);
+    tables::OwnDomains own;
+    tables::Maps virtual_alias_maps;
+    tables::MatchList mynetworks;
+    tables::Maps local_clients;
+};
+
+struct Draft {
+    Draft(handoff::Envelope e, std::string h) : envelope(std::move(e)), head(std::move(h)) {}
+
+    handoff::Envelope envelope;
+    std::string head;                     // as it came; edits count in it
+    message::Edits edits;
+    std::vector<std::string> log;         // lines after "QID: "; those that begin with "warning: " are warnings
+
+    // What scan found.
+    std::size_t header_size = 0;          // where new fields go
+    bool has_separator = true;            // an empty line ends the header
+    bool from = false, date = false, message_id = false, visible_recipient = false;
+    bool resent = false, resent_from = false, resent_date = false, resent_message_id = false;
+    bool local_client = true;             // its header is completed and repaired
+};
+
+/// None: go on.
+using Step = Result<std::optional<Refusal>>;
+
+Step scan(Draft& draft, const Options& options);
+/// Is the client local for its header?
+Step judge_client(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
+Step drop_fields(Draft& draft, const Options& options);
+Step complete_header(Draft& draft, const Options& options);
+Step complete_envelope(Draft& draft, const Options& options);
+Step expand_aliases(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
+Step add_missing(Draft& draft, const Options& options);
+Step detect_utf8(Draft& draft, const Options& options);
+
+/// "user" and "user@host" completed; none: nothing to do.
+std::optional<std::string> complete_address(std::string_view address, const Completion& completion);
+std::optional<smtp::Mailbox> complete_mailbox(const smtp::Mailbox& mailbox, const Completion& completion);
+
+}  // namespace posthorn::cleanup

@@ -1,0 +1,59 @@
+#include "cleanup/cleaner.hpp"
+
+namespace posthorn::cleanup {
+
+Asked::Asked(const Options& options, tables::Tables& tables)
+    : own(options.own, tables), virtual_alias_maps("virtual_alias_maps", options.virtual_alias_maps, options.own.flags, tables),
+      mynetworks(tables::ListKind::hosts, "mynetworks", options.mynetworks, options.mynetworks_parent_style, tables),
+      local_clients("local_header_rewrite_clients", options.local_clients.tables, options.own.flags, tables)
+{
+}
+
+Cleaner::Cleaner(Options options, tables::Tables& tables, observe::Log log)
+    : options_(std::move(options)), asked_(options_, tables), log_(std::move(log))
+{
+}
+
+Result<Cleaner::Outcome> Cleaner::decide(Lookups& lookups, const handoff::Envelope& envelope, const std::string& head) const
+{
+    Outcome outcome{{}, std::make_unique<Draft>(envelope, head)};
+    Draft& draft = *outcome.draft;
+    const auto chain = std::to_array<std::function<Step()>>({
+        [&] { return scan(draft, options_); },
+        [&] { return judge_client(draft, options_, asked_, lookups); },
+        [&] { return drop_fields(draft, options_); },
+        [&] { return complete_header(draft, options_); },
+        [&] { return complete_envelope(draft, options_); },
+        [&] { return expand_aliases(draft, options_, asked_, lookups); },
+        [&] { return add_missing(draft, options_); },
+        [&] { return detect_utf8(draft, options_); },
+    });
+    for (const auto& link : chain) {
+        TRY(outcome.refusal, link());
+        if (outcome.refusal)
+            break;
+    }
+    return outcome;
+}
+
+awaitable<std::expected<handoff::Cleaned, Refusal>> Cleaner::clean(handoff::Envelope envelope, std::string head)
+{
+    const std::string queue_id = envelope.queue_id();
+    auto outcome = co_await tables::settle([this, &envelope, &head](Lookups& lookups) { return decide(lookups, envelope, head); });
+    if (!outcome) {
+        log_.warning("{}: {} -- message not accepted, try again later", queue_id, outcome.error().what());
+        co_return std::unexpected(Refusal{451, "4.3.0", "Error: queue file write error"});
+    }
+    Draft& draft = *outcome->draft;
+    for (const std::string& line : draft.log) {
+        if (line.starts_with("warning: "))
+            log_.warning("{}: {}", queue_id, line.substr(9));
+        else
+            log_.info("{}: {}", queue_id, line);
+    }
+    if (outcome->refusal)
+        co_return std::unexpected(*std::move(outcome->refusal));
+    co_return handoff::Cleaned(std::move(draft.envelope), draft.edits.empty() ? std::move(draft.head) : draft.edits.apply(draft.head));
+}
+
+}  // namespace posthorn::cleanup

@@ -1,0 +1,29 @@
+// cleanup/cleaner.hpp: the chain, for whoever receives mail.
+// Log      "QID: message-id=<...>" as postfix/cleanup, and why a message was not accepted.
+// Errors   a table that cannot answer: 451 4.3.0, and nothing was changed.
+#pragma once
+
+#include "cleanup/chain.hpp"
+
+namespace posthorn::cleanup {
+
+class Cleaner final : public handoff::Cleaner {
+public:
+    /// `log` speaks as "postfix/cleanup".
+    Cleaner(Options options, tables::Tables& tables, observe::Log log);
+
+    awaitable<std::expected<handoff::Cleaned, Refusal>> clean(handoff::Envelope envelope, std::string head) override;
+
+private:
+    struct Outcome {
+        std::optional<Refusal> refusal;
+        std::unique_ptr<Draft> draft;
+    };
+    Result<Outcome> decide(Lookups& lookups, const handoff::Envelope& envelope, const std::string& head) const;
+
+    Options options_;
+    Asked asked_;
+    observe::Log log_;
+};
+
+}  // namespace posthorn::cleanup

@@ -1,0 +1,276 @@
+#include "cleanup/cleaner.hpp"
+#include "cleanup/params.hpp"
+#include "tables/params.hpp"
+#include "tables/testing.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace posthorn::cleanup;
+using tables::TestSite;
+
+namespace {
+
+Options options()
+{
+    Options made;
+    made.own.mydestination = "here.test";
+    made.own.myorigin = "here.test";
+    made.own.addresses = {"192.0.2.1"};
+    made.own.delimiter.characters = "+";
+    made.hostname = "mx.here.test";
+    made.drop_headers = {"bcc", "content-length", "resent-bcc", "return-path"};
+    made.local = {"here.test", "net.test", true, true, true, true};
+    made.remote = made.local;
+    made.remote.origin = made.remote.domain = "";
+    made.mynetworks = "10.0.0.0/8";
+    return made;
+}
+
+handoff::Envelope envelope(std::vector<std::string> recipients = {"r@else.test"}, std::string client = "")
+{
+    handoff::Envelope made;
+    made.set_queue_id("4bXYZ1zQ");
+    made.set_arrival(1'795'226'084'004'321);
+    made.set_sender("s@x.test");
+    made.mutable_client()->set_address(std::move(client));
+    for (auto& recipient : recipients) {
+        auto* added = made.add_recipients();
+        added->set_address(std::move(recipient));
+        added->set_index(static_cast<std::uint32_t>(made.recipients_size()) - 1);
+    }
+    return made;
+}
+
+struct Got {
+    std::string refused, head, recipients;
+    handoff::Envelope envelope;
+    std::vector<std::string> log;
+};
+
+awaitable<void> clean_into(Cleaner* cleaner, handoff::Envelope e, std::string head, Got* got)
+{
+    const auto result = co_await cleaner->clean(std::move(e), std::move(head));
+    if (!result) {
+        got->refused = fmt::format("{} {} {}", result.error().code, result.error().status, result.error().text);
+        co_return;
+    }
+    got->head = result->head;
+    got->envelope = result->envelope;
+    for (const auto& recipient : result->envelope.recipients())
+        got->recipients += fmt::format("{}{}{} ", recipient.address(), recipient.original().empty() ? "" : "<-", recipient.original());
+}
+
+Got clean(const Options& made, handoff::Envelope e, std::string head)
+{
+    TestSite site;
+    Cleaner cleaner(made, site.tables, observe::Log{site.sink, "postfix/cleanup"});
+    asio::io_context loop;
+    Got got;
+    asio::co_spawn(loop, clean_into(&cleaner, std::move(e), std::move(head), &got), [](std::exception_ptr failed) {
+        if (failed)
+            std::rethrow_exception(failed);
+    });
+    loop.run();
+    got.log = site.sink->lines;
+    return got;
+}
+
+bool has(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
+
+constexpr std::string_view whole = "Received: x\r\nFrom: a@b.test\r\nTo: c@d.test\r\nDate: Sat, 21 Nov 2026 09:00:00 +0000\r\nMessage-ID: <m@x>\r\n\r\n";
+
+}  // namespace
+
+TEST_CASE("cleanup: a whole message from elsewhere stays as it is, to the octet")
+{
+    const Got got = clean(options(), envelope({"r@else.test"}, "203.0.113.5"), std::string(whole));
+    CHECK(got.head == whole);
+    CHECK(got.envelope.message_id() == "<m@x>");
+    CHECK(got.envelope.hops() == 1);
+    CHECK(got.log == std::vector<std::string>{"postfix/cleanup: 4bXYZ1zQ: message-id=<m@x>"});
+}
+
+TEST_CASE("cleanup: local mail that lacks them gets Message-Id, Date and From; mail from elsewhere is not repaired unless that is asked for")
+{
+    const std::string head = "Subject: x\r\n\r\n";
+    const Got local = clean(options(), envelope(), head);
+    CHECK(local.head.starts_with("Subject: x\r\nMessage-Id: <20261121"));
+    CHECK(has(local.head, ".4bXYZ1zQ@mx.here.test>\r\nDate: Sat, 21 Nov 2026 "));
+    CHECK(local.head.ends_with("\r\nFrom: s@x.test\r\n\r\n"));
+    CHECK(has(local.log.at(0), "4bXYZ1zQ: message-id=<20261121"));
+    CHECK(has(local.head, local.envelope.message_id()));
+    CHECK(clean(options(), envelope({"r@else.test"}, "192.0.2.1"), head).head == local.head);      // permit_inet_interfaces
+    const Got remote = clean(options(), envelope({"r@else.test"}, "10.1.1.1"), head);
+    CHECK(remote.head == head);
+    CHECK(remote.log == std::vector<std::string>{"postfix/cleanup: 4bXYZ1zQ: message-id=<>"});
+    Options made = options();
+    made.local_clients.mynetworks = true;
+    CHECK(clean(made, envelope({"r@else.test"}, "10.1.1.1"), head).head == local.head);
+    made = options();
+    made.local_clients.tables = "cidr:{{203.0.113.0/24 ok}}";
+    CHECK(clean(made, envelope({"r@else.test"}, "203.0.113.9"), head).head == local.head);
+    CHECK(clean(made, envelope({"r@else.test"}, "203.0.114.9"), head).head == head);
+    made = options();
+    made.always_add_missing = true;
+    made.undisclosed_recipients_header = "To: undisclosed-recipients:;";
+    CHECK(has(clean(made, envelope({"r@else.test"}, "10.1.1.1"), head).head, "\r\nTo: undisclosed-recipients:;\r\n\r\n"));
+    handoff::Envelope null = envelope();
+    null.clear_sender();
+    CHECK(has(clean(options(), null, head).head, "From: Mail Delivery System <MAILER-DAEMON@here.test>\r\n"));
+}
+
+TEST_CASE("cleanup: a resent message lacks Resent- fields, not the plain ones")
+{
+    const Got got = clean(options(), envelope(), "Resent-To: r@else.test\r\nFrom: a@b.test\r\n\r\n");
+    CHECK(has(got.head, "\r\nResent-Message-Id: <"));
+    CHECK(has(got.head, "\r\nResent-Date: "));
+    CHECK(has(got.head, "\r\nResent-From: s@x.test\r\n"));
+    CHECK_FALSE(has(got.head, "\r\nDate: "));
+    CHECK(has(got.log.at(0), "resent-message-id=<"));
+}
+
+TEST_CASE("cleanup: Bcc and its kin leave the header, folded lines and all")
+{
+    const Got got = clean(options(), envelope({"r@else.test"}, "10.1.1.1"),
+                          "Received: x\r\nBCC: a@b.test,\r\n\tc@d.test\r\nReturn-Path: <x>\r\nSubject: y\r\nContent-Length: 5\r\nResent-Bcc: z\r\n\r\n");
+    CHECK(got.head == "Received: x\r\nSubject: y\r\n\r\n");
+}
+
+TEST_CASE("cleanup: incomplete addresses are completed, in every envelope, but only in the header of local clients")
+{
+    const std::string head = "From: Joe <joe>\r\nTo: a, \"B, c\" <b@host>,\r\n c@x.test, site!d, e%f.test, [\"g\"@[192.0.2.9]]\r\nSubject: joe@host\r\nDate: x\r\nMessage-ID: <joe>\r\n\r\n";
+    const Got local = clean(options(), envelope({"joe", "k@host", "m@n.test.", "site!u"}), head);
+    CHECK(has(local.head, "From: Joe <joe@here.test>\r\n"));
+    CHECK(has(local.head, "To: a@here.test, \"B, c\" <b@host.net.test>,\r\n c@x.test, d@site.net.test, e@f.test"));
+    CHECK(has(local.head, "Subject: joe@host\r\n"));
+    CHECK(local.recipients == "joe@here.test<-joe k@host.net.test<-k@host m@n.test<-m@n.test. u@site.net.test<-site!u ");
+    const Got remote = clean(options(), envelope({"joe"}, "10.1.1.1"), head);
+    CHECK(remote.head == head);
+    CHECK(remote.recipients == "joe@here.test<-joe ");
+    Options made = options();
+    made.remote.origin = made.remote.domain = "domain.invalid";
+    CHECK(has(clean(made, envelope({"joe"}, "10.1.1.1"), head).head, "From: Joe <joe@domain.invalid>\r\nTo: a@domain.invalid, \"B, c\" <b@host.domain.invalid>"));
+    made = options();
+    made.local.at_origin = false;
+    CHECK(clean(made, envelope({"joe"}), head).recipients == "joe ");
+    handoff::Envelope sent = envelope();
+    sent.set_sender("me");
+    const Got sender = clean(options(), sent, head);
+    CHECK(sender.envelope.sender() == "me@here.test");
+    CHECK(sender.envelope.sender_original() == "me");
+}
+
+TEST_CASE("cleanup: aliases expand, recursively and with their extensions; what they were is kept; duplicates go")
+{
+    Options made = options();
+    made.virtual_alias_maps = "inline:{ {list@v.test=a@v.test, b@else.test, a@v.test} {a@v.test=c@else.test} {self@v.test=self@v.test, copy@else.test} "
+                              "{@dom.test=@other.test} {user@v.test=u1, u2@host} {root=admin@else.test} {x@v.test=c@else.test} }";
+    const auto to = [&](std::vector<std::string> recipients) { return clean(made, envelope(std::move(recipients)), std::string(whole)).recipients; };
+    CHECK(to({"list@v.test"}) == "c@else.test<-list@v.test b@else.test<-list@v.test ");
+    CHECK(to({"self@v.test"}) == "self@v.test copy@else.test<-self@v.test ");
+    CHECK(to({"any+e@dom.test"}) == "any+e@other.test<-any+e@dom.test ");
+    CHECK(to({"a+ext@v.test"}) == "c+ext@else.test<-a+ext@v.test ");
+    CHECK(to({"user@v.test"}) == "u1@here.test<-user@v.test u2@host.net.test<-user@v.test ");
+    CHECK(to({"root"}) == "admin@else.test<-root ");
+    CHECK(to({"root@here.test"}) == "admin@else.test<-root@here.test ");
+    CHECK(to({"none@else.test"}) == "none@else.test ");
+    CHECK(to({"d@else.test", "D@Else.test"}) == "d@else.test ");
+    CHECK(to({"a@v.test", "x@v.test"}) == "c@else.test<-a@v.test c@else.test<-x@v.test ");
+    made.original_recipient = false;
+    CHECK(to({"a@v.test", "x@v.test"}) == "c@else.test ");
+    made.propagate_extensions = false;
+    CHECK(to({"a+ext@v.test"}) == "c@else.test ");
+    made.address_mappings = false;
+    CHECK(to({"a@v.test"}) == "a@v.test ");
+    made = options();
+    made.virtual_alias_maps = "inline:{ {l@v.test=a@e.test, b@e.test} }";
+    handoff::Envelope dsn = envelope({"l@v.test"});
+    dsn.mutable_recipients(0)->set_orcpt("rfc822;l@v.test");
+    dsn.mutable_recipients(0)->set_notify(handoff::NOTIFY_SUCCESS);
+    const Got got = clean(made, dsn, std::string(whole));
+    REQUIRE(got.envelope.recipients_size() == 2);
+    CHECK(got.envelope.recipients(1).orcpt() == "rfc822;l@v.test");
+    CHECK(got.envelope.recipients(1).notify() == handoff::NOTIFY_SUCCESS);
+    CHECK(got.envelope.recipients(1).index() == 1);
+}
+
+TEST_CASE("cleanup: loops, floods and oversize results of aliases are refused for now, with a warning that names them")
+{
+    Options made = options();
+    made.virtual_alias_maps = "inline:{ {a@v.test=b@v.test} {b@v.test=A@v.test} }";
+    Got got = clean(made, envelope({"a@v.test"}), std::string(whole));
+    CHECK(got.refused == "451 4.6.0 Alias expansion error");
+    CHECK(got.log.back() == "postfix/cleanup: warning: 4bXYZ1zQ: unreasonable virtual_alias_maps map nesting for A@v.test -- message not accepted, try again later");
+    made.virtual_alias_maps = "regexp:{{/^(.*)@v\\.test$/ ${1}x@v.test}}";
+    got = clean(made, envelope({"a@v.test"}), std::string(whole));
+    CHECK(got.refused == "451 4.6.0 Alias expansion error");
+    made.expansion_limit = 2;
+    made.virtual_alias_maps = "inline:{ {a@v.test=b@e.test, c@e.test, d@e.test} }";
+    got = clean(made, envelope({"a@v.test"}), std::string(whole));
+    CHECK(got.refused == "451 4.6.0 Alias expansion error");
+    CHECK(has(got.log.back(), "unreasonable virtual_alias_maps map expansion size for a@v.test -- message not accepted, try again later"));
+    made.expansion_limit = 1000;
+    made.address_length_limit = 20;
+    made.virtual_alias_maps = "inline:{ {a@v.test=bbbbbbbbbbbbbbbbbbbbbbb@e.test} }";
+    CHECK(clean(made, envelope({"a@v.test"}), std::string(whole)).refused == "451 4.6.0 Alias expansion error");
+    made.virtual_alias_maps = "texthash:/nonexistent";
+    got = clean(made, envelope({"a@v.test"}), std::string(whole));
+    CHECK(got.refused == "451 4.3.0 Error: queue file write error");
+    CHECK(has(got.log.back(), "virtual_alias_maps map lookup problem for a@v.test -- message not accepted, try again later"));
+}
+
+TEST_CASE("cleanup: as many Received fields as hopcount_limit mean a loop")
+{
+    Options made = options();
+    made.hopcount_limit = 3;
+    CHECK(clean(made, envelope(), "Received: 1\r\nreceived: 2\r\n" + std::string("From: x\r\n\r\n")).refused.empty());
+    CHECK(clean(made, envelope(), "Received: 1\r\nreceived: 2\r\nRECEIVED: 3\r\n\r\n").refused == "554 5.4.6 Error: too many hops");
+}
+
+TEST_CASE("cleanup: a field is cut at header_size_limit and stays a field; text that is no field is parted from the header")
+{
+    Options made = options();
+    made.header_size_limit = 100;
+    const Got got = clean(made, envelope({"r@else.test"}, "10.1.1.1"), "X: " + std::string(500, 'a') + "\r\nSubject: y\r\n\r\n");
+    CHECK(got.head == "X: " + std::string(97, 'a') + "\r\nSubject: y\r\n\r\n");
+    const Got mixed = clean(options(), envelope({"r@else.test"}, "10.1.1.1"), "Subject: y\r\nthis is text\r\n\r\n");
+    CHECK(mixed.head == "Subject: y\r\n\r\nthis is text\r\n\r\n");
+}
+
+TEST_CASE("cleanup: SMTPUTF8 is asked for only where something needs it, and the client asked or may leave it to us")
+{
+    const std::string utf8 = "Subject: gr\xc3\xbc\xc3\x9f\x65\r\nFrom: a\r\nDate: x\r\nMessage-ID: <x>\r\n\r\n";
+    const auto needs = [&](bool requested, const std::string& client, const std::string& head, const std::string& recipient) {
+        handoff::Envelope e = envelope({recipient}, client);
+        e.set_smtputf8(requested);
+        return clean(options(), e, head).envelope.smtputf8();
+    };
+    CHECK(needs(false, "", utf8, "r@else.test"));
+    CHECK_FALSE(needs(false, "10.1.1.1", utf8, "r@else.test"));
+    CHECK(needs(true, "10.1.1.1", utf8, "r@else.test"));
+    CHECK_FALSE(needs(true, "10.1.1.1", std::string(whole), "r@else.test"));
+    CHECK(needs(true, "10.1.1.1", std::string(whole), "j\xc3\xb6rg@else.test"));
+    CHECK_FALSE(needs(false, "", "Subject: \xff\xfe\r\n\r\n", "r@else.test"));
+}
+
+TEST_CASE("options: main.cf's words, and a word that means nothing is named")
+{
+    config::Site host{.host_name = "mail.example.test", .addresses = {*config::parse_host_address("192.0.2.7/24")}};
+    const std::span<const config::ParamInfo> rooms[] = {cleanup::params, tables::params};
+    tables::DirectOpener opener;
+    const config::Assignment written[] = {{"compatibility_level", "3.6"}, {"local_header_rewrite_clients", "permit_mynetworks, check_address_map inline:{192.0.2.9=x}"},
+                                          {"receive_override_options", "no_header_body_checks, no_address_mappings"}};
+    const Options made = Options::from(config::Snapshot(host, "/nonexistent", rooms).with(written, "-o"), host.addresses, opener);
+    CHECK(made.drop_headers == std::vector<std::string>{"bcc", "content-length", "resent-bcc", "return-path"});
+    CHECK(made.local_clients.mynetworks);
+    CHECK_FALSE(made.local_clients.inet_interfaces);
+    CHECK(made.local_clients.tables == "inline:{192.0.2.9=x} ");
+    CHECK_FALSE(made.address_mappings);
+    CHECK_FALSE(made.local.dot_domain);
+    CHECK(made.local.origin == "mail.example.test");
+    CHECK(made.hopcount_limit == 50);
+    const config::Assignment wrong[] = {{"local_header_rewrite_clients", "permit_everyone"}};
+    CHECK_THROWS_WITH_AS(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(wrong, "-o"), host.addresses, opener),
+                         "parameter local_header_rewrite_clients: unknown name: permit_everyone", config::BadValue);
+}

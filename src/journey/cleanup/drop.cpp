@@ -1,0 +1,16 @@
+#include "cleanup/chain.hpp"
+
+#include "base/strings.hpp"
+
+namespace posthorn::cleanup {
+
+Step drop_fields(Draft& draft, const Options& options)
+{
+    message::HeaderWalk walk(draft.head);
+    while (const auto field = walk.next())
+        if (std::ranges::any_of(options.drop_headers, [&](const std::string& name) { return field->is(name); }))
+            draft.edits.remove(field->offset, field->whole.size());
+    return std::nullopt;
+}
+
+}  // namespace posthorn::cleanup

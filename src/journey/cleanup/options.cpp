@@ -1,0 +1,73 @@
+#include "cleanup/options.hpp"
+
+#include "base/strings.hpp"
+#include "cleanup/params.hpp"
+#include "tables/params.hpp"
+
+namespace posthorn::cleanup {
+
+namespace {
+
+std::vector<std::string> lower_words(std::string_view text)
+{
+    std::vector<std::string> words;
+    for (const std::string_view word : split(text, " \t\r\n,"))
+        words.push_back(to_lower(word));
+    return words;
+}
+
+LocalClients local_clients(std::string_view text)
+{
+    LocalClients clients{.inet_interfaces = false};
+    for (const std::string_view word : config::split_grouped(text)) {
+        if (iequals(word, "permit_inet_interfaces"))
+            clients.inet_interfaces = true;
+        else if (iequals(word, "permit_mynetworks"))
+            clients.mynetworks = true;
+        else if (iequals(word, "permit_sasl_authenticated"))
+            clients.sasl_authenticated = true;
+        else if (word.find(':') != word.npos)
+            clients.tables += std::string(word) + " ";           // check_address_map goes before it, or nothing
+        else if (!iequals(word, "check_address_map") && !iequals(word, "permit_tls_clientcerts") && !iequals(word, "permit_tls_all_clientcerts"))
+            throw config::BadValue("parameter local_header_rewrite_clients: unknown name: " + std::string(word));
+    }
+    return clients;
+}
+
+}  // namespace
+
+Options Options::from(const config::Snapshot& snapshot, std::span<const config::HostAddress> interfaces, tables::FileOpener& opener)
+{
+    const auto size = [&](const Param<int>& param) { return static_cast<std::size_t>(snapshot.get(param)); };
+    const auto has = [](std::string_view list, std::string_view word) {
+        return std::ranges::any_of(split(list, " \t\r\n,"), [&](std::string_view item) { return iequals(item, word); });
+    };
+    Options options;
+    options.own = tables::OwnOptions::from(snapshot, interfaces, opener);
+    options.hostname = snapshot.text("myhostname");
+    options.mynetworks = snapshot.text("mynetworks");
+    options.virtual_alias_maps = snapshot.get(tables::virtual_alias_maps);
+    options.undisclosed_recipients_header = snapshot.get(cleanup::undisclosed_recipients_header);
+    options.drop_headers = lower_words(snapshot.get(message_drop_headers));
+    options.local_clients = cleanup::local_clients(snapshot.get(local_header_rewrite_clients));
+    options.mynetworks_parent_style = tables::parent_style(snapshot.get(tables::parent_domain_matches_subdomains), "mynetworks");
+    options.always_add_missing = snapshot.get(always_add_missing_headers);
+    options.address_mappings = !has(snapshot.text("receive_override_options"), "no_address_mappings");
+    options.original_recipient = snapshot.get(enable_original_recipient);
+    options.propagate_extensions = has(snapshot.get(tables::propagate_unmatched_extensions), "virtual");
+    options.smtputf8 = snapshot.get(tables::smtputf8_enable);
+    options.local = {options.own.myorigin, snapshot.text("mydomain"), snapshot.get(append_at_myorigin), snapshot.get(append_dot_mydomain),
+                     snapshot.get(tables::allow_percent_hack), snapshot.get(tables::swap_bangpath)};
+    options.remote = options.local;
+    options.remote.origin = options.remote.domain = snapshot.get(remote_header_rewrite_domain);
+    options.hopcount_limit = size(cleanup::hopcount_limit);
+    options.header_size_limit = size(cleanup::header_size_limit);
+    options.token_limit = size(header_address_token_limit);
+    options.expansion_limit = size(virtual_alias_expansion_limit);
+    options.recursion_limit = size(virtual_alias_recursion_limit);
+    options.address_length_limit = size(virtual_alias_address_length_limit);
+    options.smtputf8_autodetect = lower_words(snapshot.get(smtputf8_autodetect_classes));
+    return options;
+}
+
+}  // namespace posthorn::cleanup

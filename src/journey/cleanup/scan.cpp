@@ -1,0 +1,79 @@
+#include "cleanup/chain.hpp"
+
+#include "base/strings.hpp"
+
+#include <fmt/format.h>
+
+namespace posthorn::cleanup {
+
+namespace {
+
+/// Longer ones are cut for the log and the envelope; the field itself stays.
+constexpr std::size_t message_id_octets = 1000;
+
+void note_message_id(Draft& draft, const message::Field& field, std::string_view prefix)
+{
+    std::string id = message::unfold(field.body, message_id_octets);
+    draft.log.push_back(fmt::format("{}message-id={}", prefix, id));
+    if (prefix.empty() && draft.envelope.message_id().empty())
+        draft.envelope.set_message_id(std::move(id));
+}
+
+}  // namespace
+
+Step scan(Draft& draft, const Options& options)
+{
+    std::size_t hops = 0;
+    draft.envelope.clear_message_id();
+    message::HeaderWalk walk(draft.head);
+    while (const auto field = walk.next()) {
+        if (field->whole.size() > options.header_size_limit) {
+            // Cut within the last line that still fits; what is kept of it ends as a line.
+            draft.edits.replace(field->offset + options.header_size_limit, field->whole.size() - options.header_size_limit, "\r\n");
+        }
+        draft.resent |= message::is_resent(field->name);
+        if (field->is("Received"))
+            ++hops;
+        else if (field->is("From"))
+            draft.from = true;
+        else if (field->is("Date"))
+            draft.date = true;
+        else if (field->is("To") || field->is("Cc") || field->is("Resent-To") || field->is("Resent-Cc"))
+            draft.visible_recipient = true;
+        else if (field->is("Resent-From"))
+            draft.resent_from = true;
+        else if (field->is("Resent-Date"))
+            draft.resent_date = true;
+        else if (field->is("Message-ID")) {
+            draft.message_id = true;
+            note_message_id(draft, *field, "");
+        } else if (field->is("Resent-Message-ID")) {
+            draft.resent_message_id = true;
+            note_message_id(draft, *field, "resent-");
+        }
+    }
+    draft.header_size = walk.header_size();
+    draft.has_separator = walk.end() != message::HeaderEnd::no_field;
+    draft.envelope.set_hops(static_cast<std::uint32_t>(hops));
+    if (hops >= options.hopcount_limit)
+        return Refusal{554, "5.4.6", "Error: too many hops"};
+    return std::nullopt;
+}
+
+Step judge_client(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups)
+{
+    const handoff::Client& client = draft.envelope.client();
+    const LocalClients& local = options.local_clients;
+    draft.local_client = client.address().empty() || (local.sasl_authenticated && !client.sasl_username().empty()) ||
+                         (local.inet_interfaces && asked.own.own_address(client.address()));
+    if (!draft.local_client && local.mynetworks) {
+        TRY(draft.local_client, asked.mynetworks.matches_host(lookups, client.name(), client.address()));
+    }
+    if (!draft.local_client && !asked.local_clients.empty()) {
+        TRY(const auto found, asked.local_clients.find(lookups, client.address()));
+        draft.local_client = found.has_value();
+    }
+    return std::nullopt;
+}
+
+}  // namespace posthorn::cleanup
