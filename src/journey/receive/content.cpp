@@ -1,0 +1,148 @@
+#include "receive/content.hpp"
+
+namespace posthorn::receive {
+
+handoff::Refusal refusal_of(const Error& error)
+{
+    if (error.status() == "4.3.1")
+        return {452, "4.3.1", "Insufficient system storage"};
+    return {451, "4.3.0", "Error: queue file write error"};
+}
+
+Content::Content(handoff::Envelope envelope, std::string ours, Limits limits, Ceiling& ceiling, handoff::Cleaner& cleaner, IncomingFolder& folder)
+    : envelope_(std::move(envelope)), limits_(limits), cleaner_(cleaner), folder_(folder), share_(ceiling), held_(std::move(ours))
+{
+    searched_ = held_.size() < 2 ? 0 : held_.size() - 2;
+}
+
+void Content::refuse(handoff::Refusal refusal)
+{
+    if (!refusal_)
+        refusal_ = std::move(refusal);
+    held_ = {};
+    file_.reset();
+    share_.set(0);
+}
+
+void Content::refuse(const Error& error) { refuse(refusal_of(error)); }
+
+bool Content::hold(std::size_t octets)
+{
+    if (share_.set(octets))
+        return true;
+    refuse(handoff::Refusal{452, "4.3.1", "Insufficient system storage"});
+    return false;
+}
+
+awaitable<void> Content::add(std::string octets)
+{
+    received_ += octets.size();
+    if (refusal_)
+        co_return;
+    if (limits_.message_size != 0 && received_ > limits_.message_size) {
+        refuse(handoff::Refusal{552, "5.3.4", "Error: message file too big"});
+        co_return;
+    }
+    if (cleaned_) {
+        co_await store(std::move(octets));
+        co_return;
+    }
+    if (!hold(held_.size() + octets.size()))
+        co_return;
+    held_ += octets;
+    const auto end = held_.find("\r\n\r\n", searched_);
+    if (end == std::string::npos) {
+        searched_ = held_.size() < 3 ? 0 : held_.size() - 3;
+        if (held_.size() < head_limit)
+            co_return;
+    }
+    std::string body;
+    if (end != std::string::npos) {
+        body = held_.substr(end + 4);
+        held_.resize(end + 4);
+    }
+    co_await clean_head();
+    if (!refusal_ && !body.empty())
+        co_await store(std::move(body));
+}
+
+awaitable<void> Content::clean_head()
+{
+    cleaned_ = true;
+    auto cleaned = co_await cleaner_.clean(std::move(envelope_), std::exchange(held_, {}));
+    if (!cleaned) {
+        refuse(std::move(cleaned).error());
+        co_return;
+    }
+    envelope_ = std::move(cleaned->envelope);
+    co_await store(std::move(cleaned->head));
+}
+
+awaitable<void> Content::store(std::string octets)
+{
+    stored_ += octets.size();
+    if (!hold(held_.size() + octets.size()))
+        co_return;
+    if (held_.empty())
+        held_ = std::move(octets);
+    else
+        held_ += octets;
+    if (stored_ > handoff::inline_content_limit)
+        co_await write_out(handoff::inline_content_limit);
+}
+
+awaitable<void> Content::write_out(std::size_t at_least)
+{
+    if (!file_) {
+        auto created = co_await folder_.create(envelope_.queue_id());
+        if (!created) {
+            refuse(created.error());
+            co_return;
+        }
+        file_ = *std::move(created);
+    }
+    if (held_.empty() || held_.size() < at_least)
+        co_return;
+    const auto written = co_await file_->append(std::exchange(held_, {}));
+    if (!written) {
+        refuse(written.error());
+        co_return;
+    }
+    share_.set(0);
+}
+
+awaitable<void> Content::finish()
+{
+    if (!refusal_ && !cleaned_)
+        co_await clean_head();
+    envelope_.set_size(stored_);
+}
+
+awaitable<void> Content::seal()
+{
+    if (refusal_ || !file_)
+        co_return;
+    co_await write_out(0);
+    if (refusal_)
+        co_return;
+    if (const auto synced = co_await file_->sync(); !synced)
+        refuse(synced.error());
+}
+
+handoff::Content Content::take_content()
+{
+    handoff::Content content;
+    if (file_)
+        content.set_file(file_->name());
+    else
+        content.set_inline_octets(std::exchange(held_, {}));
+    return content;
+}
+
+void Content::committed()
+{
+    if (file_)
+        file_->keep();
+}
+
+}  // namespace posthorn::receive

@@ -1,0 +1,70 @@
+// receive/content.hpp: the content of one message, from the first octet until the queue has it.
+// Shape    octets in stored form (CRLF, not dot-stuffed). The head goes through the Cleaner as soon as it is whole, the body passes.
+// Memory   at most head_limit for the head, then 64 KiB; beyond it a file takes it in blocks. All counted against the ceiling.
+// Errors   the first one is kept as the reply to the end of content; what follows is counted and dropped, so that the
+//          dialogue stays in step (RFC 5321 4.1.1.4).
+#pragma once
+
+#include "handoff/frames.hpp"
+#include "handoff/interfaces.hpp"
+#include "receive/ceiling.hpp"
+#include "receive/outside.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace posthorn::receive {
+
+class Content {
+public:
+    static constexpr std::size_t head_limit = 256 * 1024;
+
+    struct Limits {
+        std::uint64_t message_size = 0;     // 0: none
+    };
+    /// `ours`: fields that go in front (Received:, PREPEND), not counted as the client's.
+    Content(handoff::Envelope envelope, std::string ours, Limits limits, Ceiling& ceiling, handoff::Cleaner& cleaner, IncomingFolder& folder);
+    Content(Content&&) = delete;
+
+    awaitable<void> add(std::string octets);
+    /// No more will come. Afterwards the refusal, if any, is final.
+    awaitable<void> finish();
+    /// Syncs the file where there is one: after this the queue may have it.
+    awaitable<void> seal();
+    handoff::Envelope take_envelope() { return std::move(envelope_); }
+    handoff::Content take_content();
+    /// The queue has committed it.
+    void committed();
+
+    const std::optional<handoff::Refusal>& refusal() const { return refusal_; }
+    void refuse(handoff::Refusal refusal);
+    /// Octets of the client's, in stored form.
+    std::uint64_t size() const { return received_; }
+    /// Envelope as the cleaner left it.
+    const handoff::Envelope& envelope() const { return envelope_; }
+
+private:
+    awaitable<void> clean_head();
+    awaitable<void> store(std::string octets);
+    awaitable<void> write_out(std::size_t at_least);
+    void refuse(const Error& error);
+    bool hold(std::size_t octets);
+
+    handoff::Envelope envelope_;
+    Limits limits_;
+    handoff::Cleaner& cleaner_;
+    IncomingFolder& folder_;
+    Ceiling::Share share_;
+    std::string held_;                      // the head, then what is in memory
+    std::size_t searched_ = 0;              // of the head, for its end
+    bool cleaned_ = false;
+    std::uint64_t received_ = 0, stored_ = 0;
+    std::unique_ptr<IncomingFile> file_;
+    std::optional<handoff::Refusal> refusal_;
+};
+
+/// The reply to a message that could not be stored.
+handoff::Refusal refusal_of(const Error& error);
+
+}  // namespace posthorn::receive

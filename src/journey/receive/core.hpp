@@ -1,0 +1,33 @@
+// receive/core.hpp: what the sessions of a server share.
+#pragma once
+
+#include "receive/ceiling.hpp"
+#include "receive/input.hpp"
+#include "receive/places.hpp"
+#include "receive/policy/judge.hpp"
+#include "receive/server.hpp"
+#include "tables/maps.hpp"
+#include "tables/match_list.hpp"
+
+namespace posthorn::receive {
+
+struct Server::Core {
+    Core(Executor on, Options with, Outside from);
+
+    Executor executor;
+    const Options options;
+    Outside outside;
+    policy::Law law;
+    Ceiling ceiling;
+    Places places;
+    BufferPool buffers;
+    tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains;
+    tables::Maps discard_ehlo_keywords;
+    bool draining = false;
+    std::uint64_t accepted = 0;
+
+    bool stressed() const { return options.always_stressed || places.stressed(); }
+    const Pace& pace() const { return stressed() ? options.stressed : options.calm; }
+};
+
+}  // namespace posthorn::receive

@@ -1,0 +1,204 @@
+#include "receive/options.hpp"
+
+#include "base/strings.hpp"
+#include "receive/params.hpp"
+#include "tables/match_list.hpp"
+
+#include <fmt/format.h>
+
+namespace posthorn::receive {
+
+namespace {
+
+using config::BadValue;
+using config::Snapshot;
+
+Pace pace_of(const Snapshot& snapshot)
+{
+    Pace pace;
+    pace.timeout = snapshot.get(smtpd_timeout);
+    pace.starttls_timeout = snapshot.get(smtpd_starttls_timeout);
+    pace.per_request_deadline = snapshot.get(smtpd_per_request_deadline);
+    pace.hard_error_limit = snapshot.get(smtpd_hard_error_limit);
+    pace.soft_error_limit = snapshot.get(smtpd_soft_error_limit);
+    pace.junk_command_limit = snapshot.get(smtpd_junk_command_limit);
+    return pace;
+}
+
+BareNewline bare_newline_of(const std::string& word)
+{
+    const std::string lower = to_lower(word);
+    if (lower == "no")
+        return BareNewline::no;
+    if (lower == "note")
+        return BareNewline::note;
+    if (lower == "normalize" || lower == "yes")
+        return BareNewline::normalize;
+    if (lower == "reject")
+        return BareNewline::reject;
+    throw BadValue(fmt::format("bad configuration: smtpd_forbid_bare_newline = {}: expected no, note, normalize, yes or reject", word));
+}
+
+TlsLevel tls_level_of(const Snapshot& snapshot)
+{
+    const std::string word = to_lower(snapshot.get(smtpd_tls_security_level));
+    if (word == "none")
+        return TlsLevel::none;
+    // fingerprint and what is above it say something of clients, which a server cannot demand: Postfix takes them as encrypt.
+    if (word == "encrypt" || word == "fingerprint" || word == "verify" || word == "secure" || word == "dane" || word == "dane-only")
+        return TlsLevel::encrypt;
+    if (word == "may")
+        return TlsLevel::may;
+    if (!word.empty())
+        throw BadValue(fmt::format("invalid TLS level \"{}\" in smtpd_tls_security_level", word));
+    if (snapshot.get(smtpd_tls_wrappermode) || snapshot.get(smtpd_enforce_tls))
+        return TlsLevel::encrypt;
+    return snapshot.get(smtpd_use_tls) ? TlsLevel::may : TlsLevel::none;
+}
+
+policy::TempfailAction tempfail_of(std::string_view parameter, const std::string& word)
+{
+    if (word == "defer_if_permit")
+        return policy::TempfailAction::defer_if_permit;
+    if (word == "defer")
+        return policy::TempfailAction::defer;
+    throw BadValue(fmt::format("bad configuration: {} = {}: expected defer_if_permit or defer", parameter, word));
+}
+
+template <class T>
+T or_throw(Result<T> result)
+{
+    if (!result)
+        throw BadValue(result.error().text());
+    return *std::move(result);
+}
+
+policy::Lists lists_of(const Snapshot& snapshot)
+{
+    const std::string class_text = snapshot.get(smtpd_restriction_classes);
+    std::vector<std::string> names;
+    for (std::string_view name : split(class_text, ", \t\r\n"))
+        names.emplace_back(name);
+    const policy::ClassValue class_value = [&](std::string_view name) -> std::optional<std::string> {
+        if (std::ranges::find(names, name) == names.end())
+            return std::nullopt;
+        return snapshot.text(name);
+    };
+    const auto list = [&](policy::Stage stage, const Param<std::string>& param) {
+        return or_throw(policy::compile(stage, param.name, snapshot.get(param), class_value));
+    };
+    using policy::Stage;
+    policy::Lists lists;
+    lists.client = list(Stage::client, smtpd_client_restrictions);
+    lists.helo = list(Stage::helo, smtpd_helo_restrictions);
+    lists.sender = list(Stage::sender, smtpd_sender_restrictions);
+    lists.relay = list(Stage::relay, smtpd_relay_restrictions);
+    lists.recipient = list(Stage::recipient, smtpd_recipient_restrictions);
+    lists.data = list(Stage::data, smtpd_data_restrictions);
+    lists.end_of_data = list(Stage::end_of_data, smtpd_end_of_data_restrictions);
+    lists.etrn = list(Stage::etrn, smtpd_etrn_restrictions);
+    for (const auto& name : names)
+        lists.classes[name] = std::make_shared<const policy::RestrictionList>(
+            or_throw(policy::compile(Stage::recipient, name, snapshot.text(name), class_value)));
+    if (const auto problem = policy::open_relay_problem(lists))
+        throw BadValue(*problem);
+    return lists;
+}
+
+policy::Settings settings_of(const Snapshot& snapshot)
+{
+    policy::Settings settings;
+    settings.lists = lists_of(snapshot);
+    settings.delay_reject = snapshot.get(smtpd_delay_reject);
+    settings.relay_first = snapshot.get(smtpd_relay_before_recipient_restrictions);
+    settings.unlisted_recipient = snapshot.get(smtpd_reject_unlisted_recipient);
+    settings.unlisted_sender = snapshot.get(smtpd_reject_unlisted_sender);
+    settings.parent_domains = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "smtpd_access_maps");
+    settings.soft_bounce = snapshot.get(soft_bounce);
+    settings.show_table_name = snapshot.get(show_user_unknown_table_name);
+    settings.utf8 = snapshot.get(smtputf8_enable);
+    settings.null_sender_key = snapshot.get(smtpd_null_access_lookup_key);
+    settings.delimiter.characters = snapshot.get(recipient_delimiter);
+    const std::string permits = snapshot.get(smtpd_log_access_permit_actions);
+    for (std::string_view word : split(permits, ", \t\r\n"))
+        settings.log_permit.push_back(to_lower(word));
+
+    const auto code = [&](const Param<int>& param) {
+        const int value = snapshot.get(param);
+        if (value < 200 || value > 599 || value / 100 == 3)
+            throw BadValue(fmt::format("bad configuration: {} = {}: expected a reply code 2xx, 4xx or 5xx", param.name, value));
+        return value;
+    };
+    settings.access_reject = code(access_map_reject_code);
+    settings.access_defer = code(access_map_defer_code);
+    settings.reject = code(reject_code);
+    settings.defer = code(defer_code);
+    settings.invalid_hostname = code(invalid_hostname_reject_code);
+    settings.non_fqdn = code(non_fqdn_reject_code);
+    settings.relay = code(relay_domains_reject_code);
+    settings.unknown_address = code(unknown_address_reject_code);
+    settings.unknown_client = code(unknown_client_reject_code);
+    settings.unknown_hostname = code(unknown_hostname_reject_code);
+    settings.multi_recipient_bounce = code(multi_recipient_bounce_reject_code);
+    settings.plaintext = code(plaintext_reject_code);
+    settings.unknown_local = code(unknown_local_recipient_reject_code);
+    settings.unknown_relay = code(unknown_relay_recipient_reject_code);
+    settings.unknown_virtual_alias = code(unknown_virtual_alias_reject_code);
+    settings.unknown_virtual_mailbox = code(unknown_virtual_mailbox_reject_code);
+    settings.address_tempfail = tempfail_of(unknown_address_tempfail_action.name, snapshot.get(unknown_address_tempfail_action));
+    settings.helo_tempfail = tempfail_of(unknown_helo_hostname_tempfail_action.name, snapshot.get(unknown_helo_hostname_tempfail_action));
+    return settings;
+}
+
+}  // namespace
+
+Options Options::from(const Snapshot& snapshot)
+{
+    Options options;
+    options.myhostname = snapshot.get(receive::myhostname);
+    options.mail_name = snapshot.get(receive::mail_name);
+    options.banner = snapshot.get(smtpd_banner);
+    options.always_stressed = !snapshot.get(stress).empty();
+    options.calm = pace_of(snapshot);
+    const config::Assignment under_stress[] = {{.name = "stress", .value = "yes"}};
+    options.stressed = pace_of(snapshot.with(under_stress, "stress"));
+    options.min_data_rate = static_cast<std::uint64_t>(snapshot.get(smtpd_min_data_rate));
+    options.line_length_limit = static_cast<std::size_t>(snapshot.get(receive::line_length_limit));
+    options.message_size_limit = static_cast<std::uint64_t>(snapshot.get(receive::message_size_limit).count);
+    options.queue_minfree = static_cast<std::uint64_t>(snapshot.get(receive::queue_minfree).count);
+    options.recipient_limit = static_cast<std::size_t>(snapshot.get(smtpd_recipient_limit));
+    options.recipient_overshoot_limit = static_cast<std::size_t>(snapshot.get(smtpd_recipient_overshoot_limit));
+    options.error_sleep_time = snapshot.get(smtpd_error_sleep_time);
+    options.helo_required = snapshot.get(smtpd_helo_required);
+    options.disable_vrfy = snapshot.get(disable_vrfy_command);
+    options.strict_envelopes = snapshot.get(strict_rfc821_envelopes);
+    options.smtputf8 = snapshot.get(smtputf8_enable);
+    options.strict_smtputf8 = snapshot.get(receive::strict_smtputf8);
+    options.discard_ehlo_keywords = smtp::parse_discard_list(snapshot.get(smtpd_discard_ehlo_keywords));
+    if (!options.discard_ehlo_keywords.unknown.empty())
+        throw BadValue(fmt::format("smtpd_discard_ehlo_keywords: unknown EHLO keyword \"{}\"", options.discard_ehlo_keywords.unknown.front()));
+    options.discard_ehlo_keyword_maps = snapshot.get(smtpd_discard_ehlo_keyword_address_maps);
+    options.noop_commands = snapshot.get(smtpd_noop_commands);
+    options.forbidden_commands = snapshot.get(smtpd_forbidden_commands);
+    options.forbid_unauth_pipelining = snapshot.get(smtpd_forbid_unauth_pipelining);
+    options.forbid_bare_newline = bare_newline_of(snapshot.get(smtpd_forbid_bare_newline));
+    options.bare_newline_exclusions = snapshot.get(smtpd_forbid_bare_newline_exclusions);
+    options.mynetworks_parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "mynetworks");
+    options.bare_newline_reject_code = snapshot.get(smtpd_forbid_bare_newline_reject_code);
+    options.stray_cr = snapshot.get(cleanup_replace_stray_cr_lf) ? smtp::StrayCr::space : smtp::StrayCr::keep;
+    options.peername_lookup = snapshot.get(smtpd_peername_lookup);
+    options.port_logging = snapshot.get(smtpd_client_port_logging);
+    options.hide_client_session = snapshot.get(smtpd_hide_client_session);
+    options.tls_level = tls_level_of(snapshot);
+    options.tls_wrapper = snapshot.get(smtpd_tls_wrappermode);
+    options.tls_received = snapshot.get(smtpd_tls_received_header);
+    options.tls_log = snapshot.get(smtpd_tls_loglevel) != "0";
+    options.etrn_domains = snapshot.get(fast_flush_domains);
+    options.idle_session_limit = static_cast<std::size_t>(snapshot.get(smtpd_idle_session_limit));
+    options.memory_limit = static_cast<std::uint64_t>(snapshot.get(smtpd_memory_limit).count);
+    options.log_abort_queue_id = snapshot.get(smtpd_log_abort_queue_id);
+    options.policy = settings_of(snapshot);
+    return options;
+}
+
+}  // namespace posthorn::receive

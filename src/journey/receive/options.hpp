@@ -1,0 +1,73 @@
+// receive/options.hpp: what the SMTP server was told, immutable.
+// From     Options::from(snapshot) throws config::BadValue with parameter and word where a value cannot be: a server with half a
+//          policy must not start. The relay check of policy/restriction.hpp is part of it.
+// Stress   the values that depend on $stress are read twice; the server switches between them by itself.
+#pragma once
+
+#include "config/snapshot.hpp"
+#include "receive/policy/settings.hpp"
+#include "smtp/data.hpp"
+#include "smtp/ehlo.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace posthorn::receive {
+
+enum class TlsLevel : std::uint8_t { none, may, encrypt };
+enum class BareNewline : std::uint8_t { no, note, normalize, reject };
+
+/// What changes under stress.
+struct Pace {
+    std::chrono::seconds timeout{300};
+    std::chrono::seconds starttls_timeout{300};
+    bool per_request_deadline = false;
+    int hard_error_limit = 20;
+    int soft_error_limit = 10;
+    int junk_command_limit = 100;
+};
+
+struct Options {
+    static Options from(const config::Snapshot& snapshot);
+
+    std::string myhostname = "localhost";
+    std::string mail_name = "Posthorn";
+    std::string banner = "localhost ESMTP Posthorn";
+    Pace calm, stressed;
+    bool always_stressed = false;                        // stress is set in the configuration
+    std::uint64_t min_data_rate = 500;
+    std::size_t line_length_limit = 2048;
+    std::uint64_t message_size_limit = 10240000;         // 0: none
+    std::uint64_t queue_minfree = 0;
+    std::size_t recipient_limit = 1000, recipient_overshoot_limit = 1000;
+    std::chrono::seconds error_sleep_time{1};
+    bool helo_required = false;
+    bool disable_vrfy = false;
+    bool strict_envelopes = false;
+    bool smtputf8 = true, strict_smtputf8 = false;
+    smtp::DiscardList discard_ehlo_keywords;
+    std::string discard_ehlo_keyword_maps;
+    std::string noop_commands, forbidden_commands;
+    bool forbid_unauth_pipelining = true;
+    BareNewline forbid_bare_newline = BareNewline::normalize;
+    std::string bare_newline_exclusions;
+    bool mynetworks_parent_style = true;
+    int bare_newline_reject_code = 550;
+    smtp::StrayCr stray_cr = smtp::StrayCr::space;
+    bool peername_lookup = true;
+    bool port_logging = false;
+    bool hide_client_session = false;
+    TlsLevel tls_level = TlsLevel::none;
+    bool tls_wrapper = false;
+    bool tls_received = false;
+    bool tls_log = false;
+    std::string etrn_domains;
+    std::size_t idle_session_limit = 10000;
+    std::size_t transaction_limit = 100;                 // master.cf's process limit; the service sets it
+    std::uint64_t memory_limit = 256ULL << 20;
+    bool log_abort_queue_id = true;
+    policy::Settings policy;
+};
+
+}  // namespace posthorn::receive

@@ -1,0 +1,72 @@
+#include "receive/policy/access_result.hpp"
+
+#include "base/strings.hpp"
+#include "smtp/reply.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace posthorn::receive::policy {
+
+namespace {
+
+using Action = AccessResult::Action;
+
+struct Word {
+    std::string_view text;
+    Action action;
+};
+
+constexpr std::array words{
+    Word{"ok", Action::ok}, Word{"relay", Action::ok}, Word{"permit", Action::ok}, Word{"dunno", Action::dunno}, Word{"reject", Action::reject},
+    Word{"defer", Action::defer}, Word{"defer_if_permit", Action::defer_if_permit}, Word{"defer_if_reject", Action::defer_if_reject},
+    Word{"hangup", Action::hangup}, Word{"warn", Action::warn}, Word{"info", Action::info}, Word{"hold", Action::hold},
+    Word{"discard", Action::discard}, Word{"redirect", Action::redirect}, Word{"bcc", Action::bcc}, Word{"prepend", Action::prepend},
+    Word{"filter", Action::filter},
+};
+
+void take_status(AccessResult& result, std::string_view text)
+{
+    const std::string_view status = smtp::enhanced_code(text);
+    result.status = status;
+    result.text = trim(text.substr(status.size()));
+}
+
+}  // namespace
+
+AccessResult parse_access_result(std::string_view value)
+{
+    AccessResult result;
+    const std::string_view all = trim(value);
+    const std::size_t end = std::min(all.find_first_of(" \t"), all.size());
+    const std::string_view first = all.substr(0, end);
+    const std::string_view rest = trim(all.substr(end));
+
+    if (!first.empty() && std::ranges::all_of(first, is_digit)) {
+        if (first.size() == 3 && (first[0] == '4' || first[0] == '5')) {
+            result.action = Action::code;
+            result.code = (first[0] - '0') * 100 + (first[1] - '0') * 10 + (first[2] - '0');
+            take_status(result, rest);
+            return result;
+        }
+        if (rest.empty()) {
+            result.action = Action::ok;        // POP-before-SMTP tables hold a time
+            return result;
+        }
+    }
+    const auto word = std::ranges::find(words, to_lower(first), &Word::text);
+    if (word == words.end() || (word->action == Action::ok && !rest.empty() && iequals(first, "permit"))) {
+        result.action = Action::restrictions;
+        result.text = all;
+        return result;
+    }
+    result.action = word->action;
+    if (result.action == Action::reject || result.action == Action::defer || result.action == Action::defer_if_permit
+        || result.action == Action::defer_if_reject)
+        take_status(result, rest);
+    else
+        result.text = rest;
+    return result;
+}
+
+}  // namespace posthorn::receive::policy

@@ -1,0 +1,31 @@
+// policy/settings.hpp: what the restrictions need of main.cf beside the lists: reply codes and switches.
+#pragma once
+
+#include "receive/policy/restriction.hpp"
+#include "tables/keys.hpp"
+
+namespace posthorn::receive::policy {
+
+enum class TempfailAction : std::uint8_t { defer_if_permit, defer };
+
+struct Settings {
+    Lists lists;
+    bool delay_reject = true;
+    bool relay_first = true;
+    bool unlisted_recipient = true;
+    bool unlisted_sender = false;
+    bool parent_domains = true;              // parent_domain_matches_subdomains has smtpd_access_maps
+    bool soft_bounce = false;
+    bool show_table_name = true;
+    bool utf8 = true;
+    std::string null_sender_key = "<>";
+    tables::Delimiter delimiter;
+    std::vector<std::string> log_permit;     // smtpd_log_access_permit_actions
+
+    int access_reject = 554, access_defer = 450, reject = 554, defer = 450, invalid_hostname = 501, non_fqdn = 504, relay = 554;
+    int unknown_address = 450, unknown_client = 450, unknown_hostname = 450, multi_recipient_bounce = 550, plaintext = 450;
+    int unknown_local = 550, unknown_relay = 550, unknown_virtual_alias = 550, unknown_virtual_mailbox = 550;
+    TempfailAction address_tempfail = TempfailAction::defer_if_permit, helo_tempfail = TempfailAction::defer_if_permit;
+};
+
+}  // namespace posthorn::receive::policy

@@ -1,0 +1,44 @@
+#include "receive/received.hpp"
+
+#include "base/strings.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdlib>
+#include <ctime>
+
+namespace posthorn::receive {
+
+std::string mail_date(WallTime when)
+{
+    const std::time_t seconds = std::chrono::duration_cast<std::chrono::seconds>(when.time_since_epoch()).count();
+    std::tm local{};
+    ::localtime_r(&seconds, &local);
+    constexpr std::array days{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    constexpr std::array months{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    const long minutes = local.tm_gmtoff / 60;
+    return fmt::format("{}, {:2} {} {} {:02}:{:02}:{:02} {}{:02}{:02} ({})", days[static_cast<std::size_t>(local.tm_wday)], local.tm_mday,
+                       months[static_cast<std::size_t>(local.tm_mon)], local.tm_year + 1900, local.tm_hour, local.tm_min, local.tm_sec,
+                       minutes < 0 ? '-' : '+', std::labs(minutes) / 60, std::labs(minutes) % 60, local.tm_zone ? local.tm_zone : "UTC");
+}
+
+std::string received_field(const ReceivedFacts& facts)
+{
+    std::string text = "Received: ";
+    if (!facts.hide_client) {
+        const bool v6 = facts.client_address.find(':') != std::string::npos;
+        text += fmt::format("from {} ({} [{}{}])\r\n", printable(facts.helo.empty() ? facts.client_name : facts.helo, true), facts.client_name,
+                            v6 ? "IPv6:" : "", facts.client_address);
+        if (!facts.tls.empty())
+            text += fmt::format("\t(using {})\r\n\t(No client certificate requested)\r\n", facts.tls);
+        text += '\t';
+    }
+    text += fmt::format("by {} ({}) with {} id {}", facts.myhostname, facts.mail_name, facts.protocol, facts.queue_id);
+    if (!facts.only_recipient.empty())
+        text += fmt::format("\r\n\tfor <{}>", facts.only_recipient);
+    text += fmt::format(";{}{}\r\n", facts.only_recipient.empty() ? "\r\n\t" : " ", mail_date(facts.when));
+    return text;
+}
+
+}  // namespace posthorn::receive

@@ -1,0 +1,30 @@
+// receive/received.hpp: the Received: field that this host adds.                                  RFC 5321 4.4, RFC 3848; Postfix's form
+#pragma once
+
+#include "base/clock.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace posthorn::receive {
+
+struct ReceivedFacts {
+    std::string helo;              // empty: none was given
+    std::string client_name;
+    std::string client_address;
+    std::string tls;               // "TLSv1.3 with cipher ..."; empty: not to be told
+    std::string myhostname, mail_name;
+    std::string protocol;          // "ESMTPS"
+    std::string queue_id;
+    std::string only_recipient;    // empty: several
+    bool hide_client = false;
+    WallTime when{};
+};
+
+/// With CRLF line ends, the last included.
+std::string received_field(const ReceivedFacts& facts);
+
+/// RFC 5322 3.3 in Postfix's form: "Sat, 21 Nov 2026 09:28:33 +0000 (UTC)", in local time.
+std::string mail_date(WallTime when);
+
+}  // namespace posthorn::receive

@@ -1,0 +1,68 @@
+#include "receive/server.hpp"
+
+#include "receive/core.hpp"
+#include "receive/session.hpp"
+
+#include <algorithm>
+
+namespace posthorn::receive {
+
+Server::Core::Core(Executor on, Options with, Outside from)
+    : executor(std::move(on)), options(std::move(with)), outside(std::move(from)),
+      law(options.policy, outside.tables, outside.classes, outside.names), ceiling(options.memory_limit),
+      places(options.idle_session_limit, options.transaction_limit), buffers(std::max<std::size_t>(16 * 1024, options.line_length_limit + 1024)),
+      bare_newline_exclusions(tables::ListKind::hosts, "smtpd_forbid_bare_newline_exclusions", options.bare_newline_exclusions,
+                              options.mynetworks_parent_style, outside.tables),
+      noop_commands(tables::ListKind::strings, "smtpd_noop_commands", options.noop_commands, false, outside.tables),
+      forbidden_commands(tables::ListKind::strings, "smtpd_forbidden_commands", options.forbidden_commands, false, outside.tables),
+      etrn_domains(tables::ListKind::domains, "fast_flush_domains", options.etrn_domains, true, outside.tables),
+      discard_ehlo_keywords("smtpd_discard_ehlo_keyword_address_maps", options.discard_ehlo_keyword_maps, tables::Flags{}, outside.tables)
+{
+    for (const auto* list : {&bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains})
+        for (const std::string& problem : list->problems())
+            outside.log.warning("{}: {}", list->parameter(), problem);
+}
+
+Server::Server(Executor executor, Options options, Outside outside)
+    : core_(std::make_unique<Core>(std::move(executor), std::move(options), std::move(outside)))
+{
+}
+
+Server::~Server() = default;
+
+awaitable<void> Server::serve(std::unique_ptr<net::Stream> stream)
+{
+    // The session's own share of memory is taken before anything is allocated for it.
+    Ceiling::Share share(core_->ceiling);
+    if (!share.set(Session::resting_octets) || !core_->places.enter()) {
+        stream->expires_after(std::chrono::seconds{5});
+        const std::string reply = "421 4.3.2 " + core_->options.myhostname + " Service temporarily unavailable\r\n";
+        (void)co_await stream->write(reply);
+        (void)co_await stream->shutdown();
+        core_->outside.log.info("NOQUEUE: reject: CONNECT from unknown[{}]: 421 4.3.2 {} Service temporarily unavailable; proto=SMTP",
+                                stream->peer().ip.text(), core_->options.myhostname);
+        stream->close();
+        co_return;
+    }
+    const auto session = std::make_unique<Session>(*core_, std::move(stream));
+    co_await session->run();
+    core_->places.leave(session->dismissed());
+}
+
+void Server::drain() { core_->draining = true; }
+
+Server::Counters Server::counters() const
+{
+    Counters counters;
+    counters.sessions = core_->places.sessions();
+    counters.transactions = core_->places.transactions();
+    counters.idle = core_->places.idle();
+    counters.buffers = core_->buffers.in_use();
+    counters.memory = core_->ceiling.used();
+    counters.accepted = core_->accepted;
+    counters.refused_for_memory = core_->ceiling.refusals();
+    counters.stressed = core_->stressed();
+    return counters;
+}
+
+}  // namespace posthorn::receive

@@ -1,0 +1,65 @@
+// receive/server.hpp: all SMTP sessions of one process.
+//   receive::Server server(executor, options, outside);
+//   co_await server.serve(std::move(stream));            // one coroutine per accepted connection; returns when it has ended
+// Ownership  what Outside names outlives the server; the server outlives its sessions.
+// Start      throws config::BadValue where tables of lists are unusable words; a table that cannot be opened answers 451 later.
+// Ends       drain(): a new generation has taken over; sessions finish their transaction, the next MAIL gets 421 4.3.2.
+#pragma once
+
+#include "base/clock.hpp"
+#include "handoff/interfaces.hpp"
+#include "net/stream.hpp"
+#include "observe/log.hpp"
+#include "receive/options.hpp"
+#include "receive/outside.hpp"
+#include "tables/table.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace posthorn::receive {
+
+struct Outside {
+    Outside(handoff::Queue& q, handoff::Cleaner& c, handoff::AddressClasses& a, Names& n, tables::Tables& t, IncomingFolder& f,
+            const Clock& time, observe::Log l)
+        : queue(q), cleaner(c), classes(a), names(n), tables(t), incoming(f), clock(time), log(std::move(l)) {}
+    handoff::Queue& queue;
+    handoff::Cleaner& cleaner;
+    handoff::AddressClasses& classes;
+    Names& names;
+    tables::Tables& tables;
+    IncomingFolder& incoming;
+    const Clock& clock;
+    observe::Log log;
+    /// None: STARTTLS is not offered ("TLS not available due to local problem" where the level asks for it).
+    TlsAcceptor* tls = nullptr;
+    /// ETRN: asks the queue to try the mail for this domain. None: ETRN is refused.
+    std::function<awaitable<Result<void>>(std::string domain)> flush_site = nullptr;
+};
+
+class Server {
+public:
+    Server(Executor executor, Options options, Outside outside);
+    Server(Server&&) = delete;
+    ~Server();
+
+    /// The whole life of one connection. The client's address is the stream's peer.
+    awaitable<void> serve(std::unique_ptr<net::Stream> stream);
+    /// New transactions get 421 4.3.2 from now on.
+    void drain();
+
+    struct Counters {
+        std::size_t sessions = 0, transactions = 0, idle = 0, buffers = 0;
+        std::uint64_t memory = 0, accepted = 0, refused_for_memory = 0;
+        bool stressed = false;
+    };
+    Counters counters() const;
+
+    struct Core;
+
+private:
+    std::unique_ptr<Core> core_;
+};
+
+}  // namespace posthorn::receive

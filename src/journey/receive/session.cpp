@@ -1,0 +1,467 @@
+#include "receive/session.hpp"
+
+#include "base/strings.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace posthorn::receive {
+
+namespace {
+
+// Where a client may not send ahead although it heard PIPELINING (RFC 2920 3.1). STARTTLS drops what was sent ahead; after
+// QUIT nobody listens; BDAT is followed by its octets.
+bool must_wait_after(smtp::VerbId verb)
+{
+    using smtp::VerbId;
+    return verb == VerbId::ehlo || verb == VerbId::helo || verb == VerbId::data || verb == VerbId::noop || verb == VerbId::vrfy
+        || verb == VerbId::auth;
+}
+
+bool is_junk(smtp::VerbId verb)
+{
+    using smtp::VerbId;
+    return verb == VerbId::rset || verb == VerbId::noop || verb == VerbId::vrfy || verb == VerbId::etrn || verb == VerbId::help;
+}
+
+bool is_served(smtp::VerbId verb)
+{
+    using smtp::VerbId;
+    return verb != VerbId::lhlo && verb != VerbId::expn && verb != VerbId::turn;
+}
+
+// Input as evidence in a log line: at most 100 octets, line ends and the like as C writes them.
+std::string escaped(std::string_view octets)
+{
+    std::string text;
+    for (const char c : octets.substr(0, 100)) {
+        switch (c) {
+        case '\r': text += "\\r"; break;
+        case '\n': text += "\\n"; break;
+        case '\t': text += "\\t"; break;
+        case '\\': text += "\\\\"; break;
+        default:
+            if (static_cast<unsigned char>(c) < 32 || static_cast<unsigned char>(c) > 126)
+                text += fmt::format("\\{:03o}", static_cast<unsigned char>(c));
+            else
+                text += c;
+        }
+    }
+    return text;
+}
+
+constexpr std::size_t most_unsent = 16 * 1024;
+
+}  // namespace
+
+Session::Session(Server::Core& core, std::unique_ptr<net::Stream> stream)
+    : core_(core), stream_(std::move(stream)), input_(core.buffers, core.options.line_length_limit)
+{
+    const net::Endpoint& peer = stream_->peer();
+    facts_.client_address = peer.is_unix() ? "127.0.0.1" : peer.ip.text();
+    client_port_ = peer.port;
+}
+
+Session::~Session() = default;
+
+std::string Session::namaddr() const
+{
+    return core_.options.port_logging ? fmt::format("{}:{}", facts_.client, client_port_) : facts_.client;
+}
+
+awaitable<void> Session::run()
+{
+    co_await name_client();
+    core_.outside.log.info("connect from {}", namaddr());
+    const auto excluded = co_await core_.bare_newline_exclusions.ask(facts_.client_name, facts_.client_address);
+    if (!excluded)
+        core_.outside.log.warning("smtpd_forbid_bare_newline_exclusions: {}", excluded.error().text());
+    bare_newline_ = excluded.has_value() && *excluded ? BareNewline::no : core_.options.forbid_bare_newline;
+
+    if (core_.options.tls_wrapper) {
+        if (co_await secure())
+            co_await greet();
+    } else {
+        co_await greet();
+    }
+    if (end_ == End::none)
+        co_await converse();
+    if (!co_await flush() && end_ == End::none)
+        end_ = End::lost;
+    log_end();
+    transaction_.reset();
+    core_.outside.log.info("disconnect from {} {}{}", namaddr(), tally_.text(), bare_lf_seen_ && bare_newline_ == BareNewline::note ? " notes=bare_lf" : "");
+    if (stream_ && stream_->is_open()) {
+        stream_->expires_after(std::chrono::seconds{5});
+        (void)co_await stream_->shutdown();
+        stream_->close();
+    }
+}
+
+// The name is believed only where it leads back to the address.
+awaitable<void> Session::name_client()
+{
+    const std::string address = facts_.client_address;
+    if (core_.options.peername_lookup) {
+        stream_->expires_after(core_.pace().timeout);
+        const auto names = co_await core_.outside.names.names_of(address);
+        if (names && !names->empty() && smtp::is_valid_hostname(names->front())) {
+            const std::string name = names->front();
+            facts_.client_reverse_name = name;
+            const auto addresses = co_await core_.outside.names.addresses_of(name);
+            const auto own = net::IpAddress::parse(address);
+            const auto same = [&](const std::string& text) { return net::IpAddress::parse(text) == own; };
+            if (addresses && std::ranges::any_of(*addresses, same))
+                facts_.client_name = name;
+            else if (addresses && !addresses->empty())
+                core_.outside.log.warning("hostname {} does not resolve to address {}", name, address);
+            else
+                core_.outside.log.warning("hostname {} does not resolve to address {}: {}", name, address,
+                                          addresses ? "Name or service not known" : addresses.error().text());
+        }
+    }
+    facts_.client = fmt::format("{}[{}]", facts_.client_name, address);
+}
+
+awaitable<void> Session::greet()
+{
+    start_request();
+    if (!core_.options.tls_wrapper && poll_early_input("CONNECT"))
+        co_return;
+    if (!core_.options.policy.delay_reject) {
+        policy::Effects effects;
+        policy::Judge judge(core_.law, facts_, effects, *this);
+        const auto ruling = co_await judge.client();
+        if (ruling.hangup) {
+            end_ = End::hangup;
+            co_return;
+        }
+        if (ruling.refused()) {
+            denied_ = std::make_unique<std::string>(ruling.reply);
+            say(ruling.reply);
+            co_return;
+        }
+    }
+    say(fmt::format("220 {}", core_.options.banner));
+}
+
+// True: input has come where none may, and the session is over.
+bool Session::poll_early_input(std::string_view after)
+{
+    if (facts_.pipelined_early)
+        return false;
+    if (input_.empty()) {
+        const auto room = input_.room();
+        const net::Io got = stream_->try_read(room);
+        if (got.state == net::Io::State::done)
+            input_.added(got.octets);
+        input_.settle();
+    }
+    if (input_.empty())
+        return false;
+    core_.outside.log.info("improper command pipelining after {} from {}: {}", after, namaddr(), escaped(input_.view()));
+    facts_.pipelined_early = true;
+    if (!core_.options.forbid_unauth_pipelining)
+        return false;
+    say_line(554, "5.5.0", "Error: SMTP protocol synchronization");
+    end_ = End::hangup;
+    return true;
+}
+
+awaitable<void> Session::converse()
+{
+    while (end_ == End::none) {
+        const Pace& pace = core_.pace();
+        if (errors_ >= pace.hard_error_limit) {
+            say(fmt::format("421 4.7.0 {} Error: too many errors", core_.options.myhostname));
+            end_ = End::too_many_errors;
+            co_return;
+        }
+        auto line = input_.take_line();
+        if (!line) {
+            if (!co_await fill())
+                co_return;
+            continue;
+        }
+        if (errors_ >= pace.soft_error_limit && core_.options.error_sleep_time.count() > 0) {
+            if (!co_await flush())
+                co_return;
+            co_await sleep_for(core_.options.error_sleep_time);
+        }
+        if (line->bare_lf) {
+            bare_lf_seen_ = true;
+            if (bare_newline_ == BareNewline::reject) {
+                core_.outside.log.info("reject: bare <LF> received after {} from {}", where_, namaddr());
+                say(fmt::format("{} 5.5.2 {} Error: bare <LF> received", core_.options.bare_newline_reject_code, core_.options.myhostname));
+                end_ = End::hangup;
+                co_return;
+            }
+        }
+        if (core_.options.smtputf8 && !is_valid_utf8(line->text)) {
+            say_line(500, "5.5.2", "Error: bad UTF-8 syntax");
+            ++errors_;
+            continue;
+        }
+        const smtp::Command command = smtp::split_command(line->text);
+        if (command.word.empty()) {
+            say_line(500, "5.5.2", "Error: bad syntax");
+            ++errors_;
+            continue;
+        }
+        const bool ok = co_await dispatch(command, line->text);
+        if (!ok)
+            ++errors_;
+        if (out_.size() > most_unsent && !co_await flush())
+            co_return;
+    }
+}
+
+awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
+{
+    using smtp::VerbId;
+    const smtp::Verb* verb = command.verb && is_served(command.verb->id) ? command.verb : nullptr;
+    if (!core_.noop_commands.empty()) {
+        const auto noop = co_await core_.noop_commands.ask(std::string(command.word));
+        if (noop && *noop) {
+            say("250 2.0.0 Ok");
+            co_return junk_++ <= core_.pace().junk_command_limit;
+        }
+    }
+    tally_.count(verb);
+    if (!verb) {
+        where_ = "UNKNOWN";
+        bool forbidden = smtp::looks_like_header(line);
+        if (!forbidden) {
+            const auto listed = co_await core_.forbidden_commands.ask(std::string(command.word));
+            forbidden = listed && *listed;
+        }
+        if (forbidden) {
+            core_.outside.log.warning("non-SMTP command from {}: {}", namaddr(), printable(std::string_view(line).substr(0, 100)));
+            say("221 2.7.0 Error: I can break rules, too. Goodbye.");
+            end_ = End::hangup;
+            co_return false;
+        }
+    }
+    if (core_.options.tls_level == TlsLevel::encrypt && !facts_.tls && !(verb && verb->before_tls)) {
+        say("530 5.7.0 Must issue a STARTTLS command first");
+        co_return false;
+    }
+    if (denied_ && !(verb && verb->id == VerbId::quit)) {
+        say_line(503, "5.7.0", fmt::format("Error: access denied for {}", facts_.client));
+        co_return false;
+    }
+    if (!verb) {
+        say("500 5.5.2 Error: command not recognized");
+        co_return false;
+    }
+    where_ = verb->name;
+    // Outside ESMTP nothing may be sent ahead at all; BDAT is ESMTP by itself.
+    if (((!esmtp_ && verb->id != VerbId::bdat && verb->id != VerbId::quit) || must_wait_after(verb->id)) && poll_early_input(verb->name))
+        co_return true;
+
+    bool ok = false;
+    std::string arguments(command.arguments);
+    switch (verb->id) {
+    case VerbId::ehlo:
+    case VerbId::helo: ok = co_await helo(verb->id, std::move(arguments)); break;
+    case VerbId::starttls: ok = co_await starttls(std::move(arguments)); break;
+    case VerbId::mail: ok = co_await mail(std::move(arguments)); break;
+    case VerbId::rcpt: ok = co_await rcpt(std::move(arguments)); break;
+    case VerbId::data: ok = co_await data(std::move(arguments)); break;
+    case VerbId::bdat: ok = co_await bdat(std::move(arguments), std::move(line)); break;
+    case VerbId::vrfy: ok = co_await vrfy(std::move(arguments)); break;
+    case VerbId::etrn: ok = co_await etrn(std::move(arguments)); break;
+    case VerbId::rset: ok = rset(arguments); break;
+    case VerbId::help: ok = help(); break;
+    case VerbId::noop:
+        say("250 2.0.0 Ok");
+        ok = true;
+        break;
+    case VerbId::quit:
+        say("221 2.0.0 Bye");
+        end_ = End::quit;
+        ok = true;
+        break;
+    case VerbId::auth: say("503 5.5.1 Error: authentication not enabled"); break;
+    case VerbId::xclient:
+    case VerbId::xforward: say("550 5.7.0 Error: insufficient authorization"); break;
+    case VerbId::lhlo:
+    case VerbId::expn:
+    case VerbId::turn: break;                    // not served: verb is null above
+    }
+    if (ok)
+        tally_.succeeded(verb);
+    if (is_junk(verb->id) && junk_++ > core_.pace().junk_command_limit)
+        ++errors_;
+    co_return ok;
+}
+
+// Input and output.
+
+void Session::start_request() { request_deadline_ = std::chrono::steady_clock::now() + core_.pace().timeout; }
+
+void Session::set_deadline()
+{
+    const Pace& pace = core_.pace();
+    if (pace.per_request_deadline)
+        stream_->expires_at(request_deadline_);
+    else
+        stream_->expires_after(pace.timeout);
+}
+
+awaitable<bool> Session::flush()
+{
+    if (out_.empty())
+        co_return true;
+    if (!stream_)
+        co_return false;
+    set_deadline();
+    const std::string text = std::exchange(out_, {});
+    const auto written = co_await stream_->write(text);
+    if (!written) {
+        if (end_ == End::none)
+            lost(written.error());
+        co_return false;
+    }
+    co_return true;
+}
+
+// Sends what is to be said, then waits for more. An idle session waits without a buffer, and may be asked to go.
+awaitable<bool> Session::fill()
+{
+    if (!co_await flush())
+        co_return false;
+    if (end_ != End::none)
+        co_return false;
+    if (!in_content_)
+        start_request();
+    set_deadline();
+    if (input_.empty()) {
+        input_.settle();
+        std::optional<Places::Idle> idle;
+        if (!transaction_ && !in_content_)
+            idle.emplace(core_.places, *this);
+        const auto readable = co_await stream_->wait_readable();
+        if (idle)
+            idle->end(dismissed_);
+        if (dismissed_) {
+            stream_->expires_after(std::chrono::seconds{5});
+            request_deadline_ = std::chrono::steady_clock::now() + std::chrono::seconds{5};
+            say(fmt::format("421 4.3.2 {} Error: too many idle sessions", core_.options.myhostname));
+            co_return false;
+        }
+        if (!readable) {
+            lost(readable.error());
+            co_return false;
+        }
+    }
+    const auto got = co_await stream_->read_some(input_.room());
+    if (!got) {
+        input_.settle();
+        lost(got.error());
+        co_return false;
+    }
+    if (*got == 0) {
+        input_.settle();
+        end_ = End::lost;
+        co_return false;
+    }
+    input_.added(*got);
+    co_return true;
+}
+
+void Session::lost(const Error& error)
+{
+    if (error.what() == "conversation timed out") {
+        end_ = End::timeout;
+        // Said although the time is up: a client that is merely slow learns why. The write has its own, short limit.
+        request_deadline_ = std::chrono::steady_clock::now() + std::chrono::seconds{5};
+        out_ += fmt::format("421 4.4.2 {} Error: timeout exceeded\r\n", core_.options.myhostname);
+    } else if (error.status() == "4.3.2") {
+        end_ = End::hangup;
+        request_deadline_ = std::chrono::steady_clock::now() + std::chrono::seconds{5};
+        out_ += fmt::format("421 4.3.2 {} Service is shutting down\r\n", core_.options.myhostname);
+    } else {
+        end_ = End::lost;
+    }
+}
+
+void Session::dismiss()
+{
+    dismissed_ = true;
+    stream_->expires_at(std::chrono::steady_clock::now());
+}
+
+awaitable<void> Session::before_wait() { (void)co_await flush(); }
+
+void Session::say(std::string_view reply)
+{
+    std::string line(reply);
+    if (core_.options.policy.soft_bounce && line.starts_with('5')) {
+        line[0] = '4';
+        if (line.size() > 5 && line[4] == '5' && line[5] == '.')
+            line[4] = '4';
+    }
+    out_ += line;
+    out_ += "\r\n";
+    if ((line.starts_with("421") || line.starts_with("521")) && end_ == End::none)
+        end_ = End::hangup;
+}
+
+void Session::say_line(int code, std::string_view status, std::string_view text) { say(fmt::format("{} {} {}", code, status, text)); }
+
+void Session::say(const smtp::Reply& reply)
+{
+    std::string wire = reply.wire();
+    if (wire.ends_with("\r\n"))
+        wire.resize(wire.size() - 2);
+    say(wire);
+}
+
+void Session::obey(policy::Ruling ruling)
+{
+    if (ruling.hangup)
+        end_ = End::hangup;
+    else if (ruling.refused())
+        say(ruling.reply);
+}
+
+// Log lines.
+
+void Session::log_what(std::string_view what, std::string_view text)
+{
+    const std::string& id = transaction_ ? transaction_->envelope.queue_id() : std::string{};
+    std::string line = fmt::format("{}: {}: {} from {}: {};", id.empty() ? "NOQUEUE" : id, what, where_, namaddr(), text);
+    if (facts_.sender)
+        line += fmt::format(" from=<{}>", *facts_.sender);
+    if (facts_.recipient)
+        line += fmt::format(" to=<{}>", *facts_.recipient);
+    line += fmt::format(" proto={}", esmtp_ ? "ESMTP" : "SMTP");
+    if (facts_.helo)
+        line += fmt::format(" helo=<{}>", *facts_.helo);
+    core_.outside.log.info("{}", printable(line, true));
+}
+
+void Session::log_warning(std::string_view text) { core_.outside.log.warning("{}", printable(text, true)); }
+
+void Session::log_end()
+{
+    std::string_view reason;
+    switch (end_) {
+    case End::lost: reason = "lost connection"; break;
+    case End::timeout: reason = "timeout"; break;
+    case End::too_many_errors: reason = "too many errors"; break;
+    default: return;
+    }
+    std::string line;
+    if (core_.options.log_abort_queue_id)
+        line = fmt::format("{}: ", transaction_ && !transaction_->envelope.queue_id().empty() ? transaction_->envelope.queue_id() : "NOQUEUE");
+    line += fmt::format("{} after {}", reason, where_);
+    if (in_content_)
+        line += fmt::format(" ({} bytes)", content_octets_);
+    core_.outside.log.info("{} from {}", line, namaddr());
+}
+
+}  // namespace posthorn::receive

@@ -1,0 +1,125 @@
+// receive/session.hpp: one client, from the greeting to the disconnect line.
+// Order    a line is taken from the input only when the reply before it is decided. Replies gather in `out_` and leave in one write
+//          when no whole line is in hand, and before anything that may wait.
+// Ends     a reply 421 or 521, QUIT, a lost connection, a time limit, too many errors. An unfinished message is dropped.
+// Memory   without a transaction a session is this object and two coroutine frames; no buffer.
+#pragma once
+
+#include "receive/content.hpp"
+#include "receive/core.hpp"
+#include "receive/tally.hpp"
+#include "smtp/command.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace posthorn::receive {
+
+class Session final : public policy::Court, public Guest {
+public:
+    /// What an idle session is charged against the ceiling: object, frames, socket stream.
+    static constexpr std::size_t resting_octets = 4096;
+
+    Session(Server::Core& core, std::unique_ptr<net::Stream> stream);
+    Session(Session&&) = delete;
+    ~Session() override;
+
+    awaitable<void> run();
+    bool dismissed() const { return dismissed_; }
+
+    // Court
+    void log_what(std::string_view what, std::string_view text) override;
+    void log_warning(std::string_view text) override;
+    awaitable<void> before_wait() override;
+    // Guest
+    void dismiss() override;
+
+private:
+    enum class End : std::uint8_t { none, quit, hangup, lost, timeout, too_many_errors };
+
+    struct Transaction {
+        explicit Transaction(Places& in_places) : places(in_places) {}
+        Transaction(Transaction&&) = delete;
+        ~Transaction() { places.end_transaction(); }
+
+        Places& places;
+        handoff::Envelope envelope;               // queue id set with the first recipient accepted
+        policy::Effects effects;
+        std::size_t overshoot = 0;
+        bool data_checked = false;                // smtpd_data_restrictions at the first BDAT
+        // BDAT: the message so far
+        std::unique_ptr<Content> content;
+        std::unique_ptr<smtp::LineEnds> line_ends;
+        std::uint64_t chunk_octets = 0;
+        bool chunks_failed = false;
+    };
+
+    // session.cpp: life
+    awaitable<void> greet();
+    awaitable<void> name_client();
+    awaitable<void> converse();
+    awaitable<bool> dispatch(smtp::Command command, std::string line);
+    awaitable<bool> fill();
+    awaitable<bool> flush();
+    bool poll_early_input(std::string_view after);
+    void say(std::string_view reply);
+    void say(const smtp::Reply& reply);
+    void say_line(int code, std::string_view status, std::string_view text);
+    void lost(const Error& error);
+    void start_request();
+    void set_deadline();
+    void log_end();
+    std::string namaddr() const;
+    void obey(policy::Ruling ruling);
+    bool deny(std::string_view reply);
+    bool bare_newline_matters() const { return bare_newline_ != BareNewline::no; }
+
+    // session_other.cpp
+    awaitable<bool> helo(smtp::VerbId verb, std::string arguments);
+    awaitable<bool> starttls(std::string arguments);
+    awaitable<bool> secure();
+    awaitable<bool> vrfy(std::string arguments);
+    awaitable<bool> etrn(std::string arguments);
+    bool rset(std::string_view arguments);
+    bool help();
+    // session_mail.cpp
+    awaitable<bool> mail(std::string arguments);
+    awaitable<bool> rcpt(std::string arguments);
+    bool needs_helo();
+    void end_transaction();
+    smtp::CommandOptions command_options() const;
+    void say_refused_path(const smtp::Reply& reply, std::string_view verb, std::string_view arguments);
+    // session_content.cpp
+    awaitable<bool> data(std::string arguments);
+    awaitable<bool> bdat(std::string arguments, std::string line);
+    awaitable<bool> skip_chunk(std::uint64_t octets);
+    awaitable<bool> accept(std::unique_ptr<Content> content, std::string ok_prefix, bool bare_lf);
+    std::unique_ptr<Content> begin_content();
+    bool refuse_content(const handoff::Refusal& refusal);
+
+    Server::Core& core_;
+    std::unique_ptr<net::Stream> stream_;
+    Input input_;
+    std::string out_;
+    policy::Facts facts_;
+    std::unique_ptr<Transaction> transaction_;
+    std::unique_ptr<std::string> tls_received_;
+    std::unique_ptr<std::string> denied_;         // smtpd_delay_reject = no: the client was refused at connect
+    Tally tally_;
+    SteadyTime request_deadline_{};
+    std::string_view where_ = "CONNECT";
+    std::uint64_t content_octets_ = 0;            // of the content being received, for the log
+    std::uint16_t client_port_ = 0;
+    int errors_ = 0, junk_ = 0;
+    End end_ = End::none;
+    BareNewline bare_newline_ = BareNewline::normalize;
+    smtp::KeywordSet discarded_;
+    bool esmtp_ = false, helo_given_ = false;
+    bool in_content_ = false;
+    bool bare_lf_seen_ = false;
+    bool dismissed_ = false;
+};
+
+}  // namespace posthorn::receive

@@ -1,0 +1,300 @@
+// DATA and BDAT: content comes in, and 250 is said when the queue has it.
+#include "base/strings.hpp"
+#include "receive/received.hpp"
+#include "receive/session.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace posthorn::receive {
+
+namespace {
+
+// Octets taken to the content at a time: few resumptions, little memory.
+constexpr std::size_t batch_octets = 32 * 1024;
+
+}  // namespace
+
+bool Session::refuse_content(const handoff::Refusal& refusal)
+{
+    const std::string reply = fmt::format("{} {} {}", refusal.code, refusal.status, refusal.text);
+    log_what("reject", reply);
+    say(reply);
+    return false;
+}
+
+std::unique_ptr<Content> Session::begin_content()
+{
+    handoff::Envelope& envelope = transaction_->envelope;
+    policy::Effects& effects = transaction_->effects;
+    ReceivedFacts facts;
+    facts.helo = facts_.helo.value_or("");
+    facts.client_name = facts_.client_name;
+    facts.client_address = facts_.client_address;
+    if (core_.options.tls_received && tls_received_)
+        facts.tls = *tls_received_;
+    facts.myhostname = core_.options.myhostname;
+    facts.mail_name = core_.options.mail_name;
+    facts.protocol = envelope.client().protocol();
+    facts.queue_id = envelope.queue_id();
+    if (envelope.recipients_size() == 1)
+        facts.only_recipient = smtp::mailbox_of(envelope.recipients(0).address()).quoted();
+    facts.hide_client = core_.options.hide_client_session;
+    facts.when = WallTime{std::chrono::microseconds{envelope.arrival()}};
+
+    std::string ours;
+    for (const std::string& line : effects.prepend)
+        ours += line + "\r\n";
+    ours += received_field(facts);
+
+    envelope.set_hold(effects.hold);
+    envelope.set_redirect(effects.redirect);
+    envelope.set_filter(effects.filter);
+    for (const std::string& address : effects.bcc) {
+        handoff::Recipient& recipient = *envelope.add_recipients();
+        recipient.set_index(static_cast<std::uint32_t>(envelope.recipients_size() - 1));
+        recipient.set_address(address);
+        recipient.set_notify(handoff::NOTIFY_NEVER);
+    }
+    return std::make_unique<Content>(envelope, std::move(ours), Content::Limits{core_.options.message_size_limit}, core_.ceiling,
+                                     core_.outside.cleaner, core_.outside.incoming);
+}
+
+awaitable<bool> Session::data(std::string arguments)
+{
+    if (transaction_ && (transaction_->content || transaction_->chunks_failed)) {
+        say("503 5.5.1 Error: DATA after BDAT");
+        co_return false;
+    }
+    if (facts_.recipients == 0) {
+        say(transaction_ ? "554 5.5.1 Error: no valid recipients" : "503 5.5.1 Error: need RCPT command");
+        co_return false;
+    }
+    if (!trim(arguments).empty()) {
+        say("501 5.5.4 Syntax: DATA");
+        co_return false;
+    }
+    {
+        if (facts_.recipients == 1)
+            facts_.recipient = transaction_->envelope.recipients(0).address();
+        policy::Judge judge(core_.law, facts_, transaction_->effects, *this);
+        auto ruling = co_await judge.data();
+        if (ruling.refused()) {
+            facts_.recipient.reset();
+            obey(std::move(ruling));
+            co_return false;
+        }
+    }
+    auto content = begin_content();
+    say("354 End data with <CR><LF>.<CR><LF>");
+
+    smtp::ContentOptions content_options;
+    content_options.bare_lf = bare_newline_ == BareNewline::no       ? smtp::BareLf::no
+                              : bare_newline_ == BareNewline::reject ? smtp::BareLf::reject
+                                                                      : smtp::BareLf::normalize;
+    content_options.stray_cr = core_.options.stray_cr;
+    smtp::DataReader reader(content_options);
+    std::string batch;
+    in_content_ = true;
+    content_octets_ = 0;
+    start_request();
+    for (bool whole = false; !whole;) {
+        if (input_.empty()) {
+            if (!batch.empty())
+                co_await content->add(std::exchange(batch, {}));
+            if (!co_await fill())
+                co_return false;
+        }
+        std::string_view octets = input_.view();
+        const std::size_t before = octets.size();
+        whole = reader.feed(octets, batch);
+        input_.consume(before - octets.size());
+        const std::uint64_t count = reader.octets();
+        // smtpd_min_data_rate: who keeps the rate keeps the time.
+        request_deadline_ += std::chrono::milliseconds{(count - content_octets_) * 1000 / core_.options.min_data_rate};
+        content_octets_ = count;
+        if (batch.size() >= batch_octets || whole)
+            co_await content->add(std::exchange(batch, {}));
+    }
+    in_content_ = false;
+    where_ = "END-OF-MESSAGE";
+    co_return co_await accept(std::move(content), "250 2.0.0 Ok: queued as", reader.bare_lf());
+}
+
+// The message is whole. Whatever happens, the transaction ends with this reply.
+awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok_prefix, bool bare_lf)
+{
+    if (bare_lf) {
+        bare_lf_seen_ = true;
+        if (bare_newline_ == BareNewline::reject)
+            content->refuse(handoff::Refusal{core_.options.bare_newline_reject_code, "5.5.2",
+                                             fmt::format("{} Error: bare <LF> received", core_.options.myhostname)});
+    }
+    co_await content->finish();
+    if (!content->refusal()) {
+        policy::Judge judge(core_.law, facts_, transaction_->effects, *this);
+        auto ruling = co_await judge.end_of_data();
+        if (ruling.refused()) {
+            obey(std::move(ruling));
+            end_transaction();
+            co_return false;
+        }
+    }
+    const bool discard = transaction_->effects.discard;
+    if (!content->refusal() && !discard) {
+        if (!co_await flush()) {
+            end_transaction();
+            co_return false;
+        }
+        co_await content->seal();
+    }
+    if (content->refusal()) {
+        refuse_content(*content->refusal());
+        end_transaction();
+        co_return false;
+    }
+    // HOLD, REDIRECT and FILTER may also come from the lists evaluated after the content began.
+    handoff::Envelope envelope = content->take_envelope();
+    const std::string queue_id = envelope.queue_id();
+    if (!discard) {
+        const policy::Effects& effects = transaction_->effects;
+        if (effects.hold)
+            envelope.set_hold(true);
+        if (!effects.redirect.empty())
+            envelope.set_redirect(effects.redirect);
+        if (!effects.filter.empty())
+            envelope.set_filter(effects.filter);
+        const auto stored = co_await core_.outside.queue.enqueue(std::move(envelope), content->take_content());
+        if (!stored) {
+            core_.outside.log.warning("{}: {}", queue_id, stored.error().text());
+            refuse_content(refusal_of(stored.error()));
+            end_transaction();
+            co_return false;
+        }
+        content->committed();
+    }
+    ++core_.accepted;
+    end_transaction();
+    say(fmt::format("{} {}", ok_prefix, queue_id));
+    co_return true;
+}
+
+// Reads and drops the octets of a refused chunk: they are content, whatever they look like.
+awaitable<bool> Session::skip_chunk(std::uint64_t octets)
+{
+    in_content_ = true;
+    content_octets_ = 0;
+    while (octets > 0) {
+        if (input_.empty() && !co_await fill())
+            co_return false;
+        const std::size_t now = static_cast<std::size_t>(std::min<std::uint64_t>(octets, input_.view().size()));
+        input_.consume(now);
+        octets -= now;
+        content_octets_ += now;
+        request_deadline_ += std::chrono::milliseconds{now * 1000 / core_.options.min_data_rate};
+    }
+    in_content_ = false;
+    co_return true;
+}
+
+awaitable<bool> Session::bdat(std::string arguments, std::string line)
+{
+    const auto chunk = smtp::parse_bdat(arguments);
+    if (!chunk) {
+        core_.outside.log.warning("{}: malformed BDAT command syntax from {}: {}",
+                                  transaction_ && !transaction_->envelope.queue_id().empty() ? transaction_->envelope.queue_id() : "NOQUEUE",
+                                  namaddr(), printable(std::string_view(line).substr(0, 100)));
+        say(chunk.error());
+        co_return false;
+    }
+    if (facts_.recipients == 0 || discarded_.has(smtp::Keyword::chunking)) {
+        const bool known = transaction_ != nullptr;
+        if (!co_await skip_chunk(chunk->octets))
+            co_return false;
+        say(discarded_.has(smtp::Keyword::chunking) ? "502 5.5.1 Error: command not implemented"
+            : known                                 ? "554 5.5.1 Error: no valid recipients"
+                                                    : "503 5.5.1 Error: need RCPT command");
+        co_return false;
+    }
+    Transaction& transaction = *transaction_;
+    if (transaction.chunks_failed) {
+        if (!co_await skip_chunk(chunk->octets))
+            co_return false;
+        say(fmt::format("551 5.0.0 Discarded {} bytes after earlier error", chunk->octets));
+        co_return false;
+    }
+    if (!transaction.data_checked) {
+        transaction.data_checked = true;
+        if (facts_.recipients == 1)
+            facts_.recipient = transaction.envelope.recipients(0).address();
+        policy::Judge judge(core_.law, facts_, transaction.effects, *this);
+        auto ruling = co_await judge.data();
+        if (ruling.refused()) {
+            transaction.chunks_failed = true;
+            if (ruling.hangup) {
+                end_ = End::hangup;
+                co_return false;
+            }
+            if (!co_await skip_chunk(chunk->octets))
+                co_return false;
+            obey(std::move(ruling));
+            co_return false;
+        }
+    }
+    const std::uint64_t limit = core_.options.message_size_limit;
+    if (limit != 0 && (chunk->octets > limit || transaction.chunk_octets > limit - chunk->octets)) {
+        transaction.chunks_failed = true;
+        transaction.content.reset();
+        if (!co_await skip_chunk(chunk->octets))
+            co_return false;
+        co_return refuse_content(handoff::Refusal{552, "5.3.4", "Chunk exceeds message size limit"});
+    }
+    if (!transaction.content) {
+        transaction.content = begin_content();
+        transaction.line_ends = std::make_unique<smtp::LineEnds>(core_.options.stray_cr);
+    }
+
+    in_content_ = true;
+    content_octets_ = 0;
+    std::string batch;
+    for (std::uint64_t left = chunk->octets; left > 0;) {
+        if (input_.empty()) {
+            if (!batch.empty())
+                co_await transaction.content->add(std::exchange(batch, {}));
+            if (!co_await fill())
+                co_return false;
+        }
+        const std::string_view octets = input_.view().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left, input_.view().size())));
+        transaction.line_ends->feed(octets, batch);
+        left -= octets.size();
+        content_octets_ += octets.size();
+        request_deadline_ += std::chrono::milliseconds{octets.size() * 1000 / core_.options.min_data_rate};
+        input_.consume(octets.size());
+        if (batch.size() >= batch_octets)
+            co_await transaction.content->add(std::exchange(batch, {}));
+    }
+    in_content_ = false;
+    transaction.chunk_octets += chunk->octets;
+    if (chunk->last)
+        transaction.line_ends->finish(batch);
+    if (!batch.empty())
+        co_await transaction.content->add(std::move(batch));
+
+    if (!chunk->last) {
+        if (transaction.content->refusal()) {
+            const handoff::Refusal refusal = *transaction.content->refusal();
+            transaction.chunks_failed = true;
+            transaction.content.reset();
+            co_return refuse_content(refusal);
+        }
+        say(fmt::format("250 2.0.0 Ok: {} bytes", chunk->octets));
+        co_return true;
+    }
+    where_ = "END-OF-MESSAGE";
+    const bool bare_lf = transaction.line_ends->bare_lf();
+    const std::string ok = fmt::format("250 2.0.0 Ok: {} bytes queued as", transaction.chunk_octets);
+    co_return co_await accept(std::move(transaction.content), ok, bare_lf);
+}
+
+}  // namespace posthorn::receive

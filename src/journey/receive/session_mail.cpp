@@ -1,0 +1,178 @@
+// MAIL and RCPT.
+#include "base/strings.hpp"
+#include "receive/session.hpp"
+
+#include <fmt/format.h>
+
+namespace posthorn::receive {
+
+bool Session::needs_helo()
+{
+    if (!core_.options.helo_required || helo_given_)
+        return false;
+    say("503 5.5.1 Error: send HELO/EHLO first");
+    return true;
+}
+
+void Session::end_transaction()
+{
+    transaction_.reset();
+    facts_.sender.reset();
+    facts_.recipient.reset();
+    facts_.recipients = 0;
+}
+
+smtp::CommandOptions Session::command_options() const
+{
+    smtp::CommandOptions options;
+    options.path.strict = core_.options.strict_envelopes;
+    options.path.utf8 = core_.options.smtputf8;
+    options.dsn = !discarded_.has(smtp::Keyword::dsn);
+    options.smtputf8 = core_.options.smtputf8 && !discarded_.has(smtp::Keyword::smtputf8);
+    options.strict_smtputf8 = core_.options.strict_smtputf8;
+    return options;
+}
+
+void Session::say_refused_path(const smtp::Reply& reply, std::string_view verb, std::string_view arguments)
+{
+    if (!reply.lines.empty() && reply.lines.front().find("address syntax") != std::string::npos) {
+        const auto colon = arguments.find(':');
+        core_.outside.log.warning("Illegal address syntax from {} in {} command: {}", namaddr(), verb,
+                                  printable(trim(colon == std::string_view::npos ? arguments : arguments.substr(colon + 1))));
+    }
+    say(reply);
+}
+
+awaitable<bool> Session::mail(std::string arguments)
+{
+    if (needs_helo())
+        co_return false;
+    if (transaction_) {
+        say("503 5.5.1 Error: nested MAIL command");
+        co_return false;
+    }
+    if (core_.draining) {
+        say(fmt::format("421 4.3.2 {} Service is shutting down", core_.options.myhostname));
+        co_return false;
+    }
+    auto command = smtp::parse_mail(arguments, command_options());
+    if (!command) {
+        say_refused_path(command.error(), "MAIL", arguments);
+        co_return false;
+    }
+    facts_.sender = command->reverse_path.text();
+    const auto refused = [&](std::string_view reply) {
+        log_what("reject", reply);
+        say(reply);
+        facts_.sender.reset();
+        return false;
+    };
+    if (!core_.options.policy.delay_reject) {
+        policy::Effects effects;
+        policy::Judge judge(core_.law, facts_, effects, *this);
+        auto ruling = co_await judge.sender();
+        if (ruling.refused()) {
+            obey(std::move(ruling));
+            facts_.sender.reset();
+            co_return false;
+        }
+    }
+    const std::uint64_t limit = core_.options.message_size_limit;
+    const std::uint64_t size = command->size.value_or(0);
+    if (limit != 0 && size > limit)
+        co_return refused("552 5.3.4 Message size exceeds fixed limit");
+    // Room for the message itself, and never less than one and a half of the largest that may come meanwhile.
+    const std::uint64_t free = core_.outside.queue.free_octets();
+    if (free < core_.options.queue_minfree || free < limit + limit / 2 || free / 3 * 2 < size) {
+        core_.outside.log.warning("not enough free space in mail queue: {} bytes < 1.5*message size limit", free);
+        co_return refused("452 4.3.1 Insufficient system storage");
+    }
+    if (!core_.places.begin_transaction())
+        co_return refused(fmt::format("421 4.3.2 {} Error: all server ports are busy", core_.options.myhostname));
+
+    transaction_ = std::make_unique<Transaction>(core_.places);
+    handoff::Envelope& envelope = transaction_->envelope;
+    envelope.set_sender(*facts_.sender);
+    envelope.set_arrival(core_.outside.clock.wall().time_since_epoch().count());
+    envelope.set_body(command->body == smtp::Body::eight_bit_mime ? handoff::BODY_8BIT
+                      : command->body == smtp::Body::binary_mime  ? handoff::BODY_BINARY
+                                                                   : handoff::BODY_7BIT);
+    envelope.set_smtputf8(command->smtputf8);
+    envelope.set_ret(command->ret == smtp::Ret::full   ? handoff::RET_FULL
+                     : command->ret == smtp::Ret::hdrs ? handoff::RET_HDRS
+                                                       : handoff::RET_UNSPECIFIED);
+    if (command->envid)
+        envelope.set_envid(*command->envid);
+    handoff::Client& client = *envelope.mutable_client();
+    client.set_name(facts_.client_name);
+    client.set_address(facts_.client_address);
+    client.set_port(client_port_);
+    client.set_reverse_name(facts_.client_reverse_name);
+    client.set_helo(facts_.helo.value_or(""));
+    client.set_protocol(fmt::format("{}{}", command->smtputf8 ? "UTF8SMTP" : esmtp_ ? "ESMTP" : "SMTP", facts_.tls && esmtp_ ? "S" : ""));
+    if (tls_received_)
+        client.set_tls_summary(*tls_received_);
+    if (!stream_->local().is_unix()) {
+        client.set_server_address(stream_->local().ip.text());
+        client.set_server_port(stream_->local().port);
+    }
+    say("250 2.1.0 Ok");
+    co_return true;
+}
+
+awaitable<bool> Session::rcpt(std::string arguments)
+{
+    if (!transaction_) {
+        say("503 5.5.1 Error: need MAIL command");
+        co_return false;
+    }
+    if (transaction_->content || transaction_->chunks_failed) {
+        say("503 5.5.1 Error: RCPT after BDAT");
+        co_return false;
+    }
+    auto command = smtp::parse_rcpt(arguments, command_options());
+    if (!command) {
+        say_refused_path(command.error(), "RCPT", arguments);
+        co_return false;
+    }
+    if (facts_.recipients >= core_.options.recipient_limit) {
+        say("452 4.5.3 Error: too many recipients");
+        co_return transaction_->overshoot++ < core_.options.recipient_overshoot_limit;
+    }
+    facts_.recipient = command->forward_path.text();
+    {
+        policy::Judge judge(core_.law, facts_, transaction_->effects, *this);
+        auto ruling = co_await judge.recipient();
+        if (ruling.refused()) {
+            obey(std::move(ruling));
+            facts_.recipient.reset();
+            co_return false;
+        }
+    }
+    handoff::Envelope& envelope = transaction_->envelope;
+    if (envelope.queue_id().empty()) {
+        const auto id = core_.outside.queue.next_queue_id();
+        if (!id) {
+            log_what("reject", "451 4.3.0 Error: queue file write error");
+            say("451 4.3.0 Error: queue file write error");
+            facts_.recipient.reset();
+            co_return false;
+        }
+        envelope.set_queue_id(*id);
+        core_.outside.log.info("{}: client={}", *id, namaddr());
+    }
+    handoff::Recipient& recipient = *envelope.add_recipients();
+    recipient.set_index(static_cast<std::uint32_t>(envelope.recipients_size() - 1));
+    recipient.set_address(*facts_.recipient);
+    if (command->orcpt)
+        recipient.set_orcpt(command->orcpt->type + ";" + command->orcpt->address);
+    const smtp::Notify& notify = command->notify;
+    recipient.set_notify((notify.never ? handoff::NOTIFY_NEVER : 0U) | (notify.success ? handoff::NOTIFY_SUCCESS : 0U)
+                         | (notify.failure ? handoff::NOTIFY_FAILURE : 0U) | (notify.delay ? handoff::NOTIFY_DELAY : 0U));
+    ++facts_.recipients;
+    facts_.recipient.reset();
+    say("250 2.1.5 Ok");
+    co_return true;
+}
+
+}  // namespace posthorn::receive

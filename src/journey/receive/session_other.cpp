@@ -1,0 +1,220 @@
+// EHLO, HELO, STARTTLS, VRFY, ETRN, RSET, HELP.
+#include "base/strings.hpp"
+#include "receive/ehlo_reply.hpp"
+#include "receive/session.hpp"
+
+#include <fmt/format.h>
+
+namespace posthorn::receive {
+
+namespace {
+
+// The HELO name goes into logs and header fields: what could break out of them becomes a question mark (Postfix does likewise).
+std::string harmless(std::string name)
+{
+    for (char& c : name)
+        if (std::string_view(" <>()\\\";@").find(c) != std::string_view::npos || static_cast<unsigned char>(c) < 32 || c == 127)
+            c = '?';
+    return name;
+}
+
+}  // namespace
+
+awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
+{
+    auto name = smtp::parse_helo(verb, arguments);
+    if (!name) {
+        say(name.error());
+        co_return false;
+    }
+    const auto previous = std::exchange(facts_.helo, harmless(*name));
+    if (!core_.options.policy.delay_reject) {
+        policy::Effects effects;
+        policy::Judge judge(core_.law, facts_, effects, *this);
+        auto ruling = co_await judge.helo();
+        if (ruling.refused()) {
+            facts_.helo = previous;
+            obey(std::move(ruling));
+            co_return false;
+        }
+    }
+    end_transaction();
+    helo_given_ = true;
+    esmtp_ = verb == smtp::VerbId::ehlo;
+    if (!esmtp_) {
+        say(fmt::format("250 {}", core_.options.myhostname));
+        co_return true;
+    }
+    smtp::DiscardList list = core_.options.discard_ehlo_keywords;
+    if (!core_.discard_ehlo_keywords.empty()) {
+        const auto found = co_await core_.discard_ehlo_keywords.lookup(facts_.client_address);
+        if (!found) {
+            // Not known what to hide: an answer would be a guess.
+            say_line(451, "4.3.0", "Temporary lookup failure");
+            co_return false;
+        }
+        if (*found)
+            list = smtp::parse_discard_list(**found);
+    }
+    discarded_ = list.keywords;
+    discarded_.erase(smtp::Keyword::silent_discard);
+    if (!discarded_.empty() && !list.silent())
+        core_.outside.log.info("discarding EHLO keywords: {}", smtp::text(discarded_));
+    const bool offer_tls = core_.options.tls_level != TlsLevel::none && !facts_.tls && core_.outside.tls;
+    out_ += ehlo_reply(core_.options, discarded_, offer_tls);
+    co_return true;
+}
+
+awaitable<bool> Session::starttls(std::string arguments)
+{
+    if (!trim(arguments).empty()) {
+        say("501 5.5.4 Syntax: STARTTLS");
+        co_return false;
+    }
+    if (transaction_) {
+        say("503 5.5.1 Error: MAIL transaction in progress");
+        co_return false;
+    }
+    if (facts_.tls) {
+        say("554 5.5.1 Error: TLS already active");
+        co_return false;
+    }
+    if (core_.options.tls_level == TlsLevel::none || discarded_.has(smtp::Keyword::starttls)) {
+        say("502 5.5.1 Error: command not implemented");
+        co_return false;
+    }
+    if (!core_.outside.tls) {
+        say("454 4.7.0 TLS not available due to local problem");
+        co_return false;
+    }
+    say("220 2.0.0 Ready to start TLS");
+    if (!co_await flush())
+        co_return false;
+    // RFC 3207 4.2: what was sent ahead in clear, and what was said, is forgotten.
+    input_.clear();
+    co_return co_await secure();
+}
+
+awaitable<bool> Session::secure()
+{
+    if (!core_.outside.tls) {
+        core_.outside.log.warning("TLS is not available due to local problem");
+        end_ = End::hangup;
+        co_return false;
+    }
+    stream_->expires_after(core_.pace().starttls_timeout);
+    auto secured = co_await core_.outside.tls->accept(std::move(stream_));
+    if (!secured) {
+        core_.outside.log.info("SSL_accept error from {}: {}", namaddr(), secured.error().text());
+        end_ = End::lost;
+        co_return false;
+    }
+    stream_ = std::move(secured->stream);
+    facts_.tls = true;
+    facts_.helo.reset();
+    helo_given_ = esmtp_ = false;
+    tls_received_ = std::make_unique<std::string>(std::move(secured->received_text));
+    if (core_.options.tls_log)
+        core_.outside.log.info("{} TLS connection established from {}: {}", secured->trust, namaddr(), secured->log_text);
+    co_return true;
+}
+
+awaitable<bool> Session::vrfy(std::string arguments)
+{
+    if (needs_helo())
+        co_return false;
+    if (core_.options.disable_vrfy) {
+        say("502 5.5.1 VRFY command is disabled");
+        co_return false;
+    }
+    if (trim(arguments).empty()) {
+        say("501 5.5.4 Syntax: VRFY address [SMTPUTF8]");
+        co_return false;
+    }
+    const auto options = command_options();
+    auto text = trim(arguments);
+    if (options.smtputf8 && iends_with(text, " SMTPUTF8"))
+        text = trim(text.substr(0, text.size() - 9));
+    const auto mailbox = smtp::parse_path(text, options.path);
+    if (!mailbox || mailbox->null()) {
+        core_.outside.log.warning("Illegal address syntax from {} in VRFY command: {}", namaddr(), printable(arguments));
+        say("501 5.1.3 Bad recipient address syntax");
+        co_return false;
+    }
+    const auto recipient_before = std::exchange(facts_.recipient, mailbox->text());
+    policy::Effects effects;
+    policy::Judge judge(core_.law, facts_, effects, *this);
+    auto ruling = co_await judge.recipient();
+    facts_.recipient = recipient_before;
+    if (ruling.refused()) {
+        obey(std::move(ruling));
+        co_return false;
+    }
+    say(fmt::format("252 2.0.0 {}", printable(text, true)));
+    co_return true;
+}
+
+awaitable<bool> Session::etrn(std::string arguments)
+{
+    if (needs_helo())
+        co_return false;
+    if (transaction_) {
+        say("503 Error: MAIL transaction in progress");
+        co_return false;
+    }
+    const auto words = split(arguments);
+    if (words.size() != 1) {
+        say("500 Syntax: ETRN domain");
+        co_return false;
+    }
+    std::string domain(words.front());
+    if (domain.starts_with('@') || domain.starts_with('#'))
+        domain.erase(0, 1);
+    if (!smtp::is_valid_hostname(domain, core_.options.smtputf8)) {
+        say("501 Error: invalid parameter syntax");
+        co_return false;
+    }
+    facts_.etrn_domain = domain;
+    policy::Effects effects;
+    policy::Judge judge(core_.law, facts_, effects, *this);
+    auto ruling = co_await judge.etrn();
+    facts_.etrn_domain.clear();
+    if (ruling.refused()) {
+        obey(std::move(ruling));
+        co_return false;
+    }
+    const auto listed = co_await core_.etrn_domains.ask(domain);
+    if (!core_.outside.flush_site || !listed || !*listed) {
+        core_.outside.log.warning("reject: ETRN {}... from {}", printable(domain), namaddr());
+        say(fmt::format("459 <{}>: service unavailable", domain));
+        co_return false;
+    }
+    if (!co_await flush())
+        co_return false;
+    const auto flushed = co_await core_.outside.flush_site(domain);
+    if (!flushed) {
+        say("458 Unable to queue messages");
+        co_return false;
+    }
+    say("250 Queuing started");
+    co_return true;
+}
+
+bool Session::rset(std::string_view arguments)
+{
+    if (!trim(arguments).empty()) {
+        say("501 5.5.4 Syntax: RSET");
+        return false;
+    }
+    end_transaction();
+    say("250 2.0.0 Ok");
+    return true;
+}
+
+bool Session::help()
+{
+    say("214 2.0.0 Commands: BDAT DATA EHLO ETRN HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY");
+    return true;
+}
+
+}  // namespace posthorn::receive
