@@ -57,6 +57,8 @@ public:
     /// or when options.reunion is over; new messages start at once.
     awaitable<Result<void>> open(std::vector<std::uint32_t> living);
     awaitable<void> close();
+    /// Ends without closing the store, as the end of the process would.
+    awaitable<void> abandon() { return tasks_.close(); }
     void reconfigure(QueueOptions options);
 
     awaitable<Result<handoff::EnqueueReply>> enqueue(handoff::EnqueueRequest request);
