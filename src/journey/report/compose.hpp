@@ -1,0 +1,42 @@
+// report/compose.hpp: the messages that tell about a message.            RFC 3464, RFC 6522, RFC 6533, RFC 3834
+// In       a request and the options. Out: one message to the sender and/or one to the postmaster, ready to enqueue (envelope
+//          from <>, or from the double-bounce address to the postmaster), and the log lines that name them.
+// Shape    CRLF line ends. 8bit only where the text or the returned message is; UTF-8 addresses make it a global report.
+#pragma once
+
+#include "base/clock.hpp"
+#include "report/template.hpp"
+#include "report/whom.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace posthorn::config {
+class Snapshot;
+}
+
+namespace posthorn::report {
+
+struct Options {
+    /// `templates`: bounce_template_file, parsed; the built-in ones without it.
+    static Options from(const config::Snapshot& snapshot, Templates templates);
+
+    std::string myhostname, myorigin;
+    std::string mail_name = "Posthorn";
+    std::string double_bounce_sender;            // full address
+    std::string bounce_notice_recipient, double_bounce_notice_recipient, delay_notice_recipient;   // full addresses
+    NotifyClasses notify;
+    Templates templates = built_in_templates();
+    bool threaded = false;                       // enable_threaded_bounces: In-Reply-To and References
+    /// A parameter's value for the templates; times in seconds.
+    std::function<std::optional<std::string>(std::string_view)> parameter;
+    std::chrono::seconds maximal_queue_lifetime{5 * 86400};
+    /// Minutes east of UTC at a time: the zone of dates.
+    std::function<std::chrono::minutes(WallTime)> zone = [](WallTime) { return std::chrono::minutes{0}; };
+};
+
+handoff::ReportReply compose(const handoff::ReportRequest& request, const Options& options);
+
+}  // namespace posthorn::report

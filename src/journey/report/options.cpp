@@ -1,0 +1,40 @@
+#include "base/strings.hpp"
+#include "report/compose.hpp"
+#include "report/params.hpp"
+
+#include "config/snapshot.hpp"
+#include "config/units.hpp"
+
+namespace posthorn::report {
+
+Options Options::from(const config::Snapshot& snapshot, Templates templates)
+{
+    Options options;
+    options.templates = std::move(templates);
+    options.myhostname = snapshot.text("myhostname");
+    options.myorigin = snapshot.text("myorigin");
+    const auto full = [&](std::string address) { return address.find('@') == address.npos ? address + "@" + options.myorigin : address; };
+    options.double_bounce_sender = full(snapshot.get(report::double_bounce_sender));
+    options.bounce_notice_recipient = full(snapshot.get(report::bounce_notice_recipient));
+    options.double_bounce_notice_recipient = full(snapshot.get(report::double_bounce_notice_recipient));
+    options.delay_notice_recipient = full(snapshot.get(report::delay_notice_recipient));
+    for (const config::ListMember& member : snapshot.get(notify_classes)) {
+        options.notify.bounce |= iequals(member.text, "bounce");
+        options.notify.double_bounce |= iequals(member.text, "2bounce");
+        options.notify.delay |= iequals(member.text, "delay");
+    }
+    options.threaded = snapshot.get(enable_threaded_bounces);
+    options.parameter = [snapshot](std::string_view name) -> std::optional<std::string> {
+        if (!snapshot.as_written(name))
+            return std::nullopt;
+        const std::string value = snapshot.text(name);
+        // Times are asked for in a unit of the asker's choice.
+        if (name.ends_with("_time") || name.ends_with("_lifetime"))
+            if (const auto time = config::parse_time(value, config::Unit::seconds))
+                return std::to_string(time->count());
+        return value;
+    };
+    return options;
+}
+
+}  // namespace posthorn::report
