@@ -21,7 +21,7 @@
 namespace posthorn::dns {
 
 enum class Lookup { dns, native };
-enum class Families { v4, v6, both };
+using net::Families;
 
 struct Options {
     /// Empty: those of /etc/resolv.conf. Otherwise each is asked as a recursive server.

@@ -19,6 +19,9 @@
 
 namespace posthorn::net {
 
+/// Which families are asked for (inet_protocols, smtp_address_preference).
+enum class Families { v4, v6, both };
+
 class IpAddress {
 public:
     /// 0.0.0.0

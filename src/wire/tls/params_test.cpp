@@ -1,0 +1,50 @@
+#include "tls/params.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace posthorn::tls;
+
+namespace {
+
+config::Snapshot of(std::string_view main_cf)
+{
+    static constexpr std::span<const config::ParamInfo> rooms[] = {params};
+    return config::Snapshot{{.host_name = "mail.test"}, "/etc/test", config::parse_main_cf(main_cf, "main.cf").value(), rooms};
+}
+
+}  // namespace
+
+TEST_CASE("tls params: the settings of opportunistic and mandatory sessions are told apart, files pair up, LMTP has twins")
+{
+    const auto config = of(R"(
+smtp_tls_cert_file = /cert.pem
+smtp_tls_eccert_file = none
+smtp_tls_mandatory_protocols = >=TLSv1.3
+smtp_tls_exclude_ciphers = aNULL
+smtp_tls_mandatory_exclude_ciphers = MD5
+lmtp_tls_CAfile = /lmtp-ca.pem
+smtpd_tls_chain_files = /a.pem, /b.pem
+smtpd_tls_session_cache_timeout = 0
+smtpd_tls_req_ccert = yes
+tls_preempt_cipherlist = yes
+)");
+    const Options may = client_options(config, false);
+    REQUIRE(may.certificates.size() == 1);
+    CHECK(may.certificates[0].key == "/cert.pem");                    // where no key file is named, it is in the same file
+    CHECK(may.protocols == ">=TLSv1");
+    CHECK(may.exclude_ciphers == std::vector<std::string>{"aNULL"});
+    const Options encrypt = client_options(config, true);
+    CHECK(encrypt.protocols == ">=TLSv1.3");
+    CHECK(encrypt.exclude_ciphers == std::vector<std::string>{"aNULL", "MD5"});
+    CHECK(client_options(config, false, "lmtp").ca_file == "/lmtp-ca.pem");
+    const Options server = server_options(config, true);
+    CHECK(server.chain_files == std::vector<std::string>{"/a.pem", "/b.pem"});
+    CHECK(server.require_certificate);
+    CHECK_FALSE(server_options(config, false).require_certificate);   // opportunistic: only asked for
+    CHECK(server.server_chooses);
+    CHECK_FALSE(server.tickets);
+    CHECK(log_level("1") == 1);
+    CHECK(log_level("2,trace") == 2);
+    CHECK(log_level("") == 0);
+}
