@@ -203,18 +203,20 @@ TEST_CASE("listener: serves tcp and unix, rests when descriptors are gone and go
         CHECK(run(loop, ask(std::move(client), "hello")).value() == "hello");
 
         // The client has its descriptor; the server finds none left.
+        listener.pause();
+        run(loop, sleep_for(1ms));
         auto waiting = run(loop, connect(loop.get_executor(), listener.endpoint())).value();
+#if !__has_feature(address_sanitizer)                                 // UBSan opens a pipe to look at memory and takes its absence for a bad object
         rlimit normal{};
         ::getrlimit(RLIMIT_NOFILE, &normal);
         const rlimit none{0, normal.rlim_max};
         ::setrlimit(RLIMIT_NOFILE, &none);
+        listener.resume();
         run(loop, sleep_for(30ms));
         ::setrlimit(RLIMIT_NOFILE, &normal);
-        // The first connection may have been accepted before the limit fell.
-        if (!troubles.empty()) {
-            CHECK(troubles.front() == "accept: Too many open files");
-            CHECK(troubles.size() == 1);
-        }
+        CHECK((troubles == std::vector<std::string>{"accept: Too many open files"}));
+#endif
+        listener.resume();
         CHECK(run(loop, ask(std::move(waiting), "still here")).value() == "still here");
 
         auto idle = run(loop, connect(loop.get_executor(), listener.endpoint())).value();
