@@ -104,8 +104,9 @@ private:
 
     void say_mail(std::uint16_t index, const Mail& mail)
     {
-        if (mail.stage != Stage::invited)
+        if (mail.stage == Stage::waiting || mail.stage == Stage::addressing)
             say_recipients(index, mail);
+        rset_needed_ = false;                   // its content closes the transaction
         const bool bdat = chunking_ && mail.stage != Stage::invited &&
                           !(quirks_.has(Quirk::no_bdat_over) && mail.octets > quirks_.bdat_over());
         if (bdat) {

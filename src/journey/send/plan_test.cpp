@@ -105,6 +105,9 @@ TEST_CASE("plan: the first transaction of a session has no RSET, one after an un
     CHECK(text_of(plan({.mails = mails, .open_transaction = true}, pipelining)) == "RSET MAIL RCPT DATA | content .");
     CHECK(text_of(plan({.mails = mails}, pipelining)) == "MAIL RCPT DATA | content .");
     CHECK(text_of(plan({.mails = mails, .open_transaction = true}, pipelining, with(Quirk::no_rset))) == "QUIT");
+    std::vector<Mail> under_way{Mail(1, 10), Mail(1, 10)};
+    under_way[0].stage = Stage::invited;
+    CHECK(text_of(plan({.mails = under_way, .open_transaction = true}, pipelining)) == "content . MAIL RCPT DATA | content .");
 }
 
 TEST_CASE("plan: content in the envelope's flight is a privilege, and only for content of moderate size")

@@ -40,6 +40,7 @@ struct Transaction {
     std::uint32_t answers = 0;              // replies to commands of this transaction
     bool refused = false;                   // MAIL was refused: what follows in its flight means nothing
     bool unserved = false;
+    bool content_said = false;              // its octets went out, whole or not: never said again without an answer
     std::uint32_t use = 0;                  // which transaction of its session it was, from 1
 };
 
@@ -77,12 +78,10 @@ public:
     awaitable<std::optional<Trouble>> open(Wish wish);
     /// `end`: nothing more is expected; the plan may say so to the peer.
     awaitable<void> run(Feed* feed, bool end);
+    /// It has reached a limit and takes no more: goodbye() is due.
+    bool used_up() const { return used_up_; }
     /// RSET QUIT, its answers read for a while; then the stream is closed.
     awaitable<void> goodbye();
-    /// Waits until the peer speaks or hangs up, or the time is over: what an idle session does. False: it is of no use any more.
-    awaitable<bool> idle(std::chrono::milliseconds duration);
-    /// Wakes idle().
-    void wake();
     /// Looks whether an idle session still stands: the peer has neither spoken nor gone.
     bool still_silent();
     void close();
@@ -110,11 +109,12 @@ private:
         std::string_view view;
         const Transaction* transaction = nullptr;
         bool stuffed = false;               // file: dots doubled, final dot added
+        bool ends_content = false;          // text: what follows is a piece of its own, so that it is known whether the dot went out
     };
 
     awaitable<Result<smtp::Reply>> read_reply(Act act);
     awaitable<Result<smtp::Reply>> command(Act act, std::string line);
-    awaitable<std::optional<Trouble>> greeting(bool after_tls);
+    awaitable<std::optional<Trouble>> greeting();
     awaitable<std::optional<Trouble>> hello();
     awaitable<std::optional<Trouble>> starttls(bool wrapper);
     awaitable<void> learn_features(const smtp::Reply& reply);
@@ -128,22 +128,24 @@ private:
     void say(std::string_view line);
     void write_flight();
     awaitable<void> write_rest(std::size_t piece, std::size_t offset);
-    awaitable<Result<void>> write_file(const Piece& piece);
+    awaitable<Result<void>> write_file(std::size_t piece);
     std::size_t gather(std::size_t piece, std::size_t offset);
 
-    void note(const Expected& expected, const smtp::Reply& reply, bool early);
+    void note(const Expected& expected, const smtp::Reply& reply, bool early, Act next);
     void note_mail(Transaction& transaction, Judgement judgement, const smtp::Reply& reply);
+    void fail_all(Transaction& transaction, const Reason& reason);
     void note_rcpt(Transaction& transaction, std::uint32_t recipient, Judgement judgement, const smtp::Reply& reply);
     void note_data(Transaction& transaction, Judgement judgement, const smtp::Reply& reply);
     void note_content(Transaction& transaction, Act act, Judgement judgement, const smtp::Reply& reply);
     void end_with(Reason reason);
-    void settle(std::span<const Step> flight);
+    void settle();
+    bool takes_more() const;
     void hand_back(Feed* feed);
     void abandon(Feed* feed);
     std::chrono::seconds timeout(Act act) const;
     Reason lost(const Error& error, Act act) const;
     void transcript(char direction, std::string_view line);
-    void keep_evidence(Act act);
+    void keep_evidence(const smtp::Reply& reply);
 
     std::unique_ptr<net::Stream> stream_;
     Host host_;
@@ -156,10 +158,9 @@ private:
     smtp::Features features_;
     Wish wish_;
     TaskGroup writers_;
-    Signal wake_;
     smtp::ReplyParser parser_;
-    std::string input_;                     // read, not yet parsed: from input_at_ on
-    std::size_t input_at_ = 0;
+    std::string buffer_;                    // of the reader
+    std::string_view input_;                // what of it is not parsed yet
     std::string out_;
     std::vector<Piece> pieces_;
     std::vector<std::string_view> views_;
@@ -172,7 +173,7 @@ private:
     std::optional<Error> content_error_;    // our own file could not be read
     Reason end_reason_;
     bool over_ = false, open_transaction_ = false, out_of_step_ = false, secured_ = false, esmtp_ = true, writing_ = false;
-    bool said_quit_ = false, debug_ = false, pix_ = false, keep_out_ = false;
+    bool debug_ = false, pix_ = false, used_up_ = false, leaving_ = false;
     std::uint32_t transactions_ = 0, contents_ = 0;
     std::uint64_t round_trips_ = 0;
     SteadyTime opened_{};

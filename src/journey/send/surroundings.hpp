@@ -3,11 +3,14 @@
 
 #include "async/async.hpp"
 #include "base/clock.hpp"
+#include "net/connect.hpp"
 #include "observe/log.hpp"
 #include "peers/known.hpp"
 #include "send/names.hpp"
 #include "send/secure.hpp"
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +23,9 @@ public:
     virtual ~DiscardMaps() = default;
     virtual awaitable<Result<std::optional<std::string>>> keywords_for(std::string address) = 0;
 };
+
+/// How a host is reached: net::connect, or a test's stream in memory.
+using Connector = std::function<awaitable<Result<std::unique_ptr<net::Stream>>>(net::Endpoint endpoint, net::ConnectOptions how)>;
 
 /// What an Agent uses and does not own; all of it outlives the Agent.
 struct Surroundings {
@@ -34,6 +40,7 @@ struct Surroundings {
     TlsClient* tls = nullptr;               // none: STARTTLS is as if not offered
     DiscardMaps* discard = nullptr;
     peers::Peers* peers = nullptr;
+    Connector connector;                    // empty: net::connect
     std::vector<net::IpAddress> own_addresses;  // inet_interfaces, proxy_interfaces: for loops
     std::uint64_t seed = 0;                 // of the shuffling; 0: from the system
 };

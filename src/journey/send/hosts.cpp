@@ -1,0 +1,124 @@
+#include "send/hosts.hpp"
+
+namespace posthorn::send {
+
+namespace {
+
+dns::Families families(const Options& options)
+{
+    return options.ipv4 && options.ipv6 ? dns::Families::both : options.ipv6 ? dns::Families::v6 : dns::Families::v4;
+}
+
+Reason reason_of(const Error& error) { return {error.status().starts_with('5'), error.status(), error.text()}; }
+
+Error address_error(const std::string& host, const dns::Addresses& found, const Options& options)
+{
+    dns::Answer answer;
+    answer.status = found.status;
+    answer.reason = found.reason;
+    return dns::lookup_error(host, options.ipv4 ? dns::Type::a : dns::Type::aaaa, answer);
+}
+
+/// Adds the addresses of one host. None: they are there; else why not.
+awaitable<std::optional<Error>> add_addresses(std::string host, std::uint32_t preference, std::uint16_t port, const Options* options, Names* names,
+                                              std::vector<Host>* list)
+{
+    dns::Addresses found = co_await names->addresses(host, families(*options));
+    if (!found.found() || found.list.empty())
+        co_return address_error(host, found, *options);
+    for (const net::IpAddress& address : found.list)
+        if (address.is_v6() ? options->ipv6 : options->ipv4)
+            list->push_back({host, net::Endpoint(address, port), preference});
+    co_return std::nullopt;
+}
+
+awaitable<Hosts> find_destination(Destination destination, const Options* options, const Surroundings* around, std::mt19937_64* random)
+{
+    Hosts hosts;
+    if (!destination.unix_path.empty()) {
+        hosts.list.push_back({options->my_name, net::Endpoint::unix(destination.unix_path), 0});
+        co_return hosts;
+    }
+    if (destination.literal) {
+        if (destination.literal->is_v6() ? options->ipv6 : options->ipv4)
+            hosts.list.push_back({destination.name, net::Endpoint(*destination.literal, destination.port), 0});
+        else
+            hosts.reason = {false, "4.4.4", fmt::format("address {} is not of an address family of inet_protocols", destination.name)};
+        co_return hosts;
+    }
+    std::optional<Error> failure;
+    bool by_address = !destination.mx || !options->mx_lookups;
+    if (!by_address) {
+        const dns::Answer answer = co_await around->names.mx(destination.name);
+        if (dns::is_null_mx(answer)) {
+            hosts.reason = {true, "5.1.10", fmt::format("Domain {} does not accept mail (nullMX)", destination.name)};
+            co_return hosts;
+        }
+        if (answer.found()) {
+            bool passing = false;
+            for (const dns::Record& record : answer.records) {
+                auto missing = co_await add_addresses(record.host, record.preference, destination.port, options, &around->names, &hosts.list);
+                if (missing) {
+                    passing = passing || missing->status().starts_with('4');
+                    failure = std::move(missing);
+                }
+            }
+            if (hosts.list.empty()) {
+                hosts.reason = failure ? reason_of(*failure) : Reason(false, "4.4.4", fmt::format("no MX host for {} has an address", destination.name));
+                if (hosts.reason.permanent && (options->defer_if_no_mx_address || passing)) {
+                    hosts.reason.permanent = false;
+                    hosts.reason.status = "4.4.4";
+                }
+                co_return hosts;
+            }
+        } else if (answer.status == dns::Status::nodata || (options->ignore_mx_error && answer.transient()))
+            by_address = true;                                      // RFC 5321 5.1: no MX record, the host itself
+        else
+            failure = dns::lookup_error(destination.name, dns::Type::mx, answer);
+    }
+    if (by_address)
+        failure = co_await add_addresses(destination.name, 0, destination.port, options, &around->names, &hosts.list);
+    if (hosts.list.empty()) {
+        hosts.reason = failure ? reason_of(*failure) : Reason(false, "4.4.4", fmt::format("no address of {} is of a family of inet_protocols", destination.name));
+        co_return hosts;
+    }
+    // Only the host list of MX lookups for the usual port says anything about loops; [host]:port is the administrator's word.
+    if (destination.mx && destination.port == 25 && !cut_at_self(hosts.list, options->my_name, around->own_addresses)) {
+        hosts.reason = {true, "5.4.6", fmt::format("mail for {} loops back to myself", destination.name)};
+        co_return hosts;
+    }
+    put_in_order(hosts.list, *options, *random);
+    co_return hosts;
+}
+
+awaitable<void> add_all(std::string text, bool fallback, const Options* options, const Surroundings* around, std::mt19937_64* random, Hosts* hosts)
+{
+    auto destinations = parse_nexthop(text, options->port, options->lmtp);
+    if (!destinations) {
+        if (!fallback)
+            hosts->reason = {false, "4.3.5", destinations.error().what()};
+        co_return;
+    }
+    for (const Destination& destination : *destinations) {
+        Hosts found = co_await find_destination(destination, options, around, random);
+        if (found.list.empty() && !fallback)
+            hosts->reason = std::move(found.reason);
+        hosts->list.insert(hosts->list.end(), std::make_move_iterator(found.list.begin()), std::make_move_iterator(found.list.end()));
+    }
+}
+
+}  // namespace
+
+awaitable<Hosts> find_hosts(std::string next_hop, const Options* options, const Surroundings* around, std::mt19937_64* random)
+{
+    Hosts hosts;
+    co_await add_all(std::move(next_hop), false, options, around, random, &hosts);
+    // A domain that says it takes no mail, or whose mail is ours, is not a host that could not be reached.
+    const bool decided = hosts.list.empty() && (hosts.reason.status == "5.1.10" || hosts.reason.status == "5.4.6");
+    if (!decided)
+        for (const std::string& relay : options->fallback_relays)
+            co_await add_all(relay, true, options, around, random, &hosts);
+    co_return hosts;
+}
+
+}  // namespace posthorn::send

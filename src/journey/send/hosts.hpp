@@ -1,0 +1,25 @@
+// send/hosts.hpp: from the text of a next hop to the hosts to try, in order.          RFC 5321 5.1, RFC 7505
+#pragma once
+
+#include "send/nexthop.hpp"
+#include "send/surroundings.hpp"
+#include "send/verdict.hpp"
+
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace posthorn::send {
+
+struct Hosts {
+    Hosts() = default;
+    std::vector<Host> list;
+    /// Why the list is empty.
+    Reason reason;
+};
+
+/// Asks the name service. The fallback relays, if any, come behind the destination's own hosts.
+awaitable<Hosts> find_hosts(std::string next_hop, const Options* options, const Surroundings* around, std::mt19937_64* random);
+
+}  // namespace posthorn::send

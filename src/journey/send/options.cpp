@@ -1,0 +1,143 @@
+#include "send/options.hpp"
+
+#include "base/strings.hpp"
+#include "config/snapshot.hpp"
+#include "send/nexthop.hpp"
+#include "send/params.hpp"
+
+namespace posthorn::send {
+
+namespace {
+
+[[noreturn]] void bad(std::string_view name, std::string_view value) { throw config::BadValue(fmt::format("bad value of {}: {}", name, value)); }
+
+std::optional<net::IpAddress> address(const std::string& name, const std::string& text)
+{
+    if (text.empty())
+        return std::nullopt;
+    auto parsed = net::IpAddress::parse(text);
+    if (!parsed)
+        bad(name, text);
+    return parsed;
+}
+
+TlsLevel level_of(const std::string& word, bool use, bool enforce, const std::string& name)
+{
+    if (word.empty())
+        return enforce ? TlsLevel::encrypt : use ? TlsLevel::may : TlsLevel::none;
+    if (word == "none")
+        return TlsLevel::none;
+    if (word == "may")
+        return TlsLevel::may;
+    if (word == "encrypt")
+        return TlsLevel::encrypt;
+    for (const std::string_view later : {"dane", "dane-only", "half-dane", "fingerprint", "verify", "secure"})
+        if (word == later)
+            return TlsLevel::beyond;
+    bad(name, word);
+}
+
+std::vector<std::string> words_of(std::string_view text)
+{
+    std::vector<std::string> all;
+    for (const std::string_view word : config::split_grouped(text))
+        all.emplace_back(word);
+    return all;
+}
+
+}  // namespace
+
+Options Options::from(const config::Snapshot& snapshot, std::string_view service)
+{
+    Options made;
+    made.service = service;
+    made.lmtp = service == "lmtp";
+    const auto get = [&](const auto& param) { return snapshot.get(param, made.lmtp ? "lmtp" : "smtp"); };
+    const auto either = [&](const auto& smtp, const auto& lmtp) { return made.lmtp ? snapshot.get(lmtp) : snapshot.get(smtp); };
+    made.my_name = snapshot.get(send_myhostname);
+    made.helo_name = either(smtp_helo_name, lmtp_lhlo_name);
+    made.timeouts = {.connect = get(smtp_connect_timeout),
+                     .helo = either(smtp_helo_timeout, lmtp_lhlo_timeout),
+                     .starttls = get(smtp_starttls_timeout),
+                     .mail = get(smtp_mail_timeout),
+                     .rcpt = get(smtp_rcpt_timeout),
+                     .data_init = get(smtp_data_init_timeout),
+                     .data_xfer = get(smtp_data_xfer_timeout),
+                     .data_done = get(smtp_data_done_timeout),
+                     .rset = get(smtp_rset_timeout),
+                     .quit = get(smtp_quit_timeout)};
+    made.skip_quit_response = either(smtp_skip_quit_response, lmtp_skip_quit_response);
+    made.always_ehlo = snapshot.get(smtp_always_send_ehlo);
+    made.never_ehlo = snapshot.get(smtp_never_send_ehlo);
+    made.skip_5xx_greeting = get(smtp_skip_5xx_greeting);
+    made.discard = smtp::parse_discard_list(either(smtp_discard_ehlo_keywords, lmtp_discard_lhlo_keywords));
+    const std::string pix = get(smtp_pix_workarounds);
+    made.pix_disable_esmtp = made.pix_delay_dot = false;
+    for (const std::string_view word : split(pix, ", \t")) {
+        made.pix_disable_esmtp |= iequals(word, "disable_esmtp");
+        made.pix_delay_dot |= iequals(word, "delay_dotcrlf");
+        if (!iequals(word, "disable_esmtp") && !iequals(word, "delay_dotcrlf"))
+            bad("smtp_pix_workarounds", pix);
+    }
+    made.pix_threshold = get(smtp_pix_workaround_threshold_time);
+    made.pix_delay = get(smtp_pix_workaround_delay_time);
+    made.line_length = static_cast<std::size_t>(get(smtp_line_length_limit));
+    const std::string target = get(smtp_address_verify_target);
+    if (target != "rcpt" && target != "data")
+        bad("smtp_address_verify_target", target);
+    made.probe_data = target == "data";
+
+    const std::string port = either(smtp_tcp_port, lmtp_tcp_port);
+    const auto parsed = parse_nexthop("x:" + port, 25, false);
+    if (!parsed)
+        bad(made.lmtp ? "lmtp_tcp_port" : "smtp_tcp_port", port);
+    made.port = parsed->front().port;
+    made.mx_lookups = !snapshot.get(send_disable_dns_lookups) && !made.lmtp;
+    made.ignore_mx_error = snapshot.get(send_ignore_mx_lookup_error);
+    made.defer_if_no_mx_address = get(smtp_defer_if_no_mx_address_found);
+    made.address_limit = static_cast<unsigned>(get(smtp_mx_address_limit));
+    made.session_limit = static_cast<unsigned>(get(smtp_mx_session_limit));
+    made.randomize = get(smtp_randomize_addresses);
+    made.balance = get(smtp_balance_inet_protocols);
+    const std::string preference = get(smtp_address_preference);
+    if (preference == "ipv4")
+        made.preference = AddressPreference::ipv4;
+    else if (preference == "ipv6")
+        made.preference = AddressPreference::ipv6;
+    else if (preference != "any")
+        bad("smtp_address_preference", preference);
+    const std::string protocols = snapshot.get(send_inet_protocols);
+    made.ipv4 = made.ipv6 = false;
+    for (const std::string_view word : split(protocols, ", \t")) {
+        made.ipv4 |= word == "all" || word == "ipv4";
+        made.ipv6 |= word == "all" || word == "ipv6";
+    }
+    if (!made.ipv4 && !made.ipv6)
+        bad("inet_protocols", protocols);
+    if (!made.lmtp || !get(smtp_fallback_relay).empty())
+        made.fallback_relays = words_of(get(smtp_fallback_relay));
+    made.bind4 = address("smtp_bind_address", get(smtp_bind_address));
+    made.bind6 = address("smtp_bind_address6", get(smtp_bind_address6));
+    made.bind_enforced = get(smtp_bind_address_enforce);
+
+    made.keep_sessions = get(smtp_connection_cache_on_demand);
+    made.keep_destinations = words_of(get(smtp_connection_cache_destinations));
+    made.keep_idle = get(smtp_connection_cache_time_limit);
+    made.keep_age = get(smtp_connection_reuse_time_limit);
+    made.keep_mails = static_cast<unsigned>(get(smtp_connection_reuse_count_limit));
+
+    made.tls_level_word = either(smtp_tls_security_level, lmtp_tls_security_level);
+    made.tls_level = level_of(made.tls_level_word, get(smtp_use_tls), get(smtp_enforce_tls), made.lmtp ? "lmtp_tls_security_level" : "smtp_tls_security_level");
+    made.tls_wrapper = get(smtp_tls_wrappermode);
+    made.tls_note_offer = get(smtp_tls_note_starttls_offer);
+
+    made.chunking = snapshot.get(smtp_chunking);
+    made.quit_in_group = snapshot.get(smtp_quit_in_group);
+    made.contents_in_flight = static_cast<unsigned>(snapshot.get(smtp_contents_in_flight));
+    made.soft_bounce = snapshot.get(send_soft_bounce);
+    made.delay_digits = snapshot.get(send_delay_logging_resolution_limit);
+    made.debug_peers = words_of(snapshot.get(send_debug_peer_list));
+    return made;
+}
+
+}  // namespace posthorn::send

@@ -1,0 +1,412 @@
+// The opening and the end of a session; session_transact.cpp has what is between, session_write.cpp what goes out.
+#include "send/session.hpp"
+
+#include "base/strings.hpp"
+
+namespace posthorn::send {
+
+namespace {
+
+constexpr std::size_t read_room = 4096;
+/// Evidence of a session: its last exchanges.
+constexpr std::size_t evidence_exchanges = 8;
+
+bool peer_listed(const std::vector<std::string>& list, const Host& host)
+{
+    for (const std::string& entry : list) {
+        if (iequals(entry, host.name) || (host.name.size() > entry.size() && iends_with(host.name, entry) &&
+                                          (entry.starts_with('.') || host.name[host.name.size() - entry.size() - 1] == '.')))
+            return true;
+        if (host.endpoint.is_unix())
+            continue;
+        if (const auto network = net::Network::parse(entry); network && network->contains(host.endpoint.ip))
+            return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+Transaction::Transaction(const handoff::DeliveryRequest& what, const Content& octets, Sheet& fates, std::vector<std::uint32_t> indexes)
+    : request(&what), content(&octets), sheet(&fates), recipients(std::move(indexes))
+{
+    progress.recipients = static_cast<std::uint32_t>(recipients.size());
+    progress.octets = octets.size();
+    progress.probe = what.probe();
+    progress.null_sender = what.envelope().sender().empty();
+}
+
+Session::Session(std::unique_ptr<net::Stream> stream, Host host, const Options& options, const Surroundings& around)
+    : stream_(std::move(stream)), host_(std::move(host)), peer_text_(host_.text()), relay_(host_.relay()), options_(options), around_(around),
+      writers_(around.executor), parser_({.octets = options.reply_octets}), debug_(peer_listed(options.debug_peers, host_)), opened_(around.clock.steady())
+{
+    plan_options_.chunking = options.chunking;
+    plan_options_.quit_in_group = options.quit_in_group;
+    plan_options_.probe_data = options.probe_data;
+    plan_options_.contents_in_flight = options.contents_in_flight;
+}
+
+Session::~Session() = default;
+
+std::chrono::seconds Session::timeout(Act act) const
+{
+    const Timeouts& limits = options_.timeouts;
+    if (leaving_) {
+        // Nobody waits for these answers; but they keep a connection.
+        const auto patience = options_.skip_quit_response ? std::chrono::seconds(5) : limits.quit;
+        return std::min(patience, limits.quit);
+    }
+    switch (act) {
+    case Act::connect: return limits.connect;
+    case Act::handshake:
+    case Act::starttls: return limits.starttls;
+    case Act::greeting:
+    case Act::hello: return limits.helo;
+    case Act::rset: return limits.rset;
+    case Act::mail: return limits.mail;
+    case Act::rcpt: return limits.rcpt;
+    case Act::data: return limits.data_init;
+    case Act::content:
+    case Act::pause: return limits.data_xfer;
+    case Act::dot:
+    case Act::bdat: return limits.data_done;
+    case Act::quit: return limits.quit;
+    }
+    return limits.rcpt;
+}
+
+Reason Session::lost(const Error& error, Act act) const
+{
+    // While the content is on its way, it is the content that was being sent.
+    const bool amid_content = (act == Act::dot || act == Act::bdat) && writing_at_ < pieces_.size();
+    return reason_of_error(error, peer_text_, phase(amid_content ? Act::content : act, options_.lmtp));
+}
+
+void Session::end_with(Reason reason)
+{
+    if (over_)
+        return;
+    over_ = true;
+    end_reason_ = std::move(reason);
+}
+
+void Session::transcript(char direction, std::string_view line)
+{
+    around_.log.info("{} {}: {}", direction, relay_, printable(line, true));
+}
+
+void Session::keep_evidence(const smtp::Reply& reply)
+{
+    if (around_.peers && !evidence_.exchanges.empty())
+        evidence_.exchanges.back().codes.push_back(static_cast<std::uint16_t>(reply.code));
+}
+
+awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
+{
+    awaited_ = act;
+    if (!writing_)
+        stream_->expires_after(timeout(act));
+    while (true) {
+        if (!input_.empty()) {
+            CO_TRY(auto reply, parser_.feed(input_));
+            if (reply) {
+                if (debug_)
+                    transcript('<', reply->logged());
+                if (reply->garbage != 0) {
+                    out_of_step_ = true;
+                    around_.log.warning("{}: non-ESMTP response from {}: {}", wish_.queue_id, relay_, printable(reply->garbage_line));
+                }
+                keep_evidence(*reply);
+                co_return *std::move(reply);
+            }
+        }
+        buffer_.resize(read_room);
+        CO_TRY(const std::size_t got, co_await stream_->read_some(buffer_));
+        if (got == 0) {
+            if (around_.peers && !evidence_.exchanges.empty())
+                evidence_.exchanges.back().end = peers::StreamEnd::end;
+            co_return Error("lost connection", "4.4.2");
+        }
+        input_ = std::string_view(buffer_).substr(0, got);
+    }
+}
+
+awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
+{
+    if (debug_)
+        transcript('>', line);
+    if (around_.peers) {
+        evidence_.exchanges.push_back({.verbs = {line.substr(0, line.find(' '))}});
+        if (evidence_.exchanges.size() > evidence_exchanges)
+            evidence_.exchanges.erase(evidence_.exchanges.begin());
+    }
+    stream_->expires_after(timeout(act));
+    line += "\r\n";
+    CO_TRY_VOID(co_await stream_->write(std::string_view(line)));
+    ++round_trips_;
+    co_return co_await read_reply(act);
+}
+
+awaitable<std::optional<Trouble>> Session::open(Wish wish)
+{
+    wish_ = std::move(wish);
+    const bool tls = options_.tls_level != TlsLevel::none && !wish_.in_clear;
+    if (options_.tls_level == TlsLevel::beyond)
+        co_return Trouble(Reason(false, "4.7.5", fmt::format("TLS security level \"{}\" is required, but not available", options_.tls_level_word)));
+    if (options_.tls_wrapper)
+        if (auto trouble = co_await starttls(true))
+            co_return trouble;
+    if (auto trouble = co_await greeting())
+        co_return trouble;
+    if (auto trouble = co_await hello())
+        co_return trouble;
+    if (secured_)
+        co_return std::nullopt;
+    const bool offered = features_.has(smtp::Keyword::starttls);
+    if (offered && !tls && options_.tls_note_offer)
+        around_.log.info("Host offered STARTTLS: [{}]", host_.name);
+    if (!tls)
+        co_return std::nullopt;
+    if (!offered || !around_.tls) {
+        if (options_.tls_level == TlsLevel::may)
+            co_return std::nullopt;
+        co_return Trouble(Reason(false, "4.7.4",
+                                 around_.tls ? fmt::format("TLS is required, but was not offered by host {}", peer_text_)
+                                             : std::string("TLS is required, but our TLS engine is unavailable")));
+    }
+    co_return co_await starttls(false);
+}
+
+awaitable<std::optional<Trouble>> Session::greeting()
+{
+    ++round_trips_;
+    auto reply = co_await read_reply(Act::greeting);
+    if (!reply) {
+        end_with(lost(reply.error(), Act::greeting));
+        co_return Trouble(end_reason_);
+    }
+    if (!reply->positive() || reply->code == 221) {
+        const bool permanent = reply->permanent() && reply->garbage == 0 && !options_.skip_5xx_greeting;
+        Reason reason(permanent, reply->status(), fmt::format("host {} refused to talk to me: {}", peer_text_, reply->logged()));
+        if (!permanent)
+            reason.status = reason.status.size() > 1 ? "4" + reason.status.substr(1) : std::string("4.5.0");
+        reason.diagnostic = reply->logged();
+        reason.remote = host_.name;
+        end_with(reason);
+        co_return Trouble(std::move(reason));
+    }
+    const smtp::Greeting said = smtp::parse_greeting(*reply);
+    esmtp_ = said.esmtp || options_.always_ehlo || options_.lmtp;
+    if (options_.never_ehlo && !options_.lmtp)
+        esmtp_ = false;
+    if (around_.peers) {
+        evidence_.peer = {host_.endpoint.ip.text(), said.host, wish_.site};
+        known_ = around_.peers->about(evidence_.peer);
+        evidence_.in_force = known_.quirks;
+        if (known_.quirks.has(peers::Quirk::helo_only))
+            esmtp_ = false;
+    }
+    if (said.masked && (options_.pix_disable_esmtp || options_.pix_delay_dot)) {
+        pix_ = true;
+        std::string words;
+        if (options_.pix_disable_esmtp && !options_.lmtp) {
+            esmtp_ = false;
+            words = "disable_esmtp";
+        }
+        if (options_.pix_delay_dot && wish_.age > options_.pix_threshold) {
+            known_.quirks.add(peers::Quirk::dot_alone);
+            words += words.empty() ? "delay_dotcrlf" : " delay_dotcrlf";
+        }
+        if (!words.empty())
+            around_.log.info("{}: enabling PIX workarounds: {} for {}", wish_.queue_id, words, relay_);
+    }
+    co_return std::nullopt;
+}
+
+awaitable<std::optional<Trouble>> Session::hello()
+{
+    features_ = {};
+    Trouble trouble;
+    trouble.greeted = true;
+    const auto refused = [&](const smtp::Reply& reply) {
+        const Judgement judgement = judge(Act::hello, reply, {.out_of_step = out_of_step_});
+        trouble.reason = judgement == Judgement::out_of_place ? reason_out_of_place(reply, Act::hello, peer_text_, host_.name, options_.lmtp)
+                                                              : reason_of_reply(reply, judgement, Act::hello, peer_text_, host_.name, options_.lmtp);
+        end_with(trouble.reason);
+    };
+    if (esmtp_) {
+        auto reply = co_await command(Act::hello, (options_.lmtp ? "LHLO " : "EHLO ") + options_.helo_name);
+        if (!reply) {
+            trouble.reason = lost(reply.error(), Act::hello);
+            end_with(trouble.reason);
+            co_return trouble;
+        }
+        if (judge(Act::hello, *reply, {}) == Judgement::good) {
+            co_await learn_features(*reply);
+            if (!over_ && iequals(features_.host, options_.my_name) && !host_.endpoint.is_unix() && host_.endpoint.port == 25) {
+                end_with(Reason(true, "5.4.6", fmt::format("mail for {} loops back to myself", wish_.next_hop)));
+                around_.log.warning("host {} replied to HELO/EHLO with my own hostname {}", relay_, options_.my_name);
+            }
+            if (over_) {
+                trouble.reason = end_reason_;
+                co_return trouble;
+            }
+            co_return std::nullopt;
+        }
+        if (options_.lmtp || reply->code == 421 || reply->code == 221 || secured_) {
+            refused(*reply);
+            co_return trouble;
+        }
+        esmtp_ = false;                                             // anything else: a server from before RFC 1869
+    }
+    auto reply = co_await command(Act::hello, "HELO " + options_.helo_name);
+    if (!reply) {
+        trouble.reason = reason_of_error(reply.error(), peer_text_, "performing the HELO handshake");
+        end_with(trouble.reason);
+        co_return trouble;
+    }
+    if (judge(Act::hello, *reply, {}) != Judgement::good) {
+        refused(*reply);
+        if (const auto at = trouble.reason.text.rfind("to EHLO command"); at != std::string::npos)
+            trouble.reason.text.replace(at, 15, "to HELO command");
+        co_return trouble;
+    }
+    co_return std::nullopt;
+}
+
+awaitable<void> Session::learn_features(const smtp::Reply& reply)
+{
+    smtp::Features announced = smtp::parse_ehlo(reply);
+    smtp::DiscardList discard = options_.discard;
+    if (around_.discard && !host_.endpoint.is_unix()) {
+        auto found = co_await around_.discard->keywords_for(host_.endpoint.ip.text());
+        if (!found) {
+            end_with(Reason(false, "4.3.0", fmt::format("discard keyword lookup for {}: {}", peer_text_, found.error().text())));
+            co_return;
+        }
+        if (*found)
+            discard = smtp::parse_discard_list(**found);
+    }
+    const smtp::KeywordSet hidden = announced.keywords & discard.keywords;
+    if (!hidden.empty() && !discard.silent())
+        around_.log.info("discarding EHLO keywords: {}", smtp::text(hidden));
+    smtp::KeywordSet quirky;
+    if (known_.quirks.hides(peers::Parameter::size))
+        quirky.insert(smtp::Keyword::size);
+    if (known_.quirks.hides(peers::Parameter::body))
+        quirky.insert(smtp::Keyword::eight_bit_mime);
+    if (known_.quirks.hides(peers::Parameter::smtputf8))
+        quirky.insert(smtp::Keyword::smtputf8);
+    if (known_.quirks.hides(peers::Parameter::dsn))
+        quirky.insert(smtp::Keyword::dsn);
+    features_ = announced.without(discard.keywords | quirky);
+    if (around_.peers) {
+        evidence_.keywords.clear();
+        for (std::size_t i = 1; i < reply.lines.size(); ++i)
+            evidence_.keywords.push_back(reply.lines[i]);
+        evidence_.tls = secured_;
+    }
+}
+
+awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
+{
+    const bool may = options_.tls_level == TlsLevel::may && !wrapper;
+    Trouble trouble;
+    trouble.greeted = !wrapper;
+    if (!around_.tls) {
+        trouble.reason = Reason(false, "4.7.5", "TLS is required, but our TLS engine is unavailable");
+        end_with(trouble.reason);
+        co_return trouble;
+    }
+    if (!wrapper) {
+        auto reply = co_await command(Act::starttls, "STARTTLS");
+        if (!reply) {
+            trouble.reason = lost(reply.error(), Act::starttls);
+            trouble.try_in_clear = may;
+            end_with(trouble.reason);
+            co_return trouble;
+        }
+        if (reply->code != 220) {
+            if (may && reply->code != 421 && reply->code != 221 && reply->valid())
+                co_return std::nullopt;                             // opportunistic: the session goes on in clear
+            trouble.reason = Reason(false, "4.7.5", fmt::format("TLS is required, but host {} refused to start TLS: {}", peer_text_, reply->logged()));
+            trouble.reason.diagnostic = reply->logged();
+            trouble.reason.remote = host_.name;
+            end_with(trouble.reason);
+            co_return trouble;
+        }
+        if (!input_.empty()) {
+            // Octets in clear behind the 220 would be taken for the first answers over TLS.
+            trouble.reason = Reason(false, "4.7.5", fmt::format("host {} sent more than its answer to STARTTLS", peer_text_));
+            end_with(trouble.reason);
+            co_return trouble;
+        }
+    }
+    stream_->expires_after(timeout(Act::handshake));
+    ++round_trips_;
+    auto secured = co_await around_.tls->secure(std::move(stream_), host_.name, relay_, options_.tls_level != TlsLevel::may);
+    if (!secured) {
+        around_.log.info("SSL_connect error to {}: {}", relay_, secured.error().what());
+        trouble.reason = Reason(false, "4.7.5", "Cannot start TLS: handshake failure");
+        trouble.try_in_clear = may;
+        end_with(trouble.reason);
+        co_return trouble;
+    }
+    stream_ = std::move(secured->stream);
+    if (!secured->summary.empty())
+        around_.log.info("{}", secured->summary);
+    secured_ = true;
+    parser_ = smtp::ReplyParser({.octets = options_.reply_octets});
+    input_ = {};
+    if (wrapper)
+        co_return std::nullopt;
+    esmtp_ = true;
+    co_return co_await hello();
+}
+
+bool Session::still_silent()
+{
+    if (over_ || !stream_ || !input_.empty())
+        return false;
+    char octet[1];
+    if (stream_->try_read(octet).state == net::Io::State::again)
+        return true;
+    over_ = true;
+    return false;
+}
+
+awaitable<void> Session::goodbye()
+{
+    if (over_ || !stream_) {
+        close();
+        co_return;
+    }
+    leaving_ = true;
+    plan(plan_, Dialogue{.open_transaction = open_transaction_, .end = true}, {.pipelining = features_.has(smtp::Keyword::pipelining)}, known_, plan_options_);
+    compose(plan_);
+    stream_->expires_after(timeout(Act::quit));
+    write_flight();
+    for (const Expected& expected : expected_) {
+        auto reply = co_await read_reply(expected.act);
+        if (!reply || reply->code == 221)
+            break;                                                  // a lone 221 for RSET QUIT is in the evidence now
+    }
+    over_ = true;
+    stream_->close();
+    co_await writers_.drained();
+    close();
+}
+
+void Session::close()
+{
+    over_ = true;
+    if (stream_)
+        stream_->close();
+    if (around_.peers && !evidence_.peer.address.empty()) {
+        evidence_.when = around_.clock.wall();
+        evidence_.mails = contents_;
+        around_.peers->saw(std::exchange(evidence_, {}));
+    }
+}
+
+}  // namespace posthorn::send

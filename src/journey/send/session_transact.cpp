@@ -1,0 +1,290 @@
+// What happens between opening and goodbye: flights said, answers noted, transactions handed back.
+#include "send/session.hpp"
+
+#include "base/strings.hpp"
+
+namespace posthorn::send {
+
+namespace {
+
+bool is_goodbye(std::span<const Step> flight)
+{
+    return flight.front().act == Act::quit || (flight.size() == 2 && flight[0].act == Act::rset && flight[1].act == Act::quit);
+}
+
+/// Probes of one flight: more would only make a larger loss.
+constexpr std::size_t probes_in_flight = 50;
+
+}  // namespace
+
+bool Session::takes_more() const
+{
+    if (over_ || used_up_)
+        return false;
+    if (current_.empty())
+        return true;
+    if (!features_.has(smtp::Keyword::pipelining))
+        return false;
+    const Transaction& last = *current_.back();
+    if (last.progress.probe)
+        return current_.size() < probes_in_flight && last.progress.stage == Stage::waiting && !options_.probe_data;
+    if (known_.privileges.bdat_first && features_.has(smtp::Keyword::chunking) && last.progress.stage == Stage::waiting)
+        return current_.size() < options_.contents_in_flight;
+    // The next envelope rides behind the content that is said next.
+    return current_.size() < 2 && (last.progress.stage == Stage::invited ||
+                                   (last.progress.stage == Stage::addressing && last.progress.asked == last.progress.recipients && last.progress.accepted > 0));
+}
+
+std::optional<Reason> Session::not_for(const Transaction& transaction) const
+{
+    const handoff::Envelope& envelope = transaction.request->envelope();
+    if (features_.size != 0 && transaction.content->size() > features_.size)
+        return Reason(true, "5.3.4", fmt::format("message size {} exceeds size limit {} of server {}", transaction.content->size(), features_.size, peer_text_));
+    if (envelope.smtputf8() && !features_.has(smtp::Keyword::smtputf8)) {
+        // A quirk hides a feature that the peer may have: that never returns mail.
+        const bool sure = !known_.quirks.has(peers::Quirk::helo_only) && !known_.quirks.hides(peers::Parameter::smtputf8);
+        return Reason(sure, sure ? "5.6.7" : "4.6.7", fmt::format("SMTPUTF8 is required, but was not offered by host {}", peer_text_));
+    }
+    return std::nullopt;
+}
+
+awaitable<void> Session::run(Feed* feed, bool end)
+{
+    while (!over_) {
+        while (takes_more()) {
+            Transaction* const transaction = feed->next();
+            if (!transaction)
+                break;
+            transaction->use = ++transactions_;
+            if (auto reason = not_for(*transaction)) {
+                fail_all(*transaction, *reason);
+                feed->done(*transaction);
+                continue;
+            }
+            current_.push_back(transaction);
+        }
+        if (current_.empty())
+            break;
+        if (!input_.empty() || parser_.amid()) {
+            // An answer nobody asked for: which of the next answers belongs to what could only be guessed.
+            out_of_step_ = true;
+            end_with(Reason(false, "4.5.0", fmt::format("Protocol error: host {} sent more replies than commands were sent", peer_text_)));
+            break;
+        }
+        mails_.clear();
+        for (const Transaction* transaction : current_)
+            mails_.push_back(transaction->progress);
+        plan(plan_, Dialogue{.mails = mails_, .open_transaction = open_transaction_, .mails_before = contents_, .end = end},
+             {.pipelining = features_.has(smtp::Keyword::pipelining), .chunking = features_.has(smtp::Keyword::chunking)}, known_, plan_options_);
+        const auto flight = first_flight(plan_);
+        if (flight.empty() || is_goodbye(flight)) {
+            used_up_ = true;
+            break;
+        }
+        co_await fly(flight);
+        settle();
+        hand_back(feed);
+    }
+    abandon(feed);
+    if (!input_.empty() || parser_.amid())
+        over_ = true;                                               // it speaks unasked: no other mail is trusted to it
+    input_ = {};
+    if (over_)
+        stream_->close();
+    buffer_ = std::string();                                        // an idle session holds no read buffer
+}
+
+awaitable<void> Session::fly(std::span<const Step> flight)
+{
+    compose(flight);
+    stream_->expires_after(timeout(Act::content));
+    write_flight();
+    ++round_trips_;
+    for (std::size_t i = 0; i < expected_.size() && !over_; ++i) {
+        const Expected expected = expected_[i];
+        const Act next = i + 1 < expected_.size() ? expected_[i + 1].act : expected.act;
+        std::uint32_t answers = 1;
+        if (options_.lmtp && (expected.act == Act::dot || expected.act == Act::bdat))
+            answers = std::max(1U, expected.transaction->progress.accepted);
+        for (; answers > 0 && !over_; --answers) {
+            auto reply = co_await read_reply(expected.act);
+            if (!reply) {
+                if (content_error_)
+                    end_with(Reason(false, "4.3.0", content_error_->text()));
+                else
+                    end_with(lost(reply.error(), expected.act));
+                break;
+            }
+            note(expected, *reply, expected.piece >= writing_at_, next);
+        }
+    }
+    if (over_)
+        stream_->close();                                           // the writer, if it is still at work, ends with it
+    co_await writers_.drained();
+}
+
+void Session::fail_all(Transaction& transaction, const Reason& reason)
+{
+    for (const std::uint32_t index : transaction.recipients)
+        transaction.sheet->fail(index, reason);
+    transaction.progress.stage = Stage::done;
+}
+
+void Session::note(const Expected& expected, const smtp::Reply& reply, bool early, Act next)
+{
+    const Judgement judgement = judge(expected.act, reply, {.out_of_step = out_of_step_, .behind_others = expected.behind_others});
+    Transaction* const transaction = expected.transaction;
+    const bool of_content = expected.act == Act::dot || expected.act == Act::bdat;
+    if (transaction && expected.act != Act::rset && expected.act != Act::quit && judgement != Judgement::leaving)
+        ++transaction->answers;
+    if (judgement == Judgement::leaving) {
+        if (reply.code == 421)
+            end_with(reason_of_reply(reply, Judgement::temporary, expected.act, peer_text_, host_.name, options_.lmtp));
+        else                                                        // a lone 221: the commands before QUIT were dropped
+            end_with(lost(Error("lost connection", "4.4.2"), next));
+        return;
+    }
+    if (judgement == Judgement::out_of_place || (early && of_content && judgement == Judgement::good)) {
+        out_of_step_ = true;
+        end_with(reason_out_of_place(reply, expected.act, peer_text_, host_.name, options_.lmtp));
+        return;
+    }
+    switch (expected.act) {
+    case Act::mail: note_mail(*transaction, judgement, reply); break;
+    case Act::rcpt: note_rcpt(*transaction, expected.recipient, judgement, reply); break;
+    case Act::data: note_data(*transaction, judgement, reply); break;
+    case Act::dot:
+    case Act::bdat: note_content(*transaction, expected.act, judgement, reply); break;
+    case Act::rset:
+        if (judgement == Judgement::good)
+            open_transaction_ = false;
+        else
+            end_with(reason_of_reply(reply, Judgement::temporary, Act::rset, peer_text_, host_.name, options_.lmtp));
+        break;
+    case Act::quit: end_with(Reason(false, "4.4.2", "the session has ended")); break;
+    default: break;
+    }
+    // A refusal in the middle of the content: the answer counts, the rest of the content is not worth sending.
+    if (early && of_content)
+        end_with(reason_of_reply(reply, Judgement::temporary, expected.act, peer_text_, host_.name, options_.lmtp));
+}
+
+void Session::note_mail(Transaction& transaction, Judgement judgement, const smtp::Reply& reply)
+{
+    if (judgement == Judgement::good) {
+        open_transaction_ = true;
+        transaction.progress.stage = Stage::addressing;
+        return;
+    }
+    transaction.refused = true;
+    for (const std::uint32_t index : transaction.recipients)
+        transaction.sheet->fail(index, reason_of_reply(reply, judgement, Act::mail, peer_text_, host_.name, options_.lmtp));
+}
+
+void Session::note_rcpt(Transaction& transaction, std::uint32_t recipient, Judgement judgement, const smtp::Reply& reply)
+{
+    transaction.progress.asked = recipient + 1;
+    if (transaction.refused)
+        return;                                                     // 503 for want of MAIL: no news about the recipient
+    const std::uint32_t index = transaction.recipients[recipient];
+    if (judgement != Judgement::good) {
+        transaction.sheet->fail(index, reason_of_reply(reply, judgement, Act::rcpt, peer_text_, host_.name, options_.lmtp));
+        return;
+    }
+    ++transaction.progress.accepted;
+    if (transaction.progress.probe && !options_.probe_data)
+        transaction.sheet->deliver(index, reply);
+    else
+        transaction.sheet->accept(index, reply);
+}
+
+void Session::note_data(Transaction& transaction, Judgement judgement, const smtp::Reply& reply)
+{
+    if (judgement != Judgement::good) {
+        // After refused recipients a refused DATA is only their consequence.
+        if (transaction.progress.accepted != 0)
+            transaction.sheet->fail_accepted(reason_of_reply(reply, judgement, Act::data, peer_text_, host_.name, options_.lmtp));
+        transaction.progress.stage = Stage::done;
+        return;
+    }
+    transaction.progress.stage = Stage::invited;
+    if (!transaction.progress.probe)
+        return;
+    transaction.sheet->deliver_accepted(reply);
+    transaction.progress.stage = Stage::done;
+    end_with(Reason(false, "4.4.2", "the session ended with the probe"));     // nothing but closing takes DATA back
+}
+
+void Session::note_content(Transaction& transaction, Act act, Judgement judgement, const smtp::Reply& reply)
+{
+    transaction.progress.stage = Stage::done;
+    if (transaction.progress.accepted == 0) {
+        open_transaction_ = act == Act::bdat && !transaction.refused;
+        return;
+    }
+    open_transaction_ = false;
+    const Reason reason = judgement == Judgement::good ? Reason{} : reason_of_reply(reply, judgement, act, peer_text_, host_.name, options_.lmtp);
+    if (options_.lmtp) {
+        // RFC 2033 4.2: one answer per accepted recipient, in the order of their RCPTs.
+        const std::size_t index = transaction.sheet->next_accepted();
+        if (index < transaction.sheet->size()) {
+            if (judgement == Judgement::good)
+                transaction.sheet->deliver(index, reply);
+            else
+                transaction.sheet->fail(index, reason);
+        }
+        if (transaction.sheet->next_accepted() < transaction.sheet->size())
+            return;
+        ++contents_;
+        return;
+    }
+    if (judgement == Judgement::good) {
+        ++contents_;
+        transaction.sheet->deliver_accepted(reply);
+    } else
+        transaction.sheet->fail_accepted(reason);
+}
+
+void Session::settle()
+{
+    for (Transaction* const transaction : current_) {
+        Mail& mail = transaction->progress;
+        if (over_ || mail.stage == Stage::done)
+            continue;
+        if (mail.stage == Stage::invited) {
+            if (mail.accepted == 0 && options_.lmtp)
+                end_with(Reason(false, "4.5.0", fmt::format("Protocol error: host {} wants content for nobody", peer_text_)));
+            continue;
+        }
+        const bool asked = mail.asked == mail.recipients;
+        if (transaction->refused || (asked && (mail.accepted == 0 || (mail.probe && !options_.probe_data))))
+            mail.stage = Stage::done;
+    }
+}
+
+void Session::hand_back(Feed* feed)
+{
+    std::deque<Transaction*> rest;
+    for (Transaction* const transaction : current_)
+        if (transaction->progress.stage == Stage::done)
+            feed->done(*transaction);
+        else
+            rest.push_back(transaction);
+    current_.swap(rest);
+}
+
+void Session::abandon(Feed* feed)
+{
+    bool served = transactions_ > current_.size();
+    for (Transaction* const transaction : std::exchange(current_, {})) {
+        const bool untouched = transaction->answers == 0 && !transaction->content_said;
+        if (untouched && (served || used_up_))
+            transaction->unserved = true;
+        else
+            fail_all(*transaction, end_reason_);                    // those that have a fate keep it
+        served = served || transaction->answers != 0;
+        feed->done(*transaction);
+    }
+}
+
+}  // namespace posthorn::send

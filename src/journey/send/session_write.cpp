@@ -1,0 +1,293 @@
+// What a session says: commands and content of a flight as pieces, and the writer.
+#include "send/session.hpp"
+
+#include "smtp/data.hpp"
+#include "smtp/xtext.hpp"
+
+#include <array>
+
+namespace posthorn::send {
+
+namespace {
+
+constexpr std::size_t file_piece = 64 * 1024;
+constexpr std::size_t pieces_at_once = 32;
+
+void append_notify(std::string& out, std::uint32_t notify)
+{
+    if (notify & handoff::NOTIFY_NEVER) {
+        out += "NEVER";
+        return;
+    }
+    const std::size_t start = out.size();
+    for (const auto& [bit, word] : {std::pair<handoff::Notify, std::string_view>{handoff::NOTIFY_SUCCESS, "SUCCESS"},
+                                    {handoff::NOTIFY_FAILURE, "FAILURE"}, {handoff::NOTIFY_DELAY, "DELAY"}})
+        if (notify & bit) {
+            if (out.size() != start)
+                out += ',';
+            out += word;
+        }
+}
+
+bool is_ascii_text(std::string_view text)
+{
+    return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) >= 128; });
+}
+
+}  // namespace
+
+void Session::say(std::string_view line)
+{
+    if (debug_)
+        transcript('>', line);
+    const std::size_t from = out_.size();
+    out_ += line;
+    out_ += "\r\n";
+    if (!pieces_.empty() && pieces_.back().kind == Piece::Kind::text && !pieces_.back().ends_content && pieces_.back().to == from)
+        pieces_.back().to = out_.size();
+    else
+        pieces_.push_back({.kind = Piece::Kind::text, .from = from, .to = out_.size()});
+}
+
+void Session::compose(std::span<const Step> flight)
+{
+    out_.clear();
+    pieces_.clear();
+    expected_.clear();
+    if (around_.peers) {
+        evidence_.exchanges.emplace_back();
+        if (evidence_.exchanges.size() > 8)
+            evidence_.exchanges.erase(evidence_.exchanges.begin());
+    }
+    for (std::size_t i = 0; i < flight.size(); ++i) {
+        const Step& step = flight[i];
+        Transaction* const transaction = step.mail < current_.size() ? current_[step.mail] : nullptr;
+        const bool behind = !expected_.empty();
+        switch (step.act) {
+        case Act::rset: say("RSET"); break;
+        case Act::quit: say("QUIT"); break;
+        case Act::data: say("DATA"); break;
+        case Act::mail: compose_mail(*transaction); break;
+        case Act::rcpt: compose_rcpt(*transaction, step.recipient); break;
+        case Act::content: compose_content(*transaction, false, i + 1 < flight.size() && flight[i + 1].act == Act::dot); break;
+        case Act::bdat: compose_content(*transaction, true, false); break;
+        case Act::pause: pieces_.push_back({.kind = Piece::Kind::pause}); break;
+        case Act::dot:
+            if (i == 0 || flight[i - 1].act != Act::content)
+                say(".");
+            pieces_.back().ends_content = true;
+            break;
+        default: break;
+        }
+        if (step.act == Act::content || step.act == Act::pause)
+            continue;
+        expected_.push_back({step.act, transaction, step.recipient, behind, pieces_.empty() ? 0 : pieces_.size() - 1});
+        if (around_.peers)
+            evidence_.exchanges.back().verbs.emplace_back(step.act == Act::mail   ? "MAIL"
+                                                          : step.act == Act::rcpt ? "RCPT"
+                                                          : step.act == Act::dot  ? "."
+                                                          : step.act == Act::bdat ? "BDAT"
+                                                          : step.act == Act::data ? "DATA"
+                                                          : step.act == Act::rset ? "RSET"
+                                                                                  : "QUIT");
+    }
+}
+
+void Session::compose_mail(const Transaction& transaction)
+{
+    const handoff::Envelope& envelope = transaction.request->envelope();
+    const std::size_t from = out_.size();
+    out_ += "MAIL FROM:<";
+    out_ += envelope.sender();
+    out_ += '>';
+    if (features_.has(smtp::Keyword::size) && transaction.content->size() != 0)
+        fmt::format_to(std::back_inserter(out_), " SIZE={}", transaction.content->size());
+    if (envelope.body() != handoff::BODY_7BIT && features_.has(smtp::Keyword::eight_bit_mime))
+        out_ += " BODY=8BITMIME";
+    if (envelope.smtputf8() && features_.has(smtp::Keyword::smtputf8))
+        out_ += " SMTPUTF8";
+    if (features_.has(smtp::Keyword::dsn)) {
+        if (envelope.ret() != handoff::RET_UNSPECIFIED)
+            out_ += envelope.ret() == handoff::RET_FULL ? " RET=FULL" : " RET=HDRS";
+        if (!envelope.envid().empty()) {
+            out_ += " ENVID=";
+            out_ += smtp::xtext_encode(envelope.envid());
+        }
+    }
+    // The line was composed in place: say() only has to end it.
+    const std::string line = out_.substr(from);
+    out_.resize(from);
+    say(line);
+}
+
+void Session::compose_rcpt(const Transaction& transaction, std::uint32_t recipient)
+{
+    const handoff::Recipient& to = transaction.request->envelope().recipients(static_cast<int>(transaction.recipients[recipient]));
+    std::string line;
+    line.reserve(64 + to.address().size());
+    line += "RCPT TO:<";
+    line += to.address();
+    line += '>';
+    if (features_.has(smtp::Keyword::dsn)) {
+        if (to.notify() != 0) {
+            line += " NOTIFY=";
+            append_notify(line, to.notify());
+        }
+        const bool utf8 = features_.has(smtp::Keyword::smtputf8);
+        if (!to.orcpt().empty()) {
+            const auto semicolon = to.orcpt().find(';');
+            const std::string type = to.orcpt().substr(0, semicolon);
+            const std::string address = semicolon == std::string::npos ? to.orcpt() : to.orcpt().substr(semicolon + 1);
+            line += " ORCPT=";
+            line += semicolon == std::string::npos ? std::string("rfc822") : type;
+            line += ';';
+            if (is_ascii_text(address))
+                line += smtp::xtext_encode(address);
+            else
+                line += utf8 ? smtp::utf8_addr_unitext_encode(address) : smtp::utf8_addr_xtext_encode(address);
+        } else if (const std::string& original = to.original().empty() ? to.address() : to.original(); is_ascii_text(original)) {
+            line += " ORCPT=rfc822;";
+            line += smtp::xtext_encode(original);
+        }
+    }
+    say(line);
+}
+
+void Session::compose_content(const Transaction& transaction, bool bdat, bool with_dot)
+{
+    const_cast<Transaction&>(transaction).content_said = true;
+    const Content& content = *transaction.content;
+    if (debug_)
+        transcript('>', fmt::format("[{} octets of content]", content.size()));
+    if (bdat) {
+        say(fmt::format("BDAT {} LAST", content.size()));
+        if (content.in_memory())
+            pieces_.push_back({.kind = Piece::Kind::view, .view = content.octets()});
+        else
+            pieces_.push_back({.kind = Piece::Kind::file, .transaction = &transaction});
+        return;
+    }
+    if (transaction.progress.accepted == 0) {
+        if (with_dot)
+            say(".");                                               // 354 for nobody: an empty message (RFC 2920 3.1)
+        return;
+    }
+    if (!content.in_memory()) {
+        pieces_.push_back({.kind = Piece::Kind::file, .transaction = &transaction, .stuffed = true});
+    } else if (smtp::goes_as_it_is(content.octets(), options_.line_length)) {
+        pieces_.push_back({.kind = Piece::Kind::view, .view = content.octets()});
+    } else {
+        const std::size_t from = out_.size();
+        smtp::DataWriter writer(options_.line_length);
+        writer.feed(content.octets(), out_);
+        if (with_dot)
+            writer.finish(out_);
+        pieces_.push_back({.kind = Piece::Kind::text, .from = from, .to = out_.size(), .ends_content = true});
+        return;
+    }
+    if (with_dot && content.in_memory()) {
+        const std::size_t from = out_.size();
+        out_ += ".\r\n";
+        pieces_.push_back({.kind = Piece::Kind::text, .from = from, .to = out_.size()});
+    } else if (with_dot)
+        pieces_.back().to = 1;                                      // of a file: the dot comes with its last piece
+}
+
+std::size_t Session::gather(std::size_t piece, std::size_t offset)
+{
+    views_.clear();
+    for (; piece < pieces_.size() && views_.size() < pieces_at_once; ++piece) {
+        const Piece& one = pieces_[piece];
+        if (one.kind != Piece::Kind::text && one.kind != Piece::Kind::view)
+            break;
+        const std::string_view text = one.kind == Piece::Kind::text ? std::string_view(out_).substr(one.from, one.to - one.from) : one.view;
+        views_.push_back(text.substr(std::exchange(offset, 0)));
+    }
+    return piece;
+}
+
+void Session::write_flight()
+{
+    writing_at_ = 0;
+    std::size_t offset = 0;
+    const std::size_t end = gather(0, 0);
+    if (!views_.empty()) {
+        // Nearly always the kernel takes it all at once: no task, no wait.
+        std::array<iovec, pieces_at_once> raw;
+        for (std::size_t i = 0; i < views_.size(); ++i)
+            raw[i] = {const_cast<char*>(views_[i].data()), views_[i].size()};
+        const net::Io io = stream_->try_write(std::span(raw).first(views_.size()));
+        std::size_t octets = io.state == net::Io::State::done ? io.octets : 0;
+        while (writing_at_ < end && octets >= views_[writing_at_].size() && io.state == net::Io::State::done)
+            octets -= views_[writing_at_++].size();
+        offset = octets;
+        if (writing_at_ == pieces_.size() && stream_->try_flush().state == net::Io::State::done)
+            return;
+    }
+    writing_ = true;
+    writers_.spawn(write_rest(writing_at_, offset));
+}
+
+awaitable<void> Session::write_rest(std::size_t piece, std::size_t offset)
+{
+    bool failed = false;
+    while (!failed && piece < pieces_.size()) {
+        writing_at_ = piece;
+        const Piece::Kind kind = pieces_[piece].kind;
+        if (kind == Piece::Kind::pause) {
+            stream_->expires_after(options_.pix_delay + timeout(Act::content));
+            co_await sleep_for(options_.pix_delay);
+            ++piece;
+            continue;
+        }
+        stream_->expires_after(timeout(Act::content));
+        if (kind == Piece::Kind::file) {
+            failed = !co_await write_file(piece);
+            piece += failed ? 0 : 1;
+            continue;
+        }
+        const std::size_t next = gather(piece, std::exchange(offset, 0));
+        failed = !co_await stream_->write(std::span<const std::string_view>(views_));
+        piece = failed ? piece : next;
+    }
+    if (!failed && !co_await stream_->write(std::string_view()))    // what a TLS record still holds
+        failed = true;
+    // After a failure the reader learns why: an early answer, or the end of the stream.
+    writing_at_ = failed ? std::min(piece, pieces_.size() - 1) : pieces_.size();
+    writing_ = false;
+    stream_->expires_after(timeout(awaited_));
+}
+
+awaitable<Result<void>> Session::write_file(std::size_t piece)
+{
+    const Piece file = pieces_[piece];
+    const Content& content = *file.transaction->content;
+    std::string raw(file_piece, '\0'), stuffed;
+    smtp::DataWriter writer(options_.line_length);
+    for (std::uint64_t at = 0; at < content.size();) {
+        const std::size_t want = static_cast<std::size_t>(std::min<std::uint64_t>(file_piece, content.size() - at));
+        auto got = content.read(at, std::span(raw).first(want));
+        if (!got || *got == 0) {
+            // The promised octets cannot be had: nothing but closing keeps half a message from being taken for a whole one.
+            content_error_ = got ? Error("message file is shorter than its size", "4.3.0") : std::move(got).error();
+            stream_->close();
+            co_return *content_error_;
+        }
+        at += *got;
+        std::string_view octets = std::string_view(raw).substr(0, *got);
+        if (file.stuffed) {
+            stuffed.clear();
+            writer.feed(octets, stuffed);
+            if (at == content.size() && file.to == 1)
+                writer.finish(stuffed);
+            octets = stuffed;
+        }
+        stream_->expires_after(timeout(Act::content));
+        CO_TRY_VOID(co_await stream_->write(octets));
+    }
+    if (file.stuffed && content.size() == 0 && file.to == 1)
+        CO_TRY_VOID(co_await stream_->write(std::string_view(".\r\n")));
+    co_return Result<void>{};
+}
+
+}  // namespace posthorn::send

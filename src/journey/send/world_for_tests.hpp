@@ -1,0 +1,175 @@
+// send/world_for_tests.hpp: an Agent, peers of sim/, a name service from a table, all on one loop. Streams are in memory.
+#pragma once
+
+#include "send/agent.hpp"
+#include "sim/engine.hpp"
+#include "sim/peers.hpp"
+
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include <map>
+
+namespace posthorn::send {
+
+class TableNames final : public Names {
+public:
+    std::map<std::string, std::vector<std::pair<std::uint16_t, std::string>>> mx_of;
+    std::map<std::string, std::vector<std::string>> addresses_of;
+    std::map<std::string, dns::Status> fails;
+    unsigned questions = 0;
+
+    awaitable<dns::Answer> mx(std::string domain) override
+    {
+        ++questions;
+        dns::Answer answer;
+        if (const auto failure = fails.find(domain); failure != fails.end())
+            answer.status = failure->second;
+        else if (const auto found = mx_of.find(domain); found != mx_of.end()) {
+            answer.status = dns::Status::found;
+            for (const auto& [preference, host] : found->second) {
+                dns::Record record;
+                record.type = dns::Type::mx;
+                record.preference = preference;
+                record.host = host;
+                answer.records.push_back(record);
+            }
+        } else
+            answer.status = addresses_of.contains(domain) ? dns::Status::nodata : dns::Status::nxdomain;
+        co_return answer;
+    }
+    awaitable<dns::Addresses> addresses(std::string host, dns::Families) override
+    {
+        dns::Addresses found;
+        if (const auto at = addresses_of.find(host); at != addresses_of.end()) {
+            found.status = dns::Status::found;
+            for (const std::string& text : at->second)
+                found.list.push_back(*net::IpAddress::parse(text));
+        } else
+            found.status = dns::Status::nxdomain;
+        co_return found;
+    }
+};
+
+/// One message to one or more recipients of example.test.
+inline handoff::DeliveryRequest request(std::vector<std::string> recipients, std::string content = "Subject: x\r\n\r\nhello\r\n", std::string next_hop = "[192.0.2.2]")
+{
+    handoff::DeliveryRequest made;
+    made.set_attempt(7);
+    made.set_message(9);
+    made.mutable_route()->set_transport("smtp");
+    made.mutable_route()->set_nexthop(next_hop);
+    made.mutable_route()->set_site("smtp:" + next_hop);
+    handoff::Envelope& envelope = *made.mutable_envelope();
+    envelope.set_queue_id("4gDq8v1Yc0z3D");
+    envelope.set_sender("sender@client.test");
+    envelope.set_size(content.size());
+    for (std::size_t i = 0; i < recipients.size(); ++i) {
+        handoff::Recipient& to = *envelope.add_recipients();
+        to.set_index(static_cast<std::uint32_t>(i));
+        to.set_address(recipients[i]);
+    }
+    made.mutable_content()->set_inline_octets(std::move(content));
+    return made;
+}
+
+inline handoff::DeliveryRequest probe(std::vector<std::string> recipients)
+{
+    auto made = request(std::move(recipients), "");
+    made.set_probe(true);
+    return made;
+}
+
+class World {
+public:
+    World() : tasks(loop.get_executor()) { options.my_name = options.helo_name = "client.test"; }
+    explicit World(std::string_view script) : World() { add("192.0.2.2", script); }
+
+    /// A peer at an address; its script's text, or the name of one of sim/peers.
+    sim::Peer& add(const std::string& address, std::string_view script)
+    {
+        const std::string_view text = sim::peer_text(script).empty() ? script : sim::peer_text(script);
+        return *(peers[address] = std::make_unique<sim::Peer>(text, settings));
+    }
+
+    sim::Peer& peer(const std::string& address = "192.0.2.2") { return *peers.at(address); }
+
+    std::vector<handoff::Verdicts> run(std::vector<handoff::DeliveryRequest> requests)
+    {
+        Surroundings around(loop.get_executor(), clock, observe::Log(log, "postfix/smtp"), names);
+        around.tls = tls;
+        around.peers = knowledge;
+        around.seed = 1;
+        around.own_addresses = own_addresses;
+        around.discard = discard;
+        around.connector = [this](net::Endpoint endpoint, net::ConnectOptions) -> awaitable<Result<std::unique_ptr<net::Stream>>> {
+            return connect(endpoint);
+        };
+        agent = std::make_unique<Agent>(options, std::move(around));
+        std::vector<handoff::Verdicts> results(requests.size());
+        asio::co_spawn(loop, all(&requests, &results), [](std::exception_ptr failure) {
+            if (failure)
+                std::rethrow_exception(failure);
+        });
+        loop.restart();
+        loop.run();
+        return results;
+    }
+    handoff::Verdicts run(handoff::DeliveryRequest one)
+    {
+        std::vector<handoff::DeliveryRequest> requests;
+        requests.push_back(std::move(one));
+        return std::move(run(std::move(requests)).front());
+    }
+
+    asio::io_context loop{1};
+    SystemClock clock;
+    Options options;
+    TableNames names;
+    sim::Settings settings;
+    std::shared_ptr<observe::MemorySink> log = std::make_shared<observe::MemorySink>();
+    std::map<std::string, std::unique_ptr<sim::Peer>> peers;
+    std::map<std::string, std::function<awaitable<void>(std::unique_ptr<net::Stream>)>> players;
+    std::vector<net::IpAddress> own_addresses;
+    TlsClient* tls = nullptr;
+    peers::Peers* knowledge = nullptr;
+    DiscardMaps* discard = nullptr;
+    std::unique_ptr<Agent> agent;
+    net::MemoryOptions memory;
+    unsigned connects = 0;
+    bool in_turn = false;                   // deliveries one after the other, on one agent
+
+private:
+    awaitable<Result<std::unique_ptr<net::Stream>>> connect(net::Endpoint endpoint)
+    {
+        ++connects;
+        const std::string address = endpoint.is_unix() ? endpoint.path : endpoint.ip.text();
+        const auto player = players.find(address);
+        const auto found = peers.find(address);
+        if (found == peers.end() && player == players.end())
+            co_return Error("Connection refused", "4.4.1");
+        auto [client, server] = net::memory_pair(loop.get_executor(), memory);
+        tasks.spawn(player != players.end() ? player->second(std::move(server)) : found->second->play(std::move(server)));
+        co_return std::unique_ptr<net::Stream>(std::move(client));
+    }
+
+    awaitable<void> one(handoff::DeliveryRequest* what, handoff::Verdicts* result) { *result = co_await agent->deliver(std::move(*what)); }
+
+    awaitable<void> all(std::vector<handoff::DeliveryRequest>* requests, std::vector<handoff::Verdicts>* results)
+    {
+        TaskGroup deliveries(loop.get_executor());
+        for (std::size_t i = 0; i < requests->size(); ++i) {
+            if (in_turn)
+                co_await one(&(*requests)[i], &(*results)[i]);
+            else
+                deliveries.spawn(one(&(*requests)[i], &(*results)[i]));
+        }
+        co_await deliveries.drained();
+        co_await agent->drain();
+        co_await tasks.drained();
+    }
+
+    TaskGroup tasks;
+};
+
+}  // namespace posthorn::send
