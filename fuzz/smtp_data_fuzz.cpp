@@ -21,7 +21,7 @@ struct Outcome {
 Outcome model(std::string_view input, ContentOptions options)
 {
     Outcome outcome;
-    const bool strict = options.bare_lf == BareLf::normalize || options.bare_lf == BareLf::reject;
+    const bool strict = options.bare_lf != BareLf::no;
     bool after_crlf = true;
     for (std::string_view left = input;;) {
         const std::size_t lf = left.find('\n');
@@ -40,6 +40,9 @@ Outcome model(std::string_view input, ContentOptions options)
         }
         left.remove_prefix(lf + 1);
         outcome.bare_lf = outcome.bare_lf || !crlf;
+        after_crlf = crlf;
+        if (line == ".")
+            continue;
         if (line.starts_with('.'))
             line.erase(0, 1);
         for (char& c : line) {
@@ -50,7 +53,6 @@ Outcome model(std::string_view input, ContentOptions options)
                 c = ' ';
         }
         outcome.stored += line + "\r\n";
-        after_crlf = crlf;
     }
 }
 

@@ -73,7 +73,7 @@ void LineEnds::finish(std::string& out)
 
 bool DataReader::ends_content(bool bare) const
 {
-    if (options_.bare_lf == BareLf::no || options_.bare_lf == BareLf::note)
+    if (options_.bare_lf == BareLf::no)
         return true;
 #ifdef POSTHORN_PLANT_BUG_smtp_data  // LF.CRLF ends the content: the smuggling of 2023 (scripts/fuzz-planted)
     return !bare;
@@ -85,6 +85,12 @@ bool DataReader::ends_content(bool bare) const
 void DataReader::end_line(bool bare, std::string& out)
 {
     out += "\r\n";
+    end_dot_line(bare);
+}
+
+// A line of one dot that did not end the content is dropped, as Postfix does.
+void DataReader::end_dot_line(bool bare)
+{
     bare_lf_ = bare_lf_ || bare;
     after_crlf_ = !bare;
     state_ = State::start;
@@ -148,7 +154,7 @@ bool DataReader::feed(std::string_view& octets, std::string& out)
                     done(rest);
                     return true;
                 }
-                end_line(true, out);
+                end_dot_line(true);
             } else {
                 state_ = State::text;
             }
@@ -160,7 +166,7 @@ bool DataReader::feed(std::string_view& octets, std::string& out)
                     done(rest);
                     return true;
                 }
-                end_line(false, out);
+                end_dot_line(false);
             } else {
                 append_text("\r", options_.stray_cr, stray_cr_, out);
                 state_ = State::text;

@@ -12,8 +12,9 @@
 
 namespace posthorn::smtp {
 
-/// smtpd_forbid_bare_newline. `no` and `note`: LF ends a line like CRLF, also around the final dot. `normalize`: LF ends a line, but only
-/// CRLF.CRLF ends the content. `reject`: as normalize, and the caller refuses the message (550 5.5.2) where bare_lf() says so.
+/// smtpd_forbid_bare_newline. `no`: LF ends a line like CRLF, also around the final dot. `normalize`: LF ends a line, but only CRLF.CRLF
+/// ends the content, and another line of one dot is dropped. `note`: as normalize, and the caller logs bare_lf(). `reject`: as normalize, and
+/// the caller refuses the message (smtpd_forbid_bare_newline_reject_code) where bare_lf() says so.
 enum class BareLf : std::uint8_t { no, normalize, note, reject };
 /// A CR that no LF follows: a space in its place (cleanup_replace_stray_cr_lf), or as it came.
 enum class StrayCr : std::uint8_t { space, keep };
@@ -58,6 +59,7 @@ private:
     // What of the current line has been seen. start: nothing; dot: the leading dot (not content); dot_cr, cr: a CR after that, not yet judged.
     enum class State : std::uint8_t { start, dot, dot_cr, text, text_cr };
     void end_line(bool bare, std::string& out);
+    void end_dot_line(bool bare);
     bool ends_content(bool bare) const;
 
     ContentOptions options_;
