@@ -173,6 +173,38 @@ TEST_CASE("resolver: simultaneous questions share one lookup, answers are kept f
     CHECK(world.resolver->counts().asked == asked + 5);
 }
 
+TEST_CASE("resolver: with DNSSEC a signed answer is secure, a forged one bogus, and neither passes for the other")
+{
+    // One key at the root signs all (Ed25519; valid until 2080). What bad.test says is not what was signed.
+    static constexpr std::string_view anchor = ". IN DNSKEY 257 3 15 DXm9AMbfqslPRv7SKyF1iDi0s8nkvo5uowqx/DBWm8o=";
+    static constexpr std::string_view signed_zone = R"(
+        . DNSKEY 257 3 15 DXm9AMbfqslPRv7SKyF1iDi0s8nkvo5uowqx/DBWm8o=
+        . RRSIG DNSKEY 15 0 300 3471292800 1577836800 45001 . hVUPDaxEqUGEVCj3MGVJQBnYrDteiOZrOmoKhr/XFfFvnYI6cpgNKXdcqTrERWcDZ602Z4/7jcLlt4/hqasrBg==
+        good.test. A 192.0.2.21
+        good.test. RRSIG A 15 2 300 3471292800 1577836800 45001 . uN/fJi8GtNsS2KcbRsIspAAh9uMQaMc2fJZTF2d4B0Ay0eofF/Lrv0IeY80sAT5I7NxuaUq9kX6DXqm/VEQKDA==
+        bad.test. A 192.0.2.99
+        bad.test. RRSIG A 15 2 300 3471292800 1577836800 45001 . 40/rjND7VjLMMLXMKOW12/ARzL+kJjjRLYPECdaxi39SJJX/AyvaHJ4pkj354tKYhjMe5N/hafDY0N1X9wAOCg==
+    )";
+    for (const bool validate : {true, false}) {
+        Options options;
+        options.dnssec = validate;
+        options.trust_anchors = {std::string(anchor)};
+        World world(options);
+        world.server.replace(signed_zone);
+        const Answer good = world.ask("good.test", Type::a);
+        CHECK(good.found());
+        CHECK(good.secure == validate);
+        const Answer bad = world.ask("bad.test", Type::a);
+        CHECK(bad.status == (validate ? Status::bogus : Status::found));
+        CHECK_FALSE(bad.secure);
+        if (validate) {
+            CHECK(bad.records.empty());
+            CHECK(bad.reason.find("validation failure") != std::string::npos);
+            CHECK(lookup_error("bad.test", Type::a, bad).status() == "4.4.3");
+        }
+    }
+}
+
 TEST_CASE("resolver: closing while questions are under way answers them; a cancelled caller leaves at once")
 {
     World world;

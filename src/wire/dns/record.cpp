@@ -18,7 +18,8 @@ struct TypeWord {
 };
 constexpr std::array types{TypeWord{Type::a, "A"},     TypeWord{Type::ns, "NS"},   TypeWord{Type::cname, "CNAME"}, TypeWord{Type::soa, "SOA"},
                            TypeWord{Type::ptr, "PTR"}, TypeWord{Type::mx, "MX"},   TypeWord{Type::txt, "TXT"},     TypeWord{Type::aaaa, "AAAA"},
-                           TypeWord{Type::srv, "SRV"}, TypeWord{Type::opt, "OPT"}, TypeWord{Type::tlsa, "TLSA"}};
+                           TypeWord{Type::srv, "SRV"}, TypeWord{Type::opt, "OPT"}, TypeWord{Type::tlsa, "TLSA"},
+                           TypeWord{Type::rrsig, "RRSIG"}, TypeWord{Type::dnskey, "DNSKEY"}};
 
 }  // namespace
 
@@ -104,7 +105,7 @@ Result<Record> parse_rdata(Type type, std::string_view rdata)
         record.matching = reader.u8();
         record.text = reader.take(reader.left());
         break;
-    case Type::soa: case Type::opt: return Error{"no such record is asked for", "4.4.3"};
+    case Type::soa: case Type::opt: case Type::rrsig: case Type::dnskey: return Error{"no such record is asked for", "4.4.3"};
     }
     if (!reader.ok() || reader.left() > 0)
         return Error{fmt::format("malformed {} record", type_name(type)), "4.4.3"};

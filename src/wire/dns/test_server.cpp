@@ -93,9 +93,33 @@ std::optional<std::string> rdata_of(Type type, std::span<const std::string> word
         for (std::size_t i = 0; i + 1 < words[3].size(); i += 2)
             out += static_cast<char>(std::stoi(words[3].substr(i, 2), nullptr, 16));
         return out;
+    case Type::dnskey: case Type::rrsig: {
+        const bool signature = type == Type::rrsig;
+        const auto octets = words.size() == (signature ? 9 : 4) ? base64_decode(words.back()) : std::nullopt;
+        if (!octets)
+            return std::nullopt;
+        if (signature) {
+            const auto covered = type_of(words[0]);
+            if (!covered)
+                return std::nullopt;
+            put_u16(out, static_cast<unsigned>(*covered));
+            put_u16(out, static_cast<unsigned>(number(1) << 8 | number(2)));        // algorithm, labels
+            for (std::size_t i = 3; i < 6; ++i)                       // time to live, expiration, inception
+                put_u32(out, static_cast<std::uint32_t>(number(i)));
+            put_u16(out, static_cast<unsigned>(number(6)));           // key tag
+            put_name(out, words[7]);
+        } else {
+            put_u16(out, static_cast<unsigned>(number(0)));
+            put_u16(out, static_cast<unsigned>(number(1) << 8 | number(2)));        // protocol, algorithm
+        }
+        return out + *octets;
+    }
     default: return std::nullopt;
     }
 }
+
+/// Does this RRSIG sign records of that type?
+bool signs(std::string_view rdata, Type type) { return Reader(rdata).u16() == static_cast<std::uint16_t>(type); }
 
 TestZone must_parse(std::string_view text)
 {
@@ -211,12 +235,13 @@ TestZone::Reply TestZone::answer(std::string_view question, bool tcp) const
         return {};
     const std::string_view asked = question.substr(name_at, reader.position() - name_at);
     std::size_t room = udp_plain;
-    bool edns = false;
+    bool edns = false, dnssec = false;
     if (additional > 0) {
         reader.name();
         if (static_cast<Type>(reader.u16()) == Type::opt) {
             room = std::max<std::size_t>(reader.u16(), udp_plain);
             edns = true;
+            dnssec = (reader.u32() & 0x8000) != 0;
         }
     }
     const Behaviour manner = behaviour(name);
@@ -239,12 +264,13 @@ TestZone::Reply TestZone::answer(std::string_view question, bool tcp) const
         const Data* alias = nullptr;
         bool matched = false;
         for (const Data& one : *data) {
-            const bool match = one.type == type;
+            const bool match = one.type == type ||
+                               (dnssec && one.type == Type::rrsig && (signs(one.rdata, type) || signs(one.rdata, Type::cname)));
             if (one.type == Type::cname && !match)
                 alias = &one;
             if (!match && one.type != Type::cname)
                 continue;
-            matched |= match;
+            matched |= one.type == type;
             put_name(answers, owner);
             put_u16(answers, static_cast<unsigned>(one.type));
             put_u16(answers, 1);
@@ -291,7 +317,7 @@ TestZone::Reply TestZone::answer(std::string_view question, bool tcp) const
         out += '\0';
         put_u16(out, static_cast<unsigned>(Type::opt));
         put_u16(out, 4096);
-        put_u32(out, 0);
+        put_u32(out, dnssec ? 0x8000 : 0);
         put_u16(out, 0);
     }
     return reply;

@@ -6,6 +6,7 @@
 //              null.test.        MX 0 .
 //              a.test.           TXT "v=spf1 -all" "more"
 //              _25._tcp.a.test.  TLSA 3 1 1 00ff
+//              . DNSKEY 257 3 15 BASE64                  and RRSIG lines, made elsewhere: sent to those who ask for DNSSEC
 //          and how it behaves: "@servfail NAME", "@refuse NAME", "@drop NAME", "@delay MILLISECONDS NAME", "@truncate NAME" (UDP answers
 //          are cut, so that the question comes again by TCP). NAME means it and everything below.
 // Answers  authoritative for everything: what is not in the zone does not exist; a name with records or names below exists.

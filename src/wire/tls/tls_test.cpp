@@ -1,5 +1,6 @@
 #include "async/run.hpp"
 #include "base/strings.hpp"
+#include "tls/core.hpp"
 #include "tls/make_certificate.hpp"
 #include "tls/tls.hpp"
 
@@ -257,6 +258,38 @@ TEST_CASE("tls: a session is resumed by another process that has the ticket keys
         CHECK_FALSE(talk(stranger));                                  // its own ticket, but too old for the store
     }
     CHECK(TicketKeys::from_octets("short").error().what() == "TLS ticket keys of 5 octets");
+}
+
+namespace {
+
+awaitable<void> take_turn(Turns& turns, Executor executor, int& taken)
+{
+    co_await turns.wait(executor);
+    ++taken;
+}
+
+}  // namespace
+
+TEST_CASE("tls: handshakes take turns: a few per turn of the loop, the others behind what is ready, and all of them come")
+{
+    asio::io_context loop;
+    TaskGroup group(loop.get_executor());
+    Turns turns(3);
+    int taken = 0;
+    for (int i = 0; i < 20; ++i)
+        group.spawn(take_turn(turns, loop.get_executor(), taken));
+    std::vector<int> seen;
+    const auto look = [&](auto self) -> void {
+        seen.push_back(taken);
+        if (group.size() > 0)
+            asio::post(loop, [self] { self(self); });
+    };
+    asio::post(loop, [&] { look(look); });
+    loop.run_for(5s);
+    CHECK(taken == 20);
+    for (std::size_t i = 1; i < seen.size(); ++i)
+        CHECK(seen[i] - seen[i - 1] <= 3);
+    CHECK(seen.size() >= 6);
 }
 
 TEST_CASE("tls: the end is an end only with close_notify; a truncated stream is a lost connection")
