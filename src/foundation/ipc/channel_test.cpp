@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <cstring>
+
 using namespace posthorn;
 using namespace posthorn::ipc;
 using namespace std::chrono_literals;
@@ -170,6 +172,48 @@ TEST_CASE("channel: frames of every size around the buffers go through, one over
     run(pair.loop, sleep_for(10ms));
     CHECK(ended == "malformed frame: 1001 octets, the limit is 1000 from intruder");
     CHECK_FALSE(channel->is_open());
+}
+
+TEST_CASE("channel: a frame that claims descriptors it does not bring, or brings too many, ends the connection; nothing is leaked")
+{
+    const auto count_open = [] {
+        int open = 0;
+        for (int fd = 0; fd < 256; ++fd)
+            open += ::fcntl(fd, F_GETFD) >= 0;
+        return open;
+    };
+    asio::io_context loop;
+    const auto before = count_open();
+    for (const bool claims : {true, false}) {
+        auto [a, b] = Channel::socket_pair().value();
+        std::string ended;
+        ChannelOptions options;
+        options.name = "intruder";
+        auto channel = Channel::open(loop.get_executor(), std::move(a), options, {}, [&](Error error) { ended = error.what(); });
+        char header[frame_header_size];
+        encode_header({0, 1, FrameType::notice, static_cast<std::uint8_t>(claims ? 2 : 0), 0}, header);
+        iovec piece{header, sizeof header};
+        msghdr message{};
+        message.msg_iov = &piece;
+        message.msg_iovlen = 1;
+        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 40)] = {};
+        const std::size_t count = claims ? 1 : 40;
+        message.msg_control = control;
+        message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+        cmsghdr* rights = CMSG_FIRSTHDR(&message);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(sizeof(int) * count);
+        for (std::size_t i = 0; i < count; ++i) {
+            const int zero = 0;
+            std::memcpy(CMSG_DATA(rights) + i * sizeof(int), &zero, sizeof zero);
+        }
+        REQUIRE(::sendmsg(b.get(), &message, 0) == sizeof header);
+        run(loop, sleep_for(10ms));
+        CHECK(ended == (claims ? "malformed frame from intruder: descriptors are missing" : "malformed frame from intruder: too many descriptors"));
+    }
+    run(loop, sleep_for(1ms));
+    CHECK(count_open() <= before + 3);                                // the loop's own
 }
 
 TEST_CASE("channel: the end of the connection fails every outstanding call, and cancelling ends one")

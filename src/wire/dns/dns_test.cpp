@@ -194,6 +194,10 @@ TEST_CASE("resolver: with DNSSEC a signed answer is secure, a forged one bogus, 
         const Answer good = world.ask("good.test", Type::a);
         CHECK(good.found());
         CHECK(good.secure == validate);
+        options.trust_anchors = {"no anchor at all"};
+        if (validate)
+            CHECK_THROWS_WITH(Resolver(world.loop.get_executor(), world.clock, options),
+                              "DNS resolver: set-up or trust anchor: initialization failure");
         const Answer bad = world.ask("bad.test", Type::a);
         CHECK(bad.status == (validate ? Status::bogus : Status::found));
         CHECK_FALSE(bad.secure);

@@ -155,6 +155,10 @@ struct Resolver::Core {
         executor(on), options(std::move(with)), cache(clock, options.cache), hosts(clock, options.hosts_file), context(make_context(options)),
         descriptor(on, ub_fd(context.get()))
     {
+        // The library reads its settings and starts its thread with the first question: that is to fail now rather than in the middle
+        // of a session, and to happen before a service gives up its powers. "localhost" is answered without the network.
+        must(ub_resolve_async(context.get(), "localhost", 1, 1, nullptr, [](void*, int, ub_result* raw) { const RawResult unused(raw); }, nullptr),
+             options.dnssec ? "set-up or trust anchor" : "set-up");
     }
 
     ~Core()
