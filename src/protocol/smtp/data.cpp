@@ -15,6 +15,45 @@ std::size_t find(std::string_view text, char c, std::size_t from = 0)
     return at == nullptr ? text.npos : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
 }
 
+// Octets are counted in octets, 128 at a time, so that the compiler's vectors hold 16 or 32 of them.
+std::size_t count_cr(std::string_view text)
+{
+    std::size_t total = 0;
+    const char* at = text.data();
+    for (std::size_t left = text.size(); left != 0;) {
+        const std::size_t block = std::min<std::size_t>(left, 128);
+        std::uint8_t count = 0;
+        for (std::size_t i = 0; i < block; ++i)
+            count = static_cast<std::uint8_t>(count + (at[i] == '\r' ? 1 : 0));
+        total += count;
+        at += block;
+        left -= block;
+    }
+    return total;
+}
+
+// The octets at the front that are lines which are content as they stand: ended by CRLF, no dot in front, no other CR in them. CRs are counted
+// afterwards, which goes by vectors. Where there is one too many, `slow_until` is set: up to there the lines are to be looked at one by one,
+// so that no octet is scanned here twice.
+std::size_t ordinary_lines(std::string_view text, const char*& slow_until)
+{
+    std::size_t run = 0;
+    std::size_t lines = 0;
+    for (;;) {
+        if (run == text.size() || text[run] == '.')
+            break;
+        const std::size_t lf = find(text, '\n', run);
+        if (lf == text.npos || lf == run || text[lf - 1] != '\r')
+            break;
+        run = lf + 1;
+        ++lines;
+    }
+    if (count_cr(text.substr(0, run)) == lines)
+        return run;
+    slow_until = text.data() + run;
+    return 0;
+}
+
 // Appends one line's text, each CR in it being stray.
 void append_text(std::string_view text, StrayCr stray_cr, bool& seen, std::string& out)
 {
@@ -104,40 +143,24 @@ bool DataReader::feed(std::string_view& octets, std::string& out)
         octets = rest;
     };
     std::string_view rest = octets;
-    // `run` octets at the front of `rest` are ordinary lines that are content as they stand: copied at once when something else comes.
-    std::size_t run = 0;
-    std::size_t next_cr = find(rest, '\r');
-    const auto flush = [&] {
-        out.append(rest.substr(0, run));
-        rest.remove_prefix(run);
-        next_cr = next_cr == rest.npos ? next_cr : next_cr - run;
-        run = 0;
-    };
-    const auto drop = [&](std::size_t count) {
-        rest.remove_prefix(count);
-        next_cr = next_cr == rest.npos || next_cr < count ? find(rest, '\r') : next_cr - count;
-    };
+    const char* slow_until = begin;
+    const auto drop = [&](std::size_t count) { rest.remove_prefix(count); };
     for (;;) {
         if (state_ == State::start) {
-            if (run < rest.size() && rest[run] == '.') {
-                flush();
-                drop(1);
-                state_ = State::dot;
-                continue;
-            }
-            // A whole ordinary line?
-            const std::size_t lf = find(rest, '\n', run);
-            if (next_cr != rest.npos && next_cr < run)
-                next_cr = find(rest, '\r', run);
-            if (lf != rest.npos && lf > run && next_cr == lf - 1) {
-                run = lf + 1;
+            // As many whole ordinary lines as there are, in one copy.
+            if (const std::size_t run = rest.data() >= slow_until ? ordinary_lines(rest, slow_until) : 0; run != 0) {
+                out.append(rest.substr(0, run));
+                drop(run);
                 after_crlf_ = true;
-                continue;
             }
-            flush();
             if (rest.empty())
                 break;
-            state_ = State::text;
+            if (rest.front() == '.') {
+                drop(1);
+                state_ = State::dot;
+            } else {
+                state_ = State::text;
+            }
             continue;
         }
         if (rest.empty())

