@@ -46,7 +46,7 @@ public:
     /// Held while a session waits for its client without a transaction.
     class Idle {
     public:
-        Idle(Places& places, Guest& guest) : places_(places), guest_(guest), at_(places.idle_.insert(places.idle_.end(), &guest)) {}
+        Idle(Places& places, Guest& guest) : places_(places), at_(places.idle_.insert(places.idle_.end(), &guest)) {}
         Idle(Idle&&) = delete;
         /// `dismissed`: Places has taken it out already.
         void end(bool dismissed)
@@ -59,7 +59,6 @@ public:
 
     private:
         Places& places_;
-        Guest& guest_;
         std::list<Guest*>::iterator at_;
         bool ended_ = false;
     };
