@@ -4,6 +4,7 @@
 #include "net/listener.hpp"
 #include "sim/engine.hpp"
 #include "sim/peers.hpp"
+#include "sim/tls_server.hpp"
 
 #include <cstdio>
 #include <fstream>
@@ -94,6 +95,7 @@ int peer_main(int argc, char** argv)
     }
     Settings settings;
     settings.patience = std::chrono::minutes(10);
+    settings.tls = tls_server(script->host);
     if (!quiet)
         settings.tell = [](const std::string& line) {
             fmt::print("{}\n", line);

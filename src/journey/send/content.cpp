@@ -1,5 +1,7 @@
 #include "send/content.hpp"
 
+#include "message/to_7bit.hpp"
+
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -26,6 +28,29 @@ Result<std::size_t> Content::read(std::uint64_t offset, std::span<char> room) co
         if (errno != EINTR)
             return system_error("message file", errno);
     }
+}
+
+Result<Content> Content::to_7bit() const
+{
+    std::string whole;
+    if (!in_memory()) {
+        if (size_ > conversion_limit)
+            return Error("message is too large for conversion to 7bit", "5.6.3");
+        whole.resize(size_);
+        for (std::size_t at = 0; at < whole.size();) {
+            TRY(const std::size_t got, read(at, std::span(whole).subspan(at)));
+            if (got == 0)
+                return Error("message file is shorter than its size", "4.3.0");
+            at += got;
+        }
+    }
+    Content made;
+    made.owned_.reserve(size_ + size_ / 8);
+    const message::Conversion done = message::to_7bit(in_memory() ? octets() : std::string_view(whole), [&](std::string_view piece) { made.owned_ += piece; });
+    if (done.header_8bit)
+        return Error("message header has 8-bit octets", "5.6.7");
+    made.size_ = made.owned_.size();
+    return made;
 }
 
 }  // namespace posthorn::send

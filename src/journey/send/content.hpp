@@ -19,15 +19,20 @@ public:
     explicit Content(std::string_view octets) : octets_(octets), size_(octets.size()) {}
     /// The size is the file's. An Error where it cannot be told.
     static Result<Content> of(Fd file);
+    /// For a peer without 8BITMIME: quoted-printable where octets above 127 were. Content of files is converted up to
+    /// `conversion_limit` octets, as a whole; an Error beyond it, or where the header has such octets.
+    Result<Content> to_7bit() const;
+    static constexpr std::uint64_t conversion_limit = 64U << 20;
 
     std::uint64_t size() const { return size_; }
     bool in_memory() const { return !file_; }
-    std::string_view octets() const { return octets_; }
+    std::string_view octets() const { return owned_.empty() ? octets_ : std::string_view(owned_); }
     /// From the file; 0 only at its end.
     Result<std::size_t> read(std::uint64_t offset, std::span<char> room) const;
 
 private:
     std::string_view octets_;
+    std::string owned_;                     // of a conversion
     Fd file_;
     std::uint64_t size_ = 0;
 };

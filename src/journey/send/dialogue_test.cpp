@@ -1,5 +1,7 @@
 // Deliveries through the Agent, against peers of sim/ in memory.
+#include "send/wire_tls.hpp"
 #include "send/world_for_tests.hpp"
+#include "sim/tls_server.hpp"
 
 #include <doctest/doctest.h>
 
@@ -426,4 +428,83 @@ TEST_CASE("soft_bounce defers what would be returned, and says so")
     CHECK(verdict.outcome() == handoff::OUTCOME_DEFERRED);
     CHECK(verdict.status() == "4.1.1");
     CHECK(lines_of(world, "status=SOFTBOUNCE").size() == 1);
+}
+
+TEST_CASE("8-bit content goes converted to a peer without 8BITMIME, and as it is to one that has it")
+{
+    auto eight = request({"user@example.test"}, "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\ngr\xc3\xbc\xc3\x9f\x65\r\n");
+    eight.mutable_envelope()->set_body(handoff::BODY_8BIT);
+    World seven("seven-bit");
+    CHECK(seven.run(eight).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+    REQUIRE(seven.peer().contents().size() == 1);
+    CHECK(seven.peer().contents().front().find("gr=C3=BC=C3=9Fe") != std::string::npos);
+    CHECK(seven.peer().contents().front().find("quoted-printable") != std::string::npos);
+    CHECK(seven.peer().sessions().front().said()[1].find("BODY") == std::string::npos);
+    World able("data-only");
+    CHECK(able.run(eight).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+    CHECK(able.peer().contents().front() == eight.content().inline_octets());
+}
+
+TEST_CASE("TLS: level may takes it where it is offered, sessions in TLS are reused, and what is said before is not believed after")
+{
+    SystemClock clock;
+    WireTls::Settings how;
+    how.log_level = 1;
+    auto tls = WireTls::make(how, clock);
+    REQUIRE(tls.has_value());
+    World world;
+    world.settings.tls = sim::tls_server("peer.test");
+    world.add("192.0.2.2", "starttls");
+    world.tls = tls->get();
+    world.options.tls_level = TlsLevel::may;
+    world.in_turn = true;
+    std::vector<handoff::DeliveryRequest> requests;
+    requests.push_back(request({"a@example.test"}));
+    requests.push_back(request({"b@example.test"}));
+    for (const auto& verdicts : world.run(std::move(requests)))
+        CHECK_MESSAGE(verdicts.verdicts(0).outcome() == handoff::OUTCOME_DELIVERED, verdicts.verdicts(0).text());
+    CHECK(world.peer().sessions().size() == 1);
+    CHECK(world.peer().sessions().front().handshakes == 1);
+    CHECK(lines_of(world, "TLS connection established to 192.0.2.2[192.0.2.2]:25: TLSv1.3 with cipher").size() == 1);
+    const auto said = world.peer().sessions().front().said();
+    CHECK(said[0] == "EHLO client.test");
+    CHECK(said[1] == "STARTTLS");
+    CHECK(said[2] == "EHLO client.test");
+    // SYN aside: greeting, EHLO, STARTTLS, EHLO, envelope, content: with the handshake and the connection 8 round trips.
+    CHECK(world.peer().sessions().front().turn_of_content.front() == 5);
+}
+
+TEST_CASE("TLS: level encrypt never speaks in clear; a handshake that fails is tried in clear only by level may")
+{
+    SystemClock clock;
+    auto tls = WireTls::make({}, clock);
+    REQUIRE(tls.has_value());
+    struct Row {
+        std::string_view peer;
+        TlsLevel level;
+        std::string_view status, text;
+    };
+    const std::string_view broken = "S 220 p ESMTP\non EHLO *\n S 250-p\n S 250 STARTTLS\non STARTTLS\n S 220 go\n flush\n s nonsense\\r\\n\n flush\n close\n"
+                                    "on MAIL*\n S 250 ok\non RCPT*\n S 250 ok\non DATA\n S 354 go\n content\n S 250 2.0.0 taken\non QUIT\n S 221 bye\n close";
+    for (const Row& row : std::initializer_list<Row>{
+             {"data-only", TlsLevel::encrypt, "4.7.4", "TLS is required, but was not offered by host 192.0.2.2[192.0.2.2]"},
+             {"refuses-starttls", TlsLevel::encrypt, "4.7.5", "TLS is required, but host 192.0.2.2[192.0.2.2] refused to start TLS: 454 4.7.0"},
+             {broken, TlsLevel::encrypt, "4.7.5", "Cannot start TLS: handshake failure"},
+             {broken, TlsLevel::may, "2.0.0", "taken"},
+             {"refuses-starttls", TlsLevel::may, "2.6.0", "Queued"},
+             {"data-only", TlsLevel::beyond, "4.7.5", "TLS security level \"dane\" is required, but not available"},
+         }) {
+        CAPTURE(row.text);
+        World world(row.peer);
+        world.tls = tls->get();
+        world.options.tls_level = row.level;
+        world.options.tls_level_word = "dane";
+        const auto verdict = world.run(request({"user@example.test"})).verdicts(0);
+        CHECK(verdict.status() == row.status);
+        CHECK_MESSAGE(verdict.text().find(row.text) != std::string::npos, verdict.text());
+        if (row.level == TlsLevel::encrypt)
+            for (const sim::Session& session : world.peer().sessions())
+                for (const std::string& line : session.said())
+                    CHECK(!line.starts_with("MAIL"));
+    }
 }

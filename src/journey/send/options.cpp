@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "config/snapshot.hpp"
+#include "dns/params.hpp"
 #include "send/nexthop.hpp"
 #include "send/params.hpp"
 
@@ -92,7 +93,10 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     if (!parsed)
         bad(made.lmtp ? "lmtp_tcp_port" : "smtp_tcp_port", port);
     made.port = parsed->front().port;
-    made.mx_lookups = !snapshot.get(send_disable_dns_lookups) && !made.lmtp;
+    const auto support = dns::support_level(snapshot, made.lmtp ? "lmtp" : "smtp");
+    if (!support)
+        throw config::BadValue(support.error().text());
+    made.mx_lookups = *support != dns::Support::disabled && !made.lmtp;
     made.ignore_mx_error = snapshot.get(send_ignore_mx_lookup_error);
     made.defer_if_no_mx_address = get(smtp_defer_if_no_mx_address_found);
     made.address_limit = static_cast<unsigned>(get(smtp_mx_address_limit));

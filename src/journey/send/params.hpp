@@ -45,7 +45,6 @@ inline constexpr Param<int> smtp_line_length_limit{.name = "smtp_line_length_lim
 inline constexpr Param<std::string> smtp_address_verify_target{.name = "smtp_address_verify_target", .initial = "rcpt", .least = 1, .doc = "Where a probe's answer counts: rcpt or data."};
 
 inline constexpr Param<std::string> smtp_host_lookup{.name = "smtp_host_lookup", .initial = "dns", .least = 1, .doc = "How host names become addresses: dns, native."};
-inline constexpr Param<bool> send_disable_dns_lookups{.name = "disable_dns_lookups", .initial = "no", .doc = "Never ask for MX records; names by the system's lookup."};
 inline constexpr Param<bool> send_ignore_mx_lookup_error{.name = "ignore_mx_lookup_error", .initial = "no", .doc = "Where the MX lookup fails, take the address of the domain."};
 inline constexpr Param<bool> smtp_defer_if_no_mx_address_found{.name = "smtp_defer_if_no_mx_address_found", .initial = "no", .doc = "Defer, rather than return, mail when no MX host has an address."};
 inline constexpr Param<int> smtp_mx_address_limit{.name = "smtp_mx_address_limit", .initial = "5", .least = 0, .doc = "Addresses tried for one delivery; 0: all."};

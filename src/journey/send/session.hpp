@@ -39,6 +39,7 @@ struct Transaction {
     Mail progress;
     std::uint32_t answers = 0;              // replies to commands of this transaction
     bool refused = false;                   // MAIL was refused: what follows in its flight means nothing
+    std::unique_ptr<Content> converted;     // to 7bit, where the peer has no 8BITMIME; `content` points to it
     bool unserved = false;
     bool content_said = false;              // its octets went out, whole or not: never said again without an answer
     std::uint32_t use = 0;                  // which transaction of its session it was, from 1
@@ -118,7 +119,7 @@ private:
     awaitable<std::optional<Trouble>> hello();
     awaitable<std::optional<Trouble>> starttls(bool wrapper);
     awaitable<void> learn_features(const smtp::Reply& reply);
-    std::optional<Reason> not_for(const Transaction& transaction) const;
+    std::optional<Reason> not_for(Transaction& transaction) const;
 
     awaitable<void> fly(std::span<const Step> flight);
     void compose(std::span<const Step> flight);

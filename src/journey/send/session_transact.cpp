@@ -35,15 +35,27 @@ bool Session::takes_more() const
                                    (last.progress.stage == Stage::addressing && last.progress.asked == last.progress.recipients && last.progress.accepted > 0));
 }
 
-std::optional<Reason> Session::not_for(const Transaction& transaction) const
+/// Why this peer cannot have this mail at all; where it can be helped (8-bit content), it is.
+std::optional<Reason> Session::not_for(Transaction& transaction) const
 {
     const handoff::Envelope& envelope = transaction.request->envelope();
+    // A quirk hides a feature that the peer may have: that never returns mail.
+    const bool sure = !known_.quirks.has(peers::Quirk::helo_only);
     if (features_.size != 0 && transaction.content->size() > features_.size)
         return Reason(true, "5.3.4", fmt::format("message size {} exceeds size limit {} of server {}", transaction.content->size(), features_.size, peer_text_));
     if (envelope.smtputf8() && !features_.has(smtp::Keyword::smtputf8)) {
-        // A quirk hides a feature that the peer may have: that never returns mail.
-        const bool sure = !known_.quirks.has(peers::Quirk::helo_only) && !known_.quirks.hides(peers::Parameter::smtputf8);
-        return Reason(sure, sure ? "5.6.7" : "4.6.7", fmt::format("SMTPUTF8 is required, but was not offered by host {}", peer_text_));
+        const bool bounce = sure && !known_.quirks.hides(peers::Parameter::smtputf8);
+        return Reason(bounce, bounce ? "5.6.7" : "4.6.7", fmt::format("SMTPUTF8 is required, but was not offered by host {}", peer_text_));
+    }
+    if (envelope.body() != handoff::BODY_7BIT && !features_.has(smtp::Keyword::eight_bit_mime) && !transaction.progress.probe) {
+        auto converted = transaction.content->to_7bit();
+        if (converted) {
+            transaction.converted = std::make_unique<Content>(*std::move(converted));
+            transaction.content = transaction.converted.get();
+            transaction.progress.octets = transaction.content->size();
+        } else if (converted.error().status() != "5.6.7")
+            return Reason(converted.error().status().starts_with('5') && sure, converted.error().status(), converted.error().what());
+        // An 8-bit header without SMTPUTF8 was never right; peers see it as it came, as they do from Postfix.
     }
     return std::nullopt;
 }

@@ -1,0 +1,92 @@
+#include "send/options.hpp"
+
+#include "config/snapshot.hpp"
+#include "send/params.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace posthorn::send;
+
+namespace {
+
+config::Snapshot configured(std::vector<config::Assignment> assignments = {})
+{
+    static constexpr std::span<const config::ParamInfo> own[] = {params};
+    config::Site site;
+    site.host_name = "mx.example.test";
+    return config::Snapshot(site, "/etc/postfix", own).with(assignments, "test");
+}
+
+config::Assignment set(std::string name, std::string value)
+{
+    config::Assignment made;
+    made.name = std::move(name);
+    made.value = std::move(value);
+    return made;
+}
+
+}  // namespace
+
+TEST_CASE("options: the defaults are Postfix's")
+{
+    const Options made = Options::from(configured());
+    CHECK(made.timeouts.connect == seconds(30));
+    CHECK(made.timeouts.data_done == seconds(600));
+    CHECK(made.timeouts.rset == seconds(20));
+    CHECK(made.port == 25);
+    CHECK(made.address_limit == 5);
+    CHECK(made.session_limit == 2);
+    CHECK(made.keep_idle == seconds(2));
+    CHECK(made.skip_quit_response);
+    CHECK(made.helo_name == made.my_name);
+    CHECK(made.pix_disable_esmtp);
+    CHECK(made.pix_delay_dot);
+    CHECK(!made.quit_in_group);
+    const Options lmtp = Options::from(configured(), "lmtp");
+    CHECK(lmtp.lmtp);
+    CHECK(lmtp.port == 24);
+    CHECK(!lmtp.skip_quit_response);
+    CHECK(lmtp.timeouts.connect == seconds(0));
+    CHECK(!lmtp.mx_lookups);
+}
+
+TEST_CASE("options: what is written counts, the LMTP twin on its own")
+{
+    const auto snapshot = configured({set("smtp_rcpt_timeout", "7s"), set("lmtp_rcpt_timeout", "8s"), set("smtp_tls_security_level", "encrypt"),
+                                      set("smtp_discard_ehlo_keywords", "silent-discard, pipelining"), set("smtp_bind_address", "192.0.2.9"),
+                                      set("inet_protocols", "ipv4"), set("smtp_tcp_port", "submission"), set("smtp_quit_in_group", "yes"),
+                                      set("smtp_fallback_relay", "[a.test]:26, b.test"), set("disable_dns_lookups", "yes")});
+    const Options made = Options::from(snapshot);
+    CHECK(made.timeouts.rcpt == seconds(7));
+    CHECK(Options::from(snapshot, "lmtp").timeouts.rcpt == seconds(8));
+    CHECK(made.tls_level == TlsLevel::encrypt);
+    CHECK(Options::from(snapshot, "lmtp").tls_level == TlsLevel::none);
+    CHECK(made.discard.silent());
+    CHECK(made.discard.keywords.has(smtp::Keyword::pipelining));
+    CHECK(made.bind4->text() == "192.0.2.9");
+    CHECK(!made.ipv6);
+    CHECK(made.port == 587);
+    CHECK(made.quit_in_group);
+    CHECK(made.fallback_relays == std::vector<std::string>{"[a.test]:26", "b.test"});
+    CHECK(!made.mx_lookups);
+}
+
+TEST_CASE("options: a level that this version cannot keep is not weakened")
+{
+    for (const char* level : {"dane", "dane-only", "verify", "secure", "fingerprint"})
+        CHECK(Options::from(configured({set("smtp_tls_security_level", level)})).tls_level == TlsLevel::beyond);
+}
+
+TEST_CASE("options: a value that no check of the parameter refuses, but that means nothing, is named")
+{
+    for (const auto& [name, value] : {std::pair{"smtp_bind_address", "x"}, {"smtp_tls_security_level", "mya"}, {"smtp_address_preference", "ipv5"},
+                                      {"inet_protocols", "decnet"}, {"smtp_tcp_port", "nosuch"}, {"smtp_address_verify_target", "mail"}, {"smtp_pix_workarounds", "magic"}}) {
+        try {
+            (void)Options::from(configured({set(name, value)}));
+            FAIL_CHECK(std::string(name));
+        } catch (const config::BadValue& error) {
+            CHECK(std::string(error.what()) == std::string("bad value of ") + name + ": " + value);
+        }
+    }
+}
