@@ -15,8 +15,8 @@ constexpr std::array<std::string_view, 7> days{"Sun", "Mon", "Tue", "Wed", "Thu"
 constexpr std::array<std::string_view, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 struct Parts {
-    std::chrono::year_month_day day;
-    std::chrono::weekday weekday;
+    std::chrono::year_month_day day{};
+    std::chrono::weekday weekday{};
     std::chrono::hh_mm_ss<std::chrono::seconds> clock;
 };
 
@@ -59,7 +59,7 @@ std::string field(std::string_view name, std::string_view body, std::size_t widt
     return out += "\r\n";
 }
 
-std::string date(WallTime time, std::chrono::minutes east_of_utc, std::string_view zone)
+std::string date(Time time, std::chrono::minutes east_of_utc, std::string_view zone)
 {
     const Parts local = parts_of(std::chrono::floor<std::chrono::seconds>(time) + east_of_utc);
     const auto offset = std::abs(east_of_utc.count());
@@ -72,7 +72,7 @@ std::string date(WallTime time, std::chrono::minutes east_of_utc, std::string_vi
     return out;
 }
 
-std::string message_id(WallTime time, std::string_view queue_id, std::string_view host)
+std::string message_id(Time time, std::string_view queue_id, std::string_view host)
 {
     const Parts utc = parts_of(std::chrono::floor<std::chrono::seconds>(time));
     return fmt::format("<{:04}{:02}{:02}{:02}{:02}{:02}.{}@{}>", static_cast<int>(utc.day.year()), static_cast<unsigned>(utc.day.month()),

@@ -3,23 +3,26 @@
 // Trust    none: CR and LF in a body that was given become spaces, so no value starts a field of its own.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <string>
 #include <string_view>
 
-#include "base/clock.hpp"
 #include "smtp/path.hpp"
 
 namespace posthorn::message {
+
+/// base/clock.hpp's WallTime; this floor has no clock, it is given the time.
+using Time = std::chrono::sys_time<std::chrono::microseconds>;
 
 /// One field with its CRLF. Words longer than a line stay whole.
 std::string field(std::string_view name, std::string_view body, std::size_t width = 78);
 
 /// "Sat, 21 Nov 2026 09:44:09 +0000 (UTC)": Postfix's form. The zone's name is left out where it is empty.
-std::string date(WallTime time, std::chrono::minutes east_of_utc, std::string_view zone = {});
+std::string date(Time time, std::chrono::minutes east_of_utc, std::string_view zone = {});
 
 /// "<20261121094409.4bXYZ12345@mx.test>": Postfix's form, time in UTC.
-std::string message_id(WallTime time, std::string_view queue_id, std::string_view host);
+std::string message_id(Time time, std::string_view queue_id, std::string_view host);
 
 /// `Name <a@b>`; the name is quoted, or encoded (RFC 2047), where it must be; `utf8`: it may stay as it is. An empty name: `a@b`.
 std::string named_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8 = false);

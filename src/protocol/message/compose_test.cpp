@@ -39,12 +39,12 @@ TEST_CASE("compose: no value starts a field of its own")
 
 TEST_CASE("compose: dates have the zone of the place, and Postfix's form")
 {
-    const WallTime time{std::chrono::sys_days{std::chrono::year{2026} / 11 / 21} + 9h + 44min + 9s};
+    const Time time{std::chrono::sys_days{std::chrono::year{2026} / 11 / 21} + 9h + 44min + 9s};
     CHECK(date(time, 0min, "UTC") == "Sat, 21 Nov 2026 09:44:09 +0000 (UTC)");
     CHECK(date(time, 60min, "CET") == "Sat, 21 Nov 2026 10:44:09 +0100 (CET)");
     CHECK(date(time, -210min) == "Sat, 21 Nov 2026 06:14:09 -0330");
     CHECK(date(time, 900min) == "Sun, 22 Nov 2026 00:44:09 +1500");
-    const WallTime first{std::chrono::sys_days{std::chrono::year{2027} / 1 / 1} + 30min};
+    const Time first{std::chrono::sys_days{std::chrono::year{2027} / 1 / 1} + 30min};
     CHECK(date(first, -60min) == "Thu, 31 Dec 2026 23:30:00 -0100");
     CHECK(date(first, 0min) == "Fri, 1 Jan 2027 00:30:00 +0000");
     CHECK(message_id(time, "4bXYZ", "mx.test") == "<20261121094409.4bXYZ@mx.test>");

@@ -293,7 +293,7 @@ bool is_ipv4(std::string_view text)
         const std::string_view part = text.substr(0, text.find('.'));
         if (part.empty() || part.size() > 3 || !std::ranges::all_of(part, is_digit))
             return false;
-        if (*parse_number(part) > 255)
+        if (parse_number(part).value_or(256) > 255)
             return false;
         ++parts;
         if (part.size() == text.size())
@@ -304,7 +304,7 @@ bool is_ipv4(std::string_view text)
 
 bool is_ipv6(std::string_view text)
 {
-    in6_addr address;
+    in6_addr address{};
     return text.size() < INET6_ADDRSTRLEN && text.find('\0') == text.npos &&
            ::inet_pton(AF_INET6, std::string(text).c_str(), &address) == 1;
 }
