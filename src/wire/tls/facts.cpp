@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace posthorn::tls {
 
 namespace {
@@ -53,6 +55,20 @@ std::string summary(const Facts& facts, std::string_view peer, bool reused)
 std::string trouble(const Facts& facts, std::string_view peer)
 {
     return facts.why.empty() ? std::string{} : fmt::format("certificate verification failed for {}: {}", peer, facts.why);
+}
+
+HandshakeLines handshake_failed(Role role, std::string_view peer, const Error& error)
+{
+    const std::string_view why = error.what() == "conversation timed out" ? "Connection timed out" : error.what() == "lost connection" ? "lost connection" : "-1";
+    HandshakeLines lines;
+    lines.info = fmt::format("{} {}: {}", role == Role::server ? "SSL_accept error from" : "SSL_connect error to", peer, why);
+    if (why == "-1")
+        for (std::size_t at = 0; at < error.evidence().size();) {
+            const std::size_t end = std::min(error.evidence().find("; error:", at), error.evidence().size());
+            lines.warnings.push_back("TLS library problem: " + error.evidence().substr(at, end - at));
+            at = end + 2;
+        }
+    return lines;
 }
 
 }  // namespace posthorn::tls

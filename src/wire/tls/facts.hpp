@@ -3,6 +3,8 @@
 //          and it bears one of the names asked for.
 #pragma once
 
+#include "base/error.hpp"
+
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,5 +43,14 @@ struct Facts {
 std::string summary(const Facts& facts, std::string_view peer, bool reused = false);
 /// "certificate verification failed for H[A]:P: REASON"; empty where it did not fail.
 std::string trouble(const Facts& facts, std::string_view peer);
+
+/// A handshake that failed, in Postfix's words: "SSL_accept error from NAME[ADDR]: lost connection" (Connection timed out, -1 for
+/// what OpenSSL refused), and the warnings that belong behind it: "TLS library problem: error:0A00010B:SSL routines::...".
+struct HandshakeLines {
+    HandshakeLines() = default;
+    std::string info;
+    std::vector<std::string> warnings;
+};
+HandshakeLines handshake_failed(Role role, std::string_view peer, const Error& error);
 
 }  // namespace posthorn::tls

@@ -13,6 +13,8 @@ namespace {
 /// Ciphertext that may wait for the lower stream before a writer waits as well.
 constexpr std::size_t unsent_limit = 64 * 1024;
 constexpr std::size_t record_size = 16 * 1024;
+/// What a peer may make us say (answers to key updates) without taking any of it.
+constexpr std::size_t untaken_limit = 4 * unsent_limit;
 
 class TlsStream;
 BIO_METHOD* lower_method();
@@ -61,6 +63,8 @@ public:
         const int wants = outcome == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), outcome);
         if (!out_.empty())
             (void)try_flush();                                        // key updates, alerts; a failure shows in the next write
+        if (out_.size() > untaken_limit)
+            return fail(Error{"lost connection", "4.4.2"}.after("the peer asks for answers and takes none"));
         switch (wants) {
         case SSL_ERROR_NONE: return net::Io::done(got);
         case SSL_ERROR_ZERO_RETURN: return net::Io::end();

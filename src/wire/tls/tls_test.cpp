@@ -336,6 +336,13 @@ TEST_CASE("tls: garbage, plain text and a common protocol missing end a handshak
     CHECK(plain.what() == "Cannot start TLS: handshake failure");
     CHECK(plain.status() == "4.7.5");
     CHECK(plain.evidence().find("wrong version number") != std::string::npos);
+    const auto lines = handshake_failed(Role::server, "client[192.0.2.1]", plain);
+    CHECK(lines.info == "SSL_accept error from client[192.0.2.1]: -1");
+    REQUIRE(lines.warnings.size() == 1);
+    CHECK(lines.warnings[0].starts_with("TLS library problem: error:0A00010B:SSL routines::wrong version number"));
+    CHECK(handshake_failed(Role::client, "mx[192.0.2.2]:25", Error{"conversation timed out", "4.4.2"}).info ==
+          "SSL_connect error to mx[192.0.2.2]:25: Connection timed out");
+    CHECK(handshake_failed(Role::client, "x", Error{"Cannot start TLS: handshake failure"}.after("error:1:a; b; error:2:c")).warnings.size() == 2);
     CHECK(accept_after(std::string(20000, '\xff')).what() == "Cannot start TLS: handshake failure");
     CHECK(accept_after("").what() == "conversation timed out");
     CHECK(accept_after("\x16\x03\x01").what() == "conversation timed out");
@@ -410,6 +417,59 @@ TEST_CASE("tls: what was read before the handshake is not lost in wrapper mode")
     run(loop, group.drained());
     CHECK(connected.has_value());
     CHECK(accepted->has_value());
+}
+
+namespace {
+
+awaitable<void> read_to_end(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, std::string& outcome)
+{
+    auto secured = co_await accept(std::move(context), std::move(lower));
+    REQUIRE(secured);
+    char room[100];
+    for (;;) {
+        const auto got = co_await secured->stream->read_some(room);
+        if (!got || *got == 0) {
+            outcome = got ? "end" : got.error().evidence();
+            co_return;
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("tls: a peer that asks for key updates without end and reads none of the answers is given up, not kept in memory")
+{
+    asio::io_context loop;
+    net::MemoryOptions narrow;
+    narrow.capacity = 8000;
+    narrow.keep_segments = false;
+    auto [a, b] = net::memory_pair(loop.get_executor(), narrow);
+    TaskGroup group(loop.get_executor());
+    std::string outcome;
+    group.spawn(read_to_end(server_context(leaf("mx.test")), std::move(b), outcome));
+
+    const SslCtx ctx(SSL_CTX_new(TLS_client_method()));
+    const Ssl ssl(SSL_new(ctx.get()));
+    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+    SSL_set_bio(ssl.get(), in, out);
+    SSL_set_connect_state(ssl.get());
+    char room[4000];
+    const auto send = [&] {
+        for (int size = BIO_read(out, room, sizeof room); size > 0; size = BIO_read(out, room, sizeof room))
+            if (!run(loop, a->write(std::string_view(room, static_cast<std::size_t>(size)))))
+                return;
+    };
+    while (SSL_do_handshake(ssl.get()) != 1) {
+        send();
+        BIO_write(in, room, static_cast<int>(run(loop, a->read_some(room)).value()));
+    }
+    for (int i = 0; i < 40'000 && outcome.empty(); ++i) {
+        SSL_key_update(ssl.get(), SSL_KEY_UPDATE_REQUESTED);
+        SSL_do_handshake(ssl.get());
+        send();
+    }
+    run(loop, group.drained());
+    CHECK(outcome == "the peer asks for answers and takes none");
 }
 
 TEST_CASE("options: protocol lists and cipher grades in Postfix's syntax; what is wrong is named")
