@@ -150,8 +150,8 @@ std::string first_comment(Tokens tokens)
 bool is_domain_word(const Token& token)
 {
     const std::string_view inner = token.kind == Kind::literal ? std::string_view(token.text).substr(1, token.text.size() - 2) : token.text;
-    return std::ranges::none_of(inner, [](char c) {
-        return is_space(c) || static_cast<unsigned char>(c) < ' ' || std::string_view{"<>@,;()[]\\\""}.find(c) != std::string_view::npos;
+    return std::ranges::none_of(inner, [&](char c) {
+        return is_space(c) || (c == ':' && token.kind == Kind::atom) || static_cast<unsigned char>(c) < ' ' || std::string_view{"<>@,;()[]\\\""}.find(c) != std::string_view::npos;
     });
 }
 
