@@ -112,13 +112,13 @@ public:
             negated = !negated;
         const std::string_view pattern = condition ? rest : rest.substr(0, rest.find_first_of(" \t"));
         const std::string_view value = condition ? std::string_view{} : trim(rest.substr(pattern.size()));
-        if (!condition && value.empty()) {
-            warn(line.number, "no lookup result: skipping this rule");
-            return {};
-        }
         const auto network = parse_network(pattern);
         if (!network) {
             warn(line.number, network.error().what() + ": skipping this rule");
+            return {};
+        }
+        if (!condition && value.empty()) {
+            warn(line.number, "no lookup result: skipping this rule");
             return {};
         }
         const RangeSet& around = network->v6 ? blocks_.back().v6 : blocks_.back().v4;
@@ -131,7 +131,12 @@ public:
         }
         std::string result(value);
         if (flags_.file_values) {
-            TRY(result, read_file_values(value, opener_));
+            auto content = read_file_values(value, opener_);
+            if (!content) {
+                warn(line.number, content.error().what() + ": skipping this rule");
+                return {};
+            }
+            result = std::move(*content);
         }
         const auto index = static_cast<std::uint32_t>(values_.size());
         values_.push_back(std::move(result));

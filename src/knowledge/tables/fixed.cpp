@@ -58,7 +58,12 @@ Result<std::shared_ptr<const Entries>> parse_texthash(const std::string& text, c
         if (!entry)
             continue;
         if (flags.file_values) {
-            TRY(entry->value, read_file_values(entry->value, *opener));
+            auto value = read_file_values(entry->value, *opener);
+            if (!value) {
+                warnings.push_back(fmt::format("{}, line {}: {}: skipping this entry", file, entry->line, value.error().what()));
+                continue;
+            }
+            entry->value = std::move(*value);
         }
         add_entry(*entries, std::move(*entry), file, warnings);
     }
@@ -102,10 +107,16 @@ private:
 
 class StaticTable final : public Table {
 public:
-    StaticTable(std::string spec, std::string value) : Table(std::move(spec)), value_(std::move(value)) {}
-    Answer find(std::string_view) override { return value_; }
+    StaticTable(std::string spec, Flags flags, std::string value) : Table(std::move(spec)), flags_(flags), value_(std::move(value)) {}
+    Answer find(std::string_view key) override
+    {
+        if (flags_.utf8 && !is_ascii(key) && !is_valid_utf8(key))
+            return std::nullopt;
+        return value_;
+    }
 
 private:
+    Flags flags_;
     std::string value_;
 };
 
@@ -186,8 +197,6 @@ std::shared_ptr<Table> open_inline(std::string spec, std::string name, Flags fla
         if (!pair)
             return bad(pair.error().what());
         KeyValue entry{flags.fold ? fold_key(pair->first, flags.utf8) : std::string(pair->first), std::string(pair->second)};
-        if (entry.value.empty())
-            return bad("empty value");
         if (flags.file_values) {
             auto value = read_file_values(entry.value, *tables.site().opener);
             if (!value)
@@ -216,7 +225,7 @@ std::shared_ptr<Table> open_static(std::string spec, std::string name, Flags fla
             return broken_table(spec, content.error());
         value = std::move(*content);
     }
-    return std::make_shared<StaticTable>(std::move(spec), std::move(value));
+    return std::make_shared<StaticTable>(std::move(spec), flags, std::move(value));
 }
 
 std::shared_ptr<Table> open_fail(std::string spec, std::string, Flags, Tables&)

@@ -103,7 +103,12 @@ private:
                 warn("no replacement text: using empty string");
             std::string value(rest);
             if (flags_.file_values && !rest.empty()) {
-                TRY(value, read_file_values(rest, opener_));
+                auto content = read_file_values(rest, opener_);
+                if (!content) {
+                    warn(content.error().what() + ": skipping this rule");
+                    return {};
+                }
+                value = std::move(*content);
             }
             if (!parse_result(value, rule))
                 return {};

@@ -21,6 +21,8 @@ public:
         if (name.starts_with('{')) {
             Warnings warnings;
             inline_ = parse_inline(parse, name, flags, *site.opener, warnings);
+            if (!inline_)
+                inline_ = Error{this->name().substr(0, this->name().find(':')) + " map: " + inline_.error().what()};
             for (const std::string& warning : warnings)
                 site.log.warning("{}", warning);
             return;

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace posthorn::tables {
 
 namespace {
@@ -46,10 +48,14 @@ bool LogicalLines::next(LogicalLine& logical)
         const std::size_t first = line.find_first_not_of(" \t");
         if (first == line.npos || line[first] == '#')
             continue;
-        if (logical.number == 0) {
-            if (first > 0)
+        if (logical.number == 0 && first > 0) {
+            if (!std::exchange(stray_told_, true))
                 warnings_.push_back(fmt::format("{}: logical line must not start with whitespace: \"{}{}\"", file_,
                                                 printable(line.substr(0, 30), true), line.size() > 30 ? "..." : ""));
+            continue;
+        }
+        if (logical.number == 0) {
+            stray_told_ = false;
             logical.number = ahead_number_;
             logical.text = line;
         } else if (first > 0) {
@@ -102,7 +108,7 @@ Result<std::string_view> unbrace(std::string_view text)
 {
     text = trim(text);
     if (text.empty() || text.front() != '{')
-        return Error{fmt::format("missing '{{' in text \"{}\"", printable(text, true))};
+        return Error{fmt::format("no '{{' at start of text in \"{}\"", printable(text, true))};
     int depth = 0;
     for (std::size_t at = 0; at < text.size(); ++at) {
         if (text[at] == '{')

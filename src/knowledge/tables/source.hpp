@@ -1,6 +1,6 @@
 // tables/source.hpp: the text forms of tables.
 // Shape    a logical line: a line and those after it that begin with white space; empty lines and lines whose first
-//          non-blank is '#' are left out, also in between. Line numbers are those of the first line, from 1.
+//          non-blank is '#' are left out, also in between; so is what begins with white space and continues nothing. Line numbers are those of the first line, from 1.
 //          { ... } lists of the inline forms and of main.cf: pieces at blanks and commas, braces keep a piece together.
 // Errors   what is wrong in one line costs that line, and a warning "file, line N: ...", in Postfix's words.
 #pragma once
@@ -34,6 +34,7 @@ private:
     Warnings& warnings_;
     std::string_view ahead_;
     bool has_ahead_ = false;
+    bool stray_told_ = false;
     int number_ = 0, ahead_number_ = 0;
 };
 

@@ -37,7 +37,7 @@ std::string_view without_proxy(std::string_view spec)
 
 Result<std::vector<std::pair<std::string, std::string>>> Table::entries()
 {
-    return Error{fmt::format("{}: this kind of table cannot be listed", name_)};
+    return Error{fmt::format("table {}: sequence operation is not supported", name_)};
 }
 
 Tables::Tables(observe::Log log, const Clock& clock, std::shared_ptr<FileOpener> opener)

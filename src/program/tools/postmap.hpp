@@ -1,0 +1,13 @@
+// tools/postmap.hpp: queries and builds lookup tables.                                               postmap(1)
+// Exit     0: done, or the key was found; 1: not found (-q, -d), or after a "postmap: fatal: ..." on standard error.
+// Files    a table is built beside the old one and replaces it by rename; -i and -d change it in one transaction.
+#pragma once
+
+#include <span>
+
+namespace posthorn::tools {
+
+/// `args` with the command's name in front, as main() has them.
+int postmap(std::span<char*> args);
+
+}  // namespace posthorn::tools

@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""The same tables and keys to Debian's postmap (3.7) and to ours: output, exit code, messages, and each other's LMDB files.
+
+The packages are unpacked into a temporary folder, never installed. Exit 77 (skipped) only when they cannot be had or do not run here.
+usage: postmap.py OUR_POSTMAP [--seed N]      POSTHORN_POSTFIX_DEBS: a folder with the packages, instead of downloading them
+"""
+import glob
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+
+PACKAGES = ["postfix", "postfix-pcre", "postfix-lmdb"]
+MINIMUM = 100
+
+# What may differ, by name, and why.
+ACCEPTED = {
+    "order": "texthash and inline list in the order of a hash table; both sides are sorted",
+    "repeated": "Postfix says a warning again each time the table is walked; compared as a set",
+    "rule-order": "where one rule has two faults, either is named: compared by map and line",
+    "told-at-commit": "duplicates are found when all changes are made together; the order of warnings is not compared",
+    "erase-from-none": "-d on a missing file: Postfix creates an empty one without a word, we say that there is none; both exit 1",
+    "mode-in-place": "we replace a file where Postfix writes into it; contents are compared through both readers",
+}
+
+
+class Side:
+    """One postmap and its own working folder, with equal files in both."""
+
+    def __init__(self, program, folder, environment):
+        self.program, self.folder, self.environment = program, folder, environment
+        (folder / "t").mkdir(parents=True)
+
+    def run(self, args, stdin):
+        return subprocess.run([self.program, "-c", "../etc", *args], cwd=self.folder / "t", input=stdin, capture_output=True,
+                              env=self.environment, timeout=20)
+
+
+def unpack(folder):
+    given = os.environ.get("POSTHORN_POSTFIX_DEBS")
+    if given:
+        debs = glob.glob(f"{given}/*.deb")
+    else:
+        subprocess.run(["apt-get", "download", "-q", *PACKAGES], cwd=folder, capture_output=True)
+        debs = glob.glob(f"{folder}/*.deb")
+    if len(debs) < len(PACKAGES):
+        return None
+    root = folder / "root"
+    for deb in debs:
+        subprocess.run(["dpkg-deb", "-x", deb, str(root)], check=True)
+    return root
+
+
+def configure(folder, root):
+    etc = folder / "etc"
+    etc.mkdir(parents=True)
+    (etc / "main.cf").write_text(
+        f"compatibility_level = 3.7\ndaemon_directory = {root}/usr/lib/postfix/sbin\ncommand_directory = {root}/usr/sbin\n"
+        f"shlib_directory = {root}/usr/lib/postfix\nmeta_directory = {etc}\nmydomain = example.test\nmyhostname = host.example.test\n"
+        "mail_owner = daemon\nsetgid_group = mail\ndefault_privs = nobody\ndefault_database_type = lmdb\n")
+    (etc / "dynamicmaps.cf").write_text(
+        f"pcre\t{root}/usr/lib/postfix/postfix-pcre.so\tdict_pcre_open\n"
+        f"lmdb\t{root}/usr/lib/postfix/postfix-lmdb.so\tdict_lmdb_open\tmkmap_lmdb_open\n")
+
+
+ODD = (" lead ws\n# comment\nKey value one\n  continued\n# c\n more\nnovalue\nalias: x\nkey dup\n\"quoted key\"@x val\n\"un val\n\n"
+       "UPPER Val #nocomment\n\xfc\xfc bad utf8\nlast   spaces  kept   \n")
+CIDR = ("10.0.0.0/8 ten\n!10.1.0.0/16 notten1\n1.2.3.4/24 badbits\n300.1.1.1 bad\n2001:db8::/32 v6\n[::1] br\n::1 lo\n"
+        "if 192.168.0.0/16\n192.168.1.0/24 inner\nendif\nendif\n1.2.3.4\n10.0.0.0/33 x\nif 1.0.0.0/8 text\nfoo x\n10.0.0.0/x y\n")
+RULES = ("/^(.*)@(.*)$/ $2 $1 ${1}x $(2) $$\n!/foo/ nofoo $1\n/unbalanced(/ x\n/nores/\nbare text\n/a/z flags\nif /abc/\n/b/ B\nendif\n"
+         "endif\n/x/ $1\n/(x)/ $3 and $x\n!/zzz/ nozzz\nif !/q/\n/noend\n/a/x basic\nendif\nif /never/\n/never/ x\n")
+MESSAGE = ("From: a key\nSubject: b\n c\nContent-Type: multipart/mixed; boundary=\"x\"\n\npreamble key\n--x\nContent-Type: text/plain; name=key\n\n"
+           "body key\n--x\nContent-Type: message/rfc822\n\nSubject: inner key\n\ninner body key\n--x--\nepilogue key\n")
+
+
+def fixed_cases():
+    """(name, files, arguments, standard input, accepted)"""
+    out = []
+
+    def add(name, files, *args, stdin="", accept=()):
+        out.append((name, files, list(args), stdin, set(accept)))
+
+    odd = {"a": ODD}
+    for key in ["key", "KEY", "quoted key", '"quoted key"@x', "upper", "UPPER", "alias:", "missing", "", "last"]:
+        add("texthash", odd, "-q", key, "texthash:a")
+        add("texthash-f", odd, "-f", "-q", key, "texthash:a")
+    add("texthash-list", odd, "-s", "texthash:a", accept=["order"])
+    add("texthash-build", odd, "texthash:a")
+    for spec in ["texthash:nofile", "lmdb:nofile", "pcre:nofile", "regexp:nofile", "cidr:nofile", "foo:a", "static:", "inline:foo", "inline:{}",
+                 "inline:{x, {y = 2 3}}", "unix:nothing"]:
+        add("open", {}, "-q", "x", spec)
+    for spec in ["texthash:nofile", "lmdb:nofile", "static:x", "regexp:a"]:
+        add("list-open", {"a": "/x/ y\n"}, "-s", spec)
+    inline = "inline:{x=1, {y = 2 3} , Z=3,u=}"
+    for key in ["x", "X", "y", "z", "Z", "none", "u"]:
+        add("inline", {}, "-q", key, inline)
+        add("inline-f", {}, "-f", "-q", key, inline)
+    for spec in ["static:v", "static:{ a b }"]:
+        add("static", {}, "-q", "anything", spec)
+    for key in ["10.2.3.4", "10.1.1.1", "192.168.1.5", "::1", "2001:DB8::5", "foo", "[::1]", "1.2.3.4", "1.2.3", "255.255.255.255"]:
+        add("cidr", {"c": CIDR}, "-q", key, "cidr:c")
+    for key in ["a@b", "foo", "abc", "x", "foox", "zzz", "q", "never", "A@B@C"]:
+        for kind in ["regexp", "pcre"]:
+            add(kind, {"r": RULES}, "-q", key, f"{kind}:r")
+    for kind in ["regexp", "pcre"]:
+        for key in ["ab", "abcd", "", "b"]:
+            add(kind + "-longest", {}, "-q", key, kind + ":{{/(a|ab)(c|bcd)?/ $1-$2}, {/(a|ab)/ $1}}")
+        for flags in [["-h"], ["-b"], ["-hb"], ["-hm"], ["-bm"], ["-hbm"]]:
+            add(kind + "-message", {"m": "/key/ HIT\n/^subject/ S\n"}, *flags, "-q", "-", f"{kind}:m", stdin=MESSAGE)
+    add("stdin-keys", {}, "-q", "-", "inline:{a=1}", "static:z", stdin="A\n\nb c\n")
+    add("stdin-none", {}, "-q", "-", "inline:{a=1}", stdin="x\n")
+    add("two-maps", odd, "-q", "key", "inline:{x=1}", "texthash:a")
+    for args in [[], ["-q", "x"], ["-s", "-q", "x", "a"], ["-d", "x", "-q", "x", "a"], ["-m", "a"], ["-b", "-q", "x", "static:x"], ["-z"]]:
+        add("usage", {}, *args)
+    add("utf8", {}, "-q", b"\xff", "inline:{a=1}")
+    add("utf8-off", {}, "-u", "-q", "\u00d6", "inline:{\u00f6=1}")
+    add("utf8-on", {}, "-q", "\u00d6", "inline:{\u00f6=1}")
+    values = {"fv": "hello\n", "ff": "k fv\nbad nofile\n"}
+    add("file-values", values, "-F", "-q", "k", "texthash:ff", accept=["repeated"])
+    add("file-values-raw", values, "-q", "k", "texthash:ff")
+    add("file-values-static", values, "-F", "-q", "x", "static:fv")
+    return out
+
+
+def lmdb_steps():
+    """Sequences: each side builds with its own program in its own folder; then each reads the other's file."""
+    yield "odd", {"l": ODD}, [(["lmdb:l"], ""), (["-s", "lmdb:l"], ""), (["-q", "upper", "lmdb:l"], ""), (["-q", "key", "l"], "")]
+    yield "change", {"l": "k v\nlonger value two\n"}, [
+        (["lmdb:l"], ""), (["-d", "k", "lmdb:l"], ""), (["-d", "k", "lmdb:l"], ""), (["-i", "lmdb:l"], "n 1\nk 2\n"), (["-s", "lmdb:l"], ""),
+        (["-i", "lmdb:l"], "k 3\nnovalue\n"), (["-w", "-i", "lmdb:l"], "k 3\n"), (["-r", "-i", "lmdb:l"], "k 4\n"), (["-s", "lmdb:l"], ""),
+        (["-q", "-", "lmdb:l"], "k\nn\nzz\n"), (["-d", "-", "lmdb:l"], "k\nzz\n"), (["-s", "lmdb:l"], ""), (["-d", "x", "lmdb:none"], ""),
+        (["-i", "lmdb:fresh"], "a b\n"), (["-s", "lmdb:fresh"], "")]
+    yield "null", {"l": "k v\n"}, [(["-n", "lmdb:l"], ""), (["-q", "k", "lmdb:l"], ""), (["-N", "lmdb:l"], ""), (["-q", "k", "lmdb:l"], "")]
+    yield "values", {"l": "k fv\nbad nofile\n", "fv": "hello\n"}, [(["-F", "lmdb:l"], ""), (["-q", "k", "lmdb:l"], ""), (["-F", "-q", "k", "lmdb:l"], ""),
+                                                                  (["-F", "-s", "lmdb:l"], "")]
+
+
+def random_cases(seed, count):
+    rng = random.Random(seed)
+    words = ["a", "b", "ab", "Key", "user@x.test", "@x.test", "user+e@x.test", '"q r"@x', "x.test", ".x.test", "\u00f6@x", "w" * 40]
+    letters = "abAB.@x"
+
+    def subject():
+        return "".join(rng.choice(letters) for _ in range(rng.randrange(0, 8)))
+
+    def pattern(depth=0):
+        out = ""
+        for _ in range(rng.randrange(1, 5)):
+            atom = rng.choice(["a", "b", "B", "\\.", ".", "[ab]", "[^a]", "x", "@", "^", "$"])
+            if depth < 2 and rng.random() < 0.3:
+                atom = "(" + pattern(depth + 1) + ("|" + pattern(depth + 1) if rng.random() < 0.4 else "") + ")"
+            if atom not in "^$" and rng.random() < 0.3:
+                atom += rng.choice(["*", "+", "?", "{1,2}"])
+            out += atom
+        return out
+
+    def address():
+        if rng.random() < 0.25:
+            return f"2001:db8:{rng.randrange(4)}::{rng.randrange(4)}"
+        return f"10.{rng.randrange(3)}.{rng.randrange(4)}.{rng.randrange(256)}"
+
+    def network():
+        if rng.random() < 0.25:
+            return rng.choice(["2001:db8::/32", "2001:db8:1::/48", "2001:db8:2::1", "::/0", "2001:db8::/46"])
+        length = rng.choice([8, 15, 16, 22, 23, 24, 30, 32])
+        number = (10 << 24 | rng.randrange(3) << 16 | rng.randrange(4) << 8 | rng.randrange(256)) >> (32 - length) << (32 - length)
+        return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}/{length}"
+
+    for case in range(count):
+        kind = rng.choice(["texthash", "cidr", "regexp", "pcre", "inline"])
+        files, lines, depth = {}, [], 0
+        if kind in ("texthash", "inline"):
+            entries = [(rng.choice(words), rng.choice(words)) for _ in range(6)]
+            key = rng.choice(words).swapcase()
+            if kind == "inline":
+                entries = {k.lower(): v for k, v in entries if " " not in k and "@" not in k[:1]} or {"a": "b"}
+                yield "random-inline", {}, ["-q", key, "inline:{" + ", ".join(f"{{{k} = {v}}}" for k, v in entries.items()) + "}"], "", set()
+                continue
+            files["f"] = "".join(f"{k}{rng.choice([' ', chr(9), '  '])}{v}\n" for k, v in entries)
+        elif kind == "cidr":
+            for number in range(12):
+                if rng.random() < 0.15:
+                    lines.append(f"if {rng.choice(['', '!'])}{network()}")
+                    depth += 1
+                elif depth and rng.random() < 0.2:
+                    lines.append("endif")
+                    depth -= 1
+                else:
+                    lines.append(f"{rng.choice(['', '', '', '!'])}{network()} r{number}")
+            key = address()
+        else:
+            for number in range(5):
+                negated = rng.random() < 0.2
+                flags = rng.choice(["", "", "i"] + (["s", "U", "A", "m"] if kind == "pcre" else ["m"]))
+                text = pattern()
+                if rng.random() < 0.15:
+                    lines.append(f"if {'!' if negated else ''}/{text}/{flags}")
+                    depth += 1
+                elif depth and rng.random() < 0.2:
+                    lines.append("endif")
+                    depth -= 1
+                else:
+                    fill = "" if negated or "(" not in text else rng.choice(["", " <$1>", " <${1}>", " $(1)$$"])
+                    lines.append(f"{'!' if negated else ''}/{text}/{flags} r{number}{fill}")
+            key = subject()
+        if lines:
+            files["f"] = "\n".join(lines) + "\n"
+        yield "random-" + kind, files, ["-q", key, f"{kind}:f"], "", {"rule-order"}
+
+
+def errors_of(text, accept):
+    lines = [line for line in text.decode("utf-8", "replace").splitlines() if line]
+    # The program's own name stands before what getopt says of an option.
+    lines = [line if ": invalid option" not in line and ": option requires" not in line else "postmap" + line[line.index(":"):] for line in lines]
+    if "rule-order" in accept:
+        lines = [line.split(", line ")[0] + line.split(", line ")[1].split(":")[0] if ", line " in line else line for line in lines]
+    if "erase-from-none" in accept:
+        return []
+    return sorted(set(lines)) if accept & {"repeated", "rule-order", "told-at-commit"} else lines
+
+
+def same(theirs, ours, accept):
+    left, right = theirs.stdout, ours.stdout
+    if "order" in accept:
+        left, right = b"".join(sorted(left.splitlines(True))), b"".join(sorted(right.splitlines(True)))
+    return left == right and theirs.returncode == ours.returncode and errors_of(theirs.stderr, accept) == errors_of(ours.stderr, accept)
+
+
+def report(name, files, args, stdin, theirs, ours):
+    print(f"--- {name}: postmap {args} input {stdin!r}")
+    for file, text in files.items():
+        print(f"    {file}: {text!r}")
+    for who, got in (("Postfix", theirs), ("ours", ours)):
+        print(f"    {who}: exit {got.returncode}\n      out {got.stdout!r}\n      err {got.stderr.decode('utf-8', 'replace')!r}")
+
+
+def main():
+    program = str(pathlib.Path(sys.argv[1]).resolve())
+    seed = int(sys.argv[sys.argv.index("--seed") + 1]) if "--seed" in sys.argv else 20261121
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="compat-postmap-"))
+    try:
+        root = unpack(folder)
+        if root is None:
+            print("skipped: Debian's packages cannot be downloaded here")
+            sys.exit(77)
+        environment = {**os.environ, "LC_ALL": "C", "LD_LIBRARY_PATH": f"{root}/usr/lib/postfix:{root}/usr/lib/x86_64-linux-gnu"}
+        environment.pop("MAIL_CONFIG", None)
+        theirs = Side(f"{root}/usr/sbin/postmap", folder / "theirs", environment)
+        ours = Side(program, folder / "ours", {**os.environ, "LC_ALL": "C"})
+        for side in (theirs, ours):
+            configure(side.folder, root)
+        probe = theirs.run(["-q", "x", "static:y"], b"")
+        if probe.stdout != b"y\n":
+            print("skipped: Debian's postmap does not run here:", probe.stderr.decode())
+            sys.exit(77)
+
+        asked = failed = found = 0
+
+        def write(files):
+            for side in (theirs, ours):
+                for old in (side.folder / "t").iterdir():
+                    old.unlink()
+                for file, text in files.items():
+                    (side.folder / "t" / file).write_bytes(text.encode("latin-1" if "\xfc\xfc" in text else "utf-8"))
+
+        def ask(name, files, args, stdin, accept):
+            nonlocal asked, failed, found
+            results = [side.run(args, stdin.encode()) for side in (theirs, ours)]
+            asked += 1
+            found += results[0].returncode == 0
+            if not same(*results, accept):
+                failed += 1
+                report(name, files, args, stdin, *results)
+
+        for name, files, args, stdin, accept in [*fixed_cases(), *random_cases(seed, 150)]:
+            write(files)
+            ask(name, files, args, stdin, accept | ({"repeated"} if any("texthash:" in str(arg) for arg in args) else set()))
+        for name, files, steps in lmdb_steps():
+            write(files)
+            for args, stdin in steps:
+                ask("lmdb-" + name, files, args, stdin, {"told-at-commit"} | ({"erase-from-none"} if "lmdb:none" in args else set()))
+            # Each reads what the other has written.
+            for built in (theirs.folder / "t").glob("*.lmdb"):
+                mine = ours.folder / "t" / built.name
+                if not mine.exists():
+                    continue
+                kept = mine.read_bytes()
+                shutil.copyfile(built, mine)
+                (theirs.folder / "t" / built.name).write_bytes(kept)
+                ask("lmdb-exchange-" + name, files, ["-s", f"lmdb:{built.stem}"], "", set())
+        print(f"{asked} questions, {found} with an answer, {failed} answered differently")
+        sys.exit(1 if failed or asked < MINIMUM or found < MINIMUM else 0)
+    finally:
+        shutil.rmtree(folder)
+
+
+main()
