@@ -29,7 +29,7 @@ using Executor = asio::any_io_executor;
 
 class Signal {
 public:
-    explicit Signal(Executor executor) : timer_(std::move(executor), asio::steady_timer::time_point::max()) {}
+    explicit Signal(const Executor& executor) : timer_(executor, asio::steady_timer::time_point::max()) {}
     void notify_all() { timer_.cancel(); }
     /// Also returns when the calling coroutine is cancelled; check the condition again.
     awaitable<void> wait();

@@ -27,7 +27,7 @@ using CallHandler = asio::async_result<asio::use_awaitable_t<>, void(Result<Rece
 
 struct Channel::Core {
     struct Call {
-        std::optional<CallHandler> handler;
+        CallHandler handler;
         SteadyTime until;
     };
     struct Mark {
@@ -228,9 +228,10 @@ struct Channel::Core {
             auto frame = next_frame({in.get() + in_begin, in_end - in_begin}, channel.options_.frame_limit);
             if (!frame)
                 return end(Error{frame.error().what() + " from " + channel.options_.name, "4.3.0"});
-            if (!*frame)
+            const std::optional<Frame>& whole = *frame;
+            if (!whole)
                 return;
-            const FrameHeader header = (*frame)->header;
+            const FrameHeader header = whole->header;
             if (header.type == FrameType::request || header.type == FrameType::notice) {
                 paused = unsent() > channel.options_.queue_limit || serving > channel.options_.request_limit;
                 if (paused) {
@@ -242,7 +243,7 @@ struct Channel::Core {
                 return end(Error{"malformed frame from " + channel.options_.name + ": descriptors are missing", "4.3.0"});
             in_begin += frame_header_size + header.length;
             ++channel.counts_.frames_in;
-            take((*frame)->payload, header);
+            take(whole->payload, header);
         }
     }
 
@@ -297,7 +298,7 @@ struct Channel::Core {
         const auto call = calls.find(id);
         if (call == calls.end())
             return;                                                   // its caller gave up
-        CallHandler done = *std::move(call->second.handler);
+        CallHandler done = std::move(call->second.handler);
         calls.erase(call);
         asio::post(channel.executor_, [caller = std::move(done), result = std::move(result)]() mutable { caller(std::move(result)); });
     }

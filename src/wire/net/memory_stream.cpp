@@ -10,7 +10,7 @@ namespace {
 
 /// One direction.
 struct Pipe {
-    explicit Pipe(Executor executor) : changed(std::move(executor)) {}
+    explicit Pipe(const Executor& executor) : changed(executor) {}
 
     std::deque<std::string> segments;
     std::size_t octets = 0;
