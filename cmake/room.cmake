@@ -88,6 +88,7 @@ function(posthorn_room NAME)
   endif()
 
   file(GLOB headers CONFIGURE_DEPENDS ${dir}/*.hpp ${dir}/*/*.hpp)
+  list(FILTER headers EXCLUDE REGEX "_test\\.hpp$")            # what tests share may include sim/
   posthorn_headers_alone(${NAME} "${headers}")
   string(REPLACE ";" "," uses "${ROOM_USES}")
   set_property(GLOBAL APPEND PROPERTY POSTHORN_ROOMS "${NAME}|${ROOM_FLOOR}|${uses}|${ROOM_SAYS}")

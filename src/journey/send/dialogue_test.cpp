@@ -1,6 +1,6 @@
 // Deliveries through the Agent, against peers of sim/ in memory.
 #include "send/wire_tls.hpp"
-#include "send/world_for_tests.hpp"
+#include "send/world_test.hpp"
 #include "sim/tls_server.hpp"
 
 #include <doctest/doctest.h>

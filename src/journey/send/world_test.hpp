@@ -1,4 +1,4 @@
-// send/world_for_tests.hpp: an Agent, peers of sim/, a name service from a table, all on one loop. Streams are in memory.
+// send/world_test.hpp: an Agent, peers of sim/, a name service from a table, all on one loop. Streams are in memory.
 #pragma once
 
 #include "send/agent.hpp"

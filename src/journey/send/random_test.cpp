@@ -1,0 +1,59 @@
+// Whatever a server does: one verdict per recipient, bounded time, and no bounce but by a whole 5yz it said.
+#include "send/world_test.hpp"
+#include "sim/random_peer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+using namespace posthorn;
+using namespace posthorn::send;
+
+TEST_CASE("a server that does anything: exactly one verdict per recipient, and a bounce only where a whole 5yz was said")
+{
+    const char* const wish = std::getenv("POSTHORN_RANDOM_SEEDS");
+    const unsigned seeds = wish ? static_cast<unsigned>(std::atoi(wish)) : 80;
+    unsigned delivered = 0, deferred = 0, bounced = 0;
+    for (unsigned seed = 1; seed <= seeds; ++seed) {
+        CAPTURE(seed);
+        World world;
+        world.options.timeouts.helo = world.options.timeouts.mail = world.options.timeouts.rcpt = world.options.timeouts.data_init =
+            world.options.timeouts.data_xfer = world.options.timeouts.data_done = world.options.timeouts.rset = world.options.timeouts.quit = seconds(1);
+        world.memory.capacity = seed % 3 == 0 ? 600 : 1 << 20;
+        world.memory.keep_segments = seed % 2 == 0;
+        sim::RandomPeer peer(seed, seed % 4 == 0 ? 40 : 10);
+        world.players["192.0.2.2"] = [&peer](std::unique_ptr<net::Stream> stream) { return peer.play(std::move(stream)); };
+        std::vector<handoff::DeliveryRequest> requests;
+        for (unsigned i = 0; i < 1 + seed % 4; ++i) {
+            requests.push_back(seed % 5 == 4 ? probe({"a@example.test", "b@example.test"}) : request({"a@example.test", "b@example.test", "c@example.test"}));
+            requests.back().set_connections(1 + seed % 2);
+        }
+        const auto begun = std::chrono::steady_clock::now();
+        const auto all = world.run(std::move(requests));
+        CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(60));
+        bool any_bounce = false;
+        for (const auto& verdicts : all) {
+            REQUIRE(verdicts.verdicts_size() == (seed % 5 == 4 ? 2 : 3));
+            for (const auto& verdict : verdicts.verdicts()) {
+                CHECK(!verdict.status().empty());
+                CHECK(!verdict.text().empty());
+                switch (verdict.outcome()) {
+                case handoff::OUTCOME_DELIVERED: ++delivered; break;
+                case handoff::OUTCOME_DEFERRED: ++deferred; break;
+                default:
+                    ++bounced;
+                    any_bounce = true;
+                    CHECK_MESSAGE(verdict.diagnostic().starts_with('5'), verdict.text());
+                    CHECK(std::ranges::find(peer.refusals(), verdict.diagnostic()) != peer.refusals().end());
+                }
+            }
+        }
+        if (any_bounce)
+            CHECK(!peer.refusals().empty());
+    }
+    // The test has seen all three, or it has not looked.
+    CHECK(delivered > 0);
+    CHECK(deferred > 0);
+    CHECK(bounced > 0);
+    MESSAGE("delivered ", delivered, ", deferred ", deferred, ", bounced ", bounced);
+}
