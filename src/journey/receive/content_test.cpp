@@ -1,5 +1,6 @@
 #include "receive/content.hpp"
 
+#include "receive/session.hpp"
 #include "receive/testing.hpp"
 
 #include <doctest/doctest.h>
@@ -53,7 +54,7 @@ TEST_CASE("content: up to 64 KiB travels inline, more is a synced file that is k
             CHECK(envelope.size() == house.folder.files["incoming/Q1"].size());
             CHECK(house.folder.largest_piece < 200'000);
         }
-        CHECK(house.smtpd().counters().memory <= 4096);
+        CHECK(house.smtpd().counters().memory <= Session::resting_octets);
     }
 }
 
@@ -171,12 +172,12 @@ TEST_CASE("ceiling: past it content gets 452 and newcomers 421, and all recovers
     CHECK(taken + refused == 40);
     CHECK(house.queue.stored.size() == static_cast<std::size_t>(taken));
     // All memory came back: the same client succeeds now.
-    CHECK(house.smtpd().counters().memory == 40 * 4096);
+    CHECK(house.smtpd().counters().memory == 40 * Session::resting_octets);
     senders.front()->send(opening);
     CHECK(senders.front()->send(part + ".\r\n").starts_with("250 2.0.0 Ok: queued as"));
     SUBCASE("no place for one more session")
     {
-        while (house.smtpd().counters().memory + 4096 <= 1048576)
+        while (house.smtpd().counters().memory + Session::resting_octets <= 1048576)
             senders.push_back(std::make_unique<Talk>(house));
         Talk late(house);
         CHECK(late.greeting == "421 4.3.2 mx.example.test Service temporarily unavailable\r\n");

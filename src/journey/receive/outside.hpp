@@ -47,20 +47,18 @@ public:
 
 /// A stream under TLS, with what logs and the Received: field say of it.
 struct Secured {
-    Secured(std::unique_ptr<net::Stream> s, std::string established, std::string received)
-        : stream(std::move(s)), log_text(std::move(established)), received_text(std::move(received)) {}
+    Secured(std::unique_ptr<net::Stream> s, std::string line, std::string received)
+        : stream(std::move(s)), log_line(std::move(line)), received_text(std::move(received)) {}
     std::unique_ptr<net::Stream> stream;
-    /// "Anonymous TLS connection established from %s: TLSv1.3 with cipher ...": what stands before " from " and after the client.
-    std::string log_text;          // "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange ..."
-    std::string received_text;     // the lines within "(using ...)" of Received:, CRLF and tab between them
-    std::string trust = "Anonymous";
+    std::string log_line;          // "Anonymous TLS connection established from NAME[ADDR]: TLSv1.3 with cipher ..."
+    std::string received_text;     // what stands within "(using ...)" of Received:, folded
 };
 
 class TlsAcceptor {
 public:
     virtual ~TlsAcceptor() = default;
-    /// The server's handshake, within the deadline of the stream. The stream is gone where it fails.
-    virtual awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream) = 0;
+    /// The server's handshake, within the deadline of the stream. The stream is gone where it fails. `peer` is "name[addr]".
+    virtual awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string peer) = 0;
 };
 
 }  // namespace posthorn::receive

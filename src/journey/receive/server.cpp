@@ -30,18 +30,27 @@ Server::Server(Executor executor, Options options, Outside outside)
 
 Server::~Server() = default;
 
+namespace {
+
+awaitable<void> turn_away(Server::Core& core, std::unique_ptr<net::Stream> stream)
+{
+    stream->expires_after(std::chrono::seconds{5});
+    const std::string reply = "421 4.3.2 " + core.options.myhostname + " Service temporarily unavailable";
+    core.outside.log.info("NOQUEUE: reject: CONNECT from unknown[{}]: {}; proto=SMTP", stream->peer().ip.text(), reply);
+    const std::string line = reply + "\r\n";
+    (void)co_await stream->write(line);
+    (void)co_await stream->shutdown();
+    stream->close();
+}
+
+}  // namespace
+
 awaitable<void> Server::serve(std::unique_ptr<net::Stream> stream)
 {
     // The session's own share of memory is taken before anything is allocated for it.
     Ceiling::Share share(core_->ceiling);
     if (!share.set(Session::resting_octets) || !core_->places.enter()) {
-        stream->expires_after(std::chrono::seconds{5});
-        const std::string reply = "421 4.3.2 " + core_->options.myhostname + " Service temporarily unavailable\r\n";
-        (void)co_await stream->write(reply);
-        (void)co_await stream->shutdown();
-        core_->outside.log.info("NOQUEUE: reject: CONNECT from unknown[{}]: 421 4.3.2 {} Service temporarily unavailable; proto=SMTP",
-                                stream->peer().ip.text(), core_->options.myhostname);
-        stream->close();
+        co_await turn_away(*core_, std::move(stream));
         co_return;
     }
     const auto session = std::make_unique<Session>(*core_, std::move(stream));

@@ -73,6 +73,14 @@ std::string Session::namaddr() const
 
 awaitable<void> Session::run()
 {
+    co_await begin();
+    if (end_ == End::none)
+        co_await converse();
+    co_await finish();
+}
+
+awaitable<void> Session::begin()
+{
     co_await name_client();
     core_.outside.log.info("connect from {}", namaddr());
     const auto excluded = co_await core_.bare_newline_exclusions.ask(facts_.client_name, facts_.client_address);
@@ -80,14 +88,12 @@ awaitable<void> Session::run()
         core_.outside.log.warning("smtpd_forbid_bare_newline_exclusions: {}", excluded.error().text());
     bare_newline_ = excluded.has_value() && *excluded ? BareNewline::no : core_.options.forbid_bare_newline;
 
-    if (core_.options.tls_wrapper) {
-        if (co_await secure())
-            co_await greet();
-    } else {
+    if (!core_.options.tls_wrapper || co_await secure())
         co_await greet();
-    }
-    if (end_ == End::none)
-        co_await converse();
+}
+
+awaitable<void> Session::finish()
+{
     if (!co_await flush() && end_ == End::none)
         end_ = End::lost;
     log_end();
@@ -172,50 +178,50 @@ bool Session::poll_early_input(std::string_view after)
 
 awaitable<void> Session::converse()
 {
-    while (end_ == End::none) {
-        const Pace& pace = core_.pace();
-        if (errors_ >= pace.hard_error_limit) {
-            say(fmt::format("421 4.7.0 {} Error: too many errors", core_.options.myhostname));
-            end_ = End::too_many_errors;
+    while (end_ == End::none)
+        if (!co_await step() && !co_await fill())
             co_return;
-        }
-        auto line = input_.take_line();
-        if (!line) {
-            if (!co_await fill())
-                co_return;
-            continue;
-        }
-        if (errors_ >= pace.soft_error_limit && core_.options.error_sleep_time.count() > 0) {
-            if (!co_await flush())
-                co_return;
-            co_await sleep_for(core_.options.error_sleep_time);
-        }
-        if (line->bare_lf) {
-            bare_lf_seen_ = true;
-            if (bare_newline_ == BareNewline::reject) {
-                core_.outside.log.info("reject: bare <LF> received after {} from {}", where_, namaddr());
-                say(fmt::format("{} 5.5.2 {} Error: bare <LF> received", core_.options.bare_newline_reject_code, core_.options.myhostname));
-                end_ = End::hangup;
-                co_return;
-            }
-        }
-        if (core_.options.smtputf8 && !is_valid_utf8(line->text)) {
-            say_line(500, "5.5.2", "Error: bad UTF-8 syntax");
-            ++errors_;
-            continue;
-        }
-        const smtp::Command command = smtp::split_command(line->text);
-        if (command.word.empty()) {
-            say_line(500, "5.5.2", "Error: bad syntax");
-            ++errors_;
-            continue;
-        }
-        const bool ok = co_await dispatch(command, line->text);
-        if (!ok)
-            ++errors_;
-        if (out_.size() > most_unsent && !co_await flush())
-            co_return;
+}
+
+// Answers the next line; false where no whole line is in hand.
+awaitable<bool> Session::step()
+{
+    const Pace& pace = core_.pace();
+    if (errors_ >= pace.hard_error_limit) {
+        say(fmt::format("421 4.7.0 {} Error: too many errors", core_.options.myhostname));
+        end_ = End::too_many_errors;
+        co_return true;
     }
+    auto line = input_.take_line();
+    if (!line)
+        co_return false;
+    if (errors_ >= pace.soft_error_limit && core_.options.error_sleep_time.count() > 0) {
+        if (!co_await flush())
+            co_return true;
+        co_await sleep_for(core_.options.error_sleep_time);
+    }
+    if (line->bare_lf) {
+        bare_lf_seen_ = true;
+        if (bare_newline_ == BareNewline::reject) {
+            core_.outside.log.info("reject: bare <LF> received after {} from {}", where_, namaddr());
+            say(fmt::format("{} 5.5.2 {} Error: bare <LF> received", core_.options.bare_newline_reject_code, core_.options.myhostname));
+            end_ = End::hangup;
+            co_return true;
+        }
+    }
+    const smtp::Command command = smtp::split_command(line->text);
+    bool ok = false;
+    if (core_.options.smtputf8 && !is_valid_utf8(line->text))
+        say_line(500, "5.5.2", "Error: bad UTF-8 syntax");
+    else if (command.word.empty())
+        say_line(500, "5.5.2", "Error: bad syntax");
+    else
+        ok = co_await dispatch(command, line->text);
+    if (!ok)
+        ++errors_;
+    if (out_.size() > most_unsent)
+        (void)co_await flush();
+    co_return true;
 }
 
 awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
@@ -343,7 +349,7 @@ awaitable<bool> Session::fill()
         std::optional<Places::Idle> idle;
         if (!transaction_ && !in_content_)
             idle.emplace(core_.places, *this);
-        const auto readable = co_await stream_->wait_readable();
+        const auto readable = stream_->has_buffered() ? Result<void>{} : co_await stream_->wait(net::Direction::read);
         if (idle)
             idle->end(dismissed_);
         if (dismissed_) {

@@ -2,7 +2,7 @@
 // Order    a line is taken from the input only when the reply before it is decided. Replies gather in `out_` and leave in one write
 //          when no whole line is in hand, and before anything that may wait.
 // Ends     a reply 421 or 521, QUIT, a lost connection, a time limit, too many errors. An unfinished message is dropped.
-// Memory   without a transaction a session is this object and two coroutine frames; no buffer.
+// Memory   without a transaction a session is this object its stream and the coroutine frames that wait; no buffer.
 #pragma once
 
 #include "receive/content.hpp"
@@ -20,7 +20,7 @@ namespace posthorn::receive {
 class Session final : public policy::Court, public Guest {
 public:
     /// What an idle session is charged against the ceiling: object, frames, socket stream.
-    static constexpr std::size_t resting_octets = 4096;
+    static constexpr std::size_t resting_octets = 6144;
 
     Session(Server::Core& core, std::unique_ptr<net::Stream> stream);
     Session(Session&&) = delete;
@@ -56,7 +56,10 @@ private:
         bool chunks_failed = false;
     };
 
-    // session.cpp: life
+    // session.cpp: life. What an idle session stands in is kept small: run, converse, fill; the rest comes and goes.
+    awaitable<void> begin();
+    awaitable<void> finish();
+    awaitable<bool> step();
     awaitable<void> greet();
     awaitable<void> name_client();
     awaitable<void> converse();

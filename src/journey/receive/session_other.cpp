@@ -103,7 +103,7 @@ awaitable<bool> Session::secure()
         co_return false;
     }
     stream_->expires_after(core_.pace().starttls_timeout);
-    auto secured = co_await core_.outside.tls->accept(std::move(stream_));
+    auto secured = co_await core_.outside.tls->accept(std::move(stream_), namaddr());
     if (!secured) {
         core_.outside.log.info("SSL_accept error from {}: {}", namaddr(), secured.error().text());
         end_ = End::lost;
@@ -115,7 +115,7 @@ awaitable<bool> Session::secure()
     helo_given_ = esmtp_ = false;
     tls_received_ = std::make_unique<std::string>(std::move(secured->received_text));
     if (core_.options.tls_log)
-        core_.outside.log.info("{} TLS connection established from {}: {}", secured->trust, namaddr(), secured->log_text);
+        core_.outside.log.info("{}", secured->log_line);
     co_return true;
 }
 

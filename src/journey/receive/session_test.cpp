@@ -1,7 +1,11 @@
+#include "receive/session.hpp"
 #include "receive/testing.hpp"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <malloc.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 using namespace posthorn;
 using namespace posthorn::receive;
@@ -486,17 +490,18 @@ TEST_CASE("EHLO: keywords are hidden from all, or from clients that a table name
 TEST_CASE("STARTTLS: plain text sent ahead is dropped, the session starts over, and encrypt demands it")
 {
     struct Acceptor final : TlsAcceptor {
-        awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream) override
+        awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string peer) override
         {
             ++handshakes;
             if (fail)
                 co_return Error{"lost connection", "4.4.2"};
-            co_return Secured(std::move(stream), "TLSv1.3 with cipher X (256/256 bits)", "TLSv1.3 with cipher X (256/256 bits))");
+            co_return Secured(std::move(stream), "Anonymous TLS connection established from " + peer + ": TLSv1.3 with cipher X (256/256 bits)",
+                              "TLSv1.3 with cipher X (256/256 bits)");
         }
         int handshakes = 0;
         bool fail = false;
     } acceptor;
-    House house(options_of({{"smtpd_tls_security_level", "encrypt"}, {"smtpd_tls_loglevel", "1"}}));
+    House house(options_of({{"smtpd_tls_security_level", "encrypt"}, {"smtpd_tls_loglevel", "1"}, {"smtpd_tls_received_header", "yes"}}));
     house.tls = &acceptor;
     SUBCASE("all goes well")
     {
@@ -512,7 +517,9 @@ TEST_CASE("STARTTLS: plain text sent ahead is dropped, the session starts over, 
         talk("DATA");
         CHECK(talk.send("a: b\r\n\r\n.\r\n") == "250 2.0.0 Ok: queued as Q1\r\n");
         CHECK(house.queue.stored[0].first.client().protocol() == "ESMTPS");
-        CHECK(house.queue.stored[0].second.inline_octets().find(" with ESMTPS id Q1") != std::string::npos);
+        CHECK(house.queue.stored[0].second.inline_octets().starts_with(
+            "Received: from x (client.test [192.0.2.1])\r\n\t(using TLSv1.3 with cipher X (256/256 bits))\r\n"
+            "\t(No client certificate requested)\r\n\tby mx.example.test (Posthorn) with ESMTPS id Q1\r\n\tfor <user@example.test>; "));
     }
     SUBCASE("a handshake that fails ends the session")
     {
@@ -556,4 +563,39 @@ TEST_CASE("drain: a running transaction ends well, the next MAIL is sent away")
     CHECK(talk.send("a: b\r\n\r\n.\r\n") == "250 2.0.0 Ok: queued as Q1\r\n");
     CHECK(talk("MAIL FROM:<>") == "421 4.3.2 mx.example.test Service is shutting down\r\n");
     CHECK(talk.ended());
+}
+
+TEST_CASE("memory: what an idle session costs, over real sockets")
+{
+    House house;
+    std::vector<Fd> clients;
+    const auto open_sessions = [&](int count) {
+        for (int at = 0; at < count; ++at) {
+            int ends[2];
+            REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) == 0);
+            clients.emplace_back(ends[0]);
+            asio::co_spawn(house.loop, house.smtpd().serve(net::socket_stream(house.loop.get_executor(), Fd(ends[1]))), asio::detached);
+        }
+        house.settle();
+        for (Fd& client : clients) {
+            char room[256];
+            while (::read(client.get(), room, sizeof room) > 0)
+                ;
+        }
+    };
+    open_sessions(100);                                        // pools and tables have their size now
+    const std::size_t before = ::mallinfo2().uordblks;
+    constexpr int count = 300;
+    open_sessions(count);
+    house.settle();
+    const std::size_t each = (::mallinfo2().uordblks - before) / count;
+    CHECK(house.smtpd().counters().idle == 400);
+    CHECK(house.smtpd().counters().buffers == 0);
+    MESSAGE("octets of heap per idle session: " << each << " (Session itself: " << sizeof(Session) << ")");
+#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+    CHECK(each < Session::resting_octets);
+#endif
+    clients.clear();
+    house.settle();
+    CHECK(house.smtpd().counters().sessions == 0);
 }

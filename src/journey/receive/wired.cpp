@@ -1,0 +1,129 @@
+#include "receive/wired.hpp"
+
+#include "dns/idna.hpp"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+namespace posthorn::receive {
+
+namespace {
+
+class SpoolFile final : public IncomingFile {
+public:
+    SpoolFile(std::unique_ptr<spool::IncomingFile> file, asio::thread_pool& threads) : file_(std::move(file)), threads_(threads) {}
+    awaitable<Result<void>> append(std::string octets) override
+    {
+        co_return co_await on_thread(threads_, Append(*this, std::move(octets)));
+    }
+    awaitable<Result<void>> sync() override { co_return co_await on_thread(threads_, Sync(*this)); }
+    void keep() override { file_->keep(); }
+    std::string name() const override { return file_->name(); }
+
+private:
+    struct Append {
+        Append(SpoolFile& to, std::string text) : file(&to), octets(std::move(text)) {}
+        Result<void> operator()() const { return file->file_->append(octets); }
+        SpoolFile* file;
+        std::string octets;
+    };
+    struct Sync {
+        explicit Sync(SpoolFile& of) : file(&of) {}
+        Result<void> operator()() const { return file->file_->sync(); }
+        SpoolFile* file;
+    };
+
+    std::unique_ptr<spool::IncomingFile> file_;
+    asio::thread_pool& threads_;
+};
+
+struct Create {
+    Create(spool::FileOps& in, std::string name) : files(&in), queue_id(std::move(name)) {}
+    // On the heap: what a thread hands back has a default constructor.
+    Result<std::unique_ptr<spool::IncomingFile>> operator()() const
+    {
+        TRY(auto file, spool::IncomingFile::create(*files, queue_id));
+        return std::make_unique<spool::IncomingFile>(std::move(file));
+    }
+    spool::FileOps* files;
+    std::string queue_id;
+};
+
+}  // namespace
+
+awaitable<Result<std::vector<std::string>>> DnsNames::names_of(std::string address)
+{
+    const auto ip = net::IpAddress::parse(address);
+    if (!ip)
+        co_return std::vector<std::string>{};
+    const dns::Answer answer = co_await resolver_.names(*ip);
+    if (answer.transient())
+        co_return dns::lookup_error(ip->reverse_name(), dns::Type::ptr, answer);
+    std::vector<std::string> names;
+    for (const dns::Record& record : answer.records)
+        if (record.type == dns::Type::ptr)
+            names.push_back(record.host);
+    co_return names;
+}
+
+awaitable<Result<std::vector<std::string>>> DnsNames::addresses_of(std::string name)
+{
+    const dns::Addresses answer = co_await resolver_.addresses(name);
+    if (answer.status == dns::Status::temporary || answer.status == dns::Status::bogus)
+        co_return Error{answer.reason.empty() ? "Temporary failure in name resolution" : answer.reason, "4.4.3"};
+    std::vector<std::string> addresses;
+    for (const net::IpAddress& address : answer.list)
+        addresses.push_back(address.text());
+    co_return addresses;
+}
+
+awaitable<Result<MailHost>> DnsNames::mail_host(std::string domain)
+{
+    if (domain.ends_with('.'))
+        domain.pop_back();
+    const auto ascii = dns::to_a_labels(domain);
+    if (!ascii)
+        co_return MailHost::absent;
+    const dns::Answer mx = co_await resolver_.mx(*ascii);
+    if (mx.transient())
+        co_return dns::lookup_error(*ascii, dns::Type::mx, mx);
+    if (dns::is_null_mx(mx))
+        co_return MailHost::null_mx;
+    if (mx.found())
+        co_return MailHost::found;
+    const dns::Addresses addresses = co_await resolver_.addresses(*ascii);
+    if (addresses.status == dns::Status::temporary || addresses.status == dns::Status::bogus)
+        co_return Error{addresses.reason.empty() ? "Temporary failure in name resolution" : addresses.reason, "4.4.3"};
+    co_return addresses.found() ? MailHost::found : MailHost::absent;
+}
+
+std::string received_text_of(std::string_view summary, std::string_view peer)
+{
+    const std::string mark = fmt::format("{}: ", peer);
+    const auto at = summary.find(mark);
+    std::string text(at == std::string_view::npos ? summary : summary.substr(at + mark.size()));
+    if (const auto exchange = text.find(" key-exchange"); exchange != std::string::npos)
+        text.insert(exchange, "\r\n\t");
+    return text;
+}
+
+awaitable<Result<Secured>> TlsServer::accept(std::unique_ptr<net::Stream> stream, std::string peer)
+{
+    auto secured = co_await tls::accept(context_, std::move(stream));
+    if (!secured)
+        co_return std::move(secured).error();
+    std::string line = tls::summary(secured->facts, peer);
+    std::string received = received_text_of(line, peer);
+    co_return Secured(std::move(secured->stream), std::move(line), std::move(received));
+}
+
+awaitable<Result<std::unique_ptr<IncomingFile>>> SpoolFolder::create(std::string queue_id)
+{
+    auto file = co_await on_thread(threads_, Create(files_, std::move(queue_id)));
+    if (!file)
+        co_return std::move(file).error();
+    co_return std::make_unique<SpoolFile>(*std::move(file), threads_);
+}
+
+}  // namespace posthorn::receive

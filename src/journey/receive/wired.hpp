@@ -1,0 +1,47 @@
+// receive/wired.hpp: the interfaces of outside.hpp over the rooms that do the work: names, TLS, files. For program/services.
+#pragma once
+
+#include "dns/resolver.hpp"
+#include "receive/outside.hpp"
+#include "spool/incoming.hpp"
+#include "tls/tls.hpp"
+
+#include <boost/asio/thread_pool.hpp>
+
+namespace posthorn::receive {
+
+class DnsNames final : public Names {
+public:
+    explicit DnsNames(dns::Resolver& resolver) : resolver_(resolver) {}
+    awaitable<Result<std::vector<std::string>>> names_of(std::string address) override;
+    awaitable<Result<std::vector<std::string>>> addresses_of(std::string name) override;
+    awaitable<Result<MailHost>> mail_host(std::string domain) override;
+
+private:
+    dns::Resolver& resolver_;
+};
+
+class TlsServer final : public TlsAcceptor {
+public:
+    explicit TlsServer(std::shared_ptr<tls::Context> context) : context_(std::move(context)) {}
+    awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string peer) override;
+
+private:
+    std::shared_ptr<tls::Context> context_;
+};
+
+/// "(using ...)" of the Received: field, from the text behind the peer in tls::summary: cipher, then key exchange on a line of its own.
+std::string received_text_of(std::string_view summary, std::string_view peer);
+
+/// Files of the incoming folder. Writing and syncing block, so they happen on a thread of `threads`; both outlive it.
+class SpoolFolder final : public IncomingFolder {
+public:
+    SpoolFolder(spool::FileOps& files, asio::thread_pool& threads) : files_(files), threads_(threads) {}
+    awaitable<Result<std::unique_ptr<IncomingFile>>> create(std::string queue_id) override;
+
+private:
+    spool::FileOps& files_;
+    asio::thread_pool& threads_;
+};
+
+}  // namespace posthorn::receive

@@ -1,0 +1,100 @@
+#include "receive/wired.hpp"
+
+#include "async/run.hpp"
+#include "tls/make_certificate.hpp"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+using namespace posthorn;
+using namespace posthorn::receive;
+
+namespace {
+
+struct Folder {
+    Folder()
+    {
+        std::string pattern = (std::filesystem::temp_directory_path() / "receive-XXXXXX").string();
+        path = ::mkdtemp(pattern.data());
+        std::filesystem::create_directory(path / "incoming");
+    }
+    ~Folder() { std::filesystem::remove_all(path); }
+    std::filesystem::path path;
+};
+
+awaitable<std::string> write_one(IncomingFolder& folder, bool keep)
+{
+    auto file = co_await folder.create("Q1");
+    CHECK(file.has_value());
+    CHECK((co_await (*file)->append(std::string(100'000, 'x'))).has_value());
+    CHECK((co_await (*file)->append("end\r\n")).has_value());
+    CHECK((co_await (*file)->sync()).has_value());
+    if (keep)
+        (*file)->keep();
+    co_return (*file)->name();
+}
+
+struct Handshake {
+    std::optional<Result<Secured>> server;
+    std::optional<Result<tls::Secured>> client;
+};
+
+awaitable<void> accept_into(Handshake& shake, TlsServer& server, std::unique_ptr<net::Stream> stream)
+{
+    shake.server.emplace(co_await server.accept(std::move(stream), "h.test[192.0.2.1]"));
+}
+
+awaitable<void> connect_into(Handshake& shake, std::shared_ptr<tls::Context> context, std::unique_ptr<net::Stream> stream)
+{
+    shake.client.emplace(co_await tls::connect(context, std::move(stream), tls::ConnectOptions{}));
+}
+
+}  // namespace
+
+TEST_CASE("incoming files: written and synced on a thread, removed when the queue did not take them")
+{
+    Folder folder;
+    const auto files = spool::system_files(folder.path.string());
+    asio::thread_pool threads(1);
+    asio::io_context loop;
+    SpoolFolder incoming(*files, threads);
+    const std::string kept = run(loop, write_one(incoming, true));
+    CHECK(std::filesystem::file_size(folder.path / "incoming" / std::filesystem::path(kept).filename()) == 100'005);
+    std::filesystem::remove_all(folder.path / "incoming");
+    std::filesystem::create_directory(folder.path / "incoming");
+    run(loop, write_one(incoming, false));
+    CHECK(std::filesystem::is_empty(folder.path / "incoming"));
+    threads.join();
+}
+
+TEST_CASE("TLS: the log line and the Received: text are Postfix's")
+{
+    Folder folder;
+    const std::string chain = folder.path / "chain.pem";
+    std::ofstream(chain) << tls::make_certificate(tls::CertificateWish{"mx.example.test"}).chain();
+    tls::Options options;
+    options.chain_files = {chain};
+    auto context = tls::Context::server(options);
+    REQUIRE(context.has_value());
+    auto client = tls::Context::client({});
+    REQUIRE(client.has_value());
+    TlsServer server(*context);
+    asio::io_context loop;
+    auto [outer, inner] = net::memory_pair(loop.get_executor());
+    outer->expires_after(std::chrono::seconds(10));
+    inner->expires_after(std::chrono::seconds(10));
+    Handshake shake;
+    asio::co_spawn(loop, connect_into(shake, *client, std::move(outer)), asio::detached);
+    run(loop, accept_into(shake, server, std::move(inner)));
+    REQUIRE(shake.server.has_value());
+    REQUIRE(shake.server->has_value());
+    const Secured& secured = **shake.server;
+    CHECK(secured.log_line.starts_with("Anonymous TLS connection established from h.test[192.0.2.1]: TLSv1.3 with cipher "));
+    CHECK(secured.received_text.starts_with("TLSv1.3 with cipher "));
+    CHECK(secured.received_text.find(" bits)\r\n\t key-exchange X25519 server-signature ECDSA") != std::string::npos);
+    while (!shake.client)
+        loop.run_one();
+}
