@@ -84,7 +84,11 @@ Result<void> PickUp::take_content(std::string_view octets)
     std::string fixed;                                             // only where something is to be mended
     std::size_t from = 0;
     for (std::size_t at = octets.find('\n'); at != octets.npos; at = octets.find('\n', at + 1)) {
+#ifdef POSTHORN_PLANT_BUG_maildrop  // a line end that begins in one piece and ends in the next is doubled (scripts/fuzz-planted)
+        const bool cr = at > 0 && octets[at - 1] == '\r';
+#else
         const bool cr = at > 0 ? octets[at - 1] == '\r' : after_cr_;
+#endif
         if (cr)
             continue;
         fixed.append(octets, from, at - from).append("\r\n");

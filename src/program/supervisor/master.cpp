@@ -126,25 +126,50 @@ int run_master(const MasterOptions& given)
     return supervisor.run();
 }
 
+int check_configuration(const MasterOptions& options)
+{
+    auto loaded = load_configuration(options.config_directory, options.rooms);
+    if (!loaded) {
+        for (const std::string& error : loaded.error())
+            say_fatal(error);
+        return 1;
+    }
+    const auto sink = command_sink(loaded->snapshot);
+    const observe::Log log(sink, loaded->snapshot.text("syslog_name") + "/master");
+    for (const std::string& warning : loaded->warnings) {
+        fmt::print(stderr, "posthorn-master: warning: {}\n", warning);
+        log.warning("{}", warning);
+    }
+    auto owner = identity(loaded->snapshot);
+    auto made = owner ? loaded->layout.make(*owner) : Result<void>(owner.error());
+    if (!made) {
+        say_fatal(made.error().text());
+        log.fatal("{}", made.error().text());
+    }
+    sink->flush();
+    return made ? 0 : 1;
+}
+
 int master_main(int argc, char** argv, config::ParamLists rooms)
 {
     MasterOptions options;
     options.rooms = rooms;
     std::optional<std::string> directory;
-    bool test_lock = false;
-    for (int option; (option = ::getopt(argc, argv, "c:Dde:istvw")) > 0;) {
+    bool test_lock = false, only_check = false;
+    for (int option; (option = ::getopt(argc, argv, "c:Dde:instvw")) > 0;) {
         switch (option) {
         case 'c': directory = ::optarg; break;
         case 'd':
         case 'i':
         case 's': options.foreground = true; break;
+        case 'n': only_check = true; break;
         case 't': test_lock = true; break;
         case 'v': ++options.verbose; break;
         case 'w':
         case 'D':
         case 'e': break;                                          // waiting is what it does; no debugger, no end after a time
         default:
-            fmt::print(stderr, "usage: posthorn-master [-c config_dir] [-d] [-i] [-s] [-t] [-v] [-w]\n");
+            fmt::print(stderr, "usage: posthorn-master [-c config_dir] [-d] [-i] [-n] [-s] [-t] [-v] [-w]\n");
             return 64;
         }
     }
@@ -154,7 +179,7 @@ int master_main(int argc, char** argv, config::ParamLists rooms)
         return snapshot && !running_instance(snapshot->text("queue_directory")) ? 0 : 1;
     }
     try {
-        return run_master(options);
+        return only_check ? check_configuration(options) : run_master(options);
     } catch (const std::exception& failure) {
         say_fatal(failure.what());
         return 1;

@@ -24,7 +24,10 @@ struct MasterOptions {
 /// the instance runs (0) or could not be started (1; the reason is on standard error and in the log).
 int run_master(const MasterOptions& options);
 
-/// posthorn-master's command line as Postfix's master(8): -c DIR -d -i -s -t -v -w.
+/// Judges both files and makes the folders, as a start would; what is found goes to standard error and into the log. Exit status.
+int check_configuration(const MasterOptions& options);
+
+/// posthorn-master's command line as Postfix's master(8): -c DIR -d -i -s -t -v -w; -n only checks.
 int master_main(int argc, char** argv, config::ParamLists rooms);
 
 }  // namespace posthorn::supervisor

@@ -382,7 +382,8 @@ awaitable<void> Supervisor::tick()
 
 awaitable<void> Supervisor::hear_signals()
 {
-    for (;;) {
+    // stop_all() may have closed the group before this one waits again: nothing would wake it then.
+    while (!co_await cancelled()) {
         const auto [error, signal] = co_await signals_.async_wait(asio::as_tuple(use_awaitable));
         if (error)
             co_return;

@@ -1,0 +1,52 @@
+#include "commands/command.hpp"
+
+#include "config/paths.hpp"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace posthorn::commands {
+
+int guarded(std::string_view name, int (*body)(std::span<char*> args), std::span<char*> args)
+{
+    try {
+        return body(args);
+    } catch (const Failure& failure) {
+        fmt::print(stderr, "{}: fatal: {}\n", name, failure.what());
+        return failure.status;
+    } catch (const std::exception& failure) {
+        fmt::print(stderr, "{}: fatal: {}\n", name, failure.what());
+        return 1;
+    }
+}
+
+config::Snapshot load_config(std::string_view command, const std::optional<std::string>& directory)
+{
+    std::string chosen = config::choose_config_directory(directory);
+    // `posthorn init DIR` keeps its files in DIR/conf; DIR is what one remembers.
+    if (::access((chosen + "/main.cf").c_str(), F_OK) != 0 && ::access((chosen + "/conf/main.cf").c_str(), F_OK) == 0)
+        chosen += "/conf";
+    if ((::getuid() != ::geteuid() || ::getgid() != ::getegid()) && ::getuid() != 0 && chosen != config::built_in_config_directory()) {
+        // A user's own main.cf would send the group's powers anywhere.
+        const auto built_in = config::load(std::string(config::built_in_config_directory()), command, {});
+        if (!built_in || !config::is_trusted_directory(chosen, built_in->text("alternate_config_directories"), built_in->text("multi_instance_directories")))
+            throw Failure(fmt::format("unauthorized configuration directory name: {}", chosen), 77);
+    }
+    auto snapshot = config::load(chosen, command, {});
+    if (!snapshot)
+        throw Failure(snapshot.error().text(), 78);
+    return *snapshot;
+}
+
+std::string executable_folder()
+{
+    char path[4096];
+    const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
+    const std::string own(path, length > 0 ? static_cast<std::size_t>(length) : 0);
+    return own.substr(0, own.rfind('/') + 1);
+}
+
+}  // namespace posthorn::commands

@@ -1,0 +1,48 @@
+// commands/command.hpp: a command by its name, and what all commands share.
+#pragma once
+
+#include "config/snapshot.hpp"
+
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace posthorn::commands {
+
+/// `args` with the command's name in front, as main() has them; the exit status.
+using Main = int (*)(std::span<char*> args);
+struct Command {
+    std::string_view name;
+    Main main;
+};
+/// The commands of this room: sendmail, mailq, postfix, postqueue ...
+std::span<const Command> commands();
+
+int sendmail(std::span<char*> args);
+int postfix(std::span<char*> args);
+int posthorn_init(std::span<char*> args);
+int postdrop(std::span<char*> args);
+int postqueue(std::span<char*> args);
+int postsuper(std::span<char*> args);
+int postcat(std::span<char*> args);
+int postlog(std::span<char*> args);
+int queue(std::span<char*> args);
+
+/// Ends a command: "NAME: fatal: text" on standard error, and the status.
+struct Failure : std::runtime_error {
+    Failure(const std::string& text, int exit_status) : std::runtime_error(text), status(exit_status) {}
+    int status;
+};
+/// Runs `body` and says its Failure.
+int guarded(std::string_view name, int (*body)(std::span<char*> args), std::span<char*> args);
+
+/// main.cf for a command. The directory of -c or MAIL_CONFIG; a set-gid command takes one only if it is trusted, and says so.
+/// Without the parameter lists of the rooms: commands ask for names they know.
+config::Snapshot load_config(std::string_view command, const std::optional<std::string>& directory);
+
+/// The folder of the running executable, with a slash: where the other executables are.
+std::string executable_folder();
+
+}  // namespace posthorn::commands

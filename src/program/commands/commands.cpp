@@ -1,0 +1,17 @@
+#include "commands/command.hpp"
+
+namespace posthorn::commands {
+
+namespace {
+constexpr Command table[] = {
+    {"sendmail", sendmail}, {"mailq", sendmail},     {"newaliases", sendmail}, {"postfix", postfix},     {"init", posthorn_init},
+    {"postqueue", postqueue}, {"postsuper", postsuper}, {"postcat", postcat},     {"postlog", postlog},     {"queue", queue},
+};
+}  // namespace
+
+std::span<const Command> commands()
+{
+    return table;
+}
+
+}  // namespace posthorn::commands

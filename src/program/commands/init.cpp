@@ -1,0 +1,170 @@
+// posthorn init DIR [--smtp-port N] [--sink-port M]: a complete private instance below DIR, which calls nobody outside this machine.
+#include "commands/command.hpp"
+
+#include "base/strings.hpp"
+#include "submit/exit_status.hpp"
+
+#include <fmt/format.h>
+
+#include <grp.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+
+namespace posthorn::commands {
+
+namespace {
+
+struct Owner {
+    std::string user, group;
+};
+
+/// As root the services become somebody else; without root everything is who runs it, and the names are not used.
+Owner choose_owner()
+{
+    const auto have = [](const char* user, const char* group) { return ::getpwnam(user) && ::getgrnam(group); };
+    if (have("posthorn", "postdrop"))
+        return {"posthorn", "postdrop"};
+    if (have("postfix", "postdrop"))
+        return {"postfix", "postdrop"};
+    return {"nobody", "mail"};
+}
+
+std::string main_cf(const std::string& folder, unsigned sink_port)
+{
+    const Owner owner = choose_owner();
+    std::string bin = executable_folder();
+    bin.pop_back();
+    return fmt::format(R"(# A private instance: everything below {0}, nothing outside this machine is called.
+compatibility_level = 3.6
+queue_directory = {0}/queue
+data_directory = {0}/data
+command_directory = {1}
+daemon_directory = {1}
+maillog_file = {0}/log/maillog
+maillog_file_prefixes = {0}/log
+mail_owner = {2}
+setgid_group = {3}
+
+myhostname = mail.demo.test
+mydomain = demo.test
+myorigin = $mydomain
+mydestination =
+alias_maps =
+alias_database =
+local_recipient_maps =
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+smtpd_peername_lookup = no
+
+# Its own domain goes to a sink on this machine; mail for anywhere else comes back to its sender.
+relay_domains = $mydomain
+transport_maps = inline:{{ {{ $mydomain = relay:[127.0.0.1]:{4} }} }}
+default_transport = error:5.1.2 this private instance delivers to $mydomain only
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+)",
+                       folder, bin, owner.user, owner.group, sink_port);
+}
+
+std::string master_cf(unsigned smtp_port)
+{
+    return fmt::format(R"(# service type  private unpriv  chroot  wakeup  maxproc command + args
+127.0.0.1:{0} inet n -       n       -       -       smtpd
+pickup    unix  n       -       n       60      1       pickup
+cleanup   unix  n       -       n       -       0       cleanup
+qmgr      unix  n       -       n       300     1       qmgr
+tlsmgr    unix  -       -       n       1000?   1       tlsmgr
+rewrite   unix  -       -       n       -       -       trivial-rewrite
+bounce    unix  -       -       n       -       0       bounce
+defer     unix  -       -       n       -       0       bounce
+trace     unix  -       -       n       -       0       bounce
+verify    unix  -       -       n       -       1       verify
+flush     unix  n       -       n       1000?   0       flush
+proxymap  unix  -       -       n       -       -       proxymap
+proxywrite unix -       -       n       -       1       proxymap
+smtp      unix  -       -       n       -       -       smtp
+relay     unix  -       -       n       -       -       smtp
+showq     unix  n       -       n       -       -       showq
+error     unix  -       -       n       -       -       error
+retry     unix  -       -       n       -       -       error
+discard   unix  -       -       n       -       -       discard
+lmtp      unix  -       -       n       -       -       lmtp
+anvil     unix  -       -       n       -       1       anvil
+scache    unix  -       -       n       -       1       scache
+postlog   unix-dgram n  -       n       -       1       postlogd
+)",
+                       smtp_port);
+}
+
+void write_file(const std::string& path, const std::string& text)
+{
+    std::ofstream file(path);
+    file << text;
+    file.close();
+    if (!file)
+        throw Failure(fmt::format("write {}: {}", path, errno_text(errno)), submit::exit_cannot_create);
+}
+
+int run(std::span<char*> args)
+{
+    constexpr const char* usage = "usage: posthorn init DIR [--smtp-port N] [--sink-port M]";
+    std::optional<std::string> folder;
+    unsigned smtp_port = 2525;
+    std::optional<unsigned> sink_port;
+    for (std::size_t i = 1; i < args.size(); ++i) {
+        const std::string_view word = args[i];
+        if (word == "--smtp-port" || word == "--sink-port") {
+            const auto number = i + 1 < args.size() ? parse_number(args[++i]) : std::nullopt;
+            if (!number || *number == 0 || *number > 65535)
+                throw Failure(fmt::format("{} needs a port from 1 to 65535", word), submit::exit_usage);
+            if (word == "--smtp-port")
+                smtp_port = static_cast<unsigned>(*number);
+            else
+                sink_port = static_cast<unsigned>(*number);
+        } else if (word.starts_with('-') || folder) {
+            throw Failure(usage, submit::exit_usage);
+        } else {
+            folder = word;
+        }
+    }
+    if (!folder || folder->empty())
+        throw Failure(usage, submit::exit_usage);
+    if (!sink_port)
+        sink_port = smtp_port == 65535 ? smtp_port - 1 : smtp_port + 1;
+    const std::string path = std::filesystem::absolute(*folder).lexically_normal().string();
+    // The text goes into configuration files: a blank or a dollar sign would mean something there.
+    if (path.find_first_of(" \t\r\n$,{}#\"'") != path.npos)
+        throw Failure(fmt::format("{}: the path has characters that main.cf cannot hold in a list", printable(path, true)), submit::exit_usage);
+    if (std::filesystem::exists(path + "/conf/main.cf"))
+        throw Failure(fmt::format("{}/conf/main.cf exists: nothing was changed", path), submit::exit_cannot_create);
+    std::error_code error;
+    for (const char* sub : {"", "/conf", "/log"}) {
+        std::filesystem::create_directories(path + sub, error);
+        if (error)
+            throw Failure(fmt::format("create {}{}: {}", path, sub, error.message()), submit::exit_cannot_create);
+    }
+    // master.cf first: a folder with main.cf in it is complete.
+    write_file(path + "/conf/master.cf", master_cf(smtp_port));
+    write_file(path + "/conf/main.cf", main_cf(path, *sink_port));
+    fmt::print("A private instance is in {0}.\n"
+               "  start it:     postfix -c {0} start\n"
+               "  hand mail in: 127.0.0.1:{1}, or sendmail -C {0}/conf/main.cf user@demo.test\n"
+               "  its sink:     127.0.0.1:{2} takes the mail for demo.test\n"
+               "  its log:      {0}/log/maillog\n",
+               path, smtp_port, *sink_port);
+    return 0;
+}
+
+}  // namespace
+
+int posthorn_init(std::span<char*> args)
+{
+    return guarded("posthorn init", run, args);
+}
+
+}  // namespace posthorn::commands

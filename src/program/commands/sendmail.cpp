@@ -1,0 +1,287 @@
+// sendmail, mailq, newaliases. No rights of its own: what it hands in goes through a pipe to postdrop.
+#include "submit/sendmail_options.hpp"
+
+#include "base/fd.hpp"
+#include "base/strings.hpp"
+#include "commands/command.hpp"
+#include "submit/exit_status.hpp"
+#include "submit/framing.hpp"
+#include "submit/header_recipients.hpp"
+#include "submit/input_text.hpp"
+
+#include <fmt/format.h>
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+
+namespace posthorn::commands {
+
+namespace {
+
+using namespace submit;
+
+/// postdrop at the other end of a pipe.
+class Drop {
+public:
+    explicit Drop(const std::string& config_directory)
+    {
+        int ends[2];
+        if (::pipe2(ends, O_CLOEXEC) != 0)
+            throw Failure(fmt::format("pipe: {}", errno_text(errno)), exit_os);
+        Fd read_end(ends[0]);
+        write_end_ = Fd(ends[1]);
+        const std::string program = executable_folder() + "postdrop";
+        pid_ = ::fork();
+        if (pid_ < 0)
+            throw Failure(fmt::format("fork: {}", errno_text(errno)), exit_temporary);
+        if (pid_ == 0) {
+            ::dup2(read_end.get(), STDIN_FILENO);
+            ::execl(program.c_str(), "postdrop", "-c", config_directory.c_str(), static_cast<char*>(nullptr));
+            ::_exit(exit_os);
+        }
+    }
+
+    /// False: postdrop has ended; its status says why.
+    bool write(std::string_view octets)
+    {
+        while (!octets.empty()) {
+            const ssize_t count = ::write(write_end_.get(), octets.data(), octets.size());
+            if (count < 0 && errno == EINTR)
+                continue;
+            if (count <= 0)
+                return false;
+            octets.remove_prefix(static_cast<std::size_t>(count));
+        }
+        return true;
+    }
+
+    int finish()
+    {
+        write_end_.reset();
+        int status = 0;
+        while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+        }
+        return WIFEXITED(status) ? WEXITSTATUS(status) : exit_software;
+    }
+
+private:
+    Fd write_end_;
+    pid_t pid_ = -1;
+};
+
+/// Runs another command of the family in this process's place.
+[[noreturn]] void become(std::vector<std::string> words)
+{
+    const std::string program = executable_folder() + words.front();
+    std::vector<char*> arguments;
+    for (std::string& word : words)
+        arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    ::execv(program.c_str(), arguments.data());
+    throw Failure(fmt::format("execute {}: {}", program, errno_text(errno)), exit_os);
+}
+
+FixLineEndings fix_line_endings(const config::Snapshot& snapshot)
+{
+    const std::string text = snapshot.text("sendmail_fix_line_endings");
+    if (text == "always")
+        return FixLineEndings::always;
+    if (text == "strict")
+        return FixLineEndings::strict;
+    if (text == "never")
+        return FixLineEndings::never;
+    throw Failure(fmt::format("bad sendmail_fix_line_endings value: {}", text), exit_config);
+}
+
+/// authorized_submit_users, as far as it needs no table: names, static:anyone, static:all, "!name".
+bool may_submit(const config::Snapshot& snapshot, const std::string& user)
+{
+    for (std::string_view word : split(snapshot.text("authorized_submit_users"), ", \t\r\n")) {
+        const bool negated = word.starts_with('!');
+        word.remove_prefix(negated ? 1 : 0);
+        if (word == user || word.starts_with("static:"))
+            return !negated;
+        if (word.find(':') != word.npos || word.starts_with('/'))
+            throw Failure(fmt::format("authorized_submit_users: \"{}\": tables are not looked at here; name the users", word), exit_config);
+    }
+    return false;
+}
+
+struct Whole {
+    std::string head;                      // what was read of the text, line ends as they are to be
+    bool at_end = false;
+};
+
+/// Reads standard input until the header is complete, or `limit` octets.
+Whole read_head(InputText& text, std::size_t limit)
+{
+    Whole whole;
+    char buffer[16384];
+    while (whole.head.size() < limit) {
+        // The empty line, or one at the very beginning.
+        if (whole.head.find("\r\n\r\n") != std::string::npos || whole.head.starts_with("\r\n") || text.ended())
+            break;
+        const ssize_t count = ::read(STDIN_FILENO, buffer, sizeof buffer);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            throw Failure(fmt::format("error reading the message: {}", errno_text(errno)), exit_no_input);
+        if (count == 0) {
+            whole.head += text.finish();
+            whole.at_end = true;
+            break;
+        }
+        whole.head += text.feed({buffer, static_cast<std::size_t>(count)});
+    }
+    whole.at_end |= text.ended();
+    return whole;
+}
+
+int submit_message(const SendmailOptions& options, const config::Snapshot& snapshot)
+{
+    const uid_t uid = ::getuid();
+    const passwd* account = ::getpwuid(uid);
+    const std::string user = account ? account->pw_name : fmt::format("{}", uid);
+    const std::string who = fmt::format("{}({})", user, uid);
+    if (!may_submit(snapshot, user))
+        throw Failure(fmt::format("User {} is not allowed to submit mail", who), exit_no_permission);
+
+    handoff::Envelope envelope;
+    envelope.set_sender(options.sender ? *options.sender : user);
+    if (options.sender && !options.sender->empty()) {
+        auto sender = command_line_recipients(*options.sender);
+        if (!sender || sender->size() != 1)
+            throw Failure(fmt::format("{}: bad sender address: {}", who, printable(*options.sender, true)), exit_usage);
+        envelope.set_sender(sender->front());
+    }
+    if (options.full_name)
+        envelope.set_full_name(printable(*options.full_name, true));
+    else if (const char* name = ::getenv("NAME"))
+        envelope.set_full_name(printable(name, true));
+    else if (account)
+        envelope.set_full_name(printable(std::string_view(account->pw_gecos).substr(0, std::string_view(account->pw_gecos).find(',')), true));
+    envelope.set_envid(options.envid);
+    envelope.set_ret(options.ret);
+    envelope.set_body(options.body.value_or(handoff::BODY_7BIT));
+    envelope.set_purpose(options.purpose);
+    envelope.set_smtputf8(options.smtputf8);
+    envelope.set_requiretls(options.requiretls);
+
+    std::vector<std::string> recipients;
+    for (const std::string& word : options.recipients) {
+        auto named = command_line_recipients(word);
+        if (!named)
+            throw Failure(fmt::format("{}: {}", who, named.error().text()), exit_usage);
+        recipients.insert(recipients.end(), named->begin(), named->end());
+    }
+    InputText text(fix_line_endings(snapshot), options.dot_ends);
+    Whole whole;
+    if (options.purpose == handoff::PURPOSE_VERIFY_ADDRESS) {
+        // Nothing is read: the question is about the addresses.
+        whole.head = fmt::format("Subject: probe\r\nTo: {}\r\n\r\n", fmt::join(recipients, ", "));
+        whole.at_end = true;
+    } else {
+        whole = read_head(text, 16 << 20);
+    }
+    if (options.recipients_from_header) {
+        recipients = header_recipients(whole.head);
+        if (recipients.empty())
+            throw Failure(fmt::format("{}: No recipient addresses found in message header", who), exit_usage);
+    }
+    for (const std::string& recipient : recipients) {
+        handoff::Recipient& entry = *envelope.add_recipients();
+        entry.set_address(recipient);
+        entry.set_notify(options.notify);
+    }
+    // A message whose header or addresses need it is an SMTPUTF8 message; cleanup checks again.
+    if (!is_ascii(whole.head) && !options.body)
+        envelope.set_body(handoff::BODY_8BIT);
+
+    std::signal(SIGPIPE, SIG_IGN);
+    const std::string record = envelope.SerializeAsString();
+    if (record.size() > envelope_limit)
+        throw Failure(fmt::format("{}: too many recipients", who), exit_usage);
+    Drop drop(snapshot.config_directory());
+    bool heard = drop.write(encode_head(record)) && drop.write(encode_content(whole.head));
+    char buffer[65536];
+    while (heard && !whole.at_end) {
+        const ssize_t count = ::read(STDIN_FILENO, buffer, sizeof buffer);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            throw Failure(fmt::format("{}: error reading the message: {}", who, errno_text(errno)), exit_no_input);
+        const std::string piece = count == 0 ? text.finish() : text.feed({buffer, static_cast<std::size_t>(count)});
+        whole.at_end = count == 0 || text.ended();
+        heard = drop.write(encode_content(piece));
+    }
+    heard = heard && drop.write(encode_end());
+    const int status = drop.finish();
+    if (status != exit_ok)
+        return status;                                             // postdrop has said why
+    if (!heard)
+        throw Failure(fmt::format("{}: postdrop ended too early", who), exit_software);
+    if (options.purpose != handoff::PURPOSE_MAIL)
+        fmt::print("Mail Delivery Status Report will be mailed to <{}>.\n", envelope.sender());
+    return exit_ok;
+}
+
+int send(std::span<char*> args)
+{
+    const std::string_view called = args.empty() ? "sendmail" : args.front();
+    std::vector<std::string_view> words;
+    for (char* word : args.subspan(std::min<std::size_t>(1, args.size())))
+        words.emplace_back(word);
+    auto parsed = parse_sendmail_options(called.substr(called.rfind('/') + 1), words);
+    if (!parsed)
+        throw Failure(parsed.error().text(), exit_usage);
+    const SendmailOptions& options = *parsed;
+    std::optional<std::string> directory;
+    if (options.config)
+        directory = options.config->substr(0, options.config->rfind('/') == std::string::npos ? 0 : options.config->rfind('/'));
+    if (directory && directory->empty())
+        throw Failure(fmt::format("-C needs a path to a file in the configuration directory: {}", *options.config), exit_usage);
+    const config::Snapshot snapshot = load_config("sendmail", directory);
+    if (options.verbose > 0)
+        for (const std::string& ignored : options.ignored)
+            fmt::print(stderr, "sendmail: warning: option {} does nothing\n", ignored);
+
+    using Mode = SendmailOptions::Mode;
+    const std::string& where = snapshot.config_directory();
+    switch (options.mode) {
+    case Mode::submit: return submit_message(options, snapshot);
+    case Mode::list_queue: become({"postqueue", "-c", where, "-p"});
+    case Mode::flush: become({"postqueue", "-c", where, "-f"});
+    case Mode::flush_site: become({"postqueue", "-c", where, "-s", options.site_or_id});
+    case Mode::flush_id: become({"postqueue", "-c", where, "-i", options.site_or_id});
+    case Mode::daemon: become({"postfix", "-c", where, "start"});
+    case Mode::new_aliases: {
+        std::vector<std::string> command{"postalias", "-c", where};
+        for (const std::string& database : options.alias_databases)
+            command.push_back(database);
+        if (options.alias_databases.empty())
+            for (const std::string_view word : split(snapshot.text("alias_database"), ", \t\r\n"))
+                command.emplace_back(word);
+        if (command.size() == 3)
+            return exit_ok;                                        // no database: nothing to be built
+        become(std::move(command));
+    }
+    case Mode::smtp_dialogue: throw Failure("-bs is not offered: hand the message in by SMTP, or without -bs", exit_unavailable);
+    }
+    return exit_software;
+}
+
+}  // namespace
+
+int sendmail(std::span<char*> args)
+{
+    return guarded("sendmail", send, args);
+}
+
+}  // namespace posthorn::commands

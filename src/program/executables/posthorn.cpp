@@ -1,0 +1,66 @@
+// posthorn: the services (`posthorn service ...`, started by posthorn-master) and the commands, by their own names through links or as
+// `posthorn NAME ...`.
+#include "base/strings.hpp"
+#include "commands/command.hpp"
+#include "process/service.hpp"
+#include "services/programs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+using namespace posthorn;
+
+namespace {
+
+constexpr process::Program services_here[] = {{"qmgr", services::serve_qmgr}, {"smtp", services::serve_smtp}, {"lmtp", services::serve_smtp}};
+
+std::optional<commands::Main> find(std::string_view name)
+{
+    for (const commands::Command& command : commands::commands())
+        if (command.name == name)
+            return command.main;
+    return {};
+}
+
+int usage()
+{
+    std::string names;
+    for (const commands::Command& command : commands::commands())
+        names += fmt::format(" {}", command.name);
+    fmt::print(stderr, "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate{}\n", names);
+    return 64;
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+    std::vector<char*> words(argv, argv + argc);
+    words.push_back(nullptr);                                      // getopt and exec look one further
+    std::span<char*> args(words.data(), static_cast<std::size_t>(argc));
+    if (args.empty())
+        return 64;
+    const std::string_view called = args.front();
+    const std::string_view name = called.substr(called.rfind('/') + 1);
+    if (const auto command = find(name))
+        return (*command)(args);
+    if (args.size() < 2)
+        return usage();
+    const std::string_view first = args[1];
+    if (first == "service")
+        return process::run_service(services_here);
+    if (first == "--version" || first == "-V") {
+        // Scripts that ask for the compatible version read mail_version.
+        fmt::print("Posthorn {}\n", POSTHORN_VERSION);
+        return 0;
+    }
+    if (const auto command = find(first))
+        return (*command)(args.subspan(1));
+    static constexpr std::string_view of_postfix[] = {"start", "start-fg", "stop", "quick-stop", "abort", "drain", "reload", "flush", "check", "status", "logrotate"};
+    if (first == "-c" || std::ranges::find(of_postfix, first) != std::end(of_postfix))
+        return commands::postfix(args);
+    return usage();
+}

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""The commands as programs: `commands.py BIN`. A private instance in a folder of its own; everything is looked at from outside."""
+import os
+import pathlib
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BIN = pathlib.Path(sys.argv.pop(1)).resolve()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Commands(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-commands-"))
+        self.folder.chmod(0o755)
+        self.home = self.folder / "instance"
+        self.done = self.run_(["posthorn", "init", str(self.home), "--smtp-port", str(free_port())])
+        self.assertEqual(self.done.returncode, 0, self.done.stderr)
+        self.conf = str(self.home / "conf" / "main.cf")
+
+    def tearDown(self):
+        self.run_(["postfix", "-c", str(self.home), "abort"])
+        shutil.rmtree(self.folder)
+
+    def run_(self, words, text=""):
+        return subprocess.run([str(BIN / words[0]), *words[1:]], input=text.encode(), capture_output=True, timeout=60,
+                              env={"PATH": "/usr/bin:/bin", "TZ": "UTC"})
+
+    def maildrop(self):
+        folder = self.home / "queue" / "maildrop"
+        return [path for path in folder.iterdir()] if folder.exists() else []
+
+    def check_made(self):
+        made = self.run_(["postfix", "-c", str(self.home), "check"])
+        self.assertEqual(made.returncode, 0, made.stderr)
+
+    def test_init_leaves_an_instance_alone_that_is_there(self):
+        before = (self.home / "conf" / "main.cf").read_text()
+        again = self.run_(["posthorn", "init", str(self.home)])
+        self.assertEqual(again.returncode, 73)
+        self.assertIn(b"exists: nothing was changed", again.stderr)
+        self.assertEqual((self.home / "conf" / "main.cf").read_text(), before)
+        self.assertEqual(self.run_(["posthorn", "init"]).returncode, 64)
+        self.assertEqual(self.run_(["posthorn", "init", "x", "--smtp-port", "70000"]).returncode, 64)
+        self.assertEqual(self.run_(["posthorn", "init", str(self.folder / "a b")]).returncode, 64)
+
+    def test_mail_is_taken_while_the_mail_system_is_down(self):
+        self.check_made()
+        sent = self.run_(["sendmail", "-C", self.conf, "-i", "-f", "me@demo.test", "you@demo.test"], "Subject: x\n\n.\nbody\n")
+        self.assertEqual((sent.returncode, sent.stderr), (0, b""))
+        files = self.maildrop()
+        self.assertEqual(len(files), 1)
+        octets = files[0].read_bytes()
+        self.assertTrue(octets.startswith(b"PHdrop1\n"))
+        length = struct.unpack(">I", octets[8:12])[0]
+        self.assertIn(b"you@demo.test", octets[12:12 + length])
+        self.assertTrue(octets.endswith(struct.pack(">I", 23) + b"Subject: x\r\n\r\n.\r\nbody\r\n" + struct.pack(">I", 0)), octets)
+
+    def test_recipients_from_the_header(self):
+        self.check_made()
+        sent = self.run_(["sendmail", "-C", self.conf, "-t"], "To: a@demo.test\nBcc: b@demo.test\n\nx\n.\nnot this\n")
+        self.assertEqual((sent.returncode, sent.stderr), (0, b""))
+        octets = self.maildrop()[0].read_bytes()
+        for word in (b"a@demo.test", b"b@demo.test", b"\r\nx\r\n"):
+            self.assertIn(word, octets)
+        self.assertNotIn(b"not this", octets)
+        none = self.run_(["sendmail", "-C", self.conf, "-t"], "Subject: x\n\nx\n")
+        self.assertEqual(none.returncode, 64)
+        self.assertIn(b"No recipient addresses found in message header", none.stderr)
+        self.assertEqual(len(self.maildrop()), 1)
+
+    def test_wrong_usage_and_what_cannot_be_taken(self):
+        self.check_made()
+        for words, status, said in [
+            (["sendmail", "-C", self.conf], 64, b"Recipient addresses must be specified"),
+            (["sendmail", "-C", self.conf, "-Z"], 64, b"unknown option: -Z"),
+            (["sendmail", "-C", self.conf, "-bs"], 69, b"-bs is not offered"),
+            (["sendmail", "-C", self.conf, "-f", "a@b c@d,", "x@demo.test"], 64, b"bad sender address"),
+            (["sendmail", "-C", "/nonexistent/main.cf", "x@demo.test"], 78, b"/nonexistent/main.cf"),
+            (["postqueue", "-c", str(self.home)], 64, b"usage: postqueue"),
+            (["postqueue", "-c", str(self.home), "-p", "-f"], 64, b"usage: postqueue"),
+            (["postqueue", "-c", str(self.home), "-i", "../x"], 64, b"invalid queue id"),
+            (["postqueue", "-c", str(self.home), "-s", "a b"], 64, b"invalid destination"),
+            (["postqueue", "-c", str(self.home), "-p"], 69, b"mail system is down"),
+            (["mailq", "-C", self.conf], 69, b"mail system is down"),
+            (["postqueue", "-c", str(self.home), "-f"], 69, b"mail system is down"),
+            (["postsuper", "-c", str(self.home), "-d", "ALL"], 69, b"mail system is down"),
+            (["postsuper", "-c", str(self.home), "-d", "ALL", "corrupt/.."], 64, b"Invalid directory name"),
+            (["postcat", "-c", str(self.home), "x"], 64, b"use -q"),
+            (["posthorn", "nonsense"], 64, b"usage: posthorn"),
+            (["postfix", "-c", str(self.home), "nonsense"], 1, b"the Postfix mail system is not running"),
+            (["postfix", "-c", str(self.home), "reload"], 1, b"the Postfix mail system is not running"),
+            (["postfix", "-c", str(self.home), "stop"], 1, b"the Postfix mail system is not running"),
+            (["postfix", "-c", str(self.home), "status"], 1, b"the Postfix mail system is not running"),
+        ]:
+            with self.subTest(words=words):
+                got = self.run_(words)
+                self.assertEqual(got.returncode, status, got.stderr)
+                self.assertIn(said, got.stderr)
+        self.assertEqual(self.maildrop(), [])
+
+    def test_too_big_and_broken_off(self):
+        with open(self.conf, "a") as file:
+            file.write("message_size_limit = 1000\n")
+        self.check_made()
+        big = self.run_(["sendmail", "-C", self.conf, "x@demo.test"], "Subject: x\n\n" + "line\n" * 1000)
+        self.assertEqual(big.returncode, 69)
+        self.assertIn(b"message file too big", big.stderr)
+        cut = self.run_(["postdrop", "-c", str(self.home / "conf")], "PHdrop1\n")
+        self.assertEqual(cut.returncode, 65)
+        self.assertIn(b"broken off", cut.stderr)
+        self.assertEqual(self.maildrop(), [])
+
+    def test_a_broken_configuration_is_named_and_nothing_starts(self):
+        with open(self.conf, "a") as file:
+            file.write("default_process_limit = many\n")
+        for command in ("check", "start"):
+            got = self.run_(["postfix", "-c", str(self.home), command])
+            self.assertEqual(got.returncode, 1)
+            self.assertIn(b"default_process_limit", got.stderr)
+        self.assertFalse((self.home / "queue").exists())
+
+    def test_start_status_stop(self):
+        log = self.home / "log" / "maillog"
+        started = self.run_(["postfix", "-c", str(self.home), "start"])
+        self.assertEqual(started.returncode, 0, started.stderr)
+        self.assertIn(b"postfix/postfix-script: starting the Postfix mail system", started.stderr)
+        again = self.run_(["postfix", "-c", str(self.home), "start"])
+        self.assertEqual(again.returncode, 1)
+        self.assertIn(b"fatal: the Postfix mail system is already running", again.stderr)
+        status = self.run_(["posthorn", "-c", str(self.home), "status"])
+        self.assertEqual(status.returncode, 0)
+        pid = int((self.home / "queue" / "pid" / "master.pid").read_text())
+        self.assertIn(b"the Postfix mail system is running: PID: %d" % pid, status.stderr)
+        self.assertEqual(self.run_(["postlog", "-c", str(self.home), "-p", "warn", "-t", "postfix/test", "hello", "log"]).returncode, 0)
+        stopped = self.run_(["postfix", "-c", str(self.home), "stop"])
+        self.assertEqual(stopped.returncode, 0, stopped.stderr)
+        for _ in range(100):                                   # the lock goes first, then the process; whoever adopted it may leave a zombie
+            if not os.path.exists(f"/proc/{pid}/cmdline") or not open(f"/proc/{pid}/cmdline").read():
+                break
+            time.sleep(0.05)
+        else:
+            self.fail("the master is still there")
+        text = log.read_text()
+        for line in ("postfix/postfix-script[", "daemon started -- version ", "terminating on signal 15", "warning: hello log"):
+            self.assertIn(line, text)
+        rotated = self.run_(["postfix", "-c", str(self.home), "logrotate"])
+        self.assertEqual(rotated.returncode, 0, rotated.stderr)
+        self.assertEqual(len([name for name in os.listdir(log.parent) if name.startswith("maillog.") and name.endswith(".gz")]), 1)
+
+    def test_version(self):
+        got = self.run_(["posthorn", "--version"])
+        self.assertEqual(got.returncode, 0)
+        self.assertTrue(got.stdout.startswith(b"Posthorn "))
+
+
+if __name__ == "__main__":
+    unittest.main()
