@@ -123,3 +123,8 @@ TEST_CASE("crash: a content file that is not synced is noticed")
 {
     CHECK(found("the content file's missing sync", [](const Operation& op) { return is_sync(op) && op.name.starts_with("incoming/"); }));
 }
+
+TEST_CASE("crash: a log that is written anew at start, and not synced, is noticed")
+{
+    CHECK(found("the log copy's missing sync", [](const Operation& op) { return op.kind == Operation::Kind::sync && op.name == "spool.db-log-copy"; }));
+}

@@ -105,6 +105,30 @@ public:
         return {};
     }
 
+    /// After a restart: what was unknown is now what the queue says.
+    void settle_fates(FileOps& files)
+    {
+        const std::lock_guard lock(mutex_);
+        auto opening = open_queue(files, {}, clock_, silent_log());
+        if (!opening)
+            return;
+        for (auto& [number, message] : messages_) {
+            const auto lease = opening->ledger->find(queue_id(number));
+            if (message.enqueued == Fate::asked && opening->ledger->was_committed(queue_id(number)))
+                message.enqueued = Fate::sure;
+            else if (message.enqueued == Fate::asked)
+                message.refused = true;
+            if (message.removed == Fate::asked)
+                message.removed = lease ? Fate::none : Fate::sure;
+            for (auto& [recipient, fate] : message.settled) {
+                const auto read = lease ? opening->ledger->read(*lease) : Result<StoredMessage>(Error{"gone"});
+                const bool there = read && std::ranges::any_of(read->recipients, [&](const auto& each) { return each.recipient.index() == recipient; });
+                if (fate == Fate::asked)
+                    fate = there ? Fate::none : Fate::sure;
+            }
+        }
+    }
+
 private:
     static constexpr std::size_t handoff_limit = 64 * 1024;
     mutable std::mutex mutex_;
@@ -122,6 +146,7 @@ public:
     {
         Options options;
         options.verdict_delay = std::chrono::milliseconds{1};
+        options.room_retry = std::chrono::milliseconds{1};
         options.checkpoint_octets = 96 << 10;              // often
         options.slack_octets = 16 << 10;
         options.orphan_age = std::chrono::seconds{0};

@@ -337,7 +337,7 @@ void Spool::Core::out_of_room(Requests& batch, const std::string& text)
         }
         return;
     }
-    retry_at_ = std::chrono::steady_clock::now() + std::chrono::milliseconds{200};
+    retry_at_ = std::chrono::steady_clock::now() + options.room_retry;
     settles_due_ = retry_at_;
     std::ranges::move(settles_, std::back_inserter(waiting));
     settles_ = std::move(waiting);

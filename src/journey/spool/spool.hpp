@@ -19,6 +19,7 @@ namespace posthorn::spool {
 struct Options {
     std::uint32_t node = 0;                              // below 32768
     std::chrono::milliseconds verdict_delay{20};
+    std::chrono::milliseconds room_retry{200};           // after a full disk, verdicts try again
     std::uint64_t checkpoint_octets = 4 << 20;           // of write-ahead log: checkpoint when idle; at 4 times that in any case
     std::uint64_t cache_octets = 16 << 20;
     std::chrono::seconds orphan_age{300};                // files in incoming/ that nobody names and nobody holds
