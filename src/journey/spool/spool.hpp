@@ -14,9 +14,15 @@
 
 #include <chrono>
 
+namespace posthorn::config {
+class Snapshot;
+}
+
 namespace posthorn::spool {
 
 struct Options {
+    static Options from(const config::Snapshot& snapshot);
+
     std::uint32_t node = 0;                              // below 32768
     std::chrono::milliseconds verdict_delay{20};
     std::chrono::milliseconds room_retry{200};           // after a full disk, verdicts try again

@@ -1,7 +1,9 @@
 // What the SQLite store promises beyond the conformance suite: commits shared, damage survived, copies made, versions respected.
 #include "spool/spool.hpp"
+#include "config/snapshot.hpp"
 #include "spool/ledger.hpp"
 #include "spool/opening.hpp"
+#include "spool/params.hpp"
 #include "spool/recorded_files.hpp"
 #include "spool/schema.hpp"
 #include "spool/test_messages.hpp"
@@ -399,4 +401,17 @@ TEST_CASE("removed messages are remembered for as long as they may be asked abou
     queue.clock.advance(120s);
     queue.put(3);
     CHECK_FALSE(queue.get(queue.spool->was_committed(queue_id(1))).value());
+}
+
+TEST_CASE("options: the room's parameters reach them, defaults included")
+{
+    const std::span<const config::ParamInfo> lists[] = {params};
+    const config::Snapshot defaults(config::Site{}, "/etc/test", lists);
+    const config::Assignment written[] = {{"spool_orphan_age", "10m"}, {"spool_checkpoint_size", "65536"}};
+    const Options options = Options::from(defaults.with(written, "-o"));
+    CHECK(options.orphan_age == 10min);
+    CHECK(options.checkpoint_octets == 65536);
+    CHECK(options.remember_removed == 120s);
+    CHECK(options.cache_octets == Options{}.cache_octets);
+    CHECK(options.slack_octets == Options{}.slack_octets);
 }
