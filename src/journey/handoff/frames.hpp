@@ -17,7 +17,7 @@ enum class Frame : std::uint16_t {
     queue_command = 9,
     counters = 10,
     verdicts_stored = 11,
-    pickup = 12,         // the maildrop has something new
+    ticket_keys = 12,    // of TLS session tickets: memory makes and rotates them, every smtpd uses the same
 };
 
 /// Content up to this size travels inside frames and lies in the spool's database; above it is a file.

@@ -1,22 +1,27 @@
-// services/name_service.hpp: how this host asks for names, and which addresses are its own.
+// services/name_service.hpp: what the stations ask of names, answered by wire/dns.
 #pragma once
 
-#include "config/snapshot.hpp"
 #include "dns/resolver.hpp"
-#include "net/address.hpp"
+#include "receive/outside.hpp"
 
 #include <string>
 #include <vector>
 
 namespace posthorn::services {
 
-/// dns_servers, smtp_host_lookup, smtp_dns_support_level and /etc/resolv.conf, read before the process is confined.
-dns::Options resolver_options(const config::Snapshot& snapshot);
-
-/// What a resolver reads while it runs.
+/// What a resolver reads while it runs: a service that asks names may read these.
 std::vector<std::string> name_service_files();
 
-/// inet_interfaces and proxy_interfaces: a mail exchanger with one of these is ourselves (RFC 5321 5.1).
-std::vector<net::IpAddress> own_addresses(const config::Snapshot& snapshot);
+/// receive's questions: names of clients, and whether a domain takes mail.
+class ClientNames final : public receive::Names {
+public:
+    explicit ClientNames(dns::Resolver& resolver) : resolver_(resolver) {}
+    awaitable<Result<std::vector<std::string>>> names_of(std::string address) override;
+    awaitable<Result<std::vector<std::string>>> addresses_of(std::string name) override;
+    awaitable<Result<receive::MailHost>> mail_host(std::string domain) override;
+
+private:
+    dns::Resolver& resolver_;
+};
 
 }  // namespace posthorn::services

@@ -1,10 +1,12 @@
 // The SMTP and LMTP client process: takes requests from qmgr, speaks with the next hosts, gives verdicts back.
-#include "dns/resolver.hpp"
+#include "dns/params.hpp"
+#include "net/params.hpp"
 #include "process/service.hpp"
 #include "send/agent.hpp"
 #include "services/delivery_link.hpp"
 #include "services/name_service.hpp"
 #include "services/programs.hpp"
+#include "services/secure.hpp"
 
 namespace posthorn::services {
 
@@ -12,11 +14,26 @@ using process::May;
 
 namespace {
 
+/// What is read before the process is confined: names, keys, interfaces.
+struct Prepared {
+    explicit Prepared(process::Service& service)
+        : options(send::Options::from(service.config(), service.program())), names(at_start(dns::options_from(service.config(), service.program()))),
+          own_addresses(at_start(net::own_addresses(service.config())))
+    {
+        if (options.tls_level != send::TlsLevel::none)
+            tls = std::make_unique<ClientTls>(service.config(), service.program());
+    }
+    send::Options options;
+    dns::Options names;
+    std::vector<net::IpAddress> own_addresses;
+    std::unique_ptr<ClientTls> tls;
+};
+
 class DeliveryService final : public process::Work {
 public:
-    DeliveryService(process::Service& service, send::Options options)
-        : service_(service), resolver_(service.executor(), clock_, resolver_options(service.config())), names_(resolver_),
-          agent_(std::move(options), surroundings()),
+    DeliveryService(process::Service& service, Prepared prepared)
+        : service_(service), tls_(std::move(prepared.tls)), resolver_(service.executor(), clock_, std::move(prepared.names)), names_(resolver_),
+          agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
           link_(service.executor(), std::string(qmgr_socket), service.name(), service.program(), service.start_record().process_limit(),
                 [this](handoff::DeliveryRequest request, Fd content) {
                     ++service_.gauges().messages;
@@ -53,15 +70,17 @@ public:
     }
 
 private:
-    send::Surroundings surroundings()
+    send::Surroundings surroundings(std::vector<net::IpAddress> own_addresses)
     {
         send::Surroundings made(service_.executor(), clock_, service_.log(), names_);
-        made.own_addresses = own_addresses(service_.config());
+        made.own_addresses = std::move(own_addresses);
+        made.tls = tls_.get();
         return made;
     }
 
     process::Service& service_;
     SystemClock clock_;
+    std::unique_ptr<ClientTls> tls_;
     dns::Resolver resolver_;
     send::DnsNames names_;
     send::Agent agent_;
@@ -72,9 +91,9 @@ private:
 
 int serve_smtp(process::Service& service)
 {
-    send::Options options = send::Options::from(service.config(), service.program());
+    Prepared prepared(service);
     service.confine({.may = {May::connect, May::resolve, May::read_message}, .readable = name_service_files()});
-    DeliveryService work(service, std::move(options));
+    DeliveryService work(service, std::move(prepared));
     return service.run(work);
 }
 

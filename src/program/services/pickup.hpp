@@ -1,0 +1,70 @@
+// services/pickup.hpp: from the maildrop to the queue (pickup(8)).
+// Each finished file is read as anybody's input (submit/pick_up.hpp), gets its Received: field, is cleaned and enqueued, and is removed when
+// the queue has it. A file is first given its queue id in its name ("NAME+QID"): a process that ends in between does not make
+// a second message of it, because enqueueing is idempotent by queue id.
+// What is no maildrop record is moved to corrupt/ with a warning; what cleanup refuses for good goes back to its sender.
+#pragma once
+
+#include "base/clock.hpp"
+#include "handoff/interfaces.hpp"
+#include "observe/log.hpp"
+#include "report/compose.hpp"
+#include "spool/file_ops.hpp"
+#include "submit/pick_up.hpp"
+
+#include <boost/asio/thread_pool.hpp>
+
+#include <set>
+#include <string>
+
+namespace posthorn::services {
+
+struct PickupOptions {
+    std::string myhostname, mail_name;
+    submit::PickUpLimits limits;
+    std::size_t header_limit = 1 << 20;
+    std::size_t at_once = 20;
+};
+
+class Pickup {
+public:
+    Pickup(Executor executor, PickupOptions options, const report::Options& reports, handoff::Queue& queue, handoff::Cleaner& cleaner, const Clock& clock,
+           observe::Log log);
+
+    /// Looks at the maildrop until closed: at once, after wake(), and once a minute.
+    void start();
+    void wake() { again_ = true; wake_.notify_all(); }
+    awaitable<void> close();
+    std::uint64_t picked_up() const { return picked_up_; }
+
+private:
+    struct Read {
+        handoff::Envelope envelope;
+        std::string head, body;          // body: only where the whole is small
+        bool whole = false;
+    };
+
+    awaitable<void> watch();
+    awaitable<void> take(std::string name);
+    awaitable<Result<void>> hand_over(std::string name, std::string queue_id);
+    Result<Read> read(const std::string& name) const;
+    Result<handoff::Content> content(const std::string& name, const std::string& queue_id, const Read& read, const std::string& head);
+    awaitable<Result<void>> send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal);
+    std::string received(const handoff::Envelope& envelope) const;
+
+    PickupOptions options_;
+    const report::Options& reports_;
+    handoff::Queue& queue_;
+    handoff::Cleaner& cleaner_;
+    const Clock& clock_;
+    observe::Log log_;
+    std::unique_ptr<spool::FileOps> files_;
+    std::set<std::string> busy_;
+    bool again_ = true;
+    std::uint64_t picked_up_ = 0;
+    Signal wake_;
+    asio::thread_pool pool_{1};
+    TaskGroup tasks_;
+};
+
+}  // namespace posthorn::services

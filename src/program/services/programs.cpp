@@ -1,0 +1,18 @@
+#include "services/programs.hpp"
+
+#include "process/service.hpp"
+
+#include <array>
+
+namespace posthorn::services {
+
+std::span<const process::Program> programs()
+{
+    static constexpr std::array table{
+        process::Program{"smtpd", serve_smtpd},   process::Program{"qmgr", serve_qmgr}, process::Program{"resolve", serve_resolve},
+        process::Program{"memory", serve_memory}, process::Program{"smtp", serve_smtp}, process::Program{"lmtp", serve_smtp},
+    };
+    return table;
+}
+
+}  // namespace posthorn::services

@@ -1,0 +1,216 @@
+// Where addresses go, local submissions, and the words of reports: what needs tables and is not on a client's clock.
+#include "cleanup/cleaner.hpp"
+#include "config/site.hpp"
+#include "handoff/frames.hpp"
+#include "ipc/client.hpp"
+#include "ipc/dispatcher.hpp"
+#include "net/listener.hpp"
+#include "process/service.hpp"
+#include "report/params.hpp"
+#include "route/router.hpp"
+#include "services/params.hpp"
+#include "services/pickup.hpp"
+#include "services/programs.hpp"
+#include "services/queue_link.hpp"
+#include "services/table_files.hpp"
+
+#include <time.h>
+
+#include <list>
+
+namespace posthorn::services {
+
+using handoff::Frame;
+using process::May;
+
+namespace {
+
+std::chrono::minutes local_zone(WallTime when)
+{
+    const time_t seconds = std::chrono::duration_cast<std::chrono::seconds>(when.time_since_epoch()).count();
+    tm parts{};
+    ::localtime_r(&seconds, &parts);
+    return std::chrono::minutes{parts.tm_gmtoff / 60};
+}
+
+/// bounce_template_file; the built-in words where it is not set or not right, which is said.
+report::Templates templates(const config::Snapshot& snapshot, TableFiles& files, const observe::Log& log)
+{
+    const std::string path = snapshot.get(report::bounce_template_file);
+    if (path.empty())
+        return report::built_in_templates();
+    const auto parse = [&]() -> Result<report::Templates> {
+        TRY(const Fd file, files.open(path));
+        TRY(const std::string text, tables::read_all(file.get()));
+        return report::parse_templates(text, path);
+    };
+    auto parsed = parse();
+    if (parsed)
+        return *std::move(parsed);
+    log.warning("bounce_template_file: {}; using the built-in texts", parsed.error().text());
+    return report::built_in_templates();
+}
+
+/// Everything that depends on the configuration, made anew at a reload.
+struct Configured {
+    Configured(const config::Snapshot& rewrite, const config::Snapshot& bounce, const config::Snapshot& cleanup_line, TableFiles& files,
+               tables::Tables& tables, const observe::Log& log, const observe::Log& cleanup_log)
+        : interfaces(config::this_host("resolve").addresses), route(route::Options::from(rewrite, interfaces, files)),
+          mail(route, route::Resolver::Purpose::mail, tables), probe(route, route::Resolver::Purpose::probe, tables),
+          cleaner(cleanup::Options::from(cleanup_line, interfaces, files), tables, cleanup_log),
+          reports(report::Options::from(bounce, templates(bounce, files, log)))
+    {
+        reports.zone = local_zone;
+    }
+    std::vector<config::HostAddress> interfaces;
+    route::Options route;
+    route::Router mail, probe;
+    cleanup::Cleaner cleaner;
+    report::Options reports;
+};
+
+/// Hands on to what is in force: pickup outlives a reload.
+class CurrentCleaner final : public handoff::Cleaner {
+public:
+    explicit CurrentCleaner(const std::unique_ptr<Configured>& configured) : configured_(configured) {}
+    awaitable<std::expected<handoff::Cleaned, handoff::Refusal>> clean(handoff::Envelope envelope, std::string head) override
+    {
+        return configured_->cleaner.clean(std::move(envelope), std::move(head));
+    }
+
+private:
+    const std::unique_ptr<Configured>& configured_;
+};
+
+class ResolveService final : public process::Work {
+public:
+    explicit ResolveService(process::Service& service)
+        : service_(service), files_(TableFiles::fetch(service)), tables_(service.log(), clock_, files_), configured_(configure(service.config())),
+          tasks_(service.executor()), dispatcher_(tasks_),
+          queue_(service.executor(),
+                 {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)}, clock_,
+                 service.log()),
+          cleaner_(configured_),
+          pickup_(service.executor(), pickup_options(service.config()), configured_->reports, queue_, cleaner_, clock_, service.log_as("pickup"))
+    {
+        dispatcher_.on<handoff::RouteRequest, handoff::RouteReply>(Frame::route, [this](handoff::RouteRequest request) { return route(std::move(request)); });
+        dispatcher_.on_now<handoff::ReportRequest, handoff::ReportReply>(Frame::report, [this](const handoff::ReportRequest& request) {
+            return Result<handoff::ReportReply>(report::compose(request, configured_->reports));
+        });
+    }
+
+    void start() override
+    {
+        queue_.start();
+        for (process::ListeningSocket& listening : service_.take_listeners()) {
+            if (listening.inet || listening.datagram)
+                continue;
+            if (listening.name == "public/pickup") {
+                wakers_.push_back(std::make_unique<net::Listener>(service_.executor(), std::move(listening.socket), [this](std::unique_ptr<net::Stream> stream) {
+                    return woken(std::move(stream));
+                }));
+                wakers_.back()->start();
+                continue;
+            }
+            servers_.push_back(std::make_unique<ipc::Server>(service_.executor(), std::move(listening.socket), ipc::ChannelOptions{.name = listening.name},
+                                                             [this](std::weak_ptr<ipc::Channel>) { return dispatcher_.handler(); }));
+            servers_.back()->start();
+        }
+        pickup_.start();
+    }
+
+    awaitable<void> stop(process::Stop) override
+    {
+        for (const auto& waker : wakers_)
+            co_await waker->close();
+        co_await pickup_.close();
+        for (const auto& server : servers_)
+            co_await server->close();
+        co_await tasks_.close();
+        co_await queue_.close();
+    }
+
+    Result<void> reload(const config::Snapshot& snapshot) override
+    {
+        try {
+            retired_.push_back(std::exchange(configured_, configure(snapshot)));   // questions under way still use it
+        } catch (const std::exception& wrong) {
+            return Error{wrong.what()};
+        }
+        if (retired_.size() > 2)
+            retired_.pop_front();
+        return {};
+    }
+
+    void count(handoff::CountersReply& reply) override
+    {
+        auto& counter = *reply.add_counters();
+        counter.set_name("pickup_messages");
+        counter.set_value(static_cast<std::int64_t>(pickup_.picked_up()));
+    }
+
+private:
+    std::unique_ptr<Configured> configure(const config::Snapshot&)
+    {
+        return std::make_unique<Configured>(service_.config_for("rewrite"), service_.config_for("bounce"), service_.config_for("cleanup"), *files_, tables_,
+                                            service_.log(), service_.log_as("cleanup"));
+    }
+
+    static PickupOptions pickup_options(const config::Snapshot& snapshot)
+    {
+        PickupOptions options;
+        options.myhostname = snapshot.text("myhostname");
+        options.mail_name = snapshot.text("mail_name");
+        options.limits.content = parse_number(snapshot.text("message_size_limit")).value_or(0);
+        return options;
+    }
+
+    awaitable<Result<handoff::RouteReply>> route(handoff::RouteRequest request)
+    {
+        ++service_.gauges().messages;
+        std::vector<std::string> addresses(request.addresses().begin(), request.addresses().end());
+        route::Router& router = request.verify() ? configured_->probe : configured_->mail;
+        auto routes = co_await router.route(request.sender(), std::move(addresses));
+        handoff::RouteReply reply;
+        if (!routes) {
+            reply.set_retry(true);
+            reply.set_text(routes.error().text());
+            co_return reply;
+        }
+        for (handoff::Route& one : *routes)
+            *reply.add_routes() = std::move(one);
+        co_return reply;
+    }
+
+    awaitable<void> woken(std::unique_ptr<net::Stream> stream)
+    {
+        pickup_.wake();
+        stream->close();
+        co_return;
+    }
+
+    process::Service& service_;
+    SystemClock clock_;
+    std::shared_ptr<TableFiles> files_;
+    tables::Tables tables_;
+    std::unique_ptr<Configured> configured_;
+    std::list<std::unique_ptr<Configured>> retired_;
+    TaskGroup tasks_;
+    ipc::Dispatcher dispatcher_;
+    QueueLink queue_;
+    CurrentCleaner cleaner_;
+    Pickup pickup_;
+    std::list<std::unique_ptr<ipc::Server>> servers_;
+    std::list<std::unique_ptr<net::Listener>> wakers_;
+};
+
+}  // namespace
+
+int serve_resolve(process::Service& service)
+{
+    ResolveService work(service);
+    service.confine({.may = {May::pick_up, May::write_incoming, May::compile}, .readable = {"/etc/localtime", "/usr/share/zoneinfo"}});
+    return service.run(work);
+}
+
+}  // namespace posthorn::services

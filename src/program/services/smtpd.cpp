@@ -1,0 +1,214 @@
+// The SMTP server process: sessions, restrictions, cleanup of what they receive, and the way to qmgr.
+#include "cleanup/cleaner.hpp"
+#include "config/site.hpp"
+#include "dns/params.hpp"
+#include "handoff/frames.hpp"
+#include "net/listener.hpp"
+#include "process/service.hpp"
+#include "receive/server.hpp"
+#include "route/router.hpp"
+#include "services/name_service.hpp"
+#include "services/params.hpp"
+#include "services/programs.hpp"
+#include "services/queue_link.hpp"
+#include "services/secure.hpp"
+#include "services/table_files.hpp"
+#include "spool/incoming.hpp"
+
+#include <boost/asio/thread_pool.hpp>
+
+#include <list>
+
+namespace posthorn::services {
+
+using handoff::Frame;
+using process::May;
+
+namespace {
+
+/// Content above the inline limit: written on helper threads, because files block.
+class BlockingIncoming final : public receive::IncomingFolder {
+public:
+    BlockingIncoming() : files_(spool::system_files(".")) {}
+    ~BlockingIncoming() override { pool_.join(); }
+
+    awaitable<Result<std::unique_ptr<receive::IncomingFile>>> create(std::string queue_id) override
+    {
+        auto made = co_await on_thread(pool_, [this, queue_id] { return spool::IncomingFile::create(*files_, queue_id); });
+        if (!made)
+            co_return made.error();
+        std::unique_ptr<receive::IncomingFile> file = std::make_unique<File>(pool_, *std::move(made));
+        co_return file;
+    }
+
+private:
+    class File final : public receive::IncomingFile {
+    public:
+        File(asio::thread_pool& pool, spool::IncomingFile file) : pool_(pool), file_(std::move(file)) {}
+        awaitable<Result<void>> append(std::string octets) override
+        {
+            co_return co_await on_thread(pool_, [this, octets = std::move(octets)] { return file_.append(octets); });
+        }
+        awaitable<Result<void>> sync() override
+        {
+            co_return co_await on_thread(pool_, [this] { return file_.sync(); });
+        }
+        void keep() override { file_.keep(); }
+        std::string name() const override { return file_.name(); }
+
+    private:
+        asio::thread_pool& pool_;
+        spool::IncomingFile file_;
+    };
+
+    std::unique_ptr<spool::FileOps> files_;
+    asio::thread_pool pool_{2};
+};
+
+/// What is read before the process is confined.
+struct Prepared {
+    explicit Prepared(process::Service& service)
+        : files(TableFiles::fetch(service)), interfaces(config::this_host("smtpd").addresses), options(receive::Options::from(service.config())),
+          cleanup(cleanup::Options::from(service.config_for("cleanup"), interfaces, *files)),
+          route(route::Options::from(service.config_for("rewrite"), interfaces, *files)), names(at_start(dns::options_from(service.config())))
+    {
+        if (options.tls_level != receive::TlsLevel::none || options.tls_wrapper)
+            tls = std::make_unique<ServerTls>(service.config(), options.tls_level == receive::TlsLevel::encrypt);
+    }
+    std::shared_ptr<TableFiles> files;
+    std::vector<config::HostAddress> interfaces;
+    receive::Options options;
+    cleanup::Options cleanup;
+    route::Options route;
+    dns::Options names;
+    std::unique_ptr<ServerTls> tls;
+};
+
+class SmtpServer final : public process::Work {
+public:
+    SmtpServer(process::Service& service, Prepared prepared)
+        : service_(service), tables_(service.log(), clock_, prepared.files),
+          queue_(service.executor(),
+                 {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)}, clock_,
+                 service.log()),
+          cleaner_(std::move(prepared.cleanup), tables_, service.log_as("cleanup")), classes_(prepared.route, route::Resolver::Purpose::mail, tables_),
+          resolver_(service.executor(), clock_, std::move(prepared.names)), names_(resolver_), tls_(std::move(prepared.tls)),
+          memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
+          server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
+    {
+    }
+
+    awaitable<Result<void>> ready() { return queue_.ready(); }
+
+    void start() override
+    {
+        queue_.start();
+        if (tls_) {
+            memory_.start();
+            tasks_.spawn(follow_ticket_keys());
+        }
+        tasks_.spawn(listen_when_ready());
+    }
+
+    awaitable<void> stop(process::Stop how) override
+    {
+        server_.drain();
+        stopping_ = true;
+        for (const auto& listener : listeners_)
+            listener->pause();
+        if (how == process::Stop::abort)
+            for (const auto& listener : listeners_)
+                co_await listener->close();
+        else
+            for (const auto& listener : listeners_)
+                co_await listener->drain();
+        co_await tasks_.close();
+        co_await queue_.close();
+        if (tls_)
+            co_await memory_.close();
+    }
+
+    void count(handoff::CountersReply& reply) override
+    {
+        const receive::Server::Counters counters = server_.counters();
+        const auto add = [&](const char* name, std::uint64_t value) {
+            auto& counter = *reply.add_counters();
+            counter.set_name(name);
+            counter.set_value(static_cast<std::int64_t>(value));
+        };
+        add("smtpd_sessions", counters.sessions);
+        add("smtpd_transactions", counters.transactions);
+        add("smtpd_memory", counters.memory);
+        add("smtpd_accepted", counters.accepted);
+        add("smtpd_refused_for_memory", counters.refused_for_memory);
+    }
+
+private:
+    receive::Outside outside()
+    {
+        receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, clock_, service_.log());
+        made.tls = tls_ && tls_->has_certificate() ? tls_.get() : nullptr;
+        return made;
+    }
+
+    /// Nobody is greeted before the queue can take mail.
+    awaitable<void> listen_when_ready()
+    {
+        while (!stopping_ && !co_await queue_.ready()) {
+        }
+        if (stopping_)
+            co_return;
+        for (process::ListeningSocket& listening : service_.take_listeners()) {
+            listeners_.push_back(std::make_unique<net::Listener>(
+                service_.executor(), std::move(listening.socket), [this](std::unique_ptr<net::Stream> stream) { return session(std::move(stream)); },
+                [log = service_.log()](Error error) { log.warning("{}", error.text()); }));
+            listeners_.back()->start();
+        }
+    }
+
+    awaitable<void> session(std::unique_ptr<net::Stream> stream)
+    {
+        co_await server_.serve(std::move(stream));
+        service_.gauges().messages = server_.counters().accepted;
+    }
+
+    /// Every smtpd seals its session tickets with the same keys, so that a session resumes at any of them.
+    awaitable<void> follow_ticket_keys()
+    {
+        while (!co_await cancelled()) {
+            const auto reply = co_await memory_.call<handoff::TicketKeysReply>(Frame::ticket_keys, handoff::TicketKeysRequest{});
+            if (reply)
+                if (auto keys = tls::TicketKeys::from_octets(reply->octets()))
+                    tls_->set_ticket_keys(*std::move(keys));
+            co_await sleep_for(reply ? std::chrono::minutes{5} : std::chrono::minutes{1});
+        }
+    }
+
+    process::Service& service_;
+    SystemClock clock_;
+    tables::Tables tables_;
+    QueueLink queue_;
+    cleanup::Cleaner cleaner_;
+    route::Router classes_;
+    dns::Resolver resolver_;
+    ClientNames names_;
+    BlockingIncoming incoming_;
+    std::unique_ptr<ServerTls> tls_;
+    ipc::Client memory_;
+    receive::Server server_;
+    bool stopping_ = false;
+    std::list<std::unique_ptr<net::Listener>> listeners_;
+    TaskGroup tasks_;
+};
+
+}  // namespace
+
+int serve_smtpd(process::Service& service)
+{
+    Prepared prepared(service);
+    service.confine({.may = {May::resolve, May::write_incoming, May::compile}, .readable = name_service_files()});
+    SmtpServer work(service, std::move(prepared));
+    return service.run(work);
+}
+
+}  // namespace posthorn::services
