@@ -1,4 +1,5 @@
 // Where addresses go, local submissions, and the words of reports: what needs tables and is not on a client's clock.
+#include "base/strings.hpp"
 #include "cleanup/cleaner.hpp"
 #include "config/site.hpp"
 #include "handoff/frames.hpp"

@@ -34,10 +34,11 @@ public:
 
     awaitable<Result<std::unique_ptr<receive::IncomingFile>>> create(std::string queue_id) override
     {
-        auto made = co_await on_thread(pool_, [this, queue_id] { return spool::IncomingFile::create(*files_, queue_id); });
-        if (!made)
-            co_return made.error();
-        std::unique_ptr<receive::IncomingFile> file = std::make_unique<File>(pool_, *std::move(made));
+        // By pointer: what comes back from a helper thread must have a default.
+        auto made = co_await on_thread(pool_, [this, queue_id] { return std::make_unique<Result<spool::IncomingFile>>(spool::IncomingFile::create(*files_, queue_id)); });
+        if (!*made)
+            co_return made->error();
+        std::unique_ptr<receive::IncomingFile> file = std::make_unique<File>(pool_, *std::move(*made));
         co_return file;
     }
 
