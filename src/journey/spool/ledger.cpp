@@ -1,5 +1,6 @@
 #include "spool/ledger.hpp"
 
+#include "base/strings.hpp"
 #include "handoff/frames.hpp"
 #include "handoff/queue_id.hpp"
 #include "spool/hash.hpp"
@@ -47,6 +48,8 @@ handoff::Verdict stored_verdict(const handoff::Verdict& verdict)
 {
     handoff::Verdict clipped = verdict;
     const auto clip = [](std::string* text) {
+        if (!is_valid_utf8(*text))
+            *text = printable(*text);                              // a Latin-1 reply; a string that is not UTF-8 is never read again
         if (text->size() <= text_limit)
             return;
         std::size_t end = text_limit;                              // not inside a UTF-8 character
@@ -245,6 +248,8 @@ Result<Lease> Ledger::insert(const NewMessage& message, std::uint64_t hash, bool
     } else {
         envelope.SerializeToString(&scratch_);
     }
+    if (!reread_.ParseFromString(scratch_))
+        return Error{fmt::format("queue id {}: the envelope is not UTF-8", envelope.queue_id()), "5.6.7"};
     prepared("INSERT OR IGNORE INTO message(key, flags, arrival, size, hash, recipients, state, envelope) VALUES(?, ?, ?, ?, ?, ?, NULL, ?)")
         .bind(1, static_cast<std::int64_t>(key))
         .bind(2, (envelope.hold() ? flag_hold : 0) | (rows ? flag_rows : 0) | (in_file ? flag_file : 0))

@@ -403,6 +403,26 @@ TEST_CASE("removed messages are remembered for as long as they may be asked abou
     CHECK_FALSE(queue.get(queue.spool->was_committed(queue_id(1))).value());
 }
 
+TEST_CASE("text that is not UTF-8: a reply is stored printable, an envelope is refused, and the queue can be read")
+{
+    RecordedFiles files;
+    Queue queue(files);
+    Settlement deferred = delivered(queue.put(1, 100, 2));
+    deferred.verdicts[0].set_outcome(handoff::OUTCOME_DEFERRED);
+    deferred.verdicts[0].set_text("450 Bo\xeete pleine");
+    deferred.verdicts[0].set_diagnostic("450 Bo\xeete pleine");
+    REQUIRE(queue.get(queue.spool->settle(deferred)));
+    queue.open();
+    const auto lease = queue.get(queue.spool->find(queue_id(1))).value();
+    REQUIRE(lease);
+    CHECK(queue.get(queue.spool->read(*lease)).value().recipients[0].last->text() == "450 Bo?te pleine");
+
+    auto message = std::make_shared<NewMessage>(*message_of(2, 100));
+    message->envelope.set_sender("\xff\xfe@example.com");
+    CHECK_FALSE(queue.get(queue.spool->enqueue(message)));
+    CHECK(queue.count() == 1);
+}
+
 TEST_CASE("options: the room's parameters reach them, defaults included")
 {
     const std::span<const config::ParamInfo> lists[] = {params};
