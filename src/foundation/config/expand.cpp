@@ -15,7 +15,7 @@ namespace posthorn::config {
 
 namespace {
 
-constexpr int nesting_limit = 100;
+constexpr int nesting_limit = 99;
 constexpr std::size_t result_limit = 1 << 20;
 constexpr bool is_name(char c) { return is_alnum(c) || c == '_'; }
 constexpr std::string_view operator_chars = "=!<>";
@@ -69,7 +69,7 @@ std::optional<std::string_view> take_braced(std::string_view& rest)
         return std::nullopt;
     const auto inner = rest.substr(1, length - 2);
     rest.remove_prefix(length);
-    return trim(inner);
+    return inner;
 }
 
 std::string at(std::string_view before, std::string_view rest, std::string_view what)
@@ -246,6 +246,8 @@ private:
             if (++lookups_ > 100'000)             // no honest value needs that many; a hostile one doubles at each level
                 return Error{fmt::format("unreasonable macro call nesting: \"{}\"", ref.name)};
             const auto value = lookup_(ref.name);
+            if (value && ref.branch == 0 && depth == nesting_limit)
+                return Error{fmt::format("unreasonable macro call nesting: \"{}\"", ref.name)};
             if (ref.branch == 0)
                 return value ? into(result, *value, depth + 1) : Result<bool>{true};
             holds = value && !value->empty();     // tested as written: ${a?x} is x where a = $b, whatever b is

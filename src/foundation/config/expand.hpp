@@ -6,7 +6,7 @@
 //                                           with the suffix "level" both sides are compatibility levels ("3.6")
 //          ${domain_to_ascii{text}}         text as an IDNA A-label domain; domain_to_utf8: as U-labels
 //          $$                               one dollar
-// Limits   100 levels of nesting; past them an Error ("unreasonable macro call nesting"), which also ends circular definitions;
+// Limits   99 levels of nesting; past them an Error ("unreasonable macro call nesting"), which also ends circular definitions;
 //          1 MiB of result.
 // Errors   text as Postfix words it: where the parser stood is marked by ">>>".
 #pragma once

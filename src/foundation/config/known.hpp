@@ -6,7 +6,10 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+
+#include "config/param.hpp"
 
 namespace posthorn::config {
 
@@ -22,5 +25,8 @@ struct KnownParameter {
 std::span<const KnownParameter> known_parameters();
 /// nullptr where there is no such name. O(1).
 const KnownParameter* known(std::string_view name);
+
+/// How a declaration differs from Postfix's table (name, kind, default, limits); empty where it does not, or is our own.
+std::string disagreement(const ParamInfo& info);
 
 }  // namespace posthorn::config

@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include "base/strings.hpp"
+#include "config/list.hpp"
 #include "config/logical_lines.hpp"
+#include "config/master_entry.hpp"
 #include "config/units.hpp"
 
 namespace posthorn::config {
@@ -13,7 +15,6 @@ namespace posthorn::config {
 namespace {
 
 constexpr std::string_view blanks = " \t\r\n";
-constexpr std::array<std::string_view, 8> field_names{"service", "type", "private", "unprivileged", "chroot", "wakeup", "process_limit", "command"};
 constexpr std::array<std::pair<std::string_view, Transport>, 5> transports{{{"inet", Transport::inet},
                                                                             {"unix", Transport::unix_stream},
                                                                             {"fifo", Transport::fifo},
@@ -22,7 +23,7 @@ constexpr std::array<std::pair<std::string_view, Transport>, 5> transports{{{"in
 
 Error bad_value(std::size_t field, std::string_view text)
 {
-    return Error{fmt::format("field \"{}\": bad value: \"{}\"", field_names[field], text)};
+    return Error{fmt::format("field \"{}\": bad value: \"{}\"", master_field_names[field], text)};
 }
 
 Result<bool> yes_or_no(const ServiceLine& service, std::size_t field, bool by_default)
@@ -58,9 +59,12 @@ Result<bool> interpret_options(ServiceLine& service)
                     return Error{"option requires an argument: -o"};
                 text = words[i];
             }
-            TRY(auto assignment, parse_assignment(text));
-            assignment.line = service.line;
-            service.overrides.push_back(std::move(assignment));
+            if (text.size() > 1 && text.starts_with('{') && text.ends_with('}'))      // "-o{a = b}": one word still in braces
+                text = text.substr(1, text.size() - 2);
+            auto assignment = parse_assignment(text);
+            if (!assignment)
+                return Error{fmt::format("invalid \"-o {}\" option value: {}", text, assignment.error().what())};
+            service.overrides.push_back(std::move(*assignment));
         } else if (word == "-D") {
             service.debug = true;
         } else if (word.find_first_not_of('v', 1) == word.npos) {
@@ -77,7 +81,7 @@ Result<ServiceLine> interpret(std::string_view text)
     for (std::size_t field = 0; field < service.columns.size(); ++field) {
         const auto start = rest.find_first_not_of(blanks);
         if (start == rest.npos)
-            return Error{fmt::format("missing \"{}\" field", field_names[field])};
+            return Error{fmt::format("missing \"{}\" field", master_field_names[field])};
         rest.remove_prefix(start);
         const auto word = rest.substr(0, rest.find_first_of(blanks));
         service.columns[field] = word;
@@ -138,32 +142,25 @@ std::string ServiceLine::key() const
 Result<std::vector<std::string>> split_arguments(std::string_view text)
 {
     std::vector<std::string> words;
-    for (;;) {
-        const auto start = text.find_first_not_of(blanks);
-        if (start == text.npos)
-            return words;
-        text.remove_prefix(start);
-        if (text.front() != '{') {
-            const auto word = text.substr(0, text.find_first_of(blanks));
+    for (const auto word : split_grouped(text, blanks)) {
+        if (!word.starts_with('{')) {
             words.emplace_back(word);
-            text.remove_prefix(word.size());
             continue;
         }
         std::size_t end = 0;
-        for (int depth = 0; end < text.size(); ++end) {
-            if (text[end] == '{')
+        for (int depth = 0; end < word.size(); ++end) {
+            if (word[end] == '{')
                 ++depth;
-            else if (text[end] == '}' && --depth == 0)
+            else if (word[end] == '}' && --depth == 0)
                 break;
         }
-        if (end == text.size())
-            return Error{fmt::format("missing '}}' in \"{}\"", text)};
-        const auto after = text.substr(end + 1);
-        if (!after.empty() && !blanks.contains(after.front()))
-            return Error{fmt::format("syntax error after '}}' in \"{}\"", text.substr(0, end + 1 + after.find_first_of(blanks)))};
-        words.emplace_back(trim(text.substr(1, end - 1)));
-        text = after;
+        if (end == word.size())
+            return Error{fmt::format("missing '}}' in \"{}\"", word)};
+        if (end + 1 != word.size())
+            return Error{fmt::format("syntax error after '}}' in \"{}\"", word)};
+        words.emplace_back(trim(word.substr(1, end - 1)));
     }
+    return words;
 }
 
 Result<MasterCf> parse_master_cf(std::string_view text, std::string_view path)
@@ -180,6 +177,8 @@ Result<MasterCf> parse_master_cf(std::string_view text, std::string_view path)
             return Error{fmt::format("{}: line {}: {}", path, line.line, service.error().what())};
         service->line = line.line;
         service->last_line = line.last_line;
+        for (auto& assignment : service->overrides)
+            assignment.line = line.line;
         for (auto& earlier : result.services) {
             if (earlier.name == service->name && earlier.type == service->type) {
                 result.warnings.push_back(fmt::format("duplicate master.cf entry for service \"{}\" ({}) -- using the last entry",

@@ -9,7 +9,15 @@ namespace posthorn::config {
 std::string name_as(std::string_view name, std::string_view as)
 {
     const auto end = name.find('_');
-    return end == name.npos ? std::string{name} : fmt::format("{}{}", as, name.substr(end));
+    if (end == name.npos)
+        return std::string{name};
+    auto renamed = fmt::format("{}{}", as, name.substr(end));
+    if (as == "lmtp" && name.starts_with("smtp_")) {
+        for (const std::string_view verb : {"_ehlo_", "_helo_"})
+            if (const auto at = renamed.find(verb); at != renamed.npos)
+                renamed.replace(at, verb.size(), "_lhlo_");
+    }
+    return renamed;
 }
 
 namespace {

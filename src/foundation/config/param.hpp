@@ -114,13 +114,15 @@ struct ParamInfo {
                 most = std::numeric_limits<int>::max();
         }
     }
-    bool is_family() const { return name.starts_with("transport_"); }
+    /// "transport_destination_rate_delay" and its like, but not Postfix's two parameters that really begin so.
+    constexpr bool is_family() const { return name.starts_with("transport_") && name != "transport_maps" && name != "transport_retry_time"; }
 };
 
 /// Lists of several rooms.
 using ParamLists = std::span<const std::span<const ParamInfo>>;
 
-/// "smtp_rcpt_timeout" read as "lmtp" is "lmtp_rcpt_timeout": the first word is replaced.
+/// "smtp_rcpt_timeout" read as "lmtp" is "lmtp_rcpt_timeout": the first word is replaced,
+/// and for LMTP the verb as well: "smtp_helo_name" is "lmtp_lhlo_name".
 std::string name_as(std::string_view name, std::string_view as);
 
 /// One value of any kind; which member counts is told by the parameter's kind.

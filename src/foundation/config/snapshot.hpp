@@ -69,6 +69,8 @@ public:
     /// The default as written, or computed from the site.
     std::optional<std::string> default_of(std::string_view name) const;
     Result<std::string> expand(std::string_view text) const;
+    /// As written or by default, like as_written(), without a copy; lives as long as this snapshot.
+    std::optional<std::string_view> lookup(std::string_view name) const;
 
     /// Checks every parameter of the rooms' lists (unit, range, expression), families for `transports` (the names of
     /// master.cf's delivery services), and names parameters nobody knows: "FILE: unused parameter: name=value".
@@ -88,7 +90,6 @@ private:
     explicit Snapshot(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
     Value value(const ParamInfo& info, const std::string& name) const;
     Result<Value> try_value(const ParamInfo& info, const std::string& name) const;
-    std::optional<std::string_view> lookup(std::string_view name) const;
 
     std::shared_ptr<const Data> data_;
 };
