@@ -31,7 +31,7 @@ ACCEPTED = {
     "database-file": "Postfix opens database configuration files to look for unused settings",
     "config-directory": "Postfix warns that its own -c is overridden by main.cf",
     "operators": "Postfix's list of operators has misplaced quotes",
-    "version": "defaults are those of the 3.11 line; Debian's are of 3.7 (column in known_parameters.tsv), and site values",
+    "version": "defaults are those of the 3.11 line; Debian's are of 3.7 (column in known_parameters.tsv); site values; mail_name is ours",
     "own": "parameters that only Posthorn has",
     "type-lists": "-m -a -A list what is built in here",
 }
@@ -258,7 +258,7 @@ def version_names():
 
 DIFFER, UNKNOWN = version_names()
 # Differ as well: Debian's default is empty, which the table cannot say; and values that are made of differing ones.
-DIFFER |= {"smtp_tls_security_level", "local_recipient_maps", "proxy_write_maps"}
+DIFFER |= {"smtp_tls_security_level", "local_recipient_maps", "proxy_write_maps", "smtpd_banner", "milter_macro_v"}
 COMPUTED = {"myhostname", "mydomain", "mynetworks", "config_directory", "process_name", "mail_version", "mail_release_date"}
 
 

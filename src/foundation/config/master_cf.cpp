@@ -52,8 +52,14 @@ Result<bool> interpret_options(ServiceLine& service)
         const std::string_view word = words[i];
         if (!word.starts_with('-') || word == "-" || word == "--")
             break;
-        if (word.starts_with("-o")) {
-            auto text = word.substr(2);
+        for (std::size_t letter = 1; letter < word.size(); ++letter) {
+            if (word[letter] == 'v')
+                ++service.verbose;
+            if (word[letter] == 'D')
+                service.debug = true;
+            if (word[letter] != 'o')
+                continue;
+            auto text = word.substr(letter + 1);
             if (text.empty()) {
                 if (++i == words.size())
                     return Error{"option requires an argument: -o"};
@@ -65,10 +71,7 @@ Result<bool> interpret_options(ServiceLine& service)
             if (!assignment)
                 return Error{fmt::format("invalid \"-o {}\" option value: {}", text, assignment.error().what())};
             service.overrides.push_back(std::move(*assignment));
-        } else if (word == "-D") {
-            service.debug = true;
-        } else if (word.find_first_not_of('v', 1) == word.npos) {
-            service.verbose += static_cast<int>(word.size() - 1);
+            break;
         }
     }
     return true;

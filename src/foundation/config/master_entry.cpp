@@ -39,6 +39,9 @@ std::string plain_override(std::string_view text, std::vector<std::string>& warn
 /// An operand of -o as it is written: in braces where it has white space.
 std::string written_override(std::string_view text)
 {
+#ifdef POSTHORN_PLANT_BUG_master_cf  // a tab needs no braces (scripts/fuzz-planted)
+    return text.find(' ') == text.npos ? std::string{text} : fmt::format("{{{}}}", text);
+#endif
     return text.find_first_of(blanks) == text.npos ? std::string{text} : fmt::format("{{{}}}", text);
 }
 

@@ -143,6 +143,7 @@ const std::map<std::string, std::string, std::less<>>& installed_defaults()
         {"default_cache_db_type", "lmdb"},
         {"default_database_type", "lmdb"},
         {"html_directory", "no"},
+        {"mail_name", "Posthorn"},                  // of ourselves; mail_version answers scripts with the compatible version
         {"mail_release_date", "20240304"},
         {"mail_version", "3.7.11"},
         {"mailq_path", "/usr/bin/mailq"},

@@ -1,15 +1,35 @@
 #include "catalogue/catalogue.hpp"
 
+#include "cleanup/params.hpp"
+#include "dns/params.hpp"
+#include "net/params.hpp"
+#include "receive/params.hpp"
+#include "report/params.hpp"
+#include "route/params.hpp"
 #include "schedule/params.hpp"
 #include "send/params.hpp"
+#include "services/params.hpp"
+#include "supervisor/params.hpp"
+#include "tables/params.hpp"
+#include "tls/params.hpp"
 
 namespace posthorn::catalogue {
 
 config::ParamLists all_parameters()
 {
     static constexpr std::span<const config::ParamInfo> lists[] = {
+        net::params,
+        dns::params,
+        tls::params,
+        tables::params,
+        receive::params,
+        cleanup::params,
         schedule::params,
+        route::params,
         send::params,
+        report::params,
+        services::params,
+        supervisor::params,
     };
     return lists;
 }
