@@ -9,6 +9,7 @@
 #include "schedule/params.hpp"
 #include "send/params.hpp"
 #include "services/params.hpp"
+#include "spool/params.hpp"
 #include "supervisor/params.hpp"
 #include "tables/params.hpp"
 #include "tls/params.hpp"
@@ -30,6 +31,7 @@ config::ParamLists all_parameters()
         report::params,
         services::params,
         supervisor::params,
+        spool::params,
     };
     return lists;
 }
