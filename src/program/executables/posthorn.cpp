@@ -15,8 +15,6 @@ using namespace posthorn;
 
 namespace {
 
-constexpr process::Program services_here[] = {{"qmgr", services::serve_qmgr}, {"smtp", services::serve_smtp}, {"lmtp", services::serve_smtp}};
-
 std::optional<commands::Main> find(std::string_view name)
 {
     for (const commands::Command& command : commands::commands())
@@ -51,7 +49,7 @@ int main(int argc, char** argv)
         return usage();
     const std::string_view first = args[1];
     if (first == "service")
-        return process::run_service(services_here);
+        return process::run_service(services::programs());
     if (first == "--version" || first == "-V") {
         // Scripts that ask for the compatible version read mail_version.
         fmt::print("Posthorn {}\n", POSTHORN_VERSION);

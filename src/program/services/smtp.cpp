@@ -3,10 +3,10 @@
 #include "net/params.hpp"
 #include "process/service.hpp"
 #include "send/agent.hpp"
+#include "send/wire_tls.hpp"
 #include "services/delivery_link.hpp"
-#include "services/name_service.hpp"
 #include "services/programs.hpp"
-#include "services/secure.hpp"
+#include "services/startup.hpp"
 
 namespace posthorn::services {
 
@@ -17,22 +17,27 @@ namespace {
 /// What is read before the process is confined: names, keys, interfaces.
 struct Prepared {
     explicit Prepared(process::Service& service)
-        : options(send::Options::from(service.config(), service.program())), names(at_start(dns::options_from(service.config(), service.program()))),
-          own_addresses(at_start(net::own_addresses(service.config())))
+        : options(send::Options::from(service.config(), service.program())), own_addresses(at_start(net::own_addresses(service.config()))),
+          resolver(std::make_unique<dns::Resolver>(service.executor(), clock(), at_start(dns::options_from(service.config(), service.program()))))
     {
-        if (options.tls_level != send::TlsLevel::none)
-            tls = std::make_unique<ClientTls>(service.config(), service.program());
+        if (options.tls_level != send::TlsLevel::none || options.tls_wrapper)
+            tls = at_start(send::WireTls::make(send::WireTls::settings(service.config(), service.program()), clock()));
+    }
+    static const Clock& clock()
+    {
+        static const SystemClock system;
+        return system;
     }
     send::Options options;
-    dns::Options names;
     std::vector<net::IpAddress> own_addresses;
-    std::unique_ptr<ClientTls> tls;
+    std::unique_ptr<dns::Resolver> resolver;
+    std::unique_ptr<send::WireTls> tls;
 };
 
 class DeliveryService final : public process::Work {
 public:
     DeliveryService(process::Service& service, Prepared prepared)
-        : service_(service), tls_(std::move(prepared.tls)), resolver_(service.executor(), clock_, std::move(prepared.names)), names_(resolver_),
+        : service_(service), tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_),
           agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
           link_(service.executor(), std::string(qmgr_socket), service.name(), service.program(), service.start_record().process_limit(),
                 [this](handoff::DeliveryRequest request, Fd content) {
@@ -72,16 +77,15 @@ public:
 private:
     send::Surroundings surroundings(std::vector<net::IpAddress> own_addresses)
     {
-        send::Surroundings made(service_.executor(), clock_, service_.log(), names_);
+        send::Surroundings made(service_.executor(), Prepared::clock(), service_.log(), names_);
         made.own_addresses = std::move(own_addresses);
         made.tls = tls_.get();
         return made;
     }
 
     process::Service& service_;
-    SystemClock clock_;
-    std::unique_ptr<ClientTls> tls_;
-    dns::Resolver resolver_;
+    std::unique_ptr<send::WireTls> tls_;
+    std::unique_ptr<dns::Resolver> resolver_;
     send::DnsNames names_;
     send::Agent agent_;
     DeliveryLink link_;

@@ -6,14 +6,14 @@
 #include "net/listener.hpp"
 #include "process/service.hpp"
 #include "receive/server.hpp"
+#include "receive/wired.hpp"
 #include "route/router.hpp"
-#include "services/name_service.hpp"
 #include "services/params.hpp"
 #include "services/programs.hpp"
 #include "services/queue_link.hpp"
-#include "services/secure.hpp"
+#include "services/startup.hpp"
 #include "services/table_files.hpp"
-#include "spool/incoming.hpp"
+#include "tls/params.hpp"
 
 #include <boost/asio/thread_pool.hpp>
 
@@ -26,74 +26,36 @@ using process::May;
 
 namespace {
 
-/// Content above the inline limit: written on helper threads, because files block.
-class BlockingIncoming final : public receive::IncomingFolder {
-public:
-    BlockingIncoming() : files_(spool::system_files(".")) {}
-    ~BlockingIncoming() override { pool_.join(); }
-
-    awaitable<Result<std::unique_ptr<receive::IncomingFile>>> create(std::string queue_id) override
-    {
-        // By pointer: what comes back from a helper thread must have a default.
-        auto made = co_await on_thread(pool_, [this, queue_id] { return std::make_unique<Result<spool::IncomingFile>>(spool::IncomingFile::create(*files_, queue_id)); });
-        if (!*made)
-            co_return made->error();
-        std::unique_ptr<receive::IncomingFile> file = std::make_unique<File>(pool_, *std::move(*made));
-        co_return file;
-    }
-
-private:
-    class File final : public receive::IncomingFile {
-    public:
-        File(asio::thread_pool& pool, spool::IncomingFile file) : pool_(pool), file_(std::move(file)) {}
-        awaitable<Result<void>> append(std::string octets) override
-        {
-            co_return co_await on_thread(pool_, [this, octets = std::move(octets)] { return file_.append(octets); });
-        }
-        awaitable<Result<void>> sync() override
-        {
-            co_return co_await on_thread(pool_, [this] { return file_.sync(); });
-        }
-        void keep() override { file_.keep(); }
-        std::string name() const override { return file_.name(); }
-
-    private:
-        asio::thread_pool& pool_;
-        spool::IncomingFile file_;
-    };
-
-    std::unique_ptr<spool::FileOps> files_;
-    asio::thread_pool pool_{2};
-};
-
 /// What is read before the process is confined.
 struct Prepared {
     explicit Prepared(process::Service& service)
         : files(TableFiles::fetch(service)), interfaces(config::this_host("smtpd").addresses), options(receive::Options::from(service.config())),
           cleanup(cleanup::Options::from(service.config_for("cleanup"), interfaces, *files)),
-          route(route::Options::from(service.config_for("rewrite"), interfaces, *files)), names(at_start(dns::options_from(service.config())))
+          route(route::Options::from(service.config_for("rewrite"), interfaces, *files)), resolver(std::make_unique<dns::Resolver>(service.executor(), clock, at_start(dns::options_from(service.config()))))
     {
         if (options.tls_level != receive::TlsLevel::none || options.tls_wrapper)
-            tls = std::make_unique<ServerTls>(service.config(), options.tls_level == receive::TlsLevel::encrypt);
+            tls = at_start(tls::Context::server(tls::server_options(service.config(), options.tls_level == receive::TlsLevel::encrypt)));
     }
+    static inline const SystemClock clock;
     std::shared_ptr<TableFiles> files;
     std::vector<config::HostAddress> interfaces;
     receive::Options options;
     cleanup::Options cleanup;
     route::Options route;
-    dns::Options names;
-    std::unique_ptr<ServerTls> tls;
+    std::unique_ptr<dns::Resolver> resolver;
+    std::shared_ptr<tls::Context> tls;
 };
 
 class SmtpServer final : public process::Work {
 public:
     SmtpServer(process::Service& service, Prepared prepared)
-        : service_(service), tables_(service.log(), clock_, prepared.files),
+        : service_(service), tables_(service.log(), Prepared::clock, prepared.files),
           queue_(service.executor(),
-                 {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)}, clock_,
-                 service.log()),
+                 {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
+                 Prepared::clock, service.log()),
           cleaner_(std::move(prepared.cleanup), tables_, service.log_as("cleanup")), classes_(prepared.route, route::Resolver::Purpose::mail, tables_),
-          resolver_(service.executor(), clock_, std::move(prepared.names)), names_(resolver_), tls_(std::move(prepared.tls)),
+          resolver_(std::move(prepared.resolver)), names_(*resolver_), files_(spool::system_files(".")), incoming_(*files_, threads_),
+          tls_(std::move(prepared.tls)), acceptor_(tls_),
           memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
           server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
     {
@@ -147,8 +109,8 @@ public:
 private:
     receive::Outside outside()
     {
-        receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, clock_, service_.log());
-        made.tls = tls_ && tls_->has_certificate() ? tls_.get() : nullptr;
+        receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, Prepared::clock, service_.log());
+        made.tls = tls_ && tls_->has_certificate() ? &acceptor_ : nullptr;
         return made;
     }
 
@@ -186,15 +148,17 @@ private:
     }
 
     process::Service& service_;
-    SystemClock clock_;
     tables::Tables tables_;
     QueueLink queue_;
     cleanup::Cleaner cleaner_;
     route::Router classes_;
-    dns::Resolver resolver_;
-    ClientNames names_;
-    BlockingIncoming incoming_;
-    std::unique_ptr<ServerTls> tls_;
+    std::unique_ptr<dns::Resolver> resolver_;
+    receive::DnsNames names_;
+    std::unique_ptr<spool::FileOps> files_;
+    asio::thread_pool threads_{2};
+    receive::SpoolFolder incoming_;
+    std::shared_ptr<tls::Context> tls_;
+    receive::TlsServer acceptor_;
     ipc::Client memory_;
     receive::Server server_;
     bool stopping_ = false;
