@@ -4,6 +4,8 @@
 #include "commands/command.hpp"
 #include "process/service.hpp"
 #include "services/programs.hpp"
+#include "tools/postconf.hpp"
+#include "tools/postmap.hpp"
 
 #include <fmt/format.h>
 
@@ -17,6 +19,10 @@ namespace {
 
 std::optional<commands::Main> find(std::string_view name)
 {
+    if (name == "postconf")
+        return tools::postconf;
+    if (name == "postmap")
+        return tools::postmap;
     for (const commands::Command& command : commands::commands())
         if (command.name == name)
             return command.main;

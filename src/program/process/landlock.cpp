@@ -103,9 +103,9 @@ void restrict_files(const Place& place, const Confinement& confinement)
     if (may.has(May::spool))
         rules.allow(place.queue_directory, whole_tree);
     if (may.has(May::read_message))
-        rules.allow(queue + "/incoming", read_tree);
+        rules.allow(queue + "/spool/incoming", read_tree);
     if (may.has(May::write_incoming))
-        rules.allow(queue + "/incoming", read_tree | write_tree);
+        rules.allow(queue + "/spool/incoming", read_tree | write_tree);
     if (may.has(May::pick_up))
         rules.allow(queue + "/maildrop", read_tree | write_tree);
     if (!place.data_directory.empty()) {

@@ -5,6 +5,7 @@
 #include "handoff/frames.hpp"
 #include "handoff/queue_id.hpp"
 #include "message/compose.hpp"
+#include "services/programs.hpp"
 #include "spool/incoming.hpp"
 #include "submit/drop_file.hpp"
 
@@ -39,7 +40,7 @@ bool is_ours(std::string_view name)
 
 Pickup::Pickup(Executor executor, PickupOptions options, const report::Options& reports, handoff::Queue& queue, handoff::Cleaner& cleaner,
                const Clock& clock, observe::Log log)
-    : options_(std::move(options)), reports_(reports), queue_(queue), cleaner_(cleaner), clock_(clock), log_(std::move(log)), files_(spool::system_files(".")),
+    : options_(std::move(options)), reports_(reports), queue_(queue), cleaner_(cleaner), clock_(clock), log_(std::move(log)), files_(spool::system_files(std::string(spool_folder))),
       wake_(executor), tasks_(executor)
 {
 }

@@ -16,6 +16,9 @@ inline constexpr std::string_view qmgr_socket = "private/posthorn.qmgr";
 inline constexpr std::string_view resolve_socket = "private/posthorn.resolve";
 inline constexpr std::string_view memory_socket = "private/posthorn.memory";
 
+/// The queue's database and large content, below the queue directory. A folder of mail_owner's own, because the queue directory itself is root's.
+inline constexpr std::string_view spool_folder = "spool";
+
 int serve_smtpd(process::Service& service);
 int serve_qmgr(process::Service& service);
 int serve_resolve(process::Service& service);

@@ -225,7 +225,7 @@ int serve_qmgr(process::Service& service)
 {
     service.confine({.may = {May::spool, May::read_message}});
     static SystemClock clock;
-    const auto files = spool::system_files(".");
+    const auto files = spool::system_files(std::string(spool_folder));
     const observe::Log log = service.log();
     auto store = spool::Spool::open(*files, spool::Options{}, service.executor(), clock, log, {.failed = [log](Error error) {
                                         // Never retried in place: what the disk took is unknown. The next qmgr reads it from there.

@@ -54,7 +54,7 @@ public:
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  Prepared::clock, service.log()),
           cleaner_(std::move(prepared.cleanup), tables_, service.log_as("cleanup")), classes_(prepared.route, route::Resolver::Purpose::mail, tables_),
-          resolver_(std::move(prepared.resolver)), names_(*resolver_), files_(spool::system_files(".")), incoming_(*files_, threads_),
+          resolver_(std::move(prepared.resolver)), names_(*resolver_), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
           tls_(std::move(prepared.tls)), acceptor_(tls_),
           memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
           server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())

@@ -24,7 +24,7 @@ struct Folder {
     Group group = Group::keep;
 };
 constexpr Folder folders[] = {
-    {"incoming", 0700, Owner::mail}, {"active", 0700, Owner::mail},  {"deferred", 0700, Owner::mail}, {"hold", 0700, Owner::mail},
+    {"spool", 0700, Owner::mail}, {"spool/incoming", 0700, Owner::mail}, {"incoming", 0700, Owner::mail}, {"active", 0700, Owner::mail},  {"deferred", 0700, Owner::mail}, {"hold", 0700, Owner::mail},
     {"corrupt", 0700, Owner::mail},  {"bounce", 0700, Owner::mail},  {"defer", 0700, Owner::mail},    {"trace", 0700, Owner::mail},
     {"flush", 0700, Owner::mail},    {"saved", 0700, Owner::mail},   {"private", 0700, Owner::mail},  {"pid", 0755, Owner::root},
     {"public", 0710, Owner::mail, Group::drop}, {"maildrop", 01730, Owner::mail, Group::drop},
