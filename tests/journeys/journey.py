@@ -74,6 +74,8 @@ class Sink:
             self._loop.call_later(0.05, self._loop.stop)
         self._loop.call_soon_threadsafe(stop)
         self._thread.join(5)
+        if not self._thread.is_alive():
+            self._loop.close()
 
     def _reply(self, verb, argument, default):
         reply = self.replies.get(verb, default)
@@ -174,9 +176,11 @@ class Instance:
 
     def __init__(self, settings=None, relay=None, start=True):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-journey."))
+        self.dir.chmod(0o755)                                     # as root the services run as another user
         self.port = free_port()
         self.run("posthorn", "init", str(self.dir), "--smtp-port", str(self.port))
-        defaults = {"maillog_file": str(self.log_path)}
+        # Everything goes to the relay of the test, or by address: the demo's own routing is for the demo.
+        defaults = {"default_transport": "smtp", "transport_maps": "", "relay_domains": ""}
         if relay:
             defaults["relayhost"] = f"[127.0.0.1]:{relay}"
         self.set({**defaults, **(settings or {})})
@@ -292,8 +296,8 @@ class Journey(unittest.TestCase):
         return instance
 
     def tearDown(self):
-        outcome = self._outcome
-        failed = any(error for _, error in getattr(outcome, "errors", []) or []) or bool(getattr(outcome.result, "failures", []) or getattr(outcome.result, "errors", []))
+        result = self._outcome.result
+        failed = any(test is self for test, _ in [*result.failures, *result.errors])
         for thing in reversed(self._opened):
             thing.close(failed) if isinstance(thing, Instance) else thing.close()
 

@@ -3,6 +3,7 @@
 
 #include "base/strings.hpp"
 #include "submit/exit_status.hpp"
+#include "supervisor/layout.hpp"
 
 #include <fmt/format.h>
 
@@ -151,6 +152,13 @@ int run(std::span<char*> args)
     // master.cf first: a folder with main.cf in it is complete.
     write_file(path + "/conf/master.cf", master_cf(smtp_port));
     write_file(path + "/conf/main.cf", main_cf(path, *sink_port));
+    // The queue's folders too: sendmail works before the first start.
+    const config::Snapshot snapshot = load_config("init", path + "/conf");
+    const auto owner = supervisor::identity(snapshot);
+    if (!owner)
+        throw Failure(owner.error().text(), submit::exit_cannot_create);
+    if (const auto made = supervisor::Layout::from(snapshot).make(*owner); !made)
+        throw Failure(made.error().text(), submit::exit_cannot_create);
     fmt::print("A private instance is in {0}.\n"
                "  start it:     postfix -c {0} start\n"
                "  hand mail in: 127.0.0.1:{1}, or sendmail -C {0}/conf/main.cf user@demo.test\n"

@@ -104,6 +104,9 @@ awaitable<void> Pickup::take(std::string name)
             log_.warning("{}: {}{}: {}", queue_id, folder, current, handed.error().text());
         }
         busy_.erase(current);
+    } else {
+        co_await sleep_for(std::chrono::milliseconds{200});   // qmgr is not there yet
+        again_ = true;
     }
     busy_.erase(name);
     wake_.notify_all();

@@ -181,10 +181,6 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
     active.warned = stored->warned;
     active.next_try = WallTime::max();
     for (spool::RecipientState& state : stored->recipients) {
-        if (state.next_try > clock_.wall() && !stored->expire && state.tries > 0) {
-            active.next_try = std::min(active.next_try, state.next_try);
-            continue;
-        }
         if (stored->expire)
             active.failures.push_back(own_verdict(state.recipient.index(), handoff::OUTCOME_EXPIRED, "4.3.2",
                                                   state.last ? state.last->text() : "message expired by the administrator before a delivery attempt"));

@@ -444,6 +444,20 @@ TEST_CASE_FIXTURE(Fixture, "queue: a message on hold rests until it is released;
     CHECK(in_queue() == 0);
 }
 
+TEST_CASE_FIXTURE(Fixture, "queue: a flush tries everything at once, whatever the time written beside it")
+{
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"); };
+    enqueue({"u@there.test", "v@there.test"});
+    settle();
+    worker.verdict_for = [](const std::string&) { return TestWorker::delivered(); };
+    handoff::QueueCommand asked;
+    asked.set_verb(handoff::QueueCommand::FLUSH);
+    REQUIRE(wait(queue->command(asked)));
+    settle();
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test", "v@there.test"});
+    CHECK(in_queue() == 0);
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: force-expire returns a message at once")
 {
     worker.verdict_for = [](const std::string& address) {
