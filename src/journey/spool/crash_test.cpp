@@ -44,8 +44,8 @@ Outcome run_and_crash(std::uint64_t seed, int steps, const Lying& lying, std::si
         const auto disk = files.power_loss(random);
         std::unique_ptr<RecordedFiles> second;
         disk->lying = lying;
-        if (random() % 4 == 0) {
-            const std::size_t when = 1 + random() % 24;
+        const std::size_t when = random() % 4 == 0 ? 1 + random() % 24 : 0;
+        if (when > 0) {
             disk->after = [&](const Operation& recovering) {
                 if (recovering.number == when)
                     second = disk->power_loss(random);
