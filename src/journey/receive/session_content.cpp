@@ -112,7 +112,9 @@ awaitable<bool> Session::data(std::string arguments)
         input_.consume(before - octets.size());
         const std::uint64_t count = reader.octets();
         // smtpd_min_data_rate: who keeps the rate keeps the time.
-        request_deadline_ += std::chrono::milliseconds{(count - content_octets_) * 1000 / core_.options.min_data_rate};
+        // The count goes back where what looked like content was the final dot.
+        if (count > content_octets_)
+            request_deadline_ += std::chrono::milliseconds{(count - content_octets_) * 1000 / core_.options.min_data_rate};
         content_octets_ = count;
         if (batch.size() >= batch_octets || whole)
             co_await content->add(std::exchange(batch, {}));
