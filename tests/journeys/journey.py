@@ -228,7 +228,7 @@ class Instance:
             except ProcessLookupError:
                 pass
         if failed:
-            sys.stderr.write(f"--- the log of {self.dir}\n{self.log()[-8000:]}\n")
+            sys.stderr.write(f"--- the log of {self.dir}\n{self.log()[-30000:]}\n")
         if not (failed and os.environ.get("POSTHORN_KEEP")):
             shutil.rmtree(self.dir, ignore_errors=True)
 

@@ -4,6 +4,7 @@
 #include "commands/command.hpp"
 #include "process/service.hpp"
 #include "services/programs.hpp"
+#include "sim/peer_main.hpp"
 #include "tools/postconf.hpp"
 #include "tools/postmap.hpp"
 
@@ -34,7 +35,7 @@ int usage()
     std::string names;
     for (const commands::Command& command : commands::commands())
         names += fmt::format(" {}", command.name);
-    fmt::print(stderr, "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate{}\n", names);
+    fmt::print(stderr, "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer{} postconf postmap\n", names);
     return 64;
 }
 
@@ -56,6 +57,8 @@ int main(int argc, char** argv)
     const std::string_view first = args[1];
     if (first == "service")
         return process::run_service(services::programs());
+    if (first == "peer")                                           // a well-behaved or broken server to send mail to
+        return sim::peer_main(argc - 1, argv + 1);
     if (first == "--version" || first == "-V") {
         // Scripts that ask for the compatible version read mail_version.
         fmt::print("Posthorn {}\n", POSTHORN_VERSION);

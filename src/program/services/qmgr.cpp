@@ -11,7 +11,11 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <map>
+#include <set>
 
 namespace posthorn::services {
 
@@ -19,6 +23,48 @@ using handoff::Frame;
 using process::May;
 
 namespace {
+
+/// The delivery processes that said hello, on disk: the next qmgr waits for those of them that still live, because they may have
+/// delivered what the queue does not know yet. Written without a sync: it matters after a kill, and nobody lives after a power loss.
+class DeliveryProcesses {
+public:
+    /// Of the qmgr before this one, as far as they live. To be asked before the process is confined.
+    static std::vector<std::uint32_t> living()
+    {
+        std::vector<std::uint32_t> found;
+        std::ifstream file{path()};
+        for (std::uint32_t pid = 0; file >> pid;) {
+            std::ifstream command(fmt::format("/proc/{}/cmdline", pid));
+            std::string words{std::istreambuf_iterator<char>(command), {}};
+            if (words.find(std::string_view("service\0", 8)) != words.npos)
+                found.push_back(pid);
+        }
+        return found;
+    }
+    void joined(std::uint32_t pid)
+    {
+        if (!pids_.insert(pid).second)
+            return;
+        write();
+    }
+    void left(std::uint32_t pid)
+    {
+        if (pids_.erase(pid) > 0)
+            write();
+    }
+
+private:
+    static std::string path() { return std::string(spool_folder) + "/deliverers"; }
+    void write() const
+    {
+        std::ofstream file(path() + ".new", std::ios::trunc);
+        file << fmt::format("{}\n", fmt::join(pids_, "\n"));
+        file.close();
+        std::error_code ignored;                              // without it a restart may send some mail twice, within the bounds of a kill
+        std::filesystem::rename(path() + ".new", path(), ignored);
+    }
+    std::set<std::uint32_t> pids_;
+};
 
 /// What resolve answers, over its socket.
 class ResolveLink final : public Resolver {
@@ -62,7 +108,7 @@ public:
                                                                    [this](handoff::QueueCommand command) { return command_(std::move(command)); });
     }
 
-    awaitable<Result<void>> open() { return queue_.open({}); }
+    awaitable<Result<void>> open(std::vector<std::uint32_t> living) { return queue_.open(std::move(living)); }
 
     void start() override
     {
@@ -151,6 +197,8 @@ private:
             if (delivers && std::exchange(process_limits_[service], hello.process_limit()) != hello.process_limit())
                 queue_.reconfigure(options(service_.config()));
         }
+        if (delivers)
+            delivery_processes_.joined(hello.process());
         if (delivers || hello.held_size() > 0 || hello.flights_size() > 0)
             co_await queue_.reunited(std::move(hello));
         auto block = co_await queue_.id_block();
@@ -168,6 +216,7 @@ private:
         workers_.left(channel.get());
         if (const auto found = processes_.find(channel.get()); found != processes_.end()) {
             queue_.parted(found->second);
+            delivery_processes_.left(found->second);
             processes_.erase(found);
         }
     }
@@ -202,6 +251,7 @@ private:
     WorkerRegistry workers_;
     std::map<std::string, std::uint32_t, std::less<>> process_limits_;
     std::map<const ipc::Channel*, std::uint32_t> processes_;
+    DeliveryProcesses delivery_processes_;
     TaskGroup tasks_;
     ipc::Dispatcher dispatcher_;
     QueueManager queue_;
@@ -223,6 +273,7 @@ void say_what_opening_found(const spool::Opened& opened, const observe::Log& log
 
 int serve_qmgr(process::Service& service)
 {
+    std::vector<std::uint32_t> living = DeliveryProcesses::living();
     service.confine({.may = {May::spool, May::read_message}});
     static SystemClock clock;
     const auto files = spool::system_files(std::string(spool_folder));
@@ -237,7 +288,7 @@ int serve_qmgr(process::Service& service)
         throw std::runtime_error("open the queue: " + store.error().text());
     say_what_opening_found((*store)->opened(), log);
     QueueService work(service, *std::move(store));
-    if (const auto opened = service.wait(work.open()); !opened)
+    if (const auto opened = service.wait(work.open(std::move(living))); !opened)
         throw std::runtime_error("read the queue: " + opened.error().text());
     return service.run(work);
 }

@@ -209,7 +209,6 @@ awaitable<Result<QueueReply>> QueueManager::cat(std::vector<spool::Lease> leases
 
 awaitable<void> QueueManager::reunited(handoff::Hello hello)
 {
-    awaited_.erase(hello.process());
     for (const handoff::Flight& flight : hello.flights())
         if (foreign_.emplace(flight.attempt(), flight).second) {
             foreign_process_[flight.attempt()] = hello.process();
@@ -218,6 +217,7 @@ awaitable<void> QueueManager::reunited(handoff::Hello hello)
     for (handoff::Verdicts& verdicts : *hello.mutable_held())
         if (auto stored = co_await late_verdicts(std::move(verdicts)); !stored)
             log_.warning("verdict of before the restart: {}", stored.error().text());
+    awaited_.erase(hello.process());                            // last: from here on its messages may be tried
     wake_.notify_all();
 }
 

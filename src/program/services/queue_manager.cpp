@@ -360,7 +360,11 @@ awaitable<void> QueueManager::deliver(schedule::Request request)
     }
     std::vector<Fd> descriptors;
     const Result<void> attached = co_await attach_content(key, delivery, descriptors);
-    const std::shared_ptr<ipc::Channel> worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
+    std::shared_ptr<ipc::Channel> worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
+    for (const SteadyTime end = clock_.steady() + options_.worker_patience; !worker && clock_.steady() < end && !co_await cancelled();) {
+        co_await wake_.wait_for(std::chrono::milliseconds{100});
+        worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
+    }
 
     std::vector<Verdict> verdicts;
     schedule::SiteNews news = schedule::SiteNews::none;

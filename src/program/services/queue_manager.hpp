@@ -36,6 +36,7 @@ struct QueueOptions {
     bool long_queue_ids = false;
     std::string syslog_name = "postfix";
     std::uint64_t resident_octets = 64 << 20;        // content of active messages kept in memory; the rest is read again
+    std::chrono::milliseconds worker_patience{10'000};   // how long a request waits for a process of its transport: it may be restarting
     std::chrono::milliseconds reunion{5000};         // how long a restarted qmgr waits for delivery processes that live on
 };
 
