@@ -11,6 +11,21 @@ namespace posthorn::fuzz {
 
 using namespace posthorn::config;
 
+namespace {
+
+bool closes(std::string_view word)
+{
+    int depth = 0;
+    for (const char c : word) {
+        depth += c == '{' ? 1 : c == '}' ? -1 : 0;
+        if (depth < 0)
+            return false;
+    }
+    return depth == 0;
+}
+
+}  // namespace
+
 void fuzz_one(std::string_view input)
 {
     const auto file = parse_master_cf(input, "master.cf");
@@ -20,7 +35,13 @@ void fuzz_one(std::string_view input)
         std::vector<std::string> warnings;
         auto entry = parse_master_entry(line.text, warnings);
         // A word with a brace that does not close has no form that keeps its blanks together.
-        if (!entry || !warnings.empty() || std::ranges::count(line.text, '{') != std::ranges::count(line.text, '}'))
+        if (!entry || !warnings.empty() || !std::ranges::all_of(entry->command, closes))
+            continue;
+        const bool plain_names = std::ranges::all_of(entry->overrides(), [&](std::size_t at) {
+            const std::string_view text = entry->command[at];
+            return text.substr(0, text.find('=')).find_first_of("{} \t\r") == text.npos;
+        });
+        if (!plain_names)                         // "-o a{ =b}" is no name; in braces its blanks would go
             continue;
         for (const bool fold : {false, true}) {
             const auto text = print_master_entry(*entry, fold);

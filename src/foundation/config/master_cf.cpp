@@ -50,7 +50,7 @@ Result<bool> interpret_options(ServiceLine& service)
     const auto& words = service.arguments;
     for (std::size_t i = 0; i < words.size(); ++i) {
         const std::string_view word = words[i];
-        if (!word.starts_with('-') || word == "-" || word == "--")
+        if (!word.starts_with('-') || word == "-" || word.starts_with("--"))
             break;
         for (std::size_t letter = 1; letter < word.size(); ++letter) {
             if (word[letter] == 'v')

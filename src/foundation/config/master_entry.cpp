@@ -85,7 +85,7 @@ Result<bool> parse_command(MasterEntry& entry, std::string_view text, std::vecto
         return Error{"bad field count"};
     entry.command.assign(1, std::string{words[0]});
     std::size_t at = 1;
-    for (; at < words.size() && words[at].starts_with('-') && words[at] != "--"; ++at) {
+    for (; at < words.size() && words[at].starts_with('-') && !words[at].starts_with("--"); ++at) {
         const auto word = words[at];
         const auto o = word.find('o', 1);
         if (o == word.npos) {
