@@ -258,7 +258,7 @@ def version_names():
 
 DIFFER, UNKNOWN = version_names()
 # Differ as well: Debian's default is empty, which the table cannot say; and values that are made of differing ones.
-DIFFER |= {"smtp_tls_security_level", "local_recipient_maps", "proxy_write_maps", "smtpd_banner", "milter_macro_v"}
+DIFFER |= {"smtp_tls_security_level", "local_recipient_maps", "proxy_write_maps", "smtpd_banner", "milter_macro_v", "postscreen_greet_banner"}
 COMPUTED = {"myhostname", "mydomain", "mynetworks", "config_directory", "process_name", "mail_version", "mail_release_date"}
 
 
@@ -294,8 +294,22 @@ def normalised(text, errors, accept, folded):
         sorted({re.sub(r", line \d+", "", line).split("=")[0] for line in lines if "overriding earlier entry" in line})
 
 
+def own_names():
+    """Parameters that their declarations mark as Posthorn's own."""
+    names = set()
+    for path in (HERE.parent.parent / "src").glob("*/*/params.hpp"):
+        for declaration in re.split(r"inline constexpr (?:config::)?Param<", path.read_text())[1:]:
+            name = re.search(r'\.name\s*=\s*"([^"]+)"', declaration)
+            if name and re.search(r"\.own\s*=\s*true", declaration):
+                names.add(name[1])
+    return names
+
+
+OWN = own_names()
+
+
 def is_service(name):
-    return re.search(r"_(delivery_slot|destination|extra_recipient|initial_destination|minimum_delivery|recipient_(limit|refill)|transport_rate|time_limit)", name)
+    return name not in OWN and re.search(r"_(delivery_slot|destination|extra_recipient|initial_destination|minimum_delivery|recipient_(limit|refill)|transport_rate|time_limit)", name)
 
 
 NAMES = {line.split("\t")[0] for line in TABLE.read_text().splitlines() if not line.startswith("#")}
