@@ -20,7 +20,7 @@ define_property(GLOBAL PROPERTY POSTHORN_ROOMS BRIEF_DOCS "rooms in layering ord
 set_property(GLOBAL PROPERTY POSTHORN_ROOMS "")
 
 function(posthorn_room NAME)
-  cmake_parse_arguments(ROOM "ASIO" "FLOOR;SAYS" "USES;LINKS;PROTO" ${ARGN})
+  cmake_parse_arguments(PARSE_ARGV 1 ROOM "ASIO" "FLOOR;SAYS" "USES;LINKS;PROTO")   # this form keeps semicolons in SAYS
   if(NOT ROOM_FLOOR IN_LIST POSTHORN_FLOORS)
     message(FATAL_ERROR "room ${NAME}: FLOOR '${ROOM_FLOOR}' is none of ${POSTHORN_FLOORS}")
   endif()
@@ -91,7 +91,8 @@ function(posthorn_room NAME)
   list(FILTER headers EXCLUDE REGEX "_test\\.hpp$")            # what tests share may include sim/
   posthorn_headers_alone(${NAME} "${headers}")
   string(REPLACE ";" "," uses "${ROOM_USES}")
-  set_property(GLOBAL APPEND PROPERTY POSTHORN_ROOMS "${NAME}|${ROOM_FLOOR}|${uses}|${ROOM_SAYS}")
+  string(REPLACE ";" "%3B" says "${ROOM_SAYS}")
+  set_property(GLOBAL APPEND PROPERTY POSTHORN_ROOMS "${NAME}|${ROOM_FLOOR}|${uses}|${says}")
 endfunction()
 
 # Frames: protobuf-lite code for ROOM/file.proto, included as "ROOM/file.pb.h". Generated code is not held to our warnings.
