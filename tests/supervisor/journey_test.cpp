@@ -22,7 +22,7 @@ void start_and_wait(Instance& instance, unsigned services = 4)
     instance.start();
     REQUIRE_MESSAGE(instance.logged("confined: ", services), (instance.said() + instance.log()));
     for (const char* program : {"memory", "qmgr", "resolve"})
-        REQUIRE(instance.ask(program, "config mail_name") == "Postfix");       // accepted: it is ready
+        REQUIRE(instance.ask(program, "config mail_name") == "Posthorn");       // accepted: it is ready
 }
 }  // namespace
 
@@ -57,7 +57,7 @@ TEST_CASE("crash: a killed service is back at once, and its socket was there all
     REQUIRE(before.size() == 1);
     std::this_thread::sleep_for(200ms);
     ::kill(before[0], SIGKILL);
-    CHECK(instance.ask("qmgr", "config mail_name") == "Postfix");              // waited in the socket's queue
+    CHECK(instance.ask("qmgr", "config mail_name") == "Posthorn");              // waited in the socket's queue
     CHECK(instance.logged(fmt::format("warning: process {}/qmgr pid {} killed by signal 9", "/usr/lib/posthorn/sbin", before[0])));
     const auto after = instance.processes("qmgr");
     REQUIRE(after.size() == 1);
@@ -65,7 +65,7 @@ TEST_CASE("crash: a killed service is back at once, and its socket was there all
     instance.ask("memory", "exit 3");
     CHECK(instance.logged("memory pid "));
     CHECK(instance.logged(" exit status 3"));
-    CHECK(instance.ask("memory", "config mail_name") == "Postfix");
+    CHECK(instance.ask("memory", "config mail_name") == "Posthorn");
 }
 
 TEST_CASE("throttle: a service that fails while starting is tried again ever later, and the others serve")
@@ -103,7 +103,7 @@ TEST_CASE("reload: a broken configuration is refused with file, line and reason,
     CHECK(instance.logged("reload refused: the running configuration stays", 3));
     CHECK(instance.log().find("reload -- version") == std::string::npos);
     for (const char* program : {"memory", "qmgr", "resolve"})
-        CHECK(instance.ask(program, "config mail_name") == "Postfix");
+        CHECK(instance.ask(program, "config mail_name") == "Posthorn");
     CHECK(instance.processes("smtp") == smtp);
     CHECK(instance.processes("qmgr") == qmgr);
 }
@@ -167,7 +167,7 @@ TEST_CASE("a hostile service: garbage on its control channel ends that service, 
     const auto before = instance.processes("memory");
     instance.ask("memory", "flood x");
     CHECK(instance.logged("confined: ", 5, 40s));                              // a new one was started
-    CHECK(instance.ask("qmgr", "config mail_name") == "Postfix");
+    CHECK(instance.ask("qmgr", "config mail_name") == "Posthorn");
     CHECK(instance.processes("memory") != before);
 }
 
@@ -180,7 +180,7 @@ TEST_CASE("watchdog: a service that hangs is killed and started again")
     REQUIRE(before.size() == 1);
     ::kill(before[0], SIGSTOP);
     CHECK(instance.logged("gives no sign of life -- killed by the watchdog", 1, 40s));
-    CHECK(instance.ask("resolve", "config mail_name") == "Postfix");
+    CHECK(instance.ask("resolve", "config mail_name") == "Posthorn");
 }
 
 TEST_CASE("start: wrong files and values are all named, and nothing is left behind")

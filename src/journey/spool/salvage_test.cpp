@@ -149,7 +149,7 @@ TEST_CASE("salvage: whichever page is damaged, and however, the rest of the queu
         CHECK(opening->ledger->enqueue(*message_of(9000, 100)));
         opening->ledger->commit(clock.wall());
     }
-    MESSAGE(pages / stride() << " pages damaged in turn, " << found << " needed salvage, the worst cost " << worst << " messages");
+    MESSAGE((pages / stride()) << " pages damaged in turn, " << found << " needed salvage, the worst cost " << worst << " messages");
     CHECK(found > pages / stride() / 2);
 }
 

@@ -7,9 +7,11 @@
 #include "services/params.hpp"
 #include "services/programs.hpp"
 #include "services/queue_manager.hpp"
+#include "spool/params.hpp"
 #include "spool/spool.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -113,6 +115,7 @@ public:
     void start() override
     {
         resolver_.start();
+        tasks_.spawn(sweep());
         for (process::ListeningSocket& listening : service_.take_listeners()) {
             if (listening.inet || listening.datagram)
                 continue;
@@ -176,14 +179,51 @@ private:
         return made;
     }
 
+    /// Content files whose writer died before the queue heard of them.
+    awaitable<void> sweep()
+    {
+        while (!co_await cancelled()) {
+            co_await sleep_for(std::chrono::minutes{5});
+            if (co_await cancelled())
+                co_return;
+            if (const auto swept = co_await store_->sweep(); !swept)
+                log_.warning("sweep of the incoming folder: {}", swept.error().text());
+            else if (*swept > 0)
+                log_.info("removed {} files in the incoming folder that no message names", *swept);
+        }
+    }
+
     ipc::Channel::Handler handler(std::weak_ptr<ipc::Channel> channel)
     {
         return [this, channel = std::move(channel)](ipc::Incoming incoming) {
+            if (incoming.kind == static_cast<ipc::Kind>(Frame::queue_command) && !may_command(channel, incoming))
+                return incoming.responder.fail(Error{"permission denied", "5.7.1"});
             if (incoming.kind != static_cast<ipc::Kind>(Frame::hello))
                 return dispatcher_.dispatch(std::move(incoming));
             if (auto hello = incoming.parse<handoff::Hello>())
                 tasks_.spawn(welcome(*std::move(hello), channel, std::move(incoming.responder)));
         };
+    }
+
+    /// Whoever reaches the socket may look and ask for attempts (postqueue is set-gid for that); the rest is for root and ourselves.
+    static bool may_command(const std::weak_ptr<ipc::Channel>& connection, const ipc::Incoming& incoming)
+    {
+        using handoff::QueueCommand;
+        const auto command = incoming.parse<QueueCommand>();
+        const auto channel = connection.lock();
+        if (!command || !channel)
+            return false;
+        switch (command->verb()) {
+        case QueueCommand::LIST:
+        case QueueCommand::FLUSH:
+        case QueueCommand::FLUSH_SITE:
+        case QueueCommand::SCHEDULE:
+        case QueueCommand::STATUS: return true;
+        default: {
+            const unsigned uid = channel->credentials().uid;
+            return uid == 0 || uid == ::geteuid();
+        }
+        }
     }
 
     awaitable<void> welcome(handoff::Hello hello, std::weak_ptr<ipc::Channel> connection, ipc::Responder responder)
@@ -278,7 +318,7 @@ int serve_qmgr(process::Service& service)
     static SystemClock clock;
     const auto files = spool::system_files(std::string(spool_folder));
     const observe::Log log = service.log();
-    auto store = spool::Spool::open(*files, spool::Options{}, service.executor(), clock, log, {.failed = [log](Error error) {
+    auto store = spool::Spool::open(*files, spool::Options::from(service.config()), service.executor(), clock, log, {.failed = [log](Error error) {
                                         // Never retried in place: what the disk took is unknown. The next qmgr reads it from there.
                                         log.fatal("the queue failed: {}", error.text());
                                         log.sink()->flush();
