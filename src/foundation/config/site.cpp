@@ -11,6 +11,7 @@
 #include <bit>
 #include <climits>
 #include <cstring>
+#include <memory>
 
 #include <fmt/format.h>
 

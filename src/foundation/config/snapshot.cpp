@@ -1,5 +1,7 @@
 #include "config/snapshot.hpp"
 
+#include <algorithm>
+#include <array>
 #include <unordered_map>
 #include <unordered_set>
 
