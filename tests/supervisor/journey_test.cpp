@@ -45,6 +45,7 @@ TEST_CASE("start and stop: the log says so in Postfix's words, master.pid is loc
     CHECK(instance.wait_for_end() == 0);
     CHECK(instance.logged("terminating on signal 15"));
     CHECK(instance.logged("prober stopped", 4));
+    INFO(instance.log());
     CHECK(instance.log().find("warning: process") == std::string::npos);
     CHECK(::access(instance.path("queue/public/qmgr").c_str(), F_OK) != 0);
 }

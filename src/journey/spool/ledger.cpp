@@ -248,8 +248,6 @@ Result<Lease> Ledger::insert(const NewMessage& message, std::uint64_t hash, bool
     } else {
         envelope.SerializeToString(&scratch_);
     }
-    if (!reread_.ParseFromString(scratch_))
-        return Error{fmt::format("queue id {}: the envelope is not UTF-8", envelope.queue_id()), "5.6.7"};
     prepared("INSERT OR IGNORE INTO message(key, flags, arrival, size, hash, recipients, state, envelope) VALUES(?, ?, ?, ?, ?, ?, NULL, ?)")
         .bind(1, static_cast<std::int64_t>(key))
         .bind(2, (envelope.hold() ? flag_hold : 0) | (rows ? flag_rows : 0) | (in_file ? flag_file : 0))

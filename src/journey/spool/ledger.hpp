@@ -129,7 +129,6 @@ private:
     std::deque<Gone> gone_order_;
     std::vector<std::uint64_t> gone_next_;                  // of the transaction that runs
     WallTime purged_{};
-    handoff::Envelope reread_;                              // what cannot be read again is refused; kept for its capacity
     std::string scratch_;                                   // serialised values, kept for its capacity
 };
 

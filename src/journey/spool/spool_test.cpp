@@ -403,7 +403,7 @@ TEST_CASE("removed messages are remembered for as long as they may be asked abou
     CHECK_FALSE(queue.get(queue.spool->was_committed(queue_id(1))).value());
 }
 
-TEST_CASE("text that is not UTF-8: a reply is stored printable, an envelope is refused, and the queue can be read")
+TEST_CASE("text that is not UTF-8: a reply is stored printable, an envelope octet by octet, and the queue can be read")
 {
     RecordedFiles files;
     Queue queue(files);
@@ -419,8 +419,13 @@ TEST_CASE("text that is not UTF-8: a reply is stored printable, an envelope is r
 
     auto message = std::make_shared<NewMessage>(*message_of(2, 100));
     message->envelope.set_sender("\xff\xfe@example.com");
-    CHECK_FALSE(queue.get(queue.spool->enqueue(message)));
-    CHECK(queue.count() == 1);
+    const auto stored = queue.get(queue.spool->enqueue(message));
+    REQUIRE(stored);
+    queue.open();
+    CHECK(queue.count() == 2);
+    const auto again = queue.get(queue.spool->find(queue_id(2))).value();
+    REQUIRE(again);
+    CHECK(queue.get(queue.spool->read(*again)).value().envelope.sender() == "\xff\xfe@example.com");
 }
 
 TEST_CASE("options: the room's parameters reach them, defaults included")

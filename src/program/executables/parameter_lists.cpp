@@ -9,6 +9,7 @@
 #include "schedule/params.hpp"
 #include "send/params.hpp"
 #include "services/params.hpp"
+#include "spool/params.hpp"
 #include "supervisor/params.hpp"
 #include "tables/params.hpp"
 #include "tls/params.hpp"
@@ -20,6 +21,7 @@ config::ParamLists all_parameters()
     static constexpr std::span<const config::ParamInfo> lists[] = {
         net::params,  dns::params,  tls::params,     tables::params, receive::params,  cleanup::params,
         route::params, send::params, schedule::params, report::params, services::params, supervisor::params,
+        spool::params,
     };
     return lists;
 }
