@@ -96,7 +96,7 @@ TEST_CASE("powers: what a service needs it can do" * doctest::skip(!can_be_shown
     CHECK(instance.ask("qmgr", "create incoming/here") == "done");
     CHECK(instance.ask("qmgr", "open incoming/here") == "done");
     CHECK(instance.ask("qmgr", "inet x") == "Operation not permitted");
-    CHECK(instance.ask("resolve", "create incoming/there") == "done");
+    CHECK(instance.ask("resolve", "create spool/incoming/there") == "done");
     CHECK(instance.ask("resolve", "create hold/there") == "Permission denied");
     CHECK(instance.ask("resolve", "inet x") == "done");
     CHECK(instance.ask("memory", "create " + instance.path("data/peers")) == "done");
