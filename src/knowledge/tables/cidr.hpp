@@ -4,6 +4,8 @@
 //          the number of rules (100 000: 0.2 us).
 #pragma once
 
+#include <span>
+
 #include "tables/network.hpp"
 #include "tables/source.hpp"
 #include "tables/table.hpp"

@@ -5,6 +5,8 @@
 //          rule would have said is not known.
 #pragma once
 
+#include <span>
+
 #include "tables/rules_table.hpp"
 
 namespace posthorn::tables {

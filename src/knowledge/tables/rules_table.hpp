@@ -2,6 +2,8 @@
 // where each piece in braces is one line.
 #pragma once
 
+#include <span>
+
 #include "tables/reloading.hpp"
 
 namespace posthorn::tables {
