@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cerrno>
 
 using namespace posthorn;
@@ -25,7 +26,10 @@ Outcome run_failing_at(std::size_t number, int error)
     RecordedFiles files;
     Expectations expected;
     Outcome outcome;
+    std::atomic<bool> over = false;                            // the writer thread may be in `before`: it is told, not taken away
     files.before = [&](const Operation& operation) {
+        if (over)
+            return 0;
         const bool shrinks = operation.kind == Operation::Kind::remove || operation.kind == Operation::Kind::truncate;
         const bool hit = operation.number == number
             || (error == ENOSPC && operation.number > number && operation.number < number + full_for && operation.kind != Operation::Kind::sync
@@ -44,7 +48,7 @@ Outcome run_failing_at(std::size_t number, int error)
                 break;
         // Whoever waited out a full disk goes on without a restart.
         if (outcome.started && outcome.reached && error == ENOSPC && !workload.failed()) {
-            files.before = nullptr;
+            over = true;
             if (!workload.on().get(workload.spool().enqueue(message_of(5000, 100))))
                 outcome.violation = "there is room again, and enqueue fails";
             expected.note(5000, [](Expectations::Message& message) {
