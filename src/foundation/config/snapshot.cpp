@@ -25,10 +25,14 @@ using ByName = std::unordered_map<std::string, V, TextHash, std::equal_to<>>;
 }  // namespace
 
 struct Snapshot::Data {
+    Site site;                                    // travels along: overrides may change what is computed from it
     std::string config_directory;
     ByName<Definition> written;
     ByName<std::string> defaults;                 // our own parameters' and the computed ones: what known() does not have
     std::vector<std::string> warnings;
+
+    std::optional<std::string_view> lookup(std::string_view name) const;
+    void compute_defaults();
 };
 
 std::string Definition::place() const
@@ -50,7 +54,8 @@ Snapshot::Snapshot(Site site, std::string config_directory, ParamLists own)
 Snapshot::Snapshot(Site site, std::string config_directory, const MainCf& main_cf, ParamLists own)
 {
     auto data = std::make_shared<Data>();
-    data->config_directory = config_directory;
+    data->site = std::move(site);
+    data->config_directory = std::move(config_directory);
     data->warnings = main_cf.warnings;
     for (const auto& assignment : main_cf.assignments)
         data->written.insert_or_assign(assignment.name, Definition{assignment.value, main_cf.path, assignment.line});
@@ -60,20 +65,25 @@ Snapshot::Snapshot(Site site, std::string config_directory, const MainCf& main_c
                 data->defaults.emplace(info.name, info.initial);
     for (const auto& parameter : known_parameters())
         if (parameter.initial == "(site)")
-            if (auto value = site_default(site, parameter.name, config_directory, [](auto) { return std::string{}; }))
+            if (auto value = site_default(data->site, parameter.name, data->config_directory, [](auto) { return std::string{}; }))
                 data->defaults.insert_or_assign(std::string{parameter.name}, std::move(*value));
-    // The computed ones depend on what was written and on each other: host name first, then domain, then networks.
-    data->defaults.erase("mydomain");
-    data->defaults.erase("mynetworks");
-    data_ = data;
+    data->compute_defaults();
+    data_ = std::move(data);
+}
+
+/// The ones that depend on what was written and on each other: host name first, then domain, then networks.
+void Snapshot::Data::compute_defaults()
+{
+    for (const auto* name : computed)
+        defaults.erase(name);
     for (const auto* name : computed) {
         auto value = site_default(site, name, config_directory, [this](std::string_view other) {
             const auto raw = lookup(other);
-            const auto result = raw ? expand(*raw) : Result<std::string>{std::string{}};
+            const auto result = raw ? config::expand(*raw, [this](std::string_view inner) { return lookup(inner); }) : Result<std::string>{std::string{}};
             return result ? *result : std::string{};
         });
         if (value)
-            data->defaults.insert_or_assign(std::string{name}, std::move(*value));
+            defaults.insert_or_assign(std::string{name}, std::move(*value));
     }
 }
 
@@ -84,6 +94,7 @@ Snapshot Snapshot::with(std::span<const Assignment> overrides, std::string_view 
     auto data = std::make_shared<Data>(*data_);
     for (const auto& assignment : overrides)
         data->written.insert_or_assign(assignment.name, Definition{assignment.value, std::string{origin}, assignment.line});
+    data->compute_defaults();                     // `-o compatibility_level=...` decides whom mynetworks trusts
     return Snapshot{std::move(data)};
 }
 
@@ -92,15 +103,21 @@ Snapshot Snapshot::for_service(std::string_view service_name, std::string_view p
 {
     auto data = std::make_shared<Data>(*data_);
     data->defaults.insert_or_assign("service_name", std::string{service_name});
+    data->site.process_name = process_name;
     data->defaults.insert_or_assign("process_name", std::string{process_name});
     return Snapshot{std::move(data)}.with(overrides, origin);
 }
 
 std::optional<std::string_view> Snapshot::lookup(std::string_view name) const
 {
-    if (const auto found = data_->written.find(name); found != data_->written.end())
+    return data_->lookup(name);
+}
+
+std::optional<std::string_view> Snapshot::Data::lookup(std::string_view name) const
+{
+    if (const auto found = written.find(name); found != written.end())
         return found->second.value;
-    if (const auto found = data_->defaults.find(name); found != data_->defaults.end())
+    if (const auto found = defaults.find(name); found != defaults.end())
         return found->second;
     if (const auto* parameter = known(name); parameter && parameter->initial != "(site)")
         return parameter->initial;
@@ -241,7 +258,7 @@ const std::vector<std::string>& Snapshot::warnings() const
 // A snapshot's bytes: a mark with the version, then fields as "LENGTH:octets", counted lists as "COUNT;" in front.
 namespace {
 
-constexpr std::string_view mark = "posthorn-snapshot 1\n";
+constexpr std::string_view mark = "posthorn-snapshot 2\n";
 
 void put(std::string& bytes, std::string_view text) { fmt::format_to(std::back_inserter(bytes), "{}:{}", text.size(), text); }
 void put(std::string& bytes, std::size_t count) { fmt::format_to(std::back_inserter(bytes), "{};", count); }
@@ -278,6 +295,29 @@ public:
         rest_.remove_prefix(at + 1);
         return *n;
     }
+    Site site()
+    {
+        Site site;
+        site.host_name = text();
+        site.process_name = text();
+        site.process_id = static_cast<int>(number(';'));
+        site.has_ipv6 = number(';') != 0;
+        for (auto n = count(); n > 0 && !bad_; --n) {
+            HostAddress address;
+            address.ipv6 = number(';') != 0;
+            const auto octets = text();
+            address.prefix_length = static_cast<int>(number(';'));
+            bad_ = bad_ || octets.size() != address.octets.size() || address.prefix_length < 0 || address.prefix_length > (address.ipv6 ? 128 : 32);
+            if (!bad_)
+                std::ranges::copy(octets, address.octets.begin());
+            site.addresses.push_back(address);
+        }
+        for (auto n = count(); n > 0 && !bad_; --n) {
+            auto name = text();
+            site.chosen.insert_or_assign(std::move(name), text());
+        }
+        return site;
+    }
     bool ok() const { return !bad_ && rest_.empty(); }
     bool bad() const { return bad_; }
 
@@ -291,6 +331,22 @@ private:
 std::string Snapshot::serialise() const
 {
     std::string bytes{mark};
+    const Site& site = data_->site;
+    put(bytes, site.host_name);
+    put(bytes, site.process_name);
+    put(bytes, static_cast<std::size_t>(site.process_id));
+    put(bytes, static_cast<std::size_t>(site.has_ipv6));
+    put(bytes, site.addresses.size());
+    for (const auto& address : site.addresses) {
+        put(bytes, static_cast<std::size_t>(address.ipv6));
+        put(bytes, std::string_view{reinterpret_cast<const char*>(address.octets.data()), address.octets.size()});
+        put(bytes, static_cast<std::size_t>(address.prefix_length));
+    }
+    put(bytes, site.chosen.size());
+    for (const auto& [name, value] : site.chosen) {
+        put(bytes, name);
+        put(bytes, value);
+    }
     put(bytes, data_->config_directory);
     put(bytes, data_->written.size());
     for (const auto& [name, definition] : written()) {
@@ -316,6 +372,7 @@ Result<Snapshot> Snapshot::parse(std::string_view bytes)
         return Error{"configuration snapshot: not one of this version"};
     Reader reader{bytes.substr(mark.size())};
     auto data = std::make_shared<Data>();
+    data->site = reader.site();
     data->config_directory = reader.text();
     for (auto n = reader.count(); n > 0 && !reader.bad(); --n) {
         auto name = reader.text();

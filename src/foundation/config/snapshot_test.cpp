@@ -143,6 +143,26 @@ TEST_CASE("overrides of a service lie over main.cf, and only for that service")
     CHECK(service.definition("smtp_rcpt_timeout")->place() == "master.cf, line 14");
 }
 
+TEST_CASE("what an override changes changes the defaults computed from it, before and after the bytes")
+{
+    // From level 2 on, mynetworks is this host alone; a service must not trust more clients than main.cf would.
+    const auto before = of("");
+    CHECK(before.text("mynetworks") == "127.0.0.0/8 192.0.2.0/24 [::1]/128 [2001:db8::]/64");
+    const std::string host = "127.0.0.1/32 192.0.2.7/32 [::1]/128 [2001:db8::7]/128";
+    const std::array level{Assignment{"compatibility_level", "3.6"}};
+    CHECK(of("compatibility_level = 3.6\n").text("mynetworks") == host);
+    CHECK(before.with(level, "-o").text("mynetworks") == host);
+    const auto after = Snapshot::parse(before.serialise());
+    REQUIRE(after);
+    CHECK(after->for_service("smtp", "smtpd", level, "master.cf").text("mynetworks") == host);
+    const std::array name{Assignment{"myhostname", "mx.other.test"}, Assignment{"inet_interfaces", "127.0.0.1"}};
+    const auto other = after->for_service("smtp", "smtpd", name, "master.cf");
+    CHECK(other.text("mydomain") == "other.test");
+    CHECK(other.text("mynetworks") == "127.0.0.0/8");
+    CHECK(other.text("process_name") == "smtpd");
+    CHECK(after->text("mydomain") == "example.test");
+}
+
 TEST_CASE("a snapshot goes through bytes and comes back the same")
 {
     const auto before = of("smtp_rcpt_timeout = 9s\nmine = $other\nother =\nmine = again\n");
@@ -162,8 +182,8 @@ TEST_CASE("damaged snapshot bytes are an error, wherever they are cut or changed
     for (std::size_t size = 0; size < bytes.size(); size += 7)
         CHECK_FALSE(Snapshot::parse(bytes.substr(0, size)));
     CHECK_FALSE(Snapshot::parse(bytes + "x"));
-    CHECK_FALSE(Snapshot::parse("posthorn-snapshot 1\n99999999999:x"));
-    CHECK_FALSE(Snapshot::parse("posthorn-snapshot 1\n1:x99999999999;"));
+    CHECK_FALSE(Snapshot::parse("posthorn-snapshot 2\n99999999999:x"));
+    CHECK_FALSE(Snapshot::parse("posthorn-snapshot 2\n1:x99999999999;"));
 }
 
 TEST_CASE("host name, domain and networks are computed from the host where nothing is written")
