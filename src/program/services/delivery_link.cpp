@@ -4,9 +4,20 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <limits>
+
 namespace posthorn::services {
 
 using handoff::Frame;
+
+std::uint32_t delivery_limit(std::uint32_t column, std::uint64_t descriptors)
+{
+    constexpr std::uint64_t of_the_process = 128, of_a_delivery = 3;       // log, channels, tables, the resolver's sockets
+    const std::uint64_t enough_for = descriptors > of_the_process + of_a_delivery ? (descriptors - of_the_process) / of_a_delivery : 1;
+    const auto most = static_cast<std::uint32_t>(std::min<std::uint64_t>(enough_for, std::numeric_limits<std::uint32_t>::max()));
+    return column == 0 ? most : std::min(column, most);
+}
 
 DeliveryLink::DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, std::uint32_t process_limit,
                            Deliver deliver, observe::Log log)
@@ -46,8 +57,12 @@ void DeliveryLink::heard(ipc::Incoming incoming)
         changed_.notify_all();
         return;
     }
-    if (draining_ && incoming.kind == static_cast<ipc::Kind>(Frame::deliver))
-        return incoming.responder.fail(Error{"this process is about to end", "4.3.2"});
+    if (draining_ && incoming.kind == static_cast<ipc::Kind>(Frame::deliver)) {
+        // On its way before our goodbye was heard.
+        handoff::Verdicts back;
+        back.set_handed_back(true);
+        return incoming.responder.reply(back);
+    }
     if (incoming.kind != static_cast<ipc::Kind>(Frame::deliver))
         return incoming.responder.fail(Error{"a delivery process serves deliveries only", "4.3.0"});
     auto request = incoming.parse<handoff::DeliveryRequest>();

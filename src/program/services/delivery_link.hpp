@@ -16,6 +16,11 @@
 
 namespace posthorn::services {
 
+/// How many deliveries of a transport may be in hand at once: its column in master.cf (0: none), and never more than the descriptors of
+/// one process are enough for, since one process may get them all. A delivery has a connection, may have a content file, and leaves
+/// a warm session behind.
+std::uint32_t delivery_limit(std::uint32_t column, std::uint64_t descriptors);
+
 class DeliveryLink {
 public:
     /// Content is in the request, or an open descriptor.

@@ -294,8 +294,15 @@ void QueueManager::pump()
 {
     while (auto suspended = scheduler_.take_suspended())
         tasks_.spawn(suspend(std::move(*suspended)));
-    while (auto request = scheduler_.next())
-        tasks_.spawn(deliver(std::move(*request)));
+    while (carried_ < options_.carried_octets) {
+        auto request = scheduler_.next();
+        if (!request)
+            break;
+        // Larger content than this travels as a descriptor.
+        const std::uint64_t octets = std::min<std::uint64_t>(active_.at(request->message).envelope.size(), handoff::inline_content_limit);
+        carried_ += octets;
+        tasks_.spawn(deliver(std::move(*request), octets));
+    }
     while (auto suspended = scheduler_.take_suspended())
         tasks_.spawn(suspend(std::move(*suspended)));
 }
@@ -338,7 +345,7 @@ awaitable<Result<void>> QueueManager::attach_content(Key key, handoff::DeliveryR
     co_return Result<void>{};
 }
 
-awaitable<void> QueueManager::deliver(schedule::Request request)
+awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t carried)
 {
     const Key key = request.message;
     ++counts_.attempts;
@@ -373,7 +380,7 @@ awaitable<void> QueueManager::deliver(schedule::Request request)
         for (const std::uint32_t index : request.recipients)
             verdicts.push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, std::string(status), text));
     };
-    bool crashed = false;
+    bool crashed = false, handed_back = false;
     if (!attached) {
         put_all_off("4.3.0", "cannot read the message: " + attached.error().text());
         log_own(active_.at(key), verdicts, "error");
@@ -384,7 +391,9 @@ awaitable<void> QueueManager::deliver(schedule::Request request)
     } else {
         Result<handoff::Verdicts> reply =
             co_await worker->call<handoff::Verdicts>(Frame::deliver, std::move(delivery), std::move(descriptors));
-        if (reply) {
+        if (reply && reply->handed_back()) {
+            handed_back = true;
+        } else if (reply) {
             verdicts.assign(std::make_move_iterator(reply->mutable_verdicts()->begin()), std::make_move_iterator(reply->mutable_verdicts()->end()));
             news = reply->site_failed() ? schedule::SiteNews::unreachable : schedule::SiteNews::answered;
             if (reply->site_failed() && !verdicts.empty())
@@ -397,9 +406,13 @@ awaitable<void> QueueManager::deliver(schedule::Request request)
             put_all_off("4.3.0", "unknown mail transport error");
         }
     }
-    complete(verdicts, request.recipients);
+    if (handed_back)
+        active_.at(key).next_try = clock_.wall();               // nothing was tried: at once to the process that took over
+    else
+        complete(verdicts, request.recipients);
     if (crashed)
         note_crash(active_.at(key), verdicts);
+    carried_ -= carried;
     const bool done = scheduler_.finished(request.attempt, news, reason);
     pump();                                                     // the slot is free; the verdict need not be on disk for the next to go
     co_await settle(key, request.attempt, std::move(verdicts));

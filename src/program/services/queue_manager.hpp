@@ -36,6 +36,7 @@ struct QueueOptions {
     bool long_queue_ids = false;
     std::string syslog_name = "postfix";
     std::uint64_t resident_octets = 64 << 20;        // content of active messages kept in memory; the rest is read again
+    std::uint64_t carried_octets = 256 << 20;        // content in the memory of delivery processes; past it no delivery starts
     std::chrono::milliseconds worker_patience{10'000};   // how long a request waits for a process of its transport: it may be restarting
     std::chrono::milliseconds reunion{5000};         // how long a restarted qmgr waits for delivery processes that live on
 };
@@ -110,7 +111,7 @@ private:
     awaitable<void> start_round(Key key);
     awaitable<void> run();
     void pump();
-    awaitable<void> deliver(schedule::Request request);
+    awaitable<void> deliver(schedule::Request request, std::uint64_t carried);
     awaitable<void> suspend(schedule::Suspended suspended);
     awaitable<Result<void>> attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors);
     void complete(std::vector<handoff::Verdict>& verdicts, const std::vector<std::uint32_t>& recipients) const;
@@ -169,7 +170,7 @@ private:
     std::unordered_map<std::uint64_t, std::uint32_t> foreign_process_;
     std::unordered_map<Key, std::size_t> foreign_messages_;        // how many of them each message has
     std::unordered_set<std::uint32_t> awaited_;                    // delivery processes that have not said hello yet
-    std::uint64_t resident_ = 0;
+    std::uint64_t resident_ = 0, carried_ = 0;
     Counts counts_;
     Signal wake_;
     TaskGroup tasks_;

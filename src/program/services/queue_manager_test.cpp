@@ -80,6 +80,8 @@ public:
     std::multiset<std::string> delivered_to;
     bool absent = false, site_failed = false, silent = false;
     int crashes = 0;                               // so many of the next requests end the process
+    int hands_back = 0;                            // so many of the next requests come while the process is about to end
+    std::function<bool(const std::string& address)> slow = [](const std::string&) { return false; };   // who gets no answer before answer_slow()
     std::size_t confirmed = 0;
 
     static handoff::Verdict made(handoff::Outcome outcome, const char* status, const char* text)
@@ -89,6 +91,11 @@ public:
         verdict.set_status(status);
         verdict.set_text(text);
         return verdict;
+    }
+    void answer_slow()
+    {
+        for (auto& [request, responder] : std::exchange(slow_, {}))
+            answer(request, responder);
     }
     static handoff::Verdict delivered() { return made(handoff::OUTCOME_DELIVERED, "2.0.0", "250 Ok"); }
 
@@ -115,21 +122,36 @@ private:
             waiting_.push_back(std::move(incoming.responder));
             return;
         }
+        if (hands_back > 0) {
+            --hands_back;
+            handoff::Verdicts back;
+            back.set_handed_back(true);
+            return incoming.responder.reply(back);
+        }
+        if (slow(request->envelope().recipients(0).address())) {
+            slow_.emplace_back(*request, std::move(incoming.responder));
+            return;
+        }
+        answer(*request, incoming.responder);
+    }
+    void answer(const handoff::DeliveryRequest& request, ipc::Responder& responder)
+    {
         handoff::Verdicts reply;
         reply.set_site_failed(site_failed);
-        for (const auto& recipient : request->envelope().recipients()) {
+        for (const auto& recipient : request.envelope().recipients()) {
             handoff::Verdict verdict = verdict_for(recipient.address());
             verdict.set_recipient(recipient.index());
             if (verdict.outcome() == handoff::OUTCOME_DELIVERED)
                 delivered_to.insert(recipient.address());
             *reply.add_verdicts() = verdict;
         }
-        incoming.responder.reply(reply);
+        responder.reply(reply);
     }
 
     Executor executor_;
     std::shared_ptr<ipc::Channel> ours_, theirs_;
     std::vector<ipc::Responder> waiting_;
+    std::vector<std::pair<handoff::DeliveryRequest, ipc::Responder>> slow_;
 };
 
 struct Fixture {
@@ -518,4 +540,70 @@ TEST_CASE_FIXTURE(Fixture, "queue: enqueueing a queue id again changes nothing")
     settle();
     CHECK(worker.requests.size() == 1);
     CHECK(in_queue() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: without a number in the transport's limit column ten slow sites hold up no other")
+{
+    const auto sites = [&](std::uint32_t column) {
+        options.scheduler.transport = [column](std::string_view) {
+            schedule::TransportOptions transport;
+            transport.window.initial = 20;
+            transport.delivery_limit = column;
+            return transport;
+        };
+        stop();
+        start();
+        worker.slow = [](const std::string& address) { return address.find("slow") != address.npos; };
+        for (int site = 0; site < 10; ++site)
+            for (int message = 0; message < 20; ++message)
+                enqueue({fmt::format("u@slow{}.test", site)});
+        enqueue({"u@quick.test"});
+        settle();
+    };
+    SUBCASE("-: none")
+    {
+        sites(0);
+        CHECK(worker.delivered_to == std::multiset<std::string>{"u@quick.test"});
+    }
+    SUBCASE("a number limits still")
+    {
+        sites(100);
+        CHECK(worker.requests.size() == 100);
+        CHECK(worker.delivered_to.empty());
+    }
+    worker.answer_slow();
+    settle();
+    worker.slow = [](const std::string&) { return false; };
+    worker.answer_slow();
+    settle();
+    CHECK(worker.delivered_to.size() == 201);
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: what delivery processes hold of content has a ceiling; past it the next waits for one to end")
+{
+    stop();
+    options.carried_octets = 50;
+    start();
+    worker.slow = [](const std::string&) { return true; };
+    for (int message = 0; message < 5; ++message)
+        enqueue({fmt::format("u@s{}.test", message)});
+    settle();
+    CHECK(worker.requests.size() == 3);                        // 20 octets each
+    worker.slow = [](const std::string&) { return false; };
+    worker.answer_slow();
+    settle();
+    CHECK(worker.delivered_to.size() == 5);
+    CHECK(in_queue() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: what a process hands back because it is about to end goes to the next one at once, however often, and is no crash")
+{
+    worker.hands_back = 3;
+    enqueue({"u@there.test"});
+    settle();
+    CHECK(worker.requests.size() == 4);
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+    CHECK_FALSE(logged("ended during delivery"));
+    CHECK_FALSE(logged("status=deferred"));
+    CHECK(in_queue() == 0);
 }

@@ -73,7 +73,8 @@ std::string path_of(const ServiceLine& line)
     return (line.is_private ? "private/" : "public/") + line.name;
 }
 
-/// Arguments that are no options of master.cf's own.
+/// Arguments that are no options of master.cf's own. Those come first; behind the first other word all belongs to the program, as
+/// in "argv=/bin/program -v".
 std::vector<std::string> own_arguments(const std::vector<std::string>& arguments)
 {
     std::vector<std::string> rest;
@@ -85,6 +86,10 @@ std::vector<std::string> own_arguments(const std::vector<std::string>& arguments
         if (arguments[i].starts_with("-o") || arguments[i] == "-v" || arguments[i] == "-D")
             continue;
         rest.push_back(arguments[i]);
+        if (!arguments[i].starts_with('-')) {
+            rest.insert(rest.end(), arguments.begin() + static_cast<std::ptrdiff_t>(i) + 1, arguments.end());
+            break;
+        }
     }
     return rest;
 }
@@ -204,6 +209,9 @@ private:
         if (std::ranges::find(table_.transports, line.name) != table_.transports.end())
             return wrong(line, fmt::format("service \"{}\" is defined twice", line.key()));
         ProcessLine process = line_from(line, line.command, Role::transport);
+        // Deliveries are not processes: without a number nothing but the ceilings of qmgr and of the process limits them all together,
+        // or slow sites would take the places of the others. Each site has its own limit.
+        process.process_limit = static_cast<unsigned>(line.process_limit.value_or(0));
         process.processes = options_.smtp_processes;
         table_.transports.push_back(line.name);
         outer_.push_back(std::move(process));

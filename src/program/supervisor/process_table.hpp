@@ -42,7 +42,7 @@ struct ProcessLine {
     std::vector<SocketLine> sockets;
     bool chroot = false;
     bool privileged = false;       // spawn: changes to the user of its arguments itself
-    unsigned process_limit = 0;    // 0: none
+    unsigned process_limit = 0;    // 0: none. What "-" means depends on the role: default_process_limit, or none for a transport
     unsigned processes = 1;
     std::vector<config::Assignment> overrides;
     std::vector<std::string> arguments;      // -o, -v, -D and their operands left out

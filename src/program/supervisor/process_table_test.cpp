@@ -75,6 +75,7 @@ TEST_CASE("process table: Postfix's stock master.cf becomes memory, qmgr, resolv
     CHECK(line(*table, "resolve").sockets[1].name == "public/pickup");
     CHECK(line(*table, "lmtp/unix").program == "lmtp");
     CHECK(line(*table, "smtp/inet").process_limit == 100);
+    CHECK(line(*table, "smtp/unix").process_limit == 0);   // no number: nothing limits a transport's deliveries at once
     CHECK(table->transports.size() == 9);                  // smtp relay lmtp error retry discard local virtual maildrop
 }
 
@@ -142,4 +143,23 @@ TEST_CASE("process table: never more processes than the limit column allows sess
     REQUIRE(table);
     CHECK(line(*table, "25/inet").processes == 1);
     CHECK(line(*table, "26/inet").processes == 8);         // 0: no limit
+}
+
+TEST_CASE("process table: a number in a transport's limit column limits it, and \"-\" does not")
+{
+    const auto table = process_table(parsed("smtp unix - - n - - smtp\nslow unix - - n - 20 smtp\nlmtp unix - - n - 0 lmtp\n25 inet n - n - - smtpd\n"), {});
+    REQUIRE(table);
+    CHECK(line(*table, "smtp/unix").process_limit == 0);
+    CHECK(line(*table, "slow/unix").process_limit == 20);
+    CHECK(line(*table, "lmtp/unix").process_limit == 0);
+    CHECK(line(*table, "25/inet").process_limit == 100);
+}
+
+TEST_CASE("process table: behind the first word that is no option all arguments are the program's")
+{
+    const auto table = process_table(parsed("x unix - n n - - spawn -v -o command_time_limit=5s user=nobody argv=/bin/program -v -o y -D\n"), {});
+    REQUIRE_MESSAGE(table, table.error().text());
+    CHECK(line(*table, "x/unix").arguments == std::vector<std::string>{"user=nobody", "argv=/bin/program", "-v", "-o", "y", "-D"});
+    CHECK(line(*table, "x/unix").overrides.size() == 1);
+    CHECK(line(*table, "x/unix").verbose == 1);
 }

@@ -1,0 +1,136 @@
+#include "services/delivery_link.hpp"
+
+#include "handoff/frames.hpp"
+#include "net/listener.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <doctest/doctest.h>
+
+#include <stdlib.h>
+
+#include <filesystem>
+
+using namespace posthorn;
+using namespace posthorn::services;
+using namespace std::chrono_literals;
+using handoff::Frame;
+
+namespace {
+
+/// qmgr's end of a delivery process's link: hears Hello, sends requests.
+struct Fixture {
+    asio::io_context loop;
+    std::string folder = [] {
+        char path[] = "/tmp/posthorn-link.XXXXXX";
+        return std::string(::mkdtemp(path));
+    }();
+    std::shared_ptr<observe::MemorySink> sink = std::make_shared<observe::MemorySink>();
+    TaskGroup tasks{loop.get_executor()};
+    Signal release{loop.get_executor()};
+    bool released = false;
+    std::vector<std::string> hellos;                        // their programs: empty is goodbye
+    ipc::Server server{loop.get_executor(), net::listen(net::Endpoint::unix(folder + "/qmgr")).value(), {.name = "smtp"},
+                       [this](std::weak_ptr<ipc::Channel>) {
+                           return [this](ipc::Incoming incoming) {
+                               if (auto hello = incoming.parse<handoff::Hello>()) {
+                                   hellos.push_back(hello->program());
+                                   limit = hello->process_limit();
+                               }
+                               incoming.responder.reply(handoff::Welcome{});
+                           };
+                       }};
+    std::uint32_t limit = 0;
+    DeliveryLink link{loop.get_executor(), folder + "/qmgr", "relay", "smtp", 7,
+                      [this](handoff::DeliveryRequest request, Fd) { return deliver(std::move(request)); }, observe::Log(sink, "postfix/smtp")};
+
+    Fixture()
+    {
+        server.start();
+        link.start();
+        run_until([&] { return hellos.size() == 1; });
+    }
+    ~Fixture()
+    {
+        bool closed = false;
+        asio::co_spawn(loop, close(), [&](std::exception_ptr) { closed = true; });
+        run_until([&] { return closed; });
+        std::filesystem::remove_all(folder);
+    }
+    awaitable<void> close()
+    {
+        co_await link.close();
+        co_await server.close();
+        co_await tasks.close();
+    }
+    awaitable<handoff::Verdicts> deliver(handoff::DeliveryRequest)
+    {
+        while (!released)
+            co_await release.wait();
+        handoff::Verdicts verdicts;
+        verdicts.add_verdicts()->set_text("250 Ok");
+        co_return verdicts;
+    }
+    awaitable<void> ask(std::uint64_t attempt, std::map<std::uint64_t, handoff::Verdicts>* answers)
+    {
+        handoff::DeliveryRequest request;
+        request.set_attempt(attempt);
+        const auto reply = co_await server.channels().front()->call<handoff::Verdicts>(Frame::deliver, std::move(request));
+        REQUIRE(reply);
+        (*answers)[attempt] = *reply;
+    }
+    awaitable<void> drain(bool* drained)
+    {
+        co_await link.drain();
+        *drained = true;
+    }
+    void run_until(const std::function<bool()>& done)
+    {
+        const auto end = std::chrono::steady_clock::now() + 20s;
+        while (!done()) {
+            loop.restart();
+            loop.run_one_for(10ms);
+            REQUIRE(std::chrono::steady_clock::now() < end);
+        }
+    }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "delivery link: a process that is about to end says goodbye, ends what it has, hands back what still comes, and waits for its verdicts to be stored")
+{
+    CHECK(limit == 7);
+    std::map<std::uint64_t, handoff::Verdicts> answers;
+    bool drained = false;
+    tasks.spawn(ask(1, &answers));
+    run_until([&] { return link.in_flight() == 1; });
+    tasks.spawn(drain(&drained));
+    tasks.spawn(ask(2, &answers));
+    run_until([&] { return answers.contains(2) && hellos.size() == 2; });
+    CHECK(hellos == std::vector<std::string>{"smtp", ""});
+    CHECK(answers[2].handed_back());
+    CHECK(answers[2].verdicts_size() == 0);
+    CHECK_FALSE(answers.contains(1));
+    CHECK_FALSE(drained);
+    released = true;
+    release.notify_all();
+    run_until([&] { return answers.contains(1); });
+    CHECK_FALSE(answers[1].handed_back());
+    CHECK(answers[1].verdicts(0).text() == "250 Ok");
+    for (int turn = 0; turn < 30; ++turn)
+        loop.run_one_for(10ms);
+    CHECK_FALSE(drained);                                    // not before it is on stable storage
+    handoff::VerdictsStored stored;
+    stored.add_attempts(1);
+    CHECK(server.channels().front()->post(Frame::verdicts_stored, stored));
+    run_until([&] { return drained; });
+}
+
+TEST_CASE("delivery link: a transport's limit is its column's, and what the descriptors of one process are enough for")
+{
+    CHECK(delivery_limit(20, 65536) == 20);
+    CHECK(delivery_limit(0, 65536) == (65536 - 128) / 3);
+    CHECK(delivery_limit(0, 1024) == 298);
+    CHECK(delivery_limit(500, 1024) == 298);
+    CHECK(delivery_limit(0, 64) == 1);                       // never none: 0 would be no limit
+    CHECK(delivery_limit(0, ~std::uint64_t{0}) == 0xffffffff);
+}
