@@ -41,14 +41,18 @@ void drop_bounding_set()
         refuse("clear ambient capabilities");
 }
 
-void drop_capabilities()
+/// Of all but `kept`. A process of root's with another uid has none left; this also covers one that was given some by file or by systemd.
+void drop_capabilities(std::uint32_t kept = 0)
 {
-    // A process of root's with another uid has none left; this also covers one that was given some by file or by systemd.
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    __user_cap_data_struct none[2]{};
-    if (::syscall(SYS_capset, &header, none) != 0)
+    __user_cap_data_struct left[2]{};
+    left[0].effective = left[0].permitted = kept;
+    if (::syscall(SYS_capset, &header, left) != 0)
         refuse("drop capabilities");
 }
+
+/// What it takes to start a program as another user, and to end it.
+constexpr std::uint32_t for_commands = 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL;
 
 void become(uid_t uid, gid_t gid)
 {
@@ -96,9 +100,11 @@ Confined confine(const Place& place, const Confinement& confinement)
         refuse("change to the queue directory");
 
     // Landlock's rules name folders of the outside; they stay valid through chroot because they are held as descriptors.
-    const bool change_root = confinement.root == Root::spool && (place.chroot || result.landlock == 0);
+    const bool change_root = confinement.root != Root::unchanged && (place.chroot || (confinement.root == Root::spool && result.landlock == 0));
+    const bool starts_commands = confinement.may.has(May::start_commands);
     if (root) {
-        drop_bounding_set();
+        if (!starts_commands)
+            drop_bounding_set();
         if (change_root) {
             if (::chroot(place.queue_directory.c_str()) != 0 || ::chdir("/") != 0)
                 refuse("change the root folder");
@@ -116,6 +122,11 @@ Confined confine(const Place& place, const Confinement& confinement)
         drop_capabilities();
     if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)                 // no ptrace by others of the same user, no core
         refuse("switch off ptrace");
+    if (starts_commands) {
+        if (root)
+            drop_capabilities(for_commands);
+        return result;
+    }
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         refuse("set no_new_privs");
 

@@ -10,6 +10,7 @@ std::string describe(Powers powers)
         {May::connect, "connect"}, {May::resolve, "resolve"}, {May::read_message, "read_message"},
         {May::write_incoming, "write_incoming"}, {May::spool, "spool"}, {May::pick_up, "pick_up"},
         {May::state, "state"}, {May::read_state, "read_state"}, {May::listen, "listen"}, {May::compile, "compile"},
+        {May::start_commands, "start_commands"},
     };
     std::string text;
     for (const auto& [may, word] : words)

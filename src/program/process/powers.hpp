@@ -21,10 +21,12 @@ enum class May : std::uint32_t {
     read_state     = 1u << 7,    // read the data directory, and write LMDB's reader table beside it
     listen         = 1u << 8,    // bind and listen by itself (test peers, the admin service); others adopt descriptors
     compile        = 1u << 9,    // make memory executable: PCRE2's just-in-time compiler
+    start_commands = 1u << 10,   // start programs as other users: keeps the three capabilities this takes, and neither filter nor
+                                 // Landlock, which those programs would inherit
 };
 
 enum class User { mail_owner, unchanged };
-enum class Root { unchanged, spool };
+enum class Root { unchanged, column, spool };
 
 class Powers {
 public:
@@ -35,6 +37,7 @@ public:
             bits_ |= static_cast<std::uint32_t>(may);
     }
     constexpr bool has(May may) const { return (bits_ & static_cast<std::uint32_t>(may)) != 0; }
+    constexpr bool any(Powers of) const { return (bits_ & of.bits_) != 0; }
 
 private:
     std::uint32_t bits_ = 0;
@@ -42,7 +45,8 @@ private:
 
 struct Confinement {
     User user = User::mail_owner;
-    Root root = Root::spool;               // obeyed where the chroot column says y, or where the kernel has no Landlock
+    /// column: the queue directory where the chroot column says y; spool: also where the kernel has no Landlock.
+    Root root = Root::spool;
     Powers may;
     /// Further files or folders to read, as absolute paths. They are beyond reach where the root folder changed.
     std::vector<std::string> readable;

@@ -11,6 +11,7 @@ std::span<const process::Program> programs()
     static constexpr std::array table{
         process::Program{"smtpd", serve_smtpd},   process::Program{"qmgr", serve_qmgr}, process::Program{"resolve", serve_resolve},
         process::Program{"memory", serve_memory}, process::Program{"smtp", serve_smtp}, process::Program{"lmtp", serve_smtp},
+        process::Program{"spawn", serve_spawn},
     };
     return table;
 }

@@ -24,6 +24,7 @@ int serve_qmgr(process::Service& service);
 int serve_resolve(process::Service& service);
 int serve_memory(process::Service& service);
 int serve_smtp(process::Service& service);
+int serve_spawn(process::Service& service);
 
 std::span<const process::Program> programs();
 

@@ -1,0 +1,155 @@
+// A command per connection, as inetd has it: standard input, output and error are the connection.                             spawn(8)
+// At most so many at once as the process-limit column says; what comes meanwhile waits in the socket's queue. A command that outlives its time
+// limit is killed, and what it started with it.
+#include "process/service.hpp"
+#include "services/params.hpp"
+#include "services/programs.hpp"
+#include "services/spawn_line.hpp"
+#include "services/startup.hpp"
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <list>
+
+namespace posthorn::services {
+
+using process::May;
+
+namespace {
+
+/// What is read before the process is confined.
+struct Prepared {
+    explicit Prepared(process::Service& service)
+    {
+        const auto& arguments = service.start_record().arguments();
+        const SpawnLine line = at_start(parse_spawn_line(std::vector<std::string>(arguments.begin(), arguments.end())));
+        const process::RunAs user = at_start(run_as(line, {service.start_record().uid(), service.start_record().gid()}));
+        command.program = at_start(program_path(line.words.front()));
+        command.words = line.words;
+        command.environment = exported(service.config().get(export_environment), ::environ);
+        if (::geteuid() == 0)
+            command.user = user;
+        time_limit = service.config().get(service_time_limit, service.name());
+    }
+    process::Command command;
+    std::chrono::seconds time_limit;
+};
+
+class SpawnService final : public process::Work {
+public:
+    SpawnService(process::Service& service, Prepared prepared)
+        : service_(service), prepared_(std::move(prepared)), limit_(service.start_record().process_limit()), accepting_(service.executor()),
+          commands_(service.executor()), ended_(service.executor())
+    {
+    }
+
+    void start() override
+    {
+        for (process::ListeningSocket& listening : service_.take_listeners()) {
+            sockets_.emplace_back(service_.executor(), listening.socket.release());
+            accepting_.spawn(accept_from(&sockets_.back()));
+        }
+    }
+
+    awaitable<void> stop(process::Stop) override
+    {
+        co_await accepting_.close();
+        co_await commands_.drained();                          // those that are left at the limit end with this process
+    }
+
+    void count(handoff::CountersReply& reply) override
+    {
+        auto& counter = *reply.add_counters();
+        counter.set_name("spawn_commands");
+        counter.set_value(static_cast<std::int64_t>(started_));
+    }
+
+private:
+    using Descriptor = asio::posix::stream_descriptor;
+
+    awaitable<void> accept_from(Descriptor* socket)
+    {
+        while (!co_await cancelled()) {
+            if (limit_ != 0 && commands_.size() >= limit_) {
+                co_await ended_.wait_for(std::chrono::seconds{1});
+                continue;
+            }
+            const auto [error] = co_await socket->async_wait(asio::posix::descriptor_base::wait_read, asio::as_tuple(use_awaitable));
+            if (error)
+                continue;
+            // A command expects a connection that waits: not O_NONBLOCK.
+            Fd connection(::accept4(socket->native_handle(), nullptr, nullptr, SOCK_CLOEXEC));
+            if (!connection) {
+                if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                    service_.log().warning("accept: {}", errno_text(errno));
+                    co_await sleep_for(std::chrono::milliseconds{100});
+                }
+                continue;
+            }
+            process::Command command = prepared_.command;
+            command.input = command.output = command.error = connection.get();
+            auto running = process::start_command(command);
+            if (!running) {
+                service_.log().warning("{}: {}", command.program, running.error().text());
+                co_await sleep_for(std::chrono::seconds{1});
+                continue;
+            }
+            ++started_;
+            ++service_.gauges().messages;
+            commands_.spawn(follow(std::make_shared<Child>(*std::move(running))));
+        }
+    }
+
+    struct Child {
+        explicit Child(process::RunningCommand started) : running(std::move(started)) {}
+        process::RunningCommand running;
+        bool ended = false, late = false;
+    };
+
+    awaitable<void> follow(std::shared_ptr<Child> child)
+    {
+        Descriptor end(service_.executor(), child->running.process.release());
+        asio::steady_timer limit(service_.executor(), prepared_.time_limit);
+        limit.async_wait([this, child](boost::system::error_code error) {
+            if (error || child->ended)
+                return;
+            child->late = true;
+            service_.log().warning("{}: process id {}: command time limit exceeded", prepared_.command.program, child->running.pid);
+            process::end_command(child->running);
+        });
+        int status = 0;
+        while (::waitpid(child->running.pid, &status, WNOHANG) == 0)
+            (void)co_await end.async_wait(asio::posix::descriptor_base::wait_read, asio::as_tuple(use_awaitable));
+        child->ended = true;
+        if (const auto trouble = process::execution_error(prepared_.command, child->running))
+            service_.log().error("{}", trouble->text());
+        else if (const std::string outcome = process::outcome_of(status); !child->late && !outcome.empty())
+            service_.log().warning("command {} {}", prepared_.command.program, outcome);
+        ended_.notify_all();
+    }
+
+    process::Service& service_;
+    const Prepared prepared_;
+    const std::uint32_t limit_;
+    std::list<Descriptor> sockets_;
+    TaskGroup accepting_, commands_;
+    Signal ended_;
+    std::uint64_t started_ = 0;
+};
+
+}  // namespace
+
+int serve_spawn(process::Service& service)
+{
+    Prepared prepared(service);
+    service.confine({.user = process::User::unchanged, .root = process::Root::column, .may = {May::start_commands}});
+    SpawnService work(service, std::move(prepared));
+    return service.run(work);
+}
+
+}  // namespace posthorn::services
