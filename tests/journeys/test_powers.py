@@ -1,4 +1,4 @@
-"""As root, in a release build: every real service has given up what it does not need, and still does its work."""
+"""As root, in a build without sanitizers: every real service has given up what it does not need, and still does its work."""
 import os
 import pathlib
 
@@ -31,6 +31,43 @@ class Powers(Journey):
                     self.assertEqual(int(status[capabilities][0], 16), 0, capabilities)
                 self.assertEqual(status["NoNewPrivs"], ["1"])
                 self.assertEqual(status["Seccomp"], ["2"])
+
+    def test_no_service_can_do_what_is_forbidden(self):
+        """Each service confines itself by its own statement, as when it serves, and then tries."""
+        posthorn = self.instance(start=False)
+        posthorn.set({"mail_owner": "daemon"})
+        with open(posthorn.dir / "conf" / "master.cf", "a") as master:
+            master.write("\npolicy unix - n n - - spawn user=nobody argv=/bin/cat\n")
+        posthorn.start()                                   # beside a running instance, which does not notice
+        result = posthorn.run("posthorn", "confinement-check", "-c", str(posthorn.dir / "conf"), check=False)
+        report = result.stdout
+        self.assertEqual(result.returncode, 0, report + result.stderr)
+        facts = {}
+        for line in report.splitlines():
+            who, what, outcome = (line.split(": ", 2) + [""])[:3]
+            facts.setdefault(who.split()[0], {})[what] = outcome
+        self.assertEqual(set(facts), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "spawn"})
+        refused = ("Operation not permitted", "Permission denied", "No such file or directory")
+        for program, said in facts.items():
+            standing, = (what for what in said if what.startswith("Uid:"))
+            with self.subTest(program):
+                for what in ("chroot", "mount", "ptrace", "read another's memory", "raw socket"):
+                    self.assertIn(said[what], refused, what)
+                if program == "spawn":                      # root still, but for little else than to become another
+                    self.assertIn("CapEff:00000000000000e0", standing)
+                    continue
+                self.assertRegex(standing, r"^Uid:(\d+) \1 \1 \1, Gid:(\d+) \2 \2 \2, Groups:, CapPrm:0{16}, CapEff:0{16}, CapBnd:0{16}, NoNewPrivs:1, Seccomp:2$")
+                for what in ("execve", "fork", "open /etc/passwd", "open /etc/shadow", "list /etc", "create in /tmp", "setuid", "setgid", "setgroups",
+                             "unshare", "signal", "dumpable", "bpf", "io_uring"):
+                    self.assertIn(said[what], refused, what)
+        for program in ("qmgr", "memory"):
+            self.assertIn(facts[program]["internet socket"], refused)
+        for program in ("smtp", "lmtp", "memory"):
+            self.assertIn(facts[program]["write content"], refused)
+        for program in ("smtpd", "smtp", "lmtp", "memory", "resolve"):
+            self.assertIn(facts[program]["write the queue"], refused)
+        for program in ("smtp", "lmtp", "memory", "qmgr"):
+            self.assertIn(facts[program]["executable memory"], refused)
 
 
 if __name__ == "__main__":

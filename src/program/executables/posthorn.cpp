@@ -2,9 +2,12 @@
 // `posthorn NAME ...`.
 #include "base/strings.hpp"
 #include "commands/command.hpp"
+#include "config/paths.hpp"
+#include "executables/parameter_lists.hpp"
 #include "process/service.hpp"
 #include "services/programs.hpp"
 #include "sim/peer_main.hpp"
+#include "supervisor/confinement_check.hpp"
 #include "tools/postconf.hpp"
 #include "tools/postmap.hpp"
 
@@ -35,8 +38,25 @@ int usage()
     std::string names;
     for (const commands::Command& command : commands::commands())
         names += fmt::format(" {}", command.name);
-    fmt::print(stderr, "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer{} postconf postmap\n", names);
+    fmt::print(stderr, "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check{} postconf postmap\n", names);
     return 64;
+}
+
+/// posthorn confinement-check [-c DIR] [SERVICE...]
+int confinement_check(std::span<char*> args)
+{
+    supervisor::MasterOptions options;
+    options.rooms = executables::all_parameters();
+    options.services_program = commands::executable_folder() + "posthorn";
+    std::optional<std::string> directory;
+    std::vector<std::string> wanted;
+    for (std::size_t at = 1; at < args.size() && args[at]; ++at)
+        if (std::string_view(args[at]) == "-c" && at + 1 < args.size() && args[at + 1])
+            directory = args[++at];
+        else
+            wanted.emplace_back(args[at]);
+    options.config_directory = config::choose_config_directory(directory);
+    return supervisor::check_confinement(options, wanted);
 }
 
 }  // namespace
@@ -59,6 +79,8 @@ int main(int argc, char** argv)
         return process::run_service(services::programs());
     if (first == "peer")                                           // a well-behaved or broken server to send mail to
         return sim::peer_main(argc - 1, argv + 1);
+    if (first == "confinement-check")
+        return confinement_check(args.subspan(1));
     if (first == "--version" || first == "-V") {
         // Scripts that ask for the compatible version read mail_version.
         fmt::print("Posthorn {}\n", POSTHORN_VERSION);

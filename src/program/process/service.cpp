@@ -2,6 +2,7 @@
 
 #include "observe/sinks.hpp"
 #include "process/memory_file.hpp"
+#include "process/refusals.hpp"
 
 #include <boost/asio/signal_set.hpp>
 
@@ -144,7 +145,10 @@ Confined Service::confine(Confinement confinement)
     place.uid = start_.uid();
     place.gid = start_.gid();
     place.chroot = start_.chroot();
-    return process::confine(place, confinement);
+    const Confined confined = process::confine(place, confinement);
+    if (start_.check_powers() != 0)
+        report_refusals(inherited(start_.check_powers()), confinement.may);
+    return confined;
 }
 
 int Service::run(Work& work)

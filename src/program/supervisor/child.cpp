@@ -40,6 +40,11 @@ void StartRecord::listening(int descriptor, std::string name, bool inet, bool da
     entry->set_datagram(datagram);
 }
 
+void StartRecord::check_powers(int descriptor)
+{
+    record.set_check_powers(add(descriptor));
+}
+
 namespace {
 
 /// Between fork and exec: only calls that are safe after fork of a process with threads.

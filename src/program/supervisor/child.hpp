@@ -45,6 +45,7 @@ public:
     void config(int descriptor);
     void log(int descriptor, process::LogForm form);
     void listening(int descriptor, std::string name, bool inet, bool datagram);
+    void check_powers(int descriptor);
 
 private:
     friend Result<Spawned> spawn_service(const std::string& program, StartRecord start);

@@ -2,6 +2,7 @@
 
 #include "process/memory_file.hpp"
 #include "supervisor/params.hpp"
+#include "supervisor/start_record.hpp"
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -23,16 +24,6 @@ struct Supervisor::Seat {
 namespace {
 
 constexpr std::size_t opened_files_limit = 4096;                  // per process; a configuration names far fewer
-
-void put_folded(process::Folded& out, const std::string& service, const std::string& command, const std::vector<config::Assignment>& overrides)
-{
-    out.set_service(service);
-    out.set_command(command);
-    for (const config::Assignment& assignment : overrides) {
-        out.add_names(assignment.name);
-        out.add_values(assignment.value);
-    }
-}
 
 bool is_inner(Role role) { return role == Role::qmgr || role == Role::resolve || role == Role::memory; }
 
@@ -119,26 +110,10 @@ Role Supervisor::role_of(const Child& child) const
 
 Result<Spawned> Supervisor::spawn(const ProcessLine& line, unsigned index)
 {
-    StartRecord start;
-    process::Start& record = start.record;
-    record.set_service(line.service);
-    record.set_program(line.program);
-    record.set_queue_directory(loaded_.layout.queue_directory);
-    record.set_data_directory(loaded_.layout.data_directory);
-    record.set_uid(owner_.uid);
-    record.set_gid(owner_.gid);
-    record.set_chroot(line.chroot);
-    record.set_process_limit(line.process_limit);
-    record.set_generation(generation_);
-    record.set_index(index);
-    record.set_processes(line.processes);
-    record.set_verbose(static_cast<std::uint32_t>(line.verbose + options_.verbose));
-    record.set_origin(loaded_.master_cf.path);
-    for (const std::string& argument : line.arguments)
-        record.add_arguments(argument);
-    put_folded(*record.mutable_own(), line.service, line.program, line.overrides);
-    for (const FoldedInto& folded : line.folded)
-        put_folded(*record.add_folded(), folded.service, folded.command, folded.overrides);
+    StartRecord start = start_record(loaded_, owner_, line);
+    start.record.set_generation(generation_);
+    start.record.set_index(index);
+    start.record.set_verbose(static_cast<std::uint32_t>(line.verbose + options_.verbose));
     start.config(config_file_.get());
     start.log(log_target_.descriptor(), log_target_.form() == observe::LogForm::file ? process::LOG_FILE : process::LOG_SYSLOG);
     if (const auto places = places_.find(line.key); places != places_.end())

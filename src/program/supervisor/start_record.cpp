@@ -1,0 +1,38 @@
+#include "supervisor/start_record.hpp"
+
+namespace posthorn::supervisor {
+
+void put_folded(process::Folded& out, const std::string& service, const std::string& command, const std::vector<config::Assignment>& overrides)
+{
+    out.set_service(service);
+    out.set_command(command);
+    for (const config::Assignment& assignment : overrides) {
+        out.add_names(assignment.name);
+        out.add_values(assignment.value);
+    }
+}
+
+StartRecord start_record(const Loaded& loaded, const Identity& owner, const ProcessLine& line)
+{
+    StartRecord start;
+    process::Start& record = start.record;
+    record.set_service(line.service);
+    record.set_program(line.program);
+    record.set_queue_directory(loaded.layout.queue_directory);
+    record.set_data_directory(loaded.layout.data_directory);
+    record.set_uid(owner.uid);
+    record.set_gid(owner.gid);
+    record.set_chroot(line.chroot);
+    record.set_process_limit(line.process_limit);
+    record.set_processes(line.processes);
+    record.set_verbose(static_cast<std::uint32_t>(line.verbose));
+    record.set_origin(loaded.master_cf.path);
+    for (const std::string& argument : line.arguments)
+        record.add_arguments(argument);
+    put_folded(*record.mutable_own(), line.service, line.program, line.overrides);
+    for (const FoldedInto& folded : line.folded)
+        put_folded(*record.add_folded(), folded.service, folded.command, folded.overrides);
+    return start;
+}
+
+}  // namespace posthorn::supervisor
