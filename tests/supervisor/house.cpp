@@ -81,10 +81,20 @@ public:
             }
         service_.on_file_changed([this](const std::string& path, Fd file) { changed_ = path + (file ? " changed" : " gone"); });
     }
-    awaitable<void> stop(Stop) override
+    awaitable<void> stop(Stop how) override
     {
+        // As with a client that keeps its session.
+        if (how == Stop::generation && service_.config().text("mail_name").starts_with("Lingering"))
+            while (!hurried_)
+                co_await hurry_.wait_for(std::chrono::milliseconds(100));
         co_await tasks_.close();
         service_.log().info("prober stopped");
+    }
+    void hurry() override
+    {
+        hurried_ = true;
+        hurry_.notify_all();
+        service_.log().info("prober hurries");
     }
     Result<void> reload(const config::Snapshot& snapshot) override
     {
@@ -143,6 +153,8 @@ private:
     }
 
     Service& service_;
+    Signal hurry_{service_.executor()};
+    bool hurried_ = false;
     TaskGroup tasks_;
     std::optional<asio::local::stream_protocol::acceptor> acceptor_;
     std::vector<Fd> kept_;

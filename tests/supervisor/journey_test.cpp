@@ -17,13 +17,14 @@ using namespace std::chrono_literals;
 using posthorn::house::Instance;
 
 namespace {
-void start_and_wait(Instance& instance, unsigned services = 4)
+void start_and_wait_for(Instance& instance, std::string_view mail_name, unsigned services = 4)
 {
     instance.start();
     REQUIRE_MESSAGE(instance.logged("confined: ", services), (instance.said() + instance.log()));
     for (const char* program : {"memory", "qmgr", "resolve"})
-        REQUIRE(instance.ask(program, "config mail_name") == "Posthorn");       // accepted: it is ready
+        REQUIRE(instance.ask(program, "config mail_name") == mail_name);        // accepted: it is ready
 }
+void start_and_wait(Instance& instance, unsigned services = 4) { start_and_wait_for(instance, "Posthorn", services); }
 }  // namespace
 
 TEST_CASE("start and stop: the log says so in Postfix's words, master.pid is locked meanwhile, every service ends in order")
@@ -130,6 +131,31 @@ TEST_CASE("reload: queue, routing and memory take it in place, delivery gets a n
     // What starts from now on starts with what is now in force.
     instance.ask("memory", "exit 1");
     CHECK(instance.ask("memory", "config mail_name") == "New");
+}
+
+TEST_CASE("reload: at most two old generations live; the third ends within service_stop_time, and so does each when all is stopped")
+{
+    Instance instance;
+    instance.main_cf("mail_name = Lingering 0");
+    start_and_wait_for(instance, "Lingering 0");
+    const auto first = instance.processes("smtp");
+    for (int reload = 1; reload <= 3; ++reload) {
+        instance.main_cf(fmt::format("mail_name = Lingering {}", reload));
+        instance.signal(SIGHUP);
+        REQUIRE_MESSAGE(instance.logged(fmt::format("generation {}", reload + 1)), instance.log());
+        if (reload == 2)
+            CHECK(instance.processes("smtp").size() == 3);
+    }
+    CHECK(instance.logged("prober hurries", 1));
+    CHECK(instance.logged("prober stopped", 1));
+    std::this_thread::sleep_for(300ms);
+    const auto left = instance.processes("smtp");
+    CHECK(left.size() == 3);
+    CHECK(std::ranges::find(left, first.front()) == left.end());
+    instance.signal(SIGTERM);
+    CHECK(instance.wait_for_end() == 0);
+    CHECK(instance.logged("prober hurries", 3));
+    CHECK(instance.log().find("did not end in time") == std::string::npos);
 }
 
 TEST_CASE("broker: a file that the configuration names is passed, whatever its mode for the service; another is not; a change is told")

@@ -181,10 +181,11 @@ void Service::begin_stop(Stop how, std::chrono::seconds limit)
         asked_early_ = how;
         return;
     }
-    if (stopping_)
+    const auto end = std::chrono::steady_clock::now() + (how == Stop::abort ? 0s : limit);
+    const bool again = std::exchange(stopping_, true);
+    if (again && end >= stop_limit_.expiry())
         return;
-    stopping_ = true;
-    stop_limit_.expires_after(how == Stop::abort ? 0s : limit);
+    stop_limit_.expires_at(end);
     stop_limit_.async_wait([this](boost::system::error_code error) {
         if (error)
             return;
@@ -192,6 +193,8 @@ void Service::begin_stop(Stop how, std::chrono::seconds limit)
         sink_->flush();
         ::_exit(0);
     });
+    if (again)
+        return work_->hurry();
     asio::co_spawn(loop_, take_stop(how), [](std::exception_ptr failure) {
         if (failure)
             std::rethrow_exception(failure);

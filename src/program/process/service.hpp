@@ -11,7 +11,7 @@
 // Owns     the event loop (one thread), the control channel, the log, the listening descriptors until they are taken.
 // Errors   before run(): exceptions; they are logged as "fatal: ..." and the process exits 1. In run(): the Work's own affair.
 // Stop     by the supervisor's frame, by SIGTERM, or because the supervisor is gone: the Work drains within the limit, then the process
-//          ends whatever it still holds.
+//          ends whatever it still holds. A later word may shorten the limit, never lengthen it.
 #pragma once
 
 #include "async/async.hpp"
@@ -49,6 +49,8 @@ public:
     virtual void start() = 0;
     /// Takes nothing new, finishes what runs, returns when nothing is left. The process ends after it, or at the limit.
     virtual awaitable<void> stop(Stop how) = 0;
+    /// While it stops because a newer generation has taken over: the end is wanted now, for another reason or with another limit.
+    virtual void hurry() {}
     /// New options in place (qmgr, resolve, memory). An Error refuses them, and the running ones stay.
     virtual Result<void> reload(const config::Snapshot&) { return Error{"this service does not take a new configuration in place"}; }
     /// Adds its counters to those of the process.

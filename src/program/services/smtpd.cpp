@@ -17,6 +17,7 @@
 
 #include <boost/asio/thread_pool.hpp>
 
+#include <algorithm>
 #include <list>
 
 namespace posthorn::services {
@@ -33,6 +34,9 @@ struct Prepared {
           cleanup(cleanup::Options::from(service.config_for("cleanup"), interfaces, *files)),
           route(route::Options::from(service.config_for("rewrite"), interfaces, *files)), resolver(std::make_unique<dns::Resolver>(service.executor(), clock, at_start(dns::options_from(service.config()))))
     {
+        // The column is for the line; each of its processes has a share.
+        const process::Start& start = service.start_record();
+        options.transaction_limit = (start.process_limit() + std::max(start.processes(), 1u) - 1) / std::max(start.processes(), 1u);
         if (options.tls_level != receive::TlsLevel::none || options.tls_wrapper)
             tls = at_start(tls::Context::server(tls::server_options(service.config(), options.tls_level == receive::TlsLevel::encrypt)));
     }
@@ -75,8 +79,11 @@ public:
 
     awaitable<void> stop(process::Stop how) override
     {
-        server_.drain();
         stopping_ = true;
+        if (how == process::Stop::generation)
+            tasks_.spawn(drain_after(service_.config().get(reload_grace_time)));
+        else
+            server_.drain();
         for (const auto& listener : listeners_)
             listener->pause();
         if (how == process::Stop::abort)
@@ -90,6 +97,8 @@ public:
         if (tls_)
             co_await memory_.close();
     }
+
+    void hurry() override { server_.drain(); }
 
     void count(handoff::CountersReply& reply) override
     {
@@ -111,7 +120,25 @@ private:
     {
         receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, Prepared::clock, service_.log());
         made.tls = tls_ && tls_->has_certificate() ? &acceptor_ : nullptr;
+        made.flush_site = [this](std::string domain) { return flush_site(std::move(domain)); };
         return made;
+    }
+
+    /// ETRN.
+    awaitable<Result<void>> flush_site(std::string domain)
+    {
+        handoff::QueueCommand command;
+        command.set_verb(handoff::QueueCommand::FLUSH_SITE);
+        command.set_argument(std::move(domain));
+        CO_TRY_VOID(co_await queue_.client().call<handoff::QueueReply>(Frame::queue_command, std::move(command)));
+        co_return Result<void>{};
+    }
+
+    /// A newer generation takes the new sessions; those of this one may go on for a while, and then begin no more mail.
+    awaitable<void> drain_after(std::chrono::seconds grace)
+    {
+        co_await sleep_for(grace);
+        server_.drain();
     }
 
     /// Nobody is greeted before the queue can take mail.

@@ -194,6 +194,7 @@ void Supervisor::heard(pid_t pid, ipc::Incoming incoming)
         for (auto& [other_pid, other] : children_)
             if (other.line == child.line && other.generation < child.generation && !other.stopping)
                 stop_child(other, StopService::GENERATION, std::chrono::hours(1));
+        retire_older_than_two();
         return;
     case Control::heartbeat:
         child.sign_of_life = clock_.steady();
@@ -315,7 +316,8 @@ void Supervisor::stop_child(Child& child, StopService::How how, std::chrono::sec
     if (!child.channel->is_open() || !child.channel->post(Control::stop, stop))
         ::kill(child.pid, SIGTERM);
     // It ends by itself at the limit; one that hangs is helped.
-    child.kill_at = clock_.steady() + limit + std::chrono::seconds(5);
+    const SteadyTime late = clock_.steady() + limit + std::chrono::seconds(5);
+    child.kill_at = child.kill_at ? std::min(*child.kill_at, late) : late;
 }
 
 void Supervisor::kill_late_ones(SteadyTime now)
@@ -549,10 +551,11 @@ awaitable<void> Supervisor::reload()
     reloading_ = false;
 }
 
+/// Those that have been told to end already: one whose successors do not come up still serves.
 void Supervisor::retire_older_than_two()
 {
     for (auto& [pid, child] : children_)
-        if (child.generation + 2 < generation_)
+        if (child.generation + 2 < generation_ && child.stopping)
             stop_child(child, StopService::DRAIN, loaded_.snapshot.get(service_stop_time));
 }
 
