@@ -53,6 +53,8 @@ public:
     ~Input() { clear(); }
 
     bool empty() const { return begin_ == end_; }
+    /// Part of a line is in hand.
+    bool mid_line() const { return !empty() || long_line_; }
     std::string_view view() const { return {buffer_.get() + begin_, end_ - begin_}; }
     void consume(std::size_t octets)
     {

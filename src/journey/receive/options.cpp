@@ -3,6 +3,7 @@
 #include "base/strings.hpp"
 #include "receive/params.hpp"
 #include "tables/match_list.hpp"
+#include "tables/params.hpp"
 
 #include <fmt/format.h>
 
@@ -194,6 +195,8 @@ Options Options::from(const Snapshot& snapshot)
     options.tls_received = snapshot.get(smtpd_tls_received_header);
     options.tls_log = snapshot.get(smtpd_tls_loglevel) != "0";
     options.etrn_domains = snapshot.get(fast_flush_domains);
+    options.debug_peers = snapshot.get(tables::debug_peer_list);
+    options.debug_peers_parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "debug_peer_list");
     options.idle_session_limit = static_cast<std::size_t>(snapshot.get(smtpd_idle_session_limit));
     options.memory_limit = static_cast<std::uint64_t>(snapshot.get(smtpd_memory_limit).count);
     options.log_abort_queue_id = snapshot.get(smtpd_log_abort_queue_id);

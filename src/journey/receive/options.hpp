@@ -63,8 +63,10 @@ struct Options {
     bool tls_received = false;
     bool tls_log = false;
     std::string etrn_domains;
+    std::string debug_peers;
+    bool debug_peers_parent_style = true;
     std::size_t idle_session_limit = 10000;
-    std::size_t transaction_limit = 100;                 // master.cf's process limit; the service sets it
+    std::size_t transaction_limit = 100;                 // master.cf's process limit, 0: none; the service sets it
     std::uint64_t memory_limit = 256ULL << 20;
     bool log_abort_queue_id = true;
     policy::Settings policy;

@@ -1,6 +1,6 @@
 // receive/places.hpp: how many sessions and transactions a process has, and who is sent away first.
 // Sessions      at most idle_limit; beyond it the one that has been idle longest is dismissed, and where none is idle the newcomer.
-// Transactions  at most transaction_limit (master.cf's process limit) from MAIL to the end of content.
+// Transactions  at most transaction_limit (master.cf's process limit; 0: none) from MAIL to the end of content.
 // Stress        from 80 % of either limit.
 #pragma once
 
@@ -65,7 +65,7 @@ public:
 
     bool begin_transaction()
     {
-        if (transactions_ >= transaction_limit_)
+        if (transaction_limit_ != 0 && transactions_ >= transaction_limit_)
             return false;
         ++transactions_;
         return true;

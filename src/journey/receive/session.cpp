@@ -83,6 +83,10 @@ awaitable<void> Session::begin()
 {
     co_await name_client();
     core_.outside.log.info("connect from {}", namaddr());
+    const auto debugged = co_await core_.debug_peers.ask(facts_.client_name, facts_.client_address);
+    if (!debugged)
+        core_.outside.log.warning("debug_peer_list: {}", debugged.error().text());
+    debug_ = debugged.has_value() && *debugged;
     const auto excluded = co_await core_.bare_newline_exclusions.ask(facts_.client_name, facts_.client_address);
     if (!excluded)
         core_.outside.log.warning("smtpd_forbid_bare_newline_exclusions: {}", excluded.error().text());
@@ -210,6 +214,8 @@ awaitable<bool> Session::step()
         }
     }
     const smtp::Command command = smtp::split_command(line->text);
+    if (debug_)                                   // a password is nobody's business
+        transcript('<', iequals(command.word, "AUTH") ? "AUTH (arguments are not logged)" : line->text);
     bool ok = false;
     if (core_.options.smtputf8 && !is_valid_utf8(line->text))
         say_line(500, "5.5.2", "Error: bad UTF-8 syntax");
@@ -308,6 +314,9 @@ awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
 
 void Session::start_request() { request_deadline_ = std::chrono::steady_clock::now() + core_.pace().timeout; }
 
+// smtpd_min_data_rate: who keeps the rate keeps the time.
+void Session::earn_time(std::uint64_t octets) { request_deadline_ += std::chrono::microseconds{octets * 1'000'000 / core_.options.min_data_rate}; }
+
 void Session::set_deadline()
 {
     const Pace& pace = core_.pace();
@@ -323,8 +332,12 @@ awaitable<bool> Session::flush()
         co_return true;
     if (!stream_)
         co_return false;
-    set_deadline();
+    // The replies have a limit of their own: what was spent on deciding them is not the client's. The last words have little.
+    const bool leaving = dismissed_ || end_ == End::timeout || end_ == End::hangup;
+    stream_->expires_after(leaving ? std::min(core_.pace().timeout, std::chrono::seconds{5}) : core_.pace().timeout);
     const std::string text = std::exchange(out_, {});
+    if (debug_)
+        transcript('>', text);
     const auto written = co_await stream_->write(text);
     if (!written) {
         if (end_ == End::none)
@@ -341,7 +354,7 @@ awaitable<bool> Session::fill()
         co_return false;
     if (end_ != End::none)
         co_return false;
-    if (!in_content_)
+    if (!in_content_ && !input_.mid_line())
         start_request();
     set_deadline();
     if (input_.empty()) {
@@ -353,8 +366,6 @@ awaitable<bool> Session::fill()
         if (idle)
             idle->end(dismissed_);
         if (dismissed_) {
-            stream_->expires_after(std::chrono::seconds{5});
-            request_deadline_ = std::chrono::steady_clock::now() + std::chrono::seconds{5};
             say(fmt::format("421 4.3.2 {} Error: too many idle sessions", core_.options.myhostname));
             co_return false;
         }
@@ -382,12 +393,10 @@ void Session::lost(const Error& error)
 {
     if (error.what() == "conversation timed out") {
         end_ = End::timeout;
-        // Said although the time is up: a client that is merely slow learns why. The write has its own, short limit.
-        request_deadline_ = std::chrono::steady_clock::now() + std::chrono::seconds{5};
+        // Said although the time is up: a client that is merely slow learns why.
         out_ += fmt::format("421 4.4.2 {} Error: timeout exceeded\r\n", core_.options.myhostname);
     } else if (error.status() == "4.3.2") {
         end_ = End::hangup;
-        request_deadline_ = std::chrono::steady_clock::now() + std::chrono::seconds{5};
         out_ += fmt::format("421 4.3.2 {} Service is shutting down\r\n", core_.options.myhostname);
     } else {
         end_ = End::lost;
@@ -435,6 +444,16 @@ void Session::obey(policy::Ruling ruling)
 }
 
 // Log lines.
+
+void Session::transcript(char direction, std::string_view text)
+{
+    for (std::string_view line : split_exact(text, '\n')) {
+        if (line.ends_with('\r'))
+            line.remove_suffix(1);
+        if (!line.empty())
+            core_.outside.log.info("{} {}: {}", direction, namaddr(), printable(line, true));
+    }
+}
 
 void Session::log_what(std::string_view what, std::string_view text)
 {

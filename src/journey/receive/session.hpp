@@ -72,8 +72,10 @@ private:
     void say_line(int code, std::string_view status, std::string_view text);
     void lost(const Error& error);
     void start_request();
+    void earn_time(std::uint64_t octets);
     void set_deadline();
     void log_end();
+    void transcript(char direction, std::string_view text);
     std::string namaddr() const;
     void obey(policy::Ruling ruling);
     bool deny(std::string_view reply);
@@ -123,6 +125,7 @@ private:
     bool in_content_ = false;
     bool bare_lf_seen_ = false;
     bool dismissed_ = false;
+    bool debug_ = false;                          // debug_peer_list has the client
 };
 
 }  // namespace posthorn::receive

@@ -111,10 +111,9 @@ awaitable<bool> Session::data(std::string arguments)
         whole = reader.feed(octets, batch);
         input_.consume(before - octets.size());
         const std::uint64_t count = reader.octets();
-        // smtpd_min_data_rate: who keeps the rate keeps the time.
         // The count goes back where what looked like content was the final dot.
         if (count > content_octets_)
-            request_deadline_ += std::chrono::milliseconds{(count - content_octets_) * 1000 / core_.options.min_data_rate};
+            earn_time(count - content_octets_);
         content_octets_ = count;
         if (batch.size() >= batch_octets || whole)
             co_await content->add(std::exchange(batch, {}));
@@ -187,6 +186,7 @@ awaitable<bool> Session::skip_chunk(std::uint64_t octets)
 {
     in_content_ = true;
     content_octets_ = 0;
+    start_request();
     while (octets > 0) {
         if (input_.empty() && !co_await fill())
             co_return false;
@@ -194,7 +194,7 @@ awaitable<bool> Session::skip_chunk(std::uint64_t octets)
         input_.consume(now);
         octets -= now;
         content_octets_ += now;
-        request_deadline_ += std::chrono::milliseconds{now * 1000 / core_.options.min_data_rate};
+        earn_time(now);
     }
     in_content_ = false;
     co_return true;
@@ -259,6 +259,7 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
 
     in_content_ = true;
     content_octets_ = 0;
+    start_request();
     std::string batch;
     for (std::uint64_t left = chunk->octets; left > 0;) {
         if (input_.empty()) {
@@ -271,7 +272,7 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
         transaction.line_ends->feed(octets, batch);
         left -= octets.size();
         content_octets_ += octets.size();
-        request_deadline_ += std::chrono::milliseconds{octets.size() * 1000 / core_.options.min_data_rate};
+        earn_time(octets.size());
         input_.consume(octets.size());
         if (batch.size() >= batch_octets)
             co_await transaction.content->add(std::exchange(batch, {}));

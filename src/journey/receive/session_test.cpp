@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <thread>
+
 using namespace posthorn;
 using namespace posthorn::receive;
 using namespace posthorn::receive::testing;
@@ -598,4 +600,104 @@ TEST_CASE("memory: what an idle session costs, over real sockets")
     clients.clear();
     house.settle();
     CHECK(house.smtpd().counters().sessions == 0);
+}
+
+TEST_CASE("time limits: with smtpd_per_request_deadline a command has one limit in how many pieces it may come; without, each piece has its own")
+{
+    using namespace std::chrono_literals;
+    for (const bool per_request : {true, false}) {
+        CAPTURE(per_request);
+        House house(options_of({{"smtpd_per_request_deadline", per_request ? "yes" : "no"}}));
+        Talk talk(house);
+        const SteadyTime began = talk.deadline();
+        for (const char* piece : {"N", "O", "O"}) {
+            std::this_thread::sleep_for(2ms);
+            CHECK(talk.send(piece).empty());
+            CHECK((talk.deadline() == began) == per_request);
+        }
+        // Also a line that does not fit into the buffer is one request.
+        const SteadyTime before = talk.deadline();
+        std::this_thread::sleep_for(2ms);
+        CHECK(talk.send(std::string(40'000, 'x')).empty());
+        CHECK((talk.deadline() == before) == per_request);
+        std::this_thread::sleep_for(2ms);
+        CHECK_FALSE(talk.send("\r\n").empty());
+        CHECK(talk.deadline() > before);                   // the next request has its own
+    }
+}
+
+TEST_CASE("time limits: content that comes at smtpd_min_data_rate keeps its client in time, and slower content does not")
+{
+    using namespace std::chrono_literals;
+    const std::string line = std::string(98, 'x') + "\r\n";
+    for (const bool bdat : {false, true}) {
+        CAPTURE(bdat);
+        House house(options_of({{"smtpd_per_request_deadline", "yes"}, {"smtpd_min_data_rate", "2000"}, {"smtpd_timeout", "10s"}}));
+        Talk talk(house);
+        talk("EHLO client.test");
+        talk.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\n");
+        talk(bdat ? "BDAT 100000" : "DATA");
+        const SteadyTime began = talk.deadline();
+        for (int lines = 1; lines <= 40; ++lines) {
+            CHECK(talk.send(line).empty());
+            CHECK(talk.deadline() - began == lines * 50ms);   // 100 octets at 2 000 a second, whatever the time is
+        }
+        talk.expire();                                     // ten seconds and two have passed
+        CHECK(talk.receive() == "421 4.4.2 mx.example.test Error: timeout exceeded\r\n");
+        CHECK(talk.ended());
+        CHECK(house.whole_log().find(fmt::format("timeout after {} (4000 bytes) from client.test[192.0.2.1]", bdat ? "BDAT" : "DATA")) != std::string::npos);
+        CHECK(house.queue.stored.empty());
+    }
+    // Without deadlines per request the rate decides nothing.
+    House house(options_of({{"smtpd_min_data_rate", "1"}, {"smtpd_timeout", "10s"}}));
+    Talk talk(house);
+    talk("EHLO client.test");
+    talk.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\n");
+    talk("DATA");
+    const SteadyTime began = talk.deadline();
+    talk.send(line);
+    CHECK(talk.deadline() - began < 50s);
+}
+
+TEST_CASE("transactions: as many at once as the process limit says; 0 is no limit")
+{
+    for (const std::size_t limit : {2, 0}) {
+        CAPTURE(limit);
+        House house;
+        house.options.transaction_limit = limit;
+        std::vector<std::unique_ptr<Talk>> talks;
+        for (int client = 0; client < 4; ++client) {
+            talks.push_back(std::make_unique<Talk>(house));
+            (*talks.back())("EHLO client.test");
+            const std::string said = (*talks.back())("MAIL FROM:<a@b.test>");
+            CHECK(said == (limit != 0 && client >= 2 ? "421 4.3.2 mx.example.test Error: all server ports are busy\r\n" : "250 2.1.0 Ok\r\n"));
+        }
+        if (limit == 0)
+            continue;
+        (*talks.front())("RSET");                              // one place is free again
+        Talk late(house);
+        late("EHLO client.test");
+        CHECK(late("MAIL FROM:<a@b.test>") == "250 2.1.0 Ok\r\n");
+    }
+}
+
+TEST_CASE("transcripts: sessions of the clients in debug_peer_list are logged line by line, others are not, passwords and content never")
+{
+    House house(options_of({{"debug_peer_list", "!192.0.2.7, example.org, 192.0.2.0/24"}}));
+    {
+        Talk talk(house);
+        talk("EHLO client.test");
+        talk("AUTH PLAIN AHVzZXIAc2VjcmV0");
+        talk.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n");
+        talk.send("Subject: x\r\n\r\nthe content\r\n.\r\n");
+    }
+    for (const char* line : {"> client.test[192.0.2.1]: 220 mx.example.test ESMTP Posthorn", "< client.test[192.0.2.1]: EHLO client.test",
+                             "> client.test[192.0.2.1]: 250-PIPELINING", "< client.test[192.0.2.1]: AUTH (arguments are not logged)",
+                             "< client.test[192.0.2.1]: RCPT TO:<user@example.test>", "> client.test[192.0.2.1]: 354 End data with <CR><LF>.<CR><LF>"})
+        CHECK_MESSAGE(house.logged(line), line);
+    CHECK(house.whole_log().find("the content") == std::string::npos);
+    CHECK(house.whole_log().find("AHVzZXIAc2VjcmV0") == std::string::npos);
+    Talk other(house, "192.0.2.7");
+    other("EHLO other.test");
+    CHECK(house.whole_log().find("[192.0.2.7]: EHLO") == std::string::npos);
 }

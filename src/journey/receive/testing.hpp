@@ -305,6 +305,8 @@ public:
         house_.settle();
         return ended_;
     }
+    /// When the server gives up waiting for this client.
+    SteadyTime deadline() const { return server_end_->deadline(); }
     std::size_t segments_from_server() const { return server_end_->segments_written(); }
 
     std::string greeting;

@@ -46,9 +46,14 @@ inline constexpr Param<bool> allow_percent_hack{.name = "allow_percent_hack", .i
 inline constexpr Param<bool> swap_bangpath{.name = "swap_bangpath", .initial = "yes",
     .doc = "Read site!user as user@site where the domain behind it is ours."};
 
+inline constexpr Param<std::string> debug_peer_list{.name = "debug_peer_list", .initial = "",
+    .doc = "Hosts, domains, networks, /files and type:tables: whose sessions are logged line by line, without content."};
+inline constexpr Param<int> debug_peer_level{.name = "debug_peer_level", .initial = "2", .least = 1,
+    .doc = "How much more is logged of the sessions of debug_peer_list. Every level logs what is said and heard."};
+
 inline constexpr ParamInfo params[] = {recipient_delimiter, owner_request_special, double_bounce_sender,
                                        parent_domain_matches_subdomains, mydestination, myorigin, proxy_interfaces,
                                        virtual_alias_maps, propagate_unmatched_extensions, smtputf8_enable,
-                                       mynetworks, allow_percent_hack, swap_bangpath};
+                                       mynetworks, allow_percent_hack, swap_bangpath, debug_peer_list, debug_peer_level};
 
 }  // namespace posthorn::tables
