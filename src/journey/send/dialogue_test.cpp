@@ -402,11 +402,25 @@ TEST_CASE("whichever I/O step fails, every recipient gets exactly one verdict, a
 
 TEST_CASE("transcripts of listed peers are logged line by line")
 {
+    struct Listed final : DebugPeers {
+        awaitable<bool> listed(std::string name, std::string address) override
+        {
+            asked.push_back(name + " " + address);
+            co_return address == wanted;
+        }
+        std::string wanted;
+        std::vector<std::string> asked;
+    } peers;
     World world("data-only");
-    world.options.debug_peers = {"192.0.2.0/24"};
+    world.debug = &peers;
+    world.run(request({"user@example.test"}));
+    CHECK(peers.asked == std::vector<std::string>{"192.0.2.2 192.0.2.2"});
+    CHECK(lines_of(world, "MAIL FROM:").empty());
+    peers.wanted = "192.0.2.2";
     world.run(request({"user@example.test"}));
     CHECK(lines_of(world, "> 192.0.2.2[192.0.2.2]:25: MAIL FROM:<sender@client.test> SIZE=21").size() == 1);
     CHECK(lines_of(world, "< 192.0.2.2[192.0.2.2]:25: 250 2.1.0 Sender OK").size() == 1);
+    CHECK(lines_of(world, "< 192.0.2.2[192.0.2.2]:25: 250-").size() >= 2);     // a reply of several lines, line by line
     CHECK(lines_of(world, "hello").empty());              // content is not in it
 }
 

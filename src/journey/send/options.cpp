@@ -140,7 +140,6 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     made.contents_in_flight = static_cast<unsigned>(snapshot.get(smtp_contents_in_flight));
     made.soft_bounce = snapshot.get(send_soft_bounce);
     made.delay_digits = snapshot.get(send_delay_logging_resolution_limit);
-    made.debug_peers = words_of(snapshot.get(send_debug_peer_list));
     return made;
 }
 

@@ -72,7 +72,6 @@ struct Options {
     unsigned contents_in_flight = 4;
     bool soft_bounce = false;
     int delay_digits = 2;
-    std::vector<std::string> debug_peers;
     /// Read of one reply at most, and lines of a transcript kept for evidence.
     std::size_t reply_octets = 1U << 20;
 };

@@ -73,7 +73,6 @@ inline constexpr Param<bool> smtp_tls_note_starttls_offer{.name = "smtp_tls_note
 
 inline constexpr Param<bool> send_soft_bounce{.name = "soft_bounce", .initial = "no", .doc = "Defer what would be returned, and say SOFTBOUNCE in the log."};
 inline constexpr Param<int> send_delay_logging_resolution_limit{.name = "delay_logging_resolution_limit", .initial = "2", .least = 0, .most = 6, .doc = "Digits behind the point in delays."};
-inline constexpr Param<std::string> send_debug_peer_list{.name = "debug_peer_list", .initial = "", .doc = "Hosts, domains and networks whose sessions are logged line by line."};
 inline constexpr Param<std::string> send_info_log_address_format{.name = "info_log_address_format", .initial = "external", .least = 1, .doc = "Addresses in the log: external (quoted) or internal."};
 
 inline constexpr Param<bool> smtp_chunking{.name = "smtp_chunking", .initial = "yes", .doc = "Send content by BDAT where the peer offers CHUNKING.", .source = "RFC 3030", .since = "posthorn 0.1", .own = true};

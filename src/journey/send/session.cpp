@@ -11,20 +11,6 @@ constexpr std::size_t read_room = 4096;
 /// Evidence of a session: its last exchanges.
 constexpr std::size_t evidence_exchanges = 8;
 
-bool peer_listed(const std::vector<std::string>& list, const Host& host)
-{
-    for (const std::string& entry : list) {
-        if (iequals(entry, host.name) || (host.name.size() > entry.size() && iends_with(host.name, entry) &&
-                                          (entry.starts_with('.') || host.name[host.name.size() - entry.size() - 1] == '.')))
-            return true;
-        if (host.endpoint.is_unix())
-            continue;
-        if (const auto network = net::Network::parse(entry); network && network->contains(host.endpoint.ip))
-            return true;
-    }
-    return false;
-}
-
 }  // namespace
 
 Transaction::Transaction(const handoff::DeliveryRequest& what, const Content& octets, Sheet& fates, std::vector<std::uint32_t> indexes)
@@ -38,7 +24,7 @@ Transaction::Transaction(const handoff::DeliveryRequest& what, const Content& oc
 
 Session::Session(std::unique_ptr<net::Stream> stream, Host host, const Options& options, const Surroundings& around)
     : stream_(std::move(stream)), host_(std::move(host)), peer_text_(host_.text()), relay_(host_.relay()), options_(options), around_(around),
-      writers_(around.executor), parser_({.octets = options.reply_octets}), debug_(peer_listed(options.debug_peers, host_)), opened_(around.clock.steady())
+      writers_(around.executor), parser_({.octets = options.reply_octets}), opened_(around.clock.steady())
 {
     plan_options_.chunking = options.chunking;
     plan_options_.quit_in_group = options.quit_in_group;
@@ -90,9 +76,14 @@ void Session::end_with(Reason reason)
     end_reason_ = std::move(reason);
 }
 
-void Session::transcript(char direction, std::string_view line)
+void Session::transcript(char direction, std::string_view text)
 {
-    around_.log.info("{} {}: {}", direction, relay_, printable(line, true));
+    for (std::string_view line : split_exact(text, '\n')) {
+        if (line.ends_with('\r'))
+            line.remove_suffix(1);
+        if (!line.empty())
+            around_.log.info("{} {}: {}", direction, relay_, printable(line, true));
+    }
 }
 
 void Session::keep_evidence(const smtp::Reply& reply)
@@ -111,7 +102,7 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
             CO_TRY(auto reply, parser_.feed(input_));
             if (reply) {
                 if (debug_)
-                    transcript('<', reply->logged());
+                    transcript('<', reply->wire());
                 if (reply->garbage != 0) {
                     out_of_step_ = true;
                     around_.log.warning("{}: non-ESMTP response from {}: {}", wish_.queue_id, relay_, printable(reply->garbage_line));
@@ -150,6 +141,8 @@ awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
 awaitable<std::optional<Trouble>> Session::open(Wish wish)
 {
     wish_ = std::move(wish);
+    if (around_.debug)
+        debug_ = co_await around_.debug->listed(host_.name, host_.endpoint.is_unix() ? std::string() : host_.endpoint.ip.text());
     const bool tls = options_.tls_level != TlsLevel::none && !wish_.in_clear;
     if (options_.tls_level == TlsLevel::beyond)
         co_return Trouble(Reason(false, "4.7.5", fmt::format("TLS security level \"{}\" is required, but not available", options_.tls_level_word)));

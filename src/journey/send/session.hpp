@@ -145,7 +145,7 @@ private:
     void abandon(Feed* feed);
     std::chrono::seconds timeout(Act act) const;
     Reason lost(const Error& error, Act act) const;
-    void transcript(char direction, std::string_view line);
+    void transcript(char direction, std::string_view text);
     void keep_evidence(const smtp::Reply& reply);
 
     std::unique_ptr<net::Stream> stream_;

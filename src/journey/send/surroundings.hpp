@@ -24,6 +24,13 @@ public:
     virtual awaitable<Result<std::optional<std::string>>> keywords_for(std::string address) = 0;
 };
 
+/// debug_peer_list: whose sessions are logged line by line. Asked once per session; the address of a Unix socket is empty.
+class DebugPeers {
+public:
+    virtual ~DebugPeers() = default;
+    virtual awaitable<bool> listed(std::string name, std::string address) = 0;
+};
+
 /// How a host is reached: net::connect, or a test's stream in memory.
 using Connector = std::function<awaitable<Result<std::unique_ptr<net::Stream>>>(net::Endpoint endpoint, net::ConnectOptions how)>;
 
@@ -39,6 +46,7 @@ struct Surroundings {
     Names& names;
     TlsClient* tls = nullptr;               // none: STARTTLS is as if not offered
     DiscardMaps* discard = nullptr;
+    DebugPeers* debug = nullptr;            // none: nobody's sessions
     peers::Peers* peers = nullptr;
     Connector connector;                    // empty: net::connect
     std::vector<net::IpAddress> own_addresses;  // inet_interfaces, proxy_interfaces: for loops

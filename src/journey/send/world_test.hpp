@@ -102,6 +102,7 @@ public:
         around.seed = 1;
         around.own_addresses = own_addresses;
         around.discard = discard;
+        around.debug = debug;
         around.connector = [this](net::Endpoint endpoint, net::ConnectOptions) -> awaitable<Result<std::unique_ptr<net::Stream>>> {
             return connect(endpoint);
         };
@@ -134,6 +135,7 @@ public:
     TlsClient* tls = nullptr;
     peers::Peers* knowledge = nullptr;
     DiscardMaps* discard = nullptr;
+    DebugPeers* debug = nullptr;
     std::unique_ptr<Agent> agent;
     net::MemoryOptions memory;
     unsigned connects = 0;

@@ -6,7 +6,10 @@
 #include "send/wire_tls.hpp"
 #include "services/delivery_link.hpp"
 #include "services/programs.hpp"
+#include "services/peer_tables.hpp"
 #include "services/startup.hpp"
+
+#include <sys/resource.h>
 
 namespace posthorn::services {
 
@@ -22,6 +25,7 @@ struct Prepared {
     {
         if (options.tls_level != send::TlsLevel::none || options.tls_wrapper)
             tls = at_start(send::WireTls::make(send::WireTls::settings(service.config(), service.program()), clock()));
+        tables = std::make_unique<PeerTables>(service, clock());
     }
     static const Clock& clock()
     {
@@ -32,14 +36,21 @@ struct Prepared {
     std::vector<net::IpAddress> own_addresses;
     std::unique_ptr<dns::Resolver> resolver;
     std::unique_ptr<send::WireTls> tls;
+    std::unique_ptr<PeerTables> tables;
 };
+
+std::uint64_t descriptors()
+{
+    rlimit files{};
+    return ::getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 1024;
+}
 
 class DeliveryService final : public process::Work {
 public:
     DeliveryService(process::Service& service, Prepared prepared)
-        : service_(service), tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_),
+        : service_(service), tables_(std::move(prepared.tables)), tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_),
           agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
-          link_(service.executor(), std::string(qmgr_socket), service.name(), service.program(), service.start_record().process_limit(),
+          link_(service.executor(), std::string(qmgr_socket), service.name(), service.program(), delivery_limit(service.start_record().process_limit(), descriptors()),
                 [this](handoff::DeliveryRequest request, Fd content) {
                     ++service_.gauges().messages;
                     return agent_.deliver(std::move(request), std::move(content));
@@ -80,10 +91,13 @@ private:
         send::Surroundings made(service_.executor(), Prepared::clock(), service_.log(), names_);
         made.own_addresses = std::move(own_addresses);
         made.tls = tls_.get();
+        made.discard = tables_->discard();
+        made.debug = tables_->debug();
         return made;
     }
 
     process::Service& service_;
+    std::unique_ptr<PeerTables> tables_;
     std::unique_ptr<send::WireTls> tls_;
     std::unique_ptr<dns::Resolver> resolver_;
     send::DnsNames names_;

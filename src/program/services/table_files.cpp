@@ -9,15 +9,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 
 namespace posthorn::services {
 
-std::vector<std::string> files_named(const config::Snapshot& snapshot)
+std::vector<std::string> files_named(const config::Snapshot& snapshot, std::span<const std::string_view> parameters)
 {
     std::set<std::string> files;
     for (const auto& [name, definition] : snapshot.written()) {
+        if (!parameters.empty() && std::ranges::find(parameters, name) == parameters.end())
+            continue;
         const auto value = snapshot.expand(definition->value);
         if (!value)
             continue;
@@ -56,10 +59,10 @@ Result<tables::FileStamp> stamp_of(int fd, const std::string& path)
 
 }  // namespace
 
-std::shared_ptr<TableFiles> TableFiles::fetch(process::Service& service)
+std::shared_ptr<TableFiles> TableFiles::fetch(process::Service& service, std::span<const std::string_view> parameters)
 {
     auto made = std::make_shared<TableFiles>();
-    made->files_ = service.wait(ask_broker(service, files_named(service.config())));
+    made->files_ = service.wait(ask_broker(service, files_named(service.config(), parameters)));
     service.on_file_changed([made](const std::string& path, Fd file) { made->changed(path, std::move(file)); });
     return made;
 }

@@ -8,15 +8,18 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace posthorn::services {
 
 class TableFiles final : public tables::FileOpener {
 public:
-    /// Asks the broker for every file that a parameter of `service` names: "type:/file", "/file" in a list.
-    static std::shared_ptr<TableFiles> fetch(process::Service& service);
+    /// Asks the broker for every file that a parameter of `service` names: "type:/file", "/file" in a list; `parameters`: of these alone,
+    /// for a process that is to have no others.
+    static std::shared_ptr<TableFiles> fetch(process::Service& service, std::span<const std::string_view> parameters = {});
 
     Result<Fd> open(const std::string& path) override;
     Result<tables::FileStamp> stamp(const std::string& path) override;
@@ -27,6 +30,6 @@ private:
 };
 
 /// Absolute paths in the values that were written, table files included, in no particular order.
-std::vector<std::string> files_named(const config::Snapshot& snapshot);
+std::vector<std::string> files_named(const config::Snapshot& snapshot, std::span<const std::string_view> parameters = {});
 
 }  // namespace posthorn::services
