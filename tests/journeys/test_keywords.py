@@ -55,7 +55,7 @@ class Keywords(Journey):
     def groups(self, posthorn):
         """The commands of smtp's transcript, those between two replies in one word: "MAIL RCPT DATA" went out together."""
         groups = []
-        for direction, verb in re.findall(r"smtp\[\d+\]: ([<>]) \S+: (\w+)", posthorn.log()):
+        for direction, verb in re.findall(r"[sl]mtp\[\d+\]: ([<>]) \S+: (\w+)", posthorn.log()):
             if direction == "<":
                 groups.append("")
             elif groups:
@@ -110,6 +110,19 @@ class Keywords(Journey):
         posthorn = self.instance({"relayhost": f"[127.0.0.1]:{peer.port}", "smtp_discard_ehlo_keyword_address_maps": "cidr:/nonexistent/table"})
         posthorn.send(["user@bigfish.test"])
         posthorn.wait_log(r"dsn=4\.3\.0, status=deferred \(discard keyword lookup for 127\.0\.0\.1\[127\.0\.0\.1\]")
+
+    def test_lmtp_has_tables_of_its_own(self):
+        sink = self.sink()
+        posthorn = self.instance(start=False)
+        (posthorn.dir / "keywords").write_text("127.0.0.1 pipelining\n")
+        posthorn.set({"transport_maps": f"inline:{{box.test=lmtp:inet:127.0.0.1:{sink.port}}}", "debug_peer_list": "127.0.0.1",
+                      "lmtp_discard_lhlo_keyword_address_maps": f"texthash:{posthorn.dir}/keywords",
+                      "smtp_discard_ehlo_keyword_address_maps": "static:8bitmime"})
+        posthorn.start()
+        posthorn.send(["user@box.test"])
+        posthorn.wait_log(r"lmtp\[\d+\]: \w+: to=<user@box\.test>.*status=sent")
+        posthorn.wait_log(r"lmtp\[\d+\]: discarding EHLO keywords: PIPELINING\n")
+        self.assertEqual(self.groups(posthorn)[:2], ["LHLO", "MAIL"])
 
     def test_the_server_hides_keywords_by_the_clients_address(self):
         posthorn = self.instance(start=False)

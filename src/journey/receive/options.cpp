@@ -176,8 +176,6 @@ Options Options::from(const Snapshot& snapshot)
     options.smtputf8 = snapshot.get(smtputf8_enable);
     options.strict_smtputf8 = snapshot.get(receive::strict_smtputf8);
     options.discard_ehlo_keywords = smtp::parse_discard_list(snapshot.get(smtpd_discard_ehlo_keywords));
-    if (!options.discard_ehlo_keywords.unknown.empty())
-        throw BadValue(fmt::format("smtpd_discard_ehlo_keywords: unknown EHLO keyword \"{}\"", options.discard_ehlo_keywords.unknown.front()));
     options.discard_ehlo_keyword_maps = snapshot.get(smtpd_discard_ehlo_keyword_address_maps);
     options.noop_commands = snapshot.get(smtpd_noop_commands);
     options.forbidden_commands = snapshot.get(smtpd_forbidden_commands);

@@ -22,6 +22,8 @@ Server::Core::Core(Executor on, Options with, Outside from)
     for (const auto* list : {&bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains, &debug_peers})
         for (const std::string& problem : list->problems())
             outside.log.warning("{}: {}", list->parameter(), problem);
+    for (const std::string& word : options.discard_ehlo_keywords.unknown)              // a keyword of another Postfix's is no reason not to serve
+        outside.log.warning("smtpd_discard_ehlo_keywords: unknown EHLO keyword \"{}\" is ignored", word);
 }
 
 Server::Server(Executor executor, Options options, Outside outside)

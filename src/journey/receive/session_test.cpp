@@ -489,6 +489,16 @@ TEST_CASE("EHLO: keywords are hidden from all, or from clients that a table name
     CHECK(std::ranges::count_if(house.log(), [](const std::string& line) { return line.starts_with("discarding"); }) == 1);
 }
 
+TEST_CASE("EHLO: an unknown keyword among those to hide is ignored, and said at start")
+{
+    House house(options_of({{"smtpd_discard_ehlo_keywords", "dsn, burl"}}));
+    Talk talk(house);
+    const std::string reply = talk("EHLO x");
+    CHECK(reply.find("DSN") == std::string::npos);
+    CHECK(reply.find("CHUNKING") != std::string::npos);
+    CHECK(house.logged("warning: smtpd_discard_ehlo_keywords: unknown EHLO keyword \"burl\" is ignored"));
+}
+
 TEST_CASE("STARTTLS: plain text sent ahead is dropped, the session starts over, and encrypt demands it")
 {
     struct Acceptor final : TlsAcceptor {

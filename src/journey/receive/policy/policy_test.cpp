@@ -329,7 +329,6 @@ TEST_CASE("options: wrong values are refused with parameter and word")
         {"smtpd_client_restrictions", "loop", "smtpd_client_restrictions: restriction class loop contains itself"},
         {"smtpd_forbid_bare_newline", "maybe", "bad configuration: smtpd_forbid_bare_newline = maybe: expected no, note, normalize, yes or reject"},
         {"smtpd_tls_security_level", "strong", "invalid TLS level \"strong\" in smtpd_tls_security_level"},
-        {"smtpd_discard_ehlo_keywords", "dsn, nonsense", "smtpd_discard_ehlo_keywords: unknown EHLO keyword \"nonsense\""},
         {"access_map_reject_code", "777", "bad configuration: access_map_reject_code = 777: expected a reply code 2xx, 4xx or 5xx"},
         {"unknown_address_tempfail_action", "reject", "bad configuration: unknown_address_tempfail_action = reject: expected defer_if_permit or defer"},
     };
