@@ -29,9 +29,9 @@ class DebugPeers(Journey):
         posthorn = self.instance(relay=sink.port, start=False)
         table, listed = posthorn.dir / "peers", posthorn.dir / "listed"
         table.write_text("127.0.0.0/8 yes\n")
-        listed.write_text(f"!192.0.2.0/24\ncidr:{table}\n")
+        listed.write_text("!192.0.2.0/24\nexample.org\n")
         table.chmod(0o600)
-        posthorn.set({"debug_peer_list": f"example.net, {listed}", "debug_peer_level": "1"})
+        posthorn.set({"debug_peer_list": f"example.net, {listed}, cidr:{table}", "debug_peer_level": "1"})
         posthorn.start()
         with posthorn.smtp() as client:
             client.ehlo("client.test")
