@@ -6,9 +6,11 @@
 #include "base/error.hpp"
 #include "handoff/words.pb.h"
 
+#include <chrono>
 #include <expected>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -59,6 +61,25 @@ public:
     virtual awaitable<Result<AddressStanding>> standing(std::string address) = 0;
     /// False where the questions above may have to wait: replies that are ready leave first.
     virtual bool in_memory() const { return true; }
+};
+
+/// Whether an address takes mail, as far as it is known (Postfix's ADDRESS_VERIFICATION_README).
+struct Finding {
+    enum class Kind { deliverable, deferred, undeliverable, in_progress };     // numbered as Postfix's cache has them
+    Finding() = default;
+    Finding(Kind what, std::string words) : kind(what), text(std::move(words)) {}
+    Kind kind = Kind::in_progress;
+    std::string text;             // the reply of the next host, or why there is none
+};
+
+/// Asks whether an address takes mail.
+class Verifier {
+public:
+    virtual ~Verifier() = default;
+    /// in_progress where nothing was known and `patience` was over first. An Error: nobody could be asked.
+    virtual awaitable<Result<Finding>> verify(std::string address, std::chrono::milliseconds patience) = 0;
+    /// The sender of our own probes without its time-dependent part, where `address` is that sender; none: it is somebody else.
+    virtual std::optional<std::string> probe_sender(std::string_view address) const = 0;
 };
 
 /// A message that a station does not take: what the client is told.

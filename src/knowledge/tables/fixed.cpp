@@ -28,12 +28,13 @@ public:
         auto now = current();
         return now ? std::nullopt : std::optional{now.error()};
     }
-    Result<std::vector<std::pair<std::string, std::string>>> entries() final
+    Result<void> visit(const std::function<void(std::string_view, std::string_view)>& each) final
     {
         TRY(const Entries* entries, current());
-        std::vector<std::pair<std::string, std::string>> all(entries->begin(), entries->end());
-        std::ranges::sort(all);
-        return all;
+        const std::map<std::string_view, std::string_view> sorted(entries->begin(), entries->end());
+        for (const auto& [key, value] : sorted)
+            each(key, value);
+        return {};
     }
 
 protected:

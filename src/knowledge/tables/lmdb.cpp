@@ -27,9 +27,9 @@ std::string_view text_of(const MDB_val& value)
     return {static_cast<const char*>(value.mv_data), value.mv_size};
 }
 
-std::string without_nul(std::string_view text)
+std::string_view without_nul(std::string_view text)
 {
-    return std::string(text.ends_with('\0') ? text.substr(0, text.size() - 1) : text);
+    return text.ends_with('\0') ? text.substr(0, text.size() - 1) : text;
 }
 
 /// One opened file.
@@ -92,22 +92,21 @@ public:
         return Error{"the file changes faster than it can be read", "4.3.0"};
     }
 
-    Result<std::vector<std::pair<std::string, std::string>>> entries()
+    Result<void> visit(const std::function<void(std::string_view, std::string_view)>& each)
     {
         if (const int code = renew(); code != 0)
             return Error{mdb_strerror(code), "4.3.0"};
-        std::vector<std::pair<std::string, std::string>> all;
         MDB_cursor* cursor = nullptr;
         int code = mdb_cursor_open(txn_, dbi_, &cursor);
         MDB_val key{}, value{};
         while (code == 0 && (code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
-            all.emplace_back(without_nul(text_of(key)), without_nul(text_of(value)));
+            each(without_nul(text_of(key)), without_nul(text_of(value)));
         if (cursor != nullptr)
             mdb_cursor_close(cursor);
         mdb_txn_reset(txn_);
         if (code != MDB_NOTFOUND)
             return Error{mdb_strerror(code), "4.3.0"};
-        return all;
+        return {};
     }
 
 private:
@@ -170,7 +169,7 @@ private:
             MDB_val wanted{form.size(), const_cast<char*>(form.data())}, value{};
             const int code = mdb_get(txn_, dbi_, &wanted, &value);
             if (code == 0)
-                return without_nul(text_of(value));
+                return std::string(without_nul(text_of(value)));
             if (code != MDB_NOTFOUND)
                 return Error{mdb_strerror(code), "4.3.0"};
         }
@@ -199,11 +198,11 @@ public:
         return find_folded(key, flags_, [this](std::string_view folded) { return reader_->find(folded); });
     }
     std::optional<Error> broken() override { return reader_ ? std::nullopt : std::optional{error_}; }
-    Result<std::vector<std::pair<std::string, std::string>>> entries() override
+    Result<void> visit(const std::function<void(std::string_view, std::string_view)>& each) override
     {
         if (!reader_)
             return error_;
-        return reader_->entries();
+        return reader_->visit(each);
     }
 
 private:

@@ -35,9 +35,16 @@ std::string_view without_proxy(std::string_view spec)
 
 }  // namespace
 
-Result<std::vector<std::pair<std::string, std::string>>> Table::entries()
+Result<void> Table::visit(const std::function<void(std::string_view, std::string_view)>&)
 {
     return Error{fmt::format("table {}: sequence operation is not supported", name_)};
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> Table::entries()
+{
+    std::vector<std::pair<std::string, std::string>> all;
+    TRY_VOID(visit([&](std::string_view key, std::string_view value) { all.emplace_back(key, value); }));
+    return all;
 }
 
 Tables::Tables(observe::Log log, const Clock& clock, std::shared_ptr<FileOpener> opener)

@@ -48,8 +48,10 @@ public:
     virtual awaitable<Answer> lookup(std::string key) { co_return find(key); }
     /// Why the table cannot be used now: what find() would say for any key.
     virtual std::optional<Error> broken() { return std::nullopt; }
-    /// All entries in order, for postmap -s; none where the kind cannot tell.
-    virtual Result<std::vector<std::pair<std::string, std::string>>> entries();
+    /// All entries in order; an Error where the kind cannot tell. Nothing may be written meanwhile.
+    virtual Result<void> visit(const std::function<void(std::string_view key, std::string_view value)>& each);
+    /// The same as a list, for postmap -s.
+    Result<std::vector<std::pair<std::string, std::string>>> entries();
 
 private:
     std::string name_;

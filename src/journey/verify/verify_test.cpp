@@ -1,0 +1,273 @@
+#include "async/run.hpp"
+#include "verify/desk.hpp"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <map>
+
+using namespace posthorn;
+using namespace posthorn::verify;
+using namespace std::chrono_literals;
+using Kind = Finding::Kind;
+
+namespace {
+
+const Rules rules;
+const WallTime then{std::chrono::seconds{1'795'226'081}};
+
+/// A next host that answers when it is told to.
+class Host final : public Prober {
+public:
+    explicit Host(const Executor& executor) : go_(executor) {}
+    awaitable<Result<Answer>> probe(std::string sender, std::string address) override
+    {
+        senders.push_back(std::move(sender));
+        asked.push_back(address);
+        while (held && !co_await cancelled())
+            co_await go_.wait();
+        const auto found = answers.find(address);
+        if (found == answers.end())
+            co_return Error{"connection to qmgr lost"};
+        co_return Answer(found->second, aliases.contains(address) ? aliases.at(address) : address);
+    }
+    void release()
+    {
+        held = false;
+        go_.notify_all();
+    }
+    std::map<std::string, Finding> answers;
+    std::map<std::string, std::string> aliases;
+    std::vector<std::string> asked, senders;
+    bool held = false;
+
+private:
+    Signal go_;
+};
+
+struct Office {
+    explicit Office(Options with = in_memory()) : host(loop.get_executor()), desk(loop.get_executor(), std::move(with), host, clock, observe::Log{sink, "postfix/verify"}) {}
+    static Options in_memory()
+    {
+        Options options;
+        options.map.clear();
+        return options;
+    }
+    Finding ask(const std::string& address, std::chrono::milliseconds patience = 5s) { return run(loop, desk.ask(address, patience)); }
+    asio::io_context loop;
+    HandClock clock;
+    std::shared_ptr<observe::MemorySink> sink = std::make_shared<observe::MemorySink>();
+    Host host;
+    Desk desk;
+};
+
+struct Folder {
+    Folder()
+    {
+        std::string pattern = (std::filesystem::temp_directory_path() / "verify-XXXXXX").string();
+        path = ::mkdtemp(pattern.data());
+    }
+    Folder(Folder&&) = delete;
+    ~Folder() { std::filesystem::remove_all(path); }
+    Options options() const
+    {
+        Options made;
+        made.map = "lmdb:" + (path / "verify_cache").string();
+        return made;
+    }
+    std::filesystem::path path;
+};
+
+}  // namespace
+
+TEST_CASE("record: Postfix's cache entries are read, and ours are what Postfix reads")
+{
+    const auto good = parse("0:0:1795226081:250 2.1.5 Recipient OK");
+    REQUIRE(good);
+    CHECK(good->kind == Kind::deliverable);
+    CHECK(good->updated == then);
+    CHECK(good->text == "250 2.1.5 Recipient OK");
+    CHECK(to_text(*good) == "0:0:1795226081:250 2.1.5 Recipient OK");
+    CHECK(parse("2:1795226000:1795226084:host h[a] said: 550 5.1.1 No: no")->text == "host h[a] said: 550 5.1.1 No: no");
+    CHECK(to_text(Record(Kind::undeliverable, then + 999ms, "a\nb\x01")) == "2:0:1795226081:a?b?");
+    for (const char* wrong : {"", "0", "0:0", "0:0:0:never", "4:0:5:x", "-1:0:5:x", "0:0:5", "a:0:5:x", "0:0:99999999999999999999:x", "0:0:999999999999999999:x"})
+        CHECK_FALSE(parse(wrong));
+    CHECK(key_of("a:B@x.test") == "a_B@x.test");
+}
+
+TEST_CASE("rules: each kind has its expiry and its refresh; a good address stays good while a probe runs")
+{
+    const auto good = std::optional{Record(Kind::deliverable, then, "ok")}, bad = std::optional{Record(Kind::undeliverable, then, "no")};
+    CHECK(opinion(std::nullopt, false, then, rules).finding.kind == Kind::in_progress);
+    CHECK(opinion(std::nullopt, false, then, rules).ask);
+    struct Row {
+        const std::optional<Record>& record;
+        std::chrono::seconds age;
+        bool outstanding;
+        Kind kind;
+        bool ask;
+    };
+    const Row rows[] = {
+        {good, 7 * 86400s, false, Kind::deliverable, false},      {good, 7 * 86400s + 1s, false, Kind::deliverable, true},
+        {good, 31 * 86400s, false, Kind::deliverable, true},      {good, 31 * 86400s + 1s, false, Kind::in_progress, true},
+        {good, 31 * 86400s + 1s, true, Kind::deliverable, true},  {bad, 3 * 3600s, false, Kind::undeliverable, false},
+        {bad, 3 * 3600s + 1s, false, Kind::undeliverable, true},  {bad, 3 * 86400s, false, Kind::undeliverable, true},
+        {bad, 3 * 86400s + 1s, true, Kind::in_progress, true},
+    };
+    for (const Row& row : rows) {
+        const Opinion got = opinion(row.record, row.outstanding, then + row.age, rules);
+        CHECK(got.finding.kind == row.kind);
+        CHECK(got.ask == row.ask);
+    }
+}
+
+TEST_CASE("rules: a failure never takes back that an address was deliverable, until that has expired")
+{
+    const auto good = std::optional{Record(Kind::deliverable, then, "ok")};
+    const Finding no(Kind::undeliverable, "550 no"), later(Kind::deferred, "timeout"), yes(Kind::deliverable, "250 ok");
+    CHECK_FALSE(updated(good, no, then + 86400s, rules));
+    CHECK_FALSE(updated(good, later, then + 86400s, rules));
+    CHECK(updated(good, no, then + 32 * 86400s, rules)->kind == Kind::undeliverable);
+    CHECK(updated(good, yes, then + 9s, rules)->updated == then + 9s);
+    CHECK(updated(std::nullopt, later, then, rules)->kind == Kind::deferred);
+    Rules positive_only;
+    positive_only.negative_cache = false;
+    CHECK_FALSE(updated(std::nullopt, no, then, positive_only));
+    CHECK(updated(std::nullopt, yes, then, positive_only));
+}
+
+TEST_CASE("sender: with a time to live it changes by the slot, and the slots beside are known again")
+{
+    const ProbeSender plain("double-bounce@test.example");
+    CHECK(plain.at(then) == "double-bounce@test.example");
+    CHECK(plain.plain("Double-Bounce@test.example", then) == "double-bounce@test.example");
+    CHECK_FALSE(plain.plain("double-bounce1@test.example", then));
+    const ProbeSender timed("double-bounce@test.example", 3600s);
+    const std::string now = timed.at(then);
+    CHECK(now.starts_with("double-bounce"));
+    CHECK(now.size() == std::string("double-bounceJQX7@test.example").size());
+    CHECK(now.find_first_of("AEIOUaeio", 13) > now.find('@'));
+    CHECK(timed.at(then + 3600s) != now);
+    CHECK(timed.plain(now, then) == "double-bounce@test.example");
+    CHECK(timed.plain(now, then + 3600s) == "double-bounce@test.example");
+    CHECK(timed.plain(now, then - 3600s) == "double-bounce@test.example");
+    CHECK_FALSE(timed.plain(now, then + 7200s));
+    CHECK_FALSE(timed.plain(now, then - 7200s));
+    CHECK_FALSE(timed.plain("double-bounce@test.example", then));
+    const ProbeSender null("");
+    CHECK(null.at(then) == "");
+    CHECK_FALSE(null.plain("", then));
+}
+
+TEST_CASE("desk: an unknown address is probed once, and all who wait hear of it together")
+{
+    Office office;
+    office.host.answers.emplace("user@x.test", Finding(Kind::deliverable, "250 ok"));
+    office.host.held = true;
+    std::vector<Finding> heard;
+    TaskGroup group(office.loop.get_executor());
+    const auto wait = [](Desk& desk, std::vector<Finding>& into) -> awaitable<void> { into.push_back(co_await desk.ask("user@x.test", std::chrono::seconds{5})); };
+    for (int i = 0; i < 20; ++i)
+        group.spawn(wait(office.desk, heard));
+    CHECK(office.ask("user@x.test", 0ms).kind == Kind::in_progress);      // poll count 1: answered at once
+    CHECK(office.ask("user@x.test", 20ms).text == "Address verification in progress");
+    CHECK(heard.empty());
+    office.host.release();
+    run(office.loop, group.drained());
+    REQUIRE(heard.size() == 20);
+    for (const Finding& finding : heard)
+        CHECK(finding.text == "250 ok");
+    CHECK(office.host.asked.size() == 1);
+    CHECK(office.host.senders.front() == "double-bounce");
+    CHECK(office.ask("user@x.test").kind == Kind::deliverable);
+    CHECK(office.host.asked.size() == 1);                                   // from the cache
+    run(office.loop, office.desk.close());
+}
+
+TEST_CASE("desk: an old answer is given at once and asked anew behind it")
+{
+    Office office;
+    office.host.answers.emplace("user@x.test", Finding(Kind::deliverable, "250 first"));
+    CHECK(office.ask("user@x.test").text == "250 first");
+    office.clock.advance(8 * 86400s);
+    office.host.answers.insert_or_assign("user@x.test", Finding(Kind::deliverable, "250 second"));
+    CHECK(office.ask("user@x.test").text == "250 first");
+    run(office.loop, sleep_for(10ms));
+    CHECK(office.ask("user@x.test").text == "250 second");
+    CHECK(office.desk.counts().probes == 2);
+    run(office.loop, office.desk.close());
+}
+
+TEST_CASE("desk: the address behind an alias is known as well; who cannot be asked is deferred and not remembered")
+{
+    Office office;
+    office.host.answers.emplace("sales@x.test", Finding(Kind::undeliverable, "550 no"));
+    office.host.aliases.emplace("sales@x.test", "ann@y.test");
+    CHECK(office.ask("sales@x.test").kind == Kind::undeliverable);
+    CHECK(office.ask("ann@y.test").kind == Kind::undeliverable);
+    CHECK(office.host.asked == std::vector<std::string>{"sales@x.test"});
+    CHECK(office.ask("lost@x.test").text == "Address verification status unavailable");
+    CHECK(office.ask("lost@x.test").kind == Kind::deferred);
+    CHECK(office.host.asked.size() == 3);
+    run(office.loop, office.desk.close());
+}
+
+TEST_CASE("desk: past the limit of pending probes the answer is a deferral, and nothing is stored of it")
+{
+    Options options = Office::in_memory();
+    options.pending_limit = 1;
+    Office office(options);
+    office.host.held = true;
+    office.host.answers.emplace("a@x.test", Finding(Kind::deliverable, "ok"));
+    office.host.answers.emplace("b@x.test", Finding(Kind::deliverable, "ok"));
+    CHECK(office.ask("a@x.test", 0ms).kind == Kind::in_progress);
+    CHECK(office.ask("b@x.test", 0ms).text == "Too many address verification requests");
+    office.host.release();
+    run(office.loop, sleep_for(10ms));
+    CHECK(office.ask("b@x.test").kind == Kind::deliverable);
+    run(office.loop, office.desk.close());
+}
+
+TEST_CASE("cache: what was learned is in the file, is read by the next process, and goes when it has expired")
+{
+    const Folder folder;
+    {
+        Office office(folder.options());
+        office.host.answers.emplace("Good:1@x.test", Finding(Kind::deliverable, "250 ok"));
+        office.host.answers.emplace("bad@x.test", Finding(Kind::undeliverable, "550 no"));
+        CHECK(office.ask("Good:1@x.test").text == "250 ok");
+        CHECK(office.ask("bad@x.test").text == "550 no");
+        run(office.loop, office.desk.close());
+        CHECK(office.sink->lines.empty());
+    }
+    Office office(folder.options());
+    CHECK(office.ask("Good:1@x.test").text == "250 ok");
+    CHECK(office.ask("bad@x.test").text == "550 no");
+    CHECK(office.ask("good:1@x.test").kind == Kind::deferred);      // another address: case is kept
+    run(office.loop, office.desk.close());
+
+    HandClock later;
+    later.advance(4 * 86400s);
+    asio::io_context loop;
+    Cache cache(folder.options().map, later, observe::Log{office.sink, "postfix/verify"});
+    const auto cleaned = run(loop, cache.cleanup(rules));
+    REQUIRE(cleaned);
+    CHECK(cleaned->retained == 1);
+    CHECK(cleaned->dropped == 1);
+    CHECK(cache.find("Good_1@x.test")->has_value());
+    CHECK_FALSE(cache.find("bad@x.test")->has_value());
+}
+
+TEST_CASE("cache: a map that cannot be written or read is said, and every answer is a deferral")
+{
+    Options options;
+    options.map = "lmdb:/nonexistent/verify_cache";
+    Office office(options);
+    CHECK(office.ask("a@x.test").text == "Address verification status unavailable");
+    CHECK(office.host.asked.empty());
+    CHECK_FALSE(office.sink->lines.empty());
+    Options wrong;
+    wrong.map = "cidr:/nonexistent";
+    CHECK(Office(wrong).ask("a@x.test").kind == Kind::deferred);
+    run(office.loop, office.desk.close());
+}
