@@ -78,6 +78,8 @@ public:
     virtual ~Verifier() = default;
     /// in_progress where nothing was known and `patience` was over first. An Error: nobody could be asked.
     virtual awaitable<Result<Finding>> verify(std::string address, std::chrono::milliseconds patience) = 0;
+    /// The same question will follow: whatever takes time may begin.
+    virtual void ask_ahead(std::string address) = 0;
     /// The sender of our own probes without its time-dependent part, where `address` is that sender; none: it is somebody else.
     virtual std::optional<std::string> probe_sender(std::string_view address) const = 0;
 };

@@ -23,6 +23,8 @@ Pace pace_of(const Snapshot& snapshot)
     pace.hard_error_limit = snapshot.get(smtpd_hard_error_limit);
     pace.soft_error_limit = snapshot.get(smtpd_soft_error_limit);
     pace.junk_command_limit = snapshot.get(smtpd_junk_command_limit);
+    const int polls = snapshot.get(address_verify_poll_count);
+    pace.verify_patience = polls == 1 ? std::chrono::seconds{0} : polls * snapshot.get(address_verify_poll_delay);
     return pace;
 }
 
@@ -147,6 +149,13 @@ policy::Settings settings_of(const Snapshot& snapshot)
     settings.unknown_virtual_alias = code(unknown_virtual_alias_reject_code);
     settings.unknown_virtual_mailbox = code(unknown_virtual_mailbox_reject_code);
     settings.address_tempfail = tempfail_of(unknown_address_tempfail_action.name, snapshot.get(unknown_address_tempfail_action));
+    const auto unverified = [&](const Param<int>& reject, const Param<int>& defer, const Param<std::string>& reason, const Param<std::string>& action) {
+        return policy::Unverified{code(reject), code(defer), snapshot.get(reason), tempfail_of(action.name, snapshot.get(action))};
+    };
+    settings.unverified_recipient = unverified(unverified_recipient_reject_code, unverified_recipient_defer_code, unverified_recipient_reject_reason,
+                                               unverified_recipient_tempfail_action);
+    settings.unverified_sender = unverified(unverified_sender_reject_code, unverified_sender_defer_code, unverified_sender_reject_reason,
+                                            unverified_sender_tempfail_action);
     settings.helo_tempfail = tempfail_of(unknown_helo_hostname_tempfail_action.name, snapshot.get(unknown_helo_hostname_tempfail_action));
     return settings;
 }

@@ -26,6 +26,7 @@ struct Pace {
     int hard_error_limit = 20;
     int soft_error_limit = 10;
     int junk_command_limit = 100;
+    std::chrono::seconds verify_patience{9};      // how long RCPT waits for an address probe
 };
 
 struct Options {

@@ -105,6 +105,26 @@ inline constexpr Param<int> unknown_virtual_alias_reject_code{.name = "unknown_v
 inline constexpr Param<int> unknown_virtual_mailbox_reject_code{.name = "unknown_virtual_mailbox_reject_code", .initial = "550", .doc = "For recipients not in virtual_mailbox_maps."};
 inline constexpr Param<std::string> unknown_address_tempfail_action{.name = "unknown_address_tempfail_action", .initial = "$reject_tempfail_action", .least = 1,
     .doc = "defer_if_permit or defer: when the domain's records cannot be had."};
+inline constexpr Param<int> unverified_recipient_reject_code{.name = "unverified_recipient_reject_code", .initial = "450", .least = 200, .most = 599,
+    .doc = "For reject_unverified_recipient, where the probe was refused."};
+inline constexpr Param<int> unverified_recipient_defer_code{.name = "unverified_recipient_defer_code", .initial = "450", .least = 200, .most = 499,
+    .doc = "For reject_unverified_recipient, where the probe failed for now or has not ended; 2xx: let pass."};
+inline constexpr Param<std::string> unverified_recipient_reject_reason{.name = "unverified_recipient_reject_reason", .initial = "",
+    .doc = "What the client is told instead of the reason."};
+inline constexpr Param<std::string> unverified_recipient_tempfail_action{.name = "unverified_recipient_tempfail_action", .initial = "$reject_tempfail_action", .least = 1,
+    .doc = "defer_if_permit or defer: what a 4xx of reject_unverified_recipient does."};
+inline constexpr Param<int> unverified_sender_reject_code{.name = "unverified_sender_reject_code", .initial = "450", .least = 200, .most = 599,
+    .doc = "For reject_unverified_sender, where the probe was refused."};
+inline constexpr Param<int> unverified_sender_defer_code{.name = "unverified_sender_defer_code", .initial = "450", .least = 200, .most = 499,
+    .doc = "For reject_unverified_sender, where the probe failed for now or has not ended; 2xx: let pass."};
+inline constexpr Param<std::string> unverified_sender_reject_reason{.name = "unverified_sender_reject_reason", .initial = "",
+    .doc = "What the client is told instead of the reason."};
+inline constexpr Param<std::string> unverified_sender_tempfail_action{.name = "unverified_sender_tempfail_action", .initial = "$reject_tempfail_action", .least = 1,
+    .doc = "defer_if_permit or defer: what a 4xx of reject_unverified_sender does."};
+inline constexpr Param<int> address_verify_poll_count{.name = "address_verify_poll_count", .initial = "${stress?{1}:{3}}", .least = 1,
+    .doc = "With address_verify_poll_delay: how long RCPT TO waits for a probe to end, as their product; 1: not at all."};
+inline constexpr Param<std::chrono::seconds> address_verify_poll_delay{.name = "address_verify_poll_delay", .initial = "3s", .least = std::chrono::seconds{1},
+    .doc = "See address_verify_poll_count. Nobody polls: the end of a probe is told at once."};
 inline constexpr Param<std::string> unknown_helo_hostname_tempfail_action{.name = "unknown_helo_hostname_tempfail_action", .initial = "$reject_tempfail_action", .least = 1,
     .doc = "The same for the HELO name."};
 
@@ -138,6 +158,9 @@ inline constexpr ParamInfo params[] = {
     unknown_address_reject_code, unknown_client_reject_code, unknown_hostname_reject_code, multi_recipient_bounce_reject_code,
     plaintext_reject_code, unknown_local_recipient_reject_code, unknown_relay_recipient_reject_code, unknown_virtual_alias_reject_code,
     unknown_virtual_mailbox_reject_code, unknown_address_tempfail_action, unknown_helo_hostname_tempfail_action,
+    unverified_recipient_reject_code, unverified_recipient_defer_code, unverified_recipient_reject_reason, unverified_recipient_tempfail_action,
+    unverified_sender_reject_code, unverified_sender_defer_code, unverified_sender_reject_reason, unverified_sender_tempfail_action,
+    address_verify_poll_count, address_verify_poll_delay,
     smtpd_tls_security_level, smtpd_use_tls, smtpd_enforce_tls, smtpd_tls_wrappermode, smtpd_tls_received_header, smtpd_tls_loglevel,
     smtpd_idle_session_limit, smtpd_memory_limit, smtpd_log_abort_queue_id,
 };

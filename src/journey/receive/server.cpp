@@ -9,7 +9,7 @@ namespace posthorn::receive {
 
 Server::Core::Core(Executor on, Options with, Outside from)
     : executor(std::move(on)), options(std::move(with)), outside(std::move(from)),
-      law(options.policy, outside.tables, outside.classes, outside.names), ceiling(options.memory_limit),
+      law(options.policy, outside.tables, outside.classes, outside.names, outside.verifier), ceiling(options.memory_limit),
       places(options.idle_session_limit, options.transaction_limit), buffers(std::max<std::size_t>(16 * 1024, options.line_length_limit + 1024)),
       bare_newline_exclusions(tables::ListKind::hosts, "smtpd_forbid_bare_newline_exclusions", options.bare_newline_exclusions,
                               options.mynetworks_parent_style, outside.tables),

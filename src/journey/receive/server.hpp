@@ -34,6 +34,8 @@ struct Outside {
     observe::Log log;
     /// None: STARTTLS is not offered ("TLS not available due to local problem" where the level asks for it).
     TlsAcceptor* tls = nullptr;
+    /// None: reject_unverified_* defer.
+    handoff::Verifier* verifier = nullptr;
     /// ETRN: asks the queue to try the mail for this domain. None: ETRN is refused.
     std::function<awaitable<Result<void>>(std::string domain)> flush_site = nullptr;
 };

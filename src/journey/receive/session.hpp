@@ -48,6 +48,7 @@ private:
         handoff::Envelope envelope;               // queue id set with the first recipient accepted
         policy::Effects effects;
         std::size_t overshoot = 0;
+        std::size_t rehearsed = 0;                // RCPT lines in the input that were looked at already
         bool data_checked = false;                // smtpd_data_restrictions at the first BDAT
         // BDAT: the message so far
         std::unique_ptr<Content> content;
@@ -93,9 +94,12 @@ private:
     awaitable<bool> mail(std::string arguments);
     awaitable<bool> rcpt(std::string arguments);
     bool needs_helo();
+    std::optional<std::string> own_probe_sender(std::string_view address) const;
     void end_transaction();
     smtp::CommandOptions command_options() const;
     void say_refused_path(const smtp::Reply& reply, std::string_view verb, std::string_view arguments);
+    // session_ahead.cpp
+    awaitable<void> verify_group(std::string recipient);
     // session_content.cpp
     awaitable<bool> data(std::string arguments);
     awaitable<bool> bdat(std::string arguments, std::string line);

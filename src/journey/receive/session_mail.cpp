@@ -14,6 +14,11 @@ bool Session::needs_helo()
     return true;
 }
 
+std::optional<std::string> Session::own_probe_sender(std::string_view address) const
+{
+    return core_.outside.verifier == nullptr ? std::nullopt : core_.outside.verifier->probe_sender(address);
+}
+
 void Session::end_transaction()
 {
     transaction_.reset();
@@ -61,6 +66,8 @@ awaitable<bool> Session::mail(std::string arguments)
         co_return false;
     }
     facts_.sender = command->reverse_path.text();
+    if (const auto ours = own_probe_sender(*facts_.sender))
+        facts_.sender = *ours;
     const auto refused = [&](std::string_view reply) {
         log_what("reject", reply);
         say(reply);
@@ -140,7 +147,12 @@ awaitable<bool> Session::rcpt(std::string arguments)
         co_return transaction_->overshoot++ < core_.options.recipient_overshoot_limit;
     }
     facts_.recipient = command->forward_path.text();
-    {
+    facts_.verify_patience = core_.pace().verify_patience;
+    // Another server verifies the sender of our probes: were it probed in turn, two servers would wait for each other.
+    if (const auto ours = own_probe_sender(*facts_.recipient)) {
+        facts_.recipient = *ours;
+    } else {
+        co_await verify_group(*facts_.recipient);
         policy::Judge judge(core_.law, facts_, transaction_->effects, *this);
         auto ruling = co_await judge.recipient();
         if (ruling.refused()) {

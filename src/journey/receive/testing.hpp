@@ -110,6 +110,32 @@ struct FakeNames final : Names {
     std::map<std::string, std::string> addresses{{"client.test", "192.0.2.1"}, {"inside.test", "192.0.2.100"}, {"liar.test", "192.0.2.99"}};
 };
 
+/// good@ is deliverable, bad@ is not, the host of slow@ does not answer, none@ cannot be asked about; others are never done.
+struct FakeVerifier final : handoff::Verifier {
+    awaitable<Result<handoff::Finding>> verify(std::string address, std::chrono::milliseconds patience) override
+    {
+        using Kind = handoff::Finding::Kind;
+        asked.push_back(address);
+        patiences.push_back(patience);
+        if (address.starts_with("good@"))
+            co_return handoff::Finding(Kind::deliverable, "250 2.1.5 Recipient OK");
+        if (address.starts_with("bad@"))
+            co_return handoff::Finding(Kind::undeliverable, "host h[192.0.2.9] said: 550 5.1.1 No such user (in reply to RCPT TO command)" + std::string(300, '.'));
+        if (address.starts_with("slow@"))
+            co_return handoff::Finding(Kind::deferred, "connect to h[192.0.2.9]:25: Connection timed out");
+        if (address.starts_with("none@"))
+            co_return Error{"connection refused"};
+        co_return handoff::Finding(Kind::in_progress, "Address verification in progress");
+    }
+    void ask_ahead(std::string address) override { ahead.push_back(std::move(address)); }
+    std::optional<std::string> probe_sender(std::string_view address) const override
+    {
+        return address == "double-bounceX1@mx.example.test" ? std::optional<std::string>("double-bounce@mx.example.test") : std::nullopt;
+    }
+    std::vector<std::string> asked, ahead;
+    std::vector<std::chrono::milliseconds> patiences;
+};
+
 struct FakeFolder final : IncomingFolder {
     struct File final : IncomingFile {
         explicit File(FakeFolder& in, std::string with_name) : folder(in), file(std::move(with_name)) { folder.files[file]; }
@@ -178,6 +204,7 @@ struct House {
             Outside outside(queue, cleaner, classes, names, tables, folder, clock, observe::Log(sink, "postfix/smtpd"));
             outside.tls = tls;
             outside.flush_site = flush_site;
+            outside.verifier = &verifier;
             server = std::make_unique<Server>(loop.get_executor(), options, std::move(outside));
         }
         return *server;
@@ -218,6 +245,7 @@ struct House {
     FakeCleaner cleaner;
     FakeClasses classes;
     FakeNames names;
+    FakeVerifier verifier;
     FakeFolder folder;
     TlsAcceptor* tls = nullptr;
     std::function<awaitable<Result<void>>(std::string)> flush_site;

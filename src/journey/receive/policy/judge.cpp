@@ -14,8 +14,9 @@ constexpr int max_depth = 100;           // classes and access results within ea
 
 }  // namespace
 
-Law::Law(const Settings& with_settings, tables::Tables& tables, handoff::AddressClasses& address_classes, Names& with_names)
-    : settings(with_settings), classes(address_classes), names(with_names)
+Law::Law(const Settings& with_settings, tables::Tables& tables, handoff::AddressClasses& address_classes, Names& with_names,
+         handoff::Verifier* with_verifier)
+    : settings(with_settings), classes(address_classes), names(with_names), verifier(with_verifier)
 {
     const Lists& lists = settings.lists;
     for (const auto* list : {&lists.client, &lists.helo, &lists.sender, &lists.relay, &lists.recipient, &lists.data, &lists.end_of_data, &lists.etrn})
@@ -27,6 +28,7 @@ Law::Law(const Settings& with_settings, tables::Tables& tables, handoff::Address
 void Law::open(const RestrictionList& list, tables::Tables& tables)
 {
     for (const Restriction& restriction : list) {
+        verifies_recipients_ |= restriction.kind == Kind::reject_unverified_recipient;
         if (!restriction.table.empty() && !tables_.contains(restriction.table))
             tables_.emplace(restriction.table, tables.open(restriction.table, tables::Flags{.utf8 = settings.utf8}));
         if (restriction.members)
@@ -239,6 +241,9 @@ awaitable<Judge::Step> Judge::one(const Restriction& restriction, const Subject&
     case Kind::reject_unknown_recipient_domain: co_return co_await unknown_domain(facts_.recipient, "Recipient address", false);
     case Kind::reject_unlisted_sender: co_return co_await unlisted(facts_.sender, "Sender address", true);
     case Kind::reject_unlisted_recipient: co_return co_await unlisted(facts_.recipient, "Recipient address", false);
+
+    case Kind::reject_unverified_sender: co_return co_await unverified(facts_.sender, "Sender address", true);
+    case Kind::reject_unverified_recipient: co_return co_await unverified(facts_.recipient, "Recipient address", false);
 
     case Kind::check_client_access:
     case Kind::check_reverse_client_hostname_access:

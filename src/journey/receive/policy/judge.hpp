@@ -37,6 +37,7 @@ struct Facts {
     std::size_t recipients = 0;                    // accepted so far
     bool pipelined_early = false;                  // improper command pipelining was seen
     bool tls = false;
+    std::chrono::milliseconds verify_patience{0};  // how long an address probe is waited for
 };
 
 /// What access tables ask for beside the verdict. Gathered over a transaction.
@@ -68,21 +69,30 @@ public:
 /// Shared by all sessions of a server: settings and the tables that the lists name, opened.
 class Law {
 public:
-    Law(const Settings& settings, tables::Tables& tables, handoff::AddressClasses& classes, Names& names);
+    /// `verifier` none: addresses cannot be verified, and restrictions that ask for it defer.
+    Law(const Settings& settings, tables::Tables& tables, handoff::AddressClasses& classes, Names& names, handoff::Verifier* verifier);
 
     const Settings& settings;
     handoff::AddressClasses& classes;
     Names& names;
+    handoff::Verifier* verifier;
     tables::Table* table(std::string_view spec) const;
+    /// Some list has reject_unverified_recipient.
+    bool verifies_recipients() const { return verifies_recipients_; }
 
 private:
     void open(const RestrictionList& list, tables::Tables& tables);
+    bool verifies_recipients_ = false;
     std::map<std::string, std::shared_ptr<tables::Table>, std::less<>> tables_;
 };
 
 class Judge {
 public:
-    Judge(const Law& law, const Facts& facts, Effects& effects, Court& court) : law_(law), facts_(facts), effects_(effects), court_(court) {}
+    /// `verifier`: another than the law's, for a rehearsal.
+    Judge(const Law& law, const Facts& facts, Effects& effects, Court& court, handoff::Verifier* verifier = nullptr)
+        : law_(law), facts_(facts), effects_(effects), court_(court), verifier_(verifier ? verifier : law.verifier)
+    {
+    }
     Judge(Judge&&) = delete;
 
     awaitable<Ruling> client();
@@ -130,6 +140,7 @@ private:
     Step non_fqdn_address(const std::optional<std::string>& address, std::string_view title);
     awaitable<Step> unknown_domain(std::optional<std::string> address, std::string_view title, bool is_sender);
     awaitable<Step> unlisted(std::optional<std::string> address, std::string_view title, bool is_sender);
+    awaitable<Step> unverified(std::optional<std::string> address, std::string_view title, bool is_sender);
     awaitable<Step> my_networks();
     awaitable<Step> auth_destination(bool defer, bool permits);
     awaitable<Step> access(const Restriction& restriction, const Subject& subject, int depth);
@@ -140,6 +151,7 @@ private:
     const Facts& facts_;
     Effects& effects_;
     Court& court_;
+    handoff::Verifier* verifier_;
     std::string reply_;
     Deferral if_permit_, if_reject_;
     bool warn_ = false;

@@ -207,6 +207,83 @@ TEST_CASE("restrictions: reject_multi_recipient_bounce looks at all recipients o
     CHECK(talk.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n").ends_with("354 End data with <CR><LF>.<CR><LF>\r\n"));
 }
 
+TEST_CASE("restrictions: unverified addresses are refused, deferred or let pass as the codes and actions say")
+{
+    const std::string dots = "host h[192.0.2.9] said: 550 5.1.1 No such user (in reply to RCPT TO command)" + std::string(250 - 76, '.');
+    struct Case {
+        Settings settings;
+        std::string_view sender, recipient;
+        std::string reply;
+    };
+    const std::pair<std::string, std::string> recipients{"smtpd_recipient_restrictions", "reject_unauth_destination, reject_unverified_recipient"};
+    const std::pair<std::string, std::string> senders{"smtpd_sender_restrictions", "reject_unverified_sender"};
+    const Case cases[] = {
+        {{recipients}, stranger, "good@relay.test", std::string(ok)},
+        {{recipients}, stranger, "good@b.test", "454 4.7.1 <good@b.test>: Relay access denied"},
+        {{recipients}, stranger, "bad@relay.test", "450 4.1.1 <bad@relay.test>: Recipient address rejected: unverified address: " + dots},
+        {{recipients, {"unverified_recipient_reject_code", "550"}}, stranger, "bad@relay.test",
+         "550 5.1.1 <bad@relay.test>: Recipient address rejected: undeliverable address: " + dots},
+        {{recipients, {"unverified_recipient_reject_code", "250"}}, stranger, "bad@relay.test", std::string(ok)},
+        {{recipients, {"unverified_recipient_reject_code", "550"}, {"unverified_recipient_reject_reason", "not here"}}, stranger, "bad@relay.test",
+         "550 5.1.1 <bad@relay.test>: Recipient address rejected: undeliverable address: not here"},
+        {{recipients}, stranger, "slow@relay.test",
+         "450 4.1.1 <slow@relay.test>: Recipient address rejected: unverified address: connect to h[192.0.2.9]:25: Connection timed out"},
+        {{recipients, {"unverified_recipient_defer_code", "250"}}, stranger, "slow@relay.test", std::string(ok)},
+        {{recipients}, stranger, "new@relay.test", "450 4.1.1 <new@relay.test>: Recipient address rejected: unverified address: Address verification in progress"},
+        {{recipients}, stranger, "none@relay.test", "450 4.1.1 <none@relay.test>: Recipient address rejected: address verification problem"},
+        // defer_if_permit: a later refusal counts more; with "defer" it ends here.
+        {{{"smtpd_recipient_restrictions", "reject_unauth_destination, reject_unverified_recipient, reject"}}, stranger, "slow@relay.test",
+         "554 5.7.1 <slow@relay.test>: Recipient address rejected: Access denied"},
+        {{{"smtpd_recipient_restrictions", "reject_unauth_destination, reject_unverified_recipient, reject"}, {"unverified_recipient_tempfail_action", "defer"}},
+         stranger, "slow@relay.test",
+         "450 4.1.1 <slow@relay.test>: Recipient address rejected: unverified address: connect to h[192.0.2.9]:25: Connection timed out"},
+        {{senders}, "good@b.test", me, std::string(ok)},
+        {{senders}, "", me, std::string(ok)},
+        {{senders}, "bad@b.test", me, "450 4.1.7 <bad@b.test>: Sender address rejected: unverified address: " + dots},
+        {{senders, {"unverified_sender_reject_code", "553"}}, "bad@b.test", me, "553 5.1.7 <bad@b.test>: Sender address rejected: undeliverable address: " + dots},
+        {{{"smtpd_sender_restrictions", "warn_if_reject reject_unverified_sender"}}, "bad@b.test", me, std::string(ok)},
+        // The sender of our probes: as a recipient it is asked about by nobody, as a sender it loses its time.
+        {{recipients}, "", "double-bounceX1@mx.example.test", std::string(ok)},
+    };
+    for (const Case& row : cases) {
+        House house(options_of(row.settings));
+        CAPTURE(row.recipient);
+        CHECK(reply_to(house, out, "h.test", row.sender, row.recipient) == row.reply);
+    }
+}
+
+TEST_CASE("restrictions: recipients of one group are verified together, and only those whom the restrictions would ask about")
+{
+    House house(options_of({{"smtpd_recipient_restrictions", "reject_unauth_destination, reject_unverified_recipient"}}));
+    Talk talk(house, std::string(out));
+    talk("EHLO h.test");
+    const std::string replies = talk("MAIL FROM:<a@b.test>\r\nRCPT TO:<good@relay.test>\r\nRCPT TO:<a@foreign.test>\r\nRCPT TO:<new@relay.test>\r\n"
+                                     "RCPT TO:<slow@relay.test>\r\nRSET\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<good@box.test>");
+    CHECK(house.verifier.ahead == std::vector<std::string>{"good@relay.test", "new@relay.test", "slow@relay.test"});
+    CHECK(house.verifier.asked == std::vector<std::string>{"good@relay.test", "new@relay.test", "slow@relay.test", "good@box.test"});
+    // The rehearsal has neither answered nor logged anything.
+    CHECK(lines_of(replies).size() == 8);
+    const std::string log = house.whole_log();
+    CHECK(log.find("Relay access denied") == log.rfind("Relay access denied"));
+    CHECK(house.queue.ids == 1);
+}
+
+TEST_CASE("restrictions: how long a probe is waited for follows the poll parameters, and stress cuts it off")
+{
+    const auto patience = [](Settings settings) {
+        settings.emplace_back("smtpd_sender_restrictions", "reject_unverified_sender");
+        House house(options_of(settings));
+        reply_to(house, out, "h.test", "good@b.test", me);
+        REQUIRE(house.verifier.patiences.size() == 1);
+        return house.verifier.patiences.front();
+    };
+    using namespace std::chrono_literals;
+    CHECK(patience({}) == 9s);
+    CHECK(patience({{"address_verify_poll_count", "5"}, {"address_verify_poll_delay", "2s"}}) == 10s);
+    CHECK(patience({{"address_verify_poll_count", "1"}}) == 0s);
+    CHECK(patience({{"stress", "yes"}}) == 0s);
+}
+
 TEST_CASE("access results: hold, discard, redirect, bcc, prepend, filter and notes reach the queue and the log")
 {
     House house(options_of({{"smtpd_sender_restrictions",

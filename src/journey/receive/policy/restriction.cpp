@@ -55,6 +55,8 @@ constexpr std::array words{
     Word{"reject_unlisted_sender", Kind::reject_unlisted_sender},
     Word{"reject_unlisted_recipient", Kind::reject_unlisted_recipient},
     Word{"check_recipient_maps", Kind::reject_unlisted_recipient},
+    Word{"reject_unverified_sender", Kind::reject_unverified_sender},
+    Word{"reject_unverified_recipient", Kind::reject_unverified_recipient},
     Word{"check_client_access", Kind::check_client_access, true},
     Word{"check_reverse_client_hostname_access", Kind::check_reverse_client_hostname_access, true},
     Word{"check_helo_access", Kind::check_helo_access, true},
@@ -182,7 +184,7 @@ std::string_view parameter_of(Stage stage)
 
 bool is_future_word(std::string_view word)
 {
-    return std::ranges::find(future_words, word) != future_words.end() || word == "reject_unverified_sender" || word == "reject_unverified_recipient";
+    return std::ranges::find(future_words, word) != future_words.end();
 }
 
 Result<RestrictionList> compile(Stage stage, std::string_view parameter, std::string_view text, const ClassValue& class_value)

@@ -26,7 +26,7 @@ enum class Kind : std::uint8_t {
     reject_unknown_client_hostname, reject_unknown_reverse_client_hostname,
     reject_invalid_helo_hostname, reject_non_fqdn_helo_hostname, reject_unknown_helo_hostname,
     reject_non_fqdn_sender, reject_non_fqdn_recipient, reject_unknown_sender_domain, reject_unknown_recipient_domain,
-    reject_unlisted_sender, reject_unlisted_recipient,
+    reject_unlisted_sender, reject_unlisted_recipient, reject_unverified_sender, reject_unverified_recipient,
     check_client_access, check_reverse_client_hostname_access, check_helo_access, check_sender_access, check_recipient_access, check_etrn_access,
 };
 

@@ -8,6 +8,13 @@ namespace posthorn::receive::policy {
 
 enum class TempfailAction : std::uint8_t { defer_if_permit, defer };
 
+/// Of reject_unverified_recipient or reject_unverified_sender.
+struct Unverified {
+    int reject = 450, defer = 450;           // 2xx: let pass
+    std::string reason;                      // instead of the real one
+    TempfailAction tempfail = TempfailAction::defer_if_permit;
+};
+
 struct Settings {
     Lists lists;
     bool delay_reject = true;
@@ -26,6 +33,7 @@ struct Settings {
     int unknown_address = 450, unknown_client = 450, unknown_hostname = 450, multi_recipient_bounce = 550, plaintext = 450;
     int unknown_local = 550, unknown_relay = 550, unknown_virtual_alias = 550, unknown_virtual_mailbox = 550;
     TempfailAction address_tempfail = TempfailAction::defer_if_permit, helo_tempfail = TempfailAction::defer_if_permit;
+    Unverified unverified_recipient, unverified_sender;
 };
 
 }  // namespace posthorn::receive::policy
