@@ -56,4 +56,28 @@ awaitable<std::expected<handoff::Cleaned, Refusal>> Cleaner::clean(handoff::Enve
     co_return handoff::Cleaned(std::move(draft.envelope), draft.edits.empty() ? std::move(draft.head) : draft.edits.apply(draft.head));
 }
 
+awaitable<Result<std::vector<std::string>>> Cleaner::expanded(std::string address)
+{
+    handoff::Envelope envelope;
+    envelope.add_recipients()->set_address(std::move(address));
+    const auto decided = co_await tables::settle([this, &envelope](Lookups& lookups) -> Result<Outcome> {
+        Outcome outcome{{}, std::make_unique<Draft>(envelope, std::string{})};
+        TRY(outcome.refusal, complete_envelope(*outcome.draft, options_));
+        if (!outcome.refusal) {
+            TRY(outcome.refusal, expand_aliases(*outcome.draft, options_, asked_, lookups));
+        }
+        return outcome;
+    });
+    if (!decided)
+        co_return decided.error();
+    for (const std::string& line : decided->draft->log)
+        log_.warning("{}", line.starts_with("warning: ") ? line.substr(9) : line);
+    if (decided->refusal)
+        co_return Error{decided->refusal->text, decided->refusal->status};
+    std::vector<std::string> addresses;
+    for (const handoff::Recipient& recipient : decided->draft->envelope.recipients())
+        addresses.push_back(recipient.address());
+    co_return addresses;
+}
+
 }  // namespace posthorn::cleanup

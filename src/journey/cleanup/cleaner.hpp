@@ -14,6 +14,10 @@ public:
 
     awaitable<std::expected<handoff::Cleaned, Refusal>> clean(handoff::Envelope envelope, std::string head) override;
 
+    /// What a recipient becomes, completed and expanded, where there is no message: for the probe of an address. Logs what is wrong.
+    /// An Error: a table or an alias does not allow an answer now.
+    awaitable<Result<std::vector<std::string>>> expanded(std::string address);
+
 private:
     struct Outcome {
         std::optional<Refusal> refusal;

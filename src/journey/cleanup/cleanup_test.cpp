@@ -1,3 +1,4 @@
+#include "async/run.hpp"
 #include "cleanup/cleaner.hpp"
 #include "cleanup/params.hpp"
 #include "tables/params.hpp"
@@ -193,6 +194,26 @@ TEST_CASE("cleanup: aliases expand, recursively and with their extensions; what 
     CHECK(got.envelope.recipients(1).orcpt() == "rfc822;l@v.test");
     CHECK(got.envelope.recipients(1).notify() == handoff::NOTIFY_SUCCESS);
     CHECK(got.envelope.recipients(1).index() == 1);
+}
+
+TEST_CASE("cleanup: a recipient without a message is completed and expanded alike")
+{
+    TestSite site;
+    Options made = options();
+    made.virtual_alias_maps = "inline:{ {sales@here.test=ann@here.test} {team@here.test=bob@else.test, carl@else.test} "
+                              "{loop@here.test=loop2@here.test} {loop2@here.test=loop@here.test} }";
+    Cleaner cleaner(made, site.tables, observe::Log{site.sink, "postfix/cleanup"});
+    asio::io_context loop;
+    const auto expanded = [&](const char* address) { return run(loop, cleaner.expanded(address)); };
+    CHECK(*expanded("user@else.test") == std::vector<std::string>{"user@else.test"});
+    CHECK(*expanded("sales") == std::vector<std::string>{"ann@here.test"});
+    CHECK(*expanded("team@here.test") == std::vector<std::string>{"bob@else.test", "carl@else.test"});
+    CHECK(site.sink->lines.empty());
+    CHECK_FALSE(expanded("loop@here.test"));
+    CHECK(site.said("unreasonable virtual_alias_maps map nesting"));
+    made.virtual_alias_maps = "texthash:/nonexistent";
+    Cleaner broken(made, site.tables, observe::Log{site.sink, "postfix/cleanup"});
+    CHECK_FALSE(run(loop, broken.expanded("user@else.test")));
 }
 
 TEST_CASE("cleanup: loops, floods and oversize results of aliases are refused for now, with a warning that names them")

@@ -18,6 +18,8 @@ enum class Frame : std::uint16_t {
     counters = 10,
     verdicts_stored = 11,
     ticket_keys = 12,    // of TLS session tickets: memory makes and rotates them, every smtpd uses the same
+    verify = 13,         // smtpd asks memory
+    probe = 14,          // memory asks qmgr
 };
 
 /// Content up to this size travels inside frames and lies in the spool's database; above it is a file.

@@ -13,6 +13,7 @@
 #include "supervisor/params.hpp"
 #include "tables/params.hpp"
 #include "tls/params.hpp"
+#include "verify/params.hpp"
 
 namespace posthorn::catalogue {
 
@@ -27,6 +28,7 @@ config::ParamLists all_parameters()
         cleanup::params,
         schedule::params,
         route::params,
+        verify::params,
         send::params,
         report::params,
         services::params,

@@ -13,6 +13,7 @@
 #include "supervisor/params.hpp"
 #include "tables/params.hpp"
 #include "tls/params.hpp"
+#include "verify/params.hpp"
 
 namespace posthorn::executables {
 
@@ -21,7 +22,7 @@ config::ParamLists all_parameters()
     static constexpr std::span<const config::ParamInfo> lists[] = {
         net::params,  dns::params,  tls::params,     tables::params, receive::params,  cleanup::params,
         route::params, send::params, schedule::params, report::params, services::params, supervisor::params,
-        spool::params,
+        spool::params, verify::params,
     };
     return lists;
 }

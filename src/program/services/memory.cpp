@@ -1,9 +1,13 @@
-// What all processes know together, with one writer: the keys of TLS session tickets.
+// What all processes know together, with one writer: the keys of TLS session tickets, and which addresses are alive.
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
 #include "ipc/dispatcher.hpp"
 #include "process/service.hpp"
 #include "services/programs.hpp"
+#include "services/startup.hpp"
+#include "services/table_files.hpp"
+#include "services/verify_links.hpp"
+#include "tables/own.hpp"
 #include "tls/params.hpp"
 #include "tls/sessions.hpp"
 
@@ -16,9 +20,13 @@ namespace {
 
 class MemoryService final : public process::Work {
 public:
-    explicit MemoryService(process::Service& service)
-        : service_(service), period_(service.config().get(tls::smtpd_tls_session_cache_timeout)), tasks_(service.executor()), dispatcher_(tasks_)
+    /// `origin` completes the sender of probes.
+    MemoryService(process::Service& service, std::string origin)
+        : service_(service), origin_(std::move(origin)), period_(service.config().get(tls::smtpd_tls_session_cache_timeout)), prober_(service.executor()),
+          desk_(service.executor(), verify::Options::from(service.config_for("verify"), origin_), prober_, clock_, service.log_as("verify")),
+          tasks_(service.executor()), dispatcher_(tasks_)
     {
+        dispatcher_.on<handoff::VerifyRequest, handoff::VerifyReply>(Frame::verify, [this](handoff::VerifyRequest request) { return verify(std::move(request)); });
         dispatcher_.on_now<handoff::TicketKeysRequest, handoff::TicketKeysReply>(Frame::ticket_keys, [this](const handoff::TicketKeysRequest&) {
             handoff::TicketKeysReply reply;
             reply.set_octets(keys_.octets());
@@ -35,6 +43,8 @@ public:
                                                              [this](std::weak_ptr<ipc::Channel>) { return dispatcher_.handler(); }));
             servers_.back()->start();
         }
+        prober_.start();
+        desk_.start();
         tasks_.spawn(rotate());
     }
 
@@ -43,15 +53,37 @@ public:
         for (const auto& server : servers_)
             co_await server->close();
         co_await tasks_.close();
+        co_await desk_.close();
+        co_await prober_.close();
     }
 
     Result<void> reload(const config::Snapshot& snapshot) override
     {
         period_ = snapshot.get(tls::smtpd_tls_session_cache_timeout);
+        desk_.reconfigure(verify::Options::from(service_.config_for("verify"), origin_));
         return {};
     }
 
+    void count(handoff::CountersReply& reply) override
+    {
+        const verify::Desk::Counts& counts = desk_.counts();
+        for (const auto& [name, value] : {std::pair{"verify_questions", counts.questions}, {"verify_probes", counts.probes}, {"verify_from_cache", counts.from_cache}}) {
+            auto& counter = *reply.add_counters();
+            counter.set_name(name);
+            counter.set_value(static_cast<std::int64_t>(value));
+        }
+    }
+
 private:
+    awaitable<Result<handoff::VerifyReply>> verify(handoff::VerifyRequest request)
+    {
+        const handoff::Finding finding = co_await desk_.ask(request.address(), std::chrono::milliseconds{request.patience()});
+        handoff::VerifyReply reply;
+        reply.set_kind(static_cast<std::uint32_t>(finding.kind));
+        reply.set_text(finding.text);
+        co_return reply;
+    }
+
     /// A ticket opens for at least its lifetime: the keys before the current ones are kept for one more period.
     awaitable<void> rotate()
     {
@@ -62,8 +94,12 @@ private:
     }
 
     process::Service& service_;
+    SystemClock clock_;
+    std::string origin_;
     std::chrono::seconds period_;
     tls::TicketKeys keys_ = tls::TicketKeys::random();
+    ProbeLink prober_;
+    verify::Desk desk_;
     TaskGroup tasks_;
     ipc::Dispatcher dispatcher_;
     std::vector<std::unique_ptr<ipc::Server>> servers_;
@@ -73,8 +109,9 @@ private:
 
 int serve_memory(process::Service& service)
 {
+    std::string origin = at_start(tables::origin_of(service.config().text("myorigin"), *TableFiles::fetch(service)));
     service.confine({.may = {May::state}});
-    MemoryService work(service);
+    MemoryService work(service, std::move(origin));
     return service.run(work);
 }
 

@@ -33,7 +33,7 @@ std::optional<OwnVerdict> own_transport(const handoff::Route& route, handoff::Pu
         return with_status(route.nexthop(), '4', handoff::OUTCOME_DEFERRED);
     if (name == "discard")
         return OwnVerdict{handoff::OUTCOME_DELIVERED, "2.0.0",
-                          purpose == handoff::PURPOSE_VERIFY_ADDRESS ? "delivers to discard" : route.nexthop().empty() ? "discarded" : route.nexthop()};
+                          !route.nexthop().empty() ? route.nexthop() : purpose == handoff::PURPOSE_VERIFY_ADDRESS ? "delivers to discard" : "discarded"};
     if (name == "local" || name == "virtual")
         return OwnVerdict{handoff::OUTCOME_DEFERRED, "4.3.5",
                           fmt::format("this version of Posthorn has no {} delivery agent; route the domain to another host or by lmtp (transport_maps, {}_transport)", name,

@@ -5,6 +5,7 @@
 #include "process/service.hpp"
 #include "schedule/options.hpp"
 #include "services/params.hpp"
+#include "services/probes.hpp"
 #include "services/programs.hpp"
 #include "services/queue_manager.hpp"
 #include "spool/params.hpp"
@@ -95,8 +96,11 @@ class QueueService final : public process::Work {
 public:
     QueueService(process::Service& service, std::unique_ptr<spool::Spool> store)
         : service_(service), log_(service.log()), store_(std::move(store)), resolver_(service.executor(), log_), tasks_(service.executor()),
-          dispatcher_(tasks_), queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_)
+          dispatcher_(tasks_), queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
+          probes_(service.executor(), resolver_, workers_, {[this] { return queue_.take_attempt(); }, [this] { return queue_.next_queue_id(); }},
+                  {.syslog_name = service.config().text("syslog_name")}, clock_, log_)
     {
+        dispatcher_.on<handoff::ProbeRequest, handoff::ProbeReply>(Frame::probe, [this](handoff::ProbeRequest request) { return probes_.probe(std::move(request)); });
         dispatcher_.on<handoff::EnqueueRequest, handoff::EnqueueReply>(Frame::enqueue, [this](handoff::EnqueueRequest request) {
             ++service_.gauges().messages;
             return queue_.enqueue(std::move(request));
@@ -131,6 +135,7 @@ public:
     {
         for (const auto& server : servers_)
             co_await server->close();
+        co_await probes_.close();
         co_await queue_.close();
         co_await tasks_.close();
         co_await resolver_.close();
@@ -295,6 +300,7 @@ private:
     TaskGroup tasks_;
     ipc::Dispatcher dispatcher_;
     QueueManager queue_;
+    Probes probes_;
     std::vector<std::unique_ptr<ipc::Server>> servers_;
 };
 

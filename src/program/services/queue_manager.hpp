@@ -71,6 +71,9 @@ public:
     /// It ended: what it had in hand from before is tried again.
     void parted(std::uint32_t process);
     awaitable<Result<handoff::VerdictsStored>> late_verdicts(handoff::Verdicts verdicts);
+    /// For requests that are no messages: never given to anyone else.
+    std::uint64_t take_attempt() { return scheduler_.take_attempt(); }
+    std::string next_queue_id();
     /// A delivery process is there (again): what waited for its transport may go.
     void wake() { wake_.notify_all(); }
 
@@ -138,7 +141,6 @@ private:
     std::int64_t now() const { return clock_.wall().time_since_epoch().count(); }
     awaitable<Result<void>> fetch_ids();
     awaitable<void> fetch_ids_in_background();
-    std::string next_queue_id();
 
     // queue_commands.cpp
     awaitable<Result<std::vector<spool::Lease>>> named(handoff::QueueCommand command);

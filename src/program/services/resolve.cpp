@@ -170,8 +170,9 @@ private:
     {
         ++service_.gauges().messages;
         std::vector<std::string> addresses(request.addresses().begin(), request.addresses().end());
-        route::Router& router = request.verify() ? configured_->probe : configured_->mail;
-        auto routes = co_await router.route(request.sender(), std::move(addresses));
+        if (request.verify())
+            co_return co_await route_probes(request.sender(), std::move(addresses));
+        auto routes = co_await configured_->mail.route(request.sender(), std::move(addresses));
         handoff::RouteReply reply;
         if (!routes) {
             reply.set_retry(true);
@@ -180,6 +181,35 @@ private:
         }
         for (handoff::Route& one : *routes)
             *reply.add_routes() = std::move(one);
+        co_return reply;
+    }
+
+    /// A probe is no message that cleanup saw: its address is completed and expanded here. What becomes several is deliverable, as far as
+    /// anybody can say.
+    awaitable<Result<handoff::RouteReply>> route_probes(std::string sender, std::vector<std::string> addresses)
+    {
+        handoff::RouteReply reply;
+        for (const std::string& address : addresses) {
+            const auto expanded = co_await configured_->cleaner.expanded(address);
+            Result<std::vector<handoff::Route>> routes = Error{"", ""};
+            if (!expanded)
+                routes = expanded.error();
+            else if (expanded->size() == 1)
+                routes = co_await configured_->probe.route(sender, *expanded);
+            else {
+                handoff::Route route;
+                route.set_transport("discard");
+                route.set_nexthop("aliased to multiple recipients");
+                route.set_address(address);
+                routes = std::vector{route};
+            }
+            if (!routes) {
+                reply.set_retry(true);
+                reply.set_text(routes.error().text());
+                co_return reply;
+            }
+            *reply.add_routes() = std::move(routes->front());
+        }
         co_return reply;
     }
 

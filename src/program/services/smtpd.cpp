@@ -13,6 +13,7 @@
 #include "services/queue_link.hpp"
 #include "services/startup.hpp"
 #include "services/table_files.hpp"
+#include "services/verify_links.hpp"
 #include "tls/params.hpp"
 
 #include <boost/asio/thread_pool.hpp>
@@ -61,6 +62,7 @@ public:
           resolver_(std::move(prepared.resolver)), names_(*resolver_), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
           tls_(std::move(prepared.tls)), acceptor_(tls_),
           memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
+          verifier_(memory_, verify::probe_sender(service.config_for("verify"), prepared.route.own.myorigin), Prepared::clock),
           server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
     {
     }
@@ -70,10 +72,9 @@ public:
     void start() override
     {
         queue_.start();
-        if (tls_) {
-            memory_.start();
+        memory_.start();
+        if (tls_)
             tasks_.spawn(follow_ticket_keys());
-        }
         tasks_.spawn(listen_when_ready());
     }
 
@@ -94,8 +95,7 @@ public:
                 co_await listener->drain();
         co_await tasks_.close();
         co_await queue_.close();
-        if (tls_)
-            co_await memory_.close();
+        co_await memory_.close();
     }
 
     void hurry() override { server_.drain(); }
@@ -119,6 +119,7 @@ private:
     receive::Outside outside()
     {
         receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, Prepared::clock, service_.log());
+        made.verifier = &verifier_;
         made.tls = tls_ && tls_->has_certificate() ? &acceptor_ : nullptr;
         made.flush_site = [this](std::string domain) { return flush_site(std::move(domain)); };
         return made;
@@ -187,6 +188,7 @@ private:
     std::shared_ptr<tls::Context> tls_;
     receive::TlsServer acceptor_;
     ipc::Client memory_;
+    VerifyLink verifier_;
     receive::Server server_;
     bool stopping_ = false;
     std::list<std::unique_ptr<net::Listener>> listeners_;

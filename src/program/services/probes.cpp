@@ -1,0 +1,158 @@
+#include "services/probes.hpp"
+
+#include "handoff/delivery_log.hpp"
+#include "handoff/frames.hpp"
+#include "services/own_transports.hpp"
+#include "services/queue_manager.hpp"
+
+#include <fmt/format.h>
+
+namespace posthorn::services {
+
+using handoff::Frame;
+using namespace std::chrono_literals;
+
+Probes::Probes(Executor executor, Resolver& resolver, Workers& workers, Numbers numbers, Options options, const Clock& clock, observe::Log log)
+    : executor_(executor), resolver_(resolver), workers_(workers), numbers_(std::move(numbers)), options_(std::move(options)), clock_(clock), log_(std::move(log)),
+      tasks_(executor)
+{
+}
+
+awaitable<Result<handoff::ProbeReply>> Probes::probe(handoff::ProbeRequest request)
+{
+    handoff::RouteRequest question;
+    question.set_sender(request.sender());
+    question.add_addresses(request.address());
+    question.set_verify(true);
+    CO_TRY(const auto routes, co_await resolver_.route(std::move(question)));
+    if (routes.retry() || routes.routes_size() != 1)
+        co_return Error{fmt::format("address resolver failure: {}", routes.text()), "4.3.0"};
+    const handoff::Route& route = routes.routes(0);
+
+    handoff::Recipient recipient;
+    recipient.set_address(route.address());
+    if (route.address() != request.address())
+        recipient.set_original(request.address());
+    handoff::ProbeReply reply;
+    reply.set_final_address(route.address());
+    if (const auto own = own_transport(route, handoff::PURPOSE_VERIFY_ADDRESS)) {
+        handoff::Verdict& verdict = *reply.mutable_verdict();
+        verdict.set_outcome(own->outcome == handoff::OUTCOME_BOUNCED ? handoff::OUTCOME_UNDELIVERABLE : own->outcome);
+        verdict.set_status(own->status);
+        verdict.set_text(own->text);
+        verdict.set_relay("none");
+        verdict.set_finished(clock_.wall().time_since_epoch().count());
+        log_own(verdict, recipient, route.transport());
+        co_return reply;
+    }
+    const auto waiting = std::make_shared<Waiting>(executor_, std::move(recipient), route);
+    const SiteKey key{route.transport() + " " + route.site(), request.sender()};
+    Site& site = sites_[key];
+    site.waiting.push_back(waiting);
+    if (site.running < options_.sessions) {
+        ++site.running;
+        tasks_.spawn(run(key));
+    }
+    while (!waiting->verdict) {
+        if (co_await cancelled())
+            co_return Error{"the queue manager ends", "4.3.2"};
+        co_await waiting->ended.wait();
+    }
+    if (!*waiting->verdict)
+        co_return waiting->verdict->error();
+    *reply.mutable_verdict() = **waiting->verdict;
+    co_return reply;
+}
+
+/// One after the other as long as somebody waits.
+awaitable<void> Probes::run(SiteKey key)
+{
+    co_await asio::post(executor_, use_awaitable);            // what arrived together goes together
+    for (;;) {
+        Site& site = sites_.at(key);
+        std::vector<std::shared_ptr<Waiting>> together;
+        while (!site.waiting.empty() && together.size() < options_.addresses) {
+            together.push_back(std::move(site.waiting.front()));
+            site.waiting.pop_front();
+        }
+        if (together.empty())
+            break;
+        handoff::DeliveryRequest request = request_for(together, key.second);
+        const std::string queue_id = request.envelope().queue_id();
+        log_.info("{}: from=<{}>, size=0, nrcpt={} (queue active)", queue_id, key.second, together.size());
+        const Result<handoff::Verdicts> verdicts = co_await ask(std::move(request));
+        log_.info("{}: removed", queue_id);
+        for (std::size_t at = 0; at < together.size(); ++at) {
+            Waiting& one = *together[at];
+            one.verdict = Error{"the delivery process gave no verdict", "4.3.0"};
+            if (!verdicts)
+                one.verdict = verdicts.error();
+            else
+                for (const handoff::Verdict& verdict : verdicts->verdicts())
+                    if (verdict.recipient() == at)
+                        one.verdict = verdict;
+            one.ended.notify_all();
+        }
+        if (co_await cancelled())
+            break;
+    }
+    const auto found = sites_.find(key);
+    if (--found->second.running == 0 && found->second.waiting.empty())
+        sites_.erase(found);
+}
+
+awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest request)
+{
+    const std::string transport = request.route().transport(), site = request.route().site();
+    handoff::VerdictsStored stored;
+    stored.add_attempts(request.attempt());
+    // A process that is about to end hands back what it has not begun; the one that takes over is connected within moments.
+    for (int tries = 0; tries < 50; ++tries) {
+        std::shared_ptr<ipc::Channel> worker = workers_.worker_for(transport, site, request.connections());
+        for (const SteadyTime end = clock_.steady() + options_.worker_patience; !worker && clock_.steady() < end && !co_await cancelled();) {
+            co_await sleep_for(100ms);
+            worker = workers_.worker_for(transport, site, request.connections());
+        }
+        if (!worker)
+            break;
+        auto verdicts = co_await worker->call<handoff::Verdicts>(Frame::deliver, request);
+        if (worker->is_open())
+            (void)worker->post(Frame::verdicts_stored, stored);
+        if (!verdicts || !verdicts->handed_back())
+            co_return verdicts;
+        co_await sleep_for(20ms);
+    }
+    co_return Error{fmt::format("mail transport unavailable: {}", transport), "4.3.0"};
+}
+
+handoff::DeliveryRequest Probes::request_for(const std::vector<std::shared_ptr<Waiting>>& together, const std::string& sender)
+{
+    handoff::DeliveryRequest request;
+    const std::int64_t now = clock_.wall().time_since_epoch().count();
+    request.set_attempt(numbers_.attempt());
+    request.set_probe(true);
+    request.set_active_since(now);
+    request.set_connections(static_cast<std::uint32_t>(options_.sessions));
+    *request.mutable_route() = together.front()->route;
+    request.mutable_content();                                    // a probe has none
+    handoff::Envelope& envelope = *request.mutable_envelope();
+    envelope.set_queue_id(numbers_.queue_id());
+    envelope.set_arrival(now);
+    envelope.set_sender(sender);
+    envelope.set_purpose(handoff::PURPOSE_VERIFY_ADDRESS);
+    for (std::uint32_t at = 0; at < together.size(); ++at) {
+        handoff::Recipient& recipient = *envelope.add_recipients();
+        recipient = together[at]->recipient;
+        recipient.set_index(at);
+    }
+    return request;
+}
+
+void Probes::log_own(const handoff::Verdict& verdict, const handoff::Recipient& recipient, std::string_view transport)
+{
+    const handoff::DeliveryTimes times{.arrival = verdict.finished(), .active = verdict.finished(), .finished = verdict.finished()};
+    log_.as(fmt::format("{}/{}", options_.syslog_name, transport))
+        .write(observe::Level::info, handoff::delivery_line(numbers_.queue_id(), recipient, verdict, times, handoff::status_word(verdict.outcome(), true)));
+}
+
+}  // namespace posthorn::services

@@ -1,0 +1,48 @@
+#include "services/verify_links.hpp"
+
+#include "handoff/frames.hpp"
+#include "handoff/frames.pb.h"
+#include "services/programs.hpp"
+
+namespace posthorn::services {
+
+using handoff::Finding;
+using handoff::Frame;
+
+awaitable<Result<Finding>> VerifyLink::verify(std::string address, std::chrono::milliseconds patience)
+{
+    handoff::VerifyRequest request;
+    request.set_address(std::move(address));
+    request.set_patience(static_cast<std::uint32_t>(patience.count()));
+    CO_TRY(const auto reply, co_await memory_.call<handoff::VerifyReply>(Frame::verify, std::move(request)));
+    if (reply.kind() > static_cast<std::uint32_t>(Finding::Kind::in_progress))
+        co_return Error{"memory answered with a kind that is none"};
+    co_return Finding(static_cast<Finding::Kind>(reply.kind()), reply.text());
+}
+
+void VerifyLink::ask_ahead(std::string address)
+{
+    const auto channel = memory_.channel();
+    if (!channel)
+        return;                                                        // the question itself will wait for it
+    handoff::VerifyRequest request;
+    request.set_address(std::move(address));
+    (void)channel->post(Frame::verify, request);
+}
+
+ProbeLink::ProbeLink(Executor executor) : qmgr_(executor, std::string(qmgr_socket), {.channel = {.name = "qmgr"}}) {}
+
+awaitable<Result<verify::Prober::Answer>> ProbeLink::probe(std::string sender, std::string address)
+{
+    handoff::ProbeRequest request;
+    request.set_sender(std::move(sender));
+    request.set_address(std::move(address));
+    CO_TRY(const auto reply, co_await qmgr_.call<handoff::ProbeReply>(Frame::probe, std::move(request)));
+    const handoff::Verdict& verdict = reply.verdict();
+    const auto kind = verdict.outcome() == handoff::OUTCOME_DELIVERED                                                      ? Finding::Kind::deliverable
+                      : verdict.outcome() == handoff::OUTCOME_UNDELIVERABLE || verdict.outcome() == handoff::OUTCOME_BOUNCED ? Finding::Kind::undeliverable
+                                                                                                                             : Finding::Kind::deferred;
+    co_return Answer(Finding(kind, verdict.text()), reply.final_address());
+}
+
+}  // namespace posthorn::services

@@ -1,0 +1,158 @@
+"""Is this address alive? reject_unverified_recipient and reject_unverified_sender through the whole system."""
+import re
+import subprocess
+import threading
+import time
+
+from journey import BIN, Journey, Sink, free_port, unittest, wait_until
+
+RCPT = "smtpd_recipient_restrictions"
+
+
+class Verification(Journey):
+    def peer(self, name):
+        """A peer of sim/ on a port of its own: the server of the seeds."""
+        port = free_port()
+        process = subprocess.Popen([str(BIN / "posthorn"), "peer", name, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def end():
+            process.terminate()
+            process.wait(10)
+        self.addCleanup(end)
+        return port
+
+    def verifying(self, sink_port, settings=None):
+        return self.instance({"relay_domains": "there.test", "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
+                              RCPT: "reject_unverified_recipient", "mynetworks": "192.0.2.1", **(settings or {})}, relay=sink_port)
+
+    def rcpt(self, posthorn, address, sender="sender@example.com"):
+        """The reply to RCPT, and the seconds it took."""
+        with posthorn.smtp() as client:
+            client.ehlo("client.test")
+            client.mail(sender)
+            began = time.monotonic()
+            code, text = client.rcpt(address)
+            return code, text.decode(), time.monotonic() - began
+
+    def test_an_unknown_address_is_probed_while_the_client_waits_and_is_known_afterwards(self):
+        sink = self.sink({"RCPT": lambda argument, sink: "550 5.1.1 No such user" if "nobody" in argument else "250 2.1.5 Recipient OK"})
+        posthorn = self.verifying(sink.port)
+        self.assertEqual(self.rcpt(posthorn, "user@there.test")[:2], (250, "2.1.5 Ok"))
+        reply = rf"4\.1\.1 <nobody@there\.test>: Recipient address rejected: unverified address: host 127\.0\.0\.1\[127\.0\.0\.1\] said: 550 5\.1\.1 No such user \(in reply to RCPT TO command\)"
+        for _ in range(3):
+            code, text, _ = self.rcpt(posthorn, "nobody@there.test")
+            self.assertEqual(code, 450)
+            self.assertRegex(text, reply)
+        self.assertEqual(self.rcpt(posthorn, "user@there.test")[0], 250)
+        # One probe each, from the probe sender, and no content ever.
+        self.assertEqual(sum("RCPT TO:<nobody@" in command for command in sink.commands), 1)
+        self.assertEqual(sum("RCPT TO:<user@" in command for command in sink.commands), 1)
+        self.assertTrue(all("<double-bounce@" in c for c in sink.commands if c.startswith("MAIL")))
+        self.assertNotIn("DATA", sink.commands)
+        posthorn.wait_log(r"smtp\[\d+\]: \w+: to=<user@there\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, .*dsn=2\.1\.5, status=deliverable \(250 2\.1\.5 Recipient OK\)")
+        posthorn.wait_log(r"smtp\[\d+\]: \w+: to=<nobody@there\.test>, relay=.*dsn=5\.1\.1, status=undeliverable \(host .* said: 550 5\.1\.1 No such user \(in reply to RCPT TO command\)\)")
+        posthorn.wait_log(r"NOQUEUE: reject: RCPT from .*: 450 4\.1\.1 <nobody@there\.test>: Recipient address rejected: unverified address: ")
+        self.assertEqual(posthorn.queue(), [])
+        # What was learned outlives the processes.
+        posthorn.wait_log("reject: RCPT")
+        time.sleep(1.5)                                              # the cache is written once a second
+        posthorn.stop()
+        posthorn.start()
+        self.assertEqual(self.rcpt(posthorn, "nobody@there.test")[0], 450)
+        self.assertEqual(sum("RCPT TO:<nobody@" in command for command in sink.commands), 1)
+        found = posthorn.run("postmap", "-q", "nobody@there.test", f"lmdb:{posthorn.dir}/data/verify_cache").stdout
+        self.assertRegex(found, r"^2:0:\d+:host 127\.0\.0\.1")
+
+    def test_a_frontbridge_server_verifies_at_the_first_attempt_with_pipelining_on(self):
+        posthorn = self.verifying(self.peer("frontbridge"))
+        code, text, _ = self.rcpt(posthorn, "receiver@there.test")
+        self.assertEqual((code, text), (250, "2.1.5 Ok"))
+        posthorn.wait_log(r"to=<receiver@there\.test>, .*status=deliverable")
+        self.assertNotIn("lost connection with", posthorn.log())
+
+    def test_simultaneous_questions_share_a_probe_and_a_site_shares_sessions(self):
+        sink = self.sink(delay=0.02)
+        posthorn = self.verifying(sink.port)
+        answers = []
+
+        def ask(number):
+            with posthorn.smtp() as client:
+                client.ehlo("client.test")
+                client.mail("sender@example.com")
+                for i in range(10):
+                    answers.append(client.rcpt(f"user{number % 10}.{i}@there.test")[0])
+        threads = [threading.Thread(target=ask, args=(n,)) for n in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(answers, [250] * 200)
+        asked = [c for c in sink.commands if c.startswith("RCPT")]
+        self.assertEqual(len(asked), len(set(asked)))
+        self.assertEqual(len(asked), 100)
+        self.assertLessEqual(sink.sessions, 3)
+
+    def test_the_recipients_of_a_group_are_asked_about_together(self):
+        sink = self.sink(delay=0.05)
+        posthorn = self.verifying(sink.port)
+        with posthorn.smtp() as client:
+            client.ehlo("client.test")
+            group = "".join(["MAIL FROM:<sender@example.com>\r\n", *[f"RCPT TO:<user{i}@there.test>\r\n" for i in range(30)], "RSET\r\n"])
+            client.send(group)
+            replies = [client.getreply()[0] for _ in range(32)]
+        self.assertEqual(replies, [250] * 32)
+        self.assertLessEqual(sink.sessions, 2)
+        posthorn.wait_log(r"status=deliverable", 30)
+        self.assertRegex(posthorn.log(), r"from=<double-bounce@\S+>, size=0, nrcpt=(2\d|30) \(queue active\)")
+
+    def test_the_longest_wait_is_poll_count_times_poll_delay_and_the_answer_comes_later(self):
+        gate = threading.Event()
+
+        def slow(argument, sink):
+            gate.wait(30)
+            return "250 2.1.5 Recipient OK"
+        sink = self.sink({"RCPT": slow})
+        posthorn = self.verifying(sink.port, {"address_verify_poll_count": "2", "address_verify_poll_delay": "1s"})
+        code, text, took = self.rcpt(posthorn, "user@there.test")
+        self.assertEqual((code, text), (450, "4.1.1 <user@there.test>: Recipient address rejected: unverified address: Address verification in progress"))
+        self.assertGreaterEqual(took, 1.9)
+        gate.set()
+        posthorn.wait_log("status=deliverable")
+        self.assertEqual(self.rcpt(posthorn, "user@there.test")[0], 250)
+
+    def test_senders_are_verified_and_the_null_sender_is_not(self):
+        sink = self.sink({"RCPT": lambda argument, sink: "550 5.1.1 No such user" if "nobody" in argument else "250 2.1.5 Recipient OK"})
+        posthorn = self.verifying(sink.port, {RCPT: "permit", "smtpd_sender_restrictions": "reject_unverified_sender", "unverified_sender_reject_code": "550",
+                                              "unverified_sender_reject_reason": "who is that"})
+        self.assertEqual(self.rcpt(posthorn, "x@there.test", "nobody@else.test")[:2],
+                         (550, "5.1.7 <nobody@else.test>: Sender address rejected: undeliverable address: who is that"))
+        self.assertEqual(self.rcpt(posthorn, "x@there.test", "somebody@else.test")[0], 250)
+        self.assertEqual(self.rcpt(posthorn, "x@there.test", "")[0], 250)
+        # Somebody verifies the sender of our probes: no probe in turn.
+        probe_sender, = {re.search("<(.*?)>", command).group(1) for command in sink.commands if command.startswith("MAIL")}
+        posthorn.set({RCPT: "reject_unverified_recipient", "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination"})
+        posthorn.run("postfix", "reload")
+        wait_until(lambda: self.rcpt(posthorn, "x@foreign.test", "")[0] == 554, "the new restrictions are in force")
+        self.assertEqual(self.rcpt(posthorn, probe_sender, "")[0], 250)
+
+    def test_an_alias_is_followed_and_several_are_deliverable(self):
+        sink = self.sink({"RCPT": lambda argument, sink: "550 5.1.1 No such user" if "gone" in argument else "250 2.1.5 Recipient OK"})
+        posthorn = self.verifying(sink.port, {"virtual_alias_maps": "inline:{ {sales@there.test=gone@else.test} {team@there.test=a@else.test, gone@else.test} }"})
+        self.assertEqual(self.rcpt(posthorn, "sales@there.test")[0], 450)
+        self.assertEqual(self.rcpt(posthorn, "team@there.test")[0], 250)
+        posthorn.wait_log(r"to=<team@there\.test>, relay=none, .*status=deliverable \(aliased to multiple recipients\)")
+        self.assertTrue(any("RCPT TO:<gone@else.test>" in c for c in sink.commands))
+
+    def test_a_peer_that_is_away_defers_and_is_tried_again_when_the_answer_is_old(self):
+        port = free_port()
+        posthorn = self.verifying(port, {"address_verify_negative_refresh_time": "1s"})
+        code, text, _ = self.rcpt(posthorn, "user@there.test")
+        self.assertEqual(code, 450)
+        self.assertRegex(text, r"unverified address: connect to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: Connection refused")
+        sink = Sink(port=port)
+        self.addCleanup(sink.close)
+        wait_until(lambda: (time.sleep(0.5), self.rcpt(posthorn, "user@there.test")[0])[1] == 250, "the refresh finds the peer back")
+
+
+if __name__ == "__main__":
+    unittest.main()
