@@ -8,6 +8,7 @@
 #include "services/programs.hpp"
 #include "sim/peer_main.hpp"
 #include "supervisor/confinement_check.hpp"
+#include "tester/check.hpp"
 #include "tools/postconf.hpp"
 #include "tools/postmap.hpp"
 
@@ -79,6 +80,9 @@ int main(int argc, char** argv)
         return process::run_service(services::programs());
     if (first == "peer")                                           // a well-behaved or broken server to send mail to
         return sim::peer_main(argc - 1, argv + 1);
+    // With a host or an option of its own; else it is `postfix check`.
+    if (first == "check" && args.size() > 2 && (args[2][0] != '-' || args[2][1] == '-'))
+        return tester::check(args.subspan(1));
     if (first == "confinement-check")
         return confinement_check(args.subspan(1));
     if (first == "--version" || first == "-V") {
