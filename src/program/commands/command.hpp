@@ -29,6 +29,7 @@ int postsuper(std::span<char*> args);
 int postcat(std::span<char*> args);
 int postlog(std::span<char*> args);
 int queue(std::span<char*> args);
+int counters(std::span<char*> args);
 
 /// Ends a command: "NAME: fatal: text" on standard error, and the status.
 struct Failure : std::runtime_error {

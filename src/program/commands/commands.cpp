@@ -6,6 +6,7 @@ namespace {
 constexpr Command table[] = {
     {"sendmail", sendmail}, {"mailq", sendmail},     {"newaliases", sendmail}, {"postfix", postfix},     {"init", posthorn_init},
     {"postqueue", postqueue}, {"postsuper", postsuper}, {"postcat", postcat},     {"postlog", postlog},     {"queue", queue},
+    {"counters", counters},
 };
 }  // namespace
 

@@ -1,10 +1,8 @@
 #include "commands/queue_client.hpp"
 
+#include "commands/ask.hpp"
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 
 namespace posthorn::commands {
 
@@ -24,23 +22,10 @@ Result<handoff::QueueReply> QueueClient::ask(handoff::QueueCommand command)
     auto connected = ipc::connect_unix(socket_);
     if (!connected)
         return down;
-    asio::io_context loop{1};
     ipc::ChannelOptions options;
     options.name = "qmgr";
     options.frame_limit = 64 << 20;
-    const auto channel = ipc::Channel::open(loop.get_executor(), *std::move(connected), options);
-    Result<handoff::QueueReply> reply = down;
-    asio::co_spawn(
-        loop,
-        [](std::shared_ptr<ipc::Channel> to, handoff::QueueCommand question, Result<handoff::QueueReply>& out) -> awaitable<void> {
-            out = co_await to->call<handoff::QueueReply>(handoff::Frame::queue_command, std::move(question));
-            to->close();
-        }(channel, std::move(command), reply),
-        [](std::exception_ptr failure) {
-            if (failure)
-                std::rethrow_exception(failure);
-        });
-    loop.run();
+    auto reply = commands::ask<handoff::QueueReply>(*std::move(connected), options, handoff::Frame::queue_command, std::move(command));
     if (reply && reply->failed())
         return Error{reply->text(), "5.0.0"};
     return reply;

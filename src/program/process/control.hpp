@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace posthorn::process {
 
@@ -19,8 +20,11 @@ enum class Control : std::uint16_t {
     new_log = 6,             // notice
     new_configuration = 7,   // NewConfiguration -> ConfigurationTaken, or an Error: the running one stays
     counters = 8,            // handoff::CountersRequest -> handoff::CountersReply
+    instance_counters = 9,   // InstanceQuestion -> InstanceCounters; asked by commands over master_socket
 };
 
+/// Where commands ask the supervisor, in the queue directory. Answers root and who runs it.
+inline constexpr std::string_view master_socket = "private/posthorn.master";
 inline constexpr int control_descriptor = 3;
 inline constexpr int start_descriptor = 4;
 inline constexpr int first_free_descriptor = 5;

@@ -265,18 +265,15 @@ void Service::take_configuration(ipc::Incoming incoming)
 void Service::counters(ipc::Responder responder)
 {
     handoff::CountersReply reply;
+    if (work_)
+        work_->count(reply);
     const auto add = [&](const char* name, std::int64_t value) {
         auto* counter = reply.add_counters();
         counter->set_name(name);
         counter->set_value(value);
     };
-    const auto spent = processor_time().count();
-    add("processor_microseconds", spent);
+    add("processor_microseconds", processor_time().count());
     add("messages", static_cast<std::int64_t>(gauges_.messages));
-    if (gauges_.messages > 0)
-        add("processor_nanoseconds_per_message", static_cast<std::int64_t>(spent * 1000 / static_cast<std::int64_t>(gauges_.messages)));
-    if (work_)
-        work_->count(reply);
     responder.reply(reply);
 }
 

@@ -53,7 +53,7 @@ public:
     virtual void hurry() {}
     /// New options in place (qmgr, resolve, memory). An Error refuses them, and the running ones stay.
     virtual Result<void> reload(const config::Snapshot&) { return Error{"this service does not take a new configuration in place"}; }
-    /// Adds its counters to those of the process.
+    /// Adds its counters to those of the process, and brings gauges().messages up to date.
     virtual void count(handoff::CountersReply&) {}
 };
 

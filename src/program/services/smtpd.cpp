@@ -103,6 +103,7 @@ public:
     void count(handoff::CountersReply& reply) override
     {
         const receive::Server::Counters counters = server_.counters();
+        service_.gauges().messages = counters.accepted;          // also of sessions that go on
         const auto add = [&](const char* name, std::uint64_t value) {
             auto& counter = *reply.add_counters();
             counter.set_name(name);

@@ -61,7 +61,7 @@ Result<void> Supervisor::bind_lines(const Loaded& loaded, std::map<std::string, 
             places[line.key].insert(places[line.key].end(), bound->begin(), bound->end());
         }
     }
-    return {};
+    return bind_questions(loaded, places["master"]);
 }
 
 int Supervisor::run()
@@ -81,6 +81,7 @@ int Supervisor::run()
         log_.warning("{}", warning);
     tasks_.spawn(hear_signals());
     tasks_.spawn(tick());
+    hear_questions();
     for (const ProcessLine& line : loaded_.table.lines)
         start_line(line);
     loop_.run();
@@ -407,6 +408,7 @@ awaitable<void> Supervisor::stop_all(StopService::How how, std::chrono::seconds 
                                                      : roles))
             co_await child_ended_.wait_for(std::chrono::milliseconds(500));
     }
+    co_await questions_->close();
     sockets_.keep_only({});
     signals_.cancel();
     co_await tasks_.close();

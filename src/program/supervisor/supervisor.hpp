@@ -4,6 +4,7 @@
 #pragma once
 
 #include "async/async.hpp"
+#include "ipc/client.hpp"
 #include "observe/log.hpp"
 #include "supervisor/child.hpp"
 #include "supervisor/instance_lock.hpp"
@@ -54,6 +55,12 @@ private:
     void watch_files();
     void refresh_log();
 
+    // questions.cpp
+    Result<void> bind_questions(const Loaded& loaded, std::vector<std::string>& places);
+    void hear_questions();
+    void asked(const std::weak_ptr<ipc::Channel>& asker, ipc::Incoming incoming);
+    awaitable<void> tell_counters(ipc::Responder responder);
+
     awaitable<void> reload();
     Result<void> bind_lines(const Loaded& loaded, std::map<std::string, std::vector<std::string>>& places);
     awaitable<Result<void>> reconfigure(Child* child, Loaded& loaded);
@@ -78,6 +85,7 @@ private:
     TaskGroup tasks_;
     Signal child_ended_;
     Sockets sockets_;
+    std::unique_ptr<ipc::Server> questions_;
     std::map<std::string, std::vector<std::string>> places_;      // per line key
     std::map<pid_t, Child> children_;
     std::map<std::string, Role> roles_;                           // of lines that ran once

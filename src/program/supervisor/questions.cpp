@@ -1,0 +1,82 @@
+// What commands ask the supervisor, over a socket that only root and who runs it can use.
+#include "handoff/frames.pb.h"
+#include "process/gauges.hpp"
+#include "supervisor/supervisor.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace posthorn::supervisor {
+
+using process::Control;
+
+Result<void> Supervisor::bind_questions(const Loaded& loaded, std::vector<std::string>& places)
+{
+    SocketLine socket;
+    socket.name = process::master_socket;
+    TRY(places, sockets_.bind(socket, loaded.snapshot, owner_));
+    return {};
+}
+
+void Supervisor::hear_questions()
+{
+    Fd listening(::dup(sockets_.at(std::string(process::master_socket)).socket.get()));
+    if (!listening)
+        throw std::runtime_error(system_error("duplicate a socket", errno).text());
+    ipc::ChannelOptions options;
+    options.name = "a command";
+    options.frame_limit = process::control_frame_limit;
+    options.request_limit = 4;
+    questions_ = std::make_unique<ipc::Server>(loop_.get_executor(), std::move(listening), options, [this](std::weak_ptr<ipc::Channel> asker) {
+        return [this, asker = std::move(asker)](ipc::Incoming incoming) { asked(asker, std::move(incoming)); };
+    });
+    questions_->start();
+}
+
+void Supervisor::asked(const std::weak_ptr<ipc::Channel>& asker, ipc::Incoming incoming)
+{
+    const auto channel = asker.lock();
+    const unsigned uid = channel ? channel->credentials().uid : ~0U;
+    if (uid != 0 && uid != ::geteuid())                            // also services: what they may ask has a channel of its own
+        return incoming.responder.fail(Error{"permission denied", "5.7.1"});
+    if (static_cast<Control>(incoming.kind) != Control::instance_counters)
+        return;                                                    // answered with an error as the responder goes
+    tasks_.spawn(tell_counters(std::move(incoming.responder)));
+}
+
+awaitable<void> Supervisor::tell_counters(ipc::Responder responder)
+{
+    process::InstanceCounters told;
+    const auto describe = [&](std::string service, std::string program, pid_t pid, unsigned generation) -> process::ProcessCounters& {
+        process::ProcessCounters& one = *told.add_processes();
+        one.set_service(std::move(service));
+        one.set_program(std::move(program));
+        one.set_process(pid);
+        one.set_generation(generation);
+        return one;
+    };
+    auto& own = *describe("", "master", ::getpid(), generation_).add_counters();
+    own.set_name("processor_microseconds");
+    own.set_value(process::processor_time().count());
+
+    // Processes come and go while others are asked: the list first.
+    std::vector<std::shared_ptr<ipc::Channel>> channels;
+    for (const auto& [pid, child] : children_) {
+        describe(child.line, child.command.substr(child.command.rfind('/') + 1), pid, child.generation);
+        channels.push_back(child.channel);
+    }
+    for (std::size_t i = 0; i < channels.size(); ++i) {
+        const auto reply = co_await channels[i]->call<handoff::CountersReply>(Control::counters, handoff::CountersRequest{});
+        if (!reply)
+            continue;                                              // it ended, or hangs: told without counters
+        for (const auto& counter : reply->counters()) {
+            auto& copy = *told.mutable_processes(static_cast<int>(i) + 1)->add_counters();
+            copy.set_name(counter.name());
+            copy.set_value(counter.value());
+        }
+    }
+    responder.reply(told);
+}
+
+}  // namespace posthorn::supervisor
