@@ -90,7 +90,7 @@ TEST_CASE("crash: power is cut after every operation, and nothing acknowledged i
 {
     const std::uint64_t first = number_of("POSTHORN_SPOOL_SEED", 1), seeds = number_of("POSTHORN_SPOOL_SEEDS", 1);
     for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
-        const Outcome outcome = run_and_crash(seed, 100, {}, 5);
+        const Outcome outcome = run_and_crash(seed, 200, {}, 5);
         for (const std::string& violation : outcome.violations)
             FAIL_CHECK(violation);
         MESSAGE("seed " << seed << ": " << outcome.operations << " operations, " << outcome.disks << " disks");

@@ -22,7 +22,12 @@ struct VfsFile {
     std::string name;
     bool folder_synced;                    // its name is durable
     bool locked;
+    bool gathers;                          // the log: SQLite writes it in order, 24 octets and a page at a time
+    std::string gathered;                  // written by SQLite, not yet by us
+    std::uint64_t gathered_at;
 };
+
+constexpr std::size_t gather_limit = 1 << 20;
 
 VfsFile& self(sqlite3_file* file) { return *reinterpret_cast<VfsFile*>(file); }
 SqliteVfs& self(sqlite3_vfs* vfs) { return *static_cast<SqliteVfs*>(vfs->pAppData); }
@@ -33,8 +38,30 @@ std::string folder_of(std::string_view name)
     return std::string(slash == name.npos ? std::string_view{} : name.substr(0, slash));
 }
 
+int write_through(VfsFile& f, std::uint64_t offset, std::span<const char> octets)
+{
+    const int error = f.file->write(offset, octets);
+    if (error == 0)
+        return SQLITE_OK;
+    if (is_full(error))
+        return SQLITE_FULL;
+    f.vfs->fail("write", f.name, error);
+    return SQLITE_IOERR_WRITE;
+}
+
+/// What was gathered goes to the file, or is forgotten with an error: the transaction it belongs to fails, and the next writes anew.
+int put_gathered(VfsFile& f)
+{
+    if (f.gathered.empty())
+        return SQLITE_OK;
+    const int code = f.vfs->failed() ? SQLITE_IOERR_WRITE : write_through(f, f.gathered_at, f.gathered);
+    f.gathered.clear();
+    return code;
+}
+
 int close_file(sqlite3_file* file)
 {
+    put_gathered(self(file));              // of a transaction that nobody was told of: nothing depends on it
     self(file).~VfsFile();
     return SQLITE_OK;
 }
@@ -42,6 +69,8 @@ int close_file(sqlite3_file* file)
 int read_file(sqlite3_file* file, void* into, int amount, sqlite3_int64 offset)
 {
     const std::span<char> octets(static_cast<char*>(into), static_cast<std::size_t>(amount));
+    if (const int code = put_gathered(self(file)); code != SQLITE_OK)
+        return code;
     std::size_t got = 0;
     if (self(file).file->read(static_cast<std::uint64_t>(offset), octets, got) != 0)
         return SQLITE_IOERR_READ;
@@ -56,13 +85,17 @@ int write_file(sqlite3_file* file, const void* from, int amount, sqlite3_int64 o
     VfsFile& f = self(file);
     if (f.vfs->failed())
         return SQLITE_IOERR_WRITE;
-    const int error = f.file->write(static_cast<std::uint64_t>(offset), {static_cast<const char*>(from), static_cast<std::size_t>(amount)});
-    if (error == 0)
-        return SQLITE_OK;
-    if (is_full(error))
-        return SQLITE_FULL;
-    f.vfs->fail("write", f.name, error);
-    return SQLITE_IOERR_WRITE;
+    const std::span<const char> octets(static_cast<const char*>(from), static_cast<std::size_t>(amount));
+    const auto at = static_cast<std::uint64_t>(offset);
+    if (!f.gathers)
+        return write_through(f, at, octets);
+    if (f.gathered_at + f.gathered.size() != at || f.gathered.size() + octets.size() > gather_limit)
+        if (const int code = put_gathered(f); code != SQLITE_OK)
+            return code;
+    if (f.gathered.empty())
+        f.gathered_at = at;
+    f.gathered.append(octets.data(), octets.size());
+    return SQLITE_OK;
 }
 
 int truncate_file(sqlite3_file* file, sqlite3_int64 size)
@@ -70,6 +103,8 @@ int truncate_file(sqlite3_file* file, sqlite3_int64 size)
     VfsFile& f = self(file);
     if (f.vfs->failed())
         return SQLITE_IOERR_TRUNCATE;
+    if (const int code = put_gathered(f); code != SQLITE_OK)
+        return code;
     const int error = f.file->truncate(static_cast<std::uint64_t>(size));
     if (error == 0)
         return SQLITE_OK;
@@ -82,6 +117,8 @@ int sync_file(sqlite3_file* file, int)
     VfsFile& f = self(file);
     if (f.vfs->failed())
         return SQLITE_IOERR_FSYNC;
+    if (const int code = put_gathered(f); code != SQLITE_OK)
+        return code;
     int error = f.file->sync();
     // The name as well, once per open: an earlier process may have created the file and ended before it had synced the folder.
     if (error == 0 && !f.folder_synced)
@@ -97,6 +134,8 @@ int sync_file(sqlite3_file* file, int)
 int file_size(sqlite3_file* file, sqlite3_int64* size)
 {
     std::uint64_t octets = 0;
+    if (const int code = put_gathered(self(file)); code != SQLITE_OK)
+        return code;
     if (self(file).file->size(octets) != 0)
         return SQLITE_IOERR_FSTAT;
     *size = static_cast<sqlite3_int64>(octets);
@@ -166,7 +205,7 @@ int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
     }
     if (error)
         return is_full(error) ? SQLITE_FULL : SQLITE_CANTOPEN;
-    new (file) VfsFile{{&io_methods}, &owner, std::move(opened), name, false, (flags & SQLITE_OPEN_READONLY) != 0};
+    new (file) VfsFile{{&io_methods}, &owner, std::move(opened), name, false, (flags & SQLITE_OPEN_READONLY) != 0, (flags & SQLITE_OPEN_WAL) != 0, {}, 0};
     if (out_flags)
         *out_flags = flags;
     return SQLITE_OK;

@@ -2,6 +2,7 @@
 // Shape    one VFS per FileOps, registered under name() while it lives; databases opened with it must be closed before.
 // No shared memory: in WAL mode that works only with locking_mode=EXCLUSIVE, and a second connection is refused. That is wanted:
 //          SQLite before 3.51.3 has a corruption race that needs one.
+// Log      what SQLite writes to the log in order leaves in one piece, at the latest before the sync.
 // Failure  after a failed sync, and after any failed write but for a full disk, nothing more is written through it: what the kernel
 //          dropped cannot be made good by asking again. Reading goes on; the process ends and opens again.
 #pragma once
