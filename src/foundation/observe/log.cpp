@@ -29,7 +29,10 @@ Log::Log(std::shared_ptr<Sink> sink, std::string_view name)
 
 void Log::write(Level level, std::string_view text) const
 {
-    sink_->write(level, tag_, printable(fmt::format("{}{}", word(level), text), true));
+    const std::string_view level_word = word(level);
+    if (level_word.empty())
+        return sink_->write(level, tag_, printable(text, true));
+    sink_->write(level, tag_, printable(fmt::format("{}{}", level_word, text), true));
 }
 
 }  // namespace posthorn::observe

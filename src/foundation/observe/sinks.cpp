@@ -3,6 +3,7 @@
 #include "base/fd.hpp"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -26,6 +28,10 @@ struct Line {
     std::string text;          // "tag: line"
 };
 
+/// How long a line waits for others to leave with it: a write per line costs more than the rest of logging. Errors do not wait.
+constexpr std::chrono::milliseconds gather_time{10};
+constexpr std::size_t gather_lines = 1024;
+
 /// The bounded queue and its thread; a sink says how a batch is put out.
 template <class Base>
 class QueuedSink : public Base {
@@ -35,24 +41,30 @@ public:
     void write(Level level, std::string_view tag, std::string_view line) final
     {
         Line entry{level, ::time(nullptr), fmt::format("{}: {}", tag, line)};
+        bool wake = false;
         {
             const std::lock_guard guard(mutex_);
             if (waiting_.size() >= queue_lines) {
                 ++dropped_;
                 return;
             }
+            urgent_ = urgent_ || level >= Level::error;
+            wake = urgent_ || waiting_.empty() || waiting_.size() + 1 == gather_lines;
             if (dropped_ > 0) {
                 waiting_.push_back({Level::warning, entry.when, fmt::format("{}: warning: {} log lines were dropped: the log could not keep up", tag, dropped_)});
                 dropped_ = 0;
             }
             waiting_.push_back(std::move(entry));
         }
-        wake_.notify_one();
+        if (wake)
+            wake_.notify_one();
     }
 
     void flush() final
     {
         std::unique_lock lock(mutex_);
+        urgent_ = true;
+        wake_.notify_one();
         idle_.wait(lock, [this] { return (waiting_.empty() && !writing_) || stopping_; });
     }
 
@@ -74,9 +86,12 @@ protected:
 private:
     void run()
     {
+        ::prctl(PR_SET_NAME, "log", 0, 0, 0);                         // its cost is counted apart
         std::unique_lock lock(mutex_);
         for (;;) {
             wake_.wait(lock, [this] { return !waiting_.empty() || stopping_; });
+            wake_.wait_for(lock, gather_time, [this] { return urgent_ || stopping_ || waiting_.size() >= gather_lines; });
+            urgent_ = false;
             if (waiting_.empty())
                 return;
             std::deque<Line> batch;
@@ -95,7 +110,7 @@ private:
     std::condition_variable wake_, idle_;
     std::deque<Line> waiting_;
     std::size_t dropped_ = 0;
-    bool stopping_ = false, writing_ = false;
+    bool stopping_ = false, writing_ = false, urgent_ = false;
     std::thread thread_;
 };
 
@@ -133,9 +148,13 @@ std::string host_name()
 
 std::string file_text(const std::deque<Line>& batch, const std::string& host)
 {
-    std::string text;
-    for (const Line& line : batch)
-        text += fmt::format("{} {} {}\n", timestamp(line.when), host, line.text);
+    std::string text, stamp;
+    time_t stamped = 0;
+    for (const Line& line : batch) {
+        if (stamp.empty() || stamped != line.when)
+            stamp = timestamp(stamped = line.when);
+        text.append(stamp).append(1, ' ').append(host).append(1, ' ').append(line.text).append(1, '\n');
+    }
     return text;
 }
 
