@@ -23,7 +23,7 @@ using handoff::Verdict;
 QueueManager::QueueManager(Executor executor, spool::Store& store, Resolver& resolver, Workers& workers, QueueOptions options, const Clock& clock,
                            observe::Log log)
     : executor_(executor), store_(store), resolver_(resolver), workers_(workers), options_(std::move(options)), clock_(clock), log_(std::move(log)),
-      scheduler_(options_.scheduler, clock), queue_ids_(options_.long_queue_ids), wake_(executor), tasks_(executor)
+      scheduler_(options_.scheduler, clock), queue_ids_(options_.long_queue_ids), wake_(executor), settled_(executor), tasks_(executor)
 {
 }
 
@@ -286,7 +286,10 @@ awaitable<void> QueueManager::run()
             rest = std::min(rest, std::chrono::ceil<std::chrono::milliseconds>(std::max(SteadyTime::duration{0}, *wake - clock_.steady())));
         if (scheduler_.full() || active_.size() + starting_.size() >= options_.scheduler.active_messages)
             rest = std::chrono::milliseconds{1000};             // an end of a round wakes us before
-        co_await wake_.wait_for(std::max(rest, std::chrono::milliseconds{1}));
+        rest = std::max(rest, std::chrono::milliseconds{1});
+        resting_until_ = clock_.steady() + rest;
+        co_await wake_.wait_for(rest);
+        resting_until_ = SteadyTime::min();                     // awake
     }
 }
 
@@ -305,6 +308,8 @@ void QueueManager::pump()
     }
     while (auto suspended = scheduler_.take_suspended())
         tasks_.spawn(suspend(std::move(*suspended)));
+    if (const auto wake = scheduler_.wake_at(); wake && *wake < resting_until_)
+        wake_.notify_all();                                     // run() looks at the clock again
 }
 
 awaitable<void> QueueManager::suspend(schedule::Suspended suspended)
@@ -546,9 +551,8 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
             log_.warning("{}: success report: {}", active_.at(key).envelope.queue_id(), reply.error().text());
     }
     co_await store(key, std::move(settlement));
-    if (const auto still = active_.find(key); still != active_.end())
-        --still->second.settling;
-    wake_.notify_all();
+    if (const auto still = active_.find(key); still != active_.end() && --still->second.settling == 0)
+        settled_.notify_all();
 }
 
 /// Writes a settlement, and admits the reports that came with it.
@@ -584,7 +588,7 @@ awaitable<void> QueueManager::round_done(Key key)
             co_return;
         if (found->second.settling == 0)
             break;
-        co_await wake_.wait();
+        co_await settled_.wait();
     }
     co_await end_round(key);
 }
@@ -701,7 +705,8 @@ void QueueManager::gone_if_removed(Key key)
     epochs_.erase(key);
     crashed_.erase(key);
     held_.erase(key);
-    wake_.notify_all();
+    if (const auto due = deferred_.earliest(); due && *due <= clock_.wall())
+        wake_.notify_all();                                     // one that waits for room
 }
 
 }  // namespace posthorn::services

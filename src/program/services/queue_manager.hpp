@@ -174,7 +174,8 @@ private:
     std::unordered_set<std::uint32_t> awaited_;                    // delivery processes that have not said hello yet
     std::uint64_t resident_ = 0, carried_ = 0;
     Counts counts_;
-    Signal wake_;
+    Signal wake_, settled_;
+    SteadyTime resting_until_ = SteadyTime::min();                 // of run()
     TaskGroup tasks_;
 };
 
