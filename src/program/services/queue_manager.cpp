@@ -350,32 +350,47 @@ awaitable<Result<void>> QueueManager::attach_content(Key key, handoff::DeliveryR
     co_return Result<void>{};
 }
 
+handoff::DeliveryRequest QueueManager::composed(const schedule::Request& request) const
+{
+    const Active& active = active_.at(request.message);
+    handoff::DeliveryRequest delivery;
+    delivery.set_attempt(request.attempt);
+    delivery.set_message(request.message);
+    *delivery.mutable_envelope() = active.envelope;
+    for (const std::uint32_t index : request.recipients) {
+        const std::size_t at = position(active, index);
+        *delivery.mutable_envelope()->add_recipients() = active.recipients[at];
+        delivery.mutable_envelope()->mutable_recipients()->rbegin()->set_address(active.routes[at].address());
+    }
+    *delivery.mutable_route() = active.routes[position(active, request.recipients.front())];
+    delivery.set_active_since(active.since);
+    delivery.set_probe(active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS);
+    delivery.set_connections(request.window);
+    return delivery;
+}
+
 awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t carried)
 {
     const Key key = request.message;
     ++counts_.attempts;
-    handoff::DeliveryRequest delivery;
-    {
-        const Active& active = active_.at(key);
-        delivery.set_attempt(request.attempt);
-        delivery.set_message(key);
-        *delivery.mutable_envelope() = active.envelope;
-        for (const std::uint32_t index : request.recipients) {
-            const std::size_t at = position(active, index);
-            *delivery.mutable_envelope()->add_recipients() = active.recipients[at];
-            delivery.mutable_envelope()->mutable_recipients()->rbegin()->set_address(active.routes[at].address());
-        }
-        *delivery.mutable_route() = active.routes[position(active, request.recipients.front())];
-        delivery.set_active_since(active.since);
-        delivery.set_probe(active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS);
-        delivery.set_connections(request.window);
-    }
-    std::vector<Fd> descriptors;
-    const Result<void> attached = co_await attach_content(key, delivery, descriptors);
-    std::shared_ptr<ipc::Channel> worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
-    for (const SteadyTime end = clock_.steady() + options_.worker_patience; !worker && clock_.steady() < end && !co_await cancelled();) {
-        co_await wake_.wait_for(std::chrono::milliseconds{100});
+    Result<void> attached;
+    std::shared_ptr<ipc::Channel> worker;
+    Result<handoff::Verdicts> reply = handoff::Verdicts{};
+    for (bool again = true; again;) {
+        handoff::DeliveryRequest delivery = composed(request);
+        std::vector<Fd> descriptors;
+        attached = co_await attach_content(key, delivery, descriptors);
         worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
+        for (const SteadyTime end = clock_.steady() + options_.worker_patience; !worker && clock_.steady() < end && !co_await cancelled();) {
+            co_await wake_.wait_for(std::chrono::milliseconds{100});
+            worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
+        }
+        if (attached && worker)
+            reply = co_await worker->call<handoff::Verdicts>(Frame::deliver, std::move(delivery), std::move(descriptors));
+        // What a process hands back because it is about to end was not tried: it goes to the one that took over.
+        again = attached && worker && reply && reply->handed_back();
+        if (again)
+            workers_.left(worker.get());
     }
 
     std::vector<Verdict> verdicts;
@@ -385,7 +400,7 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         for (const std::uint32_t index : request.recipients)
             verdicts.push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, std::string(status), text));
     };
-    bool crashed = false, handed_back = false;
+    bool crashed = false;
     if (!attached) {
         put_all_off("4.3.0", "cannot read the message: " + attached.error().text());
         log_own(active_.at(key), verdicts, "error");
@@ -393,28 +408,19 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         scheduler_.transport_failed(request.transport, "mail transport unavailable");
         put_all_off("4.3.0", "mail transport unavailable");
         log_own(active_.at(key), verdicts, "error");
+    } else if (reply) {
+        verdicts.assign(std::make_move_iterator(reply->mutable_verdicts()->begin()), std::make_move_iterator(reply->mutable_verdicts()->end()));
+        news = reply->site_failed() ? schedule::SiteNews::unreachable : schedule::SiteNews::answered;
+        if (reply->site_failed() && !verdicts.empty())
+            reason = verdicts.front().text();
     } else {
-        Result<handoff::Verdicts> reply =
-            co_await worker->call<handoff::Verdicts>(Frame::deliver, std::move(delivery), std::move(descriptors));
-        if (reply && reply->handed_back()) {
-            handed_back = true;
-        } else if (reply) {
-            verdicts.assign(std::make_move_iterator(reply->mutable_verdicts()->begin()), std::make_move_iterator(reply->mutable_verdicts()->end()));
-            news = reply->site_failed() ? schedule::SiteNews::unreachable : schedule::SiteNews::answered;
-            if (reply->site_failed() && !verdicts.empty())
-                reason = verdicts.front().text();
-        } else {
-            // The process ended with the message in hand: it may have been delivered. Once it is tried again at once; a message that
-            // ends its second process waits like any other that failed.
-            crashed = true;
-            log_.warning("{}: the {} process ended during delivery: {}", active_.at(key).envelope.queue_id(), request.transport, reply.error().text());
-            put_all_off("4.3.0", "unknown mail transport error");
-        }
+        // The process ended with the message in hand: it may have been delivered. Once it is tried again at once; a message that
+        // ends its second process waits like any other that failed.
+        crashed = true;
+        log_.warning("{}: the {} process ended during delivery: {}", active_.at(key).envelope.queue_id(), request.transport, reply.error().text());
+        put_all_off("4.3.0", "unknown mail transport error");
     }
-    if (handed_back)
-        active_.at(key).next_try = clock_.wall();               // nothing was tried: at once to the process that took over
-    else
-        complete(verdicts, request.recipients);
+    complete(verdicts, request.recipients);
     if (crashed)
         note_crash(active_.at(key), verdicts);
     carried_ -= carried;

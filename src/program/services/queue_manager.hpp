@@ -114,6 +114,7 @@ private:
     awaitable<void> start_round(Key key);
     awaitable<void> run();
     void pump();
+    handoff::DeliveryRequest composed(const schedule::Request& request) const;
     awaitable<void> deliver(schedule::Request request, std::uint64_t carried);
     awaitable<void> suspend(schedule::Suspended suspended);
     awaitable<Result<void>> attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors);

@@ -75,12 +75,14 @@ public:
     void crash() { theirs_->close(); }
 
     std::shared_ptr<ipc::Channel> worker_for(std::string_view, std::string_view, std::uint32_t) override { return absent ? nullptr : ours_; }
+    void left(const ipc::Channel* channel) override { departed += channel == ours_.get(); }
 
     std::function<handoff::Verdict(const std::string& address)> verdict_for = [](const std::string&) { return delivered(); };
     std::vector<handoff::DeliveryRequest> requests;
     std::multiset<std::string> delivered_to;
     bool absent = false, site_failed = false, silent = false;
     int crashes = 0;                               // so many of the next requests end the process
+    int departed = 0;
     int hands_back = 0;                            // so many of the next requests come while the process is about to end
     std::function<bool(const std::string& address)> slow = [](const std::string&) { return false; };   // who gets no answer before answer_slow()
     std::size_t confirmed = 0;
@@ -599,11 +601,19 @@ TEST_CASE_FIXTURE(Fixture, "queue: what delivery processes hold of content has a
 
 TEST_CASE_FIXTURE(Fixture, "queue: what a process hands back because it is about to end goes to the next one at once, however often, and is no crash")
 {
-    worker.hands_back = 3;
-    enqueue({"u@there.test"});
+    worker.slow = [](const std::string& address) { return address == "u@slow.test"; };
+    enqueue({"u@slow.test", "u@there.test"});
     settle();
-    CHECK(worker.requests.size() == 4);
     CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+    worker.hands_back = 3;
+    enqueue({"u@slow.test", "u@there.test"});
+    settle();
+    CHECK(worker.departed == 3);
+    CHECK(worker.requests.size() == 7);
+    CHECK(worker.delivered_to.count("u@there.test") == 2);     // while another site of the message is still waited for
+    worker.slow = [](const std::string&) { return false; };
+    worker.answer_slow();
+    settle();
     CHECK_FALSE(logged("ended during delivery"));
     CHECK_FALSE(logged("status=deferred"));
     CHECK(in_queue() == 0);

@@ -19,13 +19,15 @@ public:
     virtual ~Workers() = default;
     /// Where requests for this site go; null: no process of the transport is connected.
     virtual std::shared_ptr<ipc::Channel> worker_for(std::string_view transport, std::string_view site, std::uint32_t window) = 0;
+    /// It takes no more requests, or is gone.
+    virtual void left(const ipc::Channel* channel) = 0;
 };
 
 /// The registry behind qmgr's socket.
 class WorkerRegistry final : public Workers {
 public:
     void joined(const std::string& transport, std::shared_ptr<ipc::Channel> channel);
-    void left(const ipc::Channel* channel);
+    void left(const ipc::Channel* channel) override;
     std::shared_ptr<ipc::Channel> worker_for(std::string_view transport, std::string_view site, std::uint32_t window) override;
     std::size_t count(std::string_view transport) const;
 
