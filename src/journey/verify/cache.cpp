@@ -11,6 +11,14 @@ namespace {
 constexpr tables::Flags as_given{.fold = false, .substitute = false, .utf8 = false};
 constexpr std::size_t erased_at_once = 1000;
 
+/// One process writes: there is nobody to share it with.
+std::string_view without_proxy(std::string_view map)
+{
+    while (map.starts_with("proxy:"))
+        map.remove_prefix(6);
+    return map;
+}
+
 struct Scan {
     std::size_t retained = 0;
     std::vector<std::string> expired;
@@ -36,13 +44,26 @@ Result<Scan> scan(const std::string& map, const Clock& clock, Rules rules)
 
 }  // namespace
 
+CacheReader::CacheReader(std::string map, const Clock& clock, observe::Log log) : tables_(std::move(log), clock)
+{
+    const std::string_view spec = without_proxy(map);
+    if (spec.starts_with("lmdb:"))
+        table_ = tables_.open(spec, as_given);
+}
+
+std::optional<Record> CacheReader::find(std::string_view address)
+{
+    if (!table_)
+        return std::nullopt;
+    const auto value = table_->find(key_of(address));
+    return value && *value ? parse(**value) : std::nullopt;
+}
+
 Cache::Cache(std::string map, const Clock& clock, observe::Log log)
-    : map_(std::move(map)), clock_(clock), log_(std::move(log)), tables_(log_, clock)
+    : map_(without_proxy(map)), clock_(clock), log_(std::move(log)), tables_(log_, clock)
 {
     if (map_.empty())
         return;
-    while (map_.starts_with("proxy:"))
-        map_.erase(0, 6);                                // one process writes: there is nobody to share it with
     const auto colon = map_.find(':');
     type_ = map_.substr(0, colon);
     name_ = colon == map_.npos ? "" : map_.substr(colon + 1);

@@ -258,6 +258,22 @@ TEST_CASE("cache: what was learned is in the file, is read by the next process, 
     CHECK_FALSE(cache.find("bad@x.test")->has_value());
 }
 
+TEST_CASE("cache: another process reads what was written, while it is written")
+{
+    const Folder folder;
+    Office office(folder.options());
+    CacheReader reader("proxy:" + folder.options().map, office.clock, observe::Log{office.sink, "postfix/smtpd"});
+    CHECK_FALSE(reader.find("user:1@x.test"));
+    office.host.answers.emplace("user:1@x.test", Finding(Kind::deliverable, "250 ok"));
+    office.ask("user:1@x.test");
+    CHECK_FALSE(reader.find("user:1@x.test"));             // not in the file yet
+    run(office.loop, office.desk.close());
+    REQUIRE(reader.find("user:1@x.test"));
+    CHECK(reader.find("user:1@x.test")->text == "250 ok");
+    CHECK_FALSE(CacheReader("", office.clock, observe::Log{office.sink, "x"}).find("user:1@x.test"));
+    CHECK_FALSE(CacheReader("lmdb:/nonexistent", office.clock, observe::Log{office.sink, "x"}).find("user:1@x.test"));
+}
+
 TEST_CASE("cache: a map that cannot be written or read is said, and every answer is a deferral")
 {
     Options options;

@@ -62,7 +62,7 @@ public:
           resolver_(std::move(prepared.resolver)), names_(*resolver_), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
           tls_(std::move(prepared.tls)), acceptor_(tls_),
           memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
-          verifier_(memory_, verify::probe_sender(service.config_for("verify"), prepared.route.own.myorigin), Prepared::clock),
+          verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), Prepared::clock, service.log()),
           server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
     {
     }
@@ -201,7 +201,7 @@ private:
 int serve_smtpd(process::Service& service)
 {
     Prepared prepared(service);
-    service.confine({.may = {May::resolve, May::write_incoming, May::compile}, .readable = name_service_files()});
+    service.confine({.may = {May::resolve, May::write_incoming, May::read_state, May::compile}, .readable = name_service_files()});
     SmtpServer work(service, std::move(prepared));
     return service.run(work);
 }

@@ -6,11 +6,18 @@
 
 namespace posthorn::services {
 
-using handoff::Finding;
 using handoff::Frame;
+
+std::optional<Finding> VerifyLink::known(std::string_view address)
+{
+    const auto opinion = verify::opinion(cache_.find(address), false, clock_.wall(), options_.rules);
+    return opinion.ask ? std::nullopt : std::optional{opinion.finding};
+}
 
 awaitable<Result<Finding>> VerifyLink::verify(std::string address, std::chrono::milliseconds patience)
 {
+    if (auto finding = known(address))
+        co_return *std::move(finding);
     handoff::VerifyRequest request;
     request.set_address(std::move(address));
     request.set_patience(static_cast<std::uint32_t>(patience.count()));
@@ -23,7 +30,7 @@ awaitable<Result<Finding>> VerifyLink::verify(std::string address, std::chrono::
 void VerifyLink::ask_ahead(std::string address)
 {
     const auto channel = memory_.channel();
-    if (!channel)
+    if (!channel || known(address))
         return;                                                        // the question itself will wait for it
     handoff::VerifyRequest request;
     request.set_address(std::move(address));

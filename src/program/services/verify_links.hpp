@@ -8,18 +8,24 @@
 
 namespace posthorn::services {
 
-/// In smtpd. `memory` is a started client of the memory process.
+using handoff::Finding;
+
+/// In smtpd. `memory` is a started client of the memory process. What the cache's file knows, and is not to be asked anew, needs no question.
 class VerifyLink final : public handoff::Verifier {
 public:
-    VerifyLink(ipc::Client& memory, verify::ProbeSender sender, const Clock& clock) : memory_(memory), sender_(std::move(sender)), clock_(clock) {}
+    VerifyLink(ipc::Client& memory, verify::Options options, const Clock& clock, observe::Log log)
+        : memory_(memory), options_(std::move(options)), clock_(clock), cache_(options_.map, clock, std::move(log)) {}
     awaitable<Result<handoff::Finding>> verify(std::string address, std::chrono::milliseconds patience) override;
     void ask_ahead(std::string address) override;
-    std::optional<std::string> probe_sender(std::string_view address) const override { return sender_.plain(address, clock_.wall()); }
+    std::optional<std::string> probe_sender(std::string_view address) const override { return options_.sender.plain(address, clock_.wall()); }
 
 private:
+    std::optional<Finding> known(std::string_view address);
+
     ipc::Client& memory_;
-    verify::ProbeSender sender_;
+    verify::Options options_;
     const Clock& clock_;
+    verify::CacheReader cache_;
 };
 
 /// In memory. The connection to qmgr is its own.
