@@ -45,7 +45,10 @@ awaitable<Result<std::unique_ptr<Stream>>> connect(Executor executor, Endpoint e
         under_way = true;
     }
     if (under_way) {
-        auto pending = socket_stream(executor, Fd(::dup(number)));    // only to wait with; the real one is made after, with its names
+        Fd same(::dup(number));
+        if (!same)
+            co_return refused(errno);
+        auto pending = socket_stream(executor, std::move(same));      // only to wait with; the real one is made after, with its names
         if (options.limit.count() > 0)
             pending->expires_after(options.limit);
         auto ready = co_await pending->wait(Direction::write);

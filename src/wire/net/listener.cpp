@@ -3,10 +3,12 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <fstream>
+#include <optional>
 
 namespace posthorn::net {
 
@@ -62,12 +64,13 @@ Endpoint bound_at(const Fd& listening)
 }
 
 struct Listener::Core {
-    Core(Executor executor, Fd listening, Handler on_connection, Trouble on_trouble) :
+    Core(Executor executor, Fd listening, Handler on_connection, Trouble on_trouble, std::string last_words) :
         endpoint(bound_at(listening)), descriptor(executor, listening.get()), handler(std::move(on_connection)),
-        trouble(std::move(on_trouble)), sessions(executor), accepting(executor)
+        trouble(std::move(on_trouble)), farewell(std::move(last_words)), sessions(executor), accepting(executor)
     {
         (void)listening.release();
         descriptor.native_non_blocking(true);
+        keep_one_back();
     }
 
     awaitable<void> accept_loop()
@@ -76,15 +79,16 @@ struct Listener::Core {
             const auto [error] = co_await descriptor.async_wait(asio::posix::descriptor_base::wait_read, asio::as_tuple(use_awaitable));
             if (error)
                 continue;
-            if (const int failure = accept_some())
-                co_await resting(failure);
+            if (!accept_some())
+                co_await sleep_for(rest);
         }
         running = false;
     }
 
-    /// 0, or the errno of a shortage.
-    int accept_some()
+    /// False: there is a shortage, and somebody waits.
+    bool accept_some()
     {
+        keep_one_back();
         for (int i = 0; i < accepts_per_turn && wanted; ++i) {
             Fd fd(::accept4(descriptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
             if (fd) {
@@ -92,19 +96,46 @@ struct Listener::Core {
                 continue;
             }
             switch (errno) {
-            case EMFILE: case ENFILE: case ENOBUFS: case ENOMEM: return errno;
-            case EAGAIN: return 0;
+            case EMFILE: case ENFILE: case ENOBUFS: case ENOMEM:
+                complain(errno);
+                if (!turn_away())
+                    return false;
+                continue;
+            case EAGAIN: return true;
             default: continue;                                        // a connection that was gone before we came (RFC 1122 ICMP errors)
             }
         }
-        return 0;
+        return true;
     }
 
-    awaitable<void> resting(int failure)
+    void complain(int failure)
     {
-        if (trouble)
-            trouble(Error{"accept: " + errno_text(failure), "4.3.2"});
-        co_await sleep_for(rest);
+        const auto now = std::chrono::steady_clock::now();
+        if (!trouble || (complained && now - *complained < std::chrono::seconds{1}))
+            return;
+        complained = now;
+        trouble(Error{"accept: " + errno_text(failure), "4.3.2"});
+    }
+
+    void keep_one_back()
+    {
+        if (!farewell.empty() && !spare)
+            spare = Fd(::fcntl(descriptor.native_handle(), F_DUPFD_CLOEXEC, 0));
+    }
+
+    /// False: nothing can be done for whoever waits.
+    bool turn_away()
+    {
+        if (!spare)
+            return false;
+        spare.reset();
+        {
+            const Fd fd(::accept4(descriptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+            if (fd)
+                (void)::send(fd.get(), farewell.data(), farewell.size(), MSG_NOSIGNAL);   // a new connection has room for a line
+        }
+        keep_one_back();
+        return true;
     }
 
     void stop()
@@ -117,12 +148,15 @@ struct Listener::Core {
     asio::posix::stream_descriptor descriptor;
     Handler handler;
     Trouble trouble;
+    std::string farewell;
+    Fd spare;                               // for that
+    std::optional<std::chrono::steady_clock::time_point> complained;
     TaskGroup sessions, accepting;
     bool wanted = false, running = false;
 };
 
-Listener::Listener(Executor executor, Fd listening, Handler handler, Trouble trouble) :
-    core_(std::make_unique<Core>(std::move(executor), std::move(listening), std::move(handler), std::move(trouble)))
+Listener::Listener(Executor executor, Fd listening, Handler handler, Trouble trouble, std::string farewell) :
+    core_(std::make_unique<Core>(std::move(executor), std::move(listening), std::move(handler), std::move(trouble), std::move(farewell)))
 {
 }
 

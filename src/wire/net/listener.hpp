@@ -1,14 +1,16 @@
 // net/listener.hpp: listening sockets and the loop that accepts from them.
 // Descriptors  master binds and passes; a service adopts. The socket is shared by all processes of the service: accept4 may
 //              find nothing although it was readable.
-// No descriptors left (EMFILE, ENFILE, ENOBUFS, ENOMEM): the loop rests a moment and tries again; it never ends by itself
-//              and never spins. `refused` is told once per rest.
+// No descriptors left (EMFILE, ENFILE, ENOBUFS, ENOMEM): with a farewell, one that was kept back takes the connection, says it and
+//              closes; without one, the connection waits in the kernel's queue while the loop rests a moment and tries again.
+//              It never ends by itself and never spins. `trouble` is told at most once a second.
 #pragma once
 
 #include "net/stream.hpp"
 
 #include <functional>
 #include <memory>
+#include <string>
 
 namespace posthorn::net {
 
@@ -25,10 +27,10 @@ class Listener {
 public:
     /// Takes one connection; runs in the listener's group. The stream is open; its task owns it.
     using Handler = std::function<awaitable<void>(std::unique_ptr<Stream>)>;
-    /// "accept: Too many open files": said when the loop rests.
+    /// "accept: Too many open files".
     using Trouble = std::function<void(Error)>;
 
-    Listener(Executor executor, Fd listening, Handler handler, Trouble trouble = {});
+    Listener(Executor executor, Fd listening, Handler handler, Trouble trouble = {}, std::string farewell = {});
     Listener(Listener&&) = delete;
     ~Listener();
 

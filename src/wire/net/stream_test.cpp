@@ -228,6 +228,41 @@ TEST_CASE("listener: serves tcp and unix, rests when descriptors are gone and go
     std::filesystem::remove_all(folder);
 }
 
+#if !__has_feature(address_sanitizer)                                 // as above
+TEST_CASE("listener: with a farewell, whom it cannot serve hears it at once")
+{
+    asio::io_context loop;
+    std::vector<std::string> troubles;
+    Listener listener(loop.get_executor(), net::listen(Endpoint(IpAddress::loopback(), 0)).value(), [](std::unique_ptr<Stream> stream) { return echo(std::move(stream)); },
+                      [&](Error error) { troubles.push_back(error.what()); }, "421 later\r\n");
+    std::vector<std::unique_ptr<Stream>> clients;
+    for (int i = 0; i < 3; ++i)
+        clients.push_back(run(loop, connect(loop.get_executor(), listener.endpoint())).value());
+    rlimit normal{};
+    ::getrlimit(RLIMIT_NOFILE, &normal);
+    const rlimit few{64, normal.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    std::vector<Fd> all;
+    while (Fd one{::dup(0)})
+        all.push_back(std::move(one));
+    listener.start();
+    run(loop, sleep_for(30ms));
+    all.pop_back();                                                   // one is left: too few to connect, and no exception
+    CHECK(run(loop, connect(loop.get_executor(), listener.endpoint())).error().what() == "Too many open files");
+    all.clear();
+    ::setrlimit(RLIMIT_NOFILE, &normal);
+    char room[64];
+    for (auto& client : clients) {
+        CHECK(run(loop, client->read_some(room)).value() == 11);
+        CHECK(std::string_view(room, 11) == "421 later\r\n");
+    }
+    CHECK((troubles == std::vector<std::string>{"accept: Too many open files"}));   // once, for all three
+    auto client = run(loop, connect(loop.get_executor(), listener.endpoint())).value();
+    CHECK(run(loop, ask(std::move(client), "hello")).value() == "hello");
+    run(loop, listener.close());
+}
+#endif
+
 TEST_CASE("memory pair: segments arrive as they were written, flights are counted, a small capacity holds the writer back")
 {
     asio::io_context loop;
