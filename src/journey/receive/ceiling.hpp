@@ -3,8 +3,11 @@
 // Errors   grow() is false past the limit: the caller says 452 4.3.1 or 421 4.3.2, gives back what it has, and all recovers by itself.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 namespace posthorn::receive {
@@ -17,6 +20,8 @@ public:
     std::uint64_t used() const { return used_; }
     std::uint64_t limit() const { return limit_; }
     std::uint64_t refusals() const { return refusals_; }
+    /// For the log, where something was refused.
+    std::string text() const { return fmt::format("memory of sessions and content: {} bytes are held, and smtpd_memory_limit is {}", used_, limit_); }
 
     /// Octets held by one owner; given back when it goes.
     class Share {
@@ -41,6 +46,7 @@ public:
         }
         bool grow(std::size_t octets) { return set(held_ + octets); }
         std::size_t held() const { return held_; }
+        std::string limit_text() const { return ceiling_->text(); }
 
     private:
         Ceiling* ceiling_ = nullptr;

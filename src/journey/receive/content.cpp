@@ -1,5 +1,7 @@
 #include "receive/content.hpp"
 
+#include <fmt/format.h>
+
 namespace posthorn::receive {
 
 handoff::Refusal refusal_of(const Error& error)
@@ -24,12 +26,17 @@ void Content::refuse(handoff::Refusal refusal)
     share_.set(0);
 }
 
-void Content::refuse(const Error& error) { refuse(refusal_of(error)); }
+void Content::refuse(std::string_view while_doing, const Error& error)
+{
+    trouble_ = fmt::format("{} queue file: {}", while_doing, error.evidence().empty() ? error.text() : error.evidence());
+    refuse(refusal_of(error));
+}
 
 bool Content::hold(std::size_t octets)
 {
     if (share_.set(octets))
         return true;
+    trouble_ = share_.limit_text();
     refuse(handoff::Refusal{452, "4.3.1", "Insufficient system storage"});
     return false;
 }
@@ -96,7 +103,7 @@ awaitable<void> Content::write_out(std::size_t at_least)
     if (!file_) {
         auto created = co_await folder_.create(envelope_.queue_id());
         if (!created) {
-            refuse(created.error());
+            refuse("create", created.error());
             co_return;
         }
         file_ = *std::move(created);
@@ -105,7 +112,7 @@ awaitable<void> Content::write_out(std::size_t at_least)
         co_return;
     const auto written = co_await file_->append(std::exchange(held_, {}));
     if (!written) {
-        refuse(written.error());
+        refuse("write", written.error());
         co_return;
     }
     share_.set(0);
@@ -126,7 +133,7 @@ awaitable<void> Content::seal()
     if (refusal_)
         co_return;
     if (const auto synced = co_await file_->sync(); !synced)
-        refuse(synced.error());
+        refuse("sync", synced.error());
 }
 
 handoff::Content Content::take_content()

@@ -38,6 +38,8 @@ public:
     void committed();
 
     const std::optional<handoff::Refusal>& refusal() const { return refusal_; }
+    /// What the postmaster should know of it, where the reply does not say: "write queue file: No space left on device".
+    const std::string& trouble() const { return trouble_; }
     void refuse(handoff::Refusal refusal);
     /// Octets of the client's, in stored form.
     std::uint64_t size() const { return received_; }
@@ -48,7 +50,7 @@ private:
     awaitable<void> clean_head();
     awaitable<void> store(std::string octets);
     awaitable<void> write_out(std::size_t at_least);
-    void refuse(const Error& error);
+    void refuse(std::string_view while_doing, const Error& error);
     bool hold(std::size_t octets);
 
     handoff::Envelope envelope_;
@@ -62,6 +64,7 @@ private:
     std::uint64_t received_ = 0, stored_ = 0;
     std::unique_ptr<IncomingFile> file_;
     std::optional<handoff::Refusal> refusal_;
+    std::string trouble_;
 };
 
 /// The reply to a message that could not be stored.

@@ -91,6 +91,9 @@ TEST_CASE("content: what cannot be stored is said with 4xx, nothing is left behi
         CHECK(house.folder.files.empty());
         CHECK(house.whole_log().find(fmt::format("Q1: reject: END-OF-MESSAGE from client.test[192.0.2.1]: {}; from=<a@b.test>",
                                                   row.reply.substr(0, row.reply.size() - 2))) != std::string::npos);
+        for (const auto& [trouble, word] : {std::pair{"create", "create"}, std::pair{"append", "write"}, std::pair{"sync", "sync"}})
+            if (row.trouble == trouble)
+                CHECK(house.whole_log().find(fmt::format("warning: Q1: {} queue file: ", word)) != std::string::npos);
         house.queue.failure.reset();
         house.folder.fail_create = house.folder.fail_append = house.folder.fail_sync = false;
         talk.send(opening);

@@ -43,6 +43,8 @@ class IncomingFolder {
 public:
     virtual ~IncomingFolder() = default;
     virtual awaitable<Result<std::unique_ptr<IncomingFile>>> create(std::string queue_id) = 0;
+    /// What its file system has free, for SIZE and queue_minfree. Measured, not remembered: it must say so when room has come back.
+    virtual std::uint64_t free_octets() = 0;
 };
 
 /// A stream under TLS, with what logs and the Received: field say of it.

@@ -3,6 +3,8 @@
 #include "receive/core.hpp"
 #include "receive/session.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace posthorn::receive {
@@ -52,7 +54,10 @@ awaitable<void> Server::serve(std::unique_ptr<net::Stream> stream)
 {
     // The session's own share of memory is taken before anything is allocated for it.
     Ceiling::Share share(core_->ceiling);
-    if (!share.set(Session::resting_octets) || !core_->places.enter()) {
+    const bool fits = share.set(Session::resting_octets);
+    if (!fits || !core_->places.enter()) {
+        core_->outside.log.warning("{}", fits ? fmt::format("{} sessions, and none of them idle: smtpd_idle_session_limit is reached", core_->places.sessions())
+                                              : core_->ceiling.text());
         co_await turn_away(*core_, std::move(stream));
         co_return;
     }

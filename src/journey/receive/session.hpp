@@ -107,6 +107,7 @@ private:
     awaitable<bool> accept(std::unique_ptr<Content> content, std::string ok_prefix, bool bare_lf);
     std::unique_ptr<Content> begin_content();
     bool refuse_content(const handoff::Refusal& refusal);
+    void warn_of(const Content& content);
 
     Server::Core& core_;
     std::unique_ptr<net::Stream> stream_;

@@ -24,6 +24,12 @@ bool Session::refuse_content(const handoff::Refusal& refusal)
     return false;
 }
 
+void Session::warn_of(const Content& content)
+{
+    if (!content.trouble().empty())
+        core_.outside.log.warning("{}: {}", content.envelope().queue_id(), content.trouble());
+}
+
 std::unique_ptr<Content> Session::begin_content()
 {
     handoff::Envelope& envelope = transaction_->envelope;
@@ -151,6 +157,7 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         co_await content->seal();
     }
     if (content->refusal()) {
+        warn_of(*content);
         refuse_content(*content->refusal());
         end_transaction();
         co_return false;
@@ -286,6 +293,7 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
 
     if (!chunk->last) {
         if (transaction.content->refusal()) {
+            warn_of(*transaction.content);
             const handoff::Refusal refusal = *transaction.content->refusal();
             transaction.chunks_failed = true;
             transaction.content.reset();

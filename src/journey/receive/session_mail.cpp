@@ -89,7 +89,7 @@ awaitable<bool> Session::mail(std::string arguments)
     if (limit != 0 && size > limit)
         co_return refused("552 5.3.4 Message size exceeds fixed limit");
     // Room for the message itself, and never less than one and a half of the largest that may come meanwhile.
-    const std::uint64_t free = core_.outside.queue.free_octets();
+    const std::uint64_t free = core_.outside.incoming.free_octets();
     if (free < core_.options.queue_minfree || free < limit + limit / 2 || free / 3 * 2 < size) {
         core_.outside.log.warning("not enough free space in mail queue: {} bytes < 1.5*message size limit", free);
         co_return refused("452 4.3.1 Insufficient system storage");

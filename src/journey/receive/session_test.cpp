@@ -374,12 +374,12 @@ TEST_CASE("limits: lines, errors, junk commands, recipients, sizes")
     SUBCASE("no room in the queue")
     {
         House house;
-        house.queue.free = 15'000'000;
+        house.folder.free = 15'000'000;
         Talk talk(house);
         talk("EHLO x");
         CHECK(talk("MAIL FROM:<a@b.test>") == "452 4.3.1 Insufficient system storage\r\n");
         CHECK(house.logged("NOQUEUE: reject: MAIL from client.test[192.0.2.1]: 452 4.3.1 Insufficient system storage; from=<a@b.test> proto=ESMTP helo=<x>"));
-        house.queue.free = 1ULL << 30;
+        house.folder.free = 1ULL << 30;
         CHECK(talk("MAIL FROM:<a@b.test>") == "250 2.1.0 Ok\r\n");
     }
     SUBCASE("places for transactions are limited, and come back")

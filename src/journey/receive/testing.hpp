@@ -137,6 +137,8 @@ struct FakeVerifier final : handoff::Verifier {
 };
 
 struct FakeFolder final : IncomingFolder {
+    std::uint64_t free_octets() override { return free; }
+    std::uint64_t free = 1ULL << 40;
     struct File final : IncomingFile {
         explicit File(FakeFolder& in, std::string with_name) : folder(in), file(std::move(with_name)) { folder.files[file]; }
         ~File() override

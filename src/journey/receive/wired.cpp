@@ -126,4 +126,14 @@ awaitable<Result<std::unique_ptr<IncomingFile>>> SpoolFolder::create(std::string
     co_return std::make_unique<SpoolFile>(*std::move(file), threads_);
 }
 
+std::uint64_t SpoolFolder::free_octets()
+{
+    const SteadyTime now = std::chrono::steady_clock::now();
+    if (!measured_ || now - *measured_ >= std::chrono::seconds{1}) {
+        free_ = files_.free_octets();
+        measured_ = now;
+    }
+    return free_;
+}
+
 }  // namespace posthorn::receive

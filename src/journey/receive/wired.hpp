@@ -1,12 +1,15 @@
 // receive/wired.hpp: the interfaces of outside.hpp over the rooms that do the work: names, TLS, files. For program/services.
 #pragma once
 
+#include "base/clock.hpp"
 #include "dns/resolver.hpp"
 #include "receive/outside.hpp"
 #include "spool/incoming.hpp"
 #include "tls/tls.hpp"
 
 #include <boost/asio/thread_pool.hpp>
+
+#include <optional>
 
 namespace posthorn::receive {
 
@@ -38,10 +41,14 @@ class SpoolFolder final : public IncomingFolder {
 public:
     SpoolFolder(spool::FileOps& files, asio::thread_pool& threads) : files_(files), threads_(threads) {}
     awaitable<Result<std::unique_ptr<IncomingFile>>> create(std::string queue_id) override;
+    /// At most a second old.
+    std::uint64_t free_octets() override;
 
 private:
     spool::FileOps& files_;
     asio::thread_pool& threads_;
+    std::uint64_t free_ = 0;
+    std::optional<SteadyTime> measured_;
 };
 
 }  // namespace posthorn::receive

@@ -94,6 +94,7 @@ public:
     {
         if (!root_)
             throw std::system_error(errno, std::generic_category(), "queue directory " + directory);
+        measured_ = open_folder("incoming");
     }
 
     int open(std::string_view name, Open how, std::unique_ptr<File>& file) override
@@ -163,9 +164,12 @@ public:
 
     std::uint64_t free_octets() override
     {
+        // fstatvfs does not take O_PATH on every kernel. A receiver may look into the incoming folder only; and it is kept open, so that
+        // a lack of descriptors does not look like a lack of room. A new queue has no folders yet.
+        if (!measured_)
+            measured_ = open_folder("");
         struct statvfs status{};
-        const Fd fd = open_folder("");                                 // fstatvfs does not take O_PATH on every kernel
-        if (!fd || ::fstatvfs(fd.get(), &status) != 0)
+        if (!measured_ || ::fstatvfs(measured_.get(), &status) != 0)
             return 0;
         return std::uint64_t{status.f_bavail} * status.f_frsize;
     }
@@ -177,7 +181,7 @@ private:
         return Fd{::openat(root_.get(), name.empty() ? "." : std::string(name).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     }
 
-    Fd root_;
+    Fd root_, measured_;
 };
 
 }  // namespace

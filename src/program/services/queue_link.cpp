@@ -49,8 +49,28 @@ void QueueLink::take(const handoff::Welcome& welcome)
     free_octets_ = welcome.free_octets();
 }
 
+/// The socket is the supervisor's and can be connected to while nobody serves it: only the greeting tells that qmgr is there.
+bool QueueLink::away()
+{
+    if (client_.connected()) {
+        away_since_.reset();
+        away_said_ = false;
+        return false;
+    }
+    const SteadyTime now = clock_.steady();
+    if (!away_since_)
+        away_since_ = now;
+    if (now - *away_since_ < options_.away)
+        return false;
+    if (!std::exchange(away_said_, true))
+        log_.warning("no queue manager for {} seconds: new messages are refused until it is back", options_.away.count());
+    return true;
+}
+
 std::optional<std::string> QueueLink::next_queue_id()
 {
+    if (away())
+        return std::nullopt;
     if (ids_.low() && !fetching_) {
         fetching_ = true;
         tasks_.spawn(fetch_ids());

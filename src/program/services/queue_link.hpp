@@ -23,7 +23,8 @@ public:
         std::string socket;                           // of qmgr
         std::string service;                          // who we are, for qmgr's log
         bool long_queue_ids = false;
-        std::chrono::seconds patience{300};
+        std::chrono::seconds patience{300};           // with a message that is in hand
+        std::chrono::seconds away{5};                 // without qmgr, until new messages are refused rather than kept waiting at their end
     };
 
     QueueLink(Executor executor, Options options, const Clock& clock, observe::Log log);
@@ -41,6 +42,7 @@ public:
 private:
     awaitable<Result<void>> greet(std::shared_ptr<ipc::Channel> channel);
     awaitable<void> fetch_ids();
+    bool away();
     void take(const handoff::Welcome& welcome);
 
     Options options_;
@@ -48,6 +50,8 @@ private:
     observe::Log log_;
     handoff::QueueIds ids_;
     bool fetching_ = false;
+    std::optional<SteadyTime> away_since_;
+    bool away_said_ = false;
     std::uint64_t free_octets_ = 0;
     TaskGroup tasks_;
     ipc::Client client_;

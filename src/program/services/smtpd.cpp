@@ -60,7 +60,8 @@ public:
                  Prepared::clock, service.log()),
           cleaner_(std::move(prepared.cleanup), tables_, service.log_as("cleanup")), classes_(prepared.route, route::Resolver::Purpose::mail, tables_),
           resolver_(std::move(prepared.resolver)), names_(*resolver_), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
-          tls_(std::move(prepared.tls)), acceptor_(tls_),
+          tls_(std::move(prepared.tls)),
+          farewell_(prepared.options.tls_wrapper ? "" : fmt::format("421 4.3.2 {} Service temporarily unavailable\r\n", prepared.options.myhostname)), acceptor_(tls_),
           memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
           verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), Prepared::clock, service.log()),
           server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
@@ -153,7 +154,7 @@ private:
         for (process::ListeningSocket& listening : service_.take_listeners()) {
             listeners_.push_back(std::make_unique<net::Listener>(
                 service_.executor(), std::move(listening.socket), [this](std::unique_ptr<net::Stream> stream) { return session(std::move(stream)); },
-                [log = service_.log()](Error error) { log.warning("{}", error.text()); }));
+                [log = service_.log()](Error error) { log.warning("{}", error.text()); }, farewell_));
             listeners_.back()->start();
         }
     }
@@ -187,6 +188,7 @@ private:
     asio::thread_pool threads_{2};
     receive::SpoolFolder incoming_;
     std::shared_ptr<tls::Context> tls_;
+    std::string farewell_;                      // to who comes when no descriptor is left; under TLS from the first octet there is none
     receive::TlsServer acceptor_;
     ipc::Client memory_;
     VerifyLink verifier_;
