@@ -393,6 +393,10 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
             workers_.left(worker.get());
     }
 
+    // At a stop the delivery processes go first. What had none left was not tried: it is due when the queue opens again.
+    if (!worker && co_await cancelled())
+        co_return;
+
     std::vector<Verdict> verdicts;
     schedule::SiteNews news = schedule::SiteNews::none;
     std::string reason;

@@ -424,6 +424,22 @@ TEST_CASE_FIXTURE(Fixture, "queue: a transport without a process defers, with th
         CHECK(logged("delivery temporarily suspended: connect to x: Connection refused"));
 }
 
+TEST_CASE_FIXTURE(Fixture, "queue: what waits for a delivery process when the manager ends is due at the next start, not put off")
+{
+    stop();
+    options.worker_patience = 1h;
+    start();
+    worker.absent = true;
+    enqueue({"u@there.test"});
+    settle();
+    stop();
+    CHECK_FALSE(logged("status=deferred"));
+    worker.absent = false;
+    start();
+    settle();
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: mail in the hands of a process that ends is tried again once at once, then waits")
 {
     worker.crashes = 1;
