@@ -97,13 +97,24 @@ Result<void> load_certificates(Context::Core& core, const ReadFile& read)
 {
     SSL_CTX* ctx = core.ctx.get();
     SSL_CTX_set_default_passwd_cb(ctx, no_password);
+    std::optional<std::pair<Key, std::string>> waiting;                // a key alone in its file: its certificates stand in the next
     for (const std::string& path : core.options.chain_files) {
         TRY(const std::string text, read(path));
         TRY(auto sets, parse_pem(text, path));
+        if (waiting && !sets.front().key && sets.front().leaf) {
+            sets.front().key = std::move(waiting->first);
+            waiting.reset();
+        }
+        if (sets.back().key && !sets.back().leaf && !waiting) {
+            waiting.emplace(std::move(sets.back().key), path);
+            sets.pop_back();
+        }
         for (Set& set : sets)
             TRY_VOID(use(ctx, std::move(set), path));
-        core.has_certificate = true;
+        core.has_certificate = core.has_certificate || !sets.empty();
     }
+    if (waiting)
+        return Error{fmt::format("cannot load certificate/key data from {}: no certificate", waiting->second), "4.3.5"};
     if (!core.options.chain_files.empty())
         return {};
     for (const CertificateFiles& files : core.options.certificates) {

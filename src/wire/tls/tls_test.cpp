@@ -528,6 +528,16 @@ TEST_CASE("context: each wrong file is named with OpenSSL's reason; several sets
     rsa_only.exclude_ciphers = {"ECDSA"};
     CHECK(meet(loop, client_context(rsa_only), both).client->facts.peer_cn == "two.test");
     CHECK(meet(loop, client_context(), both).client->facts.peer_cn == "one.test");
+
+    // A key may have a file of its own in front of its certificates.
+    Options apart;
+    apart.chain_files = {"one.key", "one.pem", "two"};
+    const std::string one_chain = one.certificate + authority().certificate;
+    const auto split = Context::server(apart, files({{"one.key", one.key}, {"one.pem", one_chain}, {"two", two.chain()}})).value();
+    CHECK(meet(loop, client_context(), split).client->facts.peer_cn == "one.test");
+    CHECK(meet(loop, client_context(rsa_only), split).client->facts.peer_cn == "two.test");
+    CHECK(fails({{"one.key", one.key}, {"one.pem", one.key}, {"two", two.chain()}}, apart) == "cannot load certificate/key data from one.pem: no certificate");
+    CHECK(fails({{"one.key", one.key}, {"one.pem", one_chain}, {"two", two.key}}, apart) == "cannot load certificate/key data from two: no certificate");
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)
