@@ -281,6 +281,9 @@ TEST_CASE("hosts: what the name service says becomes Postfix's words")
     CHECK(reason("missing.test").outcome() == handoff::OUTCOME_BOUNCED);
     CHECK(reason("broken.test").text() == "Host or domain name not found. Name service error for name=broken.test type=MX: Host not found, try again");
     CHECK(reason("broken.test").outcome() == handoff::OUTCOME_DEFERRED);
+    world.names.mx_of["xn--bcher-kva.test"] = {{0, ""}};
+    CHECK(reason("bücher.test").status() == "5.1.10");
+    CHECK(reason("bücher.invalid").text() == "Host or domain name not found. Name service error for name=xn--bcher-kva.invalid type=MX: Host not found");
     CHECK(reason("nowhere.test").outcome() == handoff::OUTCOME_BOUNCED);
     CHECK(reason("[192.0.2.77]").text() == "connect to 192.0.2.77[192.0.2.77]:25: Connection refused");
     CHECK(reason("[192.0.2.77]").status() == "4.4.1");

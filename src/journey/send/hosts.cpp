@@ -1,5 +1,7 @@
 #include "send/hosts.hpp"
 
+#include "dns/idna.hpp"
+
 namespace posthorn::send {
 
 namespace {
@@ -46,10 +48,12 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
             hosts.reason = {false, "4.4.4", fmt::format("address {} is not of an address family of inet_protocols", destination.name)};
         co_return hosts;
     }
+    // The name service knows names beyond ASCII by their A-labels only (RFC 6531 3.2). What is no domain name finds nothing.
+    const std::string name = dns::to_a_labels(destination.name).value_or(destination.name);
     std::optional<Error> failure;
     bool by_address = !destination.mx || !options->mx_lookups;
     if (!by_address) {
-        const dns::Answer answer = co_await around->names.mx(destination.name);
+        const dns::Answer answer = co_await around->names.mx(name);
         if (dns::is_null_mx(answer)) {
             hosts.reason = {true, "5.1.10", fmt::format("Domain {} does not accept mail (nullMX)", destination.name)};
             co_return hosts;
@@ -74,10 +78,10 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
         } else if (answer.status == dns::Status::nodata || (options->ignore_mx_error && answer.transient()))
             by_address = true;                                      // RFC 5321 5.1: no MX record, the host itself
         else
-            failure = dns::lookup_error(destination.name, dns::Type::mx, answer);
+            failure = dns::lookup_error(name, dns::Type::mx, answer);
     }
     if (by_address)
-        failure = co_await add_addresses(destination.name, 0, destination.port, options, &around->names, &hosts.list);
+        failure = co_await add_addresses(name, 0, destination.port, options, &around->names, &hosts.list);
     if (hosts.list.empty()) {
         hosts.reason = failure ? reason_of(*failure) : Reason(false, "4.4.4", fmt::format("no address of {} is of a family of inet_protocols", destination.name));
         co_return hosts;
