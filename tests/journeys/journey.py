@@ -12,6 +12,7 @@ import shutil
 import signal
 import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -46,19 +47,22 @@ class Sink:
     """An SMTP server that takes mail, as a script of replies allows. Runs in a thread of its own.
 
     replies: verb -> reply, or a function (argument, session) -> reply; DOT is the end of content. A reply of None closes the connection.
+    tls: an ssl.SSLContext: STARTTLS is offered; tls_sessions then holds (protocol, resumed) of each handshake.
     """
 
-    def __init__(self, replies=None, keywords=("PIPELINING", "8BITMIME", "SIZE 0", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8"), port=0, delay=0.0):
-        self.replies, self.keywords, self.delay = dict(replies or {}), keywords, delay
-        self.messages, self.sessions, self.commands = [], 0, []
+    def __init__(self, replies=None, keywords=("PIPELINING", "8BITMIME", "SIZE 0", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8"), port=0, delay=0.0,
+                 host="127.0.0.1", tls=None):
+        self.replies, self.keywords, self.delay, self.host, self.tls = dict(replies or {}), tuple(keywords), delay, host, tls
+        self.messages, self.sessions, self.commands, self.tls_sessions = [], 0, [], []
         self.open_now = self.most_open = 0
+        self._writers = set()
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
 
         def run():
             asyncio.set_event_loop(self._loop)
-            self._server = self._loop.run_until_complete(asyncio.start_server(self._session, "127.0.0.1", port, limit=1 << 20, backlog=1024))
+            self._server = self._loop.run_until_complete(asyncio.start_server(self._session, host, port, limit=1 << 20, backlog=1024))
             self.port = self._server.sockets[0].getsockname()[1]
             started.set()
             self._loop.run_forever()
@@ -85,12 +89,14 @@ class Sink:
         self.sessions += 1
         self.open_now += 1
         self.most_open = max(self.most_open, self.open_now)
+        self._writers.add(writer)
         try:
             await self._talk(reader, writer)
-        except (ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.CancelledError, asyncio.IncompleteReadError):
             pass
         finally:
             self.open_now -= 1
+            self._writers.discard(writer)
             writer.close()
 
     async def _talk(self, reader, writer):
@@ -111,8 +117,22 @@ class Sink:
                 self.commands.append(text)
             if verb in ("EHLO", "LHLO"):
                 lines = ["sink.test", *self.keywords]
+                if self.tls and not writer.get_extra_info("ssl_object"):
+                    lines.append("STARTTLS")
                 default = "\r\n".join(f"250{'-' if i < len(lines) - 1 else ' '}{k}" for i, k in enumerate(lines))
                 await say(self._reply(verb, argument, default))
+            elif verb == "STARTTLS" and self.tls:
+                reply = self._reply("STARTTLS", argument, "220 2.0.0 Ready")
+                await say(reply)
+                if reply.startswith("2"):
+                    try:
+                        await writer.start_tls(self.tls)
+                    except OSError as error:                        # ssl.SSLError is one: the client did not like us
+                        self.tls_sessions.append((str(error), False))
+                        return
+                    reader._transport = writer.transport            # else a full buffer would stop the stream below TLS
+                    done = writer.get_extra_info("ssl_object")
+                    self.tls_sessions.append((done.version(), done.session_reused))
             elif verb == "MAIL":
                 reply = self._reply("MAIL", argument, "250 2.1.0 Ok")
                 if reply and reply.startswith("2"):
@@ -165,10 +185,100 @@ class Sink:
                 self.messages.append((sender, list(recipients), content))
         await say(reply)
 
+    def drop_connections(self):
+        """Closes every open connection, as a peer does that is tired of waiting."""
+        self._loop.call_soon_threadsafe(lambda: [writer.close() for writer in self._writers])
+
     def recipients(self):
         """Every accepted recipient, as often as it was accepted."""
         with self._lock:
             return [re.search(r"<(.*?)>", r).group(1) for _, rs, _ in self.messages for r in rs]
+
+
+class Dns:
+    """posthorn-testdns with a zone of the test's; for `dns_servers`."""
+
+    def __init__(self, zone):
+        self._dir = tempfile.TemporaryDirectory(prefix="posthorn-zone.")
+        path = pathlib.Path(self._dir.name) / "zone"
+        path.write_text(zone)
+        self._process = subprocess.Popen([str(BIN.parent / "tests" / "tools" / "posthorn-testdns"), str(path)], stdout=subprocess.PIPE, text=True)
+        address, _, port = self._process.stdout.readline().split()[-1].rpartition(":")
+        self.server = f"{address.strip('[]')}@{port}"
+
+    def close(self):
+        self._process.terminate()
+        self._process.wait(10)
+        self._process.stdout.close()
+        self._dir.cleanup()
+
+
+class Certificate:
+    """A self-signed certificate, made here; `path` and `key` are its files, readable by root and the user of the tests."""
+
+    def __init__(self, name):
+        self._dir = tempfile.TemporaryDirectory(prefix="posthorn-certificate.")
+        self.path, self.key = (pathlib.Path(self._dir.name) / file for file in ("certificate.pem", "key.pem"))
+        alternative = f"IP:{name}" if name[0].isdigit() else f"DNS:{name}"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+                        "-addext", f"subjectAltName={alternative}", "-keyout", str(self.key), "-out", str(self.path)], check=True, capture_output=True)
+
+    def server(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.path, self.key)
+        return context
+
+    def client(self):
+        """A client that trusts this certificate, and asks for no name."""
+        context = ssl.create_default_context(cafile=self.path)
+        context.check_hostname = False
+        return context
+
+    def close(self):
+        self._dir.cleanup()
+
+
+class Load:
+    """Clients that hand in mail until told to stop, and remember what was acknowledged, and how often they had to try again."""
+
+    def __init__(self, posthorn, clients=4, per_session=20, size=1000):
+        self.posthorn, self.acknowledged, self.unsure, self.troubles = posthorn, set(), set(), []
+        self._per_session, self._body = per_session, ("x" * 70 + "\r\n") * (size // 72) + "x\r\n"
+        self._stop, self._lock, self._count = threading.Event(), threading.Lock(), 0
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self):
+        while not self._stop.is_set():
+            try:
+                with self.posthorn.smtp() as client:
+                    for _ in range(self._per_session):
+                        if self._stop.is_set():
+                            return
+                        with self._lock:
+                            self._count += 1
+                            address = f"m{self._count}@there.test"
+                            self.unsure.add(address)
+                        client.sendmail("a@ours.test", [address], "Subject: load\r\n\r\n" + self._body)
+                        with self._lock:
+                            self.acknowledged.add(address)
+                            self.unsure.discard(address)
+            except (OSError, smtplib.SMTPException) as trouble:
+                with self._lock:
+                    self.troubles.append(trouble)
+                time.sleep(0.05)
+
+    def wait_for(self, more):
+        """Until that many more are acknowledged."""
+        before = len(self.acknowledged)
+        wait_until(lambda: len(self.acknowledged) >= before + more, f"{more} more messages are taken")
+
+    def stop(self):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+        return self.acknowledged
 
 
 class Instance:
@@ -185,7 +295,11 @@ class Instance:
             defaults["relayhost"] = f"[127.0.0.1]:{relay}"
         self.set({**defaults, **(settings or {})})
         if start:
-            self.start()
+            try:
+                self.start()
+            except AssertionError:
+                self.close(failed=True)
+                raise
 
     @property
     def log_path(self):
@@ -205,6 +319,11 @@ class Instance:
     def set(self, settings):
         self.run("postconf", "-e", *[f"{name}={value}" for name, value in settings.items()])
 
+    def add_service(self, line):
+        """One line more in master.cf."""
+        with open(self.dir / "conf" / "master.cf", "a") as file:
+            file.write(line + "\n")
+
     def start(self):
         self.run("postfix", "start")
         wait_until(self.answers, "the SMTP port answers")
@@ -215,6 +334,10 @@ class Instance:
                 return s.recv(3) == b"220"
         except OSError:
             return False
+
+    def greeting(self):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as s, s.makefile("rb") as file:
+            return file.readline()
 
     def stop(self, how="stop"):
         return self.run("postfix", how, check=False)
@@ -294,6 +417,11 @@ class Journey(unittest.TestCase):
         instance = Instance(*args, **kwargs)
         self._opened.append(instance)
         return instance
+
+    def dns(self, zone):
+        server = Dns(zone)
+        self._opened.append(server)
+        return server.server
 
     def tearDown(self):
         result = self._outcome.result

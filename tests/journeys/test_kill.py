@@ -6,48 +6,11 @@ import collections
 import os
 import random
 import signal
-import smtplib
-import threading
 import time
 
-from journey import Journey, unittest, wait_until
+from journey import Journey, Load, unittest, wait_until
 
 ROUNDS = int(os.environ.get("POSTHORN_KILL_ROUNDS", "20"))
-
-
-class Load:
-    """Clients that hand in mail until told to stop, and remember what was acknowledged."""
-
-    def __init__(self, posthorn, clients=4):
-        self.posthorn, self.acknowledged, self.unsure = posthorn, set(), set()
-        self._stop, self._lock, self._count = threading.Event(), threading.Lock(), 0
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(clients)]
-        for thread in self._threads:
-            thread.start()
-
-    def _run(self):
-        while not self._stop.is_set():
-            try:
-                with self.posthorn.smtp() as client:
-                    for _ in range(20):
-                        if self._stop.is_set():
-                            return
-                        with self._lock:
-                            self._count += 1
-                            address = f"m{self._count}@there.test"
-                            self.unsure.add(address)
-                        client.sendmail("a@ours.test", [address], "Subject: load\r\n\r\n" + "x" * 1000 + "\r\n")
-                        with self._lock:
-                            self.acknowledged.add(address)
-                            self.unsure.discard(address)
-            except (OSError, smtplib.SMTPException):
-                time.sleep(0.05)
-
-    def stop(self):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
-        return self.acknowledged
 
 
 class Kill(Journey):
@@ -58,8 +21,7 @@ class Kill(Journey):
                                   "smtpd_client_connection_count_limit": "0", "service_throttle_time": "1s"}, relay=sink.port)
         load, in_flight = Load(posthorn), 0
         for _ in range(rounds):
-            before = len(load.acknowledged)
-            wait_until(lambda: len(load.acknowledged) > before + 5, "the system takes mail again")
+            load.wait_for(6)
             time.sleep(random.uniform(0, 0.1))
             killed = wait_until(lambda: victims(posthorn), "there is something to kill")
             in_flight += sink.open_now + 40                # at most the messages in the hands of the killed

@@ -1,0 +1,103 @@
+"""Several MX hosts: where one fails, the next takes the mail; and domains that want none."""
+from journey import Journey, free_port, parse, unittest
+
+
+class Fallover(Journey):
+    def two_hosts(self, first, port=0, settings=None):
+        """An instance for there.test, whose MX hosts are 127.0.0.2 (`first`: replies, or None for nobody) and 127.0.0.3."""
+        second = self.sink(host="127.0.0.3", port=port)
+        first = None if first is None else self.sink(first, host="127.0.0.2", port=second.port)
+        server = self.dns("there.test. MX 10 one.there.test.\nthere.test. MX 20 two.there.test.\n"
+                          "one.there.test. A 127.0.0.2\ntwo.there.test. A 127.0.0.3\n")
+        posthorn = self.instance({"dns_servers": server, "relayhost": f"there.test:{second.port}", **(settings or {})})
+        return posthorn, first, second
+
+    def delivered_by_the_second(self, posthorn, second):
+        posthorn.wait_log(rf"to=<user@there\.test>, relay=two\.there\.test\[127\.0\.0\.3\]:{second.port}, .*status=sent")
+        posthorn.wait_empty()
+        self.assertEqual(second.recipients(), ["user@there.test"])
+        self.assertNotRegex(posthorn.log(), "status=(deferred|bounced)")
+
+    def test_the_first_refuses_connections(self):
+        posthorn, _, second = self.two_hosts(None)
+        posthorn.send(["user@there.test"])
+        self.delivered_by_the_second(posthorn, second)
+        self.assertRegex(posthorn.log(), rf"smtp\[\d+\]: connect to one\.there\.test\[127\.0\.0\.2\]:{second.port}: Connection refused\n")
+
+    def test_the_first_greets_with_421(self):
+        posthorn, first, second = self.two_hosts({"CONNECT": "421 4.3.2 not today"})
+        posthorn.send(["user@there.test"])
+        self.delivered_by_the_second(posthorn, second)
+        self.assertEqual(first.sessions, 1)
+        self.assertRegex(posthorn.log(), r"host one\.there\.test\[127\.0\.0\.2\] refused to talk to me: 421 4\.3\.2 not today\n")
+
+    def test_the_first_breaks_off_in_mid_session(self):
+        for verb in ("MAIL", "RCPT", "DATA"):
+            with self.subTest(verb):
+                posthorn, first, second = self.two_hosts({verb: None})
+                posthorn.send(["user@there.test"])
+                self.delivered_by_the_second(posthorn, second)
+                self.assertEqual((first.sessions, first.messages), (1, []))
+                self.assertRegex(posthorn.log(), rf"lost connection with one\.there\.test\[127\.0\.0\.2\] while (sending|receiving)")
+
+    def test_the_first_refuses_for_now(self):
+        """A 4xx to one recipient: the next host is asked about that one, and only that one."""
+        posthorn, first, second = self.two_hosts({"RCPT": lambda argument, sink: "450 4.2.0 later" if "other" in argument else "250 2.1.5 Ok"})
+        posthorn.send(["user@there.test", "other@there.test"])
+        posthorn.wait_log("status=sent", 2)
+        posthorn.wait_empty()
+        self.assertEqual((first.recipients(), second.recipients()), (["user@there.test"], ["other@there.test"]))
+
+    def test_the_first_refuses_for_good(self):
+        """A 5xx is an answer: the second host is not asked."""
+        posthorn, first, second = self.two_hosts({"RCPT": "550 5.1.1 nobody here"})
+        posthorn.send(["user@there.test"], sender="")
+        posthorn.wait_log(r"relay=one\.there\.test\[127\.0\.0\.2\]:\d+, .*dsn=5\.1\.1, status=bounced")
+        posthorn.wait_empty()
+        self.assertEqual((first.sessions, second.sessions), (1, 0))
+
+    def test_both_are_away_and_then_one_comes_back(self):
+        port = free_port()
+        posthorn = self.instance({"dns_servers": self.dns("there.test. MX 10 one.there.test.\nthere.test. MX 20 two.there.test.\n"
+                                                          "one.there.test. A 127.0.0.2\ntwo.there.test. A 127.0.0.3\n"),
+                                  "relayhost": f"there.test:{port}", "minimal_backoff_time": "1s", "maximal_backoff_time": "2s"})
+        posthorn.send(["user@there.test"])
+        posthorn.wait_log(rf"status=deferred \(connect to two\.there\.test\[127\.0\.0\.3\]:{port}: Connection refused\)")
+        sink = self.sink(host="127.0.0.2", port=port)
+        posthorn.wait_log("status=sent")
+        self.assertEqual(sink.recipients(), ["user@there.test"])
+
+    def test_a_domain_with_a_null_mx_takes_no_mail(self):
+        sink = self.sink()
+        posthorn = self.instance({"dns_servers": self.dns("null.test. MX 0 .\n"), "transport_maps": f"inline:{{ours.test=smtp:[127.0.0.1]:{sink.port}}}"})
+        posthorn.send(["user@null.test"], sender="me@ours.test")
+        posthorn.wait_log(r"to=<user@null\.test>, relay=none, .*dsn=5\.1\.10, status=bounced \(Domain null\.test does not accept mail \(nullMX\)\)")
+        posthorn.wait_empty()
+        (_, _, content), = sink.messages
+        fields = parse(content).get_payload()[1].get_payload()[1]
+        self.assertEqual((fields["Action"], fields["Status"]), ("failed", "5.1.10"))
+
+    def test_who_asks_while_the_mail_comes_in_hears_of_the_null_mx_there(self):
+        posthorn = self.instance({"dns_servers": self.dns("null.test. MX 0 .\n"), "smtpd_recipient_restrictions": "reject_unknown_recipient_domain"})
+        with posthorn.smtp() as client:
+            client.ehlo("client.test")
+            client.mail("me@ours.test")
+            self.assertEqual(client.rcpt("user@null.test"),
+                             (556, b"5.1.10 <user@null.test>: Recipient address rejected: Domain null.test does not accept mail (nullMX)"))
+
+    def test_an_mx_that_is_ourselves_is_a_loop_and_no_delivery(self):
+        """By its name, whatever the address; and by its address, whatever the name."""
+        for who, zone in (("name", "loop.test. MX 10 me.ours.test.\nme.ours.test. A 127.0.0.9\n"),
+                          ("address", "loop.test. MX 10 alias.test.\nalias.test. A 127.0.0.1\n")):
+            with self.subTest(who):
+                sink = self.sink()
+                posthorn = self.instance({"dns_servers": self.dns(zone), "myhostname": "me.ours.test", "mydestination": "",
+                                          "transport_maps": f"inline:{{sender.test=smtp:[127.0.0.1]:{sink.port}}}"})
+                posthorn.send(["user@loop.test"], sender="me@sender.test")
+                posthorn.wait_log(r"to=<user@loop\.test>, relay=none, .*dsn=5\.4\.6, status=bounced \(mail for loop\.test loops back to myself\)")
+                posthorn.wait_empty()
+                self.assertEqual(parse(sink.messages[0][2]).get_payload()[1].get_payload()[1]["Status"], "5.4.6")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,163 @@
+"""STARTTLS in and out, with certificates made here."""
+import smtplib
+import socket
+import ssl
+
+from journey import Certificate, Journey, free_port, unittest, wait_until
+
+
+class Tls(Journey):
+    def setUp(self):
+        super().setUp()
+        self.ours, self.theirs = Certificate("me.ours.test"), Certificate("sink.test")
+        self.addCleanup(self.ours.close)
+        self.addCleanup(self.theirs.close)
+
+    def serving(self, level, settings=None, **kwargs):
+        return self.instance({"smtpd_tls_security_level": level, "smtpd_tls_chain_files": f"{self.ours.key}, {self.ours.path}",
+                              "smtpd_tls_loglevel": "1", **(settings or {})}, **kwargs)
+
+    # In
+
+    def test_in_by_starttls(self):
+        sink = self.sink()
+        posthorn = self.serving("may", {"smtpd_tls_received_header": "yes"}, relay=sink.port)
+        with posthorn.smtp() as client:
+            client.ehlo("client.test")
+            self.assertTrue(client.has_extn("starttls"))
+            client.starttls(context=self.ours.client())
+            self.assertEqual(client.sock.version(), "TLSv1.3")
+            client.ehlo("client.test")
+            self.assertFalse(client.has_extn("starttls"))
+            client.sendmail("a@ours.test", ["user@there.test"], "Subject: in\r\n\r\nhello\r\n")
+        posthorn.wait_log(r"smtpd\[\d+\]: Anonymous TLS connection established from (localhost|unknown)\[127\.0\.0\.1\]: TLSv1\.3 with cipher "
+                          r"TLS_\w+ \(\d+/\d+ bits\) key-exchange \w+ server-signature ECDSA \(P-256\) server-digest SHA\d+\n")
+        posthorn.wait_log("status=sent")
+        self.assertRegex(sink.messages[0][2].decode(), r"\(using TLSv1\.3 with cipher TLS_\w+ \(\d+/\d+ bits\)\r\n\t")
+        self.assertRegex(sink.messages[0][2].decode(), r"with ESMTPS id \w+")
+        # And in clear, since the level is may.
+        posthorn.send(["clear@there.test"])
+        posthorn.wait_log("status=sent", 2)
+
+    def test_encrypt_takes_no_mail_in_clear(self):
+        posthorn = self.serving("encrypt")
+        with posthorn.smtp() as client:
+            client.ehlo("client.test")
+            self.assertEqual(client.mail("a@ours.test"), (530, b"5.7.0 Must issue a STARTTLS command first"))
+            client.starttls(context=self.ours.client())
+            client.ehlo("client.test")
+            self.assertEqual(client.mail("a@ours.test")[0], 250)
+
+    def test_what_came_before_the_handshake_counts_for_nothing(self):
+        """RFC 3207 6: commands slipped in behind STARTTLS in clear are not executed inside."""
+        posthorn = self.serving("may")
+        with socket.create_connection(("127.0.0.1", posthorn.port), timeout=30) as raw:
+            self.assertTrue(raw.recv(1000).startswith(b"220"))
+            raw.sendall(b"EHLO client.test\r\n")
+            self.assertIn(b"STARTTLS", raw.recv(4000))
+            raw.sendall(b"STARTTLS\r\nRSET\r\n")
+            answer = raw.recv(1000)
+            self.assertNotIn(b"RSET", answer)
+            if answer.startswith(b"220"):                         # taken: then nothing of what followed may be answered inside
+                with self.ours.client().wrap_socket(raw, server_hostname="me.ours.test") as inside:
+                    inside.settimeout(2)
+                    with self.assertRaises(TimeoutError):
+                        inside.recv(100)
+            else:
+                self.assertTrue(answer.startswith(b"554"), answer)
+
+    def test_wrapper_mode(self):
+        posthorn, port = self.serving("may", start=False), free_port()
+        posthorn.add_service(f"127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes")
+        posthorn.start()
+        with smtplib.SMTP_SSL("127.0.0.1", port, context=self.ours.client(), timeout=30) as client:
+            self.assertEqual(client.ehlo("client.test")[0], 250)
+            self.assertFalse(client.has_extn("starttls"))
+            client.sendmail("a@ours.test", ["user@there.test"], "Subject: in\r\n\r\nhello\r\n")
+
+    def test_a_session_resumes_with_another_process(self):
+        """Two lines of master.cf are two processes; both seal their tickets with the same keys."""
+        posthorn, other = self.serving("may", start=False), free_port()
+        posthorn.add_service(f"127.0.0.1:{other} inet n - n - - smtpd")
+        posthorn.start()
+        context = self.ours.client()
+
+        def visit(port, session):
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as raw:
+                file = raw.makefile("rb")
+                file.readline()
+                raw.sendall(b"EHLO client.test\r\n")
+                while file.readline()[3:4] == b"-":
+                    pass
+                raw.sendall(b"STARTTLS\r\n")
+                self.assertTrue(file.readline().startswith(b"220"))
+                with context.wrap_socket(raw, server_hostname="me.ours.test", session=session) as inside:
+                    inside.sendall(b"QUIT\r\n")
+                    inside.recv(1000)                              # the ticket travels in front of it
+                    return inside.session, inside.session_reused
+        def resumes():                                              # the keys come from another process, a moment after the start
+            session, _ = visit(posthorn.port, None)
+            return visit(other, session)[1]
+        wait_until(resumes, "the second process takes the ticket of the first")
+        # The peer's word is the proof; the log of the other process agrees.
+        lines = posthorn.wait_log(r"smtpd\[(\d+)\]: Anonymous TLS connection (established|reused) from ")
+        self.assertEqual(len({pid for pid, _ in lines}), 2)
+
+    # Out
+
+    def test_out_by_starttls_where_it_is_offered(self):
+        sink = self.sink(tls=self.theirs.server())
+        plain = self.sink()
+        posthorn = self.instance({"smtp_tls_security_level": "may", "smtp_tls_loglevel": "1",
+                                  "transport_maps": f"inline:{{plain.test=smtp:[127.0.0.1]:{plain.port}}}"}, relay=sink.port)
+        posthorn.send(["user@there.test", "user@plain.test"])
+        posthorn.wait_log("status=sent", 2)
+        self.assertEqual(sink.recipients(), ["user@there.test"])
+        self.assertEqual(plain.recipients(), ["user@plain.test"])
+        self.assertEqual([version for version, _ in sink.tls_sessions], ["TLSv1.3"])
+        self.assertRegex(posthorn.log(), rf"smtp\[\d+\]: Untrusted TLS connection established to 127\.0\.0\.1\[127\.0\.0\.1\]:{sink.port}: TLSv1\.3 "
+                                         r"with cipher TLS_\w+ \(\d+/\d+ bits\)")
+
+    def test_trusted_where_the_authority_is_known(self):
+        sink = self.sink(tls=self.theirs.server())
+        posthorn = self.instance({"smtp_tls_security_level": "encrypt", "smtp_tls_loglevel": "1", "smtp_tls_CAfile": str(self.theirs.path)}, relay=sink.port)
+        posthorn.send(["user@there.test"])
+        posthorn.wait_log(r"Trusted TLS connection established to 127\.0\.0\.1")
+
+    def test_encrypt_defers_what_could_only_go_in_clear(self):
+        sink = self.sink()
+        posthorn = self.instance({"smtp_tls_security_level": "encrypt"}, relay=sink.port)
+        posthorn.send(["user@there.test"])
+        posthorn.wait_log(r"dsn=4\.7\.4, status=deferred \(TLS is required, but was not offered by host 127\.0\.0\.1\[127\.0\.0\.1\]\)")
+        self.assertFalse([line for line in sink.commands if line.upper().startswith("MAIL")])
+
+    def test_may_goes_on_in_clear_after_a_failed_handshake_and_encrypt_does_not(self):
+        for level in ("may", "encrypt"):
+            with self.subTest(level):
+                broken = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)      # no certificate: every handshake fails
+                sink = self.sink(tls=broken)
+                posthorn = self.instance({"smtp_tls_security_level": level, "smtp_tls_loglevel": "1"}, relay=sink.port)
+                posthorn.send(["user@there.test"])
+                if level == "may":
+                    posthorn.wait_log("status=sent")
+                    self.assertEqual(sink.recipients(), ["user@there.test"])
+                else:
+                    posthorn.wait_log(r"dsn=4\.7\.5, status=deferred \(Cannot start TLS: handshake failure\)")
+                    self.assertEqual(sink.messages, [])
+                self.assertRegex(posthorn.log(), rf"SSL_connect error to 127\.0\.0\.1\[127\.0\.0\.1\]:{sink.port}: ")
+
+    def test_the_next_session_resumes_the_last(self):
+        sink = self.sink(tls=self.theirs.server())
+        posthorn = self.instance({"smtp_tls_security_level": "may", "smtp_tls_loglevel": "1", "smtp_connection_cache_on_demand": "no",
+                                  "smtp_tls_session_cache_database": "lmdb:${data_directory}/smtp_scache"}, relay=sink.port)
+        for i in range(3):
+            posthorn.send([f"user{i}@there.test"])
+            posthorn.wait_log("status=sent", i + 1)
+        self.assertEqual([resumed for _, resumed in sink.tls_sessions], [False, True, True])
+        # A resumed handshake proves nothing anew; its line names no signature. ("reused" is said of connections, not of TLS sessions.)
+        lines = posthorn.wait_log(r"TLS connection established to 127\.0\.0\.1.*\n", 3)
+        self.assertEqual(["server-signature" in line for line in lines], [True, False, False])
+
+
+if __name__ == "__main__":
+    unittest.main()
