@@ -57,6 +57,7 @@ private:
             co_await sleep_for(action->pause);
             break;
         case Op::drop: input_.clear(); break;
+        case Op::unsay: output_.clear(); break;
         case Op::silence: co_return co_await silence();
         case Op::starttls:
             if (!settings_.tls) {
@@ -94,7 +95,7 @@ private:
             for (std::size_t i = 0; i < script_.blocks.size() && !answer; ++i) {
                 const Block& block = script_.blocks[i];
                 std::vector<std::string_view> captures;
-                if ((!block.in_state.empty() && block.in_state != state_) || !matches(block.pattern, line_, &captures))
+                if ((!block.in_state.empty() && block.in_state != state_) || (block.grouped && !line_grouped_) || !matches(block.pattern, line_, &captures))
                     continue;
                 const std::uint32_t count = ++seen_[i];
                 if (count < block.from || count > block.to)
@@ -194,6 +195,7 @@ private:
             if (const auto end = input_.find("\r\n"); end != input_.npos) {
                 line_ = input_.substr(0, end);
                 input_.erase(0, end + 2);
+                line_grouped_ = group_size_ > 1;
                 if (group_left_ != 0)
                     --group_left_;
                 if (script_.reads == Reads::segment && !input_.empty()) {
@@ -222,13 +224,13 @@ private:
             at = end + 2;
             ++lines;
         }
-        group_left_ = lines;
+        group_left_ = group_size_ = lines;
         if (script_.forgets_before.empty() || lines < 2 || at != input_.size())
             return;
         if (istarts_with(std::string_view(input_).substr(last), script_.forgets_before)) {
             note("*", fmt::format("{} commands of the group are forgotten", lines - 1));
             input_.erase(0, last);
-            group_left_ = 1;
+            group_left_ = group_size_ = 1;
         }
     }
 
@@ -361,7 +363,8 @@ private:
     std::string input_, output_, line_, state_ = "start";
     std::vector<std::string> captures_;
     std::vector<std::uint32_t> seen_;
-    std::size_t group_left_ = 0;
+    std::size_t group_left_ = 0, group_size_ = 0;
+    bool line_grouped_ = false;
     unsigned segments_ = 0, line_segment_ = 0;
     bool spoken_to_ = true;                 // the greeting is a turn as well: the client waits for it
 };

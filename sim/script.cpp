@@ -1,5 +1,7 @@
 #include "sim/script.hpp"
 
+#include "sim/peers.hpp"
+
 #include "base/strings.hpp"
 
 namespace posthorn::sim {
@@ -74,6 +76,12 @@ public:
         }
         if (target_.size() > 1)
             return wrong("repeat without end");
+        if (!like_.empty()) {
+            TRY(Script base, Script::parse(peer_text(like_), like_));
+            if (script_.opening.empty())
+                script_.opening = std::move(base.opening);
+            std::ranges::move(base.blocks, std::back_inserter(script_.blocks));
+        }
         return std::move(script_);
     }
 
@@ -88,7 +96,11 @@ private:
             script_.expect += (script_.expect.empty() ? "" : " ") + std::string(rest);
         else if (word == "host")
             script_.host = rest;
-        else if (word == "reads") {
+        else if (word == "like") {
+            if (peer_text(rest).empty() || rest == script_.name)
+                return wrong(fmt::format("like: there is no peer '{}'", rest));
+            like_ = rest;
+        } else if (word == "reads") {
             if (rest == "line")
                 script_.reads = Reads::line;
             else if (rest == "segment")
@@ -128,14 +140,19 @@ private:
             if (open == rest.npos)
                 break;
             const auto words = split(rest.substr(open + 1, rest.size() - open - 2));
+            if (words.size() == 1 && words[0] == "grouped") {
+                made.grouped = true;
+                rest = trim(rest.substr(0, open));
+                continue;
+            }
             if (words.size() != 2)
-                return wrong("[in STATE], [nth N] or [from N]");
+                return wrong("[in STATE], [nth N], [from N] or [grouped]");
             if (words[0] == "in")
                 made.in_state = words[1];
             else {
                 const auto number = parse_number(words[1]);
                 if (!number || *number == 0 || *number > UINT32_MAX || (words[0] != "nth" && words[0] != "from"))
-                    return wrong("[in STATE], [nth N] or [from N]");
+                    return wrong("[in STATE], [nth N], [from N] or [grouped]");
                 made.from = static_cast<std::uint32_t>(*number);
                 if (words[0] == "nth")
                     made.to = made.from;
@@ -162,6 +179,7 @@ private:
             {"content", Op::content, false}, {"chunk", Op::chunk, false}, {"flush", Op::flush, false}, {"wait", Op::wait, true},
             {"drop", Op::drop, false}, {"silence", Op::silence, false}, {"starttls", Op::starttls, false}, {"state", Op::state, true},
             {"close", Op::close, false}, {"reset", Op::reset, false}, {"repeat", Op::repeat, true}, {"serve", Op::serve, false},
+            {"unsay", Op::unsay, false},
         });
         const auto* const name = std::ranges::find(names, word, &Name::word);
         if (name == names.end())
@@ -197,7 +215,7 @@ private:
         return {};
     }
 
-    std::string_view text_;
+    std::string_view text_, like_;
     Script script_;
     std::vector<std::vector<Action>*> target_;
     int line_ = 0;

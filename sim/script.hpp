@@ -7,6 +7,7 @@
 //           reads group         all lines of a segment together (with `forgets`)
 //           forgets before VERB a group of more than one line that ends in VERB: only that last line is obeyed
 //           tls on connect      a TLS handshake before the greeting
+//           like NAME           another peer's steps where there are none here, and its blocks behind those here
 // Steps     S TEXT              says a line (kept until the peer waits for input, as a well-behaved server does)
 //           s TEXT              says octets without CRLF; \r \n \t \\ \0 and \xHH are escapes in both
 //           C PATTERN           waits for a line; it must match
@@ -15,14 +16,16 @@
 //           chunk               reads the octets that the BDAT line announced; keeps them
 //           flush | wait TIME   says what is kept; waits ("250ms", "2s")
 //           drop                forgets all input read so far
+//           unsay               forgets what is kept to be said
 //           silence             never says anything again; reads until the client goes
 //           starttls TEXT       says TEXT, then a TLS handshake; input is forgotten. 454 where the player has no TLS
 //           state NAME          see [in NAME]
 //           close | reset       ends the connection, what is kept is said before close
 //           repeat N ... end
 //           serve               from here the `on` blocks answer (also what follows the last step where blocks exist)
-// Blocks    on PATTERN [in STATE] [nth N] [from N]
+// Blocks    on PATTERN [in STATE] [nth N] [from N] [grouped]
 //           the first block that matches the line, in the order of the file, answers. nth, from: count matches per session.
+//           grouped: only a line that came together with others (needs `reads group`).
 // Patterns  no case; * any text, captured as $1 $2 ...; $0 the line; ? one character. A verb alone needs its end: "DATA" matches only DATA.
 // Errors    name the script and the line.
 #pragma once
@@ -38,7 +41,7 @@
 namespace posthorn::sim {
 
 enum class Op : std::uint8_t {
-    say, say_octets, want, want_same_segment, content, chunk, flush, wait, drop, silence, starttls, state, close, reset, repeat, serve,
+    say, say_octets, want, want_same_segment, content, chunk, flush, wait, drop, silence, starttls, state, close, reset, repeat, serve, unsay,
 };
 
 struct Action {
@@ -54,6 +57,7 @@ struct Block {
     std::string pattern;
     std::string in_state;                   // empty: any
     std::uint32_t from = 1, to = UINT32_MAX;    // which of its matches
+    bool grouped = false;
     std::vector<Action> actions;
     int line = 0;
 };
