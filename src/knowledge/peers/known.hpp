@@ -1,7 +1,8 @@
 // peers/known.hpp: what a session is told about a peer before, and tells about it after.
-// Known      travels in the request; empty means nothing is known, and the plan is the careful one.
-// Evidence   verbs sent, replies got, how the stream ended, when: what a quirk is learned from and `why` shows.
-// Interface  Peers: about() is asked for every session and answers from memory; saw() never blocks and may drop.
+// Known      empty means nothing is known, and the plan is the careful one. `learned` and `ruled` are what each says by itself:
+//            the rule file outvotes learning, what the administrator wrote (EHLO keywords, options) outvotes both at the session.
+// Evidence   one session: verbs sent, replies got, how the stream ended. Never arguments: addresses are not evidence.
+// Interface  Peers: about() and saw() answer from memory and never block.
 #pragma once
 
 #include "base/clock.hpp"
@@ -36,52 +37,85 @@ struct Privileges {
 };
 
 struct Known {
-    Quirks quirks;
+    Quirks quirks;                      // in force
     Limits limits;
     Privileges privileges;
     Source source = Source::nobody;
+    Quirks canary;                      // of these, due for a re-test: on probes, and where a session has nothing left to say
+    Quirks learned, ruled;
 };
 
-/// Who: the address alone before the greeting, with the banner's host after it; the site is the MX set's name.
+/// Who: the site is the MX set's name.
 struct PeerKey {
     std::string address;
     std::string banner_host;
     std::string site;
+    bool operator==(const PeerKey&) const = default;
 };
 
+/// What a session knows of its peer when it asks; texts are lines joined by LF, with their codes.
+struct Meeting {
+    PeerKey peer;
+    std::string greeting;
+    std::string ehlo;                   // empty: before EHLO
+};
+
+enum class Verb : std::uint8_t { ehlo, helo, starttls, mail, rcpt, data, dot, bdat, rset, quit };
+std::string_view name_of(Verb verb);
+
+/// open: it stands. ours: we ended it.
 enum class StreamEnd : std::uint8_t { open, end, reset, timeout, ours };
 
-/// One exchange: what was sent in one flight, and what came back for it.
+/// One flight: what was sent together, and what came back for it.
 struct Exchange {
-    std::vector<std::string> verbs;     // "MAIL", "RCPT", ... never arguments: addresses are not evidence
+    std::vector<Verb> verbs;
     std::vector<std::uint16_t> codes;   // in the order received
-    std::uint32_t octets_after = 0;     // after the last whole reply
     StreamEnd end = StreamEnd::open;
+    bool surplus = false;               // more came than was asked for, or what is no reply
+    bool says_pipelining = false;       // a refusal spoke of pipelining
+    bool says_one_recipient = false;    // a refused RCPT under MAIL FROM:<> spoke of the number of recipients
+    std::uint8_t parameters = 0;        // that MAIL carried, as bits of Parameter
+    std::uint8_t named = 0;             // of these, those that its refusal named
+    std::uint64_t content = 0;          // octets of it
     std::uint32_t milliseconds = 0;     // from the write to the last reply
 };
 
 struct Evidence {
     PeerKey peer;
     WallTime when{};
-    bool tls = false;
-    std::vector<std::string> keywords;  // announced by EHLO, as received
+    bool tls = false;                   // it is in force
+    bool tls_failed = false;            // offered, and did not work
+    bool whole = true;                  // the session has ended
+    std::uint32_t keywords_clear = 0;   // announced, smtp::KeywordSet::bits(); 0: no EHLO reply in that phase
+    std::uint32_t keywords_tls = 0;
     std::vector<Exchange> exchanges;    // the last few
-    std::uint32_t mails = 0;            // accepted in this session
-    Quirks in_force;
+    std::uint32_t mails = 0;            // contents accepted
+    Quirks in_force;                    // what the plan obeyed
+    Quirks canary;                      // what it ignored on purpose
 };
 
 class Peers {
 public:
     virtual ~Peers() = default;
-    virtual Known about(const PeerKey& peer) = 0;
-    virtual void saw(Evidence evidence) = 0;
+    /// Is what is learned also obeyed? If not, a doubtful refusal counts: nothing will ever clear it up.
+    virtual bool obeys() const = 0;
+    virtual Known about(const Meeting& meeting) = 0;
+    /// True: the next session with this peer would be planned otherwise, for a reason that this one gave.
+    virtual bool saw(Evidence evidence) = 0;
+    /// A connection to this site was made, or failed.
+    virtual void connected(const std::string& site, bool well) = 0;
+    /// May an attempt open one more session at once, planned otherwise? Yes uses up the minute's one.
+    virtual bool may_replay(const std::string& site) = 0;
 };
 
-/// Knows nothing and learns nothing: smtp_peer_learning = no.
+/// smtp_peer_rules and smtp_peer_learning are both off.
 class NoPeers final : public Peers {
 public:
-    Known about(const PeerKey&) override { return {}; }
-    void saw(Evidence) override {}
+    bool obeys() const override { return false; }
+    Known about(const Meeting&) override { return {}; }
+    bool saw(Evidence) override { return false; }
+    void connected(const std::string&, bool) override {}
+    bool may_replay(const std::string&) override { return false; }
 };
 
 }  // namespace posthorn::peers

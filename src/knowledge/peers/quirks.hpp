@@ -112,6 +112,20 @@ public:
             close_after_ = other.close_after_;
         return *this;
     }
+    /// Those of `other` taken away, numbers and parameters with them.
+    constexpr Quirks& subtract(const Quirks& other)
+    {
+        bits_ &= ~other.bits_;
+        hidden_ &= static_cast<std::uint8_t>(~other.hidden_);
+        if (hidden_ != 0)
+            bits_ |= 1U << static_cast<unsigned>(Quirk::no_param);
+        bdat_over_ = has(Quirk::no_bdat_over) ? bdat_over_ : 0;
+        close_after_ = has(Quirk::close_after) ? close_after_ : 0;
+        return *this;
+    }
+    constexpr bool contains(const Quirks& other) const { return (other.bits_ & ~bits_) == 0 && (other.hidden_ & ~hidden_) == 0; }
+    /// Bits of Parameter.
+    constexpr std::uint8_t hidden() const { return hidden_; }
     bool operator==(const Quirks&) const = default;
     /// "quit-alone no-bdat-over(65536)", in the order of quirk_names.
     std::string text() const;

@@ -1,0 +1,171 @@
+#include "peers/book.hpp"
+
+#include "base/strings.hpp"
+
+namespace posthorn::peers {
+
+namespace {
+
+constexpr std::size_t key_octets = 300;
+constexpr std::chrono::minutes canary_patience{5};
+constexpr std::size_t lines_kept = 100'000;
+
+}  // namespace
+
+std::string key_of(const PeerKey& peer)
+{
+    std::string key = peer.address + ' ' + to_lower(peer.banner_host);
+    if (key.size() > key_octets)
+        key.resize(key_octets);
+    return key;
+}
+
+Book::Book(const Clock& clock, Options options, std::shared_ptr<const Rules> rules, Shelf* shelf)
+    : clock_(clock), options_(options), rules_(std::move(rules)), shelf_(shelf)
+{
+}
+
+template <class Value>
+Book::Held<Value>& Book::hold(Kept<Value>& kept, const std::string& key, const std::function<std::optional<Value>()>& fetch)
+{
+    const WallTime now = clock_.wall();
+    auto at = kept.all.find(key);
+    if (at == kept.all.end()) {
+        while (kept.all.size() >= std::max<std::size_t>(options_.capacity, 1)) {
+            kept.all.erase(kept.order.back());
+            kept.order.pop_back();
+        }
+        kept.order.push_front(key);
+        at = kept.all.emplace(key, Held<Value>{fetch().value_or(Value{}), now, kept.order.begin()}).first;
+    } else {
+        kept.order.splice(kept.order.begin(), kept.order, at->second.place);
+        if (options_.fresh.count() != 0 && now - at->second.taken >= options_.fresh)
+            if (auto stored = fetch()) {
+                at->second.value = *std::move(stored);
+                at->second.taken = now;
+            }
+    }
+    return at->second;
+}
+
+Book::Held<Record>& Book::peer(const std::string& key)
+{
+    return hold<Record>(peers_, key, [&]() -> std::optional<Record> { return shelf_ ? shelf_->peer(key) : std::nullopt; });
+}
+
+Book::Held<SiteRecord>& Book::site(const std::string& key)
+{
+    return hold<SiteRecord>(sites_, key, [&]() -> std::optional<SiteRecord> { return shelf_ ? shelf_->site(key) : std::nullopt; });
+}
+
+Known Book::about(const Meeting& meeting)
+{
+    const WallTime now = clock_.wall();
+    Known known;
+    if (options_.learning != Learning::no) {
+        const std::string key = key_of(meeting.peer);
+        const Record& record = peer(key).value;
+        known = known_of(record, now);
+        if (record.sessions == 0)
+            known.quirks.merge(shared_by(site(meeting.peer.site).value, now));
+        known.learned = known.quirks;
+        if (!known.canary.empty()) {
+            // One session tests, not all that begin before it has an answer.
+            WallTime& out = canaries_[key];
+            if (meeting.ehlo.empty() && now - out >= canary_patience)
+                out = now;
+            else if (now != out)
+                known.canary = {};
+            if (canaries_.size() > lines_kept)
+                canaries_.clear();
+        }
+        if (options_.learning == Learning::report)
+            known = {.learned = known.learned};
+        else if (!known.quirks.empty())
+            known.source = Source::learned;
+    }
+    if (rules_) {
+        const RuleWords words = rules_->words_for(meeting);
+        if (!words.empty()) {
+            known.ruled = words.quirks;
+            known.quirks.subtract(words.not_quirks).merge(words.quirks);
+            known.canary.subtract(words.not_quirks).subtract(words.quirks);
+            words.apply(known.limits);
+            known.privileges.bdat_first = words.bdat_first.value_or(known.privileges.bdat_first);
+            known.privileges.early = words.early.value_or(known.privileges.early);
+            known.source = Source::rule_file;
+        }
+    }
+    return known;
+}
+
+bool Book::saw(Evidence evidence)
+{
+    if (options_.learning == Learning::no)
+        return false;
+    const Observation observation = observe(evidence);
+    const Quirks news = take(observation);
+    if (on_observation)
+        on_observation(observation);
+    return options_.learning == Learning::yes && !Quirks(news).subtract(evidence.in_force).empty();
+}
+
+Quirks Book::take(const Observation& observation)
+{
+    const WallTime now = clock_.wall();
+    const std::string key = key_of(observation.peer);
+    Held<Record>& held = peer(key);
+    const Quirks before = known_of(held.value, now).quirks;
+    Learned learned = learn(std::move(held.value), observation, now);
+    held.value = std::move(learned.record);
+    held.taken = now;
+    if (!observation.canary.empty())
+        canaries_.erase(key);
+    if (shelf_)
+        shelf_->keep(key, held.value);
+    for (const Event& event : learned.events) {
+        if (!observation.peer.site.empty()) {
+            SiteRecord& shared = site(observation.peer.site).value;
+            share(shared, event, now);
+            if (shelf_)
+                shelf_->keep(observation.peer.site, shared);
+        }
+        if (on_event)
+            on_event(event);
+    }
+    return Quirks(known_of(held.value, now).quirks).subtract(before);
+}
+
+void Book::connected(const std::string& site_name, bool well)
+{
+    if (lines_.size() >= lines_kept)
+        lines_.clear();
+    if (well) {
+        if (const auto at = lines_.find(site_name); at != lines_.end())
+            at->second.failed = {};
+    } else
+        lines_[site_name].failed = clock_.wall();
+}
+
+bool Book::may_replay(const std::string& site_name)
+{
+    if (options_.learning != Learning::yes)
+        return false;
+    const WallTime now = clock_.wall();
+    Line& line = lines_[site_name];
+    const bool down = line.failed != WallTime{} && now - line.failed < replay_interval;
+    if (down || (line.replayed != WallTime{} && now - line.replayed < replay_interval))
+        return false;
+    line.replayed = now;
+    return true;
+}
+
+std::optional<Record> Book::record(const PeerKey& who)
+{
+    const auto at = peers_.all.find(key_of(who));
+    if (at != peers_.all.end())
+        return at->second.value;
+    return shelf_ ? shelf_->peer(key_of(who)) : std::nullopt;
+}
+
+}  // namespace posthorn::peers

@@ -1,0 +1,93 @@
+// peers/book.hpp: the records of all peers and sites, and what a session is told of them.
+// Two of a kind   memory keeps the book that is stored (Shelf); every smtp process keeps one of the few peers it just met: it learns at
+//                 once from what it saw itself, and after `fresh` takes again what the stored book says.
+// Bounded         `capacity` peers, those used least recently go; sites likewise.
+// Precedence      rules over learning; the administrator's words are heard at the session. report: learned quirks are told, not obeyed.
+#pragma once
+
+#include "peers/learn.hpp"
+#include "peers/rules.hpp"
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+namespace posthorn::peers {
+
+enum class Learning : std::uint8_t { no, report, yes };
+
+/// Where records come from when the book does not have them, and where they go.
+class Shelf {
+public:
+    virtual ~Shelf() = default;
+    virtual std::optional<Record> peer(const std::string& key) = 0;
+    virtual std::optional<SiteRecord> site(const std::string& key) = 0;
+    virtual void keep(const std::string&, const Record&) {}
+    virtual void keep(const std::string&, const SiteRecord&) {}
+};
+
+/// "192.0.2.2 va3ehsmhs018.bigfish.com": of a peer; never longer than 300 octets.
+std::string key_of(const PeerKey& peer);
+
+class Book final : public Peers {
+public:
+    struct Options {
+        Learning learning = Learning::yes;
+        std::size_t capacity = 100'000;
+        /// How long a record of the book is believed before the shelf is asked again; zero: for ever.
+        std::chrono::seconds fresh{0};
+    };
+    Book(const Clock& clock, Options options, std::shared_ptr<const Rules> rules = nullptr, Shelf* shelf = nullptr);
+
+    bool obeys() const override { return options_.learning == Learning::yes; }
+    Known about(const Meeting& meeting) override;
+    bool saw(Evidence evidence) override;
+    void connected(const std::string& site, bool well) override;
+    bool may_replay(const std::string& site) override;
+
+    /// Learns; of memory, which gets observations in frames. The answer: what would be planned otherwise.
+    Quirks take(const Observation& observation);
+
+    /// Told of every observation of saw(), and of every event.
+    std::function<void(const Observation&)> on_observation;
+    std::function<void(const Event&)> on_event;
+
+    std::optional<Record> record(const PeerKey& peer);
+    std::size_t peers() const { return peers_.all.size(); }
+    const Options& options() const { return options_; }
+
+private:
+    template <class Value>
+    struct Held {
+        Value value;
+        WallTime taken{};
+        std::list<std::string>::iterator place;
+    };
+    template <class Value>
+    struct Kept {
+        std::unordered_map<std::string, Held<Value>> all;
+        std::list<std::string> order;   // the one used last comes first
+    };
+    struct Line {                       // of a site, never stored: a site belongs to one process
+        WallTime replayed{}, failed{};
+    };
+
+    template <class Value>
+    Held<Value>& hold(Kept<Value>& kept, const std::string& key, const std::function<std::optional<Value>()>& fetch);
+    Held<Record>& peer(const std::string& key);
+    Held<SiteRecord>& site(const std::string& key);
+
+    const Clock& clock_;
+    Options options_;
+    std::shared_ptr<const Rules> rules_;
+    Shelf* shelf_;
+    Kept<Record> peers_;
+    Kept<SiteRecord> sites_;
+    std::unordered_map<std::string, Line> lines_;
+    std::unordered_map<std::string, WallTime> canaries_;    // handed out, no answer yet: one at a time
+};
+
+}  // namespace posthorn::peers

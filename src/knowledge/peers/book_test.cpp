@@ -1,0 +1,158 @@
+#include "peers/book.hpp"
+
+#include <doctest/doctest.h>
+
+#include <map>
+
+using namespace posthorn;
+using namespace posthorn::peers;
+using namespace std::chrono_literals;
+
+namespace {
+
+Evidence frontbridge(std::string address = "192.0.2.2", std::string host = "VA3EHSMHS018.bigfish.com")
+{
+    Evidence evidence;
+    evidence.peer = {std::move(address), std::move(host), "site"};
+    evidence.exchanges = {{.verbs = {Verb::mail, Verb::rcpt, Verb::rset, Verb::quit}, .codes = {221}, .end = StreamEnd::end}};
+    return evidence;
+}
+Meeting meets(std::string address = "192.0.2.2", std::string host = "va3ehsmhs018.bigfish.com", std::string greeting = "220 x")
+{
+    return {{std::move(address), std::move(host), "site"}, std::move(greeting), {}};
+}
+
+class MapShelf final : public Shelf {
+public:
+    std::optional<Record> peer(const std::string& key) override { return peers.contains(key) ? std::optional(peers[key]) : std::nullopt; }
+    std::optional<SiteRecord> site(const std::string&) override { return std::nullopt; }
+    void keep(const std::string& key, const Record& record) override { peers[key] = record; }
+    std::map<std::string, Record> peers;
+};
+
+}  // namespace
+
+TEST_CASE("book: what one session showed, the next is told; another banner behind the same address is another peer")
+{
+    HandClock clock;
+    Book book(clock, {});
+    std::vector<Event> events;
+    book.on_event = [&](const Event& event) { events.push_back(event); };
+    CHECK(book.about(meets()).quirks.empty());
+    CHECK(book.saw(frontbridge()));
+    CHECK(book.about(meets()).quirks.text() == "quit-alone");
+    CHECK(book.about(meets()).source == Source::learned);
+    CHECK(book.about(meets("192.0.2.2", "other.test")).quirks.empty());
+    CHECK(events.size() == 1);
+    CHECK(!book.saw(frontbridge()));                          // no news
+}
+
+TEST_CASE("book: learning = report tells and obeys nothing; learning = no does not even look")
+{
+    HandClock clock;
+    int told = 0;
+    Book report(clock, {.learning = Learning::report});
+    report.on_event = [&](const Event&) { ++told; };
+    CHECK(!report.saw(frontbridge()));
+    CHECK(told == 1);
+    CHECK(report.about(meets()).quirks.empty());
+    CHECK(report.about(meets()).learned.text() == "quit-alone");
+    CHECK(!report.may_replay("site"));
+    Book off(clock, {.learning = Learning::no});
+    off.on_event = [&](const Event&) { ++told; };
+    CHECK(!off.saw(frontbridge()));
+    CHECK(told == 1);
+    CHECK(off.about(meets()).learned.empty());
+}
+
+TEST_CASE("book: the rule file outvotes what was learned, and both can be shown")
+{
+    HandClock clock;
+    auto rules = std::make_shared<Rules>();
+    REQUIRE(rules->add("/bigfish/ !quit-alone no-rset mails-per-session=7", "rules"));
+    Book book(clock, {}, rules);
+    book.saw(frontbridge());
+    const Known known = book.about(meets("192.0.2.2", "va3ehsmhs018.bigfish.com", "220 VA3EHSMHS018.bigfish.com Microsoft"));
+    CHECK(known.quirks.text() == "no-rset");
+    CHECK(known.learned.text() == "quit-alone");
+    CHECK(known.ruled.text() == "no-rset");
+    CHECK(known.source == Source::rule_file);
+    CHECK(known.limits.mails_per_session == 7);
+    CHECK(book.about(meets()).quirks.text() == "quit-alone");   // another greeting
+}
+
+TEST_CASE("book: one replay a minute for a site, none while connections fail")
+{
+    HandClock clock;
+    Book book(clock, {});
+    CHECK(book.may_replay("a"));
+    CHECK(!book.may_replay("a"));
+    CHECK(book.may_replay("b"));
+    clock.advance(59s);
+    CHECK(!book.may_replay("a"));
+    clock.advance(1s);
+    CHECK(book.may_replay("a"));
+    book.connected("c", false);
+    CHECK(!book.may_replay("c"));
+    book.connected("c", true);
+    CHECK(book.may_replay("c"));
+    book.connected("d", false);
+    clock.advance(60s);
+    CHECK(book.may_replay("d"));
+}
+
+TEST_CASE("book: two hosts of a site that share a quirk speak for a third that is met for the first time")
+{
+    HandClock clock;
+    Book book(clock, {});
+    book.saw(frontbridge("192.0.2.2"));
+    CHECK(book.about(meets("192.0.2.9", "new.test")).quirks.empty());
+    book.saw(frontbridge("192.0.2.3"));
+    CHECK(book.about(meets("192.0.2.9", "new.test")).quirks.text() == "quit-alone");
+    Evidence fine = frontbridge("192.0.2.9", "new.test");
+    fine.exchanges = {{.verbs = {Verb::mail, Verb::rcpt}, .codes = {250, 250}}};
+    book.saw(fine);
+    CHECK(book.about(meets("192.0.2.9", "new.test")).quirks.empty());   // it has an account of its own now
+}
+
+TEST_CASE("book: a canary is one session's, and the next one's after an answer or five minutes")
+{
+    HandClock clock;
+    Book book(clock, {});
+    book.saw(frontbridge());
+    clock.advance(24h);
+    CHECK(book.about(meets()).canary.text() == "quit-alone");
+    clock.advance(1s);
+    CHECK(book.about(meets()).canary.empty());
+    clock.advance(5min);
+    CHECK(book.about(meets()).canary.text() == "quit-alone");
+}
+
+TEST_CASE("book: at most `capacity` peers, the one used least recently goes; the shelf keeps it")
+{
+    HandClock clock;
+    MapShelf shelf;
+    Book book(clock, {.capacity = 3}, nullptr, &shelf);
+    for (int i = 0; i < 3; ++i)
+        book.saw(frontbridge("192.0.2." + std::to_string(i)));
+    book.about(meets("192.0.2.0"));
+    book.saw(frontbridge("192.0.2.3"));
+    CHECK(book.peers() == 3);
+    shelf.peers.erase("192.0.2.0 va3ehsmhs018.bigfish.com");
+    CHECK(book.record({"192.0.2.0", "VA3EHSMHS018.bigfish.com", ""}).has_value());          // used lately: still in the book
+    CHECK(book.about(meets("192.0.2.1")).quirks.text() == "quit-alone");                    // gone from the book, had from the shelf
+    shelf.peers.clear();
+    CHECK(!book.record({"192.0.2.2", "VA3EHSMHS018.bigfish.com", ""}).has_value());
+}
+
+TEST_CASE("book: a borrowed record is believed for a while, then the shelf counts again")
+{
+    HandClock clock;
+    MapShelf stored;
+    Book memory(clock, {}, nullptr, &stored), smtp(clock, {.capacity = 10, .fresh = 30s}, nullptr, &stored);
+    CHECK(smtp.about(meets()).quirks.empty());
+    memory.take(observe(frontbridge()));
+    CHECK(smtp.about(meets()).quirks.empty());
+    clock.advance(30s);
+    CHECK(smtp.about(meets()).quirks.text() == "quit-alone");
+}

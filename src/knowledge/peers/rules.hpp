@@ -1,0 +1,53 @@
+// peers/rules.hpp: smtp_peer_rules, what is known of products by their greeting and EHLO reply.          conf/peer_rules says how it is written
+// Shape    logical lines, as in main.cf: [greeting|ehlo] [!]/pattern/flags words. The first line of each place that matches counts; files
+//          in the order of the parameter, so that what the administrator writes stands before what is shipped.
+// Subject  lines joined by LF with their codes: "220 host ESMTP", "250-host Hello\n250-PIPELINING\n250 CHUNKING". Perl expressions, no case.
+// Words    a quirk; !quirk: not even where it was learned; bdat-first, early; mails-per-session=N, recipients-per-mail=N,
+//          errors-per-session=N, sessions=N; none. Never a security quirk but `no-early` and `no-tls`, which an administrator may want.
+// Limits   1000 rules, 64 KiB a file, 2000 octets a pattern; a match that takes too many steps counts as no match.
+// Errors   "peer_rules, line 3: unknown word 'quit'": nothing of the file is taken.
+#pragma once
+
+#include "base/error.hpp"
+#include "peers/known.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace posthorn::peers {
+
+/// What a rule says.
+struct RuleWords {
+    Quirks quirks, not_quirks;
+    Limits limits;                      // 0: not said
+    std::optional<bool> bdat_first, early;
+
+    bool empty() const;
+    void merge(const RuleWords& other);
+    void apply(Limits& limits) const;
+    bool operator==(const RuleWords&) const = default;
+};
+/// The text behind a pattern. The Error names the word.
+Result<RuleWords> parse_rule_words(std::string_view text);
+
+class Rules {
+public:
+    Rules();
+    ~Rules();
+    Rules(Rules&&) noexcept;
+    Rules& operator=(Rules&&) noexcept;
+
+    /// `name` stands in errors. Rules of a second file follow those of the first.
+    Result<void> add(std::string_view text, std::string_view name);
+    RuleWords words_for(const Meeting& meeting) const;
+    std::size_t size() const;
+
+private:
+    struct Rule;
+    std::vector<Rule> rules_;
+};
+
+}  // namespace posthorn::peers
