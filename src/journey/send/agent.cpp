@@ -41,6 +41,8 @@ struct Job {
     bool may_open = false;              // it waited, and there is room for a session of its own
     std::optional<Reason> site_reason;  // it waited, and the site cannot be reached
     bool fresh = false;                 // no warm session: the last one was of no use
+    bool rest = false;                  // the peer takes fewer recipients at once: those left come next
+    bool replayed = false;              // once, to clear up what the peer's manners hid
     std::vector<Host> hosts;
     bool resolved = false;
     std::size_t next_host = 0;
@@ -53,6 +55,7 @@ struct Job {
     std::int64_t started = 0, connected = 0;
 
     const std::string& queue_id() const { return request.envelope().queue_id(); }
+    const std::string& site_name() const { return request.route().site().empty() ? request.route().nexthop() : request.route().site(); }
 };
 
 /// What mail of one site shares.
@@ -111,6 +114,10 @@ Transaction* Line::next()
     for (std::size_t i = 0; i < job->sheet.size(); ++i)
         if (job->sheet[i].state == Fate::State::open)
             open.push_back(static_cast<std::uint32_t>(i));
+    const std::uint32_t at_once = session->known().limits.recipients_per_mail;
+    job->rest = at_once != 0 && open.size() > at_once && !job->request.probe();
+    if (job->rest)
+        open.resize(at_once);
     job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
     jobs.push_back(job);
     return &*jobs.back()->transaction;
@@ -140,6 +147,7 @@ struct Agent::Core {
     awaitable<void> walk(std::shared_ptr<Job> job, Site* site);
     awaitable<std::unique_ptr<Session>> open(std::shared_ptr<Job> job, Reason* reason);
     awaitable<void> drive(std::unique_ptr<Line> line);
+    static void bring_back(Job& job);
     Line* take_idle(Site& site);
     bool keeps(const Site& site, const Line& line) const;
     void leave(Site& site);
@@ -209,7 +217,8 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
 {
     const unsigned room = job->request.connections() != 0 ? job->request.connections() : default_connections;
     for (bool again = true; again;) {
-        job->sheet.reopen();
+        if (!std::exchange(job->rest, false))
+            job->sheet.reopen();
         job->taken = job->back = job->may_open = false;
         job->site_reason.reset();
         if (Line* const line = job->fresh ? nullptr : take_idle(*site)) {
@@ -265,6 +274,22 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
             job->resolved = true;
             ++job->sessions;
         }
+        if (job->rest) {
+            // Those not asked yet are open; what was refused for now stays so until all were asked. Where nobody was served, that is all.
+            job->rest = std::ranges::any_of(job->transaction->recipients, [&](std::uint32_t index) { return job->sheet[index].final(); });
+            if (job->rest) {
+                bring_back(*job);
+                continue;
+            }
+            for (const std::uint32_t index : job->transaction->recipients)
+                if (job->sheet[index].state == Fate::State::failed)
+                    job->sheet.fail_open(Reason(job->sheet[index].reason));
+        }
+        if (job->transaction->replay && !std::exchange(job->replayed, true)) {
+            bring_back(*job);
+            job->fresh = true;
+            continue;
+        }
         std::erase_if(job->hosts, [&](const Host& host) {
             return host.endpoint == job->host.endpoint && &host >= job->hosts.data() + job->next_host;
         });
@@ -273,6 +298,14 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
         if (again)
             log_temporary(*job);
     }
+}
+
+/// The host of the last session is the next one to try, and that session is not counted.
+void Agent::Core::bring_back(Job& job)
+{
+    job.hosts.insert(job.hosts.begin() + static_cast<std::ptrdiff_t>(job.next_host), job.host);
+    job.resolved = true;
+    job.sessions -= job.sessions != 0 ? 1 : 0;
 }
 
 /// A line leaves service: one that waits may have its place.
@@ -374,6 +407,8 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         how.bind = host.endpoint.ip.is_v6() ? options.bind6 : options.bind4;
         how.bind_enforced = options.bind_enforced;
         auto stream = around.connector ? co_await around.connector(host.endpoint, how) : co_await net::connect(around.executor, host.endpoint, how);
+        if (around.peers)
+            around.peers->connected(job->site_name(), stream.has_value());
         if (!stream) {
             ++counts.failed_connects;
             *reason = Reason(false, stream.error().status().empty() ? "4.4.1" : stream.error().status(), fmt::format("connect to {}: {}", relay, stream.error().what()));
@@ -387,9 +422,10 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         Session::Wish wish;
         wish.queue_id = job->queue_id();
         wish.next_hop = job->request.route().nexthop();
-        wish.site = job->request.route().site();
+        wish.site = job->site_name();
         wish.age = std::chrono::microseconds(micros(around.clock.wall()) - job->request.envelope().arrival());
         wish.in_clear = in_clear;
+        wish.probes = job->request.probe();
         auto trouble = co_await session->open(std::move(wish));
         counts.round_trips += session->round_trips();
         if (!trouble) {
@@ -401,6 +437,10 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         session->close();
         *reason = std::move(trouble->reason);
         job->relay = relay;
+        if (!job->replayed && session->planned_otherwise() && around.peers->may_replay(job->site_name())) {
+            job->replayed = true;
+            continue;
+        }
         if (trouble->try_in_clear && !in_clear) {
             in_clear = true;                                        // the same host, once, as level may allows
             continue;

@@ -35,8 +35,9 @@ public:
             else
                 say_mail(static_cast<std::uint16_t>(i), mail);
             contents += mail.probe ? 0 : 1;
-            if (last && dialogue_.end && options_.quit_in_group && !one_by_one_) {
-                if (mail.probe)
+            const bool by_bdat = !mail.probe && steps_.back().act == Act::bdat;
+            if (last && dialogue_.end && options_.quit_in_group && !one_by_one_ && !by_bdat && !quirks_.has(Quirk::quit_alone)) {
+                if (mail.probe && !quirks_.has(Quirk::no_rset))
                     say(Act::rset);
                 say(Act::quit);
                 cut();
@@ -77,15 +78,20 @@ private:
 
     void say_recipients(std::uint16_t index, const Mail& mail)
     {
-        if (mail.stage == Stage::waiting)
-            say_envelope_start(index);
         const bool one_each = mail.probe && mail.null_sender && quirks_.has(Quirk::one_rcpt_null_sender);
+        bool sender_open = mail.sender_open;
+        if (mail.stage == Stage::waiting) {
+            say_envelope_start(index);
+            sender_open = true;
+        }
         for (std::uint32_t r = mail.asked; r < mail.recipients; ++r) {
-            if (one_each && r != 0) {
-                say(Act::rset, index);
+            if (one_each && !sender_open) {
+                if (r != mail.asked || dialogue_.open_transaction)
+                    say(Act::rset, index);
                 say(Act::mail, index);
             }
             say(Act::rcpt, index, r);
+            sender_open = false;
         }
     }
 

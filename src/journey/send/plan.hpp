@@ -4,7 +4,7 @@
 // Progress  a plan supposes that all goes well. The session says its first flight, notes the answers in the Mails, and
 //           asks again: refused recipients and invitations change the next plan, never the session's code.
 // QUIT      never rides behind a command whose answer is needed (FrontBridge and Exchange 2010 drop what precedes it).
-//           quit_in_group asks for Postfix's grouping, to show the failure.
+//           quit_in_group asks for Postfix's grouping, to show the failure; Postfix has none behind BDAT, and no known victim gets it.
 // BDAT      its octets follow at once, whatever the answers to RCPT: a peer that does not discard those of a refused BDAT would
 //           execute the body as commands. So content in the envelope's flight is a privilege of peers known to discard.
 #pragma once
@@ -74,6 +74,7 @@ struct Mail {
     bool probe = false;             // ends after the last RCPT
     bool null_sender = false;
     Stage stage = Stage::waiting;
+    bool sender_open = false;       // MAIL was accepted, and no RCPT was said since
     std::uint32_t asked = 0;
     std::uint32_t accepted = 0;
 };

@@ -99,6 +99,28 @@ TEST_CASE("plan: QUIT waits until all answers are in, unless Postfix's grouping 
     CHECK(text_of(of(probe(1), none, {}, as_postfix, true)) == "MAIL | RCPT | QUIT");
 }
 
+TEST_CASE("plan: Postfix's grouping gives way to what is known of the peer, and there is none behind BDAT")
+{
+    const PlanOptions as_postfix{.quit_in_group = true};
+    CHECK(text_of(of(probe(1), pipelining, with(Quirk::quit_alone), as_postfix, true)) == "MAIL RCPT | QUIT");
+    CHECK(text_of(of(mail(1), pipelining, with(Quirk::quit_alone), as_postfix, true)) == "MAIL RCPT DATA | content . | QUIT");
+    CHECK(text_of(of(probe(1), pipelining, with(Quirk::no_rset), as_postfix, true)) == "MAIL RCPT QUIT");
+    CHECK(text_of(of(mail(1), both, {}, as_postfix, true)) == "MAIL RCPT | BDAT | RSET QUIT");
+}
+
+TEST_CASE("plan: one recipient per MAIL FROM:<> without pipelining goes on from where it stands, and ends")
+{
+    const Known known = with(Quirk::one_rcpt_null_sender);
+    Mail under_way = Mail::probe_of(2);
+    under_way.stage = Stage::addressing;
+    under_way.asked = 1;                        // the first was answered; its transaction is open
+    std::vector<Mail> mails{under_way};
+    CHECK(text_of(plan({.mails = mails, .open_transaction = true}, none, known)) == "RSET | MAIL | RCPT");
+    CHECK(text_of(plan({.mails = mails, .open_transaction = false}, none, known)) == "MAIL | RCPT");
+    mails[0].sender_open = true;
+    CHECK(text_of(plan({.mails = mails, .open_transaction = true}, none, known)) == "RCPT");
+}
+
 TEST_CASE("plan: the first transaction of a session has no RSET, one after an unfinished transaction rides in its group")
 {
     const std::vector<Mail> mails = mail(1);

@@ -1,4 +1,5 @@
 // Whatever a server does: one verdict per recipient, bounded time, and no bounce but by a whole 5yz it said.
+#include "peers/book.hpp"
 #include "send/world_test.hpp"
 #include "sim/random_peer.hpp"
 
@@ -21,6 +22,9 @@ TEST_CASE("a server that does anything: exactly one verdict per recipient, and a
             world.options.timeouts.data_xfer = world.options.timeouts.data_done = world.options.timeouts.rset = world.options.timeouts.quit = seconds(1);
         world.memory.capacity = seed % 3 == 0 ? 600 : 1 << 20;
         world.memory.keep_segments = seed % 2 == 0;
+        peers::Book book(world.clock, {.learning = seed % 2 == 0 ? peers::Learning::yes : peers::Learning::no});
+        world.knowledge = &book;
+        world.options.quit_in_group = seed % 7 == 6;
         sim::RandomPeer peer(seed, seed % 4 == 0 ? 40 : 10);
         world.players["192.0.2.2"] = [&peer](std::unique_ptr<net::Stream> stream) { return peer.play(std::move(stream)); };
         std::vector<handoff::DeliveryRequest> requests;

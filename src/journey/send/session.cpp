@@ -8,8 +8,7 @@ namespace posthorn::send {
 namespace {
 
 constexpr std::size_t read_room = 4096;
-/// Evidence of a session: its last exchanges.
-constexpr std::size_t evidence_exchanges = 8;
+constexpr std::size_t banner_host_octets = 255;
 
 }  // namespace
 
@@ -86,12 +85,6 @@ void Session::transcript(char direction, std::string_view text)
     }
 }
 
-void Session::keep_evidence(const smtp::Reply& reply)
-{
-    if (around_.peers && !evidence_.exchanges.empty())
-        evidence_.exchanges.back().codes.push_back(static_cast<std::uint16_t>(reply.code));
-}
-
 awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
 {
     awaited_ = act;
@@ -112,13 +105,16 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
             }
         }
         buffer_.resize(read_room);
-        CO_TRY(const std::size_t got, co_await stream_->read_some(buffer_));
-        if (got == 0) {
-            if (around_.peers && !evidence_.exchanges.empty())
-                evidence_.exchanges.back().end = peers::StreamEnd::end;
+        auto got = co_await stream_->read_some(buffer_);
+        if (!got) {
+            keep_end(got.error());
+            co_return std::move(got).error();
+        }
+        if (*got == 0) {
+            keep_end(Error("end of stream"));
             co_return Error("lost connection", "4.4.2");
         }
-        input_ = std::string_view(buffer_).substr(0, got);
+        input_ = std::string_view(buffer_).substr(0, *got);
     }
 }
 
@@ -127,9 +123,8 @@ awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
     if (debug_)
         transcript('>', line);
     if (around_.peers) {
-        evidence_.exchanges.push_back({.verbs = {line.substr(0, line.find(' '))}});
-        if (evidence_.exchanges.size() > evidence_exchanges)
-            evidence_.exchanges.erase(evidence_.exchanges.begin());
+        begin_exchange();
+        evidence_.exchanges.back().verbs.push_back(act == Act::starttls ? peers::Verb::starttls : line.starts_with("HELO") ? peers::Verb::helo : peers::Verb::ehlo);
     }
     stream_->expires_after(timeout(act));
     line += "\r\n";
@@ -158,7 +153,8 @@ awaitable<std::optional<Trouble>> Session::open(Wish wish)
     const bool offered = features_.has(smtp::Keyword::starttls);
     if (offered && !tls && options_.tls_note_offer)
         around_.log.info("Host offered STARTTLS: [{}]", host_.name);
-    if (!tls)
+    // Only the administrator, or the rule file, can say no-tls; it gives way to any level above may.
+    if (!tls || (options_.tls_level == TlsLevel::may && known_.quirks.has(peers::Quirk::no_tls)))
         co_return std::nullopt;
     if (!offered || !around_.tls) {
         if (options_.tls_level == TlsLevel::may)
@@ -193,10 +189,9 @@ awaitable<std::optional<Trouble>> Session::greeting()
     if (options_.never_ehlo && !options_.lmtp)
         esmtp_ = false;
     if (around_.peers) {
-        evidence_.peer = {host_.endpoint.ip.text(), said.host, wish_.site};
-        known_ = around_.peers->about(evidence_.peer);
-        evidence_.in_force = known_.quirks;
-        if (known_.quirks.has(peers::Quirk::helo_only))
+        evidence_.peer = {host_.endpoint.is_unix() ? host_.endpoint.path : host_.endpoint.ip.text(), said.host.substr(0, banner_host_octets), wish_.site};
+        ask_about(reply->wire(), {});
+        if (known_.quirks.has(peers::Quirk::helo_only) && !options_.lmtp)
             esmtp_ = false;
     }
     if (said.masked && (options_.pix_disable_esmtp || options_.pix_delay_dot)) {
@@ -207,6 +202,7 @@ awaitable<std::optional<Trouble>> Session::greeting()
             words = "disable_esmtp";
         }
         if (options_.pix_delay_dot && wish_.age > options_.pix_threshold) {
+            pix_dot_ = true;
             known_.quirks.add(peers::Quirk::dot_alone);
             words += words.empty() ? "delay_dotcrlf" : " delay_dotcrlf";
         }
@@ -283,6 +279,10 @@ awaitable<void> Session::learn_features(const smtp::Reply& reply)
     const smtp::KeywordSet hidden = announced.keywords & discard.keywords;
     if (!hidden.empty() && !discard.silent())
         around_.log.info("discarding EHLO keywords: {}", smtp::text(hidden));
+    if (around_.peers) {
+        (secured_ ? evidence_.keywords_tls : evidence_.keywords_clear) = announced.keywords.bits();
+        ask_about({}, reply.wire());
+    }
     smtp::KeywordSet quirky;
     if (known_.quirks.hides(peers::Parameter::size))
         quirky.insert(smtp::Keyword::size);
@@ -293,12 +293,6 @@ awaitable<void> Session::learn_features(const smtp::Reply& reply)
     if (known_.quirks.hides(peers::Parameter::dsn))
         quirky.insert(smtp::Keyword::dsn);
     features_ = announced.without(discard.keywords | quirky);
-    if (around_.peers) {
-        evidence_.keywords.clear();
-        for (std::size_t i = 1; i < reply.lines.size(); ++i)
-            evidence_.keywords.push_back(reply.lines[i]);
-        evidence_.tls = secured_;
-    }
 }
 
 awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
@@ -339,6 +333,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     ++round_trips_;
     auto secured = co_await around_.tls->secure(std::move(stream_), host_.name, relay_, options_.tls_level != TlsLevel::may);
     if (!secured) {
+        evidence_.tls_failed = true;
         around_.log.info("SSL_connect error to {}: {}", relay_, secured.error().what());
         trouble.reason = Reason(false, "4.7.5", "Cannot start TLS: handshake failure");
         trouble.try_in_clear = may;
@@ -348,7 +343,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     stream_ = std::move(secured->stream);
     if (!secured->summary.empty())
         around_.log.info("{}", secured->summary);
-    secured_ = true;
+    secured_ = evidence_.tls = true;
     parser_ = smtp::ReplyParser({.octets = options_.reply_octets});
     input_ = {};
     if (wrapper)
@@ -375,7 +370,13 @@ awaitable<void> Session::goodbye()
         co_return;
     }
     leaving_ = true;
-    plan(plan_, Dialogue{.open_transaction = open_transaction_, .end = true}, {.pipelining = features_.has(smtp::Keyword::pipelining)}, known_, plan_options_);
+    peers::Known known = known_;
+    for (const peers::Quirk quirk : {peers::Quirk::quit_alone, peers::Quirk::no_rset})
+        if (known_.canary.has(quirk)) {                             // nothing is left to say: here it can be tested
+            known.quirks.remove(quirk);
+            evidence_.canary.add(quirk);
+        }
+    plan(plan_, Dialogue{.open_transaction = open_transaction_, .end = true}, {.pipelining = features_.has(smtp::Keyword::pipelining)}, known, plan_options_);
     compose(plan_);
     stream_->expires_after(timeout(Act::quit));
     write_flight();
@@ -395,11 +396,7 @@ void Session::close()
     over_ = true;
     if (stream_)
         stream_->close();
-    if (around_.peers && !evidence_.peer.address.empty()) {
-        evidence_.when = around_.clock.wall();
-        evidence_.mails = contents_;
-        around_.peers->saw(std::exchange(evidence_, {}));
-    }
+    report(true);
 }
 
 }  // namespace posthorn::send

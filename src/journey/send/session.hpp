@@ -42,6 +42,8 @@ struct Transaction {
     std::unique_ptr<Content> converted;     // to 7bit, where the peer has no 8BITMIME; `content` points to it
     bool unserved = false;
     bool content_said = false;              // its octets went out, whole or not: never said again without an answer
+    bool doubted = false;                   // a refusal that may be about our grouping or parameters, not about the mail
+    bool replay = false;                    // nothing is lost if it is said again at once, and now it would be said otherwise
     std::uint32_t use = 0;                  // which transaction of its session it was, from 1
 };
 
@@ -75,6 +77,7 @@ public:
         std::string site;
         std::chrono::microseconds age{0};   // of the message: PIX workarounds begin late
         bool in_clear = false;              // TLS failed with this host a moment ago
+        bool probes = false;                // it carries probes only: here a quirk may be tested
     };
     awaitable<std::optional<Trouble>> open(Wish wish);
     /// `end`: nothing more is expected; the plan may say so to the peer.
@@ -88,6 +91,9 @@ public:
     void close();
 
     bool usable() const { return !over_; }
+    /// What it showed of the peer changes how the next session would be planned. Known after close(), or when run() found out.
+    bool planned_otherwise() const { return planned_otherwise_; }
+    const peers::Known& known() const { return known_; }
     const Host& host() const { return host_; }
     const smtp::Features& features() const { return features_; }
     bool secured() const { return secured_; }
@@ -146,7 +152,12 @@ private:
     std::chrono::seconds timeout(Act act) const;
     Reason lost(const Error& error, Act act) const;
     void transcript(char direction, std::string_view text);
+    void ask_about(std::string greeting, std::string ehlo);
+    void begin_exchange();
     void keep_evidence(const smtp::Reply& reply);
+    void keep_end(const Error& error);
+    bool report(bool whole);
+    bool about_dialogue(const Expected& expected, const smtp::Reply& reply);
 
     std::unique_ptr<net::Stream> stream_;
     Host host_;
@@ -156,6 +167,8 @@ private:
     PlanOptions plan_options_;
     peers::Known known_;
     peers::Evidence evidence_;
+    std::string greeting_text_;
+    SteadyTime exchange_begun_{};
     smtp::Features features_;
     Wish wish_;
     TaskGroup writers_;
@@ -174,8 +187,8 @@ private:
     std::optional<Error> content_error_;    // our own file could not be read
     Reason end_reason_;
     bool over_ = false, open_transaction_ = false, out_of_step_ = false, secured_ = false, esmtp_ = true, writing_ = false;
-    bool debug_ = false, pix_ = false, used_up_ = false, leaving_ = false;
-    std::uint32_t transactions_ = 0, contents_ = 0;
+    bool debug_ = false, pix_ = false, pix_dot_ = false, used_up_ = false, leaving_ = false, planned_otherwise_ = false;
+    std::uint32_t transactions_ = 0, contents_ = 0, errors_ = 0;
     std::uint64_t round_trips_ = 0;
     SteadyTime opened_{};
 };

@@ -21,6 +21,8 @@ bool Session::takes_more() const
 {
     if (over_ || used_up_)
         return false;
+    if (known_.limits.errors_per_session != 0 && errors_ >= known_.limits.errors_per_session)
+        return false;
     if (current_.empty())
         return true;
     if (!features_.has(smtp::Keyword::pipelining))
@@ -97,6 +99,8 @@ awaitable<void> Session::run(Feed* feed, bool end)
         settle();
         hand_back(feed);
     }
+    if (known_.limits.errors_per_session != 0 && errors_ >= known_.limits.errors_per_session)
+        used_up_ = true;                                            // before the peer counts one more
     abandon(feed);
     if (!input_.empty() || parser_.amid())
         over_ = true;                                               // it speaks unasked: no other mail is trusted to it
@@ -144,8 +148,12 @@ void Session::fail_all(Transaction& transaction, const Reason& reason)
 
 void Session::note(const Expected& expected, const smtp::Reply& reply, bool early, Act next)
 {
-    const Judgement judgement = judge(expected.act, reply, {.out_of_step = out_of_step_, .behind_others = expected.behind_others});
+    Judgement judgement = judge(expected.act, reply, {.out_of_step = out_of_step_, .behind_others = expected.behind_others});
     Transaction* const transaction = expected.transaction;
+    if (transaction && judgement == Judgement::permanent && about_dialogue(expected, reply))
+        judgement = Judgement::temporary;
+    if (transaction && judgement == Judgement::temporary && reply.permanent())
+        transaction->doubted = true;
     const bool of_content = expected.act == Act::dot || expected.act == Act::bdat;
     if (transaction && expected.act != Act::rset && expected.act != Act::quit && judgement != Judgement::leaving)
         ++transaction->answers;
@@ -186,6 +194,7 @@ void Session::note_mail(Transaction& transaction, Judgement judgement, const smt
     if (judgement == Judgement::good) {
         open_transaction_ = true;
         transaction.progress.stage = Stage::addressing;
+        transaction.progress.sender_open = true;
         return;
     }
     transaction.refused = true;
@@ -196,6 +205,8 @@ void Session::note_mail(Transaction& transaction, Judgement judgement, const smt
 void Session::note_rcpt(Transaction& transaction, std::uint32_t recipient, Judgement judgement, const smtp::Reply& reply)
 {
     transaction.progress.asked = recipient + 1;
+    transaction.progress.sender_open = false;
+    errors_ += reply.permanent() ? 1 : 0;
     if (transaction.refused)
         return;                                                     // 503 for want of MAIL: no news about the recipient
     const std::uint32_t index = transaction.recipients[recipient];
@@ -277,10 +288,17 @@ void Session::settle()
 void Session::hand_back(Feed* feed)
 {
     std::deque<Transaction*> rest;
+    bool doubted = false;
+    for (const Transaction* const transaction : current_)
+        doubted = doubted || (transaction->doubted && transaction->progress.stage == Stage::done);
+    // What was doubted may be cleared up at once, on a session that says it otherwise; this one has served its time.
+    const bool replay = doubted && report(false) && around_.peers->may_replay(wish_.site);
+    used_up_ = used_up_ || replay;
     for (Transaction* const transaction : current_)
-        if (transaction->progress.stage == Stage::done)
+        if (transaction->progress.stage == Stage::done) {
+            transaction->replay = replay && transaction->doubted && !transaction->content_said;
             feed->done(*transaction);
-        else
+        } else
             rest.push_back(transaction);
     current_.swap(rest);
 }
@@ -288,12 +306,14 @@ void Session::hand_back(Feed* feed)
 void Session::abandon(Feed* feed)
 {
     bool served = transactions_ > current_.size();
+    const bool may_help = !current_.empty() && over_ && report(true) && around_.peers->may_replay(wish_.site);
     for (Transaction* const transaction : std::exchange(current_, {})) {
         const bool untouched = transaction->answers == 0 && !transaction->content_said;
         if (untouched && (served || used_up_))
             transaction->unserved = true;
         else
             fail_all(*transaction, end_reason_);                    // those that have a fate keep it
+        transaction->replay = may_help && !transaction->unserved && !transaction->content_said;
         served = served || transaction->answers != 0;
         feed->done(*transaction);
     }

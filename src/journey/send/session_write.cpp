@@ -29,6 +29,19 @@ void append_notify(std::string& out, std::uint32_t notify)
         }
 }
 
+peers::Verb verb_of(Act act)
+{
+    switch (act) {
+    case Act::mail: return peers::Verb::mail;
+    case Act::rcpt: return peers::Verb::rcpt;
+    case Act::data: return peers::Verb::data;
+    case Act::dot: return peers::Verb::dot;
+    case Act::bdat: return peers::Verb::bdat;
+    case Act::rset: return peers::Verb::rset;
+    default: return peers::Verb::quit;
+    }
+}
+
 bool is_ascii_text(std::string_view text)
 {
     return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) >= 128; });
@@ -54,11 +67,8 @@ void Session::compose(std::span<const Step> flight)
     out_.clear();
     pieces_.clear();
     expected_.clear();
-    if (around_.peers) {
-        evidence_.exchanges.emplace_back();
-        if (evidence_.exchanges.size() > 8)
-            evidence_.exchanges.erase(evidence_.exchanges.begin());
-    }
+    if (around_.peers)
+        begin_exchange();
     for (std::size_t i = 0; i < flight.size(); ++i) {
         const Step& step = flight[i];
         Transaction* const transaction = step.mail < current_.size() ? current_[step.mail] : nullptr;
@@ -83,13 +93,7 @@ void Session::compose(std::span<const Step> flight)
             continue;
         expected_.push_back({step.act, transaction, step.recipient, behind, pieces_.empty() ? 0 : pieces_.size() - 1});
         if (around_.peers)
-            evidence_.exchanges.back().verbs.emplace_back(step.act == Act::mail   ? "MAIL"
-                                                          : step.act == Act::rcpt ? "RCPT"
-                                                          : step.act == Act::dot  ? "."
-                                                          : step.act == Act::bdat ? "BDAT"
-                                                          : step.act == Act::data ? "DATA"
-                                                          : step.act == Act::rset ? "RSET"
-                                                                                  : "QUIT");
+            evidence_.exchanges.back().verbs.push_back(verb_of(step.act));
     }
 }
 
@@ -97,16 +101,26 @@ void Session::compose_mail(const Transaction& transaction)
 {
     const handoff::Envelope& envelope = transaction.request->envelope();
     const std::size_t from = out_.size();
+    std::uint8_t parameters = 0;
+    const auto carries = [&](peers::Parameter parameter) { parameters |= static_cast<std::uint8_t>(parameter); };
     out_ += "MAIL FROM:<";
     out_ += envelope.sender();
     out_ += '>';
-    if (features_.has(smtp::Keyword::size) && transaction.content->size() != 0)
+    if (features_.has(smtp::Keyword::size) && transaction.content->size() != 0) {
         fmt::format_to(std::back_inserter(out_), " SIZE={}", transaction.content->size());
-    if (envelope.body() != handoff::BODY_7BIT && features_.has(smtp::Keyword::eight_bit_mime))
+        carries(peers::Parameter::size);
+    }
+    if (envelope.body() != handoff::BODY_7BIT && features_.has(smtp::Keyword::eight_bit_mime)) {
         out_ += " BODY=8BITMIME";
-    if (envelope.smtputf8() && features_.has(smtp::Keyword::smtputf8))
+        carries(peers::Parameter::body);
+    }
+    if (envelope.smtputf8() && features_.has(smtp::Keyword::smtputf8)) {
         out_ += " SMTPUTF8";
+        carries(peers::Parameter::smtputf8);
+    }
     if (features_.has(smtp::Keyword::dsn)) {
+        if (envelope.ret() != handoff::RET_UNSPECIFIED || !envelope.envid().empty())
+            carries(peers::Parameter::dsn);
         if (envelope.ret() != handoff::RET_UNSPECIFIED)
             out_ += envelope.ret() == handoff::RET_FULL ? " RET=FULL" : " RET=HDRS";
         if (!envelope.envid().empty()) {
@@ -114,6 +128,8 @@ void Session::compose_mail(const Transaction& transaction)
             out_ += smtp::xtext_encode(envelope.envid());
         }
     }
+    if (around_.peers)
+        evidence_.exchanges.back().parameters |= parameters;
     // The line was composed in place: say() only has to end it.
     const std::string line = out_.substr(from);
     out_.resize(from);
@@ -157,6 +173,8 @@ void Session::compose_content(const Transaction& transaction, bool bdat, bool wi
 {
     const_cast<Transaction&>(transaction).content_said = true;
     const Content& content = *transaction.content;
+    if (around_.peers)
+        evidence_.exchanges.back().content = std::max(evidence_.exchanges.back().content, content.size());
     if (debug_)
         transcript('>', fmt::format("[{} octets of content]", content.size()));
     if (bdat) {

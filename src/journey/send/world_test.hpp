@@ -96,7 +96,7 @@ public:
 
     std::vector<handoff::Verdicts> run(std::vector<handoff::DeliveryRequest> requests)
     {
-        Surroundings around(loop.get_executor(), clock, observe::Log(log, "postfix/smtp"), names);
+        Surroundings around(loop.get_executor(), turned ? *turned : static_cast<const Clock&>(clock), observe::Log(log, "postfix/smtp"), names);
         around.tls = tls;
         around.peers = knowledge;
         around.seed = 1;
@@ -125,6 +125,7 @@ public:
 
     asio::io_context loop{1};
     SystemClock clock;
+    const Clock* turned = nullptr;          // by hand, where one is given
     Options options;
     TableNames names;
     sim::Settings settings;
