@@ -19,6 +19,8 @@
 
 namespace posthorn::peers {
 
+inline constexpr std::size_t rule_file_octets = 64 * 1024;
+
 /// What a rule says.
 struct RuleWords {
     Quirks quirks, not_quirks;

@@ -1,6 +1,12 @@
-#include "peers/rules.hpp"
+#include "peers/params.hpp"
+
+#include "base/fd.hpp"
 
 #include <doctest/doctest.h>
+
+#include <cstdio>
+
+#include <unistd.h>
 
 using namespace posthorn;
 using namespace posthorn::peers;
@@ -91,4 +97,44 @@ TEST_CASE("rules: a pattern that never ends claims nothing, and a greeting of an
     CHECK(rules.words_for(greeted(std::string(5000, 'a') + "!")).quirks.text() == "no-rset");
     CHECK(rules.words_for(greeted("220 " + std::string(5000, 'b'))).quirks.empty());   // beyond the limit: not even its negation is claimed
     CHECK(rules.words_for(greeted(std::string("220 \0\xff\xfe", 7))).quirks.text() == "no-rset");
+}
+
+TEST_CASE("rules: the shipped file knows the seed's hosts by their greetings, and no correct server")
+{
+    std::vector<std::string> troubles;
+    const auto rules = load_rules("shipped", troubles);
+    CHECK(troubles.empty());
+    REQUIRE(rules);
+    const auto quirks = [&](std::string greeting, std::string ehlo = {}) { return rules->words_for(greeted(std::move(greeting), std::move(ehlo))).quirks.text(); };
+    CHECK(quirks("220 VA3EHSMHS018.bigfish.com Microsoft ESMTP MAIL Service ready at Sun, 28 Nov 2010 19:01:22 +0000") == "quit-alone");
+    CHECK(quirks("220 DB3EHSMHS006.bigfish.com Microsoft ESMTP MAIL Service ready at Sun, 28 Nov 2010 07:47:08 +0000") == "quit-alone");
+    CHECK(quirks("220 DB3EHSMHS003.bigfish.com Microsoft ESMTP MAIL Service ready at Sun, 28 Nov 2010 07:27:55 +0000") == "quit-alone");
+    CHECK(quirks("220 exchange.example.com Microsoft ESMTP MAIL Service ready at Sun, 28 Nov 2010 02:41:13 -0500").empty());
+    CHECK(quirks("220 mail7.exchange.microsoft.com Microsoft ESMTP MAIL Service ready at Sat, 27 Nov 2010 23:43:19 -0800").empty());
+    CHECK(quirks("220 mail.bigfish.com.example.test ESMTP Postfix").empty());
+    CHECK(quirks("220 ********************************") == "no-bdat");
+    CHECK(quirks("220 2*2").empty());
+    CHECK(quirks("220 mail.example.com ESMTP", "250-mail.example.com\n250-SIZE\n250 XXXXXXXA") == "no-bdat");
+    CHECK(quirks("220 mail.example.com ESMTP", "250-mail.example.com\n250-XCLIENT NAME\n250 CHUNKING").empty());
+}
+
+TEST_CASE("rules: files stand in the order they are named; one that is missing or wrong is left out, and said")
+{
+    const std::string path = "/tmp/posthorn-rules-test." + std::to_string(::getpid());
+    const auto write = [&](std::string_view text) {
+        std::FILE* const file = std::fopen(path.c_str(), "w");
+        REQUIRE(file);
+        std::fwrite(text.data(), 1, text.size(), file);
+        std::fclose(file);
+    };
+    write("/bigfish/ none\n");
+    std::vector<std::string> troubles;
+    const auto rules = load_rules(path + ", shipped /nonexistent/rules", troubles);
+    CHECK(troubles == std::vector<std::string>{"smtp_peer_rules: open /nonexistent/rules: No such file or directory: the file is not used"});
+    CHECK(rules->words_for(greeted("220 VA3EHSMHS018.bigfish.com Microsoft ESMTP MAIL Service ready")).empty());
+    write("/bigfish/ nonsense\n");
+    troubles.clear();
+    CHECK(load_rules(path, troubles) == nullptr);
+    CHECK(troubles == std::vector<std::string>{"smtp_peer_rules: " + path + ", line 1: unknown word 'nonsense': the file is not used"});
+    ::unlink(path.c_str());
 }

@@ -3,6 +3,7 @@
 #include "cleanup/params.hpp"
 #include "dns/params.hpp"
 #include "net/params.hpp"
+#include "peers/params.hpp"
 #include "receive/params.hpp"
 #include "report/params.hpp"
 #include "route/params.hpp"
@@ -24,6 +25,7 @@ config::ParamLists all_parameters()
         dns::params,
         tls::params,
         tables::params,
+        peers::params,
         receive::params,
         cleanup::params,
         schedule::params,

@@ -1,0 +1,322 @@
+#include "peers/store.hpp"
+
+#include "peers/stored.hpp"
+
+#include <list>
+#include <map>
+#include <unordered_map>
+
+#include <lmdb.h>
+#include <sys/stat.h>
+
+namespace posthorn::peers {
+
+namespace {
+
+constexpr std::size_t map_octets = std::size_t{1} << 30;    // of address space; the file is as large as what it holds
+constexpr std::size_t key_octets = 500;                     // LMDB takes 511
+
+struct CloseEnv {
+    void operator()(MDB_env* env) const { mdb_env_close(env); }
+};
+using Env = std::unique_ptr<MDB_env, CloseEnv>;
+struct AbortTxn {
+    void operator()(MDB_txn* txn) const { mdb_txn_abort(txn); }
+};
+using Txn = std::unique_ptr<MDB_txn, AbortTxn>;
+
+Error trouble_of(std::string_view path, int code) { return Error{fmt::format("{}: {}", path, code > 0 ? errno_text(code) : mdb_strerror(code)), "4.3.0"}; }
+std::string_view view_of(const MDB_val& value) { return {static_cast<const char*>(value.mv_data), value.mv_size}; }
+MDB_val val_of(std::string_view text) { return {text.size(), const_cast<char*>(text.data())}; }
+
+std::string key_with(char kind, std::string_view key) { return kind + std::string(key.substr(0, key_octets)); }
+
+Result<Env> open_env(const std::string& path, unsigned flags, MDB_dbi* dbi)
+{
+    MDB_env* raw = nullptr;
+    if (const int code = mdb_env_create(&raw); code != 0)
+        return trouble_of(path, code);
+    Env env(raw);
+    int code = (flags & MDB_RDONLY) != 0 ? 0 : mdb_env_set_mapsize(raw, map_octets);
+    if (code == 0)
+        code = mdb_env_open(raw, path.c_str(), flags | MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS, 0600);
+    if (code != 0)
+        return trouble_of(path, code);
+    MDB_txn* begun = nullptr;
+    if (code = mdb_txn_begin(raw, nullptr, flags & MDB_RDONLY, &begun); code != 0)
+        return trouble_of(path, code);
+    Txn txn(begun);
+    if (code = mdb_dbi_open(begun, nullptr, 0, dbi); code != 0)
+        return trouble_of(path, code);
+    if (code = mdb_txn_commit(txn.release()); code != 0)
+        return trouble_of(path, code);
+    MDB_envinfo info{};
+    MDB_stat pages{};
+    mdb_env_info(raw, &info);
+    mdb_env_stat(raw, &pages);
+    struct ::stat status{};
+    if (::stat(path.c_str(), &status) != 0 || static_cast<std::uint64_t>(status.st_size) < (std::uint64_t{info.me_last_pgno} + 1) * pages.ms_psize)
+        return Error{fmt::format("{}: the file is truncated", path), "4.3.0"};
+    return env;
+}
+
+}  // namespace
+
+struct Store::Batch {
+    std::map<std::string, std::optional<std::string>> changes;      // none: to be removed
+};
+
+struct Store::Core {
+    struct Place {
+        std::list<std::string>::iterator at;
+    };
+    struct Kind {
+        std::list<std::string> order;                               // seen last comes first
+        std::unordered_map<std::string, std::list<std::string>::iterator> places;
+    };
+
+    std::string path;
+    std::size_t capacity = 0;
+    Env env;
+    MDB_dbi dbi = 0;
+    Kind peers, sites;
+    std::shared_ptr<Batch> pending = std::make_shared<Batch>(), writing;
+
+    void touch(Kind& kind, const std::string& key)
+    {
+        if (const auto known = kind.places.find(key); known != kind.places.end()) {
+            kind.order.splice(kind.order.begin(), kind.order, known->second);
+            return;
+        }
+        kind.order.push_front(key);
+        kind.places.emplace(key, kind.order.begin());
+        while (kind.order.size() > capacity) {
+            pending->changes[kind.order.back()] = std::nullopt;
+            kind.places.erase(kind.order.back());
+            kind.order.pop_back();
+        }
+    }
+
+    std::optional<std::string> find(const std::string& key)
+    {
+        for (const auto& batch : {pending, writing})
+            if (batch)
+                if (const auto at = batch->changes.find(key); at != batch->changes.end())
+                    return at->second;
+        MDB_txn* begun = nullptr;
+        if (mdb_txn_begin(env.get(), nullptr, MDB_RDONLY, &begun) != 0)
+            return std::nullopt;
+        const Txn txn(begun);
+        MDB_val wanted = val_of(key), value{};
+        if (mdb_get(begun, dbi, &wanted, &value) != 0)
+            return std::nullopt;
+        return std::string(view_of(value));
+    }
+
+    /// The keys in the order they were last seen, and those that are no records of ours removed.
+    Result<void> load()
+    {
+        MDB_txn* begun = nullptr;
+        if (const int code = mdb_txn_begin(env.get(), nullptr, MDB_RDONLY, &begun); code != 0)
+            return trouble_of(path, code);
+        const Txn txn(begun);
+        MDB_cursor* cursor = nullptr;
+        if (const int code = mdb_cursor_open(begun, dbi, &cursor); code != 0)
+            return trouble_of(path, code);
+        std::vector<std::pair<WallTime, std::string>> found_peers, found_sites;
+        MDB_val key{}, value{};
+        int code = 0;
+        while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+            const std::string name(view_of(key));
+            if (const auto record = name.starts_with('p') ? record_of(view_of(value)) : std::nullopt)
+                found_peers.emplace_back(record->last, name);
+            else if (const auto shared = name.starts_with('s') ? site_of(view_of(value)) : std::nullopt)
+                found_sites.emplace_back(shared->last, name);
+            else
+                pending->changes[name] = std::nullopt;
+        }
+        mdb_cursor_close(cursor);
+        if (code != MDB_NOTFOUND)
+            return trouble_of(path, code);
+        std::ranges::sort(found_peers);
+        std::ranges::sort(found_sites);
+        for (const auto& [when, name] : found_peers)
+            touch(peers, name);
+        for (const auto& [when, name] : found_sites)
+            touch(sites, name);
+        return {};
+    }
+};
+
+Store::Store(std::unique_ptr<Core> core) : core_(std::move(core)) {}
+Store::~Store() = default;
+
+Result<std::unique_ptr<Store>> Store::open(const std::string& path, std::size_t capacity, std::string* trouble)
+{
+    for (int attempt = 0;; ++attempt) {
+        auto core = std::make_unique<Core>();
+        core->path = path;
+        core->capacity = std::max<std::size_t>(capacity, 1);
+        auto env = open_env(path, MDB_CREATE, &core->dbi);
+        Result<void> loaded;
+        if (env) {
+            core->env = *std::move(env);
+            loaded = core->load();
+            if (loaded)
+                return std::unique_ptr<Store>(new Store(std::move(core)));
+        }
+        const Error why = env ? loaded.error() : env.error();
+        const std::string aside = path + ".bad";
+        if (attempt != 0 || ::rename(path.c_str(), aside.c_str()) != 0)
+            return why;
+        if (trouble)
+            *trouble = why.text();
+    }
+}
+
+std::optional<Record> Store::peer(const std::string& key)
+{
+    const auto octets = core_->find(key_with('p', key));
+    return octets ? record_of(*octets) : std::nullopt;
+}
+
+std::optional<SiteRecord> Store::site(const std::string& key)
+{
+    const auto octets = core_->find(key_with('s', key));
+    return octets ? site_of(*octets) : std::nullopt;
+}
+
+void Store::keep(const std::string& key, const Record& record)
+{
+    const std::string name = key_with('p', key);
+    core_->touch(core_->peers, name);
+    core_->pending->changes[name] = octets_of(record);
+}
+
+void Store::keep(const std::string& key, const SiteRecord& record)
+{
+    const std::string name = key_with('s', key);
+    core_->touch(core_->sites, name);
+    core_->pending->changes[name] = octets_of(record);
+}
+
+std::shared_ptr<Store::Batch> Store::take()
+{
+    if (core_->pending->changes.empty())
+        return nullptr;
+    core_->writing = std::exchange(core_->pending, std::make_shared<Batch>());
+    return core_->writing;
+}
+
+Result<void> Store::write(const Batch& batch)
+{
+    MDB_txn* begun = nullptr;
+    if (const int code = mdb_txn_begin(core_->env.get(), nullptr, 0, &begun); code != 0)
+        return trouble_of(core_->path, code);
+    Txn txn(begun);
+    for (const auto& [key, octets] : batch.changes) {
+        MDB_val name = val_of(key), value = octets ? val_of(*octets) : MDB_val{};
+        const int code = octets ? mdb_put(begun, core_->dbi, &name, &value, 0) : mdb_del(begun, core_->dbi, &name, nullptr);
+        if (code != 0 && code != MDB_NOTFOUND)
+            return trouble_of(core_->path, code);
+    }
+    if (const int code = mdb_txn_commit(txn.release()); code != 0)
+        return trouble_of(core_->path, code);
+    return {};
+}
+
+Result<void> Store::flush()
+{
+    if (const auto batch = take())
+        return write(*batch);
+    return {};
+}
+
+std::size_t Store::peers() const { return core_->peers.order.size(); }
+
+struct StoredShelf::Core {
+    std::string path;
+    Env env;
+    MDB_dbi dbi = 0;
+    MDB_txn* txn = nullptr;
+    ::ino_t inode = 0;
+
+    ~Core() { shut(); }
+    void shut()
+    {
+        if (txn)
+            mdb_txn_abort(std::exchange(txn, nullptr));
+        env.reset();
+    }
+
+    bool ready()
+    {
+        struct ::stat status{};
+        if (env && ::stat(path.c_str(), &status) == 0 && status.st_ino != inode)
+            shut();                             // it was set aside and begun anew
+        if (env)
+            return true;
+        if (::stat(path.c_str(), &status) != 0)
+            return false;
+        auto opened = open_env(path, MDB_RDONLY, &dbi);
+        if (!opened)
+            return false;
+        env = *std::move(opened);
+        inode = status.st_ino;
+        return true;
+    }
+
+    int begin()
+    {
+        if (txn && mdb_txn_renew(txn) == 0)
+            return 0;
+        if (txn)
+            mdb_txn_abort(std::exchange(txn, nullptr));
+        int code = mdb_txn_begin(env.get(), nullptr, MDB_RDONLY, &txn);
+        if (code == MDB_MAP_RESIZED && (code = mdb_env_set_mapsize(env.get(), 0)) == 0)
+            code = mdb_txn_begin(env.get(), nullptr, MDB_RDONLY, &txn);
+        return code;
+    }
+
+    std::optional<std::string> find(const std::string& key)
+    {
+        if (!ready())
+            return std::nullopt;
+        const auto last = [&] {
+            MDB_envinfo info{};
+            mdb_env_info(env.get(), &info);
+            return info.me_last_txnid;
+        };
+        for (int tries = 0; tries < 5; ++tries) {
+            if (begin() != 0)
+                return std::nullopt;
+            const auto before = last();
+            std::optional<std::string> octets;
+            MDB_val wanted = val_of(key), value{};
+            if (mdb_get(txn, dbi, &wanted, &value) == 0)
+                octets.emplace(view_of(value));
+            const auto after = last();
+            mdb_txn_reset(txn);
+            if (after - before < 2)
+                return octets;
+        }
+        return std::nullopt;
+    }
+};
+
+StoredShelf::StoredShelf(std::string path) : core_(std::make_unique<Core>()) { core_->path = std::move(path); }
+StoredShelf::~StoredShelf() = default;
+
+std::optional<Record> StoredShelf::peer(const std::string& key)
+{
+    const auto octets = core_->find(key_with('p', key));
+    return octets ? record_of(*octets) : std::nullopt;
+}
+
+std::optional<SiteRecord> StoredShelf::site(const std::string& key)
+{
+    const auto octets = core_->find(key_with('s', key));
+    return octets ? site_of(*octets) : std::nullopt;
+}
+
+}  // namespace posthorn::peers

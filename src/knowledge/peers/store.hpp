@@ -1,0 +1,59 @@
+// peers/store.hpp: the records in an LMDB file of the data directory. One writer (memory), any number of readers.
+// Keys     "p" and the peer's key, "s" and the site's name. Values: stored.proto.
+// Writing  keep() gathers, write() commits what was gathered in one transaction and may be called on a helper thread while keep() goes on.
+//          A kill loses what was not written, a power cut the last transactions; the file stays whole.
+// Bounded  `capacity` peers and as many sites; those not seen for longest go first.
+// Reading  without locks and without waiting: the last committed state; a look during which two were committed is taken again.
+// Errors   a file that cannot be used is set aside (NAME.bad) and begun anew: it is knowledge, not mail. A reader without a file knows nothing.
+#pragma once
+
+#include "base/error.hpp"
+#include "peers/book.hpp"
+
+#include <memory>
+#include <string>
+
+namespace posthorn::peers {
+
+inline constexpr std::string_view store_name = "peers.lmdb";
+
+class Store final : public Shelf {
+public:
+    /// Reads all keys: at start. `trouble`: what was wrong with a file that was set aside.
+    static Result<std::unique_ptr<Store>> open(const std::string& path, std::size_t capacity, std::string* trouble = nullptr);
+    ~Store() override;
+
+    std::optional<Record> peer(const std::string& key) override;
+    std::optional<SiteRecord> site(const std::string& key) override;
+    void keep(const std::string& key, const Record& record) override;
+    void keep(const std::string& key, const SiteRecord& record) override;
+
+    /// What is to be written; empty: nothing is.
+    struct Batch;
+    std::shared_ptr<Batch> take();
+    Result<void> write(const Batch& batch);
+    /// take() and write().
+    Result<void> flush();
+
+    std::size_t peers() const;
+
+private:
+    struct Core;
+    explicit Store(std::unique_ptr<Core> core);
+    std::unique_ptr<Core> core_;
+};
+
+/// What another process reads of it. The file may come later.
+class StoredShelf final : public Shelf {
+public:
+    explicit StoredShelf(std::string path);
+    ~StoredShelf() override;
+    std::optional<Record> peer(const std::string& key) override;
+    std::optional<SiteRecord> site(const std::string& key) override;
+
+private:
+    struct Core;
+    std::unique_ptr<Core> core_;
+};
+
+}  // namespace posthorn::peers

@@ -1,0 +1,185 @@
+#include "peers/store.hpp"
+
+#include "peers/stored.hpp"
+#include "peers/stored.pb.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+using namespace posthorn;
+using namespace posthorn::peers;
+
+namespace {
+
+struct Folder {
+    Folder() : path(std::filesystem::temp_directory_path() / ("posthorn-peers." + std::to_string(std::random_device{}()))) { std::filesystem::create_directories(path); }
+    ~Folder() { std::filesystem::remove_all(path); }
+    std::string file() const { return path / store_name; }
+    std::filesystem::path path;
+};
+
+Record convicted(std::string address, std::int64_t last = 1)
+{
+    Record record;
+    record.peer = {std::move(address), "h.test", "site"};
+    record.last = WallTime{std::chrono::microseconds{last}};
+    record.sessions = 3;
+    record.marks.push_back({.quirk = Quirk::quit_alone, .convicted = true, .sightings = 2, .tally = {1, 2, 3, 4}, .until = WallTime::max(), .seen = "RSET QUIT: 221"});
+    record.limits.recipients_per_mail = 9;
+    record.close_after = {3, 2};
+    record.changes[1] = record.last;
+    record.slowest[4] = 7;
+    return record;
+}
+
+}  // namespace
+
+TEST_CASE("stored: a record reads back as it was; octets that are none are none; a mark that is not to be learned is left out")
+{
+    const Record record = convicted("192.0.2.1");
+    CHECK(record_of(octets_of(record)) == record);
+    CHECK(record_of(octets_of(Record{})) == Record{});
+    CHECK(!record_of("nonsense"));
+    CHECK(!record_of(""));
+    stored::Peer foreign;
+    foreign.set_version(1);
+    foreign.add_marks()->set_quirk(static_cast<std::uint32_t>(Quirk::no_tls));
+    foreign.add_marks()->set_quirk(200);
+    CHECK(record_of(foreign.SerializeAsString())->marks.empty());
+    foreign.set_version(2);
+    CHECK(!record_of(foreign.SerializeAsString()));
+    SiteRecord site;
+    site.shared.push_back({Quirk::quit_alone, 0, {"192.0.2.1", "192.0.2.2"}, record.last});
+    CHECK(site_of(octets_of(site)) == site);
+}
+
+TEST_CASE("stored: an observation travels whole, and is cut to size where it comes from a stranger")
+{
+    Evidence evidence;
+    evidence.peer = {"192.0.2.1", "h.test", "site"};
+    evidence.tls = true;
+    evidence.keywords_tls = 5;
+    evidence.canary = {Quirk::quit_alone};
+    evidence.mails = 2;
+    evidence.exchanges = {{.verbs = {Verb::mail, Verb::rcpt, Verb::rset, Verb::quit}, .codes = {221}}, {.verbs = {Verb::bdat}, .codes = {550}, .surplus = true, .content = 9}};
+    const Observation seen = observe(evidence);
+    REQUIRE(seen.sightings.size() == 1);
+    REQUIRE(seen.discards_bdat == false);
+    const Observation back = observation_of(frame_of(seen));
+    CHECK(back.peer == seen.peer);
+    CHECK(back.sightings == seen.sightings);
+    CHECK(back.canary == seen.canary);
+    CHECK(back.discards_bdat == seen.discards_bdat);
+    CHECK(back.keywords_tls == 5);
+    CHECK(back.tls);
+    stored::Observed hostile;
+    hostile.set_banner_host(std::string(1 << 20, 'x'));
+    for (int i = 0; i < 1000; ++i) {
+        auto& one = *hostile.add_sightings();
+        one.set_quirk(static_cast<std::uint32_t>(i));
+        one.set_kind(static_cast<std::uint32_t>(i % 9));
+    }
+    CHECK(observation_of(hostile).peer.banner_host.size() == 300);
+    CHECK(observation_of(hostile).sightings.size() <= 2 * quirk_count);
+}
+
+TEST_CASE("store: what was kept is there after a restart, and another process reads it without waiting")
+{
+    const Folder folder;
+    StoredShelf reader(folder.file());
+    CHECK(!reader.peer("a"));                                   // no file yet
+    {
+        auto store = Store::open(folder.file(), 100);
+        REQUIRE_MESSAGE(store.has_value(), store.error().text());
+        (*store)->keep("a", convicted("192.0.2.1"));
+        CHECK((*store)->peer("a") == convicted("192.0.2.1"));   // before it is written
+        CHECK(!reader.peer("a"));
+        REQUIRE((*store)->flush());
+        CHECK(reader.peer("a") == convicted("192.0.2.1"));
+        (*store)->keep("b", convicted("192.0.2.2"));
+        REQUIRE((*store)->flush());
+        CHECK(reader.peer("b").has_value());
+    }
+    auto again = Store::open(folder.file(), 100);
+    REQUIRE(again);
+    CHECK((*again)->peers() == 2);
+    CHECK((*again)->peer("a") == convicted("192.0.2.1"));
+}
+
+TEST_CASE("store: no more than its capacity, those not seen for longest go first, over a restart too")
+{
+    const Folder folder;
+    {
+        auto store = Store::open(folder.file(), 10);
+        REQUIRE(store);
+        for (int i = 0; i < 12; ++i)
+            (*store)->keep("k" + std::to_string(i), convicted("192.0.2.1", 100 - i));
+        REQUIRE((*store)->flush());
+        CHECK((*store)->peers() == 10);
+        CHECK(!(*store)->peer("k0"));
+        CHECK((*store)->peer("k2"));
+    }
+    auto smaller = Store::open(folder.file(), 3);
+    REQUIRE(smaller);
+    CHECK((*smaller)->peers() == 3);
+    CHECK((*smaller)->peer("k2"));                              // seen at 98, the latest of those left
+    CHECK(!(*smaller)->peer("k11"));
+}
+
+TEST_CASE("store: a file that is no database, or was cut, is set aside, and the store begins anew")
+{
+    for (const bool cut : {false, true}) {
+        const Folder folder;
+        if (cut) {
+            {
+                auto store = Store::open(folder.file(), 100);
+                REQUIRE(store);
+                for (int i = 0; i < 200; ++i)
+                    (*store)->keep("k" + std::to_string(i), convicted("192.0.2.1"));
+                REQUIRE((*store)->flush());
+            }
+            std::filesystem::resize_file(folder.file(), std::filesystem::file_size(folder.file()) / 2);
+            StoredShelf reader(folder.file());
+            CHECK(!reader.peer("k1"));
+        } else
+            std::ofstream(folder.file()) << std::string(10'000, 'x');
+        std::string trouble;
+        auto store = Store::open(folder.file(), 100, &trouble);
+        REQUIRE_MESSAGE(store.has_value(), store.error().text());
+        CHECK(!trouble.empty());
+        CHECK((*store)->peers() == 0);
+        CHECK(std::filesystem::exists(folder.file() + ".bad"));
+        (*store)->keep("a", convicted("192.0.2.1"));
+        CHECK((*store)->flush());
+    }
+}
+
+TEST_CASE("store: a reader follows a file that was begun anew, and many commits under its eyes")
+{
+    const Folder folder;
+    StoredShelf reader(folder.file());
+    {
+        auto store = Store::open(folder.file(), 100'000);
+        REQUIRE(store);
+        for (std::uint32_t round = 1; round < 200; ++round) {
+            Record record = convicted("192.0.2.1");
+            record.sessions = round;
+            for (int i = 0; i < 20; ++i)
+                (*store)->keep("k" + std::to_string(i + static_cast<int>(round)), record);
+            (*store)->keep("a", record);
+            REQUIRE((*store)->flush());
+            REQUIRE(reader.peer("a"));
+            CHECK(reader.peer("a")->sessions == round);
+        }
+    }
+    std::filesystem::remove(folder.file());
+    auto store = Store::open(folder.file(), 100);
+    REQUIRE(store);
+    (*store)->keep("new", convicted("192.0.2.9"));
+    REQUIRE((*store)->flush());
+    CHECK(reader.peer("new").has_value());
+    CHECK(!reader.peer("a").has_value());
+}

@@ -1,0 +1,216 @@
+#include "peers/stored.hpp"
+
+#include "peers/stored.pb.h"
+
+namespace posthorn::peers {
+
+namespace {
+
+constexpr std::uint32_t version = 1;
+constexpr std::size_t text_octets = 300, marks_at_most = quirk_count, addresses_at_most = 8;
+
+std::int64_t micros(WallTime time) { return time.time_since_epoch().count(); }
+WallTime time_of(std::int64_t micros) { return WallTime{std::chrono::microseconds{micros}}; }
+std::optional<Quirk> quirk_of(std::uint32_t number) { return number < quirk_count ? std::optional(static_cast<Quirk>(number)) : std::nullopt; }
+std::string cut(const std::string& text) { return text.substr(0, text_octets); }
+
+void put(const Candidate& from, stored::Candidate* to)
+{
+    to->set_number(from.number);
+    to->set_seen(from.seen);
+}
+Candidate candidate_of(const stored::Candidate& from) { return {from.number(), from.seen()}; }
+
+}  // namespace
+
+std::string octets_of(const Record& record)
+{
+    stored::Peer made;
+    made.set_version(version);
+    made.set_address(cut(record.peer.address));
+    made.set_banner_host(cut(record.peer.banner_host));
+    made.set_site(cut(record.peer.site));
+    made.set_first(micros(record.first));
+    made.set_last(micros(record.last));
+    made.set_sessions(record.sessions);
+    made.set_keywords_clear(record.keywords_clear);
+    made.set_keywords_tls(record.keywords_tls);
+    for (const WallTime change : record.changes)
+        made.add_changes(micros(change));
+    made.set_removed(micros(record.removed));
+    made.set_tls_worked(micros(record.tls_worked));
+    made.set_tls_alarm(micros(record.tls_alarm));
+    made.set_discards_bdat_until(micros(record.discards_bdat_until));
+    for (const Mark& mark : record.marks) {
+        stored::Mark& one = *made.add_marks();
+        one.set_quirk(static_cast<std::uint32_t>(mark.quirk));
+        one.set_convicted(mark.convicted);
+        one.set_try_without(mark.try_without);
+        one.set_number(mark.number);
+        one.set_sightings(mark.sightings);
+        one.set_with_ok(mark.tally.with_ok);
+        one.set_with_failed(mark.tally.with_failed);
+        one.set_without_ok(mark.tally.without_ok);
+        one.set_without_failed(mark.tally.without_failed);
+        one.set_first(micros(mark.first));
+        one.set_last(micros(mark.last));
+        one.set_since(micros(mark.since));
+        one.set_until(micros(mark.until));
+        one.set_canary(micros(mark.canary));
+        one.set_clean_canaries(mark.clean_canaries);
+        one.set_seen(cut(mark.seen));
+    }
+    made.set_recipients_per_mail(record.limits.recipients_per_mail);
+    made.set_mails_per_session(record.limits.mails_per_session);
+    made.set_errors_per_session(record.limits.errors_per_session);
+    made.set_sessions_at_once(record.limits.sessions);
+    made.set_limits_until(micros(record.limits_until));
+    put(record.recipients, made.mutable_recipients());
+    put(record.errors, made.mutable_errors());
+    put(record.close_after, made.mutable_close_after());
+    for (const std::uint32_t count : record.slowest)
+        made.add_slowest(count);
+    return made.SerializeAsString();
+}
+
+std::optional<Record> record_of(std::string_view octets)
+{
+    stored::Peer from;
+    if (!from.ParseFromArray(octets.data(), static_cast<int>(octets.size())) || from.version() != version)
+        return std::nullopt;
+    Record record;
+    record.peer = {from.address(), from.banner_host(), from.site()};
+    record.first = time_of(from.first());
+    record.last = time_of(from.last());
+    record.sessions = from.sessions();
+    record.keywords_clear = from.keywords_clear();
+    record.keywords_tls = from.keywords_tls();
+    for (int i = 0; i < from.changes_size() && i < static_cast<int>(record.changes.size()); ++i)
+        record.changes[static_cast<std::size_t>(i)] = time_of(from.changes(i));
+    record.removed = time_of(from.removed());
+    record.tls_worked = time_of(from.tls_worked());
+    record.tls_alarm = time_of(from.tls_alarm());
+    record.discards_bdat_until = time_of(from.discards_bdat_until());
+    for (const stored::Mark& one : from.marks()) {
+        const auto quirk = quirk_of(one.quirk());
+        if (!quirk || class_of(*quirk) == QuirkClass::security || record.marks.size() == marks_at_most)
+            continue;
+        Mark& mark = record.marks.emplace_back();
+        mark.quirk = *quirk;
+        mark.convicted = one.convicted();
+        mark.try_without = one.try_without();
+        mark.number = one.number();
+        mark.sightings = one.sightings();
+        mark.tally = {one.with_ok(), one.with_failed(), one.without_ok(), one.without_failed()};
+        mark.first = time_of(one.first());
+        mark.last = time_of(one.last());
+        mark.since = time_of(one.since());
+        mark.until = time_of(one.until());
+        mark.canary = time_of(one.canary());
+        mark.clean_canaries = one.clean_canaries();
+        mark.seen = cut(one.seen());
+    }
+    record.limits = {from.recipients_per_mail(), from.mails_per_session(), from.errors_per_session(), from.sessions_at_once()};
+    record.limits_until = time_of(from.limits_until());
+    record.recipients = candidate_of(from.recipients());
+    record.errors = candidate_of(from.errors());
+    record.close_after = candidate_of(from.close_after());
+    for (int i = 0; i < from.slowest_size() && i < static_cast<int>(record.slowest.size()); ++i)
+        record.slowest[static_cast<std::size_t>(i)] = from.slowest(i);
+    return record;
+}
+
+std::string octets_of(const SiteRecord& record)
+{
+    stored::Site made;
+    made.set_version(version);
+    made.set_last(micros(record.last));
+    for (const SiteRecord::Shared& shared : record.shared) {
+        stored::Shared& one = *made.add_shared();
+        one.set_quirk(static_cast<std::uint32_t>(shared.quirk));
+        one.set_number(shared.number);
+        one.set_until(micros(shared.until));
+        for (const std::string& address : shared.addresses)
+            one.add_addresses(cut(address));
+    }
+    return made.SerializeAsString();
+}
+
+std::optional<SiteRecord> site_of(std::string_view octets)
+{
+    stored::Site from;
+    if (!from.ParseFromArray(octets.data(), static_cast<int>(octets.size())) || from.version() != version)
+        return std::nullopt;
+    SiteRecord record;
+    record.last = time_of(from.last());
+    for (const stored::Shared& one : from.shared()) {
+        const auto quirk = quirk_of(one.quirk());
+        if (!quirk || class_of(*quirk) != QuirkClass::speed || record.shared.size() == quirk_count)
+            continue;
+        SiteRecord::Shared& shared = record.shared.emplace_back();
+        shared.quirk = *quirk;
+        shared.number = one.number();
+        shared.until = time_of(one.until());
+        for (int i = 0; i < one.addresses_size() && i < static_cast<int>(addresses_at_most); ++i)
+            shared.addresses.push_back(cut(one.addresses(i)));
+    }
+    return record;
+}
+
+stored::Observed frame_of(const Observation& observation)
+{
+    stored::Observed made;
+    made.set_address(cut(observation.peer.address));
+    made.set_banner_host(cut(observation.peer.banner_host));
+    made.set_site(cut(observation.peer.site));
+    made.set_when(micros(observation.when));
+    made.set_tls(observation.tls);
+    made.set_tls_failed(observation.tls_failed);
+    made.set_whole(observation.whole);
+    made.set_keywords_clear(observation.keywords_clear);
+    made.set_keywords_tls(observation.keywords_tls);
+    made.set_canary(observation.canary.text());
+    for (const Sighting& sighting : observation.sightings) {
+        stored::Sighting& one = *made.add_sightings();
+        one.set_quirk(static_cast<std::uint32_t>(sighting.quirk));
+        one.set_kind(static_cast<std::uint32_t>(sighting.kind));
+        one.set_number(sighting.number);
+        one.set_seen(cut(sighting.seen));
+    }
+    made.set_mails(observation.mails);
+    made.set_ended_after(observation.ended_after);
+    made.set_recipients(observation.recipients);
+    made.set_errors(observation.errors);
+    made.set_discards_bdat(observation.discards_bdat ? 1 + static_cast<unsigned>(*observation.discards_bdat) : 0);
+    made.set_milliseconds(observation.milliseconds);
+    return made;
+}
+
+Observation observation_of(const stored::Observed& frame)
+{
+    Observation made;
+    made.peer = {cut(frame.address()), cut(frame.banner_host()), cut(frame.site())};
+    made.when = time_of(frame.when());
+    made.tls = frame.tls();
+    made.tls_failed = frame.tls_failed();
+    made.whole = frame.whole();
+    made.keywords_clear = frame.keywords_clear();
+    made.keywords_tls = frame.keywords_tls();
+    made.canary = Quirks::parse(frame.canary()).value_or(Quirks{});
+    for (const stored::Sighting& one : frame.sightings()) {
+        const auto quirk = quirk_of(one.quirk());
+        if (!quirk || one.kind() > static_cast<std::uint32_t>(Sighting::Kind::worked_without) || made.sightings.size() == 2 * quirk_count)
+            continue;
+        made.sightings.push_back({*quirk, static_cast<Sighting::Kind>(one.kind()), one.number(), cut(one.seen())});
+    }
+    made.mails = frame.mails();
+    made.ended_after = frame.ended_after();
+    made.recipients = frame.recipients();
+    made.errors = frame.errors();
+    if (frame.discards_bdat() != 0)
+        made.discards_bdat = frame.discards_bdat() == 2;
+    made.milliseconds = frame.milliseconds();
+    return made;
+}
+
+}  // namespace posthorn::peers

@@ -1,0 +1,28 @@
+// peers/stored.hpp: records and observations as octets.
+// Trust    records: what we wrote ourselves, an older or newer version of us included. Observations come from processes that speak with
+//          strangers: texts are cut, numbers held against their ranges, what is not known is left out; nothing in them names another peer.
+// Errors   none: octets that are no record are no record.
+#pragma once
+
+#include "peers/observation.hpp"
+#include "peers/record.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace posthorn::peers {
+
+namespace stored {
+class Observed;
+}
+
+std::string octets_of(const Record& record);
+std::string octets_of(const SiteRecord& record);
+std::optional<Record> record_of(std::string_view octets);
+std::optional<SiteRecord> site_of(std::string_view octets);
+
+stored::Observed frame_of(const Observation& observation);
+Observation observation_of(const stored::Observed& frame);
+
+}  // namespace posthorn::peers
