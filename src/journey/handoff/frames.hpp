@@ -20,6 +20,7 @@ enum class Frame : std::uint16_t {
     ticket_keys = 12,    // of TLS session tickets: memory makes and rotates them, every smtpd uses the same
     verify = 13,         // smtpd asks memory
     probe = 14,          // memory asks qmgr
+    peer_observed = 15,  // a notice to memory: what a session showed of its peer (peers/stored.proto)
 };
 
 /// Content up to this size travels inside frames and lies in the spool's database; above it is a file.

@@ -127,11 +127,11 @@ private:
     }
 
     /// At least `rate_ratio` times as often with as without. Few trials without the feature prove little: a failure that was not
-    /// seen is allowed for (Laplace), else three losses on a good line and one lucky repetition would convict.
+    /// seen is allowed for (Laplace), else three losses on a good line and one lucky repetition would convict. None prove nothing.
     static bool rate_convicts(const Tally& tally)
     {
         const std::uint64_t with = tally.with_ok + tally.with_failed, without = tally.without_ok + tally.without_failed;
-        return with != 0 && without != 0 && tally.with_failed * (without + 2) >= std::uint64_t{rate_ratio} * (tally.without_failed + 1) * with;
+        return with != 0 && tally.with_failed * (without + 2) >= std::uint64_t{rate_ratio} * (tally.without_failed + 1) * with;
     }
 
     void convict(Mark& guilty)

@@ -4,6 +4,7 @@
 
 #include <list>
 #include <map>
+#include <mutex>
 #include <unordered_map>
 
 #include <lmdb.h>
@@ -67,9 +68,6 @@ struct Store::Batch {
 };
 
 struct Store::Core {
-    struct Place {
-        std::list<std::string>::iterator at;
-    };
     struct Kind {
         std::list<std::string> order;                               // seen last comes first
         std::unordered_map<std::string, std::list<std::string>::iterator> places;
@@ -77,6 +75,7 @@ struct Store::Core {
 
     std::string path;
     std::size_t capacity = 0;
+    std::mutex at_file;                         // without LMDB's locks, no reader of this process may run beside its writer
     Env env;
     MDB_dbi dbi = 0;
     Kind peers, sites;
@@ -103,6 +102,7 @@ struct Store::Core {
             if (batch)
                 if (const auto at = batch->changes.find(key); at != batch->changes.end())
                     return at->second;
+        const std::lock_guard guard(at_file);
         MDB_txn* begun = nullptr;
         if (mdb_txn_begin(env.get(), nullptr, MDB_RDONLY, &begun) != 0)
             return std::nullopt;
@@ -210,6 +210,7 @@ std::shared_ptr<Store::Batch> Store::take()
 
 Result<void> Store::write(const Batch& batch)
 {
+    const std::lock_guard guard(core_->at_file);
     MDB_txn* begun = nullptr;
     if (const int code = mdb_txn_begin(core_->env.get(), nullptr, 0, &begun); code != 0)
         return trouble_of(core_->path, code);

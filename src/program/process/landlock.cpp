@@ -112,7 +112,7 @@ void restrict_files(const Place& place, const Confinement& confinement)
         if (may.has(May::state))
             rules.allow(place.data_directory, whole_tree);
         if (may.has(May::read_state))
-            rules.allow(place.data_directory, read_tree | write_file);
+            rules.allow(place.data_directory, read_tree);
     }
     if (may.has(May::resolve))
         for (const char* path : {"/etc/resolv.conf", "/etc/hosts", "/etc/services", "/etc/localtime"})

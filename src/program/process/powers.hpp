@@ -18,7 +18,7 @@ enum class May : std::uint32_t {
     spool          = 1u << 4,    // the whole queue directory: databases, content
     pick_up        = 1u << 5,    // read and remove files of the maildrop folder
     state          = 1u << 6,    // read and write the data directory
-    read_state     = 1u << 7,    // read the data directory, and write LMDB's reader table beside it
+    read_state     = 1u << 7,    // read the data directory; LMDB files there are read without their locks
     listen         = 1u << 8,    // bind and listen by itself (test peers, the admin service); others adopt descriptors
     compile        = 1u << 9,    // make memory executable: PCRE2's just-in-time compiler
     start_commands = 1u << 10,   // start programs as other users: keeps the three capabilities this takes, and neither filter nor

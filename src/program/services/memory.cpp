@@ -1,8 +1,9 @@
-// What all processes know together, with one writer: the keys of TLS session tickets, and which addresses are alive.
+// What all processes know together, with one writer: the keys of TLS session tickets, which addresses are alive, what other servers do wrong.
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
 #include "ipc/dispatcher.hpp"
 #include "process/service.hpp"
+#include "services/peer_memory.hpp"
 #include "services/programs.hpp"
 #include "services/startup.hpp"
 #include "services/table_files.hpp"
@@ -24,7 +25,7 @@ public:
     MemoryService(process::Service& service, std::string origin)
         : service_(service), origin_(std::move(origin)), period_(service.config().get(tls::smtpd_tls_session_cache_timeout)), prober_(service.executor()),
           desk_(service.executor(), verify::Options::from(service.config_for("verify"), origin_), prober_, clock_, service.log_as("verify")),
-          tasks_(service.executor()), dispatcher_(tasks_)
+          tasks_(service.executor()), dispatcher_(tasks_), peers_(service, clock_, dispatcher_)
     {
         dispatcher_.on<handoff::VerifyRequest, handoff::VerifyReply>(Frame::verify, [this](handoff::VerifyRequest request) { return verify(std::move(request)); });
         dispatcher_.on_now<handoff::TicketKeysRequest, handoff::TicketKeysReply>(Frame::ticket_keys, [this](const handoff::TicketKeysRequest&) {
@@ -46,6 +47,7 @@ public:
         prober_.start();
         desk_.start();
         tasks_.spawn(rotate());
+        tasks_.spawn(peers_.run());
     }
 
     awaitable<void> stop(process::Stop) override
@@ -55,12 +57,14 @@ public:
         co_await tasks_.close();
         co_await desk_.close();
         co_await prober_.close();
+        peers_.write_out();
     }
 
     Result<void> reload(const config::Snapshot& snapshot) override
     {
         period_ = snapshot.get(tls::smtpd_tls_session_cache_timeout);
         desk_.reconfigure(verify::Options::from(service_.config_for("verify"), origin_));
+        peers_.reload(snapshot);
         return {};
     }
 
@@ -102,6 +106,7 @@ private:
     verify::Desk desk_;
     TaskGroup tasks_;
     ipc::Dispatcher dispatcher_;
+    PeerKeeper peers_;
     std::vector<std::unique_ptr<ipc::Server>> servers_;
 };
 

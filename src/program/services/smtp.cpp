@@ -5,6 +5,7 @@
 #include "send/agent.hpp"
 #include "send/wire_tls.hpp"
 #include "services/delivery_link.hpp"
+#include "services/peer_memory.hpp"
 #include "services/programs.hpp"
 #include "services/peer_tables.hpp"
 #include "services/startup.hpp"
@@ -26,6 +27,7 @@ struct Prepared {
         if (options.tls_level != send::TlsLevel::none || options.tls_wrapper)
             tls = at_start(send::WireTls::make(send::WireTls::settings(service.config(), service.program()), clock()));
         tables = std::make_unique<PeerTables>(service, clock());
+        peers = std::make_unique<PeerMemory>(service, clock());
     }
     static const Clock& clock()
     {
@@ -37,6 +39,7 @@ struct Prepared {
     std::unique_ptr<dns::Resolver> resolver;
     std::unique_ptr<send::WireTls> tls;
     std::unique_ptr<PeerTables> tables;
+    std::unique_ptr<PeerMemory> peers;
 };
 
 std::uint64_t descriptors()
@@ -48,7 +51,7 @@ std::uint64_t descriptors()
 class DeliveryService final : public process::Work {
 public:
     DeliveryService(process::Service& service, Prepared prepared)
-        : service_(service), tables_(std::move(prepared.tables)), tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_),
+        : service_(service), tables_(std::move(prepared.tables)), peers_(std::move(prepared.peers)), tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_),
           agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
           link_(service.executor(), std::string(qmgr_socket), service.name(), service.program(), delivery_limit(service.start_record().process_limit(), descriptors()),
                 [this](handoff::DeliveryRequest request, Fd content) {
@@ -59,13 +62,18 @@ public:
     {
     }
 
-    void start() override { link_.start(); }
+    void start() override
+    {
+        peers_->start();
+        link_.start();
+    }
 
     awaitable<void> stop(process::Stop how) override
     {
         if (how != process::Stop::abort)
             co_await link_.drain();
         co_await agent_.drain();
+        co_await peers_->close();
         co_await link_.close();
     }
 
@@ -83,6 +91,7 @@ public:
         add("smtp_sessions_reused", counts.reused);
         add("smtp_failed_connects", counts.failed_connects);
         add("smtp_round_trips", counts.round_trips);
+        add("smtp_observations_dropped", peers_->dropped());
     }
 
 private:
@@ -91,6 +100,7 @@ private:
         send::Surroundings made(service_.executor(), Prepared::clock(), service_.log(), names_);
         made.own_addresses = std::move(own_addresses);
         made.tls = tls_.get();
+        made.peers = peers_->peers();
         made.discard = tables_->discard();
         made.debug = tables_->debug();
         return made;
@@ -98,6 +108,7 @@ private:
 
     process::Service& service_;
     std::unique_ptr<PeerTables> tables_;
+    std::unique_ptr<PeerMemory> peers_;
     std::unique_ptr<send::WireTls> tls_;
     std::unique_ptr<dns::Resolver> resolver_;
     send::DnsNames names_;
@@ -110,7 +121,7 @@ private:
 int serve_smtp(process::Service& service)
 {
     Prepared prepared(service);
-    service.confine({.may = {May::connect, May::resolve, May::read_message}, .readable = name_service_files()});
+    service.confine({.may = {May::connect, May::resolve, May::read_message, May::read_state}, .readable = name_service_files()});
     DeliveryService work(service, std::move(prepared));
     return service.run(work);
 }

@@ -1,0 +1,59 @@
+// services/peer_memory.hpp: what is known of other servers, in two processes.
+// PeerMemory   in every smtp and lmtp process: reads what memory has stored, learns at once from its own sessions, and tells memory each
+//              observation. Nothing waits for that: with memory away, observations are dropped beyond a bound.
+// PeerKeeper   in memory: the one writer. Learns from all, stores once a second, and says in the log what was learned: once, whoever saw it.
+#pragma once
+
+#include "async/async.hpp"
+#include "ipc/client.hpp"
+#include "ipc/dispatcher.hpp"
+#include "peers/book.hpp"
+#include "peers/store.hpp"
+#include "process/service.hpp"
+
+#include <memory>
+
+namespace posthorn::services {
+
+class PeerMemory {
+public:
+    /// Before the process is confined: reads the rule files.
+    PeerMemory(process::Service& service, const Clock& clock);
+    void start() { link_.start(); }
+    awaitable<void> close();
+    peers::Peers* peers() { return &book_; }
+    std::uint64_t dropped() const { return dropped_; }
+
+private:
+    awaitable<void> tell(peers::Observation observation);
+
+    peers::StoredShelf shelf_;
+    peers::Book book_;
+    ipc::Client link_;
+    TaskGroup tasks_;
+    std::size_t on_the_way_ = 0;
+    std::uint64_t dropped_ = 0;
+};
+
+class PeerKeeper {
+public:
+    /// After the process is confined. Without a file it keeps what it learns in memory, and says so.
+    PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispatcher& dispatcher);
+    /// Until cancelled; `write_out` is due after it.
+    awaitable<void> run();
+    /// What is not stored yet.
+    void write_out();
+    void reload(const config::Snapshot& snapshot);
+
+private:
+    void trouble(const Error& error);
+
+    observe::Log log_;
+    bool only_reported_;
+    std::unique_ptr<peers::Store> store_;
+    peers::Book book_;
+    asio::thread_pool thread_{1};
+    bool in_trouble_ = false;
+};
+
+}  // namespace posthorn::services

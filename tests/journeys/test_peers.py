@@ -1,0 +1,78 @@
+"""Servers that break the rules: found out from sessions, kept over a restart, without a table."""
+import re
+import subprocess
+
+from journey import BIN, Journey, unittest, wait_until
+
+
+class Peer:
+    """`posthorn peer NAME`: one of sim/peers on a port of its own, with its transcript."""
+
+    def __init__(self, name):
+        self._process = subprocess.Popen([str(BIN / "posthorn"), "peer", name, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
+        self.lines = []
+        self.port = int(re.search(r":(\d+)", self._process.stdout.readline()).group(1))
+        import threading
+        self._reader = threading.Thread(target=lambda: self.lines.extend(iter(self._process.stdout.readline, "")), daemon=True)
+        self._reader.start()
+
+    def said(self):
+        """What clients said."""
+        return [line.split("C: ", 1)[1].strip() for line in list(self.lines) if "C: " in line]
+
+    def close(self):
+        self._process.terminate()
+        self._process.wait(10)
+        self._reader.join(10)
+        self._process.stdout.close()
+
+
+class Peers(Journey):
+    def peer(self, name):
+        peer = Peer(name)
+        self._opened.append(peer)
+        return peer
+
+    def quits(self, peer, count):
+        return wait_until(lambda: (lambda said: said if said.count("QUIT") >= count else None)(peer.said()), f"{count} sessions ended")
+
+    def test_frontbridge_is_found_out_by_its_goodbye_and_known_after_a_restart(self):
+        peer = self.peer("frontbridge")
+        posthorn = self.instance({"smtp_connection_cache_on_demand": "no"}, relay=peer.port)
+        posthorn.send(["user@there.test"])
+        posthorn.wait_log(r"status=sent \(250 2\.6\.0")
+        line, = posthorn.wait_log(r"postfix/smtp\[\d+\]: (peer VA3EHSMHS018.*)")
+        self.assertRegex(line, r"^peer VA3EHSMHS018\.bigfish\.com\[127\.0\.0\.1\]: learned quit-alone: RSET QUIT: 221; QUIT now travels alone, until \d{4}-\d\d-\d\d \d\d:\d\d UTC; "
+                               r"by hand: smtp_discard_ehlo_keyword_address_maps, \"127\.0\.0\.1 silent-discard, pipelining\"$")
+        self.quits(peer, 1)
+        posthorn.stop()
+        self.assertTrue((posthorn.dir / "data" / "peers.lmdb").exists() or list(posthorn.dir.rglob("peers.lmdb")))
+        posthorn.start()
+        posthorn.send(["user@there.test"])
+        posthorn.wait_log(r"status=sent", 2)
+        said = self.quits(peer, 2)
+        self.assertEqual(said[-1], "QUIT")
+        self.assertNotIn("RSET", said)                            # the first one was lost by the peer, the second was not said
+        self.assertEqual(len(re.findall("learned quit-alone", posthorn.log())), 1)
+
+    def test_a_peer_that_refuses_groups_takes_the_mail_at_the_first_attempt(self):
+        peer = self.peer("refuses-groups")
+        posthorn = self.instance(relay=peer.port)
+        posthorn.send(["user@there.test"])
+        posthorn.wait_log(r"status=sent \(250 2\.6\.0")
+        posthorn.wait_log(r"learned one-command-per-flight: MAIL RCPT DATA: 250 500")
+        self.assertNotRegex(posthorn.log(), "status=(deferred|bounced)")
+
+    def test_learning_can_be_off_and_the_rule_file_speaks_all_the_same(self):
+        peer = self.peer("refuses-groups")
+        posthorn = self.instance({"smtp_peer_learning": "no", "smtp_peer_rules": "$config_directory/rules, /nonexistent"}, relay=peer.port, start=False)
+        (posthorn.dir / "conf" / "rules").write_text("/^220 peer\\.test ESMTP/ one-command-per-flight\n")
+        posthorn.start()
+        posthorn.send(["user@there.test"])
+        posthorn.wait_log(r"status=sent \(250 2\.6\.0")
+        posthorn.wait_log(r"warning: smtp_peer_rules: open /nonexistent: No such file or directory: the file is not used")
+        self.assertNotIn("learned", posthorn.log())
+
+
+if __name__ == "__main__":
+    unittest.main()
