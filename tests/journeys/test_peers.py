@@ -38,7 +38,7 @@ class Peers(Journey):
 
     def test_frontbridge_is_found_out_by_its_goodbye_and_known_after_a_restart(self):
         peer = self.peer("frontbridge")
-        posthorn = self.instance({"smtp_connection_cache_on_demand": "no"}, relay=peer.port)
+        posthorn = self.instance({"smtp_connection_cache_on_demand": "no", "smtp_peer_rules": ""}, relay=peer.port)
         posthorn.send(["user@there.test"])
         posthorn.wait_log(r"status=sent \(250 2\.6\.0")
         line, = posthorn.wait_log(r"postfix/smtp\[\d+\]: (peer VA3EHSMHS018.*)")
@@ -46,14 +46,24 @@ class Peers(Journey):
                                r"by hand: smtp_discard_ehlo_keyword_address_maps, \"127\.0\.0\.1 silent-discard, pipelining\"$")
         self.quits(peer, 1)
         posthorn.stop()
-        self.assertTrue((posthorn.dir / "data" / "peers.lmdb").exists() or list(posthorn.dir.rglob("peers.lmdb")))
+        self.assertTrue(list(posthorn.dir.rglob("peers.lmdb")))
         posthorn.start()
         posthorn.send(["user@there.test"])
         posthorn.wait_log(r"status=sent", 2)
         said = self.quits(peer, 2)
         self.assertEqual(said[-1], "QUIT")
-        self.assertNotIn("RSET", said)                            # the first one was lost by the peer, the second was not said
+        self.assertNotIn("RSET", said)                            # the first one was lost by the peer,
+        self.assertEqual(len([line for line in peer.lines if "commands of the group are forgotten" in line]), 1)    # the second was not said
         self.assertEqual(len(re.findall("learned quit-alone", posthorn.log())), 1)
+
+    def test_the_shipped_rules_know_frontbridge_before_the_first_session(self):
+        peer = self.peer("frontbridge")
+        posthorn = self.instance({"smtp_connection_cache_on_demand": "no"}, relay=peer.port)
+        posthorn.send(["user@there.test"])
+        posthorn.wait_log(r"status=sent \(250 2\.6\.0")
+        self.quits(peer, 1)
+        self.assertFalse([line for line in peer.lines if "forgotten" in line])
+        self.assertNotIn("learned", posthorn.log())
 
     def test_a_peer_that_refuses_groups_takes_the_mail_at_the_first_attempt(self):
         peer = self.peer("refuses-groups")
