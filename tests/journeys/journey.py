@@ -328,6 +328,10 @@ class Instance:
         self.run("postfix", "start")
         wait_until(self.answers, "the SMTP port answers")
 
+    def greeting(self):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as s:
+            return s.recv(1000)
+
     def answers(self):
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=5) as s:

@@ -101,6 +101,29 @@ class Reload(Journey):
         # A stop is no failure of any delivery: whatever was not tried is due at the next start.
         self.assertNotRegex(posthorn.log(), r"panic|fatal|exit status|killed|status=(deferred|bounced)")
 
+    def test_what_only_a_service_can_judge_is_refused_as_well(self):
+        sink = self.sink()
+        posthorn = self.instance({"smtpd_banner": "good.test ESMTP"}, relay=sink.port)
+        processes = posthorn.processes()
+        for name, value, reason in (("smtpd_relay_restrictions", "permit_everything", "unknown smtpd restriction"),
+                                    ("smtpd_tls_security_level", "perhaps", "invalid TLS level"),
+                                    ("smtp_tls_security_level", "perhaps", "smtp_tls_security_level")):
+            with self.subTest(name):
+                before = len(posthorn.log())
+                posthorn.set({name: value, "smtpd_banner": "bad.test ESMTP"})
+                os.kill(posthorn.master_pid(), signal.SIGHUP)
+                wait_until(lambda: "reload refused: the running configuration stays" in posthorn.log()[before:], "the refusal")
+                said = posthorn.log()[before:]
+                self.assertRegex(said, rf"master\[\d+\]: error: {re.escape(str(posthorn.dir))}/conf/main\.cf, line \d+: service \S+: .*{reason}")
+                self.assertNotRegex(said, "throttling|reload -- version")
+                with posthorn.smtp() as client:
+                    self.assertIn(b"good.test", client.ehlo()[1] + client.docmd("NOOP")[1] + posthorn.greeting())
+                posthorn.run("postconf", "-X", name)
+        self.assertEqual(posthorn.processes(), processes)
+        posthorn.set({"smtpd_banner": "better.test ESMTP"})
+        posthorn.run("postfix", "reload")
+        wait_until(lambda: b"better.test" in posthorn.greeting(), "a right configuration is taken again")
+
     def test_a_broken_configuration_is_refused_and_the_running_one_stays(self):
         sink = self.sink()
         posthorn = self.instance({"smtpd_banner": "good.test ESMTP"}, relay=sink.port)

@@ -45,6 +45,11 @@ void StartRecord::check_powers(int descriptor)
     record.set_check_powers(add(descriptor));
 }
 
+void StartRecord::trial(int descriptor)
+{
+    record.set_trial(add(descriptor));
+}
+
 namespace {
 
 /// Between fork and exec: only calls that are safe after fork of a process with threads.

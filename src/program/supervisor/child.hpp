@@ -46,6 +46,7 @@ public:
     void log(int descriptor, process::LogForm form);
     void listening(int descriptor, std::string name, bool inet, bool datagram);
     void check_powers(int descriptor);
+    void trial(int descriptor);
 
 private:
     friend Result<Spawned> spawn_service(const std::string& program, StartRecord start);

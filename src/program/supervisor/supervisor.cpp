@@ -3,6 +3,7 @@
 #include "process/memory_file.hpp"
 #include "supervisor/params.hpp"
 #include "supervisor/start_record.hpp"
+#include "supervisor/trial.hpp"
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -467,6 +468,16 @@ awaitable<void> Supervisor::reload()
             continue;
         }
         auto file = process::make_memory_file("configuration", fresh->snapshot.serialise());
+        if (file) {
+            // Nothing has been touched yet: what a service would refuse is refused here, while the running ones go on.
+            auto wrong = co_await on_thread(trials_, [this, &fresh = *fresh, config = file->get()] {
+                return try_configuration(options_.services_program, fresh, owner_, config);
+            });
+            if (!wrong.empty()) {
+                refuse(wrong);
+                continue;
+            }
+        }
         std::map<std::string, std::vector<std::string>> places;
         auto bound = file ? bind_lines(*fresh, places) : Result<void>(file.error());
         std::vector<std::string> old_places, new_places;

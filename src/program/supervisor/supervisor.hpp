@@ -80,6 +80,7 @@ private:
     observe::Log log_;
     SystemClock clock_;
 
+    asio::thread_pool trials_{1};
     asio::io_context loop_{1};
     asio::signal_set signals_;
     TaskGroup tasks_;
