@@ -124,6 +124,20 @@ class Reload(Journey):
         posthorn.run("postfix", "reload")
         wait_until(lambda: b"better.test" in posthorn.greeting(), "a right configuration is taken again")
 
+    def test_after_the_command_the_very_next_mail_meets_the_new_settings(self):
+        sink = self.sink()
+        posthorn = self.instance({"smtp_connection_cache_on_demand": "no"}, relay=sink.port)
+        for round in range(5):
+            posthorn.set({"smtp_helo_name": f"round{round}.test"})
+            posthorn.run("postfix", "reload")
+            posthorn.run("sendmail", "-f", "ann@example.com", "user@there.test", input=b"Subject: x\n\nhello\n")
+            posthorn.wait_log("status=sent", round + 1)
+            self.assertEqual([c for c in sink.commands if c.startswith("EHLO")][-1], f"EHLO round{round}.test")
+        posthorn.set({"smtpd_relay_restrictions": "permit_everything"})
+        refused = posthorn.run("postfix", "reload", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr, r"main\.cf, line \d+: service \S+: .*unknown smtpd restriction")
+
     def test_a_broken_configuration_is_refused_and_the_running_one_stays(self):
         sink = self.sink()
         posthorn = self.instance({"smtpd_banner": "good.test ESMTP"}, relay=sink.port)

@@ -1,6 +1,9 @@
 // postfix(1): starts, stops and checks the mail system. Its lines go to the log as postfix/postfix-script and to standard error.
+#include "commands/ask.hpp"
 #include "commands/command.hpp"
 #include "config/paths.hpp"
+#include "ipc/client.hpp"
+#include "process/control.hpp"
 #include "supervisor/instance_lock.hpp"
 #include "supervisor/log_target.hpp"
 #include "supervisor/params.hpp"
@@ -209,8 +212,22 @@ int run(std::span<char*> args)
         if (check(master, where) != 0)
             return script.fatal("not reloaded: the running configuration stays");
         script.info("refreshing the Postfix mail system");
-        tell(SIGHUP);
-        return 0;
+        auto connected = ipc::connect_unix(fmt::format("{}/{}", snapshot.text("queue_directory"), process::master_socket));
+        if (!connected) {
+            tell(SIGHUP);                                          // not ours to ask: the signal alone, and no word of how it went
+            return 0;
+        }
+        ipc::ChannelOptions options;
+        options.name = "master";
+        options.call_limit = 30s;
+        const auto reply = ask<process::ReloadReply>(*std::move(connected), options, process::Control::reload, process::ReloadRequest{});
+        if (!reply) {
+            script.warning(fmt::format("the new configuration is not in service yet: {}", reply.error().text()));
+            return 0;
+        }
+        for (const std::string& reason : reply->reasons())
+            script.warning(reason);
+        return reply->reasons().empty() ? 0 : script.fatal("not reloaded: the running configuration stays");
     }
     if (command == "flush")
         return run_program(executable_folder() + "postqueue", {"postqueue", "-c", where, "-f"});

@@ -3,6 +3,7 @@
 #include "cleanup/params.hpp"
 #include "dns/params.hpp"
 #include "net/params.hpp"
+#include "peers/params.hpp"
 #include "receive/params.hpp"
 #include "report/params.hpp"
 #include "route/params.hpp"
@@ -22,7 +23,7 @@ config::ParamLists all_parameters()
     static constexpr std::span<const config::ParamInfo> lists[] = {
         net::params,  dns::params,  tls::params,     tables::params, receive::params,  cleanup::params,
         route::params, send::params, schedule::params, report::params, services::params, supervisor::params,
-        spool::params, verify::params,
+        spool::params, verify::params, peers::params,
     };
     return lists;
 }

@@ -21,6 +21,7 @@ enum class Control : std::uint16_t {
     new_configuration = 7,   // NewConfiguration -> ConfigurationTaken, or an Error: the running one stays
     counters = 8,            // handoff::CountersRequest -> handoff::CountersReply
     instance_counters = 9,   // InstanceQuestion -> InstanceCounters; asked by commands over master_socket
+    reload = 10,             // ReloadRequest -> ReloadReply, by commands over master_socket
 };
 
 /// Where commands ask the supervisor, in the queue directory. Answers root and who runs it.

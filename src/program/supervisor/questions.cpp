@@ -40,9 +40,33 @@ void Supervisor::asked(const std::weak_ptr<ipc::Channel>& asker, ipc::Incoming i
     const unsigned uid = channel ? channel->credentials().uid : ~0U;
     if (uid != 0 && uid != ::geteuid())                            // also services: what they may ask has a channel of its own
         return incoming.responder.fail(Error{"permission denied", "5.7.1"});
-    if (static_cast<Control>(incoming.kind) != Control::instance_counters)
-        return;                                                    // answered with an error as the responder goes
-    tasks_.spawn(tell_counters(std::move(incoming.responder)));
+    if (static_cast<Control>(incoming.kind) == Control::reload)
+        tasks_.spawn(answer_reload(std::move(incoming.responder)));
+    else if (static_cast<Control>(incoming.kind) == Control::instance_counters)
+        tasks_.spawn(tell_counters(std::move(incoming.responder)));
+}                                                                  // else answered with an error as the responder goes
+
+/// Answers when what comes next meets the new configuration: `postfix reload; sendmail -bv user` is tried with the new settings.
+awaitable<void> Supervisor::answer_reload(ipc::Responder responder)
+{
+    while (reloading_ && !co_await cancelled())
+        co_await sleep_for(std::chrono::milliseconds{10});
+    process::ReloadReply reply;
+    std::vector<std::string> reasons = co_await reload();
+    for (std::string& reason : reasons)
+        reply.add_reasons(std::move(reason));
+    if (reply.reasons().empty()) {
+        while (!stopping_ && !new_generation_serves() && !co_await cancelled())
+            co_await sleep_for(std::chrono::milliseconds{10});
+        // The old ones have been told to hand over. Frames are heard in order: who answers has done so.
+        std::vector<std::shared_ptr<ipc::Channel>> old;
+        for (const auto& [pid, child] : children_)
+            if (child.generation < generation_ && child.stopping && child.channel->is_open())
+                old.push_back(child.channel);
+        for (const auto& channel : old)
+            (void)co_await channel->call<handoff::CountersReply>(Control::counters, handoff::CountersRequest{});
+    }
+    responder.reply(reply);
 }
 
 awaitable<void> Supervisor::tell_counters(ipc::Responder responder)

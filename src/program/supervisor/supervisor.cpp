@@ -370,7 +370,7 @@ awaitable<void> Supervisor::hear_signals()
         case SIGCHLD: reap(); break;
         case SIGHUP:
             if (!stopping_)
-                tasks_.spawn(reload());
+                tasks_.spawn(reload_unasked());
             break;
         default:
             if (std::exchange(stopping_, true) && signal != SIGQUIT)
@@ -434,16 +434,23 @@ awaitable<Result<void>> Supervisor::reconfigure(Child* child, Loaded& loaded)
     co_return Result<void>{};
 }
 
-awaitable<void> Supervisor::reload()
+awaitable<void> Supervisor::reload_unasked()
 {
-    if (reloading_) {
+    if (reloading_)
         reload_again_ = true;
-        co_return;
-    }
+    else
+        co_await reload();
+}
+
+awaitable<std::vector<std::string>> Supervisor::reload()
+{
+    std::vector<std::string> refusal;
     reloading_ = true;
     do {
         reload_again_ = false;
+        refusal.clear();
         const auto refuse = [&](const std::vector<std::string>& reasons) {
+            refusal = reasons;
             for (const std::string& reason : reasons)
                 log_.error("{}", reason);
             log_.warning("reload refused: the running configuration stays");
@@ -562,6 +569,17 @@ awaitable<void> Supervisor::reload()
         retire_older_than_two();
     } while (reload_again_ && !stopping_);
     reloading_ = false;
+    co_return refusal;
+}
+
+bool Supervisor::new_generation_serves() const
+{
+    return std::ranges::all_of(loaded_.table.lines, [&](const ProcessLine& line) {
+        return std::ranges::any_of(children_, [&](const auto& entry) {
+            const Child& child = entry.second;
+            return child.line == line.key && child.generation == generation_ && child.ready && !child.stopping;
+        });
+    });
 }
 
 /// Those that have been told to end already: one whose successors do not come up still serves.

@@ -60,8 +60,12 @@ private:
     void hear_questions();
     void asked(const std::weak_ptr<ipc::Channel>& asker, ipc::Incoming incoming);
     awaitable<void> tell_counters(ipc::Responder responder);
+    awaitable<void> answer_reload(ipc::Responder responder);
 
-    awaitable<void> reload();
+    awaitable<void> reload_unasked();
+    /// Why it was refused; none: in force.
+    awaitable<std::vector<std::string>> reload();
+    bool new_generation_serves() const;
     Result<void> bind_lines(const Loaded& loaded, std::map<std::string, std::vector<std::string>>& places);
     awaitable<Result<void>> reconfigure(Child* child, Loaded& loaded);
     void retire_older_than_two();
