@@ -1,4 +1,4 @@
-// postcat -q: what the queue holds of a message, in Postfix's arrangement.
+// postcat -q: what the queue holds of a message, in Postfix's arrangement, however large it is.
 #include "commands/command.hpp"
 
 #include "base/strings.hpp"
@@ -18,6 +18,10 @@ namespace posthorn::commands {
 
 namespace {
 
+struct Options {
+    bool body = false, envelope = false, header = false, types = false, offsets = false;
+};
+
 std::string time_text(std::int64_t microseconds)
 {
     const time_t when = static_cast<time_t>(microseconds / 1'000'000);
@@ -27,86 +31,197 @@ std::string time_text(std::int64_t microseconds)
     return std::string(text, ::strftime(text, sizeof text, "%a %b %e %H:%M:%S %Y", &parts));
 }
 
-/// Lines end as files have them.
-std::string local_lines(std::string_view octets)
+/// Records as lines. A record's type is the letter that Postfix's queue files have for it; its offset counts in the content.
+class Printer {
+public:
+    explicit Printer(Options options) : options_(options) {}
+
+    void record(char type, std::string_view text)
+    {
+        begin(type, 0);
+        out_ += text;
+        out_ += '\n';
+        flush();
+    }
+    void banner(std::string_view what, std::string_view where) { out_ += fmt::format("*** {} {} ***\n", what, where); }
+
+    /// The next octets of the content: lines end as files have them.
+    void content(std::string_view octets)
+    {
+        for (const char c : octets) {
+            if (at_line_start_)
+                begin('N', offset_);
+            at_line_start_ = false;
+            ++offset_;
+            if (std::exchange(cr_, c == '\r') && c != '\n')
+                out_ += '\r';
+            if (c != '\r')
+                out_ += c;
+            at_line_start_ = c == '\n';
+        }
+        flush();
+    }
+    void skip(std::size_t octets) { offset_ += octets; }
+    void end_of_content()
+    {
+        if (std::exchange(cr_, false))
+            out_ += '\r';
+        if (!std::exchange(at_line_start_, true))
+            out_ += '\n';
+    }
+    void flush()
+    {
+        if (std::fwrite(out_.data(), 1, out_.size(), stdout) != out_.size())
+            throw Failure("standard output: write error", submit::exit_io);
+        out_.clear();
+    }
+
+private:
+    void begin(char type, std::uint64_t offset)
+    {
+        if (options_.offsets)
+            out_ += fmt::format("{:>9} ", offset);
+        if (options_.types)
+            out_ += fmt::format("{:>3} ", static_cast<int>(type));
+    }
+
+    Options options_;
+    std::string out_;
+    std::uint64_t offset_ = 0;
+    bool at_line_start_ = true, cr_ = false;
+};
+
+void print_envelope(Printer& out, const handoff::Envelope& envelope)
 {
-    std::string out;
-    out.reserve(octets.size());
-    for (std::size_t at = 0; at < octets.size(); ++at)
-        if (octets[at] != '\r' || at + 1 == octets.size() || octets[at + 1] != '\n')
-            out += octets[at];
-    return out;
+    out.record('C', fmt::format("message_size: {:>15} {:>15}", envelope.size(), envelope.recipients_size()));
+    out.record('T', "message_arrival_time: " + time_text(envelope.arrival()));
+    const auto attribute = [&](std::string_view name, std::string_view value) {
+        if (!value.empty())
+            out.record('A', fmt::format("named_attribute: {}={}", name, printable(value, true)));
+    };
+    attribute("log_message_origin", envelope.client().address().empty()
+                                        ? "local"
+                                        : fmt::format("{}[{}]", std::string_view(envelope.client().name()), std::string_view(envelope.client().address())));
+    attribute("client_name", envelope.client().name());
+    attribute("client_address", envelope.client().address());
+    attribute("helo_name", envelope.client().helo());
+    attribute("protocol_name", envelope.client().protocol());
+    attribute("sasl_username", envelope.client().sasl_username());
+    attribute("envelope_id", envelope.envid());
+    out.record('S', "sender: " + printable(envelope.sender(), true));
+    for (const handoff::Recipient& recipient : envelope.recipients()) {
+        out.record('O', "original_recipient: " + printable(recipient.original().empty() ? recipient.address() : recipient.original(), true));
+        out.record('R', "recipient: " + printable(recipient.address(), true));
+    }
 }
+
+class Cat {
+public:
+    Cat(QueueClient& client, Options options) : client_(client), options_(options) {}
+
+    void show(const std::string& id)
+    {
+        const auto open = [&] { return Failure(fmt::format("open queue file {}: No such file or directory", printable(id)), 1); };
+        if (!handoff::is_queue_id(id))
+            throw open();
+        offset_ = 0;
+        auto first = next(id);
+        if (!first || first->entries().empty())
+            throw !first && first.error().text() != "no such message" ? Failure(first.error().text(), first.error().status() == "4.3.0" ? submit::exit_unavailable : 1)
+                                                                      : open();
+        const std::string where = first->entries(0).queue_name() + "/" + id;
+        Printer out(options_);
+        if (options_.envelope) {
+            out.banner("ENVELOPE RECORDS", where);
+            print_envelope(out, first->entries(0).envelope());
+        }
+        if (options_.header || options_.body) {
+            if (options_.envelope)
+                out.banner("MESSAGE CONTENTS", where);
+            show_content(out, id, *std::move(first));
+            if (options_.envelope)
+                out.banner("HEADER EXTRACTED", where);
+        }
+        if (options_.envelope)
+            out.banner("MESSAGE FILE END", where);
+        out.flush();
+    }
+
+private:
+    Result<handoff::QueueReply> next(const std::string& id)
+    {
+        handoff::QueueCommand command;
+        command.set_verb(handoff::QueueCommand::CAT);
+        command.add_queue_ids(id);
+        command.set_offset(offset_);
+        auto reply = client_.ask(std::move(command));
+        if (reply)
+            offset_ += reply->octets().size();
+        return reply;
+    }
+
+    handoff::QueueReply following(const std::string& id)
+    {
+        auto reply = next(id);
+        if (!reply)                                            // delivered meanwhile
+            throw Failure(fmt::format("{}: the message left the queue while it was read", id), 1);
+        return *std::move(reply);
+    }
+
+    void show_content(Printer& out, const std::string& id, handoff::QueueReply piece)
+    {
+        std::string start(piece.octets());
+        while (piece.more() && message::walk_to_end(start).header_size() == start.size()) {
+            piece = following(id);
+            start += piece.octets();
+        }
+        const std::size_t header_size = message::walk_to_end(start).header_size();
+        const std::string_view text = start;
+        options_.header ? out.content(text.substr(0, header_size)) : out.skip(header_size);
+        if (options_.body) {
+            out.content(text.substr(header_size));
+            while (piece.more()) {
+                piece = following(id);
+                out.content(piece.octets());
+            }
+        }
+        out.end_of_content();
+    }
+
+    QueueClient& client_;
+    Options options_;
+    std::uint64_t offset_ = 0;
+};
 
 int run(std::span<char*> args)
 {
     std::optional<std::string> directory;
-    bool body = false, envelope = false, header = false, queue = false;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "bc:dehoqrsv")) > 0;) {
+    Options options;
+    bool queue = false;
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "bc:dehnoqrs:v")) > 0;) {
         switch (option) {
-        case 'b': body = true; break;
+        case 'b': options.body = true; break;
         case 'c': directory = ::optarg; break;
-        case 'e': envelope = true; break;
-        case 'h': header = true; break;
+        case 'd': options.types = true; break;
+        case 'e': options.envelope = true; break;
+        case 'h': options.header = true; break;
+        case 'o': options.offsets = true; break;
         case 'q': queue = true; break;
-        case 'd':
-        case 'o':
-        case 'r':
-        case 's':
+        case 'n':
+        case 'r':                                                  // records have one order here
         case 'v': break;
-        default: throw Failure("usage: postcat [-bdehqv] [-c config_dir] [file...]", submit::exit_usage);
+        case 's': throw Failure("-s is not offered: a message has no queue file to skip in", 1);
+        default: throw Failure("usage: postcat [-b (body text)] [-c config_dir] [-d (decimal record type)] [-e (envelope records)] [-h (header text)] [-o (offsets)] -q queue_id...", 1);
         }
     }
     if (!queue)
-        throw Failure("only messages in the queue can be shown: use -q and a queue id", submit::exit_usage);
-    if (!body && !envelope && !header)
-        body = envelope = header = true;
+        throw Failure("only messages in the queue can be shown: use -q and a queue id", 1);
+    if (!options.body && !options.envelope && !options.header)
+        options.body = options.envelope = options.header = true;
     const config::Snapshot snapshot = load_config("postcat", directory);
     QueueClient client(snapshot);
-    for (int i = ::optind; i < static_cast<int>(args.size()); ++i) {
-        const std::string id = args[static_cast<std::size_t>(i)];
-        if (!handoff::is_queue_id(id))
-            throw Failure(fmt::format("bad mail queue ID: {}", printable(id)), submit::exit_usage);
-        handoff::QueueCommand command;
-        command.set_verb(handoff::QueueCommand::CAT);
-        command.add_queue_ids(id);
-        auto reply = client.ask(std::move(command));
-        if (!reply)
-            throw Failure(reply.error().text() == "no such message" ? fmt::format("open queue file {}: No such file or directory", id) : reply.error().text(), 1);
-        if (reply->entries().empty())
-            throw Failure(fmt::format("open queue file {}: No such file or directory", id), 1);
-        const handoff::QueueEntry& entry = reply->entries(0);
-        const handoff::Envelope& env = entry.envelope();
-        const std::string where = entry.queue_name() + "/" + id;
-        std::string out;
-        if (envelope) {
-            out += fmt::format("*** ENVELOPE RECORDS {} ***\n", where);
-            out += fmt::format("message_size: {:>15} {:>15}\nmessage_arrival_time: {}\nsender: {}\n", env.size(), env.recipients_size(), time_text(env.arrival()),
-                               printable(env.sender(), true));
-            if (!env.client().name().empty())
-                out += fmt::format("named_attribute: client_name={}\nnamed_attribute: client_address={}\nnamed_attribute: helo_name={}\n",
-                                   printable(env.client().name(), true), env.client().address(), printable(env.client().helo(), true));
-            for (const handoff::Recipient& recipient : env.recipients())
-                out += fmt::format("original_recipient: {}\nrecipient: {}\n",
-                                   printable(recipient.original().empty() ? recipient.address() : recipient.original(), true),
-                                   printable(recipient.address(), true));
-        }
-        const std::string_view octets = reply->octets();
-        const std::size_t header_size = message::walk_to_end(octets).header_size();
-        if (header || body) {
-            if (envelope)
-                out += fmt::format("*** MESSAGE CONTENTS {} ***\n", where);
-            if (header)
-                out += local_lines(octets.substr(0, header_size));
-            if (body)
-                out += local_lines(octets.substr(header_size));
-            if (env.size() > octets.size())
-                fmt::print(stderr, "postcat: warning: {}: only the first {} of {} octets are shown\n", id, octets.size(), env.size());
-        }
-        if (envelope)
-            out += fmt::format("*** MESSAGE FILE END {} ***\n", where);
-        std::fwrite(out.data(), 1, out.size(), stdout);
-    }
+    for (int i = ::optind; i < static_cast<int>(args.size()); ++i)
+        Cat(client, options).show(args[static_cast<std::size_t>(i)]);
     return std::fflush(stdout) == 0 ? 0 : submit::exit_io;
 }
 

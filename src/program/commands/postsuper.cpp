@@ -12,7 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <iostream>
+#include <optional>
 #include <vector>
 
 namespace posthorn::commands {
@@ -21,19 +24,24 @@ namespace {
 
 using handoff::QueueCommand;
 
+/// What is counted, in the order of the summary.
+enum Count { requeued, deleted, expired, held, released, counts };
+constexpr std::array<const char*, counts> summaries{"Requeued", "Deleted", "Force-expired", "Placed on hold", "Released from hold"};
+
 struct Action {
     char option;
     QueueCommand::Verb verb;
+    const char* queues;                    // where it looks, when the command line names no queue
+    Count count;
     const char* done;                      // "QID: removed"
-    const char* summary;                   // "Deleted: 2 messages"
 };
 constexpr Action actions[] = {
-    {'d', QueueCommand::DELETE, "removed", "Deleted"},
-    {'e', QueueCommand::EXPIRE, "expired", "Expired"},
-    {'f', QueueCommand::EXPIRE, "expired", "Expired"},
-    {'h', QueueCommand::HOLD, "placed on hold", "Placed on hold"},
-    {'H', QueueCommand::RELEASE, "released from hold", "Released from hold"},
-    {'r', QueueCommand::REQUEUE, "requeued", "Requeued"},
+    {'d', QueueCommand::DELETE, "", deleted, "removed"},
+    {'e', QueueCommand::EXPIRE, "", expired, "expired"},
+    {'f', QueueCommand::EXPIRE_RELEASE, "", expired, "expired"},
+    {'h', QueueCommand::HOLD, "incoming active deferred", held, "placed on hold"},
+    {'H', QueueCommand::RELEASE, "hold", released, "released from hold"},
+    {'r', QueueCommand::REQUEUE, "", requeued, "requeued"},
 };
 
 /// The instance's master is root's, or the user's own.
@@ -42,6 +50,16 @@ void reserved_for_owner(const config::Snapshot& snapshot)
     struct stat about{};
     if (::getuid() != 0 && (::stat(snapshot.text("queue_directory").c_str(), &about) != 0 || about.st_uid != ::getuid()))
         throw Failure("use of this command is reserved for the superuser", 1);
+}
+
+std::vector<std::string> ids_of(const std::string& word)
+{
+    if (word != "-")
+        return {word};
+    std::vector<std::string> ids;
+    for (std::string line; std::getline(std::cin, line);)
+        ids.emplace_back(trim(line));
+    return ids;
 }
 
 int run(std::span<char*> args)
@@ -57,21 +75,21 @@ int run(std::span<char*> args)
             continue;                                              // the queue has no structure that could be out of order
         const auto action = std::ranges::find(actions, static_cast<char>(option), &Action::option);
         if (action == std::end(actions))
-            throw Failure("usage: postsuper [-c config_dir] [-d queue_id] [-e queue_id] [-f queue_id] [-h queue_id] [-H queue_id] [-r queue_id] [-psSv] "
-                          "[directory...]",
-                          submit::exit_usage);
+            throw Failure("usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] [-f queue_id (expire and release)] "
+                          "[-h queue_id (hold)] [-H queue_id (release)] [-r queue_id (requeue)] [-psSv] [queue...]",
+                          1);
         requests.emplace_back(action, ::optarg);
     }
-    const config::Snapshot snapshot = load_config("postsuper", directory);
-    reserved_for_owner(snapshot);
     std::string queues;
     for (int i = ::optind; i < static_cast<int>(args.size()); ++i) {
         const std::string_view queue = args[static_cast<std::size_t>(i)];
         static constexpr std::string_view known[] = {"hold", "incoming", "active", "deferred"};
         if (std::ranges::find(known, queue) == std::end(known))
-            throw Failure(fmt::format("Invalid directory name: {}", printable(queue)), submit::exit_usage);
+            throw Failure(fmt::format("invalid directory name: {}", printable(queue)), 1);
         queues += (queues.empty() ? "" : " ") + std::string(queue);
     }
+    const config::Snapshot snapshot = load_config("postsuper", directory);
+    reserved_for_owner(snapshot);
 
     const auto sink = supervisor::command_sink(snapshot);
     const observe::Log log(sink, snapshot.text("syslog_name") + "/postsuper");
@@ -79,40 +97,45 @@ int run(std::span<char*> args)
         fmt::print(stderr, "postsuper: {}\n", line);
         log.info("{}", line);
     };
+    const auto warn = [&](std::string_view line) {
+        fmt::print(stderr, "postsuper: warning: {}\n", printable(line, true));
+        log.warning("{}", printable(line, true));
+    };
     QueueClient client(snapshot);
-    int status = 0;
+    std::array<std::optional<std::uint64_t>, counts> done;
     for (const auto& [action, word] : requests) {
-        std::vector<std::string> ids;
-        if (word == "-") {
-            for (std::string line; std::getline(std::cin, line);)
-                for (const std::string_view id : split(line))
-                    ids.emplace_back(id);
-        } else {
-            ids.push_back(word);
-        }
-        std::uint64_t count = 0;
-        for (const std::string& id : ids) {
+        done[action->count].emplace(done[action->count].value_or(0));
+        if (action->verb == QueueCommand::EXPIRE_RELEASE)
+            done[released].emplace(done[released].value_or(0));
+        for (const std::string& id : ids_of(word)) {
             if (id != "ALL" && !handoff::is_queue_id(id)) {
-                fmt::print(stderr, "postsuper: warning: invalid mail queue id: {}\n", printable(id));
-                status = 1;
+                warn(fmt::format("invalid mail queue id: {}", id));
                 continue;
             }
             QueueCommand command;
             command.set_verb(action->verb);
             command.add_queue_ids(id);
-            command.set_argument(queues);
+            command.set_argument(queues.empty() ? action->queues : queues);
             auto reply = client.ask(std::move(command));
             if (!reply)
                 throw Failure(reply.error().text(), reply.error().status() == "4.3.0" ? submit::exit_unavailable : 1);
-            count += reply->count();
+            *done[action->count] += reply->count();
             if (id != "ALL" && reply->count() > 0)
                 say(fmt::format("{}: {}", id, action->done));
+            if (reply->released() > 0) {
+                *done[released] += reply->released();
+                if (id != "ALL")
+                    say(fmt::format("{}: released from hold", id));
+            }
+            for (const std::string_view trouble : split(reply->text(), "\n"))
+                warn(trouble);
         }
-        if (count > 0)
-            say(fmt::format("{}: {} message{}", action->summary, count, count == 1 ? "" : "s"));
     }
+    for (std::size_t i = 0; i < counts; ++i)
+        if (done[i])
+            say(fmt::format("{}: {} message{}", summaries[i], *done[i], *done[i] == 1 ? "" : "s"));
     sink->flush();
-    return status;
+    return 0;
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <span>
 
 namespace posthorn::services {
 
@@ -34,6 +35,14 @@ bool is_ours(std::string_view name)
 {
     const std::size_t plus = name.find('+');
     return submit::is_drop_name(name.substr(0, plus)) && (plus == name.npos || handoff::is_queue_id(name.substr(plus + 1)));
+}
+
+std::size_t head_size(std::string_view text)
+{
+    if (text.starts_with("\r\n"))
+        return 2;
+    const std::size_t end = text.find("\r\n\r\n");
+    return end == text.npos ? text.size() : end + 4;
 }
 
 }  // namespace
@@ -112,11 +121,11 @@ awaitable<void> Pickup::take(std::string name)
     wake_.notify_all();
 }
 
-std::string Pickup::received(const handoff::Envelope& envelope) const
+std::string Pickup::received(const handoff::Envelope& envelope, std::uint32_t user) const
 {
     const WallTime now = clock_.wall();
-    return fmt::format("Received: by {} ({}, from userid {})\r\n\tid {}; {}\r\n", options_.myhostname, options_.mail_name, envelope.submitter(),
-                       envelope.queue_id(), message::date(now, reports_.zone(now)));
+    return fmt::format("Received: by {} ({}, from userid {})\r\n\tid {}; {}\r\n", options_.myhostname, options_.mail_name, user, envelope.queue_id(),
+                       message::date(now, reports_.zone(now)));
 }
 
 Result<Pickup::Read> Pickup::read(const std::string& name) const
@@ -145,7 +154,7 @@ Result<Pickup::Read> Pickup::read(const std::string& name) const
     if (!envelope)
         return envelope.error();
     made.envelope = *std::move(envelope);
-    const std::size_t end = text.starts_with("\r\n") ? 2 : text.find("\r\n\r\n") == text.npos ? text.size() : text.find("\r\n\r\n") + 4;
+    const std::size_t end = head_size(text);
     made.whole = total <= handoff::inline_content_limit;
     made.head = text.substr(0, end);
     if (made.whole)
@@ -153,16 +162,32 @@ Result<Pickup::Read> Pickup::read(const std::string& name) const
     return made;
 }
 
-Result<handoff::Content> Pickup::content(const std::string& name, const std::string& queue_id, const Read& read, const std::string& head)
+/// A message with its new head: in the frame where it is small, else in a file of the incoming folder. `rest` gives what follows the head.
+Result<handoff::Content> Pickup::content(const std::string& queue_id, const std::string& head, std::uint64_t rest_size, const Rest& rest)
 {
     handoff::Content content;
-    if (read.whole && head.size() + read.body.size() <= handoff::inline_content_limit) {
-        content.set_inline_octets(head + read.body);
+    if (head.size() + rest_size <= handoff::inline_content_limit) {
+        *content.mutable_inline_octets() = head;
+        TRY_VOID(rest([&](std::string_view octets) -> Result<void> {
+            content.mutable_inline_octets()->append(octets);
+            return {};
+        }));
         return content;
     }
-    // Large: the file is read again, its head replaced, into the incoming folder.
     TRY(auto out, spool::IncomingFile::create(*files_, queue_id));
     TRY_VOID(out.append(head));
+    TRY_VOID(rest([&](std::string_view octets) { return out.append(octets); }));
+    TRY_VOID(out.sync());
+    content.set_file(out.name());
+    out.keep();                                              // from here on the queue's sweep would remove it, if the queue never hears of it
+    return content;
+}
+
+/// The file is read again, without its head.
+Result<void> Pickup::rest_of_file(const std::string& name, const Read& read, const Take& take) const
+{
+    if (read.whole)
+        return take(read.body);
     const Fd file(::open((std::string(folder) + name).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!file)
         return system_error("open", errno);
@@ -171,14 +196,11 @@ Result<handoff::Content> Pickup::content(const std::string& name, const std::str
         const std::size_t dropped = std::min(skip, octets.size());
         skip -= dropped;
         octets.remove_prefix(dropped);
-        return octets.empty() ? Result<void>{} : out.append(octets);
+        return octets.empty() ? Result<void>{} : take(octets);
     });
     if (!again)
         return again.error();
-    TRY_VOID(out.sync());
-    content.set_file(out.name());
-    out.keep();                                              // from here on the queue's sweep would remove it, if the queue never hears of it
-    return content;
+    return {};
 }
 
 awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id)
@@ -195,20 +217,117 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
     handoff::Envelope& envelope = read->envelope;
     envelope.set_queue_id(queue_id);
     log_.info("{}: uid={} from=<{}>", queue_id, envelope.submitter(), envelope.sender());
-    const std::string head = received(envelope) + read->head;
+    const std::string head = received(envelope, envelope.submitter()) + read->head;
     auto cleaned = co_await cleaner_.clean(envelope, head);
     if (!cleaned) {
         if (cleaned.error().code < 500)
             co_return Error{cleaned.error().text, cleaned.error().status};
         co_return co_await send_back(envelope, head, cleaned.error());
     }
-    auto content = co_await on_thread(pool_, [this, name, queue_id, &read, &cleaned] { return this->content(name, queue_id, *read, cleaned->head); });
+    const std::uint64_t rest_size = read->envelope.size() - read->head.size();
+    auto content = co_await on_thread(pool_, [this, name, queue_id, rest_size, &read, &cleaned] {
+        return this->content(queue_id, cleaned->head, rest_size, [&](const Take& take) { return rest_of_file(name, *read, take); });
+    });
     if (!content)
         co_return content.error();
-    cleaned->envelope.set_size(read->envelope.size() - read->head.size() + cleaned->head.size());
+    cleaned->envelope.set_size(rest_size + cleaned->head.size());
     if (cleaned->envelope.recipients_size() == 0)
         co_return Result<void>{};                            // every alias led nowhere on purpose
     co_return co_await queue_.enqueue(std::move(cleaned->envelope), *std::move(content));
+}
+
+// ---- From the queue to the queue
+
+namespace {
+
+/// What the queue stores of a message: octets, or a file.
+class Stored {
+public:
+    Stored(std::string octets, Fd file) : octets_(std::move(octets)), file_(std::move(file)) {}
+
+    /// `into` from `offset`; fewer octets at the end only.
+    Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const
+    {
+        if (!file_) {
+            const std::string_view rest = std::string_view(octets_).substr(std::min<std::uint64_t>(offset, octets_.size()));
+            return rest.copy(into.data(), into.size());
+        }
+        std::size_t got = 0;
+        while (got < into.size()) {
+            const ssize_t count = ::pread(file_.get(), into.data() + got, into.size() - got, static_cast<off_t>(offset + got));
+            if (count < 0 && errno == EINTR)
+                continue;
+            if (count < 0)
+                return system_error("read", errno);
+            if (count == 0)
+                break;
+            got += static_cast<std::size_t>(count);
+        }
+        return got;
+    }
+
+    Result<std::string> head(std::size_t limit) const
+    {
+        std::string text(limit, '\0');
+        TRY(const std::size_t got, read(0, text));
+        text.resize(got);
+        text.resize(head_size(text));
+        if (text.size() == limit)
+            return Error{"header section too long", "5.3.4"};
+        return text;
+    }
+
+    Result<void> rest(std::uint64_t offset, const std::function<Result<void>(std::string_view)>& take) const
+    {
+        std::string piece(64 << 10, '\0');
+        for (;;) {
+            TRY(const std::size_t got, read(offset, piece));
+            if (got == 0)
+                return {};
+            TRY_VOID(take(std::string_view(piece).substr(0, got)));
+            offset += got;
+        }
+    }
+
+private:
+    std::string octets_;
+    Fd file_;
+};
+
+}  // namespace
+
+awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest request, std::vector<Fd> descriptors)
+{
+    handoff::RequeueReply reply;
+    handoff::Envelope& envelope = *request.mutable_envelope();
+    auto queue_id = queue_.next_queue_id();
+    if (!queue_id)
+        co_return Error{"no queue id is at hand", "4.3.0"};
+    const std::string old_id = std::exchange(*envelope.mutable_queue_id(), *queue_id);
+    envelope.set_hold(false);
+    const auto stored = std::make_shared<Stored>(std::move(*request.mutable_content()->mutable_inline_octets()), descriptors.empty() ? Fd{} : std::move(descriptors.front()));
+    CO_TRY(const std::string old_head, co_await on_thread(pool_, [this, stored] { return stored->head(options_.header_limit); }));
+    const std::uint64_t rest_size = envelope.size() - std::min<std::uint64_t>(envelope.size(), old_head.size());
+    log_.info("{}: uid={} from=<{}> orig_id={}", *queue_id, ::geteuid(), envelope.sender(), old_id);
+    std::string head = received(envelope, ::geteuid()) + old_head;
+    auto cleaned = co_await cleaner_.clean(std::move(envelope), std::move(head));
+    if (!cleaned) {
+        reply.set_status(cleaned.error().status);
+        reply.set_text(cleaned.error().text);
+        co_return reply;
+    }
+    if (cleaned->envelope.recipients_size() == 0) {
+        reply.set_status("5.1.3");
+        reply.set_text("no recipient is left");
+        co_return reply;
+    }
+    const std::uint64_t offset = old_head.size();
+    CO_TRY(*reply.mutable_message()->mutable_content(), co_await on_thread(pool_, [this, stored, offset, rest_size, id = *queue_id, new_head = cleaned->head] {
+        return content(id, new_head, rest_size, [&](const Take& take) { return stored->rest(offset, take); });
+    }));
+    cleaned->envelope.set_size(rest_size + cleaned->head.size());
+    *reply.mutable_message()->mutable_envelope() = std::move(cleaned->envelope);
+    co_return reply;
 }
 
 awaitable<Result<void>> Pickup::send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal)

@@ -6,6 +6,8 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "base/fd.hpp"
+#include "handoff/frames.pb.h"
 #include "handoff/interfaces.hpp"
 #include "observe/log.hpp"
 #include "report/compose.hpp"
@@ -14,8 +16,11 @@
 
 #include <boost/asio/thread_pool.hpp>
 
+#include <functional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace posthorn::services {
 
@@ -36,8 +41,12 @@ public:
     void wake() { again_ = true; wake_.notify_all(); }
     awaitable<void> close();
     std::uint64_t picked_up() const { return picked_up_; }
+    /// A message of the queue, cleaned anew under another queue id. Nothing is enqueued here: the answer takes the old one's place.
+    awaitable<Result<handoff::RequeueReply>> requeue(handoff::RequeueRequest request, std::vector<Fd> content);
 
 private:
+    using Take = std::function<Result<void>(std::string_view)>;
+    using Rest = std::function<Result<void>(const Take&)>;
     struct Read {
         handoff::Envelope envelope;
         std::string head, body;          // body: only where the whole is small
@@ -48,9 +57,10 @@ private:
     awaitable<void> take(std::string name);
     awaitable<Result<void>> hand_over(std::string name, std::string queue_id);
     Result<Read> read(const std::string& name) const;
-    Result<handoff::Content> content(const std::string& name, const std::string& queue_id, const Read& read, const std::string& head);
+    Result<void> rest_of_file(const std::string& name, const Read& read, const Take& take) const;
+    Result<handoff::Content> content(const std::string& queue_id, const std::string& head, std::uint64_t rest_size, const Rest& rest);
     awaitable<Result<void>> send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal);
-    std::string received(const handoff::Envelope& envelope) const;
+    std::string received(const handoff::Envelope& envelope, std::uint32_t user) const;
 
     PickupOptions options_;
     const report::Options& reports_;

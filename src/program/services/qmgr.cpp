@@ -83,6 +83,10 @@ public:
     {
         return client_.call<handoff::RouteReply>(Frame::route, std::move(request));
     }
+    awaitable<Result<handoff::RequeueReply>> requeue(handoff::RequeueRequest request, std::vector<Fd> content) override
+    {
+        return client_.call<handoff::RequeueReply>(Frame::requeue, std::move(request), std::move(content));
+    }
     awaitable<Result<handoff::ReportReply>> report(handoff::ReportRequest request) override
     {
         return client_.call<handoff::ReportReply>(Frame::report, std::move(request));

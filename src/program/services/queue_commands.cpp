@@ -6,7 +6,11 @@
 
 #include <fmt/format.h>
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <iterator>
 
 namespace posthorn::services {
 
@@ -34,13 +38,16 @@ awaitable<Result<QueueReply>> QueueManager::command(QueueCommand command)
     default: break;
     }
     const QueueCommand::Verb verb = command.verb();
+    const std::uint64_t offset = command.offset();
     CO_TRY(auto leases, co_await named(std::move(command)));
     switch (verb) {
     case QueueCommand::DELETE: co_return co_await remove(std::move(leases));
     case QueueCommand::HOLD: co_return co_await hold(std::move(leases));
-    case QueueCommand::RELEASE: co_return co_await release(std::move(leases), false);
-    case QueueCommand::EXPIRE: co_return co_await release(std::move(leases), true);
-    case QueueCommand::CAT: co_return co_await cat(std::move(leases));
+    case QueueCommand::RELEASE: co_return co_await release(std::move(leases));
+    case QueueCommand::EXPIRE: co_return co_await expire(std::move(leases), false);
+    case QueueCommand::EXPIRE_RELEASE: co_return co_await expire(std::move(leases), true);
+    case QueueCommand::REQUEUE: co_return co_await requeue(std::move(leases));
+    case QueueCommand::CAT: co_return co_await cat(std::move(leases), offset);
     default: co_return Error{fmt::format("queue command {} is not served here", static_cast<int>(verb)), "5.5.1"};
     }
 }
@@ -130,9 +137,20 @@ awaitable<Result<QueueReply>> QueueManager::flush(QueueCommand command)
     co_return reply;
 }
 
+/// What an operator changed is looked at now; what is being delivered, when its round ends.
+void QueueManager::look_at(Key key)
+{
+    if (const auto found = active_.find(key); found != active_.end())
+        found->second.next_try = clock_.wall();
+    else if (epochs_.contains(key) && !held_.contains(key))
+        deferred_.put(key, clock_.wall());
+    wake_.notify_all();
+}
+
 awaitable<Result<QueueReply>> QueueManager::hold(std::vector<spool::Lease> leases)
 {
     QueueReply reply;
+    std::erase_if(leases, [this](const spool::Lease& lease) { return held_.contains(lease.key); });
     CO_TRY(const auto changed, co_await store_.alter(leases, {.hold = true, .expire = {}, .next_try = {}}));
     for (const spool::Lease& lease : leases) {
         held_.insert(lease.key);
@@ -145,18 +163,37 @@ awaitable<Result<QueueReply>> QueueManager::hold(std::vector<spool::Lease> lease
     co_return reply;
 }
 
-awaitable<Result<QueueReply>> QueueManager::release(std::vector<spool::Lease> leases, bool expire)
+awaitable<Result<QueueReply>> QueueManager::release(std::vector<spool::Lease> leases)
 {
     QueueReply reply;
-    const WallTime wall = clock_.wall();
-    CO_TRY(const auto changed, co_await store_.alter(leases, {.hold = false, .expire = expire ? std::optional<bool>(true) : std::nullopt, .next_try = wall}));
+    std::erase_if(leases, [this](const spool::Lease& lease) { return !held_.contains(lease.key); });
+    CO_TRY(const auto changed, co_await store_.alter(leases, {.hold = false, .expire = {}, .next_try = clock_.wall()}));
     for (const spool::Lease& lease : leases) {
         held_.erase(lease.key);
-        if (!active_.contains(lease.key) && epochs_.contains(lease.key))
-            deferred_.put(lease.key, wall);
+        look_at(lease.key);
     }
-    wake_.notify_all();
     reply.set_count(changed);
+    co_return reply;
+}
+
+/// -e leaves mail that is on hold there, -f takes it off; both count what was not to expire before.
+awaitable<Result<QueueReply>> QueueManager::expire(std::vector<spool::Lease> leases, bool release)
+{
+    QueueReply reply;
+    std::vector<spool::Lease> held, fresh = leases;
+    if (release)
+        std::ranges::copy_if(leases, std::back_inserter(held), [this](const spool::Lease& lease) { return held_.contains(lease.key); });
+    std::erase_if(fresh, [this](const spool::Lease& lease) { return expiring_.contains(lease.key); });
+    CO_TRY(const auto expired, co_await store_.alter(fresh, {.hold = {}, .expire = true, .next_try = clock_.wall()}));
+    for (const spool::Lease& lease : fresh) {
+        expiring_.insert(lease.key);
+        look_at(lease.key);
+    }
+    reply.set_count(expired);
+    if (!held.empty()) {
+        CO_TRY(const auto released, co_await this->release(std::move(held)));
+        reply.set_released(released.count());
+    }
     co_return reply;
 }
 
@@ -171,36 +208,118 @@ awaitable<Result<QueueReply>> QueueManager::remove(std::vector<spool::Lease> lea
             if (scheduler_.is_active(lease.key) && scheduler_.withdraw(lease.key))
                 tasks_.spawn(round_done(lease.key));
         } else {
-            epochs_.erase(lease.key);
-            held_.erase(lease.key);
-            crashed_.erase(lease.key);
+            forget(lease.key);
         }
     }
     reply.set_count(removed);
     co_return reply;
 }
 
-awaitable<Result<QueueReply>> QueueManager::cat(std::vector<spool::Lease> leases)
+// ---- Requeue
+
+/// What is being delivered is requeued when its round ends: a recipient that was just delivered to must not get it again.
+awaitable<Result<QueueReply>> QueueManager::requeue(std::vector<spool::Lease> leases)
+{
+    QueueReply reply;
+    for (const spool::Lease& lease : leases) {
+        const Key key = lease.key;
+        if (active_.contains(key) || starting_.contains(key)) {
+            to_requeue_.insert(key);
+            if (active_.contains(key) && scheduler_.is_active(key) && scheduler_.withdraw(key))
+                tasks_.spawn(round_done(key));
+        } else if (foreign_messages_.contains(key)) {
+            reply.mutable_text()->append("a delivery of before the restart is still under way; try again later\n");
+            continue;
+        } else if (auto done = co_await requeue_now(lease); !done) {
+            reply.mutable_text()->append(done.error().text() + "\n");
+            continue;
+        }
+        reply.set_count(reply.count() + 1);
+    }
+    co_return reply;
+}
+
+awaitable<void> QueueManager::requeue_after_round(spool::Lease lease)
+{
+    if (auto done = co_await requeue_now(lease); !done)
+        log_.warning("not requeued: {}", done.error().text());
+}
+
+/// The new message takes the place of the old one in one transaction; where it cannot, the old one stays as it was.
+awaitable<Result<void>> QueueManager::requeue_now(spool::Lease lease)
+{
+    const Key key = lease.key;
+    if (!epochs_.contains(key) || !starting_.insert(key).second)
+        co_return Error{"message is not in the queue", "4.3.0"};
+    const WallTime next_try = deferred_.next_try(key).value_or(clock_.wall());
+    deferred_.forget(key);
+    auto message = co_await cleaned_anew(lease);
+    Result<spool::Lease> placed = message ? co_await store_.replace(lease, *message) : Result<spool::Lease>(message.error());
+    starting_.erase(key);
+    if (!placed) {
+        if (epochs_.contains(key) && !held_.contains(key))
+            deferred_.put(key, next_try);
+        wake_.notify_all();
+        co_return placed.error();
+    }
+    forget(key);
+    if (placed->key != 0 && !epochs_.contains(placed->key))
+        admit(*placed, *message);
+    wake_.notify_all();
+    co_return Result<void>{};
+}
+
+awaitable<Result<spool::NewMessageRef>> QueueManager::cleaned_anew(spool::Lease lease)
+{
+    CO_TRY(auto stored, co_await store_.read(lease));
+    CO_TRY(const auto reader, co_await store_.content(lease));
+    handoff::RequeueRequest request;
+    const std::string queue_id = stored.envelope.queue_id();
+    *request.mutable_envelope() = std::move(stored.envelope);
+    for (spool::RecipientState& state : stored.recipients)
+        *request.mutable_envelope()->add_recipients() = std::move(state.recipient);
+    std::vector<Fd> descriptors;
+    if (reader->descriptor() >= 0) {
+        descriptors.emplace_back(::fcntl(reader->descriptor(), F_DUPFD_CLOEXEC, 0));
+        if (!descriptors.back())
+            co_return system_error("content", errno);
+    } else {
+        CO_TRY(*request.mutable_content()->mutable_inline_octets(), reader->octets());
+    }
+    CO_TRY(auto reply, co_await resolver_.requeue(std::move(request), std::move(descriptors)));
+    if (!reply.has_message())
+        co_return Error{fmt::format("{}: not accepted: {}", queue_id, std::string_view(reply.text())), reply.status()};
+    auto message = std::make_shared<spool::NewMessage>();
+    message->envelope = std::move(*reply.mutable_message()->mutable_envelope());
+    message->content = std::move(*reply.mutable_message()->mutable_content());
+    co_return message;
+}
+
+// ---- A look inside
+
+awaitable<Result<QueueReply>> QueueManager::cat(std::vector<spool::Lease> leases, std::uint64_t offset)
 {
     QueueReply reply;
     if (leases.empty())
         co_return Error{"no such message", "5.1.1"};
-    CO_TRY(auto stored, co_await store_.read(leases.front()));
     CO_TRY(const auto reader, co_await store_.content(leases.front()));
-    handoff::QueueEntry& entry = *reply.add_entries();
-    entry.set_queue_name(stored.hold ? "hold" : active_.contains(leases.front().key) ? "active" : "deferred");
-    *entry.mutable_envelope() = std::move(stored.envelope);
-    for (spool::RecipientState& state : stored.recipients) {
-        *entry.mutable_envelope()->add_recipients() = std::move(state.recipient);
-        entry.add_reasons(state.last ? state.last->text() : "");
+    if (offset == 0) {
+        CO_TRY(auto stored, co_await store_.read(leases.front()));
+        handoff::QueueEntry& entry = *reply.add_entries();
+        entry.set_queue_name(stored.hold ? "hold" : active_.contains(leases.front().key) ? "active" : "deferred");
+        *entry.mutable_envelope() = std::move(stored.envelope);
+        for (spool::RecipientState& state : stored.recipients) {
+            *entry.mutable_envelope()->add_recipients() = std::move(state.recipient);
+            entry.add_reasons(state.last ? state.last->text() : "");
+        }
     }
-    // Frames are bounded: what is larger is cut, and says so.
-    constexpr std::uint64_t most = 2 << 20;
-    std::string octets(std::min<std::uint64_t>(reader->size(), most), '\0');
-    CO_TRY(const std::size_t got, reader->read_at(0, octets));
+    // Frames are bounded: the caller asks on.
+    constexpr std::uint64_t most = 1 << 20;
+    std::string octets(std::min(reader->size() - std::min(reader->size(), offset), most), '\0');
+    CO_TRY(const std::size_t got, reader->read_at(offset, octets));
     octets.resize(got);
+    reply.set_more(offset + got < reader->size());
     reply.set_octets(std::move(octets));
-    reply.set_more(reader->size() > most);
     reply.set_count(1);
     co_return reply;
 }

@@ -1,7 +1,6 @@
 #include "services/queue_manager.hpp"
 
 #include "base/strings.hpp"
-#include "handoff/delivery_log.hpp"
 #include "handoff/frames.hpp"
 #include "services/own_transports.hpp"
 
@@ -17,7 +16,6 @@ namespace posthorn::services {
 
 using handoff::Frame;
 using handoff::Recipient;
-using handoff::ReportRequest;
 using handoff::Verdict;
 
 QueueManager::QueueManager(Executor executor, spool::Store& store, Resolver& resolver, Workers& workers, QueueOptions options, const Clock& clock,
@@ -39,6 +37,8 @@ awaitable<Result<void>> QueueManager::open(std::vector<std::uint32_t> living)
         CO_TRY(auto page, co_await store_.load(after, 10'000));
         for (const spool::Scheduled& message : page.entries) {
             epochs_[message.lease.key] = message.lease.epoch;
+            if (message.expire)
+                expiring_.insert(message.lease.key);
             if (message.hold) {
                 held_.insert(message.lease.key);
                 continue;
@@ -183,7 +183,7 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
     for (spool::RecipientState& state : stored->recipients) {
         if (stored->expire)
             active.failures.push_back(own_verdict(state.recipient.index(), handoff::OUTCOME_EXPIRED, "4.3.2",
-                                                  state.last ? state.last->text() : "message expired by the administrator before a delivery attempt"));
+                                                  state.last ? state.last->text() : "message is administratively expired"));
         active.recipients.push_back(std::move(state.recipient));
     }
     const bool expire = stored->expire;
@@ -456,267 +456,6 @@ void QueueManager::note_crash(Active& active, std::vector<Verdict>& verdicts)
     if (!first_time.empty())
         active.next_try = clock_.wall();
     verdicts.erase(first_time.begin(), first_time.end());
-}
-
-// ---- Verdicts
-
-Verdict QueueManager::own_verdict(std::uint32_t recipient, handoff::Outcome outcome, std::string status, std::string text) const
-{
-    Verdict verdict;
-    verdict.set_recipient(recipient);
-    verdict.set_outcome(outcome);
-    verdict.set_status(std::move(status));
-    verdict.set_text(std::move(text));
-    verdict.set_relay("none");
-    verdict.set_finished(now());
-    return verdict;
-}
-
-void QueueManager::log_own(const Active& active, const std::vector<Verdict>& verdicts, std::string_view station) const
-{
-    const observe::Log log = log_.as(options_.syslog_name + "/" + std::string(station));
-    const bool probe = active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS;
-    for (const Verdict& verdict : verdicts) {
-        const std::size_t at = position(active, verdict.recipient());
-        const handoff::DeliveryTimes times{.arrival = active.envelope.arrival(), .active = active.since, .finished = verdict.finished()};
-        log.write(observe::Level::info, handoff::delivery_line(active.envelope.queue_id(), active.recipients.at(at), verdict, times,
-                                                               soft(verdict) ? "SOFTBOUNCE" : handoff::status_word(verdict.outcome(), probe)));
-    }
-}
-
-bool QueueManager::soft(const Verdict& verdict) const
-{
-    return options_.soft_bounce && verdict.outcome() == handoff::OUTCOME_BOUNCED;
-}
-
-/// The queue's view of a verdict: soft_bounce and the lifetime of the message decide over what the delivery said.
-void QueueManager::judge(Active& active, Verdict& verdict)
-{
-    if (soft(verdict)) {
-        verdict.set_outcome(handoff::OUTCOME_DEFERRED);
-        if (verdict.status().starts_with('5'))
-            verdict.mutable_status()->front() = '4';
-    }
-    if (verdict.outcome() == handoff::OUTCOME_DEFERRED
-        && schedule::expired(options_.retry, arrival_of(active), active.envelope.sender().empty(), clock_.wall())) {
-        verdict.set_outcome(handoff::OUTCOME_EXPIRED);
-        if (!active.expiry_logged) {
-            active.expiry_logged = true;
-            log_.info("{}: from=<{}>, status=expired, returned to sender", active.envelope.queue_id(), active.envelope.sender());
-        }
-    }
-}
-
-WallTime QueueManager::arrival_of(const Active& active)
-{
-    return WallTime{std::chrono::microseconds{active.envelope.arrival()}};
-}
-
-awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector<Verdict> verdicts)
-{
-    const auto found = active_.find(key);
-    if (found == active_.end() || found->second.removed || verdicts.empty())
-        co_return;
-    Active& active = found->second;
-    const bool told = active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS || active.envelope.purpose() == handoff::PURPOSE_RECORD_DELIVERY;
-    const bool warn = schedule::delay_warning_due(options_.retry, arrival_of(active), active.envelope.sender().empty(), active.warned, clock_.wall());
-    spool::Settlement settlement{.lease = active.lease, .attempt = attempt, .verdicts = {}, .next_try = {}, .reports = {}, .warned = false};
-    std::vector<Verdict> successes;
-    for (Verdict& verdict : verdicts) {
-        judge(active, verdict);
-        if (told) {
-            active.told.push_back(std::move(verdict));
-            continue;
-        }
-        switch (verdict.outcome()) {
-        case handoff::OUTCOME_DELIVERED:
-            ++counts_.delivered;
-            if ((active.recipients[position(active, verdict.recipient())].notify() & handoff::NOTIFY_SUCCESS) != 0)
-                successes.push_back(verdict);
-            settlement.verdicts.push_back(std::move(verdict));
-            break;
-        case handoff::OUTCOME_DEFERRED:
-            ++counts_.deferred;
-            if (warn)
-                active.delays.push_back(std::move(verdict));
-            else
-                settlement.verdicts.push_back(std::move(verdict));
-            break;
-        default:
-            ++counts_.bounced;
-            active.failures.push_back(std::move(verdict));
-            break;
-        }
-    }
-    if (settlement.verdicts.empty())
-        co_return;
-    ++active.settling;
-    settlement.next_try = schedule::next_try(options_.retry, arrival_of(active), clock_.wall());
-    if (std::ranges::any_of(settlement.verdicts, [](const Verdict& v) { return v.outcome() == handoff::OUTCOME_DEFERRED; }))
-        active.next_try = std::min(active.next_try, settlement.next_try);
-    if (!successes.empty()) {
-        if (auto reply = co_await report(key, ReportRequest::SUCCESS, std::move(successes)))
-            take_reports(*reply, settlement.reports);
-        else
-            log_.warning("{}: success report: {}", active_.at(key).envelope.queue_id(), reply.error().text());
-    }
-    co_await store(key, std::move(settlement));
-    if (const auto still = active_.find(key); still != active_.end() && --still->second.settling == 0)
-        settled_.notify_all();
-}
-
-/// Writes a settlement, and admits the reports that came with it.
-awaitable<bool> QueueManager::store(Key key, spool::Settlement settlement)
-{
-    const std::vector<spool::NewMessageRef> reports = settlement.reports;
-    auto settled = co_await store_.settle(std::move(settlement));
-    if (!settled) {
-        // A store that has failed ends the process, and recovers; anything else is a fault of ours, said and tried again in time.
-        log_.warning("message {}: the verdict was not stored: {}", key, settled.error().text());
-        co_return false;
-    }
-    for (std::size_t i = 0; i < settled->reports.size() && i < reports.size(); ++i)
-        if (!epochs_.contains(settled->reports[i].key))
-            admit(settled->reports[i], reports[i]);
-    if (const auto found = active_.find(key); found != active_.end()) {
-        found->second.lease = settled->lease;
-        epochs_[key] = settled->lease.epoch;
-        if (settled->removed)
-            found->second.removed = true;
-    }
-    co_return true;
-}
-
-// ---- The end of a round
-
-/// The scheduler has nothing more of this message; verdicts may still be on their way to the disk.
-awaitable<void> QueueManager::round_done(Key key)
-{
-    for (;;) {
-        const auto found = active_.find(key);
-        if (found == active_.end())
-            co_return;
-        if (found->second.settling == 0)
-            break;
-        co_await settled_.wait();
-    }
-    co_await end_round(key);
-}
-
-awaitable<void> QueueManager::end_round(Key key)
-{
-    {
-        Active& active = active_.at(key);
-        if (active.ending)
-            co_return;
-        active.ending = true;
-    }
-    if (!active_.at(key).told.empty())
-        co_await settle_with_report(key, ReportRequest::VERIFY, std::move(active_.at(key).told));
-    if (!active_.at(key).failures.empty())
-        co_await settle_with_report(key, ReportRequest::FAILURE, std::move(active_.at(key).failures));
-    if (!active_.at(key).delays.empty())
-        co_await settle_with_report(key, ReportRequest::DELAY, std::move(active_.at(key).delays));
-    Active& active = active_.at(key);
-    if (active.removed)
-        co_return gone_if_removed(key);
-    put_off(key, active.next_try == WallTime::max() ? clock_.wall() + options_.retry.minimal_backoff : active.next_try);
-}
-
-/// Failures leave with the bounce that names them, in one transaction. Where the report cannot be written, they stay, and are tried again.
-awaitable<void> QueueManager::settle_with_report(Key key, ReportRequest::Kind kind, std::vector<Verdict> verdicts)
-{
-    spool::Settlement settlement{
-        .lease = active_.at(key).lease, .attempt = scheduler_.take_attempt(), .verdicts = verdicts, .next_try = {}, .reports = {}, .warned = kind == ReportRequest::DELAY};
-    settlement.next_try = schedule::next_try(options_.retry, arrival_of(active_.at(key)), clock_.wall());
-    active_.at(key).next_try = std::min(active_.at(key).next_try, settlement.next_try);
-    auto reply = co_await report(key, kind, std::move(verdicts));
-    if (!reply) {
-        log_.warning("{}: cannot write a report: {}", active_.at(key).envelope.queue_id(), reply.error().text());
-        co_return;
-    }
-    take_reports(*reply, settlement.reports);
-    if (kind == ReportRequest::VERIFY)                          // a probe ends whatever it found
-        for (Verdict& verdict : settlement.verdicts)
-            if (active_.at(key).envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS && verdict.outcome() == handoff::OUTCOME_DEFERRED)
-                verdict.set_outcome(handoff::OUTCOME_UNDELIVERABLE);
-    const bool stored = co_await store(key, std::move(settlement));
-    if (stored)
-        for (const std::string& line : reply->log())
-            log_.as(options_.syslog_name + "/bounce").write(observe::Level::info, line);
-}
-
-awaitable<Result<handoff::ReportReply>> QueueManager::report(Key key, ReportRequest::Kind kind, std::vector<Verdict> verdicts)
-{
-    ReportRequest request;
-    {
-        const Active& active = active_.at(key);
-        request.set_kind(kind);
-        *request.mutable_envelope() = active.envelope;
-        for (Verdict& verdict : verdicts) {
-            *request.mutable_envelope()->add_recipients() = active.recipients.at(position(active, verdict.recipient()));
-            *request.add_verdicts() = std::move(verdict);
-        }
-        request.add_queue_ids(next_queue_id());
-        request.add_queue_ids(next_queue_id());
-        request.set_now(now());
-        for (const std::string& id : request.queue_ids())
-            if (id.empty())
-                co_return Error{"no queue id is at hand", "4.3.0"};
-    }
-    const bool whole = kind == ReportRequest::FAILURE && active_.at(key).envelope.ret() != handoff::RET_HDRS
-                       && active_.at(key).envelope.size() <= options_.bounce_size_limit;
-    CO_TRY(const auto reader, co_await store_.content(active_.at(key).lease));
-    std::string octets(std::min<std::uint64_t>(reader->size(), whole ? options_.bounce_size_limit : options_.header_size_limit), '\0');
-    CO_TRY(const std::size_t got, reader->read_at(0, octets));
-    octets.resize(got);
-    request.set_header(std::move(octets));
-    request.set_whole(whole);
-    co_return co_await resolver_.report(std::move(request));
-}
-
-void QueueManager::take_reports(handoff::ReportReply& reply, std::vector<spool::NewMessageRef>& reports)
-{
-    for (handoff::EnqueueRequest& made : *reply.mutable_messages()) {
-        auto message = std::make_shared<spool::NewMessage>();
-        message->envelope = std::move(*made.mutable_envelope());
-        message->content = std::move(*made.mutable_content());
-        reports.push_back(std::move(message));
-    }
-}
-
-void QueueManager::put_off(Key key, WallTime when)
-{
-    forget_active(key);
-    if (epochs_.contains(key) && !held_.contains(key))
-        deferred_.put(key, when);
-    wake_.notify_all();
-}
-
-void QueueManager::forget_active(Key key)
-{
-    const auto found = active_.find(key);
-    if (found == active_.end())
-        return;
-    if (found->second.resident)
-        resident_ -= found->second.resident->content.inline_octets().size();
-    active_.erase(found);
-}
-
-void QueueManager::gone_if_removed(Key key)
-{
-    const auto found = active_.find(key);
-    if (found == active_.end() || !found->second.removed)
-        return;
-    if (!found->second.deleted)                                 // postsuper says it otherwise
-        log_.info("{}: removed", found->second.envelope.queue_id());
-    ++counts_.removed;
-    forget_active(key);
-    epochs_.erase(key);
-    crashed_.erase(key);
-    held_.erase(key);
-    if (const auto due = deferred_.earliest(); due && *due <= clock_.wall())
-        wake_.notify_all();                                     // one that waits for room
 }
 
 }  // namespace posthorn::services

@@ -47,6 +47,7 @@ public:
     virtual ~Resolver() = default;
     virtual awaitable<Result<handoff::RouteReply>> route(handoff::RouteRequest request) = 0;
     virtual awaitable<Result<handoff::ReportReply>> report(handoff::ReportRequest request) = 0;
+    virtual awaitable<Result<handoff::RequeueReply>> requeue(handoff::RequeueRequest request, std::vector<Fd> content) = 0;
 };
 
 class QueueManager {
@@ -148,9 +149,16 @@ private:
     awaitable<Result<handoff::QueueReply>> list(std::string cursor);
     awaitable<Result<handoff::QueueReply>> flush(handoff::QueueCommand command);
     awaitable<Result<handoff::QueueReply>> hold(std::vector<spool::Lease> leases);
-    awaitable<Result<handoff::QueueReply>> release(std::vector<spool::Lease> leases, bool expire);
+    awaitable<Result<handoff::QueueReply>> release(std::vector<spool::Lease> leases);
+    awaitable<Result<handoff::QueueReply>> expire(std::vector<spool::Lease> leases, bool release);
+    awaitable<Result<handoff::QueueReply>> requeue(std::vector<spool::Lease> leases);
+    awaitable<Result<void>> requeue_now(spool::Lease lease);
+    awaitable<void> requeue_after_round(spool::Lease lease);
+    awaitable<Result<spool::NewMessageRef>> cleaned_anew(spool::Lease lease);
+    void look_at(Key key);
+    void forget(Key key);
     awaitable<Result<handoff::QueueReply>> remove(std::vector<spool::Lease> leases);
-    awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases);
+    awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases, std::uint64_t offset);
     void end_foreign(std::uint64_t attempt);
 
     Executor executor_;
@@ -166,8 +174,10 @@ private:
     bool fetching_ids_ = false;
     std::unordered_map<Key, std::uint64_t> epochs_;                // every message in the queue: its lease
     std::unordered_map<Key, Active> active_;
-    std::unordered_set<Key> starting_;                             // being read for activation
+    std::unordered_set<Key> starting_;                             // being read for activation, or requeued: nobody else begins with them
     std::unordered_set<Key> held_;
+    std::unordered_set<Key> expiring_;                             // to be returned to the sender at the next look
+    std::unordered_set<Key> to_requeue_;                           // when their round ends
     std::unordered_map<Key, std::unordered_set<std::uint32_t>> crashed_;   // recipients in hand when a delivery process ended
     std::unordered_map<std::uint64_t, handoff::Flight> foreign_;   // attempts that a qmgr before this one asked for, still running
     std::unordered_map<std::uint64_t, std::uint32_t> foreign_process_;

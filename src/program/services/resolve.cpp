@@ -95,6 +95,9 @@ public:
           pickup_(service.executor(), pickup_options(service.config()), configured_->reports, queue_, cleaner_, clock_, service.log_as("pickup"))
     {
         dispatcher_.on<handoff::RouteRequest, handoff::RouteReply>(Frame::route, [this](handoff::RouteRequest request) { return route(std::move(request)); });
+        dispatcher_.on<handoff::RequeueRequest, handoff::RequeueReply>(Frame::requeue, [this](handoff::RequeueRequest request, std::vector<Fd> content) {
+            return pickup_.requeue(std::move(request), std::move(content));
+        });
         dispatcher_.on_now<handoff::ReportRequest, handoff::ReportReply>(Frame::report, [this](const handoff::ReportRequest& request) {
             return Result<handoff::ReportReply>(report::compose(request, configured_->reports));
         });
