@@ -18,7 +18,7 @@ OWN = {
 
 def needed(path):
     text = subprocess.run(["readelf", "-d", path], check=True, capture_output=True, text=True).stdout
-    return {re.match(r"(.+?)(-[\d.]+)?\.so", name).group(1) for name in re.findall(r"\(NEEDED\).*\[(.+?)\]", text)}
+    return {re.match(r"(.+?)(-[\d]+\.[\d.]+)?\.so", name).group(1) for name in re.findall(r"\(NEEDED\).*\[(.+?)\]", text)}
 
 
 def main():

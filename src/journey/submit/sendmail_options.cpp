@@ -128,10 +128,17 @@ private:
             else
                 options_.ignored.push_back(fmt::format("-o{}", value));
             return {};
+        case 'X':
+            if (value.starts_with('V'))
+                return usage("-XV is not implemented: mail with a return path for each recipient");
+            options_.ignored.push_back(fmt::format("-X{}", value));
+            return {};
         case 'q':
-            if (value.starts_with('R') || value.starts_with('S') || value.starts_with('I')) {
+            if (value.starts_with('S'))
+                return usage("-qS is not implemented");
+            if (value.starts_with('R') || value.starts_with('I')) {
                 if (value.size() == 1)
-                    return usage(fmt::format("-q{} needs a site or a queue id", value));
+                    return usage(value == "R" ? "specify: -qRsitename" : "specify: -qIqueueid");
                 options_.mode = value.front() == 'I' ? SendmailOptions::Mode::flush_id : SendmailOptions::Mode::flush_site;
                 options_.site_or_id = value.substr(1);
             } else if (is_digit(value.front()) || value == "f" || value == "p") {
@@ -187,12 +194,15 @@ private:
         const bool probe = options_.purpose == handoff::PURPOSE_VERIFY_ADDRESS;
         if (probe && (options_.recipients_from_header || options_.notify != 0 || options_.ret != handoff::RET_UNSPECIFIED || options_.verbose > 0))
             return usage("-bv cannot be used with -t, -N, -R or -v");
-        if (options_.mode == SendmailOptions::Mode::submit) {
+        using Mode = SendmailOptions::Mode;
+        if (options_.mode != Mode::submit && options_.recipients_from_header)
+            return usage("-t can be used only in delivery mode");
+        if (options_.mode == Mode::smtp_dialogue && !options_.recipients.empty())
+            return usage("stand-alone mode requires no recipient");
+        if (options_.mode == Mode::submit) {
             // Once: a report of the delivery. Twice: only more talk.
             if (options_.verbose == 1)
                 options_.purpose = handoff::PURPOSE_RECORD_DELIVERY;
-            if (options_.recipients_from_header && !options_.recipients.empty())
-                return usage("cannot handle command-line recipients with -t");
             if (!options_.recipients_from_header && options_.recipients.empty())
                 return usage("Recipient addresses must be specified on the command line or via the -t option");
         }

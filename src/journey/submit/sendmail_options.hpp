@@ -1,6 +1,7 @@
 // submit/sendmail_options.hpp: the command line of sendmail(1), as Postfix takes it.
 // Shape    getopt: flags may be grouped (-it), a value may be attached (-fuser) or the next word. mailq and newaliases are modes.
-// Ignored  as in Postfix: -A -c -e -G -h -L -m -n -o7 -o8 -om -O (but smtputf8, requiretls) -p -U -X -x, -q with an interval.
+// Ignored  as in Postfix: -A -c -e -G -h -L -m -n -o7 -o8 -om -O (but smtputf8, requiretls) -p -U -X -x, -q with an interval. -t adds to
+//          the recipients on the command line.
 // Errors   with EX_USAGE: an unknown option, a bad value, options that exclude each other. Pure.
 #pragma once
 
@@ -19,7 +20,7 @@ struct SendmailOptions {
     enum class Mode { submit, daemon, new_aliases, list_queue, smtp_dialogue, flush, flush_site, flush_id };
 
     Mode mode = Mode::submit;
-    std::string site_or_id;                      // of -qR, -qS, -qI
+    std::string site_or_id;                      // of -qR, -qI
     bool recipients_from_header = false;         // -t
     bool dot_ends = true;                        // not -i, -oi
     bool gateway = false;                        // -G: mail of somebody else's
@@ -27,7 +28,7 @@ struct SendmailOptions {
     int verbose = 0;
     std::optional<std::string> sender;           // -f, -r; "" and "<>" are the null sender
     std::optional<std::string> full_name;        // -F
-    std::optional<std::string> config;           // -C: a file in the configuration directory
+    std::optional<std::string> config;           // -C: the configuration directory, or main.cf in it
     std::string envid;                           // -V, decoded
     handoff::Ret ret = handoff::RET_UNSPECIFIED; // -R
     std::uint32_t notify = 0;                    // -N

@@ -35,6 +35,8 @@ TEST_CASE("sendmail: the options that programs use")
     CHECK(php->recipients_from_header);
     CHECK(*php->sender == "bounce@example.test");
 
+    CHECK(parsed("-t a@b")->recipients == std::vector<std::string>{"a@b"});
+
     const auto grouped = parsed("-itfme@example.test -oi -N success,delay -R hdrs -V a+2Bb -- ");
     REQUIRE(grouped);
     CHECK(grouped->recipients_from_header);
@@ -79,7 +81,10 @@ TEST_CASE("sendmail: what Postfix takes and does nothing with is taken")
 TEST_CASE("sendmail: what is wrong is EX_USAGE with a reason")
 {
     CHECK(error_of("") == "Recipient addresses must be specified on the command line or via the -t option");
-    CHECK(error_of("-t a@b") == "cannot handle command-line recipients with -t");
+    CHECK(error_of("-bp -t") == "-t can be used only in delivery mode");
+    CHECK(error_of("-bs a@b") == "stand-alone mode requires no recipient");
+    CHECK(error_of("-qSsite") == "-qS is not implemented");
+    CHECK(error_of("-XV+= a@b") == "-XV is not implemented: mail with a return path for each recipient");
     CHECK(error_of("-Z a@b") == "unknown option: -Z");
     CHECK(error_of("-: a@b") == "unknown option: -:");
     CHECK(error_of("-f") == "option -f needs a value");
@@ -90,7 +95,7 @@ TEST_CASE("sendmail: what is wrong is EX_USAGE with a reason")
     CHECK(error_of("-B 9BIT a@b") == "-B needs 7BIT or 8BITMIME, not \"9BIT\"");
     CHECK(error_of("-bt a@b") == "unsupported: -bt");
     CHECK(error_of("-qX a@b") == "-qX is not offered");
-    CHECK(error_of("-qR") == "-qR needs a site or a queue id");
+    CHECK(error_of("-qR") == "specify: -qRsitename");
     CHECK(error_of("-bv -t") == "-bv cannot be used with -t, -N, -R or -v");
     CHECK(error_of("-O smtputf8=maybe a@b") == "bad -O option value: smtputf8=maybe");
 }

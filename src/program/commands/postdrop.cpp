@@ -1,5 +1,6 @@
 // The set-gid half of submission: takes a maildrop record from standard input and makes it a file. It parses lengths, nothing else.
 #include "commands/command.hpp"
+#include "commands/drop_program.hpp"
 
 #include "submit/drop_file.hpp"
 #include "submit/exit_status.hpp"
@@ -44,7 +45,12 @@ int drop(std::span<char*> args)
         default: throw Failure("usage: postdrop [-c config_dir] [-r] [-v]", exit_usage);
         }
     }
+    if (::optind < static_cast<int>(args.size()))
+        throw Failure("usage: postdrop [-c config_dir] [-r] [-v]", exit_usage);
     const config::Snapshot snapshot = load_config("postdrop", directory);
+    // Here too: this is the program that has the right, and anybody may run it.
+    if (const std::string user = user_name(); !lists_user(snapshot.text("authorized_submit_users"), "authorized_submit_users", user))
+        throw Failure(fmt::format("User {}({}) is not allowed to submit mail", user, ::getuid()), exit_no_permission);
     const std::string queue = snapshot.text("queue_directory");
     // Signals of the caller's terminal must not leave half a file; the destructor removes it when writing fails.
     for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM})

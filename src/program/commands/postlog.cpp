@@ -2,7 +2,6 @@
 #include "commands/command.hpp"
 
 #include "base/strings.hpp"
-#include "submit/exit_status.hpp"
 #include "supervisor/log_target.hpp"
 
 #include <fmt/format.h>
@@ -32,11 +31,11 @@ int run(std::span<char*> args)
                 {"info", Level::info}, {"warn", Level::warning}, {"warning", Level::warning}, {"error", Level::error}, {"fatal", Level::fatal}, {"panic", Level::panic}};
             const auto found = std::ranges::find(words, std::string_view(::optarg), &std::pair<std::string_view, Level>::first);
             if (found == std::end(words))
-                throw Failure(fmt::format("bad -p option value: {}", printable(::optarg)), submit::exit_usage);
+                throw Failure(fmt::format("bad -p option value: {}", printable(::optarg)), 1);
             level = found->second;
             break;
         }
-        default: throw Failure("usage: postlog [-c config_dir] [-i] [-p priority] [-t tag] [-v] [text...]", submit::exit_usage);
+        default: throw Failure("usage: postlog [-c config_dir] [-i] [-p priority] [-t tag] [-v] [text...]", 1);
         }
     }
     const config::Snapshot snapshot = load_config("postlog", directory);

@@ -1,5 +1,6 @@
 // postqueue -p -j -f -i ID -s SITE; set-gid to the group that may enter the folder "public".
 #include "commands/command.hpp"
+#include "commands/drop_program.hpp"
 
 #include "base/strings.hpp"
 #include "commands/queue_client.hpp"
@@ -9,7 +10,6 @@
 
 #include <fmt/format.h>
 
-#include <pwd.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -29,17 +29,9 @@ void check_user(const config::Snapshot& snapshot, const char* parameter, const c
     const uid_t uid = ::getuid();
     if (uid == 0)
         return;
-    const passwd* account = ::getpwuid(uid);
-    const std::string user = account ? account->pw_name : fmt::format("{}", uid);
-    for (std::string_view word : split(snapshot.text(parameter), ", \t\r\n")) {
-        const bool negated = word.starts_with('!');
-        word.remove_prefix(negated ? 1 : 0);
-        if (word != user && !word.starts_with("static:"))
-            continue;
-        if (!negated)
-            return;
-        break;
-    }
+    const std::string user = user_name();
+    if (lists_user(snapshot.text(parameter), parameter, user))
+        return;
     throw Failure(fmt::format("User {}({}) is not allowed to {}", user, uid, what), exit_no_permission);
 }
 
@@ -58,14 +50,14 @@ int run(std::span<char*> args)
         case 'j':
         case 'p':
             if (mode)
-                throw Failure(usage, exit_usage);
+                throw Failure(usage, exit_unavailable);
             mode = static_cast<char>(option);
             break;
-        default: throw Failure(usage, exit_usage);
+        default: throw Failure(usage, exit_unavailable);
         }
     }
     if (!mode || ::optind < static_cast<int>(args.size()))
-        throw Failure(usage, exit_usage);
+        throw Failure(usage, exit_unavailable);
     const config::Snapshot snapshot = load_config("postqueue", directory);
     QueueClient client(snapshot);
     const auto failed = [](const Error& error) { return Failure(error.text(), error.status() == "4.3.0" ? exit_unavailable : exit_temporary); };
@@ -89,7 +81,7 @@ int run(std::span<char*> args)
         command.set_verb(QueueCommand::FLUSH);
     } else if (*mode == 'i') {
         if (!handoff::is_queue_id(argument))
-            throw Failure(fmt::format("Cannot flush queue id: \"{}\": invalid queue id", printable(argument)), exit_usage);
+            throw Failure(fmt::format("Cannot flush queue ID - invalid name: \"{}\"", printable(argument)), exit_unavailable);
         command.set_verb(QueueCommand::SCHEDULE);
         command.add_queue_ids(argument);
     } else {
@@ -97,7 +89,7 @@ int run(std::span<char*> args)
         if (site.starts_with('[') && site.ends_with(']'))
             site = site.substr(1, site.size() - 2);
         if (site.empty() || site.find_first_of("@ \t/") != site.npos)
-            throw Failure(fmt::format("Cannot flush mail queue - invalid destination: \"{}\"", printable(argument)), exit_usage);
+            throw Failure(fmt::format("Cannot flush mail queue - invalid destination: \"{}\"", printable(argument)), exit_unavailable);
         command.set_verb(QueueCommand::FLUSH_SITE);
         command.set_argument(site);
     }

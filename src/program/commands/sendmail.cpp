@@ -1,9 +1,10 @@
 // sendmail, mailq, newaliases. No rights of its own: what it hands in goes through a pipe to postdrop.
 #include "submit/sendmail_options.hpp"
 
-#include "base/fd.hpp"
 #include "base/strings.hpp"
 #include "commands/command.hpp"
+#include "commands/drop_program.hpp"
+#include "commands/stand_alone.hpp"
 #include "submit/exit_status.hpp"
 #include "submit/framing.hpp"
 #include "submit/header_recipients.hpp"
@@ -11,9 +12,7 @@
 
 #include <fmt/format.h>
 
-#include <fcntl.h>
 #include <pwd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,55 +26,6 @@ namespace {
 
 using namespace submit;
 
-/// postdrop at the other end of a pipe.
-class Drop {
-public:
-    explicit Drop(const std::string& config_directory)
-    {
-        int ends[2];
-        if (::pipe2(ends, O_CLOEXEC) != 0)
-            throw Failure(fmt::format("pipe: {}", errno_text(errno)), exit_os);
-        Fd read_end(ends[0]);
-        write_end_ = Fd(ends[1]);
-        const std::string program = executable_folder() + "postdrop";
-        pid_ = ::fork();
-        if (pid_ < 0)
-            throw Failure(fmt::format("fork: {}", errno_text(errno)), exit_temporary);
-        if (pid_ == 0) {
-            ::dup2(read_end.get(), STDIN_FILENO);
-            ::execl(program.c_str(), "postdrop", "-c", config_directory.c_str(), static_cast<char*>(nullptr));
-            ::_exit(exit_os);
-        }
-    }
-
-    /// False: postdrop has ended; its status says why.
-    bool write(std::string_view octets)
-    {
-        while (!octets.empty()) {
-            const ssize_t count = ::write(write_end_.get(), octets.data(), octets.size());
-            if (count < 0 && errno == EINTR)
-                continue;
-            if (count <= 0)
-                return false;
-            octets.remove_prefix(static_cast<std::size_t>(count));
-        }
-        return true;
-    }
-
-    int finish()
-    {
-        write_end_.reset();
-        int status = 0;
-        while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-        }
-        return WIFEXITED(status) ? WEXITSTATUS(status) : exit_software;
-    }
-
-private:
-    Fd write_end_;
-    pid_t pid_ = -1;
-};
-
 /// Runs another command of the family in this process's place.
 [[noreturn]] void become(std::vector<std::string> words)
 {
@@ -88,6 +38,13 @@ private:
     throw Failure(fmt::format("execute {}: {}", program, errno_text(errno)), exit_os);
 }
 
+void check_submit_user(const config::Snapshot& snapshot)
+{
+    const std::string user = user_name();
+    if (!lists_user(snapshot.text("authorized_submit_users"), "authorized_submit_users", user))
+        throw Failure(fmt::format("User {}({}) is not allowed to submit mail", user, ::getuid()), exit_no_permission);
+}
+
 FixLineEndings fix_line_endings(const config::Snapshot& snapshot)
 {
     const std::string text = snapshot.text("sendmail_fix_line_endings");
@@ -98,20 +55,6 @@ FixLineEndings fix_line_endings(const config::Snapshot& snapshot)
     if (text == "never")
         return FixLineEndings::never;
     throw Failure(fmt::format("bad sendmail_fix_line_endings value: {}", text), exit_config);
-}
-
-/// authorized_submit_users, as far as it needs no table: names, static:anyone, static:all, "!name".
-bool may_submit(const config::Snapshot& snapshot, const std::string& user)
-{
-    for (std::string_view word : split(snapshot.text("authorized_submit_users"), ", \t\r\n")) {
-        const bool negated = word.starts_with('!');
-        word.remove_prefix(negated ? 1 : 0);
-        if (word == user || word.starts_with("static:"))
-            return !negated;
-        if (word.find(':') != word.npos || word.starts_with('/'))
-            throw Failure(fmt::format("authorized_submit_users: \"{}\": tables are not looked at here; name the users", word), exit_config);
-    }
-    return false;
 }
 
 struct Whole {
@@ -148,11 +91,8 @@ int submit_message(const SendmailOptions& options, const config::Snapshot& snaps
 {
     const uid_t uid = ::getuid();
     const passwd* account = ::getpwuid(uid);
-    const std::string user = account ? account->pw_name : fmt::format("{}", uid);
+    const std::string user = user_name();
     const std::string who = fmt::format("{}({})", user, uid);
-    if (!may_submit(snapshot, user))
-        throw Failure(fmt::format("User {} is not allowed to submit mail", who), exit_no_permission);
-
     handoff::Envelope envelope;
     envelope.set_sender(options.sender ? *options.sender : user);
     if (options.sender && !options.sender->empty()) {
@@ -191,7 +131,9 @@ int submit_message(const SendmailOptions& options, const config::Snapshot& snaps
         whole = read_head(text, 16 << 20);
     }
     if (options.recipients_from_header) {
-        recipients = header_recipients(whole.head);
+        for (std::string& recipient : header_recipients(whole.head))
+            if (std::ranges::find(recipients, recipient) == recipients.end())
+                recipients.push_back(std::move(recipient));
         if (recipients.empty())
             throw Failure(fmt::format("{}: No recipient addresses found in message header", who), exit_usage);
     }
@@ -208,7 +150,7 @@ int submit_message(const SendmailOptions& options, const config::Snapshot& snaps
     const std::string record = envelope.SerializeAsString();
     if (record.size() > envelope_limit)
         throw Failure(fmt::format("{}: too many recipients", who), exit_usage);
-    Drop drop(snapshot.config_directory());
+    DropProgram drop(snapshot.config_directory());
     bool heard = drop.write(encode_head(record)) && drop.write(encode_content(whole.head));
     char buffer[65536];
     while (heard && !whole.at_end) {
@@ -243,10 +185,10 @@ int send(std::span<char*> args)
         throw Failure(parsed.error().text(), exit_usage);
     const SendmailOptions& options = *parsed;
     std::optional<std::string> directory;
-    if (options.config)
-        directory = options.config->substr(0, options.config->rfind('/') == std::string::npos ? 0 : options.config->rfind('/'));
-    if (directory && directory->empty())
-        throw Failure(fmt::format("-C needs a path to a file in the configuration directory: {}", *options.config), exit_usage);
+    if (options.config)                                            // the directory, or main.cf in it
+        directory = options.config->ends_with("/main.cf") ? options.config->substr(0, options.config->size() - 8) : *options.config;
+    if (directory && !directory->starts_with('/'))
+        throw Failure(fmt::format("-C needs an absolute path: {}", printable(*options.config)), exit_usage);
     const config::Snapshot snapshot = load_config("sendmail", directory);
     if (options.verbose > 0)
         for (const std::string& ignored : options.ignored)
@@ -255,7 +197,7 @@ int send(std::span<char*> args)
     using Mode = SendmailOptions::Mode;
     const std::string& where = snapshot.config_directory();
     switch (options.mode) {
-    case Mode::submit: return submit_message(options, snapshot);
+    case Mode::submit: check_submit_user(snapshot); return submit_message(options, snapshot);
     case Mode::list_queue: become({"postqueue", "-c", where, "-p"});
     case Mode::flush: become({"postqueue", "-c", where, "-f"});
     case Mode::flush_site: become({"postqueue", "-c", where, "-s", options.site_or_id});
@@ -272,7 +214,7 @@ int send(std::span<char*> args)
             return exit_ok;                                        // no database: nothing to be built
         become(std::move(command));
     }
-    case Mode::smtp_dialogue: throw Failure("-bs is not offered: hand the message in by SMTP, or without -bs", exit_unavailable);
+    case Mode::smtp_dialogue: check_submit_user(snapshot); return smtp_dialogue(snapshot);
     }
     return exit_software;
 }

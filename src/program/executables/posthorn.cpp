@@ -1,9 +1,9 @@
 // posthorn: the services (`posthorn service ...`, started by posthorn-master) and the commands, by their own names through links or as
 // `posthorn NAME ...`.
 #include "base/strings.hpp"
+#include "catalogue/catalogue.hpp"
 #include "commands/command.hpp"
 #include "config/paths.hpp"
-#include "executables/parameter_lists.hpp"
 #include "process/service.hpp"
 #include "services/programs.hpp"
 #include "sim/peer_main.hpp"
@@ -28,6 +28,8 @@ std::optional<commands::Main> find(std::string_view name)
         return tools::postconf;
     if (name == "postmap")
         return tools::postmap;
+    if (name == "postalias")
+        return tools::postalias;
     for (const commands::Command& command : commands::commands())
         if (command.name == name)
             return command.main;
@@ -39,7 +41,7 @@ int usage()
     std::string names;
     for (const commands::Command& command : commands::commands())
         names += fmt::format(" {}", command.name);
-    fmt::print(stderr, "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check{} postconf postmap\n", names);
+    fmt::print(stderr, "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check{} postconf postmap postalias\n", names);
     return 64;
 }
 
@@ -47,7 +49,7 @@ int usage()
 int confinement_check(std::span<char*> args)
 {
     supervisor::MasterOptions options;
-    options.rooms = executables::all_parameters();
+    options.rooms = catalogue::all_parameters();
     options.services_program = commands::executable_folder() + "posthorn";
     std::optional<std::string> directory;
     std::vector<std::string> wanted;

@@ -1,7 +1,7 @@
-#include "executables/parameter_lists.hpp"
+#include "catalogue/catalogue.hpp"
 #include "supervisor/master.hpp"
 
 int main(int argc, char** argv)
 {
-    return posthorn::supervisor::master_main(argc, argv, posthorn::executables::all_parameters());
+    return posthorn::supervisor::master_main(argc, argv, posthorn::catalogue::all_parameters());
 }

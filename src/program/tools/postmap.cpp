@@ -6,6 +6,7 @@
 #include "tables/build.hpp"
 #include "tables/fixed.hpp"
 #include "tables/params.hpp"
+#include "tools/alias_line.hpp"
 #include "tools/postmap_message.hpp"
 
 #include <fmt/format.h>
@@ -32,17 +33,30 @@ struct Fatal : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-constexpr std::string_view usage = "usage: postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...";
+/// What postmap and postalias differ in: the lines of their input, and what only one of them can be asked.
+struct Program {
+    std::string_view name, usage, letters;
+    bool aliases;
+};
+constexpr Program map_program{"postmap", "usage: postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
+                              "+NUbc:d:fFhimnopq:rsuvw", false};
+constexpr Program alias_program{"postalias", "usage: postalias [-Nfinoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
+                                "+Nc:d:finopq:rsuvw", true};
 
-/// "postmap: warning: text" on standard error.
+/// "NAME: warning: text" on standard error.
 class StandardError final : public observe::Sink {
 public:
-    void write(observe::Level, std::string_view, std::string_view line) override { fmt::print(stderr, "postmap: {}\n", line); }
+    explicit StandardError(std::string_view name) : name_(name) {}
+    void write(observe::Level, std::string_view, std::string_view line) override { fmt::print(stderr, "{}: {}\n", name_, line); }
+
+private:
+    std::string_view name_;
 };
 
 /// An open that fails is told as "fatal" by whoever asked; the table's own complaint about it would only double that.
 class WithoutErrors final : public observe::Sink {
 public:
+    explicit WithoutErrors(std::string_view name) : sink_(name) {}
     void write(observe::Level level, std::string_view tag, std::string_view line) override
     {
         if (level != observe::Level::error)
@@ -63,12 +77,12 @@ struct Options {
     std::vector<std::string> maps;
 };
 
-Options parse(std::span<char*> args)
+Options parse(std::span<char*> args, const Program& program)
 {
     Options options;
     ::optind = 1;
     ::opterr = 1;
-    for (int option = 0; (option = ::getopt(static_cast<int>(args.size()), args.data(), "+NUbc:d:fFhimnopq:rsuvw")) > 0;) {
+    for (int option = 0; (option = ::getopt(static_cast<int>(args.size()), args.data(), program.letters.data())) > 0;) {
         switch (option) {
         case 'N': options.build.nul = tables::BuildOptions::Nul::with; break;
         case 'n': options.build.nul = tables::BuildOptions::Nul::without; break;
@@ -89,7 +103,7 @@ Options parse(std::span<char*> args)
         case 'w': options.build.duplicate = tables::BuildOptions::Duplicate::ignore; break;
         case 's': options.list = true; break;
         case 'v': break;
-        default: throw Fatal(std::string(usage));
+        default: throw Fatal(std::string(program.usage));
         }
     }
     if (int{options.list} + int{options.query.has_value()} + int{options.erase.has_value()} > 1)
@@ -101,7 +115,7 @@ Options parse(std::span<char*> args)
     for (std::size_t at = static_cast<std::size_t>(::optind); at < args.size(); ++at)
         options.maps.emplace_back(args[at]);
     if (options.maps.empty())
-        throw Fatal(std::string(usage));
+        throw Fatal(std::string(program.usage));
     return options;
 }
 
@@ -115,9 +129,9 @@ std::string standard_input()
 
 class Run {
 public:
-    Run(Options options, const config::Snapshot& snapshot)
-        : options_(std::move(options)), default_type_(snapshot.get(default_database_type)),
-          tables_(observe::Log{std::make_shared<WithoutErrors>(), "postmap"}, clock_)
+    Run(const Program& program, Options options, const config::Snapshot& snapshot)
+        : program_(program), options_(std::move(options)), default_type_(snapshot.get(default_database_type)), hostname_(snapshot.text("myhostname")),
+          tables_(observe::Log{std::make_shared<WithoutErrors>(program.name), std::string(program.name)}, clock_)
     {
         options_.flags.utf8 = options_.utf8.value_or(snapshot.get(tables::smtputf8_enable));
         options_.build.map_size = static_cast<std::uint64_t>(snapshot.get(lmdb_map_size).count);
@@ -164,7 +178,7 @@ private:
         return std::move(*content);
     }
 
-    static void warn(std::string_view text) { fmt::print(stderr, "postmap: warning: {}\n", text); }
+    void warn(std::string_view text) const { fmt::print(stderr, "{}: warning: {}\n", program_.name, text); }
 
     std::optional<std::string> find(tables::Table& table, const std::string& key) const
     {
@@ -199,12 +213,14 @@ private:
         for (const std::string& key : keys_from_input())
             for (tables::Table* table : opened)
                 if (const auto value = find(*table, key)) {
-                    fmt::print("{}\t{}\n", key, *value);
+                    print_entry(key, *value);
                     found = true;
                     break;
                 }
         return found ? 0 : 1;
     }
+
+    void print_entry(std::string_view key, std::string_view value) const { fmt::print("{}{}\t{}\n", key, program_.aliases ? ":" : "", value); }
 
     std::vector<std::string> keys_from_input() const
     {
@@ -244,7 +260,7 @@ private:
         return erased > 0 ? 0 : 1;
     }
 
-    static tables::Builder::Done commit(tables::Builder& builder, const std::string& full)
+    tables::Builder::Done commit(tables::Builder& builder, const std::string& full) const
     {
         auto done = builder.commit();
         if (!done)
@@ -261,7 +277,7 @@ private:
         if (!entries)
             throw Fatal(entries.error().what());
         for (auto& [key, value] : *entries)
-            fmt::print("{}\t{}\n", key, shown(table, key, std::move(value)));
+            print_entry(key, shown(table, key, std::move(value)));
     }
 
     /// What is made by root from a user's file is made with that user's rights (-o: not), and with the rights of the source.
@@ -279,6 +295,31 @@ private:
             return;
         if (::setgroups(1, &source.st_gid) != 0 || ::setegid(source.st_gid) != 0 || ::seteuid(source.st_uid) != 0)
             throw Fatal("cannot take on the rights of the input file's owner");
+    }
+
+    std::optional<tables::KeyValue> parse(const tables::LogicalLine& line, const std::string& file, tables::Warnings& warnings) const
+    {
+        if (!program_.aliases)
+            return tables::parse_key_value(line, file, options_.flags, warnings, "");
+        if (options_.flags.utf8 && !is_valid_utf8(line.text)) {
+            warnings.push_back(fmt::format("{}, line {}: non-UTF-8 input \"{}\" -- ignoring this line", file, line.number, printable(line.text)));
+            return std::nullopt;
+        }
+        auto alias = parse_alias(line.text);
+        if (!alias) {
+            warnings.push_back(fmt::format("{}, line {}: {}", file, line.number, alias.error().what()));
+            return std::nullopt;
+        }
+        return tables::KeyValue{options_.flags.fold ? tables::fold_key(alias->name, options_.flags.utf8) : std::move(alias->name),
+                                std::move(alias->value), line.number};
+    }
+
+    /// What Sendmail ("@") and NIS look for in an alias database.
+    void put_compatibility(tables::Builder& made) const
+    {
+        made.put("@", "@");
+        made.put("YP_LAST_MODIFIED", std::to_string(std::chrono::duration_cast<std::chrono::seconds>(clock_.wall().time_since_epoch()).count()));
+        made.put("YP_MASTER_NAME", hostname_);
     }
 
     void build(const std::string& map)
@@ -309,7 +350,7 @@ private:
         tables::Warnings warnings;
         tables::LogicalLines lines(text, file, warnings);
         for (tables::LogicalLine line; lines.next(line);) {
-            auto entry = tables::parse_key_value(line, file, options_.flags, warnings, "");
+            auto entry = parse(line, file, warnings);
             if (!entry)
                 continue;
             if (options_.flags.file_values) {
@@ -322,6 +363,8 @@ private:
             }
             made->put(entry->key, entry->value);
         }
+        if (program_.aliases && !options_.incremental)
+            put_compatibility(*made);
         for (const std::string& warning : warnings)
             warn(warning);
         commit(*made, full);
@@ -329,34 +372,49 @@ private:
             throw Fatal("cannot take back my own rights");
     }
 
+    const Program& program_;
     Options options_;
-    std::string default_type_;
+    std::string default_type_, hostname_;
     SystemClock clock_;
     tables::Tables tables_;
 };
 
 }  // namespace
 
-int postmap(std::span<char*> args)
+namespace {
+
+int run(std::span<char*> args, const Program& program)
 {
     try {
-        Options options = parse(args);
+        Options options = parse(args, program);
         const config::ParamInfo own[] = {lmdb_map_size, default_database_type};
         const std::span<const config::ParamInfo> rooms[] = {tables::params, own};
-        auto snapshot = config::load(config::choose_config_directory(options.config_directory), "postmap", rooms);
+        auto snapshot = config::load(config::choose_config_directory(options.config_directory), program.name, rooms);
         if (!snapshot)
             throw Fatal(snapshot.error().text());
-        const int status = Run(std::move(options), *snapshot)();
+        const int status = Run(program, std::move(options), *snapshot)();
         if (std::fflush(stdout) != 0)
             throw Fatal("standard output: " + errno_text(errno));
         return status;
     } catch (const Fatal& error) {
         std::fflush(stdout);
-        fmt::print(stderr, "postmap: fatal: {}\n", error.what());
+        fmt::print(stderr, "{}: fatal: {}\n", program.name, error.what());
     } catch (const config::BadValue& error) {
-        fmt::print(stderr, "postmap: fatal: {}\n", error.what());
+        fmt::print(stderr, "{}: fatal: {}\n", program.name, error.what());
     }
     return 1;
+}
+
+}  // namespace
+
+int postmap(std::span<char*> args)
+{
+    return run(args, map_program);
+}
+
+int postalias(std::span<char*> args)
+{
+    return run(args, alias_program);
 }
 
 }  // namespace posthorn::tools

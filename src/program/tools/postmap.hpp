@@ -1,4 +1,4 @@
-// tools/postmap.hpp: queries and builds lookup tables.                                               postmap(1)
+// tools/postmap.hpp: queries and builds lookup tables.                                     postmap(1), postalias(1)
 // Exit     0: done, or the key was found; 1: not found (-q, -d), or after a "postmap: fatal: ..." on standard error.
 // Files    a table is built beside the old one and replaces it by rename; -i and -d change it in one transaction.
 #pragma once
@@ -9,5 +9,7 @@ namespace posthorn::tools {
 
 /// `args` with the command's name in front, as main() has them.
 int postmap(std::span<char*> args);
+/// The same, where the text is that of aliases(5).
+int postalias(std::span<char*> args);
 
 }  // namespace posthorn::tools
