@@ -1,6 +1,7 @@
 // postfix(1): starts, stops and checks the mail system. Its lines go to the log as postfix/postfix-script and to standard error.
 #include "commands/ask.hpp"
 #include "commands/command.hpp"
+#include "commands/check.hpp"
 #include "config/paths.hpp"
 #include "ipc/client.hpp"
 #include "process/control.hpp"
@@ -131,6 +132,8 @@ int run(std::span<char*> args)
     }
     if (::optind >= static_cast<int>(args.size()))
         throw Failure("usage: postfix [-c config_dir] [-Dv] command", 1);
+    if (::optind + 1 < static_cast<int>(args.size()))
+        throw Failure("usage: postfix [-c config_dir] [-Dv] command", 1);
     const std::string command = args[static_cast<std::size_t>(::optind)];
     const config::Snapshot snapshot = load_config("postfix", directory);
     const std::string& where = snapshot.config_directory();
@@ -142,6 +145,10 @@ int run(std::span<char*> args)
     Script script(snapshot);
     const auto running = supervisor::running_instance(queue);
     const std::string master = executable_folder() + "posthorn-master";
+    const auto warn_of = [&script](const std::vector<std::string>& warnings) {
+        for (const std::string& warning : warnings)
+            script.warning(warning);
+    };
     const auto stop_limit = std::chrono::seconds([&] {
         try {
             return snapshot.get(supervisor::service_stop_time);
@@ -155,6 +162,7 @@ int run(std::span<char*> args)
             return script.fatal("the Postfix mail system is already running");
         if (check(master, where) != 0)
             return script.fatal("mail system startup failed");
+        warn_of(parameter_warnings(snapshot));
         std::vector<std::string> words{"posthorn-master", "-c", where, command == "start" ? "-w" : "-s"};
         if (!verbose.empty())
             words.push_back(verbose);
@@ -177,8 +185,13 @@ int run(std::span<char*> args)
         script.info(fmt::format("the Postfix mail system is running: PID: {}", *running));
         return 0;
     }
-    if (command == "check")
-        return check(master, where) == 0 ? 0 : 1;
+    if (command == "check") {
+        if (check(master, where) != 0)
+            return 1;
+        warn_of(parameter_warnings(snapshot));
+        warn_of(permission_warnings(snapshot));
+        return 0;
+    }
     if (command == "set-permissions" || command == "upgrade-configuration" || command == "post-install")
         return check(master, where) == 0 ? 0 : 1;                      // folders are made and owned as they should be; nothing else is kept
     if (command == "logrotate")
@@ -211,6 +224,7 @@ int run(std::span<char*> args)
     if (command == "reload") {
         if (check(master, where) != 0)
             return script.fatal("not reloaded: the running configuration stays");
+        warn_of(parameter_warnings(snapshot));
         script.info("refreshing the Postfix mail system");
         auto connected = ipc::connect_unix(fmt::format("{}/{}", snapshot.text("queue_directory"), process::master_socket));
         if (!connected) {

@@ -1,0 +1,151 @@
+#include "catalogue/unserved.hpp"
+
+#include "catalogue/catalogue.hpp"
+#include "config/expand.hpp"
+#include "config/known.hpp"
+#include "config/param.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <unordered_set>
+
+namespace posthorn::catalogue {
+
+namespace {
+
+/// Read by name where no room declares them: paths, users, the log, and what commands ask.
+constexpr auto read_by_name = std::to_array<std::string_view>({
+    "alias_database", "alternate_config_directories", "authorized_flush_users", "authorized_mailq_users", "authorized_submit_users", "command_directory",
+    "compatibility_level", "config_directory", "daemon_directory", "data_directory", "default_database_type", "inet_interfaces", "inet_protocols",
+    "lmdb_map_size", "mail_name", "mail_owner", "mail_version", "maillog_file", "maillog_file_compressor", "maillog_file_permissions", "maillog_file_prefixes",
+    "maillog_file_rotate_suffix", "master_service_disable", "message_size_limit", "multi_instance_directories", "mydomain", "myhostname", "mynetworks",
+    "mynetworks_style", "myorigin", "queue_directory", "receive_override_options", "sendmail_fix_line_endings", "service_name", "setgid_group",
+    "syslog_facility", "syslog_name",
+});
+/// Documentation and paths of an installation: nothing could act on them.
+constexpr auto informative = std::to_array<std::string_view>({
+    "html_directory", "mailq_path", "manpage_directory", "meta_directory", "newaliases_path", "openssl_path", "readme_directory", "sample_directory",
+    "sendmail_path", "shlib_directory",
+});
+
+struct Consequence {
+    std::string_view prefix, text;                 // of a parameter's name; the longest that fits counts
+};
+constexpr auto consequences = std::to_array<Consequence>({
+    {"address_verify_", "addresses are not verified"},
+    {"alias_maps", "local aliases are not expanded"},
+    {"allow_mail_to_", "mail for local mailboxes is deferred"},
+    {"always_bcc", "no copies are made"},
+    {"anvil_", "rates of clients are not limited"},
+    {"biff", "nobody is told of new mail"},
+    {"body_checks", "content is not inspected"},
+    {"canonical_", "addresses are not rewritten"},
+    {"command_", "mail for local mailboxes is deferred"},
+    {"content_filter", "mail does not pass the filter"},
+    {"debug", "no debugger is started"},
+    {"enable_original_recipient", "the original recipient is kept"},
+    {"fallback_transport", "mail for local mailboxes is deferred"},
+    {"forward_", "mail for local mailboxes is deferred"},
+    {"header_checks", "content is not inspected"},
+    {"home_mailbox", "mail for local mailboxes is deferred"},
+    {"local_", "mail for local mailboxes is deferred"},
+    {"luser_relay", "mail for local mailboxes is deferred"},
+    {"mail_spool_directory", "mail for local mailboxes is deferred"},
+    {"mailbox_", "mail for local mailboxes is deferred"},
+    {"masquerade_", "addresses are not rewritten"},
+    {"milter_", "mail is not shown to Milters"},
+    {"mime_header_checks", "content is not inspected"},
+    {"nested_header_checks", "content is not inspected"},
+    {"non_smtpd_milters", "mail is not shown to Milters"},
+    {"pipe_", "mail for pipe transports is deferred"},
+    {"postscreen_", "clients are not tested before the greeting"},
+    {"qmqpd_", "QMQP is not served"},
+    {"recipient_bcc_maps", "no copies are made"},
+    {"recipient_canonical_", "addresses are not rewritten"},
+    {"sender_bcc_maps", "no copies are made"},
+    {"sender_canonical_", "addresses are not rewritten"},
+    {"smtp_generic_maps", "addresses are not rewritten"},
+    {"smtp_body_checks", "content is not inspected"},
+    {"smtp_header_checks", "content is not inspected"},
+    {"smtp_mime_header_checks", "content is not inspected"},
+    {"smtp_nested_header_checks", "content is not inspected"},
+    {"smtp_sasl_", "mail is sent without authentication"},
+    {"smtp_tls_policy_maps", "every destination has smtp_tls_security_level"},
+    {"smtpd_client_", "rates of clients are not limited"},
+    {"smtpd_milter", "mail is not shown to Milters"},
+    {"smtpd_proxy_", "mail does not pass the proxy filter"},
+    {"smtpd_sasl_", "clients cannot authenticate"},
+    {"smtpd_sender_login_maps", "clients cannot authenticate"},
+    {"unverified_", "addresses are not verified"},
+    {"virtual_gid_maps", "mail for virtual mailboxes is deferred"},
+    {"virtual_mailbox_", "mail for virtual mailboxes is deferred"},
+    {"virtual_minimum_uid", "mail for virtual mailboxes is deferred"},
+    {"virtual_uid_maps", "mail for virtual mailboxes is deferred"},
+});
+
+std::string_view consequence(std::string_view name)
+{
+    const Consequence* best = nullptr;
+    for (const Consequence& one : consequences)
+        if (name.starts_with(one.prefix) && (!best || one.prefix.size() > best->prefix.size()))
+            best = &one;
+    return best ? best->text : "it changes nothing";
+}
+
+/// What the rooms read, and whatever the values of those refer to.
+std::unordered_set<std::string> served(const config::Snapshot& snapshot, std::span<const std::string> transports, std::span<const config::Assignment> master_cf)
+{
+    std::unordered_set<std::string> names;
+    std::vector<std::string> open;
+    const auto add = [&](std::string name) {
+        if (names.insert(name).second)
+            open.push_back(std::move(name));
+    };
+    for (const auto list : all_parameters())
+        for (const config::ParamInfo& info : list) {
+            if (info.is_family()) {
+                for (const std::string& transport : transports)
+                    add(config::name_as(info.name, transport));
+                continue;
+            }
+            add(std::string(info.name));
+            if (info.name.starts_with("smtp_"))
+                add(config::name_as(info.name, "lmtp"));
+        }
+    for (const std::string_view name : read_by_name)
+        add(std::string(name));
+    for (const std::string_view name : informative)
+        add(std::string(name));
+    for (const config::Assignment& own : master_cf)
+        if (names.contains(own.name))
+            config::names_in(own.value, [&](std::string_view name) { add(std::string(name)); });
+    while (!open.empty()) {
+        const std::string name = std::move(open.back());
+        open.pop_back();
+        if (const auto value = snapshot.as_written(name))
+            config::names_in(*value, [&](std::string_view inner) { add(std::string(inner)); });
+    }
+    return names;
+}
+
+}  // namespace
+
+std::vector<std::string> unserved(const config::Snapshot& snapshot, std::span<const std::string> transports, std::span<const config::Assignment> master_cf)
+{
+    const auto names = served(snapshot, transports, master_cf);
+    std::vector<std::string> lines;
+    const auto judge = [&](std::string_view name, std::string_view value, const std::string& place) {
+        if (names.contains(std::string(name)) || !config::known(name) || snapshot.default_of(name) == value)
+            return;
+        lines.push_back(fmt::format("{}: {} is accepted but not acted on yet: {}", place, name, consequence(name)));
+    };
+    for (const auto& [name, definition] : snapshot.written())
+        judge(name, definition->value, definition->place());
+    for (const config::Assignment& own : master_cf)
+        judge(own.name, own.value, fmt::format("{}/master.cf, line {}", snapshot.config_directory(), own.line));
+    return lines;
+}
+
+}  // namespace posthorn::catalogue

@@ -1,0 +1,18 @@
+// catalogue/unserved.hpp: parameters of Postfix's that somebody set and that nothing here acts on yet.
+// They are accepted, so that a configuration of Postfix's can be used as it is; but who relies on one must be told what does not happen.
+#pragma once
+
+#include "config/main_cf.hpp"
+#include "config/snapshot.hpp"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace posthorn::catalogue {
+
+/// One line each, sorted by name: "FILE, line N: header_checks is accepted but not acted on yet: content is not inspected". What is set to its
+/// default says nothing. `transports`: master.cf's delivery services; `master_cf`: all its -o settings.
+std::vector<std::string> unserved(const config::Snapshot& snapshot, std::span<const std::string> transports, std::span<const config::Assignment> master_cf);
+
+}  // namespace posthorn::catalogue

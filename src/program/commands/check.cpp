@@ -1,0 +1,97 @@
+#include "commands/check.hpp"
+
+#include "catalogue/unserved.hpp"
+#include "commands/command.hpp"
+#include "config/master_cf.hpp"
+#include "supervisor/layout.hpp"
+
+#include <fmt/format.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace posthorn::commands {
+
+namespace {
+
+class Permissions {
+public:
+    explicit Permissions(const config::Snapshot& snapshot) : snapshot_(snapshot) {}
+
+    std::vector<std::string> look()
+    {
+        const auto mail = supervisor::identity(snapshot_);
+        if (!mail)
+            return {mail.error().text()};
+        const bool root = ::geteuid() == 0;
+        const uid_t top = ::geteuid();
+        const std::string top_name = root ? "root" : "the user who runs it", mail_name = root ? snapshot_.text("mail_owner") : top_name;
+        for (const char* name : {"", "/main.cf", "/master.cf"})
+            judge(snapshot_.config_directory() + name, top, top_name);
+        const std::string programs = executable_folder();
+        for (const char* name : {"posthorn", "posthorn-master", "postdrop", "postqueue"})
+            judge(programs + name, top, top_name);
+        if (root)
+            for (const char* name : {"postdrop", "postqueue"})
+                judge_set_gid(programs + name, mail->drop_gid);
+        for (const char* name : {"/spool", "/spool/incoming"}) {
+            std::error_code trouble;
+            for (const auto& entry : std::filesystem::directory_iterator(snapshot_.text("queue_directory") + name, trouble))
+                judge(entry.path(), mail->uid, mail_name);
+            if (trouble)
+                warnings_.push_back(fmt::format("{}{}: {}", snapshot_.text("queue_directory"), name, trouble.message()));
+        }
+        return std::move(warnings_);
+    }
+
+private:
+    void judge(const std::string& path, uid_t owner, const std::string& name)
+    {
+        struct stat about{};
+        if (::stat(path.c_str(), &about) != 0)
+            return;                                                // a file that went while we looked, or an installation without it
+        if (about.st_uid != owner && about.st_uid != 0)
+            warnings_.push_back(fmt::format("not owned by {}: {}", name, path));
+        if ((about.st_mode & 022) != 0)
+            warnings_.push_back("group or other writable: " + path);
+    }
+
+    void judge_set_gid(const std::string& path, gid_t group)
+    {
+        struct stat about{};
+        if (::stat(path.c_str(), &about) != 0)
+            return;
+        if (about.st_gid != group)
+            warnings_.push_back(fmt::format("not owned by group {}: {}", snapshot_.text("setgid_group"), path));
+        if ((about.st_mode & 02111) != 02111)
+            warnings_.push_back("not set-gid or not owner+group+world executable: " + path);
+    }
+
+    const config::Snapshot& snapshot_;
+    std::vector<std::string> warnings_;
+};
+
+}  // namespace
+
+std::vector<std::string> parameter_warnings(const config::Snapshot& snapshot)
+{
+    const auto master_cf = config::read_master_cf(snapshot.config_directory() + "/master.cf");
+    std::vector<std::string> transports;
+    std::vector<config::Assignment> overrides;
+    if (master_cf)                                                 // else posthorn-master has said why
+        for (const config::ServiceLine& line : master_cf->services) {
+            overrides.insert(overrides.end(), line.overrides.begin(), line.overrides.end());
+            if (line.type == config::Transport::unix_stream)
+                transports.push_back(line.name);
+        }
+    return catalogue::unserved(snapshot, transports, overrides);
+}
+
+std::vector<std::string> permission_warnings(const config::Snapshot& snapshot)
+{
+    return Permissions(snapshot).look();
+}
+
+}  // namespace posthorn::commands
