@@ -158,6 +158,27 @@ class Commands(unittest.TestCase):
         self.assertEqual(rotated.returncode, 0, rotated.stderr)
         self.assertEqual(len([name for name in os.listdir(log.parent) if name.startswith("maillog.") and name.endswith(".gz")]), 1)
 
+    def test_the_texts_of_notifications(self):
+        template = self.folder / "templates"
+        template.write_text("# ours\nfailure_template = <<END\nCharset: utf-8\nFrom: us <mailer@ours.test>\nSubject: no\nPostmaster-Subject: copy\n\n"
+                            "at $myhostname after $maximal_queue_lifetime_hours hours\nEND\n")
+        self.run_(["postconf", "-c", str(self.home / "conf"), "-e", f"bounce_template_file={template}", "maximal_queue_lifetime=2d"])
+        shown = self.run_(["postconf", "-c", str(self.home / "conf"), "-t"]).stdout.decode()
+        self.assertTrue(shown.startswith("failure_template = <<EOF\nCharset: utf-8\nFrom: us <mailer@ours.test>\nSubject: no\nPostmaster-Subject: copy\n\n"
+                                         "at $myhostname after $maximal_queue_lifetime_hours hours\nEOF\n\ndelay_template = <<EOF\n"), shown)
+        expanded = self.run_(["postconf", "-c", str(self.home / "conf"), "-b"]).stdout.decode()
+        self.assertTrue(expanded.startswith("expanded_failure_text = <<EOF\nat mail.demo.test after 48 hours\nEOF\n\n"), expanded)
+        self.assertNotIn("at mail.demo.test after", self.run_(["postconf", "-c", str(self.home / "conf"), "-b", ""]).stdout.decode())
+
+    def test_check_names_what_does_nothing(self):
+        with open(self.conf, "a") as file:
+            file.write("header_checks = regexp:/nonexistent\nnonsense = 1\n")
+        os.chmod(self.conf, 0o666)
+        got = self.run_(["postfix", "-c", str(self.home), "check"])
+        self.assertEqual(got.returncode, 0, got.stderr)
+        for said in (b"header_checks is accepted but not acted on yet: content is not inspected", b"unused parameter: nonsense=1", b"group or other writable: " + self.conf.encode()):
+            self.assertIn(said, got.stderr)
+
     def test_version(self):
         got = self.run_(["posthorn", "--version"])
         self.assertEqual(got.returncode, 0)

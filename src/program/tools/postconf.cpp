@@ -8,7 +8,11 @@
 #include "base/strings.hpp"
 #include "catalogue/catalogue.hpp"
 #include "config/paths.hpp"
+#include "report/compose.hpp"
+#include "report/params.hpp"
+#include "report/template.hpp"
 #include "tables/kinds.hpp"
+#include "tls/versions.hpp"
 #include "tools/postconf_edit.hpp"
 #include "tools/postconf_master.hpp"
 #include "tools/postconf_print.hpp"
@@ -47,6 +51,9 @@ public:
             return;
         case 'a':
         case 'A': return;                         // no SASL implementation is built in
+        case 'b':
+        case 't': show_templates(); return;
+        case 'T': show_tls(); return;
         default: break;
         }
         if (edits)
@@ -135,6 +142,39 @@ private:
         }
         if (!defaults_only)
             parameters.warn_unused(main_path(), master_path(), true, warnings_);
+    }
+
+    /// The texts of notifications, as bounce_template_file or the named file has them; -b: for a reader's eye.
+    void show_templates()
+    {
+        const config::Snapshot snapshot = written();
+        const std::string path = options_.arguments.empty() ? snapshot.get(report::bounce_template_file) : options_.arguments.front();
+        const report::Templates templates = path.empty() ? report::built_in_templates()
+                                                         : or_fail(report::parse_templates(or_fail(config::read_file(path)), path));
+        const auto parameter = report::Options::from(snapshot, templates).parameter;
+        for (const auto& [name, text] : {std::pair{"failure", &templates.failure}, {"delay", &templates.delay}, {"success", &templates.success},
+                                         {"verify", &templates.verify}}) {
+            if (options_.mode == 'b') {
+                out_ += fmt::format("expanded_{}_text = <<EOF\n{}EOF\n\n", name, report::expand_template(text->text, parameter));
+                continue;
+            }
+            out_ += fmt::format("{}_template = <<EOF\nCharset: {}\nFrom: {}\nSubject: {}\n", name, text->charset, text->from, text->subject);
+            if (!text->postmaster_subject.empty())
+                out_ += fmt::format("Postmaster-Subject: {}\n", text->postmaster_subject);
+            out_ += fmt::format("\n{}EOF\n\n", text->text);
+        }
+    }
+
+    void show_tls()
+    {
+        if (options_.tls_mode == "compile-version")
+            out_ = tls::compile_version() + "\n";
+        else if (options_.tls_mode == "run-version")
+            out_ = tls::run_version() + "\n";
+        else if (options_.tls_mode == "public-key-algorithms")
+            out_ = fmt::format("{}\n", fmt::join(tls::public_key_algorithms(), "\n"));
+        else
+            throw Failure(fmt::format("unknown 'postconf -T' mode: {}", options_.tls_mode));
     }
 
     void show_master()

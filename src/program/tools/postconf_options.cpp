@@ -8,12 +8,12 @@ namespace posthorn::tools {
 
 namespace {
 
-constexpr std::string_view modes = "aAblmFMpPt";           // at most one of these
+constexpr std::string_view modes = "aAblmFMpPtT";          // at most one of these
 constexpr std::string_view plain = "aAbdefFhHlmMnpPtvxX#";
 constexpr std::string_view with_operand = "cCoT";
 
 /// The order in which a refusal names two options.
-constexpr std::string_view mode_order = "aAbFlmMpPt";
+constexpr std::string_view mode_order = "aAbFlmMpPtT";
 constexpr std::string_view modifier_order = "defhHnoxX#";
 
 /// Pairs of modifiers that contradict each other: each letter with those that follow it.
@@ -43,7 +43,7 @@ std::string usage()
            "| -M [-fx] [name[/type]...] | -M -e name/type=entry... | -M {-X | -#} name/type... "
            "| -F [-fhHx] [name[/type[/field]]...] | -F -e name/type/field=value... "
            "| -P [-fhHx] [name[/type[/parameter]]...] | -P {-e name/type/parameter=value... | -X name/type/parameter...} "
-           "| -a | -A | -l | -m";
+           "| -b [template_file] | -t [template_file] | -T mode | -a | -A | -l | -m";
 }
 
 void check_together(const PostconfOptions& options)
@@ -124,8 +124,11 @@ PostconfOptions postconf_options(std::span<char*> args, std::vector<std::string>
                     options.overrides.push_back(override_of(operand));
                     if (!options.has('o'))
                         options.letters += 'o';
-                } else
-                    throw Failure("option -T is not supported: TLS facts are shown by `posthorn --version`");
+                } else {
+                    options.tls_mode = operand;
+                    if (!options.has('T'))
+                        options.letters += 'T';
+                }
             } else if (plain.contains(letter)) {
                 if (letter == 'v')
                     ++options.verbose;
@@ -141,10 +144,10 @@ PostconfOptions postconf_options(std::span<char*> args, std::vector<std::string>
     for (const char letter : modes)
         if (options.has(letter))
             options.mode = letter;
-    if (options.mode == 'b' || options.mode == 't')
-        throw Failure(fmt::format("option -{} is not supported", options.mode));
     for (; at < args.size(); ++at)
         options.arguments.emplace_back(args[at]);
+    if ((options.mode == 'b' || options.mode == 't') && options.arguments.size() > 1)
+        throw Failure("options -b and -t require at most one template file");
     return options;
 }
 

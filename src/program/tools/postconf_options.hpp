@@ -24,12 +24,13 @@ struct ExpressionFailure : Failure {
 };
 
 struct PostconfOptions {
-    char mode = 'p';                              // a A l m M F P, or p: main.cf
+    char mode = 'p';                              // a A b l m M F P t T, or p: main.cf
     std::string letters;                          // every mode and modifier letter that was given, once
     bool has(char letter) const { return letters.contains(letter); }
     std::optional<std::string> config_directory;
     std::string classes;                          // of -C, as letters: b(uiltin) s(ervice) u(ser)
     std::vector<config::Assignment> overrides;    // of -o
+    std::string tls_mode;                         // of -T
     std::vector<std::string> arguments;
     int verbose = 0;
 };
