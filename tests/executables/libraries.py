@@ -11,7 +11,7 @@ OWN = {
     "postdrop": C | {"libfmt", "libidn2"},
     "postqueue": C | {"libfmt", "libidn2", "libprotobuf-lite"},
     "posthorn-master": C | {"libfmt", "libidn2", "libprotobuf-lite", "libseccomp"},
-    "posthorn": C | {"libfmt", "libidn2", "libprotobuf-lite", "libseccomp", "libsqlite3", "libssl", "libcrypto", "libunbound", "libpcre2", "liblmdb",
+    "posthorn": C | {"libfmt", "libidn2", "libprotobuf-lite", "libseccomp", "libsqlite3", "libssl", "libcrypto", "libunbound", "libpcre2-8", "liblmdb",
                      "libicuuc", "libtinycdb", "libcdb", "libmimalloc"},
 }
 
