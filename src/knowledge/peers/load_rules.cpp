@@ -10,7 +10,7 @@ namespace posthorn::peers {
 namespace {
 
 constexpr std::string_view shipped =
-#include "peer_rules.inc"
+#include "peers/shipped_rules.inc"
     ;
 
 Result<std::string> read_file(const std::string& path)
