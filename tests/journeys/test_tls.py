@@ -1,4 +1,5 @@
 """STARTTLS in and out, with certificates made here."""
+import re
 import smtplib
 import socket
 import ssl
@@ -100,8 +101,8 @@ class Tls(Journey):
             return visit(other, session)[1]
         wait_until(resumes, "the second process takes the ticket of the first")
         # The peer's word is the proof; the log of the other process agrees.
-        lines = posthorn.wait_log(r"smtpd\[(\d+)\]: Anonymous TLS connection (established|reused) from ")
-        self.assertEqual(len({pid for pid, _ in lines}), 2)
+        wait_until(lambda: len(set(re.findall(r"smtpd\[(\d+)\]: Anonymous TLS connection (?:established|reused) from ", posthorn.log()))) == 2,
+                   "both processes tell of a TLS connection")
 
     # Out
 
