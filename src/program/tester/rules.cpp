@@ -65,6 +65,17 @@ awaitable<Result<Conversation*>> Bench::hello()
     co_return conversation;
 }
 
+awaitable<Result<Conversation*>> Bench::open(Opening opening)
+{
+    if (opening == Opening::hello)
+        co_return co_await hello();
+    CO_TRY(Conversation* const conversation, co_await connect());
+    if (opening == Opening::clear) {
+        CO_TRY_VOID(co_await ehlo(*conversation));
+    }
+    co_return conversation;
+}
+
 std::string Bench::mail(std::string_view parameters) const
 {
     return fmt::format("MAIL FROM:<{}>{}{}", question_.from, parameters.empty() ? "" : " ", parameters);
@@ -94,12 +105,8 @@ std::string how_it_ended(const Conversation& conversation)
 }
 
 /// A group in one segment: one reply each, none twice.
-awaitable<Outcome> group(Bench& bench, std::vector<std::string> commands, bool ends_with_quit)
+awaitable<Outcome> group(Bench& bench, Conversation& talk, std::vector<std::string> commands, bool ends_with_quit)
 {
-    const auto opened = co_await bench.hello();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    Conversation& talk = **opened;
     if (!talk.features.has(Keyword::pipelining))
         co_return Outcome::untested("PIPELINING is not announced");
     const std::size_t count = commands.size();
@@ -116,12 +123,8 @@ awaitable<Outcome> group(Bench& bench, std::vector<std::string> commands, bool e
     co_return Outcome::kept();
 }
 
-awaitable<Outcome> greeting(Bench& bench)
+awaitable<Outcome> greeting(Bench&, Conversation& talk)
 {
-    const auto opened = co_await bench.connect();
-    if (!opened)
-        co_return Outcome::broken(opened.error().text());
-    Conversation& talk = **opened;
     co_await talk.ask({"QUIT"});
     if (talk.greeting->masked)
         co_return Outcome::broken("a firewall has painted over the greeting");
@@ -130,12 +133,8 @@ awaitable<Outcome> greeting(Bench& bench)
     co_return Outcome::kept();
 }
 
-awaitable<Outcome> ehlo(Bench& bench)
+awaitable<Outcome> ehlo(Bench&, Conversation& talk)
 {
-    const auto opened = co_await bench.hello();
-    if (!opened)
-        co_return Outcome::broken(opened.error().text());
-    Conversation& talk = **opened;
     co_await talk.ask({"QUIT"});
     if (talk.features.masked > 0)
         co_return Outcome::broken(fmt::format("a firewall has painted over {} keyword{}", talk.features.masked, talk.features.masked == 1 ? "" : "s"));
@@ -143,12 +142,8 @@ awaitable<Outcome> ehlo(Bench& bench)
 }
 
 /// One command, and the code that must answer it.
-awaitable<Outcome> simple(Bench& bench, std::string command, bool (*fits)(const Reply&), std::string_view wanted)
+awaitable<Outcome> simple(Conversation& talk, std::string command, bool (*fits)(const Reply&), std::string_view wanted)
 {
-    const auto opened = co_await bench.hello();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    Conversation& talk = **opened;
     const auto replies = co_await talk.ask({std::move(command)});
     if (replies.empty())
         co_return Outcome::broken("no reply" + how_it_ended(talk));
@@ -161,35 +156,28 @@ awaitable<Outcome> simple(Bench& bench, std::string command, bool (*fits)(const 
 bool is_250(const Reply& reply) { return reply.code == 250; }
 bool is_refused(const Reply& reply) { return reply.permanent() && reply.code != 521; }
 
-awaitable<Outcome> noop(Bench& bench) { return simple(bench, "NOOP", is_250, "250"); }
-awaitable<Outcome> rset_first(Bench& bench) { return simple(bench, "RSET", is_250, "250"); }
-awaitable<Outcome> letter_case(Bench& bench) { return simple(bench, "rSeT", is_250, "250"); }
-awaitable<Outcome> unknown_command(Bench& bench) { return simple(bench, "XPOSTHORN", is_refused, "500"); }
-awaitable<Outcome> long_line(Bench& bench)
+awaitable<Outcome> noop(Bench&, Conversation& talk) { return simple(talk, "NOOP", is_250, "250"); }
+awaitable<Outcome> rset_first(Bench&, Conversation& talk) { return simple(talk, "RSET", is_250, "250"); }
+awaitable<Outcome> letter_case(Bench&, Conversation& talk) { return simple(talk, "rSeT", is_250, "250"); }
+awaitable<Outcome> unknown_command(Bench&, Conversation& talk) { return simple(talk, "XPOSTHORN", is_refused, "500"); }
+awaitable<Outcome> long_line(Bench&, Conversation& talk)
 {
-    return simple(bench, "NOOP " + std::string(512 - 7, 'x'), [](const Reply& reply) { return reply.code == 250 || reply.code == 501 || reply.code == 504; }, "250");
+    return simple(talk, "NOOP " + std::string(512 - 7, 'x'), [](const Reply& reply) { return reply.code == 250 || reply.code == 501 || reply.code == 504; }, "250");
 }
 
-awaitable<Outcome> null_sender(Bench& bench)
+awaitable<Outcome> null_sender(Bench&, Conversation& talk)
 {
-    const auto opened = co_await bench.hello();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    const auto replies = co_await (*opened)->ask({"MAIL FROM:<>"});
+    const auto replies = co_await talk.ask({"MAIL FROM:<>"});
     if (replies.empty())
-        co_return Outcome::broken("no reply" + how_it_ended(**opened));
+        co_return Outcome::broken("no reply" + how_it_ended(talk));
     if (replies[0].transient())
         co_return Outcome::untested("refused for now: " + replies[0].logged());
-    co_await (*opened)->ask({"QUIT"});
+    co_await talk.ask({"QUIT"});
     co_return replies[0].positive() ? Outcome::kept() : Outcome::broken(replies[0].logged());
 }
 
-awaitable<Outcome> postmaster(Bench& bench)
+awaitable<Outcome> postmaster(Bench& bench, Conversation& talk)
 {
-    const auto opened = co_await bench.hello();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    Conversation& talk = **opened;
     const auto mail = co_await talk.ask({bench.mail()});
     if (mail.empty() || !mail[0].positive())
         co_return Outcome::untested("MAIL was refused");
@@ -203,12 +191,8 @@ awaitable<Outcome> postmaster(Bench& bench)
     co_return replies[0].positive() ? Outcome::kept() : Outcome::broken(replies[0].logged());
 }
 
-awaitable<Outcome> split_line(Bench& bench)
+awaitable<Outcome> split_line(Bench& bench, Conversation& talk)
 {
-    const auto opened = co_await bench.hello();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    Conversation& talk = **opened;
     co_await talk.send("NO", "NO   (the line is sent in two segments)");
     co_await sleep_for(std::min(bench.question().glance, std::chrono::milliseconds{100}));
     co_await talk.send("OP\r\n", "  OP");
@@ -221,16 +205,12 @@ awaitable<Outcome> split_line(Bench& bench)
     co_return Outcome::kept();
 }
 
-awaitable<Outcome> ordered(Bench& bench) { return group(bench, {bench.mail(), bench.rcpt(), "RSET"}, false); }
-awaitable<Outcome> quit_in_group(Bench& bench) { return group(bench, {bench.mail(), bench.rcpt(), "RSET", "QUIT"}, true); }
+awaitable<Outcome> ordered(Bench& bench, Conversation& talk) { return group(bench, talk, {bench.mail(), bench.rcpt(), "RSET"}, false); }
+awaitable<Outcome> quit_in_group(Bench& bench, Conversation& talk) { return group(bench, talk, {bench.mail(), bench.rcpt(), "RSET", "QUIT"}, true); }
 
 /// Ends before any content: closed after 354 (RFC 5321 4.1.1.4: then nothing was sent).
-awaitable<Outcome> data_in_group(Bench& bench)
+awaitable<Outcome> data_in_group(Bench& bench, Conversation& talk)
 {
-    const auto opened = co_await bench.hello();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    Conversation& talk = **opened;
     if (!talk.features.has(Keyword::pipelining))
         co_return Outcome::untested("PIPELINING is not announced");
     const auto replies = co_await talk.ask({bench.mail(), bench.rcpt(), "DATA"});
@@ -245,17 +225,13 @@ awaitable<Outcome> data_in_group(Bench& bench)
     co_return Outcome::kept();
 }
 
-awaitable<Outcome> parameters(Bench& bench)
+awaitable<Outcome> parameters(Bench& bench, Conversation& talk)
 {
     struct Parameter {
         Keyword keyword;
         std::string_view text;
     };
     constexpr Parameter all[] = {{Keyword::size, "SIZE=1000"}, {Keyword::eight_bit_mime, "BODY=8BITMIME"}, {Keyword::dsn, "RET=HDRS"}, {Keyword::smtputf8, "SMTPUTF8"}};
-    const auto opened = co_await bench.hello();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    Conversation& talk = **opened;
     const auto bare = co_await talk.ask({bench.mail()});
     if (bare.empty() || !bare[0].positive())
         co_return Outcome::untested("MAIL was refused without parameters as well");
@@ -278,12 +254,8 @@ awaitable<Outcome> parameters(Bench& bench)
     co_return refused.empty() ? Outcome::kept() : Outcome::broken(refused);
 }
 
-awaitable<Outcome> enhanced_codes(Bench& bench)
+awaitable<Outcome> enhanced_codes(Bench& bench, Conversation& talk)
 {
-    const auto opened = co_await bench.hello();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    Conversation& talk = **opened;
     if (!talk.features.has(Keyword::enhanced_status_codes))
         co_return Outcome::untested("ENHANCEDSTATUSCODES is not announced");
     for (const std::string& command : {bench.mail(), bench.rcpt(), std::string("RSET")}) {
@@ -299,12 +271,8 @@ awaitable<Outcome> enhanced_codes(Bench& bench)
 }
 
 /// The octets of a refused BDAT must not be taken for commands: here they would be three NOOPs, answered one by one.
-awaitable<Outcome> refused_bdat(Bench& bench)
+awaitable<Outcome> refused_bdat(Bench& bench, Conversation& talk)
 {
-    const auto opened = co_await bench.hello();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    Conversation& talk = **opened;
     if (!talk.features.has(Keyword::chunking))
         co_return Outcome::untested("CHUNKING is not announced");
     const std::string octets = "NOOP\r\nNOOP\r\nNOOP\r\n";
@@ -326,14 +294,8 @@ awaitable<Outcome> refused_bdat(Bench& bench)
     co_return Outcome::kept();
 }
 
-awaitable<Outcome> starttls(Bench& bench)
+awaitable<Outcome> starttls(Bench& bench, Conversation& talk)
 {
-    const auto opened = co_await bench.connect();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    Conversation& talk = **opened;
-    if (const auto said = co_await bench.ehlo(talk); !said)
-        co_return Outcome::untested(said.error().text());
     if (!talk.features.has(Keyword::starttls))
         co_return Outcome::untested("STARTTLS is not announced");
     const auto replies = co_await talk.ask({"STARTTLS"});
@@ -350,14 +312,8 @@ awaitable<Outcome> starttls(Bench& bench)
     co_return Outcome::kept();
 }
 
-awaitable<Outcome> injection(Bench& bench)
+awaitable<Outcome> injection(Bench& bench, Conversation& talk)
 {
-    const auto opened = co_await bench.connect();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    Conversation& talk = **opened;
-    if (const auto said = co_await bench.ehlo(talk); !said)
-        co_return Outcome::untested(said.error().text());
     if (!talk.features.has(Keyword::starttls))
         co_return Outcome::untested("STARTTLS is not announced");
     co_await talk.say({"STARTTLS", "NOOP"});
@@ -376,12 +332,8 @@ awaitable<Outcome> injection(Bench& bench)
     co_return Outcome::kept();
 }
 
-awaitable<Outcome> quit(Bench& bench)
+awaitable<Outcome> quit(Bench&, Conversation& talk)
 {
-    const auto opened = co_await bench.hello();
-    if (!opened)
-        co_return Outcome::untested(opened.error().text());
-    Conversation& talk = **opened;
     const auto replies = co_await talk.ask({"QUIT"});
     if (replies.empty())
         co_return Outcome::broken("no reply" + how_it_ended(talk));
@@ -394,26 +346,26 @@ awaitable<Outcome> quit(Bench& bench)
 constexpr std::string_view no_pipelining = "smtp_discard_ehlo_keyword_address_maps: ADDRESS silent-discard, pipelining";
 
 constexpr Rule table[] = {
-    {"greeting", "RFC 5321 4.2", "the greeting is 220 and begins with the server's name", "smtp_pix_workarounds, where a firewall stands in front", greeting},
-    {"ehlo", "RFC 5321 4.1.1.1", "EHLO is answered with the extensions", "smtp_never_send_ehlo = yes", ehlo},
-    {"case", "RFC 5321 2.4", "commands are taken in any letter case", "", letter_case},
-    {"noop", "RFC 5321 4.1.1.9", "NOOP is answered with 250", "", noop},
-    {"rset", "RFC 5321 4.1.1.5", "RSET is taken before any transaction", "none in Postfix; Posthorn sends none first", rset_first},
-    {"unknown", "RFC 5321 4.2.4", "an unknown command is refused and the session goes on", "", unknown_command},
-    {"line", "RFC 5321 4.5.3.1.4", "a command line of 512 octets is taken", "", long_line},
-    {"stream", "RFC 5321 2.3.8", "a command ends with CRLF, not with a segment", "", split_line},
-    {"null-sender", "RFC 5321 4.5.5", "mail from <> is taken", "address_verify_sender = an address of yours, for probes", null_sender},
-    {"postmaster", "RFC 5321 4.5.1", "postmaster exists, without a domain", "", postmaster},
-    {"parameters", "RFC 5321 4.1.1.11", "what EHLO announces is taken at MAIL", "smtp_discard_ehlo_keyword_address_maps: ADDRESS and the refused keyword", parameters},
-    {"enhanced", "RFC 2034 4", "ENHANCEDSTATUSCODES: every reply has one", "", enhanced_codes},
-    {"order", "RFC 2920 3.2", "a group of commands is answered one by one, in order", no_pipelining, ordered},
+    {"greeting", "RFC 5321 4.2", "the greeting is 220 and begins with the server's name", "smtp_pix_workarounds, where a firewall stands in front", Opening::greeting, greeting},
+    {"ehlo", "RFC 5321 4.1.1.1", "EHLO is answered with the extensions", "smtp_never_send_ehlo = yes", Opening::hello, ehlo},
+    {"case", "RFC 5321 2.4", "commands are taken in any letter case", "", Opening::hello, letter_case},
+    {"noop", "RFC 5321 4.1.1.9", "NOOP is answered with 250", "", Opening::hello, noop},
+    {"rset", "RFC 5321 4.1.1.5", "RSET is taken before any transaction", "none in Postfix; Posthorn sends none first", Opening::hello, rset_first},
+    {"unknown", "RFC 5321 4.2.4", "an unknown command is refused and the session goes on", "", Opening::hello, unknown_command},
+    {"line", "RFC 5321 4.5.3.1.4", "a command line of 512 octets is taken", "", Opening::hello, long_line},
+    {"stream", "RFC 5321 2.3.8", "a command ends with CRLF, not with a segment", "", Opening::hello, split_line},
+    {"null-sender", "RFC 5321 4.5.5", "mail from <> is taken", "address_verify_sender = an address of yours, for probes", Opening::hello, null_sender},
+    {"postmaster", "RFC 5321 4.5.1", "postmaster exists, without a domain", "", Opening::hello, postmaster},
+    {"parameters", "RFC 5321 4.1.1.11", "what EHLO announces is taken at MAIL", "smtp_discard_ehlo_keyword_address_maps: ADDRESS and the refused keyword", Opening::hello, parameters},
+    {"enhanced", "RFC 2034 4", "ENHANCEDSTATUSCODES: every reply has one", "", Opening::hello, enhanced_codes},
+    {"order", "RFC 2920 3.2", "a group of commands is answered one by one, in order", no_pipelining, Opening::hello, ordered},
     {"quit", "RFC 2920 3.2", "a group that ends in QUIT is answered whole", "smtp_discard_ehlo_keyword_address_maps: ADDRESS silent-discard, pipelining "
-        "(Posthorn needs nothing: QUIT never rides behind a command whose answer counts)", quit_in_group},
-    {"data", "RFC 2920 3.1", "a group that ends in DATA is answered whole", no_pipelining, data_in_group},
-    {"bdat", "RFC 3030 2", "the octets of a refused BDAT are discarded", "smtp_discard_ehlo_keyword_address_maps: ADDRESS silent-discard, chunking", refused_bdat},
-    {"starttls", "RFC 3207 4", "STARTTLS works, and EHLO is answered anew", "smtp_tls_policy_maps: none for this destination, where your policy allows", starttls},
-    {"injection", "RFC 3207 4.2", "what was sent in clear behind STARTTLS is forgotten", "", injection},
-    {"bye", "RFC 5321 4.1.1.10", "QUIT is answered with 221, then the connection is closed", "smtp_skip_quit_response = yes", quit},
+        "(Posthorn needs nothing: QUIT never rides behind a command whose answer counts)", Opening::hello, quit_in_group},
+    {"data", "RFC 2920 3.1", "a group that ends in DATA is answered whole", no_pipelining, Opening::hello, data_in_group},
+    {"bdat", "RFC 3030 2", "the octets of a refused BDAT are discarded", "smtp_discard_ehlo_keyword_address_maps: ADDRESS silent-discard, chunking", Opening::hello, refused_bdat},
+    {"starttls", "RFC 3207 4", "STARTTLS works, and EHLO is answered anew", "smtp_tls_policy_maps: none for this destination, where your policy allows", Opening::clear, starttls},
+    {"injection", "RFC 3207 4.2", "what was sent in clear behind STARTTLS is forgotten", "", Opening::clear, injection},
+    {"bye", "RFC 5321 4.1.1.10", "QUIT is answered with 221, then the connection is closed", "smtp_skip_quit_response = yes", Opening::hello, quit},
 };
 
 }  // namespace
@@ -441,7 +393,11 @@ awaitable<Result<Examination>> examine(Question question, Dial dial, Secure secu
     }
     for (const Rule& rule : rules()) {
         Bench bench(question, dial, secure);
-        Outcome outcome = co_await rule.examine(bench);
+        const auto opened = co_await bench.open(rule.opening);
+        // That there is no session is an answer to the rules about its beginning, and none to the others.
+        const bool begins = rule.id == "greeting" || rule.id == "ehlo";
+        Outcome outcome = opened ? co_await rule.examine(bench, **opened)
+                          : begins ? Outcome::broken(opened.error().text()) : Outcome::untested(opened.error().text());
         examination.findings.emplace_back(rule, std::move(outcome), bench.transcript());
     }
     co_return examination;

@@ -33,6 +33,9 @@ struct Outcome {
     std::string seen;
 };
 
+/// How far a session has come when a rule's dialogue takes over: the greeting, EHLO in clear, or EHLO with STARTTLS where that was asked for.
+enum class Opening { greeting, clear, hello };
+
 /// What a rule's dialogue works with.
 class Bench {
 public:
@@ -40,7 +43,9 @@ public:
     Bench(Bench&&) = delete;
 
     const Question& question() const { return question_; }
-    /// Connects, reads the greeting. The conversation is the bench's until the next one.
+    /// The conversation is the bench's until the next one. An Error: it did not come so far.
+    awaitable<Result<Conversation*>> open(Opening opening);
+    /// Connects, reads the greeting.
     awaitable<Result<Conversation*>> connect();
     /// And says EHLO; with question().starttls, STARTTLS and EHLO again.
     awaitable<Result<Conversation*>> hello();
@@ -64,7 +69,8 @@ struct Rule {
     std::string_view section;             // "RFC 2920 3.2"
     std::string_view says;
     std::string_view workaround;          // what helps a client where it is broken; empty: nothing is needed
-    awaitable<Outcome> (*examine)(Bench& bench);
+    Opening opening;
+    awaitable<Outcome> (*examine)(Bench& bench, Conversation& talk);
 };
 std::span<const Rule> rules();
 
