@@ -10,9 +10,10 @@ constexpr std::size_t group_limit = 50;
 /// Plays the restrictions through without consequences: notes which addresses they would have verified.
 class Rehearsal final : public policy::Court, public handoff::Verifier {
 public:
+    explicit Rehearsal(policy::Court& real) : real_(real) {}
     void log_what(std::string_view, std::string_view) override {}
     void log_warning(std::string_view) override {}
-    awaitable<void> before_wait() override { co_return; }
+    awaitable<void> before_wait() override { return real_.before_wait(); }      // what is decided leaves, rehearsal or not
 
     awaitable<Result<handoff::Finding>> verify(std::string address, std::chrono::milliseconds) override
     {
@@ -23,6 +24,9 @@ public:
     std::optional<std::string> probe_sender(std::string_view) const override { return std::nullopt; }
 
     std::vector<std::string> addresses;
+
+private:
+    policy::Court& real_;
 };
 
 }  // namespace
@@ -54,7 +58,7 @@ awaitable<void> Session::verify_group(std::string recipient)
     if (group.size() == 1)
         co_return;
     transaction_->rehearsed = group.size() - 1;
-    Rehearsal rehearsal;
+    Rehearsal rehearsal(*this);
     policy::Facts facts = facts_;
     policy::Effects effects;
     for (const std::string& address : group) {

@@ -104,7 +104,7 @@ Result<std::optional<Record>> Cache::find(const std::string& key)
 
 void Cache::put(const std::string& key, const Record& record)
 {
-    if (map_.empty() && changed_.size() >= memory_limit && !changed_.contains(key))
+    if (changed_.size() >= memory_limit && !changed_.contains(key))
         changed_.erase(changed_.begin());
     changed_.insert_or_assign(key, to_text(record));
 }

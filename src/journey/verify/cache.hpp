@@ -31,7 +31,8 @@ private:
 
 class Cache {
 public:
-    /// `map`: "type:name", made where it is not there; empty: memory, at most memory_limit addresses.
+    /// `map`: "type:name", made where it is not there; empty: memory. At most memory_limit addresses wait for a file that cannot be written,
+    /// or are kept where there is none.
     Cache(std::string map, const Clock& clock, observe::Log log);
     Cache(Cache&&) = delete;
     ~Cache();

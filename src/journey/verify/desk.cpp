@@ -90,8 +90,11 @@ void Desk::learn(const std::string& address, const Finding& finding)
 
 awaitable<void> Desk::flush()
 {
-    if (const auto written = co_await cache_.flush(); !written)
-        log_.warning("address_verify_map: {}", written.error().text());
+    const auto written = co_await cache_.flush();
+    std::string trouble = written ? std::string{} : written.error().text();
+    if (trouble != trouble_ && !trouble.empty())                // said once, not every second that the disk is full
+        log_.warning("address_verify_map: {}", trouble);
+    trouble_ = std::move(trouble);
 }
 
 awaitable<void> Desk::keep_file()

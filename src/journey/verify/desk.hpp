@@ -62,6 +62,7 @@ private:
     Cache cache_;
     std::unordered_map<std::string, std::shared_ptr<Outstanding>> outstanding_;      // by key
     Counts counts_;
+    std::string trouble_;                                // why the cache could not be written the last time
     TaskGroup tasks_;
 };
 

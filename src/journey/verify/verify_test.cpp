@@ -274,6 +274,26 @@ TEST_CASE("cache: another process reads what was written, while it is written")
     CHECK_FALSE(CacheReader("lmdb:/nonexistent", office.clock, observe::Log{office.sink, "x"}).find("user:1@x.test"));
 }
 
+TEST_CASE("cache: what cannot be written is said once, counts all the same, and is written when it can be")
+{
+    const Folder folder;
+    Options options;
+    options.map = "lmdb:" + (folder.path / "later" / "verify_cache").string();
+    std::filesystem::create_directory(folder.path / "later");
+    Office office(options);
+    office.host.answers.emplace("user@x.test", Finding(Kind::deliverable, "250 ok"));
+    CHECK(office.ask("user@x.test").kind == Kind::deliverable);
+    std::filesystem::rename(folder.path / "later", folder.path / "away");
+    office.desk.start();
+    run(office.loop, sleep_for(2500ms));
+    CHECK(office.sink->lines.size() == 1);                 // two flushes failed
+    CHECK(office.ask("user@x.test").text == "250 ok");
+    std::filesystem::rename(folder.path / "away", folder.path / "later");
+    run(office.loop, office.desk.close());
+    CacheReader reader(options.map, office.clock, observe::Log{office.sink, "postfix/smtpd"});
+    CHECK(reader.find("user@x.test").has_value());
+}
+
 TEST_CASE("cache: a map that cannot be written or read is said, and every answer is a deferral")
 {
     Options options;

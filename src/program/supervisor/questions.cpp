@@ -51,12 +51,15 @@ awaitable<void> Supervisor::answer_reload(ipc::Responder responder)
 {
     while (reloading_ && !co_await cancelled())
         co_await sleep_for(std::chrono::milliseconds{10});
+    if (stopping_ || co_await cancelled())
+        co_return;
     process::ReloadReply reply;
     std::vector<std::string> reasons = co_await reload();
     for (std::string& reason : reasons)
         reply.add_reasons(std::move(reason));
     if (reply.reasons().empty()) {
-        while (!stopping_ && !new_generation_serves() && !co_await cancelled())
+        const SteadyTime end = clock_.steady() + std::chrono::seconds{30};          // one that does not come up is told of in the log
+        while (!stopping_ && !new_generation_serves() && clock_.steady() < end && !co_await cancelled())
             co_await sleep_for(std::chrono::milliseconds{10});
         // The old ones have been told to hand over. Frames are heard in order: who answers has done so.
         std::vector<std::shared_ptr<ipc::Channel>> old;

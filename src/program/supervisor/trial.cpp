@@ -18,6 +18,8 @@ namespace posthorn::supervisor {
 
 namespace {
 
+constexpr std::size_t said_limit = 64 * 1024;
+
 struct Trial {
     std::string line;
     pid_t pid = -1;
@@ -93,8 +95,10 @@ std::vector<std::string> try_configuration(const std::string& services_program, 
                 continue;
             char text[4096];
             const ssize_t count = ::read(trials[at].report.get(), text, sizeof text);
-            if (count > 0 && trials[at].said.size() < 65536)
+            if (count > 0)
                 trials[at].said.append(text, static_cast<std::size_t>(count));
+            if (trials[at].said.size() > said_limit)                 // the last word counts
+                trials[at].said.erase(0, trials[at].said.size() - said_limit);
             trials[at].over = count <= 0;
         }
     }
