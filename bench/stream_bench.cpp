@@ -67,8 +67,8 @@ awaitable<void> accept_into(std::shared_ptr<tls::Context> context, std::unique_p
     out = (co_await tls::accept(std::move(context), std::move(lower))).value();
 }
 
-std::pair<tls::Secured, tls::Secured> shake_hands(asio::io_context& loop, const std::shared_ptr<tls::Context>& client, const std::shared_ptr<tls::Context>& server,
-                                                  tls::ConnectOptions options = {})
+std::pair<tls::Secured, tls::Secured> shake_hands(asio::io_context& loop, const std::shared_ptr<tls::Context>& client,
+                                                  const std::shared_ptr<tls::Context>& server, tls::ConnectOptions options = {})
 {
     auto [a, b] = pair(loop);
     TaskGroup group(loop.get_executor());

@@ -69,8 +69,8 @@ void fuzz_one(std::string_view input)
     FUZZ_CHECK(clean(message.sender()) && clean(message.full_name()) && clean(message.envid()));
     for (const handoff::Recipient& recipient : message.recipients())
         FUZZ_CHECK(!recipient.address().empty() && recipient.address().size() <= 200 && clean(recipient.address()) && clean(recipient.orcpt()));
-    FUZZ_CHECK(message.submitter() == 1000 && message.queue_id().empty() && !message.hold() && message.filter().empty() && message.redirect().empty() &&
-               !message.has_client() && message.hops() == 0 && message.bounce_to().empty());
+    FUZZ_CHECK(message.submitter() == 1000 && message.queue_id().empty() && !message.hold() && message.filter().empty() &&
+               message.redirect().empty() && !message.has_client() && message.hops() == 0 && message.bounce_to().empty());
     FUZZ_CHECK(!read(input.substr(0, input.size() - 1), 0, true).message);
 }
 

@@ -95,7 +95,8 @@ private:
             for (std::size_t i = 0; i < script_.blocks.size() && !answer; ++i) {
                 const Block& block = script_.blocks[i];
                 std::vector<std::string_view> captures;
-                if ((!block.in_state.empty() && block.in_state != state_) || (block.grouped && !line_grouped_) || !matches(block.pattern, line_, &captures))
+                if ((!block.in_state.empty() && block.in_state != state_) || (block.grouped && !line_grouped_) ||
+                    !matches(block.pattern, line_, &captures))
                     continue;
                 const std::uint32_t count = ++seen_[i];
                 if (count < block.from || count > block.to)

@@ -104,13 +104,11 @@ int peer_main(int argc, char** argv)
     Peer peer(*std::move(script), std::move(settings));
     std::uint64_t taken = 0;
     net::Listener* accepting = nullptr;
-    net::Listener listener(
-        loop.get_executor(), *std::move(listening),
-        [&](std::unique_ptr<net::Stream> stream) -> awaitable<void> {
-            if (limit != 0 && ++taken >= limit)
-                accepting->pause();
-            return peer.play(std::move(stream));
-        });
+    net::Listener listener(loop.get_executor(), *std::move(listening), [&](std::unique_ptr<net::Stream> stream) -> awaitable<void> {
+        if (limit != 0 && ++taken >= limit)
+            accepting->pause();
+        return peer.play(std::move(stream));
+    });
     accepting = &listener;
     fmt::print("* {} listens at {}\n", name, listener.endpoint().text());
     std::fflush(stdout);

@@ -80,17 +80,51 @@ struct RandomPeer::Talk {
         case 2: say("421 4.3.2 going down"); break;
         case 3: say("221 2.0.0 bye"); break;
         case 4: say("354 go ahead"); break;
-        case 5: say("what?"); say(right); break;
-        case 6: say(right); say(right); break;                       // twice
+        case 5:
+            say("what?");
+            say(right);
+            break;
+        case 6:
+            say(right);
+            say(right);
+            break;                       // twice
         case 7: break;                                               // not at all
-        case 8: say("250-first"); say("550 then otherwise"); break;
-        case 9: output += right.substr(0, right.size() / 2); co_await flush(); stream->close(); over = true; break;
-        case 10: co_await flush(); stream->close(); over = true; break;
-        case 11: co_await flush(); stream->abort(); over = true; break;
-        case 12: output += "550 5.1.1 cut"; co_await flush(); stream->close(); over = true; break;   // no line end: not whole
-        case 13: output += std::string(peer.below(9000), 'x'); say(""); say(right); break;
+        case 8:
+            say("250-first");
+            say("550 then otherwise");
+            break;
+        case 9:
+            output += right.substr(0, right.size() / 2);
+            co_await flush();
+            stream->close();
+            over = true;
+            break;
+        case 10:
+            co_await flush();
+            stream->close();
+            over = true;
+            break;
+        case 11:
+            co_await flush();
+            stream->abort();
+            over = true;
+            break;
+        case 12:
+            output += "550 5.1.1 cut";
+            co_await flush();
+            stream->close();
+            over = true;
+            break;   // no line end: not whole
+        case 13:
+            output += std::string(peer.below(9000), 'x');
+            say("");
+            say(right);
+            break;
         case 14: say(fmt::format("{}", peer.below(1000))); break;
-        default: input.clear(); say(right); break;                  // forgets what it had read
+        default:
+            input.clear();
+            say(right);
+            break;                  // forgets what it had read
         }
     }
 };
@@ -105,7 +139,8 @@ awaitable<void> RandomPeer::play(std::unique_ptr<net::Stream> stream)
         if (!co_await talk.next_line())
             break;
         if (istarts_with(talk.line, "EHLO"))
-            co_await talk.answer(fmt::format("250-random.test{}{}\r\n250 SIZE", pipelining ? "\r\n250-PIPELINING" : "", chunking ? "\r\n250-CHUNKING" : ""));
+            co_await talk.answer(
+                fmt::format("250-random.test{}{}\r\n250 SIZE", pipelining ? "\r\n250-PIPELINING" : "", chunking ? "\r\n250-CHUNKING" : ""));
         else if (iequals(talk.line, "DATA")) {
             co_await talk.answer("354 go");
             co_await talk.flush();

@@ -175,10 +175,22 @@ private:
             bool argument;
         };
         static constexpr auto names = std::to_array<Name>({
-            {"S", Op::say, false}, {"s", Op::say_octets, true}, {"C", Op::want, true}, {">", Op::want_same_segment, true},
-            {"content", Op::content, false}, {"chunk", Op::chunk, false}, {"flush", Op::flush, false}, {"wait", Op::wait, true},
-            {"drop", Op::drop, false}, {"silence", Op::silence, false}, {"starttls", Op::starttls, false}, {"state", Op::state, true},
-            {"close", Op::close, false}, {"reset", Op::reset, false}, {"repeat", Op::repeat, true}, {"serve", Op::serve, false},
+            {"S", Op::say, false},
+            {"s", Op::say_octets, true},
+            {"C", Op::want, true},
+            {">", Op::want_same_segment, true},
+            {"content", Op::content, false},
+            {"chunk", Op::chunk, false},
+            {"flush", Op::flush, false},
+            {"wait", Op::wait, true},
+            {"drop", Op::drop, false},
+            {"silence", Op::silence, false},
+            {"starttls", Op::starttls, false},
+            {"state", Op::state, true},
+            {"close", Op::close, false},
+            {"reset", Op::reset, false},
+            {"repeat", Op::repeat, true},
+            {"serve", Op::serve, false},
             {"unsay", Op::unsay, false},
         });
         const auto* const name = std::ranges::find(names, word, &Name::word);

@@ -41,7 +41,23 @@
 namespace posthorn::sim {
 
 enum class Op : std::uint8_t {
-    say, say_octets, want, want_same_segment, content, chunk, flush, wait, drop, silence, starttls, state, close, reset, repeat, serve, unsay,
+    say,
+    say_octets,
+    want,
+    want_same_segment,
+    content,
+    chunk,
+    flush,
+    wait,
+    drop,
+    silence,
+    starttls,
+    state,
+    close,
+    reset,
+    repeat,
+    serve,
+    unsay,
 };
 
 struct Action {

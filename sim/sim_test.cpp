@@ -88,9 +88,8 @@ TEST_CASE("exchange-2007: all four commands of the group that ends in QUIT are a
 TEST_CASE("frontbridge: the same group gets a lone 221; the dot and QUIT together are answered")
 {
     sim::Peer peer(sim::peer_text("frontbridge"));
-    const std::string probe = converse(peer, {{"", 1},
-                                              {"EHLO c.test\r\n", 9},
-                                              {"MAIL FROM:<s@example.com>\r\nRCPT TO:<r@example.com>\r\nRSET\r\nQUIT\r\n", 9}});
+    const std::string probe =
+        converse(peer, {{"", 1}, {"EHLO c.test\r\n", 9}, {"MAIL FROM:<s@example.com>\r\nRCPT TO:<r@example.com>\r\nRSET\r\nQUIT\r\n", 9}});
     CHECK(probe.ends_with("250 CHUNKING\r\n221 2.0.0 Service closing transmission channel\r\n"));
     const std::string mail = converse(peer, {{"", 1},
                                              {"EHLO c.test\r\n", 9},

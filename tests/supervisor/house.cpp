@@ -179,8 +179,8 @@ int probe(Service& service)
     if (service.config().text("mail_name") == "die " + program)
         throw std::runtime_error("told to die while starting");
     const Confined confined = service.confine({.may = may});
-    service.log().info("confined: landlock {} filter {} chroot {} generation {}", confined.landlock > 0 ? "yes" : "no", confined.filtered ? "yes" : "no",
-                       confined.chrooted ? "yes" : "no", service.start_record().generation());
+    service.log().info("confined: landlock {} filter {} chroot {} generation {}", confined.landlock > 0 ? "yes" : "no",
+                       confined.filtered ? "yes" : "no", confined.chrooted ? "yes" : "no", service.start_record().generation());
     Prober prober(service);
     return service.run(prober);
 }

@@ -69,24 +69,19 @@ Instance::~Instance()
     std::filesystem::remove_all(folder_);
 }
 
-void Instance::write(std::string_view name, std::string_view text) const
-{
-    std::ofstream(path(name)) << text;
-}
+void Instance::write(std::string_view name, std::string_view text) const { std::ofstream(path(name)) << text; }
 
 void Instance::main_cf(std::string_view more) const
 {
     // As root the services become two users that every Debian has.
-    write("conf/main.cf", fmt::format("compatibility_level = 3.6\nqueue_directory = {0}/queue\ndata_directory = {0}/data\nmaillog_file = {0}/maillog\n"
-                                      "maillog_file_prefixes = {0}\nmyhostname = house.test\nmail_owner = nobody\nsetgid_group = mail\n"
-                                      "inet_interfaces = loopback-only\ninet_protocols = ipv4\nservice_stop_time = 5s\n{1}\n",
-                                      folder_, more));
+    write("conf/main.cf",
+          fmt::format("compatibility_level = 3.6\nqueue_directory = {0}/queue\ndata_directory = {0}/data\nmaillog_file = {0}/maillog\n"
+                      "maillog_file_prefixes = {0}\nmyhostname = house.test\nmail_owner = nobody\nsetgid_group = mail\n"
+                      "inet_interfaces = loopback-only\ninet_protocols = ipv4\nservice_stop_time = 5s\n{1}\n",
+                      folder_, more));
 }
 
-void Instance::master_cf(std::string_view text) const
-{
-    write("conf/master.cf", text);
-}
+void Instance::master_cf(std::string_view text) const { write("conf/master.cf", text); }
 
 void Instance::start()
 {
@@ -111,20 +106,11 @@ int Instance::wait_for_end(std::chrono::seconds limit)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-void Instance::signal(int number) const
-{
-    ::kill(master_, number);
-}
+void Instance::signal(int number) const { ::kill(master_, number); }
 
-std::string Instance::said() const
-{
-    return contents(path("stderr"));
-}
+std::string Instance::said() const { return contents(path("stderr")); }
 
-std::string Instance::log() const
-{
-    return contents(path("maillog"));
-}
+std::string Instance::log() const { return contents(path("maillog")); }
 
 bool Instance::logged(std::string_view text, unsigned times, std::chrono::seconds limit) const
 {

@@ -71,7 +71,8 @@ TEST_CASE("powers: execve, fork, a file outside, setuid, chroot, ptrace and sign
     REQUIRE_MESSAGE(instance.logged("confined: ", 4), (instance.said() + instance.log()));
     for (const char* program : {"qmgr", "resolve", "memory"}) {
         CAPTURE(program);
-        CHECK(instance.ask(program, "status x") == fmt::format("uid={0} euid={0} gid={1}", ::getpwnam("nobody")->pw_uid, ::getpwnam("nobody")->pw_gid));
+        CHECK(instance.ask(program, "status x") ==
+              fmt::format("uid={0} euid={0} gid={1}", ::getpwnam("nobody")->pw_uid, ::getpwnam("nobody")->pw_gid));
         CHECK(instance.ask(program, "execve x") == "Operation not permitted");
         CHECK(instance.ask(program, "fork x") == "Operation not permitted");
         CHECK(instance.ask(program, "setuid x") == "Operation not permitted");

@@ -7,10 +7,7 @@
 
 namespace posthorn {
 
-awaitable<void> Signal::wait()
-{
-    co_await timer_.async_wait(asio::as_tuple(use_awaitable));
-}
+awaitable<void> Signal::wait() { co_await timer_.async_wait(asio::as_tuple(use_awaitable)); }
 
 awaitable<bool> Signal::wait_for(std::chrono::milliseconds duration)
 {
@@ -64,19 +61,19 @@ void TaskGroup::spawn(awaitable<void> task)
         return;
     const auto entry = running_.emplace(running_.end());
     asio::co_spawn(executor_, in_order(std::move(task)), asio::bind_cancellation_slot(entry->slot(), [this, entry](std::exception_ptr failure) {
-        if (failure)
-            std::rethrow_exception(failure);                         // leaves the loop: the process ends, the supervisor restarts it
-        running_.erase(entry);
-        if (running_.empty())
-            idle_.notify_all();
-    }));
+                       if (failure)
+                           std::rethrow_exception(failure);  // leaves the loop: the process ends, the supervisor restarts it
+                       running_.erase(entry);
+                       if (running_.empty())
+                           idle_.notify_all();
+                   }));
 }
 
 awaitable<void> TaskGroup::close()
 {
     closed_ = true;
     for (auto entry = running_.begin(); entry != running_.end();)
-        (entry++)->emit(asio::cancellation_type::terminal);          // a task may end, and leave the list, at once
+        (entry++)->emit(asio::cancellation_type::terminal);  // a task may end, and leave the list, at once
     co_await drained();
 }
 

@@ -6,8 +6,8 @@
 // Threads    none of this is for more than one thread; on_thread() runs what blocks on a helper and resumes on the loop.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
@@ -72,8 +72,7 @@ template <class Work>
 awaitable<std::invoke_result_t<Work>> on_thread(asio::thread_pool& pool, Work work)
 {
     co_return co_await asio::co_spawn(
-        pool.get_executor(), [](Work moved) -> awaitable<std::invoke_result_t<Work>> { co_return moved(); }(std::move(work)),
-        use_awaitable);
+        pool.get_executor(), [](Work moved) -> awaitable<std::invoke_result_t<Work>> { co_return moved(); }(std::move(work)), use_awaitable);
 }
 
 }  // namespace posthorn

@@ -23,7 +23,10 @@ T run(asio::io_context& loop, awaitable<T> work, std::chrono::seconds limit = st
         std::optional<std::conditional_t<std::is_void_v<T>, bool, T>> value;
     } outcome;
     if constexpr (std::is_void_v<T>)
-        asio::co_spawn(loop, std::move(work), [&](std::exception_ptr failure) { outcome.failure = failure; outcome.done = true; });
+        asio::co_spawn(loop, std::move(work), [&](std::exception_ptr failure) {
+            outcome.failure = failure;
+            outcome.done = true;
+        });
     else
         asio::co_spawn(loop, std::move(work), [&](std::exception_ptr failure, T value) {
             outcome.failure = failure;

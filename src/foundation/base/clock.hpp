@@ -18,10 +18,7 @@ public:
 
 class SystemClock final : public Clock {
 public:
-    WallTime wall() const override
-    {
-        return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
-    }
+    WallTime wall() const override { return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()); }
     SteadyTime steady() const override { return std::chrono::steady_clock::now(); }
 };
 
@@ -30,7 +27,11 @@ class HandClock final : public Clock {
 public:
     WallTime wall() const override { return wall_; }
     SteadyTime steady() const override { return steady_; }
-    void advance(std::chrono::microseconds step) { wall_ += step; steady_ += step; }
+    void advance(std::chrono::microseconds step)
+    {
+        wall_ += step;
+        steady_ += step;
+    }
     /// The wall clock alone jumps, as after a correction by NTP.
     void step_wall(std::chrono::microseconds step) { wall_ += step; }
 

@@ -22,9 +22,6 @@ std::string errno_text(int error_number)
     return ::strerror_r(error_number, buffer, sizeof buffer);   // the GNU form, which returns the text
 }
 
-Error system_error(std::string_view what, int error_number)
-{
-    return Error{fmt::format("{}: {}", what, errno_text(error_number))};
-}
+Error system_error(std::string_view what, int error_number) { return Error{fmt::format("{}: {}", what, errno_text(error_number))}; }
 
 }  // namespace posthorn

@@ -17,11 +17,23 @@ public:
     explicit Error(std::string what, std::string status = {}) : what_(std::move(what)), status_(std::move(status)) {}
 
     /// "while sending RCPT TO": the phase, in Postfix's words, because tools grep them.
-    Error while_(std::string_view phase) && { during_ = phase; return std::move(*this); }
+    Error while_(std::string_view phase) &&
+    {
+        during_ = phase;
+        return std::move(*this);
+    }
     /// The peer, as "name[addr]" or "name[addr]:port".
-    Error with(std::string_view peer) && { peer_ = peer; return std::move(*this); }
+    Error with(std::string_view peer) &&
+    {
+        peer_ = peer;
+        return std::move(*this);
+    }
     /// The last line sent or the place in a file: evidence for the postmaster, not part of text().
-    Error after(std::string_view evidence) && { evidence_ = evidence; return std::move(*this); }
+    Error after(std::string_view evidence) &&
+    {
+        evidence_ = evidence;
+        return std::move(*this);
+    }
 
     const std::string& what() const { return what_; }
     const std::string& status() const { return status_; }
@@ -55,9 +67,9 @@ public:
 #define POSTHORN_CONCAT_(a, b) a##b
 #define POSTHORN_CONCAT(a, b) POSTHORN_CONCAT_(a, b)
 #define POSTHORN_TRY_(return_word, name, declaration, ...) \
-    auto name = (__VA_ARGS__);                              \
-    if (!name) [[unlikely]]                                 \
-        return_word std::move(name).error();                \
+    auto name = (__VA_ARGS__); \
+    if (!name) [[unlikely]] \
+        return_word std::move(name).error(); \
     declaration = *std::move(name)
 #define POSTHORN_TRY_VOID_(return_word, name, ...) \
     if (auto name = (__VA_ARGS__); !name) [[unlikely]] \

@@ -92,8 +92,8 @@ std::size_t utf8_sequence(std::string_view text)
     for (std::size_t i = 1; i < length; ++i)
         if ((octet(i) & 0xc0) != 0x80)
             return 0;
-    if ((first == 0xe0 && octet(1) < 0xa0) || (first == 0xed && octet(1) > 0x9f) || (first == 0xf0 && octet(1) < 0x90)
-        || (first == 0xf4 && octet(1) > 0x8f))
+    if ((first == 0xe0 && octet(1) < 0xa0) || (first == 0xed && octet(1) > 0x9f) || (first == 0xf0 && octet(1) < 0x90) ||
+        (first == 0xf4 && octet(1) > 0x8f))
         return 0;
     return length;
 }

@@ -184,8 +184,7 @@ Result<Fd> lock_temporary(const std::string& path)
             if (errno != EINTR)
                 return system_error(fmt::format("lock {}", path), errno);
         struct stat by_fd{}, by_name{};
-        if (::fstat(fd.get(), &by_fd) == 0 && ::stat(path.c_str(), &by_name) == 0 && by_fd.st_ino == by_name.st_ino &&
-            by_fd.st_dev == by_name.st_dev)
+        if (::fstat(fd.get(), &by_fd) == 0 && ::stat(path.c_str(), &by_name) == 0 && by_fd.st_ino == by_name.st_ino && by_fd.st_dev == by_name.st_dev)
             return fd;
     }
 }

@@ -326,10 +326,7 @@ Result<std::string> expand(std::string_view text, const NameLookup& lookup)
     return result;
 }
 
-void names_in(std::string_view text, const std::function<void(std::string_view name)>& seen)
-{
-    walk_names(text, seen, 0);
-}
+void names_in(std::string_view text, const std::function<void(std::string_view name)>& seen) { walk_names(text, seen, 0); }
 
 std::optional<std::int64_t> parse_level(std::string_view text)
 {

@@ -13,10 +13,7 @@ constexpr KnownParameter table[] = {
 };
 }  // namespace
 
-std::span<const KnownParameter> known_parameters()
-{
-    return table;
-}
+std::span<const KnownParameter> known_parameters() { return table; }
 
 const KnownParameter* known(std::string_view name)
 {

@@ -56,8 +56,8 @@ Result<MainCf> parse_main_cf(std::string_view text, std::string_view path)
     std::unordered_map<std::string, std::size_t> latest;
     for (auto& line : logical_lines(text)) {
         if (is_space(line.text.front())) {
-            result.warnings.push_back(fmt::format("{}: logical line must not start with whitespace: \"{:.30}{}\"", path, line.text,
-                                                  line.text.size() > 30 ? "..." : ""));
+            result.warnings.push_back(
+                fmt::format("{}: logical line must not start with whitespace: \"{:.30}{}\"", path, line.text, line.text.size() > 30 ? "..." : ""));
             continue;
         }
         auto assignment = parse_assignment(line.text);

@@ -137,10 +137,7 @@ std::string_view to_text(Transport type)
     return {};
 }
 
-std::string ServiceLine::key() const
-{
-    return fmt::format("{}/{}", name, to_text(type));
-}
+std::string ServiceLine::key() const { return fmt::format("{}/{}", name, to_text(type)); }
 
 Result<std::vector<std::string>> split_arguments(std::string_view text)
 {
@@ -171,8 +168,8 @@ Result<MasterCf> parse_master_cf(std::string_view text, std::string_view path)
     MasterCf result{std::string{path}, {}, {}};
     for (const auto& line : logical_lines(text)) {
         if (is_space(line.text.front())) {
-            result.warnings.push_back(fmt::format("{}: logical line must not start with whitespace: \"{:.30}{}\"", path, line.text,
-                                                  line.text.size() > 30 ? "..." : ""));
+            result.warnings.push_back(
+                fmt::format("{}: logical line must not start with whitespace: \"{:.30}{}\"", path, line.text, line.text.size() > 30 ? "..." : ""));
             continue;
         }
         auto service = interpret(line.text);
@@ -184,8 +181,8 @@ Result<MasterCf> parse_master_cf(std::string_view text, std::string_view path)
             assignment.line = line.line;
         for (auto& earlier : result.services) {
             if (earlier.name == service->name && earlier.type == service->type) {
-                result.warnings.push_back(fmt::format("duplicate master.cf entry for service \"{}\" ({}) -- using the last entry",
-                                                      service->name, to_text(service->type)));
+                result.warnings.push_back(
+                    fmt::format("duplicate master.cf entry for service \"{}\" ({}) -- using the last entry", service->name, to_text(service->type)));
                 std::erase_if(result.services, [&](const auto& other) { return &other == &earlier; });
                 break;
             }

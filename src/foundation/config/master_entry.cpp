@@ -140,10 +140,7 @@ std::vector<std::size_t> MasterEntry::overrides() const
 }
 
 namespace {
-bool is_override_of(std::string_view text, std::string_view name)
-{
-    return trim(text.substr(0, text.find('='))) == name;
-}
+bool is_override_of(std::string_view text, std::string_view name) { return trim(text.substr(0, text.find('='))) == name; }
 }  // namespace
 
 void MasterEntry::set_override(std::string_view name, std::string_view value)
@@ -175,10 +172,7 @@ void MasterEntry::remove_override(std::string_view name)
     }
 }
 
-std::string MasterEntry::command_text() const
-{
-    return fmt::format("{}", fmt::join(words_of(*this), " "));
-}
+std::string MasterEntry::command_text() const { return fmt::format("{}", fmt::join(words_of(*this), " ")); }
 
 std::string print_master_entry(const MasterEntry& entry, bool fold)
 {

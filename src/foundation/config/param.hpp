@@ -104,8 +104,8 @@ struct ParamInfo {
 
     template <class T>
     constexpr ParamInfo(const Param<T>& p)
-        : name(p.name), initial(p.initial), kind(detail::kind_of<T>()), unit(p.unit), least(detail::count(p.least)),
-          most(detail::count(p.most)), doc(p.doc), source(p.source), since(p.since), obsolete(p.obsolete), own(p.own)
+        : name(p.name), initial(p.initial), kind(detail::kind_of<T>()), unit(p.unit), least(detail::count(p.least)), most(detail::count(p.most)),
+          doc(p.doc), source(p.source), since(p.since), obsolete(p.obsolete), own(p.own)
     {
         if constexpr (detail::kind_of<T>() == Kind::words)
             word = [](std::size_t index) { return index < words<T>.size() ? words<T>[index].text : std::string_view{}; };

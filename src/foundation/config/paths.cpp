@@ -10,10 +10,7 @@
 
 namespace posthorn::config {
 
-std::string_view built_in_config_directory()
-{
-    return POSTHORN_CONFIG_DIRECTORY;
-}
+std::string_view built_in_config_directory() { return POSTHORN_CONFIG_DIRECTORY; }
 
 std::string choose_config_directory(const std::optional<std::string>& from_option)
 {
@@ -23,8 +20,7 @@ std::string choose_config_directory(const std::optional<std::string>& from_optio
     return from_environment && *from_environment ? from_environment : std::string{built_in_config_directory()};
 }
 
-bool is_trusted_directory(std::string_view directory, std::string_view alternate_config_directories,
-                          std::string_view multi_instance_directories)
+bool is_trusted_directory(std::string_view directory, std::string_view alternate_config_directories, std::string_view multi_instance_directories)
 {
     if (directory == built_in_config_directory())
         return true;

@@ -16,7 +16,6 @@ std::string_view built_in_config_directory();
 std::string choose_config_directory(const std::optional<std::string>& from_option);
 
 /// Whether `directory` is the built-in one or a member of one of the lists (values of the two parameters above).
-bool is_trusted_directory(std::string_view directory, std::string_view alternate_config_directories,
-                          std::string_view multi_instance_directories);
+bool is_trusted_directory(std::string_view directory, std::string_view alternate_config_directories, std::string_view multi_instance_directories);
 
 }  // namespace posthorn::config

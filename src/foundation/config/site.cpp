@@ -110,10 +110,7 @@ std::string my_networks(const Site& site, const TextOf& text_of)
 
 }  // namespace
 
-std::string HostAddress::text() const
-{
-    return address_text(*this, octets);
-}
+std::string HostAddress::text() const { return address_text(*this, octets); }
 
 std::optional<HostAddress> parse_host_address(std::string_view text)
 {

@@ -35,10 +35,7 @@ struct Snapshot::Data {
     void compute_defaults();
 };
 
-std::string Definition::place() const
-{
-    return line > 0 ? fmt::format("{}, line {}", origin, line) : origin;
-}
+std::string Definition::place() const { return line > 0 ? fmt::format("{}, line {}", origin, line) : origin; }
 
 namespace {
 
@@ -46,10 +43,7 @@ constexpr std::array computed{"myhostname", "mydomain", "mynetworks", "config_di
 
 }  // namespace
 
-Snapshot::Snapshot(Site site, std::string config_directory, ParamLists own)
-    : Snapshot(std::move(site), std::move(config_directory), MainCf{}, own)
-{
-}
+Snapshot::Snapshot(Site site, std::string config_directory, ParamLists own) : Snapshot(std::move(site), std::move(config_directory), MainCf{}, own) {}
 
 Snapshot::Snapshot(Site site, std::string config_directory, const MainCf& main_cf, ParamLists own)
 {
@@ -79,7 +73,8 @@ void Snapshot::Data::compute_defaults()
     for (const auto* name : computed) {
         auto value = site_default(site, name, config_directory, [this](std::string_view other) {
             const auto raw = lookup(other);
-            const auto result = raw ? config::expand(*raw, [this](std::string_view inner) { return lookup(inner); }) : Result<std::string>{std::string{}};
+            const auto result =
+                raw ? config::expand(*raw, [this](std::string_view inner) { return lookup(inner); }) : Result<std::string>{std::string{}};
             return result ? *result : std::string{};
         });
         if (value)
@@ -108,10 +103,7 @@ Snapshot Snapshot::for_service(std::string_view service_name, std::string_view p
     return Snapshot{std::move(data)}.with(overrides, origin);
 }
 
-std::optional<std::string_view> Snapshot::lookup(std::string_view name) const
-{
-    return data_->lookup(name);
-}
+std::optional<std::string_view> Snapshot::lookup(std::string_view name) const { return data_->lookup(name); }
 
 std::optional<std::string_view> Snapshot::Data::lookup(std::string_view name) const
 {
@@ -236,10 +228,7 @@ Report Snapshot::validated(ParamLists rooms, std::span<const std::string> transp
     return report;
 }
 
-const std::string& Snapshot::config_directory() const
-{
-    return data_->config_directory;
-}
+const std::string& Snapshot::config_directory() const { return data_->config_directory; }
 
 std::vector<std::pair<std::string_view, const Definition*>> Snapshot::written() const
 {
@@ -250,10 +239,7 @@ std::vector<std::pair<std::string_view, const Definition*>> Snapshot::written() 
     return all;
 }
 
-const std::vector<std::string>& Snapshot::warnings() const
-{
-    return data_->warnings;
-}
+const std::vector<std::string>& Snapshot::warnings() const { return data_->warnings; }
 
 // A snapshot's bytes: a mark with the version, then fields as "LENGTH:octets", counted lists as "COUNT;" in front.
 namespace {

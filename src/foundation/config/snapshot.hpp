@@ -55,10 +55,16 @@ public:
                          std::string_view origin) const;
 
     template <class T>
-    T get(const Param<T>& param) const { return from_value<T>(value(ParamInfo{param}, std::string{param.name})); }
+    T get(const Param<T>& param) const
+    {
+        return from_value<T>(value(ParamInfo{param}, std::string{param.name}));
+    }
     /// Under another first word: the LMTP twin, or a service's name in a transport_ family.
     template <class T>
-    T get(const Param<T>& param, std::string_view as) const { return from_value<T>(value(ParamInfo{param}, name_as(param.name, as))); }
+    T get(const Param<T>& param, std::string_view as) const
+    {
+        return from_value<T>(value(ParamInfo{param}, name_as(param.name, as)));
+    }
 
     /// The expanded value of any name; empty where it is undefined. Throws BadValue where the expression is malformed.
     std::string text(std::string_view name) const;

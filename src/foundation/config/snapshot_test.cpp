@@ -29,10 +29,13 @@ constexpr Param<std::string> myorigin{.name = "myorigin", .initial = "$myhostnam
 constexpr Param<Raw> luser_relay{.name = "luser_relay", .initial = ""};
 constexpr Param<List> mydestination{.name = "mydestination", .initial = "$myhostname, localhost.$mydomain, localhost"};
 constexpr Param<Level> own_level{.name = "own_level", .initial = "may", .own = true};
-constexpr Param<int> transport_destination_concurrency_limit{
-    .name = "transport_destination_concurrency_limit", .initial = "$default_destination_concurrency_limit"};
-constexpr ParamInfo params[] = {smtp_rcpt_timeout, maximal_queue_lifetime, hopcount_limit, message_size_limit, smtputf8_enable, myorigin,
-                                luser_relay, mydestination, own_level, transport_destination_concurrency_limit};
+constexpr Param<int> transport_destination_concurrency_limit{.name = "transport_destination_concurrency_limit",
+                                                             .initial = "$default_destination_concurrency_limit"};
+constexpr ParamInfo params[] = {smtp_rcpt_timeout, maximal_queue_lifetime,
+                                hopcount_limit,    message_size_limit,
+                                smtputf8_enable,   myorigin,
+                                luser_relay,       mydestination,
+                                own_level,         transport_destination_concurrency_limit};
 constexpr std::span<const ParamInfo> rooms[] = {params};
 
 Site test_site()

@@ -25,8 +25,15 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const std::map<std::string, std::string, std::less<>> names{{"a", "1"},   {"b", "$c"},       {"c", ""},          {"level", "3.6"},
-                                                            {"x", "$y"},  {"y", "${x}"},     {"long", "$a$a$a"}, {"domain", "b\xc3\xbc" "cher.test"}};
+const std::map<std::string, std::string, std::less<>> names{{"a", "1"},
+                                                            {"b", "$c"},
+                                                            {"c", ""},
+                                                            {"level", "3.6"},
+                                                            {"x", "$y"},
+                                                            {"y", "${x}"},
+                                                            {"long", "$a$a$a"},
+                                                            {"domain", "b\xc3\xbc"
+                                                                       "cher.test"}};
 
 std::string expanded(std::string_view text)
 {

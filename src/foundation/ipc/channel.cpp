@@ -35,9 +35,9 @@ struct Channel::Core {
         std::vector<Fd> descriptors;
     };
 
-    Core(Channel& owner, Fd socket, Handler on_request, Ended on_end) :
-        channel(owner), descriptor(owner.executor_, socket.get()), sweep_timer(owner.executor_), drained(owner.executor_),
-        handler(std::move(on_request)), ended(std::move(on_end))
+    Core(Channel& owner, Fd socket, Handler on_request, Ended on_end)
+        : channel(owner), descriptor(owner.executor_, socket.get()), sweep_timer(owner.executor_), drained(owner.executor_),
+          handler(std::move(on_request)), ended(std::move(on_end))
     {
         (void)socket.release();
         descriptor.native_non_blocking(true);
@@ -72,11 +72,12 @@ struct Channel::Core {
                     write_waiting = true;
                     stuck_since = std::chrono::steady_clock::now();
                     arm_sweep();
-                    descriptor.async_wait(asio::posix::descriptor_base::wait_write, [self = channel.shared_from_this()](boost::system::error_code error) {
-                        self->core_->write_waiting = false;
-                        if (!error && self->open_)
-                            self->core_->flush();
-                    });
+                    descriptor.async_wait(asio::posix::descriptor_base::wait_write,
+                                          [self = channel.shared_from_this()](boost::system::error_code error) {
+                                              self->core_->write_waiting = false;
+                                              if (!error && self->open_)
+                                                  self->core_->flush();
+                                          });
                 }
                 break;
             }
@@ -269,7 +270,8 @@ struct Channel::Core {
         case FrameType::reply: return complete(header.id, Received{std::string(payload), std::move(descriptors)});
         case FrameType::failure: {
             const std::size_t space = std::min(payload.find(' '), payload.size());
-            return complete(header.id, Error{std::string(payload.substr(std::min(space + 1, payload.size()))), std::string(payload.substr(0, space))});
+            return complete(header.id,
+                            Error{std::string(payload.substr(std::min(space + 1, payload.size()))), std::string(payload.substr(0, space))});
         }
         }
     }
@@ -309,7 +311,8 @@ struct Channel::Core {
             return;
         sweeping = true;
         using std::chrono::milliseconds;
-        sweep_timer.expires_after(std::clamp(std::min(channel.options_.call_limit, channel.options_.stuck_limit) / 4, milliseconds(5), milliseconds(5000)));
+        sweep_timer.expires_after(
+            std::clamp(std::min(channel.options_.call_limit, channel.options_.stuck_limit) / 4, milliseconds(5), milliseconds(5000)));
         sweep_timer.async_wait([weak = channel.weak_from_this()](boost::system::error_code error) {
             const auto self = weak.lock();
             if (!self || error || !self->open_)
@@ -387,9 +390,9 @@ struct Channel::Core {
     bool flush_scheduled = false, write_waiting = false, read_waiting = false, paused = false, resume_scheduled = false, sweeping = false;
 };
 
-Channel::Channel(Executor executor, Fd socket, ChannelOptions options, Handler handler, Ended ended) :
-    executor_(std::move(executor)), options_(std::move(options)),
-    core_(std::make_unique<Core>(*this, std::move(socket), std::move(handler), std::move(ended)))
+Channel::Channel(Executor executor, Fd socket, ChannelOptions options, Handler handler, Ended ended)
+    : executor_(std::move(executor)), options_(std::move(options)),
+      core_(std::make_unique<Core>(*this, std::move(socket), std::move(handler), std::move(ended)))
 {
 }
 
@@ -397,8 +400,7 @@ Channel::~Channel() = default;
 
 std::shared_ptr<Channel> Channel::open(Executor executor, Fd socket, ChannelOptions options, Handler handler, Ended ended)
 {
-    std::shared_ptr<Channel> channel(
-        new Channel(std::move(executor), std::move(socket), std::move(options), std::move(handler), std::move(ended)));
+    std::shared_ptr<Channel> channel(new Channel(std::move(executor), std::move(socket), std::move(options), std::move(handler), std::move(ended)));
     channel->core_->wait_to_read();
     return channel;
 }
@@ -479,8 +481,7 @@ awaitable<Result<Received>> Channel::reply_to(std::uint64_t id)
                     if (const auto alive = weak.lock())
                         alive->core_->complete(call_id, Error{"canceled", "4.3.2"});
                 });
-            channel->core_->calls.emplace(
-                call_id, Core::Call{std::move(handler), std::chrono::steady_clock::now() + channel->options_.call_limit});
+            channel->core_->calls.emplace(call_id, Core::Call{std::move(handler), std::chrono::steady_clock::now() + channel->options_.call_limit});
             channel->core_->arm_sweep();
         },
         use_awaitable, this, id);

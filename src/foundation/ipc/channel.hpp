@@ -137,11 +137,17 @@ public:
     Executor executor() const { return executor_; }
     const std::string& name() const { return options_.name; }
     /// Process id, user and group of the other end (SO_PEERCRED), as the kernel knows them; -1 where it does not.
-    struct Credentials { int pid = -1; unsigned uid = ~0U; unsigned gid = ~0U; };
+    struct Credentials {
+        int pid = -1;
+        unsigned uid = ~0U;
+        unsigned gid = ~0U;
+    };
     Credentials credentials() const;
 
     /// How many system calls moved how many frames: the batches, for tests and the budget.
-    struct Counts { std::uint64_t writes = 0, reads = 0, frames_out = 0, frames_in = 0; };
+    struct Counts {
+        std::uint64_t writes = 0, reads = 0, frames_out = 0, frames_in = 0;
+    };
     const Counts& counts() const { return counts_; }
 
 private:

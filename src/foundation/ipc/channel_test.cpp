@@ -30,10 +30,7 @@ awaitable<Result<Octets>> slow_echo(Octets request)
     co_return request;
 }
 
-awaitable<Result<Octets>> refused(Octets request)
-{
-    co_return Error{"no room for " + request.data(), "4.3.1"};
-}
+awaitable<Result<Octets>> refused(Octets request) { co_return Error{"no room for " + request.data(), "4.3.1"}; }
 
 awaitable<Result<Octets>> read_from(Octets request, std::vector<Fd> descriptors)
 {
@@ -53,7 +50,8 @@ struct Pair {
         dispatcher.on_now<Octets, Octets>(Word::echo, [](const Octets& request) -> Result<Octets> { return request; });
         dispatcher.on<Octets, Octets>(Word::slow, [](Octets request) { return slow_echo(std::move(request)); });
         dispatcher.on<Octets, Octets>(Word::refuse, [](Octets request) { return refused(std::move(request)); });
-        dispatcher.on<Octets, Octets>(Word::hand_over, [](Octets request, std::vector<Fd> fds) { return read_from(std::move(request), std::move(fds)); });
+        dispatcher.on<Octets, Octets>(Word::hand_over,
+                                      [](Octets request, std::vector<Fd> fds) { return read_from(std::move(request), std::move(fds)); });
         dispatcher.on_notice<Octets>(Word::note, [this](Octets message) { notes += message.data(); });
         auto [a, b] = Channel::socket_pair().value();
         options.name = "qmgr";

@@ -29,9 +29,9 @@ Result<Fd> connect_unix(const std::string& path)
 }
 
 struct Client::Core {
-    Core(Executor on, Connect how, ClientOptions with, Channel::Handler on_request, OnConnect on_connection, Trouble on_trouble) :
-        executor(std::move(on)), connect(std::move(how)), options(std::move(with)), handler(std::move(on_request)),
-        on_connect(std::move(on_connection)), trouble(std::move(on_trouble)), changed(executor), tasks(executor)
+    Core(Executor on, Connect how, ClientOptions with, Channel::Handler on_request, OnConnect on_connection, Trouble on_trouble)
+        : executor(std::move(on)), connect(std::move(how)), options(std::move(with)), handler(std::move(on_request)),
+          on_connect(std::move(on_connection)), trouble(std::move(on_trouble)), changed(executor), tasks(executor)
     {
     }
 
@@ -88,15 +88,16 @@ struct Client::Core {
     TaskGroup tasks;
 };
 
-Client::Client(Executor executor, std::string path, ClientOptions options, Channel::Handler handler, OnConnect on_connect, Trouble trouble) :
-    Client(std::move(executor), [path = std::move(path)] { return connect_unix(path); }, std::move(options), std::move(handler),
-           std::move(on_connect), std::move(trouble))
+Client::Client(Executor executor, std::string path, ClientOptions options, Channel::Handler handler, OnConnect on_connect, Trouble trouble)
+    : Client(
+          std::move(executor), [path = std::move(path)] { return connect_unix(path); }, std::move(options), std::move(handler), std::move(on_connect),
+          std::move(trouble))
 {
 }
 
-Client::Client(Executor executor, Connect connect, ClientOptions options, Channel::Handler handler, OnConnect on_connect, Trouble trouble) :
-    core_(std::make_unique<Core>(std::move(executor), std::move(connect), std::move(options), std::move(handler), std::move(on_connect),
-                                 std::move(trouble)))
+Client::Client(Executor executor, Connect connect, ClientOptions options, Channel::Handler handler, OnConnect on_connect, Trouble trouble)
+    : core_(std::make_unique<Core>(std::move(executor), std::move(connect), std::move(options), std::move(handler), std::move(on_connect),
+                                   std::move(trouble)))
 {
 }
 
@@ -130,8 +131,8 @@ awaitable<Result<std::shared_ptr<Channel>>> Client::wait_channel()
 }
 
 struct Server::Core : std::enable_shared_from_this<Core> {
-    Core(Executor on, Fd listening, ChannelOptions with, MakeHandler make, OnEnd end) :
-        executor(on), descriptor(on, listening.get()), options(std::move(with)), make_handler(std::move(make)), on_end(std::move(end)), tasks(on)
+    Core(Executor on, Fd listening, ChannelOptions with, MakeHandler make, OnEnd end)
+        : executor(on), descriptor(on, listening.get()), options(std::move(with)), make_handler(std::move(make)), on_end(std::move(end)), tasks(on)
     {
         (void)listening.release();
         descriptor.native_non_blocking(true);
@@ -182,8 +183,8 @@ struct Server::Core : std::enable_shared_from_this<Core> {
     TaskGroup tasks;
 };
 
-Server::Server(Executor executor, Fd listening, ChannelOptions options, MakeHandler make_handler, OnEnd on_end) :
-    core_(std::make_shared<Core>(std::move(executor), std::move(listening), std::move(options), std::move(make_handler), std::move(on_end)))
+Server::Server(Executor executor, Fd listening, ChannelOptions options, MakeHandler make_handler, OnEnd on_end)
+    : core_(std::make_shared<Core>(std::move(executor), std::move(listening), std::move(options), std::move(make_handler), std::move(on_end)))
 {
 }
 

@@ -31,7 +31,8 @@ public:
     /// For log lines: why the connection is down; said once per outage.
     using Trouble = std::function<void(Error)>;
 
-    Client(Executor executor, std::string path, ClientOptions options, Channel::Handler handler = {}, OnConnect on_connect = {}, Trouble trouble = {});
+    Client(Executor executor, std::string path, ClientOptions options, Channel::Handler handler = {}, OnConnect on_connect = {},
+           Trouble trouble = {});
     Client(Executor executor, Connect connect, ClientOptions options, Channel::Handler handler = {}, OnConnect on_connect = {}, Trouble trouble = {});
     Client(Client&&) = delete;
     ~Client();

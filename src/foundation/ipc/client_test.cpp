@@ -45,7 +45,8 @@ awaitable<Result<void>> say_hello(std::shared_ptr<Channel> channel)
 
 std::unique_ptr<Server> serve(asio::io_context& loop, Dispatcher& dispatcher, const std::string& path)
 {
-    auto server = std::make_unique<Server>(loop.get_executor(), listen_at(path), ChannelOptions{}, [&](std::weak_ptr<Channel>) { return dispatcher.handler(); });
+    auto server = std::make_unique<Server>(loop.get_executor(), listen_at(path), ChannelOptions{},
+                                           [&](std::weak_ptr<Channel>) { return dispatcher.handler(); });
     server->start();
     return server;
 }
@@ -62,8 +63,14 @@ TEST_CASE("client: waits for its server, says Hello first, comes back after a lo
     Dispatcher dispatcher(tasks);
     int hellos = 0;
     std::string name = "qmgr";
-    dispatcher.on_now<Hello, Hello>(1, [&](const Hello&) -> Result<Hello> { ++hellos; return hello(name); });
-    dispatcher.on_now<Octets, Octets>(2, [&](const Octets& request) -> Result<Octets> { CHECK(hellos > 0); return request; });
+    dispatcher.on_now<Hello, Hello>(1, [&](const Hello&) -> Result<Hello> {
+        ++hellos;
+        return hello(name);
+    });
+    dispatcher.on_now<Octets, Octets>(2, [&](const Octets& request) -> Result<Octets> {
+        CHECK(hellos > 0);
+        return request;
+    });
 
     ClientOptions options;
     options.channel.name = "qmgr";

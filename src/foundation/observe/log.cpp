@@ -22,10 +22,7 @@ constexpr std::string_view word(Level level)
 
 }  // namespace
 
-Log::Log(std::shared_ptr<Sink> sink, std::string_view name)
-    : sink_(std::move(sink)), tag_(fmt::format("{}[{}]", name, ::getpid()))
-{
-}
+Log::Log(std::shared_ptr<Sink> sink, std::string_view name) : sink_(std::move(sink)), tag_(fmt::format("{}[{}]", name, ::getpid())) {}
 
 void Log::write(Level level, std::string_view text) const
 {

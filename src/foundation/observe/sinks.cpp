@@ -51,7 +51,8 @@ public:
             urgent_ = urgent_ || level >= Level::error;
             wake = urgent_ || waiting_.empty() || waiting_.size() + 1 == gather_lines;
             if (dropped_ > 0) {
-                waiting_.push_back({Level::warning, entry.when, fmt::format("{}: warning: {} log lines were dropped: the log could not keep up", tag, dropped_)});
+                waiting_.push_back(
+                    {Level::warning, entry.when, fmt::format("{}: warning: {} log lines were dropped: the log could not keep up", tag, dropped_)});
                 dropped_ = 0;
             }
             waiting_.push_back(std::move(entry));
@@ -69,7 +70,10 @@ public:
     }
 
 protected:
-    void start() { thread_ = std::thread([this] { run(); }); }
+    void start()
+    {
+        thread_ = std::thread([this] { run(); });
+    }
     /// Derived classes call it in their destructor: the thread uses put_out().
     void stop()
     {
@@ -134,10 +138,7 @@ int syslog_priority(Level level)
     return LOG_MAIL | LOG_INFO;
 }
 
-std::string datagram_of(const Line& line)
-{
-    return fmt::format("<{}>{} {}", syslog_priority(line.level), timestamp(line.when), line.text);
-}
+std::string datagram_of(const Line& line) { return fmt::format("<{}>{} {}", syslog_priority(line.level), timestamp(line.when), line.text); }
 
 std::string host_name()
 {
@@ -227,7 +228,8 @@ private:
     void reopen_if_renamed()
     {
         struct stat now{}, ours{};
-        if (path_ == "/dev/stdout" || (::stat(path_.c_str(), &now) == 0 && ::fstat(file_.get(), &ours) == 0 && now.st_ino == ours.st_ino && now.st_dev == ours.st_dev))
+        if (path_ == "/dev/stdout" ||
+            (::stat(path_.c_str(), &now) == 0 && ::fstat(file_.get(), &ours) == 0 && now.st_ino == ours.st_ino && now.st_dev == ours.st_dev))
             return;
         if (Fd again = open(path_))
             file_ = std::move(again);
@@ -298,15 +300,9 @@ Fd connect_syslog(const std::string& path)
     return socket;
 }
 
-std::shared_ptr<DescriptorSink> descriptor_sink(Fd descriptor, LogForm form)
-{
-    return std::make_shared<GivenSink>(std::move(descriptor), form);
-}
+std::shared_ptr<DescriptorSink> descriptor_sink(Fd descriptor, LogForm form) { return std::make_shared<GivenSink>(std::move(descriptor), form); }
 
-std::shared_ptr<Sink> syslog_sink(std::string path)
-{
-    return std::make_shared<SyslogSink>(std::move(path));
-}
+std::shared_ptr<Sink> syslog_sink(std::string path) { return std::make_shared<SyslogSink>(std::move(path)); }
 
 Result<std::shared_ptr<Sink>> file_sink(std::string path)
 {

@@ -2,8 +2,8 @@
 
 #include "base/fd.hpp"
 
-#include <fcntl.h>
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>

@@ -131,8 +131,8 @@ Step expand_aliases(Draft& draft, const Options& options, const Asked& asked, Lo
         }
         for (std::string& address : expansion.result) {
             // As one mailbox may be reached by several addresses, those that differ in what they were stay apart.
-            const std::string key = to_lower(fmt::format("{}\n{}\n{}\n{}", recipient.orcpt(), recipient.notify(),
-                                                         options.original_recipient ? original : std::string{}, address));
+            const std::string key = to_lower(
+                fmt::format("{}\n{}\n{}\n{}", recipient.orcpt(), recipient.notify(), options.original_recipient ? original : std::string{}, address));
             if (!seen.insert(key).second)
                 continue;
             handoff::Recipient* added = expanded.Add();

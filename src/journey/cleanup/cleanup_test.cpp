@@ -79,7 +79,8 @@ Got clean(const Options& made, handoff::Envelope e, std::string head)
 
 bool has(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
-constexpr std::string_view whole = "Received: x\r\nFrom: a@b.test\r\nTo: c@d.test\r\nDate: Sat, 21 Nov 2026 09:00:00 +0000\r\nMessage-ID: <m@x>\r\n\r\n";
+constexpr std::string_view whole =
+    "Received: x\r\nFrom: a@b.test\r\nTo: c@d.test\r\nDate: Sat, 21 Nov 2026 09:00:00 +0000\r\nMessage-ID: <m@x>\r\n\r\n";
 
 }  // namespace
 
@@ -133,14 +134,16 @@ TEST_CASE("cleanup: a resent message lacks Resent- fields, not the plain ones")
 
 TEST_CASE("cleanup: Bcc and its kin leave the header, folded lines and all")
 {
-    const Got got = clean(options(), envelope({"r@else.test"}, "10.1.1.1"),
-                          "Received: x\r\nBCC: a@b.test,\r\n\tc@d.test\r\nReturn-Path: <x>\r\nSubject: y\r\nContent-Length: 5\r\nResent-Bcc: z\r\n\r\n");
+    const Got got =
+        clean(options(), envelope({"r@else.test"}, "10.1.1.1"),
+              "Received: x\r\nBCC: a@b.test,\r\n\tc@d.test\r\nReturn-Path: <x>\r\nSubject: y\r\nContent-Length: 5\r\nResent-Bcc: z\r\n\r\n");
     CHECK(got.head == "Received: x\r\nSubject: y\r\n\r\n");
 }
 
 TEST_CASE("cleanup: incomplete addresses are completed, in every envelope, but only in the header of local clients")
 {
-    const std::string head = "From: Joe <joe>\r\nTo: a, \"B, c\" <b@host>,\r\n c@x.test, site!d, e%f.test, [\"g\"@[192.0.2.9]]\r\nSubject: joe@host\r\nDate: x\r\nMessage-ID: <joe>\r\n\r\n";
+    const std::string head =
+        "From: Joe <joe>\r\nTo: a, \"B, c\" <b@host>,\r\n c@x.test, site!d, e%f.test, [\"g\"@[192.0.2.9]]\r\nSubject: joe@host\r\nDate: x\r\nMessage-ID: <joe>\r\n\r\n";
     const Got local = clean(options(), envelope({"joe", "k@host", "m@n.test.", "site!u"}), head);
     CHECK(has(local.head, "From: Joe <joe@here.test>\r\n"));
     CHECK(has(local.head, "To: a@here.test, \"B, c\" <b@host.net.test>,\r\n c@x.test, d@site.net.test, e@f.test"));
@@ -151,7 +154,8 @@ TEST_CASE("cleanup: incomplete addresses are completed, in every envelope, but o
     CHECK(remote.recipients == "joe@here.test<-joe ");
     Options made = options();
     made.remote.origin = made.remote.domain = "domain.invalid";
-    CHECK(has(clean(made, envelope({"joe"}, "10.1.1.1"), head).head, "From: Joe <joe@domain.invalid>\r\nTo: a@domain.invalid, \"B, c\" <b@host.domain.invalid>"));
+    CHECK(has(clean(made, envelope({"joe"}, "10.1.1.1"), head).head,
+              "From: Joe <joe@domain.invalid>\r\nTo: a@domain.invalid, \"B, c\" <b@host.domain.invalid>"));
     made = options();
     made.local.at_origin = false;
     CHECK(clean(made, envelope({"joe"}), head).recipients == "joe ");
@@ -165,8 +169,9 @@ TEST_CASE("cleanup: incomplete addresses are completed, in every envelope, but o
 TEST_CASE("cleanup: aliases expand, recursively and with their extensions; what they were is kept; duplicates go")
 {
     Options made = options();
-    made.virtual_alias_maps = "inline:{ {list@v.test=a@v.test, b@else.test, a@v.test} {a@v.test=c@else.test} {self@v.test=self@v.test, copy@else.test} "
-                              "{@dom.test=@other.test} {user@v.test=u1, u2@host} {root=admin@else.test} {x@v.test=c@else.test} }";
+    made.virtual_alias_maps =
+        "inline:{ {list@v.test=a@v.test, b@else.test, a@v.test} {a@v.test=c@else.test} {self@v.test=self@v.test, copy@else.test} "
+        "{@dom.test=@other.test} {user@v.test=u1, u2@host} {root=admin@else.test} {x@v.test=c@else.test} }";
     const auto to = [&](std::vector<std::string> recipients) { return clean(made, envelope(std::move(recipients)), std::string(whole)).recipients; };
     CHECK(to({"list@v.test"}) == "c@else.test<-list@v.test b@else.test<-list@v.test ");
     CHECK(to({"self@v.test"}) == "self@v.test copy@else.test<-self@v.test ");
@@ -222,7 +227,8 @@ TEST_CASE("cleanup: loops, floods and oversize results of aliases are refused fo
     made.virtual_alias_maps = "inline:{ {a@v.test=b@v.test} {b@v.test=A@v.test} }";
     Got got = clean(made, envelope({"a@v.test"}), std::string(whole));
     CHECK(got.refused == "451 4.6.0 Alias expansion error");
-    CHECK(got.log.back() == "postfix/cleanup: warning: 4bXYZ1zQ: unreasonable virtual_alias_maps map nesting for A@v.test -- message not accepted, try again later");
+    CHECK(got.log.back() ==
+          "postfix/cleanup: warning: 4bXYZ1zQ: unreasonable virtual_alias_maps map nesting for A@v.test -- message not accepted, try again later");
     made.virtual_alias_maps = "regexp:{{/^(.*)@v\\.test$/ ${1}x@v.test}}";
     got = clean(made, envelope({"a@v.test"}), std::string(whole));
     CHECK(got.refused == "451 4.6.0 Alias expansion error");
@@ -280,7 +286,8 @@ TEST_CASE("options: main.cf's words, and a word that means nothing is named")
     config::Site host{.host_name = "mail.example.test", .addresses = {*config::parse_host_address("192.0.2.7/24")}};
     const std::span<const config::ParamInfo> rooms[] = {cleanup::params, tables::params};
     tables::DirectOpener opener;
-    const config::Assignment written[] = {{"compatibility_level", "3.6"}, {"local_header_rewrite_clients", "permit_mynetworks, check_address_map inline:{192.0.2.9=x}"},
+    const config::Assignment written[] = {{"compatibility_level", "3.6"},
+                                          {"local_header_rewrite_clients", "permit_mynetworks, check_address_map inline:{192.0.2.9=x}"},
                                           {"receive_override_options", "no_header_body_checks, no_address_mappings"}};
     const Options made = Options::from(config::Snapshot(host, "/nonexistent", rooms).with(written, "-o"), host.addresses, opener);
     CHECK(made.drop_headers == std::vector<std::string>{"bcc", "content-length", "resent-bcc", "return-path"});

@@ -56,8 +56,12 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
     options.original_recipient = snapshot.get(enable_original_recipient);
     options.propagate_extensions = has(snapshot.get(tables::propagate_unmatched_extensions), "virtual");
     options.smtputf8 = snapshot.get(tables::smtputf8_enable);
-    options.local = {options.own.myorigin, snapshot.text("mydomain"), snapshot.get(append_at_myorigin), snapshot.get(append_dot_mydomain),
-                     snapshot.get(tables::allow_percent_hack), snapshot.get(tables::swap_bangpath)};
+    options.local = {options.own.myorigin,
+                     snapshot.text("mydomain"),
+                     snapshot.get(append_at_myorigin),
+                     snapshot.get(append_dot_mydomain),
+                     snapshot.get(tables::allow_percent_hack),
+                     snapshot.get(tables::swap_bangpath)};
     options.remote = options.local;
     options.remote.origin = options.remote.domain = snapshot.get(remote_header_rewrite_domain);
     options.hopcount_limit = size(cleanup::hopcount_limit);

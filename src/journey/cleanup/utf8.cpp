@@ -22,8 +22,8 @@ Step detect_utf8(Draft& draft, const Options& options)
 {
     const auto& envelope = draft.envelope;
     const bool may = options.smtputf8 && (envelope.smtputf8() || std::ranges::any_of(options.smtputf8_autodetect, [&](const std::string& word) {
-                         return word == "all" || word == class_of(envelope);
-                     }));
+                                              return word == "all" || word == class_of(envelope);
+                                          }));
     const std::string_view header = std::string_view(draft.head).substr(0, draft.header_size);
     const bool needed = may && ((message::header_has_8bit(header) && is_valid_utf8(header)) || !is_ascii(envelope.sender()) ||
                                 std::ranges::any_of(envelope.recipients(), [](const auto& recipient) { return !is_ascii(recipient.address()); }));

@@ -40,7 +40,8 @@ std::string delivery_line(std::string_view queue_id, const Recipient& recipient,
         line += fmt::format(", conn_use={}", conn_use);
     line += fmt::format(", delay={}, delays={}/{}/{}/{}, dsn={}, status={} ({})", format_delay(end - times.arrival, resolution),
                         format_delay(active - times.arrival, resolution), format_delay(connecting - active, resolution),
-                        format_delay(connected - connecting, resolution), format_delay(end - connected, resolution), verdict.status(), status, verdict.text());
+                        format_delay(connected - connecting, resolution), format_delay(end - connected, resolution), verdict.status(), status,
+                        verdict.text());
     return line;
 }
 

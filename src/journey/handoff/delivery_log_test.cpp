@@ -28,9 +28,9 @@ TEST_CASE("delivery log: the line analysers parse")
     verdict.set_status("2.1.5");
     verdict.set_text("250 2.1.5 Ok");
     const DeliveryTimes times{.arrival = 1'000'000, .active = 1'500'000, .connecting = 1'600'000, .connected = 1'900'000, .finished = 3'000'000};
-    CHECK(delivery_line("4gDq", recipient, verdict, times, "sent", 2)
-          == "4gDq: to=<user@example.com>, orig_to=<alias@example.com>, relay=mx.example.com[192.0.2.1]:25, conn_use=2, delay=2, "
-             "delays=0.5/0.1/0.3/1.1, dsn=2.1.5, status=sent (250 2.1.5 Ok)");
+    CHECK(delivery_line("4gDq", recipient, verdict, times, "sent", 2) ==
+          "4gDq: to=<user@example.com>, orig_to=<alias@example.com>, relay=mx.example.com[192.0.2.1]:25, conn_use=2, delay=2, "
+          "delays=0.5/0.1/0.3/1.1, dsn=2.1.5, status=sent (250 2.1.5 Ok)");
 }
 
 TEST_CASE("delivery log: what never connected has no connection times")
@@ -40,6 +40,6 @@ TEST_CASE("delivery log: what never connected has no connection times")
     Verdict verdict;
     verdict.set_status("4.4.1");
     verdict.set_text("connect to x.test[192.0.2.1]:25: Connection refused");
-    CHECK(delivery_line("Q", recipient, verdict, {.arrival = 1, .active = 2, .finished = 1'000'001}, "deferred")
-          == "Q: to=<u@x.test>, relay=none, delay=1, delays=0/1/0/0, dsn=4.4.1, status=deferred (connect to x.test[192.0.2.1]:25: Connection refused)");
+    CHECK(delivery_line("Q", recipient, verdict, {.arrival = 1, .active = 2, .finished = 1'000'001}, "deferred") ==
+          "Q: to=<u@x.test>, relay=none, delay=1, delays=0/1/0/0, dsn=4.4.1, status=deferred (connect to x.test[192.0.2.1]:25: Connection refused)");
 }

@@ -87,7 +87,9 @@ public:
 /// A message that a station does not take: what the client is told.
 struct Refusal {
     Refusal(int reply_code, std::string enhanced_status, std::string reply_text)
-        : code(reply_code), status(std::move(enhanced_status)), text(std::move(reply_text)) {}
+        : code(reply_code), status(std::move(enhanced_status)), text(std::move(reply_text))
+    {
+    }
     int code;
     std::string status, text;
 };

@@ -39,24 +39,15 @@ std::optional<std::uint64_t> from_base(std::string_view text, std::uint64_t base
     return number;
 }
 
-std::uint64_t seconds_of(WallTime when)
-{
-    return static_cast<std::uint64_t>(when.time_since_epoch().count()) / 1'000'000;
-}
+std::uint64_t seconds_of(WallTime when) { return static_cast<std::uint64_t>(when.time_since_epoch().count()) / 1'000'000; }
 
-std::uint64_t micros_of(WallTime when)
-{
-    return static_cast<std::uint64_t>(when.time_since_epoch().count()) % 1'000'000;
-}
+std::uint64_t micros_of(WallTime when) { return static_cast<std::uint64_t>(when.time_since_epoch().count()) % 1'000'000; }
 
 constexpr std::size_t seconds_width = 6, micros_width = 4;
 
 }  // namespace
 
-std::string short_queue_id(WallTime when, std::uint64_t sequence)
-{
-    return fmt::format("{:05X}{:X}", micros_of(when), sequence);
-}
+std::string short_queue_id(WallTime when, std::uint64_t sequence) { return fmt::format("{:05X}{:X}", micros_of(when), sequence); }
 
 std::string long_queue_id(WallTime when, std::uint64_t sequence)
 {

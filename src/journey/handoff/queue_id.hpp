@@ -31,7 +31,11 @@ class QueueIds {
 public:
     explicit QueueIds(bool long_form) : long_form_(long_form) {}
 
-    void add_block(std::uint64_t first, std::uint64_t count) { next_block_ = first; next_count_ = count; }
+    void add_block(std::uint64_t first, std::uint64_t count)
+    {
+        next_block_ = first;
+        next_count_ = count;
+    }
     /// None: the blocks are used up; ask qmgr, and tell the client 451 meanwhile.
     std::optional<std::string> next(WallTime when);
     /// True when it is time to fetch the next block in the background.

@@ -11,10 +11,7 @@ namespace {
 constexpr WallTime when{std::chrono::microseconds{1'795'226'084'004'321}};
 }
 
-TEST_CASE("queue id: the short form is five hex digits of the microsecond and the number")
-{
-    CHECK(short_queue_id(when, 0x3E8) == "010E13E8");
-}
+TEST_CASE("queue id: the short form is five hex digits of the microsecond and the number") { CHECK(short_queue_id(when, 0x3E8) == "010E13E8"); }
 
 TEST_CASE("queue id: the long form tells its time and sorts by it")
 {

@@ -66,12 +66,9 @@ TEST_CASE("content: what cannot be stored is said with 4xx, nothing is left behi
         std::string_view reply;
     };
     constexpr Row rows[] = {
-        {"queue", 100, "451 4.3.0 Error: queue file write error\r\n"},
-        {"full", 100, "452 4.3.1 Insufficient system storage\r\n"},
-        {"queue", 100'000, "451 4.3.0 Error: queue file write error\r\n"},
-        {"create", 100'000, "451 4.3.0 Error: queue file write error\r\n"},
-        {"append", 100'000, "452 4.3.1 Insufficient system storage\r\n"},
-        {"sync", 100'000, "451 4.3.0 Error: queue file write error\r\n"},
+        {"queue", 100, "451 4.3.0 Error: queue file write error\r\n"},     {"full", 100, "452 4.3.1 Insufficient system storage\r\n"},
+        {"queue", 100'000, "451 4.3.0 Error: queue file write error\r\n"}, {"create", 100'000, "451 4.3.0 Error: queue file write error\r\n"},
+        {"append", 100'000, "452 4.3.1 Insufficient system storage\r\n"},  {"sync", 100'000, "451 4.3.0 Error: queue file write error\r\n"},
     };
     for (const Row& row : rows) {
         CAPTURE(row.trouble);
@@ -90,7 +87,7 @@ TEST_CASE("content: what cannot be stored is said with 4xx, nothing is left behi
         CHECK(house.queue.stored.empty());
         CHECK(house.folder.files.empty());
         CHECK(house.whole_log().find(fmt::format("Q1: reject: END-OF-MESSAGE from client.test[192.0.2.1]: {}; from=<a@b.test>",
-                                                  row.reply.substr(0, row.reply.size() - 2))) != std::string::npos);
+                                                 row.reply.substr(0, row.reply.size() - 2))) != std::string::npos);
         for (const auto& [trouble, word] : {std::pair{"create", "create"}, std::pair{"append", "write"}, std::pair{"sync", "sync"}})
             if (row.trouble == trouble)
                 CHECK(house.whole_log().find(fmt::format("warning: Q1: {} queue file: ", word)) != std::string::npos);
@@ -125,10 +122,10 @@ TEST_CASE("content: BDAT chunks are counted exactly, refused ones are read and d
     talk("EHLO x");
     // Octets that look like commands are content, refused or not.
     CHECK(talk.send("BDAT 6\r\nQUIT\r\nNOOP\r\n") == "503 5.5.1 Error: need RCPT command\r\n250 2.0.0 Ok\r\n");
-    CHECK(talk.send("MAIL FROM:<>\r\nRCPT TO:<x@elsewhere.test>\r\nBDAT 6 LAST\r\nQUIT\r\nRSET\r\n")
-          == "250 2.1.0 Ok\r\n454 4.7.1 <x@elsewhere.test>: Relay access denied\r\n554 5.5.1 Error: no valid recipients\r\n250 2.0.0 Ok\r\n");
-    CHECK(talk.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\nBDAT 9\r\na: b\r\n\r\nxBDAT 3 LAST\r\ny\r\nNOOP\r\n")
-          == "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 Ok: 9 bytes\r\n250 2.0.0 Ok: 12 bytes queued as Q1\r\n250 2.0.0 Ok\r\n");
+    CHECK(talk.send("MAIL FROM:<>\r\nRCPT TO:<x@elsewhere.test>\r\nBDAT 6 LAST\r\nQUIT\r\nRSET\r\n") ==
+          "250 2.1.0 Ok\r\n454 4.7.1 <x@elsewhere.test>: Relay access denied\r\n554 5.5.1 Error: no valid recipients\r\n250 2.0.0 Ok\r\n");
+    CHECK(talk.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\nBDAT 9\r\na: b\r\n\r\nxBDAT 3 LAST\r\ny\r\nNOOP\r\n") ==
+          "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 Ok: 9 bytes\r\n250 2.0.0 Ok: 12 bytes queued as Q1\r\n250 2.0.0 Ok\r\n");
     REQUIRE(house.queue.stored.size() == 1);
     CHECK(house.queue.stored[0].second.inline_octets().ends_with("a: b\r\n\r\nxy\r\n"));
     SUBCASE("beyond the size limit: this chunk is refused, the ones behind it are discarded")
@@ -136,9 +133,10 @@ TEST_CASE("content: BDAT chunks are counted exactly, refused ones are read and d
         House small(options_of({{"message_size_limit", "10"}}));
         Talk other(small);
         other("EHLO x");
-        CHECK(other.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\nBDAT 8\r\n12345678BDAT 3\r\n123BDAT 4 LAST\r\n1234MAIL FROM:<>\r\nRSET\r\n")
-              == "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 Ok: 8 bytes\r\n552 5.3.4 Chunk exceeds message size limit\r\n"
-                 "551 5.0.0 Discarded 4 bytes after earlier error\r\n503 5.5.1 Error: nested MAIL command\r\n250 2.0.0 Ok\r\n");
+        CHECK(
+            other.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\nBDAT 8\r\n12345678BDAT 3\r\n123BDAT 4 LAST\r\n1234MAIL FROM:<>\r\nRSET\r\n") ==
+            "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 Ok: 8 bytes\r\n552 5.3.4 Chunk exceeds message size limit\r\n"
+            "551 5.0.0 Discarded 4 bytes after earlier error\r\n503 5.5.1 Error: nested MAIL command\r\n250 2.0.0 Ok\r\n");
         CHECK(small.queue.asked == 0);
     }
     SUBCASE("a chunk larger than 2^63 is refused without being waited for to overflow")

@@ -66,7 +66,11 @@ public:
     std::span<char> room();
     void added(std::size_t octets) { end_ += octets; }
     /// Gives an unused buffer back.
-    void settle() { if (empty()) clear(); }
+    void settle()
+    {
+        if (empty())
+            clear();
+    }
     void clear();
     /// The next whole line, consumed; none: more octets are needed.
     std::optional<Line> take_line();

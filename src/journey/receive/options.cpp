@@ -101,8 +101,8 @@ policy::Lists lists_of(const Snapshot& snapshot)
     lists.end_of_data = list(Stage::end_of_data, smtpd_end_of_data_restrictions);
     lists.etrn = list(Stage::etrn, smtpd_etrn_restrictions);
     for (const auto& name : names)
-        lists.classes[name] = std::make_shared<const policy::RestrictionList>(
-            or_throw(policy::compile(Stage::recipient, name, snapshot.text(name), class_value)));
+        lists.classes[name] =
+            std::make_shared<const policy::RestrictionList>(or_throw(policy::compile(Stage::recipient, name, snapshot.text(name), class_value)));
     if (const auto problem = policy::open_relay_problem(lists))
         throw BadValue(*problem);
     return lists;
@@ -149,13 +149,14 @@ policy::Settings settings_of(const Snapshot& snapshot)
     settings.unknown_virtual_alias = code(unknown_virtual_alias_reject_code);
     settings.unknown_virtual_mailbox = code(unknown_virtual_mailbox_reject_code);
     settings.address_tempfail = tempfail_of(unknown_address_tempfail_action.name, snapshot.get(unknown_address_tempfail_action));
-    const auto unverified = [&](const Param<int>& reject, const Param<int>& defer, const Param<std::string>& reason, const Param<std::string>& action) {
+    const auto unverified = [&](const Param<int>& reject, const Param<int>& defer, const Param<std::string>& reason,
+                                const Param<std::string>& action) {
         return policy::Unverified{code(reject), code(defer), snapshot.get(reason), tempfail_of(action.name, snapshot.get(action))};
     };
     settings.unverified_recipient = unverified(unverified_recipient_reject_code, unverified_recipient_defer_code, unverified_recipient_reject_reason,
                                                unverified_recipient_tempfail_action);
-    settings.unverified_sender = unverified(unverified_sender_reject_code, unverified_sender_defer_code, unverified_sender_reject_reason,
-                                            unverified_sender_tempfail_action);
+    settings.unverified_sender =
+        unverified(unverified_sender_reject_code, unverified_sender_defer_code, unverified_sender_reject_reason, unverified_sender_tempfail_action);
     settings.helo_tempfail = tempfail_of(unknown_helo_hostname_tempfail_action.name, snapshot.get(unknown_helo_hostname_tempfail_action));
     return settings;
 }

@@ -50,7 +50,9 @@ public:
 /// A stream under TLS, with what logs and the Received: field say of it.
 struct Secured {
     Secured(std::unique_ptr<net::Stream> s, std::string line, std::string received)
-        : stream(std::move(s)), log_line(std::move(line)), received_text(std::move(received)) {}
+        : stream(std::move(s)), log_line(std::move(line)), received_text(std::move(received))
+    {
+    }
     std::unique_ptr<net::Stream> stream;
     std::string log_line;          // "Anonymous TLS connection established from NAME[ADDR]: TLSv1.3 with cipher ..."
     std::string received_text;     // what stands within "(using ...)" of Received:, folded

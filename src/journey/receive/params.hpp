@@ -13,156 +13,338 @@ using config::Param;
 using config::ParamInfo;
 using config::Raw;
 
-inline constexpr Param<std::string> myhostname{.name = "myhostname", .initial = "(site)", .doc = "The name of this host, in greetings and Received: fields."};
-inline constexpr Param<std::string> mail_name{.name = "mail_name", .initial = "Posthorn", .least = 1, .doc = "The name of the program, in Received: fields."};
-inline constexpr Param<std::string> smtpd_banner{.name = "smtpd_banner", .initial = "$myhostname ESMTP $mail_name", .least = 1,
-    .doc = "The text after the 220 of the greeting.", .source = "RFC 5321 4.2: begins with the host's name"};
-inline constexpr Param<std::string> stress{.name = "stress", .initial = "", .doc = "Not empty: the server is under stress. Set by the server itself from 80 % of its places."};
+inline constexpr Param<std::string> myhostname{
+    .name = "myhostname", .initial = "(site)", .doc = "The name of this host, in greetings and Received: fields."};
+inline constexpr Param<std::string> mail_name{
+    .name = "mail_name", .initial = "Posthorn", .least = 1, .doc = "The name of the program, in Received: fields."};
+inline constexpr Param<std::string> smtpd_banner{.name = "smtpd_banner",
+                                                 .initial = "$myhostname ESMTP $mail_name",
+                                                 .least = 1,
+                                                 .doc = "The text after the 220 of the greeting.",
+                                                 .source = "RFC 5321 4.2: begins with the host's name"};
+inline constexpr Param<std::string> stress{
+    .name = "stress", .initial = "", .doc = "Not empty: the server is under stress. Set by the server itself from 80 % of its places."};
 
-inline constexpr Param<std::chrono::seconds> smtpd_timeout{.name = "smtpd_timeout", .initial = "${stress?{10}:{300}}s", .least = std::chrono::seconds{1},
-    .doc = "How long to wait for the client, per read or write.", .source = "RFC 5321 4.5.3.2.7"};
-inline constexpr Param<std::chrono::seconds> smtpd_starttls_timeout{.name = "smtpd_starttls_timeout", .initial = "${stress?{10}:{300}}s", .least = std::chrono::seconds{1},
-    .doc = "The limit for the TLS handshake."};
+inline constexpr Param<std::chrono::seconds> smtpd_timeout{.name = "smtpd_timeout",
+                                                           .initial = "${stress?{10}:{300}}s",
+                                                           .least = std::chrono::seconds{1},
+                                                           .doc = "How long to wait for the client, per read or write.",
+                                                           .source = "RFC 5321 4.5.3.2.7"};
+inline constexpr Param<std::chrono::seconds> smtpd_starttls_timeout{.name = "smtpd_starttls_timeout",
+                                                                    .initial = "${stress?{10}:{300}}s",
+                                                                    .least = std::chrono::seconds{1},
+                                                                    .doc = "The limit for the TLS handshake."};
 inline constexpr Param<bool> smtpd_per_request_deadline{.name = "smtpd_per_request_deadline",
-    .initial = "${smtpd_per_record_deadline?{$smtpd_per_record_deadline}:{${stress?{yes}:{no}}}}",
-    .doc = "smtpd_timeout limits a whole request, reply included, and not each read or write."};
-inline constexpr Param<int> smtpd_min_data_rate{.name = "smtpd_min_data_rate", .initial = "500", .least = 1,
-    .doc = "With a per-request deadline: octets of content a second that move the deadline."};
-inline constexpr Param<int> line_length_limit{.name = "line_length_limit", .initial = "2048", .least = 512, .doc = "The longest command line; what is beyond it is dropped."};
-inline constexpr Param<Octets> message_size_limit{.name = "message_size_limit", .initial = "10240000", .doc = "The largest message; 0: no limit.", .source = "RFC 1870"};
-inline constexpr Param<Octets> queue_minfree{.name = "queue_minfree", .initial = "0", .doc = "Free octets the queue's file system must have for MAIL FROM to be accepted; less than 1.5 times message_size_limit is never enough."};
-inline constexpr Param<int> smtpd_recipient_limit{.name = "smtpd_recipient_limit", .initial = "1000", .least = 1, .doc = "Recipients of one message.", .source = "RFC 5321 4.5.3.1.8"};
-inline constexpr Param<int> smtpd_recipient_overshoot_limit{.name = "smtpd_recipient_overshoot_limit", .initial = "1000", .least = 1,
-    .doc = "Recipients beyond the limit that are refused before each counts as an error."};
-inline constexpr Param<int> smtpd_soft_error_limit{.name = "smtpd_soft_error_limit", .initial = "10", .least = 1, .doc = "Errors after which each reply is delayed."};
-inline constexpr Param<int> smtpd_hard_error_limit{.name = "smtpd_hard_error_limit", .initial = "${stress?{1}:{20}}", .least = 1, .doc = "Errors after which the client is sent away."};
-inline constexpr Param<std::chrono::seconds> smtpd_error_sleep_time{.name = "smtpd_error_sleep_time", .initial = "1s", .doc = "The delay of a reply past smtpd_soft_error_limit."};
-inline constexpr Param<int> smtpd_junk_command_limit{.name = "smtpd_junk_command_limit", .initial = "${stress?{1}:{100}}", .least = 1,
-    .doc = "NOOP, VRFY, ETRN, RSET and HELP without mail after which each counts as an error."};
+                                                        .initial = "${smtpd_per_record_deadline?{$smtpd_per_record_deadline}:{${stress?{yes}:{no}}}}",
+                                                        .doc = "smtpd_timeout limits a whole request, reply included, and not each read or write."};
+inline constexpr Param<int> smtpd_min_data_rate{.name = "smtpd_min_data_rate",
+                                                .initial = "500",
+                                                .least = 1,
+                                                .doc = "With a per-request deadline: octets of content a second that move the deadline."};
+inline constexpr Param<int> line_length_limit{
+    .name = "line_length_limit", .initial = "2048", .least = 512, .doc = "The longest command line; what is beyond it is dropped."};
+inline constexpr Param<Octets> message_size_limit{
+    .name = "message_size_limit", .initial = "10240000", .doc = "The largest message; 0: no limit.", .source = "RFC 1870"};
+inline constexpr Param<Octets> queue_minfree{
+    .name = "queue_minfree",
+    .initial = "0",
+    .doc = "Free octets the queue's file system must have for MAIL FROM to be accepted; less than 1.5 times message_size_limit is never enough."};
+inline constexpr Param<int> smtpd_recipient_limit{
+    .name = "smtpd_recipient_limit", .initial = "1000", .least = 1, .doc = "Recipients of one message.", .source = "RFC 5321 4.5.3.1.8"};
+inline constexpr Param<int> smtpd_recipient_overshoot_limit{.name = "smtpd_recipient_overshoot_limit",
+                                                            .initial = "1000",
+                                                            .least = 1,
+                                                            .doc = "Recipients beyond the limit that are refused before each counts as an error."};
+inline constexpr Param<int> smtpd_soft_error_limit{
+    .name = "smtpd_soft_error_limit", .initial = "10", .least = 1, .doc = "Errors after which each reply is delayed."};
+inline constexpr Param<int> smtpd_hard_error_limit{
+    .name = "smtpd_hard_error_limit", .initial = "${stress?{1}:{20}}", .least = 1, .doc = "Errors after which the client is sent away."};
+inline constexpr Param<std::chrono::seconds> smtpd_error_sleep_time{
+    .name = "smtpd_error_sleep_time", .initial = "1s", .doc = "The delay of a reply past smtpd_soft_error_limit."};
+inline constexpr Param<int> smtpd_junk_command_limit{.name = "smtpd_junk_command_limit",
+                                                     .initial = "${stress?{1}:{100}}",
+                                                     .least = 1,
+                                                     .doc = "NOOP, VRFY, ETRN, RSET and HELP without mail after which each counts as an error."};
 inline constexpr Param<bool> smtpd_helo_required{.name = "smtpd_helo_required", .initial = "no", .doc = "MAIL needs HELO or EHLO first."};
-inline constexpr Param<bool> smtpd_delay_reject{.name = "smtpd_delay_reject", .initial = "yes", .doc = "Client, HELO and sender restrictions wait for RCPT."};
+inline constexpr Param<bool> smtpd_delay_reject{
+    .name = "smtpd_delay_reject", .initial = "yes", .doc = "Client, HELO and sender restrictions wait for RCPT."};
 inline constexpr Param<bool> disable_vrfy_command{.name = "disable_vrfy_command", .initial = "no", .doc = "VRFY is refused and not announced."};
-inline constexpr Param<bool> strict_rfc821_envelopes{.name = "strict_rfc821_envelopes", .initial = "no", .doc = "Addresses in MAIL and RCPT need <> and no comments."};
-inline constexpr Param<bool> smtputf8_enable{.name = "smtputf8_enable", .initial = "${{$compatibility_level} <level {1} ? {no} : {yes}}", .doc = "SMTPUTF8 is announced.", .source = "RFC 6531"};
-inline constexpr Param<bool> strict_smtputf8{.name = "strict_smtputf8", .initial = "no", .doc = "Addresses beyond ASCII need the SMTPUTF8 parameter."};
-inline constexpr Param<std::string> smtpd_discard_ehlo_keywords{.name = "smtpd_discard_ehlo_keywords", .initial = "", .doc = "EHLO keywords that are not announced."};
-inline constexpr Param<std::string> smtpd_discard_ehlo_keyword_address_maps{.name = "smtpd_discard_ehlo_keyword_address_maps", .initial = "",
+inline constexpr Param<bool> strict_rfc821_envelopes{
+    .name = "strict_rfc821_envelopes", .initial = "no", .doc = "Addresses in MAIL and RCPT need <> and no comments."};
+inline constexpr Param<bool> smtputf8_enable{.name = "smtputf8_enable",
+                                             .initial = "${{$compatibility_level} <level {1} ? {no} : {yes}}",
+                                             .doc = "SMTPUTF8 is announced.",
+                                             .source = "RFC 6531"};
+inline constexpr Param<bool> strict_smtputf8{
+    .name = "strict_smtputf8", .initial = "no", .doc = "Addresses beyond ASCII need the SMTPUTF8 parameter."};
+inline constexpr Param<std::string> smtpd_discard_ehlo_keywords{
+    .name = "smtpd_discard_ehlo_keywords", .initial = "", .doc = "EHLO keywords that are not announced."};
+inline constexpr Param<std::string> smtpd_discard_ehlo_keyword_address_maps{
+    .name = "smtpd_discard_ehlo_keyword_address_maps",
+    .initial = "",
     .doc = "Tables, indexed by client address, with keywords that are not announced to it."};
-inline constexpr Param<std::string> smtpd_noop_commands{.name = "smtpd_noop_commands", .initial = "", .doc = "Commands that are answered with 250 and do nothing."};
-inline constexpr Param<std::string> smtpd_forbidden_commands{.name = "smtpd_forbidden_commands", .initial = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}",
-    .doc = "Commands that end the session at once."};
-inline constexpr Param<bool> smtpd_forbid_unauth_pipelining{.name = "smtpd_forbid_unauth_pipelining", .initial = "yes",
-    .doc = "A client that sends ahead where RFC 2920 does not allow it is sent away.", .source = "RFC 2920 3.1"};
-inline constexpr Param<std::string> smtpd_forbid_bare_newline{.name = "smtpd_forbid_bare_newline", .initial = "normalize", .least = 1, .doc = "no, note, normalize or yes, reject."};
-inline constexpr Param<std::string> smtpd_forbid_bare_newline_exclusions{.name = "smtpd_forbid_bare_newline_exclusions", .initial = "$mynetworks",
-    .doc = "Clients that smtpd_forbid_bare_newline does not concern."};
-inline constexpr Param<int> smtpd_forbid_bare_newline_reject_code{.name = "smtpd_forbid_bare_newline_reject_code", .initial = "550", .least = 500, .most = 599, .doc = "The code for reject."};
-inline constexpr Param<bool> cleanup_replace_stray_cr_lf{.name = "cleanup_replace_stray_cr_lf", .initial = "yes", .doc = "A CR without LF becomes a space."};
-inline constexpr Param<bool> smtpd_peername_lookup{.name = "smtpd_peername_lookup", .initial = "yes", .doc = "Look up the client's name and confirm it."};
+inline constexpr Param<std::string> smtpd_noop_commands{
+    .name = "smtpd_noop_commands", .initial = "", .doc = "Commands that are answered with 250 and do nothing."};
+inline constexpr Param<std::string> smtpd_forbidden_commands{
+    .name = "smtpd_forbidden_commands", .initial = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}", .doc = "Commands that end the session at once."};
+inline constexpr Param<bool> smtpd_forbid_unauth_pipelining{.name = "smtpd_forbid_unauth_pipelining",
+                                                            .initial = "yes",
+                                                            .doc = "A client that sends ahead where RFC 2920 does not allow it is sent away.",
+                                                            .source = "RFC 2920 3.1"};
+inline constexpr Param<std::string> smtpd_forbid_bare_newline{
+    .name = "smtpd_forbid_bare_newline", .initial = "normalize", .least = 1, .doc = "no, note, normalize or yes, reject."};
+inline constexpr Param<std::string> smtpd_forbid_bare_newline_exclusions{
+    .name = "smtpd_forbid_bare_newline_exclusions", .initial = "$mynetworks", .doc = "Clients that smtpd_forbid_bare_newline does not concern."};
+inline constexpr Param<int> smtpd_forbid_bare_newline_reject_code{
+    .name = "smtpd_forbid_bare_newline_reject_code", .initial = "550", .least = 500, .most = 599, .doc = "The code for reject."};
+inline constexpr Param<bool> cleanup_replace_stray_cr_lf{
+    .name = "cleanup_replace_stray_cr_lf", .initial = "yes", .doc = "A CR without LF becomes a space."};
+inline constexpr Param<bool> smtpd_peername_lookup{
+    .name = "smtpd_peername_lookup", .initial = "yes", .doc = "Look up the client's name and confirm it."};
 inline constexpr Param<bool> smtpd_client_port_logging{.name = "smtpd_client_port_logging", .initial = "no", .doc = "Log the client's port."};
-inline constexpr Param<bool> smtpd_hide_client_session{.name = "smtpd_hide_client_session", .initial = "no", .doc = "Received: does not tell client name, address, HELO and TLS."};
-inline constexpr Param<std::string> parent_domain_matches_subdomains{.name = "parent_domain_matches_subdomains",
+inline constexpr Param<bool> smtpd_hide_client_session{
+    .name = "smtpd_hide_client_session", .initial = "no", .doc = "Received: does not tell client name, address, HELO and TLS."};
+inline constexpr Param<std::string> parent_domain_matches_subdomains{
+    .name = "parent_domain_matches_subdomains",
     .initial = "debug_peer_list,fast_flush_domains,mynetworks,permit_mx_backup_networks,qmqpd_authorized_clients,relay_domains,smtpd_access_maps",
     .doc = "Parameters where a domain also matches its subdomains."};
-inline constexpr Param<std::string> recipient_delimiter{.name = "recipient_delimiter", .initial = "", .doc = "Characters between user name and extension."};
-inline constexpr Param<std::string> fast_flush_domains{.name = "fast_flush_domains", .initial = "$relay_domains", .doc = "Domains that ETRN may name."};
+inline constexpr Param<std::string> recipient_delimiter{
+    .name = "recipient_delimiter", .initial = "", .doc = "Characters between user name and extension."};
+inline constexpr Param<std::string> fast_flush_domains{
+    .name = "fast_flush_domains", .initial = "$relay_domains", .doc = "Domains that ETRN may name."};
 inline constexpr Param<bool> soft_bounce{.name = "soft_bounce", .initial = "no", .doc = "Every 5xx reply becomes 4xx."};
 
-inline constexpr Param<std::string> smtpd_client_restrictions{.name = "smtpd_client_restrictions", .initial = "", .doc = "Restrictions on the client."};
-inline constexpr Param<std::string> smtpd_helo_restrictions{.name = "smtpd_helo_restrictions", .initial = "", .doc = "Restrictions on HELO and EHLO."};
-inline constexpr Param<std::string> smtpd_sender_restrictions{.name = "smtpd_sender_restrictions", .initial = "", .doc = "Restrictions on MAIL FROM."};
-inline constexpr Param<std::string> smtpd_relay_restrictions{.name = "smtpd_relay_restrictions",
+inline constexpr Param<std::string> smtpd_client_restrictions{
+    .name = "smtpd_client_restrictions", .initial = "", .doc = "Restrictions on the client."};
+inline constexpr Param<std::string> smtpd_helo_restrictions{
+    .name = "smtpd_helo_restrictions", .initial = "", .doc = "Restrictions on HELO and EHLO."};
+inline constexpr Param<std::string> smtpd_sender_restrictions{
+    .name = "smtpd_sender_restrictions", .initial = "", .doc = "Restrictions on MAIL FROM."};
+inline constexpr Param<std::string> smtpd_relay_restrictions{
+    .name = "smtpd_relay_restrictions",
     .initial = "${{$compatibility_level} <level {1} ? {} : {permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination}}",
     .doc = "Who may send where: with smtpd_recipient_restrictions, what keeps the server from being an open relay."};
-inline constexpr Param<std::string> smtpd_recipient_restrictions{.name = "smtpd_recipient_restrictions", .initial = "", .doc = "Restrictions on RCPT TO."};
-inline constexpr Param<std::string> smtpd_data_restrictions{.name = "smtpd_data_restrictions", .initial = "", .doc = "Restrictions on DATA and BDAT."};
-inline constexpr Param<std::string> smtpd_end_of_data_restrictions{.name = "smtpd_end_of_data_restrictions", .initial = "", .doc = "Restrictions at the end of content."};
+inline constexpr Param<std::string> smtpd_recipient_restrictions{
+    .name = "smtpd_recipient_restrictions", .initial = "", .doc = "Restrictions on RCPT TO."};
+inline constexpr Param<std::string> smtpd_data_restrictions{
+    .name = "smtpd_data_restrictions", .initial = "", .doc = "Restrictions on DATA and BDAT."};
+inline constexpr Param<std::string> smtpd_end_of_data_restrictions{
+    .name = "smtpd_end_of_data_restrictions", .initial = "", .doc = "Restrictions at the end of content."};
 inline constexpr Param<std::string> smtpd_etrn_restrictions{.name = "smtpd_etrn_restrictions", .initial = "", .doc = "Restrictions on ETRN."};
-inline constexpr Param<std::string> smtpd_restriction_classes{.name = "smtpd_restriction_classes", .initial = "", .doc = "Names of parameters that are restriction lists."};
+inline constexpr Param<std::string> smtpd_restriction_classes{
+    .name = "smtpd_restriction_classes", .initial = "", .doc = "Names of parameters that are restriction lists."};
 inline constexpr Param<bool> smtpd_relay_before_recipient_restrictions{.name = "smtpd_relay_before_recipient_restrictions",
-    .initial = "${{$compatibility_level} <level {3.6} ? {no} : {yes}}", .doc = "The relay restrictions come first."};
-inline constexpr Param<bool> smtpd_reject_unlisted_recipient{.name = "smtpd_reject_unlisted_recipient", .initial = "yes", .doc = "Refuse unknown recipients also where no restriction says so."};
-inline constexpr Param<bool> smtpd_reject_unlisted_sender{.name = "smtpd_reject_unlisted_sender", .initial = "no", .doc = "Refuse unknown senders of ours also where no restriction says so."};
-inline constexpr Param<std::string> smtpd_null_access_lookup_key{.name = "smtpd_null_access_lookup_key", .initial = "<>", .doc = "What access tables have for the null sender."};
-inline constexpr Param<std::string> smtpd_log_access_permit_actions{.name = "smtpd_log_access_permit_actions", .initial = "", .doc = "Restrictions whose permit is logged."};
-inline constexpr Param<bool> show_user_unknown_table_name{.name = "show_user_unknown_table_name", .initial = "yes", .doc = "\"User unknown\" names the table."};
+                                                                       .initial = "${{$compatibility_level} <level {3.6} ? {no} : {yes}}",
+                                                                       .doc = "The relay restrictions come first."};
+inline constexpr Param<bool> smtpd_reject_unlisted_recipient{
+    .name = "smtpd_reject_unlisted_recipient", .initial = "yes", .doc = "Refuse unknown recipients also where no restriction says so."};
+inline constexpr Param<bool> smtpd_reject_unlisted_sender{
+    .name = "smtpd_reject_unlisted_sender", .initial = "no", .doc = "Refuse unknown senders of ours also where no restriction says so."};
+inline constexpr Param<std::string> smtpd_null_access_lookup_key{
+    .name = "smtpd_null_access_lookup_key", .initial = "<>", .doc = "What access tables have for the null sender."};
+inline constexpr Param<std::string> smtpd_log_access_permit_actions{
+    .name = "smtpd_log_access_permit_actions", .initial = "", .doc = "Restrictions whose permit is logged."};
+inline constexpr Param<bool> show_user_unknown_table_name{
+    .name = "show_user_unknown_table_name", .initial = "yes", .doc = "\"User unknown\" names the table."};
 
 inline constexpr Param<int> access_map_reject_code{.name = "access_map_reject_code", .initial = "554", .doc = "For REJECT of an access table."};
 inline constexpr Param<int> access_map_defer_code{.name = "access_map_defer_code", .initial = "450", .doc = "For DEFER of an access table."};
 inline constexpr Param<int> defer_code{.name = "defer_code", .initial = "450", .doc = "For the restriction defer."};
 inline constexpr Param<int> reject_code{.name = "reject_code", .initial = "554", .doc = "For the restriction reject."};
-inline constexpr Param<int> invalid_hostname_reject_code{.name = "invalid_hostname_reject_code", .initial = "501", .doc = "For reject_invalid_helo_hostname."};
+inline constexpr Param<int> invalid_hostname_reject_code{
+    .name = "invalid_hostname_reject_code", .initial = "501", .doc = "For reject_invalid_helo_hostname."};
 inline constexpr Param<int> non_fqdn_reject_code{.name = "non_fqdn_reject_code", .initial = "504", .doc = "For reject_non_fqdn_*."};
 inline constexpr Param<int> relay_domains_reject_code{.name = "relay_domains_reject_code", .initial = "554", .doc = "For reject_unauth_destination."};
-inline constexpr Param<int> unknown_address_reject_code{.name = "unknown_address_reject_code", .initial = "450", .doc = "For reject_unknown_sender_domain and reject_unknown_recipient_domain."};
-inline constexpr Param<int> unknown_client_reject_code{.name = "unknown_client_reject_code", .initial = "450", .doc = "For reject_unknown_client_hostname."};
-inline constexpr Param<int> unknown_hostname_reject_code{.name = "unknown_hostname_reject_code", .initial = "450", .doc = "For reject_unknown_helo_hostname."};
-inline constexpr Param<int> multi_recipient_bounce_reject_code{.name = "multi_recipient_bounce_reject_code", .initial = "550", .doc = "For reject_multi_recipient_bounce."};
+inline constexpr Param<int> unknown_address_reject_code{
+    .name = "unknown_address_reject_code", .initial = "450", .doc = "For reject_unknown_sender_domain and reject_unknown_recipient_domain."};
+inline constexpr Param<int> unknown_client_reject_code{
+    .name = "unknown_client_reject_code", .initial = "450", .doc = "For reject_unknown_client_hostname."};
+inline constexpr Param<int> unknown_hostname_reject_code{
+    .name = "unknown_hostname_reject_code", .initial = "450", .doc = "For reject_unknown_helo_hostname."};
+inline constexpr Param<int> multi_recipient_bounce_reject_code{
+    .name = "multi_recipient_bounce_reject_code", .initial = "550", .doc = "For reject_multi_recipient_bounce."};
 inline constexpr Param<int> plaintext_reject_code{.name = "plaintext_reject_code", .initial = "450", .doc = "For reject_plaintext_session."};
-inline constexpr Param<int> unknown_local_recipient_reject_code{.name = "unknown_local_recipient_reject_code", .initial = "550", .doc = "For recipients not in local_recipient_maps."};
-inline constexpr Param<int> unknown_relay_recipient_reject_code{.name = "unknown_relay_recipient_reject_code", .initial = "550", .doc = "For recipients not in relay_recipient_maps."};
-inline constexpr Param<int> unknown_virtual_alias_reject_code{.name = "unknown_virtual_alias_reject_code", .initial = "550", .doc = "For recipients not in virtual_alias_maps."};
-inline constexpr Param<int> unknown_virtual_mailbox_reject_code{.name = "unknown_virtual_mailbox_reject_code", .initial = "550", .doc = "For recipients not in virtual_mailbox_maps."};
-inline constexpr Param<std::string> unknown_address_tempfail_action{.name = "unknown_address_tempfail_action", .initial = "$reject_tempfail_action", .least = 1,
-    .doc = "defer_if_permit or defer: when the domain's records cannot be had."};
-inline constexpr Param<int> unverified_recipient_reject_code{.name = "unverified_recipient_reject_code", .initial = "450", .least = 200, .most = 599,
-    .doc = "For reject_unverified_recipient, where the probe was refused."};
-inline constexpr Param<int> unverified_recipient_defer_code{.name = "unverified_recipient_defer_code", .initial = "450", .least = 200, .most = 499,
+inline constexpr Param<int> unknown_local_recipient_reject_code{
+    .name = "unknown_local_recipient_reject_code", .initial = "550", .doc = "For recipients not in local_recipient_maps."};
+inline constexpr Param<int> unknown_relay_recipient_reject_code{
+    .name = "unknown_relay_recipient_reject_code", .initial = "550", .doc = "For recipients not in relay_recipient_maps."};
+inline constexpr Param<int> unknown_virtual_alias_reject_code{
+    .name = "unknown_virtual_alias_reject_code", .initial = "550", .doc = "For recipients not in virtual_alias_maps."};
+inline constexpr Param<int> unknown_virtual_mailbox_reject_code{
+    .name = "unknown_virtual_mailbox_reject_code", .initial = "550", .doc = "For recipients not in virtual_mailbox_maps."};
+inline constexpr Param<std::string> unknown_address_tempfail_action{.name = "unknown_address_tempfail_action",
+                                                                    .initial = "$reject_tempfail_action",
+                                                                    .least = 1,
+                                                                    .doc = "defer_if_permit or defer: when the domain's records cannot be had."};
+inline constexpr Param<int> unverified_recipient_reject_code{.name = "unverified_recipient_reject_code",
+                                                             .initial = "450",
+                                                             .least = 200,
+                                                             .most = 599,
+                                                             .doc = "For reject_unverified_recipient, where the probe was refused."};
+inline constexpr Param<int> unverified_recipient_defer_code{
+    .name = "unverified_recipient_defer_code",
+    .initial = "450",
+    .least = 200,
+    .most = 499,
     .doc = "For reject_unverified_recipient, where the probe failed for now or has not ended; 2xx: let pass."};
-inline constexpr Param<std::string> unverified_recipient_reject_reason{.name = "unverified_recipient_reject_reason", .initial = "",
-    .doc = "What the client is told instead of the reason."};
-inline constexpr Param<std::string> unverified_recipient_tempfail_action{.name = "unverified_recipient_tempfail_action", .initial = "$reject_tempfail_action", .least = 1,
+inline constexpr Param<std::string> unverified_recipient_reject_reason{
+    .name = "unverified_recipient_reject_reason", .initial = "", .doc = "What the client is told instead of the reason."};
+inline constexpr Param<std::string> unverified_recipient_tempfail_action{
+    .name = "unverified_recipient_tempfail_action",
+    .initial = "$reject_tempfail_action",
+    .least = 1,
     .doc = "defer_if_permit or defer: what a 4xx of reject_unverified_recipient does."};
-inline constexpr Param<int> unverified_sender_reject_code{.name = "unverified_sender_reject_code", .initial = "450", .least = 200, .most = 599,
-    .doc = "For reject_unverified_sender, where the probe was refused."};
-inline constexpr Param<int> unverified_sender_defer_code{.name = "unverified_sender_defer_code", .initial = "450", .least = 200, .most = 499,
+inline constexpr Param<int> unverified_sender_reject_code{.name = "unverified_sender_reject_code",
+                                                          .initial = "450",
+                                                          .least = 200,
+                                                          .most = 599,
+                                                          .doc = "For reject_unverified_sender, where the probe was refused."};
+inline constexpr Param<int> unverified_sender_defer_code{
+    .name = "unverified_sender_defer_code",
+    .initial = "450",
+    .least = 200,
+    .most = 499,
     .doc = "For reject_unverified_sender, where the probe failed for now or has not ended; 2xx: let pass."};
-inline constexpr Param<std::string> unverified_sender_reject_reason{.name = "unverified_sender_reject_reason", .initial = "",
-    .doc = "What the client is told instead of the reason."};
-inline constexpr Param<std::string> unverified_sender_tempfail_action{.name = "unverified_sender_tempfail_action", .initial = "$reject_tempfail_action", .least = 1,
-    .doc = "defer_if_permit or defer: what a 4xx of reject_unverified_sender does."};
-inline constexpr Param<int> address_verify_poll_count{.name = "address_verify_poll_count", .initial = "${stress?{1}:{3}}", .least = 1,
+inline constexpr Param<std::string> unverified_sender_reject_reason{
+    .name = "unverified_sender_reject_reason", .initial = "", .doc = "What the client is told instead of the reason."};
+inline constexpr Param<std::string> unverified_sender_tempfail_action{.name = "unverified_sender_tempfail_action",
+                                                                      .initial = "$reject_tempfail_action",
+                                                                      .least = 1,
+                                                                      .doc =
+                                                                          "defer_if_permit or defer: what a 4xx of reject_unverified_sender does."};
+inline constexpr Param<int> address_verify_poll_count{
+    .name = "address_verify_poll_count",
+    .initial = "${stress?{1}:{3}}",
+    .least = 1,
     .doc = "With address_verify_poll_delay: how long RCPT TO waits for a probe to end, as their product; 1: not at all."};
-inline constexpr Param<std::chrono::seconds> address_verify_poll_delay{.name = "address_verify_poll_delay", .initial = "3s", .least = std::chrono::seconds{1},
+inline constexpr Param<std::chrono::seconds> address_verify_poll_delay{
+    .name = "address_verify_poll_delay",
+    .initial = "3s",
+    .least = std::chrono::seconds{1},
     .doc = "See address_verify_poll_count. Nobody polls: the end of a probe is told at once."};
-inline constexpr Param<std::string> unknown_helo_hostname_tempfail_action{.name = "unknown_helo_hostname_tempfail_action", .initial = "$reject_tempfail_action", .least = 1,
-    .doc = "The same for the HELO name."};
+inline constexpr Param<std::string> unknown_helo_hostname_tempfail_action{
+    .name = "unknown_helo_hostname_tempfail_action", .initial = "$reject_tempfail_action", .least = 1, .doc = "The same for the HELO name."};
 
-inline constexpr Param<std::string> smtpd_tls_security_level{.name = "smtpd_tls_security_level", .initial = "", .doc = "none, may or encrypt; empty: the older parameters decide."};
-inline constexpr Param<bool> smtpd_use_tls{.name = "smtpd_use_tls", .initial = "no", .doc = "STARTTLS is announced.", .obsolete = "smtpd_tls_security_level"};
-inline constexpr Param<bool> smtpd_enforce_tls{.name = "smtpd_enforce_tls", .initial = "no", .doc = "STARTTLS is demanded.", .obsolete = "smtpd_tls_security_level"};
+inline constexpr Param<std::string> smtpd_tls_security_level{
+    .name = "smtpd_tls_security_level", .initial = "", .doc = "none, may or encrypt; empty: the older parameters decide."};
+inline constexpr Param<bool> smtpd_use_tls{
+    .name = "smtpd_use_tls", .initial = "no", .doc = "STARTTLS is announced.", .obsolete = "smtpd_tls_security_level"};
+inline constexpr Param<bool> smtpd_enforce_tls{
+    .name = "smtpd_enforce_tls", .initial = "no", .doc = "STARTTLS is demanded.", .obsolete = "smtpd_tls_security_level"};
 inline constexpr Param<bool> smtpd_tls_wrappermode{.name = "smtpd_tls_wrappermode", .initial = "no", .doc = "TLS from the first octet (port 465)."};
-inline constexpr Param<bool> smtpd_tls_received_header{.name = "smtpd_tls_received_header", .initial = "no", .doc = "Received: tells protocol and cipher."};
+inline constexpr Param<bool> smtpd_tls_received_header{
+    .name = "smtpd_tls_received_header", .initial = "no", .doc = "Received: tells protocol and cipher."};
 inline constexpr Param<std::string> smtpd_tls_loglevel{.name = "smtpd_tls_loglevel", .initial = "0", .doc = "1: log one line per TLS session."};
 
-inline constexpr Param<int> smtpd_idle_session_limit{.name = "smtpd_idle_session_limit", .initial = "10000", .least = 1,
-    .doc = "Sessions of a process. Beyond it the one that was idle longest gets 421.", .own = true};
-inline constexpr Param<Octets> smtpd_memory_limit{.name = "smtpd_memory_limit", .initial = "268435456", .least = Octets{1 << 20},
-    .doc = "The memory that sessions and content of a process may hold. Beyond it content gets 452 4.3.1 and new clients 421 4.3.2.", .own = true};
-inline constexpr Param<bool> smtpd_log_abort_queue_id{.name = "smtpd_log_abort_queue_id", .initial = "yes",
-    .doc = "Queue id or NOQUEUE before \"lost connection\", \"timeout\" and \"too many errors\", as Postfix does since 3.10; no: as before.", .own = true};
+inline constexpr Param<int> smtpd_idle_session_limit{.name = "smtpd_idle_session_limit",
+                                                     .initial = "10000",
+                                                     .least = 1,
+                                                     .doc = "Sessions of a process. Beyond it the one that was idle longest gets 421.",
+                                                     .own = true};
+inline constexpr Param<Octets> smtpd_memory_limit{
+    .name = "smtpd_memory_limit",
+    .initial = "268435456",
+    .least = Octets{1 << 20},
+    .doc = "The memory that sessions and content of a process may hold. Beyond it content gets 452 4.3.1 and new clients 421 4.3.2.",
+    .own = true};
+inline constexpr Param<bool> smtpd_log_abort_queue_id{
+    .name = "smtpd_log_abort_queue_id",
+    .initial = "yes",
+    .doc = "Queue id or NOQUEUE before \"lost connection\", \"timeout\" and \"too many errors\", as Postfix does since 3.10; no: as before.",
+    .own = true};
 
 inline constexpr ParamInfo params[] = {
-    myhostname, mail_name, smtpd_banner, stress, smtpd_timeout, smtpd_starttls_timeout, smtpd_per_request_deadline, smtpd_min_data_rate,
-    line_length_limit, message_size_limit, queue_minfree, smtpd_recipient_limit, smtpd_recipient_overshoot_limit, smtpd_soft_error_limit,
-    smtpd_hard_error_limit, smtpd_error_sleep_time, smtpd_junk_command_limit, smtpd_helo_required, smtpd_delay_reject, disable_vrfy_command,
-    strict_rfc821_envelopes, smtputf8_enable, strict_smtputf8, smtpd_discard_ehlo_keywords, smtpd_discard_ehlo_keyword_address_maps,
-    smtpd_noop_commands, smtpd_forbidden_commands, smtpd_forbid_unauth_pipelining, smtpd_forbid_bare_newline,
-    smtpd_forbid_bare_newline_exclusions, smtpd_forbid_bare_newline_reject_code, cleanup_replace_stray_cr_lf, smtpd_peername_lookup,
-    smtpd_client_port_logging, smtpd_hide_client_session, parent_domain_matches_subdomains, recipient_delimiter, fast_flush_domains,
-    soft_bounce, smtpd_client_restrictions, smtpd_helo_restrictions, smtpd_sender_restrictions, smtpd_relay_restrictions,
-    smtpd_recipient_restrictions, smtpd_data_restrictions, smtpd_end_of_data_restrictions, smtpd_etrn_restrictions,
-    smtpd_restriction_classes, smtpd_relay_before_recipient_restrictions, smtpd_reject_unlisted_recipient, smtpd_reject_unlisted_sender,
-    smtpd_null_access_lookup_key, smtpd_log_access_permit_actions, show_user_unknown_table_name, access_map_reject_code,
-    access_map_defer_code, defer_code, reject_code, invalid_hostname_reject_code, non_fqdn_reject_code, relay_domains_reject_code,
-    unknown_address_reject_code, unknown_client_reject_code, unknown_hostname_reject_code, multi_recipient_bounce_reject_code,
-    plaintext_reject_code, unknown_local_recipient_reject_code, unknown_relay_recipient_reject_code, unknown_virtual_alias_reject_code,
-    unknown_virtual_mailbox_reject_code, unknown_address_tempfail_action, unknown_helo_hostname_tempfail_action,
-    unverified_recipient_reject_code, unverified_recipient_defer_code, unverified_recipient_reject_reason, unverified_recipient_tempfail_action,
-    unverified_sender_reject_code, unverified_sender_defer_code, unverified_sender_reject_reason, unverified_sender_tempfail_action,
-    address_verify_poll_count, address_verify_poll_delay,
-    smtpd_tls_security_level, smtpd_use_tls, smtpd_enforce_tls, smtpd_tls_wrappermode, smtpd_tls_received_header, smtpd_tls_loglevel,
-    smtpd_idle_session_limit, smtpd_memory_limit, smtpd_log_abort_queue_id,
+    myhostname,
+    mail_name,
+    smtpd_banner,
+    stress,
+    smtpd_timeout,
+    smtpd_starttls_timeout,
+    smtpd_per_request_deadline,
+    smtpd_min_data_rate,
+    line_length_limit,
+    message_size_limit,
+    queue_minfree,
+    smtpd_recipient_limit,
+    smtpd_recipient_overshoot_limit,
+    smtpd_soft_error_limit,
+    smtpd_hard_error_limit,
+    smtpd_error_sleep_time,
+    smtpd_junk_command_limit,
+    smtpd_helo_required,
+    smtpd_delay_reject,
+    disable_vrfy_command,
+    strict_rfc821_envelopes,
+    smtputf8_enable,
+    strict_smtputf8,
+    smtpd_discard_ehlo_keywords,
+    smtpd_discard_ehlo_keyword_address_maps,
+    smtpd_noop_commands,
+    smtpd_forbidden_commands,
+    smtpd_forbid_unauth_pipelining,
+    smtpd_forbid_bare_newline,
+    smtpd_forbid_bare_newline_exclusions,
+    smtpd_forbid_bare_newline_reject_code,
+    cleanup_replace_stray_cr_lf,
+    smtpd_peername_lookup,
+    smtpd_client_port_logging,
+    smtpd_hide_client_session,
+    parent_domain_matches_subdomains,
+    recipient_delimiter,
+    fast_flush_domains,
+    soft_bounce,
+    smtpd_client_restrictions,
+    smtpd_helo_restrictions,
+    smtpd_sender_restrictions,
+    smtpd_relay_restrictions,
+    smtpd_recipient_restrictions,
+    smtpd_data_restrictions,
+    smtpd_end_of_data_restrictions,
+    smtpd_etrn_restrictions,
+    smtpd_restriction_classes,
+    smtpd_relay_before_recipient_restrictions,
+    smtpd_reject_unlisted_recipient,
+    smtpd_reject_unlisted_sender,
+    smtpd_null_access_lookup_key,
+    smtpd_log_access_permit_actions,
+    show_user_unknown_table_name,
+    access_map_reject_code,
+    access_map_defer_code,
+    defer_code,
+    reject_code,
+    invalid_hostname_reject_code,
+    non_fqdn_reject_code,
+    relay_domains_reject_code,
+    unknown_address_reject_code,
+    unknown_client_reject_code,
+    unknown_hostname_reject_code,
+    multi_recipient_bounce_reject_code,
+    plaintext_reject_code,
+    unknown_local_recipient_reject_code,
+    unknown_relay_recipient_reject_code,
+    unknown_virtual_alias_reject_code,
+    unknown_virtual_mailbox_reject_code,
+    unknown_address_tempfail_action,
+    unknown_helo_hostname_tempfail_action,
+    unverified_recipient_reject_code,
+    unverified_recipient_defer_code,
+    unverified_recipient_reject_reason,
+    unverified_recipient_tempfail_action,
+    unverified_sender_reject_code,
+    unverified_sender_defer_code,
+    unverified_sender_reject_reason,
+    unverified_sender_tempfail_action,
+    address_verify_poll_count,
+    address_verify_poll_delay,
+    smtpd_tls_security_level,
+    smtpd_use_tls,
+    smtpd_enforce_tls,
+    smtpd_tls_wrappermode,
+    smtpd_tls_received_header,
+    smtpd_tls_loglevel,
+    smtpd_idle_session_limit,
+    smtpd_memory_limit,
+    smtpd_log_abort_queue_id,
 };
 
 }  // namespace posthorn::receive

@@ -56,8 +56,9 @@ awaitable<void> Server::serve(std::unique_ptr<net::Stream> stream)
     Ceiling::Share share(core_->ceiling);
     const bool fits = share.set(Session::resting_octets);
     if (!fits || !core_->places.enter()) {
-        core_->outside.log.warning("{}", fits ? fmt::format("{} sessions, and none of them idle: smtpd_idle_session_limit is reached", core_->places.sessions())
-                                              : core_->ceiling.text());
+        core_->outside.log.warning(
+            "{}", fits ? fmt::format("{} sessions, and none of them idle: smtpd_idle_session_limit is reached", core_->places.sessions())
+                       : core_->ceiling.text());
         co_await turn_away(*core_, std::move(stream));
         co_return;
     }

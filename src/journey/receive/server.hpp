@@ -21,9 +21,11 @@
 namespace posthorn::receive {
 
 struct Outside {
-    Outside(handoff::Queue& q, handoff::Cleaner& c, handoff::AddressClasses& a, Names& n, tables::Tables& t, IncomingFolder& f,
-            const Clock& time, observe::Log l)
-        : queue(q), cleaner(c), classes(a), names(n), tables(t), incoming(f), clock(time), log(std::move(l)) {}
+    Outside(handoff::Queue& q, handoff::Cleaner& c, handoff::AddressClasses& a, Names& n, tables::Tables& t, IncomingFolder& f, const Clock& time,
+            observe::Log l)
+        : queue(q), cleaner(c), classes(a), names(n), tables(t), incoming(f), clock(time), log(std::move(l))
+    {
+    }
     handoff::Queue& queue;
     handoff::Cleaner& cleaner;
     handoff::AddressClasses& classes;

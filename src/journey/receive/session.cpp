@@ -16,8 +16,8 @@ namespace {
 bool must_wait_after(smtp::VerbId verb)
 {
     using smtp::VerbId;
-    return verb == VerbId::ehlo || verb == VerbId::helo || verb == VerbId::data || verb == VerbId::noop || verb == VerbId::vrfy
-        || verb == VerbId::auth;
+    return verb == VerbId::ehlo || verb == VerbId::helo || verb == VerbId::data || verb == VerbId::noop || verb == VerbId::vrfy ||
+           verb == VerbId::auth;
 }
 
 bool is_junk(smtp::VerbId verb)
@@ -66,10 +66,7 @@ Session::Session(Server::Core& core, std::unique_ptr<net::Stream> stream)
 
 Session::~Session() = default;
 
-std::string Session::namaddr() const
-{
-    return core_.options.port_logging ? fmt::format("{}:{}", facts_.client, client_port_) : facts_.client;
-}
+std::string Session::namaddr() const { return core_.options.port_logging ? fmt::format("{}:{}", facts_.client, client_port_) : facts_.client; }
 
 awaitable<void> Session::run()
 {
@@ -102,7 +99,8 @@ awaitable<void> Session::finish()
         end_ = End::lost;
     log_end();
     transaction_.reset();
-    core_.outside.log.info("disconnect from {} {}{}", namaddr(), tally_.text(), bare_lf_seen_ && bare_newline_ == BareNewline::note ? " notes=bare_lf" : "");
+    core_.outside.log.info("disconnect from {} {}{}", namaddr(), tally_.text(),
+                           bare_lf_seen_ && bare_newline_ == BareNewline::note ? " notes=bare_lf" : "");
     if (stream_ && stream_->is_open()) {
         stream_->expires_after(std::chrono::seconds{5});
         (void)co_await stream_->shutdown();

@@ -98,7 +98,7 @@ awaitable<bool> Session::data(std::string arguments)
     smtp::ContentOptions content_options;
     content_options.bare_lf = bare_newline_ == BareNewline::no       ? smtp::BareLf::no
                               : bare_newline_ == BareNewline::reject ? smtp::BareLf::reject
-                                                                      : smtp::BareLf::normalize;
+                                                                     : smtp::BareLf::normalize;
     content_options.stray_cr = core_.options.stray_cr;
     smtp::DataReader reader(content_options);
     std::string batch;

@@ -103,7 +103,7 @@ awaitable<bool> Session::mail(std::string arguments)
     envelope.set_arrival(core_.outside.clock.wall().time_since_epoch().count());
     envelope.set_body(command->body == smtp::Body::eight_bit_mime ? handoff::BODY_8BIT
                       : command->body == smtp::Body::binary_mime  ? handoff::BODY_BINARY
-                                                                   : handoff::BODY_7BIT);
+                                                                  : handoff::BODY_7BIT);
     envelope.set_smtputf8(command->smtputf8);
     envelope.set_ret(command->ret == smtp::Ret::full   ? handoff::RET_FULL
                      : command->ret == smtp::Ret::hdrs ? handoff::RET_HDRS
@@ -179,8 +179,8 @@ awaitable<bool> Session::rcpt(std::string arguments)
     if (command->orcpt)
         recipient.set_orcpt(command->orcpt->type + ";" + command->orcpt->address);
     const smtp::Notify& notify = command->notify;
-    recipient.set_notify((notify.never ? handoff::NOTIFY_NEVER : 0U) | (notify.success ? handoff::NOTIFY_SUCCESS : 0U)
-                         | (notify.failure ? handoff::NOTIFY_FAILURE : 0U) | (notify.delay ? handoff::NOTIFY_DELAY : 0U));
+    recipient.set_notify((notify.never ? handoff::NOTIFY_NEVER : 0U) | (notify.success ? handoff::NOTIFY_SUCCESS : 0U) |
+                         (notify.failure ? handoff::NOTIFY_FAILURE : 0U) | (notify.delay ? handoff::NOTIFY_DELAY : 0U));
     ++facts_.recipients;
     facts_.recipient.reset();
     say("250 2.1.5 Ok");

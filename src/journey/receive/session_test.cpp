@@ -71,13 +71,11 @@ TEST_CASE("session: a message is taken, stored, and only then acknowledged, with
     CHECK(envelope.recipients(0).notify() == (handoff::NOTIFY_SUCCESS | handoff::NOTIFY_DELAY));
     CHECK(envelope.client().name() == "client.test");
     CHECK(envelope.client().protocol() == "ESMTP");
-    CHECK(content.inline_octets()
-          == "Received: from client.test (client.test [192.0.2.1])\r\n\tby mx.example.test (Posthorn) with ESMTP id Q1\r\n"
-             "\tfor <user@example.test>; Thu,  1 Jan 2026 00:00:00 +0000 (UTC)\r\nSubject: hello\r\n\r\n.dot\r\n");
+    CHECK(content.inline_octets() == "Received: from client.test (client.test [192.0.2.1])\r\n\tby mx.example.test (Posthorn) with ESMTP id Q1\r\n"
+                                     "\tfor <user@example.test>; Thu,  1 Jan 2026 00:00:00 +0000 (UTC)\r\nSubject: hello\r\n\r\n.dot\r\n");
     CHECK(envelope.size() == content.inline_octets().size());
-    CHECK(house.log()
-          == std::vector<std::string>{"connect from client.test[192.0.2.1]", "Q1: client=client.test[192.0.2.1]",
-                                      "disconnect from client.test[192.0.2.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5"});
+    CHECK(house.log() == std::vector<std::string>{"connect from client.test[192.0.2.1]", "Q1: client=client.test[192.0.2.1]",
+                                                  "disconnect from client.test[192.0.2.1] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5"});
     CHECK(house.smtpd().counters().memory == 0);
     CHECK(house.smtpd().counters().sessions == 0);
 }
@@ -199,7 +197,8 @@ TEST_CASE("pipelining: the replies to a group are the same wherever it is cut, a
 
 TEST_CASE("pipelining: content, the next transaction and QUIT behind it are answered octet by octet as in one piece")
 {
-    const std::string stream = "a: b\r\n\r\nx\r\n..y\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\nBDAT 6\r\nMAIL\r\nBDAT 2 LAST\r\n\r\nRSET\r\nNOOP\r\n";
+    const std::string stream =
+        "a: b\r\n\r\nx\r\n..y\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\nBDAT 6\r\nMAIL\r\nBDAT 2 LAST\r\n\r\nRSET\r\nNOOP\r\n";
     const std::string replies = "250 2.0.0 Ok: queued as Q1\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 Ok: 6 bytes\r\n"
                                 "250 2.0.0 Ok: 8 bytes queued as Q2\r\n250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n";
     // Every cut in two, and every octet alone.
@@ -378,7 +377,8 @@ TEST_CASE("limits: lines, errors, junk commands, recipients, sizes")
         Talk talk(house);
         talk("EHLO x");
         CHECK(talk("MAIL FROM:<a@b.test>") == "452 4.3.1 Insufficient system storage\r\n");
-        CHECK(house.logged("NOQUEUE: reject: MAIL from client.test[192.0.2.1]: 452 4.3.1 Insufficient system storage; from=<a@b.test> proto=ESMTP helo=<x>"));
+        CHECK(house.logged(
+            "NOQUEUE: reject: MAIL from client.test[192.0.2.1]: 452 4.3.1 Insufficient system storage; from=<a@b.test> proto=ESMTP helo=<x>"));
         house.folder.free = 1ULL << 30;
         CHECK(talk("MAIL FROM:<a@b.test>") == "250 2.1.0 Ok\r\n");
     }
@@ -655,7 +655,8 @@ TEST_CASE("time limits: content that comes at smtpd_min_data_rate keeps its clie
         talk.expire();                                     // ten seconds and two have passed
         CHECK(talk.receive() == "421 4.4.2 mx.example.test Error: timeout exceeded\r\n");
         CHECK(talk.ended());
-        CHECK(house.whole_log().find(fmt::format("timeout after {} (4000 bytes) from client.test[192.0.2.1]", bdat ? "BDAT" : "DATA")) != std::string::npos);
+        CHECK(house.whole_log().find(fmt::format("timeout after {} (4000 bytes) from client.test[192.0.2.1]", bdat ? "BDAT" : "DATA")) !=
+              std::string::npos);
         CHECK(house.queue.stored.empty());
     }
     // Without deadlines per request the rate decides nothing.
@@ -701,9 +702,10 @@ TEST_CASE("transcripts: sessions of the clients in debug_peer_list are logged li
         talk.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n");
         talk.send("Subject: x\r\n\r\nthe content\r\n.\r\n");
     }
-    for (const char* line : {"> client.test[192.0.2.1]: 220 mx.example.test ESMTP Posthorn", "< client.test[192.0.2.1]: EHLO client.test",
-                             "> client.test[192.0.2.1]: 250-PIPELINING", "< client.test[192.0.2.1]: AUTH (arguments are not logged)",
-                             "< client.test[192.0.2.1]: RCPT TO:<user@example.test>", "> client.test[192.0.2.1]: 354 End data with <CR><LF>.<CR><LF>"})
+    for (const char* line :
+         {"> client.test[192.0.2.1]: 220 mx.example.test ESMTP Posthorn", "< client.test[192.0.2.1]: EHLO client.test",
+          "> client.test[192.0.2.1]: 250-PIPELINING", "< client.test[192.0.2.1]: AUTH (arguments are not logged)",
+          "< client.test[192.0.2.1]: RCPT TO:<user@example.test>", "> client.test[192.0.2.1]: 354 End data with <CR><LF>.<CR><LF>"})
         CHECK_MESSAGE(house.logged(line), line);
     CHECK(house.whole_log().find("the content") == std::string::npos);
     CHECK(house.whole_log().find("AHVzZXIAc2VjcmV0") == std::string::npos);

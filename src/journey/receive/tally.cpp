@@ -27,8 +27,8 @@ std::string Tally::text() const
     using smtp::VerbId;
     // Postfix's order.
     constexpr std::array order{VerbId::helo, VerbId::ehlo, VerbId::xclient, VerbId::xforward, VerbId::starttls, VerbId::auth,
-                               VerbId::mail, VerbId::rcpt, VerbId::data, VerbId::bdat, VerbId::rset, VerbId::noop, VerbId::vrfy,
-                               VerbId::etrn, VerbId::quit, VerbId::help};
+                               VerbId::mail, VerbId::rcpt, VerbId::data,    VerbId::bdat,     VerbId::rset,     VerbId::noop,
+                               VerbId::vrfy, VerbId::etrn, VerbId::quit,    VerbId::help};
     std::string text;
     std::uint32_t ok = 0, total = 0;
     for (const Count& count : counts_) {

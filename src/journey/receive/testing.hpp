@@ -120,7 +120,8 @@ struct FakeVerifier final : handoff::Verifier {
         if (address.starts_with("good@"))
             co_return handoff::Finding(Kind::deliverable, "250 2.1.5 Recipient OK");
         if (address.starts_with("bad@"))
-            co_return handoff::Finding(Kind::undeliverable, "host h[192.0.2.9] said: 550 5.1.1 No such user (in reply to RCPT TO command)" + std::string(300, '.'));
+            co_return handoff::Finding(Kind::undeliverable,
+                                       "host h[192.0.2.9] said: 550 5.1.1 No such user (in reply to RCPT TO command)" + std::string(300, '.'));
         if (address.starts_with("slow@"))
             co_return handoff::Finding(Kind::deferred, "connect to h[192.0.2.9]:25: Connection timed out");
         if (address.starts_with("none@"))
@@ -182,8 +183,10 @@ struct FakeFolder final : IncomingFolder {
 /// main.cf as pairs over the defaults of a host mx.example.test.
 inline Options options_of(std::vector<std::pair<std::string, std::string>> written = {})
 {
-    std::vector<config::Assignment> assignments{{.name = "myhostname", .value = "mx.example.test"}, {.name = "compatibility_level", .value = "3.11"},
-                                                {.name = "mynetworks", .value = "192.0.2.100"}, {.name = "smtpd_error_sleep_time", .value = "0"},
+    std::vector<config::Assignment> assignments{{.name = "myhostname", .value = "mx.example.test"},
+                                                {.name = "compatibility_level", .value = "3.11"},
+                                                {.name = "mynetworks", .value = "192.0.2.100"},
+                                                {.name = "smtpd_error_sleep_time", .value = "0"},
                                                 {.name = "mail_name", .value = "Posthorn"}};
     for (auto& [name, value] : written)
         assignments.push_back({.name = name, .value = value});
@@ -258,7 +261,8 @@ struct House {
 /// One client of the house.
 class Talk {
 public:
-    explicit Talk(House& house, std::string address = "192.0.2.1", std::shared_ptr<net::Faults> faults = nullptr, std::string ahead = {}) : house_(house)
+    explicit Talk(House& house, std::string address = "192.0.2.1", std::shared_ptr<net::Faults> faults = nullptr, std::string ahead = {})
+        : house_(house)
     {
         net::MemoryOptions options;
         options.faults = std::move(faults);

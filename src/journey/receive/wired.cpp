@@ -13,10 +13,7 @@ namespace {
 class SpoolFile final : public IncomingFile {
 public:
     SpoolFile(std::unique_ptr<spool::IncomingFile> file, asio::thread_pool& threads) : file_(std::move(file)), threads_(threads) {}
-    awaitable<Result<void>> append(std::string octets) override
-    {
-        co_return co_await on_thread(threads_, Append(*this, std::move(octets)));
-    }
+    awaitable<Result<void>> append(std::string octets) override { co_return co_await on_thread(threads_, Append(*this, std::move(octets))); }
     awaitable<Result<void>> sync() override { co_return co_await on_thread(threads_, Sync(*this)); }
     void keep() override { file_->keep(); }
     std::string name() const override { return file_->name(); }

@@ -15,10 +15,7 @@ using handoff::Verdict;
 
 namespace {
 
-WallTime time_of(std::int64_t microseconds)
-{
-    return WallTime{std::chrono::microseconds{microseconds}};
-}
+WallTime time_of(std::int64_t microseconds) { return WallTime{std::chrono::microseconds{microseconds}}; }
 
 const Recipient* recipient_of(const Envelope& envelope, std::uint32_t index)
 {
@@ -147,7 +144,8 @@ struct Letter {
         case ReportRequest::VERIFY:
             if (envelope().purpose() == handoff::PURPOSE_VERIFY_ADDRESS)
                 return verdict.outcome() == handoff::OUTCOME_DELIVERED ? "deliverable" : "undeliverable";
-            return verdict.outcome() == handoff::OUTCOME_DELIVERED ? (verdict.action().empty() ? std::string_view("relayed") : std::string_view(verdict.action()))
+            return verdict.outcome() == handoff::OUTCOME_DELIVERED
+                       ? (verdict.action().empty() ? std::string_view("relayed") : std::string_view(verdict.action()))
                    : verdict.outcome() == handoff::OUTCOME_DEFERRED ? "delayed"
                                                                     : "failed";
         default: return "failed";
@@ -157,8 +155,8 @@ struct Letter {
     std::string compose() const
     {
         const std::string human = notification();
-        const bool whole = request.whole() && request.kind() != ReportRequest::SUCCESS && request.kind() != ReportRequest::DELAY
-                           && request.kind() != ReportRequest::VERIFY;
+        const bool whole = request.whole() && request.kind() != ReportRequest::SUCCESS && request.kind() != ReportRequest::DELAY &&
+                           request.kind() != ReportRequest::VERIFY;
         const bool global = envelope().smtputf8();
         std::string_view returned = request.header();
         if (!whole)
@@ -168,7 +166,8 @@ struct Letter {
         const std::string status = delivery_status(global);
 
         const Template& template_words = words();
-        const std::string& subject = to_postmaster && !template_words.postmaster_subject.empty() ? template_words.postmaster_subject : template_words.subject;
+        const std::string& subject =
+            to_postmaster && !template_words.postmaster_subject.empty() ? template_words.postmaster_subject : template_words.subject;
         std::string from = template_words.from;
         if (const std::size_t space = from.find_first_of(" ("); from.find('@') == from.npos)
             from.insert(std::min(space, from.size()), "@" + options.myorigin);      // "MAILER-DAEMON (...)" gets our domain
@@ -185,7 +184,8 @@ struct Letter {
             field("References", envelope().message_id());
         }
         field("MIME-Version", "1.0");
-        text += fmt::format("Content-Type: multipart/report; report-type={}delivery-status;\r\n\tboundary=\"{}\"\r\n", global ? "global-" : "", boundary());
+        text += fmt::format("Content-Type: multipart/report; report-type={}delivery-status;\r\n\tboundary=\"{}\"\r\n", global ? "global-" : "",
+                            boundary());
         if (eight_bit)
             field("Content-Transfer-Encoding", "8bit");
         field("Message-Id", fmt::format("<{}.{}@{}>", queue_id, request.now() / 1'000'000, options.myhostname));
@@ -195,7 +195,8 @@ struct Letter {
             text += fmt::format("\r\n--{}\r\nContent-Description: {}\r\nContent-Type: {}\r\n{}\r\n", boundary(), description, type,
                                 part_eight_bit ? "Content-Transfer-Encoding: 8bit\r\n" : "");
         };
-        part("Notification", fmt::format("text/plain; charset={}", is_ascii(human) ? template_words.charset : std::string("utf-8")), !is_ascii(human));
+        part("Notification", fmt::format("text/plain; charset={}", is_ascii(human) ? template_words.charset : std::string("utf-8")),
+             !is_ascii(human));
         text += human;
         part("Delivery report", global ? "message/global-delivery-status" : "message/delivery-status", !is_ascii(status));
         text += status;

@@ -9,22 +9,35 @@ namespace posthorn::report {
 
 using config::Param;
 
-inline constexpr Param<config::List> notify_classes{.name = "notify_classes", .initial = "resource, software",
+inline constexpr Param<config::List> notify_classes{
+    .name = "notify_classes",
+    .initial = "resource, software",
     .doc = "What the postmaster hears about: bounce, 2bounce, delay (policy, protocol, data, resource, software are accepted)."};
-inline constexpr Param<std::string> bounce_notice_recipient{.name = "bounce_notice_recipient", .initial = "postmaster", .least = 1,
-    .doc = "Who gets a copy of each bounce, where notify_classes has bounce."};
-inline constexpr Param<std::string> double_bounce_notice_recipient{.name = "2bounce_notice_recipient", .initial = "postmaster", .least = 1,
+inline constexpr Param<std::string> bounce_notice_recipient{.name = "bounce_notice_recipient",
+                                                            .initial = "postmaster",
+                                                            .least = 1,
+                                                            .doc = "Who gets a copy of each bounce, where notify_classes has bounce."};
+inline constexpr Param<std::string> double_bounce_notice_recipient{
+    .name = "2bounce_notice_recipient",
+    .initial = "postmaster",
+    .least = 1,
     .doc = "Who hears of mail from <> that cannot be delivered, where notify_classes has 2bounce."};
-inline constexpr Param<std::string> delay_notice_recipient{.name = "delay_notice_recipient", .initial = "postmaster", .least = 1,
-    .doc = "Who gets a copy of each delay warning, where notify_classes has delay."};
-inline constexpr Param<std::string> double_bounce_sender{.name = "double_bounce_sender", .initial = "double-bounce", .least = 1,
-    .doc = "The sender of reports to the postmaster; what comes back to it is dropped."};
-inline constexpr Param<std::string> bounce_template_file{.name = "bounce_template_file", .initial = "",
-    .doc = "A file with the texts of reports, in the form of bounce(5)."};
-inline constexpr Param<bool> enable_threaded_bounces{.name = "enable_threaded_bounces", .initial = "no",
+inline constexpr Param<std::string> delay_notice_recipient{.name = "delay_notice_recipient",
+                                                           .initial = "postmaster",
+                                                           .least = 1,
+                                                           .doc = "Who gets a copy of each delay warning, where notify_classes has delay."};
+inline constexpr Param<std::string> double_bounce_sender{.name = "double_bounce_sender",
+                                                         .initial = "double-bounce",
+                                                         .least = 1,
+                                                         .doc = "The sender of reports to the postmaster; what comes back to it is dropped."};
+inline constexpr Param<std::string> bounce_template_file{
+    .name = "bounce_template_file", .initial = "", .doc = "A file with the texts of reports, in the form of bounce(5)."};
+inline constexpr Param<bool> enable_threaded_bounces{
+    .name = "enable_threaded_bounces",
+    .initial = "no",
     .doc = "Reports say In-Reply-To and References, so that mail readers show them beside the message."};
 
-inline constexpr config::ParamInfo params[] = {notify_classes, bounce_notice_recipient, double_bounce_notice_recipient, delay_notice_recipient,
-                                               double_bounce_sender, bounce_template_file, enable_threaded_bounces};
+inline constexpr config::ParamInfo params[] = {notify_classes,       bounce_notice_recipient, double_bounce_notice_recipient, delay_notice_recipient,
+                                               double_bounce_sender, bounce_template_file,    enable_threaded_bounces};
 
 }  // namespace posthorn::report

@@ -58,10 +58,7 @@ Options options()
     return made;
 }
 
-bool has(std::string_view text, std::string_view piece)
-{
-    return text.find(piece) != text.npos;
-}
+bool has(std::string_view text, std::string_view piece) { return text.find(piece) != text.npos; }
 
 }  // namespace
 
@@ -190,7 +187,9 @@ TEST_CASE("report: a reply with line ends and controls cannot add a field")
 
 TEST_CASE("template: bounce_template_file replaces words and subject, parameters are filled in")
 {
-    const auto templates = parse_templates("# ours\nfailure_template = <<EOT\nSubject: Sorry\nCharset: utf-8\n\nHost $myhostname, ${delay_warning_time_hours} h, $$5, $unknown\nEOT\n", "b.cf");
+    const auto templates = parse_templates(
+        "# ours\nfailure_template = <<EOT\nSubject: Sorry\nCharset: utf-8\n\nHost $myhostname, ${delay_warning_time_hours} h, $$5, $unknown\nEOT\n",
+        "b.cf");
     REQUIRE(templates);
     CHECK(templates->failure.subject == "Sorry");
     CHECK(templates->delay.subject == built_in_templates().delay.subject);
@@ -202,7 +201,8 @@ TEST_CASE("template: errors name file and line")
     const auto message = [](std::string_view text) { return parse_templates(text, "b.cf").error().text(); };
     CHECK(message("what\n") == "b.cf, line 1: \"what\": expected \"failure_template = <<WORD\", or delay_, success_, verify_template");
     CHECK(message("\nfailure_template = <<E\nSubject: x\n\ntext\n") == "b.cf, line 2: the end \"E\" of failure_template is missing");
-    CHECK(message("failure_template = <<E\nColour: red\n\ntext\nE\n") == "b.cf, line 2: unknown header \"colour\"; known are Charset, From, Subject, Postmaster-Subject");
+    CHECK(message("failure_template = <<E\nColour: red\n\ntext\nE\n") ==
+          "b.cf, line 2: unknown header \"colour\"; known are Charset, From, Subject, Postmaster-Subject");
     CHECK(message("failure_template = <<E\nSubject: x\n\nE\n") == "b.cf, line 3: the template has no text");
     CHECK(message("failure_template = <<E\n\ngr\xc3\xbc\xc3\x9f\nE\n").find("not us-ascii") != std::string::npos);
 }

@@ -94,7 +94,8 @@ Result<Templates> parse_templates(std::string_view text, std::string_view file)
                          : name == "verify_template"  ? &templates.verify
                                                       : nullptr;
         if (made == nullptr || !value.starts_with("<<") || trim(value.substr(2)).empty())
-            return Error{fmt::format("{}, line {}: \"{}\": expected \"failure_template = <<WORD\", or delay_, success_, verify_template", file, number, line)};
+            return Error{
+                fmt::format("{}, line {}: \"{}\": expected \"failure_template = <<WORD\", or delay_, success_, verify_template", file, number, line)};
         const std::string_view word = trim(value.substr(2));
         const std::size_t first = number;
         std::string_view body = text;
@@ -116,8 +117,10 @@ Result<Templates> parse_templates(std::string_view text, std::string_view file)
 
 std::string expand_template(std::string_view text, const std::function<std::optional<std::string>(std::string_view)>& lookup)
 {
-    constexpr struct { std::string_view suffix; std::uint64_t seconds; } units[] = {
-        {"_seconds", 1}, {"_minutes", 60}, {"_hours", 3600}, {"_days", 86400}, {"_weeks", 7 * 86400}};
+    constexpr struct {
+        std::string_view suffix;
+        std::uint64_t seconds;
+    } units[] = {{"_seconds", 1}, {"_minutes", 60}, {"_hours", 3600}, {"_days", 86400}, {"_weeks", 7 * 86400}};
     const auto is_name = [](char c) { return is_alnum(c) || c == '_'; };
     std::string out;
     while (!text.empty()) {

@@ -10,8 +10,8 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
     const auto get = [&](const auto& param) { return snapshot.get(param); };
     return {
         .own = tables::OwnOptions::from(snapshot, interfaces, opener),
-        .mail = {get(local_transport), get(virtual_transport), get(relay_transport), get(default_transport), get(relayhost),
-                 get(transport_maps), get(sender_dependent_relayhost_maps), get(sender_dependent_default_transport_maps)},
+        .mail = {get(local_transport), get(virtual_transport), get(relay_transport), get(default_transport), get(relayhost), get(transport_maps),
+                 get(sender_dependent_relayhost_maps), get(sender_dependent_default_transport_maps)},
         .probe = {get(address_verify_local_transport), get(address_verify_virtual_transport), get(address_verify_relay_transport),
                   get(address_verify_default_transport), get(address_verify_relayhost), get(address_verify_transport_maps),
                   get(address_verify_sender_dependent_relayhost_maps), get(address_verify_sender_dependent_default_transport_maps)},

@@ -56,10 +56,7 @@ std::optional<Operator> routing_operator(std::string_view local, bool percent, b
 
 }  // namespace
 
-std::string site_key(std::string_view transport, std::string_view nexthop)
-{
-    return to_lower(fmt::format("{}:{}", transport, nexthop));
-}
+std::string site_key(std::string_view transport, std::string_view nexthop) { return to_lower(fmt::format("{}:{}", transport, nexthop)); }
 
 TransportNexthop split_transport(std::string_view text)
 {
@@ -228,8 +225,8 @@ Result<void> Resolver::by_transport_maps(Lookups& lookups, const Mailbox& box, T
         TRY(value, transport_maps_.find(lookups, tables::quote_local(box.local.substr(0, at)) + "@" + box.domain, KeyKind::piece));
     }
     if (!value) {
-        for (const std::string_view key : is_literal(box.domain) ? std::vector<std::string_view>{box.domain}
-                                                                 : tables::domain_keys(box.domain, transport_parent_style_)) {
+        for (const std::string_view key :
+             is_literal(box.domain) ? std::vector<std::string_view>{box.domain} : tables::domain_keys(box.domain, transport_parent_style_)) {
             TRY(value, transport_maps_.find(lookups, key, KeyKind::piece));
             if (value)
                 break;
@@ -296,9 +293,7 @@ Result<handoff::AddressStanding> Resolver::standing(Lookups& lookups, std::strin
             return standing;
     }
     switch (target.address_class) {
-    case AddressClass::virtual_alias:
-        standing.known = false;
-        break;
+    case AddressClass::virtual_alias: standing.known = false; break;
     case AddressClass::local:
         if (!local_recipient_maps_.empty()) {
             TRY(standing.known, has(local_recipient_maps_));
@@ -314,8 +309,7 @@ Result<handoff::AddressStanding> Resolver::standing(Lookups& lookups, std::strin
             TRY(standing.known, has(virtual_mailbox_maps_));
         }
         break;
-    case AddressClass::other:
-        break;
+    case AddressClass::other: break;
     }
     return standing;
 }

@@ -51,15 +51,16 @@ private:
     Result<void> by_class(Lookups& lookups, std::string_view sender, const Mailbox& box, Target& target) const;
     Result<void> relay_by_host(Lookups& lookups, std::string_view sender, const Mailbox& box, std::string_view wanted, Target& target) const;
     Result<void> by_transport_maps(Lookups& lookups, const Mailbox& box, Target& target) const;
-    Result<std::optional<std::string>> by_sender(Lookups& lookups, const tables::Maps& maps, std::string_view sender, std::string_view empty_key) const;
+    Result<std::optional<std::string>> by_sender(Lookups& lookups, const tables::Maps& maps, std::string_view sender,
+                                                 std::string_view empty_key) const;
     void fail(Target& target, std::string text) const;
 
     Options options_;
     Way way_;
     tables::OwnDomains own_;
     tables::MatchList virtual_alias_domains_, virtual_mailbox_domains_, relay_domains_, mynetworks_;
-    tables::Maps virtual_alias_maps_, local_recipient_maps_, relay_recipient_maps_, virtual_mailbox_maps_, canonical_maps_,
-        recipient_canonical_maps_, relocated_maps_, transport_maps_, relayhost_maps_, default_transport_maps_;
+    tables::Maps virtual_alias_maps_, local_recipient_maps_, relay_recipient_maps_, virtual_mailbox_maps_, canonical_maps_, recipient_canonical_maps_,
+        relocated_maps_, transport_maps_, relayhost_maps_, default_transport_maps_;
     bool transport_parent_style_ = false, in_memory_ = true;
 };
 

@@ -26,7 +26,8 @@ Options options()
     return made;
 }
 
-std::string way(const Options& made, std::string_view address, std::string_view sender = "s@x.test", Resolver::Purpose purpose = Resolver::Purpose::mail)
+std::string way(const Options& made, std::string_view address, std::string_view sender = "s@x.test",
+                Resolver::Purpose purpose = Resolver::Purpose::mail)
 {
     TestSite site;
     const Resolver resolver(made, purpose, site.tables);
@@ -44,8 +45,8 @@ std::string standing(const Options& made, std::string_view address)
     if (!found)
         return "error";
     const std::string_view names[] = {"local", "alias", "mailbox", "relay", "other"};
-    return fmt::format("{}{}{}{}", names[static_cast<int>(found->address_class)], found->routed ? " routed" : "",
-                       found->known ? "" : " unknown", found->unknown_text.empty() ? "" : " " + found->unknown_status + " " + found->unknown_text);
+    return fmt::format("{}{}{}{}", names[static_cast<int>(found->address_class)], found->routed ? " routed" : "", found->known ? "" : " unknown",
+                       found->unknown_text.empty() ? "" : " " + found->unknown_status + " " + found->unknown_text);
 }
 
 }  // namespace
@@ -94,7 +95,8 @@ TEST_CASE("route: transport_maps are asked address first, then domain and parent
 {
     Options made = options();
     made.mail.relayhost = "[isp.test]";
-    made.mail.transport_maps = "inline:{ {u+x@a.test=t1:h1} {u@a.test=t2:} {a.test=:h3} {.a.test=t4:[h4]:26} {k.a.test=:} {here.test=smtp:[in.test]} {e.test=error:5.7.1 no mail here} {alias.test=smtp:x} }";
+    made.mail.transport_maps =
+        "inline:{ {u+x@a.test=t1:h1} {u@a.test=t2:} {a.test=:h3} {.a.test=t4:[h4]:26} {k.a.test=:} {here.test=smtp:[in.test]} {e.test=error:5.7.1 no mail here} {alias.test=smtp:x} }";
     CHECK(way(made, "u+x@a.test") == "t1:h1 u+x@a.test");
     CHECK(way(made, "u+y@a.test") == "t2:a.test u+y@a.test");     // a transport alone resets the next hop to the domain
     CHECK(way(made, "v@a.test") == "smtp:h3 v@a.test");
@@ -205,9 +207,11 @@ TEST_CASE("options: read from main.cf, with the interfaces of the host and the f
 {
     TestSite site;
     const std::string origin = site.write("mailname", "# a comment\nmail.example.test\n");
-    config::Site host{.host_name = "mail.example.test", .addresses = {*config::parse_host_address("192.0.2.7/24"), *config::parse_host_address("2001:db8::7/64")}};
+    config::Site host{.host_name = "mail.example.test",
+                      .addresses = {*config::parse_host_address("192.0.2.7/24"), *config::parse_host_address("2001:db8::7/64")}};
     const std::span<const config::ParamInfo> rooms[] = {route::params, tables::params};
-    const config::Assignment written[] = {{"myorigin", origin}, {"proxy_interfaces", "198.51.100.1"}, {"relayhost", "[smart.test]"}, {"compatibility_level", "3.6"}};
+    const config::Assignment written[] = {
+        {"myorigin", origin}, {"proxy_interfaces", "198.51.100.1"}, {"relayhost", "[smart.test]"}, {"compatibility_level", "3.6"}};
     const auto snapshot = config::Snapshot(host, "/nonexistent", rooms).with(written, "-o");
     tables::DirectOpener opener;
     const Options made = Options::from(snapshot, host.addresses, opener);

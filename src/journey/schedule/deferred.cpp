@@ -24,10 +24,7 @@ void Deferred::put(MessageKey message, WallTime next_try)
     }
 }
 
-bool Deferred::forget(MessageKey message)
-{
-    return times_.erase(message) > 0;
-}
+bool Deferred::forget(MessageKey message) { return times_.erase(message) > 0; }
 
 void Deferred::settle_top()
 {

@@ -33,7 +33,8 @@ TEST_CASE("options: without a word, Postfix's defaults")
 
 TEST_CASE("options: a transport's own name outvotes the default, which outvotes ours")
 {
-    const auto ours = snapshot({{"default_destination_concurrency_limit", "7"}, {"slow_destination_concurrency_limit", "2"}, {"slow_destination_rate_delay", "1m"}});
+    const auto ours = snapshot(
+        {{"default_destination_concurrency_limit", "7"}, {"slow_destination_concurrency_limit", "2"}, {"slow_destination_rate_delay", "1m"}});
     CHECK(transport_options(ours, "smtp", 0)->window.limit == 7);
     CHECK(transport_options(ours, "slow", 3)->window.limit == 2);
     CHECK(transport_options(ours, "slow", 3)->window.rate_delay == 60s);

@@ -271,10 +271,7 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
     return settle(flight.message, flight.recipients);
 }
 
-bool Scheduler::suspended_done(const Suspended& suspended)
-{
-    return settle(suspended.message, suspended.recipients.size());
-}
+bool Scheduler::suspended_done(const Suspended& suspended) { return settle(suspended.message, suspended.recipients.size()); }
 
 bool Scheduler::settle(MessageKey message, std::size_t recipients)
 {

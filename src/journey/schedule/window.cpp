@@ -56,10 +56,7 @@ void Window::finish(SteadyTime now)
         not_before_ = now + options_.rate_delay;
 }
 
-void Window::ended(SteadyTime now)
-{
-    finish(now);
-}
+void Window::ended(SteadyTime now) { finish(now); }
 
 void Window::succeeded(SteadyTime now)
 {

@@ -290,9 +290,8 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
             job->fresh = true;
             continue;
         }
-        std::erase_if(job->hosts, [&](const Host& host) {
-            return host.endpoint == job->host.endpoint && &host >= job->hosts.data() + job->next_host;
-        });
+        std::erase_if(job->hosts,
+                      [&](const Host& host) { return host.endpoint == job->host.endpoint && &host >= job->hosts.data() + job->next_host; });
         again = job->next_host < job->hosts.size() && (options.session_limit == 0 || job->sessions < options.session_limit);
         job->fresh = true;
         if (again)
@@ -334,7 +333,7 @@ Line* Agent::Core::take_idle(Site& site)
         const bool young = around.clock.steady() - line->session->opened() < options.keep_age;
         if (young && line->session->still_silent())
             return line;
-        line->forget = true;                                        // its coroutine ends it
+        line->forget = true;  // its coroutine ends it
         line->wake.notify_all();
     }
     return nullptr;
@@ -361,7 +360,7 @@ awaitable<void> Agent::Core::drive(std::unique_ptr<Line> line)
         const std::uint64_t trips = line->session->round_trips();
         co_await line->session->run(line.get(), options.quit_in_group || (!options.keep_sessions && site.waiting.empty()));
         counts.round_trips += line->session->round_trips() - trips;
-        if (line->first) {                                          // the session ended before it could take it
+        if (line->first) {  // the session ended before it could take it
             const auto job = std::exchange(line->first, nullptr);
             job->transaction.emplace(job->request, job->content, job->sheet, std::vector<std::uint32_t>());
             job->transaction->unserved = true;
@@ -411,7 +410,8 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             around.peers->connected(job->site_name(), stream.has_value());
         if (!stream) {
             ++counts.failed_connects;
-            *reason = Reason(false, stream.error().status().empty() ? "4.4.1" : stream.error().status(), fmt::format("connect to {}: {}", relay, stream.error().what()));
+            *reason = Reason(false, stream.error().status().empty() ? "4.4.1" : stream.error().status(),
+                             fmt::format("connect to {}: {}", relay, stream.error().what()));
             around.log.info("{}", reason->text);
             job->relay = "none";
             ++job->next_host;
@@ -442,7 +442,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             continue;
         }
         if (trouble->try_in_clear && !in_clear) {
-            in_clear = true;                                        // the same host, once, as level may allows
+            in_clear = true;  // the same host, once, as level may allows
             continue;
         }
         in_clear = false;
@@ -507,11 +507,14 @@ handoff::Verdicts Agent::Core::verdicts(Job& job)
             verdict.set_remote_mta(fate.reason.remote);
             verdict.set_action(permanent ? "failed" : "delayed");
         }
-        const handoff::DeliveryTimes times{.arrival = envelope.arrival(), .active = job.request.active_since(), .connecting = job.started,
-                                           .connected = job.connected, .finished = now};
+        const handoff::DeliveryTimes times{.arrival = envelope.arrival(),
+                                           .active = job.request.active_since(),
+                                           .connecting = job.started,
+                                           .connected = job.connected,
+                                           .finished = now};
         around.log.write(observe::Level::info,
-                         handoff::delivery_line(job.queue_id(), recipient, verdict, times, soft ? "SOFTBOUNCE" : handoff::status_word(verdict.outcome(), probe),
-                                                job.use, options.delay_digits));
+                         handoff::delivery_line(job.queue_id(), recipient, verdict, times,
+                                                soft ? "SOFTBOUNCE" : handoff::status_word(verdict.outcome(), probe), job.use, options.delay_digits));
     }
     return all;
 }

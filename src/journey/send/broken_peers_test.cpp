@@ -19,7 +19,8 @@ struct Learning : World {
     {
         turned = &hand;
         knowledge = &book;
-        options.timeouts.mail = options.timeouts.rcpt = options.timeouts.data_init = options.timeouts.data_done = options.timeouts.quit = options.timeouts.rset = seconds(1);
+        options.timeouts.mail = options.timeouts.rcpt = options.timeouts.data_init = options.timeouts.data_done = options.timeouts.quit =
+            options.timeouts.rset = seconds(1);
         options.timeouts.helo = options.timeouts.starttls = seconds(1);
         book.on_event = [this](const peers::Event& event) { told.push_back(peers::text_of(event)); };
     }
@@ -44,7 +45,8 @@ const auto delivered = handoff::OUTCOME_DELIVERED;
 
 }  // namespace
 
-TEST_CASE("FrontBridge, all three recorded hosts: mail and probe at the first attempt, pipelining on; the lone 221 is seen when nobody waits, learned, and kept")
+TEST_CASE(
+    "FrontBridge, all three recorded hosts: mail and probe at the first attempt, pipelining on; the lone 221 is seen when nobody waits, learned, and kept")
 {
     for (const char* name : {"frontbridge", "frontbridge-db3-006", "frontbridge-db3-003", "exchange-2010-sp1"}) {
         CAPTURE(name);
@@ -78,7 +80,8 @@ TEST_CASE("FrontBridge with Postfix's grouping: the failure of the seed, recover
         CHECK(world.peer().sessions()[0].said() == std::vector<std::string>{"EHLO client.test", "QUIT"});      // all it saw of the group
         CHECK(world.last_session().back() == "QUIT");
         CHECK(world.told.size() == 1);
-        CHECK(world.told.front().find("learned quit-alone: MAIL RCPT RSET QUIT: 221; QUIT now travels alone, until 2026-01-08 00:01 UTC") != std::string::npos);
+        CHECK(world.told.front().find("learned quit-alone: MAIL RCPT RSET QUIT: 221; QUIT now travels alone, until 2026-01-08 00:01 UTC") !=
+              std::string::npos);
         CHECK(world.deliver(probe({"unknown@example.com"})).outcome() == handoff::OUTCOME_UNDELIVERABLE);
         CHECK(world.sessions() == 3);
         CHECK(world.deliver(mail()).outcome() == delivered);
@@ -144,8 +147,9 @@ TEST_CASE("signatures: the attempt in hand goes on with the feature off, and the
         const char* peer;
         const char* quirk;
     };
-    for (const Row& row : {Row{"refuses-groups", "one-command-per-flight"}, Row{"calls-groups-improper", "one-command-per-flight"},
-                           Row{"merges-replies", "one-command-per-flight"}, Row{"refuses-size", "no-param(SIZE)"}, Row{"refuses-parameters", "no-param(SIZE)"}}) {
+    for (const Row& row :
+         {Row{"refuses-groups", "one-command-per-flight"}, Row{"calls-groups-improper", "one-command-per-flight"},
+          Row{"merges-replies", "one-command-per-flight"}, Row{"refuses-size", "no-param(SIZE)"}, Row{"refuses-parameters", "no-param(SIZE)"}}) {
         CAPTURE(row.peer);
         Learning world(row.peer);
         const auto verdict = world.deliver(mail());
@@ -165,8 +169,9 @@ TEST_CASE("silence and loss: each attempt recovers at once, and the third sighti
         const char* peer;
         const char* quirk;
     };
-    for (const Row& row : {Row{"closes-at-quit-group", "quit-alone"}, Row{"hangs-at-grouped-data", "data-alone"}, Row{"closes-at-grouped-data", "data-alone"},
-                           Row{"reads-one-line", "one-command-per-flight"}, Row{"closes-at-ehlo", "helo-only"}}) {
+    for (const Row& row :
+         {Row{"closes-at-quit-group", "quit-alone"}, Row{"hangs-at-grouped-data", "data-alone"}, Row{"closes-at-grouped-data", "data-alone"},
+          Row{"reads-one-line", "one-command-per-flight"}, Row{"closes-at-ehlo", "helo-only"}}) {
         CAPTURE(row.peer);
         Learning world(row.peer);
         world.options.quit_in_group = row.quirk == std::string_view("quit-alone");
@@ -294,7 +299,8 @@ TEST_CASE("a canary a day, at the goodbye: a repaired FrontBridge is trusted aga
     CHECK(world.told.size() == 1);                              // tested, found again
     world.peers.clear();
     world.add("192.0.2.2", "exchange-2007");
-    sim::Peer& repaired = *(world.peers["192.0.2.2"] = std::make_unique<sim::Peer>("host VA3EHSMHS018.bigfish.com\nlike exchange-2007\nS 220 VA3EHSMHS018.bigfish.com Microsoft ESMTP"));
+    sim::Peer& repaired = *(world.peers["192.0.2.2"] = std::make_unique<sim::Peer>(
+                                "host VA3EHSMHS018.bigfish.com\nlike exchange-2007\nS 220 VA3EHSMHS018.bigfish.com Microsoft ESMTP"));
     for (int day = 0; day < 2; ++day) {
         world.hand.advance(24h);
         CHECK(world.deliver(mail()).outcome() == delivered);
@@ -369,7 +375,8 @@ TEST_CASE("TLS: an attack on handshakes leaves no lasting plain text: each sessi
         CHECK(world.peer().sessions().front().said().front() == "EHLO client.test");
         CHECK(world.quirks().empty());
     }
-    CHECK(std::ranges::count_if(world.told, [](const std::string& line) { return line.find("TLS failed, although it worked") != std::string::npos; }) == 1);
+    CHECK(std::ranges::count_if(world.told,
+                                [](const std::string& line) { return line.find("TLS failed, although it worked") != std::string::npos; }) == 1);
     world.settings.tls = sim::tls_server("peer.test");
     world.add("192.0.2.2", "starttls");
     CHECK(world.deliver(mail()).outcome() == delivered);

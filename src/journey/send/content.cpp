@@ -46,7 +46,8 @@ Result<Content> Content::to_7bit() const
     }
     Content made;
     made.owned_.reserve(size_ + size_ / 8);
-    const message::Conversion done = message::to_7bit(in_memory() ? octets() : std::string_view(whole), [&](std::string_view piece) { made.owned_ += piece; });
+    const message::Conversion done =
+        message::to_7bit(in_memory() ? octets() : std::string_view(whole), [&](std::string_view piece) { made.owned_ += piece; });
     if (done.header_8bit)
         return Error("message header has 8-bit octets", "5.6.7");
     made.size_ = made.owned_.size();

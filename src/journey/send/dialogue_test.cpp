@@ -120,11 +120,13 @@ TEST_CASE("every peer of the shelf gives each recipient the outcome that its scr
              {"rejects-at-rcpt", OUTCOME_BOUNCED, "5.7.1", "(in reply to RCPT TO command)"},
              {"rejects-at-data", OUTCOME_BOUNCED, "5.7.1", "(in reply to DATA command)"},
              {"rejects-at-dot", OUTCOME_BOUNCED, "5.6.0", "(in reply to end of DATA command)"},
-             {"closes-at-greeting", OUTCOME_DEFERRED, "4.4.2", "lost connection with 192.0.2.2[192.0.2.2] while receiving the initial server greeting"},
+             {"closes-at-greeting", OUTCOME_DEFERRED, "4.4.2",
+              "lost connection with 192.0.2.2[192.0.2.2] while receiving the initial server greeting"},
              {"closes-at-mail", OUTCOME_DEFERRED, "4.4.2", "lost connection with 192.0.2.2[192.0.2.2] while sending MAIL FROM"},
              {"closes-at-rcpt", OUTCOME_DEFERRED, "4.4.2", "lost connection with 192.0.2.2[192.0.2.2] while sending RCPT TO"},
              {"closes-at-data", OUTCOME_DEFERRED, "4.4.2", "lost connection with 192.0.2.2[192.0.2.2] while sending DATA command"},
-             {"closes-at-dot", OUTCOME_DEFERRED, "4.4.2", "lost connection with 192.0.2.2[192.0.2.2] while sending end of data -- message may be sent more than once"},
+             {"closes-at-dot", OUTCOME_DEFERRED, "4.4.2",
+              "lost connection with 192.0.2.2[192.0.2.2] while sending end of data -- message may be sent more than once"},
              {"resets-at-content", OUTCOME_DEFERRED, "4.4.2", "lost connection with 192.0.2.2[192.0.2.2] while sending"},
              {"refuses-content-early", OUTCOME_BOUNCED, "5.3.4", "said: 552 5.3.4 Message too big (in reply to end of DATA command)"},
              {"says-421-at-rcpt", OUTCOME_DEFERRED, "4.3.2", "said: 421 4.3.2 Service shutting down (in reply to RCPT TO command)"},
@@ -176,7 +178,8 @@ TEST_CASE("LMTP: the content has one answer per accepted recipient")
     World world;
     world.add("/var/lmtp", "lmtp");
     world.options.lmtp = true;
-    const auto verdicts = world.run(request({"a@example.test", "unknown@example.test", "full@example.test"}, "Subject: x\r\n\r\nx\r\n", "unix:/var/lmtp"));
+    const auto verdicts =
+        world.run(request({"a@example.test", "unknown@example.test", "full@example.test"}, "Subject: x\r\n\r\nx\r\n", "unix:/var/lmtp"));
     CHECK(verdicts.verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
     CHECK(verdicts.verdicts(0).relay() == "client.test[/var/lmtp]");
     CHECK(verdicts.verdicts(1).outcome() == handoff::OUTCOME_BOUNCED);
@@ -221,7 +224,8 @@ TEST_CASE("a peer that takes one mail per session loses no mail: what it did not
 
 TEST_CASE("a warm session that the peer closed while it idled is not used")
 {
-    World world("S 220 peer.test\non EHLO *\n S 250 peer.test\non MAIL*\n S 250 ok\non RCPT*\n S 250 ok\non DATA\n S 354 go\n content\n S 250 taken\n flush\n close");
+    World world(
+        "S 220 peer.test\non EHLO *\n S 250 peer.test\non MAIL*\n S 250 ok\non RCPT*\n S 250 ok\non DATA\n S 354 go\n content\n S 250 taken\n flush\n close");
     world.in_turn = true;
     std::vector<handoff::DeliveryRequest> requests;
     requests.push_back(request({"a@example.test"}));
@@ -279,11 +283,13 @@ TEST_CASE("hosts: what the name service says becomes Postfix's words")
     CHECK(reason("self.test").status() == "5.4.6");
     CHECK(reason("missing.test").text() == "Host or domain name not found. Name service error for name=missing.test type=MX: Host not found");
     CHECK(reason("missing.test").outcome() == handoff::OUTCOME_BOUNCED);
-    CHECK(reason("broken.test").text() == "Host or domain name not found. Name service error for name=broken.test type=MX: Host not found, try again");
+    CHECK(reason("broken.test").text() ==
+          "Host or domain name not found. Name service error for name=broken.test type=MX: Host not found, try again");
     CHECK(reason("broken.test").outcome() == handoff::OUTCOME_DEFERRED);
     world.names.mx_of["xn--bcher-kva.test"] = {{0, ""}};
     CHECK(reason("bücher.test").status() == "5.1.10");
-    CHECK(reason("bücher.invalid").text() == "Host or domain name not found. Name service error for name=xn--bcher-kva.invalid type=MX: Host not found");
+    CHECK(reason("bücher.invalid").text() ==
+          "Host or domain name not found. Name service error for name=xn--bcher-kva.invalid type=MX: Host not found");
     CHECK(reason("nowhere.test").outcome() == handoff::OUTCOME_BOUNCED);
     CHECK(reason("[192.0.2.77]").text() == "connect to 192.0.2.77[192.0.2.77]:25: Connection refused");
     CHECK(reason("[192.0.2.77]").status() == "4.4.1");
@@ -353,7 +359,8 @@ TEST_CASE("lines that begin with a dot, or are too long, arrive as they were mea
 
 TEST_CASE("a greeting painted over by a PIX gets HELO, and old mail its dot apart")
 {
-    World world("S 220 ****************\non HELO *\n S 250 p\non MAIL*\n S 250 ok\non RCPT*\n S 250 ok\non DATA\n S 354 go\n content\n S 250 taken\non QUIT\n S 221 bye\n close");
+    World world(
+        "S 220 ****************\non HELO *\n S 250 p\non MAIL*\n S 250 ok\non RCPT*\n S 250 ok\non DATA\n S 354 go\n content\n S 250 taken\non QUIT\n S 221 bye\n close");
     world.options.pix_delay = seconds(1);
     CHECK(world.run(request({"user@example.test"})).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);   // arrived in 1970
     CHECK(lines_of(world, "4gDq8v1Yc0z3D: enabling PIX workarounds: disable_esmtp delay_dotcrlf for 192.0.2.2[192.0.2.2]:25").size() == 1);
@@ -364,7 +371,8 @@ TEST_CASE("a greeting painted over by a PIX gets HELO, and old mail its dot apar
 TEST_CASE("replies out of step never return mail")
 {
     // A line that is no reply, then a refusal: who knows what it answers.
-    World garbage("S 220 p\nC EHLO *\nS 250-p\nS 250 PIPELINING\nC MAIL*\n> RCPT*\n> DATA\nS what is this\nS 250 ok\nS 550 5.1.1 unknown\nS 554 no\nC *\nS 250 ok\nC *\nS 221 x");
+    World garbage(
+        "S 220 p\nC EHLO *\nS 250-p\nS 250 PIPELINING\nC MAIL*\n> RCPT*\n> DATA\nS what is this\nS 250 ok\nS 550 5.1.1 unknown\nS 554 no\nC *\nS 250 ok\nC *\nS 221 x");
     const auto doubtful = garbage.run(request({"user@example.test"})).verdicts(0);
     CHECK(doubtful.outcome() == handoff::OUTCOME_DEFERRED);
     CHECK(doubtful.status() == "4.5.0");
@@ -375,7 +383,8 @@ TEST_CASE("replies out of step never return mail")
     CHECK(protocol.outcome() == handoff::OUTCOME_DEFERRED);
     CHECK(protocol.text().starts_with("Protocol error: host 192.0.2.2[192.0.2.2] said: 354 go (in reply to RCPT TO command)"));
     // 500 to the second command of a group.
-    World refuses("S 220 p\nC EHLO *\nS 250-p\nS 250 PIPELINING\nC MAIL*\nS 250 ok\nS 500 5.5.1 pipelining?\nS 503 5.5.1 no\nC *\nS 250 ok\nC *\nS 221 x");
+    World refuses(
+        "S 220 p\nC EHLO *\nS 250-p\nS 250 PIPELINING\nC MAIL*\nS 250 ok\nS 500 5.5.1 pipelining?\nS 503 5.5.1 no\nC *\nS 250 ok\nC *\nS 221 x");
     CHECK(refuses.run(request({"user@example.test"})).verdicts(0).outcome() == handoff::OUTCOME_DEFERRED);
 }
 
@@ -397,7 +406,8 @@ TEST_CASE("whichever I/O step fails, every recipient gets exactly one verdict, a
                 CAPTURE(step);
                 REQUIRE(verdicts.verdicts_size() == 3);
                 for (const auto& verdict : verdicts.verdicts())
-                    CHECK_MESSAGE((verdict.outcome() == handoff::OUTCOME_DELIVERED || verdict.outcome() == handoff::OUTCOME_DEFERRED), verdict.text());
+                    CHECK_MESSAGE((verdict.outcome() == handoff::OUTCOME_DELIVERED || verdict.outcome() == handoff::OUTCOME_DEFERRED),
+                                  verdict.text());
             }
             CHECK(steps > 10);
         }
@@ -449,7 +459,9 @@ TEST_CASE("soft_bounce defers what would be returned, and says so")
 
 TEST_CASE("8-bit content goes converted to a peer without 8BITMIME, and as it is to one that has it")
 {
-    auto eight = request({"user@example.test"}, "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\ngr\xc3\xbc\xc3\x9f\x65\r\n");
+    auto eight = request(
+        {"user@example.test"},
+        "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\ngr\xc3\xbc\xc3\x9f\x65\r\n");
     eight.mutable_envelope()->set_body(handoff::BODY_8BIT);
     World seven("seven-bit");
     CHECK(seven.run(eight).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
@@ -501,8 +513,9 @@ TEST_CASE("TLS: level encrypt never speaks in clear; a handshake that fails is t
         TlsLevel level;
         std::string_view status, text;
     };
-    const std::string_view broken = "S 220 p ESMTP\non EHLO *\n S 250-p\n S 250 STARTTLS\non STARTTLS\n S 220 go\n flush\n s nonsense\\r\\n\n flush\n close\n"
-                                    "on MAIL*\n S 250 ok\non RCPT*\n S 250 ok\non DATA\n S 354 go\n content\n S 250 2.0.0 taken\non QUIT\n S 221 bye\n close";
+    const std::string_view broken =
+        "S 220 p ESMTP\non EHLO *\n S 250-p\n S 250 STARTTLS\non STARTTLS\n S 220 go\n flush\n s nonsense\\r\\n\n flush\n close\n"
+        "on MAIL*\n S 250 ok\non RCPT*\n S 250 ok\non DATA\n S 354 go\n content\n S 250 2.0.0 taken\non QUIT\n S 221 bye\n close";
     for (const Row& row : std::initializer_list<Row>{
              {"data-only", TlsLevel::encrypt, "4.7.4", "TLS is required, but was not offered by host 192.0.2.2[192.0.2.2]"},
              {"refuses-starttls", TlsLevel::encrypt, "4.7.5", "TLS is required, but host 192.0.2.2[192.0.2.2] refused to start TLS: 454 4.7.0"},

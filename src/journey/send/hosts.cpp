@@ -68,7 +68,8 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
                 }
             }
             if (hosts.list.empty()) {
-                hosts.reason = failure ? reason_of(*failure) : Reason(false, "4.4.4", fmt::format("no MX host for {} has an address", destination.name));
+                hosts.reason =
+                    failure ? reason_of(*failure) : Reason(false, "4.4.4", fmt::format("no MX host for {} has an address", destination.name));
                 if (hosts.reason.permanent && (options->defer_if_no_mx_address || passing)) {
                     hosts.reason.permanent = false;
                     hosts.reason.status = "4.4.4";
@@ -83,7 +84,8 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
     if (by_address)
         failure = co_await add_addresses(name, 0, destination.port, options, &around->names, &hosts.list);
     if (hosts.list.empty()) {
-        hosts.reason = failure ? reason_of(*failure) : Reason(false, "4.4.4", fmt::format("no address of {} is of a family of inet_protocols", destination.name));
+        hosts.reason = failure ? reason_of(*failure)
+                               : Reason(false, "4.4.4", fmt::format("no address of {} is of a family of inet_protocols", destination.name));
         co_return hosts;
     }
     // Only the host list of MX lookups for the usual port says anything about loops; [host]:port is the administrator's word.

@@ -18,10 +18,7 @@ class DnsNames final : public Names {
 public:
     explicit DnsNames(dns::Resolver& resolver) : resolver_(resolver) {}
     awaitable<dns::Answer> mx(std::string domain) override { return resolver_.mx(std::move(domain)); }
-    awaitable<dns::Addresses> addresses(std::string host, dns::Families families) override
-    {
-        return resolver_.addresses(std::move(host), families);
-    }
+    awaitable<dns::Addresses> addresses(std::string host, dns::Families families) override { return resolver_.addresses(std::move(host), families); }
 
 private:
     dns::Resolver& resolver_;

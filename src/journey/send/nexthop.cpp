@@ -16,7 +16,8 @@ std::optional<std::uint16_t> port_number(std::string_view text)
     if (const auto number = parse_number(text))
         return *number != 0 && *number < 65536 ? std::optional(static_cast<std::uint16_t>(*number)) : std::nullopt;
     // The names that mail uses, so that no service database is needed behind a chroot.
-    for (const auto& [name, port] : {std::pair<std::string_view, std::uint16_t>{"smtp", 25}, {"submission", 587}, {"submissions", 465}, {"smtps", 465}, {"lmtp", 24}})
+    for (const auto& [name, port] :
+         {std::pair<std::string_view, std::uint16_t>{"smtp", 25}, {"submission", 587}, {"submissions", 465}, {"smtps", 465}, {"lmtp", 24}})
         if (iequals(name, text))
             return port;
     return std::nullopt;
@@ -87,10 +88,7 @@ Result<std::vector<Destination>> parse_nexthop(std::string_view text, std::uint1
     return all;
 }
 
-std::string Host::text() const
-{
-    return fmt::format("{}[{}]", name, endpoint.is_unix() ? endpoint.path : endpoint.ip.text());
-}
+std::string Host::text() const { return fmt::format("{}[{}]", name, endpoint.is_unix() ? endpoint.path : endpoint.ip.text()); }
 
 std::string Host::relay() const { return endpoint.is_unix() ? text() : fmt::format("{}:{}", text(), endpoint.port); }
 

@@ -131,7 +131,8 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     made.keep_mails = static_cast<unsigned>(get(smtp_connection_reuse_count_limit));
 
     made.tls_level_word = either(smtp_tls_security_level, lmtp_tls_security_level);
-    made.tls_level = level_of(made.tls_level_word, get(smtp_use_tls), get(smtp_enforce_tls), made.lmtp ? "lmtp_tls_security_level" : "smtp_tls_security_level");
+    made.tls_level =
+        level_of(made.tls_level_word, get(smtp_use_tls), get(smtp_enforce_tls), made.lmtp ? "lmtp_tls_security_level" : "smtp_tls_security_level");
     made.tls_wrapper = get(smtp_tls_wrappermode);
     made.tls_note_offer = get(smtp_tls_note_starttls_offer);
 

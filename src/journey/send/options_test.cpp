@@ -80,8 +80,13 @@ TEST_CASE("options: a level that this version cannot keep is not weakened")
 
 TEST_CASE("options: a value that no check of the parameter refuses, but that means nothing, is named")
 {
-    for (const auto& [name, value] : {std::pair{"smtp_bind_address", "x"}, {"smtp_tls_security_level", "mya"}, {"smtp_address_preference", "ipv5"},
-                                      {"inet_protocols", "decnet"}, {"smtp_tcp_port", "nosuch"}, {"smtp_address_verify_target", "mail"}, {"smtp_pix_workarounds", "magic"}}) {
+    for (const auto& [name, value] : {std::pair{"smtp_bind_address", "x"},
+                                      {"smtp_tls_security_level", "mya"},
+                                      {"smtp_address_preference", "ipv5"},
+                                      {"inet_protocols", "decnet"},
+                                      {"smtp_tcp_port", "nosuch"},
+                                      {"smtp_address_verify_target", "mail"},
+                                      {"smtp_pix_workarounds", "magic"}}) {
         try {
             (void)Options::from(configured({set(name, value)}));
             FAIL_CHECK(std::string(name));

@@ -11,8 +11,8 @@ public:
     Planner(Plan& steps, const Dialogue& dialogue, Offer offer, const peers::Known& known, const PlanOptions& options)
         : steps_(steps), dialogue_(dialogue), quirks_(known.quirks), limits_(known.limits), options_(options),
           one_by_one_(!offer.pipelining || known.quirks.has(Quirk::one_command_per_flight)),
-          chunking_(offer.chunking && options.chunking && !known.quirks.has(Quirk::no_bdat)),
-          bdat_first_(known.privileges.bdat_first), rset_needed_(dialogue.open_transaction)
+          chunking_(offer.chunking && options.chunking && !known.quirks.has(Quirk::no_bdat)), bdat_first_(known.privileges.bdat_first),
+          rset_needed_(dialogue.open_transaction)
     {
     }
 
@@ -113,8 +113,7 @@ private:
         if (mail.stage == Stage::waiting || mail.stage == Stage::addressing)
             say_recipients(index, mail);
         rset_needed_ = false;                   // its content closes the transaction
-        const bool bdat = chunking_ && mail.stage != Stage::invited &&
-                          !(quirks_.has(Quirk::no_bdat_over) && mail.octets > quirks_.bdat_over());
+        const bool bdat = chunking_ && mail.stage != Stage::invited && !(quirks_.has(Quirk::no_bdat_over) && mail.octets > quirks_.bdat_over());
         if (bdat) {
             const bool answered = mail.stage == Stage::addressing && mail.asked == mail.recipients;
             const bool at_once = bdat_first_ && mail.octets <= options_.content_before_answers;
@@ -232,8 +231,8 @@ unsigned round_trips(std::span<const Step> plan)
     unsigned trips = 0;
     while (!plan.empty()) {
         const auto flight = first_flight(plan);
-        const bool goodbye = flight.front().act == Act::quit ||
-                             (flight.front().act == Act::rset && flight.size() == 2 && flight.back().act == Act::quit);
+        const bool goodbye =
+            flight.front().act == Act::quit || (flight.front().act == Act::rset && flight.size() == 2 && flight.back().act == Act::quit);
         trips += goodbye ? 0 : 1;
         plan = plan.subspan(flight.size());
     }

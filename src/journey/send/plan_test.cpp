@@ -183,7 +183,4 @@ TEST_CASE("plan: what the answers changed is planned from where the dialogue sta
     CHECK(text_of(of({done}, both, {}, {}, true)) == "RSET QUIT");
 }
 
-TEST_CASE("plan: a probe that asks at DATA ends there")
-{
-    CHECK(text_of(of(probe(1), pipelining, {}, {.probe_data = true})) == "MAIL RCPT DATA");
-}
+TEST_CASE("plan: a probe that asks at DATA ends there") { CHECK(text_of(of(probe(1), pipelining, {}, {.probe_data = true})) == "MAIL RCPT DATA"); }

@@ -19,7 +19,8 @@ TEST_CASE("a server that does anything: exactly one verdict per recipient, and a
         CAPTURE(seed);
         World world;
         world.options.timeouts.helo = world.options.timeouts.mail = world.options.timeouts.rcpt = world.options.timeouts.data_init =
-            world.options.timeouts.data_xfer = world.options.timeouts.data_done = world.options.timeouts.rset = world.options.timeouts.quit = seconds(1);
+            world.options.timeouts.data_xfer = world.options.timeouts.data_done = world.options.timeouts.rset = world.options.timeouts.quit =
+                seconds(1);
         world.memory.capacity = seed % 3 == 0 ? 600 : 1 << 20;
         world.memory.keep_segments = seed % 2 == 0;
         peers::Book book(world.clock, {.learning = seed % 2 == 0 ? peers::Learning::yes : peers::Learning::no});
@@ -29,7 +30,8 @@ TEST_CASE("a server that does anything: exactly one verdict per recipient, and a
         world.players["192.0.2.2"] = [&peer](std::unique_ptr<net::Stream> stream) { return peer.play(std::move(stream)); };
         std::vector<handoff::DeliveryRequest> requests;
         for (unsigned i = 0; i < 1 + seed % 4; ++i) {
-            requests.push_back(seed % 5 == 4 ? probe({"a@example.test", "b@example.test"}) : request({"a@example.test", "b@example.test", "c@example.test"}));
+            requests.push_back(seed % 5 == 4 ? probe({"a@example.test", "b@example.test"})
+                                             : request({"a@example.test", "b@example.test", "c@example.test"}));
             requests.back().set_connections(1 + seed % 2);
         }
         const auto begun = std::chrono::steady_clock::now();

@@ -124,7 +124,9 @@ awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
         transcript('>', line);
     if (around_.peers) {
         begin_exchange();
-        evidence_.exchanges.back().verbs.push_back(act == Act::starttls ? peers::Verb::starttls : line.starts_with("HELO") ? peers::Verb::helo : peers::Verb::ehlo);
+        evidence_.exchanges.back().verbs.push_back(act == Act::starttls       ? peers::Verb::starttls
+                                                   : line.starts_with("HELO") ? peers::Verb::helo
+                                                                              : peers::Verb::ehlo);
     }
     stream_->expires_after(timeout(act));
     line += "\r\n";
@@ -189,7 +191,8 @@ awaitable<std::optional<Trouble>> Session::greeting()
     if (options_.never_ehlo && !options_.lmtp)
         esmtp_ = false;
     if (around_.peers) {
-        evidence_.peer = {host_.endpoint.is_unix() ? host_.endpoint.path : host_.endpoint.ip.text(), said.host.substr(0, banner_host_octets), wish_.site};
+        evidence_.peer = {host_.endpoint.is_unix() ? host_.endpoint.path : host_.endpoint.ip.text(), said.host.substr(0, banner_host_octets),
+                          wish_.site};
         ask_about(reply->wire(), {});
         if (known_.quirks.has(peers::Quirk::helo_only) && !options_.lmtp)
             esmtp_ = false;
@@ -316,7 +319,8 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
         if (reply->code != 220) {
             if (may && reply->code != 421 && reply->code != 221 && reply->valid())
                 co_return std::nullopt;                             // opportunistic: the session goes on in clear
-            trouble.reason = Reason(false, "4.7.5", fmt::format("TLS is required, but host {} refused to start TLS: {}", peer_text_, reply->logged()));
+            trouble.reason =
+                Reason(false, "4.7.5", fmt::format("TLS is required, but host {} refused to start TLS: {}", peer_text_, reply->logged()));
             trouble.reason.diagnostic = reply->logged();
             trouble.reason.remote = host_.name;
             end_with(trouble.reason);
@@ -376,7 +380,8 @@ awaitable<void> Session::goodbye()
             known.quirks.remove(quirk);
             evidence_.canary.add(quirk);
         }
-    plan(plan_, Dialogue{.open_transaction = open_transaction_, .end = true}, {.pipelining = features_.has(smtp::Keyword::pipelining)}, known, plan_options_);
+    plan(plan_, Dialogue{.open_transaction = open_transaction_, .end = true}, {.pipelining = features_.has(smtp::Keyword::pipelining)}, known,
+         plan_options_);
     compose(plan_);
     stream_->expires_after(timeout(Act::quit));
     write_flight();

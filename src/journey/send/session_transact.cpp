@@ -33,8 +33,9 @@ bool Session::takes_more() const
     if (known_.privileges.bdat_first && features_.has(smtp::Keyword::chunking) && last.progress.stage == Stage::waiting)
         return current_.size() < options_.contents_in_flight;
     // The next envelope rides behind the content that is said next.
-    return current_.size() < 2 && (last.progress.stage == Stage::invited ||
-                                   (last.progress.stage == Stage::addressing && last.progress.asked == last.progress.recipients && last.progress.accepted > 0));
+    return current_.size() < 2 &&
+           (last.progress.stage == Stage::invited ||
+            (last.progress.stage == Stage::addressing && last.progress.asked == last.progress.recipients && last.progress.accepted > 0));
 }
 
 /// Why this peer cannot have this mail at all; where it can be helped (8-bit content), it is.
@@ -44,7 +45,8 @@ std::optional<Reason> Session::not_for(Transaction& transaction) const
     // A quirk hides a feature that the peer may have: that never returns mail.
     const bool sure = !known_.quirks.has(peers::Quirk::helo_only);
     if (features_.size != 0 && transaction.content->size() > features_.size)
-        return Reason(true, "5.3.4", fmt::format("message size {} exceeds size limit {} of server {}", transaction.content->size(), features_.size, peer_text_));
+        return Reason(true, "5.3.4",
+                      fmt::format("message size {} exceeds size limit {} of server {}", transaction.content->size(), features_.size, peer_text_));
     if (envelope.smtputf8() && !features_.has(smtp::Keyword::smtputf8)) {
         const bool bounce = sure && !known_.quirks.hides(peers::Parameter::smtputf8);
         return Reason(bounce, bounce ? "5.6.7" : "4.6.7", fmt::format("SMTPUTF8 is required, but was not offered by host {}", peer_text_));

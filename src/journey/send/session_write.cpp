@@ -21,7 +21,8 @@ void append_notify(std::string& out, std::uint32_t notify)
     }
     const std::size_t start = out.size();
     for (const auto& [bit, word] : {std::pair<handoff::Notify, std::string_view>{handoff::NOTIFY_SUCCESS, "SUCCESS"},
-                                    {handoff::NOTIFY_FAILURE, "FAILURE"}, {handoff::NOTIFY_DELAY, "DELAY"}})
+                                    {handoff::NOTIFY_FAILURE, "FAILURE"},
+                                    {handoff::NOTIFY_DELAY, "DELAY"}})
         if (notify & bit) {
             if (out.size() != start)
                 out += ',';

@@ -49,7 +49,8 @@ Run over_tcp(sim::Peer& peer, handoff::DeliveryRequest what, Fd content = {})
     auto log = std::make_shared<observe::MemorySink>();
     auto listening = net::listen({net::IpAddress::loopback(), 0});
     REQUIRE(listening.has_value());
-    net::Listener listener(loop.get_executor(), *std::move(listening), [&](std::unique_ptr<net::Stream> stream) { return peer.play(std::move(stream)); });
+    net::Listener listener(loop.get_executor(), *std::move(listening),
+                           [&](std::unique_ptr<net::Stream> stream) { return peer.play(std::move(stream)); });
     listener.start();
     what.mutable_route()->set_nexthop("[127.0.0.1]:" + std::to_string(listener.endpoint().port));
     Agent agent({}, Surroundings(loop.get_executor(), clock, observe::Log(log, "postfix/smtp"), names));

@@ -32,8 +32,7 @@ Judgement judge(Act act, const smtp::Reply& reply, Belief belief)
     if (reply.transient())
         return Judgement::temporary;
     if (reply.permanent()) {
-        const bool doubtful = belief.out_of_step || reply.mixed_codes || reply.garbage != 0 ||
-                              (belief.behind_others && about_dialogue(reply.code));
+        const bool doubtful = belief.out_of_step || reply.mixed_codes || reply.garbage != 0 || (belief.behind_others && about_dialogue(reply.code));
         return doubtful ? Judgement::temporary : Judgement::permanent;
     }
     return Judgement::good;
@@ -172,9 +171,6 @@ bool Sheet::settled() const
     return std::ranges::all_of(fates_, [](const Fate& fate) { return fate.state == Fate::State::delivered || fate.state == Fate::State::failed; });
 }
 
-bool Sheet::all_final() const
-{
-    return std::ranges::all_of(fates_, &Fate::final);
-}
+bool Sheet::all_final() const { return std::ranges::all_of(fates_, &Fate::final); }
 
 }  // namespace posthorn::send

@@ -47,7 +47,8 @@ TEST_CASE("verdict: texts are Postfix's")
     CHECK(said.status == "5.1.1");
     CHECK(said.permanent);
     CHECK(reason_of_reply(reply, Judgement::temporary, Act::dot, "h[a]", "h").status == "4.5.0");
-    CHECK(reason_of_reply(Reply(554, "", "no"), Judgement::permanent, Act::dot, "h[a]", "h").text == "host h[a] said: 554 no (in reply to end of DATA command)");
+    CHECK(reason_of_reply(Reply(554, "", "no"), Judgement::permanent, Act::dot, "h[a]", "h").text ==
+          "host h[a] said: 554 no (in reply to end of DATA command)");
     CHECK(reason_of_reply(Reply(554, "4.1.1", "no"), Judgement::permanent, Act::mail, "h[a]", "h").status == "5.0.0");
     CHECK(reason_of_error(Error("lost connection", "4.4.2"), "h[a]", phase(Act::rcpt)).text == "lost connection with h[a] while sending RCPT TO");
     CHECK(reason_of_error(Error("conversation timed out", "4.4.2"), "h[a]", phase(Act::dot)).text ==

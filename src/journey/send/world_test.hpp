@@ -52,7 +52,8 @@ public:
 };
 
 /// One message to one or more recipients of example.test.
-inline handoff::DeliveryRequest request(std::vector<std::string> recipients, std::string content = "Subject: x\r\n\r\nhello\r\n", std::string next_hop = "[192.0.2.2]")
+inline handoff::DeliveryRequest request(std::vector<std::string> recipients, std::string content = "Subject: x\r\n\r\nhello\r\n",
+                                        std::string next_hop = "[192.0.2.2]")
 {
     handoff::DeliveryRequest made;
     made.set_attempt(7);

@@ -126,5 +126,6 @@ TEST_CASE("crash: a content file that is not synced is noticed")
 
 TEST_CASE("crash: a log that is written anew at start, and not synced, is noticed")
 {
-    CHECK(found("the log copy's missing sync", [](const Operation& op) { return op.kind == Operation::Kind::sync && op.name == "spool.db-log-copy"; }));
+    CHECK(
+        found("the log copy's missing sync", [](const Operation& op) { return op.kind == Operation::Kind::sync && op.name == "spool.db-log-copy"; }));
 }

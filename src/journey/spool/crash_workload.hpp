@@ -75,7 +75,8 @@ public:
             for (const auto& [recipient, fate] : known->second.settled) {
                 left -= fate == Fate::sure;
                 unsure += fate == Fate::asked;
-                if (fate == Fate::sure && std::ranges::any_of(stored.recipients, [&](const auto& each) { return each.recipient.index() == recipient; }))
+                if (fate == Fate::sure &&
+                    std::ranges::any_of(stored.recipients, [&](const auto& each) { return each.recipient.index() == recipient; }))
                     return fmt::format("message {}: recipient {} is there, but was settled", number, recipient);
             }
             if (stored.recipients.size() > left || stored.recipients.size() + unsure < left)
@@ -91,8 +92,8 @@ public:
             if (message.report_of == 0 || message.removed != Fate::none)
                 continue;
             const auto about = there.find(message.report_of);
-            const bool recipient_there = about != there.end()
-                && std::ranges::any_of(about->second.recipients, [](const auto& each) { return each.recipient.index() == 0; });
+            const bool recipient_there =
+                about != there.end() && std::ranges::any_of(about->second.recipients, [](const auto& each) { return each.recipient.index() == 0; });
             if (recipient_there == there.contains(number))
                 return fmt::format("message {}: its recipient {}, and the report of that is {}", message.report_of,
                                    recipient_there ? "is there" : "has left", there.contains(number) ? "there" : "not");
@@ -122,7 +123,8 @@ public:
                 message.removed = lease ? Fate::none : Fate::sure;
             for (auto& [recipient, fate] : message.settled) {
                 const auto read = lease ? opening->ledger->read(*lease) : Result<StoredMessage>(Error{"gone"});
-                const bool there = read && std::ranges::any_of(read->recipients, [&](const auto& each) { return each.recipient.index() == recipient; });
+                const bool there =
+                    read && std::ranges::any_of(read->recipients, [&](const auto& each) { return each.recipient.index() == recipient; });
                 if (fate == Fate::asked)
                     fate = there ? Fate::none : Fate::sure;
             }
@@ -181,7 +183,11 @@ public:
         return !failed_;
     }
 
-    bool enqueue_one(std::size_t size) { enqueue(1, size); return !failed_; }
+    bool enqueue_one(std::size_t size)
+    {
+        enqueue(1, size);
+        return !failed_;
+    }
 
 private:
     using Fate = Expectations::Fate;

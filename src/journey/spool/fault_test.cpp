@@ -31,9 +31,8 @@ Outcome run_failing_at(std::size_t number, int error)
         if (over)
             return 0;
         const bool shrinks = operation.kind == Operation::Kind::remove || operation.kind == Operation::Kind::truncate;
-        const bool hit = operation.number == number
-            || (error == ENOSPC && operation.number > number && operation.number < number + full_for && operation.kind != Operation::Kind::sync
-                && operation.kind != Operation::Kind::sync_folder);
+        const bool hit = operation.number == number || (error == ENOSPC && operation.number > number && operation.number < number + full_for &&
+                                                        operation.kind != Operation::Kind::sync && operation.kind != Operation::Kind::sync_folder);
         if (operation.number == number) {
             outcome.reached = true;
             outcome.at = operation;
@@ -79,10 +78,7 @@ std::string name(const Operation& operation)
 }
 
 bool is_of_database(const Operation& operation) { return !operation.name.starts_with("incoming"); }
-bool is_sync(const Operation& operation)
-{
-    return operation.kind == Operation::Kind::sync || operation.kind == Operation::Kind::sync_folder;
-}
+bool is_sync(const Operation& operation) { return operation.kind == Operation::Kind::sync || operation.kind == Operation::Kind::sync_folder; }
 
 }  // namespace
 

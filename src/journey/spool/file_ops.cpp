@@ -140,8 +140,8 @@ public:
         entries.clear();
         for (errno = 0; const dirent* found = ::readdir(stream); errno = 0) {
             struct stat status{};
-            if (std::strcmp(found->d_name, ".") == 0 || std::strcmp(found->d_name, "..") == 0
-                || ::fstatat(::dirfd(stream), found->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+            if (std::strcmp(found->d_name, ".") == 0 || std::strcmp(found->d_name, "..") == 0 ||
+                ::fstatat(::dirfd(stream), found->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
                 continue;                                              // gone since
             entries.push_back({found->d_name, std::chrono::seconds{now - status.st_mtime}, S_ISDIR(status.st_mode)});
         }
@@ -186,9 +186,6 @@ private:
 
 }  // namespace
 
-std::unique_ptr<FileOps> system_files(const std::string& directory)
-{
-    return std::make_unique<SystemFiles>(directory);
-}
+std::unique_ptr<FileOps> system_files(const std::string& directory) { return std::make_unique<SystemFiles>(directory); }
 
 }  // namespace posthorn::spool

@@ -5,8 +5,8 @@
 // Errors   errno values; 0 is success. Tests record, fail and tear these operations.
 #pragma once
 
-#include <cstdint>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>

@@ -19,8 +19,8 @@ constexpr std::size_t messages_per_step = 256;
 
 bool is_plain_name(std::string_view name)
 {
-    return !name.empty() && name.front() != '.' && name.size() <= 128
-        && std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
+    return !name.empty() && name.front() != '.' && name.size() <= 128 &&
+           std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
 }
 
 class CheckJob final : public Job<std::vector<std::string>> {
@@ -210,19 +210,37 @@ private:
     {
         const handoff::Envelope& envelope = message.envelope;
         const auto key = static_cast<std::int64_t>(message.lease.key);
-        insert_message_->bind(1, key).bind(2, message.lease.node()).bind(3, static_cast<std::int64_t>(message.lease.sequence()))
-            .bind_text(4, envelope.queue_id()).bind_text(5, envelope.sender()).bind(6, envelope.arrival() / 1'000'000)
-            .bind(7, static_cast<std::int64_t>(envelope.size())).bind(8, message.hold).bind(9, message.expire)
-            .bind(10, static_cast<std::int64_t>(message.recipients.size())).bind_text(11, envelope.message_id())
-            .bind_text(12, envelope.client().name()).bind_text(13, envelope.client().address()).bind_text(14, envelope.client().helo())
-            .bind_text(15, envelope.client().protocol()).bind_text(16, envelope.client().sasl_username()).run();
+        insert_message_->bind(1, key)
+            .bind(2, message.lease.node())
+            .bind(3, static_cast<std::int64_t>(message.lease.sequence()))
+            .bind_text(4, envelope.queue_id())
+            .bind_text(5, envelope.sender())
+            .bind(6, envelope.arrival() / 1'000'000)
+            .bind(7, static_cast<std::int64_t>(envelope.size()))
+            .bind(8, message.hold)
+            .bind(9, message.expire)
+            .bind(10, static_cast<std::int64_t>(message.recipients.size()))
+            .bind_text(11, envelope.message_id())
+            .bind_text(12, envelope.client().name())
+            .bind_text(13, envelope.client().address())
+            .bind_text(14, envelope.client().helo())
+            .bind_text(15, envelope.client().protocol())
+            .bind_text(16, envelope.client().sasl_username())
+            .run();
         for (const RecipientState& each : message.recipients) {
             static const handoff::Verdict none;
             const handoff::Verdict& last = each.last ? *each.last : none;
-            insert_recipient_->bind(1, key).bind(2, each.recipient.index()).bind_text(3, envelope.queue_id())
-                .bind_text(4, each.recipient.address()).bind_text(5, each.recipient.original()).bind(6, each.tries)
-                .bind(7, each.next_try.time_since_epoch().count() / 1'000'000).bind_text(8, last.status()).bind_text(9, last.text())
-                .bind_text(10, last.relay()).run();
+            insert_recipient_->bind(1, key)
+                .bind(2, each.recipient.index())
+                .bind_text(3, envelope.queue_id())
+                .bind_text(4, each.recipient.address())
+                .bind_text(5, each.recipient.original())
+                .bind(6, each.tries)
+                .bind(7, each.next_try.time_since_epoch().count() / 1'000'000)
+                .bind_text(8, last.status())
+                .bind_text(9, last.text())
+                .bind_text(10, last.relay())
+                .run();
         }
     }
 

@@ -142,7 +142,10 @@ void Ledger::commit(WallTime now)
         }
         const std::string_view keys(reinterpret_cast<const char*>(gone_next_.data()), gone_next_.size() * sizeof(std::uint64_t));
         prepared("INSERT INTO gone(at, number, keys) VALUES(?, ?, ?)")
-            .bind(1, micros(now)).bind(2, static_cast<std::int64_t>(gone_next_.size())).bind(3, keys).run();
+            .bind(1, micros(now))
+            .bind(2, static_cast<std::int64_t>(gone_next_.size()))
+            .bind(3, keys)
+            .run();
     }
     prepared("COMMIT").run();
 
@@ -266,7 +269,9 @@ Result<Lease> Ledger::insert(const NewMessage& message, std::uint64_t hash, bool
     }
     if (store_content)
         prepared("INSERT OR REPLACE INTO content(key, octets) VALUES(?, ?)")
-            .bind(1, static_cast<std::int64_t>(key)).bind(2, message.content.inline_octets()).run();
+            .bind(1, static_cast<std::int64_t>(key))
+            .bind(2, message.content.inline_octets())
+            .run();
     if (rows) {
         StoredRecipient state;
         Statement& insert = prepared("INSERT INTO recipient(key, position, state) VALUES(?, ?, ?)");
@@ -299,9 +304,8 @@ void Ledger::take_row(Statement& found, Row& row, int first, bool with_envelope)
 
 bool Ledger::fetch(std::uint64_t key, Row& row, bool with_envelope)
 {
-    Statement& found = with_envelope
-        ? prepared("SELECT flags, recipients, arrival, size, hash, state, envelope FROM message WHERE key = ?")
-        : prepared("SELECT flags, recipients, arrival, size, hash, state FROM message WHERE key = ?");
+    Statement& found = with_envelope ? prepared("SELECT flags, recipients, arrival, size, hash, state, envelope FROM message WHERE key = ?")
+                                     : prepared("SELECT flags, recipients, arrival, size, hash, state FROM message WHERE key = ?");
     const ResetAtEnd reset{found};
     if (!found.bind(1, static_cast<std::int64_t>(key)).step())
         return false;
@@ -423,7 +427,10 @@ bool Ledger::settle_rows(const Settlement& settlement, bool& changed)
             note_verdict(recipient, verdict, settlement);
             recipient.SerializeToString(&scratch_);
             prepared("UPDATE recipient SET state = ? WHERE key = ? AND position = ?")
-                .bind(1, scratch_).bind(2, key).bind(3, verdict.recipient()).run();
+                .bind(1, scratch_)
+                .bind(2, key)
+                .bind(3, verdict.recipient())
+                .run();
         }
     }
     Statement& left = prepared("SELECT 1 FROM recipient WHERE key = ? LIMIT 1");
@@ -525,7 +532,9 @@ Result<Lease> Ledger::replace(Lease old, const NewMessage& message)
     TRY(const Lease lease, insert(message, static_cast<std::uint64_t>(row.hash), in_file, false));
     if (!in_file)
         prepared("UPDATE OR REPLACE content SET key = ? WHERE key = ?")
-            .bind(1, static_cast<std::int64_t>(key)).bind(2, static_cast<std::int64_t>(old.key)).run();
+            .bind(1, static_cast<std::int64_t>(key))
+            .bind(2, static_cast<std::int64_t>(old.key))
+            .run();
     drop(old.key, row, false);
     return lease;
 }
@@ -544,8 +553,8 @@ Block Ledger::reserve(Counter counter, std::uint64_t count)
 void Ledger::checkpoint(bool truncate)
 {
     int log_pages = 0, moved = 0;
-    const int code = sqlite3_wal_checkpoint_v2(connection_.get(), nullptr, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
-                                               &log_pages, &moved);
+    const int code =
+        sqlite3_wal_checkpoint_v2(connection_.get(), nullptr, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, &log_pages, &moved);
     if (code != SQLITE_OK)
         connection_.fail(code, "checkpoint");
     log_octets_ = 0;                           // the next commit starts the log over
@@ -568,9 +577,15 @@ void Ledger::restore_message(std::uint64_t key, std::int64_t flags, std::int64_t
                              std::optional<std::string_view> state)
 {
     envelope.SerializeToString(&scratch_);
-    Statement& insert = prepared("INSERT OR IGNORE INTO message(key, flags, arrival, size, hash, recipients, state, envelope) VALUES(?, ?, ?, ?, ?, ?, ?, ?)");
-    insert.bind(1, static_cast<std::int64_t>(key)).bind(2, flags).bind(3, envelope.arrival()).bind(4, static_cast<std::int64_t>(envelope.size()))
-        .bind(5, static_cast<std::int64_t>(hash)).bind(6, recipients).bind(8, scratch_);
+    Statement& insert =
+        prepared("INSERT OR IGNORE INTO message(key, flags, arrival, size, hash, recipients, state, envelope) VALUES(?, ?, ?, ?, ?, ?, ?, ?)");
+    insert.bind(1, static_cast<std::int64_t>(key))
+        .bind(2, flags)
+        .bind(3, envelope.arrival())
+        .bind(4, static_cast<std::int64_t>(envelope.size()))
+        .bind(5, static_cast<std::int64_t>(hash))
+        .bind(6, recipients)
+        .bind(8, scratch_);
     if (state)
         insert.bind(7, *state);
     else
@@ -586,7 +601,10 @@ void Ledger::restore_content(std::uint64_t key, std::string_view octets)
 void Ledger::restore_recipient(std::uint64_t key, std::uint32_t position, std::string_view state)
 {
     prepared("INSERT OR IGNORE INTO recipient(key, position, state) VALUES(?, ?, ?)")
-        .bind(1, static_cast<std::int64_t>(key)).bind(2, position).bind(3, state).run();
+        .bind(1, static_cast<std::int64_t>(key))
+        .bind(2, position)
+        .bind(3, state)
+        .run();
 }
 
 void Ledger::restore_gone(std::uint64_t key) { gone_next_.push_back(key); }

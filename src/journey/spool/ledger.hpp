@@ -4,8 +4,8 @@
 // Owns     the one connection. For one thread.
 #pragma once
 
-#include "spool/sqlite_vfs.hpp"
 #include "spool/sqlite.hpp"
+#include "spool/sqlite_vfs.hpp"
 #include "spool/store.hpp"
 #include "spool/stored.pb.h"
 

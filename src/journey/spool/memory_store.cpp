@@ -132,7 +132,8 @@ public:
         StoredMessage& stored = found->second.stored;
         bool changed = false;
         for (const handoff::Verdict& verdict : settlement.verdicts) {
-            const auto at = std::ranges::find_if(stored.recipients, [&](const RecipientState& each) { return each.recipient.index() == verdict.recipient(); });
+            const auto at =
+                std::ranges::find_if(stored.recipients, [&](const RecipientState& each) { return each.recipient.index() == verdict.recipient(); });
             if (at == stored.recipients.end() || settlement.attempt <= at->attempt)
                 continue;
             changed = true;
@@ -330,9 +331,15 @@ private:
         if constexpr (std::is_same_v<T, StoredMessage>) {
             return stored;
         } else {
-            Scheduled scheduled{stored.lease, stored.envelope.queue_id(), stored.envelope.sender(),
-                                WallTime{std::chrono::microseconds{stored.envelope.arrival()}}, stored.envelope.size(), stored.hold,
-                                stored.expire, stored.warned, {}};
+            Scheduled scheduled{stored.lease,
+                                stored.envelope.queue_id(),
+                                stored.envelope.sender(),
+                                WallTime{std::chrono::microseconds{stored.envelope.arrival()}},
+                                stored.envelope.size(),
+                                stored.hold,
+                                stored.expire,
+                                stored.warned,
+                                {}};
             for (const RecipientState& each : stored.recipients)
                 scheduled.recipients.push_back({each.recipient.index(), each.tries, each.next_try, each.recipient.address()});
             return scheduled;

@@ -299,7 +299,8 @@ std::unique_ptr<RecordedFiles> RecordedFiles::power_loss(std::mt19937_64& random
                     continue;
                 }
                 for (std::uint64_t at = 0; at < pending.octets.size();) {
-                    const std::uint64_t end = std::min<std::uint64_t>(pending.octets.size(), ((pending.offset + at) / sector + 1) * sector - pending.offset);
+                    const std::uint64_t end =
+                        std::min<std::uint64_t>(pending.octets.size(), ((pending.offset + at) / sector + 1) * sector - pending.offset);
                     if (survives(i, last))
                         apply(copy->disk, {pending.offset + at, pending.octets.substr(at, end - at), false});
                     at = end;

@@ -55,8 +55,8 @@ struct Found {
                 recipients[{static_cast<std::uint64_t>(*integer(cell, 0)), static_cast<std::uint32_t>(*integer(cell, 1))}] = *blob(cell, 2);
         } else if (cell.values.size() == 8 && integer(cell, 1) && integer(cell, 3) && integer(cell, 4) && integer(cell, 5) && blob(cell, 7)) {
             const std::string* state = blob(cell, 6);
-            messages[key] = {*integer(cell, 1), *integer(cell, 4), *integer(cell, 3), *integer(cell, 5),
-                             state ? std::optional(*state) : std::nullopt, *blob(cell, 7)};
+            messages[key] = {*integer(cell, 1), *integer(cell, 4), *integer(cell, 3), *integer(cell, 5), state ? std::optional(*state) : std::nullopt,
+                             *blob(cell, 7)};
         } else if (cell.values.size() == 4 && integer(cell, 1) && integer(cell, 2) && blob(cell, 3)) {
             const std::string& keys = *blob(cell, 3);
             for (std::size_t at = 0; at + 8 <= keys.size(); at += 8) {
@@ -164,8 +164,8 @@ void salvage(SqliteVfs& vfs, const std::string& database, std::uint32_t node, Wa
             handoff::Envelope envelope;
             StoredRecipients state;
             const bool rows = message.flags & flag_rows;
-            if (!envelope.ParseFromString(message.envelope) || (message.state && !state.ParseFromString(*message.state))
-                || make_key(node, handoff::queue_id_sequence(envelope.queue_id()).value_or(0)) != key) {
+            if (!envelope.ParseFromString(message.envelope) || (message.state && !state.ParseFromString(*message.state)) ||
+                make_key(node, handoff::queue_id_sequence(envelope.queue_id()).value_or(0)) != key) {
                 report.lost.push_back(fmt::format("message number {}: its envelope is damaged", Lease{key, 0}.sequence()));
                 continue;
             }
@@ -182,8 +182,8 @@ void salvage(SqliteVfs& vfs, const std::string& database, std::uint32_t node, Wa
                 continue;
             }
             if (rows && image.lost_pages() > 0)
-                report.lost.push_back(fmt::format("{}: from=<{}>, {} recipients are left; some may have been lost", envelope.queue_id(),
-                                                  envelope.sender(), left));
+                report.lost.push_back(
+                    fmt::format("{}: from=<{}>, {} recipients are left; some may have been lost", envelope.queue_id(), envelope.sender(), left));
             std::int64_t flags = message.flags;
             if (const std::string missing = missing_content(files, found, key, message, envelope); !missing.empty()) {
                 flags |= flag_hold;

@@ -1,7 +1,7 @@
 // A damaged page must not cost the queue.
-#include "spool/salvage.hpp"
 #include "spool/opening.hpp"
 #include "spool/recorded_files.hpp"
+#include "spool/salvage.hpp"
 #include "spool/test_messages.hpp"
 
 #include <doctest/doctest.h>

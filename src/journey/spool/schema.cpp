@@ -36,11 +36,13 @@ Result<void> bring_up(Connection& connection, std::span<const Upgrade> steps)
         return Error{"the file is a database, but not a queue of Posthorn", "4.3.5"};
     if (version > steps.back().to)
         return Error{fmt::format("the queue has format {}, this program knows formats up to {}: it was written by a newer version; "
-                                 "install that again", version, steps.back().to), "4.3.5"};
+                                 "install that again",
+                                 version, steps.back().to),
+                     "4.3.5"};
     for (const Upgrade& step : steps)
         if (step.to > version)
-            connection.run(fmt::format("BEGIN IMMEDIATE; {} PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT;", step.sql,
-                                       application_id, step.to));
+            connection.run(
+                fmt::format("BEGIN IMMEDIATE; {} PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT;", step.sql, application_id, step.to));
     return {};
 }
 

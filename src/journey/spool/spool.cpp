@@ -37,7 +37,11 @@ public:
     virtual ~Request() = default;
     virtual void apply(Ledger& ledger) = 0;
     /// True: done. Only jobs take more than one step.
-    virtual bool step(Ledger& ledger) { apply(ledger); return true; }
+    virtual bool step(Ledger& ledger)
+    {
+        apply(ledger);
+        return true;
+    }
     virtual void refuse(Error error) = 0;
     /// On the loop.
     virtual void complete() = 0;
@@ -91,8 +95,8 @@ using Requests = std::vector<std::unique_ptr<Request>>;
 class Spool::Core {
 public:
     Core(FileOps& files, Options options, Executor loop, const Clock& clock, observe::Log log, Events events, Opening opening)
-        : options(options), loop_(std::move(loop)), clock_(clock), log_(std::move(log)), events_(std::move(events)),
-          opening_(std::move(opening)), files_(files)
+        : options(options), loop_(std::move(loop)), clock_(clock), log_(std::move(log)), events_(std::move(events)), opening_(std::move(opening)),
+          files_(files)
     {
         writer_ = std::jthread([this] { write(); });
     }
@@ -389,8 +393,8 @@ void Spool::Core::fail(const Failed& failure)
     failed_ = true;
     if (failure.kind == Failed::Kind::damaged)
         mark_damaged(files_);
-    const std::string text = failure.kind == Failed::Kind::damaged ? fmt::format("{} ({})", damage_marker_reason, failure.what())
-                                                                   : std::string(failure.what());
+    const std::string text =
+        failure.kind == Failed::Kind::damaged ? fmt::format("{} ({})", damage_marker_reason, failure.what()) : std::string(failure.what());
     if (events_.failed)
         events_.failed(Error{text});
 }
@@ -407,8 +411,8 @@ void Spool::Core::answer(Requests done)
 Result<std::unique_ptr<Spool>> Spool::open(FileOps& files, Options options, Executor loop, const Clock& clock, observe::Log log, Events events)
 {
     TRY(Opening opening, open_queue(files, options, clock, log));
-    return std::unique_ptr<Spool>(new Spool(std::make_unique<Core>(files, options, std::move(loop), clock, std::move(log),
-                                                                   std::move(events), std::move(opening))));
+    return std::unique_ptr<Spool>(
+        new Spool(std::make_unique<Core>(files, options, std::move(loop), clock, std::move(log), std::move(events), std::move(opening))));
 }
 
 Spool::Spool(std::unique_ptr<Core> core) : core_(std::move(core)) {}
@@ -427,8 +431,8 @@ awaitable<Result<bool>> Spool::was_committed(std::string queue_id)
 
 awaitable<Result<std::optional<Lease>>> Spool::find(std::string queue_id)
 {
-    return core_->call<std::optional<Lease>>(
-        Request::Kind::read, [id = std::move(queue_id)](Ledger& ledger) -> Result<std::optional<Lease>> { return ledger.find(id); });
+    return core_->call<std::optional<Lease>>(Request::Kind::read,
+                                             [id = std::move(queue_id)](Ledger& ledger) -> Result<std::optional<Lease>> { return ledger.find(id); });
 }
 
 awaitable<Result<Settled>> Spool::settle(Settlement settlement)
@@ -449,8 +453,7 @@ awaitable<Result<std::size_t>> Spool::remove(std::vector<Lease> leases)
 
 awaitable<Result<Lease>> Spool::replace(Lease old, NewMessageRef message)
 {
-    return core_->call<Lease>(Request::Kind::change,
-                              [old, moved = std::move(message)](Ledger& ledger) { return ledger.replace(old, *moved); });
+    return core_->call<Lease>(Request::Kind::change, [old, moved = std::move(message)](Ledger& ledger) { return ledger.replace(old, *moved); });
 }
 
 awaitable<Result<StoredMessage>> Spool::read(Lease lease)
@@ -471,8 +474,8 @@ awaitable<Result<Page<Scheduled>>> Spool::load(std::uint64_t after, std::size_t 
 
 awaitable<Result<Page<StoredMessage>>> Spool::list(std::uint64_t after, std::size_t limit)
 {
-    return core_->call<Page<StoredMessage>>(
-        Request::Kind::read, [after, limit](Ledger& ledger) -> Result<Page<StoredMessage>> { return ledger.list(after, limit); });
+    return core_->call<Page<StoredMessage>>(Request::Kind::read,
+                                            [after, limit](Ledger& ledger) -> Result<Page<StoredMessage>> { return ledger.list(after, limit); });
 }
 
 awaitable<Result<Scheduled>> Spool::scheduled(Lease lease)
@@ -496,13 +499,16 @@ std::uint64_t Spool::free_octets() const
 
 awaitable<void> Spool::close()
 {
-    co_await on_thread(core_->helpers(), [core = core_.get()] { core->stop(); return true; });
+    co_await on_thread(core_->helpers(), [core = core_.get()] {
+        core->stop();
+        return true;
+    });
 }
 
 awaitable<Result<std::size_t>> Spool::sweep()
 {
-    return core_->call<std::size_t>(
-        Request::Kind::read, [age = core_->options.orphan_age](Ledger& ledger) -> Result<std::size_t> { return ledger.sweep(age); });
+    return core_->call<std::size_t>(Request::Kind::read,
+                                    [age = core_->options.orphan_age](Ledger& ledger) -> Result<std::size_t> { return ledger.sweep(age); });
 }
 
 awaitable<Result<std::vector<std::string>>> Spool::check() { return core_->run(check_job()); }

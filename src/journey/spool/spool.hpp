@@ -60,8 +60,7 @@ class Spool final : public Store {
 public:
     /// Opens or creates the database; recovers, upgrades, salvages and sweeps as needed; blocks meanwhile. Errors: another process has
     /// it open; made by a newer version; folder not writable.
-    static Result<std::unique_ptr<Spool>> open(FileOps& files, Options options, Executor loop, const Clock& clock, observe::Log log,
-                                               Events events);
+    static Result<std::unique_ptr<Spool>> open(FileOps& files, Options options, Executor loop, const Clock& clock, observe::Log log, Events events);
     ~Spool() override;                     // writes what was asked, as close() does, but waits on this thread
 
     const Opened& opened() const;

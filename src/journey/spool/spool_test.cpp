@@ -1,11 +1,11 @@
 // What the SQLite store promises beyond the conformance suite: commits shared, damage survived, copies made, versions respected.
-#include "spool/spool.hpp"
 #include "config/snapshot.hpp"
 #include "spool/ledger.hpp"
 #include "spool/opening.hpp"
 #include "spool/params.hpp"
 #include "spool/recorded_files.hpp"
 #include "spool/schema.hpp"
+#include "spool/spool.hpp"
 #include "spool/test_messages.hpp"
 
 #include <doctest/doctest.h>
@@ -61,15 +61,9 @@ Settlement delivered(Lease lease, std::uint64_t attempt = 1)
     return settlement;
 }
 
-awaitable<void> enqueue_and_count(Spool& spool, int number, int& done)
-{
-    done += (co_await spool.enqueue(message_of(number, 1000))).has_value();
-}
+awaitable<void> enqueue_and_count(Spool& spool, int number, int& done) { done += (co_await spool.enqueue(message_of(number, 1000))).has_value(); }
 
-awaitable<void> settle_and_count(Spool& spool, Lease lease, int& done)
-{
-    done += (co_await spool.settle(delivered(lease))).has_value();
-}
+awaitable<void> settle_and_count(Spool& spool, Lease lease, int& done) { done += (co_await spool.settle(delivered(lease))).has_value(); }
 
 awaitable<Result<bool>> drained(TaskGroup& group)
 {
@@ -196,7 +190,9 @@ TEST_CASE("schema: a newer format is refused, an older one is brought up, a fore
 {
     TemporaryFolder folder;
     const auto files = system_files(folder.path());
-    { Queue(*files).put(1); }
+    {
+        Queue(*files).put(1);
+    }
     {
         SqliteVfs vfs(*files);
         Connection db("spool.db", SQLITE_OPEN_READWRITE, vfs.name());

@@ -11,9 +11,10 @@ static_assert(SQLITE_VERSION_NUMBER >= 3040000, "SQLite 3.40 or newer is needed"
 
 Connection::Connection(const std::string& file, int flags, const char* vfs)
 {
-    if (sqlite3_libversion_number() < 3040000 || !sqlite3_threadsafe() || sqlite3_compileoption_used("OMIT_WAL")
-        || sqlite3_compileoption_used("OMIT_AUTOVACUUM"))
-        throw Failed(Failed::Kind::fatal, fmt::format("SQLite {} lacks what the queue needs (3.40, threads, WAL, auto-vacuum)", sqlite3_libversion()));
+    if (sqlite3_libversion_number() < 3040000 || !sqlite3_threadsafe() || sqlite3_compileoption_used("OMIT_WAL") ||
+        sqlite3_compileoption_used("OMIT_AUTOVACUUM"))
+        throw Failed(Failed::Kind::fatal,
+                     fmt::format("SQLite {} lacks what the queue needs (3.40, threads, WAL, auto-vacuum)", sqlite3_libversion()));
     const int code = sqlite3_open_v2(file.c_str(), &db_, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs);
     if (code != SQLITE_OK) {
         const std::string text = db_ ? sqlite3_errmsg(db_) : sqlite3_errstr(code);

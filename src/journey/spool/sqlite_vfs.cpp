@@ -205,7 +205,8 @@ int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
     }
     if (error)
         return is_full(error) ? SQLITE_FULL : SQLITE_CANTOPEN;
-    new (file) VfsFile{{&io_methods}, &owner, std::move(opened), name, false, (flags & SQLITE_OPEN_READONLY) != 0, (flags & SQLITE_OPEN_WAL) != 0, {}, 0};
+    new (file)
+        VfsFile{{&io_methods}, &owner, std::move(opened), name, false, (flags & SQLITE_OPEN_READONLY) != 0, (flags & SQLITE_OPEN_WAL) != 0, {}, 0};
     if (out_flags)
         *out_flags = flags;
     return SQLITE_OK;
@@ -274,10 +275,7 @@ SqliteVfs::SqliteVfs(FileOps& files) : files_(files), vfs_(std::make_unique<sqli
     sqlite3_vfs_register(vfs_.get(), 0);
 }
 
-SqliteVfs::~SqliteVfs()
-{
-    sqlite3_vfs_unregister(vfs_.get());
-}
+SqliteVfs::~SqliteVfs() { sqlite3_vfs_unregister(vfs_.get()); }
 
 void SqliteVfs::fail(std::string_view operation, std::string_view name, int error_number)
 {

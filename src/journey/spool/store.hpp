@@ -25,10 +25,7 @@ namespace posthorn::spool {
 
 inline constexpr unsigned sequence_bits = 48;
 
-constexpr std::uint64_t make_key(std::uint32_t node, std::uint64_t sequence)
-{
-    return std::uint64_t{node} << sequence_bits | sequence;
-}
+constexpr std::uint64_t make_key(std::uint32_t node, std::uint64_t sequence) { return std::uint64_t{node} << sequence_bits | sequence; }
 
 struct Lease {
     std::uint64_t key = 0;

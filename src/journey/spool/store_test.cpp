@@ -205,7 +205,8 @@ ON_EVERY_STORE("store: each recipient is settled once, and the message leaves wi
         CAPTURE(recipients);
         Harness on;
         const Lease lease = on.get(on.store().enqueue(message_of(1, 100, recipients))).value();
-        auto settled = on.get(on.store().settle(settlement(lease, 5, {verdict(0, handoff::OUTCOME_DELIVERED), verdict(1, handoff::OUTCOME_DEFERRED)})));
+        auto settled =
+            on.get(on.store().settle(settlement(lease, 5, {verdict(0, handoff::OUTCOME_DELIVERED), verdict(1, handoff::OUTCOME_DEFERRED)})));
         REQUIRE(settled);
         CHECK_FALSE(settled->removed);
         auto read = on.get(on.store().read(lease)).value();
@@ -239,7 +240,8 @@ ON_EVERY_STORE("store: what was deferred is found again after a takeover, with i
     Harness on;
     for (const int recipients : {1, 20}) {
         const Lease lease = on.get(on.store().enqueue(message_of(recipients, 100, recipients))).value();
-        CHECK(on.get(on.store().settle(settlement(lease, 1, {verdict(0, handoff::OUTCOME_DEFERRED, "connect to mx.example[192.0.2.1]:25: Connection refused")}))));
+        CHECK(on.get(on.store().settle(
+            settlement(lease, 1, {verdict(0, handoff::OUTCOME_DEFERRED, "connect to mx.example[192.0.2.1]:25: Connection refused")}))));
     }
     on.reopen();
     const auto page = on.get(on.store().load(0, 100)).value();
@@ -251,7 +253,8 @@ ON_EVERY_STORE("store: what was deferred is found again after a takeover, with i
         CHECK(scheduled.recipients[0].tries == 1);
         CHECK(scheduled.recipients[0].next_try == WallTime{1h});
         CHECK(scheduled.recipients[0].address == "user0@example.net");
-        CHECK(on.get(on.store().read(scheduled.lease)).value().recipients[0].last->text() == "connect to mx.example[192.0.2.1]:25: Connection refused");
+        CHECK(on.get(on.store().read(scheduled.lease)).value().recipients[0].last->text() ==
+              "connect to mx.example[192.0.2.1]:25: Connection refused");
         CHECK(on.get(on.store().scheduled(scheduled.lease)).value().queue_id == scheduled.queue_id);
     }
 }
@@ -309,7 +312,9 @@ ON_EVERY_STORE("store: operators hold, release, expire, reschedule, remove and r
     for (const int recipients : {2, 20}) {
         Harness on;
         const Lease lease = on.get(on.store().enqueue(message_of(1, 100, recipients))).value();
-        CHECK(on.get(on.store().alter({lease, Lease{make_key(lease.node(), 999), lease.epoch}}, {.hold = true, .expire = {}, .next_try = WallTime{2h}})).value() == 1);
+        CHECK(
+            on.get(on.store().alter({lease, Lease{make_key(lease.node(), 999), lease.epoch}}, {.hold = true, .expire = {}, .next_try = WallTime{2h}}))
+                .value() == 1);
         auto read = on.get(on.store().read(lease)).value();
         CHECK(read.hold);
         CHECK_FALSE(read.expire);
@@ -383,8 +388,14 @@ ON_EVERY_STORE("store: what is malformed is refused with a reason, and nothing i
     refused([](NewMessage& m) { m.envelope.set_size(99); });
     refused([](NewMessage& m) { m.content.set_file(queue_id(1)); });
     refused([](NewMessage& m) { m.content.Clear(); });
-    refused([](NewMessage& m) { m.content.Clear(); m.content.set_file("../../../etc/passwd"); });
-    refused([](NewMessage& m) { m.content.Clear(); m.content.set_file(queue_id(1)); });          // no such file
+    refused([](NewMessage& m) {
+        m.content.Clear();
+        m.content.set_file("../../../etc/passwd");
+    });
+    refused([](NewMessage& m) {
+        m.content.Clear();
+        m.content.set_file(queue_id(1));
+    });          // no such file
     refused([](NewMessage& m) {
         m.content.set_inline_octets(std::string(handoff::inline_content_limit + 1, 'x'));
         m.envelope.set_size(handoff::inline_content_limit + 1);

@@ -55,7 +55,8 @@ DropFile::DropFile(std::string folder, std::string temporary, std::string final_
 }
 
 DropFile::DropFile(DropFile&& other) noexcept
-    : folder_(std::move(other.folder_)), temporary_(std::exchange(other.temporary_, {})), final_(std::move(other.final_)), file_(std::move(other.file_))
+    : folder_(std::move(other.folder_)), temporary_(std::exchange(other.temporary_, {})), final_(std::move(other.final_)),
+      file_(std::move(other.file_))
 {
 }
 
@@ -101,10 +102,7 @@ bool is_drop_name(std::string_view name)
            std::ranges::all_of(std::string(parts[0]).append(parts[2]), [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); });
 }
 
-bool is_unfinished_name(std::string_view name)
-{
-    return name.starts_with(unfinished) && is_drop_name(name.substr(unfinished.size()));
-}
+bool is_unfinished_name(std::string_view name) { return name.starts_with(unfinished) && is_drop_name(name.substr(unfinished.size())); }
 
 void wake(const std::string& socket_path)
 {

@@ -42,10 +42,7 @@ std::string encode_content(std::string_view octets)
     return out;
 }
 
-std::string encode_end()
-{
-    return std::string(4, '\0');
-}
+std::string encode_end() { return std::string(4, '\0'); }
 
 Framing::Framing(std::uint64_t content_limit, Take envelope, Take content)
     : content_limit_(content_limit), envelope_(std::move(envelope)), content_(std::move(content)), wanted_(record_magic.size())

@@ -25,8 +25,9 @@ constexpr std::uint32_t notify_bits = handoff::NOTIFY_NEVER | handoff::NOTIFY_SU
 
 PickUp::PickUp(PickUpLimits limits, Submitter submitter, std::function<Result<void>(std::string_view)> content)
     : limits_(limits), submitter_(submitter), content_(std::move(content)),
-      framing_(limits.content, [this](std::string_view octets) { return take_envelope(octets); },
-               [this](std::string_view octets) { return take_content(octets); })
+      framing_(
+          limits.content, [this](std::string_view octets) { return take_envelope(octets); },
+          [this](std::string_view octets) { return take_content(octets); })
 {
 }
 

@@ -182,8 +182,9 @@ TEST_CASE("standard input: sendmail_fix_line_endings decides what a CR before LF
 
 TEST_CASE("-t: recipients are those of To, Cc, Bcc; in a resent message those of the Resent fields alone")
 {
-    CHECK(header_recipients("From: x@y\r\nTo: a@example.test, B <b@example.test>\r\nCc: \"c d\"@example.test\r\nBcc: e@example.test,\r\n f@example.test\r\n"
-                            "Reply-To: no@example.test\r\n") ==
+    CHECK(header_recipients(
+              "From: x@y\r\nTo: a@example.test, B <b@example.test>\r\nCc: \"c d\"@example.test\r\nBcc: e@example.test,\r\n f@example.test\r\n"
+              "Reply-To: no@example.test\r\n") ==
           std::vector<std::string>{"a@example.test", "b@example.test", "c d@example.test", "e@example.test", "f@example.test"});
     CHECK(header_recipients("To: a@example.test\r\nResent-To: b@example.test\r\nResent-Bcc: c@example.test\r\n") ==
           std::vector<std::string>{"b@example.test", "c@example.test"});

@@ -12,7 +12,8 @@ Finding unavailable() { return Finding(Kind::deferred, "Address verification sta
 }  // namespace
 
 Desk::Desk(Executor executor, Options options, Prober& prober, const Clock& clock, observe::Log log)
-    : executor_(executor), options_(std::move(options)), prober_(prober), clock_(clock), log_(std::move(log)), cache_(options_.map, clock, log_), tasks_(executor)
+    : executor_(executor), options_(std::move(options)), prober_(prober), clock_(clock), log_(std::move(log)), cache_(options_.map, clock, log_),
+      tasks_(executor)
 {
 }
 
@@ -115,7 +116,8 @@ awaitable<void> Desk::keep_clean()
         last = clock_.steady();
         const auto cleaned = co_await cache_.cleanup(options_.rules);
         if (cleaned)
-            log_.info("cache {} full cleanup: retained={} dropped={} entries", options_.map.empty() ? "in memory" : options_.map, cleaned->retained, cleaned->dropped);
+            log_.info("cache {} full cleanup: retained={} dropped={} entries", options_.map.empty() ? "in memory" : options_.map, cleaned->retained,
+                      cleaned->dropped);
         else
             log_.warning("cache {} cleanup: {}", options_.map, cleaned.error().text());
     }

@@ -8,30 +8,50 @@ namespace posthorn::verify {
 using config::Param;
 using std::chrono::seconds;
 
-inline constexpr Param<std::string> address_verify_map{.name = "address_verify_map", .initial = "$default_cache_db_type:$data_directory/verify_cache",
+inline constexpr Param<std::string> address_verify_map{
+    .name = "address_verify_map",
+    .initial = "$default_cache_db_type:$data_directory/verify_cache",
     .doc = "Where the results of address verification are kept, as type:name; empty: in memory, until the end of the process."};
-inline constexpr Param<bool> address_verify_negative_cache{.name = "address_verify_negative_cache", .initial = "yes",
-    .doc = "Keep the results of probes that failed as well."};
-inline constexpr Param<seconds> address_verify_positive_expire_time{.name = "address_verify_positive_expire_time", .initial = "31d", .least = seconds{1},
-    .doc = "For how long an address counts as deliverable after it was last found so."};
-inline constexpr Param<seconds> address_verify_positive_refresh_time{.name = "address_verify_positive_refresh_time", .initial = "7d", .least = seconds{1},
+inline constexpr Param<bool> address_verify_negative_cache{
+    .name = "address_verify_negative_cache", .initial = "yes", .doc = "Keep the results of probes that failed as well."};
+inline constexpr Param<seconds> address_verify_positive_expire_time{.name = "address_verify_positive_expire_time",
+                                                                    .initial = "31d",
+                                                                    .least = seconds{1},
+                                                                    .doc =
+                                                                        "For how long an address counts as deliverable after it was last found so."};
+inline constexpr Param<seconds> address_verify_positive_refresh_time{
+    .name = "address_verify_positive_refresh_time",
+    .initial = "7d",
+    .least = seconds{1},
     .doc = "After this, an address that is asked about is answered from the cache and probed again."};
-inline constexpr Param<seconds> address_verify_negative_expire_time{.name = "address_verify_negative_expire_time", .initial = "3d", .least = seconds{1},
-    .doc = "For how long a failed probe counts."};
-inline constexpr Param<seconds> address_verify_negative_refresh_time{.name = "address_verify_negative_refresh_time", .initial = "3h", .least = seconds{1},
+inline constexpr Param<seconds> address_verify_negative_expire_time{
+    .name = "address_verify_negative_expire_time", .initial = "3d", .least = seconds{1}, .doc = "For how long a failed probe counts."};
+inline constexpr Param<seconds> address_verify_negative_refresh_time{
+    .name = "address_verify_negative_refresh_time",
+    .initial = "3h",
+    .least = seconds{1},
     .doc = "After this, an address whose probe failed is answered from the cache and probed again."};
-inline constexpr Param<seconds> address_verify_cache_cleanup_interval{.name = "address_verify_cache_cleanup_interval", .initial = "12h",
-    .doc = "How often what has expired is taken out of the cache; 0: never."};
-inline constexpr Param<std::string> address_verify_sender{.name = "address_verify_sender", .initial = "$double_bounce_sender",
-    .doc = "The sender of probes; empty or <>: the null sender."};
-inline constexpr Param<seconds> address_verify_sender_ttl{.name = "address_verify_sender_ttl", .initial = "0s",
-    .doc = "For how long a sender of probes is used; 0: it does not change."};
-inline constexpr Param<int> address_verify_pending_request_limit{.name = "address_verify_pending_request_limit", .initial = "5000", .least = 1,
+inline constexpr Param<seconds> address_verify_cache_cleanup_interval{
+    .name = "address_verify_cache_cleanup_interval", .initial = "12h", .doc = "How often what has expired is taken out of the cache; 0: never."};
+inline constexpr Param<std::string> address_verify_sender{
+    .name = "address_verify_sender", .initial = "$double_bounce_sender", .doc = "The sender of probes; empty or <>: the null sender."};
+inline constexpr Param<seconds> address_verify_sender_ttl{
+    .name = "address_verify_sender_ttl", .initial = "0s", .doc = "For how long a sender of probes is used; 0: it does not change."};
+inline constexpr Param<int> address_verify_pending_request_limit{
+    .name = "address_verify_pending_request_limit",
+    .initial = "5000",
+    .least = 1,
     .doc = "How many probes may be under way; what is asked beyond is answered with a deferral."};
 
-inline constexpr config::ParamInfo params[] = {address_verify_map, address_verify_negative_cache, address_verify_positive_expire_time,
-                                               address_verify_positive_refresh_time, address_verify_negative_expire_time,
-                                               address_verify_negative_refresh_time, address_verify_cache_cleanup_interval, address_verify_sender,
-                                               address_verify_sender_ttl, address_verify_pending_request_limit};
+inline constexpr config::ParamInfo params[] = {address_verify_map,
+                                               address_verify_negative_cache,
+                                               address_verify_positive_expire_time,
+                                               address_verify_positive_refresh_time,
+                                               address_verify_negative_expire_time,
+                                               address_verify_negative_refresh_time,
+                                               address_verify_cache_cleanup_interval,
+                                               address_verify_sender,
+                                               address_verify_sender_ttl,
+                                               address_verify_pending_request_limit};
 
 }  // namespace posthorn::verify

@@ -26,7 +26,8 @@ std::optional<std::uint64_t> take_number(std::string_view& rest)
 
 std::string to_text(const Record& record)
 {
-    return fmt::format("{}:0:{}:{}", static_cast<int>(record.kind), seconds_of(record.updated), printable(std::string_view(record.text).substr(0, text_limit), true));
+    return fmt::format("{}:0:{}:{}", static_cast<int>(record.kind), seconds_of(record.updated),
+                       printable(std::string_view(record.text).substr(0, text_limit), true));
 }
 
 std::optional<Record> parse(std::string_view text)
@@ -35,8 +36,8 @@ std::optional<Record> parse(std::string_view text)
     const auto probed = kind ? take_number(text) : std::nullopt;
     const auto updated = probed ? take_number(text) : std::nullopt;
     // Both times zero: nothing ever happened to it, so somebody else wrote it.
-    if (!updated || *kind > static_cast<std::uint64_t>(Finding::Kind::in_progress) || (*probed == 0 && *updated == 0)
-        || *updated > static_cast<std::uint64_t>(seconds_of(WallTime::max())))
+    if (!updated || *kind > static_cast<std::uint64_t>(Finding::Kind::in_progress) || (*probed == 0 && *updated == 0) ||
+        *updated > static_cast<std::uint64_t>(seconds_of(WallTime::max())))
         return std::nullopt;
     return Record(static_cast<Finding::Kind>(*kind), WallTime{std::chrono::seconds{*updated}}, std::string(text.substr(0, text_limit)));
 }

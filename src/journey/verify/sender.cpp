@@ -32,10 +32,7 @@ ProbeSender::ProbeSender(std::string address, std::chrono::seconds life) : life_
     domain_ = at == address.npos ? "" : address.substr(at);
 }
 
-std::string ProbeSender::at(WallTime now) const
-{
-    return timed() ? local_ + slot_text(slot_of(now, life_)) + domain_ : local_ + domain_;
-}
+std::string ProbeSender::at(WallTime now) const { return timed() ? local_ + slot_text(slot_of(now, life_)) + domain_ : local_ + domain_; }
 
 std::optional<std::string> ProbeSender::plain(std::string_view address, WallTime now) const
 {

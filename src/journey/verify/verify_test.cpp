@@ -46,7 +46,10 @@ private:
 };
 
 struct Office {
-    explicit Office(Options with = in_memory()) : host(loop.get_executor()), desk(loop.get_executor(), std::move(with), host, clock, observe::Log{sink, "postfix/verify"}) {}
+    explicit Office(Options with = in_memory())
+        : host(loop.get_executor()), desk(loop.get_executor(), std::move(with), host, clock, observe::Log{sink, "postfix/verify"})
+    {
+    }
     static Options in_memory()
     {
         Options options;
@@ -90,7 +93,8 @@ TEST_CASE("record: Postfix's cache entries are read, and ours are what Postfix r
     CHECK(to_text(*good) == "0:0:1795226081:250 2.1.5 Recipient OK");
     CHECK(parse("2:1795226000:1795226084:host h[a] said: 550 5.1.1 No: no")->text == "host h[a] said: 550 5.1.1 No: no");
     CHECK(to_text(Record(Kind::undeliverable, then + 999ms, "a\nb\x01")) == "2:0:1795226081:a?b?");
-    for (const char* wrong : {"", "0", "0:0", "0:0:0:never", "4:0:5:x", "-1:0:5:x", "0:0:5", "a:0:5:x", "0:0:99999999999999999999:x", "0:0:999999999999999999:x"})
+    for (const char* wrong :
+         {"", "0", "0:0", "0:0:0:never", "4:0:5:x", "-1:0:5:x", "0:0:5", "a:0:5:x", "0:0:99999999999999999999:x", "0:0:999999999999999999:x"})
         CHECK_FALSE(parse(wrong));
     CHECK(key_of("a:B@x.test") == "a_B@x.test");
 }
@@ -108,10 +112,10 @@ TEST_CASE("rules: each kind has its expiry and its refresh; a good address stays
         bool ask;
     };
     const Row rows[] = {
-        {good, 7 * 86400s, false, Kind::deliverable, false},      {good, 7 * 86400s + 1s, false, Kind::deliverable, true},
-        {good, 31 * 86400s, false, Kind::deliverable, true},      {good, 31 * 86400s + 1s, false, Kind::in_progress, true},
-        {good, 31 * 86400s + 1s, true, Kind::deliverable, true},  {bad, 3 * 3600s, false, Kind::undeliverable, false},
-        {bad, 3 * 3600s + 1s, false, Kind::undeliverable, true},  {bad, 3 * 86400s, false, Kind::undeliverable, true},
+        {good, 7 * 86400s, false, Kind::deliverable, false},     {good, 7 * 86400s + 1s, false, Kind::deliverable, true},
+        {good, 31 * 86400s, false, Kind::deliverable, true},     {good, 31 * 86400s + 1s, false, Kind::in_progress, true},
+        {good, 31 * 86400s + 1s, true, Kind::deliverable, true}, {bad, 3 * 3600s, false, Kind::undeliverable, false},
+        {bad, 3 * 3600s + 1s, false, Kind::undeliverable, true}, {bad, 3 * 86400s, false, Kind::undeliverable, true},
         {bad, 3 * 86400s + 1s, true, Kind::in_progress, true},
     };
     for (const Row& row : rows) {
@@ -166,7 +170,9 @@ TEST_CASE("desk: an unknown address is probed once, and all who wait hear of it 
     office.host.held = true;
     std::vector<Finding> heard;
     TaskGroup group(office.loop.get_executor());
-    const auto wait = [](Desk& desk, std::vector<Finding>& into) -> awaitable<void> { into.push_back(co_await desk.ask("user@x.test", std::chrono::seconds{5})); };
+    const auto wait = [](Desk& desk, std::vector<Finding>& into) -> awaitable<void> {
+        into.push_back(co_await desk.ask("user@x.test", std::chrono::seconds{5}));
+    };
     for (int i = 0; i < 20; ++i)
         group.spawn(wait(office.desk, heard));
     CHECK(office.ask("user@x.test", 0ms).kind == Kind::in_progress);      // poll count 1: answered at once

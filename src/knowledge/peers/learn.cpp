@@ -39,7 +39,9 @@ bool in_canary(const Mark& mark, const Observation& seen) { return seen.canary.h
 
 class Learner {
 public:
-    Learner(Record record, const Observation& seen, WallTime now) : learned_{std::move(record), {}}, record_(learned_.record), seen_(seen), now_(now) {}
+    Learner(Record record, const Observation& seen, WallTime now) : learned_{std::move(record), {}}, record_(learned_.record), seen_(seen), now_(now)
+    {
+    }
 
     Learned run()
     {
@@ -119,7 +121,7 @@ private:
 
     bool may_be_convicted(Quirk quirk) const { return quirk != Quirk::helo_only || !within(record_.tls_worked, tls_memory, now_); }
 
-    void count(Tally& tally, std::uint32_t Tally::*side)
+    void count(Tally& tally, std::uint32_t Tally::* side)
     {
         ++(tally.*side);
         if (tally.with_ok + tally.with_failed > tally_limit || tally.without_ok + tally.without_failed > tally_limit)
@@ -252,7 +254,7 @@ private:
 
     void note_limits()
     {
-        const auto believe = [&](Candidate& at, std::uint32_t number, std::uint32_t Limits::*limit) {
+        const auto believe = [&](Candidate& at, std::uint32_t number, std::uint32_t Limits::* limit) {
             if (number == 0)
                 return;
             at = {number, at.number == number ? at.seen + 1 : 1};
@@ -335,8 +337,8 @@ std::string date_of(WallTime when)
     const auto day = std::chrono::floor<std::chrono::days>(when);
     const std::chrono::year_month_day date(day);
     const std::chrono::hh_mm_ss time(std::chrono::floor<std::chrono::minutes>(when - day));
-    return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", static_cast<int>(date.year()), static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                       time.hours().count(), time.minutes().count());
+    return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                       static_cast<unsigned>(date.day()), time.hours().count(), time.minutes().count());
 }
 
 }  // namespace
@@ -398,7 +400,8 @@ void share(SiteRecord& site, const Event& event, WallTime now)
     if (event.kind == Event::Kind::tls_alarm)
         return;
     for (const QuirkName& entry : quirk_names) {
-        if (!event.quirks.has(entry.quirk) || entry.kind != QuirkClass::speed || entry.quirk == Quirk::no_bdat_over || entry.quirk == Quirk::close_after)
+        if (!event.quirks.has(entry.quirk) || entry.kind != QuirkClass::speed || entry.quirk == Quirk::no_bdat_over ||
+            entry.quirk == Quirk::close_after)
             continue;
         auto at = std::ranges::find(site.shared, entry.quirk, &SiteRecord::Shared::quirk);
         if (event.kind != Event::Kind::learned) {
@@ -428,8 +431,8 @@ std::string text_of(const Event& event, bool only_reported)
     const std::string who = fmt::format("{}[{}]", event.peer.banner_host.empty() ? "unknown" : printable(event.peer.banner_host), event.peer.address);
     switch (event.kind) {
     case Event::Kind::learned:
-        return fmt::format("peer {}: learned {}: {}; {}{}, until {}; by hand: {}", who, event.quirks.text(), event.seen, only_reported ? "would change: " : "",
-                           changes_of(event.quirks), date_of(event.until), by_hand(event));
+        return fmt::format("peer {}: learned {}: {}; {}{}, until {}; by hand: {}", who, event.quirks.text(), event.seen,
+                           only_reported ? "would change: " : "", changes_of(event.quirks), date_of(event.until), by_hand(event));
     case Event::Kind::expired: return fmt::format("peer {}: {} has expired", who, event.quirks.text());
     case Event::Kind::removed: return fmt::format("peer {}: {} is gone: two tests found nothing of it", who, event.quirks.text());
     case Event::Kind::tls_alarm:

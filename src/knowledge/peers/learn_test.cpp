@@ -120,9 +120,14 @@ TEST_CASE("learn: 10000 sessions with one per cent of loss against a correct pee
         for (int i = 0; i < 10'000; ++i) {
             std::vector<Sighting> sightings;
             const Quirks forced = story.known().quirks;
-            for (const Quirk quirk : {Quirk::quit_alone, Quirk::data_alone, Quirk::one_command_per_flight, Quirk::no_bdat, Quirk::helo_only, Quirk::no_rset}) {
+            for (const Quirk quirk :
+                 {Quirk::quit_alone, Quirk::data_alone, Quirk::one_command_per_flight, Quirk::no_bdat, Quirk::helo_only, Quirk::no_rset}) {
                 const bool held = forced.has(quirk) || (quirk == Quirk::no_bdat && forced.has(Quirk::no_bdat_over));
-                sightings.push_back(saw(quirk, held ? (lost() ? Kind::failed_without : Kind::worked_without) : lost() ? Kind::suspicion : Kind::worked, 4096));
+                sightings.push_back(saw(quirk,
+                                        held     ? (lost() ? Kind::failed_without : Kind::worked_without)
+                                        : lost() ? Kind::suspicion
+                                                 : Kind::worked,
+                                        4096));
             }
             story.after(10s).meets(std::move(sightings));
         }
@@ -155,14 +160,19 @@ TEST_CASE("learn: a daily canary, two clean ones remove; an unclean one renews")
     CHECK(story.count(Event::Kind::removed) == 0);          // no canary: mail that happened to go well is no test
     CHECK(story.known().quirks.empty());                    // but by now it has expired
     Story clean;
-    clean.meets({lone_221}).after(24h).meets({saw(Quirk::quit_alone, Kind::worked)}, test).after(24h).meets({saw(Quirk::quit_alone, Kind::worked)}, test);
+    clean.meets({lone_221})
+        .after(24h)
+        .meets({saw(Quirk::quit_alone, Kind::worked)}, test)
+        .after(24h)
+        .meets({saw(Quirk::quit_alone, Kind::worked)}, test);
     CHECK(clean.count(Event::Kind::removed) == 1);
     CHECK(clean.quirks().empty());
 }
 
 TEST_CASE("learn: what only content shows has no canary; it expires")
 {
-    for (const Quirk quirk : {Quirk::no_bdat, Quirk::no_bdat_over, Quirk::dot_alone, Quirk::close_after, Quirk::data_alone, Quirk::no_tls, Quirk::verify_useless, Quirk::no_early})
+    for (const Quirk quirk : {Quirk::no_bdat, Quirk::no_bdat_over, Quirk::dot_alone, Quirk::close_after, Quirk::data_alone, Quirk::no_tls,
+                              Quirk::verify_useless, Quirk::no_early})
         CHECK(!has_canary(quirk));
     Story story;
     story.meets({saw(Quirk::no_bdat, Kind::signature)}).after(48h);
@@ -242,7 +252,8 @@ TEST_CASE("learn: where TLS worked in the last 30 days, EHLO is not given up, an
     secured.meets(broken).meets(broken);
     CHECK(secured.count(Event::Kind::tls_alarm) == 1);
     CHECK(secured.quirks().empty());
-    CHECK(text_of(secured.events.front()) == "peer peer.test[192.0.2.2]: TLS failed, although it worked on 2026-01-01 00:00 UTC: no plain text is remembered for it");
+    CHECK(text_of(secured.events.front()) ==
+          "peer peer.test[192.0.2.2]: TLS failed, although it worked on 2026-01-01 00:00 UTC: no plain text is remembered for it");
     secured.after(24h).meets(broken);
     CHECK(secured.count(Event::Kind::tls_alarm) == 1);      // it is too long ago by now
 
@@ -335,11 +346,14 @@ TEST_CASE("learn: the answers' times are kept; the 99th percentile is known")
     CHECK(slowest_answer(Record{}) == 0ms);
 }
 
-TEST_CASE("learn: what two peers of a site were convicted of counts for the third; one peer speaks only for itself, and only quirks of speed are shared")
+TEST_CASE(
+    "learn: what two peers of a site were convicted of counts for the third; one peer speaks only for itself, and only quirks of speed are shared")
 {
     HandClock clock;
     SiteRecord site;
-    const auto event = [](std::string address, Quirk quirk) { return Event{Event::Kind::learned, {std::move(address), "h", "site"}, Quirks{quirk}, {}, {}}; };
+    const auto event = [](std::string address, Quirk quirk) {
+        return Event{Event::Kind::learned, {std::move(address), "h", "site"}, Quirks{quirk}, {}, {}};
+    };
     share(site, event("192.0.2.1", Quirk::quit_alone), clock.wall());
     share(site, event("192.0.2.1", Quirk::quit_alone), clock.wall());
     CHECK(shared_by(site, clock.wall()).empty());
@@ -360,9 +374,10 @@ TEST_CASE("learn: the line in the log says what was seen, what changes, until wh
     story.base.peer = {"216.32.180.10", "VA3EHSMHS018.bigfish.com", "smtp:mail.global.frontbridge.com"};
     story.meets({Sighting{Quirk::quit_alone, Kind::signature, 0, "MAIL RCPT RSET QUIT: 221, then the end of the stream"}});
     REQUIRE(story.events.size() == 1);
-    CHECK(text_of(story.events[0]) ==
-          "peer VA3EHSMHS018.bigfish.com[216.32.180.10]: learned quit-alone: MAIL RCPT RSET QUIT: 221, then the end of the stream; QUIT now travels alone, "
-          "until 2026-01-08 00:00 UTC; by hand: smtp_discard_ehlo_keyword_address_maps, \"216.32.180.10 silent-discard, pipelining\"");
+    CHECK(
+        text_of(story.events[0]) ==
+        "peer VA3EHSMHS018.bigfish.com[216.32.180.10]: learned quit-alone: MAIL RCPT RSET QUIT: 221, then the end of the stream; QUIT now travels alone, "
+        "until 2026-01-08 00:00 UTC; by hand: smtp_discard_ehlo_keyword_address_maps, \"216.32.180.10 silent-discard, pipelining\"");
     CHECK(text_of(story.events[0], true).find("; would change: QUIT now") != std::string::npos);
     Story close;
     Observation left = close.base;

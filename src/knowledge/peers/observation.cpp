@@ -244,7 +244,8 @@ private:
     {
         const std::size_t told = exchange.codes.size();
         return evidence_.mails != 0 && told < exchange.verbs.size() &&
-               (exchange.verbs[told] == Verb::mail || (exchange.verbs[told] == Verb::rset && told + 1 < exchange.verbs.size() && exchange.verbs[told + 1] == Verb::mail));
+               (exchange.verbs[told] == Verb::mail ||
+                (exchange.verbs[told] == Verb::rset && told + 1 < exchange.verbs.size() && exchange.verbs[told + 1] == Verb::mail));
     }
 
     void limits(const Exchange& exchange)
@@ -253,7 +254,8 @@ private:
         if (evidence_.mails != 0) {
             const bool farewell = !codes.empty() && codes.size() <= exchange.verbs.size() && codes.back() == 421;
             const Verb at = exchange.verbs[farewell ? codes.size() - 1 : std::min(codes.size(), exchange.verbs.size() - 1)];
-            if ((farewell && (at == Verb::mail || at == Verb::rset)) || ((exchange.end == StreamEnd::end || exchange.end == StreamEnd::reset) && next_is_a_mail_after(exchange)))
+            if ((farewell && (at == Verb::mail || at == Verb::rset)) ||
+                ((exchange.end == StreamEnd::end || exchange.end == StreamEnd::reset) && next_is_a_mail_after(exchange)))
                 made_.ended_after = evidence_.mails;
         }
         std::uint32_t accepted = 0, refused = 0, deferred = 0;
@@ -332,9 +334,13 @@ bool speaks_of_one_recipient(std::string_view reply)
 std::uint8_t parameters_named(std::string_view reply)
 {
     std::uint8_t named = 0;
-    for (const auto& [word, parameter] : std::initializer_list<std::pair<std::string_view, Parameter>>{
-             {"size", Parameter::size}, {"body", Parameter::body}, {"8bitmime", Parameter::body}, {"smtputf8", Parameter::smtputf8},
-             {"ret=", Parameter::dsn}, {"envid", Parameter::dsn}, {"dsn", Parameter::dsn}})
+    for (const auto& [word, parameter] : std::initializer_list<std::pair<std::string_view, Parameter>>{{"size", Parameter::size},
+                                                                                                       {"body", Parameter::body},
+                                                                                                       {"8bitmime", Parameter::body},
+                                                                                                       {"smtputf8", Parameter::smtputf8},
+                                                                                                       {"ret=", Parameter::dsn},
+                                                                                                       {"envid", Parameter::dsn},
+                                                                                                       {"dsn", Parameter::dsn}})
         if (contains_folded(reply, word))
             named |= static_cast<std::uint8_t>(parameter);
     return named;

@@ -75,7 +75,7 @@ TEST_CASE("observe: 500 to the second of a group, 354 to RCPT, and words about p
     CHECK(found({.verbs = {mail, rcpt, data}, .codes = {250, 500, 503}}) == "one-command-per-flight signature");
     CHECK(found({.verbs = {mail, rcpt, data}, .codes = {250, 354}}) == "one-command-per-flight signature");
     CHECK(found({.verbs = {mail, rcpt, data}, .codes = {554}, .says_pipelining = true}) == "one-command-per-flight signature");
-    CHECK(found({.verbs = {mail, rcpt}, .codes = {500, 503}}) == "one-command-per-flight worked");           // the first is refused as it would be alone
+    CHECK(found({.verbs = {mail, rcpt}, .codes = {500, 503}}) == "one-command-per-flight worked");  // the first is refused as it would be alone
     CHECK(speaks_of_pipelining("503 5.5.0 improper use of SMTP command PIPELINING"));
 }
 
@@ -90,7 +90,7 @@ TEST_CASE("observe: an announced keyword that is refused is a signature, and the
     const auto named = observe(session({{.verbs = {mail}, .codes = {501}, .parameters = both, .named = static_cast<std::uint8_t>(Parameter::body)}}));
     REQUIRE(named.sightings.size() == 1);
     CHECK(named.sightings[0].number == static_cast<std::uint8_t>(Parameter::body));
-    CHECK(found({.verbs = {mail}, .codes = {501}, .parameters = both}).empty());                             // may be the address
+    CHECK(found({.verbs = {mail}, .codes = {501}, .parameters = both}).empty());  // may be the address
     CHECK(parameters_named("501 5.5.4 Unsupported option: SIZE=338") == static_cast<std::uint8_t>(Parameter::size));
 }
 
@@ -104,7 +104,7 @@ TEST_CASE("observe: a session that went without the feature is counted for both 
     Quirks big;
     big.add_no_bdat_over(100);
     CHECK(found({.verbs = {dot}, .codes = {250}, .content = 200}, big) == "no-bdat worked-without");
-    CHECK(found({.verbs = {mail}, .codes = {250}}).empty());                                                 // it never announced PIPELINING
+    CHECK(found({.verbs = {mail}, .codes = {250}}).empty());  // it never announced PIPELINING
 }
 
 TEST_CASE("observe: RSET that is refused, or answered 421, speaks against it")
@@ -133,15 +133,17 @@ TEST_CASE("observe: whether the octets of a refused BDAT were discarded is seen 
     CHECK(observe(session({refused, {.verbs = {rset, quit}, .codes = {250, 221}}})).discards_bdat == true);
     CHECK(observe(session({refused, {.verbs = {rset, mail, rcpt}, .codes = {250, 250, 250}}})).discards_bdat == true);
     CHECK(observe(session({refused, {.verbs = {rset, quit}, .codes = {500, 500}}})).discards_bdat == false);
-    CHECK(observe(session({refused, {.verbs = {rset, quit}, .codes = {250, 250}}})).discards_bdat == false);   // a RSET out of the body was obeyed
+    CHECK(observe(session({refused, {.verbs = {rset, quit}, .codes = {250, 250}}})).discards_bdat == false);  // a RSET out of the body was obeyed
     CHECK(observe(session({refused, {.verbs = {rset, mail, rcpt}, .codes = {250, 250, 250}, .surplus = true}})).discards_bdat == false);
     CHECK(!observe(session({refused, {.verbs = {rset, quit}, .codes = {221}}})).discards_bdat.has_value());
     CHECK(!observe(session({refused})).discards_bdat.has_value());
-    CHECK(!observe(session({{.verbs = {bdat}, .codes = {250}, .content = 100}, {.verbs = {rset, quit}, .codes = {250, 221}}})).discards_bdat.has_value());
+    CHECK(!observe(session({{.verbs = {bdat}, .codes = {250}, .content = 100}, {.verbs = {rset, quit}, .codes = {250, 221}}}))
+               .discards_bdat.has_value());
 }
 
 TEST_CASE("observe: one session counts once for each side of a quirk, and its failure hides its successes")
 {
-    CHECK(found(session({{.verbs = {mail, rcpt}, .codes = {250, 250}}, {.verbs = {mail, rcpt}, .codes = {250, 250}}, {.verbs = {mail, rcpt}, .end = StreamEnd::reset}})) ==
-          "one-command-per-flight suspicion");
+    CHECK(found(session({{.verbs = {mail, rcpt}, .codes = {250, 250}},
+                         {.verbs = {mail, rcpt}, .codes = {250, 250}},
+                         {.verbs = {mail, rcpt}, .end = StreamEnd::reset}})) == "one-command-per-flight suspicion");
 }

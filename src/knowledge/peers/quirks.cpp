@@ -50,8 +50,7 @@ std::optional<Quirks> Quirks::parse(std::string_view text)
             argument = word.substr(open + 1, word.size() - open - 2);
             word = word.substr(0, open);
         }
-        const auto* const entry =
-            std::ranges::find_if(quirk_names, [&](const QuirkName& candidate) { return iequals(candidate.name, word); });
+        const auto* const entry = std::ranges::find_if(quirk_names, [&](const QuirkName& candidate) { return iequals(candidate.name, word); });
         if (entry == quirk_names.end())
             return std::nullopt;
         switch (entry->quirk) {
@@ -67,8 +66,7 @@ std::optional<Quirks> Quirks::parse(std::string_view text)
             break;
         }
         case Quirk::no_param: {
-            const auto* const known =
-                std::ranges::find_if(parameter_names, [&](const auto& pair) { return iequals(pair.second, argument); });
+            const auto* const known = std::ranges::find_if(parameter_names, [&](const auto& pair) { return iequals(pair.second, argument); });
             if (known == parameter_names.end())
                 return std::nullopt;
             quirks.add_no_param(known->first);

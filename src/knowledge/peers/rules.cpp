@@ -47,9 +47,10 @@ std::optional<std::uint32_t> flag_of(char letter)
 
 struct NumberWord {
     std::string_view name;
-    std::uint32_t Limits::*limit;
+    std::uint32_t Limits::* limit;
 };
-constexpr std::array number_words{NumberWord{"recipients-per-mail", &Limits::recipients_per_mail}, NumberWord{"mails-per-session", &Limits::mails_per_session},
+constexpr std::array number_words{NumberWord{"recipients-per-mail", &Limits::recipients_per_mail},
+                                  NumberWord{"mails-per-session", &Limits::mails_per_session},
                                   NumberWord{"errors-per-session", &Limits::errors_per_session}, NumberWord{"sessions", &Limits::sessions}};
 
 }  // namespace

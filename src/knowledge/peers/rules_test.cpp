@@ -105,7 +105,9 @@ TEST_CASE("rules: the shipped file knows the seed's hosts by their greetings, an
     const auto rules = load_rules("shipped", troubles);
     CHECK(troubles.empty());
     REQUIRE(rules);
-    const auto quirks = [&](std::string greeting, std::string ehlo = {}) { return rules->words_for(greeted(std::move(greeting), std::move(ehlo))).quirks.text(); };
+    const auto quirks = [&](std::string greeting, std::string ehlo = {}) {
+        return rules->words_for(greeted(std::move(greeting), std::move(ehlo))).quirks.text();
+    };
     CHECK(quirks("220 VA3EHSMHS018.bigfish.com Microsoft ESMTP MAIL Service ready at Sun, 28 Nov 2010 19:01:22 +0000") == "quit-alone");
     CHECK(quirks("220 DB3EHSMHS006.bigfish.com Microsoft ESMTP MAIL Service ready at Sun, 28 Nov 2010 07:47:08 +0000") == "quit-alone");
     CHECK(quirks("220 DB3EHSMHS003.bigfish.com Microsoft ESMTP MAIL Service ready at Sun, 28 Nov 2010 07:27:55 +0000") == "quit-alone");

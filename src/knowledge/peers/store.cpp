@@ -26,7 +26,10 @@ struct AbortTxn {
 };
 using Txn = std::unique_ptr<MDB_txn, AbortTxn>;
 
-Error trouble_of(std::string_view path, int code) { return Error{fmt::format("{}: {}", path, code > 0 ? errno_text(code) : mdb_strerror(code)), "4.3.0"}; }
+Error trouble_of(std::string_view path, int code)
+{
+    return Error{fmt::format("{}: {}", path, code > 0 ? errno_text(code) : mdb_strerror(code)), "4.3.0"};
+}
 std::string_view view_of(const MDB_val& value) { return {static_cast<const char*>(value.mv_data), value.mv_size}; }
 MDB_val val_of(std::string_view text) { return {text.size(), const_cast<char*>(text.data())}; }
 

@@ -15,7 +15,10 @@ using namespace posthorn::peers;
 namespace {
 
 struct Folder {
-    Folder() : path(std::filesystem::temp_directory_path() / ("posthorn-peers." + std::to_string(std::random_device{}()))) { std::filesystem::create_directories(path); }
+    Folder() : path(std::filesystem::temp_directory_path() / ("posthorn-peers." + std::to_string(std::random_device{}())))
+    {
+        std::filesystem::create_directories(path);
+    }
     ~Folder() { std::filesystem::remove_all(path); }
     std::string file() const { return path / store_name; }
     std::filesystem::path path;
@@ -27,7 +30,8 @@ Record convicted(std::string address, std::int64_t last = 1)
     record.peer = {std::move(address), "h.test", "site"};
     record.last = WallTime{std::chrono::microseconds{last}};
     record.sessions = 3;
-    record.marks.push_back({.quirk = Quirk::quit_alone, .convicted = true, .sightings = 2, .tally = {1, 2, 3, 4}, .until = WallTime::max(), .seen = "RSET QUIT: 221"});
+    record.marks.push_back(
+        {.quirk = Quirk::quit_alone, .convicted = true, .sightings = 2, .tally = {1, 2, 3, 4}, .until = WallTime::max(), .seen = "RSET QUIT: 221"});
     record.limits.recipients_per_mail = 9;
     record.close_after = {3, 2};
     record.changes[1] = record.last;
@@ -64,7 +68,8 @@ TEST_CASE("stored: an observation travels whole, and is cut to size where it com
     evidence.keywords_tls = 5;
     evidence.canary = {Quirk::quit_alone};
     evidence.mails = 2;
-    evidence.exchanges = {{.verbs = {Verb::mail, Verb::rcpt, Verb::rset, Verb::quit}, .codes = {221}}, {.verbs = {Verb::bdat}, .codes = {550}, .surplus = true, .content = 9}};
+    evidence.exchanges = {{.verbs = {Verb::mail, Verb::rcpt, Verb::rset, Verb::quit}, .codes = {221}},
+                          {.verbs = {Verb::bdat}, .codes = {550}, .surplus = true, .content = 9}};
     const Observation seen = observe(evidence);
     REQUIRE(seen.sightings.size() == 1);
     REQUIRE(seen.discards_bdat == false);

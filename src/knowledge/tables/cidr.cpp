@@ -177,8 +177,8 @@ private:
     Taken v4_, v6_;
 };
 
-Result<std::shared_ptr<const CidrRules>> CidrRules::parse(std::span<const LogicalLine> lines, std::string_view file, Flags flags,
-                                                          FileOpener& opener, Warnings& warnings)
+Result<std::shared_ptr<const CidrRules>> CidrRules::parse(std::span<const LogicalLine> lines, std::string_view file, Flags flags, FileOpener& opener,
+                                                          Warnings& warnings)
 {
     CidrBuilder builder(file, flags, opener, warnings);
     for (const LogicalLine& line : lines)

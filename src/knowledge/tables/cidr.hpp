@@ -15,8 +15,8 @@ namespace posthorn::tables {
 class CidrRules {
 public:
     /// `file` is what warnings call the map. file_values: see Flags.
-    static Result<std::shared_ptr<const CidrRules>> parse(std::span<const LogicalLine> lines, std::string_view file, Flags flags,
-                                                          FileOpener& opener, Warnings& warnings);
+    static Result<std::shared_ptr<const CidrRules>> parse(std::span<const LogicalLine> lines, std::string_view file, Flags flags, FileOpener& opener,
+                                                          Warnings& warnings);
     /// Null: no rule matches.
     const std::string* find(const Address& address) const;
 

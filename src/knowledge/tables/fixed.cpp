@@ -74,8 +74,7 @@ Result<std::shared_ptr<const Entries>> parse_texthash(const std::string& text, c
 class TextHashTable final : public EntriesTable {
 public:
     TextHashTable(std::string spec, std::string path, Flags flags, const Site& site)
-        : EntriesTable(std::move(spec), flags),
-          file_(site, path, [path, flags, opener = site.opener](const std::string& text, Warnings& warnings) {
+        : EntriesTable(std::move(spec), flags), file_(site, path, [path, flags, opener = site.opener](const std::string& text, Warnings& warnings) {
               return parse_texthash(text, path, flags, opener, warnings);
           })
     {
@@ -90,10 +89,7 @@ private:
         return *now;
     }
     /// Postfix says "open database FILE: ..." where it reads a table, "open FILE: ..." elsewhere.
-    static std::string replace_open(const std::string& what)
-    {
-        return what.starts_with("open ") ? "open database " + what.substr(5) : what;
-    }
+    static std::string replace_open(const std::string& what) { return what.starts_with("open ") ? "open database " + what.substr(5) : what; }
     Reloading<Entries> file_;
 };
 
@@ -133,8 +129,7 @@ public:
 
 }  // namespace
 
-std::optional<KeyValue> parse_key_value(const LogicalLine& line, std::string_view file, Flags flags, Warnings& warnings,
-                                        std::string_view ignoring)
+std::optional<KeyValue> parse_key_value(const LogicalLine& line, std::string_view file, Flags flags, Warnings& warnings, std::string_view ignoring)
 {
     const auto warn = [&](std::string text) { warnings.push_back(fmt::format("{}, line {}: {}", file, line.number, text)); };
     std::string_view rest = trim(line.text);
@@ -235,9 +230,6 @@ std::shared_ptr<Table> open_fail(std::string spec, std::string, Flags, Tables&)
     return broken_table(spec, Error{text + " is made to fail"});
 }
 
-std::shared_ptr<Table> open_environ(std::string spec, std::string, Flags, Tables&)
-{
-    return std::make_shared<EnvironTable>(std::move(spec));
-}
+std::shared_ptr<Table> open_environ(std::string spec, std::string, Flags, Tables&) { return std::make_shared<EnvironTable>(std::move(spec)); }
 
 }  // namespace posthorn::tables

@@ -14,8 +14,7 @@ AddressParts split_address(std::string_view address)
 
 std::size_t extension_at(std::string_view local, const Delimiter& delimiter)
 {
-    if (delimiter.characters.empty() || iequals(local, "postmaster") || iequals(local, "mailer-daemon") ||
-        iequals(local, delimiter.double_bounce))
+    if (delimiter.characters.empty() || iequals(local, "postmaster") || iequals(local, "mailer-daemon") || iequals(local, delimiter.double_bounce))
         return local.npos;
     if (delimiter.owner_request_special && delimiter.characters.find('-') != std::string::npos &&
         (istarts_with(local, "owner-") || iends_with(local, "-request")))
@@ -29,8 +28,8 @@ std::string quote_local(std::string_view local)
     const auto is_atext = [](char c) {
         return is_alnum(c) || static_cast<unsigned char>(c) >= 0x80 || std::string_view("!#$%&'*+-/=?^_`{|}~.").find(c) != std::string_view::npos;
     };
-    const bool plain = !local.empty() && std::ranges::all_of(local, is_atext) && local.front() != '.' && local.back() != '.' &&
-                       local.find("..") == local.npos;
+    const bool plain =
+        !local.empty() && std::ranges::all_of(local, is_atext) && local.front() != '.' && local.back() != '.' && local.find("..") == local.npos;
     if (plain)
         return std::string(local);
     std::string quoted = "\"";

@@ -22,15 +22,9 @@ Error lmdb_error(std::string_view path, int code)
     return Error{fmt::format("open database {}: {}", path, code > 0 ? errno_text(code) : mdb_strerror(code)), "4.3.0"};
 }
 
-std::string_view text_of(const MDB_val& value)
-{
-    return {static_cast<const char*>(value.mv_data), value.mv_size};
-}
+std::string_view text_of(const MDB_val& value) { return {static_cast<const char*>(value.mv_data), value.mv_size}; }
 
-std::string_view without_nul(std::string_view text)
-{
-    return text.ends_with('\0') ? text.substr(0, text.size() - 1) : text;
-}
+std::string_view without_nul(std::string_view text) { return text.ends_with('\0') ? text.substr(0, text.size() - 1) : text; }
 
 /// One opened file.
 class Reader {
@@ -229,8 +223,7 @@ private:
     static Error database_error(const Error& error)
     {
         const std::string& what = error.what();
-        return Error{what.starts_with("open ") && !what.starts_with("open database") ? "open database " + what.substr(5) : what,
-                     "4.3.0"};
+        return Error{what.starts_with("open ") && !what.starts_with("open database") ? "open database " + what.substr(5) : what, "4.3.0"};
     }
 
     std::string path_;

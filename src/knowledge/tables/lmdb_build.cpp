@@ -121,9 +121,7 @@ private:
 
     int apply(MDB_txn* txn, MDB_dbi dbi, const Change& change, Done& done) const
     {
-        const auto value_of = [](const std::string& text, bool nul) {
-            return MDB_val{text.size() + (nul ? 1 : 0), const_cast<char*>(text.c_str())};
-        };
+        const auto value_of = [](const std::string& text, bool nul) { return MDB_val{text.size() + (nul ? 1 : 0), const_cast<char*>(text.c_str())}; };
         if (change.erase) {
             bool erased = false;
             for (const bool nul : {true, false}) {

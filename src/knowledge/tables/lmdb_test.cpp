@@ -37,7 +37,8 @@ TEST_CASE("lmdb: what was built is found, with or without NUL; the first of two 
         CHECK(site.get("lmdb:" + name, "") == "none");
         CHECK(site.get("lmdb:" + name, std::string(2000, 'k')) == "none");
         CHECK(site.tables.open("lmdb:" + name)->entries()->size() == 2);
-        CHECK(build_all(name, {{"key", "three"}}, {.incremental = true, .duplicate = BuildOptions::Duplicate::replace, .nul = nul}).duplicates.empty());
+        CHECK(
+            build_all(name, {{"key", "three"}}, {.incremental = true, .duplicate = BuildOptions::Duplicate::replace, .nul = nul}).duplicates.empty());
         CHECK(build_all(name, {{"other", "z"}}, {.incremental = true, .duplicate = BuildOptions::Duplicate::ignore, .nul = nul}).duplicates.empty());
         CHECK(site.get("lmdb:" + name, "key") == "three");   // written in place: seen at once
         CHECK(site.get("lmdb:" + name, "other") == "x y");

@@ -14,10 +14,7 @@ public:
     Lookups() = default;
     Lookups(Lookups&&) = delete;
 
-    Answer find(Table& table, std::string_view key)
-    {
-        return table.in_memory() ? table.find(key) : remembered(table, key);
-    }
+    Answer find(Table& table, std::string_view key) { return table.in_memory() ? table.find(key) : remembered(table, key); }
     /// True after a find() that must be fetched: the decision is not made yet.
     bool waiting() const { return !wanted_.empty(); }
     awaitable<void> fetch();

@@ -45,8 +45,7 @@ Answer Maps::find(Lookups& lookups, std::string_view key, KeyKind kind) const
     return std::nullopt;
 }
 
-Result<std::optional<Found>> Maps::find_address(Lookups& lookups, std::string_view address, const Delimiter& delimiter,
-                                                const LocalDomains* own) const
+Result<std::optional<Found>> Maps::find_address(Lookups& lookups, std::string_view address, const Delimiter& delimiter, const LocalDomains* own) const
 {
     if (tables_.empty() || address.empty())
         return std::nullopt;

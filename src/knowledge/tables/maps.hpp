@@ -25,13 +25,15 @@ public:
     Maps(std::string parameter, std::string_view list, Flags flags, Tables& tables);
 
     bool empty() const { return tables_.empty(); }
-    bool in_memory() const { return std::ranges::all_of(tables_, [](const auto& table) { return table->in_memory(); }); }
+    bool in_memory() const
+    {
+        return std::ranges::all_of(tables_, [](const auto& table) { return table->in_memory(); });
+    }
     const std::string& parameter() const { return parameter_; }
 
     Answer find(Lookups& lookups, std::string_view key, KeyKind kind = KeyKind::whole) const;
     /// By the order of keys.hpp. `address` in internal form; user alone is asked where `own` says the domain is ours.
-    Result<std::optional<Found>> find_address(Lookups& lookups, std::string_view address, const Delimiter& delimiter,
-                                              const LocalDomains* own) const;
+    Result<std::optional<Found>> find_address(Lookups& lookups, std::string_view address, const Delimiter& delimiter, const LocalDomains* own) const;
     /// The same questions for callers that are coroutines themselves.
     awaitable<Answer> lookup(std::string key) const;
 

@@ -11,7 +11,7 @@ namespace posthorn::tables {
 namespace {
 /// Files may name files, this deep.
 constexpr int max_depth = 10;
-}
+}  // namespace
 
 MatchList::MatchList(ListKind kind, std::string parameter, std::string_view list, bool parent_style, Tables& tables)
     : kind_(kind), parameter_(std::move(parameter)), parent_style_(parent_style)

@@ -83,8 +83,7 @@ OwnOptions OwnOptions::from(const config::Snapshot& snapshot, std::span<const co
 }
 
 OwnDomains::OwnDomains(const OwnOptions& options, Tables& tables)
-    : myorigin_(options.myorigin),
-      mydestination_(ListKind::domains, "mydestination", options.mydestination, options.parent_style, tables)
+    : myorigin_(options.myorigin), mydestination_(ListKind::domains, "mydestination", options.mydestination, options.parent_style, tables)
 {
     for (const std::string& text : options.addresses)
         if (const auto address = parse_address(text))

@@ -41,8 +41,8 @@ struct PatternSyntax {
 
 class PatternRules {
 public:
-    static Result<std::shared_ptr<const PatternRules>> parse(const PatternSyntax& syntax, std::span<const LogicalLine> lines,
-                                                             std::string_view file, Flags flags, FileOpener& opener, Warnings& warnings);
+    static Result<std::shared_ptr<const PatternRules>> parse(const PatternSyntax& syntax, std::span<const LogicalLine> lines, std::string_view file,
+                                                             Flags flags, FileOpener& opener, Warnings& warnings);
     Answer find(std::string_view key) const;
 
 private:

@@ -12,9 +12,9 @@ using namespace posthorn::tables;
 TEST_CASE("cidr: the first rule that matches gives the value, with negation, conditions and both families")
 {
     TestSite site;
-    const auto spec = "cidr:" + site.write("c",
-        "10.1.2.3 one\n10.1.0.0/16 sixteen\n!10.0.0.0/8 other4\n10.0.0.0/8 eight\n"
-        "2001:db8::/32 v6\n[::1] loop\nif ::/0\nif !fe80::/10\n2000::/3 global\nendif\nfe80::/10 link\nendif\n");
+    const auto spec =
+        "cidr:" + site.write("c", "10.1.2.3 one\n10.1.0.0/16 sixteen\n!10.0.0.0/8 other4\n10.0.0.0/8 eight\n"
+                                  "2001:db8::/32 v6\n[::1] loop\nif ::/0\nif !fe80::/10\n2000::/3 global\nendif\nfe80::/10 link\nendif\n");
     CHECK(site.get(spec, "10.1.2.3") == "one");
     CHECK(site.get(spec, "10.1.2.4") == "sixteen");
     CHECK(site.get(spec, "10.2.0.0") == "eight");
@@ -35,7 +35,8 @@ TEST_CASE("cidr: the first rule that matches gives the value, with negation, con
 TEST_CASE("cidr: a rule that is wrong is left out, and said with its line")
 {
     TestSite site;
-    const auto file = site.write("c", "1.2.3.4/24 badbits\n300.1.1.1 bad\nendif\n1.2.3.4\n10.0.0.0/33 x\nif 1.0.0.0/8 text\nfoo x\n::1/x y\nif 1.0.0.0/8\n1.2.3.4 in\n");
+    const auto file = site.write(
+        "c", "1.2.3.4/24 badbits\n300.1.1.1 bad\nendif\n1.2.3.4\n10.0.0.0/33 x\nif 1.0.0.0/8 text\nfoo x\n::1/x y\nif 1.0.0.0/8\n1.2.3.4 in\n");
     CHECK(site.get("cidr:" + file, "1.2.3.4") == "in");
     const auto said = [&](int line, std::string_view text) { return site.said(fmt::format("warning: cidr map {}, line {}: {}", file, line, text)); };
     CHECK(said(1, "non-null host address bits in \"1.2.3.4/24\", perhaps you should use \"1.2.3.0/24\" instead: skipping this rule"));
@@ -65,7 +66,9 @@ TEST_CASE("cidr: cutting rules into ranges answers as walking through them does"
             const std::uint32_t first = (0x0a000000U | (random() & 0xfff)) & ~mask;
             const bool negated = random() % 40 == 0;
             rules.push_back({first, first | mask, negated});
-            lines.push_back({fmt::format("{}{}.{}.{}.{}/{} {}", negated ? "!" : "", first >> 24, first >> 16 & 255, first >> 8 & 255, first & 255, length, i), i});
+            lines.push_back(
+                {fmt::format("{}{}.{}.{}.{}/{} {}", negated ? "!" : "", first >> 24, first >> 16 & 255, first >> 8 & 255, first & 255, length, i),
+                 i});
         }
         DirectOpener opener;
         Warnings warnings;
@@ -87,7 +90,8 @@ TEST_CASE("cidr: cutting rules into ranges answers as walking through them does"
 TEST_CASE("patterns: the first rule that matches gives its result with $1 filled in; regexp and pcre alike")
 {
     TestSite site;
-    const auto file = site.write("r",
+    const auto file = site.write(
+        "r",
         "/^(.*)@(.*)\\.test$/ $2 $1 ${1}x $(2) $$\nif /abc/\n!/b+c/ never\nif !/x/\n/c$/ C\nendif\nendif\n!/n/ no n\n|a/n| slash\n/Case/i case\n");
     for (const std::string type : {"regexp:", "pcre:"}) {
         const std::string spec = type + file;
@@ -105,11 +109,14 @@ TEST_CASE("patterns: the first rule that matches gives its result with $1 filled
 TEST_CASE("patterns: every way to write a rule wrong is said in Postfix's words, and costs that rule only")
 {
     TestSite site;
-    const auto file = site.write("r",
+    const auto file = site.write(
+        "r",
         "!/foo/ nofoo $1\n/unbalanced(/ x\n/nores/\nbare text\n/a/z flags\nendif\n/x/ $1\n/(x)/ $3 and $x\nif /q/ result\n/q/ good\n/noend\n/(z)/ ${1\n");
     for (const std::string type : {"regexp", "pcre"}) {
         CHECK(site.get(type + ":" + file, "q") == "good");
-        const auto said = [&](int line, std::string_view text) { return site.said(fmt::format("warning: {} map {}, line {}: {}", type, file, line, text)); };
+        const auto said = [&](int line, std::string_view text) {
+            return site.said(fmt::format("warning: {} map {}, line {}: {}", type, file, line, text));
+        };
         CHECK(said(1, "$number found in negative match replacement text: skipping this rule"));
         CHECK(said(2, type == "pcre" ? "error in regex at offset 11: missing closing parenthesis" : "Unmatched ( or \\("));
         CHECK(said(3, "no replacement text: using empty string"));
@@ -121,7 +128,8 @@ TEST_CASE("patterns: every way to write a rule wrong is said in Postfix's words,
         CHECK(said(8, "bad replacement syntax: skipping this rule"));
         CHECK(said(9, "ignoring extra text after IF statement: \"result\""));
         CHECK(said(9, "IF has no matching ENDIF"));
-        CHECK(said(11, type == "pcre" ? "no closing regexp delimiter \"/\": ignoring this rule" : "no closing regexp delimiter \"/\": skipping this rule"));
+        CHECK(said(11, type == "pcre" ? "no closing regexp delimiter \"/\": ignoring this rule"
+                                      : "no closing regexp delimiter \"/\": skipping this rule"));
         CHECK(said(12, "bad replacement syntax: skipping this rule"));
     }
     site.get("regexp:{{/(x)/ $1}}", "x", Flags{.substitute = false});
@@ -149,8 +157,13 @@ TEST_CASE("regexp: the text looked for first is one that every match contains")
     CHECK(required_literal("(a[)]b)c", false) == "c");
     // and no match is lost by it
     TestSite site;
-    for (const auto& [pattern, subject] : std::vector<std::pair<std::string, std::string>>{
-             {"ab*c", "xacx"}, {"a{0}b", "b"}, {"foo(bar)?baz", "foobaz"}, {"x[a-z]?y", "xy"}, {"^FOO.bar$", "foo-BAR"}, {"a+b", "aab"}, {"\\<we", "we"}})
+    for (const auto& [pattern, subject] : std::vector<std::pair<std::string, std::string>>{{"ab*c", "xacx"},
+                                                                                           {"a{0}b", "b"},
+                                                                                           {"foo(bar)?baz", "foobaz"},
+                                                                                           {"x[a-z]?y", "xy"},
+                                                                                           {"^FOO.bar$", "foo-BAR"},
+                                                                                           {"a+b", "aab"},
+                                                                                           {"\\<we", "we"}})
         CHECK(site.get("regexp:{{/" + pattern + "/ hit}}", subject) == "hit");
 }
 

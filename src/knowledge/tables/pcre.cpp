@@ -68,8 +68,8 @@ public:
 
     Result<bool> match(Subject& subject, std::vector<Group>* groups) override
     {
-        const int result = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(subject.text.data()), subject.text.size(), 0,
-                                       PCRE2_NO_UTF_CHECK, data_.get(), context());
+        const int result = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(subject.text.data()), subject.text.size(), 0, PCRE2_NO_UTF_CHECK,
+                                       data_.get(), context());
         if (result == PCRE2_ERROR_NOMATCH)
             return false;
         if (result < 0)
@@ -105,8 +105,8 @@ private:
 
 constexpr PatternSyntax syntax{"pcre", "ignoring", "imsxAEUX", PcreMatcher::compile};
 
-Result<std::shared_ptr<const PatternRules>> parse(std::span<const LogicalLine> lines, std::string_view file, Flags flags,
-                                                  FileOpener& opener, Warnings& warnings)
+Result<std::shared_ptr<const PatternRules>> parse(std::span<const LogicalLine> lines, std::string_view file, Flags flags, FileOpener& opener,
+                                                  Warnings& warnings)
 {
     return PatternRules::parse(syntax, lines, file, flags, opener, warnings);
 }

@@ -37,8 +37,7 @@ std::string required_literal(std::string_view pattern, bool fold)
     for (std::size_t at = 0; at < pattern.size(); ++at) {
         const char c = pattern[at];
         switch (c) {
-        case '|':
-            return {};                                           // either side: nothing is required
+        case '|': return {};                                           // either side: nothing is required
         case '(': {
             flush();
             int depth = 0;
@@ -70,9 +69,7 @@ std::string required_literal(std::string_view pattern, bool fold)
         case '+':
         case '.':
         case '^':
-        case '$':
-            flush();
-            break;
+        case '$': flush(); break;
         case '\\':
             ++at;
             if (at >= pattern.size() || is_alnum(pattern[at]) || std::strchr("<>`'", pattern[at]) != nullptr)
@@ -80,8 +77,7 @@ std::string required_literal(std::string_view pattern, bool fold)
             else
                 run += pattern[at];
             break;
-        default:
-            run += fold ? ascii_lower(c) : c;
+        default: run += fold ? ascii_lower(c) : c;
         }
     }
     flush();
@@ -144,8 +140,8 @@ private:
 
 constexpr PatternSyntax syntax{"regexp", "skipping", "imx", PosixMatcher::compile};
 
-Result<std::shared_ptr<const PatternRules>> parse(std::span<const LogicalLine> lines, std::string_view file, Flags flags,
-                                                  FileOpener& opener, Warnings& warnings)
+Result<std::shared_ptr<const PatternRules>> parse(std::span<const LogicalLine> lines, std::string_view file, Flags flags, FileOpener& opener,
+                                                  Warnings& warnings)
 {
     return PatternRules::parse(syntax, lines, file, flags, opener, warnings);
 }

@@ -10,15 +10,14 @@ namespace posthorn::tables {
 
 template <class Rules>
 using ParseRules = Result<std::shared_ptr<const Rules>> (*)(std::span<const LogicalLine> lines, std::string_view file, Flags flags,
-                                                           FileOpener& opener, Warnings& warnings);
+                                                            FileOpener& opener, Warnings& warnings);
 
 template <class Rules>
 class RulesTable : public Table {
 public:
     using Parse = ParseRules<Rules>;
 
-    RulesTable(std::string spec, const std::string& name, Flags flags, const Site& site, Parse parse)
-        : Table(std::move(spec)), flags_(flags)
+    RulesTable(std::string spec, const std::string& name, Flags flags, const Site& site, Parse parse) : Table(std::move(spec)), flags_(flags)
     {
         if (name.starts_with('{')) {
             Warnings warnings;

@@ -17,7 +17,7 @@ namespace posthorn::tables {
 using Warnings = std::vector<std::string>;
 
 struct LogicalLine {
-    std::string text;      // without line ends and trailing white space
+    std::string text;  // without line ends and trailing white space
     int number = 0;
 };
 

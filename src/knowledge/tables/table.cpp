@@ -14,8 +14,7 @@ namespace {
 
 class BrokenTable final : public Table {
 public:
-    BrokenTable(std::string spec, Error reason)
-        : Table(std::move(spec)), reason_(reason.what(), reason.status().empty() ? "4.3.0" : reason.status())
+    BrokenTable(std::string spec, Error reason) : Table(std::move(spec)), reason_(reason.what(), reason.status().empty() ? "4.3.0" : reason.status())
     {
     }
     Answer find(std::string_view) override { return reason_; }
@@ -47,17 +46,13 @@ Result<std::vector<std::pair<std::string, std::string>>> Table::entries()
     return all;
 }
 
-Tables::Tables(observe::Log log, const Clock& clock, std::shared_ptr<FileOpener> opener)
-    : site_{std::move(log), clock, std::move(opener)}
+Tables::Tables(observe::Log log, const Clock& clock, std::shared_ptr<FileOpener> opener) : site_{std::move(log), clock, std::move(opener)}
 {
     for (const Kind& kind : all_kinds())
         kinds_.emplace(kind.name, kind.open);
 }
 
-void Tables::add_kind(std::string type, Factory factory)
-{
-    kinds_.insert_or_assign(std::move(type), std::move(factory));
-}
+void Tables::add_kind(std::string type, Factory factory) { kinds_.insert_or_assign(std::move(type), std::move(factory)); }
 
 std::shared_ptr<Table> Tables::open(std::string_view spec, Flags flags)
 {
@@ -79,10 +74,7 @@ std::shared_ptr<Table> Tables::open(std::string_view spec, Flags flags)
     return open_.emplace(key, std::move(table)).first->second;
 }
 
-std::shared_ptr<Table> broken_table(std::string spec, Error reason)
-{
-    return std::make_shared<BrokenTable>(std::move(spec), std::move(reason));
-}
+std::shared_ptr<Table> broken_table(std::string spec, Error reason) { return std::make_shared<BrokenTable>(std::move(spec), std::move(reason)); }
 
 std::vector<std::string_view> kinds()
 {
@@ -111,8 +103,7 @@ std::string fold_key(std::string_view key, bool utf8)
     static UCaseMap* const map = ucasemap_open("", U_FOLD_CASE_DEFAULT, &status);
     std::string folded(key.size() * 3 + 1, '\0');
     UErrorCode result = U_ZERO_ERROR;
-    const int octets = ucasemap_utf8FoldCase(map, folded.data(), static_cast<int>(folded.size()), key.data(),
-                                             static_cast<int>(key.size()), &result);
+    const int octets = ucasemap_utf8FoldCase(map, folded.data(), static_cast<int>(folded.size()), key.data(), static_cast<int>(key.size()), &result);
     if (map == nullptr || U_FAILURE(result))
         return to_lower(key);
     folded.resize(static_cast<std::size_t>(octets));

@@ -23,8 +23,8 @@ public:
         std::array<char, 16384> buffer{};
         const int error = ::getpwnam_r(std::string(key).c_str(), &entry, buffer.data(), buffer.size(), &found);
         if (found != nullptr)
-            return fmt::format("{}:{}:{}:{}:{}:{}:{}", found->pw_name, found->pw_passwd, found->pw_uid, found->pw_gid, found->pw_gecos,
-                               found->pw_dir, found->pw_shell);
+            return fmt::format("{}:{}:{}:{}:{}:{}:{}", found->pw_name, found->pw_passwd, found->pw_uid, found->pw_gid, found->pw_gecos, found->pw_dir,
+                               found->pw_shell);
         if (error == 0 || error == ENOENT || error == ESRCH || error == EBADF || error == EPERM)
             return std::nullopt;                                 // getpwnam(3): all of these mean "no such user"
         return Error{system_error("passwd.byname", error).what(), "4.3.0"};

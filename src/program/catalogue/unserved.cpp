@@ -17,17 +17,56 @@ namespace {
 
 /// Read by name where no room declares them: paths, users, the log, and what commands ask.
 constexpr auto read_by_name = std::to_array<std::string_view>({
-    "alias_database", "alternate_config_directories", "authorized_flush_users", "authorized_mailq_users", "authorized_submit_users", "command_directory",
-    "compatibility_level", "config_directory", "daemon_directory", "data_directory", "default_database_type", "inet_interfaces", "inet_protocols",
-    "lmdb_map_size", "mail_name", "mail_owner", "mail_version", "maillog_file", "maillog_file_compressor", "maillog_file_permissions", "maillog_file_prefixes",
-    "maillog_file_rotate_suffix", "master_service_disable", "message_size_limit", "multi_instance_directories", "mydomain", "myhostname", "mynetworks",
-    "mynetworks_style", "myorigin", "queue_directory", "receive_override_options", "sendmail_fix_line_endings", "service_name", "setgid_group",
-    "syslog_facility", "syslog_name",
+    "alias_database",
+    "alternate_config_directories",
+    "authorized_flush_users",
+    "authorized_mailq_users",
+    "authorized_submit_users",
+    "command_directory",
+    "compatibility_level",
+    "config_directory",
+    "daemon_directory",
+    "data_directory",
+    "default_database_type",
+    "inet_interfaces",
+    "inet_protocols",
+    "lmdb_map_size",
+    "mail_name",
+    "mail_owner",
+    "mail_version",
+    "maillog_file",
+    "maillog_file_compressor",
+    "maillog_file_permissions",
+    "maillog_file_prefixes",
+    "maillog_file_rotate_suffix",
+    "master_service_disable",
+    "message_size_limit",
+    "multi_instance_directories",
+    "mydomain",
+    "myhostname",
+    "mynetworks",
+    "mynetworks_style",
+    "myorigin",
+    "queue_directory",
+    "receive_override_options",
+    "sendmail_fix_line_endings",
+    "service_name",
+    "setgid_group",
+    "syslog_facility",
+    "syslog_name",
 });
 /// Documentation and paths of an installation: nothing could act on them.
 constexpr auto informative = std::to_array<std::string_view>({
-    "html_directory", "mailq_path", "manpage_directory", "meta_directory", "newaliases_path", "openssl_path", "readme_directory", "sample_directory",
-    "sendmail_path", "shlib_directory",
+    "html_directory",
+    "mailq_path",
+    "manpage_directory",
+    "meta_directory",
+    "newaliases_path",
+    "openssl_path",
+    "readme_directory",
+    "sample_directory",
+    "sendmail_path",
+    "shlib_directory",
 });
 
 struct Consequence {
@@ -95,7 +134,8 @@ std::string_view consequence(std::string_view name)
 }
 
 /// What the rooms read, and whatever the values of those refer to.
-std::unordered_set<std::string> served(const config::Snapshot& snapshot, std::span<const std::string> transports, std::span<const config::Assignment> master_cf)
+std::unordered_set<std::string> served(const config::Snapshot& snapshot, std::span<const std::string> transports,
+                                       std::span<const config::Assignment> master_cf)
 {
     std::unordered_set<std::string> names;
     std::vector<std::string> open;
@@ -132,7 +172,8 @@ std::unordered_set<std::string> served(const config::Snapshot& snapshot, std::sp
 
 }  // namespace
 
-std::vector<std::string> unserved(const config::Snapshot& snapshot, std::span<const std::string> transports, std::span<const config::Assignment> master_cf)
+std::vector<std::string> unserved(const config::Snapshot& snapshot, std::span<const std::string> transports,
+                                  std::span<const config::Assignment> master_cf)
 {
     const auto names = served(snapshot, transports, master_cf);
     std::vector<std::string> lines;

@@ -13,6 +13,7 @@ namespace posthorn::catalogue {
 
 /// One line each, sorted by name: "FILE, line N: header_checks is accepted but not acted on yet: content is not inspected". What is set to its
 /// default says nothing. `transports`: master.cf's delivery services; `master_cf`: all its -o settings.
-std::vector<std::string> unserved(const config::Snapshot& snapshot, std::span<const std::string> transports, std::span<const config::Assignment> master_cf);
+std::vector<std::string> unserved(const config::Snapshot& snapshot, std::span<const std::string> transports,
+                                  std::span<const config::Assignment> master_cf);
 
 }  // namespace posthorn::catalogue

@@ -89,9 +89,6 @@ std::vector<std::string> parameter_warnings(const config::Snapshot& snapshot)
     return catalogue::unserved(snapshot, transports, overrides);
 }
 
-std::vector<std::string> permission_warnings(const config::Snapshot& snapshot)
-{
-    return Permissions(snapshot).look();
-}
+std::vector<std::string> permission_warnings(const config::Snapshot& snapshot) { return Permissions(snapshot).look(); }
 
 }  // namespace posthorn::commands

@@ -32,7 +32,8 @@ config::Snapshot load_config(std::string_view command, const std::optional<std::
     if ((::getuid() != ::geteuid() || ::getgid() != ::getegid()) && ::getuid() != 0 && chosen != config::built_in_config_directory()) {
         // A user's own main.cf would send the group's powers anywhere.
         const auto built_in = config::load(std::string(config::built_in_config_directory()), command, {});
-        if (!built_in || !config::is_trusted_directory(chosen, built_in->text("alternate_config_directories"), built_in->text("multi_instance_directories")))
+        if (!built_in ||
+            !config::is_trusted_directory(chosen, built_in->text("alternate_config_directories"), built_in->text("multi_instance_directories")))
             throw Failure(fmt::format("unauthorized configuration directory name: {}", chosen), 77);
     }
     auto snapshot = config::load(chosen, command, {});

@@ -4,15 +4,11 @@ namespace posthorn::commands {
 
 namespace {
 constexpr Command table[] = {
-    {"sendmail", sendmail}, {"mailq", sendmail},     {"newaliases", sendmail}, {"postfix", postfix},     {"init", posthorn_init},
-    {"postqueue", postqueue}, {"postsuper", postsuper}, {"postcat", postcat},     {"postlog", postlog},     {"queue", queue},
-    {"counters", counters},
+    {"sendmail", sendmail},   {"mailq", sendmail},  {"newaliases", sendmail}, {"postfix", postfix}, {"init", posthorn_init}, {"postqueue", postqueue},
+    {"postsuper", postsuper}, {"postcat", postcat}, {"postlog", postlog},     {"queue", queue},     {"counters", counters},
 };
 }  // namespace
 
-std::span<const Command> commands()
-{
-    return table;
-}
+std::span<const Command> commands() { return table; }
 
 }  // namespace posthorn::commands

@@ -39,9 +39,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int counters(std::span<char*> args)
-{
-    return guarded("posthorn counters", run, args);
-}
+int counters(std::span<char*> args) { return guarded("posthorn counters", run, args); }
 
 }  // namespace posthorn::commands

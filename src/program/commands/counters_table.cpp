@@ -23,10 +23,7 @@ std::optional<std::int64_t> value_of(const process::ProcessCounters& one, std::s
     return {};
 }
 
-std::string or_dash(std::optional<std::int64_t> value)
-{
-    return value ? fmt::format("{}", *value) : "-";
-}
+std::string or_dash(std::optional<std::int64_t> value) { return value ? fmt::format("{}", *value) : "-"; }
 
 std::string quotient(std::int64_t spent, std::optional<std::int64_t> messages)
 {

@@ -36,14 +36,13 @@ TEST_CASE("counters: processor time per message beside its budget, the sum per m
     count(qmgr, "processor_microseconds", 59'500);
     count(qmgr, "messages", 2000);
     add(all, "relay/unix", "smtp", 13);
-    CHECK(commands::counters_table(all) ==
-          "service              program   process   messages       cpu us  us/message  budget\n"
-          "-                    master         10          -          500           -       -\n"
-          "smtp/inet            smtpd          11       2000        70000        35.0      35\n"
-          "qmgr                 qmgr           12       2000        59500        29.8      30\n"
-          "relay/unix           smtp           13          -            -           -      20\n"
-          "all                                          2000       130000        65.0     100\n"
-          "smtpd 11: smtpd_sessions 20\n");
+    CHECK(commands::counters_table(all) == "service              program   process   messages       cpu us  us/message  budget\n"
+                                           "-                    master         10          -          500           -       -\n"
+                                           "smtp/inet            smtpd          11       2000        70000        35.0      35\n"
+                                           "qmgr                 qmgr           12       2000        59500        29.8      30\n"
+                                           "relay/unix           smtp           13          -            -           -      20\n"
+                                           "all                                          2000       130000        65.0     100\n"
+                                           "smtpd 11: smtpd_sessions 20\n");
 }
 
 TEST_CASE("counters: before the first message nothing is divided")

@@ -170,9 +170,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int posthorn_init(std::span<char*> args)
-{
-    return guarded("posthorn init", run, args);
-}
+int posthorn_init(std::span<char*> args) { return guarded("posthorn init", run, args); }
 
 }  // namespace posthorn::commands

@@ -99,9 +99,9 @@ void print_envelope(Printer& out, const handoff::Envelope& envelope)
         if (!value.empty())
             out.record('A', fmt::format("named_attribute: {}={}", name, printable(value, true)));
     };
-    attribute("log_message_origin", envelope.client().address().empty()
-                                        ? "local"
-                                        : fmt::format("{}[{}]", std::string_view(envelope.client().name()), std::string_view(envelope.client().address())));
+    attribute("log_message_origin", envelope.client().address().empty() ? "local"
+                                                                        : fmt::format("{}[{}]", std::string_view(envelope.client().name()),
+                                                                                      std::string_view(envelope.client().address())));
     attribute("client_name", envelope.client().name());
     attribute("client_address", envelope.client().address());
     attribute("helo_name", envelope.client().helo());
@@ -127,8 +127,9 @@ public:
         offset_ = 0;
         auto first = next(id);
         if (!first || first->entries().empty())
-            throw !first && first.error().text() != "no such message" ? Failure(first.error().text(), first.error().status() == "4.3.0" ? submit::exit_unavailable : 1)
-                                                                      : open();
+            throw !first && first.error().text() != "no such message"
+                ? Failure(first.error().text(), first.error().status() == "4.3.0" ? submit::exit_unavailable : 1)
+                : open();
         const std::string where = first->entries(0).queue_name() + "/" + id;
         Printer out(options_);
         if (options_.envelope) {
@@ -211,7 +212,10 @@ int run(std::span<char*> args)
         case 'r':                                                  // records have one order here
         case 'v': break;
         case 's': throw Failure("-s is not offered: a message has no queue file to skip in", 1);
-        default: throw Failure("usage: postcat [-b (body text)] [-c config_dir] [-d (decimal record type)] [-e (envelope records)] [-h (header text)] [-o (offsets)] -q queue_id...", 1);
+        default:
+            throw Failure(
+                "usage: postcat [-b (body text)] [-c config_dir] [-d (decimal record type)] [-e (envelope records)] [-h (header text)] [-o (offsets)] -q queue_id...",
+                1);
         }
     }
     if (!queue)
@@ -227,9 +231,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postcat(std::span<char*> args)
-{
-    return guarded("postcat", run, args);
-}
+int postcat(std::span<char*> args) { return guarded("postcat", run, args); }
 
 }  // namespace posthorn::commands

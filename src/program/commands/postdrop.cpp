@@ -95,9 +95,6 @@ int drop(std::span<char*> args)
 
 }  // namespace
 
-int postdrop(std::span<char*> args)
-{
-    return guarded("postdrop", drop, args);
-}
+int postdrop(std::span<char*> args) { return guarded("postdrop", drop, args); }
 
 }  // namespace posthorn::commands

@@ -1,7 +1,7 @@
 // postfix(1): starts, stops and checks the mail system. Its lines go to the log as postfix/postfix-script and to standard error.
 #include "commands/ask.hpp"
-#include "commands/command.hpp"
 #include "commands/check.hpp"
+#include "commands/command.hpp"
 #include "config/paths.hpp"
 #include "ipc/client.hpp"
 #include "process/control.hpp"
@@ -252,9 +252,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postfix(std::span<char*> args)
-{
-    return guarded("postfix", run, args);
-}
+int postfix(std::span<char*> args) { return guarded("postfix", run, args); }
 
 }  // namespace posthorn::commands

@@ -27,8 +27,9 @@ int run(std::span<char*> args)
         case 't': tag = ::optarg; break;
         case 'p': {
             using observe::Level;
-            static constexpr std::pair<std::string_view, Level> words[] = {
-                {"info", Level::info}, {"warn", Level::warning}, {"warning", Level::warning}, {"error", Level::error}, {"fatal", Level::fatal}, {"panic", Level::panic}};
+            static constexpr std::pair<std::string_view, Level> words[] = {{"info", Level::info},       {"warn", Level::warning},
+                                                                           {"warning", Level::warning}, {"error", Level::error},
+                                                                           {"fatal", Level::fatal},     {"panic", Level::panic}};
             const auto found = std::ranges::find(words, std::string_view(::optarg), &std::pair<std::string_view, Level>::first);
             if (found == std::end(words))
                 throw Failure(fmt::format("bad -p option value: {}", printable(::optarg)), 1);
@@ -61,9 +62,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postlog(std::span<char*> args)
-{
-    return guarded("postlog", run, args);
-}
+int postlog(std::span<char*> args) { return guarded("postlog", run, args); }
 
 }  // namespace posthorn::commands

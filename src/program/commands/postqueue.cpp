@@ -95,15 +95,13 @@ int run(std::span<char*> args)
     }
     auto reply = client.ask(std::move(command));
     if (!reply)
-        throw reply.error().text().starts_with("Queue report") ? Failure("Cannot flush mail queue - mail system is down", exit_unavailable) : failed(reply.error());
+        throw reply.error().text().starts_with("Queue report") ? Failure("Cannot flush mail queue - mail system is down", exit_unavailable)
+                                                               : failed(reply.error());
     return exit_ok;
 }
 
 }  // namespace
 
-int postqueue(std::span<char*> args)
-{
-    return guarded("postqueue", run, args);
-}
+int postqueue(std::span<char*> args) { return guarded("postqueue", run, args); }
 
 }  // namespace posthorn::commands

@@ -140,9 +140,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postsuper(std::span<char*> args)
-{
-    return guarded("postsuper", run, args);
-}
+int postsuper(std::span<char*> args) { return guarded("postsuper", run, args); }
 
 }  // namespace posthorn::commands

@@ -50,9 +50,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int queue(std::span<char*> args)
-{
-    return guarded("posthorn queue", run, args);
-}
+int queue(std::span<char*> args) { return guarded("posthorn queue", run, args); }
 
 }  // namespace posthorn::commands

@@ -12,10 +12,7 @@ const Error down{"Queue report unavailable - mail system is down", "4.3.0"};
 
 QueueClient::QueueClient(const config::Snapshot& snapshot) : socket_(snapshot.text("queue_directory") + "/public/showq") {}
 
-bool QueueClient::reachable() const
-{
-    return ipc::connect_unix(socket_).has_value();
-}
+bool QueueClient::reachable() const { return ipc::connect_unix(socket_).has_value(); }
 
 Result<handoff::QueueReply> QueueClient::ask(handoff::QueueCommand command)
 {

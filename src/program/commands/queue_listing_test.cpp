@@ -40,19 +40,18 @@ TEST_CASE("mailq: short ids, marks, reasons above those who share them, and the 
     add(held, "a@example.test", "connect to mx[192.0.2.1]:25: Connection refused");
     add(held, "b@example.test", "host said no");
     add(held, "c@example.test", "connect to mx[192.0.2.1]:25: Connection refused");
-    const std::string expected =
-        "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
-        "4D2A93E8*      1234 Thu Jan  1 00:00:00  me@example.test\n"
-        "                                         you@example.test\n"
-        "\n"
-        "4D2A93E9!      3000 Thu Jan  1 00:00:00  MAILER-DAEMON\n"
-        "                           (connect to mx[192.0.2.1]:25: Connection refused)\n"
-        "                                         a@example.test\n"
-        "                                         c@example.test\n"
-        "                                                              (host said no)\n"
-        "                                         b@example.test\n"
-        "\n"
-        "-- 5 Kbytes in 2 Requests.\n";
+    const std::string expected = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
+                                 "4D2A93E8*      1234 Thu Jan  1 00:00:00  me@example.test\n"
+                                 "                                         you@example.test\n"
+                                 "\n"
+                                 "4D2A93E9!      3000 Thu Jan  1 00:00:00  MAILER-DAEMON\n"
+                                 "                           (connect to mx[192.0.2.1]:25: Connection refused)\n"
+                                 "                                         a@example.test\n"
+                                 "                                         c@example.test\n"
+                                 "                                                              (host said no)\n"
+                                 "                                         b@example.test\n"
+                                 "\n"
+                                 "-- 5 Kbytes in 2 Requests.\n";
     const std::string got = text.entry(active) + text.entry(held) + text.end();
     CHECK(got == expected);
 }
@@ -63,18 +62,14 @@ TEST_CASE("mailq: long ids have the wider table, an expired one its mark, a sing
     auto entry = entry_of("4gDq8v1Yc0z3D", "deferred", 400, "me@example.test");
     entry.set_forced_expire(true);
     add(entry, "you@example.test", "");
-    CHECK(text.entry(entry) + text.end() ==
-          "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n"
-          "4gDq8v1Yc0z3D#         400 Thu Jan  1 00:00:00 me@example.test\n"
-          "                                               you@example.test\n"
-          "\n"
-          "-- 1 Kbytes in 1 Request.\n");
+    CHECK(text.entry(entry) + text.end() == "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n"
+                                            "4gDq8v1Yc0z3D#         400 Thu Jan  1 00:00:00 me@example.test\n"
+                                            "                                               you@example.test\n"
+                                            "\n"
+                                            "-- 1 Kbytes in 1 Request.\n");
 }
 
-TEST_CASE("mailq: an empty queue is said to be so")
-{
-    CHECK(QueueText().end() == "Mail queue is empty\n");
-}
+TEST_CASE("mailq: an empty queue is said to be so") { CHECK(QueueText().end() == "Mail queue is empty\n"); }
 
 TEST_CASE("postqueue -j: one object a line with Postfix's keys, ours behind them, and nothing that breaks out of a string")
 {
@@ -83,10 +78,11 @@ TEST_CASE("postqueue -j: one object a line with Postfix's keys, ours behind them
     entry.mutable_envelope()->mutable_recipients(0)->set_original("alias@example.test");
     entry.set_next_try(1767225900'000000);
     entry.set_tries(2);
-    CHECK(queue_json(entry) ==
-          "{\"queue_name\": \"deferred\", \"queue_id\": \"4D2A93E8\", \"arrival_time\": 1767225600, \"message_size\": 1234, \"forced_expire\": false, "
-          "\"sender\": \"\\\"quoted\\\"@example.test\", \"recipients\": [{\"orig_address\": \"alias@example.test\", \"address\": \"you@example.test\", "
-          "\"delay_reason\": \"said \\\"no\\\"\\\\\\n\"}], \"next_attempt\": 1767225900, \"attempts\": 2}\n");
+    CHECK(
+        queue_json(entry) ==
+        "{\"queue_name\": \"deferred\", \"queue_id\": \"4D2A93E8\", \"arrival_time\": 1767225600, \"message_size\": 1234, \"forced_expire\": false, "
+        "\"sender\": \"\\\"quoted\\\"@example.test\", \"recipients\": [{\"orig_address\": \"alias@example.test\", \"address\": \"you@example.test\", "
+        "\"delay_reason\": \"said \\\"no\\\"\\\\\\n\"}], \"next_attempt\": 1767225900, \"attempts\": 2}\n");
     CHECK(json_text("\x01\x7f\xff") == "\"\\u0001\\u007f\xef\xbf\xbd\"");
     CHECK(json_text("gr\xc3\xbc\xc3\x9f") == "\"gr\xc3\xbc\xc3\x9f\"");
 }

@@ -221,9 +221,6 @@ int send(std::span<char*> args)
 
 }  // namespace
 
-int sendmail(std::span<char*> args)
-{
-    return guarded("sendmail", send, args);
-}
+int sendmail(std::span<char*> args) { return guarded("sendmail", send, args); }
 
 }  // namespace posthorn::commands

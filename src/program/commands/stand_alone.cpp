@@ -172,9 +172,15 @@ config::Snapshot without_access_control(const config::Snapshot& snapshot)
     for (const char* name : {"smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_recipient_restrictions",
                              "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions", "fast_flush_domains"})
         settings.push_back({name, ""});
-    for (const auto& [name, value] : {std::pair{"smtpd_relay_restrictions", "permit_mynetworks, reject_unauth_destination"}, {"smtpd_reject_unlisted_recipient", "no"},
-                                      {"smtpd_reject_unlisted_sender", "no"}, {"smtpd_tls_security_level", "none"}, {"smtpd_tls_wrappermode", "no"},
-                                      {"smtpd_use_tls", "no"}, {"smtpd_enforce_tls", "no"}, {"queue_minfree", "0"}, {"smtpd_peername_lookup", "yes"},
+    for (const auto& [name, value] : {std::pair{"smtpd_relay_restrictions", "permit_mynetworks, reject_unauth_destination"},
+                                      {"smtpd_reject_unlisted_recipient", "no"},
+                                      {"smtpd_reject_unlisted_sender", "no"},
+                                      {"smtpd_tls_security_level", "none"},
+                                      {"smtpd_tls_wrappermode", "no"},
+                                      {"smtpd_use_tls", "no"},
+                                      {"smtpd_enforce_tls", "no"},
+                                      {"queue_minfree", "0"},
+                                      {"smtpd_peername_lookup", "yes"},
                                       // A script on standard input comes all at once.
                                       {"smtpd_forbid_unauth_pipelining", "no"}})
         settings.push_back({name, value});
@@ -201,14 +207,16 @@ int smtp_dialogue(const config::Snapshot& snapshot)
     MailDrop drop(snapshot.config_directory(), scratch);
     NoCleaner cleaner;
     OwnUser user;
-    receive::Server server(loop.get_executor(), receive::Options::from(settings), receive::Outside(drop, cleaner, user, user, tables, scratch, clock, log));
+    receive::Server server(loop.get_executor(), receive::Options::from(settings),
+                           receive::Outside(drop, cleaner, user, user, tables, scratch, clock, log));
 
     const int wire = far_end.get();
     std::thread out([wire] { copy(wire, STDOUT_FILENO); });
     std::thread([wire] {                                           // it may wait for input for ever: the process's end is its end
         copy(STDIN_FILENO, wire);
         ::shutdown(wire, SHUT_WR);
-    }).detach();
+    })
+        .detach();
     posthorn::run(loop, server.serve(std::make_unique<UserStream>(loop.get_executor(), std::move(near_end))), std::chrono::hours{24 * 365});
     out.join();                                                    // the last reply is out
     sink->flush();

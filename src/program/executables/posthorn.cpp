@@ -41,7 +41,10 @@ int usage()
     std::string names;
     for (const commands::Command& command : commands::commands())
         names += fmt::format(" {}", command.name);
-    fmt::print(stderr, "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check{} postconf postmap postalias\n", names);
+    fmt::print(
+        stderr,
+        "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check{} postconf postmap postalias\n",
+        names);
     return 64;
 }
 
@@ -94,7 +97,8 @@ int main(int argc, char** argv)
     }
     if (const auto command = find(first))
         return (*command)(args.subspan(1));
-    static constexpr std::string_view of_postfix[] = {"start", "start-fg", "stop", "quick-stop", "abort", "drain", "reload", "flush", "check", "status", "logrotate"};
+    static constexpr std::string_view of_postfix[] = {"start",  "start-fg", "stop",  "quick-stop", "abort",    "drain",
+                                                      "reload", "flush",    "check", "status",     "logrotate"};
     if (first == "-c" || std::ranges::find(of_postfix, first) != std::end(of_postfix))
         return commands::postfix(args);
     return usage();

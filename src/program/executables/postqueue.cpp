@@ -1,6 +1,3 @@
 #include "commands/command.hpp"
 
-int main(int argc, char** argv)
-{
-    return posthorn::commands::postqueue(std::span<char*>(argv, static_cast<std::size_t>(argc)));
-}
+int main(int argc, char** argv) { return posthorn::commands::postqueue(std::span<char*>(argv, static_cast<std::size_t>(argc))); }

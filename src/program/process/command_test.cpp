@@ -107,5 +107,6 @@ TEST_CASE("command: as another user it has that user, that group alone, and no w
     command.user = RunAs{65534, 65533};
     command.environment = {"PATH=/usr/bin:/bin"};
     const Run result = run(command);
-    CHECK(result.said == "Uid: 65534 65534 65534 65534\nGid: 65533 65533 65533 65533\nGroups: 65533 \nCapPrm: 0000000000000000\nCapEff: 0000000000000000\n");
+    CHECK(result.said ==
+          "Uid: 65534 65534 65534 65534\nGid: 65533 65533 65533 65533\nGroups: 65533 \nCapPrm: 0000000000000000\nCapEff: 0000000000000000\n");
 }

@@ -27,10 +27,7 @@ namespace posthorn::process {
 
 namespace {
 
-[[noreturn]] void refuse(const char* what)
-{
-    throw std::system_error(errno, std::generic_category(), what);
-}
+[[noreturn]] void refuse(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 void drop_bounding_set()
 {

@@ -24,9 +24,6 @@ std::optional<std::chrono::microseconds> LagGauge::note(SteadyTime now, std::chr
     return std::exchange(unsaid_, std::chrono::microseconds{});
 }
 
-std::chrono::microseconds LagGauge::take_largest()
-{
-    return std::exchange(largest_, std::chrono::microseconds{});
-}
+std::chrono::microseconds LagGauge::take_largest() { return std::exchange(largest_, std::chrono::microseconds{}); }
 
 }  // namespace posthorn::process

@@ -7,9 +7,16 @@ namespace posthorn::process {
 std::string describe(Powers powers)
 {
     static constexpr std::pair<May, std::string_view> words[] = {
-        {May::connect, "connect"}, {May::resolve, "resolve"}, {May::read_message, "read_message"},
-        {May::write_incoming, "write_incoming"}, {May::spool, "spool"}, {May::pick_up, "pick_up"},
-        {May::state, "state"}, {May::read_state, "read_state"}, {May::listen, "listen"}, {May::compile, "compile"},
+        {May::connect, "connect"},
+        {May::resolve, "resolve"},
+        {May::read_message, "read_message"},
+        {May::write_incoming, "write_incoming"},
+        {May::spool, "spool"},
+        {May::pick_up, "pick_up"},
+        {May::state, "state"},
+        {May::read_state, "read_state"},
+        {May::listen, "listen"},
+        {May::compile, "compile"},
         {May::start_commands, "start_commands"},
     };
     std::string text;

@@ -11,16 +11,16 @@
 namespace posthorn::process {
 
 enum class May : std::uint32_t {
-    connect        = 1u << 0,    // TCP to other hosts
-    resolve        = 1u << 1,    // datagrams and TCP to name servers
-    read_message   = 1u << 2,    // open content in the incoming folder for reading
+    connect = 1u << 0,    // TCP to other hosts
+    resolve = 1u << 1,    // datagrams and TCP to name servers
+    read_message = 1u << 2,    // open content in the incoming folder for reading
     write_incoming = 1u << 3,    // make, sync and remove content files in the incoming folder
-    spool          = 1u << 4,    // the whole queue directory: databases, content
-    pick_up        = 1u << 5,    // read and remove files of the maildrop folder
-    state          = 1u << 6,    // read and write the data directory
-    read_state     = 1u << 7,    // read the data directory; LMDB files there are read without their locks
-    listen         = 1u << 8,    // bind and listen by itself (test peers, the admin service); others adopt descriptors
-    compile        = 1u << 9,    // make memory executable: PCRE2's just-in-time compiler
+    spool = 1u << 4,    // the whole queue directory: databases, content
+    pick_up = 1u << 5,    // read and remove files of the maildrop folder
+    state = 1u << 6,    // read and write the data directory
+    read_state = 1u << 7,    // read the data directory; LMDB files there are read without their locks
+    listen = 1u << 8,    // bind and listen by itself (test peers, the admin service); others adopt descriptors
+    compile = 1u << 9,    // make memory executable: PCRE2's just-in-time compiler
     start_commands = 1u << 10,   // start programs as other users: keeps the three capabilities this takes, and neither filter nor
                                  // Landlock, which those programs would inherit
 };

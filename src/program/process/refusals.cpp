@@ -41,9 +41,12 @@ const Try tries[] = {
     {"open /etc/shadow", [] { return opened(::open("/etc/shadow", O_RDONLY | O_CLOEXEC)); }, {May::start_commands}},
     {"list /etc", [] { return opened(::open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }, {May::start_commands}},
     {"create in /tmp", [] { return opened(::open("/tmp/posthorn-refusals", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)); }, {May::start_commands}},
-    {"write content", [] { return opened(::open("spool/incoming/posthorn-refusals", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)); },
+    {"write content",
+     [] { return opened(::open("spool/incoming/posthorn-refusals", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)); },
      {May::write_incoming, May::spool, May::start_commands}},
-    {"write the queue", [] { return opened(::open("spool/posthorn-refusals", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)); }, {May::spool, May::start_commands}},
+    {"write the queue",
+     [] { return opened(::open("spool/posthorn-refusals", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)); },
+     {May::spool, May::start_commands}},
     {"setuid", [] { return static_cast<long>(::syscall(SYS_setuid, 0)); }, {May::start_commands}},
     {"setgid", [] { return static_cast<long>(::syscall(SYS_setgid, 0)); }, {May::start_commands}},
     {"setgroups", [] { return static_cast<long>(::syscall(SYS_setgroups, 0, nullptr)); }, {May::start_commands}},
@@ -52,7 +55,8 @@ const Try tries[] = {
     {"unshare", [] { return static_cast<long>(::unshare(CLONE_NEWUSER)); }, {May::start_commands}},
     // other processes
     {"ptrace", [] { return ::ptrace(PTRACE_ATTACH, ::getppid(), nullptr, nullptr); }},
-    {"read another's memory", [] {
+    {"read another's memory",
+     [] {
          char octet;
          const iovec here{&octet, 1}, there{reinterpret_cast<void*>(&opened), 1};
          return static_cast<long>(::process_vm_readv(::getppid(), &here, 1, &there, 1, 0));
@@ -60,26 +64,34 @@ const Try tries[] = {
     {"signal", [] { return static_cast<long>(::kill(::getppid(), 0)); }, {May::start_commands}},
     {"dumpable", [] { return static_cast<long>(::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)); }, {May::start_commands}},
     // the network
-    {"internet socket", [] { return opened(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); }, {May::connect, May::resolve, May::listen, May::start_commands}},
+    {"internet socket",
+     [] { return opened(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)); },
+     {May::connect, May::resolve, May::listen, May::start_commands}},
     {"raw socket", [] { return opened(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, 1)); }},
     // the kernel's rarer doors
     {"bpf", [] { return static_cast<long>(::syscall(SYS_bpf, 0, nullptr, 0)); }},
     {"io_uring", [] { return static_cast<long>(::syscall(SYS_io_uring_setup, 1, nullptr)); }},
-    {"executable memory", [] {
+    {"executable memory",
+     [] {
          void* const made = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
          return made == MAP_FAILED ? -1L : static_cast<long>(::munmap(made, 4096));
-     }, {May::compile, May::start_commands}},
+     },
+     {May::compile, May::start_commands}},
     // a program: last, because the one that succeeds tells no more
-    {"fork", [] {
+    {"fork",
+     [] {
          const pid_t child = ::fork();
          if (child == 0)
              ::_exit(0);
          return static_cast<long>(child);
-     }, {May::start_commands}},
-    {"execve", [] {
+     },
+     {May::start_commands}},
+    {"execve",
+     [] {
          char* const words[] = {const_cast<char*>("/bin/true"), nullptr};
          return static_cast<long>(::execve("/bin/true", words, nullptr));
-     }, {May::start_commands}},
+     },
+     {May::start_commands}},
 };
 
 }  // namespace

@@ -120,10 +120,7 @@ Fd Service::take_listener(std::string_view name)
     return Fd();
 }
 
-std::vector<ListeningSocket> Service::take_listeners()
-{
-    return std::exchange(listening_, {});
-}
+std::vector<ListeningSocket> Service::take_listeners() { return std::exchange(listening_, {}); }
 
 awaitable<Result<Fd>> Service::open_file(std::string path)
 {
@@ -220,7 +217,9 @@ void Service::heard(ipc::Incoming incoming)
     switch (static_cast<Control>(incoming.kind)) {
     case Control::stop:
         if (const auto stop = incoming.parse<StopService>()) {
-            const Stop how = stop->how() == StopService::ABORT ? Stop::abort : stop->how() == StopService::GENERATION ? Stop::generation : Stop::drain;
+            const Stop how = stop->how() == StopService::ABORT        ? Stop::abort
+                             : stop->how() == StopService::GENERATION ? Stop::generation
+                                                                      : Stop::drain;
             begin_stop(how, std::chrono::seconds(stop->limit()));
         }
         return;
@@ -230,9 +229,8 @@ void Service::heard(ipc::Incoming incoming)
         return;
     case Control::new_log:
         if (const auto log = incoming.parse<NewLog>(); log)
-            static_cast<observe::DescriptorSink&>(*sink_).replace(
-                incoming.descriptors.empty() ? Fd() : std::move(incoming.descriptors.front()),
-                log->form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog);
+            static_cast<observe::DescriptorSink&>(*sink_).replace(incoming.descriptors.empty() ? Fd() : std::move(incoming.descriptors.front()),
+                                                                  log->form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog);
         return;
     case Control::new_configuration: take_configuration(std::move(incoming)); return;
     case Control::counters: counters(std::move(incoming.responder)); return;

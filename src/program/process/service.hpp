@@ -107,11 +107,13 @@ public:
     T wait(awaitable<T> task)
     {
         std::optional<T> result;
-        asio::co_spawn(loop_, [](awaitable<T> inner, std::optional<T>& out) -> awaitable<void> { out.emplace(co_await std::move(inner)); }(std::move(task), result),
-                       [](std::exception_ptr failure) {
-                           if (failure)
-                               std::rethrow_exception(failure);
-                       });
+        asio::co_spawn(
+            loop_,
+            [](awaitable<T> inner, std::optional<T>& out) -> awaitable<void> { out.emplace(co_await std::move(inner)); }(std::move(task), result),
+            [](std::exception_ptr failure) {
+                if (failure)
+                    std::rethrow_exception(failure);
+            });
         while (!result && loop_.run_one() > 0) {
         }
         loop_.restart();

@@ -21,10 +21,12 @@ std::uint32_t delivery_limit(std::uint32_t column, std::uint64_t descriptors)
 
 DeliveryLink::DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, std::uint32_t process_limit,
                            Deliver deliver, observe::Log log)
-    : service_(std::move(service)), program_(std::move(program)), process_limit_(process_limit), deliver_(std::move(deliver)), log_(std::move(log)), changed_(executor), tasks_(executor),
-      client_(executor, std::move(socket), {.channel = {.name = "qmgr"}}, [this](ipc::Incoming incoming) { heard(std::move(incoming)); },
-              [this](std::shared_ptr<ipc::Channel> channel) { return greet(std::move(channel)); },
-              [this](Error error) { log_.warning("connection to qmgr: {}", error.text()); })
+    : service_(std::move(service)), program_(std::move(program)), process_limit_(process_limit), deliver_(std::move(deliver)), log_(std::move(log)),
+      changed_(executor), tasks_(executor),
+      client_(
+          executor, std::move(socket), {.channel = {.name = "qmgr"}}, [this](ipc::Incoming incoming) { heard(std::move(incoming)); },
+          [this](std::shared_ptr<ipc::Channel> channel) { return greet(std::move(channel)); },
+          [this](Error error) { log_.warning("connection to qmgr: {}", error.text()); })
 {
 }
 

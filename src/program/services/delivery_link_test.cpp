@@ -29,19 +29,24 @@ struct Fixture {
     Signal release{loop.get_executor()};
     bool released = false;
     std::vector<std::string> hellos;                        // their programs: empty is goodbye
-    ipc::Server server{loop.get_executor(), net::listen(net::Endpoint::unix(folder + "/qmgr")).value(), {.name = "smtp"},
-                       [this](std::weak_ptr<ipc::Channel>) {
-                           return [this](ipc::Incoming incoming) {
-                               if (auto hello = incoming.parse<handoff::Hello>()) {
-                                   hellos.push_back(hello->program());
-                                   limit = hello->process_limit();
-                               }
-                               incoming.responder.reply(handoff::Welcome{});
-                           };
-                       }};
+    ipc::Server server{
+        loop.get_executor(), net::listen(net::Endpoint::unix(folder + "/qmgr")).value(), {.name = "smtp"}, [this](std::weak_ptr<ipc::Channel>) {
+            return [this](ipc::Incoming incoming) {
+                if (auto hello = incoming.parse<handoff::Hello>()) {
+                    hellos.push_back(hello->program());
+                    limit = hello->process_limit();
+                }
+                incoming.responder.reply(handoff::Welcome{});
+            };
+        }};
     std::uint32_t limit = 0;
-    DeliveryLink link{loop.get_executor(), folder + "/qmgr", "relay", "smtp", 7,
-                      [this](handoff::DeliveryRequest request, Fd) { return deliver(std::move(request)); }, observe::Log(sink, "postfix/smtp")};
+    DeliveryLink link{loop.get_executor(),
+                      folder + "/qmgr",
+                      "relay",
+                      "smtp",
+                      7,
+                      [this](handoff::DeliveryRequest request, Fd) { return deliver(std::move(request)); },
+                      observe::Log(sink, "postfix/smtp")};
 
     Fixture()
     {
@@ -96,7 +101,9 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "delivery link: a process that is about to end says goodbye, ends what it has, hands back what still comes, and waits for its verdicts to be stored")
+TEST_CASE_FIXTURE(
+    Fixture,
+    "delivery link: a process that is about to end says goodbye, ends what it has, hands back what still comes, and waits for its verdicts to be stored")
 {
     CHECK(limit == 7);
     std::map<std::uint64_t, handoff::Verdicts> answers;

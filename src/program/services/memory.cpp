@@ -23,11 +23,13 @@ class MemoryService final : public process::Work {
 public:
     /// `origin` completes the sender of probes.
     MemoryService(process::Service& service, std::string origin)
-        : service_(service), origin_(std::move(origin)), period_(service.config().get(tls::smtpd_tls_session_cache_timeout)), prober_(service.executor()),
+        : service_(service), origin_(std::move(origin)), period_(service.config().get(tls::smtpd_tls_session_cache_timeout)),
+          prober_(service.executor()),
           desk_(service.executor(), verify::Options::from(service.config_for("verify"), origin_), prober_, clock_, service.log_as("verify")),
           tasks_(service.executor()), dispatcher_(tasks_), peers_(service, clock_, dispatcher_)
     {
-        dispatcher_.on<handoff::VerifyRequest, handoff::VerifyReply>(Frame::verify, [this](handoff::VerifyRequest request) { return verify(std::move(request)); });
+        dispatcher_.on<handoff::VerifyRequest, handoff::VerifyReply>(Frame::verify,
+                                                                     [this](handoff::VerifyRequest request) { return verify(std::move(request)); });
         dispatcher_.on_now<handoff::TicketKeysRequest, handoff::TicketKeysReply>(Frame::ticket_keys, [this](const handoff::TicketKeysRequest&) {
             handoff::TicketKeysReply reply;
             reply.set_octets(keys_.octets());
@@ -40,7 +42,8 @@ public:
         for (process::ListeningSocket& listening : service_.take_listeners()) {
             if (listening.inet || listening.datagram)
                 continue;
-            servers_.push_back(std::make_unique<ipc::Server>(service_.executor(), std::move(listening.socket), ipc::ChannelOptions{.name = listening.name},
+            servers_.push_back(std::make_unique<ipc::Server>(service_.executor(), std::move(listening.socket),
+                                                             ipc::ChannelOptions{.name = listening.name},
                                                              [this](std::weak_ptr<ipc::Channel>) { return dispatcher_.handler(); }));
             servers_.back()->start();
         }
@@ -71,7 +74,8 @@ public:
     void count(handoff::CountersReply& reply) override
     {
         const verify::Desk::Counts& counts = desk_.counts();
-        for (const auto& [name, value] : {std::pair{"verify_questions", counts.questions}, {"verify_probes", counts.probes}, {"verify_from_cache", counts.from_cache}}) {
+        for (const auto& [name, value] :
+             {std::pair{"verify_questions", counts.questions}, {"verify_probes", counts.probes}, {"verify_from_cache", counts.from_cache}}) {
             auto& counter = *reply.add_counters();
             counter.set_name(name);
             counter.set_value(static_cast<std::int64_t>(value));

@@ -14,7 +14,8 @@ OwnVerdict with_status(const std::string& nexthop, char digit, handoff::Outcome 
     OwnVerdict verdict{outcome, std::string(1, digit) + ".0.0", nexthop};
     const std::size_t space = nexthop.find(' ');
     const auto parts = split_exact(std::string_view(nexthop).substr(0, space), '.');
-    if (space != nexthop.npos && parts.size() == 3 && parts[0].size() == 1 && is_digit(parts[0][0]) && parse_number(parts[1]) && parse_number(parts[2])) {
+    if (space != nexthop.npos && parts.size() == 3 && parts[0].size() == 1 && is_digit(parts[0][0]) && parse_number(parts[1]) &&
+        parse_number(parts[2])) {
         verdict.status = nexthop.substr(0, space);
         verdict.status[0] = digit;
         verdict.text = nexthop.substr(space + 1);
@@ -33,11 +34,15 @@ std::optional<OwnVerdict> own_transport(const handoff::Route& route, handoff::Pu
         return with_status(route.nexthop(), '4', handoff::OUTCOME_DEFERRED);
     if (name == "discard")
         return OwnVerdict{handoff::OUTCOME_DELIVERED, "2.0.0",
-                          !route.nexthop().empty() ? route.nexthop() : purpose == handoff::PURPOSE_VERIFY_ADDRESS ? "delivers to discard" : "discarded"};
+                          !route.nexthop().empty()                     ? route.nexthop()
+                          : purpose == handoff::PURPOSE_VERIFY_ADDRESS ? "delivers to discard"
+                                                                       : "discarded"};
     if (name == "local" || name == "virtual")
-        return OwnVerdict{handoff::OUTCOME_DEFERRED, "4.3.5",
-                          fmt::format("this version of Posthorn has no {} delivery agent; route the domain to another host or by lmtp (transport_maps, {}_transport)", name,
-                                      name == "local" ? "local" : "virtual")};
+        return OwnVerdict{
+            handoff::OUTCOME_DEFERRED, "4.3.5",
+            fmt::format(
+                "this version of Posthorn has no {} delivery agent; route the domain to another host or by lmtp (transport_maps, {}_transport)", name,
+                name == "local" ? "local" : "virtual")};
     return std::nullopt;
 }
 

@@ -7,25 +7,34 @@ namespace posthorn::services {
 
 using config::Param;
 
-inline constexpr Param<bool> soft_bounce{.name = "soft_bounce", .initial = "no",
-    .doc = "For trying things out: nothing is returned to its sender, what would be stays in the queue."};
-inline constexpr Param<config::List> defer_transports{.name = "defer_transports", .initial = "",
-    .doc = "Transports whose mail waits until `postqueue -f`."};
-inline constexpr Param<int> bounce_size_limit{.name = "bounce_size_limit", .initial = "50000", .least = 1,
-    .doc = "A larger message is returned with its header alone."};
-inline constexpr Param<int> header_size_limit{.name = "header_size_limit", .initial = "102400", .least = 1,
-    .doc = "How much of a header is looked at, and returned."};
-inline constexpr Param<bool> enable_long_queue_ids{.name = "enable_long_queue_ids", .initial = "no",
-    .doc = "Queue ids that tell their time and are not used again for long."};
-inline constexpr Param<std::chrono::seconds> reload_grace_time{.name = "reload_grace_time", .initial = "100s", .least = std::chrono::seconds{1},
-    .doc = "How long SMTP sessions of before a reload may begin new mail, by the settings of then; after it MAIL gets 421 4.3.2.", .own = true};
-inline constexpr Param<std::chrono::seconds> command_time_limit{.name = "command_time_limit", .initial = "1000s", .least = std::chrono::seconds{1},
-    .doc = "How long a command that is started for a delivery or a connection may run."};
-inline constexpr Param<std::chrono::seconds> service_time_limit{.name = "transport_time_limit", .initial = "$command_time_limit", .least = std::chrono::seconds{1},
-    .doc = "The same for one service, by its name: policy_time_limit."};
-inline constexpr Param<std::string> export_environment{.name = "export_environment", .initial = "TZ MAIL_CONFIG LANG",
-    .doc = "The environment of commands: names, whose values are handed on, and name=value."};
-inline constexpr config::ParamInfo params[] = {soft_bounce, defer_transports, bounce_size_limit, header_size_limit, enable_long_queue_ids,
+inline constexpr Param<bool> soft_bounce{
+    .name = "soft_bounce", .initial = "no", .doc = "For trying things out: nothing is returned to its sender, what would be stays in the queue."};
+inline constexpr Param<config::List> defer_transports{
+    .name = "defer_transports", .initial = "", .doc = "Transports whose mail waits until `postqueue -f`."};
+inline constexpr Param<int> bounce_size_limit{
+    .name = "bounce_size_limit", .initial = "50000", .least = 1, .doc = "A larger message is returned with its header alone."};
+inline constexpr Param<int> header_size_limit{
+    .name = "header_size_limit", .initial = "102400", .least = 1, .doc = "How much of a header is looked at, and returned."};
+inline constexpr Param<bool> enable_long_queue_ids{
+    .name = "enable_long_queue_ids", .initial = "no", .doc = "Queue ids that tell their time and are not used again for long."};
+inline constexpr Param<std::chrono::seconds> reload_grace_time{
+    .name = "reload_grace_time",
+    .initial = "100s",
+    .least = std::chrono::seconds{1},
+    .doc = "How long SMTP sessions of before a reload may begin new mail, by the settings of then; after it MAIL gets 421 4.3.2.",
+    .own = true};
+inline constexpr Param<std::chrono::seconds> command_time_limit{.name = "command_time_limit",
+                                                                .initial = "1000s",
+                                                                .least = std::chrono::seconds{1},
+                                                                .doc = "How long a command that is started for a delivery or a connection may run."};
+inline constexpr Param<std::chrono::seconds> service_time_limit{.name = "transport_time_limit",
+                                                                .initial = "$command_time_limit",
+                                                                .least = std::chrono::seconds{1},
+                                                                .doc = "The same for one service, by its name: policy_time_limit."};
+inline constexpr Param<std::string> export_environment{.name = "export_environment",
+                                                       .initial = "TZ MAIL_CONFIG LANG",
+                                                       .doc = "The environment of commands: names, whose values are handed on, and name=value."};
+inline constexpr config::ParamInfo params[] = {soft_bounce,       defer_transports,   bounce_size_limit,  header_size_limit, enable_long_queue_ids,
                                                reload_grace_time, command_time_limit, service_time_limit, export_environment};
 
 }  // namespace posthorn::services

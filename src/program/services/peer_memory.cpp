@@ -45,7 +45,8 @@ std::unique_ptr<peers::Store> open_store(const process::Service& service)
 
 PeerMemory::PeerMemory(process::Service& service, const Clock& clock)
     : shelf_(store_path(service)),
-      book_(clock, {.learning = service.config().get(peers::smtp_peer_learning), .capacity = peers_borrowed, .fresh = borrowed_for}, rules_of(service), &shelf_),
+      book_(clock, {.learning = service.config().get(peers::smtp_peer_learning), .capacity = peers_borrowed, .fresh = borrowed_for},
+            rules_of(service), &shelf_),
       link_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}), tasks_(service.executor())
 {
     book_.on_observation = [this](const peers::Observation& observation) {
@@ -72,8 +73,8 @@ awaitable<void> PeerMemory::close()
 }
 
 PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispatcher& dispatcher)
-    : log_(service.log_as("smtp")), only_reported_(service.config().get(peers::smtp_peer_learning) != peers::Learning::yes), store_(open_store(service)),
-      book_(clock, {.capacity = store_ ? peers_held : peers_stored}, nullptr, store_.get())
+    : log_(service.log_as("smtp")), only_reported_(service.config().get(peers::smtp_peer_learning) != peers::Learning::yes),
+      store_(open_store(service)), book_(clock, {.capacity = store_ ? peers_held : peers_stored}, nullptr, store_.get())
 {
     book_.on_event = [this](const peers::Event& event) {
         const std::string line = peers::text_of(event, only_reported_);

@@ -49,15 +49,12 @@ std::size_t head_size(std::string_view text)
 
 Pickup::Pickup(Executor executor, PickupOptions options, const report::Options& reports, handoff::Queue& queue, handoff::Cleaner& cleaner,
                const Clock& clock, observe::Log log)
-    : options_(std::move(options)), reports_(reports), queue_(queue), cleaner_(cleaner), clock_(clock), log_(std::move(log)), files_(spool::system_files(std::string(spool_folder))),
-      wake_(executor), tasks_(executor)
+    : options_(std::move(options)), reports_(reports), queue_(queue), cleaner_(cleaner), clock_(clock), log_(std::move(log)),
+      files_(spool::system_files(std::string(spool_folder))), wake_(executor), tasks_(executor)
 {
 }
 
-void Pickup::start()
-{
-    tasks_.spawn(watch());
-}
+void Pickup::start() { tasks_.spawn(watch()); }
 
 awaitable<void> Pickup::close()
 {
@@ -305,7 +302,8 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
         co_return Error{"no queue id is at hand", "4.3.0"};
     const std::string old_id = std::exchange(*envelope.mutable_queue_id(), *queue_id);
     envelope.set_hold(false);
-    const auto stored = std::make_shared<Stored>(std::move(*request.mutable_content()->mutable_inline_octets()), descriptors.empty() ? Fd{} : std::move(descriptors.front()));
+    const auto stored = std::make_shared<Stored>(std::move(*request.mutable_content()->mutable_inline_octets()),
+                                                 descriptors.empty() ? Fd{} : std::move(descriptors.front()));
     CO_TRY(const std::string old_head, co_await on_thread(pool_, [this, stored] { return stored->head(options_.header_limit); }));
     const std::uint64_t rest_size = envelope.size() - std::min<std::uint64_t>(envelope.size(), old_head.size());
     log_.info("{}: uid={} from=<{}> orig_id={}", *queue_id, ::geteuid(), envelope.sender(), old_id);
@@ -322,9 +320,10 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
         co_return reply;
     }
     const std::uint64_t offset = old_head.size();
-    CO_TRY(*reply.mutable_message()->mutable_content(), co_await on_thread(pool_, [this, stored, offset, rest_size, id = *queue_id, new_head = cleaned->head] {
-        return content(id, new_head, rest_size, [&](const Take& take) { return stored->rest(offset, take); });
-    }));
+    CO_TRY(*reply.mutable_message()->mutable_content(),
+           co_await on_thread(pool_, [this, stored, offset, rest_size, id = *queue_id, new_head = cleaned->head] {
+               return content(id, new_head, rest_size, [&](const Take& take) { return stored->rest(offset, take); });
+           }));
     cleaned->envelope.set_size(rest_size + cleaned->head.size());
     *reply.mutable_message()->mutable_envelope() = std::move(cleaned->envelope);
     co_return reply;

@@ -33,12 +33,16 @@ struct PickupOptions {
 
 class Pickup {
 public:
-    Pickup(Executor executor, PickupOptions options, const report::Options& reports, handoff::Queue& queue, handoff::Cleaner& cleaner, const Clock& clock,
-           observe::Log log);
+    Pickup(Executor executor, PickupOptions options, const report::Options& reports, handoff::Queue& queue, handoff::Cleaner& cleaner,
+           const Clock& clock, observe::Log log);
 
     /// Looks at the maildrop until closed: at once, after wake(), and once a minute.
     void start();
-    void wake() { again_ = true; wake_.notify_all(); }
+    void wake()
+    {
+        again_ = true;
+        wake_.notify_all();
+    }
     awaitable<void> close();
     std::uint64_t picked_up() const { return picked_up_; }
     /// A message of the queue, cleaned anew under another queue id. Nothing is enqueued here: the answer takes the old one's place.

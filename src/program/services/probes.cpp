@@ -13,8 +13,8 @@ using handoff::Frame;
 using namespace std::chrono_literals;
 
 Probes::Probes(Executor executor, Resolver& resolver, Workers& workers, Numbers numbers, Options options, const Clock& clock, observe::Log log)
-    : executor_(executor), resolver_(resolver), workers_(workers), numbers_(std::move(numbers)), options_(std::move(options)), clock_(clock), log_(std::move(log)),
-      tasks_(executor)
+    : executor_(executor), resolver_(resolver), workers_(workers), numbers_(std::move(numbers)), options_(std::move(options)), clock_(clock),
+      log_(std::move(log)), tasks_(executor)
 {
 }
 
@@ -152,7 +152,8 @@ void Probes::log_own(const handoff::Verdict& verdict, const handoff::Recipient& 
 {
     const handoff::DeliveryTimes times{.arrival = verdict.finished(), .active = verdict.finished(), .finished = verdict.finished()};
     log_.as(fmt::format("{}/{}", options_.syslog_name, transport))
-        .write(observe::Level::info, handoff::delivery_line(numbers_.queue_id(), recipient, verdict, times, handoff::status_word(verdict.outcome(), true)));
+        .write(observe::Level::info,
+               handoff::delivery_line(numbers_.queue_id(), recipient, verdict, times, handoff::status_word(verdict.outcome(), true)));
 }
 
 }  // namespace posthorn::services

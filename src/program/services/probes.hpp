@@ -42,7 +42,10 @@ public:
 
 private:
     struct Waiting {
-        Waiting(const Executor& executor, handoff::Recipient to, handoff::Route way) : recipient(std::move(to)), route(std::move(way)), ended(executor) {}
+        Waiting(const Executor& executor, handoff::Recipient to, handoff::Route way)
+            : recipient(std::move(to)), route(std::move(way)), ended(executor)
+        {
+        }
         handoff::Recipient recipient;
         handoff::Route route;
         Signal ended;

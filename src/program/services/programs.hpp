@@ -7,7 +7,7 @@
 namespace posthorn::process {
 class Service;
 struct Program;
-}
+}  // namespace posthorn::process
 
 namespace posthorn::services {
 

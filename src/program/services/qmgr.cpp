@@ -104,7 +104,8 @@ public:
           probes_(service.executor(), resolver_, workers_, {[this] { return queue_.take_attempt(); }, [this] { return queue_.next_queue_id(); }},
                   {.syslog_name = service.config().text("syslog_name")}, clock_, log_)
     {
-        dispatcher_.on<handoff::ProbeRequest, handoff::ProbeReply>(Frame::probe, [this](handoff::ProbeRequest request) { return probes_.probe(std::move(request)); });
+        dispatcher_.on<handoff::ProbeRequest, handoff::ProbeReply>(
+            Frame::probe, [this](handoff::ProbeRequest request) { return probes_.probe(std::move(request)); });
         dispatcher_.on<handoff::EnqueueRequest, handoff::EnqueueReply>(Frame::enqueue, [this](handoff::EnqueueRequest request) {
             ++service_.gauges().messages;
             return queue_.enqueue(std::move(request));
@@ -330,10 +331,10 @@ int serve_qmgr(process::Service& service)
     const observe::Log log = service.log();
     auto store = spool::Spool::open(*files, spool::Options::from(service.config()), service.executor(), clock, log, {.failed = [log](Error error) {
                                         // Never retried in place: what the disk took is unknown. The next qmgr reads it from there.
-                                        log.fatal("the queue failed: {}", error.text());
-                                        log.sink()->flush();
-                                        ::_exit(1);
-                                    }});
+        log.fatal("the queue failed: {}", error.text());
+        log.sink()->flush();
+        ::_exit(1);
+    }});
     if (!store)
         throw std::runtime_error("open the queue: " + store.error().text());
     say_what_opening_found((*store)->opened(), log);

@@ -58,7 +58,10 @@ awaitable<Result<std::vector<spool::Lease>>> QueueManager::named(QueueCommand co
     std::vector<spool::Lease> leases;
     const auto wanted = split(command.argument(), " ,");
     const auto in_wanted_queue = [&](Key key) {
-        const std::string_view queue = held_.contains(key) ? "hold" : active_.contains(key) ? "active" : deferred_.next_try(key) ? "deferred" : "incoming";
+        const std::string_view queue = held_.contains(key)       ? "hold"
+                                       : active_.contains(key)   ? "active"
+                                       : deferred_.next_try(key) ? "deferred"
+                                                                 : "incoming";
         return wanted.empty() || std::ranges::find(wanted, queue) != wanted.end();
     };
     for (const std::string& id : command.queue_ids()) {
@@ -392,7 +395,8 @@ awaitable<Result<handoff::VerdictsStored>> QueueManager::late_verdicts(handoff::
             active.recipients.push_back(std::move(state.recipient));
         std::vector<handoff::Verdict> known;
         for (handoff::Verdict& verdict : *verdicts.mutable_verdicts())
-            if (const std::size_t at = position(active, verdict.recipient()); at < active.recipients.size() && active.recipients[at].index() == verdict.recipient())
+            if (const std::size_t at = position(active, verdict.recipient());
+                at < active.recipients.size() && active.recipients[at].index() == verdict.recipient())
                 known.push_back(std::move(verdict));
         active_.emplace(key, std::move(active));
         co_await settle(key, verdicts.attempt(), std::move(known));

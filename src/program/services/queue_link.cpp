@@ -10,15 +10,14 @@ using handoff::Frame;
 
 QueueLink::QueueLink(Executor executor, Options options, const Clock& clock, observe::Log log)
     : options_(std::move(options)), clock_(clock), log_(std::move(log)), ids_(options_.long_queue_ids), tasks_(executor),
-      client_(executor, options_.socket, {.channel = {.name = "qmgr"}}, {}, [this](std::shared_ptr<ipc::Channel> channel) { return greet(std::move(channel)); },
-              [this](Error error) { log_.warning("connection to qmgr: {}", error.text()); })
+      client_(
+          executor, options_.socket, {.channel = {.name = "qmgr"}}, {},
+          [this](std::shared_ptr<ipc::Channel> channel) { return greet(std::move(channel)); },
+          [this](Error error) { log_.warning("connection to qmgr: {}", error.text()); })
 {
 }
 
-void QueueLink::start()
-{
-    client_.start();
-}
+void QueueLink::start() { client_.start(); }
 
 awaitable<void> QueueLink::close()
 {

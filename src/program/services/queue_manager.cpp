@@ -187,7 +187,8 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
         active.recipients.push_back(std::move(state.recipient));
     }
     const bool expire = stored->expire;
-    const std::string line = fmt::format("{}: from=<{}>, status=force-expired, returned to sender", active.envelope.queue_id(), active.envelope.sender());
+    const std::string line =
+        fmt::format("{}: from=<{}>, status=force-expired, returned to sender", active.envelope.queue_id(), active.envelope.sender());
     active_.emplace(lease.key, std::move(active));
     if (expire) {
         log_.write(observe::Level::info, line);
@@ -218,7 +219,9 @@ awaitable<void> QueueManager::start_round(Key key)
     Active& active = found->second;
     const int count = static_cast<int>(active.recipients.size());
     if (!reply || reply->retry() || reply->routes_size() != count) {
-        const std::string text = !reply ? reply.error().text() : reply->retry() ? reply->text() : "the resolver answered with another number of routes";
+        const std::string text = !reply           ? reply.error().text()
+                                 : reply->retry() ? reply->text()
+                                                  : "the resolver answered with another number of routes";
         log_.warning("{}: address resolution: {}", active.envelope.queue_id(), text);
         std::vector<Verdict> verdicts;
         for (const Recipient& recipient : active.recipients)

@@ -94,7 +94,8 @@ public:
     {
         auto pair = ipc::Channel::socket_pair();
         ours_ = ipc::Channel::open(executor_, std::move(pair->first), {.name = "smtp"});
-        theirs_ = ipc::Channel::open(executor_, std::move(pair->second), {.name = "qmgr"}, [this](ipc::Incoming incoming) { heard(std::move(incoming)); });
+        theirs_ =
+            ipc::Channel::open(executor_, std::move(pair->second), {.name = "qmgr"}, [this](ipc::Incoming incoming) { heard(std::move(incoming)); });
     }
     void crash() { theirs_->close(); }
 
@@ -251,7 +252,8 @@ struct Fixture {
     }
     void start(std::vector<std::uint32_t> living = {})
     {
-        queue = std::make_unique<QueueManager>(loop.get_executor(), nodes.node(0), resolver, worker, options, clock, observe::Log(sink, "postfix/qmgr"));
+        queue =
+            std::make_unique<QueueManager>(loop.get_executor(), nodes.node(0), resolver, worker, options, clock, observe::Log(sink, "postfix/qmgr"));
         REQUIRE(wait(queue->open(std::move(living))));
     }
     /// Ends the manager alone; what is stored stays.
@@ -743,9 +745,13 @@ TEST_CASE_FIXTURE(Fixture, "queue: what a process hands back because it is about
 namespace {
 
 struct ProbeFixture : Fixture {
-    Probes probes{loop.get_executor(), resolver, worker,
-                  {[this] { return queue->take_attempt(); }, [this] { return queue->next_queue_id(); }}, {.sessions = 2, .addresses = 3, .worker_patience = 0ms},
-                  clock, observe::Log(sink, "postfix/qmgr")};
+    Probes probes{loop.get_executor(),
+                  resolver,
+                  worker,
+                  {[this] { return queue->take_attempt(); }, [this] { return queue->next_queue_id(); }},
+                  {.sessions = 2, .addresses = 3, .worker_patience = 0ms},
+                  clock,
+                  observe::Log(sink, "postfix/qmgr")};
 
     ~ProbeFixture()
     {
@@ -762,7 +768,8 @@ struct ProbeFixture : Fixture {
             request.set_address(address);
             const std::size_t at = answers.size();
             answers.emplace_back();
-            asio::co_spawn(loop, probes.probe(request), [this, at](std::exception_ptr, Result<handoff::ProbeReply> reply) { answers[at] = std::move(reply); });
+            asio::co_spawn(loop, probes.probe(request),
+                           [this, at](std::exception_ptr, Result<handoff::ProbeReply> reply) { answers[at] = std::move(reply); });
         }
         settle();
         return answers;
@@ -775,7 +782,8 @@ struct ProbeFixture : Fixture {
 TEST_CASE_FIXTURE(ProbeFixture, "probes: addresses of one site that come while it is asked go together, and nothing of them is stored")
 {
     worker.slow = [](const std::string&) { return true; };
-    ask({"a@there.test", "b@there.test", "c@there.test", "d@there.test", "e@there.test", "f@there.test", "g@there.test", "h@there.test", "x@else.test"});
+    ask({"a@there.test", "b@there.test", "c@there.test", "d@there.test", "e@there.test", "f@there.test", "g@there.test", "h@there.test",
+         "x@else.test"});
     // Two at once for the one site, as large as they may be; one for the other; the rest waits.
     REQUIRE(worker.requests.size() == 3);
     CHECK(worker.requests[0].probe());

@@ -36,10 +36,7 @@ void QueueManager::log_own(const Active& active, const std::vector<Verdict>& ver
     }
 }
 
-bool QueueManager::soft(const Verdict& verdict) const
-{
-    return options_.soft_bounce && verdict.outcome() == handoff::OUTCOME_BOUNCED;
-}
+bool QueueManager::soft(const Verdict& verdict) const { return options_.soft_bounce && verdict.outcome() == handoff::OUTCOME_BOUNCED; }
 
 /// The queue's view of a verdict: soft_bounce and the lifetime of the message decide over what the delivery said.
 void QueueManager::judge(Active& active, Verdict& verdict)
@@ -49,8 +46,8 @@ void QueueManager::judge(Active& active, Verdict& verdict)
         if (verdict.status().starts_with('5'))
             verdict.mutable_status()->front() = '4';
     }
-    if (verdict.outcome() == handoff::OUTCOME_DEFERRED
-        && schedule::expired(options_.retry, arrival_of(active), active.envelope.sender().empty(), clock_.wall())) {
+    if (verdict.outcome() == handoff::OUTCOME_DEFERRED &&
+        schedule::expired(options_.retry, arrival_of(active), active.envelope.sender().empty(), clock_.wall())) {
         verdict.set_outcome(handoff::OUTCOME_EXPIRED);
         if (!active.expiry_logged) {
             active.expiry_logged = true;
@@ -59,10 +56,7 @@ void QueueManager::judge(Active& active, Verdict& verdict)
     }
 }
 
-WallTime QueueManager::arrival_of(const Active& active)
-{
-    return WallTime{std::chrono::microseconds{active.envelope.arrival()}};
-}
+WallTime QueueManager::arrival_of(const Active& active) { return WallTime{std::chrono::microseconds{active.envelope.arrival()}}; }
 
 awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector<Verdict> verdicts)
 {
@@ -178,8 +172,12 @@ awaitable<void> QueueManager::end_round(Key key)
 /// Failures leave with the bounce that names them, in one transaction. Where the report cannot be written, they stay, and are tried again.
 awaitable<void> QueueManager::settle_with_report(Key key, ReportRequest::Kind kind, std::vector<Verdict> verdicts)
 {
-    spool::Settlement settlement{
-        .lease = active_.at(key).lease, .attempt = scheduler_.take_attempt(), .verdicts = verdicts, .next_try = {}, .reports = {}, .warned = kind == ReportRequest::DELAY};
+    spool::Settlement settlement{.lease = active_.at(key).lease,
+                                 .attempt = scheduler_.take_attempt(),
+                                 .verdicts = verdicts,
+                                 .next_try = {},
+                                 .reports = {},
+                                 .warned = kind == ReportRequest::DELAY};
     settlement.next_try = schedule::next_try(options_.retry, arrival_of(active_.at(key)), clock_.wall());
     active_.at(key).next_try = std::min(active_.at(key).next_try, settlement.next_try);
     auto reply = co_await report(key, kind, std::move(verdicts));
@@ -216,8 +214,8 @@ awaitable<Result<handoff::ReportReply>> QueueManager::report(Key key, ReportRequ
             if (id.empty())
                 co_return Error{"no queue id is at hand", "4.3.0"};
     }
-    const bool whole = kind == ReportRequest::FAILURE && active_.at(key).envelope.ret() != handoff::RET_HDRS
-                       && active_.at(key).envelope.size() <= options_.bounce_size_limit;
+    const bool whole = kind == ReportRequest::FAILURE && active_.at(key).envelope.ret() != handoff::RET_HDRS &&
+                       active_.at(key).envelope.size() <= options_.bounce_size_limit;
     CO_TRY(const auto reader, co_await store_.content(active_.at(key).lease));
     std::string octets(std::min<std::uint64_t>(reader->size(), whole ? options_.bounce_size_limit : options_.header_size_limit), '\0');
     CO_TRY(const std::size_t got, reader->read_at(0, octets));

@@ -89,15 +89,16 @@ public:
         : service_(service), files_(TableFiles::fetch(service)), tables_(service.log(), clock_, files_), configured_(configure(service.config())),
           tasks_(service.executor()), dispatcher_(tasks_),
           queue_(service.executor(),
-                 {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)}, clock_,
-                 service.log()),
+                 {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
+                 clock_, service.log()),
           cleaner_(configured_),
           pickup_(service.executor(), pickup_options(service.config()), configured_->reports, queue_, cleaner_, clock_, service.log_as("pickup"))
     {
-        dispatcher_.on<handoff::RouteRequest, handoff::RouteReply>(Frame::route, [this](handoff::RouteRequest request) { return route(std::move(request)); });
-        dispatcher_.on<handoff::RequeueRequest, handoff::RequeueReply>(Frame::requeue, [this](handoff::RequeueRequest request, std::vector<Fd> content) {
-            return pickup_.requeue(std::move(request), std::move(content));
-        });
+        dispatcher_.on<handoff::RouteRequest, handoff::RouteReply>(Frame::route,
+                                                                   [this](handoff::RouteRequest request) { return route(std::move(request)); });
+        dispatcher_.on<handoff::RequeueRequest, handoff::RequeueReply>(
+            Frame::requeue,
+            [this](handoff::RequeueRequest request, std::vector<Fd> content) { return pickup_.requeue(std::move(request), std::move(content)); });
         dispatcher_.on_now<handoff::ReportRequest, handoff::ReportReply>(Frame::report, [this](const handoff::ReportRequest& request) {
             return Result<handoff::ReportReply>(report::compose(request, configured_->reports));
         });
@@ -110,13 +111,13 @@ public:
             if (listening.inet || listening.datagram)
                 continue;
             if (listening.name == "public/pickup") {
-                wakers_.push_back(std::make_unique<net::Listener>(service_.executor(), std::move(listening.socket), [this](std::unique_ptr<net::Stream> stream) {
-                    return woken(std::move(stream));
-                }));
+                wakers_.push_back(std::make_unique<net::Listener>(service_.executor(), std::move(listening.socket),
+                                                                  [this](std::unique_ptr<net::Stream> stream) { return woken(std::move(stream)); }));
                 wakers_.back()->start();
                 continue;
             }
-            servers_.push_back(std::make_unique<ipc::Server>(service_.executor(), std::move(listening.socket), ipc::ChannelOptions{.name = listening.name},
+            servers_.push_back(std::make_unique<ipc::Server>(service_.executor(), std::move(listening.socket),
+                                                             ipc::ChannelOptions{.name = listening.name},
                                                              [this](std::weak_ptr<ipc::Channel>) { return dispatcher_.handler(); }));
             servers_.back()->start();
         }
@@ -156,8 +157,8 @@ public:
 private:
     std::unique_ptr<Configured> configure(const config::Snapshot&)
     {
-        return std::make_unique<Configured>(service_.config_for("rewrite"), service_.config_for("bounce"), service_.config_for("cleanup"), *files_, tables_,
-                                            service_.log(), service_.log_as("cleanup"));
+        return std::make_unique<Configured>(service_.config_for("rewrite"), service_.config_for("bounce"), service_.config_for("cleanup"), *files_,
+                                            tables_, service_.log(), service_.log_as("cleanup"));
     }
 
     static PickupOptions pickup_options(const config::Snapshot& snapshot)

@@ -6,8 +6,8 @@
 #include "send/wire_tls.hpp"
 #include "services/delivery_link.hpp"
 #include "services/peer_memory.hpp"
-#include "services/programs.hpp"
 #include "services/peer_tables.hpp"
+#include "services/programs.hpp"
 #include "services/startup.hpp"
 
 #include <sys/resource.h>
@@ -51,14 +51,17 @@ std::uint64_t descriptors()
 class DeliveryService final : public process::Work {
 public:
     DeliveryService(process::Service& service, Prepared prepared)
-        : service_(service), tables_(std::move(prepared.tables)), peers_(std::move(prepared.peers)), tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_),
+        : service_(service), tables_(std::move(prepared.tables)), peers_(std::move(prepared.peers)), tls_(std::move(prepared.tls)),
+          resolver_(std::move(prepared.resolver)), names_(*resolver_),
           agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
-          link_(service.executor(), std::string(qmgr_socket), service.name(), service.program(), delivery_limit(service.start_record().process_limit(), descriptors()),
-                [this](handoff::DeliveryRequest request, Fd content) {
-                    ++service_.gauges().messages;
-                    return agent_.deliver(std::move(request), std::move(content));
-                },
-                service.log())
+          link_(
+              service.executor(), std::string(qmgr_socket), service.name(), service.program(),
+              delivery_limit(service.start_record().process_limit(), descriptors()),
+              [this](handoff::DeliveryRequest request, Fd content) {
+                  ++service_.gauges().messages;
+                  return agent_.deliver(std::move(request), std::move(content));
+              },
+              service.log())
     {
     }
 

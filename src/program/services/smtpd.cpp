@@ -33,7 +33,8 @@ struct Prepared {
     explicit Prepared(process::Service& service)
         : files(TableFiles::fetch(service)), interfaces(config::this_host("smtpd").addresses), options(receive::Options::from(service.config())),
           cleanup(cleanup::Options::from(service.config_for("cleanup"), interfaces, *files)),
-          route(route::Options::from(service.config_for("rewrite"), interfaces, *files)), resolver(std::make_unique<dns::Resolver>(service.executor(), clock, at_start(dns::options_from(service.config()))))
+          route(route::Options::from(service.config_for("rewrite"), interfaces, *files)),
+          resolver(std::make_unique<dns::Resolver>(service.executor(), clock, at_start(dns::options_from(service.config()))))
     {
         // The column is for the line; each of its processes has a share.
         const process::Start& start = service.start_record();
@@ -58,11 +59,11 @@ public:
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  Prepared::clock, service.log()),
-          cleaner_(std::move(prepared.cleanup), tables_, service.log_as("cleanup")), classes_(prepared.route, route::Resolver::Purpose::mail, tables_),
-          resolver_(std::move(prepared.resolver)), names_(*resolver_), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
-          tls_(std::move(prepared.tls)),
-          farewell_(prepared.options.tls_wrapper ? "" : fmt::format("421 4.3.2 {} Service temporarily unavailable\r\n", prepared.options.myhostname)), acceptor_(tls_),
-          memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
+          cleaner_(std::move(prepared.cleanup), tables_, service.log_as("cleanup")),
+          classes_(prepared.route, route::Resolver::Purpose::mail, tables_), resolver_(std::move(prepared.resolver)), names_(*resolver_),
+          files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_), tls_(std::move(prepared.tls)),
+          farewell_(prepared.options.tls_wrapper ? "" : fmt::format("421 4.3.2 {} Service temporarily unavailable\r\n", prepared.options.myhostname)),
+          acceptor_(tls_), memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
           verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), Prepared::clock, service.log()),
           server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
     {

@@ -15,8 +15,8 @@
 namespace posthorn::services {
 
 struct SpawnLine {
-    std::string user, group;                 // group empty: the user's
-    std::vector<std::string> words;          // argv
+    std::string user, group;  // group empty: the user's
+    std::vector<std::string> words;  // argv
 };
 Result<SpawnLine> parse_spawn_line(std::span<const std::string> arguments);
 

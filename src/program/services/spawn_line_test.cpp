@@ -65,6 +65,7 @@ TEST_CASE("spawn line: of the environment a command sees what export_environment
 {
     std::string zone = "TZ=UTC", secret = "SECRET=x", tzx = "TZX=1";
     char* const environment[] = {zone.data(), secret.data(), tzx.data(), nullptr};
-    CHECK(exported("TZ MAIL_CONFIG, LANG=C { NAME=a b }", environment) == std::vector<std::string>{"TZ=UTC", "LANG=C", "NAME=a b", "PATH=/usr/bin:/bin"});
+    CHECK(exported("TZ MAIL_CONFIG, LANG=C { NAME=a b }", environment) ==
+          std::vector<std::string>{"TZ=UTC", "LANG=C", "NAME=a b", "PATH=/usr/bin:/bin"});
     CHECK(exported("PATH=/opt/bin", environment) == std::vector<std::string>{"PATH=/opt/bin"});
 }

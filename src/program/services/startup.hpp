@@ -20,9 +20,6 @@ T at_start(Result<T> result)
 }
 
 /// What a resolver reads while it runs: a service that asks names may read these.
-inline std::vector<std::string> name_service_files()
-{
-    return {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"};
-}
+inline std::vector<std::string> name_service_files() { return {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"}; }
 
 }  // namespace posthorn::services

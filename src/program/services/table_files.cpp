@@ -54,7 +54,8 @@ Result<tables::FileStamp> stamp_of(int fd, const std::string& path)
     return tables::FileStamp{.device = facts.st_dev,
                              .inode = facts.st_ino,
                              .octets = static_cast<std::uint64_t>(facts.st_size),
-                             .modified = WallTime{std::chrono::seconds{facts.st_mtim.tv_sec} + std::chrono::microseconds{facts.st_mtim.tv_nsec / 1000}}};
+                             .modified =
+                                 WallTime{std::chrono::seconds{facts.st_mtim.tv_sec} + std::chrono::microseconds{facts.st_mtim.tv_nsec / 1000}}};
 }
 
 }  // namespace

@@ -46,9 +46,10 @@ awaitable<Result<verify::Prober::Answer>> ProbeLink::probe(std::string sender, s
     request.set_address(std::move(address));
     CO_TRY(const auto reply, co_await qmgr_.call<handoff::ProbeReply>(Frame::probe, std::move(request)));
     const handoff::Verdict& verdict = reply.verdict();
-    const auto kind = verdict.outcome() == handoff::OUTCOME_DELIVERED                                                      ? Finding::Kind::deliverable
-                      : verdict.outcome() == handoff::OUTCOME_UNDELIVERABLE || verdict.outcome() == handoff::OUTCOME_BOUNCED ? Finding::Kind::undeliverable
-                                                                                                                             : Finding::Kind::deferred;
+    const auto kind = verdict.outcome() == handoff::OUTCOME_DELIVERED ? Finding::Kind::deliverable
+                      : verdict.outcome() == handoff::OUTCOME_UNDELIVERABLE || verdict.outcome() == handoff::OUTCOME_BOUNCED
+                          ? Finding::Kind::undeliverable
+                          : Finding::Kind::deferred;
     co_return Answer(Finding(kind, verdict.text()), reply.final_address());
 }
 

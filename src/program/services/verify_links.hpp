@@ -14,7 +14,9 @@ using handoff::Finding;
 class VerifyLink final : public handoff::Verifier {
 public:
     VerifyLink(ipc::Client& memory, verify::Options options, const Clock& clock, observe::Log log)
-        : memory_(memory), options_(std::move(options)), clock_(clock), cache_(options_.map, clock, std::move(log)) {}
+        : memory_(memory), options_(std::move(options)), clock_(clock), cache_(options_.map, clock, std::move(log))
+    {
+    }
     awaitable<Result<handoff::Finding>> verify(std::string address, std::chrono::milliseconds patience) override;
     void ask_ahead(std::string address) override;
     std::optional<std::string> probe_sender(std::string_view address) const override { return options_.sender.plain(address, clock_.wall()); }

@@ -18,10 +18,7 @@ std::uint32_t StartRecord::add(int descriptor)
     return static_cast<std::uint32_t>(process::first_free_descriptor + descriptors_.size() - 1);
 }
 
-void StartRecord::config(int descriptor)
-{
-    record.set_config(add(descriptor));
-}
+void StartRecord::config(int descriptor) { record.set_config(add(descriptor)); }
 
 void StartRecord::log(int descriptor, process::LogForm form)
 {
@@ -40,15 +37,9 @@ void StartRecord::listening(int descriptor, std::string name, bool inet, bool da
     entry->set_datagram(datagram);
 }
 
-void StartRecord::check_powers(int descriptor)
-{
-    record.set_check_powers(add(descriptor));
-}
+void StartRecord::check_powers(int descriptor) { record.set_check_powers(add(descriptor)); }
 
-void StartRecord::trial(int descriptor)
-{
-    record.set_trial(add(descriptor));
-}
+void StartRecord::trial(int descriptor) { record.set_trial(add(descriptor)); }
 
 namespace {
 

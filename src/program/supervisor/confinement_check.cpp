@@ -45,7 +45,8 @@ std::string standing(pid_t pid)
     for (std::string line; std::getline(status, line);)
         for (const std::string_view name : {"Uid:", "Gid:", "Groups:", "CapPrm:", "CapEff:", "CapBnd:", "NoNewPrivs:", "Seccomp:"})
             if (line.starts_with(name))
-                facts += fmt::format("{}{}{}", facts.empty() ? "" : ", ", name, fmt::join(split(std::string_view(line).substr(name.size()), "\t "), " "));
+                facts +=
+                    fmt::format("{}{}{}", facts.empty() ? "" : ", ", name, fmt::join(split(std::string_view(line).substr(name.size()), "\t "), " "));
     return facts;
 }
 

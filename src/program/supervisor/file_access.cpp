@@ -89,10 +89,7 @@ bool FileIdentity::operator==(const FileIdentity& other) const
 }
 
 namespace {
-FileIdentity identity_of(const struct stat& about)
-{
-    return {about.st_dev, about.st_ino, about.st_size, about.st_mtim, about.st_ctim, true};
-}
+FileIdentity identity_of(const struct stat& about) { return {about.st_dev, about.st_ino, about.st_size, about.st_mtim, about.st_ctim, true}; }
 }  // namespace
 
 FileIdentity identity_of(const std::string& path)

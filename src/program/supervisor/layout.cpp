@@ -24,10 +24,22 @@ struct Folder {
     Group group = Group::keep;
 };
 constexpr Folder folders[] = {
-    {"spool", 0700, Owner::mail}, {"spool/incoming", 0700, Owner::mail}, {"incoming", 0700, Owner::mail}, {"active", 0700, Owner::mail},  {"deferred", 0700, Owner::mail}, {"hold", 0700, Owner::mail},
-    {"corrupt", 0700, Owner::mail},  {"bounce", 0700, Owner::mail},  {"defer", 0700, Owner::mail},    {"trace", 0700, Owner::mail},
-    {"flush", 0700, Owner::mail},    {"saved", 0700, Owner::mail},   {"private", 0700, Owner::mail},  {"pid", 0755, Owner::root},
-    {"public", 0710, Owner::mail, Group::drop}, {"maildrop", 01730, Owner::mail, Group::drop},
+    {"spool", 0700, Owner::mail},
+    {"spool/incoming", 0700, Owner::mail},
+    {"incoming", 0700, Owner::mail},
+    {"active", 0700, Owner::mail},
+    {"deferred", 0700, Owner::mail},
+    {"hold", 0700, Owner::mail},
+    {"corrupt", 0700, Owner::mail},
+    {"bounce", 0700, Owner::mail},
+    {"defer", 0700, Owner::mail},
+    {"trace", 0700, Owner::mail},
+    {"flush", 0700, Owner::mail},
+    {"saved", 0700, Owner::mail},
+    {"private", 0700, Owner::mail},
+    {"pid", 0755, Owner::root},
+    {"public", 0710, Owner::mail, Group::drop},
+    {"maildrop", 01730, Owner::mail, Group::drop},
 };
 
 /// Makes one folder; an existing one gets its owner and mode again. A link in its place is refused.
@@ -75,10 +87,7 @@ Result<Identity> identity(const config::Snapshot& snapshot)
     return result;
 }
 
-Layout Layout::from(const config::Snapshot& snapshot)
-{
-    return {snapshot.text("queue_directory"), snapshot.text("data_directory")};
-}
+Layout Layout::from(const config::Snapshot& snapshot) { return {snapshot.text("queue_directory"), snapshot.text("data_directory")}; }
 
 Result<void> Layout::make(const Identity& owner) const
 {

@@ -16,10 +16,7 @@ namespace {
 constexpr std::string_view standard_output = "/dev/stdout";
 constexpr std::string_view syslog_socket = "/dev/log";
 
-Fd open_log(const std::string& path, mode_t mode)
-{
-    return Fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, mode));
-}
+Fd open_log(const std::string& path, mode_t mode) { return Fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, mode)); }
 }  // namespace
 
 Result<LogTarget> LogTarget::open(const config::Snapshot& snapshot, bool foreground)
@@ -72,10 +69,7 @@ bool LogTarget::refresh()
     return true;
 }
 
-Fd LogTarget::duplicate() const
-{
-    return file_ ? Fd(::fcntl(file_.get(), F_DUPFD_CLOEXEC, 3)) : Fd();
-}
+Fd LogTarget::duplicate() const { return file_ ? Fd(::fcntl(file_.get(), F_DUPFD_CLOEXEC, 3)) : Fd(); }
 
 std::shared_ptr<observe::Sink> command_sink(const config::Snapshot& snapshot)
 {

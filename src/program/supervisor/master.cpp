@@ -57,10 +57,7 @@ Announcement go_into_background(bool wait)
     return Announcement(std::move(write_end));
 }
 
-void say_fatal(const std::string& text)
-{
-    fmt::print(stderr, "posthorn-master: fatal: {}\n", text);
-}
+void say_fatal(const std::string& text) { fmt::print(stderr, "posthorn-master: fatal: {}\n", text); }
 
 std::string beside_this_executable(std::string_view name)
 {
@@ -168,9 +165,7 @@ int master_main(int argc, char** argv, config::ParamLists rooms)
         case 'w':
         case 'D':
         case 'e': break;                                          // waiting is what it does; no debugger, no end after a time
-        default:
-            fmt::print(stderr, "usage: posthorn-master [-c config_dir] [-d] [-i] [-n] [-s] [-t] [-v] [-w]\n");
-            return 64;
+        default: fmt::print(stderr, "usage: posthorn-master [-c config_dir] [-d] [-i] [-n] [-s] [-t] [-v] [-w]\n"); return 64;
         }
     }
     options.config_directory = config::choose_config_directory(directory);

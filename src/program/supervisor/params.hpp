@@ -12,25 +12,42 @@ using namespace std::chrono_literals;
 using config::Param;
 
 inline constexpr Param<std::chrono::seconds> service_throttle_time{
-    .name = "service_throttle_time", .initial = "60s", .least = 1s,
+    .name = "service_throttle_time",
+    .initial = "60s",
+    .least = 1s,
     .doc = "The longest wait before a service that keeps failing is started again; the waits double from one second."};
-inline constexpr Param<int> default_process_limit{
-    .name = "default_process_limit", .initial = "100", .least = 1,
-    .doc = "The sessions with a transaction open that one service serves, where master.cf does not say."};
+inline constexpr Param<int> default_process_limit{.name = "default_process_limit",
+                                                  .initial = "100",
+                                                  .least = 1,
+                                                  .doc =
+                                                      "The sessions with a transaction open that one service serves, where master.cf does not say."};
 inline constexpr Param<int> smtpd_processes{
-    .name = "smtpd_processes", .initial = "0", .least = 0, .most = 256,
-    .doc = "Processes per SMTP server line of master.cf. Each serves thousands of sessions; 0 takes half the processors.", .own = true};
-inline constexpr Param<int> smtp_processes{
-    .name = "smtp_processes", .initial = "1", .least = 1, .most = 256,
-    .doc = "Processes per delivery line of master.cf that speaks SMTP or LMTP.", .own = true};
-inline constexpr Param<std::chrono::seconds> service_stop_time{
-    .name = "service_stop_time", .initial = "10s", .least = 1s, .most = 3600s,
-    .doc = "How long sessions and deliveries may take to end after `postfix stop`.", .own = true};
+    .name = "smtpd_processes",
+    .initial = "0",
+    .least = 0,
+    .most = 256,
+    .doc = "Processes per SMTP server line of master.cf. Each serves thousands of sessions; 0 takes half the processors.",
+    .own = true};
+inline constexpr Param<int> smtp_processes{.name = "smtp_processes",
+                                           .initial = "1",
+                                           .least = 1,
+                                           .most = 256,
+                                           .doc = "Processes per delivery line of master.cf that speaks SMTP or LMTP.",
+                                           .own = true};
+inline constexpr Param<std::chrono::seconds> service_stop_time{.name = "service_stop_time",
+                                                               .initial = "10s",
+                                                               .least = 1s,
+                                                               .most = 3600s,
+                                                               .doc = "How long sessions and deliveries may take to end after `postfix stop`.",
+                                                               .own = true};
 inline constexpr Param<std::chrono::seconds> service_watchdog_time{
-    .name = "service_watchdog_time", .initial = "60s", .least = 15s,
-    .doc = "A service that gives no sign of life for so long is killed and started again.", .own = true};
+    .name = "service_watchdog_time",
+    .initial = "60s",
+    .least = 15s,
+    .doc = "A service that gives no sign of life for so long is killed and started again.",
+    .own = true};
 
-inline constexpr std::array<config::ParamInfo, 6> params{service_throttle_time, default_process_limit, smtpd_processes, smtp_processes,
-                                                         service_stop_time, service_watchdog_time};
+inline constexpr std::array<config::ParamInfo, 6> params{service_throttle_time, default_process_limit, smtpd_processes,
+                                                         smtp_processes,        service_stop_time,     service_watchdog_time};
 
 }  // namespace posthorn::supervisor

@@ -68,10 +68,7 @@ bool is_disabled(const ServiceLine& line, const std::vector<std::string>& disabl
     });
 }
 
-std::string path_of(const ServiceLine& line)
-{
-    return (line.is_private ? "private/" : "public/") + line.name;
-}
+std::string path_of(const ServiceLine& line) { return (line.is_private ? "private/" : "public/") + line.name; }
 
 /// Arguments that are no options of master.cf's own. Those come first; behind the first other word all belongs to the program, as
 /// in "argv=/bin/program -v".
@@ -129,10 +126,7 @@ public:
     }
 
 private:
-    Error wrong(const ServiceLine& line, std::string_view what) const
-    {
-        return Error{fmt::format("{}: line {}: {}", master_.path, line.line, what)};
-    }
+    Error wrong(const ServiceLine& line, std::string_view what) const { return Error{fmt::format("{}: line {}: {}", master_.path, line.line, what)}; }
 
     Result<void> add(const ServiceLine& line)
     {
@@ -149,7 +143,8 @@ private:
         case Kind::folded: return fold(line, *command);
         case Kind::nothing: return {};
         case Kind::absent:
-            table_.warnings.push_back(wrong(line, fmt::format("service \"{}\": command \"{}\" is not offered; the line is left out", line.name, line.command)).text());
+            table_.warnings.push_back(
+                wrong(line, fmt::format("service \"{}\": command \"{}\" is not offered; the line is left out", line.name, line.command)).text());
             return {};
         }
         return {};
@@ -226,7 +221,9 @@ private:
         if (line.unprivileged)
             return wrong(line, fmt::format("service \"{}\": this program requires root privileges: the unprivileged column must be n", line.name));
         process.privileged = true;
-        const auto has = [&](std::string_view prefix) { return std::ranges::any_of(process.arguments, [&](const auto& word) { return word.starts_with(prefix); }); };
+        const auto has = [&](std::string_view prefix) {
+            return std::ranges::any_of(process.arguments, [&](const auto& word) { return word.starts_with(prefix); });
+        };
         if (!has("user=") || !has("argv="))
             return wrong(line, fmt::format("service \"{}\": spawn needs user= and argv=", line.name));
         TRY_VOID(listen_at(process, line));
@@ -292,14 +289,8 @@ private:
 
 }  // namespace
 
-std::string internal_socket(std::string_view program)
-{
-    return fmt::format("private/posthorn.{}", program);
-}
+std::string internal_socket(std::string_view program) { return fmt::format("private/posthorn.{}", program); }
 
-Result<ProcessTable> process_table(const config::MasterCf& master, const TableOptions& options)
-{
-    return Builder(master, options).build();
-}
+Result<ProcessTable> process_table(const config::MasterCf& master, const TableOptions& options) { return Builder(master, options).build(); }
 
 }  // namespace posthorn::supervisor

@@ -147,7 +147,8 @@ TEST_CASE("process table: never more processes than the limit column allows sess
 
 TEST_CASE("process table: a number in a transport's limit column limits it, and \"-\" does not")
 {
-    const auto table = process_table(parsed("smtp unix - - n - - smtp\nslow unix - - n - 20 smtp\nlmtp unix - - n - 0 lmtp\n25 inet n - n - - smtpd\n"), {});
+    const auto table =
+        process_table(parsed("smtp unix - - n - - smtp\nslow unix - - n - 20 smtp\nlmtp unix - - n - 0 lmtp\n25 inet n - n - - smtpd\n"), {});
     REQUIRE(table);
     CHECK(line(*table, "smtp/unix").process_limit == 0);
     CHECK(line(*table, "slow/unix").process_limit == 20);

@@ -32,24 +32,17 @@ bool is_inner(Role role) { return role == Role::qmgr || role == Role::resolve ||
 
 Supervisor::Supervisor(const MasterOptions& options, Loaded loaded, Identity owner, LogTarget log, InstanceLock lock)
     : options_(options), loaded_(std::move(loaded)), owner_(owner), log_target_(std::move(log)), lock_(std::move(lock)),
-      sink_(observe::descriptor_sink(log_target_.duplicate(), log_target_.form())),
-      log_(sink_, loaded_.snapshot.text("syslog_name") + "/master"), signals_(loop_, SIGCHLD, SIGTERM, SIGINT), tasks_(loop_.get_executor()),
-      child_ended_(loop_.get_executor())
+      sink_(observe::descriptor_sink(log_target_.duplicate(), log_target_.form())), log_(sink_, loaded_.snapshot.text("syslog_name") + "/master"),
+      signals_(loop_, SIGCHLD, SIGTERM, SIGINT), tasks_(loop_.get_executor()), child_ended_(loop_.get_executor())
 {
     for (const int signal : {SIGHUP, SIGQUIT, SIGUSR1})
         signals_.add(signal);
     std::signal(SIGPIPE, SIG_IGN);
 }
 
-Supervisor::~Supervisor()
-{
-    sink_->flush();
-}
+Supervisor::~Supervisor() { sink_->flush(); }
 
-Result<void> Supervisor::bind()
-{
-    return bind_lines(loaded_, places_);
-}
+Result<void> Supervisor::bind() { return bind_lines(loaded_, places_); }
 
 Result<void> Supervisor::bind_lines(const Loaded& loaded, std::map<std::string, std::vector<std::string>>& places)
 {
@@ -377,10 +370,11 @@ awaitable<void> Supervisor::hear_signals()
                 break;
             log_.info("terminating on signal {}", signal);
             // Not of the group: it closes the group when all is done.
-            asio::co_spawn(loop_, stop_all(signal == SIGQUIT ? StopService::ABORT : StopService::DRAIN,
-                                           signal == SIGQUIT   ? std::chrono::seconds(0)
-                                           : signal == SIGUSR1 ? std::chrono::hours(1)
-                                                               : loaded_.snapshot.get(service_stop_time)),
+            asio::co_spawn(loop_,
+                           stop_all(signal == SIGQUIT ? StopService::ABORT : StopService::DRAIN, signal == SIGQUIT ? std::chrono::seconds(0)
+                                                                                                 : signal == SIGUSR1
+                                                                                                     ? std::chrono::hours(1)
+                                                                                                     : loaded_.snapshot.get(service_stop_time)),
                            [](std::exception_ptr failure) {
                                if (failure)
                                    std::rethrow_exception(failure);
@@ -399,14 +393,16 @@ awaitable<void> Supervisor::stop_all(StopService::How how, std::chrono::seconds 
     for (auto& [place, seat] : seats_)
         seat->timer.cancel();
     // Who hands in and who delivers first, then who routes, then the queue that both report to, then what all ask.
-    for (const auto& roles : {std::initializer_list<Role>{Role::smtpd, Role::transport, Role::spawn}, {Role::resolve}, {Role::qmgr}, {Role::memory}}) {
+    for (const auto& roles :
+         {std::initializer_list<Role>{Role::smtpd, Role::transport, Role::spawn}, {Role::resolve}, {Role::qmgr}, {Role::memory}}) {
         if (how == StopService::ABORT && roles.size() == 1)
             continue;
         for (auto& [pid, child] : children_)
             if (how == StopService::ABORT || std::ranges::find(roles, role_of(child)) != roles.end())
                 stop_child(child, how, limit);
-        while (any_running(how == StopService::ABORT ? std::initializer_list<Role>{Role::smtpd, Role::transport, Role::spawn, Role::resolve, Role::qmgr, Role::memory}
-                                                     : roles))
+        while (any_running(how == StopService::ABORT
+                               ? std::initializer_list<Role>{Role::smtpd, Role::transport, Role::spawn, Role::resolve, Role::qmgr, Role::memory}
+                               : roles))
             co_await child_ended_.wait_for(std::chrono::milliseconds(500));
     }
     co_await questions_->close();

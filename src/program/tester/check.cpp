@@ -155,17 +155,17 @@ int check(std::span<char*> args)
     }
     asio::io_context loop(1);
     std::optional<Result<Examination>> found;
-    asio::co_spawn(
-        loop,
-        examine(question, [where = *where, &question] { return dial(where, question.patience); },
-                [context = *context, &question, name = place->first](std::unique_ptr<net::Stream> stream) {
-                    return secure(context, std::move(stream), net::IpAddress::parse(name) ? "" : name, question.patience);
-                }),
-        [&](std::exception_ptr failure, Result<Examination> result) {
-            if (failure)
-                std::rethrow_exception(failure);
-            found = std::move(result);
-        });
+    asio::co_spawn(loop,
+                   examine(
+                       question, [where = *where, &question] { return dial(where, question.patience); },
+                       [context = *context, &question, name = place->first](std::unique_ptr<net::Stream> stream) {
+                           return secure(context, std::move(stream), net::IpAddress::parse(name) ? "" : name, question.patience);
+                       }),
+                   [&](std::exception_ptr failure, Result<Examination> result) {
+                       if (failure)
+                           std::rethrow_exception(failure);
+                       found = std::move(result);
+                   });
     loop.run();
     if (!*found) {
         fmt::print(stderr, "check: {}: {}\n", target, found->error().text());

@@ -51,7 +51,8 @@ awaitable<std::optional<smtp::Reply>> Conversation::reply_within(std::chrono::mi
         if (*parsed) {
             const smtp::Reply& whole = **parsed;
             for (std::size_t at = 0; at < whole.lines.size(); ++at)
-                transcript_.emplace_back('S', printable(fmt::format("{}{}{}", whole.code, at + 1 < whole.lines.size() ? '-' : ' ', whole.lines[at]), true));
+                transcript_.emplace_back(
+                    'S', printable(fmt::format("{}{}{}", whole.code, at + 1 < whole.lines.size() ? '-' : ' ', whole.lines[at]), true));
             co_return **parsed;
         }
         std::array<char, 4096> room;

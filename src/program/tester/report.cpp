@@ -64,14 +64,19 @@ std::string as_json(const Examination& examination, const Question& question)
     out["keywords"] = json::array(examination.keywords.begin(), examination.keywords.end());
     json::array rules;
     for (const Finding& finding : examination.findings) {
-        json::object rule{{"rule", finding.rule->id}, {"section", finding.rule->section}, {"says", finding.rule->says}, {"outcome", word(finding.outcome.kind)}};
+        json::object rule{
+            {"rule", finding.rule->id}, {"section", finding.rule->section}, {"says", finding.rule->says}, {"outcome", word(finding.outcome.kind)}};
         if (!finding.outcome.seen.empty())
             rule["seen"] = finding.outcome.seen;
         if (broken(finding) && !finding.rule->workaround.empty())
             rule["workaround"] = finding.rule->workaround;
         json::array lines;
         for (const Line& line : finding.transcript)
-            lines.push_back(json::object{{"who", line.who == 'S' ? "server" : line.who == 'C' ? "client" : "remark"}, {"text", line.text}, {"with_next", line.with_next}});
+            lines.push_back(json::object{{"who", line.who == 'S'   ? "server"
+                                                 : line.who == 'C' ? "client"
+                                                                   : "remark"},
+                                         {"text", line.text},
+                                         {"with_next", line.with_next}});
         rule["transcript"] = std::move(lines);
         rules.push_back(std::move(rule));
     }
@@ -87,11 +92,12 @@ std::string bug_report(const Examination& examination, const Question& question)
     std::string text = fmt::format("To: postmaster at {}\nSubject: SMTP server {} does not follow {}\n\n"
                                    "Your mail server greets with\n\n   {}\n\n"
                                    "and was found to differ from the standard in {} {}. Each is shown by a short session; no mail was sent.\n",
-                                   question.host, question.host, std::ranges::find_if(examination.findings, broken)->rule->section, examination.greeting,
-                                   count, count == 1 ? "place" : "places");
+                                   question.host, question.host, std::ranges::find_if(examination.findings, broken)->rule->section,
+                                   examination.greeting, count, count == 1 ? "place" : "places");
     for (const Finding& finding : examination.findings)
         if (broken(finding))
-            text += fmt::format("\n{}: {}.\nSeen: {}.\n\n{}", finding.rule->section, finding.rule->says, finding.outcome.seen, as_text(finding.transcript, "   "));
+            text += fmt::format("\n{}: {}.\nSeen: {}.\n\n{}", finding.rule->section, finding.rule->says, finding.outcome.seen,
+                                as_text(finding.transcript, "   "));
     text += "\nOther servers that speak to yours have to work around this; please see whether an update or a setting of the server,\n"
             "or of a proxy or firewall in front of it, mends it.\n";
     return text;

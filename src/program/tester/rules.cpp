@@ -137,7 +137,8 @@ awaitable<Outcome> ehlo(Bench&, Conversation& talk)
 {
     co_await talk.ask({"QUIT"});
     if (talk.features.masked > 0)
-        co_return Outcome::broken(fmt::format("a firewall has painted over {} keyword{}", talk.features.masked, talk.features.masked == 1 ? "" : "s"));
+        co_return Outcome::broken(
+            fmt::format("a firewall has painted over {} keyword{}", talk.features.masked, talk.features.masked == 1 ? "" : "s"));
     co_return Outcome::kept();
 }
 
@@ -162,7 +163,9 @@ awaitable<Outcome> letter_case(Bench&, Conversation& talk) { return simple(talk,
 awaitable<Outcome> unknown_command(Bench&, Conversation& talk) { return simple(talk, "XPOSTHORN", is_refused, "500"); }
 awaitable<Outcome> long_line(Bench&, Conversation& talk)
 {
-    return simple(talk, "NOOP " + std::string(512 - 7, 'x'), [](const Reply& reply) { return reply.code == 250 || reply.code == 501 || reply.code == 504; }, "250");
+    return simple(
+        talk, "NOOP " + std::string(512 - 7, 'x'), [](const Reply& reply) { return reply.code == 250 || reply.code == 501 || reply.code == 504; },
+        "250");
 }
 
 awaitable<Outcome> null_sender(Bench&, Conversation& talk)
@@ -231,7 +234,8 @@ awaitable<Outcome> parameters(Bench& bench, Conversation& talk)
         Keyword keyword;
         std::string_view text;
     };
-    constexpr Parameter all[] = {{Keyword::size, "SIZE=1000"}, {Keyword::eight_bit_mime, "BODY=8BITMIME"}, {Keyword::dsn, "RET=HDRS"}, {Keyword::smtputf8, "SMTPUTF8"}};
+    constexpr Parameter all[] = {
+        {Keyword::size, "SIZE=1000"}, {Keyword::eight_bit_mime, "BODY=8BITMIME"}, {Keyword::dsn, "RET=HDRS"}, {Keyword::smtputf8, "SMTPUTF8"}};
     const auto bare = co_await talk.ask({bench.mail()});
     if (bare.empty() || !bare[0].positive())
         co_return Outcome::untested("MAIL was refused without parameters as well");
@@ -276,7 +280,8 @@ awaitable<Outcome> refused_bdat(Bench& bench, Conversation& talk)
     if (!talk.features.has(Keyword::chunking))
         co_return Outcome::untested("CHUNKING is not announced");
     const std::string octets = "NOOP\r\nNOOP\r\nNOOP\r\n";
-    co_await talk.send(fmt::format("BDAT {}\r\n{}RSET\r\n", octets.size(), octets), fmt::format("BDAT {} (without MAIL and RCPT), NOOP NOOP NOOP as its octets, then RSET, in one segment", octets.size()));
+    co_await talk.send(fmt::format("BDAT {}\r\n{}RSET\r\n", octets.size(), octets),
+                       fmt::format("BDAT {} (without MAIL and RCPT), NOOP NOOP NOOP as its octets, then RSET, in one segment", octets.size()));
     std::vector<Reply> replies;
     while (replies.size() < 5) {
         auto reply = replies.size() < 2 ? co_await talk.reply() : co_await talk.reply_within(bench.question().glance);
@@ -346,7 +351,8 @@ awaitable<Outcome> quit(Bench&, Conversation& talk)
 constexpr std::string_view no_pipelining = "smtp_discard_ehlo_keyword_address_maps: ADDRESS silent-discard, pipelining";
 
 constexpr Rule table[] = {
-    {"greeting", "RFC 5321 4.2", "the greeting is 220 and begins with the server's name", "smtp_pix_workarounds, where a firewall stands in front", Opening::greeting, greeting},
+    {"greeting", "RFC 5321 4.2", "the greeting is 220 and begins with the server's name", "smtp_pix_workarounds, where a firewall stands in front",
+     Opening::greeting, greeting},
     {"ehlo", "RFC 5321 4.1.1.1", "EHLO is answered with the extensions", "smtp_never_send_ehlo = yes", Opening::hello, ehlo},
     {"case", "RFC 5321 2.4", "commands are taken in any letter case", "", Opening::hello, letter_case},
     {"noop", "RFC 5321 4.1.1.9", "NOOP is answered with 250", "", Opening::hello, noop},
@@ -354,16 +360,22 @@ constexpr Rule table[] = {
     {"unknown", "RFC 5321 4.2.4", "an unknown command is refused and the session goes on", "", Opening::hello, unknown_command},
     {"line", "RFC 5321 4.5.3.1.4", "a command line of 512 octets is taken", "", Opening::hello, long_line},
     {"stream", "RFC 5321 2.3.8", "a command ends with CRLF, not with a segment", "", Opening::hello, split_line},
-    {"null-sender", "RFC 5321 4.5.5", "mail from <> is taken", "address_verify_sender = an address of yours, for probes", Opening::hello, null_sender},
+    {"null-sender", "RFC 5321 4.5.5", "mail from <> is taken", "address_verify_sender = an address of yours, for probes", Opening::hello,
+     null_sender},
     {"postmaster", "RFC 5321 4.5.1", "postmaster exists, without a domain", "", Opening::hello, postmaster},
-    {"parameters", "RFC 5321 4.1.1.11", "what EHLO announces is taken at MAIL", "smtp_discard_ehlo_keyword_address_maps: ADDRESS and the refused keyword", Opening::hello, parameters},
+    {"parameters", "RFC 5321 4.1.1.11", "what EHLO announces is taken at MAIL",
+     "smtp_discard_ehlo_keyword_address_maps: ADDRESS and the refused keyword", Opening::hello, parameters},
     {"enhanced", "RFC 2034 4", "ENHANCEDSTATUSCODES: every reply has one", "", Opening::hello, enhanced_codes},
     {"order", "RFC 2920 3.2", "a group of commands is answered one by one, in order", no_pipelining, Opening::hello, ordered},
-    {"quit", "RFC 2920 3.2", "a group that ends in QUIT is answered whole", "smtp_discard_ehlo_keyword_address_maps: ADDRESS silent-discard, pipelining "
-        "(Posthorn needs nothing: QUIT never rides behind a command whose answer counts)", Opening::hello, quit_in_group},
+    {"quit", "RFC 2920 3.2", "a group that ends in QUIT is answered whole",
+     "smtp_discard_ehlo_keyword_address_maps: ADDRESS silent-discard, pipelining "
+     "(Posthorn needs nothing: QUIT never rides behind a command whose answer counts)",
+     Opening::hello, quit_in_group},
     {"data", "RFC 2920 3.1", "a group that ends in DATA is answered whole", no_pipelining, Opening::hello, data_in_group},
-    {"bdat", "RFC 3030 2", "the octets of a refused BDAT are discarded", "smtp_discard_ehlo_keyword_address_maps: ADDRESS silent-discard, chunking", Opening::hello, refused_bdat},
-    {"starttls", "RFC 3207 4", "STARTTLS works, and EHLO is answered anew", "smtp_tls_policy_maps: none for this destination, where your policy allows", Opening::clear, starttls},
+    {"bdat", "RFC 3030 2", "the octets of a refused BDAT are discarded", "smtp_discard_ehlo_keyword_address_maps: ADDRESS silent-discard, chunking",
+     Opening::hello, refused_bdat},
+    {"starttls", "RFC 3207 4", "STARTTLS works, and EHLO is answered anew",
+     "smtp_tls_policy_maps: none for this destination, where your policy allows", Opening::clear, starttls},
     {"injection", "RFC 3207 4.2", "what was sent in clear behind STARTTLS is forgotten", "", Opening::clear, injection},
     {"bye", "RFC 5321 4.1.1.10", "QUIT is answered with 221, then the connection is closed", "smtp_skip_quit_response = yes", Opening::hello, quit},
 };
@@ -396,8 +408,9 @@ awaitable<Result<Examination>> examine(Question question, Dial dial, Secure secu
         const auto opened = co_await bench.open(rule.opening);
         // That there is no session is an answer to the rules about its beginning, and none to the others.
         const bool begins = rule.id == "greeting" || rule.id == "ehlo";
-        Outcome outcome = opened ? co_await rule.examine(bench, **opened)
-                          : begins ? Outcome::broken(opened.error().text()) : Outcome::untested(opened.error().text());
+        Outcome outcome = opened   ? co_await rule.examine(bench, **opened)
+                          : begins ? Outcome::broken(opened.error().text())
+                                   : Outcome::untested(opened.error().text());
         examination.findings.emplace_back(rule, std::move(outcome), bench.transcript());
     }
     co_return examination;

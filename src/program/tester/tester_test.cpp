@@ -76,7 +76,8 @@ bool has(std::string_view text, std::string_view part) { return text.find(part) 
 TEST_CASE("check: the Exchange of the seed keeps the rules of pipelining, and no mail reaches it")
 {
     const Checked checked = check_peer("exchange-2007");
-    for (const char* rule : {"greeting", "ehlo", "order", "quit", "data", "bdat", "starttls", "injection", "bye", "rset", "case", "stream", "unknown"}) {
+    for (const char* rule :
+         {"greeting", "ehlo", "order", "quit", "data", "bdat", "starttls", "injection", "bye", "rset", "case", "stream", "unknown"}) {
         CAPTURE(rule);
         CAPTURE(checked.outcomes.at(rule).seen);
         CHECK(checked.outcomes.at(rule).kind == Outcome::Kind::kept);
@@ -94,8 +95,9 @@ TEST_CASE("check: FrontBridge breaks RFC 2920 with a group that ends in QUIT, an
     CHECK(checked.outcomes.at("quit").seen == "1 of 4 replies came (221) and closed");
     const std::string text = as_text(checked.examination, checked.question, false);
     CHECK(has(text, "broken    RFC 2920 3.2"));
-    CHECK(has(text, "   (the next 4 lines in one segment)\n   C: MAIL FROM:<probe@client.test>\n   C: RCPT TO:<user@peer.test>\n   C: RSET\n   C: QUIT\n"
-                    "   S: 221 2.0.0 Service closing transmission channel\n      <the server closes>\n      <3 more replies were due>\n"));
+    CHECK(has(text,
+              "   (the next 4 lines in one segment)\n   C: MAIL FROM:<probe@client.test>\n   C: RCPT TO:<user@peer.test>\n   C: RSET\n   C: QUIT\n"
+              "   S: 221 2.0.0 Service closing transmission channel\n      <the server closes>\n      <3 more replies were due>\n"));
     CHECK(has(text, "workaround: smtp_discard_ehlo_keyword_address_maps: ADDRESS silent-discard, pipelining"));
     const std::string report = bug_report(checked.examination, checked.question);
     CHECK(has(report, "does not follow RFC 2920 3.2"));

@@ -149,10 +149,12 @@ private:
     {
         const config::Snapshot snapshot = written();
         const std::string path = options_.arguments.empty() ? snapshot.get(report::bounce_template_file) : options_.arguments.front();
-        const report::Templates templates = path.empty() ? report::built_in_templates()
-                                                         : or_fail(report::parse_templates(or_fail(config::read_file(path)), path));
+        const report::Templates templates =
+            path.empty() ? report::built_in_templates() : or_fail(report::parse_templates(or_fail(config::read_file(path)), path));
         const auto parameter = report::Options::from(snapshot, templates).parameter;
-        for (const auto& [name, text] : {std::pair{"failure", &templates.failure}, {"delay", &templates.delay}, {"success", &templates.success},
+        for (const auto& [name, text] : {std::pair{"failure", &templates.failure},
+                                         {"delay", &templates.delay},
+                                         {"success", &templates.success},
                                          {"verify", &templates.verify}}) {
             if (options_.mode == 'b') {
                 out_ += fmt::format("expanded_{}_text = <<EOF\n{}EOF\n\n", name, report::expand_template(text->text, parameter));
@@ -192,10 +194,7 @@ private:
     bool named_directory_;
 };
 
-void say(std::string_view what, std::string_view text)
-{
-    fmt::print(stderr, "postconf: {}{}\n", what, text);
-}
+void say(std::string_view what, std::string_view text) { fmt::print(stderr, "postconf: {}{}\n", what, text); }
 
 }  // namespace
 

@@ -10,10 +10,7 @@ namespace posthorn::tools {
 
 namespace {
 
-char edit_letter(const PostconfOptions& options)
-{
-    return options.has('X') ? 'X' : options.has('#') ? '#' : 'e';
-}
+char edit_letter(const PostconfOptions& options) { return options.has('X') ? 'X' : options.has('#') ? '#' : 'e'; }
 
 /// What -e, -X or -# may be given: one line, no comment.
 std::string_view argument_of(std::string_view text)
@@ -50,9 +47,8 @@ void edit_main(const PostconfOptions& options, const std::string& path, std::vec
         wanted.push_back({std::string{trim(text)}, {}, 0});
     }
     const auto edit = letter == 'e' ? config::MainEdit::set : letter == 'X' ? config::MainEdit::remove : config::MainEdit::comment_out;
-    const auto done = config::rewrite(path, [&](std::string_view old) -> Result<std::string> {
-        return config::edit_main_cf(old, edit, wanted, path, warnings);
-    });
+    const auto done =
+        config::rewrite(path, [&](std::string_view old) -> Result<std::string> { return config::edit_main_cf(old, edit, wanted, path, warnings); });
     if (!done)
         throw Failure(done.error().text());
 }

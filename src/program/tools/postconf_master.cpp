@@ -17,8 +17,8 @@ std::vector<MasterEntry> read_entries(const std::string& path, std::string_view 
     std::vector<MasterEntry> entries;
     for (const auto& line : config::logical_lines(text)) {
         if (is_space(line.text.front())) {
-            warnings.push_back(fmt::format("{}: logical line must not start with whitespace: \"{:.30}{}\"", path, line.text,
-                                           line.text.size() > 30 ? "..." : ""));
+            warnings.push_back(
+                fmt::format("{}: logical line must not start with whitespace: \"{:.30}{}\"", path, line.text, line.text.size() > 30 ? "..." : ""));
             continue;
         }
         auto entry = config::parse_master_entry(line.text, warnings);
@@ -117,8 +117,7 @@ std::string list_master(const PostconfOptions& options, const std::vector<Master
             }
             std::ranges::sort(own);
             for (const auto& [name, value] : own)
-                out += print_parameter(fmt::format("{}/{}", entry.key(), name), options.has('x') ? parameters.expanded(entry, value) : value,
-                                       manner);
+                out += print_parameter(fmt::format("{}/{}", entry.key(), name), options.has('x') ? parameters.expanded(entry, value) : value, manner);
         }
     }
     for (const auto& request : requests)

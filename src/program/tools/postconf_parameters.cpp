@@ -67,21 +67,54 @@ const std::vector<Database>& databases()
         return all;
     };
     static const std::vector<Database> list{
-        {"ldap", {"server_host", "server_port", "timeout", "search_base", "query_filter", "result_format", "domain", "result_attribute",
-                  "special_result_attribute", "leaf_result_attribute", "terminal_result_attribute", "scope", "bind", "bind_dn", "bind_pw",
-                  "recursion_limit", "expansion_limit", "size_limit", "dereference", "chase_referrals", "version", "debuglevel",
-                  "start_tls", "tls_ca_cert_dir", "tls_ca_cert_file", "tls_cert", "tls_key", "tls_require_cert", "tls_random_file",
-                  "tls_cipher_suite", "sasl_mechs", "sasl_realm", "sasl_authz_id", "sasl_minssf", "cache", "cache_expiry", "cache_size",
-                  "result_filter"}},
+        {"ldap",
+         {"server_host",
+          "server_port",
+          "timeout",
+          "search_base",
+          "query_filter",
+          "result_format",
+          "domain",
+          "result_attribute",
+          "special_result_attribute",
+          "leaf_result_attribute",
+          "terminal_result_attribute",
+          "scope",
+          "bind",
+          "bind_dn",
+          "bind_pw",
+          "recursion_limit",
+          "expansion_limit",
+          "size_limit",
+          "dereference",
+          "chase_referrals",
+          "version",
+          "debuglevel",
+          "start_tls",
+          "tls_ca_cert_dir",
+          "tls_ca_cert_file",
+          "tls_cert",
+          "tls_key",
+          "tls_require_cert",
+          "tls_random_file",
+          "tls_cipher_suite",
+          "sasl_mechs",
+          "sasl_realm",
+          "sasl_authz_id",
+          "sasl_minssf",
+          "cache",
+          "cache_expiry",
+          "cache_size",
+          "result_filter"}},
         {"mysql", with({"table", "select_field", "where_field", "additional_conditions", "result_format", "option_file", "option_group",
                         "tls_cert_file", "tls_key_file", "tls_CAfile", "tls_CApath", "tls_ciphers", "tls_verify_cert", "require_result_set",
                         "idle_interval", "retry_interval", "charset"})},
-        {"pgsql", with({"table", "select_field", "where_field", "additional_conditions", "select_function", "encoding", "idle_interval",
-                        "retry_interval"})},
-        {"sqlite", {"dbpath", "query", "domain", "result_format", "expansion_limit", "table", "select_field", "where_field",
-                    "additional_conditions"}},
-        {"memcache", {"memcache", "backup", "flags", "ttl", "key_format", "domain", "data_size_limit", "line_size_limit", "max_try",
-                      "retry_pause", "timeout"}},
+        {"pgsql",
+         with({"table", "select_field", "where_field", "additional_conditions", "select_function", "encoding", "idle_interval", "retry_interval"})},
+        {"sqlite",
+         {"dbpath", "query", "domain", "result_format", "expansion_limit", "table", "select_field", "where_field", "additional_conditions"}},
+        {"memcache",
+         {"memcache", "backup", "flags", "ttl", "key_format", "domain", "data_size_limit", "line_size_limit", "max_try", "retry_pause", "timeout"}},
     };
     return list;
 }
@@ -133,10 +166,7 @@ Parameters::Parameters(Snapshot defaults, std::optional<Snapshot> written, std::
         find_user_parameters();
 }
 
-bool Parameters::is_defined(const std::string& name) const
-{
-    return builtin_.contains(name) || service_.contains(name);
-}
+bool Parameters::is_defined(const std::string& name) const { return builtin_.contains(name) || service_.contains(name); }
 
 void Parameters::find_user_parameters()
 {

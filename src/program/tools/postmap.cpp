@@ -24,10 +24,10 @@ namespace {
 using config::Octets;
 using config::Param;
 
-constexpr Param<Octets> lmdb_map_size{.name = "lmdb_map_size", .initial = "16777216", .least = {1},
-                                      .doc = "The first size of an LMDB file that is built; it grows as needed."};
-constexpr Param<std::string> default_database_type{.name = "default_database_type", .initial = "lmdb", .least = 1,
-                                                   .doc = "The type of tables that are named without one."};
+constexpr Param<Octets> lmdb_map_size{
+    .name = "lmdb_map_size", .initial = "16777216", .least = {1}, .doc = "The first size of an LMDB file that is built; it grows as needed."};
+constexpr Param<std::string> default_database_type{
+    .name = "default_database_type", .initial = "lmdb", .least = 1, .doc = "The type of tables that are named without one."};
 
 struct Fatal : std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -407,14 +407,8 @@ int run(std::span<char*> args, const Program& program)
 
 }  // namespace
 
-int postmap(std::span<char*> args)
-{
-    return run(args, map_program);
-}
+int postmap(std::span<char*> args) { return run(args, map_program); }
 
-int postalias(std::span<char*> args)
-{
-    return run(args, alias_program);
-}
+int postalias(std::span<char*> args) { return run(args, alias_program); }
 
 }  // namespace posthorn::tools

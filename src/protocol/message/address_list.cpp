@@ -151,7 +151,8 @@ bool is_domain_word(const Token& token)
 {
     const std::string_view inner = token.kind == Kind::literal ? std::string_view(token.text).substr(1, token.text.size() - 2) : token.text;
     return std::ranges::none_of(inner, [&](char c) {
-        return is_space(c) || (c == ':' && token.kind == Kind::atom) || static_cast<unsigned char>(c) < ' ' || std::string_view{"<>@,;()[]\\\""}.find(c) != std::string_view::npos;
+        return is_space(c) || (c == ':' && token.kind == Kind::atom) || static_cast<unsigned char>(c) < ' ' ||
+               std::string_view{"<>@,;()[]\\\""}.find(c) != std::string_view::npos;
     });
 }
 
@@ -166,7 +167,8 @@ bool read_addr_spec(Tokens tokens, Address& address)
     std::span<const Token* const> rest(all);
     if (rest.front()->is('@') || rest.front()->is(':')) {
         const auto colon = std::ranges::find_if(rest, [](const Token* token) { return token->is(':'); });
-        if (colon == rest.end() || std::any_of(rest.begin(), colon, [](const Token* token) { return token->is('<') || token->is('>') || token->is(';'); }))
+        if (colon == rest.end() ||
+            std::any_of(rest.begin(), colon, [](const Token* token) { return token->is('<') || token->is('>') || token->is(';'); }))
             return false;
         rest = rest.subspan(static_cast<std::size_t>(colon - rest.begin()) + 1);
     }

@@ -23,8 +23,7 @@ struct Parts {
 Parts parts_of(std::chrono::sys_seconds time)
 {
     const auto midnight = std::chrono::floor<std::chrono::days>(time);
-    return {std::chrono::year_month_day{midnight}, std::chrono::weekday{midnight},
-            std::chrono::hh_mm_ss<std::chrono::seconds>{time - midnight}};
+    return {std::chrono::year_month_day{midnight}, std::chrono::weekday{midnight}, std::chrono::hh_mm_ss<std::chrono::seconds>{time - midnight}};
 }
 
 constexpr bool is_atext(char c)
@@ -63,10 +62,10 @@ std::string date(Time time, std::chrono::minutes east_of_utc, std::string_view z
 {
     const Parts local = parts_of(std::chrono::floor<std::chrono::seconds>(time) + east_of_utc);
     const auto offset = std::abs(east_of_utc.count());
-    std::string out = fmt::format("{}, {} {} {:04} {:02}:{:02}:{:02} {}{:02}{:02}", days[local.weekday.c_encoding()],
-                                  static_cast<unsigned>(local.day.day()), months[static_cast<unsigned>(local.day.month()) - 1],
-                                  static_cast<int>(local.day.year()), local.clock.hours().count(), local.clock.minutes().count(),
-                                  local.clock.seconds().count(), east_of_utc.count() < 0 ? '-' : '+', offset / 60, offset % 60);
+    std::string out =
+        fmt::format("{}, {} {} {:04} {:02}:{:02}:{:02} {}{:02}{:02}", days[local.weekday.c_encoding()], static_cast<unsigned>(local.day.day()),
+                    months[static_cast<unsigned>(local.day.month()) - 1], static_cast<int>(local.day.year()), local.clock.hours().count(),
+                    local.clock.minutes().count(), local.clock.seconds().count(), east_of_utc.count() < 0 ? '-' : '+', offset / 60, offset % 60);
     if (!zone.empty())
         out += fmt::format(" ({})", zone);
     return out;
@@ -76,8 +75,8 @@ std::string message_id(Time time, std::string_view queue_id, std::string_view ho
 {
     const Parts utc = parts_of(std::chrono::floor<std::chrono::seconds>(time));
     return fmt::format("<{:04}{:02}{:02}{:02}{:02}{:02}.{}@{}>", static_cast<int>(utc.day.year()), static_cast<unsigned>(utc.day.month()),
-                       static_cast<unsigned>(utc.day.day()), utc.clock.hours().count(), utc.clock.minutes().count(),
-                       utc.clock.seconds().count(), queue_id, host);
+                       static_cast<unsigned>(utc.day.day()), utc.clock.hours().count(), utc.clock.minutes().count(), utc.clock.seconds().count(),
+                       queue_id, host);
 }
 
 std::string quote_phrase(std::string_view text)

@@ -88,6 +88,7 @@ TEST_CASE("encoded words: the examples of RFC 2047 8, and what is none stays as 
     CHECK(decode_words("=?iso-8859-1?q?Andr=E9?= Pirard") == "Andr\u00e9 Pirard");
     CHECK(decode_words("=?utf-8*en?B?w6k=?=") == "\u00e9");
     CHECK(decode_words("=?utf-8?Q?a=0D=0AX?=") == "a  X");
-    for (std::string_view same : {"=?", "=?utf-8?Q?a", "=?utf-8?X?a?=", "=?utf-8?Q?=Z1?=", "=?koi8-r?Q?a?=", "=?utf-8?Q?a b?=", "=?utf-8?B?!?=", "a =b"})
+    for (std::string_view same :
+         {"=?", "=?utf-8?Q?a", "=?utf-8?X?a?=", "=?utf-8?Q?=Z1?=", "=?koi8-r?Q?a?=", "=?utf-8?Q?a b?=", "=?utf-8?B?!?=", "a =b"})
         CHECK(decode_words(same) == same);
 }

@@ -126,8 +126,8 @@ bool is_resent(std::string_view name) { return istarts_with(name, "resent-"); }
 AddressField address_field(std::string_view name)
 {
     static constexpr std::array<std::string_view, 6> recipients{"to", "cc", "bcc", "apparently-to"};
-    static constexpr std::array<std::string_view, 9> senders{"from",           "sender", "reply-to", "return-path", "errors-to",
-                                                            "return-receipt-to", "disposition-notification-to", "mail-followup-to"};
+    static constexpr std::array<std::string_view, 9> senders{
+        "from", "sender", "reply-to", "return-path", "errors-to", "return-receipt-to", "disposition-notification-to", "mail-followup-to"};
     const std::string_view plain = is_resent(name) ? name.substr(7) : name;
     const auto among = [&](const auto& list) {
         return std::ranges::any_of(list, [&](std::string_view known) { return !known.empty() && iequals(known, plain); });

@@ -204,8 +204,7 @@ private:
                 return body;
             // A boundary may follow at once: then there is no message within.
             bool final = false;
-            if (content_.substr(body, 2) == "--" &&
-                find_boundary(content_.substr(body, line_end(content_, body) - body), final) != Part::none)
+            if (content_.substr(body, 2) == "--" && find_boundary(content_.substr(body, line_end(content_, body) - body), final) != Part::none)
                 return body;
             parent = index;
             at = body;

@@ -41,10 +41,7 @@ void append_line(std::string_view line, std::string& out)
     }
 }
 
-constexpr int hex_digit(char c)
-{
-    return is_digit(c) ? c - '0' : ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f' ? ascii_lower(c) - 'a' + 10 : -1;
-}
+constexpr int hex_digit(char c) { return is_digit(c) ? c - '0' : ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f' ? ascii_lower(c) - 'a' + 10 : -1; }
 
 class Converter {
 public:
@@ -137,8 +134,8 @@ private:
         if (label == "quoted-printable") {
             ++result_.converted;
             for (std::size_t up = part.parent; up != Part::none; up = mime.parts[up].parent)
-                result_.breaks_signature = result_.breaks_signature || (mime.parts[up].kind == PartKind::multipart &&
-                                                                        mime.parts[up].content_type.subtype == "signed");
+                result_.breaks_signature =
+                    result_.breaks_signature || (mime.parts[up].kind == PartKind::multipart && mime.parts[up].content_type.subtype == "signed");
         }
     }
 

@@ -12,10 +12,7 @@
 namespace posthorn::smtp {
 namespace {
 
-std::unexpected<Reply> refuse(int code, std::string_view status, std::string_view text)
-{
-    return std::unexpected{Reply{code, status, text}};
-}
+std::unexpected<Reply> refuse(int code, std::string_view status, std::string_view text) { return std::unexpected{Reply{code, status, text}}; }
 
 std::string_view next_word(std::string_view& rest)
 {

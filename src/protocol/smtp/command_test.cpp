@@ -99,8 +99,7 @@ TEST_CASE("RCPT: what is accepted")
     CHECK(rcpt("TO:<a@mx.test> NOTIFY=NEVER ORCPT=rfc822;") == "RCPT TO:<a@mx.test> ORCPT=rfc822; NOTIFY=NEVER");
     CHECK(rcpt("TO:<a@mx.test> ORCPT=utf-8;j\\x{E9}@b.test") == "RCPT TO:<a@mx.test> ORCPT=utf-8;j\\x{E9}@b.test");
     CHECK(parse_rcpt("TO:<a@mx.test> ORCPT=utf-8;j\\x{E9}@b.test")->orcpt->address == "j\u00e9@b.test");
-    CHECK(write(*parse_rcpt("TO:<a@mx.test> ORCPT=utf-8;j\u00e9@b.test"), {.smtputf8 = true}) ==
-          "RCPT TO:<a@mx.test> ORCPT=utf-8;j\u00e9@b.test");
+    CHECK(write(*parse_rcpt("TO:<a@mx.test> ORCPT=utf-8;j\u00e9@b.test"), {.smtputf8 = true}) == "RCPT TO:<a@mx.test> ORCPT=utf-8;j\u00e9@b.test");
 }
 
 TEST_CASE("RCPT: every refusal has Postfix's code and text")

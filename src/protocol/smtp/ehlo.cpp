@@ -42,12 +42,14 @@ constexpr std::array names{
     KeywordName{Keyword::mt_priority, "MT-PRIORITY", ""},
     KeywordName{Keyword::silent_discard, "", "SILENT-DISCARD"},
 };
-static_assert([] {
-    for (std::size_t i = 0; i < names.size(); ++i)
-        if (static_cast<std::size_t>(names[i].keyword) != i)
-            return false;
-    return names.size() <= 32;
-}(), "name(keyword) indexes the table, and a set is 32 bits");
+static_assert(
+    [] {
+        for (std::size_t i = 0; i < names.size(); ++i)
+            if (static_cast<std::size_t>(names[i].keyword) != i)
+                return false;
+        return names.size() <= 32;
+    }(),
+    "name(keyword) indexes the table, and a set is 32 bits");
 
 constexpr std::size_t most_kept = 64;  // mechanisms, attributes, unknown lines
 
@@ -177,15 +179,9 @@ Features parse_ehlo(const Reply& reply)
             if (!arguments.empty())
                 features.size = parse_number(arguments.front()).value_or(0);
             break;
-        case Keyword::auth:
-            std::ranges::for_each(arguments, [&](std::string_view word) { keep_upper(features.auth, word); });
-            break;
-        case Keyword::xforward:
-            std::ranges::for_each(arguments, [&](std::string_view word) { keep_upper(features.xforward, word); });
-            break;
-        case Keyword::xclient:
-            std::ranges::for_each(arguments, [&](std::string_view word) { keep_upper(features.xclient, word); });
-            break;
+        case Keyword::auth: std::ranges::for_each(arguments, [&](std::string_view word) { keep_upper(features.auth, word); }); break;
+        case Keyword::xforward: std::ranges::for_each(arguments, [&](std::string_view word) { keep_upper(features.xforward, word); }); break;
+        case Keyword::xclient: std::ranges::for_each(arguments, [&](std::string_view word) { keep_upper(features.xclient, word); }); break;
         case Keyword::limits: read_limits(features.limits, arguments); break;
         default: break;
         }

@@ -16,8 +16,30 @@
 namespace posthorn::smtp {
 
 enum class Keyword : std::uint8_t {
-    pipelining, size, eight_bit_mime, starttls, auth, dsn, smtputf8, chunking, binarymime, enhanced_status_codes, requiretls, xforward,
-    xclient, vrfy, etrn, verp, expn, help, limits, pipe_connect, deliverby, future_release, mt_priority, silent_discard,
+    pipelining,
+    size,
+    eight_bit_mime,
+    starttls,
+    auth,
+    dsn,
+    smtputf8,
+    chunking,
+    binarymime,
+    enhanced_status_codes,
+    requiretls,
+    xforward,
+    xclient,
+    vrfy,
+    etrn,
+    verp,
+    expn,
+    help,
+    limits,
+    pipe_connect,
+    deliverby,
+    future_release,
+    mt_priority,
+    silent_discard,
 };
 
 /// The name as it is announced; "silent-discard" for the pseudo keyword of the discard lists.

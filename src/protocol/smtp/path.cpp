@@ -305,8 +305,7 @@ bool is_ipv4(std::string_view text)
 bool is_ipv6(std::string_view text)
 {
     in6_addr address{};
-    return text.size() < INET6_ADDRSTRLEN && text.find('\0') == text.npos &&
-           ::inet_pton(AF_INET6, std::string(text).c_str(), &address) == 1;
+    return text.size() < INET6_ADDRSTRLEN && text.find('\0') == text.npos && ::inet_pton(AF_INET6, std::string(text).c_str(), &address) == 1;
 }
 
 std::string_view literal_address(std::string_view text)

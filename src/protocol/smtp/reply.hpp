@@ -54,9 +54,9 @@ struct Reply {
 std::string_view enhanced_code(std::string_view text);
 
 struct ReplyLimits {
-    std::size_t line = 2048;        ///< kept of a line (line_length_limit); the rest is dropped
-    std::size_t lines = 256;        ///< kept of a reply; the last line always is
-    std::size_t octets = 1 << 20;   ///< read for one reply, garbage included; then TooLong
+    std::size_t line = 2048;  ///< kept of a line (line_length_limit); the rest is dropped
+    std::size_t lines = 256;  ///< kept of a reply; the last line always is
+    std::size_t octets = 1 << 20;  ///< read for one reply, garbage included; then TooLong
 };
 
 class ReplyParser {

@@ -28,10 +28,7 @@ TEST_CASE("reply: each line of what we write carries code and status, and it rea
     CHECK(Reply{250, "", "mx.test\nPIPELINING"}.wire() == "250-mx.test\r\n250 PIPELINING\r\n");
 }
 
-TEST_CASE("reply: text of ours cannot start a line that nobody meant")
-{
-    CHECK(Reply{550, "5.7.1", "a\r250 b"}.wire() == "550 5.7.1 a 250 b\r\n");
-}
+TEST_CASE("reply: text of ours cannot start a line that nobody meant") { CHECK(Reply{550, "5.7.1", "a\r250 b"}.wire() == "550 5.7.1 a 250 b\r\n"); }
 
 TEST_CASE("reply: the pieces in which it arrives do not matter, and what follows it is left")
 {
@@ -113,8 +110,8 @@ TEST_CASE("EHLO: keywords and their arguments")
                                            "250-auth plain CRAM-MD5\r\n250-XXXXXXXA\r\n250-LIMITS RCPTMAX=20 MAILMAX=5\r\n250-XFOO bar\r\n"
                                            "250-X_PIPE_CONNECT\r\n250-XFORWARD NAME ADDR\r\n250 8BITMIME\r\n"));
     CHECK(peer.host == "mx.test");
-    CHECK(peer.keywords == KeywordSet{Keyword::pipelining, Keyword::size, Keyword::auth, Keyword::limits, Keyword::pipe_connect,
-                                      Keyword::xforward, Keyword::eight_bit_mime});
+    CHECK(peer.keywords == KeywordSet{Keyword::pipelining, Keyword::size, Keyword::auth, Keyword::limits, Keyword::pipe_connect, Keyword::xforward,
+                                      Keyword::eight_bit_mime});
     CHECK(peer.size == 10240000);
     CHECK(peer.auth == std::vector<std::string>{"LOGIN", "PLAIN", "CRAM-MD5"});
     CHECK(peer.masked == 1);

@@ -14,7 +14,25 @@
 namespace posthorn::smtp {
 
 enum class VerbId : std::uint8_t {
-    ehlo, helo, lhlo, mail, rcpt, data, bdat, rset, noop, vrfy, expn, etrn, quit, starttls, auth, help, xclient, xforward, turn,
+    ehlo,
+    helo,
+    lhlo,
+    mail,
+    rcpt,
+    data,
+    bdat,
+    rset,
+    noop,
+    vrfy,
+    expn,
+    etrn,
+    quit,
+    starttls,
+    auth,
+    help,
+    xclient,
+    xforward,
+    turn,
 };
 
 struct Verb {

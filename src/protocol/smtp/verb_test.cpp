@@ -16,8 +16,8 @@ TEST_CASE("verbs: names are found without regard to case, others are not")
 
 TEST_CASE("verbs: exactly those of RFC 2920 3.1 and of later extensions end a group")
 {
-    for (VerbId id : {VerbId::ehlo, VerbId::data, VerbId::vrfy, VerbId::expn, VerbId::turn, VerbId::quit, VerbId::noop, VerbId::starttls,
-                      VerbId::auth})
+    for (VerbId id :
+         {VerbId::ehlo, VerbId::data, VerbId::vrfy, VerbId::expn, VerbId::turn, VerbId::quit, VerbId::noop, VerbId::starttls, VerbId::auth})
         CHECK(ends_group(id));
     for (VerbId id : {VerbId::mail, VerbId::rcpt, VerbId::rset, VerbId::bdat, VerbId::etrn, VerbId::xforward})
         CHECK_FALSE(ends_group(id));

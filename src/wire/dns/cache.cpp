@@ -25,7 +25,8 @@ void Cache::keep(const std::string& key, std::shared_ptr<const Answer> answer)
     case Status::temporary: return;
     case Status::bogus: life = limits_.bogus; break;
     case Status::found: life = std::clamp(answer->ttl, limits_.least, limits_.most); break;
-    case Status::nodata: case Status::nxdomain: life = std::clamp(answer->ttl, limits_.least, limits_.most_negative); break;
+    case Status::nodata:
+    case Status::nxdomain: life = std::clamp(answer->ttl, limits_.least, limits_.most_negative); break;
     }
     if (const auto known = by_key_.find(key); known != by_key_.end()) {
         by_use_.erase(known->second);

@@ -64,10 +64,7 @@ struct World {
     std::unique_ptr<Resolver> resolver;
 };
 
-awaitable<void> ask_into(Resolver& resolver, std::string name, int& found)
-{
-    found += (co_await resolver.query(std::move(name), Type::a)).found();
-}
+awaitable<void> ask_into(Resolver& resolver, std::string name, int& found) { found += (co_await resolver.query(std::move(name), Type::a)).found(); }
 
 awaitable<void> note_status(Resolver& resolver, std::string name, Status& status)
 {
@@ -102,7 +99,12 @@ TEST_CASE("resolver: every type comes back as a value")
     CHECK(alias.canonical_name == "mx1.example.test");
     CHECK(world.ask("alias.test", Type::cname).records.at(0).host == "mx1.example.test");
     CHECK(world.ask("any.wild.test", Type::a).records.at(0).address.text() == "192.0.2.9");
-    CHECK(world.ask(to_a_labels("b\xc3\xbc" "cher.test").value(), Type::a).found());
+    CHECK(world
+              .ask(to_a_labels("b\xc3\xbc"
+                               "cher.test")
+                       .value(),
+                   Type::a)
+              .found());
     CHECK(world.ask("cut.test", Type::a).found());                    // over TCP
     CHECK(world.server.questions("cut.test", Type::a) == 2);
 }
@@ -294,12 +296,21 @@ TEST_CASE("wire: malformed names and records are refused wherever they are cut o
         CHECK_FALSE(parse_rdata(Type::mx, std::string_view(rdata).substr(0, cut)));
     CHECK_FALSE(parse_rdata(Type::mx, rdata + "x"));
     CHECK_FALSE(parse_rdata(Type::ptr, std::string_view("\xc0\x00", 2)));       // a pointer to itself
-    CHECK_FALSE(parse_rdata(Type::ptr, std::string_view("\x01" "a\xc0\x00", 4)));
-    CHECK_FALSE(parse_rdata(Type::ptr, std::string_view("\x50" "a\x00", 3)));
-    CHECK(parse_rdata(Type::ptr, std::string_view("\x03" "a.b\x02\x01 \x00", 8))->host == "a\\.b.\\001\\032");
+    CHECK_FALSE(parse_rdata(Type::ptr, std::string_view("\x01"
+                                                        "a\xc0\x00",
+                                                        4)));
+    CHECK_FALSE(parse_rdata(Type::ptr, std::string_view("\x50"
+                                                        "a\x00",
+                                                        3)));
+    CHECK(parse_rdata(Type::ptr, std::string_view("\x03"
+                                                  "a.b\x02\x01 \x00",
+                                                  8))
+              ->host == "a\\.b.\\001\\032");
     CHECK_FALSE(parse_rdata(Type::a, "abc"));
     CHECK_FALSE(parse_rdata(Type::txt, ""));
-    CHECK_FALSE(parse_rdata(Type::txt, std::string_view("\x05" "abc", 4)));
+    CHECK_FALSE(parse_rdata(Type::txt, std::string_view("\x05"
+                                                        "abc",
+                                                        4)));
     std::string out;
     CHECK(put_name(out, "a\\.b.\\001\\032"));
     CHECK(Reader(out).name() == "a\\.b.\\001\\032");
@@ -313,8 +324,11 @@ TEST_CASE("names: host names, IDN, servers")
     CHECK(is_hostname("under_score.test"));
     for (const auto name : {"-a.test", "a-.test", "a..test", "192.0.2.1", "a b", "a\\032b", ""})
         CHECK_FALSE(is_hostname(name));
-    CHECK(to_a_labels("B\xc3\xbc" "cher.test").value() == "xn--bcher-kva.test");
-    CHECK(to_u_labels("xn--bcher-kva.test") == "b\xc3\xbc" "cher.test");
+    CHECK(to_a_labels("B\xc3\xbc"
+                      "cher.test")
+              .value() == "xn--bcher-kva.test");
+    CHECK(to_u_labels("xn--bcher-kva.test") == "b\xc3\xbc"
+                                               "cher.test");
     CHECK(to_a_labels("_25._tcp.x").value() == "_25._tcp.x");
     CHECK_FALSE(to_a_labels("\xff.test"));
     CHECK(parse_server("192.0.2.53")->port == 53);

@@ -17,7 +17,7 @@ void Hosts::refresh()
     if (changed_ >= 0 && now - looked_ < std::chrono::seconds(1))
         return;
     looked_ = now;
-    struct stat info {};
+    struct stat info{};
     if (::stat(path_.c_str(), &info) != 0)
         return;
     const std::int64_t changed = info.st_mtim.tv_sec * 1'000'000'000L + info.st_mtim.tv_nsec;

@@ -10,16 +10,25 @@
 namespace posthorn::dns {
 
 inline constexpr config::Param<std::string> dns_servers{
-    .name = "dns_servers", .initial = "",
-    .doc = "The recursive DNS servers to ask, as address or address@port; empty: those of /etc/resolv.conf.", .own = true};
+    .name = "dns_servers",
+    .initial = "",
+    .doc = "The recursive DNS servers to ask, as address or address@port; empty: those of /etc/resolv.conf.",
+    .own = true};
 inline constexpr config::Param<std::chrono::seconds> dns_time_limit{
-    .name = "dns_time_limit", .initial = "30s", .least = std::chrono::seconds(1), .most = std::chrono::seconds(600),
-    .doc = "How long one DNS question may take, retries included; then it failed for now.", .own = true};
-inline constexpr config::Param<int> dns_cache_limit{
-    .name = "dns_cache_limit", .initial = "20000", .least = 0,
-    .doc = "How many DNS answers each process keeps (for their time to live, an hour at most).", .own = true};
+    .name = "dns_time_limit",
+    .initial = "30s",
+    .least = std::chrono::seconds(1),
+    .most = std::chrono::seconds(600),
+    .doc = "How long one DNS question may take, retries included; then it failed for now.",
+    .own = true};
+inline constexpr config::Param<int> dns_cache_limit{.name = "dns_cache_limit",
+                                                    .initial = "20000",
+                                                    .least = 0,
+                                                    .doc = "How many DNS answers each process keeps (for their time to live, an hour at most).",
+                                                    .own = true};
 inline constexpr config::Param<std::string> smtp_dns_support_level{
-    .name = "smtp_dns_support_level", .initial = "",
+    .name = "smtp_dns_support_level",
+    .initial = "",
     .doc = "disabled, enabled, or dnssec: answers are validated. Empty: enabled unless disable_dns_lookups."};
 inline constexpr config::Param<bool> disable_dns_lookups{
     .name = "disable_dns_lookups", .initial = "no", .doc = "Old form of the level disabled.", .obsolete = "smtp_dns_support_level"};

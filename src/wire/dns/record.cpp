@@ -16,10 +16,11 @@ struct TypeWord {
     Type type;
     std::string_view name;
 };
-constexpr std::array types{TypeWord{Type::a, "A"},     TypeWord{Type::ns, "NS"},   TypeWord{Type::cname, "CNAME"}, TypeWord{Type::soa, "SOA"},
-                           TypeWord{Type::ptr, "PTR"}, TypeWord{Type::mx, "MX"},   TypeWord{Type::txt, "TXT"},     TypeWord{Type::aaaa, "AAAA"},
-                           TypeWord{Type::srv, "SRV"}, TypeWord{Type::opt, "OPT"}, TypeWord{Type::tlsa, "TLSA"},
-                           TypeWord{Type::rrsig, "RRSIG"}, TypeWord{Type::dnskey, "DNSKEY"}};
+constexpr std::array types{TypeWord{Type::a, "A"},          TypeWord{Type::ns, "NS"},     TypeWord{Type::cname, "CNAME"},
+                           TypeWord{Type::soa, "SOA"},      TypeWord{Type::ptr, "PTR"},   TypeWord{Type::mx, "MX"},
+                           TypeWord{Type::txt, "TXT"},      TypeWord{Type::aaaa, "AAAA"}, TypeWord{Type::srv, "SRV"},
+                           TypeWord{Type::opt, "OPT"},      TypeWord{Type::tlsa, "TLSA"}, TypeWord{Type::rrsig, "RRSIG"},
+                           TypeWord{Type::dnskey, "DNSKEY"}};
 
 }  // namespace
 
@@ -45,16 +46,17 @@ std::string_view status_text(Status status)
     case Status::found: return "Host found";
     case Status::nodata: return "Host found but no data record of requested type";
     case Status::nxdomain: return "Host not found";
-    case Status::temporary: case Status::bogus: return "Host not found, try again";
+    case Status::temporary:
+    case Status::bogus: return "Host not found, try again";
     }
     return "";
 }
 
 Error lookup_error(std::string_view name, Type type, const Answer& answer)
 {
-    return Error{fmt::format("Host or domain name not found. Name service error for name={} type={}: {}", name, type_name(type),
-                             status_text(answer.status)),
-                 answer.transient() ? "4.4.3" : "5.4.4"}
+    return Error{
+        fmt::format("Host or domain name not found. Name service error for name={} type={}: {}", name, type_name(type), status_text(answer.status)),
+        answer.transient() ? "4.4.3" : "5.4.4"}
         .after(answer.reason);
 }
 
@@ -87,7 +89,9 @@ Result<Record> parse_rdata(Type type, std::string_view rdata)
         record.preference = reader.u16();
         record.host = reader.name();
         break;
-    case Type::ns: case Type::cname: case Type::ptr: record.host = reader.name(); break;
+    case Type::ns:
+    case Type::cname:
+    case Type::ptr: record.host = reader.name(); break;
     case Type::srv:
         record.preference = reader.u16();
         record.weight = reader.u16();
@@ -105,7 +109,10 @@ Result<Record> parse_rdata(Type type, std::string_view rdata)
         record.matching = reader.u8();
         record.text = reader.take(reader.left());
         break;
-    case Type::soa: case Type::opt: case Type::rrsig: case Type::dnskey: return Error{"no such record is asked for", "4.4.3"};
+    case Type::soa:
+    case Type::opt:
+    case Type::rrsig:
+    case Type::dnskey: return Error{"no such record is asked for", "4.4.3"};
     }
     if (!reader.ok() || reader.left() > 0)
         return Error{fmt::format("malformed {} record", type_name(type)), "4.4.3"};

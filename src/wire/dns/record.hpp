@@ -17,7 +17,21 @@
 
 namespace posthorn::dns {
 
-enum class Type : std::uint16_t { a = 1, ns = 2, cname = 5, soa = 6, ptr = 12, mx = 15, txt = 16, aaaa = 28, srv = 33, opt = 41, rrsig = 46, dnskey = 48, tlsa = 52 };
+enum class Type : std::uint16_t {
+    a = 1,
+    ns = 2,
+    cname = 5,
+    soa = 6,
+    ptr = 12,
+    mx = 15,
+    txt = 16,
+    aaaa = 28,
+    srv = 33,
+    opt = 41,
+    rrsig = 46,
+    dnskey = 48,
+    tlsa = 52
+};
 
 /// "MX".
 std::string_view type_name(Type type);

@@ -17,13 +17,17 @@ namespace posthorn::dns {
 namespace {
 
 /// The root's keys, 2017 and 2024 (data.iana.org/root-anchors).
-constexpr std::string_view root_anchors[] = {
-    ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
-    ". IN DS 38696 8 2 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16"};
+constexpr std::string_view root_anchors[] = {". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
+                                             ". IN DS 38696 8 2 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16"};
 
 /// Names the library would answer by itself. Private networks have reverse zones, and .test is what tests are made of.
-constexpr std::string_view no_built_in[] = {"test.", "home.arpa.", "2.0.192.in-addr.arpa.", "100.51.198.in-addr.arpa.", "113.0.203.in-addr.arpa.",
-                                            "8.b.d.0.1.0.0.2.ip6.arpa.", "127.in-addr.arpa."};
+constexpr std::string_view no_built_in[] = {"test.",
+                                            "home.arpa.",
+                                            "2.0.192.in-addr.arpa.",
+                                            "100.51.198.in-addr.arpa.",
+                                            "113.0.203.in-addr.arpa.",
+                                            "8.b.d.0.1.0.0.2.ip6.arpa.",
+                                            "127.in-addr.arpa."};
 
 struct Delete {
     void operator()(ub_ctx* context) const { ub_ctx_delete(context); }
@@ -138,8 +142,8 @@ Result<net::Endpoint> parse_server(std::string_view text)
 struct Resolver::Core {
     /// One lookup, whoever waits for it.
     struct Flight {
-        Flight(Core& owner, std::string flight_key, Type asked) :
-            core(owner), key(std::move(flight_key)), type(asked), done(owner.executor), limit(owner.executor)
+        Flight(Core& owner, std::string flight_key, Type asked)
+            : core(owner), key(std::move(flight_key)), type(asked), done(owner.executor), limit(owner.executor)
         {
         }
         Core& core;
@@ -151,13 +155,14 @@ struct Resolver::Core {
         std::shared_ptr<const Answer> answer;
     };
 
-    Core(Executor on, const Clock& clock, Options with) :
-        executor(on), options(std::move(with)), cache(clock, options.cache), hosts(clock, options.hosts_file), context(make_context(options)),
-        descriptor(on, ub_fd(context.get()))
+    Core(Executor on, const Clock& clock, Options with)
+        : executor(on), options(std::move(with)), cache(clock, options.cache), hosts(clock, options.hosts_file), context(make_context(options)),
+          descriptor(on, ub_fd(context.get()))
     {
         // The library reads its settings and starts its thread with the first question: that is to fail now rather than in the middle
         // of a session, and to happen before a service gives up its powers. "localhost" is answered without the network.
-        must(ub_resolve_async(context.get(), "localhost", 1, 1, nullptr, [](void*, int, ub_result* raw) { const RawResult unused(raw); }, nullptr),
+        must(ub_resolve_async(
+                 context.get(), "localhost", 1, 1, nullptr, [](void*, int, ub_result* raw) { const RawResult unused(raw); }, nullptr),
              options.dnssec ? "set-up or trust anchor" : "set-up");
     }
 
@@ -211,7 +216,7 @@ struct Resolver::Core {
         Flight& flight = *static_cast<Flight*>(data);
         Core& core = flight.core;
         core.finish(flight, std::make_shared<const Answer>(code != 0 || !result ? made(Status::temporary, ub_strerror(code))
-                                                                               : to_answer(flight.type, *result, core.options.record_limit)));
+                                                                                : to_answer(flight.type, *result, core.options.record_limit)));
     }
 
     void finish(Flight& flight, std::shared_ptr<const Answer> answer)
@@ -324,17 +329,14 @@ struct Resolver::Core {
     }
 };
 
-Resolver::Resolver(Executor executor, const Clock& clock, Options options) :
-    core_(std::make_unique<Core>(std::move(executor), clock, std::move(options)))
+Resolver::Resolver(Executor executor, const Clock& clock, Options options)
+    : core_(std::make_unique<Core>(std::move(executor), clock, std::move(options)))
 {
 }
 
 Resolver::~Resolver() = default;
 
-awaitable<Answer> Resolver::query(std::string name, Type type)
-{
-    co_return *co_await Core::landing(core_->begin(name, type));
-}
+awaitable<Answer> Resolver::query(std::string name, Type type) { co_return *co_await Core::landing(core_->begin(name, type)); }
 
 awaitable<Answer> Resolver::mx(std::string domain)
 {

@@ -63,7 +63,9 @@ public:
     /// PTR names of an address, by host_lookup.
     awaitable<Answer> names(net::IpAddress address);
 
-    struct Counts { std::uint64_t questions = 0, from_cache = 0, shared = 0, asked = 0, temporary = 0; };
+    struct Counts {
+        std::uint64_t questions = 0, from_cache = 0, shared = 0, asked = 0, temporary = 0;
+    };
     const Counts& counts() const;
     /// Empties the cache.
     void forget();

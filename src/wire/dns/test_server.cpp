@@ -55,7 +55,8 @@ std::optional<std::string> rdata_of(Type type, std::span<const std::string> word
         return number(i) <= 65535;
     };
     switch (type) {
-    case Type::a: case Type::aaaa: {
+    case Type::a:
+    case Type::aaaa: {
         const auto address = words.size() == 1 ? net::IpAddress::parse(words[0]) : std::nullopt;
         if (!address || address->is_v6() != (type == Type::aaaa))
             return std::nullopt;
@@ -65,7 +66,9 @@ std::optional<std::string> rdata_of(Type type, std::span<const std::string> word
         if (words.size() != 2 || !short_number(0) || !put_name(out, words[1]))
             return std::nullopt;
         return out;
-    case Type::cname: case Type::ptr: case Type::ns:
+    case Type::cname:
+    case Type::ptr:
+    case Type::ns:
         if (words.size() != 1 || !put_name(out, words[0]))
             return std::nullopt;
         target = plain(words[0]);
@@ -93,7 +96,8 @@ std::optional<std::string> rdata_of(Type type, std::span<const std::string> word
         for (std::size_t i = 0; i + 1 < words[3].size(); i += 2)
             out += static_cast<char>(std::stoi(words[3].substr(i, 2), nullptr, 16));
         return out;
-    case Type::dnskey: case Type::rrsig: {
+    case Type::dnskey:
+    case Type::rrsig: {
         const bool signature = type == Type::rrsig;
         const auto octets = words.size() == (signature ? 9 : 4) ? base64_decode(words.back()) : std::nullopt;
         if (!octets)
@@ -264,8 +268,7 @@ TestZone::Reply TestZone::answer(std::string_view question, bool tcp) const
         const Data* alias = nullptr;
         bool matched = false;
         for (const Data& one : *data) {
-            const bool match = one.type == type ||
-                               (dnssec && one.type == Type::rrsig && (signs(one.rdata, type) || signs(one.rdata, Type::cname)));
+            const bool match = one.type == type || (dnssec && one.type == Type::rrsig && (signs(one.rdata, type) || signs(one.rdata, Type::cname)));
             if (one.type == Type::cname && !match)
                 alias = &one;
             if (!match && one.type != Type::cname)
@@ -327,8 +330,7 @@ struct TestServer::Core {
     using udp = asio::ip::udp;
     using tcp = asio::ip::tcp;
 
-    Core(Executor on, std::string_view text, std::uint16_t port) :
-        executor(on), zone(must_parse(text)), datagrams(on), acceptor(on), tasks(on)
+    Core(Executor on, std::string_view text, std::uint16_t port) : executor(on), zone(must_parse(text)), datagrams(on), acceptor(on), tasks(on)
     {
         // One number for both: tried until TCP has the port that UDP got.
         for (int attempt = 0;; ++attempt) {
@@ -417,8 +419,7 @@ struct TestServer::Core {
     TaskGroup tasks;
 };
 
-TestServer::TestServer(Executor executor, std::string_view zone, std::uint16_t port) :
-    core_(std::make_unique<Core>(std::move(executor), zone, port))
+TestServer::TestServer(Executor executor, std::string_view zone, std::uint16_t port) : core_(std::make_unique<Core>(std::move(executor), zone, port))
 {
     core_->tasks.spawn(core_->serve_datagrams());
     core_->tasks.spawn(core_->serve_connections());

@@ -40,9 +40,18 @@ public:
     Reply answer(std::string_view question, bool tcp) const;
 
 private:
-    struct Data { Type type; std::uint32_t ttl; std::string rdata; std::string target; };
+    struct Data {
+        Type type;
+        std::uint32_t ttl;
+        std::string rdata;
+        std::string target;
+    };
     enum class Manner { normal, servfail, refuse, drop, truncate };
-    struct Behaviour { std::string name; Manner manner = Manner::normal; std::chrono::milliseconds delay{0}; };
+    struct Behaviour {
+        std::string name;
+        Manner manner = Manner::normal;
+        std::chrono::milliseconds delay{0};
+    };
 
     Result<void> add_line(std::string_view line);
     const std::vector<Data>* at(const std::string& name) const;

@@ -173,10 +173,7 @@ bool same_bits(std::string_view a, std::string_view b, unsigned bits)
 
 }  // namespace
 
-Network::Network(IpAddress address, unsigned prefix) :
-    base_(address), prefix_(std::min(prefix, address.is_v6() ? 128U : 32U))
-{
-}
+Network::Network(IpAddress address, unsigned prefix) : base_(address), prefix_(std::min(prefix, address.is_v6() ? 128U : 32U)) {}
 
 Result<Network> Network::parse(std::string_view text)
 {
@@ -204,8 +201,7 @@ Result<Network> Network::parse(std::string_view text)
         std::array<std::uint8_t, 16> octets{};
         std::memcpy(octets.data(), base.data(), base.size());
         const IpAddress zeroed = address->is_v6() ? IpAddress::v6(octets) : IpAddress::v4({octets[0], octets[1], octets[2], octets[3]});
-        return Error{fmt::format("non-null host address bits in \"{}\", perhaps you should use \"{}/{}\" instead", text,
-                                 zeroed.text(), prefix)};
+        return Error{fmt::format("non-null host address bits in \"{}\", perhaps you should use \"{}/{}\" instead", text, zeroed.text(), prefix)};
     }
     return Network(*address, prefix);
 }

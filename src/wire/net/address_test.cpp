@@ -7,8 +7,12 @@ using namespace posthorn::net;
 
 TEST_CASE("address: texts are read and printed in Postfix's forms; what is no address is none")
 {
-    for (const auto& [text, printed] : {std::pair{"192.0.2.1", "192.0.2.1"}, {"[192.0.2.1]", "192.0.2.1"}, {"2001:DB8::0:1", "2001:db8::1"},
-                                       {"[IPv6:2001:db8::1]", "2001:db8::1"}, {"::ffff:192.0.2.1", "192.0.2.1"}, {"::", "::"}})
+    for (const auto& [text, printed] : {std::pair{"192.0.2.1", "192.0.2.1"},
+                                        {"[192.0.2.1]", "192.0.2.1"},
+                                        {"2001:DB8::0:1", "2001:db8::1"},
+                                        {"[IPv6:2001:db8::1]", "2001:db8::1"},
+                                        {"::ffff:192.0.2.1", "192.0.2.1"},
+                                        {"::", "::"}})
         CHECK(IpAddress::parse(text).value().text() == printed);
     for (const auto text : {"", "192.0.2", "192.0.2.256", "192.0.2.1 ", "[]", "[192.0.2.1", "2001:db8:::1", "::1%lo", "IPv6:192.0.2.1", "localhost",
                             "01234567890123456789012345678901234567890123456789"})

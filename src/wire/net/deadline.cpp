@@ -31,10 +31,7 @@ struct Deadline::Core : std::enable_shared_from_this<Core> {
     bool armed = false;
 };
 
-Deadline::Deadline(Executor executor, std::function<void()> expired) :
-    core_(std::make_shared<Core>(std::move(executor), std::move(expired)))
-{
-}
+Deadline::Deadline(Executor executor, std::function<void()> expired) : core_(std::make_shared<Core>(std::move(executor), std::move(expired))) {}
 
 Deadline::~Deadline()
 {

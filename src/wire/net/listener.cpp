@@ -41,7 +41,7 @@ Result<Fd> listen(Endpoint endpoint, int backlog, unsigned unix_mode)
     if (raw.ss_family == AF_INET6)
         ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (endpoint.is_unix()) {
-        struct stat old {};
+        struct stat old{};
         if (::lstat(endpoint.path.c_str(), &old) == 0 && S_ISSOCK(old.st_mode))
             ::unlink(endpoint.path.c_str());
     }
@@ -64,9 +64,9 @@ Endpoint bound_at(const Fd& listening)
 }
 
 struct Listener::Core {
-    Core(Executor executor, Fd listening, Handler on_connection, Trouble on_trouble, std::string last_words) :
-        endpoint(bound_at(listening)), descriptor(executor, listening.get()), handler(std::move(on_connection)),
-        trouble(std::move(on_trouble)), farewell(std::move(last_words)), sessions(executor), accepting(executor)
+    Core(Executor executor, Fd listening, Handler on_connection, Trouble on_trouble, std::string last_words)
+        : endpoint(bound_at(listening)), descriptor(executor, listening.get()), handler(std::move(on_connection)), trouble(std::move(on_trouble)),
+          farewell(std::move(last_words)), sessions(executor), accepting(executor)
     {
         (void)listening.release();
         descriptor.native_non_blocking(true);
@@ -96,7 +96,10 @@ struct Listener::Core {
                 continue;
             }
             switch (errno) {
-            case EMFILE: case ENFILE: case ENOBUFS: case ENOMEM:
+            case EMFILE:
+            case ENFILE:
+            case ENOBUFS:
+            case ENOMEM:
                 complain(errno);
                 if (!turn_away())
                     return false;
@@ -155,8 +158,8 @@ struct Listener::Core {
     bool wanted = false, running = false;
 };
 
-Listener::Listener(Executor executor, Fd listening, Handler handler, Trouble trouble, std::string farewell) :
-    core_(std::make_unique<Core>(std::move(executor), std::move(listening), std::move(handler), std::move(trouble), std::move(farewell)))
+Listener::Listener(Executor executor, Fd listening, Handler handler, Trouble trouble, std::string farewell)
+    : core_(std::make_unique<Core>(std::move(executor), std::move(listening), std::move(handler), std::move(trouble), std::move(farewell)))
 {
 }
 

@@ -29,11 +29,13 @@ struct Wire {
 
 class MemoryEnd final : public MemoryStream {
 public:
-    MemoryEnd(Executor executor, std::shared_ptr<Wire> wire, int which) :
-        executor_(executor), wire_(std::move(wire)), which_(which), out_(wire_->ways[which]), in_(wire_->ways[1 - which]),
-        local_(which == 0 ? wire_->options.first : wire_->options.second),
-        peer_(which == 0 ? wire_->options.second : wire_->options.first),
-        deadline_(executor, [this] { out_.changed.notify_all(); in_.changed.notify_all(); })
+    MemoryEnd(Executor executor, std::shared_ptr<Wire> wire, int which)
+        : executor_(executor), wire_(std::move(wire)), which_(which), out_(wire_->ways[which]), in_(wire_->ways[1 - which]),
+          local_(which == 0 ? wire_->options.first : wire_->options.second), peer_(which == 0 ? wire_->options.second : wire_->options.first),
+          deadline_(executor, [this] {
+              out_.changed.notify_all();
+              in_.changed.notify_all();
+          })
     {
     }
     ~MemoryEnd() override { end(); }
@@ -151,9 +153,7 @@ private:
             return std::nullopt;
         switch (faults->kind) {
         case Faults::Kind::timeout: return fail(Error{"conversation timed out", "4.4.2"});
-        case Faults::Kind::reset:
-            abort();
-            return fail(lost());
+        case Faults::Kind::reset: abort(); return fail(lost());
         case Faults::Kind::end:
             in_.segments.clear();
             in_.octets = 0;

@@ -13,10 +13,7 @@ namespace posthorn::net {
 
 namespace {
 
-bool wanted(const IpAddress& address, Families families)
-{
-    return families == Families::both || address.is_v6() == (families == Families::v6);
-}
+bool wanted(const IpAddress& address, Families families) { return families == Families::both || address.is_v6() == (families == Families::v6); }
 
 Result<std::vector<IpAddress>> resolve(std::string_view name, std::string_view parameter)
 {

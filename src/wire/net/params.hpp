@@ -10,10 +10,12 @@
 namespace posthorn::net {
 
 inline constexpr config::Param<std::string> inet_interfaces{
-    .name = "inet_interfaces", .initial = "all",
+    .name = "inet_interfaces",
+    .initial = "all",
     .doc = "The addresses this machine takes mail at: all, loopback-only, or names and addresses. Mail for [one of them] is for this machine."};
 inline constexpr config::Param<std::string> proxy_interfaces{
-    .name = "proxy_interfaces", .initial = "",
+    .name = "proxy_interfaces",
+    .initial = "",
     .doc = "Addresses at which others take mail for this machine (a proxy, address translation); needed to see mail loops."};
 
 inline constexpr std::array<config::ParamInfo, 2> params{inet_interfaces, proxy_interfaces};

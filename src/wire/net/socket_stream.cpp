@@ -26,9 +26,9 @@ Endpoint name_of(int fd, decltype(&::getsockname) ask)
 
 class SocketStream final : public Stream {
 public:
-    SocketStream(Executor executor, Fd fd) :
-        peer_(name_of(fd.get(), ::getpeername)), local_(name_of(fd.get(), ::getsockname)),
-        descriptor_(executor, fd.get()), deadline_(executor, [this] { descriptor_.cancel(); })
+    SocketStream(Executor executor, Fd fd)
+        : peer_(name_of(fd.get(), ::getpeername)), local_(name_of(fd.get(), ::getsockname)), descriptor_(executor, fd.get()),
+          deadline_(executor, [this] { descriptor_.cancel(); })
     {
         (void)fd.release();
         descriptor_.native_non_blocking(true);

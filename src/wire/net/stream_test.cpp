@@ -196,8 +196,9 @@ TEST_CASE("listener: serves tcp and unix, rests when descriptors are gone and go
     REQUIRE(::mkdtemp(folder.data()));
     for (const Endpoint& at : {Endpoint(IpAddress::loopback(), 0), Endpoint::unix(folder + "/socket")}) {
         std::vector<std::string> troubles;
-        Listener listener(loop.get_executor(), net::listen(at).value(), [](std::unique_ptr<Stream> stream) { return echo(std::move(stream)); },
-                          [&](Error error) { troubles.push_back(error.what()); });
+        Listener listener(
+            loop.get_executor(), net::listen(at).value(), [](std::unique_ptr<Stream> stream) { return echo(std::move(stream)); },
+            [&](Error error) { troubles.push_back(error.what()); });
         listener.start();
         auto client = run(loop, connect(loop.get_executor(), listener.endpoint())).value();
         CHECK(run(loop, ask(std::move(client), "hello")).value() == "hello");
@@ -206,7 +207,7 @@ TEST_CASE("listener: serves tcp and unix, rests when descriptors are gone and go
         listener.pause();
         run(loop, sleep_for(1ms));
         auto waiting = run(loop, connect(loop.get_executor(), listener.endpoint())).value();
-#if !__has_feature(address_sanitizer)                                 // UBSan opens a pipe to look at memory and takes its absence for a bad object
+#if !__has_feature(address_sanitizer)  // UBSan opens a pipe to look at memory and takes its absence for a bad object
         rlimit normal{};
         ::getrlimit(RLIMIT_NOFILE, &normal);
         const rlimit none{0, normal.rlim_max};
@@ -228,13 +229,15 @@ TEST_CASE("listener: serves tcp and unix, rests when descriptors are gone and go
     std::filesystem::remove_all(folder);
 }
 
-#if !__has_feature(address_sanitizer)                                 // as above
+#if !__has_feature(address_sanitizer)  // as above
 TEST_CASE("listener: with a farewell, whom it cannot serve hears it at once")
 {
     asio::io_context loop;
     std::vector<std::string> troubles;
-    Listener listener(loop.get_executor(), net::listen(Endpoint(IpAddress::loopback(), 0)).value(), [](std::unique_ptr<Stream> stream) { return echo(std::move(stream)); },
-                      [&](Error error) { troubles.push_back(error.what()); }, "421 later\r\n");
+    Listener listener(
+        loop.get_executor(), net::listen(Endpoint(IpAddress::loopback(), 0)).value(),
+        [](std::unique_ptr<Stream> stream) { return echo(std::move(stream)); }, [&](Error error) { troubles.push_back(error.what()); },
+        "421 later\r\n");
     std::vector<std::unique_ptr<Stream>> clients;
     for (int i = 0; i < 3; ++i)
         clients.push_back(run(loop, connect(loop.get_executor(), listener.endpoint())).value());
@@ -247,7 +250,7 @@ TEST_CASE("listener: with a farewell, whom it cannot serve hears it at once")
         all.push_back(std::move(one));
     listener.start();
     run(loop, sleep_for(30ms));
-    all.pop_back();                                                   // one is left: too few to connect, and no exception
+    all.pop_back();  // one is left: too few to connect, and no exception
     CHECK(run(loop, connect(loop.get_executor(), listener.endpoint())).error().what() == "Too many open files");
     all.clear();
     ::setrlimit(RLIMIT_NOFILE, &normal);
@@ -256,7 +259,7 @@ TEST_CASE("listener: with a farewell, whom it cannot serve hears it at once")
         CHECK(run(loop, client->read_some(room)).value() == 11);
         CHECK(std::string_view(room, 11) == "421 later\r\n");
     }
-    CHECK((troubles == std::vector<std::string>{"accept: Too many open files"}));   // once, for all three
+    CHECK((troubles == std::vector<std::string>{"accept: Too many open files"}));  // once, for all three
     auto client = run(loop, connect(loop.get_executor(), listener.endpoint())).value();
     CHECK(run(loop, ask(std::move(client), "hello")).value() == "hello");
     run(loop, listener.close());
@@ -270,7 +273,7 @@ TEST_CASE("memory pair: segments arrive as they were written, flights are counte
     run(loop, client->write(std::string_view("EHLO a\r\n"))).value();
     run(loop, client->write(std::string_view("NOOP\r\n"))).value();
     char room[64];
-    CHECK(run(loop, server->read_some(room)).value() == 8);           // one segment, though both are there
+    CHECK(run(loop, server->read_some(room)).value() == 8);  // one segment, though both are there
     CHECK(run(loop, server->read_some(room)).value() == 6);
     run(loop, server->write(std::string_view("250 a\r\n"))).value();
     run(loop, client->write(std::string_view("QUIT\r\n"))).value();
@@ -322,7 +325,7 @@ TEST_CASE("memory pair: whichever I/O step fails, the dialogue ends in order")
                 CHECK(answer.error().status() == "4.4.2");
             run(loop, group.drained());
             if (step == steps)
-                CHECK(answer.value() == "hello");                     // beyond the last step nothing fails
+                CHECK(answer.value() == "hello");  // beyond the last step nothing fails
         }
     }
 }

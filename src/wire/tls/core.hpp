@@ -18,7 +18,10 @@ namespace posthorn::tls {
 template <auto free_function>
 struct FreeBy {
     template <class T>
-    void operator()(T* object) const { free_function(object); }
+    void operator()(T* object) const
+    {
+        free_function(object);
+    }
 };
 using SslCtx = std::unique_ptr<SSL_CTX, FreeBy<SSL_CTX_free>>;
 using Ssl = std::unique_ptr<SSL, FreeBy<SSL_free>>;

@@ -43,9 +43,8 @@ std::string summary(const Facts& facts, std::string_view peer, bool reused)
 {
     const bool server = facts.role == Role::server;
     std::string line = fmt::format("{} TLS connection {} {} {}{}{}: {} with cipher {} ({}/{} bits)", word(facts.trust),
-                                   reused ? "reused" : "established", server ? "from" : "to", peer,
-                                   server && !facts.sni.empty() ? " to " : "", server ? facts.sni : "", facts.protocol, facts.cipher,
-                                   facts.bits_used, facts.bits_of_algorithm);
+                                   reused ? "reused" : "established", server ? "from" : "to", peer, server && !facts.sni.empty() ? " to " : "",
+                                   server ? facts.sni : "", facts.protocol, facts.cipher, facts.bits_used, facts.bits_of_algorithm);
     add(line, "key-exchange", facts.key_exchange, facts.key_exchange_curve, facts.key_exchange_bits);
     add(line, "server", facts.server_signature);
     add(line, "client", facts.client_signature);
@@ -59,7 +58,9 @@ std::string trouble(const Facts& facts, std::string_view peer)
 
 HandshakeLines handshake_failed(Role role, std::string_view peer, const Error& error)
 {
-    const std::string_view why = error.what() == "conversation timed out" ? "Connection timed out" : error.what() == "lost connection" ? "lost connection" : "-1";
+    const std::string_view why = error.what() == "conversation timed out" ? "Connection timed out"
+                                 : error.what() == "lost connection"      ? "lost connection"
+                                                                          : "-1";
     HandshakeLines lines;
     lines.info = fmt::format("{} {}: {}", role == Role::server ? "SSL_accept error from" : "SSL_connect error to", peer, why);
     if (why == "-1")

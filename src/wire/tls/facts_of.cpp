@@ -88,7 +88,8 @@ Signature signature_by(EVP_PKEY* key, int digest)
     if (!key)
         return signature;
     switch (EVP_PKEY_get_base_id(key)) {
-    case EVP_PKEY_RSA: case EVP_PKEY_RSA_PSS:
+    case EVP_PKEY_RSA:
+    case EVP_PKEY_RSA_PSS:
         signature.name = "RSA-PSS";                                   // TLS 1.3 knows no other with RSA
         signature.bits = EVP_PKEY_get_bits(key);
         break;

@@ -114,8 +114,7 @@ bool name_matches(std::string_view dns_id, std::string_view host)
         return dns_id.find('*') == dns_id.npos && iequals(dns_id, host);
     const std::string_view parent = dns_id.substr(2);
     const auto dot = host.find('.');
-    return parent.find('*') == parent.npos && parent.find('.') != parent.npos && dot != host.npos && dot > 0 &&
-           iequals(host.substr(dot + 1), parent);
+    return parent.find('*') == parent.npos && parent.find('.') != parent.npos && dot != host.npos && dot > 0 && iequals(host.substr(dot + 1), parent);
 }
 
 }  // namespace posthorn::tls

@@ -17,8 +17,8 @@
 namespace posthorn::tls {
 
 struct CertificateFiles {
-    CertificateFiles(std::string certificate_file, std::string private_key_file) :
-        certificate(std::move(certificate_file)), key(std::move(private_key_file))
+    CertificateFiles(std::string certificate_file, std::string private_key_file)
+        : certificate(std::move(certificate_file)), key(std::move(private_key_file))
     {
     }
     std::string certificate, key;

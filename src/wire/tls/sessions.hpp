@@ -49,8 +49,8 @@ public:
 /// In this process; the least recently used go.
 class MemorySessionStore final : public SessionStore {
 public:
-    MemorySessionStore(const Clock& clock, std::size_t limit = 4096, std::chrono::seconds lifetime = std::chrono::seconds(3600)) :
-        clock_(clock), limit_(limit), lifetime_(lifetime)
+    MemorySessionStore(const Clock& clock, std::size_t limit = 4096, std::chrono::seconds lifetime = std::chrono::seconds(3600))
+        : clock_(clock), limit_(limit), lifetime_(lifetime)
     {
     }
     std::optional<std::string> get(const std::string& key) override;
@@ -59,7 +59,10 @@ public:
     std::size_t size() const { return by_key_.size(); }
 
 private:
-    struct Entry { std::string key, session; SteadyTime until; };
+    struct Entry {
+        std::string key, session;
+        SteadyTime until;
+    };
     const Clock& clock_;
     std::size_t limit_;
     std::chrono::seconds lifetime_;

@@ -21,8 +21,8 @@ BIO_METHOD* lower_method();
 
 class TlsStream final : public net::Stream {
 public:
-    TlsStream(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, std::string first) :
-        context_(std::move(context)), lower_(std::move(lower)), first_(std::move(first)), ssl_(SSL_new(context_->core().ctx.get()))
+    TlsStream(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, std::string first)
+        : context_(std::move(context)), lower_(std::move(lower)), first_(std::move(first)), ssl_(SSL_new(context_->core().ctx.get()))
     {
         BIO* bio = BIO_new(lower_method());
         BIO_set_data(bio, this);
@@ -68,7 +68,8 @@ public:
         switch (wants) {
         case SSL_ERROR_NONE: return net::Io::done(got);
         case SSL_ERROR_ZERO_RETURN: return net::Io::end();
-        case SSL_ERROR_WANT_READ: case SSL_ERROR_WANT_WRITE: return net::Io::again();
+        case SSL_ERROR_WANT_READ:
+        case SSL_ERROR_WANT_WRITE: return net::Io::again();
         default: return fail(broken());
         }
     }
@@ -261,7 +262,8 @@ BIO_METHOD* lower_method()
 {
     static BIO_METHOD* const method = [] {
         BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "posthorn stream");
-        BIO_meth_set_read_ex(made, [](BIO* bio, char* room, std::size_t size, std::size_t* got) { return owner(bio).lower_read(bio, room, size, got); });
+        BIO_meth_set_read_ex(made,
+                             [](BIO* bio, char* room, std::size_t size, std::size_t* got) { return owner(bio).lower_read(bio, room, size, got); });
         BIO_meth_set_write_ex(made, [](BIO* bio, const char* text, std::size_t size, std::size_t* taken) {
             owner(bio).lower_write(text, size);
             *taken = size;
@@ -309,7 +311,8 @@ awaitable<Result<Secured>> connect(std::shared_ptr<Context> context, std::unique
     Facts facts = facts_of(stream->ssl(), context->core(), options.names);
     if (options.must_verify && (options.names.empty() ? facts.trust < Trust::trusted : facts.trust < Trust::verified)) {
         stream->close();
-        co_return Error{facts.trust < Trust::trusted ? "Server certificate not trusted" : "Server certificate not verified", "4.7.5"}.after(facts.why);
+        co_return Error{facts.trust < Trust::trusted ? "Server certificate not trusted" : "Server certificate not verified", "4.7.5"}.after(
+            facts.why);
     }
     co_return Secured(std::move(stream), std::move(facts));
 }

@@ -70,7 +70,8 @@ struct Both {
     net::MemoryStream* server_end;
 };
 
-Both meet(asio::io_context& loop, std::shared_ptr<Context> client, std::shared_ptr<Context> server, ConnectOptions options = {}, net::MemoryOptions memory = {})
+Both meet(asio::io_context& loop, std::shared_ptr<Context> client, std::shared_ptr<Context> server, ConnectOptions options = {},
+          net::MemoryOptions memory = {})
 {
     auto [a, b] = net::memory_pair(loop.get_executor(), std::move(memory));
     auto *first = a.get(), *second = b.get();
@@ -110,16 +111,24 @@ awaitable<Result<std::string>> read_exactly(net::Stream& stream, std::size_t siz
 
 TEST_CASE("tls: both protocols and every kind of key carry text both ways, and the log line is Postfix's to the letter")
 {
-    struct Expected { KeyKind kind; const char* protocols; const char* line; };
-    for (const auto& [kind, protocols, line] : {
-             Expected{KeyKind::rsa2048, ">=TLSv1.2", "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 "
-                      "(256/256 bits) key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256"},
-             Expected{KeyKind::p256, "TLSv1.3", "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 "
-                      "(256/256 bits) key-exchange X25519 server-signature ECDSA (P-256) server-digest SHA256"},
-             Expected{KeyKind::ed25519, "TLSv1.3", "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 "
-                      "(256/256 bits) key-exchange X25519 server-signature Ed25519"},
-             Expected{KeyKind::rsa2048, "!TLSv1.3", "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.2 with cipher ECDHE-RSA-AES256-GCM-SHA384 "
-                      "(256/256 bits)"}}) {
+    struct Expected {
+        KeyKind kind;
+        const char* protocols;
+        const char* line;
+    };
+    for (const auto& [kind, protocols, line] :
+         {Expected{KeyKind::rsa2048, ">=TLSv1.2",
+                   "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 "
+                   "(256/256 bits) key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256"},
+          Expected{KeyKind::p256, "TLSv1.3",
+                   "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 "
+                   "(256/256 bits) key-exchange X25519 server-signature ECDSA (P-256) server-digest SHA256"},
+          Expected{KeyKind::ed25519, "TLSv1.3",
+                   "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 "
+                   "(256/256 bits) key-exchange X25519 server-signature Ed25519"},
+          Expected{KeyKind::rsa2048, "!TLSv1.3",
+                   "Untrusted TLS connection established to mx.test[192.0.2.2]:25: TLSv1.2 with cipher ECDHE-RSA-AES256-GCM-SHA384 "
+                   "(256/256 bits)"}}) {
         asio::io_context loop;
         Options options;
         options.protocols = protocols;
@@ -132,7 +141,8 @@ TEST_CASE("tls: both protocols and every kind of key carry text both ways, and t
         CHECK(client->facts.why == "unable to get local issuer certificate");
         CHECK(client->facts.certificate_fingerprint.size() == 95);
         CHECK(server->facts.sni == "mx.test");
-        CHECK(summary(server->facts, "client[192.0.2.1]").starts_with("Anonymous TLS connection established from client[192.0.2.1] to mx.test: TLSv1."));
+        CHECK(summary(server->facts, "client[192.0.2.1]")
+                  .starts_with("Anonymous TLS connection established from client[192.0.2.1] to mx.test: TLSv1."));
 
         run(loop, client->stream->write(std::string_view("EHLO client\r\n"))).value();
         CHECK(read_text(loop, *server->stream) == "EHLO client\r\n");
@@ -191,10 +201,15 @@ TEST_CASE("tls: certificates are untrusted, trusted, verified; names by RFC 9525
     std::string why = meet(loop, client_context({}, true), expired, options).client->facts.why;
     CHECK(why == "certificate has expired");
 
-    for (const auto& [id, host, fits] : {std::tuple{"mx.test", "MX.TEST.", true}, {"*.example.test", "mx.example.test", true},
-                                         {"*.example.test", "a.mx.example.test", false}, {"*.example.test", "example.test", false},
-                                         {"*.test", "example.test", false}, {"m*.example.test", "mx.example.test", false},
-                                         {"*.*.test", "a.b.test", false}, {"", "", false}, {"*.example.test", ".example.test", false}})
+    for (const auto& [id, host, fits] : {std::tuple{"mx.test", "MX.TEST.", true},
+                                         {"*.example.test", "mx.example.test", true},
+                                         {"*.example.test", "a.mx.example.test", false},
+                                         {"*.example.test", "example.test", false},
+                                         {"*.test", "example.test", false},
+                                         {"m*.example.test", "mx.example.test", false},
+                                         {"*.*.test", "a.b.test", false},
+                                         {"", "", false},
+                                         {"*.example.test", ".example.test", false}})
         CHECK(name_matches(id, host) == fits);
     CHECK_FALSE(name_matches(std::string_view("mx.test\0.evil", 13), "mx.test"));
 }
@@ -214,7 +229,8 @@ TEST_CASE("tls: the server sees the client's certificate if it asks; without one
     CHECK(met.server->facts.trust == Trust::trusted);
     CHECK(met.server->facts.peer_cn == "client.test");
     const std::string line = summary(met.server->facts, "client[192.0.2.1]");
-    CHECK(line.ends_with(" key-exchange X25519 server-signature ECDSA (P-256) server-digest SHA256 client-signature ECDSA (P-256) client-digest SHA256"));
+    CHECK(line.ends_with(
+        " key-exchange X25519 server-signature ECDSA (P-256) server-digest SHA256 client-signature ECDSA (P-256) client-digest SHA256"));
     CHECK(meet(loop, client_context(), server).server->facts.trust == Trust::absent);
 
     asking.require_certificate = true;
@@ -373,7 +389,8 @@ TEST_CASE("tls: whichever I/O step fails, both sides end in order")
             memory.faults->kind = kind;
             auto met = meet(loop, client, server, {}, memory);
             steps = memory.faults->steps;
-            for (const auto& error : {met.client.has_value() ? Error{"", "4.4.2"} : met.client.error(), met.server.has_value() ? Error{"", "4.4.2"} : met.server.error()})
+            for (const auto& error :
+                 {met.client.has_value() ? Error{"", "4.4.2"} : met.client.error(), met.server.has_value() ? Error{"", "4.4.2"} : met.server.error()})
                 CHECK((error.status() == "4.4.2" || error.status() == "4.7.5"));
             CHECK((step < steps || (met.client && met.server)));
         }
@@ -407,7 +424,8 @@ TEST_CASE("tls: what was read before the handshake is not lost in wrapper mode")
     TaskGroup group(loop.get_executor());
     std::optional<Result<Secured>> accepted;
     // The hello is taken off the stream first, then handed over.
-    auto peek = [](net::Stream* stream, std::unique_ptr<net::Stream> owned, std::shared_ptr<Context> context, std::optional<Result<Secured>>* out) -> awaitable<void> {
+    auto peek = [](net::Stream* stream, std::unique_ptr<net::Stream> owned, std::shared_ptr<Context> context,
+                   std::optional<Result<Secured>>* out) -> awaitable<void> {
         char room[100];
         const auto got = co_await stream->read_some(room);
         out->emplace(co_await accept(std::move(context), std::move(owned), std::string(room, got.value())));
@@ -506,8 +524,10 @@ TEST_CASE("context: each wrong file is named with OpenSSL's reason; several sets
     CHECK(fails({{"chain", ""}}, chain) == "cannot load certificate/key data from chain: no private key");
     CHECK(fails({{"chain", one.key}}, chain) == "cannot load certificate/key data from chain: no certificate");
     CHECK(fails({{"chain", one.key + two.certificate}}, chain).starts_with("cannot load certificate/key data from chain: error:"));
-    CHECK(fails({{"chain", one.key + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}}, chain).starts_with("cannot load certificate/key data from chain: error:"));
-    CHECK(fails({{"chain", one.key + "-----BEGIN CERTIFICATE-----\n!!\n"}}, chain).starts_with("cannot load certificate/key data from chain: error:"));
+    CHECK(fails({{"chain", one.key + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}}, chain)
+              .starts_with("cannot load certificate/key data from chain: error:"));
+    CHECK(
+        fails({{"chain", one.key + "-----BEGIN CERTIFICATE-----\n!!\n"}}, chain).starts_with("cannot load certificate/key data from chain: error:"));
     Options pair;
     pair.certificates = {{"cert", "key"}};
     CHECK(fails({{"cert", one.certificate}, {"key", two.key}}, pair).find("key") != std::string::npos);
@@ -536,8 +556,10 @@ TEST_CASE("context: each wrong file is named with OpenSSL's reason; several sets
     const auto split = Context::server(apart, files({{"one.key", one.key}, {"one.pem", one_chain}, {"two", two.chain()}})).value();
     CHECK(meet(loop, client_context(), split).client->facts.peer_cn == "one.test");
     CHECK(meet(loop, client_context(rsa_only), split).client->facts.peer_cn == "two.test");
-    CHECK(fails({{"one.key", one.key}, {"one.pem", one.key}, {"two", two.chain()}}, apart) == "cannot load certificate/key data from one.pem: no certificate");
-    CHECK(fails({{"one.key", one.key}, {"one.pem", one_chain}, {"two", two.key}}, apart) == "cannot load certificate/key data from two: no certificate");
+    CHECK(fails({{"one.key", one.key}, {"one.pem", one.key}, {"two", two.chain()}}, apart) ==
+          "cannot load certificate/key data from one.pem: no certificate");
+    CHECK(fails({{"one.key", one.key}, {"one.pem", one_chain}, {"two", two.key}}, apart) ==
+          "cannot load certificate/key data from two: no certificate");
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)

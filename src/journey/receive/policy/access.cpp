@@ -150,13 +150,9 @@ awaitable<Judge::Step> Judge::access_result(std::string value, std::string table
         defer_if(result.action == Action::defer_if_permit ? if_permit_ : if_reject_, 450, status_or("4.7.1"),
                  fmt::format("<{}>: {} rejected: {}", subject.name, subject.title, text_or("Service unavailable")));
         co_return Step::dunno;
-    case Action::hangup:
-        court_.log_what("hangup", result.text);
-        co_return Step::hangup;
+    case Action::hangup: court_.log_what("hangup", result.text); co_return Step::hangup;
     case Action::warn:
-    case Action::info:
-        court_.log_what(result.action == Action::warn ? "warn" : "info", result.text);
-        co_return Step::dunno;
+    case Action::info: court_.log_what(result.action == Action::warn ? "warn" : "info", result.text); co_return Step::dunno;
     case Action::hold:
         note("hold", "triggers HOLD action");
         effects_.hold = true;

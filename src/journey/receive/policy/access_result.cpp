@@ -18,10 +18,22 @@ struct Word {
 };
 
 constexpr std::array words{
-    Word{"ok", Action::ok}, Word{"relay", Action::ok}, Word{"permit", Action::ok}, Word{"dunno", Action::dunno}, Word{"reject", Action::reject},
-    Word{"defer", Action::defer}, Word{"defer_if_permit", Action::defer_if_permit}, Word{"defer_if_reject", Action::defer_if_reject},
-    Word{"hangup", Action::hangup}, Word{"warn", Action::warn}, Word{"info", Action::info}, Word{"hold", Action::hold},
-    Word{"discard", Action::discard}, Word{"redirect", Action::redirect}, Word{"bcc", Action::bcc}, Word{"prepend", Action::prepend},
+    Word{"ok", Action::ok},
+    Word{"relay", Action::ok},
+    Word{"permit", Action::ok},
+    Word{"dunno", Action::dunno},
+    Word{"reject", Action::reject},
+    Word{"defer", Action::defer},
+    Word{"defer_if_permit", Action::defer_if_permit},
+    Word{"defer_if_reject", Action::defer_if_reject},
+    Word{"hangup", Action::hangup},
+    Word{"warn", Action::warn},
+    Word{"info", Action::info},
+    Word{"hold", Action::hold},
+    Word{"discard", Action::discard},
+    Word{"redirect", Action::redirect},
+    Word{"bcc", Action::bcc},
+    Word{"prepend", Action::prepend},
     Word{"filter", Action::filter},
 };
 
@@ -61,8 +73,8 @@ AccessResult parse_access_result(std::string_view value)
         return result;
     }
     result.action = word->action;
-    if (result.action == Action::reject || result.action == Action::defer || result.action == Action::defer_if_permit
-        || result.action == Action::defer_if_reject)
+    if (result.action == Action::reject || result.action == Action::defer || result.action == Action::defer_if_permit ||
+        result.action == Action::defer_if_reject)
         take_status(result, rest);
     else
         result.text = rest;

@@ -11,7 +11,22 @@ namespace posthorn::receive::policy {
 
 struct AccessResult {
     enum class Action : std::uint8_t {
-        ok, dunno, reject, defer, defer_if_permit, defer_if_reject, hangup, code, warn, info, hold, discard, redirect, bcc, prepend, filter,
+        ok,
+        dunno,
+        reject,
+        defer,
+        defer_if_permit,
+        defer_if_reject,
+        hangup,
+        code,
+        warn,
+        info,
+        hold,
+        discard,
+        redirect,
+        bcc,
+        prepend,
+        filter,
         restrictions,
     };
     Action action = Action::dunno;

@@ -63,8 +63,8 @@ awaitable<Judge::Step> Judge::unknown_domain(std::optional<std::string> address,
         co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", *address), true);
     }
     using handoff::AddressClass;
-    if (ours->address_class == AddressClass::local || ours->address_class == AddressClass::virtual_alias
-        || ours->address_class == AddressClass::virtual_mailbox)
+    if (ours->address_class == AddressClass::local || ours->address_class == AddressClass::virtual_alias ||
+        ours->address_class == AddressClass::virtual_mailbox)
         co_return Step::dunno;
 
     co_await court_.before_wait();

@@ -9,7 +9,8 @@ Judge::Step Judge::unknown_client()
 {
     if (facts_.client_name != "unknown")
         return Step::dunno;
-    return refuse(law_.settings.unknown_client, "4.7.25", fmt::format("Client host rejected: cannot find your hostname, [{}]", facts_.client_address));
+    return refuse(law_.settings.unknown_client, "4.7.25",
+                  fmt::format("Client host rejected: cannot find your hostname, [{}]", facts_.client_address));
 }
 
 Judge::Step Judge::unknown_reverse_client()

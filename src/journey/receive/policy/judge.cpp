@@ -220,13 +220,12 @@ awaitable<Judge::Step> Judge::one(const Restriction& restriction, const Subject&
     case Kind::defer_unauth_destination: co_return co_await auth_destination(true, false);
 
     case Kind::reject_unauth_pipelining:
-        co_return facts_.pipelined_early
-            ? refuse_subject(503, "5.5.0", subject.name, subject.title, "Improper use of SMTP command pipelining") : Step::dunno;
-    case Kind::reject_plaintext_session:
-        co_return facts_.tls ? Step::dunno : refuse(settings.plaintext, "4.7.1", "Session encryption is required");
+        co_return facts_.pipelined_early ? refuse_subject(503, "5.5.0", subject.name, subject.title, "Improper use of SMTP command pipelining")
+                                         : Step::dunno;
+    case Kind::reject_plaintext_session: co_return facts_.tls ? Step::dunno : refuse(settings.plaintext, "4.7.1", "Session encryption is required");
     case Kind::reject_multi_recipient_bounce:
         // At RCPT the recipient in question is not counted yet.
-        co_return facts_.sender && facts_.sender->empty() && facts_.recipients + (subject.stage < Stage::data ? 1 : 0) > 1
+        co_return facts_.sender&& facts_.sender->empty() && facts_.recipients + (subject.stage < Stage::data ? 1 : 0) > 1
             ? refuse_subject(settings.multi_recipient_bounce, "5.5.3", facts_.recipient.value_or(""), "Recipient address", "Multi-recipient bounce")
             : Step::dunno;
 

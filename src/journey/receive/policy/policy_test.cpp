@@ -59,23 +59,33 @@ constexpr Row rows[] = {
     {"sender", "defer_if_permit, reject", out, "h.test", stranger, me, "554 5.7.1 <a@b.test>: Sender address rejected: Access denied"},
     {"sender", "defer_if_reject, reject", out, "h.test", stranger, me, "450 4.7.0 <a@b.test>: Sender address rejected: defer_if_reject requested"},
     {"sender", "defer_if_reject", out, "h.test", stranger, me, ok},
-    {"sender", "defer_if_reject", out, "h.test", stranger, "nobody@example.test", "550 5.1.1 <nobody@example.test>: Recipient address rejected: User unknown in local recipient table"},
-    {"sender", "defer_if_permit", out, "h.test", stranger, "nobody@example.test", "450 4.7.0 <a@b.test>: Sender address rejected: defer_if_permit requested"},
+    {"sender", "defer_if_reject", out, "h.test", stranger, "nobody@example.test",
+     "550 5.1.1 <nobody@example.test>: Recipient address rejected: User unknown in local recipient table"},
+    {"sender", "defer_if_permit", out, "h.test", stranger, "nobody@example.test",
+     "450 4.7.0 <a@b.test>: Sender address rejected: defer_if_permit requested"},
     {"sender", "reject", out, "h.test", stranger, "postmaster", ok},
     // The client.
     {"client", "permit_mynetworks, reject", in, "h.test", stranger, me, ok},
     {"client", "permit_mynetworks, reject", out, "h.test", stranger, me, "554 5.7.1 <client.test[192.0.2.1]>: Client host rejected: Access denied"},
-    {"client", "permit_sasl_authenticated, reject", in, "h.test", stranger, me, "554 5.7.1 <inside.test[192.0.2.100]>: Client host rejected: Access denied"},
+    {"client", "permit_sasl_authenticated, reject", in, "h.test", stranger, me,
+     "554 5.7.1 <inside.test[192.0.2.100]>: Client host rejected: Access denied"},
     {"client", "reject_unknown_client_hostname", out, "h.test", stranger, me, ok},
-    {"client", "reject_unknown_client_hostname", nameless, "h.test", stranger, me, "450 4.7.25 Client host rejected: cannot find your hostname, [192.0.2.7]"},
-    {"client", "reject_unknown_client_hostname", "192.0.2.66", "h.test", stranger, me, "450 4.7.25 Client host rejected: cannot find your hostname, [192.0.2.66]"},
+    {"client", "reject_unknown_client_hostname", nameless, "h.test", stranger, me,
+     "450 4.7.25 Client host rejected: cannot find your hostname, [192.0.2.7]"},
+    {"client", "reject_unknown_client_hostname", "192.0.2.66", "h.test", stranger, me,
+     "450 4.7.25 Client host rejected: cannot find your hostname, [192.0.2.66]"},
     {"client", "reject_unknown_reverse_client_hostname", "192.0.2.66", "h.test", stranger, me, ok},
-    {"client", "reject_unknown_reverse_client_hostname", nameless, "h.test", stranger, me, "450 4.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.7]"},
+    {"client", "reject_unknown_reverse_client_hostname", nameless, "h.test", stranger, me,
+     "450 4.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.7]"},
     {"client", "reject_plaintext_session", out, "h.test", stranger, me, "450 4.7.1 Session encryption is required"},
-    {"client", "check_client_access inline:{192.0.2=REJECT}", out, "h.test", stranger, me, "554 5.7.1 <client.test[192.0.2.1]>: Client host rejected: Access denied"},
-    {"client", "check_client_access inline:{client.test=DEFER}", out, "h.test", stranger, me, "450 4.7.1 <client.test[192.0.2.1]>: Client host rejected: Access denied"},
-    {"client", "check_client_access inline:{test=REJECT}", out, "h.test", stranger, me, "554 5.7.1 <client.test[192.0.2.1]>: Client host rejected: Access denied"},
-    {"client", "check_client_access inline:{unknown=REJECT}", nameless, "h.test", stranger, me, "554 5.7.1 <unknown[192.0.2.7]>: Client host rejected: Access denied"},
+    {"client", "check_client_access inline:{192.0.2=REJECT}", out, "h.test", stranger, me,
+     "554 5.7.1 <client.test[192.0.2.1]>: Client host rejected: Access denied"},
+    {"client", "check_client_access inline:{client.test=DEFER}", out, "h.test", stranger, me,
+     "450 4.7.1 <client.test[192.0.2.1]>: Client host rejected: Access denied"},
+    {"client", "check_client_access inline:{test=REJECT}", out, "h.test", stranger, me,
+     "554 5.7.1 <client.test[192.0.2.1]>: Client host rejected: Access denied"},
+    {"client", "check_client_access inline:{unknown=REJECT}", nameless, "h.test", stranger, me,
+     "554 5.7.1 <unknown[192.0.2.7]>: Client host rejected: Access denied"},
     {"client", "inline:{192.0.2.1=REJECT}", out, "h.test", stranger, me, "554 5.7.1 <client.test[192.0.2.1]>: Client host rejected: Access denied"},
     {"client", "check_client_access inline:{192.0.2.1=OK}, reject", out, "h.test", stranger, me, ok},
     {"client", "check_client_access inline:{192.0.2.1=DUNNO, 192.0.2=REJECT}", out, "h.test", stranger, me, ok},
@@ -90,50 +100,76 @@ constexpr Row rows[] = {
     {"helo", "reject_unknown_helo_hostname", out, "absent.test", stranger, me, "450 4.7.1 <absent.test>: Helo command rejected: Host not found"},
     {"helo", "reject_unknown_helo_hostname", out, "slow.test", stranger, me, "450 4.7.1 <slow.test>: Helo command rejected: Host not found"},
     {"helo", "reject_unknown_helo_hostname", out, "slow.test", stranger, "x@elsewhere.test", "454 4.7.1 <x@elsewhere.test>: Relay access denied"},
-    {"helo", "check_helo_access inline:{hb.test=REJECT}", out, "x.hb.test", stranger, me, "554 5.7.1 <x.hb.test>: Helo command rejected: Access denied"},
+    {"helo", "check_helo_access inline:{hb.test=REJECT}", out, "x.hb.test", stranger, me,
+     "554 5.7.1 <x.hb.test>: Helo command rejected: Access denied"},
     // Senders.
     {"sender", "reject_non_fqdn_sender", out, "h.test", "a@b", me, "504 5.5.2 <a@b>: Sender address rejected: need fully-qualified address"},
     {"sender", "reject_non_fqdn_sender", out, "h.test", "", me, ok},
-    {"sender", "reject_unknown_sender_domain", out, "h.test", "a@nx.invalid", me, "450 4.1.8 <a@nx.invalid>: Sender address rejected: Domain not found"},
-    {"sender", "reject_unknown_sender_domain", out, "h.test", "a@null.test", me, "550 5.7.27 <a@null.test>: Sender address rejected: Domain null.test does not accept mail (nullMX)"},
-    {"sender", "reject_unknown_sender_domain", out, "h.test", "a@slow.test", me, "450 4.1.8 <a@slow.test>: Sender address rejected: Domain not found"},
+    {"sender", "reject_unknown_sender_domain", out, "h.test", "a@nx.invalid", me,
+     "450 4.1.8 <a@nx.invalid>: Sender address rejected: Domain not found"},
+    {"sender", "reject_unknown_sender_domain", out, "h.test", "a@null.test", me,
+     "550 5.7.27 <a@null.test>: Sender address rejected: Domain null.test does not accept mail (nullMX)"},
+    {"sender", "reject_unknown_sender_domain", out, "h.test", "a@slow.test", me,
+     "450 4.1.8 <a@slow.test>: Sender address rejected: Domain not found"},
     {"sender", "reject_unknown_sender_domain", out, "h.test", "a@example.test", me, ok},
     {"sender", "reject_unknown_sender_domain", out, "h.test", "a@fail.test", me, "451 4.3.0 <a@fail.test>: Temporary lookup failure"},
-    {"sender", "reject_unlisted_sender", out, "h.test", "no@example.test", me, "550 5.1.0 <no@example.test>: Sender address rejected: User unknown in local recipient table"},
+    {"sender", "reject_unlisted_sender", out, "h.test", "no@example.test", me,
+     "550 5.1.0 <no@example.test>: Sender address rejected: User unknown in local recipient table"},
     {"sender", "reject_unlisted_sender", out, "h.test", stranger, me, ok},
     // Recipients, in the recipient list or any other.
     {"recipient", "reject_non_fqdn_recipient", out, "h.test", stranger, "user@example", "454 4.7.1 <user@example>: Relay access denied"},
-    {"sender", "reject_non_fqdn_recipient", out, "h.test", stranger, "user@example", "504 5.5.2 <user@example>: Recipient address rejected: need fully-qualified address"},
-    {"recipient", "reject_unknown_recipient_domain", in, "h.test", stranger, "a@nx.invalid", "450 4.1.2 <a@nx.invalid>: Recipient address rejected: Domain not found"},
-    {"recipient", "reject_unknown_recipient_domain", in, "h.test", stranger, "a@null.test", "556 5.1.10 <a@null.test>: Recipient address rejected: Domain null.test does not accept mail (nullMX)"},
-    {"recipient", "", out, "h.test", stranger, "x@alias.test", "550 5.1.1 <x@alias.test>: Recipient address rejected: User unknown in virtual alias table"},
-    {"recipient", "", out, "h.test", stranger, "x@box.test", "550 5.1.1 <x@box.test>: Recipient address rejected: User unknown in virtual mailbox table"},
-    {"recipient", "", out, "h.test", stranger, "nobody@relay.test", "550 5.1.1 <nobody@relay.test>: Recipient address rejected: User unknown in relay recipient table"},
-    {"recipient", "", out, "h.test", stranger, "moved@example.test", "550 5.1.6 <moved@example.test>: Recipient address rejected: User has moved to new@elsewhere.test"},
+    {"sender", "reject_non_fqdn_recipient", out, "h.test", stranger, "user@example",
+     "504 5.5.2 <user@example>: Recipient address rejected: need fully-qualified address"},
+    {"recipient", "reject_unknown_recipient_domain", in, "h.test", stranger, "a@nx.invalid",
+     "450 4.1.2 <a@nx.invalid>: Recipient address rejected: Domain not found"},
+    {"recipient", "reject_unknown_recipient_domain", in, "h.test", stranger, "a@null.test",
+     "556 5.1.10 <a@null.test>: Recipient address rejected: Domain null.test does not accept mail (nullMX)"},
+    {"recipient", "", out, "h.test", stranger, "x@alias.test",
+     "550 5.1.1 <x@alias.test>: Recipient address rejected: User unknown in virtual alias table"},
+    {"recipient", "", out, "h.test", stranger, "x@box.test",
+     "550 5.1.1 <x@box.test>: Recipient address rejected: User unknown in virtual mailbox table"},
+    {"recipient", "", out, "h.test", stranger, "nobody@relay.test",
+     "550 5.1.1 <nobody@relay.test>: Recipient address rejected: User unknown in relay recipient table"},
+    {"recipient", "", out, "h.test", stranger, "moved@example.test",
+     "550 5.1.6 <moved@example.test>: Recipient address rejected: User has moved to new@elsewhere.test"},
     {"recipient", "", out, "h.test", stranger, "x@fail.test", "451 4.3.0 <x@fail.test>: Temporary lookup failure"},
     {"recipient", "", out, "h.test", stranger, "any@relay.test", ok},
     // access(5) results.
-    {"sender", "check_sender_access inline:{{a@b.test = REJECT go away}}", out, "h.test", stranger, me, "554 5.7.1 <a@b.test>: Sender address rejected: go away"},
-    {"sender", "check_sender_access inline:{{a@b.test = REJECT 5.7.9 go}}", out, "h.test", stranger, me, "554 5.7.9 <a@b.test>: Sender address rejected: go"},
-    {"sender", "check_sender_access inline:{{a@b.test = DEFER later please}}", out, "h.test", stranger, me, "450 4.7.1 <a@b.test>: Sender address rejected: later please"},
-    {"sender", "check_sender_access inline:{{a@b.test = DEFER_IF_PERMIT}}", out, "h.test", stranger, me, "450 4.7.1 <a@b.test>: Sender address rejected: Service unavailable"},
-    {"sender", "check_sender_access inline:{{a@b.test = DEFER_IF_REJECT}}, reject", out, "h.test", stranger, me, "450 4.7.1 <a@b.test>: Sender address rejected: Service unavailable"},
-    {"sender", "check_sender_access inline:{{b.test = 550 nope}}", out, "h.test", stranger, me, "550 5.7.1 <a@b.test>: Sender address rejected: nope"},
-    {"sender", "check_sender_access inline:{{a@ = 550 5.9.9 nope}}", out, "h.test", stranger, me, "550 5.9.9 <a@b.test>: Sender address rejected: nope"},
+    {"sender", "check_sender_access inline:{{a@b.test = REJECT go away}}", out, "h.test", stranger, me,
+     "554 5.7.1 <a@b.test>: Sender address rejected: go away"},
+    {"sender", "check_sender_access inline:{{a@b.test = REJECT 5.7.9 go}}", out, "h.test", stranger, me,
+     "554 5.7.9 <a@b.test>: Sender address rejected: go"},
+    {"sender", "check_sender_access inline:{{a@b.test = DEFER later please}}", out, "h.test", stranger, me,
+     "450 4.7.1 <a@b.test>: Sender address rejected: later please"},
+    {"sender", "check_sender_access inline:{{a@b.test = DEFER_IF_PERMIT}}", out, "h.test", stranger, me,
+     "450 4.7.1 <a@b.test>: Sender address rejected: Service unavailable"},
+    {"sender", "check_sender_access inline:{{a@b.test = DEFER_IF_REJECT}}, reject", out, "h.test", stranger, me,
+     "450 4.7.1 <a@b.test>: Sender address rejected: Service unavailable"},
+    {"sender", "check_sender_access inline:{{b.test = 550 nope}}", out, "h.test", stranger, me,
+     "550 5.7.1 <a@b.test>: Sender address rejected: nope"},
+    {"sender", "check_sender_access inline:{{a@ = 550 5.9.9 nope}}", out, "h.test", stranger, me,
+     "550 5.9.9 <a@b.test>: Sender address rejected: nope"},
     {"sender", "check_sender_access inline:{{<> = REJECT}}", out, "h.test", "", me, "554 5.7.1 <>: Sender address rejected: Access denied"},
     {"sender", "check_sender_access inline:{{a@b.test = 421 go}}", out, "h.test", stranger, me, "421 4.7.1 <a@b.test>: Sender address rejected: go"},
     {"sender", "check_sender_access inline:{{a@b.test = HANGUP}}", out, "h.test", stranger, me, ""},
     {"sender", "check_sender_access inline:{{a@b.test = 1234567}}, reject", out, "h.test", stranger, me, ok},
     {"sender", "check_sender_access inline:{{a@b.test = blah}}", out, "h.test", stranger, me, "451 4.3.5 Server configuration error"},
     {"sender", "check_sender_access inline:{{a@b.test = 250 ok}}", out, "h.test", stranger, me, "451 4.3.5 Server configuration error"},
-    {"sender", "check_sender_access inline:{{a@b.test = check_sender_access inline:{x=y}}}", out, "h.test", stranger, me, "451 4.3.5 Server configuration error"},
-    {"sender", "check_sender_access inline:{{a@b.test = reject_non_fqdn_recipient, reject}}", out, "h.test", stranger, me, "554 5.7.1 <a@b.test>: Sender address rejected: Access denied"},
-    {"sender", "check_sender_access inline:{{a@b.test = strict}}", out, "h.test", stranger, me, "554 5.7.1 <a@b.test>: Sender address rejected: Access denied"},
+    {"sender", "check_sender_access inline:{{a@b.test = check_sender_access inline:{x=y}}}", out, "h.test", stranger, me,
+     "451 4.3.5 Server configuration error"},
+    {"sender", "check_sender_access inline:{{a@b.test = reject_non_fqdn_recipient, reject}}", out, "h.test", stranger, me,
+     "554 5.7.1 <a@b.test>: Sender address rejected: Access denied"},
+    {"sender", "check_sender_access inline:{{a@b.test = strict}}", out, "h.test", stranger, me,
+     "554 5.7.1 <a@b.test>: Sender address rejected: Access denied"},
     {"sender", "strict", out, "h.test", stranger, me, "554 5.7.1 <a@b.test>: Sender address rejected: Access denied"},
-    {"sender", "check_sender_access fail:broken", out, "h.test", stranger, me, "451 4.3.5 <a@b.test>: Sender address rejected: Server configuration error"},
-    {"sender", "warn_if_reject check_sender_access fail:broken", out, "h.test", stranger, me, "451 4.3.5 <a@b.test>: Sender address rejected: Server configuration error"},
-    {"recipient", "check_recipient_access inline:{{user@ = REJECT not here}}", out, "h.test", stranger, me, "554 5.7.1 <user@example.test>: Recipient address rejected: not here"},
-    {"recipient", "check_recipient_access inline:{{user+x@example.test = REJECT}, {user@example.test = OK}}", out, "h.test", stranger, "user+x@example.test", "554 5.7.1 <user+x@example.test>: Recipient address rejected: Access denied"},
+    {"sender", "check_sender_access fail:broken", out, "h.test", stranger, me,
+     "451 4.3.5 <a@b.test>: Sender address rejected: Server configuration error"},
+    {"sender", "warn_if_reject check_sender_access fail:broken", out, "h.test", stranger, me,
+     "451 4.3.5 <a@b.test>: Sender address rejected: Server configuration error"},
+    {"recipient", "check_recipient_access inline:{{user@ = REJECT not here}}", out, "h.test", stranger, me,
+     "554 5.7.1 <user@example.test>: Recipient address rejected: not here"},
+    {"recipient", "check_recipient_access inline:{{user+x@example.test = REJECT}, {user@example.test = OK}}", out, "h.test", stranger,
+     "user+x@example.test", "554 5.7.1 <user+x@example.test>: Recipient address rejected: Access denied"},
 };
 
 }  // namespace
@@ -146,7 +182,9 @@ TEST_CASE("restrictions: one list at a time, row by row, as Postfix answers")
         CAPTURE(row.restrictions);
         CAPTURE(row.recipient);
         House house(options_of({{fmt::format("smtpd_{}_restrictions", row.list), std::string(row.restrictions)},
-                                {"smtpd_restriction_classes", "strict"}, {"strict", "reject_non_fqdn_sender, reject"}, {"recipient_delimiter", "+"}}));
+                                {"smtpd_restriction_classes", "strict"},
+                                {"strict", "reject_non_fqdn_sender, reject"},
+                                {"recipient_delimiter", "+"}}));
         CHECK(reply_to(house, row.client, row.helo, row.sender, row.recipient) == row.reply);
     }
 }
@@ -163,7 +201,8 @@ TEST_CASE("restrictions: with smtpd_delay_reject = no each list speaks at its ow
         CHECK(talk("EHLO x") == "503 5.7.0 Error: access denied for client.test[192.0.2.1]\r\n");
         CHECK(talk("MAIL FROM:<>") == "503 5.7.0 Error: access denied for client.test[192.0.2.1]\r\n");
         CHECK(talk("QUIT") == "221 2.0.0 Bye\r\n");
-        CHECK(house.logged("NOQUEUE: reject: CONNECT from client.test[192.0.2.1]: 554 5.7.1 <client.test[192.0.2.1]>: Client host rejected: Access denied; proto=SMTP"));
+        CHECK(house.logged(
+            "NOQUEUE: reject: CONNECT from client.test[192.0.2.1]: 554 5.7.1 <client.test[192.0.2.1]>: Client host rejected: Access denied; proto=SMTP"));
     }
     {
         House house(with("helo"));
@@ -171,7 +210,8 @@ TEST_CASE("restrictions: with smtpd_delay_reject = no each list speaks at its ow
     }
     {
         House house(with("sender"));
-        CHECK(reply_to(house, "192.0.2.1", "h.test", "a@b.test", "user@example.test") == "554 5.7.1 <a@b.test>: Sender address rejected: Access denied");
+        CHECK(reply_to(house, "192.0.2.1", "h.test", "a@b.test", "user@example.test") ==
+              "554 5.7.1 <a@b.test>: Sender address rejected: Access denied");
         CHECK(house.logged("NOQUEUE: reject: MAIL from client.test[192.0.2.1]: 554 5.7.1 <a@b.test>: Sender address rejected: Access denied; "
                            "from=<a@b.test> proto=ESMTP helo=<h.test>"));
     }
@@ -188,8 +228,8 @@ TEST_CASE("restrictions: data and end-of-data lists, and their log lines")
     CHECK(house.logged("Q1: reject: DATA from client.test[192.0.2.1]: 554 5.7.1 <dt@s.test>: Sender address rejected: no data; "
                        "from=<dt@s.test> to=<user@example.test> proto=ESMTP helo=<x>"));
     talk("RSET");
-    CHECK(talk.send("MAIL FROM:<dt@s.test>\r\nRCPT TO:<user@example.test>\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n")
-          == "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n554 5.7.1 <dt@s.test>: Sender address rejected: no data\r\n250 2.0.0 Ok\r\n");
+    CHECK(talk.send("MAIL FROM:<dt@s.test>\r\nRCPT TO:<user@example.test>\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n") ==
+          "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n554 5.7.1 <dt@s.test>: Sender address rejected: no data\r\n250 2.0.0 Ok\r\n");
     talk("RSET");
     talk.send("MAIL FROM:<et@s.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n");
     CHECK(talk.send("a: b\r\n\r\n.\r\n") == "554 5.7.1 <et@s.test>: Sender address rejected: Access denied\r\n");
@@ -201,8 +241,8 @@ TEST_CASE("restrictions: reject_multi_recipient_bounce looks at all recipients o
     House house(options_of({{"smtpd_data_restrictions", "reject_multi_recipient_bounce"}}));
     Talk talk(house);
     talk("EHLO x");
-    CHECK(talk.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\nRCPT TO:<other@example.test>\r\nDATA\r\n").ends_with(
-        "550 5.5.3 <>: Recipient address rejected: Multi-recipient bounce\r\n"));
+    CHECK(talk.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\nRCPT TO:<other@example.test>\r\nDATA\r\n")
+              .ends_with("550 5.5.3 <>: Recipient address rejected: Multi-recipient bounce\r\n"));
     talk("RSET");
     CHECK(talk.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n").ends_with("354 End data with <CR><LF>.<CR><LF>\r\n"));
 }
@@ -221,26 +261,42 @@ TEST_CASE("restrictions: unverified addresses are refused, deferred or let pass 
         {{recipients}, stranger, "good@relay.test", std::string(ok)},
         {{recipients}, stranger, "good@b.test", "454 4.7.1 <good@b.test>: Relay access denied"},
         {{recipients}, stranger, "bad@relay.test", "450 4.1.1 <bad@relay.test>: Recipient address rejected: unverified address: " + dots},
-        {{recipients, {"unverified_recipient_reject_code", "550"}}, stranger, "bad@relay.test",
+        {{recipients, {"unverified_recipient_reject_code", "550"}},
+         stranger,
+         "bad@relay.test",
          "550 5.1.1 <bad@relay.test>: Recipient address rejected: undeliverable address: " + dots},
         {{recipients, {"unverified_recipient_reject_code", "250"}}, stranger, "bad@relay.test", std::string(ok)},
-        {{recipients, {"unverified_recipient_reject_code", "550"}, {"unverified_recipient_reject_reason", "not here"}}, stranger, "bad@relay.test",
+        {{recipients, {"unverified_recipient_reject_code", "550"}, {"unverified_recipient_reject_reason", "not here"}},
+         stranger,
+         "bad@relay.test",
          "550 5.1.1 <bad@relay.test>: Recipient address rejected: undeliverable address: not here"},
-        {{recipients}, stranger, "slow@relay.test",
+        {{recipients},
+         stranger,
+         "slow@relay.test",
          "450 4.1.1 <slow@relay.test>: Recipient address rejected: unverified address: connect to h[192.0.2.9]:25: Connection timed out"},
         {{recipients, {"unverified_recipient_defer_code", "250"}}, stranger, "slow@relay.test", std::string(ok)},
-        {{recipients}, stranger, "new@relay.test", "450 4.1.1 <new@relay.test>: Recipient address rejected: unverified address: Address verification in progress"},
+        {{recipients},
+         stranger,
+         "new@relay.test",
+         "450 4.1.1 <new@relay.test>: Recipient address rejected: unverified address: Address verification in progress"},
         {{recipients}, stranger, "none@relay.test", "450 4.1.1 <none@relay.test>: Recipient address rejected: address verification problem"},
         // defer_if_permit: a later refusal counts more; with "defer" it ends here.
-        {{{"smtpd_recipient_restrictions", "reject_unauth_destination, reject_unverified_recipient, reject"}}, stranger, "slow@relay.test",
+        {{{"smtpd_recipient_restrictions", "reject_unauth_destination, reject_unverified_recipient, reject"}},
+         stranger,
+         "slow@relay.test",
          "554 5.7.1 <slow@relay.test>: Recipient address rejected: Access denied"},
-        {{{"smtpd_recipient_restrictions", "reject_unauth_destination, reject_unverified_recipient, reject"}, {"unverified_recipient_tempfail_action", "defer"}},
-         stranger, "slow@relay.test",
+        {{{"smtpd_recipient_restrictions", "reject_unauth_destination, reject_unverified_recipient, reject"},
+          {"unverified_recipient_tempfail_action", "defer"}},
+         stranger,
+         "slow@relay.test",
          "450 4.1.1 <slow@relay.test>: Recipient address rejected: unverified address: connect to h[192.0.2.9]:25: Connection timed out"},
         {{senders}, "good@b.test", me, std::string(ok)},
         {{senders}, "", me, std::string(ok)},
         {{senders}, "bad@b.test", me, "450 4.1.7 <bad@b.test>: Sender address rejected: unverified address: " + dots},
-        {{senders, {"unverified_sender_reject_code", "553"}}, "bad@b.test", me, "553 5.1.7 <bad@b.test>: Sender address rejected: undeliverable address: " + dots},
+        {{senders, {"unverified_sender_reject_code", "553"}},
+         "bad@b.test",
+         me,
+         "553 5.1.7 <bad@b.test>: Sender address rejected: undeliverable address: " + dots},
         {{{"smtpd_sender_restrictions", "warn_if_reject reject_unverified_sender"}}, "bad@b.test", me, std::string(ok)},
         // The sender of our probes: as a recipient it is asked about by nobody, as a sender it loses its time.
         {{recipients}, "", "double-bounceX1@mx.example.test", std::string(ok)},
@@ -286,10 +342,11 @@ TEST_CASE("restrictions: how long a probe is waited for follows the poll paramet
 
 TEST_CASE("access results: hold, discard, redirect, bcc, prepend, filter and notes reach the queue and the log")
 {
-    House house(options_of({{"smtpd_sender_restrictions",
-        "check_sender_access inline:{{hold@s.test = HOLD}, {disc@s.test = DISCARD bad one}, {redir@s.test = REDIRECT new@example.test},"
-        " {bcc@s.test = BCC copy@example.test}, {prep@s.test = PREPEND X-Foo: bar}, {filt@s.test = FILTER scan:[127.0.0.1]:10025},"
-        " {warn@s.test = WARN see this}, {info@s.test = INFO}, {badr@s.test = REDIRECT nowhere}, {wir@s.test = warn_if_reject reject}}"}}));
+    House house(options_of(
+        {{"smtpd_sender_restrictions",
+          "check_sender_access inline:{{hold@s.test = HOLD}, {disc@s.test = DISCARD bad one}, {redir@s.test = REDIRECT new@example.test},"
+          " {bcc@s.test = BCC copy@example.test}, {prep@s.test = PREPEND X-Foo: bar}, {filt@s.test = FILTER scan:[127.0.0.1]:10025},"
+          " {warn@s.test = WARN see this}, {info@s.test = INFO}, {badr@s.test = REDIRECT nowhere}, {wir@s.test = warn_if_reject reject}}"}}));
     const auto mail = [&](std::string_view sender) {
         Talk talk(house);
         talk("EHLO cl.test");
@@ -331,21 +388,34 @@ TEST_CASE("access results: hold, discard, redirect, bcc, prepend, filter and not
 
 TEST_CASE("relay: no client from outside can send to others, whatever the lists, as long as Postfix's rule is kept")
 {
-    constexpr std::string_view relay_lists[] = {
-        "", "permit_mynetworks, reject_unauth_destination", "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination",
-        "reject_unauth_destination", "permit_mynetworks, reject", "permit_auth_destination, reject", "permit_mynetworks, permit_tls_clientcerts, permit_inet_interfaces, defer_unauth_destination"};
-    constexpr std::string_view recipient_lists[] = {
-        "", "permit_mynetworks, reject_unauth_destination", "reject_unauth_destination", "permit_mynetworks, reject_unauth_destination, permit",
-        "permit_sasl_authenticated, permit_mynetworks, defer_unauth_destination", "check_recipient_access fail:broken, reject_unauth_destination"};
-    constexpr std::string_view recipients[] = {
-        "x@elsewhere.test", "user%elsewhere.test@example.test", "elsewhere.test!user@example.test", "\"user@elsewhere.test\"@example.test",
-        "user%elsewhere.test@relay.test", "@example.test:user@elsewhere.test", "x@fail.test", "user@[192.0.2.9]"};
+    constexpr std::string_view relay_lists[] = {"",
+                                                "permit_mynetworks, reject_unauth_destination",
+                                                "permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination",
+                                                "reject_unauth_destination",
+                                                "permit_mynetworks, reject",
+                                                "permit_auth_destination, reject",
+                                                "permit_mynetworks, permit_tls_clientcerts, permit_inet_interfaces, defer_unauth_destination"};
+    constexpr std::string_view recipient_lists[] = {"",
+                                                    "permit_mynetworks, reject_unauth_destination",
+                                                    "reject_unauth_destination",
+                                                    "permit_mynetworks, reject_unauth_destination, permit",
+                                                    "permit_sasl_authenticated, permit_mynetworks, defer_unauth_destination",
+                                                    "check_recipient_access fail:broken, reject_unauth_destination"};
+    constexpr std::string_view recipients[] = {"x@elsewhere.test",
+                                               "user%elsewhere.test@example.test",
+                                               "elsewhere.test!user@example.test",
+                                               "\"user@elsewhere.test\"@example.test",
+                                               "user%elsewhere.test@relay.test",
+                                               "@example.test:user@elsewhere.test",
+                                               "x@fail.test",
+                                               "user@[192.0.2.9]"};
     for (const auto relay : relay_lists) {
         for (const auto recipient_list : recipient_lists) {
             for (const bool relay_first : {true, false}) {
                 CAPTURE(relay);
                 CAPTURE(recipient_list);
-                const Settings settings{{"smtpd_relay_restrictions", std::string(relay)}, {"smtpd_recipient_restrictions", std::string(recipient_list)},
+                const Settings settings{{"smtpd_relay_restrictions", std::string(relay)},
+                                        {"smtpd_recipient_restrictions", std::string(recipient_list)},
                                         {"smtpd_relay_before_recipient_restrictions", relay_first ? "yes" : "no"}};
                 if (relay.empty() && recipient_list.empty()) {
                     CHECK_THROWS_AS(options_of(settings), config::BadValue);
@@ -372,16 +442,26 @@ TEST_CASE("relay: a configuration in which nothing ends foreign mail does not st
         bool starts;
     };
     constexpr Case cases[] = {
-        {"", "", false}, {"permit", "", false}, {"permit_mynetworks", "permit_mynetworks", false},
-        {"permit_mynetworks, permit, reject_unauth_destination", "", false}, {"warn_if_reject reject_unauth_destination", "", false},
-        {"warn_if_reject reject_unauth_destination, reject", "", true}, {"", "reject", true}, {"", "guard", true}, {"soft", "", false},
-        {"defer_if_permit", "", true}, {"permit_mynetworks, permit_sasl_authenticated", "check_recipient_access inline:{x=reject}", false},
+        {"", "", false},
+        {"permit", "", false},
+        {"permit_mynetworks", "permit_mynetworks", false},
+        {"permit_mynetworks, permit, reject_unauth_destination", "", false},
+        {"warn_if_reject reject_unauth_destination", "", false},
+        {"warn_if_reject reject_unauth_destination, reject", "", true},
+        {"", "reject", true},
+        {"", "guard", true},
+        {"soft", "", false},
+        {"defer_if_permit", "", true},
+        {"permit_mynetworks, permit_sasl_authenticated", "check_recipient_access inline:{x=reject}", false},
     };
     for (const Case& one : cases) {
         CAPTURE(one.relay);
         CAPTURE(one.recipient);
-        const Settings settings{{"smtpd_relay_restrictions", std::string(one.relay)}, {"smtpd_recipient_restrictions", std::string(one.recipient)},
-                                {"smtpd_restriction_classes", "guard, soft"}, {"guard", "permit_mynetworks, reject_unauth_destination"}, {"soft", "warn_if_reject reject"}};
+        const Settings settings{{"smtpd_relay_restrictions", std::string(one.relay)},
+                                {"smtpd_recipient_restrictions", std::string(one.recipient)},
+                                {"smtpd_restriction_classes", "guard, soft"},
+                                {"guard", "permit_mynetworks, reject_unauth_destination"},
+                                {"soft", "warn_if_reject reject"}};
         if (one.starts)
             CHECK_NOTHROW(options_of(settings));
         else
@@ -399,15 +479,18 @@ TEST_CASE("options: wrong values are refused with parameter and word")
     };
     constexpr Case cases[] = {
         {"smtpd_sender_restrictions", "rejct_non_fqdn_sender", "smtpd_sender_restrictions: unknown smtpd restriction: \"rejct_non_fqdn_sender\""},
-        {"smtpd_recipient_restrictions", "check_recipient_access", "smtpd_recipient_restrictions: restriction check_recipient_access requires a lookup table (type:name) behind it"},
-        {"smtpd_recipient_restrictions", "check_recipient_access reject", "smtpd_recipient_restrictions: restriction check_recipient_access requires a lookup table (type:name) behind it"},
+        {"smtpd_recipient_restrictions", "check_recipient_access",
+         "smtpd_recipient_restrictions: restriction check_recipient_access requires a lookup table (type:name) behind it"},
+        {"smtpd_recipient_restrictions", "check_recipient_access reject",
+         "smtpd_recipient_restrictions: restriction check_recipient_access requires a lookup table (type:name) behind it"},
         {"smtpd_client_restrictions", "reject_rbl_client zen.test", "smtpd_client_restrictions: restriction reject_rbl_client is not supported yet"},
         {"smtpd_client_restrictions", "permit, warn_if_reject", "smtpd_client_restrictions: warn_if_reject at the end has nothing to warn about"},
         {"smtpd_client_restrictions", "loop", "smtpd_client_restrictions: restriction class loop contains itself"},
         {"smtpd_forbid_bare_newline", "maybe", "bad configuration: smtpd_forbid_bare_newline = maybe: expected no, note, normalize, yes or reject"},
         {"smtpd_tls_security_level", "strong", "invalid TLS level \"strong\" in smtpd_tls_security_level"},
         {"access_map_reject_code", "777", "bad configuration: access_map_reject_code = 777: expected a reply code 2xx, 4xx or 5xx"},
-        {"unknown_address_tempfail_action", "reject", "bad configuration: unknown_address_tempfail_action = reject: expected defer_if_permit or defer"},
+        {"unknown_address_tempfail_action", "reject",
+         "bad configuration: unknown_address_tempfail_action = reject: expected defer_if_permit or defer"},
     };
     for (const Case& one : cases) {
         CAPTURE(one.name);

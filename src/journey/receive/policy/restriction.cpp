@@ -66,15 +66,37 @@ constexpr std::array words{
 };
 
 // Known to Postfix, not served yet: refused by name, never passed over.
-constexpr std::array<std::string_view, 31> future_words{
-    "check_policy_service", "check_ccert_access", "check_sasl_access", "check_client_mx_access", "check_client_ns_access",
-    "check_client_a_access", "check_reverse_client_hostname_mx_access", "check_reverse_client_hostname_ns_access",
-    "check_reverse_client_hostname_a_access", "check_helo_mx_access", "check_helo_ns_access", "check_helo_a_access",
-    "check_sender_mx_access", "check_sender_ns_access", "check_sender_a_access", "check_recipient_mx_access",
-    "check_recipient_ns_access", "check_recipient_a_access", "permit_mx_backup", "permit_dnswl_client", "permit_rhswl_client",
-    "reject_rbl_client", "reject_rhsbl_client", "reject_rhsbl_reverse_client", "reject_rhsbl_helo", "reject_rhsbl_sender",
-    "reject_rhsbl_recipient", "reject_sender_login_mismatch", "reject_authenticated_sender_login_mismatch",
-    "reject_unauthenticated_sender_login_mismatch", "reject_known_sender_login_mismatch"};
+constexpr std::array<std::string_view, 31> future_words{"check_policy_service",
+                                                        "check_ccert_access",
+                                                        "check_sasl_access",
+                                                        "check_client_mx_access",
+                                                        "check_client_ns_access",
+                                                        "check_client_a_access",
+                                                        "check_reverse_client_hostname_mx_access",
+                                                        "check_reverse_client_hostname_ns_access",
+                                                        "check_reverse_client_hostname_a_access",
+                                                        "check_helo_mx_access",
+                                                        "check_helo_ns_access",
+                                                        "check_helo_a_access",
+                                                        "check_sender_mx_access",
+                                                        "check_sender_ns_access",
+                                                        "check_sender_a_access",
+                                                        "check_recipient_mx_access",
+                                                        "check_recipient_ns_access",
+                                                        "check_recipient_a_access",
+                                                        "permit_mx_backup",
+                                                        "permit_dnswl_client",
+                                                        "permit_rhswl_client",
+                                                        "reject_rbl_client",
+                                                        "reject_rhsbl_client",
+                                                        "reject_rhsbl_reverse_client",
+                                                        "reject_rhsbl_helo",
+                                                        "reject_rhsbl_sender",
+                                                        "reject_rhsbl_recipient",
+                                                        "reject_sender_login_mismatch",
+                                                        "reject_authenticated_sender_login_mismatch",
+                                                        "reject_unauthenticated_sender_login_mismatch",
+                                                        "reject_known_sender_login_mismatch"};
 
 Kind own_table_of(Stage stage)
 {
@@ -89,8 +111,9 @@ Kind own_table_of(Stage stage)
 
 class Compiler {
 public:
-    Compiler(Stage stage, std::string_view parameter, const ClassValue& class_value)
-        : stage_(stage), parameter_(parameter), class_value_(class_value) {}
+    Compiler(Stage stage, std::string_view parameter, const ClassValue& class_value) : stage_(stage), parameter_(parameter), class_value_(class_value)
+    {
+    }
 
     Result<RestrictionList> compile(std::string_view text)
     {
@@ -150,23 +173,18 @@ bool guards(const RestrictionList& list)
 {
     for (std::size_t at = 0; at < list.size(); ++at) {
         switch (list[at].kind) {
-        case Kind::warn_if_reject:
-            ++at;
-            break;
-        case Kind::permit:
-            return false;
+        case Kind::warn_if_reject: ++at; break;
+        case Kind::permit: return false;
         case Kind::reject:
         case Kind::defer:
         case Kind::defer_if_permit:
         case Kind::reject_unauth_destination:
-        case Kind::defer_unauth_destination:
-            return true;
+        case Kind::defer_unauth_destination: return true;
         case Kind::restriction_class:
             if (guards(*list[at].members))
                 return true;
             break;
-        default:
-            break;
+        default: break;
         }
     }
     return false;
@@ -176,16 +194,13 @@ bool guards(const RestrictionList& list)
 
 std::string_view parameter_of(Stage stage)
 {
-    constexpr std::array<std::string_view, 8> names{
-        "smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions",
-        "smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions"};
+    constexpr std::array<std::string_view, 8> names{"smtpd_client_restrictions",      "smtpd_helo_restrictions",      "smtpd_sender_restrictions",
+                                                    "smtpd_relay_restrictions",       "smtpd_recipient_restrictions", "smtpd_data_restrictions",
+                                                    "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions"};
     return names[static_cast<std::size_t>(stage)];
 }
 
-bool is_future_word(std::string_view word)
-{
-    return std::ranges::find(future_words, word) != future_words.end();
-}
+bool is_future_word(std::string_view word) { return std::ranges::find(future_words, word) != future_words.end(); }
 
 Result<RestrictionList> compile(Stage stage, std::string_view parameter, std::string_view text, const ClassValue& class_value)
 {

@@ -35,7 +35,8 @@ awaitable<Judge::Step> Judge::unverified(std::optional<std::string> address, std
     if (finding->kind == Kind::deliverable)
         co_return Step::dunno;
     const int code = finding->kind == Kind::undeliverable ? settings.reject : settings.defer;
-    const std::string_view reason = settings.reason.empty() ? std::string_view(finding->text).substr(0, reason_limit) : std::string_view(settings.reason);
+    const std::string_view reason =
+        settings.reason.empty() ? std::string_view(finding->text).substr(0, reason_limit) : std::string_view(settings.reason);
     switch (code / 100) {
     case 2: co_return Step::dunno;
     case 4: co_return defer(code, fmt::format("<{}>: {} rejected: unverified address: {}", *address, title, reason));
