@@ -218,6 +218,33 @@ class Dns:
         self._dir.cleanup()
 
 
+class DelayLine:
+    """posthorn-delayproxy: `port` leads to `target` over a line of this round trip, in milliseconds.
+
+    reads: (connection, ">" from the client or "<", round trips since it connected, octets, first line) of every read.
+    """
+
+    def __init__(self, target, milliseconds):
+        self._process = subprocess.Popen([str(BIN.parent / "tests" / "tools" / "posthorn-delayproxy"), "--show", f"{milliseconds}ms",
+                                          f"127.0.0.1:0=127.0.0.1:{target}"], stdout=subprocess.PIPE, text=True)
+        self.port = int(self._process.stdout.readline().rpartition(":")[2])
+        self.round_trip = milliseconds / 1000
+        self.reads = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            connection, direction, at, octets, *text = line.rstrip("\n").split(" ", 4)
+            self.reads.append((int(connection), direction, float(at), int(octets), text[0] if text else ""))
+
+    def close(self):
+        self._process.terminate()
+        self._process.wait(10)
+        self._reader.join(10)
+        self._process.stdout.close()
+
+
 class Certificate:
     """A self-signed certificate, made here; `path` and `key` are its files, readable by root and the user of the tests."""
 
