@@ -3,6 +3,7 @@
 
 #include "send/agent.hpp"
 #include "sim/engine.hpp"
+#include "sim/leap/leap.hpp"
 #include "sim/peers.hpp"
 
 #include <boost/asio/detached.hpp>
@@ -114,7 +115,13 @@ public:
                 std::rethrow_exception(failure);
         });
         loop.restart();
-        loop.run();
+        if (leaps)
+            sim::run_leaping(loop, std::chrono::hours(1000), [this](std::chrono::microseconds by) {
+                if (leaps)
+                    leaps->advance(by);
+            });
+        else
+            loop.run();
         return results;
     }
     handoff::Verdicts run(handoff::DeliveryRequest one)
@@ -127,6 +134,7 @@ public:
     asio::io_context loop{1};
     SystemClock clock;
     const Clock* turned = nullptr;          // by hand, where one is given
+    HandClock* leaps = nullptr;             // turned by all waiting, which then takes no time
     Options options;
     TableNames names;
     sim::Settings settings;
