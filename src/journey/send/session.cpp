@@ -221,7 +221,9 @@ awaitable<std::optional<Trouble>> Session::hello()
     Trouble trouble;
     trouble.greeted = true;
     const auto refused = [&](const smtp::Reply& reply) {
-        const Judgement judgement = judge(Act::hello, reply, {.out_of_step = out_of_step_});
+        Judgement judgement = judge(Act::hello, reply, {.out_of_step = out_of_step_});
+        if (judgement == Judgement::permanent && speaks_of_dialogue(reply.code))
+            judgement = Judgement::temporary;                       // about the greeting, not about the mail
         trouble.reason = judgement == Judgement::out_of_place ? reason_out_of_place(reply, Act::hello, peer_text_, host_.name, options_.lmtp)
                                                               : reason_of_reply(reply, judgement, Act::hello, peer_text_, host_.name, options_.lmtp);
         end_with(trouble.reason);
@@ -245,11 +247,13 @@ awaitable<std::optional<Trouble>> Session::hello()
             }
             co_return std::nullopt;
         }
-        if (options_.lmtp || reply->code == 421 || reply->code == 221 || secured_) {
+        if (options_.lmtp || reply->code == 421 || reply->code == 221 || (secured_ && !speaks_of_dialogue(reply->code))) {
             refused(*reply);
             co_return trouble;
         }
-        esmtp_ = false;                                             // anything else: a server from before RFC 1869
+        // Anything else: a server from before RFC 1869; or one that wants no second EHLO, now that TLS is in force.
+        esmtp_ = false;
+        second_hello_refused_ = secured_;
     }
     auto reply = co_await command(Act::hello, "HELO " + options_.helo_name);
     if (!reply) {

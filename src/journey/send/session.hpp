@@ -188,6 +188,8 @@ private:
     Reason end_reason_;
     bool over_ = false, open_transaction_ = false, out_of_step_ = false, secured_ = false, esmtp_ = true, writing_ = false;
     bool debug_ = false, pix_ = false, pix_dot_ = false, used_up_ = false, leaving_ = false, planned_otherwise_ = false;
+    bool second_hello_refused_ = false;     // what it announced before TLS may hold, and is not believed
+    bool refused_last_ = false;             // the last answer refused a recipient
     std::uint32_t transactions_ = 0, contents_ = 0, errors_ = 0;
     std::uint64_t round_trips_ = 0;
     SteadyTime opened_{};

@@ -43,7 +43,7 @@ std::optional<Reason> Session::not_for(Transaction& transaction) const
 {
     const handoff::Envelope& envelope = transaction.request->envelope();
     // A quirk hides a feature that the peer may have: that never returns mail.
-    const bool sure = !known_.quirks.has(peers::Quirk::helo_only);
+    const bool sure = !known_.quirks.has(peers::Quirk::helo_only) && !second_hello_refused_;
     if (features_.size != 0 && transaction.content->size() > features_.size)
         return Reason(true, "5.3.4",
                       fmt::format("message size {} exceeds size limit {} of server {}", transaction.content->size(), features_.size, peer_text_));
@@ -152,6 +152,7 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
 {
     Judgement judgement = judge(expected.act, reply, {.out_of_step = out_of_step_, .behind_others = expected.behind_others});
     Transaction* const transaction = expected.transaction;
+    refused_last_ = expected.act == Act::rcpt && judgement == Judgement::permanent;
     if (transaction && judgement == Judgement::permanent && about_dialogue(expected, reply))
         judgement = Judgement::temporary;
     if (transaction && judgement == Judgement::temporary && reply.permanent())
@@ -298,6 +299,8 @@ void Session::hand_back(Feed* feed)
     used_up_ = used_up_ || replay;
     for (Transaction* const transaction : current_)
         if (transaction->progress.stage == Stage::done) {
+            if (over_)
+                fail_all(*transaction, end_reason_);                // LMTP: those whose answer did not come
             transaction->replay = replay && transaction->doubted && !transaction->content_said;
             feed->done(*transaction);
         } else
@@ -308,7 +311,10 @@ void Session::hand_back(Feed* feed)
 void Session::abandon(Feed* feed)
 {
     bool served = transactions_ > current_.size();
-    const bool may_help = !current_.empty() && over_ && report(true) && around_.peers->may_replay(wish_.site);
+    const bool news = !current_.empty() && over_ && report(true);
+    // Behind a refused recipient the peer went away: without that one the others may be served.
+    const bool without_it = !current_.empty() && over_ && refused_last_ && around_.peers;
+    const bool may_help = (news || without_it) && around_.peers->may_replay(wish_.site);
     for (Transaction* const transaction : std::exchange(current_, {})) {
         const bool untouched = transaction->answers == 0 && !transaction->content_said;
         if (untouched && (served || used_up_))

@@ -16,9 +16,6 @@ bool in_place(Act act, const smtp::Reply& reply)
     return reply.positive();
 }
 
-/// "I do not know this command", "not now": about the dialogue, not about the mail.
-bool about_dialogue(int code) { return code == 500 || code == 502 || code == 503 || code == 504; }
-
 }  // namespace
 
 Judgement judge(Act act, const smtp::Reply& reply, Belief belief)
@@ -32,7 +29,8 @@ Judgement judge(Act act, const smtp::Reply& reply, Belief belief)
     if (reply.transient())
         return Judgement::temporary;
     if (reply.permanent()) {
-        const bool doubtful = belief.out_of_step || reply.mixed_codes || reply.garbage != 0 || (belief.behind_others && about_dialogue(reply.code));
+        const bool doubtful =
+            belief.out_of_step || reply.mixed_codes || reply.garbage != 0 || (belief.behind_others && speaks_of_dialogue(reply.code));
         return doubtful ? Judgement::temporary : Judgement::permanent;
     }
     return Judgement::good;

@@ -29,6 +29,9 @@ struct Belief {
     bool behind_others = false; // the command rode behind another in its flight
 };
 
+/// "I do not know this command", "not now": about the dialogue, not about the mail.
+constexpr bool speaks_of_dialogue(int code) { return code == 500 || code == 502 || code == 503 || code == 504; }
+
 Judgement judge(Act act, const smtp::Reply& reply, Belief belief);
 
 /// "sending RCPT TO": what the client does while it waits for this answer.

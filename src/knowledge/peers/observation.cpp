@@ -102,13 +102,16 @@ private:
             if (evidence_.mails != 0)           // a transaction after another, begun without RSET
                 without(Quirk::no_rset, exchange);
             break;
-        case Verb::data: without(Quirk::data_alone, exchange); break;
+        case Verb::rcpt: without(Quirk::one_command_per_flight, exchange); break;
+        case Verb::data:
+            without(Quirk::data_alone, exchange);
+            without(Quirk::one_command_per_flight, exchange);
+            break;
         case Verb::quit:
             without(Quirk::quit_alone, exchange);
             without(Quirk::no_rset, exchange);
             break;
         case Verb::rset: rset(exchange); break;
-        case Verb::rcpt:
         case Verb::dot:
         case Verb::bdat: break;
         }
@@ -253,9 +256,10 @@ private:
         const auto& codes = exchange.codes;
         if (evidence_.mails != 0) {
             const bool farewell = !codes.empty() && codes.size() <= exchange.verbs.size() && codes.back() == 421;
-            const Verb at = exchange.verbs[farewell ? codes.size() - 1 : std::min(codes.size(), exchange.verbs.size() - 1)];
-            if ((farewell && (at == Verb::mail || at == Verb::rset)) ||
-                ((exchange.end == StreamEnd::end || exchange.end == StreamEnd::reset) && next_is_a_mail_after(exchange)))
+            const std::size_t at = farewell ? codes.size() - 1 : 0;
+            const bool next_mail = exchange.verbs[at] == Verb::mail ||
+                                   (exchange.verbs[at] == Verb::rset && at + 1 < exchange.verbs.size() && exchange.verbs[at + 1] == Verb::mail);
+            if ((farewell && next_mail) || ((exchange.end == StreamEnd::end || exchange.end == StreamEnd::reset) && next_is_a_mail_after(exchange)))
                 made_.ended_after = evidence_.mails;
         }
         std::uint32_t accepted = 0, refused = 0, deferred = 0;

@@ -1,0 +1,328 @@
+// Every peer of sim/, with an empty memory and warm: the verdict that its script's head promises, by a row for each. What was taken is read off
+// the peer's own transcript: nothing twice, nothing lost, nothing refused that was not refused by a whole 5yz in its place.
+#include "send/shelf_test.hpp"
+
+#include "send/wire_tls.hpp"
+#include "sim/tls_server.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace posthorn::send;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::string_view dead = "B5.1.1";
+
+/// "D": delivered (a probe: deliverable). "T": deferred, for ever. "B5.1.1": refused, with that status.
+struct Row {
+    std::string_view name;
+    std::string_view user = "D", unknown = dead;                    // the end of mail to user@ and other@, and to unknown@
+    std::string_view probe_user = "D", probe_unknown = dead;
+    std::string_view quirk = {};                                    // told while mail is sent
+    std::string_view probe_quirk = {};                              // told while addresses are probed
+    int attempts = 1;                                               // at most, for the first mail to one, with an empty memory
+    int attempts_of_three = 1;                                      // for the first mail, or probe, of three with unknown@ among them
+    int mails = 3;                                                  // until the quirk is told
+    std::string_view bounce_quirk = {};                             // told while addresses are probed from <>, where it is another
+    std::string_view text = {};  // of variants: words that the refusal that counts must keep, "|" between alternatives
+};
+
+const std::string_view groups = "one-command-per-flight";
+
+// clang-format off
+const Row rows[] = {
+    {"accepts-everybody", "B5.1.1", dead, "D", "D"},
+    {"bdat"},
+    {"bdat-stalls"},                                                // small mail only; broken_peers_test.cpp has the large
+    {"broken-starttls"},
+    {.name = "calls-groups-improper", .quirk = groups},
+    {.name = "closes-after-bad-recipient", .attempts_of_three = 1},
+    {"closes-at-data", "T"},
+    {"closes-at-dot", "T"},
+    {.name = "closes-at-ehlo", .quirk = "helo-only", .probe_quirk = "helo-only"},
+    {"closes-at-greeting", "T", "T", "T", "T"},
+    {.name = "closes-at-grouped-data", .quirk = "data-alone"},
+    {"closes-at-mail", "T", "T", "T", "T"},
+    {"closes-at-quit-group"},                                       // we never say one that counts
+    {"closes-at-rcpt", "T", "T", "T", "T"},
+    {"closes-at-rset"},                                             // nor RSET where mail depends on it
+    {.name = "counts-rset", .quirk = "no-rset", .probe_quirk = "no-rset", .mails = 6},
+    {"data-only"},
+    {"defers-at-data", "T"},
+    {"defers-at-dot", "T"},
+    {"defers-at-mail", "T", "T", "T", "T"},
+    {"defers-at-rcpt", "T", "T", "T", "T"},
+    {"exchange-2007"},
+    {.name = "exchange-2010-sp1", .quirk = "quit-alone", .probe_quirk = "quit-alone"},
+    {"exchange-engineering"},
+    {"executes-refused-bdat"},
+    {.name = "frontbridge", .quirk = "quit-alone", .probe_quirk = "quit-alone"},
+    {.name = "frontbridge-db3-003", .quirk = "quit-alone", .probe_quirk = "quit-alone"},
+    {.name = "frontbridge-db3-006", .quirk = "quit-alone", .probe_quirk = "quit-alone"},
+    {"greylists", "T", "T", "T", "T"},
+    {.name = "hangs-at-grouped-data", .quirk = "data-alone"},
+    {"helo-only"},
+    {"invites-in-vain", "B5.1.1", dead, "B5.1.1"},
+    {"lies-about-size", "B5.3.4", "B5.3.4"},
+    {"lmtp"},
+    {"masked-chunking"},
+    {.name = "merges-replies", .quirk = groups, .probe_quirk = groups},
+    {"no-221"},
+    {"no-pipelining"},
+    {"null-mx", "T", "T", "T", "T"},                                // smtp_skip_5xx_greeting
+    {"odd-keywords"},
+    {"one-ehlo-only"},
+    {.name = "one-mail-per-session", .mails = 6},
+    {.name = "one-recipient-per-bounce", .bounce_quirk = "one-rcpt-null-sender"},
+    {"permanent-for-now", "B5.7.1", "B5.7.1", "B5.7.1", "B5.7.1"},
+    {"pix"},
+    {.name = "reads-one-line", .quirk = groups, .probe_quirk = groups},
+    {.name = "refuses-bdat", .quirk = "no-bdat", .attempts = 2, .attempts_of_three = 2},    // after content: the next attempt as scheduled
+    {"refuses-content-early", "B5.3.4"},
+    {"refuses-greeting", "T", "T", "T", "T"},
+    {.name = "refuses-groups", .quirk = groups, .probe_quirk = groups},
+    {.name = "refuses-parameters", .quirk = "no-param(SIZE)"},
+    {"refuses-recipients", "B5.1.1", dead, "B5.1.1"},
+    {.name = "refuses-rset", .quirk = "no-rset", .probe_quirk = "no-rset"},
+    {.name = "refuses-size", .quirk = "no-param(SIZE)"},
+    {"refuses-starttls"},
+    {"rejects-at-data", "B5.7.1"},
+    {"rejects-at-dot", "B5.6.0"},
+    {"rejects-at-mail", "B5.7.1", "B5.7.1", "B5.7.1", "B5.7.1"},
+    {"rejects-at-rcpt", "B5.7.1", "B5.7.1", "B5.7.1", "B5.7.1"},
+    {"resets-at-content", "T"},
+    {"says-421-at-rcpt", "T", "T", "T", "T"},
+    {"seven-bit"},
+    {"silent-greeting", "T", "T", "T", "T"},
+    {"silent-starttls"},
+    {"slow"},
+    {"slow-down", "T", "T", "T", "T"},
+    {"starttls"},
+    {"tarpits"},
+    {"three-mails-then-421"},
+    {"three-mails-then-closes"},
+    {"too-many-connections", "T", "T", "T", "T"},
+};
+// clang-format on
+
+std::string word_of(const handoff::Verdict& verdict)
+{
+    switch (verdict.outcome()) {
+    case handoff::OUTCOME_DELIVERED: return "D";
+    case handoff::OUTCOME_DEFERRED: return "T";
+    default: return "B" + verdict.status();
+    }
+}
+
+enum class What : std::uint8_t { one, three, probe, probe_from_nobody };
+
+handoff::DeliveryRequest made(What what, const std::vector<std::string>& recipients, const std::string& subject)
+{
+    auto wish = what == What::one || what == What::three ? request(recipients, subject + "\r\n\r\nx\r\n") : probe(recipients);
+    if (what == What::probe_from_nobody)
+        wish.mutable_envelope()->clear_sender();
+    return wish;
+}
+
+bool works_with_tls(const std::vector<sim::Action>& actions)
+{
+    return std::ranges::any_of(actions, [](const sim::Action& action) { return action.op == sim::Op::starttls || works_with_tls(action.body); });
+}
+bool works_with_tls(const sim::Script& script)
+{
+    // The first block for STARTTLS is the one that answers.
+    const auto at = std::ranges::find_if(script.blocks, [](const sim::Block& block) { return sim::matches(block.pattern, "STARTTLS"); });
+    return at != script.blocks.end() && works_with_tls(at->actions);
+}
+
+/// What came of messages and probes, tried as the queue tries them: again with those that were deferred, a minute later.
+struct Trial {
+    Trial(const Row& what, std::string_view script, TlsClient* tls_client = nullptr) : row(what), world("")
+    {
+        world.tls = tls_client;
+        if (tls_client) {
+            world.options.tls_level = TlsLevel::may;
+            world.settings.tls = sim::tls_server("peer.test");
+        }
+        world.options.lmtp = row.name == "lmtp";
+        world.add("192.0.2.2", script);
+    }
+
+    /// Up to `attempts` attempts; the verdict of each recipient.
+    std::map<std::string, std::string> send(What what, const std::string& subject, int attempts)
+    {
+        std::vector<std::string> left = what == What::one
+                                            ? std::vector<std::string>{"user@example.test"}
+                                            : std::vector<std::string>{"user@example.test", "unknown@example.test", "other@example.test"};
+        std::map<std::string, std::string> verdicts;
+        for (tried = 0; tried < attempts && !left.empty(); ++tried) {
+            world.hand.advance(61s);
+            const auto got = world.run(made(what, left, subject));
+            REQUIRE(got.verdicts_size() == static_cast<int>(left.size()));
+            std::vector<std::string> deferred;
+            for (std::size_t i = 0; i < left.size(); ++i) {
+                const auto& verdict = got.verdicts(static_cast<int>(i));
+                last_text = verdict.text();
+                verdicts[left[i]] = word_of(verdict);
+                if (verdict.outcome() == handoff::OUTCOME_DEFERRED)
+                    deferred.push_back(left[i]);
+                else if (verdict.outcome() != handoff::OUTCOME_DELIVERED)
+                    CHECK_MESSAGE(verdict.diagnostic().starts_with('5'), verdict.text());
+            }
+            left = deferred;
+        }
+        return verdicts;
+    }
+
+    void check(What what, int messages = 4)
+    {
+        const bool is_probe = what == What::probe || what == What::probe_from_nobody;
+        for (int i = 0; i < messages; ++i) {
+            const std::string subject = "Subject: " + std::to_string(++sent);
+            CAPTURE(i);
+            CAPTURE(static_cast<int>(what));
+            const int cold = what == What::one ? row.attempts : row.attempts_of_three;
+            const int limit = i == 0 ? cold : 1;
+            const auto verdicts = send(what, subject, limit);
+            CAPTURE(last_text);
+            for (const auto& [recipient, word] : verdicts) {
+                CAPTURE(recipient);
+                const bool unknown = recipient.starts_with("unknown");
+                CHECK(word == (unknown ? is_probe ? row.probe_unknown : row.unknown : is_probe ? row.probe_user : row.user));
+                if (!is_probe)
+                    expected[{subject, recipient}] = word == "D" ? 1 : 0;
+            }
+        }
+    }
+
+    void check_taken()
+    {
+        Taken taken;
+        for (const sim::Session& session : world.peer().sessions()) {
+            taken.add(session);
+            if (world.tls && works_with_tls(world.peer().script()))
+                for (const std::string& line : session.said())
+                    if (istarts_with(line, "MAIL"))
+                        CHECK(session.handshakes == 1);
+        }
+        for (const auto& [mail, times] : taken.times) {
+            CAPTURE(mail.first);
+            CAPTURE(mail.second);
+            CHECK(times == expected[mail]);
+        }
+        for (const auto& [mail, times] : expected) {
+            CAPTURE(mail.first);
+            CAPTURE(mail.second);
+            CHECK(taken.times[mail] == times);
+        }
+        for (const std::string& fault : world.peer().faults())
+            CHECK_MESSAGE(false, fault);
+    }
+
+    void check_learned(std::string_view quirk)
+    {
+        std::string said;
+        for (const std::string& line : world.told)
+            said += line + "\n";
+        CAPTURE(said);
+        CHECK(world.told.size() == (quirk.empty() ? 0 : 1));
+        if (!quirk.empty() && !world.told.empty())
+            CHECK(world.told.front().find(fmt::format(" learned {}: ", quirk)) != std::string::npos);
+    }
+
+    const Row& row;
+    Shelf world;
+    std::map<std::pair<std::string, std::string>, unsigned> expected;
+    std::string last_text;
+    int sent = 0, tried = 0;
+};
+
+const Row& row_of(std::string_view name)
+{
+    const auto at = std::ranges::find(rows, name, &Row::name);
+    REQUIRE_MESSAGE(at != std::end(rows), "sim/peers has a peer that shelf_test.cpp has no row for: ", std::string(name));
+    return *at;
+}
+
+void play(const Row& row, std::string_view script, TlsClient* tls)
+{
+    for (const What what : {What::one, What::three, What::probe, What::probe_from_nobody}) {
+        CAPTURE(static_cast<int>(what));
+        Trial trial(row, script, tls);
+        trial.check(what, std::max(4, row.mails + 1));
+        trial.check_taken();
+        const bool is_probe = what == What::probe || what == What::probe_from_nobody;
+        trial.check_learned(what == What::probe_from_nobody && !row.bounce_quirk.empty() ? row.bounce_quirk : is_probe ? row.probe_quirk : row.quirk);
+        // Warm, of everything.
+        if (row.user != "T") {
+            for (const What next : {What::three, What::probe, What::one})
+                trial.check(next, 2);
+            trial.check_taken();
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("shelf: a row for every peer, and a peer for every row")
+{
+    CHECK(sim::peer_files().size() == std::size(rows));
+    for (const sim::PeerFile& file : sim::peer_files())
+        row_of(file.name);
+}
+
+TEST_CASE("shelf: every peer, empty memory then warm, mail and probes: its verdict, once, and no quirk but its own")
+{
+    for (const sim::PeerFile& file : sim::peer_files()) {
+        CAPTURE(file.name);
+        play(row_of(file.name), file.name, nullptr);
+    }
+}
+
+TEST_CASE("shelf: the same where TLS may be used: what works with TLS never goes without")
+{
+    SystemClock clock;
+    auto tls = WireTls::make({}, clock);
+    REQUIRE(tls.has_value());
+    for (const sim::PeerFile& file : sim::peer_files()) {
+        if (file.text.find("STARTTLS") == file.text.npos && file.text.find("like starttls") == file.text.npos)
+            continue;
+        CAPTURE(file.name);
+        play(row_of(file.name), file.name, tls->get());
+    }
+}
+
+TEST_CASE("LMTP: a recipient whose answer does not come behind the others' is deferred for that reason")
+{
+    Shelf world(R"(
+        S 220 mailbox.test LMTP
+        C LHLO client.test
+        S 250-mailbox.test
+        S 250 PIPELINING
+        C MAIL FROM:*
+        > RCPT TO:*
+        > RCPT TO:*
+        > DATA
+        S 250 OK
+        S 250 OK
+        S 250 OK
+        S 354 go
+        content
+        S 250 2.0.0 saved
+        flush
+        silence)");
+    world.options.lmtp = true;
+    const auto verdicts = world.run(request({"a@example.test", "b@example.test"}));
+    CHECK(word_of(verdicts.verdicts(0)) == "D");
+    CHECK(verdicts.verdicts(1).status() == "4.4.2");
+    CHECK(verdicts.verdicts(1).text() ==
+          "conversation with 192.0.2.2[192.0.2.2] timed out while sending end of data -- message may be sent more than once");
+}
+
+TEST_CASE("HELO refused by 503 is about the greeting: mail waits")
+{
+    Shelf world("S 220 peer.test\non EHLO*\n  S 502 no\non HELO*\n  S 503 5.5.1 Duplicate HELO\non QUIT\n  S 221 bye\n  close");
+    CHECK(word_of(world.run(request({"a@example.test"})).verdicts(0)) == "T");
+}
