@@ -21,7 +21,7 @@ struct Server::Core {
     Ceiling ceiling;
     Places places;
     BufferPool buffers;
-    tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers;
+    tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts;
     tables::Maps discard_ehlo_keywords;
     bool draining = false;
     std::uint64_t accepted = 0;

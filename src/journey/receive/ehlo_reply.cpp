@@ -6,7 +6,7 @@
 
 namespace posthorn::receive {
 
-std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool starttls)
+std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool starttls, bool pipe_connect)
 {
     using smtp::Keyword;
     std::vector<std::string> lines{options.myhostname};
@@ -27,6 +27,15 @@ std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool 
     if (options.smtputf8)
         offer(Keyword::smtputf8, "SMTPUTF8");
     offer(Keyword::chunking, "CHUNKING");
+    if (pipe_connect && !discarded.has(Keyword::pipelining))
+        offer(Keyword::pipe_connect, "PIPECONNECT");
+    std::string limits;
+    if (options.recipient_limit < Options::usual_recipient_limit)
+        limits += fmt::format(" RCPTMAX={}", options.recipient_limit);
+    if (options.session_mail_limit != 0)
+        limits += fmt::format(" MAILMAX={}", options.session_mail_limit);
+    if (!limits.empty())
+        offer(Keyword::limits, "LIMITS" + limits);
     std::string text;
     for (std::size_t at = 0; at < lines.size(); ++at)
         text += fmt::format("250{}{}\r\n", at + 1 == lines.size() ? ' ' : '-', lines[at]);

@@ -178,6 +178,7 @@ Options Options::from(const Snapshot& snapshot)
     options.message_size_limit = static_cast<std::uint64_t>(snapshot.get(receive::message_size_limit).count);
     options.queue_minfree = static_cast<std::uint64_t>(snapshot.get(receive::queue_minfree).count);
     options.recipient_limit = static_cast<std::size_t>(snapshot.get(smtpd_recipient_limit));
+    options.session_mail_limit = static_cast<std::uint32_t>(snapshot.get(smtpd_session_mail_limit));
     options.recipient_overshoot_limit = static_cast<std::size_t>(snapshot.get(smtpd_recipient_overshoot_limit));
     options.error_sleep_time = snapshot.get(smtpd_error_sleep_time);
     options.helo_required = snapshot.get(smtpd_helo_required);
@@ -192,6 +193,7 @@ Options Options::from(const Snapshot& snapshot)
     options.forbid_unauth_pipelining = snapshot.get(smtpd_forbid_unauth_pipelining);
     options.forbid_bare_newline = bare_newline_of(snapshot.get(smtpd_forbid_bare_newline));
     options.bare_newline_exclusions = snapshot.get(smtpd_forbid_bare_newline_exclusions);
+    options.pipe_connect_hosts = snapshot.get(smtpd_pipe_connect_hosts);
     options.mynetworks_parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "mynetworks");
     options.bare_newline_reject_code = snapshot.get(smtpd_forbid_bare_newline_reject_code);
     options.stray_cr = snapshot.get(cleanup_replace_stray_cr_lf) ? smtp::StrayCr::space : smtp::StrayCr::keep;

@@ -42,6 +42,8 @@ struct Options {
     std::uint64_t message_size_limit = 10240000;         // 0: none
     std::uint64_t queue_minfree = 0;
     std::size_t recipient_limit = 1000, recipient_overshoot_limit = 1000;
+    static constexpr std::size_t usual_recipient_limit = 1000;  // what clients may expect without being told
+    std::uint32_t session_mail_limit = 0;                // 0: none
     std::chrono::seconds error_sleep_time{1};
     bool helo_required = false;
     bool disable_vrfy = false;
@@ -53,6 +55,7 @@ struct Options {
     bool forbid_unauth_pipelining = true;
     BareNewline forbid_bare_newline = BareNewline::normalize;
     std::string bare_newline_exclusions;
+    std::string pipe_connect_hosts;
     bool mynetworks_parent_style = true;
     int bare_newline_reject_code = 550;
     smtp::StrayCr stray_cr = smtp::StrayCr::space;

@@ -253,6 +253,21 @@ inline constexpr Param<bool> smtpd_log_abort_queue_id{
     .doc = "Queue id or NOQUEUE before \"lost connection\", \"timeout\" and \"too many errors\", as Postfix does since 3.10; no: as before.",
     .own = true};
 
+inline constexpr Param<std::string> smtpd_pipe_connect_hosts{
+    .name = "smtpd_pipe_connect_hosts",
+    .initial = "",
+    .doc = "Clients that may speak before the greeting, and are told so by PIPECONNECT in the reply to EHLO. Names, addresses, networks, "
+           "tables as in mynetworks; static:all: everybody. All others are held to wait.",
+    .own = true};
+inline constexpr Param<int> smtpd_session_mail_limit{
+    .name = "smtpd_session_mail_limit",
+    .initial = "0",
+    .least = 0,
+    .doc = "Messages per session, then MAIL FROM gets 421; 0: no limit. Announced in the reply to EHLO (LIMITS MAILMAX), as a "
+           "smtpd_recipient_limit below the default is (RCPTMAX).",
+    .source = "RFC 9422",
+    .own = true};
+
 inline constexpr ParamInfo params[] = {
     myhostname,
     mail_name,
@@ -345,6 +360,8 @@ inline constexpr ParamInfo params[] = {
     smtpd_idle_session_limit,
     smtpd_memory_limit,
     smtpd_log_abort_queue_id,
+    smtpd_pipe_connect_hosts,
+    smtpd_session_mail_limit,
 };
 
 }  // namespace posthorn::receive

@@ -19,9 +19,11 @@ Server::Core::Core(Executor on, Options with, Outside from)
       forbidden_commands(tables::ListKind::strings, "smtpd_forbidden_commands", options.forbidden_commands, false, outside.tables),
       etrn_domains(tables::ListKind::domains, "fast_flush_domains", options.etrn_domains, true, outside.tables),
       debug_peers(tables::ListKind::hosts, "debug_peer_list", options.debug_peers, options.debug_peers_parent_style, outside.tables),
+      pipe_connect_hosts(tables::ListKind::hosts, "smtpd_pipe_connect_hosts", options.pipe_connect_hosts, options.mynetworks_parent_style,
+                         outside.tables),
       discard_ehlo_keywords("smtpd_discard_ehlo_keyword_address_maps", options.discard_ehlo_keyword_maps, tables::Flags{}, outside.tables)
 {
-    for (const auto* list : {&bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains, &debug_peers})
+    for (const auto* list : {&bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains, &debug_peers, &pipe_connect_hosts})
         for (const std::string& problem : list->problems())
             outside.log.warning("{}: {}", list->parameter(), problem);
     for (const std::string& word : options.discard_ehlo_keywords.unknown)              // a keyword of another Postfix's is no reason not to serve

@@ -88,6 +88,10 @@ awaitable<void> Session::begin()
     if (!excluded)
         core_.outside.log.warning("smtpd_forbid_bare_newline_exclusions: {}", excluded.error().text());
     bare_newline_ = excluded.has_value() && *excluded ? BareNewline::no : core_.options.forbid_bare_newline;
+    const auto early = co_await core_.pipe_connect_hosts.ask(facts_.client_name, facts_.client_address);
+    if (!early)
+        core_.outside.log.warning("smtpd_pipe_connect_hosts: {}", early.error().text());
+    pipe_connect_ = early.has_value() && *early;
 
     if (!core_.options.tls_wrapper || co_await secure())
         co_await greet();
@@ -136,7 +140,7 @@ awaitable<void> Session::name_client()
 awaitable<void> Session::greet()
 {
     start_request();
-    if (!core_.options.tls_wrapper && poll_early_input("CONNECT"))
+    if (!core_.options.tls_wrapper && !pipe_connect_ && poll_early_input("CONNECT"))
         co_return;
     if (!core_.options.policy.delay_reject) {
         policy::Effects effects;
@@ -268,7 +272,9 @@ awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
     }
     where_ = verb->name;
     // Outside ESMTP nothing may be sent ahead at all; BDAT is ESMTP by itself.
-    if (((!esmtp_ && verb->id != VerbId::bdat && verb->id != VerbId::quit) || must_wait_after(verb->id)) && poll_early_input(verb->name))
+    // A client that need not wait for the greeting knows the answer to EHLO as well.
+    const bool may_be_ahead = verb->id == VerbId::bdat || verb->id == VerbId::quit || (pipe_connect_ && verb->id == VerbId::ehlo);
+    if (((!esmtp_ && !may_be_ahead) || (must_wait_after(verb->id) && !may_be_ahead)) && poll_early_input(verb->name))
         co_return true;
 
     bool ok = false;

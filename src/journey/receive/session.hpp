@@ -119,6 +119,7 @@ private:
     std::unique_ptr<std::string> denied_;         // smtpd_delay_reject = no: the client was refused at connect
     Tally tally_;
     SteadyTime request_deadline_{};
+    std::uint32_t mails_ = 0;                     // begun in this session
     std::string_view where_ = "CONNECT";
     std::uint64_t content_octets_ = 0;            // of the content being received, for the log
     std::uint16_t client_port_ = 0;
@@ -130,6 +131,7 @@ private:
     bool in_content_ = false;
     bool bare_lf_seen_ = false;
     bool dismissed_ = false;
+    bool pipe_connect_ = false;                   // it may speak before the greeting, and behind EHLO
     bool debug_ = false;                          // debug_peer_list has the client
 };
 

@@ -60,6 +60,11 @@ awaitable<bool> Session::mail(std::string arguments)
         say(fmt::format("421 4.3.2 {} Service is shutting down", core_.options.myhostname));
         co_return false;
     }
+    if (core_.options.session_mail_limit != 0 && mails_ >= core_.options.session_mail_limit) {
+        say(fmt::format("421 4.7.0 {} Error: too many messages in one session", core_.options.myhostname));
+        end_ = End::hangup;
+        co_return false;
+    }
     auto command = smtp::parse_mail(arguments, command_options());
     if (!command) {
         say_refused_path(command.error(), "MAIL", arguments);
@@ -98,6 +103,7 @@ awaitable<bool> Session::mail(std::string arguments)
         co_return refused(fmt::format("421 4.3.2 {} Error: all server ports are busy", core_.options.myhostname));
 
     transaction_ = std::make_unique<Transaction>(core_.places);
+    ++mails_;
     handoff::Envelope& envelope = transaction_->envelope;
     envelope.set_sender(*facts_.sender);
     envelope.set_arrival(core_.outside.clock.wall().time_since_epoch().count());
