@@ -88,18 +88,25 @@ struct Line final : Feed {
 
 Transaction* Line::next()
 {
-    std::shared_ptr<Job> job;
-    if (first)
-        job = std::exchange(first, nullptr);
-    else if (limit != 0 && mails >= limit)
+    const bool assigned = first != nullptr;
+    if (!assigned && limit != 0 && mails >= limit)
         return nullptr;
+    if (!assigned && site.waiting.empty())
+        return nullptr;
+    const std::shared_ptr<Job> job = assigned ? first : site.waiting.front();
+    std::vector<std::uint32_t> open;
+    for (std::size_t i = 0; i < job->sheet.size(); ++i)
+        if (job->sheet[i].state == Fate::State::open)
+            open.push_back(static_cast<std::uint32_t>(i));
+    const std::size_t all = open.size();
+    open = session->askable(job->request, std::move(open));
+    if (open.empty() && all != 0)
+        return nullptr;                 // it waits for another session
+    if (assigned)
+        first = nullptr;
     else
-        while (!job && !site.waiting.empty()) {
-            job = std::move(site.waiting.front());
-            site.waiting.pop_front();
-        }
-    if (!job)
-        return nullptr;
+        site.waiting.pop_front();
+    job->rest = open.size() < all;
     ++mails;
     if (mails > 1)
         ++counts->reused;
@@ -110,14 +117,6 @@ Transaction* Line::next()
     job->dsn = session->features().has(smtp::Keyword::dsn);
     if (job->connected == 0 || mails > 1)
         job->connected = micros(clock->wall());
-    std::vector<std::uint32_t> open;
-    for (std::size_t i = 0; i < job->sheet.size(); ++i)
-        if (job->sheet[i].state == Fate::State::open)
-            open.push_back(static_cast<std::uint32_t>(i));
-    const std::uint32_t at_once = session->known().limits.recipients_per_mail;
-    job->rest = at_once != 0 && open.size() > at_once && !job->request.probe();
-    if (job->rest)
-        open.resize(at_once);
     job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
     jobs.push_back(job);
     return &*jobs.back()->transaction;

@@ -23,6 +23,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -82,6 +83,9 @@ public:
     awaitable<std::optional<Trouble>> open(Wish wish);
     /// `end`: nothing more is expected; the plan may say so to the peer.
     awaitable<void> run(Feed* feed, bool end);
+    /// Which of these recipients may be asked in its next transaction: as many as known or announced limits allow, of as many domains
+    /// as are left to it (RFC 9422). None: it takes no more.
+    std::vector<std::uint32_t> askable(const handoff::DeliveryRequest& request, std::vector<std::uint32_t> open);
     /// It has reached a limit and takes no more: goodbye() is due.
     bool used_up() const { return used_up_; }
     /// RSET QUIT, its answers read for a while; then the stream is closed.
@@ -147,6 +151,7 @@ private:
     void end_with(Reason reason);
     void settle();
     bool takes_more() const;
+    bool mails_used_up(std::size_t not_said = 0) const;
     void hand_back(Feed* feed);
     void abandon(Feed* feed);
     std::chrono::seconds timeout(Act act) const;
@@ -180,6 +185,7 @@ private:
     std::vector<std::string_view> views_;
     std::vector<Expected> expected_;
     std::deque<Transaction*> current_;
+    std::set<std::string> domains_;         // said in RCPT, where their number is limited
     std::vector<Mail> mails_;
     Plan plan_;
     Act awaited_ = Act::greeting;
@@ -190,7 +196,7 @@ private:
     bool debug_ = false, pix_ = false, pix_dot_ = false, used_up_ = false, leaving_ = false, planned_otherwise_ = false;
     bool second_hello_refused_ = false;     // what it announced before TLS may hold, and is not believed
     bool refused_last_ = false;             // the last answer refused a recipient
-    std::uint32_t transactions_ = 0, contents_ = 0, errors_ = 0;
+    std::uint32_t transactions_ = 0, contents_ = 0, errors_ = 0, mails_said_ = 0;
     std::uint64_t round_trips_ = 0;
     SteadyTime opened_{};
 };

@@ -23,6 +23,9 @@ bool Session::takes_more() const
         return false;
     if (known_.limits.errors_per_session != 0 && errors_ >= known_.limits.errors_per_session)
         return false;
+    if (mails_used_up(
+            static_cast<std::size_t>(std::ranges::count_if(current_, [](const Transaction* one) { return one->progress.stage == Stage::waiting; }))))
+        return false;
     if (current_.empty())
         return true;
     if (!features_.has(smtp::Keyword::pipelining))
@@ -36,6 +39,35 @@ bool Session::takes_more() const
     return current_.size() < 2 &&
            (last.progress.stage == Stage::invited ||
             (last.progress.stage == Stage::addressing && last.progress.asked == last.progress.recipients && last.progress.accepted > 0));
+}
+
+/// RFC 9422, MAILMAX: every MAIL counts, whatever its answer.
+bool Session::mails_used_up(std::size_t not_said) const
+{
+    return features_.limits.mail_max != 0 && mails_said_ + not_said >= features_.limits.mail_max;
+}
+
+std::vector<std::uint32_t> Session::askable(const handoff::DeliveryRequest& request, std::vector<std::uint32_t> open)
+{
+    const smtp::Limits& announced = features_.limits;
+    std::uint64_t most = request.probe() ? 0 : known_.limits.recipients_per_mail;
+    if (announced.rcpt_max != 0)
+        most = most == 0 ? announced.rcpt_max : std::min(most, announced.rcpt_max);
+    std::vector<std::uint32_t> chosen;
+    for (const std::uint32_t index : open) {
+        if (most != 0 && chosen.size() >= most)
+            break;
+        if (announced.rcpt_domain_max != 0) {
+            const std::string& address = request.envelope().recipients(static_cast<int>(index)).address();
+            std::string domain = to_lower(address.substr(address.rfind('@') + 1));
+            if (!domains_.contains(domain) && domains_.size() >= announced.rcpt_domain_max)
+                continue;
+            domains_.insert(std::move(domain));
+        }
+        chosen.push_back(index);
+    }
+    used_up_ = used_up_ || (chosen.empty() && !open.empty());
+    return chosen;
 }
 
 /// Why this peer cannot have this mail at all; where it can be helped (8-bit content), it is.
@@ -103,6 +135,7 @@ awaitable<void> Session::run(Feed* feed, bool end)
     }
     if (known_.limits.errors_per_session != 0 && errors_ >= known_.limits.errors_per_session)
         used_up_ = true;                                            // before the peer counts one more
+    used_up_ = used_up_ || mails_used_up();
     abandon(feed);
     if (!input_.empty() || parser_.amid())
         over_ = true;                                               // it speaks unasked: no other mail is trusted to it

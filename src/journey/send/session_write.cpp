@@ -102,6 +102,7 @@ void Session::compose_mail(const Transaction& transaction)
 {
     const handoff::Envelope& envelope = transaction.request->envelope();
     const std::size_t from = out_.size();
+    ++mails_said_;
     std::uint8_t parameters = 0;
     const auto carries = [&](peers::Parameter parameter) { parameters |= static_cast<std::uint8_t>(parameter); };
     out_ += "MAIL FROM:<";
