@@ -1,5 +1,6 @@
 // Files of the maildrop, which anybody may write: the pieces they are read in do not matter, what comes out is fit for an envelope and a
-// log line, nothing of it was not the user's to decide, every line ends in CRLF, and a record cut short is never a message.
+// log line, nothing of it was not the user's to decide, every line ends in CRLF, a record cut short is never a message, and what was
+// taken is taken again as it is when it is written into a record of its own.
 #include "fuzz.hpp"
 
 #include <optional>
@@ -72,6 +73,8 @@ void fuzz_one(std::string_view input)
     FUZZ_CHECK(message.submitter() == 1000 && message.queue_id().empty() && !message.hold() && message.filter().empty() &&
                message.redirect().empty() && !message.has_client() && message.hops() == 0 && message.bounce_to().empty());
     FUZZ_CHECK(!read(input.substr(0, input.size() - 1), 0, true).message);
+    const Outcome again = read(encode_head(once.envelope) + encode_content(once.content) + encode_end(), seed, false);
+    FUZZ_CHECK(again.envelope == once.envelope && again.content == once.content);
 }
 
 }  // namespace posthorn::fuzz

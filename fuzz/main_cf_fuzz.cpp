@@ -61,7 +61,11 @@ void check_expansion(const Values& values, std::string_view text)
 
 void fuzz_one(std::string_view input)
 {
-    (void)parse_list(input);
+    for (const ListMember& member : parse_list(input)) {
+        FUZZ_CHECK(input.contains(member.text));
+        FUZZ_CHECK(member.kind != ListMember::Kind::file || member.text.starts_with('/'));
+        FUZZ_CHECK(member.kind != ListMember::Kind::table || member.text.contains(':'));
+    }
     (void)parse_time(input, Unit::hours);
     const auto file = parse_main_cf(input, "main.cf");
     if (!file) {
