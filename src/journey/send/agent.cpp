@@ -284,6 +284,12 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
                 if (job->sheet[index].state == Fate::State::failed)
                     job->sheet.fail_open(Reason(job->sheet[index].reason));
         }
+        if (job->transaction->cut_short) {
+            job->rest = true;
+            job->fresh = true;
+            bring_back(*job);
+            continue;
+        }
         if (job->transaction->replay && !std::exchange(job->replayed, true)) {
             bring_back(*job);
             job->fresh = true;

@@ -387,3 +387,102 @@ TEST_CASE("TLS: an attack on handshakes leaves no lasting plain text: each sessi
     CHECK(world.deliver(mail()).outcome() == delivered);
     CHECK(world.peer().sessions().front().handshakes == 1);
 }
+
+namespace {
+
+handoff::DeliveryRequest probe_of(std::string_view local_part, int count)
+{
+    std::vector<std::string> recipients;
+    for (int i = 0; i < count; ++i)
+        recipients.push_back(fmt::format("{}{}@example.test", local_part, i));
+    return probe(std::move(recipients));
+}
+
+std::size_t answered(const handoff::Verdicts& verdicts, std::string_view reply)
+{
+    return static_cast<std::size_t>(
+        std::ranges::count_if(verdicts.verdicts(), [&](const handoff::Verdict& verdict) { return verdict.text().find(reply) != std::string::npos; }));
+}
+
+/// The most RCPTs that a session heard, and how many sessions said 421.
+std::pair<std::size_t, std::size_t> strain(const sim::Peer& peer)
+{
+    std::size_t most = 0, ended = 0;
+    for (const sim::Session& session : peer.sessions()) {
+        const auto said = session.said();
+        most = std::max(most, static_cast<std::size_t>(std::ranges::count_if(said, [](const std::string& line) { return line.starts_with("RCPT"); })));
+        ended += std::ranges::any_of(session.transcript, [](const std::string& line) { return line.starts_with("S: 421"); });
+    }
+    return {most, ended};
+}
+
+}  // namespace
+
+TEST_CASE("probe: where the peer's limit of errors is not known, a session ends behind ten refusals; what was accepted costs nothing")
+{
+    Learning world("data-only");
+    world.hand.advance(61s);
+    std::vector<std::string> strangers;
+    for (int i = 0; i < 25; ++i)
+        strangers.push_back(fmt::format("unknown@site{}.test", i));
+    CHECK(answered(world.run(probe(std::move(strangers))), "550 5.1.1") == 25);
+    CHECK(world.sessions() == 3);
+    CHECK(strain(world.peer()).first == 10);
+    Learning bad("slow-after-errors");
+    bad.options.probe_errors = 3;
+    bad.hand.advance(61s);
+    CHECK(answered(bad.run(probe_of("unknown", 8)), "550 5.1.1") == 8);
+    CHECK(bad.sessions() == 3);
+    CHECK(strain(bad.peer()).first == 3);
+    Learning good("data-only");
+    good.hand.advance(61s);
+    CHECK(answered(good.run(probe_of("user", 25)), "250 2.1.5") == 25);
+    CHECK(good.sessions() == 1);
+    CHECK(good.peer().sessions().front().turns <= 6);           // greeting, EHLO, three flights, the goodbye
+}
+
+TEST_CASE("probe: a peer that ends the session after too many errors is found out once; all are answered, and it is not met again")
+{
+    Learning world("too-many-errors");
+    world.hand.advance(61s);
+    CHECK(answered(world.run(probe_of("unknown", 12)), "said: 550 5.1.1") == 12);
+    CHECK(strain(world.peer()).second == 1);
+    world.hand.advance(61s);
+    CHECK(answered(world.run(probe_of("unknown", 12)), "said: 550 5.1.1") == 12);
+    CHECK(strain(world.peer()).second == 1);
+    CHECK(world.book.about({{"192.0.2.2", world.host(), "smtp:[192.0.2.2]"}, "220 x", {}}).limits.errors_per_session == 5);
+}
+
+TEST_CASE("probe: one bad recipient closes the session: those behind it are asked on another, each time with an answer more")
+{
+    Learning world("closes-after-bad-recipient");
+    world.hand.advance(61s);
+    const auto all = world.run(probe({"user@a.test", "unknown@a.test", "unknown@b.test", "user@b.test", "user@c.test"}));
+    CHECK(answered(all, "250 2.1.5") == 3);
+    CHECK(answered(all, "550 5.1.1") == 2);
+    CHECK(world.sessions() == 3);
+    // What has no answer at all is not asked again and again.
+    Learning deaf("says-421-at-rcpt");
+    deaf.hand.advance(61s);
+    CHECK(answered(deaf.run(probe_of("user", 3)), "421 4.3.2") == 3);
+    CHECK(deaf.sessions() == 1);
+}
+
+TEST_CASE("probe: where answers become slow after some errors, sessions have fewer from the second sight on")
+{
+    Learning world("slow-after-errors");
+    SystemClock clock;
+    world.turned = &clock;                                      // pauses are what is measured
+    peers::Book book(clock, {.learning = peers::Learning::yes}, nullptr);
+    world.knowledge = &book;
+    world.options.timeouts.rcpt = 5s;
+    const auto limit = [&] { return book.about({{"192.0.2.2", world.host(), "smtp:[192.0.2.2]"}, "220 x", {}}).limits.errors_per_session; };
+    for (const std::uint32_t expected : {0U, 3U}) {
+        CHECK(answered(world.run(probe_of("unknown", 5)), "550 5.1.1") == 5);
+        CHECK(limit() == expected);
+    }
+    const std::size_t before = world.sessions();
+    CHECK(answered(world.run(probe_of("unknown", 5)), "550 5.1.1") == 5);
+    CHECK(world.sessions() == before + 3);                      // two in each: none was slow
+    CHECK(strain(world.peer()).second == 0);
+}

@@ -87,6 +87,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     if (target != "rcpt" && target != "data")
         bad("smtp_address_verify_target", target);
     made.probe_data = target == "data";
+    made.probe_errors = static_cast<std::uint32_t>(get(smtp_address_verify_error_limit));
 
     const std::string port = either(smtp_tcp_port, lmtp_tcp_port);
     const auto parsed = parse_nexthop("x:" + port, 25, false);

@@ -79,6 +79,8 @@ inline constexpr Param<bool> smtp_chunking{.name = "smtp_chunking", .initial = "
 inline constexpr Param<bool> smtp_quit_in_group{.name = "smtp_quit_in_group", .initial = "no", .doc = "Group QUIT with commands whose answers are needed, as Postfix does: shows what such groups do to some peers.", .since = "posthorn 0.1", .own = true};
 inline constexpr Param<int> smtp_contents_in_flight{.name = "smtp_contents_in_flight", .initial = "4", .least = 1, .most = 100, .doc = "Contents sent to a trusted peer without an answer to the first.", .since = "posthorn 0.1", .own = true};
 
+inline constexpr Param<int> smtp_address_verify_error_limit{.name = "smtp_address_verify_error_limit", .initial = "10", .least = 1, .doc = "A session of address probes ends when so many recipients were refused in it, unless the server's own limit is known: common servers answer slowly from there on.", .since = "posthorn 0.1", .own = true};
+
 inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_connect_timeout, smtp_helo_timeout, lmtp_lhlo_timeout, smtp_starttls_timeout, smtp_mail_timeout, smtp_rcpt_timeout, smtp_data_init_timeout,
     smtp_data_xfer_timeout, smtp_data_done_timeout, smtp_rset_timeout, smtp_quit_timeout, smtp_skip_quit_response, lmtp_skip_quit_response,
@@ -90,7 +92,7 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_bind_address, smtp_bind_address6, smtp_bind_address_enforce, smtp_connection_cache_on_demand, smtp_connection_cache_destinations,
     smtp_connection_cache_time_limit, smtp_connection_reuse_time_limit, smtp_connection_reuse_count_limit, smtp_tls_security_level,
     lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_chunking, smtp_quit_in_group,
-    smtp_contents_in_flight,
+    smtp_contents_in_flight, smtp_address_verify_error_limit,
 });
 // clang-format on
 

@@ -44,6 +44,7 @@ struct Transaction {
     bool unserved = false;
     bool content_said = false;              // its octets went out, whole or not: never said again without an answer
     bool doubted = false;                   // a refusal that may be about our grouping or parameters, not about the mail
+    bool cut_short = false;                 // a probe: the session ended behind some of its answers; the others may be asked at once
     bool replay = false;                    // nothing is lost if it is said again at once, and now it would be said otherwise
     std::uint32_t use = 0;                  // which transaction of its session it was, from 1
 };
@@ -98,6 +99,8 @@ public:
     /// What it showed of the peer changes how the next session would be planned. Known after close(), or when run() found out.
     bool planned_otherwise() const { return planned_otherwise_; }
     const peers::Known& known() const { return known_; }
+    /// How many more recipients may be said before their refusals reach the peer's limit of errors; what is under way is counted as refused.
+    std::uint32_t room_for_refusals() const;
     const Host& host() const { return host_; }
     const smtp::Features& features() const { return features_; }
     bool secured() const { return secured_; }
@@ -145,6 +148,7 @@ private:
     void note(const Expected& expected, const smtp::Reply& reply, bool early, Act next);
     void note_mail(Transaction& transaction, Judgement judgement, const smtp::Reply& reply);
     void fail_all(Transaction& transaction, const Reason& reason);
+    void note_refusal(std::chrono::milliseconds pause);
     void note_rcpt(Transaction& transaction, std::uint32_t recipient, Judgement judgement, const smtp::Reply& reply);
     void note_data(Transaction& transaction, Judgement judgement, const smtp::Reply& reply);
     void note_content(Transaction& transaction, Act act, Judgement judgement, const smtp::Reply& reply);
@@ -197,6 +201,9 @@ private:
     bool second_hello_refused_ = false;     // what it announced before TLS may hold, and is not believed
     bool refused_last_ = false;             // the last answer refused a recipient
     std::uint32_t transactions_ = 0, contents_ = 0, errors_ = 0, mails_said_ = 0;
+    std::uint32_t quick_errors_ = 0, slow_errors_ = 0;      // refusals that came at once; the run of those that did not, behind them
+    bool cut_off_ = false;                  // the peer ended the session, by word or deed
+    SteadyTime last_reply_{};
     std::uint64_t round_trips_ = 0;
     SteadyTime opened_{};
 };

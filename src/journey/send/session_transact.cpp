@@ -2,6 +2,7 @@
 #include "send/session.hpp"
 
 #include "base/strings.hpp"
+#include "peers/observation.hpp"
 
 namespace posthorn::send {
 
@@ -15,13 +16,28 @@ bool is_goodbye(std::span<const Step> flight)
 /// Probes of one flight: more would only make a larger loss.
 constexpr std::size_t probes_in_flight = 50;
 
+/// A server that has had enough of errors pauses for a second or more before each further answer.
+constexpr std::chrono::milliseconds pause_of_displeasure{800};
+constexpr std::uint32_t pauses_needed = 2;
+
 }  // namespace
+
+std::uint32_t Session::room_for_refusals() const
+{
+    const std::uint32_t known = known_.limits.errors_per_session;
+    if (!wish_.probes)
+        return known == 0 ? UINT32_MAX : known - std::min(known, errors_);
+    // One less than known: the goodbye wants an answer too.
+    const std::uint32_t limit = known == 0 ? options_.probe_errors : std::max(1U, known - 1);
+    std::uint32_t said = errors_;
+    for (const Transaction* const transaction : current_)
+        said += transaction->progress.recipients - transaction->progress.asked;
+    return limit - std::min(limit, said);
+}
 
 bool Session::takes_more() const
 {
-    if (over_ || used_up_)
-        return false;
-    if (known_.limits.errors_per_session != 0 && errors_ >= known_.limits.errors_per_session)
+    if (over_ || used_up_ || room_for_refusals() == 0)
         return false;
     if (mails_used_up(
             static_cast<std::size_t>(std::ranges::count_if(current_, [](const Transaction* one) { return one->progress.stage == Stage::waiting; }))))
@@ -50,7 +66,8 @@ bool Session::mails_used_up(std::size_t not_said) const
 std::vector<std::uint32_t> Session::askable(const handoff::DeliveryRequest& request, std::vector<std::uint32_t> open)
 {
     const smtp::Limits& announced = features_.limits;
-    std::uint64_t most = request.probe() ? 0 : known_.limits.recipients_per_mail;
+    // A mail goes to as many as the peer takes at once; a probe asks for no more than may be refused (takes_more() sees to it that some may).
+    std::uint64_t most = request.probe() ? std::max(1U, room_for_refusals()) : known_.limits.recipients_per_mail;
     if (announced.rcpt_max != 0)
         most = most == 0 ? announced.rcpt_max : std::min(most, announced.rcpt_max);
     std::vector<std::uint32_t> chosen;
@@ -133,7 +150,7 @@ awaitable<void> Session::run(Feed* feed, bool end)
         settle();
         hand_back(feed);
     }
-    if (known_.limits.errors_per_session != 0 && errors_ >= known_.limits.errors_per_session)
+    if (room_for_refusals() == 0)
         used_up_ = true;                                            // before the peer counts one more
     used_up_ = used_up_ || mails_used_up();
     abandon(feed);
@@ -148,6 +165,7 @@ awaitable<void> Session::run(Feed* feed, bool end)
 awaitable<void> Session::fly(std::span<const Step> flight)
 {
     compose(flight);
+    last_reply_ = around_.clock.steady();
     stream_->expires_after(timeout(Act::content));
     write_flight();
     ++round_trips_;
@@ -160,6 +178,7 @@ awaitable<void> Session::fly(std::span<const Step> flight)
         for (; answers > 0 && !over_; --answers) {
             auto reply = co_await read_reply(expected.act);
             if (!reply) {
+                cut_off_ = !content_error_ && reply.error().what() != "conversation timed out";
                 if (content_error_)
                     end_with(Reason(false, "4.3.0", content_error_->text()));
                 else
@@ -193,7 +212,14 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
     const bool of_content = expected.act == Act::dot || expected.act == Act::bdat;
     if (transaction && expected.act != Act::rset && expected.act != Act::quit && judgement != Judgement::leaving)
         ++transaction->answers;
+    const SteadyTime now = around_.clock.steady();
+    const auto pause = std::chrono::duration_cast<std::chrono::milliseconds>(now - std::exchange(last_reply_, now));
     if (judgement == Judgement::leaving) {
+        cut_off_ = true;
+        if (reply.code == 421 && errors_ != 0 && (expected.act == Act::rcpt || peers::speaks_of_errors(reply.text()))) {
+            evidence_.errors = errors_;
+            evidence_.errors_told = peers::speaks_of_errors(reply.text());
+        }
         if (reply.code == 421)
             end_with(reason_of_reply(reply, Judgement::temporary, expected.act, peer_text_, host_.name, options_.lmtp));
         else                                                        // a lone 221: the commands before QUIT were dropped
@@ -207,7 +233,11 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
     }
     switch (expected.act) {
     case Act::mail: note_mail(*transaction, judgement, reply); break;
-    case Act::rcpt: note_rcpt(*transaction, expected.recipient, judgement, reply); break;
+    case Act::rcpt:
+        if (reply.permanent())
+            note_refusal(pause);
+        note_rcpt(*transaction, expected.recipient, judgement, reply);
+        break;
     case Act::data: note_data(*transaction, judgement, reply); break;
     case Act::dot:
     case Act::bdat: note_content(*transaction, expected.act, judgement, reply); break;
@@ -238,11 +268,21 @@ void Session::note_mail(Transaction& transaction, Judgement judgement, const smt
         transaction.sheet->fail(index, reason_of_reply(reply, judgement, Act::mail, peer_text_, host_.name, options_.lmtp));
 }
 
+/// Counts it, and sees where a peer that answered at once begins to take its time.
+void Session::note_refusal(std::chrono::milliseconds pause)
+{
+    ++errors_;
+    if (pause < pause_of_displeasure) {
+        ++quick_errors_;
+        slow_errors_ = 0;
+    } else if (quick_errors_ != 0 && ++slow_errors_ == pauses_needed && evidence_.errors == 0)
+        evidence_.errors = errors_ - pauses_needed;
+}
+
 void Session::note_rcpt(Transaction& transaction, std::uint32_t recipient, Judgement judgement, const smtp::Reply& reply)
 {
     transaction.progress.asked = recipient + 1;
     transaction.progress.sender_open = false;
-    errors_ += reply.permanent() ? 1 : 0;
     if (transaction.refused)
         return;                                                     // 503 for want of MAIL: no news about the recipient
     const std::uint32_t index = transaction.recipients[recipient];
@@ -352,6 +392,10 @@ void Session::abandon(Feed* feed)
         const bool untouched = transaction->answers == 0 && !transaction->content_said;
         if (untouched && (served || used_up_))
             transaction->unserved = true;
+        else if (transaction->progress.probe && cut_off_ && std::ranges::any_of(transaction->recipients, [&](std::uint32_t index) {
+                     return (*transaction->sheet)[index].final();
+                 }))
+            transaction->cut_short = true;                          // nothing is lost if the others are asked again: each time some are answered
         else
             fail_all(*transaction, end_reason_);                    // those that have a fate keep it
         transaction->replay = may_help && !transaction->unserved && !transaction->content_said;

@@ -90,6 +90,8 @@ struct Evidence {
     std::uint32_t keywords_tls = 0;
     std::vector<Exchange> exchanges;    // the last few
     std::uint32_t mails = 0;            // contents accepted
+    std::uint32_t errors = 0;           // refused recipients before the peer left, or answered each slower than those before
+    bool errors_told = false;           // it said that this was why
     Quirks in_force;                    // what the plan obeyed
     Quirks canary;                      // what it ignored on purpose
 };

@@ -254,17 +254,17 @@ private:
 
     void note_limits()
     {
-        const auto believe = [&](Candidate& at, std::uint32_t number, std::uint32_t Limits::* limit) {
+        const auto believe = [&](Candidate& at, std::uint32_t number, std::uint32_t Limits::* limit, bool told = false) {
             if (number == 0)
                 return;
             at = {number, at.number == number ? at.seen + 1 : 1};
-            if (at.seen < 2)
+            if (at.seen < 2 && !told)
                 return;
             record_.limits.*limit = number;
             record_.limits_until = now_ + quirk_lifetime;
         };
         believe(record_.recipients, seen_.recipients, &Limits::recipients_per_mail);
-        believe(record_.errors, seen_.errors, &Limits::errors_per_session);
+        believe(record_.errors, seen_.errors, &Limits::errors_per_session, seen_.errors_told);
     }
 
     Learned learned_;

@@ -332,6 +332,11 @@ TEST_CASE("learn: limits of recipients and errors are believed the second time, 
     story.meets(executes);
     CHECK(!story.known().privileges.bdat_first);
     CHECK(story.after(7 * 24h).known().limits == Limits{});
+    Story told;
+    seen.errors_told = true;
+    told.meets(seen);
+    CHECK(told.known().limits.errors_per_session == 10);
+    CHECK(told.known().limits.recipients_per_mail == 0);
 }
 
 TEST_CASE("learn: the answers' times are kept; the 99th percentile is known")

@@ -30,6 +30,7 @@ public:
         made_.keywords_tls = evidence.keywords_tls;
         made_.canary = evidence.canary;
         made_.mails = evidence.mails;
+        made_.errors_told = evidence.errors_told;
     }
 
     Observation run()
@@ -48,6 +49,8 @@ public:
             content(exchange, i);
             limits(exchange);
         }
+        if (evidence_.errors != 0)
+            made_.errors = evidence_.errors;                // counted over the whole session, not its last exchanges
         return std::move(made_);
     }
 
@@ -330,6 +333,14 @@ bool speaks_of_pipelining(std::string_view reply) { return contains_folded(reply
 bool speaks_of_one_recipient(std::string_view reply)
 {
     for (const std::string_view words : {"one recipient", "single recipient", "multiple recipients", "too many recipients"})
+        if (contains_folded(reply, words))
+            return true;
+    return false;
+}
+
+bool speaks_of_errors(std::string_view reply)
+{
+    for (const std::string_view words : {"too many errors", "too many bad", "too many unknown", "too many invalid", "too many nonexist", "too many failed"})
         if (contains_folded(reply, words))
             return true;
     return false;

@@ -32,7 +32,8 @@ struct Observation {
     std::uint32_t mails = 0;
     std::uint32_t ended_after = 0;      // mails, where the peer took its leave when the next one was begun
     std::uint32_t recipients = 0;       // accepted of one mail, then 452 for all that followed
-    std::uint32_t errors = 0;           // refused recipients before a 421
+    std::uint32_t errors = 0;           // refused recipients before a 421, or before the answers became slow
+    bool errors_told = false;           // the 421 spoke of errors: no second sighting is needed
     std::optional<bool> discards_bdat;  // the octets of a refused BDAT
     std::uint32_t milliseconds = 0;     // the slowest answer to a command that was alone; 0: there was none
 };
@@ -45,6 +46,8 @@ std::string text_of(const Exchange& exchange);
 /// For sessions: does this refusal speak of pipelining, of the number of recipients; which MAIL parameters does it name?
 bool speaks_of_pipelining(std::string_view reply);
 bool speaks_of_one_recipient(std::string_view reply);
+/// Does a 421 say that there were too many errors?
+bool speaks_of_errors(std::string_view reply);
 std::uint8_t parameters_named(std::string_view reply);
 /// Is a refusal of MAIL with these parameters about them, not about the mail?
 bool about_parameters(int code, std::uint8_t parameters, std::uint8_t named);

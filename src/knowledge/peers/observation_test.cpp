@@ -125,6 +125,12 @@ TEST_CASE("observe: a peer that leaves when the next mail begins shows its limit
     CHECK(observe(session({{.verbs = {mail, rcpt, rcpt, rcpt, rcpt}, .codes = {250, 250, 250, 452, 452}}})).recipients == 2);
     CHECK(observe(session({{.verbs = {mail, rcpt, rcpt, rcpt, rcpt}, .codes = {250, 250, 452, 250, 452}}})).recipients == 0);
     CHECK(observe(session({{.verbs = {mail, rcpt, rcpt, rcpt}, .codes = {250, 550, 550, 421}}})).errors == 2);
+    Evidence counted = session({{.verbs = {rcpt}, .codes = {550}}});
+    counted.errors = 20;
+    counted.errors_told = speaks_of_errors("421 4.7.0 mx.test Error: Too many errors");
+    CHECK(observe(counted).errors == 20);
+    CHECK(observe(counted).errors_told);
+    CHECK_FALSE(speaks_of_errors("421 4.3.2 Service shutting down"));
 }
 
 TEST_CASE("observe: whether the octets of a refused BDAT were discarded is seen in what comes next, in number and in kind")
