@@ -245,6 +245,27 @@ class DelayLine:
         self._process.stdout.close()
 
 
+class SimPeer:
+    """A peer of sim/ (`posthorn peer NAME`) on a port of its own."""
+
+    def __init__(self, name):
+        self.port = free_port()
+        self._process = subprocess.Popen([str(BIN / "posthorn"), "peer", name, "--port", str(self.port), "--quiet"], stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.DEVNULL)
+
+        def listens():
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+                return True
+            except OSError:
+                return False
+        wait_until(listens, f"the peer {name} listens")
+
+    def close(self):
+        self._process.terminate()
+        self._process.wait(10)
+
+
 class Certificate:
     """A self-signed certificate, made here; `path` and `key` are its files, readable by root and the user of the tests."""
 

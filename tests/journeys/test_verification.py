@@ -1,25 +1,17 @@
 """Is this address alive? reject_unverified_recipient and reject_unverified_sender through the whole system."""
 import re
-import subprocess
 import threading
 import time
 
-from journey import BIN, Journey, Sink, free_port, unittest, wait_until
+from journey import Certificate, DelayLine, Journey, SimPeer, Sink, free_port, unittest, wait_until
 
 RCPT = "smtpd_recipient_restrictions"
 
 
 class Verification(Journey):
-    def peer(self, name):
-        """A peer of sim/ on a port of its own: the server of the seeds."""
-        port = free_port()
-        process = subprocess.Popen([str(BIN / "posthorn"), "peer", name, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-        def end():
-            process.terminate()
-            process.wait(10)
-        self.addCleanup(end)
-        return port
+    def opened(self, thing):
+        self._opened.append(thing)
+        return thing
 
     def verifying(self, sink_port, settings=None):
         return self.instance({"relay_domains": "there.test", "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
@@ -64,7 +56,7 @@ class Verification(Journey):
         self.assertRegex(found, r"^2:0:\d+:host 127\.0\.0\.1")
 
     def test_a_frontbridge_server_verifies_at_the_first_attempt_with_pipelining_on(self):
-        posthorn = self.verifying(self.peer("frontbridge"))
+        posthorn = self.verifying(self.opened(SimPeer("frontbridge")).port)
         code, text, _ = self.rcpt(posthorn, "receiver@there.test")
         self.assertEqual((code, text), (250, "2.1.5 Ok"))
         posthorn.wait_log(r"to=<receiver@there\.test>, .*status=deliverable")
@@ -103,7 +95,45 @@ class Verification(Journey):
         self.assertEqual(replies, [250] * 32)
         self.assertLessEqual(sink.sessions, 2)
         posthorn.wait_log(r"status=deliverable", 30)
-        self.assertRegex(posthorn.log(), r"from=<double-bounce@\S+>, size=0, nrcpt=(2\d|30) \(queue active\)")
+        # As many together as a server may refuse before it becomes slow.
+        self.assertRegex(posthorn.log(), r"from=<double-bounce@\S+>, size=0, nrcpt=10 \(queue active\)")
+        self.assertLessEqual(len(re.findall(r"nrcpt=\d+ \(queue active\)", posthorn.log())), 5)
+
+    def test_an_unknown_address_costs_four_round_trips_and_one_on_a_session_that_stands(self):
+        for peer in ("frontbridge", "data-only"):
+            line = self.opened(DelayLine(self.opened(SimPeer(peer)).port, 100))
+            posthorn = self.verifying(line.port, {"smtp_connection_cache_time_limit": "60s"})
+            self.assertEqual(self.rcpt(posthorn, "first@there.test")[0], 250)
+            answered = len(line.reads)
+            self.assertEqual(self.rcpt(posthorn, "second@there.test")[0], 250)
+            said = [(connection, text.split()[0]) for connection, way, _, _, text in line.reads if way == ">"]
+            first = line.reads[0][0]
+            # SYN, the greeting, EHLO, the envelope; then the next envelope.
+            self.assertEqual(said[:2], [(first, "EHLO"), (first, "MAIL")])
+            self.assertIn(said[2], [(first, "RSET"), (first, "MAIL")])
+            self.assertEqual({connection for connection, _ in said}, {first})
+            self.assertEqual(len([1 for _, way, _, _, _ in line.reads[:answered] if way == ">"]), 2)
+            self.assertEqual(len(said), 3)
+
+    def test_a_probe_over_tls_that_breaks_is_not_said_again_in_the_clear(self):
+        certificate = self.opened(Certificate("127.0.0.1"))
+        sink = self.sink({"RCPT": None}, tls=certificate.server())          # hangs up on the probe
+        posthorn = self.verifying(sink.port, {"smtp_tls_security_level": "may"})
+        for address in ("one@there.test", "two@there.test"):
+            code, text, _ = self.rcpt(posthorn, address)
+            self.assertEqual(code, 450)
+            self.assertRegex(text, "lost connection with .* while sending RCPT TO")
+        self.assertEqual(sink.sessions, len(sink.tls_sessions))
+        self.assertEqual(sum(c.startswith("STARTTLS") for c in sink.commands), sink.sessions)
+
+    def test_frontbridge_with_tls_stays_encrypted_even_where_postfix_grouping_loses_the_probe(self):
+        for grouping, sessions in (("no", 1), ("yes", 2)):
+            line = self.opened(DelayLine(self.opened(SimPeer("frontbridge")).port, 0))
+            posthorn = self.verifying(line.port, {"smtp_tls_security_level": "may", "smtp_quit_in_group": grouping, "smtp_peer_rules": ""})
+            self.assertEqual(self.rcpt(posthorn, "receiver@there.test")[0], 250)
+            said = [text for _, way, _, _, text in line.reads if way == ">"]
+            self.assertEqual(sum(text.startswith("STARTTLS") for text in said), sessions)
+            self.assertFalse([text for text in said if text.startswith(("MAIL", "RCPT"))])
 
     def test_the_longest_wait_is_poll_count_times_poll_delay_and_the_answer_comes_later(self):
         gate = threading.Event()

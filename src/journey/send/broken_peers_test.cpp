@@ -410,7 +410,8 @@ std::pair<std::size_t, std::size_t> strain(const sim::Peer& peer)
     std::size_t most = 0, ended = 0;
     for (const sim::Session& session : peer.sessions()) {
         const auto said = session.said();
-        most = std::max(most, static_cast<std::size_t>(std::ranges::count_if(said, [](const std::string& line) { return line.starts_with("RCPT"); })));
+        most =
+            std::max(most, static_cast<std::size_t>(std::ranges::count_if(said, [](const std::string& line) { return line.starts_with("RCPT"); })));
         ended += std::ranges::any_of(session.transcript, [](const std::string& line) { return line.starts_with("S: 421"); });
     }
     return {most, ended};

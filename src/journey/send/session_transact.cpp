@@ -392,9 +392,8 @@ void Session::abandon(Feed* feed)
         const bool untouched = transaction->answers == 0 && !transaction->content_said;
         if (untouched && (served || used_up_))
             transaction->unserved = true;
-        else if (transaction->progress.probe && cut_off_ && std::ranges::any_of(transaction->recipients, [&](std::uint32_t index) {
-                     return (*transaction->sheet)[index].final();
-                 }))
+        else if (transaction->progress.probe && cut_off_ &&
+                 std::ranges::any_of(transaction->recipients, [&](std::uint32_t index) { return (*transaction->sheet)[index].final(); }))
             transaction->cut_short = true;                          // nothing is lost if the others are asked again: each time some are answered
         else
             fail_all(*transaction, end_reason_);                    // those that have a fate keep it

@@ -98,12 +98,14 @@ const Row rows[] = {
     {"silent-greeting", "T", "T", "T", "T"},
     {"silent-starttls"},
     {"slow"},
+    {"slow-after-errors"},
     {"slow-down", "T", "T", "T", "T"},
     {"starttls"},
     {"tarpits"},
     {"three-mails-then-421"},
     {"three-mails-then-closes"},
     {"too-many-connections", "T", "T", "T", "T"},
+    {"too-many-errors"},
 };
 // clang-format on
 

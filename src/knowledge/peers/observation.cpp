@@ -340,7 +340,8 @@ bool speaks_of_one_recipient(std::string_view reply)
 
 bool speaks_of_errors(std::string_view reply)
 {
-    for (const std::string_view words : {"too many errors", "too many bad", "too many unknown", "too many invalid", "too many nonexist", "too many failed"})
+    for (const std::string_view words :
+         {"too many errors", "too many bad", "too many unknown", "too many invalid", "too many nonexist", "too many failed"})
         if (contains_folded(reply, words))
             return true;
     return false;

@@ -28,7 +28,7 @@ public:
     };
     struct Options {
         std::size_t sessions = 2;                 // probes of a site at one time
-        std::size_t addresses = 50;               // of one probe
+        std::size_t addresses = 10;               // of one probe: a session may not be refused more (smtp_address_verify_error_limit)
         std::chrono::milliseconds worker_patience{10'000};
         std::string syslog_name = "postfix";
     };
