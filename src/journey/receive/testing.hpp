@@ -15,6 +15,10 @@
 
 namespace posthorn::receive::testing {
 
+// A group as fast clients send it, and what it must be answered with, whatever segments it comes in.
+inline constexpr std::string_view group =
+    "MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nRCPT TO:<nobody@example.test>\r\nRCPT TO:<other@example.test>\r\nDATA\r\n";
+
 struct FakeQueue final : handoff::Queue {
     std::optional<std::string> next_queue_id() override
     {

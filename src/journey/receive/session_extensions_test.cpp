@@ -1,0 +1,145 @@
+#include "receive/session.hpp"
+#include "receive/testing.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+using namespace posthorn;
+using namespace posthorn::receive;
+using namespace posthorn::receive::testing;
+
+TEST_CASE("client: the name must lead back to the address")
+{
+    struct Row {
+        std::string address, line;
+    };
+    const Row rows[] = {
+        {"192.0.2.1", "connect from client.test[192.0.2.1]"},
+        {"192.0.2.7", "connect from unknown[192.0.2.7]"},
+        {"192.0.2.66", "connect from unknown[192.0.2.66]"},
+        {"2001:db8::7", "connect from unknown[2001:db8::7]"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.address);
+        House house;
+        Talk talk(house, row.address);
+        CHECK(house.logged(row.line));
+        CHECK(house.logged("warning: hostname liar.test does not resolve to address 192.0.2.66") == (row.address == "192.0.2.66"));
+    }
+}
+
+TEST_CASE("EHLO: keywords are hidden from all, or from clients that a table names")
+{
+    House house(options_of({{"smtpd_discard_ehlo_keywords", "dsn, chunking"},
+                            {"smtpd_discard_ehlo_keyword_address_maps", "inline:{{192.0.2.9 = silent-discard pipelining}}"}}));
+    Talk talk(house);
+    const std::string all = talk("EHLO x");
+    CHECK(all.find("DSN") == std::string::npos);
+    CHECK(all.find("CHUNKING") == std::string::npos);
+    CHECK(all.find("PIPELINING") != std::string::npos);
+    CHECK(house.logged("discarding EHLO keywords: DSN CHUNKING"));
+    Talk other(house, "192.0.2.9");
+    const std::string few = other("EHLO x");
+    CHECK(few.find("PIPELINING") == std::string::npos);
+    CHECK(few.find("DSN") != std::string::npos);
+    CHECK(std::ranges::count_if(house.log(), [](const std::string& line) { return line.starts_with("discarding"); }) == 1);
+}
+
+TEST_CASE("EHLO: an unknown keyword among those to hide is ignored, and said at start")
+{
+    House house(options_of({{"smtpd_discard_ehlo_keywords", "dsn, burl"}}));
+    Talk talk(house);
+    const std::string reply = talk("EHLO x");
+    CHECK(reply.find("DSN") == std::string::npos);
+    CHECK(reply.find("CHUNKING") != std::string::npos);
+    CHECK(house.logged("warning: smtpd_discard_ehlo_keywords: unknown EHLO keyword \"burl\" is ignored"));
+}
+
+TEST_CASE("STARTTLS: plain text sent ahead is dropped, the session starts over, and encrypt demands it")
+{
+    struct Acceptor final : TlsAcceptor {
+        awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string peer) override
+        {
+            ++handshakes;
+            if (fail)
+                co_return Error{"lost connection", "4.4.2"};
+            co_return Secured(std::move(stream), "Anonymous TLS connection established from " + peer + ": TLSv1.3 with cipher X (256/256 bits)",
+                              "TLSv1.3 with cipher X (256/256 bits)");
+        }
+        int handshakes = 0;
+        bool fail = false;
+    } acceptor;
+    House house(options_of({{"smtpd_tls_security_level", "encrypt"}, {"smtpd_tls_loglevel", "1"}, {"smtpd_tls_received_header", "yes"}}));
+    house.tls = &acceptor;
+    SUBCASE("all goes well")
+    {
+        Talk talk(house);
+        CHECK(talk("EHLO x").find("250-STARTTLS") != std::string::npos);
+        CHECK(talk("MAIL FROM:<>") == "530 5.7.0 Must issue a STARTTLS command first\r\n");
+        CHECK(talk.send("STARTTLS\r\nMAIL FROM:<injected@b.test>\r\nRCPT TO:<user@example.test>\r\n") == "220 2.0.0 Ready to start TLS\r\n");
+        CHECK(acceptor.handshakes == 1);
+        CHECK(house.logged("Anonymous TLS connection established from client.test[192.0.2.1]: TLSv1.3 with cipher X (256/256 bits)"));
+        CHECK(talk("EHLO x").find("STARTTLS") == std::string::npos);
+        CHECK(talk("STARTTLS") == "554 5.5.1 Error: TLS already active\r\n");
+        CHECK(talk.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\n") == "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n");
+        talk("DATA");
+        CHECK(talk.send("a: b\r\n\r\n.\r\n") == "250 2.0.0 Ok: queued as Q1\r\n");
+        CHECK(house.queue.stored[0].first.client().protocol() == "ESMTPS");
+        CHECK(house.queue.stored[0].second.inline_octets().starts_with(
+            "Received: from x (client.test [192.0.2.1])\r\n\t(using TLSv1.3 with cipher X (256/256 bits))\r\n"
+            "\t(No client certificate requested)\r\n\tby mx.example.test (Posthorn) with ESMTPS id Q1\r\n\tfor <user@example.test>; "));
+    }
+    SUBCASE("a handshake that fails ends the session")
+    {
+        acceptor.fail = true;
+        Talk talk(house);
+        talk("EHLO x");
+        CHECK(talk("STARTTLS") == "220 2.0.0 Ready to start TLS\r\n");
+        CHECK(talk.ended());
+        CHECK(house.logged("SSL_accept error from client.test[192.0.2.1]: lost connection"));
+    }
+}
+
+TEST_CASE("ETRN: for domains that are configured, by whoever the restrictions let through")
+{
+    House house(options_of({{"fast_flush_domains", "relay.test"}}));
+    std::vector<std::string> flushed;
+    house.flush_site = [&](std::string domain) -> awaitable<Result<void>> {
+        flushed.push_back(domain);
+        return [](std::string d) -> awaitable<Result<void>> {
+            if (d == "relay.test")
+                co_return Result<void>{};
+            co_return Error{"queue manager is gone", "4.3.0"};
+        }(domain);
+    };
+    Talk talk(house);
+    talk("EHLO x");
+    CHECK(talk("ETRN relay.test") == "250 Queuing started\r\n");
+    CHECK(talk("ETRN other.test") == "459 <other.test>: service unavailable\r\n");
+    CHECK(talk("ETRN a..b") == "501 Error: invalid parameter syntax\r\n");
+    CHECK(talk("ETRN @sub.relay.test") == "458 Unable to queue messages\r\n");
+    CHECK(flushed == std::vector<std::string>{"relay.test", "sub.relay.test"});
+}
+
+TEST_CASE("transcripts: sessions of the clients in debug_peer_list are logged line by line, others are not, passwords and content never")
+{
+    House house(options_of({{"debug_peer_list", "!192.0.2.7, example.org, 192.0.2.0/24"}}));
+    {
+        Talk talk(house);
+        talk("EHLO client.test");
+        talk("AUTH PLAIN AHVzZXIAc2VjcmV0");
+        talk.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n");
+        talk.send("Subject: x\r\n\r\nthe content\r\n.\r\n");
+    }
+    for (const char* line :
+         {"> client.test[192.0.2.1]: 220 mx.example.test ESMTP Posthorn", "< client.test[192.0.2.1]: EHLO client.test",
+          "> client.test[192.0.2.1]: 250-PIPELINING", "< client.test[192.0.2.1]: AUTH (arguments are not logged)",
+          "< client.test[192.0.2.1]: RCPT TO:<user@example.test>", "> client.test[192.0.2.1]: 354 End data with <CR><LF>.<CR><LF>"})
+        CHECK_MESSAGE(house.logged(line), line);
+    CHECK(house.whole_log().find("the content") == std::string::npos);
+    CHECK(house.whole_log().find("AHVzZXIAc2VjcmV0") == std::string::npos);
+    Talk other(house, "192.0.2.7");
+    other("EHLO other.test");
+    CHECK(house.whole_log().find("[192.0.2.7]: EHLO") == std::string::npos);
+}

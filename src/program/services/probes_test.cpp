@@ -1,0 +1,100 @@
+#include "services/probes.hpp"
+
+#include "services/queue_manager_test.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace posthorn::services;
+using namespace posthorn::services::testing;
+
+namespace {
+
+struct ProbeFixture : Fixture {
+    Probes probes{loop.get_executor(),
+                  resolver,
+                  worker,
+                  {[this] { return queue->take_attempt(); }, [this] { return queue->next_queue_id(); }},
+                  {.sessions = 2, .addresses = 3, .worker_patience = 0ms},
+                  clock,
+                  observe::Log(sink, "postfix/qmgr")};
+
+    ~ProbeFixture()
+    {
+        bool closed = false;
+        asio::co_spawn(loop, probes.close(), [&](std::exception_ptr) { closed = true; });
+        run_until([&] { return closed; });
+    }
+    /// Asks at once for all; the answers come when the loop turns.
+    std::vector<std::optional<Result<handoff::ProbeReply>>>& ask(std::vector<std::string> addresses)
+    {
+        for (const std::string& address : addresses) {
+            handoff::ProbeRequest request;
+            request.set_sender("double-bounce@mx.test");
+            request.set_address(address);
+            const std::size_t at = answers.size();
+            answers.emplace_back();
+            asio::co_spawn(loop, probes.probe(request),
+                           [this, at](std::exception_ptr, Result<handoff::ProbeReply> reply) { answers[at] = std::move(reply); });
+        }
+        settle();
+        return answers;
+    }
+    std::vector<std::optional<Result<handoff::ProbeReply>>> answers;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(ProbeFixture, "probes: addresses of one site that come while it is asked go together, and nothing of them is stored")
+{
+    worker.slow = [](const std::string&) { return true; };
+    ask({"a@there.test", "b@there.test", "c@there.test", "d@there.test", "e@there.test", "f@there.test", "g@there.test", "h@there.test",
+         "x@else.test"});
+    // Two at once for the one site, as large as they may be; one for the other; the rest waits.
+    REQUIRE(worker.requests.size() == 3);
+    CHECK(worker.requests[0].probe());
+    CHECK(worker.requests[0].envelope().sender() == "double-bounce@mx.test");
+    CHECK(worker.requests[0].envelope().recipients_size() == 3);
+    CHECK(worker.requests[1].envelope().recipients_size() == 3);
+    CHECK(worker.requests[2].route().site() == "smtp:else.test");
+    worker.slow = [](const std::string&) { return false; };
+    worker.verdict_for = [](const std::string& address) {
+        return address[0] == 'f' ? TestWorker::made(handoff::OUTCOME_UNDELIVERABLE, "5.1.1", "550 no") : TestWorker::delivered();
+    };
+    worker.answer_slow();
+    settle();
+    REQUIRE(worker.requests.size() == 4);
+    CHECK(worker.requests[3].envelope().recipients_size() == 2);
+    REQUIRE(std::ranges::all_of(answers, [](const auto& answer) { return answer && *answer; }));
+    CHECK((*answers[5])->verdict().text() == "550 no");
+    CHECK((*answers[4])->verdict().outcome() == handoff::OUTCOME_DELIVERED);
+    CHECK((*answers[4])->final_address() == "e@there.test");
+    CHECK(worker.confirmed == 4);                                     // no process keeps a probe's verdict for us
+    CHECK(in_queue() == 0);
+}
+
+TEST_CASE_FIXTURE(ProbeFixture, "probes: what needs no peer is answered here; who cannot be asked is an error, not a verdict")
+{
+    ask({"moved@error.test"});
+    REQUIRE(answers[0]);
+    CHECK((*answers[0])->verdict().outcome() == handoff::OUTCOME_UNDELIVERABLE);
+    CHECK((*answers[0])->verdict().status() == "5.1.6");
+    CHECK(sink->lines.back().find("postfix/error") != std::string::npos);
+    CHECK(sink->lines.back().find("status=undeliverable (User has moved)") != std::string::npos);
+    resolver.broken = true;
+    ask({"a@there.test"});
+    CHECK_FALSE(*answers[1]);
+    resolver.broken = false;
+    worker.absent = true;
+    ask({"a@there.test"});
+    CHECK((*answers[2]).error().what() == "mail transport unavailable: smtp");
+    worker.absent = false;
+    worker.crashes = 1;
+    ask({"a@there.test"});
+    REQUIRE(answers[3]);
+    CHECK_FALSE(*answers[3]);
+    worker.hands_back = 2;                                            // processes that are about to end
+    ask({"a@there.test"});
+    run_until([&] { return answers[4].has_value(); });
+    CHECK((*answers[4])->verdict().outcome() == handoff::OUTCOME_DELIVERED);
+}

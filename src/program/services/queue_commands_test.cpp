@@ -1,0 +1,136 @@
+#include "services/queue_manager_test.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace posthorn::services;
+using namespace posthorn::services::testing;
+
+TEST_CASE_FIXTURE(Fixture, "queue: a message on hold rests until it is released; a deleted one is gone")
+{
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"); };
+    const std::string held = enqueue({"u@there.test"}), deleted = enqueue({"v@there.test"});
+    settle();
+    CHECK(command(handoff::QueueCommand::HOLD, held).count() == 1);
+    CHECK(command(handoff::QueueCommand::HOLD, held).count() == 0);
+    CHECK(command(handoff::QueueCommand::DELETE, deleted).count() == 1);
+    CHECK(command(handoff::QueueCommand::DELETE, deleted).count() == 0);
+    const std::size_t before = worker.requests.size();
+    worker.verdict_for = [](const std::string&) { return TestWorker::delivered(); };
+    pass(10h);
+    CHECK(worker.requests.size() == before);
+    CHECK(command(handoff::QueueCommand::RELEASE, held).count() == 1);
+    CHECK(command(handoff::QueueCommand::RELEASE, held).count() == 0);
+    settle();
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+    CHECK(in_queue() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: a flush tries everything at once, whatever the time written beside it")
+{
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"); };
+    enqueue({"u@there.test", "v@there.test"});
+    settle();
+    worker.verdict_for = [](const std::string&) { return TestWorker::delivered(); };
+    handoff::QueueCommand asked;
+    asked.set_verb(handoff::QueueCommand::FLUSH);
+    REQUIRE(wait(queue->command(asked)));
+    settle();
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test", "v@there.test"});
+    CHECK(in_queue() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: force-expire returns a message at once")
+{
+    worker.verdict_for = [](const std::string& address) {
+        return address.starts_with("slow") ? TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "mailbox busy") : TestWorker::delivered();
+    };
+    const std::string id = enqueue({"slow@there.test"});
+    settle();
+    CHECK(command(handoff::QueueCommand::EXPIRE, id).count() == 1);
+    settle();
+    CHECK(logged("status=force-expired, returned to sender"));
+    REQUIRE(resolver.reports.size() == 1);
+    CHECK(resolver.reports[0].verdicts(0).text() == "mailbox busy");
+    CHECK(in_queue() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: a held message that is to expire stays on hold until it is released; -f does both")
+{
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"); };
+    for (const bool at_once : {false, true}) {
+        const std::string id = enqueue({"u@there.test"});
+        settle();
+        const std::size_t reports = resolver.reports.size();
+        CHECK(command(handoff::QueueCommand::HOLD, id).count() == 1);
+        CHECK(command(handoff::QueueCommand::EXPIRE, id).count() == 1);
+        CHECK(command(handoff::QueueCommand::EXPIRE, id).count() == 0);
+        pass(1h);
+        CHECK(resolver.reports.size() == reports);
+        stop();                                                 // the wish is on disk
+        start();
+        pass(1h);
+        CHECK(resolver.reports.size() == reports);
+        const auto released = command(at_once ? handoff::QueueCommand::EXPIRE_RELEASE : handoff::QueueCommand::RELEASE, id);
+        CHECK(released.count() == (at_once ? 0 : 1));
+        CHECK(released.released() == (at_once ? 1 : 0));
+        settle();
+        CHECK(resolver.reports.size() == reports + 1);
+    }
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: requeue cleans a message anew; it goes out under its new id and address, once")
+{
+    worker.verdict_for = [](const std::string& address) {
+        return address.starts_with("old") ? TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later") : TestWorker::delivered();
+    };
+    const std::string id = enqueue({"old@there.test", "done@there.test"});
+    settle();
+    const std::string held = enqueue({"old2@there.test"});
+    settle();
+    CHECK(command(handoff::QueueCommand::HOLD, held).count() == 1);
+    resolver.alias = {{"old@there.test", "new@there.test"}, {"old2@there.test", "new2@there.test"}};
+    CHECK(command(handoff::QueueCommand::REQUEUE, "ALL", "hold").count() == 1);
+    CHECK(command(handoff::QueueCommand::REQUEUE, id).count() == 1);
+    settle();
+    REQUIRE(resolver.requeued.size() == 2);
+    CHECK(resolver.requeued[1].recipients_size() == 1);         // the delivered one is not told again
+    CHECK(worker.delivered_to == std::multiset<std::string>{"done@there.test", "new2@there.test", "new@there.test"});
+    CHECK(worker.requests.back().content().inline_octets().starts_with("Received: again\r\n"));
+    CHECK(in_queue() == 0);
+    CHECK(command(handoff::QueueCommand::REQUEUE, id).count() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: a message that cleanup refuses stays as it was, and the operator hears why")
+{
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"); };
+    const std::string id = enqueue({"u@there.test"});
+    settle();
+    resolver.refused = "too many hops";
+    const auto reply = command(handoff::QueueCommand::REQUEUE, id);
+    CHECK(reply.count() == 0);
+    CHECK(reply.text() == id + ": not accepted: too many hops\n");
+    CHECK(in_queue() == 1);
+    worker.verdict_for = [](const std::string&) { return TestWorker::delivered(); };
+    pass(10h);
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: what is being delivered is requeued when its attempt ends, without what was delivered")
+{
+    worker.silent = true;
+    const std::string id = enqueue({"u@there.test"});
+    settle();
+    REQUIRE(worker.requests.size() == 1);
+    CHECK(command(handoff::QueueCommand::REQUEUE, id).count() == 1);
+    settle();
+    CHECK(resolver.requeued.empty());
+    worker.silent = false;
+    worker.crash();                                             // the attempt ends without a verdict
+    worker.connect();
+    settle();
+    CHECK(resolver.requeued.size() == 1);
+    settle();
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+    CHECK(in_queue() == 0);
+}
