@@ -1,9 +1,13 @@
 #include "tables/kinds.hpp"
 
+#include "tables/berkeley.hpp"
 #include "tables/cidr.hpp"
+#include "tables/composed.hpp"
+#include "tables/constant_db.hpp"
 #include "tables/fixed.hpp"
 #include "tables/lmdb.hpp"
 #include "tables/patterns.hpp"
+#include "tables/sockets.hpp"
 #include "tables/unix.hpp"
 
 namespace posthorn::tables {
@@ -11,9 +15,25 @@ namespace posthorn::tables {
 namespace {
 
 constexpr std::array list{
-    Kind{"cidr", open_cidr, ""},          Kind{"environ", open_environ, nullptr}, Kind{"fail", open_fail, nullptr},
-    Kind{"inline", open_inline, nullptr}, Kind{"lmdb", open_lmdb, ".lmdb"},       Kind{"pcre", open_pcre, ""},
-    Kind{"regexp", open_regexp, ""},      Kind{"static", open_static, nullptr},   Kind{"texthash", open_texthash, ""},
+    Kind{"btree", open_btree, ".db"},
+    Kind{"cdb", open_cdb, ".cdb"},
+    Kind{"cidr", open_cidr, ""},
+    Kind{"debug", open_debug, nullptr},
+    Kind{"environ", open_environ, nullptr},
+    Kind{"fail", open_fail, nullptr},
+    Kind{"hash", open_hash, ".db"},
+    Kind{"inline", open_inline, nullptr},
+    Kind{"internal", open_internal, nullptr},
+    Kind{"lmdb", open_lmdb, ".lmdb"},
+    Kind{"pcre", open_pcre, ""},
+    Kind{"pipemap", open_pipemap, nullptr},
+    Kind{"randmap", open_randmap, nullptr},
+    Kind{"regexp", open_regexp, ""},
+    Kind{"socketmap", open_socketmap, nullptr},
+    Kind{"static", open_static, nullptr},
+    Kind{"tcp", open_tcp, nullptr},
+    Kind{"texthash", open_texthash, ""},
+    Kind{"unionmap", open_unionmap, nullptr},
     Kind{"unix", open_unix, nullptr},
 };
 

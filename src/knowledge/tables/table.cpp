@@ -1,6 +1,7 @@
 #include "tables/table.hpp"
 
 #include "base/strings.hpp"
+#include "tables/composed.hpp"
 #include "tables/kinds.hpp"
 #include "tables/lookups.hpp"
 
@@ -85,14 +86,17 @@ std::vector<std::string_view> kinds()
     return names;
 }
 
-std::optional<std::string> file_of(std::string_view spec)
+std::vector<std::string> files_of(std::string_view spec)
 {
     spec = without_proxy(spec);
+    std::vector<std::string> files;
+    for (const std::string& member : members_of(spec))
+        std::ranges::copy(files_of(member), std::back_inserter(files));
     const std::size_t colon = spec.find(':');
     for (const Kind& kind : all_kinds())
         if (colon != spec.npos && spec.substr(0, colon) == kind.name && kind.file_suffix && !spec.substr(colon + 1).starts_with('{'))
-            return std::string(spec.substr(colon + 1)) + kind.file_suffix;
-    return std::nullopt;
+            files.push_back(std::string(spec.substr(colon + 1)) + kind.file_suffix);
+    return files;
 }
 
 std::string fold_key(std::string_view key, bool utf8)

@@ -86,8 +86,8 @@ private:
 
 /// The built-in kinds, in alphabetical order (postconf -m).
 std::vector<std::string_view> kinds();
-/// The file that a table of this spec reads, if it is of a kind that does: what the master's broker may open.
-std::optional<std::string> file_of(std::string_view spec);
+/// The files that a table of this spec reads, those of the tables in it among them: what the master's broker may open.
+std::vector<std::string> files_of(std::string_view spec);
 /// A table that answers every question with this Error.
 std::shared_ptr<Table> broken_table(std::string spec, Error reason);
 /// "key" as tables compare it: ASCII lower case, Unicode case folding for UTF-8.

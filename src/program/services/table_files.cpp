@@ -26,9 +26,9 @@ std::vector<std::string> files_named(const config::Snapshot& snapshot, std::span
             continue;
         for (const std::string_view piece : config::split_grouped(*value)) {
             const std::string_view member = piece.substr(std::min(piece.find_first_not_of('!'), piece.size()));
-            if (const auto file = tables::file_of(member))
-                files.insert(*file);
-            else if (member.starts_with('/'))
+            for (std::string& file : tables::files_of(member))
+                files.insert(std::move(file));
+            if (member.starts_with('/'))
                 files.emplace(member);
         }
     }

@@ -1,5 +1,6 @@
 #include "tools/postmap.hpp"
 
+#include "async/run.hpp"
 #include "base/strings.hpp"
 #include "config/paths.hpp"
 #include "config/snapshot.hpp"
@@ -180,13 +181,13 @@ private:
 
     void warn(std::string_view text) const { fmt::print(stderr, "{}: warning: {}\n", program_.name, text); }
 
-    std::optional<std::string> find(tables::Table& table, const std::string& key) const
+    std::optional<std::string> find(tables::Table& table, const std::string& key)
     {
         if (options_.flags.utf8 && !is_valid_utf8(key)) {
             warn(fmt::format("{}: non-UTF-8 key \"{}\": malformed UTF-8 or invalid codepoint", table.name(), printable(key)));
             return std::nullopt;
         }
-        auto answer = table.find(key);
+        auto answer = table.in_memory() ? table.find(key) : posthorn::run(loop_, table.lookup(key), std::chrono::minutes(10));
         if (!answer)
             throw Fatal(fmt::format("table {}: query error: {}", table.name(), answer.error().what()));
         if (!*answer)
@@ -266,7 +267,7 @@ private:
         if (!done)
             throw Fatal(fmt::format("{}: {}", full, done.error().what()));
         for (const std::string& key : done->duplicates)
-            warn(fmt::format("{}: duplicate entry: \"{}\"", full, printable(key, true)));
+            warn(fmt::format("{}: duplicate entry: \"{}\"", done->name.empty() ? full : done->name, printable(key, true)));
         return std::move(*done);
     }
 
@@ -344,7 +345,7 @@ private:
             if (!content)
                 throw Fatal(fmt::format("{} {}", content.error().what(), name));
             text = std::move(*content);
-            take_on(source, tables::file_of(full).value_or(name));
+            take_on(source, tables::files_of(full).front());             // kinds that are built have a file
         }
         const auto made = builder(full);
         tables::Warnings warnings;
@@ -376,6 +377,7 @@ private:
     Options options_;
     std::string default_type_, hostname_;
     SystemClock clock_;
+    asio::io_context loop_;                                      // for tables that ask a server
     tables::Tables tables_;
 };
 
