@@ -32,12 +32,13 @@ public:
     virtual void erase(std::string_view key) = 0;
     struct Done {
         std::vector<std::string> duplicates;       // keys, in order
+        std::string name;                          // what a warning about one names, where it is not "type:name"
         std::size_t erased = 0;
     };
     virtual Result<Done> commit() = 0;
 };
 
-/// "lmdb:name". An Error for kinds that have no builder: "unsupported dictionary type: texthash does not support bulk-mode creation."
+/// "lmdb:name", "hash:name". An Error for kinds that have no builder: "unsupported dictionary type: texthash does not support bulk-mode creation."
 Result<std::unique_ptr<Builder>> build(std::string_view type, const std::string& name, const BuildOptions& options);
 
 }  // namespace posthorn::tables

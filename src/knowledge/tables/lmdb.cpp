@@ -1,6 +1,6 @@
 #include "tables/lmdb.hpp"
 
-#include "tables/fixed.hpp"
+#include "tables/indexed_file.hpp"
 
 #include <fmt/format.h>
 
@@ -24,11 +24,11 @@ Error lmdb_error(std::string_view path, int code)
 
 std::string_view text_of(const MDB_val& value) { return {static_cast<const char*>(value.mv_data), value.mv_size}; }
 
-std::string_view without_nul(std::string_view text) { return text.ends_with('\0') ? text.substr(0, text.size() - 1) : text; }
-
 /// One opened file.
 class Reader {
 public:
+    static constexpr bool changes_in_place = true;
+
     static Result<std::unique_ptr<Reader>> open(const std::string& path, FileOpener& opener)
     {
         auto reader = std::make_unique<Reader>();
@@ -176,70 +176,11 @@ private:
     MDB_txn* txn_ = nullptr;
 };
 
-class LmdbTable final : public Table {
-public:
-    LmdbTable(std::string spec, const std::string& name, Flags flags, const Site& site)
-        : Table(std::move(spec)), path_(name + ".lmdb"), flags_(flags), site_(site)
-    {
-        check();
-    }
-    Answer find(std::string_view key) override
-    {
-        if (site_.clock.steady() - checked_ >= stamp_interval)
-            check();
-        if (!reader_)
-            return error_;
-        return find_folded(key, flags_, [this](std::string_view folded) { return reader_->find(folded); });
-    }
-    std::optional<Error> broken() override { return reader_ ? std::nullopt : std::optional{error_}; }
-    Result<void> visit(const std::function<void(std::string_view, std::string_view)>& each) override
-    {
-        if (!reader_)
-            return error_;
-        return reader_->visit(each);
-    }
-
-private:
-    void check()
-    {
-        checked_ = site_.clock.steady();
-        const auto stamp = site_.opener->stamp(path_);
-        if (!stamp) {
-            error_ = database_error(stamp.error());
-            return;                                              // what is open stays open, gone from the disk or not
-        }
-        if (reader_ && stamp->device == stamp_.device && stamp->inode == stamp_.inode)
-            return;
-        auto reader = Reader::open(path_, *site_.opener);
-        if (!reader) {
-            error_ = database_error(reader.error());
-            if (reader_ && stamp_ != *stamp)
-                site_.log.warning("{}; the file opened before stays in force", error_.what());
-            return;
-        }
-        reader_ = std::move(*reader);
-        stamp_ = *stamp;
-    }
-    static Error database_error(const Error& error)
-    {
-        const std::string& what = error.what();
-        return Error{what.starts_with("open ") && !what.starts_with("open database") ? "open database " + what.substr(5) : what, "4.3.0"};
-    }
-
-    std::string path_;
-    Flags flags_;
-    const Site& site_;
-    std::unique_ptr<Reader> reader_;
-    FileStamp stamp_;
-    Error error_{"not opened"};
-    SteadyTime checked_{};
-};
-
 }  // namespace
 
 std::shared_ptr<Table> open_lmdb(std::string spec, std::string name, Flags flags, Tables& tables)
 {
-    return std::make_shared<LmdbTable>(std::move(spec), name, flags, tables.site());
+    return std::make_shared<IndexedFileTable<Reader>>(std::move(spec), name + ".lmdb", flags, tables.site());
 }
 
 }  // namespace posthorn::tables

@@ -1,7 +1,4 @@
-#include "tables/build.hpp"
-
-#include "base/fd.hpp"
-#include "tables/table.hpp"
+#include "tables/build_file.hpp"
 
 #include <fmt/format.h>
 
@@ -11,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
 namespace posthorn::tables {
 
@@ -26,53 +22,18 @@ Error lmdb_error(std::string_view doing, std::string_view path, int code)
     return Error{fmt::format("{} {}: {}", doing, path, code > 0 ? errno_text(code) : mdb_strerror(code))};
 }
 
-class LmdbBuilder final : public Builder {
+class LmdbBuilder final : public GatheringBuilder {
 public:
     LmdbBuilder(std::string path, const BuildOptions& options) : path_(std::move(path)), options_(options) {}
-
-    void put(std::string_view key, std::string_view value) override { changes_.push_back({std::string(key), std::string(value), false}); }
-    void erase(std::string_view key) override { changes_.push_back({std::string(key), {}, true}); }
 
     Result<Done> commit() override
     {
         if (options_.incremental)
             return write(path_, MDB_NOSUBDIR | MDB_NOLOCK);
-        std::string pattern = path_ + ".XXXXXX";
-        Fd made{::mkstemp(pattern.data())};
-        if (!made)
-            return system_error("create " + pattern, errno);
-        auto done = write(pattern, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC);
-        if (auto error = done ? finish(made.get(), pattern) : std::optional{done.error()}) {
-            ::unlink(pattern.c_str());
-            return *error;
-        }
-        return done;
+        return replace_file(path_, options_, [this](const std::string& made, int) { return write(made, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC); });
     }
 
 private:
-    struct Change {
-        std::string key, value;
-        bool erase;
-    };
-
-    std::optional<Error> finish(int fd, const std::string& made) const
-    {
-        if (::fchmod(fd, options_.mode) != 0)
-            return system_error("chmod " + made, errno);
-        if ((options_.owner != static_cast<::uid_t>(-1) || options_.group != static_cast<::gid_t>(-1)) && ::geteuid() == 0 &&
-            ::fchown(fd, options_.owner, options_.group) != 0)
-            return system_error("chown " + made, errno);
-        if (::fsync(fd) != 0)
-            return system_error("fsync " + made, errno);
-        if (::rename(made.c_str(), path_.c_str()) != 0)
-            return system_error("rename to " + path_, errno);
-        const std::size_t slash = path_.rfind('/');
-        const Fd folder{::open(slash == path_.npos ? "." : path_.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-        if (!folder || ::fsync(folder.get()) != 0)
-            return system_error("fsync the folder of " + path_, errno);
-        return std::nullopt;
-    }
-
     Result<Done> write(const std::string& path, unsigned flags) const
     {
         for (std::uint64_t map_size = options_.map_size;; map_size *= 2) {
@@ -107,7 +68,7 @@ private:
             return lmdb_error("write", path, code);
         Done done;
         if ((code = mdb_dbi_open(txn, nullptr, MDB_CREATE, &dbi)) == 0)
-            for (const Change& change : changes_)
+            for (const Change& change : changes())
                 if ((code = apply(txn, dbi, change, done)) != 0)
                     break;
         if (code != 0) {
@@ -148,21 +109,13 @@ private:
 
     std::string path_;
     BuildOptions options_;
-    std::vector<Change> changes_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Builder>> build(std::string_view type, const std::string& name, const BuildOptions& options)
+std::unique_ptr<Builder> build_lmdb(const std::string& name, const BuildOptions& options)
 {
-    if (type == "lmdb")
-        return std::make_unique<LmdbBuilder>(name + ".lmdb", options);
-    const auto known = kinds();
-    if (std::ranges::find(known, type) == known.end())
-        return Error{fmt::format("unsupported dictionary type: {}", type)};
-    if (options.incremental)
-        return Error{fmt::format("{}:{} map requires O_RDONLY access mode", type, name)};
-    return Error{fmt::format("unsupported dictionary type: {} does not support bulk-mode creation.", type)};
+    return std::make_unique<LmdbBuilder>(name + ".lmdb", options);
 }
 
 }  // namespace posthorn::tables

@@ -1,0 +1,275 @@
+#include "tables/berkeley.hpp"
+
+#include "tables/build_file.hpp"
+#include "tables/indexed_file.hpp"
+#include "tables/module.hpp"
+
+#include <db.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace posthorn::tables {
+
+namespace {
+
+struct Library {
+    decltype(&::db_create) create;
+    decltype(&::db_strerror) text;
+
+    static Result<Library> open()
+    {
+        TRY(const Module module, Module::open(fmt::format("libdb-{}.{}.so", DB_VERSION_MAJOR, DB_VERSION_MINOR), "Berkeley DB: package libdb5.3"));
+        Library library{};
+        TRY(library.create, module.function<decltype(library.create)>("db_create"));
+        TRY(library.text, module.function<decltype(library.text)>("db_strerror"));
+        return library;
+    }
+};
+
+Result<Library> library()
+{
+    static const Result<Library> opened = Library::open();
+    return opened;
+}
+
+struct CloseDb {
+    void operator()(DB* db) const { db->close(db, DB_NOSYNC); }
+};
+using Db = std::unique_ptr<DB, CloseDb>;
+
+void quiet(const DB_ENV*, const char*, const char*) {}
+
+/// `name` opened as `type`. DB_UNKNOWN: whatever it is.
+Result<Db> open_db(const Library& library, const std::string& name, std::string_view shown, DBTYPE type, std::uint32_t flags, int mode = 0)
+{
+    DB* raw = nullptr;
+    int code = library.create(&raw, nullptr, 0);
+    Db db(code == 0 ? raw : nullptr);
+    if (code == 0) {
+        raw->set_errcall(raw, quiet);
+        code = raw->open(raw, nullptr, name.c_str(), nullptr, type, flags, mode);
+    }
+    if (code != 0)
+        return Error{fmt::format("open database {}: {}", shown, code > 0 ? errno_text(code) : library.text(code)), "4.3.0"};
+    return db;
+}
+
+DBT dbt(std::string_view text)
+{
+    DBT value{};
+    value.data = const_cast<char*>(text.data());
+    value.size = static_cast<std::uint32_t>(text.size());
+    return value;
+}
+std::string_view text_of(const DBT& value) { return {static_cast<const char*>(value.data), value.size}; }
+
+/// flock() as long as it lives.
+class Lock {
+public:
+    Lock(int fd, int kind) : fd_(::flock(fd, kind) == 0 ? fd : -1) {}
+    Lock(Lock&&) = delete;
+    ~Lock()
+    {
+        if (fd_ >= 0)
+            ::flock(fd_, LOCK_UN);
+    }
+    explicit operator bool() const { return fd_ >= 0; }
+
+private:
+    int fd_;
+};
+
+template <DBTYPE type>
+class Reader {
+public:
+    static constexpr bool changes_in_place = false;
+
+    static Result<std::unique_ptr<Reader>> open(const std::string& path, FileOpener& opener)
+    {
+        auto reader = std::make_unique<Reader>();
+        TRY(reader->library_, library());
+        TRY(Fd given, opener.open(path));
+        // Of our own, where it can be had: a lock belongs to the open file, and a descriptor that was passed on shares that with others.
+        reader->name_ = fmt::format("/proc/self/fd/{}", given.get());
+        Fd own{::open(reader->name_.c_str(), O_RDONLY | O_CLOEXEC)};
+        reader->fd_ = own ? std::move(own) : std::move(given);
+        reader->name_ = fmt::format("/proc/self/fd/{}", reader->fd_.get());
+        reader->path_ = path;
+        TRY_VOID(reader->load());
+        return reader;
+    }
+
+    Answer find(std::string_view key)
+    {
+        const Lock lock(fd_.get(), LOCK_SH | LOCK_NB);
+        TRY_VOID(follow(lock));
+        const std::string with_nul = std::string(key) + '\0';
+        for (const std::string_view form : {std::string_view{with_nul}, key}) {
+            DBT wanted = dbt(form), value{};
+            const int code = db_->get(db_.get(), nullptr, &wanted, &value, 0);
+            if (code == 0)
+                return std::string(without_nul(text_of(value)));
+            if (code != DB_NOTFOUND)
+                return failure(code);
+        }
+        return std::nullopt;
+    }
+
+    Result<void> visit(const std::function<void(std::string_view, std::string_view)>& each)
+    {
+        const Lock lock(fd_.get(), LOCK_SH | LOCK_NB);
+        TRY_VOID(follow(lock));
+        DBC* cursor = nullptr;
+        int code = db_->cursor(db_.get(), nullptr, &cursor, 0);
+        DBT key{}, value{};
+        while (code == 0 && (code = cursor->get(cursor, &key, &value, DB_NEXT)) == 0)
+            each(without_nul(text_of(key)), without_nul(text_of(value)));
+        if (cursor != nullptr)
+            cursor->close(cursor);
+        if (code != DB_NOTFOUND)
+            return failure(code);
+        return {};
+    }
+
+private:
+    Result<void> load()
+    {
+        stamp_ = stamp();
+        db_.reset();
+        TRY(db_, open_db(library_, name_, path_, type, DB_RDONLY));
+        return {};
+    }
+    /// What was changed in the file since it was opened may not fit what the library keeps of it in memory.
+    Result<void> follow(const Lock& lock)
+    {
+        if (!lock)
+            return Error{fmt::format("open database {}: it is being written", path_), "4.3.0"};
+        if (!db_ || stamp() != stamp_)
+            TRY_VOID(load());
+        return {};
+    }
+    std::pair<std::int64_t, std::int64_t> stamp() const
+    {
+        struct ::stat facts{};
+        (void)::fstat(fd_.get(), &facts);
+        return {facts.st_size, facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec};
+    }
+    Error failure(int code) const { return Error{fmt::format("{}: {}", path_, code > 0 ? errno_text(code) : library_.text(code)), "4.3.0"}; }
+
+    Library library_{};
+    std::string path_, name_;
+    Fd fd_;
+    std::pair<std::int64_t, std::int64_t> stamp_;
+    Db db_;
+};
+
+class BerkeleyBuilder final : public GatheringBuilder {
+public:
+    BerkeleyBuilder(Library library, DBTYPE type, std::string path, const BuildOptions& options)
+        : library_(library), type_(type), path_(std::move(path)), options_(options)
+    {
+    }
+
+    /// A change of what is there is made in a copy: the library cannot take back half of one.
+    Result<Done> commit() override
+    {
+        const Fd old{options_.incremental ? ::open(path_.c_str(), O_RDWR | O_CLOEXEC) : -1};
+        if (options_.incremental && !old && errno != ENOENT)
+            return system_error("open database " + path_, errno);
+        if (!old)
+            return replace_file(path_, options_, [this](const std::string& made, int) { return write(made, DB_CREATE | DB_TRUNCATE); });
+        const Lock lock(old.get(), LOCK_EX);
+        if (!lock)
+            return system_error("lock " + path_, errno);
+        struct ::stat facts{};
+        if (::fstat(old.get(), &facts) != 0)
+            return system_error("fstat " + path_, errno);
+        BuildOptions same = options_;
+        same.mode = facts.st_mode & 0777;
+        same.owner = facts.st_uid;
+        same.group = facts.st_gid;
+        return replace_file(path_, same, [&](const std::string& made, int fd) -> Result<Done> {
+            TRY(const std::string octets, read_all(old.get()));
+            for (std::string_view rest = octets; !rest.empty();) {
+                const ::ssize_t put = ::write(fd, rest.data(), rest.size());
+                if (put < 0)
+                    return system_error("write " + made, errno);
+                rest.remove_prefix(static_cast<std::size_t>(put));
+            }
+            return write(made, 0);
+        });
+    }
+
+private:
+    Result<Done> write(const std::string& name, std::uint32_t flags) const
+    {
+        TRY(const Db db, open_db(library_, name, path_, type_, flags, 0600));
+        Done done{.name = path_};
+        for (const Change& change : changes())
+            if (const int code = apply(*db, change, done); code != 0)
+                return failure(code);
+        if (const int code = db->sync(db.get(), 0); code != 0)
+            return failure(code);
+        return done;
+    }
+
+    int apply(DB& db, const Change& change, Done& done) const
+    {
+        const std::string key_nul = change.key + '\0', value_nul = change.value + '\0';
+        if (change.erase) {
+            bool erased = false;
+            for (const std::string_view form : {std::string_view{key_nul}, std::string_view{change.key}}) {
+                DBT key = dbt(form);
+                const int code = db.del(&db, nullptr, &key, 0);
+                if (code != 0 && code != DB_NOTFOUND)
+                    return code;
+                erased |= code == 0;
+            }
+            done.erased += erased ? 1 : 0;
+            return 0;
+        }
+        const bool nul = options_.nul != BuildOptions::Nul::without;
+        DBT key = dbt(nul ? key_nul : change.key), value = dbt(nul ? value_nul : change.value);
+        const int code = db.put(&db, nullptr, &key, &value, options_.duplicate == BuildOptions::Duplicate::replace ? 0 : DB_NOOVERWRITE);
+        if (code != DB_KEYEXIST)
+            return code;
+        if (options_.duplicate == BuildOptions::Duplicate::warn)
+            done.duplicates.push_back(change.key);
+        return 0;
+    }
+
+    Error failure(int code) const { return Error{fmt::format("write {}: {}", path_, code > 0 ? errno_text(code) : library_.text(code))}; }
+
+    Library library_;
+    DBTYPE type_;
+    std::string path_;
+    BuildOptions options_;
+};
+
+template <DBTYPE type>
+std::shared_ptr<Table> open_table(std::string spec, const std::string& name, Flags flags, Tables& tables)
+{
+    return std::make_shared<IndexedFileTable<Reader<type>>>(std::move(spec), name + ".db", flags, tables.site());
+}
+
+}  // namespace
+
+std::shared_ptr<Table> open_hash(std::string spec, std::string name, Flags flags, Tables& tables)
+{
+    return open_table<DB_HASH>(std::move(spec), name, flags, tables);
+}
+
+std::shared_ptr<Table> open_btree(std::string spec, std::string name, Flags flags, Tables& tables)
+{
+    return open_table<DB_BTREE>(std::move(spec), name, flags, tables);
+}
+
+Result<std::unique_ptr<Builder>> build_berkeley(std::string_view type, const std::string& name, const BuildOptions& options)
+{
+    TRY(const Library opened, library());
+    return std::make_unique<BerkeleyBuilder>(opened, type == "hash" ? DB_HASH : DB_BTREE, name + ".db", options);
+}
+
+}  // namespace posthorn::tables

@@ -1,0 +1,32 @@
+// tables/module.hpp: a client library that is opened only when a table's type names it, so that no process carries what it does not use.
+// Powers   a confined service cannot open libraries: its tables are opened before (process/confine).
+// Errors   "open library libdb-5.3.so: ..." (dlerror), with the name of the package to install where `hint` gives it.
+#pragma once
+
+#include "base/error.hpp"
+
+#include <string>
+
+namespace posthorn::tables {
+
+class Module {
+public:
+    /// Stays open until the process ends: what libraries start in the background has no clean end.
+    static Result<Module> open(const std::string& library, std::string_view hint);
+    /// As the header declares it: module.function<decltype(&::db_create)>("db_create").
+    template <class Function>
+    Result<Function> function(const char* name) const
+    {
+        TRY(void* const found, symbol(name));
+        return reinterpret_cast<Function>(found);
+    }
+
+private:
+    Module(void* handle, std::string library) : handle_(handle), library_(std::move(library)) {}
+    Result<void*> symbol(const char* name) const;
+
+    void* handle_;
+    std::string library_;
+};
+
+}  // namespace posthorn::tables
