@@ -75,7 +75,7 @@ function(posthorn_room NAME)
   endforeach()
 
   if(tests)
-    add_executable(${NAME}_test ${tests} ${CMAKE_SOURCE_DIR}/cmake/test_main.cpp)
+    add_executable(${NAME}_test ${tests} $<TARGET_OBJECTS:posthorn_test_main>)
     target_link_libraries(${NAME}_test PRIVATE room_${NAME})
     if(ROOM_ASIO)
       target_precompile_headers(${NAME}_test REUSE_FROM posthorn_pch_asio)
