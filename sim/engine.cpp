@@ -160,11 +160,31 @@ private:
         spoken_to_ = false;
         const std::string output = std::exchange(output_, {});
         stream_->expires_after(settings_.patience);
-        if (auto written = co_await stream_->write(std::string_view(output)); !written) {
-            session_.ended = "failed";
-            co_return Next::over;
+        std::string_view left = output;
+        while (!left.empty()) {
+            const std::size_t now = piece(left.size());
+            if (auto written = co_await stream_->write(left.substr(0, now)); !written) {
+                session_.ended = "failed";
+                co_return Next::over;
+            }
+            left.remove_prefix(now);
+            if (left.empty())
+                break;
+            if (now % 16 == 1)
+                co_await sleep_for(std::chrono::milliseconds(now));
+            else
+                co_await asio::post(stream_->executor(), use_awaitable);    // what waits for it reads this piece alone
         }
         co_return Next::go_on;
+    }
+
+    std::size_t piece(std::size_t all)
+    {
+        if (settings_.pieces == 0)
+            return all;
+        cut_ = (cut_ == 0 ? settings_.pieces : cut_) * 1664525U + 1013904223U;
+        const std::size_t size = 1 + (cut_ >> 16) % ((cut_ >> 28) < 8 ? 8 : 200);
+        return std::min(size, all);
     }
 
     /// Waits for more input; what was kept is said first.
@@ -366,6 +386,7 @@ private:
     std::vector<std::uint32_t> seen_;
     std::size_t group_left_ = 0, group_size_ = 0;
     bool line_grouped_ = false;
+    std::uint32_t cut_ = 0;
     unsigned segments_ = 0, line_segment_ = 0;
     bool spoken_to_ = true;                 // the greeting is a turn as well: the client waits for it
 };

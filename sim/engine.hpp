@@ -35,6 +35,8 @@ struct Settings {
     /// What `starttls` and `tls on connect` do; without it they end the session.
     std::function<awaitable<Result<std::unique_ptr<net::Stream>>>(std::unique_ptr<net::Stream>)> tls;
     std::chrono::milliseconds patience{30'000};
+    /// Not 0: what is said leaves in pieces of a few octets or more, with moments between, by this seed.
+    std::uint32_t pieces = 0;
     std::size_t content_limit = 256U << 20;
     /// Every transcript line, as it comes: "C: ", "S: ", "* ".
     std::function<void(const std::string&)> tell;

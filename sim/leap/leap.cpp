@@ -65,7 +65,7 @@ bool run_leaping(boost::asio::io_context& loop, std::chrono::microseconds limit,
             waited = microseconds(0);
             continue;
         }
-        const microseconds leap = std::max<microseconds>(milliseconds(1), waited / 4);
+        const microseconds leap = std::max<microseconds>(milliseconds(4), waited / 3);
         waited += leap;
         all += leap;
         standing += duration_cast<nanoseconds>(leap).count();

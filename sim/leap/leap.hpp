@@ -1,7 +1,7 @@
 // sim/leap/leap.hpp: a loop whose time passes only where nothing else is left to do: an hour's silence takes no time.
 // Linked     it replaces std::chrono::steady_clock::now() in the executable, so that the timers of Asio follow it. For tests and fuzzers.
 // Standing   while run_leaping() runs, the steady clock stands still but for its leaps: what happens does not depend on the machine's speed.
-// Grain      a leap is at most a quarter of the time waited so far: of two waits the shorter ends first unless they are as near as that.
+// Grain      a leap is 4 ms, or a third of the time waited so far: of two waits the shorter ends first unless they are as near as that.
 // Threads    one loop at a time. The system clock goes on as it was; a HandClock is turned by `turn`.
 #pragma once
 

@@ -60,8 +60,12 @@ void Session::keep_evidence(const smtp::Reply& reply)
         return;
     const std::string text = reply.text();
     exchange.says_pipelining = exchange.says_pipelining || peers::speaks_of_pipelining(text);
-    if (exchange.parameters != 0 && place < exchange.verbs.size() && exchange.verbs[place] == peers::Verb::mail)
+    if (exchange.parameters != 0 && place < exchange.verbs.size() && exchange.verbs[place] == peers::Verb::mail) {
         exchange.named |= peers::parameters_named(text);
+        const std::string status = reply.status();                  // 5.1.z, 5.7.z: the address, the sender
+        exchange.may_mean_parameters =
+            reply.code == 501 && (exchange.named & exchange.parameters) == 0 && (status == "5.0.0" || status.starts_with("5.5."));
+    }
 }
 
 void Session::keep_end(const Error& error)
@@ -99,9 +103,9 @@ bool Session::about_dialogue(const Expected& expected, const smtp::Reply& reply)
     if (expected.act == Act::bdat && !known_.quirks.has(peers::Quirk::no_bdat) && (reply.code == 500 || reply.code == 502 || reply.code == 504))
         return true;                                                // the command was announced
     if (expected.act == Act::mail)
-        return peers::about_parameters(reply.code, exchange.parameters, exchange.named);
+        return peers::about_parameters(reply.code, exchange.parameters, exchange.named) || exchange.may_mean_parameters;
     if (expected.act == Act::rcpt && expected.recipient != 0 && expected.transaction->progress.null_sender &&
-        !known_.quirks.has(peers::Quirk::one_rcpt_null_sender) && peers::speaks_of_one_recipient(reply.text())) {
+        !known_.quirks.has(peers::Quirk::one_rcpt_null_sender) && (peers::speaks_of_one_recipient(reply.text()) || reply.status() == "5.5.3")) {
         exchange.says_one_recipient = true;
         return true;
     }

@@ -2,10 +2,13 @@
 // the peer's own transcript: nothing twice, nothing lost, nothing refused that was not refused by a whole 5yz in its place.
 #include "send/shelf_test.hpp"
 
+#include "send/variant_test.hpp"
 #include "send/wire_tls.hpp"
 #include "sim/tls_server.hpp"
 
 #include <doctest/doctest.h>
+
+#include <cstdlib>
 
 using namespace posthorn;
 using namespace posthorn::send;
@@ -26,7 +29,7 @@ struct Row {
     int attempts_of_three = 1;                                      // for the first mail, or probe, of three with unknown@ among them
     int mails = 3;                                                  // until the quirk is told
     std::string_view bounce_quirk = {};                             // told while addresses are probed from <>, where it is another
-    std::string_view text = {};  // of variants: words that the refusal that counts must keep, "|" between alternatives
+    std::string_view or_quirk = {};                                 // of a variant that does not say why: what it shows is less
 };
 
 const std::string_view groups = "one-command-per-flight";
@@ -37,13 +40,13 @@ const Row rows[] = {
     {"bdat"},
     {"bdat-stalls"},                                                // small mail only; broken_peers_test.cpp has the large
     {"broken-starttls"},
-    {.name = "calls-groups-improper", .quirk = groups},
+    {.name = "calls-groups-improper", .quirk = groups, .or_quirk = "data-alone"},
     {.name = "closes-after-bad-recipient", .attempts_of_three = 1},
     {"closes-at-data", "T"},
     {"closes-at-dot", "T"},
     {.name = "closes-at-ehlo", .quirk = "helo-only", .probe_quirk = "helo-only"},
     {"closes-at-greeting", "T", "T", "T", "T"},
-    {.name = "closes-at-grouped-data", .quirk = "data-alone"},
+    {.name = "closes-at-grouped-data", .quirk = "data-alone", .or_quirk = groups},
     {"closes-at-mail", "T", "T", "T", "T"},
     {"closes-at-quit-group"},                                       // we never say one that counts
     {"closes-at-rcpt", "T", "T", "T", "T"},
@@ -62,7 +65,7 @@ const Row rows[] = {
     {.name = "frontbridge-db3-003", .quirk = "quit-alone", .probe_quirk = "quit-alone"},
     {.name = "frontbridge-db3-006", .quirk = "quit-alone", .probe_quirk = "quit-alone"},
     {"greylists", "T", "T", "T", "T"},
-    {.name = "hangs-at-grouped-data", .quirk = "data-alone"},
+    {.name = "hangs-at-grouped-data", .quirk = "data-alone", .or_quirk = groups},
     {"helo-only"},
     {"invites-in-vain", "B5.1.1", dead, "B5.1.1"},
     {"lies-about-size", "B5.3.4", "B5.3.4"},
@@ -141,15 +144,16 @@ bool works_with_tls(const sim::Script& script)
 
 /// What came of messages and probes, tried as the queue tries them: again with those that were deferred, a minute later.
 struct Trial {
-    Trial(const Row& what, std::string_view script, TlsClient* tls_client = nullptr) : row(what), world("")
+    Trial(const Row& what, sim::Script script, TlsClient* tls_client = nullptr, std::uint32_t seed = 0) : row(what), variant(seed), world("")
     {
+        world.settings.pieces = seed;
         world.tls = tls_client;
         if (tls_client) {
             world.options.tls_level = TlsLevel::may;
             world.settings.tls = sim::tls_server("peer.test");
         }
         world.options.lmtp = row.name == "lmtp";
-        world.add("192.0.2.2", script);
+        world.add("192.0.2.2", std::move(script));
     }
 
     /// Up to `attempts` attempts; the verdict of each recipient.
@@ -186,13 +190,16 @@ struct Trial {
             CAPTURE(i);
             CAPTURE(static_cast<int>(what));
             const int cold = what == What::one ? row.attempts : row.attempts_of_three;
-            const int limit = i == 0 ? cold : 1;
+            // Of a variant: where a refused recipient and a lost session look alike, the first attempt clears up only one of them.
+            const int more = variant && what == What::three && !row.quirk.empty() && world.told.empty() ? 1 : 0;
+            const int limit = (i == 0 ? cold : 1) + more;
             const auto verdicts = send(what, subject, limit);
             CAPTURE(last_text);
             for (const auto& [recipient, word] : verdicts) {
                 CAPTURE(recipient);
                 const bool unknown = recipient.starts_with("unknown");
-                CHECK(word == (unknown ? is_probe ? row.probe_unknown : row.unknown : is_probe ? row.probe_user : row.user));
+                const std::string_view right = unknown ? is_probe ? row.probe_unknown : row.unknown : is_probe ? row.probe_user : row.user;
+                CHECK((variant ? word.substr(0, 1) : word) == (variant ? right.substr(0, 1) : right));
                 if (!is_probe)
                     expected[{subject, recipient}] = word == "D" ? 1 : 0;
             }
@@ -204,7 +211,9 @@ struct Trial {
         Taken taken;
         for (const sim::Session& session : world.peer().sessions()) {
             taken.add(session);
-            if (world.tls && works_with_tls(world.peer().script()))
+            const bool offered = std::ranges::any_of(
+                session.transcript, [](const std::string& line) { return istarts_with(line, "S: 250") && iequals(line.substr(7), "STARTTLS"); });
+            if (world.tls && offered && works_with_tls(world.peer().script()))
                 for (const std::string& line : session.said())
                     if (istarts_with(line, "MAIL"))
                         CHECK(session.handshakes == 1);
@@ -231,10 +240,12 @@ struct Trial {
         CAPTURE(said);
         CHECK(world.told.size() == (quirk.empty() ? 0 : 1));
         if (!quirk.empty() && !world.told.empty())
-            CHECK(world.told.front().find(fmt::format(" learned {}: ", quirk)) != std::string::npos);
+            CHECK((world.told.front().find(fmt::format(" learned {}: ", quirk)) != std::string::npos ||
+                   (variant && !row.or_quirk.empty() && world.told.front().find(fmt::format(" learned {}: ", row.or_quirk)) != std::string::npos)));
     }
 
     const Row& row;
+    std::uint32_t variant;                                          // its seed; 0: the script as it is
     Shelf world;
     std::map<std::pair<std::string, std::string>, unsigned> expected;
     std::string last_text;
@@ -248,12 +259,12 @@ const Row& row_of(std::string_view name)
     return *at;
 }
 
-void play(const Row& row, std::string_view script, TlsClient* tls)
+void play(const Row& row, const sim::Script& script, TlsClient* tls, std::uint32_t seed = 0)
 {
     for (const What what : {What::one, What::three, What::probe, What::probe_from_nobody}) {
         CAPTURE(static_cast<int>(what));
-        Trial trial(row, script, tls);
-        trial.check(what, std::max(4, row.mails + 1));
+        Trial trial(row, script, tls, seed);
+        trial.check(what, std::max(4, row.mails + 1) + (seed ? 4 : 0));
         trial.check_taken();
         const bool is_probe = what == What::probe || what == What::probe_from_nobody;
         trial.check_learned(what == What::probe_from_nobody && !row.bounce_quirk.empty() ? row.bounce_quirk : is_probe ? row.probe_quirk : row.quirk);
@@ -265,6 +276,27 @@ void play(const Row& row, std::string_view script, TlsClient* tls)
         }
     }
 }
+
+sim::Script script_of(const sim::PeerFile& file)
+{
+    auto script = sim::Script::parse(file.text, file.name);
+    REQUIRE_MESSAGE(script.has_value(), script.error().text());
+    return *std::move(script);
+}
+
+/// Where only the words say what is meant, servers have many of them.
+const Variant::Phrases phrases{
+    {"Improper use of SMTP command pipelining",
+     {"503 5.5.0 Pipelining is not for you", "554 5.5.1 Error: you may not pipeline", "503 Improper pipelining",
+      "503 5.5.1 Bad sequence of commands"}},
+    {"500 5.5.1 Command unrecognized", {"500 What?", "502 5.5.2 Not here", "500 5.5.2 Error: bad syntax", "503 5.5.1 Wait your turn"}},
+    {"Only one recipient is allowed for a bounce",
+     {"550 5.5.3 Too many recipients", "550 5.5.3 Nix da", "554 One recipient at a time for <>", "550 bounces have a single recipient",
+      "452 4.5.3 One recipient only"}},
+    {"MAIL FROM parameters not recognized",
+     {"555 5.5.4 Unsupported option: SIZE=0", "501 5.5.4 Syntax error in parameters scanning SIZE", "555 What?", "501 5.5.4 Invalid arguments"}},
+    {"555 5.5.4 Unsupported option", {"555 Nein", "501 5.5.4 Syntax error in parameters or arguments", "504 Command parameter not implemented"}},
+};
 
 }  // namespace
 
@@ -279,7 +311,7 @@ TEST_CASE("shelf: every peer, empty memory then warm, mail and probes: its verdi
 {
     for (const sim::PeerFile& file : sim::peer_files()) {
         CAPTURE(file.name);
-        play(row_of(file.name), file.name, nullptr);
+        play(row_of(file.name), script_of(file), nullptr);
     }
 }
 
@@ -292,8 +324,24 @@ TEST_CASE("shelf: the same where TLS may be used: what works with TLS never goes
         if (file.text.find("STARTTLS") == file.text.npos && file.text.find("like starttls") == file.text.npos)
             continue;
         CAPTURE(file.name);
-        play(row_of(file.name), file.name, tls->get());
+        play(row_of(file.name), script_of(file), tls->get());
     }
+}
+
+TEST_CASE("shelf: three other servers with each fault, made by a seed: the same verdicts, the same quirk")
+{
+    const char* const wish = std::getenv("POSTHORN_VARIANTS");
+    const std::uint32_t from = 1, to = wish ? static_cast<std::uint32_t>(std::atoi(wish)) : 3;
+    SystemClock clock;
+    auto tls = WireTls::make({}, clock);
+    REQUIRE(tls.has_value());
+    for (const sim::PeerFile& file : sim::peer_files())
+        for (std::uint32_t seed = from; seed <= to; ++seed) {
+            CAPTURE(file.name);
+            CAPTURE(seed);
+            play(row_of(file.name), Variant(script_of(file), seed, phrases).made(), seed % 2 != 0 && file.name != "lmtp" ? tls->get() : nullptr,
+                 seed);
+        }
 }
 
 TEST_CASE("LMTP: a recipient whose answer does not come behind the others' is deferred for that reason")

@@ -94,6 +94,11 @@ public:
         return *(peers[address] = std::make_unique<sim::Peer>(text, settings));
     }
 
+    sim::Peer& add(const std::string& address, sim::Script script)
+    {
+        return *(peers[address] = std::make_unique<sim::Peer>(std::move(script), settings));
+    }
+
     sim::Peer& peer(const std::string& address = "192.0.2.2") { return *peers.at(address); }
 
     std::vector<handoff::Verdicts> run(std::vector<handoff::DeliveryRequest> requests)

@@ -73,6 +73,7 @@ struct Exchange {
     StreamEnd end = StreamEnd::open;
     bool surplus = false;               // more came than was asked for, or what is no reply
     bool says_pipelining = false;       // a refusal spoke of pipelining
+    bool may_mean_parameters = false;   // MAIL was refused by a 501 that is not about the address, and names no parameter
     bool says_one_recipient = false;    // a refused RCPT under MAIL FROM:<> spoke of the number of recipients
     std::uint8_t parameters = 0;        // that MAIL carried, as bits of Parameter
     std::uint8_t named = 0;             // of these, those that its refusal named

@@ -188,14 +188,18 @@ private:
             at.until = now_ + quirk_lifetime;
     }
 
+    static void blame_parameters(Mark& at, const Sighting& sighting)
+    {
+        if (at.quirk != Quirk::no_param)
+            return;
+        const std::uint64_t before = std::exchange(at.number, at.number | sighting.number);
+        at.convicted = at.convicted && at.number == before;     // another parameter is news of its own
+    }
+
     void signature(Mark& at, const Sighting& sighting)
     {
         sighted(at, sighting);
-        const std::uint64_t before = at.number;
-        if (at.quirk == Quirk::no_param)
-            at.number |= sighting.number;
-        if (at.convicted && at.number != before)
-            at.convicted = false;               // another parameter is news of its own
+        blame_parameters(at, sighting);
         if (at.convicted || !flapping(record_, now_) || at.sightings >= 2)
             convict(at);
         else
@@ -207,6 +211,7 @@ private:
         if (at.quirk == Quirk::no_bdat && sighting.number <= at.number)
             at.number = 0;                      // a size that worked works no more
         sighted(at, sighting);
+        blame_parameters(at, sighting);
         at.try_without = !at.convicted && may_be_convicted(at.quirk);
         try_to_convict(at);
     }

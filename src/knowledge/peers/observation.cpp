@@ -16,6 +16,8 @@ bool contains_folded(std::string_view text, std::string_view what)
 bool lost(StreamEnd end) { return end == StreamEnd::end || end == StreamEnd::reset || end == StreamEnd::timeout; }
 bool good(int code) { return code >= 200 && code < 400; }
 bool unknown_command(int code) { return code == 500 || code == 502; }
+/// Not about the mail, but about how it was said.
+bool about_saying(int code) { return unknown_command(code) || code == 503 || code == 504; }
 
 class Observer {
 public:
@@ -79,9 +81,9 @@ private:
     {
         if (!held_back(quirk))
             return;
-        if (!exchange.codes.empty())
+        if (!exchange.codes.empty() && !about_saying(exchange.codes.front()))
             note(quirk, Sighting::Kind::worked_without, exchange);
-        else if (lost(exchange.end))
+        else if (!exchange.codes.empty() || lost(exchange.end))
             note(quirk, Sighting::Kind::failed_without, exchange);
     }
 
@@ -157,6 +159,10 @@ private:
             note(Quirk::one_command_per_flight, Kind::signature, exchange);
             return;
         }
+        if (const auto quirk = out_of_turn(exchange)) {
+            note(*quirk, Kind::suspicion, exchange);
+            return;
+        }
         for (std::size_t i = 0; i < told && i < asked; ++i) {
             const bool invited = codes[i] == 354 && verbs[i] != Verb::data;
             const bool refused = i != 0 && unknown_command(codes[i]) && verbs[i] != Verb::bdat && good(codes.front());
@@ -177,25 +183,52 @@ private:
             return;
         if (verbs[told] == Verb::bdat || verbs[told] == Verb::dot)
             return;                             // content(): the octets, not the grouping
-        const bool only_data_is_open = verbs.back() == Verb::data && (told == 0 || told + 1 == asked);
-        note(only_data_is_open ? Quirk::data_alone : Quirk::one_command_per_flight, Kind::suspicion, exchange);
+        // Two answers of a group: it does read groups, and DATA was too much. One: perhaps it read only that command.
+        const bool data_it_is = verbs.back() == Verb::data && (told != 1 || told + 1 == asked);
+        note(data_it_is ? Quirk::data_alone : Quirk::one_command_per_flight, Kind::suspicion, exchange);
+    }
+
+    /// "Bad sequence" to RCPT behind an accepted MAIL, to DATA behind an accepted RCPT: it lost its place in the group.
+    static std::optional<Quirk> out_of_turn(const Exchange& exchange)
+    {
+        bool sender = false, recipient = false;
+        for (std::size_t i = 0; i < exchange.codes.size() && i < exchange.verbs.size(); ++i) {
+            const bool fine = good(exchange.codes[i]);
+            if (exchange.verbs[i] == Verb::mail) {
+                sender = fine;
+                recipient = false;
+            } else if (exchange.verbs[i] == Verb::rcpt) {
+                if (sender && exchange.codes[i] == 503)
+                    return Quirk::one_command_per_flight;
+                recipient = recipient || fine;
+            } else if (exchange.verbs[i] == Verb::data && recipient && exchange.codes[i] == 503)
+                return Quirk::data_alone;
+        }
+        return std::nullopt;
     }
 
     void parameters(const Exchange& exchange)
     {
+        using Kind = Sighting::Kind;
         for (std::size_t i = 0; i < exchange.codes.size() && i < exchange.verbs.size(); ++i) {
+            const int code = exchange.codes[i];
             if (exchange.verbs[i] == Verb::rcpt && exchange.says_one_recipient)
-                note(Quirk::one_rcpt_null_sender, Sighting::Kind::signature, exchange);
-            if (exchange.verbs[i] != Verb::mail || exchange.parameters == 0)
+                note(Quirk::one_rcpt_null_sender, Kind::signature, exchange);
+            if (exchange.verbs[i] != Verb::mail)
                 continue;
-            if (about_parameters(exchange.codes[i], exchange.parameters, exchange.named)) {
+            if (held_back(Quirk::no_param) && (good(code) || code == 501 || code == 504 || code == 555))
+                note(Quirk::no_param, good(code) ? Kind::worked_without : Kind::failed_without, exchange);
+            if (exchange.parameters == 0)
+                continue;
+            const bool certain = about_parameters(code, exchange.parameters, exchange.named);
+            if (certain || exchange.may_mean_parameters) {
                 std::uint8_t blamed = exchange.named & exchange.parameters;
                 for (const Parameter parameter : {Parameter::size, Parameter::dsn, Parameter::body, Parameter::smtputf8})
                     if (blamed == 0)            // which one is not said: the one that is needed least
                         blamed = exchange.parameters & static_cast<std::uint8_t>(parameter);
-                note(Quirk::no_param, Sighting::Kind::signature, exchange, blamed);
-            } else if (good(exchange.codes[i]))
-                note(Quirk::no_param, Sighting::Kind::worked, exchange, exchange.parameters);
+                note(Quirk::no_param, certain ? Kind::signature : Kind::suspicion, exchange, blamed);
+            } else if (good(code))
+                note(Quirk::no_param, Kind::worked, exchange, exchange.parameters);
         }
     }
 
@@ -366,7 +399,7 @@ bool about_parameters(int code, std::uint8_t parameters, std::uint8_t named)
 {
     if (parameters == 0)
         return false;
-    return code == 555 || ((code == 501 || code == 504) && (named & parameters) != 0);
+    return code == 555 || code == 504 || (code == 501 && (named & parameters) != 0);
 }
 
 Observation observe(const Evidence& evidence) { return Observer(evidence).run(); }
