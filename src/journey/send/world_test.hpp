@@ -153,6 +153,7 @@ public:
     DebugPeers* debug = nullptr;
     std::unique_ptr<Agent> agent;
     net::MemoryOptions memory;
+    std::function<void(net::MemoryOptions&)> spoil;     // of each connection
     unsigned connects = 0;
     bool in_turn = false;                   // deliveries one after the other, on one agent
 
@@ -165,7 +166,10 @@ private:
         const auto found = peers.find(address);
         if (found == peers.end() && player == players.end())
             co_return Error("Connection refused", "4.4.1");
-        auto [client, server] = net::memory_pair(loop.get_executor(), memory);
+        net::MemoryOptions line = memory;
+        if (spoil)
+            spoil(line);
+        auto [client, server] = net::memory_pair(loop.get_executor(), line);
         tasks.spawn(player != players.end() ? player->second(std::move(server)) : found->second->play(std::move(server)));
         co_return std::unique_ptr<net::Stream>(std::move(client));
     }
