@@ -23,7 +23,7 @@ struct Server::Core {
     BufferPool buffers;
     tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts;
     tables::Maps discard_ehlo_keywords;
-    bool draining = false;
+    bool draining = false, closing = false;
     std::uint64_t accepted = 0;
 
     bool stressed() const { return options.always_stressed || places.stressed(); }

@@ -28,13 +28,16 @@ public:
         if (sessions_ - leaving_ >= idle_limit_) {
             if (idle_.empty())
                 return false;
-            Guest* longest = idle_.front();
-            idle_.pop_front();
-            ++leaving_;
-            longest->dismiss();
+            dismiss_longest();
         }
         ++sessions_;
         return true;
+    }
+    /// All that are idle now.
+    void dismiss_all()
+    {
+        while (!idle_.empty())
+            dismiss_longest();
     }
     void leave(bool dismissed)
     {
@@ -78,6 +81,14 @@ public:
     std::size_t idle() const { return idle_.size(); }
 
 private:
+    void dismiss_longest()
+    {
+        Guest* longest = idle_.front();
+        idle_.pop_front();
+        ++leaving_;
+        longest->dismiss();
+    }
+
     std::size_t idle_limit_, transaction_limit_;
     std::size_t sessions_ = 0, transactions_ = 0, leaving_ = 0;
     std::list<Guest*> idle_;

@@ -71,6 +71,12 @@ awaitable<void> Server::serve(std::unique_ptr<net::Stream> stream)
 
 void Server::drain() { core_->draining = true; }
 
+void Server::close()
+{
+    core_->draining = core_->closing = true;
+    core_->places.dismiss_all();
+}
+
 Server::Counters Server::counters() const
 {
     Counters counters;

@@ -4,6 +4,7 @@
 // Ownership  what Outside names outlives the server; the server outlives its sessions.
 // Start      throws config::BadValue where tables of lists are unusable words; a table that cannot be opened answers 451 later.
 // Ends       drain(): a new generation has taken over; sessions finish their transaction, the next MAIL gets 421 4.3.2.
+//            close(): all ends; who waits without a transaction gets 421 4.3.2 unasked (RFC 5321 3.8).
 #pragma once
 
 #include "base/clock.hpp"
@@ -52,6 +53,8 @@ public:
     awaitable<void> serve(std::unique_ptr<net::Stream> stream);
     /// New transactions get 421 4.3.2 from now on.
     void drain();
+    /// And sessions that have none are told so at once, those that have one at its end.
+    void close();
 
     struct Counters {
         std::size_t sessions = 0, transactions = 0, idle = 0, buffers = 0;

@@ -364,13 +364,19 @@ awaitable<bool> Session::fill()
     if (input_.empty()) {
         input_.settle();
         std::optional<Places::Idle> idle;
-        if (!transaction_ && !in_content_)
+        if (!transaction_ && !in_content_) {
+            if (core_.closing) {
+                say(fmt::format("421 4.3.2 {} Service is shutting down", core_.options.myhostname));
+                co_return false;
+            }
             idle.emplace(core_.places, *this);
+        }
         const auto readable = stream_->has_buffered() ? Result<void>{} : co_await stream_->wait(net::Direction::read);
         if (idle)
             idle->end(dismissed_);
         if (dismissed_) {
-            say(fmt::format("421 4.3.2 {} Error: too many idle sessions", core_.options.myhostname));
+            say(fmt::format("421 4.3.2 {} {}", core_.options.myhostname,
+                            core_.closing ? "Service is shutting down" : "Error: too many idle sessions"));
             co_return false;
         }
         if (!readable) {

@@ -323,3 +323,24 @@ TEST_CASE("drain: a running transaction ends well, the next MAIL is sent away")
     CHECK(talk("MAIL FROM:<>") == "421 4.3.2 mx.example.test Service is shutting down\r\n");
     CHECK(talk.ended());
 }
+
+TEST_CASE("close: who waits without a transaction is told so at once, who has one at its end; what was sent ahead is still answered")
+{
+    House house;
+    Talk idle(house), busy(house), ahead(house);
+    idle("EHLO x");
+    busy("EHLO x");
+    ahead("EHLO x");
+    busy.send(group);
+    ahead.send(group);
+    house.smtpd().close();
+    house.settle();
+    CHECK(idle.receive() == "421 4.3.2 mx.example.test Service is shutting down\r\n");
+    CHECK(idle.ended());
+    CHECK(busy.send("a: b\r\n\r\n.\r\n") == "250 2.0.0 Ok: queued as Q1\r\n421 4.3.2 mx.example.test Service is shutting down\r\n");
+    CHECK(busy.ended());
+    CHECK(ahead.send("a: b\r\n\r\n.\r\nQUIT\r\n") == "250 2.0.0 Ok: queued as Q2\r\n221 2.0.0 Bye\r\n");
+    CHECK(ahead.ended());
+    CHECK(house.queue.stored.size() == 2);
+    CHECK(house.smtpd().counters().sessions == 0);
+}

@@ -86,7 +86,7 @@ public:
         if (how == process::Stop::generation)
             tasks_.spawn(drain_after(service_.config().get(reload_grace_time)));
         else
-            server_.drain();
+            server_.close();
         for (const auto& listener : listeners_)
             listener->pause();
         if (how == process::Stop::abort)
@@ -100,7 +100,7 @@ public:
         co_await memory_.close();
     }
 
-    void hurry() override { server_.drain(); }
+    void hurry() override { server_.close(); }
 
     void count(handoff::CountersReply& reply) override
     {
