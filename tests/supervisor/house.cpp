@@ -87,6 +87,9 @@ public:
         if (how == Stop::generation && service_.config().text("mail_name").starts_with("Lingering"))
             while (!hurried_)
                 co_await hurry_.wait_for(std::chrono::milliseconds(100));
+        // As with a client in the middle of a message.
+        if (service_.program() == "smtpd")
+            co_await hurry_.wait_for(std::chrono::milliseconds(300));
         co_await tasks_.close();
         service_.log().info("prober stopped");
     }

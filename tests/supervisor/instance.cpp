@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -83,7 +84,7 @@ void Instance::main_cf(std::string_view more) const
 
 void Instance::master_cf(std::string_view text) const { write("conf/master.cf", text); }
 
-void Instance::start()
+void Instance::start(unsigned open_files)
 {
     const std::string program = POSTHORN_HOUSE, directory = path("conf"), errors = path("stderr");
     master_ = ::fork();
@@ -91,6 +92,9 @@ void Instance::start()
         const int file = ::open(errors.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         ::dup2(file, STDERR_FILENO);
         ::setpgid(0, 0);
+        const struct rlimit limit{open_files, open_files};
+        if (open_files > 0)
+            ::setrlimit(RLIMIT_NOFILE, &limit);
         ::execl(program.c_str(), program.c_str(), "master", directory.c_str(), nullptr);
         ::_exit(127);
     }

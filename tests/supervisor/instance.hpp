@@ -20,7 +20,8 @@ public:
     void master_cf(std::string_view text) const;
     std::string path(std::string_view name) const { return folder_ + "/" + std::string(name); }
 
-    void start();
+    /// With a limit of open files; 0: that of the test.
+    void start(unsigned open_files = 0);
     /// The exit status; -1 when it did not end in time.
     int wait_for_end(std::chrono::seconds limit = std::chrono::seconds(20));
     void signal(int number) const;

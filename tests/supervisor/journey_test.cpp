@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 using namespace std::chrono_literals;
@@ -30,7 +31,8 @@ void start_and_wait(Instance& instance, unsigned services = 4) { start_and_wait_
 TEST_CASE("start and stop: the log says so in Postfix's words, master.pid is locked meanwhile, every service ends in order")
 {
     Instance instance;
-    start_and_wait(instance);
+    instance.master_cf("127.0.0.1:0 inet n - n - - smtpd\nsmtp unix - - n - - smtp\n");
+    start_and_wait(instance, 5);
     CHECK(instance.logged("postfix/master["));
     CHECK(instance.logged(fmt::format("daemon started -- version 3.7.11, configuration {}", instance.path("conf"))));
     Instance second;
@@ -45,10 +47,38 @@ TEST_CASE("start and stop: the log says so in Postfix's words, master.pid is loc
     instance.signal(SIGTERM);
     CHECK(instance.wait_for_end() == 0);
     CHECK(instance.logged("terminating on signal 15"));
-    CHECK(instance.logged("prober stopped", 4));
+    CHECK(instance.logged("prober stopped", 5));
     INFO(instance.log());
     CHECK(instance.log().find("warning: process") == std::string::npos);
     CHECK(::access(instance.path("queue/public/qmgr").c_str(), F_OK) != 0);
+    // Who takes mail in before who delivers it: else the queue has nobody to give it to, and puts it off.
+    std::vector<std::string> order;
+    std::istringstream log(instance.log());
+    for (std::string line; std::getline(log, line);)
+        if (line.find("prober stopped") != line.npos)
+            order.push_back(line.substr(line.find("postfix/") + 8, line.find('[') - line.find("postfix/") - 8));
+    CHECK(order == std::vector<std::string>{"smtpd", "smtp", "resolve", "qmgr", "memory"});
+}
+
+TEST_CASE("start: a small limit of open files is enough, and one that is too small is the reason in the log")
+{
+    Instance few;
+    few.start(64);
+    CHECK_MESSAGE(few.logged("confined: ", 4), (few.said() + few.log()));
+    few.signal(SIGTERM);
+    CHECK(few.wait_for_end() == 0);
+
+    Instance too_few;
+    too_few.start(24);
+    const auto said_why = [&] {                                        // the process could not be given them, or not even be started
+        return too_few.logged("it needs more open files than the limit of 24 leaves", 1, 1s) || too_few.logged("Too many open files", 1, 1s);
+    };
+    bool why = false;
+    for (int second = 0; second < 10 && !why; ++second)
+        why = said_why();
+    CHECK_MESSAGE(why, (too_few.said() + too_few.log()));
+    too_few.signal(SIGTERM);
+    CHECK(too_few.wait_for_end() == 0);
 }
 
 TEST_CASE("crash: a killed service is back at once, and its socket was there all the time")

@@ -208,8 +208,8 @@ int run(std::span<char*> args)
         tell(SIGTERM);
         if (command == "quick-stop")
             return 0;
-        // Four steps, each with its limit, and the time to kill what hangs.
-        return ended_within(queue, stop_limit * 4 + 20s) ? 0 : script.fatal("the Postfix mail system did not stop in time");
+        // Five steps, each with its limit, and the time to kill what hangs.
+        return ended_within(queue, stop_limit * 5 + 25s) ? 0 : script.fatal("the Postfix mail system did not stop in time");
     }
     if (command == "abort") {
         script.info("aborting the Postfix mail system");

@@ -3,8 +3,10 @@
 #include "process/memory_file.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -43,23 +45,26 @@ void StartRecord::trial(int descriptor) { record.set_trial(add(descriptor)); }
 
 namespace {
 
+constexpr std::size_t most_descriptors = 400;
+constexpr int exit_no_descriptors = 126, exit_no_program = 127;     // services themselves exit 0 or 1
+
 /// Between fork and exec: only calls that are safe after fork of a process with threads.
 [[noreturn]] void become(const char* program, char* const* arguments, const int* descriptors, int count)
 {
-    // Out of each other's way first, then down to their places.
-    constexpr int high = 512;
+    // Out of each other's way first, no higher than it takes (the limit of open files may be small), then down to their places.
+    int high[most_descriptors];
     for (int i = 0; i < count; ++i)
-        if (::dup2(descriptors[i], high + i) < 0)
-            ::_exit(126);
+        if ((high[i] = ::fcntl(descriptors[i], F_DUPFD, process::control_descriptor + count)) < 0)
+            ::_exit(exit_no_descriptors);
     for (int i = 0; i < count; ++i)
-        if (::dup2(high + i, process::control_descriptor + i) < 0)
-            ::_exit(126);
+        if (::dup2(high[i], process::control_descriptor + i) < 0)
+            ::_exit(exit_no_descriptors);
     ::syscall(SYS_close_range, process::control_descriptor + count, ~0U, 0);
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::execv(program, arguments);
-    ::_exit(127);
+    ::_exit(exit_no_program);
 }
 
 }  // namespace
@@ -70,7 +75,7 @@ Result<Spawned> spawn_service(const std::string& program, StartRecord start)
     TRY(const Fd record, process::make_memory_file("start", start.record.SerializeAsString()));
     std::vector<int> descriptors{pair.second.get(), record.get()};
     descriptors.insert(descriptors.end(), start.descriptors_.begin(), start.descriptors_.end());
-    if (descriptors.size() > 400)
+    if (descriptors.size() > most_descriptors)
         return Error{"too many listening sockets in one line"};
     std::string service = "service", name = start.record.program(), line = start.record.service(), own = program;
     char* const arguments[] = {own.data(), service.data(), name.data(), line.data(), nullptr};
@@ -80,6 +85,18 @@ Result<Spawned> spawn_service(const std::string& program, StartRecord start)
     if (pid == 0)
         become(program.c_str(), arguments, descriptors.data(), static_cast<int>(descriptors.size()));
     return Spawned{pid, std::move(pair.first)};
+}
+
+std::string why_not_started(int exit_status)
+{
+    struct rlimit open_files{};
+    ::getrlimit(RLIMIT_NOFILE, &open_files);
+    switch (exit_status) {
+    case exit_no_descriptors:
+        return fmt::format("it needs more open files than the limit of {} leaves (ulimit -n, LimitNOFILE)", open_files.rlim_cur);
+    case exit_no_program: return "its program cannot be executed";
+    default: return {};
+    }
 }
 
 }  // namespace posthorn::supervisor

@@ -56,5 +56,7 @@ private:
 
 /// Runs `program service PROGRAM NAME` (the last two only for ps). Error: fork or memory failed.
 Result<Spawned> spawn_service(const std::string& program, StartRecord start);
+/// Why a process with this exit status never became a service; empty: it did, and ended for a reason of its own.
+std::string why_not_started(int exit_status);
 
 }  // namespace posthorn::supervisor

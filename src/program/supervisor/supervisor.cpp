@@ -287,6 +287,8 @@ void Supervisor::ended(Child child, int status)
         log_.warning("process {} pid {} exit status {}", child.command, child.pid, WEXITSTATUS(status));
     else if (WIFSIGNALED(status) && !(child.stopping && child.killed))
         log_.warning("process {} pid {} killed by signal {}", child.command, child.pid, WTERMSIG(status));
+    if (const std::string why = WIFEXITED(status) && !child.ready ? why_not_started(WEXITSTATUS(status)) : ""; !why.empty())
+        log_.warning("{}: {}", child.command, why);
     if (stopping_ || child.stopping || child.generation != generation_)
         return;
     const auto seat = seats_.find({child.line, child.index});
@@ -383,7 +385,7 @@ awaitable<void> Supervisor::hear_signals()
     }
 }
 
-bool Supervisor::any_running(std::initializer_list<Role> roles) const
+bool Supervisor::any_running(std::span<const Role> roles) const
 {
     return std::ranges::any_of(children_, [&](const auto& entry) { return std::ranges::find(roles, role_of(entry.second)) != roles.end(); });
 }
@@ -392,17 +394,17 @@ awaitable<void> Supervisor::stop_all(StopService::How how, std::chrono::seconds 
 {
     for (auto& [place, seat] : seats_)
         seat->timer.cancel();
-    // Who hands in and who delivers first, then who routes, then the queue that both report to, then what all ask.
-    for (const auto& roles :
-         {std::initializer_list<Role>{Role::smtpd, Role::transport, Role::spawn}, {Role::resolve}, {Role::qmgr}, {Role::memory}}) {
-        if (how == StopService::ABORT && roles.size() == 1)
-            continue;
+    // Who takes mail in first; then who delivers it, for a queue that goes on without a transport puts mail off; then who routes, the queue
+    // that all report to, and what all ask.
+    using Roles = std::vector<Role>;
+    std::vector<Roles> steps{{Role::smtpd, Role::spawn}, {Role::transport}, {Role::resolve}, {Role::qmgr}, {Role::memory}};
+    if (how == StopService::ABORT)
+        steps = {{Role::smtpd, Role::transport, Role::spawn, Role::resolve, Role::qmgr, Role::memory}};
+    for (const Roles& roles : steps) {
         for (auto& [pid, child] : children_)
-            if (how == StopService::ABORT || std::ranges::find(roles, role_of(child)) != roles.end())
+            if (std::ranges::find(roles, role_of(child)) != roles.end())
                 stop_child(child, how, limit);
-        while (any_running(how == StopService::ABORT
-                               ? std::initializer_list<Role>{Role::smtpd, Role::transport, Role::spawn, Role::resolve, Role::qmgr, Role::memory}
-                               : roles))
+        while (any_running(roles))
             co_await child_ended_.wait_for(std::chrono::milliseconds(500));
     }
     co_await questions_->close();

@@ -21,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 
 namespace posthorn::supervisor {
@@ -71,7 +72,7 @@ private:
     void retire_older_than_two();
 
     awaitable<void> stop_all(process::StopService::How how, std::chrono::seconds limit);
-    bool any_running(std::initializer_list<Role> roles) const;
+    bool any_running(std::span<const Role> roles) const;
     const ProcessLine* find_line(const std::string& key) const;
     Role role_of(const Child& child) const;
 
