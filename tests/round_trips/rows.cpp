@@ -46,6 +46,16 @@ public:
         add("probe of 3 recipients", probe, Work::probe).recipients = 3;
     }
 
+    /// Content is never said before the answer to EHLO: by DATA and by BDAT it takes the same.
+    void add_early(unsigned data, unsigned bdat, unsigned probe)
+    {
+        add("mail by DATA, 3 recipients", data).recipients = 3;
+        Row& trusted = add("mail by BDAT, peer known to discard", bdat);
+        trusted.chunking = trusted.discards = true;
+        trusted.remark = "no content before the answer to EHLO: to a peer that has no CHUNKING today its octets would be commands";
+        add("probe of 3 recipients", probe, Work::probe).recipients = 3;
+    }
+
     std::vector<Row> all;
 
 private:
@@ -65,6 +75,9 @@ std::vector<Row> rows()
     table.section("B: fresh, PIPELINING", {.pipelining = true});
     table.add_pipelined(5, 4);
 
+    table.section("C: fresh, PIPELINING and PIPECONNECT", {.pipelining = true, .early = true});
+    table.add_early(3, 2, 2);
+
     table.section("E: fresh, STARTTLS with TLS 1.3, no PIPELINING", {.tls = Tls::starttls});
     table.add_each("mail by DATA", 9, Work::mail, false);
     table.add_each("mail by BDAT", 8, Work::mail, true);
@@ -79,8 +92,14 @@ std::vector<Row> rows()
     table.section("F with TLS 1.2, resumed", {.resumed = true, .tls_1_2 = true, .pipelining = true, .tls = Tls::starttls});
     table.add_pipelined(8, 7);
 
+    table.section("G: fresh, STARTTLS with TLS 1.3, PIPECONNECT before it and in it", {.pipelining = true, .early = true, .tls = Tls::starttls});
+    table.add_early(5, 4, 4);
+
     table.section("I: fresh, TLS 1.3 from the first octet, PIPELINING", {.pipelining = true, .tls = Tls::wrapper});
     table.add_pipelined(6, 5);
+
+    table.section("K: fresh, TLS 1.3 from the first octet, PIPECONNECT", {.pipelining = true, .early = true, .tls = Tls::wrapper});
+    table.add_early(4, 3, 3);
 
     table.section("L: warm, no PIPELINING", {.warm = true});
     table.add_each("mail by DATA", 3, Work::mail, false);
@@ -121,6 +140,8 @@ std::string script_of(const Row& row)
     std::string keywords;
     if (row.pipelining)
         keywords += "  S 250-PIPELINING\n";
+    if (row.early)
+        keywords += "  S 250-PIPECONNECT\n";
     if (row.chunking)
         keywords += "  S 250-CHUNKING\n";
     keywords += "  S 250-8BITMIME\n  S 250 SIZE 10240000\n  state ready\n";

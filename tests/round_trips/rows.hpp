@@ -1,6 +1,7 @@
 // round_trips/rows.hpp: what is counted: rows of one table, each a peer, what is handed to the agent, and the floor.
 // Floor     round trips from the SYN (fresh) or from the request (warm) to knowing the result: one for the TCP handshake, one for the
 //           greeting, one for each group whose answers are needed, TLS 1.3 one, TLS 1.2 two (resumed one). No client can do with less.
+//           PIPECONNECT takes the greeting's away, and that of EHLO: they come with the answers to the first envelope.
 // Counted   by the peer: how often it spoke after it had been spoken to; and the connection and the handshakes it saw.
 #pragma once
 
@@ -24,6 +25,7 @@ struct Row {
     bool resumed = false;                   // a session before it left a TLS session
     bool tls_1_2 = false;
     bool pipelining = false, chunking = false;
+    bool early = false;                     // the peer announces PIPECONNECT, and three sessions have seen it
     bool discards = false;                  // the rule file grants bdat-first
     Tls tls = Tls::none;
     std::string peer;                       // of sim/peers; empty: made of the fields above

@@ -42,6 +42,7 @@ struct Job {
     std::optional<Reason> site_reason;  // it waited, and the site cannot be reached
     bool fresh = false;                 // no warm session: the last one was of no use
     bool rest = false;                  // the peer takes fewer recipients at once: those left come next
+    bool late = false;                  // once: no session of it begins before the greeting
     bool replayed = false;              // once, to clear up what the peer's manners hid
     std::vector<Host> hosts;
     bool resolved = false;
@@ -264,6 +265,8 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
             co_return;
         if (job->transaction->unserved) {
             job->fresh = true;                                      // the peer had had enough of that session: nothing was lost
+            if (job->transaction->late && !std::exchange(job->late, true) && job->resolved)
+                bring_back(*job);
             continue;
         }
         // A warm session's host is one of those to come: do not go back to it.
@@ -283,6 +286,11 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
             for (const std::uint32_t index : job->transaction->recipients)
                 if (job->sheet[index].state == Fate::State::failed)
                     job->sheet.fail_open(Reason(job->sheet[index].reason));
+        }
+        if (job->transaction->late && !std::exchange(job->late, true)) {
+            bring_back(*job);
+            job->fresh = true;
+            continue;
         }
         if (job->transaction->cut_short) {
             job->rest = true;
@@ -431,6 +439,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         wish.age = std::chrono::microseconds(micros(around.clock.wall()) - job->request.envelope().arrival());
         wish.in_clear = in_clear;
         wish.probes = job->request.probe();
+        wish.late = job->late;
         auto trouble = co_await session->open(std::move(wish));
         counts.round_trips += session->round_trips();
         if (!trouble) {
@@ -442,6 +451,8 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         session->close();
         *reason = std::move(trouble->reason);
         job->relay = relay;
+        if (trouble->late && !std::exchange(job->late, true))
+            continue;  // it was our haste, or looked so
         if (!job->replayed && session->planned_otherwise() && around.peers->may_replay(job->site_name())) {
             job->replayed = true;
             continue;

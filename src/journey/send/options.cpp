@@ -139,6 +139,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
 
     made.chunking = snapshot.get(smtp_chunking);
     made.quit_in_group = snapshot.get(smtp_quit_in_group);
+    made.pipe_connect = snapshot.get(smtp_pipe_connect);
     made.contents_in_flight = static_cast<unsigned>(snapshot.get(smtp_contents_in_flight));
     made.soft_bounce = snapshot.get(send_soft_bounce);
     made.delay_digits = snapshot.get(send_delay_logging_resolution_limit);

@@ -69,7 +69,7 @@ struct Options {
 
     bool probe_data = false;
     std::uint32_t probe_errors = 10;            // refused recipients of a session of probes, where the peer's limit is not known
-    bool chunking = true, quit_in_group = false;
+    bool chunking = true, quit_in_group = false, pipe_connect = true;
     unsigned contents_in_flight = 4;
     bool soft_bounce = false;
     int delay_digits = 2;

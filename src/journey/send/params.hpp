@@ -77,6 +77,7 @@ inline constexpr Param<std::string> send_info_log_address_format{.name = "info_l
 
 inline constexpr Param<bool> smtp_chunking{.name = "smtp_chunking", .initial = "yes", .doc = "Send content by BDAT where the peer offers CHUNKING.", .source = "RFC 3030", .since = "posthorn 0.1", .own = true};
 inline constexpr Param<bool> smtp_quit_in_group{.name = "smtp_quit_in_group", .initial = "no", .doc = "Group QUIT with commands whose answers are needed, as Postfix does: shows what such groups do to some peers.", .since = "posthorn 0.1", .own = true};
+inline constexpr Param<bool> smtp_pipe_connect{.name = "smtp_pipe_connect", .initial = "yes", .doc = "Speak before the greeting to peers that announced PIPECONNECT in at least three recent sessions; needs smtp_peer_learning = yes.", .since = "posthorn 0.1", .own = true};
 inline constexpr Param<int> smtp_contents_in_flight{.name = "smtp_contents_in_flight", .initial = "4", .least = 1, .most = 100, .doc = "Contents sent to a trusted peer without an answer to the first.", .since = "posthorn 0.1", .own = true};
 
 inline constexpr Param<int> smtp_address_verify_error_limit{.name = "smtp_address_verify_error_limit", .initial = "10", .least = 1, .doc = "A session of address probes ends when so many recipients were refused in it, unless the server's own limit is known: common servers answer slowly from there on.", .since = "posthorn 0.1", .own = true};
@@ -92,7 +93,7 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_bind_address, smtp_bind_address6, smtp_bind_address_enforce, smtp_connection_cache_on_demand, smtp_connection_cache_destinations,
     smtp_connection_cache_time_limit, smtp_connection_reuse_time_limit, smtp_connection_reuse_count_limit, smtp_tls_security_level,
     lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_chunking, smtp_quit_in_group,
-    smtp_contents_in_flight, smtp_address_verify_error_limit,
+    smtp_pipe_connect, smtp_contents_in_flight, smtp_address_verify_error_limit,
 });
 // clang-format on
 

@@ -11,8 +11,8 @@ public:
     Planner(Plan& steps, const Dialogue& dialogue, Offer offer, const peers::Known& known, const PlanOptions& options)
         : steps_(steps), dialogue_(dialogue), quirks_(known.quirks), limits_(known.limits), options_(options),
           one_by_one_(!offer.pipelining || known.quirks.has(Quirk::one_command_per_flight)),
-          chunking_(offer.chunking && options.chunking && !known.quirks.has(Quirk::no_bdat)), bdat_first_(known.privileges.bdat_first),
-          rset_needed_(dialogue.open_transaction)
+          chunking_(offer.chunking && options.chunking && !known.quirks.has(Quirk::no_bdat)),
+          bdat_first_(known.privileges.bdat_first && !options.content_held), rset_needed_(dialogue.open_transaction)
     {
     }
 

@@ -120,6 +120,10 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
 
 awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
 {
+    if (ahead_ != 0) {
+        --ahead_;                                                   // it was said before the greeting
+        co_return co_await read_reply(act);
+    }
     if (debug_)
         transcript('>', line);
     if (around_.peers) {
@@ -143,9 +147,22 @@ awaitable<std::optional<Trouble>> Session::open(Wish wish)
     const bool tls = options_.tls_level != TlsLevel::none && !wish_.in_clear;
     if (options_.tls_level == TlsLevel::beyond)
         co_return Trouble(Reason(false, "4.7.5", fmt::format("TLS security level \"{}\" is required, but not available", options_.tls_level_word)));
-    if (options_.tls_wrapper)
+    const bool early = co_await may_be_early();
+    if (options_.tls_wrapper) {
         if (auto trouble = co_await starttls(true))
             co_return trouble;
+        if (early && suppose(allowed_early_.tls)) {
+            unheard_ = Unheard::greeting_and_hello;                 // said by run(), with the first envelope behind it
+            co_return std::nullopt;
+        }
+    } else if (early && suppose(allowed_early_.clear)) {
+        if (tls && around_.tls && supposed_.has(smtp::Keyword::starttls))
+            co_return co_await open_tls_early();
+        if (!tls || options_.tls_level == TlsLevel::may) {
+            unheard_ = Unheard::greeting_and_hello;
+            co_return std::nullopt;
+        }
+    }
     if (auto trouble = co_await greeting())
         co_return trouble;
     if (auto trouble = co_await hello())
@@ -170,7 +187,7 @@ awaitable<std::optional<Trouble>> Session::open(Wish wish)
 
 awaitable<std::optional<Trouble>> Session::greeting()
 {
-    ++round_trips_;
+    round_trips_ += early_flight_ ? 0 : 1;
     auto reply = co_await read_reply(Act::greeting);
     if (!reply) {
         end_with(lost(reply.error(), Act::greeting));
@@ -228,6 +245,11 @@ awaitable<std::optional<Trouble>> Session::hello()
                                                               : reason_of_reply(reply, judgement, Act::hello, peer_text_, host_.name, options_.lmtp);
         end_with(trouble.reason);
     };
+    if (early_flight_ && !esmtp_) {
+        end_with(Reason(false, "4.5.0", fmt::format("host {} wants HELO now", peer_text_)));
+        trouble.reason = end_reason_;
+        co_return trouble;
+    }
     if (esmtp_) {
         auto reply = co_await command(Act::hello, (options_.lmtp ? "LHLO " : "EHLO ") + options_.helo_name);
         if (!reply) {
@@ -247,7 +269,7 @@ awaitable<std::optional<Trouble>> Session::hello()
             }
             co_return std::nullopt;
         }
-        if (options_.lmtp || reply->code == 421 || reply->code == 221 || (secured_ && !speaks_of_dialogue(reply->code))) {
+        if (options_.lmtp || early_flight_ || reply->code == 421 || reply->code == 221 || (secured_ && !speaks_of_dialogue(reply->code))) {
             refused(*reply);
             co_return trouble;
         }
@@ -270,25 +292,35 @@ awaitable<std::optional<Trouble>> Session::hello()
     co_return std::nullopt;
 }
 
+/// What the administrator hides of this peer.
+awaitable<std::optional<Reason>> Session::look_up_discards()
+{
+    discard_ = options_.discard;
+    if (!around_.discard || host_.endpoint.is_unix())
+        co_return std::nullopt;
+    auto found = co_await around_.discard->keywords_for(host_.endpoint.ip.text());
+    if (!found)
+        co_return Reason(false, "4.3.0", fmt::format("discard keyword lookup for {}: {}", peer_text_, found.error().text()));
+    if (*found)
+        discard_ = smtp::parse_discard_list(**found);
+    co_return std::nullopt;
+}
+
 awaitable<void> Session::learn_features(const smtp::Reply& reply)
 {
     smtp::Features announced = smtp::parse_ehlo(reply);
-    smtp::DiscardList discard = options_.discard;
-    if (around_.discard && !host_.endpoint.is_unix()) {
-        auto found = co_await around_.discard->keywords_for(host_.endpoint.ip.text());
-        if (!found) {
-            end_with(Reason(false, "4.3.0", fmt::format("discard keyword lookup for {}: {}", peer_text_, found.error().text())));
-            co_return;
-        }
-        if (*found)
-            discard = smtp::parse_discard_list(**found);
+    if (auto trouble = co_await look_up_discards()) {
+        end_with(*std::move(trouble));
+        co_return;
     }
-    const smtp::KeywordSet hidden = announced.keywords & discard.keywords;
-    if (!hidden.empty() && !discard.silent())
+    const smtp::KeywordSet hidden = announced.keywords & discard_.keywords;
+    if (!hidden.empty() && !discard_.silent())
         around_.log.info("discarding EHLO keywords: {}", smtp::text(hidden));
     if (around_.peers) {
         (secured_ ? evidence_.keywords_tls : evidence_.keywords_clear) = announced.keywords.bits();
+        (secured_ ? evidence_.early_tls : evidence_.early_clear) = early_features(announced.keywords);
         ask_about({}, reply.wire());
+        evidence_.early_granted = known_.privileges.early;
     }
     smtp::KeywordSet quirky;
     if (known_.quirks.hides(peers::Parameter::size))
@@ -299,7 +331,7 @@ awaitable<void> Session::learn_features(const smtp::Reply& reply)
         quirky.insert(smtp::Keyword::smtputf8);
     if (known_.quirks.hides(peers::Parameter::dsn))
         quirky.insert(smtp::Keyword::dsn);
-    features_ = announced.without(discard.keywords | quirky);
+    features_ = announced.without(discard_.keywords | quirky);
 }
 
 awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
@@ -357,6 +389,10 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     if (wrapper)
         co_return std::nullopt;
     esmtp_ = true;
+    if (std::ranges::find(allowed_early_.hosts, to_lower(evidence_.peer.banner_host)) != allowed_early_.hosts.end() && suppose(allowed_early_.tls)) {
+        unheard_ = Unheard::hello;
+        co_return std::nullopt;
+    }
     co_return co_await hello();
 }
 
@@ -373,7 +409,7 @@ bool Session::still_silent()
 
 awaitable<void> Session::goodbye()
 {
-    if (over_ || !stream_) {
+    if (over_ || !stream_ || unheard_ != Unheard::nothing) {
         close();
         co_return;
     }

@@ -45,6 +45,8 @@ struct Transaction {
     bool content_said = false;              // its octets went out, whole or not: never said again without an answer
     bool doubted = false;                   // a refusal that may be about our grouping or parameters, not about the mail
     bool cut_short = false;                 // a probe: the session ended behind some of its answers; the others may be asked at once
+    bool content_taken = false;             // and was answered with yes
+    bool late = false;                      // what was said before the greeting did not go well: it may be said again, in time
     bool replay = false;                    // nothing is lost if it is said again at once, and now it would be said otherwise
     std::uint32_t use = 0;                  // which transaction of its session it was, from 1
 };
@@ -64,6 +66,7 @@ struct Trouble {
     explicit Trouble(Reason why) : reason(std::move(why)) {}
     Reason reason;
     bool try_in_clear = false;              // level may: the host may be tried again without TLS
+    bool late = false;                      // it was spoken to before its greeting: the host may be tried again without that
     bool greeted = false;                   // it counts against smtp_mx_session_limit
 };
 
@@ -79,6 +82,7 @@ public:
         std::string site;
         std::chrono::microseconds age{0};   // of the message: PIX workarounds begin late
         bool in_clear = false;              // TLS failed with this host a moment ago
+        bool late = false;                  // the greeting is waited for, whatever is known of the peer
         bool probes = false;                // it carries probes only: here a quirk may be tested
     };
     awaitable<std::optional<Trouble>> open(Wish wish);
@@ -131,6 +135,16 @@ private:
     awaitable<std::optional<Trouble>> greeting();
     awaitable<std::optional<Trouble>> hello();
     awaitable<std::optional<Trouble>> starttls(bool wrapper);
+    awaitable<bool> may_be_early();
+    bool suppose(std::uint32_t bits);
+    bool needs_certainty(const Transaction& transaction) const;
+    awaitable<bool> meet(bool say_hello);
+    awaitable<std::optional<Trouble>> open_tls_early();
+    static std::uint32_t early_features(smtp::KeywordSet announced);
+    void too_early(Trouble& trouble);
+    void refused_early(std::string seen);
+    awaitable<std::optional<Reason>> look_up_discards();
+    bool doubts_early(const Expected& expected, const smtp::Reply& reply, Judgement judgement);
     awaitable<void> learn_features(const smtp::Reply& reply);
     std::optional<Reason> not_for(Transaction& transaction) const;
 
@@ -198,6 +212,15 @@ private:
     Reason end_reason_;
     bool over_ = false, open_transaction_ = false, out_of_step_ = false, secured_ = false, esmtp_ = true, writing_ = false;
     bool debug_ = false, pix_ = false, pix_dot_ = false, used_up_ = false, leaving_ = false, planned_otherwise_ = false;
+    // PIPECONNECT (session_early.cpp): what has still to be heard; what was said although it was not heard yet.
+    enum class Unheard : std::uint8_t { nothing, hello, greeting_and_hello } unheard_ = Unheard::nothing;
+    peers::Early allowed_early_;
+    smtp::DiscardList discard_;             // what the administrator hides of this peer
+    smtp::KeywordSet supposed_;             // features, until the reply to EHLO tells
+    unsigned ahead_ = 0;                    // commands said whose replies are still to be read by command()
+    bool early_flight_ = false;             // the one under way began before the answers above
+    bool features_differ_ = false;          // from those supposed
+    bool too_early_ = false;                // the session is of no use: all is to be said again, in time
     bool second_hello_refused_ = false;     // what it announced before TLS may hold, and is not believed
     bool refused_last_ = false;             // the last answer refused a recipient
     std::uint32_t transactions_ = 0, contents_ = 0, errors_ = 0, mails_said_ = 0;

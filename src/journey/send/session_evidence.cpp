@@ -48,7 +48,7 @@ void Session::begin_exchange()
 
 void Session::keep_evidence(const smtp::Reply& reply)
 {
-    if (!around_.peers || evidence_.exchanges.empty())
+    if (!around_.peers || evidence_.exchanges.empty() || awaited_ == Act::greeting)
         return;
     peers::Exchange& exchange = evidence_.exchanges.back();
     const std::size_t place = exchange.codes.size();

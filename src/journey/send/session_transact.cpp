@@ -44,12 +44,15 @@ bool Session::takes_more() const
         return false;
     if (current_.empty())
         return true;
+    if (unheard_ != Unheard::nothing && supposed_.has(smtp::Keyword::limits))
+        return false;                                               // what they are is not known yet
     if (!features_.has(smtp::Keyword::pipelining))
         return false;
     const Transaction& last = *current_.back();
     if (last.progress.probe)
         return current_.size() < probes_in_flight && last.progress.stage == Stage::waiting && !options_.probe_data;
-    if (known_.privileges.bdat_first && features_.has(smtp::Keyword::chunking) && last.progress.stage == Stage::waiting)
+    if (known_.privileges.bdat_first && unheard_ == Unheard::nothing && features_.has(smtp::Keyword::chunking) &&
+        last.progress.stage == Stage::waiting)
         return current_.size() < options_.contents_in_flight;
     // The next envelope rides behind the content that is said next.
     return current_.size() < 2 &&
@@ -121,6 +124,10 @@ awaitable<void> Session::run(Feed* feed, bool end)
             if (!transaction)
                 break;
             transaction->use = ++transactions_;
+            if (unheard_ != Unheard::nothing && needs_certainty(*transaction) && !co_await meet(true)) {
+                current_.push_back(transaction);
+                break;
+            }
             if (auto reason = not_for(*transaction)) {
                 fail_all(*transaction, *reason);
                 feed->done(*transaction);
@@ -128,7 +135,7 @@ awaitable<void> Session::run(Feed* feed, bool end)
             }
             current_.push_back(transaction);
         }
-        if (current_.empty())
+        if (current_.empty() || over_)
             break;
         if (!input_.empty() || parser_.amid()) {
             // An answer nobody asked for: which of the next answers belongs to what could only be guessed.
@@ -139,6 +146,7 @@ awaitable<void> Session::run(Feed* feed, bool end)
         mails_.clear();
         for (const Transaction* transaction : current_)
             mails_.push_back(transaction->progress);
+        plan_options_.content_held = unheard_ != Unheard::nothing;
         plan(plan_, Dialogue{.mails = mails_, .open_transaction = open_transaction_, .mails_before = contents_, .end = end},
              {.pipelining = features_.has(smtp::Keyword::pipelining), .chunking = features_.has(smtp::Keyword::chunking)}, known_, plan_options_);
         const auto flight = first_flight(plan_);
@@ -169,6 +177,8 @@ awaitable<void> Session::fly(std::span<const Step> flight)
     stream_->expires_after(timeout(Act::content));
     write_flight();
     ++round_trips_;
+    if (early_flight_)
+        (void)co_await meet(false);                                 // if not, the session is over
     for (std::size_t i = 0; i < expected_.size() && !over_; ++i) {
         const Expected expected = expected_[i];
         const Act next = i + 1 < expected_.size() ? expected_[i + 1].act : expected.act;
@@ -205,6 +215,8 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
     Judgement judgement = judge(expected.act, reply, {.out_of_step = out_of_step_, .behind_others = expected.behind_others});
     Transaction* const transaction = expected.transaction;
     refused_last_ = expected.act == Act::rcpt && judgement == Judgement::permanent;
+    if (transaction && early_flight_ && doubts_early(expected, reply, judgement) && judgement == Judgement::permanent)
+        judgement = Judgement::temporary;
     if (transaction && judgement == Judgement::permanent && about_dialogue(expected, reply))
         judgement = Judgement::temporary;
     if (transaction && judgement == Judgement::temporary && reply.permanent())
@@ -339,6 +351,7 @@ void Session::note_content(Transaction& transaction, Act act, Judgement judgemen
     }
     if (judgement == Judgement::good) {
         ++contents_;
+        transaction.content_taken = true;
         transaction.sheet->deliver_accepted(reply);
     } else
         transaction.sheet->fail_accepted(reason);
@@ -375,6 +388,7 @@ void Session::hand_back(Feed* feed)
             if (over_)
                 fail_all(*transaction, end_reason_);                // LMTP: those whose answer did not come
             transaction->replay = replay && transaction->doubted && !transaction->content_said;
+            transaction->late = transaction->late && (!transaction->content_said || transaction->content_taken);
             feed->done(*transaction);
         } else
             rest.push_back(transaction);
@@ -390,6 +404,8 @@ void Session::abandon(Feed* feed)
     const bool may_help = (news || without_it) && around_.peers->may_replay(wish_.site);
     for (Transaction* const transaction : std::exchange(current_, {})) {
         const bool untouched = transaction->answers == 0 && !transaction->content_said;
+        // Said early, and the session ended over it: it is said again, in time, unless content went out since.
+        transaction->late = (transaction->late || early_flight_ || too_early_) && !transaction->content_said;
         if (untouched && (served || used_up_))
             transaction->unserved = true;
         else if (transaction->progress.probe && cut_off_ &&

@@ -70,10 +70,16 @@ void Session::compose(std::span<const Step> flight)
     expected_.clear();
     if (around_.peers)
         begin_exchange();
+    early_flight_ = unheard_ != Unheard::nothing;
+    if (early_flight_) {
+        evidence_.exchanges.back().early = true;
+        evidence_.exchanges.back().verbs.push_back(peers::Verb::ehlo);
+        say("EHLO " + options_.helo_name);
+    }
     for (std::size_t i = 0; i < flight.size(); ++i) {
         const Step& step = flight[i];
         Transaction* const transaction = step.mail < current_.size() ? current_[step.mail] : nullptr;
-        const bool behind = !expected_.empty();
+        const bool behind = !expected_.empty() || early_flight_;
         switch (step.act) {
         case Act::rset: say("RSET"); break;
         case Act::quit: say("QUIT"); break;

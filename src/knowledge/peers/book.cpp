@@ -58,6 +58,25 @@ Book::Held<SiteRecord>& Book::site(const std::string& key)
     return hold<SiteRecord>(sites_, key, [&]() -> std::optional<SiteRecord> { return shelf_ ? shelf_->site(key) : std::nullopt; });
 }
 
+Book::Held<EarlyRecord>& Book::address(const std::string& key)
+{
+    return hold<EarlyRecord>(addresses_, key, [&]() -> std::optional<EarlyRecord> { return shelf_ ? shelf_->early(key) : std::nullopt; });
+}
+
+Early Book::early(const std::string& where) { return options_.learning == Learning::yes ? early_of(address(where).value, clock_.wall()) : Early{}; }
+
+void Book::take_early(const Observation& observation)
+{
+    const WallTime now = clock_.wall();
+    Held<EarlyRecord>& held = address(observation.peer.address);
+    const bool off = note_early(held.value, observation, now);
+    held.taken = now;
+    if (shelf_ && held.value.speaks())
+        shelf_->keep(observation.peer.address, held.value);
+    if (off && on_event)
+        on_event({Event::Kind::early_off, observation.peer, Quirks{Quirk::no_early}, observation.early_seen, held.value.off_until});
+}
+
 Known Book::about(const Meeting& meeting)
 {
     const WallTime now = clock_.wall();
@@ -116,6 +135,8 @@ bool Book::saw(Evidence evidence)
 Quirks Book::take(const Observation& observation)
 {
     const WallTime now = clock_.wall();
+    if (!observation.peer.address.empty())
+        take_early(observation);
     const std::string key = key_of(observation.peer);
     Held<Record>& held = peer(key);
     const Quirks before = known_of(held.value, now).quirks;

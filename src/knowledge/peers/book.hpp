@@ -5,6 +5,7 @@
 // Precedence      rules over learning; the administrator's words are heard at the session. report: learned quirks are told, not obeyed.
 #pragma once
 
+#include "peers/early.hpp"
 #include "peers/learn.hpp"
 #include "peers/rules.hpp"
 
@@ -25,7 +26,10 @@ public:
     virtual ~Shelf() = default;
     virtual std::optional<Record> peer(const std::string& key) = 0;
     virtual std::optional<SiteRecord> site(const std::string& key) = 0;
+    /// By address.
+    virtual std::optional<EarlyRecord> early(const std::string&) { return std::nullopt; }
     virtual void keep(const std::string&, const Record&) {}
+    virtual void keep(const std::string&, const EarlyRecord&) {}
     virtual void keep(const std::string&, const SiteRecord&) {}
 };
 
@@ -44,6 +48,7 @@ public:
 
     bool obeys() const override { return options_.learning == Learning::yes; }
     Known about(const Meeting& meeting) override;
+    Early early(const std::string& address) override;
     bool saw(Evidence evidence) override;
     void connected(const std::string& site, bool well) override;
     bool may_replay(const std::string& site) override;
@@ -79,6 +84,8 @@ private:
     Held<Value>& hold(Kept<Value>& kept, const std::string& key, const std::function<std::optional<Value>()>& fetch);
     Held<Record>& peer(const std::string& key);
     Held<SiteRecord>& site(const std::string& key);
+    Held<EarlyRecord>& address(const std::string& key);
+    void take_early(const Observation& observation);
 
     const Clock& clock_;
     Options options_;
@@ -86,6 +93,7 @@ private:
     Shelf* shelf_;
     Kept<Record> peers_;
     Kept<SiteRecord> sites_;
+    Kept<EarlyRecord> addresses_;
     std::unordered_map<std::string, Line> lines_;
     std::unordered_map<std::string, WallTime> canaries_;    // handed out, no answer yet: one at a time
 };

@@ -53,6 +53,14 @@ struct PeerKey {
     bool operator==(const PeerKey&) const = default;
 };
 
+/// What may be said before the greeting (0: nothing): the features that are then taken for announced, as smtp::KeywordSet::bits().
+struct Early {
+    std::uint32_t clear = 0;            // before TLS, or without
+    std::uint32_t tls = 0;              // with the first octets in TLS
+    std::vector<std::string> hosts;     // whose banners were seen at the address, lower case
+    bool operator==(const Early&) const = default;
+};
+
 /// What a session knows of its peer when it asks; texts are lines joined by LF, with their codes.
 struct Meeting {
     PeerKey peer;
@@ -78,6 +86,7 @@ struct Exchange {
     std::uint8_t parameters = 0;        // that MAIL carried, as bits of Parameter
     std::uint8_t named = 0;             // of these, those that its refusal named
     std::uint64_t content = 0;          // octets of it
+    bool early = false;                 // it began with EHLO before the greeting, or before the answer to EHLO was known
     std::uint32_t milliseconds = 0;     // from the write to the last reply
 };
 
@@ -90,6 +99,11 @@ struct Evidence {
     std::uint32_t keywords_clear = 0;   // announced, smtp::KeywordSet::bits(); 0: no EHLO reply in that phase
     std::uint32_t keywords_tls = 0;
     std::vector<Exchange> exchanges;    // the last few
+    std::uint32_t early_clear = 0;      // features announced together with PIPECONNECT and PIPELINING; 0: not so
+    std::uint32_t early_tls = 0;
+    bool early_granted = false;         // the rule file grants it
+    bool early_refused = false;         // it was spoken to early, and refused that
+    std::string early_seen;             // the refusal
     std::uint32_t mails = 0;            // contents accepted
     std::uint32_t errors = 0;           // refused recipients before the peer left, or answered each slower than those before
     bool errors_told = false;           // it said that this was why
@@ -103,6 +117,8 @@ public:
     /// Is what is learned also obeyed? If not, a doubtful refusal counts: nothing will ever clear it up.
     virtual bool obeys() const = 0;
     virtual Known about(const Meeting& meeting) = 0;
+    /// May a session with this address begin before the greeting?
+    virtual Early early(const std::string& address) = 0;
     /// True: the next session with this peer would be planned otherwise, for a reason that this one gave.
     virtual bool saw(Evidence evidence) = 0;
     /// A connection to this site was made, or failed.
@@ -116,6 +132,7 @@ class NoPeers final : public Peers {
 public:
     bool obeys() const override { return false; }
     Known about(const Meeting&) override { return {}; }
+    Early early(const std::string&) override { return {}; }
     bool saw(Evidence) override { return false; }
     void connected(const std::string&, bool) override {}
     bool may_replay(const std::string&) override { return false; }

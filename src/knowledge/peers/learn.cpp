@@ -402,7 +402,7 @@ void share(SiteRecord& site, const Event& event, WallTime now)
 {
     site.last = now;
     std::erase_if(site.shared, [&](const SiteRecord::Shared& old) { return old.until <= now; });
-    if (event.kind == Event::Kind::tls_alarm)
+    if (event.kind == Event::Kind::tls_alarm || event.kind == Event::Kind::early_off)
         return;
     for (const QuirkName& entry : quirk_names) {
         if (!event.quirks.has(entry.quirk) || entry.kind != QuirkClass::speed || entry.quirk == Quirk::no_bdat_over ||
@@ -440,6 +440,10 @@ std::string text_of(const Event& event, bool only_reported)
                            only_reported ? "would change: " : "", changes_of(event.quirks), date_of(event.until), by_hand(event));
     case Event::Kind::expired: return fmt::format("peer {}: {} has expired", who, event.quirks.text());
     case Event::Kind::removed: return fmt::format("peer {}: {} is gone: two tests found nothing of it", who, event.quirks.text());
+    case Event::Kind::early_off:
+        return fmt::format("peer {}: learned no-early: {}; {}nothing is said before its greeting, until {}; by hand: "
+                           "smtp_discard_ehlo_keyword_address_maps, \"{} silent-discard, pipeconnect\"",
+                           who, event.seen, only_reported ? "would change: " : "", date_of(event.until), event.peer.address);
     case Event::Kind::tls_alarm:
         return fmt::format("peer {}: TLS failed, although it worked on {}: no plain text is remembered for it", who, date_of(event.until));
     }

@@ -33,14 +33,19 @@ public:
         made_.canary = evidence.canary;
         made_.mails = evidence.mails;
         made_.errors_told = evidence.errors_told;
+        made_.early_clear = evidence.early_clear;
+        made_.early_tls = evidence.early_tls;
+        made_.early_granted = evidence.early_granted;
+        made_.early_refused = evidence.early_refused;
+        made_.early_seen = evidence.early_seen;
     }
 
     Observation run()
     {
         for (std::size_t i = 0; i < evidence_.exchanges.size(); ++i) {
             const Exchange& exchange = evidence_.exchanges[i];
-            if (exchange.verbs.empty())
-                continue;
+            if (exchange.verbs.empty() || exchange.early)
+                continue;                       // what was said early proves nothing about what is said in time
             if (exchange.verbs.size() == 1)
                 single(exchange);
             else if (exchange.verbs.back() == Verb::quit)
@@ -53,10 +58,21 @@ public:
         }
         if (evidence_.errors != 0)
             made_.errors = evidence_.errors;                // counted over the whole session, not its last exchanges
+        made_.early_clean = is_clean();
         return std::move(made_);
     }
 
 private:
+    /// Nothing that an early client would stumble over: what it may not do, and answers that do not fit their commands.
+    bool is_clean() const
+    {
+        constexpr Quirks harmless{Quirk::quit_alone, Quirk::no_bdat,     Quirk::no_bdat_over,  Quirk::no_rset_first,
+                                  Quirk::no_rset,    Quirk::close_after, Quirk::verify_useless};
+        const bool surplus = std::ranges::any_of(evidence_.exchanges, &Exchange::surplus);
+        return evidence_.whole && (evidence_.early_clear != 0 || evidence_.early_tls != 0) && !evidence_.early_refused && !evidence_.tls_failed &&
+               !surplus && Quirks(evidence_.in_force).subtract(harmless).empty();
+    }
+
     void note(Quirk quirk, Sighting::Kind kind, const Exchange& exchange, std::uint64_t number = 0)
     {
         using Kind = Sighting::Kind;

@@ -35,6 +35,10 @@ struct Observation {
     std::uint32_t errors = 0;           // refused recipients before a 421, or before the answers became slow
     bool errors_told = false;           // the 421 spoke of errors: no second sighting is needed
     std::optional<bool> discards_bdat;  // the octets of a refused BDAT
+    std::uint32_t early_clear = 0, early_tls = 0;
+    bool early_clean = false;           // a session as those that may begin early have to be
+    bool early_granted = false, early_refused = false;
+    std::string early_seen;             // the refusal
     std::uint32_t milliseconds = 0;     // the slowest answer to a command that was alone; 0: there was none
 };
 

@@ -81,7 +81,7 @@ struct Store::Core {
     std::mutex at_file;                         // without LMDB's locks, no reader of this process may run beside its writer
     Env env;
     MDB_dbi dbi = 0;
-    Kind peers, sites;
+    Kind peers, sites, addresses;
     std::shared_ptr<Batch> pending = std::make_shared<Batch>(), writing;
 
     void touch(Kind& kind, const std::string& key)
@@ -126,7 +126,7 @@ struct Store::Core {
         MDB_cursor* cursor = nullptr;
         if (const int code = mdb_cursor_open(begun, dbi, &cursor); code != 0)
             return trouble_of(path, code);
-        std::vector<std::pair<WallTime, std::string>> found_peers, found_sites;
+        std::vector<std::pair<WallTime, std::string>> found_peers, found_sites, found_addresses;
         MDB_val key{}, value{};
         int code = 0;
         while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
@@ -135,6 +135,8 @@ struct Store::Core {
                 found_peers.emplace_back(record->last, name);
             else if (const auto shared = name.starts_with('s') ? site_of(view_of(value)) : std::nullopt)
                 found_sites.emplace_back(shared->last, name);
+            else if (const auto early = name.starts_with('e') ? early_record_of(view_of(value)) : std::nullopt)
+                found_addresses.emplace_back(early->last, name);
             else
                 pending->changes[name] = std::nullopt;
         }
@@ -143,10 +145,13 @@ struct Store::Core {
             return trouble_of(path, code);
         std::ranges::sort(found_peers);
         std::ranges::sort(found_sites);
+        std::ranges::sort(found_addresses);
         for (const auto& [when, name] : found_peers)
             touch(peers, name);
         for (const auto& [when, name] : found_sites)
             touch(sites, name);
+        for (const auto& [when, name] : found_addresses)
+            touch(addresses, name);
         return {};
     }
 };
@@ -187,6 +192,19 @@ std::optional<SiteRecord> Store::site(const std::string& key)
 {
     const auto octets = core_->find(key_with('s', key));
     return octets ? site_of(*octets) : std::nullopt;
+}
+
+std::optional<EarlyRecord> Store::early(const std::string& address)
+{
+    const auto octets = core_->find(key_with('e', address));
+    return octets ? early_record_of(*octets) : std::nullopt;
+}
+
+void Store::keep(const std::string& address, const EarlyRecord& record)
+{
+    const std::string name = key_with('e', address);
+    core_->touch(core_->addresses, name);
+    core_->pending->changes[name] = octets_of(record);
 }
 
 void Store::keep(const std::string& key, const Record& record)
@@ -321,6 +339,12 @@ std::optional<SiteRecord> StoredShelf::site(const std::string& key)
 {
     const auto octets = core_->find(key_with('s', key));
     return octets ? site_of(*octets) : std::nullopt;
+}
+
+std::optional<EarlyRecord> StoredShelf::early(const std::string& address)
+{
+    const auto octets = core_->find(key_with('e', address));
+    return octets ? early_record_of(*octets) : std::nullopt;
 }
 
 }  // namespace posthorn::peers

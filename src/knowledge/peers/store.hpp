@@ -1,5 +1,5 @@
 // peers/store.hpp: the records in an LMDB file of the data directory. One writer (memory), any number of readers.
-// Keys     "p" and the peer's key, "s" and the site's name. Values: stored.proto.
+// Keys     "p" and the peer's key, "s" and the site's name, "e" and an address. Values: stored.proto.
 // Writing  keep() gathers, write() commits what was gathered in one transaction and may be called on a helper thread while keep() goes on.
 //          A kill loses what was not written, a power cut the last transactions; the file stays whole.
 // Bounded  `capacity` peers and as many sites; those not seen for longest go first.
@@ -25,7 +25,9 @@ public:
 
     std::optional<Record> peer(const std::string& key) override;
     std::optional<SiteRecord> site(const std::string& key) override;
+    std::optional<EarlyRecord> early(const std::string& address) override;
     void keep(const std::string& key, const Record& record) override;
+    void keep(const std::string& address, const EarlyRecord& record) override;
     void keep(const std::string& key, const SiteRecord& record) override;
 
     /// What is to be written; empty: nothing is.
@@ -50,6 +52,7 @@ public:
     ~StoredShelf() override;
     std::optional<Record> peer(const std::string& key) override;
     std::optional<SiteRecord> site(const std::string& key) override;
+    std::optional<EarlyRecord> early(const std::string& address) override;
 
 private:
     struct Core;

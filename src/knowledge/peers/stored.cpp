@@ -157,6 +157,48 @@ std::optional<SiteRecord> site_of(std::string_view octets)
     return record;
 }
 
+std::string octets_of(const EarlyRecord& record)
+{
+    stored::EarlyAddress made;
+    made.set_version(version);
+    for (const EarlyHost& host : record.hosts) {
+        stored::EarlyHost& one = *made.add_hosts();
+        one.set_banner_host(cut(host.banner_host));
+        one.set_clear(host.clear);
+        one.set_tls(host.tls);
+        for (const WallTime when : host.clean)
+            one.add_clean(micros(when));
+        one.set_last(micros(host.last));
+    }
+    made.set_off_until(micros(record.off_until));
+    made.set_crowded(micros(record.crowded));
+    made.set_last(micros(record.last));
+    return made.SerializeAsString();
+}
+
+std::optional<EarlyRecord> early_record_of(std::string_view octets)
+{
+    stored::EarlyAddress from;
+    if (!from.ParseFromArray(octets.data(), static_cast<int>(octets.size())) || from.version() != version)
+        return std::nullopt;
+    EarlyRecord record;
+    for (const stored::EarlyHost& one : from.hosts()) {
+        if (record.hosts.size() == EarlyRecord::hosts_at_most)
+            break;
+        EarlyHost& host = record.hosts.emplace_back();
+        host.banner_host = cut(one.banner_host());
+        host.clear = one.clear();
+        host.tls = one.tls();
+        for (int i = 0; i < one.clean_size() && i < static_cast<int>(host.clean.size()); ++i)
+            host.clean[static_cast<std::size_t>(i)] = time_of(one.clean(i));
+        host.last = time_of(one.last());
+    }
+    record.off_until = time_of(from.off_until());
+    record.crowded = time_of(from.crowded());
+    record.last = time_of(from.last());
+    return record;
+}
+
 stored::Observed frame_of(const Observation& observation)
 {
     stored::Observed made;
@@ -184,6 +226,12 @@ stored::Observed frame_of(const Observation& observation)
     made.set_errors_told(observation.errors_told);
     made.set_discards_bdat(observation.discards_bdat ? 1 + static_cast<unsigned>(*observation.discards_bdat) : 0);
     made.set_milliseconds(observation.milliseconds);
+    made.set_early_clear(observation.early_clear);
+    made.set_early_tls(observation.early_tls);
+    made.set_early_clean(observation.early_clean);
+    made.set_early_granted(observation.early_granted);
+    made.set_early_refused(observation.early_refused);
+    made.set_early_seen(cut(observation.early_seen));
     return made;
 }
 
@@ -212,6 +260,12 @@ Observation observation_of(const stored::Observed& frame)
     if (frame.discards_bdat() != 0)
         made.discards_bdat = frame.discards_bdat() == 2;
     made.milliseconds = frame.milliseconds();
+    made.early_clear = frame.early_clear();
+    made.early_tls = frame.early_tls();
+    made.early_clean = frame.early_clean();
+    made.early_granted = frame.early_granted();
+    made.early_refused = frame.early_refused();
+    made.early_seen = cut(frame.early_seen());
     return made;
 }
 

@@ -4,6 +4,7 @@
 // Errors   none: octets that are no record are no record.
 #pragma once
 
+#include "peers/early.hpp"
 #include "peers/observation.hpp"
 #include "peers/record.hpp"
 
@@ -19,6 +20,8 @@ class Observed;
 
 std::string octets_of(const Record& record);
 std::string octets_of(const SiteRecord& record);
+std::string octets_of(const EarlyRecord& record);
+std::optional<EarlyRecord> early_record_of(std::string_view octets);
 std::optional<Record> record_of(std::string_view octets);
 std::optional<SiteRecord> site_of(std::string_view octets);
 
