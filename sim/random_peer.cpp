@@ -162,7 +162,9 @@ awaitable<void> RandomPeer::play(std::unique_ptr<net::Stream> stream)
         } else if (istarts_with(talk.line, "BDAT ")) {
             const auto words = split(talk.line);
             const auto size = words.size() > 1 ? parse_number(words[1]) : std::nullopt;
-            bool whole = size.has_value();
+            if (!size)
+                break;
+            bool whole = true;
             while (whole && talk.input.size() < *size)
                 whole = co_await talk.more();
             if (!whole)

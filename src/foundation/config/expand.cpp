@@ -300,9 +300,12 @@ void walk_names(std::string_view whole, const std::function<void(std::string_vie
     std::string literal;
     for (auto text = whole;;) {
         const auto body = next_reference(text, whole, literal);
-        if (!body || !*body)
+        if (!body)
             return;
-        const auto ref = dissect(**body, whole);
+        const auto& reference = *body;
+        if (!reference)
+            return;
+        const auto ref = dissect(*reference, whole);
         if (!ref)
             return;
         if (!ref->name.empty() && !ref->operand)

@@ -33,11 +33,12 @@ public:
             warn(fmt::format("{} map lookup problem for {} {}", maps.parameter(), printable(address, true), not_accepted));
             return table_error;
         }
-        if (!*found)
+        const auto& value = *found;
+        if (!value)
             return keep(address);
         if (chain_.size() >= options_.recursion_limit)
             return nesting(address);
-        const auto members = members_of(**found, address);
+        const auto members = members_of(*value, address);
         if (members.empty()) {
             warn(fmt::format("{} map has no usable address for {} {}", maps.parameter(), printable(address, true), not_accepted));
             return alias_error;

@@ -44,15 +44,16 @@ awaitable<std::expected<handoff::Cleaned, Refusal>> Cleaner::clean(handoff::Enve
         log_.warning("{}: {} -- message not accepted, try again later", queue_id, outcome.error().what());
         co_return std::unexpected(Refusal{451, "4.3.0", "Error: queue file write error"});
     }
-    Draft& draft = *outcome->draft;
+    Outcome& done = *outcome;
+    Draft& draft = *done.draft;
     for (const std::string& line : draft.log) {
         if (line.starts_with("warning: "))
             log_.warning("{}: {}", queue_id, line.substr(9));
         else
             log_.info("{}: {}", queue_id, line);
     }
-    if (outcome->refusal)
-        co_return std::unexpected(*std::move(outcome->refusal));
+    if (done.refusal)
+        co_return std::unexpected(*std::move(done.refusal));
     co_return handoff::Cleaned(std::move(draft.envelope), draft.edits.empty() ? std::move(draft.head) : draft.edits.apply(draft.head));
 }
 
@@ -70,12 +71,13 @@ awaitable<Result<std::vector<std::string>>> Cleaner::expanded(std::string addres
     });
     if (!decided)
         co_return decided.error();
-    for (const std::string& line : decided->draft->log)
+    const Outcome& done = *decided;
+    for (const std::string& line : done.draft->log)
         log_.warning("{}", line.starts_with("warning: ") ? line.substr(9) : line);
-    if (decided->refusal)
-        co_return Error{decided->refusal->text, decided->refusal->status};
+    if (done.refusal)
+        co_return Error{done.refusal->text, done.refusal->status};
     std::vector<std::string> addresses;
-    for (const handoff::Recipient& recipient : decided->draft->envelope.recipients())
+    for (const handoff::Recipient& recipient : done.draft->envelope.recipients())
         addresses.push_back(recipient.address());
     co_return addresses;
 }

@@ -32,7 +32,7 @@ public:
 private:
     struct Entry {
         WallTime when;
-        MessageKey message;
+        MessageKey message = 0;
         bool operator>(const Entry& other) const { return when > other.when; }
     };
     /// Removes entries at the top that forget() or a later put() made untrue.

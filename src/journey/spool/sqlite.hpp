@@ -21,7 +21,7 @@ public:
         busy,      // another process has the database open
         fatal,     // sync, I/O, memory, or our own mistake
     };
-    Failed(Kind failed_kind, std::string text) : std::runtime_error(std::move(text)), kind(failed_kind) {}
+    Failed(Kind failed_kind, const std::string& text) : std::runtime_error(text), kind(failed_kind) {}
     Kind kind;
 };
 

@@ -116,8 +116,8 @@ awaitable<Judge::Step> Judge::access(const Restriction& restriction, const Subje
             court_.log_warning(fmt::format("{}: table lookup problem: {}", restriction.table, answer.error().text()));
             co_return refuse(451, "4.3.5", fmt::format("<{}>: {} rejected: Server configuration error", about.name, about.title), true);
         }
-        if (*answer)
-            co_return co_await access_result(**answer, restriction.table, about, depth);
+        if (const auto& value = *answer; value)
+            co_return co_await access_result(*value, restriction.table, about, depth);
     }
     co_return Step::dunno;
 }
