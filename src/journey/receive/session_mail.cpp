@@ -114,8 +114,8 @@ awaitable<bool> Session::mail(std::string arguments)
     envelope.set_ret(command->ret == smtp::Ret::full   ? handoff::RET_FULL
                      : command->ret == smtp::Ret::hdrs ? handoff::RET_HDRS
                                                        : handoff::RET_UNSPECIFIED);
-    if (command->envid)
-        envelope.set_envid(*command->envid);
+    if (const auto& envid = command->envid; envid)
+        envelope.set_envid(*envid);
     handoff::Client& client = *envelope.mutable_client();
     client.set_name(facts_.client_name);
     client.set_address(facts_.client_address);
@@ -182,8 +182,8 @@ awaitable<bool> Session::rcpt(std::string arguments)
     handoff::Recipient& recipient = *envelope.add_recipients();
     recipient.set_index(static_cast<std::uint32_t>(envelope.recipients_size() - 1));
     recipient.set_address(*facts_.recipient);
-    if (command->orcpt)
-        recipient.set_orcpt(command->orcpt->type + ";" + command->orcpt->address);
+    if (const auto& orcpt = command->orcpt; orcpt)
+        recipient.set_orcpt(orcpt->type + ";" + orcpt->address);
     const smtp::Notify& notify = command->notify;
     recipient.set_notify((notify.never ? handoff::NOTIFY_NEVER : 0U) | (notify.success ? handoff::NOTIFY_SUCCESS : 0U) |
                          (notify.failure ? handoff::NOTIFY_FAILURE : 0U) | (notify.delay ? handoff::NOTIFY_DELAY : 0U));

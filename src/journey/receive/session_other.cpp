@@ -53,8 +53,8 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
             say_line(451, "4.3.0", "Temporary lookup failure");
             co_return false;
         }
-        if (*found)
-            list = smtp::parse_discard_list(**found);
+        if (const auto& words = *found; words)
+            list = smtp::parse_discard_list(*words);
     }
     discarded_ = list.keywords;
     discarded_.erase(smtp::Keyword::silent_discard);
