@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <netinet/tcp.h>
+
 #include <cerrno>
 
 namespace posthorn::net {
@@ -34,33 +36,26 @@ awaitable<Result<std::unique_ptr<Stream>>> connect(Executor executor, Endpoint e
         co_return refused(errno);
     if (auto error = bind_source(fd, endpoint, options))
         co_return *std::move(error);
-    const int number = fd.get();
-    // The Stream registers the descriptor with the loop; a connect that is under way completes as "writable".
-    bool under_way = false;
-    if (::connect(number, reinterpret_cast<const sockaddr*>(&raw), length) != 0) {
-        if (errno != EINPROGRESS && errno != EAGAIN)
-            co_return refused(errno);
-        if (errno == EAGAIN)                                          // a Unix listener whose queue is full
-            co_return refused(EAGAIN);
-        under_way = true;
-    }
-    if (under_way) {
-        Fd same(::dup(number));
-        if (!same)
-            co_return refused(errno);
-        auto pending = socket_stream(executor, std::move(same));      // only to wait with; the real one is made after, with its names
-        if (options.limit.count() > 0)
-            pending->expires_after(options.limit);
-        auto ready = co_await pending->wait(Direction::write);
-        if (!ready)
-            co_return ready.error().what() == "canceled" ? ready.error() : refused(ETIMEDOUT);
-        int error_number = 0;
-        socklen_t size = sizeof error_number;
-        ::getsockopt(number, SOL_SOCKET, SO_ERROR, &error_number, &size);
-        if (error_number != 0)
-            co_return refused(error_number);
-    }
-    co_return socket_stream(executor, std::move(fd));
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&raw), length) == 0)
+        co_return socket_stream(executor, std::move(fd));
+    if (errno != EINPROGRESS)                                         // EAGAIN: a Unix listener whose queue is full
+        co_return refused(errno);
+    // A connect that is under way completes as "writable".
+    const int on = 1;
+    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    auto stream = adopt_stream(executor, std::move(fd), std::move(endpoint));
+    if (options.limit.count() > 0)
+        stream->expires_after(options.limit);
+    auto ready = co_await stream->wait(Direction::write);
+    if (!ready)
+        co_return ready.error().what() == "canceled" ? ready.error() : refused(ETIMEDOUT);
+    int error_number = 0;
+    socklen_t size = sizeof error_number;
+    ::getsockopt(stream->native(), SOL_SOCKET, SO_ERROR, &error_number, &size);
+    if (error_number != 0)
+        co_return refused(error_number);
+    stream->expires_never();
+    co_return stream;
 }
 
 }  // namespace posthorn::net

@@ -4,6 +4,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -70,6 +71,8 @@ struct Listener::Core {
     {
         (void)listening.release();
         descriptor.native_non_blocking(true);
+        const int on = 1;
+        ::setsockopt(descriptor.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);      // for all it accepts; refused by unix sockets
         keep_one_back();
     }
 
@@ -90,9 +93,11 @@ struct Listener::Core {
     {
         keep_one_back();
         for (int i = 0; i < accepts_per_turn && wanted; ++i) {
-            Fd fd(::accept4(descriptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+            sockaddr_storage raw{};
+            socklen_t length = sizeof raw;
+            Fd fd(::accept4(descriptor.native_handle(), reinterpret_cast<sockaddr*>(&raw), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
             if (fd) {
-                sessions.spawn(handler(socket_stream(descriptor.get_executor(), std::move(fd))));
+                sessions.spawn(handler(adopt_stream(descriptor.get_executor(), std::move(fd), Endpoint::from(raw, length))));
                 continue;
             }
             switch (errno) {

@@ -1,8 +1,6 @@
+#include "async/readiness.hpp"
 #include "net/deadline.hpp"
 #include "net/stream.hpp"
-
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -10,6 +8,8 @@
 
 #include <cerrno>
 #include <climits>
+#include <optional>
+#include <utility>
 
 namespace posthorn::net {
 
@@ -26,22 +26,18 @@ Endpoint name_of(int fd, decltype(&::getsockname) ask)
 
 class SocketStream final : public Stream {
 public:
-    SocketStream(Executor executor, Fd fd)
-        : peer_(name_of(fd.get(), ::getpeername)), local_(name_of(fd.get(), ::getsockname)), descriptor_(executor, fd.get()),
-          deadline_(executor, [this] { descriptor_.cancel(); })
+    /// The peer is asked of the kernel where the caller does not know it; the own end when somebody wants it.
+    SocketStream(Executor executor, Fd fd, std::optional<Endpoint> peer)
+        : peer_(peer ? *std::move(peer) : name_of(fd.get(), ::getpeername)), fd_(std::move(fd)), readiness_(std::move(executor), fd_.get()),
+          deadline_(readiness_.executor(), [this] { readiness_.cancel(); })
     {
-        (void)fd.release();
-        descriptor_.native_non_blocking(true);
-        if (!local_.is_unix()) {
-            const int on = 1;
-            ::setsockopt(descriptor_.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        }
     }
 
     Io try_read(std::span<char> room) override
     {
         for (;;) {
-            const ssize_t got = ::recv(descriptor_.native_handle(), room.data(), room.size(), 0);
+            const ssize_t got = ::recv(fd_.get(), room.data(), room.size(), MSG_DONTWAIT);
+            exhausted_[0] = got < 0;
             if (got > 0)
                 return Io::done(static_cast<std::size_t>(got));
             if (got == 0)
@@ -59,7 +55,8 @@ public:
         message.msg_iov = const_cast<iovec*>(pieces.data());
         message.msg_iovlen = std::min<std::size_t>(pieces.size(), IOV_MAX);
         for (;;) {
-            const ssize_t sent = ::sendmsg(descriptor_.native_handle(), &message, MSG_NOSIGNAL);
+            const ssize_t sent = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+            exhausted_[1] = sent < 0;
             if (sent >= 0)
                 return Io::done(static_cast<std::size_t>(sent));
             if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -73,22 +70,24 @@ public:
     {
         if (deadline_.passed())
             co_return Error{"conversation timed out", "4.4.2"};
-        if (!descriptor_.is_open())
+        if (!fd_)
             co_return lost(EBADF);
-        if (direction == Direction::read && co_await cancelled())
+        const bool reads = direction == Direction::read;
+        if (reads && (co_await asio::this_coro::cancellation_state).cancelled() != asio::cancellation_type::none)
             co_return Error{"canceled", "4.3.2"};
         Deadline::Waiting waiting(deadline_);
-        const auto which = direction == Direction::read ? asio::posix::descriptor_base::wait_read : asio::posix::descriptor_base::wait_write;
-        const auto [error] = co_await descriptor_.async_wait(which, asio::as_tuple(use_awaitable));
-        if (!error)
+        // The edge that ends this wait is spent: the next wait asks the kernel, unless an attempt came back empty meanwhile.
+        const bool exhausted = std::exchange(exhausted_[reads ? 0 : 1], false);
+        const int error = co_await readiness_.wait(reads ? Readiness::Direction::read : Readiness::Direction::write, exhausted);
+        if (error == 0)
             co_return Result<void>{};
         if (deadline_.passed())
             co_return Error{"conversation timed out", "4.4.2"};
-        if (!descriptor_.is_open())
+        if (!fd_)
             co_return lost(EBADF);
         if (co_await cancelled())
             co_return Error{"canceled", "4.3.2"};
-        co_return lost(error.value());
+        co_return lost(error);
     }
 
     void expires_at(SteadyTime deadline) override { deadline_.set(deadline); }
@@ -96,31 +95,39 @@ public:
 
     awaitable<Result<void>> shutdown() override
     {
-        if (::shutdown(descriptor_.native_handle(), SHUT_WR) != 0)
+        if (::shutdown(fd_.get(), SHUT_WR) != 0)
             co_return lost(errno);
         co_return Result<void>{};
     }
 
     void close() override
     {
-        boost::system::error_code ignored;                            // the descriptor is gone in either case
-        descriptor_.close(ignored);
+        if (!fd_)
+            return;
+        (void)local();
+        readiness_.close();
+        fd_.reset();
     }
 
     void abort() override
     {
-        if (descriptor_.is_open()) {
+        if (fd_) {
             const linger reset{.l_onoff = 1, .l_linger = 0};
-            ::setsockopt(descriptor_.native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+            ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         }
         close();
     }
 
-    bool is_open() const override { return descriptor_.is_open(); }
+    bool is_open() const override { return static_cast<bool>(fd_); }
     const Endpoint& peer() const override { return peer_; }
-    const Endpoint& local() const override { return local_; }
-    int native() const override { return const_cast<asio::posix::stream_descriptor&>(descriptor_).native_handle(); }
-    Executor executor() const override { return const_cast<asio::posix::stream_descriptor&>(descriptor_).get_executor(); }
+    const Endpoint& local() const override
+    {
+        if (!local_)
+            local_ = name_of(fd_.get(), ::getsockname);
+        return *local_;
+    }
+    int native() const override { return fd_.get(); }
+    Executor executor() const override { return readiness_.executor(); }
 
 private:
     /// Postfix says "lost connection" whatever the kernel said; the errno is kept as evidence.
@@ -131,16 +138,28 @@ private:
         return Error{"lost connection", "4.4.2"}.after(errno_text(error_number));
     }
 
-    Endpoint peer_, local_;
-    asio::posix::stream_descriptor descriptor_;
+    Endpoint peer_;
+    mutable std::optional<Endpoint> local_;
+    Fd fd_;
+    Readiness readiness_;
     Deadline deadline_;
+    bool exhausted_[2]{};             // read, write: the last attempt found nothing
 };
 
 }  // namespace
 
 std::unique_ptr<Stream> socket_stream(Executor executor, Fd connected)
 {
-    return std::make_unique<SocketStream>(std::move(executor), std::move(connected));
+    const int flags = ::fcntl(connected.get(), F_GETFL);
+    ::fcntl(connected.get(), F_SETFL, flags | O_NONBLOCK);
+    const int on = 1;
+    ::setsockopt(connected.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);      // refused by unix sockets
+    return std::make_unique<SocketStream>(std::move(executor), std::move(connected), std::nullopt);
+}
+
+std::unique_ptr<Stream> adopt_stream(Executor executor, Fd accepted, Endpoint peer)
+{
+    return std::make_unique<SocketStream>(std::move(executor), std::move(accepted), std::move(peer));
 }
 
 }  // namespace posthorn::net

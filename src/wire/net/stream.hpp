@@ -106,6 +106,8 @@ private:
 
 /// A connected stream socket (tcp or unix): made non-blocking, TCP_NODELAY on.
 std::unique_ptr<Stream> socket_stream(Executor executor, Fd connected);
+/// The same for one that is all that already, and whose peer is known: what a Listener accepted.
+std::unique_ptr<Stream> adopt_stream(Executor executor, Fd accepted, Endpoint peer);
 
 /// Makes the I/O step number `fail_at` (reads, writes and waits of both ends, counted from 0) fail, for tests that loop over all steps.
 struct Faults {

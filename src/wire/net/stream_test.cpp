@@ -250,7 +250,7 @@ TEST_CASE("listener: with a farewell, whom it cannot serve hears it at once")
         all.push_back(std::move(one));
     listener.start();
     run(loop, sleep_for(30ms));
-    all.pop_back();  // one is left: too few to connect, and no exception
+    // None is left to connect with: that is a value, no exception.
     CHECK(run(loop, connect(loop.get_executor(), listener.endpoint())).error().what() == "Too many open files");
     all.clear();
     ::setrlimit(RLIMIT_NOFILE, &normal);
