@@ -267,7 +267,15 @@ struct Channel::Core {
                 handler(Incoming{header.kind, payload, std::move(descriptors), std::move(responder)});
             return;                                                   // without a handler, the responder says so
         }
-        case FrameType::reply: return complete(header.id, Received{std::string(payload), std::move(descriptors)});
+        case FrameType::reply: {
+            // Its caller goes on at once: this is a turn of the loop already, and the channel is held.
+            const auto call = calls.find(header.id);
+            if (call == calls.end())
+                return;
+            CallHandler done = std::move(call->second.handler);
+            calls.erase(call);
+            return done(Received{std::string(payload), std::move(descriptors)});
+        }
         case FrameType::failure: {
             const std::size_t space = std::min(payload.find(' '), payload.size());
             return complete(header.id,
@@ -443,9 +451,12 @@ Result<void> Channel::put(FrameType type, Kind kind, std::uint64_t id, const Mes
         core_->marks.push_back({core_->out_position + (at - core_->out_head), std::move(descriptors)});
     if (out.capacity() < at + frame_header_size + length)
         out.reserve(std::max(out.capacity() * 2, at + frame_header_size + length));
-    out.resize(at + frame_header_size + length);
-    encode_header(header, out.data() + at);
-    message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(out.data() + at + frame_header_size));
+    const std::size_t whole = at + frame_header_size + length;
+    out.resize_and_overwrite(whole, [&](char* octets, std::size_t) {     // no zeros first
+        encode_header(header, octets + at);
+        message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(octets + at + frame_header_size));
+        return whole;
+    });
     ++counts_.frames_out;
     core_->schedule_flush();
     return {};

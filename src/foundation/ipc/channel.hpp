@@ -102,18 +102,31 @@ public:
     template <class Reply, class Request>
     awaitable<Result<Reply>> call(KindOf kind, Request request, std::vector<Fd> descriptors = {})
     {
-        CO_TRY(auto received, co_await call_raw(kind, std::move(request), std::move(descriptors)));
-        Reply reply;
-        if (!reply.ParseFromString(received.payload))
-            co_return Error{"malformed reply of kind " + std::to_string(kind.value), "4.3.0"};
-        co_return reply;
+        auto self = shared_from_this();                               // a call outlives its caller's hold
+        if (!self->has_room())
+            CO_TRY_VOID(co_await self->room_to_send());
+        const std::uint64_t id = self->next_id_++;
+        CO_TRY_VOID(self->put(FrameType::request, kind.value, id, request, std::move(descriptors)));
+        co_return parsed<Reply>(kind, co_await self->reply_to(id));
     }
-    /// The same with the descriptors of the reply and its bare payload.
+    /// The same for a request that the caller keeps until the reply is there: nothing is copied.
+    template <class Reply>
+    awaitable<Result<Reply>> call_kept(KindOf kind, const MessageLite* request)
+    {
+        auto self = shared_from_this();
+        if (!self->has_room())
+            CO_TRY_VOID(co_await self->room_to_send());
+        const std::uint64_t id = self->next_id_++;
+        CO_TRY_VOID(self->put(FrameType::request, kind.value, id, *request, {}));
+        co_return parsed<Reply>(kind, co_await self->reply_to(id));
+    }
+    /// The reply's bare payload, with its descriptors.
     template <class Request>
     awaitable<Result<Received>> call_raw(KindOf kind, Request request, std::vector<Fd> descriptors = {})
     {
-        auto self = shared_from_this();                               // a call outlives its caller's hold
-        CO_TRY_VOID(co_await self->room_to_send());
+        auto self = shared_from_this();
+        if (!self->has_room())
+            CO_TRY_VOID(co_await self->room_to_send());
         const std::uint64_t id = self->next_id_++;
         CO_TRY_VOID(self->put(FrameType::request, kind.value, id, request, std::move(descriptors)));
         co_return co_await self->reply_to(id);
@@ -123,7 +136,8 @@ public:
     awaitable<Result<void>> send(KindOf kind, Message message, std::vector<Fd> descriptors = {})
     {
         auto self = shared_from_this();
-        CO_TRY_VOID(co_await self->room_to_send());
+        if (!self->has_room())
+            CO_TRY_VOID(co_await self->room_to_send());
         co_return self->put(FrameType::notice, kind.value, 0, message, std::move(descriptors));
     }
     /// A notice at once, from code that is no coroutine; an Error where the queue is full.
@@ -156,6 +170,18 @@ private:
 
     Channel(Executor executor, Fd socket, ChannelOptions options, Handler handler, Ended ended);
 
+    template <class Reply>
+    static Result<Reply> parsed(KindOf kind, Result<Received> received)
+    {
+        if (!received)
+            return std::move(received).error();
+        Reply reply;
+        if (!reply.ParseFromString(received->payload))
+            return Error{"malformed reply of kind " + std::to_string(kind.value), "4.3.0"};
+        return reply;
+    }
+
+    bool has_room() const { return open_ && octets_unsent() <= options_.queue_limit; }
     awaitable<Result<void>> room_to_send();
     Result<void> put(FrameType type, Kind kind, std::uint64_t id, const MessageLite& message, std::vector<Fd> descriptors);
     void put_failure(Kind kind, std::uint64_t id, const Error& error);

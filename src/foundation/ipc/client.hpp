@@ -50,8 +50,21 @@ public:
     template <class Reply, class Request>
     awaitable<Result<Reply>> call(KindOf kind, Request request, std::vector<Fd> descriptors = {})
     {
-        CO_TRY(auto channel, co_await wait_channel());
-        co_return co_await channel->template call<Reply>(kind, std::move(request), std::move(descriptors));
+        auto usable = channel();
+        if (!usable) {
+            CO_TRY(usable, co_await wait_channel());
+        }
+        co_return co_await usable->template call<Reply>(kind, std::move(request), std::move(descriptors));
+    }
+    /// For a request that the caller keeps until the reply is there.
+    template <class Reply>
+    awaitable<Result<Reply>> call_kept(KindOf kind, const MessageLite* request)
+    {
+        auto usable = channel();
+        if (!usable) {
+            CO_TRY(usable, co_await wait_channel());
+        }
+        co_return co_await usable->template call_kept<Reply>(kind, request);
     }
     template <class Message>
     awaitable<Result<void>> send(KindOf kind, Message message, std::vector<Fd> descriptors = {})

@@ -107,7 +107,7 @@ awaitable<Result<void>> QueueLink::enqueue(handoff::Envelope envelope, handoff::
                 continue;
             }
         }
-        const auto reply = co_await client_.call<handoff::EnqueueReply>(Frame::enqueue, request);
+        const auto reply = co_await client_.call_kept<handoff::EnqueueReply>(Frame::enqueue, &request);
         if (reply) {
             free_octets_ = reply->free_octets();
             if (reply->committed())
