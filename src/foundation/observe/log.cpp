@@ -27,9 +27,22 @@ Log::Log(std::shared_ptr<Sink> sink, std::string_view name) : sink_(std::move(si
 void Log::write(Level level, std::string_view text) const
 {
     const std::string_view level_word = word(level);
-    if (level_word.empty())
-        return sink_->write(level, tag_, printable(text, true));
-    sink_->write(level, tag_, printable(fmt::format("{}{}", level_word, text), true));
+    if (!level_word.empty())
+        return sink_->write(level, tag_, printable(fmt::format("{}{}", level_word, text), true));
+    // Nearly every line is fit to print as it is.
+    unsigned unfit = 0;
+    for (const char c : text)
+        unfit |= static_cast<unsigned>(static_cast<unsigned char>(c - ' ') > '~' - ' ');
+    if (unfit == 0)
+        return sink_->write(level, tag_, text);
+    sink_->write(level, tag_, printable(text, true));
+}
+
+void Log::put(Level level, fmt::string_view format, fmt::format_args args) const
+{
+    fmt::memory_buffer line;                      // on the stack, for a line of the usual length
+    fmt::vformat_to(fmt::appender(line), format, args);
+    write(level, {line.data(), line.size()});
 }
 
 }  // namespace posthorn::observe

@@ -37,22 +37,22 @@ public:
     template <class... Args>
     void info(fmt::format_string<Args...> format, Args&&... args) const
     {
-        write(Level::info, fmt::format(format, std::forward<Args>(args)...));
+        put(Level::info, format, fmt::make_format_args(args...));
     }
     template <class... Args>
     void warning(fmt::format_string<Args...> format, Args&&... args) const
     {
-        write(Level::warning, fmt::format(format, std::forward<Args>(args)...));
+        put(Level::warning, format, fmt::make_format_args(args...));
     }
     template <class... Args>
     void error(fmt::format_string<Args...> format, Args&&... args) const
     {
-        write(Level::error, fmt::format(format, std::forward<Args>(args)...));
+        put(Level::error, format, fmt::make_format_args(args...));
     }
     template <class... Args>
     void fatal(fmt::format_string<Args...> format, Args&&... args) const
     {
-        write(Level::fatal, fmt::format(format, std::forward<Args>(args)...));
+        put(Level::fatal, format, fmt::make_format_args(args...));
     }
     /// An event with its named arguments: log.say(events::peer_hung_up, fmt::arg("peer", peer), ...).
     template <class... Args>
@@ -63,6 +63,8 @@ public:
     const std::shared_ptr<Sink>& sink() const { return sink_; }
 
 private:
+    void put(Level level, fmt::string_view format, fmt::format_args args) const;
+
     std::shared_ptr<Sink> sink_;
     std::string tag_;
 };

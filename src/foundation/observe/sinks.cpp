@@ -14,9 +14,9 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 namespace posthorn::observe {
 
@@ -25,7 +25,47 @@ namespace {
 struct Line {
     Level level;
     time_t when;
-    std::string text;          // "tag: line"
+    std::string_view text;     // "tag: line"
+};
+
+/// Lines on their way, their texts one behind the other: what is said costs no allocation of its own.
+class Batch {
+public:
+    void add(Level level, time_t when, std::string_view tag, std::string_view line)
+    {
+        text_.append(tag).append(": ").append(line);
+        entries_.push_back({level, when, text_.size()});
+    }
+    bool empty() const { return entries_.empty(); }
+    std::size_t size() const { return entries_.size(); }
+    Line operator[](std::size_t index) const
+    {
+        const Entry& entry = entries_[index];
+        const std::size_t begin = index == 0 ? 0 : entries_[index - 1].end;
+        return {entry.level, entry.when, std::string_view(text_).substr(begin, entry.end - begin)};
+    }
+    void clear()
+    {
+        if (text_.capacity() > keep_octets)
+            text_ = {};
+        text_.clear();
+        entries_.clear();
+    }
+    void swap(Batch& other) noexcept
+    {
+        text_.swap(other.text_);
+        entries_.swap(other.entries_);
+    }
+
+private:
+    static constexpr std::size_t keep_octets = 256 * 1024;
+    struct Entry {
+        Level level;
+        time_t when;
+        std::size_t end;
+    };
+    std::string text_;
+    std::vector<Entry> entries_;
 };
 
 /// How long a line waits for others to leave with it: a write per line costs more than the rest of logging. Errors do not wait.
@@ -40,7 +80,7 @@ public:
 
     void write(Level level, std::string_view tag, std::string_view line) final
     {
-        Line entry{level, ::time(nullptr), fmt::format("{}: {}", tag, line)};
+        const time_t now = ::time(nullptr);
         bool wake = false;
         {
             const std::lock_guard guard(mutex_);
@@ -51,11 +91,10 @@ public:
             urgent_ = urgent_ || level >= Level::error;
             wake = urgent_ || waiting_.empty() || waiting_.size() + 1 == gather_lines;
             if (dropped_ > 0) {
-                waiting_.push_back(
-                    {Level::warning, entry.when, fmt::format("{}: warning: {} log lines were dropped: the log could not keep up", tag, dropped_)});
+                waiting_.add(Level::warning, now, tag, fmt::format("warning: {} log lines were dropped: the log could not keep up", dropped_));
                 dropped_ = 0;
             }
-            waiting_.push_back(std::move(entry));
+            waiting_.add(level, now, tag, line);
         }
         if (wake)
             wake_.notify_one();
@@ -85,12 +124,13 @@ protected:
         if (thread_.joinable())
             thread_.join();
     }
-    virtual void put_out(const std::deque<Line>& batch) = 0;
+    virtual void put_out(const Batch& batch) = 0;
 
 private:
     void run()
     {
         ::prctl(PR_SET_NAME, "log", 0, 0, 0);                         // its cost is counted apart
+        Batch batch;
         std::unique_lock lock(mutex_);
         for (;;) {
             wake_.wait(lock, [this] { return !waiting_.empty() || stopping_; });
@@ -98,7 +138,7 @@ private:
             urgent_ = false;
             if (waiting_.empty())
                 return;
-            std::deque<Line> batch;
+            batch.clear();
             batch.swap(waiting_);
             writing_ = true;
             lock.unlock();
@@ -112,7 +152,7 @@ private:
 
     std::mutex mutex_;
     std::condition_variable wake_, idle_;
-    std::deque<Line> waiting_;
+    Batch waiting_;
     std::size_t dropped_ = 0;
     bool stopping_ = false, writing_ = false, urgent_ = false;
     std::thread thread_;
@@ -147,11 +187,12 @@ std::string host_name()
     return std::string(name).substr(0, std::string(name).find('.'));
 }
 
-std::string file_text(const std::deque<Line>& batch, const std::string& host)
+std::string file_text(const Batch& batch, const std::string& host)
 {
     std::string text, stamp;
     time_t stamped = 0;
-    for (const Line& line : batch) {
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+        const Line line = batch[i];
         if (stamp.empty() || stamped != line.when)
             stamp = timestamp(stamped = line.when);
         text.append(stamp).append(1, ' ').append(host).append(1, ' ').append(line.text).append(1, '\n');
@@ -179,10 +220,10 @@ public:
     ~SyslogSink() override { stop(); }
 
 private:
-    void put_out(const std::deque<Line>& batch) override
+    void put_out(const Batch& batch) override
     {
-        for (const Line& line : batch) {
-            const std::string datagram = datagram_of(line);
+        for (std::size_t i = 0; i < batch.size(); ++i) {
+            const std::string datagram = datagram_of(batch[i]);
             // Once again over a new socket: syslogd may have been restarted.
             if (!send_one(datagram)) {
                 socket_.reset();
@@ -219,7 +260,7 @@ public:
     }
 
 private:
-    void put_out(const std::deque<Line>& batch) override
+    void put_out(const Batch& batch) override
     {
         reopen_if_renamed();
         write_all(file_.get(), file_text(batch, host_));
@@ -252,30 +293,34 @@ public:
     }
 
 private:
-    void put_out(const std::deque<Line>& batch) override
+    void put_out(const Batch& batch) override
     {
         const std::lock_guard guard(replacing_);
         if (!descriptor_) {
             lost_ += batch.size();
             return;
         }
-        if (lost_ > 0 && put({Level::warning, batch.front().when, fmt::format("{}: warning: {} log lines were lost", tag_of(batch.front()), lost_)}))
+        if (lost_ > 0 && say_lost(batch[0]))
             lost_ = 0;
         if (form_ == LogForm::file) {
             if (!write_all(descriptor_.get(), file_text(batch, host_)))
                 lost_ += batch.size();
             return;
         }
-        for (const Line& line : batch)
-            lost_ += put(line) ? 0 : 1;
+        for (std::size_t i = 0; i < batch.size(); ++i)
+            lost_ += put(batch[i]) ? 0 : 1;
     }
 
-    static std::string tag_of(const Line& line) { return line.text.substr(0, line.text.find(": ")); }
+    bool say_lost(const Line& first)
+    {
+        const std::string text = fmt::format("{}: warning: {} log lines were lost", first.text.substr(0, first.text.find(": ")), lost_);
+        return put({Level::warning, first.when, text});
+    }
 
     bool put(const Line& line)
     {
         if (form_ == LogForm::file)
-            return write_all(descriptor_.get(), file_text({line}, host_));
+            return write_all(descriptor_.get(), fmt::format("{} {} {}\n", timestamp(line.when), host_, line.text));
         const std::string datagram = datagram_of(line);
         return ::send(descriptor_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL) >= 0;
     }
