@@ -2,20 +2,25 @@
 
 #include <fmt/format.h>
 
-#include <vector>
-
 namespace posthorn::receive {
 
 std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool starttls, bool pipe_connect)
 {
     using smtp::Keyword;
-    std::vector<std::string> lines{options.myhostname};
-    const auto offer = [&](Keyword keyword, std::string line) {
-        if (!discarded.has(keyword))
-            lines.push_back(std::move(line));
+    std::string text;
+    text.reserve(256);
+    std::size_t last = 0;
+    const auto say = [&](std::string_view line) {
+        last = text.size();
+        text.append("250-").append(line).append("\r\n");
     };
+    const auto offer = [&](Keyword keyword, std::string_view line) {
+        if (!discarded.has(keyword))
+            say(line);
+    };
+    say(options.myhostname);
     offer(Keyword::pipelining, "PIPELINING");
-    offer(Keyword::size, options.message_size_limit == 0 ? "SIZE" : fmt::format("SIZE {}", options.message_size_limit));
+    offer(Keyword::size, options.message_size_limit == 0 ? std::string("SIZE") : fmt::format("SIZE {}", options.message_size_limit));
     if (!options.disable_vrfy)
         offer(Keyword::vrfy, "VRFY");
     offer(Keyword::etrn, "ETRN");
@@ -36,9 +41,7 @@ std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool 
         limits += fmt::format(" MAILMAX={}", options.session_mail_limit);
     if (!limits.empty())
         offer(Keyword::limits, "LIMITS" + limits);
-    std::string text;
-    for (std::size_t at = 0; at < lines.size(); ++at)
-        text += fmt::format("250{}{}\r\n", at + 1 == lines.size() ? ' ' : '-', lines[at]);
+    text[last + 3] = ' ';
     return text;
 }
 

@@ -106,8 +106,10 @@ awaitable<void> Session::finish()
     core_.outside.log.info("disconnect from {} {}{}", namaddr(), tally_.text(),
                            bare_lf_seen_ && bare_newline_ == BareNewline::note ? " notes=bare_lf" : "");
     if (stream_ && stream_->is_open()) {
-        stream_->expires_after(std::chrono::seconds{5});
-        (void)co_await stream_->shutdown();
+        if (stream_->next_layer()) {                 // TLS has a goodbye of its own; the kernel says a socket's
+            stream_->expires_after(std::chrono::seconds{5});
+            (void)co_await stream_->shutdown();
+        }
         stream_->close();
     }
 }
@@ -467,7 +469,7 @@ void Session::transcript(char direction, std::string_view text)
 
 void Session::log_what(std::string_view what, std::string_view text)
 {
-    const std::string& id = transaction_ ? transaction_->envelope.queue_id() : std::string{};
+    const std::string& id = transaction_ ? transaction_->queue_id : std::string{};
     std::string line = fmt::format("{}: {}: {} from {}: {};", id.empty() ? "NOQUEUE" : id, what, where_, namaddr(), text);
     if (facts_.sender)
         line += fmt::format(" from=<{}>", *facts_.sender);
@@ -492,7 +494,7 @@ void Session::log_end()
     }
     std::string line;
     if (core_.options.log_abort_queue_id)
-        line = fmt::format("{}: ", transaction_ && !transaction_->envelope.queue_id().empty() ? transaction_->envelope.queue_id() : "NOQUEUE");
+        line = fmt::format("{}: ", transaction_ && !transaction_->queue_id.empty() ? transaction_->queue_id : "NOQUEUE");
     line += fmt::format("{} after {}", reason, where_);
     if (in_content_)
         line += fmt::format(" ({} bytes)", content_octets_);

@@ -45,7 +45,8 @@ private:
         ~Transaction() { places.end_transaction(); }
 
         Places& places;
-        handoff::Envelope envelope;               // queue id set with the first recipient accepted
+        handoff::Envelope envelope;               // goes with the content once that begins
+        std::string queue_id;                     // set with the first recipient accepted
         policy::Effects effects;
         std::size_t overshoot = 0;
         std::size_t rehearsed = 0;                // RCPT lines in the input that were looked at already

@@ -63,7 +63,7 @@ std::unique_ptr<Content> Session::begin_content()
         recipient.set_address(address);
         recipient.set_notify(handoff::NOTIFY_NEVER);
     }
-    return std::make_unique<Content>(envelope, std::move(ours), Content::Limits{core_.options.message_size_limit}, core_.ceiling,
+    return std::make_unique<Content>(std::move(envelope), std::move(ours), Content::Limits{core_.options.message_size_limit}, core_.ceiling,
                                      core_.outside.cleaner, core_.outside.incoming);
 }
 
@@ -212,8 +212,8 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
     const auto chunk = smtp::parse_bdat(arguments);
     if (!chunk) {
         core_.outside.log.warning("{}: malformed BDAT command syntax from {}: {}",
-                                  transaction_ && !transaction_->envelope.queue_id().empty() ? transaction_->envelope.queue_id() : "NOQUEUE",
-                                  namaddr(), printable(std::string_view(line).substr(0, 100)));
+                                  transaction_ && !transaction_->queue_id.empty() ? transaction_->queue_id : "NOQUEUE", namaddr(),
+                                  printable(std::string_view(line).substr(0, 100)));
         say(chunk.error());
         co_return false;
     }

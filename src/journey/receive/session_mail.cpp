@@ -168,7 +168,7 @@ awaitable<bool> Session::rcpt(std::string arguments)
         }
     }
     handoff::Envelope& envelope = transaction_->envelope;
-    if (envelope.queue_id().empty()) {
+    if (transaction_->queue_id.empty()) {
         const auto id = core_.outside.queue.next_queue_id();
         if (!id) {
             log_what("reject", "451 4.3.0 Error: queue file write error");
@@ -177,6 +177,7 @@ awaitable<bool> Session::rcpt(std::string arguments)
             co_return false;
         }
         envelope.set_queue_id(*id);
+        transaction_->queue_id = *id;
         core_.outside.log.info("{}: client={}", *id, namaddr());
     }
     handoff::Recipient& recipient = *envelope.add_recipients();
