@@ -65,7 +65,7 @@ private:
 std::shared_ptr<Table> open_regexp(std::string spec, std::string name, Flags flags, Tables& tables);
 std::shared_ptr<Table> open_pcre(std::string spec, std::string name, Flags flags, Tables& tables);
 
-/// A text that every match of this POSIX extended expression contains, in lower case with `fold`; empty: none was found.
-std::string required_literal(std::string_view pattern, bool fold);
+/// Texts that every match of this POSIX extended expression contains, one behind the other, in lower case with `fold`.
+std::vector<std::string> required_literals(std::string_view pattern, bool fold);
 
 }  // namespace posthorn::tables

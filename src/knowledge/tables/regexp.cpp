@@ -11,13 +11,13 @@
 
 namespace posthorn::tables {
 
-std::string required_literal(std::string_view pattern, bool fold)
+std::vector<std::string> required_literals(std::string_view pattern, bool fold)
 {
-    std::string best, run;
+    std::vector<std::string> runs;
+    std::string run;
     const auto flush = [&] {
-        if (run.size() > best.size())
-            best = run;
-        run.clear();
+        if (!run.empty())
+            runs.push_back(std::exchange(run, {}));
     };
     const auto past_bracket = [&](std::size_t at) {              // `at` is at '['
         std::size_t end = at + 1;
@@ -81,7 +81,7 @@ std::string required_literal(std::string_view pattern, bool fold)
         }
     }
     flush();
-    return best;
+    return runs;
 }
 
 namespace {
@@ -101,7 +101,7 @@ public:
         }
         matcher->fold_ = (flags & REG_ICASE) != 0;
         if ((flags & REG_EXTENDED) != 0)
-            matcher->literal_ = required_literal(pattern, matcher->fold_);
+            matcher->literals_ = required_literals(pattern, matcher->fold_);
         matcher->ready_ = true;
         return matcher;
     }
@@ -113,8 +113,16 @@ public:
 
     Result<bool> match(Subject& subject, std::vector<Group>* groups) override
     {
-        if (!literal_.empty() && (fold_ ? std::string_view{subject.lower()} : subject.text).find(literal_) == std::string_view::npos)
-            return false;
+        // Most rules of a long table fail here. Patterns for one domain differ in their first literals, seldom in the longest.
+        if (!literals_.empty()) {
+            std::string_view rest = fold_ ? std::string_view{subject.lower()} : subject.text;
+            for (const std::string& literal : literals_) {
+                const std::size_t at = rest.find(literal);
+                if (at == std::string_view::npos)
+                    return false;
+                rest.remove_prefix(at + literal.size());
+            }
+        }
         std::vector<::regmatch_t> found(groups != nullptr ? compiled_.re_nsub + 1 : 1);
         found[0].rm_so = 0;
         found[0].rm_eo = static_cast<::regoff_t>(subject.text.size());
@@ -135,7 +143,7 @@ public:
 private:
     ::regex_t compiled_{};
     bool ready_ = false, fold_ = false;
-    std::string literal_;
+    std::vector<std::string> literals_;
 };
 
 constexpr PatternSyntax syntax{"regexp", "skipping", "imx", PosixMatcher::compile};
