@@ -295,10 +295,15 @@ awaitable<void> Service::beat()
 
 awaitable<void> Service::measure_lag()
 {
-    constexpr auto step = 250ms;
+    constexpr auto at_work = 250ms, at_rest = 2000ms;                  // a process with nothing to do is not woken to say so
     const SystemClock clock;
     asio::steady_timer timer(loop_);
+    auto spent = processor_time();
+    auto step = std::chrono::milliseconds{at_work};
     while (!co_await cancelled()) {
+        const auto now_spent = processor_time();
+        step = now_spent - spent > step / 100 ? at_work : at_rest;
+        spent = now_spent;
         const SteadyTime due = clock.steady() + step;
         timer.expires_at(due);
         co_await timer.async_wait(asio::as_tuple(use_awaitable));
