@@ -120,11 +120,13 @@ class Syncs:
 class Group:
     """A cgroup that counts the processor time of everything started in it, also of what has ended; None where the machine has none."""
     ROOT = pathlib.Path("/sys/fs/cgroup/cpuacct")
+    count = 0
 
     def __init__(self, name):
+        Group.count += 1
         self.path = None
         if os.getuid() == 0 and (self.ROOT / "cpuacct.usage").exists():
-            path = self.ROOT / f"posthorn-bench-{os.getpid()}-{name}"
+            path = self.ROOT / f"posthorn-bench-{os.getpid()}-{Group.count}-{name}"
             try:
                 path.mkdir()
                 self.path = path

@@ -117,6 +117,7 @@ class System:
         self.group, self.syncs = Group(name), Syncs(programs, self.dir.parent, name, sync_us)
         self.env = {**os.environ, **self.syncs.env}
         self.log_path = self.dir / "log" / "maillog"
+        self.log_read = self.log_deferred = 0
 
     def launch(self, command, env=None):
         run(command, env=env or self.env, preexec_fn=self.group.enter)
@@ -132,10 +133,15 @@ class System:
     def memory(self):
         return pss(self.pids())
 
-    def log_from(self, offset):
+    def deferred(self):
+        """Recipients that the log calls deferred, so far."""
         with open(self.log_path, "rb") as log:
-            log.seek(offset)
-            return log.read()
+            log.seek(self.log_read)
+            text = log.read()
+        whole = text[:text.rfind(b"\n") + 1]
+        self.log_read += len(whole)
+        self.log_deferred += whole.count(b"status=deferred")
+        return self.log_deferred
 
     def close(self):
         self.stop()
