@@ -153,7 +153,7 @@ private:
                     break;
                 connection.in_chunk = false;
                 if (connection.chunk_last)
-                    message(connection, std::exchange(connection.message, {}));
+                    message(connection, stuffed(std::exchange(connection.message, {})));
                 connection.out += "250 2.0.0 Ok\r\n";
                 continue;
             }
@@ -167,6 +167,14 @@ private:
         connection.scanned = connection.scanned > at ? connection.scanned - at : 0;
         if (connection.in.empty() && connection.in.capacity() > 256 * 1024)
             connection.in.shrink_to_fit();
+    }
+
+    /// The hash is of the octets as DATA carries them.
+    static std::string stuffed(std::string text)
+    {
+        for (std::size_t at = text.find("\r\n."); at != std::string::npos; at = text.find("\r\n.", at + 4))
+            text.insert(at + 2, 1, '.');
+        return text;
     }
 
     void command(Connection& connection, std::string_view line)
