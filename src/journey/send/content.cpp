@@ -30,6 +30,23 @@ Result<std::size_t> Content::read(std::uint64_t offset, std::span<char> room) co
     }
 }
 
+Result<std::string> Content::header() const
+{
+    constexpr std::uint64_t chunk = 16 * 1024;
+    std::string start(static_cast<std::size_t>(std::min(chunk, size_ / 2)), '\0');
+    if (in_memory())
+        start = octets().substr(0, start.size());
+    for (std::size_t at = 0; !in_memory() && at < start.size();) {
+        TRY(const std::size_t got, read(at, std::span(start).subspan(at)));
+        if (got == 0)
+            return Error("message file is shorter than its size", "4.3.0");
+        at += got;
+    }
+    if (const auto end = start.find("\r\n\r\n"); end != start.npos)
+        start.resize(end + 4);
+    return start;
+}
+
 Result<Content> Content::to_7bit() const
 {
     std::string whole;

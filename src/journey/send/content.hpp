@@ -24,6 +24,9 @@ public:
     Result<Content> to_7bit() const;
     static constexpr std::uint64_t conversion_limit = 64U << 20;
 
+    /// The header with its empty line, or as much of the message as a first chunk of moderate size may have; never all of it.
+    Result<std::string> header() const;
+
     std::uint64_t size() const { return size_; }
     bool in_memory() const { return !file_; }
     std::string_view octets() const { return owned_.empty() ? octets_ : std::string_view(owned_); }

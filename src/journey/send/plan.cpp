@@ -116,8 +116,10 @@ private:
         const bool bdat = chunking_ && mail.stage != Stage::invited && !(quirks_.has(Quirk::no_bdat_over) && mail.octets > quirks_.bdat_over());
         if (bdat) {
             const bool answered = mail.stage == Stage::addressing && mail.asked == mail.recipients;
-            const bool at_once = bdat_first_ && mail.octets <= options_.content_before_answers;
-            if (!answered && !at_once)
+            const bool small = mail.octets <= options_.content_before_answers;
+            if (!answered && bdat_first_ && !small && !one_by_one_)
+                say(Act::header_chunk, index);
+            if (!answered && !(bdat_first_ && small))
                 cut();                          // every flight boundary answers all contents before it
             if (!steps_.empty() && steps_.back().ends_flight)
                 unanswered_ = 0;
@@ -171,6 +173,7 @@ std::string_view word_of(Act act)
     case Act::data: return "DATA";
     case Act::content: return "content";
     case Act::dot: return ".";
+    case Act::header_chunk: return "header";
     case Act::bdat: return "BDAT";
     case Act::pause: return "pause";
     case Act::quit: return "QUIT";

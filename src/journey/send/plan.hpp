@@ -6,7 +6,9 @@
 // QUIT      never rides behind a command whose answer is needed (FrontBridge and Exchange 2010 drop what precedes it).
 //           quit_in_group asks for Postfix's grouping, to show the failure; Postfix has none behind BDAT, and no known victim gets it.
 // BDAT      its octets follow at once, whatever the answers to RCPT: a peer that does not discard those of a refused BDAT would
-//           execute the body as commands. So content in the envelope's flight is a privilege of peers known to discard.
+//           execute the body as commands. So content in the envelope's flight is a privilege of peers known to discard. Of large
+//           content only the header goes there, as a chunk: refused recipients do not cost the octets of the rest, and the window
+//           has opened when those follow.
 #pragma once
 
 #include "peers/known.hpp"
@@ -30,6 +32,7 @@ enum class Act : std::uint8_t {
     data,
     content,     // the octets after 354, dot-stuffed, without the dot
     dot,
+    header_chunk, // BDAT n with the message's header: the rest waits for the recipients' answers
     bdat,        // BDAT n LAST with its octets
     pause,       // PIX: the dot travels in a segment of its own, later
     quit,
@@ -92,7 +95,7 @@ struct PlanOptions {
     bool probe_data = false;        // smtp_address_verify_target = data
     bool content_held = false;      // the answer to EHLO is not known yet: no content, whatever the privilege
     std::uint32_t contents_in_flight = 4;       // unanswered at once
-    std::uint64_t content_before_answers = 65536;   // larger content waits for the recipients' answers
+    std::uint64_t content_before_answers = 65536;   // of larger content only the header goes before the recipients' answers
 };
 
 /// Cuts the dialogue into flights. Reuses `plan`'s memory.

@@ -134,7 +134,10 @@ TEST_CASE("plan: the first transaction of a session has no RSET, one after an un
 
 TEST_CASE("plan: content in the envelope's flight is a privilege, and only for content of moderate size")
 {
-    CHECK(text_of(of({Mail(1, 70000)}, both, trusted())) == "MAIL RCPT | BDAT");
+    CHECK(text_of(of({Mail(1, 70000)}, both, trusted())) == "MAIL RCPT header | BDAT");
+    CHECK(text_of(of({Mail(1, 70000)}, both)) == "MAIL RCPT | BDAT");
+    CHECK(text_of(of({Mail(1, 70000)}, chunking_only, trusted())) == "MAIL | RCPT | BDAT");
+    CHECK(text_of(of({Mail(1, 10), Mail(1, 70000), Mail(1, 10)}, both, trusted())) == "MAIL RCPT BDAT MAIL RCPT header | BDAT MAIL RCPT BDAT");
     CHECK(text_of(of({Mail(1, 70000)}, both, with(Quirk::no_bdat))) == "MAIL RCPT DATA | content .");
     Known limited = trusted();
     limited.quirks.add_no_bdat_over(1000);

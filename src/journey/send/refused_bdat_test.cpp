@@ -79,3 +79,93 @@ TEST_CASE("a peer that executes the octets of a refused BDAT: no command out of 
     CHECK(bounced > 0);
     CHECK(contents > 0);
 }
+
+namespace {
+
+/// A peer that is trusted to discard, by the rule file.
+struct Trusting {
+    explicit Trusting(World& world)
+        : book(clock, {}, [] {
+              auto made = std::make_shared<peers::Rules>();
+              REQUIRE(made->add("/./ bdat-first\n", "rules"));
+              return made;
+          }())
+    {
+        world.knowledge = &book;
+        world.in_turn = true;
+    }
+    SystemClock clock;
+    peers::Book book;
+};
+
+std::string large() { return "Subject: large\r\n\r\n" + std::string(100'000, 'x') + "\r\n"; }
+
+std::vector<std::string> chunks_of(const sim::Session& session)
+{
+    std::vector<std::string> chunks;
+    for (const std::string& line : session.said())
+        if (line.starts_with("BDAT") || line == "RSET")
+            chunks.push_back(line);
+    return chunks;
+}
+
+}  // namespace
+
+TEST_CASE("large mail to a peer that discards: its header goes with the envelope, the rest when the recipients are known, and all of it once")
+{
+    World world("bdat");
+    const Trusting trust(world);
+    CHECK(world.run(request({"user@peer.test", "unknown@peer.test"}, large())).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+    const sim::Session& session = world.peer().sessions().front();
+    CHECK(chunks_of(session)[0] == "BDAT 18");
+    CHECK(chunks_of(session)[1] == "BDAT 100002 LAST");
+    REQUIRE(session.contents.size() == 2);
+    CHECK(session.contents[0] + session.contents[1] == large());
+    CHECK(session.turn_of_content[1] == 3);         // greeting, EHLO, the envelope with the header: no round trip more than without it
+}
+
+TEST_CASE("large mail nobody is there for costs its header, and the session goes on")
+{
+    World world("bdat");
+    const Trusting trust(world);
+    std::vector<handoff::DeliveryRequest> requests;
+    requests.push_back(request({"unknown@peer.test"}, large()));
+    requests.push_back(request({"user@peer.test"}));
+    const auto all = world.run(std::move(requests));
+    CHECK(all[0].verdicts(0).status() == "5.1.1");
+    CHECK(all[1].verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+    REQUIRE(world.peer().sessions().size() == 1);
+    CHECK(chunks_of(world.peer().sessions().front())[0] == "BDAT 18");
+    CHECK(chunks_of(world.peer().sessions().front())[1] == "RSET");
+    CHECK(world.peer().sessions().front().contents.back() == "Subject: x\r\n\r\nhello\r\n");
+}
+
+TEST_CASE("large mail whose header is refused has its answer by that, and the rest is not said")
+{
+    for (const std::string_view reply : {"554 5.6.0 Bad header", "452 4.3.1 No room"}) {
+        CAPTURE(reply);
+        World world(fmt::format("like bdat\nhost peer.test\nS 220 $host ESMTP\non BDAT 18\n  chunk\n  S {}\n", reply));
+        const Trusting trust(world);
+        std::vector<handoff::DeliveryRequest> requests;
+        requests.push_back(request({"user@peer.test"}, large()));
+        requests.push_back(request({"user@peer.test"}));
+        const auto all = world.run(std::move(requests));
+        CHECK(all[0].verdicts(0).outcome() == (reply.starts_with('5') ? handoff::OUTCOME_BOUNCED : handoff::OUTCOME_DEFERRED));
+        CHECK(all[0].verdicts(0).text().find(std::string(reply)) != std::string::npos);
+        CHECK(all[1].verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+        CHECK(chunks_of(world.peer().sessions().front())[1] == "RSET");
+    }
+}
+
+TEST_CASE("FrontBridge, sessions not kept: a session that is to end with its mail or probe still asks first and says QUIT later")
+{
+    for (const bool probing : {true, false}) {
+        World world("frontbridge");
+        world.options.keep_sessions = false;
+        CHECK(world.run(probing ? probe({"user@peer.test"}) : request({"user@peer.test"})).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+        REQUIRE(world.peer().sessions().size() == 1);
+        for (const std::string& line : world.peer().sessions().front().transcript)
+            CHECK((line.find("forgotten") == std::string::npos ||
+                   line.find("1 commands") != std::string::npos));    // the RSET before QUIT, when nobody waits
+    }
+}

@@ -55,6 +55,7 @@ std::chrono::seconds Session::timeout(Act act) const
     case Act::pause: return limits.data_xfer;
     case Act::dot:
     case Act::bdat: return limits.data_done;
+    case Act::header_chunk: return limits.data_xfer;
     case Act::quit: return limits.quit;
     }
     return limits.rcpt;

@@ -45,6 +45,7 @@ struct Transaction {
     bool content_said = false;              // its octets went out, whole or not: never said again without an answer
     bool doubted = false;                   // a refusal that may be about our grouping or parameters, not about the mail
     bool cut_short = false;                 // a probe: the session ended behind some of its answers; the others may be asked at once
+    std::uint64_t header_octets = 0;        // said as a chunk of its own
     bool content_taken = false;             // and was answered with yes
     bool late = false;                      // what was said before the greeting did not go well: it may be said again, in time
     bool replay = false;                    // nothing is lost if it is said again at once, and now it would be said otherwise
@@ -152,6 +153,7 @@ private:
     void compose(std::span<const Step> flight);
     void compose_mail(const Transaction& transaction);
     void compose_rcpt(const Transaction& transaction, std::uint32_t recipient);
+    void compose_header(const Transaction& transaction);
     void compose_content(const Transaction& transaction, bool bdat, bool with_dot);
     void say(std::string_view line);
     void write_flight();
@@ -165,6 +167,7 @@ private:
     void note_refusal(std::chrono::milliseconds pause);
     void note_rcpt(Transaction& transaction, std::uint32_t recipient, Judgement judgement, const smtp::Reply& reply);
     void note_data(Transaction& transaction, Judgement judgement, const smtp::Reply& reply);
+    void note_header(Transaction& transaction, Judgement judgement, const smtp::Reply& reply);
     void note_content(Transaction& transaction, Act act, Judgement judgement, const smtp::Reply& reply);
     void end_with(Reason reason);
     void settle();

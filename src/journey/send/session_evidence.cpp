@@ -100,7 +100,8 @@ bool Session::about_dialogue(const Expected& expected, const smtp::Reply& reply)
     if (!reply.permanent() || !around_.peers || !around_.peers->obeys() || evidence_.exchanges.empty())
         return false;
     peers::Exchange& exchange = evidence_.exchanges.back();
-    if (expected.act == Act::bdat && !known_.quirks.has(peers::Quirk::no_bdat) && (reply.code == 500 || reply.code == 502 || reply.code == 504))
+    if ((expected.act == Act::bdat || expected.act == Act::header_chunk) && !known_.quirks.has(peers::Quirk::no_bdat) &&
+        (reply.code == 500 || reply.code == 502 || reply.code == 504))
         return true;                                                // the command was announced
     if (expected.act == Act::mail)
         return peers::about_parameters(reply.code, exchange.parameters, exchange.named) || exchange.may_mean_parameters;

@@ -251,6 +251,7 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
         note_rcpt(*transaction, expected.recipient, judgement, reply);
         break;
     case Act::data: note_data(*transaction, judgement, reply); break;
+    case Act::header_chunk: note_header(*transaction, judgement, reply); break;
     case Act::dot:
     case Act::bdat: note_content(*transaction, expected.act, judgement, reply); break;
     case Act::rset:
@@ -324,6 +325,15 @@ void Session::note_data(Transaction& transaction, Judgement judgement, const smt
     transaction.sheet->deliver_accepted(reply);
     transaction.progress.stage = Stage::done;
     end_with(Reason(false, "4.4.2", "the session ended with the probe"));     // nothing but closing takes DATA back
+}
+
+void Session::note_header(Transaction& transaction, Judgement judgement, const smtp::Reply& reply)
+{
+    if (judgement != Judgement::good && transaction.progress.accepted != 0) {
+        // Nothing of the mail can be said any more: what the server has of it is taken back by the RSET before the next one.
+        transaction.sheet->fail_accepted(reason_of_reply(reply, judgement, Act::header_chunk, peer_text_, host_.name, options_.lmtp));
+        transaction.progress.stage = Stage::done;
+    }                                                               // without recipients a refusal is their consequence
 }
 
 void Session::note_content(Transaction& transaction, Act act, Judgement judgement, const smtp::Reply& reply)

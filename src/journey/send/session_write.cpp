@@ -37,6 +37,7 @@ peers::Verb verb_of(Act act)
     case Act::rcpt: return peers::Verb::rcpt;
     case Act::data: return peers::Verb::data;
     case Act::dot: return peers::Verb::dot;
+    case Act::header_chunk:
     case Act::bdat: return peers::Verb::bdat;
     case Act::rset: return peers::Verb::rset;
     default: return peers::Verb::quit;
@@ -87,6 +88,7 @@ void Session::compose(std::span<const Step> flight)
         case Act::mail: compose_mail(*transaction); break;
         case Act::rcpt: compose_rcpt(*transaction, step.recipient); break;
         case Act::content: compose_content(*transaction, false, i + 1 < flight.size() && flight[i + 1].act == Act::dot); break;
+        case Act::header_chunk: compose_header(*transaction); break;
         case Act::bdat: compose_content(*transaction, true, false); break;
         case Act::pause: pieces_.push_back({.kind = Piece::Kind::pause}); break;
         case Act::dot:
@@ -177,6 +179,27 @@ void Session::compose_rcpt(const Transaction& transaction, std::uint32_t recipie
     say(line);
 }
 
+void Session::compose_header(const Transaction& transaction)
+{
+    auto& of = const_cast<Transaction&>(transaction);
+    of.content_said = true;
+    auto header = transaction.content->header();
+    if (!header) {
+        // As with any octets that cannot be had: nothing but closing keeps the rest from being taken for a message.
+        content_error_ = std::move(header).error();
+        stream_->close();
+        return;
+    }
+    of.header_octets = header->size();
+    if (around_.peers)
+        evidence_.exchanges.back().content = std::max<std::uint64_t>(evidence_.exchanges.back().content, header->size());
+    say(fmt::format("BDAT {}", header->size()));
+    if (debug_)
+        transcript('>', fmt::format("[{} octets of content]", header->size()));
+    out_ += *header;
+    pieces_.back().to = out_.size();
+}
+
 void Session::compose_content(const Transaction& transaction, bool bdat, bool with_dot)
 {
     const_cast<Transaction&>(transaction).content_said = true;
@@ -186,9 +209,9 @@ void Session::compose_content(const Transaction& transaction, bool bdat, bool wi
     if (debug_)
         transcript('>', fmt::format("[{} octets of content]", content.size()));
     if (bdat) {
-        say(fmt::format("BDAT {} LAST", content.size()));
+        say(fmt::format("BDAT {} LAST", content.size() - transaction.header_octets));
         if (content.in_memory())
-            pieces_.push_back({.kind = Piece::Kind::view, .view = content.octets()});
+            pieces_.push_back({.kind = Piece::Kind::view, .view = content.octets().substr(transaction.header_octets)});
         else
             pieces_.push_back({.kind = Piece::Kind::file, .transaction = &transaction});
         return;
@@ -290,7 +313,7 @@ awaitable<Result<void>> Session::write_file(std::size_t piece)
     const Content& content = *file.transaction->content;
     std::string raw(file_piece, '\0'), stuffed;
     smtp::DataWriter writer(options_.line_length);
-    for (std::uint64_t at = 0; at < content.size();) {
+    for (std::uint64_t at = file.stuffed ? 0 : file.transaction->header_octets; at < content.size();) {
         const std::size_t want = static_cast<std::size_t>(std::min<std::uint64_t>(file_piece, content.size() - at));
         auto got = content.read(at, std::span(raw).first(want));
         if (!got || *got == 0) {

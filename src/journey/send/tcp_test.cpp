@@ -1,4 +1,5 @@
 // The same on TCP loopback, with content from files, and full buffers in both directions.
+#include "peers/book.hpp"
 #include "send/content.hpp"
 #include "send/world_test.hpp"
 
@@ -41,7 +42,7 @@ awaitable<void> deliver(Agent* agent, net::Listener* listener, handoff::Delivery
     run->over = true;
 }
 
-Run over_tcp(sim::Peer& peer, handoff::DeliveryRequest what, Fd content = {})
+Run over_tcp(sim::Peer& peer, handoff::DeliveryRequest what, Fd content = {}, peers::Peers* knowledge = nullptr)
 {
     asio::io_context loop(1);
     SystemClock clock;
@@ -53,7 +54,9 @@ Run over_tcp(sim::Peer& peer, handoff::DeliveryRequest what, Fd content = {})
                            [&](std::unique_ptr<net::Stream> stream) { return peer.play(std::move(stream)); });
     listener.start();
     what.mutable_route()->set_nexthop("[127.0.0.1]:" + std::to_string(listener.endpoint().port));
-    Agent agent({}, Surroundings(loop.get_executor(), clock, observe::Log(log, "postfix/smtp"), names));
+    Surroundings around(loop.get_executor(), clock, observe::Log(log, "postfix/smtp"), names);
+    around.peers = knowledge;
+    Agent agent({}, std::move(around));
     Run run;
     asio::co_spawn(loop, deliver(&agent, &listener, std::move(what), std::move(content), &run), [](std::exception_ptr failure) {
         if (failure)
@@ -85,6 +88,22 @@ TEST_CASE("tcp: content from a file arrives octet for octet, by DATA and by BDAT
             REQUIRE(peer.contents().size() == 1);
             CHECK(peer.contents().front() == text);
         }
+}
+
+TEST_CASE("tcp: of a large file a trusted peer gets the header first, the rest behind the recipients' answers, and all of it once")
+{
+    SystemClock clock;
+    auto rules = std::make_shared<peers::Rules>();
+    REQUIRE(rules->add("/./ bdat-first\n", "rules"));
+    for (const std::string& text : {lines(200'000), std::string(200'000, 'x') + "\r\n"}) {
+        peers::Book book(clock, {}, rules);
+        sim::Peer peer(sim::peer_text("bdat"));
+        const Run run = over_tcp(peer, request({"user@example.test"}, ""), file_of(text), &book);
+        CHECK_MESSAGE(run.verdicts.verdicts(0).outcome() == handoff::OUTCOME_DELIVERED, run.verdicts.verdicts(0).text());
+        REQUIRE(peer.contents().size() == 2);
+        CHECK(peer.contents()[0].size() <= 16384);
+        CHECK(peer.contents()[0] + peer.contents()[1] == text);
+    }
 }
 
 TEST_CASE("tcp: a thousand recipients go in one flight, their answers are read while it is written")

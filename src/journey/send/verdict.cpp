@@ -49,6 +49,7 @@ std::string_view phase(Act act, bool lmtp)
     case Act::rcpt: return "sending RCPT TO";
     case Act::data: return "sending DATA command";
     case Act::content:
+    case Act::header_chunk:
     case Act::pause: return "sending message body";
     case Act::dot:
     case Act::bdat: return "sending end of data -- message may be sent more than once";
@@ -68,6 +69,7 @@ std::string_view command_name(Act act, bool lmtp)
     case Act::data: return "DATA";
     case Act::content:
     case Act::pause:
+    case Act::header_chunk:
     case Act::dot:
     case Act::bdat: return "end of DATA";
     case Act::quit: return "QUIT";
