@@ -101,6 +101,8 @@ Result<void> PickUp::take_content(std::string_view octets)
 Result<handoff::Envelope> PickUp::finish()
 {
     TRY_VOID(framing_.finish());
+    if (!envelope_)                                                // the framing does not end without one
+        return Error{"no recipients"};
     if (line_open_) {
         const std::string_view end = after_cr_ ? "\n" : "\r\n";
         size_ += end.size();
