@@ -5,6 +5,7 @@
 #include "net/connect.hpp"
 #include "send/hosts.hpp"
 #include "send/session.hpp"
+#include "send/status_filter.hpp"
 
 #include <deque>
 #include <list>
@@ -153,7 +154,8 @@ struct Agent::Core {
     void leave(Site& site);
     void forget_if_empty(const Site& site);
     void log_temporary(const Job& job);
-    handoff::Verdicts verdicts(Job& job);
+    awaitable<handoff::Verdicts> verdicts(std::shared_ptr<Job> whose);
+    awaitable<void> filter_status(std::shared_ptr<Job> job, std::size_t index, Fate* fate);
     bool refuse_unfit(Job& job, Fd content);
 
     Options options;
@@ -209,7 +211,7 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
         --place->users;
         forget_if_empty(*place);
     }
-    co_return verdicts(*job);
+    co_return co_await verdicts(job);
 }
 
 /// From host to host until every recipient has a final fate, or no host is left.
@@ -485,8 +487,37 @@ void Agent::Core::log_temporary(const Job& job)
     }
 }
 
-handoff::Verdicts Agent::Core::verdicts(Job& job)
+/// smtp_delivery_status_filter. What cannot be asked returns no mail.
+awaitable<void> Agent::Core::filter_status(std::shared_ptr<Job> job, std::size_t index, Fate* fate)
 {
+    *fate = job->sheet[index];
+    if (!around.status_filter)
+        co_return;
+    const bool delivered = fate->state == Fate::State::delivered;
+    std::string& status = delivered ? fate->status : fate->reason.status;
+    std::string& text = delivered ? fate->text : fate->reason.text;
+    const std::string_view name = options.lmtp ? "lmtp_delivery_status_filter" : "smtp_delivery_status_filter";
+    const auto found = co_await around.status_filter->find(fmt::format("{} {}", status, text));
+    if (!found) {
+        around.log.warning("{}: {}: {}", job->queue_id(), name, found.error().text());
+        fate->reason.permanent = false;
+        if (!delivered)
+            status.replace(0, 1, "4");
+    } else if (*found) {
+        auto replaced = replaced_by(status, **found);
+        if (!replaced) {
+            around.log.warning("{}: {}: {}", job->queue_id(), name, replaced.error().text());
+            co_return;
+        }
+        status = std::move(replaced->status);
+        text = std::move(replaced->text);
+        fate->reason.permanent = status.starts_with('5');
+    }
+}
+
+awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
+{
+    Job& job = *whose;
     // The promise is kept here, whatever happened before: who has no fate by now is deferred.
     job.sheet.fail_open(Reason(false, "4.3.0", "delivery ended without an answer"));
     handoff::Verdicts all;
@@ -498,7 +529,8 @@ handoff::Verdicts Agent::Core::verdicts(Job& job)
     const bool probe = job.request.probe() || envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS;
     for (int i = 0; i < envelope.recipients_size(); ++i) {
         const handoff::Recipient& recipient = envelope.recipients(i);
-        const Fate& fate = job.sheet[static_cast<std::size_t>(i)];
+        Fate fate;
+        co_await filter_status(whose, static_cast<std::size_t>(i), &fate);
         handoff::Verdict& verdict = *all.add_verdicts();
         verdict.set_recipient(recipient.index());
         verdict.set_relay(job.relay);
@@ -532,7 +564,7 @@ handoff::Verdicts Agent::Core::verdicts(Job& job)
                          handoff::delivery_line(job.queue_id(), recipient, verdict, times,
                                                 soft ? "SOFTBOUNCE" : handoff::status_word(verdict.outcome(), probe), job.use, options.delay_digits));
     }
-    return all;
+    co_return all;
 }
 
 Agent::Agent(Options options, Surroundings surroundings) : core_(std::make_unique<Core>(std::move(options), std::move(surroundings))) {}

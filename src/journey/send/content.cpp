@@ -1,6 +1,7 @@
 #include "send/content.hpp"
 
 #include "message/to_7bit.hpp"
+#include "smtp/data.hpp"
 
 #include <sys/stat.h>
 
@@ -45,6 +46,25 @@ Result<std::string> Content::header() const
     if (const auto end = start.find("\r\n\r\n"); end != start.npos)
         start.resize(end + 4);
     return start;
+}
+
+bool Content::has_line_over(std::size_t limit) const
+{
+    if (limit == 0 || size_ <= limit)
+        return false;
+    smtp::LongLines lines(limit);
+    if (in_memory())
+        return lines.feed(octets());
+    std::string room(64 * 1024, '\0');
+    for (std::uint64_t at = 0; at < size_;) {
+        const auto got = read(at, room);
+        if (!got || *got == 0)
+            return false;
+        if (lines.feed(std::string_view(room).substr(0, *got)))
+            return true;
+        at += *got;
+    }
+    return false;
 }
 
 Result<Content> Content::to_7bit() const

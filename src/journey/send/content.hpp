@@ -26,6 +26,8 @@ public:
 
     /// The header with its empty line, or as much of the message as a first chunk of moderate size may have; never all of it.
     Result<std::string> header() const;
+    /// A line of more octets than `limit` (0: none). A file that cannot be read has none: who sends it will find out.
+    bool has_line_over(std::size_t limit) const;
 
     std::uint64_t size() const { return size_; }
     bool in_memory() const { return !file_; }

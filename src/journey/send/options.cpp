@@ -83,6 +83,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     made.pix_threshold = get(smtp_pix_workaround_threshold_time);
     made.pix_delay = get(smtp_pix_workaround_delay_time);
     made.line_length = static_cast<std::size_t>(get(smtp_line_length_limit));
+    made.quote_envelope = get(smtp_quote_rfc821_envelope);
     const std::string target = get(smtp_address_verify_target);
     if (target != "rcpt" && target != "data")
         bad("smtp_address_verify_target", target);

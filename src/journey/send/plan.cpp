@@ -113,7 +113,8 @@ private:
         if (mail.stage == Stage::waiting || mail.stage == Stage::addressing)
             say_recipients(index, mail);
         rset_needed_ = false;                   // its content closes the transaction
-        const bool bdat = chunking_ && mail.stage != Stage::invited && !(quirks_.has(Quirk::no_bdat_over) && mail.octets > quirks_.bdat_over());
+        const bool bdat =
+            chunking_ && !mail.by_data && mail.stage != Stage::invited && !(quirks_.has(Quirk::no_bdat_over) && mail.octets > quirks_.bdat_over());
         if (bdat) {
             const bool answered = mail.stage == Stage::addressing && mail.asked == mail.recipients;
             const bool small = mail.octets <= options_.content_before_answers;

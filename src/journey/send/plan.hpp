@@ -76,6 +76,7 @@ struct Mail {
     std::uint64_t octets = 0;
     bool probe = false;             // ends after the last RCPT
     bool null_sender = false;
+    bool by_data = false;           // lines over the limit are broken on the way: BDAT could not
     Stage stage = Stage::waiting;
     bool sender_open = false;       // MAIL was accepted, and no RCPT was said since
     std::uint32_t asked = 0;

@@ -63,6 +63,8 @@ std::chrono::seconds Session::timeout(Act act) const
 
 Reason Session::lost(const Error& error, Act act) const
 {
+    if (own_fault_)
+        return *own_fault_;
     // While the content is on its way, it is the content that was being sent.
     const bool amid_content = (act == Act::dot || act == Act::bdat) && writing_at_ < pieces_.size();
     return reason_of_error(error, peer_text_, phase(amid_content ? Act::content : act, options_.lmtp));
@@ -93,14 +95,12 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
         stream_->expires_after(timeout(act));
     while (true) {
         if (!input_.empty()) {
-            CO_TRY(auto reply, parser_.feed(input_));
+            CO_TRY(auto reply, around_.reply_filter ? co_await filtered() : parser_.feed(input_));
             if (reply) {
                 if (debug_)
                     transcript('<', reply->wire());
-                if (reply->garbage != 0) {
-                    out_of_step_ = true;
-                    around_.log.warning("{}: non-ESMTP response from {}: {}", wish_.queue_id, relay_, printable(reply->garbage_line));
-                }
+                if (reply->garbage != 0)
+                    note_garbage(*reply);
                 keep_evidence(*reply);
                 co_return *std::move(reply);
             }
@@ -215,20 +215,10 @@ awaitable<std::optional<Trouble>> Session::greeting()
         if (known_.quirks.has(peers::Quirk::helo_only) && !options_.lmtp)
             esmtp_ = false;
     }
-    if (said.masked && (options_.pix_disable_esmtp || options_.pix_delay_dot)) {
-        pix_ = true;
-        std::string words;
-        if (options_.pix_disable_esmtp && !options_.lmtp) {
-            esmtp_ = false;
-            words = "disable_esmtp";
-        }
-        if (options_.pix_delay_dot && wish_.age > options_.pix_threshold) {
-            pix_dot_ = true;
-            known_.quirks.add(peers::Quirk::dot_alone);
-            words += words.empty() ? "delay_dotcrlf" : " delay_dotcrlf";
-        }
-        if (!words.empty())
-            around_.log.info("{}: enabling PIX workarounds: {} for {}", wish_.queue_id, words, relay_);
+    if (said.masked) {
+        co_await learn_pix();
+        if (over_)
+            co_return Trouble(end_reason_);
     }
     co_return std::nullopt;
 }
@@ -280,7 +270,7 @@ awaitable<std::optional<Trouble>> Session::hello()
     }
     auto reply = co_await command(Act::hello, "HELO " + options_.helo_name);
     if (!reply) {
-        trouble.reason = reason_of_error(reply.error(), peer_text_, "performing the HELO handshake");
+        trouble.reason = own_fault_ ? *own_fault_ : reason_of_error(reply.error(), peer_text_, "performing the HELO handshake");
         end_with(trouble.reason);
         co_return trouble;
     }
@@ -363,7 +353,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
             end_with(trouble.reason);
             co_return trouble;
         }
-        if (!input_.empty()) {
+        if (amid_reply()) {
             // Octets in clear behind the 220 would be taken for the first answers over TLS.
             trouble.reason = Reason(false, "4.7.5", fmt::format("host {} sent more than its answer to STARTTLS", peer_text_));
             end_with(trouble.reason);
@@ -387,6 +377,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     secured_ = evidence_.tls = true;
     parser_ = smtp::ReplyParser({.octets = options_.reply_octets});
     input_ = {};
+    line_.clear();
     if (wrapper)
         co_return std::nullopt;
     esmtp_ = true;
@@ -399,7 +390,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
 
 bool Session::still_silent()
 {
-    if (over_ || !stream_ || !input_.empty())
+    if (over_ || !stream_ || amid_reply())
         return false;
     char octet[1];
     if (stream_->try_read(octet).state == net::Io::State::again)

@@ -17,6 +17,7 @@
 #include "send/plan.hpp"
 #include "send/surroundings.hpp"
 #include "send/verdict.hpp"
+#include "smtp/data.hpp"
 #include "smtp/ehlo.hpp"
 #include "smtp/reply.hpp"
 
@@ -132,6 +133,10 @@ private:
     };
 
     awaitable<Result<smtp::Reply>> read_reply(Act act);
+    awaitable<Result<std::optional<smtp::Reply>>> filtered();
+    void note_garbage(const smtp::Reply& reply);
+    bool amid_reply() const { return !input_.empty() || !line_.empty() || parser_.amid(); }
+    awaitable<void> learn_pix();
     awaitable<Result<smtp::Reply>> command(Act act, std::string line);
     awaitable<std::optional<Trouble>> greeting();
     awaitable<std::optional<Trouble>> hello();
@@ -159,6 +164,7 @@ private:
     void write_flight();
     awaitable<void> write_rest(std::size_t piece, std::size_t offset);
     awaitable<Result<void>> write_file(std::size_t piece);
+    void note_line_broken(const smtp::DataWriter& writer, const Transaction& transaction) const;
     std::size_t gather(std::size_t piece, std::size_t offset);
 
     void note(const Expected& expected, const smtp::Reply& reply, bool early, Act next);
@@ -201,6 +207,9 @@ private:
     smtp::ReplyParser parser_;
     std::string buffer_;                    // of the reader
     std::string_view input_;                // what of it is not parsed yet
+    std::string line_;                      // for smtp_reply_filter: a line that has no end yet
+    bool line_replaced_ = false;            // in the reply that is being read
+    std::optional<Reason> own_fault_;       // not the peer's: a table that cannot be asked
     std::string out_;
     std::vector<Piece> pieces_;
     std::vector<std::string_view> views_;
@@ -214,7 +223,7 @@ private:
     std::optional<Error> content_error_;    // our own file could not be read
     Reason end_reason_;
     bool over_ = false, open_transaction_ = false, out_of_step_ = false, secured_ = false, esmtp_ = true, writing_ = false;
-    bool debug_ = false, pix_ = false, pix_dot_ = false, used_up_ = false, leaving_ = false, planned_otherwise_ = false;
+    bool debug_ = false, pix_dot_ = false, used_up_ = false, leaving_ = false, planned_otherwise_ = false;
     // PIPECONNECT (session_early.cpp): what has still to be heard; what was said although it was not heard yet.
     enum class Unheard : std::uint8_t { nothing, hello, greeting_and_hello } unheard_ = Unheard::nothing;
     peers::Early allowed_early_;

@@ -82,7 +82,7 @@ bool Session::report(bool whole)
 {
     if (!around_.peers || evidence_.peer.address.empty())
         return false;
-    if (!evidence_.exchanges.empty() && (!input_.empty() || parser_.amid()))
+    if (!evidence_.exchanges.empty() && amid_reply())
         evidence_.exchanges.back().surplus = true;
     evidence_.when = around_.clock.wall();
     evidence_.mails = contents_;

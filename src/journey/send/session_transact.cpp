@@ -113,6 +113,8 @@ std::optional<Reason> Session::not_for(Transaction& transaction) const
             return Reason(converted.error().status().starts_with('5') && sure, converted.error().status(), converted.error().what());
         // An 8-bit header without SMTPUTF8 was never right; peers see it as it came, as they do from Postfix.
     }
+    if (!transaction.progress.probe && plan_options_.chunking && features_.has(smtp::Keyword::chunking))
+        transaction.progress.by_data = transaction.content->has_line_over(options_.line_length);
     return std::nullopt;
 }
 
@@ -137,7 +139,7 @@ awaitable<void> Session::run(Feed* feed, bool end)
         }
         if (current_.empty() || over_)
             break;
-        if (!input_.empty() || parser_.amid()) {
+        if (amid_reply()) {
             // An answer nobody asked for: which of the next answers belongs to what could only be guessed.
             out_of_step_ = true;
             end_with(Reason(false, "4.5.0", fmt::format("Protocol error: host {} sent more replies than commands were sent", peer_text_)));
@@ -162,7 +164,7 @@ awaitable<void> Session::run(Feed* feed, bool end)
         used_up_ = true;                                            // before the peer counts one more
     used_up_ = used_up_ || mails_used_up();
     abandon(feed);
-    if (!input_.empty() || parser_.amid())
+    if (amid_reply())
         over_ = true;                                               // it speaks unasked: no other mail is trusted to it
     input_ = {};
     if (over_)

@@ -2,6 +2,7 @@
 #include "send/session.hpp"
 
 #include "smtp/data.hpp"
+#include "smtp/path.hpp"
 #include "smtp/xtext.hpp"
 
 #include <array>
@@ -43,6 +44,9 @@ peers::Verb verb_of(Act act)
     default: return peers::Verb::quit;
     }
 }
+
+/// An address as the stations hold it, with quotes where RFC 5321 4.1.2 asks for them.
+std::string on_the_wire(const std::string& address) { return address.empty() ? address : smtp::mailbox_of(address).quoted(); }
 
 bool is_ascii_text(std::string_view text)
 {
@@ -114,7 +118,7 @@ void Session::compose_mail(const Transaction& transaction)
     std::uint8_t parameters = 0;
     const auto carries = [&](peers::Parameter parameter) { parameters |= static_cast<std::uint8_t>(parameter); };
     out_ += "MAIL FROM:<";
-    out_ += envelope.sender();
+    out_ += options_.quote_envelope ? on_the_wire(envelope.sender()) : envelope.sender();
     out_ += '>';
     if (features_.has(smtp::Keyword::size) && transaction.content->size() != 0) {
         fmt::format_to(std::back_inserter(out_), " SIZE={}", transaction.content->size());
@@ -152,7 +156,7 @@ void Session::compose_rcpt(const Transaction& transaction, std::uint32_t recipie
     std::string line;
     line.reserve(64 + to.address().size());
     line += "RCPT TO:<";
-    line += to.address();
+    line += options_.quote_envelope ? on_the_wire(to.address()) : to.address();
     line += '>';
     if (features_.has(smtp::Keyword::dsn)) {
         if (to.notify() != 0) {
@@ -173,7 +177,7 @@ void Session::compose_rcpt(const Transaction& transaction, std::uint32_t recipie
                 line += utf8 ? smtp::utf8_addr_unitext_encode(address) : smtp::utf8_addr_xtext_encode(address);
         } else if (const std::string& original = to.original().empty() ? to.address() : to.original(); is_ascii_text(original)) {
             line += " ORCPT=rfc822;";
-            line += smtp::xtext_encode(original);
+            line += smtp::xtext_encode(on_the_wire(original));
         }
     }
     say(line);
@@ -231,6 +235,7 @@ void Session::compose_content(const Transaction& transaction, bool bdat, bool wi
         writer.feed(content.octets(), out_);
         if (with_dot)
             writer.finish(out_);
+        note_line_broken(writer, transaction);
         pieces_.push_back({.kind = Piece::Kind::text, .from = from, .to = out_.size(), .ends_content = true});
         return;
     }
@@ -240,6 +245,12 @@ void Session::compose_content(const Transaction& transaction, bool bdat, bool wi
         pieces_.push_back({.kind = Piece::Kind::text, .from = from, .to = out_.size()});
     } else if (with_dot)
         pieces_.back().to = 1;                                      // of a file: the dot comes with its last piece
+}
+
+void Session::note_line_broken(const smtp::DataWriter& writer, const Transaction& transaction) const
+{
+    if (writer.broke_line())
+        around_.log.info("{}: breaking line > {} bytes with <CR><LF>SPACE", transaction.request->envelope().queue_id(), options_.line_length);
 }
 
 std::size_t Session::gather(std::size_t piece, std::size_t offset)
@@ -334,6 +345,7 @@ awaitable<Result<void>> Session::write_file(std::size_t piece)
         stream_->expires_after(timeout(Act::content));
         CO_TRY_VOID(co_await stream_->write(octets));
     }
+    note_line_broken(writer, *file.transaction);
     if (file.stuffed && content.size() == 0 && file.to == 1)
         CO_TRY_VOID(co_await stream_->write(std::string_view(".\r\n")));
     co_return Result<void>{};

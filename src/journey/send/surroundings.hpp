@@ -24,6 +24,13 @@ public:
     virtual awaitable<Result<std::optional<std::string>>> keywords_for(std::string address) = 0;
 };
 
+/// A parameter's tables, asked with one key. None: not there. An Error: try later.
+class Lookup {
+public:
+    virtual ~Lookup() = default;
+    virtual awaitable<Result<std::optional<std::string>>> find(std::string key) = 0;
+};
+
 /// debug_peer_list: whose sessions are logged line by line. Asked once per session; the address of a Unix socket is empty.
 class DebugPeers {
 public:
@@ -46,6 +53,9 @@ struct Surroundings {
     Names& names;
     TlsClient* tls = nullptr;               // none: STARTTLS is as if not offered
     DiscardMaps* discard = nullptr;
+    Lookup* pix = nullptr;                  // smtp_pix_workaround_maps: by the server's address
+    Lookup* reply_filter = nullptr;         // smtp_reply_filter: by a line of a reply, which the result replaces
+    Lookup* status_filter = nullptr;        // smtp_delivery_status_filter: by "5.1.1 text"
     DebugPeers* debug = nullptr;            // none: nobody's sessions
     peers::Peers* peers = nullptr;
     Connector connector;                    // empty: net::connect

@@ -110,6 +110,9 @@ public:
         around.own_addresses = own_addresses;
         around.discard = discard;
         around.debug = debug;
+        around.pix = pix;
+        around.reply_filter = reply_filter;
+        around.status_filter = status_filter;
         around.connector = [this](net::Endpoint endpoint, net::ConnectOptions) -> awaitable<Result<std::unique_ptr<net::Stream>>> {
             return connect(endpoint);
         };
@@ -151,6 +154,7 @@ public:
     peers::Peers* knowledge = nullptr;
     DiscardMaps* discard = nullptr;
     DebugPeers* debug = nullptr;
+    Lookup *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr;
     std::unique_ptr<Agent> agent;
     net::MemoryOptions memory;
     std::function<void(net::MemoryOptions&)> spoil;     // of each connection

@@ -6,9 +6,27 @@
 namespace posthorn::services {
 
 namespace {
-constexpr std::string_view own_parameters[] = {send::smtp_discard_ehlo_keyword_address_maps.name, send::lmtp_discard_lhlo_keyword_address_maps.name,
+
+constexpr std::string_view own_parameters[] = {send::smtp_discard_ehlo_keyword_address_maps.name,
+                                               send::lmtp_discard_lhlo_keyword_address_maps.name,
+                                               send::smtp_pix_workaround_maps.name,
+                                               "lmtp_pix_workaround_maps",
+                                               send::smtp_reply_filter.name,
+                                               "lmtp_reply_filter",
+                                               send::default_delivery_status_filter.name,
+                                               send::smtp_delivery_status_filter.name,
+                                               "lmtp_delivery_status_filter",
                                                tables::debug_peer_list.name};
+
 }  // namespace
+
+TableLookup::TableLookup(std::string parameter, std::string_view list, tables::Flags flags, tables::Tables& tables)
+    : maps_(std::move(parameter), list, flags, tables)
+{
+    for (const auto& table : maps_.tables())
+        if (const auto broken = table->broken())
+            tables.site().log.warning("{}: {}", maps_.parameter(), broken->text());
+}
 
 PeerTables::PeerTables(process::Service& service, const Clock& clock)
     : log_(service.log()), tables_(log_, clock, TableFiles::fetch(service, own_parameters)), everybody_(service.start_record().verbose() > 0)
@@ -19,6 +37,13 @@ PeerTables::PeerTables(process::Service& service, const Clock& clock)
     for (const auto& table : discard_.tables())
         if (const auto broken = table->broken())
             log_.warning("{}: {}", param.name, broken->text());
+    const auto own = [&](const config::Param<std::string>& what) {
+        return TableLookup(config::name_as(what.name, service.program() == "lmtp" ? "lmtp" : "smtp"),
+                           config.get(what, service.program() == "lmtp" ? "lmtp" : "smtp"), {}, tables_);
+    };
+    pix_ = own(send::smtp_pix_workaround_maps);
+    reply_filter_ = own(send::smtp_reply_filter);
+    status_filter_ = own(send::smtp_delivery_status_filter);
     debugged_ = tables::MatchList(tables::ListKind::hosts, "debug_peer_list", config.get(tables::debug_peer_list),
                                   tables::parent_style(config.get(tables::parent_domain_matches_subdomains), "debug_peer_list"), tables_);
 }

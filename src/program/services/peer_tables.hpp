@@ -1,4 +1,5 @@
-// services/peer_tables.hpp: what a delivery process looks up about a peer: EHLO keywords to overlook, and whether its sessions are logged.
+// services/peer_tables.hpp: what a delivery process looks up about a peer: EHLO keywords to overlook, workarounds for a PIX, its replies
+// and what becomes of them, and whether its sessions are logged.
 // smtp_discard_ehlo_keyword_address_maps (lmtp_discard_lhlo_...) is asked by the peer's address alone; debug_peer_list by name and address.
 #pragma once
 
@@ -9,6 +10,19 @@
 
 namespace posthorn::services {
 
+/// One parameter's tables.
+class TableLookup final : public send::Lookup {
+public:
+    TableLookup() = default;
+    TableLookup(std::string parameter, std::string_view list, tables::Flags flags, tables::Tables& tables);
+    /// Null: no tables, and none to be asked.
+    send::Lookup* get() { return maps_.empty() ? nullptr : this; }
+    awaitable<Result<std::optional<std::string>>> find(std::string key) override { return maps_.lookup(std::move(key)); }
+
+private:
+    tables::Maps maps_;
+};
+
 class PeerTables final : send::DiscardMaps, send::DebugPeers {
 public:
     /// Before the process is confined: the files come from the broker.
@@ -16,6 +30,9 @@ public:
 
     /// Null: no tables, and none to be asked.
     send::DiscardMaps* discard() { return discard_.empty() ? nullptr : this; }
+    send::Lookup* pix() { return pix_.get(); }
+    send::Lookup* reply_filter() { return reply_filter_.get(); }
+    send::Lookup* status_filter() { return status_filter_.get(); }
     send::DebugPeers* debug() { return everybody_ || !debugged_.empty() ? this : nullptr; }
 
 private:
@@ -25,6 +42,7 @@ private:
     observe::Log log_;
     tables::Tables tables_;
     tables::Maps discard_;
+    TableLookup pix_, reply_filter_, status_filter_;
     tables::MatchList debugged_;
     bool everybody_ = false;                 // -v in master.cf
 };

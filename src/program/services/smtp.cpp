@@ -106,6 +106,9 @@ private:
         made.peers = peers_->peers();
         made.discard = tables_->discard();
         made.debug = tables_->debug();
+        made.pix = tables_->pix();
+        made.reply_filter = tables_->reply_filter();
+        made.status_filter = tables_->status_filter();
         return made;
     }
 

@@ -256,6 +256,7 @@ void DataWriter::put(std::string_view octets, std::string& out)
                 out.append(octets.substr(0, room));
                 out += "\r\n ";
                 octets.remove_prefix(room);
+                broke_line_ = true;
                 column_ = 1;
                 continue;
             }
@@ -287,6 +288,21 @@ void DataWriter::finish(std::string& out)
         out += "\r\n";
     out += ".\r\n";
     column_ = 0;
+}
+
+bool LongLines::feed(std::string_view octets)
+{
+    while (line_limit_ != 0 && !octets.empty()) {
+        const std::size_t lf = find(octets, '\n');
+        column_ += std::min(lf, octets.size());
+        if (column_ > line_limit_ + 1)  // the CR before the LF is not of the line
+            return true;
+        if (lf == octets.npos)
+            return false;
+        column_ = 0;
+        octets.remove_prefix(lf + 1);
+    }
+    return false;
 }
 
 bool goes_as_it_is(std::string_view content, std::size_t line_limit)

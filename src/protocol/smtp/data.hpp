@@ -77,6 +77,8 @@ public:
     void feed(std::string_view octets, std::string& out);
     /// The end of the last line where it is missing, and the final dot.
     void finish(std::string& out);
+    /// A line was over the limit.
+    bool broke_line() const { return broke_line_; }
 
 private:
     void put(std::string_view octets, std::string& out);
@@ -84,6 +86,18 @@ private:
     std::size_t line_limit_;  // 0, or at least 2: a broken line has room for more than its leading space
     std::size_t column_ = 0;  // octets of the current line
     bool cr_ = false;         // a CR is held back
+    bool broke_line_ = false;
+};
+
+/// Looks for a line over the limit, in pieces of any size.
+class LongLines {
+public:
+    explicit LongLines(std::size_t line_limit) : line_limit_(line_limit) {}
+    /// True: there was one.
+    bool feed(std::string_view octets);
+
+private:
+    std::size_t line_limit_, column_ = 0;
 };
 
 /// Could stored content go over the wire as it is (then only "." CRLF is to follow)? No line begins with a dot, none is longer than the limit, the
