@@ -15,34 +15,76 @@
 
 namespace posthorn::services {
 
-std::vector<std::string> files_named(const config::Snapshot& snapshot, std::span<const std::string_view> parameters)
+namespace {
+
+/// Files that a value, or a line of a list file, names: "type:/file", and "/file", which in a list may name more.
+struct Named {
+    void add(std::string_view value)
+    {
+        for (const std::string_view piece : config::split_grouped(value)) {
+            const std::string_view member = piece.substr(std::min(piece.find_first_not_of('!'), piece.size()));
+            for (std::string& file : tables::files_of(member))
+                table_files.insert(std::move(file));
+            if (member.starts_with('/'))
+                lists.emplace(member);
+        }
+    }
+    std::set<std::string> table_files, lists;
+};
+
+constexpr std::size_t list_octets = 1 << 20;
+
+/// A text that is no list names nothing, or what the broker does not give.
+Named named_in(int fd)
 {
-    std::set<std::string> files;
+    struct stat facts{};
+    Named named;
+    if (::fstat(fd, &facts) != 0 || static_cast<std::uint64_t>(facts.st_size) > list_octets)
+        return named;
+    std::string text(static_cast<std::size_t>(facts.st_size), '\0');
+    const ssize_t got = ::pread(fd, text.data(), text.size(), 0);
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    for (const std::string_view line : split(text, "\n"))
+        if (const std::string_view said = trim(line); !said.starts_with('#'))
+            named.add(said);
+    return named;
+}
+
+Named named_by(const config::Snapshot& snapshot, std::span<const std::string_view> parameters)
+{
+    Named named;
     for (const auto& [name, definition] : snapshot.written()) {
         if (!parameters.empty() && std::ranges::find(parameters, name) == parameters.end())
             continue;
-        const auto value = snapshot.expand(definition->value);
-        if (!value)
-            continue;
-        for (const std::string_view piece : config::split_grouped(*value)) {
-            const std::string_view member = piece.substr(std::min(piece.find_first_not_of('!'), piece.size()));
-            for (std::string& file : tables::files_of(member))
-                files.insert(std::move(file));
-            if (member.starts_with('/'))
-                files.emplace(member);
-        }
+        if (const auto value = snapshot.expand(definition->value))
+            named.add(*value);
     }
-    return {files.begin(), files.end()};
+    return named;
 }
 
-namespace {
-
-awaitable<std::map<std::string, Fd, std::less<>>> ask_broker(process::Service& service, std::vector<std::string> paths)
+/// Asks for the files, and then for what the lists among them name, until nothing new is named.
+awaitable<std::map<std::string, Fd, std::less<>>> ask_broker(process::Service& service, Named named)
 {
     std::map<std::string, Fd, std::less<>> files;
-    for (const std::string& path : paths)
-        if (auto file = co_await service.open_file(path))
-            files.emplace(path, *std::move(file));
+    std::set<std::string> asked;
+    while (!named.table_files.empty() || !named.lists.empty()) {
+        Named more;
+        for (const std::set<std::string>* paths : {&named.table_files, &named.lists})
+            for (const std::string& path : *paths) {
+                if (!asked.insert(path).second)
+                    continue;
+                auto file = co_await service.open_file(path);
+                if (!file)
+                    continue;
+                if (paths == &named.lists) {
+                    const Named inner = named_in(file->get());
+                    more.table_files.insert(inner.table_files.begin(), inner.table_files.end());
+                    more.lists.insert(inner.lists.begin(), inner.lists.end());
+                }
+                files.emplace(path, *std::move(file));
+            }
+        named = std::move(more);
+    }
     co_return files;
 }
 
@@ -63,7 +105,7 @@ Result<tables::FileStamp> stamp_of(int fd, const std::string& path)
 std::shared_ptr<TableFiles> TableFiles::fetch(process::Service& service, std::span<const std::string_view> parameters)
 {
     auto made = std::make_shared<TableFiles>();
-    made->files_ = service.wait(ask_broker(service, files_named(service.config(), parameters)));
+    made->files_ = service.wait(ask_broker(service, named_by(service.config(), parameters)));
     service.on_file_changed([made](const std::string& path, Fd file) { made->changed(path, std::move(file)); });
     return made;
 }

@@ -17,8 +17,8 @@ namespace posthorn::services {
 
 class TableFiles final : public tables::FileOpener {
 public:
-    /// Asks the broker for every file that a parameter of `service` names: "type:/file", "/file" in a list; `parameters`: of these alone,
-    /// for a process that is to have no others.
+    /// Asks the broker for every file that a parameter of `service` names: "type:/file", "/file" in a list, and what such
+    /// a list names in turn; `parameters`: of these alone, for a process that is to have no others.
     static std::shared_ptr<TableFiles> fetch(process::Service& service, std::span<const std::string_view> parameters = {});
 
     Result<Fd> open(const std::string& path) override;
@@ -28,8 +28,5 @@ public:
 private:
     std::map<std::string, Fd, std::less<>> files_;
 };
-
-/// Absolute paths in the values that were written, table files included, in no particular order.
-std::vector<std::string> files_named(const config::Snapshot& snapshot, std::span<const std::string_view> parameters = {});
 
 }  // namespace posthorn::services

@@ -4,6 +4,7 @@
 #include "config/known.hpp"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -20,6 +21,18 @@ bool grants_nothing(std::string_view parameter)
             return true;
     return parameter == "maillog_file" || parameter == "maillog_file_prefixes" || parameter == "mail_spool_directory";
 }
+
+/// Files that are keys and the like: never read here.
+bool is_no_list(std::string_view parameter)
+{
+    for (const std::string_view end : {"_file", "_files", "_CAfile"})
+        if (parameter.ends_with(end))
+            return true;
+    return false;
+}
+
+constexpr off_t list_octets = 1 << 20;
+constexpr int list_depth = 10;                  // as tables::MatchList has it
 
 bool plain(std::string_view path)
 {
@@ -38,6 +51,8 @@ void FileAccess::grant_value(std::string_view parameter, std::string_view value)
             piece.remove_prefix(1);
         if (plain(piece)) {
             paths_.emplace(piece);
+            if (!is_no_list(parameter))
+                lists_.emplace(piece);
             continue;
         }
         // "proxy:hash:/etc/x": the path is behind the last type.
@@ -54,6 +69,49 @@ void FileAccess::grant_value(std::string_view parameter, std::string_view value)
         for (const auto& [name, suffix] : suffixes)
             if (type == name)
                 paths_.emplace(std::string(path) + std::string(suffix));
+    }
+}
+
+namespace {
+
+/// The lines of a list file; nothing where it is none, or where somebody else may write it.
+std::string text_of_list(const std::string& path)
+{
+    Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    struct stat about{};
+    if (!file || ::fstat(file.get(), &about) != 0 || !S_ISREG(about.st_mode) || about.st_size > list_octets)
+        return {};
+    if ((about.st_uid != 0 && about.st_uid != ::geteuid()) || (about.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return {};
+    std::string text(static_cast<std::size_t>(about.st_size), '\0');
+    std::size_t have = 0;
+    while (have < text.size()) {
+        const ssize_t got = ::read(file.get(), text.data() + have, text.size() - have);
+        if (got <= 0)
+            break;
+        have += static_cast<std::size_t>(got);
+    }
+    text.resize(have);
+    return text;
+}
+
+}  // namespace
+
+void FileAccess::follow_lists()
+{
+    std::set<std::string> read;
+    for (int depth = 0; depth < list_depth; ++depth) {
+        const std::set<std::string> now = lists_;
+        for (const std::string& path : now) {
+            if (!read.insert(path).second)
+                continue;
+            const std::string text = text_of_list(path);
+            for (const std::string_view line : split(text, "\n"))
+                if (const std::string_view said = trim(line); !said.starts_with('#'))
+                    grant_value("", said);
+        }
+        if (lists_.size() == now.size())
+            return;
     }
 }
 
@@ -78,6 +136,7 @@ FileAccess FileAccess::from(const config::Snapshot& snapshot, std::span<const co
             if (auto value = own.expand(assignment.value))
                 access.grant_value(assignment.name, *value);
     }
+    access.follow_lists();
     return access;
 }
 

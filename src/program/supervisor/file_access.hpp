@@ -2,6 +2,8 @@
 // Rule     a path is granted when the value of a written or default parameter names it: alone ("/etc/x.pem"), as a list's "/file",
 //          or behind a table type ("hash:/etc/aliases", then also with the suffix of that type). Parameters that name folders or
 //          programs grant nothing, nor do paths that leave through "..".
+// Lists    a list's "/file" may name tables and further files: those are granted too, as the file is when the configuration is loaded.
+//          Only where nobody but root and who runs the broker could have written it: what a service writes must not name files.
 // Act      opens read-only, regular files only, and remembers what it was, so that a change is seen.
 // Trust    the asking service may be hostile: it learns nothing about other paths (one answer for all of them).
 #pragma once
@@ -28,11 +30,14 @@ public:
 
     /// Adds what one value names. Public for tests.
     void grant_value(std::string_view parameter, std::string_view value);
+    /// Adds what the files name that are granted so far.
+    void follow_lists();
     bool granted(const std::string& path) const { return paths_.contains(path); }
     std::size_t size() const { return paths_.size(); }
 
 private:
     std::set<std::string> paths_;
+    std::set<std::string> lists_;               // named alone: such a file may be a list
 };
 
 /// What a file was when it was opened: another inode, size, or time of change means that it changed.

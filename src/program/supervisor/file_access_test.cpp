@@ -35,6 +35,34 @@ TEST_CASE("broker: folders, programs, addresses with a colon and ways out throug
     CHECK(access.size() == 0);
 }
 
+TEST_CASE("broker: what a list file names is granted, however deep; not what others could have written, nor what a key file says")
+{
+    char name[] = "/tmp/posthorn-broker-XXXXXX";
+    const std::string folder = ::mkdtemp(name);
+    const auto file = [&](const char* which, const std::string& text) {
+        std::ofstream(folder + "/" + which) << text;
+        return folder + "/" + which;
+    };
+    const std::string inner = file("inner", "!lmdb:/etc/postfix/deep\n");
+    const std::string outer = file("outer", "# hash:/etc/commented\n127.0.0.0/8, cidr:/etc/postfix/nets\n  " + inner + "\n");
+    const std::string loop = file("loop", folder + "/loop cidr:/etc/looped\n");
+    const std::string open = file("open", "hash:/etc/shadow\n");
+    REQUIRE(::chmod(open.c_str(), 0666) == 0);
+    const std::string key = file("key", "hash:/etc/shadow\n");
+    FileAccess access;
+    access.grant_value("mynetworks", outer + " " + loop + " " + open);
+    access.grant_value("smtpd_tls_key_file", key);
+    access.follow_lists();
+    for (const char* path : {"/etc/postfix/nets", "/etc/postfix/deep.lmdb", "/etc/looped"})
+        CHECK_MESSAGE(access.granted(path), path);
+    CHECK(access.granted(inner));
+    CHECK_FALSE(access.granted("/etc/commented"));
+    CHECK_FALSE(access.granted("/etc/shadow"));
+    for (const char* which : {"inner", "outer", "loop", "open", "key"})
+        ::unlink((folder + "/" + which).c_str());
+    ::rmdir(folder.c_str());
+}
+
 TEST_CASE("broker: only regular files are opened, and another file under the same name is seen as a change")
 {
     char name[] = "/tmp/posthorn-broker-XXXXXX";
