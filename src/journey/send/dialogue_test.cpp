@@ -435,6 +435,7 @@ TEST_CASE("transcripts of listed peers are logged line by line")
     CHECK(lines_of(world, "< 192.0.2.2[192.0.2.2]:25: 250 2.1.0 Sender OK").size() == 1);
     CHECK(lines_of(world, "< 192.0.2.2[192.0.2.2]:25: 250-").size() >= 2);     // a reply of several lines, line by line
     CHECK(lines_of(world, "hello").empty());              // content is not in it
+    CHECK(lines_of(world, "> 192.0.2.2[192.0.2.2]:25: .").size() == 1);        // its end is
 }
 
 TEST_CASE("addresses that would be commands never reach the wire")

@@ -4,6 +4,8 @@
 #include "async/async.hpp"
 #include "dns/record.hpp"
 #include "dns/resolver.hpp"
+#include "observe/log.hpp"
+#include "send/lookup.hpp"
 
 namespace posthorn::send {
 
@@ -22,6 +24,22 @@ public:
 
 private:
     dns::Resolver& resolver_;
+};
+
+/// smtp_dns_reply_filter: answers less the records that the tables say to ignore. Asked with "name ttl IN type preference value", names with
+/// a final dot, the preference of MX alone. An answer of which nothing is left, or that cannot be judged, is none for now.
+class FilteredNames final : public Names {
+public:
+    FilteredNames(Names& names, Lookup& filter, observe::Log log) : names_(names), filter_(filter), log_(std::move(log)) {}
+    awaitable<dns::Answer> mx(std::string domain) override;
+    awaitable<dns::Addresses> addresses(std::string host, dns::Families families) override;
+
+private:
+    awaitable<Result<bool>> ignored(std::string line);
+
+    Names& names_;
+    Lookup& filter_;
+    observe::Log log_;
 };
 
 }  // namespace posthorn::send

@@ -45,6 +45,7 @@ inline constexpr Param<seconds> smtp_pix_workaround_delay_time{.name = "smtp_pix
 inline constexpr Param<int> smtp_line_length_limit{.name = "smtp_line_length_limit", .initial = "998", .least = 0, .doc = "Longer lines are broken by CRLF SPACE; 0: never.", .source = "RFC 5321 4.5.3.1.6"};
 inline constexpr Param<bool> smtp_quote_rfc821_envelope{.name = "smtp_quote_rfc821_envelope", .initial = "yes", .doc = "Quote local parts in MAIL FROM and RCPT TO where RFC 5321 asks for it; no: for servers that choke on the quotes.", .source = "RFC 5321 4.1.2"};
 inline constexpr Param<std::string> smtp_reply_filter{.name = "smtp_reply_filter", .initial = "", .doc = "Tables asked with each line of a server's reply, without its line end; a result takes the line's place."};
+inline constexpr Param<std::string> smtp_dns_reply_filter{.name = "smtp_dns_reply_filter", .initial = "", .doc = "Tables asked with each MX, A and AAAA record, as \"name. ttl IN type value\": IGNORE leaves it out."};
 inline constexpr Param<std::string> default_delivery_status_filter{.name = "default_delivery_status_filter", .initial = "", .doc = "Tables asked with \"5.1.1 text\" of a recipient's end; a result of the same form, and of the same success or failure, takes its place."};
 inline constexpr Param<std::string> smtp_delivery_status_filter{.name = "smtp_delivery_status_filter", .initial = "$default_delivery_status_filter", .doc = "The same for the SMTP client, and its twin for LMTP."};
 inline constexpr Param<std::string> smtp_address_verify_target{.name = "smtp_address_verify_target", .initial = "rcpt", .least = 1, .doc = "Where a probe's answer counts: rcpt or data."};
@@ -93,7 +94,7 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_helo_name, lmtp_lhlo_name, smtp_tcp_port, lmtp_tcp_port, smtp_always_send_ehlo, smtp_never_send_ehlo,
     smtp_skip_5xx_greeting, smtp_discard_ehlo_keywords, lmtp_discard_lhlo_keywords, smtp_discard_ehlo_keyword_address_maps,
     lmtp_discard_lhlo_keyword_address_maps, smtp_pix_workarounds, smtp_pix_workaround_threshold_time, smtp_pix_workaround_delay_time,
-    smtp_line_length_limit, smtp_pix_workaround_maps, smtp_quote_rfc821_envelope, smtp_reply_filter, default_delivery_status_filter,
+    smtp_line_length_limit, smtp_pix_workaround_maps, smtp_quote_rfc821_envelope, smtp_reply_filter, smtp_dns_reply_filter, default_delivery_status_filter,
     smtp_delivery_status_filter, smtp_address_verify_target, smtp_host_lookup, smtp_defer_if_no_mx_address_found,
     smtp_mx_address_limit, smtp_mx_session_limit, smtp_randomize_addresses, smtp_address_preference, smtp_balance_inet_protocols, smtp_fallback_relay,
     smtp_bind_address, smtp_bind_address6, smtp_bind_address_enforce, smtp_connection_cache_on_demand, smtp_connection_cache_destinations,

@@ -212,6 +212,8 @@ void Session::compose_content(const Transaction& transaction, bool bdat, bool wi
         evidence_.exchanges.back().content = std::max(evidence_.exchanges.back().content, content.size());
     if (debug_)
         transcript('>', fmt::format("[{} octets of content]", content.size()));
+    if (debug_ && with_dot && transaction.progress.accepted != 0)
+        transcript('>', ".");                                       // it goes out with the content, not by say()
     if (bdat) {
         say(fmt::format("BDAT {} LAST", content.size() - transaction.header_octets));
         if (content.in_memory())

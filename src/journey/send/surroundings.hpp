@@ -6,6 +6,7 @@
 #include "net/connect.hpp"
 #include "observe/log.hpp"
 #include "peers/known.hpp"
+#include "send/lookup.hpp"
 #include "send/names.hpp"
 #include "send/secure.hpp"
 
@@ -22,13 +23,6 @@ class DiscardMaps {
 public:
     virtual ~DiscardMaps() = default;
     virtual awaitable<Result<std::optional<std::string>>> keywords_for(std::string address) = 0;
-};
-
-/// A parameter's tables, asked with one key. None: not there. An Error: try later.
-class Lookup {
-public:
-    virtual ~Lookup() = default;
-    virtual awaitable<Result<std::optional<std::string>>> find(std::string key) = 0;
 };
 
 /// debug_peer_list: whose sessions are logged line by line. Asked once per session; the address of a Unix socket is empty.

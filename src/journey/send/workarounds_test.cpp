@@ -293,3 +293,46 @@ TEST_CASE("delivery status filter: what its result may be")
                                          {"5.0.0", "5.0.0.0 x"}})
         CHECK_MESSAGE(!replaced_by(status, result).has_value(), result);
 }
+
+TEST_CASE("smtp_dns_reply_filter: records that a table says to ignore are as not there; where nothing is left, mail waits")
+{
+    boost::asio::io_context loop{1};
+    TableNames names;
+    names.mx_of["example.test"] = {{10, "bad.test"}, {20, "good.test"}};
+    names.addresses_of["good.test"] = {"192.0.2.2", "2001:db8::2"};
+    const auto log = std::make_shared<observe::MemorySink>();
+    const auto with = [&](const std::function<bool(const std::string&)>& drops, std::string action = "ignore") {
+        Table filter([=](const std::string& line) -> Result<std::optional<std::string>> {
+            return drops(line) ? std::optional<std::string>(action) : std::optional<std::string>();
+        });
+        FilteredNames filtered(names, filter, observe::Log(log, "postfix/smtp"));
+        dns::Answer mx;
+        dns::Addresses addresses;
+        asio::co_spawn(
+            loop,
+            [](FilteredNames* of, dns::Answer* answer, dns::Addresses* list) -> awaitable<void> {
+                *answer = co_await of->mx("example.test");
+                *list = co_await of->addresses("good.test", dns::Families::both);
+            }(&filtered, &mx, &addresses),
+            asio::detached);
+        loop.restart();
+        loop.run();
+        return std::pair(mx, addresses);
+    };
+    const auto [mx, addresses] =
+        with([](const std::string& line) { return line == "example.test. 0 IN MX 10 bad.test." || line == "good.test. 0 IN AAAA 2001:db8::2"; });
+    REQUIRE(mx.records.size() == 1);
+    CHECK(mx.records.front().host == "good.test");
+    REQUIRE(addresses.list.size() == 1);
+    CHECK(addresses.list.front().text() == "192.0.2.2");
+    CHECK(std::ranges::find(log->lines, "postfix/smtp: ignoring DNS RR: example.test. 0 IN MX 10 bad.test.") != log->lines.end());
+
+    const auto [nothing, nowhere] = with([](const std::string&) { return true; });
+    CHECK(nothing.transient());
+    CHECK(nothing.reason == "DNS reply filter drops all results");
+    CHECK(nowhere.status == dns::Status::temporary);
+
+    const auto [wrong, also] = with([](const std::string&) { return true; }, "DROP");
+    CHECK(wrong.transient());
+    CHECK(wrong.reason == "Invalid DNS reply filter syntax");
+}

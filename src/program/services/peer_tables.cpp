@@ -11,6 +11,8 @@ constexpr std::string_view own_parameters[] = {send::smtp_discard_ehlo_keyword_a
                                                send::lmtp_discard_lhlo_keyword_address_maps.name,
                                                send::smtp_pix_workaround_maps.name,
                                                "lmtp_pix_workaround_maps",
+                                               send::smtp_dns_reply_filter.name,
+                                               "lmtp_dns_reply_filter",
                                                send::smtp_reply_filter.name,
                                                "lmtp_reply_filter",
                                                send::default_delivery_status_filter.name,
@@ -41,6 +43,7 @@ PeerTables::PeerTables(process::Service& service, const Clock& clock)
         return TableLookup(config::name_as(what.name, service.program() == "lmtp" ? "lmtp" : "smtp"),
                            config.get(what, service.program() == "lmtp" ? "lmtp" : "smtp"), {}, tables_);
     };
+    dns_filter_ = own(send::smtp_dns_reply_filter);
     pix_ = own(send::smtp_pix_workaround_maps);
     reply_filter_ = own(send::smtp_reply_filter);
     status_filter_ = own(send::smtp_delivery_status_filter);

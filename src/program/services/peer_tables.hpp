@@ -30,6 +30,7 @@ public:
 
     /// Null: no tables, and none to be asked.
     send::DiscardMaps* discard() { return discard_.empty() ? nullptr : this; }
+    send::Lookup* dns_filter() { return dns_filter_.get(); }
     send::Lookup* pix() { return pix_.get(); }
     send::Lookup* reply_filter() { return reply_filter_.get(); }
     send::Lookup* status_filter() { return status_filter_.get(); }
@@ -42,7 +43,7 @@ private:
     observe::Log log_;
     tables::Tables tables_;
     tables::Maps discard_;
-    TableLookup pix_, reply_filter_, status_filter_;
+    TableLookup dns_filter_, pix_, reply_filter_, status_filter_;
     tables::MatchList debugged_;
     bool everybody_ = false;                 // -v in master.cf
 };

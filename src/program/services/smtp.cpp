@@ -100,7 +100,9 @@ public:
 private:
     send::Surroundings surroundings(std::vector<net::IpAddress> own_addresses)
     {
-        send::Surroundings made(service_.executor(), Prepared::clock(), service_.log(), names_);
+        if (send::Lookup* const filter = tables_->dns_filter())
+            filtered_ = std::make_unique<send::FilteredNames>(names_, *filter, service_.log());
+        send::Surroundings made(service_.executor(), Prepared::clock(), service_.log(), filtered_ ? static_cast<send::Names&>(*filtered_) : names_);
         made.own_addresses = std::move(own_addresses);
         made.tls = tls_.get();
         made.peers = peers_->peers();
@@ -118,6 +120,7 @@ private:
     std::unique_ptr<send::WireTls> tls_;
     std::unique_ptr<dns::Resolver> resolver_;
     send::DnsNames names_;
+    std::unique_ptr<send::FilteredNames> filtered_;
     send::Agent agent_;
     DeliveryLink link_;
 };

@@ -278,6 +278,7 @@ struct Resolver::Core {
     {
         Addresses found;
         found.status = Status::nxdomain;
+        found.native = true;
         for (const net::IpAddress& address : hosts.addresses(host)) {
             found.status = found.list.empty() ? Status::nodata : found.status;
             if (families == Families::both || address.is_v6() == (families == Families::v6))
@@ -306,6 +307,8 @@ struct Resolver::Core {
             const auto answer = co_await landing(std::move(flight));
             for (const Record& record : answer->records)
                 all.list.push_back(record.address);
+            if (answer->found())
+                all.ttl = all.ttl.count() == 0 ? answer->ttl : std::min(all.ttl, answer->ttl);
             all.secure &= answer->secure;
             if (answer->found() || all.canonical_name.empty())
                 all.canonical_name = answer->canonical_name;

@@ -41,6 +41,8 @@ struct Addresses {
     Status status = Status::temporary;
     std::vector<net::IpAddress> list;                                 // v4 and v6 as they were answered
     bool secure = false;
+    bool native = false;                                              // of a file of this host, not of the DNS
+    std::chrono::seconds ttl{0};                                      // the shortest
     std::string canonical_name;
     std::string reason;
     bool found() const { return status == Status::found; }

@@ -1,0 +1,78 @@
+#include "send/names.hpp"
+
+#include "base/strings.hpp"
+
+#include <fmt/format.h>
+
+namespace posthorn::send {
+
+namespace {
+constexpr std::string_view drops_all = "DNS reply filter drops all results";
+}
+
+awaitable<Result<bool>> FilteredNames::ignored(std::string line)
+{
+    const auto found = co_await filter_.find(line);
+    if (!found)
+        co_return Error(found.error());
+    if (!*found)
+        co_return false;
+    if (!iequals(trim(**found), "IGNORE")) {
+        log_.warning("smtp_dns_reply_filter: unknown DNS filter action: \"{}\"", printable(**found));
+        co_return Error("Invalid DNS reply filter syntax");
+    }
+    log_.info("ignoring DNS RR: {}", printable(line));
+    co_return true;
+}
+
+awaitable<dns::Answer> FilteredNames::mx(std::string domain)
+{
+    dns::Answer answer = co_await names_.mx(domain);
+    const std::string& owner = answer.canonical_name.empty() ? domain : answer.canonical_name;
+    std::vector<dns::Record> left;
+    for (const dns::Record& record : answer.records) {
+        const auto out = co_await ignored(fmt::format("{}. {} IN MX {} {}.", owner, answer.ttl.count(), record.preference, record.host));
+        if (out && !*out)
+            left.push_back(record);
+        else if (!out) {
+            answer.records.clear();
+            answer.status = dns::Status::temporary;
+            answer.reason = out.error().text();
+            co_return answer;
+        }
+    }
+    if (answer.found() && left.empty()) {
+        answer.status = dns::Status::temporary;
+        answer.reason = drops_all;
+    }
+    answer.records = std::move(left);
+    co_return answer;
+}
+
+awaitable<dns::Addresses> FilteredNames::addresses(std::string host, dns::Families families)
+{
+    dns::Addresses answer = co_await names_.addresses(host, families);
+    if (answer.native)
+        co_return answer;
+    const std::string& owner = answer.canonical_name.empty() ? host : answer.canonical_name;
+    std::vector<net::IpAddress> left;
+    for (const net::IpAddress& address : answer.list) {
+        const auto out = co_await ignored(fmt::format("{}. {} IN {} {}", owner, answer.ttl.count(), address.is_v6() ? "AAAA" : "A", address.text()));
+        if (out && !*out)
+            left.push_back(address);
+        else if (!out) {
+            answer.list.clear();
+            answer.status = dns::Status::temporary;
+            answer.reason = out.error().text();
+            co_return answer;
+        }
+    }
+    if (answer.found() && left.empty()) {
+        answer.status = dns::Status::temporary;
+        answer.reason = drops_all;
+    }
+    answer.list = std::move(left);
+    co_return answer;
+}
+
+}  // namespace posthorn::send
