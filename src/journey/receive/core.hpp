@@ -22,10 +22,12 @@ struct Server::Core {
     Places places;
     BufferPool buffers;
     tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts;
-    tables::Maps discard_ehlo_keywords;
+    tables::Maps discard_ehlo_keywords, command_filter, reject_filter, reject_footers;
     bool draining = false, closing = false;
     std::uint64_t accepted = 0;
 
+    /// Are refusals said otherwise than they were decided?
+    bool edits_rejects() const { return !reject_filter.empty() || !reject_footers.empty() || !options.reject_footer.empty(); }
     bool stressed() const { return options.always_stressed || places.stressed(); }
     const Pace& pace() const { return stressed() ? options.stressed : options.calm; }
 };

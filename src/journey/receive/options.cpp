@@ -190,6 +190,10 @@ Options Options::from(const Snapshot& snapshot)
     options.discard_ehlo_keyword_maps = snapshot.get(smtpd_discard_ehlo_keyword_address_maps);
     options.noop_commands = snapshot.get(smtpd_noop_commands);
     options.forbidden_commands = snapshot.get(smtpd_forbidden_commands);
+    options.command_filter = snapshot.get(smtpd_command_filter);
+    options.reject_filter_maps = snapshot.get(smtpd_reject_filter_maps);
+    options.reject_footer = snapshot.get(smtpd_reject_footer).text;
+    options.reject_footer_maps = snapshot.get(smtpd_reject_footer_maps);
     options.forbid_unauth_pipelining = snapshot.get(smtpd_forbid_unauth_pipelining);
     options.forbid_bare_newline = bare_newline_of(snapshot.get(smtpd_forbid_bare_newline));
     options.bare_newline_exclusions = snapshot.get(smtpd_forbid_bare_newline_exclusions);

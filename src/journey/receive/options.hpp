@@ -52,6 +52,7 @@ struct Options {
     smtp::DiscardList discard_ehlo_keywords;
     std::string discard_ehlo_keyword_maps;
     std::string noop_commands, forbidden_commands;
+    std::string command_filter, reject_filter_maps, reject_footer, reject_footer_maps;
     bool forbid_unauth_pipelining = true;
     BareNewline forbid_bare_newline = BareNewline::normalize;
     std::string bare_newline_exclusions;

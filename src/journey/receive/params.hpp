@@ -87,6 +87,18 @@ inline constexpr Param<std::string> smtpd_noop_commands{
     .name = "smtpd_noop_commands", .initial = "", .doc = "Commands that are answered with 250 and do nothing."};
 inline constexpr Param<std::string> smtpd_forbidden_commands{
     .name = "smtpd_forbidden_commands", .initial = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}", .doc = "Commands that end the session at once."};
+inline constexpr Param<std::string> smtpd_command_filter{
+    .name = "smtpd_command_filter",
+    .initial = "",
+    .doc = "Tables asked with each command line, without leading white space; a result is obeyed instead."};
+inline constexpr Param<std::string> smtpd_reject_filter_maps{
+    .name = "smtpd_reject_filter_maps", .initial = "", .doc = "Tables asked with each 4xx and 5xx reply; a result is said instead."};
+inline constexpr Param<Raw> smtpd_reject_footer{
+    .name = "smtpd_reject_footer",
+    .initial = "",
+    .doc = "Text behind each 4xx and 5xx reply: $client_address, $client_port, $localtime, $server_name; \\c at its beginning: in the same line."};
+inline constexpr Param<std::string> smtpd_reject_footer_maps{
+    .name = "smtpd_reject_footer_maps", .initial = "", .doc = "Tables asked with each 4xx and 5xx reply for the footer of this one."};
 inline constexpr Param<bool> smtpd_forbid_unauth_pipelining{.name = "smtpd_forbid_unauth_pipelining",
                                                             .initial = "yes",
                                                             .doc = "A client that sends ahead where RFC 2920 does not allow it is sent away.",
@@ -296,6 +308,10 @@ inline constexpr ParamInfo params[] = {
     smtpd_discard_ehlo_keyword_address_maps,
     smtpd_noop_commands,
     smtpd_forbidden_commands,
+    smtpd_command_filter,
+    smtpd_reject_filter_maps,
+    smtpd_reject_footer,
+    smtpd_reject_footer_maps,
     smtpd_forbid_unauth_pipelining,
     smtpd_forbid_bare_newline,
     smtpd_forbid_bare_newline_exclusions,

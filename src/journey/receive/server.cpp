@@ -21,7 +21,10 @@ Server::Core::Core(Executor on, Options with, Outside from)
       debug_peers(tables::ListKind::hosts, "debug_peer_list", options.debug_peers, options.debug_peers_parent_style, outside.tables),
       pipe_connect_hosts(tables::ListKind::hosts, "smtpd_pipe_connect_hosts", options.pipe_connect_hosts, options.mynetworks_parent_style,
                          outside.tables),
-      discard_ehlo_keywords("smtpd_discard_ehlo_keyword_address_maps", options.discard_ehlo_keyword_maps, tables::Flags{}, outside.tables)
+      discard_ehlo_keywords("smtpd_discard_ehlo_keyword_address_maps", options.discard_ehlo_keyword_maps, tables::Flags{}, outside.tables),
+      command_filter("smtpd_command_filter", options.command_filter, tables::Flags{}, outside.tables),
+      reject_filter("smtpd_reject_filter_maps", options.reject_filter_maps, tables::Flags{}, outside.tables),
+      reject_footers("smtpd_reject_footer_maps", options.reject_footer_maps, tables::Flags{}, outside.tables)
 {
     for (const auto* list : {&bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains, &debug_peers, &pipe_connect_hosts})
         for (const std::string& problem : list->problems())

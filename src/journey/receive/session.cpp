@@ -217,10 +217,15 @@ awaitable<bool> Session::step()
             co_return true;
         }
     }
-    const smtp::Command command = smtp::split_command(line->text);
     if (debug_)                                   // a password is nobody's business
-        transcript('<', iequals(command.word, "AUTH") ? "AUTH (arguments are not logged)" : line->text);
+        transcript('<', iequals(smtp::split_command(line->text).word, "AUTH") ? "AUTH (arguments are not logged)" : line->text);
     bool ok = false;
+    if (!core_.command_filter.empty() && !co_await filter_command(&line->text)) {
+        say_line(451, "4.3.0", "Temporary lookup error");
+        ++errors_;
+        co_return true;
+    }
+    const smtp::Command command = smtp::split_command(line->text);
     if (core_.options.smtputf8 && !is_valid_utf8(line->text))
         say_line(500, "5.5.2", "Error: bad UTF-8 syntax");
     else if (command.word.empty())
@@ -336,6 +341,8 @@ awaitable<bool> Session::flush()
 {
     if (out_.empty())
         co_return true;
+    if (!rejects_.empty())
+        co_await edit_rejects();
     if (!stream_)
         co_return false;
     // The replies have a limit of their own: what was spent on deciding them is not the client's. The last words have little.
@@ -406,10 +413,10 @@ void Session::lost(const Error& error)
     if (error.what() == "conversation timed out") {
         end_ = End::timeout;
         // Said although the time is up: a client that is merely slow learns why.
-        out_ += fmt::format("421 4.4.2 {} Error: timeout exceeded\r\n", core_.options.myhostname);
+        say(fmt::format("421 4.4.2 {} Error: timeout exceeded", core_.options.myhostname));
     } else if (error.status() == "4.3.2") {
         end_ = End::hangup;
-        out_ += fmt::format("421 4.3.2 {} Service is shutting down\r\n", core_.options.myhostname);
+        say(fmt::format("421 4.3.2 {} Service is shutting down", core_.options.myhostname));
     } else {
         end_ = End::lost;
     }
@@ -431,6 +438,8 @@ void Session::say(std::string_view reply)
         if (line.size() > 5 && line[4] == '5' && line[5] == '.')
             line[4] = '4';
     }
+    if (core_.edits_rejects() && (line.starts_with('4') || line.starts_with('5')))
+        rejects_.emplace_back(out_.size(), line.size());
     out_ += line;
     out_ += "\r\n";
     if ((line.starts_with("421") || line.starts_with("521")) && end_ == End::none)

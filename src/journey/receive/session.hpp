@@ -71,6 +71,9 @@ private:
     bool poll_early_input(std::string_view after);
     void say(std::string_view reply);
     void say(const smtp::Reply& reply);
+    awaitable<bool> filter_command(std::string* line);
+    awaitable<std::optional<std::string>> about_reply(const tables::Maps* maps, std::string reply);
+    awaitable<void> edit_rejects();
     void say_line(int code, std::string_view status, std::string_view text);
     void lost(const Error& error);
     void start_request();
@@ -99,6 +102,7 @@ private:
     void end_transaction();
     smtp::CommandOptions command_options() const;
     void say_refused_path(const smtp::Reply& reply, std::string_view verb, std::string_view arguments);
+    // session_text.cpp: filter_command, edit_rejects
     // session_ahead.cpp
     awaitable<void> verify_group(std::string recipient);
     // session_content.cpp
@@ -114,6 +118,7 @@ private:
     std::unique_ptr<net::Stream> stream_;
     Input input_;
     std::string out_;
+    std::vector<std::pair<std::size_t, std::size_t>> rejects_;     // in out_: 4xx and 5xx replies that a filter or a footer waits for
     policy::Facts facts_;
     std::unique_ptr<Transaction> transaction_;
     std::unique_ptr<std::string> tls_received_;

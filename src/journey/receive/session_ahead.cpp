@@ -38,7 +38,7 @@ awaitable<void> Session::verify_group(std::string recipient)
         --transaction_->rehearsed;
         co_return;
     }
-    if (!core_.law.verifies_recipients() || core_.outside.verifier == nullptr)
+    if (!core_.law.verifies_recipients() || core_.outside.verifier == nullptr || !core_.command_filter.empty())
         co_return;
     std::vector<std::string> group{std::move(recipient)};
     std::string_view rest = input_.view();

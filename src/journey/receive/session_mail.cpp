@@ -4,7 +4,19 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace posthorn::receive {
+
+namespace {
+
+/// A domain beyond ASCII where SMTPUTF8 was not asked for: the next hop could not be told it. A local part is let through, as Postfix does.
+bool needs_smtputf8(const smtp::Mailbox& mailbox, bool asked_for)
+{
+    return !asked_for && std::ranges::any_of(mailbox.domain, [](char c) { return static_cast<unsigned char>(c) >= 128; });
+}
+
+}  // namespace
 
 bool Session::needs_helo()
 {
@@ -68,6 +80,10 @@ awaitable<bool> Session::mail(std::string arguments)
     auto command = smtp::parse_mail(arguments, command_options());
     if (!command) {
         say_refused_path(command.error(), "MAIL", arguments);
+        co_return false;
+    }
+    if (needs_smtputf8(command->reverse_path, command->smtputf8)) {
+        say_refused_path(smtp::Reply(501, "5.1.7", "Bad sender address syntax"), "MAIL", arguments);
         co_return false;
     }
     facts_.sender = command->reverse_path.text();
@@ -146,6 +162,10 @@ awaitable<bool> Session::rcpt(std::string arguments)
     auto command = smtp::parse_rcpt(arguments, command_options());
     if (!command) {
         say_refused_path(command.error(), "RCPT", arguments);
+        co_return false;
+    }
+    if (needs_smtputf8(command->forward_path, transaction_->envelope.smtputf8())) {
+        say_refused_path(smtp::Reply(501, "5.1.3", "Bad recipient address syntax"), "RCPT", arguments);
         co_return false;
     }
     if (facts_.recipients >= core_.options.recipient_limit) {
