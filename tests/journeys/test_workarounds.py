@@ -103,6 +103,22 @@ class Workarounds(Journey):
         posthorn.send(["user@box.test"])
         posthorn.wait_log(r"to=<user@box\.test>.*dsn=4\.1\.1, status=deferred \(perhaps later\)")
 
+    def test_a_table_that_only_a_list_file_names_is_passed_too(self):
+        peer = self.peer("data-only")
+        posthorn = self.instance(start=False)
+        table, listing, outer = (posthorn.dir / name for name in ("nets", "list", "outer"))
+        table.write_text("127.0.0.0/8 yes\n")
+        table.chmod(0o600)                                          # as root: only the broker can open it
+        listing.write_text(f"# who is looked at\ncidr:{table}\n")
+        outer.write_text(f"{listing}\n")
+        posthorn.set({"relayhost": f"[127.0.0.1]:{peer.port}", "debug_peer_list": str(outer)})
+        posthorn.start()
+        posthorn.send(["user@box.test"])
+        posthorn.wait_log(r"status=sent")
+        posthorn.wait_log(r"smtp\[\d+\]: > \S+: MAIL FROM")            # the client's and the server's own sessions both
+        posthorn.wait_log(r"smtpd\[\d+\]: < \S+: MAIL FROM|smtpd\[\d+\]: < \S+: mail FROM")
+        self.assertNotRegex(posthorn.log(), "warning: debug_peer_list")
+
 
 if __name__ == "__main__":
     unittest.main()
