@@ -126,7 +126,9 @@ Result<Resolver::Mailbox> Resolver::mailbox(Lookups& lookups, std::string_view a
         } else {
             TRY(box.local_domain, own_.destination(lookups, box.domain));
         }
-        const auto found = options_.dequoted ? routing_operator(box.local, options_.percent_hack, options_.swap_bangpath) : std::nullopt;
+        // resolve_dequoted_address = no: what would need quotes is not looked into; % and ! need none.
+        const bool readable = options_.dequoted || tables::quote_local(box.local) == box.local;
+        const auto found = readable ? routing_operator(box.local, options_.percent_hack, options_.swap_bangpath) : std::nullopt;
         if (found && first)
             box.routed = true;
         first = false;

@@ -135,6 +135,15 @@ TEST_CASE("route: moved users, bad domains, and nested addresses behind our own 
     CHECK(way(made, "u%else.test@other.test") == "smtp:other.test u%else.test@other.test");
     made.percent_hack = false;
     CHECK(way(made, "u%else.test@here.test") == "local:host.here.test u%else.test@here.test");
+    made.percent_hack = true;
+    made.swap_bangpath = false;
+    CHECK(way(made, "else.test!u@here.test") == "local:host.here.test else.test!u@here.test");
+    // Correctly instead of safely: "u@else.test"@here.test is a user of ours with an odd name; % and ! stand in no quotes.
+    made.swap_bangpath = true;
+    made.dequoted = false;
+    CHECK(way(made, "u@else.test@here.test").starts_with("local:host.here.test "));
+    CHECK(way(made, "u%else.test@here.test") == "smtp:else.test u@else.test");
+    CHECK(way(made, "else.test!u@here.test") == "smtp:else.test u@else.test");
 }
 
 TEST_CASE("route: a table that cannot be read defers, whichever it is")
