@@ -18,12 +18,14 @@ awaitable<bool> Session::filter_command(std::string* line)
             break;
     if (!found) {
         core_.outside.log.warning("{}: {} lookup error for \"{}\"", namaddr(), core_.command_filter.parameter(),
-                                  printable(std::string_view(asked).substr(0, 100)));
+                                  printable(smtp::split_command(asked).word));
         co_return false;
     }
     if (*found) {
-        core_.outside.log.info("{}: replacing command \"{}\" with \"{}\"", namaddr(), printable(std::string_view(*line).substr(0, 100)),
-                               printable(std::string_view(**found).substr(0, 100)));
+        const auto shown = [](std::string_view text) {               // a password is nobody's business
+            return iequals(smtp::split_command(text).word, "AUTH") ? std::string("AUTH (arguments are not logged)") : printable(text.substr(0, 100));
+        };
+        core_.outside.log.info("{}: replacing command \"{}\" with \"{}\"", namaddr(), shown(*line), shown(**found));
         *line = **found;
     }
     co_return true;

@@ -21,6 +21,17 @@ TEST_CASE("smtpd_command_filter: the manual's examples: what a table makes of a 
     CHECK(house.logged("client.test[192.0.2.1]: replacing command \"  RCPT TO:<'user@example.test'>\" with \"RCPT TO:<user@example.test>\""));
 }
 
+TEST_CASE("smtpd_command_filter: a password is in no log line")
+{
+    House house(options_of({{"smtpd_command_filter", "regexp:{{/^AUTH/ AUTH PLAIN c2VjcmV0}}"}}));
+    Talk talk(house);
+    talk("EHLO client.test");
+    talk("AUTH PLAIN AGEAcGFzc3dvcmQ=");
+    CHECK(house.whole_log().find("replacing command") != std::string::npos);
+    CHECK(house.whole_log().find("AGEAcGFzc3dvcmQ") == std::string::npos);
+    CHECK(house.whole_log().find("c2VjcmV0") == std::string::npos);
+}
+
 TEST_CASE("smtpd_command_filter: a table that cannot be asked is no answer")
 {
     House house(options_of({{"smtpd_command_filter", "fail:x"}}));
