@@ -1,5 +1,7 @@
 """Is this address alive? reject_unverified_recipient and reject_unverified_sender through the whole system."""
+import os
 import re
+import signal
 import threading
 import time
 
@@ -15,7 +17,7 @@ class Verification(Journey):
 
     def verifying(self, sink_port, settings=None):
         return self.instance({"relay_domains": "there.test", "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
-                              RCPT: "reject_unverified_recipient", "mynetworks": "192.0.2.1", **(settings or {})}, relay=sink_port)
+                              RCPT: "reject_unverified_recipient", "mynetworks": "192.0.2.1", "address_verify_control_domains": "", **(settings or {})}, relay=sink_port)
 
     def rcpt(self, posthorn, address, sender="sender@example.com"):
         """The reply to RCPT, and the seconds it took."""
@@ -182,6 +184,100 @@ class Verification(Journey):
         sink = Sink(port=port)
         self.addCleanup(sink.close)
         wait_until(lambda: (time.sleep(0.5), self.rcpt(posthorn, "user@there.test")[0])[1] == 250, "the refresh finds the peer back")
+
+    def test_a_domain_that_takes_everybody_is_found_out_by_one_random_address_and_its_addresses_count_as_verified(self):
+        sink = self.sink({"RCPT": lambda argument, sink: "250 2.1.5 Ok" if "all.test" in argument or "<user" in argument else "550 5.1.1 No such user"})
+        posthorn = self.verifying(sink.port, {"relay_domains": "all.test, there.test", "address_verify_control_domains": "$relay_domains",
+                                              "mynetworks": "127.0.0.0/8"})
+        for address in ("user1@all.test", "user2@all.test", "user1@there.test", "user2@there.test", "user1@stranger.test"):
+            self.assertEqual(self.rcpt(posthorn, address)[0], 250)
+        posthorn.wait_log(r"verify\[\d+\]: verify-useless: all\.test takes every recipient, also one made up")
+        wait_until(lambda: sum("there.test" in c for c in sink.commands if c.startswith("RCPT")) == 3, "the other relay domain has its question")
+        asked = [re.search("<(.*)@(.*)>", c).groups() for c in sink.commands if c.startswith("RCPT")]
+        made_up = [domain for local, domain in asked if not local.startswith("user")]
+        self.assertEqual(sorted(made_up), ["all.test", "there.test"])        # one each, and none to others: it would be harvesting
+        self.assertEqual(posthorn.log().count("verify-useless"), 1)
+        self.assertEqual(posthorn.run("postconf", "-dh", "address_verify_control_domains").stdout, "$relay_domains\n")
+        self.assertEqual(self.rcpt(posthorn, "user3@all.test")[0], 250)
+        time.sleep(1.5)                                                     # the cache is written once a second
+        for domain, kind in (("all.test", "0"), ("there.test", "2")):
+            self.assertTrue(posthorn.run("postmap", "-q", f"control:{domain}", f"lmdb:{posthorn.dir}/data/verify_cache").stdout.startswith(kind + ":0:"))
+
+    def test_what_is_over_the_budget_of_a_site_is_answered_with_the_reason_and_not_remembered(self):
+        gate = threading.Event()
+
+        def slow(argument, sink):
+            gate.wait(60)
+            return "250 2.1.5 Recipient OK"
+        sink = self.sink({"RCPT": slow})
+        self.addCleanup(gate.set)
+        posthorn = self.verifying(sink.port, {"address_verify_site_session_limit": "1", "address_verify_site_pending_limit": "3", "address_verify_poll_count": "3"})
+        in_progress, over = "Address verification in progress", "Too many address verification requests for this destination"
+        self.assertEqual(self.rcpt(posthorn, "user0@there.test")[1], f"4.1.1 <user0@there.test>: Recipient address rejected: unverified address: {in_progress}")
+        said = []
+        threads = [threading.Thread(target=lambda i=i: said.append(self.rcpt(posthorn, f"user{i}@there.test")[1].split(": ")[-1])) for i in range(1, 9)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(sorted(said), 3 * [in_progress] + 5 * [over])      # one is being asked about, three wait
+        self.assertEqual(len(posthorn.wait_log(r"warning: 3 addresses of \S+ wait for a probe: no more are asked about \(address_verify_site_pending_limit\)")), 1)
+        gate.set()
+        wait_until(lambda: all(self.rcpt(posthorn, f"user{i}@there.test")[0] == 250 for i in range(9)), "there is room again, and nothing was remembered")
+        self.assertEqual(sink.most_open, 1)
+
+    def test_the_cache_survives_kill_9_and_a_probe_outstanding_then_blocks_nobody(self):
+        gate = threading.Event()
+
+        def answer(argument, sink):
+            if "slow" in argument:
+                gate.wait(60)
+            return "550 5.1.1 No such user" if "nobody" in argument else "250 2.1.5 Recipient OK"
+        sink = self.sink({"RCPT": answer})
+        self.addCleanup(gate.set)
+        posthorn = self.verifying(sink.port, {"address_verify_poll_count": "10"})
+        for i in range(20):
+            self.assertEqual(self.rcpt(posthorn, f"nobody{i}@there.test")[0], 450)
+        time.sleep(1.5)
+        waiting = threading.Thread(target=lambda: self.rcpt(posthorn, "slow@there.test"))
+        waiting.start()
+        wait_until(lambda: any("slow@" in c for c in sink.commands), "the probe is under way")
+        pid, = posthorn.pids_of("memory")
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: posthorn.pids_of("memory") not in ([], [pid]), "memory is started again")
+        gate.set()
+        waiting.join()
+        asked = sum(c.startswith("RCPT") and "nobody" in c for c in sink.commands)
+        for i in range(20):
+            self.assertEqual(self.rcpt(posthorn, f"nobody{i}@there.test")[0], 450)
+        self.assertEqual(sum(c.startswith("RCPT") and "nobody" in c for c in sink.commands), asked)     # all from the file
+        wait_until(lambda: self.rcpt(posthorn, "slow@there.test")[0] == 250, "the address is asked about anew")
+
+    def test_the_time_dependent_sender_of_probes_is_known_again_in_mail_and_rcpt(self):
+        sink = self.sink()
+        posthorn = self.verifying(sink.port, {"address_verify_sender_ttl": "3600s", "smtpd_recipient_restrictions": "reject_unverified_recipient, reject",
+                                              "smtpd_sender_restrictions": "reject_unverified_sender"})
+        self.assertEqual(self.rcpt(posthorn, "user@there.test", "who@else.test")[0], 554)
+        sender, = {re.search("<(.*?)>", c).group(1) for c in sink.commands if c.startswith("MAIL")}
+        self.assertRegex(sender, r"^double-bounce[0-9B-DF-HJ-NP-TV-Z]{3,5}@")
+        self.assertEqual(self.rcpt(posthorn, sender, "")[0], 250)              # not even `reject` stands before it
+        stale = sender.replace("double-bounce", "double-bounce1")
+        self.assertEqual(self.rcpt(posthorn, stale, "")[0], 554)
+        posthorn.send([sender], sender=sender)
+        posthorn.wait_log(r"from=<double-bounce@")
+
+    def test_a_refusal_of_the_probes_sender_says_nothing_of_the_address(self):
+        sink = self.sink({"RCPT": lambda argument, sink: "550 5.1.7 <double-bounce@x>: Sender address rejected: undeliverable address: host y said: 550 5.1.1 unknown"})
+        posthorn = self.verifying(sink.port, {"unverified_recipient_reject_code": "550", "unverified_sender_reject_code": "550",
+                                              "smtpd_sender_restrictions": "reject_unverified_sender"})
+        code, text, _ = self.rcpt(posthorn, "user@there.test", "")
+        self.assertEqual(code, 450)
+        self.assertRegex(text, r"^4\.1\.1 .*unverified address")
+        # And what we say of a sender never begins with 5.1.1.
+        sink.replies["RCPT"] = lambda argument, sink: "550 5.1.1 unknown"
+        code, text, _ = self.rcpt(posthorn, "user@there.test", "dead@else.test")
+        self.assertEqual(code, 550)
+        self.assertRegex(text, r"^5\.1\.7 <dead@else\.test>: Sender address rejected: undeliverable address: ")
 
 
 if __name__ == "__main__":

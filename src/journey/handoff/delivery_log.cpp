@@ -45,10 +45,10 @@ std::string delivery_line(std::string_view queue_id, const Recipient& recipient,
     return line;
 }
 
-std::string_view status_word(Outcome outcome, bool probe)
+std::string_view status_word(Outcome outcome, bool probe, bool cached)
 {
     if (probe)
-        return outcome == OUTCOME_DELIVERED ? "deliverable" : "undeliverable";
+        return outcome == OUTCOME_DELIVERED ? "deliverable" : cached ? "undeliverable" : "undeliverable-but-not-cached";
     switch (outcome) {
     case OUTCOME_DELIVERED: return "sent";
     case OUTCOME_DEFERRED: return "deferred";

@@ -24,6 +24,7 @@ std::string delivery_line(std::string_view queue_id, const Recipient& recipient,
                           std::string_view status, unsigned conn_use = 0, int resolution = 2);
 
 /// The word of the log line for an outcome, of mail or of a probe.
-std::string_view status_word(Outcome outcome, bool probe);
+/// `cached` false: a failed probe of memory's, with address_verify_negative_cache = no.
+std::string_view status_word(Outcome outcome, bool probe, bool cached = true);
 
 }  // namespace posthorn::handoff

@@ -21,6 +21,7 @@ enum class Frame : std::uint16_t {
     verify = 13,         // smtpd asks memory
     probe = 14,          // memory asks qmgr
     peer_observed = 15,  // a notice to memory: what a session showed of its peer (peers/stored.proto)
+    verify_status = 40,  // an operator asks memory what is known of an address
     requeue = 16,        // qmgr has a message cleaned anew; content above the inline limit travels as a descriptor
 };
 

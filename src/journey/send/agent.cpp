@@ -52,6 +52,7 @@ struct Job {
     bool had_session = false;
     Host host;                          // of the last session
     bool dsn = false;
+    bool takes_all = false;             // so the rule file
     std::string relay = "none", failed_relay = "none";
     std::uint32_t use = 0;
     std::int64_t started = 0, connected = 0;
@@ -117,6 +118,7 @@ Transaction* Line::next()
     job->host = session->host();
     job->relay = job->host.relay();
     job->dsn = session->features().has(smtp::Keyword::dsn);
+    job->takes_all = session->known().quirks.has(peers::Quirk::verify_useless);
     if (job->connected == 0 || mails > 1)
         job->connected = micros(clock->wall());
     job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
@@ -527,6 +529,8 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
     const handoff::Envelope& envelope = job.request.envelope();
     const std::int64_t now = micros(around.clock.wall());
     const bool probe = job.request.probe() || envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS;
+    // sendmail -bv is a message of the queue, and keeps nothing; a probe of memory's is none.
+    const bool cached = options.failed_probes_cached || job.request.message() != 0;
     for (int i = 0; i < envelope.recipients_size(); ++i) {
         const handoff::Recipient& recipient = envelope.recipients(i);
         Fate fate;
@@ -545,6 +549,7 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
             verdict.set_remote_mta(job.host.name);
             // A peer with DSN took NOTIFY over: whether to report success is its affair now (RFC 3461 6.2.1).
             verdict.set_action(job.dsn ? "" : "relayed");
+            verdict.set_takes_all(probe && job.takes_all);
         } else {
             soft = fate.reason.permanent && options.soft_bounce && !probe;
             const bool permanent = fate.reason.permanent && !soft;
@@ -560,9 +565,9 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
                                            .connecting = job.started,
                                            .connected = job.connected,
                                            .finished = now};
-        around.log.write(observe::Level::info,
-                         handoff::delivery_line(job.queue_id(), recipient, verdict, times,
-                                                soft ? "SOFTBOUNCE" : handoff::status_word(verdict.outcome(), probe), job.use, options.delay_digits));
+        around.log.write(observe::Level::info, handoff::delivery_line(job.queue_id(), recipient, verdict, times,
+                                                                      soft ? "SOFTBOUNCE" : handoff::status_word(verdict.outcome(), probe, cached),
+                                                                      job.use, options.delay_digits));
     }
     co_return all;
 }

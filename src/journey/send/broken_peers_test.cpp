@@ -462,6 +462,21 @@ TEST_CASE("probe: one bad recipient closes the session: those behind it are aske
     CHECK(answered(all, "250 2.1.5") == 3);
     CHECK(answered(all, "550 5.1.1") == 2);
     CHECK(world.sessions() == 3);
+    // One at whose RCPT the peer hangs up costs the others nothing.
+    Learning hangs(R"(
+        product x
+        expect x
+        host peer.test
+        like data-only
+        on RCPT TO:<evil@*>*
+          close
+    )");
+    hangs.hand.advance(61s);
+    const auto each = hangs.run(probe({"evil@a.test", "user@a.test", "unknown@b.test"}));
+    CHECK(each.verdicts(0).text() == "lost connection with 192.0.2.2[192.0.2.2] while sending RCPT TO");
+    CHECK(each.verdicts(1).text() == "250 2.1.5 Recipient OK");
+    CHECK(each.verdicts(2).text().find("550 5.1.1") != std::string::npos);
+    CHECK(hangs.sessions() == 2);
     // What has no answer at all is not asked again and again.
     Learning deaf("says-421-at-rcpt");
     deaf.hand.advance(61s);

@@ -88,6 +88,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     if (target != "rcpt" && target != "data")
         bad("smtp_address_verify_target", target);
     made.probe_data = target == "data";
+    made.failed_probes_cached = snapshot.get(send_address_verify_negative_cache);
     made.probe_errors = static_cast<std::uint32_t>(get(smtp_address_verify_error_limit));
 
     const std::string port = either(smtp_tcp_port, lmtp_tcp_port);

@@ -69,6 +69,7 @@ struct Options {
     bool tls_note_offer = false;
 
     bool probe_data = false;
+    bool failed_probes_cached = true;           // address_verify_negative_cache
     std::uint32_t probe_errors = 10;            // refused recipients of a session of probes, where the peer's limit is not known
     bool chunking = true, quit_in_group = false, pipe_connect = true;
     unsigned contents_in_flight = 4;

@@ -81,6 +81,8 @@ inline constexpr Param<bool> send_soft_bounce{.name = "soft_bounce", .initial = 
 inline constexpr Param<int> send_delay_logging_resolution_limit{.name = "delay_logging_resolution_limit", .initial = "2", .least = 0, .most = 6, .doc = "Digits behind the point in delays."};
 inline constexpr Param<std::string> send_info_log_address_format{.name = "info_log_address_format", .initial = "external", .least = 1, .doc = "Addresses in the log: external (quoted) or internal."};
 
+inline constexpr Param<bool> send_address_verify_negative_cache{.name = "address_verify_negative_cache", .initial = "yes", .doc = "Keep the results of probes that failed as well."};
+
 inline constexpr Param<bool> smtp_chunking{.name = "smtp_chunking", .initial = "yes", .doc = "Send content by BDAT where the peer offers CHUNKING.", .source = "RFC 3030", .since = "posthorn 0.1", .own = true};
 inline constexpr Param<bool> smtp_quit_in_group{.name = "smtp_quit_in_group", .initial = "no", .doc = "Group QUIT with commands whose answers are needed, as Postfix does: shows what such groups do to some peers.", .since = "posthorn 0.1", .own = true};
 inline constexpr Param<bool> smtp_pipe_connect{.name = "smtp_pipe_connect", .initial = "yes", .doc = "Speak before the greeting to peers that announced PIPECONNECT in at least three recent sessions; needs smtp_peer_learning = yes.", .since = "posthorn 0.1", .own = true};

@@ -181,6 +181,7 @@ private:
     bool mails_used_up(std::size_t not_said = 0) const;
     void hand_back(Feed* feed);
     void abandon(Feed* feed);
+    bool ask_rest(Transaction& transaction) const;
     std::chrono::seconds timeout(Act act) const;
     Reason lost(const Error& error, Act act) const;
     void transcript(char direction, std::string_view text);
@@ -238,6 +239,7 @@ private:
     std::uint32_t transactions_ = 0, contents_ = 0, errors_ = 0, mails_said_ = 0;
     std::uint32_t quick_errors_ = 0, slow_errors_ = 0;      // refusals that came at once; the run of those that did not, behind them
     bool cut_off_ = false;                  // the peer ended the session, by word or deed
+    bool told_to_leave_ = false;            // by word: 421, or a lone 221
     SteadyTime last_reply_{};
     std::uint64_t round_trips_ = 0;
     SteadyTime opened_{};

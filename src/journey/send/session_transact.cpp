@@ -22,6 +22,13 @@ constexpr std::uint32_t pauses_needed = 2;
 
 }  // namespace
 
+namespace {
+
+/// RFC 3463 3.2: "bad sender's mailbox address syntax", "bad sender's system address"; RFC 7505: the sender's domain takes no mail.
+bool about_sender(std::string_view status) { return status == "5.1.7" || status == "5.1.8" || status == "5.7.27"; }
+
+}  // namespace
+
 std::uint32_t Session::room_for_refusals() const
 {
     const std::uint32_t known = known_.limits.errors_per_session;
@@ -221,6 +228,9 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
         judgement = Judgement::temporary;
     if (transaction && judgement == Judgement::permanent && about_dialogue(expected, reply))
         judgement = Judgement::temporary;
+    // The peer does not like who asks: that says nothing of the address that was asked about.
+    if (transaction && transaction->progress.probe && judgement == Judgement::permanent && about_sender(reply.status()))
+        judgement = Judgement::temporary;
     if (transaction && judgement == Judgement::temporary && reply.permanent())
         transaction->doubted = true;
     const bool of_content = expected.act == Act::dot || expected.act == Act::bdat;
@@ -229,7 +239,7 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
     const SteadyTime now = around_.clock.steady();
     const auto pause = std::chrono::duration_cast<std::chrono::milliseconds>(now - std::exchange(last_reply_, now));
     if (judgement == Judgement::leaving) {
-        cut_off_ = true;
+        cut_off_ = told_to_leave_ = true;
         if (reply.code == 421 && errors_ != 0 && (expected.act == Act::rcpt || peers::speaks_of_errors(reply.text()))) {
             evidence_.errors = errors_;
             evidence_.errors_told = peers::speaks_of_errors(reply.text());
@@ -407,6 +417,20 @@ void Session::hand_back(Feed* feed)
     current_.swap(rest);
 }
 
+/// A probe was cut off behind MAIL: may those without an answer be asked again? Nothing is lost, and each time one more is settled: those that were
+/// answered, or the one at whose RCPT the peer hung up, which is not to spoil the answers of the others.
+bool Session::ask_rest(Transaction& transaction) const
+{
+    const auto& recipients = transaction.recipients;
+    if (std::ranges::any_of(recipients, [&](std::uint32_t index) { return (*transaction.sheet)[index].final(); }))
+        return true;
+    const Mail& mail = transaction.progress;
+    if (told_to_leave_ || transaction.refused || mail.stage != Stage::addressing || mail.asked + 1 >= recipients.size())
+        return false;
+    transaction.sheet->fail(recipients[mail.asked], end_reason_);
+    return true;
+}
+
 void Session::abandon(Feed* feed)
 {
     bool served = transactions_ > current_.size();
@@ -420,9 +444,8 @@ void Session::abandon(Feed* feed)
         transaction->late = (transaction->late || early_flight_ || too_early_) && !transaction->content_said;
         if (untouched && (served || used_up_))
             transaction->unserved = true;
-        else if (transaction->progress.probe && cut_off_ &&
-                 std::ranges::any_of(transaction->recipients, [&](std::uint32_t index) { return (*transaction->sheet)[index].final(); }))
-            transaction->cut_short = true;                          // nothing is lost if the others are asked again: each time some are answered
+        else if (transaction->progress.probe && cut_off_ && ask_rest(*transaction))
+            transaction->cut_short = true;
         else
             fail_all(*transaction, end_reason_);                    // those that have a fate keep it
         transaction->replay = may_help && !transaction->unserved && !transaction->content_said;

@@ -1,11 +1,34 @@
 #include "verify/desk.hpp"
 
+#include "base/strings.hpp"
+
+#include <random>
+
 namespace posthorn::verify {
 
 namespace {
 
 using namespace std::chrono_literals;
 using Kind = Finding::Kind;
+
+constexpr std::size_t failed_limit = 10'000;
+
+/// A local part that nobody has: 20 letters and digits.
+std::string nobody()
+{
+    constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz0123456789";
+    std::random_device random;
+    std::string local_part(20, 'x');
+    for (char& c : local_part)
+        c = letters[random() % letters.size()];
+    return local_part;
+}
+
+std::string domain_of(std::string_view address)
+{
+    const auto at = address.rfind('@');
+    return at == address.npos ? std::string() : to_lower(address.substr(at + 1));
+}
 
 Finding unavailable() { return Finding(Kind::deferred, "Address verification status unavailable"); }
 
@@ -41,9 +64,9 @@ awaitable<Finding> Desk::ask(std::string address, std::chrono::milliseconds pati
     const auto under_way = outstanding_.find(key);
     std::shared_ptr<Outstanding> awaited = under_way == outstanding_.end() ? nullptr : under_way->second;
     const Opinion known = opinion(*record, awaited != nullptr, clock_.wall(), options_.rules);
-    if (known.ask && !awaited) {
+    if (known.ask && !awaited && (known.finding.kind != Kind::deliverable || !failed_lately(key))) {
         if (outstanding_.size() < options_.pending_limit) {
-            awaited = std::make_shared<Outstanding>(executor_);
+            awaited = std::make_shared<Outstanding>(executor_, clock_.wall());
             outstanding_.emplace(key, awaited);
             tasks_.spawn(probe(std::move(address), awaited));      // may have ended when this returns
         } else if (known.finding.kind == Kind::in_progress) {
@@ -55,10 +78,13 @@ awaitable<Finding> Desk::ask(std::string address, std::chrono::milliseconds pati
         co_return known.finding;
     }
     const SteadyTime until = std::chrono::steady_clock::now() + patience;
+    ++awaited->waiting;
     while (!awaited->finding) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-        if (left <= 0ms || co_await cancelled())
+        if (left <= 0ms || co_await cancelled()) {
+            --awaited->waiting;
             co_return known.finding;
+        }
         co_await awaited->ended.wait_for(left);
     }
     co_return *awaited->finding;
@@ -72,21 +98,83 @@ awaitable<void> Desk::probe(std::string address, std::shared_ptr<Outstanding> ou
         learn(address, answer->finding);
         if (!answer->final_address.empty() && answer->final_address != address)
             learn(answer->final_address, answer->finding);
-        outstanding->finding = std::move(answer->finding);
+        outstanding->finding = answer->finding;
+    } else if (answer.error().status() == "4.3.2") {
+        outstanding->finding = Finding(Kind::deferred, answer.error().what());
     } else {
         log_.warning("address verification of {}: {}", address, answer.error().text());
         outstanding->finding = unavailable();
     }
     outstanding_.erase(key_of(address));
     outstanding->ended.notify_all();
+    if (!answer || answer->finding.kind != Kind::deliverable)
+        co_return;
+    const std::string domain = domain_of(answer->final_address.empty() ? address : answer->final_address);
+    if (answer->takes_all)
+        learn_control(domain, answer->finding);
+    else if (const auto before = cache_.find(control_key_of(domain)); answer->may_control && !domain.empty() && before &&
+                                                                      control_due(*before, clock_.wall(), options_.rules) &&
+                                                                      controls_.insert(domain).second)
+        co_await control(domain);
+}
+
+awaitable<void> Desk::control(std::string domain)
+{
+    ++counts_.controls;
+    const auto answer = co_await prober_.probe(options_.sender.at(clock_.wall()), nobody() + "@" + domain);
+    if (answer)
+        learn_control(domain, answer->finding);
+    controls_.erase(domain);
+}
+
+void Desk::learn_control(const std::string& domain, const Finding& finding)
+{
+    const std::string key = control_key_of(domain);
+    const auto before = cache_.find(key);
+    const bool was = before && *before && (*before)->kind == Kind::deliverable, is = finding.kind == Kind::deliverable;
+    if (was && !is && finding.kind != Kind::undeliverable)
+        return;                                                 // not to be had just now: what was known stays
+    if (is && !was)
+        log_.info("verify-useless: {} takes every recipient, also one made up: its addresses count as verified, which says little ({})", domain,
+                  finding.text);
+    else if (was && !is)
+        log_.info("verify-useless no more: {} refuses a recipient made up ({})", domain, finding.text);
+    cache_.put(key, Record(finding.kind, std::chrono::floor<std::chrono::seconds>(clock_.wall()), finding.text));
+}
+
+Desk::Standing Desk::standing(std::string_view address)
+{
+    Standing found;
+    if (const auto record = cache_.find(key_of(address)))
+        found.record = *record;
+    if (const auto record = cache_.find(control_key_of(domain_of(address))))
+        found.control = *record;
+    if (const auto under_way = outstanding_.find(key_of(address)); under_way != outstanding_.end()) {
+        found.asked_since = under_way->second->since;
+        found.waiting = under_way->second->waiting;
+    }
+    return found;
+}
+
+bool Desk::failed_lately(const std::string& key)
+{
+    const auto found = failed_.find(key);
+    return found != failed_.end() && clock_.steady() - found->second < retry_pause;
 }
 
 void Desk::learn(const std::string& address, const Finding& finding)
 {
     const std::string key = key_of(address);
     const auto before = cache_.find(key);
-    if (auto record = updated(before ? *before : std::nullopt, finding, clock_.wall(), options_.rules))
+    if (auto record = updated(before ? *before : std::nullopt, finding, clock_.wall(), options_.rules)) {
         cache_.put(key, *record);
+        failed_.erase(key);
+    } else if (before && *before) {
+        if (failed_.size() >= failed_limit)
+            std::erase_if(failed_, [now = clock_.steady()](const auto& one) { return now - one.second >= retry_pause; });
+        if (failed_.size() < failed_limit)
+            failed_.insert_or_assign(key, clock_.steady());
+    }
 }
 
 awaitable<void> Desk::flush()

@@ -2,12 +2,17 @@
 // Answer   from the cache where it knows; else from a probe, if it ends while the asker waits; else in_progress.
 // Probes   one per address at a time, whoever asks; all who wait hear of it the moment it ends. At most options.pending_limit.
 // Refresh  an answer that is old enough is given from the cache and asked anew behind it.
+// Failed   refreshes of a good address are not repeated for retry_pause, as Postfix counts a probe as outstanding for so long.
+// Control  behind a good answer the domain may be asked about a random address: one that takes it takes everybody. That is marked, said and
+//          shown; its addresses count as verified all the same.
 // Errors   none: what cannot be known is deferred, with the reason.
 #pragma once
 
 #include "async/async.hpp"
 #include "verify/cache.hpp"
 #include "verify/options.hpp"
+
+#include <unordered_set>
 
 namespace posthorn::verify {
 
@@ -18,14 +23,18 @@ public:
         Answer(Finding what, std::string address_probed) : finding(std::move(what)), final_address(std::move(address_probed)) {}
         Finding finding;
         std::string final_address;        // after aliases; the result counts for it as well
+        bool may_control = false;         // its domain is one of address_verify_control_domains
+        bool takes_all = false;           // the rule file says that this host takes every recipient
     };
     virtual ~Prober() = default;
-    /// An Error: nobody could be asked, and nothing was learned.
+    /// An Error: nobody could be asked, and nothing was learned. Status 4.3.2: for want of room, and its text is for who asked.
     virtual awaitable<Result<Answer>> probe(std::string sender, std::string address) = 0;
 };
 
 class Desk {
 public:
+    static constexpr std::chrono::seconds retry_pause{1000};
+
     Desk(Executor executor, Options options, Prober& prober, const Clock& clock, observe::Log log);
     Desk(Desk&&) = delete;
 
@@ -34,22 +43,35 @@ public:
     /// Another map counts from the next start on; all else at once.
     void reconfigure(Options options) { options_ = std::move(options); }
 
+    /// What is known of an address and its domain, and what a question about it waits for.
+    struct Standing {
+        std::optional<Record> record, control;
+        std::optional<WallTime> asked_since;  // a probe is under way
+        std::size_t waiting = 0;              // questions that wait for its end
+    };
+    Standing standing(std::string_view address);
+
     awaitable<Finding> ask(std::string address, std::chrono::milliseconds patience);
 
     struct Counts {
-        std::uint64_t questions = 0, probes = 0, from_cache = 0;
+        std::uint64_t questions = 0, probes = 0, from_cache = 0, controls = 0;
     };
     const Counts& counts() const { return counts_; }
 
 private:
     struct Outstanding {
-        explicit Outstanding(const Executor& executor) : ended(executor) {}
+        Outstanding(const Executor& executor, WallTime begun) : ended(executor), since(begun) {}
         Signal ended;
+        WallTime since;
+        std::size_t waiting = 0;
         std::optional<Finding> finding;
     };
 
     awaitable<void> probe(std::string address, std::shared_ptr<Outstanding> outstanding);
     void learn(const std::string& address, const Finding& finding);
+    bool failed_lately(const std::string& key);
+    awaitable<void> control(std::string domain);
+    void learn_control(const std::string& domain, const Finding& finding);
     awaitable<void> keep_file();
     awaitable<void> keep_clean();
     awaitable<void> flush();
@@ -61,6 +83,8 @@ private:
     observe::Log log_;
     Cache cache_;
     std::unordered_map<std::string, std::shared_ptr<Outstanding>> outstanding_;      // by key
+    std::unordered_map<std::string, SteadyTime> failed_;                             // refreshes of good addresses, by key
+    std::unordered_set<std::string> controls_;                                       // domains that are being asked
     Counts counts_;
     std::string trouble_;                                // why the cache could not be written the last time
     TaskGroup tasks_;

@@ -26,6 +26,8 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view origin)
     options.cleanup_interval = snapshot.get(address_verify_cache_cleanup_interval);
     options.sender = probe_sender(snapshot, origin);
     options.pending_limit = static_cast<std::size_t>(snapshot.get(address_verify_pending_request_limit));
+    options.site_sessions = static_cast<std::size_t>(snapshot.get(address_verify_site_session_limit));
+    options.site_pending = static_cast<std::size_t>(snapshot.get(address_verify_site_pending_limit));
     return options;
 }
 

@@ -13,6 +13,7 @@ struct Options {
     std::chrono::seconds cleanup_interval = std::chrono::hours{12};
     ProbeSender sender{"double-bounce"};
     std::size_t pending_limit = 5000;
+    std::size_t site_sessions = 2, site_pending = 500;
 
     /// `origin`: the domain that completes a sender without one.
     static Options from(const config::Snapshot& snapshot, std::string_view origin);

@@ -43,6 +43,27 @@ inline constexpr Param<int> address_verify_pending_request_limit{
     .least = 1,
     .doc = "How many probes may be under way; what is asked beyond is answered with a deferral."};
 
+inline constexpr Param<std::string> address_verify_control_domains{
+    .name = "address_verify_control_domains",
+    .initial = "$relay_domains",
+    .doc =
+        "Domains whose next host is asked about a random address as well, to see whether it takes every recipient; others would take it for harvesting.",
+    .since = "posthorn 0.1",
+    .own = true};
+inline constexpr Param<int> address_verify_site_session_limit{.name = "address_verify_site_session_limit",
+                                                              .initial = "2",
+                                                              .least = 1,
+                                                              .doc = "Sessions of address probes with one site at one time.",
+                                                              .since = "posthorn 0.1",
+                                                              .own = true};
+inline constexpr Param<int> address_verify_site_pending_limit{
+    .name = "address_verify_site_pending_limit",
+    .initial = "500",
+    .least = 1,
+    .doc = "Addresses of one site that may wait for a probe; what is asked beyond is deferred, and nothing is remembered of it.",
+    .since = "posthorn 0.1",
+    .own = true};
+
 inline constexpr config::ParamInfo params[] = {address_verify_map,
                                                address_verify_negative_cache,
                                                address_verify_positive_expire_time,
@@ -52,6 +73,9 @@ inline constexpr config::ParamInfo params[] = {address_verify_map,
                                                address_verify_cache_cleanup_interval,
                                                address_verify_sender,
                                                address_verify_sender_ttl,
-                                               address_verify_pending_request_limit};
+                                               address_verify_pending_request_limit,
+                                               address_verify_control_domains,
+                                               address_verify_site_session_limit,
+                                               address_verify_site_pending_limit};
 
 }  // namespace posthorn::verify

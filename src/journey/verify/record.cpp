@@ -49,4 +49,6 @@ std::string key_of(std::string_view address)
     return key;
 }
 
+std::string control_key_of(std::string_view domain) { return "control:" + to_lower(domain); }
+
 }  // namespace posthorn::verify

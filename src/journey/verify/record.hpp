@@ -30,6 +30,9 @@ std::optional<Record> parse(std::string_view text);
 
 /// The key of an address: as it was given, with ':' as '_'.
 std::string key_of(std::string_view address);
+/// What is known of all addresses of a domain, by asking about one that nobody can have: deliverable: it takes every recipient. No address has a ':'
+/// in its key.
+std::string control_key_of(std::string_view domain);
 /// Postfix keeps this among the addresses.
 inline constexpr std::string_view cleanup_key = "_LAST_CACHE_CLEANUP_COMPLETED_";
 

@@ -23,6 +23,12 @@ Opinion opinion(const std::optional<Record>& record, bool outstanding, WallTime 
     return {Finding(record->kind, record->text), older(*record, good ? rules.positive_refresh : rules.negative_refresh, now)};
 }
 
+bool control_due(const std::optional<Record>& record, WallTime now, const Rules& rules)
+{
+    const auto known = [&] { return record->kind == Finding::Kind::deliverable || record->kind == Finding::Kind::undeliverable; };
+    return !record || older(*record, known() ? rules.positive_refresh : rules.negative_refresh, now);
+}
+
 std::optional<Record> updated(const std::optional<Record>& before, const Finding& finding, WallTime now, const Rules& rules)
 {
     if (finding.kind == Finding::Kind::in_progress)

@@ -22,6 +22,8 @@ struct Opinion {
 
 /// `outstanding`: a probe is under way; a deliverable address does not expire meanwhile.
 Opinion opinion(const std::optional<Record>& record, bool outstanding, WallTime now, const Rules& rules);
+/// Is a domain to be asked (again) whether it takes every recipient?
+bool control_due(const std::optional<Record>& record, WallTime now, const Rules& rules);
 /// What to store after a probe; none: the record stays as it is.
 std::optional<Record> updated(const std::optional<Record>& before, const Finding& finding, WallTime now, const Rules& rules);
 /// For the cleanup of the cache.

@@ -1,4 +1,5 @@
 #include "async/run.hpp"
+#include "tables/build.hpp"
 #include "verify/desk.hpp"
 
 #include <doctest/doctest.h>
@@ -26,10 +27,15 @@ public:
         asked.push_back(address);
         while (held && !co_await cancelled())
             co_await go_.wait();
+        if (!no_room.empty())
+            co_return Error{no_room, "4.3.2"};
         const auto found = answers.find(address);
-        if (found == answers.end())
+        if (found == answers.end() && !others)
             co_return Error{"connection to qmgr lost"};
-        co_return Answer(found->second, aliases.contains(address) ? aliases.at(address) : address);
+        Answer answer(found != answers.end() ? found->second : *others, aliases.contains(address) ? aliases.at(address) : address);
+        answer.may_control = control;
+        answer.takes_all = takes_all;
+        co_return answer;
     }
     void release()
     {
@@ -39,7 +45,9 @@ public:
     std::map<std::string, Finding> answers;
     std::map<std::string, std::string> aliases;
     std::vector<std::string> asked, senders;
-    bool held = false;
+    std::optional<Finding> others;        // of addresses that `answers` has not
+    std::string no_room;
+    bool held = false, control = false, takes_all = false;
 
 private:
     Signal go_;
@@ -312,4 +320,175 @@ TEST_CASE("cache: a map that cannot be written or read is said, and every answer
     wrong.map = "cidr:/nonexistent";
     CHECK(Office(wrong).ask("a@x.test").kind == Kind::deferred);
     run(office.loop, office.desk.close());
+}
+
+TEST_CASE("desk: a refresh that fails is not repeated at every question; the good address stays good")
+{
+    Office office;
+    office.host.answers.emplace("user@x.test", Finding(Kind::deliverable, "250 ok"));
+    CHECK(office.ask("user@x.test").text == "250 ok");
+    office.clock.advance(8 * 86400s);
+    office.host.answers.insert_or_assign("user@x.test", Finding(Kind::deferred, "timeout"));
+    for (int i = 0; i < 5; ++i) {
+        CHECK(office.ask("user@x.test").text == "250 ok");
+        run(office.loop, sleep_for(1ms));
+    }
+    CHECK(office.desk.counts().probes == 2);
+    office.clock.advance(Desk::retry_pause);
+    CHECK(office.ask("user@x.test").text == "250 ok");
+    run(office.loop, sleep_for(1ms));
+    CHECK(office.desk.counts().probes == 3);
+    // Once it has expired, that pause does not make it unknown without a question.
+    office.clock.advance(24 * 86400s);
+    CHECK(office.ask("user@x.test").text == "timeout");
+    run(office.loop, office.desk.close());
+}
+
+TEST_CASE("desk: without a negative cache a failure is told to who waits, and asked anew the next time")
+{
+    Options options = Office::in_memory();
+    options.rules.negative_cache = false;
+    Office office(options);
+    office.host.answers.emplace("bad@x.test", Finding(Kind::undeliverable, "550 no"));
+    for (std::size_t i = 1; i <= 3; ++i) {
+        CHECK(office.ask("bad@x.test").text == "550 no");
+        CHECK(office.host.asked.size() == i);
+    }
+    office.host.answers.insert_or_assign("bad@x.test", Finding(Kind::deliverable, "250 ok"));
+    office.ask("bad@x.test");
+    CHECK(office.ask("bad@x.test").kind == Kind::deliverable);
+    CHECK(office.host.asked.size() == 4);
+    run(office.loop, office.desk.close());
+}
+
+TEST_CASE("desk: behind a good answer the domain is asked about a random address; who takes it is marked, said once, and still counts as verified")
+{
+    Office office;
+    office.host.control = true;
+    office.host.others = Finding(Kind::deliverable, "250 2.1.5 everybody");
+    office.host.answers.emplace("bad@x.test", Finding(Kind::undeliverable, "550 no"));
+    CHECK(office.ask("bad@x.test").kind == Kind::undeliverable);
+    run(office.loop, sleep_for(1ms));
+    CHECK(office.host.asked.size() == 1);                                   // one that refuses is no question
+    for (const char* address : {"a@x.test", "b@x.test", "c@X.test"}) {
+        CHECK(office.ask(address).kind == Kind::deliverable);
+        run(office.loop, sleep_for(1ms));
+    }
+    REQUIRE(office.host.asked.size() == 5);                                 // three addresses, one control
+    const std::string made_up = office.host.asked[2];
+    CHECK(made_up.ends_with("@x.test"));
+    CHECK(made_up.size() == 20 + std::string("@x.test").size());
+    CHECK(office.desk.counts().controls == 1);
+    REQUIRE(office.sink->lines.size() == 1);
+    CHECK(office.sink->lines.front().starts_with("postfix/verify: verify-useless: x.test takes every recipient"));
+    CHECK(office.desk.standing("a@x.test").control->kind == Kind::deliverable);
+    CHECK_FALSE(office.desk.standing("a@y.test").control);
+    CHECK_FALSE(office.desk.standing(made_up).record);                      // it was never an address
+
+    office.clock.advance(8 * 86400s);
+    office.host.others = Finding(Kind::undeliverable, "550 5.1.1 no");
+    office.host.answers.emplace("a@x.test", Finding(Kind::deliverable, "250 ok"));
+    office.ask("a@x.test");
+    run(office.loop, sleep_for(1ms));
+    CHECK(office.sink->lines.size() == 2);
+    CHECK(office.sink->lines.back().starts_with("postfix/verify: verify-useless no more: x.test"));
+    CHECK(office.ask("a@x.test").kind == Kind::deliverable);
+    run(office.loop, office.desk.close());
+}
+
+TEST_CASE("desk: a control question goes only where it may; what the rule file says needs none; a failing one changes nothing")
+{
+    Office office;
+    office.host.others = Finding(Kind::deliverable, "250 ok");
+    office.ask("a@x.test");
+    run(office.loop, sleep_for(1ms));
+    CHECK(office.host.asked.size() == 1);                                   // not one of address_verify_control_domains
+    office.host.control = true;
+    office.host.takes_all = true;
+    office.ask("a@y.test");
+    run(office.loop, sleep_for(1ms));
+    CHECK(office.host.asked.size() == 2);
+    CHECK(office.desk.standing("z@y.test").control->kind == Kind::deliverable);
+    office.host.takes_all = false;
+    office.clock.advance(8 * 86400s);
+    office.host.answers.emplace("b@y.test", Finding(Kind::deliverable, "250 ok"));
+    office.host.others = Finding(Kind::deferred, "timeout");
+    office.ask("b@y.test");
+    run(office.loop, sleep_for(1ms));
+    CHECK(office.desk.counts().controls == 1);
+    CHECK(office.desk.standing("z@y.test").control->kind == Kind::deliverable);
+    run(office.loop, office.desk.close());
+}
+
+TEST_CASE("desk: where there was no room to ask, the reason is told and nothing is remembered; a waiting question is shown")
+{
+    Office office;
+    office.host.no_room = "Too many address verification requests for this destination";
+    const Finding refused = office.ask("a@x.test");
+    CHECK(refused.kind == Kind::deferred);
+    CHECK(refused.text == office.host.no_room);
+    CHECK(office.sink->lines.empty());
+    CHECK_FALSE(office.desk.standing("a@x.test").record);
+    office.host.no_room.clear();
+    office.host.held = true;
+    office.host.answers.emplace("a@x.test", Finding(Kind::deliverable, "250 ok"));
+    CHECK(office.ask("a@x.test", 1ms).kind == Kind::in_progress);
+    CHECK(office.desk.standing("a@x.test").asked_since == office.clock.wall());
+    CHECK(office.desk.standing("a@x.test").waiting == 0);
+    office.host.release();
+    run(office.loop, sleep_for(1ms));
+    CHECK_FALSE(office.desk.standing("a@x.test").asked_since);
+    CHECK(office.desk.standing("a@x.test").record->kind == Kind::deliverable);
+    run(office.loop, office.desk.close());
+}
+
+TEST_CASE("cache: records that others wrote, or that were cut off, are nothing known, and go with the next cleanup; a crash forgets what was asked")
+{
+    const Folder folder;
+    {
+        auto builder = tables::build("lmdb", (folder.path / "verify_cache").string(), {});
+        REQUIRE(builder);
+        for (const auto& [key, value] : std::initializer_list<std::pair<const char*, const char*>>{{"cut@x.test", "0:0"},
+                                                                                                   {"odd@x.test", "7:0:1795226081:ok"},
+                                                                                                   {"never@x.test", "0:0:0:ok"},
+                                                                                                   {"octets@x.test", "\x01\xff\x02"},
+                                                                                                   {"empty@x.test", ""}})
+            (*builder)->put(key, value);
+        // A probe was under way when the process before was killed.
+        (*builder)->put("asked@x.test", "3:1795226081:0:Address verification in progress");
+        REQUIRE((*builder)->commit());
+    }
+    Office office(folder.options());
+    for (const char* address : {"cut@x.test", "odd@x.test", "never@x.test", "octets@x.test", "empty@x.test", "asked@x.test"}) {
+        office.host.answers.emplace(address, Finding(Kind::deliverable, "250 anew"));
+        CHECK(office.ask(address).text == "250 anew");
+    }
+    CHECK(office.host.asked.size() == 6);
+    run(office.loop, office.desk.close());
+    HandClock later;
+    later.advance(40 * 86400s);
+    asio::io_context loop;
+    Cache cache(folder.options().map, later, observe::Log{office.sink, "postfix/verify"});
+    const auto cleaned = run(loop, cache.cleanup(rules));
+    REQUIRE(cleaned);
+    CHECK(cleaned->retained == 0);
+    CHECK(cleaned->dropped == 6);
+}
+
+TEST_CASE("cache: any kind of table that can be written is a map, and is read by the next process")
+{
+    const Folder folder;
+    for (const char* type : {"lmdb", "hash", "btree"}) {
+        CAPTURE(type);
+        Options options;
+        options.map = fmt::format("{}:{}", type, (folder.path / type).string());
+        for (int start = 0; start < 2; ++start) {
+            Office office(options);
+            if (start == 0)
+                office.host.answers.emplace("user@x.test", Finding(Kind::deliverable, "250 ok"));
+            CHECK(office.ask("user@x.test").text == "250 ok");
+            run(office.loop, office.desk.close());
+            CHECK(office.host.asked.size() == (start == 0 ? 1 : 0));
+        }
+    }
 }

@@ -30,6 +30,8 @@ public:
     {
         dispatcher_.on<handoff::VerifyRequest, handoff::VerifyReply>(Frame::verify,
                                                                      [this](handoff::VerifyRequest request) { return verify(std::move(request)); });
+        dispatcher_.on_now<handoff::VerifyStatusRequest, handoff::VerifyStatusReply>(
+            Frame::verify_status, [this](const handoff::VerifyStatusRequest& request) { return verify_status(request.address()); });
         dispatcher_.on_now<handoff::TicketKeysRequest, handoff::TicketKeysReply>(Frame::ticket_keys, [this](const handoff::TicketKeysRequest&) {
             handoff::TicketKeysReply reply;
             reply.set_octets(keys_.octets());
@@ -74,8 +76,10 @@ public:
     void count(handoff::CountersReply& reply) override
     {
         const verify::Desk::Counts& counts = desk_.counts();
-        for (const auto& [name, value] :
-             {std::pair{"verify_questions", counts.questions}, {"verify_probes", counts.probes}, {"verify_from_cache", counts.from_cache}}) {
+        for (const auto& [name, value] : {std::pair{"verify_questions", counts.questions},
+                                          {"verify_probes", counts.probes},
+                                          {"verify_from_cache", counts.from_cache},
+                                          {"verify_controls", counts.controls}}) {
             auto& counter = *reply.add_counters();
             counter.set_name(name);
             counter.set_value(static_cast<std::int64_t>(value));
@@ -90,6 +94,25 @@ private:
         reply.set_kind(static_cast<std::uint32_t>(finding.kind));
         reply.set_text(finding.text);
         co_return reply;
+    }
+
+    Result<handoff::VerifyStatusReply> verify_status(std::string_view address)
+    {
+        const verify::Desk::Standing standing = desk_.standing(address);
+        handoff::VerifyStatusReply reply;
+        const auto fill = [](const std::optional<verify::Record>& from, handoff::VerifyStatusReply::Known& to) {
+            to.set_kind(static_cast<std::uint32_t>(from->kind));
+            to.set_updated(std::chrono::floor<std::chrono::seconds>(from->updated).time_since_epoch().count());
+            to.set_text(from->text);
+        };
+        if (standing.record)
+            fill(standing.record, *reply.mutable_address());
+        if (standing.control)
+            fill(standing.control, *reply.mutable_domain());
+        if (standing.asked_since)
+            reply.set_asked_since(standing.asked_since->time_since_epoch().count());
+        reply.set_waiting(static_cast<std::uint32_t>(standing.waiting));
+        return reply;
     }
 
     /// A ticket opens for at least its lifetime: the keys before the current ones are kept for one more period.

@@ -5,8 +5,12 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace posthorn::services {
+
+/// The next hop of discard, for a probe of an address that becomes several: deliverable, as far as anybody can say.
+inline constexpr std::string_view several_recipients = "aliased to multiple recipients";
 
 struct OwnVerdict {
     handoff::Outcome outcome;

@@ -35,6 +35,7 @@ awaitable<Result<handoff::ProbeReply>> Probes::probe(handoff::ProbeRequest reque
         recipient.set_original(request.address());
     handoff::ProbeReply reply;
     reply.set_final_address(route.address());
+    reply.set_control(routes.control_size() == 1 && routes.control(0));
     if (const auto own = own_transport(route, handoff::PURPOSE_VERIFY_ADDRESS)) {
         handoff::Verdict& verdict = *reply.mutable_verdict();
         verdict.set_outcome(own->outcome == handoff::OUTCOME_BOUNCED ? handoff::OUTCOME_UNDELIVERABLE : own->outcome);
@@ -42,12 +43,21 @@ awaitable<Result<handoff::ProbeReply>> Probes::probe(handoff::ProbeRequest reque
         verdict.set_text(own->text);
         verdict.set_relay("none");
         verdict.set_finished(clock_.wall().time_since_epoch().count());
-        log_own(verdict, recipient, route.transport());
+        // What has become several addresses goes no further than cleanup, says Postfix.
+        const bool several = route.transport() == "discard" && route.nexthop() == several_recipients;
+        log_own(verdict, recipient, several ? "cleanup" : route.transport());
         co_return reply;
     }
     const auto waiting = std::make_shared<Waiting>(executor_, std::move(recipient), route);
     const SiteKey key{route.transport() + " " + route.site(), request.sender()};
     Site& site = sites_[key];
+    if (site.waiting.size() >= options_.pending) {
+        if (!std::exchange(site.over_budget, true))
+            log_.warning("{} addresses of {} wait for a probe: no more are asked about (address_verify_site_pending_limit)", site.waiting.size(),
+                         route.nexthop());
+        reply.set_not_asked("Too many address verification requests for this destination");
+        co_return reply;
+    }
     site.waiting.push_back(waiting);
     if (site.running < options_.sessions) {
         ++site.running;
@@ -70,6 +80,7 @@ awaitable<void> Probes::run(SiteKey key)
     co_await asio::post(executor_, use_awaitable);            // what arrived together goes together
     for (;;) {
         Site& site = sites_.at(key);
+        site.over_budget = site.over_budget && !site.waiting.empty();
         std::vector<std::shared_ptr<Waiting>> together;
         while (!site.waiting.empty() && together.size() < options_.addresses) {
             together.push_back(std::move(site.waiting.front()));
@@ -152,8 +163,8 @@ void Probes::log_own(const handoff::Verdict& verdict, const handoff::Recipient& 
 {
     const handoff::DeliveryTimes times{.arrival = verdict.finished(), .active = verdict.finished(), .finished = verdict.finished()};
     log_.as(fmt::format("{}/{}", options_.syslog_name, transport))
-        .write(observe::Level::info,
-               handoff::delivery_line(numbers_.queue_id(), recipient, verdict, times, handoff::status_word(verdict.outcome(), true)));
+        .write(observe::Level::info, handoff::delivery_line(numbers_.queue_id(), recipient, verdict, times,
+                                                            handoff::status_word(verdict.outcome(), true, options_.failures_cached)));
 }
 
 }  // namespace posthorn::services

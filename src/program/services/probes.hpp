@@ -1,6 +1,8 @@
 // services/probes.hpp: address probes on their way to the next hosts. Part of qmgr, which knows routes and delivery processes.
 // A probe is a request, not a message: nothing of it is stored, it waits in no queue, and that it fails says nothing about its site's
 // mail. Addresses of one site that come while a probe of that site runs go together in the next one: one session, one flight.
+// Budget   a site has so many sessions at one time, and so many addresses may wait for them; what is asked beyond is answered at once, with
+//          the reason, and is not asked.
 // Errors   nobody could be asked (no route, no process, a process that ended): then nothing was learned about the address.
 #pragma once
 
@@ -28,6 +30,8 @@ public:
     };
     struct Options {
         std::size_t sessions = 2;                 // probes of a site at one time
+        std::size_t pending = 500;                // addresses that wait for one site
+        bool failures_cached = true;              // address_verify_negative_cache, for the log
         std::size_t addresses = 10;               // of one probe: a session may not be refused more (smtp_address_verify_error_limit)
         std::chrono::milliseconds worker_patience{10'000};
         std::string syslog_name = "postfix";
@@ -37,6 +41,7 @@ public:
     Probes(Probes&&) = delete;
 
     awaitable<Result<handoff::ProbeReply>> probe(handoff::ProbeRequest request);
+    void reconfigure(Options options) { options_ = std::move(options); }
     /// Who waits is answered with an Error.
     awaitable<void> close() { return tasks_.close(); }
 
@@ -54,6 +59,7 @@ private:
     struct Site {
         std::deque<std::shared_ptr<Waiting>> waiting;
         std::size_t running = 0;
+        bool over_budget = false;                 // said
     };
     using SiteKey = std::pair<std::string, std::string>;      // of the route, and the sender: one envelope has one
 

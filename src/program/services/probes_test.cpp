@@ -98,3 +98,31 @@ TEST_CASE_FIXTURE(ProbeFixture, "probes: what needs no peer is answered here; wh
     run_until([&] { return answers[4].has_value(); });
     CHECK((*answers[4])->verdict().outcome() == handoff::OUTCOME_DELIVERED);
 }
+
+TEST_CASE_FIXTURE(
+    ProbeFixture,
+    "probes: what is over a site's budget is told so at once, is not asked, and is said once; there is room again when they are answered")
+{
+    probes.reconfigure({.sessions = 1, .pending = 2, .addresses = 1, .worker_patience = 0ms});
+    worker.slow = [](const std::string&) { return true; };
+    ask({"a@there.test", "b@there.test", "c@there.test", "d@there.test", "x@else.test"});
+    CHECK_FALSE(answers[0]);
+    CHECK_FALSE(answers[1]);
+    for (const std::size_t at : {2U, 3U}) {
+        REQUIRE(answers[at]);
+        REQUIRE(*answers[at]);
+        CHECK((*answers[at])->not_asked() == "Too many address verification requests for this destination");
+        CHECK_FALSE((*answers[at])->has_verdict());
+    }
+    CHECK_FALSE(answers[4]);                                    // another site has its own
+    CHECK(worker.requests.size() == 2);
+    CHECK(std::ranges::count_if(sink->lines,
+                                [](const std::string& line) { return line.find("address_verify_site_pending_limit") != std::string::npos; }) == 1);
+    worker.slow = [](const std::string&) { return false; };
+    worker.answer_slow();
+    settle();
+    REQUIRE(std::ranges::all_of(answers, [](const auto& answer) { return answer && *answer; }));
+    ask({"c@there.test"});
+    REQUIRE(answers[5]);
+    CHECK((*answers[5])->verdict().outcome() == handoff::OUTCOME_DELIVERED);
+}

@@ -10,6 +10,7 @@
 #include "services/queue_manager.hpp"
 #include "spool/params.hpp"
 #include "spool/spool.hpp"
+#include "verify/params.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -102,7 +103,7 @@ public:
         : service_(service), log_(service.log()), store_(std::move(store)), resolver_(service.executor(), log_), tasks_(service.executor()),
           dispatcher_(tasks_), queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
           probes_(service.executor(), resolver_, workers_, {[this] { return queue_.take_attempt(); }, [this] { return queue_.next_queue_id(); }},
-                  {.syslog_name = service.config().text("syslog_name")}, clock_, log_)
+                  probe_options(service), clock_, log_)
     {
         dispatcher_.on<handoff::ProbeRequest, handoff::ProbeReply>(
             Frame::probe, [this](handoff::ProbeRequest request) { return probes_.probe(std::move(request)); });
@@ -149,6 +150,7 @@ public:
     Result<void> reload(const config::Snapshot& snapshot) override
     {
         queue_.reconfigure(options(snapshot));
+        probes_.reconfigure(probe_options(service_));
         return {};
     }
 
@@ -171,6 +173,17 @@ public:
     }
 
 private:
+    /// The verify line's own options count, as for the cache.
+    static Probes::Options probe_options(process::Service& service)
+    {
+        const config::Snapshot& snapshot = service.config_for("verify");
+        const auto size = [&](const config::Param<int>& parameter) { return static_cast<std::size_t>(snapshot.get(parameter)); };
+        return {.sessions = size(verify::address_verify_site_session_limit),
+                .pending = size(verify::address_verify_site_pending_limit),
+                .failures_cached = snapshot.get(verify::address_verify_negative_cache),
+                .syslog_name = service.config().text("syslog_name")};
+    }
+
     QueueOptions options(const config::Snapshot& snapshot)
     {
         QueueOptions made;

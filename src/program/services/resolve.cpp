@@ -9,11 +9,13 @@
 #include "process/service.hpp"
 #include "report/params.hpp"
 #include "route/router.hpp"
+#include "services/own_transports.hpp"
 #include "services/params.hpp"
 #include "services/pickup.hpp"
 #include "services/programs.hpp"
 #include "services/queue_link.hpp"
 #include "services/table_files.hpp"
+#include "verify/params.hpp"
 
 #include <time.h>
 
@@ -59,7 +61,8 @@ struct Configured {
         : interfaces(config::this_host("resolve").addresses), route(route::Options::from(rewrite, interfaces, files)),
           mail(route, route::Resolver::Purpose::mail, tables), probe(route, route::Resolver::Purpose::probe, tables),
           cleaner(cleanup::Options::from(cleanup_line, interfaces, files), tables, cleanup_log),
-          reports(report::Options::from(bounce, templates(bounce, files, log)))
+          reports(report::Options::from(bounce, templates(bounce, files, log))),
+          control(tables::ListKind::domains, "address_verify_control_domains", rewrite.get(verify::address_verify_control_domains), true, tables)
     {
         reports.zone = local_zone;
     }
@@ -68,6 +71,7 @@ struct Configured {
     route::Router mail, probe;
     cleanup::Cleaner cleaner;
     report::Options reports;
+    tables::MatchList control;                // where a random address may be asked about
 };
 
 /// Hands on to what is in force: pickup outlives a reload.
@@ -203,7 +207,7 @@ private:
             else {
                 handoff::Route route;
                 route.set_transport("discard");
-                route.set_nexthop("aliased to multiple recipients");
+                route.set_nexthop(std::string(several_recipients));
                 route.set_address(address);
                 routes = std::vector{route};
             }
@@ -212,7 +216,9 @@ private:
                 reply.set_text(routes.error().text());
                 co_return reply;
             }
-            *reply.add_routes() = std::move(routes->front());
+            handoff::Route& route = *reply.add_routes() = std::move(routes->front());
+            // A list that cannot be read asks nobody anything.
+            reply.add_control((co_await configured_->control.ask(to_lower(route.address().substr(route.address().rfind('@') + 1)))).value_or(false));
         }
         co_return reply;
     }

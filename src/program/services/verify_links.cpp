@@ -45,12 +45,17 @@ awaitable<Result<verify::Prober::Answer>> ProbeLink::probe(std::string sender, s
     request.set_sender(std::move(sender));
     request.set_address(std::move(address));
     CO_TRY(const auto reply, co_await qmgr_.call<handoff::ProbeReply>(Frame::probe, std::move(request)));
+    if (!reply.not_asked().empty())
+        co_return Error{std::string(reply.not_asked()), "4.3.2"};
     const handoff::Verdict& verdict = reply.verdict();
     const auto kind = verdict.outcome() == handoff::OUTCOME_DELIVERED ? Finding::Kind::deliverable
                       : verdict.outcome() == handoff::OUTCOME_UNDELIVERABLE || verdict.outcome() == handoff::OUTCOME_BOUNCED
                           ? Finding::Kind::undeliverable
                           : Finding::Kind::deferred;
-    co_return Answer(Finding(kind, verdict.text()), reply.final_address());
+    Answer answer(Finding(kind, verdict.text()), reply.final_address());
+    answer.may_control = reply.control();
+    answer.takes_all = verdict.takes_all();
+    co_return answer;
 }
 
 }  // namespace posthorn::services
