@@ -24,6 +24,20 @@ void fuzz_one(std::string_view input)
     } else
         FUZZ_CHECK(!words.error().what().empty());
 
+    // Words for replies are for replies, those for hosts for hosts; what they say stays within its bounds.
+    for (const Place place : {Place::host, Place::greeting, Place::ehlo, Place::reply}) {
+        const auto words = parse_rule_words(text, place);
+        if (!words)
+            continue;
+        FUZZ_CHECK(place == Place::reply || words->advice == Advice{});
+        FUZZ_CHECK(place == Place::host || words->profile == Profile{});
+        FUZZ_CHECK(place != Place::reply || (words->quirks.empty() && words->not_quirks.empty() && words->limits == Limits{}));
+        FUZZ_CHECK(words->advice.suspend <= std::chrono::days(7) && words->advice.wait <= std::chrono::days(1));
+        FUZZ_CHECK(words->profile.interval <= std::chrono::hours(1) && words->profile.site.size() <= 64);
+    }
+    if (const auto time = time_named(greeting))
+        FUZZ_CHECK(time->count() > 0 && *time <= std::chrono::days(1));
+
     Rules rules;
     const auto added = rules.add(text, "rules");
     if (!added) {
@@ -40,7 +54,11 @@ void fuzz_one(std::string_view input)
         FUZZ_CHECK(rules.add(text, "rules").has_value());
         FUZZ_CHECK(rules.words_for({{}, std::string(greeting), {}}) == greeted);
     }
-    (void)rules.words_for({{}, std::string(greeting), std::string(greeting)});
+    const RuleWords all = rules.words_for({{}, std::string(greeting), std::string(greeting), std::string(greeting)});
+    FUZZ_CHECK(all.advice == Advice{});
+    const Advice advice = rules.advice_for(greeting);
+    FUZZ_CHECK(!advice.later() || rules.size() != 0);
+    (void)rules.profile_for(greeting);
 }
 
 }  // namespace posthorn::fuzz

@@ -99,7 +99,7 @@ Known Book::about(const Meeting& meeting)
                 canaries_.clear();
         }
         if (options_.learning == Learning::report)
-            known = {.learned = known.learned};
+            known = {.learned = known.learned, .slowest = known.slowest};
         else if (!known.quirks.empty())
             known.source = Source::learned;
     }
@@ -182,6 +182,33 @@ bool Book::may_replay(const std::string& site_name)
         return false;
     line.replayed = now;
     return true;
+}
+
+Advice Book::advice(std::string_view reply)
+{
+    Advice advice = rules_ ? rules_->advice_for(reply) : Advice{};
+    if (advice.greylist && advice.wait.count() == 0)
+        advice.wait = time_named(reply).value_or(std::chrono::seconds{0});
+    return advice;
+}
+
+std::optional<WallTime> Book::put_off(const std::string& host, std::string_view sender, std::string_view recipient, std::string_view reply,
+                                      const Advice& advice)
+{
+    // With learning off only what a rule says of a reply counts.
+    if (options_.learning != Learning::yes && !advice.greylist)
+        return std::nullopt;
+    return greylists_.put_off(host, envelope_of(sender, recipient), reply, advice, clock_.wall());
+}
+
+bool Book::taken(const std::string& host, std::string_view sender, std::string_view recipient)
+{
+    return !greylists_.empty() && greylists_.taken(host, envelope_of(sender, recipient), clock_.wall());
+}
+
+std::string Book::counted_at(std::string_view sender, std::string_view recipient)
+{
+    return greylists_.empty() ? std::string() : greylists_.host_of(envelope_of(sender, recipient), clock_.wall());
 }
 
 std::optional<Record> Book::record(const PeerKey& who)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "peers/early.hpp"
+#include "peers/greylist.hpp"
 #include "peers/learn.hpp"
 #include "peers/rules.hpp"
 
@@ -52,6 +53,12 @@ public:
     bool saw(Evidence evidence) override;
     void connected(const std::string& site, bool well) override;
     bool may_replay(const std::string& site) override;
+    Advice advice(std::string_view reply) override;
+    std::optional<WallTime> put_off(const std::string& host, std::string_view sender, std::string_view recipient, std::string_view reply,
+                                    const Advice& advice) override;
+    bool taken(const std::string& host, std::string_view sender, std::string_view recipient) override;
+    std::string counted_at(std::string_view sender, std::string_view recipient) override;
+    Profile profile(std::string_view host) override { return rules_ ? rules_->profile_for(host) : Profile{}; }
 
     /// Learns; of memory, which gets observations in frames. The answer: what would be planned otherwise.
     Quirks take(const Observation& observation);
@@ -95,6 +102,7 @@ private:
     Kept<SiteRecord> sites_;
     Kept<EarlyRecord> addresses_;
     std::unordered_map<std::string, Line> lines_;
+    Greylists greylists_;
     std::unordered_map<std::string, WallTime> canaries_;    // handed out, no answer yet: one at a time
 };
 

@@ -8,7 +8,9 @@
 #include "base/clock.hpp"
 #include "peers/quirks.hpp"
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +38,27 @@ struct Privileges {
     bool operator==(const Privileges&) const = default;
 };
 
+/// What a refusal asks for beyond itself, by the rule file's lines for replies. A reply that means "later" never returns mail.
+struct Advice {
+    bool slower = false;                // fewer mails in a time, and fewer at once
+    bool fewer = false;                 // fewer sessions at once
+    bool temporary = false;             // a 5yz that means 4yz
+    bool greylist = false;              // the same again from here in a while
+    std::chrono::seconds wait{0};       // greylist: how long; 0: not said
+    std::chrono::seconds suspend{0};    // nothing for so long
+
+    bool later() const { return slower || fewer || temporary || greylist || suspend.count() != 0; }
+    bool operator==(const Advice&) const = default;
+};
+
+/// What the rule file says of the hosts of a site before anything was said to them.
+struct Profile {
+    std::string site;                   // several MX sets that are one: its name; empty: none
+    std::uint32_t sessions = 0;         // at once; 0: not said
+    std::chrono::microseconds interval{0};  // between two mails; 0: not said
+    bool operator==(const Profile&) const = default;
+};
+
 struct Known {
     Quirks quirks;                      // in force
     Limits limits;
@@ -43,6 +66,7 @@ struct Known {
     Source source = Source::nobody;
     Quirks canary;                      // of these, due for a re-test: on probes, and where a session has nothing left to say
     Quirks learned, ruled;
+    std::chrono::milliseconds slowest{0};   // the 99th percentile of its answers to a lone command; 0: not known
 };
 
 /// Who: the site is the MX set's name.
@@ -66,6 +90,7 @@ struct Meeting {
     PeerKey peer;
     std::string greeting;
     std::string ehlo;                   // empty: before EHLO
+    std::string host;                   // as the name service called it
 };
 
 enum class Verb : std::uint8_t { ehlo, helo, starttls, mail, rcpt, data, dot, bdat, rset, quit };
@@ -125,6 +150,15 @@ public:
     virtual void connected(const std::string& site, bool well) = 0;
     /// May an attempt open one more session at once, planned otherwise? Yes uses up the minute's one.
     virtual bool may_replay(const std::string& site) = 0;
+    /// `reply`: of 400 and above; lines joined by LF, with their codes.
+    virtual Advice advice(std::string_view) { return {}; }
+    virtual Profile profile(std::string_view) { return {}; }
+    /// Mail was put off by this host (an address) at RCPT or DATA. When it may pass, where that is known: greylisting.
+    virtual std::optional<WallTime> put_off(const std::string&, std::string_view, std::string_view, std::string_view, const Advice&) { return {}; }
+    /// Mail from the one to the other was taken. True: the first that greylisting let through, what waits for this host may follow.
+    virtual bool taken(const std::string&, std::string_view, std::string_view) { return false; }
+    /// The host (an address) where greylisting counts the time of this mail; empty: none.
+    virtual std::string counted_at(std::string_view, std::string_view) { return {}; }
 };
 
 /// smtp_peer_rules and smtp_peer_learning are both off.

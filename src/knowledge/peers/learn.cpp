@@ -383,6 +383,7 @@ Known known_of(const Record& record, WallTime now)
         known.limits = record.limits;
     known.privileges.bdat_first = record.discards_bdat_until > now;
     known.learned = known.quirks;
+    known.slowest = slowest_answer(record);
     known.source = known.quirks.empty() && known.limits == Limits{} && !known.privileges.bdat_first ? Source::nobody : Source::learned;
     return known;
 }

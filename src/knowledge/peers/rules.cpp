@@ -53,10 +53,104 @@ constexpr std::array number_words{NumberWord{"recipients-per-mail", &Limits::rec
                                   NumberWord{"mails-per-session", &Limits::mails_per_session},
                                   NumberWord{"errors-per-session", &Limits::errors_per_session}, NumberWord{"sessions", &Limits::sessions}};
 
+constexpr std::array places{std::pair{std::string_view("host"), Place::host}, std::pair{std::string_view("greeting"), Place::greeting},
+                            std::pair{std::string_view("ehlo"), Place::ehlo}, std::pair{std::string_view("reply"), Place::reply}};
+constexpr std::chrono::seconds longest_time{7 * 86400}, longest_greylisting{86400};
+constexpr std::size_t site_octets = 64;
+
+/// "90", "90s", "15m", "2h", "1d".
+std::optional<std::chrono::seconds> time_of(std::string_view text)
+{
+    std::int64_t unit = 1;
+    if (!text.empty())
+        switch (ascii_lower(text.back())) {
+        case 's': unit = 1; break;
+        case 'm': unit = 60; break;
+        case 'h': unit = 3600; break;
+        case 'd': unit = 86400; break;
+        default: unit = 0;
+        }
+    const auto number = parse_number(unit == 0 ? text : text.substr(0, text.size() - std::min<std::size_t>(1, text.size())));
+    if (!number || *number == 0 || *number > static_cast<std::uint64_t>(longest_time.count()))
+        return std::nullopt;
+    const std::chrono::seconds time{static_cast<std::int64_t>(*number) * std::max<std::int64_t>(unit, 1)};
+    return time <= longest_time ? std::optional(time) : std::nullopt;
+}
+
+/// "10/s", "600/m", "1000/h": the time between two.
+std::optional<std::chrono::microseconds> interval_of(std::string_view text)
+{
+    const auto slash = text.find('/');
+    const auto number = parse_number(text.substr(0, slash));
+    if (slash == text.npos || text.size() != slash + 2 || !number || *number == 0 || *number > 1'000'000)
+        return std::nullopt;
+    std::int64_t unit = 0;
+    switch (ascii_lower(text.back())) {
+    case 's': unit = 1; break;
+    case 'm': unit = 60; break;
+    case 'h': unit = 3600; break;
+    default: return std::nullopt;
+    }
+    return std::chrono::microseconds{std::max<std::int64_t>(1, unit * 1'000'000 / static_cast<std::int64_t>(*number))};
+}
+
+/// A word that only replies have. False: it is none of them.
+Result<bool> take_advice(std::string_view word, Advice& advice)
+{
+    const auto equals = word.find('=');
+    const std::string_view name = word.substr(0, equals);
+    std::optional<std::chrono::seconds> time;
+    if (equals != word.npos) {
+        if (!iequals(name, "suspend") && !iequals(name, "greylist"))
+            return false;
+        time = time_of(word.substr(equals + 1));
+        if (!time || (iequals(name, "greylist") && *time > longest_greylisting))
+            return Error(fmt::format("'{}': a time is wanted, as in 90s, 15m or 2h", printable(word)));
+    }
+    if (iequals(name, "slower"))
+        advice.slower = true;
+    else if (iequals(name, "fewer-sessions"))
+        advice.fewer = true;
+    else if (iequals(name, "temporary"))
+        advice.temporary = true;
+    else if (iequals(name, "greylist")) {
+        advice.greylist = true;
+        advice.wait = time.value_or(std::chrono::seconds{0});
+    } else if (iequals(name, "suspend")) {
+        if (!time)
+            return Error("'suspend': a time is wanted, as in suspend=2h");
+        advice.suspend = *time;
+    } else
+        return false;
+    return true;
+}
+
+/// A word that only hosts have.
+Result<bool> take_profile(std::string_view word, Profile& profile)
+{
+    if (istarts_with(word, "site=")) {
+        const std::string_view name = word.substr(5);
+        if (name.empty() || name.size() > site_octets ||
+            !std::ranges::all_of(name, [](char c) { return is_alnum(c) || c == '-' || c == '.' || c == '_'; }))
+            return Error(fmt::format("'{}': a name of letters, digits, '-', '.' and '_' is wanted", printable(word)));
+        profile.site = to_lower(name);
+        return true;
+    }
+    if (istarts_with(word, "rate=")) {
+        const auto interval = interval_of(word.substr(5));
+        if (!interval)
+            return Error(fmt::format("'{}': a rate is wanted, as in 10/s, 600/m or 1000/h", printable(word)));
+        profile.interval = *interval;
+        return true;
+    }
+    return false;
+}
+
 }  // namespace
 
 struct Rules::Rule {
-    bool ehlo = false, negated = false;
+    Place place = Place::greeting;
+    bool negated = false;
     Code code;
     MatchData data;
     RuleWords words;
@@ -80,6 +174,8 @@ void RuleWords::merge(const RuleWords& other)
     other.apply(limits);
     bdat_first = other.bdat_first ? other.bdat_first : bdat_first;
     early = other.early ? other.early : early;
+    profile = other.profile == Profile{} ? profile : other.profile;
+    advice = other.advice == Advice{} ? advice : other.advice;
 }
 
 void RuleWords::apply(Limits& onto) const
@@ -89,7 +185,7 @@ void RuleWords::apply(Limits& onto) const
             onto.*word.limit = limits.*word.limit;
 }
 
-Result<RuleWords> parse_rule_words(std::string_view text)
+Result<RuleWords> parse_rule_words(std::string_view text, Place place)
 {
     RuleWords words;
     const auto all = split(text, " \t,");
@@ -103,6 +199,27 @@ Result<RuleWords> parse_rule_words(std::string_view text)
         }
         const bool denied = word.starts_with('!');
         const std::string_view bare = denied ? word.substr(1) : word;
+        Advice advice = words.advice;
+        TRY(const bool advises, take_advice(bare, advice));
+        if (advises != (place == Place::reply))
+            return Error(advises ? fmt::format("'{}' is a word for replies: reply /pattern/ {}", printable(bare), printable(bare))
+                                 : fmt::format("'{}' is no word for a reply", printable(bare)));
+        if (advises && denied)
+            return Error(fmt::format("'{}' cannot be denied: a rule before it with none does that", printable(bare)));
+        if (advises) {
+            words.advice = advice;
+            continue;
+        }
+        Profile profile = words.profile;
+        TRY(const bool describes, take_profile(bare, profile));
+        if (describes && place != Place::host)
+            return Error(fmt::format("'{}' is a word for hosts: host /pattern/ {}", printable(bare), printable(bare)));
+        if (describes && denied)
+            return Error(fmt::format("unknown word '{}'", printable(word)));
+        if (describes) {
+            words.profile = profile;
+            continue;
+        }
         if (iequals(bare, "bdat-first")) {
             words.bdat_first = !denied;
             continue;
@@ -152,10 +269,10 @@ Result<void> Rules::add(std::string_view text, std::string_view name)
         if (rest.empty())
             return {};
         Rule rule;
-        for (const std::string_view place : {"greeting", "ehlo"})
-            if (istarts_with(rest, place) && rest.size() > place.size() && is_space(rest[place.size()])) {
-                rule.ehlo = place == "ehlo";
-                rest = trim(rest.substr(place.size()));
+        for (const auto& [word, place] : places)
+            if (istarts_with(rest, word) && rest.size() > word.size() && is_space(rest[word.size()])) {
+                rule.place = place;
+                rest = trim(rest.substr(word.size()));
                 break;
             }
         if (rest.starts_with('!')) {
@@ -186,7 +303,7 @@ Result<void> Rules::add(std::string_view text, std::string_view name)
                 return trouble(fmt::format("unknown flag '{}'", printable(rest.substr(at, 1))));
             flags ^= *flag;
         }
-        auto words = parse_rule_words(rest.substr(std::min(at, rest.size())));
+        auto words = parse_rule_words(rest.substr(std::min(at, rest.size())), rule.place);
         if (!words)
             return trouble(words.error().what());
         rule.words = *std::move(words);
@@ -240,18 +357,90 @@ Result<void> Rules::add(std::string_view text, std::string_view name)
 
 std::size_t Rules::size() const { return rules_.size(); }
 
+const Rules::Rule* Rules::first_match(Place place, std::string_view subject) const
+{
+    const auto at = std::ranges::find_if(rules_, [&](const Rule& rule) { return rule.place == place && rule.matches(subject); });
+    return at == rules_.end() ? nullptr : &*at;
+}
+
 RuleWords Rules::words_for(const Meeting& meeting) const
 {
     RuleWords words;
-    bool greeting = false, ehlo = meeting.ehlo.empty();
-    for (const Rule& rule : rules_) {
-        bool& found = rule.ehlo ? ehlo : greeting;
-        if (found || !rule.matches(rule.ehlo ? meeting.ehlo : meeting.greeting))
-            continue;
-        found = true;
-        words.merge(rule.words);
-    }
+    const auto hear = [&](Place place, std::string_view subject) {
+        if (const Rule* const rule = first_match(place, subject))
+            words.merge(rule->words);
+    };
+    if (!meeting.host.empty())
+        hear(Place::host, meeting.host);
+    hear(Place::greeting, meeting.greeting);
+    if (!meeting.ehlo.empty())
+        hear(Place::ehlo, meeting.ehlo);
+    words.profile.sessions = words.limits.sessions;
     return words;
+}
+
+Profile Rules::profile_for(std::string_view host) const
+{
+    const Rule* const rule = host.empty() ? nullptr : first_match(Place::host, host);
+    if (!rule)
+        return {};
+    Profile profile = rule->words.profile;
+    profile.sessions = rule->words.limits.sessions;
+    return profile;
+}
+
+Advice Rules::advice_for(std::string_view reply) const
+{
+    const Rule* const rule = first_match(Place::reply, reply);
+    return rule ? rule->words.advice : Advice{};
+}
+
+std::optional<std::chrono::seconds> time_named(std::string_view text)
+{
+    using std::chrono::seconds;
+    const auto sane = [](std::int64_t count) {
+        return count > 0 && seconds{count} <= longest_greylisting ? std::optional(seconds{count}) : std::nullopt;
+    };
+    for (std::size_t at = 0; at < text.size();) {
+        if (!is_digit(text[at])) {
+            ++at;
+            continue;
+        }
+        const auto digits = [&]() {
+            std::int64_t value = 0;
+            const std::size_t from = at;
+            for (; at < text.size() && is_digit(text[at]); ++at)
+                value = std::min<std::int64_t>(value * 10 + (text[at] - '0'), 1'000'000);
+            return at - from <= 6 ? value : std::int64_t{-1};
+        };
+        const bool begins = at == 0 || is_space(text[at - 1]) || text[at - 1] == '(';
+        const std::int64_t first = digits();
+        if (!begins || first < 0)
+            continue;
+        if (at + 5 < text.size() + 1 && text.substr(at, 1) == ":") {            // hh:mm:ss
+            std::size_t back = at;
+            ++at;
+            const std::int64_t minutes = digits();
+            if (at < text.size() && text[at] == ':') {
+                ++at;
+                const std::int64_t rest = digits();
+                if (minutes >= 0 && minutes < 60 && rest >= 0 && rest < 60)
+                    return sane(first * 3600 + minutes * 60 + rest);
+            }
+            at = std::max(at, back + 1);
+            continue;
+        }
+        std::string_view unit = text.substr(at);
+        while (!unit.empty() && (is_space(unit.front()) || unit.front() == '-'))
+            unit.remove_prefix(1);
+        if (istarts_with(unit, "sec") || (istarts_with(unit, "s") && (unit.size() == 1 || !is_alnum(unit[1]))))
+            return sane(first);
+        if (istarts_with(unit, "min"))
+            return sane(first * 60);
+        if (istarts_with(unit, "hour"))
+            return sane(first * 3600);
+    }
+    return std::nullopt;
 }
 
 }  // namespace posthorn::peers

@@ -140,3 +140,110 @@ TEST_CASE("rules: files stand in the order they are named; one that is missing o
     CHECK(troubles == std::vector<std::string>{"smtp_peer_rules: " + path + ", line 1: unknown word 'nonsense': the file is not used"});
     ::unlink(path.c_str());
 }
+
+TEST_CASE("rules: hosts and replies have words of their own, and no others")
+{
+    const Rules rules = of("host /\\.big\\.test$/ site=Big sessions=5 mails-per-session=50 rate=10/s no-rset\n"
+                           "host /^small/ rate=30/m\n"
+                           "/^220 .*big/ mails-per-session=20\n"
+                           "reply /^4.*TSS04/ suspend=2h slower\n"
+                           "reply /^554 5\\.7\\.1 .*later/ temporary\n"
+                           "reply /busy/ fewer-sessions\n"
+                           "reply /greylist/ greylist=15m\n");
+    CHECK(rules.profile_for("mx1.big.test") == Profile{"big", 5, std::chrono::milliseconds(100)});
+    CHECK(rules.profile_for("small.test") == Profile{"", 0, std::chrono::seconds(2)});
+    CHECK(rules.profile_for("mx1.big.test.example") == Profile{});
+    Meeting meeting = greeted("220 x big");
+    CHECK(rules.words_for(meeting).limits.mails_per_session == 20);
+    meeting.host = "mx1.big.test";
+    const RuleWords words = rules.words_for(meeting);
+    CHECK(words.quirks.text() == "no-rset");
+    CHECK(words.limits.sessions == 5);
+    CHECK(words.limits.mails_per_session == 20);        // the greeting comes after the name
+    const Advice silence = rules.advice_for("421-4.7.0 [TSS04] Messages\n421 4.7.0 deferred");
+    CHECK(silence.suspend == std::chrono::hours(2));
+    CHECK(silence.slower);
+    CHECK(rules.advice_for("554 5.7.1 Reputation too low, try later").temporary);
+    CHECK(rules.advice_for("554 5.7.1 Spam") == Advice{});
+    CHECK(rules.advice_for("450 greylisted").wait == std::chrono::minutes(15));
+    CHECK(!rules.advice_for("450 x").later());
+
+    CHECK(trouble("/a/ slower") == "rules, line 1: 'slower' is a word for replies: reply /pattern/ slower");
+    CHECK(trouble("host /a/ suspend=2h") == "rules, line 1: 'suspend=2h' is a word for replies: reply /pattern/ suspend=2h");
+    CHECK(trouble("reply /a/ quit-alone") == "rules, line 1: 'quit-alone' is no word for a reply");
+    CHECK(trouble("reply /a/ sessions=5") == "rules, line 1: 'sessions=5' is no word for a reply");
+    CHECK(trouble("/a/ site=x") == "rules, line 1: 'site=x' is a word for hosts: host /pattern/ site=x");
+    CHECK(trouble("ehlo /a/ rate=1/s") == "rules, line 1: 'rate=1/s' is a word for hosts: host /pattern/ rate=1/s");
+    CHECK(trouble("reply /a/ suspend") == "rules, line 1: 'suspend': a time is wanted, as in suspend=2h");
+    for (const char* time : {"0", "", "x", "-1", "8d", "1w", "99999999999999999999"})
+        CHECK(trouble(std::string("reply /a/ suspend=") + time) ==
+              std::string("rules, line 1: 'suspend=") + time + "': a time is wanted, as in 90s, 15m or 2h");
+    CHECK(trouble("reply /a/ greylist=2d") == "rules, line 1: 'greylist=2d': a time is wanted, as in 90s, 15m or 2h");
+    for (const char* rate : {"10", "0/s", "10/d", "/s", "10/ss", "x/s"})
+        CHECK(trouble(std::string("host /a/ rate=") + rate) ==
+              std::string("rules, line 1: 'rate=") + rate + "': a rate is wanted, as in 10/s, 600/m or 1000/h");
+    CHECK(trouble("host /a/ site=a/b") == "rules, line 1: 'site=a/b': a name of letters, digits, '-', '.' and '_' is wanted");
+    CHECK(trouble("reply /a/ none slower") == "rules, line 1: 'none' stands alone");
+    CHECK(trouble("reply /a/ !slower") == "rules, line 1: 'slower' cannot be denied: a rule before it with none does that");
+}
+
+TEST_CASE("rules: what the shipped file says of large receivers and their replies, line by line")
+{
+    std::vector<std::string> troubles;
+    const auto rules = load_rules("shipped", troubles);
+    CHECK(troubles.empty());
+    REQUIRE(rules);
+    const auto host = [&](std::string name) {
+        Meeting meeting = greeted("220 x ESMTP");
+        meeting.host = std::move(name);
+        const RuleWords words = rules->words_for(meeting);
+        const Profile profile = rules->profile_for(meeting.host);
+        return fmt::format("{} {}/{} {}", profile.site, words.limits.mails_per_session, profile.sessions, profile.interval.count());
+    };
+    for (const char* google : {"aspmx.l.google.com", "alt4.aspmx.l.google.com", "gmail-smtp-in.l.google.com", "alt1.gmail-smtp-in.l.google.com",
+                               "smtp.google.com", "aspmx2.googlemail.com"}) {
+        CAPTURE(google);
+        CHECK(host(google) == "google 50/5 0");
+    }
+    CHECK(host("mta5.am0.yahoodns.net") == "yahoo 20/0 0");
+    CHECK(host("mx1.mail.yahoo.co.jp") == "yahoo-japan 20/2 100000");
+    CHECK(host("outlook-com.olc.protection.outlook.com") == "outlook 50/5 0");
+    CHECK(host("example-com.mail.protection.outlook.com") == " 50/5 0");
+    CHECK(host("example-com.o-v1.mx.microsoft") == " 50/5 0");
+    CHECK(host("mx01.mail.icloud.com") == "icloud 5/10 0");
+    CHECK(host("mx2h1.comcast.net") == "comcast 1000/25 0");
+    CHECK(host("eu-smtp-inbound-1.mimecast.com") == " 100/10 0");
+    CHECK(host("smtp-in.orange.fr") == "orange 100/2 0");
+    CHECK(host("mx00.emig.gmx.net") == "gmx 20/4 0");
+    CHECK(host("mx-ha02.web.de") == "gmx 20/4 0");
+    CHECK(host("smtp.mailgun.org") == " 3/0 0");
+    for (const char* other : {"mx.example.com", "aspmx.l.google.com.example.org", "notyahoodns.net", "mail.example-gmx.net", "google.com"}) {
+        CAPTURE(other);
+        CHECK(host(other) == " 0/0 0");
+    }
+    const auto says = [&](std::string_view reply) {
+        const Advice advice = rules->advice_for(reply);
+        std::string text;
+        text += advice.slower ? "slower " : "";
+        text += advice.fewer ? "fewer " : "";
+        text += advice.greylist ? "greylist " : "";
+        text += advice.temporary ? "temporary " : "";
+        return text + (advice.suspend.count() != 0 ? std::to_string(advice.suspend.count()) : "");
+    };
+    CHECK(says("421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or user complaints") == "7200");
+    CHECK(says("421 4.7.0 [TS01] Messages temporarily deferred") == "7200");
+    CHECK(says("421 4.1.0 192.0.2.1 Throttled - try again later. RL000001") == "slower ");
+    CHECK(says("421-4.7.28 Gmail has detected an unusual rate of email originating from your\n421 4.7.28 SPF domain") == "slower ");
+    CHECK(says("451 4.7.500 Server busy. Please try again later from [192.0.2.1]. (AS77713)") == "slower ");
+    CHECK(says("421 4.7.0 Too many concurrent connections from your address") == "fewer ");
+    CHECK(says("450 4.7.0 Too many sessions from 192.0.2.1") == "fewer ");
+    CHECK(says("452 4.5.3 rate limit exceeded") == "slower ");
+    CHECK(says("450 4.2.0 <u@y>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/y.html") == "greylist ");
+    CHECK(says("451 4.7.1 Greylisting in action, please come back in 00:05:00") == "greylist ");
+    CHECK(says("450 4.7.1 Graylisted") == "greylist ");
+    for (const char* other : {"450 4.2.1 mailbox busy", "451 4.3.0 lookup failure", "452 4.2.2 Over quota", "421 4.4.2 timeout", "550 5.1.1 unknown",
+                              "554 5.7.1 Greylisted for ever", "550 5.7.28 unusual rate", "452 4.5.3 Too many recipients"}) {
+        CAPTURE(other);
+        CHECK(says(other).empty());
+    }
+}
