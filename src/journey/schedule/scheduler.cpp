@@ -10,6 +10,10 @@ using std::chrono::seconds;
 namespace {
 /// An idle site's window is remembered this long: the next message finds it wide.
 constexpr seconds window_memory{300};
+/// A shape that only a rule gives is forgotten when nothing was sent there for so long: the next delivery brings it again.
+constexpr seconds shape_memory{3600}, shapes_looked_at{10};
+/// MX sets, and sites of one, that are kept apart; what is beyond has no shape.
+constexpr std::size_t shapes_kept = 20'000, sites_of_a_shape = 20'000;
 }  // namespace
 
 /// What one message still has to send to one site.
@@ -34,7 +38,9 @@ struct Scheduler::Site {
     Transport& transport;
     Window window;
     std::list<Job> jobs;
-    bool in_ready = false, in_delay = false, in_idle = false;
+    Held* held = nullptr;                     // the shape of its MX set, where that has one
+    std::string set;                          // its MX set, once a delivery has told it
+    bool in_ready = false, in_delay = false, in_idle = false, in_wait = false;
     std::size_t messages = 0;                 // active messages that name this site: it must not go away under them
     SteadyTime dead_until{};
     SteadyTime idle_since{};
@@ -62,9 +68,25 @@ Scheduler::Transport& Scheduler::transport_of(std::string_view name)
 Scheduler::Site& Scheduler::site_of(Transport& transport, std::string key)
 {
     auto& slot = sites_[key];
-    if (!slot)
+    if (!slot) {
         slot = std::make_unique<Site>(std::move(key), transport);
+        if (const auto at = shaped_.find(slot->key); at != shaped_.end()) {
+            slot->held = at->second;
+            slot->set = at->second->set;
+        }
+    }
     return *slot;
+}
+
+void Scheduler::join(Site& site, Held& held)
+{
+    if (site.held == &held || held.sites.size() >= sites_of_a_shape)
+        return;
+    if (site.held)
+        std::erase(site.held->sites, site.key);           // the domain has moved to other hosts
+    site.held = &held;
+    held.sites.push_back(site.key);
+    shaped_[site.key] = &held;
 }
 
 void Scheduler::reconfigure(SchedulerOptions options)
@@ -77,15 +99,111 @@ void Scheduler::reconfigure(SchedulerOptions options)
 /// Puts a site where next() looks, if it may have work now; where a rate delay runs, next() looks when that ends.
 void Scheduler::offer(Site& site)
 {
-    if (site.jobs.empty() || site.in_ready || site.in_delay)
+    if (site.jobs.empty() || site.in_ready || site.in_delay || site.in_wait)
         return;
     const SteadyTime now = clock_.steady();
-    if (site.window.open(now)) {
+    if (site.held)
+        site.held->shape.recover(now);
+    if (site.window.open(now) && (!site.held || site.held->shape.open(now))) {
         site.transport.ready.push_back(&site);
         site.in_ready = true;
-    } else if (!site.window.dead() && site.window.not_before() > now) {
-        delayed_.emplace(site.window.not_before(), &site);
+    } else if (const SteadyTime when = std::max(site.window.not_before(), site.held ? site.held->shape.not_before() : SteadyTime{});
+               !site.window.dead() && when > now) {
+        delayed_.emplace(when, &site);
         site.in_delay = true;
+    } else if (site.held && site.held->shape.full() && site.window.open(now)) {
+        site.held->waiting.push_back(&site);
+        site.in_wait = true;
+    }
+}
+
+/// As many of the sites that wait for room as there is now.
+void Scheduler::offer_waiting(Held& held)
+{
+    for (std::size_t left = held.waiting.size(); left != 0 && !held.shape.full(); --left) {
+        Site& site = *held.waiting.front();
+        held.waiting.pop_front();
+        site.in_wait = false;
+        offer(site);
+        if (site.in_ready && held.shape.room() != 0 && held.shape.in_flight() + 1 >= held.shape.room())
+            break;
+    }
+}
+
+std::optional<ShapeChange> Scheduler::heard(std::uint64_t attempt, std::string_view site_key, const SiteNotice& notice)
+{
+    if (notice.set.empty())
+        return std::nullopt;
+    const SteadyTime now = clock_.steady();
+    const auto flight = flights_.find(attempt);
+    Site* site = flight != flights_.end() ? flight->second.site : nullptr;
+    if (!site)
+        if (const auto at = sites_.find(std::string(site_key)); at != sites_.end())
+            site = at->second.get();
+    const bool ruled = notice.sessions != 0 || notice.interval.count() != 0;
+    auto at = shapes_.find(notice.set);
+    if (at == shapes_.end()) {
+        if (site && site->set != notice.set)
+            site->set = notice.set;
+        if ((!ruled && !notice.asks()) || shapes_.size() >= shapes_kept)
+            return std::nullopt;
+        at = shapes_.emplace(notice.set, std::make_unique<Held>()).first;
+        at->second->set = notice.set;
+        for (const auto& [key, other] : sites_)           // those that the same hosts serve
+            if (other->set == notice.set)
+                join(*other, *at->second);
+    }
+    Held& held = *at->second;
+    held.used = now;
+    if (site) {
+        site->set = notice.set;
+        join(*site, held);
+        if (flight != flights_.end() && !flight->second.held) {
+            flight->second.held = &held;                  // it was under way when the shape came
+            held.shape.started(now);
+        }
+    } else if (!site_key.empty() && held.sites.size() < sites_of_a_shape && shaped_.try_emplace(std::string(site_key), &held).second)
+        held.sites.emplace_back(site_key);
+    held.shape.rule(notice.sessions, notice.interval);
+    const auto change = held.shape.heard(notice, flight != flights_.end() ? flight->second.begun : now, now);
+    if (!change)
+        return std::nullopt;
+    held.said = notice.said;
+    if (held.shape.suspended(now))
+        for (const std::string& key : held.sites)
+            if (const auto one = sites_.find(key); one != sites_.end())
+                suspend_queue(*one->second);
+    return ShapeChange{.set = held.set,
+                       .change = *change,
+                       .ceiling = held.shape.ceiling(),
+                       .per_minute = held.shape.per_minute(),
+                       .said = held.said,
+                       .until = *change == Shape::Change::suspended ? held.shape.suspended_until() : held.shape.recovered_at(now)};
+}
+
+/// Shapes that hold nothing back any more.
+void Scheduler::forget_shapes()
+{
+    const SteadyTime now = clock_.steady();
+    if (shapes_.empty() || now - shapes_seen_ < shapes_looked_at)
+        return;
+    shapes_seen_ = now;
+    for (auto at = shapes_.begin(); at != shapes_.end();) {
+        Held& held = *at->second;
+        if (held.shape.recover(now))
+            offer_waiting(held);
+        if (held.shape.in_flight() != 0 || !held.waiting.empty() || !held.shape.eased(now) ||
+            !(held.shape.empty(now) || now - held.used >= shape_memory)) {
+            ++at;
+            continue;
+        }
+        for (const std::string& key : held.sites) {
+            if (const auto site = sites_.find(key); site != sites_.end() && site->second->held == &held)
+                site->second->held = nullptr;
+            if (const auto known = shaped_.find(key); known != shaped_.end() && known->second == &held)
+                shaped_.erase(known);
+        }
+        at = shapes_.erase(at);
     }
 }
 
@@ -121,7 +239,7 @@ void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipi
     for (const auto& [site, job] : jobs) {
         if (site->window.dead() && now >= site->dead_until)
             site->window.revive();
-        if (site->window.dead() || now < site->transport.dead_until)
+        if (site->window.dead() || now < site->transport.dead_until || (site->held && site->held->shape.suspended(now)))
             suspend_queue(*site);
         else
             offer(*site);
@@ -130,10 +248,12 @@ void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipi
 
 void Scheduler::suspend_queue(Site& site)
 {
-    const std::string& reason = site.window.dead() ? site.reason : site.transport.reason;
+    const SteadyTime now = clock_.steady();
+    const bool silent = site.held && site.held->shape.suspended(now);
+    const std::string& reason = silent ? site.held->said : site.window.dead() ? site.reason : site.transport.reason;
     for (Job& job : site.jobs) {
         job.recipients.erase(job.recipients.begin(), job.recipients.begin() + static_cast<std::ptrdiff_t>(job.taken));
-        suspended_.push_back({job.message, std::move(job.recipients), reason});
+        suspended_.push_back({job.message, std::move(job.recipients), reason, silent ? site.held->shape.suspended_until() : SteadyTime{}});
     }
     site.jobs.clear();
 }
@@ -164,8 +284,8 @@ void Scheduler::wake_sites()
             continue;                                    // busy again; it comes back here when it falls idle
         if (site.idle_since + window_memory > now)
             rest(site);
-        else if (!site.in_delay && !site.in_ready)
-            sites_.erase(site.key);
+        else if (!site.in_delay && !site.in_ready && !site.in_wait)
+            sites_.erase(std::string(site.key));
         else
             rest(site);
     }
@@ -182,6 +302,7 @@ void Scheduler::rest(Site& site)
 std::optional<Request> Scheduler::next()
 {
     wake_sites();
+    forget_shapes();
     for (std::size_t turn = 0; turn < turns_.size(); ++turn) {
         Transport* transport = turns_.front();
         turns_.pop_front();
@@ -202,7 +323,7 @@ std::optional<Request> Scheduler::next_of(Transport& transport)
         Site& site = *transport.ready.front();
         transport.ready.pop_front();
         site.in_ready = false;
-        if (site.jobs.empty() || !site.window.open(now)) {
+        if (site.jobs.empty() || !site.window.open(now) || (site.held && !site.held->shape.open(now))) {
             offer(site);
             continue;
         }
@@ -215,17 +336,24 @@ std::optional<Request> Scheduler::next_of(Transport& transport)
                         .transport = transport.name,
                         .site = site.key,
                         .recipients = {first, first + static_cast<std::ptrdiff_t>(count)},
-                        .window = site.window.size()};
+                        .window = site.window.size(),
+                        .ceiling = site.held ? site.held->shape.room() : 0};
+        if (request.ceiling != 0)
+            request.window = std::min(request.window, request.ceiling);
         job.taken += count;
         if (job.taken == job.recipients.size())
             site.jobs.pop_front();
         else
             site.jobs.splice(site.jobs.end(), site.jobs, site.jobs.begin());     // the next message's turn
         site.window.started();
+        if (site.held) {
+            site.held->shape.started(now);
+            site.held->used = now;
+        }
         ++transport.in_flight;
         if (limits.rate_delay.count() > 0)
             transport.not_before = now + limits.rate_delay;
-        flights_.emplace(request.attempt, Flight{request.message, &site, count});
+        flights_.emplace(request.attempt, Flight{request.message, &site, count, site.held, now});
         offer(site);
         return request;
     }
@@ -254,6 +382,8 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
     flights_.erase(found);
     Site& site = *flight.site;
     --site.transport.in_flight;
+    if (flight.held)
+        flight.held->shape.ended();
     const SteadyTime now = clock_.steady();
     switch (news) {
     case SiteNews::answered: site.window.succeeded(now); break;
@@ -268,6 +398,8 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
         break;
     }
     offer(site);
+    if (flight.held)
+        offer_waiting(*flight.held);
     return settle(flight.message, flight.recipients);
 }
 
@@ -338,6 +470,8 @@ void Scheduler::revive_all()
     for (auto& [key, site] : sites_)
         if (site->window.dead())
             site->window.revive();
+    for (auto& [set, held] : shapes_)
+        held->shape.revive();
 }
 
 std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
@@ -346,11 +480,20 @@ std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
     if (found == sites_.end())
         return std::nullopt;
     const Site& site = *found->second;
-    return SiteState{.window = site.window.size(),
-                     .in_flight = site.window.in_flight(),
-                     .waiting_messages = site.jobs.size(),
-                     .dead = site.window.dead(),
-                     .reason = site.reason};
+    SiteState state{.window = site.window.size(),
+                    .in_flight = site.window.in_flight(),
+                    .waiting_messages = site.jobs.size(),
+                    .dead = site.window.dead(),
+                    .reason = site.reason};
+    if (site.held) {
+        state.set = site.held->set;
+        state.ceiling = site.held->shape.room();
+        state.per_minute = site.held->shape.per_minute();
+        state.suspended_until = site.held->shape.suspended_until();
+        state.recovered_at = site.held->shape.recovered_at(clock_.steady());
+        state.said = site.held->said;
+    }
+    return state;
 }
 
 }  // namespace posthorn::schedule

@@ -3,12 +3,14 @@
 // Out      next(): one request (one message, one site, at most recipient_limit recipients), none: nothing may start now.
 //          take_suspended(): recipients that must be deferred because their site or transport is dead, with the reason.
 // Order    a site's messages take turns, one request each; a transport's sites take turns; transports take turns.
-//          A closed window, a rate delay or a dead site holds up that site and nothing else.
+//          A closed window, a rate delay or a dead site holds up that site and nothing else; what an MX set asks for (Shape), those sites
+//          that it serves.
 // Owns     the sites and their windows; messages by key only. Bounded by what activate() was given: the caller stops at full().
 #pragma once
 
 #include "schedule/deferred.hpp"
 #include "schedule/retry.hpp"
+#include "schedule/shape.hpp"
 #include "schedule/window.hpp"
 
 #include <deque>
@@ -53,12 +55,24 @@ struct Request {
     std::string site;
     std::vector<std::uint32_t> recipients;                // indices
     std::uint32_t window;                                 // what the site takes at once, for the delivery process
+    std::uint32_t ceiling = 0;                            // what its MX set takes at once, all its sites together; 0: not known
 };
 
 struct Suspended {
     MessageKey message;
     std::vector<std::uint32_t> recipients;
     std::string reason;                                   // what was wrong with the site when it was declared dead
+    SteadyTime until{};                                   // not before; none: when the message's own time comes
+};
+
+/// What was changed for an MX set, and why; for the log.
+struct ShapeChange {
+    std::string set;
+    Shape::Change change;
+    std::uint32_t ceiling;                                // deliveries at once; 0: no limit
+    double per_minute;                                    // mails; 0: no limit
+    std::string said;
+    SteadyTime until;                                     // given back whole by then, or silence until then
 };
 
 enum class SiteNews { answered, unreachable, none };
@@ -89,6 +103,8 @@ public:
 
     /// True: the message has no request in flight and none waiting; it is no longer active.
     bool finished(std::uint64_t attempt, SiteNews news, std::string_view reason = {});
+    /// What a delivery heard of how much its MX set takes; before finished(). `attempt` may be one of a qmgr before this one, then `site` counts.
+    std::optional<ShapeChange> heard(std::uint64_t attempt, std::string_view site, const SiteNotice& notice);
     /// The same for recipients given out by take_suspended().
     bool suspended_done(const Suspended& suspended);
     /// A message that was deleted or put on hold: what waits of it is dropped. True: nothing of it is in flight.
@@ -103,6 +119,11 @@ public:
         std::size_t waiting_messages;
         bool dead;
         std::string reason;
+        std::string set;  // whose shape holds it back; empty: none
+        std::uint32_t ceiling = 0;  // 0: none
+        double per_minute = 0;  // 0: no limit
+        SteadyTime suspended_until{}, recovered_at{};
+        std::string said;  // why
     };
     std::optional<SiteState> site(std::string_view site) const;
 
@@ -110,20 +131,35 @@ private:
     struct Job;
     struct Site;
     struct Transport;
+    struct Held;
     struct Message {
-        std::size_t open = 0;                             // recipients queued, suspended or in flight
-        std::vector<Site*> sites;                         // where it has, or had, a job
+        std::size_t open = 0;  // recipients queued, suspended or in flight
+        std::vector<Site*> sites;  // where it has, or had, a job
     };
     struct Flight {
         MessageKey message;
         Site* site;
         std::size_t recipients;
+        Held* held;  // counted there; none: the site had no shape
+        SteadyTime begun;
+    };
+    /// One MX set with a shape.
+    struct Held {
+        std::string set;
+        Shape shape;
+        std::vector<std::string> sites;  // by their keys
+        std::deque<Site*> waiting;  // for room under its ceiling
+        std::string said;
+        SteadyTime used{};
     };
 
     Transport& transport_of(std::string_view name);
     Site& site_of(Transport& transport, std::string key);
     void offer(Site& site);
     void suspend_queue(Site& site);
+    void join(Site& site, Held& held);
+    void offer_waiting(Held& held);
+    void forget_shapes();
     void wake_sites();
     std::optional<Request> next_of(Transport& transport);
     void rest(Site& site);
@@ -139,9 +175,12 @@ private:
     std::map<std::string, std::unique_ptr<Transport>, std::less<>> transports_;
     std::deque<Transport*> turns_;
     std::unordered_map<std::uint64_t, Flight> flights_;
-    std::multimap<SteadyTime, Site*> delayed_;            // sites in a rate delay
+    std::map<std::string, std::unique_ptr<Held>, std::less<>> shapes_;  // by MX set: few, those that asked for something
+    std::unordered_map<std::string, Held*> shaped_;  // by site
+    SteadyTime shapes_seen_{};
+    std::multimap<SteadyTime, Site*> delayed_;  // sites in a rate delay
     std::deque<Suspended> suspended_;
-    std::deque<std::pair<SteadyTime, Site*>> idle_; // sites kept for their window, oldest first
+    std::deque<std::pair<SteadyTime, Site*>> idle_;  // sites kept for their window, oldest first
 };
 
 }  // namespace posthorn::schedule
