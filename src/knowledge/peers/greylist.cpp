@@ -47,17 +47,22 @@ Greylists::Host& Greylists::host(const std::string& name)
         order_.splice(order_.begin(), order_, at->second.place);
         return at->second;
     }
-    if (hosts_.size() >= greylist_hosts) {
-        const auto oldest = hosts_.find(order_.back());
-        for (const std::uint64_t envelope : oldest->second.order)
-            where_.erase(envelope);
-        hosts_.erase(oldest);
-        order_.pop_back();
-    }
+    if (hosts_.size() >= greylist_hosts)
+        forget_oldest();
     order_.push_front(name);
     Host& made = hosts_[name];
     made.place = order_.begin();
     return made;
+}
+
+void Greylists::forget_oldest()
+{
+    const auto oldest = hosts_.find(order_.back());
+    for (const std::uint64_t envelope : oldest->second.order)
+        where_.erase(envelope);
+    total_ -= oldest->second.order.size();
+    hosts_.erase(oldest);
+    order_.pop_back();
 }
 
 seconds Greylists::learned_wait(const Host& host)
@@ -76,7 +81,10 @@ std::optional<WallTime> Greylists::put_off(const std::string& name, std::uint64_
     if (fresh) {
         at.order.push_back(envelope);
         where_[envelope] = name;
+        if (++total_ > greylist_total && hosts_.size() > 1)
+            forget_oldest();                            // not this one: it was used last
         if (at.order.size() > greylist_envelopes) {
+            --total_;
             where_.erase(at.order.front());
             at.first.erase(at.order.front());
             at.order.pop_front();
@@ -118,6 +126,7 @@ bool Greylists::taken(const std::string& name, std::uint64_t envelope, WallTime 
     const WallTime begun = first->second;
     const seconds wait = std::max(seconds{1}, since(begun, now));
     at.first.erase(first);
+    --total_;
     std::erase(at.order, envelope);
     where_.erase(envelope);
     if (at.passed.count() == 0 || wait < at.passed)

@@ -5,7 +5,7 @@
 // Time       what the reply names, else the rule, else the shortest wait that has passed (narrowed by half where a shorter one was refused
 //            long before it). Beyond three times that, the general back-off counts.
 // Follow     the first envelope that passes lets those that wait for the same host go; not again before that time has passed once more.
-// Bounded    hosts, and envelopes of each; the oldest go. An envelope is a hash of sender and recipient.
+// Bounded    hosts, envelopes of each, and envelopes in all; the oldest go. An envelope is a hash of sender and recipient.
 #pragma once
 
 #include "peers/known.hpp"
@@ -21,7 +21,7 @@ namespace posthorn::peers {
 
 inline constexpr std::chrono::hours greylist_lifetime{7 * 24};
 inline constexpr unsigned greylist_passes_needed = 3;
-inline constexpr std::size_t greylist_hosts = 2000, greylist_envelopes = 2000;
+inline constexpr std::size_t greylist_hosts = 2000, greylist_envelopes = 1000, greylist_total = 50'000;
 
 std::uint64_t envelope_of(std::string_view sender, std::string_view recipient);
 
@@ -36,6 +36,7 @@ public:
     /// Known as one that greylists, by a rule or by conduct.
     bool known(const std::string& host, WallTime now) const;
     bool empty() const { return hosts_.empty(); }
+    std::size_t envelopes() const { return total_; }
 
 private:
     struct Host {
@@ -49,11 +50,13 @@ private:
         std::list<std::string>::iterator place;
     };
     Host& host(const std::string& name);
+    void forget_oldest();
     static std::chrono::seconds learned_wait(const Host& host);
 
     std::unordered_map<std::string, Host> hosts_;
     std::list<std::string> order_;                  // the one used last comes first
     std::unordered_map<std::uint64_t, std::string> where_;
+    std::size_t total_ = 0;                         // envelopes
 };
 
 }  // namespace posthorn::peers

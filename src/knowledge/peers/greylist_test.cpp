@@ -156,6 +156,11 @@ TEST_CASE("hosts and envelopes are bounded, the oldest go")
         host.lists.put_off("host" + std::to_string(i), 1, "450 x", host.rule, host.clock.wall());
     CHECK(!host.known());
     CHECK(host.lists.known("host1", host.clock.wall()));
+    CHECK(host.lists.envelopes() == greylist_hosts);
+    for (std::size_t i = 0; i < 2 * greylist_total; ++i)
+        host.lists.put_off("host" + std::to_string(i % 100), i, "450 x", host.rule, host.clock.wall());
+    CHECK(host.lists.envelopes() <= greylist_total);
+    CHECK(host.lists.envelopes() > greylist_total / 2);
 }
 
 TEST_CASE("the time that a reply names")

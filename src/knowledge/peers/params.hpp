@@ -18,7 +18,7 @@ namespace posthorn::peers {
 
 // clang-format off
 inline constexpr config::Param<Learning> smtp_peer_learning{.name = "smtp_peer_learning", .initial = "yes", .doc = "Learn from sessions what other servers do wrong, and speak with them accordingly. report: log what was learned, and change nothing.", .since = "posthorn 0.1", .own = true};
-inline constexpr config::Param<std::string> smtp_peer_rules{.name = "smtp_peer_rules", .initial = "shipped", .doc = "Files with rules for servers by their greeting and EHLO reply, in order; shipped: the rules that came with the program.", .since = "posthorn 0.1", .own = true};
+inline constexpr config::Param<std::string> smtp_peer_rules{.name = "smtp_peer_rules", .initial = "shipped", .doc = "Files with rules for servers by their names, greetings, EHLO replies and refusals, in order; shipped: the rules that came with the program.", .since = "posthorn 0.1", .own = true};
 // clang-format on
 
 inline constexpr auto params = std::to_array<config::ParamInfo>({smtp_peer_learning, smtp_peer_rules});
