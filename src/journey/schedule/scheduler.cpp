@@ -165,7 +165,7 @@ std::optional<ShapeChange> Scheduler::heard(std::uint64_t attempt, std::string_v
     } else if (!site_key.empty() && held.sites.size() < sites_of_a_shape && shaped_.try_emplace(std::string(site_key), &held).second)
         held.sites.emplace_back(site_key);
     held.shape.rule(notice.sessions, notice.interval);
-    const auto change = held.shape.heard(notice, flight != flights_.end() ? flight->second.begun : now, now);
+    const auto change = held.shape.heard(notice, flight != flights_.end() ? flight->second.begun : SteadyTime{}, now);
     if (!change)
         return std::nullopt;
     held.said = notice.said;

@@ -62,8 +62,9 @@ std::optional<Shape::Change> Shape::heard(const SiteNotice& notice, SteadyTime b
     recover(now);
     if (!notice.asks())
         return std::nullopt;
-    // An answer to what was sent before the last decrease says nothing about the time since.
-    if (decreased_ != SteadyTime{} && begun <= decreased_ && (ceiling_ != 0 || per_minute_ != 0))
+    // An answer to what was sent before the last decrease says nothing about the time since; silence is more than a decrease.
+    const bool silence = notice.suspend.count() != 0 && !suspended(now);
+    if (!silence && decreased_ != SteadyTime{} && begun <= decreased_ && (ceiling_ != 0 || per_minute_ != 0))
         return std::nullopt;
     std::optional<Change> change;
     decreased_ = now;

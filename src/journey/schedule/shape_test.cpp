@@ -90,6 +90,11 @@ TEST_CASE("shape: answers to what was sent before the decrease are no news; one 
     clock.advance(1s);
     CHECK(shape.heard(slower(), clock.steady(), clock.steady()) == Shape::Change::slower);
     CHECK(shape.per_minute() == doctest::Approx(8));
+    SiteNotice silence = slower();
+    silence.suspend = 600s;
+    CHECK(shape.heard(silence, begun, clock.steady()) == Shape::Change::suspended);     // that is more than what was heard before
+    CHECK(shape.suspended(clock.steady()));
+    CHECK(!shape.heard(silence, begun, clock.steady()));
 }
 
 TEST_CASE("shape: never below one delivery at once and one mail a minute")
