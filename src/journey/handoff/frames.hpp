@@ -23,6 +23,7 @@ enum class Frame : std::uint16_t {
     peer_observed = 15,  // a notice to memory: what a session showed of its peer (peers/stored.proto)
     verify_status = 40,  // an operator asks memory what is known of an address
     requeue = 16,        // qmgr has a message cleaned anew; content above the inline limit travels as a descriptor
+    table = 30,          // a process that opens no database asks resolve
 };
 
 /// Content up to this size travels inside frames and lies in the spool's database; above it is a file.

@@ -22,8 +22,8 @@ struct Library {
     {
         TRY(const Module module, Module::open(fmt::format("libdb-{}.{}.so", DB_VERSION_MAJOR, DB_VERSION_MINOR), "Berkeley DB: package libdb5.3"));
         Library library{};
-        TRY(library.create, module.function<decltype(library.create)>("db_create"));
-        TRY(library.text, module.function<decltype(library.text)>("db_strerror"));
+        TRY_VOID(module.load(library.create, "db_create"));
+        TRY_VOID(module.load(library.text, "db_strerror"));
         return library;
     }
 };
@@ -92,10 +92,8 @@ public:
         TRY(reader->library_, library());
         TRY(Fd given, opener.open(path));
         // Of our own, where it can be had: a lock belongs to the open file, and a descriptor that was passed on shares that with others.
-        reader->name_ = fmt::format("/proc/self/fd/{}", given.get());
-        Fd own{::open(reader->name_.c_str(), O_RDONLY | O_CLOEXEC)};
+        Fd own{::open(name_of(given).c_str(), O_RDONLY | O_CLOEXEC)};
         reader->fd_ = own ? std::move(own) : std::move(given);
-        reader->name_ = fmt::format("/proc/self/fd/{}", reader->fd_.get());
         reader->path_ = path;
         TRY_VOID(reader->load());
         return reader;
@@ -138,7 +136,13 @@ private:
     {
         stamp_ = stamp();
         db_.reset();
-        TRY(db_, open_db(library_, name_, path_, type, DB_RDONLY));
+        auto opened = open_db(library_, name_of(fd_), path_, type, DB_RDONLY);
+        if (!opened && ::access(name_of(fd_).c_str(), R_OK) != 0) {
+            // A file of root's, of which the broker gave us the descriptor: the library wants a name, so it gets one of a copy.
+            TRY(copy_, copy_in_memory(fd_.get()));
+            opened = open_db(library_, name_of(copy_), path_, type, DB_RDONLY);
+        }
+        TRY(db_, std::move(opened));
         return {};
     }
     /// What was changed in the file since it was opened may not fit what the library keeps of it in memory.
@@ -158,9 +162,11 @@ private:
     }
     Error failure(int code) const { return Error{fmt::format("{}: {}", path_, code > 0 ? errno_text(code) : library_.text(code)), "4.3.0"}; }
 
+    static std::string name_of(const Fd& fd) { return fmt::format("/proc/self/fd/{}", fd.get()); }
+
     Library library_{};
-    std::string path_, name_;
-    Fd fd_;
+    std::string path_;
+    Fd fd_, copy_;
     std::pair<std::int64_t, std::int64_t> stamp_;
     Db db_;
 };
@@ -255,6 +261,8 @@ std::shared_ptr<Table> open_table(std::string spec, const std::string& name, Fla
 }
 
 }  // namespace
+
+void open_berkeley_library() { (void)library(); }
 
 std::shared_ptr<Table> open_hash(std::string spec, std::string name, Flags flags, Tables& tables)
 {

@@ -11,4 +11,7 @@ namespace posthorn::tables {
 std::shared_ptr<Table> open_hash(std::string spec, std::string name, Flags flags, Tables& tables);
 std::shared_ptr<Table> open_btree(std::string spec, std::string name, Flags flags, Tables& tables);
 
+/// What opening a table does first, for processes that cannot do so later.
+void open_berkeley_library();
+
 }  // namespace posthorn::tables

@@ -1,6 +1,7 @@
 #include "tables/file.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -54,6 +55,23 @@ Result<std::string> read_all(int fd)
     }
     text.resize(at);
     return text;
+}
+
+Result<Fd> copy_in_memory(int fd)
+{
+    if (::lseek(fd, 0, SEEK_SET) < 0)
+        return system_error("lseek", errno);
+    TRY(const std::string octets, read_all(fd));
+    Fd copy{::memfd_create("table", MFD_CLOEXEC)};
+    if (!copy)
+        return system_error("memfd_create", errno);
+    for (std::string_view rest = octets; !rest.empty();) {
+        const ::ssize_t put = ::write(copy.get(), rest.data(), rest.size());
+        if (put < 0)
+            return system_error("write", errno);
+        rest.remove_prefix(static_cast<std::size_t>(put));
+    }
+    return copy;
 }
 
 }  // namespace posthorn::tables

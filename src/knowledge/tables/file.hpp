@@ -45,4 +45,7 @@ public:
 /// The whole file, within max_table_octets.
 Result<std::string> read_all(int fd);
 
+/// An unnamed file with the same octets: /proc/self/fd/N is a name of it for libraries that want one.
+Result<Fd> copy_in_memory(int fd);
+
 }  // namespace posthorn::tables

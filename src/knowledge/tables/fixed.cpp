@@ -233,6 +233,14 @@ std::shared_ptr<Table> open_static(std::string spec, std::string name, Flags fla
 
 std::shared_ptr<Table> open_fail(std::string spec, std::string, Flags, Tables&) { return std::make_shared<FailTable>(std::move(spec)); }
 
+std::shared_ptr<Table> open_nis(std::string spec, std::string, Flags, Tables&)
+{
+    const std::string text = spec;
+    return broken_table(
+        std::move(spec),
+        Error{text + ": NIS is not supported; put its maps into files (ypcat -k NAME > FILE, then texthash:FILE or postmap), or use ldap"});
+}
+
 std::shared_ptr<Table> open_environ(std::string spec, std::string, Flags, Tables&) { return std::make_shared<EnvironTable>(std::move(spec)); }
 
 }  // namespace posthorn::tables

@@ -51,6 +51,8 @@ std::shared_ptr<Table> open_texthash(std::string spec, std::string name, Flags f
 std::shared_ptr<Table> open_inline(std::string spec, std::string name, Flags flags, Tables& tables);
 std::shared_ptr<Table> open_static(std::string spec, std::string name, Flags flags, Tables& tables);
 std::shared_ptr<Table> open_fail(std::string spec, std::string name, Flags flags, Tables& tables);
+/// Refused: NIS is gone from the systems this runs on. The reason says what serves instead.
+std::shared_ptr<Table> open_nis(std::string spec, std::string name, Flags flags, Tables& tables);
 std::shared_ptr<Table> open_environ(std::string spec, std::string name, Flags flags, Tables& tables);
 
 }  // namespace posthorn::tables

@@ -11,6 +11,7 @@ struct Kind {
     std::string_view name;
     std::shared_ptr<Table> (*open)(std::string spec, std::string name, Flags, Tables&);
     const char* file_suffix;        // null: reads no file; else what is added to the name
+    bool parameters_in_main_cf = false;    // "kind:name" reads none, "kind:/path" does
 };
 
 std::span<const Kind> all_kinds();

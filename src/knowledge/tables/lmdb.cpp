@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <lmdb.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 namespace posthorn::tables {
@@ -41,7 +40,7 @@ public:
         int code = mdb_env_open(env, path.c_str(), flags, 0);
         if (code == EACCES || code == EPERM || code == ENOENT) {
             // A file of root's, of which the broker gave us the descriptor: LMDB wants a name, so it gets one of a copy.
-            TRY(reader->copy_, copy_of(fd.get()));
+            TRY(reader->copy_, copy_in_memory(fd.get()));
             reader->env_.reset();
             if (code = mdb_env_create(&env); code != 0)
                 return lmdb_error(path, code);
@@ -104,22 +103,6 @@ public:
     }
 
 private:
-    static Result<Fd> copy_of(int fd)
-    {
-        TRY(const std::string octets, read_all(fd));
-        Fd copy{::memfd_create("lmdb", MFD_CLOEXEC)};
-        if (!copy)
-            return system_error("memfd_create", errno);
-        std::string_view rest = octets;
-        while (!rest.empty()) {
-            const ::ssize_t put = ::write(copy.get(), rest.data(), rest.size());
-            if (put < 0)
-                return system_error("write", errno);
-            rest.remove_prefix(static_cast<std::size_t>(put));
-        }
-        return copy;
-    }
-
     /// A writer may have made the file larger than our mapping.
     int begin(MDB_txn** txn)
     {

@@ -13,12 +13,13 @@ class Module {
 public:
     /// Stays open until the process ends: what libraries start in the background has no clean end.
     static Result<Module> open(const std::string& library, std::string_view hint);
-    /// As the header declares it: module.function<decltype(&::db_create)>("db_create").
+    /// `into` is declared after the header: decltype(&::db_create) create; module.load(create, "db_create").
     template <class Function>
-    Result<Function> function(const char* name) const
+    Result<void> load(Function& into, const char* name) const
     {
         TRY(void* const found, symbol(name));
-        return reinterpret_cast<Function>(found);
+        into = reinterpret_cast<Function>(found);
+        return {};
     }
 
 private:

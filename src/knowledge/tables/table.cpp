@@ -1,9 +1,11 @@
 #include "tables/table.hpp"
 
 #include "base/strings.hpp"
+#include "tables/berkeley.hpp"
 #include "tables/composed.hpp"
 #include "tables/kinds.hpp"
 #include "tables/lookups.hpp"
+#include "tables/source_config.hpp"
 
 #include <unicode/ucasemap.h>
 
@@ -55,6 +57,13 @@ Tables::Tables(observe::Log log, const Clock& clock, std::shared_ptr<FileOpener>
 
 void Tables::add_kind(std::string type, Factory factory) { kinds_.insert_or_assign(std::move(type), std::move(factory)); }
 
+asio::thread_pool& Tables::helpers()
+{
+    if (!helpers_)
+        helpers_ = std::make_unique<asio::thread_pool>(8);
+    return *helpers_;
+}
+
 std::shared_ptr<Table> Tables::open(std::string_view spec, Flags flags)
 {
     const std::string full(without_proxy(spec));
@@ -86,17 +95,36 @@ std::vector<std::string_view> kinds()
     return names;
 }
 
-std::vector<std::string> files_of(std::string_view spec)
+std::vector<std::string> leaves_of(std::string_view spec)
 {
     spec = without_proxy(spec);
+    const auto members = members_of(spec);
+    if (members.empty())
+        return {std::string(spec)};
+    std::vector<std::string> leaves;
+    for (const std::string& member : members)
+        std::ranges::move(leaves_of(member), std::back_inserter(leaves));
+    return leaves;
+}
+
+std::vector<std::string> files_of(std::string_view spec)
+{
     std::vector<std::string> files;
-    for (const std::string& member : members_of(spec))
-        std::ranges::copy(files_of(member), std::back_inserter(files));
-    const std::size_t colon = spec.find(':');
-    for (const Kind& kind : all_kinds())
-        if (colon != spec.npos && spec.substr(0, colon) == kind.name && kind.file_suffix && !spec.substr(colon + 1).starts_with('{'))
-            files.push_back(std::string(spec.substr(colon + 1)) + kind.file_suffix);
+    for (const std::string& leaf : leaves_of(spec)) {
+        const std::size_t colon = leaf.find(':');
+        for (const Kind& kind : all_kinds())
+            if (colon != leaf.npos && leaf.compare(0, colon, kind.name) == 0 && kind.file_suffix && leaf.find('{') != colon + 1 &&
+                (*kind.file_suffix != '\0' || !kind.parameters_in_main_cf || is_source_file(leaf.substr(colon + 1))))
+                files.push_back(leaf.substr(colon + 1) + kind.file_suffix);
+    }
     return files;
+}
+
+void open_libraries(std::string_view spec)
+{
+    for (const std::string& leaf : leaves_of(spec))
+        if (leaf.starts_with("hash:") || leaf.starts_with("btree:"))
+            open_berkeley_library();
 }
 
 std::string fold_key(std::string_view key, bool utf8)

@@ -62,6 +62,8 @@ struct Site {
     observe::Log log;
     const Clock& clock;
     std::shared_ptr<FileOpener> opener;
+    /// main.cf's value, expanded, of a parameter that it has: sources whose parameters stand there ("mysql:name", name_query).
+    std::function<std::optional<std::string>(const std::string& name)> parameter = nullptr;
 };
 
 class Tables {
@@ -73,21 +75,29 @@ public:
     std::shared_ptr<Table> open(std::string_view spec, Flags flags = {});
 
     using Factory = std::function<std::shared_ptr<Table>(std::string spec, std::string name, Flags, Tables&)>;
-    /// A further kind: clients of servers, and tests.
+    /// A further kind, or another way to one: clients of servers, and tests.
     void add_kind(std::string type, Factory factory);
+    void set_parameters(std::function<std::optional<std::string>(const std::string& name)> parameter) { site_.parameter = std::move(parameter); }
 
     const Site& site() const { return site_; }
+    /// Where client libraries may block. The threads are started when the first question needs one.
+    asio::thread_pool& helpers();
 
 private:
     Site site_;
     std::map<std::string, Factory, std::less<>> kinds_;
     std::map<std::pair<std::string, Flags>, std::shared_ptr<Table>> open_;
+    std::unique_ptr<asio::thread_pool> helpers_;     // ends before the tables that it asks
 };
 
 /// The built-in kinds, in alphabetical order (postconf -m).
 std::vector<std::string_view> kinds();
 /// The files that a table of this spec reads, those of the tables in it among them: what the master's broker may open.
 std::vector<std::string> files_of(std::string_view spec);
+/// The table of `spec` itself, or those it is composed of, without "proxy:".
+std::vector<std::string> leaves_of(std::string_view spec);
+/// Opens the libraries that a table of this spec needs, while the process may; what fails is told when the table is opened.
+void open_libraries(std::string_view spec);
 /// A table that answers every question with this Error.
 std::shared_ptr<Table> broken_table(std::string spec, Error reason);
 /// "key" as tables compare it: ASCII lower case, Unicode case folding for UTF-8.

@@ -96,8 +96,9 @@ Confined confine(const Place& place, const Confinement& confinement)
     if (!place.queue_directory.empty() && ::chdir(place.queue_directory.c_str()) != 0)
         refuse("change to the queue directory");
 
-    // Landlock's rules name folders of the outside; they stay valid through chroot because they are held as descriptors.
-    const bool change_root = confinement.root != Root::unchanged && (place.chroot || (confinement.root == Root::spool && result.landlock == 0));
+    // Landlock shows a service less than the queue directory has. Behind another root the tables that libraries open by name, the data directory
+    // and the system's own resolv.conf would be gone as well.
+    const bool change_root = confinement.root == Root::column ? place.chroot : confinement.root == Root::spool && result.landlock == 0;
     const bool starts_commands = confinement.may.has(May::start_commands);
     if (root) {
         if (!starts_commands)

@@ -45,7 +45,8 @@ private:
 
 struct Confinement {
     User user = User::mail_owner;
-    /// column: the queue directory where the chroot column says y; spool: also where the kernel has no Landlock.
+    /// column: the queue directory where the chroot column says y (commands of others, which Landlock does not hold);
+    /// spool: only where the kernel has no Landlock, whatever the column says.
     Root root = Root::spool;
     Powers may;
     /// Further files or folders to read, as absolute paths. They are beyond reach where the root folder changed.

@@ -14,6 +14,8 @@
 #include "services/pickup.hpp"
 #include "services/programs.hpp"
 #include "services/queue_link.hpp"
+#include "services/startup.hpp"
+#include "services/table_desk.hpp"
 #include "services/table_files.hpp"
 #include "verify/params.hpp"
 
@@ -90,8 +92,8 @@ private:
 class ResolveService final : public process::Work {
 public:
     explicit ResolveService(process::Service& service)
-        : service_(service), files_(TableFiles::fetch(service)), tables_(service.log(), clock_, files_), configured_(configure(service.config())),
-          tasks_(service.executor()), dispatcher_(tasks_),
+        : service_(service), files_(TableFiles::fetch(service)), tables_(service.log(), clock_, files_), databases_(tables_, service.config()),
+          configured_(configure(service.config())), tasks_(service.executor()), dispatcher_(tasks_),
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  clock_, service.log()),
@@ -103,10 +105,14 @@ public:
         dispatcher_.on<handoff::RequeueRequest, handoff::RequeueReply>(
             Frame::requeue,
             [this](handoff::RequeueRequest request, std::vector<Fd> content) { return pickup_.requeue(std::move(request), std::move(content)); });
+        dispatcher_.on<handoff::TableRequest, handoff::TableReply>(
+            Frame::table, [this](handoff::TableRequest request) { return databases_.answer(std::move(request)); });
         dispatcher_.on_now<handoff::ReportRequest, handoff::ReportReply>(Frame::report, [this](const handoff::ReportRequest& request) {
             return Result<handoff::ReportReply>(report::compose(request, configured_->reports));
         });
     }
+
+    const TableDesk& databases() const { return databases_; }
 
     void start() override
     {
@@ -148,6 +154,7 @@ public:
         }
         if (retired_.size() > 2)
             retired_.pop_front();
+        databases_.reload(snapshot);
         return {};
     }
 
@@ -234,6 +241,7 @@ private:
     SystemClock clock_;
     std::shared_ptr<TableFiles> files_;
     tables::Tables tables_;
+    TableDesk databases_;
     std::unique_ptr<Configured> configured_;
     std::list<std::unique_ptr<Configured>> retired_;
     TaskGroup tasks_;
@@ -250,7 +258,13 @@ private:
 int serve_resolve(process::Service& service)
 {
     ResolveService work(service);
-    service.confine({.may = {May::pick_up, May::write_incoming, May::compile}, .readable = {"/etc/localtime", "/usr/share/zoneinfo"}});
+    process::Confinement confinement{.may = {May::pick_up, May::write_incoming, May::compile}, .readable = {"/etc/localtime", "/usr/share/zoneinfo"}};
+    if (work.databases().asks_network()) {
+        confinement.may = {May::pick_up, May::write_incoming, May::compile, May::connect, May::resolve};
+        std::ranges::copy(name_service_files(), std::back_inserter(confinement.readable));
+        std::ranges::copy(work.databases().paths(), std::back_inserter(confinement.readable));
+    }
+    service.confine(confinement);
     return service.run(work);
 }
 

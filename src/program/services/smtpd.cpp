@@ -12,6 +12,7 @@
 #include "services/programs.hpp"
 #include "services/queue_link.hpp"
 #include "services/startup.hpp"
+#include "services/table_desk.hpp"
 #include "services/table_files.hpp"
 #include "services/verify_links.hpp"
 #include "tls/params.hpp"
@@ -55,7 +56,8 @@ struct Prepared {
 class SmtpServer final : public process::Work {
 public:
     SmtpServer(process::Service& service, Prepared prepared)
-        : service_(service), tables_(service.log(), Prepared::clock, prepared.files),
+        : service_(service), resolve_(service.executor(), std::string(resolve_socket), {.channel = {.name = "resolve"}}),
+          tables_(service.log(), Prepared::clock, prepared.files), databases_(tables_, resolve_, service.config()),
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  Prepared::clock, service.log()),
@@ -75,6 +77,7 @@ public:
     {
         queue_.start();
         memory_.start();
+        resolve_.start();
         if (tls_)
             tasks_.spawn(follow_ticket_keys());
         tasks_.spawn(listen_when_ready());
@@ -98,6 +101,7 @@ public:
         co_await tasks_.close();
         co_await queue_.close();
         co_await memory_.close();
+        co_await resolve_.close();
     }
 
     void hurry() override { server_.close(); }
@@ -179,7 +183,9 @@ private:
     }
 
     process::Service& service_;
+    ipc::Client resolve_;
     tables::Tables tables_;
+    RemoteDatabases databases_;
     QueueLink queue_;
     cleanup::Cleaner cleaner_;
     route::Router classes_;

@@ -25,6 +25,7 @@ struct Named {
             const std::string_view member = piece.substr(std::min(piece.find_first_not_of('!'), piece.size()));
             for (std::string& file : tables::files_of(member))
                 table_files.insert(std::move(file));
+            tables::open_libraries(member);                      // a confined service can open none later
             if (member.starts_with('/'))
                 lists.emplace(member);
         }

@@ -134,6 +134,9 @@ public:
         : program_(program), options_(std::move(options)), default_type_(snapshot.get(default_database_type)), hostname_(snapshot.text("myhostname")),
           tables_(observe::Log{std::make_shared<WithoutErrors>(program.name), std::string(program.name)}, clock_)
     {
+        tables_.set_parameters([snapshot](const std::string& name) -> std::optional<std::string> {
+            return snapshot.as_written(name) ? std::optional{snapshot.text(name)} : std::nullopt;
+        });
         options_.flags.utf8 = options_.utf8.value_or(snapshot.get(tables::smtputf8_enable));
         options_.build.map_size = static_cast<std::uint64_t>(snapshot.get(lmdb_map_size).count);
     }

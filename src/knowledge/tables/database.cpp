@@ -1,0 +1,125 @@
+#include "tables/database.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+
+namespace posthorn::tables {
+
+namespace {
+constexpr std::chrono::seconds rest{60}, idle{60};
+}
+
+DatabaseTable::DatabaseTable(std::string spec, Flags flags, std::shared_ptr<const Question> question, std::vector<std::string> servers,
+                             Connect connect, Tables& tables)
+    : Table(std::move(spec)), flags_(flags), question_(std::move(question)), connect_(std::move(connect)), tables_(tables)
+{
+    for (std::string& server : servers)
+        places_.push_back({std::move(server)});
+}
+
+Answer DatabaseTable::find(std::string_view) { return Error{fmt::format("{}: only an answer that is waited for", name()), "4.3.5"}; }
+
+awaitable<Answer> DatabaseTable::lookup(std::string key)
+{
+    CO_TRY(const auto asked, co_await question_->about(std::move(key), flags_));
+    if (!asked)
+        co_return std::nullopt;
+    co_return co_await on_thread(tables_.helpers(), [this, wanted = *asked] { return ask_servers(wanted); });
+}
+
+std::optional<DatabaseTable::Kept> DatabaseTable::take_kept()
+{
+    const std::scoped_lock lock(mutex_);
+    std::erase_if(kept_, [oldest = std::chrono::steady_clock::now() - idle](const Kept& kept) { return kept.since < oldest; });
+    if (kept_.empty())
+        return std::nullopt;
+    auto taken = std::move(kept_.back());
+    kept_.pop_back();
+    return taken;
+}
+
+std::vector<std::size_t> DatabaseTable::awake()
+{
+    thread_local std::minstd_rand random{std::random_device{}()};
+    const std::scoped_lock lock(mutex_);
+    const SteadyTime now = std::chrono::steady_clock::now();
+    std::vector<std::size_t> order;
+    for (std::size_t at = 0; at < places_.size(); ++at)
+        if (places_[at].rests_until <= now)
+            order.push_back(at);
+    std::ranges::shuffle(order, random);
+    return order;
+}
+
+Answer DatabaseTable::ask_servers(const std::string& key)
+{
+    Error last{"no server answers; each is tried again after a minute", "4.3.0"};
+    // Whether it answered, and whether it can be asked again.
+    const auto ask = [&](Kept use) -> std::pair<std::optional<Answer>, bool> {
+        auto results = use.connection->ask(question_->query(), key);
+        const bool usable = use.connection->usable();
+        if (!results)
+            last = Error{fmt::format("{}: {}", places_[use.place].server, results.error().what()), "4.3.0"};
+        if (usable) {
+            const std::scoped_lock lock(mutex_);
+            use.since = std::chrono::steady_clock::now();
+            kept_.push_back(std::move(use));
+        }
+        return {results ? std::optional{question_->answer(*results, key)} : std::nullopt, usable};
+    };
+    // A connection that was lost while nobody used it says nothing about its server.
+    for (bool lost = true; lost;) {
+        auto kept = take_kept();
+        if (!kept)
+            break;
+        auto [answer, usable] = ask(std::move(*kept));
+        if (answer)
+            return *std::move(answer);
+        lost = !usable;
+    }
+    for (const std::size_t place : awake()) {
+        auto connection = connect_(places_[place].server);
+        if (!connection) {
+            last = Error{fmt::format("connect to {}: {}", places_[place].server, connection.error().what()), "4.3.0"};
+            const std::scoped_lock lock(mutex_);
+            places_[place].rests_until = std::chrono::steady_clock::now() + rest;
+            continue;
+        }
+        if (auto [answer, usable] = ask(Kept{std::move(*connection), place, {}}); answer)
+            return *std::move(answer);
+    }
+    return last;
+}
+
+std::string sql_query(const SourceConfig& config)
+{
+    if (std::string query = config.text("query"); !query.empty())
+        return query;
+    if (const std::string function = config.text("select_function"); !function.empty())
+        return fmt::format("SELECT {}('%s')", function);
+    const std::string table = config.text("table"), field = config.text("select_field"), where = config.text("where_field");
+    if (table.empty() || field.empty() || where.empty())
+        return {};
+    return fmt::format("SELECT {} FROM {} WHERE {} = '%s' {}", field, table, where, config.text("additional_conditions"));
+}
+
+SqlServer::SqlServer(std::string_view text)
+{
+    if (text.starts_with("unix:")) {
+        path = text.substr(5);
+        return;
+    }
+    if (text.starts_with("inet:"))
+        text.remove_prefix(5);
+    const std::size_t end = text.starts_with('[') ? text.find(']') : std::string_view::npos;
+    const std::size_t colon = text.find(':', end == text.npos ? 0 : end);
+    host = text.substr(0, colon);
+    if (host.starts_with('[') && host.ends_with(']'))
+        host = host.substr(1, host.size() - 2);
+    if (colon != text.npos)
+        port = text.substr(colon + 1);
+}
+
+}  // namespace posthorn::tables

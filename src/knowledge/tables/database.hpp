@@ -1,0 +1,74 @@
+// tables/database.hpp: a table behind a client library that blocks: sqlite, pgsql, mysql, ldap.
+// Threads   a question is one call on a helper thread of Tables; each connection serves one question at a time.
+// Servers   in random order, an open connection first. One that fails is left alone for a minute, and the next is asked; the
+//           last one's words are the Error, when none answers. Connections that idle for a minute are closed.
+// Errors    4.3.0. What the server says of a wrong query is an Error like any other: never "not there".
+#pragma once
+
+#include "tables/question.hpp"
+
+#include <memory>
+#include <mutex>
+
+namespace posthorn::tables {
+
+/// Of one server. On any thread, by one at a time.
+class Connection {
+public:
+    Connection() = default;
+    Connection(Connection&&) = delete;
+    virtual ~Connection() = default;
+    /// All values of all rows, without NULLs.
+    virtual Result<std::vector<std::string>> ask(const Template& query, std::string_view key) = 0;
+    /// False once the connection itself has failed.
+    virtual bool usable() const = 0;
+};
+
+class DatabaseTable final : public Table {
+public:
+    using Connect = std::function<Result<std::unique_ptr<Connection>>(const std::string& server)>;
+
+    DatabaseTable(std::string spec, Flags flags, std::shared_ptr<const Question> question, std::vector<std::string> servers, Connect connect,
+                  Tables& tables);
+    bool in_memory() const override { return false; }
+    Answer find(std::string_view) override;
+    awaitable<Answer> lookup(std::string key) override;
+
+private:
+    struct Place {
+        std::string server;
+        SteadyTime rests_until{};
+    };
+    struct Kept {
+        std::unique_ptr<Connection> connection;
+        std::size_t place;
+        SteadyTime since;
+    };
+    Answer ask_servers(const std::string& key);
+    std::optional<Kept> take_kept();
+    std::vector<std::size_t> awake();
+
+    Flags flags_;
+    std::shared_ptr<const Question> question_;
+    Connect connect_;
+    Tables& tables_;
+    std::mutex mutex_;                           // of what follows
+    std::vector<Place> places_;
+    std::vector<Kept> kept_;
+};
+
+std::shared_ptr<Table> open_sqlite(std::string spec, std::string name, Flags flags, Tables& tables);
+std::shared_ptr<Table> open_pgsql(std::string spec, std::string name, Flags flags, Tables& tables);
+std::shared_ptr<Table> open_mysql(std::string spec, std::string name, Flags flags, Tables& tables);
+std::shared_ptr<Table> open_ldap(std::string spec, std::string name, Flags flags, Tables& tables);
+
+/// "query", or what select_function, or table, select_field, where_field and additional_conditions, make of one.
+std::string sql_query(const SourceConfig& config);
+
+/// "host", "host:port", "inet:host:port", "unix:/path" of the sql sources.
+struct SqlServer {
+    explicit SqlServer(std::string_view text);
+    std::string host, port, path;
+};
+
+}  // namespace posthorn::tables

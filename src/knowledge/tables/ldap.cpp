@@ -1,0 +1,337 @@
+// ldap: directories by OpenLDAP's library, opened when a table names the type.      ldap_table(5), RFC 4511, 4515 (filters), 4516 (URLs)
+#include "tables/database.hpp"
+#include "tables/module.hpp"
+
+#include "base/strings.hpp"
+
+#include <fmt/format.h>
+
+#include <ldap.h>
+
+#include <algorithm>
+
+namespace posthorn::tables {
+
+namespace {
+
+#define POSTHORN_LIBLDAP(X) \
+    X(ldap_initialize) \
+    X(ldap_set_option) \
+    X(ldap_start_tls_s) \
+    X(ldap_sasl_bind_s) X(ldap_search_ext_s) X(ldap_first_entry) X(ldap_next_entry) X(ldap_get_values_len) X(ldap_value_free_len) X(ldap_msgfree) \
+        X(ldap_err2string) X(ldap_unbind_ext_s) X(ldap_is_ldap_url) X(ldap_url_parse) X(ldap_free_urldesc)
+
+struct Library {
+#define X(name) decltype(&::name) name;
+    POSTHORN_LIBLDAP(X)
+#undef X
+    static Result<Library> open()
+    {
+        TRY(const Module module, Module::open("libldap-2.5.so.0", "OpenLDAP's client: package libldap-2.5-0"));
+        Library library{};
+#define X(name) \
+    { \
+        TRY_VOID(module.load(library.name, #name)); \
+    }
+        POSTHORN_LIBLDAP(X)
+#undef X
+        return library;
+    }
+};
+
+using Words = std::vector<std::string>;
+
+struct Settings {
+    Library library;
+    Template base;
+    int scope = LDAP_SCOPE_SUBTREE, version = 3, dereference = 0, size_limit = 0;
+    bool bind = true, referrals = false, start_tls = false, require_certificate = false;
+    std::string dn, password, ca_file, ca_folder, certificate, key, ciphers;
+    Words result, special, terminal, leaf;
+    int timeout = 10;                                            // seconds
+    std::uint64_t recursion_limit = 1000;
+
+    bool asks_for(std::string_view attribute) const
+    {
+        return std::ranges::any_of(std::array{&result, &special, &terminal, &leaf}, [&](const Words* words) {
+            return std::ranges::any_of(*words, [&](const std::string& word) { return iequals(word, attribute); });
+        });
+    }
+    Words attributes() const
+    {
+        Words all;
+        for (const Words* const words : {&result, &special, &terminal, &leaf})
+            all.insert(all.end(), words->begin(), words->end());
+        return all;
+    }
+};
+
+/// RFC 4515 3: what a value in a filter must not have as it is.
+std::string filter_quoted(std::string_view text)
+{
+    std::string out;
+    for (const char c : text)
+        if (c == '*' || c == '(' || c == ')' || c == '\\' || c == '\0')
+            out += fmt::format("\\{:02x}", static_cast<unsigned char>(c));
+        else
+            out += c;
+    return out;
+}
+
+/// RFC 4514 2.4: the same in a distinguished name.
+std::string name_quoted(std::string_view text)
+{
+    std::string out;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        const char c = text[at];
+        const bool edge = (at == 0 && (c == ' ' || c == '#')) || (at + 1 == text.size() && c == ' ');
+        if (edge || std::string_view(",+\"\\<>;=").find(c) != std::string_view::npos)
+            out += '\\';
+        out += c;
+    }
+    return out;
+}
+
+class LdapConnection final : public Connection {
+public:
+    explicit LdapConnection(std::shared_ptr<const Settings> settings) : settings_(std::move(settings)), ldap_(settings_->library) {}
+    ~LdapConnection() override
+    {
+        if (handle_ != nullptr)
+            ldap_.ldap_unbind_ext_s(handle_, nullptr, nullptr);
+    }
+
+    static Result<std::unique_ptr<Connection>> open(const std::string& uris, const std::shared_ptr<const Settings>& settings)
+    {
+        auto made = std::make_unique<LdapConnection>(settings);
+        TRY_VOID(made->connect(uris));
+        return made;
+    }
+
+    Result<std::vector<std::string>> ask(const Template& query, std::string_view key) override
+    {
+        std::vector<std::string> values;
+        const auto base = settings_->base.expand(key, key, name_quoted);
+        if (!base)
+            return values;                                       // the key lacks what the base takes from it
+        TRY_VOID(search(Search(*base, settings_->scope, *query.expand(key, key, filter_quoted), settings_->attributes()), 0, values));
+        return values;
+    }
+    bool usable() const override { return usable_; }
+
+private:
+    struct Search {
+        Search(std::string where, int how, std::string what, Words which)
+            : base(std::move(where)), scope(how), filter(std::move(what)), attributes(std::move(which))
+        {
+        }
+        std::string base;
+        int scope;
+        std::string filter;
+        Words attributes;
+    };
+
+    Error failure(std::string_view doing, int code)
+    {
+        // What the directory itself answers has a positive code; the library's own are below zero.
+        usable_ = usable_ && code > 0 && code != LDAP_BUSY && code != LDAP_UNAVAILABLE;
+        return Error{fmt::format("{}: {}", doing, ldap_.ldap_err2string(code))};
+    }
+
+    Result<void> connect(const std::string& uris)
+    {
+        if (const int code = ldap_.ldap_initialize(&handle_, uris.c_str()); code != LDAP_SUCCESS)
+            return failure("ldap_initialize", code);
+        const Settings& set = *settings_;
+        const ::timeval limit{.tv_sec = set.timeout, .tv_usec = 0};
+        const auto option = [&](int which, const void* value) { ldap_.ldap_set_option(handle_, which, value); };
+        const auto text = [&](int which, const std::string& value) {
+            if (!value.empty())
+                option(which, value.c_str());
+        };
+        option(LDAP_OPT_PROTOCOL_VERSION, &set.version);
+        option(LDAP_OPT_NETWORK_TIMEOUT, &limit);
+        option(LDAP_OPT_TIMEOUT, &limit);
+        option(LDAP_OPT_DEREF, &set.dereference);
+        option(LDAP_OPT_REFERRALS, set.referrals ? static_cast<const void*>(&set) : LDAP_OPT_OFF);
+        text(LDAP_OPT_X_TLS_CACERTFILE, set.ca_file);
+        text(LDAP_OPT_X_TLS_CACERTDIR, set.ca_folder);
+        text(LDAP_OPT_X_TLS_CERTFILE, set.certificate);
+        text(LDAP_OPT_X_TLS_KEYFILE, set.key);
+        text(LDAP_OPT_X_TLS_CIPHER_SUITE, set.ciphers);
+        const int require = set.require_certificate ? LDAP_OPT_X_TLS_DEMAND : LDAP_OPT_X_TLS_NEVER, client = 0;
+        option(LDAP_OPT_X_TLS_REQUIRE_CERT, &require);
+        option(LDAP_OPT_X_TLS_NEWCTX, &client);
+        if (set.start_tls)
+            if (const int code = ldap_.ldap_start_tls_s(handle_, nullptr, nullptr); code != LDAP_SUCCESS)
+                return failure("STARTTLS", code);
+        if (!set.bind)
+            return {};
+        ::berval credentials{set.password.size(), const_cast<char*>(set.password.data())};
+        if (const int code = ldap_.ldap_sasl_bind_s(handle_, set.dn.c_str(), LDAP_SASL_SIMPLE, &credentials, nullptr, nullptr, nullptr);
+            code != LDAP_SUCCESS)
+            return failure(fmt::format("bind as \"{}\"", set.dn), code);
+        return {};
+    }
+
+    Result<void> search(const Search& what, std::uint64_t depth, std::vector<std::string>& values)
+    {
+        if (depth > settings_->recursion_limit)
+            return Error{fmt::format("more than {} steps from entry to entry (recursion_limit)", settings_->recursion_limit)};
+        std::vector<char*> attributes;
+        for (const std::string& attribute : what.attributes)
+            attributes.push_back(const_cast<char*>(attribute.c_str()));
+        attributes.push_back(nullptr);
+        ::timeval limit{.tv_sec = settings_->timeout, .tv_usec = 0};
+        LDAPMessage* raw = nullptr;
+        const int code = ldap_.ldap_search_ext_s(handle_, what.base.c_str(), what.scope, what.filter.c_str(), attributes.data(), 0, nullptr, nullptr,
+                                                 &limit, settings_->size_limit, &raw);
+        const std::unique_ptr<LDAPMessage, decltype(Library::ldap_msgfree)> found(raw, ldap_.ldap_msgfree);
+        if (code == LDAP_NO_SUCH_OBJECT)
+            return {};
+        if (code != LDAP_SUCCESS)
+            return failure(fmt::format("search in \"{}\" for \"{}\"", what.base, what.filter), code);
+        for (LDAPMessage* entry = ldap_.ldap_first_entry(handle_, raw); entry != nullptr; entry = ldap_.ldap_next_entry(handle_, entry))
+            TRY_VOID(take(*entry, what, depth, values));
+        return {};
+    }
+
+    /// What one entry gives: its terminal attributes alone where it has some; else its results, those of the entries it points to, and
+    /// where it points to none its leaf attributes.
+    Result<void> take(LDAPMessage& entry, const Search& from, std::uint64_t depth, std::vector<std::string>& values)
+    {
+        const Words terminal = values_of(entry, from, settings_->terminal);
+        if (!terminal.empty()) {
+            values.insert(values.end(), terminal.begin(), terminal.end());
+            return {};
+        }
+        const Words special = values_of(entry, from, settings_->special);
+        Words own = settings_->result;
+        if (special.empty())
+            own.insert(own.end(), settings_->leaf.begin(), settings_->leaf.end());
+        const Words found = values_of(entry, from, own);
+        values.insert(values.end(), found.begin(), found.end());
+        for (const std::string& next : special)
+            TRY_VOID(follow(next, from, depth, values));
+        return {};
+    }
+
+    Result<void> follow(const std::string& next, const Search& from, std::uint64_t depth, std::vector<std::string>& values)
+    {
+        if (ldap_.ldap_is_ldap_url(next.c_str()) == 0)
+            return search(Search(next, LDAP_SCOPE_BASE, "(objectclass=*)", settings_->attributes()), depth + 1, values);
+        LDAPURLDesc* raw = nullptr;
+        if (ldap_.ldap_url_parse(next.c_str(), &raw) != 0)
+            return Error{fmt::format("malformed LDAP URL \"{}\" in \"{}\"", printable(next), from.base)};
+        const std::unique_ptr<LDAPURLDesc, decltype(Library::ldap_free_urldesc)> url(raw, ldap_.ldap_free_urldesc);
+        Words attributes;
+        for (char** attribute = url->lud_attrs; attribute != nullptr && *attribute != nullptr; ++attribute)
+            if (settings_->asks_for(*attribute))
+                attributes.emplace_back(*attribute);
+        if (url->lud_attrs == nullptr)
+            attributes = settings_->attributes();
+        if (attributes.empty())
+            return {};
+        return search(Search(url->lud_dn != nullptr ? url->lud_dn : "", url->lud_scope == LDAP_SCOPE_DEFAULT ? LDAP_SCOPE_BASE : url->lud_scope,
+                             url->lud_filter != nullptr ? url->lud_filter : "(objectclass=*)", std::move(attributes)),
+                      depth + 1, values);
+    }
+
+    Words values_of(LDAPMessage& entry, const Search& from, const Words& attributes) const
+    {
+        Words values;
+        for (const std::string& attribute : attributes) {
+            if (std::ranges::none_of(from.attributes, [&](const std::string& asked) { return iequals(asked, attribute); }))
+                continue;
+            const std::unique_ptr<berval*, decltype(Library::ldap_value_free_len)> found(
+                ldap_.ldap_get_values_len(handle_, &entry, attribute.c_str()), ldap_.ldap_value_free_len);
+            for (berval** value = found.get(); value != nullptr && *value != nullptr; ++value)
+                values.emplace_back((*value)->bv_val, (*value)->bv_len);
+        }
+        return values;
+    }
+
+    std::shared_ptr<const Settings> settings_;
+    const Library& ldap_;
+    LDAP* handle_ = nullptr;
+    bool usable_ = true;
+};
+
+/// All servers as one list of URLs: the library tries them in their order.
+std::string uris(const SourceConfig& config, std::uint64_t port)
+{
+    std::string list;
+    for (const std::string& word : config.words("server_host", "localhost")) {
+        list += list.empty() ? "" : " ";
+        if (word.find("://") != word.npos)
+            list += word;
+        else
+            list += fmt::format("ldap://{}{}", word, word.find(':') == word.npos ? fmt::format(":{}", port) : "");
+    }
+    return list;
+}
+
+Result<std::shared_ptr<Settings>> settings_from(const SourceConfig& config)
+{
+    auto set = std::make_shared<Settings>();
+    auto base = Template::parse(config.text("search_base"));
+    if (!base)
+        return config.wrong("search_base", base.error().what());
+    set->base = std::move(*base);
+    const std::string scope = config.text("scope", "sub");
+    if (scope != "sub" && scope != "base" && scope != "one")
+        return config.wrong("scope", fmt::format("\"{}\" is none of sub, base, one", printable(scope)));
+    set->scope = scope == "base" ? LDAP_SCOPE_BASE : scope == "one" ? LDAP_SCOPE_ONELEVEL : LDAP_SCOPE_SUBTREE;
+    const std::string bind = config.text("bind", "yes");
+    if (iequals(bind, "sasl"))
+        return config.wrong("bind", "sasl is not supported; use yes (simple) or no");
+    set->bind = iequals(bind, "yes") || iequals(bind, "simple");
+    if (!set->bind && !iequals(bind, "no") && !iequals(bind, "none"))
+        return config.wrong("bind", fmt::format("\"{}\" is neither yes nor no", printable(bind)));
+    set->dn = config.text("bind_dn");
+    set->password = config.text("bind_pw");
+    set->ca_file = config.text("tls_ca_cert_file");
+    set->ca_folder = config.text("tls_ca_cert_dir");
+    set->certificate = config.text("tls_cert");
+    set->key = config.text("tls_key");
+    set->ciphers = config.text("tls_cipher_suite");
+    set->result = config.words("result_attribute", "maildrop");
+    set->special = config.words("special_result_attribute");
+    set->terminal = config.words("terminal_result_attribute");
+    set->leaf = config.words("leaf_result_attribute");
+    TRY(set->start_tls, config.yes("start_tls", false));
+    TRY(set->require_certificate, config.yes("tls_require_cert", false));
+    TRY(set->referrals, config.yes("chase_referrals", false));
+    TRY(const auto version, config.number("version", 3, 2, 3));
+    TRY(const auto timeout, config.number("timeout", 10, 1, 3600));
+    TRY(const auto dereference, config.number("dereference", 0, 0, 3));
+    TRY(const auto expansion, config.number("expansion_limit", 0, 0, 1'000'000'000));
+    TRY(const auto size, config.number("size_limit", expansion, 0, 1'000'000'000));
+    TRY(set->recursion_limit, config.number("recursion_limit", 1000, 1, 1'000'000));
+    set->version = static_cast<int>(version);
+    set->timeout = static_cast<int>(timeout);
+    set->dereference = static_cast<int>(dereference);
+    set->size_limit = static_cast<int>(size);
+    return set;
+}
+
+}  // namespace
+
+std::shared_ptr<Table> open_ldap(std::string spec, std::string name, Flags flags, Tables& tables)
+{
+    const auto open = [&]() -> Result<std::shared_ptr<Table>> {
+        TRY(const SourceConfig config, SourceConfig::read(name, tables.site()));
+        TRY(auto settings, settings_from(config));
+        TRY(const auto port, config.number("server_port", 389, 1, 65535));
+        TRY(auto question, Question::read(config, "query_filter", config.text("query_filter", "(mailacceptinggeneralid=%s)"), tables));
+        static const Result<Library> library = Library::open();
+        TRY(settings->library, Result<Library>(library));
+        return std::make_shared<DatabaseTable>(
+            spec, flags, std::move(question), std::vector{uris(config, port)},
+            [settings](const std::string& servers) { return LdapConnection::open(servers, settings); }, tables);
+    };
+    auto table = open();
+    return table ? std::move(*table) : broken_table(std::move(spec), std::move(table).error());
+}
+
+}  // namespace posthorn::tables

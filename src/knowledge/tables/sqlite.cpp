@@ -1,0 +1,80 @@
+// sqlite: a database file, opened for reading only.      sqlite_table(5)
+#include "tables/database.hpp"
+
+#include <fmt/format.h>
+
+#include <sqlite3.h>
+
+namespace posthorn::tables {
+
+namespace {
+
+/// How long a question waits for one who writes.
+constexpr int busy_milliseconds = 2000;
+
+class SqliteConnection final : public Connection {
+public:
+    static Result<std::unique_ptr<Connection>> open(const std::string& path)
+    {
+        auto made = std::make_unique<SqliteConnection>();
+        sqlite3* raw = nullptr;
+        const int code = ::sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr);
+        made->db_.reset(raw);
+        if (code != SQLITE_OK)
+            return Error{raw != nullptr ? ::sqlite3_errmsg(raw) : ::sqlite3_errstr(code)};
+        ::sqlite3_busy_timeout(raw, busy_milliseconds);
+        return made;
+    }
+
+    Result<std::vector<std::string>> ask(const Template& query, std::string_view key) override
+    {
+        const auto sql = query.expand(key, key, [](std::string_view text) {
+            std::string quoted;
+            for (const char c : text)
+                quoted.append(c == '\'' ? 2 : 1, c);
+            return quoted;
+        });
+        sqlite3_stmt* raw = nullptr;
+        int code = ::sqlite3_prepare_v2(db_.get(), sql->c_str(), static_cast<int>(sql->size()), &raw, nullptr);
+        const std::unique_ptr<sqlite3_stmt, decltype(&::sqlite3_finalize)> statement(raw, &::sqlite3_finalize);
+        std::vector<std::string> values;
+        while (code == SQLITE_OK || code == SQLITE_ROW) {
+            code = ::sqlite3_step(raw);
+            for (int column = 0; code == SQLITE_ROW && column < ::sqlite3_column_count(raw); ++column)
+                if (const auto* const text = reinterpret_cast<const char*>(::sqlite3_column_text(raw, column)))
+                    values.emplace_back(text, static_cast<std::size_t>(::sqlite3_column_bytes(raw, column)));
+        }
+        if (code != SQLITE_DONE) {
+            usable_ = false;                                     // the file may have been replaced
+            return Error{::sqlite3_errmsg(db_.get())};
+        }
+        return values;
+    }
+    bool usable() const override { return usable_; }
+
+private:
+    struct Close {
+        void operator()(sqlite3* db) const { ::sqlite3_close_v2(db); }
+    };
+    std::unique_ptr<sqlite3, Close> db_;
+    bool usable_ = true;
+};
+
+}  // namespace
+
+std::shared_ptr<Table> open_sqlite(std::string spec, std::string name, Flags flags, Tables& tables)
+{
+    const auto open = [&]() -> Result<std::shared_ptr<Table>> {
+        TRY(const SourceConfig config, SourceConfig::read(name, tables.site()));
+        TRY(const std::string path, config.required("dbpath"));
+        const std::string query = sql_query(config);
+        if (query.empty())
+            return config.wrong("query", "neither query nor table, select_field and where_field are set");
+        TRY(auto question, Question::read(config, "query", query, tables));
+        return std::make_shared<DatabaseTable>(spec, flags, std::move(question), std::vector{path}, SqliteConnection::open, tables);
+    };
+    auto table = open();
+    return table ? std::move(*table) : broken_table(std::move(spec), std::move(table).error());
+}
+
+}  // namespace posthorn::tables

@@ -1,0 +1,125 @@
+#include "services/table_desk.hpp"
+
+#include "config/list.hpp"
+#include "handoff/frames.hpp"
+#include "tables/source_config.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+namespace posthorn::services {
+
+namespace {
+
+constexpr std::array<std::string_view, 4> kinds{"ldap", "mysql", "pgsql", "sqlite"};
+constexpr std::array<std::string_view, 4> asked_over_sockets{"memcache", "redis", "socketmap", "tcp"};
+
+bool one_of(std::span<const std::string_view> names, std::string_view spec)
+{
+    return std::ranges::any_of(names, [&](std::string_view kind) { return spec.starts_with(kind) && spec.substr(kind.size()).starts_with(':'); });
+}
+
+/// Of "kind:name" whose parameters stand in main.cf.
+auto parameters_of(const config::Snapshot& snapshot)
+{
+    return [snapshot](const std::string& name) -> std::optional<std::string> {
+        return snapshot.as_written(name) ? std::optional{snapshot.text(name)} : std::nullopt;
+    };
+}
+
+class RemoteTable final : public tables::Table {
+public:
+    RemoteTable(std::string spec, tables::Flags flags, ipc::Client& resolve) : Table(std::move(spec)), flags_(flags), resolve_(resolve) {}
+    bool in_memory() const override { return false; }
+    tables::Answer find(std::string_view) override { return Error{fmt::format("{}: only an answer that is waited for", name()), "4.3.5"}; }
+    awaitable<tables::Answer> lookup(std::string key) override
+    {
+        handoff::TableRequest request;
+        request.set_spec(name());
+        request.set_key(std::move(key));
+        request.set_fold(flags_.fold);
+        request.set_utf8(flags_.utf8);
+        auto reply = co_await resolve_.call<handoff::TableReply>(handoff::Frame::table, std::move(request));
+        if (!reply)
+            co_return Error{reply.error().what(), "4.3.0"};
+        co_return reply->found() ? std::optional{reply->value()} : std::nullopt;
+    }
+
+private:
+    tables::Flags flags_;
+    ipc::Client& resolve_;
+};
+
+/// Every "kind:name" in the parameters, those within other tables and behind "proxy:" among them.
+std::set<std::string, std::less<>> tables_of(const config::Snapshot& snapshot)
+{
+    std::set<std::string, std::less<>> specs;
+    for (const auto& [name, definition] : snapshot.written()) {
+        const auto value = snapshot.expand(definition->value);
+        if (!value)
+            continue;
+        for (const std::string_view piece : config::split_grouped(*value))
+            for (std::string& spec : tables::leaves_of(piece.substr(std::min(piece.find_first_not_of('!'), piece.size()))))
+                specs.insert(std::move(spec));
+    }
+    return specs;
+}
+
+}  // namespace
+
+RemoteDatabases::RemoteDatabases(tables::Tables& tables, ipc::Client& resolve, const config::Snapshot& snapshot)
+{
+    tables.set_parameters(parameters_of(snapshot));
+    for (const std::string_view kind : kinds)
+        tables.add_kind(std::string(kind), [&resolve](std::string spec, std::string, tables::Flags flags, tables::Tables&) {
+            return std::make_shared<RemoteTable>(std::move(spec), flags, resolve);
+        });
+}
+
+TableDesk::TableDesk(tables::Tables& tables, const config::Snapshot& snapshot) : tables_(tables) { reload(snapshot); }
+
+void TableDesk::reload(const config::Snapshot& snapshot)
+{
+    tables_.set_parameters(parameters_of(snapshot));
+    specs_.clear();
+    for (const std::string& spec : tables_of(snapshot)) {
+        asks_network_ |= one_of(asked_over_sockets, spec) || one_of(kinds, spec);
+        if (!one_of(kinds, spec))
+            continue;
+        specs_.insert(spec);
+        tables_.open(spec);
+        const auto config = tables::SourceConfig::read(spec.substr(spec.find(':') + 1), tables_.site());
+        if (!config)
+            continue;
+        const auto add = [&](std::string path) {
+            if (path.starts_with('/') && std::ranges::find(paths_, path) == paths_.end())
+                paths_.push_back(std::move(path));
+        };
+        if (const std::string database = config->text("dbpath"); spec.starts_with("sqlite:") && database.starts_with('/'))
+            add(database.substr(0, std::max<std::size_t>(database.rfind('/'), 1)));      // with its journal
+        for (const char* const name : {"option_file", "tls_key_file", "tls_cert_file", "tls_CAfile", "tls_CApath", "tls_ca_cert_file",
+                                       "tls_ca_cert_dir", "tls_cert", "tls_key"})
+            add(config->text(name));
+    }
+}
+
+awaitable<Result<handoff::TableReply>> TableDesk::answer(handoff::TableRequest request)
+{
+    if (!specs_.contains(request.spec()))
+        co_return Error{fmt::format("{}: no parameter names this table", request.spec()), "4.3.5"};
+    tables::Flags flags;
+    flags.fold = request.fold();
+    flags.utf8 = request.utf8();
+    const auto table = tables_.open(request.spec(), flags);
+    CO_TRY(auto value, co_await table->lookup(request.key()));
+    handoff::TableReply reply;
+    reply.set_found(value.has_value());
+    if (value)
+        reply.set_value(*std::move(value));
+    co_return reply;
+}
+
+}  // namespace posthorn::services

@@ -1,0 +1,40 @@
+// services/table_desk.hpp: databases are asked by resolve alone: no process that talks to strangers has a database's password or its library.
+// Remote    in smtpd and smtp: sqlite, pgsql, mysql and ldap are questions to resolve.
+// Desk      in resolve: answers them, for tables that a parameter of the configuration names, and for no others.
+// Errors    of the table travel as they are; a resolve that is away is an Error too (4.3.0), never "not there".
+#pragma once
+
+#include "handoff/frames.pb.h"
+#include "ipc/client.hpp"
+#include "process/service.hpp"
+#include "tables/table.hpp"
+
+#include <set>
+
+namespace posthorn::services {
+
+/// Says so to `tables`, before the first of them is opened. `resolve` is a client of the resolve process that lives longer than they do.
+struct RemoteDatabases {
+    RemoteDatabases(tables::Tables& tables, ipc::Client& resolve, const config::Snapshot& snapshot);
+};
+
+class TableDesk {
+public:
+    /// Opens what `snapshot` names, while the process may still read libraries and files.
+    TableDesk(tables::Tables& tables, const config::Snapshot& snapshot);
+    void reload(const config::Snapshot& snapshot);
+    awaitable<Result<handoff::TableReply>> answer(handoff::TableRequest request);
+
+    /// A table of the configuration is asked over a socket, or its library opens files: what the process must be allowed to do for that.
+    bool asks_network() const { return asks_network_; }
+    /// Files that client libraries open by themselves: databases of sqlite (and their folder), certificates.
+    const std::vector<std::string>& paths() const { return paths_; }
+
+private:
+    tables::Tables& tables_;
+    std::set<std::string, std::less<>> specs_;
+    std::vector<std::string> paths_;
+    bool asks_network_ = false;
+};
+
+}  // namespace posthorn::services
