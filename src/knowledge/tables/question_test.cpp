@@ -1,13 +1,8 @@
 #include "tables/question.hpp"
 
-#include "async/run.hpp"
-#include "tables/database.hpp"
 #include "tables/key_value.hpp"
-#include "tables/testing.hpp"
 
 #include <doctest/doctest.h>
-
-#include <sqlite3.h>
 
 using namespace posthorn;
 using namespace posthorn::tables;
@@ -23,26 +18,6 @@ std::string expanded(const std::string& text, std::string_view value, std::strin
 }
 
 std::string text(const Answer& answer) { return !answer ? "error: " + answer.error().what() : answer->value_or("none"); }
-
-/// Ends after the tables do.
-struct Loop {
-    asio::io_context loop;
-};
-struct Asking : Loop, TestSite {
-    std::string ask(const std::string& spec, const std::string& key) { return text(run(loop, tables.open(spec)->lookup(key))); }
-};
-
-void make_database(const std::string& path)
-{
-    sqlite3* db = nullptr;
-    REQUIRE(::sqlite3_open(path.c_str(), &db) == SQLITE_OK);
-    REQUIRE(::sqlite3_exec(
-                db,
-                "create table alias(name text, target text); insert into alias values ('a@example.com','b@x.test'), ('a@example.com','c@x.test'),"
-                "('it''s@example.com','quoted'), ('empty@example.com',''), ('null@example.com',NULL), ('user@example.com','user@mail.x.test')",
-                nullptr, nullptr, nullptr) == SQLITE_OK);
-    ::sqlite3_close(db);
-}
 
 }  // namespace
 
@@ -60,75 +35,6 @@ TEST_CASE("template: each expansion takes what value or key have; what they have
     CHECK(expanded("%s", "", "x") == "none");
     CHECK(expanded("a%b", "x", "x").starts_with("error: \"%b\" is no part of a template"));
     CHECK(expanded("a%", "x", "x").starts_with("error: \"%\""));
-}
-
-TEST_CASE("sqlite: rows and columns become one value, keys are quoted, domains limit what is asked, results pass through their format")
-{
-    Asking site;
-    make_database((site.dir / "db").string());
-    const std::string file = (site.dir / "m.cf").string(), dbpath = "dbpath = " + (site.dir / "db").string() + "\n";
-    const auto spec = [&](const std::string& name, const std::string& parameters) {
-        site.write(name, dbpath + parameters);
-        return "sqlite:" + (site.dir / name).string();
-    };
-    const std::string plain = spec("plain.cf", "query = SELECT target FROM alias WHERE name = '%s'\n");
-    CHECK_FALSE(site.tables.open(plain)->in_memory());
-    CHECK(site.ask(plain, "A@example.com") == "b@x.test,c@x.test");
-    CHECK(site.ask(plain, "it's@example.com") == "quoted");
-    CHECK(site.ask(plain, "' or 1=1 --") == "none");
-    CHECK(site.ask(plain, "empty@example.com") == "none");
-    CHECK(site.ask(plain, "null@example.com") == "none");
-    CHECK(site.ask(plain, "nobody") == "none");
-    CHECK(site.ask(spec("old.cf", "table = alias\nselect_field = target\nwhere_field = name\nadditional_conditions = order by target desc\n"),
-                   "a@example.com") == "c@x.test,b@x.test");
-    CHECK(site.ask(spec("format.cf", "query = SELECT target FROM alias WHERE name = '%s'\nresult_format = smtp:[%d]\n"), "user@example.com") ==
-          "smtp:[mail.x.test]");
-    CHECK(site.ask(spec("limit.cf", "query = SELECT target FROM alias WHERE name = '%s'\nexpansion_limit = 1\n"), "a@example.com") ==
-          "error: more than 1 results (expansion_limit) for key \"a@example.com\"");
-    const std::string domain = spec("domain.cf", "query = SELECT 1\ndomain = other.test, example.com\n");
-    CHECK(site.ask(domain, "u@example.com") == "1");
-    CHECK(site.ask(domain, "u@example.org") == "none");
-    CHECK(site.ask(domain, "@example.com") == "none");
-    CHECK(site.ask(domain, "example.com") == "none");
-}
-
-TEST_CASE("sqlite: what is wrong is an error that names file, line and parameter, or says what the database said; never \"not there\"")
-{
-    Asking site;
-    make_database((site.dir / "db").string());
-    const std::string dir = site.dir.string(), dbpath = "dbpath = " + dir + "/db\n";
-    const auto ask = [&](const std::string& name, const std::string& parameters) {
-        site.write(name, parameters);
-        return site.ask("sqlite:" + dir + "/" + name, "k");
-    };
-    CHECK(ask("a.cf", dbpath) == "error: " + dir + "/a.cf: query: neither query nor table, select_field and where_field are set");
-    CHECK(ask("b.cf", dbpath + "query = select 'x'\nexpansion_limit = many\n") ==
-          "error: " + dir + "/b.cf, line 3: expansion_limit: \"many\" is no number from 0 to 1000000000");
-    CHECK(ask("c.cf", dbpath + "query = select %x\n").starts_with("error: " + dir + "/c.cf, line 2: query: \"%x\" is no part of a template"));
-    CHECK(ask("d.cf", "query = select 1\n").find("dbpath") != std::string::npos);
-    CHECK(ask("e.cf", dbpath + "query = selekt 1\n") == "error: " + dir + "/db: near \"selekt\": syntax error");
-    CHECK(ask("f.cf", "dbpath = " + dir + "/none\nquery = select 1\n") == "error: connect to " + dir + "/none: unable to open database file");
-    CHECK(ask("g.cf", "dbpath = " + dir + "/none\nquery = select 1\n").starts_with("error: connect to "));
-    CHECK(site.ask("sqlite:" + dir + "/nofile.cf", "k") == "error: open " + dir + "/nofile.cf: No such file or directory");
-    // A server that failed rests for a minute, and says so.
-    CHECK(site.ask("sqlite:" + dir + "/g.cf", "k") == "error: no server answers; each is tried again after a minute");
-}
-
-TEST_CASE("sources whose parameters stand in main.cf: the name, an underscore, the parameter")
-{
-    Asking site;
-    make_database((site.dir / "db").string());
-    site.tables.set_parameters([&](const std::string& name) -> std::optional<std::string> {
-        if (name == "mine_dbpath")
-            return (site.dir / "db").string();
-        if (name == "mine_query")
-            return "SELECT target FROM alias WHERE name = '%s'";
-        return std::nullopt;
-    });
-    CHECK(site.ask("sqlite:mine", "user@example.com") == "user@mail.x.test");
-    CHECK(site.get("sqlite:other", "k") == "error: bad string length 0 < 1: other_dbpath = ");
-    CHECK(files_of("sqlite:mine").empty());
-    CHECK(files_of("proxy:mysql:/etc/x.cf") == std::vector<std::string>{"/etc/x.cf"});
 }
 
 TEST_CASE("memcache and redis: answers as they come in pieces, and what is none")
