@@ -1,5 +1,7 @@
 #include "schedule/scheduler.hpp"
 
+#include "schedule/scheduler_parts.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -11,37 +13,6 @@ namespace {
 /// An idle site's window is remembered this long: the next message finds it wide.
 constexpr seconds window_memory{300};
 }  // namespace
-
-/// What one message still has to send to one site.
-struct Scheduler::Job {
-    MessageKey message;
-    std::vector<std::uint32_t> recipients;
-    std::size_t taken = 0;
-};
-
-struct Scheduler::Transport {
-    std::string name;
-    TransportOptions options;
-    std::deque<Site*> ready;
-    std::uint32_t in_flight = 0;
-    SteadyTime not_before{};
-    SteadyTime dead_until{};
-    std::string reason;
-};
-
-struct Scheduler::Site {
-    std::string key;
-    Transport& transport;
-    Window window;
-    std::list<Job> jobs;
-    bool in_ready = false, in_delay = false, in_idle = false;
-    std::size_t messages = 0;                 // active messages that name this site: it must not go away under them
-    SteadyTime dead_until{};
-    SteadyTime idle_since{};
-    std::string reason;
-
-    Site(std::string name, Transport& owner) : key(std::move(name)), transport(owner), window(owner.options.window) {}
-};
 
 Scheduler::Scheduler(SchedulerOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
 Scheduler::~Scheduler() = default;
@@ -225,7 +196,7 @@ std::optional<Request> Scheduler::next_of(Transport& transport)
         ++transport.in_flight;
         if (limits.rate_delay.count() > 0)
             transport.not_before = now + limits.rate_delay;
-        flights_.emplace(request.attempt, Flight{request.message, &site, count});
+        flights_.emplace(request.attempt, Flight{request.message, &site, request.recipients, now});
         offer(site);
         return request;
     }
@@ -250,7 +221,7 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
     const auto found = flights_.find(attempt);
     if (found == flights_.end())
         return false;                                    // reported twice, or of a qmgr before this one
-    const Flight flight = found->second;
+    const Flight flight = std::move(found->second);
     flights_.erase(found);
     Site& site = *flight.site;
     --site.transport.in_flight;
@@ -268,7 +239,7 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
         break;
     }
     offer(site);
-    return settle(flight.message, flight.recipients);
+    return settle(flight.message, flight.recipients.size());
 }
 
 bool Scheduler::suspended_done(const Suspended& suspended) { return settle(suspended.message, suspended.recipients.size()); }
@@ -338,19 +309,6 @@ void Scheduler::revive_all()
     for (auto& [key, site] : sites_)
         if (site->window.dead())
             site->window.revive();
-}
-
-std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
-{
-    const auto found = sites_.find(std::string(name));
-    if (found == sites_.end())
-        return std::nullopt;
-    const Site& site = *found->second;
-    return SiteState{.window = site.window.size(),
-                     .in_flight = site.window.in_flight(),
-                     .waiting_messages = site.jobs.size(),
-                     .dead = site.window.dead(),
-                     .reason = site.reason};
 }
 
 }  // namespace posthorn::schedule
