@@ -205,6 +205,7 @@ void Session::compose_header(const Transaction& transaction)
     say(fmt::format("BDAT {}", header->size()));
     if (debug_)
         transcript('>', fmt::format("[{} octets of content]", header->size()));
+    recorder_.said(fmt::format("[{} octets of content]", header->size()));
     out_ += *header;
     pieces_.back().to = out_.size();
 }
