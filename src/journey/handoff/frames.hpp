@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace posthorn::handoff {
 
@@ -23,8 +24,15 @@ enum class Frame : std::uint16_t {
     peer_observed = 15,  // a notice to memory: what a session showed of its peer (peers/stored.proto)
     verify_status = 40,  // an operator asks memory what is known of an address
     requeue = 16,        // qmgr has a message cleaned anew; content above the inline limit travels as a descriptor
+    transcript = 20,     // a notice to memory: what was said in a session (handoff/transcript.proto)
+    verify_known = 21,   // an operator asks memory what it knows of an address
+    peer_command = 22,   // an operator asks memory to forget or to take over what is known of servers (peers/stored.proto)
+    peers_changed = 23,  // memory tells smtp processes, which answer when they have let go of what they borrowed
     table = 30,          // a process that opens no database asks resolve
 };
+
+/// Where memory listens, below the queue directory.
+inline constexpr std::string_view memory_socket = "private/posthorn.memory";
 
 /// Content up to this size travels inside frames and lies in the spool's database; above it is a file.
 inline constexpr std::uint64_t inline_content_limit = 64 * 1024;

@@ -1,5 +1,7 @@
 #include "schedule/scheduler.hpp"
 
+#include "schedule/scheduler_parts.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -15,39 +17,6 @@ constexpr seconds shape_memory{3600}, shapes_looked_at{10};
 /// MX sets, and sites of one, that are kept apart; what is beyond has no shape.
 constexpr std::size_t shapes_kept = 20'000, sites_of_a_shape = 20'000;
 }  // namespace
-
-/// What one message still has to send to one site.
-struct Scheduler::Job {
-    MessageKey message;
-    std::vector<std::uint32_t> recipients;
-    std::size_t taken = 0;
-};
-
-struct Scheduler::Transport {
-    std::string name;
-    TransportOptions options;
-    std::deque<Site*> ready;
-    std::uint32_t in_flight = 0;
-    SteadyTime not_before{};
-    SteadyTime dead_until{};
-    std::string reason;
-};
-
-struct Scheduler::Site {
-    std::string key;
-    Transport& transport;
-    Window window;
-    std::list<Job> jobs;
-    Held* held = nullptr;                     // the shape of its MX set, where that has one
-    std::string set;                          // its MX set, once a delivery has told it
-    bool in_ready = false, in_delay = false, in_idle = false, in_wait = false;
-    std::size_t messages = 0;                 // active messages that name this site: it must not go away under them
-    SteadyTime dead_until{};
-    SteadyTime idle_since{};
-    std::string reason;
-
-    Site(std::string name, Transport& owner) : key(std::move(name)), transport(owner), window(owner.options.window) {}
-};
 
 Scheduler::Scheduler(SchedulerOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
 Scheduler::~Scheduler() = default;
@@ -353,7 +322,7 @@ std::optional<Request> Scheduler::next_of(Transport& transport)
         ++transport.in_flight;
         if (limits.rate_delay.count() > 0)
             transport.not_before = now + limits.rate_delay;
-        flights_.emplace(request.attempt, Flight{request.message, &site, count, site.held, now});
+        flights_.emplace(request.attempt, Flight{request.message, &site, request.recipients, site.held, now});
         offer(site);
         return request;
     }
@@ -378,7 +347,7 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
     const auto found = flights_.find(attempt);
     if (found == flights_.end())
         return false;                                    // reported twice, or of a qmgr before this one
-    const Flight flight = found->second;
+    const Flight flight = std::move(found->second);
     flights_.erase(found);
     Site& site = *flight.site;
     --site.transport.in_flight;
@@ -400,7 +369,7 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
     offer(site);
     if (flight.held)
         offer_waiting(*flight.held);
-    return settle(flight.message, flight.recipients);
+    return settle(flight.message, flight.recipients.size());
 }
 
 bool Scheduler::suspended_done(const Suspended& suspended) { return settle(suspended.message, suspended.recipients.size()); }
@@ -472,28 +441,6 @@ void Scheduler::revive_all()
             site->window.revive();
     for (auto& [set, held] : shapes_)
         held->shape.revive();
-}
-
-std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
-{
-    const auto found = sites_.find(std::string(name));
-    if (found == sites_.end())
-        return std::nullopt;
-    const Site& site = *found->second;
-    SiteState state{.window = site.window.size(),
-                    .in_flight = site.window.in_flight(),
-                    .waiting_messages = site.jobs.size(),
-                    .dead = site.window.dead(),
-                    .reason = site.reason};
-    if (site.held) {
-        state.set = site.held->set;
-        state.ceiling = site.held->shape.room();
-        state.per_minute = site.held->shape.per_minute();
-        state.suspended_until = site.held->shape.suspended_until();
-        state.recovered_at = site.held->shape.recovered_at(clock_.steady());
-        state.said = site.held->said;
-    }
-    return state;
 }
 
 }  // namespace posthorn::schedule

@@ -8,6 +8,7 @@
 // Owns     the sites and their windows; messages by key only. Bounded by what activate() was given: the caller stops at full().
 #pragma once
 
+#include "handoff/waits.hpp"
 #include "schedule/deferred.hpp"
 #include "schedule/retry.hpp"
 #include "schedule/shape.hpp"
@@ -124,11 +125,27 @@ public:
         double per_minute = 0;  // 0: no limit
         SteadyTime suspended_until{}, recovered_at{};
         std::string said;  // why
+        std::string transport;
+        std::size_t waiting_recipients;
+        SteadyTime dead_until, not_before;  // zero: neither
+        SteadyTime transport_dead_until;
+        std::string transport_reason;
     };
     std::optional<SiteState> site(std::string_view site) const;
 
+    /// Where open recipients of an active message are, and what holds them up (schedule/stands.cpp).
+    struct Stand {
+        std::string site, transport;
+        std::vector<std::uint32_t> recipients;  // indices
+        handoff::Wait wait = handoff::Wait::nothing;
+        SteadyTime since{}, until{};  // zero: not known
+        std::size_t ahead = 0;  // messages whose turn comes before
+        std::string reason;
+    };
+    std::vector<Stand> stands(MessageKey message) const;
+
 private:
-    struct Job;
+    struct Job;  // scheduler_parts.hpp has these three
     struct Site;
     struct Transport;
     struct Held;
@@ -139,7 +156,7 @@ private:
     struct Flight {
         MessageKey message;
         Site* site;
-        std::size_t recipients;
+        std::vector<std::uint32_t> recipients;
         Held* held;  // counted there; none: the site had no shape
         SteadyTime begun;
     };

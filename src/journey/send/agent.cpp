@@ -45,6 +45,7 @@ struct Job {
     bool rest = false;                  // the peer takes fewer recipients at once: those left come next
     bool late = false;                  // once: no session of it begins before the greeting
     bool replayed = false;              // once, to clear up what the peer's manners hid
+    std::vector<std::string> unreachable;       // for the transcript: connections that could not be had
     std::vector<Host> hosts;
     bool resolved = false;
     std::size_t next_host = 0;
@@ -430,6 +431,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             *reason = Reason(false, stream.error().status().empty() ? "4.4.1" : stream.error().status(),
                              fmt::format("connect to {}: {}", relay, stream.error().what()));
             around.log.info("{}", reason->text);
+            job->unreachable.push_back(reason->text);
             job->relay = "none";
             ++job->next_host;
             in_clear = false;
@@ -444,6 +446,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         wish.in_clear = in_clear;
         wish.probes = job->request.probe();
         wish.late = job->late;
+        wish.before = std::exchange(job->unreachable, {});
         auto trouble = co_await session->open(std::move(wish));
         counts.round_trips += session->round_trips();
         if (!trouble) {
@@ -472,6 +475,13 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             break;
         if (job->next_host < job->hosts.size())
             around.log.info("{}: {}", job->queue_id(), reason->text);
+    }
+    if (!job->unreachable.empty() && around.transcripts) {
+        Recorder recorder(around.transcripts, around.clock);
+        recorder.begin("", job->site_name(), job->request.probe());
+        for (std::string& remark : std::exchange(job->unreachable, {}))
+            recorder.remark(std::move(remark));
+        recorder.failed(job->queue_id(), reason->text);
     }
     co_return nullptr;
 }

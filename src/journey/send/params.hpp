@@ -89,6 +89,10 @@ inline constexpr Param<bool> smtp_pipe_connect{.name = "smtp_pipe_connect", .ini
 inline constexpr Param<int> smtp_contents_in_flight{.name = "smtp_contents_in_flight", .initial = "4", .least = 1, .most = 100, .doc = "Contents sent to a trusted peer without an answer to the first.", .since = "posthorn 0.1", .own = true};
 
 inline constexpr Param<int> smtp_address_verify_error_limit{.name = "smtp_address_verify_error_limit", .initial = "10", .least = 1, .doc = "A session of address probes ends when so many recipients were refused in it, unless the server's own limit is known: common servers answer slowly from there on.", .since = "posthorn 0.1", .own = true};
+inline constexpr Param<int> smtp_transcript_size{.name = "smtp_transcript_size", .initial = "33554432", .least = 0, .doc = "Octets of transcripts kept in the data directory, three quarters of them of failed sessions (posthorn transcript); 0: no session is recorded.", .since = "posthorn 0.1", .own = true};
+inline constexpr Param<seconds> smtp_transcript_failed_age{.name = "smtp_transcript_failed_age", .initial = "7d", .least = seconds{1}, .doc = "How long the transcript of a failed session is kept.", .since = "posthorn 0.1", .own = true};
+inline constexpr Param<int> smtp_transcript_good_count{.name = "smtp_transcript_good_count", .initial = "100", .least = 0, .doc = "How many of the last sessions without failure are kept as transcripts.", .since = "posthorn 0.1", .own = true};
+inline constexpr Param<seconds> smtp_transcript_good_age{.name = "smtp_transcript_good_age", .initial = "1d", .least = seconds{1}, .doc = "How long the transcript of a session without failure is kept.", .since = "posthorn 0.1", .own = true};
 
 inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_connect_timeout, smtp_helo_timeout, lmtp_lhlo_timeout, smtp_starttls_timeout, smtp_mail_timeout, smtp_rcpt_timeout, smtp_data_init_timeout,
@@ -103,6 +107,7 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_connection_cache_time_limit, smtp_connection_reuse_time_limit, smtp_connection_reuse_count_limit, smtp_tls_security_level,
     lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_chunking, smtp_quit_in_group,
     smtp_pipe_connect, smtp_contents_in_flight, smtp_address_verify_error_limit,
+    smtp_transcript_size, smtp_transcript_failed_age, smtp_transcript_good_count, smtp_transcript_good_age,
 });
 // clang-format on
 

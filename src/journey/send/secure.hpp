@@ -9,10 +9,15 @@
 namespace posthorn::send {
 
 struct Secured {
-    Secured(std::unique_ptr<net::Stream> wrapped, std::string what) : stream(std::move(wrapped)), summary(std::move(what)) {}
+    Secured(std::unique_ptr<net::Stream> wrapped, std::string what, std::string came_to = {})
+        : stream(std::move(wrapped)), summary(std::move(what)), facts(std::move(came_to))
+    {
+    }
     std::unique_ptr<net::Stream> stream;
     /// "Trusted TLS connection established to H[A]:25: TLSv1.3 with cipher ...": logged as it is where not empty.
     std::string summary;
+    /// The same for a transcript, whatever is logged.
+    std::string facts;
 };
 
 class TlsClient {

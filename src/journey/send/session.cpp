@@ -23,7 +23,8 @@ Transaction::Transaction(const handoff::DeliveryRequest& what, const Content& oc
 
 Session::Session(std::unique_ptr<net::Stream> stream, Host host, const Options& options, const Surroundings& around)
     : stream_(std::move(stream)), host_(std::move(host)), peer_text_(host_.text()), relay_(host_.relay()), options_(options), around_(around),
-      writers_(around.executor), parser_({.octets = options.reply_octets}), opened_(around.clock.steady())
+      recorder_(around.transcripts, around.clock), writers_(around.executor), parser_({.octets = options.reply_octets}),
+      opened_(around.clock.steady())
 {
     plan_options_.chunking = options.chunking;
     plan_options_.quit_in_group = options.quit_in_group;
@@ -93,15 +94,21 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
     awaited_ = act;
     if (!writing_)
         stream_->expires_after(timeout(act));
-    while (true) {
+    for (bool together = true;; together = false) {
         if (!input_.empty()) {
-            CO_TRY(auto reply, around_.reply_filter ? co_await filtered() : parser_.feed(input_));
+            auto parsed = around_.reply_filter ? co_await filtered() : parser_.feed(input_);
+            if (!parsed) {
+                recorder_.remark(parsed.error().what());
+                co_return std::move(parsed).error();
+            }
+            auto reply = *std::move(parsed);
             if (reply) {
                 if (debug_)
                     transcript('<', reply->wire());
                 if (reply->garbage != 0)
                     note_garbage(*reply);
                 keep_evidence(*reply);
+                recorder_.heard(*reply, together);
                 co_return *std::move(reply);
             }
         }
@@ -109,10 +116,12 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
         auto got = co_await stream_->read_some(buffer_);
         if (!got) {
             keep_end(got.error());
+            recorder_.remark(got.error().text());
             co_return std::move(got).error();
         }
         if (*got == 0) {
             keep_end(Error("end of stream"));
+            recorder_.remark("the server closed the connection");
             co_return Error("lost connection", "4.4.2");
         }
         input_ = std::string_view(buffer_).substr(0, *got);
@@ -133,6 +142,8 @@ awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
                                                    : line.starts_with("HELO") ? peers::Verb::helo
                                                                               : peers::Verb::ehlo);
     }
+    recorder_.new_segment();
+    recorder_.said(line);
     stream_->expires_after(timeout(act));
     line += "\r\n";
     CO_TRY_VOID(co_await stream_->write(std::string_view(line)));
@@ -143,6 +154,18 @@ awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
 awaitable<std::optional<Trouble>> Session::open(Wish wish)
 {
     wish_ = std::move(wish);
+    recorder_.begin(relay_, wish_.site, wish_.probes);
+    for (std::string& remark : wish_.before)
+        recorder_.remark(std::move(remark));
+    auto trouble = co_await opening();
+    if (trouble)
+        recorder_.failed(wish_.queue_id, trouble->reason.text);
+    recorder_.opened();
+    co_return trouble;
+}
+
+awaitable<std::optional<Trouble>> Session::opening()
+{
     if (around_.debug)
         debug_ = co_await around_.debug->listed(host_.name, host_.endpoint.is_unix() ? std::string() : host_.endpoint.ip.text());
     const bool tls = options_.tls_level != TlsLevel::none && !wish_.in_clear;
@@ -366,6 +389,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     if (!secured) {
         evidence_.tls_failed = true;
         around_.log.info("SSL_connect error to {}: {}", relay_, secured.error().what());
+        recorder_.remark(fmt::format("TLS handshake failed: {}", secured.error().what()));
         trouble.reason = Reason(false, "4.7.5", "Cannot start TLS: handshake failure");
         trouble.try_in_clear = may;
         end_with(trouble.reason);
@@ -374,6 +398,8 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     stream_ = std::move(secured->stream);
     if (!secured->summary.empty())
         around_.log.info("{}", secured->summary);
+    recorder_.remark("TLS: " + secured->facts);
+    recorder_.secured(std::move(secured->facts));
     secured_ = evidence_.tls = true;
     parser_ = smtp::ReplyParser({.octets = options_.reply_octets});
     input_ = {};
@@ -434,6 +460,7 @@ void Session::close()
     if (stream_)
         stream_->close();
     report(true);
+    recorder_.end();
 }
 
 }  // namespace posthorn::send

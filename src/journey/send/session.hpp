@@ -16,6 +16,7 @@
 #include "send/options.hpp"
 #include "send/plan.hpp"
 #include "send/surroundings.hpp"
+#include "send/transcript.hpp"
 #include "send/verdict.hpp"
 #include "smtp/data.hpp"
 #include "smtp/ehlo.hpp"
@@ -86,6 +87,7 @@ public:
         bool in_clear = false;              // TLS failed with this host a moment ago
         bool late = false;                  // the greeting is waited for, whatever is known of the peer
         bool probes = false;                // it carries probes only: here a quirk may be tested
+        std::vector<std::string> before;    // remarks for the transcript: connections that could not be had
     };
     awaitable<std::optional<Trouble>> open(Wish wish);
     /// `end`: nothing more is expected; the plan may say so to the peer.
@@ -138,6 +140,7 @@ private:
     bool amid_reply() const { return !input_.empty() || !line_.empty() || parser_.amid(); }
     awaitable<void> learn_pix();
     awaitable<Result<smtp::Reply>> command(Act act, std::string line);
+    awaitable<std::optional<Trouble>> opening();
     awaitable<std::optional<Trouble>> greeting();
     awaitable<std::optional<Trouble>> hello();
     awaitable<std::optional<Trouble>> starttls(bool wrapper);
@@ -189,6 +192,7 @@ private:
     void begin_exchange();
     void keep_evidence(const smtp::Reply& reply);
     void keep_end(const Error& error);
+    void record_fate(const Transaction& transaction);
     bool report(bool whole);
     bool about_dialogue(const Expected& expected, const smtp::Reply& reply);
 
@@ -201,6 +205,7 @@ private:
     peers::Known known_;
     peers::Evidence evidence_;
     std::string greeting_text_;
+    Recorder recorder_;
     SteadyTime exchange_begun_{};
     smtp::Features features_;
     Wish wish_;

@@ -76,6 +76,9 @@ awaitable<std::optional<Trouble>> Session::open_tls_early()
     const std::string text = fmt::format("EHLO {}\r\nSTARTTLS\r\n", options_.helo_name);
     if (debug_)
         transcript('>', text);
+    recorder_.new_segment();
+    recorder_.said("EHLO " + options_.helo_name);
+    recorder_.said("STARTTLS");
     early_flight_ = true;
     ahead_ = 2;
     ++round_trips_;

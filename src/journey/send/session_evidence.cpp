@@ -1,4 +1,4 @@
-// What a session keeps for peers/: what was said together, what came back, how it ended; and what it is told.
+// What a session keeps for peers/: what was said together, what came back, how it ended; what it is told; and its transcript.
 #include "send/session.hpp"
 
 #include "peers/observation.hpp"
@@ -75,6 +75,19 @@ void Session::keep_end(const Error& error)
     evidence_.exchanges.back().end = error.what() == "conversation timed out" ? peers::StreamEnd::timeout
                                      : error.what() == "end of stream"        ? peers::StreamEnd::end
                                                                               : peers::StreamEnd::reset;
+}
+
+/// For the transcript: the first of its recipients that was not served, and why.
+void Session::record_fate(const Transaction& transaction)
+{
+    const std::string& queue_id = transaction.request->envelope().queue_id();
+    if (transaction.unserved) {
+        recorder_.remark(fmt::format("{} goes on in another session: {}", queue_id, end_reason_.text));
+        return;
+    }
+    for (const std::uint32_t index : transaction.recipients)
+        if ((*transaction.sheet)[index].state == Fate::State::failed)
+            return recorder_.failed(queue_id, (*transaction.sheet)[index].reason.text);
 }
 
 /// Tells what was seen. True: another session would now be planned otherwise.

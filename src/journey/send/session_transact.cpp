@@ -133,12 +133,14 @@ awaitable<void> Session::run(Feed* feed, bool end)
             if (!transaction)
                 break;
             transaction->use = ++transactions_;
+            recorder_.serves(transaction->request->envelope().queue_id());
             if (unheard_ != Unheard::nothing && needs_certainty(*transaction) && !co_await meet(true)) {
                 current_.push_back(transaction);
                 break;
             }
             if (auto reason = not_for(*transaction)) {
                 fail_all(*transaction, *reason);
+                record_fate(*transaction);
                 feed->done(*transaction);
                 continue;
             }
@@ -411,10 +413,12 @@ void Session::hand_back(Feed* feed)
                 fail_all(*transaction, end_reason_);                // LMTP: those whose answer did not come
             transaction->replay = replay && transaction->doubted && !transaction->content_said;
             transaction->late = transaction->late && (!transaction->content_said || transaction->content_taken);
+            record_fate(*transaction);
             feed->done(*transaction);
         } else
             rest.push_back(transaction);
     current_.swap(rest);
+    recorder_.tell();
 }
 
 /// A probe was cut off behind MAIL: may those without an answer be asked again? Nothing is lost, and each time one more is settled: those that were
@@ -450,8 +454,10 @@ void Session::abandon(Feed* feed)
             fail_all(*transaction, end_reason_);                    // those that have a fate keep it
         transaction->replay = may_help && !transaction->unserved && !transaction->content_said;
         served = served || transaction->answers != 0;
+        record_fate(*transaction);
         feed->done(*transaction);
     }
+    recorder_.tell();
 }
 
 }  // namespace posthorn::send

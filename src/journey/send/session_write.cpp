@@ -57,6 +57,7 @@ bool is_ascii_text(std::string_view text)
 
 void Session::say(std::string_view line)
 {
+    recorder_.said(line);
     if (debug_)
         transcript('>', line);
     const std::size_t from = out_.size();
@@ -73,6 +74,7 @@ void Session::compose(std::span<const Step> flight)
     out_.clear();
     pieces_.clear();
     expected_.clear();
+    recorder_.new_segment();
     if (around_.peers)
         begin_exchange();
     early_flight_ = unheard_ != Unheard::nothing;
@@ -94,7 +96,10 @@ void Session::compose(std::span<const Step> flight)
         case Act::content: compose_content(*transaction, false, i + 1 < flight.size() && flight[i + 1].act == Act::dot); break;
         case Act::header_chunk: compose_header(*transaction); break;
         case Act::bdat: compose_content(*transaction, true, false); break;
-        case Act::pause: pieces_.push_back({.kind = Piece::Kind::pause}); break;
+        case Act::pause:
+            pieces_.push_back({.kind = Piece::Kind::pause});
+            recorder_.new_segment();
+            break;
         case Act::dot:
             if (i == 0 || flight[i - 1].act != Act::content)
                 say(".");
@@ -200,6 +205,7 @@ void Session::compose_header(const Transaction& transaction)
     say(fmt::format("BDAT {}", header->size()));
     if (debug_)
         transcript('>', fmt::format("[{} octets of content]", header->size()));
+    recorder_.said(fmt::format("[{} octets of content]", header->size()));
     out_ += *header;
     pieces_.back().to = out_.size();
 }
@@ -210,23 +216,29 @@ void Session::compose_content(const Transaction& transaction, bool bdat, bool wi
     const Content& content = *transaction.content;
     if (around_.peers)
         evidence_.exchanges.back().content = std::max(evidence_.exchanges.back().content, content.size());
-    if (debug_)
-        transcript('>', fmt::format("[{} octets of content]", content.size()));
+    const bool nobody = !bdat && transaction.progress.accepted == 0;
+    const std::string shown = nobody ? std::string() : fmt::format("[{} octets of content]", content.size());
+    if (debug_ && !nobody)
+        transcript('>', shown);
     if (debug_ && with_dot && transaction.progress.accepted != 0)
         transcript('>', ".");                                       // it goes out with the content, not by say()
     if (bdat) {
         say(fmt::format("BDAT {} LAST", content.size() - transaction.header_octets));
+        recorder_.said(fmt::format("[{} octets of content]", content.size() - transaction.header_octets));
         if (content.in_memory())
             pieces_.push_back({.kind = Piece::Kind::view, .view = content.octets().substr(transaction.header_octets)});
         else
             pieces_.push_back({.kind = Piece::Kind::file, .transaction = &transaction});
         return;
     }
-    if (transaction.progress.accepted == 0) {
+    if (nobody) {
         if (with_dot)
             say(".");                                               // 354 for nobody: an empty message (RFC 2920 3.1)
         return;
     }
+    recorder_.said(shown);
+    if (with_dot)
+        recorder_.said(".");
     if (!content.in_memory()) {
         pieces_.push_back({.kind = Piece::Kind::file, .transaction = &transaction, .stuffed = true});
     } else if (smtp::goes_as_it_is(content.octets(), options_.line_length)) {

@@ -9,6 +9,7 @@
 #include "send/lookup.hpp"
 #include "send/names.hpp"
 #include "send/secure.hpp"
+#include "send/transcript.hpp"
 
 #include <functional>
 #include <memory>
@@ -52,6 +53,7 @@ struct Surroundings {
     Lookup* status_filter = nullptr;        // smtp_delivery_status_filter: by "5.1.1 text"
     DebugPeers* debug = nullptr;            // none: nobody's sessions
     peers::Peers* peers = nullptr;
+    Transcripts* transcripts = nullptr;     // none: nothing is recorded
     Connector connector;                    // empty: net::connect
     std::vector<net::IpAddress> own_addresses;  // inet_interfaces, proxy_interfaces: for loops
     std::uint64_t seed = 0;                 // of the shuffling; 0: from the system

@@ -34,7 +34,8 @@ awaitable<Result<Secured>> WireTls::secure(std::unique_ptr<net::Stream> stream, 
     // A session is resumed only with the same settings: what "may" accepted is not good enough for "encrypt".
     options.session_key = fmt::format("{}&{}&{}", relay, mandatory ? "encrypt" : "may", options.sni);
     CO_TRY(auto secured, co_await tls::connect(mandatory ? mandatory_ : opportunistic_, std::move(stream), std::move(options)));
-    co_return Secured(std::move(secured.stream), settings_.log_level > 0 ? tls::summary(secured.facts, relay) : std::string());
+    std::string summary = tls::summary(secured.facts, relay);
+    co_return Secured(std::move(secured.stream), settings_.log_level > 0 ? summary : std::string(), summary);
 }
 
 }  // namespace posthorn::send

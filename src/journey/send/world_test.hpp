@@ -106,6 +106,7 @@ public:
         Surroundings around(loop.get_executor(), turned ? *turned : static_cast<const Clock&>(clock), observe::Log(log, "postfix/smtp"), names);
         around.tls = tls;
         around.peers = knowledge;
+        around.transcripts = transcripts;
         around.seed = 1;
         around.own_addresses = own_addresses;
         around.discard = discard;
@@ -152,6 +153,7 @@ public:
     std::vector<net::IpAddress> own_addresses;
     TlsClient* tls = nullptr;
     peers::Peers* knowledge = nullptr;
+    Transcripts* transcripts = nullptr;
     DiscardMaps* discard = nullptr;
     DebugPeers* debug = nullptr;
     Lookup *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr;

@@ -90,6 +90,18 @@ awaitable<Finding> Desk::ask(std::string address, std::chrono::milliseconds pati
     co_return *awaited->finding;
 }
 
+Result<Desk::Known> Desk::known(const std::string& address)
+{
+    const std::string key = key_of(address);
+    TRY(auto record, cache_.find(key));
+    Known made;
+    made.probing = outstanding_.contains(key);
+    if (record)
+        made.worth = worth(*record, options_.rules);
+    made.record = std::move(record);
+    return made;
+}
+
 awaitable<void> Desk::probe(std::string address, std::shared_ptr<Outstanding> outstanding)
 {
     ++counts_.probes;

@@ -53,6 +53,14 @@ public:
 
     awaitable<Finding> ask(std::string address, std::chrono::milliseconds patience);
 
+    /// For operators: what is known, and whether it is being asked. Nobody is asked because of it.
+    struct Known {
+        std::optional<Record> record;
+        Worth worth{};
+        bool probing = false;
+    };
+    Result<Known> known(const std::string& address);
+
     struct Counts {
         std::uint64_t questions = 0, probes = 0, from_cache = 0, controls = 0;
     };

@@ -10,6 +10,13 @@ bool older(const Record& record, std::chrono::seconds age, WallTime now) { retur
 
 }  // namespace
 
+Worth worth(const Record& record, const Rules& rules)
+{
+    const bool good = record.kind == Finding::Kind::deliverable;
+    return {record.updated + (good ? rules.positive_refresh : rules.negative_refresh),
+            record.updated + (good ? rules.positive_expire : rules.negative_expire)};
+}
+
 bool expired(const Record& record, WallTime now, const Rules& rules)
 {
     return older(record, record.kind == Finding::Kind::deliverable ? rules.positive_expire : rules.negative_expire, now);

@@ -26,6 +26,11 @@ Opinion opinion(const std::optional<Record>& record, bool outstanding, WallTime 
 bool control_due(const std::optional<Record>& record, WallTime now, const Rules& rules);
 /// What to store after a probe; none: the record stays as it is.
 std::optional<Record> updated(const std::optional<Record>& before, const Finding& finding, WallTime now, const Rules& rules);
+/// From when on it is asked anew behind the answer, and until when it counts.
+struct Worth {
+    WallTime refresh, expires;
+};
+Worth worth(const Record& record, const Rules& rules);
 /// For the cleanup of the cache.
 bool expired(const Record& record, WallTime now, const Rules& rules);
 

@@ -160,6 +160,61 @@ Quirks Book::take(const Observation& observation)
     return Quirks(known_of(held.value, now).quirks).subtract(before);
 }
 
+bool Book::forget(const std::string& key)
+{
+    std::optional<Record> known;
+    if (const auto at = peers_.all.find(key); at != peers_.all.end())
+        known = at->second.value;
+    else if (shelf_)
+        known = shelf_->peer(key);
+    if (!known || known->peer.address.empty())
+        return false;
+    if (const std::string& name = known->peer.site; !name.empty()) {
+        SiteRecord& shared = site(name).value;
+        for (SiteRecord::Shared& one : shared.shared)
+            std::erase(one.addresses, known->peer.address);
+        std::erase_if(shared.shared, [](const SiteRecord::Shared& one) { return one.addresses.empty(); });
+        if (shelf_)
+            shelf_->keep(name, shared);
+    }
+    let_go({key}, false);
+    if (shelf_)
+        shelf_->drop_peer(key);
+    return true;
+}
+
+void Book::put(const Record& record)
+{
+    const std::string key = key_of(record.peer);
+    Held<Record>& held = peer(key);
+    held.value = record;
+    held.taken = clock_.wall();
+    canaries_.erase(key);
+    if (shelf_)
+        shelf_->keep(key, record);
+}
+
+void Book::let_go(const std::vector<std::string>& keys, bool all)
+{
+    if (all) {
+        peers_ = {};
+        sites_ = {};
+        canaries_.clear();
+        return;
+    }
+    for (const std::string& key : keys) {
+        if (const auto at = peers_.all.find(key); at != peers_.all.end()) {
+            if (const auto of = sites_.all.find(at->second.value.peer.site); of != sites_.all.end() && options_.fresh.count() != 0) {
+                sites_.order.erase(of->second.place);
+                sites_.all.erase(of);
+            }
+            peers_.order.erase(at->second.place);
+            peers_.all.erase(at);
+        }
+        canaries_.erase(key);
+    }
+}
+
 void Book::connected(const std::string& site_name, bool well)
 {
     if (lines_.size() >= lines_kept)

@@ -32,6 +32,7 @@ public:
     virtual void keep(const std::string&, const Record&) {}
     virtual void keep(const std::string&, const EarlyRecord&) {}
     virtual void keep(const std::string&, const SiteRecord&) {}
+    virtual void drop_peer(const std::string&) {}
 };
 
 /// "192.0.2.2 va3ehsmhs018.bigfish.com": of a peer; never longer than 300 octets.
@@ -63,12 +64,21 @@ public:
     /// Learns; of memory, which gets observations in frames. The answer: what would be planned otherwise.
     Quirks take(const Observation& observation);
 
+    /// What an operator says: nothing is known of this peer any more, nor did its site learn from it. False: nothing was.
+    bool forget(const std::string& key);
+    /// It takes the place of what was known.
+    void put(const Record& record);
+    /// What was borrowed of these (all: of everybody) is fetched again when it is asked for; of memory's own book nothing is lost.
+    void let_go(const std::vector<std::string>& keys, bool all);
+
     /// Told of every observation of saw(), and of every event.
     std::function<void(const Observation&)> on_observation;
     std::function<void(const Event&)> on_event;
 
     std::optional<Record> record(const PeerKey& peer);
     std::size_t peers() const { return peers_.all.size(); }
+    /// Of those held here.
+    std::vector<std::string> keys() const { return {peers_.order.begin(), peers_.order.end()}; }
     const Options& options() const { return options_; }
 
 private:

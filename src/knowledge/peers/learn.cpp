@@ -13,27 +13,6 @@ constexpr std::size_t addresses_kept = 8;
 
 bool within(WallTime then, std::chrono::microseconds span, WallTime now) { return then != never && now - then < span; }
 
-Quirks quirks_of(const Mark& mark)
-{
-    Quirks quirks;
-    switch (mark.quirk) {
-    case Quirk::no_param:
-        for (const Parameter parameter : {Parameter::size, Parameter::body, Parameter::smtputf8, Parameter::dsn})
-            if (mark.number & static_cast<std::uint8_t>(parameter))
-                quirks.add_no_param(parameter);
-        break;
-    case Quirk::no_bdat:
-        if (mark.number != 0)
-            quirks.add_no_bdat_over(mark.number);
-        else
-            quirks.add(Quirk::no_bdat);
-        break;
-    case Quirk::close_after: quirks.add_close_after(static_cast<std::uint32_t>(mark.number)); break;
-    default: quirks.add(mark.quirk);
-    }
-    return quirks;
-}
-
 /// The session tested on purpose what this mark forbids.
 bool in_canary(const Mark& mark, const Observation& seen) { return seen.canary.has(mark.quirk); }
 
@@ -278,32 +257,6 @@ private:
     WallTime now_;
 };
 
-std::string changes_of(const Quirks& quirks)
-{
-    const auto has = [&](Quirk quirk) { return quirks.has(quirk); };
-    if (has(Quirk::quit_alone))
-        return "QUIT now travels alone";
-    if (has(Quirk::data_alone))
-        return "DATA now waits for the answers to RCPT TO";
-    if (has(Quirk::one_command_per_flight))
-        return "commands are no longer sent in groups";
-    if (has(Quirk::no_bdat))
-        return "content is now sent by DATA";
-    if (has(Quirk::no_bdat_over))
-        return fmt::format("content over {} octets is now sent by DATA", quirks.bdat_over());
-    if (has(Quirk::no_rset) || has(Quirk::no_rset_first))
-        return "RSET is no longer sent";
-    if (has(Quirk::helo_only))
-        return "HELO is now said in place of EHLO";
-    if (has(Quirk::close_after))
-        return fmt::format("a session now ends after {} mail{}", quirks.close_after(), quirks.close_after() == 1 ? "" : "s");
-    if (has(Quirk::one_rcpt_null_sender))
-        return "each recipient gets a MAIL FROM:<> of its own";
-    if (has(Quirk::no_param))
-        return "the parameter is no longer sent; mail that needs it is deferred";
-    return "it is obeyed";
-}
-
 /// The keyword whose discarding does by hand what the quirk does; empty: no table of Postfix's says it.
 std::string keyword_of(const Quirks& quirks)
 {
@@ -330,13 +283,6 @@ std::string pattern_of(std::string_view banner_host)
     return pattern;
 }
 
-std::string by_hand(const Event& event)
-{
-    if (const std::string keyword = keyword_of(event.quirks); !keyword.empty())
-        return fmt::format("smtp_discard_ehlo_keyword_address_maps, \"{} silent-discard, {}\"", event.peer.address, keyword);
-    return fmt::format("smtp_peer_rules, \"/^220 {} / {}\"", printable(pattern_of(event.peer.banner_host)), event.quirks.text());
-}
-
 std::string date_of(WallTime when)
 {
     const auto day = std::chrono::floor<std::chrono::days>(when);
@@ -347,6 +293,60 @@ std::string date_of(WallTime when)
 }
 
 }  // namespace
+
+Quirks quirks_of(const Mark& mark)
+{
+    Quirks quirks;
+    switch (mark.quirk) {
+    case Quirk::no_param:
+        for (const Parameter parameter : {Parameter::size, Parameter::body, Parameter::smtputf8, Parameter::dsn})
+            if (mark.number & static_cast<std::uint8_t>(parameter))
+                quirks.add_no_param(parameter);
+        break;
+    case Quirk::no_bdat:
+        if (mark.number != 0)
+            quirks.add_no_bdat_over(mark.number);
+        else
+            quirks.add(Quirk::no_bdat);
+        break;
+    case Quirk::close_after: quirks.add_close_after(static_cast<std::uint32_t>(mark.number)); break;
+    default: quirks.add(mark.quirk);
+    }
+    return quirks;
+}
+
+std::string changes_of(const Quirks& quirks)
+{
+    const auto has = [&](Quirk quirk) { return quirks.has(quirk); };
+    if (has(Quirk::quit_alone))
+        return "QUIT now travels alone";
+    if (has(Quirk::data_alone))
+        return "DATA now waits for the answers to RCPT TO";
+    if (has(Quirk::one_command_per_flight))
+        return "commands are no longer sent in groups";
+    if (has(Quirk::no_bdat))
+        return "content is now sent by DATA";
+    if (has(Quirk::no_bdat_over))
+        return fmt::format("content over {} octets is now sent by DATA", quirks.bdat_over());
+    if (has(Quirk::no_rset) || has(Quirk::no_rset_first))
+        return "RSET is no longer sent";
+    if (has(Quirk::helo_only))
+        return "HELO is now said in place of EHLO";
+    if (has(Quirk::close_after))
+        return fmt::format("a session now ends after {} mail{}", quirks.close_after(), quirks.close_after() == 1 ? "" : "s");
+    if (has(Quirk::one_rcpt_null_sender))
+        return "each recipient gets a MAIL FROM:<> of its own";
+    if (has(Quirk::no_param))
+        return "the parameter is no longer sent; mail that needs it is deferred";
+    return "it is obeyed";
+}
+
+std::string by_hand(const PeerKey& peer, const Quirks& quirks)
+{
+    if (const std::string keyword = keyword_of(quirks); !keyword.empty())
+        return fmt::format("smtp_discard_ehlo_keyword_address_maps, \"{} silent-discard, {}\"", peer.address, keyword);
+    return fmt::format("smtp_peer_rules, \"/^220 {} / {}\"", printable(pattern_of(peer.banner_host)), quirks.text());
+}
 
 Learned learn(Record record, const Observation& seen, WallTime now) { return Learner(std::move(record), seen, now).run(); }
 
@@ -438,7 +438,7 @@ std::string text_of(const Event& event, bool only_reported)
     switch (event.kind) {
     case Event::Kind::learned:
         return fmt::format("peer {}: learned {}: {}; {}{}, until {}; by hand: {}", who, event.quirks.text(), event.seen,
-                           only_reported ? "would change: " : "", changes_of(event.quirks), date_of(event.until), by_hand(event));
+                           only_reported ? "would change: " : "", changes_of(event.quirks), date_of(event.until), by_hand(event.peer, event.quirks));
     case Event::Kind::expired: return fmt::format("peer {}: {} has expired", who, event.quirks.text());
     case Event::Kind::removed: return fmt::format("peer {}: {} is gone: two tests found nothing of it", who, event.quirks.text());
     case Event::Kind::early_off:

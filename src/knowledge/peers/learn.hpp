@@ -54,6 +54,12 @@ bool has_canary(Quirk quirk);
 void share(SiteRecord& site, const Event& event, WallTime now);
 Quirks shared_by(const SiteRecord& site, WallTime now);
 
+/// What a mark forbids, with its numbers.
+Quirks quirks_of(const Mark& mark);
+/// "QUIT now travels alone": what a quirk changes.
+std::string changes_of(const Quirks& quirks);
+/// The parameter and the line of its table that do the same.
+std::string by_hand(const PeerKey& peer, const Quirks& quirks);
 /// The log line: what was seen, what changes, until when, the table line that does the same by hand.
 std::string text_of(const Event& event, bool only_reported = false);
 

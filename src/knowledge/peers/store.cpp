@@ -221,6 +221,24 @@ void Store::keep(const std::string& key, const SiteRecord& record)
     core_->pending->changes[name] = octets_of(record);
 }
 
+void Store::drop_peer(const std::string& key)
+{
+    const std::string name = key_with('p', key);
+    if (const auto known = core_->peers.places.find(name); known != core_->peers.places.end()) {
+        core_->peers.order.erase(known->second);
+        core_->peers.places.erase(known);
+    }
+    core_->pending->changes[name] = std::nullopt;
+}
+
+std::vector<std::string> Store::keys() const
+{
+    std::vector<std::string> found;
+    for (const std::string& name : core_->peers.order)
+        found.push_back(name.substr(1));
+    return found;
+}
+
 std::shared_ptr<Store::Batch> Store::take()
 {
     if (core_->pending->changes.empty())
@@ -324,7 +342,46 @@ struct StoredShelf::Core {
         }
         return std::nullopt;
     }
+
+    Result<All> all()
+    {
+        struct ::stat status{};
+        if (::stat(path.c_str(), &status) != 0)
+            return errno == ENOENT ? Result<All>(All{}) : system_error("open " + path, errno);
+        if (!ready()) {
+            MDB_dbi ignored = 0;
+            const auto opened = open_env(path, MDB_RDONLY, &ignored);
+            return opened ? Error{path + ": it changes too fast", "4.3.0"} : opened.error();
+        }
+        for (int tries = 0; tries < 20; ++tries) {
+            if (const int code = begin(); code != 0)
+                return trouble_of(path, code);
+            MDB_envinfo before{}, after{};
+            mdb_env_info(env.get(), &before);
+            All found;
+            MDB_cursor* cursor = nullptr;
+            int code = mdb_cursor_open(txn, dbi, &cursor);
+            MDB_val key{}, value{};
+            while (code == 0 && (code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+                const std::string_view name = view_of(key);
+                if (auto record = name.starts_with('p') ? record_of(view_of(value)) : std::nullopt)
+                    found.peers.push_back(*std::move(record));
+                else if (auto shared = name.starts_with('s') ? site_of(view_of(value)) : std::nullopt)
+                    found.sites.emplace_back(name.substr(1), *std::move(shared));
+            }
+            if (cursor)
+                mdb_cursor_close(cursor);
+            mdb_env_info(env.get(), &after);
+            mdb_txn_reset(txn);
+            // A page may be written anew by the second transaction after ours, not before.
+            if (after.me_last_txnid - before.me_last_txnid < 2)
+                return code == MDB_NOTFOUND ? Result<All>(std::move(found)) : trouble_of(path, code);
+        }
+        return Error{path + ": it changes too fast", "4.3.0"};
+    }
 };
+
+Result<StoredShelf::All> StoredShelf::all() { return core_->all(); }
 
 StoredShelf::StoredShelf(std::string path) : core_(std::make_unique<Core>()) { core_->path = std::move(path); }
 StoredShelf::~StoredShelf() = default;

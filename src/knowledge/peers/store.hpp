@@ -12,6 +12,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace posthorn::peers {
 
@@ -29,6 +31,9 @@ public:
     void keep(const std::string& key, const Record& record) override;
     void keep(const std::string& address, const EarlyRecord& record) override;
     void keep(const std::string& key, const SiteRecord& record) override;
+    void drop_peer(const std::string& key) override;
+    /// The keys of all peers, those seen last first.
+    std::vector<std::string> keys() const;
 
     /// What is to be written; empty: nothing is.
     struct Batch;
@@ -53,6 +58,14 @@ public:
     std::optional<Record> peer(const std::string& key) override;
     std::optional<SiteRecord> site(const std::string& key) override;
     std::optional<EarlyRecord> early(const std::string& address) override;
+
+    /// All peers and sites of the file, for who lists them: a copy of one committed state. Error: it cannot be read; a file that is not there
+    /// has none.
+    struct All {
+        std::vector<Record> peers;
+        std::vector<std::pair<std::string, SiteRecord>> sites;
+    };
+    Result<All> all();
 
 private:
     struct Core;

@@ -30,6 +30,9 @@ int postcat(std::span<char*> args);
 int postlog(std::span<char*> args);
 int queue(std::span<char*> args);
 int counters(std::span<char*> args);
+int transcript(std::span<char*> args);
+int peers(std::span<char*> args);
+int why(std::span<char*> args);
 
 /// Ends a command: "NAME: fatal: text" on standard error, and the status.
 struct Failure : std::runtime_error {

@@ -2,15 +2,22 @@
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
 #include "ipc/dispatcher.hpp"
+#include "peers/stored.pb.h"
 #include "process/service.hpp"
 #include "services/peer_memory.hpp"
 #include "services/programs.hpp"
 #include "services/startup.hpp"
 #include "services/table_files.hpp"
+#include "services/transcripts.hpp"
 #include "services/verify_links.hpp"
 #include "tables/own.hpp"
 #include "tls/params.hpp"
 #include "tls/sessions.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <iterator>
 
 namespace posthorn::services {
 
@@ -26,12 +33,17 @@ public:
         : service_(service), origin_(std::move(origin)), period_(service.config().get(tls::smtpd_tls_session_cache_timeout)),
           prober_(service.executor()),
           desk_(service.executor(), verify::Options::from(service.config_for("verify"), origin_), prober_, clock_, service.log_as("verify")),
-          tasks_(service.executor()), dispatcher_(tasks_), peers_(service, clock_, dispatcher_)
+          tasks_(service.executor()), dispatcher_(tasks_), peers_(service, clock_, dispatcher_, [this] { return channels(); }),
+          transcripts_(service.executor(), fmt::format("{}/{}", service.start_record().data_directory(), handoff::transcript_folder),
+                       TranscriptLimits::from(service.config()), clock_, service.log_as("smtp"))
     {
+        transcripts_.serve(dispatcher_);
         dispatcher_.on<handoff::VerifyRequest, handoff::VerifyReply>(Frame::verify,
                                                                      [this](handoff::VerifyRequest request) { return verify(std::move(request)); });
         dispatcher_.on_now<handoff::VerifyStatusRequest, handoff::VerifyStatusReply>(
             Frame::verify_status, [this](const handoff::VerifyStatusRequest& request) { return verify_status(request.address()); });
+        dispatcher_.on_now<handoff::VerifyQuestion, handoff::VerifyKnowledge>(
+            Frame::verify_known, [this](const handoff::VerifyQuestion& question) { return known(question); });
         dispatcher_.on_now<handoff::TicketKeysRequest, handoff::TicketKeysReply>(Frame::ticket_keys, [this](const handoff::TicketKeysRequest&) {
             handoff::TicketKeysReply reply;
             reply.set_octets(keys_.octets());
@@ -46,13 +58,14 @@ public:
                 continue;
             servers_.push_back(std::make_unique<ipc::Server>(service_.executor(), std::move(listening.socket),
                                                              ipc::ChannelOptions{.name = listening.name},
-                                                             [this](std::weak_ptr<ipc::Channel>) { return dispatcher_.handler(); }));
+                                                             [this](std::weak_ptr<ipc::Channel> channel) { return handler(std::move(channel)); }));
             servers_.back()->start();
         }
         prober_.start();
         desk_.start();
         tasks_.spawn(rotate());
         tasks_.spawn(peers_.run());
+        tasks_.spawn(transcripts_.run());
     }
 
     awaitable<void> stop(process::Stop) override
@@ -63,6 +76,7 @@ public:
         co_await desk_.close();
         co_await prober_.close();
         peers_.write_out();
+        transcripts_.write_out();
     }
 
     Result<void> reload(const config::Snapshot& snapshot) override
@@ -70,6 +84,7 @@ public:
         period_ = snapshot.get(tls::smtpd_tls_session_cache_timeout);
         desk_.reconfigure(verify::Options::from(service_.config_for("verify"), origin_));
         peers_.reload(snapshot);
+        transcripts_.limit(TranscriptLimits::from(snapshot));
         return {};
     }
 
@@ -79,7 +94,9 @@ public:
         for (const auto& [name, value] : {std::pair{"verify_questions", counts.questions},
                                           {"verify_probes", counts.probes},
                                           {"verify_from_cache", counts.from_cache},
-                                          {"verify_controls", counts.controls}}) {
+                                          {"verify_controls", counts.controls},
+                                          {"transcripts_stored", transcripts_.stored()},
+                                          {"transcripts_dropped", transcripts_.dropped()}}) {
             auto& counter = *reply.add_counters();
             counter.set_name(name);
             counter.set_value(static_cast<std::int64_t>(value));
@@ -87,6 +104,31 @@ public:
     }
 
 private:
+    /// Operators' commands come from root or ourselves, and are told apart by connection: one may come in several frames.
+    ipc::Channel::Handler handler(std::weak_ptr<ipc::Channel> connection)
+    {
+        return [this, connection = std::move(connection), staged = std::make_shared<PeerKeeper::Staged>()](ipc::Incoming incoming) {
+            if (incoming.kind != static_cast<ipc::Kind>(Frame::peer_command))
+                return dispatcher_.dispatch(std::move(incoming));
+            const auto channel = connection.lock();
+            const unsigned uid = channel ? channel->credentials().uid : ~0U;
+            if (uid != 0 && uid != ::geteuid())
+                return incoming.responder.fail(Error{"permission denied", "5.7.1"});
+            auto command = incoming.parse<peers::stored::Command>();
+            if (!command)
+                return incoming.responder.fail(command.error());
+            tasks_.spawn(peers_.command(*std::move(command), staged, std::move(incoming.responder)));
+        };
+    }
+
+    std::vector<std::shared_ptr<ipc::Channel>> channels() const
+    {
+        std::vector<std::shared_ptr<ipc::Channel>> all;
+        for (const auto& server : servers_)
+            std::ranges::copy(server->channels(), std::back_inserter(all));
+        return all;
+    }
+
     awaitable<Result<handoff::VerifyReply>> verify(handoff::VerifyRequest request)
     {
         const handoff::Finding finding = co_await desk_.ask(request.address(), std::chrono::milliseconds{request.patience()});
@@ -115,6 +157,22 @@ private:
         return reply;
     }
 
+    Result<handoff::VerifyKnowledge> known(const handoff::VerifyQuestion& question)
+    {
+        TRY(const auto known, desk_.known(question.address()));
+        handoff::VerifyKnowledge told;
+        told.set_probing(known.probing);
+        if (known.record) {
+            told.set_known(true);
+            told.set_kind(static_cast<std::uint32_t>(known.record->kind));
+            told.set_text(known.record->text);
+            told.set_updated(known.record->updated.time_since_epoch().count());
+            told.set_refresh(known.worth.refresh.time_since_epoch().count());
+            told.set_expires(known.worth.expires.time_since_epoch().count());
+        }
+        return told;
+    }
+
     /// A ticket opens for at least its lifetime: the keys before the current ones are kept for one more period.
     awaitable<void> rotate()
     {
@@ -134,6 +192,7 @@ private:
     TaskGroup tasks_;
     ipc::Dispatcher dispatcher_;
     PeerKeeper peers_;
+    TranscriptKeeper transcripts_;
     std::vector<std::unique_ptr<ipc::Server>> servers_;
 };
 

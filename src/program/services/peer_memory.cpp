@@ -6,6 +6,8 @@
 #include "peers/stored.pb.h"
 #include "services/programs.hpp"
 
+#include <boost/asio/detached.hpp>
+
 namespace posthorn::services {
 
 using handoff::Frame;
@@ -13,7 +15,7 @@ using handoff::Frame;
 namespace {
 
 constexpr std::size_t peers_stored = 100'000, peers_held = 10'000, peers_borrowed = 2'000;
-constexpr std::chrono::seconds borrowed_for{30}, write_interval{1};
+constexpr std::chrono::seconds borrowed_for{30}, write_interval{1}, spread_patience{2};
 /// Observations that wait for memory; more are dropped: what is true will be seen again.
 constexpr std::size_t on_the_way_at_most = 1'000;
 
@@ -47,7 +49,9 @@ PeerMemory::PeerMemory(process::Service& service, const Clock& clock)
     : shelf_(store_path(service)),
       book_(clock, {.learning = service.config().get(peers::smtp_peer_learning), .capacity = peers_borrowed, .fresh = borrowed_for},
             rules_of(service), &shelf_),
-      link_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}), tasks_(service.executor())
+      link_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}},
+            [this](ipc::Incoming incoming) { heard(std::move(incoming)); }),
+      tasks_(service.executor())
 {
     book_.on_observation = [this](const peers::Observation& observation) {
         if (on_the_way_ >= on_the_way_at_most) {
@@ -66,15 +70,29 @@ awaitable<void> PeerMemory::tell(peers::Observation observation)
     --on_the_way_;
 }
 
+void PeerMemory::heard(ipc::Incoming incoming)
+{
+    if (incoming.kind != static_cast<ipc::Kind>(Frame::peers_changed))
+        return incoming.responder.fail(Error{"memory says what is not understood here", "5.5.1"});
+    const auto changed = incoming.parse<peers::stored::Changed>();
+    if (!changed)
+        return incoming.responder.fail(changed.error());
+    book_.let_go({changed->keys().begin(), changed->keys().end()}, changed->all());
+    if (on_change)
+        on_change();
+    incoming.responder.reply(peers::stored::ChangedReply{});
+}
+
 awaitable<void> PeerMemory::close()
 {
     co_await tasks_.drained();
     co_await link_.close();
 }
 
-PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispatcher& dispatcher)
-    : log_(service.log_as("smtp")), only_reported_(service.config().get(peers::smtp_peer_learning) != peers::Learning::yes),
-      store_(open_store(service)), book_(clock, {.capacity = store_ ? peers_held : peers_stored}, nullptr, store_.get())
+PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispatcher& dispatcher, Channels channels)
+    : log_(service.log_as("smtp")), executor_(service.executor()), channels_(std::move(channels)), written_(service.executor()),
+      only_reported_(service.config().get(peers::smtp_peer_learning) != peers::Learning::yes), store_(open_store(service)),
+      book_(clock, {.capacity = store_ ? peers_held : peers_stored}, nullptr, store_.get())
 {
     book_.on_event = [this](const peers::Event& event) {
         const std::string line = peers::text_of(event, only_reported_);
@@ -93,15 +111,99 @@ awaitable<void> PeerKeeper::run()
 {
     while (!co_await cancelled()) {
         co_await sleep_for(write_interval);
-        const auto batch = store_ ? store_->take() : nullptr;
-        if (!batch)
-            continue;
-        const auto written = co_await on_thread(thread_, [store = store_.get(), batch] { return store->write(*batch); });
-        if (!written)
+        if (const auto written = co_await store_now(); !written)
             trouble(written.error());
-        else
-            in_trouble_ = false;
     }
+}
+
+/// One write at a time. What was kept before the call is in the file after it.
+awaitable<Result<void>> PeerKeeper::store_now()
+{
+    while (writing_)
+        co_await written_.wait();
+    const auto batch = store_ ? store_->take() : nullptr;
+    if (!batch)
+        co_return Result<void>{};
+    writing_ = true;
+    auto written = co_await on_thread(thread_, [store = store_.get(), batch] { return store->write(*batch); });
+    writing_ = false;
+    in_trouble_ = in_trouble_ && !written;
+    written_.notify_all();
+    co_return written;
+}
+
+/// The smtp processes read the file again. One that does not answer soon is not waited for: what it borrowed it believes for half a minute.
+awaitable<void> PeerKeeper::spread(peers::stored::Changed changed)
+{
+    struct Asked {
+        explicit Asked(const Executor& executor) : ended(executor) {}
+        std::size_t open = 0;
+        Signal ended;
+    };
+    const auto asked = std::make_shared<Asked>(executor_);
+    for (const auto& channel : channels_()) {
+        ++asked->open;
+        asio::co_spawn(
+            executor_,
+            [](std::shared_ptr<ipc::Channel> to, peers::stored::Changed what, std::shared_ptr<Asked> all) -> awaitable<void> {
+                (void)co_await to->call<peers::stored::ChangedReply>(Frame::peers_changed, std::move(what));
+                --all->open;
+                all->ended.notify_all();
+            }(channel, changed, asked),
+            asio::detached);
+    }
+    const SteadyTime end = std::chrono::steady_clock::now() + spread_patience;
+    while (asked->open > 0 && std::chrono::steady_clock::now() < end && !co_await cancelled())
+        co_await asked->ended.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()));
+}
+
+awaitable<void> PeerKeeper::command(peers::stored::Command command, std::shared_ptr<Staged> staged, ipc::Responder responder)
+{
+    using peers::stored::Command;
+    peers::stored::CommandReply reply;
+    peers::stored::Changed changed;
+    for (const peers::stored::Peer& one : command.peers()) {
+        auto record = peers::record_of(one.SerializeAsString());
+        if (!record || record->peer.address.empty() || staged->size() >= peers_stored) {
+            staged->clear();
+            co_return responder.fail(Error{record ? fmt::format("more than {} peers", peers_stored) : std::string("a record that is none"), "5.5.4"});
+        }
+        staged->push_back(*std::move(record));
+    }
+    if (command.verb() == Command::IMPORT && !command.more()) {
+        for (const peers::Record& record : std::exchange(*staged, {})) {
+            book_.put(record);
+            changed.add_keys(peers::key_of(record.peer));
+            reply.set_count(reply.count() + 1);
+        }
+    } else if (command.verb() == Command::FORGET) {
+        std::vector<std::string> keys(command.keys().begin(), command.keys().end());
+        if (command.all()) {
+            keys = store_ ? store_->keys() : book_.keys();
+            changed.set_all(true);
+        }
+        for (const std::string& key : keys)
+            if (book_.forget(key)) {
+                changed.add_keys(key);
+                reply.set_count(reply.count() + 1);
+            }
+    }
+    if (reply.count() > 0)
+        log_.info("an operator had {} servers {}", reply.count(), command.verb() == Command::FORGET ? "forgotten" : "taken over from a file");
+    reply.set_stored(store_ != nullptr);
+    if (const auto written = co_await store_now(); !written) {
+        trouble(written.error());
+        reply.set_stored(false);
+        reply.set_text(written.error().text());
+    }
+    if (reply.count() > 0) {
+        if (changed.keys_size() > 1000) {
+            changed.clear_keys();
+            changed.set_all(true);
+        }
+        co_await spread(std::move(changed));
+    }
+    responder.reply(reply);
 }
 
 void PeerKeeper::write_out()

@@ -11,12 +11,22 @@
 #include "peers/store.hpp"
 #include "process/service.hpp"
 
+#include <functional>
 #include <memory>
+#include <vector>
+
+namespace posthorn::peers::stored {
+class Changed;
+class Command;
+}  // namespace posthorn::peers::stored
 
 namespace posthorn::services {
 
 class PeerMemory {
 public:
+    /// An operator changed what is known: of these, or of all. Sessions that idle were begun with what was known before.
+    std::function<void()> on_change;
+
     /// Before the process is confined: reads the rule files.
     PeerMemory(process::Service& service, const Clock& clock);
     void start() { link_.start(); }
@@ -26,6 +36,7 @@ public:
 
 private:
     awaitable<void> tell(peers::Observation observation);
+    void heard(ipc::Incoming incoming);
 
     peers::StoredShelf shelf_;
     peers::Book book_;
@@ -37,8 +48,15 @@ private:
 
 class PeerKeeper {
 public:
+    /// Whoever is connected to memory; smtp processes are among them.
+    using Channels = std::function<std::vector<std::shared_ptr<ipc::Channel>>()>;
+    /// What an import has said so far, on one connection.
+    using Staged = std::vector<peers::Record>;
+
     /// After the process is confined. Without a file it keeps what it learns in memory, and says so.
-    PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispatcher& dispatcher);
+    PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispatcher& dispatcher, Channels channels);
+    /// Answers when what was asked for is stored and in force in every smtp process that answers.
+    awaitable<void> command(peers::stored::Command command, std::shared_ptr<Staged> staged, ipc::Responder responder);
     /// Until cancelled; `write_out` is due after it.
     awaitable<void> run();
     /// What is not stored yet.
@@ -47,8 +65,14 @@ public:
 
 private:
     void trouble(const Error& error);
+    awaitable<Result<void>> store_now();
+    awaitable<void> spread(peers::stored::Changed changed);
 
     observe::Log log_;
+    Executor executor_;
+    Channels channels_;
+    bool writing_ = false;
+    Signal written_;
     bool only_reported_;
     std::unique_ptr<peers::Store> store_;
     peers::Book book_;

@@ -1,6 +1,8 @@
 // services/programs.hpp: the services, by the name of what they run, and where they listen for each other.
 #pragma once
 
+#include "handoff/frames.hpp"
+
 #include <span>
 #include <string_view>
 
@@ -14,7 +16,7 @@ namespace posthorn::services {
 /// Below the queue directory, which is every service's working directory.
 inline constexpr std::string_view qmgr_socket = "private/posthorn.qmgr";
 inline constexpr std::string_view resolve_socket = "private/posthorn.resolve";
-inline constexpr std::string_view memory_socket = "private/posthorn.memory";
+using handoff::memory_socket;
 
 /// The queue's database and large content, below the queue directory. A folder of mail_owner's own, because the queue directory itself is root's.
 inline constexpr std::string_view spool_folder = "spool";

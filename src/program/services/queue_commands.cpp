@@ -30,6 +30,7 @@ awaitable<Result<QueueReply>> QueueManager::command(QueueCommand command)
     case QueueCommand::FLUSH:
     case QueueCommand::FLUSH_SITE:
     case QueueCommand::SCHEDULE: co_return co_await flush(std::move(command));
+    case QueueCommand::EXPLAIN: co_return co_await explain(std::move(command));
     case QueueCommand::STATUS:
         reply.set_count(epochs_.size());
         reply.set_text(fmt::format("active={} deferred={} hold={} enqueued={} delivered={} bounced={} attempts={}", active_.size(), deferred_.size(),

@@ -9,6 +9,7 @@
 #include "services/peer_tables.hpp"
 #include "services/programs.hpp"
 #include "services/startup.hpp"
+#include "services/transcripts.hpp"
 
 #include <sys/resource.h>
 
@@ -28,6 +29,7 @@ struct Prepared {
             tls = at_start(send::WireTls::make(send::WireTls::settings(service.config(), service.program()), clock()));
         tables = std::make_unique<PeerTables>(service, clock());
         peers = std::make_unique<PeerMemory>(service, clock());
+        transcripts = std::make_unique<TranscriptLink>(service, clock());
     }
     static const Clock& clock()
     {
@@ -40,6 +42,7 @@ struct Prepared {
     std::unique_ptr<send::WireTls> tls;
     std::unique_ptr<PeerTables> tables;
     std::unique_ptr<PeerMemory> peers;
+    std::unique_ptr<TranscriptLink> transcripts;
 };
 
 std::uint64_t descriptors()
@@ -51,8 +54,8 @@ std::uint64_t descriptors()
 class DeliveryService final : public process::Work {
 public:
     DeliveryService(process::Service& service, Prepared prepared)
-        : service_(service), tables_(std::move(prepared.tables)), peers_(std::move(prepared.peers)), tls_(std::move(prepared.tls)),
-          resolver_(std::move(prepared.resolver)), names_(*resolver_),
+        : service_(service), tables_(std::move(prepared.tables)), peers_(std::move(prepared.peers)), transcripts_(std::move(prepared.transcripts)),
+          tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_),
           agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
           link_(
               service.executor(), std::string(qmgr_socket), service.name(), service.program(),
@@ -67,7 +70,9 @@ public:
 
     void start() override
     {
+        peers_->on_change = [this] { agent_.forget_sessions(); };
         peers_->start();
+        transcripts_->start();
         link_.start();
     }
 
@@ -77,6 +82,7 @@ public:
             co_await link_.drain();
         co_await agent_.drain();
         co_await peers_->close();
+        co_await transcripts_->close();
         co_await link_.close();
     }
 
@@ -95,6 +101,7 @@ public:
         add("smtp_failed_connects", counts.failed_connects);
         add("smtp_round_trips", counts.round_trips);
         add("smtp_observations_dropped", peers_->dropped());
+        add("smtp_transcripts_dropped", transcripts_->dropped());
     }
 
 private:
@@ -106,6 +113,7 @@ private:
         made.own_addresses = std::move(own_addresses);
         made.tls = tls_.get();
         made.peers = peers_->peers();
+        made.transcripts = transcripts_->transcripts();
         made.discard = tables_->discard();
         made.debug = tables_->debug();
         made.pix = tables_->pix();
@@ -117,6 +125,7 @@ private:
     process::Service& service_;
     std::unique_ptr<PeerTables> tables_;
     std::unique_ptr<PeerMemory> peers_;
+    std::unique_ptr<TranscriptLink> transcripts_;
     std::unique_ptr<send::WireTls> tls_;
     std::unique_ptr<dns::Resolver> resolver_;
     send::DnsNames names_;

@@ -1,0 +1,95 @@
+// What the scheduler says when it is asked why something waits. It only looks.
+#include "schedule/scheduler.hpp"
+
+#include "schedule/scheduler_parts.hpp"
+
+namespace posthorn::schedule {
+
+using handoff::Wait;
+
+std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
+{
+    const auto found = sites_.find(std::string(name));
+    if (found == sites_.end())
+        return std::nullopt;
+    const Site& site = *found->second;
+    SiteState state{.window = site.window.size(),
+                    .in_flight = site.window.in_flight(),
+                    .waiting_messages = site.jobs.size(),
+                    .dead = site.window.dead(),
+                    .reason = site.reason,
+                    .transport = site.transport.name,
+                    .waiting_recipients = 0,
+                    .dead_until = site.window.dead() ? site.dead_until : SteadyTime{},
+                    .not_before = site.window.not_before(),
+                    .transport_dead_until = site.transport.dead_until,
+                    .transport_reason = site.transport.reason};
+    if (site.held) {
+        state.set = site.held->set;
+        state.ceiling = site.held->shape.room();
+        state.per_minute = site.held->shape.per_minute();
+        state.suspended_until = site.held->shape.suspended_until();
+        state.recovered_at = site.held->shape.recovered_at(clock_.steady());
+        state.said = site.held->said;
+    }
+    for (const Job& job : site.jobs)
+        state.waiting_recipients += job.recipients.size() - job.taken;
+    return state;
+}
+
+std::vector<Scheduler::Stand> Scheduler::stands(MessageKey message) const
+{
+    std::vector<Stand> found;
+    const auto active = messages_.find(message);
+    if (active == messages_.end())
+        return found;
+    const SteadyTime now = clock_.steady();
+    for (const auto& [attempt, flight] : flights_)
+        if (flight.message == message)
+            found.push_back({.site = flight.site->key,
+                             .transport = flight.site->transport.name,
+                             .recipients = flight.recipients,
+                             .wait = Wait::delivery,
+                             .since = flight.begun});
+    for (const Suspended& suspended : suspended_)
+        if (suspended.message == message)
+            found.push_back({.recipients = suspended.recipients, .wait = Wait::dead_site, .reason = suspended.reason});
+    for (const Site* const site : active->second.sites) {
+        std::size_t ahead = 0;
+        for (const Job& job : site->jobs) {
+            if (job.message != message) {
+                ++ahead;
+                continue;
+            }
+            const Transport& transport = site->transport;
+            Stand stand{.site = site->key,
+                        .transport = transport.name,
+                        .recipients = {job.recipients.begin() + static_cast<std::ptrdiff_t>(job.taken), job.recipients.end()},
+                        .ahead = ahead};
+            if (site->window.dead())
+                stand.wait = Wait::dead_site, stand.until = site->dead_until, stand.reason = site->reason;
+            else if (now < transport.dead_until)
+                stand.wait = Wait::dead_transport, stand.until = transport.dead_until, stand.reason = transport.reason;
+            else if (site->held && site->held->shape.suspended(now))
+                stand.wait = Wait::silence, stand.until = site->held->shape.suspended_until(), stand.reason = site->held->said;
+            else if (site->held && site->held->shape.full())
+                stand.wait = Wait::ceiling, stand.until = site->held->shape.recovered_at(now), stand.reason = site->held->said;
+            else if (site->held && site->held->shape.not_before() > now)
+                stand.wait = Wait::pace, stand.until = site->held->shape.not_before(), stand.reason = site->held->said;
+            else if (site->window.not_before() > now)
+                stand.wait = Wait::site_rate, stand.until = site->window.not_before();
+            else if (site->window.in_flight() >= site->window.size())
+                stand.wait = Wait::window;
+            else if (transport.not_before > now)
+                stand.wait = Wait::transport_rate, stand.until = transport.not_before;
+            else if (transport.options.delivery_limit > 0 && transport.in_flight >= transport.options.delivery_limit)
+                stand.wait = Wait::process_limit;
+            else
+                stand.wait = ahead > 0 ? Wait::turn : Wait::room;
+            found.push_back(std::move(stand));
+        }
+    }
+    return found;
+}
+
+}  // namespace posthorn::schedule

@@ -1,0 +1,110 @@
+#include "commands/memory_client.hpp"
+
+#include "commands/ask.hpp"
+#include "handoff/frames.hpp"
+#include "ipc/client.hpp"
+#include "peers/stored.hpp"
+#include "peers/stored.pb.h"
+
+namespace posthorn::commands {
+
+namespace {
+
+using posthorn::peers::stored::Command;
+using posthorn::peers::stored::CommandReply;
+
+/// Of one frame of an import.
+constexpr std::size_t frame_octets = 2 << 20;
+
+ipc::ChannelOptions options()
+{
+    ipc::ChannelOptions made;
+    made.name = "memory";
+    return made;
+}
+
+awaitable<void> say(std::shared_ptr<ipc::Channel> to, const std::vector<Command>* commands, std::optional<Result<CommandReply>>* out)
+{
+    for (const Command& command : *commands) {
+        *out = co_await to->call<CommandReply>(handoff::Frame::peer_command, command);
+        if (!**out)
+            break;
+    }
+    to->close();
+}
+
+}  // namespace
+
+MemoryClient::MemoryClient(const config::Snapshot& snapshot) : socket_(fmt::format("{}/{}", snapshot.text("queue_directory"), handoff::memory_socket))
+{
+}
+
+Result<handoff::VerifyKnowledge> MemoryClient::known(const std::string& address)
+{
+    auto connected = ipc::connect_unix(socket_);
+    if (!connected)
+        return Error{fmt::format("{}: {}", socket_, connected.error().text()), "4.3.0"};
+    handoff::VerifyQuestion question;
+    question.set_address(address);
+    return ask<handoff::VerifyKnowledge>(*std::move(connected), options(), handoff::Frame::verify_known, std::move(question));
+}
+
+Result<MemoryClient::Done> MemoryClient::converse(std::vector<Command> commands)
+{
+    auto connected = ipc::connect_unix(socket_);
+    if (!connected)
+        return Error{fmt::format("the mail system is down: {}: {}", socket_, connected.error().text()), "4.3.0"};
+    asio::io_context loop{1};
+    const auto channel = ipc::Channel::open(loop.get_executor(), *std::move(connected), options());
+    std::optional<Result<CommandReply>> reply;
+    asio::co_spawn(loop, say(channel, &commands, &reply), [](std::exception_ptr failure) {
+        if (failure)
+            std::rethrow_exception(failure);
+    });
+    loop.run();
+    if (!*reply)
+        return reply->error();
+    const CommandReply& said = **reply;
+    std::string trouble = said.text();
+    if (!said.stored() && trouble.empty())
+        trouble = "memory has no file: it is known until the mail system stops";
+    return Done{said.count(), std::move(trouble)};
+}
+
+Result<MemoryClient::Done> MemoryClient::store()
+{
+    std::vector<Command> commands(1);
+    return converse(std::move(commands));
+}
+
+Result<MemoryClient::Done> MemoryClient::forget(const std::vector<std::string>& keys, bool all)
+{
+    std::vector<Command> commands(1);
+    commands.front().set_verb(Command::FORGET);
+    commands.front().set_all(all);
+    for (const std::string& key : keys)
+        commands.front().add_keys(key);
+    return converse(std::move(commands));
+}
+
+Result<MemoryClient::Done> MemoryClient::import(std::span<const posthorn::peers::Record> records)
+{
+    std::vector<Command> commands(1);
+    std::size_t octets = 0;
+    for (const posthorn::peers::Record& record : records) {
+        if (octets > frame_octets) {
+            commands.back().set_more(true);
+            commands.emplace_back();
+            octets = 0;
+        }
+        const std::string one = posthorn::peers::octets_of(record);
+        octets += one.size();
+        if (!commands.back().add_peers()->ParseFromString(one))
+            return Error{"a record that is none", "5.5.4"};
+    }
+    for (Command& command : commands)
+        command.set_verb(Command::IMPORT);
+    return converse(std::move(commands));
+}
+
+}  // namespace posthorn::commands

@@ -1,0 +1,42 @@
+// commands/memory_client.hpp: questions to memory, which keeps what is known of servers and addresses. For root and mail_owner.
+// Errors   "the mail system is down" with status 4.3.0; what memory said.
+#pragma once
+
+#include "base/error.hpp"
+#include "config/snapshot.hpp"
+#include "handoff/frames.pb.h"
+#include "peers/record.hpp"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace posthorn::peers::stored {
+class Command;
+class CommandReply;
+}  // namespace posthorn::peers::stored
+
+namespace posthorn::commands {
+
+class MemoryClient {
+public:
+    explicit MemoryClient(const config::Snapshot& snapshot);
+
+    Result<handoff::VerifyKnowledge> known(const std::string& address);
+
+    struct Done {
+        std::uint64_t count = 0;
+        std::string trouble;                // why it is in force and not stored
+    };
+    /// What was learned up to now is in the file after it.
+    Result<Done> store();
+    Result<Done> forget(const std::vector<std::string>& keys, bool all);
+    Result<Done> import(std::span<const posthorn::peers::Record> records);
+
+private:
+    Result<Done> converse(std::vector<posthorn::peers::stored::Command> commands);
+
+    std::string socket_;
+};
+
+}  // namespace posthorn::commands

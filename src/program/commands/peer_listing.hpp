@@ -1,0 +1,20 @@
+// commands/peer_listing.hpp: what is known of a server, with the evidence, as text and as JSON. Pure.
+#pragma once
+
+#include "peers/record.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace posthorn::commands {
+
+/// By address, "ADDRESS BANNER-HOST", banner host or a domain above it, site with or without its transport.
+bool matches(const posthorn::peers::Record& record, std::string_view word);
+
+/// "192.0.2.7  va3ehsmhs018.bigfish.com  smtp:bridge.test  12 sessions, last 2026-11-25 10:00:00: quit-alone"
+std::string peer_line(const posthorn::peers::Record& record, WallTime now);
+std::string peer_text(const posthorn::peers::Record& record, WallTime now);
+/// One object.
+std::string peer_json(const posthorn::peers::Record& record, WallTime now);
+
+}  // namespace posthorn::commands

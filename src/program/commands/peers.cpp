@@ -1,0 +1,137 @@
+// posthorn peers: what is known of other servers. list, show and export read the file of memory, which stores first what it has learned; forget
+// and import are memory's to do, and are in force when the command returns.
+#include "commands/command.hpp"
+#include "commands/memory_client.hpp"
+#include "commands/peer_listing.hpp"
+#include "peers/book.hpp"
+#include "peers/listing.hpp"
+#include "peers/store.hpp"
+#include "submit/exit_status.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace posthorn::commands {
+
+namespace {
+
+using posthorn::peers::Record;
+
+constexpr const char* usage = "usage: posthorn peers [-c config_dir] [--json] [list [WORD...] | show WORD... | forget WORD... | forget --all |\n"
+                              "                      export [WORD...] | import FILE]\n"
+                              "       WORD: an address, a host of a greeting, a domain, or a site; FILE: - is standard input";
+
+std::string content_of(const std::string& path)
+{
+    const bool standard = path == "-";
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(standard ? stdin : std::fopen(path.c_str(), "re"),
+                                                               standard ? [](std::FILE*) { return 0; } : std::fclose);
+    if (!file)
+        throw Failure(system_error("open " + path, errno).text(), submit::exit_no_input);
+    std::string content;
+    char piece[65536];
+    for (std::size_t got; content.size() <= posthorn::peers::listing_octets && (got = std::fread(piece, 1, sizeof piece, file.get())) > 0;)
+        content.append(piece, got);
+    if (std::ferror(file.get()))
+        throw Failure("read " + path + ": error", submit::exit_no_input);
+    return content;
+}
+
+void done(const Result<MemoryClient::Done>& result, std::string_view what)
+{
+    if (!result)
+        throw Failure(result.error().text(), result.error().status() == "4.3.0" ? submit::exit_unavailable : submit::exit_no_permission);
+    fmt::print("{} servers {}\n", result->count, what);
+    if (!result->trouble.empty())
+        fmt::print(stderr, "posthorn peers: warning: {}\n", result->trouble);
+}
+
+int import(const config::Snapshot& snapshot, const std::string& path)
+{
+    auto records = posthorn::peers::parse_listing(content_of(path), path == "-" ? "standard input" : path);
+    if (!records)
+        throw Failure(records.error().what(), submit::exit_data);
+    done(MemoryClient(snapshot).import(*records), "taken over");
+    return 0;
+}
+
+int run(std::span<char*> args)
+{
+    std::optional<std::string> directory;
+    std::vector<std::string> words;
+    bool json = false, all = false;
+    for (std::size_t at = 1; at < args.size(); ++at) {
+        const std::string_view arg = args[at];
+        if (arg == "-c" && at + 1 < args.size())
+            directory = args[++at];
+        else if (arg == "--json")
+            json = true;
+        else if (arg == "--all")
+            all = true;
+        else if (arg.empty() || (arg.starts_with('-') && arg != "-"))
+            throw Failure(usage, submit::exit_usage);
+        else
+            words.emplace_back(arg);
+    }
+    const std::string verb = words.empty() ? "list" : words.front();
+    if (!words.empty())
+        words.erase(words.begin());
+    const bool takes = verb == "list" || verb == "export" || (verb == "show" && !words.empty()) || (verb == "forget" && words.empty() == all) ||
+                       (verb == "import" && words.size() == 1);
+    if (!takes || (all && verb != "forget"))
+        throw Failure(usage, submit::exit_usage);
+    const config::Snapshot snapshot = load_config("posthorn", directory);
+    if (verb == "import")
+        return import(snapshot, words.front());
+    MemoryClient memory(snapshot);
+    if (verb == "forget" && all) {
+        done(memory.forget({}, true), "forgotten");
+        return 0;
+    }
+    // While the mail system is down, the file says all there is.
+    if (const auto stored = memory.store(); !stored && stored.error().status() != "4.3.0")
+        throw Failure(stored.error().text(), submit::exit_no_permission);
+    auto found = posthorn::peers::StoredShelf(fmt::format("{}/{}", snapshot.text("data_directory"), posthorn::peers::store_name)).all();
+    if (!found)
+        throw Failure(found.error().text(), submit::exit_no_permission);
+    std::vector<Record>& records = found->peers;
+    if (!words.empty())
+        std::erase_if(records, [&](const Record& record) {
+            return std::ranges::none_of(words, [&](const std::string& word) { return matches(record, word); });
+        });
+    std::ranges::sort(records, {}, [](const Record& record) { return std::pair(record.peer.address, record.peer.banner_host); });
+    if (records.empty() && verb != "export") {
+        fmt::print(stderr, "posthorn peers: nothing is known{}\n", words.empty() ? "" : " of " + fmt::format("{}", fmt::join(words, ", ")));
+        return 1;
+    }
+    if (verb == "forget") {
+        std::vector<std::string> keys;
+        for (const Record& record : records)
+            keys.push_back(posthorn::peers::key_of(record.peer));
+        done(memory.forget(keys, false), "forgotten");
+        return 0;
+    }
+    std::string out;
+    const WallTime now = SystemClock().wall();
+    if (verb == "export" && !json)
+        out = posthorn::peers::listing_of(records);
+    else
+        for (const Record& record : records)
+            out += json             ? peer_json(record, now) + "\n"
+                   : verb == "list" ? peer_line(record, now)
+                                    : (out.empty() ? "" : "\n") + peer_text(record, now);
+    std::fwrite(out.data(), 1, out.size(), stdout);
+    return 0;
+}
+
+}  // namespace
+
+int peers(std::span<char*> args) { return guarded("posthorn peers", run, args); }
+
+}  // namespace posthorn::commands

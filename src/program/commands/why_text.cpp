@@ -1,0 +1,271 @@
+#include "commands/why_text.hpp"
+
+#include "base/strings.hpp"
+#include "commands/peer_listing.hpp"
+#include "commands/queue_listing.hpp"
+#include "commands/transcripts.hpp"
+#include "handoff/interfaces.hpp"
+#include "handoff/waits.hpp"
+#include "peers/learn.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace posthorn::commands {
+
+namespace {
+
+using handoff::Explanation;
+using handoff::Wait;
+using handoff::Waiting;
+
+constexpr std::size_t peers_shown = 5;
+constexpr int waiting_shown = 20;
+
+std::string filled(std::string_view text, std::string_view transport, std::string_view id)
+{
+    std::string out(text);
+    for (const auto& [mark, word] : {std::pair{std::string_view("{transport}"), transport}, {std::string_view("{id}"), id}})
+        for (auto at = out.find(mark); at != out.npos; at = out.find(mark, at + word.size()))
+            out.replace(at, mark.size(), word);
+    return out;
+}
+
+std::string time_or(std::int64_t microseconds, std::string_view otherwise)
+{
+    return microseconds == 0 ? std::string(otherwise) : local_time(microseconds);
+}
+
+std::string json_time(std::int64_t microseconds) { return microseconds == 0 ? std::string("null") : fmt::format("\"{}\"", utc_time(microseconds)); }
+
+std::string_view word_of(const handoff::VerifyKnowledge& known)
+{
+    switch (static_cast<handoff::Finding::Kind>(known.kind())) {
+    case handoff::Finding::Kind::deliverable: return "deliverable";
+    case handoff::Finding::Kind::deferred: return "not known for now";
+    case handoff::Finding::Kind::undeliverable: return "undeliverable";
+    case handoff::Finding::Kind::in_progress: break;
+    }
+    return "being asked for the first time";
+}
+
+class Text {
+public:
+    void head(std::string line) { text_ += (text_.empty() ? "" : "\n") + std::move(line) + "\n"; }
+    void line(std::string line) { text_ += std::move(line) + "\n"; }
+    void say(std::string_view name, const std::string& what)
+    {
+        if (!what.empty())
+            text_ += fmt::format("    {:<12} {}\n", name, what);
+    }
+    void wait(Wait wait, std::string_view transport, std::string_view id)
+    {
+        const handoff::WaitName& name = handoff::name_of(wait);
+        say("waits for", fmt::format("{}: {}", name.name, name.says));
+        if (wait == Wait::nothing)
+            return;
+        const std::string setting = filled(name.setting, transport.empty() ? "default" : transport, id), now = filled(name.now, transport, id);
+        std::string change = setting.empty() ? std::string() : "the setting " + setting;
+        if (!now.empty() && (!id.empty() || now.find("{id}") == now.npos))
+            change += (change.empty() ? "at once: " : "; at once: ") + now;
+        say("changed by", change);
+    }
+    std::string take() { return std::move(text_); }
+
+private:
+    std::string text_;
+};
+
+void add(Text& text, const Waiting& waiting, const std::string& queue_id)
+{
+    const auto wait = static_cast<Wait>(waiting.wait());
+    text.line(fmt::format("  {}", printable(waiting.recipient().address(), true)));
+    text.wait(wait, waiting.route().transport(), queue_id);
+    text.say("since", time_or(waiting.since(), ""));
+    text.say("next try", time_or(waiting.until(), ""));
+    if (waiting.ahead() != 0)
+        text.say("ahead", fmt::format("{} messages of its site", waiting.ahead()));
+    text.say("trouble", printable(waiting.trouble(), true));
+    if (!waiting.route().transport().empty())
+        text.say("goes to", fmt::format("{}, {}", printable(waiting.route().transport()), printable(waiting.route().nexthop(), true)));
+    if (!waiting.reason().empty())
+        text.say("last try", fmt::format("{} ({} {})", printable(waiting.reason(), true), waiting.tries(), waiting.tries() == 1 ? "try" : "tries"));
+}
+
+void add(Text& text, const Explanation& message)
+{
+    text.head(fmt::format("{}: {}, from <{}>, {} octets, here since {}, goes back to its sender {}", printable(message.queue_id()),
+                          printable(message.queue_name()), printable(message.sender(), true), message.size(), local_time(message.arrival()),
+                          time_or(message.gives_up(), "?")));
+    for (int at = 0; at < std::min(message.waiting_size(), waiting_shown); ++at)
+        add(text, message.waiting(at), message.queue_id());
+    if (message.waiting_size() > waiting_shown)
+        text.line(fmt::format("  and {} recipients more", message.waiting_size() - waiting_shown));
+}
+
+void add(Text& text, const handoff::SiteShare& site, const std::string& queue_id)
+{
+    text.head(fmt::format("site {}", printable(site.site(), true)));
+    if (site.window() == 0)
+        text.say("now", "no mail of it is under way");
+    else
+        text.say("now", fmt::format("{} of {} deliveries at once, {} messages with {} recipients wait for their turn", site.in_flight(),
+                                    site.window(), site.waiting_messages(), site.waiting_recipients()));
+    if (site.dead_until() != 0) {
+        text.wait(Wait::dead_site, site.transport(), queue_id);
+        text.say("until", local_time(site.dead_until()));
+        text.say("reason", printable(site.reason(), true));
+    }
+    if (site.not_before() != 0) {
+        text.wait(Wait::site_rate, site.transport(), queue_id);
+        text.say("until", local_time(site.not_before()));
+    }
+}
+
+void add(Text& text, const handoff::VerifyKnowledge& known)
+{
+    text.head("verification");
+    if (known.known()) {
+        text.say("known", fmt::format("{} since {}: {}", word_of(known), time_or(known.updated(), "?"), printable(known.text(), true)));
+        text.say("asked anew", "at the first question after " + time_or(known.refresh(), "?"));
+        text.say("counts until", time_or(known.expires(), "?"));
+        const bool good = static_cast<handoff::Finding::Kind>(known.kind()) == handoff::Finding::Kind::deliverable;
+        text.say("changed by", good ? "the settings address_verify_positive_refresh_time, address_verify_positive_expire_time"
+                                    : "the settings address_verify_negative_refresh_time, address_verify_negative_expire_time");
+    } else
+        text.say("known", "nothing");
+    if (known.probing())
+        text.wait(Wait::probe, "", "");
+}
+
+void add(Text& text, const PeerSaid& peer, WallTime now)
+{
+    text.head("server " + peer_text(peer.record, now));
+    if (!peer.rule_file.empty())
+        text.line("  rule file      " + printable(peer.rule_file, true) + " (smtp_peer_rules; outvotes what is learned)");
+    if (!peer.administrator.empty())
+        text.line("  administrator  " + printable(peer.administrator, true) + " (outvotes both)");
+}
+
+template <class Values, class Shown>
+std::string json_list(const Values& values, const Shown& shown)
+{
+    std::string text;
+    for (const auto& value : values)
+        text += (text.empty() ? "" : ", ") + shown(value);
+    return "[" + text + "]";
+}
+
+std::string json_of(const Waiting& waiting, const std::string& queue_id)
+{
+    const handoff::WaitName& name = handoff::name_of(static_cast<Wait>(waiting.wait()));
+    const std::string& transport = waiting.route().transport();
+    return fmt::format(
+        R"({{"recipient": {}, "wait": {}, "says": {}, "since": {}, "next_try": {}, "ahead": {}, "trouble": {}, "transport": {}, "nexthop": {}, )"
+        R"("site": {}, "reason": {}, "relay": {}, "tries": {}, "setting": {}, "command": {}}})",
+        json_text(waiting.recipient().address()), json_text(name.name), json_text(name.says), json_time(waiting.since()), json_time(waiting.until()),
+        waiting.ahead(), json_text(waiting.trouble()), json_text(transport), json_text(waiting.route().nexthop()), json_text(waiting.route().site()),
+        json_text(waiting.reason()), json_text(waiting.relay()), waiting.tries(), json_text(filled(name.setting, transport, queue_id)),
+        json_text(filled(name.now, transport, queue_id)));
+}
+
+std::string json_of(const Explanation& message)
+{
+    return fmt::format(R"("queue_id": {}, "queue_name": {}, "sender": {}, "message_size": {}, "arrival": {}, "gives_up": {}, "waiting": {})",
+                       json_text(message.queue_id()), json_text(message.queue_name()), json_text(message.sender()), message.size(),
+                       json_time(message.arrival()), json_time(message.gives_up()),
+                       json_list(message.waiting(), [&](const Waiting& one) { return json_of(one, message.queue_id()); }));
+}
+
+std::string json_of(const handoff::SiteShare& site)
+{
+    return fmt::format(
+        R"({{"site": {}, "transport": {}, "window": {}, "in_flight": {}, "waiting_messages": {}, "waiting_recipients": {}, "dead_until": {}, "reason": {}, "rate_delay_until": {}}})",
+        json_text(site.site()), json_text(site.transport()), site.window(), site.in_flight(), site.waiting_messages(), site.waiting_recipients(),
+        json_time(site.dead_until()), json_text(site.reason()), json_time(site.not_before()));
+}
+
+}  // namespace
+
+bool Why::known() const
+{
+    return (queue && (kind == Kind::message || queue->messages() != 0 || queue->sites_size() != 0)) ||
+           (verification && (verification->known() || verification->probing())) || !peers.empty() || last;
+}
+
+std::string why_text(const Why& why, WallTime now)
+{
+    Text text;
+    for (const std::string& note : why.notes)
+        text.line("(" + note + ")");
+    std::string queue_id;
+    if (why.queue && why.kind == Why::Kind::message) {
+        queue_id = why.queue->queue_id();
+        add(text, *why.queue);
+    } else if (why.kind == Why::Kind::message)
+        text.head(fmt::format("{}: not in the queue", printable(why.word)));
+    else {
+        text.head(printable(why.word, true));
+        if (why.queue && why.queue->messages() != 0) {
+            const Explanation& queue = *why.queue;
+            text.say("in the queue", fmt::format("{} messages with {} recipients: {} under way, {} on hold; the oldest of {}", queue.messages(),
+                                                 queue.recipients(), queue.active(), queue.on_hold(), local_time(queue.oldest())));
+            std::string ids;
+            for (const std::string& id : queue.queue_ids())
+                ids += (ids.empty() ? "" : " ") + printable(id);
+            text.say("", ids + (queue.messages() > static_cast<std::uint64_t>(queue.queue_ids_size()) ? " ..." : ""));
+        } else if (why.queue)
+            text.say("in the queue", "nothing");
+        for (const Explanation& message : why.messages)
+            add(text, message);
+    }
+    if (why.queue) {
+        if (!why.queue->trouble().empty())
+            text.say("trouble", "where it goes cannot be said: " + printable(why.queue->trouble(), true));
+        for (const handoff::SiteShare& site : why.queue->sites())
+            add(text, site, queue_id);
+    }
+    if (why.verification)
+        add(text, *why.verification);
+    for (std::size_t at = 0; at < std::min(why.peers.size(), peers_shown); ++at)
+        add(text, why.peers[at], now);
+    if (why.peers.size() > peers_shown)
+        text.head(fmt::format("and {} servers more: posthorn peers list", why.peers.size() - peers_shown));
+    if (why.last)
+        text.head("the last transcript: " + text_of(*why.last));
+    return text.take();
+}
+
+std::string why_json(const Why& why, WallTime now)
+{
+    static constexpr std::string_view kinds[] = {"message", "address", "destination"};
+    std::string text = fmt::format(R"({{"asked": {}, "kind": "{}", "known": {}, "notes": {})", json_text(why.word),
+                                   kinds[static_cast<std::size_t>(why.kind)], why.known(), json_list(why.notes, json_text));
+    if (why.queue) {
+        const Explanation& queue = *why.queue;
+        if (why.kind == Why::Kind::message)
+            text += ", " + json_of(queue);
+        else
+            text += fmt::format(R"(, "messages": {}, "recipients": {}, "active": {}, "on_hold": {}, "oldest": {}, "queue_ids": {}, "waiting": {})",
+                                queue.messages(), queue.recipients(), queue.active(), queue.on_hold(), json_time(queue.oldest()),
+                                json_list(queue.queue_ids(), json_text),
+                                json_list(why.messages, [](const Explanation& one) { return "{" + json_of(one) + "}"; }));
+        text += fmt::format(R"(, "sites": {}, "trouble": {})", json_list(queue.sites(), [](const handoff::SiteShare& one) { return json_of(one); }),
+                            json_text(queue.trouble()));
+    }
+    if (why.verification) {
+        const handoff::VerifyKnowledge& known = *why.verification;
+        text += fmt::format(R"(, "verification": {{"known": {}, "status": {}, "text": {}, "updated": {}, "refresh": {}, "expires": {}, "wait": {}}})",
+                            known.known(), known.known() ? json_text(word_of(known)) : std::string("null"), json_text(known.text()),
+                            json_time(known.updated()), json_time(known.refresh()), json_time(known.expires()),
+                            known.probing() ? json_text(handoff::name_of(Wait::probe).name) : std::string("null"));
+    }
+    text += fmt::format(R"(, "peers": {})", json_list(why.peers, [&](const PeerSaid& peer) {
+                            return fmt::format(R"({{"server": {}, "rule_file": {}, "administrator": {}}})", peer_json(peer.record, now),
+                                               json_text(peer.rule_file), json_text(peer.administrator));
+                        }));
+    return text + fmt::format(R"(, "transcript": {}}})", why.last ? json_of(*why.last) : std::string("null"));
+}
+
+}  // namespace posthorn::commands

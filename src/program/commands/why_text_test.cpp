@@ -1,0 +1,141 @@
+#include "commands/why_text.hpp"
+
+#include "commands/peer_listing.hpp"
+#include "handoff/waits.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <set>
+#include <time.h>
+
+using namespace posthorn;
+using namespace posthorn::commands;
+using handoff::Wait;
+using posthorn::peers::Quirk;
+
+namespace {
+
+constexpr std::int64_t noon = 1767225600'000000;
+const WallTime now{std::chrono::microseconds{noon}};
+
+Why message()
+{
+    ::setenv("TZ", "UTC", 1);
+    ::tzset();
+    Why why;
+    why.word = "4gDq";
+    auto& queue = why.queue.emplace();
+    queue.set_queue_id("4gDq");
+    queue.set_queue_name("deferred");
+    queue.set_sender("a@client.test");
+    queue.set_size(338);
+    queue.set_arrival(noon - 60'000000);
+    queue.set_gives_up(noon + 60'000000);
+    auto& waiting = *queue.add_waiting();
+    waiting.mutable_recipient()->set_address("b@away.test");
+    waiting.set_wait(static_cast<std::uint32_t>(Wait::site_rate));
+    waiting.set_since(noon - 1'000000);
+    waiting.set_until(noon + 1'000000);
+    waiting.mutable_route()->set_transport("slow");
+    waiting.mutable_route()->set_nexthop("away.test");
+    waiting.set_reason("host away.test said: 450 later");
+    waiting.set_tries(1);
+    return why;
+}
+
+posthorn::peers::Record bridge()
+{
+    posthorn::peers::Record record;
+    record.peer = {"192.0.2.7", "va3.bigfish.com", "smtp:bridge.test"};
+    record.sessions = 3;
+    record.first = record.last = now;
+    record.marks.push_back({.quirk = Quirk::helo_only, .tally = {9, 0, 0, 0}});      // it works: nothing to be said
+    record.marks.push_back({.quirk = Quirk::quit_alone,
+                            .convicted = true,
+                            .sightings = 1,
+                            .tally = {1, 2, 3, 0},
+                            .first = now,
+                            .last = now,
+                            .since = now,
+                            .until = now + std::chrono::hours{1},
+                            .seen = "RSET QUIT: 221"});
+    return record;
+}
+
+}  // namespace
+
+TEST_CASE("waits: every one has a name and a text of its own, and its number finds it")
+{
+    std::set<std::string_view> names;
+    std::set<Wait> numbers;
+    for (const handoff::WaitName& one : handoff::wait_names) {
+        CHECK(names.insert(one.name).second);
+        CHECK(numbers.insert(one.wait).second);
+        CHECK_FALSE(one.says.empty());
+        CHECK(&handoff::name_of(one.wait) == &one);
+    }
+    CHECK(handoff::name_of(static_cast<Wait>(250)).wait == Wait::nothing);
+}
+
+TEST_CASE("why: a message's answer names wait, time, way, last try, and what would change it")
+{
+    CHECK(why_text(message(), now) ==
+          R"(4gDq: deferred, from <a@client.test>, 338 octets, here since 2025-12-31 23:59:00, goes back to its sender 2026-01-01 00:01:00
+  b@away.test
+    waits for    rate-delay: the pause between deliveries to its site
+    changed by   the setting slow_destination_rate_delay
+    since        2025-12-31 23:59:59
+    next try     2026-01-01 00:00:01
+    goes to      slow, away.test
+    last try     host away.test said: 450 later (1 try)
+)");
+    CHECK(why_json(message(), now)
+              .find(R"("wait": "rate-delay", "says": "the pause between deliveries to its site", "since": "2025-12-31T23:59:59Z")") !=
+          std::string::npos);
+    Why held = message();
+    held.queue->mutable_waiting(0)->set_wait(static_cast<std::uint32_t>(Wait::hold));
+    CHECK(why_text(held, now).find("changed by   at once: postsuper -H 4gDq\n") != std::string::npos);
+}
+
+TEST_CASE("why: what nothing is known of is not known; a server, a verification, a transcript are")
+{
+    Why why;
+    CHECK_FALSE(why.known());
+    why.kind = Why::Kind::destination;
+    why.queue.emplace();
+    CHECK_FALSE(why.known());
+    why.verification.emplace();
+    CHECK_FALSE(why.known());
+    why.verification->set_probing(true);
+    CHECK(why.known());
+    CHECK(why_text(why, now).find("waits for    probe: ") != std::string::npos);
+    why.verification.reset();
+    why.peers.push_back({.record = bridge(), .administrator = "smtp_discard_ehlo_keywords = pipelining", .rule_file = "quit-alone"});
+    CHECK(why.known());
+    CHECK(why_text(why, now).find("  rule file      quit-alone (smtp_peer_rules; outvotes what is learned)\n"
+                                  "  administrator  smtp_discard_ehlo_keywords = pipelining (outvotes both)\n") != std::string::npos);
+    CHECK(why_json(why, now).find(R"("rule_file": "quit-alone", "administrator": "smtp_discard_ehlo_keywords = pipelining"})") != std::string::npos);
+}
+
+TEST_CASE("peers: shown with the evidence and the line that does the same by hand")
+{
+    (void)message();
+    CHECK(peer_line(bridge(), now) == "192.0.2.7  va3.bigfish.com  smtp:bridge.test  3 sessions, last 2026-01-01 00:00:00: quit-alone\n");
+    CHECK(peer_line(bridge(), now + std::chrono::hours{2}).ends_with(": nothing wrong\n"));
+    CHECK(peer_text(bridge(), now) == R"(va3.bigfish.com[192.0.2.7]
+  site           smtp:bridge.test
+  sessions       3, from 2026-01-01 00:00:00 to 2026-01-01 00:00:00
+  quit-alone     learned; in force until 2026-01-01 01:00:00
+                 seen: RSET QUIT: 221, the last time 2026-01-01 00:00:00
+                 1 sightings since 2026-01-01 00:00:00
+                 with the feature 1 sessions went well and 2 failed, without it 3 and 0
+                 QUIT now travels alone
+                 by hand: smtp_discard_ehlo_keyword_address_maps, "192.0.2.7 silent-discard, pipelining"
+)");
+    CHECK(peer_json(bridge(), now).find(R"("quirks": [{"quirk": "quit-alone", "source": "learned", "in_force": true, )") != std::string::npos);
+    for (const char* word : {"192.0.2.7", "192.0.2.7 va3.bigfish.com", "VA3.bigfish.com", "bigfish.com", "smtp:bridge.test", "bridge.test"})
+        CHECK_MESSAGE(matches(bridge(), word), word);
+    for (const char* word : {"192.0.2", "fish.com", "ridge.test", "smtp"})
+        CHECK_MESSAGE(!matches(bridge(), word), word);
+}

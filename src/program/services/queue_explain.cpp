@@ -1,0 +1,218 @@
+// Why is it still here? What the queue manager says of one message, of an address, of a domain. It only looks: nothing is changed by asking.
+#include "base/strings.hpp"
+#include "handoff/waits.hpp"
+#include "services/queue_manager.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+namespace posthorn::services {
+
+using handoff::Explanation;
+using handoff::QueueCommand;
+using handoff::QueueReply;
+using handoff::Wait;
+
+namespace {
+
+constexpr int ids_shown = 10;
+
+std::int64_t micros(WallTime time) { return time.time_since_epoch().count(); }
+
+}  // namespace
+
+/// On the wall clock; 0 for none.
+std::int64_t QueueManager::wall_of(SteadyTime time) const
+{
+    if (time == SteadyTime{})
+        return 0;
+    return micros(clock_.wall() + std::chrono::duration_cast<std::chrono::microseconds>(time - clock_.steady()));
+}
+
+awaitable<Result<QueueReply>> QueueManager::explain(QueueCommand command)
+{
+    if (command.queue_ids_size() == 1)
+        co_return co_await explain_message(command.queue_ids(0));
+    if (command.argument().empty())
+        co_return Error{"a queue id, an address or a domain is to be named", "5.5.4"};
+    co_return co_await explain_destination(command.argument());
+}
+
+/// Where these go, as the resolver says now; empty where it cannot say, and `trouble` why.
+awaitable<std::vector<handoff::Route>> QueueManager::routes_now(std::string sender, std::vector<std::string> addresses, std::string* trouble)
+{
+    handoff::RouteRequest question;
+    question.set_sender(std::move(sender));
+    const auto count = static_cast<int>(addresses.size());
+    for (std::string& address : addresses)
+        question.add_addresses(std::move(address));
+    const auto reply = co_await resolver_.route(std::move(question));
+    if (!reply || reply->retry() || reply->routes_size() != count) {
+        *trouble = !reply ? reply.error().text() : reply->retry() ? reply->text() : "the resolver answered with another number of routes";
+        co_return std::vector<handoff::Route>{};
+    }
+    co_return std::vector<handoff::Route>(reply->routes().begin(), reply->routes().end());
+}
+
+void QueueManager::add_share(Explanation& into, const std::string& site, const std::string& transport) const
+{
+    for (const handoff::SiteShare& known : into.sites())
+        if (known.site() == site)
+            return;
+    handoff::SiteShare& share = *into.add_sites();
+    share.set_site(site);
+    share.set_transport(transport);
+    const auto state = scheduler_.site(site);
+    if (!state)
+        return;
+    const SteadyTime now = clock_.steady();
+    share.set_window(state->window);
+    share.set_in_flight(state->in_flight);
+    share.set_waiting_messages(state->waiting_messages);
+    share.set_waiting_recipients(state->waiting_recipients);
+    if (state->dead && state->dead_until > now) {
+        share.set_dead_until(wall_of(state->dead_until));
+        share.set_reason(state->reason);
+    } else if (state->transport_dead_until > now) {
+        share.set_dead_until(wall_of(state->transport_dead_until));
+        share.set_reason(state->transport_reason);
+    }
+    if (state->not_before > now)
+        share.set_not_before(wall_of(state->not_before));
+}
+
+awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id)
+{
+    CO_TRY(const auto lease, co_await store_.find(queue_id));
+    if (!lease)
+        co_return QueueReply{};
+    const Key key = lease->key;
+    CO_TRY(auto stored, co_await store_.read(*lease));
+    std::string trouble;
+    std::vector<handoff::Route> routes;
+    if (!stored.recipients.empty()) {
+        std::vector<std::string> addresses;
+        for (const spool::RecipientState& state : stored.recipients)
+            addresses.push_back(state.recipient.address());
+        routes = co_await routes_now(stored.envelope.sender(), std::move(addresses), &trouble);
+    }
+    const auto active = active_.find(key);
+    const WallTime wall = clock_.wall();
+    const WallTime arrival{std::chrono::microseconds{stored.envelope.arrival()}};
+
+    QueueReply reply;
+    Explanation& said = *reply.mutable_explanation();
+    said.set_queue_id(stored.envelope.queue_id());
+    said.set_queue_name(held_.contains(key) ? "hold" : active != active_.end() ? "active" : deferred_.next_try(key) ? "deferred" : "incoming");
+    said.set_sender(stored.envelope.sender());
+    said.set_arrival(stored.envelope.arrival());
+    said.set_size(stored.envelope.size());
+    said.set_gives_up(micros(arrival + (stored.envelope.sender().empty() ? options_.retry.bounce_lifetime : options_.retry.maximal_lifetime)));
+    said.set_trouble(trouble);
+    const auto stands = scheduler_.stands(key);
+    for (std::size_t at = 0; at < stored.recipients.size(); ++at) {
+        spool::RecipientState& state = stored.recipients[at];
+        handoff::Waiting& waiting = *said.add_waiting();
+        waiting.set_tries(state.tries);
+        if (state.last) {
+            waiting.set_reason(state.last->text());
+            waiting.set_relay(state.last->relay());
+            waiting.set_since(state.last->finished());
+        } else
+            waiting.set_since(stored.envelope.arrival());
+        if (at < routes.size()) {
+            *waiting.mutable_route() = routes[at];
+            add_share(said, routes[at].site(), routes[at].transport());
+        }
+        const std::uint32_t index = state.recipient.index();
+        const auto is = [&](Wait wait) { waiting.set_wait(static_cast<std::uint32_t>(wait)); };
+        const auto until = [&](WallTime when) {
+            if (when > wall)
+                waiting.set_until(micros(when));
+        };
+        if (held_.contains(key))
+            is(Wait::hold);
+        else if (stored.expire || expiring_.contains(key))
+            is(Wait::expiry);
+        else if (foreign_messages_.contains(key))
+            is(Wait::delivery);
+        else if (active != active_.end()) {
+            waiting.set_since(active->second.since);
+            const auto stand =
+                std::ranges::find_if(stands, [&](const auto& one) { return std::ranges::find(one.recipients, index) != one.recipients.end(); });
+            if (active->second.routes.empty())
+                is(Wait::route);
+            else if (stand != stands.end()) {
+                is(carried_ >= options_.carried_octets && stand->wait == Wait::turn ? Wait::room : stand->wait);
+                waiting.set_ahead(static_cast<std::uint32_t>(stand->ahead));
+                waiting.set_trouble(stand->reason);
+                waiting.set_until(wall_of(stand->until));
+                if (stand->since != SteadyTime{})
+                    waiting.set_since(wall_of(stand->since));
+            } else if (state.next_try > wall) {                     // this round is over for it
+                is(Wait::retry);
+                until(state.next_try);
+            } else
+                is(Wait::settling);
+        } else if (const auto next = deferred_.next_try(key)) {
+            until(*next);
+            const auto share = std::ranges::find_if(said.sites(), [&](const auto& one) { return one.site() == waiting.route().site(); });
+            const bool dead = share != said.sites().end() && share->dead_until() != 0;
+            if (dead) {
+                is(scheduler_.site(share->site())->dead ? Wait::dead_site : Wait::dead_transport);
+                waiting.set_trouble(share->reason());
+                waiting.set_until(std::max(waiting.until(), share->dead_until()));
+            } else if (std::ranges::find(options_.defer_transports, waiting.route().transport()) != options_.defer_transports.end())
+                is(Wait::told_to_wait);
+            else if (*next > wall)
+                is(Wait::retry);
+            else
+                is(!awaited_.empty() ? Wait::reunion : scheduler_.full() ? Wait::active_limit : Wait::nothing);
+        }
+        *waiting.mutable_recipient() = std::move(state.recipient);
+    }
+    co_return reply;
+}
+
+awaitable<Result<QueueReply>> QueueManager::explain_destination(std::string word)
+{
+    QueueReply reply;
+    Explanation& said = *reply.mutable_explanation();
+    const bool address = word.find('@') != word.npos;
+    if (scheduler_.site(word))
+        add_share(said, word, scheduler_.site(word)->transport);
+    else {
+        std::string trouble;
+        const auto routes = co_await routes_now("", {address ? word : "postmaster@" + word}, &trouble);
+        said.set_trouble(trouble);
+        for (const handoff::Route& route : routes)
+            add_share(said, route.site(), route.transport());
+    }
+    const std::string suffix = "@" + word;
+    for (std::uint64_t after = 0;;) {
+        CO_TRY(const auto page, co_await store_.load(after, 10'000));
+        for (const spool::Scheduled& message : page.entries) {
+            const auto matching = std::ranges::count_if(message.recipients, [&](const auto& recipient) {
+                return address ? iequals(recipient.address, word) : iends_with(recipient.address, suffix);
+            });
+            if (matching == 0)
+                continue;
+            said.set_messages(said.messages() + 1);
+            said.set_recipients(said.recipients() + static_cast<std::uint64_t>(matching));
+            said.set_on_hold(said.on_hold() + (message.hold ? 1 : 0));
+            said.set_active(said.active() + (active_.contains(message.lease.key) ? 1 : 0));
+            const std::int64_t arrival = micros(message.arrival);
+            said.set_oldest(said.oldest() == 0 ? arrival : std::min<std::int64_t>(said.oldest(), arrival));
+            if (said.queue_ids_size() < ids_shown)
+                said.add_queue_ids(message.queue_id);
+        }
+        after = page.next;
+        if (page.done)
+            break;
+    }
+    co_return reply;
+}
+
+}  // namespace posthorn::services
