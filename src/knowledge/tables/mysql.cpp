@@ -17,9 +17,10 @@ namespace {
     X(mysql_server_init) \
     X(mysql_init) \
     X(mysql_close) \
-    X(mysql_optionsv) X(mysql_ssl_set) X(mysql_real_connect) X(mysql_error) X(mysql_errno) X(mysql_real_escape_string) X(mysql_real_query) \
-        X(mysql_store_result) X(mysql_free_result) X(mysql_num_fields) X(mysql_fetch_row) X(mysql_fetch_lengths) X(mysql_more_results) \
-            X(mysql_next_result) X(mysql_field_count)
+    X(mysql_optionsv) \
+    X(mysql_ssl_set) X(mysql_real_connect) X(mysql_error) X(mysql_errno) X(mysql_real_escape_string) X(mysql_real_query) X(mysql_store_result) \
+        X(mysql_free_result) X(mysql_num_fields) X(mysql_fetch_row) X(mysql_fetch_lengths) X(mysql_more_results) X(mysql_next_result) \
+            X(mysql_field_count)
 
 struct Library {
 #define X(name) decltype(&::name) name;

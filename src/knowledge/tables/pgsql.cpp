@@ -19,9 +19,9 @@ namespace {
     X(PQconnectdbParams) \
     X(PQfinish) \
     X(PQstatus) \
-    X(PQerrorMessage) X(PQsetClientEncoding) X(PQescapeStringConn) X(PQsendQuery) X(PQsocket) X(PQconsumeInput) X(PQisBusy) X(PQgetResult) \
-        X(PQresultStatus) X(PQresultErrorMessage) X(PQclear) X(PQntuples) X(PQnfields) X(PQgetisnull) X(PQgetvalue) X(PQgetlength) \
-            X(PQsetnonblocking)
+    X(PQerrorMessage) \
+    X(PQsetClientEncoding) X(PQescapeStringConn) X(PQsendQuery) X(PQsocket) X(PQconsumeInput) X(PQisBusy) X(PQgetResult) X(PQresultStatus) \
+        X(PQresultErrorMessage) X(PQclear) X(PQntuples) X(PQnfields) X(PQgetisnull) X(PQgetvalue) X(PQgetlength) X(PQsetnonblocking)
 
 struct Library {
 #define X(name) decltype(&::name) name;
