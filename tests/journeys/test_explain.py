@@ -105,6 +105,7 @@ class Explain(Journey):
         self.assertIn("450 4.2.1 Mailbox busy", one["reason"])
         self.assertGreater(one["next_try"], one["since"])
         self.assertEqual((one["setting"], one["command"]), ("maximal_backoff_time, minimal_backoff_time", f"postqueue -i {busy}"))
+        said = wait_until(lambda: (now := self.why(posthorn, busy))["transcript"] and now, "the transcript is kept")
         self.assertIn(busy, said["transcript"]["queue_ids"])
         self.assertRegex(self.ask(posthorn, "why", busy), r"(?s)waits for +retry-time: .*changed by +the setting maximal_backoff_time, minimal_backoff_time; "
                                                          rf"at once: postqueue -i {busy}\n.*the last transcript: session with ")

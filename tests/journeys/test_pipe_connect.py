@@ -73,6 +73,7 @@ class PipeConnect(Journey):
         client.wait_log(r"status=sent", taken + 2)
         words = self.first_words(line)
         self.assertEqual([direction for direction, _ in words[-4:]], [">", ">", "<", "<"])
+        server.wait_log("improper command pipelining after CONNECT")
         self.assertEqual(server.log().count("improper command pipelining after CONNECT"), 1)
 
     def test_the_administrator_can_have_it_off(self):
