@@ -81,8 +81,10 @@ Resolver::Resolver(const Options& options, Purpose purpose, tables::Tables& tabl
     relay_domains_ = list(ListKind::domains, "relay_domains", options.relay_domains);
     mynetworks_ = list(ListKind::hosts, "mynetworks", options.mynetworks);
     transport_parent_style_ = tables::parent_style(options.parent_domain_matches_subdomains, "transport_maps");
-    const auto maps = [&](std::string name, const std::string& text) {
-        Maps made(name, text, options.own.flags, tables);
+    const auto maps = [&](std::string name, const std::string& text, bool substitute = true) {
+        tables::Flags flags = options.own.flags;
+        flags.substitute = flags.substitute && substitute;
+        Maps made(name, text, flags, tables);
         in_memory_ &= made.in_memory();
         return made;
     };
@@ -93,9 +95,10 @@ Resolver::Resolver(const Options& options, Purpose purpose, tables::Tables& tabl
     canonical_maps_ = maps("canonical_maps", options.canonical_maps);
     recipient_canonical_maps_ = maps("recipient_canonical_maps", options.recipient_canonical_maps);
     relocated_maps_ = maps("relocated_maps", options.relocated_maps);
-    transport_maps_ = maps("transport_maps", way_.transport_maps);
-    relayhost_maps_ = maps("sender_dependent_relayhost_maps", way_.sender_dependent_relayhost_maps);
-    default_transport_maps_ = maps("sender_dependent_default_transport_maps", way_.sender_dependent_default_transport_maps);
+    // What they give is a program and a host: nothing of a client's address may become part of it.
+    transport_maps_ = maps("transport_maps", way_.transport_maps, false);
+    relayhost_maps_ = maps("sender_dependent_relayhost_maps", way_.sender_dependent_relayhost_maps, false);
+    default_transport_maps_ = maps("sender_dependent_default_transport_maps", way_.sender_dependent_default_transport_maps, false);
 }
 
 void Resolver::fail(Target& target, std::string text) const

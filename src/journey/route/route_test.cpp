@@ -111,6 +111,13 @@ TEST_CASE("route: transport_maps are asked address first, then domain and parent
     made.mail.transport_maps = "regexp:{{/^u@/ whole:r}, {/^z\\.test$/ never:n}}";
     CHECK(way(made, "u@z.test") == "whole:r u@z.test");
     CHECK(way(made, "v@z.test") == "smtp:[isp.test] v@z.test");
+    // The recipient's words are the client's: no part of them becomes a transport or a next hop (transport(5), REGULAR EXPRESSION TABLES).
+    made.mail.transport_maps = "regexp:{{/^(.*)@z\\.test$/ smtp:[$1]}}";
+    CHECK(way(made, "evil.test@z.test") == "smtp:[isp.test] evil.test@z.test");
+    made.mail.transport_maps = "";
+    made.mail.sender_dependent_relayhost_maps = "regexp:{{/^(.*)@x\\.test$/ [$1]}}";
+    CHECK(way(made, "u@z.test") == "smtp:[isp.test] u@z.test");
+    made.mail.sender_dependent_relayhost_maps = "";
     made.parent_domain_matches_subdomains = "transport_maps";
     made.mail.transport_maps = "inline:{a.test=p:q}";
     CHECK(way(made, "u@b.a.test") == "p:q u@b.a.test");
