@@ -180,9 +180,13 @@ class LocalPrograms(Journey):
         self.assertEqual(posthorn.run("postalias", "-q", "ROOT", f"lmdb:{aliases}").stdout, 'me@ours.test, "|/bin/true x"\n')
         self.assertEqual(posthorn.run("postmap", "-q", "postmaster", f"lmdb:{aliases}").stdout, "root\n")
         posthorn.set({"alias_database": f"hash:{aliases}"})
+        posthorn.run("newaliases")
+        self.assertEqual(posthorn.run("postalias", "-q", "ROOT", f"hash:{aliases}").stdout, 'me@ours.test, "|/bin/true x"\n')
+        self.assertTrue((posthorn.dir / "aliases.db").exists())
+        posthorn.set({"alias_database": f"texthash:{aliases}"})
         wrong = posthorn.run("newaliases", check=False)
         self.assertEqual(wrong.returncode, 1)
-        self.assertIn("postalias: fatal: unsupported dictionary type: hash", wrong.stderr)
+        self.assertIn("postalias: fatal: unsupported dictionary type: texthash does not support bulk-mode creation.", wrong.stderr)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,14 @@ struct Trusting {
     peers::Book book;
 };
 
-std::string large() { return "Subject: large\r\n\r\n" + std::string(100'000, 'x') + "\r\n"; }
+/// In lines that BDAT may carry: a longer one would send it by DATA.
+std::string large()
+{
+    std::string text = "Subject: large\r\n\r\n";
+    for (int line = 0; line < 1000; ++line)
+        text += std::string(98, 'x') + "\r\n";
+    return text;
+}
 
 std::vector<std::string> chunks_of(const sim::Session& session)
 {
@@ -117,8 +124,9 @@ TEST_CASE("large mail to a peer that discards: its header goes with the envelope
     const Trusting trust(world);
     CHECK(world.run(request({"user@peer.test", "unknown@peer.test"}, large())).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
     const sim::Session& session = world.peer().sessions().front();
+    REQUIRE(chunks_of(session).size() >= 2);
     CHECK(chunks_of(session)[0] == "BDAT 18");
-    CHECK(chunks_of(session)[1] == "BDAT 100002 LAST");
+    CHECK(chunks_of(session)[1] == "BDAT 100000 LAST");
     REQUIRE(session.contents.size() == 2);
     CHECK(session.contents[0] + session.contents[1] == large());
     CHECK(session.turn_of_content[1] == 3);         // greeting, EHLO, the envelope with the header: no round trip more than without it
