@@ -216,7 +216,9 @@ TEST_CASE("smtp_skip_quit_response: a server that never answers QUIT costs five 
 {
     // The dot's answer is the verdict in both; only the goodbye differs, and it is bounded by the shorter of the two.
     for (const bool skip : {true, false}) {
-        World world("S 220 p\nC EHLO *\nS 250 p\nC MAIL*\nS 250 ok\nC RCPT*\nS 250 ok\nC DATA\nS 354 go\ncontent\nS 250 taken\nC QUIT\nwait 100");
+        World world("S 220 p\nC EHLO *\nS 250 p\nC MAIL*\nS 250 ok\nC RCPT*\nS 250 ok\nC DATA\nS 354 go\ncontent\nS 250 taken\nC QUIT\nwait 100s");
+        HandClock hand;
+        world.turned = world.leaps = &hand;
         world.options.skip_quit_response = skip;
         world.options.timeouts.quit = seconds(1);
         CHECK(world.run(request({"user@example.test"})).verdicts(0).outcome() == delivered);
