@@ -14,6 +14,7 @@ namespace posthorn::tables {
 
 namespace {
 
+// clang-format off
 #define POSTHORN_LIBLDAP(X) \
     X(ldap_initialize) \
     X(ldap_set_option) \
@@ -21,6 +22,7 @@ namespace {
     X(ldap_sasl_bind_s) \
     X(ldap_search_ext_s) X(ldap_first_entry) X(ldap_next_entry) X(ldap_get_values_len) X(ldap_value_free_len) X(ldap_msgfree) X(ldap_err2string) \
         X(ldap_unbind_ext_s) X(ldap_is_ldap_url) X(ldap_url_parse) X(ldap_free_urldesc)
+// clang-format on
 
 struct Library {
 #define X(name) decltype(&::name) name;

@@ -13,6 +13,7 @@ namespace posthorn::tables {
 
 namespace {
 
+// clang-format off
 #define POSTHORN_LIBMARIADB(X) \
     X(mysql_server_init) \
     X(mysql_init) \
@@ -21,6 +22,7 @@ namespace {
     X(mysql_ssl_set) X(mysql_real_connect) X(mysql_error) X(mysql_errno) X(mysql_real_escape_string) X(mysql_real_query) X(mysql_store_result) \
         X(mysql_free_result) X(mysql_num_fields) X(mysql_fetch_row) X(mysql_fetch_lengths) X(mysql_more_results) X(mysql_next_result) \
             X(mysql_field_count)
+// clang-format on
 
 struct Library {
 #define X(name) decltype(&::name) name;

@@ -15,6 +15,7 @@ namespace posthorn::tables {
 
 namespace {
 
+// clang-format off
 #define POSTHORN_LIBPQ(X) \
     X(PQconnectdbParams) \
     X(PQfinish) \
@@ -22,6 +23,7 @@ namespace {
     X(PQerrorMessage) \
     X(PQsetClientEncoding) X(PQescapeStringConn) X(PQsendQuery) X(PQsocket) X(PQconsumeInput) X(PQisBusy) X(PQgetResult) X(PQresultStatus) \
         X(PQresultErrorMessage) X(PQclear) X(PQntuples) X(PQnfields) X(PQgetisnull) X(PQgetvalue) X(PQgetlength) X(PQsetnonblocking)
+// clang-format on
 
 struct Library {
 #define X(name) decltype(&::name) name;
