@@ -10,6 +10,9 @@ namespace posthorn::send {
 
 namespace {
 
+constexpr std::chrono::minutes unheard_for{10};
+constexpr std::size_t unheard_at_most = 10'000;
+
 /// So long a group may be without any answer before a second session is begun.
 std::chrono::milliseconds hedge_patience(const peers::Known& known)
 {
@@ -109,9 +112,27 @@ awaitable<void> Agent::Core::resolve(std::shared_ptr<Job> job, Reason* reason)
         if (!job->profile.site.empty())
             job->set = job->profile.site;
     }
+    put_unheard_last(job->hosts);
     const auto kept = std::ranges::find_if(job->hosts, [&](const Host& host) { return host.endpoint.ip.text() == job->keep_to; });
     if (!job->keep_to.empty() && kept != job->hosts.end())
         std::rotate(job->hosts.begin(), kept, kept + 1);
+}
+
+/// A host that lets a connection time out costs every session that time: for a while it is tried behind those that answer.
+void Agent::Core::put_unheard_last(std::vector<Host>& hosts) const
+{
+    if (unheard.empty() || !options.fallback_relays.empty())        // those stand behind all hosts of the destination
+        return;
+    const auto was_unheard = [&](const Host& host) {
+        const auto at = unheard.find(host.endpoint.ip.text());
+        return at != unheard.end() && around.clock.steady() - at->second < unheard_for;
+    };
+    std::vector<Host> ordered;
+    for (const bool unheard_ones : {false, true})
+        for (Host& host : hosts)
+            if (was_unheard(host) == unheard_ones)
+                ordered.push_back(host);
+    hosts = std::move(ordered);
 }
 
 /// Where the MX set takes only so many sessions, one that is idle makes room, whichever site it served.
@@ -309,7 +330,14 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         const Host host = job->hosts[job->next_host];
         const std::string relay = host.relay();
         auto stream = co_await connect(job, host);
+        if (stream && !unheard.empty())
+            unheard.erase(host.endpoint.ip.text());
         if (!stream) {
+            if (stream.error().what() == "Connection timed out" && !host.endpoint.is_unix()) {
+                if (unheard.size() >= unheard_at_most)
+                    unheard.clear();
+                unheard[host.endpoint.ip.text()] = around.clock.steady();
+            }
             ++counts.failed_connects;
             *reason = Reason(false, stream.error().status().empty() ? "4.4.1" : stream.error().status(),
                              fmt::format("connect to {}: {}", relay, stream.error().what()));

@@ -201,6 +201,30 @@ TEST_CASE("a 450 that is no greylisting goes on to the next host, and knows no t
     CHECK(first.verdicts(0).relay().starts_with("mx2.a.test"));
 }
 
+TEST_CASE("a first MX that lets connections time out: the next mail goes to the second one first; after ten minutes the first is tried again")
+{
+    for (const bool fallback : {false, true}) {
+        Shaped world("exchange-2007");
+        world.names.mx_of["a.test"] = {{10, "mx1.a.test"}, {20, "mx2.a.test"}};
+        world.names.addresses_of["mx1.a.test"] = {"192.0.2.9"};
+        world.names.addresses_of["mx2.a.test"] = {"192.0.2.2"};
+        world.never_answers = "192.0.2.9";
+        world.in_turn = true;
+        world.options.keep_sessions = false;
+        if (fallback)
+            world.options.fallback_relays = {"[192.0.2.8]"};
+        world.players["192.0.2.2"] = [&world](std::unique_ptr<net::Stream> stream) {
+            if (world.peer().sessions().size() == 1)                // the second mail's
+                world.hand.advance(601s);
+            return world.peer().play(std::move(stream));
+        };
+        for (const auto& verdicts : world.run({mail_for("a.test"), mail_for("a.test"), mail_for("a.test"), mail_for("a.test")}))
+            CHECK(verdicts.verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+        // Where there is a fallback relay, the order stays: it never comes before a host of the destination.
+        CHECK(world.connects == (fallback ? 8 : 6));
+    }
+}
+
 namespace {
 
 /// Turns the clock once the peer has a session.
