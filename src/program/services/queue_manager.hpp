@@ -72,6 +72,9 @@ public:
     /// It ended: what it had in hand from before is tried again.
     void parted(std::uint32_t process);
     awaitable<Result<handoff::VerdictsStored>> late_verdicts(handoff::Verdicts verdicts);
+    /// What a probe heard of how much its site takes; and whether that wants silence now: why.
+    void heard_by_probe(const handoff::Shaping& said, std::string_view site) { hear(said, 0, site, 0, {}); }
+    std::optional<std::string> silent(std::string_view site) const { return scheduler_.silent(site); }
     /// For requests that are no messages: never given to anyone else.
     std::uint64_t take_attempt() { return scheduler_.take_attempt(); }
     std::string next_queue_id();
