@@ -74,13 +74,14 @@ TEST_CASE("421 or 221 in any state ends the session: mail, probes and LMTP, in g
                     if (verdicts.verdicts(1).outcome() == handoff::OUTCOME_DEFERRED)
                         CHECK(verdicts.verdicts(1).status().starts_with('4'));
                     const sim::Peer& peer = world.peer(address);
-                    CHECK(peer.sessions().size() == 1);             // nothing is said again, above all no content
+                    // Nothing is said again, above all no content; a probe whose first recipient was answered asks once for the other.
+                    CHECK(peer.sessions().size() == (is_probe && std::string_view(state.name) == "the second RCPT" ? 2 : 1));
                     CHECK(peer.contents().size() <= 1);
                     const auto said = peer.sessions().front().said();
                     if (*then == '\0' && state.on[0] != '\0' && std::string_view(state.name) != "EHLO")
                         CHECK(std::ranges::count_if(said, [](const std::string& line) { return line.starts_with("MAIL"); }) == 1);
                     if (std::string_view(state.name) == "EHLO")
-                        CHECK(said.size() == 1);                        // no HELO to one that leaves
+                        CHECK(said.size() == 1);  // no HELO to one that leaves
                 }
 }
 
