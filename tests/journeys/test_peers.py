@@ -1,6 +1,9 @@
 """Servers that break the rules: found out from sessions, kept over a restart, without a table."""
 import re
+import socketserver
 import subprocess
+import threading
+import time
 
 from journey import BIN, Journey, unittest, wait_until
 
@@ -12,7 +15,6 @@ class Peer:
         self._process = subprocess.Popen([str(BIN / "posthorn"), "peer", name, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
         self.lines = []
         self.port = int(re.search(r":(\d+)", self._process.stdout.readline()).group(1))
-        import threading
         self._reader = threading.Thread(target=lambda: self.lines.extend(iter(self._process.stdout.readline, "")), daemon=True)
         self._reader.start()
 
@@ -25,6 +27,53 @@ class Peer:
         self._process.wait(10)
         self._reader.join(10)
         self._process.stdout.close()
+
+
+class Greylister(socketserver.ThreadingTCPServer):
+    """Puts every envelope off for two seconds from its first attempt; no script has a memory over sessions."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), GreylistedSession)
+        self.port = self.server_address[1]
+        self.first, self.taken = {}, []
+        self._thread = threading.Thread(target=self.serve_forever, daemon=True)
+        self._thread.start()
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+        self._thread.join(10)
+
+
+class GreylistedSession(socketserver.StreamRequestHandler):
+    def handle(self):
+        say = lambda text: self.wfile.write(text.encode() + b"\r\n")
+        say("220 grey.test ESMTP")
+        sender = recipient = None
+        for line in iter(self.rfile.readline, b""):
+            line = line.decode().strip()
+            verb = line[:4].upper()
+            if verb in ("EHLO", "HELO"):
+                say("250 grey.test")
+            elif verb == "MAIL":
+                sender = line
+                say("250 2.1.0 Ok")
+            elif verb == "RCPT":
+                recipient = line
+                begun = self.server.first.setdefault((sender.split(" SIZE")[0], recipient), time.monotonic())
+                say("250 2.1.5 Ok" if time.monotonic() - begun >= 2 else "451 4.7.1 Greylisting in action, please come back in 00:00:02")
+            elif verb == "DATA":
+                say("354 go on")
+                while self.rfile.readline() not in (b".\r\n", b""):
+                    pass
+                self.server.taken.append(recipient)
+                say("250 2.0.0 Ok")
+            elif verb == "QUIT":
+                say("221 2.0.0 Bye")
+                return
+            else:
+                say("250 2.0.0 Ok")
 
 
 class Peers(Journey):
@@ -82,6 +131,27 @@ class Peers(Journey):
         posthorn.wait_log(r"status=sent \(250 2\.6\.0")
         posthorn.wait_log(r"warning: smtp_peer_rules: open /nonexistent: No such file or directory: the file is not used")
         self.assertNotIn("learned", posthorn.log())
+
+    def test_greylisting_is_waited_for_by_its_own_time(self):
+        peer = Greylister()
+        self._opened.append(peer)
+        posthorn = self.instance(relay=peer.port)
+        posthorn.send(["one@there.test"])
+        posthorn.send(["two@there.test"])
+        posthorn.wait_log(r"status=deferred \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 451 4\.7\.1 Greylisting in action")
+        posthorn.wait_log(r"status=sent \(250 2\.0\.0 Ok", 2)            # the general back-off is five minutes
+        self.assertEqual(len(peer.taken), 2)
+
+    def test_a_site_that_asks_for_silence_is_left_alone_and_the_log_says_until_when(self):
+        peer = self.peer("slow-down")
+        posthorn = self.instance(relay=peer.port)
+        posthorn.send(["one@there.test"])
+        posthorn.wait_log(r"postfix/qmgr\[\d+\]: site 127\.0\.0\.1: nothing is sent until \d{4}-\d\d-\d\d \d\d:\d\d UTC, then one delivery at a time: "
+                          r"host 127\.0\.0\.1\[127\.0\.0\.1\] said: 421 4\.7\.0 \[TSS04\]")
+        posthorn.send(["two@there.test"])
+        posthorn.wait_log(r"to=<two@there\.test>.*status=deferred \(delivery temporarily suspended: host 127\.0\.0\.1\[127\.0\.0\.1\] said: 421")
+        self.assertEqual(len([line for line in peer.said() if line.startswith("EHLO")]), 1)
+        self.assertNotIn("status=bounced", posthorn.log())
 
 
 if __name__ == "__main__":

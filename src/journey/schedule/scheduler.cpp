@@ -443,4 +443,12 @@ void Scheduler::revive_all()
         held->shape.revive();
 }
 
+std::optional<std::string> Scheduler::silent(std::string_view site) const
+{
+    const auto at = shaped_.empty() ? shaped_.end() : shaped_.find(std::string(site));
+    if (at == shaped_.end() || !at->second->shape.suspended(clock_.steady()))
+        return std::nullopt;
+    return at->second->said;
+}
+
 }  // namespace posthorn::schedule

@@ -132,6 +132,8 @@ public:
         std::string transport_reason;
     };
     std::optional<SiteState> site(std::string_view site) const;
+    /// Why nothing is sent to this site now, in its own words; none: it asked for no silence.
+    std::optional<std::string> silent(std::string_view site) const;
 
     /// Where open recipients of an active message are, and what holds them up (schedule/stands.cpp).
     struct Stand {

@@ -1,16 +1,8 @@
-#include "send/agent.hpp"
+#include "send/agent_core.hpp"
 
 #include "base/strings.hpp"
 #include "handoff/delivery_log.hpp"
-#include "net/connect.hpp"
-#include "send/hosts.hpp"
-#include "send/session.hpp"
 #include "send/status_filter.hpp"
-
-#include <deque>
-#include <list>
-#include <random>
-#include <unordered_map>
 
 namespace posthorn::send {
 
@@ -18,157 +10,27 @@ namespace {
 
 constexpr unsigned default_connections = 20;
 
-std::int64_t micros(WallTime time) { return time.time_since_epoch().count(); }
-
 /// CR, LF and the like in an address would be commands.
 bool fits_in_a_line(std::string_view address)
 {
     return address.size() <= 2048 && std::ranges::none_of(address, [](char c) { return static_cast<unsigned char>(c) < 32 || c == 127; });
 }
 
-struct Line;
-
-/// One request on its way.
-struct Job {
-    Job(handoff::DeliveryRequest what, Executor executor) : request(std::move(what)), wake(std::move(executor)) {}
-
-    handoff::DeliveryRequest request;
-    Content content;
-    Sheet sheet;
-    std::optional<Transaction> transaction;
-    Signal wake;
-    bool taken = false;                 // a session has it
-    bool back = false;                  // and has given it back
-    bool may_open = false;              // it waited, and there is room for a session of its own
-    std::optional<Reason> site_reason;  // it waited, and the site cannot be reached
-    bool fresh = false;                 // no warm session: the last one was of no use
-    bool rest = false;                  // the peer takes fewer recipients at once: those left come next
-    bool late = false;                  // once: no session of it begins before the greeting
-    bool replayed = false;              // once, to clear up what the peer's manners hid
-    std::vector<std::string> unreachable;       // for the transcript: connections that could not be had
-    std::vector<Host> hosts;
-    bool resolved = false;
-    std::size_t next_host = 0;
-    unsigned sessions = 0;
-    bool had_session = false;
-    Host host;                          // of the last session
-    bool dsn = false;
-    bool takes_all = false;             // so the rule file
-    std::string relay = "none", failed_relay = "none";
-    std::uint32_t use = 0;
-    std::int64_t started = 0, connected = 0;
-
-    const std::string& queue_id() const { return request.envelope().queue_id(); }
-    const std::string& site_name() const { return request.route().site().empty() ? request.route().nexthop() : request.route().site(); }
-};
-
-/// What mail of one site shares.
-struct Site {
-    std::string key;
-    unsigned lines = 0;                 // sessions in service or being opened
-    unsigned users = 0;                 // deliveries under way: with none and no line the site is forgotten
-    std::deque<std::shared_ptr<Job>> waiting;
-    std::list<Line*> idle;              // the one used last comes first
-};
-
-/// A session and the coroutine that drives it.
-struct Line final : Feed {
-    Line(Site& where, std::unique_ptr<Session> what, Executor executor) : site(where), session(std::move(what)), wake(std::move(executor)) {}
-
-    Transaction* next() override;
-    void done(Transaction& transaction) override;
-
-    Site& site;
-    std::unique_ptr<Session> session;
-    Signal wake;
-    std::shared_ptr<Job> first;         // assigned while idle
-    std::vector<std::shared_ptr<Job>> jobs;
-    const Clock* clock = nullptr;
-    Agent::Counts* counts = nullptr;
-    std::uint32_t mails = 0;            // taken
-    std::uint32_t limit = 0;            // mails per session; 0: none
-    bool forget = false;
-};
-
-Transaction* Line::next()
+/// All who have no final fate wait for a time that is known.
+bool waits_for_greylisting(const Sheet& sheet)
 {
-    const bool assigned = first != nullptr;
-    if (!assigned && limit != 0 && mails >= limit)
-        return nullptr;
-    if (!assigned && site.waiting.empty())
-        return nullptr;
-    const std::shared_ptr<Job> job = assigned ? first : site.waiting.front();
-    std::vector<std::uint32_t> open;
-    for (std::size_t i = 0; i < job->sheet.size(); ++i)
-        if (job->sheet[i].state == Fate::State::open)
-            open.push_back(static_cast<std::uint32_t>(i));
-    const std::size_t all = open.size();
-    open = session->askable(job->request, std::move(open));
-    if (open.empty() && all != 0)
-        return nullptr;                 // it waits for another session
-    if (assigned)
-        first = nullptr;
-    else
-        site.waiting.pop_front();
-    job->rest = open.size() < all;
-    ++mails;
-    if (mails > 1)
-        ++counts->reused;
-    job->taken = true;
-    job->had_session = true;
-    job->host = session->host();
-    job->relay = job->host.relay();
-    job->dsn = session->features().has(smtp::Keyword::dsn);
-    job->takes_all = session->known().quirks.has(peers::Quirk::verify_useless);
-    if (job->connected == 0 || mails > 1)
-        job->connected = micros(clock->wall());
-    job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
-    jobs.push_back(job);
-    return &*jobs.back()->transaction;
-}
-
-void Line::done(Transaction& transaction)
-{
-    const auto at = std::ranges::find_if(jobs, [&](const auto& job) { return &*job->transaction == &transaction; });
-    if (at == jobs.end())
-        return;
-    const auto job = *at;
-    jobs.erase(at);
-    job->use = transaction.use;
-    job->back = true;
-    job->wake.notify_all();
+    bool some = false;
+    for (std::size_t i = 0; i < sheet.size(); ++i) {
+        if (sheet[i].final())
+            continue;
+        if (sheet[i].state != Fate::State::failed || sheet[i].reason.retry_at == 0)
+            return false;
+        some = true;
+    }
+    return some;
 }
 
 }  // namespace
-
-struct Agent::Core {
-    Core(Options what, Surroundings with)
-        : options(std::move(what)), around(std::move(with)), random(around.seed != 0 ? around.seed : std::random_device{}()), tasks(around.executor)
-    {
-    }
-
-    awaitable<handoff::Verdicts> deliver(handoff::DeliveryRequest request, Fd content);
-    awaitable<void> walk(std::shared_ptr<Job> job, Site* site);
-    awaitable<std::unique_ptr<Session>> open(std::shared_ptr<Job> job, Reason* reason);
-    awaitable<void> drive(std::unique_ptr<Line> line);
-    static void bring_back(Job& job);
-    Line* take_idle(Site& site);
-    bool keeps(const Site& site, const Line& line) const;
-    void leave(Site& site);
-    void forget_if_empty(const Site& site);
-    void log_temporary(const Job& job);
-    awaitable<handoff::Verdicts> verdicts(std::shared_ptr<Job> whose);
-    awaitable<void> filter_status(std::shared_ptr<Job> job, std::size_t index, Fate* fate);
-    bool refuse_unfit(Job& job, Fd content);
-
-    Options options;
-    Surroundings around;
-    std::mt19937_64 random;
-    TaskGroup tasks;
-    std::unordered_map<std::string, std::unique_ptr<Site>> sites;
-    Counts counts;
-    bool stopping = false;
-};
 
 bool Agent::Core::refuse_unfit(Job& job, Fd content)
 {
@@ -210,6 +72,8 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
         }
         Site* const place = site.get();
         ++place->users;
+        if (around.peers && !job->request.probe())
+            job->keep_to = around.peers->counted_at(job->request.envelope().sender(), job->request.envelope().recipients(0).address());
         co_await walk(job, place);
         --place->users;
         forget_if_empty(*place);
@@ -226,11 +90,16 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
             job->sheet.reopen();
         job->taken = job->back = job->may_open = false;
         job->site_reason.reset();
-        if (Line* const line = job->fresh ? nullptr : take_idle(*site)) {
+        const bool crowded = std::exchange(job->crowded, false);
+        if (job->hedge) {
+            ++site->lines;                                          // the second session: the first one was given up
+            job->relay = job->hedge->host().relay();
+            start(*site, job, std::move(job->hedge));
+        } else if (Line* const line = job->fresh ? nullptr : take_idle(*site, job->keep_to)) {
             line->first = job;
             line->wake.notify_all();
         } else {
-            if (site->lines >= room) {
+            if (site->lines >= room || crowded) {
                 site->waiting.push_back(job);
                 while (!job->taken && !job->may_open && !job->site_reason)
                     co_await job->wake.wait();
@@ -243,7 +112,12 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
                 if (!job->may_open)
                     ++site->lines;                                  // else the place was handed over
                 Reason reason;
-                auto session = co_await open(job, &reason);
+                auto session = co_await open(job, site, &reason);
+                if (!session && job->crowded && site->lines > 1) {
+                    --site->lines;                                  // a session that stands will have it: the place is the peer's to give
+                    job->fresh = false;
+                    continue;
+                }
                 if (!session) {
                     job->sheet.fail_open(reason);
                     if (--site->lines == 0)
@@ -255,17 +129,14 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
                         leave(*site);
                     co_return;
                 }
-                auto made = std::make_unique<Line>(*site, std::move(session), around.executor);
-                made->first = job;
-                made->clock = &around.clock;
-                made->counts = &counts;
-                made->limit = options.keep_mails;
-                ++counts.sessions;
-                tasks.spawn(drive(std::move(made)));
+                start(*site, job, std::move(session));
             }
         }
         while (!job->back)
             co_await job->wake.wait();
+        if (job->one_too_many && job->heard.refused_at() == 0)
+            if (const auto reach = reaches.find(job->set); reach != reaches.end())
+                job->heard.set_refused_at(reach->second.open);      // those that were let in meanwhile
         if (job->sheet.all_final())
             co_return;
         if (job->transaction->unserved) {
@@ -274,11 +145,13 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
                 bring_back(*job);
             continue;
         }
+        // Greylisting counts the time at this host: another would begin anew.
+        if (waits_for_greylisting(job->sheet))
+            co_return;
         // A warm session's host is one of those to come: do not go back to it.
         if (!job->resolved) {
-            Hosts hosts = co_await find_hosts(job->request.route().nexthop(), &options, &around, &random);
-            job->hosts = std::move(hosts.list);
-            job->resolved = true;
+            Reason reason;
+            co_await resolve(job, &reason);
             ++job->sessions;
         }
         if (job->rest) {
@@ -323,167 +196,6 @@ void Agent::Core::bring_back(Job& job)
     job.hosts.insert(job.hosts.begin() + static_cast<std::ptrdiff_t>(job.next_host), job.host);
     job.resolved = true;
     job.sessions -= job.sessions != 0 ? 1 : 0;
-}
-
-/// A line leaves service: one that waits may have its place.
-void Agent::Core::leave(Site& site)
-{
-    if (site.waiting.empty())
-        return;
-    const auto job = std::move(site.waiting.front());
-    site.waiting.pop_front();
-    ++site.lines;
-    job->may_open = true;
-    job->wake.notify_all();
-}
-
-void Agent::Core::forget_if_empty(const Site& site)
-{
-    if (site.lines == 0 && site.users == 0)
-        sites.erase(std::string(site.key));
-}
-
-Line* Agent::Core::take_idle(Site& site)
-{
-    while (!site.idle.empty()) {
-        Line* const line = site.idle.front();
-        site.idle.pop_front();
-        const bool young = around.clock.steady() - line->session->opened() < options.keep_age;
-        if (young && line->session->still_silent())
-            return line;
-        line->forget = true;  // its coroutine ends it
-        line->wake.notify_all();
-    }
-    return nullptr;
-}
-
-bool Agent::Core::keeps(const Site& site, const Line& line) const
-{
-    if (stopping || line.forget || !line.session->usable() || line.session->used_up())
-        return false;
-    if (line.limit != 0 && line.mails >= line.limit)
-        return false;
-    if (around.clock.steady() - line.session->opened() >= options.keep_age)
-        return false;
-    if (options.quit_in_group)
-        return false;
-    const auto listed = [&](const std::string& entry) { return site.key.ends_with(to_lower(entry)); };
-    return options.keep_sessions || std::ranges::any_of(options.keep_destinations, listed);
-}
-
-awaitable<void> Agent::Core::drive(std::unique_ptr<Line> line)
-{
-    Site& site = line->site;
-    while (true) {
-        const std::uint64_t trips = line->session->round_trips();
-        co_await line->session->run(line.get(), options.quit_in_group || (!options.keep_sessions && site.waiting.empty()));
-        counts.round_trips += line->session->round_trips() - trips;
-        if (line->first) {  // the session ended before it could take it
-            const auto job = std::exchange(line->first, nullptr);
-            job->transaction.emplace(job->request, job->content, job->sheet, std::vector<std::uint32_t>());
-            job->transaction->unserved = true;
-            job->back = true;
-            job->wake.notify_all();
-        }
-        if (!keeps(site, *line))
-            break;
-        site.idle.push_front(line.get());
-        co_await line->wake.wait_for(options.keep_idle);
-        if (!line->first) {
-            site.idle.remove(line.get());
-            break;
-        }
-    }
-    // A place is free as soon as the session does no more work; the goodbye is nobody's wait.
-    --site.lines;
-    leave(site);
-    forget_if_empty(site);
-    co_await line->session->goodbye();
-}
-
-/// The next host that takes a session; none, and why.
-awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, Reason* reason)
-{
-    if (!job->resolved) {
-        Hosts hosts = co_await find_hosts(job->request.route().nexthop(), &options, &around, &random);
-        job->resolved = true;
-        job->hosts = std::move(hosts.list);
-        *reason = std::move(hosts.reason);
-        if (job->hosts.empty()) {
-            job->relay = "none";
-            co_return nullptr;
-        }
-    }
-    bool in_clear = false;
-    while (job->next_host < job->hosts.size()) {
-        if (options.session_limit != 0 && job->sessions >= options.session_limit)
-            break;
-        const Host host = job->hosts[job->next_host];
-        const std::string relay = host.relay();
-        net::ConnectOptions how(options.timeouts.connect);
-        how.bind = host.endpoint.ip.is_v6() ? options.bind6 : options.bind4;
-        how.bind_enforced = options.bind_enforced;
-        auto stream = around.connector ? co_await around.connector(host.endpoint, how) : co_await net::connect(around.executor, host.endpoint, how);
-        if (around.peers)
-            around.peers->connected(job->site_name(), stream.has_value());
-        if (!stream) {
-            ++counts.failed_connects;
-            *reason = Reason(false, stream.error().status().empty() ? "4.4.1" : stream.error().status(),
-                             fmt::format("connect to {}: {}", relay, stream.error().what()));
-            around.log.info("{}", reason->text);
-            job->unreachable.push_back(reason->text);
-            job->relay = "none";
-            ++job->next_host;
-            in_clear = false;
-            continue;
-        }
-        auto session = std::make_unique<Session>(*std::move(stream), host, options, around);
-        Session::Wish wish;
-        wish.queue_id = job->queue_id();
-        wish.next_hop = job->request.route().nexthop();
-        wish.site = job->site_name();
-        wish.age = std::chrono::microseconds(micros(around.clock.wall()) - job->request.envelope().arrival());
-        wish.in_clear = in_clear;
-        wish.probes = job->request.probe();
-        wish.late = job->late;
-        wish.before = std::exchange(job->unreachable, {});
-        auto trouble = co_await session->open(std::move(wish));
-        counts.round_trips += session->round_trips();
-        if (!trouble) {
-            ++job->next_host;
-            ++job->sessions;
-            job->connected = micros(around.clock.wall());
-            co_return session;
-        }
-        session->close();
-        *reason = std::move(trouble->reason);
-        job->relay = relay;
-        if (trouble->late && !std::exchange(job->late, true))
-            continue;  // it was our haste, or looked so
-        if (!job->replayed && session->planned_otherwise() && around.peers->may_replay(job->site_name())) {
-            job->replayed = true;
-            continue;
-        }
-        if (trouble->try_in_clear && !in_clear) {
-            in_clear = true;  // the same host, once, as level may allows
-            continue;
-        }
-        in_clear = false;
-        ++job->next_host;
-        job->sessions += trouble->greeted ? 1 : 0;
-        if (reason->permanent)
-            break;
-        if (job->next_host < job->hosts.size())
-            around.log.info("{}: {}", job->queue_id(), reason->text);
-    }
-    if (!job->unreachable.empty() && around.transcripts) {
-        Recorder recorder(around.transcripts, around.clock);
-        recorder.begin("", job->site_name(), job->request.probe());
-        for (std::string& remark : std::exchange(job->unreachable, {}))
-            recorder.remark(std::move(remark));
-        recorder.failed(job->queue_id(), reason->text);
-    }
-    co_return nullptr;
 }
 
 /// "QID: host H[A] said: ...": why the next host is tried.
@@ -535,7 +247,13 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
     handoff::Verdicts all;
     all.set_attempt(job.request.attempt());
     all.set_message(job.request.message());
-    all.set_site_failed(!job.had_session);
+    all.set_site_failed(!job.had_session && !job.shaped());
+    if (!job.set.empty()) {
+        *all.mutable_shaping() = job.heard;
+        all.mutable_shaping()->set_set(job.set);
+        all.mutable_shaping()->set_sessions(job.profile.sessions);
+        all.mutable_shaping()->set_interval(static_cast<std::uint64_t>(job.profile.interval.count()));
+    }
     const handoff::Envelope& envelope = job.request.envelope();
     const std::int64_t now = micros(around.clock.wall());
     const bool probe = job.request.probe() || envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS;
@@ -569,6 +287,8 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
             verdict.set_diagnostic(fate.reason.diagnostic);
             verdict.set_remote_mta(fate.reason.remote);
             verdict.set_action(permanent ? "failed" : "delayed");
+            if (!permanent)
+                verdict.set_retry_at(fate.reason.retry_at);
         }
         const handoff::DeliveryTimes times{.arrival = envelope.arrival(),
                                            .active = job.request.active_since(),

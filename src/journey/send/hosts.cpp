@@ -1,10 +1,34 @@
 #include "send/hosts.hpp"
 
+#include "base/strings.hpp"
 #include "dns/idna.hpp"
+
+#include <algorithm>
 
 namespace posthorn::send {
 
 namespace {
+
+constexpr std::size_t set_octets = 255;
+
+std::string set_of(const std::vector<Host>& list)
+{
+    std::vector<std::string> names;
+    for (const Host& host : list)
+        names.push_back(to_lower(host.name));
+    std::ranges::sort(names);
+    const auto rest = std::ranges::unique(names);
+    names.erase(rest.begin(), rest.end());
+    std::string set;
+    for (const std::string& name : names)
+        set += (set.empty() ? "" : ",") + name;
+    if (set.size() > set_octets) {
+        const std::size_t hash = std::hash<std::string>{}(set);
+        set.resize(set_octets - 20);
+        set += fmt::format("...{:016x}", hash);
+    }
+    return set;
+}
 
 dns::Families families(const Options& options)
 {
@@ -39,12 +63,14 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
     Hosts hosts;
     if (!destination.unix_path.empty()) {
         hosts.list.push_back({options->my_name, net::Endpoint::unix(destination.unix_path), 0});
+        hosts.set = "unix:" + destination.unix_path.substr(0, set_octets);
         co_return hosts;
     }
     if (destination.literal) {
-        if (destination.literal->is_v6() ? options->ipv6 : options->ipv4)
+        if (destination.literal->is_v6() ? options->ipv6 : options->ipv4) {
             hosts.list.push_back({destination.name, net::Endpoint(*destination.literal, destination.port), 0});
-        else
+            hosts.set = destination.name;
+        } else
             hosts.reason = {false, "4.4.4", fmt::format("address {} is not of an address family of inet_protocols", destination.name)};
         co_return hosts;
     }
@@ -93,6 +119,7 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
         hosts.reason = {true, "5.4.6", fmt::format("mail for {} loops back to myself", destination.name)};
         co_return hosts;
     }
+    hosts.set = set_of(hosts.list);
     put_in_order(hosts.list, *options, *random);
     co_return hosts;
 }
@@ -109,6 +136,8 @@ awaitable<void> add_all(std::string text, bool fallback, const Options* options,
         Hosts found = co_await find_destination(destination, options, around, random);
         if (found.list.empty() && !fallback)
             hosts->reason = std::move(found.reason);
+        if (hosts->set.empty() && !fallback)
+            hosts->set = std::move(found.set);
         hosts->list.insert(hosts->list.end(), std::make_move_iterator(found.list.begin()), std::make_move_iterator(found.list.end()));
     }
 }

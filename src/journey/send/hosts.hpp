@@ -15,6 +15,8 @@ namespace posthorn::send {
 struct Hosts {
     Hosts() = default;
     std::vector<Host> list;
+    /// The MX set: the names of all hosts of the destination, tried or not; at most 255 octets.
+    std::string set;
     /// Why the list is empty.
     Reason reason;
 };

@@ -218,7 +218,9 @@ awaitable<std::optional<Trouble>> Session::greeting()
         co_return Trouble(end_reason_);
     }
     if (!reply->positive() || reply->code == 221) {
-        const bool permanent = reply->permanent() && reply->garbage == 0 && !options_.skip_5xx_greeting;
+        const peers::Advice advice = heed(*reply);
+        refused_at_greeting_ = advice.suspend.count() == 0 && (advice.fewer || reply->code == 421 || reply->code == 452 || reply->code == 554);
+        const bool permanent = !advice.later() && reply->permanent() && reply->garbage == 0 && !options_.skip_5xx_greeting;
         Reason reason(permanent, reply->status(), fmt::format("host {} refused to talk to me: {}", peer_text_, reply->logged()));
         if (!permanent)
             reason.status = reason.status.size() > 1 ? "4" + reason.status.substr(1) : std::string("4.5.0");
@@ -253,7 +255,7 @@ awaitable<std::optional<Trouble>> Session::hello()
     trouble.greeted = true;
     const auto refused = [&](const smtp::Reply& reply) {
         Judgement judgement = judge(Act::hello, reply, {.out_of_step = out_of_step_});
-        if (judgement == Judgement::permanent && speaks_of_dialogue(reply.code))
+        if (judgement == Judgement::permanent && (speaks_of_dialogue(reply.code) || heed(reply).later()))
             judgement = Judgement::temporary;                       // about the greeting, not about the mail
         trouble.reason = judgement == Judgement::out_of_place ? reason_out_of_place(reply, Act::hello, peer_text_, host_.name, options_.lmtp)
                                                               : reason_of_reply(reply, judgement, Act::hello, peer_text_, host_.name, options_.lmtp);

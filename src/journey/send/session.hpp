@@ -8,6 +8,7 @@
 #pragma once
 
 #include "async/async.hpp"
+#include "handoff/frames.pb.h"
 #include "handoff/words.pb.h"
 #include "net/stream.hpp"
 #include "peers/known.hpp"
@@ -106,6 +107,16 @@ public:
     bool usable() const { return !over_; }
     /// What it showed of the peer changes how the next session would be planned. Known after close(), or when run() found out.
     bool planned_otherwise() const { return planned_otherwise_; }
+    /// What its peer asked for beyond refusing, since this was asked last.
+    handoff::Shaping take_heard() { return std::exchange(heard_, {}); }
+    /// The greeting was a refusal as of one session too many, if others stand.
+    bool refused_at_greeting() const { return refused_at_greeting_; }
+    /// Since when a group that comes before any content has had no answer at all; none: there is no such wait.
+    std::optional<SteadyTime> silent_since() const { return silent_since_; }
+    /// That wait is told as a suspicion. True: another session would now be planned otherwise.
+    bool suspect();
+    /// Another session takes over what this one waits for, none of whose content was said: it ends, and hands that back unserved.
+    void supersede();
     const peers::Known& known() const { return known_; }
     /// How many more recipients may be said before their refusals reach the peer's limit of errors; what is under way is counted as refused.
     std::uint32_t room_for_refusals() const;
@@ -195,6 +206,10 @@ private:
     void record_fate(const Transaction& transaction);
     bool report(bool whole);
     bool about_dialogue(const Expected& expected, const smtp::Reply& reply);
+    peers::Advice heed(const smtp::Reply& reply);
+    std::int64_t put_off(const Transaction& transaction, std::uint32_t index, Judgement judgement, const smtp::Reply& reply);
+    void note_taken(const Transaction& transaction, std::size_t index);
+    bool before_content(std::span<const Step> flight) const;
 
     std::unique_ptr<net::Stream> stream_;
     Host host_;
@@ -207,6 +222,10 @@ private:
     std::string greeting_text_;
     Recorder recorder_;
     SteadyTime exchange_begun_{};
+    handoff::Shaping heard_;
+    peers::Advice advice_;                  // of the reply that is being noted
+    std::optional<SteadyTime> silent_since_;
+    bool superseded_ = false, refused_at_greeting_ = false;
     smtp::Features features_;
     Wish wish_;
     TaskGroup writers_;

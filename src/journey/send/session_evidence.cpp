@@ -1,6 +1,7 @@
 // What a session keeps for peers/: what was said together, what came back, how it ended; what it is told; and its transcript.
 #include "send/session.hpp"
 
+#include "base/strings.hpp"
 #include "peers/observation.hpp"
 
 namespace posthorn::send {
@@ -26,7 +27,7 @@ void Session::ask_about(std::string greeting, std::string ehlo)
     if (!greeting.empty())
         greeting_text_ = lines_of(std::move(greeting));
     const peers::Quirks canary = known_.canary;
-    known_ = around_.peers->about({evidence_.peer, greeting_text_, lines_of(ehlo)});
+    known_ = around_.peers->about({evidence_.peer, greeting_text_, lines_of(ehlo), to_lower(host_.name)});
     if (!ehlo.empty())
         known_.canary = canary;                                     // it was given at the greeting
     if (wish_.probes) {
@@ -70,7 +71,7 @@ void Session::keep_evidence(const smtp::Reply& reply)
 
 void Session::keep_end(const Error& error)
 {
-    if (!around_.peers || evidence_.exchanges.empty() || error.what() == "canceled")
+    if (!around_.peers || evidence_.exchanges.empty() || error.what() == "canceled" || superseded_)
         return;
     evidence_.exchanges.back().end = error.what() == "conversation timed out" ? peers::StreamEnd::timeout
                                      : error.what() == "end of stream"        ? peers::StreamEnd::end
@@ -105,6 +106,67 @@ bool Session::report(bool whole)
     const bool news = around_.peers->saw(std::move(told));
     planned_otherwise_ = planned_otherwise_ || news;
     return news;
+}
+
+/// What a refusal asks for beyond itself: less, later. Kept for the agent.
+peers::Advice Session::heed(const smtp::Reply& reply)
+{
+    if (!around_.peers || reply.code < 400)
+        return {};
+    const peers::Advice advice = around_.peers->advice(lines_of(reply.wire()));
+    if (!advice.slower && !advice.fewer && advice.suspend.count() == 0)
+        return advice;
+    heard_.set_slower(heard_.slower() || advice.slower);
+    heard_.set_fewer(heard_.fewer() || advice.fewer);
+    heard_.set_suspend(std::max<std::uint64_t>(heard_.suspend(), static_cast<std::uint64_t>(advice.suspend.count())));
+    heard_.set_said(fmt::format("host {} said: {}", peer_text_, reply.logged()));
+    return advice;
+}
+
+/// When a recipient that is put off may pass, where that is known; 0: it is not.
+std::int64_t Session::put_off(const Transaction& transaction, std::uint32_t index, Judgement judgement, const smtp::Reply& reply)
+{
+    if (!around_.peers || judgement != Judgement::temporary || transaction.progress.probe || (reply.permanent() && !advice_.greylist))
+        return 0;
+    const handoff::Envelope& envelope = transaction.request->envelope();
+    const auto when = around_.peers->put_off(evidence_.peer.address, envelope.sender(), envelope.recipients(static_cast<int>(index)).address(),
+                                             lines_of(reply.wire()), advice_);
+    return when ? when->time_since_epoch().count() : 0;
+}
+
+void Session::note_taken(const Transaction& transaction, std::size_t index)
+{
+    if (!around_.peers || (*transaction.sheet)[index].state != Fate::State::accepted)
+        return;
+    const handoff::Envelope& envelope = transaction.request->envelope();
+    if (around_.peers->taken(evidence_.peer.address, envelope.sender(), envelope.recipients(static_cast<int>(index)).address()))
+        heard_.set_passed(true);
+}
+
+/// A group whose loss loses nothing: no content is in it, and none was said of what it carries.
+bool Session::before_content(std::span<const Step> flight) const
+{
+    return expected_.size() > 1 && !current_.empty() &&
+           std::ranges::none_of(flight, [](const Step& step) { return step.act == Act::content || step.act == Act::bdat || step.act == Act::dot; }) &&
+           std::ranges::none_of(current_, &Transaction::content_said);
+}
+
+bool Session::suspect()
+{
+    if (evidence_.exchanges.empty())
+        return false;
+    evidence_.exchanges.back().end = peers::StreamEnd::timeout;
+    return report(false);
+}
+
+void Session::supersede()
+{
+    if (over_)
+        return;
+    superseded_ = true;
+    silent_since_.reset();
+    end_with(reason_of_error(Error("conversation timed out"), peer_text_, phase(awaited_, options_.lmtp)));
+    stream_->close();
 }
 
 /// A refusal that may be about how it was said: in a group, with a parameter, by BDAT, to more than one recipient of MAIL FROM:<>.

@@ -186,6 +186,8 @@ awaitable<void> Session::fly(std::span<const Step> flight)
     compose(flight);
     last_reply_ = around_.clock.steady();
     stream_->expires_after(timeout(Act::content));
+    if (around_.peers && !early_flight_ && before_content(flight))
+        silent_since_ = around_.clock.steady();
     write_flight();
     ++round_trips_;
     if (early_flight_)
@@ -198,6 +200,7 @@ awaitable<void> Session::fly(std::span<const Step> flight)
             answers = std::max(1U, expected.transaction->progress.accepted);
         for (; answers > 0 && !over_; --answers) {
             auto reply = co_await read_reply(expected.act);
+            silent_since_.reset();
             if (!reply) {
                 cut_off_ = !content_error_ && reply.error().what() != "conversation timed out";
                 if (content_error_)
@@ -235,6 +238,11 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
         judgement = Judgement::temporary;
     if (transaction && judgement == Judgement::temporary && reply.permanent())
         transaction->doubted = true;
+    advice_ = expected.act == Act::quit ? peers::Advice{} : heed(reply);
+    if (judgement == Judgement::permanent && advice_.later()) {
+        judgement = Judgement::temporary;                           // by a rule, and never silently
+        around_.log.info("{}: host {} said: {}: taken for temporary, by smtp_peer_rules", wish_.queue_id, peer_text_, reply.logged());
+    }
     const bool of_content = expected.act == Act::dot || expected.act == Act::bdat;
     if (transaction && expected.act != Act::rset && expected.act != Act::quit && judgement != Judgement::leaving)
         ++transaction->answers;
@@ -314,7 +322,9 @@ void Session::note_rcpt(Transaction& transaction, std::uint32_t recipient, Judge
         return;                                                     // 503 for want of MAIL: no news about the recipient
     const std::uint32_t index = transaction.recipients[recipient];
     if (judgement != Judgement::good) {
-        transaction.sheet->fail(index, reason_of_reply(reply, judgement, Act::rcpt, peer_text_, host_.name, options_.lmtp));
+        Reason reason = reason_of_reply(reply, judgement, Act::rcpt, peer_text_, host_.name, options_.lmtp);
+        reason.retry_at = put_off(transaction, index, judgement, reply);
+        transaction.sheet->fail(index, reason);
         return;
     }
     ++transaction.progress.accepted;
@@ -328,8 +338,13 @@ void Session::note_data(Transaction& transaction, Judgement judgement, const smt
 {
     if (judgement != Judgement::good) {
         // After refused recipients a refused DATA is only their consequence.
-        if (transaction.progress.accepted != 0)
-            transaction.sheet->fail_accepted(reason_of_reply(reply, judgement, Act::data, peer_text_, host_.name, options_.lmtp));
+        if (transaction.progress.accepted != 0) {
+            Reason reason = reason_of_reply(reply, judgement, Act::data, peer_text_, host_.name, options_.lmtp);
+            for (const std::uint32_t index : transaction.recipients)
+                if ((*transaction.sheet)[index].state == Fate::State::accepted)
+                    reason.retry_at = std::max(reason.retry_at, put_off(transaction, index, judgement, reply));
+            transaction.sheet->fail_accepted(reason);
+        }
         transaction.progress.stage = Stage::done;
         return;
     }
@@ -363,9 +378,10 @@ void Session::note_content(Transaction& transaction, Act act, Judgement judgemen
         // RFC 2033 4.2: one answer per accepted recipient, in the order of their RCPTs.
         const std::size_t index = transaction.sheet->next_accepted();
         if (index < transaction.sheet->size()) {
-            if (judgement == Judgement::good)
+            if (judgement == Judgement::good) {
+                note_taken(transaction, index);
                 transaction.sheet->deliver(index, reply);
-            else
+            } else
                 transaction.sheet->fail(index, reason);
         }
         if (transaction.sheet->next_accepted() < transaction.sheet->size())
@@ -376,6 +392,8 @@ void Session::note_content(Transaction& transaction, Act act, Judgement judgemen
     if (judgement == Judgement::good) {
         ++contents_;
         transaction.content_taken = true;
+        for (const std::uint32_t recipient : transaction.recipients)
+            note_taken(transaction, recipient);
         transaction.sheet->deliver_accepted(reply);
     } else
         transaction.sheet->fail_accepted(reason);
@@ -443,10 +461,10 @@ void Session::abandon(Feed* feed)
     const bool without_it = !current_.empty() && over_ && refused_last_ && around_.peers;
     const bool may_help = (news || without_it) && around_.peers->may_replay(wish_.site);
     for (Transaction* const transaction : std::exchange(current_, {})) {
-        const bool untouched = transaction->answers == 0 && !transaction->content_said;
+        const bool untouched = (transaction->answers == 0 || superseded_) && !transaction->content_said;
         // Said early, and the session ended over it: it is said again, in time, unless content went out since.
         transaction->late = (transaction->late || early_flight_ || too_early_) && !transaction->content_said;
-        if (untouched && (served || used_up_))
+        if (untouched && (served || used_up_ || superseded_))
             transaction->unserved = true;
         else if (transaction->progress.probe && cut_off_ && ask_rest(*transaction))
             transaction->cut_short = true;

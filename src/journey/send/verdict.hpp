@@ -49,6 +49,7 @@ struct Reason {
     std::string text;           // as the log shows it
     std::string diagnostic;     // the peer's words, for Diagnostic-Code: smtp; empty: ours
     std::string remote;         // the host that said so
+    std::int64_t retry_at = 0;  // microseconds since the epoch: when it may pass; 0: not known
 };
 
 /// `peer` is "H[A]", `host` the name alone. A permanent reply that is not believed becomes temporary, 4.5.0.

@@ -161,12 +161,15 @@ public:
     net::MemoryOptions memory;
     std::function<void(net::MemoryOptions&)> spoil;     // of each connection
     unsigned connects = 0;
+    std::string never_answers;              // the address where a connection times out
     bool in_turn = false;                   // deliveries one after the other, on one agent
 
 private:
     awaitable<Result<std::unique_ptr<net::Stream>>> connect(net::Endpoint endpoint)
     {
         ++connects;
+        if (!never_answers.empty() && endpoint.ip.text() == never_answers)
+            co_return Error("Connection timed out", "4.4.1");
         const std::string address = endpoint.is_unix() ? endpoint.path : endpoint.ip.text();
         const auto player = players.find(address);
         const auto found = peers.find(address);

@@ -115,6 +115,9 @@ awaitable<void> Probes::run(SiteKey key)
 awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest request)
 {
     const std::string transport = request.route().transport(), site = request.route().site();
+    if (numbers_.silent)
+        if (auto why = numbers_.silent(site))
+            co_return Error{"delivery temporarily suspended: " + *why, "4.4.1"};
     handoff::VerdictsStored stored;
     stored.add_attempts(request.attempt());
     // A process that is about to end hands back what it has not begun; the one that takes over is connected within moments.
@@ -129,6 +132,8 @@ awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest reques
         auto verdicts = co_await worker->call<handoff::Verdicts>(Frame::deliver, request);
         if (worker->is_open())
             (void)worker->post(Frame::verdicts_stored, stored);
+        if (verdicts && verdicts->has_shaping() && numbers_.heard)
+            numbers_.heard(verdicts->shaping(), site);
         if (!verdicts || !verdicts->handed_back())
             co_return verdicts;
         co_await sleep_for(20ms);

@@ -27,6 +27,9 @@ public:
     struct Numbers {
         std::function<std::uint64_t()> attempt;
         std::function<std::string()> queue_id;
+        /// What a site asked for counts for its probes too: it is told, and asked before the next one.
+        std::function<void(const handoff::Shaping& said, std::string_view site)> heard;
+        std::function<std::optional<std::string>(std::string_view site)> silent;
     };
     struct Options {
         std::size_t sessions = 2;                 // probes of a site at one time

@@ -14,7 +14,9 @@ struct ProbeFixture : Fixture {
     Probes probes{loop.get_executor(),
                   resolver,
                   worker,
-                  {[this] { return queue->take_attempt(); }, [this] { return queue->next_queue_id(); }},
+                  {[this] { return queue->take_attempt(); }, [this] { return queue->next_queue_id(); },
+                   [this](const handoff::Shaping& said, std::string_view site) { queue->heard_by_probe(said, site); },
+                   [this](std::string_view site) { return queue->silent(site); }},
                   {.sessions = 2, .addresses = 3, .worker_patience = 0ms},
                   clock,
                   observe::Log(sink, "postfix/qmgr")};
@@ -125,4 +127,28 @@ TEST_CASE_FIXTURE(
     ask({"c@there.test"});
     REQUIRE(answers[5]);
     CHECK((*answers[5])->verdict().outcome() == handoff::OUTCOME_DELIVERED);
+}
+
+TEST_CASE_FIXTURE(ProbeFixture, "probes: a site that asks one for silence has it from the next probes and from mail; then it is asked again")
+{
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.7.0", "421 [TSS04]"); };
+    worker.amend = [](const std::string&, handoff::Verdicts& reply) {
+        reply.mutable_shaping()->set_set("mx.there.test");
+        reply.mutable_shaping()->set_suspend(600);
+        reply.mutable_shaping()->set_said("host mx.there.test said: 421 [TSS04]");
+    };
+    ask({"a@there.test"});
+    REQUIRE(worker.requests.size() == 1);
+    ask({"b@there.test", "c@else.test"});
+    enqueue({"d@there.test"});
+    settle();
+    CHECK(worker.requests.size() == 2);                             // the other site's
+    REQUIRE(answers[1]);
+    REQUIRE(!*answers[1]);
+    CHECK(answers[1]->error().text() == "delivery temporarily suspended: host mx.there.test said: 421 [TSS04]");
+    worker.amend = nullptr;
+    pass(601s);
+    ask({"b@there.test"});
+    CHECK(std::ranges::count(worker.requests, "smtp:there.test", [](const handoff::DeliveryRequest& request) { return request.route().site(); }) ==
+          3);
 }

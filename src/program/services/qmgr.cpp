@@ -102,7 +102,10 @@ public:
     QueueService(process::Service& service, std::unique_ptr<spool::Spool> store)
         : service_(service), log_(service.log()), store_(std::move(store)), resolver_(service.executor(), log_), tasks_(service.executor()),
           dispatcher_(tasks_), queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
-          probes_(service.executor(), resolver_, workers_, {[this] { return queue_.take_attempt(); }, [this] { return queue_.next_queue_id(); }},
+          probes_(service.executor(), resolver_, workers_,
+                  {[this] { return queue_.take_attempt(); }, [this] { return queue_.next_queue_id(); },
+                   [this](const handoff::Shaping& said, std::string_view site) { queue_.heard_by_probe(said, site); },
+                   [this](std::string_view site) { return queue_.silent(site); }},
                   probe_options(service), clock_, log_)
     {
         dispatcher_.on<handoff::ProbeRequest, handoff::ProbeReply>(

@@ -400,6 +400,8 @@ awaitable<Result<handoff::VerdictsStored>> QueueManager::late_verdicts(handoff::
                 at < active.recipients.size() && active.recipients[at].index() == verdict.recipient())
                 known.push_back(std::move(verdict));
         active_.emplace(key, std::move(active));
+        if (verdicts.has_shaping())
+            hear(verdicts.shaping(), verdicts.attempt(), {}, key, known);
         co_await settle(key, verdicts.attempt(), std::move(known));
         co_await end_round(key);
     }

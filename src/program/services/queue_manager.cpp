@@ -322,6 +322,8 @@ awaitable<void> QueueManager::suspend(schedule::Suspended suspended)
         for (const std::uint32_t index : suspended.recipients)
             verdicts.push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, "4.4.1", "delivery temporarily suspended: " + suspended.reason));
         log_own(found->second, verdicts, "error");
+        if (suspended.until != SteadyTime{})
+            found->second.not_before = clock_.wall() + std::chrono::ceil<std::chrono::microseconds>(suspended.until - clock_.steady());
         co_await settle(suspended.message, scheduler_.take_attempt(), std::move(verdicts));
     }
     if (scheduler_.suspended_done(suspended))
@@ -369,6 +371,7 @@ handoff::DeliveryRequest QueueManager::composed(const schedule::Request& request
     delivery.set_active_since(active.since);
     delivery.set_probe(active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS);
     delivery.set_connections(request.window);
+    delivery.set_set_connections(request.ceiling);
     return delivery;
 }
 
@@ -420,6 +423,8 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         news = reply->site_failed() ? schedule::SiteNews::unreachable : schedule::SiteNews::answered;
         if (reply->site_failed() && !verdicts.empty())
             reason = verdicts.front().text();
+        if (reply->has_shaping())
+            hear(reply->shaping(), request.attempt, request.site, key, verdicts);
     } else {
         // The process ended with the message in hand: it may have been delivered. Once it is tried again at once; a message that
         // ends its second process waits like any other that failed.

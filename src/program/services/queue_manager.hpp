@@ -72,6 +72,9 @@ public:
     /// It ended: what it had in hand from before is tried again.
     void parted(std::uint32_t process);
     awaitable<Result<handoff::VerdictsStored>> late_verdicts(handoff::Verdicts verdicts);
+    /// What a probe heard of how much its site takes; and whether that wants silence now: why.
+    void heard_by_probe(const handoff::Shaping& said, std::string_view site) { hear(said, 0, site, 0, {}); }
+    std::optional<std::string> silent(std::string_view site) const { return scheduler_.silent(site); }
     /// For requests that are no messages: never given to anyone else.
     std::uint64_t take_attempt() { return scheduler_.take_attempt(); }
     std::string next_queue_id();
@@ -105,6 +108,7 @@ private:
         bool deleted = false;                                // the latter
         std::size_t settling = 0;                            // verdicts on their way to the disk
         WallTime next_try{};
+        WallTime not_before{};                               // its site asked to be left alone until then
         std::vector<handoff::Verdict> failures;              // bounced or expired: settled at the end of the round, with the report
         std::vector<handoff::Verdict> delays;                // deferred ones whose sender is to be warned: likewise
         std::vector<handoff::Verdict> told;                  // for sendmail -bv and -v: every verdict, likewise
@@ -127,6 +131,10 @@ private:
     bool soft(const handoff::Verdict& verdict) const;
     void judge(Active& active, handoff::Verdict& verdict);
     awaitable<void> settle(Key key, std::uint64_t attempt, std::vector<handoff::Verdict> verdicts);
+    /// What a delivery heard of how much its site takes, and when it may be asked again.
+    void hear(const handoff::Shaping& said, std::uint64_t attempt, std::string_view site, Key key, const std::vector<handoff::Verdict>& verdicts);
+    void let_follow(const std::string& set);
+    WallTime retry_time(const Active& active, const std::vector<handoff::Verdict>& verdicts) const;
     awaitable<void> settle_with_report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);
     awaitable<bool> store(Key key, spool::Settlement settlement);
     awaitable<Result<handoff::ReportReply>> report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);
@@ -187,6 +195,8 @@ private:
     std::unordered_set<Key> expiring_;                             // to be returned to the sender at the next look
     std::unordered_set<Key> to_requeue_;                           // when their round ends
     std::unordered_map<Key, std::unordered_set<std::uint32_t>> crashed_;   // recipients in hand when a delivery process ended
+    std::unordered_map<std::string, std::unordered_set<Key>> greylisted_;  // by MX set: they may follow the first that passes
+    std::size_t greylisted_count_ = 0;
     std::unordered_map<std::uint64_t, handoff::Flight> foreign_;   // attempts that a qmgr before this one asked for, still running
     std::unordered_map<std::uint64_t, std::uint32_t> foreign_process_;
     std::unordered_map<Key, std::size_t> foreign_messages_;        // how many of them each message has

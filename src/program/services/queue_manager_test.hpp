@@ -106,6 +106,7 @@ public:
     std::vector<handoff::DeliveryRequest> requests;
     std::multiset<std::string> delivered_to;
     bool absent = false, site_failed = false, silent = false;
+    std::function<void(const std::string& address, handoff::Verdicts& reply)> amend;    // the last word about an answer
     int crashes = 0;                               // so many of the next requests end the process
     int departed = 0;
     int hands_back = 0;                            // so many of the next requests come while the process is about to end
@@ -173,6 +174,8 @@ private:
                 delivered_to.insert(recipient.address());
             *reply.add_verdicts() = verdict;
         }
+        if (amend)
+            amend(request.envelope().recipients(0).address(), reply);
         responder.reply(reply);
     }
 

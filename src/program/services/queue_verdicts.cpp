@@ -12,6 +12,35 @@ namespace posthorn::services {
 using handoff::ReportRequest;
 using handoff::Verdict;
 
+namespace {
+
+constexpr std::size_t greylisted_at_most = 100'000;
+
+std::string minute_of(WallTime when)
+{
+    const auto day = std::chrono::floor<std::chrono::days>(when);
+    const std::chrono::year_month_day date(day);
+    const std::chrono::hh_mm_ss time(std::chrono::floor<std::chrono::minutes>(when - day));
+    return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                       static_cast<unsigned>(date.day()), time.hours().count(), time.minutes().count());
+}
+
+/// "site mx.example.com: at most 3 deliveries at once and 12 mails a minute, all given back by 2026-01-01 12:30 UTC: host ... said: ..."
+std::string shaping_line(const schedule::ShapeChange& change, WallTime until)
+{
+    const std::string when = minute_of(until + std::chrono::seconds{59});      // never too early
+    if (change.change == schedule::Shape::Change::suspended)
+        return fmt::format("site {}: nothing is sent until {}, then one delivery at a time: {}", change.set, when, change.said);
+    std::string what;
+    if (change.ceiling != 0)
+        what = fmt::format("at most {} deliver{} at once", change.ceiling, change.ceiling == 1 ? "y" : "ies");
+    if (change.per_minute != 0)
+        what += fmt::format("{}{:.0f} mail{} a minute", what.empty() ? "at most " : " and ", change.per_minute, change.per_minute < 1.5 ? "" : "s");
+    return fmt::format("site {}: {}, all given back by {} if it says no more: {}", change.set, what, when, change.said);
+}
+
+}  // namespace
+
 Verdict QueueManager::own_verdict(std::uint32_t recipient, handoff::Outcome outcome, std::string status, std::string text) const
 {
     Verdict verdict;
@@ -97,7 +126,7 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
     if (settlement.verdicts.empty())
         co_return;
     ++active.settling;
-    settlement.next_try = schedule::next_try(options_.retry, arrival_of(active), clock_.wall());
+    settlement.next_try = retry_time(active, settlement.verdicts);
     if (std::ranges::any_of(settlement.verdicts, [](const Verdict& v) { return v.outcome() == handoff::OUTCOME_DEFERRED; }))
         active.next_try = std::min(active.next_try, settlement.next_try);
     if (!successes.empty()) {
@@ -109,6 +138,70 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
     co_await store(key, std::move(settlement));
     if (const auto still = active_.find(key); still != active_.end() && --still->second.settling == 0)
         settled_.notify_all();
+}
+
+/// By the message's age; where the peer's time is known, by that; never while its site wants to be left alone.
+WallTime QueueManager::retry_time(const Active& active, const std::vector<Verdict>& verdicts) const
+{
+    std::int64_t known = 0;
+    for (const Verdict& verdict : verdicts)
+        if (verdict.outcome() == handoff::OUTCOME_DEFERRED && verdict.retry_at() != 0)
+            known = known == 0 ? verdict.retry_at() : std::min(known, verdict.retry_at());
+    const WallTime general = schedule::next_try(options_.retry, arrival_of(active), clock_.wall());
+    if (known == 0)
+        return std::max(general, active.not_before);
+    // A time that a process of ours gives is still held against the bounds of any attempt.
+    const WallTime soonest = clock_.wall() + std::chrono::seconds{1}, latest = clock_.wall() + std::chrono::days{1};
+    return std::max(std::clamp(WallTime{std::chrono::microseconds{known}}, soonest, latest), active.not_before);
+}
+
+void QueueManager::hear(const handoff::Shaping& said, std::uint64_t attempt, std::string_view site, Key key, const std::vector<Verdict>& verdicts)
+{
+    schedule::SiteNotice notice;
+    notice.set = said.set();
+    notice.sessions = said.sessions();
+    notice.interval = std::chrono::microseconds{std::min<std::uint64_t>(said.interval(), 3'600'000'000)};
+    notice.refused_at = said.refused_at();
+    notice.slower = said.slower();
+    notice.fewer = said.fewer();
+    notice.suspend = std::chrono::seconds{std::min<std::uint64_t>(said.suspend(), 7 * 86'400)};
+    notice.said = said.said();
+    if (const auto change = scheduler_.heard(attempt, site, notice))
+        log_.info("{}", shaping_line(*change, clock_.wall() + std::chrono::ceil<std::chrono::microseconds>(change->until - clock_.steady())));
+    if (notice.suspend.count() != 0)
+        if (const auto found = active_.find(key); found != active_.end())
+            found->second.not_before = std::max(found->second.not_before, clock_.wall() + notice.suspend);
+    if (std::ranges::any_of(verdicts, [](const Verdict& verdict) { return verdict.retry_at() != 0; }) && !notice.set.empty()) {
+        if (greylisted_count_ >= greylisted_at_most) {              // they keep their own times
+            greylisted_.clear();
+            greylisted_count_ = 0;
+        }
+        greylisted_count_ += greylisted_[notice.set].insert(key).second ? 1 : 0;
+    }
+    if (said.passed())
+        let_follow(notice.set);
+}
+
+/// Greylisting let the first through: what waits for the same hosts is due.
+void QueueManager::let_follow(const std::string& set)
+{
+    const auto found = greylisted_.find(set);
+    if (found == greylisted_.end())
+        return;
+    const std::unordered_set<Key> waiting = std::move(found->second);
+    greylisted_.erase(found);
+    greylisted_count_ -= std::min(greylisted_count_, waiting.size());
+    std::size_t followed = 0;
+    for (const Key key : waiting)
+        if (const auto due = deferred_.next_try(key); due && *due > clock_.wall() && !held_.contains(key)) {
+            deferred_.put(key, clock_.wall());
+            ++followed;
+        }
+    if (followed != 0) {
+        log_.info("site {}: greylisting has let a message through; {} more that wait for it {} now", set, followed,
+                  followed == 1 ? "follows" : "follow");
+        wake_.notify_all();
+    }
 }
 
 /// Writes a settlement, and admits the reports that came with it.
@@ -178,7 +271,7 @@ awaitable<void> QueueManager::settle_with_report(Key key, ReportRequest::Kind ki
                                  .next_try = {},
                                  .reports = {},
                                  .warned = kind == ReportRequest::DELAY};
-    settlement.next_try = schedule::next_try(options_.retry, arrival_of(active_.at(key)), clock_.wall());
+    settlement.next_try = retry_time(active_.at(key), verdicts);
     active_.at(key).next_try = std::min(active_.at(key).next_try, settlement.next_try);
     auto reply = co_await report(key, kind, std::move(verdicts));
     if (!reply) {

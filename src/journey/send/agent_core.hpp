@@ -1,0 +1,159 @@
+// send/agent_core.hpp: what an Agent is made of: requests on their way, sites, lines. Private to agent.cpp and agent_lines.cpp.
+// Job     one request, from its first host to its verdicts. Line: a session, and the coroutine that drives it.
+// Site    what mail of one site shares. Reach: the sessions with one MX set, whatever sites they serve.
+// Places  a line has a place in its site (`lines`) from before it connects until its session does no more work.
+#pragma once
+
+#include "base/clock.hpp"
+#include "send/agent.hpp"
+#include "send/hosts.hpp"
+#include "send/session.hpp"
+
+#include <deque>
+#include <list>
+#include <random>
+#include <unordered_map>
+
+namespace posthorn::send {
+
+inline std::int64_t micros(WallTime time) { return time.time_since_epoch().count(); }
+
+struct Line;
+
+/// One request on its way.
+struct Job {
+    Job(handoff::DeliveryRequest what, Executor executor) : request(std::move(what)), wake(std::move(executor)) {}
+
+    handoff::DeliveryRequest request;
+    Content content;
+    Sheet sheet;
+    std::optional<Transaction> transaction;
+    Signal wake;
+    bool taken = false;                 // a session has it
+    bool back = false;                  // and has given it back
+    bool may_open = false;              // it waited, and there is room for a session of its own
+    std::optional<Reason> site_reason;  // it waited, and the site cannot be reached
+    bool fresh = false;                 // no warm session: the last one was of no use
+    bool rest = false;                  // the peer takes fewer recipients at once: those left come next
+    bool late = false;                  // once: no session of it begins before the greeting
+    bool replayed = false;              // once, to clear up what the peer's manners hid
+    std::vector<std::string> unreachable;       // for the transcript: connections that could not be had
+    std::vector<Host> hosts;
+    std::string set;                    // the MX set that it went to, or goes to
+    peers::Profile profile;             // what a rule says of it
+    handoff::Shaping heard;             // what it asked for
+    std::string keep_to;                // the address of the host where greylisting counts its time
+    bool crowded = false;               // a session was refused while others stood: one of those will have it
+    bool one_too_many = false;          // it was so
+    Line* line = nullptr;               // that has it
+    std::unique_ptr<Session> hedge;     // open, for when that one is given up
+    bool resolved = false;
+    std::size_t next_host = 0;
+    unsigned sessions = 0;
+    bool had_session = false;
+    Host host;                          // of the last session
+    bool dsn = false;
+    bool takes_all = false;             // so the rule file
+    std::string relay = "none", failed_relay = "none";
+    std::uint32_t use = 0;
+    std::int64_t started = 0, connected = 0;
+
+    const std::string& queue_id() const { return request.envelope().queue_id(); }
+    const std::string& site_name() const { return request.route().site().empty() ? request.route().nexthop() : request.route().site(); }
+    void hear(const handoff::Shaping& more)
+    {
+        heard.set_slower(heard.slower() || more.slower());
+        heard.set_fewer(heard.fewer() || more.fewer());
+        heard.set_suspend(std::max(heard.suspend(), more.suspend()));
+        heard.set_passed(heard.passed() || more.passed());
+        if (!more.said().empty())
+            heard.set_said(more.said());
+    }
+    /// It was told to come later, or less often: no news about whether its site can be reached.
+    bool shaped() const { return heard.slower() || heard.fewer() || heard.suspend() != 0 || one_too_many; }
+};
+
+/// Sessions with one MX set, whatever sites they serve.
+struct Reach {
+    unsigned open = 0;
+    std::uint32_t ceiling = 0;          // qmgr's last word; 0: none
+};
+
+/// What mail of one site shares.
+struct Site {
+    std::string key;
+    unsigned lines = 0;                 // sessions in service or being opened
+    unsigned users = 0;                 // deliveries under way: with none and no line the site is forgotten
+    std::deque<std::shared_ptr<Job>> waiting;
+    std::list<Line*> idle;              // the one used last comes first
+};
+
+/// A session and the coroutine that drives it.
+struct Line final : Feed {
+    Line(Site& where, std::unique_ptr<Session> what, Executor executor) : site(where), session(std::move(what)), wake(std::move(executor)) {}
+
+    const std::string& address() const { return session->host().endpoint.is_unix() ? session->host().endpoint.path : address_; }
+    Transaction* next() override;
+    void done(Transaction& transaction) override;
+
+    Site& site;
+    std::unique_ptr<Session> session;
+    Signal wake;
+    std::shared_ptr<Job> first;         // assigned while idle
+    std::vector<std::shared_ptr<Job>> jobs;
+    const Clock* clock = nullptr;
+    Agent::Counts* counts = nullptr;
+    std::uint32_t mails = 0;            // taken
+    std::uint32_t limit = 0;            // mails per session; 0: none
+    std::string set;
+    peers::Profile profile;
+    bool forget = false;
+    bool hedged = false;                // another session was begun beside it
+    std::list<Line*>::iterator place;   // in Core::serving
+
+    std::string address_;
+};
+
+struct Agent::Core {
+    Core(Options what, Surroundings with)
+        : options(std::move(what)), around(std::move(with)), random(around.seed != 0 ? around.seed : std::random_device{}()), tasks(around.executor)
+    {
+    }
+
+    awaitable<handoff::Verdicts> deliver(handoff::DeliveryRequest request, Fd content);
+    awaitable<void> walk(std::shared_ptr<Job> job, Site* site);
+    awaitable<std::unique_ptr<Session>> open(std::shared_ptr<Job> job, const Site* site, Reason* reason);
+    awaitable<void> drive(std::unique_ptr<Line> line);
+    static void bring_back(Job& job);
+    Line* take_idle(Site& site, const std::string& keep_to);
+    void start(Site& site, std::shared_ptr<Job> job, std::unique_ptr<Session> session);
+    awaitable<void> resolve(std::shared_ptr<Job> job, Reason* reason);
+    void put_unheard_last(std::vector<Host>& hosts) const;
+    awaitable<void> make_room(std::shared_ptr<Job> job);
+    Session::Wish wish_for(const Job& job) const;
+    awaitable<Result<std::unique_ptr<net::Stream>>> connect(std::shared_ptr<Job> job, Host host);
+    awaitable<void> watch();
+    awaitable<void> begin_beside(std::shared_ptr<Job> job);
+    bool keeps(const Site& site, const Line& line) const;
+    void leave(Site& site);
+    void forget_if_empty(const Site& site);
+    void log_temporary(const Job& job);
+    awaitable<handoff::Verdicts> verdicts(std::shared_ptr<Job> whose);
+    awaitable<void> filter_status(std::shared_ptr<Job> job, std::size_t index, Fate* fate);
+    bool refuse_unfit(Job& job, Fd content);
+
+    Options options;
+    Surroundings around;
+    std::mt19937_64 random;
+    TaskGroup tasks;
+    std::unordered_map<std::string, std::unique_ptr<Site>> sites;
+    std::unordered_map<std::string, Reach> reaches;     // by MX set; those with a session open
+    std::unordered_map<std::string, SteadyTime> unheard;  // addresses that did not answer a connection, and when
+    std::list<Line*> serving;                           // lines that may be silent
+    Signal gone{around.executor}, quiet{around.executor};
+    bool watching = false;
+    Counts counts;
+    bool stopping = false;
+};
+
+}  // namespace posthorn::send

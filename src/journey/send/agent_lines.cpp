@@ -1,0 +1,404 @@
+// Sessions: how they are opened, which mail they get, how they are kept, and when a second one is begun beside a silent one.
+#include "send/agent_core.hpp"
+
+#include "base/strings.hpp"
+#include "net/connect.hpp"
+
+#include <algorithm>
+
+namespace posthorn::send {
+
+namespace {
+
+constexpr std::chrono::minutes unheard_for{10};
+constexpr std::size_t unheard_at_most = 10'000;
+
+/// So long a group may be without any answer before a second session is begun.
+std::chrono::milliseconds hedge_patience(const peers::Known& known)
+{
+    return std::max<std::chrono::milliseconds>(std::chrono::seconds(10), 10 * known.slowest);
+}
+
+}  // namespace
+
+Transaction* Line::next()
+{
+    const bool assigned = first != nullptr;
+    if (!assigned && limit != 0 && mails >= limit)
+        return nullptr;
+    if (!assigned && site.waiting.empty())
+        return nullptr;
+    const std::shared_ptr<Job> job = assigned ? first : site.waiting.front();
+    std::vector<std::uint32_t> open;
+    for (std::size_t i = 0; i < job->sheet.size(); ++i)
+        if (job->sheet[i].state == Fate::State::open)
+            open.push_back(static_cast<std::uint32_t>(i));
+    const std::size_t all = open.size();
+    open = session->askable(job->request, std::move(open));
+    if (open.empty() && all != 0)
+        return nullptr;                 // it waits for another session
+    if (assigned)
+        first = nullptr;
+    else
+        site.waiting.pop_front();
+    job->rest = open.size() < all;
+    ++mails;
+    if (mails > 1)
+        ++counts->reused;
+    job->taken = true;
+    job->had_session = true;
+    job->line = this;
+    job->set = set;
+    job->profile = profile;
+    job->host = session->host();
+    job->relay = job->host.relay();
+    job->dsn = session->features().has(smtp::Keyword::dsn);
+    job->takes_all = session->known().quirks.has(peers::Quirk::verify_useless);
+    if (job->connected == 0 || mails > 1)
+        job->connected = micros(clock->wall());
+    job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
+    jobs.push_back(job);
+    return &*jobs.back()->transaction;
+}
+
+void Line::done(Transaction& transaction)
+{
+    const auto at = std::ranges::find_if(jobs, [&](const auto& job) { return &*job->transaction == &transaction; });
+    if (at == jobs.end())
+        return;
+    const auto job = *at;
+    jobs.erase(at);
+    job->line = nullptr;
+    job->hear(session->take_heard());
+    job->use = transaction.use;
+    job->back = true;
+    job->wake.notify_all();
+}
+
+/// A session with its line and the coroutine that drives it; the place in site.lines is taken already.
+void Agent::Core::start(Site& site, std::shared_ptr<Job> job, std::unique_ptr<Session> session)
+{
+    auto made = std::make_unique<Line>(site, std::move(session), around.executor);
+    made->address_ = made->session->host().endpoint.ip.text();
+    made->clock = &around.clock;
+    made->counts = &counts;
+    made->limit = options.keep_mails;
+    made->set = job->set;
+    made->profile = job->profile;
+    made->first = std::move(job);
+    ++counts.sessions;
+    if (!made->set.empty())
+        ++reaches[made->set].open;
+    serving.push_front(made.get());
+    made->place = serving.begin();
+    if (!watching && around.peers && around.peers->obeys()) {
+        watching = true;
+        tasks.spawn(watch());
+    }
+    tasks.spawn(drive(std::move(made)));
+}
+
+awaitable<void> Agent::Core::resolve(std::shared_ptr<Job> job, Reason* reason)
+{
+    Hosts hosts = co_await find_hosts(job->request.route().nexthop(), &options, &around, &random);
+    job->resolved = true;
+    job->hosts = std::move(hosts.list);
+    job->set = std::move(hosts.set);
+    *reason = std::move(hosts.reason);
+    if (job->hosts.empty())
+        co_return;
+    if (around.peers) {
+        job->profile = around.peers->profile(to_lower(job->hosts.front().name));
+        if (!job->profile.site.empty())
+            job->set = job->profile.site;
+    }
+    put_unheard_last(job->hosts);
+    const auto kept = std::ranges::find_if(job->hosts, [&](const Host& host) { return host.endpoint.ip.text() == job->keep_to; });
+    if (!job->keep_to.empty() && kept != job->hosts.end())
+        std::rotate(job->hosts.begin(), kept, kept + 1);
+}
+
+/// A host that lets a connection time out costs every session that time: for a while it is tried behind those that answer.
+void Agent::Core::put_unheard_last(std::vector<Host>& hosts) const
+{
+    if (unheard.empty() || !options.fallback_relays.empty())        // those stand behind all hosts of the destination
+        return;
+    const auto was_unheard = [&](const Host& host) {
+        const auto at = unheard.find(host.endpoint.ip.text());
+        return at != unheard.end() && around.clock.steady() - at->second < unheard_for;
+    };
+    std::vector<Host> ordered;
+    for (const bool unheard_ones : {false, true})
+        for (Host& host : hosts)
+            if (was_unheard(host) == unheard_ones)
+                ordered.push_back(host);
+    hosts = std::move(ordered);
+}
+
+/// Where the MX set takes only so many sessions, one that is idle makes room, whichever site it served.
+awaitable<void> Agent::Core::make_room(std::shared_ptr<Job> job)
+{
+    const std::uint32_t ceiling = job->request.set_connections();
+    if (ceiling == 0 || job->set.empty())
+        co_return;
+    reaches[job->set].ceiling = ceiling;
+    const auto standing = [&] { return reaches[job->set].open; };
+    for (int tries = 0; standing() >= ceiling && tries < 5; ++tries) {
+        Line* idle = nullptr;
+        for (const auto& [key, site] : sites)
+            for (Line* const line : site->idle)
+                if (line->set == job->set && !line->forget)
+                    idle = line;
+        if (!idle)
+            break;
+        idle->site.idle.remove(idle);
+        idle->forget = true;
+        idle->wake.notify_all();
+        co_await gone.wait_for(std::chrono::seconds(1));
+    }
+    if (const auto at = reaches.find(job->set); at != reaches.end() && at->second.open == 0)
+        reaches.erase(at);
+}
+
+/// Looks, once a second, for sessions whose group is not answered.
+awaitable<void> Agent::Core::watch()
+{
+    while (!serving.empty() && !stopping) {
+        co_await quiet.wait_for(std::chrono::seconds(1));
+        for (Line* const line : serving) {
+            const auto since = line->session->silent_since();
+            if (!since || line->hedged || line->jobs.empty() || around.clock.steady() - *since < hedge_patience(line->session->known()))
+                continue;
+            line->hedged = true;
+            if (line->session->suspect() && around.peers->may_replay(line->jobs.front()->site_name()))
+                tasks.spawn(begin_beside(line->jobs.front()));
+        }
+    }
+    watching = false;
+}
+
+/// A second session with the same host, planned without what the first is suspected of. It has the mail if it is open before the first
+/// has answered: only one of them ever has it.
+awaitable<void> Agent::Core::begin_beside(std::shared_ptr<Job> job)
+{
+    const Line* const first = job->line;
+    const Host host = job->host;
+    auto stream = co_await connect(job, host);
+    if (!stream)
+        co_return;
+    auto session = std::make_unique<Session>(*std::move(stream), host, options, around);
+    const auto trouble = co_await session->open(wish_for(*job));
+    counts.round_trips += session->round_trips();
+    const bool still = first && job->line == first && first->session->silent_since().has_value();
+    if (trouble || !still) {
+        if (trouble)
+            session->close();
+        else
+            co_await session->goodbye();
+        co_return;
+    }
+    around.log.info("{}: {} gives no answer to a group of commands; a second session says it otherwise", job->queue_id(), host.relay());
+    job->hedge = std::move(session);
+    first->session->supersede();
+}
+
+/// A line leaves service: one that waits may have its place.
+void Agent::Core::leave(Site& site)
+{
+    if (site.waiting.empty())
+        return;
+    const auto job = std::move(site.waiting.front());
+    site.waiting.pop_front();
+    ++site.lines;
+    job->may_open = true;
+    job->wake.notify_all();
+}
+
+void Agent::Core::forget_if_empty(const Site& site)
+{
+    if (site.lines == 0 && site.users == 0)
+        sites.erase(std::string(site.key));
+}
+
+Line* Agent::Core::take_idle(Site& site, const std::string& keep_to)
+{
+    while (!site.idle.empty()) {
+        const auto at = std::ranges::find_if(site.idle, [&](const Line* idle) { return keep_to.empty() || idle->address() == keep_to; });
+        if (at == site.idle.end())
+            return nullptr;
+        Line* const line = *at;
+        site.idle.erase(at);
+        const bool young = around.clock.steady() - line->session->opened() < options.keep_age;
+        if (young && line->session->still_silent())
+            return line;
+        line->forget = true;  // its coroutine ends it
+        line->wake.notify_all();
+    }
+    return nullptr;
+}
+
+bool Agent::Core::keeps(const Site& site, const Line& line) const
+{
+    if (stopping || line.forget || !line.session->usable() || line.session->used_up())
+        return false;
+    if (line.limit != 0 && line.mails >= line.limit)
+        return false;
+    if (around.clock.steady() - line.session->opened() >= options.keep_age)
+        return false;
+    if (const auto reach = reaches.find(line.set); reach != reaches.end() && reach->second.ceiling != 0 && reach->second.open > reach->second.ceiling)
+        return false;
+    if (options.quit_in_group)
+        return false;
+    const auto listed = [&](const std::string& entry) { return site.key.ends_with(to_lower(entry)); };
+    return options.keep_sessions || std::ranges::any_of(options.keep_destinations, listed);
+}
+
+awaitable<void> Agent::Core::drive(std::unique_ptr<Line> line)
+{
+    Site& site = line->site;
+    while (true) {
+        const std::uint64_t trips = line->session->round_trips();
+        co_await line->session->run(line.get(), options.quit_in_group || (!options.keep_sessions && site.waiting.empty()));
+        counts.round_trips += line->session->round_trips() - trips;
+        if (line->first) {  // the session ended before it could take it
+            const auto job = std::exchange(line->first, nullptr);
+            job->transaction.emplace(job->request, job->content, job->sheet, std::vector<std::uint32_t>());
+            job->transaction->unserved = true;
+            job->back = true;
+            job->wake.notify_all();
+        }
+        if (!keeps(site, *line))
+            break;
+        site.idle.push_front(line.get());
+        co_await line->wake.wait_for(options.keep_idle);
+        if (!line->first) {
+            site.idle.remove(line.get());
+            break;
+        }
+    }
+    // A place is free as soon as the session does no more work; the goodbye is nobody's wait.
+    --site.lines;
+    leave(site);
+    forget_if_empty(site);
+    serving.erase(line->place);
+    if (serving.empty())
+        quiet.notify_all();
+    co_await line->session->goodbye();
+    if (const auto reach = reaches.find(line->set); reach != reaches.end() && --reach->second.open == 0)
+        reaches.erase(reach);
+    gone.notify_all();
+}
+
+Session::Wish Agent::Core::wish_for(const Job& job) const
+{
+    Session::Wish wish;
+    wish.queue_id = job.queue_id();
+    wish.next_hop = job.request.route().nexthop();
+    wish.site = job.site_name();
+    wish.age = std::chrono::microseconds(micros(around.clock.wall()) - job.request.envelope().arrival());
+    wish.probes = job.request.probe();
+    wish.late = job.late;
+    return wish;
+}
+
+awaitable<Result<std::unique_ptr<net::Stream>>> Agent::Core::connect(std::shared_ptr<Job> job, Host host)
+{
+    net::ConnectOptions how(options.timeouts.connect);
+    how.bind = host.endpoint.ip.is_v6() ? options.bind6 : options.bind4;
+    how.bind_enforced = options.bind_enforced;
+    auto stream = around.connector ? co_await around.connector(host.endpoint, how) : co_await net::connect(around.executor, host.endpoint, how);
+    if (around.peers)
+        around.peers->connected(job->site_name(), stream.has_value());
+    co_return stream;
+}
+
+/// The next host that takes a session; none, and why.
+awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, const Site* site, Reason* reason)
+{
+    if (!job->resolved) {
+        co_await resolve(job, reason);
+        if (job->hosts.empty()) {
+            job->relay = "none";
+            co_return nullptr;
+        }
+    }
+    co_await make_room(job);
+    bool in_clear = false;
+    while (job->next_host < job->hosts.size()) {
+        if (options.session_limit != 0 && job->sessions >= options.session_limit)
+            break;
+        const Host host = job->hosts[job->next_host];
+        const std::string relay = host.relay();
+        auto stream = co_await connect(job, host);
+        if (stream && !unheard.empty())
+            unheard.erase(host.endpoint.ip.text());
+        if (!stream) {
+            if (stream.error().what() == "Connection timed out" && !host.endpoint.is_unix()) {
+                if (unheard.size() >= unheard_at_most)
+                    unheard.clear();
+                unheard[host.endpoint.ip.text()] = around.clock.steady();
+            }
+            ++counts.failed_connects;
+            *reason = Reason(false, stream.error().status().empty() ? "4.4.1" : stream.error().status(),
+                             fmt::format("connect to {}: {}", relay, stream.error().what()));
+            around.log.info("{}", reason->text);
+            job->unreachable.push_back(reason->text);
+            job->relay = "none";
+            ++job->next_host;
+            in_clear = false;
+            continue;
+        }
+        auto session = std::make_unique<Session>(*std::move(stream), host, options, around);
+        Session::Wish wish = wish_for(*job);
+        wish.in_clear = in_clear;
+        wish.before = std::exchange(job->unreachable, {});
+        auto trouble = co_await session->open(std::move(wish));
+        counts.round_trips += session->round_trips();
+        if (!trouble) {
+            ++job->next_host;
+            ++job->sessions;
+            job->connected = micros(around.clock.wall());
+            co_return session;
+        }
+        session->close();
+        *reason = std::move(trouble->reason);
+        job->relay = relay;
+        job->hear(session->take_heard());
+        if (trouble->late && !std::exchange(job->late, true))
+            continue;  // it was our haste, or looked so
+        const auto reach = reaches.find(job->set);
+        const unsigned standing = reach != reaches.end() ? reach->second.open : 0;
+        if (session->refused_at_greeting() && (standing != 0 || site->lines > 1)) {
+            // So many at once, and no more: those that stand, or will in a moment, go on.
+            job->heard.set_refused_at(standing);
+            job->heard.set_said(reason->text);
+            job->crowded = job->one_too_many = true;
+            co_return nullptr;
+        }
+        if (!job->replayed && session->planned_otherwise() && around.peers->may_replay(job->site_name())) {
+            job->replayed = true;
+            continue;
+        }
+        if (trouble->try_in_clear && !in_clear) {
+            in_clear = true;  // the same host, once, as level may allows
+            continue;
+        }
+        in_clear = false;
+        ++job->next_host;
+        job->sessions += trouble->greeted ? 1 : 0;
+        if (reason->permanent)
+            break;
+        if (job->next_host < job->hosts.size())
+            around.log.info("{}: {}", job->queue_id(), reason->text);
+    }
+    if (!job->unreachable.empty() && around.transcripts) {
+        Recorder recorder(around.transcripts, around.clock);
+        recorder.begin("", job->site_name(), job->request.probe());
+        for (std::string& remark : std::exchange(job->unreachable, {}))
+            recorder.remark(std::move(remark));
+        recorder.failed(job->queue_id(), reason->text);
+    }
+    co_return nullptr;
+}
+
+}  // namespace posthorn::send
