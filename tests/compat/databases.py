@@ -296,9 +296,11 @@ def main():
                         if not same:
                             wrong(f"{spec} {key!r}\n{pathlib.Path(spec.split(':', 1)[1]).read_text()}  Postfix {reference}\n  ours {mine}")
                     elif shape == 0:
-                        want = dict(reversed(ROWS)).get(key.lower())
-                        if mine.stdout.strip() != (want or "") or mine.returncode != (0 if want else 1) or mine.stderr:
-                            wrong(f"{spec} {key!r}: {mine}, wanted {want}")
+                        values = [target for name, target in ROWS if name == key.lower()][:1 if kind in (Redis, Memcached) else None]
+                        if key == "group@example.com":
+                            values = ["b@x.test", "one@x.test", "two@x.test"]
+                        if sorted(filter(None, mine.stdout.strip().split(","))) != sorted(values) or mine.returncode != (0 if values else 1) or mine.stderr:
+                            wrong(f"{spec} {key!r}: {mine}, wanted {values}")
             # Away: an error. Back: the answer.
             spec = specs[0][0]
             server.kill()
