@@ -83,7 +83,7 @@ function(posthorn_room NAME)
       target_precompile_headers(${NAME}_test REUSE_FROM posthorn_pch)
     endif()
     add_test(NAME ${NAME} COMMAND ${NAME}_test --no-intro --minimal)
-    set_tests_properties(${NAME} PROPERTIES TIMEOUT 300 LABELS unit)
+    set_tests_properties(${NAME} PROPERTIES TIMEOUT 900 LABELS unit)
     set_property(TARGET ${NAME}_test PROPERTY RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   endif()
 
