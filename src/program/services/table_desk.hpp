@@ -1,5 +1,5 @@
-// services/table_desk.hpp: databases are asked by resolve alone: no process that talks to strangers has a database's password or its library.
-// Remote    in smtpd and smtp: sqlite, pgsql, mysql and ldap are questions to resolve.
+// services/table_desk.hpp: smtpd asks resolve for databases: no process that strangers connect to has a database's password or its library.
+// Remote    in smtpd: sqlite, pgsql, mysql and ldap are questions to resolve.
 // Desk      in resolve: answers them, for tables that a parameter of the configuration names, and for no others.
 // Errors    of the table travel as they are; a resolve that is away is an Error too (4.3.0), never "not there".
 #pragma once
