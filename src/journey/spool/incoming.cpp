@@ -16,7 +16,7 @@ Error failure(int error_number)
 
 Result<IncomingFile> IncomingFile::create(FileOps& files, std::string queue_id)
 {
-    std::string name = std::string(incoming_folder) + '/' + queue_id;
+    std::string name = incoming_name(queue_id);
     std::unique_ptr<File> file;
     if (const int error = files.open(name, Open::create_new, file))
         return failure(error);
@@ -40,7 +40,7 @@ IncomingFile::IncomingFile(IncomingFile&& other) noexcept
 IncomingFile::~IncomingFile()
 {
     if (owned_)
-        files_->remove(std::string(incoming_folder) + '/' + name_);  // a leftover is swept as an orphan
+        files_->remove(incoming_name(name_));  // a leftover is swept as an orphan
 }
 
 Result<void> IncomingFile::append(std::string_view octets)

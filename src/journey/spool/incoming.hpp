@@ -9,10 +9,13 @@
 #include "spool/file_ops.hpp"
 
 #include <string>
+#include <string_view>
 
 namespace posthorn::spool {
 
 inline constexpr std::string_view incoming_folder = "incoming";
+/// Below the spool's folder.
+inline std::string incoming_name(std::string_view queue_id) { return (std::string(incoming_folder) += '/') += queue_id; }
 
 class IncomingFile {
 public:

@@ -118,7 +118,7 @@ private:
             const std::string_view octets = rows.blob(2);
             if (!(rows.integer(1) & flag_file) || !envelope.ParseFromArray(octets.data(), static_cast<int>(octets.size())))
                 continue;
-            const std::string name = fmt::format("{}/{}", incoming_folder, envelope.queue_id());
+            const std::string name = incoming_name(envelope.queue_id());
             must(files.link(name, fmt::format("{}/{}", folder_, name)), name);
         }
         if (seen == messages_per_step)

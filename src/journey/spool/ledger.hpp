@@ -18,6 +18,9 @@ namespace posthorn::spool {
 
 inline constexpr std::string_view database_name = "spool.db";
 
+/// As times are stored.
+inline std::int64_t micros(WallTime time) { return time.time_since_epoch().count(); }
+
 class Ledger {
 public:
     struct Setup {

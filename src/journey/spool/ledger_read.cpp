@@ -181,7 +181,7 @@ Result<std::unique_ptr<ContentReader>> Ledger::content(Lease lease)
             throw Failed(Failed::Kind::damaged, "an envelope cannot be read");
         std::unique_ptr<File> file;
         std::uint64_t size = 0;
-        if (const int error = files().open(fmt::format("{}/{}", incoming_folder, envelope.queue_id()), Open::read_only, file))
+        if (const int error = files().open(incoming_name(envelope.queue_id()), Open::read_only, file))
             return Error{fmt::format("content file {}: {}", envelope.queue_id(), errno_text(error)), "4.3.0"};
         if (file->size(size) != 0 || size != row.size)
             return Error{fmt::format("content file {} has {} octets instead of {}", envelope.queue_id(), size, row.size), "4.3.0"};
@@ -237,7 +237,7 @@ std::size_t Ledger::sweep(std::chrono::seconds orphan_age)
         if (entry.folder || entry.age < orphan_age || !handoff::is_queue_id(entry.name) || names_file(entry.name) ||
             std::ranges::any_of(unlink_held_, [&](const std::string& held) { return held.ends_with('/' + entry.name); }))
             continue;
-        const std::string name = fmt::format("{}/{}", incoming_folder, entry.name);
+        const std::string name = incoming_name(entry.name);
         std::unique_ptr<File> file;
         if (files().open(name, Open::read_write, file) != 0 || file->lock() != 0)
             continue;                                  // its writer lives, or it is gone

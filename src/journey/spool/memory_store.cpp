@@ -59,7 +59,7 @@ struct TwoNodes::Shared {
             return std::make_shared<const std::string>(message.content.inline_octets());
         std::unique_ptr<File> file;
         std::uint64_t size = 0;
-        const std::string name = fmt::format("{}/{}", incoming_folder, message.content.file());
+        const std::string name = incoming_name(message.content.file());
         if (const int error = files.open(name, Open::read_only, file))
             return Error{fmt::format("content file {}: {}", message.content.file(), errno_text(error)), "4.3.0"};
         if (file->size(size) != 0 || size != message.envelope.size())
@@ -75,7 +75,7 @@ struct TwoNodes::Shared {
     {
         gone.insert(at->second.stored.envelope.queue_id());
         if (!at->second.file.empty())
-            files.remove(fmt::format("{}/{}", incoming_folder, at->second.file));
+            files.remove(incoming_name(at->second.file));
         messages.erase(at);
     }
 };
