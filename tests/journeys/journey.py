@@ -292,9 +292,13 @@ class Certificate:
 
 
 class Load:
-    """Clients that hand in mail until told to stop, and remember what was acknowledged, and how often they had to try again."""
+    """Clients that hand in mail until told to stop, and remember what was acknowledged, and how often they had to try again.
 
-    def __init__(self, posthorn, clients=4, per_session=20, size=1000):
+    pause: a question; while it is true nothing new is handed in.
+    """
+
+    def __init__(self, posthorn, clients=4, per_session=20, size=1000, pause=lambda load: False):
+        self._pause = pause
         self.posthorn, self.acknowledged, self.unsure, self.troubles = posthorn, set(), set(), []
         self._per_session, self._body = per_session, ("x" * 70 + "\r\n") * (size // 72) + "x\r\n"
         self._stop, self._lock, self._count = threading.Event(), threading.Lock(), 0
@@ -307,6 +311,8 @@ class Load:
             try:
                 with self.posthorn.smtp() as client:
                     for _ in range(self._per_session):
+                        while self._pause(self) and not self._stop.is_set():
+                            time.sleep(0.01)
                         if self._stop.is_set():
                             return
                         with self._lock:
