@@ -156,9 +156,9 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         }
         co_await content->seal();
     }
-    if (content->refusal()) {
+    if (const std::optional<handoff::Refusal>& refusal = content->refusal()) {
         warn_of(*content);
-        refuse_content(*content->refusal());
+        refuse_content(*refusal);
         end_transaction();
         co_return false;
     }
@@ -292,12 +292,11 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
         co_await transaction.content->add(std::move(batch));
 
     if (!chunk->last) {
-        if (transaction.content->refusal()) {
+        if (const std::optional<handoff::Refusal> refusal = transaction.content->refusal()) {
             warn_of(*transaction.content);
-            const handoff::Refusal refusal = *transaction.content->refusal();
             transaction.chunks_failed = true;
             transaction.content.reset();
-            co_return refuse_content(refusal);
+            co_return refuse_content(*refusal);
         }
         say(fmt::format("250 2.0.0 Ok: {} bytes", chunk->octets));
         co_return true;

@@ -21,12 +21,12 @@ awaitable<bool> Session::filter_command(std::string* line)
                                   printable(smtp::split_command(asked).word));
         co_return false;
     }
-    if (*found) {
+    if (const std::optional<std::string>& replaced = *found) {
         const auto shown = [](std::string_view text) {               // a password is nobody's business
             return iequals(smtp::split_command(text).word, "AUTH") ? std::string("AUTH (arguments are not logged)") : printable(text.substr(0, 100));
         };
-        core_.outside.log.info("{}: replacing command \"{}\" with \"{}\"", namaddr(), shown(*line), shown(**found));
-        *line = **found;
+        core_.outside.log.info("{}: replacing command \"{}\" with \"{}\"", namaddr(), shown(*line), shown(*replaced));
+        *line = *replaced;
     }
     co_return true;
 }

@@ -8,7 +8,6 @@
 using namespace posthorn;
 using namespace posthorn::schedule;
 using namespace std::chrono_literals;
-using handoff::Wait;
 
 namespace {
 

@@ -227,8 +227,8 @@ awaitable<void> Agent::Core::filter_status(std::shared_ptr<Job> job, std::size_t
         fate->reason.permanent = false;
         if (!delivered)
             status.replace(0, 1, "4");
-    } else if (*found) {
-        auto replaced = replaced_by(status, **found);
+    } else if (const std::optional<std::string>& result = *found) {
+        auto replaced = replaced_by(status, *result);
         if (!replaced) {
             around.log.warning("{}: {}: {}", job->queue_id(), name, replaced.error().text());
             co_return;

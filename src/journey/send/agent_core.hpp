@@ -22,7 +22,7 @@ struct Line;
 
 /// One request on its way.
 struct Job {
-    Job(handoff::DeliveryRequest what, Executor executor) : request(std::move(what)), wake(std::move(executor)) {}
+    Job(handoff::DeliveryRequest what, const Executor& executor) : request(std::move(what)), wake(executor) {}
 
     handoff::DeliveryRequest request;
     Content content;
@@ -90,7 +90,7 @@ struct Site {
 
 /// A session and the coroutine that drives it.
 struct Line final : Feed {
-    Line(Site& where, std::unique_ptr<Session> what, Executor executor) : site(where), session(std::move(what)), wake(std::move(executor)) {}
+    Line(Site& where, std::unique_ptr<Session> what, const Executor& executor) : site(where), session(std::move(what)), wake(executor) {}
 
     const std::string& address() const { return session->host().endpoint.is_unix() ? session->host().endpoint.path : address_; }
     Transaction* next() override;

@@ -56,9 +56,9 @@ Transaction* Line::next()
     job->takes_all = session->known().quirks.has(peers::Quirk::verify_useless);
     if (job->connected == 0 || mails > 1)
         job->connected = micros(clock->wall());
-    job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
+    Transaction& transaction = job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
     jobs.push_back(job);
-    return &*jobs.back()->transaction;
+    return &transaction;
 }
 
 void Line::done(Transaction& transaction)
@@ -262,8 +262,7 @@ awaitable<void> Agent::Core::drive(std::unique_ptr<Line> line)
         counts.round_trips += line->session->round_trips() - trips;
         if (line->first) {  // the session ended before it could take it
             const auto job = std::exchange(line->first, nullptr);
-            job->transaction.emplace(job->request, job->content, job->sheet, std::vector<std::uint32_t>());
-            job->transaction->unserved = true;
+            job->transaction.emplace(job->request, job->content, job->sheet, std::vector<std::uint32_t>()).unserved = true;
             job->back = true;
             job->wake.notify_all();
         }

@@ -12,13 +12,11 @@ constexpr std::string_view drops_all = "DNS reply filter drops all results";
 
 awaitable<Result<bool>> FilteredNames::ignored(std::string line)
 {
-    const auto found = co_await filter_.find(line);
-    if (!found)
-        co_return Error(found.error());
-    if (!*found)
+    CO_TRY(const auto action, co_await filter_.find(line));
+    if (!action)
         co_return false;
-    if (!iequals(trim(**found), "IGNORE")) {
-        log_.warning("smtp_dns_reply_filter: unknown DNS filter action: \"{}\"", printable(**found));
+    if (!iequals(trim(*action), "IGNORE")) {
+        log_.warning("smtp_dns_reply_filter: unknown DNS filter action: \"{}\"", printable(*action));
         co_return Error("Invalid DNS reply filter syntax");
     }
     log_.info("ignoring DNS RR: {}", printable(line));

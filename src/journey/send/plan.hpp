@@ -39,7 +39,7 @@ enum class Act : std::uint8_t {
 };
 
 struct Step {
-    Act act;
+    Act act{};
     bool ends_flight = false;
     std::uint16_t mail = 0;         // index into Dialogue.mails
     std::uint32_t recipient = 0;    // of rcpt: index within the mail

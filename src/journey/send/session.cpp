@@ -317,8 +317,8 @@ awaitable<std::optional<Reason>> Session::look_up_discards()
     auto found = co_await around_.discard->keywords_for(host_.endpoint.ip.text());
     if (!found)
         co_return Reason(false, "4.3.0", fmt::format("discard keyword lookup for {}: {}", peer_text_, found.error().text()));
-    if (*found)
-        discard_ = smtp::parse_discard_list(**found);
+    if (const std::optional<std::string>& keywords = *found)
+        discard_ = smtp::parse_discard_list(*keywords);
     co_return std::nullopt;
 }
 

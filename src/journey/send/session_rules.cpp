@@ -30,10 +30,10 @@ awaitable<Result<std::optional<smtp::Reply>>> Session::filtered()
             own_fault_ = Reason(false, "4.3.0", fmt::format("local data error while talking to {}", peer_text_));
             co_return std::move(found).error();
         }
-        if (*found) {
+        if (const std::optional<std::string>& replaced = *found) {
             if (debug_)
                 transcript('<', line_);
-            line_ = **found;
+            line_ = *replaced;
             line_replaced_ = true;
         }
         line_ += "\r\n";
@@ -69,9 +69,9 @@ awaitable<void> Session::learn_pix()
             end_with(Reason(false, "4.3.0", fmt::format("PIX workaround lookup for {}: {}", peer_text_, found.error().text())));
             co_return;
         }
-        if (*found) {
+        if (const std::optional<std::string>& words = *found) {
             disable_esmtp = delay_dot = false;
-            for (const std::string_view word : split(**found, ", \t")) {
+            for (const std::string_view word : split(*words, ", \t")) {
                 disable_esmtp = disable_esmtp || iequals(word, "disable_esmtp");
                 delay_dot = delay_dot || iequals(word, "delay_dotcrlf");
                 if (!iequals(word, "disable_esmtp") && !iequals(word, "delay_dotcrlf"))

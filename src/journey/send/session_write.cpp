@@ -287,7 +287,7 @@ void Session::write_flight()
     const std::size_t end = gather(0, 0);
     if (!views_.empty()) {
         // Nearly always the kernel takes it all at once: no task, no wait.
-        std::array<iovec, pieces_at_once> raw;
+        std::array<iovec, pieces_at_once> raw;  // NOLINT(cppcoreguidelines-pro-type-member-init): as many as are set below
         for (std::size_t i = 0; i < views_.size(); ++i)
             raw[i] = {const_cast<char*>(views_[i].data()), views_[i].size()};
         const net::Io io = stream_->try_write(std::span(raw).first(views_.size()));

@@ -91,14 +91,16 @@ public:
     awaitable<Answer> lookup(std::string key) override
     {
         for (const auto& member : members()) {
-            auto next = co_await member->lookup(key);
-            if (!next || !*next)
-                co_return next;
-            key = std::move(**next);
+            CO_TRY(auto next, co_await member->lookup(key));
+            if (!next)
+                co_return std::nullopt;
+            key = std::move(*next);
         }
         co_return key;
     }
 };
+
+std::string shown(const std::optional<std::string>& value) { return value ? fmt::format("\"{}\"", printable(*value, true)) : "not found"; }
 
 class DebugTable final : public ComposedTable {
 public:
@@ -114,10 +116,7 @@ public:
 private:
     Answer told(std::string_view key, Answer answer) const
     {
-        const std::string what = !answer   ? "error: " + answer.error().what()
-                                 : *answer ? fmt::format("\"{}\"", printable(**answer, true))
-                                           : "not found";
-        log_.info("{} lookup: \"{}\": {}", name(), printable(key, true), what);
+        log_.info("{} lookup: \"{}\": {}", name(), printable(key, true), answer ? shown(*answer) : "error: " + answer.error().what());
         return answer;
     }
     observe::Log log_;

@@ -15,10 +15,10 @@ Result<Reply> ask(Fd connected, ipc::ChannelOptions options, ipc::KindOf kind, R
 {
     asio::io_context loop{1};
     const auto channel = ipc::Channel::open(loop.get_executor(), std::move(connected), std::move(options));
-    std::optional<Result<Reply>> reply;
+    Result<Reply> reply = Error{"no answer", "4.3.0"};
     asio::co_spawn(
         loop,
-        [](std::shared_ptr<ipc::Channel> to, ipc::KindOf asked, Request question, std::optional<Result<Reply>>& out) -> awaitable<void> {
+        [](std::shared_ptr<ipc::Channel> to, ipc::KindOf asked, Request question, Result<Reply>& out) -> awaitable<void> {
             out = co_await to->call<Reply>(asked, std::move(question));
             to->close();
         }(channel, kind, std::move(request), reply),
@@ -27,7 +27,7 @@ Result<Reply> ask(Fd connected, ipc::ChannelOptions options, ipc::KindOf kind, R
                 std::rethrow_exception(failure);
         });
     loop.run();
-    return *std::move(reply);
+    return reply;
 }
 
 }  // namespace posthorn::commands

@@ -27,15 +27,18 @@ Fd inherited(std::uint32_t number)
     return descriptor;
 }
 
-std::vector<FoldedLine> folded_of(const google::protobuf::RepeatedPtrField<Folded>& lines)
+FoldedLine line_of(const Folded& line)
+{
+    FoldedLine folded{line.service(), line.command(), {}};
+    for (int i = 0; i < line.names_size() && i < line.values_size(); ++i)
+        folded.overrides.push_back({line.names(i), line.values(i)});
+    return folded;
+}
+
+std::vector<FoldedLine> lines_of(const google::protobuf::RepeatedPtrField<Folded>& lines)
 {
     std::vector<FoldedLine> result;
-    for (const Folded& line : lines) {
-        FoldedLine folded{line.service(), line.command(), {}};
-        for (int i = 0; i < line.names_size() && i < line.values_size(); ++i)
-            folded.overrides.push_back({line.names(i), line.values(i)});
-        result.push_back(std::move(folded));
-    }
+    std::ranges::transform(lines, std::back_inserter(result), line_of);
     return result;
 }
 
@@ -65,16 +68,14 @@ std::unique_ptr<Service> Service::from_supervisor()
     return service;
 }
 
-Service::Service(Start start, config::Snapshot snapshot) : start_(std::move(start)), base_(std::move(snapshot))
+Service::Service(Start start, config::Snapshot snapshot)
+    : start_(std::move(start)), base_(std::move(snapshot)), config_(with_options(base_, start_.own())), folded_(lines_of(start_.folded())),
+      sink_(observe::descriptor_sink(start_.has_log() ? inherited(start_.log()) : Fd(),
+                                     start_.log_form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog)),
+      log_(sink_, config_.text("syslog_name") + "/" + start_.program())
 {
-    folded_ = folded_of(start_.folded());
-    const FoldedLine own = folded_of({&start_.own(), &start_.own() + 1}).front();
-    config_ = base_->for_service(start_.service(), start_.program(), own.overrides, start_.origin());
     for (const Listening& listening : start_.listening())
         listening_.push_back({listening.name(), listening.inet(), listening.datagram(), inherited(listening.descriptor())});
-    sink_ = observe::descriptor_sink(start_.has_log() ? inherited(start_.log()) : Fd(),
-                                     start_.log_form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog);
-    log_.emplace(sink_, config_->text("syslog_name") + "/" + start_.program());
     tasks_ = std::make_unique<TaskGroup>(executor());
     if (!start_.queue_directory().empty() && ::chdir(start_.queue_directory().c_str()) != 0)
         throw std::runtime_error(system_error("change to " + start_.queue_directory(), errno).text());
@@ -96,18 +97,20 @@ void Service::open_control(Fd socket)
         [this](Error) { begin_stop(Stop::drain, 10s); });            // the supervisor is gone: nobody would restart or reload us
 }
 
+config::Snapshot Service::with_options(const config::Snapshot& base, const Folded& own) const
+{
+    return base.for_service(start_.service(), start_.program(), line_of(own).overrides, start_.origin());
+}
+
 config::Snapshot Service::config_for(std::string_view service) const
 {
     for (const FoldedLine& line : folded_)
         if (line.service == service)
-            return base_->for_service(line.service, line.command, line.overrides, start_.origin());
-    return *config_;
+            return base_.for_service(line.service, line.command, line.overrides, start_.origin());
+    return config_;
 }
 
-observe::Log Service::log_as(std::string_view station) const
-{
-    return log_->as(config_for(station).text("syslog_name") + "/" + std::string(station));
-}
+observe::Log Service::log_as(std::string_view station) const { return log_.as(config_for(station).text("syslog_name") + "/" + std::string(station)); }
 
 Fd Service::take_listener(std::string_view name)
 {
@@ -247,14 +250,13 @@ void Service::take_configuration(ipc::Incoming incoming)
         return incoming.responder.fail(Error{"still starting", "4.3.0"});
     try {
         const config::Snapshot base = snapshot_in(incoming.descriptors.front());
-        const FoldedLine own = folded_of({&news->own(), &news->own() + 1}).front();
-        const config::Snapshot mine = base.for_service(start_.service(), start_.program(), own.overrides, start_.origin());
+        const config::Snapshot mine = with_options(base, news->own());
         // The lines that run here may be asked for while the options are taken: config_for() answers from the new ones.
         auto before = std::tuple(base_, config_, folded_);
         base_ = base;
         config_ = mine;
-        folded_ = folded_of(news->folded());
-        if (auto taken = work_->reload(*config_); !taken) {
+        folded_ = lines_of(news->folded());
+        if (auto taken = work_->reload(config_); !taken) {
             std::tie(base_, config_, folded_) = std::move(before);
             return incoming.responder.fail(taken.error());
         }
@@ -312,7 +314,7 @@ awaitable<void> Service::measure_lag()
             continue;
         const auto late = std::chrono::duration_cast<std::chrono::microseconds>(now - due);
         if (const auto worth = gauges_.lag.note(now, late))
-            log_->warning("event loop was late by {} ms", worth->count() / 1000);
+            log_.warning("event loop was late by {} ms", worth->count() / 1000);
     }
 }
 

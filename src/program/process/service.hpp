@@ -81,11 +81,11 @@ public:
     const std::string& name() const { return start_.service(); }
     const std::string& program() const { return start_.program(); }
     /// With the -o options of its line applied.
-    const config::Snapshot& config() const { return *config_; }
+    const config::Snapshot& config() const { return config_; }
     /// For a folded line (cleanup, bounce, verify ...): the configuration with that line's -o options; without such a line, config().
     config::Snapshot config_for(std::string_view service) const;
     /// "postfix/smtpd"
-    const observe::Log& log() const { return *log_; }
+    const observe::Log& log() const { return log_; }
     /// Under another station's name: log_as("cleanup") is "postfix/cleanup", by the syslog_name of that line.
     observe::Log log_as(std::string_view station) const;
 
@@ -138,14 +138,15 @@ private:
     awaitable<void> measure_lag();
     awaitable<void> take_stop(Stop how);
     void take_configuration(ipc::Incoming incoming);
+    config::Snapshot with_options(const config::Snapshot& base, const Folded& own) const;
 
     Start start_;
     asio::io_context loop_{1};
-    std::optional<config::Snapshot> config_, base_;
+    config::Snapshot base_, config_;              // of the site; with the options of our line
     std::vector<FoldedLine> folded_;
     std::vector<ListeningSocket> listening_;
     std::shared_ptr<observe::Sink> sink_;
-    std::optional<observe::Log> log_;
+    observe::Log log_;
     std::shared_ptr<ipc::Channel> control_;
     std::function<void(const std::string&, Fd)> file_changed_;
     Gauges gauges_;

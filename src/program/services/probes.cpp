@@ -68,9 +68,10 @@ awaitable<Result<handoff::ProbeReply>> Probes::probe(handoff::ProbeRequest reque
             co_return Error{"the queue manager ends", "4.3.2"};
         co_await waiting->ended.wait();
     }
-    if (!*waiting->verdict)
-        co_return waiting->verdict->error();
-    *reply.mutable_verdict() = **waiting->verdict;
+    const Result<handoff::Verdict>& verdict = *waiting->verdict;
+    if (!verdict)
+        co_return verdict.error();
+    *reply.mutable_verdict() = *verdict;
     co_return reply;
 }
 
