@@ -144,6 +144,7 @@ Result<std::size_t> Ledger::alter(const std::vector<Lease>& leases, const Change
         };
         set(flag_hold, change.hold);
         set(flag_expire, change.expire);
+        set(flag_requeue, change.requeue);
         prepared("UPDATE message SET flags = ? WHERE key = ?").bind(1, row.flags).bind(2, key).run();
         if (change.next_try && (row.flags & flag_rows)) {
             std::vector<std::pair<std::int64_t, std::string>> states;
@@ -195,7 +196,7 @@ Result<Lease> Ledger::replace(Lease old, const NewMessage& message)
     Row row;
     if (!fetch(old.key, row, true))
         return Error{"message is not in the queue", "4.3.0"};
-    const std::uint64_t key = make_key(setup_.node, *handoff::queue_id_sequence(message.envelope.queue_id()));
+    const std::uint64_t key = key_of(message);
     if (key == old.key)
         return Error{"a requeued message needs a queue id of its own", "4.3.0"};
     const bool takes_over = message.content.inline_octets().empty() && message.content.file().empty();

@@ -90,6 +90,7 @@ StoredMessage Ledger::stored(std::uint64_t key, const Row& row)
     message.hold = row.flags & flag_hold;
     message.expire = row.flags & flag_expire;
     message.warned = row.flags & flag_warned;
+    message.requeue = row.flags & flag_requeue;
     if (!row.parse(message.envelope))
         throw Failed(Failed::Kind::damaged, "an envelope cannot be read");
     if (row.flags & flag_rows) {
@@ -126,6 +127,7 @@ Scheduled Ledger::schedule(std::uint64_t key, const Row& row)
     message.hold = row.flags & flag_hold;
     message.expire = row.flags & flag_expire;
     message.warned = row.flags & flag_warned;
+    message.requeue = row.flags & flag_requeue;
     if (row.flags & flag_rows) {
         Statement& rows = prepared("SELECT state FROM recipient WHERE key = ?");
         StoredRecipient recipient;

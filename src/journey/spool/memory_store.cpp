@@ -172,6 +172,7 @@ public:
             StoredMessage& stored = found->second.stored;
             stored.hold = change.hold.value_or(stored.hold);
             stored.expire = change.expire.value_or(stored.expire);
+            stored.requeue = change.requeue.value_or(stored.requeue);
             for (RecipientState& recipient : stored.recipients)
                 recipient.next_try = change.next_try.value_or(recipient.next_try);
             ++altered;
@@ -304,7 +305,7 @@ private:
         if (shared_.gone.contains(message.envelope.queue_id()))
             return Lease{0, epoch};
         TRY_VOID(number_taken(message));
-        const std::uint64_t key = make_key(number_, *handoff::queue_id_sequence(message.envelope.queue_id()));
+        const std::uint64_t key = make_key(number_, handoff::queue_id_sequence(message.envelope.queue_id()).value_or(0));  // well formed: it has one
         if (const auto there = shared_.messages.find(key); there != shared_.messages.end())
             return there->second.stored.lease;
         Message made;
@@ -339,6 +340,7 @@ private:
                                 stored.hold,
                                 stored.expire,
                                 stored.warned,
+                                stored.requeue,
                                 {}};
             for (const RecipientState& each : stored.recipients)
                 scheduled.recipients.push_back({each.recipient.index(), each.tries, each.next_try, each.recipient.address()});

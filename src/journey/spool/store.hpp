@@ -57,7 +57,7 @@ struct StoredMessage {
     Lease lease;
     handoff::Envelope envelope;
     std::vector<RecipientState> recipients;
-    bool hold = false, expire = false, warned = false;
+    bool hold = false, expire = false, warned = false, requeue = false;
 };
 
 /// What the scheduler keeps in memory, and no more: a million of these are read at start.
@@ -73,7 +73,7 @@ struct Scheduled {
     std::string sender;
     WallTime arrival{};
     std::uint64_t size = 0;
-    bool hold = false, expire = false, warned = false;
+    bool hold = false, expire = false, warned = false, requeue = false;
     std::vector<ScheduledRecipient> recipients;
 };
 
@@ -106,6 +106,7 @@ struct Change {
     std::optional<bool> hold;
     std::optional<bool> expire;           // forced: returned to the sender at the next look
     std::optional<WallTime> next_try;     // of all recipients
+    std::optional<bool> requeue = {};     // cleaned anew as soon as no delivery has it in hand
 };
 
 enum class Counter { queue_id = 1, attempt = 2 };

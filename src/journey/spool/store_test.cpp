@@ -324,6 +324,10 @@ ON_EVERY_STORE("store: operators hold, release, expire, reschedule, remove and r
         CHECK_FALSE(read.hold);
         CHECK(read.expire);
         CHECK(read.recipients.back().next_try == WallTime{2h});
+        CHECK_FALSE(read.requeue);
+        CHECK(on.get(on.store().alter({lease}, {.hold = {}, .expire = {}, .next_try = {}, .requeue = true})));
+        CHECK(on.get(on.store().read(lease)).value().requeue);
+        CHECK(everything(on)[0].requeue);
 
         auto again = std::make_shared<NewMessage>(*message_of(2, 100));
         const std::string octets = message_of(1, 100)->content.inline_octets();

@@ -221,7 +221,8 @@ awaitable<Result<QueueReply>> QueueManager::remove(std::vector<spool::Lease> lea
 
 // ---- Requeue
 
-/// What is being delivered is requeued when its round ends: a recipient that was just delivered to must not get it again.
+/// What is being delivered is requeued when its round ends: a recipient that was just delivered to must not get it again. That is noted in the
+/// store, for the manager that comes after a crash.
 awaitable<Result<QueueReply>> QueueManager::requeue(std::vector<spool::Lease> leases)
 {
     QueueReply reply;
@@ -229,6 +230,11 @@ awaitable<Result<QueueReply>> QueueManager::requeue(std::vector<spool::Lease> le
         const Key key = lease.key;
         if (active_.contains(key) || starting_.contains(key)) {
             to_requeue_.insert(key);
+            if (auto noted = co_await store_.alter({lease}, {.hold = {}, .expire = {}, .next_try = {}, .requeue = true}); !noted) {
+                to_requeue_.erase(key);
+                reply.mutable_text()->append(noted.error().text() + "\n");
+                continue;
+            }
             if (active_.contains(key) && scheduler_.is_active(key) && scheduler_.withdraw(key))
                 tasks_.spawn(round_done(key));
         } else if (foreign_messages_.contains(key)) {
@@ -245,8 +251,12 @@ awaitable<Result<QueueReply>> QueueManager::requeue(std::vector<spool::Lease> le
 
 awaitable<void> QueueManager::requeue_after_round(spool::Lease lease)
 {
-    if (auto done = co_await requeue_now(lease); !done)
-        log_.warning("not requeued: {}", done.error().text());
+    const auto done = co_await requeue_now(lease);
+    if (done)
+        co_return;
+    log_.warning("not requeued: {}", done.error().text());
+    if (auto noted = co_await store_.alter({lease}, {.hold = {}, .expire = {}, .next_try = {}, .requeue = false}); !noted)
+        log_.warning("{}", noted.error().text());                      // it will be tried once more after a restart
 }
 
 /// The new message takes the place of the old one in one transaction; where it cannot, the old one stays as it was.

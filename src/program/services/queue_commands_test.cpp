@@ -116,6 +116,50 @@ TEST_CASE_FIXTURE(Fixture, "queue: a message that cleanup refuses stays as it wa
     CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
 }
 
+TEST_CASE_FIXTURE(Fixture, "queue: what was to be requeued when its attempt ends is requeued by the manager that comes after a restart")
+{
+    worker.silent = true;
+    const std::string id = enqueue({"u@there.test"});
+    settle();
+    REQUIRE(worker.requests.size() == 1);
+    CHECK(command(handoff::QueueCommand::REQUEUE, id).count() == 1);
+    const auto restart = [&] {
+        stop();
+        worker.silent = false;
+        worker.crash();
+        worker.connect();
+        start();
+        pass(1s);
+    };
+    SUBCASE("once")
+    {
+        restart();
+        CHECK(resolver.requeued.size() == 1);
+        CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+        CHECK(in_queue() == 0);
+    }
+    SUBCASE("put on hold meanwhile, as well")
+    {
+        CHECK(command(handoff::QueueCommand::HOLD, id).count() == 1);
+        restart();
+        CHECK(resolver.requeued.size() == 1);
+        CHECK(in_queue() == 0);
+    }
+    SUBCASE("what cleanup refuses stays as it was, and is not asked for again")
+    {
+        resolver.refused = "too many hops";
+        worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"); };
+        restart();
+        CHECK(in_queue() == 1);
+        stop();
+        resolver.refused.clear();
+        start();
+        pass(10h);
+        CHECK(resolver.requeued.empty());
+        CHECK(in_queue() == 1);
+    }
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: what is being delivered is requeued when its attempt ends, without what was delivered")
 {
     worker.silent = true;

@@ -39,11 +39,13 @@ awaitable<Result<void>> QueueManager::open(std::vector<std::uint32_t> living)
             epochs_[message.lease.key] = message.lease.epoch;
             if (message.expire)
                 expiring_.insert(message.lease.key);
-            if (message.hold) {
+            if (message.hold)
                 held_.insert(message.lease.key);
+            if (message.requeue)
+                to_requeue_.insert(message.lease.key);
+            else if (message.hold)
                 continue;
-            }
-            WallTime first = message.expire ? WallTime{} : WallTime::max();
+            WallTime first = message.expire || message.requeue ? WallTime{} : WallTime::max();
             for (const auto& recipient : message.recipients)
                 first = std::min(first, recipient.next_try);
             deferred_.put(message.lease.key, first);
@@ -163,6 +165,10 @@ void QueueManager::admit(spool::Lease lease, spool::NewMessageRef message)
 
 awaitable<void> QueueManager::activate_stored(spool::Lease lease)
 {
+    if (to_requeue_.erase(lease.key) > 0) {                    // asked for before a restart, while it was being delivered
+        starting_.erase(lease.key);
+        co_return co_await requeue_after_round(lease);
+    }
     auto stored = co_await store_.read(lease);
     starting_.erase(lease.key);
     if (!stored) {
