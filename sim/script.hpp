@@ -61,7 +61,7 @@ enum class Op : std::uint8_t {
 };
 
 struct Action {
-    Op op;
+    Op op{};
     std::string text;                       // what is said, a pattern, a state
     std::uint64_t number = 0;               // octets, repetitions
     std::chrono::milliseconds pause{0};

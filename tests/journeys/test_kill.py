@@ -47,7 +47,8 @@ class Kill(Journey):
 
     def test_all_at_once(self):
         # 20 ms of verdicts may be lost as well: at the rate of this load a few dozen messages each time.
-        self.check(lambda p: list(p.processes()), max(1, ROUNDS - 2 * (ROUNDS // 3)), lambda in_flight: in_flight + 100 * ROUNDS)
+        rounds = max(1, ROUNDS - 2 * (ROUNDS // 3))
+        self.check(lambda p: list(p.processes()), rounds, lambda in_flight: in_flight + 50 * rounds)
 
 
 if __name__ == "__main__":

@@ -201,8 +201,8 @@ private:
         target_->run("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF");
         target_->run(snapshot_schema);
         target_->run("BEGIN");
-        insert_message_.emplace(*target_, "INSERT INTO message VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-        insert_recipient_.emplace(*target_, "INSERT INTO recipient VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+        insert_message_ = std::make_unique<Statement>(*target_, "INSERT INTO message VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+        insert_recipient_ = std::make_unique<Statement>(*target_, "INSERT INTO recipient VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
         ledger.note_changes(&changed_);
     }
 
@@ -261,7 +261,7 @@ private:
     std::shared_ptr<Snapshot> snapshot_;
     std::unique_ptr<SqliteVfs> vfs_;
     std::unique_ptr<Connection> target_;
-    std::optional<Statement> insert_message_, insert_recipient_;
+    std::unique_ptr<Statement> insert_message_, insert_recipient_;
     std::vector<std::uint64_t> changed_;
     std::uint64_t after_ = 0;
 };
@@ -279,7 +279,7 @@ int allow_reading(void*, int action, const char*, const char* name, const char*,
 
 struct QueryLimit {
     std::chrono::steady_clock::time_point end;
-    std::int64_t memory;
+    std::int64_t memory = 0;
 };
 constexpr std::int64_t query_memory = 256 << 20;
 

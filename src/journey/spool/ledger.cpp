@@ -227,7 +227,7 @@ Result<Lease> Ledger::enqueue(const NewMessage& message)
 Result<Lease> Ledger::insert(const NewMessage& message, std::uint64_t hash, bool in_file, bool store_content)
 {
     const handoff::Envelope& envelope = message.envelope;
-    const std::uint64_t key = make_key(setup_.node, *handoff::queue_id_sequence(envelope.queue_id()));
+    const std::uint64_t key = key_of(message);
     if (gone_.contains(key) || std::ranges::find(gone_next_, key) != gone_next_.end())
         return Lease{0, epoch_};
     const bool rows = static_cast<std::size_t>(envelope.recipients_size()) > inline_recipients;

@@ -4,6 +4,7 @@
 // Owns     the one connection. For one thread.
 #pragma once
 
+#include "handoff/queue_id.hpp"
 #include "spool/sqlite.hpp"
 #include "spool/sqlite_vfs.hpp"
 #include "spool/store.hpp"
@@ -101,6 +102,11 @@ private:
     Statement& prepared(const char* sql);
     std::optional<Error> stale(Lease lease) const;
     std::optional<Error> check(const NewMessage& message, bool content_follows);
+    /// Of a message that was checked: its queue id holds a number.
+    std::uint64_t key_of(const NewMessage& message) const
+    {
+        return make_key(setup_.node, handoff::queue_id_sequence(message.envelope.queue_id()).value_or(0));
+    }
     Result<Lease> insert(const NewMessage& message, std::uint64_t hash, bool in_file, bool store_content);
     bool fetch(std::uint64_t key, Row& row, bool with_envelope);
     void fill_state(Row& row) const;

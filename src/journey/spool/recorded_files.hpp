@@ -17,7 +17,7 @@ namespace posthorn::spool {
 
 struct Operation {
     enum class Kind { create, write, truncate, sync, remove, rename, link, make_folder, sync_folder };
-    Kind kind;
+    Kind kind{};
     std::string name;
     std::size_t number = 0;                // of this operation, from 1
 };

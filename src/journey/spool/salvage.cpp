@@ -38,7 +38,7 @@ const std::string* blob(const Cell& cell, std::size_t column) { return std::get_
 /// Rows as they come off the pages. Everything but content is kept in memory until the end of the first pass.
 struct Found {
     struct Message {
-        std::int64_t flags, hash, size, recipients;
+        std::int64_t flags = 0, hash = 0, size = 0, recipients = 0;
         std::optional<std::string> state;
         std::string envelope;
     };

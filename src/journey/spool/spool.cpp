@@ -58,13 +58,13 @@ public:
 
     void apply(Ledger& ledger) override { result_ = work_(ledger); }
     void refuse(Error error) override { result_ = Result<T>(std::move(error)); }
-    void complete() override { done(std::move(*result_)); }
+    void complete() override { done(std::move(result_)); }
 
     std::move_only_function<void(Result<T>)> done;
 
 private:
     Work work_;
-    std::optional<Result<T>> result_;
+    Result<T> result_ = Error{"not done", "4.3.0"};
 };
 
 template <class T>
@@ -75,17 +75,19 @@ public:
     void apply(Ledger&) override {}
     bool step(Ledger& ledger) override
     {
-        result_ = job_->step(ledger);
-        return result_.has_value();
+        auto ended = job_->step(ledger);
+        if (ended)
+            result_ = *std::move(ended);
+        return ended.has_value();
     }
     void refuse(Error error) override { result_ = Result<T>(std::move(error)); }
-    void complete() override { done(std::move(*result_)); }
+    void complete() override { done(std::move(result_)); }
 
     std::move_only_function<void(Result<T>)> done;
 
 private:
     std::unique_ptr<Job<T>> job_;
-    std::optional<Result<T>> result_;
+    Result<T> result_ = Error{"not done", "4.3.0"};
 };
 
 using Requests = std::vector<std::unique_ptr<Request>>;

@@ -41,7 +41,7 @@ void InputText::end_line(std::string& out)
     if (first_line_)
         strip_ = fix_ == FixLineEndings::always || (fix_ == FixLineEndings::strict && cr_);
     first_line_ = false;
-    const bool keep_cr = cr_ && !*strip_;
+    const bool keep_cr = cr_ && !strip_.value_or(false);
     cr_ = false;
     line_empty_ = true;
     if (only_dot_) {

@@ -55,8 +55,11 @@ std::optional<Record> CacheReader::find(std::string_view address)
 {
     if (!table_)
         return std::nullopt;
-    const auto value = table_->find(key_of(address));
-    return value && *value ? parse(**value) : std::nullopt;
+    const auto found = table_->find(key_of(address));
+    if (!found)
+        return std::nullopt;
+    const std::optional<std::string>& value = *found;
+    return value ? parse(*value) : std::nullopt;
 }
 
 Cache::Cache(std::string map, const Clock& clock, observe::Log log)

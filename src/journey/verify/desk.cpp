@@ -79,7 +79,9 @@ awaitable<Finding> Desk::ask(std::string address, std::chrono::milliseconds pati
     }
     const SteadyTime until = std::chrono::steady_clock::now() + patience;
     ++awaited->waiting;
-    while (!awaited->finding) {
+    while (true) {
+        if (const std::optional<Finding>& finding = awaited->finding)
+            co_return *finding;
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
         if (left <= 0ms || co_await cancelled()) {
             --awaited->waiting;
@@ -87,7 +89,6 @@ awaitable<Finding> Desk::ask(std::string address, std::chrono::milliseconds pati
         }
         co_await awaited->ended.wait_for(left);
     }
-    co_return *awaited->finding;
 }
 
 Result<Desk::Known> Desk::known(const std::string& address)
@@ -142,8 +143,8 @@ awaitable<void> Desk::control(std::string domain)
 void Desk::learn_control(const std::string& domain, const Finding& finding)
 {
     const std::string key = control_key_of(domain);
-    const auto before = cache_.find(key);
-    const bool was = before && *before && (*before)->kind == Kind::deliverable, is = finding.kind == Kind::deliverable;
+    const std::optional<Record> before = cache_.find(key).value_or(std::nullopt);
+    const bool was = before && before->kind == Kind::deliverable, is = finding.kind == Kind::deliverable;
     if (was && !is && finding.kind != Kind::undeliverable)
         return;                                                 // not to be had just now: what was known stays
     if (is && !was)

@@ -165,15 +165,16 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& path, std::size_t 
         auto core = std::make_unique<Core>();
         core->path = path;
         core->capacity = std::max<std::size_t>(capacity, 1);
-        auto env = open_env(path, MDB_CREATE, &core->dbi);
-        Result<void> loaded;
-        if (env) {
+        Result<void> opened;
+        if (auto env = open_env(path, MDB_CREATE, &core->dbi)) {
             core->env = *std::move(env);
-            loaded = core->load();
-            if (loaded)
-                return std::unique_ptr<Store>(new Store(std::move(core)));
+            opened = core->load();
+        } else {
+            opened = env.error();
         }
-        const Error why = env ? loaded.error() : env.error();
+        if (opened)
+            return std::unique_ptr<Store>(new Store(std::move(core)));
+        const Error& why = opened.error();
         const std::string aside = path + ".bad";
         if (attempt != 0 || ::rename(path.c_str(), aside.c_str()) != 0)
             return why;

@@ -126,7 +126,8 @@ public:
         for (const Range range : ranges_of(*network, negated))
             std::ranges::copy(intersection(around, range), std::back_inserter(inside));
         if (condition) {
-            blocks_.push_back({line.number, network->v6 ? RangeSet{} : std::move(inside), network->v6 ? std::move(inside) : RangeSet{}});
+            blocks_.push_back({line.number, {}, {}});
+            (network->v6 ? blocks_.back().v6 : blocks_.back().v4) = std::move(inside);
             return {};
         }
         std::string result(value);

@@ -64,13 +64,11 @@ public:
         if (sayable)
             answer = co_await say(fmt::format("get {}\r\n", there),
                                   [this](std::string_view octets) { return measure_memcache(octets, settings_.data, settings_.line); });
-        if (answer && *answer)
-            co_return **answer;
-        if (!settings_.backup)
+        if (!settings_.backup || answer.value_or(std::nullopt))
             co_return answer;
-        auto kept = co_await settings_.backup->lookup(*asked);
-        if (answer && sayable && kept && *kept && (*kept)->size() <= settings_.data)
-            (void)co_await say(fmt::format("set {} {} {} {}\r\n{}\r\n", there, settings_.flags, settings_.ttl, (*kept)->size(), **kept),
+        CO_TRY(auto kept, co_await settings_.backup->lookup(*asked));
+        if (answer && sayable && kept && kept->size() <= settings_.data)
+            (void)co_await say(fmt::format("set {} {} {} {}\r\n{}\r\n", there, settings_.flags, settings_.ttl, kept->size(), *kept),
                                [this](std::string_view octets) { return measure_memcache(octets, 0, settings_.line); });
         co_return kept;
     }

@@ -25,7 +25,7 @@ namespace {
 // clang-format on
 
 struct Library {
-#define X(name) decltype(&::name) name;
+#define X(name) decltype(&::name) name = nullptr;
     POSTHORN_LIBLDAP(X)
 #undef X
     static Result<Library> open()
@@ -115,9 +115,10 @@ public:
     {
         std::vector<std::string> values;
         const auto base = settings_->base.expand(key, key, name_quoted);
-        if (!base)
-            return values;                                       // the key lacks what the base takes from it
-        TRY_VOID(search(Search(*base, settings_->scope, *query.expand(key, key, filter_quoted), settings_->attributes()), 0, values));
+        const auto filter = query.expand(key, key, filter_quoted);
+        if (!base || !filter)
+            return values;                                       // the key lacks what they take from it
+        TRY_VOID(search(Search(*base, settings_->scope, *filter, settings_->attributes()), 0, values));
         return values;
     }
     bool usable() const override { return usable_; }

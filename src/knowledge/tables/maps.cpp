@@ -33,9 +33,10 @@ Answer Maps::find(Lookups& lookups, std::string_view key, KeyKind kind) const
         auto answer = lookups.find(*table, key);
         if (!answer)
             return refuse(lookups, *table, key, answer.error());
-        if (!*answer)
+        const std::optional<std::string>& value = *answer;
+        if (!value)
             continue;
-        if ((*answer)->empty()) {
+        if (value->empty()) {
             log_->warning("{} lookup of {} returns an empty string result", parameter_, printable(key, true));
             log_->warning("{} should return NO RESULT in case of NOT FOUND", parameter_);
             return Error{fmt::format("{}: empty lookup result", table->name()), "4.3.5"};

@@ -23,11 +23,11 @@ ipc::ChannelOptions options()
     return made;
 }
 
-awaitable<void> say(std::shared_ptr<ipc::Channel> to, const std::vector<Command>* commands, std::optional<Result<CommandReply>>* out)
+awaitable<void> say(std::shared_ptr<ipc::Channel> to, const std::vector<Command>* commands, Result<CommandReply>* out)
 {
     for (const Command& command : *commands) {
         *out = co_await to->call<CommandReply>(handoff::Frame::peer_command, command);
-        if (!**out)
+        if (!*out)
             break;
     }
     to->close();
@@ -56,15 +56,15 @@ Result<MemoryClient::Done> MemoryClient::converse(std::vector<Command> commands)
         return Error{fmt::format("the mail system is down: {}: {}", socket_, connected.error().text()), "4.3.0"};
     asio::io_context loop{1};
     const auto channel = ipc::Channel::open(loop.get_executor(), *std::move(connected), options());
-    std::optional<Result<CommandReply>> reply;
+    Result<CommandReply> reply = Error{"no answer", "4.3.0"};
     asio::co_spawn(loop, say(channel, &commands, &reply), [](std::exception_ptr failure) {
         if (failure)
             std::rethrow_exception(failure);
     });
     loop.run();
-    if (!*reply)
-        return reply->error();
-    const CommandReply& said = **reply;
+    if (!reply)
+        return reply.error();
+    const CommandReply& said = *reply;
     std::string trouble = said.text();
     if (!said.stored() && trouble.empty())
         trouble = "memory has no file: it is known until the mail system stops";

@@ -188,7 +188,7 @@ int send(std::span<char*> args)
     if (options.config)                                            // the directory, or main.cf in it
         directory = options.config->ends_with("/main.cf") ? options.config->substr(0, options.config->size() - 8) : *options.config;
     if (directory && !directory->starts_with('/'))
-        throw Failure(fmt::format("-C needs an absolute path: {}", printable(*options.config)), exit_usage);
+        throw Failure(fmt::format("-C needs an absolute path: {}", printable(options.config.value_or(""))), exit_usage);
     const config::Snapshot snapshot = load_config("sendmail", directory);
     if (options.verbose > 0)
         for (const std::string& ignored : options.ignored)
