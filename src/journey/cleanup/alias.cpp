@@ -1,7 +1,6 @@
-#include "cleanup/chain.hpp"
+#include "cleanup/rewrite.hpp"
 
 #include "base/strings.hpp"
-#include "message/address_list.hpp"
 
 #include <fmt/format.h>
 
@@ -38,7 +37,7 @@ public:
             return keep(address);
         if (chain_.size() >= options_.recursion_limit)
             return nesting(address);
-        const auto members = members_of(*value, address);
+        const auto members = mapped_addresses(*value, address, options_.propagate_extensions, options_);
         if (members.empty()) {
             warn(fmt::format("{} map has no usable address for {} {}", maps.parameter(), printable(address, true), not_accepted));
             return alias_error;
@@ -83,26 +82,9 @@ private:
 
     Step nesting(const std::string& address)
     {
-        warn(fmt::format("unreasonable {} map nesting for {} {}", asked_.virtual_alias_maps.parameter(), printable(address, true), not_accepted));
+        warn(fmt::format("unreasonable {} map nesting for {} {}", asked_.virtual_alias_maps.parameter(),
+                         printable(chain_.empty() ? address : chain_.front(), true), not_accepted));
         return alias_error;
-    }
-
-    std::vector<std::string> members_of(const tables::Found& found, const std::string& address) const
-    {
-        std::vector<std::string> members;
-        if (found.value.starts_with('@') && found.value.find(',') == std::string::npos) {
-            members.push_back(std::string(tables::split_address(address).local) + std::string(trim(found.value)));
-            return members;
-        }
-        for (const auto& member : message::parse_address_list(found.value, options_.token_limit).addresses) {
-            if (member.malformed || member.mailbox.null())
-                continue;
-            smtp::Mailbox mailbox = member.mailbox;
-            if (options_.propagate_extensions)
-                mailbox.local += found.extension;
-            members.push_back(complete_mailbox(mailbox, options_.local).value_or(mailbox).text());
-        }
-        return members;
     }
 
     void warn(std::string text) { draft_.log.push_back("warning: " + std::move(text)); }

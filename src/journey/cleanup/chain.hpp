@@ -3,7 +3,7 @@
 // Errors   an Error means that a table could not answer, or has not yet (tables::Lookups): links change nothing but the Draft.
 #pragma once
 
-#include "cleanup/options.hpp"
+#include "cleanup/checks.hpp"
 #include "handoff/interfaces.hpp"
 #include "message/edits.hpp"
 #include "message/header.hpp"
@@ -22,6 +22,9 @@ struct Asked {
     tables::Maps virtual_alias_maps;
     tables::MatchList mynetworks;
     tables::Maps local_clients;
+    CheckMaps checks;
+    tables::Maps canonical, sender_canonical, recipient_canonical, sender_bcc, recipient_bcc;
+    tables::MatchList masquerade_exceptions;
 };
 
 struct Draft {
@@ -31,6 +34,11 @@ struct Draft {
     std::string head;                     // as it came; edits count in it
     message::Edits edits;
     std::vector<std::string> log;         // lines after "QID: "; those that begin with "warning: " are warnings
+
+    Findings findings;
+    std::string last_recipient;           // for the log: before there were copies and aliases
+    message::ContentType type;            // of the body, by the header as it came
+    message::Encoding encoding = message::Encoding::seven_bit;
 
     // What scan found.
     std::size_t header_size = 0;          // where new fields go
@@ -43,12 +51,18 @@ struct Draft {
 /// None: go on.
 using Step = Result<std::optional<Refusal>>;
 
+/// header_checks and the like over the header; what they found is noted, a refusal too.
+Step inspect(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
+/// What the checks found, said in the envelope.
+void note_findings(handoff::Envelope& envelope, const Findings& findings, const Options& options);
 Step scan(Draft& draft, const Options& options);
 /// Is the client local for its header?
 Step judge_client(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
 Step drop_fields(Draft& draft, const Options& options);
-Step complete_header(Draft& draft, const Options& options);
-Step complete_envelope(Draft& draft, const Options& options);
+Step rewrite_header(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
+Step rewrite_envelope(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
+/// always_bcc and the maps of copies, and those that checks asked for.
+Step add_copies(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
 Step expand_aliases(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
 Step add_missing(Draft& draft, const Options& options);
 Step detect_utf8(Draft& draft, const Options& options);

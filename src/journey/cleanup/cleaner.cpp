@@ -5,7 +5,13 @@ namespace posthorn::cleanup {
 Asked::Asked(const Options& options, tables::Tables& tables)
     : own(options.own, tables), virtual_alias_maps("virtual_alias_maps", options.virtual_alias_maps, options.own.flags, tables),
       mynetworks(tables::ListKind::hosts, "mynetworks", options.mynetworks, options.mynetworks_parent_style, tables),
-      local_clients("local_header_rewrite_clients", options.local_clients.tables, options.own.flags, tables)
+      local_clients("local_header_rewrite_clients", options.local_clients.tables, options.own.flags, tables), checks(options.checks, tables),
+      canonical("canonical_maps", options.canonical_maps, options.own.flags, tables),
+      sender_canonical("sender_canonical_maps", options.sender_canonical_maps, options.own.flags, tables),
+      recipient_canonical("recipient_canonical_maps", options.recipient_canonical_maps, options.own.flags, tables),
+      sender_bcc("sender_bcc_maps", options.sender_bcc_maps, options.own.flags, tables),
+      recipient_bcc("recipient_bcc_maps", options.recipient_bcc_maps, options.own.flags, tables),
+      masquerade_exceptions(tables::ListKind::strings, "masquerade_exceptions", options.masquerade_exceptions, false, tables)
 {
 }
 
@@ -19,12 +25,28 @@ Result<Cleaner::Outcome> Cleaner::decide(Lookups& lookups, const handoff::Envelo
     Outcome outcome{{}, std::make_unique<Draft>(envelope, head)};
     Draft& draft = *outcome.draft;
     const auto chain = std::to_array<std::function<Step()>>({
+        [&] { return rewrite_envelope(draft, options_, asked_, lookups); },
+        [&] { return inspect(draft, options_, asked_, lookups); },
         [&] { return scan(draft, options_); },
+        [&]() -> Step {
+            if (draft.findings.refusal && draft.log.empty())
+                draft.log.emplace_back("message-id=<>");
+            return draft.findings.refusal;
+        },
         [&] { return judge_client(draft, options_, asked_, lookups); },
         [&] { return drop_fields(draft, options_); },
-        [&] { return complete_header(draft, options_); },
-        [&] { return complete_envelope(draft, options_); },
-        [&] { return expand_aliases(draft, options_, asked_, lookups); },
+        [&] { return rewrite_header(draft, options_, asked_, lookups); },
+        [&]() -> Step {
+            note_findings(draft.envelope, draft.findings, options_);
+            return std::nullopt;
+        },
+        [&] { return add_copies(draft, options_, asked_, lookups); },
+        [&]() -> Step {
+            auto refused = expand_aliases(draft, options_, asked_, lookups);
+            if (refused && *refused)                             // Postfix asks before it has seen the header
+                std::erase_if(draft.log, [](const std::string& line) { return !line.starts_with("warning: "); });
+            return refused;
+        },
         [&] { return add_missing(draft, options_); },
         [&] { return detect_utf8(draft, options_); },
     });
@@ -46,6 +68,7 @@ awaitable<std::expected<handoff::Cleaned, Refusal>> Cleaner::clean(handoff::Enve
     }
     Outcome& done = *outcome;
     Draft& draft = *done.draft;
+    log_findings(queue_id, draft.findings);
     for (const std::string& line : draft.log) {
         if (line.starts_with("warning: "))
             log_.warning("{}: {}", queue_id, line.substr(9));
@@ -54,7 +77,43 @@ awaitable<std::expected<handoff::Cleaned, Refusal>> Cleaner::clean(handoff::Enve
     }
     if (done.refusal)
         co_return std::unexpected(*std::move(done.refusal));
-    co_return handoff::Cleaned(std::move(draft.envelope), draft.edits.empty() ? std::move(draft.head) : draft.edits.apply(draft.head));
+    std::unique_ptr<BodyCheck> body;
+    if (BodyCheck::wanted(draft, options_, asked_))
+        body = std::make_unique<BodyCheck>(*this, draft);
+    handoff::Cleaned cleaned(std::move(draft.envelope), draft.edits.empty() ? std::move(draft.head) : draft.edits.apply(draft.head));
+    cleaned.discard = draft.findings.discard;
+    cleaned.body = std::move(body);
+    co_return cleaned;
+}
+
+void Cleaner::log_findings(const std::string& queue_id, Findings& findings) const
+{
+    for (const std::string& line : std::exchange(findings.warnings, {}))
+        log_.warning("{}: {}", queue_id, line);
+    for (const std::string& line : std::exchange(findings.log, {}))
+        log_.info("{}: {}", queue_id, line);
+}
+
+awaitable<std::expected<handoff::Envelope, Refusal>> Cleaner::rewritten(handoff::Envelope envelope) const
+{
+    const auto decided = co_await tables::settle([this, &envelope](Lookups& lookups) -> Result<Outcome> {
+        Outcome outcome{{}, std::make_unique<Draft>(envelope, std::string{})};
+        TRY(outcome.refusal, rewrite_envelope(*outcome.draft, options_, asked_, lookups));
+        if (!outcome.refusal) {
+            TRY(outcome.refusal, expand_aliases(*outcome.draft, options_, asked_, lookups));
+        }
+        return outcome;
+    });
+    if (!decided) {
+        log_.warning("{}: {} -- message not accepted, try again later", envelope.queue_id(), decided.error().what());
+        co_return std::unexpected(Refusal{451, "4.3.0", "Error: queue file write error"});
+    }
+    const Outcome& done = *decided;
+    for (const std::string& line : done.draft->log)
+        log_.warning("{}: {}", envelope.queue_id(), line.starts_with("warning: ") ? line.substr(9) : line);
+    if (done.refusal)
+        co_return std::unexpected(*done.refusal);
+    co_return std::move(done.draft->envelope);
 }
 
 awaitable<Result<std::vector<std::string>>> Cleaner::expanded(std::string address)
@@ -63,7 +122,7 @@ awaitable<Result<std::vector<std::string>>> Cleaner::expanded(std::string addres
     envelope.add_recipients()->set_address(std::move(address));
     const auto decided = co_await tables::settle([this, &envelope](Lookups& lookups) -> Result<Outcome> {
         Outcome outcome{{}, std::make_unique<Draft>(envelope, std::string{})};
-        TRY(outcome.refusal, complete_envelope(*outcome.draft, options_));
+        TRY(outcome.refusal, rewrite_envelope(*outcome.draft, options_, asked_, lookups));
         if (!outcome.refusal) {
             TRY(outcome.refusal, expand_aliases(*outcome.draft, options_, asked_, lookups));
         }

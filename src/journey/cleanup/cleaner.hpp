@@ -1,9 +1,9 @@
 // cleanup/cleaner.hpp: the chain, for whoever receives mail.
-// Log      "QID: message-id=<...>" as postfix/cleanup, and why a message was not accepted.
+// Log      "QID: message-id=<...>" as postfix/cleanup, what checks found, and why a message was not accepted.
 // Errors   a table that cannot answer: 451 4.3.0, and nothing was changed.
 #pragma once
 
-#include "cleanup/chain.hpp"
+#include "cleanup/body.hpp"
 
 namespace posthorn::cleanup {
 
@@ -19,11 +19,17 @@ public:
     awaitable<Result<std::vector<std::string>>> expanded(std::string address);
 
 private:
+    friend class BodyCheck;
     struct Outcome {
         std::optional<Refusal> refusal;
         std::unique_ptr<Draft> draft;
     };
     Result<Outcome> decide(Lookups& lookups, const handoff::Envelope& envelope, const std::string& head) const;
+
+    /// Recipients completed and expanded, as those of a message; logs what is wrong.
+    awaitable<std::expected<handoff::Envelope, Refusal>> rewritten(handoff::Envelope envelope) const;
+    /// Logs and forgets what is to be said of them.
+    void log_findings(const std::string& queue_id, Findings& findings) const;
 
     Options options_;
     Asked asked_;

@@ -1,83 +1,15 @@
-#include "async/run.hpp"
-#include "cleanup/cleaner.hpp"
 #include "cleanup/params.hpp"
+#include "cleanup/testing.hpp"
 #include "tables/params.hpp"
-#include "tables/testing.hpp"
 
 #include <doctest/doctest.h>
 
 using namespace posthorn;
 using namespace posthorn::cleanup;
+using namespace posthorn::cleanup::testing;
 using tables::TestSite;
 
 namespace {
-
-Options options()
-{
-    Options made;
-    made.own.mydestination = "here.test";
-    made.own.myorigin = "here.test";
-    made.own.addresses = {"192.0.2.1"};
-    made.own.delimiter.characters = "+";
-    made.hostname = "mx.here.test";
-    made.drop_headers = {"bcc", "content-length", "resent-bcc", "return-path"};
-    made.local = {"here.test", "net.test", true, true, true, true};
-    made.remote = made.local;
-    made.remote.origin = made.remote.domain = "";
-    made.mynetworks = "10.0.0.0/8";
-    return made;
-}
-
-handoff::Envelope envelope(std::vector<std::string> recipients = {"r@else.test"}, std::string client = "")
-{
-    handoff::Envelope made;
-    made.set_queue_id("4bXYZ1zQ");
-    made.set_arrival(1'795'226'084'004'321);
-    made.set_sender("s@x.test");
-    made.mutable_client()->set_address(std::move(client));
-    for (auto& recipient : recipients) {
-        auto* added = made.add_recipients();
-        added->set_address(std::move(recipient));
-        added->set_index(static_cast<std::uint32_t>(made.recipients_size()) - 1);
-    }
-    return made;
-}
-
-struct Got {
-    std::string refused, head, recipients;
-    handoff::Envelope envelope;
-    std::vector<std::string> log;
-};
-
-awaitable<void> clean_into(Cleaner* cleaner, handoff::Envelope e, std::string head, Got* got)
-{
-    const auto result = co_await cleaner->clean(std::move(e), std::move(head));
-    if (!result) {
-        got->refused = fmt::format("{} {} {}", result.error().code, result.error().status, result.error().text);
-        co_return;
-    }
-    got->head = result->head;
-    got->envelope = result->envelope;
-    for (const auto& recipient : result->envelope.recipients())
-        got->recipients += fmt::format("{}{}{} ", recipient.address(), recipient.original().empty() ? "" : "<-", recipient.original());
-}
-
-Got clean(const Options& made, handoff::Envelope e, std::string head)
-{
-    TestSite site;
-    Cleaner cleaner(made, site.tables, observe::Log{site.sink, "postfix/cleanup"});
-    asio::io_context loop;
-    Got got;
-    asio::co_spawn(loop, clean_into(&cleaner, std::move(e), std::move(head), &got), [](std::exception_ptr failed) {
-        if (failed)
-            std::rethrow_exception(failed);
-    });
-    loop.run();
-    got.log = site.sink->lines;
-    return got;
-}
-
-bool has(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
 constexpr std::string_view whole =
     "Received: x\r\nFrom: a@b.test\r\nTo: c@d.test\r\nDate: Sat, 21 Nov 2026 09:00:00 +0000\r\nMessage-ID: <m@x>\r\n\r\n";
@@ -228,7 +160,7 @@ TEST_CASE("cleanup: loops, floods and oversize results of aliases are refused fo
     Got got = clean(made, envelope({"a@v.test"}), std::string(whole));
     CHECK(got.refused == "451 4.6.0 Alias expansion error");
     CHECK(got.log.back() ==
-          "postfix/cleanup: warning: 4bXYZ1zQ: unreasonable virtual_alias_maps map nesting for A@v.test -- message not accepted, try again later");
+          "postfix/cleanup: warning: 4bXYZ1zQ: unreasonable virtual_alias_maps map nesting for a@v.test -- message not accepted, try again later");
     made.virtual_alias_maps = "regexp:{{/^(.*)@v\\.test$/ ${1}x@v.test}}";
     got = clean(made, envelope({"a@v.test"}), std::string(whole));
     CHECK(got.refused == "451 4.6.0 Alias expansion error");
@@ -288,17 +220,20 @@ TEST_CASE("options: main.cf's words, and a word that means nothing is named")
     tables::DirectOpener opener;
     const config::Assignment written[] = {{"compatibility_level", "3.6"},
                                           {"local_header_rewrite_clients", "permit_mynetworks, check_address_map inline:{192.0.2.9=x}"},
-                                          {"receive_override_options", "no_header_body_checks, no_address_mappings"}};
-    const Options made = Options::from(config::Snapshot(host, "/nonexistent", rooms).with(written, "-o"), host.addresses, opener);
+                                          {"header_checks", "regexp:/x"}};
+    const Options made = Options::from(config::Snapshot(host, "/nonexistent", rooms).with(written, "-o"), host.addresses, opener,
+                                       "no_header_body_checks, no_address_mappings");
     CHECK(made.drop_headers == std::vector<std::string>{"bcc", "content-length", "resent-bcc", "return-path"});
     CHECK(made.local_clients.mynetworks);
     CHECK_FALSE(made.local_clients.inet_interfaces);
     CHECK(made.local_clients.tables == "inline:{192.0.2.9=x} ");
     CHECK_FALSE(made.address_mappings);
+    CHECK(made.checks.header.empty());
     CHECK_FALSE(made.local.dot_domain);
     CHECK(made.local.origin == "mail.example.test");
     CHECK(made.hopcount_limit == 50);
     const config::Assignment wrong[] = {{"local_header_rewrite_clients", "permit_everyone"}};
-    CHECK_THROWS_WITH_AS(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(wrong, "-o"), host.addresses, opener),
+    CHECK_THROWS_WITH_AS(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(wrong, "-o"), host.addresses, opener,
+                                       "no_header_body_checks, no_address_mappings"),
                          "parameter local_header_rewrite_clients: unknown name: permit_everyone", config::BadValue);
 }

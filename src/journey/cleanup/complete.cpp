@@ -1,7 +1,6 @@
 #include "cleanup/chain.hpp"
 
 #include "base/strings.hpp"
-#include "message/address_list.hpp"
 
 namespace posthorn::cleanup {
 
@@ -37,40 +36,6 @@ std::optional<std::string> complete_address(std::string_view address, const Comp
 {
     const auto whole = complete_mailbox(smtp::mailbox_of(address), completion);
     return whole ? std::optional{whole->text()} : std::nullopt;
-}
-
-Step complete_header(Draft& draft, const Options& options)
-{
-    const Completion& completion = draft.local_client ? options.local : options.remote;
-    if (completion.origin.empty())
-        return std::nullopt;
-    const auto rewrite = [&](const smtp::Mailbox& mailbox) { return complete_mailbox(mailbox, completion); };
-    message::HeaderWalk walk(draft.head);
-    while (const auto field = walk.next()) {
-        if (message::address_field(field->name) == message::AddressField::none || field->whole.size() > options.header_size_limit)
-            continue;
-        if (std::ranges::any_of(options.drop_headers, [&](const std::string& name) { return field->is(name); }))
-            continue;
-        if (auto changed = message::rewrite_addresses(field->body, rewrite, options.token_limit))
-            draft.edits.replace(static_cast<std::size_t>(field->body.data() - draft.head.data()), field->body.size(), std::move(*changed));
-    }
-    return std::nullopt;
-}
-
-Step complete_envelope(Draft& draft, const Options& options)
-{
-    if (auto sender = complete_address(draft.envelope.sender(), options.local)) {
-        if (draft.envelope.sender_original().empty())
-            draft.envelope.set_sender_original(draft.envelope.sender());
-        draft.envelope.set_sender(std::move(*sender));
-    }
-    for (auto& recipient : *draft.envelope.mutable_recipients())
-        if (auto address = complete_address(recipient.address(), options.local)) {
-            if (recipient.original().empty())
-                recipient.set_original(recipient.address());
-            recipient.set_address(std::move(*address));
-        }
-    return std::nullopt;
 }
 
 }  // namespace posthorn::cleanup

@@ -4,6 +4,10 @@
 #include "cleanup/params.hpp"
 #include "tables/params.hpp"
 
+#include <fmt/format.h>
+
+#include <charconv>
+
 namespace posthorn::cleanup {
 
 namespace {
@@ -34,9 +38,44 @@ LocalClients local_clients(std::string_view text)
     return clients;
 }
 
+Classes classes(const config::Snapshot& snapshot, const Param<std::string>& param)
+{
+    constexpr auto names = std::to_array<std::string_view>({"envelope_sender", "envelope_recipient", "header_sender", "header_recipient"});
+    Classes made;
+    for (const std::string_view word : split(snapshot.get(param), " \t\r\n,")) {
+        const auto name = std::ranges::find_if(names, [&](std::string_view one) { return iequals(one, word); });
+        if (name == names.end())
+            throw config::BadValue(fmt::format("parameter {}: unknown name: {}", param.name, word));
+        made.in[name - names.begin()] = true;
+    }
+    return made;
+}
+
+CheckOptions check_options(const config::Snapshot& snapshot)
+{
+    const bool strict = snapshot.get(strict_8bitmime);
+    CheckOptions checks;
+    checks.header = snapshot.get(header_checks);
+    checks.mime = snapshot.get(mime_header_checks);
+    checks.nested = snapshot.get(nested_header_checks);
+    checks.body = snapshot.get(body_checks);
+    checks.body_octets = static_cast<std::uint64_t>(snapshot.get(body_checks_size_limit));
+    const std::string line = snapshot.text("line_length_limit");             // receive's, which refuses what is wrong
+    std::from_chars(line.data(), line.data() + line.size(), checks.line_octets);
+    checks.mime_input = !snapshot.get(disable_mime_input_processing);
+    checks.nesting = static_cast<unsigned>(snapshot.get(mime_nesting_limit));
+    checks.boundary = static_cast<std::size_t>(snapshot.get(mime_boundary_length_limit));
+    checks.count_nesting = mime_nesting_limit.initial != std::to_string(checks.nesting);
+    checks.strict_headers = strict || snapshot.get(strict_7bit_headers);
+    checks.strict_body = strict || snapshot.get(strict_8bitmime_body);
+    checks.strict_domain = snapshot.get(strict_mime_encoding_domain);
+    return checks;
+}
+
 }  // namespace
 
-Options Options::from(const config::Snapshot& snapshot, std::span<const config::HostAddress> interfaces, tables::FileOpener& opener)
+Options Options::from(const config::Snapshot& snapshot, std::span<const config::HostAddress> interfaces, tables::FileOpener& opener,
+                      std::string_view overrides)
 {
     const auto size = [&](const Param<int>& param) { return static_cast<std::size_t>(snapshot.get(param)); };
     const auto has = [](std::string_view list, std::string_view word) {
@@ -46,13 +85,28 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
     options.own = tables::OwnOptions::from(snapshot, interfaces, opener);
     options.hostname = snapshot.text("myhostname");
     options.mynetworks = snapshot.text("mynetworks");
+    options.canonical_maps = snapshot.get(tables::canonical_maps);
+    options.recipient_canonical_maps = snapshot.get(tables::recipient_canonical_maps);
+    options.sender_canonical_maps = snapshot.get(cleanup::sender_canonical_maps);
+    options.sender_bcc_maps = snapshot.get(cleanup::sender_bcc_maps);
+    options.recipient_bcc_maps = snapshot.get(cleanup::recipient_bcc_maps);
+    options.always_bcc = snapshot.get(cleanup::always_bcc);
+    options.canonical_classes = classes(snapshot, cleanup::canonical_classes);
+    options.sender_canonical_classes = classes(snapshot, cleanup::sender_canonical_classes);
+    options.recipient_canonical_classes = classes(snapshot, cleanup::recipient_canonical_classes);
+    options.masquerade_classes = classes(snapshot, cleanup::masquerade_classes);
+    options.masquerade_domains = lower_words(snapshot.get(cleanup::masquerade_domains));
+    options.masquerade_exceptions = snapshot.get(cleanup::masquerade_exceptions);
+    options.propagate_canonical = has(snapshot.get(tables::propagate_unmatched_extensions), "canonical");
     options.virtual_alias_maps = snapshot.get(tables::virtual_alias_maps);
     options.undisclosed_recipients_header = snapshot.get(cleanup::undisclosed_recipients_header);
+    if (!has(overrides, "no_header_body_checks"))
+        options.checks = check_options(snapshot);
     options.drop_headers = lower_words(snapshot.get(message_drop_headers));
     options.local_clients = cleanup::local_clients(snapshot.get(local_header_rewrite_clients));
     options.mynetworks_parent_style = tables::parent_style(snapshot.get(tables::parent_domain_matches_subdomains), "mynetworks");
     options.always_add_missing = snapshot.get(always_add_missing_headers);
-    options.address_mappings = !has(snapshot.text("receive_override_options"), "no_address_mappings");
+    options.address_mappings = !has(overrides, "no_address_mappings");
     options.original_recipient = snapshot.get(enable_original_recipient);
     options.propagate_extensions = has(snapshot.get(tables::propagate_unmatched_extensions), "virtual");
     options.smtputf8 = snapshot.get(tables::smtputf8_enable);

@@ -17,7 +17,34 @@ struct Completion {
     bool at_origin = true, dot_domain = false, percent_hack = true, swap_bangpath = true;
 };
 
+/// header_checks and the like.
+struct CheckOptions {
+    std::string header, mime, nested, body;       // type:name ...
+    std::uint64_t body_octets = 51200;            // of each segment
+    std::size_t line_octets = 2048;
+    bool mime_input = true;                       // disable_mime_input_processing = no
+    unsigned nesting = 100;
+    std::size_t boundary = 2048;
+    bool count_nesting = false;                   // also where nothing else is looked for in the body
+    bool strict_headers = false, strict_body = false, strict_domain = false;
+};
+
+/// Where an address stands.
+enum class Role : std::uint8_t { envelope_sender, envelope_recipient, header_sender, header_recipient };
+/// canonical_classes and the like.
+struct Classes {
+    bool in[4] = {};
+    bool has(Role role) const { return in[static_cast<std::size_t>(role)]; }
+};
+
 struct Options {
+    std::string canonical_maps, sender_canonical_maps, recipient_canonical_maps, sender_bcc_maps, recipient_bcc_maps, always_bcc,
+        masquerade_exceptions;
+    Classes canonical_classes{{true, true, true, true}}, sender_canonical_classes{{true, false, true, false}};
+    Classes recipient_canonical_classes{{false, true, false, true}}, masquerade_classes{{true, false, true, true}};
+    std::vector<std::string> masquerade_domains;
+    bool propagate_canonical = true;
+    CheckOptions checks;
     tables::OwnOptions own;
     std::string hostname = "localhost", mynetworks, virtual_alias_maps, undisclosed_recipients_header;
     std::vector<std::string> drop_headers;        // lower case
@@ -29,8 +56,9 @@ struct Options {
     std::size_t expansion_limit = 1000, recursion_limit = 1000, address_length_limit = 1000;
     std::vector<std::string> smtputf8_autodetect = {"sendmail", "verify"};
 
-    /// `interfaces`: this host's addresses (config::Site). receive_override_options of the service counts.
-    static Options from(const config::Snapshot& snapshot, std::span<const config::HostAddress> interfaces, tables::FileOpener& opener);
+    /// `interfaces`: this host's addresses (config::Site). `overrides`: receive_override_options of the service that receives.
+    static Options from(const config::Snapshot& snapshot, std::span<const config::HostAddress> interfaces, tables::FileOpener& opener,
+                        std::string_view overrides);
 };
 
 }  // namespace posthorn::cleanup

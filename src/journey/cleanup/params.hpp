@@ -52,7 +52,88 @@ inline constexpr Param<std::string> smtputf8_autodetect_classes{
     .doc = "Where mail may need SMTPUTF8 without having asked for it: sendmail, smtpd, verify, bounce, notify, all ...",
     .source = "RFC 6531"};
 
-inline constexpr ParamInfo params[] = {always_add_missing_headers,
+inline constexpr Param<std::string> header_checks{.name = "header_checks",
+                                                  .initial = "",
+                                                  .doc = "Tables that decide over each field of the header of received mail.",
+                                                  .source = "header_checks(5)"};
+inline constexpr Param<std::string> mime_header_checks{
+    .name = "mime_header_checks", .initial = "$header_checks", .doc = "The same for Content-*: and MIME-Version: fields, and those of body parts."};
+inline constexpr Param<std::string> nested_header_checks{
+    .name = "nested_header_checks", .initial = "$header_checks", .doc = "The same for the headers of messages within the message."};
+inline constexpr Param<std::string> body_checks{.name = "body_checks", .initial = "", .doc = "The same for each line of the body."};
+inline constexpr Param<int> body_checks_size_limit{
+    .name = "body_checks_size_limit", .initial = "51200", .least = 0, .doc = "Octets of each body part that body_checks looks at."};
+inline constexpr Param<bool> disable_mime_input_processing{
+    .name = "disable_mime_input_processing", .initial = "no", .doc = "Take all that follows the header for plain lines."};
+inline constexpr Param<int> mime_nesting_limit{
+    .name = "mime_nesting_limit",
+    .initial = "100",
+    .least = 1,
+    .doc = "How deep parts may nest in received mail. Counted where checks look into the body, and in all mail where it is not 100."};
+inline constexpr Param<int> mime_boundary_length_limit{
+    .name = "mime_boundary_length_limit", .initial = "2048", .least = 1, .doc = "Octets of a boundary that are compared."};
+inline constexpr Param<bool> strict_7bit_headers{
+    .name = "strict_7bit_headers", .initial = "no", .doc = "Refuse mail with octets above 127 in a header, unless it is SMTPUTF8 mail."};
+inline constexpr Param<bool> strict_8bitmime_body{
+    .name = "strict_8bitmime_body", .initial = "no", .doc = "Refuse mail with octets above 127 in a body that does not say so."};
+inline constexpr Param<bool> strict_8bitmime{
+    .name = "strict_8bitmime", .initial = "no", .doc = "Both of strict_7bit_headers and strict_8bitmime_body."};
+inline constexpr Param<bool> strict_mime_encoding_domain{.name = "strict_mime_encoding_domain",
+                                                         .initial = "no",
+                                                         .doc = "Refuse mail with a multipart or message part that claims to be encoded.",
+                                                         .source = "RFC 2045 6.4"};
+
+inline constexpr Param<std::string> canonical_classes{.name = "canonical_classes",
+                                                      .initial = "envelope_sender, envelope_recipient, header_sender, header_recipient",
+                                                      .least = 1,
+                                                      .doc = "The addresses that canonical_maps rewrite."};
+inline constexpr Param<std::string> sender_canonical_maps{
+    .name = "sender_canonical_maps", .initial = "", .doc = "Tables that rewrite sender addresses, before canonical_maps."};
+inline constexpr Param<std::string> sender_canonical_classes{.name = "sender_canonical_classes",
+                                                             .initial = "envelope_sender, header_sender",
+                                                             .least = 1,
+                                                             .doc = "The addresses that sender_canonical_maps rewrite."};
+inline constexpr Param<std::string> recipient_canonical_classes{.name = "recipient_canonical_classes",
+                                                                .initial = "envelope_recipient, header_recipient",
+                                                                .least = 1,
+                                                                .doc = "The addresses that recipient_canonical_maps rewrite."};
+inline constexpr Param<std::string> masquerade_domains{
+    .name = "masquerade_domains",
+    .initial = "",
+    .doc = "Domains whose subdomains are taken off addresses; the first that fits decides, !domain: not."};
+inline constexpr Param<std::string> masquerade_classes{.name = "masquerade_classes",
+                                                       .initial = "envelope_sender, header_sender, header_recipient",
+                                                       .doc = "The addresses that masquerade_domains rewrite."};
+inline constexpr Param<std::string> masquerade_exceptions{.name = "masquerade_exceptions", .initial = "", .doc = "Users whose addresses stay."};
+inline constexpr Param<std::string> always_bcc{.name = "always_bcc", .initial = "", .doc = "An address that gets a copy of every message."};
+inline constexpr Param<std::string> sender_bcc_maps{
+    .name = "sender_bcc_maps", .initial = "", .doc = "Tables with the address that gets a copy of what a sender sends."};
+inline constexpr Param<std::string> recipient_bcc_maps{
+    .name = "recipient_bcc_maps", .initial = "", .doc = "Tables with the address that gets a copy of what a recipient gets."};
+
+inline constexpr ParamInfo params[] = {canonical_classes,
+                                       sender_canonical_maps,
+                                       sender_canonical_classes,
+                                       recipient_canonical_classes,
+                                       masquerade_domains,
+                                       masquerade_classes,
+                                       masquerade_exceptions,
+                                       always_bcc,
+                                       sender_bcc_maps,
+                                       recipient_bcc_maps,
+                                       header_checks,
+                                       mime_header_checks,
+                                       nested_header_checks,
+                                       body_checks,
+                                       body_checks_size_limit,
+                                       disable_mime_input_processing,
+                                       mime_nesting_limit,
+                                       mime_boundary_length_limit,
+                                       strict_7bit_headers,
+                                       strict_8bitmime_body,
+                                       strict_8bitmime,
+                                       strict_mime_encoding_domain,
+                                       always_add_missing_headers,
                                        message_drop_headers,
                                        undisclosed_recipients_header,
                                        local_header_rewrite_clients,

@@ -11,6 +11,23 @@ namespace {
 /// Longer ones are cut for the log and the envelope; the field itself stays.
 constexpr std::size_t message_id_octets = 1000;
 
+/// How much of a field is within the limit, where each line end counts one octet and the last one none.
+std::size_t octets_within(std::string_view field, std::size_t limit)
+{
+    if (field.size() <= limit)
+        return field.size();
+    std::size_t counted = 0, at = 0;
+    for (; at < field.size(); ++at) {
+        const bool cr = field[at] == '\r' && field.substr(at, 2) == "\r\n";
+        if (cr && at + 2 == field.size())
+            return field.size();
+        if (counted == limit)
+            return at;
+        counted += cr ? 0 : 1;
+    }
+    return at;
+}
+
 void note_message_id(Draft& draft, const message::Field& field, std::string_view prefix)
 {
     std::string id = message::unfold(field.body, message_id_octets);
@@ -27,9 +44,9 @@ Step scan(Draft& draft, const Options& options)
     draft.envelope.clear_message_id();
     message::HeaderWalk walk(draft.head);
     while (const auto field = walk.next()) {
-        if (field->whole.size() > options.header_size_limit) {
+        if (const std::size_t kept = octets_within(field->whole, options.header_size_limit); kept < field->whole.size()) {
             // Cut within the last line that still fits; what is kept of it ends as a line.
-            draft.edits.replace(field->offset + options.header_size_limit, field->whole.size() - options.header_size_limit, "\r\n");
+            draft.edits.replace(field->offset + kept, field->whole.size() - kept, "\r\n");
         }
         draft.resent |= message::is_resent(field->name);
         if (field->is("Received"))

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -92,6 +93,19 @@ struct Refusal {
     }
     int code;
     std::string status, text;
+    bool logged = false;          // who refused has written it to the log
+};
+
+/// Looks at the body of a message while it passes, and may change it.
+class BodyCleaner {
+public:
+    virtual ~BodyCleaner() = default;
+    /// The next octets, `last` with the end (there may be none then): what is to be stored in their place. After a refusal no more is asked.
+    virtual awaitable<std::expected<std::string, Refusal>> clean(std::string octets, bool last) = 0;
+    /// After the end: what was found in the body changes the envelope.
+    virtual awaitable<std::expected<Envelope, Refusal>> conclude(Envelope envelope) = 0;
+    /// After the end: the message is to be forgotten, and its client to be told that it was taken.
+    virtual bool discards() const = 0;
 };
 
 /// A message's envelope with the head of its content.
@@ -99,6 +113,8 @@ struct Cleaned {
     Cleaned(Envelope e, std::string h) : envelope(std::move(e)), head(std::move(h)) {}
     Envelope envelope;
     std::string head;
+    bool discard = false;                 // as BodyCleaner::discards()
+    std::unique_ptr<BodyCleaner> body;    // none: the body goes by as it is
 };
 
 /// Rewrites what is received (Postfix's cleanup(8)): header repair, aliases, hop count.
@@ -106,7 +122,7 @@ class Cleaner {
 public:
     virtual ~Cleaner() = default;
     /// `head`: the header section with the empty line behind it, CRLF line ends, our Received: first; where the content has no
-    /// empty line, all of it. The body goes by untouched. Sets envelope.message_id and hops; may change sender and recipients.
+    /// empty line, all of it. What is to happen to the body is in the answer. Sets envelope.message_id and hops; may change sender and recipients.
     virtual awaitable<std::expected<Cleaned, Refusal>> clean(Envelope envelope, std::string head) = 0;
 };
 

@@ -51,7 +51,7 @@ awaitable<void> Content::add(std::string octets)
         co_return;
     }
     if (cleaned_) {
-        co_await store(std::move(octets));
+        co_await take_body(std::move(octets), false);
         co_return;
     }
     if (!hold(held_.size() + octets.size()))
@@ -70,7 +70,7 @@ awaitable<void> Content::add(std::string octets)
     }
     co_await clean_head();
     if (!refusal_ && !body.empty())
-        co_await store(std::move(body));
+        co_await take_body(std::move(body), false);
 }
 
 awaitable<void> Content::clean_head()
@@ -82,7 +82,23 @@ awaitable<void> Content::clean_head()
         co_return;
     }
     envelope_ = std::move(cleaned->envelope);
+    discard_ = cleaned->discard;
+    body_ = std::move(cleaned->body);
     co_await store(std::move(cleaned->head));
+}
+
+awaitable<void> Content::take_body(std::string octets, bool last)
+{
+    if (body_) {
+        auto changed = co_await body_->clean(std::move(octets), last);
+        if (!changed) {
+            refuse(std::move(changed).error());
+            co_return;
+        }
+        octets = *std::move(changed);
+    }
+    if (!octets.empty())
+        co_await store(std::move(octets));
 }
 
 awaitable<void> Content::store(std::string octets)
@@ -122,6 +138,17 @@ awaitable<void> Content::finish()
 {
     if (!refusal_ && !cleaned_)
         co_await clean_head();
+    if (!refusal_ && body_) {
+        co_await take_body({}, true);
+        discard_ |= body_->discards();
+        if (!refusal_) {
+            auto concluded = co_await body_->conclude(std::move(envelope_));
+            if (concluded)
+                envelope_ = *std::move(concluded);
+            else
+                refuse(std::move(concluded).error());
+        }
+    }
     envelope_.set_size(stored_);
 }
 

@@ -1,5 +1,6 @@
 // receive/content.hpp: the content of one message, from the first octet until the queue has it.
-// Shape    octets in stored form (CRLF, not dot-stuffed). The head goes through the Cleaner as soon as it is whole, the body passes.
+// Shape    octets in stored form (CRLF, not dot-stuffed). The head goes through the Cleaner as soon as it is whole, the body passes,
+//          by the BodyCleaner where the Cleaner gave one.
 // Memory   at most head_limit for the head, then 64 KiB; beyond it a file takes it in blocks. All counted against the ceiling.
 // Errors   the first one is kept as the reply to the end of content; what follows is counted and dropped, so that the
 //          dialogue stays in step (RFC 5321 4.1.1.4).
@@ -37,6 +38,8 @@ public:
     /// The queue has committed it.
     void committed();
 
+    /// After finish(): it is to be forgotten, and the client told that it was taken.
+    bool discard() const { return discard_; }
     const std::optional<handoff::Refusal>& refusal() const { return refusal_; }
     /// What the postmaster should know of it, where the reply does not say: "write queue file: No space left on device".
     const std::string& trouble() const { return trouble_; }
@@ -48,6 +51,7 @@ public:
 
 private:
     awaitable<void> clean_head();
+    awaitable<void> take_body(std::string octets, bool last);
     awaitable<void> store(std::string octets);
     awaitable<void> write_out(std::size_t at_least);
     void refuse(std::string_view while_doing, const Error& error);
@@ -60,7 +64,8 @@ private:
     Ceiling::Share share_;
     std::string held_;                      // the head, then what is in memory
     std::size_t searched_ = 0;              // of the head, for its end
-    bool cleaned_ = false;
+    bool cleaned_ = false, discard_ = false;
+    std::unique_ptr<handoff::BodyCleaner> body_;
     std::uint64_t received_ = 0, stored_ = 0;
     std::unique_ptr<IncomingFile> file_;
     std::optional<handoff::Refusal> refusal_;

@@ -114,7 +114,9 @@ policy::Settings settings_of(const Snapshot& snapshot)
     settings.lists = lists_of(snapshot);
     settings.delay_reject = snapshot.get(smtpd_delay_reject);
     settings.relay_first = snapshot.get(smtpd_relay_before_recipient_restrictions);
-    settings.unlisted_recipient = snapshot.get(smtpd_reject_unlisted_recipient);
+    settings.unlisted_recipient = snapshot.get(smtpd_reject_unlisted_recipient) &&
+                                  !std::ranges::any_of(split(snapshot.get(receive_override_options), " \t\r\n,"),
+                                                       [](std::string_view word) { return iequals(word, "no_unknown_recipient_checks"); });
     settings.unlisted_sender = snapshot.get(smtpd_reject_unlisted_sender);
     settings.parent_domains = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "smtpd_access_maps");
     settings.soft_bounce = snapshot.get(soft_bounce);
@@ -174,6 +176,7 @@ Options Options::from(const Snapshot& snapshot)
     const config::Assignment under_stress[] = {{.name = "stress", .value = "yes"}};
     options.stressed = pace_of(snapshot.with(under_stress, "stress"));
     options.min_data_rate = static_cast<std::uint64_t>(snapshot.get(smtpd_min_data_rate));
+    options.content_filter = snapshot.get(receive::content_filter);
     options.line_length_limit = static_cast<std::size_t>(snapshot.get(receive::line_length_limit));
     options.message_size_limit = static_cast<std::uint64_t>(snapshot.get(receive::message_size_limit).count);
     options.queue_minfree = static_cast<std::uint64_t>(snapshot.get(receive::queue_minfree).count);

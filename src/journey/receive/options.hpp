@@ -38,6 +38,7 @@ struct Options {
     Pace calm, stressed;
     bool always_stressed = false;                        // stress is set in the configuration
     std::uint64_t min_data_rate = 500;
+    std::string content_filter;
     std::size_t line_length_limit = 2048;
     std::uint64_t message_size_limit = 10240000;         // 0: none
     std::uint64_t queue_minfree = 0;

@@ -41,6 +41,19 @@ inline constexpr Param<int> smtpd_min_data_rate{.name = "smtpd_min_data_rate",
                                                 .initial = "500",
                                                 .least = 1,
                                                 .doc = "With a per-request deadline: octets of content a second that move the deadline."};
+inline constexpr Param<std::string> receive_override_options{
+    .name = "receive_override_options",
+    .initial = "",
+    .doc = "What is left out for the mail of this service: no_unknown_recipient_checks, no_address_mappings, no_header_body_checks, no_milters."};
+inline constexpr Param<std::string> cleanup_service_name{.name = "cleanup_service_name",
+                                                         .initial = "cleanup",
+                                                         .least = 1,
+                                                         .doc = "The line of master.cf whose options say how the mail of this service is cleaned."};
+inline constexpr Param<std::string> content_filter{
+    .name = "content_filter",
+    .initial = "",
+    .doc = "transport:nexthop that all mail goes to first; it comes back by a service that overrides this with an empty value.",
+    .source = "FILTER_README"};
 inline constexpr Param<int> line_length_limit{
     .name = "line_length_limit", .initial = "2048", .least = 512, .doc = "The longest command line; what is beyond it is dropped."};
 inline constexpr Param<Octets> message_size_limit{
@@ -289,6 +302,9 @@ inline constexpr ParamInfo params[] = {
     smtpd_starttls_timeout,
     smtpd_per_request_deadline,
     smtpd_min_data_rate,
+    receive_override_options,
+    cleanup_service_name,
+    content_filter,
     line_length_limit,
     message_size_limit,
     queue_minfree,

@@ -19,7 +19,8 @@ constexpr std::size_t batch_octets = 32 * 1024;
 bool Session::refuse_content(const handoff::Refusal& refusal)
 {
     const std::string reply = fmt::format("{} {} {}", refusal.code, refusal.status, refusal.text);
-    log_what("reject", reply);
+    if (!refusal.logged)
+        log_what("reject", reply);
     say(reply);
     return false;
 }
@@ -56,7 +57,9 @@ std::unique_ptr<Content> Session::begin_content()
 
     envelope.set_hold(effects.hold);
     envelope.set_redirect(effects.redirect);
-    envelope.set_filter(effects.filter);
+    envelope.set_filter(effects.filter.empty() ? core_.options.content_filter : effects.filter);
+    effects.redirect.clear();                             // said; what the lists after the content find comes on top
+    effects.filter.clear();
     for (const std::string& address : effects.bcc) {
         handoff::Recipient& recipient = *envelope.add_recipients();
         recipient.set_index(static_cast<std::uint32_t>(envelope.recipients_size() - 1));
@@ -148,7 +151,7 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
             co_return false;
         }
     }
-    const bool discard = transaction_->effects.discard;
+    const bool discard = transaction_->effects.discard || content->discard();
     if (!content->refusal() && !discard) {
         if (!co_await flush()) {
             end_transaction();

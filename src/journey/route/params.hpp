@@ -22,10 +22,10 @@ inline constexpr Param<std::string> relay_recipient_maps{
     .name = "relay_recipient_maps", .initial = "", .doc = "Tables with all addresses of relay_domains; empty: every one is taken."};
 inline constexpr Param<std::string> virtual_mailbox_maps{
     .name = "virtual_mailbox_maps", .initial = "", .doc = "Tables with all addresses of virtual_mailbox_domains; empty: every one is taken."};
-inline constexpr Param<std::string> canonical_maps{
-    .name = "canonical_maps", .initial = "", .doc = "Tables that rewrite addresses in header and envelope; an address they have exists."};
-inline constexpr Param<std::string> recipient_canonical_maps{
-    .name = "recipient_canonical_maps", .initial = "", .doc = "Tables that rewrite recipient addresses; an address they have exists."};
+inline constexpr Param<std::string> default_filter_nexthop{
+    .name = "default_filter_nexthop",
+    .initial = "",
+    .doc = "The next hop of a content_filter or FILTER that names none; empty: the domain of the recipient."};
 inline constexpr Param<std::string> relocated_maps{
     .name = "relocated_maps", .initial = "", .doc = "Tables with new addresses of users who have moved: the sender is told (5.1.6)."};
 inline constexpr Param<bool> relocated_prefix_enable{
@@ -95,8 +95,7 @@ inline constexpr ParamInfo params[] = {virtual_alias_domains,
                                        local_recipient_maps,
                                        relay_recipient_maps,
                                        virtual_mailbox_maps,
-                                       canonical_maps,
-                                       recipient_canonical_maps,
+                                       default_filter_nexthop,
                                        relocated_maps,
                                        relocated_prefix_enable,
                                        resolve_dequoted_address,

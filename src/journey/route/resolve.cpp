@@ -58,6 +58,20 @@ std::optional<Operator> routing_operator(std::string_view local, bool percent, b
 
 std::string site_key(std::string_view transport, std::string_view nexthop) { return to_lower(fmt::format("{}:{}", transport, nexthop)); }
 
+handoff::Route to_filter(std::string_view filter, std::string_view address, const Options& options)
+{
+    const TransportNexthop way = split_transport(filter);
+    std::string_view nexthop = way.nexthop.empty() ? std::string_view(options.filter_nexthop) : way.nexthop;
+    if (nexthop.empty())
+        nexthop = tables::split_address(address).has_domain ? tables::split_address(address).domain : std::string_view(options.hostname);
+    handoff::Route route;
+    route.set_transport(std::string(way.transport));
+    route.set_nexthop(std::string(nexthop));
+    route.set_address(std::string(address));
+    route.set_site(site_key(way.transport, nexthop));
+    return route;
+}
+
 TransportNexthop split_transport(std::string_view text)
 {
     text = trim(text);

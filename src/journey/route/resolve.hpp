@@ -31,6 +31,9 @@ struct TransportNexthop {
 };
 TransportNexthop split_transport(std::string_view text);
 
+/// Where a content filter ("transport:nexthop") gets mail for this address.
+handoff::Route to_filter(std::string_view filter, std::string_view address, const Options& options);
+
 class Resolver {
 public:
     enum class Purpose { mail, probe };

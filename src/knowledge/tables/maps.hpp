@@ -34,6 +34,12 @@ public:
     Answer find(Lookups& lookups, std::string_view key, KeyKind kind = KeyKind::whole) const;
     /// By the order of keys.hpp. `address` in internal form; user alone is asked where `own` says the domain is ours.
     Result<std::optional<Found>> find_address(Lookups& lookups, std::string_view address, const Delimiter& delimiter, const LocalDomains* own) const;
+    /// Where all of them are in_memory().
+    Answer find_now(std::string_view key) const
+    {
+        Lookups lookups;
+        return find(lookups, key);
+    }
     /// The same questions for callers that are coroutines themselves.
     awaitable<Answer> lookup(std::string key) const;
 

@@ -35,6 +35,10 @@ inline constexpr Param<std::string> proxy_interfaces{
     .doc = "Addresses of a proxy or address translator in front of this machine: mail for [address] is ours."};
 inline constexpr Param<std::string> virtual_alias_maps{
     .name = "virtual_alias_maps", .initial = "$virtual_maps", .doc = "Tables that send mail for an address to one or more others, local or remote."};
+inline constexpr Param<std::string> canonical_maps{
+    .name = "canonical_maps", .initial = "", .doc = "Tables that rewrite addresses in header and envelope; an address they have exists."};
+inline constexpr Param<std::string> recipient_canonical_maps{
+    .name = "recipient_canonical_maps", .initial = "", .doc = "Tables that rewrite recipient addresses; an address they have exists."};
 inline constexpr Param<std::string> propagate_unmatched_extensions{
     .name = "propagate_unmatched_extensions",
     .initial = "canonical, virtual",
@@ -67,6 +71,8 @@ inline constexpr ParamInfo params[] = {recipient_delimiter,
                                        myorigin,
                                        proxy_interfaces,
                                        virtual_alias_maps,
+                                       canonical_maps,
+                                       recipient_canonical_maps,
                                        propagate_unmatched_extensions,
                                        smtputf8_enable,
                                        mynetworks,

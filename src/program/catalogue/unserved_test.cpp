@@ -25,17 +25,18 @@ std::vector<std::string> said(std::vector<config::Assignment> settings, std::vec
 
 TEST_CASE("unserved: what nothing acts on is named with its place and what does not happen")
 {
-    CHECK(said({{"relayhost", "x"}, {"header_checks", "regexp:/etc/h"}, {"smtpd_milters", "inet:localhost:1"}}) ==
-          std::vector<std::string>{"/etc/x/main.cf, line 2: header_checks is accepted but not acted on yet: content is not inspected",
+    CHECK(said({{"relayhost", "x"}, {"home_mailbox", "Maildir/"}, {"smtpd_milters", "inet:localhost:1"}}) ==
+          std::vector<std::string>{"/etc/x/main.cf, line 2: home_mailbox is accepted but not acted on yet: mail for local mailboxes is deferred",
                                    "/etc/x/main.cf, line 3: smtpd_milters is accepted but not acted on yet: mail is not shown to Milters"});
-    CHECK(said({}, {{"content_filter", "amavis:x", 12}}) ==
-          std::vector<std::string>{"/etc/x/master.cf, line 12: content_filter is accepted but not acted on yet: mail does not pass the filter"});
+    CHECK(said({}, {{"smtpd_proxy_filter", "127.0.0.1:10", 12}}) ==
+          std::vector<std::string>{
+              "/etc/x/master.cf, line 12: smtpd_proxy_filter is accepted but not acted on yet: mail does not pass the proxy filter"});
 }
 
 TEST_CASE("unserved: defaults, what is read, families, LMTP twins, names that are referred to and names nobody knows say nothing")
 {
     CHECK(said({{"biff", "yes"},
-                {"header_checks", ""},
+                {"home_mailbox", ""},
                 {"syslog_name", "x"},
                 {"readme_directory", "no"},
                 {"nonsense", "1"},

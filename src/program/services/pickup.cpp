@@ -45,6 +45,60 @@ std::size_t head_size(std::string_view text)
     return end == text.npos ? text.size() : end + 4;
 }
 
+/// A message, or what follows its head: octets, or a file.
+class Stored {
+public:
+    Stored(std::string octets, Fd file) : octets_(std::move(octets)), file_(std::move(file)) {}
+
+    /// `into` from `offset`; fewer octets at the end only.
+    Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const
+    {
+        if (!file_) {
+            const std::string_view rest = std::string_view(octets_).substr(std::min<std::uint64_t>(offset, octets_.size()));
+            return rest.copy(into.data(), into.size());
+        }
+        std::size_t got = 0;
+        while (got < into.size()) {
+            const ssize_t count = ::pread(file_.get(), into.data() + got, into.size() - got, static_cast<off_t>(offset + got));
+            if (count < 0 && errno == EINTR)
+                continue;
+            if (count < 0)
+                return system_error("read", errno);
+            if (count == 0)
+                break;
+            got += static_cast<std::size_t>(count);
+        }
+        return got;
+    }
+
+    Result<std::string> head(std::size_t limit) const
+    {
+        std::string text(limit, '\0');
+        TRY(const std::size_t got, read(0, text));
+        text.resize(got);
+        text.resize(head_size(text));
+        if (text.size() == limit)
+            return Error{"header section too long", "5.3.4"};
+        return text;
+    }
+
+    Result<void> rest(std::uint64_t offset, const std::function<Result<void>(std::string_view)>& take) const
+    {
+        std::string piece(64 << 10, '\0');
+        for (;;) {
+            TRY(const std::size_t got, read(offset, piece));
+            if (got == 0)
+                return {};
+            TRY_VOID(take(std::string_view(piece).substr(0, got)));
+            offset += got;
+        }
+    }
+
+private:
+    std::string octets_;
+    Fd file_;
+};
+
 }  // namespace
 
 Pickup::Pickup(Executor executor, PickupOptions options, const report::Options& reports, handoff::Queue& queue, handoff::Cleaner& cleaner,
@@ -200,6 +254,79 @@ Result<void> Pickup::rest_of_file(const std::string& name, const Read& read, con
     return {};
 }
 
+/// What follows the head, in a file without a name.
+Result<Fd> Pickup::spooled_rest(const std::string& name, const Read& read) const
+{
+    Fd file(::open(fmt::format("{}/{}", spool_folder, spool::incoming_folder).c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    if (!file)
+        return system_error("create", errno);
+    TRY_VOID(rest_of_file(name, read, [&](std::string_view octets) -> Result<void> {
+        while (!octets.empty()) {
+            const ssize_t count = ::write(file.get(), octets.data(), octets.size());
+            if (count < 0 && errno != EINTR)
+                return Error{system_error("write", errno).text(), errno == ENOSPC ? "4.3.1" : "4.3.0"};
+            octets.remove_prefix(count < 0 ? 0 : static_cast<std::size_t>(count));
+        }
+        return {};
+    }));
+    return file;
+}
+
+/// The content where the cleaner wants to see the body: read and written on the helper thread, looked at here.
+awaitable<std::expected<handoff::Content, handoff::Refusal>> Pickup::checked_content(handoff::Cleaned* cleaned, ReadAt from)
+{
+    const auto failed = [](const Error& error) {
+        return std::unexpected(handoff::Refusal{451, error.status().empty() ? "4.3.0" : error.status(), error.text()});
+    };
+    handoff::Content content;
+    std::unique_ptr<spool::IncomingFile> file;
+    std::string held = std::exchange(cleaned->head, {});
+    std::uint64_t offset = 0, size = held.size();
+    const std::string queue_id = cleaned->envelope.queue_id();
+    const auto write_out = [this, &file, &queue_id](std::string octets, bool sync) -> Result<void> {
+        if (!file) {
+            TRY(auto made, spool::IncomingFile::create(*files_, queue_id));
+            file = std::make_unique<spool::IncomingFile>(std::move(made));
+        }
+        TRY_VOID(file->append(octets));
+        return sync ? file->sync() : Result<void>{};
+    };
+    for (bool last = false; !last;) {
+        auto piece = co_await on_thread(pool_, [&from, offset]() -> Result<std::string> {
+            std::string octets(64 << 10, '\0');
+            TRY(const std::size_t got, from(offset, octets));
+            octets.resize(got);
+            return octets;
+        });
+        if (!piece)
+            co_return failed(piece.error());
+        offset += piece->size();
+        last = piece->empty();
+        auto changed = co_await cleaned->body->clean(*std::move(piece), last);
+        if (!changed)
+            co_return std::unexpected(std::move(changed).error());
+        size += changed->size();
+        held += *changed;
+        if (size > handoff::inline_content_limit && (last || held.size() > (64U << 10)))
+            if (const auto written = co_await on_thread(pool_, [&write_out, &held, last] { return write_out(std::exchange(held, {}), last); });
+                !written)
+                co_return failed(written.error());
+    }
+    if (file) {
+        content.set_file(file->name());
+        file->keep();
+    } else {
+        content.set_inline_octets(std::move(held));
+    }
+    auto concluded = co_await cleaned->body->conclude(std::move(cleaned->envelope));
+    if (!concluded)
+        co_return std::unexpected(std::move(concluded).error());
+    cleaned->envelope = *std::move(concluded);
+    cleaned->envelope.set_size(size);
+    cleaned->discard |= cleaned->body->discards();
+    co_return content;
+}
+
 awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id)
 {
     auto read = co_await on_thread(pool_, [this, name] { return this->read(name); });
@@ -213,6 +340,7 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
     }
     handoff::Envelope& envelope = read->envelope;
     envelope.set_queue_id(queue_id);
+    envelope.set_filter(options_.content_filter);
     log_.info("{}: uid={} from=<{}>", queue_id, envelope.submitter(), envelope.sender());
     const std::string head = received(envelope, envelope.submitter()) + read->head;
     auto cleaned = co_await cleaner_.clean(envelope, head);
@@ -220,6 +348,22 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
         if (cleaned.error().code < 500)
             co_return Error{cleaned.error().text, cleaned.error().status};
         co_return co_await send_back(envelope, head, cleaned.error());
+    }
+    if (cleaned->discard)
+        co_return Result<void>{};
+    if (cleaned->body) {
+        auto spooled = read->whole ? Result<Fd>(Fd{}) : co_await on_thread(pool_, [this, name, &read] { return spooled_rest(name, *read); });
+        if (!spooled)
+            co_return spooled.error();
+        const Stored rest(std::move(read->body), *std::move(spooled));
+        auto checked = co_await checked_content(&*cleaned, [&rest](std::uint64_t at, std::span<char> into) { return rest.read(at, into); });
+        if (!checked && checked.error().code < 500)
+            co_return Error{checked.error().text, checked.error().status};
+        if (!checked)
+            co_return co_await send_back(envelope, head, checked.error());
+        if (cleaned->discard || cleaned->envelope.recipients_size() == 0)
+            co_return Result<void>{};
+        co_return co_await queue_.enqueue(std::move(cleaned->envelope), *std::move(checked));
     }
     const std::uint64_t rest_size = read->envelope.size() - read->head.size();
     auto content = co_await on_thread(pool_, [this, name, queue_id, rest_size, &read, &cleaned] {
@@ -235,64 +379,6 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
 
 // ---- From the queue to the queue
 
-namespace {
-
-/// What the queue stores of a message: octets, or a file.
-class Stored {
-public:
-    Stored(std::string octets, Fd file) : octets_(std::move(octets)), file_(std::move(file)) {}
-
-    /// `into` from `offset`; fewer octets at the end only.
-    Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const
-    {
-        if (!file_) {
-            const std::string_view rest = std::string_view(octets_).substr(std::min<std::uint64_t>(offset, octets_.size()));
-            return rest.copy(into.data(), into.size());
-        }
-        std::size_t got = 0;
-        while (got < into.size()) {
-            const ssize_t count = ::pread(file_.get(), into.data() + got, into.size() - got, static_cast<off_t>(offset + got));
-            if (count < 0 && errno == EINTR)
-                continue;
-            if (count < 0)
-                return system_error("read", errno);
-            if (count == 0)
-                break;
-            got += static_cast<std::size_t>(count);
-        }
-        return got;
-    }
-
-    Result<std::string> head(std::size_t limit) const
-    {
-        std::string text(limit, '\0');
-        TRY(const std::size_t got, read(0, text));
-        text.resize(got);
-        text.resize(head_size(text));
-        if (text.size() == limit)
-            return Error{"header section too long", "5.3.4"};
-        return text;
-    }
-
-    Result<void> rest(std::uint64_t offset, const std::function<Result<void>(std::string_view)>& take) const
-    {
-        std::string piece(64 << 10, '\0');
-        for (;;) {
-            TRY(const std::size_t got, read(offset, piece));
-            if (got == 0)
-                return {};
-            TRY_VOID(take(std::string_view(piece).substr(0, got)));
-            offset += got;
-        }
-    }
-
-private:
-    std::string octets_;
-    Fd file_;
-};
-
-}  // namespace
-
 awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest request, std::vector<Fd> descriptors)
 {
     handoff::RequeueReply reply;
@@ -302,6 +388,7 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
         co_return Error{"no queue id is at hand", "4.3.0"};
     const std::string old_id = std::exchange(*envelope.mutable_queue_id(), *queue_id);
     envelope.set_hold(false);
+    envelope.set_filter(options_.content_filter);
     const auto stored = std::make_shared<Stored>(std::move(*request.mutable_content()->mutable_inline_octets()),
                                                  descriptors.empty() ? Fd{} : std::move(descriptors.front()));
     CO_TRY(const std::string old_head, co_await on_thread(pool_, [this, stored] { return stored->head(options_.header_limit); }));
@@ -320,6 +407,26 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
         co_return reply;
     }
     const std::uint64_t offset = old_head.size();
+    const auto discarded = [&reply] {
+        reply.set_status("5.7.1");
+        reply.set_text("header_checks or body_checks would discard it");
+        return reply;
+    };
+    if (cleaned->discard)
+        co_return discarded();
+    if (cleaned->body) {
+        auto checked = co_await checked_content(&*cleaned, [&](std::uint64_t at, std::span<char> into) { return stored->read(offset + at, into); });
+        if (!checked) {
+            reply.set_status(checked.error().status);
+            reply.set_text(checked.error().text);
+            co_return reply;
+        }
+        if (cleaned->discard)
+            co_return discarded();
+        *reply.mutable_message()->mutable_content() = *std::move(checked);
+        *reply.mutable_message()->mutable_envelope() = std::move(cleaned->envelope);
+        co_return reply;
+    }
     CO_TRY(*reply.mutable_message()->mutable_content(),
            co_await on_thread(pool_, [this, stored, offset, rest_size, id = *queue_id, new_head = cleaned->head] {
                return content(id, new_head, rest_size, [&](const Take& take) { return stored->rest(offset, take); });

@@ -18,6 +18,7 @@
 
 #include <functional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,7 +26,7 @@
 namespace posthorn::services {
 
 struct PickupOptions {
-    std::string myhostname, mail_name;
+    std::string myhostname, mail_name, content_filter;
     submit::PickUpLimits limits;
     std::size_t header_limit = 1 << 20;
     std::size_t at_once = 20;
@@ -63,6 +64,9 @@ private:
     Result<Read> read(const std::string& name) const;
     Result<void> rest_of_file(const std::string& name, const Read& read, const Take& take) const;
     Result<handoff::Content> content(const std::string& queue_id, const std::string& head, std::uint64_t rest_size, const Rest& rest);
+    using ReadAt = std::function<Result<std::size_t>(std::uint64_t, std::span<char>)>;
+    Result<Fd> spooled_rest(const std::string& name, const Read& read) const;
+    awaitable<std::expected<handoff::Content, handoff::Refusal>> checked_content(handoff::Cleaned* cleaned, ReadAt from);
     awaitable<Result<void>> send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal);
     std::string received(const handoff::Envelope& envelope, std::uint32_t user) const;
 

@@ -41,10 +41,12 @@ awaitable<Result<QueueReply>> QueueManager::explain(QueueCommand command)
 }
 
 /// Where these go, as the resolver says now; empty where it cannot say, and `trouble` why.
-awaitable<std::vector<handoff::Route>> QueueManager::routes_now(std::string sender, std::vector<std::string> addresses, std::string* trouble)
+awaitable<std::vector<handoff::Route>> QueueManager::routes_now(std::string sender, std::vector<std::string> addresses, std::string filter,
+                                                                std::string* trouble)
 {
     handoff::RouteRequest question;
     question.set_sender(std::move(sender));
+    question.set_filter(std::move(filter));
     const auto count = static_cast<int>(addresses.size());
     for (std::string& address : addresses)
         question.add_addresses(std::move(address));
@@ -96,7 +98,7 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
         std::vector<std::string> addresses;
         for (const spool::RecipientState& state : stored.recipients)
             addresses.push_back(state.recipient.address());
-        routes = co_await routes_now(stored.envelope.sender(), std::move(addresses), &trouble);
+        routes = co_await routes_now(stored.envelope.sender(), std::move(addresses), stored.envelope.filter(), &trouble);
     }
     const auto active = active_.find(key);
     const WallTime wall = clock_.wall();
@@ -185,7 +187,7 @@ awaitable<Result<QueueReply>> QueueManager::explain_destination(std::string word
         add_share(said, word, scheduler_.site(word)->transport);
     else {
         std::string trouble;
-        const auto routes = co_await routes_now("", {address ? word : "postmaster@" + word}, &trouble);
+        const auto routes = co_await routes_now("", {address ? word : "postmaster@" + word}, "", &trouble);
         said.set_trouble(trouble);
         for (const handoff::Route& route : routes)
             add_share(said, route.site(), route.transport());

@@ -173,7 +173,8 @@ private:
     awaitable<Result<handoff::QueueReply>> explain(handoff::QueueCommand command);
     awaitable<Result<handoff::QueueReply>> explain_message(std::string queue_id);
     awaitable<Result<handoff::QueueReply>> explain_destination(std::string word);
-    awaitable<std::vector<handoff::Route>> routes_now(std::string sender, std::vector<std::string> addresses, std::string* trouble);
+    awaitable<std::vector<handoff::Route>> routes_now(std::string sender, std::vector<std::string> addresses, std::string filter,
+                                                      std::string* trouble);
     void add_share(handoff::Explanation& into, const std::string& site, const std::string& transport) const;
     std::int64_t wall_of(SteadyTime time) const;
 

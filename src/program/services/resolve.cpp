@@ -7,6 +7,7 @@
 #include "ipc/dispatcher.hpp"
 #include "net/listener.hpp"
 #include "process/service.hpp"
+#include "receive/params.hpp"
 #include "report/params.hpp"
 #include "route/router.hpp"
 #include "services/own_transports.hpp"
@@ -58,11 +59,12 @@ report::Templates templates(const config::Snapshot& snapshot, TableFiles& files,
 
 /// Everything that depends on the configuration, made anew at a reload.
 struct Configured {
-    Configured(const config::Snapshot& rewrite, const config::Snapshot& bounce, const config::Snapshot& cleanup_line, TableFiles& files,
-               tables::Tables& tables, const observe::Log& log, const observe::Log& cleanup_log)
+    Configured(const config::Snapshot& rewrite, const config::Snapshot& bounce, const config::Snapshot& cleanup_line,
+               const config::Snapshot& pickup_line, TableFiles& files, tables::Tables& tables, const observe::Log& log,
+               const observe::Log& cleanup_log)
         : interfaces(config::this_host("resolve").addresses), route(route::Options::from(rewrite, interfaces, files)),
           mail(route, route::Resolver::Purpose::mail, tables), probe(route, route::Resolver::Purpose::probe, tables),
-          cleaner(cleanup::Options::from(cleanup_line, interfaces, files), tables, cleanup_log),
+          cleaner(cleanup::Options::from(cleanup_line, interfaces, files, pickup_line.get(receive::receive_override_options)), tables, cleanup_log),
           reports(report::Options::from(bounce, templates(bounce, files, log))),
           control(tables::ListKind::domains, "address_verify_control_domains", rewrite.get(verify::address_verify_control_domains), true, tables)
     {
@@ -97,8 +99,8 @@ public:
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  clock_, service.log()),
-          cleaner_(configured_),
-          pickup_(service.executor(), pickup_options(service.config()), configured_->reports, queue_, cleaner_, clock_, service.log_as("pickup"))
+          cleaner_(configured_), pickup_(service.executor(), pickup_options(service.config_for("pickup")), configured_->reports, queue_, cleaner_,
+                                         clock_, service.log_as("pickup"))
     {
         dispatcher_.on<handoff::RouteRequest, handoff::RouteReply>(Frame::route,
                                                                    [this](handoff::RouteRequest request) { return route(std::move(request)); });
@@ -168,8 +170,9 @@ public:
 private:
     std::unique_ptr<Configured> configure(const config::Snapshot&)
     {
-        return std::make_unique<Configured>(service_.config_for("rewrite"), service_.config_for("bounce"), service_.config_for("cleanup"), *files_,
-                                            tables_, service_.log(), service_.log_as("cleanup"));
+        return std::make_unique<Configured>(service_.config_for("rewrite"), service_.config_for("bounce"),
+                                            service_.config_for(service_.config_for("pickup").get(receive::cleanup_service_name)),
+                                            service_.config_for("pickup"), *files_, tables_, service_.log(), service_.log_as("cleanup"));
     }
 
     static PickupOptions pickup_options(const config::Snapshot& snapshot)
@@ -177,6 +180,7 @@ private:
         PickupOptions options;
         options.myhostname = snapshot.text("myhostname");
         options.mail_name = snapshot.text("mail_name");
+        options.content_filter = snapshot.get(receive::content_filter);
         options.limits.content = parse_number(snapshot.text("message_size_limit")).value_or(0);
         return options;
     }
@@ -187,6 +191,12 @@ private:
         std::vector<std::string> addresses(request.addresses().begin(), request.addresses().end());
         if (request.verify())
             co_return co_await route_probes(request.sender(), std::move(addresses));
+        if (!request.filter().empty()) {
+            handoff::RouteReply reply;
+            for (const std::string& address : addresses)
+                *reply.add_routes() = route::to_filter(request.filter(), address, configured_->route);
+            co_return reply;
+        }
         auto routes = co_await configured_->mail.route(request.sender(), std::move(addresses));
         handoff::RouteReply reply;
         if (!routes) {

@@ -5,6 +5,7 @@
 #include "handoff/frames.hpp"
 #include "net/listener.hpp"
 #include "process/service.hpp"
+#include "receive/params.hpp"
 #include "receive/server.hpp"
 #include "receive/wired.hpp"
 #include "route/router.hpp"
@@ -33,7 +34,8 @@ namespace {
 struct Prepared {
     explicit Prepared(process::Service& service)
         : files(TableFiles::fetch(service)), interfaces(config::this_host("smtpd").addresses), options(receive::Options::from(service.config())),
-          cleanup(cleanup::Options::from(service.config_for("cleanup"), interfaces, *files)),
+          cleanup(cleanup::Options::from(service.config_for(service.config().get(receive::cleanup_service_name)), interfaces, *files,
+                                         service.config().get(receive::receive_override_options))),
           route(route::Options::from(service.config_for("rewrite"), interfaces, *files)),
           resolver(std::make_unique<dns::Resolver>(service.executor(), clock, at_start(dns::options_from(service.config()))))
     {

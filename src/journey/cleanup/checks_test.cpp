@@ -1,0 +1,202 @@
+#include "cleanup/testing.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace posthorn::cleanup;
+using namespace posthorn::cleanup::testing;
+
+namespace {
+
+/// One rule over headers: "/pattern/ ACTION".
+Options header_rule(std::string rule)
+{
+    Options made = options();
+    made.checks.header = "regexp:{{" + rule + "}}";
+    made.checks.mime = made.checks.nested = made.checks.header;
+    return made;
+}
+
+Options body_rule(std::string rule)
+{
+    Options made = options();
+    made.checks.body = "regexp:{{" + rule + "}}";
+    return made;
+}
+
+handoff::Envelope from_client()
+{
+    handoff::Envelope made = envelope({"r@else.test"}, "203.0.113.5");
+    made.mutable_client()->set_name("c.test");
+    made.mutable_client()->set_protocol("ESMTP");
+    made.mutable_client()->set_helo("c.test");
+    return made;
+}
+
+constexpr std::string_view head = "Subject: bad thing\r\nFrom: a@b.test\r\n\r\n";
+constexpr std::string_view context =
+    " header Subject: bad thing from c.test[203.0.113.5]; from=<s@x.test> to=<r@else.test> proto=ESMTP helo=<c.test>";
+
+std::string first_line(const Got& got, std::string_view what)
+{
+    for (const std::string& line : got.log)
+        if (has(line, what))
+            return line.substr(line.find("1zQ: ") + 5);
+    return {};
+}
+
+Got checked(const Options& made, std::string_view header = head, std::string body = {}, std::size_t step = 1 << 20)
+{
+    return clean(made, from_client(), std::string(header), std::move(body), step);
+}
+
+}  // namespace
+
+TEST_CASE("checks: without rules nobody looks at the body, and a rule over headers does not either where there are no parts")
+{
+    CHECK(!checked(options(), head, "x\r\n").body_seen);
+    CHECK(!checked(header_rule("/evil/ REJECT"), head, "x\r\n").body_seen);
+    CHECK(checked(header_rule("/evil/ REJECT"), "Content-Type: multipart/mixed; boundary=b\r\n\r\n", "y\r\n").body_seen);
+}
+
+TEST_CASE("checks: every action over a header does what header_checks(5) says, and is logged in Postfix's words")
+{
+    Got got = checked(header_rule("/^Subject: bad/ REJECT go away"));
+    CHECK(got.refused == "550 5.7.1 go away");
+    CHECK(first_line(got, "reject") == "reject:" + std::string(context) + ": 5.7.1 go away");
+    CHECK(checked(header_rule("/^Subject: bad/ REJECT")).refused == "550 5.7.1 message content rejected");
+    CHECK(checked(header_rule("/^Subject: bad/ REJECT 4.7.2 later")).refused == "451 4.7.2 later");
+    got = checked(header_rule("/^Subject: (bad)/ WARN saw $1"));
+    CHECK(first_line(got, "warning") == "warning:" + std::string(context) + ": saw bad");
+    CHECK(got.head == head);
+    CHECK(first_line(checked(header_rule("/^Subject/ INFO")), "info") == "info:" + std::string(context));
+    got = checked(header_rule("/^Subject/ HOLD look"));
+    CHECK(got.envelope.hold());
+    CHECK(first_line(got, "hold") == "hold:" + std::string(context) + ": look");
+    CHECK(checked(header_rule("/^Subject/ DISCARD")).discard);
+    CHECK(checked(header_rule("/^Subject/ FILTER scan:[127.0.0.1]:10025")).envelope.filter() == "scan:[127.0.0.1]:10025");
+    CHECK(checked(header_rule("/^Subject/ REDIRECT other@else.test")).envelope.redirect() == "other@else.test");
+    got = checked(header_rule("/^Subject/ BCC copy@else.test"));
+    CHECK(got.recipients == "r@else.test copy@else.test ");
+    CHECK(got.envelope.recipients(1).notify() == handoff::NOTIFY_NEVER);
+    CHECK(checked(header_rule("/^Subject/ PREPEND X-Mark: yes")).head == "X-Mark: yes\r\n" + std::string(head));
+    CHECK(checked(header_rule("/^Subject: (.*)/ REPLACE Subject: [$1]")).head == "Subject: [bad thing]\r\nFrom: a@b.test\r\n\r\n");
+    CHECK(checked(header_rule("/^Subject/ IGNORE")).head == "From: a@b.test\r\n\r\n");
+    got = checked(header_rule("/^Subject/ STRIP gone"));
+    CHECK(got.head == "From: a@b.test\r\n\r\n");
+    CHECK(first_line(got, "strip") == "strip:" + std::string(context) + ": gone");
+    for (const char* nothing : {"DUNNO", "OK", "dunno"})
+        CHECK(checked(header_rule("/^Subject/ " + std::string(nothing))).head == head);
+    // PASS: what would be refused behind it is not.
+    Options made = header_rule("/^Subject/ PASS");
+    made.checks.header = "regexp:{{/^Subject/ PASS}, {/^From/ REJECT}}";
+    CHECK(checked(made).refused.empty());
+}
+
+TEST_CASE("checks: a wrong action is a warning, and changes nothing")
+{
+    const auto warned = [](const std::string& action) {
+        const Got got = checked(header_rule("/^Subject/ " + action));
+        CHECK(got.head == head);
+        CHECK(got.refused.empty());
+        return got.log.at(0).substr(got.log.at(0).find("1zQ: ") + 5);
+    };
+    CHECK(warned("EXPLODE now") == "unknown command in header_checks map: EXPLODE");
+    CHECK(warned("FILTER") == "missing FILTER command argument in header_checks map");
+    CHECK(has(warned("FILTER scan"), "bad FILTER command scan in header_checks -- need transport:destination"));
+    CHECK(has(warned("REDIRECT me"), "bad REDIRECT target \"me\" in header_checks map -- need user@domain"));
+    CHECK(has(warned("BCC me"), "bad BCC address \"me\" in header_checks map"));
+    CHECK(warned("REPLACE") == "REPLACE action without text in header_checks map");
+    CHECK(has(warned("REPLACE no field"), "need \"headername: headervalue\""));
+    CHECK(has(warned("PREPEND no field"), "need \"headername: headervalue\""));
+}
+
+TEST_CASE("checks: a folded field is one line with LF in it; a long one is looked at within header_size_limit")
+{
+    CHECK(checked(header_rule("/^Subject: a\r?\n b$/ REJECT"), "Subject: a\r\n b\r\n\r\n").refused == "550 5.7.1 message content rejected");
+    Options made = header_rule("/tail/ REJECT");
+    made.header_size_limit = 20;
+    CHECK(checked(made, "Subject: 0123456789012345\r\n x tail\r\n\r\n").refused.empty());
+    CHECK(!checked(header_rule("/tail/ REJECT"), "Subject: 0123456789012345 tail\r\n\r\n").refused.empty());
+}
+
+TEST_CASE("checks: a replaced field is cleaned like any other; what is prepended is not")
+{
+    Options made = header_rule("/^X-To: (.*)/ REPLACE To: $1");
+    CHECK(clean(made, envelope(), "X-To: user\r\n\r\n").head.starts_with("To: user@here.test\r\n"));
+    made = header_rule("/^Subject/ PREPEND Bcc: hidden");
+    CHECK(has(clean(made, envelope(), "Subject: x\r\n\r\n").head, "Bcc: hidden\r\nSubject: x\r\n"));
+    made = header_rule("/^Bcc/ REPLACE X-Was: bcc");
+    CHECK(has(clean(made, envelope(), "Bcc: x\r\n\r\n").head, "X-Was: bcc\r\n"));
+}
+
+TEST_CASE("checks: MIME fields, fields of parts and of messages within have their own tables, whatever the pieces")
+{
+    Options made = options();
+    made.checks.header = "regexp:{{/^X/ PREPEND Seen: header}}";
+    made.checks.mime = "regexp:{{/name=evil/ REPLACE Content-Disposition: none}, {/^X/ PREPEND Seen: mime}, {/^MIME/ IGNORE}}";
+    made.checks.nested = "regexp:{{/^X/ PREPEND Seen: nested}}";
+    const std::string header = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nX: 0\r\n\r\n";
+    const std::string body =
+        "--b\r\nContent-Disposition: attachment;\r\n name=evil.exe\r\nX: 1\r\n\r\nX: 2\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"
+        "X: 3\r\nContent-Disposition: x; name=evil\r\n\r\nX: 4\r\n--b--\r\n";
+    for (const std::size_t step : {1, 2, 3, 17, 1000}) {
+        const Got got = checked(made, header, body, step);
+        CHECK(got.head == "Content-Type: multipart/mixed; boundary=b\r\nSeen: header\r\nX: 0\r\n\r\n");
+        CHECK(got.body == "--b\r\nContent-Disposition: none\r\nSeen: mime\r\nX: 1\r\n\r\nX: 2\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"
+                          "Seen: nested\r\nX: 3\r\nContent-Disposition: none\r\n\r\nX: 4\r\n--b--\r\n");
+    }
+    made.checks.mime_input = false;
+    CHECK(checked(made, header, body).body == body);
+}
+
+TEST_CASE("checks: body lines, as far as body_checks_size_limit goes in each part")
+{
+    Got got = checked(body_rule("/^bad line$/ REJECT no such text"), head, "good\r\nbad line\r\n", 3);
+    CHECK(got.refused == "550 5.7.1 no such text");
+    CHECK(has(first_line(got, "reject"), "reject: body bad line from c.test[203.0.113.5]; from=<s@x.test>"));
+    CHECK(checked(body_rule("/^(b)a/ REPLACE $1"), head, "bad\r\nbaz\r\nx\r\n").body == "b\r\nb\r\nx\r\n");
+    CHECK(checked(body_rule("/^b/ PREPEND a"), head, "b\r\n\r\nb").body == "a\r\nb\r\n\r\na\r\nb");
+    CHECK(checked(body_rule("/^b/ IGNORE"), head, "b\r\nc\r\nb\r\n").body == "c\r\n");
+    got = checked(body_rule("/^b/ BCC copy"), head, "b\r\n");
+    CHECK(!first_line(got, "bad BCC address \"copy\" in body_checks map -- need user@domain").empty());
+    got = checked(body_rule("/^b/ BCC copy@here.test"), head, "b\r\nb\r\n");
+    CHECK(got.recipients == "r@else.test copy@here.test ");
+    CHECK(checked(body_rule("/^b/ HOLD"), head, "b\r\n").envelope.hold());
+    CHECK(checked(body_rule("/^b/ DISCARD"), head, "b\r\n").discard);
+    CHECK(checked(body_rule("/^b/ FILTER x:"), head, "b\r\n").envelope.filter() == "x:");
+    CHECK(checked(body_rule("/^--b/ WARN"), "Content-Type: multipart/mixed; boundary=b\r\n\r\n", "--b\r\n").log.size() == 2);
+    Options made = body_rule("/bad/ IGNORE");
+    made.checks.body_octets = 8;
+    CHECK(checked(made, head, "123456\r\nbad\r\n").body == "123456\r\nbad\r\n");
+    CHECK(checked(made, head, "12345\r\nbad\r\n").body == "12345\r\n");
+    made = body_rule("/^bb/ IGNORE");
+    made.checks.line_octets = 4;                                 // long lines are looked at in pieces
+    CHECK(checked(made, head, "aaaabbccc\r\nx\r\n").body == "aaaac\r\nx\r\n");
+}
+
+TEST_CASE("checks: MIME that breaks the rules is refused where that is asked for")
+{
+    Options made = options();
+    made.checks.strict_headers = true;
+    CHECK(checked(made, "Subject: \xc3\xa4\r\n\r\n").refused == "550 5.6.0 improper use of 8-bit data in message header");
+    CHECK(checked(options(), "Subject: \xc3\xa4\r\n\r\n").refused.empty());
+    made = options();
+    made.checks.strict_body = true;
+    CHECK(checked(made, head, "\xc3\xa4\r\n").refused == "550 5.6.0 improper use of 8-bit data in message body");
+    CHECK(checked(made, "Content-Transfer-Encoding: 8bit\r\n\r\n", "\xc3\xa4\r\n").refused.empty());
+    made = options();
+    made.checks.strict_domain = true;
+    CHECK(checked(made, "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n", "--b\r\n").refused ==
+          "550 5.6.0 invalid message/* or multipart/* encoding domain");
+    made = options();
+    made.checks.count_nesting = true;
+    made.checks.nesting = 1;                                     // of parts within the parts of the message
+    const std::string part = "--b\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n";
+    const std::string deep = part + "--c\r\nContent-Type: multipart/mixed; boundary=d\r\n\r\n";
+    const Got got = checked(made, "Content-Type: multipart/mixed; boundary=b\r\n\r\n", deep);
+    CHECK(got.refused == "550 5.6.0 MIME nesting exceeds safety limit");
+    CHECK(has(got.log.back(), "reject: mime-error MIME nesting exceeds safety limit: Content-Type: multipart/mixed; boundary=d from "));
+    made.checks.nesting = 2;
+    CHECK(checked(made, "Content-Type: multipart/mixed; boundary=b\r\n\r\n", deep).refused.empty());
+}
