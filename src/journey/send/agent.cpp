@@ -141,7 +141,8 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
             co_return;
         if (job->transaction->unserved) {
             job->fresh = true;                                      // the peer had had enough of that session: nothing was lost
-            if (job->transaction->late && !std::exchange(job->late, true) && job->resolved)
+            const bool in_time = job->transaction->late && !std::exchange(job->late, true);
+            if (job->resolved && (in_time || job->next_host >= job->hosts.size()))
                 bring_back(*job);
             continue;
         }

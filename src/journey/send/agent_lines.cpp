@@ -34,6 +34,13 @@ Transaction* Line::next()
         if (job->sheet[i].state == Fate::State::open)
             open.push_back(static_cast<std::uint32_t>(i));
     const std::size_t all = open.size();
+    // Those whose refusal may have been another's come last, one by one: they are not to spoil the answers of the others again.
+    const auto doubtful = [&](std::uint32_t index) { return job->sheet[index].apart; };
+    const bool apart = all != 0 && std::ranges::all_of(open, doubtful);
+    if (apart)
+        open.resize(1);
+    else
+        std::erase_if(open, doubtful);
     open = session->askable(job->request, std::move(open));
     if (open.empty() && all != 0)
         return nullptr;                 // it waits for another session
@@ -57,6 +64,7 @@ Transaction* Line::next()
     if (job->connected == 0 || mails > 1)
         job->connected = micros(clock->wall());
     Transaction& transaction = job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
+    transaction.progress.apart = apart;
     jobs.push_back(job);
     return &transaction;
 }

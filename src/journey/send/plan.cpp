@@ -30,13 +30,16 @@ public:
                 break;
             }
             const bool last = i + 1 == dialogue_.mails.size();
+            if (mail.apart)
+                cut();
+            apart_ = mail.apart;
             if (mail.probe)
                 say_probe(static_cast<std::uint16_t>(i), mail);
             else
                 say_mail(static_cast<std::uint16_t>(i), mail);
             contents += mail.probe ? 0 : 1;
             const bool by_bdat = !mail.probe && steps_.back().act == Act::bdat;
-            if (last && dialogue_.end && options_.quit_in_group && !one_by_one_ && !by_bdat && !quirks_.has(Quirk::quit_alone)) {
+            if (last && dialogue_.end && options_.quit_in_group && !one_by_one_ && !apart_ && !by_bdat && !quirks_.has(Quirk::quit_alone)) {
                 if (mail.probe && !quirks_.has(Quirk::no_rset))
                     say(Act::rset);
                 say(Act::quit);
@@ -45,6 +48,7 @@ public:
             }
         }
         cut();
+        apart_ = false;
         if (ends)
             say_goodbye();
     }
@@ -59,7 +63,7 @@ private:
     void say(Act act, std::uint16_t mail = 0, std::uint32_t recipient = 0)
     {
         steps_.push_back({act, false, mail, recipient});
-        if (one_by_one_ && act != Act::content && act != Act::pause)
+        if ((one_by_one_ || apart_) && act != Act::content && act != Act::pause)
             cut();
     }
     void cut()
@@ -68,27 +72,27 @@ private:
             steps_.back().ends_flight = true;
     }
 
-    void say_envelope_start(std::uint16_t index)
+    void say_envelope_start(std::uint16_t index, std::uint32_t recipient)
     {
         if (rset_needed_)
             say(Act::rset, index);
         rset_needed_ = false;
-        say(Act::mail, index);
+        say(Act::mail, index, recipient);
     }
 
     void say_recipients(std::uint16_t index, const Mail& mail)
     {
-        const bool one_each = mail.probe && mail.null_sender && quirks_.has(Quirk::one_rcpt_null_sender);
+        const bool one_each = one_mail_each(mail, quirks_);
         bool sender_open = mail.sender_open;
         if (mail.stage == Stage::waiting) {
-            say_envelope_start(index);
+            say_envelope_start(index, one_each ? mail.asked : 0);
             sender_open = true;
         }
         for (std::uint32_t r = mail.asked; r < mail.recipients; ++r) {
             if (one_each && !sender_open) {
                 if (r != mail.asked || dialogue_.open_transaction)
                     say(Act::rset, index);
-                say(Act::mail, index);
+                say(Act::mail, index, r);
             }
             say(Act::rcpt, index, r);
             sender_open = false;
@@ -156,7 +160,7 @@ private:
     const peers::Quirks& quirks_;
     const peers::Limits& limits_;
     const PlanOptions& options_;
-    bool one_by_one_, chunking_, bdat_first_, rset_needed_;
+    bool one_by_one_, chunking_, bdat_first_, rset_needed_, apart_ = false;
     std::uint32_t unanswered_ = 0;
 };
 

@@ -42,7 +42,7 @@ struct Step {
     Act act{};
     bool ends_flight = false;
     std::uint16_t mail = 0;         // index into Dialogue.mails
-    std::uint32_t recipient = 0;    // of rcpt: index within the mail
+    std::uint32_t recipient = 0;    // of rcpt, and of a mail for one recipient: index within the mail
     bool operator==(const Step&) const = default;
 };
 
@@ -76,12 +76,19 @@ struct Mail {
     std::uint64_t octets = 0;
     bool probe = false;             // ends after the last RCPT
     bool null_sender = false;
+    bool apart = false;             // each of its commands is a flight: its answers cannot be another's
     bool by_data = false;           // lines over the limit are broken on the way: BDAT could not
     Stage stage = Stage::waiting;
     bool sender_open = false;       // MAIL was accepted, and no RCPT was said since
     std::uint32_t asked = 0;
     std::uint32_t accepted = 0;
 };
+
+/// A probe from <> where the peer takes one recipient for that: each has a MAIL of its own.
+inline bool one_mail_each(const Mail& mail, const peers::Quirks& quirks)
+{
+    return mail.probe && mail.null_sender && quirks.has(peers::Quirk::one_rcpt_null_sender);
+}
 
 struct Dialogue {
     std::span<const Mail> mails;    // in order; what is done is passed over

@@ -1,11 +1,13 @@
 // Whatever a server does: one verdict per recipient, bounded time, and no bounce but by a whole 5yz it said.
 #include "peers/book.hpp"
+#include "send/any_server_test.hpp"
 #include "send/world_test.hpp"
 #include "sim/random_peer.hpp"
 
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <random>
 
 using namespace posthorn;
 using namespace posthorn::send;
@@ -62,4 +64,19 @@ TEST_CASE("a server that does anything: exactly one verdict per recipient, and a
     CHECK(deferred > 0);
     CHECK(bounced > 0);
     MESSAGE("delivered ", delivered, ", deferred ", deferred, ", bounced ", bounced);
+}
+
+TEST_CASE("a server made of random octets, in every mode, with every quirk, at every pace: what must hold for whatever a peer does")
+{
+    const char* const wish = std::getenv("POSTHORN_ANY_SERVERS");
+    const unsigned servers = wish ? static_cast<unsigned>(std::atoi(wish)) : 400;
+    for (unsigned seed = 1; seed <= servers; ++seed) {
+        std::mt19937 random(seed);
+        std::string input;
+        for (unsigned i = 0, size = 8 + random() % 60; i < size; ++i)
+            input += static_cast<char>(i >= 8 && random() % 3 != 0 ? 0 : i >= 3 && i <= 5 && seed % 2 == 0 ? 0 : random() % 256);
+        CAPTURE(seed);
+        const auto broken = run_any_server(input);
+        CHECK_MESSAGE(!broken, *broken);
+    }
 }

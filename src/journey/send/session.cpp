@@ -136,6 +136,8 @@ awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
     }
     if (debug_)
         transcript('>', line);
+    if (!input_.empty() || parser_.amid())
+        out_of_step_ = true;                                        // it said more than it was asked: what comes next may answer nothing of ours
     if (around_.peers) {
         begin_exchange();
         evidence_.exchanges.back().verbs.push_back(act == Act::starttls       ? peers::Verb::starttls
@@ -290,6 +292,7 @@ awaitable<std::optional<Trouble>> Session::hello()
             co_return trouble;
         }
         // Anything else: a server from before RFC 1869; or one that wants no second EHLO, now that TLS is in force.
+        out_of_step_ = out_of_step_ || judge(Act::hello, *reply, {}) == Judgement::out_of_place;
         esmtp_ = false;
         second_hello_refused_ = secured_;
     }

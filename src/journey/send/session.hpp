@@ -35,6 +35,11 @@ namespace posthorn::send {
 /// One mail, or one probe, on one session.
 struct Transaction {
     Transaction(const handoff::DeliveryRequest& what, const Content& octets, Sheet& fates, std::vector<std::uint32_t> indexes);
+    /// A recipient of it is to be asked again, apart from the others.
+    bool has_doubtful() const
+    {
+        return std::ranges::any_of(recipients, [&](std::uint32_t index) { return (*sheet)[index].apart && !(*sheet)[index].final(); });
+    }
 
     const handoff::DeliveryRequest* request;
     const Content* content;
@@ -182,7 +187,10 @@ private:
     std::size_t gather(std::size_t piece, std::size_t offset);
 
     void note(const Expected& expected, const smtp::Reply& reply, bool early, Act next);
-    void note_mail(Transaction& transaction, Judgement judgement, const smtp::Reply& reply);
+    void note_mail(Transaction& transaction, std::uint32_t recipient, Judgement judgement, const smtp::Reply& reply);
+    void doubt_refusals(bool cut_short = false);
+    void refuse(Transaction& transaction, std::uint32_t index, const Reason& reason);
+    void refuse_accepted(Transaction& transaction, const Reason& reason);
     void fail_all(Transaction& transaction, const Reason& reason);
     void note_refusal(std::chrono::milliseconds pause);
     void note_rcpt(Transaction& transaction, std::uint32_t recipient, Judgement judgement, const smtp::Reply& reply);
@@ -192,10 +200,12 @@ private:
     void end_with(Reason reason);
     void settle();
     bool takes_more() const;
+    std::size_t mails_to_say() const;
     bool mails_used_up(std::size_t not_said = 0) const;
     void hand_back(Feed* feed);
     void abandon(Feed* feed);
     bool ask_rest(Transaction& transaction) const;
+    bool may_say_again(bool some_doubted) const;
     std::chrono::seconds timeout(Act act) const;
     Reason lost(const Error& error, Act act) const;
     void transcript(char direction, std::string_view text);
@@ -239,6 +249,15 @@ private:
     std::vector<Piece> pieces_;
     std::vector<std::string_view> views_;
     std::vector<Expected> expected_;
+    struct Refusal {
+        Transaction* transaction;
+        std::uint32_t index;                // in its sheet
+        std::size_t place;                  // in the next two
+    };
+    std::vector<Refusal> refused_here_;     // in this flight
+    std::vector<Act> asked_here_;           // in this flight: what waits for an answer, and the answers so far
+    std::vector<int> codes_here_;
+    std::size_t not_heard_ = 0;             // of expected_: from here on no answer was read for
     std::deque<Transaction*> current_;
     std::set<std::string> domains_;         // said in RCPT, where their number is limited
     std::vector<Mail> mails_;

@@ -46,11 +46,12 @@ bool Session::takes_more() const
 {
     if (over_ || used_up_ || room_for_refusals() == 0)
         return false;
-    if (mails_used_up(
-            static_cast<std::size_t>(std::ranges::count_if(current_, [](const Transaction* one) { return one->progress.stage == Stage::waiting; }))))
+    if (mails_used_up(mails_to_say()))
         return false;
     if (current_.empty())
         return true;
+    if (current_.back()->progress.apart)
+        return false;
     if (unheard_ != Unheard::nothing && supposed_.has(smtp::Keyword::limits))
         return false;                                               // what they are is not known yet
     if (!features_.has(smtp::Keyword::pipelining))
@@ -67,6 +68,15 @@ bool Session::takes_more() const
             (last.progress.stage == Stage::addressing && last.progress.asked == last.progress.recipients && last.progress.accepted > 0));
 }
 
+/// Of the transactions that it has.
+std::size_t Session::mails_to_say() const
+{
+    std::size_t mails = 0;
+    for (const Transaction* const one : current_)
+        mails += one_mail_each(one->progress, known_.quirks) ? one->progress.recipients - one->progress.asked : one->progress.stage == Stage::waiting;
+    return mails;
+}
+
 /// RFC 9422, MAILMAX: every MAIL counts, whatever its answer.
 bool Session::mails_used_up(std::size_t not_said) const
 {
@@ -78,6 +88,13 @@ std::vector<std::uint32_t> Session::askable(const handoff::DeliveryRequest& requ
     const smtp::Limits& announced = features_.limits;
     // A mail goes to as many as the peer takes at once; a probe asks for no more than may be refused (takes_more() sees to it that some may).
     std::uint64_t most = request.probe() ? std::max(1U, room_for_refusals()) : known_.limits.recipients_per_mail;
+    if (one_mail_each(Mail::probe_of(0, request.probe() && request.envelope().sender().empty()), known_.quirks)) {
+        if (options_.probe_data)
+            most = 1;                                               // DATA speaks for the last of them alone
+        const std::uint64_t said = mails_said_ + mails_to_say();
+        if (announced.mail_max > said)
+            most = std::min<std::uint64_t>(most, announced.mail_max - said);
+    }
     if (announced.rcpt_max != 0)
         most = most == 0 ? announced.rcpt_max : std::min(most, announced.rcpt_max);
     std::vector<std::uint32_t> chosen;
@@ -184,6 +201,9 @@ awaitable<void> Session::run(Feed* feed, bool end)
 awaitable<void> Session::fly(std::span<const Step> flight)
 {
     compose(flight);
+    refused_here_.clear();
+    asked_here_.clear();
+    codes_here_.clear();
     last_reply_ = around_.clock.steady();
     stream_->expires_after(timeout(Act::content));
     if (around_.peers && !early_flight_ && before_content(flight))
@@ -192,12 +212,15 @@ awaitable<void> Session::fly(std::span<const Step> flight)
     ++round_trips_;
     if (early_flight_)
         (void)co_await meet(false);                                 // if not, the session is over
+    bool all_in = false;
     for (std::size_t i = 0; i < expected_.size() && !over_; ++i) {
         const Expected expected = expected_[i];
         const Act next = i + 1 < expected_.size() ? expected_[i + 1].act : expected.act;
         std::uint32_t answers = 1;
         if (options_.lmtp && (expected.act == Act::dot || expected.act == Act::bdat))
             answers = std::max(1U, expected.transaction->progress.accepted);
+        asked_here_.insert(asked_here_.end(), answers, expected.act);
+        not_heard_ = i + 1;
         for (; answers > 0 && !over_; --answers) {
             auto reply = co_await read_reply(expected.act);
             silent_since_.reset();
@@ -205,16 +228,51 @@ awaitable<void> Session::fly(std::span<const Step> flight)
                 cut_off_ = !content_error_ && reply.error().what() != "conversation timed out";
                 if (content_error_)
                     end_with(Reason(false, "4.3.0", content_error_->text()));
-                else
+                else {
                     end_with(lost(reply.error(), expected.act));
+                    if (reply.error().what() != "lost connection")      // it is still there, silent or without an end
+                        doubt_refusals(true);
+                }
                 break;
             }
+            codes_here_.push_back(reply->code);
+            all_in = i + 1 == expected_.size() && answers == 1;
             note(expected, *reply, expected.piece >= writing_at_, next);
         }
+    }
+    if (all_in && !input_.empty() && !input_.starts_with("421")) {
+        end_with(Reason(false, "4.5.0", fmt::format("Protocol error: host {} sent more replies than commands were sent", peer_text_)));
+        out_of_step_ = true;
+        doubt_refusals();                                           // and one of them may be that one too many
     }
     if (over_)
         stream_->close();                                           // the writer, if it is still at work, ends with it
     co_await writers_.drained();
+}
+
+/// The answers of this flight do not add up: a refusal may have been another's. Cut short: the last ones never came, although the peer stayed.
+void Session::doubt_refusals(bool cut_short)
+{
+    if (asked_here_.size() < 2 && expected_.size() < 2)
+        return;
+    for (; not_heard_ < expected_.size(); ++not_heard_)
+        asked_here_.push_back(expected_[not_heard_].act);
+    for (const Refusal& refusal : refused_here_)
+        if (!cut_short || may_be_later_ones(asked_here_, codes_here_, refusal.place))
+            refusal.transaction->sheet->doubt(refusal.index, end_reason_);
+}
+
+void Session::refuse(Transaction& transaction, std::uint32_t index, const Reason& reason)
+{
+    refused_here_.push_back({&transaction, index, codes_here_.empty() ? 0 : codes_here_.size() - 1});
+    transaction.sheet->fail(index, reason);
+}
+
+void Session::refuse_accepted(Transaction& transaction, const Reason& reason)
+{
+    for (const std::uint32_t index : transaction.recipients)
+        if ((*transaction.sheet)[index].state == Fate::State::accepted)
+            refuse(transaction, index, reason);
 }
 
 void Session::fail_all(Transaction& transaction, const Reason& reason)
@@ -256,17 +314,21 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
         }
         if (reply.code == 421)
             end_with(reason_of_reply(reply, Judgement::temporary, expected.act, peer_text_, host_.name, options_.lmtp));
-        else                                                        // a lone 221: the commands before QUIT were dropped
+        else {                                                      // a lone 221: the commands before QUIT were dropped
             end_with(lost(Error("lost connection", "4.4.2"), next));
+            if (expected_.back().act == Act::quit)                  // it may answer that: others have no answer, and which is not known
+                doubt_refusals();
+        }
         return;
     }
     if (judgement == Judgement::out_of_place || (early && of_content && judgement == Judgement::good)) {
         out_of_step_ = true;
         end_with(reason_out_of_place(reply, expected.act, peer_text_, host_.name, options_.lmtp));
+        doubt_refusals();                                           // those before it may have been another's as well
         return;
     }
     switch (expected.act) {
-    case Act::mail: note_mail(*transaction, judgement, reply); break;
+    case Act::mail: note_mail(*transaction, expected.recipient, judgement, reply); break;
     case Act::rcpt:
         if (reply.permanent())
             note_refusal(pause);
@@ -279,8 +341,10 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
     case Act::rset:
         if (judgement == Judgement::good)
             open_transaction_ = false;
-        else
+        else {
             end_with(reason_of_reply(reply, Judgement::temporary, Act::rset, peer_text_, host_.name, options_.lmtp));
+            doubt_refusals(true);                                   // what else this flight was answered is not read any more
+        }
         break;
     case Act::quit: end_with(Reason(false, "4.4.2", "the session has ended")); break;
     default: break;
@@ -290,17 +354,24 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
         end_with(reason_of_reply(reply, Judgement::temporary, expected.act, peer_text_, host_.name, options_.lmtp));
 }
 
-void Session::note_mail(Transaction& transaction, Judgement judgement, const smtp::Reply& reply)
+void Session::note_mail(Transaction& transaction, std::uint32_t recipient, Judgement judgement, const smtp::Reply& reply)
 {
     if (judgement == Judgement::good) {
         open_transaction_ = true;
         transaction.progress.stage = Stage::addressing;
         transaction.progress.sender_open = true;
+        transaction.refused = false;
         return;
     }
     transaction.refused = true;
+    if (one_mail_each(transaction.progress, known_.quirks)) {
+        // The others have a MAIL of their own.
+        transaction.progress.asked = recipient + 1;
+        refuse(transaction, transaction.recipients[recipient], reason_of_reply(reply, judgement, Act::mail, peer_text_, host_.name, options_.lmtp));
+        return;
+    }
     for (const std::uint32_t index : transaction.recipients)
-        transaction.sheet->fail(index, reason_of_reply(reply, judgement, Act::mail, peer_text_, host_.name, options_.lmtp));
+        refuse(transaction, index, reason_of_reply(reply, judgement, Act::mail, peer_text_, host_.name, options_.lmtp));
 }
 
 /// Counts it, and sees where a peer that answered at once begins to take its time.
@@ -324,7 +395,7 @@ void Session::note_rcpt(Transaction& transaction, std::uint32_t recipient, Judge
     if (judgement != Judgement::good) {
         Reason reason = reason_of_reply(reply, judgement, Act::rcpt, peer_text_, host_.name, options_.lmtp);
         reason.retry_at = put_off(transaction, index, judgement, reply);
-        transaction.sheet->fail(index, reason);
+        refuse(transaction, index, reason);
         return;
     }
     ++transaction.progress.accepted;
@@ -343,7 +414,7 @@ void Session::note_data(Transaction& transaction, Judgement judgement, const smt
             for (const std::uint32_t index : transaction.recipients)
                 if ((*transaction.sheet)[index].state == Fate::State::accepted)
                     reason.retry_at = std::max(reason.retry_at, put_off(transaction, index, judgement, reply));
-            transaction.sheet->fail_accepted(reason);
+            refuse_accepted(transaction, reason);
         }
         transaction.progress.stage = Stage::done;
         return;
@@ -351,7 +422,7 @@ void Session::note_data(Transaction& transaction, Judgement judgement, const smt
     transaction.progress.stage = Stage::invited;
     if (!transaction.progress.probe)
         return;
-    transaction.sheet->deliver_accepted(reply);
+    transaction.sheet->deliver_accepted(transaction.recipients, reply);
     transaction.progress.stage = Stage::done;
     end_with(Reason(false, "4.4.2", "the session ended with the probe"));     // nothing but closing takes DATA back
 }
@@ -360,7 +431,7 @@ void Session::note_header(Transaction& transaction, Judgement judgement, const s
 {
     if (judgement != Judgement::good && transaction.progress.accepted != 0) {
         // Nothing of the mail can be said any more: what the server has of it is taken back by the RSET before the next one.
-        transaction.sheet->fail_accepted(reason_of_reply(reply, judgement, Act::header_chunk, peer_text_, host_.name, options_.lmtp));
+        refuse_accepted(transaction, reason_of_reply(reply, judgement, Act::header_chunk, peer_text_, host_.name, options_.lmtp));
         transaction.progress.stage = Stage::done;
     }                                                               // without recipients a refusal is their consequence
 }
@@ -382,7 +453,7 @@ void Session::note_content(Transaction& transaction, Act act, Judgement judgemen
                 note_taken(transaction, index);
                 transaction.sheet->deliver(index, reply);
             } else
-                transaction.sheet->fail(index, reason);
+                refuse(transaction, static_cast<std::uint32_t>(index), reason);
         }
         if (transaction.sheet->next_accepted() < transaction.sheet->size())
             return;
@@ -394,9 +465,9 @@ void Session::note_content(Transaction& transaction, Act act, Judgement judgemen
         transaction.content_taken = true;
         for (const std::uint32_t recipient : transaction.recipients)
             note_taken(transaction, recipient);
-        transaction.sheet->deliver_accepted(reply);
+        transaction.sheet->deliver_accepted(transaction.recipients, reply);
     } else
-        transaction.sheet->fail_accepted(reason);
+        refuse_accepted(transaction, reason);
 }
 
 void Session::settle()
@@ -411,6 +482,8 @@ void Session::settle()
             continue;
         }
         const bool asked = mail.asked == mail.recipients;
+        if (transaction->refused && !asked && one_mail_each(mail, known_.quirks))
+            transaction->refused = false;
         if (transaction->refused || (asked && (mail.accepted == 0 || (mail.probe && !options_.probe_data))))
             mail.stage = Stage::done;
     }
@@ -423,13 +496,15 @@ void Session::hand_back(Feed* feed)
     for (const Transaction* const transaction : current_)
         doubted = doubted || (transaction->doubted && transaction->progress.stage == Stage::done);
     // What was doubted may be cleared up at once, on a session that says it otherwise; this one has served its time.
-    const bool replay = doubted && report(false) && around_.peers->may_replay(wish_.site);
+    const bool shifted =
+        std::ranges::any_of(current_, [](const Transaction* one) { return one->progress.stage == Stage::done && one->has_doubtful(); });
+    const bool replay = ((doubted && report(false)) || shifted) && may_say_again(shifted);
     used_up_ = used_up_ || replay;
     for (Transaction* const transaction : current_)
         if (transaction->progress.stage == Stage::done) {
             if (over_)
                 fail_all(*transaction, end_reason_);                // LMTP: those whose answer did not come
-            transaction->replay = replay && transaction->doubted && !transaction->content_said;
+            transaction->replay = replay && (transaction->doubted || transaction->has_doubtful()) && !transaction->content_said;
             transaction->late = transaction->late && (!transaction->content_said || transaction->content_taken);
             record_fate(*transaction);
             feed->done(*transaction);
@@ -453,22 +528,32 @@ bool Session::ask_rest(Transaction& transaction) const
     return true;
 }
 
+/// Once more within this attempt. Where nothing is learned, whoever is in doubt would be in doubt each time.
+bool Session::may_say_again(bool some_doubted) const
+{
+    if (!around_.peers || !around_.peers->obeys())
+        return some_doubted;
+    return around_.peers->may_replay(wish_.site);
+}
+
 void Session::abandon(Feed* feed)
 {
     bool served = transactions_ > current_.size();
     const bool news = !current_.empty() && over_ && report(true);
     // Behind a refused recipient the peer went away: without that one the others may be served.
     const bool without_it = !current_.empty() && over_ && refused_last_ && around_.peers;
-    const bool may_help = (news || without_it) && around_.peers->may_replay(wish_.site);
+    const bool some_doubted = std::ranges::any_of(current_, [](const Transaction* one) { return one->has_doubtful(); });
+    const bool may_help = (news || without_it || some_doubted) && may_say_again(some_doubted);
     for (Transaction* const transaction : std::exchange(current_, {})) {
         const bool untouched = (transaction->answers == 0 || superseded_) && !transaction->content_said;
         // Said early, and the session ended over it: it is said again, in time, unless content went out since.
         transaction->late = (transaction->late || early_flight_ || too_early_) && !transaction->content_said;
-        if (untouched && (served || used_up_ || superseded_))
+        if (untouched && (served || superseded_ || (used_up_ && !over_)))
             transaction->unserved = true;
-        else if (transaction->progress.probe && cut_off_ && ask_rest(*transaction))
+        else if (transaction->progress.probe && cut_off_ && ask_rest(*transaction)) {
             transaction->cut_short = true;
-        else
+            transaction->sheet->forget_accepted();                  // smtp_address_verify_target = data: they have no answer yet
+        } else
             fail_all(*transaction, end_reason_);                    // those that have a fate keep it
         transaction->replay = may_help && !transaction->unserved && !transaction->content_said;
         served = served || transaction->answers != 0;

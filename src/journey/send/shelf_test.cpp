@@ -376,3 +376,85 @@ TEST_CASE("HELO refused by 503 is about the greeting: mail waits")
     Shelf world("S 220 peer.test\non EHLO*\n  S 502 no\non HELO*\n  S 503 5.5.1 Duplicate HELO\non QUIT\n  S 221 bye\n  close");
     CHECK(word_of(world.run(request({"a@example.test"})).verdicts(0)) == "T");
 }
+
+TEST_CASE("a refusal in a flight whose answers are too few, or too many, may have been another's: nobody bounces for it")
+{
+    // The first RCPT has no answer; the 550 is the second's.
+    Shelf few("S 220 x\nC EHLO*\nS 250-x\nS 250 PIPELINING\nC MAIL*\n> RCPT*\n> RCPT*\n> DATA\nS 250 ok\nS 550 5.1.1 no b\nflush\nsilence");
+    for (const auto& verdict : few.run(request({"a@example.test", "b@example.test"})).verdicts())
+        CHECK_MESSAGE(word_of(verdict) == "T", verdict.text());
+    // The 550 belongs to nobody, and each answer behind it stands one place too late.
+    Shelf many(
+        "S 220 x\nC EHLO*\nS 250-x\nS 250 PIPELINING\nC MAIL*\n> RCPT*\n> RCPT*\n> DATA\nS 250 ok\nS 550 5.0.0 hm\nS 250 a\nS 250 b\nS 354 go\ncontent\nS 250 taken");
+    for (const auto& verdict : many.run(request({"a@example.test", "b@example.test"})).verdicts())
+        CHECK_MESSAGE(word_of(verdict) == "T", verdict.text());
+    // A peer that says so and leaves has answered.
+    Shelf leaves("S 220 x\nC EHLO*\nS 250-x\nS 250 PIPELINING\nC MAIL*\n> RCPT*\n> DATA\nS 250 ok\nS 550 5.1.1 no a\nclose");
+    CHECK(word_of(leaves.run(request({"a@example.test"})).verdicts(0)) == "B5.1.1");
+    // Two greetings at once: what follows may answer nothing of ours.
+    Shelf twice("S 220 x\nS 550 5.7.1 go away\nC EHLO*\nS 250 x\nC QUIT");
+    CHECK(word_of(twice.run(request({"a@example.test"})).verdicts(0)) == "T");
+}
+
+TEST_CASE("a recipient in doubt is asked apart: the others get their mail, and it its verdict, in the same attempt")
+{
+    // Silent behind a refusal in a group: it may have been any later one's.
+    const std::string script = "reads group\nlike data-only\non RCPT TO:<unknown@* [grouped]\n  S 550 5.1.1 Unknown\n  flush\n  silence";
+    for (const peers::Learning mode : {peers::Learning::yes, peers::Learning::no}) {
+        Shelf world(script, mode);
+        const auto verdicts = world.run(request({"user@example.test", "unknown@example.test", "other@example.test"}));
+        CHECK(word_of(verdicts.verdicts(0)) == "D");
+        CHECK(word_of(verdicts.verdicts(1)) == "B5.1.1");
+        CHECK(word_of(verdicts.verdicts(2)) == "D");
+        CHECK(world.peer().contents().size() == 1);
+        CHECK(world.peer().sessions().size() == 3);
+    }
+    // DATA alone has no answer: the refusal before an accepted recipient is nobody else's, and waits for nothing.
+    Shelf certain("hangs-at-grouped-data");
+    CHECK(word_of(certain.run(request({"unknown@example.test", "user@example.test"})).verdicts(0)) == "B5.1.1");
+}
+
+TEST_CASE("a probe from <> with a MAIL for each: one that is refused speaks for its own recipient, and DATA for none but the last")
+{
+    auto rules = std::make_shared<peers::Rules>();
+    REQUIRE(rules->add("/./ one-rcpt-null-sender", "rules"));
+    for (const bool pipelining : {true, false}) {
+        Shelf world(std::string("like ") + (pipelining ? "data-only" : "no-pipelining") + "\non MAIL* [nth 2]\n  S 550 5.7.1 not now",
+                    peers::Learning::no, rules);
+        auto wish = probe({"user@example.test", "other@example.test", "third@example.test"});
+        wish.mutable_envelope()->clear_sender();
+        const auto verdicts = world.run(std::move(wish));
+        CHECK(word_of(verdicts.verdicts(0)) == "D");
+        CHECK(word_of(verdicts.verdicts(1)) == "B5.7.1");
+        CHECK(word_of(verdicts.verdicts(2)) == "D");
+    }
+    Shelf world("data-only", peers::Learning::no, rules);
+    world.options.probe_data = true;
+    auto wish = probe({"user@example.test", "other@example.test"});
+    wish.mutable_envelope()->clear_sender();
+    for (const auto& verdict : world.run(std::move(wish)).verdicts())
+        CHECK(word_of(verdict) == "D");
+    CHECK(world.peer().sessions().size() == 2);
+    // RFC 9422: three MAILs and no more.
+    Shelf limited("like data-only\non EHLO *\n  S 250-peer.test\n  S 250-PIPELINING\n  S 250 LIMITS MAILMAX=3\n  state ready", peers::Learning::no,
+                  rules);
+    wish = probe({"a@example.test", "b@example.test", "c@example.test", "d@example.test"});
+    wish.mutable_envelope()->clear_sender();
+    for (const auto& verdict : limited.run(std::move(wish)).verdicts())
+        CHECK(word_of(verdict) == "D");
+    for (const sim::Session& session : limited.peer().sessions()) {
+        const auto said = session.said();
+        CHECK(std::ranges::count_if(said, [](const std::string& line) { return line.starts_with("MAIL"); }) <= 3);
+    }
+}
+
+TEST_CASE("probes that have no answer at all are deferred with the reason, also where they are as many as may be refused")
+{
+    Shelf world("S 220 x\nC EHLO*\nS 250-x\nS 250 PIPELINING\nflush\nsilence", peers::Learning::no);
+    world.options.probe_errors = 2;
+    for (const auto& verdict : world.run(probe({"a@example.test", "b@example.test"})).verdicts()) {
+        CHECK(word_of(verdict) == "T");
+        CHECK(verdict.status() == "4.4.2");
+        CHECK(!verdict.text().empty());
+    }
+}

@@ -29,11 +29,29 @@ Judgement judge(Act act, const smtp::Reply& reply, Belief belief)
     if (reply.transient())
         return Judgement::temporary;
     if (reply.permanent()) {
+#ifdef POSTHORN_PLANT_BUG_delivery
+        belief.out_of_step = false;
+#endif
         const bool doubtful =
             belief.out_of_step || reply.mixed_codes || reply.garbage != 0 || (belief.behind_others && speaks_of_dialogue(reply.code));
         return doubtful ? Judgement::temporary : Judgement::permanent;
     }
     return Judgement::good;
+}
+
+bool may_be_later_ones(std::span<const Act> asked, std::span<const int> codes, std::size_t place)
+{
+    // Moved by one or more, each answer behind it moves as far or farther: is there a command for each that it fits?
+    const std::size_t missing = asked.size() - std::min(asked.size(), codes.size());
+    std::size_t moved = 1;
+    for (std::size_t at = place; at < codes.size(); ++at) {
+        const auto fits = [&](Act act) { return codes[at] >= 400 || (act == Act::data) == (codes[at] == 354); };
+        while (moved <= missing && !fits(asked[at + moved]))
+            ++moved;
+        if (moved > missing)
+            return false;
+    }
+    return true;
 }
 
 std::string_view phase(Act act, bool lmtp)
@@ -131,24 +149,33 @@ void Sheet::fail(std::size_t index, const Reason& reason)
     fate.reason = reason;
 }
 
+void Sheet::doubt(std::size_t index, const Reason& reason)
+{
+    Fate& fate = fates_[index];
+    if (fate.state != Fate::State::failed || !fate.reason.permanent)
+        return;
+    fate.reason = reason;
+    fate.apart = true;
+}
+
 void Sheet::fail_open(const Reason& reason)
 {
     for (std::size_t i = 0; i < fates_.size(); ++i)
         fail(i, reason);
 }
 
-void Sheet::deliver_accepted(const smtp::Reply& reply)
+void Sheet::deliver_accepted(std::span<const std::uint32_t> indexes, const smtp::Reply& reply)
 {
-    for (std::size_t i = 0; i < fates_.size(); ++i)
-        if (fates_[i].state == Fate::State::accepted)
-            deliver(i, reply);
+    for (const std::uint32_t index : indexes)
+        if (fates_[index].state == Fate::State::accepted)
+            deliver(index, reply);
 }
 
-void Sheet::fail_accepted(const Reason& reason)
+void Sheet::forget_accepted()
 {
-    for (std::size_t i = 0; i < fates_.size(); ++i)
-        if (fates_[i].state == Fate::State::accepted)
-            fail(i, reason);
+    for (Fate& fate : fates_)
+        if (fate.state == Fate::State::accepted)
+            fate.state = Fate::State::open;
 }
 
 std::size_t Sheet::next_accepted() const
@@ -163,7 +190,7 @@ void Sheet::reopen()
 {
     for (Fate& fate : fates_)
         if (!fate.final())
-            fate = {};
+            fate = Fate{.apart = fate.apart};
 }
 
 bool Sheet::settled() const

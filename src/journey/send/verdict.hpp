@@ -34,6 +34,9 @@ constexpr bool speaks_of_dialogue(int code) { return code == 500 || code == 502 
 
 Judgement judge(Act act, const smtp::Reply& reply, Belief belief);
 
+/// Of a flight whose last answers never came: could the answer at `place` be a later command's, one before it being without answer?
+bool may_be_later_ones(std::span<const Act> asked, std::span<const int> codes, std::size_t place);
+
 /// "sending RCPT TO": what the client does while it waits for this answer.
 std::string_view phase(Act act, bool lmtp = false);
 /// "RCPT TO": the command as the texts name it.
@@ -65,6 +68,7 @@ struct Fate {
     State state = State::open;
     std::string status, text;   // of delivered
     Reason reason;              // of failed
+    bool apart = false;         // its refusal may have been another's: it is asked again by itself, one command at a time
     bool final() const { return state == State::delivered || (state == State::failed && reason.permanent); }
 };
 
@@ -77,11 +81,14 @@ public:
     /// Of an accepted recipient (content taken), or of a probe's.
     void deliver(std::size_t index, const smtp::Reply& reply);
     void fail(std::size_t index, const Reason& reason);
+    /// A refusal that may have been another's: it failed for now, for this reason, and stays marked.
+    void doubt(std::size_t index, const Reason& reason);
     /// All that are neither delivered nor failed.
     void fail_open(const Reason& reason);
-    /// Those accepted: the content's answer.
-    void deliver_accepted(const smtp::Reply& reply);
-    void fail_accepted(const Reason& reason);
+    /// Those of `indexes` that were accepted: the content's answer.
+    void deliver_accepted(std::span<const std::uint32_t> indexes, const smtp::Reply& reply);
+    /// Those accepted are open again.
+    void forget_accepted();
     /// The index of the nth accepted recipient that has no fate yet (LMTP answers in that order); size() where none.
     std::size_t next_accepted() const;
     /// Failed for now: open again, for the next host.

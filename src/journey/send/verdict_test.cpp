@@ -61,7 +61,7 @@ TEST_CASE("sheet: a fate once final stays; what failed for now opens again for t
     sheet.accept(0, Reply(250, "2.1.5", "ok"));
     sheet.accept(1, Reply(250, "2.1.5", "ok"));
     sheet.fail(2, Reason(true, "5.1.1", "unknown"));
-    sheet.deliver_accepted(Reply(250, "2.0.0", "queued"));
+    sheet.deliver_accepted(std::array<std::uint32_t, 3>{0, 1, 2}, Reply(250, "2.0.0", "queued"));
     sheet.fail_open(Reason(false, "4.4.2", "lost"));
     CHECK(sheet[0].state == Fate::State::delivered);
     CHECK(sheet[0].text == "250 2.0.0 queued");
@@ -75,4 +75,17 @@ TEST_CASE("sheet: a fate once final stays; what failed for now opens again for t
     later.reopen();
     CHECK(later[0].state == Fate::State::open);
     CHECK(later[1].state == Fate::State::failed);
+}
+
+TEST_CASE("a flight cut short: an answer is certain where those behind it leave it no other place")
+{
+    const std::array three{Act::mail, Act::rcpt, Act::rcpt, Act::rcpt, Act::data};
+    // DATA has no answer: 250 cannot be its, so all stand where they are.
+    CHECK(!may_be_later_ones(three, std::array{250, 250, 550, 250}, 2));
+    CHECK(may_be_later_ones(three, std::array{250, 250, 250, 550}, 3));
+    CHECK(may_be_later_ones(three, std::array{250, 550}, 1));
+    CHECK(may_be_later_ones(three, std::array{250, 550, 250}, 1));
+    CHECK(!may_be_later_ones(three, std::array{250, 550, 250, 250, 354}, 1));       // nothing is missing
+    const std::array probe{Act::mail, Act::rcpt, Act::rcpt};
+    CHECK(may_be_later_ones(probe, std::array{250, 550}, 1));
 }

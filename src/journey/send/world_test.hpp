@@ -125,10 +125,7 @@ public:
         });
         loop.restart();
         if (leaps)
-            sim::run_leaping(loop, std::chrono::hours(1000), [this](std::chrono::microseconds by) {
-                if (leaps)
-                    leaps->advance(by);
-            });
+            ended = sim::run_leaping(loop, most_time, [this](std::chrono::microseconds by) { leaps->advance(by); }, most_turns);
         else
             loop.run();
         return results;
@@ -158,8 +155,12 @@ public:
     DebugPeers* debug = nullptr;
     Lookup *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr;
     std::unique_ptr<Agent> agent;
+    std::chrono::microseconds most_time = std::chrono::hours(1000);     // of a run that leaps
+    std::uint64_t most_turns = UINT64_MAX;
+    bool ended = true;
     net::MemoryOptions memory;
     std::function<void(net::MemoryOptions&)> spoil;     // of each connection
+    std::function<std::unique_ptr<net::Stream>(std::unique_ptr<net::Stream>)> wrap;     // the client's end
     unsigned connects = 0;
     std::string never_answers;              // the address where a connection times out
     bool in_turn = false;                   // deliveries one after the other, on one agent
@@ -180,7 +181,8 @@ private:
             spoil(line);
         auto [client, server] = net::memory_pair(loop.get_executor(), line);
         tasks.spawn(player != players.end() ? player->second(std::move(server)) : found->second->play(std::move(server)));
-        co_return std::unique_ptr<net::Stream>(std::move(client));
+        std::unique_ptr<net::Stream> stream = std::move(client);
+        co_return wrap ? wrap(std::move(stream)) : std::move(stream);
     }
 
     awaitable<void> one(handoff::DeliveryRequest* what, handoff::Verdicts* result) { *result = co_await agent->deliver(std::move(*what)); }
