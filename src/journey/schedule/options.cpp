@@ -27,7 +27,7 @@ Result<Feedback> feedback(const config::Snapshot& snapshot, const config::Param<
 
 }  // namespace
 
-Result<TransportOptions> transport_options(const config::Snapshot& snapshot, std::string_view transport, std::uint32_t process_limit)
+Result<TransportOptions> transport_options(const config::Snapshot& snapshot, std::string_view transport, Capacity capacity)
 {
     const auto number = [&](const config::Param<int>& param) { return static_cast<std::uint32_t>(snapshot.get(param, transport)); };
     TransportOptions options;
@@ -37,21 +37,22 @@ Result<TransportOptions> transport_options(const config::Snapshot& snapshot, std
     options.window.rate_delay = snapshot.get(destination_rate_delay, transport);
     options.recipient_limit = number(destination_recipient_limit);
     options.rate_delay = snapshot.get(transport_rate_delay, transport);
-    options.delivery_limit = process_limit;
+    options.delivery_limit = capacity.deliveries;
+    options.ahead = capacity.ahead;
     TRY(options.window.positive, feedback(snapshot, positive_feedback, transport));
     TRY(options.window.negative, feedback(snapshot, negative_feedback, transport));
     return options;
 }
 
-SchedulerOptions scheduler_options(config::Snapshot snapshot, std::function<std::uint32_t(std::string_view)> process_limit)
+SchedulerOptions scheduler_options(config::Snapshot snapshot, std::function<Capacity(std::string_view)> capacity)
 {
     SchedulerOptions options;
     options.active_messages = static_cast<std::size_t>(snapshot.get(qmgr_message_active_limit));
     options.active_recipients = static_cast<std::size_t>(snapshot.get(qmgr_message_recipient_limit));
     options.site_retry = snapshot.get(minimal_backoff_time);
     options.transport_retry = snapshot.get(transport_retry_time);
-    options.transport = [snapshot = std::move(snapshot), limit = std::move(process_limit)](std::string_view transport) {
-        return transport_options(snapshot, transport, limit(transport)).value_or(TransportOptions{});
+    options.transport = [snapshot = std::move(snapshot), capacity = std::move(capacity)](std::string_view transport) {
+        return transport_options(snapshot, transport, capacity(transport)).value_or(TransportOptions{});
     };
     return options;
 }

@@ -65,6 +65,17 @@ void Scheduler::reconfigure(SchedulerOptions options)
         transport->options = options_.transport(name);
 }
 
+/// The site's next request may be given out: there is room in its window, or at its sessions for one that waits.
+bool Scheduler::may_start(const Site& site, SteadyTime now) const
+{
+    if (site.held)
+        return site.window.open(now) && site.held->shape.open(now);
+    if (site.window.open(now))
+        return true;
+    const TransportOptions& limits = site.transport.options;
+    return ahead_now_ && limits.rate_delay.count() == 0 && site.jobs.front().small && site.window.open_ahead(now, limits.ahead);
+}
+
 /// Puts a site where next() looks, if it may have work now; where a rate delay runs, next() looks when that ends.
 void Scheduler::offer(Site& site)
 {
@@ -73,7 +84,7 @@ void Scheduler::offer(Site& site)
     const SteadyTime now = clock_.steady();
     if (site.held)
         site.held->shape.recover(now);
-    if (site.window.open(now) && (!site.held || site.held->shape.open(now))) {
+    if (may_start(site, now)) {
         site.transport.ready.push_back(&site);
         site.in_ready = true;
     } else if (const SteadyTime when = std::max(site.window.not_before(), site.held ? site.held->shape.not_before() : SteadyTime{});
@@ -176,10 +187,11 @@ void Scheduler::forget_shapes()
     }
 }
 
-void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipients)
+void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipients, bool small)
 {
     const SteadyTime now = clock_.steady();
     Message& active = messages_[message];
+    active.small = small;
     active.open += recipients.size();
     recipients_ += recipients.size();
 
@@ -196,7 +208,7 @@ void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipi
         if (&site != last) {
             const auto [found, fresh] = jobs.try_emplace(&site);
             if (fresh) {
-                found->second = site.jobs.insert(site.jobs.end(), Job{.message = message, .recipients = {}});
+                found->second = site.jobs.insert(site.jobs.end(), Job{.message = message, .recipients = {}, .small = small});
                 active.sites.push_back(&site);
                 ++site.messages;
             }
@@ -268,8 +280,9 @@ void Scheduler::rest(Site& site)
     idle_.emplace_back(site.idle_since, &site);
 }
 
-std::optional<Request> Scheduler::next()
+std::optional<Request> Scheduler::next(bool ahead)
 {
+    ahead_now_ = ahead;
     wake_sites();
     forget_shapes();
     for (std::size_t turn = 0; turn < turns_.size(); ++turn) {
@@ -292,7 +305,7 @@ std::optional<Request> Scheduler::next_of(Transport& transport)
         Site& site = *transport.ready.front();
         transport.ready.pop_front();
         site.in_ready = false;
-        if (site.jobs.empty() || !site.window.open(now) || (site.held && !site.held->shape.open(now))) {
+        if (site.jobs.empty() || !may_start(site, now)) {
             offer(site);
             continue;
         }
@@ -306,7 +319,8 @@ std::optional<Request> Scheduler::next_of(Transport& transport)
                         .site = site.key,
                         .recipients = {first, first + static_cast<std::ptrdiff_t>(count)},
                         .window = site.window.size(),
-                        .ceiling = site.held ? site.held->shape.room() : 0};
+                        .ceiling = site.held ? site.held->shape.room() : 0,
+                        .ahead = !site.window.open(now)};
         if (request.ceiling != 0)
             request.window = std::min(request.window, request.ceiling);
         job.taken += count;
@@ -319,7 +333,7 @@ std::optional<Request> Scheduler::next_of(Transport& transport)
             site.held->shape.started(now);
             site.held->used = now;
         }
-        ++transport.in_flight;
+        ++(request.ahead ? site.ahead : transport.in_flight);
         if (limits.rate_delay.count() > 0)
             transport.not_before = now + limits.rate_delay;
         flights_.emplace(request.attempt, Flight{request.message, &site, request.recipients, site.held, now});
@@ -342,6 +356,9 @@ std::optional<SteadyTime> Scheduler::wake_at() const
     return wake;
 }
 
+/// A delivery has ended: one that waited has its session now.
+void Scheduler::leave_slot(Site& site) { --(site.ahead > 0 ? site.ahead : site.transport.in_flight); }
+
 bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view reason)
 {
     const auto found = flights_.find(attempt);
@@ -350,7 +367,7 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
     const Flight flight = std::move(found->second);
     flights_.erase(found);
     Site& site = *flight.site;
-    --site.transport.in_flight;
+    leave_slot(site);
     if (flight.held)
         flight.held->shape.ended();
     const SteadyTime now = clock_.steady();
@@ -370,6 +387,34 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
     if (flight.held)
         offer_waiting(*flight.held);
     return settle(flight.message, flight.recipients.size());
+}
+
+bool Scheduler::returned(std::uint64_t attempt)
+{
+    const auto found = flights_.find(attempt);
+    if (found == flights_.end())
+        return false;
+    Flight flight = std::move(found->second);
+    flights_.erase(found);
+    Site& site = *flight.site;
+    const SteadyTime now = clock_.steady();
+    leave_slot(site);
+    if (flight.held)
+        flight.held->shape.ended();
+    site.window.ended(now);
+    const auto message = messages_.find(flight.message);
+    if (message == messages_.end() || message->second.withdrawn) {
+        offer(site);
+        return settle(flight.message, flight.recipients.size());
+    }
+    site.jobs.push_front(Job{.message = flight.message, .recipients = std::move(flight.recipients), .small = message->second.small});
+    if (site.window.dead() || now < site.transport.dead_until || (site.held && site.held->shape.suspended(now)))
+        suspend_queue(site);
+    else
+        offer(site);
+    if (flight.held)
+        offer_waiting(*flight.held);
+    return false;
 }
 
 bool Scheduler::suspended_done(const Suspended& suspended) { return settle(suspended.message, suspended.recipients.size()); }
@@ -404,6 +449,7 @@ bool Scheduler::withdraw(MessageKey message)
     if (found == messages_.end())
         return true;
     std::size_t dropped = 0;
+    found->second.withdrawn = true;
     for (Site* site : found->second.sites)
         std::erase_if(site->jobs, [&](const Job& job) {
             if (job.message != message)

@@ -5,6 +5,8 @@
 // Order    a site's messages take turns, one request each; a transport's sites take turns; transports take turns.
 //          A closed window, a rate delay or a dead site holds up that site and nothing else; what an MX set asks for (Shape), those sites
 //          that it serves.
+// Ahead    past a site's window some requests are given out to wait at the delivery process, so that no session of it lacks the next one:
+//          small messages only, and none where anything but the window holds the site back. returned(): it was not tried.
 // Owns     the sites and their windows; messages by key only. Bounded by what activate() was given: the caller stops at full().
 #pragma once
 
@@ -32,6 +34,7 @@ struct TransportOptions {
     std::uint32_t recipient_limit = 50;                   // 0: none. 1: a site is one recipient address, as in Postfix
     std::uint32_t delivery_limit = 0;                     // master.cf's process limit: deliveries at once. 0: none
     std::chrono::milliseconds rate_delay{0};              // between any two deliveries of the transport
+    std::uint32_t ahead = 0;                              // requests beyond each delivery of a site's window
 };
 
 struct SchedulerOptions {
@@ -57,6 +60,7 @@ struct Request {
     std::vector<std::uint32_t> recipients;                // indices
     std::uint32_t window;                                 // what the site takes at once, for the delivery process
     std::uint32_t ceiling = 0;                            // what its MX set takes at once, all its sites together; 0: not known
+    bool ahead = false;                                   // beyond the window: it waits for one of the sessions
 };
 
 struct Suspended {
@@ -96,14 +100,18 @@ public:
     std::size_t active() const { return messages_.size(); }
     bool is_active(MessageKey message) const { return messages_.contains(message); }
 
-    void activate(MessageKey message, std::vector<RoutedRecipient> recipients);
-    std::optional<Request> next();
+    /// `small`: it may be given ahead.
+    void activate(MessageKey message, std::vector<RoutedRecipient> recipients, bool small = true);
+    /// `ahead`: there is room for requests beyond a window too.
+    std::optional<Request> next(bool ahead = true);
     std::optional<Suspended> take_suspended();
     /// When next() may have something although nothing was activated or finished since: a rate delay ends.
     std::optional<SteadyTime> wake_at() const;
 
     /// True: the message has no request in flight and none waiting; it is no longer active.
     bool finished(std::uint64_t attempt, SiteNews news, std::string_view reason = {});
+    /// A request that was given ahead comes back untried: its recipients wait as before, first of their site. True as of finished().
+    bool returned(std::uint64_t attempt);
     /// What a delivery heard of how much its MX set takes; before finished(). `attempt` may be one of a qmgr before this one, then `site` counts.
     std::optional<ShapeChange> heard(std::uint64_t attempt, std::string_view site, const SiteNotice& notice);
     /// The same for recipients given out by take_suspended().
@@ -153,6 +161,8 @@ private:
     struct Held;
     struct Message {
         std::size_t open = 0;  // recipients queued, suspended or in flight
+        bool small = true;
+        bool withdrawn = false;
         std::vector<Site*> sites;  // where it has, or had, a job
     };
     struct Flight {
@@ -174,6 +184,7 @@ private:
 
     Transport& transport_of(std::string_view name);
     Site& site_of(Transport& transport, std::string key);
+    bool may_start(const Site& site, SteadyTime now) const;
     void offer(Site& site);
     void suspend_queue(Site& site);
     void join(Site& site, Held& held);
@@ -182,6 +193,7 @@ private:
     void wake_sites();
     std::optional<Request> next_of(Transport& transport);
     void rest(Site& site);
+    static void leave_slot(Site& site);
     bool settle(MessageKey message, std::size_t recipients);
     bool forget_if_done(MessageKey message);
 
@@ -189,6 +201,7 @@ private:
     const Clock& clock_;
     std::uint64_t next_attempt_ = 1;
     std::size_t recipients_ = 0;
+    bool ahead_now_ = true;  // room for requests beyond a window, when next() was asked last
     std::unordered_map<MessageKey, Message> messages_;
     std::unordered_map<std::string, std::unique_ptr<Site>> sites_;
     std::map<std::string, std::unique_ptr<Transport>, std::less<>> transports_;

@@ -10,13 +10,14 @@ struct Scheduler::Job {
     MessageKey message;
     std::vector<std::uint32_t> recipients;
     std::size_t taken = 0;
+    bool small = true;                        // it may be given ahead
 };
 
 struct Scheduler::Transport {
     std::string name;
     TransportOptions options;
     std::deque<Site*> ready;
-    std::uint32_t in_flight = 0;
+    std::uint32_t in_flight = 0;              // without those that wait for a session
     SteadyTime not_before{};
     SteadyTime dead_until{};
     std::string reason;
@@ -30,6 +31,7 @@ struct Scheduler::Site {
     Held* held = nullptr;                     // the shape of its MX set, where that has one
     std::string set;                          // its MX set, once a delivery has told it
     bool in_ready = false, in_delay = false, in_idle = false, in_wait = false;
+    std::uint32_t ahead = 0;                  // of what is in flight: waits for a session, and has no slot of the transport
     std::size_t messages = 0;                 // active messages that name this site: it must not go away under them
     SteadyTime dead_until{};
     SteadyTime idle_since{};

@@ -14,7 +14,7 @@ std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
         return std::nullopt;
     const Site& site = *found->second;
     SiteState state{.window = site.window.size(),
-                    .in_flight = site.window.in_flight(),
+                    .in_flight = site.window.in_flight() - site.ahead,
                     .waiting_messages = site.jobs.size(),
                     .dead = site.window.dead(),
                     .reason = site.reason,

@@ -86,6 +86,7 @@ void Window::failed(SteadyTime now)
     }
     failure_ += options_.negative.of(size_);
     while (failure_ >= 1 && size_ > 1) {
+        narrowed_from_ = std::max(narrowed_from_, size_);
         --size_;
         failure_ -= 1;
     }

@@ -76,7 +76,16 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
             job->keep_to = around.peers->counted_at(job->request.envelope().sender(), job->request.envelope().recipients(0).address());
         co_await walk(job, place);
         --place->users;
+        if (job->shaped())
+            give_back_all_of(job->set);
         forget_if_empty(*place);
+        if (job->untried) {
+            handoff::Verdicts none;
+            none.set_attempt(job->request.attempt());
+            none.set_message(job->request.message());
+            none.set_untried(true);
+            co_return none;
+        }
     }
     co_return co_await verdicts(job);
 }
@@ -101,8 +110,10 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
         } else {
             if (site->lines >= room || crowded) {
                 site->waiting.push_back(job);
-                while (!job->taken && !job->may_open && !job->site_reason)
+                while (!job->taken && !job->may_open && !job->site_reason && !job->untried)
                     co_await job->wake.wait();
+                if (job->untried)
+                    co_return;
                 if (job->site_reason) {
                     job->sheet.fail_open(*job->site_reason);
                     co_return;
@@ -120,6 +131,7 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
                 }
                 if (!session) {
                     job->sheet.fail_open(reason);
+                    give_back(*site);
                     if (--site->lines == 0)
                         for (const auto& other : std::exchange(site->waiting, {})) {
                             other->site_reason = reason;            // nobody waits in turn for a dead site
@@ -319,6 +331,12 @@ void Agent::forget_sessions()
             line->forget = true;
             line->wake.notify_all();
         }
+}
+
+void Agent::give_back()
+{
+    for (const auto& [key, site] : core_->sites)
+        core_->give_back(*site);
 }
 
 awaitable<void> Agent::drain()

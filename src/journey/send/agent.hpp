@@ -2,6 +2,8 @@
 // Promise   exactly one verdict per recipient of every request, whatever peers, names and files do; a log line for each.
 // Sessions  kept warm per site and reused, TLS included; the next mail's envelope rides behind the content before it. Probes never
 //           share a session with mail. At most request.connections sessions per site; what is beyond waits for one of them.
+// Ahead     requests with `ahead` wait for a session that is there; where a session could not be had or the peer asked for less, they are given
+//           back untried: whether and when they go is the queue's to say.
 // Hosts     tried in order until every recipient has a final verdict or the limits are reached; temporary failures go on to
 //           the next host, permanent ones do not.
 // Stop      drain() ends when all deliveries are done and all sessions have said goodbye; new requests are deferred meanwhile.
@@ -28,6 +30,8 @@ public:
     awaitable<handoff::Verdicts> deliver(handoff::DeliveryRequest request, Fd content = {});
 
     awaitable<void> drain();
+    /// What was given ahead and waits goes back to the queue; for a process that is about to end.
+    void give_back();
     /// Idle sessions end now; deliveries go on.
     void forget_sessions();
 

@@ -33,6 +33,7 @@ struct Job {
     bool back = false;                  // and has given it back
     bool may_open = false;              // it waited, and there is room for a session of its own
     std::optional<Reason> site_reason;  // it waited, and the site cannot be reached
+    bool untried = false;               // it was given ahead, waited, and goes back to the queue
     bool fresh = false;                 // no warm session: the last one was of no use
     bool rest = false;                  // the peer takes fewer recipients at once: those left come next
     bool late = false;                  // once: no session of it begins before the greeting
@@ -136,6 +137,8 @@ struct Agent::Core {
     awaitable<void> begin_beside(std::shared_ptr<Job> job);
     bool keeps(const Site& site, const Line& line) const;
     void leave(Site& site);
+    void give_back(Site& site);
+    void give_back_all_of(const std::string& set);
     void forget_if_empty(const Site& site);
     void log_temporary(const Job& job);
     awaitable<handoff::Verdicts> verdicts(std::shared_ptr<Job> whose);

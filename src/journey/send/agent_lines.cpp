@@ -46,8 +46,10 @@ Transaction* Line::next()
         return nullptr;                 // it waits for another session
     if (assigned)
         first = nullptr;
-    else
+    else {
         site.waiting.pop_front();
+        job->started = micros(clock->wall());   // it waited for its turn, not for a connection
+    }
     job->rest = open.size() < all;
     ++mails;
     if (mails > 1)
@@ -208,6 +210,26 @@ awaitable<void> Agent::Core::begin_beside(std::shared_ptr<Job> job)
     around.log.info("{}: {} gives no answer to a group of commands; a second session says it otherwise", job->queue_id(), host.relay());
     job->hedge = std::move(session);
     first->session->supersede();
+}
+
+/// What was given ahead and waits is for the queue to give again: the site may be dead by now, or want less.
+void Agent::Core::give_back(Site& site)
+{
+    std::erase_if(site.waiting, [](const std::shared_ptr<Job>& job) {
+        if (!job->request.ahead() || job->resolved || job->had_session || job->shaped())
+            return false;
+        job->untried = true;
+        job->wake.notify_all();
+        return true;
+    });
+}
+
+/// The same for all sites that sessions with these hosts serve.
+void Agent::Core::give_back_all_of(const std::string& set)
+{
+    for (Line* const line : serving)
+        if (line->set == set)
+            give_back(line->site);
 }
 
 /// A line leaves service: one that waits may have its place.

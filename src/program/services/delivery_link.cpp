@@ -20,9 +20,9 @@ std::uint32_t delivery_limit(std::uint32_t column, std::uint64_t descriptors)
 }
 
 DeliveryLink::DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, std::uint32_t process_limit,
-                           Deliver deliver, observe::Log log)
-    : service_(std::move(service)), program_(std::move(program)), process_limit_(process_limit), deliver_(std::move(deliver)), log_(std::move(log)),
-      changed_(executor), tasks_(executor),
+                           std::uint32_t ahead, Deliver deliver, observe::Log log)
+    : service_(std::move(service)), program_(std::move(program)), process_limit_(process_limit), ahead_(ahead), deliver_(std::move(deliver)),
+      log_(std::move(log)), changed_(executor), tasks_(executor),
       client_(
           executor, std::move(socket), {.channel = {.name = "qmgr"}}, [this](ipc::Incoming incoming) { heard(std::move(incoming)); },
           [this](std::shared_ptr<ipc::Channel> channel) { return greet(std::move(channel)); },
@@ -37,6 +37,7 @@ awaitable<Result<void>> DeliveryLink::greet(std::shared_ptr<ipc::Channel> channe
     hello.set_service(service_);
     hello.set_program(draining_ ? "" : program_);          // a process that drains takes no more requests, but tells what it has
     hello.set_process_limit(process_limit_);
+    hello.set_ahead(ahead_);
     hello.set_process(static_cast<std::uint32_t>(::getpid()));
     for (const auto& [attempt, flight] : flights_)
         *hello.add_flights() = flight;

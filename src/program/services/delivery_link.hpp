@@ -26,8 +26,8 @@ public:
     /// Content is in the request, or an open descriptor.
     using Deliver = std::function<awaitable<handoff::Verdicts>(handoff::DeliveryRequest, Fd)>;
 
-    DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, std::uint32_t process_limit, Deliver deliver,
-                 observe::Log log);
+    DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, std::uint32_t process_limit, std::uint32_t ahead,
+                 Deliver deliver, observe::Log log);
     void start() { client_.start(); }
     /// Takes no new request, waits for what is in flight and for its verdicts to be stored. The process's own limit ends it.
     awaitable<void> drain();
@@ -42,7 +42,7 @@ private:
     awaitable<void> tell(std::uint64_t attempt);
 
     std::string service_, program_;
-    std::uint32_t process_limit_;
+    std::uint32_t process_limit_, ahead_;
     Deliver deliver_;
     observe::Log log_;
     std::map<std::uint64_t, handoff::Flight> flights_;

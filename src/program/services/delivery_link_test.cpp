@@ -35,16 +35,18 @@ struct Fixture {
                 if (auto hello = incoming.parse<handoff::Hello>()) {
                     hellos.push_back(hello->program());
                     limit = hello->process_limit();
+                    ahead = hello->ahead();
                 }
                 incoming.responder.reply(handoff::Welcome{});
             };
         }};
-    std::uint32_t limit = 0;
+    std::uint32_t limit = 0, ahead = 0;
     DeliveryLink link{loop.get_executor(),
                       folder + "/qmgr",
                       "relay",
                       "smtp",
                       7,
+                      3,
                       [this](handoff::DeliveryRequest request, Fd) { return deliver(std::move(request)); },
                       observe::Log(sink, "postfix/smtp")};
 
@@ -106,6 +108,7 @@ TEST_CASE_FIXTURE(
     "delivery link: a process that is about to end says goodbye, ends what it has, hands back what still comes, and waits for its verdicts to be stored")
 {
     CHECK(limit == 7);
+    CHECK(ahead == 3);
     std::map<std::uint64_t, handoff::Verdicts> answers;
     bool drained = false;
     tasks.spawn(ask(1, &answers));

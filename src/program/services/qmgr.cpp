@@ -192,8 +192,8 @@ private:
         QueueOptions made;
         made.retry = schedule::retry_options(snapshot);
         made.scheduler = schedule::scheduler_options(snapshot, [this](std::string_view transport) {
-            const auto found = process_limits_.find(transport);
-            return found == process_limits_.end() ? 0u : found->second;
+            const auto found = capacities_.find(transport);
+            return found == capacities_.end() ? schedule::Capacity{} : found->second;
         });
         made.soft_bounce = snapshot.get(soft_bounce);
         for (const config::ListMember& member : snapshot.get(defer_transports))
@@ -260,7 +260,8 @@ private:
             processes_[channel.get()] = hello.process();
             if (!delivers)
                 workers_.left(channel.get());                 // a delivery process that is about to end says so
-            if (delivers && std::exchange(process_limits_[service], hello.process_limit()) != hello.process_limit())
+            const schedule::Capacity capacity{.deliveries = hello.process_limit(), .ahead = hello.ahead()};
+            if (delivers && std::exchange(capacities_[service], capacity) != capacity)
                 queue_.reconfigure(options(service_.config()));
         }
         if (delivers)
@@ -315,7 +316,7 @@ private:
     std::unique_ptr<spool::Spool> store_;
     ResolveLink resolver_;
     WorkerRegistry workers_;
-    std::map<std::string, std::uint32_t, std::less<>> process_limits_;
+    std::map<std::string, schedule::Capacity, std::less<>> capacities_;
     std::map<const ipc::Channel*, std::uint32_t> processes_;
     DeliveryProcesses delivery_processes_;
     TaskGroup tasks_;

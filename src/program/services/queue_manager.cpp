@@ -276,7 +276,7 @@ awaitable<void> QueueManager::start_round(Key key)
             routed.push_back({index, route.transport(), route.site(), route.address()});
     }
     if (!routed.empty())
-        scheduler_.activate(key, routed);
+        scheduler_.activate(key, routed, active.envelope.size() <= handoff::inline_content_limit);
     for (auto& [transport, verdicts] : own) {
         log_own(active_.at(key), verdicts, transport);
         co_await settle(key, scheduler_.take_attempt(), std::move(verdicts));
@@ -330,7 +330,7 @@ void QueueManager::pump()
     while (auto suspended = scheduler_.take_suspended())
         tasks_.spawn(suspend(std::move(*suspended)));
     while (carried_ < options_.carried_octets) {
-        auto request = scheduler_.next();
+        auto request = scheduler_.next(carried_ < options_.carried_ahead);
         if (!request)
             break;
         // Larger content than this travels as a descriptor.
@@ -401,7 +401,18 @@ handoff::DeliveryRequest QueueManager::composed(const schedule::Request& request
     delivery.set_probe(active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS);
     delivery.set_connections(request.window);
     delivery.set_set_connections(request.ceiling);
+    delivery.set_ahead(request.ahead);
     return delivery;
+}
+
+/// The delivery process need not keep it any more.
+void QueueManager::confirm(ipc::Channel& worker, std::uint64_t attempt)
+{
+    if (!worker.is_open())
+        return;
+    handoff::VerdictsStored stored;
+    stored.add_attempts(attempt);
+    (void)worker.post(Frame::verdicts_stored, stored);          // lost with the connection: then it is told again, and counts once
 }
 
 awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t carried)
@@ -426,6 +437,16 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         again = attached && worker && reply && reply->handed_back();
         if (again)
             workers_.left(worker.get());
+    }
+
+    if (attached && worker && reply && reply->untried()) {
+        carried_ -= carried;
+        confirm(*worker, request.attempt);
+        const bool done = scheduler_.returned(request.attempt);
+        pump();
+        if (done)
+            co_await round_done(key);
+        co_return;
     }
 
     // At a stop the delivery processes go first. What had none left was not tried: it is due when the queue opens again.
@@ -468,11 +489,8 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
     const bool done = scheduler_.finished(request.attempt, news, reason);
     pump();                                                     // the slot is free; the verdict need not be on disk for the next to go
     co_await settle(key, request.attempt, std::move(verdicts));
-    if (worker && worker->is_open()) {
-        handoff::VerdictsStored stored;
-        stored.add_attempts(request.attempt);
-        (void)worker->post(Frame::verdicts_stored, stored);     // lost with the connection: then it is told again, and counts once
-    }
+    if (worker)
+        confirm(*worker, request.attempt);
     if (done)
         co_await round_done(key);
 }

@@ -37,6 +37,7 @@ struct QueueOptions {
     std::string syslog_name = "postfix";
     std::uint64_t resident_octets = 64 << 20;        // content of active messages kept in memory; the rest is read again
     std::uint64_t carried_octets = 256 << 20;        // content in the memory of delivery processes; past it no delivery starts
+    std::uint64_t carried_ahead = 8 << 20;           // past it nothing is given out beyond a site's window
     std::chrono::milliseconds worker_patience{10'000};   // how long a request waits for a process of its transport: it may be restarting
     std::chrono::milliseconds reunion{5000};         // how long a restarted qmgr waits for delivery processes that live on
 };
@@ -121,6 +122,7 @@ private:
     void pump();
     handoff::DeliveryRequest composed(const schedule::Request& request) const;
     awaitable<void> deliver(schedule::Request request, std::uint64_t carried);
+    static void confirm(ipc::Channel& worker, std::uint64_t attempt);
     awaitable<void> suspend(schedule::Suspended suspended);
     awaitable<Result<void>> attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors);
     void complete(std::vector<handoff::Verdict>& verdicts, const std::vector<std::uint32_t>& recipients) const;

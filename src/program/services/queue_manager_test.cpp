@@ -226,6 +226,62 @@ TEST_CASE_FIXTURE(Fixture, "queue: a restarted manager takes the verdict of a de
     CHECK(worker.requests.size() == 1);
 }
 
+TEST_CASE_FIXTURE(Fixture, "queue: what was given ahead and comes back untried is confirmed, has no verdict, and goes when its turn comes")
+{
+    options.scheduler.transport = [](std::string_view) {
+        return schedule::TransportOptions{.window = {.initial = 1, .limit = 1, .positive = {}, .negative = {}}, .ahead = 4};
+    };
+    queue->reconfigure(options);
+    worker.slow = [](const std::string& address) { return address.starts_with("first"); };
+    unsigned given_back = 0;
+    worker.amend = [&](const std::string& address, handoff::Verdicts& reply) {
+        if (address.starts_with("first") || given_back++ != 0)
+            return;
+        worker.delivered_to.erase(address);
+        reply.clear_verdicts();
+        reply.set_untried(true);
+    };
+    enqueue({"first@there.test"});
+    settle();
+    enqueue({"second@there.test"});
+    settle();
+    REQUIRE(worker.requests.size() >= 2);
+    CHECK_FALSE(worker.requests[0].ahead());
+    CHECK(worker.requests[1].ahead());
+    CHECK(worker.requests[2].attempt() != worker.requests[1].attempt());
+    CHECK(worker.requests[2].message() == worker.requests[1].message());
+    worker.answer_slow();
+    settle();
+    CHECK(worker.requests.size() == 3);
+    CHECK(worker.confirmed == 3);
+    CHECK(worker.delivered_to == std::multiset<std::string>{"first@there.test", "second@there.test"});
+    CHECK(in_queue() == 0);
+    CHECK_FALSE(logged("deferred"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: a verdict of before that says nothing was tried makes the message due again")
+{
+    worker.silent = true;
+    enqueue({"u@there.test"});
+    settle();
+    const auto request = worker.requests.at(0);
+    stop();
+    worker.silent = false;
+    start({4711});
+    handoff::Hello hello;
+    hello.set_process(4711);
+    auto& held = *hello.add_held();
+    held.set_attempt(request.attempt());
+    held.set_message(request.message());
+    held.set_untried(true);
+    bool greeted = false;
+    asio::co_spawn(loop, queue->reunited(hello), [&](std::exception_ptr) { greeted = true; });
+    run_until([&] { return greeted; });
+    pass(1s);
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+    CHECK(in_queue() == 0);
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: enqueueing a queue id again changes nothing")
 {
     worker.silent = true;

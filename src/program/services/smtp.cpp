@@ -45,6 +45,9 @@ struct Prepared {
     std::unique_ptr<TranscriptLink> transcripts;
 };
 
+/// A session says up to eight mails before it waits (send/plan.hpp), and eight more are at hand when the answers come.
+constexpr std::uint32_t requests_ahead = 16;
+
 std::uint64_t descriptors()
 {
     rlimit files{};
@@ -59,7 +62,7 @@ public:
           agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
           link_(
               service.executor(), std::string(qmgr_socket), service.name(), service.program(),
-              delivery_limit(service.start_record().process_limit(), descriptors()),
+              delivery_limit(service.start_record().process_limit(), descriptors()), requests_ahead,
               [this](handoff::DeliveryRequest request, Fd content) {
                   ++service_.gauges().messages;
                   return agent_.deliver(std::move(request), std::move(content));
@@ -78,8 +81,10 @@ public:
 
     awaitable<void> stop(process::Stop how) override
     {
-        if (how != process::Stop::abort)
+        if (how != process::Stop::abort) {
+            agent_.give_back();
             co_await link_.drain();
+        }
         co_await agent_.drain();
         co_await peers_->close();
         co_await transcripts_->close();
