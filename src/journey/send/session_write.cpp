@@ -347,17 +347,21 @@ awaitable<Result<void>> Session::write_file(std::size_t piece)
             stream_->close();
             co_return *content_error_;
         }
-        at += *got;
-        std::string_view octets = std::string_view(raw).substr(0, *got);
+        std::array<std::string_view, 2> octets{std::string_view(raw).substr(0, *got), {}};
+        if (const auto lf = octets[0].rfind('\n'); file.stuffed && at + *got < content.size() && lf != std::string_view::npos)
+            octets[0].remove_suffix(octets[0].size() - lf - 1);     // the line that is cut off is read again, whole
+        at += octets[0].size();
         if (file.stuffed) {
+            // Nearly all lines go out from where they were read.
+            const std::size_t whole = writer.pass(octets[0]);
             stuffed.clear();
-            writer.feed(octets, stuffed);
+            writer.feed(octets[0].substr(whole), stuffed);
             if (at == content.size() && file.to == 1)
                 writer.finish(stuffed);
-            octets = stuffed;
+            octets = {octets[0].substr(0, whole), stuffed};
         }
         stream_->expires_after(timeout(Act::content));
-        CO_TRY_VOID(co_await stream_->write(octets));
+        CO_TRY_VOID(co_await stream_->write(std::span<const std::string_view>(octets)));
     }
     note_line_broken(writer, *file.transaction);
     if (file.stuffed && content.size() == 0 && file.to == 1)

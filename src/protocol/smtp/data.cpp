@@ -221,6 +221,20 @@ bool DataReader::feed(std::string_view& octets, std::string& out)
     return false;
 }
 
+std::size_t DataWriter::pass(std::string_view octets) const
+{
+    if (cr_ || column_ != 0)
+        return 0;
+    std::size_t run = 0;
+    while (run < octets.size() && octets[run] != '.') {
+        const std::size_t lf = find(octets, '\n', run);
+        if (lf == octets.npos || (line_limit_ != 0 && lf - run > line_limit_ + (lf > run && octets[lf - 1] == '\r' ? 1 : 0)))
+            break;
+        run = lf + 1;
+    }
+    return run;
+}
+
 void DataWriter::feed(std::string_view octets, std::string& out)
 {
     if (octets.empty())

@@ -75,6 +75,9 @@ public:
     /// `line_limit`: smtp_line_length_limit, octets of a line without its end; a longer one is broken by CRLF SPACE. 0: none.
     explicit DataWriter(std::size_t line_limit = 0) : line_limit_(line_limit == 1 ? 2 : line_limit) {}
     void feed(std::string_view octets, std::string& out);
+    /// How many octets at the front go out as they are: whole lines, none with a dot in front, none over the limit. They are taken as fed; only
+    /// the rest is to be. 0 amid a line.
+    std::size_t pass(std::string_view octets) const;
     /// The end of the last line where it is missing, and the final dot.
     void finish(std::string& out);
     /// A line was over the limit.

@@ -56,6 +56,18 @@ std::string written(std::string_view stored, std::size_t limit = 0)
         again.finish(pieces);
         CAPTURE(piece);
         CHECK(pieces == whole);
+        // What may pass as it is, and only the rest fed.
+        pieces.clear();
+        DataWriter passing{limit};
+        for (std::size_t at = 0; at < stored.size(); at += piece) {
+            const std::string_view one = stored.substr(at, piece);
+            const std::size_t passed = passing.pass(one);
+            pieces += one.substr(0, passed);
+            passing.feed(one.substr(passed), pieces);
+        }
+        passing.finish(pieces);
+        CHECK(pieces == whole);
+        CHECK(passing.broke_line() == writer.broke_line());
     }
     return whole;
 }
