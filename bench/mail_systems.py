@@ -109,6 +109,7 @@ class Tools:
 class System:
     """Relays everything to its sink. `settings` is said with the results."""
     settings = {}
+    send = None                       # how the source has to speak with it; None: as the workload says
 
     def __init__(self, name, folder, tools, programs, sink=None, sync_us=0):
         self.name, self.dir, self.port, self.tools = name, pathlib.Path(folder), free_port(), tools

@@ -42,7 +42,7 @@ class Run:
         before, sink_before, syncs = system.spent(), sink.counts(), system.syncs.count
         peers_before = sum(mail_systems.thread_time(sink.process.pid)) + mail_systems.ended_children_time()
         start = time.monotonic()
-        source = Source(programs, system.port, Run.count, messages, workload.sessions, workload.per_session, workload.octets, workload.recipients, workload.send,
+        source = Source(programs, system.port, Run.count, messages, workload.sessions, workload.per_session, workload.octets, workload.recipients, system.send or workload.send,
                         workload.to, workload.domains)
         self.pss = 0
         sample = start + 0.4
