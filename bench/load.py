@@ -93,11 +93,11 @@ class Sink:
 class Source:
     """bench/source at work. What it printed is in `said` once it has ended."""
 
-    def __init__(self, programs, port, run, messages, sessions=20, per_session=1, octets=4096, recipients=1, send="group", to=None, domains=1):
+    def __init__(self, programs, port, run, messages, sessions=20, per_session=1, octets=4096, recipients=1, send="group", to=None, domains=1, tls=False):
         self.process = subprocess.Popen(
             [str(pathlib.Path(programs) / "source"), "--run", str(run), "--messages", str(messages), "--sessions", str(sessions),
              "--per-session", str(per_session), "--octets", str(octets), "--recipients", str(recipients), "--send", send, "--domains", str(domains),
-             "--to", to or "n%n.r%r@sink.test", f"127.0.0.1:{port}"], stdout=subprocess.PIPE)
+             "--tls", str(int(tls)), "--to", to or "n%n.r%r@sink.test", f"127.0.0.1:{port}"], stdout=subprocess.PIPE)
         self.said = None
 
     def ended(self):

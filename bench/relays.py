@@ -23,6 +23,7 @@ class Workload:
     to: str = None
     domains: int = 1
     floor: int = 100                  # messages at least
+    tls: bool = False                 # STARTTLS on the way in
 
     @property
     def shape(self):
@@ -43,7 +44,7 @@ class Run:
         peers_before = sum(mail_systems.thread_time(sink.process.pid)) + mail_systems.ended_children_time()
         start = time.monotonic()
         source = Source(programs, system.port, Run.count, messages, workload.sessions, workload.per_session, workload.octets, workload.recipients, system.send or workload.send,
-                        workload.to, workload.domains)
+                        workload.to, workload.domains, workload.tls)
         self.pss = 0
         sample = start + 0.4
         while sink.seen_recipients < wanted:

@@ -1,8 +1,8 @@
 // bench/sink: an SMTP server that takes everything, counts it, and checks every message.
-//   sink [--slow MS] [--chunking] COUNTERS ADDRESS:PORT
+//   sink [--slow MS] [--chunking] [--tls] COUNTERS ADDRESS:PORT
 // COUNTERS is a file that holds SinkCounters of load.hpp. One thread, one write for all replies to what one read brought.
-// --slow answers everything that much later; --chunking offers BDAT.
-#include "load.hpp"
+// --slow answers everything that much later; --chunking offers BDAT; --tls STARTTLS.
+#include "wire.hpp"
 
 #include <sys/epoll.h>
 
@@ -22,10 +22,11 @@ using Clock = std::chrono::steady_clock;
 
 struct Connection {
     int fd = -1;
+    Wire wire;
     std::string in, out;
     std::size_t scanned = 0;                      // of `in`, while in data
     std::uint16_t recipients = 0;
-    bool in_data = false, leaving = false, wants_write = false;
+    bool in_data = false, leaving = false, wants_write = false, starts_tls = false;
     std::uint64_t number = 0;                     // of the connection: descriptors are used again
     std::size_t chunk_left = 0;
     bool chunk_last = false, in_chunk = false;
@@ -34,8 +35,8 @@ struct Connection {
 
 class Sink {
 public:
-    Sink(SinkCounters& counters, const sockaddr_in& where, std::chrono::milliseconds slow, bool chunking)
-        : counters_(counters), slow_(slow), chunking_(chunking), epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+    Sink(SinkCounters& counters, const sockaddr_in& where, std::chrono::milliseconds slow, bool chunking, bool tls)
+        : counters_(counters), slow_(slow), chunking_(chunking), tls_(tls ? tls_context(true) : nullptr), epoll_(::epoll_create1(EPOLL_CLOEXEC)),
           listening_(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))
     {
         const int on = 1;
@@ -93,6 +94,7 @@ private:
             no_delay(fd);
             auto connection = std::make_unique<Connection>();
             connection->fd = fd;
+            connection->wire = Wire(fd);
             connection->out = "220 sink.test ESMTP\r\n";
             epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
             ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
@@ -115,14 +117,18 @@ private:
     {
         if (events & EPOLLOUT)
             return send(connection);
-        const ssize_t got = ::recv(connection.fd, room_.data(), room_.size(), 0);
-        if (got < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        if (got <= 0)
-            return close(connection);
-        counters_.octets += static_cast<std::uint64_t>(got);
-        connection.in.append(room_.data(), static_cast<std::size_t>(got));
-        take(connection);
+        if (const int shaken = connection.wire.shaken(); shaken <= 0)
+            return shaken < 0 ? close(connection) : void();
+        do {
+            const ssize_t got = connection.wire.receive(room_.data(), room_.size());
+            if (got < 0 && (errno == EAGAIN || errno == EINTR))
+                break;
+            if (got <= 0)
+                return close(connection);
+            counters_.octets += static_cast<std::uint64_t>(got);
+            connection.in.append(room_.data(), static_cast<std::size_t>(got));
+            take(connection);
+        } while (connection.wire.pending());
         if (!connection.out.empty())
             reply(connection);
     }
@@ -197,8 +203,15 @@ private:
             connection.chunk_last = rest.find("LAST") != std::string_view::npos || rest.find("last") != std::string_view::npos;
             connection.in_chunk = true;
         } else if (is("EHLO")) {
-            out += chunking_ ? "250-sink.test\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME\r\n"
-                             : "250-sink.test\r\n250-PIPELINING\r\n250 8BITMIME\r\n";
+            out += "250-sink.test\r\n250-PIPELINING\r\n";
+            if (chunking_)
+                out += "250-CHUNKING\r\n";
+            if (tls_ && !connection.wire.secured())
+                out += "250-STARTTLS\r\n";
+            out += "250 8BITMIME\r\n";
+        } else if (is("STARTTLS") && tls_) {
+            out += "220 2.0.0 Ready to start TLS\r\n";
+            connection.starts_tls = true;
         } else if (is("QUIT")) {
             out += "221 2.0.0 Bye\r\n";
             connection.leaving = true;
@@ -240,7 +253,8 @@ private:
     {
         if (!connection.wants_write)
             ++counters_.turns;
-        const ssize_t sent = ::send(connection.fd, connection.out.data(), connection.out.size(), MSG_NOSIGNAL);
+        const iovec piece{connection.out.data(), connection.out.size()};
+        const ssize_t sent = connection.wire.send(&piece, 1);
         if (sent < 0 && errno != EAGAIN)
             return close(connection);
         connection.out.erase(0, sent < 0 ? 0 : static_cast<std::size_t>(sent));
@@ -250,6 +264,8 @@ private:
             epoll_event event{.events = more ? EPOLLOUT : EPOLLIN, .data = {.fd = connection.fd}};
             ::epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.fd, &event);
         }
+        if (!more && std::exchange(connection.starts_tls, false))
+            connection.wire.secure(tls_, true);
         if (!more && connection.leaving)
             close(connection);
     }
@@ -266,6 +282,7 @@ private:
     SinkCounters& counters_;
     std::chrono::milliseconds slow_;
     bool chunking_;
+    SSL_CTX* tls_;
     int epoll_, listening_;
     std::vector<char> room_ = std::vector<char>(256 * 1024);
     std::unordered_map<int, std::unique_ptr<Connection>> connections_;
@@ -280,7 +297,7 @@ int main(int argc, char** argv)
 {
     using namespace posthorn::bench;
     std::chrono::milliseconds slow{0};
-    bool chunking = false;
+    bool chunking = false, tls = false;
     std::vector<std::string> words;
     for (int i = 1; i < argc; ++i) {
         const std::string_view word = argv[i];
@@ -288,10 +305,12 @@ int main(int argc, char** argv)
             slow = std::chrono::milliseconds{number<int>(argv[++i], "--slow")};
         else if (word == "--chunking")
             chunking = true;
+        else if (word == "--tls")
+            tls = true;
         else
             words.emplace_back(word);
     }
     if (words.size() != 2)
-        give_up("usage: sink [--slow MS] [--chunking] COUNTERS ADDRESS:PORT");
-    Sink{*shared<SinkCounters>(words[0]), address(words[1]), slow, chunking}.serve();
+        give_up("usage: sink [--slow MS] [--chunking] [--tls] COUNTERS ADDRESS:PORT");
+    Sink{*shared<SinkCounters>(words[0]), address(words[1]), slow, chunking, tls}.serve();
 }

@@ -7,10 +7,11 @@
 //                       ahead: the next group behind the content (group)
 //     --run N           of the marks (1)                 --to TEXT         recipient, %n: message, %r: recipient, %d: see below
 //     --domains N       %d is the message number modulo N (1)
+//     --tls 1           by STARTTLS (0)
 // Prints one JSON object: seconds from the first connect to the last reply, what was accepted, refused and cut off, sessions,
 // octets, and the times from the end of a message to its 250 (median, 99th percentile, longest) in milliseconds.
 // One thread; what it costs by itself is measured against bench/sink (bench/suite says it).
-#include "load.hpp"
+#include "wire.hpp"
 
 #include <sys/epoll.h>
 #include <sys/uio.h>
@@ -29,17 +30,19 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 enum class Send { turns, group, ahead };
-enum class Awaits : std::uint8_t { greeting, ehlo, mail, rcpt, data, content, quit };
+enum class Awaits : std::uint8_t { greeting, ehlo, starttls, mail, rcpt, data, content, quit };
 
 struct Options {
     std::size_t sessions = 20, messages = 1000, per_session = 1, octets = 4096, recipients = 1, domains = 1;
     unsigned run = 1;
     Send send = Send::group;
+    bool tls = false;
     std::string to = "n%n.r%r@sink.test";
 };
 
 struct Session {
     int fd = -1;
+    Wire wire;
     std::string in, out;
     std::deque<Awaits> awaited;
     std::size_t message = 0, next = 0;            // in hand; begun behind it (ahead)
@@ -94,6 +97,7 @@ private:
         session.fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (session.fd < 0)
             give_up_errno("socket");
+        session.wire = Wire(session.fd);
         no_delay(session.fd);
         if (::connect(session.fd, reinterpret_cast<const sockaddr*>(&where_), sizeof where_) != 0 && errno != EINPROGRESS)
             give_up_errno("connect");
@@ -109,6 +113,7 @@ private:
     {
         ::close(session.fd);
         session.fd = -1;
+        session.wire = {};
         --living_;
         open(session);
     }
@@ -127,7 +132,22 @@ private:
             if (session.fd < 0 || !(events & EPOLLIN))
                 return;
         }
-        const ssize_t got = ::recv(session.fd, room_.data(), room_.size(), 0);
+        if (const int shaken = session.wire.shaken(); shaken <= 0) {
+            if (shaken < 0)
+                give_up("source: the TLS handshake failed");
+            return;
+        }
+        if (!session.out.empty())
+            push(session);                        // what was to be said behind the handshake
+        const std::size_t connection = session.connection;
+        do
+            take(session);
+        while (session.fd >= 0 && session.connection == connection && session.wire.pending());
+    }
+
+    void take(Session& session)
+    {
+        const ssize_t got = session.wire.receive(room_.data(), room_.size());
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (got <= 0)
@@ -160,7 +180,16 @@ private:
                 return cut_off(session);
             say(session, "EHLO source.test\r\n", Awaits::ehlo);
             return;
-        case Awaits::ehlo: return begin(session, session.message);
+        case Awaits::ehlo:
+            if (options_.tls && !session.wire.secured())
+                return say(session, "STARTTLS\r\n", Awaits::starttls);
+            return begin(session, session.message);
+        case Awaits::starttls:
+            if (!ok)
+                give_up("source: STARTTLS was refused");
+            session.wire.secure(tls_, false);
+            say(session, "EHLO source.test\r\n", Awaits::ehlo);
+            return;
         case Awaits::mail:
             if (options_.send == Send::turns)
                 say_recipient(session);
@@ -258,6 +287,8 @@ private:
     /// What waits, with as few system calls as the kernel allows.
     void push(Session& session)
     {
+        if (session.wire.shaken() == 0)
+            return;                               // the first flight of the handshake is out
         char header[320], tail[24];
         iovec pieces[4]{{session.out.data(), session.out.size()}};
         std::size_t count = 1;
@@ -290,10 +321,7 @@ private:
         last += behind;
         if (content)
             pieces[3] = {last.data(), last.size()};
-        msghdr call{};
-        call.msg_iov = pieces;
-        call.msg_iovlen = count;
-        ssize_t sent = ::sendmsg(session.fd, &call, MSG_NOSIGNAL);
+        const ssize_t sent = session.wire.send(pieces, count);
         if (sent < 0 && errno != EAGAIN)
             return cut_off(session);
         session.ended = Clock::now();
@@ -329,6 +357,7 @@ private:
     Options options_;
     sockaddr_in where_;
     int epoll_;
+    SSL_CTX* tls_ = options_.tls ? tls_context(false) : nullptr;
     std::string body_;
     Hash body_hash_;
     std::vector<std::unique_ptr<Session>> sessions_;
@@ -369,6 +398,8 @@ int main(int argc, char** argv)
             options.recipients = count();
         else if (word == "--domains")
             options.domains = std::max<std::size_t>(count(), 1);
+        else if (word == "--tls")
+            options.tls = count() != 0;
         else if (word == "--run")
             options.run = number<unsigned>(value, "--run");
         else if (word == "--to")
@@ -381,7 +412,7 @@ int main(int argc, char** argv)
     if (where.empty())
         give_up(
             "usage: source [--sessions N] [--messages N] [--per-session N] [--octets N] [--recipients N] [--send turns|group|ahead] [--run N] [--to TEXT] "
-            "[--domains N] ADDRESS:PORT");
+            "[--domains N] [--tls 0|1] ADDRESS:PORT");
     if (options.messages > most_messages)
         give_up("source: at most " + std::to_string(most_messages) + " messages");
     Source{std::move(options), address(where)}.run();
