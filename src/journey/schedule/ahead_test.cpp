@@ -48,7 +48,12 @@ TEST_CASE_FIXTURE(Fixture, "ahead: past the window so many for each session are 
     }
     CHECK(scheduler.site("a")->in_flight == 2);
     CHECK(scheduler.site("a")->waiting_messages == 12);
+    CHECK(scheduler.stands(first[1].message).at(0).wait == handoff::Wait::delivery);
+    CHECK(scheduler.stands(first[2].message).at(0).wait == handoff::Wait::window);
+    CHECK(scheduler.stands(first[2].message).at(0).ahead == 0);
+    CHECK(scheduler.stands(first[7].message).at(0).ahead == 5);
     scheduler.finished(first[0].attempt, SiteNews::answered);
+    CHECK(scheduler.stands(first[2].message).at(0).wait == handoff::Wait::delivery);
     const auto next = go();
     REQUIRE(next.size() == 1);                              // the one that waited has the session; another waits in its place
     CHECK(next[0].ahead);

@@ -3,6 +3,8 @@
 
 #include "schedule/scheduler_parts.hpp"
 
+#include <algorithm>
+
 namespace posthorn::schedule {
 
 using handoff::Wait;
@@ -44,18 +46,27 @@ std::vector<Scheduler::Stand> Scheduler::stands(MessageKey message) const
     if (active == messages_.end())
         return found;
     const SteadyTime now = clock_.steady();
-    for (const auto& [attempt, flight] : flights_)
-        if (flight.message == message)
-            found.push_back({.site = flight.site->key,
-                             .transport = flight.site->transport.name,
-                             .recipients = flight.recipients,
-                             .wait = Wait::delivery,
-                             .since = flight.begun});
+    for (const auto& [attempt, flight] : flights_) {
+        if (flight.message != message)
+            continue;
+        // Of what is in flight the last ones wait for a session.
+        std::size_t before = 0, behind = 0;
+        for (const auto& [other, theirs] : flights_)
+            if (theirs.site == flight.site)
+                ++(other < attempt ? before : behind);
+        const bool waits = behind <= flight.site->ahead;
+        found.push_back({.site = flight.site->key,
+                         .transport = flight.site->transport.name,
+                         .recipients = flight.recipients,
+                         .wait = waits ? Wait::window : Wait::delivery,
+                         .since = flight.begun,
+                         .ahead = waits ? before - std::min<std::size_t>(before, flight.site->window.in_flight() - flight.site->ahead) : 0});
+    }
     for (const Suspended& suspended : suspended_)
         if (suspended.message == message)
             found.push_back({.recipients = suspended.recipients, .wait = Wait::dead_site, .reason = suspended.reason});
     for (const Site* const site : active->second.sites) {
-        std::size_t ahead = 0;
+        std::size_t ahead = site->ahead;
         for (const Job& job : site->jobs) {
             if (job.message != message) {
                 ++ahead;

@@ -76,8 +76,10 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
             job->keep_to = around.peers->counted_at(job->request.envelope().sender(), job->request.envelope().recipients(0).address());
         co_await walk(job, place);
         --place->users;
-        if (job->shaped())
+        if (job->shaped()) {
+            give_back(*place);
             give_back_all_of(job->set);
+        }
         forget_if_empty(*place);
         if (job->untried) {
             handoff::Verdicts none;

@@ -109,6 +109,7 @@ struct Line final : Feed {
     std::string set;
     peers::Profile profile;
     bool forget = false;
+    bool wants_less = false;            // its peer has asked for less, or for silence
     bool hedged = false;                // another session was begun beside it
     std::list<Line*>::iterator place;   // in Core::serving
 

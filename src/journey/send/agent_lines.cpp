@@ -80,6 +80,7 @@ void Line::done(Transaction& transaction)
     jobs.erase(at);
     job->line = nullptr;
     job->hear(session->take_heard());
+    wants_less = wants_less || job->shaped();
     job->use = transaction.use;
     job->back = true;
     job->wake.notify_all();
@@ -290,6 +291,10 @@ awaitable<void> Agent::Core::drive(std::unique_ptr<Line> line)
         const std::uint64_t trips = line->session->round_trips();
         co_await line->session->run(line.get(), options.quit_in_group || (!options.keep_sessions && site.waiting.empty()));
         counts.round_trips += line->session->round_trips() - trips;
+        if (line->wants_less) {
+            give_back(site);
+            give_back_all_of(line->set);
+        }
         if (line->first) {  // the session ended before it could take it
             const auto job = std::exchange(line->first, nullptr);
             job->transaction.emplace(job->request, job->content, job->sheet, std::vector<std::uint32_t>()).unserved = true;

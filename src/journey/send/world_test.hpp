@@ -162,6 +162,7 @@ public:
     std::function<void(net::MemoryOptions&)> spoil;     // of each connection
     std::function<std::unique_ptr<net::Stream>(std::unique_ptr<net::Stream>)> wrap;     // the client's end
     unsigned connects = 0;
+    bool takes_a_turn = false;              // to connect: others get as far meanwhile
     std::string never_answers;              // the address where a connection times out
     bool in_turn = false;                   // deliveries one after the other, on one agent
 
@@ -169,6 +170,8 @@ private:
     awaitable<Result<std::unique_ptr<net::Stream>>> connect(net::Endpoint endpoint)
     {
         ++connects;
+        if (takes_a_turn)
+            co_await asio::post(loop, use_awaitable);
         if (!never_answers.empty() && endpoint.ip.text() == never_answers)
             co_return Error("Connection timed out", "4.4.1");
         const std::string address = endpoint.is_unix() ? endpoint.path : endpoint.ip.text();
