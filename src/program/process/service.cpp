@@ -291,7 +291,9 @@ awaitable<void> Service::beat()
         heartbeat.set_loop_lag_microseconds(static_cast<std::uint64_t>(gauges_.lag.take_largest().count()));
         if (control_->is_open())
             (void)control_->post(Control::heartbeat, heartbeat);
-        co_await sleep_for(std::chrono::seconds(heartbeat_seconds));
+        // All processes at the same moments: the supervisor wakes for them together.
+        constexpr std::chrono::seconds every{heartbeat_seconds};
+        co_await sleep_for(std::chrono::ceil<std::chrono::milliseconds>(every - std::chrono::steady_clock::now().time_since_epoch() % every));
     }
 }
 

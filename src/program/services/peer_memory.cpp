@@ -15,7 +15,7 @@ using handoff::Frame;
 namespace {
 
 constexpr std::size_t peers_stored = 100'000, peers_held = 10'000, peers_borrowed = 2'000;
-constexpr std::chrono::seconds borrowed_for{30}, write_interval{1}, spread_patience{2};
+constexpr std::chrono::seconds borrowed_for{30}, write_interval{1}, look_interval{30}, spread_patience{2};
 /// Observations that wait for memory; more are dropped: what is true will be seen again.
 constexpr std::size_t on_the_way_at_most = 1'000;
 
@@ -91,8 +91,8 @@ awaitable<void> PeerMemory::close()
 
 PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispatcher& dispatcher, Channels channels)
     : log_(service.log_as("smtp")), executor_(service.executor()), channels_(std::move(channels)), written_(service.executor()),
-      only_reported_(service.config().get(peers::smtp_peer_learning) != peers::Learning::yes), store_(open_store(service)),
-      book_(clock, {.capacity = store_ ? peers_held : peers_stored}, nullptr, store_.get())
+      change_(service.executor()), only_reported_(service.config().get(peers::smtp_peer_learning) != peers::Learning::yes),
+      store_(open_store(service)), book_(clock, {.capacity = store_ ? peers_held : peers_stored}, nullptr, store_.get())
 {
     book_.on_event = [this](const peers::Event& event) {
         const std::string line = peers::text_of(event, only_reported_);
@@ -102,6 +102,8 @@ PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispa
         const peers::Observation observation = peers::observation_of(frame);
         if (!observation.peer.address.empty())
             book_.take(observation);
+        if (!std::exchange(changed_, true))
+            change_.notify_all();
     });
 }
 
@@ -110,7 +112,10 @@ void PeerKeeper::reload(const config::Snapshot& snapshot) { only_reported_ = sna
 awaitable<void> PeerKeeper::run()
 {
     while (!co_await cancelled()) {
-        co_await sleep_for(write_interval);
+        if (!changed_)
+            co_await change_.wait_for(look_interval);               // nothing to write: nothing to wake for
+        if (std::exchange(changed_, false))
+            co_await sleep_for(write_interval);
         if (const auto written = co_await store_now(); !written)
             trouble(written.error());
     }

@@ -71,8 +71,8 @@ private:
     observe::Log log_;
     Executor executor_;
     Channels channels_;
-    bool writing_ = false;
-    Signal written_;
+    bool writing_ = false, changed_ = false;
+    Signal written_, change_;
     bool only_reported_;
     std::unique_ptr<peers::Store> store_;
     peers::Book book_;

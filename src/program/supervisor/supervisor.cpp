@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 namespace posthorn::supervisor {
@@ -339,8 +340,9 @@ void Supervisor::kill_late_ones(SteadyTime now)
 awaitable<void> Supervisor::tick()
 {
     SteadyTime last = clock_.steady();
-    for (unsigned turn = 0; !co_await cancelled(); ++turn) {
-        co_await sleep_for(std::chrono::seconds(1));
+    while (!co_await cancelled()) {
+        const bool pressing = stopping_ || std::ranges::any_of(children_, [](const auto& one) { return one.second.kill_at.has_value(); });
+        co_await sleep_for(std::chrono::seconds(pressing ? 1 : 2));
         const SteadyTime now = clock_.steady();
         // After a stop of the whole machine nobody has had time to give a sign.
         if (now - last > std::chrono::seconds(10))
@@ -349,8 +351,7 @@ awaitable<void> Supervisor::tick()
         last = now;
         kill_late_ones(now);
         refresh_log();
-        if (turn % 2 == 1)
-            watch_files();
+        watch_files();
     }
 }
 
