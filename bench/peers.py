@@ -70,7 +70,7 @@ class Peer(System):
 class Exim(Peer):
     package, path = "exim4-daemon-light", "usr/sbin/exim4"
     users = (("Debian-exim", 7011),)
-    settings = {"smtp_accept_max": "0", "smtp_accept_queue_per_connection": "0", "deliver_drop_privilege": "true", "host_lookup": "", "tls_advertise_hosts": ""}
+    settings = {"smtp_accept_max": "0", "smtp_connect_backlog": "1024", "smtp_accept_queue_per_connection": "0", "deliver_drop_privilege": "true", "host_lookup": "", "tls_advertise_hosts": ""}
 
     def prepare(self):
         spool, log = self.dir / "spool", self.dir / "exim-log"
