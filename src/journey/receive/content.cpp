@@ -73,6 +73,17 @@ awaitable<void> Content::add(std::string octets)
         co_await take_body(std::move(body), false);
 }
 
+bool Content::added(std::size_t octets)
+{
+    received_ += octets;
+    if (limits_.message_size != 0 && received_ > limits_.message_size) {
+        refuse(handoff::Refusal{552, "5.3.4", "Error: message file too big"});
+        return false;
+    }
+    stored_ += octets;
+    return hold(held_.size()) && held_.size() >= block;
+}
+
 awaitable<void> Content::clean_head()
 {
     cleaned_ = true;
@@ -110,8 +121,8 @@ awaitable<void> Content::store(std::string octets)
         held_ = std::move(octets);
     else
         held_ += octets;
-    if (stored_ > handoff::inline_content_limit)
-        co_await write_out(handoff::inline_content_limit);
+    if (held_.size() >= block)
+        co_await write_out(block);
 }
 
 awaitable<void> Content::write_out(std::size_t at_least)
@@ -126,7 +137,10 @@ awaitable<void> Content::write_out(std::size_t at_least)
     }
     if (held_.empty() || held_.size() < at_least)
         co_return;
-    const auto written = co_await file_->append(std::exchange(held_, {}));
+    std::string full = std::exchange(held_, {});
+    if (at_least != 0)
+        held_.reserve(full.size());                                // about as much comes next
+    const auto written = co_await file_->append(std::move(full));
     if (!written) {
         refuse("write", written.error());
         co_return;
@@ -154,7 +168,7 @@ awaitable<void> Content::finish()
 
 awaitable<void> Content::seal()
 {
-    if (refusal_ || !file_)
+    if (refusal_ || (!file_ && stored_ <= handoff::inline_content_limit))
         co_return;
     co_await write_out(0);
     if (refusal_)

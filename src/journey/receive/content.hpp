@@ -1,7 +1,7 @@
 // receive/content.hpp: the content of one message, from the first octet until the queue has it.
 // Shape    octets in stored form (CRLF, not dot-stuffed). The head goes through the Cleaner as soon as it is whole, the body passes,
 //          by the BodyCleaner where the Cleaner gave one.
-// Memory   at most head_limit for the head, then 64 KiB; beyond it a file takes it in blocks. All counted against the ceiling.
+// Memory   at most head_limit for the head, then a block; what is larger than 64 KiB in all goes into a file. All counted against the ceiling.
 // Errors   the first one is kept as the reply to the end of content; what follows is counted and dropped, so that the
 //          dialogue stays in step (RFC 5321 4.1.1.4).
 #pragma once
@@ -20,6 +20,7 @@ namespace posthorn::receive {
 class Content {
 public:
     static constexpr std::size_t head_limit = 256 * 1024;
+    static constexpr std::size_t block = 128 * 1024;        // above handoff::inline_content_limit
 
     struct Limits {
         std::uint64_t message_size = 0;     // 0: none
@@ -29,6 +30,10 @@ public:
     Content(Content&&) = delete;
 
     awaitable<void> add(std::string octets);
+    /// Where octets of the body may be put without a copy more; null: they go by add(). Then added() with their number; true: write() is due.
+    std::string* body() { return cleaned_ && !refusal_ && !body_ ? &held_ : nullptr; }
+    bool added(std::size_t octets);
+    awaitable<void> write() { return write_out(block); }
     /// No more will come. Afterwards the refusal, if any, is final.
     awaitable<void> finish();
     /// Syncs the file where there is one: after this the queue may have it.

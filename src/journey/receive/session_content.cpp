@@ -117,14 +117,19 @@ awaitable<bool> Session::data(std::string arguments)
         }
         std::string_view octets = input_.view();
         const std::size_t before = octets.size();
-        whole = reader.feed(octets, batch);
+        std::string* const body = batch.empty() ? content->body() : nullptr;
+        const std::size_t held = body ? body->size() : 0;
+        whole = reader.feed(octets, body ? *body : batch);
         input_.consume(before - octets.size());
         const std::uint64_t count = reader.octets();
         // The count goes back where what looked like content was the final dot.
         if (count > content_octets_)
             earn_time(count - content_octets_);
         content_octets_ = count;
-        if (batch.size() >= batch_octets || whole)
+        if (body) {
+            if (content->added(body->size() - held))
+                co_await content->write();
+        } else if (batch.size() >= batch_octets || whole)
             co_await content->add(std::exchange(batch, {}));
     }
     in_content_ = false;
@@ -279,12 +284,17 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
                 co_return false;
         }
         const std::string_view octets = input_.view().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left, input_.view().size())));
-        transaction.line_ends->feed(octets, batch);
+        std::string* const body = batch.empty() ? transaction.content->body() : nullptr;
+        const std::size_t held = body ? body->size() : 0;
+        transaction.line_ends->feed(octets, body ? *body : batch);
         left -= octets.size();
         content_octets_ += octets.size();
         earn_time(octets.size());
         input_.consume(octets.size());
-        if (batch.size() >= batch_octets)
+        if (body) {
+            if (transaction.content->added(body->size() - held))
+                co_await transaction.content->write();
+        } else if (batch.size() >= batch_octets)
             co_await transaction.content->add(std::exchange(batch, {}));
     }
     in_content_ = false;

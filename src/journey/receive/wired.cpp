@@ -12,7 +12,10 @@ namespace {
 
 class SpoolFile final : public IncomingFile {
 public:
-    SpoolFile(std::unique_ptr<spool::IncomingFile> file, asio::thread_pool& threads) : file_(std::move(file)), threads_(threads) {}
+    SpoolFile(std::unique_ptr<spool::IncomingFile> file, asio::thread_pool& threads, spool::FolderSync& folder)
+        : file_(std::move(file)), threads_(threads), folder_(folder)
+    {
+    }
     awaitable<Result<void>> append(std::string octets) override { co_return co_await on_thread(threads_, Append(*this, std::move(octets))); }
     awaitable<Result<void>> sync() override { co_return co_await on_thread(threads_, Sync(*this)); }
     void keep() override { file_->keep(); }
@@ -27,12 +30,13 @@ private:
     };
     struct Sync {
         explicit Sync(SpoolFile& of) : file(&of) {}
-        Result<void> operator()() const { return file->file_->sync(); }
+        Result<void> operator()() const { return file->file_->sync(file->folder_); }
         SpoolFile* file;
     };
 
     std::unique_ptr<spool::IncomingFile> file_;
     asio::thread_pool& threads_;
+    spool::FolderSync& folder_;
 };
 
 struct Create {
@@ -120,7 +124,7 @@ awaitable<Result<std::unique_ptr<IncomingFile>>> SpoolFolder::create(std::string
     auto file = co_await on_thread(threads_, Create(files_, std::move(queue_id)));
     if (!file)
         co_return std::move(file).error();
-    co_return std::make_unique<SpoolFile>(*std::move(file), threads_);
+    co_return std::make_unique<SpoolFile>(*std::move(file), threads_, folder_);
 }
 
 std::uint64_t SpoolFolder::free_octets()

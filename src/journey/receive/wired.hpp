@@ -39,7 +39,7 @@ std::string received_text_of(std::string_view summary, std::string_view peer);
 /// Files of the incoming folder. Writing and syncing block, so they happen on a thread of `threads`; both outlive it.
 class SpoolFolder final : public IncomingFolder {
 public:
-    SpoolFolder(spool::FileOps& files, asio::thread_pool& threads) : files_(files), threads_(threads) {}
+    SpoolFolder(spool::FileOps& files, asio::thread_pool& threads) : files_(files), threads_(threads), folder_(files) {}
     awaitable<Result<std::unique_ptr<IncomingFile>>> create(std::string queue_id) override;
     /// At most a second old.
     std::uint64_t free_octets() override;
@@ -47,6 +47,7 @@ public:
 private:
     spool::FileOps& files_;
     asio::thread_pool& threads_;
+    spool::FolderSync folder_;
     std::uint64_t free_ = 0;
     std::optional<SteadyTime> measured_;
 };

@@ -53,10 +53,37 @@ Result<void> IncomingFile::append(std::string_view octets)
 
 Result<void> IncomingFile::sync()
 {
+    FolderSync alone(*files_);
+    return sync(alone);
+}
+
+Result<void> IncomingFile::sync(FolderSync& folder)
+{
     if (const int error = file_->sync())
         return failure(error);
-    if (const int error = files_->sync_folder(incoming_folder))
-        return failure(error);
+    return folder.sync();
+}
+
+Result<void> FolderSync::sync()
+{
+    std::unique_lock lock(mutex_);
+    if (!next_)
+        next_ = std::make_shared<Round>();
+    const std::shared_ptr<Round> mine = next_;
+    ended_.wait(lock, [&] { return mine->done || !running_; });
+    if (!mine->done) {                      // the first of its round that finds none running does it for all
+        running_ = true;
+        next_.reset();                      // who asks from here on came after it began
+        lock.unlock();
+        const int error = files_.sync_folder(incoming_folder);
+        lock.lock();
+        mine->error = error;
+        mine->done = true;
+        running_ = false;
+        ended_.notify_all();
+    }
+    if (mine->error != 0)
+        return failure(mine->error);
     return {};
 }
 

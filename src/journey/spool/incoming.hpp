@@ -8,6 +8,9 @@
 #include "base/error.hpp"
 #include "spool/file_ops.hpp"
 
+#include <condition_variable>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -16,6 +19,27 @@ namespace posthorn::spool {
 inline constexpr std::string_view incoming_folder = "incoming";
 /// Below the spool's folder.
 inline std::string incoming_name(std::string_view queue_id) { return (std::string(incoming_folder) += '/') += queue_id; }
+
+/// Syncs of the incoming folder that share: those who ask while one runs have the next one together. From any thread; blocks.
+class FolderSync {
+public:
+    /// `files` must outlive it.
+    explicit FolderSync(FileOps& files) : files_(files) {}
+    FolderSync(FolderSync&&) = delete;
+    /// Returns after a sync that began after the call; its error is every sharer's.
+    Result<void> sync();
+
+private:
+    struct Round {
+        bool done = false;
+        int error = 0;
+    };
+    FileOps& files_;
+    std::mutex mutex_;
+    std::condition_variable ended_;
+    std::shared_ptr<Round> next_;           // gathers those who ask now
+    bool running_ = false;
+};
 
 class IncomingFile {
 public:
@@ -28,6 +52,8 @@ public:
     Result<void> append(std::string_view octets);
     /// Syncs file and folder: after this, and not before, the message may be handed to the queue. Blocks: run it on a helper thread.
     Result<void> sync();
+    /// The same with the folder's sync shared.
+    Result<void> sync(FolderSync& folder);
     /// The queue has committed the message, or its fate is not known: the file is no longer ours to remove.
     void keep() { owned_ = false; }
     std::uint64_t size() const { return size_; }

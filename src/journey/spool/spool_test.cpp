@@ -1,5 +1,6 @@
 // What the SQLite store promises beyond the conformance suite: commits shared, damage survived, copies made, versions respected.
 #include "config/snapshot.hpp"
+#include "spool/incoming.hpp"
 #include "spool/ledger.hpp"
 #include "spool/opening.hpp"
 #include "spool/params.hpp"
@@ -14,8 +15,10 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cerrno>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace posthorn;
@@ -284,6 +287,44 @@ TEST_CASE("sweep: an abandoned content file goes; one that is named, held by its
     Queue careful(*files);                             // 300 seconds: a message may be about to be committed
     CHECK(there(queue_id(4)));
     CHECK(careful.spool->opened().orphans == 0);
+}
+
+TEST_CASE("folder sync: those who ask while one runs share the next, and its failure")
+{
+    RecordedFiles files;
+    REQUIRE(files.make_folder(incoming_folder) == 0);
+    std::atomic<int> syncs = 0, asked = 0, failed = 0;
+    std::atomic<bool> go_on = false;
+    files.before = [&](const Operation& operation) {
+        if (operation.kind != Operation::Kind::sync_folder)
+            return 0;
+        const int which = ++syncs;
+        while (!go_on)
+            std::this_thread::yield();
+        return which == 1 ? 0 : EIO;
+    };
+    FolderSync folder(files);
+    const auto ask = [&] {
+        ++asked;
+        const auto synced = folder.sync();
+        failed += !synced && synced.error().status() == "4.3.0";
+    };
+    std::vector<std::jthread> threads;
+    threads.emplace_back(ask);
+    while (syncs == 0)
+        std::this_thread::yield();
+    for (int i = 0; i < 5; ++i)
+        threads.emplace_back(ask);
+    while (asked < 6)
+        std::this_thread::yield();
+    std::this_thread::sleep_for(50ms);                 // from asking to waiting; who is late has a sync more
+    CHECK(syncs == 1);
+    go_on = true;
+    threads.clear();
+    CHECK(syncs >= 2);                                 // one that began after they asked
+    CHECK(syncs <= 3);
+    CHECK(failed == 5);                                // all but the first
+    files.before = nullptr;
 }
 
 TEST_CASE("backup: a copy made under load opens as a queue, with content files, and is a state the queue was in")
