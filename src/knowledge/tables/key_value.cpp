@@ -14,8 +14,6 @@ namespace {
 
 constexpr std::size_t redis_octets = 1 << 20, memcache_key = 250;
 
-Error unusable(std::string_view reply) { return Error{fmt::format("unusable answer \"{}\"", printable(reply.substr(0, 100), true)), "4.3.0"}; }
-
 class KeyValueTable : public Table {
 public:
     KeyValueTable(std::string spec, Flags flags, std::shared_ptr<const Question> question, std::shared_ptr<Server> server)
@@ -122,93 +120,7 @@ private:
     std::string hash_;
 };
 
-std::string_view line_of(std::string_view octets) { return octets.substr(0, octets.find("\r\n")); }
-
-template <class Number>
-std::optional<Number> number(std::string_view text)
-{
-    Number value = 0;
-    const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (text.empty() || wrong != std::errc{} || end != text.data() + text.size())
-        return std::nullopt;
-    return value;
-}
-
-/// "VALUE key flags octets": the octets.
-std::optional<std::size_t> value_size(std::string_view line)
-{
-    if (!line.starts_with("VALUE "))
-        return std::nullopt;
-    const std::size_t blank = line.rfind(' ');
-    return number<std::size_t>(line.substr(blank + 1));
-}
-
 }  // namespace
-
-Result<std::size_t> measure_memcache(std::string_view octets, std::size_t most_data, std::size_t most_line)
-{
-    const std::size_t end = octets.find("\r\n");
-    if (end == octets.npos)
-        return octets.size() > most_line ? Result<std::size_t>{Error{fmt::format("a line of more than {} octets", most_line)}}
-                                         : Result<std::size_t>{0};
-    const std::string_view line = octets.substr(0, end);
-    if (!line.starts_with("VALUE "))
-        return end + 2;
-    const auto size = value_size(line);
-    if (!size)
-        return unusable(line);
-    if (*size > most_data)
-        return Error{fmt::format("a value of {} octets, more than {} (data_size_limit)", *size, most_data)};
-    constexpr std::string_view tail = "\r\nEND\r\n";
-    const std::size_t whole = end + 2 + *size + tail.size();
-    if (octets.size() < whole)
-        return std::size_t{0};
-    return octets.substr(whole - tail.size(), tail.size()) == tail ? Result<std::size_t>{whole} : Result<std::size_t>{unusable(line)};
-}
-
-Answer memcache_answer(std::string_view reply)
-{
-    const std::string_view line = line_of(reply);
-    if (line == "END" || line == "STORED" || line == "NOT_STORED")
-        return std::nullopt;
-    if (const auto size = value_size(line); size && reply.size() >= line.size() + 2 + *size)
-        return std::string(reply.substr(line.size() + 2, *size));
-    return unusable(line);
-}
-
-Result<std::size_t> measure_redis(std::string_view octets, std::size_t most)
-{
-    const std::size_t end = octets.find("\r\n");
-    if (end == octets.npos)
-        return octets.size() > most ? Result<std::size_t>{unusable(octets)} : Result<std::size_t>{0};
-    if (octets.front() != '$')
-        return end + 2;
-    const auto size = number<std::int64_t>(octets.substr(1, end - 1));
-    if (!size || *size < -1)
-        return unusable(octets.substr(0, end));
-    if (*size == -1)
-        return end + 2;
-    if (static_cast<std::uint64_t>(*size) > most)
-        return Error{fmt::format("a value of {} octets, more than {}", *size, most)};
-    const std::size_t whole = end + 2 + static_cast<std::size_t>(*size) + 2;
-    if (octets.size() < whole)
-        return std::size_t{0};
-    return octets.substr(whole - 2, 2) == "\r\n" ? Result<std::size_t>{whole} : Result<std::size_t>{unusable(octets.substr(0, end))};
-}
-
-Answer redis_answer(std::string_view reply)
-{
-    const std::string_view line = line_of(reply);
-    if (line == "$-1")
-        return std::nullopt;
-    if (line.starts_with('-'))
-        return Error{printable(line.substr(1), true), "4.3.0"};
-    if (line.starts_with('+') || line.starts_with(':'))
-        return std::string(line.substr(1));
-    if (line.starts_with('$') && reply.size() >= line.size() + 4)
-        return std::string(reply.substr(line.size() + 2, reply.size() - line.size() - 4));
-    return unusable(line);
-}
 
 std::shared_ptr<Table> open_memcache(std::string spec, std::string name, Flags flags, Tables& tables)
 {

@@ -17,5 +17,7 @@ Answer memcache_answer(std::string_view reply);
 /// One RESP2 value that is no array.
 Result<std::size_t> measure_redis(std::string_view octets, std::size_t most);
 Answer redis_answer(std::string_view reply);
+/// The first line, without its end.
+inline std::string_view line_of(std::string_view octets) { return octets.substr(0, octets.find("\r\n")); }
 
 }  // namespace posthorn::tables

@@ -27,26 +27,6 @@ std::string percent_encoded(std::string_view text)
     return out;
 }
 
-std::optional<std::string> percent_decoded(std::string_view text)
-{
-    std::string out;
-    for (std::size_t at = 0; at < text.size(); ++at) {
-        if (text[at] != '%') {
-            out += text[at];
-            continue;
-        }
-        unsigned value = 0;
-        const char* const digits = text.data() + at + 1;
-        if (text.size() - at < 3 || std::from_chars(digits, digits + 2, value, 16).ptr != digits + 2)
-            return std::nullopt;
-        out += static_cast<char>(value);
-        at += 2;
-    }
-    return out;
-}
-
-Error unusable(std::string_view reply) { return Error{fmt::format("unusable answer \"{}\"", printable(reply.substr(0, 100), true)), "4.3.0"}; }
-
 class ServerTable : public Table {
 public:
     ServerTable(std::string spec, Flags flags, std::shared_ptr<Server> server) : Table(std::move(spec)), flags_(flags), server_(std::move(server)) {}
@@ -99,61 +79,6 @@ private:
 };
 
 }  // namespace
-
-Answer tcp_answer(std::string_view reply)
-{
-    reply = trim(reply);
-    const std::string_view code = reply.substr(0, 3);
-    if (reply.size() > 3 && reply[3] != ' ' && reply[3] != '\t')
-        return unusable(reply);
-    const std::string_view text = trim(reply.substr(std::min<std::size_t>(reply.size(), 3)));
-    const auto decoded = percent_decoded(text);
-    if (!decoded)
-        return unusable(reply);
-    if (code == "200")
-        return *decoded;
-    if (code == "500")
-        return std::nullopt;
-    if (code == "400")
-        return Error{printable(*decoded, true), "4.3.0"};
-    return unusable(reply);
-}
-
-Answer socketmap_answer(std::string_view reply)
-{
-    const std::size_t colon = reply.find(':');
-    if (colon == reply.npos || !reply.ends_with(','))
-        return unusable(reply);
-    const std::string_view text = reply.substr(colon + 1, reply.size() - colon - 2);
-    const std::size_t blank = std::min(text.find(' '), text.size());
-    const std::string_view word = text.substr(0, blank), rest = text.substr(std::min(blank + 1, text.size()));
-    if (word == "OK")
-        return std::string(rest);
-    if (word == "NOTFOUND")
-        return std::nullopt;
-    if (word == "TEMP" || word == "TIMEOUT" || word == "PERM")
-        return Error{rest.empty() ? std::string(word) : printable(rest, true), "4.3.0"};
-    return unusable(text);
-}
-
-Result<std::size_t> measure_netstring(std::string_view octets, std::size_t most)
-{
-    std::size_t size = 0;
-    const char* const end = octets.data() + octets.size();
-    const auto [colon, wrong] = std::from_chars(octets.data(), end, size);
-    if (colon == end && wrong == std::errc{} && octets.size() <= 10)
-        return std::size_t{0};
-    if (wrong != std::errc{} || colon == end || *colon != ':')
-        return octets.empty() ? Result<std::size_t>{0} : Result<std::size_t>{unusable(octets)};
-    if (size > most)
-        return Error{fmt::format("an answer of {} octets, more than {}", size, most)};
-    const std::size_t whole = static_cast<std::size_t>(colon - octets.data()) + 1 + size + 1;
-    if (octets.size() < whole)
-        return std::size_t{0};
-    if (octets[whole - 1] != ',')
-        return unusable(octets);
-    return whole;
-}
 
 std::shared_ptr<Table> open_tcp(std::string spec, std::string name, Flags flags, Tables&)
 {
