@@ -159,6 +159,12 @@ TEST_CASE("learn: a daily canary, two clean ones remove; an unclean one renews")
     story.after(1s).meets({saw(Quirk::quit_alone, Kind::worked)});
     CHECK(story.count(Event::Kind::removed) == 0);          // no canary: mail that happened to go well is no test
     CHECK(story.known().quirks.empty());                    // but by now it has expired
+    Story untested;
+    untested.meets({lone_221});
+    for (int i = 0; i < 4; ++i)
+        untested.meets({saw(Quirk::quit_alone, Kind::worked)});
+    CHECK(untested.quirks() == "quit-alone");
+    CHECK(untested.count(Event::Kind::removed) == 0);
     Story clean;
     clean.meets({lone_221})
         .after(24h)
@@ -332,6 +338,12 @@ TEST_CASE("learn: limits of recipients and errors are believed the second time, 
     story.meets(executes);
     CHECK(!story.known().privileges.bdat_first);
     CHECK(story.after(7 * 24h).known().limits == Limits{});
+    // One that is believed anew does not bring back another that has expired.
+    Observation errors = story.base;
+    errors.errors = 9;
+    story.meets(errors).meets(errors);
+    CHECK(story.known().limits.errors_per_session == 9);
+    CHECK(story.known().limits.recipients_per_mail == 0);
     Story told;
     seen.errors_told = true;
     told.meets(seen);

@@ -40,6 +40,15 @@ TEST_CASE("observe: a lone 221 for a group that ends in QUIT is the signature of
           "MAIL RCPT RSET QUIT: 221, then the end of the stream");
 }
 
+TEST_CASE("observe: what was said before the greeting proves nothing about what is said in time; nor EHLO's end in TLS about EHLO")
+{
+    CHECK(found({.verbs = {ehlo, mail, rcpt, data}, .codes = {250, 500}, .early = true}) == "");
+    CHECK(found({.verbs = {mail, rcpt, rset, quit}, .codes = {221}, .early = true}) == "");
+    Evidence secured = session({{.verbs = {ehlo}, .end = StreamEnd::end}});
+    secured.tls = true;
+    CHECK(found(secured) == "");
+}
+
 TEST_CASE("observe: a group that is answered in full speaks for the peer")
 {
     CHECK(found({.verbs = {mail, rcpt, rset, quit}, .codes = {250, 250, 250, 221}}) == "quit-alone worked");

@@ -1,0 +1,116 @@
+"""One rule of the client or of what it learns is broken at a time; a test has to notice.
+
+  tests/mutants/mutants.py [--here] [NAME-PART ...]   builds and tests each mutant; says which test notices; survivors are a failure
+  tests/mutants/mutants.py --check                    each rule is still found in its file, exactly once (part of every test run)
+
+Works on a copy below build/mutants, so that a run that is stopped leaves nothing behind; --here breaks this tree and its build/dev, and
+puts each file back.
+"""
+import os
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from rules import RULES  # noqa: E402
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def check():
+    bad = 0
+    names = set()
+    for name, target, path, before, after, _ in RULES:
+        count = read(os.path.join(ROOT, path)).count(before)
+        if count != 1 or before == after or name in names:
+            print(f"mutants: {name}: {path} holds its rule {count} times")
+            bad = 1
+        names.add(name)
+    print(f"mutants: {len(RULES)} rules to break")
+    return bad
+
+
+def copy_of_tree():
+    source = os.path.join(ROOT, "build/mutants/source")
+    files = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, check=True).stdout.decode().split("\0")
+    for name in filter(None, files):
+        old, new = os.path.join(ROOT, name), os.path.join(source, name)
+        if not os.path.isfile(old):
+            continue
+        os.makedirs(os.path.dirname(new), exist_ok=True)
+        if not os.path.exists(new) or open(old, "rb").read() != open(new, "rb").read():
+            shutil.copy(old, new)
+    build = os.path.join(source, "build/dev")
+    if not os.path.exists(os.path.join(build, "build.ninja")):
+        subprocess.run(["cmake", "--preset", "dev"], cwd=source, check=True, stdout=subprocess.DEVNULL)
+    return source
+
+
+def noticed_by(tree, target, tests):
+    """The first test case that fails; "" where none does; None where it does not even compile."""
+    jobs = os.environ.get("JOBS", "2")
+    made = subprocess.run(["ninja", "-C", "build/dev", "-j", jobs, "--quiet", target], cwd=tree, capture_output=True, text=True)
+    if made.returncode != 0:
+        print(next((line for line in made.stdout.splitlines() if " error: " in line), made.stdout[-2000:]))
+        return None
+    try:
+        ran = subprocess.run([f"build/dev/tests/{target}", "-aa=1"] + ([f"-sf={tests[3:]}" if tests.startswith("in ") else f"-tc={tests}"] if tests else []), cwd=tree, capture_output=True,
+                             text=True, errors="replace", timeout=600)
+    except subprocess.TimeoutExpired:
+        return "it does not end"
+    if "test cases: 0 " in " ".join(ran.stdout.split()):
+        raise SystemExit(f"mutants: no test is called {tests}")
+    if ran.returncode == 0:
+        return ""
+    case = f"exit {ran.returncode}"
+    for line in ran.stdout.splitlines():
+        if line.startswith("TEST CASE:"):
+            case = line[len("TEST CASE:"):].strip()
+        elif "ERROR: " in line:
+            break
+    return case
+
+
+def run(tree, wanted):
+    survivors = []
+    rules = [rule for rule in RULES if not wanted or any(part in rule[0] for part in wanted)]
+    # Unbroken, all must pass: else nothing is shown.
+    for target, tests in sorted({(rule[1], rule[5]) for rule in rules}):
+        if (failed := noticed_by(tree, target, tests)) != "":
+            raise SystemExit(f"mutants: without any, {target} fails: {failed}")
+    for name, target, path, before, after, tests in rules:
+        file = os.path.join(tree, path)
+        text = read(file)
+        try:
+            write(file, text.replace(before, after))
+            test = noticed_by(tree, target, tests)
+        finally:
+            write(file, text)
+        word = "NOT BUILT" if test is None else "noticed " if test else "SURVIVED"
+        print(f"{word} {name}" + (f" by: {test}" if test else ""), flush=True)
+        if not test:
+            survivors.append(name)
+    print(f"mutants: {len(rules)} rules broken, {len(rules) - len(survivors)} noticed" + (f"; not: {', '.join(survivors)}" if survivors else ""))
+    return 1 if survivors else 0
+
+
+def main():
+    words = sys.argv[1:]
+    if "--check" in words:
+        return check()
+    here = "--here" in words
+    if check():
+        return 1
+    return run(ROOT if here else copy_of_tree(), [word for word in words if word != "--here"])
+
+
+sys.exit(main())

@@ -1,0 +1,155 @@
+"""(name, test program, file, rule, the rule broken, test cases): see mutants.py. The last: doctest's pattern of names, "in " one of files,
+or empty for all of the program's."""
+
+LEARN = "src/knowledge/peers/learn.cpp"
+SEEN = "src/knowledge/peers/observation.cpp"
+BOOK = "src/knowledge/peers/book.cpp"
+GREY = "src/knowledge/peers/greylist.cpp"
+EARLY = "src/knowledge/peers/early.cpp"
+RULE_FILE = "src/knowledge/peers/rules.cpp"
+VERDICT = "src/journey/send/verdict.cpp"
+PLAN = "src/journey/send/plan.cpp"
+TRANSACT = "src/journey/send/session_transact.cpp"
+SESSION = "src/journey/send/session.cpp"
+AGENT = "src/journey/send/agent.cpp"
+LINES = "src/journey/send/agent_lines.cpp"
+SHAPE = "src/journey/schedule/shape.cpp"
+
+PURE = "in *verdict_test.cpp,*plan_test.cpp"
+BEFORE_ANY = "*server made of*,*that does anything*,*doubt*,*refusal in a flight*,*MAIL for each*,*no answer at all*"
+
+
+def peers(name, path, rule, broken):
+    return ("peers " + name, "peers_test", path, rule, broken, "")
+
+
+def send(name, path, rule, broken, tests):
+    return ("send " + name, "send_test", path, rule, broken, tests)
+
+
+def schedule(name, rule, broken):
+    return ("schedule " + name, "schedule_test", SHAPE, rule, broken, "")
+
+
+RULES = [
+    # A signature convicts at once, a suspicion after three and a rate.
+    peers("convicts after one suspicion", LEARN, "if (!at.convicted && at.sightings >= suspicions_needed && rate_convicts(at.tally))",
+          "if (!at.convicted && rate_convicts(at.tally))"),
+    peers("convicts without a rate", LEARN,
+          "return with != 0 && tally.with_failed * (without + 2) >= std::uint64_t{rate_ratio} * (tally.without_failed + 1) * with;",
+          "return with + without != UINT64_MAX;"),
+    peers("convicts a flapping peer at once", LEARN, "if (at.convicted || !flapping(record_, now_) || at.sightings >= 2)",
+          "if (at.sightings >= 1)"),
+    peers("learns a way down", LEARN, "if (class_of(sighting.quirk) != QuirkClass::security)", "if (class_of(sighting.quirk) <= QuirkClass::security)"),
+    peers("hides EHLO where TLS worked", LEARN,
+          "bool may_be_convicted(Quirk quirk) const { return quirk != Quirk::helo_only || !within(record_.tls_worked, tls_memory, now_); }",
+          "bool may_be_convicted(Quirk) const { return true; }"),
+    peers("obeys a downgrade that was kept", LEARN,
+          "const bool downgrade = mark.quirk == Quirk::helo_only && within(record.tls_worked, tls_memory, now);", "const bool downgrade = false;"),
+    peers("never expires", LEARN, "if (old.convicted && old.until <= now_) {", "if (old.convicted && old.until == never) {"),
+    peers("keeps a quirk in force past its time", LEARN, "const bool convicted = mark.convicted && mark.until > now;",
+          "const bool convicted = mark.convicted;"),
+    peers("forgets no suspicion", LEARN, "return !old.convicted && old.last != never && !within(old.last, quirk_lifetime, now_);", "return false;"),
+    peers("keeps limits for ever", LEARN, "if (record_.limits_until <= now_)", "if (record_.limits_until == WallTime::max())"),
+    peers("believes a limit seen once", LEARN, "if (at.seen < 2 && !told)", "if (at.seen < 1 && !told)"),
+    peers("believes a close seen once", LEARN, "            if (at.seen < suspicions_needed)\n", "            if (at.seen < 1)\n"),
+    peers("keeps a close that was outdone", LEARN, "} else if (seen_.mails > record_.close_after.number)", "} else if (seen_.mails == UINT32_MAX)"),
+    peers("removes after one canary", LEARN, "if (++at.clean_canaries < canaries_needed)", "if (++at.clean_canaries < 1)"),
+    peers("removes without a canary", LEARN, "if (!at.convicted || !in_canary(at, seen_))\n            return;\n        at.canary = now_;\n        if (++at",
+          "if (!at.convicted)\n            return;\n        at.canary = now_;\n        if (++at"),
+    peers("tests all the time", LEARN, "if (convicted && has_canary(mark.quirk) && now - mark.canary >= canary_interval)",
+          "if (convicted && has_canary(mark.quirk))"),
+    peers("tests on content", LEARN, "if (convicted && has_canary(mark.quirk) &&", "if (convicted &&"),
+    peers("alarms at each session", LEARN, "within(record_.tls_worked, tls_memory, now_) && !within(record_.tls_alarm, canary_interval, now_)",
+          "within(record_.tls_worked, tls_memory, now_)"),
+    peers("keeps a privilege that was lost", LEARN, "record_.discards_bdat_until = *seen_.discards_bdat ? now_ + quirk_lifetime : never;",
+          "record_.discards_bdat_until = now_ + quirk_lifetime;"),
+    peers("blames all sizes of BDAT", LEARN, "        if (at.quirk == Quirk::no_bdat)\n            at.number = std::max(at.number, sighting.number);\n",
+          "        (void)sighting;\n"),
+    peers("takes a second parameter for old news", LEARN, "at.convicted = at.convicted && at.number == before;", "(void)before;"),
+    peers("spreads from one host to its site", LEARN, "shared.addresses.size() >= site_peers_needed", "!shared.addresses.empty()"),
+    peers("spreads what changes function", LEARN, "entry.kind != QuirkClass::speed ||", "entry.kind == QuirkClass::security ||"),
+    # What is seen.
+    peers("sees quit-alone in a right answer", SEEN, "if (told == 1 && exchange.codes.front() == 221)", "if (told != 0 && exchange.codes.back() == 221)"),
+    peers("judges what was said early", SEEN, "if (exchange.verbs.empty() || exchange.early)", "if (exchange.verbs.empty())"),
+    peers("blames EHLO after TLS", SEEN, "if (silent && !evidence_.tls)", "if (silent)"),
+    peers("does not hear of pipelining", SEEN, "if (exchange.says_pipelining) {", "if (exchange.says_pipelining && told == 0) {"),
+    peers("takes 354 for RCPT as it comes", SEEN, "const bool invited = codes[i] == 354 && verbs[i] != Verb::data;", "const bool invited = false;"),
+    peers("takes 500 in a group as it comes", SEEN,
+          "const bool refused = i != 0 && unknown_command(codes[i]) && verbs[i] != Verb::bdat && good(codes.front());", "const bool refused = false;"),
+    peers("suspects behind a refusal", SEEN, "if (!lost(exchange.end) || (told != 0 && !good(codes.back())) || next_is_a_mail_after(exchange))",
+          "if (!lost(exchange.end) || next_is_a_mail_after(exchange))"),
+    peers("suspects a peer that takes so many mails", SEEN,
+          "if (!lost(exchange.end) || (told != 0 && !good(codes.back())) || next_is_a_mail_after(exchange))",
+          "if (!lost(exchange.end) || (told != 0 && !good(codes.back())))"),
+    peers("blames DATA for what MAIL did", SEEN, "verbs.back() == Verb::data && (told != 1 || told + 1 == asked);", "verbs.back() == Verb::data;"),
+    peers("sees order in a refusal of DATA for nobody", SEEN, "exchange.verbs[i] == Verb::data && recipient && exchange.codes[i] == 503",
+          "exchange.verbs[i] == Verb::data && exchange.codes[i] == 503"),
+    peers("grants BDAT to one that executes it", SEEN, "        if (exchange.surplus)\n            made_.discards_bdat = false;",
+          "        if (exchange.surplus)\n            made_.discards_bdat = true;"),
+    peers("learns a limit from mixed answers", SEEN, "in_order = in_order && !(deferred != 0 && codes[i] != 452);", "in_order = true;"),
+    # The book.
+    peers("replays while the line is down", BOOK, "const bool down = line.failed != WallTime{} && now - line.failed < replay_interval;",
+          "const bool down = false;"),
+    peers("replays as often as it likes", BOOK, "(line.replayed != WallTime{} && now - line.replayed < replay_interval)",
+          "now == WallTime::max()"),
+    peers("lets learning outvote the rule file", BOOK, "known.quirks.subtract(words.not_quirks).merge(words.quirks);",
+          "known.quirks.merge(words.quirks);"),
+    peers("obeys where it only reports", BOOK, "        if (options_.learning == Learning::report)\n", "        if (options_.learning == Learning::no)\n"),
+    peers("tests in all sessions at once", BOOK, "if (meeting.ehlo.empty() && now - out >= canary_patience)", "if (meeting.ehlo.empty() && canary_patience.count() != 0)"),
+    peers("gives to known hosts what their site shares", BOOK, "if (record.sessions == 0)", "if (record.sessions + 1 != 0)"),
+    # Greylisting, rules for replies.
+    peers("counts a cycle that began before the last", GREY, "if (begun > at.last_pass && ++at.cycles", "if (++at.cycles"),
+    peers("calls greylisting what takes strangers", GREY, "            at.cycles = 0;                              // a stranger was taken at once",
+          "            ;"),
+    peers("calls greylisting what says something else each time", GREY, "        at.words = std::move(words);\n        at.cycles = 0;",
+          "        at.words = std::move(words);"),
+    peers("lets follow again and again", GREY, "now - at.followed < std::max(at.passed, follow_again)", "(now == WallTime::max() && follow_again.count() != 0)"),
+    peers("hears advice at the greeting", RULE_FILE, "if (advises != (place == Place::reply))", "if (advises && place == Place::host)"),
+    # Replies to verdicts.
+    send("returns mail in a session out of step", VERDICT, "belief.out_of_step || reply.mixed_codes ||", "reply.mixed_codes ||", PURE),
+    send("returns mail by mixed codes", VERDICT, "belief.out_of_step || reply.mixed_codes ||", "belief.out_of_step ||", PURE),
+    send("returns mail by 503 in a group", VERDICT, "(belief.behind_others && speaks_of_dialogue(reply.code))", "(belief.behind_others && reply.code == 0)", PURE),
+    send("takes 221 for a yes", VERDICT, "if (reply.code == 421 || reply.code == 221)", "if (reply.code == 421)", PURE),
+    send("takes 250 for an invitation", VERDICT, "        return reply.code == 354;", "        return reply.code == 354 || reply.positive();", PURE),
+    send("changes a fate that is final", VERDICT,
+         "    Fate& fate = fates_[index];\n    if (fate.state == Fate::State::delivered || fate.state == Fate::State::failed)\n        return;\n    fate.state = Fate::State::failed;",
+         "    Fate& fate = fates_[index];\n    fate.state = Fate::State::failed;", PURE),
+    send("doubts what is certain", VERDICT, "        if (moved > missing)\n            return false;", "        if (moved > codes.size() + missing)\n            return false;", PURE),
+    # Flights.
+    send("says QUIT behind RSET to one that drops it", PLAN, "if (!one_by_one_ && !quirks_.has(Quirk::quit_alone) && !quirks_.has(Quirk::no_rset))",
+         "if (!one_by_one_ && !quirks_.has(Quirk::no_rset))", PURE),
+    send("says RSET to one that cannot stand it", PLAN, "if (!one_by_one_ && !quirks_.has(Quirk::quit_alone) && !quirks_.has(Quirk::no_rset))",
+         "if (!one_by_one_ && !quirks_.has(Quirk::quit_alone))", PURE),
+    send("ignores close-after", PLAN, "(quirks_.has(Quirk::close_after) && contents >= quirks_.close_after())", "(contents == UINT32_MAX)", PURE),
+    send("ignores dot-alone", PLAN, "if (quirks_.has(Quirk::dot_alone))", "if (quirks_.has(Quirk::dot_alone) && one_by_one_)", PURE),
+    send("ignores no-bdat-over", PLAN, "!(quirks_.has(Quirk::no_bdat_over) && mail.octets > quirks_.bdat_over());", "mail.octets != UINT64_MAX;", PURE),
+    send("gives BDAT before the answers to everybody", PLAN, "if (!answered && !(bdat_first_ && small))", "if (!answered && !small)", PURE),
+    send("has any number of contents unanswered", PLAN, "if (++unanswered_ >= options_.contents_in_flight) {", "if (++unanswered_ == UINT32_MAX) {", PURE),
+    # Sessions.
+    send("doubts nobody", TRANSACT, "    if (asked_here_.size() < 2 && expected_.size() < 2)\n        return;", "    if (asked_here_.size() < 2 || expected_.size() > 1)\n        return;",
+         BEFORE_ANY),
+    send("believes a flight with an answer too many", TRANSACT, "if (all_in && !input_.empty() && !input_.starts_with(\"421\")) {",
+         "if (all_in && input_.starts_with(\"no\")) {", BEFORE_ANY),
+    send("believes EHLO's answer behind two greetings", SESSION, "    if (!input_.empty() || parser_.amid())\n        out_of_step_ = true;", "    ;", BEFORE_ANY),
+    send("asks the doubted with the others", LINES, "        std::erase_if(open, doubtful);", "        ;", BEFORE_ANY),
+    send("asks the doubted in a group", LINES, "transaction.progress.apart = apart;", "transaction.progress.apart = false;", BEFORE_ANY),
+    send("says again what was said whole", TRANSACT, "transaction->replay = may_help && !transaction->unserved && !transaction->content_said;",
+         "transaction->replay = may_help && !transaction->unserved;", BEFORE_ANY),
+    send("returns all for one MAIL of many", TRANSACT, "    if (one_mail_each(transaction.progress, known_.quirks)) {\n        // The others",
+         "    if (recipient == UINT32_MAX) {\n        // The others", BEFORE_ANY),
+    send("delivers by another session's DATA", TRANSACT, "            transaction->sheet->forget_accepted();", "            ;", BEFORE_ANY),
+    send("takes a silent session for one that is used up", TRANSACT, "(used_up_ && !over_)", "used_up_", BEFORE_ANY),
+    send("hears no slow-down in a refusal", TRANSACT, "if (judgement == Judgement::permanent && advice_.later())",
+         "if (judgement == Judgement::permanent && advice_.later() && over_)", "in *shaping_test.cpp"),
+    send("goes on to the next host with greylisted mail", AGENT, "        if (waits_for_greylisting(job->sheet))", "        if (job->sheet.size() == 0)",
+         "in *shaping_test.cpp"),
+    send("begins a second session beside one that answers", LINES,
+         "const bool still = first && job->line == first && first->session->silent_since().has_value();",
+         "const bool still = first != nullptr && job->line == first;", "in *shaping_test.cpp"),
+    # What a site asks for.
+    schedule("lowers twice for what was under way", "begun <= decreased_ && (ceiling_ != 0 || per_minute_ != 0))", "begun == SteadyTime::max())"),
+    schedule("tests a ceiling as soon after a failure", "again ? std::min(2 * std::max(step_, probe_every), probe_at_most) : probe_every",
+             "again ? probe_every : probe_every"),
+    schedule("sends while it was asked for silence", "    if (suspended(now))\n        return false;", "    "),
+]
