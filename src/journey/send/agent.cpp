@@ -169,6 +169,7 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
             co_await resolve(job, &reason);
             ++job->sessions;
         }
+        job->rest = job->rest || job->transaction->one_too_many;
         if (job->rest) {
             // Those not asked yet are open; what was refused for now stays so until all were asked. Where nobody was served, that is all.
             job->rest = std::ranges::any_of(job->transaction->recipients, [&](std::uint32_t index) { return job->sheet[index].final(); });

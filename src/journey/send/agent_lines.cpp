@@ -65,8 +65,12 @@ Transaction* Line::next()
     job->takes_all = session->known().quirks.has(peers::Quirk::verify_useless);
     if (job->connected == 0 || mails > 1)
         job->connected = micros(clock->wall());
+    std::vector<HastyRefusal> hasty;
+    if (job->transaction)
+        hasty = std::move(job->transaction->hasty);
     Transaction& transaction = job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
     transaction.progress.apart = apart;
+    transaction.hasty = std::move(hasty);
     jobs.push_back(job);
     return &transaction;
 }

@@ -174,6 +174,38 @@ TEST_CASE("early: recipients refused for haste are asked again in time; those re
     CHECK(!world.off());
 }
 
+TEST_CASE("early: a refusal that does not say what it is about is asked for again in time, and teaches nothing where it is the same then (exim4)")
+{
+    for (const std::string_view refused : {"RCPT TO:<u*", "MAIL FROM:*"}) {
+        CAPTURE(refused);
+        Early world(offers(usual));
+        world.become_known();
+        world.turns_into(offers(usual) + fmt::format("on {}\n  S 550 unknown user\n", refused));
+        const auto all = world.run(request({"unknown@example.test", "b@example.test"}));
+        CHECK(all.verdicts(0).outcome() == handoff::OUTCOME_BOUNCED);
+        CHECK(all.verdicts(1).outcome() == (refused.starts_with("RCPT") ? delivered : handoff::OUTCOME_BOUNCED));
+        CHECK(world.spoke_first == std::vector<bool>{true, false});
+        CHECK(!world.off());
+        CHECK(world.told.empty());
+        CHECK(world.peer().contents().size() == (refused.starts_with("RCPT") ? 1 : 0));
+    }
+}
+
+TEST_CASE("early: the limit of recipients that the peer showed is kept to before its greeting, too (exim4)")
+{
+    Early world(offers(usual) + "on RCPT* [in rcpt]\n  S 452 too many recipients\n");
+    const std::vector<std::string> three{"a@example.test", "b@example.test", "c@example.test"};
+    world.become_known(1);
+    for (int i = 0; i < 2; ++i)                                     // the second sighting is believed
+        CHECK(world.run(request(three)).verdicts(1).outcome() == handoff::OUTCOME_DEFERRED);
+    world.spoke_first.clear();
+    const auto all = world.run(request(three));
+    for (const auto& verdict : all.verdicts())
+        CHECK(verdict.outcome() == delivered);
+    CHECK(all.verdicts_size() == 3);
+    CHECK(world.spoke_first.front());
+}
+
 TEST_CASE("early: a peer that greylists early clients is asked in time at the next attempts")
 {
     Early world(offers(usual));

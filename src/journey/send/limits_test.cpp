@@ -140,3 +140,23 @@ TEST_CASE("LIMITS: what the administrator discards is not heard")
     REQUIRE(world.peer().sessions().size() == 1);
     CHECK(Counted(world.peer().sessions()[0]).recipients == 5);
 }
+
+TEST_CASE("limits: a probe of more recipients than an unannounced limit allows asks about the others again; a full mailbox stays an answer (exim4)")
+{
+    const auto script = [](std::string_view refusal) {
+        return fmt::format("host peer.test\nlike no-pipelining\nS 220 $host ESMTP\non EHLO *\n  S 250-$host\n  S 250 PIPELINING\n  state ready\n"
+                           "on MAIL*\n  S 250 OK\n  state none\non RCPT TO:<d@*\n  S 550 unknown\non RCPT* [in none]\n  S 250 Accepted\n  state one\n"
+                           "on RCPT* [in one]\n  S 250 Accepted\n  state two\non RCPT* [in two]\n  S {}\n",
+                           refusal);
+    };
+    World world(script("452 too many recipients"));
+    const auto all = world.run(probe(five()));
+    for (const auto& verdict : all.verdicts())
+        CHECK(verdict.outcome() == (verdict.recipient() == 3 ? handoff::OUTCOME_UNDELIVERABLE : handoff::OUTCOME_DELIVERED));
+    CHECK(all.verdicts_size() == 5);
+    REQUIRE(world.peer().sessions().size() == 1);
+    CHECK(Counted(world.peer().sessions()[0]).mails == 2);
+    CHECK(world.peer().faults().empty());
+    World full(script("452 4.2.2 Over quota"));
+    CHECK(full.run(probe(five())).verdicts(2).outcome() == handoff::OUTCOME_DEFERRED);
+}

@@ -32,6 +32,13 @@
 
 namespace posthorn::send {
 
+/// A refusal that does not say whether it is about the address or about when it was said.
+struct HastyRefusal {
+    Act act;
+    std::uint32_t recipient;                // of RCPT: its index in the sheet
+    std::string text;
+};
+
 /// One mail, or one probe, on one session.
 struct Transaction {
     Transaction(const handoff::DeliveryRequest& what, const Content& octets, Sheet& fates, std::vector<std::uint32_t> indexes);
@@ -52,10 +59,12 @@ struct Transaction {
     bool unserved = false;
     bool content_said = false;              // its octets went out, whole or not: never said again without an answer
     bool doubted = false;                   // a refusal that may be about our grouping or parameters, not about the mail
+    bool one_too_many = false;              // a probe: more were asked about than the peer takes in one mail; the others come next
     bool cut_short = false;                 // a probe: the session ended behind some of its answers; the others may be asked at once
     std::uint64_t header_octets = 0;        // said as a chunk of its own
     bool content_taken = false;             // and was answered with yes
     bool late = false;                      // what was said before the greeting did not go well: it may be said again, in time
+    std::vector<HastyRefusal> hasty;        // of what was said before the greeting; if in time it is accepted, our haste was why
     bool replay = false;                    // nothing is lost if it is said again at once, and now it would be said otherwise
     std::uint32_t use = 0;                  // which transaction of its session it was, from 1
 };
@@ -170,6 +179,7 @@ private:
     void refused_early(std::string seen);
     awaitable<std::optional<Reason>> look_up_discards();
     bool doubts_early(const Expected& expected, const smtp::Reply& reply, Judgement judgement);
+    void compare_with_early(const Expected& expected, Judgement judgement);
     awaitable<void> learn_features(const smtp::Reply& reply);
     std::optional<Reason> not_for(Transaction& transaction) const;
 

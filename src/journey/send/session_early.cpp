@@ -18,6 +18,8 @@ constexpr smtp::KeywordSet that_count{Keyword::pipelining, Keyword::size,     Ke
 /// Up to here no peer's SIZE is exceeded that is worth knowing.
 constexpr std::uint64_t sure_size = 1U << 20;
 
+std::uint32_t index_of(const auto& expected) { return expected.act == Act::rcpt ? expected.transaction->recipients[expected.recipient] : 0; }
+
 bool about_address_or_size(const smtp::Reply& reply)
 {
     const std::string status = reply.status();
@@ -45,6 +47,7 @@ awaitable<bool> Session::may_be_early()
         allowed_early_ = {};                                        // said where the answer to EHLO is looked at
         co_return false;
     }
+    known_.limits = allowed_early_.limits;                          // until the greeting tells which of the hosts it is
     co_return true;
 }
 
@@ -162,10 +165,22 @@ bool Session::doubts_early(const Expected& expected, const smtp::Reply& reply, J
         evidence_.early_clear = evidence_.early_tls = 0;            // greylisted, perhaps for it: the next sessions wait
     if (!smells && !strange && !features_differ_)
         return false;
-    if (smells || (strange && !features_differ_))
+    if (smells)
         refused_early(reply.logged());
+    else if (!features_differ_)
+        transaction.hasty.push_back({expected.act, index_of(expected), reply.logged()});
     transaction.late = true;
     return true;
+}
+
+/// Said again in time and accepted: the refusal was of our haste. Refused again, it was about the mail, as with peers that have no enhanced codes.
+void Session::compare_with_early(const Expected& expected, Judgement judgement)
+{
+    if (judgement != Judgement::good || early_flight_)
+        return;
+    for (const HastyRefusal& before : expected.transaction->hasty)
+        if (before.act == expected.act && before.recipient == index_of(expected))
+            refused_early(before.text);
 }
 
 }  // namespace posthorn::send

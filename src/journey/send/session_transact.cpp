@@ -94,7 +94,8 @@ std::vector<std::uint32_t> Session::askable(const handoff::DeliveryRequest& requ
         const std::uint64_t said = mails_said_ + mails_to_say();
         if (announced.mail_max > said)
             most = std::min<std::uint64_t>(most, announced.mail_max - said);
-    }
+    } else if (request.probe() && known_.limits.recipients_per_mail != 0)
+        most = std::min<std::uint64_t>(most, known_.limits.recipients_per_mail);
     if (announced.rcpt_max != 0)
         most = most == 0 ? announced.rcpt_max : std::min(most, announced.rcpt_max);
     std::vector<std::uint32_t> chosen;
@@ -289,6 +290,8 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
     refused_last_ = expected.act == Act::rcpt && judgement == Judgement::permanent;
     if (transaction && early_flight_ && doubts_early(expected, reply, judgement) && judgement == Judgement::permanent)
         judgement = Judgement::temporary;
+    if (transaction && !transaction->hasty.empty())
+        compare_with_early(expected, judgement);
     if (transaction && judgement == Judgement::permanent && about_dialogue(expected, reply))
         judgement = Judgement::temporary;
     // The peer does not like who asks: that says nothing of the address that was asked about.
@@ -393,6 +396,11 @@ void Session::note_rcpt(Transaction& transaction, std::uint32_t recipient, Judge
         return;                                                     // 503 for want of MAIL: no news about the recipient
     const std::uint32_t index = transaction.recipients[recipient];
     if (judgement != Judgement::good) {
+        // Mail to those waits as RFC 5321 4.5.3.1.10 has it; of a probe's it says nothing, since the grouping is ours.
+        if (transaction.progress.probe && transaction.progress.accepted != 0 && reply.code == 452 && !reply.status().starts_with("4.2.")) {
+            transaction.one_too_many = true;
+            return;
+        }
         Reason reason = reason_of_reply(reply, judgement, Act::rcpt, peer_text_, host_.name, options_.lmtp);
         reason.retry_at = put_off(transaction, index, judgement, reply);
         refuse(transaction, index, reason);

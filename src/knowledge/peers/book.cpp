@@ -63,7 +63,20 @@ Book::Held<EarlyRecord>& Book::address(const std::string& key)
     return hold<EarlyRecord>(addresses_, key, [&]() -> std::optional<EarlyRecord> { return shelf_ ? shelf_->early(key) : std::nullopt; });
 }
 
-Early Book::early(const std::string& where) { return options_.learning == Learning::yes ? early_of(address(where).value, clock_.wall()) : Early{}; }
+Early Book::early(const std::string& where)
+{
+    if (options_.learning != Learning::yes)
+        return {};
+    const WallTime now = clock_.wall();
+    Early early = early_of(address(where).value, now);
+    for (const std::string& host : early.hosts) {
+        const Limits limits = known_of(peer(key_of({where, host, {}})).value, now).limits;
+        for (const auto limit : {&Limits::recipients_per_mail, &Limits::mails_per_session, &Limits::errors_per_session, &Limits::sessions})
+            if (limits.*limit != 0 && (early.limits.*limit == 0 || limits.*limit < early.limits.*limit))
+                early.limits.*limit = limits.*limit;
+    }
+    return early;
+}
 
 void Book::take_early(const Observation& observation)
 {

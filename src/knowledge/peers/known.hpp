@@ -82,6 +82,7 @@ struct Early {
     std::uint32_t clear = 0;            // before TLS, or without
     std::uint32_t tls = 0;              // with the first octets in TLS
     std::vector<std::string> hosts;     // whose banners were seen at the address, lower case
+    Limits limits;                      // the least of theirs
     bool operator==(const Early&) const = default;
 };
 
