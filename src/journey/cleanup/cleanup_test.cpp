@@ -32,6 +32,13 @@ TEST_CASE("cleanup: local mail that lacks them gets Message-Id, Date and From; m
     CHECK(local.head.starts_with("Subject: x\r\nMessage-Id: <20261121"));
     CHECK(has(local.head, ".4bXYZ1zQ@mx.here.test>\r\nDate: Sat, 21 Nov 2026 "));
     CHECK(local.head.ends_with("\r\nFrom: s@x.test\r\n\r\n"));
+    handoff::Envelope named = envelope();
+    named.set_full_name("Joe Smith");
+    CHECK(clean(options(), named, head).head.ends_with("\r\nFrom: Joe Smith <s@x.test>\r\n\r\n"));
+    named.set_full_name("Smith, Joe");
+    CHECK(clean(options(), named, head).head.ends_with("\r\nFrom: \"Smith, Joe\" <s@x.test>\r\n\r\n"));
+    named.set_purpose(handoff::PURPOSE_VERIFY_ADDRESS);
+    CHECK(clean(options(), named, head).head.ends_with("\r\nFrom: s@x.test\r\n\r\n"));
     CHECK(has(local.log.at(0), "4bXYZ1zQ: message-id=<20261121"));
     CHECK(has(local.head, local.envelope.message_id()));
     CHECK(clean(options(), envelope({"r@else.test"}, "192.0.2.1"), head).head == local.head);      // permit_inet_interfaces

@@ -38,8 +38,13 @@ Step add_missing(Draft& draft, const Options& options)
             add("Date", local_date(arrival));
         if (draft.resent ? !draft.resent_from : !draft.from) {
             const std::string& sender = draft.envelope.sender();
-            add("From", sender.empty() ? message::named_address("Mail Delivery System", {"MAILER-DAEMON", options.own.myorigin})
-                                       : smtp::mailbox_of(sender).quoted());
+            // Of who handed it in here; what a probe has for a message speaks of addresses alone.
+            const std::string name = draft.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS ? std::string() : draft.envelope.full_name();
+            if (sender.empty())
+                add("From", message::named_address("Mail Delivery System", {"MAILER-DAEMON", options.own.myorigin}));
+            else
+                add("From", name.empty() ? smtp::mailbox_of(sender).quoted()
+                                         : message::named_address(name, smtp::mailbox_of(sender), draft.envelope.smtputf8()));
         }
         if (!draft.visible_recipient && !options.undisclosed_recipients_header.empty())
             added += options.undisclosed_recipients_header + "\r\n";

@@ -92,13 +92,17 @@ struct Letter {
             std::string line = fmt::format("<{}>", recipient->address());
             if (!recipient->original().empty() && recipient->original() != recipient->address())
                 line += fmt::format(" (expanded from <{}>)", recipient->original());
-            if (request.kind() == ReportRequest::VERIFY || request.kind() == ReportRequest::SUCCESS)
-                line += fmt::format(": delivery via {}: {}", verdict.relay(), verdict.text());
-            else
-                line += ": " + verdict.text();
+            line += ": " + via(verdict) + verdict.text();
             text += "\r\n" + wrapped(printable(line, true));
         }
         return text;
+    }
+
+    /// What was done on demand, or well, says where.
+    std::string via(const Verdict& verdict) const
+    {
+        const bool told = request.kind() == ReportRequest::VERIFY || request.kind() == ReportRequest::SUCCESS;
+        return !told || verdict.relay().empty() || verdict.relay() == "none" ? std::string() : fmt::format("delivery via {}: ", verdict.relay());
     }
 
     /// RFC 3464 2.1: per-message fields, then a group for each recipient.
@@ -120,8 +124,9 @@ struct Letter {
             text += fmt::format("\r\nFinal-Recipient: {}; {}\r\n", address_type, printable(recipient->address(), true));
             if (!recipient->orcpt().empty())
                 text += fmt::format("Original-Recipient: {}\r\n", printable(recipient->orcpt(), true));
-            else if (!recipient->original().empty())
-                text += fmt::format("Original-Recipient: {};{}\r\n", address_type, printable(recipient->original(), true));
+            else
+                text += fmt::format("Original-Recipient: {};{}\r\n", address_type,
+                                    printable(recipient->original().empty() ? recipient->address() : recipient->original(), true));
             text += fmt::format("Action: {}\r\n", action(verdict));
             text += fmt::format("Status: {}\r\n", verdict.status());
             if (!verdict.remote_mta().empty())
@@ -129,7 +134,7 @@ struct Letter {
             if (!verdict.diagnostic().empty())
                 text += "Diagnostic-Code: " + wrapped("smtp; " + printable(verdict.diagnostic(), true));
             else
-                text += "Diagnostic-Code: " + wrapped("X-Postfix; " + printable(verdict.text(), true));
+                text += "Diagnostic-Code: " + wrapped("X-Postfix; " + printable(via(verdict) + verdict.text(), true));
             if (request.kind() == ReportRequest::DELAY)
                 text += fmt::format("Will-Retry-Until: {}\r\n", date(time_of(envelope().arrival()) + options.maximal_queue_lifetime));
         }
@@ -171,6 +176,9 @@ struct Letter {
         std::string from = template_words.from;
         if (const std::size_t space = from.find_first_of(" ("); from.find('@') == from.npos)
             from.insert(std::min(space, from.size()), "@" + options.myorigin);      // "MAILER-DAEMON (...)" gets our domain
+        // The name stands before the address, as in every From that is made here (RFC 5322 has the comment for obsolete).
+        if (const std::size_t open = from.find(" ("); open != from.npos && from.ends_with(')') && from.find_first_of("<\"") == from.npos)
+            from = fmt::format("{} <{}>", message::quote_phrase(from.substr(open + 2, from.size() - open - 3)), from.substr(0, open));
 
         std::string text;
         const auto field = [&](std::string_view name, std::string_view value) { text += fmt::format("{}: {}\r\n", name, value); };
@@ -207,6 +215,7 @@ struct Letter {
                  : request.kind() == ReportRequest::DELAY ? "Delayed Message Headers"
                                                           : "Message Headers",
                  global ? "message/global-headers" : "text/rfc822-headers", !is_ascii(returned));
+        text += fmt::format("Return-Path: <{}>\r\n", printable(envelope().sender(), true));
         text += returned;
         if (!text.ends_with("\r\n"))
             text += "\r\n";

@@ -72,12 +72,14 @@ TEST_CASE("report: a bounce goes to the sender from <>, names every failed recip
     CHECK(envelope.queue_id() == "NEW1");
     const std::string& text = reply.messages(0).content().inline_octets();
     CHECK(envelope.size() == text.size());
-    CHECK(has(text, "From: MAILER-DAEMON@ours.test (Mail Delivery System)\r\n"));
+    CHECK(has(text, "From: Mail Delivery System <MAILER-DAEMON@ours.test>\r\n"));
     CHECK(has(text, "Subject: Undelivered Mail Returned to Sender\r\n"));
     CHECK(has(text, "Auto-Submitted: auto-replied\r\n"));
     CHECK(has(text, "<u0@there.test>: host mx.there.test[192.0.2.1] said: 550 5.1.1 No such user"));
-    CHECK(has(text, "Final-Recipient: rfc822; u1@there.test\r\nAction: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.there.test\r\n"
-                    "Diagnostic-Code: smtp; 550 5.1.1 No such user\r\n"));
+    CHECK(has(
+        text,
+        "Final-Recipient: rfc822; u1@there.test\r\nOriginal-Recipient: rfc822;u1@there.test\r\nAction: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.there.test\r\n"
+        "Diagnostic-Code: smtp; 550 5.1.1 No such user\r\n"));
     CHECK(has(text, "Content-Type: message/rfc822\r\n"));
     CHECK(has(text, "\r\nthe body\r\n"));
     CHECK(reply.log(0) == "OLD: sender non-delivery notification: NEW1");

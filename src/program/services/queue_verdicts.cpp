@@ -279,13 +279,30 @@ awaitable<void> QueueManager::settle_with_report(Key key, ReportRequest::Kind ki
         co_return;
     }
     take_reports(*reply, settlement.reports);
+    std::vector<std::string> log(reply->log().begin(), reply->log().end());
+    if (kind == ReportRequest::VERIFY && active_.at(key).envelope.purpose() == handoff::PURPOSE_RECORD_DELIVERY) {
+        // A mail whose delivery is to be told of is returned like any other, too.
+        std::vector<Verdict> failures;
+        std::ranges::copy_if(settlement.verdicts, std::back_inserter(failures), [](const Verdict& verdict) {
+            return verdict.outcome() == handoff::OUTCOME_BOUNCED || verdict.outcome() == handoff::OUTCOME_EXPIRED;
+        });
+        if (!failures.empty()) {
+            auto bounce = co_await report(key, ReportRequest::FAILURE, std::move(failures));
+            if (!bounce) {
+                log_.warning("{}: cannot write a report: {}", active_.at(key).envelope.queue_id(), bounce.error().text());
+                co_return;
+            }
+            take_reports(*bounce, settlement.reports);
+            log.insert(log.begin(), bounce->log().begin(), bounce->log().end());
+        }
+    }
     if (kind == ReportRequest::VERIFY)                          // a probe ends whatever it found
         for (Verdict& verdict : settlement.verdicts)
             if (active_.at(key).envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS && verdict.outcome() == handoff::OUTCOME_DEFERRED)
                 verdict.set_outcome(handoff::OUTCOME_UNDELIVERABLE);
     const bool stored = co_await store(key, std::move(settlement));
     if (stored)
-        for (const std::string& line : reply->log())
+        for (const std::string& line : log)
             log_.as(options_.syslog_name + "/bounce").write(observe::Level::info, line);
 }
 
