@@ -22,7 +22,6 @@ enum class Frame : std::uint16_t {
     verify = 13,         // smtpd asks memory
     probe = 14,          // memory asks qmgr
     peer_observed = 15,  // a notice to memory: what a session showed of its peer (peers/stored.proto)
-    verify_status = 40,  // an operator asks memory what is known of an address
     requeue = 16,        // qmgr has a message cleaned anew; content above the inline limit travels as a descriptor
     transcript = 20,     // a notice to memory: what was said in a session (handoff/transcript.proto)
     verify_known = 21,   // an operator asks memory what it knows of an address

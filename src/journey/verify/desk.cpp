@@ -44,6 +44,7 @@ void Desk::start()
 {
     tasks_.spawn(keep_file());
     tasks_.spawn(keep_clean());
+    tasks_.spawn(keep_ahead());
 }
 
 awaitable<void> Desk::close()
@@ -66,15 +67,15 @@ awaitable<Finding> Desk::ask(std::string address, std::chrono::milliseconds pati
     const Opinion known = opinion(*record, awaited != nullptr, clock_.wall(), options_.rules);
     if (known.ask && !awaited && (known.finding.kind != Kind::deliverable || !failed_lately(key))) {
         if (outstanding_.size() < options_.pending_limit) {
-            awaited = std::make_shared<Outstanding>(executor_, clock_.wall());
-            outstanding_.emplace(key, awaited);
-            tasks_.spawn(probe(std::move(address), awaited));      // may have ended when this returns
+            awaited = begin_probe(key, std::move(address));        // may have ended when this returns
         } else if (known.finding.kind == Kind::in_progress) {
             co_return Finding(Kind::deferred, "Too many address verification requests");
         }
     }
     if (known.finding.kind != Kind::in_progress) {
         ++counts_.from_cache;
+        if (!known.ask)
+            want(key, std::move(address), **record);
         co_return known.finding;
     }
     const SteadyTime until = std::chrono::steady_clock::now() + patience;
@@ -91,16 +92,49 @@ awaitable<Finding> Desk::ask(std::string address, std::chrono::milliseconds pati
     }
 }
 
-Result<Desk::Known> Desk::known(const std::string& address)
+std::shared_ptr<Desk::Outstanding> Desk::begin_probe(const std::string& key, std::string address)
 {
-    const std::string key = key_of(address);
-    TRY(auto record, cache_.find(key));
-    Known made;
-    made.probing = outstanding_.contains(key);
-    if (record)
-        made.worth = worth(*record, options_.rules);
-    made.record = std::move(record);
-    return made;
+    auto begun = std::make_shared<Outstanding>(executor_, clock_.wall());
+    outstanding_.emplace(key, begun);
+    tasks_.spawn(probe(std::move(address), begun));
+    return begun;
+}
+
+void Desk::want(const std::string& key, std::string address, const Record& record)
+{
+    if (options_.refresh_rate != 0 && wanted_.size() < wanted_limit && worth_refreshing(record, clock_.wall(), options_.rules) &&
+        wanted_.insert(key).second)
+        due_.emplace(worth(record, options_.rules).refresh, std::move(address));
+}
+
+void Desk::refresh_ahead()
+{
+    const SteadyTime now = clock_.steady();
+    const double rate = static_cast<double>(options_.refresh_rate) / 60;
+    const double passed = std::chrono::duration<double>(now - std::exchange(allowed_at_, now)).count();
+    allowance_ = std::min(std::max(1.0, 10 * rate), allowance_ + passed * rate);       // what was saved up is no burst
+    while (!due_.empty() && due_.begin()->first < clock_.wall() && allowance_ >= 1 && outstanding_.size() < options_.pending_limit / 2) {
+        std::string address = std::move(due_.begin()->second);
+        due_.erase(due_.begin());
+        const std::string key = key_of(address);
+        wanted_.erase(key);
+        const auto record = cache_.find(key);
+        // Somebody may have asked meanwhile, or the rules may be others now. What has expired waits for a question.
+        if (!record || !*record || outstanding_.contains(key) || expired(**record, clock_.wall(), options_.rules) ||
+            !opinion(*record, false, clock_.wall(), options_.rules).ask || failed_lately(key))
+            continue;
+        allowance_ -= 1;
+        ++counts_.ahead;
+        (void)begin_probe(key, std::move(address));
+    }
+}
+
+awaitable<void> Desk::keep_ahead()
+{
+    while (!co_await cancelled()) {
+        co_await sleep_for(1s);
+        refresh_ahead();
+    }
 }
 
 awaitable<void> Desk::probe(std::string address, std::shared_ptr<Outstanding> outstanding)
@@ -155,11 +189,12 @@ void Desk::learn_control(const std::string& domain, const Finding& finding)
     cache_.put(key, Record(finding.kind, std::chrono::floor<std::chrono::seconds>(clock_.wall()), finding.text));
 }
 
-Desk::Standing Desk::standing(std::string_view address)
+Result<Desk::Standing> Desk::standing(std::string_view address)
 {
     Standing found;
-    if (const auto record = cache_.find(key_of(address)))
-        found.record = *record;
+    TRY(found.record, cache_.find(key_of(address)));
+    if (found.record)
+        found.worth = worth(*found.record, options_.rules);
     if (const auto record = cache_.find(control_key_of(domain_of(address))))
         found.control = *record;
     if (const auto under_way = outstanding_.find(key_of(address)); under_way != outstanding_.end()) {

@@ -2,6 +2,8 @@
 // Answer   from the cache where it knows; else from a probe, if it ends while the asker waits; else in_progress.
 // Probes   one per address at a time, whoever asks; all who wait hear of it the moment it ends. At most options.pending_limit.
 // Refresh  an answer that is old enough is given from the cache and asked anew behind it.
+// Ahead    who was asked about not long before its time to be refreshed is asked anew when that comes, before the next question and long before
+//          the answer expires; at most refresh_rate a minute, never in the way of questions. What nobody asks about any more fades.
 // Failed   refreshes of a good address are not repeated for retry_pause, as Postfix counts a probe as outstanding for so long.
 // Control  behind a good answer the domain may be asked about a random address: one that takes it takes everybody. That is marked, said and
 //          shown; its addresses count as verified all the same.
@@ -12,6 +14,7 @@
 #include "verify/cache.hpp"
 #include "verify/options.hpp"
 
+#include <map>
 #include <unordered_set>
 
 namespace posthorn::verify {
@@ -34,6 +37,7 @@ public:
 class Desk {
 public:
     static constexpr std::chrono::seconds retry_pause{1000};
+    static constexpr std::size_t wanted_limit = 100'000;
 
     Desk(Executor executor, Options options, Prober& prober, const Clock& clock, observe::Log log);
     Desk(Desk&&) = delete;
@@ -43,26 +47,21 @@ public:
     /// Another map counts from the next start on; all else at once.
     void reconfigure(Options options) { options_ = std::move(options); }
 
-    /// What is known of an address and its domain, and what a question about it waits for.
+    /// For operators: what is known of an address and its domain, and what a question about it waits for. Nobody is asked because of it.
     struct Standing {
         std::optional<Record> record, control;
+        Worth worth{};                        // of the record
         std::optional<WallTime> asked_since;  // a probe is under way
         std::size_t waiting = 0;              // questions that wait for its end
     };
-    Standing standing(std::string_view address);
+    Result<Standing> standing(std::string_view address);
 
     awaitable<Finding> ask(std::string address, std::chrono::milliseconds patience);
-
-    /// For operators: what is known, and whether it is being asked. Nobody is asked because of it.
-    struct Known {
-        std::optional<Record> record;
-        Worth worth{};
-        bool probing = false;
-    };
-    Result<Known> known(const std::string& address);
+    /// Begins the refreshes whose time has come, as far as the rate allows; done once a second from start() on.
+    void refresh_ahead();
 
     struct Counts {
-        std::uint64_t questions = 0, probes = 0, from_cache = 0, controls = 0;
+        std::uint64_t questions = 0, probes = 0, from_cache = 0, controls = 0, ahead = 0;
     };
     const Counts& counts() const { return counts_; }
 
@@ -76,6 +75,9 @@ private:
     };
 
     awaitable<void> probe(std::string address, std::shared_ptr<Outstanding> outstanding);
+    std::shared_ptr<Outstanding> begin_probe(const std::string& key, std::string address);
+    void want(const std::string& key, std::string address, const Record& record);
+    awaitable<void> keep_ahead();
     void learn(const std::string& address, const Finding& finding);
     bool failed_lately(const std::string& key);
     awaitable<void> control(std::string domain);
@@ -92,6 +94,10 @@ private:
     Cache cache_;
     std::unordered_map<std::string, std::shared_ptr<Outstanding>> outstanding_;      // by key
     std::unordered_map<std::string, SteadyTime> failed_;                             // refreshes of good addresses, by key
+    std::unordered_set<std::string> wanted_;                                         // keys of those in due_
+    std::multimap<WallTime, std::string> due_;                                       // addresses to be refreshed ahead of a question
+    double allowance_ = 0;                                                           // of refreshes ahead
+    SteadyTime allowed_at_{};
     std::unordered_set<std::string> controls_;                                       // domains that are being asked
     Counts counts_;
     std::string trouble_;                                // why the cache could not be written the last time

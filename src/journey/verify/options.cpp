@@ -28,6 +28,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view origin)
     options.pending_limit = static_cast<std::size_t>(snapshot.get(address_verify_pending_request_limit));
     options.site_sessions = static_cast<std::size_t>(snapshot.get(address_verify_site_session_limit));
     options.site_pending = static_cast<std::size_t>(snapshot.get(address_verify_site_pending_limit));
+    options.refresh_rate = static_cast<std::size_t>(snapshot.get(address_verify_refresh_rate_limit));
     return options;
 }
 

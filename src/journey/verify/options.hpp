@@ -14,6 +14,7 @@ struct Options {
     ProbeSender sender{"double-bounce"};
     std::size_t pending_limit = 5000;
     std::size_t site_sessions = 2, site_pending = 500;
+    std::size_t refresh_rate = 60;                // a minute, ahead of questions
 
     /// `origin`: the domain that completes a sender without one.
     static Options from(const config::Snapshot& snapshot, std::string_view origin);

@@ -64,6 +64,15 @@ inline constexpr Param<int> address_verify_site_pending_limit{
     .since = "posthorn 0.1",
     .own = true};
 
+inline constexpr Param<int> address_verify_refresh_rate_limit{
+    .name = "address_verify_refresh_rate_limit",
+    .initial = "60",
+    .least = 0,
+    .doc = "How many addresses a minute are probed again when their refresh time has come, because somebody asked about them not long before it; "
+           "0: only when somebody asks after it.",
+    .since = "posthorn 0.1",
+    .own = true};
+
 inline constexpr config::ParamInfo params[] = {address_verify_map,
                                                address_verify_negative_cache,
                                                address_verify_positive_expire_time,
@@ -76,6 +85,7 @@ inline constexpr config::ParamInfo params[] = {address_verify_map,
                                                address_verify_pending_request_limit,
                                                address_verify_control_domains,
                                                address_verify_site_session_limit,
-                                               address_verify_site_pending_limit};
+                                               address_verify_site_pending_limit,
+                                               address_verify_refresh_rate_limit};
 
 }  // namespace posthorn::verify

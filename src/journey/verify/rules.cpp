@@ -6,7 +6,7 @@ namespace {
 
 constexpr std::string_view in_progress_text = "Address verification in progress";
 
-bool older(const Record& record, std::chrono::seconds age, WallTime now) { return record.updated + age < now; }
+bool older(const Record& record, WallTime::duration age, WallTime now) { return record.updated + age < now; }
 
 }  // namespace
 
@@ -15,6 +15,11 @@ Worth worth(const Record& record, const Rules& rules)
     const bool good = record.kind == Finding::Kind::deliverable;
     return {record.updated + (good ? rules.positive_refresh : rules.negative_refresh),
             record.updated + (good ? rules.positive_expire : rules.negative_expire)};
+}
+
+bool worth_refreshing(const Record& record, WallTime now, const Rules& rules)
+{
+    return record.kind != Finding::Kind::in_progress && older(record, (worth(record, rules).refresh - record.updated) / 2, now);
 }
 
 bool expired(const Record& record, WallTime now, const Rules& rules)

@@ -31,6 +31,8 @@ struct Worth {
     WallTime refresh, expires;
 };
 Worth worth(const Record& record, const Rules& rules);
+/// Is somebody who asks now a sign that it will be asked about again when it is to be refreshed? In the second half of the time until then.
+bool worth_refreshing(const Record& record, WallTime now, const Rules& rules);
 /// For the cleanup of the cache.
 bool expired(const Record& record, WallTime now, const Rules& rules);
 

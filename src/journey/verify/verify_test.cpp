@@ -212,6 +212,103 @@ TEST_CASE("desk: an old answer is given at once and asked anew behind it")
     run(office.loop, office.desk.close());
 }
 
+TEST_CASE("desk: an address in use is asked anew when its time has come, before anybody asks; it never expires, and what is not asked about fades")
+{
+    Options options = Office::in_memory();
+    Office office(options);
+    for (const char* address : {"used@x.test", "once@x.test", "gone@x.test"})
+        office.host.answers.emplace(address, Finding(Kind::deliverable, "250 ok"));
+    office.host.answers.insert_or_assign("gone@x.test", Finding(Kind::undeliverable, "550 no"));
+    for (const char* address : {"used@x.test", "once@x.test", "gone@x.test"})
+        office.ask(address);
+    const auto turn = [&](std::chrono::seconds time) {
+        office.clock.advance(time);
+        office.desk.refresh_ahead();
+        run(office.loop, sleep_for(1ms));
+    };
+    office.ask("once@x.test");                                              // early: says nothing of later
+    turn(2 * 3600s);
+    office.ask("gone@x.test");                                              // in the second half of three hours
+    turn(3599s);
+    CHECK(office.desk.counts().probes == 3);
+    office.host.answers.insert_or_assign("gone@x.test", Finding(Kind::deliverable, "250 repaired"));
+    turn(10s);
+    CHECK(office.host.asked.back() == "gone@x.test");
+    CHECK(office.ask("gone@x.test").text == "250 repaired");
+    CHECK(office.desk.counts().probes == 4);
+    // For half a year somebody asks every five days: nobody ever waits, and it is asked anew once in seven days.
+    const auto before = office.desk.counts().probes;
+    for (int day = 1; day <= 180; ++day) {
+        turn(86400s);
+        if (day % 5 == 0)
+            CHECK(office.ask("used@x.test", 0ms).kind == Kind::deliverable);
+    }
+    CHECK(std::ranges::count(office.host.asked, "once@x.test") == 1);
+    CHECK(std::ranges::count(office.host.asked, "gone@x.test") == 2);
+    CHECK(office.desk.counts().ahead >= 10);
+    CHECK(office.desk.counts().probes - before <= 27);
+    // Nobody asks any more: one refresh at most, then it expires.
+    const auto asked = std::ranges::count(office.host.asked, "used@x.test");
+    for (int day = 0; day < 60; ++day)
+        turn(86400s);
+    CHECK(std::ranges::count(office.host.asked, "used@x.test") <= asked + 1);
+    office.host.held = true;
+    CHECK(office.ask("used@x.test", 0ms).kind == Kind::in_progress);
+    office.host.release();
+    run(office.loop, office.desk.close());
+}
+
+TEST_CASE("desk: refreshes ahead keep to their rate, leave room for questions, rest after a failure, and can be off")
+{
+    for (const std::size_t rate : {60U, 6U, 0U}) {
+        CAPTURE(rate);
+        Options options = Office::in_memory();
+        options.refresh_rate = rate;
+        Office office(options);
+        office.host.others = Finding(Kind::deliverable, "250 ok");
+        const auto address = [](int i) { return "user" + std::to_string(i) + "@x.test"; };
+        for (int i = 0; i < 100; ++i)
+            office.ask(address(i));
+        office.clock.advance(4 * 86400s);
+        for (int i = 0; i < 100; ++i)
+            office.ask(address(i));
+        office.desk.refresh_ahead();
+        CHECK(office.desk.counts().ahead == 0);
+        office.clock.advance(4 * 86400s);
+        office.desk.refresh_ahead();
+        const auto burst = office.desk.counts().ahead;
+        CHECK(burst == rate / 6);
+        for (int i = 0; i < 60; ++i) {
+            office.clock.advance(1s);
+            office.desk.refresh_ahead();
+        }
+        CHECK(office.desk.counts().ahead <= burst + rate);
+        CHECK(office.desk.counts().ahead + 1 >= burst + rate);
+        run(office.loop, office.desk.close());
+    }
+    Options options = Office::in_memory();
+    options.pending_limit = 4;
+    Office office(options);
+    office.host.others = Finding(Kind::deliverable, "250 ok");
+    for (int i = 0; i < 8; ++i)
+        office.ask("user" + std::to_string(i) + "@x.test");
+    office.clock.advance(4 * 86400s);
+    for (int i = 0; i < 8; ++i)
+        office.ask("user" + std::to_string(i) + "@x.test");
+    office.clock.advance(4 * 86400s);
+    office.host.held = true;
+    office.desk.refresh_ahead();
+    CHECK(office.desk.counts().ahead == 2);                                 // half of the room is for questions
+    office.host.others = Finding(Kind::deferred, "timeout");
+    office.host.release();
+    run(office.loop, sleep_for(1ms));
+    CHECK(office.ask("user0@x.test").kind == Kind::deliverable);           // the failed refresh changes nothing, and is not repeated at once
+    const auto probes = office.desk.counts().probes;
+    CHECK(office.ask("user0@x.test").kind == Kind::deliverable);
+    CHECK(office.desk.counts().probes == probes);
+    run(office.loop, office.desk.close());
+}
+
 TEST_CASE("desk: the address behind an alias is known as well; who cannot be asked is deferred and not remembered")
 {
     Office office;
@@ -381,9 +478,9 @@ TEST_CASE("desk: behind a good answer the domain is asked about a random address
     CHECK(office.desk.counts().controls == 1);
     REQUIRE(office.sink->lines.size() == 1);
     CHECK(office.sink->lines.front().starts_with("postfix/verify: verify-useless: x.test takes every recipient"));
-    CHECK(office.desk.standing("a@x.test").control->kind == Kind::deliverable);
-    CHECK_FALSE(office.desk.standing("a@y.test").control);
-    CHECK_FALSE(office.desk.standing(made_up).record);                      // it was never an address
+    CHECK(office.desk.standing("a@x.test")->control->kind == Kind::deliverable);
+    CHECK_FALSE(office.desk.standing("a@y.test")->control);
+    CHECK_FALSE(office.desk.standing(made_up)->record);                      // it was never an address
 
     office.clock.advance(8 * 86400s);
     office.host.others = Finding(Kind::undeliverable, "550 5.1.1 no");
@@ -408,7 +505,7 @@ TEST_CASE("desk: a control question goes only where it may; what the rule file s
     office.ask("a@y.test");
     run(office.loop, sleep_for(1ms));
     CHECK(office.host.asked.size() == 2);
-    CHECK(office.desk.standing("z@y.test").control->kind == Kind::deliverable);
+    CHECK(office.desk.standing("z@y.test")->control->kind == Kind::deliverable);
     office.host.takes_all = false;
     office.clock.advance(8 * 86400s);
     office.host.answers.emplace("b@y.test", Finding(Kind::deliverable, "250 ok"));
@@ -416,7 +513,7 @@ TEST_CASE("desk: a control question goes only where it may; what the rule file s
     office.ask("b@y.test");
     run(office.loop, sleep_for(1ms));
     CHECK(office.desk.counts().controls == 1);
-    CHECK(office.desk.standing("z@y.test").control->kind == Kind::deliverable);
+    CHECK(office.desk.standing("z@y.test")->control->kind == Kind::deliverable);
     run(office.loop, office.desk.close());
 }
 
@@ -428,17 +525,17 @@ TEST_CASE("desk: where there was no room to ask, the reason is told and nothing 
     CHECK(refused.kind == Kind::deferred);
     CHECK(refused.text == office.host.no_room);
     CHECK(office.sink->lines.empty());
-    CHECK_FALSE(office.desk.standing("a@x.test").record);
+    CHECK_FALSE(office.desk.standing("a@x.test")->record);
     office.host.no_room.clear();
     office.host.held = true;
     office.host.answers.emplace("a@x.test", Finding(Kind::deliverable, "250 ok"));
     CHECK(office.ask("a@x.test", 1ms).kind == Kind::in_progress);
-    CHECK(office.desk.standing("a@x.test").asked_since == office.clock.wall());
-    CHECK(office.desk.standing("a@x.test").waiting == 0);
+    CHECK(office.desk.standing("a@x.test")->asked_since == office.clock.wall());
+    CHECK(office.desk.standing("a@x.test")->waiting == 0);
     office.host.release();
     run(office.loop, sleep_for(1ms));
-    CHECK_FALSE(office.desk.standing("a@x.test").asked_since);
-    CHECK(office.desk.standing("a@x.test").record->kind == Kind::deliverable);
+    CHECK_FALSE(office.desk.standing("a@x.test")->asked_since);
+    CHECK(office.desk.standing("a@x.test")->record->kind == Kind::deliverable);
     run(office.loop, office.desk.close());
 }
 

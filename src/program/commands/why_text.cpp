@@ -128,15 +128,21 @@ void add(Text& text, const handoff::VerifyKnowledge& known)
     text.head("verification");
     if (known.known()) {
         text.say("known", fmt::format("{} since {}: {}", word_of(known), time_or(known.updated(), "?"), printable(known.text(), true)));
-        text.say("asked anew", "at the first question after " + time_or(known.refresh(), "?"));
+        text.say("asked anew", "at the first question after, or where it is in use at, " + time_or(known.refresh(), "?"));
         text.say("counts until", time_or(known.expires(), "?"));
         const bool good = static_cast<handoff::Finding::Kind>(known.kind()) == handoff::Finding::Kind::deliverable;
         text.say("changed by", good ? "the settings address_verify_positive_refresh_time, address_verify_positive_expire_time"
                                     : "the settings address_verify_negative_refresh_time, address_verify_negative_expire_time");
     } else
         text.say("known", "nothing");
-    if (known.probing())
-        text.wait(Wait::probe, "", "");
+    if (known.takes_all() != 0)
+        text.say("domain", "takes every recipient, also one made up (" + local_time(known.takes_all()) + "): verified says little");
+    if (known.asked_since() == 0)
+        return;
+    text.wait(Wait::probe, "", "");
+    text.say("since", local_time(known.asked_since()));
+    if (known.waiting() != 0)
+        text.say("for", fmt::format("{} SMTP clients", known.waiting()));
 }
 
 void add(Text& text, const PeerSaid& peer, WallTime now)
@@ -191,7 +197,7 @@ std::string json_of(const handoff::SiteShare& site)
 bool Why::known() const
 {
     return (queue && (kind == Kind::message || queue->messages() != 0 || queue->sites_size() != 0)) ||
-           (verification && (verification->known() || verification->probing())) || !peers.empty() || last;
+           (verification && (verification->known() || verification->asked_since() != 0)) || !peers.empty() || last;
 }
 
 std::string why_text(const Why& why, WallTime now)
@@ -256,10 +262,13 @@ std::string why_json(const Why& why, WallTime now)
     }
     if (why.verification) {
         const handoff::VerifyKnowledge& known = *why.verification;
-        text += fmt::format(R"(, "verification": {{"known": {}, "status": {}, "text": {}, "updated": {}, "refresh": {}, "expires": {}, "wait": {}}})",
-                            known.known(), known.known() ? json_text(word_of(known)) : std::string("null"), json_text(known.text()),
-                            json_time(known.updated()), json_time(known.refresh()), json_time(known.expires()),
-                            known.probing() ? json_text(handoff::name_of(Wait::probe).name) : std::string("null"));
+        text += fmt::format(
+            R"(, "verification": {{"known": {}, "status": {}, "text": {}, "updated": {}, "refresh": {}, "expires": {}, "takes_all": {}, "wait": {}, )"
+            R"("asked_since": {}, "waiting": {}}})",
+            known.known(), known.known() ? json_text(word_of(known)) : std::string("null"), json_text(known.text()), json_time(known.updated()),
+            json_time(known.refresh()), json_time(known.expires()), json_time(known.takes_all()),
+            known.asked_since() != 0 ? json_text(handoff::name_of(Wait::probe).name) : std::string("null"), json_time(known.asked_since()),
+            known.waiting());
     }
     text += fmt::format(R"(, "peers": {})", json_list(why.peers, [&](const PeerSaid& peer) {
                             return fmt::format(R"({{"server": {}, "rule_file": {}, "administrator": {}}})", peer_json(peer.record, now),

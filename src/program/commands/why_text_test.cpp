@@ -107,7 +107,7 @@ TEST_CASE("why: what nothing is known of is not known; a server, a verification,
     CHECK_FALSE(why.known());
     why.verification.emplace();
     CHECK_FALSE(why.known());
-    why.verification->set_probing(true);
+    why.verification->set_asked_since(1);
     CHECK(why.known());
     CHECK(why_text(why, now).find("waits for    probe: ") != std::string::npos);
     why.verification.reset();

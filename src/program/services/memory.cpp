@@ -40,8 +40,6 @@ public:
         transcripts_.serve(dispatcher_);
         dispatcher_.on<handoff::VerifyRequest, handoff::VerifyReply>(Frame::verify,
                                                                      [this](handoff::VerifyRequest request) { return verify(std::move(request)); });
-        dispatcher_.on_now<handoff::VerifyStatusRequest, handoff::VerifyStatusReply>(
-            Frame::verify_status, [this](const handoff::VerifyStatusRequest& request) { return verify_status(request.address()); });
         dispatcher_.on_now<handoff::VerifyQuestion, handoff::VerifyKnowledge>(
             Frame::verify_known, [this](const handoff::VerifyQuestion& question) { return known(question); });
         dispatcher_.on_now<handoff::TicketKeysRequest, handoff::TicketKeysReply>(Frame::ticket_keys, [this](const handoff::TicketKeysRequest&) {
@@ -138,30 +136,15 @@ private:
         co_return reply;
     }
 
-    Result<handoff::VerifyStatusReply> verify_status(std::string_view address)
-    {
-        const verify::Desk::Standing standing = desk_.standing(address);
-        handoff::VerifyStatusReply reply;
-        const auto fill = [](const std::optional<verify::Record>& from, handoff::VerifyStatusReply::Known& to) {
-            to.set_kind(static_cast<std::uint32_t>(from->kind));
-            to.set_updated(std::chrono::floor<std::chrono::seconds>(from->updated).time_since_epoch().count());
-            to.set_text(from->text);
-        };
-        if (standing.record)
-            fill(standing.record, *reply.mutable_address());
-        if (standing.control)
-            fill(standing.control, *reply.mutable_domain());
-        if (standing.asked_since)
-            reply.set_asked_since(standing.asked_since->time_since_epoch().count());
-        reply.set_waiting(static_cast<std::uint32_t>(standing.waiting));
-        return reply;
-    }
-
     Result<handoff::VerifyKnowledge> known(const handoff::VerifyQuestion& question)
     {
-        TRY(const auto known, desk_.known(question.address()));
+        TRY(const auto known, desk_.standing(question.address()));
         handoff::VerifyKnowledge told;
-        told.set_probing(known.probing);
+        if (known.asked_since)
+            told.set_asked_since(known.asked_since->time_since_epoch().count());
+        told.set_waiting(static_cast<std::uint32_t>(known.waiting));
+        if (known.control && known.control->kind == handoff::Finding::Kind::deliverable)
+            told.set_takes_all(known.control->updated.time_since_epoch().count());
         if (known.record) {
             told.set_known(true);
             told.set_kind(static_cast<std::uint32_t>(known.record->kind));

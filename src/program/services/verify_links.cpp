@@ -8,10 +8,39 @@ namespace posthorn::services {
 
 using handoff::Frame;
 
+namespace {
+
+constexpr std::chrono::minutes tell_again{10};
+constexpr std::size_t told_limit = 10'000;
+
+}  // namespace
+
 std::optional<Finding> VerifyLink::known(std::string_view address)
 {
-    const auto opinion = verify::opinion(cache_.find(address), false, clock_.wall(), options_.rules);
-    return opinion.ask ? std::nullopt : std::optional{opinion.finding};
+    const auto record = cache_.find(address);
+    const auto opinion = verify::opinion(record, false, clock_.wall(), options_.rules);
+    if (opinion.ask)
+        return std::nullopt;
+    if (options_.refresh_rate != 0 && verify::worth_refreshing(*record, clock_.wall(), options_.rules))
+        tell_of_use(std::string(address));
+    return opinion.finding;
+}
+
+/// A question that nobody waits for. Lost where memory is away; then the next use tells it.
+void VerifyLink::tell_of_use(const std::string& address)
+{
+    const SteadyTime now = clock_.steady();
+    if (const auto told = told_.find(address); told != told_.end() && now - told->second < tell_again)
+        return;
+    const auto channel = memory_.channel();
+    if (!channel)
+        return;
+    if (told_.size() >= told_limit)
+        told_.clear();
+    told_.insert_or_assign(address, now);
+    handoff::VerifyRequest request;
+    request.set_address(address);
+    (void)channel->post(Frame::verify, request);
 }
 
 awaitable<Result<Finding>> VerifyLink::verify(std::string address, std::chrono::milliseconds patience)

@@ -6,11 +6,14 @@
 #include "ipc/client.hpp"
 #include "verify/desk.hpp"
 
+#include <unordered_map>
+
 namespace posthorn::services {
 
 using handoff::Finding;
 
-/// In smtpd. `memory` is a started client of the memory process. What the cache's file knows, and is not to be asked anew, needs no question.
+/// In smtpd. `memory` is a started client of the memory process. What the cache's file knows, and is not to be asked anew, needs no question;
+/// where it is soon to be asked anew, memory hears that it is in use.
 class VerifyLink final : public handoff::Verifier {
 public:
     VerifyLink(ipc::Client& memory, verify::Options options, const Clock& clock, observe::Log log)
@@ -23,11 +26,13 @@ public:
 
 private:
     std::optional<Finding> known(std::string_view address);
+    void tell_of_use(const std::string& address);
 
     ipc::Client& memory_;
     verify::Options options_;
     const Clock& clock_;
     verify::CacheReader cache_;
+    std::unordered_map<std::string, SteadyTime> told_;    // addresses whose use memory heard of
 };
 
 /// In memory. The connection to qmgr is its own.
