@@ -1,5 +1,8 @@
 """Servers that break the rules: found out from sessions, kept over a restart, without a table."""
+import os
+import pathlib
 import re
+import signal
 import socketserver
 import subprocess
 import threading
@@ -36,7 +39,7 @@ class Greylister(socketserver.ThreadingTCPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), GreylistedSession)
         self.port = self.server_address[1]
-        self.first, self.taken = {}, []
+        self.first, self.taken, self.says = {}, [], "451 4.7.1 Greylisting in action, please come back in 00:00:02"
         self._thread = threading.Thread(target=self.serve_forever, daemon=True)
         self._thread.start()
 
@@ -62,7 +65,7 @@ class GreylistedSession(socketserver.StreamRequestHandler):
             elif verb == "RCPT":
                 recipient = line
                 begun = self.server.first.setdefault((sender.split(" SIZE")[0], recipient), time.monotonic())
-                say("250 2.1.5 Ok" if time.monotonic() - begun >= 2 else "451 4.7.1 Greylisting in action, please come back in 00:00:02")
+                say("250 2.1.5 Ok" if time.monotonic() - begun >= 2 else self.server.says)
             elif verb == "DATA":
                 say("354 go on")
                 while self.rfile.readline() not in (b".\r\n", b""):
@@ -141,6 +144,64 @@ class Peers(Journey):
         posthorn.wait_log(r"status=deferred \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 451 4\.7\.1 Greylisting in action")
         posthorn.wait_log(r"status=sent \(250 2\.0\.0 Ok", 2)            # the general back-off is five minutes
         self.assertEqual(len(peer.taken), 2)
+
+    def killed_and_started_again(self, posthorn):
+        time.sleep(2.5)                                                  # what is learned is written once a second
+        pids = [posthorn.master_pid(), *posthorn.processes()]
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+        def lives(pid):
+            try:
+                return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
+            except OSError:
+                return False
+        wait_until(lambda: not any(map(lives, pids)), "all are gone")
+        posthorn.start()
+
+    def test_the_time_of_a_greylisting_host_outlives_kill_9(self):
+        peer = Greylister()
+        peer.says = "451 4.7.1 Greylisting in action"                    # no time is named
+        self._opened.append(peer)
+        posthorn = self.instance(relay=peer.port)
+        posthorn.send(["one@there.test"])
+        posthorn.wait_log(r"to=<one@there\.test>.*status=deferred")
+        time.sleep(2)
+        posthorn.run("postqueue", "-f")                                  # the general back-off is five minutes
+        posthorn.wait_log(r"to=<one@there\.test>.*status=sent")
+        self.killed_and_started_again(posthorn)
+        posthorn.send(["two@there.test"])
+        posthorn.wait_log(r"to=<two@there\.test>.*status=deferred")
+        posthorn.wait_log(r"to=<two@there\.test>.*status=sent")
+        self.assertEqual(len(peer.taken), 2)
+
+    def test_the_sessions_that_a_site_takes_at_once_outlive_kill_9(self):
+        refused = []
+
+        def greeting(argument, sink):
+            if sink.open_now > 2:
+                refused.append(sink.open_now)
+                return "421 4.7.0 Too many connections from your address"
+            return "220 sink.test ESMTP"
+        sink = self.sink({"CONNECT": greeting}, delay=0.05)
+        posthorn = self.instance({"smtp_peer_rules": "", "smtp_destination_recipient_limit": "1", "initial_destination_concurrency": "10"}, relay=sink.port)
+
+        def send(name):
+            posthorn.send([f"{name}{i}@there.test" for i in range(12)])
+        send("a")
+        posthorn.wait_log("status=sent", 12)
+        self.assertTrue(refused)
+        self.killed_and_started_again(posthorn)
+        wait_until(lambda: sink.open_now == 0, "the sessions of before are over")
+        before = len(refused)
+        send("b")
+        posthorn.wait_log("status=sent", 24)
+        self.assertEqual(len(refused), before)
+        self.assertEqual(len(sink.recipients()), 24)
+        posthorn.wait_log(r"site .*: .*sessions at once are what it lately took")
 
     def test_a_site_that_asks_for_silence_is_left_alone_and_the_log_says_until_when(self):
         peer = self.peer("slow-down")

@@ -131,6 +131,7 @@ struct Agent::Core {
     void start(Site& site, std::shared_ptr<Job> job, std::unique_ptr<Session> session);
     awaitable<void> resolve(std::shared_ptr<Job> job, Reason* reason);
     void put_unheard_last(std::vector<Host>& hosts) const;
+    bool one_too_many(Job& job, const Site& site);
     awaitable<void> make_room(std::shared_ptr<Job> job);
     Session::Wish wish_for(const Job& job) const;
     awaitable<Result<std::unique_ptr<net::Stream>>> connect(std::shared_ptr<Job> job, Host host);
@@ -153,6 +154,7 @@ struct Agent::Core {
     std::unordered_map<std::string, std::unique_ptr<Site>> sites;
     std::unordered_map<std::string, Reach> reaches;     // by MX set; those with a session open
     std::unordered_map<std::string, SteadyTime> unheard;  // addresses that did not answer a connection, and when
+    std::unordered_map<std::string, SteadyTime> reminded;   // MX sets whose ceiling of an earlier time was told to qmgr, and when
     std::list<Line*> serving;                           // lines that may be silent
     Signal gone{around.executor}, quiet{around.executor};
     bool watching = false;

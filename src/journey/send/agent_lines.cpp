@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::chrono::minutes unheard_for{10};
 constexpr std::size_t unheard_at_most = 10'000;
+constexpr std::chrono::minutes reminded_for{1};
+constexpr std::size_t reminded_at_most = 1'000;
 
 /// So long a group may be without any answer before a second session is begun.
 std::chrono::milliseconds hedge_patience(const peers::Known& known)
@@ -148,6 +150,26 @@ void Agent::Core::put_unheard_last(std::vector<Host>& hosts) const
             if (was_unheard(host) == unheard_ones)
                 ordered.push_back(host);
     hosts = std::move(ordered);
+}
+
+/// The queue manager knows of no ceiling, perhaps since it was started anew: what the set lately took is kept to, and told; from then on it raises that
+/// by its own rules. True: another session will have the job.
+bool Agent::Core::one_too_many(Job& job, const Site& site)
+{
+    if (!around.peers || job.request.probe() || job.request.set_connections() != 0)
+        return false;
+    const std::uint32_t known = around.peers->sessions_at_once(job.set);
+    if (known == 0 || site.lines <= known)
+        return false;
+    if (reminded.size() >= reminded_at_most)
+        reminded.clear();
+    const SteadyTime now = around.clock.steady();
+    if (now - reminded.try_emplace(job.set, now).first->second > reminded_for)
+        return false;
+    job.heard.set_refused_at(known);
+    job.heard.set_said(fmt::format("{} sessions at once are what it lately took", known));
+    job.crowded = job.one_too_many = true;
+    return true;
 }
 
 /// Where the MX set takes only so many sessions, one that is idle makes room, whichever site it served.
@@ -361,6 +383,8 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         }
     }
     co_await make_room(job);
+    if (one_too_many(*job, *site))
+        co_return nullptr;
     bool in_clear = false;
     while (job->next_host < job->hosts.size()) {
         if (options.session_limit != 0 && job->sessions >= options.session_limit)
@@ -393,6 +417,9 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         auto trouble = co_await session->open(std::move(wish));
         counts.round_trips += session->round_trips();
         if (!trouble) {
+            if (const std::uint32_t known = around.peers ? around.peers->sessions_at_once(job->set) : 0; known != 0)
+                if (const auto reach = reaches.find(job->set); reach != reaches.end() && reach->second.open > known)
+                    around.peers->refused_beside(job->set, 0);
             ++job->next_host;
             ++job->sessions;
             job->connected = micros(around.clock.wall());
@@ -410,6 +437,8 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             // So many at once, and no more: those that stand, or will in a moment, go on.
             job->heard.set_refused_at(standing);
             job->heard.set_said(reason->text);
+            if (around.peers)
+                around.peers->refused_beside(job->set, std::max(1U, standing));
             job->crowded = job->one_too_many = true;
             co_return nullptr;
         }

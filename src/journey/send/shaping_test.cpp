@@ -126,6 +126,39 @@ TEST_CASE("a peer that counts connections: the mail of a refused session goes ov
     CHECK(world.peer().contents().size() == 10);
 }
 
+TEST_CASE("after a restart the sessions that a set lately took are kept to at once, and told to the queue; a minute later its word counts")
+{
+    peers::Manners stored;
+    std::string set;
+    for (const bool restarted : {false, true}) {
+        CAPTURE(restarted);
+        Shaped world("exchange-2007");
+        world.takes_at_once("192.0.2.2", 2);
+        if (restarted)
+            world.book.put(set, stored);
+        world.book.on_manners = [&](const std::string& name, const peers::Manners& manners) {
+            set = name;
+            stored = manners;
+        };
+        std::vector<handoff::DeliveryRequest> mails;
+        for (int i = 0; i < 10; ++i)
+            mails.push_back(request({"user@example.test"}));
+        const auto all = world.run(std::move(mails));
+        std::uint32_t refused_at = 0;
+        for (const auto& verdicts : all) {
+            CHECK(verdicts.verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+            refused_at = std::max(refused_at, verdicts.shaping().refused_at());
+        }
+        CHECK(stored.sessions >= 1);
+        CHECK(stored.sessions <= 2);
+        CHECK(refused_at >= 1);
+        CHECK(world.refused.play_count == (restarted ? 0 : world.refused.play_count));
+        if (!restarted)
+            CHECK(world.refused.play_count > 0);
+        CHECK(world.peer().contents().size() == 10);
+    }
+}
+
 TEST_CASE("where the hosts take one session at once, an idle one makes room for another domain of theirs")
 {
     Shaped world("exchange-2007");

@@ -266,12 +266,83 @@ std::optional<WallTime> Book::put_off(const std::string& host, std::string_view 
     // With learning off only what a rule says of a reply counts.
     if (options_.learning != Learning::yes && !advice.greylist)
         return std::nullopt;
-    return greylists_.put_off(host, envelope_of(sender, recipient), reply, advice, clock_.wall());
+    const WallTime now = clock_.wall();
+    if (!greylists_.has(host))
+        if (const Manners& known = manners(host); known.greylists_until > now)
+            greylists_.recall(host, {known.greylists_until, known.passed, known.refused});
+    const auto when = greylists_.put_off(host, envelope_of(sender, recipient), reply, advice, now);
+    remember_greylisting(host);
+    return when;
 }
 
 bool Book::taken(const std::string& host, std::string_view sender, std::string_view recipient)
 {
-    return !greylists_.empty() && greylists_.taken(host, envelope_of(sender, recipient), clock_.wall());
+    if (greylists_.empty())
+        return false;
+    const bool follow = greylists_.taken(host, envelope_of(sender, recipient), clock_.wall());
+    remember_greylisting(host);
+    return follow;
+}
+
+Manners& Book::manners(const std::string& name)
+{
+    const std::string key = name.substr(0, key_octets);
+    return hold<Manners>(manners_, key, [&]() -> std::optional<Manners> { return shelf_ ? shelf_->manners(key) : std::nullopt; }).value;
+}
+
+void Book::changed(const std::string& name, Manners& manners)
+{
+    manners.last = clock_.wall();
+    if (shelf_)
+        shelf_->keep(name.substr(0, key_octets), manners);
+    if (on_manners)
+        on_manners(name.substr(0, key_octets), manners);
+}
+
+/// Not every mail is worth a write: who greylists, the waits, and once a day that it still does.
+void Book::remember_greylisting(const std::string& host)
+{
+    const WallTime now = clock_.wall();
+    const auto lasting = greylists_.lasting(host, now);
+    if (!lasting || options_.learning != Learning::yes)
+        return;
+    Manners& known = manners(host);
+    if (known.passed == lasting->passed && known.refused == lasting->refused && known.greylists_until + std::chrono::hours{24} > lasting->until)
+        return;
+    known.greylists_until = lasting->until;
+    known.passed = lasting->passed;
+    known.refused = lasting->refused;
+    changed(host, known);
+}
+
+std::uint32_t Book::sessions_at_once(const std::string& set)
+{
+    if (options_.learning != Learning::yes || set.empty())
+        return 0;
+    const Manners& known = manners(set);
+    return known.sessions_until > clock_.wall() ? known.sessions : 0;
+}
+
+void Book::refused_beside(const std::string& set, std::uint32_t standing)
+{
+    if (options_.learning != Learning::yes || set.empty())
+        return;
+    Manners& known = manners(set);
+    // Those that were being opened then do not count as standing: the larger number is nearer to the truth.
+    if (standing != 0 && standing < known.sessions && known.sessions_until > clock_.wall() + sessions_lifetime - std::chrono::hours{1})
+        return;
+    if (known.sessions == standing && (standing == 0 || known.sessions_until > clock_.wall() + sessions_lifetime - std::chrono::minutes{5}))
+        return;
+    known.sessions = standing;
+    known.sessions_until = standing == 0 ? WallTime{} : clock_.wall() + sessions_lifetime;
+    changed(set, known);
+}
+
+void Book::put(const std::string& name, const Manners& said)
+{
+    Manners& known = manners(name);
+    known = said;
+    changed(name, known);
 }
 
 std::string Book::counted_at(std::string_view sender, std::string_view recipient)

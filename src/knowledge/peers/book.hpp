@@ -8,6 +8,7 @@
 #include "peers/early.hpp"
 #include "peers/greylist.hpp"
 #include "peers/learn.hpp"
+#include "peers/manners.hpp"
 #include "peers/rules.hpp"
 
 #include <functional>
@@ -29,6 +30,9 @@ public:
     virtual std::optional<SiteRecord> site(const std::string& key) = 0;
     /// By address.
     virtual std::optional<EarlyRecord> early(const std::string&) { return std::nullopt; }
+    /// By MX set, or by address.
+    virtual std::optional<Manners> manners(const std::string&) { return std::nullopt; }
+    virtual void keep(const std::string&, const Manners&) {}
     virtual void keep(const std::string&, const Record&) {}
     virtual void keep(const std::string&, const EarlyRecord&) {}
     virtual void keep(const std::string&, const SiteRecord&) {}
@@ -59,6 +63,8 @@ public:
                                     const Advice& advice) override;
     bool taken(const std::string& host, std::string_view sender, std::string_view recipient) override;
     std::string counted_at(std::string_view sender, std::string_view recipient) override;
+    std::uint32_t sessions_at_once(const std::string& set) override;
+    void refused_beside(const std::string& set, std::uint32_t standing) override;
     Profile profile(std::string_view host) override { return rules_ ? rules_->profile_for(host) : Profile{}; }
 
     /// Learns; of memory, which gets observations in frames. The answer: what would be planned otherwise.
@@ -71,6 +77,11 @@ public:
     /// What was borrowed of these (all: of everybody) is fetched again when it is asked for; of memory's own book nothing is lost.
     void let_go(const std::vector<std::string>& keys, bool all);
 
+    /// What another process learned of a set or an address; later news outvotes earlier.
+    void put(const std::string& name, const Manners& manners);
+
+    /// Told of what put() of memory's book is to hear.
+    std::function<void(const std::string& name, const Manners&)> on_manners;
     /// Told of every observation of saw(), and of every event.
     std::function<void(const Observation&)> on_observation;
     std::function<void(const Event&)> on_event;
@@ -103,6 +114,9 @@ private:
     Held<SiteRecord>& site(const std::string& key);
     Held<EarlyRecord>& address(const std::string& key);
     void take_early(const Observation& observation);
+    Manners& manners(const std::string& name);
+    void changed(const std::string& name, Manners& manners);
+    void remember_greylisting(const std::string& host);
 
     const Clock& clock_;
     Options options_;
@@ -111,6 +125,7 @@ private:
     Kept<Record> peers_;
     Kept<SiteRecord> sites_;
     Kept<EarlyRecord> addresses_;
+    Kept<Manners> manners_;
     std::unordered_map<std::string, Line> lines_;
     Greylists greylists_;
     std::unordered_map<std::string, WallTime> canaries_;    // handed out, no answer yet: one at a time

@@ -148,6 +148,22 @@ std::string Greylists::host_of(std::uint64_t envelope, WallTime now) const
     return at == where_.end() || !known(at->second, now) ? std::string() : at->second;
 }
 
+std::optional<Greylists::Lasting> Greylists::lasting(const std::string& name, WallTime now) const
+{
+    const auto at = hosts_.find(name);
+    if (at == hosts_.end() || at->second.convicted_until <= now)
+        return std::nullopt;
+    return Lasting{at->second.convicted_until, at->second.passed, at->second.refused};
+}
+
+void Greylists::recall(const std::string& name, const Lasting& known)
+{
+    Host& at = host(name);
+    at.convicted_until = known.until;
+    at.passed = known.passed;
+    at.refused = known.refused;
+}
+
 bool Greylists::known(const std::string& name, WallTime now) const
 {
     const auto at = hosts_.find(name);

@@ -36,6 +36,14 @@ public:
     /// Known as one that greylists, by a rule or by conduct.
     bool known(const std::string& host, WallTime now) const;
     bool empty() const { return hosts_.empty(); }
+    bool has(const std::string& host) const { return hosts_.contains(host); }
+    /// What is worth knowing in another process, or after a restart: a host known to greylist, and its time.
+    struct Lasting {
+        WallTime until{};
+        std::chrono::seconds passed{0}, refused{0};
+    };
+    std::optional<Lasting> lasting(const std::string& host, WallTime now) const;
+    void recall(const std::string& host, const Lasting& known);
     std::size_t envelopes() const { return total_; }
 
 private:

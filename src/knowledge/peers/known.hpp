@@ -151,6 +151,10 @@ public:
     virtual void connected(const std::string& site, bool well) = 0;
     /// May an attempt open one more session at once, planned otherwise? Yes uses up the minute's one.
     virtual bool may_replay(const std::string& site) = 0;
+    /// How many sessions at once an MX set was lately seen to take; 0: not known.
+    virtual std::uint32_t sessions_at_once(const std::string&) { return 0; }
+    /// It refused one while so many others stood; 0: it let more in than it was known to take.
+    virtual void refused_beside(const std::string&, std::uint32_t) {}
     /// `reply`: of 400 and above; lines joined by LF, with their codes.
     virtual Advice advice(std::string_view) { return {}; }
     virtual Profile profile(std::string_view) { return {}; }

@@ -81,7 +81,7 @@ struct Store::Core {
     std::mutex at_file;                         // without LMDB's locks, no reader of this process may run beside its writer
     Env env;
     MDB_dbi dbi = 0;
-    Kind peers, sites, addresses;
+    Kind peers, sites, addresses, manners;
     std::shared_ptr<Batch> pending = std::make_shared<Batch>(), writing;
 
     void touch(Kind& kind, const std::string& key)
@@ -126,7 +126,7 @@ struct Store::Core {
         MDB_cursor* cursor = nullptr;
         if (const int code = mdb_cursor_open(begun, dbi, &cursor); code != 0)
             return trouble_of(path, code);
-        std::vector<std::pair<WallTime, std::string>> found_peers, found_sites, found_addresses;
+        std::vector<std::pair<WallTime, std::string>> found_peers, found_sites, found_addresses, found_manners;
         MDB_val key{}, value{};
         int code = 0;
         while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
@@ -137,6 +137,8 @@ struct Store::Core {
                 found_sites.emplace_back(shared->last, name);
             else if (const auto early = name.starts_with('e') ? early_record_of(view_of(value)) : std::nullopt)
                 found_addresses.emplace_back(early->last, name);
+            else if (const auto kept = name.starts_with('m') ? manners_of(view_of(value)) : std::nullopt)
+                found_manners.emplace_back(kept->last, name);
             else
                 pending->changes[name] = std::nullopt;
         }
@@ -146,12 +148,15 @@ struct Store::Core {
         std::ranges::sort(found_peers);
         std::ranges::sort(found_sites);
         std::ranges::sort(found_addresses);
+        std::ranges::sort(found_manners);
         for (const auto& [when, name] : found_peers)
             touch(peers, name);
         for (const auto& [when, name] : found_sites)
             touch(sites, name);
         for (const auto& [when, name] : found_addresses)
             touch(addresses, name);
+        for (const auto& [when, name] : found_manners)
+            touch(manners, name);
         return {};
     }
 };
@@ -199,6 +204,19 @@ std::optional<EarlyRecord> Store::early(const std::string& address)
 {
     const auto octets = core_->find(key_with('e', address));
     return octets ? early_record_of(*octets) : std::nullopt;
+}
+
+std::optional<Manners> Store::manners(const std::string& name)
+{
+    const auto octets = core_->find(key_with('m', name));
+    return octets ? manners_of(*octets) : std::nullopt;
+}
+
+void Store::keep(const std::string& of, const Manners& manners)
+{
+    const std::string name = key_with('m', of);
+    core_->touch(core_->manners, name);
+    core_->pending->changes[name] = octets_of(manners);
 }
 
 void Store::keep(const std::string& address, const EarlyRecord& record)
@@ -403,6 +421,12 @@ std::optional<EarlyRecord> StoredShelf::early(const std::string& address)
 {
     const auto octets = core_->find(key_with('e', address));
     return octets ? early_record_of(*octets) : std::nullopt;
+}
+
+std::optional<Manners> StoredShelf::manners(const std::string& name)
+{
+    const auto octets = core_->find(key_with('m', name));
+    return octets ? manners_of(*octets) : std::nullopt;
 }
 
 }  // namespace posthorn::peers

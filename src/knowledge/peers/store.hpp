@@ -1,5 +1,5 @@
 // peers/store.hpp: the records in an LMDB file of the data directory. One writer (memory), any number of readers.
-// Keys     "p" and the peer's key, "s" and the site's name, "e" and an address. Values: stored.proto.
+// Keys     "p" and the peer's key, "s" and the site's name, "e" and an address, "m" and an MX set or address. Values: stored.proto.
 // Writing  keep() gathers, write() commits what was gathered in one transaction and may be called on a helper thread while keep() goes on.
 //          A kill loses what was not written, a power cut the last transactions; the file stays whole.
 // Bounded  `capacity` peers and as many sites; those not seen for longest go first.
@@ -28,6 +28,8 @@ public:
     std::optional<Record> peer(const std::string& key) override;
     std::optional<SiteRecord> site(const std::string& key) override;
     std::optional<EarlyRecord> early(const std::string& address) override;
+    std::optional<Manners> manners(const std::string& name) override;
+    void keep(const std::string& name, const Manners& manners) override;
     void keep(const std::string& key, const Record& record) override;
     void keep(const std::string& address, const EarlyRecord& record) override;
     void keep(const std::string& key, const SiteRecord& record) override;
@@ -58,6 +60,7 @@ public:
     std::optional<Record> peer(const std::string& key) override;
     std::optional<SiteRecord> site(const std::string& key) override;
     std::optional<EarlyRecord> early(const std::string& address) override;
+    std::optional<Manners> manners(const std::string& name) override;
 
     /// All peers and sites of the file, for who lists them: a copy of one committed state. Error: it cannot be read; a file that is not there
     /// has none.

@@ -188,3 +188,80 @@ TEST_CASE("store: a reader follows a file that was begun anew, and many commits 
     CHECK(reader.peer("new").has_value());
     CHECK(!reader.peer("a").has_value());
 }
+
+TEST_CASE("store: what a host asks of senders is there after a restart, for all processes, and is bounded; nonsense is nothing")
+{
+    Folder folder;
+    HandClock clock;
+    clock.advance(std::chrono::hours{100'000});
+    const Book::Options learning{.learning = Learning::yes};
+    const Advice greylist{.greylist = true};
+    {
+        auto store = Store::open(folder.file(), 10);
+        REQUIRE(store);
+        Book memory(clock, {}, nullptr, store->get()), smtp(clock, learning);
+        int told = 0;
+        smtp.on_manners = [&](const std::string& name, const Manners& manners) {
+            ++told;
+            const auto [of, value] = manners_of(frame_of(name, manners));
+            CHECK(value == manners);
+            memory.put(of, value);
+        };
+        smtp.refused_beside("mx.big.test", 4);
+        smtp.refused_beside("mx.big.test", 3);                  // others were on their way
+        smtp.refused_beside("mx.big.test", 4);
+        CHECK(told == 1);
+        CHECK(smtp.sessions_at_once("mx.big.test") == 4);
+        CHECK(smtp.put_off("192.0.2.1", "s@a.test", "r@b.test", "451 greylisted", greylist) == std::nullopt);
+        clock.advance(std::chrono::seconds{90});
+        CHECK(smtp.taken("192.0.2.1", "s@a.test", "r@b.test"));
+        for (int i = 0; i < 100; ++i)                           // not a write for every mail
+            (void)smtp.put_off("192.0.2.1", "s@a.test", std::to_string(i), "451 greylisted", greylist);
+        CHECK(told == 3);
+        REQUIRE(store->get()->flush());
+    }
+    auto store = Store::open(folder.file(), 10);
+    REQUIRE(store);
+    StoredShelf shelf(folder.file());
+    Book smtp(clock, learning, nullptr, &shelf);
+    CHECK(smtp.sessions_at_once("mx.big.test") == 4);
+    CHECK(smtp.sessions_at_once("mx.other.test") == 0);
+    // Not the general back-off: the wait that passed before the restart.
+    const auto when = smtp.put_off("192.0.2.1", "s@a.test", "new@b.test", "451 try later", {});
+    REQUIRE(when);
+    CHECK(*when - clock.wall() >= std::chrono::seconds{90});
+    CHECK(*when - clock.wall() <= std::chrono::seconds{95});
+    CHECK(smtp.put_off("192.0.2.2", "s@a.test", "new@b.test", "451 try later", {}) == std::nullopt);
+    Book off(clock, {.learning = Learning::no}, nullptr, &shelf);
+    CHECK(off.sessions_at_once("mx.big.test") == 0);
+    CHECK(off.put_off("192.0.2.1", "s@a.test", "new@b.test", "451 try later", {}) == std::nullopt);
+    clock.advance(std::chrono::hours{25});
+    CHECK(Book(clock, learning, nullptr, &shelf).sessions_at_once("mx.big.test") == 0);
+    clock.advance(greylist_lifetime);
+    CHECK(Book(clock, learning, nullptr, &shelf).put_off("192.0.2.1", "s@a.test", "new@b.test", "451 try later", {}) == std::nullopt);
+    for (int i = 0; i < 30; ++i)
+        store->get()->keep("mx" + std::to_string(i), Manners{.sessions = 1});
+    REQUIRE(store->get()->flush());
+    CHECK(shelf.manners("mx29"));
+    CHECK(!shelf.manners("mx5"));
+    CHECK(!manners_of(std::string_view("nonsense")));
+    CHECK(!manners_of(std::string_view("")));
+    stored::Observed lies = frame_of("set", Manners{});
+    lies.mutable_manners()->set_sessions(4'000'000'000);
+    lies.mutable_manners()->set_passed(4'000'000'000);
+    CHECK(manners_of(lies).second.sessions == 10'000);
+    CHECK(manners_of(lies).second.passed == std::chrono::hours{7 * 24});
+}
+
+TEST_CASE("book: a set that lets more in than it was known to take is believed")
+{
+    HandClock clock;
+    clock.advance(std::chrono::hours{100'000});
+    Book book(clock, {});
+    book.refused_beside("mx", 4);
+    book.refused_beside("mx", 0);
+    CHECK(book.sessions_at_once("mx") == 0);
+    book.refused_beside("mx", 2);
+    CHECK(book.sessions_at_once("mx") == 2);
+    CHECK(book.sessions_at_once("") == 0);
+}

@@ -199,6 +199,57 @@ std::optional<EarlyRecord> early_record_of(std::string_view octets)
     return record;
 }
 
+namespace {
+
+constexpr std::uint32_t sessions_believed = 10'000, wait_believed = 7 * 86'400;
+
+stored::Manners stored_of(const Manners& manners)
+{
+    stored::Manners made;
+    made.set_version(1);
+    made.set_sessions(manners.sessions);
+    made.set_sessions_until(micros(manners.sessions_until));
+    made.set_greylists_until(micros(manners.greylists_until));
+    made.set_passed(static_cast<std::uint32_t>(manners.passed.count()));
+    made.set_refused(static_cast<std::uint32_t>(manners.refused.count()));
+    made.set_last(micros(manners.last));
+    return made;
+}
+
+Manners value_of(const stored::Manners& from)
+{
+    Manners made;
+    made.sessions = std::min(from.sessions(), sessions_believed);
+    made.sessions_until = time_of(from.sessions_until());
+    made.greylists_until = time_of(from.greylists_until());
+    made.passed = std::chrono::seconds{std::min(from.passed(), wait_believed)};
+    made.refused = std::chrono::seconds{std::min(from.refused(), wait_believed)};
+    made.last = time_of(from.last());
+    return made;
+}
+
+}  // namespace
+
+std::string octets_of(const Manners& manners) { return stored_of(manners).SerializeAsString(); }
+
+std::optional<Manners> manners_of(std::string_view octets)
+{
+    stored::Manners from;
+    if (!from.ParseFromArray(octets.data(), static_cast<int>(octets.size())) || from.version() != 1)
+        return std::nullopt;
+    return value_of(from);
+}
+
+stored::Observed frame_of(const std::string& name, const Manners& manners)
+{
+    stored::Observed made;
+    made.set_manners_of(cut(name));
+    *made.mutable_manners() = stored_of(manners);
+    return made;
+}
+
+std::pair<std::string, Manners> manners_of(const stored::Observed& frame) { return {cut(frame.manners_of()), value_of(frame.manners())}; }
+
 stored::Observed frame_of(const Observation& observation)
 {
     stored::Observed made;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "peers/early.hpp"
+#include "peers/manners.hpp"
 #include "peers/observation.hpp"
 #include "peers/record.hpp"
 
@@ -21,10 +22,15 @@ class Observed;
 std::string octets_of(const Record& record);
 std::string octets_of(const SiteRecord& record);
 std::string octets_of(const EarlyRecord& record);
+std::string octets_of(const Manners& manners);
 std::optional<EarlyRecord> early_record_of(std::string_view octets);
+std::optional<Manners> manners_of(std::string_view octets);
 std::optional<Record> record_of(std::string_view octets);
 std::optional<SiteRecord> site_of(std::string_view octets);
 
+stored::Observed frame_of(const std::string& name, const Manners& manners);
+/// The name it is of; empty: it is an observation.
+std::pair<std::string, Manners> manners_of(const stored::Observed& frame);
 stored::Observed frame_of(const Observation& observation);
 Observation observation_of(const stored::Observed& frame);
 

@@ -53,19 +53,23 @@ PeerMemory::PeerMemory(process::Service& service, const Clock& clock)
             [this](ipc::Incoming incoming) { heard(std::move(incoming)); }),
       tasks_(service.executor())
 {
-    book_.on_observation = [this](const peers::Observation& observation) {
-        if (on_the_way_ >= on_the_way_at_most) {
-            ++dropped_;
-            return;
-        }
-        ++on_the_way_;
-        tasks_.spawn(tell(observation));
-    };
+    book_.on_observation = [this](const peers::Observation& observation) { post(peers::frame_of(observation)); };
+    book_.on_manners = [this](const std::string& name, const peers::Manners& manners) { post(peers::frame_of(name, manners)); };
 }
 
-awaitable<void> PeerMemory::tell(peers::Observation observation)
+void PeerMemory::post(peers::stored::Observed frame)
 {
-    const auto sent = co_await link_.send(Frame::peer_observed, peers::frame_of(observation));
+    if (on_the_way_ >= on_the_way_at_most) {
+        ++dropped_;
+        return;
+    }
+    ++on_the_way_;
+    tasks_.spawn(tell(std::move(frame)));
+}
+
+awaitable<void> PeerMemory::tell(peers::stored::Observed frame)
+{
+    const auto sent = co_await link_.send(Frame::peer_observed, std::move(frame));
     dropped_ += sent ? 0 : 1;
     --on_the_way_;
 }
@@ -99,6 +103,8 @@ PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispa
         event.kind == peers::Event::Kind::tls_alarm ? log_.warning("{}", line) : log_.info("{}", line);
     };
     dispatcher.on_notice<peers::stored::Observed>(Frame::peer_observed, [this](peers::stored::Observed frame) {
+        if (auto [name, manners] = peers::manners_of(frame); !name.empty())
+            return book_.put(name, manners);
         const peers::Observation observation = peers::observation_of(frame);
         if (!observation.peer.address.empty())
             book_.take(observation);

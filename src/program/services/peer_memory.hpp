@@ -18,6 +18,7 @@
 namespace posthorn::peers::stored {
 class Changed;
 class Command;
+class Observed;
 }  // namespace posthorn::peers::stored
 
 namespace posthorn::services {
@@ -35,7 +36,8 @@ public:
     std::uint64_t dropped() const { return dropped_; }
 
 private:
-    awaitable<void> tell(peers::Observation observation);
+    awaitable<void> tell(peers::stored::Observed frame);
+    void post(peers::stored::Observed frame);
     void heard(ipc::Incoming incoming);
 
     peers::StoredShelf shelf_;
