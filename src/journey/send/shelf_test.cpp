@@ -39,6 +39,7 @@ const Row rows[] = {
     {"accepts-everybody", "B5.1.1", dead, "D", "D"},
     {"bdat"},
     {"bdat-stalls"},                                                // small mail only; broken_peers_test.cpp has the large
+    {"black-hole", "T"},
     {"broken-starttls"},
     {.name = "calls-groups-improper", .quirk = groups, .or_quirk = "data-alone"},
     {.name = "closes-after-bad-recipient", .attempts_of_three = 1},
@@ -87,6 +88,7 @@ const Row rows[] = {
     {"refuses-greeting", "T", "T", "T", "T"},
     {.name = "refuses-groups", .quirk = groups, .probe_quirk = groups},
     {.name = "refuses-parameters", .quirk = "no-param(SIZE)"},
+    {"refuses-lines", "B5.6.11"},
     {"refuses-recipients", "B5.1.1", dead, "B5.1.1"},
     {.name = "refuses-rset", .quirk = "no-rset", .probe_quirk = "no-rset"},
     {.name = "refuses-size", .quirk = "no-param(SIZE)"},
