@@ -2,7 +2,9 @@
 nothing lost, and nothing false is learned of a program that keeps the rules."""
 import collections
 import re
+import shutil
 import smtplib
+import subprocess
 import time
 
 from journey import Journey, free_port, unittest, wait_until
@@ -234,6 +236,31 @@ class EximAsClient(BesideRealPrograms):
         posthorn.wait_log(r"reject: RCPT from .* <bad@onwards\.test>: Recipient address rejected: Access denied")
         wait_until(lambda: "** bad@onwards.test" in exim.log(), "exim4 knows the refusal")
         self.assertNotIn("bad@onwards.test", sink.recipients())
+
+
+class SwaksAsClient(BesideRealPrograms):
+    def swaks(self, posthorn, *words):
+        program = shutil.which("swaks")
+        if not program:
+            self.skipTest("swaks is not installed")
+        done = subprocess.run([program, "--server", "127.0.0.1", "--port", str(posthorn.port), "--helo", "client.test", "--from", "sender@client.test", *words],
+                              capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout
+
+    def test_a_group_of_commands_is_answered_in_order_whoever_is_refused(self):
+        sink = self.sink()
+        posthorn = self.instance({"smtpd_recipient_restrictions": "check_recipient_access inline:{{bad@there.test = REJECT}}, permit"}, relay=sink.port)
+        status, said = self.swaks(posthorn, "--pipeline", "--to", "one@there.test,bad@there.test,two@there.test", "--body", "swaks")
+        self.assertEqual(status, 0, said)
+        replies = re.findall(r"(?m)^<[-*~ *]+ (\d{3})[ ].*$", said)
+        self.assertEqual(replies, ["220", "250", "250", "250", "554", "250", "354", "250", "221"], said)
+        wait_until(lambda: len(sink.recipients()) == 2, "both are received")
+        self.assertEqual(sorted(sink.recipients()), ["one@there.test", "two@there.test"])
+        self.assertNotRegex(posthorn.log(), "improper command pipelining")
+        status, said = self.swaks(posthorn, "--pipeline", "--to", "bad@there.test")
+        self.assertEqual(status, 24, said)                                   # swaks: no recipient was accepted
+        status, said = self.swaks(posthorn, "--pipeline", "--to", "late@there.test", "--quit-after", "RCPT")
+        self.assertEqual(status, 0, said)
 
 
 if __name__ == "__main__":
