@@ -215,17 +215,6 @@ class EximAsClient(BesideRealPrograms):
         self.assertNotRegex(posthorn.log(), "improper|lost connection after (EHLO|MAIL|RCPT|DATA|BDAT)|reject:")
         self.assertEqual(sink.recipients(), [f"user{i}@onwards.test" for i in range(4)])
 
-    def test_it_stops_speaking_early_where_we_no_longer_offer_it(self):
-        sink, posthorn, exim = self.pair({}, "  hosts_pipe_connect = *")
-        for i in range(2):
-            self.deliver(exim, sink, f"user{i}@onwards.test")
-        posthorn.set({"smtpd_pipe_connect_hosts": "", "smtpd_discard_ehlo_keywords": "etrn"})
-        posthorn.run("postfix", "reload")
-        for i in range(2, 5):
-            line = self.deliver(exim, sink, f"user{i}@onwards.test")
-        self.assertNotRegex(line, r" L\* ")
-        self.assertEqual(sink.recipients(), [f"user{i}@onwards.test" for i in range(5)])
-
     def test_chunks_and_a_refused_recipient_among_good_ones(self):
         sink, posthorn, exim = self.pair({"smtpd_recipient_restrictions": "check_recipient_access inline:{{bad@onwards.test = REJECT}}, permit"}, "  hosts_try_chunking = *")
         self.deliver(exim, sink, "user@onwards.test", b"Subject: large\r\n\r\n" + LARGE)
