@@ -2,6 +2,7 @@
 import gzip
 import os
 import re
+import socket
 import subprocess
 
 from journey import BIN, Journey, parse, unittest, wait_until
@@ -187,6 +188,39 @@ class LocalPrograms(Journey):
         wrong = posthorn.run("newaliases", check=False)
         self.assertEqual(wrong.returncode, 1)
         self.assertIn("postalias: fatal: unsupported dictionary type: texthash does not support bulk-mode creation.", wrong.stderr)
+
+    def test_what_exporters_and_scripts_poke(self):
+        answer = ["450 4.2.1 Mailbox busy"]
+        sink = self.sink({"RCPT": lambda argument, _: answer[0]})
+        posthorn = self.instance(relay=sink.port)
+
+        def shown():
+            with socket.socket(socket.AF_UNIX) as stream:
+                stream.settimeout(60)
+                stream.connect(str(posthorn.dir / "queue/public/showq"))
+                octets = b""
+                while piece := stream.recv(65536):
+                    octets += piece
+                return octets.split(b"\0")
+        greeting = [b"protocol", b"mail_queue_list_protocol", b""]
+        self.assertEqual(shown(), [*greeting, b"", b""])
+        posthorn.send(["a@there.test", "b@there.test"], sender="me@ours.test")
+        posthorn.wait_log("status=deferred", 2)
+        words = shown()
+        self.assertEqual(words[:3] + words[-4:], greeting + [words[-4], b"", b"", b""])
+        listed = dict(zip(words[3:-3:2], words[4:-3:2]))
+        self.assertEqual((listed[b"queue_name"], listed[b"sender"], listed[b"recipient"]), (b"deferred", b"me@ours.test", b"b@there.test"))
+        self.assertIn(b"Mailbox busy", listed[b"reason"])
+        self.assertEqual(listed[b"queue_id"].decode(), posthorn.queue()[0]["queue_id"])
+        # postkick public qmgr D: what is deferred is tried now.
+        answer[0] = "250 2.1.5 Ok"
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.connect(str(posthorn.dir / "queue/public/qmgr"))
+            stream.sendall(b"D")
+        posthorn.wait_log("status=sent", 2)
+        with socket.socket(socket.AF_UNIX) as stream:                # pickup is woken likewise
+            stream.connect(str(posthorn.dir / "queue/public/pickup"))
+            stream.sendall(b"W")
 
 
 if __name__ == "__main__":

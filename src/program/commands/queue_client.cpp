@@ -10,7 +10,7 @@ namespace {
 const Error down{"Queue report unavailable - mail system is down", "4.3.0"};
 }
 
-QueueClient::QueueClient(const config::Snapshot& snapshot) : socket_(snapshot.text("queue_directory") + "/public/showq") {}
+QueueClient::QueueClient(const config::Snapshot& snapshot) : socket_(snapshot.text("queue_directory") + "/public/posthorn.queue") {}
 
 bool QueueClient::reachable() const { return ipc::connect_unix(socket_).has_value(); }
 

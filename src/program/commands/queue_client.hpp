@@ -1,4 +1,4 @@
-// commands/queue_client.hpp: questions to qmgr, over public/showq.
+// commands/queue_client.hpp: questions to qmgr, over public/posthorn.queue.
 // Errors   "Queue report unavailable - mail system is down" in Postfix's words, with exit status 69.
 #pragma once
 

@@ -2,12 +2,14 @@
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
 #include "ipc/dispatcher.hpp"
+#include "net/listener.hpp"
 #include "process/service.hpp"
 #include "schedule/options.hpp"
 #include "services/params.hpp"
 #include "services/probes.hpp"
 #include "services/programs.hpp"
 #include "services/queue_manager.hpp"
+#include "services/showq.hpp"
 #include "spool/params.hpp"
 #include "spool/spool.hpp"
 #include "verify/params.hpp"
@@ -15,6 +17,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -132,6 +135,15 @@ public:
         for (process::ListeningSocket& listening : service_.take_listeners()) {
             if (listening.inet || listening.datagram)
                 continue;
+            // Two sockets are Postfix's: exporters read the one, scripts (postkick) write a letter to the other.
+            if (listening.name == "public/showq" || listening.name == "public/qmgr") {
+                const bool shows = listening.name == "public/showq";
+                listeners_.push_back(std::make_unique<net::Listener>(
+                    service_.executor(), std::move(listening.socket),
+                    [this, shows](std::unique_ptr<net::Stream> stream) { return shows ? show(std::move(stream)) : woken(std::move(stream)); }));
+                listeners_.back()->start();
+                continue;
+            }
             servers_.push_back(std::make_unique<ipc::Server>(
                 service_.executor(), std::move(listening.socket), ipc::ChannelOptions{.name = listening.name},
                 [this](std::weak_ptr<ipc::Channel> channel) { return handler(std::move(channel)); },
@@ -142,6 +154,8 @@ public:
 
     awaitable<void> stop(process::Stop) override
     {
+        for (const auto& listener : listeners_)
+            co_await listener->close();
         for (const auto& server : servers_)
             co_await server->close();
         co_await probes_.close();
@@ -288,6 +302,44 @@ private:
         }
     }
 
+    awaitable<void> show(std::unique_ptr<net::Stream> stream)
+    {
+        stream->expires_after(std::chrono::minutes{1});
+        std::string text = showq_greeting();
+        handoff::QueueCommand list;
+        list.set_verb(handoff::QueueCommand::LIST);
+        for (bool more = true; more;) {
+            auto reply = co_await queue_.command(list);
+            if (!reply)
+                co_return;                            // cut off, as a showq that dies: nobody takes it for the whole
+            for (const handoff::QueueEntry& entry : reply->entries())
+                text += showq_entry(entry);
+            more = reply->more();
+            list.set_argument(reply->text());
+            if (!more)
+                text += showq_end;
+            if (!co_await stream->write(text))
+                co_return;
+            text.clear();
+        }
+        stream->close();
+    }
+
+    /// qmgr(8): I new mail, W a look at the clock; D, A, F: what is deferred is tried now.
+    awaitable<void> woken(std::unique_ptr<net::Stream> stream)
+    {
+        stream->expires_after(std::chrono::seconds{10});
+        std::array<char, 16> letters{};
+        const auto got = co_await stream->read_some(letters);
+        stream->close();
+        queue_.wake();
+        if (got && std::string_view(letters.data(), *got).find_first_of("DAF") != std::string_view::npos) {
+            handoff::QueueCommand flush;
+            flush.set_verb(handoff::QueueCommand::FLUSH);
+            (void)co_await queue_.command(std::move(flush));
+        }
+    }
+
     awaitable<Result<handoff::QueueReply>> command_(handoff::QueueCommand command)
     {
         using handoff::QueueCommand;
@@ -324,6 +376,7 @@ private:
     QueueManager queue_;
     Probes probes_;
     std::vector<std::unique_ptr<ipc::Server>> servers_;
+    std::vector<std::unique_ptr<net::Listener>> listeners_;
 };
 
 void say_what_opening_found(const spool::Opened& opened, const observe::Log& log)

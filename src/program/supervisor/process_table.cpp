@@ -252,7 +252,7 @@ private:
         return {};
     }
 
-    /// pickup, qmgr and showq can be woken even where the file leaves their lines out: postdrop and postqueue rely on it.
+    /// pickup, qmgr and showq can be woken even where the file leaves their lines out: postdrop and scripts rely on it. postqueue has its own.
     void append_sockets_once(ProcessLine& process)
     {
         const auto ensure = [&](const std::string& path) {
@@ -264,6 +264,7 @@ private:
         else {
             ensure("public/qmgr");
             ensure("public/showq");
+            ensure("public/posthorn.queue");
         }
     }
 

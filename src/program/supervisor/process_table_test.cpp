@@ -71,7 +71,7 @@ TEST_CASE("process table: Postfix's stock master.cf becomes memory, qmgr, resolv
     std::string sockets;
     for (const auto& socket : qmgr.sockets)
         sockets += socket.name + " ";
-    CHECK(sockets == "private/posthorn.qmgr public/qmgr public/flush public/showq ");
+    CHECK(sockets == "private/posthorn.qmgr public/qmgr public/flush public/showq public/posthorn.queue ");
     CHECK(line(*table, "resolve").sockets[1].name == "public/pickup");
     CHECK(line(*table, "lmtp/unix").program == "lmtp");
     CHECK(line(*table, "smtp/inet").process_limit == 100);
