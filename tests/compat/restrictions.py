@@ -1,0 +1,486 @@
+"""The same sessions, the same restrictions, the same tables: what Debian's Postfix and Posthorn tell an SMTP client, and write in the log.
+
+Lists of restrictions, access tables and sessions come from a seeded generator; both systems read the same files. Replies are compared one
+by one, log lines session by session, after ports, queue ids and process ids are taken out. Both have the same name server and the same policy
+server, in a network of their own. Postfix's package is unpacked, not installed; without it, or without root, the test is skipped (77).
+
+  restrictions.py BIN [SEED]
+"""
+import argparse
+import os
+import pathlib
+import random
+import re
+import shutil
+import socket
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HOUSE = pathlib.Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+sys.path[:0] = [str(HOUSE / "tests/journeys"), str(HOUSE / "bench")]
+
+# Lines of the log that only one of them writes, and why. Replies have no such list.
+ACCEPTED = {
+    "unreachable words": (r"^warning: restriction `.*' after `.*' is ignored$", "Postfix warns at every session of what stands behind permit, reject and defer"),
+    "names of clients": (r"^warning: hostname \S+ does not resolve to address", "the reason is in the words of the C library there, of our resolver here"),
+    "hosts without address": (r"^warning: Unable to look up (MX|NS) host \S+ for .*: ", "likewise"),
+}
+USED = dict.fromkeys(ACCEPTED, 0)
+
+# Rules broken on purpose in Posthorn's configuration alone: the comparison has to notice each.
+MUTANTS = {
+    "another code for REJECT": lambda: {"access_map_reject_code": "556"},
+    "parent domains do not count": lambda: {"parent_domain_matches_subdomains": "debug_peer_list,mynetworks,relay_domains"},
+    "another text for DNS lists": lambda: {"default_rbl_reply": "$rbl_code go away, $rbl_what"},
+    "a policy server that says nothing counts as DUNNO": lambda: {"smtpd_policy_service_default_action": "DUNNO"},
+    "a client is of our networks": lambda: {"mynetworks": "127.0.0.4, 127.0.0.3"},
+}
+
+
+def accepted(line):
+    for name, (pattern, _) in ACCEPTED.items():
+        if re.search(pattern, line):
+            USED[name] += 1
+            return True
+    return False
+
+
+ZONE = """
+5.0.0.127.in-addr.arpa PTR client.net.test
+client.net.test A 127.0.0.5
+2.0.0.127.in-addr.arpa PTR liar.net.test
+liar.net.test A 192.0.2.99
+3.0.0.127.in-addr.arpa PTR listed.net.test
+listed.net.test A 127.0.0.3
+listed.net.test MX 10 mx.bad.test
+3.0.0.127.list.test A 127.0.0.2
+3.0.0.127.list.test TXT "listed for reasons"
+2.0.0.127.list.test A 127.0.0.10
+5.0.0.127.good.test A 127.0.0.5
+listed.net.test.names.test A 127.0.1.2
+bad.test.names.test A 127.0.1.2
+helo.bad.test.names.test A 127.0.1.2
+helo.bad.test A 203.0.113.9
+bad.test MX 10 mx.bad.test
+bad.test MX 20 mx2.bad.test
+bad.test NS ns.bad.test
+mx.bad.test A 203.0.113.1
+mx2.bad.test A 203.0.113.2
+ns.bad.test A 203.0.113.53
+good.test MX 10 mx.good.test
+good.test NS ns.good.test
+mx.good.test A 198.51.100.1
+ns.good.test A 198.51.100.53
+alone.test A 198.51.100.7
+null.test MX 0 .
+backup.test MX 10 mx.good.test
+backup.test MX 50 mail.demo.test
+primary.test MX 10 mail.demo.test
+mail.demo.test A 127.0.0.1
+relay.test MX 10 mx.good.test
+"""
+
+CLIENTS = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"]       # 127.0.0.1 is named by /etc/hosts
+HELOS = ["client.net.test", "helo.bad.test", "nodots", "a..b", "[127.0.0.1]", "[1.2.3", "127.0.0.1", "under_score.test", "gone.nowhere.test", "good.test", None]
+SENDERS = ["a@good.test", "b@bad.test", "", "c@gone.nowhere.test", "d@null.test", "e@alone.test", "f@nodots", "user@ours.test", "nobody@ours.test",
+           "g+ext@good.test", "h@[192.0.2.1]", "i@sub.bad.test"]
+RECIPIENTS = ["user@ours.test", "nobody@ours.test", "x@relay.test", "x@elsewhere.test", "x@backup.test", "x@primary.test", "user+ext@ours.test",
+              "x@nodots", "x@gone.nowhere.test", "x@null.test", "user@alias.test", "user%elsewhere.test@ours.test", "postmaster"]
+
+PLAIN = """permit reject defer permit_mynetworks permit_auth_destination permit_inet_interfaces permit_mx_backup reject_unauth_destination
+defer_unauth_destination reject_unauth_pipelining reject_plaintext_session reject_multi_recipient_bounce reject_unknown_client_hostname
+reject_unknown_reverse_client_hostname reject_invalid_helo_hostname reject_non_fqdn_helo_hostname reject_unknown_helo_hostname reject_non_fqdn_sender
+reject_non_fqdn_recipient reject_unknown_sender_domain reject_unknown_recipient_domain reject_unlisted_sender reject_unlisted_recipient
+defer_if_permit defer_if_reject permit_sasl_authenticated permit_tls_clientcerts reject_sender_login_mismatch
+reject_unauthenticated_sender_login_mismatch reject_known_sender_login_mismatch""".split()
+LISTS = ["list.test", "list.test=127.0.0.2", "list.test=127.0.0.[3..10]", "names.test", "names.test=127.0.1.[1;2]", "good.test", "none.test"]
+DNS_WORDS = """reject_rbl_client permit_dnswl_client permit_rhswl_client reject_rhsbl_client reject_rhsbl_reverse_client reject_rhsbl_helo reject_rhsbl_sender
+reject_rhsbl_recipient""".split()
+PARTIES = ["client", "reverse_client_hostname", "helo", "sender", "recipient"]
+SUBJECTS = {"client": ["127.0.0.5", "127.0.0", "client.net.test", "net.test", "unknown", "127"],
+            "reverse_client_hostname": ["liar.net.test", "net.test", "unknown"],
+            "helo": ["helo.bad.test", "bad.test", "nodots", "test", "[127.0.0.1]"],
+            "sender": ["a@good.test", "bad.test", "<>", "nodots", "g@", "g+ext@good.test", "user@ours.test", "test"],
+            "recipient": ["user@ours.test", "ours.test", "user@", "relay.test", "nobody@ours.test", "x@elsewhere.test"]}
+SERVERS = ["mx.bad.test", "bad.test", "203.0.113.1", "203.0.113", "mx2.bad.test", "ns.bad.test", "203.0.113.53", "203.0.113.9", "198.51.100.7", "127.0.0.3"]
+RESULTS = ["OK", "ok", "RELAY", "PERMIT", "DUNNO", "REJECT", "REJECT go away", "REJECT 5.7.9 go away", "DEFER", "DEFER later", "DEFER 4.9.9 later", "450",
+           "450 try again", "451 4.2.1 try again", "550", "550 no", "550 5.1.8 no", "554 4.7.9 mixed", "521 5.7.1 bye", "DEFER_IF_PERMIT", "DEFER_IF_PERMIT greylisted",
+           "DEFER_IF_PERMIT 4.2.9 greylisted", "DEFER_IF_REJECT", "DEFER_IF_REJECT not sure", "WARN", "WARN look here", "INFO", "INFO for you", "HOLD", "HOLD a look",
+           "DISCARD", "DISCARD gone", "FILTER smtp:[127.0.0.1]:1", "FILTER smtp", "FILTER", "REDIRECT user@ours.test", "REDIRECT nobody", "REDIRECT", "BCC user@ours.test",
+           "BCC nobody", "PREPEND X-Seen: yes", "PREPEND nonsense", "PREPEND", "HANGUP", "reject_unauth_destination", "reject_non_fqdn_sender, reject",
+           "permit_mynetworks, defer", "warn_if_reject reject", "warn_if_reject, reject, permit", "class_one", "class_one, class_two", "class_two", "12345", "200 fine",
+           "300 odd", "defer_if_permit", "defer_if_reject, reject", "permit", "reject", "no_such_word", "check_client_access inline:{a=b}", "REJECT  two  spaces ", "Reject mixed",
+           "5.7.1 bare", "dunno", "sleep 1", "421 4.7.0 go", "permit_auth_destination, reject"]
+
+
+class Policy:
+    """Answers by the recipient, or the sender where there is none yet. The word behind a dot: REJECT, or nothing at all."""
+    ANSWERS = {"user@ours.test": "DUNNO", "x@relay.test": "REJECT 5.7.9 policy", "nobody@ours.test": "DEFER_IF_PERMIT policy", "x@elsewhere.test": "OK",
+               "user+ext@ours.test": "reject_unknown_sender_domain, defer", "x@backup.test": "WARN from policy", "user@alias.test": "HOLD by policy"}
+
+    def __init__(self):
+        self.requests = []
+        outer = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                lines = []
+                for line in self.rfile:
+                    text = line.decode().rstrip("\n")
+                    if text:
+                        lines.append(text)
+                        continue
+                    asked = dict(line.split("=", 1) for line in lines)
+                    outer.requests.append(lines)
+                    lines = []
+                    if asked["recipient"] == "x@null.test":
+                        return
+                    self.wfile.write(f"action={outer.ANSWERS.get(asked['recipient'], 'DUNNO')}\n\n".encode())
+                    self.wfile.flush()
+        socketserver.ThreadingTCPServer.allow_reuse_address = socketserver.ThreadingTCPServer.daemon_threads = True
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+class Generator:
+    def __init__(self, seed, folder, policy):
+        self.random, self.folder, self.policy, self.tables = random.Random(seed), folder, policy, 0
+
+    def table(self, keys, results):
+        """A table of its own; both systems read the same file."""
+        self.tables += 1
+        path = self.folder / f"table{self.tables}"
+        path.write_text("".join(f"{key} {self.random.choice(results)}\n" for key in self.random.sample(keys, k=self.random.randint(1, len(keys)))))
+        path.chmod(0o644)
+        return f"texthash:{path}"
+
+    def word(self, stage):
+        dice = self.random.random()
+        plain_results = [result for result in RESULTS if not result.startswith(("HANGUP", "sleep", "421", "521", "PREPEND", "BCC", "REDIRECT", "FILTER"))]
+        if dice < 0.5:
+            return self.random.choice(PLAIN)
+        if dice < 0.65:
+            return f"{self.random.choice(DNS_WORDS)} {self.random.choice(LISTS)}"
+        if dice < 0.82:
+            party = self.random.choice(PARTIES)
+            return f"check_{party}_access {self.table(SUBJECTS[party], plain_results)}"
+        if dice < 0.94:
+            party = self.random.choice(PARTIES)
+            return f"check_{party}_{self.random.choice(['mx', 'ns', 'a'])}_access {self.table(SERVERS, ['REJECT', 'DEFER', 'DUNNO', 'OK', '550 5.7.2 host', 'WARN w'])}"
+        return f"check_policy_service inet:127.0.0.1:{self.policy}" if stage in ("recipient", "sender") else "warn_if_reject reject"
+
+    def restrictions(self, stage):
+        words = []
+        for _ in range(self.random.randint(1, 5)):
+            if self.random.random() < 0.1:
+                words.append("warn_if_reject")
+            words.append(self.word(stage))
+        return ", ".join(words)
+
+    def service(self):
+        """The options of one smtpd line."""
+        options = {}
+        for stage in self.random.sample(["client", "helo", "sender", "relay", "recipient", "data"], k=self.random.randint(1, 3)):
+            options[f"smtpd_{stage}_restrictions"] = self.restrictions(stage)
+        # An open relay is refused by both at the start: there is always somebody who guards.
+        options["smtpd_relay_restrictions"] = options.get("smtpd_relay_restrictions", "permit_mx_backup") + ", reject_unauth_destination"
+        for name, values in {"smtpd_delay_reject": ["yes", "yes", "no"], "soft_bounce": ["no", "no", "no", "yes"], "smtpd_helo_required": ["no", "no", "yes"],
+                             "access_map_reject_code": ["554", "554", "555"], "access_map_defer_code": ["450", "451"], "maps_rbl_reject_code": ["554", "550", "450"],
+                             "unknown_client_reject_code": ["450", "550"], "unknown_address_reject_code": ["450", "550"], "reject_code": ["554", "555"],
+                             "smtpd_reject_unlisted_sender": ["no", "no", "yes"], "smtpd_sasl_auth_enable": ["no"],
+                             "unknown_address_tempfail_action": ["defer_if_permit", "defer"], "show_user_unknown_table_name": ["yes", "no"],
+                             "smtpd_log_access_permit_actions": ["", "", "permit permit_mynetworks static:all"]}.items():
+            value = self.random.choice(values)
+            if value != values[0]:
+                options[name] = value
+        return options
+
+    def session(self):
+        commands = []
+        helo = self.random.choice(HELOS)
+        if helo is not None:
+            commands.append(f"{self.random.choice(['EHLO', 'EHLO', 'HELO'])} {helo}")
+        commands.append(f"MAIL FROM:<{self.random.choice(SENDERS)}>")
+        for recipient in self.random.sample(RECIPIENTS, k=self.random.randint(2, 4)):
+            commands.append(f"RCPT TO:<{recipient}>")
+        if self.random.random() < 0.4:
+            commands.append("DATA")
+        commands.append("QUIT")
+        return self.random.choice(CLIENTS), commands
+
+
+def normal(text):
+    text = re.sub(r"\b[0-9A-F]{6,}\b(?=: )", "QID", text)
+    text = re.sub(r"queued as \S+", "queued as QID", text)
+    return re.sub(r"\[127\.0\.0\.1\]:\d+", "[127.0.0.1]:PORT", text)
+
+
+def told(lines):
+    """A request less what no two runs share; only the attributes that Debian's 3.7 knows, in its order."""
+    text = "\n".join(line for line in lines if not line.startswith(("mail_version=", "compatibility_level=")))
+    text = re.sub(r"(?m)^((?:client|server)_port|instance)=.+$", r"\1=SOME", text)
+    return re.sub(r"(?m)^queue_id=.+$", "queue_id=SOME", text)
+
+
+def talk(port, client, commands):
+    """All replies, whole, to one command after the other."""
+    replies = []
+    with socket.socket() as stream:
+        stream.settimeout(60)
+        stream.bind((client, 0))
+        stream.connect(("127.0.0.1", port))
+        file = stream.makefile("rb")
+
+        def reply():
+            lines = []
+            while line := file.readline():
+                lines.append(line.decode(errors="replace").rstrip("\r\n"))
+                if line[3:4] != b"-":
+                    break
+            return "\n".join(lines)
+        replies.append(reply())
+        for command in commands:
+            try:
+                stream.sendall(command.encode() + b"\r\n")
+                answer = reply()
+                if command == "DATA" and answer.startswith("354"):
+                    replies.append(answer)
+                    stream.sendall(b"Subject: test\r\n\r\nbody\r\n.\r\n")
+                    answer = reply()
+            except OSError:
+                answer = ""
+            replies.append(re.sub(r"(?s)^250-mail\.demo\.test.*", "250 EHLO", answer) if command.startswith("EHLO") else answer)
+            if not answer:
+                break
+    return [normal(one) for one in replies]
+
+
+class Side:
+    def __init__(self, kind, folder, tools, programs, bin, services, settings):
+        folder.mkdir(exist_ok=True)
+        from journey import wait_until
+        from mail_systems import Postfix, Posthorn
+        self.kind = kind
+        system = Postfix if kind == "postfix" else Posthorn
+        more = (bin,) if kind != "postfix" else ()
+        self.system = system(kind, folder / kind, tools, programs, *more, sink=Nowhere(), settings=settings)
+        conf = folder / kind / "conf"
+        held = [socket.socket() for _ in services]                   # all at once: none comes twice
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        self.ports = [one.getsockname()[1] for one in held]
+        for one in held:
+            one.close()
+        with open(conf / "master.cf", "a") as file:
+            for number, (port, options) in enumerate(zip(self.ports, services)):
+                file.write(f"127.0.0.1:{port} inet n - n - - smtpd\n  -o syslog_name=line{number}\n" +
+                           "".join(f"  -o {{ {key} = {value} }}\n" for key, value in options.items()))
+        if kind == "postfix":
+            os.kill(self.system.master, 1)
+        else:
+            done = subprocess.run([bin / "postfix", "-c", self.system.dir, "reload"], capture_output=True, text=True)
+            if done.returncode:
+                raise SystemExit(f"{kind}: reload: {done.stdout}{done.stderr}{self.system.log_path.read_text()[-3000:]}")
+
+        def answers(port):
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=5) as stream:
+                    return len(stream.recv(3)) == 3
+            except OSError:
+                return False
+        for number, port in enumerate(self.ports):
+            wait_until(lambda: answers(port), f"{kind} answers on line {number}: {services[number]}", 60)
+
+    def ask_all(self, sessions):
+        """Sessions of one line one after the other, lines side by side."""
+        answers = {}
+
+        def line(number):
+            for key, (at, client, commands) in sessions.items():
+                if at == number:
+                    answers[key] = talk(self.ports[number], client, commands)
+        threads = [threading.Thread(target=line, args=(number,)) for number in range(len(self.ports))]
+        for start in range(0, len(threads), 8):
+            for thread in threads[start:start + 8]:
+                thread.start()
+            for thread in threads[start:start + 8]:
+                thread.join()
+        return answers
+
+    def lines(self):
+        """line number -> log lines of its smtpd that tell of a decision, in order."""
+        found = {}
+        for line in self.system.log_path.read_text(errors="replace").splitlines():
+            match = re.search(r" line(\d+)/smtpd\[\d+\]: (.*)", line)
+            if match and re.search(r"NOQUEUE: |^[0-9A-Za-z]{6,}: (?!client=)|^warning: ", match.group(2)) and "connection after" not in match.group(2) and "[127.0.0.1]" not in match.group(2) \
+                    and not accepted(match.group(2)):
+                found.setdefault(int(match.group(1)), []).append(normal(match.group(2)))
+        return found
+
+    def close(self):
+        self.system.close()
+
+
+class Nowhere:
+    port = 1
+
+    def close(self):
+        pass
+
+
+def described(options):
+    """The options of a line, and what stands in their tables."""
+    text = ", ".join(f"{name} = {value}" for name, value in options.items())
+    for path in re.findall(r"texthash:(\S*/table\d+)", text):
+        text = text.replace(f"texthash:{path}", "{" + "; ".join(pathlib.Path(path).read_text().splitlines()) + "}")
+    return text
+
+
+def compare(what, sessions, services, left, right, report):
+    differ = 0
+    for key, (number, client, commands) in sessions.items():
+        if left[key] != right[key]:
+            differ += 1
+            if report:
+                print(f"DIFFERS: {what} {key}: {described(services[number])}\n  {client}: {commands}")
+                for command, one, other in zip(["CONNECT", *commands, "...", "..."], left[key] + [""] * 9, right[key] + [""] * 9):
+                    if one != other:
+                        print(f"    {command}\n      Postfix:  {one}\n      Posthorn: {other}")
+    return differ
+
+
+def compare_logs(what, services, left, right, report):
+    differ = compared = 0
+    for number in range(len(services)):
+        one, other = left.get(number, []), right.get(number, [])
+        compared += max(len(one), len(other))
+        if one != other:
+            differ += 1
+            if report:
+                print(f"DIFFERS: {what}: log of line {number}: {described(services[number])}")
+                for line in [line for line in one if line not in other][:6]:
+                    print(f"    only Postfix:  {line}")
+                for line in [line for line in other if line not in one][:6]:
+                    print(f"    only Posthorn: {line}")
+                if sorted(one) == sorted(other):
+                    print("    the same lines in another order")
+    return compared, differ
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("bin", type=pathlib.Path)
+    options.add_argument("seed", type=int, nargs="?", default=1)
+    options.add_argument("--apart", action="store_true", help=argparse.SUPPRESS)
+    options = options.parse_args()
+    os.environ["POSTHORN_BIN"] = str(options.bin.resolve())
+    if os.getuid() != 0:
+        print("skipped: Debian's Postfix needs root to run")
+        return 77
+    if not options.apart:
+        # A network and a resolv.conf of our own: both ask the name server of the test, at port 53.
+        apart = ["unshare", "--mount", "--net", "--propagation", "private"]
+        if subprocess.run([*apart, "true"], capture_output=True).returncode:
+            print("skipped: no network of our own can be had here")
+            return 77
+        return subprocess.run([*apart, sys.executable, __file__, str(options.bin), str(options.seed), "--apart"]).returncode
+    import relays
+    from mail_systems import Tools, Unavailable
+    try:
+        tools = Tools(pathlib.Path(tempfile.gettempdir()) / "posthorn-bench-postfix")
+    except Unavailable as why:
+        print(f"skipped: {why}")
+        return 77
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-compat."))
+    folder.chmod(0o755)
+    (folder / "zone").write_text(ZONE)
+    (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    (folder / "resolv.conf").chmod(0o644)
+    subprocess.run(["mount", "--bind", folder / "resolv.conf", "/etc/resolv.conf"], check=True)
+    names = subprocess.Popen([options.bin.resolve().parent / "tests/tools/posthorn-testdns", folder / "zone", "53"], stdout=subprocess.PIPE, text=True)
+    names.stdout.readline()
+    policy, opened = Policy(), []
+    try:
+        generator = Generator(options.seed, folder, policy.port)
+        services = [generator.service() for _ in range(40)]
+        sessions = {f"session {number}.{count}": (number, *generator.session()) for number in range(len(services)) for count in range(3)}
+        # Every access result once, by recipient, and once more by client name: each with a message behind it.
+        results = folder / "results"
+        results.write_text("".join(f"r{number}@ours.test {result}\n" for number, result in enumerate(RESULTS)))
+        results.chmod(0o644)
+        services.append({"smtpd_recipient_restrictions": f"check_recipient_access texthash:{results}, permit_mynetworks, reject"})
+        services.append({"smtpd_sender_restrictions": f"check_recipient_access texthash:{results}", "smtpd_recipient_restrictions": "permit_auth_destination, reject"})
+        by_name = folder / "by_name"
+        by_name.write_text("".join(f"r{number}.test {result}\n" for number, result in enumerate(RESULTS)))
+        by_name.chmod(0o644)
+        services.append({"smtpd_helo_restrictions": f"check_helo_access texthash:{by_name}", "smtpd_log_access_permit_actions": "static:all"})
+        for number in range(len(RESULTS)):
+            sessions[f"result by name {RESULTS[number]}"] = (len(services) - 1, "127.0.0.5", [f"EHLO r{number}.test", "MAIL FROM:<a@good.test>", "RCPT TO:<user@ours.test>", "QUIT"])
+        # A policy server that is asked about everything: what it was told is compared, too.
+        service = f"check_policy_service {{ inet:127.0.0.1:{policy.port}, policy_context=all }}"
+        services.append({f"smtpd_{stage}_restrictions": service for stage in ("client", "helo", "sender", "recipient", "data", "end_of_data")} | {
+            "smtpd_delay_reject": "no"})
+        for number, (client, sender) in enumerate([("127.0.0.4", "a@good.test> SIZE=1234"), ("127.0.0.5", ">"), ("127.0.0.2", "a@good.test>")]):
+            sessions[f"policy {number}"] = (len(services) - 1, client, ["EHLO client.test" if number else "HELO client.test", f"MAIL FROM:<{sender}", "RCPT TO:<user@ours.test>",
+                                            *["RCPT TO:<postmaster@ours.test>", "RCPT TO:<x@null.test>", "RCPT TO:<x@relay.test>"][:number * 3], "DATA", "QUIT"])
+        for at in (len(services) - 4, len(services) - 3):
+            for number in range(len(RESULTS)):
+                sessions[f"result {at}.{RESULTS[number]}"] = (at, "127.0.0.4", ["EHLO client.test", "MAIL FROM:<a@good.test>", f"RCPT TO:<r{number}@ours.test>", "DATA", "QUIT"])
+        settings = {"myhostname": "mail.demo.test", "mydestination": "ours.test", "local_recipient_maps": "inline:{ {user=x} " + " ".join(
+            f"{{r{number}=x}}" for number in range(len(RESULTS))) + " }", "relay_domains": "relay.test", "virtual_alias_maps": "inline:{ {user@alias.test=user@ours.test} }",
+            "virtual_alias_domains": "alias.test", "mynetworks": "127.0.0.4", "smtpd_peername_lookup": "yes", "recipient_delimiter": "+", "default_transport": "smtp",
+            "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination", "smtpd_restriction_classes": "class_one class_two",
+            "class_one": "reject_unknown_sender_domain, reject_non_fqdn_recipient", "class_two": "defer_if_permit, permit_mynetworks, reject", "smtpd_banner": "$myhostname ESMTP",
+            "smtpd_error_sleep_time": "0", "smtpd_policy_service_try_limit": "1", "unverified_recipient_reject_code": "450", "smtpd_forbid_unauth_pipelining": "no",
+            "parent_domain_matches_subdomains": "debug_peer_list,mynetworks,relay_domains,smtpd_access_maps", "inet_interfaces": "127.0.0.1"}
+        settings["local_transport"] = "smtp:[127.0.0.1]:1"
+        programs = relays.programs_beside(options.bin.resolve())
+        answers, logs, asked = [], [], []
+        for kind in ("postfix", "posthorn"):
+            own = {key: value for key, value in settings.items() if kind != "postfix" or key != "smtpd_forbid_unauth_pipelining"}
+            policy.requests.clear()
+            side = Side(kind, folder, tools, programs, options.bin.resolve(), services, own)
+            opened.append(side)
+            answers.append(side.ask_all(sessions))
+            time.sleep(1)
+            logs.append(side.lines())
+            asked.append(sorted(map(told, policy.requests)))
+        differ = compare("restrictions", sessions, services, answers[0], answers[1], True)
+        compared, log_differ = compare_logs("restrictions", services, logs[0], logs[1], True)
+        replies = sum(len(one) for one in answers[0].values())
+        print(f"{len(sessions)} sessions ({len(RESULTS) * 3} of access results), {replies} replies: {differ} sessions differ; {compared} log lines: {log_differ} of {len(services)} logs differ")
+        for one in [one for one in asked[0] if one not in asked[1]][:5]:
+            print(f"DIFFERS: a policy server is told\n    only by Postfix:  {one}")
+        for one in [one for one in asked[1] if one not in asked[0]][:5]:
+            print(f"DIFFERS: a policy server is told\n    only by Posthorn: {one}")
+        differ += asked[0] != asked[1]
+        print(f"{len(asked[0])} and {len(asked[1])} questions to the policy server")
+        for name, (_, why) in ACCEPTED.items():
+            print(f"accepted: {name}: {USED[name]} lines: {why}")
+        blind = 0
+        for number, (name, broken) in enumerate(MUTANTS.items()):
+            side = Side("posthorn", folder / f"mutant{number}", tools, programs, options.bin.resolve(), services, {**settings, **broken()})
+            opened.append(side)
+            seen = compare(name, sessions, services, answers[0], side.ask_all(sessions), False)
+            blind += seen == 0
+            print(f"broken on purpose: {name}: {seen} sessions differ")
+            opened.pop().close()
+        return 1 if differ or log_differ or blind else 0
+    finally:
+        for side in opened:
+            side.close()
+        names.terminate()
+        names.wait(10)
+        subprocess.run(["umount", "/etc/resolv.conf"], check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
