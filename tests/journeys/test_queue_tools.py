@@ -129,7 +129,7 @@ class QueueTools(Journey):
         self.refuse = False
         posthorn.run("postqueue", "-f")
         posthorn.wait_empty()
-        self.assertIn("status=sent", posthorn.log())              # every service has the new file
+        posthorn.wait_log("status=sent")                          # every service has the new file
         self.assertNotIn("before the rotation", posthorn.log())
 
 

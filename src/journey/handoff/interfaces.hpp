@@ -60,6 +60,8 @@ public:
     /// mynetworks. `name` is the verified host name or "unknown".
     virtual awaitable<Result<bool>> in_mynetworks(std::string name, std::string address) = 0;
     virtual awaitable<Result<AddressStanding>> standing(std::string address) = 0;
+    /// One of our interfaces or proxies ("192.0.2.1").
+    virtual bool own_address(std::string_view) const { return false; }
     /// False where the questions above may have to wait: replies that are ready leave first.
     virtual bool in_memory() const { return true; }
 };

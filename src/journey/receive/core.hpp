@@ -21,10 +21,12 @@ struct Server::Core {
     Ceiling ceiling;
     Places places;
     BufferPool buffers;
-    tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts;
+    tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts, unlimited_clients;
     tables::Maps discard_ehlo_keywords, command_filter, reject_filter, reject_footers;
     bool draining = false, closing = false;
     std::uint64_t accepted = 0;
+    std::pair<std::uint64_t, std::uint64_t> instance_base;            // process id and second of the start: no instance of before comes again
+    std::uint64_t instances = 0;                  // transactions that policy servers were told of
 
     /// Are refusals said otherwise than they were decided?
     bool edits_rejects() const { return !reject_filter.empty() || !reject_footers.empty() || !options.reject_footer.empty(); }

@@ -108,6 +108,20 @@ policy::Lists lists_of(const Snapshot& snapshot)
     return lists;
 }
 
+policy::ServiceLimits services_of(const Snapshot& snapshot)
+{
+    policy::ServiceLimits limits;
+    limits.timeout = snapshot.get(smtpd_policy_service_timeout);
+    limits.max_idle = snapshot.get(smtpd_policy_service_max_idle);
+    limits.max_ttl = snapshot.get(smtpd_policy_service_max_ttl);
+    limits.retry_delay = snapshot.get(smtpd_policy_service_retry_delay);
+    limits.try_limit = static_cast<std::uint32_t>(snapshot.get(smtpd_policy_service_try_limit));
+    limits.request_limit = static_cast<std::uint32_t>(snapshot.get(smtpd_policy_service_request_limit));
+    limits.default_action = snapshot.get(smtpd_policy_service_default_action);
+    limits.context = snapshot.get(smtpd_policy_service_policy_context);
+    return limits;
+}
+
 policy::Settings settings_of(const Snapshot& snapshot)
 {
     policy::Settings settings;
@@ -124,9 +138,7 @@ policy::Settings settings_of(const Snapshot& snapshot)
     settings.utf8 = snapshot.get(smtputf8_enable);
     settings.null_sender_key = snapshot.get(smtpd_null_access_lookup_key);
     settings.delimiter.characters = snapshot.get(recipient_delimiter);
-    const std::string permits = snapshot.get(smtpd_log_access_permit_actions);
-    for (std::string_view word : split(permits, ", \t\r\n"))
-        settings.log_permit.push_back(to_lower(word));
+    settings.log_permit = snapshot.get(smtpd_log_access_permit_actions);
 
     const auto code = [&](const Param<int>& param) {
         const int value = snapshot.get(param);
@@ -159,6 +171,20 @@ policy::Settings settings_of(const Snapshot& snapshot)
                                                unverified_recipient_tempfail_action);
     settings.unverified_sender =
         unverified(unverified_sender_reject_code, unverified_sender_defer_code, unverified_sender_reject_reason, unverified_sender_tempfail_action);
+    settings.services = services_of(snapshot);
+    settings.list_reply = snapshot.get(default_rbl_reply).text;
+    settings.list_replies = snapshot.get(rbl_reply_maps);
+    settings.listed = code(maps_rbl_reject_code);
+    const std::string old_lists = snapshot.get(maps_rbl_domains);
+    for (std::string_view domain : split(old_lists, ", \t\r\n"))
+        settings.old_lists.emplace_back(domain);
+    settings.mx_backup_networks = snapshot.get(permit_mx_backup_networks);
+    settings.mx_backup_parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "permit_mx_backup_networks");
+    // Not declared here: nobody can log in yet, and who sets it is to be told so.
+    settings.logins = iequals(snapshot.text("smtpd_sasl_auth_enable"), "yes");
+    settings.login_maps = snapshot.get(smtpd_sender_login_maps);
+    settings.client_certificates = snapshot.get(relay_clientcerts);
+    settings.myhostname = snapshot.get(receive::myhostname);
     settings.helo_tempfail = tempfail_of(unknown_helo_hostname_tempfail_action.name, snapshot.get(unknown_helo_hostname_tempfail_action));
     return settings;
 }
@@ -216,8 +242,20 @@ Options Options::from(const Snapshot& snapshot)
     options.debug_peers_parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "debug_peer_list");
     options.idle_session_limit = static_cast<std::size_t>(snapshot.get(smtpd_idle_session_limit));
     options.memory_limit = static_cast<std::uint64_t>(snapshot.get(smtpd_memory_limit).count);
+    options.compatibility_level = snapshot.text("compatibility_level");
+    options.mail_version = snapshot.text("mail_version");
     options.log_abort_queue_id = snapshot.get(smtpd_log_abort_queue_id);
     options.policy = settings_of(snapshot);
+    ClientLimits& client = options.client;
+    client.connections = static_cast<std::uint32_t>(snapshot.get(smtpd_client_connection_count_limit));
+    client.connection_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_connection_rate_limit));
+    client.mail_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_message_rate_limit));
+    client.recipient_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_recipient_rate_limit));
+    client.tls_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_new_tls_session_rate_limit));
+    client.v4_prefix = static_cast<unsigned>(snapshot.get(smtpd_client_ipv4_prefix_length));
+    client.v6_prefix = static_cast<unsigned>(snapshot.get(smtpd_client_ipv6_prefix_length));
+    client.exceptions = snapshot.get(smtpd_client_event_limit_exceptions);
+    client.parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "smtpd_client_event_limit_exceptions");
     return options;
 }
 

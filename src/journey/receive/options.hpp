@@ -29,6 +29,16 @@ struct Pace {
     std::chrono::seconds verify_patience{9};      // how long RCPT waits for an address probe
 };
 
+/// What one client may do, by smtpd_client_*_limit; 0: whatever it likes.
+struct ClientLimits {
+    std::uint32_t connections = 50, connection_rate = 0, mail_rate = 0, recipient_rate = 0, tls_rate = 0;
+    unsigned v4_prefix = 32, v6_prefix = 84;             // addresses of one such network are one client
+    std::string exceptions;
+    bool parent_style = false;
+    std::string service = "smtp";                        // the line of master.cf; the service sets it
+    bool any() const { return connections != 0 || connection_rate != 0 || mail_rate != 0 || recipient_rate != 0 || tls_rate != 0; }
+};
+
 struct Options {
     static Options from(const config::Snapshot& snapshot);
 
@@ -70,11 +80,13 @@ struct Options {
     bool tls_log = false;
     std::string etrn_domains;
     std::string debug_peers;
+    std::string compatibility_level, mail_version;       // as policy servers are told
     bool debug_peers_parent_style = true;
     std::size_t idle_session_limit = 10000;
     std::size_t transaction_limit = 100;                 // master.cf's process limit, 0: none; the service sets it
     std::uint64_t memory_limit = 256ULL << 20;
     bool log_abort_queue_id = true;
+    ClientLimits client;
     policy::Settings policy;
 };
 

@@ -3,6 +3,7 @@
 
 #include "async/async.hpp"
 #include "base/error.hpp"
+#include "dns/record.hpp"
 #include "net/stream.hpp"
 
 #include <memory>
@@ -24,6 +25,25 @@ public:
     virtual awaitable<Result<std::vector<std::string>>> addresses_of(std::string name) = 0;
     /// MX, or else A or AAAA.
     virtual awaitable<Result<MailHost>> mail_host(std::string domain) = 0;
+    /// Whatever is asked: lists of addresses and domains, mail hosts, name servers.
+    virtual awaitable<dns::Answer> records(std::string name, dns::Type type) = 0;
+    /// Of a server that the configuration names: hosts of this machine's own file come first.
+    virtual awaitable<Result<std::vector<std::string>>> host_addresses(std::string name) { return addresses_of(std::move(name)); }
+};
+
+/// What clients do, counted over all processes of the service (Postfix's anvil). `client`: "service:address". An Error: not known now,
+/// and then nobody is held to a limit.
+class Rates {
+public:
+    enum class Event : std::uint8_t { connect, mail, rcpt, new_tls, ask_tls };      // ask_tls counts nothing
+    struct Count {
+        std::uint32_t connections = 0;            // open now
+        std::uint32_t rate = 0;                   // such events within anvil_rate_time_unit, this one included
+    };
+    virtual ~Rates() = default;
+    virtual awaitable<Result<Count>> count(Event event, std::string client) = 0;
+    /// The end of a connection that was counted.
+    virtual void disconnected(std::string client) = 0;
 };
 
 /// A file of content above handoff::inline_content_limit. It is removed when it goes, unless it was kept.
@@ -47,15 +67,31 @@ public:
     virtual std::uint64_t free_octets() = 0;
 };
 
+/// Who the client has proved to be by its certificate. All empty: it showed none.
+struct ClientCertificate {
+    std::string subject, issuer;                  // common names
+    std::string fingerprint, key_fingerprint;     // "AA:BB:..."
+    bool trusted = false;                         // it leads to an authority of ours
+};
+
+/// What restrictions and policy servers hear of TLS.
+struct TlsFacts {
+    std::string protocol, cipher;                 // "TLSv1.3", "TLS_AES_256_GCM_SHA384"
+    int bits = 0;
+    bool resumed = false;                         // no new session, which counts against no limit
+    ClientCertificate certificate;
+    std::string received_text;                    // what stands within "(using ...)" of Received:, folded
+};
+
 /// A stream under TLS, with what logs and the Received: field say of it.
 struct Secured {
-    Secured(std::unique_ptr<net::Stream> s, std::string line, std::string received)
-        : stream(std::move(s)), log_line(std::move(line)), received_text(std::move(received))
+    Secured(std::unique_ptr<net::Stream> s, std::string line, TlsFacts found)
+        : stream(std::move(s)), log_line(std::move(line)), facts(std::move(found))
     {
     }
     std::unique_ptr<net::Stream> stream;
     std::string log_line;          // "Anonymous TLS connection established from NAME[ADDR]: TLSv1.3 with cipher ..."
-    std::string received_text;     // what stands within "(using ...)" of Received:, folded
+    TlsFacts facts;
 };
 
 class TlsAcceptor {

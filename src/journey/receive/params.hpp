@@ -250,6 +250,86 @@ inline constexpr Param<std::chrono::seconds> address_verify_poll_delay{
 inline constexpr Param<std::string> unknown_helo_hostname_tempfail_action{
     .name = "unknown_helo_hostname_tempfail_action", .initial = "$reject_tempfail_action", .least = 1, .doc = "The same for the HELO name."};
 
+inline constexpr Param<std::chrono::seconds> smtpd_policy_service_timeout{
+    .name = "smtpd_policy_service_timeout",
+    .initial = "100s",
+    .least = std::chrono::seconds{1},
+    .doc = "How long to wait for a policy server to take the connection, the request, to answer."};
+inline constexpr Param<std::chrono::seconds> smtpd_policy_service_max_idle{.name = "smtpd_policy_service_max_idle",
+                                                                           .initial = "300s",
+                                                                           .least = std::chrono::seconds{1},
+                                                                           .doc = "An unused connection to a policy server is closed then."};
+inline constexpr Param<std::chrono::seconds> smtpd_policy_service_max_ttl{.name = "smtpd_policy_service_max_ttl",
+                                                                          .initial = "1000s",
+                                                                          .least = std::chrono::seconds{1},
+                                                                          .doc = "Any connection to a policy server is closed then."};
+inline constexpr Param<int> smtpd_policy_service_request_limit{
+    .name = "smtpd_policy_service_request_limit", .initial = "0", .doc = "Requests on one connection to a policy server; 0: no limit."};
+inline constexpr Param<int> smtpd_policy_service_try_limit{.name = "smtpd_policy_service_try_limit",
+                                                           .initial = "2",
+                                                           .least = 1,
+                                                           .doc = "How often a policy server is asked before the default action counts."};
+inline constexpr Param<std::chrono::seconds> smtpd_policy_service_retry_delay{.name = "smtpd_policy_service_retry_delay",
+                                                                              .initial = "1s",
+                                                                              .least = std::chrono::seconds{1},
+                                                                              .doc = "The pause before a policy server is asked again."};
+inline constexpr Param<std::string> smtpd_policy_service_default_action{
+    .name = "smtpd_policy_service_default_action",
+    .initial = "451 4.3.5 Server configuration problem",
+    .least = 1,
+    .doc = "What counts where a policy server cannot be asked: a result as of access(5)."};
+inline constexpr Param<std::string> smtpd_policy_service_policy_context{
+    .name = "smtpd_policy_service_policy_context", .initial = "", .doc = "The attribute policy_context of requests to policy servers."};
+inline constexpr Param<Raw> default_rbl_reply{
+    .name = "default_rbl_reply",
+    .initial = "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}",
+    .least = 1,
+    .doc = "What is said to who stands in a list of the DNS."};
+inline constexpr Param<std::string> rbl_reply_maps{
+    .name = "rbl_reply_maps", .initial = "", .doc = "Tables asked with the domain of a list, for a text instead of default_rbl_reply."};
+inline constexpr Param<int> maps_rbl_reject_code{.name = "maps_rbl_reject_code", .initial = "554", .doc = "For lists of the DNS."};
+inline constexpr Param<std::string> maps_rbl_domains{
+    .name = "maps_rbl_domains", .initial = "", .doc = "Lists for reject_maps_rbl.", .obsolete = "reject_rbl_client"};
+inline constexpr Param<std::string> permit_mx_backup_networks{
+    .name = "permit_mx_backup_networks", .initial = "", .doc = "permit_mx_backup needs the best mail host of a domain to be in one of these."};
+inline constexpr Param<std::string> smtpd_sender_login_maps{
+    .name = "smtpd_sender_login_maps", .initial = "", .doc = "Tables from a sender address to the logins that own it."};
+inline constexpr Param<std::string> relay_clientcerts{
+    .name = "relay_clientcerts", .initial = "", .doc = "Tables with fingerprints of client certificates that permit_tls_clientcerts permits."};
+
+inline constexpr Param<int> smtpd_client_connection_count_limit{
+    .name = "smtpd_client_connection_count_limit", .initial = "50", .least = 0, .doc = "Connections that a client may have at a time; 0: no limit."};
+inline constexpr Param<int> smtpd_client_connection_rate_limit{.name = "smtpd_client_connection_rate_limit",
+                                                               .initial = "0",
+                                                               .least = 0,
+                                                               .doc = "Connections of a client within anvil_rate_time_unit; 0: no limit."};
+inline constexpr Param<int> smtpd_client_message_rate_limit{.name = "smtpd_client_message_rate_limit",
+                                                            .initial = "0",
+                                                            .least = 0,
+                                                            .doc = "MAIL commands of a client within anvil_rate_time_unit; 0: no limit."};
+inline constexpr Param<int> smtpd_client_recipient_rate_limit{.name = "smtpd_client_recipient_rate_limit",
+                                                              .initial = "0",
+                                                              .least = 0,
+                                                              .doc = "RCPT commands of a client within anvil_rate_time_unit; 0: no limit."};
+inline constexpr Param<int> smtpd_client_new_tls_session_rate_limit{
+    .name = "smtpd_client_new_tls_session_rate_limit",
+    .initial = "0",
+    .least = 0,
+    .doc = "TLS sessions of a client within anvil_rate_time_unit that resume no earlier one; 0: no limit."};
+inline constexpr Param<std::string> smtpd_client_event_limit_exceptions{.name = "smtpd_client_event_limit_exceptions",
+                                                                        .initial = "${smtpd_client_connection_limit_exceptions:$mynetworks}",
+                                                                        .doc = "Clients that the smtpd_client_*_limit do not hold."};
+inline constexpr Param<int> smtpd_client_ipv4_prefix_length{.name = "smtpd_client_ipv4_prefix_length",
+                                                            .initial = "32",
+                                                            .least = 1,
+                                                            .most = 32,
+                                                            .doc = "IPv4 addresses of one such network count as one client."};
+inline constexpr Param<int> smtpd_client_ipv6_prefix_length{.name = "smtpd_client_ipv6_prefix_length",
+                                                            .initial = "84",
+                                                            .least = 1,
+                                                            .most = 128,
+                                                            .doc = "IPv6 addresses of one such network count as one client."};
+
 inline constexpr Param<std::string> smtpd_tls_security_level{
     .name = "smtpd_tls_security_level", .initial = "", .doc = "none, may or encrypt; empty: the older parameters decide."};
 inline constexpr Param<bool> smtpd_use_tls{
@@ -383,6 +463,29 @@ inline constexpr ParamInfo params[] = {
     unverified_sender_tempfail_action,
     address_verify_poll_count,
     address_verify_poll_delay,
+    smtpd_policy_service_timeout,
+    smtpd_policy_service_max_idle,
+    smtpd_policy_service_max_ttl,
+    smtpd_policy_service_request_limit,
+    smtpd_policy_service_try_limit,
+    smtpd_policy_service_retry_delay,
+    smtpd_policy_service_default_action,
+    smtpd_policy_service_policy_context,
+    default_rbl_reply,
+    rbl_reply_maps,
+    maps_rbl_reject_code,
+    maps_rbl_domains,
+    permit_mx_backup_networks,
+    smtpd_sender_login_maps,
+    relay_clientcerts,
+    smtpd_client_connection_count_limit,
+    smtpd_client_connection_rate_limit,
+    smtpd_client_message_rate_limit,
+    smtpd_client_recipient_rate_limit,
+    smtpd_client_new_tls_session_rate_limit,
+    smtpd_client_event_limit_exceptions,
+    smtpd_client_ipv4_prefix_length,
+    smtpd_client_ipv6_prefix_length,
     smtpd_tls_security_level,
     smtpd_use_tls,
     smtpd_enforce_tls,

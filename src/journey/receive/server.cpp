@@ -5,13 +5,15 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 
 namespace posthorn::receive {
 
 Server::Core::Core(Executor on, Options with, Outside from)
     : executor(std::move(on)), options(std::move(with)), outside(std::move(from)),
-      law(options.policy, outside.tables, outside.classes, outside.names, outside.verifier), ceiling(options.memory_limit),
+      law(executor, options.policy, outside.tables, outside.classes, outside.names, outside.verifier), ceiling(options.memory_limit),
       places(options.idle_session_limit, options.transaction_limit), buffers(std::max<std::size_t>(16 * 1024, options.line_length_limit + 1024)),
       bare_newline_exclusions(tables::ListKind::hosts, "smtpd_forbid_bare_newline_exclusions", options.bare_newline_exclusions,
                               options.mynetworks_parent_style, outside.tables),
@@ -21,12 +23,17 @@ Server::Core::Core(Executor on, Options with, Outside from)
       debug_peers(tables::ListKind::hosts, "debug_peer_list", options.debug_peers, options.debug_peers_parent_style, outside.tables),
       pipe_connect_hosts(tables::ListKind::hosts, "smtpd_pipe_connect_hosts", options.pipe_connect_hosts, options.mynetworks_parent_style,
                          outside.tables),
+      unlimited_clients(tables::ListKind::hosts, "smtpd_client_event_limit_exceptions", options.client.exceptions, options.client.parent_style,
+                        outside.tables),
       discard_ehlo_keywords("smtpd_discard_ehlo_keyword_address_maps", options.discard_ehlo_keyword_maps, tables::Flags{}, outside.tables),
       command_filter("smtpd_command_filter", options.command_filter, tables::Flags{}, outside.tables),
       reject_filter("smtpd_reject_filter_maps", options.reject_filter_maps, tables::Flags{}, outside.tables),
       reject_footers("smtpd_reject_footer_maps", options.reject_footer_maps, tables::Flags{}, outside.tables)
 {
-    for (const auto* list : {&bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains, &debug_peers, &pipe_connect_hosts})
+    instance_base = {static_cast<std::uint64_t>(::getpid()),
+                     static_cast<std::uint64_t>(std::chrono::floor<std::chrono::seconds>(outside.clock.wall().time_since_epoch()).count())};
+    for (const auto* list :
+         {&bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains, &debug_peers, &pipe_connect_hosts, &unlimited_clients})
         for (const std::string& problem : list->problems())
             outside.log.warning("{}: {}", list->parameter(), problem);
     for (const std::string& word : options.discard_ehlo_keywords.unknown)              // a keyword of another Postfix's is no reason not to serve

@@ -80,6 +80,8 @@ awaitable<void> Session::begin()
 {
     co_await name_client();
     core_.outside.log.info("connect from {}", namaddr());
+    if (core_.outside.rates && core_.options.client.any() && !co_await may_connect())
+        co_return;
     const auto debugged = co_await core_.debug_peers.ask(facts_.client_name, facts_.client_address);
     if (!debugged)
         core_.outside.log.warning("debug_peer_list: {}", debugged.error().text());
@@ -103,6 +105,8 @@ awaitable<void> Session::finish()
         end_ = End::lost;
     log_end();
     transaction_.reset();
+    if (counted_)
+        core_.outside.rates->disconnected(rate_key());
     core_.outside.log.info("disconnect from {} {}{}", namaddr(), tally_.text(),
                            bare_lf_seen_ && bare_newline_ == BareNewline::note ? " notes=bare_lf" : "");
     if (stream_ && stream_->is_open()) {
@@ -148,6 +152,7 @@ awaitable<void> Session::greet()
         policy::Effects effects;
         policy::Judge judge(core_.law, facts_, effects, *this);
         const auto ruling = co_await judge.client();
+        facts_.client_deferral = judge.deferral();
         if (ruling.hangup) {
             end_ = End::hangup;
             co_return;
@@ -488,6 +493,37 @@ void Session::log_what(std::string_view what, std::string_view text)
     if (facts_.helo)
         line += fmt::format(" helo=<{}>", *facts_.helo);
     core_.outside.log.info("{}", printable(line, true));
+}
+
+policy::SessionFacts Session::session_facts() const
+{
+    policy::SessionFacts facts;
+    facts.state = where_;
+    facts.esmtp = esmtp_;
+    facts.stress = core_.stressed();
+    facts.client_port = client_port_;
+    if (const net::Endpoint* const local = stream_ ? &stream_->local() : nullptr; local != nullptr && !local->is_unix()) {
+        facts.server_address = local->ip.text();
+        facts.server_port = local->port;
+    }
+    if (transaction_) {
+        facts.queue_id = transaction_->queue_id;
+        facts.size = transaction_->size;
+    }
+    // Of a message: until MAIL has been accepted there is none.
+    if (transaction_ && instance_ == 0)
+        instance_ = ++core_.instances;
+    if (instance_ != 0)
+        facts.instance = fmt::format("{:x}.{:x}.{:x}", core_.instance_base.first, core_.instance_base.second, instance_);
+    if (tls_) {
+        facts.encryption_protocol = tls_->protocol;
+        facts.encryption_cipher = tls_->cipher;
+        facts.encryption_keysize = tls_->bits;
+        facts.certificate = tls_->certificate;
+    }
+    facts.compatibility_level = core_.options.compatibility_level;
+    facts.mail_version = core_.options.mail_version;
+    return facts;
 }
 
 void Session::log_warning(std::string_view text) { core_.outside.log.warning("{}", printable(text, true)); }

@@ -33,6 +33,8 @@ public:
     void log_what(std::string_view what, std::string_view text) override;
     void log_warning(std::string_view text) override;
     awaitable<void> before_wait() override;
+    policy::SessionFacts session_facts() const override;
+    bool content_has_begun() const override { return where_ == "END-OF-MESSAGE"; }
     // Guest
     void dismiss() override;
 
@@ -48,6 +50,7 @@ private:
         handoff::Envelope envelope;               // goes with the content once that begins
         std::string queue_id;                     // set with the first recipient accepted
         policy::Effects effects;
+        std::uint64_t size = 0;                   // as MAIL says; in the end, as it is
         std::size_t overshoot = 0;
         std::size_t rehearsed = 0;                // RCPT lines in the input that were looked at already
         bool data_checked = false;                // smtpd_data_restrictions at the first BDAT
@@ -103,6 +106,10 @@ private:
     smtp::CommandOptions command_options() const;
     void say_refused_path(const smtp::Reply& reply, std::string_view verb, std::string_view arguments);
     // session_text.cpp: filter_command, edit_rejects
+    // session_rates.cpp
+    awaitable<bool> may_connect();
+    awaitable<bool> exceeds(Rates::Event event, std::uint32_t limit, std::string_view what);
+    std::string rate_key() const;
     // session_ahead.cpp
     awaitable<void> verify_group(std::string recipient);
     // session_content.cpp
@@ -121,11 +128,12 @@ private:
     std::vector<std::pair<std::size_t, std::size_t>> rejects_;     // in out_: 4xx and 5xx replies that a filter or a footer waits for
     policy::Facts facts_;
     std::unique_ptr<Transaction> transaction_;
-    std::unique_ptr<std::string> tls_received_;
+    std::unique_ptr<TlsFacts> tls_;
     std::unique_ptr<std::string> denied_;         // smtpd_delay_reject = no: the client was refused at connect
     Tally tally_;
     SteadyTime request_deadline_{};
     std::uint32_t mails_ = 0;                     // begun in this session
+    mutable std::uint64_t instance_ = 0;          // what policy servers know the transaction by; 0: none has asked yet
     std::string_view where_ = "CONNECT";
     std::uint64_t content_octets_ = 0;            // of the content being received, for the log
     std::uint16_t client_port_ = 0;
@@ -138,6 +146,7 @@ private:
     bool bare_lf_seen_ = false;
     bool dismissed_ = false;
     bool pipe_connect_ = false;                   // it may speak before the greeting, and behind EHLO
+    bool counted_ = false;                        // it is held to smtpd_client_*_limit
     bool debug_ = false;                          // debug_peer_list has the client
 };
 

@@ -14,6 +14,8 @@ public:
     void log_what(std::string_view, std::string_view) override {}
     void log_warning(std::string_view) override {}
     awaitable<void> before_wait() override { return real_.before_wait(); }      // what is decided leaves, rehearsal or not
+    policy::SessionFacts session_facts() const override { return real_.session_facts(); }
+    bool rehearsal() const override { return true; }
 
     awaitable<Result<handoff::Finding>> verify(std::string address, std::chrono::milliseconds) override
     {

@@ -39,8 +39,8 @@ std::unique_ptr<Content> Session::begin_content()
     facts.helo = facts_.helo.value_or("");
     facts.client_name = facts_.client_name;
     facts.client_address = facts_.client_address;
-    if (core_.options.tls_received && tls_received_)
-        facts.tls = *tls_received_;
+    if (core_.options.tls_received && tls_)
+        facts.tls = tls_->received_text;
     facts.myhostname = core_.options.myhostname;
     facts.mail_name = core_.options.mail_name;
     facts.protocol = envelope.client().protocol();
@@ -134,6 +134,7 @@ awaitable<bool> Session::data(std::string arguments)
     }
     in_content_ = false;
     where_ = "END-OF-MESSAGE";
+    transaction_->size = content_octets_;
     co_return co_await accept(std::move(content), "250 2.0.0 Ok: queued as", reader.bare_lf());
 }
 
@@ -316,6 +317,7 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
     }
     where_ = "END-OF-MESSAGE";
     const bool bare_lf = transaction.line_ends->bare_lf();
+    transaction.size = transaction.chunk_octets;
     const std::string ok = fmt::format("250 2.0.0 Ok: {} bytes queued as", transaction.chunk_octets);
     co_return co_await accept(std::move(transaction.content), ok, bare_lf);
 }

@@ -64,8 +64,10 @@ TEST_CASE("STARTTLS: plain text sent ahead is dropped, the session starts over, 
             ++handshakes;
             if (fail)
                 co_return Error{"lost connection", "4.4.2"};
+            TlsFacts facts;
+            facts.received_text = "TLSv1.3 with cipher X (256/256 bits)";
             co_return Secured(std::move(stream), "Anonymous TLS connection established from " + peer + ": TLSv1.3 with cipher X (256/256 bits)",
-                              "TLSv1.3 with cipher X (256/256 bits)");
+                              std::move(facts));
         }
         int handshakes = 0;
         bool fail = false;

@@ -37,6 +37,8 @@ void Session::end_transaction()
     facts_.sender.reset();
     facts_.recipient.reset();
     facts_.recipients = 0;
+    facts_.sender_deferral.reset();
+    instance_ = 0;
 }
 
 smtp::CommandOptions Session::command_options() const
@@ -66,6 +68,10 @@ awaitable<bool> Session::mail(std::string arguments)
         co_return false;
     if (transaction_) {
         say("503 5.5.1 Error: nested MAIL command");
+        co_return false;
+    }
+    if (co_await exceeds(Rates::Event::mail, core_.options.client.mail_rate, "Message delivery request rate")) {
+        say(fmt::format("450 4.7.1 Error: too much mail from {}", facts_.client_address));
         co_return false;
     }
     if (core_.draining) {
@@ -99,6 +105,7 @@ awaitable<bool> Session::mail(std::string arguments)
         policy::Effects effects;
         policy::Judge judge(core_.law, facts_, effects, *this);
         auto ruling = co_await judge.sender();
+        facts_.sender_deferral = judge.deferral();
         if (ruling.refused()) {
             obey(std::move(ruling));
             facts_.sender.reset();
@@ -119,6 +126,7 @@ awaitable<bool> Session::mail(std::string arguments)
         co_return refused(fmt::format("421 4.3.2 {} Error: all server ports are busy", core_.options.myhostname));
 
     transaction_ = std::make_unique<Transaction>(core_.places);
+    transaction_->size = size;
     ++mails_;
     handoff::Envelope& envelope = transaction_->envelope;
     envelope.set_sender(*facts_.sender);
@@ -139,8 +147,8 @@ awaitable<bool> Session::mail(std::string arguments)
     client.set_reverse_name(facts_.client_reverse_name);
     client.set_helo(facts_.helo.value_or(""));
     client.set_protocol(fmt::format("{}{}", command->smtputf8 ? "UTF8SMTP" : esmtp_ ? "ESMTP" : "SMTP", facts_.tls && esmtp_ ? "S" : ""));
-    if (tls_received_)
-        client.set_tls_summary(*tls_received_);
+    if (tls_)
+        client.set_tls_summary(tls_->received_text);
     if (!stream_->local().is_unix()) {
         client.set_server_address(stream_->local().ip.text());
         client.set_server_port(stream_->local().port);
@@ -157,6 +165,10 @@ awaitable<bool> Session::rcpt(std::string arguments)
     }
     if (transaction_->content || transaction_->chunks_failed) {
         say("503 5.5.1 Error: RCPT after BDAT");
+        co_return false;
+    }
+    if (co_await exceeds(Rates::Event::rcpt, core_.options.client.recipient_rate, "Recipient address rate")) {
+        say(fmt::format("450 4.7.1 Error: too many recipients from {}", facts_.client_address));
         co_return false;
     }
     auto command = smtp::parse_rcpt(arguments, command_options());

@@ -32,6 +32,7 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
         policy::Effects effects;
         policy::Judge judge(core_.law, facts_, effects, *this);
         auto ruling = co_await judge.helo();
+        facts_.helo_deferral = judge.deferral();
         if (ruling.refused()) {
             facts_.helo = previous;
             obey(std::move(ruling));
@@ -87,6 +88,14 @@ awaitable<bool> Session::starttls(std::string arguments)
         say("454 4.7.0 TLS not available due to local problem");
         co_return false;
     }
+    if (counted_ && core_.options.client.tls_rate != 0) {
+        const auto rate = co_await core_.outside.rates->count(Rates::Event::ask_tls, rate_key());
+        if (rate && rate->rate > core_.options.client.tls_rate) {
+            say(fmt::format("454 4.7.0 Error: too many new TLS sessions from {}", namaddr()));
+            core_.outside.log.warning("Refusing STARTTLS request from {} for service {}", namaddr(), core_.options.client.service);
+            co_return false;
+        }
+    }
     say("220 2.0.0 Ready to start TLS");
     if (!co_await flush())
         co_return false;
@@ -113,9 +122,13 @@ awaitable<bool> Session::secure()
     facts_.tls = true;
     facts_.helo.reset();
     helo_given_ = esmtp_ = false;
-    tls_received_ = std::make_unique<std::string>(std::move(secured->received_text));
+    tls_ = std::make_unique<TlsFacts>(std::move(secured->facts));
     if (core_.options.tls_log)
         core_.outside.log.info("{}", secured->log_line);
+    if (!tls_->resumed && co_await exceeds(Rates::Event::new_tls, core_.options.client.tls_rate, "New TLS session rate")) {
+        say(fmt::format("421 4.7.0 {} Error: too many new TLS sessions from {}", core_.options.myhostname, namaddr()));
+        co_return false;
+    }
     co_return true;
 }
 

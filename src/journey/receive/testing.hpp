@@ -110,6 +110,18 @@ struct FakeNames final : Names {
             co_return MailHost::null_mx;
         co_return domain.ends_with(".invalid") || domain == "absent.test" ? MailHost::absent : MailHost::found;
     }
+    awaitable<dns::Answer> records(std::string name, dns::Type type) override
+    {
+        asked.push_back(name);
+        const auto found = zone.find({name, type});
+        if (found != zone.end())
+            co_return found->second;
+        dns::Answer absent;
+        absent.status = dns::Status::nxdomain;
+        co_return absent;
+    }
+    std::map<std::pair<std::string, dns::Type>, dns::Answer> zone;
+    std::vector<std::string> asked;
     std::map<std::string, std::string> names{{"192.0.2.1", "client.test"}, {"192.0.2.100", "inside.test"}, {"192.0.2.66", "liar.test"}};
     std::map<std::string, std::string> addresses{{"client.test", "192.0.2.1"}, {"inside.test", "192.0.2.100"}, {"liar.test", "192.0.2.99"}};
 };

@@ -1,5 +1,6 @@
 #include "receive/wired.hpp"
 
+#include "base/strings.hpp"
 #include "dns/idna.hpp"
 
 #include <fmt/format.h>
@@ -99,6 +100,29 @@ awaitable<Result<MailHost>> DnsNames::mail_host(std::string domain)
     co_return addresses.found() ? MailHost::found : MailHost::absent;
 }
 
+awaitable<dns::Answer> DnsNames::records(std::string name, dns::Type type)
+{
+    if (name.ends_with('.'))
+        name.pop_back();
+    if (const auto ascii = dns::to_a_labels(name))
+        co_return type == dns::Type::mx ? co_await resolver_.mx(*ascii) : co_await resolver_.query(*ascii, type);
+    dns::Answer answer;
+    answer.status = dns::Status::nxdomain;
+    co_return answer;
+}
+
+awaitable<Result<std::vector<std::string>>> DnsNames::host_addresses(std::string name)
+{
+    std::vector<std::string> known;
+    for (const net::IpAddress& address : hosts_.addresses(name))
+        known.push_back(address.text());
+    if (known.empty() && iequals(name, "localhost"))                  // a file without it changes nothing of what it is
+        known = {"127.0.0.1", "::1"};
+    if (!known.empty())
+        co_return known;
+    co_return co_await addresses_of(std::move(name));
+}
+
 std::string received_text_of(std::string_view summary, std::string_view peer)
 {
     const std::string mark = fmt::format("{}: ", peer);
@@ -115,8 +139,17 @@ awaitable<Result<Secured>> TlsServer::accept(std::unique_ptr<net::Stream> stream
     if (!secured)
         co_return std::move(secured).error();
     std::string line = tls::summary(secured->facts, peer);
-    std::string received = received_text_of(line, peer);
-    co_return Secured(std::move(secured->stream), std::move(line), std::move(received));
+    const tls::Facts& found = secured->facts;
+    TlsFacts facts;
+    facts.protocol = found.protocol;
+    facts.cipher = found.cipher;
+    facts.bits = found.bits_used;
+    facts.resumed = found.resumed;
+    if (found.trust != tls::Trust::absent)
+        facts.certificate = {found.peer_cn, found.issuer_cn, found.certificate_fingerprint, found.key_fingerprint,
+                             found.trust >= tls::Trust::trusted};
+    facts.received_text = received_text_of(line, peer);
+    co_return Secured(std::move(secured->stream), std::move(line), std::move(facts));
 }
 
 awaitable<Result<std::unique_ptr<IncomingFile>>> SpoolFolder::create(std::string queue_id)

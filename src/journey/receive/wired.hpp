@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "dns/hosts.hpp"
 #include "dns/resolver.hpp"
 #include "receive/outside.hpp"
 #include "spool/incoming.hpp"
@@ -15,13 +16,16 @@ namespace posthorn::receive {
 
 class DnsNames final : public Names {
 public:
-    explicit DnsNames(dns::Resolver& resolver) : resolver_(resolver) {}
+    DnsNames(dns::Resolver& resolver, const Clock& clock) : resolver_(resolver), hosts_(clock) {}
     awaitable<Result<std::vector<std::string>>> names_of(std::string address) override;
     awaitable<Result<std::vector<std::string>>> addresses_of(std::string name) override;
     awaitable<Result<MailHost>> mail_host(std::string domain) override;
+    awaitable<dns::Answer> records(std::string name, dns::Type type) override;
+    awaitable<Result<std::vector<std::string>>> host_addresses(std::string name) override;
 
 private:
     dns::Resolver& resolver_;
+    dns::Hosts hosts_;
 };
 
 class TlsServer final : public TlsAcceptor {

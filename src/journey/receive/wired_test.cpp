@@ -93,8 +93,8 @@ TEST_CASE("TLS: the log line and the Received: text are Postfix's")
     REQUIRE(shake.server->has_value());
     const Secured& secured = **shake.server;
     CHECK(secured.log_line.starts_with("Anonymous TLS connection established from h.test[192.0.2.1]: TLSv1.3 with cipher "));
-    CHECK(secured.received_text.starts_with("TLSv1.3 with cipher "));
-    CHECK(secured.received_text.find(" bits)\r\n\t key-exchange X25519 server-signature ECDSA") != std::string::npos);
+    CHECK(secured.facts.received_text.starts_with("TLSv1.3 with cipher "));
+    CHECK(secured.facts.received_text.find(" bits)\r\n\t key-exchange X25519 server-signature ECDSA") != std::string::npos);
     while (!shake.client)
         loop.run_one();
 }

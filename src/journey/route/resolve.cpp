@@ -298,7 +298,7 @@ Result<handoff::AddressStanding> Resolver::standing(Lookups& lookups, std::strin
         const std::size_t space = text.find(' ');
         const bool has_status = space != text.npos && space > 2 && is_digit(text[0]) && text[1] == '.';
         standing.known = false;
-        standing.unknown_status = has_status ? std::string(text.substr(0, space)) : "5.0.0";
+        standing.unknown_status = has_status ? std::string(text.substr(0, space)) : "";     // whoever refuses knows whether it is a sender
         standing.unknown_text = has_status ? text.substr(space + 1) : text;
         return standing;
     }

@@ -43,6 +43,7 @@ public:
     /// Does the address exist, as far as tables tell? `sender_too`: also for reject_unlisted_sender.
     Result<handoff::AddressStanding> standing(Lookups& lookups, std::string_view address) const;
     Result<bool> in_mynetworks(Lookups& lookups, std::string_view name, std::string_view address) const;
+    bool own_address(std::string_view address) const { return own_.own_address(address); }
     bool in_memory() const { return in_memory_; }
 
 private:

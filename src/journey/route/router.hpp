@@ -13,6 +13,7 @@ public:
     awaitable<Result<std::vector<handoff::Route>>> route(std::string sender, std::vector<std::string> addresses) override;
     awaitable<Result<bool>> in_mynetworks(std::string name, std::string address) override;
     awaitable<Result<handoff::AddressStanding>> standing(std::string address) override;
+    bool own_address(std::string_view address) const override { return resolver_.own_address(address); }
     bool in_memory() const override { return resolver_.in_memory(); }
 
 private:

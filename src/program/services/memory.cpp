@@ -4,6 +4,8 @@
 #include "ipc/dispatcher.hpp"
 #include "peers/stored.pb.h"
 #include "process/service.hpp"
+#include "services/client_rates.hpp"
+#include "services/params.hpp"
 #include "services/peer_memory.hpp"
 #include "services/programs.hpp"
 #include "services/startup.hpp"
@@ -31,7 +33,8 @@ public:
     /// `origin` completes the sender of probes.
     MemoryService(process::Service& service, std::string origin)
         : service_(service), origin_(std::move(origin)), period_(service.config().get(tls::smtpd_tls_session_cache_timeout)),
-          prober_(service.executor()),
+          rates_(clock_, service.config().get(anvil_rate_time_unit), service.log_as("anvil")),
+          report_every_(service.config().get(anvil_status_update_time)), prober_(service.executor()),
           desk_(service.executor(), verify::Options::from(service.config_for("verify"), origin_), prober_, clock_, service.log_as("verify")),
           tasks_(service.executor()), dispatcher_(tasks_), peers_(service, clock_, dispatcher_, [this] { return channels(); }),
           transcripts_(service.executor(), fmt::format("{}/{}", service.start_record().data_directory(), handoff::transcript_folder),
@@ -54,14 +57,16 @@ public:
         for (process::ListeningSocket& listening : service_.take_listeners()) {
             if (listening.inet || listening.datagram)
                 continue;
-            servers_.push_back(std::make_unique<ipc::Server>(service_.executor(), std::move(listening.socket),
-                                                             ipc::ChannelOptions{.name = listening.name},
-                                                             [this](std::weak_ptr<ipc::Channel> channel) { return handler(std::move(channel)); }));
+            servers_.push_back(std::make_unique<ipc::Server>(
+                service_.executor(), std::move(listening.socket), ipc::ChannelOptions{.name = listening.name},
+                [this](std::weak_ptr<ipc::Channel> channel) { return handler(std::move(channel)); },
+                [this](const std::shared_ptr<ipc::Channel>& channel, const Error&) { rates_.gone(channel.get()); }));
             servers_.back()->start();
         }
         prober_.start();
         desk_.start();
         tasks_.spawn(rotate());
+        tasks_.spawn(report_rates());
         tasks_.spawn(peers_.run());
         tasks_.spawn(transcripts_.run());
     }
@@ -71,6 +76,7 @@ public:
         for (const auto& server : servers_)
             co_await server->close();
         co_await tasks_.close();
+        rates_.report();
         co_await desk_.close();
         co_await prober_.close();
         peers_.write_out();
@@ -82,6 +88,8 @@ public:
         period_ = snapshot.get(tls::smtpd_tls_session_cache_timeout);
         desk_.reconfigure(verify::Options::from(service_.config_for("verify"), origin_));
         peers_.reload(snapshot);
+        rates_.set_unit(snapshot.get(anvil_rate_time_unit));
+        report_every_ = snapshot.get(anvil_status_update_time);
         transcripts_.limit(TranscriptLimits::from(snapshot));
         return {};
     }
@@ -106,6 +114,8 @@ private:
     ipc::Channel::Handler handler(std::weak_ptr<ipc::Channel> connection)
     {
         return [this, connection = std::move(connection), staged = std::make_shared<PeerKeeper::Staged>()](ipc::Incoming incoming) {
+            if (incoming.kind == static_cast<ipc::Kind>(Frame::client_event))
+                return client_event(connection.lock().get(), std::move(incoming));
             if (incoming.kind != static_cast<ipc::Kind>(Frame::peer_command))
                 return dispatcher_.dispatch(std::move(incoming));
             const auto channel = connection.lock();
@@ -117,6 +127,25 @@ private:
                 return incoming.responder.fail(command.error());
             tasks_.spawn(peers_.command(*std::move(command), staged, std::move(incoming.responder)));
         };
+    }
+
+    void client_event(const ipc::Channel* from, ipc::Incoming incoming)
+    {
+        const auto event = incoming.parse<handoff::ClientEvent>();
+        if (!event)
+            return incoming.responder.fail(event.error());
+        const handoff::ClientCount count = rates_.heard(from, *event);
+        if (event->what() != handoff::ClientEvent::DISCONNECT)       // a notice
+            incoming.responder.reply(count);
+    }
+
+    awaitable<void> report_rates()
+    {
+        while (!co_await cancelled()) {
+            co_await sleep_for(report_every_);
+            if (!co_await cancelled())                               // the last report is stop()'s
+                rates_.report();
+        }
     }
 
     std::vector<std::shared_ptr<ipc::Channel>> channels() const
@@ -169,6 +198,8 @@ private:
     SystemClock clock_;
     std::string origin_;
     std::chrono::seconds period_;
+    ClientRates rates_;
+    std::chrono::seconds report_every_;
     tls::TicketKeys keys_ = tls::TicketKeys::random();
     ProbeLink prober_;
     verify::Desk desk_;

@@ -34,7 +34,16 @@ inline constexpr Param<std::chrono::seconds> service_time_limit{.name = "transpo
 inline constexpr Param<std::string> export_environment{.name = "export_environment",
                                                        .initial = "TZ MAIL_CONFIG LANG",
                                                        .doc = "The environment of commands: names, whose values are handed on, and name=value."};
-inline constexpr config::ParamInfo params[] = {soft_bounce,       defer_transports,   bounce_size_limit,  header_size_limit, enable_long_queue_ids,
-                                               reload_grace_time, command_time_limit, service_time_limit, export_environment};
+inline constexpr Param<std::chrono::seconds> anvil_rate_time_unit{.name = "anvil_rate_time_unit",
+                                                                  .initial = "60s",
+                                                                  .least = std::chrono::seconds{1},
+                                                                  .doc = "The time within which smtpd_client_*_rate_limit count."};
+inline constexpr Param<std::chrono::seconds> anvil_status_update_time{.name = "anvil_status_update_time",
+                                                                      .initial = "600s",
+                                                                      .least = std::chrono::seconds{1},
+                                                                      .doc = "How often the highest rates of clients are logged."};
+inline constexpr config::ParamInfo params[] = {anvil_rate_time_unit, anvil_status_update_time, soft_bounce,           defer_transports,
+                                               bounce_size_limit,    header_size_limit,        enable_long_queue_ids, reload_grace_time,
+                                               command_time_limit,   service_time_limit,       export_environment};
 
 }  // namespace posthorn::services

@@ -12,6 +12,7 @@
 #include "services/params.hpp"
 #include "services/programs.hpp"
 #include "services/queue_link.hpp"
+#include "services/rates_link.hpp"
 #include "services/startup.hpp"
 #include "services/table_desk.hpp"
 #include "services/table_files.hpp"
@@ -40,6 +41,7 @@ struct Prepared {
           resolver(std::make_unique<dns::Resolver>(service.executor(), clock, at_start(dns::options_from(service.config()))))
     {
         // The column is for the line; each of its processes has a share.
+        options.client.service = service.name();
         const process::Start& start = service.start_record();
         options.transaction_limit = (start.process_limit() + std::max(start.processes(), 1u) - 1) / std::max(start.processes(), 1u);
         if (options.tls_level != receive::TlsLevel::none || options.tls_wrapper)
@@ -55,6 +57,18 @@ struct Prepared {
     std::shared_ptr<tls::Context> tls;
 };
 
+/// A policy server on a Unix socket needs no power: who may write to the socket may ask.
+bool asks_policy_over_tcp(const receive::policy::Lists& lists)
+{
+    bool found = false;
+    lists.each([&](const receive::policy::Restriction& restriction) {
+        if (restriction.kind == receive::policy::Kind::check_policy_service)
+            if (const auto spec = receive::policy::parse_service(restriction.argument); spec && !spec->is_unix)
+                found = true;
+    });
+    return found;
+}
+
 class SmtpServer final : public process::Work {
 public:
     SmtpServer(process::Service& service, Prepared prepared)
@@ -64,12 +78,13 @@ public:
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  Prepared::clock, service.log()),
           cleaner_(std::move(prepared.cleanup), tables_, service.log_as("cleanup")),
-          classes_(prepared.route, route::Resolver::Purpose::mail, tables_), resolver_(std::move(prepared.resolver)), names_(*resolver_),
-          files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_), tls_(std::move(prepared.tls)),
+          classes_(prepared.route, route::Resolver::Purpose::mail, tables_), resolver_(std::move(prepared.resolver)),
+          names_(*resolver_, Prepared::clock), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
+          tls_(std::move(prepared.tls)),
           farewell_(prepared.options.tls_wrapper ? "" : fmt::format("421 4.3.2 {} Service temporarily unavailable\r\n", prepared.options.myhostname)),
           acceptor_(tls_), memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
           verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), Prepared::clock, service.log()),
-          server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
+          rates_(memory_), server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
     {
     }
 
@@ -129,6 +144,7 @@ private:
     {
         receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, Prepared::clock, service_.log());
         made.verifier = &verifier_;
+        made.rates = &rates_;
         made.tls = tls_ && tls_->has_certificate() ? &acceptor_ : nullptr;
         made.flush_site = [this](std::string domain) { return flush_site(std::move(domain)); };
         return made;
@@ -201,6 +217,7 @@ private:
     receive::TlsServer acceptor_;
     ipc::Client memory_;
     VerifyLink verifier_;
+    RatesLink rates_;
     receive::Server server_;
     bool stopping_ = false;
     std::list<std::unique_ptr<net::Listener>> listeners_;
@@ -212,7 +229,10 @@ private:
 int serve_smtpd(process::Service& service)
 {
     Prepared prepared(service);
-    service.confine({.may = {May::resolve, May::write_incoming, May::read_state, May::compile}, .readable = name_service_files()});
+    process::Confinement confinement{.may = {May::resolve, May::write_incoming, May::read_state, May::compile}, .readable = name_service_files()};
+    if (asks_policy_over_tcp(prepared.options.policy.lists))
+        confinement.may = {May::resolve, May::write_incoming, May::read_state, May::compile, May::connect};
+    service.confine(confinement);
     SmtpServer work(service, std::move(prepared));
     return service.run(work);
 }

@@ -2,6 +2,7 @@
 #include "base/strings.hpp"
 #include "config/list.hpp"
 #include "receive/policy/judge.hpp"
+#include "smtp/command.hpp"
 
 #include <fmt/format.h>
 
@@ -9,13 +10,24 @@ namespace posthorn::receive::policy {
 
 namespace {
 
-struct Key {
-    std::string text;
-    bool piece;                   // not asked of pattern tables, which judge the whole
-};
-using Keys = std::vector<Key>;
+void add_mailbox(AccessKeys& keys, const std::string& address, const Settings& settings)
+{
+    const auto parts = tables::split_address(address);
+    const auto at = tables::extension_at(parts.local, settings.delimiter);
+    const std::string_view plain = at == std::string_view::npos ? parts.local : parts.local.substr(0, at);
+    keys.push_back({tables::quote_address(address), false});
+    if (at != std::string_view::npos)
+        keys.push_back({fmt::format("{}{}{}", tables::quote_local(plain), parts.has_domain ? "@" : "", parts.domain), true});
+    if (parts.has_domain && !parts.domain.empty())
+        add_domain_keys(keys, parts.domain, settings.parent_domains, true);
+    keys.push_back({tables::quote_local(parts.local) + "@", true});
+    if (at != std::string_view::npos)
+        keys.push_back({tables::quote_local(plain) + "@", true});
+}
 
-void add_domain(Keys& keys, std::string_view name, bool parents, bool first_is_piece)
+}  // namespace
+
+void add_domain_keys(AccessKeys& keys, std::string_view name, bool parents, bool first_is_piece)
 {
     bool piece = first_is_piece;
     for (std::string_view key : tables::domain_keys(name, parents)) {
@@ -24,8 +36,7 @@ void add_domain(Keys& keys, std::string_view name, bool parents, bool first_is_p
     }
 }
 
-// 192.0.2.1, 192.0.2, 192.0, 192; likewise at the colons of IPv6.
-void add_address(Keys& keys, std::string_view address)
+void add_address_keys(AccessKeys& keys, std::string_view address)
 {
     const char separator = address.find(':') == std::string_view::npos ? '.' : ':';
     keys.push_back({std::string(address), false});
@@ -36,43 +47,26 @@ void add_address(Keys& keys, std::string_view address)
     }
 }
 
-void add_mailbox(Keys& keys, const std::string& address, const Settings& settings)
-{
-    const auto parts = tables::split_address(address);
-    const auto at = tables::extension_at(parts.local, settings.delimiter);
-    const std::string_view plain = at == std::string_view::npos ? parts.local : parts.local.substr(0, at);
-    keys.push_back({tables::quote_address(address), false});
-    if (at != std::string_view::npos)
-        keys.push_back({fmt::format("{}{}{}", tables::quote_local(plain), parts.has_domain ? "@" : "", parts.domain), true});
-    if (parts.has_domain && !parts.domain.empty())
-        add_domain(keys, parts.domain, settings.parent_domains, true);
-    keys.push_back({tables::quote_local(parts.local) + "@", true});
-    if (at != std::string_view::npos)
-        keys.push_back({tables::quote_local(plain) + "@", true});
-}
-
-}  // namespace
-
 awaitable<Judge::Step> Judge::access(const Restriction& restriction, const Subject& subject, int depth)
 {
     const Settings& settings = law_.settings;
-    Keys keys;
+    AccessKeys keys;
     Subject about{subject.stage, {}, {}};
     switch (restriction.kind) {
     case Kind::check_client_access:
     case Kind::check_reverse_client_hostname_access: {
         const bool reverse = restriction.kind == Kind::check_reverse_client_hostname_access;
-        add_domain(keys, reverse ? facts_.client_reverse_name : facts_.client_name, settings.parent_domains, false);
+        add_domain_keys(keys, reverse ? facts_.client_reverse_name : facts_.client_name, settings.parent_domains, false);
         if (!reverse)
-            add_address(keys, facts_.client_address);
-        about.name = facts_.client;
+            add_address_keys(keys, facts_.client_address);
+        about.name = reverse ? facts_.client_reverse_name : facts_.client;
         about.title = reverse ? "Unverified Client host" : "Client host";
         break;
     }
     case Kind::check_helo_access:
         if (!facts_.helo)
             co_return Step::dunno;
-        add_domain(keys, *facts_.helo, settings.parent_domains, false);
+        add_domain_keys(keys, *facts_.helo, settings.parent_domains, false);
         about.name = *facts_.helo;
         about.title = "Helo command";
         break;
@@ -87,7 +81,7 @@ awaitable<Judge::Step> Judge::access(const Restriction& restriction, const Subje
         about.title = "Sender address";
         break;
     case Kind::check_etrn_access:
-        add_domain(keys, facts_.etrn_domain, settings.parent_domains, false);
+        add_domain_keys(keys, facts_.etrn_domain, settings.parent_domains, false);
         about.name = facts_.etrn_domain;
         about.title = "Etrn command";
         break;
@@ -99,10 +93,18 @@ awaitable<Judge::Step> Judge::access(const Restriction& restriction, const Subje
         about.title = "Recipient address";
     }
 
-    tables::Table* table = law_.table(restriction.table);
+    const auto found = co_await first_of(keys, restriction.argument, about, depth);
+    const Step step = found.value_or(Step::dunno);
+    // Whoever owns an address block says what its hosts are called.
+    co_return restriction.kind == Kind::check_reverse_client_hostname_access ? never_permit(step, restriction, facts_.client_reverse_name) : step;
+}
+
+awaitable<std::optional<Judge::Step>> Judge::first_of(const AccessKeys& keys, const std::string& spec, const Subject& about, int depth)
+{
+    tables::Table* const table = law_.table(spec);
     if (!table)
         co_return refuse(451, "4.3.5", "Server configuration error", true);
-    for (const Key& key : keys) {
+    for (const AccessKey& key : keys) {
         if (key.text.empty() || (key.piece && table->pattern()))
             continue;
         tables::Answer answer;
@@ -113,41 +115,52 @@ awaitable<Judge::Step> Judge::access(const Restriction& restriction, const Subje
             answer = co_await table->lookup(key.text);
         }
         if (!answer) {
-            court_.log_warning(fmt::format("{}: table lookup problem: {}", restriction.table, answer.error().text()));
+            court_.log_warning(fmt::format("{}: table lookup problem: {}", spec, answer.error().text()));
             co_return refuse(451, "4.3.5", fmt::format("<{}>: {} rejected: Server configuration error", about.name, about.title), true);
         }
         if (const auto& value = *answer; value)
-            co_return co_await access_result(*value, restriction.table, about, depth);
+            co_return co_await access_result(*value, spec, key.text, about, depth);
     }
-    co_return Step::dunno;
+    co_return std::nullopt;
 }
 
-awaitable<Judge::Step> Judge::access_result(std::string value, std::string table, const Subject& subject, int depth)
+Judge::Step Judge::never_permit(Step step, const Restriction& restriction, std::string_view about)
+{
+    if (step != Step::permit)
+        return step;
+    court_.log_warning(fmt::format("restriction {} returns OK for {}", restriction.word, about));
+    court_.log_warning("this is not allowed for security reasons");
+    court_.log_warning("use DUNNO instead of OK if you want to make an exception");
+    return refuse(451, "4.3.5", "Server configuration error", true);
+}
+
+awaitable<Judge::Step> Judge::access_result(std::string value, std::string table, std::string entry, const Subject& subject, int depth)
 {
     using Action = AccessResult::Action;
     const Settings& settings = law_.settings;
     const AccessResult result = parse_access_result(value);
-    const auto status_or = [&](std::string_view otherwise) { return result.status.empty() ? std::string(otherwise) : result.status; };
+    const auto status_or = [&](std::string_view otherwise) { return status_about(result.status.empty() ? otherwise : result.status, subject.title); };
+    const auto lacks = [&](std::string_view what) { court_.log_warning(fmt::format("access table {} entry \"{}\" {}", table, entry, what)); };
     const auto text_or = [&](std::string_view otherwise) { return result.text.empty() ? std::string(otherwise) : result.text; };
     const auto note = [&](std::string_view what, std::string_view triggered) {
         court_.log_what(what, fmt::format("<{}>: {} {}", subject.name, subject.title,
                                           result.text.empty() || what == "filter" || what == "redirect" || what == "bcc" ? triggered : result.text));
     };
-    const auto needs_address = [&](std::string_view word) {
+    const auto needs_address = [&] {
         if (result.text.find('@') != std::string::npos)
             return true;
-        court_.log_warning(fmt::format("access table {} entry \"{}\" requires an address behind {}", table, value, word));
+        lacks("requires user@domain target");
         return false;
     };
     switch (result.action) {
-    case Action::ok: co_return Step::permit;
+    case Action::ok: co_return co_await permitted(trim(value), subject, fmt::format("from {}", table));
     case Action::dunno: co_return Step::dunno;
     case Action::reject: co_return refuse_subject(settings.access_reject, status_or("5.7.1"), subject.name, subject.title, text_or("Access denied"));
     case Action::defer: co_return refuse_subject(settings.access_defer, status_or("4.7.1"), subject.name, subject.title, text_or("Access denied"));
     case Action::code: co_return refuse_subject(result.code, status_or("5.7.1"), subject.name, subject.title, text_or("Access denied"));
     case Action::defer_if_permit:
     case Action::defer_if_reject:
-        defer_if(result.action == Action::defer_if_permit ? if_permit_ : if_reject_, 450, status_or("4.7.1"),
+        defer_if(result.action == Action::defer_if_permit ? if_permit_ : if_reject_, settings.access_defer, status_or("4.7.1"),
                  fmt::format("<{}>: {} rejected: {}", subject.name, subject.title, text_or("Service unavailable")));
         co_return Step::dunno;
     case Action::hangup: court_.log_what("hangup", result.text); co_return Step::hangup;
@@ -161,28 +174,32 @@ awaitable<Judge::Step> Judge::access_result(std::string value, std::string table
         note("discard", "triggers DISCARD action");
         effects_.discard = true;
         // What is thrown away need not be checked further; Postfix skips the rest of the list likewise.
-        co_return Step::permit;
+        co_return co_await permitted("DISCARD", subject, fmt::format("from {}", table));
     case Action::redirect:
-        if (needs_address("REDIRECT")) {
+        if (needs_address()) {
             note("redirect", fmt::format("triggers REDIRECT {}", result.text));
             effects_.redirect = result.text;
         }
         co_return Step::dunno;
     case Action::bcc:
-        if (needs_address("BCC")) {
+        if (needs_address()) {
             note("bcc", fmt::format("triggers BCC {}", result.text));
             effects_.bcc.push_back(result.text);
         }
         co_return Step::dunno;
     case Action::prepend:
-        if (result.text.empty())
-            court_.log_warning(fmt::format("access table {} entry \"{}\" requires header text", table, value));
+        if (!smtp::looks_like_header(result.text))
+            lacks("requires header: text");
+        else if (court_.content_has_begun())
+            court_.log_warning(fmt::format("access table {}: action PREPEND must be used before END-OF-MESSAGE", table));
         else
             effects_.prepend.push_back(result.text);
         co_return Step::dunno;
     case Action::filter:
-        if (result.text.find(':') == std::string::npos) {
-            court_.log_warning(fmt::format("access table {} entry \"{}\" requires transport:destination", table, value));
+        if (result.text.empty()) {
+            lacks("has FILTER entry without value");
+        } else if (result.text.find(':') == std::string::npos) {
+            lacks("requires transport:destination");
         } else {
             note("filter", fmt::format("triggers FILTER {}", result.text));
             effects_.filter = result.text;
@@ -190,27 +207,37 @@ awaitable<Judge::Step> Judge::access_result(std::string value, std::string table
         co_return Step::dunno;
     case Action::restrictions: break;
     }
+    co_return co_await named_restrictions(result.text, table, subject, depth);
+}
 
-    // Restrictions as a result: classes and words, never tables (they would be opened now, for every mail).
+// Restrictions as a result: classes and words, never tables (they would be opened now, for every mail).
+awaitable<Judge::Step> Judge::named_restrictions(const std::string& text, const std::string& table, const Subject& subject, int depth)
+{
     const ClassValue no_class = [](std::string_view) { return std::nullopt; };
     RestrictionList members;
-    const auto words = config::split_grouped(result.text);
-    for (std::string_view word : words) {
-        if (const auto named = settings.lists.classes.find(word); named != settings.lists.classes.end()) {
-            members.push_back({Kind::restriction_class, std::string(word), {}, named->second});
+    const auto words = config::split_grouped(text);
+    for (std::size_t at = 0; at < words.size(); ++at) {
+        const std::string_view word = words[at];
+        if (const auto named = law_.settings.lists.classes.find(word); named != law_.settings.lists.classes.end()) {
+            members.push_back({Kind::restriction_class, std::string(word), {}, named->second, {}, {}, {}});
             continue;
         }
         if (word.find(':') != std::string_view::npos || to_lower(word).starts_with("check_")) {
-            court_.log_warning(fmt::format("access table {} has entry with lookup table: {}", table, result.text));
+            court_.log_warning(fmt::format("access table {} has entry with lookup table: {}", table, text));
             court_.log_warning("do not specify lookup tables inside SMTPD access maps");
             court_.log_warning("define a restriction class and specify its name instead.");
             co_return refuse(451, "4.3.5", "Server configuration error", true);
         }
         if (iequals(word, "warn_if_reject")) {
-            members.push_back({Kind::warn_if_reject, std::string(word), {}, nullptr});
+            members.push_back({Kind::warn_if_reject, std::string(word), {}, nullptr, {}, {}, {}});
             continue;
         }
         auto compiled = compile(subject.stage, table, word, no_class);
+        if (!compiled && at + 1 < words.size()) {                   // a word with what it asks for behind it
+            compiled = compile(subject.stage, table, fmt::format("{} {}", word, words[at + 1]), no_class);
+            if (compiled)
+                ++at;
+        }
         if (!compiled) {
             court_.log_warning(fmt::format("unknown smtpd restriction: \"{}\"", word));
             co_return refuse(451, "4.3.5", "Server configuration error", true);

@@ -3,6 +3,8 @@
 #include "base/strings.hpp"
 #include "smtp/reply.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -20,7 +22,6 @@ struct Word {
 constexpr std::array words{
     Word{"ok", Action::ok},
     Word{"relay", Action::ok},
-    Word{"permit", Action::ok},
     Word{"dunno", Action::dunno},
     Word{"reject", Action::reject},
     Word{"defer", Action::defer},
@@ -46,6 +47,25 @@ void take_status(AccessResult& result, std::string_view text)
 
 }  // namespace
 
+std::string status_about(std::string_view status, std::string_view title)
+{
+    if (status.size() < 5 || status.substr(1, 3) != ".1.")
+        return std::string(status);
+    const bool sender = title == "Sender address", recipient = title == "Recipient address";
+    const std::string_view detail = status.substr(4);
+    std::string_view fitting = "1.0";
+    if (sender)
+        fitting = detail == "2" || detail == "8" ? "1.8" : detail == "3" || detail == "7" ? "1.7" : "1.0";
+    else if (recipient)
+        fitting = detail == "7"                                                ? "1.3"
+                  : detail == "8"                                              ? "1.2"
+                  : detail.size() == 1 && detail[0] >= '1' && detail[0] <= '6' ? status.substr(2)
+                                                                               : "1.0";
+    else
+        fitting = "0.0";                          // no address at all
+    return fmt::format("{}.{}", status[0], fitting);
+}
+
 AccessResult parse_access_result(std::string_view value)
 {
     AccessResult result;
@@ -55,7 +75,7 @@ AccessResult parse_access_result(std::string_view value)
     const std::string_view rest = trim(all.substr(end));
 
     if (!first.empty() && std::ranges::all_of(first, is_digit)) {
-        if (first.size() == 3 && (first[0] == '4' || first[0] == '5')) {
+        if (!rest.empty() && first.size() == 3 && (first[0] == '4' || first[0] == '5')) {
             result.action = Action::code;
             result.code = (first[0] - '0') * 100 + (first[1] - '0') * 10 + (first[2] - '0');
             take_status(result, rest);
@@ -67,7 +87,7 @@ AccessResult parse_access_result(std::string_view value)
         }
     }
     const auto word = std::ranges::find(words, to_lower(first), &Word::text);
-    if (word == words.end() || (word->action == Action::ok && !rest.empty() && iequals(first, "permit"))) {
+    if (word == words.end()) {
         result.action = Action::restrictions;
         result.text = all;
         return result;

@@ -35,6 +35,9 @@ struct AccessResult {
     std::string text;             // less code and status; of `restrictions`: all of it
 };
 
+/// A status as it can be said of what `title` names: x.1.y is about one of the two addresses, and each has its own.    RFC 3463 3.2
+std::string status_about(std::string_view status, std::string_view title);
+
 AccessResult parse_access_result(std::string_view value);
 
 }  // namespace posthorn::receive::policy

@@ -96,10 +96,14 @@ awaitable<Judge::Step> Judge::unlisted(std::optional<std::string> address, std::
         court_.log_warning(found.error().text());
         co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", *address), true);
     }
-    if (found->known)
+    // RFC 5321 4.5.1: who runs the mail of a domain of ours can be reached.
+    const std::string_view local = std::string_view(*address).substr(0, address->rfind('@'));
+    const bool postmaster = !is_sender && iequals(local, "postmaster") && found->address_class == handoff::AddressClass::local;
+    if (found->known || postmaster)
         co_return Step::dunno;
     if (!found->unknown_text.empty())
-        co_return refuse_subject(550, found->unknown_status.empty() ? "5.1.1" : found->unknown_status, *address, title, found->unknown_text);
+        co_return refuse_subject(550, found->unknown_status.empty() ? (is_sender ? "5.1.0" : "5.1.1") : found->unknown_status, *address, title,
+                                 found->unknown_text);
     const std::string why = law_.settings.show_table_name ? fmt::format("User unknown in {}", table_of(found->address_class)) : "User unknown";
     co_return refuse_subject(code_of(law_.settings, found->address_class), is_sender ? "5.1.0" : "5.1.1", *address, title, why);
 }

@@ -12,34 +12,66 @@ namespace {
 
 constexpr int max_depth = 100;           // classes and access results within each other
 
-}  // namespace
-
-Law::Law(const Settings& with_settings, tables::Tables& tables, handoff::AddressClasses& address_classes, Names& with_names,
-         handoff::Verifier* with_verifier)
-    : settings(with_settings), classes(address_classes), names(with_names), verifier(with_verifier)
+/// smtpd_log_access_permit_actions: a table's "OK" is logged for itself.
+bool says_so(Kind kind)
 {
-    const Lists& lists = settings.lists;
-    for (const auto* list : {&lists.client, &lists.helo, &lists.sender, &lists.relay, &lists.recipient, &lists.data, &lists.end_of_data, &lists.etrn})
-        open(*list, tables);
-    for (const auto& [name, members] : lists.classes)
-        open(*members, tables);
+    return kind != Kind::restriction_class && kind != Kind::check_policy_service &&
+           (kind < Kind::check_client_access || kind == Kind::permit_dnswl_client || kind == Kind::permit_rhswl_client);
 }
 
-void Law::open(const RestrictionList& list, tables::Tables& tables)
+}  // namespace
+
+Law::Law(Executor executor, const Settings& with_settings, tables::Tables& tables, handoff::AddressClasses& address_classes, Names& with_names,
+         handoff::Verifier* with_verifier)
+    : settings(with_settings), classes(address_classes), names(with_names), verifier(with_verifier),
+      login_maps("smtpd_sender_login_maps", settings.login_maps, tables::Flags{.utf8 = settings.utf8}, tables),
+      client_certificates("relay_clientcerts", settings.client_certificates, tables::Flags{}, tables),
+      list_replies("rbl_reply_maps", settings.list_replies, tables::Flags{}, tables),
+      mx_backup_networks(tables::ListKind::hosts, "permit_mx_backup_networks", settings.mx_backup_networks, settings.mx_backup_parent_style, tables),
+      logged_permits(tables::ListKind::strings, "smtpd_log_access_permit_actions", settings.log_permit, false, tables)
 {
-    for (const Restriction& restriction : list) {
+    settings.lists.each([&](const Restriction& restriction) {
         verifies_recipients_ |= restriction.kind == Kind::reject_unverified_recipient;
-        if (!restriction.table.empty() && !tables_.contains(restriction.table))
-            tables_.emplace(restriction.table, tables.open(restriction.table, tables::Flags{.utf8 = settings.utf8}));
-        if (restriction.members)
-            open(*restriction.members, tables);
-    }
+        const std::string& argument = restriction.argument;
+        switch (restriction.kind) {
+        case Kind::check_policy_service:
+            // What is wrong with it was said when the list was compiled.
+            if (auto spec = parse_service(argument, settings.services); spec && !services_.contains(argument))
+                services_.emplace(argument, std::make_unique<Service>(executor, *std::move(spec), names));
+            break;
+        case Kind::reject_rbl_client:
+        case Kind::reject_rhsbl:
+        case Kind::permit_dnswl_client:
+        case Kind::permit_rhswl_client:
+            if (auto list = DnsList::parse(argument))
+                dns_lists_.emplace(argument, *std::move(list));
+            break;
+        default:
+            if (restriction.has_table() && !tables_.contains(argument))
+                tables_.emplace(argument, tables.open(argument, tables::Flags{.utf8 = settings.utf8}));
+        }
+    });
+    for (const std::string& domain : settings.old_lists)
+        if (auto list = DnsList::parse(domain))
+            dns_lists_.emplace(domain, *std::move(list));
 }
 
 tables::Table* Law::table(std::string_view spec) const
 {
     const auto found = tables_.find(spec);
     return found == tables_.end() ? nullptr : found->second.get();
+}
+
+Service* Law::service(std::string_view spec) const
+{
+    const auto found = services_.find(spec);
+    return found == services_.end() ? nullptr : found->second.get();
+}
+
+const DnsList* Law::dns_list(std::string_view spec) const
+{
+    const auto found = dns_lists_.find(spec);
+    return found == dns_lists_.end() ? nullptr : &found->second;
 }
 
 void Judge::begin()
@@ -116,32 +148,38 @@ Judge::Step Judge::settle_deferral()
     return refuse(pending.code, pending.status, pending.text);
 }
 
-// A list on its own, at its own command (smtpd_delay_reject = no), or as a part of RCPT.
-awaitable<Ruling> Judge::early(Stage stage)
+/// The latest stage that put something off.
+const Deferral* Judge::deferred() const
+{
+    for (const auto* one : {&facts_.sender_deferral, &facts_.helo_deferral, &facts_.client_deferral})
+        if (*one)
+            return one->get();
+    return nullptr;
+}
+
+// A list on its own, at its own command. Before RCPT nothing is settled: a refusal for good may still come.
+awaitable<Ruling> Judge::early(Stage stage, bool settles, const Deferral* before)
 {
     begin();
+    if (before != nullptr)
+        if_permit_ = *before;
     Step step = co_await list(law_.settings.lists.of(stage), subject_of(stage), 0);
-    if (step != Step::reject && step != Step::hangup)
+    if (stage == Stage::sender && step != Step::reject && step != Step::hangup && law_.settings.unlisted_sender && !sender_checked_)
+        step = co_await unlisted(facts_.sender, "Sender address", true);
+    if (settles && step != Step::reject && step != Step::hangup)
         step = settle_deferral();
     co_return ruling(step);
 }
 
-awaitable<Ruling> Judge::client() { return early(Stage::client); }
-awaitable<Ruling> Judge::helo() { return early(Stage::helo); }
-awaitable<Ruling> Judge::data() { return early(Stage::data); }
-awaitable<Ruling> Judge::end_of_data() { return early(Stage::end_of_data); }
-awaitable<Ruling> Judge::etrn() { return early(Stage::etrn); }
-
+awaitable<Ruling> Judge::client() { return early(Stage::client, false); }
+awaitable<Ruling> Judge::helo() { return early(Stage::helo, false, facts_.client_deferral.get()); }
 awaitable<Ruling> Judge::sender()
 {
-    begin();
-    Step step = co_await list(law_.settings.lists.sender, subject_of(Stage::sender), 0);
-    if (step != Step::reject && step != Step::hangup && law_.settings.unlisted_sender && !sender_checked_)
-        step = co_await unlisted(facts_.sender, "Sender address", true);
-    if (step != Step::reject && step != Step::hangup)
-        step = settle_deferral();
-    co_return ruling(step);
+    return early(Stage::sender, false, (facts_.helo_deferral ? facts_.helo_deferral : facts_.client_deferral).get());
 }
+awaitable<Ruling> Judge::data() { return early(Stage::data, true); }
+awaitable<Ruling> Judge::end_of_data() { return early(Stage::end_of_data, true); }
+awaitable<Ruling> Judge::etrn() { return early(Stage::etrn, true, deferred()); }
 
 awaitable<Ruling> Judge::recipient()
 {
@@ -150,12 +188,16 @@ awaitable<Ruling> Judge::recipient()
     // RFC 5321 4.5.1: postmaster without a domain is always taken.
     if (facts_.recipient && iequals(*facts_.recipient, "postmaster"))
         co_return Ruling{};
+    if (const Deferral* const before = deferred())
+        if_permit_ = *before;
     std::vector<Stage> stages;
     if (settings.delay_reject)
         stages = {Stage::client, Stage::helo, Stage::sender};
     stages.push_back(settings.relay_first ? Stage::relay : Stage::recipient);
     stages.push_back(settings.relay_first ? Stage::recipient : Stage::relay);
     for (const Stage stage : stages) {
+        if (stage == Stage::helo && !facts_.helo)                    // smtpd_helo_required demands one
+            continue;
         warn_ = false;
         if (stage != stages.back())
             if_reject_ = {};      // each list for itself, but relay and recipient restrictions together
@@ -169,6 +211,31 @@ awaitable<Ruling> Judge::recipient()
     if (step != Step::reject && settings.unlisted_recipient && !recipient_checked_ && !effects_.discard)
         step = co_await unlisted(facts_.recipient, "Recipient address", false);
     co_return ruling(step);
+}
+
+/// Whom a word permits, whatever the list is about.
+Judge::Subject Judge::permitted_subject(Kind kind, const Subject& subject) const
+{
+    switch (kind) {
+    case Kind::permit_auth_destination:
+    case Kind::permit_mx_backup: return subject_of(Stage::recipient);
+    case Kind::permit_mynetworks:
+    case Kind::permit_inet_interfaces:
+    case Kind::permit_sasl_authenticated:
+    case Kind::permit_tls_clientcerts:
+    case Kind::permit_tls_all_clientcerts: return subject_of(Stage::client);
+    default: return subject;
+    }
+}
+
+awaitable<Judge::Step> Judge::permitted(std::string_view action, const Subject& subject, std::string_view from)
+{
+    if (!law_.settings.log_permit.empty()) {
+        const auto logged = co_await law_.logged_permits.ask(std::string(action));
+        if (logged && *logged)
+            court_.log_what("permit", fmt::format("action={} for {}={} {}", action, subject.title, subject.name, from));
+    }
+    co_return Step::permit;
 }
 
 awaitable<Judge::Step> Judge::list(const RestrictionList& restrictions, Subject subject, int depth)
@@ -186,8 +253,8 @@ awaitable<Judge::Step> Judge::list(const RestrictionList& restrictions, Subject 
         }
         const Step step = co_await one(restriction, subject, depth);
         warn_ = warned_before;
-        if (step == Step::permit && std::ranges::find(law_.settings.log_permit, to_lower(restriction.word)) != law_.settings.log_permit.end())
-            court_.log_what("permit", fmt::format("action={} for {}={}", restriction.word, subject.title, subject.name));
+        if (step == Step::permit && says_so(restriction.kind))
+            co_await permitted(restriction.word, permitted_subject(restriction.kind, subject), "");
         if (step != Step::dunno)
             co_return step;
     }
@@ -211,10 +278,14 @@ awaitable<Judge::Step> Judge::one(const Restriction& restriction, const Subject&
         co_return Step::dunno;
 
     case Kind::permit_mynetworks: co_return co_await my_networks();
-    // No client has authenticated itself, by SASL or certificate, and none is on an address of ours: these never permit.
-    case Kind::permit_sasl_authenticated:
-    case Kind::permit_tls_clientcerts:
-    case Kind::permit_inet_interfaces: co_return Step::dunno;
+    case Kind::permit_sasl_authenticated: co_return court_.session_facts().sasl_username.empty() ? Step::dunno : Step::permit;
+    case Kind::permit_tls_clientcerts: co_return co_await known_certificate(false);
+    case Kind::permit_tls_all_clientcerts: co_return co_await known_certificate(true);
+    case Kind::permit_inet_interfaces: co_return law_.classes.own_address(facts_.client_address) ? Step::permit : Step::dunno;
+    case Kind::permit_naked_ip_address:
+        court_.log_warning(fmt::format("restriction {} is deprecated. Use permit_mynetworks or permit_sasl_authenticated instead", restriction.word));
+        co_return facts_.helo && (smtp::is_ipv4(*facts_.helo) || smtp::is_ipv6(*facts_.helo)) ? Step::permit : Step::dunno;
+    case Kind::permit_mx_backup: co_return co_await mx_backup();
     case Kind::permit_auth_destination: co_return co_await auth_destination(false, true);
     case Kind::reject_unauth_destination: co_return co_await auth_destination(false, false);
     case Kind::defer_unauth_destination: co_return co_await auth_destination(true, false);
@@ -250,6 +321,28 @@ awaitable<Judge::Step> Judge::one(const Restriction& restriction, const Subject&
     case Kind::check_sender_access:
     case Kind::check_recipient_access:
     case Kind::check_etrn_access: co_return co_await access(restriction, subject, depth);
+    case Kind::check_ccert_access: co_return co_await certificate_access(restriction, depth);
+    case Kind::check_sasl_access: co_return co_await login_access(restriction, depth);
+    case Kind::check_server_access: co_return co_await server_access(restriction, depth);
+    case Kind::check_policy_service: co_return co_await policy_service(restriction, subject, depth);
+
+    case Kind::reject_rbl_client: co_return co_await address_list(restriction.argument, false);
+    case Kind::permit_dnswl_client: co_return co_await address_list(restriction.argument, true);
+    case Kind::reject_maps_rbl: co_return co_await old_address_lists();
+    case Kind::reject_rhsbl:
+    case Kind::permit_rhswl_client: co_return co_await domain_list(restriction, subject);
+
+    case Kind::reject_sender_login_mismatch:
+    case Kind::reject_authenticated_sender_login_mismatch:
+    case Kind::reject_unauthenticated_sender_login_mismatch:
+    case Kind::reject_known_sender_login_mismatch: co_return co_await login_mismatch(restriction);
+
+    case Kind::sleep:
+        if (!court_.rehearsal()) {
+            co_await court_.before_wait();
+            co_await sleep_for(std::chrono::seconds{parse_number(restriction.argument).value_or(0)});
+        }
+        co_return Step::dunno;
     }
     co_return refuse(451, "4.3.5", "Server configuration error", true);
 }

@@ -10,9 +10,13 @@
 #include "handoff/interfaces.hpp"
 #include "receive/outside.hpp"
 #include "receive/policy/access_result.hpp"
+#include "receive/policy/dns_list.hpp"
+#include "receive/policy/service.hpp"
+#include "receive/policy/service_request.hpp"
 #include "receive/policy/settings.hpp"
 #include "smtp/path.hpp"
-#include "tables/table.hpp"
+#include "tables/maps.hpp"
+#include "tables/match_list.hpp"
 
 #include <functional>
 #include <map>
@@ -24,6 +28,13 @@
 #include <vector>
 
 namespace posthorn::receive::policy {
+
+/// What turns a permit into a refusal for now.
+struct Deferral {
+    bool active = false;
+    int code = 0;
+    std::string status, text;
+};
 
 /// What the lists decide about. Empty optionals: the command was not given yet.
 struct Facts {
@@ -38,6 +49,8 @@ struct Facts {
     bool pipelined_early = false;                  // improper command pipelining was seen
     bool tls = false;
     std::chrono::milliseconds verify_patience{0};  // how long an address probe is waited for
+    // smtpd_delay_reject = no: what CONNECT, HELO and MAIL put off; it counts at RCPT.
+    std::shared_ptr<const Deferral> client_deferral, helo_deferral, sender_deferral;
 };
 
 /// What access tables ask for beside the verdict. Gathered over a transaction.
@@ -64,27 +77,48 @@ public:
     virtual void log_warning(std::string_view text) = 0;
     /// Something slow follows: replies that are ready leave.
     virtual awaitable<void> before_wait() = 0;
+    virtual SessionFacts session_facts() const = 0;
+    /// Header fields come too late.
+    virtual bool content_has_begun() const { return false; }
+    /// Nobody outside is asked, and nothing lasts: only what the restrictions would ask is wanted.
+    virtual bool rehearsal() const { return false; }
 };
 
-/// Shared by all sessions of a server: settings and the tables that the lists name, opened.
+/// Shared by all sessions of a server: settings, and what the lists name: tables, DNS lists, policy servers.
 class Law {
 public:
     /// `verifier` none: addresses cannot be verified, and restrictions that ask for it defer.
-    Law(const Settings& settings, tables::Tables& tables, handoff::AddressClasses& classes, Names& names, handoff::Verifier* verifier);
+    Law(Executor executor, const Settings& settings, tables::Tables& tables, handoff::AddressClasses& classes, Names& names,
+        handoff::Verifier* verifier);
 
     const Settings& settings;
     handoff::AddressClasses& classes;
     Names& names;
     handoff::Verifier* verifier;
+    tables::Maps login_maps, client_certificates, list_replies;
+    tables::MatchList mx_backup_networks, logged_permits;
     tables::Table* table(std::string_view spec) const;
+    Service* service(std::string_view spec) const;
+    const DnsList* dns_list(std::string_view spec) const;
     /// Some list has reject_unverified_recipient.
     bool verifies_recipients() const { return verifies_recipients_; }
 
 private:
-    void open(const RestrictionList& list, tables::Tables& tables);
     bool verifies_recipients_ = false;
     std::map<std::string, std::shared_ptr<tables::Table>, std::less<>> tables_;
+    std::map<std::string, std::unique_ptr<Service>, std::less<>> services_;
+    std::map<std::string, DnsList, std::less<>> dns_lists_;
 };
+
+/// Keys of an access table, in the order in which they are asked.
+struct AccessKey {
+    std::string text;
+    bool piece;                   // not asked of pattern tables, which judge the whole
+};
+using AccessKeys = std::vector<AccessKey>;
+void add_domain_keys(AccessKeys& keys, std::string_view name, bool parents, bool first_is_piece = false);
+/// 192.0.2.1, 192.0.2, 192.0, 192; likewise at the colons of IPv6.
+void add_address_keys(AccessKeys& keys, std::string_view address);
 
 class Judge {
 public:
@@ -103,14 +137,11 @@ public:
     awaitable<Ruling> data();
     awaitable<Ruling> end_of_data();
     awaitable<Ruling> etrn();
+    /// What client(), helo() or sender() put off; for Facts.
+    std::shared_ptr<const Deferral> deferral() const { return if_permit_.active ? std::make_shared<const Deferral>(if_permit_) : nullptr; }
 
 private:
     enum class Step : std::uint8_t { dunno, permit, reject, hangup };
-    struct Deferral {
-        bool active = false;
-        int code = 0;
-        std::string status, text;
-    };
     // The list that is being evaluated: what reject, permit and access results call the subject.
     struct Subject {
         Stage stage = Stage::client;
@@ -118,11 +149,13 @@ private:
         std::string_view title;       // "Sender address"
     };
 
-    awaitable<Ruling> early(Stage stage);
+    awaitable<Ruling> early(Stage stage, bool settles, const Deferral* before = nullptr);
+    const Deferral* deferred() const;
     awaitable<Ruling> late(Stage stage, std::string name, std::string_view title);
     awaitable<Step> list(const RestrictionList& list, Subject subject, int depth);
     awaitable<Step> one(const Restriction& restriction, const Subject& subject, int depth);
     Subject subject_of(Stage stage) const;
+    Subject permitted_subject(Kind kind, const Subject& subject) const;
     void begin();
     Ruling ruling(Step step);
 
@@ -144,8 +177,35 @@ private:
     awaitable<Step> my_networks();
     awaitable<Step> auth_destination(bool defer, bool permits);
     awaitable<Step> access(const Restriction& restriction, const Subject& subject, int depth);
-    awaitable<Step> access_result(std::string value, std::string table, const Subject& subject, int depth);
+    awaitable<Step> certificate_access(const Restriction& restriction, int depth);
+    awaitable<Step> login_access(const Restriction& restriction, int depth);
+    /// The first key that the table has decides; none of them: nothing.
+    awaitable<std::optional<Step>> first_of(const AccessKeys& keys, const std::string& table, const Subject& about, int depth);
+    /// `entry`: the key that was asked.
+    awaitable<Step> access_result(std::string value, std::string table, std::string entry, const Subject& subject, int depth);
+    awaitable<Step> named_restrictions(const std::string& text, const std::string& table, const Subject& subject, int depth);
+    awaitable<Step> permitted(std::string_view action, const Subject& subject, std::string_view from);
     awaitable<Result<handoff::AddressStanding>> standing(std::string address);
+    // server_access.cpp
+    awaitable<Step> server_access(const Restriction& restriction, int depth);
+    std::optional<Subject> party(Party party, Stage stage) const;
+    awaitable<Step> mx_backup();
+    awaitable<std::optional<bool>> is_ours(const std::vector<dns::Record>& hosts, bool networks);
+    // listed.cpp
+    awaitable<Result<bool>> listed(const DnsList& list, std::string query);
+    std::optional<DnsList> list_named(std::string_view spec) const;
+    awaitable<Step> refuse_listed(const DnsList& list, std::string query, std::string what, std::string_view title);
+    awaitable<Step> address_list(std::string list, bool permits);
+    awaitable<Step> domain_list(const Restriction& restriction, const Subject& subject);
+    awaitable<Step> old_address_lists();
+    awaitable<bool> may_be_permitted();
+    // service_access.cpp
+    awaitable<Step> policy_service(const Restriction& restriction, const Subject& subject, int depth);
+    // login.cpp
+    awaitable<Step> login_mismatch(const Restriction& restriction);
+    awaitable<Step> known_certificate(bool all);
+    /// forbidden: what a list found out from others may say is never "permit".
+    Step never_permit(Step step, const Restriction& restriction, std::string_view about);
 
     const Law& law_;
     const Facts& facts_;
@@ -155,6 +215,7 @@ private:
     std::string reply_;
     Deferral if_permit_, if_reject_;
     bool warn_ = false;
+    bool default_action_ = false;         // a policy server's default action is being evaluated
     bool recipient_checked_ = false, sender_checked_ = false;
     // Two addresses at most are asked about at one time, each by several restrictions.
     std::map<std::string, Result<handoff::AddressStanding>> standings_;

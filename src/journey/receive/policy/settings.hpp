@@ -2,6 +2,7 @@
 #pragma once
 
 #include "receive/policy/restriction.hpp"
+#include "receive/policy/service_spec.hpp"
 #include "tables/keys.hpp"
 
 namespace posthorn::receive::policy {
@@ -27,13 +28,25 @@ struct Settings {
     bool utf8 = true;
     std::string null_sender_key = "<>";
     tables::Delimiter delimiter;
-    std::vector<std::string> log_permit;     // smtpd_log_access_permit_actions
+    std::string log_permit;                  // smtpd_log_access_permit_actions
 
     int access_reject = 554, access_defer = 450, reject = 554, defer = 450, invalid_hostname = 501, non_fqdn = 504, relay = 554;
     int unknown_address = 450, unknown_client = 450, unknown_hostname = 450, multi_recipient_bounce = 550, plaintext = 450;
     int unknown_local = 550, unknown_relay = 550, unknown_virtual_alias = 550, unknown_virtual_mailbox = 550;
     TempfailAction address_tempfail = TempfailAction::defer_if_permit, helo_tempfail = TempfailAction::defer_if_permit;
     Unverified unverified_recipient, unverified_sender;
+
+    ServiceLimits services;                  // smtpd_policy_service_*
+    std::string list_reply;                  // default_rbl_reply, unexpanded
+    std::string list_replies;                // rbl_reply_maps
+    int listed = 554;                        // maps_rbl_reject_code
+    std::vector<std::string> old_lists;      // maps_rbl_domains
+    std::string mx_backup_networks;
+    bool mx_backup_parent_style = true;
+    bool logins = false;                     // smtpd_sasl_auth_enable
+    std::string login_maps;                  // smtpd_sender_login_maps
+    std::string client_certificates;         // relay_clientcerts
+    std::string myhostname;
 };
 
 }  // namespace posthorn::receive::policy

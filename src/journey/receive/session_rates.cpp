@@ -1,0 +1,77 @@
+// smtpd_client_*_limit: what one client may do, counted over all processes.                                      postconf(5), anvil(8)
+#include "receive/session.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace posthorn::receive {
+
+namespace {
+
+std::string network_of(const net::IpAddress& address, unsigned prefix)
+{
+    const auto masked = [&](auto octets) {
+        for (std::size_t at = 0; at < octets.size(); ++at) {
+            octets[at] = static_cast<std::uint8_t>(address.octets()[at]);
+            const unsigned kept = prefix > at * 8 ? std::min<unsigned>(prefix - static_cast<unsigned>(at) * 8, 8) : 0;
+            octets[at] = static_cast<std::uint8_t>(octets[at] & (0xff00U >> kept));
+        }
+        return octets;
+    };
+    const net::IpAddress base =
+        address.is_v6() ? net::IpAddress::v6(masked(std::array<std::uint8_t, 16>{})) : net::IpAddress::v4(masked(std::array<std::uint8_t, 4>{}));
+    return fmt::format("{}/{}", base.text(), prefix);
+}
+
+}  // namespace
+
+/// Who counts as one client: the address, or its network.
+std::string Session::rate_key() const
+{
+    const ClientLimits& limits = core_.options.client;
+    const auto address = net::IpAddress::parse(facts_.client_address);
+    const unsigned prefix = !address ? 0 : address->is_v6() ? limits.v6_prefix : limits.v4_prefix;
+    const bool whole = !address || prefix >= (address->is_v6() ? 128U : 32U);
+    return fmt::format("{}:{}", limits.service, whole ? facts_.client_address : network_of(*address, prefix));
+}
+
+awaitable<bool> Session::may_connect()
+{
+    const ClientLimits& limits = core_.options.client;
+    const auto exempt = co_await core_.unlimited_clients.ask(facts_.client_name, facts_.client_address);
+    if (!exempt)
+        core_.outside.log.warning("smtpd_client_event_limit_exceptions: {}", exempt.error().text());
+    else if (*exempt)
+        co_return true;
+    const auto count = co_await core_.outside.rates->count(Rates::Event::connect, rate_key());
+    if (!count)                                   // memory is away: mail goes on without limits
+        co_return true;
+    counted_ = true;
+    const auto refuse = [&](std::string_view what, std::uint32_t number) {
+        say(fmt::format("421 4.7.0 {} Error: too many connections from {}", core_.options.myhostname, facts_.client_address));
+        core_.outside.log.warning("{} limit exceeded: {} from {} for service {}", what, number, namaddr(), limits.service);
+        end_ = End::hangup;
+        return false;
+    };
+    if (limits.connections != 0 && count->connections > limits.connections)
+        co_return refuse("Connection concurrency", count->connections);
+    if (limits.connection_rate != 0 && count->rate > limits.connection_rate)
+        co_return refuse("Connection rate", count->rate);
+    co_return true;
+}
+
+/// One event more; true: it is one too many, and the log says so.
+awaitable<bool> Session::exceeds(Rates::Event event, std::uint32_t limit, std::string_view what)
+{
+    if (!counted_ || limit == 0)
+        co_return false;
+    const auto count = co_await core_.outside.rates->count(event, rate_key());
+    if (!count || count->rate <= limit)
+        co_return false;
+    core_.outside.log.warning("{} limit exceeded: {} from {} for service {}", what, count->rate, namaddr(), core_.options.client.service);
+    co_return true;
+}
+
+}  // namespace posthorn::receive
