@@ -21,6 +21,7 @@ struct Server::Core {
     Ceiling ceiling;
     Places places;
     BufferPool buffers;
+    tables::MatchList xclient_hosts, xforward_hosts;
     tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts, unlimited_clients;
     tables::Maps discard_ehlo_keywords, command_filter, reject_filter, reject_footers;
     bool draining = false, closing = false;

@@ -1,10 +1,11 @@
 #include "receive/ehlo_reply.hpp"
+#include "receive/claims.hpp"
 
 #include <fmt/format.h>
 
 namespace posthorn::receive {
 
-std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool starttls, bool pipe_connect)
+std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool starttls, bool pipe_connect, bool xclient, bool xforward)
 {
     using smtp::Keyword;
     std::string text;
@@ -26,6 +27,10 @@ std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool 
     offer(Keyword::etrn, "ETRN");
     if (starttls)
         offer(Keyword::starttls, "STARTTLS");
+    if (xclient)
+        offer(Keyword::xclient, fmt::format("XCLIENT {}", xclient_words));
+    if (xforward)
+        offer(Keyword::xforward, fmt::format("XFORWARD {}", xforward_words));
     offer(Keyword::enhanced_status_codes, "ENHANCEDSTATUSCODES");
     offer(Keyword::eight_bit_mime, "8BITMIME");
     offer(Keyword::dsn, "DSN");

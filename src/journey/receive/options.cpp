@@ -202,6 +202,13 @@ Options Options::from(const Snapshot& snapshot)
     const config::Assignment under_stress[] = {{.name = "stress", .value = "yes"}};
     options.stressed = pace_of(snapshot.with(under_stress, "stress"));
     options.min_data_rate = static_cast<std::uint64_t>(snapshot.get(smtpd_min_data_rate));
+    options.xclient_hosts = snapshot.get(smtpd_authorized_xclient_hosts);
+    options.xforward_hosts = snapshot.get(smtpd_authorized_xforward_hosts);
+    const std::string proxy = snapshot.get(smtpd_upstream_proxy_protocol);
+    if (!proxy.empty() && !iequals(proxy, "haproxy"))
+        throw config::BadValue("parameter smtpd_upstream_proxy_protocol: unknown protocol: " + proxy);
+    options.upstream_proxy = !proxy.empty();
+    options.upstream_proxy_timeout = snapshot.get(smtpd_upstream_proxy_timeout);
     options.content_filter = snapshot.get(receive::content_filter);
     options.line_length_limit = static_cast<std::size_t>(snapshot.get(receive::line_length_limit));
     options.message_size_limit = static_cast<std::uint64_t>(snapshot.get(receive::message_size_limit).count);

@@ -48,7 +48,9 @@ struct Options {
     Pace calm, stressed;
     bool always_stressed = false;                        // stress is set in the configuration
     std::uint64_t min_data_rate = 500;
-    std::string content_filter;
+    std::string content_filter, xclient_hosts, xforward_hosts;
+    bool upstream_proxy = false;
+    std::chrono::milliseconds upstream_proxy_timeout{5000};
     std::size_t line_length_limit = 2048;
     std::uint64_t message_size_limit = 10240000;         // 0: none
     std::uint64_t queue_minfree = 0;

@@ -49,6 +49,21 @@ inline constexpr Param<std::string> cleanup_service_name{.name = "cleanup_servic
                                                          .initial = "cleanup",
                                                          .least = 1,
                                                          .doc = "The line of master.cf whose options say how the mail of this service is cleaned."};
+inline constexpr Param<std::string> smtpd_authorized_xclient_hosts{
+    .name = "smtpd_authorized_xclient_hosts",
+    .initial = "",
+    .doc = "Clients that may speak for others: what they say by XCLIENT counts for access.",
+    .source = "XCLIENT_README"};
+inline constexpr Param<std::string> smtpd_authorized_xforward_hosts{.name = "smtpd_authorized_xforward_hosts",
+                                                                    .initial = "",
+                                                                    .doc = "Clients that may say by XFORWARD whose mail it is, for the log.",
+                                                                    .source = "XFORWARD_README"};
+inline constexpr Param<std::string> smtpd_upstream_proxy_protocol{
+    .name = "smtpd_upstream_proxy_protocol",
+    .initial = "",
+    .doc = "haproxy: a load balancer says who the client is, in version 1 or 2 of the PROXY protocol."};
+inline constexpr Param<std::chrono::seconds> smtpd_upstream_proxy_timeout{
+    .name = "smtpd_upstream_proxy_timeout", .initial = "5s", .least = std::chrono::seconds{1}, .doc = "How long its header is waited for."};
 inline constexpr Param<std::string> content_filter{
     .name = "content_filter",
     .initial = "",
@@ -384,6 +399,10 @@ inline constexpr ParamInfo params[] = {
     smtpd_min_data_rate,
     receive_override_options,
     cleanup_service_name,
+    smtpd_authorized_xclient_hosts,
+    smtpd_authorized_xforward_hosts,
+    smtpd_upstream_proxy_protocol,
+    smtpd_upstream_proxy_timeout,
     content_filter,
     line_length_limit,
     message_size_limit,

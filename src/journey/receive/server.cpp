@@ -15,6 +15,10 @@ Server::Core::Core(Executor on, Options with, Outside from)
     : executor(std::move(on)), options(std::move(with)), outside(std::move(from)),
       law(executor, options.policy, outside.tables, outside.classes, outside.names, outside.verifier), ceiling(options.memory_limit),
       places(options.idle_session_limit, options.transaction_limit), buffers(std::max<std::size_t>(16 * 1024, options.line_length_limit + 1024)),
+      xclient_hosts(tables::ListKind::hosts, "smtpd_authorized_xclient_hosts", options.xclient_hosts, options.mynetworks_parent_style,
+                    outside.tables),
+      xforward_hosts(tables::ListKind::hosts, "smtpd_authorized_xforward_hosts", options.xforward_hosts, options.mynetworks_parent_style,
+                     outside.tables),
       bare_newline_exclusions(tables::ListKind::hosts, "smtpd_forbid_bare_newline_exclusions", options.bare_newline_exclusions,
                               options.mynetworks_parent_style, outside.tables),
       noop_commands(tables::ListKind::strings, "smtpd_noop_commands", options.noop_commands, false, outside.tables),
@@ -33,7 +37,7 @@ Server::Core::Core(Executor on, Options with, Outside from)
     instance_base = {static_cast<std::uint64_t>(::getpid()),
                      static_cast<std::uint64_t>(std::chrono::floor<std::chrono::seconds>(outside.clock.wall().time_since_epoch()).count())};
     for (const auto* list :
-         {&bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains, &debug_peers, &pipe_connect_hosts, &unlimited_clients})
+         {&xclient_hosts, &xforward_hosts, &bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains, &debug_peers, &pipe_connect_hosts, &unlimited_clients})
         for (const std::string& problem : list->problems())
             outside.log.warning("{}: {}", list->parameter(), problem);
     for (const std::string& word : options.discard_ehlo_keywords.unknown)              // a keyword of another Postfix's is no reason not to serve

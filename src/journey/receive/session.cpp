@@ -78,6 +78,11 @@ awaitable<void> Session::run()
 
 awaitable<void> Session::begin()
 {
+    if (core_.options.upstream_proxy) {
+        co_await take_proxy_header();
+        if (end_ != End::none)
+            co_return;
+    }
     co_await name_client();
     core_.outside.log.info("connect from {}", namaddr());
     if (core_.outside.rates && core_.options.client.any() && !co_await may_connect())
@@ -148,6 +153,11 @@ awaitable<void> Session::greet()
     start_request();
     if (!core_.options.tls_wrapper && !pipe_connect_ && poll_early_input("CONNECT"))
         co_return;
+    co_await welcome();
+}
+
+awaitable<void> Session::welcome()
+{
     if (!core_.options.policy.delay_reject) {
         policy::Effects effects;
         policy::Judge judge(core_.law, facts_, effects, *this);
@@ -313,8 +323,8 @@ awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
         ok = true;
         break;
     case VerbId::auth: say("503 5.5.1 Error: authentication not enabled"); break;
-    case VerbId::xclient:
-    case VerbId::xforward: say("550 5.7.0 Error: insufficient authorization"); break;
+    case VerbId::xclient: ok = co_await xclient(std::move(arguments)); break;
+    case VerbId::xforward: ok = co_await xforward(std::move(arguments)); break;
     case VerbId::lhlo:
     case VerbId::expn:
     case VerbId::turn: break;                    // not served: verb is null above

@@ -5,6 +5,7 @@
 // Memory   without a transaction a session is this object its stream and the coroutine frames that wait; no buffer.
 #pragma once
 
+#include "net/proxy_header.hpp"
 #include "receive/content.hpp"
 #include "receive/core.hpp"
 #include "receive/tally.hpp"
@@ -66,6 +67,7 @@ private:
     awaitable<void> finish();
     awaitable<bool> step();
     awaitable<void> greet();
+    awaitable<void> welcome();
     awaitable<void> name_client();
     awaitable<void> converse();
     awaitable<bool> dispatch(smtp::Command command, std::string line);
@@ -97,6 +99,12 @@ private:
     awaitable<bool> etrn(std::string arguments);
     bool rset(std::string_view arguments);
     bool help();
+    // session_proxied.cpp
+    awaitable<void> take_proxy_header();
+    awaitable<bool> listed(const tables::MatchList& list);
+    awaitable<bool> xclient(std::string arguments);
+    awaitable<bool> xforward(std::string arguments);
+    std::string origin_for_log() const;
     // session_mail.cpp
     awaitable<bool> mail(std::string arguments);
     awaitable<bool> rcpt(std::string arguments);
@@ -130,6 +138,12 @@ private:
     std::unique_ptr<Transaction> transaction_;
     std::unique_ptr<TlsFacts> tls_;
     std::unique_ptr<std::string> denied_;         // smtpd_delay_reject = no: the client was refused at connect
+    struct Forwarded {
+        std::string name, address, queue_id;      // fit for the log
+    };
+    std::unique_ptr<Forwarded> forwarded_;        // XFORWARD, for one mail
+    std::unique_ptr<net::Endpoint> destination_;  // where the client connected to, as its proxy says
+    std::string claimed_login_;                   // XCLIENT LOGIN
     Tally tally_;
     SteadyTime request_deadline_{};
     std::uint32_t mails_ = 0;                     // begun in this session

@@ -34,6 +34,7 @@ std::optional<std::string> Session::own_probe_sender(std::string_view address) c
 void Session::end_transaction()
 {
     transaction_.reset();
+    forwarded_.reset();
     facts_.sender.reset();
     facts_.recipient.reset();
     facts_.recipients = 0;
@@ -149,7 +150,11 @@ awaitable<bool> Session::mail(std::string arguments)
     client.set_protocol(fmt::format("{}{}", command->smtputf8 ? "UTF8SMTP" : esmtp_ ? "ESMTP" : "SMTP", facts_.tls && esmtp_ ? "S" : ""));
     if (tls_)
         client.set_tls_summary(tls_->received_text);
-    if (!stream_->local().is_unix()) {
+    client.set_sasl_username(claimed_login_);
+    if (destination_) {
+        client.set_server_address(destination_->ip.text());
+        client.set_server_port(destination_->port);
+    } else if (!stream_->local().is_unix()) {
         client.set_server_address(stream_->local().ip.text());
         client.set_server_port(stream_->local().port);
     }
@@ -210,7 +215,7 @@ awaitable<bool> Session::rcpt(std::string arguments)
         }
         envelope.set_queue_id(*id);
         transaction_->queue_id = *id;
-        core_.outside.log.info("{}: client={}", *id, namaddr());
+        core_.outside.log.info("{}: client={}", *id, origin_for_log());
     }
     handoff::Recipient& recipient = *envelope.add_recipients();
     recipient.set_index(static_cast<std::uint32_t>(envelope.recipients_size() - 1));
