@@ -53,6 +53,26 @@ bool Agent::Core::refuse_unfit(Job& job, Fd content)
     return job.sheet.settled();
 }
 
+/// What goes out is changed before the first host is looked for, so that every host hears the same.
+awaitable<void> Agent::Core::edit(Job& job)
+{
+    auto head = job.request.probe() ? Result<std::string>(std::string{}) : job.content.head();
+    if (!head) {
+        job.sheet.fail_open(
+            Reason(head.error().status().starts_with('5'), head.error().status().empty() ? "4.3.0" : head.error().status(), head.error().text()));
+        co_return;
+    }
+    const std::size_t octets = head->size();
+    auto edited = co_await around.editor->edit(job.request.envelope(), *std::move(head));
+    if (!edited) {
+        job.sheet.fail_open(Reason(false, "4.3.0", edited.error().text()));
+        co_return;
+    }
+    if (edited->head)
+        job.content.replace_head(octets, *std::exchange(edited->head, std::nullopt));
+    job.edited = *std::move(edited);
+}
+
 awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest request, Fd content)
 {
     auto job = std::make_shared<Job>(std::move(request), around.executor);
@@ -60,7 +80,10 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
     job->started = micros(around.clock.wall());
     ++counts.deliveries;
     counts.recipients += job->sheet.size();
-    if (!refuse_unfit(*job, std::move(content))) {
+    const bool fit = !refuse_unfit(*job, std::move(content));
+    if (fit && around.editor != nullptr)
+        co_await edit(*job);
+    if (!job->sheet.settled()) {
         // Probes have sessions of their own: an address check must not wait behind content, nor spoil a session for mail.
         std::string key = job->request.route().site().empty() ? to_lower(job->request.route().nexthop()) : job->request.route().site();
         if (job->request.probe())

@@ -26,6 +26,7 @@ struct Job {
 
     handoff::DeliveryRequest request;
     Content content;
+    std::optional<Edited> edited;       // by smtp_generic_maps and the like
     Sheet sheet;
     std::optional<Transaction> transaction;
     Signal wake;
@@ -146,6 +147,7 @@ struct Agent::Core {
     awaitable<handoff::Verdicts> verdicts(std::shared_ptr<Job> whose);
     awaitable<void> filter_status(std::shared_ptr<Job> job, std::size_t index, Fate* fate);
     bool refuse_unfit(Job& job, Fd content);
+    awaitable<void> edit(Job& job);
 
     Options options;
     Surroundings around;

@@ -73,6 +73,7 @@ Transaction* Line::next()
     Transaction& transaction = job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
     transaction.progress.apart = apart;
     transaction.hasty = std::move(hasty);
+    transaction.edited = job->edited ? &*job->edited : nullptr;
     jobs.push_back(job);
     return &transaction;
 }

@@ -20,8 +20,50 @@ Result<Content> Content::of(Fd file)
     return content;
 }
 
+Result<std::string> Content::head() const
+{
+    if (in_memory()) {
+        const auto end = octets().find("\r\n\r\n");
+        return std::string(octets().substr(0, octets().starts_with("\r\n") ? 2 : end == std::string_view::npos ? octets().size() : end + 4));
+    }
+    std::string text;
+    for (std::uint64_t at = 0; at < size_;) {
+        std::string piece(16 * 1024, '\0');
+        TRY(const std::size_t got, read(at, piece));
+        if (got == 0)
+            break;
+        text.append(piece, 0, got);
+        at += got;
+        if (text.starts_with("\r\n"))
+            return std::string("\r\n");
+        if (const auto end = text.find("\r\n\r\n"); end != text.npos) {
+            text.resize(end + 4);
+            return text;
+        }
+        if (text.size() > head_limit)
+            return Error("message header is too long", "5.6.0");
+    }
+    return text;
+}
+
+void Content::replace_head(std::size_t octets, std::string head)
+{
+    size_ = size_ - octets + head.size();
+    if (in_memory()) {
+        std::string whole = std::move(head);
+        whole += this->octets().substr(octets);
+        owned_ = std::move(whole);
+        return;
+    }
+    skipped_ += octets;
+    head_ = std::move(head);
+}
+
 Result<std::size_t> Content::read(std::uint64_t offset, std::span<char> room) const
 {
+    if (offset < head_.size())
+        return std::string_view(head_).substr(static_cast<std::size_t>(offset)).copy(room.data(), room.size());
+    offset = offset - head_.size() + skipped_;
     while (true) {
         const ssize_t got = ::pread(file_.get(), room.data(), room.size(), static_cast<off_t>(offset));
         if (got >= 0)

@@ -24,6 +24,11 @@ public:
     Result<Content> to_7bit() const;
     static constexpr std::uint64_t conversion_limit = 64U << 20;
 
+    /// The whole header with its empty line; an Error where it is longer than `head_limit`.
+    static constexpr std::size_t head_limit = 1U << 20;
+    Result<std::string> head() const;
+    /// Another header in place of the first `octets`.
+    void replace_head(std::size_t octets, std::string head);
     /// The header with its empty line, or as much of the message as a first chunk of moderate size may have; never all of it.
     Result<std::string> header() const;
     /// A line of more octets than `limit` (0: none). A file that cannot be read has none: who sends it will find out.
@@ -39,6 +44,8 @@ private:
     std::string_view octets_;
     std::string owned_;                     // of a conversion
     Fd file_;
+    std::string head_;                      // of a file whose header was replaced; the file counts from skipped_
+    std::uint64_t skipped_ = 0;
     std::uint64_t size_ = 0;
 };
 

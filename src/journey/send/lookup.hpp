@@ -3,9 +3,11 @@
 
 #include "async/async.hpp"
 #include "base/error.hpp"
+#include "handoff/words.pb.h"
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace posthorn::send {
 
@@ -14,6 +16,21 @@ class Lookup {
 public:
     virtual ~Lookup() = default;
     virtual awaitable<Result<std::optional<std::string>>> find(std::string key) = 0;
+};
+
+/// What is said of a message instead of what its envelope and header have.
+struct Edited {
+    std::string sender;
+    std::vector<std::string> recipients;  // in the envelope's order
+    std::optional<std::string> head;      // none: as it is
+};
+
+/// Changes what goes out.
+class Editor {
+public:
+    virtual ~Editor() = default;
+    /// `head`: the header with its empty line; empty: no content will be said. An Error: try later.
+    virtual awaitable<Result<Edited>> edit(const handoff::Envelope& envelope, std::string head) = 0;
 };
 
 }  // namespace posthorn::send

@@ -45,6 +45,7 @@ struct Options {
     bool pix_disable_esmtp = true, pix_delay_dot = true;
     seconds pix_threshold{500}, pix_delay{10};
     std::size_t line_length = 998;
+    bool convert_to_7bit = true;          // for servers without 8BITMIME
     bool quote_envelope = true;
 
     bool mx_lookups = true;                     // not disable_dns_lookups

@@ -50,6 +50,7 @@ struct Transaction {
 
     const handoff::DeliveryRequest* request;
     const Content* content;
+    const Edited* edited = nullptr;         // what is said instead of the envelope's addresses
     Sheet* sheet;
     std::vector<std::uint32_t> recipients;  // positions in the request's envelope and in the sheet
     Mail progress;

@@ -123,7 +123,8 @@ void Session::compose_mail(const Transaction& transaction)
     std::uint8_t parameters = 0;
     const auto carries = [&](peers::Parameter parameter) { parameters |= static_cast<std::uint8_t>(parameter); };
     out_ += "MAIL FROM:<";
-    out_ += options_.quote_envelope ? on_the_wire(envelope.sender()) : envelope.sender();
+    const std::string& sender = transaction.edited != nullptr ? transaction.edited->sender : envelope.sender();
+    out_ += options_.quote_envelope ? on_the_wire(sender) : sender;
     out_ += '>';
     if (features_.has(smtp::Keyword::size) && transaction.content->size() != 0) {
         fmt::format_to(std::back_inserter(out_), " SIZE={}", transaction.content->size());
@@ -161,7 +162,8 @@ void Session::compose_rcpt(const Transaction& transaction, std::uint32_t recipie
     std::string line;
     line.reserve(64 + to.address().size());
     line += "RCPT TO:<";
-    line += options_.quote_envelope ? on_the_wire(to.address()) : to.address();
+    const std::string& spoken = transaction.edited != nullptr ? transaction.edited->recipients[transaction.recipients[recipient]] : to.address();
+    line += options_.quote_envelope ? on_the_wire(spoken) : spoken;
     line += '>';
     if (features_.has(smtp::Keyword::dsn)) {
         if (to.notify() != 0) {

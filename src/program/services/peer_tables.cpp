@@ -18,6 +18,14 @@ constexpr std::string_view own_parameters[] = {send::smtp_discard_ehlo_keyword_a
                                                send::default_delivery_status_filter.name,
                                                send::smtp_delivery_status_filter.name,
                                                "lmtp_delivery_status_filter",
+                                               send::smtp_generic_maps.name,
+                                               "lmtp_generic_maps",
+                                               send::smtp_header_checks.name,
+                                               "lmtp_header_checks",
+                                               send::smtp_mime_header_checks.name,
+                                               "lmtp_mime_header_checks",
+                                               tables::mydestination.name,
+                                               tables::myorigin.name,
                                                tables::debug_peer_list.name};
 
 }  // namespace
@@ -31,7 +39,8 @@ TableLookup::TableLookup(std::string parameter, std::string_view list, tables::F
 }
 
 PeerTables::PeerTables(process::Service& service, const Clock& clock)
-    : log_(service.log()), tables_(log_, clock, TableFiles::fetch(service, own_parameters)), everybody_(service.start_record().verbose() > 0)
+    : log_(service.log()), files_(TableFiles::fetch(service, own_parameters)), tables_(log_, clock, files_),
+      everybody_(service.start_record().verbose() > 0)
 {
     const config::Snapshot& config = service.config();
     const auto& param = service.program() == "lmtp" ? send::lmtp_discard_lhlo_keyword_address_maps : send::smtp_discard_ehlo_keyword_address_maps;
@@ -47,6 +56,7 @@ PeerTables::PeerTables(process::Service& service, const Clock& clock)
     pix_ = own(send::smtp_pix_workaround_maps);
     reply_filter_ = own(send::smtp_reply_filter);
     status_filter_ = own(send::smtp_delivery_status_filter);
+    editor_ = std::make_unique<OutboundEditor>(config, service.program() == "lmtp" ? "lmtp" : "smtp", *files_, tables_, log_);
     debugged_ = tables::MatchList(tables::ListKind::hosts, "debug_peer_list", config.get(tables::debug_peer_list),
                                   tables::parent_style(config.get(tables::parent_domain_matches_subdomains), "debug_peer_list"), tables_);
 }

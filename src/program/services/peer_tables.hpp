@@ -4,6 +4,7 @@
 #pragma once
 
 #include "send/surroundings.hpp"
+#include "services/outbound_editor.hpp"
 #include "services/table_files.hpp"
 #include "tables/maps.hpp"
 #include "tables/match_list.hpp"
@@ -34,6 +35,7 @@ public:
     send::Lookup* pix() { return pix_.get(); }
     send::Lookup* reply_filter() { return reply_filter_.get(); }
     send::Lookup* status_filter() { return status_filter_.get(); }
+    send::Editor* editor() { return editor_ ? editor_->get() : nullptr; }
     send::DebugPeers* debug() { return everybody_ || !debugged_.empty() ? this : nullptr; }
 
 private:
@@ -41,9 +43,11 @@ private:
     awaitable<bool> listed(std::string name, std::string address) override;
 
     observe::Log log_;
+    std::shared_ptr<TableFiles> files_;
     tables::Tables tables_;
     tables::Maps discard_;
     TableLookup dns_filter_, pix_, reply_filter_, status_filter_;
+    std::unique_ptr<OutboundEditor> editor_;
     tables::MatchList debugged_;
     bool everybody_ = false;                 // -v in master.cf
 };

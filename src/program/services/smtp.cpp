@@ -121,6 +121,7 @@ private:
         made.transcripts = transcripts_->transcripts();
         made.discard = tables_->discard();
         made.debug = tables_->debug();
+        made.editor = tables_->editor();
         made.pix = tables_->pix();
         made.reply_filter = tables_->reply_filter();
         made.status_filter = tables_->status_filter();
