@@ -40,6 +40,7 @@ class Side:
 
     def __init__(self, kind, folder, tools, programs, broken):
         self.kind, self.sink = kind, Sink()
+        self.seven = Sink(keywords=("PIPELINING", "SIZE 0", "ENHANCEDSTATUSCODES"))      # a host without 8BITMIME
         make = Postfix if kind == "postfix" else Posthorn
         more = () if kind == "postfix" else (BIN,)
         settings = {"myhostname": "mail.demo.test", "myorigin": "demo.test", "mydomain": "demo.test", "mydestination": "demo.test", "relay_domains": "",
@@ -51,7 +52,7 @@ class Side:
         with open(self.conf / "master.cf", "a") as file:
             for name, options in LINES.items():
                 self.ports[name] = free_port()
-                values = {key: value.replace("SINK", str(self.sink.port)) for key, value in options.items()}
+                values = {key: value.replace("SINK", str(self.sink.port)).replace("SEVEN", str(self.seven.port)) for key, value in options.items()}
                 if kind == "posthorn" and name == broken:
                     values.pop(next(key for key in values if not key.startswith("local_")))
                 values = {"remote_header_rewrite_domain": "", **values}
@@ -87,7 +88,7 @@ class Side:
 
     def ask(self, question):
         """(replies, lines of cleanup, what the next host got)"""
-        del self.sink.messages[:]
+        del self.sink.messages[:], self.seven.messages[:]
         start = len(self.log())
         replies = []
         with smtplib.SMTP("127.0.0.1", self.ports[question.line], timeout=PATIENCE) as client:
@@ -119,7 +120,7 @@ class Side:
             if match:
                 lines.append(f"{match.group(1)} {match.group(2)}")
         got = []
-        for sender, recipients, body in self.sink.messages:
+        for sender, recipients, body in self.sink.messages + self.seven.messages:
             sender = re.sub(r" (SIZE=\d+|BODY=\w+|RET=\w+|ENVID=\S+)", "", sender)
             recipients = sorted(re.sub(r" (ORCPT|NOTIFY)=\S+", lambda m: m.group(0) if "NEVER" in m.group(0) else "", one) for one in recipients)
             got.append((sender, recipients, normal(body.decode("utf-8", "backslashreplace"))))
@@ -127,6 +128,7 @@ class Side:
 
     def close(self):
         self.system.close()
+        self.seven.close()
 
 
 def show(answer):

@@ -56,11 +56,13 @@ TRANSPORTS = {
     "out-generic": {"smtp_generic_maps": "inline:{ {one@in.else.test = public@else.test} {@old.test = @new.test} {user@demo.test = mapped@else.test}"
                                          " {ext@else.test = other@else.test} {local@else.test = here} {user = plain@else.test} }"},
     "out-ext": {"smtp_generic_maps": "inline:{ {ext@else.test = other@else.test} {user = plain@else.test} }", "propagate_unmatched_extensions": "generic"},
+    "out-7bit": {},
+    "out-8bit": {"disable_mime_output_conversion": "yes"},
     "out-checks": {"smtp_header_checks": "regexp:{ {/^Subject: warn/ WARN look} {/^Subject: quiet/ WARN} {/^Subject: info/ INFO to know} {/^Subject: pre/ PREPEND X-Before: here}"
                                          " {/^Subject: repl(.*)/ REPLACE Subject: new$1} {/^Subject: ignore/ IGNORE} {/^Subject: strip/ STRIP away} {/^Subject: dunno/ DUNNO}"
                                          " {/^Received:/ IGNORE} {/^Subject: gone/ DISCARD} }", "smtp_mime_header_checks": "regexp:{ {/^MIME/ IGNORE} }"},
 }
-LINES |= {name.replace("out-", "smtp-"): {"content_filter": f"{name}:[127.0.0.1]:SINK", **LOCAL} for name in TRANSPORTS}
+LINES |= {name.replace("out-", "smtp-"): {"content_filter": f"{name}:[127.0.0.1]:{'SEVEN' if 'bit' in name else 'SINK'}", **LOCAL} for name in TRANSPORTS}
 LINES["filtered"] = {"content_filter": "smtp:[127.0.0.1]:SINK"}
 LINES["refiltered"] = {"content_filter": "nosuch:[127.0.0.1]:1", "header_checks": "regexp:{ {/^Subject/ FILTER smtp:[127.0.0.1]:SINK} }"}
 SUBJECTS = ["reject this", "plainly", "later", "coded", "warn", "quiet", "info", "hold", "keep", "gone", "lost", "turn", "copy", "pre", "replace", "ignore", "strip",
@@ -165,13 +167,22 @@ def addressed(rng, line, number):
 
 
 QUOTAS = {"local": 8, "remote": 4, "canonical": 10, "canonical-remote": 4, "sender": 6, "recipient": 6, "part": 4, "masquerade": 8, "masquerade-all": 4, "bcc": 8,
-          "virtual": 10, "few": 6, "unmapped": 4, "missing": 4, "filtered": 3}
+          "virtual": 10, "few": 6, "unmapped": 4, "missing": 4, "smtp-generic": 8, "smtp-ext": 4, "filtered": 3}
 
 
 def addresses(rng):
     for line, quota in QUOTAS.items():
         for number in range(quota):
             yield addressed(rng, line, number)
+    for subject in ("warn", "quiet", "info", "pre", "replace", "ignore", "strip", "dunno", "gone", "nothing"):
+        yield Question(f"on its way out {subject}", "smtp-checks", message(head(subject, "MIME-Version: 1.0", "Content-Type: text/plain")))
+    mime = ["MIME-Version: 1.0", "Content-Transfer-Encoding: 8bit"]
+    parts = ["--b", "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit", "", "\u00e4 = x", "", "--b", "Content-Type: text/plain", "", "seven", "--b--"]
+    for line in ("smtp-7bit", "smtp-8bit"):
+        for name, fields, body in (("text", [*mime, "Content-Type: text/plain; charset=utf-8"], ["gr\u00fc\u00df", "a=b", "trailing ", "x" * 100, ".dot", "From me"]),
+                                   ("parts", [*mime, "Content-Type: multipart/mixed; boundary=b"], parts),
+                                   ("seven", [*mime, "Content-Type: text/plain"], ["only seven"])):
+            yield Question(f"eight bits: {name}", line, message(head("x", *fields), body), mail_options=("BODY=8BITMIME",))
     yield Question("filtered for two", "filtered", message(head("x")), recipients=("user@else.test", "a@old.test"))
     yield Question("filtered again", "refiltered", message(head("x")))
     for line in ("plain", "missing", "local"):
@@ -195,7 +206,16 @@ def said_alike(change):
     return alike
 
 
+def same_decoded(question, postfix, posthorn):
+    """The same octets in quoted-printable, whose lines end elsewhere; a part without such octets needs none."""
+    def plain(answer):
+        return [(sender, recipients, re.sub(r"Content-Transfer-Encoding: (quoted-printable|7bit)\r\n", "", re.sub(r"=\r?\n", "", body)))
+                for sender, recipients, body in answer[2]]
+    return question.line == "smtp-7bit" and postfix[:2] == posthorn[:2] and plain(postfix) == plain(posthorn)
+
+
 ACCEPTED = {
+    "own-line-ends": (same_decoded, "quoted-printable breaks lines at 76 octets, the field that says so keeps its place, and what has no such octets is called 7bit"),
     "unquoted-log": (said_alike(lambda text: re.sub(r'=<"([^"]*)"@', r"=<\1@", text)),
                      "delivery lines show addresses without quotes: info_log_address_format is the client's, not cleanup's"),
     "whole-daemon": (said_alike(lambda text: re.sub(r"(From: )MAILER-DAEMON(?=\r)", r"\1Mail Delivery System <MAILER-DAEMON@demo.test>", text)),
