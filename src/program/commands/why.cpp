@@ -88,19 +88,19 @@ private:
             if (reply->has_explanation())
                 why_.queue = std::move(*reply->mutable_explanation());
             if (why_.kind != Why::Kind::message && why_.queue)
-                ask_messages();
+                ask_messages(*why_.queue);
             return;
         }
         down_ = !queue.reachable();
         why_.notes.push_back(down_ ? "the mail system is down: the queue is not asked" : "the queue: " + reply.error().text());
     }
 
-    void ask_messages()
+    void ask_messages(const handoff::Explanation& queue)
     {
-        for (int at = 0; at < std::min(why_.queue->queue_ids_size(), messages_shown); ++at) {
+        for (int at = 0; at < std::min(queue.queue_ids_size(), messages_shown); ++at) {
             handoff::QueueCommand command;
             command.set_verb(handoff::QueueCommand::EXPLAIN);
-            command.add_queue_ids(why_.queue->queue_ids(at));
+            command.add_queue_ids(queue.queue_ids(at));
             auto reply = QueueClient(snapshot_).ask(std::move(command));
             if (!reply || !reply->has_explanation())
                 continue;                                           // it left meanwhile
@@ -139,15 +139,20 @@ private:
         why_.verification = std::move(known);
     }
 
+    /// Read once.
+    const std::vector<Transcript>& transcripts()
+    {
+        if (transcripts_)
+            return *transcripts_;
+        auto all = read_transcripts(snapshot_);
+        if (!all)
+            why_.notes.push_back("transcripts: " + all.error().text());
+        return transcripts_.emplace(std::move(all).value_or(std::vector<Transcript>{}));
+    }
+
     void read_transcripts_of(const std::string& word)
     {
-        if (!transcripts_) {
-            auto all = read_transcripts(snapshot_);
-            if (!all)
-                why_.notes.push_back("transcripts: " + all.error().text());
-            transcripts_ = all ? *std::move(all) : std::vector<Transcript>{};
-        }
-        for (const Transcript& one : *transcripts_) {
+        for (const Transcript& one : transcripts()) {
             const bool of_site = why_.queue && std::ranges::any_of(why_.queue->sites(), [&](const auto& site) { return site.site() == one.site(); });
             if (concerns(one, word) || (why_.kind == Why::Kind::destination && of_site))
                 why_.last = one;
@@ -190,24 +195,30 @@ private:
             const auto found = posthorn::run(loop, asked.lookup(record.peer.address), std::chrono::seconds{30});
             if (!found)
                 return fmt::format("smtp_discard_ehlo_keyword_address_maps cannot be asked: {}", found.error().text());
-            if (*found)
-                return fmt::format("smtp_discard_ehlo_keyword_address_maps: {} {}", record.peer.address, **found);
+            if (const std::optional<std::string>& keywords = *found)
+                return fmt::format("smtp_discard_ehlo_keyword_address_maps: {} {}", record.peer.address, *keywords);
         }
         return all.empty() ? std::string() : fmt::format("smtp_discard_ehlo_keywords = {}", all);
+    }
+
+    /// Read once; null where they cannot be read.
+    const std::shared_ptr<const posthorn::peers::Rules>& rules()
+    {
+        if (rules_)
+            return *rules_;
+        std::vector<std::string> troubles;
+        auto loaded = posthorn::peers::load_rules(snapshot_.get(posthorn::peers::smtp_peer_rules), troubles);
+        why_.notes.insert(why_.notes.end(), troubles.begin(), troubles.end());
+        return rules_.emplace(std::move(loaded));
     }
 
     /// What the rules say of its greeting and EHLO reply, as the last transcript of it has them.
     std::string rule_file(const posthorn::peers::Record& record)
     {
-        if (!rules_) {
-            std::vector<std::string> troubles;
-            rules_ = posthorn::peers::load_rules(snapshot_.get(posthorn::peers::smtp_peer_rules), troubles);
-            why_.notes.insert(why_.notes.end(), troubles.begin(), troubles.end());
-        }
-        if (!*rules_)
+        if (!rules())
             return {};
         const Transcript* last = nullptr;
-        for (const Transcript& one : *transcripts_)
+        for (const Transcript& one : transcripts())
             if (one.relay().find("[" + record.peer.address + "]") != std::string::npos && one.site() == record.peer.site)
                 last = &one;
         if (!last)
@@ -222,7 +233,7 @@ private:
             } else if (line.who() == TranscriptLine::SERVER)
                 *into += (into->empty() ? "" : "\n") + line.text();
         }
-        const posthorn::peers::RuleWords words = (*rules_)->words_for(meeting);
+        const posthorn::peers::RuleWords words = rules()->words_for(meeting);
         std::string said = words.quirks.text();
         if (!words.not_quirks.empty())
             said += (said.empty() ? "not " : ", not ") + words.not_quirks.text();
