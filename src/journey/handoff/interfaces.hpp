@@ -26,8 +26,6 @@ public:
     /// Success: the message is on stable storage. An Error has the status for the reply (4.3.1 full, 4.3.0 else);
     /// then nothing is stored: a lost answer has been cleared up by asking whether it was committed.
     virtual awaitable<Result<void>> enqueue(Envelope envelope, Content content) = 0;
-    /// Free octets for content, for SIZE and queue_minfree.
-    virtual std::uint64_t free_octets() const = 0;
 };
 
 /// Where an address goes (RFC 5321 3.6, 5; Postfix's trivial-rewrite(8)).

@@ -22,7 +22,8 @@ struct Server::Core {
     Places places;
     BufferPool buffers;
     tables::MatchList xclient_hosts, xforward_hosts;
-    tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts, unlimited_clients;
+    tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts, unlimited_clients,
+        verp_clients;
     tables::Maps discard_ehlo_keywords, command_filter, reject_filter, reject_footers;
     bool draining = false, closing = false;
     std::uint64_t accepted = 0;

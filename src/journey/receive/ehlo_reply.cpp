@@ -5,7 +5,7 @@
 
 namespace posthorn::receive {
 
-std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool starttls, bool pipe_connect, bool xclient, bool xforward)
+std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, const Offered& offered)
 {
     using smtp::Keyword;
     std::string text;
@@ -25,11 +25,13 @@ std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool 
     if (!options.disable_vrfy)
         offer(Keyword::vrfy, "VRFY");
     offer(Keyword::etrn, "ETRN");
-    if (starttls)
+    if (offered.starttls)
         offer(Keyword::starttls, "STARTTLS");
-    if (xclient)
+    if (offered.verp)
+        offer(Keyword::verp, "XVERP");
+    if (offered.xclient)
         offer(Keyword::xclient, fmt::format("XCLIENT {}", xclient_words));
-    if (xforward)
+    if (offered.xforward)
         offer(Keyword::xforward, fmt::format("XFORWARD {}", xforward_words));
     offer(Keyword::enhanced_status_codes, "ENHANCEDSTATUSCODES");
     offer(Keyword::eight_bit_mime, "8BITMIME");
@@ -37,7 +39,7 @@ std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool 
     if (options.smtputf8)
         offer(Keyword::smtputf8, "SMTPUTF8");
     offer(Keyword::chunking, "CHUNKING");
-    if (pipe_connect && !discarded.has(Keyword::pipelining))
+    if (offered.pipe_connect && !discarded.has(Keyword::pipelining))
         offer(Keyword::pipe_connect, "PIPECONNECT");
     std::string limits;
     if (options.recipient_limit < Options::usual_recipient_limit)

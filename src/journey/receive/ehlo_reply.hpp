@@ -7,9 +7,16 @@
 
 namespace posthorn::receive {
 
-/// All lines with CRLF. `discarded` are not announced; `starttls`: it may be used now; `pipe_connect`: this client need not wait for the
-/// greeting. LIMITS only where the configuration limits more than clients may expect: mail programs of today know nothing of it.
-std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, bool starttls, bool pipe_connect, bool xclient = false,
-                       bool xforward = false);
+/// What depends on the session.
+struct Offered {
+    bool starttls = false;              // it may be used now
+    bool pipe_connect = false;          // this client need not wait for the greeting
+    bool verp = false;                  // this client may ask for a return path for each recipient
+    bool xclient = false, xforward = false;
+};
+
+/// All lines with CRLF. `discarded` are not announced. LIMITS only where the configuration limits more than clients may expect: mail programs
+/// of today know nothing of it.
+std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, const Offered& offered);
 
 }  // namespace posthorn::receive

@@ -234,6 +234,9 @@ Options Options::from(const Snapshot& snapshot)
     options.forbid_bare_newline = bare_newline_of(snapshot.get(smtpd_forbid_bare_newline));
     options.bare_newline_exclusions = snapshot.get(smtpd_forbid_bare_newline_exclusions);
     options.pipe_connect_hosts = snapshot.get(smtpd_pipe_connect_hosts);
+    options.verp_clients = snapshot.get(smtpd_authorized_verp_clients);
+    options.verp_default = snapshot.get(default_verp_delimiters);
+    options.verp_delimiters = snapshot.get(verp_delimiter_filter);
     options.mynetworks_parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "mynetworks");
     options.bare_newline_reject_code = snapshot.get(smtpd_forbid_bare_newline_reject_code);
     options.stray_cr = snapshot.get(cleanup_replace_stray_cr_lf) ? smtp::StrayCr::space : smtp::StrayCr::keep;

@@ -70,6 +70,7 @@ struct Options {
     BareNewline forbid_bare_newline = BareNewline::normalize;
     std::string bare_newline_exclusions;
     std::string pipe_connect_hosts;
+    std::string verp_clients, verp_default, verp_delimiters;
     bool mynetworks_parent_style = true;
     int bare_newline_reject_code = 550;
     smtp::StrayCr stray_cr = smtp::StrayCr::space;

@@ -73,6 +73,18 @@ inline constexpr Param<int> line_length_limit{
     .name = "line_length_limit", .initial = "2048", .least = 512, .doc = "The longest command line; what is beyond it is dropped."};
 inline constexpr Param<Octets> message_size_limit{
     .name = "message_size_limit", .initial = "10240000", .doc = "The largest message; 0: no limit.", .source = "RFC 1870"};
+inline constexpr Param<std::string> default_verp_delimiters{
+    .name = "default_verp_delimiters",
+    .initial = "+=",
+    .least = 2,
+    .most = 2,
+    .doc = "The delimiters of a return path that names its recipient, where XVERP or sendmail -XV gives none."};
+inline constexpr Param<std::string> verp_delimiter_filter{
+    .name = "verp_delimiter_filter", .initial = "-=+", .least = 1, .doc = "The characters that XVERP and sendmail -XV may give as delimiters."};
+inline constexpr Param<std::string> smtpd_authorized_verp_clients{
+    .name = "smtpd_authorized_verp_clients",
+    .initial = "$authorized_verp_clients",
+    .doc = "Clients that may ask for a return path for each recipient (XVERP); the others are not offered it."};
 inline constexpr Param<Octets> queue_minfree{
     .name = "queue_minfree",
     .initial = "0",
@@ -407,6 +419,9 @@ inline constexpr ParamInfo params[] = {
     line_length_limit,
     message_size_limit,
     queue_minfree,
+    default_verp_delimiters,
+    verp_delimiter_filter,
+    smtpd_authorized_verp_clients,
     smtpd_recipient_limit,
     smtpd_recipient_overshoot_limit,
     smtpd_soft_error_limit,

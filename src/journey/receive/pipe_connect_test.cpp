@@ -72,15 +72,15 @@ TEST_CASE("PIPECONNECT: only EHLO opens the way: HELO, and content behind DATA, 
 TEST_CASE("PIPECONNECT is not announced without PIPELINING, nor where it is discarded")
 {
     const Options options;
-    CHECK(has(ehlo_reply(options, {}, false, true), "PIPECONNECT\r\n"));
-    CHECK(!has(ehlo_reply(options, {smtp::Keyword::pipelining}, false, true), "PIPECONNECT"));
-    CHECK(!has(ehlo_reply(options, {smtp::Keyword::pipe_connect}, false, true), "PIPECONNECT"));
+    CHECK(has(ehlo_reply(options, {}, {.pipe_connect = true}), "PIPECONNECT\r\n"));
+    CHECK(!has(ehlo_reply(options, {smtp::Keyword::pipelining}, {.pipe_connect = true}), "PIPECONNECT"));
+    CHECK(!has(ehlo_reply(options, {smtp::Keyword::pipe_connect}, {.pipe_connect = true}), "PIPECONNECT"));
 }
 
 TEST_CASE("LIMITS: announced where the configuration limits more than clients may expect, and kept")
 {
     const auto limits_of = [](std::vector<std::pair<std::string, std::string>> settings, smtp::KeywordSet discarded = {}) {
-        const std::string text = ehlo_reply(options_of(std::move(settings)), discarded, false, false);
+        const std::string text = ehlo_reply(options_of(std::move(settings)), discarded, {});
         const auto at = text.find("LIMITS");
         return at == text.npos ? std::string() : text.substr(at, text.find("\r\n", at) - at);
     };

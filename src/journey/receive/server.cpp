@@ -29,6 +29,7 @@ Server::Core::Core(Executor on, Options with, Outside from)
                          outside.tables),
       unlimited_clients(tables::ListKind::hosts, "smtpd_client_event_limit_exceptions", options.client.exceptions, options.client.parent_style,
                         outside.tables),
+      verp_clients(tables::ListKind::hosts, "smtpd_authorized_verp_clients", options.verp_clients, false, outside.tables),
       discard_ehlo_keywords("smtpd_discard_ehlo_keyword_address_maps", options.discard_ehlo_keyword_maps, tables::Flags{}, outside.tables),
       command_filter("smtpd_command_filter", options.command_filter, tables::Flags{}, outside.tables),
       reject_filter("smtpd_reject_filter_maps", options.reject_filter_maps, tables::Flags{}, outside.tables),
@@ -36,8 +37,8 @@ Server::Core::Core(Executor on, Options with, Outside from)
 {
     instance_base = {static_cast<std::uint64_t>(::getpid()),
                      static_cast<std::uint64_t>(std::chrono::floor<std::chrono::seconds>(outside.clock.wall().time_since_epoch()).count())};
-    for (const auto* list :
-         {&xclient_hosts, &xforward_hosts, &bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains, &debug_peers, &pipe_connect_hosts, &unlimited_clients})
+    for (const auto* list : {&xclient_hosts, &xforward_hosts, &bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains,
+                             &debug_peers, &pipe_connect_hosts, &unlimited_clients, &verp_clients})
         for (const std::string& problem : list->problems())
             outside.log.warning("{}: {}", list->parameter(), problem);
     for (const std::string& word : options.discard_ehlo_keywords.unknown)              // a keyword of another Postfix's is no reason not to serve

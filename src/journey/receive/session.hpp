@@ -161,6 +161,7 @@ private:
     bool dismissed_ = false;
     bool pipe_connect_ = false;                   // it may speak before the greeting, and behind EHLO
     bool counted_ = false;                        // it is held to smtpd_client_*_limit
+    bool may_verp_ = false;                       // it may ask for a return path for each recipient
     bool debug_ = false;                          // debug_peer_list has the client
 };
 

@@ -56,6 +56,26 @@ TEST_CASE("EHLO: an unknown keyword among those to hide is ignored, and said at 
     CHECK(house.logged("warning: smtpd_discard_ehlo_keywords: unknown EHLO keyword \"burl\" is ignored"));
 }
 
+TEST_CASE("XVERP: a return path for each recipient, for clients that are authorized, with delimiters that are allowed")
+{
+    House house(options_of({{"smtpd_authorized_verp_clients", "192.0.2.1"}, {"default_verp_delimiters", "-+"}}));
+    Talk other(house, "192.0.2.9");
+    CHECK(other("EHLO x").find("XVERP") == std::string::npos);
+    CHECK(other("MAIL FROM:<list@ours.test> XVERP") == "555 5.5.4 Unsupported option: XVERP\r\n");
+    Talk talk(house);
+    CHECK(talk("EHLO x").find("250-XVERP\r\n") != std::string::npos);
+    CHECK(talk("MAIL FROM:<> XVERP") == "503 5.5.4 Error: XVERP requires non-null sender\r\n");
+    CHECK(talk("MAIL FROM:<list@ours.test> XVERP=+@") == "501 5.5.4 Error: XVERP needs two characters from -=+\r\n");
+    CHECK(talk("MAIL FROM:<list@ours.test> XVERP=+") == "501 5.5.4 Error: XVERP needs two characters from -=+\r\n");
+    for (const auto& [asked, taken] : {std::pair{"XVERP", "-+"}, {"XVERP=+=", "+="}}) {
+        CHECK(talk(fmt::format("MAIL FROM:<list@ours.test> {}", asked)).starts_with("250 "));
+        CHECK(talk("RCPT TO:<u@ours.test>").starts_with("250 "));
+        CHECK(talk("DATA").starts_with("354 "));
+        CHECK(talk("Subject: x\r\n\r\nx\r\n.").starts_with("250 "));
+        CHECK(house.queue.stored.back().first.verp() == taken);
+    }
+}
+
 TEST_CASE("STARTTLS: plain text sent ahead is dropped, the session starts over, and encrypt demands it")
 {
     struct Acceptor final : TlsAcceptor {

@@ -1,5 +1,6 @@
 // MAIL and RCPT.
 #include "base/strings.hpp"
+#include "handoff/verp.hpp"
 #include "receive/session.hpp"
 
 #include <fmt/format.h>
@@ -50,6 +51,7 @@ smtp::CommandOptions Session::command_options() const
     options.dsn = !discarded_.has(smtp::Keyword::dsn);
     options.smtputf8 = core_.options.smtputf8 && !discarded_.has(smtp::Keyword::smtputf8);
     options.strict_smtputf8 = core_.options.strict_smtputf8;
+    options.verp = may_verp_ && !discarded_.has(smtp::Keyword::verp);
     return options;
 }
 
@@ -92,6 +94,16 @@ awaitable<bool> Session::mail(std::string arguments)
     if (needs_smtputf8(command->reverse_path, command->smtputf8)) {
         say_refused_path(smtp::Reply(501, "5.1.7", "Bad sender address syntax"), "MAIL", arguments);
         co_return false;
+    }
+    if (const auto& verp = command->verp) {
+        if (command->reverse_path.text().empty()) {
+            say("503 5.5.4 Error: XVERP requires non-null sender");
+            co_return false;
+        }
+        if (!verp->empty() && !handoff::are_verp_delimiters(*verp, core_.options.verp_delimiters)) {
+            say(fmt::format("501 5.5.4 Error: XVERP needs two characters from {}", core_.options.verp_delimiters));
+            co_return false;
+        }
     }
     facts_.sender = command->reverse_path.text();
     if (const auto ours = own_probe_sender(*facts_.sender))
@@ -141,6 +153,8 @@ awaitable<bool> Session::mail(std::string arguments)
                                                        : handoff::RET_UNSPECIFIED);
     if (const auto& envid = command->envid; envid)
         envelope.set_envid(*envid);
+    if (const auto& verp = command->verp; verp)
+        envelope.set_verp(verp->empty() ? core_.options.verp_default : *verp);
     handoff::Client& client = *envelope.mutable_client();
     client.set_name(facts_.client_name);
     client.set_address(facts_.client_address);

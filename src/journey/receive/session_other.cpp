@@ -62,8 +62,11 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
     if (!discarded_.empty() && !list.silent())
         core_.outside.log.info("discarding EHLO keywords: {}", smtp::text(discarded_));
     const bool offer_tls = core_.options.tls_level != TlsLevel::none && !facts_.tls && core_.outside.tls;
-    out_ +=
-        ehlo_reply(core_.options, discarded_, offer_tls, pipe_connect_, co_await listed(core_.xclient_hosts), co_await listed(core_.xforward_hosts));
+    may_verp_ = co_await listed(core_.verp_clients);
+    Offered offered{.starttls = offer_tls, .pipe_connect = pipe_connect_, .verp = may_verp_};
+    offered.xclient = co_await listed(core_.xclient_hosts);
+    offered.xforward = co_await listed(core_.xforward_hosts);
+    out_ += ehlo_reply(core_.options, discarded_, offered);
     co_return true;
 }
 

@@ -34,11 +34,9 @@ struct FakeQueue final : handoff::Queue {
         stored.emplace_back(std::move(envelope), std::move(content));
         co_return Result<void>{};
     }
-    std::uint64_t free_octets() const override { return free; }
 
     bool no_ids = false;
     int ids = 0, asked = 0;
-    std::uint64_t free = 1ULL << 40;
     std::optional<Error> failure;
     std::vector<std::pair<handoff::Envelope, handoff::Content>> stored;
 };

@@ -22,7 +22,7 @@ struct Fixture {
     void send(const std::string& site, int messages, bool small = true, const char* transport = "smtp")
     {
         for (; messages > 0; --messages)
-            scheduler.activate(++key, {{0, transport, site, "x@y"}}, small);
+            scheduler.activate(++key, {{0, transport, site, "x@y"}}, {.small = small});
     }
     std::vector<Request> go(bool ahead = true)
     {
@@ -179,7 +179,7 @@ TEST_CASE_FIXTURE(Fixture, "ahead: whatever comes back, each recipient is settle
             for (std::uint32_t i = 0; i < 1 + random() % 8; ++i)
                 to.push_back({i, "smtp", site, "x@y"});
             expected += to.size();
-            scheduler.activate(++key, std::move(to), random() % 8 != 0);
+            scheduler.activate(++key, std::move(to), {.small = random() % 8 != 0});
         }
         if (random() % 2)
             if (auto request = scheduler.next(random() % 4 != 0))

@@ -73,7 +73,7 @@ bool Scheduler::may_start(const Site& site, SteadyTime now) const
     if (site.window.open(now))
         return true;
     const TransportOptions& limits = site.transport.options;
-    return ahead_now_ && limits.rate_delay.count() == 0 && site.jobs.front().small && site.window.open_ahead(now, limits.ahead);
+    return ahead_now_ && limits.rate_delay.count() == 0 && site.jobs.front().manner.small && site.window.open_ahead(now, limits.ahead);
 }
 
 /// Puts a site where next() looks, if it may have work now; where a rate delay runs, next() looks when that ends.
@@ -187,11 +187,11 @@ void Scheduler::forget_shapes()
     }
 }
 
-void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipients, bool small)
+void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipients, Manner manner)
 {
     const SteadyTime now = clock_.steady();
     Message& active = messages_[message];
-    active.small = small;
+    active.manner = manner;
     active.open += recipients.size();
     recipients_ += recipients.size();
 
@@ -208,7 +208,7 @@ void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipi
         if (&site != last) {
             const auto [found, fresh] = jobs.try_emplace(&site);
             if (fresh) {
-                found->second = site.jobs.insert(site.jobs.end(), Job{.message = message, .recipients = {}, .small = small});
+                found->second = site.jobs.insert(site.jobs.end(), Job{.message = message, .recipients = {}, .manner = manner});
                 active.sites.push_back(&site);
                 ++site.messages;
             }
@@ -311,7 +311,8 @@ std::optional<Request> Scheduler::next_of(Transport& transport)
         }
         Job& job = site.jobs.front();
         const std::size_t left = job.recipients.size() - job.taken;
-        const std::size_t count = limits.recipient_limit == 0 ? left : std::min<std::size_t>(left, limits.recipient_limit);
+        const std::size_t most = job.manner.apart ? 1 : limits.recipient_limit == 0 ? left : limits.recipient_limit;
+        const std::size_t count = std::min(left, most);
         const auto first = job.recipients.begin() + static_cast<std::ptrdiff_t>(job.taken);
         Request request{.attempt = next_attempt_++,
                         .message = job.message,
@@ -407,7 +408,7 @@ bool Scheduler::returned(std::uint64_t attempt)
         offer(site);
         return settle(flight.message, flight.recipients.size());
     }
-    site.jobs.push_front(Job{.message = flight.message, .recipients = std::move(flight.recipients), .small = message->second.small});
+    site.jobs.push_front(Job{.message = flight.message, .recipients = std::move(flight.recipients), .manner = message->second.manner});
     if (site.window.dead() || now < site.transport.dead_until || (site.held && site.held->shape.suspended(now)))
         suspend_queue(site);
     else

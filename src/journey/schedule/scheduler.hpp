@@ -52,6 +52,12 @@ struct RoutedRecipient {
     std::string_view address;                             // Route.address
 };
 
+/// How a message is given out.
+struct Manner {
+    bool small = true;                                    // it may be given ahead
+    bool apart = false;                                   // one recipient a request, whatever the transport takes
+};
+
 struct Request {
     std::uint64_t attempt;
     MessageKey message;
@@ -100,8 +106,7 @@ public:
     std::size_t active() const { return messages_.size(); }
     bool is_active(MessageKey message) const { return messages_.contains(message); }
 
-    /// `small`: it may be given ahead.
-    void activate(MessageKey message, std::vector<RoutedRecipient> recipients, bool small = true);
+    void activate(MessageKey message, std::vector<RoutedRecipient> recipients, Manner manner = {});
     /// `ahead`: there is room for requests beyond a window too.
     std::optional<Request> next(bool ahead = true);
     std::optional<Suspended> take_suspended();
@@ -161,7 +166,7 @@ private:
     struct Held;
     struct Message {
         std::size_t open = 0;  // recipients queued, suspended or in flight
-        bool small = true;
+        Manner manner;
         bool withdrawn = false;
         std::vector<Site*> sites;  // where it has, or had, a job
     };

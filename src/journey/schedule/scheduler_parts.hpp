@@ -10,7 +10,7 @@ struct Scheduler::Job {
     MessageKey message;
     std::vector<std::uint32_t> recipients;
     std::size_t taken = 0;
-    bool small = true;                        // it may be given ahead
+    Manner manner;
 };
 
 struct Scheduler::Transport {

@@ -245,7 +245,6 @@ public:
     }
 
     void on_adopted(std::function<void(std::vector<Lease>)> adopted) override { shared_.nodes[number_].adopted = std::move(adopted); }
-    std::uint64_t free_octets() const override { return shared_.files.free_octets(); }
     awaitable<void> close() override { co_await turn(); }
 
 private:

@@ -130,15 +130,6 @@ public:
     }
 
     const Opened& opened() const { return opening_.opened; }
-    /// Asked of the file system ten times a second at most: it is told with every message.
-    std::uint64_t free_octets()
-    {
-        if (const auto now = std::chrono::steady_clock::now(); now >= free_until_) {
-            free_octets_ = files_.free_octets();
-            free_until_ = now + std::chrono::milliseconds{100};
-        }
-        return free_octets_;
-    }
     asio::thread_pool& helpers() { return helpers_; }
     Executor loop() const { return loop_; }
 
@@ -195,8 +186,6 @@ private:
     Opening opening_;
     FileOps& files_;
     asio::thread_pool helpers_{1};
-    std::uint64_t free_octets_ = 0;                    // of the loop
-    std::chrono::steady_clock::time_point free_until_{};
 
     std::mutex mutex_;
     std::condition_variable wake_;
@@ -492,12 +481,6 @@ awaitable<Result<Block>> Spool::reserve(Counter counter, std::uint64_t count)
 
 /// This database has one owner, and nobody hands messages over to it while it runs.
 void Spool::on_adopted(std::function<void(std::vector<Lease>)>) {}
-
-std::uint64_t Spool::free_octets() const
-{
-    const std::uint64_t free = core_->free_octets();
-    return free > core_->options.reserve_octets ? free - core_->options.reserve_octets : 0;
-}
 
 awaitable<void> Spool::close()
 {

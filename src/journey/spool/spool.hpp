@@ -31,7 +31,6 @@ struct Options {
     std::chrono::seconds orphan_age{300};                // files in incoming/ that nobody names and nobody holds
     std::chrono::seconds remember_removed{120};          // was_committed() is true that long after a message left
     std::uint64_t slack_octets = 64 << 20;               // free pages kept in the database file
-    std::uint64_t reserve_octets = 0;                    // free_octets() leaves this out
 };
 
 struct Events {
@@ -79,7 +78,6 @@ public:
     awaitable<Result<Scheduled>> scheduled(Lease lease) override;
     awaitable<Result<Block>> reserve(Counter counter, std::uint64_t count) override;
     void on_adopted(std::function<void(std::vector<Lease>)> adopted) override;
-    std::uint64_t free_octets() const override;
     awaitable<void> close() override;
 
     /// Removes files in incoming/ that no message names, that are older than orphan_age and that no living writer holds.

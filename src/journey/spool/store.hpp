@@ -154,8 +154,6 @@ public:
     virtual awaitable<Result<Block>> reserve(Counter counter, std::uint64_t count) = 0;
     /// Called on the loop when messages of another node were taken over by this one.
     virtual void on_adopted(std::function<void(std::vector<Lease>)> adopted) = 0;
-    /// Room for content, for SIZE and queue_minfree.
-    virtual std::uint64_t free_octets() const = 0;
     /// Completes what was asked, writes it, closes. No call may follow.
     virtual awaitable<void> close() = 0;
 };

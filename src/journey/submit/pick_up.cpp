@@ -56,6 +56,9 @@ Result<void> PickUp::take_envelope(std::string_view octets)
         return Error{"bad envelope id"};
     taken.set_ret(given.ret());
     taken.set_envid(given.envid());
+    if (!given.verp().empty() && (!clean(given.verp(), 2) || given.verp().size() != 2 || taken.sender().empty()))
+        return Error{"bad delimiters of return paths"};
+    taken.set_verp(given.verp());
     if (given.body() != handoff::BODY_7BIT && given.body() != handoff::BODY_8BIT)
         return Error{"bad body type"};
     taken.set_body(given.body());

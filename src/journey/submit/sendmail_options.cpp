@@ -129,8 +129,10 @@ private:
                 options_.ignored.push_back(fmt::format("-o{}", value));
             return {};
         case 'X':
-            if (value.starts_with('V'))
-                return usage("-XV is not implemented: mail with a return path for each recipient");
+            if (value.starts_with('V')) {
+                options_.verp = value.substr(1);
+                return {};
+            }
             options_.ignored.push_back(fmt::format("-X{}", value));
             return {};
         case 'q':

@@ -30,6 +30,7 @@ struct SendmailOptions {
     std::optional<std::string> full_name;        // -F
     std::optional<std::string> config;           // -C: the configuration directory, or main.cf in it
     std::string envid;                           // -V, decoded
+    std::optional<std::string> verp;             // -XV: two delimiters, or none: the configured ones
     handoff::Ret ret = handoff::RET_UNSPECIFIED; // -R
     std::uint32_t notify = 0;                    // -N
     std::optional<handoff::Body> body;           // -B

@@ -44,6 +44,9 @@ TEST_CASE("sendmail: the options that programs use")
     CHECK(grouped->notify == (handoff::NOTIFY_SUCCESS | handoff::NOTIFY_DELAY));
     CHECK(grouped->ret == handoff::RET_HDRS);
     CHECK(grouped->envid == "a+b");
+    CHECK(parsed("-XV a@b")->verp == "");
+    CHECK(parsed("-XV+= a@b")->verp == "+=");
+    CHECK_FALSE(parsed("-X /dev/null a@b")->verp);
 
     const auto null = parsed("-f <> a@b");
     REQUIRE(null);
@@ -84,7 +87,6 @@ TEST_CASE("sendmail: what is wrong is EX_USAGE with a reason")
     CHECK(error_of("-bp -t") == "-t can be used only in delivery mode");
     CHECK(error_of("-bs a@b") == "stand-alone mode requires no recipient");
     CHECK(error_of("-qSsite") == "-qS is not implemented");
-    CHECK(error_of("-XV+= a@b") == "-XV is not implemented: mail with a return path for each recipient");
     CHECK(error_of("-Z a@b") == "unknown option: -Z");
     CHECK(error_of("-: a@b") == "unknown option: -:");
     CHECK(error_of("-f") == "option -f needs a value");

@@ -134,6 +134,9 @@ TEST_CASE("maildrop: each kind of bad record has its own error")
     CHECK(changed([](auto& e) { e.mutable_recipients(0)->set_notify(3); }) == "bad notification request");
     CHECK(changed([](auto& e) { e.mutable_recipients(0)->set_notify(64); }) == "bad notification request");
     CHECK(changed([](auto& e) { e.set_envid(std::string(101, 'x')); }) == "bad envelope id");
+    CHECK(changed([](auto& e) { e.set_verp("+"); }) == "bad delimiters of return paths");
+    CHECK(changed([](auto& e) { e.set_verp("+\n"); }) == "bad delimiters of return paths");
+    CHECK(changed([](auto& e) { e.set_sender(""), e.set_verp("+="); }) == "bad delimiters of return paths");
     CHECK(changed([](auto& e) { e.set_body(handoff::BODY_BINARY); }) == "bad body type");
     CHECK(changed([](auto& e) { e.set_full_name("a\nBcc: x"); }) == "bad full name");
     CHECK(changed([](auto& e) { e.set_purpose(handoff::PURPOSE_NOTIFICATION); }) == "bad purpose");

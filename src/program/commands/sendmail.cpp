@@ -5,6 +5,8 @@
 #include "commands/command.hpp"
 #include "commands/drop_program.hpp"
 #include "commands/stand_alone.hpp"
+#include "handoff/verp.hpp"
+#include "receive/params.hpp"
 #include "submit/exit_status.hpp"
 #include "submit/framing.hpp"
 #include "submit/header_recipients.hpp"
@@ -108,6 +110,15 @@ int submit_message(const SendmailOptions& options, const config::Snapshot& snaps
     else if (account)
         envelope.set_full_name(printable(std::string_view(account->pw_gecos).substr(0, std::string_view(account->pw_gecos).find(',')), true));
     envelope.set_envid(options.envid);
+    if (options.verp) {
+        const std::string allowed = snapshot.get(receive::verp_delimiter_filter);
+        if (!options.verp->empty() && !handoff::are_verp_delimiters(*options.verp, allowed))
+            throw Failure(fmt::format("-XV{}: the delimiters are two characters of {} (verp_delimiter_filter)", printable(*options.verp), allowed),
+                          exit_usage);
+        if (envelope.sender().empty())
+            throw Failure("-XV: the null sender has no return path for each recipient", exit_usage);
+        envelope.set_verp(options.verp->empty() ? snapshot.get(receive::default_verp_delimiters) : *options.verp);
+    }
     envelope.set_ret(options.ret);
     envelope.set_body(options.body.value_or(handoff::BODY_7BIT));
     envelope.set_purpose(options.purpose);

@@ -74,7 +74,6 @@ public:
 
     /// The queue gives its own; this one is for the dialogue and its log lines.
     std::optional<std::string> next_queue_id() override { return fmt::format("{:X}{:05X}{:X}", ::time(nullptr) & 0xfffff, ::getpid(), ++count_); }
-    std::uint64_t free_octets() const override { return std::uint64_t{1} << 60; }
 
     awaitable<Result<void>> enqueue(handoff::Envelope envelope, handoff::Content content) override
     {

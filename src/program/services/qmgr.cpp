@@ -212,6 +212,7 @@ private:
         made.soft_bounce = snapshot.get(soft_bounce);
         for (const config::ListMember& member : snapshot.get(defer_transports))
             made.defer_transports.push_back(member.text);
+        made.disable_verp_bounces = snapshot.get(disable_verp_bounces);
         made.bounce_size_limit = static_cast<std::uint64_t>(snapshot.get(bounce_size_limit));
         made.header_size_limit = static_cast<std::uint64_t>(snapshot.get(header_size_limit));
         made.long_queue_ids = snapshot.get(enable_long_queue_ids);

@@ -45,7 +45,6 @@ void QueueLink::take(const handoff::Welcome& welcome)
 {
     if (welcome.sequences() > 0)
         ids_.add_block(welcome.first_sequence(), welcome.sequences());
-    free_octets_ = welcome.free_octets();
 }
 
 /// The socket is the supervisor's and can be connected to while nobody serves it: only the greeting tells that qmgr is there.
@@ -109,7 +108,6 @@ awaitable<Result<void>> QueueLink::enqueue(handoff::Envelope envelope, handoff::
         }
         const auto reply = co_await client_.call_kept<handoff::EnqueueReply>(Frame::enqueue, &request);
         if (reply) {
-            free_octets_ = reply->free_octets();
             if (reply->committed())
                 co_return Result<void>{};
             co_return Error{reply->text(), reply->status()};

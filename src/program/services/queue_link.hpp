@@ -35,7 +35,6 @@ public:
 
     std::optional<std::string> next_queue_id() override;
     awaitable<Result<void>> enqueue(handoff::Envelope envelope, handoff::Content content) override;
-    std::uint64_t free_octets() const override { return free_octets_; }
 
     ipc::Client& client() { return client_; }
 
@@ -52,7 +51,6 @@ private:
     bool fetching_ = false;
     std::optional<SteadyTime> away_since_;
     bool away_said_ = false;
-    std::uint64_t free_octets_ = 0;
     TaskGroup tasks_;
     ipc::Client client_;
 };

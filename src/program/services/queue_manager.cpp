@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "handoff/frames.hpp"
+#include "handoff/verp.hpp"
 #include "services/own_transports.hpp"
 
 #include <fmt/format.h>
@@ -124,7 +125,6 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueR
     redirect(message->envelope);
     handoff::EnqueueReply reply;
     const Result<spool::Lease> lease = co_await store_.enqueue(message);
-    reply.set_free_octets(store_.free_octets());
     if (!lease) {
         if (lease.error().status().empty())
             co_return lease.error();                           // fate unknown: no answer is better than a wrong one
@@ -154,7 +154,6 @@ awaitable<Result<handoff::Welcome>> QueueManager::id_block()
     handoff::Welcome welcome;
     welcome.set_first_sequence(block.first);
     welcome.set_sequences(block.count);
-    welcome.set_free_octets(store_.free_octets());
     co_return welcome;
 }
 
@@ -276,7 +275,8 @@ awaitable<void> QueueManager::start_round(Key key)
             routed.push_back({index, route.transport(), route.site(), route.address()});
     }
     if (!routed.empty())
-        scheduler_.activate(key, routed, active.envelope.size() <= handoff::inline_content_limit);
+        scheduler_.activate(key, routed,
+                            {.small = active.envelope.size() <= handoff::inline_content_limit, .apart = !active.envelope.verp().empty()});
     for (auto& [transport, verdicts] : own) {
         log_own(active_.at(key), verdicts, transport);
         co_await settle(key, scheduler_.take_attempt(), std::move(verdicts));
@@ -396,6 +396,9 @@ handoff::DeliveryRequest QueueManager::composed(const schedule::Request& request
         *delivery.mutable_envelope()->add_recipients() = active.recipients[at];
         delivery.mutable_envelope()->mutable_recipients()->rbegin()->set_address(active.routes[at].address());
     }
+    if (!active.envelope.verp().empty())                        // such a request has one recipient
+        delivery.mutable_envelope()->set_sender(
+            handoff::verp_sender(active.envelope.verp(), active.envelope.sender(), active.recipients[position(active, request.recipients.front())]));
     *delivery.mutable_route() = active.routes[position(active, request.recipients.front())];
     delivery.set_active_since(active.since);
     delivery.set_probe(active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS);

@@ -32,6 +32,7 @@ struct QueueOptions {
     bool soft_bounce = false;
     std::vector<std::string> defer_transports;
     std::uint64_t bounce_size_limit = 50'000;
+    bool disable_verp_bounces = false;
     std::uint64_t header_size_limit = 102'400;
     bool long_queue_ids = false;
     std::string syslog_name = "postfix";
@@ -139,6 +140,10 @@ private:
     WallTime retry_time(const Active& active, const std::vector<handoff::Verdict>& verdicts) const;
     awaitable<void> settle_with_report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);
     awaitable<bool> store(Key key, spool::Settlement settlement);
+    awaitable<bool> add_reports(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts, spool::Settlement* settlement,
+                                std::vector<std::string>* lines);
+    std::vector<std::vector<handoff::Verdict>> report_groups(const Active& active, handoff::ReportRequest::Kind kind,
+                                                             std::vector<handoff::Verdict> verdicts) const;
     awaitable<Result<handoff::ReportReply>> report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);
     static void take_reports(handoff::ReportReply& reply, std::vector<spool::NewMessageRef>& reports);
 

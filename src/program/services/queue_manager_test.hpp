@@ -267,13 +267,14 @@ struct Fixture {
         run_until([&] { return closed; });
         queue.reset();
     }
-    std::string enqueue(std::vector<std::string> recipients, const std::string& sender = "a@ours.test")
+    std::string enqueue(std::vector<std::string> recipients, const std::string& sender = "a@ours.test", const std::string& verp = "")
     {
         handoff::EnqueueRequest request;
         auto& envelope = *request.mutable_envelope();
         envelope.set_queue_id(handoff::short_queue_id(clock.wall(), next_sequence++));
         envelope.set_arrival(clock.wall().time_since_epoch().count());
         envelope.set_sender(sender);
+        envelope.set_verp(verp);
         std::uint32_t index = 0;
         for (std::string& address : recipients) {
             auto& recipient = *envelope.add_recipients();

@@ -2,6 +2,7 @@
 #include "services/queue_manager.hpp"
 
 #include "handoff/delivery_log.hpp"
+#include "handoff/verp.hpp"
 
 #include <fmt/format.h>
 
@@ -273,28 +274,19 @@ awaitable<void> QueueManager::settle_with_report(Key key, ReportRequest::Kind ki
                                  .warned = kind == ReportRequest::DELAY};
     settlement.next_try = retry_time(active_.at(key), verdicts);
     active_.at(key).next_try = std::min(active_.at(key).next_try, settlement.next_try);
-    auto reply = co_await report(key, kind, std::move(verdicts));
-    if (!reply) {
-        log_.warning("{}: cannot write a report: {}", active_.at(key).envelope.queue_id(), reply.error().text());
+    std::vector<std::string> lines;
+    if (!co_await add_reports(key, kind, std::move(verdicts), &settlement, &lines))
         co_return;
-    }
-    take_reports(*reply, settlement.reports);
-    std::vector<std::string> log(reply->log().begin(), reply->log().end());
     if (kind == ReportRequest::VERIFY && active_.at(key).envelope.purpose() == handoff::PURPOSE_RECORD_DELIVERY) {
         // A mail whose delivery is to be told of is returned like any other, too.
         std::vector<Verdict> failures;
         std::ranges::copy_if(settlement.verdicts, std::back_inserter(failures), [](const Verdict& verdict) {
             return verdict.outcome() == handoff::OUTCOME_BOUNCED || verdict.outcome() == handoff::OUTCOME_EXPIRED;
         });
-        if (!failures.empty()) {
-            auto bounce = co_await report(key, ReportRequest::FAILURE, std::move(failures));
-            if (!bounce) {
-                log_.warning("{}: cannot write a report: {}", active_.at(key).envelope.queue_id(), bounce.error().text());
-                co_return;
-            }
-            take_reports(*bounce, settlement.reports);
-            log.insert(log.begin(), bounce->log().begin(), bounce->log().end());
-        }
+        std::vector<std::string> told = std::exchange(lines, {});
+        if (!failures.empty() && !co_await add_reports(key, ReportRequest::FAILURE, std::move(failures), &settlement, &lines))
+            co_return;
+        std::ranges::move(told, std::back_inserter(lines));
     }
     if (kind == ReportRequest::VERIFY)                          // a probe ends whatever it found
         for (Verdict& verdict : settlement.verdicts)
@@ -302,8 +294,37 @@ awaitable<void> QueueManager::settle_with_report(Key key, ReportRequest::Kind ki
                 verdict.set_outcome(handoff::OUTCOME_UNDELIVERABLE);
     const bool stored = co_await store(key, std::move(settlement));
     if (stored)
-        for (const std::string& line : log)
+        for (const std::string& line : lines)
             log_.as(options_.syslog_name + "/bounce").write(observe::Level::info, line);
+}
+
+/// Puts the reports into the settlement, their log lines into `lines`. False: one could not be written, and why is logged.
+awaitable<bool> QueueManager::add_reports(Key key, ReportRequest::Kind kind, std::vector<Verdict> verdicts, spool::Settlement* settlement,
+                                          std::vector<std::string>* lines)
+{
+    for (std::vector<Verdict>& about : report_groups(active_.at(key), kind, std::move(verdicts))) {
+        auto reply = co_await report(key, kind, std::move(about));
+        if (!reply) {
+            log_.warning("{}: cannot write a report: {}", active_.at(key).envelope.queue_id(), reply.error().text());
+            co_return false;
+        }
+        take_reports(*reply, settlement->reports);
+        std::ranges::move(*reply->mutable_log(), std::back_inserter(*lines));
+    }
+    co_return true;
+}
+
+/// One report tells of all, but where each recipient has a return path of its own: there each is told by its own.
+std::vector<std::vector<Verdict>> QueueManager::report_groups(const Active& active, ReportRequest::Kind kind, std::vector<Verdict> verdicts) const
+{
+    std::vector<std::vector<Verdict>> groups;
+    if (active.envelope.verp().empty() || kind == ReportRequest::VERIFY || options_.disable_verp_bounces) {
+        groups.push_back(std::move(verdicts));
+    } else {
+        for (Verdict& verdict : verdicts)
+            groups.emplace_back().push_back(std::move(verdict));
+    }
+    return groups;
 }
 
 awaitable<Result<handoff::ReportReply>> QueueManager::report(Key key, ReportRequest::Kind kind, std::vector<Verdict> verdicts)
@@ -317,6 +338,9 @@ awaitable<Result<handoff::ReportReply>> QueueManager::report(Key key, ReportRequ
             *request.mutable_envelope()->add_recipients() = active.recipients.at(position(active, verdict.recipient()));
             *request.add_verdicts() = std::move(verdict);
         }
+        if (kind != ReportRequest::VERIFY && request.envelope().recipients_size() == 1 && !options_.disable_verp_bounces)
+            request.mutable_envelope()->set_sender(
+                handoff::verp_sender(active.envelope.verp(), active.envelope.sender(), request.envelope().recipients(0)));
         request.add_queue_ids(next_queue_id());
         request.add_queue_ids(next_queue_id());
         request.set_now(now());

@@ -143,8 +143,6 @@ Parsed<MailCommand> parse_mail(std::string_view arguments, const CommandOptions&
         } else if (parameter.is("REQUIRETLS") && !parameter.has_value && options.requiretls) {
             mail.requiretls = true;
         } else if (parameter.is("XVERP") && options.verp) {
-            if (parameter.has_value && (parameter.value.size() != 2 || !is_printable_ascii(parameter.value)))
-                return refuse(501, "5.5.4", "Error: bad VERP delimiter character list");
             mail.verp = parameter.value;
         } else if (parameter.is("AUTH") && parameter.has_value) {
             if (mail.auth)

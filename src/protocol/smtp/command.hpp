@@ -51,7 +51,7 @@ struct MailCommand {
     Ret ret = Ret::unspecified;
     std::optional<std::string> envid;  ///< decoded
     std::optional<std::string> auth;   ///< decoded; "<>" where the peer does not vouch
-    std::optional<std::string> verp;   ///< the two delimiters; empty: the default ones
+    std::optional<std::string> verp;   ///< the two delimiters as asked for, to be held against the configuration; empty: the default ones
 
     bool operator==(const MailCommand&) const = default;
 };
