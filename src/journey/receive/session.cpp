@@ -519,6 +519,8 @@ policy::SessionFacts Session::session_facts() const
     if (transaction_) {
         facts.queue_id = transaction_->queue_id;
         facts.size = transaction_->size;
+    } else if (where_ == "MAIL") {
+        facts.size = announced_size_;
     }
     // Of a message: until MAIL has been accepted there is none.
     if (transaction_ && instance_ == 0)

@@ -157,6 +157,7 @@ private:
     smtp::KeywordSet discarded_;
     bool esmtp_ = false, helo_given_ = false;
     bool in_content_ = false;
+    std::uint64_t announced_size_ = 0;            // by the last MAIL
     bool bare_lf_seen_ = false;
     bool dismissed_ = false;
     bool pipe_connect_ = false;                   // it may speak before the greeting, and behind EHLO

@@ -105,6 +105,7 @@ awaitable<bool> Session::mail(std::string arguments)
             co_return false;
         }
     }
+    announced_size_ = command->size.value_or(0);
     facts_.sender = command->reverse_path.text();
     if (const auto ours = own_probe_sender(*facts_.sender))
         facts_.sender = *ours;
@@ -126,7 +127,7 @@ awaitable<bool> Session::mail(std::string arguments)
         }
     }
     const std::uint64_t limit = core_.options.message_size_limit;
-    const std::uint64_t size = command->size.value_or(0);
+    const std::uint64_t size = announced_size_;
     if (limit != 0 && size > limit)
         co_return refused("552 5.3.4 Message size exceeds fixed limit");
     // Room for the message itself, and never less than one and a half of the largest that may come meanwhile.
