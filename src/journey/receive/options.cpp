@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace posthorn::receive {
 
 namespace {
@@ -262,8 +264,8 @@ Options Options::from(const Snapshot& snapshot)
     client.mail_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_message_rate_limit));
     client.recipient_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_recipient_rate_limit));
     client.tls_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_new_tls_session_rate_limit));
-    client.v4_prefix = static_cast<unsigned>(snapshot.get(smtpd_client_ipv4_prefix_length));
-    client.v6_prefix = static_cast<unsigned>(snapshot.get(smtpd_client_ipv6_prefix_length));
+    client.v4_prefix = static_cast<unsigned>(std::clamp(snapshot.get(smtpd_client_ipv4_prefix_length), 0, 32));
+    client.v6_prefix = static_cast<unsigned>(std::clamp(snapshot.get(smtpd_client_ipv6_prefix_length), 0, 128));
     client.exceptions = snapshot.get(smtpd_client_event_limit_exceptions);
     client.parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "smtpd_client_event_limit_exceptions");
     return options;

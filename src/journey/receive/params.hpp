@@ -346,16 +346,10 @@ inline constexpr Param<int> smtpd_client_new_tls_session_rate_limit{
 inline constexpr Param<std::string> smtpd_client_event_limit_exceptions{.name = "smtpd_client_event_limit_exceptions",
                                                                         .initial = "${smtpd_client_connection_limit_exceptions:$mynetworks}",
                                                                         .doc = "Clients that the smtpd_client_*_limit do not hold."};
-inline constexpr Param<int> smtpd_client_ipv4_prefix_length{.name = "smtpd_client_ipv4_prefix_length",
-                                                            .initial = "32",
-                                                            .least = 1,
-                                                            .most = 32,
-                                                            .doc = "IPv4 addresses of one such network count as one client."};
-inline constexpr Param<int> smtpd_client_ipv6_prefix_length{.name = "smtpd_client_ipv6_prefix_length",
-                                                            .initial = "84",
-                                                            .least = 1,
-                                                            .most = 128,
-                                                            .doc = "IPv6 addresses of one such network count as one client."};
+inline constexpr Param<int> smtpd_client_ipv4_prefix_length{
+    .name = "smtpd_client_ipv4_prefix_length", .initial = "32", .doc = "IPv4 addresses of one such network count as one client."};
+inline constexpr Param<int> smtpd_client_ipv6_prefix_length{
+    .name = "smtpd_client_ipv6_prefix_length", .initial = "84", .doc = "IPv6 addresses of one such network count as one client."};
 
 inline constexpr Param<std::string> smtpd_tls_security_level{
     .name = "smtpd_tls_security_level", .initial = "", .doc = "none, may or encrypt; empty: the older parameters decide."};

@@ -104,9 +104,8 @@ PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispa
     };
     dispatcher.on_notice<peers::stored::Observed>(Frame::peer_observed, [this](peers::stored::Observed frame) {
         if (auto [name, manners] = peers::manners_of(frame); !name.empty())
-            return book_.put(name, manners);
-        const peers::Observation observation = peers::observation_of(frame);
-        if (!observation.peer.address.empty())
+            book_.put(name, manners);
+        else if (const peers::Observation observation = peers::observation_of(frame); !observation.peer.address.empty())
             book_.take(observation);
         if (!std::exchange(changed_, true))
             change_.notify_all();

@@ -22,6 +22,7 @@
 
 #include <time.h>
 
+#include <array>
 #include <list>
 
 namespace posthorn::services {
@@ -243,8 +244,10 @@ private:
     awaitable<void> woken(std::unique_ptr<net::Stream> stream)
     {
         pickup_.wake();
+        stream->expires_after(std::chrono::seconds{10});
+        std::array<char, 16> letters{};
+        (void)co_await stream->read_some(letters);                 // whoever writes them is not to find the socket closed
         stream->close();
-        co_return;
     }
 
     process::Service& service_;
