@@ -7,6 +7,7 @@ import asyncio
 import email
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -34,14 +35,20 @@ GIVEN_PORTS = set()
 
 
 def free_port():
-    """A port that nobody listens on, and that was not given before: the kernel may well name one again that nobody took yet."""
+    """A port that nobody listens on, and that was not given before. Below those that the kernel gives to connections: such a one could be in use by
+    the time somebody listens there."""
     while True:
+        port = random.randint(10240, 32767)
+        if port in GIVEN_PORTS:
+            continue
+        GIVEN_PORTS.add(port)
         with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        if port not in GIVEN_PORTS:
-            GIVEN_PORTS.add(port)
-            return port
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)       # a connection of before that is over does not count
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def wait_until(question, what, patience=PATIENCE):

@@ -94,6 +94,9 @@ class Rooted(Program):
         """over: folders of the package that take the place of the machine's."""
         if os.getuid() != 0:
             raise unittest.SkipTest("needs root: the program has its users and folders built in")
+        apart = subprocess.run(["unshare", "-m", "true"], capture_output=True, text=True, timeout=PATIENCE)
+        if apart.returncode != 0:
+            raise unittest.SkipTest(f"needs mounts of its own: {apart.stderr.strip()}")
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-peer."))
         self.root.chmod(0o755)
         for folder in ("etc", "usr", "package", "dev", "proc", "tmp", "run", "root", "var/mail", "var/log", "var/lib", "var/spool", "home"):
