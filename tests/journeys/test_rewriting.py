@@ -4,7 +4,7 @@ import socket
 import smtplib
 import threading
 
-from journey import Journey, free_port, unittest
+from journey import Journey, free_port, unittest, wait_until
 
 LINE = b"x" * 70 + b"\r\n"
 
@@ -52,6 +52,11 @@ class Rewriting(Journey):
         posthorn.wait_log("discard: body discard me from local; from=<me@there.test> to=<user@there.test>: gone")
         posthorn.run("sendmail", "-f", "me@there.test", "user@there.test", input="Subject: held\n\nx\n")
         posthorn.wait_log("hold: header Subject: held from local;")
+        large = body(400_000, (50, b"discard me")).decode().replace("\r\n", "\n")
+        posthorn.run("sendmail", "-f", "me@there.test", "user@there.test", input=f"Subject: large\n\n{large}")
+        posthorn.wait_log("discard: body discard me from local", 2)
+        wait_until(lambda: not list((posthorn.dir / "queue/maildrop").glob("*")), "it is taken from the maildrop")
+        self.assertEqual(list((posthorn.dir / "queue/spool/incoming").glob("*")), [])
         self.assertEqual(len(sink.messages), 3)
 
     def test_redirect_and_copies(self):

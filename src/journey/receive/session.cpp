@@ -512,7 +512,8 @@ policy::SessionFacts Session::session_facts() const
     facts.esmtp = esmtp_;
     facts.stress = core_.stressed();
     facts.client_port = client_port_;
-    if (const net::Endpoint* const local = stream_ ? &stream_->local() : nullptr; local != nullptr && !local->is_unix()) {
+    const net::Endpoint* const local = destination_ ? destination_.get() : stream_ ? &stream_->local() : nullptr;
+    if (local != nullptr && !local->is_unix()) {
         facts.server_address = local->ip.text();
         facts.server_port = local->port;
     }

@@ -65,6 +65,8 @@ awaitable<bool> Session::xclient(std::string arguments)
         say(claims.error());
         co_return false;
     }
+    if (std::exchange(counted_, false))              // what is counted is given back under the address that it was counted for
+        core_.outside.rates->disconnected(rate_key());
     bool named = false, addressed = false, greeted = false;
     for (const Claim& claim : *claims) {
         const std::string value = claim.value.value_or("");

@@ -12,6 +12,8 @@ using namespace std::chrono_literals;
 using Kind = Finding::Kind;
 
 constexpr std::size_t failed_limit = 10'000;
+/// Between looks at what is to be refreshed.
+constexpr std::chrono::milliseconds most_sleep = 30s;
 
 /// A local part that nobody has: 20 letters and digits.
 std::string nobody()
@@ -36,7 +38,7 @@ Finding unavailable() { return Finding(Kind::deferred, "Address verification sta
 
 Desk::Desk(Executor executor, Options options, Prober& prober, const Clock& clock, observe::Log log)
     : executor_(executor), options_(std::move(options)), prober_(prober), clock_(clock), log_(std::move(log)), cache_(options_.map, clock, log_),
-      tasks_(executor)
+      wanted_one_(executor), tasks_(executor)
 {
 }
 
@@ -103,8 +105,10 @@ std::shared_ptr<Desk::Outstanding> Desk::begin_probe(const std::string& key, std
 void Desk::want(const std::string& key, std::string address, const Record& record)
 {
     if (options_.refresh_rate != 0 && wanted_.size() < wanted_limit && worth_refreshing(record, clock_.wall(), options_.rules) &&
-        wanted_.insert(key).second)
+        wanted_.insert(key).second) {
         due_.emplace(worth(record, options_.rules).refresh, std::move(address));
+        wanted_one_.notify_all();
+    }
 }
 
 void Desk::refresh_ahead()
@@ -132,7 +136,10 @@ void Desk::refresh_ahead()
 awaitable<void> Desk::keep_ahead()
 {
     while (!co_await cancelled()) {
-        co_await sleep_for(1s);
+        if (due_.empty())                                       // nothing to refresh: nothing to wake for
+            co_await wanted_one_.wait();
+        const WallTime next = due_.empty() ? clock_.wall() : due_.begin()->first;
+        co_await sleep_for(std::clamp(std::chrono::ceil<std::chrono::milliseconds>(next - clock_.wall()), std::chrono::milliseconds{1s}, most_sleep));
         refresh_ahead();
     }
 }

@@ -57,7 +57,7 @@ public:
     Result<Standing> standing(std::string_view address);
 
     awaitable<Finding> ask(std::string address, std::chrono::milliseconds patience);
-    /// Begins the refreshes whose time has come, as far as the rate allows; done once a second from start() on.
+    /// Begins the refreshes whose time has come, as far as the rate allows; from start() on done in time.
     void refresh_ahead();
 
     struct Counts {
@@ -96,6 +96,7 @@ private:
     std::unordered_map<std::string, SteadyTime> failed_;                             // refreshes of good addresses, by key
     std::unordered_set<std::string> wanted_;                                         // keys of those in due_
     std::multimap<WallTime, std::string> due_;                                       // addresses to be refreshed ahead of a question
+    Signal wanted_one_;
     double allowance_ = 0;                                                           // of refreshes ahead
     SteadyTime allowed_at_{};
     std::unordered_set<std::string> controls_;                                       // domains that are being asked

@@ -10,7 +10,7 @@ namespace posthorn::services {
 
 namespace {
 
-constexpr std::size_t sweep_from = 1024;          // clients beyond which old ones are looked for at every new one's coming
+constexpr std::size_t sweep_from = 1024;          // clients beyond which old ones are looked for, each time their number has doubled
 
 std::string at_time(WallTime when)
 {
@@ -47,8 +47,10 @@ handoff::ClientCount ClientRates::heard(const void* owner, const handoff::Client
     if (found == clients_.end()) {
         if (event.what() == ClientEvent::ASK_TLS)
             return told;
-        if (clients_.size() >= sweep_from)
+        if (clients_.size() >= sweep_at_) {
             forget_old();
+            sweep_at_ = std::max(sweep_from, 2 * clients_.size());
+        }
         found = clients_.emplace(event.client(), Client{now, 0, {}}).first;
         cache_.see(static_cast<std::uint32_t>(clients_.size()), "", clock_.wall());
     }

@@ -60,6 +60,7 @@ private:
     std::map<const void*, std::map<std::string, std::uint32_t>> open_;       // connections by smtpd
     std::array<Highest, kinds> rates_;
     Highest connections_, cache_;
+    std::size_t sweep_at_ = 0;                                               // clients
 };
 
 }  // namespace posthorn::services

@@ -134,6 +134,8 @@ private:
         const auto event = incoming.parse<handoff::ClientEvent>();
         if (!event)
             return incoming.responder.fail(event.error());
+        if (!from)                                                   // it has gone: nobody would give back what is counted now
+            return incoming.responder.fail(Error{"lost connection", "4.3.0"});
         const handoff::ClientCount count = rates_.heard(from, *event);
         if (event->what() != handoff::ClientEvent::DISCONNECT)       // a notice
             incoming.responder.reply(count);

@@ -130,8 +130,8 @@ Result<send::Edited> OutboundEditor::decide(tables::Lookups& lookups, const hand
             const auto action = checks.find(lookups, text);
             if (!action)
                 trouble = action.error();
-            else if (*action) {
-                Said said = obey(trim(**action), text, checks, log);
+            else if (const std::optional<std::string>& said_by = *action) {
+                Said said = obey(trim(*said_by), text, checks, log);
                 if (said.keeps && !said.text.empty())
                     edits.insert(field->offset, said.text + "\r\n");
                 if (!said.keeps) {

@@ -312,18 +312,18 @@ awaitable<std::expected<handoff::Content, handoff::Refusal>> Pickup::checked_con
                 !written)
                 co_return failed(written.error());
     }
-    if (file) {
-        content.set_file(file->name());
-        file->keep();
-    } else {
-        content.set_inline_octets(std::move(held));
-    }
     auto concluded = co_await cleaned->body->conclude(std::move(cleaned->envelope));
     if (!concluded)
         co_return std::unexpected(std::move(concluded).error());
     cleaned->envelope = *std::move(concluded);
     cleaned->envelope.set_size(size);
     cleaned->discard |= cleaned->body->discards();
+    if (!file) {
+        content.set_inline_octets(std::move(held));
+    } else if (!cleaned->discard) {                              // a file that nobody will name goes with its owner
+        content.set_file(file->name());
+        file->keep();
+    }
     co_return content;
 }
 

@@ -63,16 +63,15 @@ awaitable<Result<handoff::ProbeReply>> Probes::probe(handoff::ProbeRequest reque
         ++site.running;
         tasks_.spawn(run(key));
     }
-    while (!waiting->verdict) {
+    while (true) {
+        if (const auto& ended = waiting->verdict) {
+            CO_TRY(*reply.mutable_verdict(), *ended);
+            co_return reply;
+        }
         if (co_await cancelled())
             co_return Error{"the queue manager ends", "4.3.2"};
         co_await waiting->ended.wait();
     }
-    const Result<handoff::Verdict>& verdict = *waiting->verdict;
-    if (!verdict)
-        co_return verdict.error();
-    *reply.mutable_verdict() = *verdict;
-    co_return reply;
 }
 
 /// One after the other as long as somebody waits.

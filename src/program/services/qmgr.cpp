@@ -305,7 +305,6 @@ private:
 
     awaitable<void> show(std::unique_ptr<net::Stream> stream)
     {
-        stream->expires_after(std::chrono::minutes{1});
         std::string text = showq_greeting();
         handoff::QueueCommand list;
         list.set_verb(handoff::QueueCommand::LIST);
@@ -319,6 +318,7 @@ private:
             list.set_argument(reply->text());
             if (!more)
                 text += showq_end;
+            stream->expires_after(std::chrono::minutes{1});       // for each piece: a long queue takes its time
             if (!co_await stream->write(text))
                 co_return;
             text.clear();

@@ -163,7 +163,8 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
             const auto share = std::ranges::find_if(said.sites(), [&](const auto& one) { return one.site() == waiting.route().site(); });
             const bool dead = share != said.sites().end() && share->dead_until() != 0;
             if (dead) {
-                is(scheduler_.site(share->site())->dead ? Wait::dead_site : Wait::dead_transport);
+                const auto site = scheduler_.site(share->site());
+                is(site && site->dead ? Wait::dead_site : Wait::dead_transport);
                 waiting.set_trouble(share->reason());
                 waiting.set_until(std::max(waiting.until(), share->dead_until()));
             } else if (std::ranges::find(options_.defer_transports, waiting.route().transport()) != options_.defer_transports.end())
@@ -183,8 +184,8 @@ awaitable<Result<QueueReply>> QueueManager::explain_destination(std::string word
     QueueReply reply;
     Explanation& said = *reply.mutable_explanation();
     const bool address = word.find('@') != word.npos;
-    if (scheduler_.site(word))
-        add_share(said, word, scheduler_.site(word)->transport);
+    if (const auto site = scheduler_.site(word))
+        add_share(said, word, site->transport);
     else {
         std::string trouble;
         const auto routes = co_await routes_now("", {address ? word : "postmaster@" + word}, "", &trouble);

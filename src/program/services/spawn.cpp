@@ -37,7 +37,7 @@ struct Prepared {
         time_limit = service.config().get(service_time_limit, service.name());
     }
     process::Command command;
-    std::chrono::seconds time_limit;
+    std::chrono::seconds time_limit{};
 };
 
 class SpawnService final : public process::Work {

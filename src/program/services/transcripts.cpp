@@ -78,8 +78,8 @@ TranscriptLimits TranscriptLimits::from(const config::Snapshot& snapshot)
     return made;
 }
 
-TranscriptKeeper::TranscriptKeeper(Executor executor, std::string folder, TranscriptLimits limits, const Clock& clock, observe::Log log)
-    : folder_(std::move(folder)), limits_(limits), clock_(clock), log_(std::move(log)), wake_(std::move(executor))
+TranscriptKeeper::TranscriptKeeper(const Executor& executor, std::string folder, TranscriptLimits limits, const Clock& clock, observe::Log log)
+    : folder_(std::move(folder)), limits_(limits), clock_(clock), log_(std::move(log)), wake_(executor)
 {
 }
 
@@ -136,7 +136,7 @@ TranscriptKeeper::Written TranscriptKeeper::write(const std::vector<Waiting>& ba
     }
     for (const Waiting& one : batch) {
         const auto& ring = one.failed ? failed_ : good_;
-        const auto put = ring ? ring->append(one.when, one.octets) : Result<void>(*written.trouble);
+        const auto put = ring ? ring->append(one.when, one.octets) : Result<void>(written.trouble.value_or(Error{"not open", "4.3.0"}));
         if (!put)
             written.trouble = put.error();
         ++(put ? written.stored : written.dropped);

@@ -49,7 +49,7 @@ struct TranscriptLimits {
 class TranscriptKeeper {
 public:
     /// After the process is confined.
-    TranscriptKeeper(Executor executor, std::string folder, TranscriptLimits limits, const Clock& clock, observe::Log log);
+    TranscriptKeeper(const Executor& executor, std::string folder, TranscriptLimits limits, const Clock& clock, observe::Log log);
     void serve(ipc::Dispatcher& dispatcher);
     void take(handoff::Transcript transcript);
     /// Until cancelled; then write_out() is due.

@@ -21,7 +21,7 @@ std::optional<Finding> VerifyLink::known(std::string_view address)
     const auto opinion = verify::opinion(record, false, clock_.wall(), options_.rules);
     if (opinion.ask)
         return std::nullopt;
-    if (options_.refresh_rate != 0 && verify::worth_refreshing(*record, clock_.wall(), options_.rules))
+    if (record && options_.refresh_rate != 0 && verify::worth_refreshing(*record, clock_.wall(), options_.rules))
         tell_of_use(std::string(address));
     return opinion.finding;
 }

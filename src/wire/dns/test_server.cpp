@@ -359,7 +359,7 @@ struct TestServer::Core {
 
     awaitable<void> serve_datagrams()
     {
-        std::array<char, 4096> room;
+        std::array<char, 4096> room{};
         while (!co_await cancelled()) {
             udp::endpoint from;
             const auto [error, got] = co_await datagrams.async_receive_from(asio::buffer(room), from, asio::as_tuple(use_awaitable));
@@ -391,7 +391,7 @@ struct TestServer::Core {
     awaitable<void> serve_connection(tcp::socket socket)
     {
         while (!co_await cancelled()) {
-            std::array<char, 2> size;
+            std::array<char, 2> size{};
             if (auto [error, got] = co_await asio::async_read(socket, asio::buffer(size), asio::as_tuple(use_awaitable)); error)
                 co_return;
             std::string question(Reader({size.data(), 2}).u16(), '\0');

@@ -87,7 +87,7 @@ bool DnsList::counts(const net::IpAddress& answer) const
 {
     if (!pattern_)
         return true;
-#ifndef POSTHORN_PLANT_BUG_POLICY_WORDS
+#ifndef POSTHORN_PLANT_BUG_policy_words  // without it an IPv6 address is held against a pattern of IPv4 (scripts/fuzz-planted)
     if (answer.is_v6())
         return false;
 #endif

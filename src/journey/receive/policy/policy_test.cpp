@@ -483,6 +483,8 @@ TEST_CASE("options: wrong values are refused with parameter and word")
          "smtpd_recipient_restrictions: restriction check_recipient_access requires a lookup table (type:name) behind it"},
         {"smtpd_recipient_restrictions", "check_recipient_access reject",
          "smtpd_recipient_restrictions: restriction check_recipient_access requires a lookup table (type:name) behind it"},
+        {"smtpd_recipient_restrictions", "check_ccert_access { }",
+         "smtpd_recipient_restrictions: restriction check_ccert_access requires a lookup table (type:name) behind it"},
         {"smtpd_client_restrictions", "reject_rbl_client", "smtpd_client_restrictions: restriction reject_rbl_client requires domain name argument"},
         {"smtpd_client_restrictions", "reject_rbl_client zen.test=127.0.0",
          "smtpd_client_restrictions: reject_rbl_client zen.test=127.0.0: bad address pattern \"127.0.0\": expected four numbers or [lists] with dots between them"},

@@ -211,6 +211,9 @@ private:
                 restriction.order.emplace_back(key);
             }
         }
+        if (restriction.argument.empty()) {
+            TRY(restriction.argument, argument(restriction.word, Needs::table, {}));
+        }
         return {};
     }
 

@@ -140,18 +140,27 @@ TEST_CASE("clients' limits: refused in Postfix's words, given back at the end, a
             asked.emplace_back(event, client);
             if (broken)
                 co_return Error{"memory is not connected"};
-            co_return Count{event == Event::connect ? ++open : open, ++counts[event]};
+            if (event == Event::connect)
+                open.insert(client);
+            co_return Count{static_cast<std::uint32_t>(open.size()), ++counts[event]};
         }
-        void disconnected(std::string) override { --open; }
+        void disconnected(std::string client) override
+        {
+            const auto at = open.find(client);
+            CHECK(at != open.end());
+            if (at != open.end())
+                open.erase(at);
+        }
         std::vector<std::pair<Event, std::string>> asked;
         std::map<Event, std::uint32_t> counts;
-        std::uint32_t open = 0;
+        std::multiset<std::string> open;
         bool broken = false;
     } rates;
     House house(options_of({{"smtpd_client_connection_count_limit", "2"},
                             {"smtpd_client_message_rate_limit", "1"},
                             {"smtpd_client_recipient_rate_limit", "1"},
                             {"smtpd_client_ipv4_prefix_length", "20"},
+                            {"smtpd_authorized_xclient_hosts", "198.51.100.7"},
                             {"mynetworks", "192.0.2.100"}}));
     Outside outside(house.queue, house.cleaner, house.classes, house.names, house.tables, house.folder, house.clock,
                     observe::Log(house.sink, "postfix/smtpd"));
@@ -174,7 +183,13 @@ TEST_CASE("clients' limits: refused in Postfix's words, given back at the end, a
         CHECK(inside.greeting.starts_with("220"));
         CHECK(rates.asked.size() == before);
     }
-    CHECK(rates.open == 0);
+    CHECK(rates.open.empty());
+    {
+        Talk proxy(house, "198.51.100.7");                         // what it counts as does not hang on whom it speaks for
+        CHECK(proxy("XCLIENT ADDR=203.0.113.9").starts_with("220 "));
+        CHECK(rates.open.empty());
+    }
+    CHECK(rates.open.empty());
     CHECK(house.logged("warning: Connection concurrency limit exceeded: 3 from client.test[192.0.2.1] for service smtp"));
     CHECK(house.logged("warning: Message delivery request rate limit exceeded: 2 from client.test[192.0.2.1] for service smtp"));
     rates.broken = true;

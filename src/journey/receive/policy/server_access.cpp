@@ -190,7 +190,9 @@ awaitable<Judge::Step> Judge::mx_backup()
     if (domain.starts_with('['))
         co_return Step::dunno;
     co_await court_.before_wait();
-    const dns::Answer answer = co_await law_.names.records(domain, dns::Type::mx);
+    dns::Answer answer = co_await law_.names.records(domain, dns::Type::mx);
+    if (answer.records.size() > host_limit)
+        answer.records.resize(host_limit);
     if (answer.transient()) {
         defer_if(if_permit_, 450, "4.4.4",
                  fmt::format("<{}>: Recipient address rejected: Unable to look up mail exchanger information: {}", recipient,
