@@ -12,18 +12,15 @@ import subprocess
 import sys
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tests/journeys"))
+from ports import free_port  # noqa: E402
+
 # Whoever ends a run by a signal ends the mail systems too: what cleans up runs.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 FIELDS = ("run", "connections", "open", "most_open", "messages", "recipients", "octets", "turns", "changed", "strangers", "seen_recipients")
 HEAD = 16 * 8
 MOST_MESSAGES = 1 << 21
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_until(question, what, patience=60):
@@ -35,12 +32,17 @@ def wait_until(question, what, patience=60):
     return answer
 
 
-def answers(port, address="127.0.0.1"):
+def greeting(port, address="127.0.0.1"):
+    """The reply code that a server greets with; empty while there is none."""
     try:
         with socket.create_connection((address, port), timeout=5) as s:
-            return s.recv(3) == b"220"
+            return s.recv(3)
     except OSError:
-        return False
+        return b""
+
+
+def answers(port, address="127.0.0.1"):
+    return greeting(port, address) == b"220"
 
 
 def more_descriptors():

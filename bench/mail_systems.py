@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 
-from load import Group, Sink, Syncs, answers, free_port, wait_until
+from load import Group, Sink, Syncs, answers, free_port, greeting, wait_until
 
 ROLES = {"smtpd": 35, "qmgr": 30, "resolve": 10, "memory": None, "smtp": 20, "log threads": 5, "master": None}   # µs per message, design budget
 QUEUES = "active bounce corrupt defer deferred flush hold incoming maildrop pid private public saved trace"
@@ -106,6 +106,11 @@ class Tools:
 
 # ---- The systems
 
+def master_line(fields, options):
+    """A service of master.cf with settings of its own."""
+    return fields + "\n" + "".join(f"  -o {{ {key} = {value} }}\n" for key, value in options.items())
+
+
 class System:
     """Relays everything to its sink. `settings` is said with the results."""
     settings = {}
@@ -144,6 +149,19 @@ class System:
         self.log_deferred += whole.count(b"status=deferred")
         return self.log_deferred
 
+    def add_services(self, lines, ports):
+        """Appends these lines to master.cf; the running system reads it again. Returns when a server greets on each of these ports, be
+        it with a refusal."""
+        with open(self.conf / "master.cf", "a") as file:
+            file.write(lines)
+        self.reload()
+        try:
+            for port in ports:
+                wait_until(lambda: len(greeting(port)) == 3, f"{self.name} greets on port {port}")
+        except SystemExit:
+            print(self.log_path.read_text(errors="replace")[-3000:])
+            raise
+
     def close(self):
         self.stop()
         self.sink.close()
@@ -154,10 +172,10 @@ class Posthorn(System):
     def __init__(self, name, folder, tools, programs, bin, **more):
         settings = more.pop("settings", {})
         super().__init__(name, folder, tools, programs, **more)
-        self.bin = pathlib.Path(bin)
+        self.bin, self.conf = pathlib.Path(bin), self.dir / "conf"
         run([self.bin / "posthorn", "init", self.dir, "--smtp-port", self.port])
         self.settings = {"relayhost": f"[127.0.0.1]:{self.sink.port}", "relay_domains": "", "transport_maps": "", "default_transport": "smtp", **settings}
-        run([self.bin / "postconf", "-c", self.dir / "conf", "-e", *[f"{k}={v}" for k, v in self.settings.items()]])
+        run([self.bin / "postconf", "-c", self.conf, "-e", *[f"{k}={v}" for k, v in self.settings.items()]])
         self.launch([self.bin / "postfix", "-c", self.dir, "start"])
         wait_until(lambda: answers(self.port), f"{name} answers")
         self.master = int((self.dir / "queue/pid/master.pid").read_text())
@@ -174,7 +192,10 @@ class Posthorn(System):
         return {**super().spent(), **spent}
 
     def flush(self):
-        run([self.bin / "postqueue", "-c", self.dir / "conf", "-f"])
+        run([self.bin / "postqueue", "-c", self.conf, "-f"])
+
+    def reload(self):
+        run([self.bin / "postfix", "-c", self.dir, "reload"])
 
     def stop(self):
         subprocess.run([self.bin / "postfix", "-c", self.dir, "stop"], capture_output=True)
@@ -221,6 +242,9 @@ class Postfix(System):
 
     def flush(self):
         run([self.tools.program("postqueue"), "-c", self.conf, "-f"], env=self.tools.env)
+
+    def reload(self):
+        os.kill(self.master, signal.SIGHUP)
 
     def stop(self):
         os.kill(self.master, signal.SIGTERM)

@@ -18,16 +18,13 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "journeys"))
+from ports import free_port  # noqa: E402
+
 KEYS = ["a@example.com", "A@EXAMPLE.com", "it's@example.com", "none@example.com", "user+ext@example.com", "two@example.com", "@example.com", "bare", "x' or '1'='1",
         "u@other.test", "back\\slash@example.com", "par(en)*@example.com"]
 ROWS = [("a@example.com", "b@x.test"), ("it's@example.com", "quoted"), ("two@example.com", "one@x.test"), ("two@example.com", "two@x.test"),
         ("u@other.test", "elsewhere"), ("back\\slash@example.com", "slash"), ("par(en)*@example.com", "brackets")]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_until(question, what, patience=60):

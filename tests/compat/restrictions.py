@@ -263,38 +263,15 @@ def talk(port, client, commands):
 class Side:
     def __init__(self, kind, folder, tools, programs, bin, services, settings):
         folder.mkdir(exist_ok=True)
-        from journey import wait_until
-        from mail_systems import Postfix, Posthorn
+        from mail_systems import Postfix, Posthorn, master_line
+        from ports import free_port
         self.kind = kind
         system = Postfix if kind == "postfix" else Posthorn
         more = (bin,) if kind != "postfix" else ()
         self.system = system(kind, folder / kind, tools, programs, *more, sink=Nowhere(), settings=settings)
-        conf = folder / kind / "conf"
-        held = [socket.socket() for _ in services]                   # all at once: none comes twice
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        self.ports = [one.getsockname()[1] for one in held]
-        for one in held:
-            one.close()
-        with open(conf / "master.cf", "a") as file:
-            for number, (port, options) in enumerate(zip(self.ports, services)):
-                file.write(f"127.0.0.1:{port} inet n - n - - smtpd\n  -o syslog_name=line{number}\n" +
-                           "".join(f"  -o {{ {key} = {value} }}\n" for key, value in options.items()))
-        if kind == "postfix":
-            os.kill(self.system.master, 1)
-        else:
-            done = subprocess.run([bin / "postfix", "-c", self.system.dir, "reload"], capture_output=True, text=True)
-            if done.returncode:
-                raise SystemExit(f"{kind}: reload: {done.stdout}{done.stderr}{self.system.log_path.read_text()[-3000:]}")
-
-        def answers(port):
-            try:
-                with socket.create_connection(("127.0.0.1", port), timeout=5) as stream:
-                    return len(stream.recv(3)) == 3
-            except OSError:
-                return False
-        for number, port in enumerate(self.ports):
-            wait_until(lambda: answers(port), f"{kind} answers on line {number}: {services[number]}", 60)
+        self.ports = [free_port() for _ in services]
+        self.system.add_services("".join(master_line(f"127.0.0.1:{port} inet n - n - - smtpd", {"syslog_name": f"line{number}", **options})
+                                         for number, (port, options) in enumerate(zip(self.ports, services))), self.ports)
 
     def ask_all(self, sessions):
         """Sessions of one line one after the other, lines side by side."""

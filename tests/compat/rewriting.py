@@ -10,7 +10,6 @@ import random
 import re
 import shutil
 import smtplib
-import subprocess
 import sys
 import tempfile
 
@@ -20,7 +19,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [str(HOUSE / "tests/journeys"), str(HOUSE / "bench")]
 import relays  # noqa: E402
 from journey import BIN, PATIENCE, Sink, free_port, wait_until  # noqa: E402
-from mail_systems import Postfix, Posthorn, Tools, Unavailable  # noqa: E402
+from mail_systems import Postfix, Posthorn, Tools, Unavailable, master_line  # noqa: E402
 from rewriting_mail import LINES, TRANSPORTS, accepted, questions  # noqa: E402
 
 
@@ -47,41 +46,20 @@ class Side:
                     "local_recipient_maps": "", "local_transport": f"smtp:[127.0.0.1]:{self.sink.port}", "mail_name": "Postfix", "smtpd_banner": "$myhostname ESMTP",
                     "smtp_connection_cache_on_demand": "no", "local_header_rewrite_clients": "", "remote_header_rewrite_domain": "remote.invalid", "recipient_delimiter": "+", "smtpd_peername_lookup": "no"}
         self.system = make(kind, folder / kind, tools, programs, *more, sink=self.sink, settings=settings)
-        self.conf = folder / kind / "conf"
-        self.ports, self.read = {}, 0
-        with open(self.conf / "master.cf", "a") as file:
-            for name, options in LINES.items():
-                self.ports[name] = free_port()
-                values = {key: value.replace("SINK", str(self.sink.port)).replace("SEVEN", str(self.seven.port)) for key, value in options.items()}
-                if kind == "posthorn" and name == broken:
-                    values.pop(next(key for key in values if not key.startswith("local_")))
-                values = {"remote_header_rewrite_domain": "", **values}
-                smtpd = {key: value for key, value in values.items() if key.startswith(("smtpd_", "receive_", "content_", "local_header"))}
-                file.write(f"127.0.0.1:{self.ports[name]} inet n - n - - smtpd\n  -o cleanup_service_name=clean-{name}\n" +
-                           "".join(f"  -o {{ {key} = {value} }}\n" for key, value in smtpd.items()))
-                file.write(f"clean-{name} unix n - n - 0 cleanup\n" +
-                           "".join(f"  -o {{ {key} = {value} }}\n" for key, value in values.items() if key not in smtpd or key.startswith("local_")))
-            for name, options in TRANSPORTS.items():
-                file.write(f"{name} unix - - n - - smtp\n" + "".join(f"  -o {{ {key} = {value} }}\n" for key, value in options.items()))
-        if kind == "postfix":
-            os.kill(self.system.master, 1)
-        else:
-            done = subprocess.run([BIN / "postfix", "-c", self.system.dir, "reload"], capture_output=True, text=True)
-            if done.returncode != 0:
-                raise SystemExit(f"reload: {done.stdout}{done.stderr}{self.log()[-2000:]}")
-        for name, port in self.ports.items():
-            try:
-                wait_until(lambda: self.answers(port), f"{kind} answers on its line {name}", 30)
-            except AssertionError:
-                print(self.log()[-3000:])
-                raise
-
-    def answers(self, port):
-        try:
-            with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE):
-                return True
-        except OSError:
-            return False
+        self.ports, master = {}, ""
+        for name, options in LINES.items():
+            self.ports[name] = free_port()
+            values = {key: value.replace("SINK", str(self.sink.port)).replace("SEVEN", str(self.seven.port)) for key, value in options.items()}
+            if kind == "posthorn" and name == broken:
+                values.pop(next(key for key in values if not key.startswith("local_")))
+            values = {"remote_header_rewrite_domain": "", **values}
+            smtpd = {key: value for key, value in values.items() if key.startswith(("smtpd_", "receive_", "content_", "local_header"))}
+            cleanup = {key: value for key, value in values.items() if key not in smtpd or key.startswith("local_")}
+            master += master_line(f"127.0.0.1:{self.ports[name]} inet n - n - - smtpd", {"cleanup_service_name": f"clean-{name}", **smtpd})
+            master += master_line(f"clean-{name} unix n - n - 0 cleanup", cleanup)
+        for name, options in TRANSPORTS.items():
+            master += master_line(f"{name} unix - - n - - smtp", options)
+        self.system.add_services(master, self.ports.values())
 
     def log(self):
         return self.system.log_path.read_text(errors="replace")

@@ -73,7 +73,7 @@ class Asked(Side):
 
     def sendmail(self, options, recipients, content=CONTENT, sender="reports@back.test"):
         program = self.system.tools.program("sendmail") if self.kind == "postfix" else str(BIN / "sendmail")
-        environment = {**os.environ, "MAIL_CONFIG": str(self.conf), **({"LD_LIBRARY_PATH": self.system.tools.env["LD_LIBRARY_PATH"]} if self.kind == "postfix" else
+        environment = {**os.environ, "MAIL_CONFIG": str(self.system.conf), **({"LD_LIBRARY_PATH": self.system.tools.env["LD_LIBRARY_PATH"]} if self.kind == "postfix" else
                                                                   {"PATH": f"{BIN}:{os.environ['PATH']}"})}
         done = subprocess.run([program, "-f", sender, *options, *recipients], input=content, env=environment, capture_output=True, timeout=60)
         errors = [re.sub(r"^\S*?sendmail: ", "sendmail: ", line) for line in done.stderr.decode().splitlines()]

@@ -9,7 +9,6 @@ import pathlib
 import re
 import shutil
 import smtplib
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,7 +20,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [str(HOUSE / "tests/journeys"), str(HOUSE / "bench")]
 import relays  # noqa: E402
 from journey import BIN, PATIENCE, Sink, free_port, wait_until  # noqa: E402
-from mail_systems import Postfix, Posthorn, Tools, Unavailable  # noqa: E402
+from mail_systems import Postfix, Posthorn, Tools, Unavailable, master_line  # noqa: E402
 
 RCPT = {"ok": "250 2.1.5 Recipient OK", "plain": "250 fine", "bad": "550 5.1.1 No such user", "bare": "550 no such user here",
         "lines": "550-5.1.1 No such user\r\n550 5.1.1 ask the postmaster", "moved": "551 5.1.6 Gone elsewhere", "policy": "554 5.7.1 Not from you",
@@ -61,29 +60,9 @@ class Side:
         self.kind = kind
         self.system = Postfix(kind, folder / kind, tools, programs, sink=self.sink, settings=settings) if kind == "postfix" else \
             Posthorn(kind, folder / kind, tools, programs, BIN, sink=self.sink, settings=settings)
-        self.conf = folder / kind / "conf"
-        self.ports = {"": self.system.port}
-        with open(self.conf / "master.cf", "a") as file:
-            for name, options in SMTPD.items():
-                self.ports[name] = free_port()
-                file.write(f"127.0.0.1:{self.ports[name]} inet n - n - - smtpd\n" + "".join(f"  -o {{ {key} = {value} }}\n" for key, value in options.items()))
-        if kind == "postfix":
-            os.kill(self.system.master, 1)
-        else:
-            subprocess.run([BIN / "postfix", "-c", self.system.dir, "reload"], check=True, capture_output=True)
-        for name, port in self.ports.items():
-            try:
-                wait_until(lambda: self.answers(port), f"{kind} answers on its line {name}", 30)
-            except AssertionError:
-                print(self.log()[-3000:])
-                raise
-
-    def answers(self, port):
-        try:
-            with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE):
-                return True
-        except OSError:
-            return False
+        lines = {name: free_port() for name in SMTPD}
+        self.system.add_services("".join(master_line(f"127.0.0.1:{lines[name]} inet n - n - - smtpd", options) for name, options in SMTPD.items()), lines.values())
+        self.ports = {"": self.system.port, **lines}
 
     def ask(self, service, recipient, sender="sender@client.test"):
         with smtplib.SMTP("127.0.0.1", self.ports[service], timeout=PATIENCE) as client:

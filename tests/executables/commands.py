@@ -3,7 +3,6 @@
 import os
 import pathlib
 import shutil
-import socket
 import struct
 import subprocess
 import sys
@@ -11,13 +10,11 @@ import tempfile
 import time
 import unittest
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "journeys"))
+from ports import free_port  # noqa: E402
+
 BIN = pathlib.Path(sys.argv.pop(1)).resolve()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Commands(unittest.TestCase):

@@ -1,13 +1,12 @@
 """What every journey needs: a private instance of Posthorn, peers that take its mail, and ways to look.
 
-Journeys run unprivileged or as root, on ports the kernel chose, out of one temporary directory each, which is removed at the end
+Journeys run unprivileged or as root, on ports nobody listens on, out of one temporary directory each, which is removed at the end
 (kept, and named, when the journey failed and POSTHORN_KEEP is set).
 """
 import asyncio
 import email
 import os
 import pathlib
-import random
 import re
 import shutil
 import signal
@@ -21,6 +20,8 @@ import threading
 import time
 import unittest
 
+from ports import free_port  # noqa: F401
+
 BIN = pathlib.Path(os.environ.get("POSTHORN_BIN", pathlib.Path(__file__).resolve().parents[2] / "build" / "release" / "bin"))
 # Sanitizer builds are slow, and CI machines are shared: waits are generous, nothing is asserted about time itself.
 PATIENCE = float(os.environ.get("POSTHORN_PATIENCE", "60"))
@@ -29,26 +30,6 @@ PATIENCE = float(os.environ.get("POSTHORN_PATIENCE", "60"))
 def sanitized():
     """A sanitizer build: its runtime ends a process that has no descriptor left, and keeps memory that was given back."""
     return b"__asan_init" in (BIN / "posthorn").read_bytes()
-
-
-GIVEN_PORTS = set()
-
-
-def free_port():
-    """A port that nobody listens on, and that was not given before. Below those that the kernel gives to connections: such a one could be in use by
-    the time somebody listens there."""
-    while True:
-        port = random.randint(10240, 32767)
-        if port in GIVEN_PORTS:
-            continue
-        GIVEN_PORTS.add(port)
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)       # a connection of before that is over does not count
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
 
 
 def wait_until(question, what, patience=PATIENCE):
@@ -401,10 +382,6 @@ class Instance:
     def start(self):
         self.run("postfix", "start")
         wait_until(self.answers, "the SMTP port answers")
-
-    def greeting(self):
-        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as s:
-            return s.recv(1000)
 
     def answers(self):
         try:

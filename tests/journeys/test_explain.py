@@ -3,7 +3,7 @@ import json
 import re
 import threading
 
-from journey import BIN, Journey, free_port, unittest, wait_until
+from journey import Journey, free_port, unittest, wait_until
 from test_peers import Peer
 
 

@@ -1,11 +1,9 @@
 """What operators and local programs do to the queue and the log, by Postfix's commands."""
 import gzip
 import os
-import re
 import socket
-import subprocess
 
-from journey import BIN, Journey, parse, unittest, wait_until
+from journey import Journey, parse, unittest, wait_until
 
 
 class QueueTools(Journey):

@@ -1,7 +1,6 @@
 """Mail handed in by sendmail."""
-import re
 
-from journey import BIN, Journey, parse, unittest
+from journey import Journey, parse, unittest
 
 
 class Submission(Journey):
