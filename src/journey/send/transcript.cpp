@@ -33,13 +33,20 @@ void Recorder::begin(std::string relay, std::string site, bool probe)
     id_ = fmt::format("{:x}.{:x}.{:x}", began_.time_since_epoch().count(), ::getpid(), ++sessions);
 }
 
+std::uint32_t Recorder::since_began() const
+{
+    return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(clock_.steady() - began_steady_).count());
+}
+
 void Recorder::add(TranscriptLine::Who who, std::string_view text, bool with_last)
 {
     std::vector<Line>& lines = open_ ? recent_ : opening_;
-    if (with_last && !lines.empty() && lines.back().who == who)
+    Line line{who, std::string(text.substr(0, line_octets)), since_began()};
+    if (with_last && !lines.empty() && lines.back().who == who) {
         lines.back().with_next = true;
-    const auto after = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.steady() - began_steady_).count();
-    lines.push_back({who, std::string(text.substr(0, line_octets)), static_cast<std::uint32_t>(after)});
+        line.after = lines.back().after;                // one segment, one time: not when each line was put together
+    }
+    lines.push_back(std::move(line));
     if (!open_) {
         if (opening_.size() > opening_lines) {
             opening_.erase(opening_.begin() + opening_lines / 2);

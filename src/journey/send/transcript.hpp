@@ -51,10 +51,11 @@ private:
     struct Line {
         handoff::TranscriptLine::Who who;
         std::string text;
-        std::uint32_t after;
+        std::uint32_t after;                // milliseconds since the session began
         bool with_next = false;
     };
     void add(handoff::TranscriptLine::Who who, std::string_view text, bool with_last);
+    std::uint32_t since_began() const;
     void make_room();
     void send(bool tail);
 

@@ -172,6 +172,30 @@ TEST_CASE("recorder: AUTH is recorded by its name and mechanism alone, in either
           "S: 334 [not recorded]|C: [not recorded]|S: 235 2.7.0 welcome|C: MAIL FROM:<a@b.test>");
 }
 
+TEST_CASE("recorder: what travelled in one segment has one time")
+{
+    HandClock clock;
+    Taken taken;
+    {
+        Recorder recorder(&taken, clock);
+        recorder.begin("h[192.0.2.2]:25", "smtp:h", false);
+        for (const char* line : {"MAIL FROM:<a@b.test>", "RCPT TO:<c@d.test>", "DATA"}) {
+            clock.advance(std::chrono::milliseconds(1));
+            recorder.said(line);
+        }
+        clock.advance(std::chrono::milliseconds(5));
+        recorder.heard(reply("250-one\r\n250 two\r\n"), false);
+        clock.advance(std::chrono::milliseconds(1));
+        recorder.heard(reply("250 ok\r\n"), true);
+        recorder.heard(reply("354 go\r\n"), false);
+    }
+    REQUIRE(taken.all.size() == 1);
+    std::vector<std::uint32_t> after;
+    for (const TranscriptLine& line : taken.all[0].lines())
+        after.push_back(line.after());
+    CHECK(after == std::vector<std::uint32_t>{1, 1, 1, 8, 8, 8, 9});
+}
+
 TEST_CASE("recorder: however much is said, a part stays within its bounds, keeps opening and end, and says what is missing")
 {
     HandClock clock;
