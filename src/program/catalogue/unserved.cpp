@@ -155,20 +155,39 @@ std::unordered_set<std::string> served(const config::Snapshot& snapshot, std::sp
 
 }  // namespace
 
+std::vector<Unserved> unserved_parameters(const config::Snapshot& snapshot, std::span<const std::string> transports,
+                                          std::span<const config::Assignment> master_cf)
+{
+    const auto names = served(snapshot, transports, master_cf);
+    std::vector<Unserved> found;
+    // An empty value asks for nothing: "alias_maps =" says that there are none.
+    const auto judge = [&](std::string_view name, std::string_view value) {
+        if (value.empty() || names.contains(std::string(name)) || !config::known(name) || snapshot.default_of(name) == value)
+            return false;
+        found.emplace_back().name = name;
+        found.back().follows = consequence(name);
+        return true;
+    };
+    for (const auto& [name, definition] : snapshot.written())
+        if (judge(name, definition->value)) {
+            found.back().place = definition->place();
+            found.back().line = definition->line;
+        }
+    for (const config::Assignment& own : master_cf)
+        if (judge(own.name, own.value)) {
+            found.back().place = fmt::format("{}/master.cf, line {}", snapshot.config_directory(), own.line);
+            found.back().line = own.line;
+            found.back().in_master_cf = true;
+        }
+    return found;
+}
+
 std::vector<std::string> unserved(const config::Snapshot& snapshot, std::span<const std::string> transports,
                                   std::span<const config::Assignment> master_cf)
 {
-    const auto names = served(snapshot, transports, master_cf);
     std::vector<std::string> lines;
-    const auto judge = [&](std::string_view name, std::string_view value, const std::string& place) {
-        if (names.contains(std::string(name)) || !config::known(name) || snapshot.default_of(name) == value)
-            return;
-        lines.push_back(fmt::format("{}: {} is accepted but not acted on yet: {}", place, name, consequence(name)));
-    };
-    for (const auto& [name, definition] : snapshot.written())
-        judge(name, definition->value, definition->place());
-    for (const config::Assignment& own : master_cf)
-        judge(own.name, own.value, fmt::format("{}/master.cf, line {}", snapshot.config_directory(), own.line));
+    for (const Unserved& one : unserved_parameters(snapshot, transports, master_cf))
+        lines.push_back(fmt::format("{}: {} is accepted but not acted on yet: {}", one.place, one.name, one.follows));
     return lines;
 }
 

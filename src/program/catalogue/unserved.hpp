@@ -11,6 +11,14 @@
 
 namespace posthorn::catalogue {
 
+struct Unserved {
+    std::string place, name, follows;              // "/etc/postfix/main.cf, line 12", "home_mailbox", "mail for local mailboxes is deferred"
+    int line = 0;
+    bool in_master_cf = false;
+};
+std::vector<Unserved> unserved_parameters(const config::Snapshot& snapshot, std::span<const std::string> transports,
+                                          std::span<const config::Assignment> master_cf);
+
 /// One line each, sorted by name: "FILE, line N: header_checks is accepted but not acted on yet: content is not inspected". What is set to its
 /// default says nothing. `transports`: master.cf's delivery services; `master_cf`: all its -o settings.
 std::vector<std::string> unserved(const config::Snapshot& snapshot, std::span<const std::string> transports,

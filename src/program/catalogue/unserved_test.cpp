@@ -33,10 +33,11 @@ TEST_CASE("unserved: what nothing acts on is named with its place and what does 
               "/etc/x/master.cf, line 12: smtpd_proxy_filter is accepted but not acted on yet: mail does not pass the proxy filter"});
 }
 
-TEST_CASE("unserved: defaults, what is read, families, LMTP twins, names that are referred to and names nobody knows say nothing")
+TEST_CASE("unserved: defaults, empty values, what is read, families, LMTP twins, names that are referred to and names nobody knows say nothing")
 {
     CHECK(said({{"biff", "yes"},
                 {"home_mailbox", ""},
+                {"alias_maps", ""},
                 {"syslog_name", "x"},
                 {"readme_directory", "no"},
                 {"nonsense", "1"},

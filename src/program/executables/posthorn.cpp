@@ -4,6 +4,7 @@
 #include "catalogue/catalogue.hpp"
 #include "commands/command.hpp"
 #include "config/paths.hpp"
+#include "migrate/migrate.hpp"
 #include "process/service.hpp"
 #include "services/programs.hpp"
 #include "sim/peer_main.hpp"
@@ -43,7 +44,7 @@ int usage()
         names += fmt::format(" {}", command.name);
     fmt::print(
         stderr,
-        "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check{} postconf postmap postalias\n",
+        "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check migrate{} postconf postmap postalias\n",
         names);
     return 64;
 }
@@ -90,6 +91,8 @@ int main(int argc, char** argv)
         return tester::check(args.subspan(1));
     if (first == "confinement-check")
         return confinement_check(args.subspan(1));
+    if (first == "migrate")
+        return migrate::main(args.subspan(1));
     if (first == "--version" || first == "-V") {
         // Scripts that ask for the compatible version read mail_version.
         fmt::print("Posthorn {}\n", POSTHORN_VERSION);

@@ -34,6 +34,7 @@ public:
     void follow_lists();
     bool granted(const std::string& path) const { return paths_.contains(path); }
     std::size_t size() const { return paths_.size(); }
+    const std::set<std::string>& paths() const { return paths_; }
 
 private:
     std::set<std::string> paths_;

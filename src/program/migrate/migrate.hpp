@@ -1,0 +1,13 @@
+// migrate/migrate.hpp: `posthorn migrate`: what happens to a Postfix that moves in here.
+//   posthorn migrate [--json] [--to DIR] [CONFIG_DIR]
+// Reads    CONFIG_DIR (else the one that postfix(1) would take) and what it names; changes nothing there.
+// Exit     0: nothing differs; 1: something to look at, or not all was done; 2: cannot be read or written; 64: wrong words.
+#pragma once
+
+#include <span>
+
+namespace posthorn::migrate {
+
+int main(std::span<char*> args);
+
+}  // namespace posthorn::migrate

@@ -1,0 +1,178 @@
+#include "base/strings.hpp"
+#include "migrate/copy.hpp"
+#include "migrate/show.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+using namespace posthorn;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A configuration directory of its own, removed at the end.
+class Folder {
+public:
+    Folder()
+    {
+        char name[] = "/tmp/posthorn-migrate.XXXXXX";
+        path_ = ::mkdtemp(name);
+    }
+    ~Folder() { fs::remove_all(path_); }
+    void write(const std::string& name, const std::string& text, mode_t mode = 0644) const
+    {
+        std::ofstream(path_ + "/" + name) << text;
+        ::chmod((path_ + "/" + name).c_str(), mode);
+    }
+    std::string read(const std::string& name) const
+    {
+        std::ifstream file(path_ + "/" + name);
+        return {std::istreambuf_iterator<char>(file), {}};
+    }
+    const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+};
+
+constexpr const char* small_master =
+    "smtp inet n - n - - smtpd\nsmtp unix - - n - - smtp\nqmgr unix n - n 300 1 qmgr\ncleanup unix n - n - 0 cleanup\n"
+    "rewrite unix - - n - - trivial-rewrite\npickup unix n - n 60 1 pickup\n";
+
+constexpr const char* quiet =
+    "compatibility_level = 3.11\nmyhostname = a.test\nmydestination =\nalias_maps =\nalias_database =\nlocal_recipient_maps =\n";
+
+std::vector<std::string> findings(const migrate::Survey& survey, const std::string& folder)
+{
+    std::vector<std::string> lines;
+    for (const migrate::Finding& finding : survey.findings) {
+        std::string line(migrate::to_text(finding.kind));
+        for (const std::string* part : {&finding.place, &finding.subject, &finding.text})
+            if (!part->empty())
+                line += " | " + *part;
+        for (std::size_t at; (at = line.find(folder)) != line.npos;)
+            line.replace(at, folder.size(), "DIR");
+        lines.push_back(line);
+    }
+    return lines;
+}
+
+}  // namespace
+
+TEST_CASE("survey: where nothing differs nothing is said, and the directory is the one to start with")
+{
+    const Folder folder;
+    folder.write("main.cf", quiet);
+    folder.write("master.cf", small_master);
+    const auto survey = migrate::survey(folder.path());
+    REQUIRE(survey);
+    CHECK(findings(*survey, folder.path()) == std::vector<std::string>{});
+    CHECK_FALSE(migrate::differs(*survey));
+    CHECK(migrate::as_text(*survey).find("Nothing differs. Posthorn runs on this directory as it is") != std::string::npos);
+}
+
+TEST_CASE("survey: parameters, services, tables and files are named with their place and what follows")
+{
+    const Folder folder;
+    folder.write("main.cf", std::string(quiet) +
+                                "home_mailbox = Maildir/\n"
+                                "transport_maps = texthash:" +
+                                folder.path() + "/transport, pcre:" + folder.path() +
+                                "/gone\n"
+                                "relay_domains = regexp:" +
+                                folder.path() +
+                                "/relay\n"
+                                "smtp_tls_key_file = " +
+                                folder.path() + "/key.pem\n");
+    folder.write("master.cf", std::string(small_master) +
+                                  "mailman unix - n n - - pipe\n  user=list argv=/bin/mm\nuucp unix - n n - - pipe\n  user=uucp argv=/bin/uux\n"
+                                  "qmqp unix n - n - - qmqpd\n");
+    folder.write("transport", "lists.test mailman:\nnot-a-line\n", 0666);
+    folder.write("relay", "/^a\\.test$/ x\n/(/ y\nif /b/\n/bb/ z\nendif\n");
+    folder.write("key.pem", "secret");
+    const auto survey = migrate::survey(folder.path());
+    REQUIRE(survey);
+    CHECK(survey->starts);
+    CHECK(fmt::format("{}", fmt::join(findings(*survey, folder.path()), "\n")) ==
+          fmt::format("{}", fmt::join(
+                                std::vector<std::string>{
+                                    "parameter | DIR/main.cf, line 7 | home_mailbox | is not acted on: mail for local mailboxes is deferred",
+                                    "service | DIR/master.cf, line 7 | mailman/unix (pipe) | mail for it is deferred: no command is run",
+                                    "service | DIR/master.cf, line 11 | qmqp/unix (qmqpd) | QMQP is not served; the line is left out",
+                                    "file | DIR/transport | may be written by everybody (mode 0666)",
+                                    "file | DIR/key.pem | smtp_tls_key_file | is secret, and everybody may read it (mode 0644)",
+                                },
+                                "\n")));
+    REQUIRE(survey->tables.size() == 3);
+    CHECK(survey->tables[0].trouble == "open " + folder.path() + "/gone: No such file or directory");
+    CHECK(survey->tables[1].entries == 3);
+    CHECK(survey->tables[1].warnings == std::vector<std::string>{"regexp map " + folder.path() + "/relay, line 2: Unmatched ( or \\("});
+    CHECK(survey->tables[2].entries == 1);
+    CHECK(survey->tables[2].used_by == std::vector<std::string>{"transport_maps"});
+    CHECK(survey->tables[2].warnings.front().starts_with(folder.path() + "/transport, line 2: "));
+}
+
+TEST_CASE("survey: what keeps it from starting is said, and what cannot be read is an error")
+{
+    const Folder folder;
+    folder.write("main.cf", std::string(quiet) + "message_size_limit = many\n");
+    folder.write("master.cf", small_master);
+    const auto survey = migrate::survey(folder.path());
+    REQUIRE(survey);
+    CHECK_FALSE(survey->starts);
+    CHECK(survey->findings.front().text.find("message_size_limit") != std::string::npos);
+    CHECK(migrate::as_text(*survey).find("does not start with this directory") != std::string::npos);
+
+    folder.write("master.cf", "smtp inet n\n");
+    CHECK(migrate::survey(folder.path()).error().text() == folder.path() + "/master.cf: line 1: missing \"unprivileged\" field");
+    CHECK(migrate::survey(folder.path() + "/gone").error().text() == "open " + folder.path() + "/gone/main.cf: No such file or directory");
+}
+
+TEST_CASE("copy: a directory that starts, with what is not carried over as a comment; never half of it")
+{
+    const Folder folder;
+    const std::string from = folder.path() + "/old", to = folder.path() + "/new";
+    fs::create_directories(from + "/sub");
+    folder.write("old/main.cf", std::string(quiet) + "smtpd_milters = inet:a:1,\n  inet:b:2\nvirtual_alias_maps = texthash:" + from +
+                                    "/sub/virtual\n# see " + from + "/doc\n");
+    folder.write("old/master.cf", std::string(small_master) + "qmqp unix n - n - - qmqpd\n");
+    folder.write("old/sub/virtual", "a@b.test c@d.test\n", 0640);
+    const auto survey = migrate::survey(from);
+    REQUIRE(survey);
+    const auto copied = migrate::copy_configuration(*survey, to);
+    REQUIRE_MESSAGE(copied, copied.error().text());
+    CHECK(copied->files == 3);
+    CHECK(folder.read("new/main.cf") ==
+          "# Made by posthorn migrate from " + from + "; what is not carried over is a comment with its reason.\n" + quiet +
+              "# posthorn: smtpd_milters is not acted on: mail is not shown to Milters\n# smtpd_milters = inet:a:1,\n#   inet:b:2\n"
+              "virtual_alias_maps = texthash:" +
+              to + "/sub/virtual\n# see " + from + "/doc\n");
+    CHECK(folder.read("new/master.cf")
+              .ends_with("\n# posthorn: qmqp/unix (qmqpd) QMQP is not served; the line is left out\n# qmqp unix n - n - - qmqpd\n"));
+    CHECK(fs::status(to + "/sub/virtual").permissions() == fs::perms(0640));
+    const auto again = migrate::survey(to);
+    REQUIRE(again);
+    CHECK_FALSE(migrate::differs(*again));
+
+    CHECK(migrate::copy_configuration(*survey, to).error().text() == to + " exists: nothing was written");
+    folder.write("old/main.cf", std::string(quiet) + "message_size_limit = many\n");
+    const auto broken = migrate::survey(from);
+    REQUIRE(broken);
+    CHECK(migrate::copy_configuration(*broken, folder.path() + "/third").error().text().find("would not start: ") != std::string::npos);
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder.path()))
+        CHECK((entry.path() == from || entry.path() == to));
+}
+
+TEST_CASE("copy: only whole paths are changed")
+{
+    CHECK(migrate::with_paths("a = hash:/etc/p/x /srv/etc/p/x {/etc/p/y} /etc/pp/z /etc/p\n#/etc/p/x\n", "/etc/p", "/n") ==
+          "a = hash:/n/x /srv/etc/p/x {/n/y} /etc/pp/z /etc/p\n#/etc/p/x\n");
+}
