@@ -156,6 +156,8 @@ TEST_CASE("regexp: the text looked for first is one that every match contains")
     CHECK((required_literals("a\\bq", false) == Texts{"a", "q"}));
     CHECK((required_literals("[[:alpha:]]+@x", false) == Texts{"@x"}));
     CHECK((required_literals("(a[)]b)c", false) == Texts{"c"}));
+    CHECK((required_literals("xa+?b", false) == Texts{"x", "b"}));     // (a+)?, not the lazy "+?" of Perl
+    CHECK((required_literals("xa+{0,1}+b", false) == Texts{"x", "b"}));
     // and no match is lost by it
     TestSite site;
     for (const auto& [pattern, subject] : std::vector<std::pair<std::string, std::string>>{{"ab*c", "xacx"},
@@ -164,6 +166,7 @@ TEST_CASE("regexp: the text looked for first is one that every match contains")
                                                                                            {"x[a-z]?y", "xy"},
                                                                                            {"^FOO.bar$", "foo-BAR"},
                                                                                            {"a+b", "aab"},
+                                                                                           {"^foo-+?bar", "foobar"},
                                                                                            {"\\<we", "we"}})
         CHECK(site.get("regexp:{{/" + pattern + "/ hit}}", subject) == "hit");
 }

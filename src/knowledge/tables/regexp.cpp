@@ -59,14 +59,24 @@ std::vector<std::string> required_literals(std::string_view pattern, bool fold)
             break;
         case '*':
         case '?':
-        case '{':
-            if (!run.empty())
-                run.pop_back();                                  // that one may be absent
-            flush();
-            if (c == '{')
-                at = std::min(pattern.find('}', at), pattern.size());
-            break;
         case '+':
+        case '{': {
+            bool absent = false;                                 // "a+?" is "(a+)?": all that follow count for what is before the first
+            std::size_t next = at;
+            for (; next < pattern.size() && std::strchr("*?+{", pattern[next]) != nullptr; ++next) {
+                absent |= pattern[next] != '+';
+                if (pattern[next] == '{')
+                    next = std::min(pattern.find('}', next), pattern.size() - 1);
+            }
+            at = next - 1;
+#ifdef POSTHORN_PLANT_BUG_table_rules  // what may be absent is looked for as if it had to be there (scripts/fuzz-planted)
+            absent = false;
+#endif
+            if (absent && !run.empty())
+                run.pop_back();
+            flush();
+            break;
+        }
         case '.':
         case '^':
         case '$': flush(); break;
@@ -101,7 +111,7 @@ public:
         }
         matcher->fold_ = (flags & REG_ICASE) != 0;
         if ((flags & REG_EXTENDED) != 0)
-            matcher->literals_ = required_literals(pattern, matcher->fold_);
+            matcher->literals_ = required_literals(pattern.c_str(), matcher->fold_);
         matcher->ready_ = true;
         return matcher;
     }
