@@ -214,6 +214,25 @@ class Peers(Journey):
         self.assertEqual(len([line for line in peer.said() if line.startswith("EHLO")]), 1)
         self.assertNotIn("status=bounced", posthorn.log())
 
+    def test_the_silence_that_a_site_asked_for_outlives_kill_9_is_listed_and_can_be_forgotten(self):
+        peer = self.peer("slow-down")
+        posthorn = self.instance(relay=peer.port)
+        posthorn.send(["one@there.test"])
+        posthorn.wait_log(r"site 127\.0\.0\.1: nothing is sent until")
+        self.killed_and_started_again(posthorn)
+        posthorn.send(["two@there.test"])
+        posthorn.wait_log(r"to=<two@there\.test>.*status=deferred \(delivery temporarily suspended: host 127\.0\.0\.1\[127\.0\.0\.1\] said: 421")
+        sessions = lambda: len([line for line in peer.said() if line.startswith("EHLO")])
+        self.assertEqual(sessions(), 1)
+        ask = lambda *words: posthorn.run("posthorn", "peers", "-c", str(posthorn.dir / "conf"), *words).stdout
+        self.assertRegex(ask(), r"(?m)^127\.0\.0\.1  serves smtp:\[127\.0\.0\.1\]:\d+: nothing is sent until \S+ \S+, then one delivery at a time$")
+        self.assertRegex(ask("show", "127.0.0.1"), r"(?m)^  asked +host 127\.0\.0\.1\[127\.0\.0\.1\] said: 421 4\.7\.0 \[TSS04\]")
+        self.assertIn(" and 1 MX sets forgotten", ask("forget", "127.0.0.1"))
+        posthorn.wait_log(r"site 127\.0\.0\.1: an operator had forgotten what it asked for")
+        posthorn.send(["three@there.test"])
+        posthorn.wait_log(r"to=<three@there\.test>.*said: 421 4\.7\.0 \[TSS04\]")
+        self.assertEqual(sessions(), 2)
+
 
 if __name__ == "__main__":
     unittest.main()

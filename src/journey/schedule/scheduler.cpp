@@ -54,8 +54,86 @@ void Scheduler::join(Site& site, Held& held)
     if (site.held)
         std::erase(site.held->sites, site.key);           // the domain has moved to other hosts
     site.held = &held;
-    held.sites.push_back(site.key);
-    shaped_[site.key] = &held;
+    if (const auto known = shaped_.find(site.key); known == shaped_.end() || known->second != &held) {
+        held.sites.push_back(site.key);
+        shaped_[site.key] = &held;
+        note_change(held, false);
+    }
+}
+
+void Scheduler::note_change(const Held& held, bool pressing)
+{
+    changed_.insert(held.set);
+    pressing_ = pressing_ || pressing;
+}
+
+std::vector<std::pair<std::string, std::optional<peers::Restraint>>> Scheduler::take_changed()
+{
+    const SteadyTime now = clock_.steady();
+    std::vector<std::pair<std::string, std::optional<peers::Restraint>>> taken;
+    for (const std::string& set : std::exchange(changed_, {})) {
+        const auto at = shapes_.find(set);
+        std::optional<peers::Restraint> kept;
+        if (at != shapes_.end() && !at->second->shape.eased(now)) {
+            const Held& held = *at->second;
+            kept = held.shape.kept(now, clock_.wall());
+            kept->said = held.said;
+            kept->sites.assign(held.sites.begin(),
+                               held.sites.begin() + static_cast<std::ptrdiff_t>(std::min(held.sites.size(), peers::restrained_sites)));
+        }
+        taken.emplace_back(set, std::move(kept));
+    }
+    pressing_ = false;
+    return taken;
+}
+
+void Scheduler::restore(const std::string& set, const peers::Restraint& kept)
+{
+    if (set.empty() || shapes_.size() >= shapes_kept || shapes_.contains(set))
+        return;
+    auto made = std::make_unique<Held>();
+    made->set = set;
+    made->said = kept.said;
+    made->used = clock_.steady();
+    made->shape.restore(kept, clock_.steady(), clock_.wall());
+    if (made->shape.eased(clock_.steady()))
+        return;
+    for (const std::string& site : kept.sites)
+        if (shaped_.try_emplace(site, made.get()).second)
+            made->sites.push_back(site);
+    shapes_.emplace(set, std::move(made));
+}
+
+std::vector<std::string> Scheduler::restrained() const
+{
+    std::vector<std::string> sets;
+    for (const auto& [set, held] : shapes_)
+        sets.push_back(set);
+    return sets;
+}
+
+bool Scheduler::lift(const std::string& set)
+{
+    const auto at = shapes_.find(set);
+    if (at == shapes_.end())
+        return false;
+    Held& held = *at->second;
+    const bool restrained = !held.shape.eased(clock_.steady());
+    held.shape.lift();
+    note_change(held, true);
+    std::vector<Site*> held_up;
+    for (auto late = delayed_.begin(); late != delayed_.end();) {
+        if (late->second->held == &held) {
+            late->second->in_delay = false;
+            held_up.push_back(late->second);
+            late = delayed_.erase(late);
+        } else
+            ++late;
+    }
+    for (Site* const site : held_up)
+        offer(*site);
+    offer_waiting(held);
+    return restrained;
 }
 
 void Scheduler::reconfigure(SchedulerOptions options)
@@ -142,13 +220,16 @@ std::optional<ShapeChange> Scheduler::heard(std::uint64_t attempt, std::string_v
             flight->second.held = &held;                  // it was under way when the shape came
             held.shape.started(now);
         }
-    } else if (!site_key.empty() && held.sites.size() < sites_of_a_shape && shaped_.try_emplace(std::string(site_key), &held).second)
+    } else if (!site_key.empty() && held.sites.size() < sites_of_a_shape && shaped_.try_emplace(std::string(site_key), &held).second) {
         held.sites.emplace_back(site_key);
+        note_change(held, false);
+    }
     held.shape.rule(notice.sessions, notice.interval);
     const auto change = held.shape.heard(notice, flight != flights_.end() ? flight->second.begun : SteadyTime{}, now);
     if (!change)
         return std::nullopt;
     held.said = notice.said;
+    note_change(held, true);
     if (held.shape.suspended(now))
         for (const std::string& key : held.sites)
             if (const auto one = sites_.find(key); one != sites_.end())
@@ -486,8 +567,11 @@ void Scheduler::revive_all()
     for (auto& [key, site] : sites_)
         if (site->window.dead())
             site->window.revive();
-    for (auto& [set, held] : shapes_)
+    for (auto& [set, held] : shapes_) {
+        if (held->shape.suspended(clock_.steady()))
+            note_change(*held, true);
         held->shape.revive();
+    }
 }
 
 std::optional<std::string> Scheduler::silent(std::string_view site) const

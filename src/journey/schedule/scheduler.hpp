@@ -22,6 +22,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -128,6 +129,17 @@ public:
     /// postqueue -f: dead sites are tried again at once.
     void revive_all();
 
+    /// What MX sets have asked for, to be kept beyond the end of this process: those of which it has changed since the last time, by their names;
+    /// none: nothing is held back. `pressing`: more than which sites they serve has changed.
+    std::vector<std::pair<std::string, std::optional<peers::Restraint>>> take_changed();
+    bool pressing() const { return pressing_; }
+    bool changed() const { return !changed_.empty(); }
+    /// Before anything is activated.
+    void restore(const std::string& set, const peers::Restraint& kept);
+    /// An operator's word: what the set asked for is forgotten. False: nothing was held back.
+    bool lift(const std::string& set);
+    std::vector<std::string> restrained() const;
+
     struct SiteState {
         std::uint32_t window, in_flight;
         std::size_t waiting_messages;
@@ -195,6 +207,7 @@ private:
     void join(Site& site, Held& held);
     void offer_waiting(Held& held);
     void forget_shapes();
+    void note_change(const Held& held, bool pressing);
     void wake_sites();
     std::optional<Request> next_of(Transport& transport);
     void rest(Site& site);
@@ -214,6 +227,8 @@ private:
     std::unordered_map<std::uint64_t, Flight> flights_;
     std::map<std::string, std::unique_ptr<Held>, std::less<>> shapes_;  // by MX set: few, those that asked for something
     std::unordered_map<std::string, Held*> shaped_;  // by site
+    std::set<std::string> changed_;  // sets whose restraint is not kept yet
+    bool pressing_ = false;
     SteadyTime shapes_seen_{};
     std::multimap<SteadyTime, Site*> delayed_;  // sites in a rate delay
     std::deque<Suspended> suspended_;

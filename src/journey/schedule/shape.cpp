@@ -139,4 +139,54 @@ SteadyTime Shape::recovered_at(SteadyTime now) const
     return end;
 }
 
+peers::Restraint Shape::kept(SteadyTime now, WallTime wall) const
+{
+    const auto by_wall = [&](SteadyTime time) { return wall + std::chrono::floor<microseconds>(time - now); };
+    peers::Restraint made;
+    made.ceiling = ceiling_;
+    made.peak = peak_;
+    made.refused_at = refused_at_;
+    made.step = step_;
+    made.raised = by_wall(raised_);
+    made.per_minute = per_minute_;
+    made.before = before_;
+    made.quickened = by_wall(quickened_);
+    made.silent_until = suspended(now) ? by_wall(suspended_until_) : WallTime{};
+    made.until = by_wall(recovered_at(now));
+    made.last = wall;
+    return made;
+}
+
+/// A clock that was set back, or a record that was not ours, must not stop a site for longer than it could have asked for.
+void Shape::restore(const peers::Restraint& kept, SteadyTime now, WallTime wall)
+{
+    const auto past = [&](WallTime time) { return now - std::max(microseconds{0}, std::min<microseconds>(wall - time, std::chrono::days{30})); };
+    ceiling_ = kept.ceiling;
+    peak_ = std::max(kept.peak, kept.ceiling);
+    refused_at_ = kept.refused_at;
+    step_ = std::clamp(kept.step, seconds{1}, probe_at_most);
+    raised_ = past(kept.raised);
+    per_minute_ = kept.per_minute;
+    before_ = std::max(kept.before, kept.per_minute);
+    quickened_ = past(kept.quickened);
+    decreased_ = now;                                   // whatever was begun by the process before
+    if (kept.silent_until > wall)
+        suspended_until_ = now + std::min<microseconds>(kept.silent_until - wall, std::chrono::days{7});
+    else if (kept.silent_until != WallTime{})
+        suspended_until_ = past(kept.silent_until);
+    else
+        suspended_until_ = std::min(raised_, quickened_);
+    recover(now);
+    if (per_minute_ != 0)
+        next_ = now + interval();
+}
+
+void Shape::lift()
+{
+    ceiling_ = peak_ = refused_at_ = 0;
+    step_ = raise_every;
+    per_minute_ = before_ = 0;
+    suspended_until_ = next_ = {};
+}
+
 }  // namespace posthorn::schedule

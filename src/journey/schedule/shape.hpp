@@ -6,9 +6,11 @@
 //           time the same number is refused again half as often, up to an hour), until nothing of the decrease is left.
 // Rules     sessions and interval of the rule file are no decrease: they neither grow nor end.
 // Silence   suspend(): nothing until then; afterwards it begins with one delivery at a time.
+// Kept      kept() is what outlives the process, restore() takes it up: time has gone on meanwhile. Rules come again with the first delivery.
 #pragma once
 
 #include "base/clock.hpp"
+#include "peers/manners.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -64,6 +66,12 @@ public:
     /// Nothing but a rule does.
     bool eased(SteadyTime now) const { return ceiling_ == 0 && per_minute_ == 0 && !suspended(now); }
     void revive() { suspended_until_ = {}; }
+
+    /// Without what it is of. Both of `now` are the same moment.
+    peers::Restraint kept(SteadyTime now, WallTime wall) const;
+    void restore(const peers::Restraint& kept, SteadyTime now, WallTime wall);
+    /// An operator's word: nothing was asked for.
+    void lift();
 
 private:
     std::chrono::microseconds interval() const;

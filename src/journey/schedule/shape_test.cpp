@@ -293,3 +293,134 @@ TEST_CASE("scheduler: a suspended MX set gives its recipients back with the reas
     scheduler.activate(5, {{0, "smtp", "big", "x@y"}});
     CHECK(scheduler.site("big")->set.empty());
 }
+
+TEST_CASE("shape: what is kept goes on in another process, where time has gone on meanwhile; a clock that was set back stops nothing for longer")
+{
+    HandClock clock;
+    Shape shape;
+    for (int i = 0; i < 40; ++i) {
+        shape.started(clock.steady());
+        clock.advance(1s);
+    }
+    REQUIRE(shape.heard(slower(), clock.steady(), clock.steady()));
+    const peers::Restraint kept = shape.kept(clock.steady(), clock.wall());
+    CHECK(kept.silent_until == WallTime{});
+    const SteadyTime back = shape.recovered_at(clock.steady());
+    Shape next;
+    clock.advance(90s);
+    next.restore(kept, clock.steady(), clock.wall());
+    shape.recover(clock.steady());
+    CHECK(next.ceiling() == shape.ceiling());
+    CHECK(next.per_minute() == doctest::Approx(shape.per_minute()));
+    CHECK(next.recovered_at(clock.steady()) == back);
+    CHECK(!next.open(clock.steady()));                              // the first waits for its turn as any other
+    while (clock.steady() < back)
+        clock.advance(60s);
+    Shape late;
+    late.restore(kept, clock.steady(), clock.wall());
+    CHECK(late.empty(clock.steady()));
+    CHECK(late.open(clock.steady()));
+
+    SiteNotice silence = slower();
+    silence.suspend = 600s;
+    shape = {};
+    REQUIRE(shape.heard(silence, clock.steady(), clock.steady()));
+    const peers::Restraint quiet = shape.kept(clock.steady(), clock.wall());
+    clock.advance(100s);
+    Shape silent;
+    silent.restore(quiet, clock.steady(), clock.wall());
+    CHECK(silent.suspended(clock.steady()));
+    CHECK(silent.suspended_until() == clock.steady() + 500s);
+    CHECK(silent.recovered_at(clock.steady()) == shape.recovered_at(clock.steady()));
+    Shape earlier;                                                  // the wall clock was a year ahead when it was kept
+    earlier.restore(quiet, clock.steady(), clock.wall() - std::chrono::days{365});
+    CHECK(earlier.suspended_until() <= clock.steady() + std::chrono::days{7});
+    silent.lift();
+    CHECK(silent.empty(clock.steady()));
+    CHECK(silent.open(clock.steady()));
+}
+
+TEST_CASE("scheduler: what a set asked for is told once per change, restored with the sites that it serves, and lifted by an operator")
+{
+    HandClock clock;
+    SchedulerOptions options;
+    options.transport = [](std::string_view) { return TransportOptions{}; };
+    peers::Restraint kept;
+    {
+        Scheduler scheduler(options, clock);
+        scheduler.activate(1, {{0, "smtp", "big", "x@y"}, {1, "smtp", "other", "x@z"}});
+        const auto first = scheduler.next(), second = scheduler.next();
+        REQUIRE(first);
+        REQUIRE(second);
+        SiteNotice plain;
+        plain.set = "mx.test";
+        scheduler.heard(second->attempt, second->site, plain);
+        CHECK(!scheduler.changed());                                // nothing was asked for
+        clock.advance(1s);
+        SiteNotice notice = slower();
+        notice.suspend = 600s;
+        REQUIRE(scheduler.heard(first->attempt, first->site, notice));
+        CHECK(scheduler.pressing());
+        const auto told = scheduler.take_changed();
+        REQUIRE(told.size() == 1);
+        CHECK(told[0].first == "mx.test");
+        REQUIRE(told[0].second);
+        kept = *told[0].second;
+        std::ranges::sort(kept.sites);
+        CHECK(kept.sites == std::vector<std::string>{"big", "other"});
+        CHECK(kept.said == "host mx.test said: 421 slow down");
+        CHECK(!scheduler.pressing());
+        CHECK(scheduler.take_changed().empty());
+        SiteNotice third;                                           // a site more is worth keeping, and can wait
+        third.set = "mx.test";
+        scheduler.heard(0, "third", third);
+        CHECK(scheduler.changed());
+        CHECK(!scheduler.pressing());
+    }
+    Scheduler scheduler(options, clock);
+    scheduler.restore("mx.test", kept);
+    scheduler.activate(1, {{0, "smtp", "big", "x@y"}, {1, "smtp", "free", "x@z"}});
+    const auto free = scheduler.next();
+    REQUIRE(free);
+    CHECK(free->site == "free");
+    CHECK(!scheduler.next());
+    auto waits = scheduler.take_suspended();
+    REQUIRE(waits);
+    CHECK(waits->until == clock.steady() + 600s);
+    CHECK(waits->reason == kept.said);
+    scheduler.suspended_done(*waits);
+    CHECK(scheduler.silent("other") == kept.said);
+
+    CHECK(scheduler.lift("mx.test"));
+    CHECK(!scheduler.lift("mx.none"));
+    const auto told = scheduler.take_changed();
+    REQUIRE(told.size() == 1);
+    CHECK(!told[0].second);                                         // none: it need not be kept
+    scheduler.activate(2, {{0, "smtp", "big", "x@y"}, {1, "smtp", "big", "z@y"}});
+    const auto request = scheduler.next();
+    REQUIRE(request);
+    CHECK(request->ceiling == 0);
+}
+
+TEST_CASE("scheduler: a rate that is restored holds from the first delivery on, and one that an operator lifts holds up nothing")
+{
+    HandClock clock;
+    SchedulerOptions options;
+    options.transport = [](std::string_view) { return TransportOptions{}; };
+    peers::Restraint kept{
+        .step = 60s, .raised = clock.wall(), .per_minute = 6, .before = 12, .quickened = clock.wall(), .until = clock.wall() + 600s};
+    kept.sites = {"big"};
+    Scheduler scheduler(options, clock);
+    scheduler.restore("mx.test", kept);
+    for (schedule::MessageKey message = 1; message <= 5; ++message)
+        scheduler.activate(message, {{0, "smtp", "big", "x@y"}});
+    CHECK(!scheduler.next());
+    REQUIRE(scheduler.wake_at());
+    CHECK(*scheduler.wake_at() == clock.steady() + 10s);
+    clock.advance(10s);
+    CHECK(scheduler.next());
+    CHECK(!scheduler.next());
+    CHECK(scheduler.lift("mx.test"));
+    for (int rest = 0; rest < 4; ++rest)
+        CHECK(scheduler.next());
+}

@@ -228,6 +228,22 @@ void Book::let_go(const std::vector<std::string>& keys, bool all)
     }
 }
 
+void Book::let_go_of_sets(const std::vector<std::string>& sets, bool all)
+{
+    if (all) {
+        manners_ = {};
+        greylists_ = {};
+        return;
+    }
+    for (const std::string& name : sets) {
+        if (const auto at = manners_.all.find(name); at != manners_.all.end()) {
+            manners_.order.erase(at->second.place);
+            manners_.all.erase(at);
+        }
+        greylists_.forget(name);
+    }
+}
+
 void Book::connected(const std::string& site_name, bool well)
 {
     if (lines_.size() >= lines_kept)
@@ -336,6 +352,16 @@ void Book::refused_beside(const std::string& set, std::uint32_t standing)
     known.sessions = standing;
     known.sessions_until = standing == 0 ? WallTime{} : clock_.wall() + sessions_lifetime;
     changed(set, known);
+}
+
+bool Book::forget_manners(const std::string& name)
+{
+    const std::string key = name.substr(0, key_octets);
+    const bool known = manners(key) != Manners{};
+    let_go_of_sets({key}, false);
+    if (shelf_)
+        shelf_->drop_manners(key);
+    return known;
 }
 
 void Book::put(const std::string& name, const Manners& said)

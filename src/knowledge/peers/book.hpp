@@ -37,6 +37,7 @@ public:
     virtual void keep(const std::string&, const EarlyRecord&) {}
     virtual void keep(const std::string&, const SiteRecord&) {}
     virtual void drop_peer(const std::string&) {}
+    virtual void drop_manners(const std::string&) {}
 };
 
 /// "192.0.2.2 va3ehsmhs018.bigfish.com": of a peer; never longer than 300 octets.
@@ -72,10 +73,14 @@ public:
 
     /// What an operator says: nothing is known of this peer any more, nor did its site learn from it. False: nothing was.
     bool forget(const std::string& key);
+    /// The same of an MX set, or of a host that greylists.
+    bool forget_manners(const std::string& name);
     /// It takes the place of what was known.
     void put(const Record& record);
     /// What was borrowed of these (all: of everybody) is fetched again when it is asked for; of memory's own book nothing is lost.
     void let_go(const std::vector<std::string>& keys, bool all);
+    /// The same of MX sets, and of hosts that greylist.
+    void let_go_of_sets(const std::vector<std::string>& sets, bool all);
 
     /// What another process learned of a set or an address; later news outvotes earlier.
     void put(const std::string& name, const Manners& manners);

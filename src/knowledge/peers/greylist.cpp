@@ -55,14 +55,18 @@ Greylists::Host& Greylists::host(const std::string& name)
     return made;
 }
 
-void Greylists::forget_oldest()
+void Greylists::forget_oldest() { forget(std::string(order_.back())); }
+
+void Greylists::forget(const std::string& name)
 {
-    const auto oldest = hosts_.find(order_.back());
-    for (const std::uint64_t envelope : oldest->second.order)
+    const auto at = hosts_.find(name);
+    if (at == hosts_.end())
+        return;
+    for (const std::uint64_t envelope : at->second.order)
         where_.erase(envelope);
-    total_ -= oldest->second.order.size();
-    hosts_.erase(oldest);
-    order_.pop_back();
+    total_ -= at->second.order.size();
+    order_.erase(at->second.place);
+    hosts_.erase(at);
 }
 
 seconds Greylists::learned_wait(const Host& host)

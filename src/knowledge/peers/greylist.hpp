@@ -44,6 +44,7 @@ public:
     };
     std::optional<Lasting> lasting(const std::string& host, WallTime now) const;
     void recall(const std::string& host, const Lasting& known);
+    void forget(const std::string& host);
     std::size_t envelopes() const { return total_; }
 
 private:

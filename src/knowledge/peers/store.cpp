@@ -5,6 +5,7 @@
 #include <list>
 #include <map>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 
 #include <lmdb.h>
@@ -81,7 +82,7 @@ struct Store::Core {
     std::mutex at_file;                         // without LMDB's locks, no reader of this process may run beside its writer
     Env env;
     MDB_dbi dbi = 0;
-    Kind peers, sites, addresses, manners;
+    Kind peers, sites, addresses, manners, restraints;
     std::shared_ptr<Batch> pending = std::make_shared<Batch>(), writing;
 
     void touch(Kind& kind, const std::string& key)
@@ -97,6 +98,15 @@ struct Store::Core {
             kind.places.erase(kind.order.back());
             kind.order.pop_back();
         }
+    }
+
+    void drop(Kind& kind, const std::string& key)
+    {
+        if (const auto known = kind.places.find(key); known != kind.places.end()) {
+            kind.order.erase(known->second);
+            kind.places.erase(known);
+        }
+        pending->changes[key] = std::nullopt;
     }
 
     std::optional<std::string> find(const std::string& key)
@@ -126,7 +136,7 @@ struct Store::Core {
         MDB_cursor* cursor = nullptr;
         if (const int code = mdb_cursor_open(begun, dbi, &cursor); code != 0)
             return trouble_of(path, code);
-        std::vector<std::pair<WallTime, std::string>> found_peers, found_sites, found_addresses, found_manners;
+        std::vector<std::pair<WallTime, std::string>> found_peers, found_sites, found_addresses, found_manners, found_restraints;
         MDB_val key{}, value{};
         int code = 0;
         while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
@@ -139,6 +149,8 @@ struct Store::Core {
                 found_addresses.emplace_back(early->last, name);
             else if (const auto kept = name.starts_with('m') ? manners_of(view_of(value)) : std::nullopt)
                 found_manners.emplace_back(kept->last, name);
+            else if (const auto held = name.starts_with('q') ? restraint_of(view_of(value)) : std::nullopt)
+                found_restraints.emplace_back(held->last, name);
             else
                 pending->changes[name] = std::nullopt;
         }
@@ -149,6 +161,7 @@ struct Store::Core {
         std::ranges::sort(found_sites);
         std::ranges::sort(found_addresses);
         std::ranges::sort(found_manners);
+        std::ranges::sort(found_restraints);
         for (const auto& [when, name] : found_peers)
             touch(peers, name);
         for (const auto& [when, name] : found_sites)
@@ -157,6 +170,8 @@ struct Store::Core {
             touch(addresses, name);
         for (const auto& [when, name] : found_manners)
             touch(manners, name);
+        for (const auto& [when, name] : found_restraints)
+            touch(restraints, name);
         return {};
     }
 };
@@ -240,15 +255,29 @@ void Store::keep(const std::string& key, const SiteRecord& record)
     core_->pending->changes[name] = octets_of(record);
 }
 
-void Store::drop_peer(const std::string& key)
+void Store::drop_peer(const std::string& key) { core_->drop(core_->peers, key_with('p', key)); }
+
+void Store::drop_manners(const std::string& name) { core_->drop(core_->manners, key_with('m', name)); }
+
+void Store::keep(const std::string& set, const std::optional<Restraint>& restraint)
 {
-    const std::string name = key_with('p', key);
-    if (const auto known = core_->peers.places.find(name); known != core_->peers.places.end()) {
-        core_->peers.order.erase(known->second);
-        core_->peers.places.erase(known);
-    }
-    core_->pending->changes[name] = std::nullopt;
+    const std::string name = key_with('q', set);
+    if (!restraint)
+        return core_->drop(core_->restraints, name);
+    core_->touch(core_->restraints, name);
+    core_->pending->changes[name] = octets_of(*restraint);
 }
+
+std::vector<std::string> Store::sets() const
+{
+    std::set<std::string> found;
+    for (const Core::Kind* kind : {&core_->manners, &core_->restraints})
+        for (const std::string& name : kind->order)
+            found.insert(name.substr(1));
+    return {found.begin(), found.end()};
+}
+
+bool Store::restrained(const std::string& set) const { return core_->restraints.places.contains(key_with('q', set)); }
 
 std::vector<std::string> Store::keys() const
 {
@@ -387,6 +416,10 @@ struct StoredShelf::Core {
                     found.peers.push_back(*std::move(record));
                 else if (auto shared = name.starts_with('s') ? site_of(view_of(value)) : std::nullopt)
                     found.sites.emplace_back(name.substr(1), *std::move(shared));
+                else if (auto kept = name.starts_with('m') ? manners_of(view_of(value)) : std::nullopt)
+                    found.manners.emplace_back(name.substr(1), *std::move(kept));
+                else if (auto held = name.starts_with('q') ? restraint_of(view_of(value)) : std::nullopt)
+                    found.restraints.emplace_back(name.substr(1), *std::move(held));
             }
             if (cursor)
                 mdb_cursor_close(cursor);

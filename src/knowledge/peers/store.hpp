@@ -1,5 +1,6 @@
 // peers/store.hpp: the records in an LMDB file of the data directory. One writer (memory), any number of readers.
-// Keys     "p" and the peer's key, "s" and the site's name, "e" and an address, "m" and an MX set or address. Values: stored.proto.
+// Keys     "p" and the peer's key, "s" and the site's name, "e" and an address, "m" and an MX set or address, "q" and an MX set. Values:
+//          stored.proto.
 // Writing  keep() gathers, write() commits what was gathered in one transaction and may be called on a helper thread while keep() goes on.
 //          A kill loses what was not written, a power cut the last transactions; the file stays whole.
 // Bounded  `capacity` peers and as many sites; those not seen for longest go first.
@@ -34,8 +35,14 @@ public:
     void keep(const std::string& address, const EarlyRecord& record) override;
     void keep(const std::string& key, const SiteRecord& record) override;
     void drop_peer(const std::string& key) override;
+    void drop_manners(const std::string& name) override;
+    /// None: nothing is held back any more.
+    void keep(const std::string& set, const std::optional<Restraint>& restraint);
     /// The keys of all peers, those seen last first.
     std::vector<std::string> keys() const;
+    /// Of all MX sets, and hosts that greylist, of which something is kept.
+    std::vector<std::string> sets() const;
+    bool restrained(const std::string& set) const;
 
     /// What is to be written; empty: nothing is.
     struct Batch;
@@ -62,11 +69,13 @@ public:
     std::optional<EarlyRecord> early(const std::string& address) override;
     std::optional<Manners> manners(const std::string& name) override;
 
-    /// All peers and sites of the file, for who lists them: a copy of one committed state. Error: it cannot be read; a file that is not there
+    /// All of the file but what early.hpp keeps, for who lists it: a copy of one committed state. Error: it cannot be read; a file that is not there
     /// has none.
     struct All {
         std::vector<Record> peers;
         std::vector<std::pair<std::string, SiteRecord>> sites;
+        std::vector<std::pair<std::string, Manners>> manners;  // by MX set, or by address
+        std::vector<std::pair<std::string, Restraint>> restraints;  // by MX set
     };
     Result<All> all();
 

@@ -265,3 +265,75 @@ TEST_CASE("book: a set that lets more in than it was known to take is believed")
     CHECK(book.sessions_at_once("mx") == 2);
     CHECK(book.sessions_at_once("") == 0);
 }
+
+TEST_CASE("store: what an MX set asked for is kept, listed with what else is kept of sets, and forgotten; numbers that are none stop no site")
+{
+    Folder folder;
+    HandClock clock;
+    const Restraint asked{.ceiling = 2,
+                          .peak = 9,
+                          .refused_at = 3,
+                          .step = std::chrono::seconds{300},
+                          .raised = clock.wall(),
+                          .per_minute = 12.5,
+                          .before = 50,
+                          .quickened = clock.wall(),
+                          .silent_until = clock.wall() + std::chrono::hours{2},
+                          .until = clock.wall() + std::chrono::hours{3},
+                          .last = clock.wall(),
+                          .said = "host mx said: 421",
+                          .sites = {"smtp:a.test", "smtp:b.test"}};
+    {
+        auto store = Store::open(folder.file(), 10);
+        REQUIRE(store);
+        const auto [set, told] = restraint_of(frame_of("mx.big.test", asked));
+        CHECK(set == "mx.big.test");
+        CHECK(told == asked);
+        store->get()->keep(set, told);
+        store->get()->keep("mx.other.test", asked);
+        store->get()->keep("192.0.2.1", Manners{.greylists_until = clock.wall() + std::chrono::hours{1}, .last = clock.wall()});
+        CHECK(restraint_of(frame_of("mx.other.test", std::nullopt)).second == std::nullopt);
+        store->get()->keep("mx.other.test", std::nullopt);
+        REQUIRE(store->get()->flush());
+    }
+    auto store = Store::open(folder.file(), 10);
+    REQUIRE(store);
+    CHECK(store->get()->sets() == std::vector<std::string>{"192.0.2.1", "mx.big.test"});
+    CHECK(store->get()->restrained("mx.big.test"));
+    CHECK(!store->get()->restrained("mx.other.test"));
+    auto all = StoredShelf(folder.file()).all();
+    REQUIRE(all);
+    REQUIRE(all->restraints.size() == 1);
+    CHECK(all->restraints[0] == std::pair(std::string("mx.big.test"), asked));
+    REQUIRE(all->manners.size() == 1);
+    CHECK(all->manners[0].first == "192.0.2.1");
+
+    Book memory(clock, {}, nullptr, store->get());
+    CHECK(memory.forget_manners("192.0.2.1"));
+    CHECK(!memory.forget_manners("192.0.2.9"));
+    REQUIRE(store->get()->flush());
+    CHECK(StoredShelf(folder.file()).all()->manners.empty());
+    for (int i = 0; i < 30; ++i)
+        store->get()->keep("mx" + std::to_string(i), asked);
+    REQUIRE(store->get()->flush());
+    CHECK(StoredShelf(folder.file()).all()->restraints.size() == 10);
+
+    stored::Observed lies = frame_of("set", asked);
+    lies.mutable_restraint()->set_ceiling(4'000'000'000);
+    lies.mutable_restraint()->set_per_minute(std::numeric_limits<double>::quiet_NaN());
+    lies.mutable_restraint()->set_before(1e300);
+    lies.mutable_restraint()->set_step(0);
+    lies.mutable_restraint()->set_silent_until(std::numeric_limits<std::int64_t>::max());
+    for (std::size_t i = 0; i < 2 * restrained_sites; ++i)
+        lies.mutable_restraint()->add_sites("s");
+    const Restraint held = *restraint_of(lies).second;
+    CHECK(held.ceiling == 10'000);
+    CHECK(held.peak == 10'000);
+    CHECK(held.per_minute == 0);
+    CHECK(held.before == 1e9);
+    CHECK(held.step == std::chrono::seconds{1});
+    CHECK(held.silent_until == clock.wall() + std::chrono::days{7});
+    CHECK(held.sites.size() == restrained_sites);
+    CHECK(!restraint_of(std::string_view("nonsense")));
+    CHECK(!restraint_of(std::string_view("")));
+}

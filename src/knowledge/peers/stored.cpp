@@ -2,6 +2,9 @@
 
 #include "peers/stored.pb.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace posthorn::peers {
 
 namespace {
@@ -249,6 +252,83 @@ stored::Observed frame_of(const std::string& name, const Manners& manners)
 }
 
 std::pair<std::string, Manners> manners_of(const stored::Observed& frame) { return {cut(frame.manners_of()), value_of(frame.manners())}; }
+
+namespace {
+
+constexpr std::uint32_t step_believed = 3'600;
+constexpr double rate_believed = 1e9;
+
+stored::Restraint stored_of(const Restraint& restraint)
+{
+    stored::Restraint made;
+    made.set_version(1);
+    made.set_ceiling(restraint.ceiling);
+    made.set_peak(restraint.peak);
+    made.set_refused_at(restraint.refused_at);
+    made.set_step(static_cast<std::uint32_t>(restraint.step.count()));
+    made.set_raised(micros(restraint.raised));
+    made.set_per_minute(restraint.per_minute);
+    made.set_before(restraint.before);
+    made.set_quickened(micros(restraint.quickened));
+    made.set_silent_until(micros(restraint.silent_until));
+    made.set_until(micros(restraint.until));
+    made.set_last(micros(restraint.last));
+    made.set_said(cut(restraint.said));
+    for (const std::string& site : restraint.sites)
+        if (static_cast<std::size_t>(made.sites_size()) < restrained_sites)
+            made.add_sites(cut(site));
+    return made;
+}
+
+/// A rate that is no number, or below one a minute, would stop a site for good.
+double rate_of(double stored) { return std::isfinite(stored) && stored > 0 ? std::clamp(stored, 1.0, rate_believed) : 0; }
+
+Restraint value_of(const stored::Restraint& from)
+{
+    Restraint made;
+    made.ceiling = std::min(from.ceiling(), sessions_believed);
+    made.peak = std::clamp(from.peak(), made.ceiling, sessions_believed);
+    made.refused_at = std::min(from.refused_at(), sessions_believed);
+    made.step = std::chrono::seconds{std::clamp<std::uint32_t>(from.step(), 1, step_believed)};
+    made.raised = time_of(from.raised());
+    made.per_minute = rate_of(from.per_minute());
+    made.before = std::max(rate_of(from.before()), made.per_minute);
+    made.quickened = time_of(from.quickened());
+    made.last = time_of(from.last());
+    made.silent_until = std::min(time_of(from.silent_until()), made.last + std::chrono::seconds{wait_believed});
+    made.until = time_of(from.until());
+    made.said = cut(from.said());
+    for (const std::string& site : from.sites())
+        if (made.sites.size() < restrained_sites)
+            made.sites.push_back(cut(site));
+    return made;
+}
+
+}  // namespace
+
+std::string octets_of(const Restraint& restraint) { return stored_of(restraint).SerializeAsString(); }
+
+std::optional<Restraint> restraint_of(std::string_view octets)
+{
+    stored::Restraint from;
+    if (!from.ParseFromArray(octets.data(), static_cast<int>(octets.size())) || from.version() != 1)
+        return std::nullopt;
+    return value_of(from);
+}
+
+stored::Observed frame_of(const std::string& set, const std::optional<Restraint>& restraint)
+{
+    stored::Observed made;
+    made.set_restrained(cut(set));
+    if (restraint)
+        *made.mutable_restraint() = stored_of(*restraint);
+    return made;
+}
+
+std::pair<std::string, std::optional<Restraint>> restraint_of(const stored::Observed& frame)
+{
+    return {cut(frame.restrained()), frame.has_restraint() ? std::optional(value_of(frame.restraint())) : std::nullopt};
+}
 
 stored::Observed frame_of(const Observation& observation)
 {

@@ -23,14 +23,20 @@ std::string octets_of(const Record& record);
 std::string octets_of(const SiteRecord& record);
 std::string octets_of(const EarlyRecord& record);
 std::string octets_of(const Manners& manners);
+std::string octets_of(const Restraint& restraint);
 std::optional<EarlyRecord> early_record_of(std::string_view octets);
 std::optional<Manners> manners_of(std::string_view octets);
+std::optional<Restraint> restraint_of(std::string_view octets);
 std::optional<Record> record_of(std::string_view octets);
 std::optional<SiteRecord> site_of(std::string_view octets);
 
 stored::Observed frame_of(const std::string& name, const Manners& manners);
 /// The name it is of; empty: it is an observation.
 std::pair<std::string, Manners> manners_of(const stored::Observed& frame);
+/// None: nothing is held back any more.
+stored::Observed frame_of(const std::string& set, const std::optional<Restraint>& restraint);
+/// The set it is of; empty: it is of none.
+std::pair<std::string, std::optional<Restraint>> restraint_of(const stored::Observed& frame);
 stored::Observed frame_of(const Observation& observation);
 Observation observation_of(const stored::Observed& frame);
 

@@ -68,7 +68,7 @@ Result<MemoryClient::Done> MemoryClient::converse(std::vector<Command> commands)
     std::string trouble = said.text();
     if (!said.stored() && trouble.empty())
         trouble = "memory has no file: it is known until the mail system stops";
-    return Done{said.count(), std::move(trouble)};
+    return Done{said.count(), said.sets(), std::move(trouble)};
 }
 
 Result<MemoryClient::Done> MemoryClient::store()
@@ -77,13 +77,15 @@ Result<MemoryClient::Done> MemoryClient::store()
     return converse(std::move(commands));
 }
 
-Result<MemoryClient::Done> MemoryClient::forget(const std::vector<std::string>& keys, bool all)
+Result<MemoryClient::Done> MemoryClient::forget(const std::vector<std::string>& keys, const std::vector<std::string>& sets, bool all)
 {
     std::vector<Command> commands(1);
     commands.front().set_verb(Command::FORGET);
     commands.front().set_all(all);
     for (const std::string& key : keys)
         commands.front().add_keys(key);
+    for (const std::string& set : sets)
+        commands.front().add_sets(set);
     return converse(std::move(commands));
 }
 

@@ -3,6 +3,7 @@
 #include "commands/command.hpp"
 #include "commands/memory_client.hpp"
 #include "commands/peer_listing.hpp"
+#include "commands/set_listing.hpp"
 #include "peers/book.hpp"
 #include "peers/listing.hpp"
 #include "peers/store.hpp"
@@ -25,7 +26,7 @@ using posthorn::peers::Record;
 
 constexpr const char* usage = "usage: posthorn peers [-c config_dir] [--json] [list [WORD...] | show WORD... | forget WORD... | forget --all |\n"
                               "                      export [WORD...] | import FILE]\n"
-                              "       WORD: an address, a host of a greeting, a domain, or a site; FILE: - is standard input";
+                              "       WORD: an address, a host of a greeting, a domain, a site, or an MX set; FILE: - is standard input";
 
 std::string content_of(const std::string& path)
 {
@@ -47,7 +48,7 @@ void done(const Result<MemoryClient::Done>& result, std::string_view what)
 {
     if (!result)
         throw Failure(result.error().text(), result.error().status() == "4.3.0" ? submit::exit_unavailable : submit::exit_no_permission);
-    fmt::print("{} servers {}\n", result->count, what);
+    fmt::print("{} servers{} {}\n", result->count, result->sets == 0 ? std::string() : fmt::format(" and {} MX sets", result->sets), what);
     if (!result->trouble.empty())
         fmt::print(stderr, "posthorn peers: warning: {}\n", result->trouble);
 }
@@ -91,7 +92,7 @@ int run(std::span<char*> args)
         return import(snapshot, words.front());
     MemoryClient memory(snapshot);
     if (verb == "forget" && all) {
-        done(memory.forget({}, true), "forgotten");
+        done(memory.forget({}, {}, true), "forgotten");
         return 0;
     }
     // While the mail system is down, the file says all there is.
@@ -106,19 +107,25 @@ int run(std::span<char*> args)
             return std::ranges::none_of(words, [&](const std::string& word) { return matches(record, word); });
         });
     std::ranges::sort(records, {}, [](const Record& record) { return std::pair(record.peer.address, record.peer.banner_host); });
-    if (records.empty() && verb != "export") {
+    const WallTime now = SystemClock().wall();
+    std::vector<SetKnown> sets = sets_of(*found, now);
+    if (!words.empty())
+        std::erase_if(
+            sets, [&](const SetKnown& known) { return std::ranges::none_of(words, [&](const std::string& word) { return matches(known, word); }); });
+    if (records.empty() && sets.empty() && verb != "export") {
         fmt::print(stderr, "posthorn peers: nothing is known{}\n", words.empty() ? "" : " of " + fmt::format("{}", fmt::join(words, ", ")));
         return 1;
     }
     if (verb == "forget") {
-        std::vector<std::string> keys;
+        std::vector<std::string> keys, names;
         for (const Record& record : records)
             keys.push_back(posthorn::peers::key_of(record.peer));
-        done(memory.forget(keys, false), "forgotten");
+        for (const SetKnown& known : sets)
+            names.push_back(known.name);
+        done(memory.forget(keys, names, false), "forgotten");
         return 0;
     }
     std::string out;
-    const WallTime now = SystemClock().wall();
     if (verb == "export" && !json)
         out = posthorn::peers::listing_of(records);
     else
@@ -126,6 +133,9 @@ int run(std::span<char*> args)
             out += json             ? peer_json(record, now) + "\n"
                    : verb == "list" ? peer_line(record, now)
                                     : (out.empty() ? "" : "\n") + peer_text(record, now);
+    if (verb != "export")
+        for (const SetKnown& known : sets)
+            out += json ? set_json(known, now) + "\n" : verb == "list" ? set_line(known, now) : (out.empty() ? "" : "\n") + set_text(known, now);
     std::fwrite(out.data(), 1, out.size(), stdout);
     return 0;
 }

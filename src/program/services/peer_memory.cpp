@@ -82,6 +82,7 @@ void PeerMemory::heard(ipc::Incoming incoming)
     if (!changed)
         return incoming.responder.fail(changed.error());
     book_.let_go({changed->keys().begin(), changed->keys().end()}, changed->all());
+    book_.let_go_of_sets({changed->sets().begin(), changed->sets().end()}, changed->all_sets());
     if (on_change)
         on_change();
     incoming.responder.reply(peers::stored::ChangedReply{});
@@ -103,7 +104,10 @@ PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispa
         event.kind == peers::Event::Kind::tls_alarm ? log_.warning("{}", line) : log_.info("{}", line);
     };
     dispatcher.on_notice<peers::stored::Observed>(Frame::peer_observed, [this](peers::stored::Observed frame) {
-        if (auto [name, manners] = peers::manners_of(frame); !name.empty())
+        if (auto [set, restraint] = peers::restraint_of(frame); !set.empty()) {
+            if (store_)
+                store_->keep(set, restraint);
+        } else if (auto [name, manners] = peers::manners_of(frame); !name.empty())
             book_.put(name, manners);
         else if (const peers::Observation observation = peers::observation_of(frame); !observation.peer.address.empty())
             book_.take(observation);
@@ -197,20 +201,38 @@ awaitable<void> PeerKeeper::command(peers::stored::Command command, std::shared_
                 changed.add_keys(key);
                 reply.set_count(reply.count() + 1);
             }
+        std::vector<std::string> sets(command.sets().begin(), command.sets().end());
+        if (command.all()) {
+            sets = store_ ? store_->sets() : sets;
+            changed.set_all_sets(true);
+        }
+        for (const std::string& set : sets) {
+            const bool restrained = store_ && store_->restrained(set);
+            if (restrained)
+                store_->keep(set, std::nullopt);
+            if (book_.forget_manners(set) || restrained) {
+                changed.add_sets(set);
+                reply.set_sets(reply.sets() + 1);
+            }
+        }
     }
     if (reply.count() > 0)
         log_.info("an operator had {} servers {}", reply.count(), command.verb() == Command::FORGET ? "forgotten" : "taken over from a file");
+    if (reply.sets() > 0)
+        log_.info("an operator had forgotten what {} MX sets and greylisting hosts ask for", reply.sets());
     reply.set_stored(store_ != nullptr);
     if (const auto written = co_await store_now(); !written) {
         trouble(written.error());
         reply.set_stored(false);
         reply.set_text(written.error().text());
     }
-    if (reply.count() > 0) {
+    if (reply.count() > 0 || reply.sets() > 0 || changed.all_sets()) {
         if (changed.keys_size() > 1000) {
             changed.clear_keys();
             changed.set_all(true);
         }
+        if (changed.all_sets())
+            changed.clear_sets();
         co_await spread(std::move(changed));
     }
     responder.reply(reply);

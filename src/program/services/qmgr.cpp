@@ -3,6 +3,9 @@
 #include "ipc/client.hpp"
 #include "ipc/dispatcher.hpp"
 #include "net/listener.hpp"
+#include "peers/store.hpp"
+#include "peers/stored.hpp"
+#include "peers/stored.pb.h"
 #include "process/service.hpp"
 #include "schedule/options.hpp"
 #include "services/params.hpp"
@@ -100,11 +103,56 @@ private:
     ipc::Client client_;
 };
 
+/// What MX sets have asked for, at memory. Nothing waits for that: while memory is away it is not kept.
+class RestraintLink {
+public:
+    using Lift = std::function<void(std::vector<std::string> sets, bool all)>;
+    RestraintLink(process::Service& service, Lift lift)
+        : lift_(std::move(lift)), memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}},
+                                          [this](ipc::Incoming incoming) { heard(std::move(incoming)); })
+    {
+    }
+    void start() { memory_.start(); }
+    awaitable<void> close() { return memory_.close(); }
+    void keep(const std::string& set, const std::optional<peers::Restraint>& restraint)
+    {
+        if (const auto channel = memory_.channel())
+            (void)channel->post(Frame::peer_observed, peers::frame_of(set, restraint));
+    }
+    /// As a process before this one left it.
+    static void restore(const process::Service& service, QueueManager& queue)
+    {
+        peers::StoredShelf shelf(fmt::format("{}/{}", service.start_record().data_directory(), peers::store_name));
+        const auto stored = shelf.all();
+        if (!stored)
+            return service.log().warning("{}; what sites have asked for is heard anew", stored.error().text());
+        for (const auto& [set, kept] : stored->restraints)
+            queue.restore(set, kept);
+    }
+
+private:
+    void heard(ipc::Incoming incoming)
+    {
+        const auto changed = incoming.kind == static_cast<ipc::Kind>(Frame::peers_changed)
+                                 ? incoming.parse<peers::stored::Changed>()
+                                 : Error{"memory says what is not understood here", "5.5.1"};
+        if (!changed)
+            return incoming.responder.fail(changed.error());
+        if (changed->sets_size() > 0 || changed->all_sets())
+            lift_({changed->sets().begin(), changed->sets().end()}, changed->all_sets());
+        incoming.responder.reply(peers::stored::ChangedReply{});
+    }
+
+    Lift lift_;
+    ipc::Client memory_;
+};
+
 class QueueService final : public process::Work {
 public:
     QueueService(process::Service& service, std::unique_ptr<spool::Spool> store)
         : service_(service), log_(service.log()), store_(std::move(store)), resolver_(service.executor(), log_), tasks_(service.executor()),
-          dispatcher_(tasks_), queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
+          restraints_(service, [this](std::vector<std::string> sets, bool all) { queue_.lift(std::move(sets), all); }), dispatcher_(tasks_),
+          queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
           probes_(service.executor(), resolver_, workers_,
                   {[this] { return queue_.take_attempt(); }, [this] { return queue_.next_queue_id(); },
                    [this](const handoff::Shaping& said, std::string_view site) { queue_.heard_by_probe(said, site); },
@@ -126,11 +174,17 @@ public:
                                                                    [this](handoff::QueueCommand command) { return command_(std::move(command)); });
     }
 
-    awaitable<Result<void>> open(std::vector<std::uint32_t> living) { return queue_.open(std::move(living)); }
+    awaitable<Result<void>> open(std::vector<std::uint32_t> living)
+    {
+        RestraintLink::restore(service_, queue_);
+        queue_.on_restraint = [this](const std::string& set, const std::optional<peers::Restraint>& kept) { restraints_.keep(set, kept); };
+        return queue_.open(std::move(living));
+    }
 
     void start() override
     {
         resolver_.start();
+        restraints_.start();
         tasks_.spawn(sweep());
         for (process::ListeningSocket& listening : service_.take_listeners()) {
             if (listening.inet || listening.datagram)
@@ -162,6 +216,7 @@ public:
         co_await queue_.close();
         co_await tasks_.close();
         co_await resolver_.close();
+        co_await restraints_.close();
     }
 
     Result<void> reload(const config::Snapshot& snapshot) override
@@ -373,6 +428,7 @@ private:
     std::map<const ipc::Channel*, std::uint32_t> processes_;
     DeliveryProcesses delivery_processes_;
     TaskGroup tasks_;
+    RestraintLink restraints_;
     ipc::Dispatcher dispatcher_;
     QueueManager queue_;
     Probes probes_;
@@ -396,7 +452,7 @@ void say_what_opening_found(const spool::Opened& opened, const observe::Log& log
 int serve_qmgr(process::Service& service)
 {
     std::vector<std::uint32_t> living = DeliveryProcesses::living();
-    service.confine({.may = {May::spool, May::read_message}});
+    service.confine({.may = {May::spool, May::read_message, May::read_state}});
     static SystemClock clock;
     const auto files = spool::system_files(std::string(spool_folder));
     const observe::Log log = service.log();

@@ -137,6 +137,7 @@ awaitable<Result<QueueReply>> QueueManager::flush(QueueCommand command)
             reply.set_count(reply.count() + 1);
         }
     scheduler_.revive_all();
+    keep_restraints();
     wake_.notify_all();
     co_return reply;
 }

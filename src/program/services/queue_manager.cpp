@@ -61,6 +61,7 @@ awaitable<Result<void>> QueueManager::open(std::vector<std::uint32_t> living)
 
 awaitable<void> QueueManager::close()
 {
+    keep_restraints();
     co_await tasks_.close();
     co_await store_.close();
 }

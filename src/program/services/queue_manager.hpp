@@ -77,6 +77,12 @@ public:
     /// What a probe heard of how much its site takes; and whether that wants silence now: why.
     void heard_by_probe(const handoff::Shaping& said, std::string_view site) { hear(said, 0, site, 0, {}); }
     std::optional<std::string> silent(std::string_view site) const { return scheduler_.silent(site); }
+    /// What an MX set has asked for, for who keeps it beyond the end of this process; none: nothing is held back any more.
+    std::function<void(const std::string& set, const std::optional<peers::Restraint>&)> on_restraint;
+    /// What was kept, before open().
+    void restore(const std::string& set, const peers::Restraint& kept) { scheduler_.restore(set, kept); }
+    /// An operator wants these forgotten, or all.
+    void lift(std::vector<std::string> sets, bool all);
     /// For requests that are no messages: never given to anyone else.
     std::uint64_t take_attempt() { return scheduler_.take_attempt(); }
     std::string next_queue_id();
@@ -137,6 +143,7 @@ private:
     /// What a delivery heard of how much its site takes, and when it may be asked again.
     void hear(const handoff::Shaping& said, std::uint64_t attempt, std::string_view site, Key key, const std::vector<handoff::Verdict>& verdicts);
     void let_follow(const std::string& set);
+    void keep_restraints();
     WallTime retry_time(const Active& active, const std::vector<handoff::Verdict>& verdicts) const;
     awaitable<void> settle_with_report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);
     awaitable<bool> store(Key key, spool::Settlement settlement);
@@ -205,6 +212,7 @@ private:
     std::unordered_map<Key, std::unordered_set<std::uint32_t>> crashed_;   // recipients in hand when a delivery process ended
     std::unordered_map<std::string, std::unordered_set<Key>> greylisted_;  // by MX set: they may follow the first that passes
     std::size_t greylisted_count_ = 0;
+    SteadyTime kept_restraints_{};
     std::unordered_map<std::uint64_t, handoff::Flight> foreign_;   // attempts that a qmgr before this one asked for, still running
     std::unordered_map<std::uint64_t, std::uint32_t> foreign_process_;
     std::unordered_map<Key, std::size_t> foreign_messages_;        // how many of them each message has

@@ -16,6 +16,7 @@ using handoff::Verdict;
 namespace {
 
 constexpr std::size_t greylisted_at_most = 100'000;
+constexpr std::chrono::seconds sites_told_every{10};
 
 std::string minute_of(WallTime when)
 {
@@ -169,6 +170,9 @@ void QueueManager::hear(const handoff::Shaping& said, std::uint64_t attempt, std
     notice.said = said.said();
     if (const auto change = scheduler_.heard(attempt, site, notice))
         log_.info("{}", shaping_line(*change, clock_.wall() + std::chrono::ceil<std::chrono::microseconds>(change->until - clock_.steady())));
+    // Which sites it serves alone is not worth a word each time.
+    if (scheduler_.pressing() || (scheduler_.changed() && clock_.steady() - kept_restraints_ >= sites_told_every))
+        keep_restraints();
     if (notice.suspend.count() != 0)
         if (const auto found = active_.find(key); found != active_.end())
             found->second.not_before = std::max(found->second.not_before, clock_.wall() + notice.suspend);
@@ -181,6 +185,25 @@ void QueueManager::hear(const handoff::Shaping& said, std::uint64_t attempt, std
     }
     if (said.passed())
         let_follow(notice.set);
+}
+
+void QueueManager::keep_restraints()
+{
+    kept_restraints_ = clock_.steady();
+    for (const auto& [set, kept] : scheduler_.take_changed())
+        if (on_restraint)
+            on_restraint(set, kept);
+}
+
+void QueueManager::lift(std::vector<std::string> sets, bool all)
+{
+    if (all)
+        sets = scheduler_.restrained();
+    for (const std::string& set : sets)
+        if (scheduler_.lift(set))
+            log_.info("site {}: an operator had forgotten what it asked for", set);
+    keep_restraints();
+    wake_.notify_all();
 }
 
 /// Greylisting let the first through: what waits for the same hosts is due.

@@ -142,3 +142,43 @@ TEST_CASE("when greylisting lets the first mail through, what waits for the same
     CHECK(world.worker.delivered_to == std::multiset<std::string>{"a@grey.test", "b@grey.test", "c@grey.test"});
     CHECK(asked(world, "else.test") == 2);                          // its own back-off, no more
 }
+
+TEST_CASE("what a set asked for outlives the queue manager, and an operator can have it forgotten")
+{
+    Fixture world;
+    std::map<std::string, std::optional<peers::Restraint>> kept;
+    const auto listen = [&] {
+        world.queue->on_restraint = [&](const std::string& set, const std::optional<peers::Restraint>& said) { kept[set] = said; };
+    };
+    listen();
+    bool silent = true;
+    world.worker.verdict_for = [&](const std::string&) { return silent ? deferred("421 4.7.0 [TSS04]") : TestWorker::delivered(); };
+    world.worker.amend = [&](const std::string&, handoff::Verdicts& reply) {
+        reply.mutable_shaping()->set_set("mx.big.test");
+        reply.mutable_shaping()->set_suspend(silent ? 7200 : 0);
+        reply.mutable_shaping()->set_said("421 4.7.0 [TSS04]");
+    };
+    world.enqueue({"a@big.test"});
+    world.settle();
+    REQUIRE(kept["mx.big.test"]);
+    CHECK(kept["mx.big.test"]->silent_until == world.clock.wall() + 7200s);
+    CHECK(kept["mx.big.test"]->sites == std::vector<std::string>{"smtp:big.test"});
+
+    world.stop();
+    world.clock.advance(60s);
+    world.start();
+    listen();
+    world.queue->restore("mx.big.test", *kept["mx.big.test"]);
+    silent = false;
+    world.enqueue({"b@big.test"});
+    world.settle();
+    CHECK(asked(world, "big.test") == 1);                           // nothing was tried
+    CHECK(world.logged("status=deferred (delivery temporarily suspended: 421 4.7.0 [TSS04])"));
+    world.queue->lift({"mx.none.test", "mx.big.test"}, false);
+    CHECK(world.logged("site mx.big.test: an operator had forgotten what it asked for"));
+    CHECK(!world.logged("site mx.none.test"));
+    CHECK(kept["mx.big.test"] == std::nullopt);
+    world.enqueue({"c@big.test"});
+    world.settle();
+    CHECK(world.worker.delivered_to == std::multiset<std::string>{"c@big.test"});
+}
