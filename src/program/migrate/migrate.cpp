@@ -1,7 +1,9 @@
 #include "migrate/migrate.hpp"
 
+#include "base/strings.hpp"
 #include "commands/command.hpp"
 #include "config/paths.hpp"
+#include "migrate/answers.hpp"
 #include "migrate/copy.hpp"
 #include "migrate/show.hpp"
 #include "submit/exit_status.hpp"
@@ -21,11 +23,14 @@ namespace {
 using commands::Failure;
 
 constexpr int nothing_differs = 0, look_at_it = 1, unreadable = 2;
-constexpr const char* usage = "usage: posthorn migrate [--json] [--to DIR] [CONFIG_DIR]";
+constexpr const char* usage = "usage: posthorn migrate [--json] [--to DIR] [CONFIG_DIR]\n"
+                              "       posthorn migrate --ask [FILE] [--cap N] [--postfix ROOT] [--json] [CONFIG_DIR]";
 
 struct Words {
-    std::optional<std::string> directory, to;
-    bool json = false;
+    std::optional<std::string> directory, to, questions;
+    std::string postfix_root = "/";
+    std::size_t cap = 50;
+    bool json = false, ask = false;
 };
 
 Words parse(std::span<char*> args)
@@ -42,7 +47,19 @@ Words parse(std::span<char*> args)
             words.json = true;
         else if (word == "--to")
             words.to = operand();
-        else if (word == "-c")
+        else if (word == "--ask") {
+            words.ask = true;
+            std::error_code ignored;                               // what is no file is the configuration directory
+            if (i + 1 < args.size() && args[i + 1] && std::filesystem::is_regular_file(args[i + 1], ignored))
+                words.questions = args[++i];
+        } else if (word == "--postfix")
+            words.postfix_root = operand();
+        else if (word == "--cap") {
+            const auto number = parse_number(operand());
+            if (!number || *number > 100'000)
+                throw Failure(fmt::format("--cap needs a number up to 100000\n{}", usage), submit::exit_usage);
+            words.cap = *number;
+        } else if (word == "-c")
             words.directory = operand();
         else if (word.starts_with('-') || words.directory)
             throw Failure(usage, submit::exit_usage);
@@ -89,10 +106,34 @@ int configuration(const Words& words)
     return differs(*found) ? look_at_it : nothing_differs;
 }
 
+int answers(const Words& words)
+{
+    const auto found = survey(chosen(words.directory));
+    if (!found)
+        throw Failure(found.error().text(), unreadable);
+    if (!found->starts)
+        throw Failure(fmt::format("{} does not start here: see `posthorn migrate {}`", found->directory, found->directory), unreadable);
+    Questions questions;
+    if (words.questions) {
+        const auto text = config::read_file(*words.questions);
+        auto parsed = text ? parse_questions(*text, *words.questions, *found) : text.error();
+        if (!parsed)
+            throw Failure(parsed.error().text(), unreadable);
+        questions = *std::move(parsed);
+    } else {
+        questions = built_in_questions(*found, {.table_cap = words.cap});
+    }
+    const auto compared = compare_answers(*found, std::move(questions), words.postfix_root);
+    if (!compared)
+        throw Failure(compared.error().text(), unreadable);
+    say(words.json ? as_json(*compared) : as_text(*compared));
+    return compared->differ() > 0 ? look_at_it : nothing_differs;
+}
+
 int run(std::span<char*> args)
 {
     const Words words = parse(args);
-    const int status = configuration(words);
+    const int status = words.ask ? answers(words) : configuration(words);
     return std::fflush(stdout) == 0 ? status : submit::exit_io;
 }
 

@@ -1,54 +1,20 @@
-#include "base/strings.hpp"
 #include "migrate/copy.hpp"
 #include "migrate/show.hpp"
+#include "migrate/testing.hpp"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 using namespace posthorn;
+using migrate::testing::Folder;
+using migrate::testing::quiet;
+using migrate::testing::small_master;
 namespace fs = std::filesystem;
 
 namespace {
-
-/// A configuration directory of its own, removed at the end.
-class Folder {
-public:
-    Folder()
-    {
-        char name[] = "/tmp/posthorn-migrate.XXXXXX";
-        path_ = ::mkdtemp(name);
-    }
-    ~Folder() { fs::remove_all(path_); }
-    void write(const std::string& name, const std::string& text, mode_t mode = 0644) const
-    {
-        std::ofstream(path_ + "/" + name) << text;
-        ::chmod((path_ + "/" + name).c_str(), mode);
-    }
-    std::string read(const std::string& name) const
-    {
-        std::ifstream file(path_ + "/" + name);
-        return {std::istreambuf_iterator<char>(file), {}};
-    }
-    const std::string& path() const { return path_; }
-
-private:
-    std::string path_;
-};
-
-constexpr const char* small_master =
-    "smtp inet n - n - - smtpd\nsmtp unix - - n - - smtp\nqmgr unix n - n 300 1 qmgr\ncleanup unix n - n - 0 cleanup\n"
-    "rewrite unix - - n - - trivial-rewrite\npickup unix n - n 60 1 pickup\n";
-
-constexpr const char* quiet =
-    "compatibility_level = 3.11\nmyhostname = a.test\nmydestination =\nalias_maps =\nalias_database =\nlocal_recipient_maps =\n";
 
 std::vector<std::string> findings(const migrate::Survey& survey, const std::string& folder)
 {
@@ -82,7 +48,7 @@ TEST_CASE("survey: where nothing differs nothing is said, and the directory is t
 TEST_CASE("survey: parameters, services, tables and files are named with their place and what follows")
 {
     const Folder folder;
-    folder.write("main.cf", std::string(quiet) +
+    folder.write("main.cf", quiet +
                                 "home_mailbox = Maildir/\n"
                                 "transport_maps = texthash:" +
                                 folder.path() + "/transport, pcre:" + folder.path() +
@@ -92,7 +58,7 @@ TEST_CASE("survey: parameters, services, tables and files are named with their p
                                 "/relay\n"
                                 "smtp_tls_key_file = " +
                                 folder.path() + "/key.pem\n");
-    folder.write("master.cf", std::string(small_master) +
+    folder.write("master.cf", small_master +
                                   "mailman unix - n n - - pipe\n  user=list argv=/bin/mm\nuucp unix - n n - - pipe\n  user=uucp argv=/bin/uux\n"
                                   "qmqp unix n - n - - qmqpd\n");
     folder.write("transport", "lists.test mailman:\nnot-a-line\n", 0666);
@@ -123,7 +89,7 @@ TEST_CASE("survey: parameters, services, tables and files are named with their p
 TEST_CASE("survey: what keeps it from starting is said, and what cannot be read is an error")
 {
     const Folder folder;
-    folder.write("main.cf", std::string(quiet) + "message_size_limit = many\n");
+    folder.write("main.cf", quiet + "message_size_limit = many\n");
     folder.write("master.cf", small_master);
     const auto survey = migrate::survey(folder.path());
     REQUIRE(survey);
@@ -141,9 +107,9 @@ TEST_CASE("copy: a directory that starts, with what is not carried over as a com
     const Folder folder;
     const std::string from = folder.path() + "/old", to = folder.path() + "/new";
     fs::create_directories(from + "/sub");
-    folder.write("old/main.cf", std::string(quiet) + "smtpd_milters = inet:a:1,\n  inet:b:2\nvirtual_alias_maps = texthash:" + from +
-                                    "/sub/virtual\n# see " + from + "/doc\n");
-    folder.write("old/master.cf", std::string(small_master) + "qmqp unix n - n - - qmqpd\n");
+    folder.write("old/main.cf",
+                 quiet + "smtpd_milters = inet:a:1,\n  inet:b:2\nvirtual_alias_maps = texthash:" + from + "/sub/virtual\n# see " + from + "/doc\n");
+    folder.write("old/master.cf", small_master + "qmqp unix n - n - - qmqpd\n");
     folder.write("old/sub/virtual", "a@b.test c@d.test\n", 0640);
     const auto survey = migrate::survey(from);
     REQUIRE(survey);
@@ -163,7 +129,7 @@ TEST_CASE("copy: a directory that starts, with what is not carried over as a com
     CHECK_FALSE(migrate::differs(*again));
 
     CHECK(migrate::copy_configuration(*survey, to).error().text() == to + " exists: nothing was written");
-    folder.write("old/main.cf", std::string(quiet) + "message_size_limit = many\n");
+    folder.write("old/main.cf", quiet + "message_size_limit = many\n");
     const auto broken = migrate::survey(from);
     REQUIRE(broken);
     CHECK(migrate::copy_configuration(*broken, folder.path() + "/third").error().text().find("would not start: ") != std::string::npos);

@@ -1,0 +1,40 @@
+// migrate/questions.hpp: what both systems are asked.
+// A file   one question a line: "RECIPIENT", or "CLIENT SENDER RECIPIENT" with CLIENT as "address" or "name[address]", "<>" the null sender. '#' begins
+//          a comment. Error: "FILE, line N: ...".
+// Built in from the configuration: every domain that is ours, every left-hand side of the tables that decide about addresses (capped for
+//          each table), users that nobody has, addresses outside; as clients one of mynetworks and one from outside.
+#pragma once
+
+#include "base/error.hpp"
+#include "migrate/survey.hpp"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace posthorn::migrate {
+
+struct Client {
+    std::string name = "[UNAVAILABLE]", address;  // as XCLIENT has them
+    auto operator<=>(const Client&) const = default;
+};
+struct RcptQuestion {
+    Client client;
+    std::string sender, recipient;
+};
+
+struct Questions {
+    std::vector<std::string> addresses;  // rewritten and resolved
+    std::vector<RcptQuestion> rcpts;
+    std::vector<std::string> capped;  // tables of which not all was asked
+};
+
+struct QuestionOptions {
+    std::size_t table_cap = 50;
+};
+
+Questions built_in_questions(const Survey& survey, QuestionOptions options);
+/// `survey` gives the clients and senders of lines that name a recipient only.
+Result<Questions> parse_questions(std::string_view text, std::string_view path, const Survey& survey);
+
+}  // namespace posthorn::migrate

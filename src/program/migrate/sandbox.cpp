@@ -1,0 +1,375 @@
+#include "migrate/sandbox.hpp"
+
+#include "base/fd.hpp"
+#include "base/strings.hpp"
+#include "commands/command.hpp"
+#include "config/list.hpp"
+#include "supervisor/instance_lock.hpp"
+
+#include <fmt/format.h>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <thread>
+
+namespace posthorn::migrate {
+
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::array delivery{"smtp", "lmtp", "local", "virtual", "pipe", "error", "discard"};
+
+/// What holds for both copies, whatever the configuration says.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 31> common{{
+    {"smtpd_authorized_xclient_hosts", "127.0.0.1"},
+    {"smtpd_milters", ""},
+    {"non_smtpd_milters", ""},
+    {"smtpd_proxy_filter", ""},
+    {"content_filter", ""},
+    {"smtpd_upstream_proxy_protocol", ""},
+    {"smtpd_sasl_auth_enable", "no"},
+    {"smtpd_tls_security_level", "none"},
+    {"smtpd_tls_wrappermode", "no"},
+    {"smtpd_enforce_tls", "no"},
+    {"smtpd_use_tls", "no"},
+    {"smtpd_client_connection_count_limit", "0"},
+    {"smtpd_client_connection_rate_limit", "0"},
+    {"smtpd_client_message_rate_limit", "0"},
+    {"smtpd_client_recipient_rate_limit", "0"},
+    {"smtpd_client_new_tls_session_rate_limit", "0"},
+    {"smtpd_error_sleep_time", "0"},
+    {"smtpd_soft_error_limit", "100000"},
+    {"smtpd_hard_error_limit", "100000"},
+    {"smtpd_junk_command_limit", "100000"},
+    {"smtpd_recipient_overshoot_limit", "100000"},
+    {"smtpd_tls_session_cache_database", ""},
+    {"smtp_tls_session_cache_database", ""},
+    {"lmtp_tls_session_cache_database", ""},
+    {"address_verify_map", ""},
+    {"postscreen_cache_map", ""},
+    {"enable_original_recipient", "yes"},
+    {"always_bcc", ""},
+    {"maximal_queue_lifetime", "1d"},
+    {"syslog_name", "postfix"},
+    {"authorized_submit_users", "static:anyone"},
+}};
+
+int free_port()
+{
+    const Fd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    if (!probe || ::bind(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+        ::getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
+        return 0;
+    return ntohs(address.sin_port);
+}
+
+bool greets(int port)
+{
+    const Fd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    const timeval limit{5, 0};
+    char octet = 0;
+    return probe && ::setsockopt(probe.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
+           ::connect(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 && ::recv(probe.get(), &octet, 1, 0) == 1;
+}
+
+/// The line of master.cf that stands for port 25: that name, else the first server.
+const config::ServiceLine* public_line(const config::MasterCf& master_cf)
+{
+    const config::ServiceLine* found = nullptr;
+    for (const config::ServiceLine& line : master_cf.services)
+        if (line.command == "smtpd" && (line.type == config::Transport::inet || line.type == config::Transport::pass)) {
+            if (line.name == "smtp" || line.name == "25" || line.name == "smtpd" || line.name.ends_with(":smtp") || line.name.ends_with(":25"))
+                return &line;
+            if (!found)
+                found = &line;
+        }
+    return found;
+}
+
+std::string option(std::string_view name, std::string_view value) { return fmt::format("  -o {{ {} = {} }}\n", name, value); }
+
+}  // namespace
+
+Result<PostfixPrograms> PostfixPrograms::find(const std::string& root)
+{
+    PostfixPrograms programs;
+    programs.root = root == "/" ? "" : root;
+    programs.commands = programs.root + "/usr/sbin";
+    for (const char* folder : {"/usr/lib/postfix/sbin", "/usr/libexec/postfix", "/usr/lib/postfix"})
+        if (::access((programs.root + folder + "/master").c_str(), X_OK) == 0) {
+            programs.daemons = programs.root + folder;
+            break;
+        }
+    if (programs.daemons.empty() || ::access((programs.commands + "/postdrop").c_str(), X_OK) != 0)
+        return Error{fmt::format("no Postfix below {}", root)};
+    // Links to programs of ours have Postfix's names as well; the master is nobody else's.
+    return programs;
+}
+
+std::string_view left_out_text() { return "policy servers, Milters, proxy filters, address probes, AUTH and TLS: both copies run without them"; }
+
+std::string without_questions_to_others(std::string_view restrictions)
+{
+    std::string kept;
+    bool skip = false;
+    for (const std::string_view piece : config::split_grouped(restrictions)) {
+        if (std::exchange(skip, false))
+            continue;
+        skip = piece == "check_policy_service";
+        if (skip || piece.starts_with("reject_unverified_") || (piece.starts_with('{') && piece.find("check_policy_service") != piece.npos))
+            continue;
+        kept += (kept.empty() ? "" : ", ") + std::string(piece);
+    }
+    return kept;
+}
+
+SandboxFiles sandbox_files(const Survey& survey, const config::MasterCf& master_cf, const std::string& folder, int port,
+                           const PostfixPrograms* postfix)
+{
+    const config::Snapshot& snapshot = survey.snapshot;
+    const config::ServiceLine* line = public_line(master_cf);
+    std::vector<config::Assignment> own;
+    if (line)
+        own = line->overrides;
+    const config::Snapshot here = line ? snapshot.for_service(line->name, line->command, own, "master.cf") : snapshot;
+
+    // Restrictions, and the classes that they may name.
+    std::vector<std::pair<std::string, std::string>> changed;
+    std::set<std::string> lists{"smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions",
+                                "smtpd_recipient_restrictions"};
+    const auto text = [&](const config::Snapshot& of, std::string_view name) {
+        try {
+            return of.text(name);
+        } catch (const config::BadValue&) {
+            return std::string{};
+        }
+    };
+    for (const std::string_view word : split(text(here, "smtpd_restriction_classes"), ", \t\r\n"))
+        lists.emplace(word);
+    for (const std::string& list : lists) {
+        const std::string value = text(here, list);
+        if (value.find("check_policy_service") != value.npos || value.find("reject_unverified_") != value.npos)
+            changed.emplace_back(list, without_questions_to_others(value));
+    }
+
+    SandboxFiles files;
+    if (const auto written = config::read_file(survey.directory + "/main.cf"))
+        files.main_cf = *written;
+    for (const char* name : {"${config_directory}", "$(config_directory)", "$config_directory"})
+        for (std::size_t at; (at = files.main_cf.find(name)) != files.main_cf.npos;)
+            files.main_cf.replace(at, std::string_view(name).size(), survey.directory);
+    if (!files.main_cf.ends_with('\n'))
+        files.main_cf += '\n';
+    const auto set = [&](std::string_view name, std::string_view value) { files.main_cf += fmt::format("{} = {}\n", name, value); };
+    // A host name that another process name or directory would give stays what it is there.
+    set("myhostname", text(snapshot, "myhostname"));
+    for (const auto& [name, value] : common)
+        set(name, value);
+    for (const auto& [name, value] : changed)
+        set(name, value);
+    set("queue_directory", folder + "/queue");
+    set("data_directory", folder + "/data");
+    set("maillog_file", folder + "/log");
+    set("maillog_file_prefixes", folder);
+    const std::string user = text(snapshot, "mail_owner"), group = text(snapshot, "setgid_group");
+    if (!::getpwnam(user.c_str()) || !::getgrnam(group.c_str())) {
+        set("mail_owner", ::getpwnam("posthorn") ? "posthorn" : "mail");
+        set("setgid_group", ::getgrnam("postdrop") ? "postdrop" : "daemon");
+        set("default_privs", "nobody");
+    }
+    if (postfix) {
+        set("command_directory", folder + "/bin");
+        set("daemon_directory", postfix->daemons);
+        if (!postfix->root.empty()) {
+            set("shlib_directory", postfix->root + "/usr/lib/postfix");
+            set("meta_directory", postfix->root + "/etc/postfix");
+            set("import_environment", "MAIL_CONFIG LD_LIBRARY_PATH TZ LANG=C");
+        }
+        set("export_environment", "TZ LANG=C MAIL_CONFIG LD_LIBRARY_PATH");          // sendmail runs postdrop
+    }
+
+    // Options of the line that main.cf's last word cannot overrule.
+    std::string options;
+    for (const config::Assignment& assignment : own)
+        if (std::ranges::none_of(common, [&](const auto& one) { return one.first == assignment.name; }) &&
+            std::ranges::none_of(changed, [&](const auto& one) { return one.first == assignment.name; }))
+            options += option(assignment.name, assignment.value);
+    files.master_cf = fmt::format("127.0.0.1:{} inet n - n - - smtpd\n{}", port, options);
+    for (const auto& [name, value] : changed)
+        if (std::ranges::any_of(own, [&](const auto& assignment) { return assignment.name == name; }))
+            files.master_cf += option(name, value);
+    bool postlog = false;
+    for (const config::ServiceLine& service : master_cf.services) {
+        if (service.type == config::Transport::inet || service.type == config::Transport::pass || service.command == "spawn" ||
+            service.command == "postscreen")
+            continue;
+        postlog |= service.command == "postlogd";
+        const bool delivers = std::ranges::find(delivery, service.command) != delivery.end();
+        const auto& columns = service.columns;
+        if (delivers && postfix) {
+            files.master_cf += fmt::format("{} unix - - n - - discard\n{}", service.name, option("syslog_name", "posthorn-asks/" + service.name));
+            continue;
+        }
+        if (delivers && service.command == "pipe")
+            continue;
+        files.master_cf +=
+            fmt::format("{} {} {} {} n {} {} {}\n", columns[0], columns[1], columns[2], columns[3], columns[5], columns[6], columns[7]);
+    }
+    if (!postlog)
+        files.master_cf += "postlog unix-dgram n - n - 1 postlogd\n";
+    return files;
+}
+
+Result<void> Sandbox::make(const Survey& survey)
+{
+    char name[] = "/tmp/posthorn-asks.XXXXXX";
+    if (!::mkdtemp(name))
+        return system_error("create a folder in /tmp", errno);
+    folder_ = name;
+    ::chmod(name, 0755);
+    config_ = folder_ + "/conf";
+    port_ = free_port();
+    TRY(const auto master_cf, config::read_master_cf(survey.directory + "/master.cf"));
+    const SandboxFiles files = sandbox_files(survey, master_cf, folder_, port_, postfix_);
+    std::error_code trouble;
+    fs::create_directories(config_, trouble);
+    fs::create_directories(folder_ + "/data", trouble);
+    std::ofstream(config_ + "/main.cf") << files.main_cf;
+    std::ofstream(config_ + "/master.cf") << files.master_cf;
+    // Tables that are named relative to the directory, and files that Postfix wants beside main.cf.
+    for (const char* beside : {"dynamicmaps.cf", "postfix-files"})
+        if (fs::exists(survey.directory + "/" + beside))
+            fs::copy_file(survey.directory + "/" + beside, config_ + "/" + beside, trouble);
+    if (!postfix_)
+        return {};
+    // A copy without the set-gid bit: with it, it takes no configuration but the installed one.
+    fs::create_directories(folder_ + "/bin", trouble);
+    fs::copy_file(postfix_->commands + "/postdrop", folder_ + "/bin/postdrop", trouble);
+    if (trouble || ::chmod((folder_ + "/bin/postdrop").c_str(), 0755) != 0)
+        return Error{fmt::format("copy {}/postdrop: {}", postfix_->commands, trouble ? trouble.message() : errno_text(errno))};
+    TRY(const auto snapshot, config::load(config_, "migrate", {}));
+    const passwd* owner = ::getpwnam(snapshot.text("mail_owner").c_str());
+    if (!owner)
+        return Error{"mail_owner: unknown user"};
+    const uid_t uid = owner->pw_uid;
+    for (const char* sub : {"active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "pid", "private", "public",
+                            "saved", "trace"}) {
+        const std::string path = folder_ + "/queue/" + sub;
+        fs::create_directories(path, trouble);
+        if (std::string_view(sub) != "pid" && ::chown(path.c_str(), uid, static_cast<gid_t>(-1)) != 0)
+            return system_error("chown " + path, errno);
+    }
+    if (::chown((folder_ + "/data").c_str(), uid, static_cast<gid_t>(-1)) != 0)
+        return system_error("chown " + folder_ + "/data", errno);
+    return {};
+}
+
+int Sandbox::run(std::vector<std::string> words) const
+{
+    std::vector<char*> arguments;
+    for (std::string& word : words)
+        arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    const std::string config = config_, libraries = postfix_ && !postfix_->root.empty() ? postfix_->root + "/usr/lib/postfix" : "";
+    const pid_t pid = ::fork();
+    if (pid < 0)
+        return -1;
+    if (pid == 0) {
+        const int nowhere = ::open("/dev/null", O_RDWR), errors = ::open((folder_ + "/errors").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+        ::dup2(nowhere, STDIN_FILENO);
+        ::dup2(nowhere, STDOUT_FILENO);
+        ::dup2(errors, STDERR_FILENO);
+        ::setenv("MAIL_CONFIG", config.c_str(), 1);
+        if (!libraries.empty())
+            ::setenv("LD_LIBRARY_PATH", libraries.c_str(), 1);
+        ::execv(arguments.front(), arguments.data());
+        ::_exit(127);
+    }
+    int status = 0;
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+std::string Sandbox::log() const
+{
+    std::ifstream file(folder_ + "/log");
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string Sandbox::last_words() const
+{
+    std::ifstream errors(folder_ + "/errors");
+    const std::string said((std::istreambuf_iterator<char>(errors)), {}), text = log() + said;
+    const auto lines = split(text, "\n");
+    std::string last;
+    for (std::size_t i = lines.size() > 3 ? lines.size() - 3 : 0; i < lines.size(); ++i)
+        last += (last.empty() ? "" : "; ") + std::string(lines[i]);
+    return last;
+}
+
+Result<std::unique_ptr<Sandbox>> Sandbox::start(const Survey& survey, const PostfixPrograms* postfix)
+{
+    std::unique_ptr<Sandbox> box(new Sandbox);
+    box->postfix_ = postfix;
+    TRY_VOID(box->make(survey));
+    const std::string program = postfix ? postfix->daemons + "/master" : commands::executable_folder() + "posthorn-master";
+    const int status = box->run({program, "-c", box->config_, "-w"});
+    // The number is in the file a moment after the starter returns.
+    for (int tries = 0; status == 0 && box->master_ <= 1 && tries < 200; ++tries) {
+        box->master_ = supervisor::running_instance(box->folder_ + "/queue").value_or(0);
+        if (box->master_ <= 1)
+            std::this_thread::sleep_for(50ms);
+    }
+    if (status != 0 || box->master_ <= 1)
+        return Error{fmt::format("the private copy of {} does not start: {}", postfix ? "Postfix" : "Posthorn", box->last_words())};
+    for (int tries = 0; !greets(box->port_); ++tries) {
+        if (tries > 100)
+            return Error{fmt::format("the private copy of {} does not greet: {}", postfix ? "Postfix" : "Posthorn", box->last_words())};
+        std::this_thread::sleep_for(100ms);
+    }
+    return box;
+}
+
+Sandbox::~Sandbox()
+{
+    if (master_ > 1) {
+        ::kill(master_, SIGTERM);
+        for (int tries = 0; tries < 200 && ::kill(master_, 0) == 0; ++tries)
+            std::this_thread::sleep_for(50ms);
+        if (::kill(master_, 0) == 0)
+            ::kill(master_, SIGKILL);
+    }
+    std::error_code ignored;
+    if (!folder_.empty())
+        fs::remove_all(folder_, ignored);
+}
+
+}  // namespace posthorn::migrate
