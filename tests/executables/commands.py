@@ -95,7 +95,7 @@ class Commands(unittest.TestCase):
             (["postsuper", "-c", str(self.home), "-d", "ALL", "corrupt/.."], 1, b"invalid directory name"),
             (["postcat", "-c", str(self.home), "x"], 1, b"use -q"),
             (["posthorn", "nonsense"], 64, b"usage: posthorn"),
-            (["postfix", "-c", str(self.home), "nonsense"], 1, b"the Postfix mail system is not running"),
+            (["postfix", "-c", str(self.home), "nonsense"], 1, b"unknown command: 'nonsense'"),
             (["postfix", "-c", str(self.home), "reload"], 1, b"the Postfix mail system is not running"),
             (["postfix", "-c", str(self.home), "stop"], 1, b"the Postfix mail system is not running"),
             (["postfix", "-c", str(self.home), "status"], 1, b"the Postfix mail system is not running"),

@@ -4,6 +4,9 @@
 #include "spool/salvage.hpp"
 
 #include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -167,6 +170,19 @@ Result<Opening> open_queue(FileOps& files, const Options& options, const Clock& 
         return opening;
     } catch (const Failed& failure) {
         return Error{fmt::format("queue database: {}", failure.what()), "4.3.0"};
+    }
+}
+
+Result<std::uint64_t> messages_at_rest(const std::string& directory)
+{
+    const std::string file = directory + "/" + std::string(database_name);
+    if (::access(file.c_str(), F_OK) != 0)
+        return 0;
+    try {
+        Connection connection(file, SQLITE_OPEN_READWRITE, nullptr);
+        return static_cast<std::uint64_t>(connection.number("SELECT count(*) FROM message"));
+    } catch (const Failed& failure) {
+        return Error{fmt::format("{}: {}", file, failure.what())};
     }
 }
 

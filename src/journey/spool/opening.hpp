@@ -23,6 +23,9 @@ Result<Opening> open_queue(FileOps& files, const Options& options, const Clock& 
 /// Asks the next open_queue() to look at every page. Failures are left: it would find most damage by itself.
 void mark_damaged(FileOps& files);
 
+/// How many messages the queue in this directory holds, while no qmgr has it open; 0 where there is none. For tools.
+Result<std::uint64_t> messages_at_rest(const std::string& directory);
+
 inline constexpr std::string_view lock_name = "spool.lock";
 inline constexpr std::string_view damaged_name = "spool.damaged";
 

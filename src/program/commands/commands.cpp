@@ -4,9 +4,12 @@ namespace posthorn::commands {
 
 namespace {
 constexpr Command table[] = {
-    {"sendmail", sendmail},   {"mailq", sendmail},        {"newaliases", sendmail}, {"postfix", postfix}, {"init", posthorn_init},
-    {"postqueue", postqueue}, {"postsuper", postsuper},   {"postcat", postcat},     {"postlog", postlog}, {"queue", queue},
-    {"counters", counters},   {"transcript", transcript}, {"peers", peers},         {"why", why},
+    {"sendmail", sendmail},     {"mailq", sendmail},     {"newaliases", sendmail},
+    {"postfix", postfix},       {"init", posthorn_init}, {"postqueue", postqueue},
+    {"postsuper", postsuper},   {"postcat", postcat},    {"postlog", postlog},
+    {"postkick", postkick},     {"postlock", postlock},  {"postmulti", postmulti},
+    {"qshape", qshape},         {"queue", queue},        {"counters", counters},
+    {"transcript", transcript}, {"peers", peers},        {"why", why},
 };
 }  // namespace
 

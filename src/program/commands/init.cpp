@@ -1,5 +1,6 @@
 // posthorn init DIR [--smtp-port N] [--sink-port M]: a complete private instance below DIR, which calls nobody outside this machine.
 #include "commands/command.hpp"
+#include "commands/new_instance.hpp"
 
 #include "base/strings.hpp"
 #include "submit/exit_status.hpp"
@@ -72,36 +73,6 @@ smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
                        folder, bin, owner.user, owner.group, sink_port);
 }
 
-std::string master_cf(unsigned smtp_port)
-{
-    return fmt::format(R"(# service type  private unpriv  chroot  wakeup  maxproc command + args
-127.0.0.1:{0} inet n -       n       -       -       smtpd
-pickup    unix  n       -       n       60      1       pickup
-cleanup   unix  n       -       n       -       0       cleanup
-qmgr      unix  n       -       n       300     1       qmgr
-tlsmgr    unix  -       -       n       1000?   1       tlsmgr
-rewrite   unix  -       -       n       -       -       trivial-rewrite
-bounce    unix  -       -       n       -       0       bounce
-defer     unix  -       -       n       -       0       bounce
-trace     unix  -       -       n       -       0       bounce
-verify    unix  -       -       n       -       1       verify
-flush     unix  n       -       n       1000?   0       flush
-proxymap  unix  -       -       n       -       -       proxymap
-proxywrite unix -       -       n       -       1       proxymap
-smtp      unix  -       -       n       -       -       smtp
-relay     unix  -       -       n       -       -       smtp
-showq     unix  n       -       n       -       -       showq
-error     unix  -       -       n       -       -       error
-retry     unix  -       -       n       -       -       error
-discard   unix  -       -       n       -       -       discard
-lmtp      unix  -       -       n       -       -       lmtp
-anvil     unix  -       -       n       -       1       anvil
-scache    unix  -       -       n       -       1       scache
-postlog   unix-dgram n  -       n       -       1       postlogd
-)",
-                       smtp_port);
-}
-
 void write_file(const std::string& path, const std::string& text)
 {
     std::ofstream file(path);
@@ -150,7 +121,7 @@ int run(std::span<char*> args)
             throw Failure(fmt::format("create {}{}: {}", path, sub, error.message()), submit::exit_cannot_create);
     }
     // master.cf first: a folder with main.cf in it is complete.
-    write_file(path + "/conf/master.cf", master_cf(smtp_port));
+    write_file(path + "/conf/master.cf", stock_master_cf(fmt::format("127.0.0.1:{}", smtp_port)));
     write_file(path + "/conf/main.cf", main_cf(path, *sink_port));
     // The queue's folders too: sendmail works before the first start.
     const config::Snapshot snapshot = load_config("init", path + "/conf");
@@ -169,6 +140,36 @@ int run(std::span<char*> args)
 }
 
 }  // namespace
+
+std::string stock_master_cf(const std::string& smtp)
+{
+    return fmt::format(R"(# service type  private unpriv  chroot  wakeup  maxproc command + args
+{0} inet n -       n       -       -       smtpd
+pickup    unix  n       -       n       60      1       pickup
+cleanup   unix  n       -       n       -       0       cleanup
+qmgr      unix  n       -       n       300     1       qmgr
+tlsmgr    unix  -       -       n       1000?   1       tlsmgr
+rewrite   unix  -       -       n       -       -       trivial-rewrite
+bounce    unix  -       -       n       -       0       bounce
+defer     unix  -       -       n       -       0       bounce
+trace     unix  -       -       n       -       0       bounce
+verify    unix  -       -       n       -       1       verify
+flush     unix  n       -       n       1000?   0       flush
+proxymap  unix  -       -       n       -       -       proxymap
+proxywrite unix -       -       n       -       1       proxymap
+smtp      unix  -       -       n       -       -       smtp
+relay     unix  -       -       n       -       -       smtp
+showq     unix  n       -       n       -       -       showq
+error     unix  -       -       n       -       -       error
+retry     unix  -       -       n       -       -       error
+discard   unix  -       -       n       -       -       discard
+lmtp      unix  -       -       n       -       -       lmtp
+anvil     unix  -       -       n       -       1       anvil
+scache    unix  -       -       n       -       1       scache
+postlog   unix-dgram n  -       n       -       1       postlogd
+)",
+                       smtp);
+}
 
 int posthorn_init(std::span<char*> args) { return guarded("posthorn init", run, args); }
 

@@ -2,24 +2,32 @@
 #include "commands/ask.hpp"
 #include "commands/check.hpp"
 #include "commands/command.hpp"
+#include "commands/instances.hpp"
+#include "commands/postfix_tls.hpp"
+#include "commands/run_program.hpp"
+#include "commands/script.hpp"
+
+#include "base/strings.hpp"
+#include "config/edit.hpp"
+#include "config/main_cf.hpp"
 #include "config/paths.hpp"
 #include "ipc/client.hpp"
 #include "process/control.hpp"
 #include "supervisor/instance_lock.hpp"
-#include "supervisor/log_target.hpp"
 #include "supervisor/params.hpp"
 
 #include <fmt/format.h>
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 namespace posthorn::commands {
@@ -27,53 +35,6 @@ namespace posthorn::commands {
 namespace {
 
 using namespace std::chrono_literals;
-
-class Script {
-public:
-    explicit Script(const config::Snapshot& snapshot)
-        : sink_(supervisor::command_sink(snapshot)), name_(snapshot.text("syslog_name") + "/postfix-script"), log_(sink_, name_)
-    {
-    }
-    ~Script() { sink_->flush(); }
-
-    void info(const std::string& text) { say(observe::Level::info, "", text); }
-    void warning(const std::string& text) { say(observe::Level::warning, "warning: ", text); }
-    int fatal(const std::string& text)
-    {
-        say(observe::Level::fatal, "fatal: ", text);
-        return 1;
-    }
-
-private:
-    void say(observe::Level level, const char* word, const std::string& text)
-    {
-        fmt::print(stderr, "{}: {}{}\n", name_, word, text);
-        log_.write(level, text);
-    }
-
-    std::shared_ptr<observe::Sink> sink_;
-    std::string name_;
-    observe::Log log_;
-};
-
-int run_program(const std::string& program, std::vector<std::string> words)
-{
-    std::vector<char*> arguments;
-    for (std::string& word : words)
-        arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    const pid_t pid = ::fork();
-    if (pid < 0)
-        throw Failure(fmt::format("fork: {}", errno_text(errno)), 1);
-    if (pid == 0) {
-        ::execv(program.c_str(), arguments.data());
-        ::_exit(127);
-    }
-    int status = 0;
-    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-}
 
 bool ended_within(const std::string& queue_directory, std::chrono::seconds limit)
 {
@@ -88,14 +49,15 @@ bool ended_within(const std::string& queue_directory, std::chrono::seconds limit
 /// posthorn-master judges both files as a start would, makes the folders, and says what is wrong; 0 when all is well.
 int check(const std::string& master, const std::string& config_directory)
 {
-    return run_program(master, {"posthorn-master", "-c", config_directory, "-n"});
+    return run_program(master, {"posthorn-master", "-c", config_directory, "-n"}).status;
 }
 
 int rotate(Script& script, const config::Snapshot& snapshot)
 {
     const std::string path = snapshot.text("maillog_file");
     if (path.empty() || path == "/dev/stdout")
-        return script.fatal("maillog_file is empty or is not a file: there is nothing to rotate");
+        return script.fatal(path.empty() ? "empty 'maillog_file' parameter value - logfile rotation failed"
+                                         : "maillog_file is not a file: there is nothing to rotate");
     const time_t now = ::time(nullptr);
     tm parts{};
     ::localtime_r(&now, &parts);
@@ -112,10 +74,56 @@ int rotate(Script& script, const config::Snapshot& snapshot)
     // The master opens a new one within a second, and its services go on there; then the old one is at rest.
     std::this_thread::sleep_for(2500ms);
     if (const std::string compressor = snapshot.text("maillog_file_compressor"); !compressor.empty()) {
-        if (const int status = run_program("/bin/sh", {"sh", "-c", compressor + " \"$1\"", "sh", old}); status != 0)
-            return script.fatal(fmt::format("{} {}: exit status {}", compressor, old, status));
+        if (const auto ended = run_program("/bin/sh", {"sh", "-c", compressor + " \"$1\"", "sh", old}); ended.status != 0)
+            return script.fatal(fmt::format("{} {}: exit status {}", compressor, old, ended.status));
     }
     return 0;
+}
+
+/// "name=value ...": what set-permissions and upgrade-configuration change in main.cf first; what then fails the check is taken back.
+int change_and_check(const std::string& master, const std::string& config_directory, std::span<char*> words)
+{
+    static constexpr std::string_view known[] = {
+        "command_directory", "compatibility_level", "config_directory",  "daemon_directory", "data_directory",  "html_directory",
+        "mail_owner",        "mailq_path",          "manpage_directory", "meta_directory",   "newaliases_path", "openssl_path",
+        "queue_directory",   "readme_directory",    "sample_directory",  "sendmail_path",    "setgid_group",    "shlib_directory"};
+    std::vector<std::pair<std::string, std::string>> settings;
+    for (const std::string_view word : words) {
+        const auto equals = word.find('=');
+        if (equals == word.npos || std::ranges::find(known, word.substr(0, equals)) == std::end(known))
+            throw Failure(fmt::format("\"{}\": expected name=value, with the name of an owner, a group or a place", printable(word, true)), 1);
+        settings.emplace_back(word.substr(0, equals), word.substr(equals + 1));
+    }
+    const std::string path = config_directory + "/main.cf";
+    const auto before = config::read_file(path);
+    if (!settings.empty())
+        set_parameters(config_directory, settings);
+    if (check(master, config_directory) == 0)
+        return 0;
+    if (!settings.empty() && before)
+        if (const auto back = config::rewrite(path, [&](std::string_view) -> Result<std::string> { return *before; }); !back)
+            throw Failure(back.error().text(), 1);
+    return 1;
+}
+
+/// With other instances beside this one, their manager runs the command for each; -c and MAIL_CONFIG mean one alone.
+void hand_to_wrapper(const config::Snapshot& snapshot, std::span<char*> words)
+{
+    std::vector<std::string> command;
+    const std::string wrapper = snapshot.text("multi_instance_wrapper");
+    for (const std::string_view word : split(wrapper))
+        command.emplace_back(word);
+    if (command.empty())
+        throw Failure(
+            "multi_instance_directories names other instances, and multi_instance_wrapper no command that manages them: see \"postmulti -e init\"",
+            1);
+    command.insert(command.end(), words.begin(), words.end());
+    std::vector<char*> arguments;
+    for (std::string& word : command)
+        arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    ::execvp(arguments.front(), arguments.data());
+    throw Failure(fmt::format("execute {}: {}", command.front(), errno_text(errno)), 1);
 }
 
 int run(std::span<char*> args)
@@ -130,11 +138,14 @@ int run(std::span<char*> args)
         default: throw Failure("usage: postfix [-c config_dir] [-Dv] command", 1);
         }
     }
-    if (::optind >= static_cast<int>(args.size()))
-        throw Failure("usage: postfix [-c config_dir] [-Dv] command", 1);
-    if (::optind + 1 < static_cast<int>(args.size()))
-        throw Failure("usage: postfix [-c config_dir] [-Dv] command", 1);
-    const std::string command = args[static_cast<std::size_t>(::optind)];
+    const auto given = args.subspan(static_cast<std::size_t>(::optind));
+    const std::string command = given.empty() ? "" : given.front();
+    const auto more = given.subspan(given.empty() ? 0 : 1);
+    const bool takes_more = command == "tls" || command == "set-permissions" || command == "upgrade-configuration" || command == "post-install";
+    if (!more.empty() && !takes_more)
+        throw Failure(fmt::format("postfix {}: \"{}\" is one word too many. usage: postfix [-c config_dir] [-Dv] command", printable(command),
+                                  printable(more[0])),
+                      1);
     const config::Snapshot snapshot = load_config("postfix", directory);
     const std::string& where = snapshot.config_directory();
     const std::string queue = snapshot.text("queue_directory");
@@ -142,7 +153,15 @@ int run(std::span<char*> args)
     if (::getuid() != 0 && ::stat(queue.c_str(), &about) == 0 && about.st_uid != ::getuid())
         throw Failure("to submit mail, use the Postfix sendmail command\npostfix: fatal: the postfix command is reserved for the superuser", 1);
 
-    Script script(snapshot);
+    if (const char* chosen = std::getenv("MAIL_CONFIG");
+        !directory && (!chosen || !*chosen) && !snapshot.text("multi_instance_directories").empty() && !given.empty()) {
+        if (command == "start-fg")
+            throw Failure("start-fg runs one instance: multi_instance_directories must be empty, or name the instance with -c", 1);
+        hand_to_wrapper(snapshot, given);
+    }
+    if (command == "tls")
+        return postfix_tls(snapshot, more);
+    Script script(snapshot, "postfix-script");
     const auto running = supervisor::running_instance(queue);
     const std::string master = executable_folder() + "posthorn-master";
     const auto warn_of = [&script](const std::vector<std::string>& warnings) {
@@ -168,7 +187,7 @@ int run(std::span<char*> args)
             words.push_back(verbose);
         if (command == "start") {
             script.info("starting the Postfix mail system");
-            return run_program(master, std::move(words)) == 0 ? 0 : script.fatal("mail system startup failed");
+            return run_program(master, std::move(words)).status == 0 ? 0 : script.fatal("mail system startup failed");
         }
         std::vector<char*> arguments;
         for (std::string& word : words)
@@ -192,11 +211,18 @@ int run(std::span<char*> args)
         warn_of(permission_warnings(snapshot));
         return 0;
     }
-    if (command == "set-permissions" || command == "upgrade-configuration" || command == "post-install")
-        return check(master, where) == 0 ? 0 : 1;                      // folders are made and owned as they should be; nothing else is kept
+    if (command == "set-permissions" || command == "upgrade-configuration" || command == "post-install") {
+        // Folders are made and owned as they should be; nothing else is kept, and any master.cf of Postfix's runs.
+        return change_and_check(master, where, command == "post-install" && !more.empty() ? more.subspan(1) : more);
+    }
     if (command == "logrotate")
         return rotate(script, snapshot);
 
+    static constexpr std::string_view of_running[] = {"stop", "quick-stop", "abort", "drain", "reload", "flush"};
+    if (std::ranges::find(of_running, command) == std::end(of_running))
+        return script.fatal(fmt::format("unknown command: '{}'. Usage: postfix start (or stop, reload, abort, flush, check, status, set-permissions, "
+                                        "upgrade-configuration, logrotate, tls, start-fg, drain, quick-stop)",
+                                        printable(command)));
     if (!running)
         return script.fatal("the Postfix mail system is not running");
     const auto tell = [&](int signal) {
@@ -243,11 +269,7 @@ int run(std::span<char*> args)
             script.warning(reason);
         return reply->reasons().empty() ? 0 : script.fatal("not reloaded: the running configuration stays");
     }
-    if (command == "flush")
-        return run_program(executable_folder() + "postqueue", {"postqueue", "-c", where, "-f"});
-    return script.fatal(fmt::format("unknown command: '{}'. Usage: postfix start (or stop, reload, abort, flush, check, status, start-fg, drain, "
-                                    "quick-stop, logrotate, set-permissions, upgrade-configuration)",
-                                    command));
+    return run_program(executable_folder() + "postqueue", {"postqueue", "-c", where, "-f"}).status;
 }
 
 }  // namespace

@@ -1,0 +1,37 @@
+// commands/mailbox_lock.hpp: the exclusive use of a mailbox file, by the methods of mailbox_delivery_lock.            postlock(1)
+// Order    the methods apply in the order flock, fcntl, dotlock on the way in: the file is opened (and made, mode 0600) behind "FILE.lock".
+// Waiting  `attempts` times with `pause` between; a "FILE.lock" older than `stale` goes.
+// Errors   "open file F: unable to create lock file F.lock: File exists", "open file F: unable to lock for exclusive access: ...".
+#pragma once
+
+#include "base/error.hpp"
+#include "base/fd.hpp"
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+namespace posthorn::commands {
+
+struct LockManner {
+    bool flock = false, fcntl = false, dotlock = false;
+    int attempts = 20;
+    std::chrono::seconds pause{1}, stale{500};
+    /// Words separated by comma or space; Error: unknown mailbox_delivery_lock value "W" in "LIST".
+    Result<void> read(std::string_view methods);
+};
+
+class MailboxLock {
+public:
+    static Result<MailboxLock> take(const std::string& path, const LockManner& manner);
+    MailboxLock(MailboxLock&& other) noexcept : file_(std::move(other.file_)), dotlock_(std::move(other.dotlock_)) { other.dotlock_.clear(); }
+    MailboxLock& operator=(MailboxLock&&) = delete;
+    ~MailboxLock();
+
+private:
+    MailboxLock() = default;
+    Fd file_;
+    std::string dotlock_;                  // to be removed
+};
+
+}  // namespace posthorn::commands
