@@ -55,6 +55,7 @@ class Sink:
                  host="127.0.0.1", tls=None):
         self.replies, self.keywords, self.delay, self.host, self.tls = dict(replies or {}), tuple(keywords), delay, host, tls
         self.messages, self.sessions, self.commands, self.tls_sessions = [], 0, [], []
+        self.taken_for = set()                                      # the recipients of `messages`
         self.open_now = self.most_open = 0
         self._writers = set()
         self._lock = threading.Lock()
@@ -184,6 +185,7 @@ class Sink:
         if reply and reply.startswith("2"):
             with self._lock:
                 self.messages.append((sender, list(recipients), content))
+                self.taken_for.update(recipients)
         await say(reply)
 
     def drop_connections(self):

@@ -108,14 +108,14 @@ awaitable<void> BodyCheck::check(Item item, std::string* out)
         *out += item.text;
         co_return;
     }
-    const auto action = maps.in_memory() ? maps.find_now(text) : co_await maps.lookup(text);
-    if (!action) {
+    const auto found = maps.in_memory() ? maps.find_now(text) : co_await maps.lookup(text);
+    if (!found) {
         refuse_failed(maps, findings_);
         co_return;
     }
     LineEnd done;
-    if (*action)
-        done = do_action(field ? "header" : "body", text, **action, maps, envelope_, findings_);
+    if (const auto& action = *found)
+        done = do_action(field ? "header" : "body", text, *action, maps, envelope_, findings_);
     if (!done.text.empty())
         *out += done.text + (done.kept ? "\r\n" : std::string(end));
     if (done.kept)

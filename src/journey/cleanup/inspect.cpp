@@ -42,17 +42,18 @@ Step inspect(Draft& draft, const Options& options, const Asked& asked, Lookups& 
         if (asks.empty())
             continue;
         const std::string text = check_text(field->whole, options.header_size_limit);
-        const auto action = asks.find(lookups, text);
-        if (!action) {
+        const auto found = asks.find(lookups, text);
+        if (!found) {
             if (lookups.waiting())
-                not_yet = action.error();                        // the other fields ask in the same round
+                not_yet = found.error();                         // the other fields ask in the same round
             else
                 refuse_failed(asks, findings);
             continue;
         }
-        if (!*action)
+        const auto& action = *found;
+        if (!action)
             continue;
-        LineEnd end = do_action("header", text, **action, asks, draft.envelope, findings);
+        LineEnd end = do_action("header", text, *action, asks, draft.envelope, findings);
         if (end.kept && end.text.empty())
             continue;
         head += std::string_view(draft.head).substr(copied, field->offset - copied);

@@ -51,9 +51,10 @@ void Rewriter::map(const tables::Maps& maps, std::string& address)
                 fail(fmt::format("{} map lookup problem for {}", maps.parameter(), printable(address, true)));
             return;
         }
-        if (!*found)
+        const auto& value = *found;
+        if (!value)
             return;
-        const auto made = mapped_addresses(**found, address, options_.propagate_canonical, options_);
+        const auto made = mapped_addresses(*value, address, options_.propagate_canonical, options_);
         if (made.size() > 1)
             draft_.log.push_back(fmt::format("warning: multi-valued {} entry for {}", maps.parameter(), printable(address, true)));
         if (made.empty() || iequals(made.front(), address)) {
@@ -187,7 +188,8 @@ Result<std::optional<std::string>> copy_for(const tables::Maps& maps, const std:
         refusal = table_error;
         return std::nullopt;
     }
-    return *found ? std::optional(std::string(trim((*found)->value))) : std::nullopt;
+    const auto& value = *found;
+    return value ? std::optional(std::string(trim(value->value))) : std::nullopt;
 }
 
 Step copy_to(const std::vector<std::string>& copies, Draft& draft, const Options& options, const Asked& asked, Lookups& lookups)
