@@ -382,42 +382,58 @@ void QueueManager::end_foreign(std::uint64_t attempt)
     wake_.notify_all();
 }
 
+/// Deliveries of one message may end together: each verdict waits for the one before it, or it would find a round under way and be lost.
 awaitable<Result<handoff::VerdictsStored>> QueueManager::late_verdicts(handoff::Verdicts verdicts)
 {
     handoff::VerdictsStored stored;
-    stored.add_attempts(verdicts.attempt());
+    const std::uint64_t attempt = verdicts.attempt();
+    stored.add_attempts(attempt);
     const Key key = verdicts.message();
-    const auto epoch = epochs_.find(key);
-    if (epoch == epochs_.end() || active_.contains(key)) {      // gone, or a new round began without it: then it counts for nothing
-        end_foreign(verdicts.attempt());
-        co_return stored;
+    while (uniting_.contains(key)) {
+        if (co_await cancelled())
+            co_return Error{"the queue manager ends", "4.3.2"};
+        co_await settled_.wait();
     }
-    auto message = co_await store_.read({key, epoch->second});
-    if (!message)
-        co_return message.error();
-    if (!active_.contains(key)) {
-        deferred_.forget(key);
-        Active active;
-        active.lease = message->lease;
-        active.envelope = std::move(message->envelope);
-        active.warned = message->warned;
-        active.since = now();
-        active.next_try = clock_.wall();                         // recipients without a verdict go at once
-        for (spool::RecipientState& state : message->recipients)
-            active.recipients.push_back(std::move(state.recipient));
-        std::vector<handoff::Verdict> known;
-        for (handoff::Verdict& verdict : *verdicts.mutable_verdicts())
-            if (const std::size_t at = position(active, verdict.recipient());
-                at < active.recipients.size() && active.recipients[at].index() == verdict.recipient())
-                known.push_back(std::move(verdict));
-        active_.emplace(key, std::move(active));
-        if (verdicts.has_shaping())
-            hear(verdicts.shaping(), verdicts.attempt(), {}, key, known);
-        co_await settle(key, verdicts.attempt(), std::move(known));
-        co_await end_round(key);
+    if (epochs_.contains(key) && !active_.contains(key)) {      // else gone, or a new round began without it: then it counts for nothing
+        uniting_.insert(key);
+        const auto taken = co_await take_late(std::move(verdicts));
+        uniting_.erase(key);
+        settled_.notify_all();
+        if (!taken)
+            co_return taken.error();
     }
-    end_foreign(verdicts.attempt());
+    end_foreign(attempt);
     co_return stored;
+}
+
+awaitable<Result<void>> QueueManager::take_late(handoff::Verdicts verdicts)
+{
+    const Key key = verdicts.message();
+    CO_TRY(auto message, co_await store_.read({key, epochs_.at(key)}));
+    if (active_.contains(key))
+        co_return Result<void>{};
+    deferred_.forget(key);
+    Active active;
+    active.lease = message.lease;
+    active.envelope = std::move(message.envelope);
+    active.warned = message.warned;
+    active.since = now();
+    active.next_try = WallTime::max();
+    std::vector<handoff::Verdict> known;
+    for (spool::RecipientState& state : message.recipients) {
+        const auto verdict = std::ranges::find(*verdicts.mutable_verdicts(), state.recipient.index(), &handoff::Verdict::recipient);
+        if (verdict != verdicts.mutable_verdicts()->end())
+            known.push_back(std::move(*verdict));
+        else
+            active.next_try = std::min(active.next_try, state.next_try);     // whoever has no verdict goes when it is due, as a rule at once
+        active.recipients.push_back(std::move(state.recipient));
+    }
+    active_.emplace(key, std::move(active));
+    if (verdicts.has_shaping())
+        hear(verdicts.shaping(), verdicts.attempt(), {}, key, known);
+    co_await settle(key, verdicts.attempt(), std::move(known));
+    co_await end_round(key);
+    co_return Result<void>{};
 }
 
 }  // namespace posthorn::services

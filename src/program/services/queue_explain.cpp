@@ -144,7 +144,7 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
             waiting.set_since(active->second.since);
             const auto stand =
                 std::ranges::find_if(stands, [&](const auto& one) { return std::ranges::find(one.recipients, index) != one.recipients.end(); });
-            if (active->second.routes.empty())
+            if (active->second.routes.size() != active->second.recipients.size())
                 is(Wait::route);
             else if (stand != stands.end()) {
                 is(carried_ >= options_.carried_octets && stand->wait == Wait::turn ? Wait::room : stand->wait);

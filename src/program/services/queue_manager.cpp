@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <map>
 
 namespace posthorn::services {
@@ -227,30 +228,50 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
 
 // ---- Where to
 
+/// Asks for the routes of all recipients, in pieces that fit into a frame. False: they are not all known, and why; or the message went meanwhile.
+awaitable<bool> QueueManager::find_routes(Key key, std::string* trouble)
+{
+    constexpr std::size_t at_once = 1000;
+    for (auto found = active_.find(key); found != active_.end() && !found->second.removed; found = active_.find(key)) {
+        const std::size_t first = found->second.routes.size(), end = std::min(found->second.recipients.size(), first + at_once);
+        if (first == found->second.recipients.size())
+            co_return true;
+        const handoff::Envelope& envelope = found->second.envelope;
+        handoff::RouteRequest question;
+        question.set_sender(envelope.sender());
+        question.set_client_address(envelope.client().address());
+        if (envelope.purpose() != handoff::PURPOSE_VERIFY_ADDRESS)
+            question.set_filter(envelope.filter());
+        for (std::size_t at = first; at < end; ++at)
+            question.add_addresses(found->second.recipients[at].address());
+        Result<handoff::RouteReply> reply = co_await resolver_.route(std::move(question));
+        if (!reply || reply->retry() || static_cast<std::size_t>(reply->routes_size()) != end - first) {
+            *trouble = !reply ? reply.error().text() : reply->retry() ? reply->text() : "the resolver answered with another number of routes";
+            co_return false;
+        }
+        if (const auto still = active_.find(key); still != active_.end())
+            std::ranges::move(*reply->mutable_routes(), std::back_inserter(still->second.routes));
+    }
+    co_return false;
+}
+
 awaitable<void> QueueManager::start_round(Key key)
 {
-    handoff::RouteRequest question;
     {
         const Active& active = active_.at(key);
         log_.info("{}: from=<{}>, size={}, nrcpt={} (queue active)", active.envelope.queue_id(), active.envelope.sender(), active.envelope.size(),
                   active.recipients.size());
-        question.set_sender(active.envelope.sender());
-        question.set_client_address(active.envelope.client().address());
-        if (active.envelope.purpose() != handoff::PURPOSE_VERIFY_ADDRESS)
-            question.set_filter(active.envelope.filter());
-        for (const Recipient& recipient : active.recipients)
-            question.add_addresses(recipient.address());
     }
-    Result<handoff::RouteReply> reply = co_await resolver_.route(std::move(question));
+    std::string text;
+    const bool routed_all = co_await find_routes(key, &text);
     const auto found = active_.find(key);
     if (found == active_.end() || found->second.removed)
         co_return gone_if_removed(key);
+    if (held_.contains(key))                                   // meanwhile: nothing of it was given out
+        co_return co_await end_round(key);
     Active& active = found->second;
     const int count = static_cast<int>(active.recipients.size());
-    if (!reply || reply->retry() || reply->routes_size() != count) {
-        const std::string text = !reply           ? reply.error().text()
-                                 : reply->retry() ? reply->text()
-                                                  : "the resolver answered with another number of routes";
+    if (!routed_all) {
         log_.warning("{}: address resolution: {}", active.envelope.queue_id(), text);
         std::vector<Verdict> verdicts;
         for (const Recipient& recipient : active.recipients)
@@ -260,8 +281,6 @@ awaitable<void> QueueManager::start_round(Key key)
         co_await end_round(key);
         co_return;
     }
-    active.routes.assign(std::make_move_iterator(reply->mutable_routes()->begin()), std::make_move_iterator(reply->mutable_routes()->end()));
-
     // What needs no peer gets its verdict here: error, retry, discard, and what the administrator told to wait.
     std::map<std::string, std::vector<Verdict>> own;
     std::vector<schedule::RoutedRecipient> routed;

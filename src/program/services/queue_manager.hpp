@@ -125,6 +125,7 @@ private:
     void admit(spool::Lease lease, spool::NewMessageRef message);
     awaitable<void> activate_stored(spool::Lease lease);
     awaitable<void> start_round(Key key);
+    awaitable<bool> find_routes(Key key, std::string* trouble);
     awaitable<void> run();
     void pump();
     handoff::DeliveryRequest composed(const schedule::Request& request) const;
@@ -152,6 +153,7 @@ private:
     std::vector<std::vector<handoff::Verdict>> report_groups(const Active& active, handoff::ReportRequest::Kind kind,
                                                              std::vector<handoff::Verdict> verdicts) const;
     awaitable<Result<handoff::ReportReply>> report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);
+    awaitable<Result<std::string>> beginning(Key key, std::uint64_t most);
     static void take_reports(handoff::ReportReply& reply, std::vector<spool::NewMessageRef>& reports);
 
     awaitable<void> round_done(Key key);
@@ -182,6 +184,7 @@ private:
     awaitable<Result<handoff::QueueReply>> remove(std::vector<spool::Lease> leases);
     awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases, std::uint64_t offset);
     void end_foreign(std::uint64_t attempt);
+    awaitable<Result<void>> take_late(handoff::Verdicts verdicts);
 
     // queue_explain.cpp
     awaitable<Result<handoff::QueueReply>> explain(handoff::QueueCommand command);
@@ -216,6 +219,7 @@ private:
     std::unordered_map<std::uint64_t, handoff::Flight> foreign_;   // attempts that a qmgr before this one asked for, still running
     std::unordered_map<std::uint64_t, std::uint32_t> foreign_process_;
     std::unordered_map<Key, std::size_t> foreign_messages_;        // how many of them each message has
+    std::unordered_set<Key> uniting_;                              // whose late verdicts are being settled
     std::unordered_set<std::uint32_t> awaited_;                    // delivery processes that have not said hello yet
     std::uint64_t resident_ = 0, carried_ = 0;
     Counts counts_;

@@ -22,9 +22,13 @@ using handoff::Frame;
 /// Routes everything by smtp to the domain; composes reports of one line.
 class TestResolver final : public Resolver {
 public:
+    explicit TestResolver(const Executor& executor) : awake(executor) {}
     awaitable<Result<handoff::RouteReply>> route(handoff::RouteRequest request) override
     {
         handoff::RouteReply reply;
+        asked.push_back(request.addresses_size());
+        while (asleep)
+            co_await awake.wait();
         if (broken) {
             reply.set_retry(true);
             reply.set_text("table down");
@@ -77,7 +81,14 @@ public:
         requeued.push_back(request.envelope());
         co_return reply;
     }
-    bool broken = false, report_fails = false;
+    void wake_up()
+    {
+        asleep = false;
+        awake.notify_all();
+    }
+    bool broken = false, report_fails = false, asleep = false;
+    Signal awake;
+    std::vector<int> asked;                        // addresses of each question
     std::string refused;
     std::map<std::string, std::string> alias;
     std::uint64_t next_sequence = 5'000'000;
@@ -193,7 +204,8 @@ struct Fixture {
     }();
     std::unique_ptr<spool::FileOps> files = spool::system_files(folder);
     spool::TwoNodes nodes{loop.get_executor(), *files};
-    TestResolver resolver;
+    spool::Store* store = nullptr;                 // instead of that of the first node
+    TestResolver resolver{loop.get_executor()};
     TestWorker worker{loop.get_executor()};
     HandClock clock;
     std::shared_ptr<observe::MemorySink> sink = std::make_shared<observe::MemorySink>();
@@ -255,8 +267,8 @@ struct Fixture {
     }
     void start(std::vector<std::uint32_t> living = {})
     {
-        queue =
-            std::make_unique<QueueManager>(loop.get_executor(), nodes.node(0), resolver, worker, options, clock, observe::Log(sink, "postfix/qmgr"));
+        queue = std::make_unique<QueueManager>(loop.get_executor(), store ? *store : nodes.node(0), resolver, worker, options, clock,
+                                               observe::Log(sink, "postfix/qmgr"));
         REQUIRE(wait(queue->open(std::move(living))));
     }
     /// Ends the manager alone; what is stored stays.

@@ -16,6 +16,8 @@ using handoff::Verdict;
 namespace {
 
 constexpr std::size_t greylisted_at_most = 100'000;
+/// What one report tells of: recipients, and octets of what is to be said of them.
+constexpr std::size_t reported_at_once = 1000, reported_octets = 1 << 20;
 constexpr std::chrono::seconds sites_told_every{10};
 
 std::string minute_of(WallTime when)
@@ -337,17 +339,35 @@ awaitable<bool> QueueManager::add_reports(Key key, ReportRequest::Kind kind, std
     co_return true;
 }
 
-/// One report tells of all, but where each recipient has a return path of its own: there each is told by its own.
+/// One report tells of all that fit into a frame, but where each recipient has a return path of its own: there each is told by its own.
 std::vector<std::vector<Verdict>> QueueManager::report_groups(const Active& active, ReportRequest::Kind kind, std::vector<Verdict> verdicts) const
 {
     std::vector<std::vector<Verdict>> groups;
     if (active.envelope.verp().empty() || kind == ReportRequest::VERIFY || options_.disable_verp_bounces) {
-        groups.push_back(std::move(verdicts));
+        std::size_t octets = 0;
+        for (Verdict& verdict : verdicts) {
+            const std::size_t more = verdict.ByteSizeLong() + active.recipients.at(position(active, verdict.recipient())).ByteSizeLong();
+            if (groups.empty() || octets + more > reported_octets || groups.back().size() >= reported_at_once) {
+                groups.emplace_back();
+                octets = 0;
+            }
+            octets += more;
+            groups.back().push_back(std::move(verdict));
+        }
     } else {
         for (Verdict& verdict : verdicts)
             groups.emplace_back().push_back(std::move(verdict));
     }
     return groups;
+}
+
+awaitable<Result<std::string>> QueueManager::beginning(Key key, std::uint64_t most)
+{
+    CO_TRY(const auto reader, co_await store_.content(active_.at(key).lease));
+    std::string octets(std::min(reader->size(), most), '\0');
+    CO_TRY(const std::size_t got, reader->read_at(0, octets));
+    octets.resize(got);
+    co_return octets;
 }
 
 awaitable<Result<handoff::ReportReply>> QueueManager::report(Key key, ReportRequest::Kind kind, std::vector<Verdict> verdicts)
@@ -373,12 +393,14 @@ awaitable<Result<handoff::ReportReply>> QueueManager::report(Key key, ReportRequ
     }
     const bool whole = kind == ReportRequest::FAILURE && active_.at(key).envelope.ret() != handoff::RET_HDRS &&
                        active_.at(key).envelope.size() <= options_.bounce_size_limit;
-    CO_TRY(const auto reader, co_await store_.content(active_.at(key).lease));
-    std::string octets(std::min<std::uint64_t>(reader->size(), whole ? options_.bounce_size_limit : options_.header_size_limit), '\0');
-    CO_TRY(const std::size_t got, reader->read_at(0, octets));
-    octets.resize(got);
-    request.set_header(std::move(octets));
-    request.set_whole(whole);
+    auto octets = co_await beginning(key, whole ? options_.bounce_size_limit : options_.header_size_limit);
+    if (!octets && octets.error().status().empty())
+        co_return std::move(octets).error();                    // the store has failed
+    if (octets) {
+        request.set_header(*std::move(octets));
+        request.set_whole(whole);
+    } else                                                      // damaged: its sender is told all the same, or it would stay for ever
+        log_.warning("{} is returned without its content: {}", active_.at(key).envelope.queue_id(), octets.error().text());
     co_return co_await resolver_.report(std::move(request));
 }
 

@@ -1,0 +1,190 @@
+// The queue manager at bad moments: verdicts that come together, commands in the middle of a step, messages too large for one frame,
+// content that cannot be read.
+#include "services/queue_manager_test.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace posthorn::services;
+using namespace posthorn::services::testing;
+
+namespace {
+
+handoff::Verdicts late(const handoff::DeliveryRequest& request, const handoff::Verdict& verdict)
+{
+    handoff::Verdicts made;
+    made.set_attempt(request.attempt());
+    made.set_message(request.message());
+    for (const auto& recipient : request.envelope().recipients()) {
+        handoff::Verdict& one = *made.add_verdicts();
+        one = verdict;
+        one.set_recipient(recipient.index());
+    }
+    return made;
+}
+
+handoff::Hello hello_with_flights(const std::vector<handoff::DeliveryRequest>& requests)
+{
+    handoff::Hello hello;
+    hello.set_process(4711);
+    for (const handoff::DeliveryRequest& request : requests) {
+        auto& flight = *hello.add_flights();
+        flight.set_attempt(request.attempt());
+        flight.set_message(request.message());
+    }
+    return hello;
+}
+
+void greet(Fixture& fixture, handoff::Hello hello)
+{
+    bool greeted = false;
+    asio::co_spawn(fixture.loop, fixture.queue->reunited(std::move(hello)), [&](std::exception_ptr) { greeted = true; });
+    fixture.run_until([&] { return greeted; });
+}
+
+/// A store whose contents cannot be read.
+class Unreadable final : public spool::Store {
+public:
+    explicit Unreadable(spool::Store& inner) : inner_(inner) {}
+    awaitable<Result<spool::Lease>> enqueue(spool::NewMessageRef message) override { return inner_.enqueue(std::move(message)); }
+    awaitable<Result<bool>> was_committed(std::string queue_id) override { return inner_.was_committed(std::move(queue_id)); }
+    awaitable<Result<std::optional<spool::Lease>>> find(std::string queue_id) override { return inner_.find(std::move(queue_id)); }
+    awaitable<Result<spool::Settled>> settle(spool::Settlement settlement) override { return inner_.settle(std::move(settlement)); }
+    awaitable<Result<std::size_t>> alter(std::vector<spool::Lease> leases, spool::Change change) override
+    {
+        return inner_.alter(std::move(leases), change);
+    }
+    awaitable<Result<std::size_t>> remove(std::vector<spool::Lease> leases) override { return inner_.remove(std::move(leases)); }
+    awaitable<Result<spool::Lease>> replace(spool::Lease old, spool::NewMessageRef message) override
+    {
+        return inner_.replace(old, std::move(message));
+    }
+    awaitable<Result<spool::StoredMessage>> read(spool::Lease lease) override { return inner_.read(lease); }
+    awaitable<Result<std::unique_ptr<spool::ContentReader>>> content(spool::Lease) override
+    {
+        co_return Error{"message content is damaged", "4.3.0"};
+    }
+    awaitable<Result<spool::Page<spool::Scheduled>>> load(std::uint64_t after, std::size_t limit) override { return inner_.load(after, limit); }
+    awaitable<Result<spool::Page<spool::StoredMessage>>> list(std::uint64_t after, std::size_t limit) override { return inner_.list(after, limit); }
+    awaitable<Result<spool::Scheduled>> scheduled(spool::Lease lease) override { return inner_.scheduled(lease); }
+    awaitable<Result<spool::Block>> reserve(spool::Counter counter, std::uint64_t count) override { return inner_.reserve(counter, count); }
+    void on_adopted(std::function<void(std::vector<spool::Lease>)> adopted) override { inner_.on_adopted(std::move(adopted)); }
+    awaitable<void> close() override { return inner_.close(); }
+
+private:
+    spool::Store& inner_;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "adversity: two deliveries of one message that outlived the manager end together: both verdicts count")
+{
+    worker.silent = true;
+    enqueue({"u@one.test", "v@two.test"});
+    settle();
+    REQUIRE(worker.requests.size() == 2);
+    const auto requests = worker.requests;
+    stop();
+    worker.silent = false;
+    start({4711});
+    greet(*this, hello_with_flights(requests));
+    int stored = 0;
+    for (const auto& request : requests)
+        asio::co_spawn(loop, queue->late_verdicts(late(request, TestWorker::delivered())),
+                       [&](std::exception_ptr, const Result<handoff::VerdictsStored>& answer) { stored += answer.has_value(); });
+    run_until([&] { return stored == 2; });
+    pass(1h);
+    CHECK(in_queue() == 0);
+    CHECK(worker.delivered_to.empty());                        // nobody was given it again
+}
+
+TEST_CASE_FIXTURE(Fixture, "adversity: a deferral of before the restart waits its time like any other")
+{
+    worker.silent = true;
+    enqueue({"u@one.test"});
+    settle();
+    const auto requests = worker.requests;
+    stop();
+    worker.silent = false;
+    start({4711});
+    greet(*this, hello_with_flights(requests));
+    REQUIRE(wait(queue->late_verdicts(late(requests.at(0), TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later")))));
+    pass(200s);
+    CHECK(worker.requests.size() == 1);
+    pass(101s);
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@one.test"});
+    CHECK(in_queue() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "adversity: a message that is put on hold while its route is looked up is not delivered")
+{
+    resolver.asleep = true;
+    const std::string id = enqueue({"u@there.test"});
+    settle();
+    CHECK(command(handoff::QueueCommand::HOLD, id).count() == 1);
+    resolver.wake_up();
+    pass(1h);
+    CHECK(worker.requests.empty());
+    CHECK(queue->active() == 0);
+    CHECK(command(handoff::QueueCommand::RELEASE, id).count() == 1);
+    settle();
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+}
+
+TEST_CASE_FIXTURE(Fixture, "adversity: a long list is asked about, and told of, in pieces that fit into frames")
+{
+    std::vector<std::string> list;
+    for (int i = 0; i < 2500; ++i)
+        list.push_back(fmt::format("u{}@{}", i, i < 2400 ? "error.test" : "there.test"));
+    enqueue(list);
+    settle();
+    CHECK(*std::ranges::max_element(resolver.asked) <= 1000);
+    CHECK(worker.delivered_to.size() == 100 + resolver.reports.size());
+    std::set<std::uint32_t> told;
+    for (const auto& report : resolver.reports) {
+        CHECK(report.verdicts_size() <= 1000);
+        for (const auto& verdict : report.verdicts())
+            told.insert(verdict.recipient());
+    }
+    CHECK(told.size() == 2400);
+    CHECK(in_queue() == 0);
+
+    SUBCASE("what peers said at length makes a piece smaller")
+    {
+        resolver.reports.clear();
+        worker.verdict_for = [](const std::string& address) {
+            return address.starts_with("b") ? TestWorker::made(handoff::OUTCOME_BOUNCED, "5.1.1", std::string(20'000, 'x').c_str())
+                                            : TestWorker::delivered();
+        };
+        list.clear();
+        for (int i = 0; i < 100; ++i)
+            list.push_back(fmt::format("b{}@there.test", i));
+        enqueue(list);
+        settle();
+        REQUIRE(!resolver.reports.empty());
+        for (const auto& report : resolver.reports)
+            CHECK(report.ByteSizeLong() < (2U << 20));
+        CHECK(in_queue() == 0);
+    }
+}
+
+TEST_CASE_FIXTURE(Fixture, "adversity: a message whose content is lost goes back to its sender when its time is up, without it")
+{
+    Unreadable unreadable(nodes.node(0));
+    stop();
+    store = &unreadable;
+    options.resident_octets = 0;                               // nothing is kept in memory
+    start();
+    enqueue({"u@there.test"});
+    settle();
+    CHECK(logged("status=deferred (cannot read the message: message content is damaged)"));
+    CHECK(in_queue() == 1);
+    pass(120h);
+    REQUIRE(resolver.reports.size() == 1);
+    CHECK(resolver.reports[0].header().empty());
+    CHECK_FALSE(resolver.reports[0].whole());
+    pass(1h);
+    CHECK(resolver.reports.size() == 1);
+    CHECK(logged("is returned without its content: message content is damaged"));
+    stop();
+}
