@@ -348,8 +348,10 @@ void Scheduler::wake_sites()
             rest(site);
         else if (!site.in_delay && !site.in_ready && !site.in_wait)
             sites_.erase(std::string(site.key));
-        else
+        else {                                           // named elsewhere until a delay or a ceiling ends: looked at again then
+            site.idle_since = now;
             rest(site);
+        }
     }
 }
 
@@ -378,16 +380,18 @@ std::optional<Request> Scheduler::next(bool ahead)
 
 std::optional<Request> Scheduler::next_of(Transport& transport)
 {
-    const SteadyTime now = clock_.steady();
     const TransportOptions& limits = transport.options;
-    if ((limits.delivery_limit > 0 && transport.in_flight >= limits.delivery_limit) || now < transport.not_before)
+    if ((limits.delivery_limit > 0 && transport.in_flight >= limits.delivery_limit) || clock_.steady() < transport.not_before)
         return std::nullopt;
     while (!transport.ready.empty()) {
+        const SteadyTime now = clock_.steady();          // anew: offer() looks later, and must not find open what is closed here for ever
         Site& site = *transport.ready.front();
         transport.ready.pop_front();
         site.in_ready = false;
         if (site.jobs.empty() || !may_start(site, now)) {
             offer(site);
+            if (site.held && !site.in_ready)
+                offer_waiting(*site.held);               // the place it had was another's to have
             continue;
         }
         Job& job = site.jobs.front();

@@ -247,3 +247,94 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: whatever happens, each recipient is given
         REQUIRE(times == 1);
     CHECK(done == next_message - 1);
 }
+
+TEST_CASE_FIXTURE(Fixture, "scheduler: a site whose mail was withdrawn during a long rate delay is forgotten in time, and holds up nobody")
+{
+    transports["smtp"].window.rate_delay = 600s;
+    activate(1, "a.test");
+    activate(2, "a.test");
+    const auto first = scheduler.next();
+    REQUIRE(first);
+    scheduler.finished(first->attempt, SiteNews::answered);
+    CHECK_FALSE(scheduler.next());                              // the second waits for the end of the delay
+    CHECK(scheduler.withdraw(2));
+    clock.advance(301s);
+    CHECK_FALSE(scheduler.next());                              // it returns
+    clock.advance(300s);
+    CHECK_FALSE(scheduler.next());
+    clock.advance(301s);
+    CHECK_FALSE(scheduler.next());
+    CHECK_FALSE(scheduler.site("a.test"));
+    activate(3, "a.test");
+    CHECK(scheduler.next());
+}
+
+TEST_CASE_FIXTURE(Fixture, "scheduler: a place under a ceiling that its site has no use for any more goes to the next one that waits")
+{
+    SiteNotice notice;
+    notice.set = "mx.test";
+    notice.sessions = 1;
+    std::vector<Request> standing;
+    for (const char* site : {"b.test", "c.test", "a.test"}) {
+        activate(standing.size() + 1, site);
+        const auto request = scheduler.next();
+        REQUIRE(request);
+        scheduler.heard(request->attempt, site, notice);
+        standing.push_back(*request);
+        if (standing.size() < 3)
+            scheduler.finished(request->attempt, SiteNews::answered);
+    }
+    activate(12, "b.test");
+    activate(13, "c.test");
+    CHECK_FALSE(scheduler.next());                              // one at once
+    scheduler.finished(standing[2].attempt, SiteNews::answered);
+    CHECK(scheduler.withdraw(12));                              // an operator has it deleted just now
+    const auto next = scheduler.next();
+    REQUIRE(next);
+    CHECK(next->message == 13);
+}
+
+TEST_CASE("scheduler: a pace that opens between two looks at the clock is found open or closed, and asked no more")
+{
+    /// Each look finds it later; an endless loop is ended.
+    class Ticking final : public Clock {
+    public:
+        WallTime wall() const override { return {}; }
+        SteadyTime steady() const override
+        {
+            if (++looks > 100'000)
+                throw std::runtime_error("looked at too often");
+            return SteadyTime{1h} + looks * 1ms;
+        }
+        mutable int looks = 0;
+    };
+    for (int pace = 1; pace < 60; ++pace) {
+        Ticking clock;
+        Scheduler scheduler{{.transport = [](std::string_view) { return TransportOptions{}; }}, clock};
+        SiteNotice notice;
+        notice.set = "mx.test";
+        notice.interval = std::chrono::milliseconds{pace};
+        const auto activate = [&](MessageKey message, const char* site) {
+            scheduler.activate(message, {{.index = 0, .transport = "smtp", .site = site, .address = "u@x.test"}});
+        };
+        for (const char* site : {"a.test", "b.test"}) {
+            activate(1, site);
+            std::optional<Request> request;
+            while (!request)
+                request = scheduler.next();
+            scheduler.heard(request->attempt, site, notice);
+            scheduler.finished(request->attempt, SiteNews::answered);
+        }
+        for (MessageKey message = 10; message < 20; ++message)
+            activate(message, message % 2 == 0 ? "a.test" : "b.test");
+        int taken = 0;
+        CHECK_NOTHROW([&] {
+            while (taken < 10)
+                if (const auto request = scheduler.next()) {
+                    scheduler.finished(request->attempt, SiteNews::answered);
+                    ++taken;
+                }
+        }());
+        CHECK(taken == 10);
+    }
+}
