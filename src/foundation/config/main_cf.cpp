@@ -66,8 +66,9 @@ Result<MainCf> parse_main_cf(std::string_view text, std::string_view path)
         assignment->line = line.line;
         const auto [earlier, fresh] = latest.try_emplace(assignment->name, result.assignments.size());
         if (!fresh) {
-            result.warnings.push_back(fmt::format("{}, line {}: overriding earlier entry: {}={}", path, line.line, assignment->name,
-                                                  result.assignments[earlier->second].value));
+            // Said twice alike is no contradiction.
+            if (const std::string& before = result.assignments[earlier->second].value; before != assignment->value)
+                result.warnings.push_back(fmt::format("{}, line {}: overriding earlier entry: {}={}", path, line.line, assignment->name, before));
             earlier->second = result.assignments.size();
         }
         result.assignments.push_back(std::move(*assignment));

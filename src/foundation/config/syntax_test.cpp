@@ -133,6 +133,7 @@ TEST_CASE("main.cf: comments, continuation lines and blanks are read as in Postf
     CHECK(file->assignments[2].value == "");
     CHECK(parse_main_cf("  a = b\nc = d", "main.cf")->warnings.at(0) == "main.cf: logical line must not start with whitespace: \"  a = b\"");
     CHECK(parse_main_cf("a=1\na=2\n", "main.cf")->warnings.at(0) == "main.cf, line 2: overriding earlier entry: a=1");
+    CHECK(parse_main_cf("a=1\na=1\n", "main.cf")->warnings.empty());
 }
 
 TEST_CASE("main.cf: an error names file and line")

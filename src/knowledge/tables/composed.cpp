@@ -48,7 +48,7 @@ public:
             TRY(auto value, member->find(key));
             add(all, std::move(value));
         }
-        return all;
+        return some(std::move(all));
     }
     awaitable<Answer> lookup(std::string key) override
     {
@@ -59,15 +59,17 @@ public:
                 co_return std::move(value).error();
             add(all, std::move(*value));
         }
-        co_return all;
+        co_return some(std::move(all));
     }
 
 private:
+    /// Nothing but empty values is none.
+    static std::optional<std::string> some(std::optional<std::string> all) { return all && all->empty() ? std::nullopt : std::move(all); }
     static void add(std::optional<std::string>& all, std::optional<std::string> value)
     {
         if (!value)
             return;
-        if (all)
+        if (all && !all->empty())
             *all += "," + *value;
         else
             all = std::move(value);

@@ -51,6 +51,8 @@ TEST_CASE("unionmap and pipemap: members in memory answer at once, others are wa
     Composed site;
     CHECK(site.tables.open("unionmap:{static:a,inline:{k=b}}")->in_memory());
     CHECK(site.get("unionmap:{static:a,inline:{k=b}}", "k") == "a,b");
+    CHECK(site.get("unionmap:{static:{},static:{},static:a,static:{}}", "k") == "a,");
+    CHECK(site.get("unionmap:{static:{}}", "k") == "none");    // nothing but emptiness is nothing
     CHECK_FALSE(site.tables.open("unionmap:{static:a,remote:1}")->in_memory());
     CHECK(site.ask("unionmap:{static:a,remote:1}", "k") == "a,k1");
     CHECK(site.ask("unionmap:{remote:1,inline:{x=y}}", "none") == "none");

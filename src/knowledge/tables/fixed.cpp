@@ -219,7 +219,7 @@ std::shared_ptr<Table> open_static(std::string spec, std::string name, Flags fla
     if (name.starts_with('{')) {
         const auto inside = unbrace(name);
         if (!inside)
-            return broken_table(spec, Error{fmt::format("bad {} syntax: {}", spec, inside.error().what())});
+            return broken_table(spec, Error{fmt::format("bad static:name syntax: {}", inside.error().what())});
         value = *inside;
     }
     if (flags.file_values) {

@@ -134,7 +134,7 @@ std::shared_ptr<Table> open_memcache(std::string spec, std::string name, Flags f
         TRY(settings.data, config.number("data_size_limit", 10240, 1, 1 << 30));
         TRY(settings.line, config.number("line_size_limit", 1024, 64, 1 << 20));
         TRY(settings.tries, config.number("max_try", 2, 1, 100));
-        TRY(settings.pause, config.number("retry_pause", 1, 0, 3600));
+        TRY(settings.pause, config.number("retry_pause", 1, 1, 3600));
         TRY(const auto timeout, config.number("timeout", 2, 1, 3600));
         if (const std::string backup = config.text("backup"); !backup.empty())
             settings.backup = tables.open(backup, flags);

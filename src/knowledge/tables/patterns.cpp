@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace posthorn::tables {
 
 const std::string& Subject::lower()
@@ -118,11 +120,13 @@ private:
             warn(matcher.error().what());
             return {};
         }
+        std::size_t highest = 0;
         for (const auto& piece : rule.result)
-            if (piece.group > (*matcher)->groups()) {
-                warn(fmt::format("out of range replacement index \"{}\": skipping this rule", piece.group));
-                return {};
-            }
+            highest = std::max(highest, piece.group);
+        if (highest > (*matcher)->groups()) {
+            warn(fmt::format("out of range replacement index \"{}\": skipping this rule", highest));
+            return {};
+        }
         rule.matcher = std::move(*matcher);
         if (condition)
             open_.push_back(rules_->rules_.size());
@@ -165,6 +169,11 @@ private:
                 warn("bad replacement syntax: skipping this rule");
                 return false;
             }
+            if (*index == 0) {
+                warn(fmt::format("{} replacement index \"0\"", syntax_.type == "pcre" ? "out of range" : "out-of-range"));
+                warn("bad replacement syntax: skipping this rule");
+                return false;
+            }
             if (!flags_.substitute) {
                 warn("regular expression substitution is not allowed: skipping this rule");
                 return false;
@@ -173,7 +182,7 @@ private:
                 warn("$number found in negative match replacement text: skipping this rule");
                 return false;
             }
-            if (*index == 0 || *index > 99) {
+            if (*index > 99) {
                 warn(fmt::format("out of range replacement index \"{}\": skipping this rule", *index));
                 return false;
             }

@@ -111,7 +111,8 @@ TEST_CASE("patterns: every way to write a rule wrong is said in Postfix's words,
     TestSite site;
     const auto file = site.write(
         "r",
-        "!/foo/ nofoo $1\n/unbalanced(/ x\n/nores/\nbare text\n/a/z flags\nendif\n/x/ $1\n/(x)/ $3 and $x\nif /q/ result\n/q/ good\n/noend\n/(z)/ ${1\n");
+        "!/foo/ nofoo $1\n/unbalanced(/ x\n/nores/\nbare text\n/a/z flags\nendif\n/x/ $1\n/(x)/ $3 and $x\nif /q/ result\n/q/ good\n/noend\n/(z)/ ${1\n"
+        "!/y/ $0\n/y/ ${1}-$2\n");
     for (const std::string type : {"regexp", "pcre"}) {
         CHECK(site.get(type + ":" + file, "q") == "good");
         const auto said = [&](int line, std::string_view text) {
@@ -131,6 +132,9 @@ TEST_CASE("patterns: every way to write a rule wrong is said in Postfix's words,
         CHECK(said(11, type == "pcre" ? "no closing regexp delimiter \"/\": ignoring this rule"
                                       : "no closing regexp delimiter \"/\": skipping this rule"));
         CHECK(said(12, "bad replacement syntax: skipping this rule"));
+        CHECK(said(13, type == "pcre" ? "out of range replacement index \"0\"" : "out-of-range replacement index \"0\""));
+        CHECK(said(13, "bad replacement syntax: skipping this rule"));
+        CHECK(said(14, "out of range replacement index \"2\": skipping this rule"));
     }
     site.get("regexp:{{/(x)/ $1}}", "x", Flags{.substitute = false});
     CHECK(site.said("regular expression substitution is not allowed: skipping this rule"));

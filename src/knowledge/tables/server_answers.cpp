@@ -59,7 +59,7 @@ Answer tcp_answer(std::string_view reply)
     const std::string_view code = reply.substr(0, 3);
     if (reply.size() > 3 && reply[3] != ' ' && reply[3] != '\t')
         return unusable(reply);
-    const std::string_view text = trim(reply.substr(std::min<std::size_t>(reply.size(), 3)));
+    const std::string_view text = reply.substr(std::min<std::size_t>(reply.size(), 4));      // one blank; more are the value's
     const auto decoded = percent_decoded(text);
     if (!decoded)
         return unusable(reply);

@@ -68,7 +68,7 @@ public:
     {
         if (!asked_about(key))
             co_return std::nullopt;
-        const std::string question = fmt::format("{} {}", map_, flags_.fold ? fold_key(key, flags_.utf8) : key);
+        const std::string question = fmt::format("{} {}", map_, key);     // as it is: only tables of fixed strings compare without case
         auto reply = co_await server_->ask(fmt::format("{}:{},", question.size(), question),
                                            [](std::string_view octets) { return measure_netstring(octets, socketmap_octets); });
         co_return reply ? socketmap_answer(*reply) : Answer{std::move(reply).error()};

@@ -116,6 +116,7 @@ TEST_CASE("tcp: a server that is away, closes always, or says what is no answer 
     CHECK(server.ask(spec, "k") == "error: connect to " + at + ": Connection refused");
     CHECK(server.get("tcp:nowhere", "k") == "error: bad server \"nowhere\"; need \"inet:host:port\" or \"unix:/path\"");
     CHECK(text(tcp_answer("500\n")) == "none");
+    CHECK(text(tcp_answer("200  two\n")) == " two");          // one blank ends the code
     CHECK(text(tcp_answer("2000 x\n")) == "error: unusable answer \"2000 x\"");
     CHECK(text(tcp_answer("\n")) == "error: unusable answer \"\"");
 }
@@ -135,7 +136,7 @@ TEST_CASE("socketmap: netstrings; the words of the protocol, and what is none of
                       netstring("OK "),
                       "999999:"};
     CHECK(server.ask(spec, "User@Example.com") == "a value");
-    CHECK(server.heard.back() == "24:virtual user@example.com,");
+    CHECK(server.heard.back() == "24:virtual User@Example.com,");
     CHECK(server.ask(spec, "k") == "none");
     CHECK(server.ask(spec, "k") == "error: out of order");
     CHECK(server.ask(spec, "k") == "error: TIMEOUT");

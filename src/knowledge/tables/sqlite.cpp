@@ -40,9 +40,10 @@ public:
         std::vector<std::string> values;
         while (code == SQLITE_OK || code == SQLITE_ROW) {
             code = ::sqlite3_step(raw);
-            for (int column = 0; code == SQLITE_ROW && column < ::sqlite3_column_count(raw); ++column)
-                if (const auto* const text = reinterpret_cast<const char*>(::sqlite3_column_text(raw, column)))
-                    values.emplace_back(text, static_cast<std::size_t>(::sqlite3_column_bytes(raw, column)));
+            // The first column alone, as Postfix: of other databases all columns of a row count.
+            if (code == SQLITE_ROW)
+                if (const auto* const text = reinterpret_cast<const char*>(::sqlite3_column_text(raw, 0)))
+                    values.emplace_back(text, static_cast<std::size_t>(::sqlite3_column_bytes(raw, 0)));
         }
         if (code != SQLITE_DONE) {
             usable_ = false;                                     // the file may have been replaced

@@ -34,7 +34,7 @@ void make_database(const std::string& path)
 
 }  // namespace
 
-TEST_CASE("sqlite: rows and columns become one value, keys are quoted, domains limit what is asked, results pass through their format")
+TEST_CASE("sqlite: the first column of all rows becomes one value, keys are quoted, domains limit what is asked, results pass through their format")
 {
     Asking site;
     make_database((site.dir / "db").string());
@@ -46,6 +46,7 @@ TEST_CASE("sqlite: rows and columns become one value, keys are quoted, domains l
     const std::string plain = spec("plain.cf", "query = SELECT target FROM alias WHERE name = '%s'\n");
     CHECK_FALSE(site.tables.open(plain)->in_memory());
     CHECK(site.ask(plain, "A@example.com") == "b@x.test,c@x.test");
+    CHECK(site.ask(spec("two.cf", "query = SELECT target, name FROM alias WHERE name = '%s'\n"), "a@example.com") == "b@x.test,c@x.test");
     CHECK(site.ask(plain, "it's@example.com") == "quoted");
     CHECK(site.ask(plain, "' or 1=1 --") == "none");
     CHECK(site.ask(plain, "empty@example.com") == "none");

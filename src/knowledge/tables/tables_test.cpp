@@ -92,6 +92,7 @@ TEST_CASE("inline and static: the forms of main.cf")
     CHECK(bench.get("inline:{x=1, {y = 2 3}}", "X") == "1");
     CHECK(bench.get("inline:{x=1}", "z") == "none");
     CHECK(bench.get("static:{ a b }", "anything") == "a b");
+    CHECK(bench.get("static:{x", "anything") == "error: bad static:name syntax: missing '}' in \"{x\"");
     CHECK(bench.get("static:v", "") == "v");
     CHECK(bench.get("proxy:static:v", "") == "v");
 }

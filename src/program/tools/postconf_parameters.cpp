@@ -162,6 +162,10 @@ Parameters::Parameters(Snapshot defaults, std::optional<Snapshot> written, std::
         if (program == "pipe" || program == "spawn")
             add("_time_limit", "$command_time_limit");
     }
+    // Two exist without the service, too: they have defaults of their own.
+    for (const std::string name : {"local_destination_concurrency_limit", "local_destination_recipient_limit"})
+        if (!service_.contains(name))
+            builtin_.insert(name);
     if (written_)
         find_user_parameters();
 }
@@ -203,6 +207,12 @@ void Parameters::find_user_parameters()
                         valid(fmt::format("{}_{}", text.substr(colon + 1), setting));
         }
     };
+    // Names of old that only a default refers to ($fallback_relay).
+    for (const auto& name : builtin_)
+        config::names_in(written_->default_of(name).value_or(""), [&](std::string_view reference) {
+            if (const std::string text{reference}; !is_defined(text) && written_->definition(text))
+                user_.insert(text);
+        });
     for (const auto& [name, definition] : written_->written()) {
         if (!is_raw(std::string{name}))
             config::names_in(definition->value, refer_main);
@@ -295,7 +305,7 @@ std::string Parameters::expanded(const std::string& name, const std::string& val
 std::string Parameters::expanded(const config::MasterEntry& service, const std::string& value) const
 {
     const auto& snapshot = written_ ? *written_ : defaults_;
-    std::map<std::string, std::string, std::less<>> own;
+    std::map<std::string, std::string, std::less<>> own{{"service_name", service.columns[0]}};
     for (const auto at : service.overrides())
         own.insert_or_assign(name_of(service.command[at]), value_of(service.command[at]));
     return or_fail(config::expand(value, [&](std::string_view reference) -> std::optional<std::string_view> {
@@ -307,9 +317,9 @@ std::string Parameters::expanded(const config::MasterEntry& service, const std::
 
 void Parameters::warn_unused(std::string_view main_path, std::string_view master_path, bool main, std::vector<std::string>& warnings) const
 {
+    for (const auto& name : undefined_main_)
+        warnings.push_back(fmt::format("{}: undefined parameter: {}", main_path, name));
     if (main) {
-        for (const auto& name : undefined_main_)
-            warnings.push_back(fmt::format("{}: undefined parameter: {}", main_path, name));
         for (const auto& [name, definition] : written_->written())
             if (const std::string text{name}; !is_defined(text) && !user_.contains(text))
                 warnings.push_back(fmt::format("{}: unused parameter: {}={}", main_path, name, definition->value));
