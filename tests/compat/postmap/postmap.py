@@ -1,22 +1,30 @@
 #!/usr/bin/env python3
 """The same tables and keys to Debian's postmap and postalias (3.7) and to ours: output, exit code, messages, and each other's LMDB files.
 
-The packages are unpacked into a temporary folder, never installed. Exit 77 (skipped) only when they cannot be had or do not run here.
-usage: postmap.py OUR_POSTMAP [--seed N]      POSTHORN_POSTFIX_DEBS: a folder with the packages, instead of downloading them
+Postfix sleeps for a second before each fatal exit: the questions are asked in many folders at once, each with equal files for both.
+usage: postmap.py OUR_POSTMAP [--seed N]
 """
-import glob
+import argparse
+import collections
+import concurrent.futures
 import os
 import pathlib
+import queue
 import random
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
-PACKAGES = ["postfix", "postfix-pcre", "postfix-lmdb", "postfix-cdb"]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import frame  # noqa: E402
+from further_kinds import Further, write_database  # noqa: E402
+
 SUFFIXES = {"lmdb": "lmdb", "hash": "db", "btree": "db", "cdb": "cdb"}
-MINIMUM = 100
+PLACES = 24
+# Types that must be asked about, each at least so often. Those of database servers are in databases.py.
+KINDS = """texthash inline static cidr regexp pcre hash btree lmdb cdb environ unix internal fail debug unionmap pipemap randmap sqlite tcp socketmap memcache nis""".split()
+EACH = 5
 
 # What may differ, by name, and why.
 ACCEPTED = {
@@ -29,47 +37,53 @@ ACCEPTED = {
     "erase-from-none": "-d on a missing file: Postfix creates an empty one without a word, we say that there is none; both exit 1",
     "made-at": "the values of YP_LAST_MODIFIED and YP_MASTER_NAME are time and place",
     "mode-in-place": "we replace a file where Postfix writes into it; contents are compared through both readers",
+    "own-words": "what is wrong with a server, its answer or its source file is said in our words; both fail, and both say why (we have printed what keys before it gave)",
+    "sqlite-missing": "Postfix makes an empty database of a file that is not there; we say that there is none",
+    "debug-is-new": "Postfix 3.11 has debug, Debian's 3.7 has not: compared with the table inside",
+    "nis": "refused with a reason; Postfix warns and finds nothing",
+    "environment": "Postfix's programs forget the environment but for import_environment",
 }
 
 
 class Side:
-    """One postmap and postalias, in the folder `programs`, and a working folder of their own, with equal files in both."""
+    """One postmap and postalias, in the folder `programs`, and a working folder of their own."""
 
-    def __init__(self, programs, folder, environment):
+    def __init__(self, programs, folder, environment, debian):
         self.programs, self.folder, self.environment = programs, folder, environment
         (folder / "t").mkdir(parents=True)
+        (folder / "etc").mkdir()
+        (folder / "etc/main.cf").write_text(
+            f"compatibility_level = 3.7\ndaemon_directory = {debian.root}/usr/lib/postfix/sbin\ncommand_directory = {debian.root}/usr/sbin\n"
+            f"shlib_directory = {debian.library}\nmeta_directory = {folder}/etc\nmydomain = example.test\nmyhostname = host.example.test\n"
+            f"mail_owner = daemon\nsetgid_group = mail\ndefault_privs = nobody\ndefault_database_type = lmdb\nqueue_directory = {folder.parent}/queue\n")
+        (folder / "etc/dynamicmaps.cf").write_text(debian.dynamicmaps())
 
     def run(self, args, stdin, program="postmap"):
         return subprocess.run([f"{self.programs}/{program}", "-c", "../etc", *args], cwd=self.folder / "t", input=stdin, capture_output=True,
-                              env=self.environment, timeout=20)
+                              env=self.environment, timeout=60)
 
 
-def unpack(folder):
-    given = os.environ.get("POSTHORN_POSTFIX_DEBS")
-    if given:
-        debs = glob.glob(f"{given}/*.deb")
-    else:
-        subprocess.run(["apt-get", "download", "-q", *PACKAGES], cwd=folder, capture_output=True)
-        debs = glob.glob(f"{folder}/*.deb")
-    if len(debs) < len(PACKAGES):
-        return None
-    root = folder / "root"
-    for deb in debs:
-        subprocess.run(["dpkg-deb", "-x", deb, str(root)], check=True)
-    return root
+class Place:
+    """Both sides with equal files."""
 
+    def __init__(self, folder, debian, ours):
+        self.theirs = Side(f"{debian.root}/usr/sbin", folder / "theirs", debian.env, debian)
+        self.ours = Side(ours, folder / "ours", {**os.environ, "LC_ALL": "C"}, debian)
 
-def configure(folder, root):
-    etc = folder / "etc"
-    etc.mkdir(parents=True)
-    (etc / "main.cf").write_text(
-        f"compatibility_level = 3.7\ndaemon_directory = {root}/usr/lib/postfix/sbin\ncommand_directory = {root}/usr/sbin\n"
-        f"shlib_directory = {root}/usr/lib/postfix\nmeta_directory = {etc}\nmydomain = example.test\nmyhostname = host.example.test\n"
-        "mail_owner = daemon\nsetgid_group = mail\ndefault_privs = nobody\ndefault_database_type = lmdb\n")
-    (etc / "dynamicmaps.cf").write_text(
-        f"pcre\t{root}/usr/lib/postfix/postfix-pcre.so\tdict_pcre_open\n"
-        f"lmdb\t{root}/usr/lib/postfix/postfix-lmdb.so\tdict_lmdb_open\tmkmap_lmdb_open\n"
-        f"cdb\t{root}/usr/lib/postfix/postfix-cdb.so\tdict_cdb_open\tmkmap_cdb_open\n")
+    def write(self, files):
+        for side in (self.theirs, self.ours):
+            for old in (side.folder / "t").iterdir():
+                old.unlink()
+            for file, text in files.items():
+                path = side.folder / "t" / file
+                if text is None:
+                    write_database(path)
+                else:
+                    path.write_bytes(text.encode("latin-1" if "\xfc\xfc" in text else "utf-8"))
+
+    def ask(self, name, files, args, stdin, accept, command="postmap"):
+        asked = [*args[:-1], args[-1].removeprefix("debug:")] if "debug-is-new" in accept else args
+        return name, files, args, stdin, accept, self.theirs.run(asked, stdin.encode(), command), self.ours.run(args, stdin.encode(), command)
 
 
 ODD = (" lead ws\n# comment\nKey value one\n  continued\n# c\n more\nnovalue\nalias: x\nkey dup\n\"quoted key\"@x val\n\"un val\n\n"
@@ -307,90 +321,115 @@ def same(theirs, ours, accept):
         left, right = (re.sub(rb"(?m)^(YP_\w+:\t).*", rb"\1", text) for text in (left, right))
     if "order" in accept:
         left, right = b"".join(sorted(left.splitlines(True))), b"".join(sorted(right.splitlines(True)))
+    if accept & {"sqlite-missing", "nis"}:
+        return ours.returncode == 1 and ours.stderr.startswith(b"postmap: fatal: ")
+    if "debug-is-new" in accept:
+        return left == right and theirs.returncode == ours.returncode
+    if "environment" in accept:
+        path = os.environb.get(b"PATH", b"")
+        return left == b"".join(line for line in right.splitlines(True) if line not in (b"PATH\t" + path + b"\n", path + b"\n"))
+    if accept & {"own-words"} and theirs.returncode == 1 and theirs.stderr and b"fatal: " in ours.stderr:
+        return ours.returncode == 1 and right.startswith(left)
     return left == right and theirs.returncode == ours.returncode and errors_of(theirs.stderr, accept) == errors_of(ours.stderr, accept)
 
 
-def report(name, files, args, stdin, theirs, ours):
-    print(f"--- {name}: postmap {args} input {stdin!r}")
-    for file, text in files.items():
-        print(f"    {file}: {text!r}")
+def strictly(done):
+    """Only the name that a program was called by is not its own."""
+    return done.stdout, done.returncode, errors_of(done.stderr, set())
+
+
+def told(name, files, args, stdin, theirs, ours):
+    lines = [f"{name}: postmap {args} input {stdin!r}", *(f"    {file}: {text!r}" for file, text in files.items())]
     for who, got in (("Postfix", theirs), ("ours", ours)):
-        print(f"    {who}: exit {got.returncode}\n      out {got.stdout!r}\n      err {got.stderr.decode('utf-8', 'replace')!r}")
+        lines.append(f"    {who}: exit {got.returncode}\n      out {got.stdout!r}\n      err {got.stderr.decode('utf-8', 'replace')!r}")
+    return "\n".join(lines)
+
+
+def built_and_exchanged(kind, name, files, steps):
+    """Each builds with its own program; then each reads what the other has written."""
+    accept = {"told-at-commit"} | ({"order", "library"} if SUFFIXES[kind] == "db" else set())
+
+    def job(place):
+        place.write(files)
+        for args, stdin in steps:
+            yield place.ask(f"{kind}-{name}", files, args, stdin, accept | ({"erase-from-none"} if f"{kind}:none" in args else set()))
+        for built in (place.theirs.folder / "t").glob("*." + SUFFIXES[kind]):
+            mine = place.ours.folder / "t" / built.name
+            if not mine.exists():
+                continue
+            kept = mine.read_bytes()
+            shutil.copyfile(built, mine)
+            built.write_bytes(kept)
+            for args in [["-q", "upper"], ["-q", "KEY"], ["-q", "k"], *([] if kind == "cdb" else [["-s"]])]:
+                yield place.ask(f"{kind}-exchange-{name}", files, [*args, f"{kind}:{built.stem}"], "", accept)
+    return job
+
+
+def steps_in_order(name, files, steps, accept, command):
+    def job(place):
+        place.write(files)
+        for args, stdin in steps:
+            yield place.ask(name, files, args, stdin, accept, command)
+    return job
+
+
+def jobs(seed, further):
+    """Each asks its questions in a place of its own."""
+    for name, files, args, stdin, accept in [*fixed_cases(), *random_cases(seed, 150), *further.questions()]:
+        yield steps_in_order(name, files, [(args, stdin)], accept | ({"repeated"} if any("texthash:" in str(arg) for arg in args) else set()), "postmap")
+    for kind in SUFFIXES:
+        for name, files, steps in lmdb_steps() if kind == "lmdb" else database_steps(kind):
+            yield built_and_exchanged(kind, name, files, steps)
+    for kind, other in (("hash", "btree"), ("btree", "hash")):
+        yield steps_in_order(f"{kind}-as-{other}", {"l": "k v\n"}, [([f"{kind}:l"], ""), (["-q", "k", f"{other}:l"], "")], {"library"}, "postmap")
+    for name, files, steps in [*alias_steps(), *random_aliases(seed, 60)]:
+        yield steps_in_order("alias-" + name, files, steps, {"told-at-commit", "made-at"}, "postalias")
 
 
 def main():
-    program = str(pathlib.Path(sys.argv[1]).resolve())
-    seed = int(sys.argv[sys.argv.index("--seed") + 1]) if "--seed" in sys.argv else 20261121
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="compat-postmap-"))
-    try:
-        root = unpack(folder)
-        if root is None:
-            print("skipped: Debian's packages cannot be downloaded here")
-            sys.exit(77)
-        environment = {**os.environ, "LC_ALL": "C", "LD_LIBRARY_PATH": f"{root}/usr/lib/postfix:{root}/usr/lib/x86_64-linux-gnu"}
-        environment.pop("MAIL_CONFIG", None)
-        theirs = Side(f"{root}/usr/sbin", folder / "theirs", environment)
-        ours = Side(folder / "bin", folder / "ours", {**os.environ, "LC_ALL": "C"})
-        ours.programs.mkdir()
+    options = argparse.ArgumentParser()
+    options.add_argument("program", type=pathlib.Path)
+    options.add_argument("--seed", type=int, default=1)
+    options = options.parse_args()
+    debian = frame.Debian()
+    further = Further(options.seed)
+    area = frame.Area("lookups", ACCEPTED)
+    found = 0
+    with frame.workshop() as folder:
+        programs = folder / "bin"
+        programs.mkdir()
         for name in ("postmap", "postalias"):
-            (ours.programs / name).symlink_to(program)
-        for side in (theirs, ours):
-            configure(side.folder, root)
-        probe = theirs.run(["-q", "x", "static:y"], b"")
-        if probe.stdout != b"y\n":
-            print("skipped: Debian's postmap does not run here:", probe.stderr.decode())
-            sys.exit(77)
+            (programs / name).symlink_to(options.program.resolve())
+        places = queue.Queue()
+        for number in range(PLACES):
+            places.put(Place(folder / f"place{number}", debian, programs))
 
-        asked = failed = found = 0
+        def run(job):
+            place = places.get()
+            try:
+                return list(job(place))
+            finally:
+                places.put(place)
 
-        def write(files):
-            for side in (theirs, ours):
-                for old in (side.folder / "t").iterdir():
-                    old.unlink()
-                for file, text in files.items():
-                    (side.folder / "t" / file).write_bytes(text.encode("latin-1" if "\xfc\xfc" in text else "utf-8"))
-
-        def ask(name, files, args, stdin, accept, command="postmap"):
-            nonlocal asked, failed, found
-            results = [side.run(args, stdin.encode(), command) for side in (theirs, ours)]
-            asked += 1
-            found += results[0].returncode == 0
-            if not same(*results, accept):
-                failed += 1
-                report(name, files, args, stdin, *results)
-
-        for name, files, args, stdin, accept in [*fixed_cases(), *random_cases(seed, 150)]:
-            write(files)
-            ask(name, files, args, stdin, accept | ({"repeated"} if any("texthash:" in str(arg) for arg in args) else set()))
-        for kind, suffix in SUFFIXES.items():
-            accept = {"told-at-commit"} | ({"order", "library"} if suffix == "db" else set())
-            for name, files, steps in lmdb_steps() if kind == "lmdb" else database_steps(kind):
-                write(files)
-                for args, stdin in steps:
-                    ask(f"{kind}-{name}", files, args, stdin, accept | ({"erase-from-none"} if f"{kind}:none" in args else set()))
-                # Each reads what the other has written.
-                for built in (theirs.folder / "t").glob("*." + suffix):
-                    mine = ours.folder / "t" / built.name
-                    if not mine.exists():
-                        continue
-                    kept = mine.read_bytes()
-                    shutil.copyfile(built, mine)
-                    (theirs.folder / "t" / built.name).write_bytes(kept)
-                    for args in [["-q", "upper"], ["-q", "KEY"], ["-q", "k"], *([] if kind == "cdb" else [["-s"]])]:
-                        ask(f"{kind}-exchange-{name}", files, [*args, f"{kind}:{built.stem}"], "", accept)
-        for kind in ("hash", "btree"):
-            write({"l": "k v\n"})
-            other = {"hash": "btree", "btree": "hash"}[kind]
-            for args in ([f"{kind}:l"], ["-q", "k", f"{other}:l"]):
-                ask(f"{kind}-as-{other}", {"l": "k v\n"}, args, "", {"library"})
-        for name, files, steps in [*alias_steps(), *random_aliases(seed, 60)]:
-            write(files)
-            for args, stdin in steps:
-                ask("alias-" + name, files, args, stdin, {"told-at-commit", "made-at"}, "postalias")
-        print(f"{asked} questions, {found} with an answer, {failed} answered differently")
-        sys.exit(1 if failed or asked < MINIMUM or found < MINIMUM else 0)
-    finally:
-        shutil.rmtree(folder)
+        kinds = collections.Counter()
+        with concurrent.futures.ThreadPoolExecutor(PLACES) as pool:
+            for answers in pool.map(run, jobs(options.seed, further)):
+                for name, files, args, stdin, accept, theirs, ours in answers:
+                    found += theirs.returncode == 0
+                    kinds.update(re.findall(r"^([a-z]+):", str(args[-1]) if args else ""))
+                    if strictly(theirs) == strictly(ours):
+                        area.same()
+                    elif same(theirs, ours, accept):
+                        area.accept(sorted(accept))
+                    else:
+                        area.differ(told(name, files, args, stdin, theirs, ours))
+        further.close()
+    print(f"{found} with an answer; of each type: {', '.join(f'{kind} {count}' for kind, count in sorted(kinds.items()))}")
+    missing = {kind for kind in KINDS if kinds[kind] < EACH}
+    if missing or found < frame.QUOTAS["lookups"]:
+        print(f"FAILED: fewer than {EACH} questions of: {', '.join(sorted(missing))}; {found} answers")
+    return area.close(options.seed) or bool(missing) or found < frame.QUOTAS["lookups"]
 
 
-main()
+if __name__ == "__main__":
+    frame.guarded(main)

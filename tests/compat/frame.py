@@ -1,0 +1,185 @@
+"""What all comparisons with Debian's Postfix share: its packages, unpacked once and never installed; both systems side by side; what no two
+runs have in common; and the count of what was asked, equal, accepted and different.
+
+  POSTHORN_POSTFIX_DEBS     a folder with the packages, instead of downloading them
+  POSTHORN_COMPAT_REPORT    a folder: each area leaves its count there for run.py
+"""
+import collections
+import contextlib
+import fcntl
+import glob
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HOUSE = pathlib.Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True
+sys.path[:0] = [str(HOUSE / "tests/journeys"), str(HOUSE / "bench")]
+
+# What has to be asked at least of each area, whatever the seed.
+QUOTAS = {"restrictions": 80, "rewriting": 60, "lookups": 100, "access": 40, "postconf": 60, "tools": 60}
+PACKAGES = ["postfix", "postfix-pcre", "postfix-lmdb", "postfix-cdb", "postfix-sqlite", "postfix-pgsql", "postfix-mysql", "postfix-ldap"]
+# type -> can its tables be made
+MODULES = {"pcre": False, "lmdb": True, "cdb": True, "sqlite": False, "pgsql": False, "mysql": False, "ldap": False}
+SKIPPED = 77
+
+
+class Skipped(Exception):
+    """What is needed cannot be had here."""
+
+
+class Debian:
+    """Debian's postfix packages in a folder of ours. In the shape of mail_systems.Tools."""
+
+    def __init__(self, folder=None):
+        self.folder = pathlib.Path(folder or pathlib.Path(tempfile.gettempdir()) / "posthorn-debian-postfix")
+        self.root = self.folder / "root"
+        self.folder.mkdir(exist_ok=True)
+        self.folder.chmod(0o755)
+        with open(self.folder / "lock", "w") as lock:          # tests run side by side; one unpacks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.root.exists():
+                self._unpack()
+        self.library = f"{self.root}/usr/lib/postfix"
+        self.env = {**os.environ, "LC_ALL": "C", "LD_LIBRARY_PATH": f"{self.library}:{self.root}/usr/lib/x86_64-linux-gnu"}
+        self.env.pop("MAIL_CONFIG", None)
+        probe = subprocess.run([self.program("postconf"), "-d", "mail_version"], env=self.env, capture_output=True, text=True)
+        if not probe.stdout.startswith("mail_version ="):
+            raise Skipped(f"Debian's Postfix does not run here: {probe.stderr.strip()}")
+
+    def _unpack(self):
+        given = os.environ.get("POSTHORN_POSTFIX_DEBS")
+        package = pathlib.Path(given) if given else self.folder / "package"
+        package.mkdir(exist_ok=True)
+        if len(glob.glob(f"{package}/*.deb")) < len(PACKAGES):
+            subprocess.run(["apt-get", "download", "-q", *PACKAGES], cwd=package, capture_output=True)
+        debs = glob.glob(f"{package}/postfix*.deb")
+        if len(debs) < len(PACKAGES):
+            raise Skipped("Debian's postfix packages cannot be had here")
+        part = self.folder / "part"                             # whole, or not there
+        shutil.rmtree(part, ignore_errors=True)
+        for deb in debs:
+            subprocess.run(["dpkg-deb", "-x", deb, part], check=True)
+        part.rename(self.root)
+
+    def program(self, name):
+        return str(self.root / "usr/sbin" / name)
+
+    def dynamicmaps(self):
+        """The text of dynamicmaps.cf for all modules."""
+        return "".join(f"{kind}\t{self.library}/postfix-{kind}.so\tdict_{kind}_open" + (f"\tmkmap_{kind}_open" if made else "") + "\n" for kind, made in MODULES.items())
+
+
+def start(kind, folder, debian, bin, sink, settings, name=None):
+    """One system of this kind in folder/name, with Debian's modules for tables."""
+    import relays
+    from mail_systems import Postfix, Posthorn
+    programs = relays.programs_beside(bin)
+    if kind == "postfix":
+        meta = folder / "meta"
+        if not meta.exists():
+            meta.mkdir()
+            (meta / "dynamicmaps.cf").write_text(debian.dynamicmaps())
+        return Postfix(kind, folder / (name or kind), debian, programs, sink=sink, settings={"meta_directory": meta, **settings})
+    return Posthorn(kind, folder / (name or kind), debian, programs, bin, sink=sink, settings=settings)
+
+
+@contextlib.contextmanager
+def workshop():
+    """A folder that both systems' users may enter; gone at the end."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-compat."))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def need_root():
+    if os.getuid() != 0:
+        raise Skipped("Debian's Postfix needs root to run")
+
+
+def guarded(main):
+    """Runs main; its exit code, or 77 where something is not to be had."""
+    from mail_systems import Unavailable
+    try:
+        sys.exit(main())
+    except (Skipped, Unavailable) as why:
+        print(f"skipped: {why}")
+        sys.exit(SKIPPED)
+
+
+def normal(text):
+    """Without what two systems, or two runs, cannot have in common: queue ids, dates, ports, delays."""
+    text = re.sub(r"\b(id|queued as) [0-9A-Za-z]{6,}\b", r"\1 QID", text)
+    text = re.sub(r"<\d{14}\.[0-9A-Za-z]{6,}@", "<TIME.QID@", text)
+    text = re.sub(r"\b[0-9A-F]{6,}\b(?=: )", "QID", text)
+    text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), +\d+ \w{3} 20\d\d \d\d:\d\d:\d\d [+-]\d{4}( \(\w+\))?", "DATE", text)
+    text = re.sub(r"\(Postfix\)|\(Posthorn\)", "(MTA)", text)
+    text = re.sub(r"127\.0\.0\.1(\]?):\d+", r"127.0.0.1\1:PORT", text)
+    text = re.sub(r"delay=[\d.]+, delays=[\d./]+, ", "", text)
+    return re.sub(r"conn_use=\d+, ", "", text)
+
+
+class Area:
+    """The count of one area. accepted: name -> reason of each difference that may be."""
+
+    def __init__(self, name, accepted=None):
+        self.name, self.reasons = name, dict(accepted or {})
+        self.asked = self.equal = self.differing = 0
+        self.used = collections.Counter()
+
+    def same(self):
+        self.asked += 1
+        self.equal += 1
+
+    def accept(self, names):
+        """One question whose answers differ in what these names say, and in nothing else."""
+        self.asked += 1
+        for name in names:
+            if name not in self.reasons:
+                raise SystemExit(f"{self.name}: accepted without a reason: {name}")
+            self.used[name] += 1
+        if not names:
+            self.equal += 1
+
+    def differ(self, text):
+        self.asked += 1
+        self.differing += 1
+        print(f"DIFFERS: {self.name}: {text}")
+
+    @property
+    def excused(self):
+        return self.asked - self.equal - self.differing
+
+    def close(self, seed):
+        """Prints the count, leaves it for run.py; the exit code."""
+        report = {"area": self.name, "seed": seed, "asked": self.asked, "equal": self.equal, "accepted": self.excused, "differing": self.differing,
+                  "reasons": {name: [count, self.reasons[name]] for name, count in sorted(self.used.items())}}
+        folder = os.environ.get("POSTHORN_COMPAT_REPORT")
+        if folder:
+            pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+            (pathlib.Path(folder) / f"{self.name}.json").write_text(json.dumps(report))
+        print(said(report))
+        return 1 if problem(report) else 0
+
+
+def problem(report):
+    """What is wrong with this count; "" where nothing."""
+    quota = QUOTAS.get(report["area"], 1)
+    if report["asked"] < quota:
+        return f"only {report['asked']} of at least {quota} questions were asked"
+    return f"{report['differing']} differ" if report["differing"] else ""
+
+
+def said(report):
+    lines = [f"{report['area']:<14} seed {report['seed']}: {report['asked']} asked (quota {QUOTAS.get(report['area'], '-')}), {report['equal']} equal, "
+             f"{report['accepted']} accepted differences, {report['differing']} differing"]
+    lines += [f"    {count} x {name}: {why}" for name, (count, why) in report["reasons"].items()]
+    return "\n".join(lines + ([f"    FAILED: {problem(report)}"] if problem(report) else []))
