@@ -42,6 +42,7 @@ struct Draft {
 
     // What scan found.
     std::size_t header_size = 0;          // where new fields go
+    std::size_t body_offset = 0;          // what came of the body with it is behind here
     bool has_separator = true;            // an empty line ends the header
     bool from = false, date = false, message_id = false, visible_recipient = false;
     bool resent = false, resent_from = false, resent_date = false, resent_message_id = false;
@@ -56,6 +57,8 @@ Step inspect(Draft& draft, const Options& options, const Asked& asked, Lookups& 
 /// What the checks found, said in the envelope.
 void note_findings(handoff::Envelope& envelope, const Findings& findings, const Options& options);
 Step scan(Draft& draft, const Options& options);
+/// message_drop_headers has it.
+bool is_dropped(const message::Field& field, const Options& options);
 /// Is the client local for its header?
 Step judge_client(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
 Step drop_fields(Draft& draft, const Options& options);

@@ -175,6 +175,18 @@ TEST_CASE("checks: body lines, as far as body_checks_size_limit goes in each par
     CHECK(checked(made, head, "aaaabbccc\r\nx\r\n").body == "aaaac\r\nx\r\n");
 }
 
+TEST_CASE("checks: what of the body came with the head is looked at like the rest, whole lines across both")
+{
+    const Options reject = body_rule("/^bad line/ REJECT no"), ignore = body_rule("/^bad/ IGNORE");
+    // No empty line: the first line that is no field begins the body.
+    CHECK(checked(reject, "Subject: x\r\nbad line\r\n\r\n", "more\r\n").refused == "550 5.7.1 no");
+    CHECK(checked(reject, "Subject: x\r\n\r\nmore\r\nbad ", "line\r\n").refused == "550 5.7.1 no");
+    CHECK(checked(reject, "bad line").refused == "550 5.7.1 no");
+    const Got got = checked(ignore, "Subject: x\r\nok\r\nbad\r\n\r\n", "bad\r\nend\r\n");
+    CHECK(got.head + got.body == "Subject: x\r\n\r\nok\r\n\r\nend\r\n");
+    CHECK(checked(options(), "Subject: x\r\nbad line\r\n\r\n").head == "Subject: x\r\n\r\nbad line\r\n\r\n");
+}
+
 TEST_CASE("checks: MIME that breaks the rules is refused where that is asked for")
 {
     Options made = options();

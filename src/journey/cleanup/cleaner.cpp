@@ -78,10 +78,20 @@ awaitable<std::expected<handoff::Cleaned, Refusal>> Cleaner::clean(handoff::Enve
     if (done.refusal)
         co_return std::unexpected(*std::move(done.refusal));
     std::unique_ptr<BodyCheck> body;
-    if (BodyCheck::wanted(draft, options_, asked_))
+    std::string begun;                                           // of the body, which came with the head
+    if (BodyCheck::wanted(draft, options_, asked_)) {
         body = std::make_unique<BodyCheck>(*this, draft);
+        begun = draft.head.substr(draft.body_offset);
+        draft.head.resize(draft.body_offset);
+    }
     handoff::Cleaned cleaned(std::move(draft.envelope), draft.edits.empty() ? std::move(draft.head) : draft.edits.apply(draft.head));
     cleaned.discard = draft.findings.discard;
+    if (!begun.empty()) {
+        auto checked = co_await body->clean(std::move(begun), false);
+        if (!checked)
+            co_return std::unexpected(std::move(checked).error());
+        cleaned.head += *checked;
+    }
     cleaned.body = std::move(body);
     co_return cleaned;
 }

@@ -77,6 +77,12 @@ TEST_CASE("cleanup: Bcc and its kin leave the header, folded lines and all")
         clean(options(), envelope({"r@else.test"}, "10.1.1.1"),
               "Received: x\r\nBCC: a@b.test,\r\n\tc@d.test\r\nReturn-Path: <x>\r\nSubject: y\r\nContent-Length: 5\r\nResent-Bcc: z\r\n\r\n");
     CHECK(got.head == "Received: x\r\nSubject: y\r\n\r\n");
+    // One that is over header_size_limit is not cut as well: what is left of it would be an empty line, and the end of the header.
+    std::string many = "Bcc: a@b.test";
+    for (int count = 0; count < 12000; ++count)
+        many += fmt::format(",\r\n a{}@b.test", count);
+    CHECK(clean(options(), envelope({"r@else.test"}, "10.1.1.1"), "Received: x\r\n" + many + "\r\nSubject: y\r\n\r\n").head ==
+          "Received: x\r\nSubject: y\r\n\r\n");
 }
 
 TEST_CASE("cleanup: incomplete addresses are completed, in every envelope, but only in the header of local clients")

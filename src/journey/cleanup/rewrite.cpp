@@ -144,7 +144,7 @@ Step rewrite_header(Draft& draft, const Options& options, const Asked& asked, Lo
         const auto kind = message::address_field(field->name);
         if (kind == message::AddressField::none || field->whole.size() > options.header_size_limit)
             continue;
-        if (std::ranges::any_of(options.drop_headers, [&](const std::string& name) { return field->is(name); }))
+        if (is_dropped(*field, options))
             continue;
         const Role role = kind == message::AddressField::sender ? Role::header_sender : Role::header_recipient;
         const auto rewrite = [&](const smtp::Mailbox& mailbox) { return rewriter.rewrite(mailbox, role, completion); };

@@ -44,7 +44,8 @@ Step scan(Draft& draft, const Options& options)
     draft.envelope.clear_message_id();
     message::HeaderWalk walk(draft.head);
     while (const auto field = walk.next()) {
-        if (const std::size_t kept = octets_within(field->whole, options.header_size_limit); kept < field->whole.size()) {
+        if (const std::size_t kept = octets_within(field->whole, options.header_size_limit);
+            kept < field->whole.size() && !is_dropped(*field, options)) {
             // Cut within the last line that still fits; what is kept of it ends as a line.
             draft.edits.replace(field->offset + kept, field->whole.size() - kept, "\r\n");
         }
@@ -70,6 +71,7 @@ Step scan(Draft& draft, const Options& options)
         }
     }
     draft.header_size = walk.header_size();
+    draft.body_offset = walk.body_offset();
     draft.has_separator = walk.end() != message::HeaderEnd::no_field;
     draft.envelope.set_hops(static_cast<std::uint32_t>(hops));
     if (hops >= options.hopcount_limit)
