@@ -3,6 +3,7 @@
 #include "base/strings.hpp"
 #include "handoff/frames.hpp"
 #include "message/compose.hpp"
+#include "smtp/path.hpp"
 
 #include <fmt/format.h>
 
@@ -57,6 +58,9 @@ std::string with_crlf(std::string_view text)
     return out;
 }
 
+/// An address as a field has it.
+std::string external(std::string_view address) { return printable(smtp::mailbox_of(address).quoted(), true); }
+
 /// What is composed for one addressee.
 struct Letter {
     const ReportRequest& request;
@@ -83,7 +87,7 @@ struct Letter {
     std::string notification() const
     {
         std::string text = with_crlf(expand_template(words().text, options.parameter));
-        text += "\r\n" + wrapped(fmt::format("{:>33}", "The mail system"));
+        text += fmt::format("\r\n{:>33}\r\n", "The mail system");
         for (const std::size_t i : verdicts) {
             const Verdict& verdict = request.verdicts(static_cast<int>(i));
             const Recipient* recipient = recipient_of(envelope(), verdict.recipient());
@@ -114,19 +118,19 @@ struct Letter {
             text += fmt::format("Original-Envelope-Id: {}\r\n", printable(envelope().envid()));
         text += fmt::format("X-Postfix-Queue-ID: {}\r\n", envelope().queue_id());
         if (!envelope().sender().empty())
-            text += fmt::format("X-Postfix-Sender: {}; {}\r\n", address_type, printable(envelope().sender(), true));
+            text += fmt::format("X-Postfix-Sender: {}; {}\r\n", address_type, external(envelope().sender()));
         text += fmt::format("Arrival-Date: {}\r\n", date(time_of(envelope().arrival())));
         for (const std::size_t i : verdicts) {
             const Verdict& verdict = request.verdicts(static_cast<int>(i));
             const Recipient* recipient = recipient_of(envelope(), verdict.recipient());
             if (recipient == nullptr)
                 continue;
-            text += fmt::format("\r\nFinal-Recipient: {}; {}\r\n", address_type, printable(recipient->address(), true));
+            text += fmt::format("\r\nFinal-Recipient: {}; {}\r\n", address_type, external(recipient->address()));
             if (!recipient->orcpt().empty())
                 text += fmt::format("Original-Recipient: {}\r\n", printable(recipient->orcpt(), true));
             else
                 text += fmt::format("Original-Recipient: {};{}\r\n", address_type,
-                                    printable(recipient->original().empty() ? recipient->address() : recipient->original(), true));
+                                    external(recipient->original().empty() ? recipient->address() : recipient->original()));
             text += fmt::format("Action: {}\r\n", action(verdict));
             text += fmt::format("Status: {}\r\n", verdict.status());
             if (!verdict.remote_mta().empty())
@@ -160,15 +164,16 @@ struct Letter {
     std::string compose() const
     {
         const std::string human = notification();
-        const bool whole = request.whole() && request.kind() != ReportRequest::SUCCESS && request.kind() != ReportRequest::DELAY &&
-                           request.kind() != ReportRequest::VERIFY;
+        // The postmaster's copy of what the sender gets has the header alone.
+        const bool whole = request.whole() && request.kind() == ReportRequest::FAILURE && (!to_postmaster || envelope().sender().empty());
         const bool global = envelope().smtputf8();
         std::string_view returned = request.header();
         if (!whole)
             if (const std::size_t end = returned.find("\r\n\r\n"); end != returned.npos)
                 returned = returned.substr(0, end + 2);
-        const bool eight_bit = !is_ascii(human) || !is_ascii(returned) || global;
-        const std::string status = delivery_status(global);
+        const std::string status = delivery_status(global), return_path = external(envelope().sender());
+        const bool returned_eight_bit = !is_ascii(returned) || !is_ascii(return_path);
+        const bool eight_bit = !is_ascii(human) || !is_ascii(status) || returned_eight_bit || global;
 
         const Template& template_words = words();
         const std::string& subject =
@@ -185,7 +190,7 @@ struct Letter {
         field("Date", date(time_of(request.now())));
         field("From", from);
         field("Subject", subject);
-        field("To", to);
+        field("To", external(to));
         field("Auto-Submitted", "auto-replied");
         if (options.threaded && !envelope().message_id().empty() && !to_postmaster) {
             field("In-Reply-To", envelope().message_id());
@@ -209,13 +214,13 @@ struct Letter {
         part("Delivery report", global ? "message/global-delivery-status" : "message/delivery-status", !is_ascii(status));
         text += status;
         if (whole)
-            part("Undelivered Message", global ? "message/global" : "message/rfc822", !is_ascii(returned));
+            part("Undelivered Message", global ? "message/global" : "message/rfc822", returned_eight_bit);
         else
             part(request.kind() == ReportRequest::FAILURE ? "Undelivered Message Headers"
                  : request.kind() == ReportRequest::DELAY ? "Delayed Message Headers"
                                                           : "Message Headers",
-                 global ? "message/global-headers" : "text/rfc822-headers", !is_ascii(returned));
-        text += fmt::format("Return-Path: <{}>\r\n", printable(envelope().sender(), true));
+                 global ? "message/global-headers" : "text/rfc822-headers", returned_eight_bit);
+        text += fmt::format("Return-Path: <{}>\r\n", return_path);
         text += returned;
         if (!text.ends_with("\r\n"))
             text += "\r\n";

@@ -140,6 +140,11 @@ TEST_CASE("report: never a loop: mail from <> is reported to the postmaster alon
     CHECK(reply.messages(0).envelope().recipients(0).address() == "postmaster@ours.test");
     CHECK(reply.log(0) == "OLD: postmaster non-delivery notification: NEW1");
 
+    // The class bounce is both (postconf(5)).
+    told.notify = {.bounce = true};
+    CHECK(compose(made, told).messages_size() == 1);
+    CHECK(has(compose(made, told).messages(0).content().inline_octets(), "the body"));
+
     // And when that one comes back, nothing more is sent, whatever the classes say.
     made.mutable_envelope()->set_sender("Double-Bounce@ours.test");
     told.notify = {.bounce = true, .double_bounce = true, .delay = true};
@@ -154,6 +159,10 @@ TEST_CASE("report: the postmaster's copy is a message of its own")
     REQUIRE(reply.messages_size() == 2);
     CHECK(reply.messages(1).envelope().queue_id() == "NEW2");
     CHECK(has(reply.messages(1).content().inline_octets(), "Subject: Postmaster Copy: Undelivered Mail\r\n"));
+    // The postmaster has a use for the header; what people write to each other is not for him.
+    CHECK(has(reply.messages(1).content().inline_octets(), "Subject: hi\r\n"));
+    CHECK_FALSE(has(reply.messages(1).content().inline_octets(), "the body"));
+    CHECK(has(reply.messages(0).content().inline_octets(), "the body"));
 }
 
 TEST_CASE("report: a delay warning says how long, until when, and that nothing need be done")
@@ -177,6 +186,33 @@ TEST_CASE("report: an SMTPUTF8 message gets a global report (RFC 6533)")
     CHECK(has(text, "report-type=global-delivery-status"));
     CHECK(has(text, "Final-Recipient: utf-8; gr\xc3\xbc\xc3\x9f@there.test\r\n"));
     CHECK(has(text, "Content-Type: message/global\r\n"));
+}
+
+TEST_CASE("report: addresses stand in fields as RFC 5322 wants them, quoted where they need it")
+{
+    auto made = request();
+    made.mutable_envelope()->set_sender("a, b@ours.test");
+    made.mutable_envelope()->mutable_recipients(0)->set_address("u 0@there.test");
+    made.mutable_envelope()->mutable_recipients(1)->set_original("u\"1@here.test");
+    const auto reply = compose(made, options());
+    const std::string& text = reply.messages(0).content().inline_octets();
+    CHECK(reply.messages(0).envelope().recipients(0).address() == "a, b@ours.test");
+    CHECK(has(text, "\r\nTo: \"a, b\"@ours.test\r\n"));
+    CHECK(has(text, "X-Postfix-Sender: rfc822; \"a, b\"@ours.test\r\n"));
+    CHECK(has(text, "Return-Path: <\"a, b\"@ours.test>\r\n"));
+    CHECK(has(text, "Final-Recipient: rfc822; \"u 0\"@there.test\r\nOriginal-Recipient: rfc822;\"u 0\"@there.test\r\n"));
+    CHECK(has(text, "Original-Recipient: rfc822;\"u\\\"1\"@here.test\r\n"));
+}
+
+TEST_CASE("report: a part with 8-bit octets is said so, and so is the whole")
+{
+    auto made = request();
+    made.mutable_envelope()->set_sender("gr\xc3\xbc\xc3\x9f@ours.test");                  // let through without SMTPUTF8, as by Postfix
+    const auto reply = compose(made, options());
+    const std::string& text = reply.messages(0).content().inline_octets();
+    CHECK(has(text.substr(0, text.find("\r\n\r\n") + 2), "\r\nContent-Transfer-Encoding: 8bit\r\n"));
+    CHECK(has(text, "Content-Type: message/delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n"));
+    CHECK(has(text, "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n"));
 }
 
 TEST_CASE("report: a reply with line ends and controls cannot add a field")

@@ -32,7 +32,7 @@ Addressees whom(const ReportRequest& request, const NotifyClasses& classes, std:
         addressees.discard = true;
         return addressees;
     }
-    const bool postmaster = request.kind() == ReportRequest::FAILURE ? (null_sender ? classes.double_bounce : classes.bounce)
+    const bool postmaster = request.kind() == ReportRequest::FAILURE ? (classes.bounce || (null_sender && classes.double_bounce))
                             : request.kind() == ReportRequest::DELAY ? classes.delay
                                                                      : false;
     for (std::size_t i = 0; i < static_cast<std::size_t>(request.verdicts_size()); ++i) {

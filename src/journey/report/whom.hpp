@@ -9,7 +9,7 @@
 
 namespace posthorn::report {
 
-/// notify_classes: what the postmaster hears about.
+/// notify_classes: what the postmaster hears about. Who hears of bounces hears of those that cannot be sent (postconf(5)).
 struct NotifyClasses {
     bool bounce = false, double_bounce = false, delay = false;
 };
