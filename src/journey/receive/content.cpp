@@ -1,6 +1,10 @@
 #include "receive/content.hpp"
 
+#include "message/header.hpp"
+
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace posthorn::receive {
 
@@ -12,7 +16,8 @@ handoff::Refusal refusal_of(const Error& error)
 }
 
 Content::Content(handoff::Envelope envelope, std::string ours, Limits limits, Ceiling& ceiling, handoff::Cleaner& cleaner, IncomingFolder& folder)
-    : envelope_(std::move(envelope)), limits_(limits), cleaner_(cleaner), folder_(folder), share_(ceiling), held_(std::move(ours))
+    : envelope_(std::move(envelope)), limits_(limits), cleaner_(cleaner), folder_(folder), share_(ceiling), held_(std::move(ours)),
+      ours_(held_.size())
 {
     searched_ = held_.size() < 2 ? 0 : held_.size() - 2;
 }
@@ -56,6 +61,7 @@ awaitable<void> Content::add(std::string octets)
     }
     if (!hold(held_.size() + octets.size()))
         co_return;
+    const std::size_t before = held_.size();
     held_ += octets;
     const auto end = held_.find("\r\n\r\n", searched_);
     if (end == std::string::npos) {
@@ -63,11 +69,11 @@ awaitable<void> Content::add(std::string octets)
         if (held_.size() < head_limit)
             co_return;
     }
-    std::string body;
-    if (end != std::string::npos) {
-        body = held_.substr(end + 4);
-        held_.resize(end + 4);
-    }
+    const std::size_t cut = end != std::string::npos ? end + 4 : cut_of_head(before);
+    if (cut == 0)
+        co_return;
+    std::string body = held_.substr(cut);
+    held_.resize(cut);
     co_await clean_head();
     if (!refusal_ && !body.empty())
         co_await take_body(std::move(body), false);
@@ -84,9 +90,37 @@ bool Content::added(std::size_t octets)
     return hold(held_.size()) && held_.size() >= block;
 }
 
+void Content::settle_first_line()
+{
+    std::size_t at = ours_;
+    const auto rest = [&] { return std::string_view(held_).substr(at); };
+    for (;;) {
+        const std::string_view line = rest();
+        if (!line.substr(std::min(line.find_first_not_of('>'), line.size())).starts_with("From "))
+            break;
+        held_.insert(at, "X-Mailbox-Line: ");
+        at = std::min(held_.find('\n', at), held_.size() - 1) + 1;
+    }
+    if (at == ours_ && (rest().starts_with(' ') || rest().starts_with('\t')))
+        held_.insert(at, "\r\n");
+}
+
+/// Where a head ends that is too long to be waited for; `before`: what was looked at already. 0: it is one field.
+std::size_t Content::cut_of_head(std::size_t before) const
+{
+    if (message::ended_by_no_field(held_))
+        return held_.size();
+    const std::size_t least = before < head_limit ? ours_ : std::max(ours_, before - 1);
+    for (std::size_t at = held_.size() - 1; at > least; --at)
+        if (held_[at - 1] == '\n' && held_[at] != ' ' && held_[at] != '\t')
+            return at;
+    return 0;
+}
+
 awaitable<void> Content::clean_head()
 {
     cleaned_ = true;
+    settle_first_line();
     auto cleaned = co_await cleaner_.clean(std::move(envelope_), std::exchange(held_, {}));
     if (!cleaned) {
         refuse(std::move(cleaned).error());

@@ -1,7 +1,10 @@
 // receive/content.hpp: the content of one message, from the first octet until the queue has it.
 // Shape    octets in stored form (CRLF, not dot-stuffed). The head goes through the Cleaner as soon as it is whole, the body passes,
 //          by the BodyCleaner where the Cleaner gave one.
-// Memory   at most head_limit for the head, then a block; what is larger than 64 KiB in all goes into a file. All counted against the ceiling.
+// First line  one with white space in front is the body's, after an empty line: it must not continue our own field. "From " and ">From ", as
+//          mbox files have them, become X-Mailbox-Line: they would end the header before it began.
+// Memory   head_limit for the head, which is cut there, before its last field (one field alone may be longer), then a block; what is larger
+//          than 64 KiB in all goes into a file. All counted against the ceiling.
 // Errors   the first one is kept as the reply to the end of content; what follows is counted and dropped, so that the
 //          dialogue stays in step (RFC 5321 4.1.1.4).
 #pragma once
@@ -55,6 +58,8 @@ public:
     const handoff::Envelope& envelope() const { return envelope_; }
 
 private:
+    void settle_first_line();
+    std::size_t cut_of_head(std::size_t before) const;
     awaitable<void> clean_head();
     awaitable<void> take_body(std::string octets, bool last);
     awaitable<void> store(std::string octets);
@@ -68,6 +73,7 @@ private:
     IncomingFolder& folder_;
     Ceiling::Share share_;
     std::string held_;                      // the head, then what is in memory
+    std::size_t ours_;                      // of the head, in front
     std::size_t searched_ = 0;              // of the head, for its end
     bool cleaned_ = false, discard_ = false;
     std::unique_ptr<handoff::BodyCleaner> body_;

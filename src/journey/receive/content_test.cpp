@@ -115,6 +115,66 @@ TEST_CASE("content: what cannot be stored is said with 4xx, nothing is left behi
     }
 }
 
+TEST_CASE("content: what its first line looks like changes nothing of our own field above it, and hides no header")
+{
+    const auto stored = [](std::string_view content, bool octet_by_octet) {
+        House house;
+        Talk talk(house);
+        begin(talk);
+        if (octet_by_octet)
+            for (const char& octet : content)
+                talk.send({&octet, 1});
+        else
+            talk.send(content);
+        REQUIRE(talk.send(".\r\n") == "250 2.0.0 Ok: queued as Q1\r\n");
+        const std::string text = house.queue.stored[0].second.inline_octets();
+        REQUIRE(text.starts_with("Received: from "));
+        const auto date = text.find("; ");
+        return text.substr(text.find("\r\n", date) + 2);
+    };
+    for (const bool octet_by_octet : {false, true}) {
+        CHECK(stored(" forged\r\nSubject: x\r\n\r\ny\r\n", octet_by_octet) == "\r\n forged\r\nSubject: x\r\n\r\ny\r\n");
+        CHECK(stored("\tforged\r\n", octet_by_octet) == "\r\n\tforged\r\n");
+        CHECK(stored("From a@b.test Sat Nov 21\r\n>From c\r\nSubject: x\r\n\r\nFrom y\r\n", octet_by_octet) ==
+              "X-Mailbox-Line: From a@b.test Sat Nov 21\r\nX-Mailbox-Line: >From c\r\nSubject: x\r\n\r\nFrom y\r\n");
+        CHECK(stored("From: a@b.test\r\n\r\n", octet_by_octet) == "From: a@b.test\r\n\r\n");
+        CHECK(stored("From x\r\n y\r\n", octet_by_octet) == "X-Mailbox-Line: From x\r\n y\r\n");
+        CHECK(stored("", octet_by_octet) == "");
+    }
+}
+
+TEST_CASE("content: a header that is too long to be held is cut between two fields, never within one")
+{
+    House house;
+    Talk talk(house);
+    begin(talk);
+    std::string content;
+    for (int count = 0; content.size() < 600'000; ++count)
+        content += fmt::format("X-{}: {:0100}\r\n {:0{}}\r\n", count, count, count, count == 1000 ? 100'000 : 50);
+    content += "\r\nbody\r\n";
+    CHECK(talk.send(content + ".\r\n") == "250 2.0.0 Ok: queued as Q1\r\n");
+    REQUIRE(house.cleaner.heads.size() == 1);
+    const std::string& head = house.cleaner.heads[0];
+    CHECK(head.size() > 100'000);
+    CHECK(head.size() < 400'000);
+    const std::string& all = house.folder.files["incoming/Q1"];
+    CHECK(all.ends_with(content));
+    CHECK(all.starts_with(head));
+    CHECK(all.substr(head.size()).starts_with("X-"));
+    SUBCASE("text without a header is cut anywhere")
+    {
+        talk.send(opening);
+        CHECK(talk.send("Subject: x\r\n" + std::string(600'000, 'y') + "\r\n.\r\n") == "250 2.0.0 Ok: queued as Q2\r\n");
+        CHECK(house.cleaner.heads[1].size() < 400'000);
+    }
+    SUBCASE("one field that is longer than what is held is held all the same")
+    {
+        talk.send(opening);
+        CHECK(talk.send("To: " + std::string(600'000, 'y') + "\r\nSubject: x\r\n\r\n.\r\n") == "250 2.0.0 Ok: queued as Q2\r\n");
+        CHECK(house.cleaner.heads[1].ends_with("y\r\nSubject: x\r\n\r\n"));
+    }
+}
+
 TEST_CASE("content: BDAT chunks are counted exactly, refused ones are read and dropped")
 {
     House house;

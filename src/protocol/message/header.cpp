@@ -74,6 +74,14 @@ HeaderWalk walk_to_end(std::string_view content)
     return walk;
 }
 
+bool ended_by_no_field(std::string_view content)
+{
+    constexpr std::size_t longest_name = 2048;       // what has no colon by then gets none
+    const HeaderWalk walk = walk_to_end(content);
+    const std::string_view line = content.substr(walk.header_size());
+    return walk.end() == HeaderEnd::no_field && (line.find('\n') != line.npos || line.size() > longest_name);
+}
+
 std::optional<Field> find_field(std::string_view content, std::string_view name)
 {
     HeaderWalk walk{content};

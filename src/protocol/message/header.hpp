@@ -50,6 +50,9 @@ private:
 /// Walks to the end: header_size(), body_offset().
 HeaderWalk walk_to_end(std::string_view content);
 
+/// Of content that is still coming in: is it sure that its header ended without an empty line, at a line that is no field?
+bool ended_by_no_field(std::string_view content);
+
 /// The first field of that name, without case.
 std::optional<Field> find_field(std::string_view content, std::string_view name);
 

@@ -5,6 +5,17 @@
 
 using namespace posthorn::message;
 
+TEST_CASE("header: whether it ended without an empty line is said when it is sure")
+{
+    CHECK_FALSE(ended_by_no_field("Subject: x\r\nno field"));
+    CHECK(ended_by_no_field("Subject: x\r\nno field\r\n"));
+    CHECK(ended_by_no_field("no field\r\n"));
+    CHECK(ended_by_no_field("Subject: x\r\n" + std::string(3000, 'y')));
+    CHECK_FALSE(ended_by_no_field("Subject: x\r\nTo: " + std::string(3000, 'y')));
+    CHECK_FALSE(ended_by_no_field("Subject: x\r\n\r\nno field\r\n"));
+    CHECK_FALSE(ended_by_no_field(""));
+}
+
 TEST_CASE("header: fields come with name, folded body and place, until the empty line")
 {
     const std::string_view content = "From: a@b\r\nSubject : one\r\n two\r\n\r\nbody: x\r\n";
