@@ -111,5 +111,24 @@ TEST_CASE("PROXY: the balancer's header says who the client is; without one nobo
         CHECK(talk.ended());
         CHECK(house.logged("warning: haproxy read: unexpected protocol header"));
     }
+    {
+        // What comes with the header in one segment is the beginning of TLS, where TLS begins at once.
+        struct Acceptor final : TlsAcceptor {
+            awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string) override
+            {
+                std::array<char, 100> room{};
+                if (const auto got = co_await stream->read_some(room))
+                    seen.assign(room.data(), *got);
+                co_return Secured(std::move(stream), "", TlsFacts());
+            }
+            std::string seen;
+        } acceptor;
+        House wrapped(options_of({{"smtpd_upstream_proxy_protocol", "haproxy"}, {"smtpd_tls_wrappermode", "yes"}}));
+        wrapped.tls = &acceptor;
+        Talk talk(wrapped, "192.0.2.9", nullptr, "PROXY TCP4 192.0.2.1 192.0.2.250 4711 465\r\nClientHello");
+        CHECK(acceptor.seen == "ClientHello");
+        CHECK(talk.greeting.starts_with("220 "));
+        CHECK(talk("NOOP") == "250 2.0.0 Ok\r\n");
+    }
     CHECK_THROWS_WITH(options_of({{"smtpd_upstream_proxy_protocol", "nginx"}}), "parameter smtpd_upstream_proxy_protocol: unknown protocol: nginx");
 }

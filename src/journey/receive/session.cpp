@@ -236,6 +236,8 @@ awaitable<bool> Session::step()
         transcript('<', iequals(smtp::split_command(line->text).word, "AUTH") ? "AUTH (arguments are not logged)" : line->text);
     bool ok = false;
     if (!core_.command_filter.empty() && !co_await filter_command(&line->text)) {
+        if (!co_await skip_refused_chunk(smtp::split_command(line->text)))
+            co_return true;
         say_line(451, "4.3.0", "Temporary lookup error");
         ++errors_;
         co_return true;
@@ -281,10 +283,14 @@ awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
         }
     }
     if (core_.options.tls_level == TlsLevel::encrypt && !facts_.tls && !(verb && verb->before_tls)) {
+        if (!co_await skip_refused_chunk(command))
+            co_return false;
         say("530 5.7.0 Must issue a STARTTLS command first");
         co_return false;
     }
     if (denied_ && !(verb && verb->id == VerbId::quit)) {
+        if (!co_await skip_refused_chunk(command))
+            co_return false;
         say_line(503, "5.7.0", fmt::format("Error: access denied for {}", facts_.client));
         co_return false;
     }

@@ -124,6 +124,7 @@ private:
     awaitable<bool> data(std::string arguments);
     awaitable<bool> bdat(std::string arguments, std::string line);
     awaitable<bool> skip_chunk(std::uint64_t octets);
+    awaitable<bool> skip_refused_chunk(smtp::Command command);
     awaitable<bool> accept(std::unique_ptr<Content> content, std::string ok_prefix, bool bare_lf);
     std::unique_ptr<Content> begin_content();
     bool refuse_content(const handoff::Refusal& refusal);

@@ -192,6 +192,7 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         content->committed();
     }
     ++core_.accepted;
+    errors_ = junk_ = 0;                                  // they are counted between one mail and the next
     end_transaction();
     say(fmt::format("{} {}", ok_prefix, queue_id));
     co_return true;
@@ -214,6 +215,15 @@ awaitable<bool> Session::skip_chunk(std::uint64_t octets)
     }
     in_content_ = false;
     co_return true;
+}
+
+/// Before a command is refused that was not even looked at: where it is BDAT, its octets are behind it.
+awaitable<bool> Session::skip_refused_chunk(smtp::Command command)
+{
+    if (!command.verb || !command.verb->octets_follow)
+        co_return true;
+    const auto chunk = smtp::parse_bdat(command.arguments);
+    co_return !chunk || co_await skip_chunk(chunk->octets);
 }
 
 awaitable<bool> Session::bdat(std::string arguments, std::string line)

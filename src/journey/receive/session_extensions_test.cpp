@@ -29,6 +29,19 @@ TEST_CASE("client: the name must lead back to the address")
     }
 }
 
+TEST_CASE("strict_smtputf8: neither address may be beyond ASCII where SMTPUTF8 was not asked for")
+{
+    House house(options_of({{"strict_smtputf8", "yes"}}));
+    Talk talk(house);
+    talk("EHLO x");
+    CHECK(talk("MAIL FROM:<\xc3\xbc@b.test>") == "553 5.6.7 Must declare SMTPUTF8 to send unicode address\r\n");
+    CHECK(talk("MAIL FROM:<a@b.test>") == "250 2.1.0 Ok\r\n");
+    CHECK(talk("RCPT TO:<\xc3\xbc@relay.test>") == "553 5.6.7 Must declare SMTPUTF8 to send unicode address\r\n");
+    talk("RSET");
+    talk("MAIL FROM:<a@b.test> SMTPUTF8");
+    CHECK(talk("RCPT TO:<\xc3\xbc@relay.test>") == "250 2.1.5 Ok\r\n");
+}
+
 TEST_CASE("EHLO: keywords are hidden from all, or from clients that a table names")
 {
     House house(options_of({{"smtpd_discard_ehlo_keywords", "dsn, chunking"},
@@ -111,6 +124,12 @@ TEST_CASE("STARTTLS: plain text sent ahead is dropped, the session starts over, 
         CHECK(house.queue.stored[0].second.inline_octets().starts_with(
             "Received: from x (client.test [192.0.2.1])\r\n\t(using TLSv1.3 with cipher X (256/256 bits))\r\n"
             "\t(No client certificate requested)\r\n\tby mx.example.test (Posthorn) with ESMTPS id Q1\r\n\tfor <user@example.test>; "));
+    }
+    SUBCASE("the octets of a chunk are no commands, wherever BDAT is refused")
+    {
+        Talk talk(house);
+        talk("EHLO x");
+        CHECK(talk.send("BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n") == "530 5.7.0 Must issue a STARTTLS command first\r\n250 2.0.0 Ok\r\n");
     }
     SUBCASE("a handshake that fails ends the session")
     {

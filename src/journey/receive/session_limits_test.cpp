@@ -35,6 +35,20 @@ TEST_CASE("limits: lines, errors, junk commands, recipients, sizes")
         CHECK(talk.ended());
         CHECK(house.logged("NOQUEUE: too many errors after UNKNOWN from client.test[192.0.2.1]"));
     }
+    SUBCASE("errors are counted from one message to the next: mail that was taken forgives them, and junk likewise")
+    {
+        House house(options_of({{"smtpd_hard_error_limit", "3"}, {"smtpd_junk_command_limit", "2"}}));
+        Talk talk(house);
+        talk("EHLO x");
+        for (int mails = 0; mails < 3; ++mails) {
+            CHECK(talk("a") == "500 5.5.2 Error: command not recognized\r\n");
+            for (int count = 0; count < 3; ++count)
+                CHECK(talk("NOOP") == "250 2.0.0 Ok\r\n");
+            CHECK(talk("b") == "500 5.5.2 Error: command not recognized\r\n");
+            talk.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n");
+            CHECK(talk.send("a: b\r\n\r\n.\r\n").find("queued as") != std::string::npos);
+        }
+    }
     SUBCASE("smtpd_junk_command_limit turns junk into errors")
     {
         House house(options_of({{"smtpd_junk_command_limit", "2"}, {"smtpd_hard_error_limit", "1"}}));

@@ -196,6 +196,10 @@ awaitable<bool> Session::rcpt(std::string arguments)
         say_refused_path(command.error(), "RCPT", arguments);
         co_return false;
     }
+    if (core_.options.strict_smtputf8 && !transaction_->envelope.smtputf8() && command->forward_path.internationalized()) {
+        say("553 5.6.7 Must declare SMTPUTF8 to send unicode address");
+        co_return false;
+    }
     if (needs_smtputf8(command->forward_path, transaction_->envelope.smtputf8())) {
         say_refused_path(smtp::Reply(501, "5.1.3", "Bad recipient address syntax"), "RCPT", arguments);
         co_return false;

@@ -25,7 +25,8 @@ awaitable<void> Session::take_proxy_header()
         std::string problem(parsed.problem);
         if (parsed.state == net::ProxyParsed::State::more) {
             stream_->expires_at(request_deadline_);
-            const auto got = co_await stream_->read_some(input_.room());
+            // Where TLS begins at once, what follows the header is not ours to read.
+            const auto got = co_await stream_->read_some(core_.options.tls_wrapper ? input_.room().first(1) : input_.room());
             if (got && *got != 0) {
                 input_.added(*got);
                 continue;

@@ -37,6 +37,8 @@ TEST_CASE("smtpd_command_filter: a table that cannot be asked is no answer")
     House house(options_of({{"smtpd_command_filter", "fail:x"}}));
     Talk talk(house);
     CHECK(talk("EHLO client.test") == "451 4.3.0 Temporary lookup error\r\n");
+    // What would be content is none of the client's commands: a message in transit could hold anything.
+    CHECK(talk.send("BDAT 28 LAST\r\nRSET\r\nMAIL FROM:<a@b.test>\r\n") == "451 4.3.0 Temporary lookup error\r\n");
 }
 
 TEST_CASE("smtpd_reject_footer: behind every refusal, and behind nothing else")
