@@ -25,6 +25,20 @@ class Submission(Journey):
         posthorn.wait_log("status=sent", 3)
         self.assertEqual(sorted(sink.recipients()), [f"user{i}@there.test" for i in range(3)])
 
+    def test_text_without_a_header_is_mail_whatever_its_size_and_its_first_line(self):
+        sink = self.sink()
+        posthorn = self.instance({"myorigin": "ours.test"}, relay=sink.port)
+        log_file = "".join(f"{i:07} a line of a log file, and no empty line in all of it\n" for i in range(25000))
+        for user, text in (("log", log_file), ("blank", "  indented\nSubject: no\n"), ("mbox", "From me Sat Nov 21\nSubject: yes\n\nx\n")):
+            posthorn.run("sendmail", "-f", "me@ours.test", f"{user}@there.test", input=text)
+        posthorn.wait_log(r"status=sent", 3)
+        got = {recipients[0].split("<")[1].split("@")[0]: parse(text) for _, recipients, text in sink.messages}
+        self.assertEqual(got["log"].get_payload().replace("\r\n", "\n"), log_file)
+        self.assertEqual(got["blank"].get_payload().replace("\r\n", "\n"), "  indented\nSubject: no\n")
+        self.assertNotIn("indented", got["blank"]["Received"])
+        self.assertIsNone(got["blank"]["Subject"])
+        self.assertEqual(got["mbox"]["Subject"], "yes")
+
     def test_no_recipients_is_a_usage_error_and_nothing_is_queued(self):
         posthorn = self.instance()
         result = posthorn.run("sendmail", "-f", "me@ours.test", "-t", input="Subject: nobody\n\nbody\n", check=False)

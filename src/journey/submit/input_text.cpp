@@ -1,8 +1,36 @@
 #include "submit/input_text.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace posthorn::submit {
 
 std::string InputText::feed(std::string_view octets)
+{
+    constexpr std::string_view mark = "From ";
+    constexpr std::size_t most_quotes = 100;
+    while (beginning_ && !octets.empty()) {
+        if (skipping_) {
+            const std::size_t lf = octets.find('\n');
+            skipping_ = lf == octets.npos;
+            octets.remove_prefix(skipping_ ? octets.size() : lf + 1);
+            continue;
+        }
+        begun_ += octets.front();
+        octets.remove_prefix(1);
+        const std::string_view word = std::string_view(begun_).substr(std::min(begun_.find_first_not_of('>'), begun_.size()));
+        beginning_ = mark.starts_with(word) && begun_.size() <= most_quotes;
+        skipping_ = beginning_ && word == mark;
+        if (skipping_)
+            begun_.clear();
+    }
+    if (beginning_)
+        return {};
+    const std::string out = take(std::exchange(begun_, {}));
+    return out.empty() ? take(octets) : out + take(octets);
+}
+
+std::string InputText::take(std::string_view octets)
 {
     std::string out;
     out.reserve(octets.size() + octets.size() / 16);
@@ -57,7 +85,7 @@ void InputText::end_line(std::string& out)
 
 std::string InputText::finish()
 {
-    std::string out;
+    std::string out = take(std::exchange(begun_, {}));
     if (!ended_ && !line_empty_)
         end_line(out);
     ended_ = true;

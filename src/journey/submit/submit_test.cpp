@@ -249,3 +249,19 @@ TEST_CASE("drop names: what is not one is told apart")
                              ".new.006956c1e0003e8.123.0123456789abcdef"})
         CHECK_FALSE_MESSAGE(is_drop_name(name), name);
 }
+
+TEST_CASE("input: lines that an mbox file has in front of a message are not of it, whatever the pieces")
+{
+    for (const std::size_t step : {1, 2, 3, 7, 1000}) {
+        CAPTURE(step);
+        const auto got = [&](std::string_view input) { return typed(input, FixLineEndings::always, true, step); };
+        CHECK(got("From a@b.test Sat Nov 21\n>From c\n>>From d\r\nSubject: x\n\nFrom y\n") == "Subject: x\r\n\r\nFrom y\r\n");
+        CHECK(got("From: a@b.test\n\nx\n") == "From: a@b.test\r\n\r\nx\r\n");
+        CHECK(got("From a") == "");
+        CHECK(got("Fro") == "Fro\r\n");
+        CHECK(got(">") == ">\r\n");
+        CHECK(got("") == "");
+        CHECK(got(".\nx\n") == "");
+        CHECK(got(std::string(1000, '>') + "From \n") == std::string(1000, '>') + "From \r\n");
+    }
+}

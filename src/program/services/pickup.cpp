@@ -5,6 +5,7 @@
 #include "handoff/frames.hpp"
 #include "handoff/queue_id.hpp"
 #include "message/compose.hpp"
+#include "message/header.hpp"
 #include "services/programs.hpp"
 #include "spool/incoming.hpp"
 #include "submit/drop_file.hpp"
@@ -23,6 +24,7 @@ namespace posthorn::services {
 namespace {
 
 constexpr std::string_view folder = "maildrop/";
+constexpr std::size_t longest_header = 16 << 20;         // as much as sendmail -t reads of it
 
 /// "NAME+QID": a file that was given its queue id already.
 std::string queue_id_of(std::string_view name)
@@ -43,6 +45,12 @@ std::size_t head_size(std::string_view text)
         return 2;
     const std::size_t end = text.find("\r\n\r\n");
     return end == text.npos ? text.size() : end + 4;
+}
+
+/// Is the end of the header in it? Much text without an empty line is looked at line by line: the first one that is no field is the body's.
+bool has_head(std::string_view text, std::size_t much)
+{
+    return text.starts_with("\r\n") || text.find("\r\n\r\n") != text.npos || (text.size() > much && message::ended_by_no_field(text));
 }
 
 /// A message, or what follows its head: octets, or a file.
@@ -189,16 +197,14 @@ Result<Pickup::Read> Pickup::read(const std::string& name) const
         return Error{"not a regular file", "5.3.0"};
     Read made;
     std::string text;
-    bool in_head = true, too_long = false;
+    bool in_head = true;
     std::uint64_t total = 0;
     auto envelope = submit::pick_up(file.get(), options_.limits, [&](std::string_view octets) -> Result<void> {
         total += octets.size();
         if (in_head || total <= handoff::inline_content_limit)
             text += octets;
-        if (in_head && (text.starts_with("\r\n") || text.find("\r\n\r\n") != text.npos))
-            in_head = false;
-        too_long |= in_head && text.size() > options_.header_limit;
-        if (too_long)
+        in_head = in_head && !has_head(text, options_.header_limit);
+        if (in_head && text.size() > longest_header)
             return Error{"header section too long", "5.3.4"};
         return {};
     });
@@ -342,7 +348,9 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
     envelope.set_queue_id(queue_id);
     envelope.set_filter(options_.content_filter);
     log_.info("{}: uid={} from=<{}>", queue_id, envelope.submitter(), envelope.sender());
-    const std::string head = received(envelope, envelope.submitter()) + read->head;
+    // A first line with white space in front would continue our own field: it is the body's.
+    const bool body_first = read->head.starts_with(' ') || read->head.starts_with('\t');
+    const std::string head = received(envelope, envelope.submitter()) + (body_first ? "\r\n" : "") + read->head;
     auto cleaned = co_await cleaner_.clean(envelope, head);
     if (!cleaned) {
         if (cleaned.error().code < 500)

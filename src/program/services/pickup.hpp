@@ -28,7 +28,7 @@ namespace posthorn::services {
 struct PickupOptions {
     std::string myhostname, mail_name, content_filter;
     submit::PickUpLimits limits;
-    std::size_t header_limit = 1 << 20;
+    std::size_t header_limit = 1 << 20;          // beyond it the end of the header is looked for more closely
     std::size_t at_once = 20;
 };
 
