@@ -91,7 +91,7 @@ awaitable<bool> Session::xclient(std::string arguments)
         } else if (claim.name == "DESTADDR" && claim.value) {
             if (!destination_)
                 destination_ = std::make_unique<net::Endpoint>();
-            destination_->ip = *net::IpAddress::parse(value);
+            destination_->ip = net::IpAddress::parse(value).value_or(net::IpAddress());      // parse_claims let nothing else through
         } else if (claim.name == "DESTPORT" && claim.value) {
             if (!destination_)
                 destination_ = std::make_unique<net::Endpoint>();
