@@ -5,6 +5,7 @@
 #include "config/paths.hpp"
 #include "migrate/answers.hpp"
 #include "migrate/copy.hpp"
+#include "migrate/give_back.hpp"
 #include "migrate/show.hpp"
 #include "submit/exit_status.hpp"
 
@@ -24,13 +25,14 @@ using commands::Failure;
 
 constexpr int nothing_differs = 0, look_at_it = 1, unreadable = 2;
 constexpr const char* usage = "usage: posthorn migrate [--json] [--to DIR] [CONFIG_DIR]\n"
-                              "       posthorn migrate --ask [FILE] [--cap N] [--postfix ROOT] [--json] [CONFIG_DIR]";
+                              "       posthorn migrate --ask [FILE] [--cap N] [--postfix ROOT] [--json] [CONFIG_DIR]\n"
+                              "       posthorn migrate --queue | --queue-back [-c CONFIG_DIR] [--json] [QUEUE_DIR]";
 
 struct Words {
-    std::optional<std::string> directory, to, questions;
+    std::optional<std::string> directory, to, questions, config;
     std::string postfix_root = "/";
     std::size_t cap = 50;
-    bool json = false, ask = false;
+    bool json = false, ask = false, queue = false, queue_back = false;
 };
 
 Words parse(std::span<char*> args)
@@ -52,7 +54,11 @@ Words parse(std::span<char*> args)
             std::error_code ignored;                               // what is no file is the configuration directory
             if (i + 1 < args.size() && args[i + 1] && std::filesystem::is_regular_file(args[i + 1], ignored))
                 words.questions = args[++i];
-        } else if (word == "--postfix")
+        } else if (word == "--queue")
+            words.queue = true;
+        else if (word == "--queue-back")
+            words.queue_back = true;
+        else if (word == "--postfix")
             words.postfix_root = operand();
         else if (word == "--cap") {
             const auto number = parse_number(operand());
@@ -60,12 +66,18 @@ Words parse(std::span<char*> args)
                 throw Failure(fmt::format("--cap needs a number up to 100000\n{}", usage), submit::exit_usage);
             words.cap = *number;
         } else if (word == "-c")
-            words.directory = operand();
+            words.config = operand();
         else if (word.starts_with('-') || words.directory)
             throw Failure(usage, submit::exit_usage);
         else
             words.directory = word;
     }
+    const bool queue = words.queue || words.queue_back;
+    if ((words.queue && words.queue_back) || (queue && (words.ask || words.to)) || (words.ask && words.to) ||
+        (!queue && words.config && words.directory))
+        throw Failure(usage, submit::exit_usage);
+    if (!queue && words.config)
+        words.directory = words.config;
     return words;
 }
 
@@ -130,10 +142,24 @@ int answers(const Words& words)
     return compared->differ() > 0 ? look_at_it : nothing_differs;
 }
 
+int queue(const Words& words)
+{
+    const config::Snapshot snapshot = commands::load_config("posthorn migrate", words.config);
+    const std::string folder = std::filesystem::absolute(words.directory.value_or(snapshot.text("queue_directory"))).lexically_normal().string();
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(folder, ignored))
+        throw Failure(fmt::format("{}: no such directory", folder), unreadable);
+    const auto taken = words.queue ? take_over_queue(snapshot, folder) : give_back_queue(snapshot, folder);
+    if (!taken)
+        throw Failure(taken.error().text(), unreadable);
+    say(words.json ? as_json(*taken) : as_text(*taken, words.queue));
+    return taken->troubles.empty() ? nothing_differs : look_at_it;
+}
+
 int run(std::span<char*> args)
 {
     const Words words = parse(args);
-    const int status = words.ask ? answers(words) : configuration(words);
+    const int status = words.queue || words.queue_back ? queue(words) : words.ask ? answers(words) : configuration(words);
     return std::fflush(stdout) == 0 ? status : submit::exit_io;
 }
 

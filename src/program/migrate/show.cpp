@@ -114,4 +114,33 @@ std::string as_json(const Survey& survey)
         json_findings(survey.notes), tables);
 }
 
+std::string as_text(const Taken& taken, bool in)
+{
+    std::string text;
+    for (const Trouble& trouble : taken.troubles)
+        text += fmt::format("{}: {}\n", trouble.path, trouble.reason);
+    std::string queues;
+    for (const auto& [queue, count] : taken.by_queue)
+        queues += fmt::format("{}{} {}", queues.empty() ? "" : ", ", queue, count);
+    text += fmt::format("{} {} messages for {} recipients{}\n", in ? "took over" : "gave back", taken.messages, taken.recipients,
+                        queues.empty() ? "" : fmt::format(" ({} files: {})", in ? "from the queue's" : "in the queue's", queues));
+    if (!taken.troubles.empty())
+        text += fmt::format("{} could not be {}: see above\n", taken.troubles.size(), in ? "taken" : "given");
+    if (in && !taken.by_queue.empty())
+        text += fmt::format("the originals are in {}\n", taken.kept_in);
+    return text;
+}
+
+std::string as_json(const Taken& taken)
+{
+    std::string queues, troubles;
+    for (const auto& [queue, count] : taken.by_queue)
+        queues += fmt::format("{}{}: {}", queues.empty() ? "" : ", ", json_text(queue), count);
+    for (const Trouble& trouble : taken.troubles)
+        troubles +=
+            fmt::format("{}{{\"path\": {}, \"reason\": {}}}", troubles.empty() ? "" : ", ", json_text(trouble.path), json_text(trouble.reason));
+    return fmt::format("{{\"messages\": {}, \"recipients\": {}, \"files\": {{{}}}, \"troubles\": [{}], \"folder\": {}}}\n", taken.messages,
+                       taken.recipients, queues, troubles, json_text(taken.kept_in));
+}
+
 }  // namespace posthorn::migrate

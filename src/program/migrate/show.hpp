@@ -2,6 +2,7 @@
 #pragma once
 
 #include "migrate/survey.hpp"
+#include "migrate/take_over.hpp"
 
 #include <string>
 
@@ -10,6 +11,9 @@ namespace posthorn::migrate {
 std::string as_text(const Survey& survey);
 /// One object: directory, starts, parameters, services, findings, notes, tables.
 std::string as_json(const Survey& survey);
+/// What became of a queue. `in`: it was taken over; else it was given back.
+std::string as_text(const Taken& taken, bool in);
+std::string as_json(const Taken& taken);
 /// Whether anything in it asks for a look.
 bool differs(const Survey& survey);
 

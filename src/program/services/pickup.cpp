@@ -392,6 +392,11 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
     handoff::RequeueReply reply;
     handoff::Envelope& envelope = *request.mutable_envelope();
     auto queue_id = queue_.next_queue_id();
+    // After a start the queue manager may ask before it has said which ids are ours.
+    for (int tries = 0; !queue_id && tries < 50 && !co_await cancelled(); ++tries) {
+        co_await sleep_for(std::chrono::milliseconds{100});
+        queue_id = queue_.next_queue_id();
+    }
     if (!queue_id)
         co_return Error{"no queue id is at hand", "4.3.0"};
     const std::string old_id = std::exchange(*envelope.mutable_queue_id(), *queue_id);

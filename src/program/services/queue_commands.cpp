@@ -256,6 +256,12 @@ awaitable<void> QueueManager::requeue_after_round(spool::Lease lease)
     if (done)
         co_return;
     log_.warning("not requeued: {}", done.error().text());
+    if (done.error().status().starts_with('4') && epochs_.contains(lease.key)) {
+        // A table that cannot answer, resolve that is not there yet: it must not go out as it is, nor be forgotten.
+        to_requeue_.insert(lease.key);
+        deferred_.put(lease.key, clock_.wall() + options_.retry.minimal_backoff);
+        co_return;
+    }
     if (auto noted = co_await store_.alter({lease}, {.hold = {}, .expire = {}, .next_try = {}, .requeue = false}); !noted)
         log_.warning("{}", noted.error().text());                      // it will be tried once more after a restart
 }

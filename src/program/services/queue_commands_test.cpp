@@ -158,6 +158,20 @@ TEST_CASE_FIXTURE(Fixture, "queue: what was to be requeued when its attempt ends
         CHECK(resolver.requeued.empty());
         CHECK(in_queue() == 1);
     }
+    SUBCASE("what cleanup cannot judge now is asked for again, and does not go out as it is meanwhile")
+    {
+        resolver.refused = "Temporary lookup failure";
+        resolver.refused_status = "4.3.0";
+        restart();
+        pass(1h);
+        CHECK(in_queue() == 1);
+        CHECK(worker.delivered_to.empty());
+        resolver.refused.clear();
+        pass(1h);
+        CHECK(resolver.requeued.size() == 1);
+        CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+        CHECK(in_queue() == 0);
+    }
 }
 
 TEST_CASE_FIXTURE(Fixture, "queue: what is being delivered is requeued when its attempt ends, without what was delivered")

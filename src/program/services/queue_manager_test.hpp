@@ -65,7 +65,7 @@ public:
     {
         handoff::RequeueReply reply;
         if (!refused.empty()) {
-            reply.set_status("5.4.6");
+            reply.set_status(refused_status);
             reply.set_text(refused);
             co_return reply;
         }
@@ -89,7 +89,7 @@ public:
     bool broken = false, report_fails = false, asleep = false;
     Signal awake;
     std::vector<int> asked;                        // addresses of each question
-    std::string refused;
+    std::string refused, refused_status = "5.4.6";
     std::map<std::string, std::string> alias;
     std::uint64_t next_sequence = 5'000'000;
     std::vector<handoff::Envelope> requeued;
