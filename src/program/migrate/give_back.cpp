@@ -35,8 +35,8 @@ constexpr std::string_view ready = ".ready", given = ".given", hold_mark = "-hol
 
 class GiveBack {
 public:
-    GiveBack(const config::Snapshot& snapshot, std::string to, supervisor::Identity owner)
-        : snapshot_(snapshot), to_(std::move(to)), beside_(to_ + "/posthorn-back"), owner_(owner)
+    GiveBack(const config::Snapshot& snapshot, std::string to, supervisor::Identity owner, const Step& step)
+        : snapshot_(snapshot), to_(std::move(to)), beside_(to_ + "/posthorn-back"), owner_(owner), step_(step)
     {
     }
 
@@ -104,13 +104,16 @@ private:
         if (batch.empty())
             return {};
         TRY_VOID(sync_folder(beside_));
+        passed();
         std::vector<spool::Lease> leases;
         for (const OnItsWay& one : batch)
             leases.push_back(one.lease);
         TRY_VOID(run(loop_, spool_->alter(leases, {.hold = true, .expire = {}, .next_try = {}}), 300s));
+        passed();
         for (OnItsWay& one : batch)
             TRY_VOID(move(one, path_of(one, given)));
         TRY_VOID(sync_folder(beside_));
+        passed();
         return hand_over(batch, leases);
     }
 
@@ -119,6 +122,7 @@ private:
     {
         if (!leases.empty())
             TRY_VOID(run(loop_, spool_->remove(std::move(leases)), 300s));
+        passed();
         for (OnItsWay& one : batch) {
             const std::string queue = one.hold ? "hold" : "incoming";
             struct stat about{};
@@ -129,10 +133,17 @@ private:
             ++taken_.messages;
             ++taken_.by_queue[queue];
             taken_.recipients += one.recipients;
+            passed();
         }
         for (const char* folder : {"/incoming", "/hold", "/posthorn-back"})
             TRY_VOID(sync_folder(to_ + folder));
         return {};
+    }
+
+    void passed() const
+    {
+        if (step_)
+            step_();
     }
 
     static Result<void> move(OnItsWay& one, const std::string& to)
@@ -244,6 +255,7 @@ private:
     const config::Snapshot& snapshot_;
     std::string to_, beside_;
     supervisor::Identity owner_;
+    const Step& step_;
     struct stat theirs_{};
     Taken taken_;
     std::set<std::string> was_open_;
@@ -255,13 +267,13 @@ private:
 
 }  // namespace
 
-Result<Taken> give_back_queue(const config::Snapshot& snapshot, const std::string& to)
+Result<Taken> give_back_queue(const config::Snapshot& snapshot, const std::string& to, const Step& step)
 {
     TRY_VOID(must_be_stopped(to));
     TRY_VOID(must_be_stopped(snapshot.text("queue_directory")));
     TRY(const auto owner, supervisor::identity(snapshot));
     TRY_VOID(supervisor::Layout::from(snapshot).make(owner));
-    return GiveBack(snapshot, to, owner).give();
+    return GiveBack(snapshot, to, owner, step).give();
 }
 
 }  // namespace posthorn::migrate

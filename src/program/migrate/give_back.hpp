@@ -11,6 +11,6 @@
 namespace posthorn::migrate {
 
 /// `to`: the queue directory of Postfix, which may be the same one.
-Result<Taken> give_back_queue(const config::Snapshot& snapshot, const std::string& to);
+Result<Taken> give_back_queue(const config::Snapshot& snapshot, const std::string& to, const Step& step = {});
 
 }  // namespace posthorn::migrate

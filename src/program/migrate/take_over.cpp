@@ -88,8 +88,8 @@ struct OnItsWay {
 
 class TakeOver {
 public:
-    TakeOver(const config::Snapshot& snapshot, std::string from, supervisor::Identity owner)
-        : snapshot_(snapshot), from_(std::move(from)), kept_(from_ + "/posthorn-taken"), owner_(owner)
+    TakeOver(const config::Snapshot& snapshot, std::string from, supervisor::Identity owner, const Step& step)
+        : snapshot_(snapshot), from_(std::move(from)), kept_(from_ + "/posthorn-taken"), owner_(owner), step_(step)
     {
     }
 
@@ -133,6 +133,11 @@ private:
         return {};
     }
 
+    void passed() const
+    {
+        if (step_)
+            step_();
+    }
     void trouble(const std::string& path, std::string reason) { taken_.troubles.push_back({path, std::move(reason)}); }
 
     /// Postfix gives a file its owner's x bit when it is whole; what lacks it nobody was told of. Files of ours in a maildrop have dots.
@@ -175,6 +180,7 @@ private:
             linked.push_back(std::move(one));
         }
         TRY_VOID(sync_folder(kept_ + "/taking"));
+        passed();
         return carry_through(std::move(linked), false);
     }
 
@@ -185,11 +191,16 @@ private:
             return {};
         if (!from_releasing) {
             TRY_VOID(commit(batch));
+            passed();
             TRY_VOID(leave_queues(batch));
+            passed();
             TRY_VOID(move_links(batch, "releasing"));
+            passed();
         }
         TRY_VOID(release(batch));
+        passed();
         TRY_VOID(move_links(batch, ""));
+        passed();
         for (const OnItsWay& one : batch)
             if (!one.failed)
                 ++taken_.by_queue[one.source.queue];
@@ -453,6 +464,7 @@ private:
     const config::Snapshot& snapshot_;
     std::string from_, kept_;
     supervisor::Identity owner_;
+    const Step& step_;
     Taken taken_;
     asio::io_context loop_;
     SystemClock clock_;
@@ -462,13 +474,13 @@ private:
 
 }  // namespace
 
-Result<Taken> take_over_queue(const config::Snapshot& snapshot, const std::string& from)
+Result<Taken> take_over_queue(const config::Snapshot& snapshot, const std::string& from, const Step& step)
 {
     TRY_VOID(must_be_stopped(from));
     TRY_VOID(must_be_stopped(snapshot.text("queue_directory")));
     TRY(const auto owner, supervisor::identity(snapshot));
     TRY_VOID(supervisor::Layout::from(snapshot).make(owner));
-    return TakeOver(snapshot, from, owner).take();
+    return TakeOver(snapshot, from, owner, step).take();
 }
 
 }  // namespace posthorn::migrate

@@ -12,6 +12,7 @@
 #include "config/snapshot.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -29,6 +30,8 @@ struct Taken {
 };
 
 /// `snapshot`: Posthorn's configuration; `from`: the queue directory of Postfix, which may be the same one.
-Result<Taken> take_over_queue(const config::Snapshot& snapshot, const std::string& from);
+/// `step` is called behind each step, where a run may be cut off: for tests.
+using Step = std::function<void()>;
+Result<Taken> take_over_queue(const config::Snapshot& snapshot, const std::string& from, const Step& step = {});
 
 }  // namespace posthorn::migrate

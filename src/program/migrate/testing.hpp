@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 #include <string>
 
 namespace posthorn::migrate::testing {
@@ -15,10 +16,12 @@ namespace posthorn::migrate::testing {
 /// A configuration directory of its own, removed at the end.
 class Folder {
 public:
+    /// In memory where there is such a place: these tests sync a lot, and power is not what they are about.
     Folder()
     {
-        char name[] = "/tmp/posthorn-migrate.XXXXXX";
-        path_ = ::mkdtemp(name);
+        path_ = std::filesystem::exists("/dev/shm") ? "/dev/shm/posthorn-migrate.XXXXXX" : "/tmp/posthorn-migrate.XXXXXX";
+        if (!::mkdtemp(path_.data()))
+            throw std::runtime_error("mkdtemp " + path_);
     }
     ~Folder() { std::filesystem::remove_all(path_); }
     void write(const std::string& name, const std::string& text, mode_t mode = 0644) const
