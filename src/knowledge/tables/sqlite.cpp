@@ -34,6 +34,8 @@ public:
                 quoted.append(c == '\'' ? 2 : 1, c);
             return quoted;
         });
+        if (!sql)
+            return std::vector<std::string>{};                   // the key has no part that the query wants
         sqlite3_stmt* raw = nullptr;
         int code = ::sqlite3_prepare_v2(db_.get(), sql->c_str(), static_cast<int>(sql->size()), &raw, nullptr);
         const std::unique_ptr<sqlite3_stmt, decltype(&::sqlite3_finalize)> statement(raw, &::sqlite3_finalize);

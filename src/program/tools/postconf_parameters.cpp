@@ -167,12 +167,12 @@ Parameters::Parameters(Snapshot defaults, std::optional<Snapshot> written, std::
         if (!service_.contains(name))
             builtin_.insert(name);
     if (written_)
-        find_user_parameters();
+        find_user_parameters(*written_);
 }
 
 bool Parameters::is_defined(const std::string& name) const { return builtin_.contains(name) || service_.contains(name); }
 
-void Parameters::find_user_parameters()
+void Parameters::find_user_parameters(const Snapshot& written)
 {
     const auto refer_main = [&](std::string_view reference) {
         const std::string name{reference};
@@ -187,7 +187,7 @@ void Parameters::find_user_parameters()
                 }
             }
         }
-        if (written_->definition(name))
+        if (written.definition(name))
             user_.insert(name);
         else if (!somewhere)
             undefined_main_.insert(name);
@@ -209,15 +209,15 @@ void Parameters::find_user_parameters()
     };
     // Names of old that only a default refers to ($fallback_relay).
     for (const auto& name : builtin_)
-        config::names_in(written_->default_of(name).value_or(""), [&](std::string_view reference) {
-            if (const std::string text{reference}; !is_defined(text) && written_->definition(text))
+        config::names_in(written.default_of(name).value_or(""), [&](std::string_view reference) {
+            if (const std::string text{reference}; !is_defined(text) && written.definition(text))
                 user_.insert(text);
         });
-    for (const auto& [name, definition] : written_->written()) {
+    for (const auto& [name, definition] : written.written()) {
         if (!is_raw(std::string{name}))
             config::names_in(definition->value, refer_main);
         database_settings(definition->value, [&](const std::string& setting) {
-            if (written_->definition(setting) && !is_defined(setting))
+            if (written.definition(setting) && !is_defined(setting))
                 user_.insert(setting);
         });
         if (name == "smtpd_restriction_classes")
@@ -236,7 +236,7 @@ void Parameters::find_user_parameters()
                 return;
             if (own.contains(name))
                 local_[i].insert(name);
-            else if (written_->definition(name))
+            else if (written.definition(name))
                 user_.insert(name);
             else
                 undefined_master_.insert(name);
@@ -250,7 +250,7 @@ void Parameters::find_user_parameters()
             database_settings(value, [&](const std::string& setting) {
                 if (own.contains(setting))
                     local_[i].insert(setting);
-                else if (written_->definition(setting) && !is_defined(setting))
+                else if (written.definition(setting) && !is_defined(setting))
                     user_.insert(setting);
             });
         }
@@ -319,7 +319,7 @@ void Parameters::warn_unused(std::string_view main_path, std::string_view master
 {
     for (const auto& name : undefined_main_)
         warnings.push_back(fmt::format("{}: undefined parameter: {}", main_path, name));
-    if (main) {
+    if (main && written_) {
         for (const auto& [name, definition] : written_->written())
             if (const std::string text{name}; !is_defined(text) && !user_.contains(text))
                 warnings.push_back(fmt::format("{}: unused parameter: {}={}", main_path, name, definition->value));

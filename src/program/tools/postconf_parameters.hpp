@@ -38,7 +38,7 @@ public:
     void warn_unused(std::string_view main_path, std::string_view master_path, bool main, std::vector<std::string>& warnings) const;
 
 private:
-    void find_user_parameters();
+    void find_user_parameters(const config::Snapshot& written);
     bool is_defined(const std::string& name) const;
 
     config::Snapshot defaults_;
