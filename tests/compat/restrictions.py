@@ -2,9 +2,9 @@
 
 Lists of restrictions, access tables and sessions come from a seeded generator; both systems read the same files. Replies are compared one
 by one, log lines session by session, after ports, queue ids and process ids are taken out. Both have the same name server and the same policy
-server, in a network of their own. Postfix's package is unpacked, not installed; without it, or without root, the test is skipped (77).
+server, in a network of their own. Without Debian's packages, or without root, the test is skipped (77).
 
-  restrictions.py BIN [SEED]
+  restrictions.py BIN [--seed N]      two areas: restrictions, and access results (access.py)
 """
 import argparse
 import os
@@ -20,9 +20,8 @@ import tempfile
 import threading
 import time
 
-HOUSE = pathlib.Path(__file__).resolve().parents[2]
-sys.dont_write_bytecode = True
-sys.path[:0] = [str(HOUSE / "tests/journeys"), str(HOUSE / "bench")]
+import frame
+from access import Access
 
 # Lines of the log that only one of them writes, and why. Replies have no such list.
 ACCEPTED = {
@@ -261,14 +260,12 @@ def talk(port, client, commands):
 
 
 class Side:
-    def __init__(self, kind, folder, tools, programs, bin, services, settings):
+    def __init__(self, kind, folder, debian, bin, services, settings):
         folder.mkdir(exist_ok=True)
-        from mail_systems import Postfix, Posthorn, master_line
+        from mail_systems import master_line
         from ports import free_port
         self.kind = kind
-        system = Postfix if kind == "postfix" else Posthorn
-        more = (bin,) if kind != "postfix" else ()
-        self.system = system(kind, folder / kind, tools, programs, *more, sink=Nowhere(), settings=settings)
+        self.system = frame.start(kind, folder, debian, bin, Nowhere(), settings)
         self.ports = [free_port() for _ in services]
         self.system.add_services("".join(master_line(f"127.0.0.1:{port} inet n - n - - smtpd", {"syslog_name": f"line{number}", **options})
                                          for number, (port, options) in enumerate(zip(self.ports, services))), self.ports)
@@ -318,61 +315,52 @@ def described(options):
     return text
 
 
-def compare(what, sessions, services, left, right, report):
-    differ = 0
+def counted(seed, sessions, services, left, right, logs, told_left, told_right):
+    """The counts of both areas: each session, each line's log, and what the policy server was told, are a question."""
+    areas = {"restrictions": frame.Area("restrictions", {name: why for name, (_, why) in ACCEPTED.items()}), "access": frame.Area("access")}
     for key, (number, client, commands) in sessions.items():
-        if left[key] != right[key]:
-            differ += 1
-            if report:
-                print(f"DIFFERS: {what} {key}: {described(services[number])}\n  {client}: {commands}")
-                for command, one, other in zip(["CONNECT", *commands, "...", "..."], left[key] + [""] * 9, right[key] + [""] * 9):
-                    if one != other:
-                        print(f"    {command}\n      Postfix:  {one}\n      Posthorn: {other}")
-    return differ
-
-
-def compare_logs(what, services, left, right, report):
-    differ = compared = 0
+        area = areas["restrictions" if key.startswith(("session", "policy")) else "access"]
+        if left[key] == right[key]:
+            area.same()
+            continue
+        area.differ(f"{key}: {described(services[number])}\n  {client}: {commands}\n" + "\n".join(
+            f"    {command}\n      Postfix:  {one}\n      Posthorn: {other}"
+            for command, one, other in zip(["CONNECT", *commands, "...", "..."], left[key] + [""] * 9, right[key] + [""] * 9) if one != other))
+    of_access = {number for key, (number, *_) in sessions.items() if not key.startswith(("session", "policy"))}
     for number in range(len(services)):
-        one, other = left.get(number, []), right.get(number, [])
-        compared += max(len(one), len(other))
-        if one != other:
-            differ += 1
-            if report:
-                print(f"DIFFERS: {what}: log of line {number}: {described(services[number])}")
-                for line in [line for line in one if line not in other][:6]:
-                    print(f"    only Postfix:  {line}")
-                for line in [line for line in other if line not in one][:6]:
-                    print(f"    only Posthorn: {line}")
-                if sorted(one) == sorted(other):
-                    print("    the same lines in another order")
-    return compared, differ
+        area = areas["access" if number in of_access else "restrictions"]
+        one, other = logs[0].get(number, []), logs[1].get(number, [])
+        if one == other:
+            area.same()
+        else:
+            area.differ(f"log of line {number}: {described(services[number])}\n" + "\n".join(
+                [f"    only Postfix:  {line}" for line in one if line not in other][:6] + [f"    only Posthorn: {line}" for line in other if line not in one][:6] +
+                (["    the same lines in another order"] if sorted(one) == sorted(other) else [])))
+    if told_left == told_right:
+        areas["restrictions"].same()
+    else:
+        areas["restrictions"].differ("a policy server is told\n" + "\n".join([f"    only by Postfix:  {one}" for one in told_left if one not in told_right][:5] +
+                                                                             [f"    only by Posthorn: {one}" for one in told_right if one not in told_left][:5]))
+    areas["restrictions"].used.update({name: count for name, count in USED.items() if count})
+    return max([area.close(seed) for area in areas.values()])
 
 
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("bin", type=pathlib.Path)
-    options.add_argument("seed", type=int, nargs="?", default=1)
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--all-mutants", action="store_true", help="breaks every rule of MUTANTS, not only the first, and asks every line again")
     options.add_argument("--apart", action="store_true", help=argparse.SUPPRESS)
     options = options.parse_args()
     os.environ["POSTHORN_BIN"] = str(options.bin.resolve())
-    if os.getuid() != 0:
-        print("skipped: Debian's Postfix needs root to run")
-        return 77
+    frame.need_root()
     if not options.apart:
         # A network and a resolv.conf of our own: both ask the name server of the test, at port 53.
         apart = ["unshare", "--mount", "--net", "--propagation", "private"]
         if subprocess.run([*apart, "true"], capture_output=True).returncode:
-            print("skipped: no network of our own can be had here")
-            return 77
-        return subprocess.run([*apart, sys.executable, __file__, str(options.bin), str(options.seed), "--apart"]).returncode
-    import relays
-    from mail_systems import Tools, Unavailable
-    try:
-        tools = Tools(pathlib.Path(tempfile.gettempdir()) / "posthorn-bench-postfix")
-    except Unavailable as why:
-        print(f"skipped: {why}")
-        return 77
+            raise frame.Skipped("no network of our own can be had here")
+        return subprocess.run([*apart, sys.executable, __file__, str(options.bin), "--seed", str(options.seed), "--apart", *(["--all-mutants"] if options.all_mutants else [])]).returncode
+    debian = frame.Debian()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-compat."))
     folder.chmod(0o755)
@@ -391,6 +379,7 @@ def main():
         results = folder / "results"
         results.write_text("".join(f"r{number}@ours.test {result}\n" for number, result in enumerate(RESULTS)))
         results.chmod(0o644)
+        results_line = len(services)
         services.append({"smtpd_recipient_restrictions": f"check_recipient_access texthash:{results}, permit_mynetworks, reject"})
         services.append({"smtpd_sender_restrictions": f"check_recipient_access texthash:{results}", "smtpd_recipient_restrictions": "permit_auth_destination, reject"})
         by_name = folder / "by_name"
@@ -409,6 +398,9 @@ def main():
         for at in (len(services) - 4, len(services) - 3):
             for number in range(len(RESULTS)):
                 sessions[f"result {at}.{RESULTS[number]}"] = (at, "127.0.0.4", ["EHLO client.test", "MAIL FROM:<a@good.test>", f"RCPT TO:<r{number}@ours.test>", "DATA", "QUIT"])
+        for line, asked_there in Access(random.Random(f"access {options.seed}"), folder, debian).lines():
+            sessions |= {name: (len(services), *session) for name, session in asked_there.items()}
+            services.append(line)
         settings = {"myhostname": "mail.demo.test", "mydestination": "ours.test", "local_recipient_maps": "inline:{ {user=x} " + " ".join(
             f"{{r{number}=x}}" for number in range(len(RESULTS))) + " }", "relay_domains": "relay.test", "virtual_alias_maps": "inline:{ {user@alias.test=user@ours.test} }",
             "virtual_alias_domains": "alias.test", "mynetworks": "127.0.0.4", "smtpd_peername_lookup": "yes", "recipient_delimiter": "+", "default_transport": "smtp",
@@ -416,39 +408,34 @@ def main():
             "class_one": "reject_unknown_sender_domain, reject_non_fqdn_recipient", "class_two": "defer_if_permit, permit_mynetworks, reject", "smtpd_banner": "$myhostname ESMTP",
             "smtpd_error_sleep_time": "0", "smtpd_policy_service_try_limit": "1", "unverified_recipient_reject_code": "450", "smtpd_forbid_unauth_pipelining": "no",
             "parent_domain_matches_subdomains": "debug_peer_list,mynetworks,relay_domains,smtpd_access_maps", "inet_interfaces": "127.0.0.1"}
+        settings["proxy_read_maps"] = " ".join(re.findall(r"proxy:texthash:[^ ,]*", str(services)))
         settings["local_transport"] = "smtp:[127.0.0.1]:1"
-        programs = relays.programs_beside(options.bin.resolve())
         answers, logs, asked = [], [], []
         for kind in ("postfix", "posthorn"):
             own = {key: value for key, value in settings.items() if kind != "postfix" or key != "smtpd_forbid_unauth_pipelining"}
             policy.requests.clear()
-            side = Side(kind, folder, tools, programs, options.bin.resolve(), services, own)
+            side = Side(kind, folder, debian, options.bin.resolve(), services, own)
             opened.append(side)
             answers.append(side.ask_all(sessions))
             time.sleep(1)
             logs.append(side.lines())
             asked.append(sorted(told(lines) for lines in policy.requests if "client_address=127.0.0.1" not in lines))
-        differ = compare("restrictions", sessions, services, answers[0], answers[1], True)
-        compared, log_differ = compare_logs("restrictions", services, logs[0], logs[1], True)
-        replies = sum(len(one) for one in answers[0].values())
-        print(f"{len(sessions)} sessions ({len(RESULTS) * 3} of access results), {replies} replies: {differ} sessions differ; {compared} log lines: {log_differ} of {len(services)} logs differ")
-        for one in [one for one in asked[0] if one not in asked[1]][:5]:
-            print(f"DIFFERS: a policy server is told\n    only by Postfix:  {one}")
-        for one in [one for one in asked[1] if one not in asked[0]][:5]:
-            print(f"DIFFERS: a policy server is told\n    only by Posthorn: {one}")
-        differ += asked[0] != asked[1]
-        print(f"{len(asked[0])} and {len(asked[1])} questions to the policy server")
-        for name, (_, why) in ACCEPTED.items():
-            print(f"accepted: {name}: {USED[name]} lines: {why}")
+        failed = counted(options.seed, sessions, services, *answers, logs, *asked)
+        print(f"{sum(len(one) for one in answers[0].values())} replies, {sum(len(one) for one in logs[0].values())} log lines, {len(asked[0])} questions to the policy server")
+        side.close()                                            # the mutants need the room
+        opened.pop()
         blind = 0
-        for number, (name, broken) in enumerate(MUTANTS.items()):
-            side = Side("posthorn", folder / f"mutant{number}", tools, programs, options.bin.resolve(), services, {**settings, **broken()})
+        # Broken on purpose. A process of smtpd for each line is what takes the time: the first is asked of one line alone.
+        lines = range(len(services)) if options.all_mutants else [results_line]
+        again = {key: (lines.index(at), *rest) for key, (at, *rest) in sessions.items() if at in lines}
+        for number, (name, broken) in enumerate([*MUTANTS.items()][:None if options.all_mutants else 1]):
+            side = Side("posthorn", folder / f"mutant{number}", debian, options.bin.resolve(), [services[at] for at in lines], {**settings, **broken()})
             opened.append(side)
-            seen = compare(name, sessions, services, answers[0], side.ask_all(sessions), False)
+            seen = sum(answers[0][key] != answer for key, answer in side.ask_all(again).items())
             blind += seen == 0
             print(f"broken on purpose: {name}: {seen} sessions differ")
             opened.pop().close()
-        return 1 if differ or log_differ or blind else 0
+        return 1 if failed or blind else 0
     finally:
         for side in opened:
             side.close()
@@ -459,4 +446,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    frame.guarded(main)

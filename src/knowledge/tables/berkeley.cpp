@@ -137,8 +137,9 @@ private:
         stamp_ = stamp();
         db_.reset();
         auto opened = open_db(library_, name_of(fd_), path_, type, DB_RDONLY);
-        if (!opened && ::access(name_of(fd_).c_str(), R_OK) != 0) {
-            // A file of root's, of which the broker gave us the descriptor: the library wants a name, so it gets one of a copy.
+        if (!opened && !Fd{::open(name_of(fd_).c_str(), O_RDONLY | O_CLOEXEC)}) {
+            // A file of root's, or outside of what a confined service sees, of which the broker gave us the descriptor: the library wants a
+            // name, so it gets one of a copy.
             TRY(copy_, copy_in_memory(fd_.get()));
             opened = open_db(library_, name_of(copy_), path_, type, DB_RDONLY);
         }

@@ -215,18 +215,20 @@ awaitable<Judge::Step> Judge::named_restrictions(const std::string& text, const 
 {
     const ClassValue no_class = [](std::string_view) { return std::nullopt; };
     RestrictionList members;
+    // What is wrong with the list counts when its turn comes: what stands before may decide.
+    std::vector<std::string> wrong;
+    const bool table_inside = text.find(':') != std::string::npos;       // wherever it stands, the whole is refused
     const auto words = config::split_grouped(text);
-    for (std::size_t at = 0; at < words.size(); ++at) {
+    for (std::size_t at = 0; at < words.size() && wrong.empty(); ++at) {
         const std::string_view word = words[at];
-        if (const auto named = law_.settings.lists.classes.find(word); named != law_.settings.lists.classes.end()) {
+        if (const auto named = law_.settings.lists.classes.find(word); !table_inside && named != law_.settings.lists.classes.end()) {
             members.push_back({Kind::restriction_class, std::string(word), {}, named->second, {}, {}, {}});
             continue;
         }
-        if (word.find(':') != std::string_view::npos || to_lower(word).starts_with("check_")) {
-            court_.log_warning(fmt::format("access table {} has entry with lookup table: {}", table, text));
-            court_.log_warning("do not specify lookup tables inside SMTPD access maps");
-            court_.log_warning("define a restriction class and specify its name instead.");
-            co_return refuse(451, "4.3.5", "Server configuration error", true);
+        if (table_inside || to_lower(word).starts_with("check_")) {
+            wrong = {fmt::format("access table {} has entry with lookup table: {}", table, text),
+                     "do not specify lookup tables inside SMTPD access maps", "define a restriction class and specify its name instead."};
+            continue;
         }
         if (iequals(word, "warn_if_reject")) {
             members.push_back({Kind::warn_if_reject, std::string(word), {}, nullptr, {}, {}, {}});
@@ -239,12 +241,20 @@ awaitable<Judge::Step> Judge::named_restrictions(const std::string& text, const 
                 ++at;
         }
         if (!compiled) {
-            court_.log_warning(fmt::format("unknown smtpd restriction: \"{}\"", word));
-            co_return refuse(451, "4.3.5", "Server configuration error", true);
+            wrong = {fmt::format("unknown smtpd restriction: \"{}\"", word)};
+            continue;
         }
         members.insert(members.end(), compiled->begin(), compiled->end());
     }
-    co_return co_await list(members, subject, depth + 1);
+    const bool warned_before = warn_;
+    Step step = co_await list(members, subject, depth + 1);
+    if (step == Step::dunno && !wrong.empty()) {
+        for (const std::string& line : wrong)
+            court_.log_warning(line);
+        step = refuse(451, "4.3.5", "Server configuration error", true);      // warn_if_reject may stand right before
+    }
+    warn_ = warned_before;
+    co_return step;
 }
 
 }  // namespace posthorn::receive::policy

@@ -154,6 +154,11 @@ constexpr Row rows[] = {
     {"sender", "check_sender_access inline:{{a@b.test = HANGUP}}", out, "h.test", stranger, me, ""},
     {"sender", "check_sender_access inline:{{a@b.test = 1234567}}, reject", out, "h.test", stranger, me, ok},
     {"sender", "check_sender_access inline:{{a@b.test = blah}}", out, "h.test", stranger, me, "451 4.3.5 Server configuration error"},
+    // What is wrong with a list of restrictions counts when its turn comes; a table anywhere in it at once.
+    {"sender", "check_sender_access inline:{{a@b.test = permit, blah}}", out, "h.test", stranger, me, ok},
+    {"sender", "check_sender_access inline:{{a@b.test = reject, blah}}", out, "h.test", stranger, me,
+     "554 5.7.1 <a@b.test>: Sender address rejected: Access denied"},
+    {"sender", "check_sender_access inline:{{a@b.test = permit, inline:{x=y}}}", out, "h.test", stranger, me, "451 4.3.5 Server configuration error"},
     {"sender", "check_sender_access inline:{{a@b.test = 250 ok}}", out, "h.test", stranger, me, "451 4.3.5 Server configuration error"},
     {"sender", "check_sender_access inline:{{a@b.test = check_sender_access inline:{x=y}}}", out, "h.test", stranger, me,
      "451 4.3.5 Server configuration error"},
