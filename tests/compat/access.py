@@ -15,16 +15,20 @@ ACTIONS = ["FILTER smtp:[127.0.0.1]:1", "FILTER none", "FILTER :[127.0.0.1]", "F
            "PREPEND X-Access: seen", "PREPEND X Access: no", "PREPEND :", "PREPEND", "HANGUP", "HANGUP now"]
 
 
+def said(rng):
+    """Not a status without a text: Postfix 3.7 reads on into what its buffer had before."""
+    enhanced, words = rng.choice(ENHANCED), rng.choice(TEXTS)
+    return f"{enhanced} {words if words not in ('', '5.7.1') or not enhanced else 'said'}"
+
+
 def result(rng):
     """One right-hand side."""
     dice = rng.random()
     if dice < 0.4:
         word = rng.choice(WORDS)
-        text = f"{rng.choice([word, word.lower(), word.capitalize()])} {rng.choice(ENHANCED)} {rng.choice(TEXTS)}"
+        text = f"{rng.choice([word, word.lower(), word.capitalize()])} {said(rng)}"
     elif dice < 0.65:
-        # A status without a text: Postfix 3.7 reads on into what its buffer had before.
-        enhanced, words = rng.choice(ENHANCED), rng.choice(TEXTS)
-        text = f"{rng.choice(CODES)} {enhanced} {words or 'said' if enhanced else words}"
+        text = f"{rng.choice(CODES)} {said(rng)}"
     elif dice < 0.8:
         text = rng.choice(ACTIONS)
     elif dice < 0.95:

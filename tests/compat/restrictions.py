@@ -27,6 +27,7 @@ from access import Access
 ACCEPTED = {
     "unreachable words": (r"^warning: restriction `.*' after `.*' is ignored$", "Postfix warns at every session of what stands behind permit, reject and defer"),
     "names of clients": (r"^warning: hostname \S+ does not resolve to address", "the reason is in the words of the C library there, of our resolver here"),
+    "busy machine": (r"^warning: event loop was late by", "our services say so"),
     "hosts without address": (r"^warning: Unable to look up (MX|NS) host \S+ for .*: ", "likewise"),
 }
 USED = dict.fromkeys(ACCEPTED, 0)

@@ -1,21 +1,20 @@
 """sendmail -bv and -v: what Debian's Postfix and Posthorn say at once, write in the log, and report by mail, of the same recipients before the
-same next host. Reports are compared whole, header and parts, after queue ids, ports, dates and boundaries are taken out. Postfix's package is
-unpacked, not installed; without it, or without root, the test is skipped (77).
+same next host. Reports are compared whole, header and parts, after queue ids, ports, dates and boundaries are taken out. Without
+Debian's packages, or without root, the test is skipped (77).
 
   trace_reports.py BIN
 """
+import contextlib
 import difflib
 import email
 import email.policy
 import os
-import pathlib
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
 
-from verification import BIN, Comparison, Side, Tools, Unavailable, normal, relays, wait_until
+import frame
+from verification import BIN, Comparison, Side, normal, wait_until
 
 # name -> (options, recipients, content, further mail is expected: those that failed in a delivery come back)
 QUESTIONS = {
@@ -123,26 +122,19 @@ class Reports(Comparison):
 
 
 def main():
-    if os.getuid() != 0:
-        print("skipped: Debian's Postfix needs root to run")
-        return 77
-    try:
-        tools = Tools(pathlib.Path(tempfile.gettempdir()) / "posthorn-bench-postfix")
-    except Unavailable as why:
-        print(f"skipped: {why}")
-        return 77
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-compat."))
-    folder.chmod(0o755)
+    frame.need_root()
+    debian = frame.Debian()
     result, sides = Reports(), []
-    try:
+    with frame.workshop() as folder, contextlib.ExitStack() as ends:
         for kind in ("postfix", "posthorn"):
             # Debian's is set-gid to a group that does not exist here, and then believes no environment: a copy without.
             commands = folder / "commands"
             commands.mkdir(exist_ok=True)
-            shutil.copy(tools.program("postdrop"), commands)
+            shutil.copy(debian.program("postdrop"), commands)
             (commands / "postdrop").chmod(0o755)
-            sides.append(Asked(folder, tools, relays.programs_beside(BIN), kind,
+            sides.append(Asked(folder, debian, kind,
                                {"myorigin": "$myhostname", **({"command_directory": commands, "export_environment": "TZ MAIL_CONFIG LD_LIBRARY_PATH"} if kind == "postfix" else {})}))
+            ends.callback(sides[-1].close)
         for name in QUESTIONS:
             (first, mail, log), (our_first, our_mail, our_log) = [side.question(name) for side in sides]
             result.same(f"{name}: what is said at once", first, our_first)
@@ -157,11 +149,7 @@ def main():
                 result.same(f"sendmail {words} {side.kind}: refused, with a reason", (True, "", True), (code != 0, out, bool(errors) and "fatal: " in errors[0]))
         print(f"{result.compared} compared, {result.different} differ")
         return 1 if result.different else 0
-    finally:
-        for side in sides:
-            side.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    frame.guarded(main)

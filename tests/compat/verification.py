@@ -1,26 +1,23 @@
 """The same addresses, the same next host, the same settings: what Debian's Postfix and Posthorn tell an SMTP client, and write in
-the log. Compared line by line after queue ids, ports, delays and dates are taken out. Postfix's package is unpacked, not installed; without
-it, or without root, the test is skipped (77).
+the log. Compared line by line after queue ids, ports, delays and dates are taken out. Without Debian's packages, or without root, the test is
+skipped (77).
 
   verification.py BIN
 """
+import contextlib
 import os
 import pathlib
 import re
-import shutil
 import smtplib
 import sys
-import tempfile
 import threading
 import time
 
-HOUSE = pathlib.Path(__file__).resolve().parents[2]
+import frame
+
 os.environ["POSTHORN_BIN"] = str(pathlib.Path(sys.argv[1]).resolve())
-sys.dont_write_bytecode = True
-sys.path[:0] = [str(HOUSE / "tests/journeys"), str(HOUSE / "bench")]
-import relays  # noqa: E402
 from journey import BIN, PATIENCE, Sink, free_port, wait_until  # noqa: E402
-from mail_systems import Postfix, Posthorn, Tools, Unavailable, master_line  # noqa: E402
+from mail_systems import master_line  # noqa: E402
 
 RCPT = {"ok": "250 2.1.5 Recipient OK", "plain": "250 fine", "bad": "550 5.1.1 No such user", "bare": "550 no such user here",
         "lines": "550-5.1.1 No such user\r\n550 5.1.1 ask the postmaster", "moved": "551 5.1.6 Gone elsewhere", "policy": "554 5.7.1 Not from you",
@@ -48,7 +45,7 @@ def normal(text):
 class Side:
     """One mail system with its own copy of the next host."""
 
-    def __init__(self, folder, tools, programs, kind, more):
+    def __init__(self, folder, debian, kind, more):
         self.sink = Sink({"RCPT": lambda argument, _: RCPT.get(re.search(r"<([a-z]*)", argument).group(1), "250 2.1.5 Recipient OK")})
         settings = {"myhostname": "mail.demo.test", "relay_domains": "there.test", "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
                     "smtpd_recipient_restrictions": "reject_unverified_recipient", "mynetworks": "192.0.2.1", "smtpd_peername_lookup": "no",
@@ -58,8 +55,7 @@ class Side:
         if kind == "postfix":
             settings.pop("address_verify_control_domains")
         self.kind = kind
-        self.system = Postfix(kind, folder / kind, tools, programs, sink=self.sink, settings=settings) if kind == "postfix" else \
-            Posthorn(kind, folder / kind, tools, programs, BIN, sink=self.sink, settings=settings)
+        self.system = frame.start(kind, folder, debian, BIN, self.sink, settings)
         lines = {name: free_port() for name in SMTPD}
         self.system.add_services("".join(master_line(f"127.0.0.1:{lines[name]} inet n - n - - smtpd", options) for name, options in SMTPD.items()), lines.values())
         self.ports = {"": self.system.port, **lines}
@@ -122,28 +118,19 @@ class Comparison:
 
 
 def main():
-    if os.getuid() != 0:
-        print("skipped: Debian's Postfix needs root to run")
-        return 77
-    try:
-        tools = Tools(pathlib.Path(tempfile.gettempdir()) / "posthorn-bench-postfix")
-    except Unavailable as why:
-        print(f"skipped: {why}")
-        return 77
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-compat."))
-    folder.chmod(0o755)
-    programs, result, opened = relays.programs_beside(BIN), Comparison(), []
+    frame.need_root()
+    debian, result = frame.Debian(), Comparison()
 
     def both(questions, what, sides):
         answers = [side.ask_all(questions) for side in sides]
         for question in questions:
             result.same(f"{what} {question}", answers[0][question], answers[1][question])
-    try:
+    with frame.workshop() as folder, contextlib.ExitStack() as ends:
         sides = []
         for kind in ("postfix", "posthorn"):
             (folder / "first").mkdir(exist_ok=True)
-            sides.append(Side(folder / "first", tools, programs, kind, {}))
-            opened.append(sides[-1])
+            sides.append(Side(folder / "first", debian, kind, {}))
+            ends.callback(sides[-1].close)
         first = [("", f"{name}@there.test") for name in PROBED if name != "none"]
         sides_none = [("pass", "user@none.test")]
         both(first, "an unknown address:", sides)
@@ -162,8 +149,8 @@ def main():
         cold = []
         for kind in ("postfix", "posthorn"):
             (folder / "second").mkdir(exist_ok=True)
-            cold.append(Side(folder / "second", tools, programs, kind, {"address_verify_negative_cache": "no"}))
-            opened.append(cold[-1])
+            cold.append(Side(folder / "second", debian, kind, {"address_verify_negative_cache": "no"}))
+            ends.callback(cold[-1].close)
         both([("once", f"{name}@there.test") for name in ("bad", "later")], "negative cache off:", cold)
         time.sleep(1)
         both([("once", "ok@there.test")], "negative cache off:", cold)
@@ -172,11 +159,7 @@ def main():
         result.same_lists("negative cache off: delivery lines", cold[0].lines("status="), cold[1].lines("status="))
         print(f"{result.compared} compared, {result.different} differ")
         return 1 if result.different else 0
-    finally:
-        for side in opened:
-            side.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    frame.guarded(main)
