@@ -115,6 +115,34 @@ def guarded(main):
         sys.exit(SKIPPED)
 
 
+def network_of_its_own():
+    """Starts this program again where it has a network and mounts of its own; returns there. Port 53 and resolv.conf are the test's."""
+    if os.environ.pop("POSTHORN_APART", None):
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        return
+    apart = ["unshare", "--mount", "--net", "--propagation", "private"]
+    if subprocess.run([*apart, "true"], capture_output=True).returncode:
+        raise Skipped("no network of our own can be had here")
+    sys.exit(subprocess.run([*apart, sys.executable, *sys.argv], env={**os.environ, "POSTHORN_APART": "yes"}).returncode)
+
+
+@contextlib.contextmanager
+def name_server(bin, folder, zone):
+    """Both systems ask a name server of the test. In a network of its own."""
+    (folder / "zone").write_text(zone)
+    (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    (folder / "resolv.conf").chmod(0o644)
+    subprocess.run(["mount", "--bind", folder / "resolv.conf", "/etc/resolv.conf"], check=True)
+    names = subprocess.Popen([bin.resolve().parent / "tests/tools/posthorn-testdns", folder / "zone", "53"], stdout=subprocess.PIPE, text=True)
+    try:
+        names.stdout.readline()
+        yield
+    finally:
+        names.terminate()
+        names.wait(10)
+        subprocess.run(["umount", "/etc/resolv.conf"], check=False)
+
+
 def normal(text):
     """Without what two systems, or two runs, cannot have in common: queue ids, dates, ports, delays."""
     text = re.sub(r"\b(id|queued as) [0-9A-Za-z]{6,}\b", r"\1 QID", text)

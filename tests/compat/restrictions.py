@@ -11,12 +11,8 @@ import os
 import pathlib
 import random
 import re
-import shutil
 import socket
 import socketserver
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 
@@ -351,26 +347,16 @@ def main():
     options.add_argument("bin", type=pathlib.Path)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--all-mutants", action="store_true", help="breaks every rule of MUTANTS, not only the first, and asks every line again")
-    options.add_argument("--apart", action="store_true", help=argparse.SUPPRESS)
     options = options.parse_args()
     os.environ["POSTHORN_BIN"] = str(options.bin.resolve())
     frame.need_root()
-    if not options.apart:
-        # A network and a resolv.conf of our own: both ask the name server of the test, at port 53.
-        apart = ["unshare", "--mount", "--net", "--propagation", "private"]
-        if subprocess.run([*apart, "true"], capture_output=True).returncode:
-            raise frame.Skipped("no network of our own can be had here")
-        return subprocess.run([*apart, sys.executable, __file__, str(options.bin), "--seed", str(options.seed), "--apart", *(["--all-mutants"] if options.all_mutants else [])]).returncode
     debian = frame.Debian()
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-compat."))
-    folder.chmod(0o755)
-    (folder / "zone").write_text(ZONE)
-    (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-    (folder / "resolv.conf").chmod(0o644)
-    subprocess.run(["mount", "--bind", folder / "resolv.conf", "/etc/resolv.conf"], check=True)
-    names = subprocess.Popen([options.bin.resolve().parent / "tests/tools/posthorn-testdns", folder / "zone", "53"], stdout=subprocess.PIPE, text=True)
-    names.stdout.readline()
+    frame.network_of_its_own()
+    with frame.workshop() as folder, frame.name_server(options.bin, folder, ZONE):
+        return ask(options, debian, folder)
+
+
+def ask(options, debian, folder):
     policy, opened = Policy(), []
     try:
         generator = Generator(options.seed, folder, policy.port)
@@ -440,10 +426,6 @@ def main():
     finally:
         for side in opened:
             side.close()
-        names.terminate()
-        names.wait(10)
-        subprocess.run(["umount", "/etc/resolv.conf"], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 """All areas of the comparison with Debian's Postfix, each with its quota of questions; per area: asked, equal, accepted differences (by name, with
 the reason), differing. Fails where something differs or a quota is not met.
 
-  run.py BIN [--seed N] [--area NAME ...]     asks them one after the other
+  run.py BIN [--seed N] [--all] [--area NAME ...]     asks them one after the other; --all: all messages, all rules broken on purpose
   run.py --reports FOLDER                     adds up what the areas left there (POSTHORN_COMPAT_REPORT), as ctest runs them one by one
 """
 import argparse
@@ -16,10 +16,11 @@ import tempfile
 import frame
 
 HERE = pathlib.Path(__file__).resolve().parent
-# file -> areas it asks about, what it is started on
+# file -> areas it asks about, what it is started on, what --all adds
 SCRIPTS = {
-    "restrictions.py": (["restrictions", "access"], "{bin}"), "rewriting.py": (["rewriting"], "{bin}"), "postmap/postmap.py": (["lookups"], "{bin}/postmap"),
-    "sites.py": (["postconf"], "{bin}/postconf"), "tools.py": (["tools"], "{bin}"),
+    "restrictions.py": (["restrictions", "access"], "{bin}", ["--all-mutants"]), "rewriting.py": (["rewriting"], "{bin}", ["--all"]),
+    "postmap/postmap.py": (["lookups"], "{bin}/postmap", []),
+    "sites.py": (["postconf"], "{bin}/postconf", []), "tools.py": (["tools"], "{bin}", []),
 }
 
 
@@ -45,6 +46,7 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("bin", nargs="?", type=pathlib.Path)
     options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--all", action="store_true")
     options.add_argument("--area", action="append", choices=frame.QUOTAS)
     options.add_argument("--reports", type=pathlib.Path)
     options = options.parse_args()
@@ -53,9 +55,9 @@ def main():
         return summed(options.reports, wanted)
     worst = 0
     with tempfile.TemporaryDirectory(prefix="posthorn-compat-reports.") as folder:
-        for script, (areas, given) in SCRIPTS.items():
+        for script, (areas, given, more) in SCRIPTS.items():
             if set(areas) & set(wanted):
-                done = subprocess.run([sys.executable, HERE / script, given.format(bin=options.bin.resolve()), "--seed", str(options.seed)],
+                done = subprocess.run([sys.executable, HERE / script, given.format(bin=options.bin.resolve()), "--seed", str(options.seed), *(more if options.all else [])],
                                       env={**os.environ, "POSTHORN_COMPAT_REPORT": folder})
                 worst = max(worst, 1 if done.returncode not in (0, frame.SKIPPED) else 0)
         return summed(pathlib.Path(folder), wanted) or worst

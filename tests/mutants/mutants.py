@@ -1,4 +1,4 @@
-"""One rule of the client or of what it learns is broken at a time; a test has to notice.
+"""One rule is broken at a time: of the client, of what it learns, of what has to be as in Postfix; a test has to notice.
 
   tests/mutants/mutants.py [--here] [NAME-PART ...]   builds and tests each mutant; says which test notices; survivors are a failure
   tests/mutants/mutants.py --check                    each rule is still found in its file, exactly once (part of every test run)
@@ -58,10 +58,12 @@ def copy_of_tree():
 def noticed_by(tree, target, tests):
     """The first test case that fails; "" where none does; None where it does not even compile."""
     jobs = os.environ.get("JOBS", "2")
-    made = subprocess.run(["ninja", "-C", "build/dev", "-j", jobs, "--quiet", target], cwd=tree, capture_output=True, text=True)
+    made = subprocess.run(["ninja", "-C", "build/dev", "-j", jobs, "--quiet", *target.split()], cwd=tree, capture_output=True, text=True)
     if made.returncode != 0:
         print(next((line for line in made.stdout.splitlines() if " error: " in line), made.stdout[-2000:]))
         return None
+    if tests.startswith("run "):
+        return noticed_beside(tree, tests[4:])
     try:
         ran = subprocess.run([f"build/dev/tests/{target}", "-aa=1"] + ([f"-sf={tests[3:]}" if tests.startswith("in ") else f"-tc={tests}"] if tests else []), cwd=tree, capture_output=True,
                              text=True, errors="replace", timeout=600)
@@ -78,6 +80,16 @@ def noticed_by(tree, target, tests):
         elif "ERROR: " in line:
             break
     return case
+
+
+def noticed_beside(tree, command):
+    """The first difference from Postfix that a comparison of tests/compat finds."""
+    ran = subprocess.run([sys.executable, *f"tests/compat/{command}".split()], cwd=tree, capture_output=True, text=True, errors="replace", timeout=900)
+    if ran.returncode == 77:
+        raise SystemExit(f"mutants: {command}: {ran.stdout.strip()}")
+    if ran.returncode == 0:
+        return ""
+    return next((line for line in ran.stdout.splitlines() if line.startswith("DIFFERS")), f"exit {ran.returncode}: {ran.stdout[-300:]}{ran.stderr[-300:]}")[:160]
 
 
 def run(tree, wanted):

@@ -1,5 +1,5 @@
 """(name, test program, file, rule, the rule broken, test cases): see mutants.py. The last: doctest's pattern of names, "in " one of files,
-or empty for all of the program's."""
+"run " a comparison with Debian's Postfix (the second then names what to build), or empty for all of the program's."""
 
 LEARN = "src/knowledge/peers/learn.cpp"
 SEEN = "src/knowledge/peers/observation.cpp"
@@ -29,6 +29,21 @@ def send(name, path, rule, broken, tests):
 
 def schedule(name, rule, broken):
     return ("schedule " + name, "schedule_test", SHAPE, rule, broken, "")
+
+
+# Areas of the comparison with Debian's Postfix, each with what it is built of.
+SYSTEM = "programs bench_source bench_sink slow_sync posthorn-testdns"
+LOOKUPS = ("postmap_alone", "run postmap/postmap.py build/dev/tests/compat/postmap/postmap_alone")
+SITES = ("postconf_alone", "run sites.py build/dev/tests/compat/postconf_alone")
+ACCESS = RESTRICTIONS = (SYSTEM, "run restrictions.py build/dev/bin")
+
+
+def rewriting(line):
+    return SYSTEM, f"run rewriting.py build/dev/bin --only {line}"
+
+
+def compat(name, area, path, rule, broken):
+    return ("compat " + name, area[0], path, rule, broken, area[1])
 
 
 RULES = [
@@ -152,4 +167,19 @@ RULES = [
     schedule("tests a ceiling as soon after a failure", "again ? std::min(2 * std::max(step_, probe_every), probe_at_most) : probe_every",
              "again ? probe_every : probe_every"),
     schedule("sends while it was asked for silence", "    if (suspended(now))\n        return false;", "    "),
+    # What the comparison with Debian's Postfix has to notice: two rules for each area.
+    compat("lookups: socketmap is asked in lower case", LOOKUPS, "src/knowledge/tables/sockets.cpp", 'fmt::format("{} {}", map_, key);',
+           'fmt::format("{} {}", map_, fold_key(key, flags_.utf8));'),
+    compat("lookups: a union keeps what is empty", LOOKUPS, "src/knowledge/tables/composed.cpp", "if (all && !all->empty())", "if (all)"),
+    compat("postconf: saying a thing twice is a contradiction", SITES, "src/foundation/config/main_cf.cpp", "before != assignment->value)", "before.data() != nullptr)"),
+    compat("postconf: a service does not know its name", SITES, "src/program/tools/postconf_parameters.cpp", '{{"service_name", service.columns[0]}}', '{{"service_nam", service.columns[0]}}'),
+    compat("access: DEFER is as final as REJECT", ACCESS, "src/journey/receive/policy/access.cpp",
+           'case Action::defer: co_return refuse_subject(settings.access_defer, status_or("4.7.1")', 'case Action::defer: co_return refuse_subject(settings.access_reject, status_or("5.7.1")'),
+    compat("access: a word that is wrong counts before its turn", ACCESS, "src/journey/receive/policy/access.cpp", "if (step == Step::dunno && !wrong.empty()) {", "if (!wrong.empty()) {"),
+    compat("restrictions: warn_if_reject is for all that follow", RESTRICTIONS, "src/journey/receive/policy/judge.cpp",
+           "        warn_ = warned_before;\n        if (step == Step::permit", "        warn_ = warn_ || warned_before;\n        if (step == Step::permit"),
+    compat("restrictions: the sender's list is asked about the client", RESTRICTIONS, "src/journey/receive/policy/restriction.cpp",
+           'Word{"reject_rhsbl_sender", Kind::reject_rhsbl, Needs::dns_list, Party::sender}', 'Word{"reject_rhsbl_sender", Kind::reject_rhsbl, Needs::dns_list, Party::client}'),
+    compat("rewriting: an exception from masquerading is none", rewriting("masquerade"), "src/journey/cleanup/rewrite.cpp", "        if (!strip)\n            return;", "        if (!strip)\n            strip = true;"),
+    compat("rewriting: STRIP keeps the line", rewriting("checks"), "src/journey/cleanup/checks.cpp", 'log("strip", text);\n            return {false, {}};', 'log("strip", text);\n            return {};'),
 ]

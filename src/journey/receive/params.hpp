@@ -375,8 +375,9 @@ inline constexpr Param<Octets> smtpd_memory_limit{
     .own = true};
 inline constexpr Param<bool> smtpd_log_abort_queue_id{
     .name = "smtpd_log_abort_queue_id",
-    .initial = "yes",
-    .doc = "Queue id or NOQUEUE before \"lost connection\", \"timeout\" and \"too many errors\", as Postfix does since 3.10; no: as before.",
+    .initial = "no",
+    .doc = "Queue id or NOQUEUE before \"lost connection\", \"timeout\" and \"too many errors\", as Postfix does since 3.10. Filters of "
+           "fail2ban up to 1.1 find those lines only without.",
     .own = true};
 
 inline constexpr Param<std::string> smtpd_pipe_connect_hosts{

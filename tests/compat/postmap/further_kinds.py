@@ -103,7 +103,7 @@ class Further:
         """(name, files, arguments, standard input, accepted)"""
         rng = self.random
         for kind in ("static", "environ", "unix", "unionmap", "pipemap", "randmap", "fail", "internal", "debug", "sqlite", "tcp", "socketmap", "memcache", "nis", "regexp", "pcre"):
-            for _ in range(self.each):
+            for _ in range(self.each * (3 if kind == "socketmap" else 1)):
                 files, spec = getattr(self, kind)()
                 flags = ["-f"] if rng.random() < 0.15 else []
                 accept = {"debug": {"debug-is-new"}, "nis": {"nis"}, "environ": {"environment"}}.get(kind, {"own-words"} if kind in ("sqlite", "tcp", "socketmap", "memcache") else set())
