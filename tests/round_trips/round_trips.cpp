@@ -109,6 +109,10 @@ public:
             co_await deliver(&agent, i, outcome);
         for (int turns = 0; row_.early && turns < 1000 && book_.early("127.0.0.1") == peers::Early{}; ++turns)
             co_await sleep_for(10ms);           // the goodbyes are nobody's wait; what was seen is told behind them
+        // One that says one command at a time takes back what it asked while nobody waits.
+        const bool tidies = row_.warm && !row_.pipelining && row_.work == Work::probe;
+        for (int turns = 0; tidies && turns < 1000 && !has_reset(); ++turns)
+            co_await sleep_for(10ms);
         const std::size_t sessions = peer_.sessions().size();
         const std::size_t from = row_.warm ? 0 : sessions;
         const unsigned before = trips(from);
@@ -160,6 +164,12 @@ private:
         for (const auto& verdict : verdicts.verdicts())
             if (verdict.outcome() != handoff::OUTCOME_DELIVERED)
                 outcome->trouble = verdict.text();
+    }
+
+    bool has_reset() const
+    {
+        const auto said = peer_.sessions().empty() ? std::vector<std::string>() : peer_.sessions().back().said();
+        return !said.empty() && said.back() == "RSET";
     }
 
     /// What the peer saw so far in its sessions from this one on, in round trips.

@@ -105,9 +105,6 @@ std::vector<Row> rows()
     table.add_each("mail by DATA", 3, Work::mail, false);
     table.add_each("mail by BDAT", 2, Work::mail, true);
     table.add_each("probe", 1, Work::probe, false);
-    for (Row& row : table.all)
-        if (row.warm && row.work == Work::probe)
-            row.remark = "the RSET between two probes is a command of its own without PIPELINING";
 
     table.section("M: warm, PIPELINING", {.warm = true, .pipelining = true});
     table.add_pipelined(2, 1);

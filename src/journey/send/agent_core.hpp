@@ -112,6 +112,7 @@ struct Line final : Feed {
     bool forget = false;
     bool wants_less = false;            // its peer has asked for less, or for silence
     bool hedged = false;                // another session was begun beside it
+    bool tidying = false;               // idle, and its peer has an answer to give that nobody waits for
     std::list<Line*>::iterator place;   // in Core::serving
 
     std::string address_;

@@ -287,7 +287,7 @@ Line* Agent::Core::take_idle(Site& site, const std::string& keep_to)
         Line* const line = *at;
         site.idle.erase(at);
         const bool young = around.clock.steady() - line->session->opened() < options.keep_age;
-        if (young && line->session->still_silent())
+        if (young && (line->tidying || line->session->still_silent()))
             return line;
         line->forget = true;  // its coroutine ends it
         line->wake.notify_all();
@@ -331,7 +331,11 @@ awaitable<void> Agent::Core::drive(std::unique_ptr<Line> line)
         if (!keeps(site, *line))
             break;
         site.idle.push_front(line.get());
-        co_await line->wake.wait_for(options.keep_idle);
+        line->tidying = true;
+        co_await line->session->tidy();
+        line->tidying = false;
+        if (!line->first && !line->forget && line->session->usable())
+            co_await line->wake.wait_for(options.keep_idle);
         if (!line->first) {
             site.idle.remove(line.get());
             break;

@@ -539,3 +539,26 @@ TEST_CASE("TLS: level encrypt never speaks in clear; a handshake that fails is t
                     CHECK(!line.starts_with("MAIL"));
     }
 }
+
+TEST_CASE(
+    "no PIPELINING: what a probe has opened is taken back while nobody waits, so that the next one begins with MAIL; if the peer goes over it, nobody is hurt")
+{
+    for (const bool closes : {false, true}) {
+        CAPTURE(closes);
+        World world(closes ? "like no-pipelining\nhost peer.test\nS 220 $host ESMTP\non RSET\n  close\n" : "no-pipelining");
+        world.in_turn = true;
+        std::vector<handoff::DeliveryRequest> requests;
+        for (int i = 0; i < 3; ++i)
+            requests.push_back(probe({"user@peer.test"}));
+        for (const auto& verdicts : world.run(std::move(requests)))
+            CHECK(verdicts.verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+        CHECK(world.peer().sessions().size() == (closes ? 3 : 1));
+        const std::vector<std::string> said = world.peer().sessions().front().said();
+        REQUIRE(said.size() >= 4);
+        CHECK(said[3] == "RSET");
+        if (!closes) {
+            CHECK(std::ranges::count(said, "RSET") == 3);           // behind the last one too: it cannot know
+            CHECK(said.back() == "QUIT");
+        }
+    }
+}

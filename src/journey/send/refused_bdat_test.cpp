@@ -177,3 +177,35 @@ TEST_CASE("FrontBridge, sessions not kept: a session that is to end with its mai
                    line.find("1 commands") != std::string::npos));    // the RSET before QUIT, when nobody waits
     }
 }
+
+TEST_CASE("a peer that refuses the sender and takes the content all the same: the mail may have arrived, so it is not returned")
+{
+    World world("like bdat\nhost peer.test\nS 220 $host ESMTP\non MAIL FROM:* [in ready]\n  S 501 5.1.7 Bad sender\n  state rcpt\n");
+    const Trusting trust(world);
+    const auto verdict = world.run(request({"user@peer.test"})).verdicts(0);
+    CHECK(verdict.outcome() == handoff::OUTCOME_DEFERRED);
+    CHECK(verdict.status() == "4.5.0");
+    CHECK(verdict.text().find("refused the sender, and took the mail all the same, or may have") != std::string::npos);
+    CHECK(world.peer().sessions().size() == 1);                     // and not said again
+}
+
+TEST_CASE("a peer that refuses the sender, accepts the recipient, and goes away over the content: likewise; where it refuses the content, not")
+{
+    for (const bool refuses : {false, true}) {
+        World world(fmt::format("like bdat\nhost peer.test\nS 220 $host ESMTP\non MAIL FROM:* [in ready]\n  S 501 5.1.7 Bad sender\n  state rcpt\n"
+                                "on BDAT * LAST [in rcpt]\n  chunk\n  {}\n",
+                                refuses ? "S 503 5.5.2 Need mail command" : "close"));
+        const Trusting trust(world);
+        const auto verdict = world.run(request({"user@peer.test"})).verdicts(0);
+        CHECK(verdict.outcome() == (refuses ? handoff::OUTCOME_BOUNCED : handoff::OUTCOME_DEFERRED));
+    }
+}
+
+TEST_CASE("a peer that refuses the sender and discards the content: the mail is returned by the answer to MAIL")
+{
+    World world("like bdat\nhost peer.test\nS 220 $host ESMTP\non MAIL FROM:* [in ready]\n  S 501 5.1.7 Bad sender\n");
+    const Trusting trust(world);
+    const auto verdict = world.run(request({"user@peer.test"})).verdicts(0);
+    CHECK(verdict.outcome() == handoff::OUTCOME_BOUNCED);
+    CHECK(verdict.text().find("501 5.1.7 Bad sender (in reply to MAIL FROM command)") != std::string::npos);
+}

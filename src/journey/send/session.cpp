@@ -430,6 +430,23 @@ bool Session::still_silent()
     return false;
 }
 
+awaitable<void> Session::tidy()
+{
+    const bool alone = !features_.has(smtp::Keyword::pipelining) || known_.quirks.has(peers::Quirk::one_command_per_flight);
+    if (over_ || !open_transaction_ || !alone || known_.quirks.has(peers::Quirk::no_rset))
+        co_return;
+    plan_.assign({{.act = Act::rset, .ends_flight = true}});
+    const std::uint64_t trips = round_trips_;
+    co_await fly(plan_);
+    round_trips_ = trips;
+    if (amid_reply())
+        over_ = true;                                               // it speaks unasked
+    input_ = {};
+    if (over_)
+        stream_->close();
+    buffer_ = std::string();
+}
+
 awaitable<void> Session::goodbye()
 {
     if (over_ || !stream_ || unheard_ != Unheard::nothing) {

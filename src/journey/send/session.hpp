@@ -59,6 +59,7 @@ struct Transaction {
     std::unique_ptr<Content> converted;     // to 7bit, where the peer has no 8BITMIME; `content` points to it
     bool unserved = false;
     bool content_said = false;              // its octets went out, whole or not: never said again without an answer
+    bool contradicted = false;              // MAIL was refused, and a RCPT of it accepted
     bool doubted = false;                   // a refusal that may be about our grouping or parameters, not about the mail
     bool one_too_many = false;              // a probe: more were asked about than the peer takes in one mail; the others come next
     bool cut_short = false;                 // a probe: the session ended behind some of its answers; the others may be asked at once
@@ -113,6 +114,8 @@ public:
     std::vector<std::uint32_t> askable(const handoff::DeliveryRequest& request, std::vector<std::uint32_t> open);
     /// It has reached a limit and takes no more: goodbye() is due.
     bool used_up() const { return used_up_; }
+    /// Nobody waits for it now, and it would have to say RSET before its next MAIL, as a command of its own: it says so while it is idle.
+    awaitable<void> tidy();
     /// RSET QUIT, its answers read for a while; then the stream is closed.
     awaitable<void> goodbye();
     /// Looks whether an idle session still stands: the peer has neither spoken nor gone.
@@ -200,6 +203,7 @@ private:
     void note(const Expected& expected, const smtp::Reply& reply, bool early, Act next);
     void note_mail(Transaction& transaction, std::uint32_t recipient, Judgement judgement, const smtp::Reply& reply);
     void doubt_refusals(bool cut_short = false);
+    void doubt_contradicted(Transaction& transaction);
     void refuse(Transaction& transaction, std::uint32_t index, const Reason& reason);
     void refuse_accepted(Transaction& transaction, const Reason& reason);
     void fail_all(Transaction& transaction, const Reason& reason);

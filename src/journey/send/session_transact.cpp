@@ -264,6 +264,17 @@ void Session::doubt_refusals(bool cut_short)
             refusal.transaction->sheet->doubt(refusal.index, end_reason_);
 }
 
+/// A peer refused the sender and took recipients all the same. One of the two is not so; with its content said the mail may have arrived.
+void Session::doubt_contradicted(Transaction& transaction)
+{
+    if (!transaction.contradicted || !transaction.content_said)
+        return;
+    const Reason reason(false, "4.5.0",
+                        fmt::format("Protocol error: host {} refused the sender, and took the mail all the same, or may have", peer_text_));
+    for (const std::uint32_t index : transaction.recipients)
+        transaction.sheet->doubt(index, reason);
+}
+
 void Session::refuse(Transaction& transaction, std::uint32_t index, const Reason& reason)
 {
     refused_here_.push_back({&transaction, index, codes_here_.empty() ? 0 : codes_here_.size() - 1});
@@ -393,8 +404,10 @@ void Session::note_rcpt(Transaction& transaction, std::uint32_t recipient, Judge
 {
     transaction.progress.asked = recipient + 1;
     transaction.progress.sender_open = false;
-    if (transaction.refused)
+    if (transaction.refused) {
+        transaction.contradicted = transaction.contradicted || judgement == Judgement::good;
         return;                                                     // 503 for want of MAIL: no news about the recipient
+    }
     const std::uint32_t index = transaction.recipients[recipient];
     if (judgement != Judgement::good) {
         // Mail to those waits as RFC 5321 4.5.3.1.10 has it; of a probe's it says nothing, since the grouping is ours.
@@ -450,6 +463,8 @@ void Session::note_content(Transaction& transaction, Act act, Judgement judgemen
     transaction.progress.stage = Stage::done;
     if (transaction.progress.accepted == 0) {
         open_transaction_ = act == Act::bdat && !transaction.refused;
+        if (judgement != Judgement::good)
+            transaction.contradicted = false;                       // it was not taken
         return;
     }
     open_transaction_ = false;
@@ -515,6 +530,7 @@ void Session::hand_back(Feed* feed)
                 fail_all(*transaction, end_reason_);                // LMTP: those whose answer did not come
             transaction->replay = replay && (transaction->doubted || transaction->has_doubtful()) && !transaction->content_said;
             transaction->late = transaction->late && (!transaction->content_said || transaction->content_taken);
+            doubt_contradicted(*transaction);
             record_fate(*transaction);
             feed->done(*transaction);
         } else
@@ -566,6 +582,7 @@ void Session::abandon(Feed* feed)
             fail_all(*transaction, end_reason_);                    // those that have a fate keep it
         transaction->replay = may_help && !transaction->unserved && !transaction->content_said;
         served = served || transaction->answers != 0;
+        doubt_contradicted(*transaction);
         record_fate(*transaction);
         feed->done(*transaction);
     }

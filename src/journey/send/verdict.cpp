@@ -29,11 +29,11 @@ Judgement judge(Act act, const smtp::Reply& reply, Belief belief)
     if (reply.transient())
         return Judgement::temporary;
     if (reply.permanent()) {
-#ifdef POSTHORN_PLANT_BUG_delivery
-        belief.out_of_step = false;
-#endif
         const bool doubtful =
             belief.out_of_step || reply.mixed_codes || reply.garbage != 0 || (belief.behind_others && speaks_of_dialogue(reply.code));
+#ifdef POSTHORN_PLANT_BUG_delivery
+        return Judgement::permanent;                                    // a 5xx is a 5xx
+#endif
         return doubtful ? Judgement::temporary : Judgement::permanent;
     }
     return Judgement::good;
