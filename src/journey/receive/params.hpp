@@ -384,7 +384,9 @@ inline constexpr Param<std::string> smtpd_pipe_connect_hosts{
     .name = "smtpd_pipe_connect_hosts",
     .initial = "",
     .doc = "Clients that may speak before the greeting, and are told so by PIPECONNECT in the reply to EHLO. Names, addresses, networks, "
-           "tables as in mynetworks; static:all: everybody. All others are held to wait.",
+           "tables as in mynetworks; static:all: everybody. All others are held to wait. "
+           "Clients remember the offer, exim4 for a week, and are refused once where it has gone: to withdraw it, discard the keyword first "
+           "(smtpd_discard_ehlo_keywords = pipeconnect), and the list a week later.",
     .own = true};
 inline constexpr Param<int> smtpd_session_mail_limit{
     .name = "smtpd_session_mail_limit",

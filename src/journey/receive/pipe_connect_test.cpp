@@ -55,6 +55,15 @@ TEST_CASE("PIPECONNECT: nobody else is told, and input before the greeting is re
     }
 }
 
+TEST_CASE("PIPECONNECT: while the keyword is discarded, clients that remember the offer are served as before, and nobody learns of it anew")
+{
+    House house(options_of({{"smtpd_pipe_connect_hosts", "192.0.2.0/24"}, {"smtpd_discard_ehlo_keywords", "pipeconnect"}}));
+    Talk talk(house, "192.0.2.1", nullptr, std::string(early));
+    CHECK(!has(talk.greeting, "PIPECONNECT"));
+    CHECK(talk.greeting.ends_with("354 End data with <CR><LF>.<CR><LF>\r\n"));
+    CHECK(has(talk.send("Subject: x\r\n\r\nearly\r\n.\r\n"), "250 2.0.0 Ok: queued as"));
+}
+
 TEST_CASE("PIPECONNECT: only EHLO opens the way: HELO, and content behind DATA, are held to wait even here")
 {
     House house(options_of({{"smtpd_pipe_connect_hosts", "192.0.2.0/24"}}));

@@ -68,12 +68,13 @@ Transaction* Line::next()
     if (job->connected == 0 || mails > 1)
         job->connected = micros(clock->wall());
     std::vector<HastyRefusal> hasty;
-    if (job->transaction)
-        hasty = std::move(job->transaction->hasty);
+    if (std::optional<Transaction>& before = job->transaction)
+        hasty = std::move(before->hasty);
     Transaction& transaction = job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
     transaction.progress.apart = apart;
     transaction.hasty = std::move(hasty);
-    transaction.edited = job->edited ? &*job->edited : nullptr;
+    const std::optional<Edited>& edited = job->edited;
+    transaction.edited = edited ? &*edited : nullptr;
     jobs.push_back(job);
     return &transaction;
 }

@@ -63,7 +63,8 @@ TEST_CASE("421 or 221 in any state ends the session: mail, probes and LMTP, in g
                     World world;
                     world.add(address, script_of(state, kind, reply, then));
                     world.options.lmtp = lmtp;
-                    world.options.timeouts.quit = world.options.timeouts.rset = seconds(1);
+                    HandClock clock;                        // a goodbye that gets no answer waits five minutes of it
+                    world.turned = world.leaps = &clock;
                     auto what = request({"unknown@example.test", "user@example.test"}, is_probe ? "" : "Subject: x\r\n\r\nx\r\n",
                                         lmtp ? "unix:/var/lmtp" : "[192.0.2.2]");
                     what.set_probe(is_probe);

@@ -1,5 +1,6 @@
 // LIMITS (RFC 9422) as a client: what a server says it counts is kept, and nothing is lost by it.
 #include "base/strings.hpp"
+#include "peers/book.hpp"
 #include "send/world_test.hpp"
 
 #include <doctest/doctest.h>
@@ -159,4 +160,28 @@ TEST_CASE("limits: a probe of more recipients than an unannounced limit allows a
     CHECK(world.peer().faults().empty());
     World full(script("452 4.2.2 Over quota"));
     CHECK(full.run(probe(five())).verdicts(2).outcome() == handoff::OUTCOME_DEFERRED);
+}
+
+TEST_CASE("LIMITS MAILMAX, and a peer that takes one recipient for each MAIL from <>: no session says a MAIL too many, whatever is asked together")
+{
+    for (const unsigned most : {1U, 2U, 3U}) {
+        CAPTURE(most);
+        SystemClock clock;
+        auto rules = std::make_shared<peers::Rules>();
+        REQUIRE(rules->add("/./ one-rcpt-null-sender\n", "rules"));
+        peers::Book book(clock, {}, rules);
+        World world(announces(fmt::format("MAILMAX={}", most)));
+        world.knowledge = &book;
+        std::vector<handoff::DeliveryRequest> requests;
+        for (int i = 0; i < 3; ++i) {
+            requests.push_back(probe(five()));
+            requests.back().mutable_envelope()->set_sender("");
+            requests.back().set_connections(1);
+        }
+        CHECK(all_delivered(world.run(std::move(requests))));
+        for (const sim::Session& session : world.peer().sessions()) {
+            CHECK(Counted(session).mails <= most);
+            CHECK(Counted(session).recipients == Counted(session).mails);
+        }
+    }
 }

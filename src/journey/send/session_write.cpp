@@ -220,12 +220,13 @@ void Session::compose_content(const Transaction& transaction, bool bdat, bool wi
         evidence_.exchanges.back().content = std::max(evidence_.exchanges.back().content, content.size());
     const bool nobody = !bdat && transaction.progress.accepted == 0;
     const std::string shown = nobody ? std::string() : fmt::format("[{} octets of content]", content.size());
+    if (bdat)
+        say(fmt::format("BDAT {} LAST", content.size() - transaction.header_octets));
     if (debug_ && !nobody)
         transcript('>', shown);
     if (debug_ && with_dot && transaction.progress.accepted != 0)
         transcript('>', ".");                                       // it goes out with the content, not by say()
     if (bdat) {
-        say(fmt::format("BDAT {} LAST", content.size() - transaction.header_octets));
         recorder_.said(fmt::format("[{} octets of content]", content.size() - transaction.header_octets));
         if (content.in_memory())
             pieces_.push_back({.kind = Piece::Kind::view, .view = content.octets().substr(transaction.header_octets)});

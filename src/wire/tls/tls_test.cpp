@@ -240,6 +240,32 @@ TEST_CASE("tls: the server sees the client's certificate if it asks; without one
     CHECK(strict.server.error().evidence().find("peer did not return a certificate") != std::string::npos);
 }
 
+TEST_CASE("tls: the ClientHello fits into the smallest segment a path may have, whatever the server's name: what drops larger ones lets it pass")
+{
+    constexpr std::size_t smallest_segment = 1280 - 40 - 20;            // IPv6 (RFC 8200 5), TCP
+    std::string longest(253, 'm');
+    for (std::size_t at = 60; at < longest.size(); at += 61)
+        longest[at] = '.';
+    for (const std::string& name : {std::string("mx.test"), longest}) {
+        asio::io_context loop;
+        auto [a, b] = net::memory_pair(loop.get_executor());
+        a->expires_after(10s);
+        b->expires_after(10s);
+        TaskGroup group(loop.get_executor());
+        group.spawn([](std::unique_ptr<net::Stream> lower, std::string server) -> awaitable<void> {
+            CHECK_FALSE(co_await connect(client_context(), std::move(lower), ConnectOptions(std::move(server))));
+        }(std::move(a), name));
+        const auto head = run(loop, read_exactly(*b, 5)).value();
+        REQUIRE(head.size() >= 5);
+        CHECK(head[0] == 0x16);                                         // a handshake record, all of it one ClientHello
+        const std::size_t octets = 5 + (static_cast<unsigned char>(head[3]) << 8 | static_cast<unsigned char>(head[4]));
+        CHECK(octets > name.size());
+        CHECK(octets <= smallest_segment);
+        b->close();
+        run(loop, group.drained());
+    }
+}
+
 TEST_CASE("tls: a session is resumed by another process that has the ticket keys, also those before; without them a full handshake follows")
 {
     for (const char* protocols : {"TLSv1.2", "TLSv1.3"}) {
