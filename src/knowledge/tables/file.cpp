@@ -13,6 +13,8 @@ Result<Fd> DirectOpener::open(const std::string& path)
     Fd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};   // not held up by a FIFO of that name
     if (!fd)
         return system_error("open " + path, errno);
+    if (struct ::stat status{}; ::fstat(fd.get(), &status) == 0 && S_ISDIR(status.st_mode))
+        return system_error("open " + path, EISDIR);
     return fd;
 }
 

@@ -3,7 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace posthorn::tables {
 
@@ -11,6 +16,24 @@ namespace {
 
 /// How long a question waits for one who writes.
 constexpr int busy_milliseconds = 2000;
+
+/// Has the file the pages that its header names? Of one that was copied in part the library reads zeros, and finds nothing.
+/// https://sqlite.org/fileformat.html 1.3
+bool whole(const std::string& path)
+{
+    const Fd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    std::array<unsigned char, 100> head{};
+    struct ::stat status{};
+    if (!fd || ::fstat(fd.get(), &status) != 0 || ::pread(fd.get(), head.data(), head.size(), 0) != static_cast<::ssize_t>(head.size()))
+        return true;                                             // empty, or not to be looked at: the library says what it thinks of it
+    const auto number = [&](std::size_t at) {
+        return std::uint32_t{head[at]} << 24 | std::uint32_t{head[at + 1]} << 16 | std::uint32_t{head[at + 2]} << 8 | head[at + 3];
+    };
+    const std::uint64_t page = head[16] == 0 && head[17] == 1 ? 65536U : std::uint32_t{head[16]} << 8 | head[17];
+    const bool pages_known = number(24) == number(92);           // else an old library wrote last
+    return std::string_view(reinterpret_cast<const char*>(head.data()), 15) != "SQLite format 3" || !pages_known ||
+           static_cast<std::uint64_t>(status.st_size) >= page * number(28);
+}
 
 class SqliteConnection final : public Connection {
 public:
@@ -23,6 +46,8 @@ public:
         if (code != SQLITE_OK)
             return Error{raw != nullptr ? ::sqlite3_errmsg(raw) : ::sqlite3_errstr(code)};
         ::sqlite3_busy_timeout(raw, busy_milliseconds);
+        if (!whole(path))
+            return Error{"the file is shorter than it says it is"};
         return made;
     }
 

@@ -2,6 +2,7 @@
 #include "tables/testing.hpp"
 
 #include <doctest/doctest.h>
+#include <filesystem>
 
 #include <sqlite3.h>
 
@@ -83,6 +84,11 @@ TEST_CASE("sqlite: what is wrong is an error that names file, line and parameter
     CHECK(ask("f.cf", "dbpath = " + dir + "/none\nquery = select 1\n") == "error: connect to " + dir + "/none: unable to open database file");
     CHECK(ask("g.cf", "dbpath = " + dir + "/none\nquery = select 1\n").starts_with("error: connect to "));
     CHECK(site.ask("sqlite:" + dir + "/nofile.cf", "k") == "error: open " + dir + "/nofile.cf: No such file or directory");
+    // A file that was copied in part: the library reads zeros for what is missing, and would find nothing.
+    std::filesystem::copy_file(site.dir / "db", site.dir / "half");
+    std::filesystem::resize_file(site.dir / "half", std::filesystem::file_size(site.dir / "half") - 100);
+    CHECK(ask("h.cf", "dbpath = " + dir + "/half\nquery = select 1 from alias where name = '%s'\n") ==
+          "error: connect to " + dir + "/half: the file is shorter than it says it is");
     // A server that failed rests for a minute, and says so.
     CHECK(site.ask("sqlite:" + dir + "/g.cf", "k") == "error: no server answers; each is tried again after a minute");
 }
