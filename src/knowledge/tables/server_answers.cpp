@@ -55,11 +55,14 @@ std::optional<std::size_t> value_size(std::string_view line)
 
 Answer tcp_answer(std::string_view reply)
 {
-    reply = trim(reply);
+    while (reply.ends_with('\n') || reply.ends_with('\r'))
+        reply.remove_suffix(1);
     const std::string_view code = reply.substr(0, 3);
-    if (reply.size() > 3 && reply[3] != ' ' && reply[3] != '\t')
-        return unusable(reply);
-    const std::string_view text = reply.substr(std::min<std::size_t>(reply.size(), 4));      // one blank; more are the value's
+    if (reply.size() < 4 || (reply[3] != ' ' && reply[3] != '\t'))
+        return unusable(reply);                                  // a code alone is cut off: no "not there"
+    std::string_view text = reply.substr(4);                     // one blank ends the code; more are the value's
+    while (text.ends_with(' ') || text.ends_with('\t'))
+        text.remove_suffix(1);
     const auto decoded = percent_decoded(text);
     if (!decoded)
         return unusable(reply);

@@ -115,7 +115,8 @@ TEST_CASE("tcp: a server that is away, closes always, or says what is no answer 
     server.acceptor.close();
     CHECK(server.ask(spec, "k") == "error: connect to " + at + ": Connection refused");
     CHECK(server.get("tcp:nowhere", "k") == "error: bad server \"nowhere\"; need \"inet:host:port\" or \"unix:/path\"");
-    CHECK(text(tcp_answer("500\n")) == "none");
+    CHECK(text(tcp_answer("500 \n")) == "none");
+    CHECK(text(tcp_answer("500\n")) == "error: unusable answer \"500\"");
     CHECK(text(tcp_answer("200  two\n")) == " two");          // one blank ends the code
     CHECK(text(tcp_answer("2000 x\n")) == "error: unusable answer \"2000 x\"");
     CHECK(text(tcp_answer("\n")) == "error: unusable answer \"\"");

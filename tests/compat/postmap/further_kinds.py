@@ -4,7 +4,7 @@ import random
 import socketserver
 import sqlite3
 import threading
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 KEYS = ["a@example.test", "A@Example.TEST", "b", "B", "user+ext@example.test", "@example.test", "none", "root", "nobody", "with space", "100%", "it's", "PATH", "x"]
 VALUES = ["one", "two three", "r@other.test, s@other.test", "100%25", "550 5.1.1 no", "  padded", "REJECT", "x" * 300]
@@ -75,9 +75,9 @@ def memcache_server(answers):
     return Server(handle)
 
 
-def answers_of(rng, failures):
+def answers_of(rng, found, failures):
     """key -> answer, a part of them failing."""
-    return {key.lower() if rng.random() < 0.5 else key: rng.choice([*VALUES, *failures]) for key in rng.sample(KEYS, k=9)}
+    return {key.lower() if rng.random() < 0.5 else key: rng.choice(failures) if rng.random() < 0.2 else found(rng.choice(VALUES)) for key in rng.sample(KEYS, k=9)}
 
 
 TCP_FAILURES = ["400 later", "500 no", "500", "200 ", "200", "nonsense", None, "200 a%20b", "200 %zz", "300 odd", "200  two"]
@@ -103,7 +103,7 @@ class Further:
         """(name, files, arguments, standard input, accepted)"""
         rng = self.random
         for kind in ("static", "environ", "unix", "unionmap", "pipemap", "randmap", "fail", "internal", "debug", "sqlite", "tcp", "socketmap", "memcache", "nis", "regexp", "pcre"):
-            for _ in range(self.each * (3 if kind == "socketmap" else 1)):
+            for _ in range(self.each * (2 if kind in ("tcp", "socketmap") else 1)):
                 files, spec = getattr(self, kind)()
                 flags = ["-f"] if rng.random() < 0.15 else []
                 accept = {"debug": {"debug-is-new"}, "nis": {"nis"}, "environ": {"environment"}}.get(kind, {"own-words"} if kind in ("sqlite", "tcp", "socketmap", "memcache") else set())
@@ -170,15 +170,15 @@ class Further:
         return {"q": f"dbpath = {path}\n{more}", "d": None}, "sqlite:./q"
 
     def tcp(self):
-        port = self.served(tcp_server, answers_of(self.random, TCP_FAILURES)) if self.random.random() < 0.9 else 1
+        port = self.served(tcp_server, answers_of(self.random, lambda value: "200 " + quote(value), TCP_FAILURES)) if self.random.random() < 0.9 else 1
         return {}, f"tcp:127.0.0.1:{port}"
 
     def socketmap(self):
-        port = self.served(socketmap_server, answers_of(self.random, [*SOCKETMAP_FAILURES, *(f"OK {value}" for value in VALUES)])) if self.random.random() < 0.9 else 1
+        port = self.served(socketmap_server, answers_of(self.random, lambda value: f"OK {value}", SOCKETMAP_FAILURES)) if self.random.random() < 0.9 else 1
         return {}, "socketmap:" + self.random.choice([f"inet:127.0.0.1:{port}:name", f"inet:127.0.0.1:{port}:a name", f"inet:127.0.0.1:{port}"])
 
     def memcache(self):
-        port = self.served(memcache_server, {key.replace(" ", ""): value for key, value in answers_of(self.random, MEMCACHE_FAILURES).items()})
+        port = self.served(memcache_server, {key.replace(" ", ""): value for key, value in answers_of(self.random, str, MEMCACHE_FAILURES).items()})
         return {"m": f"memcache = inet:127.0.0.1:{port}\n" + self.random.choice(["", "domain = example.test\n", "key_format = %u\n", "retry_pause = 0\nmax_try = 1\n"])}, "memcache:./m"
 
     def patterned(self):

@@ -110,7 +110,7 @@ def fixed_cases():
     add("texthash-list", odd, "-s", "texthash:a", accept=["order"])
     add("texthash-build", odd, "texthash:a")
     for spec in ["unionmap:{static:one,static:two}", "unionmap:{static:one,inline:{x=two}}", "unionmap:static:one", "unionmap:{}", "unionmap:{foo:x}",
-                 "unionmap:{texthash:nofile}", "unionmap:{fail:x,static:y}", "unionmap:{{texthash:m}}", "unionmap:{inline:{x=1,b=2}, static:z}",
+                 "unionmap:{texthash:nofile}", "unionmap:{fail:x,static:y}", "unionmap:{static:{},static:a}", "unionmap:{static:a,static:{}}", "unionmap:{{texthash:m}}", "unionmap:{inline:{x=1,b=2}, static:z}",
                  "unionmap:{inline:{b=1},inline:{c=2}}", "pipemap:{}", "pipemap:x", "pipemap:{inline:{x=y}}", "pipemap:{inline:{x=y}, inline:{y=z}}",
                  "pipemap:{inline:{x=y}, inline:{q=z}, static:s}", "pipemap:{static:x, fail:x}", "pipemap:{inline:{a=b}, fail:x}", "pipemap:{foo:x}",
                  "randmap:{one}", "randmap:{one one,one}", "randmap:{}", "randmap:x", "randmap:{{one two}}", "internal:x", "fail:x", "socketmap:x"]:
