@@ -43,8 +43,10 @@ public:
                 }
                 if (record.type != 'X')
                     return wrong(fmt::format("unexpected record {} in the message", shown(record.type)));
+#ifndef POSTHORN_PLANT_BUG_queue_file  // a last line that is a piece gets no end (scripts/fuzz-planted)
                 if (line_open_)
                     TRY_VOID(give("\r\n"));
+#endif
                 part = Part::extracted;
                 continue;
             }
