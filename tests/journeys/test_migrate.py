@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import smtplib
@@ -118,6 +119,37 @@ class Configuration(Moving):
 
     def run_ours(self, name, *words):
         subprocess.run([str(BIN / name), *words], check=True, capture_output=True)
+
+
+class FromExim(Moving):
+    def test_the_example_of_the_chapter_starts_and_answers_as_its_exim_does(self):
+        blocks = dict(re.findall(r"^```(\S+)\n(.*?)^```$", (HOUSE / "docs/from-exim.md").read_text(), re.M | re.S))
+        smart, inside = self.sink(), self.sink()
+        posthorn = self.instance(start=False)
+        conf = posthorn.dir / "conf"
+        for name, text in blocks.items():
+            for old, new in (("/etc/postfix", str(conf)), ("[smtp.provider.example]:587", f"[127.0.0.1]:{smart.port}"), ("smtp:[192.0.2.25]", f"smtp:[127.0.0.1]:{inside.port}")):
+                text = text.replace(old, new)
+            if name == "main.cf":
+                settings = dict(line.split(" = ") if " = " in line else (line.rstrip(" ="), "") for line in text.splitlines())
+                posthorn.set({**settings, "default_transport": "smtp"})
+            else:
+                (conf / name).write_text(text)
+        self.migrate(conf, expect=0)
+        questions = posthorn.dir / "questions"
+        asked = {"198.51.100.7 a@else.test info@example.org": 250, "198.51.100.7 a@else.test who@example.org": 550, "198.51.100.7 a@else.test bert@partner.example": 250,
+                 "198.51.100.7 a@else.test who@partner.example": 550, "198.51.100.7 a@else.test b@far.test": 554, "192.0.2.7 a@example.org b@far.test": 250,
+                 "198.51.100.7 a@spam.example info@example.org": 554}
+        questions.write_text("\n".join(asked) + "\n")
+        answers = json.loads(self.migrate("--json", "--ask", questions, "--postfix", posthorn.dir, conf, expect=0).stdout)["answers"]
+        replies = [int(one["posthorn"][:3]) for one in answers if "recipient" in one]
+        self.assertEqual(dict(zip(asked, replies)), asked)
+        where = {one["address"]: one["posthorn"] for one in answers if "address" in one}
+        self.assertEqual(where["info@example.org"], f"smtp [127.0.0.1]:{inside.port} bert@partner.example; smtp [127.0.0.1]:{smart.port} anna@provider.example")
+        posthorn.start()
+        posthorn.send(["info@example.org", "nobody@example.org", "x@far.test"])
+        posthorn.wait_empty()
+        self.assertEqual((sorted(smart.recipients()), inside.recipients()), (["anna@provider.example", "x@far.test"], ["bert@partner.example"]))
 
 
 def record(kind, data):
