@@ -362,9 +362,11 @@ Sandbox::~Sandbox()
 {
     if (master_ > 1) {
         ::kill(master_, SIGTERM);
-        for (int tries = 0; tries < 200 && ::kill(master_, 0) == 0; ++tries)
-            std::this_thread::sleep_for(50ms);
-        if (::kill(master_, 0) == 0)
+        // By its lock: who has ended is not there any more, whether or not somebody has taken note of its end.
+        const auto runs = [&] { return supervisor::running_instance(folder_ + "/queue").value_or(0) == master_; };
+        for (int tries = 0; tries < 400 && runs(); ++tries)
+            std::this_thread::sleep_for(25ms);
+        if (runs())
             ::kill(master_, SIGKILL);
     }
     std::error_code ignored;
