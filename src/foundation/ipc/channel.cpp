@@ -481,21 +481,23 @@ Result<void> Channel::post(KindOf kind, const MessageLite& message, std::vector<
     return put(FrameType::notice, kind.value, 0, message, std::move(descriptors));
 }
 
-awaitable<Result<Received>> Channel::reply_to(std::uint64_t id)
+awaitable<Result<Received>> Channel::reply_to(std::uint64_t id, Patience patience)
 {
     auto self = shared_from_this();
     co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Result<Received>)>(
-        [](CallHandler handler, Channel* channel, std::uint64_t call_id) {
+        [](CallHandler handler, Channel* channel, std::uint64_t call_id, Patience how_long) {
             auto slot = asio::get_associated_cancellation_slot(handler);
             if (slot.is_connected())
                 slot.assign([weak = channel->weak_from_this(), call_id](asio::cancellation_type) {
                     if (const auto alive = weak.lock())
                         alive->core_->complete(call_id, Error{"canceled", "4.3.2"});
                 });
-            channel->core_->calls.emplace(call_id, Core::Call{std::move(handler), std::chrono::steady_clock::now() + channel->options_.call_limit});
+            const SteadyTime until =
+                how_long == Patience::boundless ? SteadyTime::max() : std::chrono::steady_clock::now() + channel->options_.call_limit;
+            channel->core_->calls.emplace(call_id, Core::Call{std::move(handler), until});
             channel->core_->arm_sweep();
         },
-        use_awaitable, this, id);
+        use_awaitable, this, id, patience);
 }
 
 void Channel::close()

@@ -98,16 +98,18 @@ public:
     Channel(Channel&&) = delete;
     ~Channel();
 
+    /// How long a call waits for its reply: call_limit, or as long as the connection lasts.
+    enum class Patience { limited, boundless };
     /// A request and its reply.
     template <class Reply, class Request>
-    awaitable<Result<Reply>> call(KindOf kind, Request request, std::vector<Fd> descriptors = {})
+    awaitable<Result<Reply>> call(KindOf kind, Request request, std::vector<Fd> descriptors = {}, Patience patience = Patience::limited)
     {
         auto self = shared_from_this();                               // a call outlives its caller's hold
         if (!self->has_room())
             CO_TRY_VOID(co_await self->room_to_send());
         const std::uint64_t id = self->next_id_++;
         CO_TRY_VOID(self->put(FrameType::request, kind.value, id, request, std::move(descriptors)));
-        co_return parsed<Reply>(kind, co_await self->reply_to(id));
+        co_return parsed<Reply>(kind, co_await self->reply_to(id, patience));
     }
     /// The same for a request that the caller keeps until the reply is there: nothing is copied.
     template <class Reply>
@@ -185,7 +187,7 @@ private:
     awaitable<Result<void>> room_to_send();
     Result<void> put(FrameType type, Kind kind, std::uint64_t id, const MessageLite& message, std::vector<Fd> descriptors);
     void put_failure(Kind kind, std::uint64_t id, const Error& error);
-    awaitable<Result<Received>> reply_to(std::uint64_t id);
+    awaitable<Result<Received>> reply_to(std::uint64_t id, Patience patience = Patience::limited);
 
     Executor executor_;
     ChannelOptions options_;

@@ -66,6 +66,16 @@ public:
         }
         co_return co_await usable->template call_kept<Reply>(kind, request);
     }
+    /// For a request that changes nothing: where the connection is lost under it, because the server is started anew, it is asked again.
+    template <class Reply, class Request>
+    awaitable<Result<Reply>> call_again(KindOf kind, Request request)
+    {
+        for (int lost = 0;; ++lost) {
+            auto reply = co_await call_kept<Reply>(kind, &request);
+            if (reply || lost == 2 || connected() || co_await cancelled())
+                co_return reply;
+        }
+    }
     template <class Message>
     awaitable<Result<void>> send(KindOf kind, Message message, std::vector<Fd> descriptors = {})
     {

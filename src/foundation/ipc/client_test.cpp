@@ -110,3 +110,37 @@ TEST_CASE("client: waits for its server, says Hello first, comes back after a lo
     CHECK(run(loop, client.call<Octets>(2, Octets{}), 5s).error().what() == "no connection to qmgr");
     std::filesystem::remove_all(folder);
 }
+
+TEST_CASE("client: what was asked of a server that ends is asked of the one that comes after it, thrice at most")
+{
+    std::string folder = (std::filesystem::temp_directory_path() / "posthorn-ipc-XXXXXX").string();
+    REQUIRE(::mkdtemp(folder.data()));
+    const std::string path = folder + "/resolve";
+    asio::io_context loop;
+    int asked = 0, deaths = 0;
+    Server server(loop.get_executor(), listen_at(path), ChannelOptions{}, [&](std::weak_ptr<Channel> from) {
+        return [&, from](Incoming incoming) {
+            if (asked++ < deaths)
+                return from.lock()->close();
+            Octets reply;
+            reply.set_data("here");
+            incoming.responder.reply(reply);
+        };
+    });
+    server.start();
+    Client client(loop.get_executor(), path, ClientOptions{.channel = {.name = "resolve"}, .first_pause = 2ms, .longest_pause = 10ms});
+    client.start();
+    CHECK(run(loop, client.call_again<Octets>(2, Octets{}))->data() == "here");
+    CHECK(asked == 1);
+    asked = 0;
+    deaths = 2;
+    CHECK(run(loop, client.call_again<Octets>(2, Octets{})).has_value());
+    CHECK(asked == 3);
+    asked = 0;
+    deaths = 3;                                                 // this question may be what ends it
+    CHECK_FALSE(run(loop, client.call_again<Octets>(2, Octets{})).has_value());
+    CHECK(asked == 3);
+    run(loop, client.close());
+    run(loop, server.close());
+    std::filesystem::remove_all(folder);
+}

@@ -1,6 +1,7 @@
 // handoff/frames.hpp: the kinds of frames between processes; ipc::Channel carries the number beside the payload.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -36,5 +37,8 @@ inline constexpr std::string_view memory_socket = "private/posthorn.memory";
 
 /// Content up to this size travels inside frames and lies in the spool's database; above it is a file.
 inline constexpr std::uint64_t inline_content_limit = 64 * 1024;
+
+/// Of a frame to or from qmgr: envelopes with 100 000 recipients, listings of them, what a delivery process holds when qmgr comes back.
+inline constexpr std::size_t large_frame = 64U << 20;
 
 }  // namespace posthorn::handoff

@@ -24,7 +24,8 @@ DeliveryLink::DeliveryLink(Executor executor, std::string socket, std::string se
     : service_(std::move(service)), program_(std::move(program)), process_limit_(process_limit), ahead_(ahead), deliver_(std::move(deliver)),
       log_(std::move(log)), changed_(executor), tasks_(executor),
       client_(
-          executor, std::move(socket), {.channel = {.name = "qmgr"}}, [this](ipc::Incoming incoming) { heard(std::move(incoming)); },
+          executor, std::move(socket), {.channel = {.name = "qmgr", .frame_limit = handoff::large_frame}},
+          [this](ipc::Incoming incoming) { heard(std::move(incoming)); },
           [this](std::shared_ptr<ipc::Channel> channel) { return greet(std::move(channel)); },
           [this](Error error) { log_.warning("connection to qmgr: {}", error.text()); })
 {
@@ -105,6 +106,8 @@ awaitable<void> DeliveryLink::tell(std::uint64_t attempt)
             held_.erase(attempt);
         else if (co_await cancelled())
             co_return;
+        else if (client_.connected())
+            co_await sleep_for(std::chrono::seconds{1});       // it is there, and cannot take it now
     }
 }
 

@@ -29,18 +29,27 @@ struct Fixture {
     Signal release{loop.get_executor()};
     bool released = false;
     std::vector<std::string> hellos;                        // their programs: empty is goodbye
-    ipc::Server server{
-        loop.get_executor(), net::listen(net::Endpoint::unix(folder + "/qmgr")).value(), {.name = "smtp"}, [this](std::weak_ptr<ipc::Channel>) {
-            return [this](ipc::Incoming incoming) {
-                if (auto hello = incoming.parse<handoff::Hello>()) {
-                    hellos.push_back(hello->program());
-                    limit = hello->process_limit();
-                    ahead = hello->ahead();
-                }
-                incoming.responder.reply(handoff::Welcome{});
-            };
-        }};
+    ipc::Server server{loop.get_executor(),
+                       net::listen(net::Endpoint::unix(folder + "/qmgr")).value(),
+                       {.name = "smtp", .frame_limit = handoff::large_frame},
+                       [this](std::weak_ptr<ipc::Channel>) {
+                           return [this](ipc::Incoming incoming) {
+                               if (incoming.kind == static_cast<ipc::Kind>(Frame::verdicts)) {
+                                   ++told;
+                                   return incoming.responder.fail(Error{"message content is damaged", "4.3.0"});
+                               }
+                               if (auto hello = incoming.parse<handoff::Hello>()) {
+                                   hellos.push_back(hello->program());
+                                   limit = hello->process_limit();
+                                   ahead = hello->ahead();
+                                   held = hello->held_size();
+                               }
+                               incoming.responder.reply(handoff::Welcome{});
+                           };
+                       }};
     std::uint32_t limit = 0, ahead = 0;
+    int told = 0, held = 0;
+    std::string answer = "250 Ok";
     DeliveryLink link{loop.get_executor(),
                       folder + "/qmgr",
                       "relay",
@@ -74,7 +83,7 @@ struct Fixture {
         while (!released)
             co_await release.wait();
         handoff::Verdicts verdicts;
-        verdicts.add_verdicts()->set_text("250 Ok");
+        verdicts.add_verdicts()->set_text(answer);
         co_return verdicts;
     }
     awaitable<void> ask(std::uint64_t attempt, std::map<std::uint64_t, handoff::Verdicts>* answers)
@@ -82,8 +91,8 @@ struct Fixture {
         handoff::DeliveryRequest request;
         request.set_attempt(attempt);
         const auto reply = co_await server.channels().front()->call<handoff::Verdicts>(Frame::deliver, std::move(request));
-        REQUIRE(reply);
-        (*answers)[attempt] = *reply;
+        if (reply)                                           // else the connection was lost
+            (*answers)[attempt] = *reply;
     }
     awaitable<void> drain(bool* drained)
     {
@@ -133,6 +142,36 @@ TEST_CASE_FIXTURE(
     stored.add_attempts(1);
     CHECK(server.channels().front()->post(Frame::verdicts_stored, stored));
     run_until([&] { return drained; });
+}
+
+TEST_CASE_FIXTURE(Fixture, "delivery link: what is held when the queue comes back is told in one greeting, however much it is")
+{
+    answer = std::string(100'000, 'x');
+    std::map<std::uint64_t, handoff::Verdicts> answers;
+    for (std::uint64_t attempt = 1; attempt <= 60; ++attempt)
+        tasks.spawn(ask(attempt, &answers));
+    run_until([&] { return link.in_flight() == 60; });
+    released = true;
+    release.notify_all();
+    run_until([&] { return answers.size() == 60; });            // none of them is confirmed as stored
+    server.channels().front()->close();
+    run_until([&] { return hellos.size() == 2; });
+    CHECK(held == 60);
+}
+
+TEST_CASE_FIXTURE(Fixture, "delivery link: a verdict that the queue cannot take now is told again after a pause")
+{
+    std::map<std::uint64_t, handoff::Verdicts> answers;
+    tasks.spawn(ask(1, &answers));
+    run_until([&] { return link.in_flight() == 1; });
+    server.channels().front()->close();
+    run_until([&] { return hellos.size() == 2; });
+    released = true;
+    release.notify_all();
+    run_until([&] { return told == 1; });
+    const auto end = std::chrono::steady_clock::now() + 200ms;
+    run_until([&] { return std::chrono::steady_clock::now() >= end; });
+    CHECK(told == 1);
 }
 
 TEST_CASE("delivery link: a transport's limit is its column's, and what the descriptors of one process are enough for")

@@ -80,7 +80,7 @@ private:
 class ResolveLink final : public Resolver {
 public:
     ResolveLink(Executor executor, observe::Log log)
-        : client_(executor, std::string(resolve_socket), {.channel = {.name = "resolve"}}, {}, {},
+        : client_(executor, std::string(resolve_socket), {.channel = {.name = "resolve", .frame_limit = handoff::large_frame}}, {}, {},
                   [log = std::move(log)](Error error) { log.warning("connection to resolve: {}", error.text()); })
     {
     }
@@ -88,7 +88,7 @@ public:
     awaitable<void> close() { co_await client_.close(); }
     awaitable<Result<handoff::RouteReply>> route(handoff::RouteRequest request) override
     {
-        return client_.call<handoff::RouteReply>(Frame::route, std::move(request));
+        return client_.call_again<handoff::RouteReply>(Frame::route, std::move(request));
     }
     awaitable<Result<handoff::RequeueReply>> requeue(handoff::RequeueRequest request, std::vector<Fd> content) override
     {
@@ -96,7 +96,7 @@ public:
     }
     awaitable<Result<handoff::ReportReply>> report(handoff::ReportRequest request) override
     {
-        return client_.call<handoff::ReportReply>(Frame::report, std::move(request));
+        return client_.call_again<handoff::ReportReply>(Frame::report, std::move(request));
     }
 
 private:
@@ -199,7 +199,7 @@ public:
                 continue;
             }
             servers_.push_back(std::make_unique<ipc::Server>(
-                service_.executor(), std::move(listening.socket), ipc::ChannelOptions{.name = listening.name},
+                service_.executor(), std::move(listening.socket), ipc::ChannelOptions{.name = listening.name, .frame_limit = handoff::large_frame},
                 [this](std::weak_ptr<ipc::Channel> channel) { return handler(std::move(channel)); },
                 [this](std::shared_ptr<ipc::Channel> channel, Error) { ended(channel); }));
             servers_.back()->start();

@@ -188,3 +188,21 @@ TEST_CASE_FIXTURE(Fixture, "adversity: a message whose content is lost goes back
     CHECK(logged("is returned without its content: message content is damaged"));
     stop();
 }
+
+TEST_CASE_FIXTURE(Fixture, "adversity: a delivery may take longer than any other call; nobody else is given the message meanwhile")
+{
+    worker.call_limit = 20ms;
+    worker.connect();
+    worker.slow = [](const std::string&) { return true; };
+    enqueue({"u@there.test"});
+    settle();
+    REQUIRE(worker.requests.size() == 1);
+    const auto end = std::chrono::steady_clock::now() + 200ms;
+    run_until([&] { return std::chrono::steady_clock::now() >= end; });
+    CHECK(worker.requests.size() == 1);
+    CHECK_FALSE(logged("ended during delivery"));
+    worker.answer_slow();
+    settle();
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
+    CHECK(in_queue() == 0);
+}

@@ -455,7 +455,9 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
             worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
         }
         if (attached && worker)
-            reply = co_await worker->call<handoff::Verdicts>(Frame::deliver, std::move(delivery), std::move(descriptors));
+            // A slow peer may take hours: as long as the process lives, the message is in its hands.
+            reply = co_await worker->call<handoff::Verdicts>(Frame::deliver, std::move(delivery), std::move(descriptors),
+                                                             ipc::Channel::Patience::boundless);
         // What a process hands back because it is about to end was not tried: it goes to the one that took over.
         again = attached && worker && reply && reply->handed_back();
         if (again)

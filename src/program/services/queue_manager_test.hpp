@@ -104,7 +104,7 @@ public:
     void connect()
     {
         auto pair = ipc::Channel::socket_pair();
-        ours_ = ipc::Channel::open(executor_, std::move(pair->first), {.name = "smtp"});
+        ours_ = ipc::Channel::open(executor_, std::move(pair->first), {.name = "smtp", .call_limit = call_limit});
         theirs_ =
             ipc::Channel::open(executor_, std::move(pair->second), {.name = "qmgr"}, [this](ipc::Incoming incoming) { heard(std::move(incoming)); });
     }
@@ -116,6 +116,7 @@ public:
     std::function<handoff::Verdict(const std::string& address)> verdict_for = [](const std::string&) { return delivered(); };
     std::vector<handoff::DeliveryRequest> requests;
     std::multiset<std::string> delivered_to;
+    std::chrono::milliseconds call_limit{3'600'000};
     bool absent = false, site_failed = false, silent = false;
     std::function<void(const std::string& address, handoff::Verdicts& reply)> amend;    // the last word about an answer
     int crashes = 0;                               // so many of the next requests end the process
