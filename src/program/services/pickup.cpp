@@ -109,10 +109,10 @@ private:
 
 }  // namespace
 
-Pickup::Pickup(Executor executor, PickupOptions options, const report::Options& reports, handoff::Queue& queue, handoff::Cleaner& cleaner,
+Pickup::Pickup(Executor executor, PickupOptions options, Reports reports, handoff::Queue& queue, Committed committed, handoff::Cleaner& cleaner,
                const Clock& clock, observe::Log log)
-    : options_(std::move(options)), reports_(reports), queue_(queue), cleaner_(cleaner), clock_(clock), log_(std::move(log)),
-      files_(spool::system_files(std::string(spool_folder))), wake_(executor), tasks_(executor)
+    : options_(std::move(options)), reports_(std::move(reports)), queue_(queue), committed_(std::move(committed)), cleaner_(cleaner), clock_(clock),
+      log_(std::move(log)), files_(spool::system_files(std::string(spool_folder))), wake_(executor), tasks_(executor)
 {
 }
 
@@ -133,10 +133,11 @@ awaitable<void> Pickup::watch()
             if (busy_.size() >= options_.at_once)
                 continue;
         }
+        std::erase_if(later_, [now = clock_.steady()](const auto& one) { return one.second <= now; });
         std::error_code trouble;
         for (const auto& entry : std::filesystem::directory_iterator(std::string(folder), trouble)) {
             const std::string name = entry.path().filename();
-            if (!is_ours(name) || busy_.contains(name))
+            if (!is_ours(name) || busy_.contains(name) || later_.contains(name))
                 continue;
             if (busy_.size() >= options_.at_once) {
                 again_ = true;                               // the end of one wakes us
@@ -153,7 +154,8 @@ awaitable<void> Pickup::watch()
 awaitable<void> Pickup::take(std::string name)
 {
     std::string queue_id = queue_id_of(name), current = name;
-    if (queue_id.empty()) {
+    const bool before = !queue_id.empty();
+    if (!before) {
         if (auto id = queue_.next_queue_id()) {
             queue_id = *std::move(id);
             const std::string numbered = name + "+" + queue_id;
@@ -163,13 +165,14 @@ awaitable<void> Pickup::take(std::string name)
     }
     if (!queue_id.empty()) {
         busy_.insert(current);
-        const auto handed = co_await hand_over(current, queue_id);
+        const auto handed = before ? co_await hand_over_again(current, queue_id) : co_await hand_over(current, queue_id);
         if (handed) {
             ++picked_up_;
             if (::unlink((std::string(folder) + current).c_str()) != 0)
                 log_.warning("remove {}{}: {}", folder, current, errno_text(errno));
         } else {
             log_.warning("{}: {}{}: {}", queue_id, folder, current, handed.error().text());
+            later_[current] = clock_.steady() + options_.pause;
         }
         busy_.erase(current);
     } else {
@@ -184,7 +187,7 @@ std::string Pickup::received(const handoff::Envelope& envelope, std::uint32_t us
 {
     const WallTime now = clock_.wall();
     return fmt::format("Received: by {} ({}, from userid {})\r\n\tid {}; {}\r\n", options_.myhostname, options_.mail_name, user, envelope.queue_id(),
-                       message::date(now, reports_.zone(now)));
+                       message::date(now, reports_().zone(now)));
 }
 
 Result<Pickup::Read> Pickup::read(const std::string& name) const
@@ -333,6 +336,16 @@ awaitable<std::expected<handoff::Content, handoff::Refusal>> Pickup::checked_con
     co_return content;
 }
 
+/// What was tried before, perhaps by a process that has ended since: it may be in the queue, or have left it, and is not to go twice.
+awaitable<Result<void>> Pickup::hand_over_again(std::string name, std::string queue_id)
+{
+    CO_TRY(const bool committed, co_await committed_(queue_id));
+    if (committed)
+        co_return Result<void>{};
+    files_->remove(spool::incoming_name(queue_id));            // of the first try; nobody names it
+    co_return co_await hand_over(std::move(name), std::move(queue_id));
+}
+
 awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id)
 {
     auto read = co_await on_thread(pool_, [this, name] { return this->read(name); });
@@ -468,11 +481,35 @@ awaitable<Result<void>> Pickup::send_back(handoff::Envelope envelope, std::strin
     for (int i = 0; i < 2; ++i)
         if (auto id = queue_.next_queue_id())
             request.add_queue_ids(*std::move(id));
-    handoff::ReportReply reply = report::compose(request, reports_);
+    CO_TRY(handoff::ReportReply reply, co_await report(std::move(request)));
     for (handoff::EnqueueRequest& message : *reply.mutable_messages())
         CO_TRY_VOID(co_await queue_.enqueue(std::move(*message.mutable_envelope()), std::move(*message.mutable_content())));
     for (const std::string& line : reply.log())
         log_.write(observe::Level::info, line);
+    co_return Result<void>{};
+}
+
+// ---- Reports
+
+awaitable<Result<handoff::ReportReply>> Pickup::report(handoff::ReportRequest request)
+{
+    handoff::ReportReply reply = report::compose(request, reports_());
+    CO_TRY_VOID(co_await file_large(&reply));
+    co_return reply;
+}
+
+/// What returns much, or tells of many, is above what travels in a frame: it goes by a file, as any message of that size.
+awaitable<Result<void>> Pickup::file_large(handoff::ReportReply* reply)
+{
+    for (handoff::EnqueueRequest& message : *reply->mutable_messages()) {
+        if (message.content().inline_octets().size() <= handoff::inline_content_limit)
+            continue;
+        const std::string queue_id = message.envelope().queue_id();
+        CO_TRY(*message.mutable_content(), co_await on_thread(pool_, [this, queue_id, octets = message.content().inline_octets()] {
+            files_->remove(spool::incoming_name(queue_id));    // of a process that ended before it could answer
+            return content(queue_id, octets, 0, [](const Take&) { return Result<void>{}; });
+        }));
+    }
     co_return Result<void>{};
 }
 

@@ -17,6 +17,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include <functional>
+#include <map>
 #include <set>
 #include <span>
 #include <string>
@@ -30,11 +31,17 @@ struct PickupOptions {
     submit::PickUpLimits limits;
     std::size_t header_limit = 1 << 20;          // beyond it the end of the header is looked for more closely
     std::size_t at_once = 20;
+    std::chrono::seconds pause{60};          // before a file that could not be handed over is tried again
 };
 
 class Pickup {
 public:
-    Pickup(Executor executor, PickupOptions options, const report::Options& reports, handoff::Queue& queue, handoff::Cleaner& cleaner,
+    /// What is in force for reports: it changes with a reload.
+    using Reports = std::function<const report::Options&()>;
+    /// Asks the queue, as handoff::CommittedQuestion.
+    using Committed = std::function<awaitable<Result<bool>>(std::string queue_id)>;
+
+    Pickup(Executor executor, PickupOptions options, Reports reports, handoff::Queue& queue, Committed committed, handoff::Cleaner& cleaner,
            const Clock& clock, observe::Log log);
 
     /// Looks at the maildrop until closed: at once, after wake(), and once a minute.
@@ -48,6 +55,8 @@ public:
     std::uint64_t picked_up() const { return picked_up_; }
     /// A message of the queue, cleaned anew under another queue id. Nothing is enqueued here: the answer takes the old one's place.
     awaitable<Result<handoff::RequeueReply>> requeue(handoff::RequeueRequest request, std::vector<Fd> content);
+    /// Composes reports for the queue, which enqueues them.
+    awaitable<Result<handoff::ReportReply>> report(handoff::ReportRequest request);
 
 private:
     using Take = std::function<Result<void>(std::string_view)>;
@@ -61,6 +70,8 @@ private:
     awaitable<void> watch();
     awaitable<void> take(std::string name);
     awaitable<Result<void>> hand_over(std::string name, std::string queue_id);
+    awaitable<Result<void>> hand_over_again(std::string name, std::string queue_id);
+    awaitable<Result<void>> file_large(handoff::ReportReply* reply);
     Result<Read> read(const std::string& name) const;
     Result<void> rest_of_file(const std::string& name, const Read& read, const Take& take) const;
     Result<handoff::Content> content(const std::string& queue_id, const std::string& head, std::uint64_t rest_size, const Rest& rest);
@@ -71,13 +82,15 @@ private:
     std::string received(const handoff::Envelope& envelope, std::uint32_t user) const;
 
     PickupOptions options_;
-    const report::Options& reports_;
+    Reports reports_;
     handoff::Queue& queue_;
+    Committed committed_;
     handoff::Cleaner& cleaner_;
     const Clock& clock_;
     observe::Log log_;
     std::unique_ptr<spool::FileOps> files_;
     std::set<std::string> busy_;
+    std::map<std::string, SteadyTime> later_;                // files that could not be handed over, and when they are tried again
     bool again_ = true;
     std::uint64_t picked_up_ = 0;
     Signal wake_;

@@ -11,7 +11,7 @@ using handoff::Frame;
 QueueLink::QueueLink(Executor executor, Options options, const Clock& clock, observe::Log log)
     : options_(std::move(options)), clock_(clock), log_(std::move(log)), ids_(options_.long_queue_ids), tasks_(executor),
       client_(
-          executor, options_.socket, {.channel = {.name = "qmgr"}}, {},
+          executor, options_.socket, {.channel = {.name = "qmgr", .frame_limit = handoff::large_frame}}, {},
           [this](std::shared_ptr<ipc::Channel> channel) { return greet(std::move(channel)); },
           [this](Error error) { log_.warning("connection to qmgr: {}", error.text()); })
 {
@@ -115,6 +115,14 @@ awaitable<Result<void>> QueueLink::enqueue(handoff::Envelope envelope, handoff::
         if (clock_.steady() >= end || co_await cancelled())
             co_return Error{"queue manager unavailable", "4.3.0"};
     }
+}
+
+awaitable<Result<bool>> QueueLink::was_committed(std::string queue_id)
+{
+    handoff::CommittedQuestion question;
+    question.set_queue_id(std::move(queue_id));
+    CO_TRY(const auto answer, co_await client_.call_again<handoff::CommittedAnswer>(Frame::committed, std::move(question)));
+    co_return answer.committed();
 }
 
 }  // namespace posthorn::services

@@ -35,6 +35,8 @@ public:
 
     std::optional<std::string> next_queue_id() override;
     awaitable<Result<void>> enqueue(handoff::Envelope envelope, handoff::Content content) override;
+    /// Also true for what was committed and has left the queue lately.
+    awaitable<Result<bool>> was_committed(std::string queue_id);
 
     ipc::Client& client() { return client_; }
 

@@ -92,6 +92,9 @@ private:
     const std::unique_ptr<Configured>& configured_;
 };
 
+/// Nobody waits longer for an answer (ipc::ChannelOptions::call_limit): what was in force before is used no more.
+constexpr std::chrono::hours longest_question{1};
+
 class ResolveService final : public process::Work {
 public:
     explicit ResolveService(process::Service& service)
@@ -100,8 +103,10 @@ public:
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  clock_, service.log()),
-          cleaner_(configured_), pickup_(service.executor(), pickup_options(service.config_for("pickup")), configured_->reports, queue_, cleaner_,
-                                         clock_, service.log_as("pickup"))
+          cleaner_(configured_),
+          pickup_(
+              service.executor(), pickup_options(service.config_for("pickup")), [this]() -> const report::Options& { return configured_->reports; },
+              queue_, [this](std::string queue_id) { return queue_.was_committed(std::move(queue_id)); }, cleaner_, clock_, service.log_as("pickup"))
     {
         dispatcher_.on<handoff::RouteRequest, handoff::RouteReply>(Frame::route,
                                                                    [this](handoff::RouteRequest request) { return route(std::move(request)); });
@@ -110,9 +115,8 @@ public:
             [this](handoff::RequeueRequest request, std::vector<Fd> content) { return pickup_.requeue(std::move(request), std::move(content)); });
         dispatcher_.on<handoff::TableRequest, handoff::TableReply>(
             Frame::table, [this](handoff::TableRequest request) { return databases_.answer(std::move(request)); });
-        dispatcher_.on_now<handoff::ReportRequest, handoff::ReportReply>(Frame::report, [this](const handoff::ReportRequest& request) {
-            return Result<handoff::ReportReply>(report::compose(request, configured_->reports));
-        });
+        dispatcher_.on<handoff::ReportRequest, handoff::ReportReply>(
+            Frame::report, [this](handoff::ReportRequest request) { return pickup_.report(std::move(request)); });
     }
 
     const TableDesk& databases() const { return databases_; }
@@ -130,7 +134,7 @@ public:
                 continue;
             }
             servers_.push_back(std::make_unique<ipc::Server>(service_.executor(), std::move(listening.socket),
-                                                             ipc::ChannelOptions{.name = listening.name},
+                                                             ipc::ChannelOptions{.name = listening.name, .frame_limit = handoff::large_frame},
                                                              [this](std::weak_ptr<ipc::Channel>) { return dispatcher_.handler(); }));
             servers_.back()->start();
         }
@@ -141,21 +145,21 @@ public:
     {
         for (const auto& waker : wakers_)
             co_await waker->close();
-        co_await pickup_.close();
         for (const auto& server : servers_)
             co_await server->close();
         co_await tasks_.close();
+        co_await pickup_.close();                                  // tasks use its thread
         co_await queue_.close();
     }
 
     Result<void> reload(const config::Snapshot& snapshot) override
     {
         try {
-            retired_.push_back(std::exchange(configured_, configure(snapshot)));   // questions under way still use it
+            retired_.emplace_back(clock_.steady(), std::exchange(configured_, configure(snapshot)));   // questions under way still use it
         } catch (const std::exception& wrong) {
             return Error{wrong.what()};
         }
-        if (retired_.size() > 2)
+        while (clock_.steady() - retired_.front().first > longest_question)
             retired_.pop_front();
         databases_.reload(snapshot);
         return {};
@@ -256,7 +260,7 @@ private:
     tables::Tables tables_;
     TableDesk databases_;
     std::unique_ptr<Configured> configured_;
-    std::list<std::unique_ptr<Configured>> retired_;
+    std::list<std::pair<SteadyTime, std::unique_ptr<Configured>>> retired_;
     TaskGroup tasks_;
     ipc::Dispatcher dispatcher_;
     QueueLink queue_;

@@ -1,0 +1,255 @@
+#include "services/pickup.hpp"
+
+#include "base/strings.hpp"
+#include "handoff/frames.hpp"
+#include "handoff/queue_id.hpp"
+#include "spool/incoming.hpp"
+#include "submit/drop_file.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <doctest/doctest.h>
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+using namespace posthorn;
+using namespace posthorn::services;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct TestQueue final : handoff::Queue {
+    std::optional<std::string> next_queue_id() override { return handoff::short_queue_id(WallTime{}, ++sequence); }
+    awaitable<Result<void>> enqueue(handoff::Envelope envelope, handoff::Content content) override
+    {
+        ++asked;
+        if (full)
+            co_return Error{"insufficient system storage", "4.3.1"};
+        if (content.inline_octets().size() > handoff::inline_content_limit)
+            co_return Error{"content is too large to travel inside a frame", "4.3.0"};
+        taken.push_back(std::move(envelope));
+        contents.push_back(std::move(content));
+        co_return Result<void>{};
+    }
+    awaitable<Result<bool>> was_committed(std::string queue_id) const { co_return committed.contains(queue_id); }
+
+    std::uint64_t sequence = 1000;
+    int asked = 0;
+    bool full = false;
+    std::set<std::string> committed;
+    std::vector<handoff::Envelope> taken;
+    std::vector<handoff::Content> contents;
+};
+
+struct TestCleaner final : handoff::Cleaner {
+    awaitable<std::expected<handoff::Cleaned, handoff::Refusal>> clean(handoff::Envelope envelope, std::string head) override
+    {
+        if (!refusal.empty())
+            co_return std::unexpected(handoff::Refusal{550, "5.7.1", refusal});
+        co_return handoff::Cleaned(std::move(envelope), std::move(head));
+    }
+    std::string refusal;
+};
+
+std::unique_ptr<report::Options> reports_of(std::string host)
+{
+    auto made = std::make_unique<report::Options>();
+    made->myhostname = std::move(host);
+    made->double_bounce_sender = "double-bounce@ours.test";
+    made->parameter = [](std::string_view) { return std::optional<std::string>("x"); };
+    return made;
+}
+
+/// Pickup works in the queue directory.
+struct Fixture {
+    asio::io_context loop;
+    std::string before = std::filesystem::current_path();
+    std::string folder = [] {
+        char path[] = "/tmp/posthorn-pickup.XXXXXX";
+        return std::string(::mkdtemp(path));
+    }();
+    HandClock clock;
+    std::shared_ptr<observe::MemorySink> sink = std::make_shared<observe::MemorySink>();
+    TestQueue queue;
+    TestCleaner cleaner;
+    std::unique_ptr<report::Options> reports = reports_of("mail.ours.test");
+    std::unique_ptr<Pickup> pickup;
+
+    Fixture()
+    {
+        std::filesystem::current_path(folder);
+        for (const char* name : {"maildrop", "spool/incoming", "corrupt"})
+            std::filesystem::create_directories(name);
+        PickupOptions options;
+        options.myhostname = "mail.ours.test";
+        options.mail_name = "Posthorn";
+        pickup = std::make_unique<Pickup>(
+            loop.get_executor(), options, [this]() -> const report::Options& { return *reports; }, queue,
+            [this](std::string queue_id) { return queue.was_committed(std::move(queue_id)); }, cleaner, clock, observe::Log(sink, "postfix/pickup"));
+    }
+    ~Fixture()
+    {
+        bool closed = false;
+        asio::co_spawn(loop, pickup->close(), [&](std::exception_ptr) { closed = true; });
+        run_until([&] { return closed; });
+        std::filesystem::current_path(before);
+        std::filesystem::remove_all(folder);
+    }
+    void run_until(const std::function<bool()>& done)
+    {
+        const auto end = std::chrono::steady_clock::now() + 20s;
+        while (!done()) {
+            loop.restart();
+            loop.run_one_for(10ms);
+            REQUIRE(std::chrono::steady_clock::now() < end);
+        }
+    }
+    void go_on(std::chrono::milliseconds time)
+    {
+        const auto end = std::chrono::steady_clock::now() + time;
+        run_until([&] { return std::chrono::steady_clock::now() >= end; });
+    }
+    std::string drop(std::size_t octets)
+    {
+        handoff::Envelope envelope;
+        envelope.set_sender("a@ours.test");
+        envelope.add_recipients()->set_address("u@there.test");
+        auto file = submit::DropFile::create("maildrop");
+        REQUIRE(file);
+        REQUIRE(file->write(submit::encode_head(envelope.SerializeAsString())));
+        const std::string content = "Subject: x\r\n\r\n" + std::string(octets, 'x') + "\r\n";
+        for (std::size_t at = 0; at < content.size(); at += submit::chunk_limit)
+            REQUIRE(file->write(submit::encode_content(std::string_view(content).substr(at, submit::chunk_limit))));
+        REQUIRE(file->write(submit::encode_end()));
+        auto name = file->commit();
+        REQUIRE(name);
+        return *name;
+    }
+    static std::vector<std::string> names(const std::string& where)
+    {
+        std::vector<std::string> found;
+        for (const auto& entry : std::filesystem::directory_iterator(where))
+            found.push_back(entry.path().filename());
+        return found;
+    }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "pickup: a file that cannot be handed over now is tried again after a pause, and does not keep the process busy")
+{
+    queue.full = true;
+    drop(10);
+    pickup->start();
+    run_until([&] { return queue.asked >= 1; });
+    go_on(100ms);
+    CHECK(queue.asked == 1);
+    CHECK(names("maildrop").size() == 1);
+    queue.full = false;
+    drop(20);                                                   // another one is taken meanwhile
+    pickup->wake();
+    run_until([&] { return queue.taken.size() == 1; });
+    clock.advance(61s);
+    pickup->wake();
+    run_until([&] { return names("maildrop").empty(); });
+    CHECK(queue.taken.size() == 2);
+}
+
+TEST_CASE_FIXTURE(Fixture, "pickup: a large file whose message the queue had when the last process ended is removed, and not sent twice")
+{
+    const std::string name = drop(100'000), queue_id = handoff::short_queue_id(WallTime{}, 7);
+    std::filesystem::rename("maildrop/" + name, "maildrop/" + name + "+" + queue_id);
+    SUBCASE("it was committed: its content lies where it was put")
+    {
+        queue.committed.insert(queue_id);
+        const auto files = spool::system_files("spool");
+        auto file = spool::IncomingFile::create(*files, queue_id);
+        REQUIRE(file);
+        file->keep();
+        pickup->start();
+        run_until([&] { return names("maildrop").empty(); });
+        CHECK(queue.asked == 0);
+        CHECK(names("spool/incoming") == std::vector{queue_id});
+    }
+    SUBCASE("it was not: what was left of its content is written anew")
+    {
+        {
+            const auto files = spool::system_files("spool");
+            auto file = spool::IncomingFile::create(*files, queue_id);
+            REQUIRE(file);
+            REQUIRE(file->append("half"));
+            file->keep();
+        }
+        pickup->start();
+        run_until([&] { return names("maildrop").empty(); });
+        REQUIRE(queue.taken.size() == 1);
+        CHECK(queue.contents[0].file() == queue_id);
+        CHECK(std::filesystem::file_size("spool/incoming/" + queue_id) == queue.taken[0].size());
+    }
+}
+
+TEST_CASE_FIXTURE(Fixture, "pickup: a report that is too large for a frame goes by a file; a small one does not")
+{
+    handoff::ReportRequest request;
+    request.set_kind(handoff::ReportRequest::FAILURE);
+    request.set_now(clock.wall().time_since_epoch().count());
+    request.add_queue_ids("4D2A93E8");
+    request.add_queue_ids("4D2A93E9");
+    request.set_header("Subject: x\r\n\r\n");
+    handoff::Envelope& envelope = *request.mutable_envelope();
+    envelope.set_queue_id("4D2A93E0");
+    envelope.set_sender("a@ours.test");
+    std::uint32_t recipients = 1;
+    SUBCASE("small") {}
+    SUBCASE("of many") { recipients = 500; }
+    for (std::uint32_t index = 0; index < recipients; ++index) {
+        handoff::Recipient& recipient = *envelope.add_recipients();
+        recipient.set_index(index);
+        recipient.set_address(fmt::format("u{}@there.test", index));
+        handoff::Verdict& verdict = *request.add_verdicts();
+        verdict.set_recipient(index);
+        verdict.set_outcome(handoff::OUTCOME_EXPIRED);
+        verdict.set_status("4.4.1");
+        verdict.set_text("connect to mx.there.test[192.0.2.1]:25: Connection timed out");
+    }
+    std::optional<Result<handoff::ReportReply>> reply;
+    asio::co_spawn(loop, pickup->report(std::move(request)), [&](std::exception_ptr, Result<handoff::ReportReply> made) { reply = std::move(made); });
+    run_until([&] { return reply.has_value(); });
+    REQUIRE(*reply);
+    REQUIRE((**reply).messages_size() == 1);
+    const handoff::EnqueueRequest& made = (**reply).messages(0);
+    if (recipients == 1) {
+        CHECK(made.content().inline_octets().size() == made.envelope().size());
+        CHECK(names("spool/incoming").empty());
+    } else {
+        CHECK(made.content().inline_octets().empty());
+        CHECK(made.content().file() == "4D2A93E8");
+        CHECK(std::filesystem::file_size("spool/incoming/4D2A93E8") == made.envelope().size());
+        CHECK(made.envelope().size() > handoff::inline_content_limit);
+    }
+}
+
+TEST_CASE_FIXTURE(Fixture, "pickup: what cleanup refuses goes back, however long its header, in the words that are in force by now")
+{
+    reports = reports_of("new.ours.test");                     // a reload: the old ones are gone
+    cleaner.refusal = "too many hops";
+    handoff::Envelope envelope;
+    envelope.set_sender("a@ours.test");
+    envelope.add_recipients()->set_address("u@there.test");
+    auto file = submit::DropFile::create("maildrop");
+    REQUIRE(file);
+    REQUIRE(file->write(submit::encode_head(envelope.SerializeAsString())));
+    for (int i = 0; i < 1000; ++i)
+        REQUIRE(file->write(submit::encode_content(fmt::format("X-Long-{}: {}\r\n", i, std::string(80, 'x')))));
+    REQUIRE(file->write(submit::encode_content("\r\nbody\r\n")));
+    REQUIRE(file->write(submit::encode_end()));
+    REQUIRE(file->commit());
+    pickup->start();
+    run_until([&] { return names("maildrop").empty(); });
+    REQUIRE(queue.taken.size() == 1);
+    CHECK(queue.taken[0].recipients(0).address() == "a@ours.test");
+    CHECK(queue.taken[0].message_id().ends_with("@new.ours.test>"));
+    CHECK(queue.contents[0].file() == queue.taken[0].queue_id());
+}
