@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
@@ -33,33 +34,40 @@ namespace posthorn::bench {
 
 [[noreturn]] inline void give_up_errno(const std::string& what) { give_up(what + ": " + std::strerror(errno)); }
 
-/// Eight octets a step; what is fed before the last call is a multiple of eight.
+/// Four lanes of eight octets a step, which the processor works on side by side; what is fed before the last call is a multiple of 32.
 class Hash {
 public:
     Hash& feed(std::string_view octets)
     {
-        while (octets.size() >= 8) {
-            std::uint64_t word = 0;
-            std::memcpy(&word, octets.data(), 8);
-            mix(word);
-            octets.remove_prefix(8);
-        }
-        if (!octets.empty()) {
-            std::uint64_t word = octets.size();
-            std::memcpy(&word, octets.data(), octets.size());
-            mix(word ^ 0x8000000000000000U);
-        }
+        for (; octets.size() >= 32; octets.remove_prefix(32))
+            for (std::size_t lane = 0; lane < 4; ++lane)
+                mix(lanes_[lane], octets.substr(8 * lane, 8));
+        for (; !octets.empty(); octets.remove_prefix(std::min<std::size_t>(octets.size(), 8)))
+            mix(lanes_[0], octets.substr(0, 8));
         return *this;
     }
-    std::uint64_t value() const { return state_; }
+    std::uint64_t value() const
+    {
+        std::uint64_t all = 0;
+        for (const std::uint64_t lane : lanes_)
+            all = (all ^ lane) * factor;
+        return all;
+    }
 
 private:
-    void mix(std::uint64_t word)
+    static constexpr std::uint64_t factor = 0x9E3779B97F4A7C15U;
+    static void mix(std::uint64_t& lane, std::string_view octets)
     {
-        state_ = (state_ ^ word) * 0x9E3779B97F4A7C15U;
-        state_ ^= state_ >> 32;
+        std::uint64_t word = octets.size() < 8 ? octets.size() ^ 0x8000000000000000U : 0;
+        if (octets.size() == 8)
+            std::memcpy(&word, octets.data(), 8);
+        else
+            for (const char c : octets)
+                word = word << 8 ^ static_cast<unsigned char>(c);
+        lane = (lane ^ word) * factor;
+        lane ^= lane >> 32;
     }
-    std::uint64_t state_ = 0x2545F4914F6CDD1DU;
+    std::uint64_t lanes_[4] = {0x2545F4914F6CDD1DU, 0x9FB21C651E98DF25U, 0xD6E8FEB86659FD93U, 0xA0761D6478BD642FU};
 };
 
 inline constexpr std::string_view mark_name = "X-Bench: ";

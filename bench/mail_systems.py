@@ -176,9 +176,15 @@ class Posthorn(System):
         run([self.bin / "posthorn", "init", self.dir, "--smtp-port", self.port])
         self.settings = {"relayhost": f"[127.0.0.1]:{self.sink.port}", "relay_domains": "", "transport_maps": "", "default_transport": "smtp", **settings}
         run([self.bin / "postconf", "-c", self.conf, "-e", *[f"{k}={v}" for k, v in self.settings.items()]])
+        self.begin()
+
+    def begin(self):
         self.launch([self.bin / "postfix", "-c", self.dir, "start"])
-        wait_until(lambda: answers(self.port), f"{name} answers")
+        wait_until(lambda: answers(self.port), f"{self.name} answers")
         self.master = int((self.dir / "queue/pid/master.pid").read_text())
+
+    def of_role(self, role):
+        return [pid for pid, command in self.pids().items() if pid != self.master and self.role_of(command) == role]
 
     def role_of(self, command):
         return next((role for role in ("smtpd", "qmgr", "resolve", "memory") if re.search(rf"service {role}\b| {role}$", command)), "smtp")

@@ -120,17 +120,34 @@ private:
         if (const int shaken = connection.wire.shaken(); shaken <= 0)
             return shaken < 0 ? close(connection) : void();
         do {
-            const ssize_t got = connection.wire.receive(room_.data(), room_.size());
+            const ssize_t got = receive(connection);
             if (got < 0 && (errno == EAGAIN || errno == EINTR))
                 break;
             if (got <= 0)
                 return close(connection);
             counters_.octets += static_cast<std::uint64_t>(got);
-            connection.in.append(room_.data(), static_cast<std::size_t>(got));
             take(connection);
         } while (connection.wire.pending());
         if (!connection.out.empty())
             reply(connection);
+    }
+
+    /// A large content goes where it belongs at once.
+    ssize_t receive(Connection& connection)
+    {
+        std::string& in = connection.in;
+        ssize_t got = 0;
+        if (in.size() < room_.size() / 4) {
+            got = connection.wire.receive(room_.data(), room_.size());
+            in.append(room_.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+            return got;
+        }
+        const std::size_t before = in.size();
+        in.resize_and_overwrite(before + room_.size(), [&](char* at, std::size_t) {
+            got = connection.wire.receive(at + before, room_.size());
+            return before + static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+        });
+        return got;
     }
 
     void take(Connection& connection)
@@ -171,7 +188,7 @@ private:
         }
         connection.in.erase(0, at);
         connection.scanned = connection.scanned > at ? connection.scanned - at : 0;
-        if (connection.in.empty() && connection.in.capacity() > 256 * 1024)
+        if (connection.in.empty() && connection.in.capacity() > 4 * 1024 * 1024)
             connection.in.shrink_to_fit();
     }
 

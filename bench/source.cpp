@@ -44,6 +44,7 @@ struct Session {
     int fd = -1;
     Wire wire;
     std::string in, out;
+    std::size_t out_said = 0;                     // of `out`
     std::deque<Awaits> awaited;
     std::size_t message = 0, next = 0;            // in hand; begun behind it (ahead)
     std::size_t sent = 0;                         // messages on this connection
@@ -65,7 +66,7 @@ public:
             line.resize(std::min<std::size_t>(76, std::max<std::size_t>(wanted - body_.size(), 10)), 'x');
             body_ += line + "\r\n";
         }
-        while (body_.size() % 8 != 0)
+        while (body_.size() % 32 != 0)
             body_.insert(0, 1, 'x');
         body_hash_.feed(body_);
     }
@@ -290,7 +291,8 @@ private:
         if (session.wire.shaken() == 0)
             return;                               // the first flight of the handshake is out
         char header[320], tail[24];
-        iovec pieces[4]{{session.out.data(), session.out.size()}};
+        session.out.erase(0, session.content_waits ? std::exchange(session.out_said, 0) : 0);
+        iovec pieces[4]{{session.out.data() + session.out_said, session.out.size() - session.out_said}};
         std::size_t count = 1;
         std::string behind;
         const bool content = std::exchange(session.content_waits, false);
@@ -327,13 +329,17 @@ private:
         session.ended = Clock::now();
         octets_ += static_cast<std::uint64_t>(std::max<ssize_t>(sent, 0));
         std::size_t taken = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
+        session.out_said += content ? 0 : taken;                    // what is left of a content stays where it is
         std::string rest;
-        for (std::size_t i = 0; i < count; ++i) {
+        for (std::size_t i = 0; content && i < count; ++i) {
             const std::size_t of_this = std::min(taken, pieces[i].iov_len);
             rest.append(static_cast<const char*>(pieces[i].iov_base) + of_this, pieces[i].iov_len - of_this);
             taken -= of_this;
         }
-        session.out = std::move(rest);
+        if (content || session.out_said == session.out.size()) {
+            session.out = std::move(rest);
+            session.out_said = 0;
+        }
         const bool more = !session.out.empty();
         if (more != session.wants_write) {
             session.wants_write = more;
