@@ -89,7 +89,7 @@ class SmallDisk(Shortage):
             client.mail("a@ours.test")
             client.rcpt("cut@there.test")
             self.assertEqual(client.docmd("DATA")[0], 354)
-            client.send("Subject: large\r\n\r\n" + line * 2000)
+            client.send("Subject: large\r\n\r\n" + line * 4000)
             wait_until(lambda: list((posthorn.dir / "queue" / "spool" / "incoming").iterdir()), "the content is on its way to the disk")
             with scarce.full(posthorn.dir / "queue"):
                 client.send(line * 8000 + ".\r\n")

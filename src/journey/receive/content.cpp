@@ -156,10 +156,11 @@ awaitable<void> Content::store(std::string octets)
     else
         held_ += octets;
     if (held_.size() >= block)
-        co_await write_out(block);
+        co_await write_out(true);
 }
 
-awaitable<void> Content::write_out(std::size_t at_least)
+// Whole blocks, or all there is.
+awaitable<void> Content::write_out(bool blocks)
 {
     if (!file_) {
         auto created = co_await folder_.create(envelope_.queue_id());
@@ -169,17 +170,21 @@ awaitable<void> Content::write_out(std::size_t at_least)
         }
         file_ = *std::move(created);
     }
-    if (held_.empty() || held_.size() < at_least)
+    std::string next;
+    if (blocks) {
+        next.reserve(block + block / 16);                          // as much comes next, and line ends that the client left out
+        const std::size_t whole = held_.size() / block * block;
+        next.append(held_, whole);
+        held_.resize(whole);
+    }
+    if (held_.empty())
         co_return;
-    std::string full = std::exchange(held_, {});
-    if (at_least != 0)
-        held_.reserve(full.size());                                // about as much comes next
-    const auto written = co_await file_->append(std::move(full));
+    const auto written = co_await file_->append(std::exchange(held_, std::move(next)));
     if (!written) {
         refuse("write", written.error());
         co_return;
     }
-    share_.set(0);
+    share_.set(held_.size());
 }
 
 awaitable<void> Content::finish()
@@ -204,7 +209,7 @@ awaitable<void> Content::seal()
 {
     if (refusal_ || (!file_ && stored_ <= handoff::inline_content_limit))
         co_return;
-    co_await write_out(0);
+    co_await write_out(false);
     if (refusal_)
         co_return;
     if (const auto synced = co_await file_->sync(); !synced)

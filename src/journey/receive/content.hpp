@@ -23,7 +23,9 @@ namespace posthorn::receive {
 class Content {
 public:
     static constexpr std::size_t head_limit = 256 * 1024;
-    static constexpr std::size_t block = 128 * 1024;        // above handoff::inline_content_limit
+    /// Far above handoff::inline_content_limit: the fewer, the less changing of threads. Files are written in whole blocks where those
+    /// begin: the kernel then keeps them in large pages.
+    static constexpr std::size_t block = 256 * 1024;
 
     struct Limits {
         std::uint64_t message_size = 0;     // 0: none
@@ -36,10 +38,12 @@ public:
     /// Where octets of the body may be put without a copy more; null: they go by add(). Then added() with their number; true: write() is due.
     std::string* body() { return cleaned_ && !refusal_ && !body_ ? &held_ : nullptr; }
     bool added(std::size_t octets);
-    awaitable<void> write() { return write_out(block); }
+    awaitable<void> write() { return write_out(true); }
+    /// Octets to read at a time: as many as make a block whole.
+    std::size_t room() const { return held_.size() < block ? block - held_.size() : block; }
     /// No more will come. Afterwards the refusal, if any, is final.
     awaitable<void> finish();
-    /// Syncs the file where there is one: after this the queue may have it.
+    /// Writes what a file has to have, and syncs it: after this the queue may have it.
     awaitable<void> seal();
     handoff::Envelope take_envelope() { return std::move(envelope_); }
     handoff::Content take_content();
@@ -63,7 +67,7 @@ private:
     awaitable<void> clean_head();
     awaitable<void> take_body(std::string octets, bool last);
     awaitable<void> store(std::string octets);
-    awaitable<void> write_out(std::size_t at_least);
+    awaitable<void> write_out(bool blocks);
     void refuse(std::string_view while_doing, const Error& error);
     bool hold(std::size_t octets);
 

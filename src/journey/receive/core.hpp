@@ -20,7 +20,7 @@ struct Server::Core {
     policy::Law law;
     Ceiling ceiling;
     Places places;
-    BufferPool buffers;
+    BufferPool buffers, content_buffers;
     tables::MatchList xclient_hosts, xforward_hosts;
     tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts, unlimited_clients,
         verp_clients;

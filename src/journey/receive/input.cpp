@@ -4,22 +4,24 @@
 
 namespace posthorn::receive {
 
-std::span<char> Input::room()
+std::span<char> Input::room(bool content)
 {
-    if (!buffer_)
-        buffer_ = pool_.get();
-    if (begin_ > 0 && (end_ == pool_.size() || begin_ == end_)) {
+    if (!buffer_) {
+        pool_ = content ? &bulk_ : &lines_;
+        buffer_ = pool_->get();
+    }
+    if (begin_ > 0 && (end_ == pool_->size() || begin_ == end_)) {
         std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
         end_ -= begin_;
         begin_ = 0;
     }
-    return {buffer_.get() + end_, pool_.size() - end_};
+    return {buffer_.get() + end_, pool_->size() - end_};
 }
 
 void Input::clear()
 {
     if (buffer_)
-        pool_.put(std::move(buffer_));
+        pool_->put(std::move(buffer_));
     begin_ = end_ = 0;
 }
 

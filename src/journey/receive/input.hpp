@@ -48,7 +48,7 @@ public:
         bool bare_lf;
     };
 
-    Input(BufferPool& pool, std::size_t line_limit) : pool_(pool), line_limit_(line_limit) {}
+    Input(BufferPool& lines, BufferPool& bulk, std::size_t line_limit) : lines_(lines), bulk_(bulk), line_limit_(line_limit) {}
     Input(Input&&) = delete;
     ~Input() { clear(); }
 
@@ -62,8 +62,8 @@ public:
         if (begin_ == end_)
             clear();
     }
-    /// Room to read into; empty where the buffer is full.
-    std::span<char> room();
+    /// Room to read into; empty where the buffer is full. An empty one becomes one for lines, or for content.
+    std::span<char> room(bool content = false);
     void added(std::size_t octets) { end_ += octets; }
     /// Gives an unused buffer back.
     void settle()
@@ -78,7 +78,9 @@ public:
     bool has_line() const { return view().find('\n') != std::string_view::npos; }
 
 private:
-    BufferPool& pool_;
+    BufferPool& lines_;
+    BufferPool& bulk_;
+    BufferPool* pool_ = nullptr;                  // of buffer_
     std::size_t line_limit_;
     std::unique_ptr<char[]> buffer_;
     std::size_t begin_ = 0, end_ = 0;

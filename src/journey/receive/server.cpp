@@ -15,8 +15,8 @@ Server::Core::Core(Executor on, Options with, Outside from)
     : executor(std::move(on)), options(std::move(with)), outside(std::move(from)),
       law(executor, options.policy, outside.tables, outside.classes, outside.names, outside.verifier), ceiling(options.memory_limit),
       places(options.idle_session_limit, options.transaction_limit), buffers(std::max<std::size_t>(16 * 1024, options.line_length_limit + 1024)),
-      xclient_hosts(tables::ListKind::hosts, "smtpd_authorized_xclient_hosts", options.xclient_hosts, options.mynetworks_parent_style,
-                    outside.tables),
+      content_buffers(Content::block, 4), xclient_hosts(tables::ListKind::hosts, "smtpd_authorized_xclient_hosts", options.xclient_hosts,
+                                                        options.mynetworks_parent_style, outside.tables),
       xforward_hosts(tables::ListKind::hosts, "smtpd_authorized_xforward_hosts", options.xforward_hosts, options.mynetworks_parent_style,
                      outside.tables),
       bare_newline_exclusions(tables::ListKind::hosts, "smtpd_forbid_bare_newline_exclusions", options.bare_newline_exclusions,
@@ -98,7 +98,7 @@ Server::Counters Server::counters() const
     counters.sessions = core_->places.sessions();
     counters.transactions = core_->places.transactions();
     counters.idle = core_->places.idle();
-    counters.buffers = core_->buffers.in_use();
+    counters.buffers = core_->buffers.in_use() + core_->content_buffers.in_use();
     counters.memory = core_->ceiling.used();
     counters.accepted = core_->accepted;
     counters.refused_for_memory = core_->ceiling.refusals();

@@ -57,7 +57,7 @@ constexpr std::size_t most_unsent = 16 * 1024;
 }  // namespace
 
 Session::Session(Server::Core& core, std::unique_ptr<net::Stream> stream)
-    : core_(core), stream_(std::move(stream)), input_(core.buffers, core.options.line_length_limit)
+    : core_(core), stream_(std::move(stream)), input_(core.buffers, core.content_buffers, core.options.line_length_limit)
 {
     const net::Endpoint& peer = stream_->peer();
     facts_.client_address = peer.is_unix() ? "127.0.0.1" : peer.ip.text();
@@ -382,7 +382,7 @@ awaitable<bool> Session::flush()
 }
 
 // Sends what is to be said, then waits for more. An idle session waits without a buffer, and may be asked to go.
-awaitable<bool> Session::fill()
+awaitable<bool> Session::fill(std::size_t most)
 {
     if (!co_await flush())
         co_return false;
@@ -391,6 +391,16 @@ awaitable<bool> Session::fill()
     if (!in_content_ && !input_.mid_line())
         start_request();
     set_deadline();
+    if (in_content_ && input_.empty() && read_unwaited_ < Content::block) {
+        // As a rule more of it is there. None is read for ever without a wait: others want their turn.
+        const std::span<char> room = input_.room(true);
+        if (const net::Io io = stream_->try_read(room.first(std::min(room.size(), most))); io.state == net::Io::State::done) {
+            read_unwaited_ += io.octets;
+            input_.added(io.octets);
+            co_return true;
+        }
+    }
+    read_unwaited_ = 0;
     if (input_.empty()) {
         input_.settle();
         std::optional<Places::Idle> idle;
@@ -414,7 +424,8 @@ awaitable<bool> Session::fill()
             co_return false;
         }
     }
-    const auto got = co_await stream_->read_some(input_.room());
+    const std::span<char> room = input_.room(in_content_);
+    const auto got = co_await stream_->read_some(room.first(std::min(room.size(), most)));
     if (!got) {
         input_.settle();
         lost(got.error());

@@ -71,7 +71,8 @@ private:
     awaitable<void> name_client();
     awaitable<void> converse();
     awaitable<bool> dispatch(smtp::Command command, std::string line);
-    awaitable<bool> fill();
+    /// At most so many octets.
+    awaitable<bool> fill(std::size_t most = std::string::npos);
     awaitable<bool> flush();
     bool poll_early_input(std::string_view after);
     void say(std::string_view reply);
@@ -133,6 +134,7 @@ private:
     Server::Core& core_;
     std::unique_ptr<net::Stream> stream_;
     Input input_;
+    std::size_t read_unwaited_ = 0;               // octets of content since the last wait for the client
     std::string out_;
     std::vector<std::pair<std::size_t, std::size_t>> rejects_;     // in out_: 4xx and 5xx replies that a filter or a footer waits for
     policy::Facts facts_;

@@ -112,7 +112,7 @@ awaitable<bool> Session::data(std::string arguments)
         if (input_.empty()) {
             if (!batch.empty())
                 co_await content->add(std::exchange(batch, {}));
-            if (!co_await fill())
+            if (!co_await fill(content->room()))
                 co_return false;
         }
         std::string_view octets = input_.view();
@@ -291,7 +291,7 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
         if (input_.empty()) {
             if (!batch.empty())
                 co_await transaction.content->add(std::exchange(batch, {}));
-            if (!co_await fill())
+            if (!co_await fill(transaction.content->room()))
                 co_return false;
         }
         const std::string_view octets = input_.view().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left, input_.view().size())));

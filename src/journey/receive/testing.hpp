@@ -4,6 +4,7 @@
 
 #include "async/run.hpp"
 #include "base/strings.hpp"
+#include "receive/content.hpp"
 #include "receive/params.hpp"
 #include "receive/server.hpp"
 
@@ -166,6 +167,7 @@ struct FakeFolder final : IncomingFolder {
             if (folder.fail_append)
                 co_return Error{"write: No space left on device", "4.3.1"};
             folder.largest_piece = std::max(folder.largest_piece, octets.size());
+            folder.odd_pieces += octets.size() % Content::block != 0;
             folder.files[file] += octets;
             co_return Result<void>{};
         }
@@ -189,7 +191,7 @@ struct FakeFolder final : IncomingFolder {
         co_return std::make_unique<File>(*this, "incoming/" + queue_id);
     }
     bool fail_create = false, fail_append = false, fail_sync = false;
-    std::size_t largest_piece = 0;
+    std::size_t largest_piece = 0, odd_pieces = 0;        // the latter: not of whole blocks
     std::map<std::string, std::string> files;
     std::set<std::string> synced;
 };

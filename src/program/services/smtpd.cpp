@@ -210,7 +210,7 @@ private:
     std::unique_ptr<dns::Resolver> resolver_;
     receive::DnsNames names_;
     std::unique_ptr<spool::FileOps> files_;
-    asio::thread_pool threads_{4};                   // large messages wait for the disk here, side by side
+    asio::thread_pool threads_{16};                  // large messages wait for the disk here, side by side
     receive::SpoolFolder incoming_;
     std::shared_ptr<tls::Context> tls_;
     std::string farewell_;                      // to who comes when no descriptor is left; under TLS from the first octet there is none
