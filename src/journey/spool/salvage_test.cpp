@@ -219,3 +219,17 @@ TEST_CASE("salvage: damage that a running queue meets ends it, and the next star
     CHECK(left.size() > 200);
     CHECK(on.get((*spool)->check()).value().size() == static_cast<std::size_t>(held));
 }
+
+TEST_CASE("salvage: a message whose content file is gone is put on hold once; the starts after that salvage nothing")
+{
+    RecordedFiles files;
+    fill(files);
+    HandClock clock;
+    REQUIRE(files.remove(incoming_name(queue_id(200))) == 0);
+    for (int start = 0; start < 3; ++start) {
+        auto opening = open_queue(files, {}, clock, silent_log());
+        REQUIRE(opening);
+        CHECK(opening->opened.salvaged == (start == 0));
+        CHECK(look(*opening->ledger).on_hold == 1);
+    }
+}
