@@ -178,8 +178,8 @@ RULES = [
     compat("access: a word that is wrong counts before its turn", ACCESS, "src/journey/receive/policy/access.cpp", "if (step == Step::dunno && !wrong.empty()) {", "if (!wrong.empty()) {"),
     compat("restrictions: warn_if_reject is for all that follow", RESTRICTIONS, "src/journey/receive/policy/judge.cpp",
            "        warn_ = warned_before;\n        if (step == Step::permit", "        warn_ = warn_ || warned_before;\n        if (step == Step::permit"),
-    compat("restrictions: the sender's list is asked about the client", RESTRICTIONS, "src/journey/receive/policy/restriction.cpp",
-           'Word{"reject_rhsbl_sender", Kind::reject_rhsbl, Needs::dns_list, Party::sender}', 'Word{"reject_rhsbl_sender", Kind::reject_rhsbl, Needs::dns_list, Party::client}'),
+    compat("restrictions: reject is another matter", RESTRICTIONS, "src/journey/receive/policy/judge.cpp",
+           'case Kind::reject: co_return refuse_subject(settings.reject, "5.7.1"', 'case Kind::reject: co_return refuse_subject(settings.reject, "5.7.0"'),
     compat("rewriting: an exception from masquerading is none", rewriting("masquerade"), "src/journey/cleanup/rewrite.cpp", "        if (!strip)\n            return;", "        if (!strip)\n            strip = true;"),
     compat("rewriting: STRIP keeps the line", rewriting("checks"), "src/journey/cleanup/checks.cpp", 'log("strip", text);\n            return {false, {}};', 'log("strip", text);\n            return {};'),
 ]
