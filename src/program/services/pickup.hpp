@@ -1,7 +1,7 @@
 // services/pickup.hpp: from the maildrop to the queue (pickup(8)).
 // Each finished file is read as anybody's input (submit/pick_up.hpp), gets its Received: field, is cleaned and enqueued, and is removed when
 // the queue has it. A file is first given its queue id in its name ("NAME+QID"): a process that ends in between does not make
-// a second message of it, because enqueueing is idempotent by queue id.
+// a second message of it, because the queue is first asked whether it has that one. What cannot be handed over now rests for a minute.
 // What is no maildrop record is moved to corrupt/ with a warning; what cleanup refuses for good goes back to its sender.
 #pragma once
 
