@@ -562,3 +562,13 @@ TEST_CASE(
         }
     }
 }
+
+TEST_CASE("a probe that ends with DATA, cut off behind a recipient that was accepted: that one is asked again, and has the answer of its own DATA")
+{
+    World world("like data-only\non RCPT TO:<b@*\n  close\n");
+    world.options.probe_data = true;
+    const auto verdicts = world.run(probe({"a@peer.test", "b@peer.test", "c@peer.test"}));
+    CHECK(verdicts.verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+    CHECK(verdicts.verdicts(1).outcome() == handoff::OUTCOME_DEFERRED);
+    CHECK(verdicts.verdicts(2).outcome() == handoff::OUTCOME_DELIVERED);
+}

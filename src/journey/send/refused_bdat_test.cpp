@@ -209,3 +209,14 @@ TEST_CASE("a peer that refuses the sender and discards the content: the mail is 
     CHECK(verdict.outcome() == handoff::OUTCOME_BOUNCED);
     CHECK(verdict.text().find("501 5.1.7 Bad sender (in reply to MAIL FROM command)") != std::string::npos);
 }
+
+TEST_CASE("a peer that goes away over the content, behind a refused recipient: the others are not said the content again")
+{
+    World world("like bdat\nhost peer.test\nS 220 $host ESMTP\non BDAT * LAST [in rcpt]\n  chunk\n  close\n");
+    const Trusting trust(world);
+    const auto verdicts = world.run(request({"user@peer.test", "unknown@peer.test"}));
+    CHECK(verdicts.verdicts(0).outcome() == handoff::OUTCOME_DEFERRED);
+    CHECK(verdicts.verdicts(1).outcome() == handoff::OUTCOME_BOUNCED);
+    CHECK(world.peer().sessions().size() == 1);
+    CHECK(world.peer().contents().size() == 1);
+}
