@@ -43,8 +43,11 @@ T run(asio::io_context& loop, awaitable<T> work, std::chrono::seconds limit = st
     }
     if (outcome.failure)
         std::rethrow_exception(outcome.failure);
-    if constexpr (!std::is_void_v<T>)
-        return *std::move(outcome.value);
+    if constexpr (!std::is_void_v<T>) {
+        if (!outcome.value)
+            throw std::runtime_error("run: the coroutine ended without a value");
+        return std::move(*outcome.value);
+    }
 }
 
 }  // namespace posthorn
