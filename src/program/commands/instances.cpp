@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace posthorn::commands {
 
 namespace {
@@ -50,8 +52,11 @@ std::vector<Instance> instances(const config::Snapshot& primary)
     return all;
 }
 
-void check_apart(const std::vector<Instance>& all)
+void check_apart(const std::vector<Instance>& together, const std::string& changed)
 {
+    std::vector<Instance> all = together;
+    if (const auto subject = std::ranges::find(all, changed, &Instance::config_directory); subject != all.end())
+        std::rotate(subject, subject + 1, all.end());
     struct Part {
         const char* parameter;
         std::string Instance::* value;

@@ -24,8 +24,8 @@ struct Selection {
 Instance instance_of(const config::Snapshot& snapshot, bool primary);
 /// Reads each one's main.cf.
 std::vector<Instance> instances(const config::Snapshot& primary);
-/// Refuses names, queues, data and configurations that two would share.
-void check_apart(const std::vector<Instance>& all);
+/// Refuses names, queues, data and configurations that two would share; `changed` is named first.
+void check_apart(const std::vector<Instance>& all, const std::string& changed = {});
 
 /// Writes these settings into DIRECTORY/main.cf.
 void set_parameters(const std::string& config_directory, const std::vector<std::pair<std::string, std::string>>& settings);

@@ -332,6 +332,7 @@ int postfix_tls(const config::Snapshot& snapshot, std::span<char*> words)
     std::vector<char*> arguments(words.begin(), words.end());
     arguments.push_back(nullptr);
     ::optind = 1;
+    ::opterr = 0;
     for (int option; (option = ::getopt(static_cast<int>(words.size()), arguments.data(), found->letters.data())) > 0;) {
         switch (option) {
         case 'a': wish.algorithm = ::optarg; break;

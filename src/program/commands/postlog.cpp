@@ -43,10 +43,15 @@ int run(std::span<char*> args)
     const auto sink = supervisor::command_sink(snapshot);
     const std::string name = tag ? *tag : snapshot.text("syslog_name") + "/postlog";
     const observe::Log log(sink, name);
+    const std::string word = level == observe::Level::info      ? ""
+                             : level == observe::Level::warning ? "warning: "
+                             : level == observe::Level::error   ? "error: "
+                             : level == observe::Level::fatal   ? "fatal: "
+                                                                : "panic: ";
     const auto say = [&](const std::string& line) {
         log.write(level, line);
         if (::isatty(STDERR_FILENO))
-            fmt::print(stderr, "{}: {}\n", name, printable(line, true));
+            fmt::print(stderr, "{}: {}{}\n", name, word, printable(line, true));
     };
     std::string text;
     for (int i = ::optind; i < static_cast<int>(args.size()); ++i)

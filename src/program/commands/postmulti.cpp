@@ -25,7 +25,8 @@ constexpr const char* usage =
     "postmulti -e action [-av] [-g group] [-i name] [-G group] [-I name] [name=value...]; before all: [-c config_dir of the primary]";
 
 struct Wish {
-    std::optional<std::string> primary, action, new_name, new_group;
+    std::optional<std::string> primary, new_name, new_group;
+    std::string action;                    // of -e
     char mode = 0;
     bool all = false, reverse = false;
     Selection which;
@@ -64,10 +65,10 @@ Wish parse(std::span<char*> args)
     }
     for (char* word : args.subspan(static_cast<std::size_t>(::optind)))
         wish.words.emplace_back(word);
-    if (wish.action && !is_action(*wish.action))
+    if (wish.mode == 'e' && !is_action(wish.action))
         throw Failure(
             fmt::format("Invalid '-e' edit action '{}'. Specify 'create', 'destroy', 'import', 'deport', 'enable', 'disable', 'assign' or 'init'",
-                        printable(*wish.action)),
+                        printable(wish.action)),
             1);
     if (modes != 1)
         throw Failure("Specify exactly one of '-e', '-l', '-p', '-x'", 1);
@@ -137,7 +138,7 @@ public:
 
     int edit()
     {
-        const std::string& action = *wish_.action;
+        const std::string& action = wish_.action;
         if (action == "init") {
             refuse_words();
             const std::string whose = wish_.primary ? fmt::format(" -c {}", primary_.config_directory()) : "";
@@ -154,6 +155,9 @@ public:
         if (found == all_.end())
             throw Failure(fmt::format("No instance named {}", printable(*wish_.which.name)), 1);
         if (action == "enable" || action == "disable") {
+            if (action == "enable")
+                if (const int refused = managed())
+                    return refused;
             set_parameters(found->config_directory, {{"multi_instance_enable", action == "enable" ? "yes" : "no"}});
             return 0;
         }
@@ -205,7 +209,7 @@ private:
     void refuse_words() const
     {
         if (!wish_.words.empty())
-            throw Failure(fmt::format("Parameter overrides not valid with '-e {}'", *wish_.action), 1);
+            throw Failure(fmt::format("Parameter overrides not valid with '-e {}'", wish_.action), 1);
     }
 
     /// 0, or the status of a refusal: nothing is managed before `-e init`.
@@ -256,7 +260,7 @@ private:
     int assign(Instance& one)
     {
         const auto settings = wanted_names(one);
-        check_apart(all_);
+        check_apart(all_, one.config_directory);
         if (!one.primary || !one.name.empty())
             if (const int refused = managed())
                 return refused;
@@ -277,7 +281,7 @@ private:
                                             : create && name == "data_directory"  ? &Instance::data_directory
                                                                                   : nullptr;
             if (!where || equals == word.npos)
-                throw Failure(fmt::format("Parameter '{}' not valid with action {}", printable(name), *wish_.action), 1);
+                throw Failure(fmt::format("Parameter '{}' not valid with action {}", printable(name), wish_.action), 1);
             if (!value.starts_with('/') || value.find_first_of(" \t\r\n$,{}#\"'") != value.npos)
                 throw Failure(fmt::format("{}={}: an absolute path without blanks, commas, quotes or $ is needed", name, printable(value, true)), 1);
             fresh.*where = value;
@@ -318,7 +322,7 @@ private:
             return (wish_.which.name || wish_.which.group) && wish_.which.matches(one);
         });
         together.insert(place, fresh);
-        check_apart(together);
+        check_apart(together, fresh.config_directory);
         if (const int refused = managed())
             return refused;
         if (create && !there)

@@ -39,8 +39,10 @@ int number(const char* text, char option, int least, int most)
 }
 
 struct Shape {
+    Shape(QshapeOptions options, bool by_sender) : table(options), senders(by_sender) {}
+
     QshapeTable table;
-    bool senders;
+    bool senders = false;
     std::int64_t now = ::time(nullptr);
 
     void add(const handoff::Envelope& envelope, std::int64_t arrival)
@@ -121,7 +123,7 @@ int run(std::span<char*> args)
         queues = {"incoming", "active"};
     for (const std::string& name : unknown)
         fmt::print(stderr, "Can't stat {}: No such file or directory\n", printable(name));
-    Shape shape{QshapeTable(options), senders};
+    Shape shape(options, senders);
     const auto asked = [&](std::string_view name) { return std::ranges::find(queues, name) != queues.end(); };
     if (queues.size() > std::size_t{asked("maildrop")}) {
         const auto listed = QueueClient(snapshot).list([&](const handoff::QueueEntry& entry) {
