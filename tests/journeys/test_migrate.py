@@ -145,7 +145,8 @@ class FromExim(Moving):
         replies = [int(one["posthorn"][:3]) for one in answers if "recipient" in one]
         self.assertEqual(dict(zip(asked, replies)), asked)
         where = {one["address"]: one["posthorn"] for one in answers if "address" in one}
-        self.assertEqual(where["info@example.org"], f"smtp [127.0.0.1]:{inside.port} bert@partner.example; smtp [127.0.0.1]:{smart.port} anna@provider.example")
+        self.assertEqual(sorted(where["info@example.org"].split("; ")),
+                         sorted([f"smtp [127.0.0.1]:{inside.port} bert@partner.example", f"smtp [127.0.0.1]:{smart.port} anna@provider.example"]))
         posthorn.start()
         posthorn.send(["info@example.org", "nobody@example.org", "x@far.test"])
         posthorn.wait_empty()
