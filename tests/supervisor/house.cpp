@@ -182,8 +182,9 @@ int probe(Service& service)
     if (service.config().text("mail_name") == "die " + program)
         throw std::runtime_error("told to die while starting");
     const Confined confined = service.confine({.may = may});
-    service.log().info("confined: landlock {} filter {} chroot {} generation {}", confined.landlock > 0 ? "yes" : "no",
-                       confined.filtered ? "yes" : "no", confined.chrooted ? "yes" : "no", service.start_record().generation());
+    service.log().info("confined: landlock {} filter {} chroot {} generation {} heartbeat {}", confined.landlock > 0 ? "yes" : "no",
+                       confined.filtered ? "yes" : "no", confined.chrooted ? "yes" : "no", service.start_record().generation(),
+                       service.start_record().heartbeat_seconds());
     Prober prober(service);
     return service.run(prober);
 }

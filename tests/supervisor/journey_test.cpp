@@ -233,6 +233,7 @@ TEST_CASE("watchdog: a service that hangs is killed and started again")
     Instance instance;
     instance.main_cf("service_watchdog_time = 15s");
     start_and_wait(instance);
+    CHECK(instance.logged("heartbeat 5"));                                     // three of them within the time
     const auto before = instance.processes("resolve");
     REQUIRE(before.size() == 1);
     ::kill(before[0], SIGSTOP);

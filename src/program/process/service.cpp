@@ -292,7 +292,7 @@ awaitable<void> Service::beat()
         if (control_->is_open())
             (void)control_->post(Control::heartbeat, heartbeat);
         // All processes at the same moments: the supervisor wakes for them together.
-        constexpr std::chrono::seconds every{heartbeat_seconds};
+        const std::chrono::seconds every{start_.heartbeat_seconds() != 0 ? start_.heartbeat_seconds() : longest_heartbeat_seconds};
         co_await sleep_for(std::chrono::ceil<std::chrono::milliseconds>(every - std::chrono::steady_clock::now().time_since_epoch() % every));
     }
 }

@@ -109,6 +109,8 @@ Result<Spawned> Supervisor::spawn(const ProcessLine& line, unsigned index)
     StartRecord start = start_record(loaded_, owner_, line);
     start.record.set_generation(generation_);
     start.record.set_index(index);
+    start.record.set_heartbeat_seconds(static_cast<std::uint32_t>(
+        std::clamp<std::int64_t>(loaded_.snapshot.get(service_watchdog_time).count() / 3, 1, process::longest_heartbeat_seconds)));
     start.record.set_verbose(static_cast<std::uint32_t>(line.verbose + options_.verbose));
     start.config(config_file_.get());
     start.log(log_target_.descriptor(), log_target_.form() == observe::LogForm::file ? process::LOG_FILE : process::LOG_SYSLOG);
