@@ -285,7 +285,7 @@ awaitable<Result<void>> QueueManager::requeue_now(spool::Lease lease)
     }
     forget(key);
     if (placed->key != 0 && !epochs_.contains(placed->key))
-        admit(*placed, *message);
+        admit(*placed, (*message)->envelope, (*message)->content.inline_octets());
     wake_.notify_all();
     co_return Result<void>{};
 }

@@ -137,7 +137,7 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueR
     ++counts_.enqueued;
     reply.set_committed(true);
     if (lease->key != 0 && !epochs_.contains(lease->key))
-        admit(*lease, message);
+        admit(*lease, std::move(message->envelope), std::move(*message->content.mutable_inline_octets()));   // the store has done with it
     co_return reply;
 }
 
@@ -159,10 +159,10 @@ awaitable<Result<handoff::Welcome>> QueueManager::id_block()
     co_return welcome;
 }
 
-void QueueManager::admit(spool::Lease lease, spool::NewMessageRef message)
+void QueueManager::admit(spool::Lease lease, handoff::Envelope envelope, std::string octets)
 {
     epochs_[lease.key] = lease.epoch;
-    if (message->envelope.hold()) {
+    if (envelope.hold()) {
         held_.insert(lease.key);
         return;
     }
@@ -172,14 +172,15 @@ void QueueManager::admit(spool::Lease lease, spool::NewMessageRef message)
     }
     Active active;
     active.lease = lease;
-    active.envelope = message->envelope;
+    active.envelope = std::move(envelope);
+    auto& recipients = *active.envelope.mutable_recipients();
+    active.recipients.assign(std::make_move_iterator(recipients.begin()), std::make_move_iterator(recipients.end()));
     active.envelope.clear_recipients();
-    active.recipients.assign(message->envelope.recipients().begin(), message->envelope.recipients().end());
     active.since = now();
     active.next_try = WallTime::max();
-    if (resident_ + message->content.inline_octets().size() <= options_.resident_octets) {
-        resident_ += message->content.inline_octets().size();
-        active.resident = std::move(message);
+    if (resident_ + octets.size() <= options_.resident_octets) {
+        resident_ += octets.size();
+        active.resident = std::move(octets);
     }
     active_.emplace(lease.key, std::move(active));
     tasks_.spawn(start_round(lease.key));
@@ -388,8 +389,8 @@ std::size_t QueueManager::position(const Active& active, std::uint32_t index)
 awaitable<Result<void>> QueueManager::attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors)
 {
     const Active& active = active_.at(key);
-    if (active.resident && !active.resident->content.inline_octets().empty()) {
-        *request.mutable_content()->mutable_inline_octets() = active.resident->content.inline_octets();
+    if (!active.resident.empty()) {
+        *request.mutable_content()->mutable_inline_octets() = active.resident;
         co_return Result<void>{};
     }
     CO_TRY(const auto reader, co_await store_.content(active.lease));

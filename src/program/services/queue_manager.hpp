@@ -107,7 +107,7 @@ private:
         handoff::Envelope envelope;                          // without recipients
         std::vector<handoff::Recipient> recipients;          // of this round, by index
         std::vector<handoff::Route> routes;                  // same order
-        spool::NewMessageRef resident;                       // with the content; null: read it from the store
+        std::string resident;                                // the content; empty: read it from the store
         std::int64_t since = 0;
         bool warned = false;
         bool expiry_logged = false;
@@ -122,7 +122,7 @@ private:
         std::vector<handoff::Verdict> told;                  // for sendmail -bv and -v: every verdict, likewise
     };
 
-    void admit(spool::Lease lease, spool::NewMessageRef message);
+    void admit(spool::Lease lease, handoff::Envelope envelope, std::string octets);
     awaitable<void> activate_stored(spool::Lease lease);
     awaitable<void> start_round(Key key);
     awaitable<bool> find_routes(Key key, std::string* trouble);

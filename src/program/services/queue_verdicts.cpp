@@ -242,7 +242,7 @@ awaitable<bool> QueueManager::store(Key key, spool::Settlement settlement)
     }
     for (std::size_t i = 0; i < settled->reports.size() && i < reports.size(); ++i)
         if (!epochs_.contains(settled->reports[i].key))
-            admit(settled->reports[i], reports[i]);
+            admit(settled->reports[i], reports[i]->envelope, reports[i]->content.inline_octets());
     if (const auto found = active_.find(key); found != active_.end()) {
         found->second.lease = settled->lease;
         epochs_[key] = settled->lease.epoch;
@@ -431,8 +431,7 @@ void QueueManager::forget_active(Key key)
     const auto found = active_.find(key);
     if (found == active_.end())
         return;
-    if (found->second.resident)
-        resident_ -= found->second.resident->content.inline_octets().size();
+    resident_ -= found->second.resident.size();
     active_.erase(found);
 }
 
