@@ -38,7 +38,7 @@ Finding unavailable() { return Finding(Kind::deferred, "Address verification sta
 
 Desk::Desk(Executor executor, Options options, Prober& prober, const Clock& clock, observe::Log log)
     : executor_(executor), options_(std::move(options)), prober_(prober), clock_(clock), log_(std::move(log)), cache_(options_.map, clock, log_),
-      wanted_one_(executor), tasks_(executor)
+      wanted_one_(executor), to_write_(executor), tasks_(executor)
 {
 }
 
@@ -194,6 +194,7 @@ void Desk::learn_control(const std::string& domain, const Finding& finding)
     else if (was && !is)
         log_.info("verify-useless no more: {} refuses a recipient made up ({})", domain, finding.text);
     cache_.put(key, Record(finding.kind, std::chrono::floor<std::chrono::seconds>(clock_.wall()), finding.text));
+    to_write_.notify_all();
 }
 
 Result<Desk::Standing> Desk::standing(std::string_view address)
@@ -223,6 +224,7 @@ void Desk::learn(const std::string& address, const Finding& finding)
     const auto before = cache_.find(key);
     if (auto record = updated(before ? *before : std::nullopt, finding, clock_.wall(), options_.rules)) {
         cache_.put(key, *record);
+        to_write_.notify_all();
         failed_.erase(key);
     } else if (before && *before) {
         if (failed_.size() >= failed_limit)
@@ -244,6 +246,8 @@ awaitable<void> Desk::flush()
 awaitable<void> Desk::keep_file()
 {
     while (!co_await cancelled()) {
+        if (!cache_.dirty())                                    // nothing to write: nothing to wake for
+            co_await to_write_.wait();
         co_await sleep_for(1s);
         co_await flush();
     }

@@ -96,7 +96,7 @@ private:
     std::unordered_map<std::string, SteadyTime> failed_;                             // refreshes of good addresses, by key
     std::unordered_set<std::string> wanted_;                                         // keys of those in due_
     std::multimap<WallTime, std::string> due_;                                       // addresses to be refreshed ahead of a question
-    Signal wanted_one_;
+    Signal wanted_one_, to_write_;
     double allowance_ = 0;                                                           // of refreshes ahead
     SteadyTime allowed_at_{};
     std::unordered_set<std::string> controls_;                                       // domains that are being asked
