@@ -163,6 +163,7 @@ awaitable<void> Session::welcome()
         policy::Judge judge(core_.law, facts_, effects, *this);
         const auto ruling = co_await judge.client();
         facts_.client_deferral = judge.deferral();
+        client_effects_ = effects.any() ? std::make_unique<policy::Effects>(std::move(effects)) : nullptr;
         if (ruling.hangup) {
             end_ = End::hangup;
             co_return;
@@ -175,6 +176,8 @@ awaitable<void> Session::welcome()
     }
     say(fmt::format("220 {}", core_.options.banner));
 }
+
+policy::Effects Session::early_effects() const { return helo_effects_ ? *helo_effects_ : client_effects_ ? *client_effects_ : policy::Effects(); }
 
 // True: input has come where none may, and the session is over.
 bool Session::poll_early_input(std::string_view after)

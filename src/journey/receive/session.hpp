@@ -89,7 +89,7 @@ private:
     void transcript(char direction, std::string_view text);
     std::string namaddr() const;
     void obey(policy::Ruling ruling);
-    bool deny(std::string_view reply);
+    policy::Effects early_effects() const;
     bool bare_newline_matters() const { return bare_newline_ != BareNewline::no; }
 
     // session_other.cpp
@@ -146,6 +146,7 @@ private:
     };
     std::unique_ptr<Forwarded> forwarded_;        // XFORWARD, for one mail
     std::unique_ptr<net::Endpoint> destination_;  // where the client connected to, as its proxy says
+    std::unique_ptr<policy::Effects> client_effects_, helo_effects_;      // smtpd_delay_reject = no: what is to be done with every mail
     std::string claimed_login_;                   // XCLIENT LOGIN
     Tally tally_;
     SteadyTime request_deadline_{};

@@ -115,8 +115,8 @@ awaitable<bool> Session::mail(std::string arguments)
         facts_.sender.reset();
         return false;
     };
+    policy::Effects effects = early_effects();
     if (!core_.options.policy.delay_reject) {
-        policy::Effects effects;
         policy::Judge judge(core_.law, facts_, effects, *this);
         auto ruling = co_await judge.sender();
         facts_.sender_deferral = judge.deferral();
@@ -141,6 +141,7 @@ awaitable<bool> Session::mail(std::string arguments)
 
     transaction_ = std::make_unique<Transaction>(core_.places);
     transaction_->size = size;
+    transaction_->effects = std::move(effects);
     ++mails_;
     handoff::Envelope& envelope = transaction_->envelope;
     envelope.set_sender(*facts_.sender);

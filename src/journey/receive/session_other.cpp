@@ -29,10 +29,11 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
     }
     const auto previous = std::exchange(facts_.helo, harmless(*name));
     if (!core_.options.policy.delay_reject) {
-        policy::Effects effects;
+        policy::Effects effects = client_effects_ ? *client_effects_ : policy::Effects();
         policy::Judge judge(core_.law, facts_, effects, *this);
         auto ruling = co_await judge.helo();
         facts_.helo_deferral = judge.deferral();
+        helo_effects_ = effects.any() ? std::make_unique<policy::Effects>(std::move(effects)) : nullptr;
         if (ruling.refused()) {
             facts_.helo = previous;
             obey(std::move(ruling));
@@ -125,6 +126,8 @@ awaitable<bool> Session::secure()
     stream_ = std::move(secured->stream);
     facts_.tls = true;
     facts_.helo.reset();
+    facts_.helo_deferral.reset();
+    helo_effects_.reset();
     helo_given_ = esmtp_ = false;
     tls_ = std::make_unique<TlsFacts>(std::move(secured->facts));
     if (core_.options.tls_log)

@@ -106,6 +106,10 @@ awaitable<bool> Session::xclient(std::string arguments)
         facts_.helo.reset();
     forwarded_.reset();
     denied_.reset();
+    facts_.client_deferral.reset();
+    facts_.helo_deferral.reset();
+    client_effects_.reset();
+    helo_effects_.reset();
     co_await welcome();
     co_return true;
 }

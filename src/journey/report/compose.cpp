@@ -87,7 +87,7 @@ struct Letter {
     std::string notification() const
     {
         std::string text = with_crlf(expand_template(words().text, options.parameter));
-        text += fmt::format("\r\n{:>33}\r\n", "The mail system");
+        text += fmt::format("\r\n{:>34}\r\n", "The mail system");
         for (const std::size_t i : verdicts) {
             const Verdict& verdict = request.verdicts(static_cast<int>(i));
             const Recipient* recipient = recipient_of(envelope(), verdict.recipient());

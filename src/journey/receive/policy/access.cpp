@@ -173,7 +173,7 @@ awaitable<Judge::Step> Judge::access_result(std::string value, std::string table
     case Action::discard:
         note("discard", "triggers DISCARD action");
         effects_.discard = true;
-        // What is thrown away need not be checked further; Postfix skips the rest of the list likewise.
+        // What is thrown away need not be checked further.
         co_return co_await permitted("DISCARD", subject, fmt::format("from {}", table));
     case Action::redirect:
         if (needs_address()) {

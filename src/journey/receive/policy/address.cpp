@@ -96,10 +96,10 @@ awaitable<Judge::Step> Judge::unlisted(std::optional<std::string> address, std::
         court_.log_warning(found.error().text());
         co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", *address), true);
     }
-    // RFC 5321 4.5.1: who runs the mail of a domain of ours can be reached.
+    // RFC 5321 4.5.1: who runs the mail of a domain of ours can be reached. Reports are from MAILER-DAEMON.
     const std::string_view local = std::string_view(*address).substr(0, address->rfind('@'));
-    const bool postmaster = !is_sender && iequals(local, "postmaster") && found->address_class == handoff::AddressClass::local;
-    if (found->known || postmaster)
+    const bool system = found->address_class == handoff::AddressClass::local && (iequals(local, "postmaster") || iequals(local, "mailer-daemon"));
+    if (found->known || system)
         co_return Step::dunno;
     if (!found->unknown_text.empty())
         co_return refuse_subject(550, found->unknown_status.empty() ? (is_sender ? "5.1.0" : "5.1.1") : found->unknown_status, *address, title,

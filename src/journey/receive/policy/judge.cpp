@@ -246,6 +246,8 @@ awaitable<Judge::Step> Judge::list(const RestrictionList& restrictions, Subject 
     }
     const bool warned_before = warn_;
     for (std::size_t at = 0; at < restrictions.size(); ++at) {
+        if (effects_.discard)                                        // who throws it away has the last word
+            co_return Step::dunno;
         const Restriction& restriction = restrictions[at];
         if (restriction.kind == Kind::warn_if_reject) {
             warn_ = true;

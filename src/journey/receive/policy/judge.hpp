@@ -58,6 +58,8 @@ struct Effects {
     bool hold = false, discard = false;
     std::string redirect, filter;
     std::vector<std::string> bcc, prepend;
+
+    bool any() const { return hold || discard || !redirect.empty() || !filter.empty() || !bcc.empty() || !prepend.empty(); }
 };
 
 /// Nothing was refused, or the whole reply line ("554 5.7.1 <a@b>: Relay access denied"), or a hang-up without a word.
@@ -151,7 +153,6 @@ private:
 
     awaitable<Ruling> early(Stage stage, bool settles, const Deferral* before = nullptr);
     const Deferral* deferred() const;
-    awaitable<Ruling> late(Stage stage, std::string name, std::string_view title);
     awaitable<Step> list(const RestrictionList& list, Subject subject, int depth);
     awaitable<Step> one(const Restriction& restriction, const Subject& subject, int depth);
     Subject subject_of(Stage stage) const;

@@ -196,3 +196,54 @@ TEST_CASE("clients' limits: refused in Postfix's words, given back at the end, a
     Talk away(house);
     CHECK(away.greeting.starts_with("220"));
 }
+
+TEST_CASE("access results: without smtpd_delay_reject, what tables ask for at CONNECT, HELO or MAIL is done to the mail")
+{
+    const auto mail = [](Talk& talk, std::string_view sender) {
+        CHECK(talk(fmt::format("MAIL FROM:<{}>", sender)) == "250 2.1.0 Ok\r\n");
+        talk.send("RCPT TO:<user@example.test>\r\nDATA\r\n");
+        CHECK(talk("Subject: x\r\n\r\n.").starts_with("250 "));
+    };
+    for (const auto& [list, table] : {std::pair{"client", "check_client_access inline:{{client.test = HOLD}}"},
+                                      {"helo", "check_helo_access inline:{{h.test = HOLD}}"},
+                                      {"sender", "check_sender_access inline:{{a@b.test = HOLD}}"}}) {
+        CAPTURE(list);
+        House house(options_of({{fmt::format("smtpd_{}_restrictions", list), table}, {"smtpd_delay_reject", "no"}}));
+        Talk talk(house);
+        talk("EHLO h.test");
+        mail(talk, "a@b.test");
+        mail(talk, "c@b.test");
+        talk("EHLO other.test");
+        mail(talk, "c@b.test");
+        REQUIRE(house.queue.stored.size() == 3);
+        const std::string_view which = list;
+        CHECK(house.queue.stored[0].first.hold());
+        CHECK(house.queue.stored[1].first.hold() == (which != "sender"));
+        CHECK(house.queue.stored[2].first.hold() == (which == "client"));
+    }
+}
+
+TEST_CASE("access results: what is to be discarded is held to no list any more, and nobody gets it")
+{
+    for (const char* delay : {"yes", "no"}) {
+        CAPTURE(delay);
+        House house(options_of({{"smtpd_sender_restrictions", "check_sender_access inline:{{a@b.test = DISCARD}}"}, {"smtpd_delay_reject", delay}}));
+        Talk talk(house);
+        talk("EHLO h.test");
+        CHECK(talk.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<x@elsewhere.test>\r\nRCPT TO:<nobody@example.test>\r\n") ==
+              "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n");
+        talk("DATA");
+        CHECK(talk("Subject: x\r\n\r\n.").starts_with("250 2.0.0 Ok: queued as"));
+        CHECK(house.queue.stored.empty());
+        talk("MAIL FROM:<c@b.test>");
+        CHECK(last(talk("RCPT TO:<x@elsewhere.test>")) == "454 4.7.1 <x@elsewhere.test>: Relay access denied");
+    }
+}
+
+TEST_CASE("unlisted: who answers for the mail system itself is known, as recipient and as sender")
+{
+    House house(options_of({{"smtpd_reject_unlisted_sender", "yes"}}));
+    CHECK(answer(house, "MAILER-DAEMON@example.test") == "250 2.1.5 Ok");
+    CHECK(answer(house, "user@example.test", "Postmaster@example.test") == "250 2.1.5 Ok");
+    CHECK(answer(house, "mailer-daemon@box.test").starts_with("550 5.1.1 "));
+}
