@@ -1,5 +1,6 @@
 #include "send/content.hpp"
 
+#include "message/header.hpp"
 #include "message/to_7bit.hpp"
 #include "smtp/data.hpp"
 
@@ -90,23 +91,30 @@ Result<std::string> Content::header() const
     return start;
 }
 
-bool Content::has_line_over(std::size_t limit) const
+bool Content::any(const std::function<bool(std::string_view)>& found) const
 {
-    if (limit == 0 || size_ <= limit)
-        return false;
-    smtp::LongLines lines(limit);
     if (in_memory())
-        return lines.feed(octets());
+        return found(octets());
     std::string room(64 * 1024, '\0');
     for (std::uint64_t at = 0; at < size_;) {
         const auto got = read(at, room);
         if (!got || *got == 0)
             return false;
-        if (lines.feed(std::string_view(room).substr(0, *got)))
+        if (found(std::string_view(room).substr(0, *got)))
             return true;
         at += *got;
     }
     return false;
+}
+
+bool Content::has_8bit() const { return any(message::has_8bit); }
+
+bool Content::has_line_over(std::size_t limit) const
+{
+    if (limit == 0 || size_ <= limit)
+        return false;
+    smtp::LongLines lines(limit);
+    return any([&](std::string_view piece) { return lines.feed(piece); });
 }
 
 Result<Content> Content::to_7bit() const

@@ -7,6 +7,7 @@
 #include "base/fd.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +32,8 @@ public:
     void replace_head(std::size_t octets, std::string head);
     /// The header with its empty line, or as much of the message as a first chunk of moderate size may have; never all of it.
     Result<std::string> header() const;
+    /// An octet above 127, whatever was said of the message. A file that cannot be read: see below.
+    bool has_8bit() const;
     /// A line of more octets than `limit` (0: none). A file that cannot be read has none: who sends it will find out.
     bool has_line_over(std::size_t limit) const;
 
@@ -41,6 +44,8 @@ public:
     Result<std::size_t> read(std::uint64_t offset, std::span<char> room) const;
 
 private:
+    bool any(const std::function<bool(std::string_view)>& found) const;
+
     std::string_view octets_;
     std::string owned_;                     // of a conversion
     Fd file_;

@@ -470,6 +470,11 @@ TEST_CASE("8-bit content goes converted to a peer without 8BITMIME, and as it is
     CHECK(seven.peer().contents().front().find("gr=C3=BC=C3=9Fe") != std::string::npos);
     CHECK(seven.peer().contents().front().find("quoted-printable") != std::string::npos);
     CHECK(seven.peer().sessions().front().said()[1].find("BODY") == std::string::npos);
+    World unsaid("seven-bit");                                   // MAIL without BODY, as most is
+    eight.mutable_envelope()->set_body(handoff::BODY_7BIT);
+    CHECK(unsaid.run(eight).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+    CHECK(unsaid.peer().contents() == seven.peer().contents());
+    eight.mutable_envelope()->set_body(handoff::BODY_8BIT);
     World able("data-only");
     CHECK(able.run(eight).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
     CHECK(able.peer().contents().front() == eight.content().inline_octets());

@@ -128,8 +128,8 @@ std::optional<Reason> Session::not_for(Transaction& transaction) const
         const bool bounce = sure && !known_.quirks.hides(peers::Parameter::smtputf8);
         return Reason(bounce, bounce ? "5.6.7" : "4.6.7", fmt::format("SMTPUTF8 is required, but was not offered by host {}", peer_text_));
     }
-    if (options_.convert_to_7bit && envelope.body() != handoff::BODY_7BIT && !features_.has(smtp::Keyword::eight_bit_mime) &&
-        !transaction.progress.probe) {
+    // Most clients say nothing of the body; what it is decides.
+    if (options_.convert_to_7bit && !features_.has(smtp::Keyword::eight_bit_mime) && !transaction.progress.probe && transaction.content->has_8bit()) {
         auto converted = transaction.content->to_7bit();
         if (converted) {
             transaction.converted = std::make_unique<Content>(*std::move(converted));
