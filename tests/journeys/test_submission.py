@@ -39,6 +39,18 @@ class Submission(Journey):
         self.assertIsNone(got["blank"]["Subject"])
         self.assertEqual(got["mbox"]["Subject"], "yes")
 
+    def test_a_report_goes_where_mail_to_the_sender_goes(self):
+        sink = self.sink(replies={"RCPT": lambda argument, session: "550 5.1.1 no such user" if "bad@" in argument else "250 2.1.5 Ok"})
+        posthorn = self.instance({"virtual_alias_domains": "alias.test", "virtual_alias_maps": "inline:{info@alias.test=real@there.test}",
+                                  "body_checks": "regexp:{{/forbidden/ REJECT no such text}}"}, relay=sink.port)
+        posthorn.run("sendmail", "-f", "info@alias.test", "bad@there.test", input="Subject: one\n\nbody\n")           # refused on its way
+        posthorn.run("sendmail", "-f", "info@alias.test", "good@there.test", input="Subject: two\n\nforbidden\n")     # and at once
+        posthorn.wait_log(r"to=<real@there.test>, orig_to=<info@alias.test>, .*status=sent", 2)
+        reports = [parse(text) for _, _, text in sink.messages]
+        self.assertEqual({report["To"] for report in reports}, {"info@alias.test"})
+        self.assertEqual({recipient for recipient in sink.recipients()}, {"real@there.test"})
+        posthorn.wait_empty()
+
     def test_no_recipients_is_a_usage_error_and_nothing_is_queued(self):
         posthorn = self.instance()
         result = posthorn.run("sendmail", "-f", "me@ours.test", "-t", input="Subject: nobody\n\nbody\n", check=False)

@@ -18,6 +18,9 @@ public:
     /// An Error: a table or an alias does not allow an answer now.
     awaitable<Result<std::vector<std::string>>> expanded(std::string address);
 
+    /// Recipients completed and expanded, as those of a message; logs what is wrong. 4.6.0: aliases that lead round in a circle, or nowhere.
+    awaitable<std::expected<handoff::Envelope, Refusal>> rewritten(handoff::Envelope envelope) const;
+
 private:
     friend class BodyCheck;
     struct Outcome {
@@ -26,8 +29,6 @@ private:
     };
     Result<Outcome> decide(Lookups& lookups, const handoff::Envelope& envelope, const std::string& head) const;
 
-    /// Recipients completed and expanded, as those of a message; logs what is wrong.
-    awaitable<std::expected<handoff::Envelope, Refusal>> rewritten(handoff::Envelope envelope) const;
     /// Logs and forgets what is to be said of them.
     void log_findings(const std::string& queue_id, Findings& findings) const;
 

@@ -494,6 +494,9 @@ awaitable<Result<void>> Pickup::send_back(handoff::Envelope envelope, std::strin
 awaitable<Result<handoff::ReportReply>> Pickup::report(handoff::ReportRequest request)
 {
     handoff::ReportReply reply = report::compose(request, reports_());
+    for (handoff::EnqueueRequest& message : *reply.mutable_messages())
+        if (address_)
+            CO_TRY_VOID(co_await address_(message.mutable_envelope()));
     CO_TRY_VOID(co_await file_large(&reply));
     co_return reply;
 }

@@ -41,6 +41,9 @@ public:
     /// Asks the queue, as handoff::CommittedQuestion.
     using Committed = std::function<awaitable<Result<bool>>(std::string queue_id)>;
 
+    /// Says where a report goes: its recipients mapped. An Error: not to be said now.
+    using Address = std::function<awaitable<Result<void>>(handoff::Envelope*)>;
+
     Pickup(Executor executor, PickupOptions options, Reports reports, handoff::Queue& queue, Committed committed, handoff::Cleaner& cleaner,
            const Clock& clock, observe::Log log);
 
@@ -55,6 +58,7 @@ public:
     std::uint64_t picked_up() const { return picked_up_; }
     /// A message of the queue, cleaned anew under another queue id. Nothing is enqueued here: the answer takes the old one's place.
     awaitable<Result<handoff::RequeueReply>> requeue(handoff::RequeueRequest request, std::vector<Fd> content);
+    void address_reports(Address address) { address_ = std::move(address); }
     /// Composes reports for the queue, which enqueues them.
     awaitable<Result<handoff::ReportReply>> report(handoff::ReportRequest request);
 
@@ -83,6 +87,7 @@ private:
 
     PickupOptions options_;
     Reports reports_;
+    Address address_;
     handoff::Queue& queue_;
     Committed committed_;
     handoff::Cleaner& cleaner_;

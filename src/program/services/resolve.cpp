@@ -66,6 +66,7 @@ struct Configured {
         : interfaces(config::this_host("resolve").addresses), route(route::Options::from(rewrite, interfaces, files)),
           mail(route, route::Resolver::Purpose::mail, tables), probe(route, route::Resolver::Purpose::probe, tables),
           cleaner(cleanup::Options::from(cleanup_line, interfaces, files, pickup_line.get(receive::receive_override_options)), tables, cleanup_log),
+          addresses(cleanup::Options::from(cleanup_line, interfaces, files, "no_header_body_checks"), tables, cleanup_log),
           reports(report::Options::from(bounce, templates(bounce, files, log))),
           control(tables::ListKind::domains, "address_verify_control_domains", rewrite.get(verify::address_verify_control_domains), true, tables)
     {
@@ -75,6 +76,7 @@ struct Configured {
     route::Options route;
     route::Router mail, probe;
     cleanup::Cleaner cleaner;
+    cleanup::Cleaner addresses;               // of what is written here: mapped, whatever pickup is told to leave to a filter
     report::Options reports;
     tables::MatchList control;                // where a random address may be asked about
 };
@@ -117,6 +119,7 @@ public:
             Frame::table, [this](handoff::TableRequest request) { return databases_.answer(std::move(request)); });
         dispatcher_.on<handoff::ReportRequest, handoff::ReportReply>(
             Frame::report, [this](handoff::ReportRequest request) { return pickup_.report(std::move(request)); });
+        pickup_.address_reports([this](handoff::Envelope* envelope) { return address(envelope); });
     }
 
     const TableDesk& databases() const { return databases_; }
@@ -188,6 +191,17 @@ private:
         options.content_filter = snapshot.get(receive::content_filter);
         options.limits.content = parse_number(snapshot.text("message_size_limit")).value_or(0);
         return options;
+    }
+
+    /// A report goes where other mail to its addressee goes; who sends it stays. Aliases that lead nowhere leave it as it is: its message waits.
+    awaitable<Result<void>> address(handoff::Envelope* report)
+    {
+        auto mapped = co_await configured_->addresses.rewritten(*report);
+        if (mapped && mapped->recipients_size() > 0)
+            *report->mutable_recipients() = std::move(*mapped->mutable_recipients());
+        else if (!mapped && mapped.error().status != "4.6.0")
+            co_return Error{mapped.error().text, mapped.error().status};
+        co_return Result<void>{};
     }
 
     awaitable<Result<handoff::RouteReply>> route(handoff::RouteRequest request)
