@@ -195,6 +195,32 @@ void refuse_failed(const tables::Maps& maps, Findings& findings)
     findings.off = true;
 }
 
+void refuse_characters(std::string_view before, std::string_view octets, const CheckOptions& options, const tables::Maps& maps,
+                       const handoff::Envelope& envelope, Findings& findings)
+{
+    const std::size_t at = findings.off ? octets.npos : octets.find_first_of(options.rejected);
+    if (at == octets.npos)
+        return;
+    const std::size_t end = std::min(octets.find_first_of("\r\n", at + 1), octets.size());
+    const std::size_t newline = octets.substr(0, at).rfind('\n');
+    std::string line(newline == octets.npos ? before : std::string_view{});
+    line += octets.substr(newline == octets.npos ? 0 : newline + 1, end - (newline == octets.npos ? 0 : newline + 1));
+    do_action("content", line, "REJECT disallowed character", maps, envelope, findings);
+}
+
+std::string stripped(std::string_view octets, std::string_view characters)
+{
+    std::string left;
+    left.reserve(octets.size());
+    for (std::size_t at = 0; at < octets.size(); ++at) {
+        const char c = octets[at];
+        const bool line_end = c == '\n' || (c == '\r' && at + 1 < octets.size() && octets[at + 1] == '\n');
+        if (line_end || characters.find(c) == characters.npos)
+            left += c;
+    }
+    return left;
+}
+
 bool is_mime_field(std::string_view name)
 {
     constexpr auto names = std::to_array<std::string_view>(
