@@ -251,7 +251,7 @@ awaitable<bool> Session::step()
         ok = co_await dispatch(command, line->text);
     if (!ok)
         ++errors_;
-    if (out_.size() > most_unsent)
+    if (out_.size() > most_unsent || (transaction_ && transaction_->asked.size() >= Transaction::asked_limit))
         (void)co_await flush();
     co_return true;
 }
@@ -305,8 +305,13 @@ awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
     if (((!esmtp_ && !may_be_ahead) || (must_wait_after(verb->id) && !may_be_ahead)) && poll_early_input(verb->name))
         co_return true;
 
+    // Whatever comes behind RCPTs depends on what the filter makes of them; DATA goes to it in the same breath.
+    if (transaction_ && !transaction_->asked.empty() && verb->id != VerbId::rcpt && verb->id != VerbId::data)
+        co_await ask_filter(false);
     bool ok = false;
     std::string arguments(command.arguments);
+    if (core_.options.filter && (verb->id == VerbId::mail || verb->id == VerbId::rcpt))
+        line_ = line;
     switch (verb->id) {
     case VerbId::ehlo:
     case VerbId::helo: ok = co_await helo(verb->id, std::move(arguments)); break;
@@ -328,7 +333,12 @@ awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
         end_ = End::quit;
         ok = true;
         break;
-    case VerbId::auth: say("503 5.5.1 Error: authentication not enabled"); break;
+    case VerbId::auth:
+        if (co_await exceeds(Rates::Event::auth, core_.options.client.auth_rate, "AUTH command rate"))
+            say(fmt::format("450 4.7.1 Error: too many AUTH commands from {}", facts_.client_address));
+        else
+            say("503 5.5.1 Error: authentication not enabled");
+        break;
     case VerbId::xclient: ok = co_await xclient(std::move(arguments)); break;
     case VerbId::xforward: ok = co_await xforward(std::move(arguments)); break;
     case VerbId::lhlo:
@@ -360,6 +370,8 @@ void Session::set_deadline()
 
 awaitable<bool> Session::flush()
 {
+    if (transaction_ && !transaction_->asked.empty())
+        co_await ask_filter(false);
     if (out_.empty())
         co_return true;
     if (!rejects_.empty())
@@ -460,7 +472,12 @@ void Session::dismiss()
     stream_->expires_at(std::chrono::steady_clock::now());
 }
 
-awaitable<void> Session::before_wait() { (void)co_await flush(); }
+// While RCPTs gather for the filter the replies behind them wait, but not long.
+awaitable<void> Session::before_wait()
+{
+    if (!transaction_ || transaction_->asked.empty() || std::chrono::steady_clock::now() - transaction_->asked_since > std::chrono::seconds{1})
+        (void)co_await flush();
+}
 
 void Session::say(std::string_view reply)
 {
@@ -550,6 +567,10 @@ policy::SessionFacts Session::session_facts() const
         facts.encryption_cipher = tls_->cipher;
         facts.encryption_keysize = tls_->bits;
         facts.certificate = tls_->certificate;
+    }
+    if (core_.options.policy.logins && !claimed_login_.empty()) {
+        facts.sasl_method = "XCLIENT";
+        facts.sasl_username = claimed_login_;
     }
     facts.compatibility_level = core_.options.compatibility_level;
     facts.mail_version = core_.options.mail_version;

@@ -28,9 +28,8 @@ TEST_CASE("unserved: what nothing acts on is named with its place and what does 
     CHECK(said({{"relayhost", "x"}, {"home_mailbox", "Maildir/"}, {"smtpd_milters", "inet:localhost:1"}}) ==
           std::vector<std::string>{"/etc/x/main.cf, line 2: home_mailbox is accepted but not acted on yet: mail for local mailboxes is deferred",
                                    "/etc/x/main.cf, line 3: smtpd_milters is accepted but not acted on yet: mail is not shown to Milters"});
-    CHECK(said({}, {{"smtpd_proxy_filter", "127.0.0.1:10", 12}}) ==
-          std::vector<std::string>{
-              "/etc/x/master.cf, line 12: smtpd_proxy_filter is accepted but not acted on yet: mail does not pass the proxy filter"});
+    CHECK(said({}, {{"smtpd_milters", "inet:127.0.0.1:10", 12}}) ==
+          std::vector<std::string>{"/etc/x/master.cf, line 12: smtpd_milters is accepted but not acted on yet: mail is not shown to Milters"});
 }
 
 TEST_CASE("unserved: defaults, empty values, what is read, families, LMTP twins, names that are referred to and names nobody knows say nothing")

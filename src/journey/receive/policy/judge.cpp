@@ -223,14 +223,16 @@ Judge::Subject Judge::permitted_subject(Kind kind, const Subject& subject) const
     case Kind::permit_inet_interfaces:
     case Kind::permit_sasl_authenticated:
     case Kind::permit_tls_clientcerts:
-    case Kind::permit_tls_all_clientcerts: return subject_of(Stage::client);
+    case Kind::permit_tls_all_clientcerts:
+    case Kind::permit_dnswl_client:
+    case Kind::permit_rhswl_client: return subject_of(Stage::client);
     default: return subject;
     }
 }
 
 awaitable<Judge::Step> Judge::permitted(std::string_view action, const Subject& subject, std::string_view from)
 {
-    if (!law_.settings.log_permit.empty()) {
+    if (!law_.settings.log_permit.empty() && !if_permit_.active) {   // else it is overruled
         const auto logged = co_await law_.logged_permits.ask(std::string(action));
         if (logged && *logged)
             court_.log_what("permit", fmt::format("action={} for {}={} {}", action, subject.title, subject.name, from));
@@ -245,7 +247,7 @@ awaitable<Judge::Step> Judge::list(const RestrictionList& restrictions, Subject 
         co_return refuse(451, "4.3.5", "Server configuration error", true);
     }
     const bool warned_before = warn_;
-    for (std::size_t at = 0; at < restrictions.size(); ++at) {
+    for (std::size_t at = 0; at < restrictions.size() && !effects_.discard; ++at) {     // what is thrown away need not be checked
         const Restriction& restriction = restrictions[at];
         if (restriction.kind == Kind::warn_if_reject) {
             warn_ = true;
