@@ -454,10 +454,16 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
             co_await wake_.wait_for(std::chrono::milliseconds{100});
             worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
         }
-        if (attached && worker)
+        if (attached && worker) {
+            given_[key].push_back({request.attempt, worker});
             // A slow peer may take hours: as long as the process lives, the message is in its hands.
             reply = co_await worker->call<handoff::Verdicts>(Frame::deliver, std::move(delivery), std::move(descriptors),
                                                              ipc::Channel::Patience::boundless);
+            auto& given = given_[key];
+            std::erase_if(given, [&](const Given& one) { return one.attempt == request.attempt; });
+            if (given.empty())
+                given_.erase(key);
+        }
         // What a process hands back because it is about to end was not tried: it goes to the one that took over.
         again = attached && worker && reply && reply->handed_back();
         if (again)
