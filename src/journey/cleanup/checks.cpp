@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "message/header.hpp"
+#include "smtp/path.hpp"
 
 #include <fmt/format.h>
 
@@ -38,7 +39,8 @@ std::string shown(std::string_view line) { return printable(line.substr(0, shown
 
 std::string recipient_of(const handoff::Envelope& envelope)
 {
-    return envelope.recipients_size() == 0 ? std::string{} : printable(envelope.recipients(envelope.recipients_size() - 1).address(), true);
+    return envelope.recipients_size() == 0 ? std::string{}
+                                           : printable(smtp::external_address(envelope.recipients(envelope.recipients_size() - 1).address()), true);
 }
 
 bool is_field(std::string_view text) { return message::HeaderWalk(std::string(text) + "\r\n").next().has_value(); }
@@ -123,7 +125,7 @@ private:
     void log(std::string_view what, std::string_view text)
     {
         findings_.log.push_back(fmt::format("{}: {} {} from {}; from=<{}> to=<{}>{}{}{}{}", what, kind_, shown(line_), origin(envelope_),
-                                            printable(envelope_.sender(), true), recipient_of(envelope_), protocol(), helo(),
+                                            printable(smtp::external_address(envelope_.sender()), true), recipient_of(envelope_), protocol(), helo(),
                                             text.empty() ? "" : ": ", text));
     }
     std::string protocol() const
@@ -182,7 +184,7 @@ LineEnd do_action(std::string_view kind, std::string_view line, std::string_view
 void refuse_mime(std::string_view error, std::string_view line, const handoff::Envelope& envelope, Findings& findings)
 {
     findings.log.push_back(fmt::format("reject: mime-error {}: {} from {}; from=<{}> to=<{}>", error, printable(line.substr(0, 100), true),
-                                       origin(envelope), printable(envelope.sender()), recipient_of(envelope)));
+                                       origin(envelope), printable(smtp::external_address(envelope.sender())), recipient_of(envelope)));
     findings.refusal = handoff::Refusal{550, "5.6.0", std::string(error)};
     findings.refusal->logged = true;
     findings.off = true;

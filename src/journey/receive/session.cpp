@@ -1,6 +1,7 @@
 #include "receive/session.hpp"
 
 #include "base/strings.hpp"
+#include "smtp/path.hpp"
 
 #include <fmt/format.h>
 
@@ -513,9 +514,9 @@ void Session::log_what(std::string_view what, std::string_view text)
     const std::string& id = transaction_ ? transaction_->queue_id : std::string{};
     std::string line = fmt::format("{}: {}: {} from {}: {};", id.empty() ? "NOQUEUE" : id, what, where_, namaddr(), text);
     if (facts_.sender)
-        line += fmt::format(" from=<{}>", *facts_.sender);
+        line += fmt::format(" from=<{}>", smtp::external_address(*facts_.sender));
     if (facts_.recipient)
-        line += fmt::format(" to=<{}>", *facts_.recipient);
+        line += fmt::format(" to=<{}>", smtp::external_address(*facts_.recipient));
     line += fmt::format(" proto={}", esmtp_ ? "ESMTP" : "SMTP");
     if (facts_.helo)
         line += fmt::format(" helo=<{}>", *facts_.helo);

@@ -4,6 +4,7 @@
 #include "handoff/frames.hpp"
 #include "handoff/verp.hpp"
 #include "services/own_transports.hpp"
+#include "smtp/path.hpp"
 
 #include <fmt/format.h>
 
@@ -215,8 +216,8 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
         active.recipients.push_back(std::move(state.recipient));
     }
     const bool expire = stored->expire;
-    const std::string line =
-        fmt::format("{}: from=<{}>, status=force-expired, returned to sender", active.envelope.queue_id(), active.envelope.sender());
+    const std::string line = fmt::format("{}: from=<{}>, status=force-expired, returned to sender", active.envelope.queue_id(),
+                                         smtp::external_address(active.envelope.sender()));
     active_.emplace(lease.key, std::move(active));
     if (expire) {
         log_.write(observe::Level::info, line);
@@ -259,8 +260,8 @@ awaitable<void> QueueManager::start_round(Key key)
 {
     {
         const Active& active = active_.at(key);
-        log_.info("{}: from=<{}>, size={}, nrcpt={} (queue active)", active.envelope.queue_id(), active.envelope.sender(), active.envelope.size(),
-                  active.recipients.size());
+        log_.info("{}: from=<{}>, size={}, nrcpt={} (queue active)", active.envelope.queue_id(), smtp::external_address(active.envelope.sender()),
+                  active.envelope.size(), active.recipients.size());
     }
     std::string text;
     const bool routed_all = co_await find_routes(key, &text);
