@@ -33,6 +33,7 @@ ACCEPTED = {
     "operators": "Postfix's list of operators has misplaced quotes",
     "version": "defaults are those of the 3.11 line; Debian's are of 3.7 (column in known_parameters.tsv); site values; mail_name is ours",
     "own": "parameters that only Posthorn has",
+    "deprecation": "3.11 warns of parameters that will be removed; Debian's 3.7 does not",
     "tls-mode": "Postfix warns of an unknown -T mode and fails; our last word is fatal",
     "type-lists": "-m -a -A list what is built in here",
 }
@@ -281,6 +282,8 @@ def normalised(text, errors, accept, folded):
         if "database-file" in accept and re.search(r'open "\w+" configuration', line):
             continue
         line = re.sub(r"^postconf: (warning|fatal): ", "", line) if "tls-mode" in accept else line
+        if "will be removed; instead, " in line or "DEPRECATION_README" in line:      # accepted: "deprecation"
+            continue
         if "eager" in accept and "truncated macro" in line:
             continue
         lines.add(line)

@@ -24,7 +24,13 @@ ACCEPTED = {
     "unreachable words": (r"^warning: restriction `.*' after `.*' is ignored$", "Postfix warns at every session of what stands behind permit, reject and defer"),
     "names of clients": (r"^warning: hostname \S+ does not resolve to address", "the reason is in the words of the C library there, of our resolver here"),
     "busy machine": (r"^warning: event loop was late by", "our services say so"),
+    "the look at a port": (r"^warning: Unable to look up NS host for localhost: ", "of who asked whether the system has started"),
     "hosts without address": (r"^warning: Unable to look up (MX|NS) host \S+ for .*: ", "likewise"),
+}
+# Sessions whose answers may differ, with all that they log. Of the others' sessions nothing may.
+SESSIONS = {
+    "unlisted sender": "reject_unlisted_sender refuses a sender for each recipient; Postfix for the first one of a mail, and lets the others pass",
+    "policy server that hung up": "it is asked anew; Postfix holds on to the lost connection until the session ends",
 }
 USED = dict.fromkeys(ACCEPTED, 0)
 
@@ -256,6 +262,20 @@ def talk(port, client, commands):
     return [normal(one) for one in replies]
 
 
+def excused(commands, left, right):
+    """Why this session may differ; None: it may not. Replies are those to the greeting, the commands and contents."""
+    recipients = 0
+    hung_up = False
+    for command, one, other in zip(["CONNECT", *commands], left, right + [""] * 9):
+        recipients += command.startswith("RCPT")
+        if one != other:
+            if recipients > 1 and "Sender address rejected: User unknown" in other:
+                return "unlisted sender"
+            return "policy server that hung up" if hung_up and "Server configuration problem" in one else None
+        hung_up = hung_up or command == "RCPT TO:<x@null.test>"
+    return None
+
+
 class Side:
     def __init__(self, kind, folder, debian, bin, services, settings):
         folder.mkdir(exist_ok=True)
@@ -312,13 +332,26 @@ def described(options):
     return text
 
 
+def without(apart, number, lines):
+    """Less what sessions logged that may differ; their warnings name no session."""
+    mine = [(f"[{client}]", f"from=<{sender}>") for at, client, sender in apart if at == number]
+    return [line for line in lines if not (mine and line.startswith("warning: ")) and not any(client in line and sender in line for client, sender in mine)]
+
+
 def counted(seed, sessions, services, left, right, logs, told_left, told_right):
     """The counts of both areas: each session, each line's log, and what the policy server was told, are a question."""
-    areas = {"restrictions": frame.Area("restrictions", {name: why for name, (_, why) in ACCEPTED.items()}), "access": frame.Area("access")}
+    areas = {"restrictions": frame.Area("restrictions", {name: why for name, (_, why) in ACCEPTED.items()} | SESSIONS), "access": frame.Area("access")}
+    apart = []                                                  # line, client and sender of sessions that may differ
     for key, (number, client, commands) in sessions.items():
         area = areas["restrictions" if key.startswith(("session", "policy")) else "access"]
         if left[key] == right[key]:
             area.same()
+            continue
+        reason = excused(commands, left[key], right[key]) if area is areas["restrictions"] else None
+        if reason:
+            area.accept([reason])
+            sender = next((re.match(r"MAIL FROM:<(.*?)>", one).group(1) for one in commands if one.startswith("MAIL")), "")
+            apart.append((number, client, sender))
             continue
         area.differ(f"{key}: {described(services[number])}\n  {client}: {commands}\n" + "\n".join(
             f"    {command}\n      Postfix:  {one}\n      Posthorn: {other}"
@@ -326,13 +359,15 @@ def counted(seed, sessions, services, left, right, logs, told_left, told_right):
     of_access = {number for key, (number, *_) in sessions.items() if not key.startswith(("session", "policy"))}
     for number in range(len(services)):
         area = areas["access" if number in of_access else "restrictions"]
-        one, other = logs[0].get(number, []), logs[1].get(number, [])
+        one, other = (without(apart, number, side.get(number, [])) for side in logs)
         if one == other:
             area.same()
         else:
             area.differ(f"log of line {number}: {described(services[number])}\n" + "\n".join(
                 [f"    only Postfix:  {line}" for line in one if line not in other][:6] + [f"    only Posthorn: {line}" for line in other if line not in one][:6] +
                 (["    the same lines in another order"] if sorted(one) == sorted(other) else [])))
+    told_left, told_right = ([one for one in told if not any(f"client_address={client}\n" in one and f"sender={sender}\n" in one for _, client, sender in apart)]
+                             for told in (told_left, told_right))
     if told_left == told_right:
         areas["restrictions"].same()
     else:

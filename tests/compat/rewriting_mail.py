@@ -24,6 +24,8 @@ LINES = {
     "limits": {"body_checks_size_limit": "60", "header_size_limit": "60", **CHECKS},
     "strict": {"strict_8bitmime": "yes", "strict_mime_encoding_domain": "yes"},
     "nesting": {"mime_nesting_limit": "3", "header_checks": "regexp:{ {/^X-A/ WARN} }"},
+    "characters": {"message_reject_characters": r"\001\a", "message_strip_characters": r"\002x\\"},
+    "free": {"message_reject_characters": r"\001", "message_strip_characters": r"\002", "receive_override_options": "no_header_body_checks"},
     "off": {"receive_override_options": "no_header_body_checks", **CHECKS},
 }
 LOCAL = {"local_header_rewrite_clients": "permit_inet_interfaces, permit_mynetworks"}
@@ -62,6 +64,11 @@ TRANSPORTS = {
                                          " {/^Subject: repl(.*)/ REPLACE Subject: new$1} {/^Subject: ignore/ IGNORE} {/^Subject: strip/ STRIP away} {/^Subject: dunno/ DUNNO}"
                                          " {/^Received:/ IGNORE} {/^Subject: gone/ DISCARD} }", "smtp_mime_header_checks": "regexp:{ {/^MIME/ IGNORE} }"},
 }
+TRANSPORTS["out-parts"] = {"smtp_mime_header_checks": "regexp:{ {/^X-A/ PREPEND X-By: mime} {/^Content-Des/ IGNORE} {/^Content-Dis/ WARN a file} }",
+                           "smtp_nested_header_checks": "regexp:{ {/^X-A/ REPLACE X-By: nested} {/^X-Nested/ STRIP out} {/^Subject/ INFO inner} }",
+                           "smtp_body_checks": "regexp:{ {/^warn me/ WARN of the body} {/^ignore me/ IGNORE} {/^replace (me)/ REPLACE with $1} {/^prepend me/ PREPEND before}"
+                                               " {/^strip me/ STRIP} {/^discard me/ DISCARD} {/^--bound/ INFO boundary} }"}
+TRANSPORTS["out-body"] = {"smtp_body_checks": "regexp:{ {/^a/ REPLACE b} {/^warn/ WARN w} }", "body_checks_size_limit": "60"}
 LINES |= {name.replace("out-", "smtp-"): {"content_filter": f"{name}:[127.0.0.1]:{'SEVEN' if 'bit' in name else 'SINK'}", **LOCAL} for name in TRANSPORTS}
 LINES["filtered"] = {"content_filter": "smtp:[127.0.0.1]:SINK"}
 LINES["refiltered"] = {"content_filter": "nosuch:[127.0.0.1]:1", "header_checks": "regexp:{ {/^Subject/ FILTER smtp:[127.0.0.1]:SINK} }"}
@@ -141,6 +148,16 @@ def checks(rng):
         for level in range(depth, 0, -1):
             lines = [f"--b{level}", f"Content-Type: multipart/mixed; boundary=b{level + 1}", "", *lines]
         yield Question(f"nested {depth} deep", "nesting", message(head("x", "MIME-Version: 1.0", "Content-Type: multipart/mixed; boundary=b1"), lines))
+    for line in ("characters", "free"):
+        for name, fields, body in (("none", [], ["te!t"]), ("stripped", ["X-A: one\002two x\\"], ["\002", "three\002xfour", "\\"]), ("refused in the body", [], ["fine", "no\001t so", "second \001"]),
+                                   ("refused in the header", ["X-A: o\001ne"], ["fine"]), ("refused and stripped", [], ["\002\001"]), ("a bell", [], ["ring\a"])):
+            yield Question(f"characters {name}", line, message(head("s", *fields), body))
+    for body in ("warn me", "ignore me", "replace me", "prepend me", "strip me", "discard me", "", "."):
+        yield Question(f"on its way out body {body[:20]!r}", "smtp-parts", message(head("nothing"), ["before", body, "after"]))
+    for number in range(4):
+        fields = head("nothing", "MIME-Version: 1.0", "Content-Type: multipart/mixed; boundary=bound0", "X-A: head")
+        yield Question(f"on its way out parts {number}", "smtp-parts", message(fields, mixed(rng)))
+    yield Question("on its way out, far down", "smtp-body", message(head("x"), ["a" * 30, "after", "warn", "a" * 30, "a", "warn"]))
     for body in ("plain text", "x" * 3000):
         yield Question(f"untouched {len(body)}", "plain", message(head("nothing"), [body]))
 

@@ -216,6 +216,69 @@ class InstanceTools(unittest.TestCase):
             self.says(1, message, *tls, *words)
             self.assertEqual(sorted(self.conf.iterdir()), files)
 
+    def test_addresses_in_the_log_and_in_listings(self):
+        self.start(self.conf)
+        log = self.home / "log/maillog"
+
+        def sent(sender):
+            before = len(log.read_text())
+            self.run_("sendmail", "-C", self.conf / "main.cf", "-f", sender, '"o p"@demo.test', text="Subject: x\n\nx\n")
+            for _ in range(200):
+                if "status=deferred" in log.read_text()[before:]:
+                    return log.read_text()[before:]
+                time.sleep(0.05)
+            self.fail("the mail was not tried")
+        lines = sent('"q r"@one.test')
+        for line in ('pickup.*: uid=\\d+ from=<"q r"@one.test>', 'qmgr.*: from=<"q r"@one.test>, size=', 'relay/smtp.*: to=<"o p"@demo.test>, '):
+            self.assertRegex(lines, line.replace("relay/smtp", "smtp"))
+        listing = self.run_("postqueue", "-c", self.conf, "-p").stdout
+        self.assertIn('"q r"@one.test', listing)
+        self.assertIn('"o p"@demo.test', listing)
+        self.run_("postconf", "-c", self.conf, "-e", "info_log_address_format=internal")
+        self.assertEqual(self.run_("postfix", "-c", self.conf, "reload").returncode, 0)
+        lines = sent('"s t"@one.test')
+        for line in ("pickup.*: uid=\\d+ from=<s t@one.test>", "qmgr.*: from=<s t@one.test>, size=", "smtp.*: to=<o p@demo.test>, "):
+            self.assertRegex(lines, line)
+
+    def test_what_a_servers_tls_is_like(self):
+        self.says(0, "deployed", "postfix", "-c", self.conf, "tls", "enable-server", "mail.demo.test")
+        self.start(self.conf)
+        certificate, = self.conf.glob("cert-*.pem")
+        port = re.search(r"127.0.0.1:(\d+) inet", (self.conf / "master.cf").read_text()).group(1)
+        where = f"[127.0.0.1]:{port}"
+        peer = f"127.0.0.1[127.0.0.1]:{port}"
+
+        def finger(*words):
+            return self.run_("posttls-finger", *words, MAIL_CONFIG=str(self.conf))
+        whole = finger(where)
+        self.assertEqual((whole.returncode, whole.stdout), (0, ""))
+        said = [line.removeprefix("posttls-finger: ") for line in whole.stderr.splitlines()]
+        self.assertEqual(said[0:3], [f"Connected to {peer}", "< 220 mail.demo.test ESMTP Posthorn", "> EHLO mail.demo.test"])
+        for line in ("> STARTTLS", f"certificate verification failed for {peer}: self-signed certificate", "< 221 2.0.0 Bye"):
+            self.assertIn(line, said)
+        self.assertTrue(any(line.startswith(f"Untrusted TLS connection established to {peer}: TLSv1.3 with cipher ") for line in said))
+        self.assertEqual(sum(line.startswith("> EHLO") for line in said), 2)
+        quiet = finger("-c", "-l", "secure", "-F", certificate, where, "mail.demo.test").stderr
+        self.assertIn(f"{peer}: matched peername: mail.demo.test\n", quiet)
+        self.assertIn("Verified TLS connection established", quiet)
+        self.assertNotIn("EHLO", quiet)
+        self.assertNotIn("Verified", finger("-c", "-l", "secure", "-F", certificate, where, "other.test").stderr)
+        digest = re.search(r" fingerprint=([0-9A-F:]+)", quiet).group(1)
+        self.assertIn("Verified", finger("-c", "-l", "fingerprint", where, digest.lower().replace(":", "")).stderr)
+        self.assertIn("no digest matches", finger("-c", "-l", "fingerprint", where, "AA:BB").stderr)
+        self.assertIn("Untrusted", finger("-c", "-l", "may", "-F", certificate, where).stderr)
+        self.assertEqual(finger("-c", "-l", "none", where).stderr, "")
+        shown = finger("-cC", "-L", "none", where)
+        self.assertIn(certificate.read_text(), shown.stdout)
+        self.assertIn(" 0 subject: /CN=mail.demo.test\n    issuer: /CN=mail.demo.test\n", shown.stdout)
+        self.assertIn("TLSv1.2 with cipher", finger("-c", "-p", "TLSv1.2", "-l", "encrypt", where).stderr)
+        again = finger("-c", "-r", "1", "-l", "encrypt", where).stderr
+        self.assertIn("Reconnecting after 1 seconds", again)
+        self.assertIn("The TLS session was reused", again)
+        self.assertIn(f"SSL_connect error to {peer}", finger("-c", "-w", "-l", "encrypt", where).stderr)
+        self.assertIn("> EHLO foo.test", finger("-o", "myhostname=foo.test", "-l", "encrypt", where).stderr)
+        self.assertIn("Connection refused", finger(f"[127.0.0.1]:{free_port()}").stderr)
+
     def test_what_set_permissions_cannot_use_is_taken_back(self):
         before = (self.conf / "main.cf").read_text()
         self.says(1, "", "postfix", "-c", self.conf, "set-permissions", "mail_owner=nobody-at-all") if os.getuid() == 0 else None

@@ -50,7 +50,7 @@ class ClientLimits(Journey):
         self.addCleanup(certificate.close)
         posthorn = self.instance(start=False)
         posthorn.set({"smtpd_client_event_limit_exceptions": "127.0.0.99", "anvil_rate_time_unit": "1h", "smtpd_client_message_rate_limit": "2",
-                      "smtpd_client_recipient_rate_limit": "3", "smtpd_client_connection_rate_limit": "4", "smtpd_client_new_tls_session_rate_limit": "1",
+                      "smtpd_client_recipient_rate_limit": "3", "smtpd_client_connection_rate_limit": "4", "smtpd_client_new_tls_session_rate_limit": "1", "smtpd_client_auth_rate_limit": "1",
                       "smtpd_tls_security_level": "may", "smtpd_tls_cert_file": str(certificate.path), "smtpd_tls_key_file": str(certificate.key),
                       "relay_domains": "there.test"})
         posthorn.start()
@@ -66,6 +66,9 @@ class ClientLimits(Journey):
         self.assertEqual(client.mail("a@ours.test"), (450, b"4.7.1 Error: too much mail from 127.0.0.7"))
         posthorn.wait_log(r"warning: Recipient address rate limit exceeded: 4 from unknown\[127\.0\.0\.7\] for service \S+\n")
         posthorn.wait_log(r"warning: Message delivery request rate limit exceeded: 3 from unknown\[127\.0\.0\.7\] for service \S+\n")
+        self.assertEqual(client.docmd("AUTH", "PLAIN AGEAYg=="), (503, b"5.5.1 Error: authentication not enabled"))
+        self.assertEqual(client.docmd("AUTH", "PLAIN AGEAYg=="), (450, b"4.7.1 Error: too many AUTH commands from 127.0.0.7"))
+        posthorn.wait_log(r"warning: AUTH command rate limit exceeded: 2 from unknown\[127\.0\.0\.7\] for service \S+\n")
         context = certificate.client()
         self.assertEqual(client.starttls(context=context)[0], 220)
         other, _ = self.say(posthorn, "127.0.0.7")

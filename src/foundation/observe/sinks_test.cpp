@@ -1,3 +1,4 @@
+#include "observe/address_form.hpp"
 #include "observe/sinks.hpp"
 
 #include "base/fd.hpp"
@@ -106,4 +107,21 @@ TEST_CASE("a given descriptor: lines go on into the new one after it was replace
     sink->flush();
     CHECK(contents(folder.file("last")).find("]: warning: 1 log lines were lost\n") != std::string::npos);
     CHECK(contents(folder.file("last")).find(": four\n") != std::string::npos);
+}
+
+TEST_CASE("log: where addresses are asked for in their internal form, quotes go, and nothing else changes")
+{
+    CHECK(with_internal_addresses(R"(4gD: from=<"a b"@x.test>, size=1)") == "4gD: from=<a b@x.test>, size=1");
+    CHECK(with_internal_addresses(R"(4gD: to=<"a\"b\\c"@x.test>, orig_to=<"root x">, relay=none)") ==
+          R"(4gD: to=<a"b\c@x.test>, orig_to=<root x>, relay=none)");
+    for (const char* same : {R"(from=<plain@x.test> helo=<"a b">)", R"(<"a b"@x.test>: Relay access denied; from=<>)", R"(from=<"no end)",
+                             R"(from=<"x" y>)", "=<\"", ""})
+        CHECK(with_internal_addresses(same) == same);
+    auto sink = std::make_shared<MemorySink>();
+    const auto form = std::make_shared<AddressForm>(sink, "external");
+    const Log log(form, "postfix/qmgr");
+    log.info(R"(from=<"a b"@x.test>)");
+    form->set("internal");
+    log.info(R"(from=<"a b"@x.test>)");
+    CHECK(sink->lines == std::vector<std::string>{R"(postfix/qmgr: from=<"a b"@x.test>)", "postfix/qmgr: from=<a b@x.test>"});
 }

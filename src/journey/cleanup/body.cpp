@@ -47,7 +47,7 @@ bool BodyCheck::wanted(const Draft& draft, const Options& options, const Asked& 
     if (draft.findings.off)
         return false;
     const CheckOptions& checks = options.checks;
-    if (!asked.checks.body.empty() || (checks.strict_body && checks.mime_input))
+    if (!asked.checks.body.empty() || !checks.rejected.empty() || !checks.stripped.empty() || (checks.strict_body && checks.mime_input))
         return true;
     const bool into_parts =
         !asked.checks.mime.empty() || !asked.checks.nested.empty() || checks.count_nesting || checks.strict_headers || checks.strict_domain;
@@ -128,6 +128,14 @@ awaitable<std::expected<std::string, Refusal>> BodyCheck::clean(std::string octe
 {
     std::string out;
     out.reserve(octets.size());
+    const CheckOptions& checks = cleaner_.options_.checks;
+    if (!checks.rejected.empty()) {
+        refuse_characters(line_, octets, checks, cleaner_.asked_.checks.body, envelope_, findings_);
+        const std::size_t newline = octets.rfind('\n');
+        line_ = newline == octets.npos ? line_.substr(0, 100) + octets.substr(0, 100) : octets.substr(newline + 1, 100);
+    }
+    if (!checks.stripped.empty())
+        octets = stripped(octets, checks.stripped);
     stream_.add(octets);
     if (last)
         stream_.end();

@@ -30,6 +30,7 @@ private:
     handoff::Envelope envelope_;              // for the log
     Findings findings_;
     message::MimeStream stream_;
+    std::string line_;                        // begun and not ended, as far as the log would show it
     bool swallow_ = false;                    // the rest of a field that was taken out
 };
 

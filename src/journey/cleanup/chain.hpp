@@ -59,6 +59,8 @@ void note_findings(handoff::Envelope& envelope, const Findings& findings, const 
 Step scan(Draft& draft, const Options& options);
 /// message_drop_headers has it.
 bool is_dropped(const message::Field& field, const Options& options);
+/// local_header_rewrite_clients.
+Result<bool> is_local_client(const handoff::Client& client, const Options& options, const Asked& asked, Lookups& lookups);
 /// Is the client local for its header?
 Step judge_client(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
 Step drop_fields(Draft& draft, const Options& options);

@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "message/header.hpp"
+#include "smtp/path.hpp"
 
 #include <fmt/format.h>
 
@@ -38,7 +39,8 @@ std::string shown(std::string_view line) { return printable(line.substr(0, shown
 
 std::string recipient_of(const handoff::Envelope& envelope)
 {
-    return envelope.recipients_size() == 0 ? std::string{} : printable(envelope.recipients(envelope.recipients_size() - 1).address(), true);
+    return envelope.recipients_size() == 0 ? std::string{}
+                                           : printable(smtp::external_address(envelope.recipients(envelope.recipients_size() - 1).address()), true);
 }
 
 bool is_field(std::string_view text) { return message::HeaderWalk(std::string(text) + "\r\n").next().has_value(); }
@@ -123,7 +125,7 @@ private:
     void log(std::string_view what, std::string_view text)
     {
         findings_.log.push_back(fmt::format("{}: {} {} from {}; from=<{}> to=<{}>{}{}{}{}", what, kind_, shown(line_), origin(envelope_),
-                                            printable(envelope_.sender(), true), recipient_of(envelope_), protocol(), helo(),
+                                            printable(smtp::external_address(envelope_.sender()), true), recipient_of(envelope_), protocol(), helo(),
                                             text.empty() ? "" : ": ", text));
     }
     std::string protocol() const
@@ -182,7 +184,7 @@ LineEnd do_action(std::string_view kind, std::string_view line, std::string_view
 void refuse_mime(std::string_view error, std::string_view line, const handoff::Envelope& envelope, Findings& findings)
 {
     findings.log.push_back(fmt::format("reject: mime-error {}: {} from {}; from=<{}> to=<{}>", error, printable(line.substr(0, 100), true),
-                                       origin(envelope), printable(envelope.sender()), recipient_of(envelope)));
+                                       origin(envelope), printable(smtp::external_address(envelope.sender())), recipient_of(envelope)));
     findings.refusal = handoff::Refusal{550, "5.6.0", std::string(error)};
     findings.refusal->logged = true;
     findings.off = true;
@@ -193,6 +195,32 @@ void refuse_failed(const tables::Maps& maps, Findings& findings)
     findings.warnings.push_back(fmt::format("{} map lookup problem -- message not accepted, try again later", maps.parameter()));
     findings.refusal = handoff::Refusal{451, "4.3.0", "Error: queue file write error"};
     findings.off = true;
+}
+
+void refuse_characters(std::string_view before, std::string_view octets, const CheckOptions& options, const tables::Maps& maps,
+                       const handoff::Envelope& envelope, Findings& findings)
+{
+    const std::size_t at = findings.off ? octets.npos : octets.find_first_of(options.rejected);
+    if (at == octets.npos)
+        return;
+    const std::size_t end = std::min(octets.find_first_of("\r\n", at + 1), octets.size());
+    const std::size_t newline = octets.substr(0, at).rfind('\n');
+    std::string line(newline == octets.npos ? before : std::string_view{});
+    line += octets.substr(newline == octets.npos ? 0 : newline + 1, end - (newline == octets.npos ? 0 : newline + 1));
+    do_action("content", line, "REJECT disallowed character", maps, envelope, findings);
+}
+
+std::string stripped(std::string_view octets, std::string_view characters)
+{
+    std::string left;
+    left.reserve(octets.size());
+    for (std::size_t at = 0; at < octets.size(); ++at) {
+        const char c = octets[at];
+        const bool line_end = c == '\n' || (c == '\r' && at + 1 < octets.size() && octets[at + 1] == '\n');
+        if (line_end || characters.find(c) == characters.npos)
+            left += c;
+    }
+    return left;
 }
 
 bool is_mime_field(std::string_view name)

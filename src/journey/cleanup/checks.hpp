@@ -46,6 +46,12 @@ void refuse_mime(std::string_view error, std::string_view line, const handoff::E
 /// A table that could not be asked.
 void refuse_failed(const tables::Maps& maps, Findings& findings);
 
+/// message_reject_characters: is one of them in `octets`? `before`: what the line has had so far.
+void refuse_characters(std::string_view before, std::string_view octets, const CheckOptions& options, const tables::Maps& maps,
+                       const handoff::Envelope& envelope, Findings& findings);
+/// message_strip_characters; line ends stay.
+std::string stripped(std::string_view octets, std::string_view characters);
+
 /// Content-*: and MIME-Version:, which mime_header_checks looks at.
 bool is_mime_field(std::string_view name);
 /// A field as checks see it: LF between lines, none at the end; no line that begins beyond header_size_limit.

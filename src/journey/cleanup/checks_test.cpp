@@ -1,4 +1,7 @@
+#include "cleanup/params.hpp"
 #include "cleanup/testing.hpp"
+#include "config/site.hpp"
+#include "tables/params.hpp"
 
 #include <doctest/doctest.h>
 
@@ -211,4 +214,40 @@ TEST_CASE("checks: MIME that breaks the rules is refused where that is asked for
     CHECK(has(got.log.back(), "reject: mime-error MIME nesting exceeds safety limit: Content-Type: multipart/mixed; boundary=d from "));
     made.checks.nesting = 2;
     CHECK(checked(made, "Content-Type: multipart/mixed; boundary=b\r\n\r\n", deep).refused.empty());
+}
+
+TEST_CASE("characters: what must not be in a message refuses it, with the line in the log; what is to go goes, and line ends stay")
+{
+    Options made = options();
+    made.checks.rejected = std::string("\0", 1);
+    made.checks.stripped = "\a\r\n#";
+    const std::string nul("no\0t so", 7);
+    for (std::size_t step = 1; step < 30; step += 4) {
+        CAPTURE(step);
+        const Got refused = checked(made, head, "fine\r\n" + nul + "\r\nx\r\n", step);
+        CHECK(refused.refused == "550 5.7.1 disallowed character");
+        const std::string line = first_line(refused, "reject: content");
+        CHECK(line.starts_with("reject: content no?"));
+        CHECK(line.ends_with("from c.test[203.0.113.5]; from=<s@x.test> to=<r@else.test> proto=ESMTP helo=<c.test>: 5.7.1 disallowed character"));
+        const Got gone = checked(made, "Subject: a#b\r\n\r\n", "#\r\none\a#two\r\n", step);
+        CHECK(gone.refused.empty());
+        CHECK(gone.head.find("Subject: ab\r\n") != std::string::npos);
+        CHECK(gone.body == "\r\nonetwo\r\n");
+    }
+    CHECK(first_line(checked(made, "X-A: " + nul + "\r\n\r\n"), "reject: content").starts_with("reject: content X-A: no?t so from"));
+    CHECK_FALSE(checked(options(), head, nul).body_seen);
+}
+
+TEST_CASE("characters: as C writes them")
+{
+    const auto read = [](std::string text) {
+        config::Site host{.host_name = "mail.example.test", .addresses = {*config::parse_host_address("192.0.2.7/24")}};
+        const std::span<const config::ParamInfo> rooms[] = {cleanup::params, tables::params};
+        tables::DirectOpener opener;
+        const config::Assignment written[] = {{"compatibility_level", "3.6"}, {"message_reject_characters", text}};
+        return Options::from(config::Snapshot(host, "/nonexistent", rooms).with(written, "-o"), host.addresses, opener, "").checks.rejected;
+    };
+    CHECK(read("\\0\\a\\b\\f\\n\\r\\t\\v") == std::string("\0\a\b\f\n\r\t\v", 8));
+    CHECK(read("\\101\\1a\\\\\\z\\") == "A\1a\\z\\");
+    CHECK(read("plain") == "plain");
 }

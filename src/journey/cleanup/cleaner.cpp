@@ -96,6 +96,11 @@ awaitable<std::expected<handoff::Cleaned, Refusal>> Cleaner::clean(handoff::Enve
     co_return cleaned;
 }
 
+awaitable<Result<bool>> Cleaner::local_client(handoff::Client client)
+{
+    co_return co_await tables::settle([this, &client](Lookups& lookups) { return is_local_client(client, options_, asked_, lookups); });
+}
+
 void Cleaner::log_findings(const std::string& queue_id, Findings& findings) const
 {
     for (const std::string& line : std::exchange(findings.warnings, {}))

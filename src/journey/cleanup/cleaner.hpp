@@ -13,6 +13,7 @@ public:
     Cleaner(Options options, tables::Tables& tables, observe::Log log);
 
     awaitable<std::expected<handoff::Cleaned, Refusal>> clean(handoff::Envelope envelope, std::string head) override;
+    awaitable<Result<bool>> local_client(handoff::Client client) override;
 
     /// What a recipient becomes, completed and expanded, where there is no message: for the probe of an address. Logs what is wrong.
     /// An Error: a table or an alias does not allow an answer now.

@@ -23,6 +23,10 @@ Step inspect(Draft& draft, const Options& options, const Asked& asked, Lookups& 
         draft.last_recipient = draft.envelope.recipients().rbegin()->address();
     const CheckMaps& maps = asked.checks;
     Findings& findings = draft.findings;
+    if (!options.checks.rejected.empty())
+        refuse_characters({}, draft.head, options.checks, maps.header, draft.envelope, findings);
+    if (!options.checks.stripped.empty())
+        draft.head = stripped(draft.head, options.checks.stripped);
     const bool strict = options.checks.strict_headers && !draft.envelope.smtputf8();
     const bool looks = !maps.header.empty() || !maps.mime.empty() || strict;
     std::string head;                                            // from the first change on

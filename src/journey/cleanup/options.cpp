@@ -51,6 +51,32 @@ Classes classes(const config::Snapshot& snapshot, const Param<std::string>& para
     return made;
 }
 
+/// "\\0\\a": octets as C writes them; a backslash before anything else is dropped.
+std::string unescaped(std::string_view text)
+{
+    constexpr std::string_view letters = "abfnrtv", meant = "\a\b\f\n\r\t\v";
+    std::string octets;
+    while (!text.empty()) {
+        const char c = text.front();
+        text.remove_prefix(1);
+        if (c != '\\' || text.empty()) {
+            octets += c;
+            continue;
+        }
+        unsigned value = 0, digits = 0;
+        for (; digits < 3 && digits < text.size() && text[digits] >= '0' && text[digits] <= '7'; ++digits)
+            value = value * 8 + static_cast<unsigned>(text[digits] - '0');
+        if (digits == 0) {
+            const auto letter = letters.find(text.front());
+            value = static_cast<unsigned char>(letter == letters.npos ? text.front() : meant[letter]);
+            digits = 1;
+        }
+        octets += static_cast<char>(value);
+        text.remove_prefix(digits);
+    }
+    return octets;
+}
+
 CheckOptions check_options(const config::Snapshot& snapshot)
 {
     const bool strict = snapshot.get(strict_8bitmime);
@@ -69,6 +95,8 @@ CheckOptions check_options(const config::Snapshot& snapshot)
     checks.strict_headers = strict || snapshot.get(strict_7bit_headers);
     checks.strict_body = strict || snapshot.get(strict_8bitmime_body);
     checks.strict_domain = snapshot.get(strict_mime_encoding_domain);
+    checks.rejected = unescaped(snapshot.get(message_reject_characters));
+    checks.stripped = unescaped(snapshot.get(message_strip_characters));
     return checks;
 }
 

@@ -26,6 +26,7 @@ struct CheckOptions {
     unsigned nesting = 100;
     std::size_t boundary = 2048;
     bool count_nesting = false;                   // also where nothing else is looked for in the body
+    std::string rejected, stripped;               // octets of message_reject_characters, message_strip_characters
     bool strict_headers = false, strict_body = false, strict_domain = false;
 };
 

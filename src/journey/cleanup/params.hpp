@@ -78,6 +78,10 @@ inline constexpr Param<bool> strict_8bitmime_body{
     .name = "strict_8bitmime_body", .initial = "no", .doc = "Refuse mail with octets above 127 in a body that does not say so."};
 inline constexpr Param<bool> strict_8bitmime{
     .name = "strict_8bitmime", .initial = "no", .doc = "Both of strict_7bit_headers and strict_8bitmime_body."};
+inline constexpr Param<std::string> message_reject_characters{
+    .name = "message_reject_characters", .initial = "", .doc = "Octets that no message may have, as C writes them: \\0."};
+inline constexpr Param<std::string> message_strip_characters{
+    .name = "message_strip_characters", .initial = "", .doc = "Octets that are taken out of messages, as C writes them: \\0."};
 inline constexpr Param<bool> strict_mime_encoding_domain{.name = "strict_mime_encoding_domain",
                                                          .initial = "no",
                                                          .doc = "Refuse mail with a multipart or message part that claims to be encoded.",
@@ -133,6 +137,8 @@ inline constexpr ParamInfo params[] = {canonical_classes,
                                        strict_8bitmime_body,
                                        strict_8bitmime,
                                        strict_mime_encoding_domain,
+                                       message_reject_characters,
+                                       message_strip_characters,
                                        always_add_missing_headers,
                                        message_drop_headers,
                                        undisclosed_recipients_header,

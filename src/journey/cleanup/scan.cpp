@@ -79,19 +79,30 @@ Step scan(Draft& draft, const Options& options)
     return std::nullopt;
 }
 
+Result<bool> is_local_client(const handoff::Client& client, const Options& options, const Asked& asked, Lookups& lookups)
+{
+    const LocalClients& local = options.local_clients;
+    bool yes = client.address().empty() || (local.sasl_authenticated && !client.sasl_username().empty()) ||
+               (local.inet_interfaces && asked.own.own_address(client.address()));
+    if (!yes && local.mynetworks) {
+        TRY(yes, asked.mynetworks.matches_host(lookups, client.name(), client.address()));
+    }
+    if (!yes && !asked.local_clients.empty()) {
+        TRY(const auto found, asked.local_clients.find(lookups, client.address()));
+        yes = found.has_value();
+    }
+    return yes;
+}
+
 Step judge_client(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups)
 {
-    const handoff::Client& client = draft.envelope.client();
-    const LocalClients& local = options.local_clients;
-    draft.local_client = client.address().empty() || (local.sasl_authenticated && !client.sasl_username().empty()) ||
-                         (local.inet_interfaces && asked.own.own_address(client.address()));
-    if (!draft.local_client && local.mynetworks) {
-        TRY(draft.local_client, asked.mynetworks.matches_host(lookups, client.name(), client.address()));
+    const std::string& source = draft.envelope.origin().source();        // who may say so is believed
+    if (source.empty()) {
+        TRY(draft.local_client, is_local_client(draft.envelope.client(), options, asked, lookups));
+    } else {
+        draft.local_client = source == "LOCAL";
     }
-    if (!draft.local_client && !asked.local_clients.empty()) {
-        TRY(const auto found, asked.local_clients.find(lookups, client.address()));
-        draft.local_client = found.has_value();
-    }
+    draft.envelope.set_local_header(draft.local_client);
     return std::nullopt;
 }
 

@@ -1,5 +1,7 @@
 #include "handoff/delivery_log.hpp"
 
+#include "smtp/path.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -32,9 +34,9 @@ std::string delivery_line(std::string_view queue_id, const Recipient& recipient,
     const std::int64_t active = times.active > 0 ? times.active : end;
     const std::int64_t connecting = times.connecting > 0 ? times.connecting : end;
     const std::int64_t connected = times.connected > 0 ? times.connected : end;
-    std::string line = fmt::format("{}: to=<{}>", queue_id, recipient.address());
+    std::string line = fmt::format("{}: to=<{}>", queue_id, smtp::external_address(recipient.address()));
     if (!recipient.original().empty() && recipient.original() != recipient.address())
-        line += fmt::format(", orig_to=<{}>", recipient.original());
+        line += fmt::format(", orig_to=<{}>", smtp::external_address(recipient.original()));
     line += fmt::format(", relay={}", verdict.relay().empty() ? std::string_view("none") : std::string_view(verdict.relay()));
     if (conn_use > 1)
         line += fmt::format(", conn_use={}", conn_use);

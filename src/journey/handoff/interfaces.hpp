@@ -124,6 +124,8 @@ public:
     /// `head`: the header section with the empty line behind it, CRLF line ends, our Received: first; where the content has no
     /// empty line, all of it. What is to happen to the body is in the answer. Sets envelope.message_id and hops; may change sender and recipients.
     virtual awaitable<std::expected<Cleaned, Refusal>> clean(Envelope envelope, std::string head) = 0;
+    /// Is the header of this client's mail a local one, to be completed? (local_header_rewrite_clients) An Error: a table failed.
+    virtual awaitable<Result<bool>> local_client(Client) { co_return false; }
 };
 
 }  // namespace posthorn::handoff

@@ -45,6 +45,9 @@ public:
     awaitable<void> finish();
     /// Writes what a file has to have, and syncs it: after this the queue may have it.
     awaitable<void> seal();
+    /// For who keeps it elsewhere, after finish(): what is not written yet, and what is.
+    std::string take_rest() { return std::exchange(held_, {}); }
+    IncomingFile* file() { return file_.get(); }
     handoff::Envelope take_envelope() { return std::move(envelope_); }
     handoff::Content take_content();
     /// The queue has committed it.

@@ -1,7 +1,9 @@
 // receive/core.hpp: what the sessions of a server share.
 #pragma once
 
+#include "receive/before_queue.hpp"
 #include "receive/ceiling.hpp"
+#include "receive/filtered_names.hpp"
 #include "receive/input.hpp"
 #include "receive/places.hpp"
 #include "receive/policy/judge.hpp"
@@ -11,12 +13,23 @@
 
 namespace posthorn::receive {
 
+/// In cleanup's place where others clean.
+class PassedOn final : public handoff::Cleaner {
+public:
+    awaitable<std::expected<handoff::Cleaned, handoff::Refusal>> clean(handoff::Envelope envelope, std::string head) override
+    {
+        co_return handoff::Cleaned(std::move(envelope), std::move(head));
+    }
+};
+
 struct Server::Core {
     Core(Executor on, Options with, Outside from);
 
     Executor executor;
     const Options options;
     Outside outside;
+    tables::Maps dns_filter;
+    FilteredNames filtered;                       // the names that restrictions ask, where there is a filter
     policy::Law law;
     Ceiling ceiling;
     Places places;
@@ -25,6 +38,7 @@ struct Server::Core {
     tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts, unlimited_clients,
         verp_clients;
     tables::Maps discard_ehlo_keywords, command_filter, reject_filter, reject_footers;
+    PassedOn as_it_is;                            // before a filter, cleanup has nothing to do
     bool draining = false, closing = false;
     std::uint64_t accepted = 0;
     std::pair<std::uint64_t, std::uint64_t> instance_base;            // process id and second of the start: no instance of before comes again

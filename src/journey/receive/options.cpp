@@ -110,6 +110,27 @@ policy::Lists lists_of(const Snapshot& snapshot)
     return lists;
 }
 
+std::optional<FilterOptions> filter_of(const Snapshot& snapshot)
+{
+    FilterOptions filter;
+    for (std::string_view word : split(snapshot.get(smtpd_proxy_options), ", \t\r\n")) {
+        if (!iequals(word, "speed_adjust"))
+            throw BadValue(fmt::format("bad configuration: smtpd_proxy_options = {}: expected speed_adjust", word));
+        filter.whole_first = true;
+    }
+    filter.name = snapshot.get(smtpd_proxy_filter);
+    if (filter.name.empty())
+        return std::nullopt;
+    const bool port_alone = filter.name.find(':') == std::string::npos;
+    auto server = policy::parse_service(port_alone ? "localhost:" + filter.name : filter.name);
+    if (!server)
+        throw BadValue(fmt::format("bad configuration: smtpd_proxy_filter = {}: expected host:port, inet:host:port or unix:path", filter.name));
+    filter.server = *std::move(server);
+    filter.ehlo = snapshot.get(smtpd_proxy_ehlo);
+    filter.timeout = snapshot.get(smtpd_proxy_timeout);
+    return filter;
+}
+
 policy::ServiceLimits services_of(const Snapshot& snapshot)
 {
     policy::ServiceLimits limits;
@@ -174,6 +195,7 @@ policy::Settings settings_of(const Snapshot& snapshot)
     settings.unverified_sender =
         unverified(unverified_sender_reject_code, unverified_sender_defer_code, unverified_sender_reject_reason, unverified_sender_tempfail_action);
     settings.services = services_of(snapshot);
+    settings.filter_before_queue = !snapshot.get(smtpd_proxy_filter).empty();
     settings.list_reply = snapshot.get(default_rbl_reply).text;
     settings.list_replies = snapshot.get(rbl_reply_maps);
     settings.listed = code(maps_rbl_reject_code);
@@ -212,6 +234,7 @@ Options Options::from(const Snapshot& snapshot)
     options.upstream_proxy = !proxy.empty();
     options.upstream_proxy_timeout = snapshot.get(smtpd_upstream_proxy_timeout);
     options.content_filter = snapshot.get(receive::content_filter);
+    options.filter = filter_of(snapshot);
     options.line_length_limit = static_cast<std::size_t>(snapshot.get(receive::line_length_limit));
     options.message_size_limit = static_cast<std::uint64_t>(snapshot.get(receive::message_size_limit).count);
     options.queue_minfree = static_cast<std::uint64_t>(snapshot.get(receive::queue_minfree).count);
@@ -226,6 +249,7 @@ Options Options::from(const Snapshot& snapshot)
     options.strict_smtputf8 = snapshot.get(receive::strict_smtputf8);
     options.discard_ehlo_keywords = smtp::parse_discard_list(snapshot.get(smtpd_discard_ehlo_keywords));
     options.discard_ehlo_keyword_maps = snapshot.get(smtpd_discard_ehlo_keyword_address_maps);
+    options.dns_reply_filter = snapshot.get(smtpd_dns_reply_filter);
     options.noop_commands = snapshot.get(smtpd_noop_commands);
     options.forbidden_commands = snapshot.get(smtpd_forbidden_commands);
     options.command_filter = snapshot.get(smtpd_command_filter);
@@ -263,6 +287,7 @@ Options Options::from(const Snapshot& snapshot)
     client.connection_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_connection_rate_limit));
     client.mail_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_message_rate_limit));
     client.recipient_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_recipient_rate_limit));
+    client.auth_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_auth_rate_limit));
     client.tls_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_new_tls_session_rate_limit));
     client.v4_prefix = static_cast<unsigned>(std::clamp(snapshot.get(smtpd_client_ipv4_prefix_length), 0, 32));
     client.v6_prefix = static_cast<unsigned>(std::clamp(snapshot.get(smtpd_client_ipv6_prefix_length), 0, 128));

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace posthorn::receive {
@@ -29,14 +30,23 @@ struct Pace {
     std::chrono::seconds verify_patience{9};      // how long RCPT waits for an address probe
 };
 
+/// smtpd_proxy_*.
+struct FilterOptions {
+    policy::ServiceSpec server;
+    std::string name;                         // as it was configured, for the log
+    std::string ehlo;
+    std::chrono::seconds timeout{100};
+    bool whole_first = false;                 // speed_adjust: nothing is said before the message is whole
+};
+
 /// What one client may do, by smtpd_client_*_limit; 0: whatever it likes.
 struct ClientLimits {
-    std::uint32_t connections = 50, connection_rate = 0, mail_rate = 0, recipient_rate = 0, tls_rate = 0;
+    std::uint32_t connections = 50, connection_rate = 0, mail_rate = 0, recipient_rate = 0, tls_rate = 0, auth_rate = 0;
     unsigned v4_prefix = 32, v6_prefix = 84;             // addresses of one such network are one client
     std::string exceptions;
     bool parent_style = false;
     std::string service = "smtp";                        // the line of master.cf; the service sets it
-    bool any() const { return connections != 0 || connection_rate != 0 || mail_rate != 0 || recipient_rate != 0 || tls_rate != 0; }
+    bool any() const { return connections != 0 || connection_rate != 0 || mail_rate != 0 || recipient_rate != 0 || tls_rate != 0 || auth_rate != 0; }
 };
 
 struct Options {
@@ -49,6 +59,7 @@ struct Options {
     bool always_stressed = false;                        // stress is set in the configuration
     std::uint64_t min_data_rate = 500;
     std::string content_filter, xclient_hosts, xforward_hosts;
+    std::optional<FilterOptions> filter;                 // smtpd_proxy_filter
     bool upstream_proxy = false;
     std::chrono::milliseconds upstream_proxy_timeout{5000};
     std::size_t line_length_limit = 2048;
@@ -64,6 +75,7 @@ struct Options {
     bool smtputf8 = true, strict_smtputf8 = false;
     smtp::DiscardList discard_ehlo_keywords;
     std::string discard_ehlo_keyword_maps;
+    std::string dns_reply_filter;
     std::string noop_commands, forbidden_commands;
     std::string command_filter, reject_filter_maps, reject_footer, reject_footer_maps;
     bool forbid_unauth_pipelining = true;

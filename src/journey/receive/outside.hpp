@@ -35,7 +35,7 @@ public:
 /// and then nobody is held to a limit.
 class Rates {
 public:
-    enum class Event : std::uint8_t { connect, mail, rcpt, new_tls, ask_tls };      // ask_tls counts nothing
+    enum class Event : std::uint8_t { connect, mail, rcpt, new_tls, ask_tls, auth };      // ask_tls counts nothing
     struct Count {
         std::uint32_t connections = 0;            // open now
         std::uint32_t rate = 0;                   // such events within anvil_rate_time_unit, this one included
@@ -51,6 +51,8 @@ class IncomingFile {
 public:
     virtual ~IncomingFile() = default;
     virtual awaitable<Result<void>> append(std::string octets) = 0;
+    /// What was appended, from `offset`: `most` octets, fewer at the end.
+    virtual awaitable<Result<std::string>> read(std::uint64_t offset, std::size_t most) = 0;
     /// File and folder on stable storage. Before this it may not be handed to the queue.
     virtual awaitable<Result<void>> sync() = 0;
     /// The queue has it, or its fate is not known.

@@ -58,6 +58,22 @@ inline constexpr Param<std::string> smtpd_authorized_xforward_hosts{.name = "smt
                                                                     .initial = "",
                                                                     .doc = "Clients that may say by XFORWARD whose mail it is, for the log.",
                                                                     .source = "XFORWARD_README"};
+inline constexpr Param<std::string> smtpd_proxy_filter{
+    .name = "smtpd_proxy_filter",
+    .initial = "",
+    .doc =
+        "A filter before the queue: host:port, inet:host:port or unix:path. Mail goes to it while its client waits, and its reply is the client's.",
+    .source = "SMTPD_PROXY_README"};
+inline constexpr Param<std::string> smtpd_proxy_options{
+    .name = "smtpd_proxy_options",
+    .initial = "",
+    .doc = "speed_adjust: the filter is asked when a message is whole, which keeps fewer of its sessions."};
+inline constexpr Param<std::string> smtpd_proxy_ehlo{
+    .name = "smtpd_proxy_ehlo", .initial = "$myhostname", .doc = "The name said to the filter before the queue."};
+inline constexpr Param<std::chrono::seconds> smtpd_proxy_timeout{.name = "smtpd_proxy_timeout",
+                                                                 .initial = "100s",
+                                                                 .least = std::chrono::seconds{1},
+                                                                 .doc = "How long the filter before the queue may take for one reply."};
 inline constexpr Param<std::string> smtpd_upstream_proxy_protocol{
     .name = "smtpd_upstream_proxy_protocol",
     .initial = "",
@@ -343,6 +359,15 @@ inline constexpr Param<int> smtpd_client_new_tls_session_rate_limit{
     .initial = "0",
     .least = 0,
     .doc = "TLS sessions of a client within anvil_rate_time_unit that resume no earlier one; 0: no limit."};
+inline constexpr Param<int> smtpd_client_auth_rate_limit{.name = "smtpd_client_auth_rate_limit",
+                                                         .initial = "0",
+                                                         .least = 0,
+                                                         .doc =
+                                                             "AUTH commands of a client within anvil_rate_time_unit, accepted or not; 0: no limit."};
+inline constexpr Param<std::string> smtpd_dns_reply_filter{
+    .name = "smtpd_dns_reply_filter",
+    .initial = "",
+    .doc = "Tables asked with each record that a restriction looks up, as \"name. ttl IN type value\": IGNORE leaves it out."};
 inline constexpr Param<std::string> smtpd_client_event_limit_exceptions{.name = "smtpd_client_event_limit_exceptions",
                                                                         .initial = "${smtpd_client_connection_limit_exceptions:$mynetworks}",
                                                                         .doc = "Clients that the smtpd_client_*_limit do not hold."};
@@ -410,6 +435,10 @@ inline constexpr ParamInfo params[] = {
     cleanup_service_name,
     smtpd_authorized_xclient_hosts,
     smtpd_authorized_xforward_hosts,
+    smtpd_proxy_filter,
+    smtpd_proxy_options,
+    smtpd_proxy_ehlo,
+    smtpd_proxy_timeout,
     smtpd_upstream_proxy_protocol,
     smtpd_upstream_proxy_timeout,
     content_filter,
@@ -514,6 +543,8 @@ inline constexpr ParamInfo params[] = {
     smtpd_client_message_rate_limit,
     smtpd_client_recipient_rate_limit,
     smtpd_client_new_tls_session_rate_limit,
+    smtpd_client_auth_rate_limit,
+    smtpd_dns_reply_filter,
     smtpd_client_event_limit_exceptions,
     smtpd_client_ipv4_prefix_length,
     smtpd_client_ipv6_prefix_length,

@@ -70,6 +70,22 @@ TEST_CASE("XCLIENT: an address without a name does not keep the name of who spea
     CHECK(other("XCLIENT ADDR=192.0.2.200") == "550 5.7.0 Error: insufficient authorization\r\n");
 }
 
+TEST_CASE("XCLIENT LOGIN: the login counts where there are logins, and the log names it")
+{
+    for (const std::string logins : {"yes", "no"}) {
+        House house(options_of({{"smtpd_authorized_xclient_hosts", "192.0.2.1"},
+                                {"smtpd_sasl_auth_enable", logins},
+                                {"smtpd_relay_restrictions", "permit_sasl_authenticated, reject_unauth_destination"}}));
+        Talk talk(house);
+        talk("XCLIENT LOGIN=fred");
+        talk("EHLO y");
+        talk("MAIL FROM:<a@b.test>");
+        CHECK((talk("RCPT TO:<x@elsewhere.test>") == "250 2.1.5 Ok\r\n") == (logins == "yes"));
+        CHECK((house.whole_log().find("client=client.test[192.0.2.1], sasl_method=XCLIENT, sasl_username=fred\n") != std::string::npos) ==
+              (logins == "yes"));
+    }
+}
+
 TEST_CASE("XFORWARD: what a filter knows of a mail is in the log of that mail, and decides nothing")
 {
     House house(options_of({{"smtpd_authorized_xforward_hosts", "192.0.2.1"}}));

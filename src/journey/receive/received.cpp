@@ -34,7 +34,9 @@ std::string received_field(const ReceivedFacts& facts)
             text += fmt::format("\t(using {})\r\n\t(No client certificate requested)\r\n", facts.tls);
         text += '\t';
     }
-    text += fmt::format("by {} ({}) with {} id {}", facts.myhostname, facts.mail_name, facts.protocol, facts.queue_id);
+    text += fmt::format("by {} ({}) with {}", facts.myhostname, facts.mail_name, facts.protocol);
+    if (!facts.queue_id.empty())
+        text += fmt::format(" id {}", facts.queue_id);
     if (!facts.only_recipient.empty())
         text += fmt::format("\r\n\tfor <{}>", facts.only_recipient);
     text += fmt::format(";{}{}\r\n", facts.only_recipient.empty() ? "\r\n\t" : " ", mail_date(facts.when));

@@ -15,7 +15,7 @@ struct ReceivedFacts {
     std::string tls;               // "TLSv1.3 with cipher ..."; empty: not to be told
     std::string myhostname, mail_name;
     std::string protocol;          // "ESMTPS"
-    std::string queue_id;
+    std::string queue_id;          // empty: it has none here (a filter before the queue)
     std::string only_recipient;    // empty: several
     bool hide_client = false;
     WallTime when{};

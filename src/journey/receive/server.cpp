@@ -13,10 +13,13 @@ namespace posthorn::receive {
 
 Server::Core::Core(Executor on, Options with, Outside from)
     : executor(std::move(on)), options(std::move(with)), outside(std::move(from)),
-      law(executor, options.policy, outside.tables, outside.classes, outside.names, outside.verifier), ceiling(options.memory_limit),
-      places(options.idle_session_limit, options.transaction_limit), buffers(std::max<std::size_t>(16 * 1024, options.line_length_limit + 1024)),
-      content_buffers(Content::block, 4), xclient_hosts(tables::ListKind::hosts, "smtpd_authorized_xclient_hosts", options.xclient_hosts,
-                                                        options.mynetworks_parent_style, outside.tables),
+      dns_filter("smtpd_dns_reply_filter", options.dns_reply_filter, tables::Flags{}, outside.tables),
+      filtered(outside.names, dns_filter, outside.log), law(executor, options.policy, outside.tables, outside.classes,
+                                                            dns_filter.empty() ? outside.names : static_cast<Names&>(filtered), outside.verifier),
+      ceiling(options.memory_limit), places(options.idle_session_limit, options.transaction_limit),
+      buffers(std::max<std::size_t>(16 * 1024, options.line_length_limit + 1024)), content_buffers(Content::block, 4),
+      xclient_hosts(tables::ListKind::hosts, "smtpd_authorized_xclient_hosts", options.xclient_hosts, options.mynetworks_parent_style,
+                    outside.tables),
       xforward_hosts(tables::ListKind::hosts, "smtpd_authorized_xforward_hosts", options.xforward_hosts, options.mynetworks_parent_style,
                      outside.tables),
       bare_newline_exclusions(tables::ListKind::hosts, "smtpd_forbid_bare_newline_exclusions", options.bare_newline_exclusions,

@@ -1,6 +1,7 @@
 #include "receive/session.hpp"
 
 #include "base/strings.hpp"
+#include "smtp/path.hpp"
 
 #include <fmt/format.h>
 
@@ -254,7 +255,7 @@ awaitable<bool> Session::step()
         ok = co_await dispatch(command, line->text);
     if (!ok)
         ++errors_;
-    if (out_.size() > most_unsent)
+    if (out_.size() > most_unsent || (transaction_ && transaction_->asked.size() >= Transaction::asked_limit))
         (void)co_await flush();
     co_return true;
 }
@@ -308,8 +309,13 @@ awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
     if (((!esmtp_ && !may_be_ahead) || (must_wait_after(verb->id) && !may_be_ahead)) && poll_early_input(verb->name))
         co_return true;
 
+    // Whatever comes behind RCPTs depends on what the filter makes of them; DATA goes to it in the same breath.
+    if (transaction_ && !transaction_->asked.empty() && verb->id != VerbId::rcpt && verb->id != VerbId::data)
+        co_await ask_filter(false);
     bool ok = false;
     std::string arguments(command.arguments);
+    if (core_.options.filter && (verb->id == VerbId::mail || verb->id == VerbId::rcpt))
+        line_ = line;
     switch (verb->id) {
     case VerbId::ehlo:
     case VerbId::helo: ok = co_await helo(verb->id, std::move(arguments)); break;
@@ -331,7 +337,12 @@ awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
         end_ = End::quit;
         ok = true;
         break;
-    case VerbId::auth: say("503 5.5.1 Error: authentication not enabled"); break;
+    case VerbId::auth:
+        if (co_await exceeds(Rates::Event::auth, core_.options.client.auth_rate, "AUTH command rate"))
+            say(fmt::format("450 4.7.1 Error: too many AUTH commands from {}", facts_.client_address));
+        else
+            say("503 5.5.1 Error: authentication not enabled");
+        break;
     case VerbId::xclient: ok = co_await xclient(std::move(arguments)); break;
     case VerbId::xforward: ok = co_await xforward(std::move(arguments)); break;
     case VerbId::lhlo:
@@ -363,6 +374,8 @@ void Session::set_deadline()
 
 awaitable<bool> Session::flush()
 {
+    if (transaction_ && !transaction_->asked.empty())
+        co_await ask_filter(false);
     if (out_.empty())
         co_return true;
     if (!rejects_.empty())
@@ -463,7 +476,12 @@ void Session::dismiss()
     stream_->expires_at(std::chrono::steady_clock::now());
 }
 
-awaitable<void> Session::before_wait() { (void)co_await flush(); }
+// While RCPTs gather for the filter the replies behind them wait, but not long.
+awaitable<void> Session::before_wait()
+{
+    if (!transaction_ || transaction_->asked.empty() || std::chrono::steady_clock::now() - transaction_->asked_since > std::chrono::seconds{1})
+        (void)co_await flush();
+}
 
 void Session::say(std::string_view reply)
 {
@@ -516,9 +534,9 @@ void Session::log_what(std::string_view what, std::string_view text)
     const std::string& id = transaction_ ? transaction_->queue_id : std::string{};
     std::string line = fmt::format("{}: {}: {} from {}: {};", id.empty() ? "NOQUEUE" : id, what, where_, namaddr(), text);
     if (facts_.sender)
-        line += fmt::format(" from=<{}>", *facts_.sender);
+        line += fmt::format(" from=<{}>", smtp::external_address(*facts_.sender));
     if (facts_.recipient)
-        line += fmt::format(" to=<{}>", *facts_.recipient);
+        line += fmt::format(" to=<{}>", smtp::external_address(*facts_.recipient));
     line += fmt::format(" proto={}", esmtp_ ? "ESMTP" : "SMTP");
     if (facts_.helo)
         line += fmt::format(" helo=<{}>", *facts_.helo);
@@ -553,6 +571,10 @@ policy::SessionFacts Session::session_facts() const
         facts.encryption_cipher = tls_->cipher;
         facts.encryption_keysize = tls_->bits;
         facts.certificate = tls_->certificate;
+    }
+    if (core_.options.policy.logins && !claimed_login_.empty()) {
+        facts.sasl_method = "XCLIENT";
+        facts.sasl_username = claimed_login_;
     }
     facts.compatibility_level = core_.options.compatibility_level;
     facts.mail_version = core_.options.mail_version;

@@ -60,6 +60,17 @@ private:
         std::unique_ptr<smtp::LineEnds> line_ends;
         std::uint64_t chunk_octets = 0;
         bool chunks_failed = false;
+        // smtpd_proxy_filter
+        struct Asked {
+            std::size_t at;                       // where in out_ its reply belongs
+            std::string address, command;
+        };
+        std::string mail_command;
+        static constexpr std::size_t asked_limit = 100;
+        std::vector<Asked> asked;                 // RCPTs that the filter has not heard yet
+        std::unique_ptr<BeforeQueue> filter;
+        std::vector<std::string> kept;            // speed_adjust: RCPTs for the end
+        SteadyTime asked_since{};
     };
 
     // session.cpp: life. What an idle session stands in is kept small: run, converse, fill; the rest comes and goes.
@@ -106,6 +117,15 @@ private:
     awaitable<bool> xclient(std::string arguments);
     awaitable<bool> xforward(std::string arguments);
     std::string origin_for_log() const;
+    // session_filter.cpp: a filter before the queue
+    smtp::Origin origin(bool local) const;
+    bool ask_filter_for(std::string command, std::string address);
+    awaitable<std::optional<std::string>> ask_filter(bool data);
+    awaitable<bool> accept_by_filter(std::unique_ptr<Content> content);
+    awaitable<std::string> pass_on_whole(Content& content);
+    awaitable<void> open_filter();
+    awaitable<std::string> pass_on(Content& content);
+    void log_client(std::string_view queue_id);
     // session_mail.cpp
     awaitable<bool> mail(std::string arguments);
     awaitable<bool> rcpt(std::string arguments);
@@ -141,10 +161,9 @@ private:
     std::unique_ptr<Transaction> transaction_;
     std::unique_ptr<TlsFacts> tls_;
     std::unique_ptr<std::string> denied_;         // smtpd_delay_reject = no: the client was refused at connect
-    struct Forwarded {
-        std::string name, address, queue_id;      // fit for the log
-    };
-    std::unique_ptr<Forwarded> forwarded_;        // XFORWARD, for one mail
+    std::unique_ptr<smtp::Origin> forwarded_;     // XFORWARD, for one mail; fit for the log
+    bool forwarded_client_ = false;               // it said of a client
+    std::string line_;                            // the command in hand, where a filter is to hear it
     std::unique_ptr<net::Endpoint> destination_;  // where the client connected to, as its proxy says
     std::unique_ptr<policy::Effects> client_effects_, helo_effects_;      // smtpd_delay_reject = no: what is to be done with every mail
     std::string claimed_login_;                   // XCLIENT LOGIN

@@ -45,6 +45,7 @@ std::unique_ptr<Content> Session::begin_content()
     facts.mail_name = core_.options.mail_name;
     facts.protocol = envelope.client().protocol();
     facts.queue_id = envelope.queue_id();
+    const bool whole_first = core_.options.filter && core_.options.filter->whole_first;
     if (envelope.recipients_size() == 1)
         facts.only_recipient = smtp::mailbox_of(envelope.recipients(0).address()).quoted();
     facts.hide_client = core_.options.hide_client_session;
@@ -53,7 +54,18 @@ std::unique_ptr<Content> Session::begin_content()
     std::string ours;
     for (const std::string& line : effects.prepend)
         ours += line + "\r\n";
-    ours += received_field(facts);
+    if (!core_.options.filter || !forwarded_)             // amid filters it is no hop of its own
+        ours += received_field(facts);
+    if (core_.options.filter) {
+        IncomingFolder* folder = transaction_->filter.get();
+        if (whole_first) {
+            const auto name = core_.outside.queue.next_queue_id();         // of a file, if it comes to that
+            envelope.set_queue_id(name.value_or(""));
+            folder = &core_.outside.incoming;
+        }
+        return std::make_unique<Content>(envelope, std::move(ours), Content::Limits{core_.options.message_size_limit}, core_.ceiling, core_.as_it_is,
+                                         *folder);
+    }
 
     envelope.set_hold(effects.hold);
     envelope.set_redirect(effects.redirect);
@@ -72,6 +84,12 @@ std::unique_ptr<Content> Session::begin_content()
 
 awaitable<bool> Session::data(std::string arguments)
 {
+    // Restrictions at DATA want to know the recipients first.
+    std::optional<std::string> filter_says;
+    if (transaction_ && !transaction_->asked.empty()) {
+        const bool plain = trim(arguments).empty() && core_.options.policy.lists.data.empty();
+        filter_says = co_await ask_filter(plain);
+    }
     if (transaction_ && (transaction_->content || transaction_->chunks_failed)) {
         say("503 5.5.1 Error: DATA after BDAT");
         co_return false;
@@ -92,6 +110,14 @@ awaitable<bool> Session::data(std::string arguments)
         if (ruling.refused()) {
             facts_.recipient.reset();
             obey(std::move(ruling));
+            co_return false;
+        }
+    }
+    if (core_.options.filter && !core_.options.filter->whole_first) {
+        if (!filter_says)
+            filter_says = co_await ask_filter(true);
+        if (!filter_says || !filter_says->empty()) {
+            say(filter_says ? *filter_says : BeforeQueue::trouble);
             co_return false;
         }
     }
@@ -147,6 +173,8 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
             content->refuse(handoff::Refusal{core_.options.bare_newline_reject_code, "5.5.2",
                                              fmt::format("{} Error: bare <LF> received", core_.options.myhostname)});
     }
+    if (core_.options.filter)
+        co_return co_await accept_by_filter(std::move(content));
     co_await content->finish();
     if (!content->refusal()) {
         policy::Judge judge(core_.law, facts_, transaction_->effects, *this);
@@ -268,6 +296,16 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
                 co_return false;
             obey(std::move(ruling));
             co_return false;
+        }
+        if (core_.options.filter && !core_.options.filter->whole_first) {
+            const auto filter_says = co_await ask_filter(true);
+            if (!filter_says || !filter_says->empty()) {
+                transaction.chunks_failed = true;
+                if (!co_await skip_chunk(chunk->octets))
+                    co_return false;
+                say(filter_says ? *filter_says : BeforeQueue::trouble);
+                co_return false;
+            }
         }
     }
     const std::uint64_t limit = core_.options.message_size_limit;

@@ -36,6 +36,7 @@ void Session::end_transaction()
 {
     transaction_.reset();
     forwarded_.reset();
+    forwarded_client_ = false;
     facts_.sender.reset();
     facts_.recipient.reset();
     facts_.recipients = 0;
@@ -132,7 +133,8 @@ awaitable<bool> Session::mail(std::string arguments)
         co_return refused("552 5.3.4 Message size exceeds fixed limit");
     // Room for the message itself, and never less than one and a half of the largest that may come meanwhile.
     const std::uint64_t free = core_.outside.incoming.free_octets();
-    if (free < core_.options.queue_minfree || free < limit + limit / 2 || free / 3 * 2 < size) {
+    const std::uint64_t kept = core_.options.filter && core_.options.filter->whole_first ? limit : 0;
+    if (free < core_.options.queue_minfree || free < limit + limit / 2 + kept || free / 3 * 2 < size) {
         core_.outside.log.warning("not enough free space in mail queue: {} bytes < 1.5*message size limit", free);
         co_return refused("452 4.3.1 Insufficient system storage");
     }
@@ -174,6 +176,18 @@ awaitable<bool> Session::mail(std::string arguments)
         client.set_server_address(stream_->local().ip.text());
         client.set_server_port(stream_->local().port);
     }
+    if (forwarded_) {
+        handoff::Origin& said = *envelope.mutable_origin();
+        said.set_name(forwarded_->name);
+        said.set_address(forwarded_->address);
+        said.set_port(forwarded_->port);
+        said.set_protocol(forwarded_->protocol);
+        said.set_helo(forwarded_->helo);
+        said.set_ident(forwarded_->ident);
+        said.set_source(forwarded_->source);
+    }
+    if (core_.options.filter)
+        transaction_->mail_command = printable(line_, true);
     say("250 2.1.0 Ok");
     co_return true;
 }
@@ -225,7 +239,7 @@ awaitable<bool> Session::rcpt(std::string arguments)
         }
     }
     handoff::Envelope& envelope = transaction_->envelope;
-    if (transaction_->queue_id.empty()) {
+    if (transaction_->queue_id.empty() && !core_.options.filter) {
         const auto id = core_.outside.queue.next_queue_id();
         if (!id) {
             log_what("reject", "451 4.3.0 Error: queue file write error");
@@ -235,7 +249,7 @@ awaitable<bool> Session::rcpt(std::string arguments)
         }
         envelope.set_queue_id(*id);
         transaction_->queue_id = *id;
-        core_.outside.log.info("{}: client={}", *id, origin_for_log());
+        log_client(*id);
     }
     handoff::Recipient& recipient = *envelope.add_recipients();
     recipient.set_index(static_cast<std::uint32_t>(envelope.recipients_size() - 1));
@@ -246,7 +260,9 @@ awaitable<bool> Session::rcpt(std::string arguments)
     recipient.set_notify((notify.never ? handoff::NOTIFY_NEVER : 0U) | (notify.success ? handoff::NOTIFY_SUCCESS : 0U) |
                          (notify.failure ? handoff::NOTIFY_FAILURE : 0U) | (notify.delay ? handoff::NOTIFY_DELAY : 0U));
     ++facts_.recipients;
-    facts_.recipient.reset();
+    const std::string address = *std::exchange(facts_.recipient, std::nullopt);
+    if (core_.options.filter)
+        co_return ask_filter_for(printable(line_, true), address);
     say("250 2.1.5 Ok");
     co_return true;
 }

@@ -105,6 +105,7 @@ awaitable<bool> Session::xclient(std::string arguments)
     if (!greeted)
         facts_.helo.reset();
     forwarded_.reset();
+    forwarded_client_ = false;
     denied_.reset();
     facts_.client_deferral.reset();
     facts_.helo_deferral.reset();
@@ -131,15 +132,24 @@ awaitable<bool> Session::xforward(std::string arguments)
         co_return false;
     }
     if (!forwarded_)
-        forwarded_ = std::make_unique<Forwarded>();
+        forwarded_ = std::make_unique<smtp::Origin>();
     for (const Claim& claim : *claims) {
-        const std::string value = printable(claim.value.value_or("unknown"), true);
+        const std::string value = printable(claim.value.value_or(""), true);
+        forwarded_client_ = forwarded_client_ || claim.name == "NAME" || claim.name == "ADDR";
         if (claim.name == "NAME")
             forwarded_->name = value;
         else if (claim.name == "ADDR")
             forwarded_->address = value;
+        else if (claim.name == "PORT")
+            forwarded_->port = value;
+        else if (claim.name == "PROTO")
+            forwarded_->protocol = value;
+        else if (claim.name == "HELO")
+            forwarded_->helo = value;
         else if (claim.name == "IDENT")
-            forwarded_->queue_id = claim.value ? value : std::string{};
+            forwarded_->ident = value;
+        else if (claim.name == "SOURCE")
+            forwarded_->source = to_upper(value);
     }
     say("250 2.0.0 Ok");
     co_return true;
@@ -148,10 +158,12 @@ awaitable<bool> Session::xforward(std::string arguments)
 std::string Session::origin_for_log() const
 {
     std::string text = namaddr();
+    if (core_.options.policy.logins && !claimed_login_.empty())
+        text += fmt::format(", sasl_method=XCLIENT, sasl_username={}", printable(claimed_login_, true));
     if (forwarded_) {
-        if (!forwarded_->queue_id.empty())
-            text += fmt::format(", orig_queue_id={}", forwarded_->queue_id);
-        if (!forwarded_->name.empty() || !forwarded_->address.empty())
+        if (!forwarded_->ident.empty())
+            text += fmt::format(", orig_queue_id={}", forwarded_->ident);
+        if (forwarded_client_)
             text += fmt::format(", orig_client={}[{}]", forwarded_->name.empty() ? "unknown" : forwarded_->name,
                                 forwarded_->address.empty() ? "unknown" : forwarded_->address);
     }

@@ -14,6 +14,8 @@ public:
     /// `verb` null: not recognised.
     void count(const smtp::Verb* verb) { ++slot(verb).total; }
     void succeeded(const smtp::Verb* verb) { ++slot(verb).ok; }
+    /// It was thought to have succeeded.
+    void failed(const smtp::Verb* verb) { --slot(verb).ok; }
     std::string text() const;
 
 private:

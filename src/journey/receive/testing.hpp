@@ -171,6 +171,7 @@ struct FakeFolder final : IncomingFolder {
             folder.files[file] += octets;
             co_return Result<void>{};
         }
+        awaitable<Result<std::string>> read(std::uint64_t offset, std::size_t most) override { co_return folder.files[file].substr(offset, most); }
         awaitable<Result<void>> sync() override
         {
             if (folder.fail_sync)

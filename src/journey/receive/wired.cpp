@@ -18,6 +18,10 @@ public:
     {
     }
     awaitable<Result<void>> append(std::string octets) override { co_return co_await on_thread(threads_, Append(*this, std::move(octets))); }
+    awaitable<Result<std::string>> read(std::uint64_t offset, std::size_t most) override
+    {
+        co_return co_await on_thread(threads_, Read(*this, offset, most));
+    }
     awaitable<Result<void>> sync() override { co_return co_await on_thread(threads_, Sync(*this)); }
     void keep() override { file_->keep(); }
     std::string name() const override { return file_->name(); }
@@ -28,6 +32,13 @@ private:
         Result<void> operator()() const { return file->file_->append(octets); }
         SpoolFile* file;
         std::string octets;
+    };
+    struct Read {
+        Read(SpoolFile& of, std::uint64_t from, std::size_t octets) : file(&of), offset(from), most(octets) {}
+        Result<std::string> operator()() const { return file->file_->read(offset, most); }
+        SpoolFile* file;
+        std::uint64_t offset;
+        std::size_t most;
     };
     struct Sync {
         explicit Sync(SpoolFile& of) : file(&of) {}

@@ -47,7 +47,8 @@ TEST_CASE_FIXTURE(Fixture, "ahead: past the window so many for each session are 
         CHECK(first[i].ahead == (i >= 2));
     }
     CHECK(scheduler.site("a")->in_flight == 2);
-    CHECK(scheduler.site("a")->waiting_messages == 12);
+    CHECK(scheduler.site("a")->waiting_messages == 18);       // 6 of them at hand, for the sessions
+    CHECK(scheduler.site("a")->waiting_recipients == 18);
     CHECK(scheduler.stands(first[1].message).at(0).wait == handoff::Wait::delivery);
     CHECK(scheduler.stands(first[2].message).at(0).wait == handoff::Wait::window);
     CHECK(scheduler.stands(first[2].message).at(0).ahead == 0);

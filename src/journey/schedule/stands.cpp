@@ -4,6 +4,8 @@
 #include "schedule/scheduler_parts.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <span>
 
 namespace posthorn::schedule {
 
@@ -17,7 +19,7 @@ std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
     const Site& site = *found->second;
     SiteState state{.window = site.window.size(),
                     .in_flight = site.window.in_flight() - site.ahead,
-                    .waiting_messages = site.jobs.size(),
+                    .waiting_messages = site.jobs.size() + site.ahead,
                     .dead = site.window.dead(),
                     .reason = site.reason,
                     .transport = site.transport.name,
@@ -36,6 +38,14 @@ std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
     }
     for (const Job& job : site.jobs)
         state.waiting_recipients += job.recipients.size() - job.taken;
+    // The last of what is in flight were given ahead and wait, too.
+    std::vector<std::pair<std::uint64_t, std::size_t>> given;
+    for (const auto& [attempt, flight] : flights_)
+        if (flight.site == &site)
+            given.emplace_back(attempt, flight.recipients.size());
+    std::ranges::sort(given, std::greater{});
+    for (const auto& [attempt, recipients] : std::span(given).first(std::min<std::size_t>(given.size(), site.ahead)))
+        state.waiting_recipients += recipients;
     return state;
 }
 

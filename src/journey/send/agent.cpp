@@ -63,10 +63,27 @@ awaitable<void> Agent::Core::edit(Job& job)
         co_return;
     }
     const std::size_t octets = head->size();
+    const bool body_too = octets != 0 && around.editor->wants_body(*head);
+    const std::string stored = body_too ? *head : std::string{};
     auto edited = co_await around.editor->edit(job.request.envelope(), *std::move(head));
     if (!edited) {
         job.sheet.fail_open(Reason(false, "4.3.0", edited.error().text()));
         co_return;
+    }
+    if (body_too) {
+        auto body = job.content.rest(octets);
+        auto changed = body ? co_await around.editor->edit_body(job.request.envelope(), stored, *std::move(body))
+                            : Result<std::optional<std::string>>(body.error());
+        if (!changed) {
+            const bool forever = changed.error().status().starts_with('5');
+            job.sheet.fail_open(Reason(forever, forever ? changed.error().status() : "4.3.0", changed.error().text()));
+            co_return;
+        }
+        if (*changed) {
+            job.content.replace((edited->head ? *std::exchange(edited->head, std::nullopt) : stored) + **changed);
+            job.edited = *std::move(edited);
+            co_return;
+        }
     }
     if (edited->head)
         job.content.replace_head(octets, *std::exchange(edited->head, std::nullopt));
@@ -80,6 +97,7 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
     job->started = micros(around.clock.wall());
     ++counts.deliveries;
     counts.recipients += job->sheet.size();
+    under_way[job->request.attempt()] = job.get();
     const bool fit = !refuse_unfit(*job, std::move(content));
     if (fit && around.editor != nullptr)
         co_await edit(*job);
@@ -95,9 +113,11 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
         }
         Site* const place = site.get();
         ++place->users;
+        job->site = place;
         if (around.peers && !job->request.probe())
             job->keep_to = around.peers->counted_at(job->request.envelope().sender(), job->request.envelope().recipients(0).address());
         co_await walk(job, place);
+        job->site = nullptr;
         --place->users;
         if (job->shaped()) {
             give_back(*place);
@@ -105,6 +125,7 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
         }
         forget_if_empty(*place);
         if (job->untried) {
+            under_way.erase(job->request.attempt());
             handoff::Verdicts none;
             none.set_attempt(job->request.attempt());
             none.set_message(job->request.message());
@@ -112,6 +133,7 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
             co_return none;
         }
     }
+    under_way.erase(job->request.attempt());
     co_return co_await verdicts(job);
 }
 
@@ -124,6 +146,10 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
             job->sheet.reopen();
         job->taken = job->back = job->may_open = false;
         job->site_reason.reset();
+        if (job->called_back && !job->had_session && !job->hedge) {
+            job->untried = true;
+            co_return;
+        }
         const bool crowded = std::exchange(job->crowded, false);
         if (job->hedge) {
             ++site->lines;                                          // the second session: the first one was given up
@@ -357,6 +383,21 @@ void Agent::forget_sessions()
             line->forget = true;
             line->wake.notify_all();
         }
+}
+
+void Agent::call_back(std::uint64_t attempt)
+{
+    const auto found = core_->under_way.find(attempt);
+    if (found == core_->under_way.end())
+        return;
+    Job& job = *found->second;
+    job.called_back = true;  // it may be on its way to its site
+    if (job.site == nullptr || job.had_session)
+        return;
+    if (std::erase_if(job.site->waiting, [&](const std::shared_ptr<Job>& one) { return one.get() == &job; }) != 0) {
+        job.untried = true;
+        job.wake.notify_all();
+    }
 }
 
 void Agent::give_back()

@@ -32,6 +32,8 @@ public:
     awaitable<void> drain();
     /// What was given ahead and waits goes back to the queue; for a process that is about to end.
     void give_back();
+    /// The queue wants this one back: it is, untried, unless a session has it or is being opened for it.
+    void call_back(std::uint64_t attempt);
     /// Idle sessions end now; deliveries go on.
     void forget_sessions();
 

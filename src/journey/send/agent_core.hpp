@@ -19,6 +19,7 @@ namespace posthorn::send {
 inline std::int64_t micros(WallTime time) { return time.time_since_epoch().count(); }
 
 struct Line;
+struct Site;
 
 /// One request on its way.
 struct Job {
@@ -35,6 +36,8 @@ struct Job {
     bool may_open = false;              // it waited, and there is room for a session of its own
     std::optional<Reason> site_reason;  // it waited, and the site cannot be reached
     bool untried = false;               // it was given ahead, waited, and goes back to the queue
+    bool called_back = false;           // the queue wants it so, as long as it has not begun
+    Site* site = nullptr;               // where it waits
     bool fresh = false;                 // no warm session: the last one was of no use
     bool rest = false;                  // the peer takes fewer recipients at once: those left come next
     bool late = false;                  // once: no session of it begins before the greeting
@@ -155,6 +158,7 @@ struct Agent::Core {
     std::mt19937_64 random;
     TaskGroup tasks;
     std::unordered_map<std::string, std::unique_ptr<Site>> sites;
+    std::unordered_map<std::uint64_t, Job*> under_way;  // by attempt
     std::unordered_map<std::string, Reach> reaches;     // by MX set; those with a session open
     std::unordered_map<std::string, SteadyTime> unheard;  // addresses that did not answer a connection, and when
     std::unordered_map<std::string, SteadyTime> reminded;   // MX sets whose ceiling of an earlier time was told to qmgr, and when

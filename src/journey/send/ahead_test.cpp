@@ -93,6 +93,23 @@ TEST_CASE("requests ahead: a peer that asks for silence gets no more of them")
     CHECK(untried(all) == 9);
 }
 
+TEST_CASE("requests ahead: what the queue calls back comes untried, but not what a session has; an unknown one is nothing")
+{
+    World world("data-only");
+    world.takes_a_turn = true;
+    world.spoil = [&](net::MemoryOptions&) {                            // while the first connects
+        for (const std::uint64_t attempt : {1U, 2U, 5U, 99U})
+            world.agent->call_back(attempt);
+    };
+    const auto all = world.run(mails(6));
+    CHECK(untried(all) == 2);
+    CHECK(all[1].untried());
+    CHECK(all[4].untried());
+    CHECK(all[0].verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+    CHECK(world.peer().contents().size() == 4);
+    CHECK(world.connects == 1);
+}
+
 TEST_CASE("requests ahead: a process that is about to end gives them back, and finishes what a session has")
 {
     World world("data-only");

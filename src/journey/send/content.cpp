@@ -47,6 +47,31 @@ Result<std::string> Content::head() const
     return text;
 }
 
+Result<std::string> Content::rest(std::uint64_t offset) const
+{
+    if (in_memory())
+        return std::string(octets().substr(static_cast<std::size_t>(offset)));
+    if (size_ - offset > conversion_limit)
+        return Error("message is too large to be inspected", "5.6.3");
+    std::string text(static_cast<std::size_t>(size_ - offset), '\0');
+    for (std::size_t at = 0; at < text.size();) {
+        TRY(const std::size_t got, read(offset + at, std::span(text).subspan(at)));
+        if (got == 0)
+            return Error("message file is shorter than its size", "4.3.0");
+        at += got;
+    }
+    return text;
+}
+
+void Content::replace(std::string whole)
+{
+    file_ = Fd{};
+    head_.clear();
+    owned_ = std::move(whole);
+    octets_ = {};
+    size_ = owned_.size();
+}
+
 void Content::replace_head(std::size_t octets, std::string head)
 {
     size_ = size_ - octets + head.size();

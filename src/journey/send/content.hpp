@@ -28,6 +28,10 @@ public:
     /// The whole header with its empty line; an Error where it is longer than `head_limit`.
     static constexpr std::size_t head_limit = 1U << 20;
     Result<std::string> head() const;
+    /// Everything from `offset` on; an Error where it is more than conversion_limit.
+    Result<std::string> rest(std::uint64_t offset) const;
+    /// Another message in its place.
+    void replace(std::string whole);
     /// Another header in place of the first `octets`.
     void replace_head(std::size_t octets, std::string head);
     /// The header with its empty line, or as much of the message as a first chunk of moderate size may have; never all of it.

@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace posthorn::send {
@@ -31,6 +32,10 @@ public:
     virtual ~Editor() = default;
     /// `head`: the header with its empty line; empty: no content will be said. An Error: try later.
     virtual awaitable<Result<Edited>> edit(const handoff::Envelope& envelope, std::string head) = 0;
+    /// Does it want to see the body behind this header (as it was stored)?
+    virtual bool wants_body(std::string_view) const { return false; }
+    /// The whole body; none: as it is.
+    virtual awaitable<Result<std::optional<std::string>>> edit_body(const handoff::Envelope&, std::string, std::string) { co_return std::nullopt; }
 };
 
 }  // namespace posthorn::send

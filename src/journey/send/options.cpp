@@ -66,7 +66,9 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
                      .data_xfer = get(smtp_data_xfer_timeout),
                      .data_done = get(smtp_data_done_timeout),
                      .rset = get(smtp_rset_timeout),
-                     .quit = get(smtp_quit_timeout)};
+                     .quit = get(smtp_quit_timeout),
+                     .xforward = get(smtp_xforward_timeout)};
+    made.send_xforward = get(smtp_send_xforward_command);
     made.skip_quit_response = either(smtp_skip_quit_response, lmtp_skip_quit_response);
     made.always_ehlo = snapshot.get(smtp_always_send_ehlo);
     made.never_ehlo = snapshot.get(smtp_never_send_ehlo);

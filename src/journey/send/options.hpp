@@ -24,7 +24,8 @@ enum class TlsLevel : std::uint8_t { none, may, encrypt, beyond };
 enum class AddressPreference : std::uint8_t { any, ipv4, ipv6 };
 
 struct Timeouts {
-    seconds connect{30}, helo{300}, starttls{300}, mail{300}, rcpt{300}, data_init{120}, data_xfer{180}, data_done{600}, rset{20}, quit{300};
+    seconds connect{30}, helo{300}, starttls{300}, mail{300}, rcpt{300}, data_init{120}, data_xfer{180}, data_done{600}, rset{20}, quit{300},
+        xforward{300};
 };
 
 struct Options {
@@ -47,6 +48,7 @@ struct Options {
     std::size_t line_length = 998;
     bool convert_to_7bit = true;          // for servers without 8BITMIME
     bool quote_envelope = true;
+    bool send_xforward = false;                 // to servers that announce it
 
     bool mx_lookups = true;                     // not disable_dns_lookups
     bool ignore_mx_error = false;

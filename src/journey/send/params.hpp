@@ -42,9 +42,13 @@ inline constexpr Param<std::string> smtp_pix_workarounds{.name = "smtp_pix_worka
 inline constexpr Param<std::string> smtp_pix_workaround_maps{.name = "smtp_pix_workaround_maps", .initial = "", .doc = "Tables from the server's address to such words; a result takes the place of the general list."};
 inline constexpr Param<seconds> smtp_pix_workaround_threshold_time{.name = "smtp_pix_workaround_threshold_time", .initial = "500s", .least = seconds{0}, .doc = "How old mail must be before its dot is delayed for a PIX."};
 inline constexpr Param<seconds> smtp_pix_workaround_delay_time{.name = "smtp_pix_workaround_delay_time", .initial = "10s", .least = seconds{1}, .doc = "How long the dot waits behind the content for a PIX."};
+inline constexpr Param<bool> smtp_send_xforward_command{.name = "smtp_send_xforward_command", .initial = "no", .doc = "Tell servers that announce XFORWARD whose the mail is, for their log: filters that hand it on.", .source = "XFORWARD_README"};
+inline constexpr Param<seconds> smtp_xforward_timeout{.name = "smtp_xforward_timeout", .initial = "300s", .least = seconds{1}, .doc = "How long the client waits for the answer to XFORWARD."};
 inline constexpr Param<std::string> smtp_generic_maps{.name = "smtp_generic_maps", .initial = "", .doc = "Tables that rewrite addresses in header and envelope of mail on its way out.", .source = "generic(5)"};
 inline constexpr Param<std::string> smtp_header_checks{.name = "smtp_header_checks", .initial = "", .doc = "Tables that change fields of the header of mail on its way out.", .source = "header_checks(5)"};
 inline constexpr Param<std::string> smtp_mime_header_checks{.name = "smtp_mime_header_checks", .initial = "", .doc = "The same for the Content-*: and MIME-Version: fields of the message."};
+inline constexpr Param<std::string> smtp_nested_header_checks{.name = "smtp_nested_header_checks", .initial = "", .doc = "The same for the header of messages within the message."};
+inline constexpr Param<std::string> smtp_body_checks{.name = "smtp_body_checks", .initial = "", .doc = "Tables asked with each line of the body of mail on its way out.", .source = "header_checks(5)"};
 inline constexpr Param<bool> disable_mime_output_conversion{.name = "disable_mime_output_conversion", .initial = "no", .doc = "Send 8-bit content as it is to servers without 8BITMIME, instead of quoted-printable.", .source = "RFC 6152"};
 inline constexpr Param<int> smtp_line_length_limit{.name = "smtp_line_length_limit", .initial = "998", .least = 0, .doc = "Longer lines are broken by CRLF SPACE; 0: never.", .source = "RFC 5321 4.5.3.1.6"};
 inline constexpr Param<bool> smtp_quote_rfc821_envelope{.name = "smtp_quote_rfc821_envelope", .initial = "yes", .doc = "Quote local parts in MAIL FROM and RCPT TO where RFC 5321 asks for it; no: for servers that choke on the quotes.", .source = "RFC 5321 4.1.2"};
@@ -104,7 +108,7 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_helo_name, lmtp_lhlo_name, smtp_tcp_port, lmtp_tcp_port, smtp_always_send_ehlo, smtp_never_send_ehlo,
     smtp_skip_5xx_greeting, smtp_discard_ehlo_keywords, lmtp_discard_lhlo_keywords, smtp_discard_ehlo_keyword_address_maps,
     lmtp_discard_lhlo_keyword_address_maps, smtp_pix_workarounds, smtp_pix_workaround_threshold_time, smtp_pix_workaround_delay_time,
-    smtp_generic_maps, smtp_header_checks, smtp_mime_header_checks, disable_mime_output_conversion, smtp_line_length_limit, smtp_pix_workaround_maps, smtp_quote_rfc821_envelope, smtp_reply_filter, smtp_dns_reply_filter, default_delivery_status_filter,
+    smtp_generic_maps, smtp_header_checks, smtp_mime_header_checks, smtp_nested_header_checks, smtp_body_checks, smtp_send_xforward_command, smtp_xforward_timeout, disable_mime_output_conversion, smtp_line_length_limit, smtp_pix_workaround_maps, smtp_quote_rfc821_envelope, smtp_reply_filter, smtp_dns_reply_filter, default_delivery_status_filter,
     smtp_delivery_status_filter, smtp_address_verify_target, smtp_host_lookup, smtp_defer_if_no_mx_address_found,
     smtp_mx_address_limit, smtp_mx_session_limit, smtp_randomize_addresses, smtp_address_preference, smtp_balance_inet_protocols, smtp_fallback_relay,
     smtp_bind_address, smtp_bind_address6, smtp_bind_address_enforce, smtp_connection_cache_on_demand, smtp_connection_cache_destinations,

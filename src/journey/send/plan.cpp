@@ -77,6 +77,8 @@ private:
         if (rset_needed_)
             say(Act::rset, index);
         rset_needed_ = false;
+        for (std::uint32_t number = 0; number < dialogue_.mails[index].xforwards; ++number)
+            say(Act::xforward, index, number);
         say(Act::mail, index, recipient);
     }
 
@@ -173,6 +175,7 @@ std::string_view word_of(Act act)
     case Act::hello: return "EHLO";
     case Act::starttls: return "STARTTLS";
     case Act::rset: return "RSET";
+    case Act::xforward: return "XFORWARD";
     case Act::mail: return "MAIL";
     case Act::rcpt: return "RCPT";
     case Act::data: return "DATA";

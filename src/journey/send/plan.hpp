@@ -27,6 +27,7 @@ enum class Act : std::uint8_t {
     hello,
     starttls,
     rset,
+    xforward,    // of whom the next mail is; `recipient`: which of its commands
     mail,
     rcpt,
     data,
@@ -82,6 +83,7 @@ struct Mail {
     bool sender_open = false;       // MAIL was accepted, and no RCPT was said since
     std::uint32_t asked = 0;
     std::uint32_t accepted = 0;
+    std::uint32_t xforwards = 0;    // commands before MAIL
 };
 
 /// A probe from <> where the peer takes one recipient for that: each has a MAIL of its own.

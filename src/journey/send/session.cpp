@@ -49,6 +49,7 @@ std::chrono::seconds Session::timeout(Act act) const
     case Act::greeting:
     case Act::hello: return limits.helo;
     case Act::rset: return limits.rset;
+    case Act::xforward: return limits.xforward;
     case Act::mail: return limits.mail;
     case Act::rcpt: return limits.rcpt;
     case Act::data: return limits.data_init;

@@ -63,6 +63,7 @@ struct Transaction {
     bool doubted = false;                   // a refusal that may be about our grouping or parameters, not about the mail
     bool one_too_many = false;              // a probe: more were asked about than the peer takes in one mail; the others come next
     bool cut_short = false;                 // a probe: the session ended behind some of its answers; the others may be asked at once
+    std::vector<std::string> xforwards;     // commands before its MAIL
     std::uint64_t header_octets = 0;        // said as a chunk of its own
     bool content_taken = false;             // and was answered with yes
     bool late = false;                      // what was said before the greeting did not go well: it may be said again, in time
@@ -191,6 +192,7 @@ private:
     void compose(std::span<const Step> flight);
     void compose_mail(const Transaction& transaction);
     void compose_rcpt(const Transaction& transaction, std::uint32_t recipient);
+    void prepare_xforward(Transaction& transaction) const;
     void compose_header(const Transaction& transaction);
     void compose_content(const Transaction& transaction, bool bdat, bool with_dot);
     void say(std::string_view line);

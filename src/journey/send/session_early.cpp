@@ -67,7 +67,7 @@ bool Session::needs_certainty(const Transaction& transaction) const
 {
     const handoff::Envelope& envelope = transaction.request->envelope();
     return envelope.smtputf8() || envelope.body() != handoff::BODY_7BIT || transaction.content->size() > sure_size ||
-           (supposed_.has(Keyword::limits) && transaction.recipients.size() > 1);
+           (options_.send_xforward && !transaction.progress.probe) || (supposed_.has(Keyword::limits) && transaction.recipients.size() > 1);
 }
 
 /// EHLO and STARTTLS before the greeting, and the way into TLS.

@@ -163,6 +163,7 @@ awaitable<void> Session::run(Feed* feed, bool end)
                 feed->done(*transaction);
                 continue;
             }
+            prepare_xforward(*transaction);
             current_.push_back(transaction);
         }
         if (current_.empty() || over_)
@@ -298,7 +299,8 @@ void Session::fail_all(Transaction& transaction, const Reason& reason)
 void Session::note(const Expected& expected, const smtp::Reply& reply, bool early, Act next)
 {
     Judgement judgement = judge(expected.act, reply, {.out_of_step = out_of_step_, .behind_others = expected.behind_others});
-    Transaction* const transaction = expected.transaction;
+    // XFORWARD is for the server's log: its refusal changes nothing for the mail.
+    Transaction* const transaction = expected.act == Act::xforward ? nullptr : expected.transaction;
     refused_last_ = expected.act == Act::rcpt && judgement == Judgement::permanent;
     if (transaction && early_flight_ && doubts_early(expected, reply, judgement) && judgement == Judgement::permanent)
         judgement = Judgement::temporary;
@@ -359,6 +361,14 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
         else {
             end_with(reason_of_reply(reply, Judgement::temporary, Act::rset, peer_text_, host_.name, options_.lmtp));
             doubt_refusals(true);                                   // what else this flight was answered is not read any more
+        }
+        break;
+    case Act::xforward:
+        if (judgement != Judgement::good) {
+            const std::string_view command = expected.transaction->xforwards[expected.recipient];
+            const bool host = command.starts_with("XFORWARD NAME") || command.starts_with("XFORWARD ADDR") || command.starts_with("XFORWARD PORT");
+            around_.log.warning("host {} said: {} (in reply to XFORWARD {} command)", relay_, reply.logged(),
+                                host ? "name/address" : "helo/protocol");
         }
         break;
     case Act::quit: end_with(Reason(false, "4.4.2", "the session has ended")); break;

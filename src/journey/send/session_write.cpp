@@ -3,6 +3,7 @@
 
 #include "smtp/data.hpp"
 #include "smtp/path.hpp"
+#include "smtp/xforward.hpp"
 #include "smtp/xtext.hpp"
 
 #include <array>
@@ -41,6 +42,7 @@ peers::Verb verb_of(Act act)
     case Act::header_chunk:
     case Act::bdat: return peers::Verb::bdat;
     case Act::rset: return peers::Verb::rset;
+    case Act::xforward: return peers::Verb::xforward;
     default: return peers::Verb::quit;
     }
 }
@@ -91,6 +93,7 @@ void Session::compose(std::span<const Step> flight)
         case Act::rset: say("RSET"); break;
         case Act::quit: say("QUIT"); break;
         case Act::data: say("DATA"); break;
+        case Act::xforward: say(transaction->xforwards[step.recipient]); break;
         case Act::mail: compose_mail(*transaction); break;
         case Act::rcpt: compose_rcpt(*transaction, step.recipient); break;
         case Act::content: compose_content(*transaction, false, i + 1 < flight.size() && flight[i + 1].act == Act::dot); break;
@@ -113,6 +116,48 @@ void Session::compose(std::span<const Step> flight)
         if (around_.peers)
             evidence_.exchanges.back().verbs.push_back(verb_of(step.act));
     }
+}
+
+/// smtp_send_xforward_command: of whom the mail is, as whoever handed it in said, or as we saw it.
+void Session::prepare_xforward(Transaction& transaction) const
+{
+    if (!options_.send_xforward || transaction.progress.probe || features_.xforward.empty())
+        return;
+    const handoff::Envelope& envelope = transaction.request->envelope();
+    smtp::Origin origin;
+    if (envelope.has_origin()) {
+        const handoff::Origin& said = envelope.origin();
+        origin = {.name = said.name(),
+                  .address = said.address(),
+                  .port = said.port(),
+                  .protocol = said.protocol(),
+                  .helo = said.helo(),
+                  .ident = said.ident(),
+                  .source = said.source()};
+    } else {
+        const handoff::Client& client = envelope.client();
+        origin = {.name = client.name(),
+                  .address = client.address(),
+                  .port = client.port() == 0 ? "" : std::to_string(client.port()),
+                  .protocol = client.protocol(),
+                  .helo = client.helo()};
+    }
+    if (origin.protocol.ends_with("SMTPS"))                         // as Received: has it; here it is one of two
+        origin.protocol.pop_back();
+    if (origin.protocol == "UTF8SMTP")
+        origin.protocol = "ESMTP";
+    const auto forget_unknown = [](std::string& value) {
+        if (value == "unknown")
+            value.clear();
+    };
+    forget_unknown(origin.name);
+    forget_unknown(origin.address);
+    if (origin.ident.empty())
+        origin.ident = envelope.queue_id();
+    if (origin.source.empty())
+        origin.source = envelope.local_header() ? "LOCAL" : "REMOTE";
+    transaction.xforwards = smtp::xforward_known(origin, features_.xforward);
+    transaction.progress.xforwards = static_cast<std::uint32_t>(transaction.xforwards.size());
 }
 
 void Session::compose_mail(const Transaction& transaction)

@@ -63,6 +63,7 @@ std::string_view phase(Act act, bool lmtp)
     case Act::hello: return lmtp ? "performing the LHLO handshake" : "performing the EHLO handshake";
     case Act::starttls: return "receiving the STARTTLS response";
     case Act::rset: return "sending final RSET";
+    case Act::xforward: return "sending XFORWARD";
     case Act::mail: return "sending MAIL FROM";
     case Act::rcpt: return "sending RCPT TO";
     case Act::data: return "sending DATA command";
@@ -82,6 +83,7 @@ std::string_view command_name(Act act, bool lmtp)
     case Act::hello: return lmtp ? "LHLO" : "EHLO";
     case Act::starttls: return "STARTTLS";
     case Act::rset: return "RSET";
+    case Act::xforward: return "XFORWARD";
     case Act::mail: return "MAIL FROM";
     case Act::rcpt: return "RCPT TO";
     case Act::data: return "DATA";

@@ -51,6 +51,16 @@ Result<void> IncomingFile::append(std::string_view octets)
     return {};
 }
 
+Result<std::string> IncomingFile::read(std::uint64_t offset, std::size_t most) const
+{
+    std::string octets(most, '\0');
+    std::size_t got = 0;
+    if (const int error = file_->read(offset, octets, got))
+        return failure(error);
+    octets.resize(got);
+    return octets;
+}
+
 Result<void> IncomingFile::sync()
 {
     FolderSync alone(*files_);

@@ -50,6 +50,8 @@ public:
     ~IncomingFile();
 
     Result<void> append(std::string_view octets);
+    /// What was appended, from `offset`: `most` octets, fewer at the end.
+    Result<std::string> read(std::uint64_t offset, std::size_t most) const;
     /// Syncs file and folder: after this, and not before, the message may be handed to the queue. Blocks: run it on a helper thread.
     Result<void> sync();
     /// The same with the folder's sync shared.

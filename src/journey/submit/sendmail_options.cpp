@@ -144,7 +144,9 @@ private:
                 options_.mode = value.front() == 'I' ? SendmailOptions::Mode::flush_id : SendmailOptions::Mode::flush_site;
                 options_.site_or_id = value.substr(1);
             } else if (is_digit(value.front()) || value == "f" || value == "p") {
-                options_.ignored.push_back(fmt::format("-q{}", value));          // an interval for a daemon
+                options_.ignored.push_back(fmt::format("-q{}", value));          // an interval for a daemon; without one, the queue is run once
+                if (is_digit(value.front()) && options_.mode == SendmailOptions::Mode::submit)
+                    options_.mode = SendmailOptions::Mode::flush;
             } else {
                 return usage(fmt::format("-q{} is not offered", printable(value)));
             }
@@ -201,6 +203,8 @@ private:
             return usage("-t can be used only in delivery mode");
         if (options_.mode == Mode::smtp_dialogue && !options_.recipients.empty())
             return usage("stand-alone mode requires no recipient");
+        if ((options_.mode == Mode::flush_site || options_.mode == Mode::flush_id) && !options_.recipients.empty())
+            return usage("flush site requires no recipient");
         if (options_.mode == Mode::submit) {
             // Once: a report of the delivery. Twice: only more talk.
             if (options_.verbose == 1)

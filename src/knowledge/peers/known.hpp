@@ -94,7 +94,7 @@ struct Meeting {
     std::string host;                   // as the name service called it
 };
 
-enum class Verb : std::uint8_t { ehlo, helo, starttls, mail, rcpt, data, dot, bdat, rset, quit };
+enum class Verb : std::uint8_t { ehlo, helo, starttls, mail, rcpt, data, dot, bdat, rset, quit, xforward };
 std::string_view name_of(Verb verb);
 
 /// open: it stands. ours: we ended it.

@@ -134,7 +134,8 @@ private:
             break;
         case Verb::rset: rset(exchange); break;
         case Verb::dot:
-        case Verb::bdat: break;
+        case Verb::bdat:
+        case Verb::xforward: break;
         }
     }
 
@@ -353,6 +354,7 @@ std::string_view name_of(Verb verb)
     case Verb::bdat: return "BDAT";
     case Verb::rset: return "RSET";
     case Verb::quit: return "QUIT";
+    case Verb::xforward: return "XFORWARD";
     }
     return "?";
 }

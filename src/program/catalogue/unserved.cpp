@@ -16,56 +16,59 @@ namespace posthorn::catalogue {
 namespace {
 
 /// Read by name where no room declares them: paths, users, the log, and what commands ask.
-constexpr auto read_by_name = std::to_array<std::string_view>({
-    "alias_database",
-    "alternate_config_directories",
-    "application_event_drain_time",
-    "authorized_flush_users",
-    "authorized_mailq_users",
-    "authorized_submit_users",
-    "command_directory",
-    "compatibility_level",
-    "config_directory",
-    "daemon_directory",
-    "data_directory",
-    "default_database_type",
-    "deliver_lock_attempts",
-    "deliver_lock_delay",
-    "inet_interfaces",
-    "inet_protocols",
-    "lmdb_map_size",
-    "mail_name",
-    "mail_owner",
-    "mail_version",
-    "mailbox_delivery_lock",
-    "maillog_file",
-    "maillog_file_compressor",
-    "maillog_file_permissions",
-    "maillog_file_prefixes",
-    "maillog_file_rotate_suffix",
-    "master_service_disable",
-    "message_size_limit",
-    "meta_directory",
-    "multi_instance_directories",
-    "multi_instance_enable",
-    "multi_instance_group",
-    "multi_instance_name",
-    "multi_instance_wrapper",
-    "mydomain",
-    "myhostname",
-    "mynetworks",
-    "mynetworks_style",
-    "myorigin",
-    "postmulti_control_commands",
-    "postmulti_start_commands",
-    "postmulti_stop_commands",
-    "queue_directory",
-    "sendmail_fix_line_endings",
-    "service_name",
-    "setgid_group",
-    "stale_lock_time",
-    "syslog_facility",
-    "syslog_name",
+struct Named {
+    std::string_view name, doc;
+};
+constexpr auto read_by_name = std::to_array<Named>({
+    {"alias_database", "The alias databases that newaliases builds."},
+    {"alternate_config_directories", "Further configuration directories that set-gid commands may be told to use."},
+    {"application_event_drain_time", "How long postkick waits until its request was read."},
+    {"authorized_flush_users", "Who may flush the queue."},
+    {"authorized_mailq_users", "Who may look at the queue."},
+    {"authorized_submit_users", "Who may submit mail with sendmail."},
+    {"command_directory", "Where the commands are."},
+    {"compatibility_level", "Which defaults hold: those of this version of Postfix."},
+    {"config_directory", "Where main.cf and master.cf are."},
+    {"daemon_directory", "Where Postfix keeps its daemons; ours are beside the commands."},
+    {"data_directory", "Where caches and what was learned are kept."},
+    {"default_database_type", "The type of tables that postmap and postalias are given without one."},
+    {"deliver_lock_attempts", "How often a mailbox that is locked is tried."},
+    {"deliver_lock_delay", "How long between two attempts to lock a mailbox."},
+    {"inet_interfaces", "The addresses of this machine where mail is received, and which are its own."},
+    {"inet_protocols", "ipv4, ipv6, or all."},
+    {"lmdb_map_size", "The first size of an LMDB table that is built; it grows as needed."},
+    {"mail_name", "The name in greetings and reports."},
+    {"mail_owner", "The user that owns the queue and runs the services."},
+    {"mail_version", "The version of Postfix whose behaviour is offered."},
+    {"mailbox_delivery_lock", "How mailbox files are locked: flock, fcntl, dotlock."},
+    {"maillog_file", "The file for the log; empty: syslog."},
+    {"maillog_file_compressor", "The command that compresses a log that was rotated."},
+    {"maillog_file_permissions", "The mode of a new log file."},
+    {"maillog_file_prefixes", "Where maillog_file may be."},
+    {"maillog_file_rotate_suffix", "What is appended to the name of a log that is rotated (strftime)."},
+    {"master_service_disable", "Services of master.cf that are not started: type, or name/type."},
+    {"message_size_limit", "The largest message, with its header; 0: no limit."},
+    {"meta_directory", "Where postmulti looks for master.cf.proto."},
+    {"multi_instance_directories", "The configuration directories of further instances."},
+    {"multi_instance_enable", "Whether this instance is started and stopped with the others."},
+    {"multi_instance_group", "The group of this instance."},
+    {"multi_instance_name", "The name of this instance; it becomes the beginning of its log tags."},
+    {"multi_instance_wrapper", "The command that runs postfix commands for all instances."},
+    {"mydomain", "The domain of this machine."},
+    {"myhostname", "The name of this machine."},
+    {"mynetworks", "Clients that are trusted."},
+    {"mynetworks_style", "How mynetworks is made where it is not set: host, subnet, class."},
+    {"myorigin", "The domain of addresses without one."},
+    {"postmulti_control_commands", "postfix commands that need a running instance."},
+    {"postmulti_start_commands", "postfix commands that start an instance."},
+    {"postmulti_stop_commands", "postfix commands that stop an instance."},
+    {"queue_directory", "Where the queue is."},
+    {"sendmail_fix_line_endings", "What sendmail makes of CR LF: always, strict, never."},
+    {"service_name", "The first column of the service's line in master.cf; it cannot be set."},
+    {"setgid_group", "The group of postdrop, postqueue and the folders they enter."},
+    {"stale_lock_time", "A mailbox's lock file that is older is removed."},
+    {"syslog_facility", "The facility of log lines."},
+    {"syslog_name", "The beginning of log tags."},
 });
 /// Documentation and paths of an installation: nothing could act on them.
 constexpr auto informative = std::to_array<std::string_view>({
@@ -84,17 +87,30 @@ struct Consequence {
     std::string_view prefix, text;                 // of a parameter's name; the longest that fits counts
 };
 constexpr auto consequences = std::to_array<Consequence>({
-    {"address_verify_", "addresses are not verified"},
     {"alias_maps", "local aliases are not expanded"},
     {"allow_mail_to_", "mail for local mailboxes is deferred"},
+    {"best_mx_transport", "mail that would loop to this host is returned"},
     {"biff", "nobody is told of new mail"},
+    {"broken_sasl_auth_clients", "clients cannot authenticate"},
     {"command_", "mail for local mailboxes is deferred"},
+    {"confirm_delay_cleared", "nobody is told that a delay is over"},
+    {"cyrus_sasl_config_path", "clients cannot authenticate"},
     {"debug", "no debugger is started"},
+    {"default_privs", "mail for local mailboxes is deferred"},
+    {"dnsblog_", "clients are not tested before the greeting"},
+    {"dnssec_probe", "DANE is not done: certificates are not held against TLSA records"},
+    {"empty_address_local_login_sender_maps_lookup_key", "local users may send mail with any sender"},
     {"enable_original_recipient", "the original recipient is kept"},
+    {"error_notice_recipient", "nobody is told of errors of the software"},
+    {"expand_owner_alias", "mail for local mailboxes is deferred"},
     {"fallback_transport", "mail for local mailboxes is deferred"},
     {"forward_", "mail for local mailboxes is deferred"},
+    {"frozen_delivered_to", "mail for local mailboxes is deferred"},
+    {"header_from_format", "From: has its standard form"},
     {"home_mailbox", "mail for local mailboxes is deferred"},
+    {"internal_mail_filter_classes", "mail that is made here is not inspected"},
     {"local_", "mail for local mailboxes is deferred"},
+    {"local_login_sender_maps", "local users may send mail with any sender"},
     {"luser_relay", "mail for local mailboxes is deferred"},
     {"mail_spool_directory", "mail for local mailboxes is deferred"},
     {"mailbox_", "mail for local mailboxes is deferred"},
@@ -102,17 +118,50 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"non_smtpd_milters", "mail is not shown to Milters"},
     {"pipe_", "mail for pipe transports is deferred"},
     {"postscreen_", "clients are not tested before the greeting"},
+    {"prepend_delivered_header", "mail for local mailboxes is deferred"},
     {"qmqpd_", "QMQP is not served"},
-    {"smtp_body_checks", "content is not inspected"},
-    {"smtp_nested_header_checks", "content is not inspected"},
-    {"smtp_send_xforward_command", "filters are not told whose mail it is"},
+    {"require_home_directory", "mail for local mailboxes is deferred"},
+    {"requiretls_", "REQUIRETLS is neither offered nor enforced"},
+    {"reset_owner_alias", "mail for local mailboxes is deferred"},
+    {"send_cyrus_sasl_authzid", "mail is sent without authentication"},
+    {"smtp_log_tls_feature_status", "lines of deliveries have no tls= field"},
+    {"smtp_min_data_rate", "a slow peer has the time limit of each step"},
+    {"smtp_per_request_deadline", "a slow peer has the time limit of each step"},
+    {"smtp_requiretls_policy", "REQUIRETLS is neither offered nor enforced"},
     {"smtp_sasl_", "mail is sent without authentication"},
+    {"smtp_send_dummy_mail_auth", "mail is sent without authentication"},
+    {"smtp_sender_dependent_authentication", "mail is sent without authentication"},
+    {"smtp_tls_dane_", "DANE is not done: certificates are not held against TLSA records"},
+    {"smtp_tls_dcert_file", "DSA certificates are not used"},
+    {"smtp_tls_dkey_file", "DSA certificates are not used"},
+    {"smtp_tls_enable_rpk", "raw public keys are not used"},
+    {"smtp_tls_enforce_peername", "the certificates of servers are not held against it"},
+    {"smtp_tls_enforce_sts_", "MTA-STS policies are not enforced"},
+    {"smtp_tls_fingerprint_cert_match", "the certificates of servers are not held against it"},
+    {"smtp_tls_force_insecure_host_tlsa_lookup", "DANE is not done: certificates are not held against TLSA records"},
+    {"smtp_tls_per_site", "every destination has smtp_tls_security_level"},
     {"smtp_tls_policy_maps", "every destination has smtp_tls_security_level"},
-    {"smtpd_client_auth_rate_limit", "clients cannot authenticate"},
+    {"smtp_tls_secure_cert_match", "the certificates of servers are not held against it"},
+    {"smtp_tls_trust_anchor_file", "the certificates of servers are not held against it"},
+    {"smtp_tls_verify_cert_match", "the certificates of servers are not held against it"},
+    {"smtp_tlsrpt_", "no TLS reports are made"},
     {"smtpd_milter", "mail is not shown to Milters"},
-    {"smtpd_proxy_", "mail does not pass the proxy filter"},
     {"smtpd_sasl_", "clients cannot authenticate"},
-    {"unverified_", "addresses are not verified"},
+    {"smtpd_service_name", "clients are not tested before the greeting"},
+    {"smtpd_tls_auth_only", "clients cannot authenticate"},
+    {"smtpd_tls_dcert_file", "DSA certificates are not used"},
+    {"smtpd_tls_dkey_file", "DSA certificates are not used"},
+    {"smtpd_tls_enable_rpk", "raw public keys are not used"},
+    {"strict_mailbox_ownership", "mail for local mailboxes is deferred"},
+    {"tls_config_", "OpenSSL's own configuration is not read"},
+    {"tls_dane_digests", "DANE is not done: certificates are not held against TLSA records"},
+    {"tls_disable_workarounds", "OpenSSL's own choice of workarounds holds"},
+    {"tls_required_enable", "the field TLS-Required: no changes nothing"},
+    {"tls_server_sni_maps", "every client is shown the same certificates"},
+    {"tls_ssl_options", "OpenSSL's own options hold"},
+    {"tlsproxy_", "clients are not tested before the greeting"},
+    {"use_srv_lookup", "SRV records are not looked up"},
+    {"virtual_delivery_status_filter", "mail for virtual mailboxes is deferred"},
     {"virtual_gid_maps", "mail for virtual mailboxes is deferred"},
     {"virtual_mailbox_", "mail for virtual mailboxes is deferred"},
     {"virtual_minimum_uid", "mail for virtual mailboxes is deferred"},
@@ -121,6 +170,10 @@ constexpr auto consequences = std::to_array<Consequence>({
 
 std::string_view consequence(std::string_view name)
 {
+    // An LMTP twin is what its SMTP parameter is.
+    std::string twin;
+    if (name.starts_with("lmtp_"))
+        name = twin = "smtp_" + std::string(name.substr(5));
     const Consequence* best = nullptr;
     for (const Consequence& one : consequences)
         if (name.starts_with(one.prefix) && (!best || one.prefix.size() > best->prefix.size()))
@@ -149,8 +202,8 @@ std::unordered_set<std::string> served(const config::Snapshot& snapshot, std::sp
             if (info.name.starts_with("smtp_"))
                 add(config::name_as(info.name, "lmtp"));
         }
-    for (const std::string_view name : read_by_name)
-        add(std::string(name));
+    for (const Named& named : read_by_name)
+        add(std::string(named.name));
     for (const std::string_view name : informative)
         add(std::string(name));
     for (const config::Assignment& own : master_cf)
@@ -201,6 +254,24 @@ std::vector<std::string> unserved(const config::Snapshot& snapshot, std::span<co
     for (const Unserved& one : unserved_parameters(snapshot, transports, master_cf))
         lines.push_back(fmt::format("{}: {} is accepted but not acted on yet: {}", one.place, one.name, one.follows));
     return lines;
+}
+
+About about(std::string_view name)
+{
+    for (const auto list : all_parameters())
+        for (const config::ParamInfo& info : list)
+            if (info.name == name || (info.name.starts_with("smtp_") && config::name_as(info.name, "lmtp") == name))
+                return {info.obsolete.empty() ? Standing::acted_on : Standing::obsolete, info.doc, info.obsolete};
+    // A transport's own name, "relay_destination_rate_delay".
+    for (const auto list : all_parameters())
+        for (const config::ParamInfo& info : list)
+            if (info.is_family() && name.ends_with(info.name.substr(std::string_view("transport").size())))
+                return {Standing::acted_on, info.doc, {}};
+    if (const auto named = std::ranges::find(read_by_name, name, &Named::name); named != read_by_name.end())
+        return {Standing::acted_on, named->doc, {}};
+    if (std::ranges::find(informative, name) != informative.end())
+        return {Standing::informative, "Says where something of an installation is; nothing depends on it.", {}};
+    return {Standing::unserved, consequence(name), {}};
 }
 
 }  // namespace posthorn::catalogue

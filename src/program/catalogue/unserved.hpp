@@ -5,11 +5,21 @@
 #include "config/main_cf.hpp"
 #include "config/snapshot.hpp"
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace posthorn::catalogue {
+
+enum class Standing : std::uint8_t { acted_on, obsolete, informative, unserved };
+struct About {
+    Standing standing = Standing::unserved;
+    std::string_view text;                         // what it is for; of `unserved`: what follows from setting it
+    std::string_view instead;                      // of `obsolete`: what to set
+};
+/// Of a parameter of Postfix's or our own, by its name (families: "transport_...").
+About about(std::string_view name);
 
 struct Unserved {
     std::string place, name, follows;              // "/etc/postfix/main.cf, line 12", "home_mailbox", "mail for local mailboxes is deferred"

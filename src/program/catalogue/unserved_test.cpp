@@ -28,9 +28,8 @@ TEST_CASE("unserved: what nothing acts on is named with its place and what does 
     CHECK(said({{"relayhost", "x"}, {"home_mailbox", "Maildir/"}, {"smtpd_milters", "inet:localhost:1"}}) ==
           std::vector<std::string>{"/etc/x/main.cf, line 2: home_mailbox is accepted but not acted on yet: mail for local mailboxes is deferred",
                                    "/etc/x/main.cf, line 3: smtpd_milters is accepted but not acted on yet: mail is not shown to Milters"});
-    CHECK(said({}, {{"smtpd_proxy_filter", "127.0.0.1:10", 12}}) ==
-          std::vector<std::string>{
-              "/etc/x/master.cf, line 12: smtpd_proxy_filter is accepted but not acted on yet: mail does not pass the proxy filter"});
+    CHECK(said({}, {{"smtpd_milters", "inet:127.0.0.1:10", 12}}) ==
+          std::vector<std::string>{"/etc/x/master.cf, line 12: smtpd_milters is accepted but not acted on yet: mail is not shown to Milters"});
 }
 
 TEST_CASE("unserved: defaults, empty values, what is read, families, LMTP twins, names that are referred to and names nobody knows say nothing")
@@ -45,4 +44,27 @@ TEST_CASE("unserved: defaults, empty values, what is read, families, LMTP twins,
                 {"lmtp_connect_timeout", "10s"},
                 {"slow_destination_rate_delay", "1s"},
                 {"myhostname", "a.test"}}) == std::vector<std::string>{});
+}
+
+TEST_CASE("unserved: an LMTP twin has the consequence of its SMTP parameter, and the longest beginning counts")
+{
+    CHECK(said({{"lmtp_sasl_auth_enable", "yes"}, {"local_login_sender_maps", "static:x"}, {"local_command_shell", "/bin/x"}}) ==
+          std::vector<std::string>{
+              "/etc/x/main.cf, line 1: lmtp_sasl_auth_enable is accepted but not acted on yet: mail is sent without authentication",
+              "/etc/x/main.cf, line 3: local_command_shell is accepted but not acted on yet: mail for local mailboxes is deferred",
+              "/etc/x/main.cf, line 2: local_login_sender_maps is accepted but not acted on yet: local users may send mail with any sender"});
+}
+
+TEST_CASE("unserved: every parameter has its standing, and what is acted on is described")
+{
+    CHECK(catalogue::about("smtp_connect_timeout").standing == catalogue::Standing::acted_on);
+    CHECK(catalogue::about("lmtp_connect_timeout").text == catalogue::about("smtp_connect_timeout").text);
+    CHECK(catalogue::about("relay_destination_rate_delay").standing == catalogue::Standing::acted_on);
+    CHECK(catalogue::about("disable_dns_lookups").instead == "smtp_dns_support_level");
+    CHECK(catalogue::about("readme_directory").standing == catalogue::Standing::informative);
+    CHECK(catalogue::about("home_mailbox").standing == catalogue::Standing::unserved);
+    for (const char* read : {"myhostname", "multi_instance_name", "syslog_name"}) {
+        CHECK(catalogue::about(read).standing == catalogue::Standing::acted_on);
+        CHECK(catalogue::about(read).text.size() > 10);
+    }
 }

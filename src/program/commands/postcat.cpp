@@ -123,7 +123,7 @@ public:
     {
         const auto open = [&] { return Failure(fmt::format("open queue file {}: No such file or directory", printable(id)), 1); };
         if (!handoff::is_queue_id(id))
-            throw open();
+            throw Failure(fmt::format("bad mail queue ID: {}", printable(id)), 1);
         offset_ = 0;
         auto first = next(id);
         if (!first || first->entries().empty())

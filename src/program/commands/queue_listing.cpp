@@ -1,6 +1,7 @@
 #include "commands/queue_listing.hpp"
 
 #include "base/strings.hpp"
+#include "smtp/path.hpp"
 
 #include <fmt/format.h>
 
@@ -22,9 +23,9 @@ std::string local_time(std::int64_t microseconds)
     return std::string(text, ::strftime(text, sizeof text, "%a %b %e %H:%M:%S", &parts));
 }
 
-std::string_view sender_of(const handoff::Envelope& envelope)
+std::string sender_of(const handoff::Envelope& envelope)
 {
-    return envelope.sender().empty() ? std::string_view("MAILER-DAEMON") : std::string_view(envelope.sender());
+    return envelope.sender().empty() ? "MAILER-DAEMON" : smtp::external_address(envelope.sender());
 }
 
 }  // namespace
@@ -53,7 +54,7 @@ std::string QueueText::entry(const handoff::QueueEntry& entry)
         auto group = std::ranges::find(groups, reason, &std::pair<std::string, std::vector<std::string>>::first);
         if (group == groups.end())
             group = groups.insert(groups.end(), {reason, {}});
-        group->second.push_back(envelope.recipients(i).address());
+        group->second.push_back(smtp::external_address(envelope.recipients(i).address()));
     }
     const std::size_t indent = is_long ? 47 : 41;
     for (const auto& [reason, recipients] : groups) {
@@ -105,8 +106,8 @@ std::string queue_json(const handoff::QueueEntry& entry)
         const handoff::Recipient& recipient = envelope.recipients(i);
         recipients += recipients.empty() ? "{" : ", {";
         if (!recipient.original().empty() && recipient.original() != recipient.address())
-            recipients += fmt::format("\"orig_address\": {}, ", json_text(recipient.original()));
-        recipients += fmt::format("\"address\": {}", json_text(recipient.address()));
+            recipients += fmt::format("\"orig_address\": {}, ", json_text(smtp::external_address(recipient.original())));
+        recipients += fmt::format("\"address\": {}", json_text(smtp::external_address(recipient.address())));
         if (i < entry.reasons_size() && !entry.reasons(i).empty())
             recipients += fmt::format(", \"delay_reason\": {}", json_text(entry.reasons(i)));
         recipients += "}";

@@ -73,7 +73,7 @@ TEST_CASE("mailq: an empty queue is said to be so") { CHECK(QueueText().end() ==
 
 TEST_CASE("postqueue -j: one object a line with Postfix's keys, ours behind them, and nothing that breaks out of a string")
 {
-    auto entry = entry_of("4D2A93E8", "deferred", 1234, "\"quoted\"@example.test");
+    auto entry = entry_of("4D2A93E8", "deferred", 1234, "quoted x@example.test");
     add(entry, "you@example.test", "said \"no\"\\\n");
     entry.mutable_envelope()->mutable_recipients(0)->set_original("alias@example.test");
     entry.set_next_try(1767225900'000000);
@@ -81,7 +81,7 @@ TEST_CASE("postqueue -j: one object a line with Postfix's keys, ours behind them
     CHECK(
         queue_json(entry) ==
         "{\"queue_name\": \"deferred\", \"queue_id\": \"4D2A93E8\", \"arrival_time\": 1767225600, \"message_size\": 1234, \"forced_expire\": false, "
-        "\"sender\": \"\\\"quoted\\\"@example.test\", \"recipients\": [{\"orig_address\": \"alias@example.test\", \"address\": \"you@example.test\", "
+        "\"sender\": \"\\\"quoted x\\\"@example.test\", \"recipients\": [{\"orig_address\": \"alias@example.test\", \"address\": \"you@example.test\", "
         "\"delay_reason\": \"said \\\"no\\\"\\\\\\n\"}], \"next_attempt\": 1767225900, \"attempts\": 2}\n");
     CHECK(json_text("\x01\x7f\xff") == "\"\\u0001\\u007f\xef\xbf\xbd\"");
     CHECK(json_text("gr\xc3\xbc\xc3\x9f") == "\"gr\xc3\xbc\xc3\x9f\"");

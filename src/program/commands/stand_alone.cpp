@@ -41,6 +41,17 @@ public:
                 co_return system_error("temporary file", errno);
             co_return Result<void>{};
         }
+        awaitable<Result<std::string>> read(std::uint64_t offset, std::size_t most) override
+        {
+            std::string octets(most, '\0');
+            if (std::fflush(file_) != 0)
+                co_return system_error("temporary file", errno);
+            const ssize_t got = ::pread(::fileno(file_), octets.data(), most, static_cast<off_t>(offset));
+            if (got < 0)
+                co_return system_error("temporary file", errno);
+            octets.resize(static_cast<std::size_t>(got));
+            co_return octets;
+        }
         awaitable<Result<void>> sync() override { co_return Result<void>{}; }   // postdrop syncs its own
         void keep() override {}
         std::string name() const override { return name_; }

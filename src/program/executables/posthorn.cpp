@@ -10,6 +10,7 @@
 #include "sim/peer_main.hpp"
 #include "supervisor/confinement_check.hpp"
 #include "tester/check.hpp"
+#include "tester/finger.hpp"
 #include "tools/postconf.hpp"
 #include "tools/postmap.hpp"
 
@@ -31,6 +32,8 @@ std::optional<commands::Main> find(std::string_view name)
         return tools::postmap;
     if (name == "postalias")
         return tools::postalias;
+    if (name == "posttls-finger")
+        return tester::finger;
     for (const commands::Command& command : commands::commands())
         if (command.name == name)
             return command.main;
@@ -44,7 +47,7 @@ int usage()
         names += fmt::format(" {}", command.name);
     fmt::print(
         stderr,
-        "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check migrate{} postconf postmap postalias\n",
+        "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check migrate{} postconf postmap postalias posttls-finger\n",
         names);
     return 64;
 }

@@ -72,7 +72,8 @@ Service::Service(Start start, config::Snapshot snapshot)
     : start_(std::move(start)), base_(std::move(snapshot)), config_(with_options(base_, start_.own())), folded_(lines_of(start_.folded())),
       sink_(observe::descriptor_sink(start_.has_log() ? inherited(start_.log()) : Fd(),
                                      start_.log_form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog)),
-      log_(sink_, config_.text("syslog_name") + "/" + start_.program())
+      address_form_(std::make_shared<observe::AddressForm>(sink_, config_.text("info_log_address_format"))),
+      log_(address_form_, config_.text("syslog_name") + "/" + start_.program())
 {
     for (const Listening& listening : start_.listening())
         listening_.push_back({listening.name(), listening.inet(), listening.datagram(), inherited(listening.descriptor())});
@@ -260,6 +261,7 @@ void Service::take_configuration(ipc::Incoming incoming)
             std::tie(base_, config_, folded_) = std::move(before);
             return incoming.responder.fail(taken.error());
         }
+        address_form_->set(config_.text("info_log_address_format"));
         start_.set_generation(news->generation());
         incoming.responder.reply(ConfigurationTaken{});
     } catch (const std::exception& bad) {

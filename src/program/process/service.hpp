@@ -20,6 +20,7 @@
 #include "config/snapshot.hpp"
 #include "handoff/frames.pb.h"
 #include "ipc/channel.hpp"
+#include "observe/address_form.hpp"
 #include "observe/log.hpp"
 #include "process/confine.hpp"
 #include "process/control.hpp"
@@ -146,6 +147,7 @@ private:
     std::vector<FoldedLine> folded_;
     std::vector<ListeningSocket> listening_;
     std::shared_ptr<observe::Sink> sink_;
+    std::shared_ptr<observe::AddressForm> address_form_;
     observe::Log log_;
     std::shared_ptr<ipc::Channel> control_;
     std::function<void(const std::string&, Fd)> file_changed_;

@@ -74,6 +74,7 @@ handoff::ClientCount ClientRates::heard(const void* owner, const handoff::Client
     case ClientEvent::MAIL: count(mail); break;
     case ClientEvent::RCPT: count(rcpt); break;
     case ClientEvent::NEW_TLS: count(tls); break;
+    case ClientEvent::AUTH: count(auth); break;
     case ClientEvent::ASK_TLS: told.set_rate(client.counts[tls]); break;
     default: break;
     }
@@ -105,7 +106,7 @@ void ClientRates::forget_old()
 
 void ClientRates::report()
 {
-    static constexpr std::array<std::string_view, kinds> names{"connection", "message", "recipient", "newtls"};
+    static constexpr std::array<std::string_view, kinds> names{"connection", "message", "recipient", "newtls", "auth"};
     for (std::size_t kind = 0; kind < kinds; ++kind) {
         const Highest& highest = rates_[kind];
         if (highest.value > 0)

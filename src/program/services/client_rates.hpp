@@ -31,7 +31,7 @@ public:
     std::size_t clients() const { return clients_.size(); }
 
 private:
-    enum Kind : std::size_t { connect, mail, rcpt, tls, kinds };
+    enum Kind : std::size_t { connect, mail, rcpt, tls, auth, kinds };
     struct Client {
         SteadyTime begun{};
         std::uint32_t connections = 0;

@@ -55,6 +55,7 @@ TEST_CASE("client rates: each kind by itself, anew with each time unit; who is l
     CHECK(rate(ClientEvent::RCPT) == 1);
     CHECK(rate(ClientEvent::NEW_TLS) == 1);
     CHECK(rate(ClientEvent::ASK_TLS) == 1);
+    CHECK(rate(ClientEvent::AUTH) == 1);
     clock.advance(std::chrono::seconds{59});
     CHECK(rate(ClientEvent::MAIL) == 3);
     clock.advance(std::chrono::seconds{2});
@@ -67,7 +68,8 @@ TEST_CASE("client rates: each kind by itself, anew with each time unit; who is l
     CHECK(texts == std::vector<std::string>{
                        "statistics: max connection rate 1/60s for (smtp:192.0.2.1)", "statistics: max connection count 1 for (smtp:192.0.2.1)",
                        "statistics: max message rate 3/60s for (smtp:192.0.2.1)", "statistics: max recipient rate 1/60s for (smtp:192.0.2.1)",
-                       "statistics: max newtls rate 1/60s for (smtp:192.0.2.1)", "statistics: max cache size 1"});
+                       "statistics: max newtls rate 1/60s for (smtp:192.0.2.1)", "statistics: max auth rate 1/60s for (smtp:192.0.2.1)",
+                       "statistics: max cache size 1"});
     sink->lines.clear();
     rates.report();
     CHECK(sink->lines.empty());

@@ -61,6 +61,12 @@ void DeliveryLink::heard(ipc::Incoming incoming)
         changed_.notify_all();
         return;
     }
+    if (incoming.kind == static_cast<ipc::Kind>(Frame::call_back)) {
+        if (const auto wanted = incoming.parse<handoff::CallBack>(); wanted && on_call_back)
+            for (const std::uint64_t attempt : wanted->attempts())
+                on_call_back(attempt);
+        return;
+    }
     if (draining_ && incoming.kind == static_cast<ipc::Kind>(Frame::deliver)) {
         // On its way before our goodbye was heard.
         handoff::Verdicts back;

@@ -28,6 +28,8 @@ public:
 
     DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, std::uint32_t process_limit, std::uint32_t ahead,
                  Deliver deliver, observe::Log log);
+    /// The queue wants an attempt back. Set before start().
+    std::function<void(std::uint64_t attempt)> on_call_back;
     void start() { client_.start(); }
     /// Takes no new request, waits for what is in flight and for its verdicts to be stored. The process's own limit ends it.
     awaitable<void> drain();

@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 namespace posthorn::services {
 
 namespace {
@@ -30,16 +32,16 @@ struct Said {
     std::string text;
 };
 
-Said obey(std::string_view action, std::string_view field, const tables::Maps& maps, std::vector<std::string>& log)
+Said obey(std::string_view kind, std::string_view action, std::string_view field, const tables::Maps& maps, std::vector<std::string>& log)
 {
     const std::size_t end = std::min(action.find_first_of(" \t"), action.size());
     const std::string word = to_lower(action.substr(0, end));
     const std::string_view text = trim(action.substr(end));
     const auto note = [&](std::string_view what) {
-        log.push_back(fmt::format("{}: header {}{}{}", what, printable(field.substr(0, shown_octets), true), text.empty() ? "" : ": ", text));
+        log.push_back(fmt::format("{}: {} {}{}{}", what, kind, printable(field.substr(0, shown_octets), true), text.empty() ? "" : ": ", text));
     };
     const auto fits = [&] {
-        const bool good = message::HeaderWalk(std::string(text) + "\r\n").next().has_value();
+        const bool good = kind != "header" || message::HeaderWalk(std::string(text) + "\r\n").next().has_value();
         if (!good)
             log.push_back(fmt::format("warning: bad {} header text \"{}\" in {} map -- need \"headername: headervalue\"", to_upper(word), text,
                                       maps.parameter()));
@@ -71,10 +73,111 @@ OutboundEditor::OutboundEditor(const config::Snapshot& config, std::string_view 
       generic_(config::name_as(send::smtp_generic_maps.name, prefix), config.get(send::smtp_generic_maps, prefix), own_options_.flags, tables),
       header_(config::name_as(send::smtp_header_checks.name, prefix), config.get(send::smtp_header_checks, prefix), check_flags, tables),
       mime_(config::name_as(send::smtp_mime_header_checks.name, prefix), config.get(send::smtp_mime_header_checks, prefix), check_flags, tables),
+      nested_(config::name_as(send::smtp_nested_header_checks.name, prefix), config.get(send::smtp_nested_header_checks, prefix), check_flags,
+              tables),
+      body_(config::name_as(send::smtp_body_checks.name, prefix), config.get(send::smtp_body_checks, prefix), check_flags, tables),
+      mime_input_(!config.get(cleanup::disable_mime_input_processing)),
       field_limit_(static_cast<std::size_t>(config.get(cleanup::header_size_limit))),
       token_limit_(static_cast<std::size_t>(config.get(cleanup::header_address_token_limit))),
       propagate_(names(config.get(tables::propagate_unmatched_extensions), "generic")), log_(std::move(log))
 {
+    limits_.depth = static_cast<unsigned>(config.get(cleanup::mime_nesting_limit)) + 2;
+    limits_.boundary = static_cast<std::size_t>(config.get(cleanup::mime_boundary_length_limit));
+    limits_.field = field_limit_;
+    const std::string line = config.text("line_length_limit");
+    std::from_chars(line.data(), line.data() + line.size(), limits_.line);
+    limits_.lines_to = body_.empty() ? 0 : UINT64_MAX;                 // body_checks_size_limit is cleanup's
+}
+
+message::MimeStream OutboundEditor::stream_behind(std::string_view head) const
+{
+    message::ContentType type;
+    message::Encoding encoding = message::Encoding::seven_bit;
+    message::HeaderWalk walk(head);
+    while (const auto field = walk.next()) {
+        if (field->is("Content-Type"))
+            type = message::parse_content_type(field->body);
+        else if (field->is("Content-Transfer-Encoding"))
+            encoding = message::parse_encoding(field->body);
+    }
+    return mime_input_ ? message::MimeStream(type, encoding, limits_) : message::MimeStream({}, message::Encoding::eight_bit, limits_);
+}
+
+bool OutboundEditor::wants_body(std::string_view head) const
+{
+    if (!body_.empty())
+        return true;
+    return (!mime_.empty() || !nested_.empty()) && mime_input_ && !stream_behind(head).plain();
+}
+
+Result<std::optional<std::string>> OutboundEditor::decide_body(tables::Lookups& lookups, const std::string& head, const std::string& body,
+                                                               std::vector<std::string>& log) const
+{
+    using Kind = message::MimeStream::Item::Kind;
+    log.clear();
+    message::MimeStream stream = stream_behind(head);
+    stream.add(body);
+    stream.end();
+    std::string out;
+    std::optional<Error> trouble;
+    bool changed = false, swallow = false;
+    while (const auto item = stream.next()) {
+        swallow = swallow && item->continues;
+        if (swallow)
+            continue;
+        const bool field = item->kind == Kind::field;
+        const std::string_view name = item->text.substr(0, item->text.find_first_of(": \t"));
+        const bool nested = item->place == message::MimeStream::Place::nested && !cleanup::is_mime_field(name);
+        const tables::Maps& maps = !field ? body_ : nested ? nested_ : mime_;
+        if ((!field && item->kind != Kind::line) || maps.empty()) {
+            out += item->text;
+            continue;
+        }
+        std::string_view bare = item->text;
+        while (!field && (bare.ends_with('\n') || bare.ends_with('\r')))
+            bare.remove_suffix(1);
+        const std::string text = field ? cleanup::check_text(item->text, field_limit_) : std::string(bare);
+        if (text.empty()) {                                      // empty lines never match
+            out += item->text;
+            continue;
+        }
+        const auto action = maps.find(lookups, text);
+        if (!action) {
+            trouble = action.error();
+            continue;
+        }
+        Said said;
+        if (*action)
+            said = obey(field ? "header" : "body", trim(**action), text, maps, log);
+        changed = changed || !said.keeps || !said.text.empty();
+        if (!said.text.empty())
+            out += said.text + "\r\n";
+        if (said.keeps)
+            out += item->text;
+        else
+            swallow = field && item->to_be_continued;
+    }
+    if (trouble)
+        return *trouble;
+    return changed ? std::optional(std::move(out)) : std::nullopt;
+}
+
+awaitable<Result<std::optional<std::string>>> OutboundEditor::edit_body(const handoff::Envelope& envelope, std::string head, std::string body)
+{
+    std::vector<std::string> log;
+    auto edited = co_await tables::settle([&](tables::Lookups& lookups) { return decide_body(lookups, head, body, log); });
+    tell(envelope, log);
+    co_return edited;
+}
+
+void OutboundEditor::tell(const handoff::Envelope& envelope, const std::vector<std::string>& log) const
+{
+    for (const std::string& line : log) {
+        if (line.starts_with("warning: bad ") || line.starts_with("warning: unsupported "))
+            log_.warning("{}: {}", envelope.queue_id(), line.substr(9));
+        else
+            log_.info("{}: {}", envelope.queue_id(), line);
+    }
 }
 
 Result<std::optional<std::string>> OutboundEditor::mapped(tables::Lookups& lookups, std::string_view address) const
@@ -131,7 +234,7 @@ Result<send::Edited> OutboundEditor::decide(tables::Lookups& lookups, const hand
             if (!action)
                 trouble = action.error();
             else if (const std::optional<std::string>& said_by = *action) {
-                Said said = obey(trim(*said_by), text, checks, log);
+                Said said = obey("header", trim(*said_by), text, checks, log);
                 if (said.keeps && !said.text.empty())
                     edits.insert(field->offset, said.text + "\r\n");
                 if (!said.keeps) {
@@ -159,12 +262,7 @@ awaitable<Result<send::Edited>> OutboundEditor::edit(const handoff::Envelope& en
 {
     std::vector<std::string> log;
     auto edited = co_await tables::settle([&](tables::Lookups& lookups) { return decide(lookups, envelope, head, log); });
-    for (const std::string& line : log) {
-        if (line.starts_with("warning: bad ") || line.starts_with("warning: unsupported "))
-            log_.warning("{}: {}", envelope.queue_id(), line.substr(9));
-        else
-            log_.info("{}: {}", envelope.queue_id(), line);
-    }
+    tell(envelope, log);
     co_return edited;
 }
 

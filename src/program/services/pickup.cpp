@@ -7,6 +7,7 @@
 #include "message/compose.hpp"
 #include "message/header.hpp"
 #include "services/programs.hpp"
+#include "smtp/path.hpp"
 #include "spool/incoming.hpp"
 #include "submit/drop_file.hpp"
 
@@ -360,7 +361,7 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
     handoff::Envelope& envelope = read->envelope;
     envelope.set_queue_id(queue_id);
     envelope.set_filter(options_.content_filter);
-    log_.info("{}: uid={} from=<{}>", queue_id, envelope.submitter(), envelope.sender());
+    log_.info("{}: uid={} from=<{}>", queue_id, envelope.submitter(), smtp::external_address(envelope.sender()));
     // A first line with white space in front would continue our own field: it is the body's.
     const bool body_first = read->head.starts_with(' ') || read->head.starts_with('\t');
     const std::string head = received(envelope, envelope.submitter()) + (body_first ? "\r\n" : "") + read->head;
@@ -419,7 +420,7 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
                                                  descriptors.empty() ? Fd{} : std::move(descriptors.front()));
     CO_TRY(const std::string old_head, co_await on_thread(pool_, [this, stored] { return stored->head(options_.header_limit); }));
     const std::uint64_t rest_size = envelope.size() - std::min<std::uint64_t>(envelope.size(), old_head.size());
-    log_.info("{}: uid={} from=<{}> orig_id={}", *queue_id, ::geteuid(), envelope.sender(), old_id);
+    log_.info("{}: uid={} from=<{}> orig_id={}", *queue_id, ::geteuid(), smtp::external_address(envelope.sender()), old_id);
     std::string head = received(envelope, ::geteuid()) + old_head;
     auto cleaned = co_await cleaner_.clean(std::move(envelope), std::move(head));
     if (!cleaned) {

@@ -4,6 +4,7 @@
 #include "handoff/frames.hpp"
 #include "services/own_transports.hpp"
 #include "services/queue_manager.hpp"
+#include "smtp/path.hpp"
 
 #include <fmt/format.h>
 
@@ -90,7 +91,7 @@ awaitable<void> Probes::run(SiteKey key)
             break;
         handoff::DeliveryRequest request = request_for(together, key.second);
         const std::string queue_id = request.envelope().queue_id();
-        log_.info("{}: from=<{}>, size=0, nrcpt={} (queue active)", queue_id, key.second, together.size());
+        log_.info("{}: from=<{}>, size=0, nrcpt={} (queue active)", queue_id, smtp::external_address(key.second), together.size());
         const Result<handoff::Verdicts> verdicts = co_await ask(std::move(request));
         log_.info("{}: removed", queue_id);
         for (std::size_t at = 0; at < together.size(); ++at) {

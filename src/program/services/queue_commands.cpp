@@ -14,6 +14,7 @@
 
 namespace posthorn::services {
 
+using handoff::Frame;
 using handoff::QueueCommand;
 using handoff::QueueReply;
 
@@ -152,6 +153,20 @@ void QueueManager::look_at(Key key)
     wake_.notify_all();
 }
 
+/// What a delivery process has not begun of it comes back untried: a session may have a queue of its own.
+void QueueManager::call_back(Key key)
+{
+    const auto found = given_.find(key);
+    if (found == given_.end())
+        return;
+    for (const Given& given : found->second)
+        if (const auto worker = given.worker.lock(); worker && worker->is_open()) {
+            handoff::CallBack wanted;
+            wanted.add_attempts(given.attempt);
+            (void)worker->post(Frame::call_back, wanted);       // lost with the connection: then it is told again by whoever has it
+        }
+}
+
 awaitable<Result<QueueReply>> QueueManager::hold(std::vector<spool::Lease> leases)
 {
     QueueReply reply;
@@ -160,7 +175,8 @@ awaitable<Result<QueueReply>> QueueManager::hold(std::vector<spool::Lease> lease
     for (const spool::Lease& lease : leases) {
         held_.insert(lease.key);
         deferred_.forget(lease.key);
-        // What is in flight ends; what waits for its turn is taken back.
+        // What is in flight ends; what waits for its turn is taken back, here and there.
+        call_back(lease.key);
         if (active_.contains(lease.key) && scheduler_.is_active(lease.key) && scheduler_.withdraw(lease.key))
             tasks_.spawn(round_done(lease.key));
     }
@@ -210,6 +226,7 @@ awaitable<Result<QueueReply>> QueueManager::remove(std::vector<spool::Lease> lea
         deferred_.forget(lease.key);
         if (const auto found = active_.find(lease.key); found != active_.end()) {
             found->second.removed = found->second.deleted = true;
+            call_back(lease.key);
             if (scheduler_.is_active(lease.key) && scheduler_.withdraw(lease.key))
                 tasks_.spawn(round_done(lease.key));
         } else {

@@ -192,3 +192,33 @@ TEST_CASE_FIXTURE(Fixture, "queue: what is being delivered is requeued when its 
     CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
     CHECK(in_queue() == 0);
 }
+
+TEST_CASE_FIXTURE(Fixture, "queue: what waits in a delivery process is called back by a hold or a deletion; what it has begun goes on")
+{
+    options.scheduler.transport = [](std::string_view) {
+        return schedule::TransportOptions{.window = {.initial = 1, .limit = 1, .positive = {}, .negative = {}}, .ahead = 4};
+    };
+    queue->reconfigure(options);
+    worker.slow = [](const std::string&) { return true; };
+    const std::string first = enqueue({"first@there.test"});
+    settle();
+    const std::string second = enqueue({"second@there.test"}), third = enqueue({"third@there.test"}), fourth = enqueue({"fourth@there.test"});
+    settle();
+    REQUIRE(worker.requests.size() == 4);
+    CHECK(command(handoff::QueueCommand::HOLD, second).count() == 1);
+    CHECK(command(handoff::QueueCommand::DELETE, third).count() == 1);
+    CHECK(command(handoff::QueueCommand::HOLD, first).count() == 1);
+    settle();
+    CHECK(worker.called_back.size() == 3);
+    worker.slow = [](const std::string&) { return false; };
+    worker.answer_slow();
+    settle();
+    CHECK(worker.delivered_to == std::multiset<std::string>{"first@there.test", "fourth@there.test"});
+    CHECK(worker.requests.size() == 4);
+    CHECK(in_queue() == 1);
+    CHECK(command(handoff::QueueCommand::RELEASE, second).count() == 1);
+    settle();
+    CHECK(worker.delivered_to == std::multiset<std::string>{"first@there.test", "fourth@there.test", "second@there.test"});
+    CHECK(in_queue() == 0);
+    CHECK_FALSE(logged("deferred"));
+}

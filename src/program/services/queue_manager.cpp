@@ -4,6 +4,7 @@
 #include "handoff/frames.hpp"
 #include "handoff/verp.hpp"
 #include "services/own_transports.hpp"
+#include "smtp/path.hpp"
 
 #include <fmt/format.h>
 
@@ -216,8 +217,8 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
         active.recipients.push_back(std::move(state.recipient));
     }
     const bool expire = stored->expire;
-    const std::string line =
-        fmt::format("{}: from=<{}>, status=force-expired, returned to sender", active.envelope.queue_id(), active.envelope.sender());
+    const std::string line = fmt::format("{}: from=<{}>, status=force-expired, returned to sender", active.envelope.queue_id(),
+                                         smtp::external_address(active.envelope.sender()));
     active_.emplace(lease.key, std::move(active));
     if (expire) {
         log_.write(observe::Level::info, line);
@@ -260,8 +261,8 @@ awaitable<void> QueueManager::start_round(Key key)
 {
     {
         const Active& active = active_.at(key);
-        log_.info("{}: from=<{}>, size={}, nrcpt={} (queue active)", active.envelope.queue_id(), active.envelope.sender(), active.envelope.size(),
-                  active.recipients.size());
+        log_.info("{}: from=<{}>, size={}, nrcpt={} (queue active)", active.envelope.queue_id(), smtp::external_address(active.envelope.sender()),
+                  active.envelope.size(), active.recipients.size());
     }
     std::string text;
     const bool routed_all = co_await find_routes(key, &text);
@@ -455,10 +456,16 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
             co_await wake_.wait_for(std::chrono::milliseconds{100});
             worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
         }
-        if (attached && worker)
+        if (attached && worker) {
+            given_[key].push_back({request.attempt, worker});
             // A slow peer may take hours: as long as the process lives, the message is in its hands.
             reply = co_await worker->call<handoff::Verdicts>(Frame::deliver, std::move(delivery), std::move(descriptors),
                                                              ipc::Channel::Patience::boundless);
+            auto& given = given_[key];
+            std::erase_if(given, [&](const Given& one) { return one.attempt == request.attempt; });
+            if (given.empty())
+                given_.erase(key);
+        }
         // What a process hands back because it is about to end was not tried: it goes to the one that took over.
         again = attached && worker && reply && reply->handed_back();
         if (again)

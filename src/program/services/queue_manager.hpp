@@ -180,6 +180,7 @@ private:
     awaitable<void> requeue_after_round(spool::Lease lease);
     awaitable<Result<spool::NewMessageRef>> cleaned_anew(spool::Lease lease);
     void look_at(Key key);
+    void call_back(Key key);
     void forget(Key key);
     awaitable<Result<handoff::QueueReply>> remove(std::vector<spool::Lease> leases);
     awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases, std::uint64_t offset);
@@ -209,6 +210,11 @@ private:
     std::unordered_map<Key, std::uint64_t> epochs_;                // every message in the queue: its lease
     std::unordered_map<Key, Active> active_;
     std::unordered_set<Key> starting_;                             // being read for activation, or requeued: nobody else begins with them
+    struct Given {
+        std::uint64_t attempt;
+        std::weak_ptr<ipc::Channel> worker;
+    };
+    std::unordered_map<Key, std::vector<Given>> given_;            // what delivery processes have of each message
     std::unordered_set<Key> held_;
     std::unordered_set<Key> expiring_;                             // to be returned to the sender at the next look
     std::unordered_set<Key> to_requeue_;                           // when their round ends

@@ -124,6 +124,7 @@ public:
     int hands_back = 0;                            // so many of the next requests come while the process is about to end
     std::function<bool(const std::string& address)> slow = [](const std::string&) { return false; };   // who gets no answer before answer_slow()
     std::size_t confirmed = 0;
+    std::vector<std::uint64_t> called_back;
 
     static handoff::Verdict made(handoff::Outcome outcome, const char* status, const char* text)
     {
@@ -141,10 +142,31 @@ public:
     static handoff::Verdict delivered() { return made(handoff::OUTCOME_DELIVERED, "2.0.0", "250 Ok"); }
 
 private:
+    /// What was given ahead has not begun while those before it are slow.
+    void give_back(std::uint64_t attempt)
+    {
+        called_back.push_back(attempt);
+        for (auto& [request, responder] : slow_)
+            if (request.attempt() == attempt && request.ahead()) {
+                handoff::Verdicts reply;
+                reply.set_attempt(attempt);
+                reply.set_message(request.message());
+                reply.set_untried(true);
+                responder.reply(reply);
+            }
+        std::erase_if(slow_, [&](const auto& one) { return one.first.attempt() == attempt && one.first.ahead(); });
+    }
     void heard(ipc::Incoming incoming)
     {
         if (incoming.kind == static_cast<ipc::Kind>(Frame::verdicts_stored)) {
             ++confirmed;
+            return;
+        }
+        if (incoming.kind == static_cast<ipc::Kind>(Frame::call_back)) {
+            const auto wanted = incoming.parse<handoff::CallBack>();
+            REQUIRE(wanted);
+            for (const std::uint64_t attempt : wanted->attempts())
+                give_back(attempt);
             return;
         }
         auto request = incoming.parse<handoff::DeliveryRequest>();

@@ -3,6 +3,7 @@
 
 #include "handoff/delivery_log.hpp"
 #include "handoff/verp.hpp"
+#include "smtp/path.hpp"
 
 #include <fmt/format.h>
 
@@ -84,7 +85,8 @@ void QueueManager::judge(Active& active, Verdict& verdict)
         verdict.set_outcome(handoff::OUTCOME_EXPIRED);
         if (!active.expiry_logged) {
             active.expiry_logged = true;
-            log_.info("{}: from=<{}>, status=expired, returned to sender", active.envelope.queue_id(), active.envelope.sender());
+            log_.info("{}: from=<{}>, status=expired, returned to sender", active.envelope.queue_id(),
+                      smtp::external_address(active.envelope.sender()));
         }
     }
 }

@@ -43,6 +43,7 @@ private:
         case Event::mail: return handoff::ClientEvent::MAIL;
         case Event::rcpt: return handoff::ClientEvent::RCPT;
         case Event::new_tls: return handoff::ClientEvent::NEW_TLS;
+        case Event::auth: return handoff::ClientEvent::AUTH;
         case Event::ask_tls: break;
         }
         return handoff::ClientEvent::ASK_TLS;

@@ -76,6 +76,7 @@ public:
         peers_->on_change = [this] { agent_.forget_sessions(); };
         peers_->start();
         transcripts_->start();
+        link_.on_call_back = [this](std::uint64_t attempt) { agent_.call_back(attempt); };
         link_.start();
     }
 

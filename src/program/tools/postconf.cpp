@@ -141,7 +141,7 @@ private:
                 warnings_.push_back(fmt::format("{}: unknown parameter", name));
         }
         if (!defaults_only)
-            parameters.warn_unused(main_path(), master_path(), true, warnings_);
+            parameters.warn_unused(main_path(), master_path(), true, options_.has('q'), warnings_);
     }
 
     /// The texts of notifications, as bounce_template_file or the named file has them; -b: for a reader's eye.
@@ -186,7 +186,7 @@ private:
         const auto entries = read_entries(master_path(), text, warnings_);
         const Parameters parameters{defaults(), std::move(snapshot), entries};
         out_ = list_master(options_, entries, parameters, warnings_);
-        parameters.warn_unused(main_path(), master_path(), false, warnings_);
+        parameters.warn_unused(main_path(), master_path(), false, options_.has('q'), warnings_);
     }
 
     const PostconfOptions& options_;

@@ -9,7 +9,7 @@ namespace posthorn::tools {
 namespace {
 
 constexpr std::string_view modes = "aAblmFMpPtT";          // at most one of these
-constexpr std::string_view plain = "aAbdefFhHlmMnpPtvxX#";
+constexpr std::string_view plain = "aAbdefFhHlmMnpPqtvxX#";
 constexpr std::string_view with_operand = "cCoT";
 
 /// The order in which a refusal names two options.
@@ -38,7 +38,7 @@ std::string_view refused_with(char mode)
 
 std::string usage()
 {
-    return "usage: postconf [-c config_dir] [-C class,...] [-o name=value] [-dfhHnpvx] [name...] "
+    return "usage: postconf [-c config_dir] [-C class,...] [-o name=value] [-dfhHnpqvx] [name...] "
            "| -e name=value... | -X name... | -# name... "
            "| -M [-fx] [name[/type]...] | -M -e name/type=entry... | -M {-X | -#} name/type... "
            "| -F [-fhHx] [name[/type[/field]]...] | -F -e name/type/field=value... "

@@ -6,6 +6,7 @@
 
 #include "base/strings.hpp"
 #include "catalogue/catalogue.hpp"
+#include "config/deprecated.hpp"
 #include "config/expand.hpp"
 #include "config/known.hpp"
 #include "config/list.hpp"
@@ -315,7 +316,18 @@ std::string Parameters::expanded(const config::MasterEntry& service, const std::
     }));
 }
 
-void Parameters::warn_unused(std::string_view main_path, std::string_view master_path, bool main, std::vector<std::string>& warnings) const
+namespace {
+constexpr std::string_view more_about_deprecation = "See https://www.postfix.org/DEPRECATION_README.html for details";
+
+void warn_deprecated(std::string_view path, std::string_view name, std::vector<std::string>& warnings)
+{
+    if (const auto advice = config::advice_instead_of(name); !advice.empty())
+        warnings.push_back(fmt::format("{}: support for parameter \"{}\" will be removed; instead, {}", path, name, advice));
+}
+}  // namespace
+
+void Parameters::warn_unused(std::string_view main_path, std::string_view master_path, bool main, bool quiet,
+                             std::vector<std::string>& warnings) const
 {
     for (const auto& name : undefined_main_)
         warnings.push_back(fmt::format("{}: undefined parameter: {}", main_path, name));
@@ -323,6 +335,8 @@ void Parameters::warn_unused(std::string_view main_path, std::string_view master
         for (const auto& [name, definition] : written_->written())
             if (const std::string text{name}; !is_defined(text) && !user_.contains(text))
                 warnings.push_back(fmt::format("{}: unused parameter: {}={}", main_path, name, definition->value));
+            else if (!quiet)
+                warn_deprecated(main_path, name, warnings);
     }
     for (const auto& name : undefined_master_)
         warnings.push_back(fmt::format("{}: undefined parameter: {}", master_path, name));
@@ -332,8 +346,12 @@ void Parameters::warn_unused(std::string_view main_path, std::string_view master
             const auto name = name_of(text);
             if (!is_defined(name) && !user_.contains(name) && !local_[i].contains(name))
                 warnings.push_back(fmt::format("{}: unused parameter: {}={}", master_path, name, value_of(text)));
+            else if (!quiet)
+                warn_deprecated(master_path, name, warnings);
         }
     }
+    if (std::ranges::any_of(warnings, [](const std::string& warning) { return warning.contains("will be removed; instead, "); }))
+        warnings.emplace_back(more_about_deprecation);
 }
 
 }  // namespace posthorn::tools

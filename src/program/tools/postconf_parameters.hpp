@@ -35,7 +35,7 @@ public:
     /// The same for a service's own parameter: its other -o come first.
     std::string expanded(const config::MasterEntry& service, const std::string& value) const;
 
-    void warn_unused(std::string_view main_path, std::string_view master_path, bool main, std::vector<std::string>& warnings) const;
+    void warn_unused(std::string_view main_path, std::string_view master_path, bool main, bool quiet, std::vector<std::string>& warnings) const;
 
 private:
     void find_user_parameters(const config::Snapshot& written);

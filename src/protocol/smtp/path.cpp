@@ -266,6 +266,15 @@ std::string quote_local(std::string_view local)
     return quoted += '"';
 }
 
+std::string external_address(std::string_view address)
+{
+    const auto at = address.rfind('@');
+    const std::string_view local = address.substr(0, at);
+    if (local.empty() || is_dot_string(local))
+        return std::string(address);
+    return quote_local(local).append(at == address.npos ? std::string_view() : address.substr(at));
+}
+
 bool is_valid_hostname(std::string_view name, bool utf8)
 {
     if (name.empty() || name.size() > 255 || (!is_ascii(name) && !(utf8 && is_valid_utf8(name))))

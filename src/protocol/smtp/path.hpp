@@ -53,5 +53,7 @@ bool is_ipv6(std::string_view text);
 
 /// The local part as it must stand in a command: quoted only where it is not a dot-string.
 std::string quote_local(std::string_view local);
+/// An address as envelopes hold it (`a b@x.test`), as it stands in commands, listings and the log: `"a b"@x.test`. Pure; "" stays "".
+std::string external_address(std::string_view address);
 
 }  // namespace posthorn::smtp

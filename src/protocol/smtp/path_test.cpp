@@ -127,6 +127,10 @@ TEST_CASE("path: the local part is quoted exactly where it is no dot-string, and
         CHECK(*back == mailbox);
     }
     CHECK(quote_local("a.b") == "a.b");
+    CHECK(external_address("a b@x.test") == "\"a b\"@x.test");
+    CHECK(external_address("a@b\"c@x.test") == "\"a@b\\\"c\"@x.test");
+    for (const char* same : {"", "a@x.test", "a.b", "a@[127.0.0.1]", "MAILER-DAEMON"})
+        CHECK(external_address(same) == same);
     CHECK(quote_local("a..b") == "\"a..b\"");
     CHECK(Mailbox{}.quoted().empty());
     CHECK(mailbox_of("a@b@c.test") == Mailbox{"a@b", "c.test"});

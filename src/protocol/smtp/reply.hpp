@@ -69,6 +69,8 @@ public:
 
     /// Did a reply begin that is not whole yet? What a lost connection cut off.
     bool amid() const { return read_ != 0; }
+    /// What of the next reply has been read: its garbage, before it has come at all.
+    const Reply& so_far() const { return reply_; }
 
 private:
     bool take_line();  // true: the reply is whole

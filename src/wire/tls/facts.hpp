@@ -20,6 +20,13 @@ struct Signature {
     int bits = 0;
 };
 
+/// One of the chain the peer sent, for who wants to look at it.
+struct PeerCertificate {
+    PeerCertificate() = default;
+    std::string subject, issuer;                                      // "/O=Org/CN=name"
+    std::string certificate_fingerprint, key_fingerprint, pem;
+};
+
 struct Facts {
     Role role = Role::client;
     std::string protocol, cipher;                                     // "TLSv1.3", "TLS_AES_256_GCM_SHA384"
@@ -35,6 +42,7 @@ struct Facts {
     std::string certificate_fingerprint, key_fingerprint;             // "AA:BB:..."
     std::vector<std::string> peer_names;                              // DNS-IDs
     std::string matched_name;
+    std::vector<PeerCertificate> chain;                               // where Options::keep_chain asks for it; the leaf first
 };
 
 /// "Untrusted TLS connection established to H[A]:P: TLSv1.3 with cipher C (256/256 bits) key-exchange X25519 server-signature

@@ -5,9 +5,11 @@
 
 #include <fmt/format.h>
 #include <openssl/ec.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include <cstring>
+#include <tuple>
 
 namespace posthorn::tls {
 
@@ -106,20 +108,54 @@ Signature signature_by(EVP_PKEY* key, int digest)
     return signature;
 }
 
+/// Of the certificate, and of its public key.
+std::pair<std::string, std::string> fingerprints(X509* certificate, const EVP_MD* with)
+{
+    std::pair<std::string, std::string> found;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    if (X509_digest(certificate, with, digest, &length) == 1)
+        found.first = fingerprint(digest, length);
+    unsigned char* spki = nullptr;
+    if (const int size = i2d_PUBKEY(X509_get0_pubkey(certificate), &spki); size > 0) {
+        if (EVP_Digest(spki, static_cast<std::size_t>(size), digest, &length, with, nullptr) == 1)
+            found.second = fingerprint(digest, length);
+        OPENSSL_free(spki);
+    }
+    return found;
+}
+
 void note_certificate(X509* certificate, const Context::Core& core, Facts& facts)
 {
     facts.peer_cn = common_name(X509_get_subject_name(certificate));
     facts.issuer_cn = common_name(X509_get_issuer_name(certificate));
     facts.peer_names = dns_names(certificate);
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned length = 0;
-    if (X509_digest(certificate, core.fingerprint, digest, &length) == 1)
-        facts.certificate_fingerprint = fingerprint(digest, length);
-    unsigned char* spki = nullptr;
-    if (const int size = i2d_PUBKEY(X509_get0_pubkey(certificate), &spki); size > 0) {
-        if (EVP_Digest(spki, static_cast<std::size_t>(size), digest, &length, core.fingerprint, nullptr) == 1)
-            facts.key_fingerprint = fingerprint(digest, length);
-        OPENSSL_free(spki);
+    std::tie(facts.certificate_fingerprint, facts.key_fingerprint) = fingerprints(certificate, core.fingerprint);
+}
+
+std::string one_line(const X509_NAME* name)
+{
+    char* text = X509_NAME_oneline(name, nullptr, 0);
+    const std::string line = text ? printable(text, true) : std::string();
+    OPENSSL_free(text);
+    return line;
+}
+
+void note_chain(SSL* ssl, const Context::Core& core, Facts& facts)
+{
+    const STACK_OF(X509)* chain = SSL_get_peer_cert_chain(ssl);
+    for (int i = 0; i < sk_X509_num(chain); ++i) {
+        X509* one = sk_X509_value(chain, i);
+        PeerCertificate& told = facts.chain.emplace_back();
+        told.subject = one_line(X509_get_subject_name(one));
+        told.issuer = one_line(X509_get_issuer_name(one));
+        std::tie(told.certificate_fingerprint, told.key_fingerprint) = fingerprints(one, core.fingerprint);
+        const Bio text(BIO_new(BIO_s_mem()));
+        if (PEM_write_bio_X509(text.get(), one) == 1) {
+            char* data = nullptr;
+            const long length = BIO_get_mem_data(text.get(), &data);
+            told.pem.assign(data, static_cast<std::size_t>(length));
+        }
     }
 }
 
@@ -171,6 +207,8 @@ Facts facts_of(SSL* ssl, const Context::Core& core, const std::vector<std::strin
     if (peer) {
         note_certificate(peer.get(), core, facts);
         note_trust(ssl, names, facts);
+        if (core.options.keep_chain)
+            note_chain(ssl, core, facts);
     }
     return facts;
 }

@@ -42,6 +42,7 @@ struct Options {
     int verify_depth = 9;
     std::string fingerprint_digest = "sha256";
     bool tickets = true;
+    bool keep_chain = false;                                          // Facts carry the peer's certificates
     std::chrono::seconds session_lifetime{3600};
     int handshakes_per_turn = 4;                                      // steps of handshakes in one turn of the loop
 };

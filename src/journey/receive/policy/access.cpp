@@ -25,6 +25,24 @@ void add_mailbox(AccessKeys& keys, const std::string& address, const Settings& s
         keys.push_back({tables::quote_local(plain) + "@", true});
 }
 
+/// Where it goes: "user%elsewhere@ours" is looked up as "user@elsewhere", as long as it is routed so.
+awaitable<std::string> resolved(handoff::AddressClasses& classes, std::string address)
+{
+    const auto at = address.rfind('@');
+    if (at == std::string::npos || address.find_first_of("@!%") == at)
+        co_return address;
+    const auto standing = co_await classes.standing(address);
+    if (!standing || !standing->routed)
+        co_return address;
+    const std::string local = address.substr(0, at);
+    if (local.find('@') != std::string::npos)
+        co_return local;
+    if (const auto bang = local.find('!'); bang != std::string::npos)
+        co_return fmt::format("{}@{}", local.substr(bang + 1), local.substr(0, bang));
+    const auto percent = local.rfind('%');
+    co_return percent == std::string::npos ? address : fmt::format("{}@{}", local.substr(0, percent), local.substr(percent + 1));
+}
+
 }  // namespace
 
 void add_domain_keys(AccessKeys& keys, std::string_view name, bool parents, bool first_is_piece)
@@ -76,7 +94,7 @@ awaitable<Judge::Step> Judge::access(const Restriction& restriction, const Subje
         if (facts_.sender->empty())
             keys.push_back({settings.null_sender_key, false});
         else
-            add_mailbox(keys, *facts_.sender, settings);
+            add_mailbox(keys, co_await resolved(law_.classes, *facts_.sender), settings);
         about.name = *facts_.sender;
         about.title = "Sender address";
         break;
@@ -88,7 +106,7 @@ awaitable<Judge::Step> Judge::access(const Restriction& restriction, const Subje
     default:
         if (!facts_.recipient)
             co_return Step::dunno;
-        add_mailbox(keys, *facts_.recipient, settings);
+        add_mailbox(keys, co_await resolved(law_.classes, *facts_.recipient), settings);
         about.name = *facts_.recipient;
         about.title = "Recipient address";
     }
@@ -124,6 +142,23 @@ awaitable<std::optional<Judge::Step>> Judge::first_of(const AccessKeys& keys, co
     co_return std::nullopt;
 }
 
+namespace {
+
+std::string_view queue_action(AccessResult::Action action)
+{
+    using Action = AccessResult::Action;
+    switch (action) {
+    case Action::hold: return "HOLD";
+    case Action::discard: return "DISCARD";
+    case Action::redirect: return "REDIRECT";
+    case Action::filter: return "FILTER";
+    case Action::bcc: return "BCC";
+    default: return {};
+    }
+}
+
+}  // namespace
+
 Judge::Step Judge::never_permit(Step step, const Restriction& restriction, std::string_view about)
 {
     if (step != Step::permit)
@@ -152,6 +187,12 @@ awaitable<Judge::Step> Judge::access_result(std::string value, std::string table
         lacks("requires user@domain target");
         return false;
     };
+    // What is asked of a queue cannot be had where a filter before it takes the mail.
+    if (settings.filter_before_queue)
+        if (const std::string_view name = queue_action(result.action); !name.empty()) {
+            court_.log_warning(fmt::format("access table {}: with smtpd_proxy_filter specified, action {} is unavailable", table, name));
+            co_return Step::dunno;
+        }
     switch (result.action) {
     case Action::ok: co_return co_await permitted(trim(value), subject, fmt::format("from {}", table));
     case Action::dunno: co_return Step::dunno;
@@ -167,8 +208,8 @@ awaitable<Judge::Step> Judge::access_result(std::string value, std::string table
     case Action::warn:
     case Action::info: court_.log_what(result.action == Action::warn ? "warn" : "info", result.text); co_return Step::dunno;
     case Action::hold:
-        note("hold", "triggers HOLD action");
-        effects_.hold = true;
+        if (!std::exchange(effects_.hold, true))          // said once, however many recipients it holds for
+            note("hold", "triggers HOLD action");
         co_return Step::dunno;
     case Action::discard:
         note("discard", "triggers DISCARD action");

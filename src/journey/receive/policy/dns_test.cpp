@@ -206,6 +206,28 @@ TEST_CASE("DNS lists: the text of the reply is the template's")
     }
 }
 
+TEST_CASE("smtpd_dns_reply_filter: a record that a table ignores is not there, and the log says so; a table that cannot be read defers")
+{
+    const auto with = [](std::string restriction, std::string filter) {
+        auto house = std::make_unique<House>(
+            options_of({{"smtpd_recipient_restrictions", std::move(restriction)}, {"smtpd_dns_reply_filter", std::move(filter)}}));
+        fill(house->names);
+        return house;
+    };
+    const auto one = with("reject_rbl_client list.test", "regexp:{{/ IN A 127.0.0.2$/ IGNORE}}");
+    CHECK(reply_to(*one, out, stranger, me) == blocked);                    // by the other record
+    CHECK(one->logged("ignoring DNS RR: 1.2.0.192.list.test. 0 IN A 127.0.0.2"));
+    const auto all = with("reject_rbl_client list.test", "regexp:{{/ IN A / IGNORE}}");
+    CHECK(reply_to(*all, out, stranger, me) == ok);
+    const auto mx = with("check_sender_mx_access inline:{mx1.bad.test=REJECT}", "regexp:{{/^bad.test. 0 IN MX 10 mx1.bad.test.$/ IGNORE}}");
+    CHECK(reply_to(*mx, out, "a@bad.test", me) == ok);
+    const auto wrong = with("reject_unknown_sender_domain", "regexp:{{/MX/ DROP}}");
+    CHECK(reply_to(*wrong, out, "a@bad.test", me).starts_with("450 4.1.8 <a@bad.test>: Sender address rejected: Domain not found"));
+    CHECK(wrong->logged("warning: smtpd_dns_reply_filter: unknown DNS filter action: \"DROP\""));
+    const auto gone = with("reject_unknown_sender_domain", "regexp:{{/ MX / IGNORE}}");
+    CHECK(reply_to(*gone, out, "a@bad.test", me) == "450 4.1.8 <a@bad.test>: Sender address rejected: Domain not found");
+}
+
 TEST_CASE("permit_mx_backup_networks: the best mail hosts have to be in them")
 {
     for (const auto& [networks, reply] :

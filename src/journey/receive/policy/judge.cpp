@@ -223,14 +223,16 @@ Judge::Subject Judge::permitted_subject(Kind kind, const Subject& subject) const
     case Kind::permit_inet_interfaces:
     case Kind::permit_sasl_authenticated:
     case Kind::permit_tls_clientcerts:
-    case Kind::permit_tls_all_clientcerts: return subject_of(Stage::client);
+    case Kind::permit_tls_all_clientcerts:
+    case Kind::permit_dnswl_client:
+    case Kind::permit_rhswl_client: return subject_of(Stage::client);
     default: return subject;
     }
 }
 
 awaitable<Judge::Step> Judge::permitted(std::string_view action, const Subject& subject, std::string_view from)
 {
-    if (!law_.settings.log_permit.empty()) {
+    if (!law_.settings.log_permit.empty() && !if_permit_.active) {   // else it is overruled
         const auto logged = co_await law_.logged_permits.ask(std::string(action));
         if (logged && *logged)
             court_.log_what("permit", fmt::format("action={} for {}={} {}", action, subject.title, subject.name, from));

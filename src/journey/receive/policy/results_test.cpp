@@ -197,6 +197,31 @@ TEST_CASE("clients' limits: refused in Postfix's words, given back at the end, a
     CHECK(away.greeting.starts_with("220"));
 }
 
+TEST_CASE("access results: HOLD is said once of a mail, and a routed address is looked up as what it is routed to")
+{
+    House house(
+        options_of({{"smtpd_recipient_restrictions", "check_recipient_access inline:{{example.test=HOLD}, {elsewhere.test=REJECT routed}}"}}));
+    Talk talk(house);
+    talk("EHLO client.test");
+    talk("MAIL FROM:<a@b.test>");
+    CHECK(talk("RCPT TO:<user@example.test>") == "250 2.1.5 Ok\r\n");
+    CHECK(talk("RCPT TO:<other@example.test>") == "250 2.1.5 Ok\r\n");
+    CHECK(talk("RCPT TO:<user%elsewhere.test@example.test>").starts_with("454 4.7.1 <user%elsewhere.test@example.test>: Relay access denied"));
+    const std::string log = house.whole_log();
+    const auto first = log.find("hold: RCPT from");
+    CHECK(first != std::string::npos);
+    CHECK(log.find("hold: RCPT from", first + 1) == std::string::npos);
+    House relay(options_of({{"smtpd_relay_restrictions",
+                             "check_recipient_access inline:{{example.test=DUNNO}, {elsewhere.test=REJECT routed}}, reject_unauth_destination"}}));
+    Talk other(relay);
+    other("EHLO client.test");
+    other("MAIL FROM:<a@b.test>");
+    CHECK(other("RCPT TO:<user%elsewhere.test@example.test>") ==
+          "554 5.7.1 <user%elsewhere.test@example.test>: Recipient address rejected: routed\r\n");
+    CHECK(other("RCPT TO:<elsewhere.test!user@example.test>") ==
+          "554 5.7.1 <elsewhere.test!user@example.test>: Recipient address rejected: routed\r\n");
+}
+
 TEST_CASE("access results: without smtpd_delay_reject, what tables ask for at CONNECT, HELO or MAIL is done to the mail")
 {
     const auto mail = [](Talk& talk, std::string_view sender) {

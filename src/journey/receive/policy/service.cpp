@@ -2,7 +2,7 @@
 
 #include "base/clock.hpp"
 #include "base/strings.hpp"
-#include "net/connect.hpp"
+#include "receive/connect_server.hpp"
 
 #include <fmt/format.h>
 
@@ -15,14 +15,6 @@ namespace posthorn::receive::policy {
 namespace {
 
 constexpr std::size_t reply_limit = 64 * 1024;
-
-/// Tools know "problem talking to server" by what the C library says.
-Error in_words_of_errno(const Error& error)
-{
-    if (error.what() == "lost connection")
-        return Error{"Connection reset by peer"};
-    return error.what() == "conversation timed out" ? Error{"Connection timed out"} : error;
-}
 
 struct Connection {
     explicit Connection(std::unique_ptr<net::Stream> opened) : stream(std::move(opened)), since(std::chrono::steady_clock::now()), used(since) {}
@@ -95,26 +87,8 @@ struct Service::Core : std::enable_shared_from_this<Core> {
     }
     awaitable<Result<std::unique_ptr<Connection>>> open()
     {
-        const net::ConnectOptions options(std::chrono::duration_cast<std::chrono::milliseconds>(spec.limits.timeout));
-        if (spec.is_unix) {
-            CO_TRY(auto stream, co_await net::connect(executor, net::Endpoint::unix(spec.path), options));
-            co_return std::make_unique<Connection>(std::move(stream));
-        }
-        std::vector<std::string> addresses{spec.host};
-        if (!net::IpAddress::parse(spec.host)) {
-            CO_TRY(addresses, co_await names.host_addresses(spec.host));
-        }
-        Error failure{"Host not found"};
-        for (const std::string& address : addresses) {
-            const auto ip = net::IpAddress::parse(address);
-            if (!ip)
-                continue;
-            auto stream = co_await net::connect(executor, net::Endpoint(*ip, spec.port), options);
-            if (stream)
-                co_return std::make_unique<Connection>(*std::move(stream));
-            failure = stream.error();
-        }
-        co_return failure;
+        CO_TRY(auto stream, co_await connect_server(executor, spec, names, spec.limits.timeout));
+        co_return std::make_unique<Connection>(std::move(stream));
     }
     awaitable<Result<std::string>> exchange(Connection& connection, const std::string& request) const
     {
