@@ -10,6 +10,7 @@ RULE_FILE = "src/knowledge/peers/rules.cpp"
 VERDICT = "src/journey/send/verdict.cpp"
 PLAN = "src/journey/send/plan.cpp"
 TRANSACT = "src/journey/send/session_transact.cpp"
+ANSWERS = "src/journey/send/session_answers.cpp"
 SESSION = "src/journey/send/session.cpp"
 AGENT = "src/journey/send/agent.cpp"
 LINES = "src/journey/send/agent_lines.cpp"
@@ -151,11 +152,11 @@ RULES = [
     send("asks the doubted in a group", LINES, "transaction.progress.apart = apart;", "transaction.progress.apart = false;", BEFORE_ANY),
     send("says again what was said whole", TRANSACT, "transaction->replay = may_help && !transaction->unserved && !transaction->content_said;",
          "transaction->replay = may_help && !transaction->unserved;", "*are not said the content again*"),
-    send("returns all for one MAIL of many", TRANSACT, "    if (one_mail_each(transaction.progress, known_.quirks)) {\n        // The others",
+    send("returns all for one MAIL of many", ANSWERS, "    if (one_mail_each(transaction.progress, known_.quirks)) {\n        // The others",
          "    if (recipient == UINT32_MAX) {\n        // The others", BEFORE_ANY),
     send("delivers by another session's DATA", TRANSACT, "            transaction->sheet->forget_accepted();", "            ;", "*answer of its own DATA*"),
     send("takes a silent session for one that is used up", TRANSACT, "(used_up_ && !over_)", "used_up_", BEFORE_ANY),
-    send("hears no slow-down in a refusal", TRANSACT, "if (judgement == Judgement::permanent && advice_.later())",
+    send("hears no slow-down in a refusal", ANSWERS, "if (judgement == Judgement::permanent && advice_.later())",
          "if (judgement == Judgement::permanent && advice_.later() && over_)", "in *shaping_test.cpp"),
     send("goes on to the next host with greylisted mail", AGENT, "        if (waits_for_greylisting(job->sheet))", "        if (job->sheet.size() == 0)",
          "in *shaping_test.cpp"),

@@ -220,3 +220,30 @@ TEST_CASE("a peer that goes away over the content, behind a refused recipient: t
     CHECK(world.peer().sessions().size() == 1);
     CHECK(world.peer().contents().size() == 1);
 }
+
+TEST_CASE(
+    "LMTP: behind a sender that was refused, and recipients that were taken, nobody knows how many answers the content has: the session ends there")
+{
+    World world;
+    world.add("/var/lmtp", "host mailbox.test\nS 220 $host LMTP\n"
+                           "on LHLO *\n  S 250-$host\n  S 250-PIPELINING\n  S 250 CHUNKING\n  state ready\n"
+                           "on MAIL FROM:<bad@*>* [in ready]\n  S 501 5.1.7 Bad sender\n  state bad\n"
+                           "on MAIL FROM:* [in ready]\n  S 250 2.1.0 OK\n  state good\n"
+                           "on RCPT TO:* [in bad]\n  S 250 2.1.5 OK\non RCPT TO:* [in good]\n  S 250 2.1.5 OK\n"
+                           "on BDAT * LAST [in bad]\n  chunk\n  S 250 2.0.0 <first> Saved\n  S 250 2.0.0 <second> Saved\n  state ready\n"
+                           "on BDAT * LAST [in good]\n  chunk\n  S 552 5.2.2 Quota exceeded\n  state ready\n"
+                           "on RSET\n  S 250 2.0.0 OK\n  state ready\non QUIT\n  S 221 2.0.0 OK\n  close\non *\n  S 500 5.5.2 Unknown command\n");
+    world.options.lmtp = true;
+    const Trusting trust(world);
+    world.in_turn = false;
+    const std::string content = "Subject: x\r\n\r\nx\r\n";
+    std::vector<handoff::DeliveryRequest> requests{request({"a@example.test", "b@example.test"}, content, "unix:/var/lmtp"),
+                                                   request({"c@example.test"}, content, "unix:/var/lmtp")};
+    requests[0].mutable_envelope()->set_sender("bad@client.test");
+    const auto verdicts = world.run(std::move(requests));
+    for (const auto& verdict : verdicts[0].verdicts()) {
+        CHECK(verdict.outcome() == handoff::OUTCOME_DEFERRED);
+        CHECK(verdict.text().find("refused the sender, and took the mail all the same, or may have") != std::string::npos);
+    }
+    CHECK(verdicts[1].verdicts(0).outcome() != handoff::OUTCOME_DELIVERED);     // "<second> Saved" was not about it
+}
