@@ -134,8 +134,15 @@ awaitable<std::expected<std::string, Refusal>> BodyCheck::clean(std::string octe
         const std::size_t newline = octets.rfind('\n');
         line_ = newline == octets.npos ? line_.substr(0, 100) + octets.substr(0, 100) : octets.substr(newline + 1, 100);
     }
-    if (!checks.stripped.empty())
+    if (!checks.stripped.empty()) {
+        if (std::exchange(half_line_end_, false))
+            octets.insert(0, 1, '\r');
+        if (!last && octets.ends_with('\r')) {
+            octets.pop_back();
+            half_line_end_ = true;                               // whether it is one, the next piece says
+        }
         octets = stripped(octets, checks.stripped);
+    }
     stream_.add(octets);
     if (last)
         stream_.end();

@@ -32,6 +32,7 @@ private:
     message::MimeStream stream_;
     std::string line_;                        // begun and not ended, as far as the log would show it
     bool swallow_ = false;                    // the rest of a field that was taken out
+    bool half_line_end_ = false;              // a CR that was the last octet so far
 };
 
 }  // namespace posthorn::cleanup

@@ -168,16 +168,16 @@ awaitable<BeforeQueue::Answers> BeforeQueue::ask(std::vector<std::string> recipi
         (void)co_await write(group);
     }
     bool refused = false;
-    bool any = recipients.empty();                          // or who asks for DATA alone has had one
     for (std::size_t at = 0; at < dialogue.size(); ++at) {
         const Asked& asked = dialogue[at];
         const bool is_data = asked.wanted == 3;
-        if (is_data && !any && !together)
+        if (is_data && !any_recipient_ && !together)
             break;
         if (!together)
             (void)co_await write(asked.command + "\r\n");
         const auto replied = lost_ ? std::nullopt : co_await reply();
-        if (is_data && (!any || (all_or_nothing && refused))) {     // sent with recipients that were refused: whatever it says is of no use
+        if (is_data && (!any_recipient_ || (all_or_nothing && refused))) {
+            // Sent with recipients that were refused: whatever it says is of no use.
             in_content_ = replied && replied->intermediate();
             answers.data = std::string(trouble);
             continue;
@@ -192,7 +192,7 @@ awaitable<BeforeQueue::Answers> BeforeQueue::ask(std::vector<std::string> recipi
             in_content_ = text.empty();
             answers.data = std::move(text);
         } else {
-            any = any || text.empty();
+            any_recipient_ = any_recipient_ || text.empty();
             refused = refused || !text.empty();
             answers.recipients.push_back(std::move(text));
             if (all_or_nothing && !together && !answers.recipients.back().empty())

@@ -75,6 +75,7 @@ private:
     smtp::Features features_;
     smtp::DataWriter writer_;
     bool opened_ = false, lost_ = false, in_content_ = false;
+    bool any_recipient_ = false;              // accepted, in this group or one before
 };
 
 /// A reply as it is said and logged: lines with their code, CRLF between them.

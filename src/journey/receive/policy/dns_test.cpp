@@ -214,12 +214,12 @@ TEST_CASE("smtpd_dns_reply_filter: a record that a table ignores is not there, a
         fill(house->names);
         return house;
     };
-    const auto one = with("reject_rbl_client list.test", "regexp:{{/ IN A 127.0.0.2$/ IGNORE}}");
+    const auto one = with("reject_rbl_client list.test", "regexp:{{/ IN A 127.0.0.2$$/ IGNORE}}");
     CHECK(reply_to(*one, out, stranger, me) == blocked);                    // by the other record
     CHECK(one->logged("ignoring DNS RR: 1.2.0.192.list.test. 0 IN A 127.0.0.2"));
     const auto all = with("reject_rbl_client list.test", "regexp:{{/ IN A / IGNORE}}");
     CHECK(reply_to(*all, out, stranger, me) == ok);
-    const auto mx = with("check_sender_mx_access inline:{mx1.bad.test=REJECT}", "regexp:{{/^bad.test. 0 IN MX 10 mx1.bad.test.$/ IGNORE}}");
+    const auto mx = with("check_sender_mx_access inline:{mx1.bad.test=REJECT}", "regexp:{{/^bad.test. 0 IN MX 10 mx1.bad.test.$$/ IGNORE}}");
     CHECK(reply_to(*mx, out, "a@bad.test", me) == ok);
     const auto wrong = with("reject_unknown_sender_domain", "regexp:{{/MX/ DROP}}");
     CHECK(reply_to(*wrong, out, "a@bad.test", me).starts_with("450 4.1.8 <a@bad.test>: Sender address rejected: Domain not found"));
