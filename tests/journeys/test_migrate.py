@@ -342,8 +342,9 @@ class Queue(Moving):
         rounds = 0
         for words in (["--queue", "-c", posthorn.dir / "conf", queue], ["--queue-back", "-c", posthorn.dir / "conf", queue], ["--queue", "-c", posthorn.dir / "conf", queue]):
             back = words[0] == "--queue-back"
-            while not self.killed(words, dice.uniform(10, 30) * (1 + rounds % 6) * (1 + rounds / 4)):
-                rounds += 1
+            patience = 3.0                                          # milliseconds; no run is as short, and the machine decides how long one is
+            while not self.killed(words, patience * dice.uniform(0.7, 1.3)):
+                rounds, patience = rounds + 1, patience * 1.25
                 self.assertLess(rounds, 500)
                 if rounds == 4 and not back:
                     posthorn.start()
