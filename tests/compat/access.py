@@ -18,7 +18,9 @@ ACTIONS = ["FILTER smtp:[127.0.0.1]:1", "FILTER none", "FILTER :[127.0.0.1]", "F
 def said(rng):
     """Not a status without a text: Postfix 3.7 reads on into what its buffer had before."""
     enhanced, words = rng.choice(ENHANCED), rng.choice(TEXTS)
-    return f"{enhanced} {words if words not in ('', '5.7.1') or not enhanced else 'said'}"
+    if words == "5.7.1" or (enhanced and not words):
+        words = f"{words} said".strip()
+    return f"{enhanced} {words}"
 
 
 def result(rng):

@@ -85,11 +85,11 @@ awaitable<std::optional<smtp::Reply>> BeforeQueue::reply()
             lose(whole.error());
             break;
         }
-        if (*whole) {
-            if ((*whole)->garbage != 0)
+        if (auto& reply = *whole) {
+            if (reply->garbage != 0)
                 warn_(fmt::format("received garbage from proxy {}: {}", options_.name,
-                                  printable(std::string_view((*whole)->garbage_line).substr(0, 100))));
-            co_return *std::move(whole);
+                                  printable(std::string_view(reply->garbage_line).substr(0, 100))));
+            co_return std::move(reply);
         }
         const auto got = co_await stream_->read_some(room);
         if (!got)
@@ -132,7 +132,7 @@ awaitable<bool> BeforeQueue::open()
     if (!co_await write(ehlo.command + "\r\n"))
         co_return false;
     const auto offered = co_await reply();
-    if (!judged(ehlo, offered).empty())
+    if (!judged(ehlo, offered).empty() || !offered)
         co_return false;
     features_ = smtp::parse_ehlo(*offered);
     co_return true;

@@ -119,6 +119,7 @@ private:
     std::string origin_for_log() const;
     // session_filter.cpp: a filter before the queue
     smtp::Origin origin(bool local) const;
+    bool whole_first() const;
     bool ask_filter_for(std::string command, std::string address);
     awaitable<std::optional<std::string>> ask_filter(bool data);
     awaitable<bool> accept_by_filter(std::unique_ptr<Content> content);

@@ -12,6 +12,9 @@ constexpr std::size_t piece = 128 * 1024;                   // of a file, on its
 
 }  // namespace
 
+/// speed_adjust: the message is taken as a whole before the filter hears of it.
+bool Session::whole_first() const { return core_.options.filter && core_.options.filter->whole_first; }
+
 void Session::log_client(std::string_view queue_id) { core_.outside.log.info("{}: client={}", queue_id, origin_for_log()); }
 
 /// Of whom the filter is told; who spoke for another is not mixed with it.
@@ -33,7 +36,7 @@ smtp::Origin Session::origin(bool local) const
 bool Session::ask_filter_for(std::string command, std::string address)
 {
     Transaction& transaction = *transaction_;
-    if (core_.options.filter->whole_first) {
+    if (whole_first()) {
         if (transaction.kept.empty())
             log_client("NOQUEUE");
         transaction.kept.push_back(std::move(command));
@@ -51,9 +54,10 @@ awaitable<void> Session::open_filter()
     const auto local = forwarded_ ? Result<bool>(false) : co_await core_.outside.cleaner.local_client(transaction_->envelope.client());
     if (!local)
         core_.outside.log.warning("{}", local.error().text());
-    transaction_->filter =
-        std::make_unique<BeforeQueue>(core_.executor, *core_.options.filter, core_.outside.names, origin(local && *local), transaction_->mail_command,
-                                      [this](std::string text) { core_.outside.log.warning("{}", text); });
+    if (const auto& options = core_.options.filter)
+        transaction_->filter =
+            std::make_unique<BeforeQueue>(core_.executor, *options, core_.outside.names, origin(local && *local), transaction_->mail_command,
+                                          [this](std::string text) { core_.outside.log.warning("{}", text); });
 }
 
 /// Tells the filter of the recipients that wait, and of DATA: none where there was no accepted one to ask for, empty for 354, else what the client is to
@@ -111,7 +115,7 @@ awaitable<std::optional<std::string>> Session::ask_filter(bool data)
 awaitable<std::string> Session::pass_on(Content& content)
 {
     BeforeQueue& filter = *transaction_->filter;
-    if (IncomingFile* const file = content.file(); file && core_.options.filter->whole_first) {
+    if (IncomingFile* const file = content.file(); file && whole_first()) {
         for (std::uint64_t at = 0;;) {
             const auto octets = co_await file->read(at, piece);
             if (!octets) {
@@ -147,8 +151,7 @@ awaitable<std::string> Session::pass_on_whole(Content& content)
 awaitable<bool> Session::accept_by_filter(std::unique_ptr<Content> content)
 {
     co_await content->finish();
-    const bool whole_first = core_.options.filter->whole_first;
-    if (content->refusal() && (whole_first || !transaction_->filter->lost())) {
+    if (content->refusal() && (whole_first() || !transaction_->filter->lost())) {
         warn_of(*content);
         refuse_content(*content->refusal());
         end_transaction();
@@ -163,10 +166,10 @@ awaitable<bool> Session::accept_by_filter(std::unique_ptr<Content> content)
             end_transaction();
             co_return false;
         }
-        reply = whole_first ? co_await pass_on_whole(*content) : co_await pass_on(*content);
+        reply = whole_first() ? co_await pass_on_whole(*content) : co_await pass_on(*content);
     }
     const bool taken = reply.starts_with('2');
-    std::string line = fmt::format("proxy-{}: END-OF-MESSAGE: {}; from=<{}>", taken ? "accept" : "reject", reply, *facts_.sender);
+    std::string line = fmt::format("proxy-{}: END-OF-MESSAGE: {}; from=<{}>", taken ? "accept" : "reject", reply, facts_.sender.value_or(""));
     if (transaction_->envelope.recipients_size() != 0)
         line += fmt::format(" to=<{}>", transaction_->envelope.recipients(0).address());
     line += fmt::format(" proto={}", esmtp_ ? "ESMTP" : "SMTP");

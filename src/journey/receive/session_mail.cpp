@@ -260,7 +260,7 @@ awaitable<bool> Session::rcpt(std::string arguments)
     recipient.set_notify((notify.never ? handoff::NOTIFY_NEVER : 0U) | (notify.success ? handoff::NOTIFY_SUCCESS : 0U) |
                          (notify.failure ? handoff::NOTIFY_FAILURE : 0U) | (notify.delay ? handoff::NOTIFY_DELAY : 0U));
     ++facts_.recipients;
-    const std::string address = *std::exchange(facts_.recipient, std::nullopt);
+    const std::string address = std::exchange(facts_.recipient, std::nullopt).value_or("");
     if (core_.options.filter)
         co_return ask_filter_for(printable(line_, true), address);
     say("250 2.1.5 Ok");

@@ -79,14 +79,14 @@ awaitable<void> Agent::Core::edit(Job& job)
             job.sheet.fail_open(Reason(forever, forever ? changed.error().status() : "4.3.0", changed.error().text()));
             co_return;
         }
-        if (*changed) {
-            job.content.replace((edited->head ? *std::exchange(edited->head, std::nullopt) : stored) + **changed);
+        if (const auto& text = *changed) {
+            job.content.replace(std::exchange(edited->head, std::nullopt).value_or(stored) + *text);
             job.edited = *std::move(edited);
             co_return;
         }
     }
-    if (edited->head)
-        job.content.replace_head(octets, *std::exchange(edited->head, std::nullopt));
+    if (auto head = std::exchange(edited->head, std::nullopt))
+        job.content.replace_head(octets, *std::move(head));
     job.edited = *std::move(edited);
 }
 
