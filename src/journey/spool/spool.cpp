@@ -76,9 +76,10 @@ public:
     bool step(Ledger& ledger) override
     {
         auto ended = job_->step(ledger);
-        if (ended)
-            result_ = *std::move(ended);
-        return ended.has_value();
+        if (!ended)
+            return false;
+        result_ = *std::move(ended);
+        return true;
     }
     void refuse(Error error) override { result_ = Result<T>(std::move(error)); }
     void complete() override { done(std::move(result_)); }

@@ -69,7 +69,7 @@ awaitable<Finding> Desk::ask(std::string address, std::chrono::milliseconds pati
     const Opinion known = opinion(*record, awaited != nullptr, clock_.wall(), options_.rules);
     if (known.ask && !awaited && (known.finding.kind != Kind::deliverable || !failed_lately(key))) {
         if (outstanding_.size() < options_.pending_limit) {
-            awaited = begin_probe(key, std::move(address));        // may have ended when this returns
+            awaited = begin_probe(key, address);                   // may have ended when this returns
         } else if (known.finding.kind == Kind::in_progress) {
             co_return Finding(Kind::deferred, "Too many address verification requests");
         }
@@ -122,10 +122,13 @@ void Desk::refresh_ahead()
         due_.erase(due_.begin());
         const std::string key = key_of(address);
         wanted_.erase(key);
-        const auto record = cache_.find(key);
+        const auto found = cache_.find(key);
+        if (!found)
+            continue;
+        const auto& record = *found;
         // Somebody may have asked meanwhile, or the rules may be others now. What has expired waits for a question.
-        if (!record || !*record || outstanding_.contains(key) || expired(**record, clock_.wall(), options_.rules) ||
-            !opinion(*record, false, clock_.wall(), options_.rules).ask || failed_lately(key))
+        if (!record || outstanding_.contains(key) || expired(*record, clock_.wall(), options_.rules) ||
+            !opinion(record, false, clock_.wall(), options_.rules).ask || failed_lately(key))
             continue;
         allowance_ -= 1;
         ++counts_.ahead;

@@ -44,7 +44,7 @@ struct Library {
 };
 
 struct Settings {
-    Library library;
+    Library library{};
     std::string user, password, database, charset, option_file, option_group;
     std::string key, certificate, ca_file, ca_path, ciphers;
     bool tls = false, verify = false, result_required = true;
@@ -74,6 +74,8 @@ public:
             quoted.resize(my_.mysql_real_escape_string(connection_, quoted.data(), text.data(), text.size()));
             return quoted;
         });
+        if (!sql)
+            return std::vector<std::string>{};                   // the key lacks what the query takes from it
         if (my_.mysql_real_query(connection_, sql->data(), sql->size()) != 0)
             return failure();
         std::vector<std::string> values;

@@ -44,9 +44,9 @@ struct Library {
 };
 
 struct Settings {
-    Library library;
+    Library library{};
     std::string user, password, database, encoding;
-    std::chrono::seconds limit;
+    std::chrono::seconds limit{0};
 };
 
 std::string first_line(std::string_view text) { return std::string(text.substr(0, text.find('\n'))); }
@@ -104,6 +104,8 @@ public:
         });
         if (wrong)
             return *wrong;
+        if (!sql)
+            return std::vector<std::string>{};                   // the key lacks what the query takes from it
         if (pq_.PQsendQuery(connection_, sql->c_str()) != 1)
             return lost();
         std::vector<std::string> values;
