@@ -85,8 +85,8 @@ awaitable<void> Agent::Core::edit(Job& job)
             co_return;
         }
     }
-    if (auto head = std::exchange(edited->head, std::nullopt))
-        job.content.replace_head(octets, *std::move(head));
+    if (auto other = std::exchange(edited->head, std::nullopt))
+        job.content.replace_head(octets, *std::move(other));
     job.edited = *std::move(edited);
 }
 

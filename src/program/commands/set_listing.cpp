@@ -122,11 +122,11 @@ std::string set_text(const SetKnown& known, WallTime now)
     std::string text = printable(known.name, true) + "\n";
     const auto say = [&](std::string_view name, const std::string& what) { text += fmt::format("  {:<14} {}\n", name, what); };
     const Left left = left_of(known.restraint, now);
-    if (left.any()) {
-        for (const std::string& site : known.restraint->sites)
+    if (const auto& restraint = known.restraint; restraint && left.any()) {
+        for (const std::string& site : restraint->sites)
             say("serves", printable(site, true));
-        say("asked", printable(known.restraint->said, true));
-        say("", "the last time " + local(known.restraint->last));
+        say("asked", printable(restraint->said, true));
+        say("", "the last time " + local(restraint->last));
         for (const std::string& what : asked({.name = {}, .manners = {}, .restraint = known.restraint}, now))
             say("held back", what);
         say("", "all of it is given back by " + local(left.until));
