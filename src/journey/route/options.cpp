@@ -24,6 +24,8 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
         .virtual_mailbox_maps = get(route::virtual_mailbox_maps),
         .canonical_maps = get(tables::canonical_maps),
         .recipient_canonical_maps = get(tables::recipient_canonical_maps),
+        .filter_nexthop = get(default_filter_nexthop),
+        .hostname = snapshot.text("myhostname"),
         .relocated_maps = get(route::relocated_maps),
         .mynetworks = snapshot.text("mynetworks"),
         .parent_domain_matches_subdomains = get(tables::parent_domain_matches_subdomains),

@@ -238,3 +238,20 @@ TEST_CASE("options: read from main.cf, with the interfaces of the host and the f
     CHECK(made.relay_domains.empty());
     CHECK(made.mynetworks == "192.0.2.7/32 [2001:db8::7]/128");
 }
+
+TEST_CASE("filter: without a next hop of its own it has default_filter_nexthop, else the domain of the recipient, else our name")
+{
+    config::Site host{.host_name = "mail.example.test", .addresses = {*config::parse_host_address("192.0.2.7/24")}};
+    const std::span<const config::ParamInfo> rooms[] = {route::params, tables::params};
+    const auto nexthop = [&](std::string filter, std::string by_default, std::string address) {
+        const config::Assignment written[] = {{"compatibility_level", "3.6"}, {"default_filter_nexthop", by_default}};
+        tables::DirectOpener opener;
+        const auto made = Options::from(config::Snapshot(host, "/nonexistent", rooms).with(written, "-o"), host.addresses, opener);
+        const handoff::Route found = to_filter(filter, address, made);
+        return found.transport() + " " + found.nexthop() + " " + found.site();
+    };
+    CHECK(nexthop("scan:[127.0.0.1]:10025", "[Other.test]", "u@x.test") == "scan [127.0.0.1]:10025 scan:[127.0.0.1]:10025");
+    CHECK(nexthop("scan:", "[Other.test]", "u@x.test") == "scan [Other.test] scan:[other.test]");
+    CHECK(nexthop("scan", "", "u@x.test") == "scan x.test scan:x.test");
+    CHECK(nexthop("scan:", "", "user") == "scan mail.example.test scan:mail.example.test");
+}
