@@ -88,7 +88,7 @@ private:
             hosts.emplace_back(snapshot_.text("myhostname"), net::Endpoint::unix(where.path));
             co_return hosts;
         }
-        const auto port = static_cast<std::uint16_t>(*parse_number(where.port));
+        const auto port = static_cast<std::uint16_t>(parse_number(where.port).value_or(0));
         std::string_view literal = where.host;
         if (literal.starts_with("ipv6:") || literal.starts_with("IPv6:"))
             literal.remove_prefix(5);
