@@ -151,9 +151,9 @@ awaitable<std::string> Session::pass_on_whole(Content& content)
 awaitable<bool> Session::accept_by_filter(std::unique_ptr<Content> content)
 {
     co_await content->finish();
-    if (content->refusal() && (whole_first() || !transaction_->filter->lost())) {
+    if (const auto& refusal = content->refusal(); refusal && (whole_first() || !transaction_->filter->lost())) {
         warn_of(*content);
-        refuse_content(*content->refusal());
+        refuse_content(*refusal);
         end_transaction();
         co_return false;
     }
