@@ -63,7 +63,7 @@ def main(port):
             os.kill(system.master, signal.SIGHUP)
 
         def log():
-            return system.log_path.read_text(errors="replace")
+            return system.log_path.read_text(errors="replace") if system.log_path.exists() else ""      # its first line may be still to come
 
         def verify():
             """The log line about the address."""
