@@ -1,89 +1,15 @@
-#include "async/run.hpp"
 #include "base/strings.hpp"
 #include "tls/core.hpp"
-#include "tls/make_certificate.hpp"
-#include "tls/tls.hpp"
+#include "tls/testing.hpp"
 
 #include <doctest/doctest.h>
 #include <malloc.h>
-
-#include <map>
 
 using namespace posthorn;
 using namespace posthorn::tls;
 using namespace std::chrono_literals;
 
 namespace {
-
-const Pem& authority()
-{
-    static const Pem pem = [] {
-        CertificateWish wish("Test CA");
-        wish.dns_names.clear();
-        wish.authority = true;
-        return make_certificate(wish);
-    }();
-    return pem;
-}
-
-Pem leaf(std::string name, KeyKind kind = KeyKind::p256, std::chrono::seconds lifetime = 24h)
-{
-    CertificateWish wish(std::move(name));
-    wish.key = kind;
-    wish.lifetime = lifetime;
-    return make_certificate(wish, &authority());
-}
-
-/// Files in memory.
-ReadFile files(std::map<std::string, std::string> texts)
-{
-    return [texts = std::move(texts)](const std::string& path) -> Result<std::string> {
-        const auto found = texts.find(path);
-        if (found == texts.end())
-            return system_error("open " + path, ENOENT);
-        return found->second;
-    };
-}
-
-std::shared_ptr<Context> server_context(const Pem& pem, Options options = {})
-{
-    options.chain_files = {"chain"};
-    return Context::server(std::move(options), files({{"chain", pem.chain()}, {"ca", authority().certificate}})).value();
-}
-
-std::shared_ptr<Context> client_context(Options options = {}, bool trusting = false)
-{
-    if (trusting)
-        options.ca_file = "ca";
-    return Context::client(std::move(options), files({{"ca", authority().certificate}})).value();
-}
-
-awaitable<void> accept_into(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, std::optional<Result<Secured>>& outcome)
-{
-    outcome.emplace(co_await accept(std::move(context), std::move(lower)));
-}
-
-struct Both {
-    Result<Secured> client;
-    Result<Secured> server;
-    net::MemoryStream* client_end;
-    net::MemoryStream* server_end;
-};
-
-Both meet(asio::io_context& loop, std::shared_ptr<Context> client, std::shared_ptr<Context> server, ConnectOptions options = {},
-          net::MemoryOptions memory = {})
-{
-    auto [a, b] = net::memory_pair(loop.get_executor(), std::move(memory));
-    auto *first = a.get(), *second = b.get();
-    a->expires_after(10s);
-    b->expires_after(10s);
-    TaskGroup group(loop.get_executor());
-    std::optional<Result<Secured>> accepted;
-    group.spawn(accept_into(std::move(server), std::move(b), accepted));
-    auto connected = run(loop, connect(std::move(client), std::move(a), std::move(options)));
-    run(loop, group.drained());
-    return {std::move(connected), *std::move(accepted), first, second};
-}
 
 std::string read_text(asio::io_context& loop, net::Stream& stream)
 {
@@ -514,78 +440,6 @@ TEST_CASE("tls: a peer that asks for key updates without end and reads none of t
     }
     run(loop, group.drained());
     CHECK(outcome == "the peer asks for answers and takes none");
-}
-
-TEST_CASE("options: protocol lists and cipher grades in Postfix's syntax; what is wrong is named")
-{
-    CHECK(parse_protocols(">=TLSv1.2")->least == 0x0303);
-    CHECK(parse_protocols("<=tlsv1.2, >=TLSv1")->most == 0x0303);
-    CHECK(parse_protocols("!SSLv2,!SSLv3:!TLSv1 !TLSv1.1")->without == (0x02000000U | 0x04000000U | 0x10000000U));
-    CHECK(parse_protocols("TLSv1.2 TLSv1.3")->without == (0x02000000U | 0x04000000U | 0x10000000U));
-    CHECK(parse_protocols("")->without == 0);
-    for (const auto text : {"TLSv9", ">=", "!TLSv1.3, TLSv1.3", ">=TLSv1.3 <=TLSv1.2", ">=SSLv2", "!"})
-        CHECK(parse_protocols(text).error().what() == "invalid TLS protocol list \"" + std::string(text) + "\"");
-    Options options;
-    options.ciphers = "high";
-    options.exclude_ciphers = {"aNULL, MD5", "DES"};
-    CHECK(cipher_list(options)->ends_with(":!aNULL:!MD5:!DES"));
-    options.exclude_ciphers = {"!x"};
-    CHECK(cipher_list(options).error().what() == "invalid TLS cipher exclusion: \"!x\"");
-    options.exclude_ciphers = {};
-    options.ciphers = "best";
-    CHECK(cipher_list(options).error().what() == "invalid TLS cipher grade: \"best\"");
-}
-
-TEST_CASE("context: each wrong file is named with OpenSSL's reason; several sets of one chain file are all used")
-{
-    const Pem one = leaf("one.test"), two = leaf("two.test", KeyKind::rsa2048);
-    const auto fails = [&](std::map<std::string, std::string> texts, Options options) {
-        auto made = Context::server(std::move(options), files(std::move(texts)));
-        REQUIRE_FALSE(made);
-        return made.error().what();
-    };
-    Options chain;
-    chain.chain_files = {"chain"};
-    CHECK(fails({}, chain) == "open chain: No such file or directory");
-    CHECK(fails({{"chain", ""}}, chain) == "cannot load certificate/key data from chain: no private key");
-    CHECK(fails({{"chain", one.key}}, chain) == "cannot load certificate/key data from chain: no certificate");
-    CHECK(fails({{"chain", one.key + two.certificate}}, chain).starts_with("cannot load certificate/key data from chain: error:"));
-    CHECK(fails({{"chain", one.key + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}}, chain)
-              .starts_with("cannot load certificate/key data from chain: error:"));
-    CHECK(
-        fails({{"chain", one.key + "-----BEGIN CERTIFICATE-----\n!!\n"}}, chain).starts_with("cannot load certificate/key data from chain: error:"));
-    Options pair;
-    pair.certificates = {{"cert", "key"}};
-    CHECK(fails({{"cert", one.certificate}, {"key", two.key}}, pair).find("key") != std::string::npos);
-    CHECK(fails({{"cert", one.certificate}, {"key", one.certificate}}, pair) == "cannot load certificate/key data from key: no private key");
-    Options ca;
-    ca.ca_file = "ca";
-    CHECK(fails({{"ca", "nothing"}}, ca) == "cannot load Certification Authority data from ca: no certificate");
-    Options digest;
-    digest.fingerprint_digest = "md99";
-    CHECK(fails({}, digest) == "unknown digest algorithm \"md99\"");
-
-    asio::io_context loop;
-    const auto both = Context::server(chain, files({{"chain", one.chain() + two.chain()}})).value();
-    CHECK(both->has_certificate());
-    CHECK_FALSE(Context::server({}, files({})).value()->has_certificate());
-    Options rsa_only;
-    rsa_only.protocols = "TLSv1.2";
-    rsa_only.exclude_ciphers = {"ECDSA"};
-    CHECK(meet(loop, client_context(rsa_only), both).client->facts.peer_cn == "two.test");
-    CHECK(meet(loop, client_context(), both).client->facts.peer_cn == "one.test");
-
-    // A key may have a file of its own in front of its certificates.
-    Options apart;
-    apart.chain_files = {"one.key", "one.pem", "two"};
-    const std::string one_chain = one.certificate + authority().certificate;
-    const auto split = Context::server(apart, files({{"one.key", one.key}, {"one.pem", one_chain}, {"two", two.chain()}})).value();
-    CHECK(meet(loop, client_context(), split).client->facts.peer_cn == "one.test");
-    CHECK(meet(loop, client_context(rsa_only), split).client->facts.peer_cn == "two.test");
-    CHECK(fails({{"one.key", one.key}, {"one.pem", one.key}, {"two", two.chain()}}, apart) ==
-          "cannot load certificate/key data from one.pem: no certificate");
-    CHECK(fails({{"one.key", one.key}, {"one.pem", one_chain}, {"two", two.key}}, apart) ==
-          "cannot load certificate/key data from two: no certificate");
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)

@@ -1,0 +1,78 @@
+#include "tls/testing.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace posthorn::tls;
+
+TEST_CASE("options: protocol lists and cipher grades in Postfix's syntax; what is wrong is named")
+{
+    CHECK(parse_protocols(">=TLSv1.2")->least == 0x0303);
+    CHECK(parse_protocols("<=tlsv1.2, >=TLSv1")->most == 0x0303);
+    CHECK(parse_protocols("!SSLv2,!SSLv3:!TLSv1 !TLSv1.1")->without == (0x02000000U | 0x04000000U | 0x10000000U));
+    CHECK(parse_protocols("TLSv1.2 TLSv1.3")->without == (0x02000000U | 0x04000000U | 0x10000000U));
+    CHECK(parse_protocols("")->without == 0);
+    for (const auto text : {"TLSv9", ">=", "!TLSv1.3, TLSv1.3", ">=TLSv1.3 <=TLSv1.2", ">=SSLv2", "!"})
+        CHECK(parse_protocols(text).error().what() == "invalid TLS protocol list \"" + std::string(text) + "\"");
+    Options options;
+    options.ciphers = "high";
+    options.exclude_ciphers = {"aNULL, MD5", "DES"};
+    CHECK(cipher_list(options)->ends_with(":!aNULL:!MD5:!DES"));
+    options.exclude_ciphers = {"!x"};
+    CHECK(cipher_list(options).error().what() == "invalid TLS cipher exclusion: \"!x\"");
+    options.exclude_ciphers = {};
+    options.ciphers = "best";
+    CHECK(cipher_list(options).error().what() == "invalid TLS cipher grade: \"best\"");
+}
+
+TEST_CASE("context: each wrong file is named with OpenSSL's reason; several sets of one chain file are all used")
+{
+    const Pem one = leaf("one.test"), two = leaf("two.test", KeyKind::rsa2048);
+    const auto fails = [&](std::map<std::string, std::string> texts, Options options) {
+        auto made = Context::server(std::move(options), files(std::move(texts)));
+        REQUIRE_FALSE(made);
+        return made.error().what();
+    };
+    Options chain;
+    chain.chain_files = {"chain"};
+    CHECK(fails({}, chain) == "open chain: No such file or directory");
+    CHECK(fails({{"chain", ""}}, chain) == "cannot load certificate/key data from chain: no private key");
+    CHECK(fails({{"chain", one.key}}, chain) == "cannot load certificate/key data from chain: no certificate");
+    CHECK(fails({{"chain", one.key + two.certificate}}, chain).starts_with("cannot load certificate/key data from chain: error:"));
+    CHECK(fails({{"chain", one.key + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}}, chain)
+              .starts_with("cannot load certificate/key data from chain: error:"));
+    CHECK(
+        fails({{"chain", one.key + "-----BEGIN CERTIFICATE-----\n!!\n"}}, chain).starts_with("cannot load certificate/key data from chain: error:"));
+    Options pair;
+    pair.certificates = {{"cert", "key"}};
+    CHECK(fails({{"cert", one.certificate}, {"key", two.key}}, pair).find("key") != std::string::npos);
+    CHECK(fails({{"cert", one.certificate}, {"key", one.certificate}}, pair) == "cannot load certificate/key data from key: no private key");
+    Options ca;
+    ca.ca_file = "ca";
+    CHECK(fails({{"ca", "nothing"}}, ca) == "cannot load Certification Authority data from ca: no certificate");
+    Options digest;
+    digest.fingerprint_digest = "md99";
+    CHECK(fails({}, digest) == "unknown digest algorithm \"md99\"");
+
+    asio::io_context loop;
+    const auto both = Context::server(chain, files({{"chain", one.chain() + two.chain()}})).value();
+    CHECK(both->has_certificate());
+    CHECK_FALSE(Context::server({}, files({})).value()->has_certificate());
+    Options rsa_only;
+    rsa_only.protocols = "TLSv1.2";
+    rsa_only.exclude_ciphers = {"ECDSA"};
+    CHECK(meet(loop, client_context(rsa_only), both).client->facts.peer_cn == "two.test");
+    CHECK(meet(loop, client_context(), both).client->facts.peer_cn == "one.test");
+
+    // A key may have a file of its own in front of its certificates.
+    Options apart;
+    apart.chain_files = {"one.key", "one.pem", "two"};
+    const std::string one_chain = one.certificate + authority().certificate;
+    const auto split = Context::server(apart, files({{"one.key", one.key}, {"one.pem", one_chain}, {"two", two.chain()}})).value();
+    CHECK(meet(loop, client_context(), split).client->facts.peer_cn == "one.test");
+    CHECK(meet(loop, client_context(rsa_only), split).client->facts.peer_cn == "two.test");
+    CHECK(fails({{"one.key", one.key}, {"one.pem", one.key}, {"two", two.chain()}}, apart) ==
+          "cannot load certificate/key data from one.pem: no certificate");
+    CHECK(fails({{"one.key", one.key}, {"one.pem", one_chain}, {"two", two.key}}, apart) ==
+          "cannot load certificate/key data from two: no certificate");
+}
