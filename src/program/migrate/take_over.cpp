@@ -5,6 +5,7 @@
 #include "base/strings.hpp"
 #include "handoff/frames.hpp"
 #include "handoff/queue_id.hpp"
+#include "handoff/redirect.hpp"
 #include "message/header.hpp"
 #include "migrate/queue_file.hpp"
 #include "migrate/queue_folder.hpp"
@@ -405,7 +406,7 @@ private:
         envelope.set_hold(true);                                   // until the original has left its queue
         if (one.requeue)
             envelope.set_submitter(mapped.about().st_uid);
-        redirect(envelope);
+        handoff::redirect(envelope);  // as the queue manager does with a message that comes in
         describe(envelope, head);
         auto message = std::make_shared<spool::NewMessage>();
         if (file) {
@@ -419,21 +420,6 @@ private:
         one.message = std::move(message);
         one.file = std::move(file);
         return {};
-    }
-
-    /// As the queue manager does with a message that comes in.
-    static void redirect(handoff::Envelope& envelope)
-    {
-        if (envelope.redirect().empty())
-            return;
-        envelope.mutable_recipients()->DeleteSubrange(1, envelope.recipients_size() - 1);
-        handoff::Recipient& recipient = *envelope.mutable_recipients(0);
-        if (recipient.original().empty())
-            recipient.set_original(recipient.address());
-        recipient.set_address(envelope.redirect());
-        recipient.set_index(0);
-        envelope.clear_redirect();
-        envelope.clear_filter();
     }
 
     static void describe(handoff::Envelope& envelope, std::string_view head)

@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "handoff/frames.hpp"
+#include "handoff/redirect.hpp"
 #include "handoff/verp.hpp"
 #include "services/own_transports.hpp"
 #include "smtp/path.hpp"
@@ -100,32 +101,12 @@ std::string QueueManager::next_queue_id()
 
 // ---- In
 
-namespace {
-
-/// REDIRECT: one recipient instead of all; what the first one by name was stays with it, as in Postfix. A filter has no say any more.
-void redirect(handoff::Envelope& envelope)
-{
-    if (envelope.redirect().empty() || envelope.recipients_size() == 0)
-        return;
-    std::ranges::sort(*envelope.mutable_recipients(), {}, [](const Recipient& one) { return to_lower(one.address()); });
-    envelope.mutable_recipients()->DeleteSubrange(1, envelope.recipients_size() - 1);
-    handoff::Recipient& recipient = *envelope.mutable_recipients(0);
-    if (recipient.original().empty())
-        recipient.set_original(recipient.address());
-    recipient.set_address(envelope.redirect());
-    recipient.set_index(0);
-    envelope.clear_redirect();
-    envelope.clear_filter();
-}
-
-}  // namespace
-
 awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueRequest request)
 {
     auto message = std::make_shared<spool::NewMessage>();
     message->envelope = std::move(*request.mutable_envelope());
     message->content = std::move(*request.mutable_content());
-    redirect(message->envelope);
+    handoff::redirect(message->envelope);
     handoff::EnqueueReply reply;
     const Result<spool::Lease> lease = co_await store_.enqueue(message);
     if (!lease) {
