@@ -4,6 +4,7 @@
 #include "base/strings.hpp"
 #include "cleanup/cleaner.hpp"
 #include "commands/queue_listing.hpp"
+#include "migrate/quiet.hpp"
 #include "route/router.hpp"
 
 #include <fmt/format.h>
@@ -21,10 +22,6 @@ namespace posthorn::migrate {
 using namespace std::chrono_literals;
 
 namespace {
-
-class Quiet final : public observe::Sink {
-    void write(observe::Level, std::string_view, std::string_view) override {}
-};
 
 std::string joined(const std::set<std::string>& parts) { return fmt::format("{}", fmt::join(parts, "; ")); }
 
@@ -108,7 +105,7 @@ std::vector<std::string> our_resolutions(const Survey& survey, const std::vector
 {
     static SystemClock clock;
     asio::io_context loop;
-    const observe::Log log(std::make_shared<Quiet>(), "migrate");
+    const observe::Log log = quiet_log();
     for (const TableState& table : survey.tables)
         tables::open_libraries(table.spec);
     tables::Tables all(log, clock);

@@ -5,6 +5,7 @@
 #include "catalogue/catalogue.hpp"
 #include "config/logical_lines.hpp"
 #include "config/main_cf.hpp"
+#include "migrate/queue_folder.hpp"
 #include "supervisor/loaded.hpp"
 
 #include <fmt/format.h>
@@ -62,14 +63,6 @@ Result<std::string> read_whole(const std::string& path)
         octets.append(piece, static_cast<std::size_t>(got));
     }
     return octets;
-}
-
-Result<void> sync_folder(const std::string& path)
-{
-    const Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!folder || ::fsync(folder.get()) != 0)
-        return system_error("sync " + path, errno);
-    return {};
 }
 
 class Copier {

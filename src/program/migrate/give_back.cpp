@@ -1,12 +1,11 @@
 #include "migrate/give_back.hpp"
 
-#include "async/run.hpp"
 #include "base/fd.hpp"
 #include "base/strings.hpp"
 #include "handoff/queue_id.hpp"
 #include "migrate/queue_file.hpp"
 #include "migrate/queue_folder.hpp"
-#include "spool/spool.hpp"
+#include "migrate/stopped_queue.hpp"
 
 #include <fmt/format.h>
 
@@ -24,19 +23,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using namespace std::chrono_literals;
-
-class Quiet final : public observe::Sink {
-    void write(observe::Level, std::string_view, std::string_view) override {}
-};
-
 constexpr std::size_t page_entries = 64;
 constexpr std::string_view ready = ".ready", given = ".given", hold_mark = "-hold";
 
 class GiveBack {
 public:
-    GiveBack(const config::Snapshot& snapshot, std::string to, supervisor::Identity owner, const Step& step)
-        : snapshot_(snapshot), to_(std::move(to)), beside_(to_ + "/posthorn-back"), owner_(owner), step_(step)
+    GiveBack(const config::Snapshot& snapshot, std::string to, StoppedQueue& ours, const Step& step)
+        : snapshot_(snapshot), to_(std::move(to)), beside_(to_ + "/posthorn-back"), ours_(ours), step_(step)
     {
     }
 
@@ -48,27 +41,16 @@ public:
         // Postfix's files belong to its own mail_owner, as its folder does.
         if (::stat((to_ + "/incoming").c_str(), &theirs_) != 0)
             return system_error("open " + to_ + "/incoming", errno);
-        {
-            const AsMailOwner as_owner(owner_);
-            files_ = spool::system_files(snapshot_.text("queue_directory") + "/spool");
-            spool::Events events;
-            events.failed = [](Error error) {
-                fmt::print(stderr, "posthorn migrate: fatal: the queue failed: {}\n", error.text());
-                ::_exit(2);
-            };
-            TRY(spool_, spool::Spool::open(*files_, spool::Options::from(snapshot_), loop_.get_executor(), clock_,
-                                           observe::Log(std::make_shared<Quiet>(), "postfix/qmgr"), events));
-        }
         TRY_VOID(finish_earlier_runs());
         for (std::uint64_t after = 0;;) {
-            TRY(auto page, run(loop_, spool_->list(after, page_entries), 300s));
+            TRY(auto page, ours_.await(ours_.spool().list(after, page_entries)));
             TRY_VOID(give_page(page.entries));
             after = page.next;
             if (page.done)
                 break;
         }
         TRY_VOID(name_submissions());
-        run(loop_, spool_->close(), 300s);
+        ours_.close();
         return std::move(taken_);
     }
 
@@ -96,6 +78,7 @@ private:
                 one.hold = false;
             const auto built = build(message, one);
             if (!built) {
+                ::unlink(path_of(one, ".new").c_str());            // of a disk that is full it would take the rest
                 taken_.troubles.push_back({one.id, built.error().text()});
                 continue;
             }
@@ -108,7 +91,7 @@ private:
         std::vector<spool::Lease> leases;
         for (const OnItsWay& one : batch)
             leases.push_back(one.lease);
-        TRY_VOID(run(loop_, spool_->alter(leases, {.hold = true, .expire = {}, .next_try = {}}), 300s));
+        TRY_VOID(ours_.await(ours_.spool().alter(leases, {.hold = true, .expire = {}, .next_try = {}})));
         passed();
         for (OnItsWay& one : batch)
             TRY_VOID(move(one, path_of(one, given)));
@@ -121,7 +104,7 @@ private:
     Result<void> hand_over(std::vector<OnItsWay>& batch, std::vector<spool::Lease> leases)
     {
         if (!leases.empty())
-            TRY_VOID(run(loop_, spool_->remove(std::move(leases)), 300s));
+            TRY_VOID(ours_.await(ours_.spool().remove(std::move(leases))));
         passed();
         for (OnItsWay& one : batch) {
             const std::string queue = one.hold ? "hold" : "incoming";
@@ -164,7 +147,7 @@ private:
             *envelope.add_recipients() = state.recipient;
         QueueFileWriter writer;
         TRY(std::string octets, writer.begin(envelope));
-        TRY(const auto content, run(loop_, spool_->content(message.lease), 300s));
+        TRY(const auto content, ours_.await(ours_.spool().content(message.lease)));
         const std::string path = path_of(one, ".new");
         ::unlink(path.c_str());
         const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -220,14 +203,14 @@ private:
             const std::string id = name.substr(0, dot), state = dot == name.npos ? "" : name.substr(dot);
             if (dot == name.npos || !handoff::is_queue_id(id))
                 continue;
-            TRY(const auto lease, run(loop_, spool_->find(id), 300s));
+            TRY(const auto lease, ours_.await(ours_.spool().find(id)));
             if (state.starts_with(given)) {
                 OnItsWay& one = batch.emplace_back();
                 one.id = id;
                 one.path = path.string();
                 one.hold = state.ends_with(hold_mark);
                 if (lease) {
-                    TRY(const auto message, run(loop_, spool_->read(*lease), 300s));
+                    TRY(const auto message, ours_.await(ours_.spool().read(*lease)));
                     one.recipients = message.recipients.size();
                     leases.push_back(*lease);
                 }
@@ -254,26 +237,19 @@ private:
 
     const config::Snapshot& snapshot_;
     std::string to_, beside_;
-    supervisor::Identity owner_;
+    StoppedQueue& ours_;
     const Step& step_;
     struct stat theirs_{};
     Taken taken_;
     std::set<std::string> was_open_;
-    asio::io_context loop_;
-    SystemClock clock_;
-    std::unique_ptr<spool::FileOps> files_;
-    std::unique_ptr<spool::Spool> spool_;
 };
 
 }  // namespace
 
 Result<Taken> give_back_queue(const config::Snapshot& snapshot, const std::string& to, const Step& step)
 {
-    TRY_VOID(must_be_stopped(to));
-    TRY_VOID(must_be_stopped(snapshot.text("queue_directory")));
-    TRY(const auto owner, supervisor::identity(snapshot));
-    TRY_VOID(supervisor::Layout::from(snapshot).make(owner));
-    return GiveBack(snapshot, to, owner, step).give();
+    TRY(const auto ours, StoppedQueue::open(snapshot, to));
+    return GiveBack(snapshot, to, *ours, step).give();
 }
 
 }  // namespace posthorn::migrate

@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "config/list.hpp"
+#include "migrate/quiet.hpp"
 #include "tables/table.hpp"
 
 #include <fmt/format.h>
@@ -129,11 +130,8 @@ private:
             return;
         const bool aliases = std::ranges::find(state.used_by, "alias_maps") != state.used_by.end();
         static SystemClock clock;
-        class Quiet final : public observe::Sink {
-            void write(observe::Level, std::string_view, std::string_view) override {}
-        };
         tables::open_libraries(state.spec);
-        tables::Tables all(observe::Log(std::make_shared<Quiet>(), "migrate"), clock);
+        tables::Tables all(quiet_log(), clock);
         const auto table = all.open(state.spec);
         if (!table->in_memory())
             return;

@@ -1,12 +1,10 @@
 #include "migrate/queue_folder.hpp"
 
 #include "base/fd.hpp"
-#include "supervisor/instance_lock.hpp"
 
 #include <fmt/format.h>
 
 #include <fcntl.h>
-#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,22 +15,6 @@
 namespace posthorn::migrate {
 
 namespace fs = std::filesystem;
-
-AsMailOwner::AsMailOwner(const supervisor::Identity& owner) : changed_(::geteuid() == 0)
-{
-    if (changed_) {
-        ::setfsgid(owner.gid);
-        ::setfsuid(owner.uid);
-    }
-}
-
-AsMailOwner::~AsMailOwner()
-{
-    if (changed_) {
-        ::setfsuid(0);
-        ::setfsgid(0);
-    }
-}
 
 Result<std::vector<Found>> files_of_queue(const std::string& queue_directory, const std::string& queue)
 {
@@ -55,6 +37,28 @@ Result<std::vector<Found>> files_of_queue(const std::string& queue_directory, co
     return found;
 }
 
+Result<FileRead> read_regular_file(const std::string& path, std::uint64_t most)
+{
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    FileRead read;
+    if (!file || ::fstat(file.get(), &read.about) != 0)
+        return system_error("open " + path, errno);
+    if (!S_ISREG(read.about.st_mode))
+        return Error{"not a regular file"};
+    // Not mapped: a sector that cannot be read, or a file that shrinks, would end the whole run by a signal.
+    std::vector<char> piece(256 * 1024);
+    for (;;) {
+        const ssize_t got = ::read(file.get(), piece.data(), piece.size());
+        if (got < 0)
+            return system_error("read " + path, errno);
+        if (got == 0)
+            return read;
+        if (read.octets.size() + static_cast<std::size_t>(got) > most)
+            return Error{fmt::format("larger than {} octets", most)};
+        read.octets.append(piece.data(), static_cast<std::size_t>(got));
+    }
+}
+
 Result<void> make_folder(const std::string& path)
 {
     if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST)
@@ -67,13 +71,6 @@ Result<void> sync_folder(const std::string& path)
     const Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder || ::fsync(folder.get()) != 0)
         return system_error("sync " + path, errno);
-    return {};
-}
-
-Result<void> must_be_stopped(const std::string& queue_directory)
-{
-    if (const auto running = supervisor::running_instance(queue_directory))
-        return Error{fmt::format("a mail system runs on {} (process {}): stop it first", queue_directory, *running)};
     return {};
 }
 

@@ -1,26 +1,16 @@
-// migrate/queue_folder.hpp: the folders that both ways share: durable links and renames, and whose files are made.
+// migrate/queue_folder.hpp: Postfix's queue folders, and durable links and renames in them.
 #pragma once
 
 #include "base/error.hpp"
-#include "supervisor/layout.hpp"
+
+#include <sys/stat.h>
 
 #include <cstdint>
+
 #include <string>
 #include <vector>
 
 namespace posthorn::migrate {
-
-/// As long as it lives this thread makes and opens files as mail_owner: what the spool gets belongs to the queue manager. Threads that are started
-/// meanwhile stay so. Does nothing without root.
-class AsMailOwner {
-public:
-    explicit AsMailOwner(const supervisor::Identity& owner);
-    AsMailOwner(AsMailOwner&&) = delete;
-    ~AsMailOwner();
-
-private:
-    bool changed_;
-};
 
 /// A queue file's place: "deferred/A/A12..." below the queue directory.
 struct Found {
@@ -30,10 +20,16 @@ struct Found {
 /// Regular files of one queue and the folders of its hash, sorted by name. An absent folder has none.
 Result<std::vector<Found>> files_of_queue(const std::string& queue_directory, const std::string& queue);
 
+struct FileRead {
+    std::string octets;
+    struct stat about{};
+};
+/// A regular file, as it is now; no link is followed, and what somebody put in its place holds up nothing.
+/// Error: not a regular file; cannot be read; larger than `most`, which leaves room for any message.
+Result<FileRead> read_regular_file(const std::string& path, std::uint64_t most = std::uint64_t{2} << 30);
+
 Result<void> make_folder(const std::string& path);
 /// What was linked, renamed or removed in it is so after a power loss.
 Result<void> sync_folder(const std::string& path);
-/// Neither Postfix nor Posthorn may run on this queue. Error: which process does.
-Result<void> must_be_stopped(const std::string& queue_directory);
 
 }  // namespace posthorn::migrate

@@ -3,6 +3,8 @@
 #include "migrate/give_back.hpp"
 #include "migrate/queue_file.hpp"
 #include "migrate/queue_folder.hpp"
+#include "migrate/quiet.hpp"
+#include "migrate/stopped_queue.hpp"
 #include "migrate/testing.hpp"
 #include "spool/ledger.hpp"
 #include "spool/opening.hpp"
@@ -13,8 +15,11 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <iterator>
 #include <set>
 
 using namespace posthorn;
@@ -23,18 +28,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
-class Quiet final : public observe::Sink {
-    void write(observe::Level, std::string_view, std::string_view) override {}
-};
-
-std::string queue_file(const std::string& recipient)
+std::string queue_file(const std::string& recipient, std::size_t octets = 0)
 {
     handoff::Envelope envelope;
     envelope.set_arrival(1795662802'000000);
     envelope.set_sender("s@x.test");
     envelope.add_recipients()->set_address(recipient);
     migrate::QueueFileWriter writer;
-    std::string file = *writer.begin(envelope) + writer.content("Subject: x\r\n\r\n" + recipient + "\r\n") + writer.end(envelope);
+    std::string file = *writer.begin(envelope) + writer.content("Subject: x\r\n\r\n" + recipient + "\r\n" + std::string(octets, 'x') + "\r\n") +
+                       writer.end(envelope);
     return file.replace(0, writer.sizes().size(), writer.sizes());
 }
 
@@ -48,7 +50,7 @@ public:
             fmt::format("compatibility_level = 3.6\nqueue_directory = {0}/ours\ndata_directory = {0}/data\nmail_owner = {1}\nsetgid_group = {2}\n",
                         folder_.path(), root && ::getpwnam("nobody") ? "nobody" : "mail", root && ::getgrnam("mail") ? "mail" : "daemon"));
         ::chmod(folder_.path().c_str(), 0755);
-        for (const char* queue : {"incoming", "hold"})
+        for (const char* queue : {"incoming", "hold", "deferred"})
             fs::create_directories(theirs() + "/" + queue);
     }
     std::string theirs() const { return folder_.path() + "/theirs"; }
@@ -87,7 +89,7 @@ public:
             return delivered;
         const migrate::AsMailOwner as_owner(*supervisor::identity(config()));
         const auto files = spool::system_files(folder_.path() + "/ours/spool");
-        auto opened = spool::Spool::open(*files, {}, loop.get_executor(), clock, observe::Log(std::make_shared<Quiet>(), "test"), {});
+        auto opened = spool::Spool::open(*files, {}, loop.get_executor(), clock, migrate::quiet_log(), {});
         REQUIRE(opened);
         const auto page = run(loop, (*opened)->list(0, 1000));
         REQUIRE(page);
@@ -105,7 +107,7 @@ public:
         run(loop, (*opened)->close());
         opened->reset();
         // A day may pass between two runs: what left the queue is not remembered any more.
-        const auto later = spool::open_queue(*files, {}, clock, observe::Log(std::make_shared<Quiet>(), "test"));
+        const auto later = spool::open_queue(*files, {}, clock, migrate::quiet_log());
         REQUIRE(later);
         later->ledger->connection().run("DELETE FROM gone");
         return delivered;
@@ -163,6 +165,81 @@ TEST_CASE("take over: wherever a run is cut off, and whatever was delivered in b
             break;
         }
     }
+}
+
+TEST_CASE("take over: a disk that is full and then is not: the run ends, names the file, and each message comes once")
+{
+    const Queues queues;
+    fill(queues);
+    queues.write("incoming/A4", queue_file("large@x.test", 8 << 20));
+    queues.write("deferred/A5", queue_file("later@x.test"));
+    const auto limit = [](rlim_t octets) {
+        ::signal(SIGXFSZ, SIG_IGN);
+        struct rlimit now{};
+        ::getrlimit(RLIMIT_FSIZE, &now);
+        now.rlim_cur = octets;
+        ::setrlimit(RLIMIT_FSIZE, &now);
+    };
+    for (int round = 0; round < 2; ++round)  // no room for the large one; at the second round there is, right behind its failure
+        CHECK_FALSE(queues.cut_off(
+            [&](const config::Snapshot& config, const std::string& from, const migrate::Step&) {
+                limit(4 << 20);
+                const auto taken = migrate::take_over_queue(config, from, [&] {
+                    if (round == 1)
+                        limit(RLIM_INFINITY);
+                });
+                const bool ended = !taken && taken.error().text().ends_with("insufficient system storage: make room and repeat");
+                return ended ? Result<void>{} : Result<void>{Error{taken ? "it did not end" : taken.error().text()}};
+            },
+            0));
+    CHECK(fs::exists(queues.theirs() + "/incoming/A4"));
+    CHECK_FALSE(queues.cut_off(migrate::take_over_queue, 0));
+    CHECK_FALSE(queues.cut_off(migrate::take_over_queue, 0));
+    CHECK(queues.deliver() == std::multiset<std::string>{"a@x.test", "b@x.test", "large@x.test", "later@x.test"});
+    CHECK(fs::is_empty(queues.theirs() + "/posthorn-taken/taking"));
+}
+
+TEST_CASE("take over: two files of one name are both kept")
+{
+    const Queues queues;
+    fs::create_directories(queues.theirs() + "/deferred/A");
+    queues.write("deferred/A1", queue_file("a@x.test"));
+    queues.write("deferred/A/A1", queue_file("b@x.test"));
+    CHECK_FALSE(queues.cut_off(migrate::take_over_queue, 0));
+    CHECK(queues.deliver() == std::multiset<std::string>{"a@x.test", "b@x.test"});
+    const fs::directory_iterator kept(queues.theirs() + "/posthorn-taken/deferred");
+    CHECK(std::distance(begin(kept), end(kept)) == 2);
+}
+
+TEST_CASE("queue folder: only a regular file is read, and nothing in its place holds up the run")
+{
+    const Folder folder;
+    folder.write("file", "octets");
+    ::mkfifo((folder.path() + "/fifo").c_str(), 0700);
+    fs::create_symlink(folder.path() + "/file", folder.path() + "/link");
+    const auto file = migrate::read_regular_file(folder.path() + "/file", 6);
+    REQUIRE(file);
+    CHECK(file->octets == "octets");
+    CHECK(migrate::read_regular_file(folder.path() + "/file", 5).error().text() == "larger than 5 octets");
+    CHECK(migrate::read_regular_file(folder.path() + "/fifo").error().text() == "not a regular file");
+    CHECK_FALSE(migrate::read_regular_file(folder.path() + "/link"));
+    CHECK_FALSE(migrate::read_regular_file(folder.path() + "/gone"));
+}
+
+TEST_CASE("stopped queue: as long as a run has it, no mail system starts on either")
+{
+    const Queues queues;
+    fs::create_directories(queues.theirs() + "/pid");
+    {
+        const auto queue = migrate::StoppedQueue::open(queues.config(), queues.theirs());
+        REQUIRE_MESSAGE(queue, queue.error().text());
+        CHECK(supervisor::running_instance(queues.theirs()) == ::getpid());
+        CHECK_FALSE(supervisor::InstanceLock::take(queues.theirs()));
+        CHECK_FALSE(supervisor::InstanceLock::take(queues.config().text("queue_directory")));
+        CHECK_FALSE(migrate::take_over_queue(queues.config(), queues.theirs()));
+        (*queue)->close();
+    }
+    CHECK(supervisor::InstanceLock::take(queues.theirs()));
 }
 
 TEST_CASE("give back: wherever a run is cut off, and whatever either system delivered in between, each message comes once")

@@ -1,7 +1,5 @@
 #include "migrate/take_over.hpp"
 
-#include "async/run.hpp"
-#include "base/fd.hpp"
 #include "base/strings.hpp"
 #include "handoff/frames.hpp"
 #include "handoff/queue_id.hpp"
@@ -9,19 +7,20 @@
 #include "message/header.hpp"
 #include "migrate/queue_file.hpp"
 #include "migrate/queue_folder.hpp"
+#include "migrate/stopped_queue.hpp"
 #include "spool/incoming.hpp"
-#include "spool/spool.hpp"
 
 #include <fmt/format.h>
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <optional>
+#include <set>
 
 namespace posthorn::migrate {
 
@@ -32,47 +31,6 @@ namespace {
 using spool::Lease;
 
 constexpr std::size_t batch_size = 64;
-
-class Quiet final : public observe::Sink {
-    void write(observe::Level, std::string_view, std::string_view) override {}
-};
-
-/// A file in memory, as it is.
-class Mapped {
-public:
-    static Result<Mapped> open(const std::string& path)
-    {
-        const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-        struct stat about{};
-        if (!file || ::fstat(file.get(), &about) != 0)
-            return system_error("open " + path, errno);
-        Mapped mapped;
-        mapped.about_ = about;
-        mapped.size_ = static_cast<std::size_t>(about.st_size);
-        if (mapped.size_ > 0) {
-            void* at = ::mmap(nullptr, mapped.size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-            if (at == MAP_FAILED)
-                return system_error("read " + path, errno);
-            mapped.at_ = static_cast<const char*>(at);
-        }
-        return mapped;
-    }
-    Mapped(Mapped&& other) noexcept : at_(std::exchange(other.at_, nullptr)), size_(other.size_), about_(other.about_) {}
-    Mapped& operator=(Mapped&&) = delete;
-    ~Mapped()
-    {
-        if (at_)
-            ::munmap(const_cast<char*>(at_), size_);
-    }
-    std::string_view octets() const { return {at_, at_ ? size_ : 0}; }
-    const struct stat& about() const { return about_; }
-
-private:
-    Mapped() = default;
-    const char* at_ = nullptr;
-    std::size_t size_ = 0;
-    struct stat about_{};
-};
 
 /// One file on its way. Its link's name says all that a next run has to know: "deferred+A12...+4gDq...".
 struct OnItsWay {
@@ -89,8 +47,8 @@ struct OnItsWay {
 
 class TakeOver {
 public:
-    TakeOver(const config::Snapshot& snapshot, std::string from, supervisor::Identity owner, const Step& step)
-        : snapshot_(snapshot), from_(std::move(from)), kept_(from_ + "/posthorn-taken"), owner_(owner), step_(step)
+    TakeOver(const config::Snapshot& snapshot, std::string from, StoppedQueue& ours, const Step& step)
+        : snapshot_(snapshot), from_(std::move(from)), kept_(from_ + "/posthorn-taken"), ours_(ours), step_(step)
     {
     }
 
@@ -99,13 +57,12 @@ public:
         taken_.kept_in = kept_;
         for (const std::string& folder : {kept_, kept_ + "/taking", kept_ + "/releasing"})
             TRY_VOID(make_folder(folder));
-        TRY_VOID(open_spool());
         TRY_VOID(finish_earlier_runs());
         for (const char* queue : {"maildrop", "incoming", "active", "deferred", "hold"}) {
             TRY(const auto files, files_of_queue(from_, queue));
             std::vector<OnItsWay> batch;
             for (const Found& file : files) {
-                if (!is_complete(file))
+                if (set_aside_.contains(file.path) || !is_complete(file))
                     continue;
                 batch.emplace_back().source = file;
                 if (batch.size() == batch_size)
@@ -114,26 +71,11 @@ public:
             TRY_VOID(take_batch(std::move(batch)));
         }
         TRY_VOID(name_untold_bounces());
-        run(loop_, spool_->close(), std::chrono::seconds(300));
+        ours_.close();
         return std::move(taken_);
     }
 
 private:
-    Result<void> open_spool()
-    {
-        const AsMailOwner as_owner(owner_);
-        files_ = spool::system_files(snapshot_.text("queue_directory") + "/spool");
-        spool::Events events;
-        events.failed = [](Error error) {
-            // As the queue manager: what the disk took is unknown, and the next run finds out.
-            fmt::print(stderr, "posthorn migrate: fatal: the queue failed: {}\n", error.text());
-            ::_exit(2);
-        };
-        TRY(spool_, spool::Spool::open(*files_, spool::Options::from(snapshot_), loop_.get_executor(), clock_,
-                                       observe::Log(std::make_shared<Quiet>(), "postfix/qmgr"), events));
-        return {};
-    }
-
     void passed() const
     {
         if (step_)
@@ -164,7 +106,7 @@ private:
     {
         if (batch.empty())
             return {};
-        TRY(const spool::Block block, run(loop_, spool_->reserve(spool::Counter::queue_id, batch.size()), std::chrono::seconds(300)));
+        TRY(const spool::Block block, ours_.await(ours_.spool().reserve(spool::Counter::queue_id, batch.size())));
         const bool long_ids = snapshot_.text("enable_long_queue_ids") == "yes";
         std::uint64_t sequence = block.first;
         std::vector<OnItsWay> linked;
@@ -205,7 +147,16 @@ private:
         for (const OnItsWay& one : batch)
             if (!one.failed)
                 ++taken_.by_queue[one.source.queue];
-        return {};
+        return full_ ? Result<void>{*full_} : Result<void>{};
+    }
+
+    /// Without room it would be the same for all that follow, and each would leave a link to finish.
+    void fail(OnItsWay& one, const Error& error)
+    {
+        one.failed = true;
+        trouble(one.link, error.text());
+        if (error.status() == "4.3.1" && !full_)
+            full_ = Error{fmt::format("{}: {}: make room and repeat", one.link, error.text())};
     }
 
     Result<void> commit(std::vector<OnItsWay>& batch)
@@ -214,11 +165,10 @@ private:
             if (one.failed || one.lease.key != 0)
                 continue;
             if (auto read = read_message(one.link, one, true); !read) {
-                one.failed = true;                                 // it could be read a moment ago: the disk
-                trouble(one.link, read.error().text());
+                fail(one, read.error());                           // it could be read a moment ago: the disk
             }
         }
-        TRY_VOID(run(loop_, enqueue_all(&batch), std::chrono::seconds(3600)));
+        TRY_VOID(ours_.await(enqueue_all(&batch), std::chrono::hours(1)));
         for (OnItsWay& one : batch) {
             if (one.file && !one.failed)
                 one.file->keep();
@@ -239,15 +189,14 @@ private:
     }
     awaitable<void> enqueue(OnItsWay* one)
     {
-        const auto lease = co_await spool_->enqueue(one->message);
+        const auto lease = co_await ours_.spool().enqueue(one->message);
         if (lease) {
             one->lease = *lease;
             ++taken_.messages;
             taken_.recipients += static_cast<std::uint64_t>(one->message->envelope.recipients_size());
             co_return;
         }
-        one->failed = true;
-        trouble(one->link, lease.error().text());
+        fail(*one, lease.error());
     }
 
     Result<void> leave_queues(std::vector<OnItsWay>& batch)
@@ -276,7 +225,10 @@ private:
                 continue;
             const std::string folder = kept_ + "/" + (to.empty() ? one.source.queue : to);
             TRY_VOID(make_folder(folder));
-            const std::string target = folder + "/" + (to.empty() ? one.source.name : one.link_name());
+            std::string target = folder + "/" + (to.empty() ? one.source.name : one.link_name());
+            struct stat there{};
+            if (to.empty() && ::lstat(target.c_str(), &there) == 0)   // another original by that name
+                target = folder + "/" + one.link_name();
             if (::rename(one.link.c_str(), target.c_str()) != 0)
                 return system_error(fmt::format("rename {} to {}", one.link, target), errno);
             one.link = target;
@@ -289,7 +241,7 @@ private:
         return {};
     }
 
-    Result<void> release(std::vector<OnItsWay>& batch) { return run(loop_, release_all(&batch), std::chrono::seconds(3600)); }
+    Result<void> release(std::vector<OnItsWay>& batch) { return ours_.await(release_all(&batch), std::chrono::hours(1)); }
 
     awaitable<Result<void>> release_all(std::vector<OnItsWay>* batch)
     {
@@ -309,7 +261,7 @@ private:
         spool::Change change{.hold = one->hold, .expire = {}, .next_try = one->next_try};
         if (one->requeue)
             change.requeue = true;
-        if (const auto altered = co_await spool_->alter(std::move(leases), change); !altered)
+        if (const auto altered = co_await ours_.spool().alter(std::move(leases), change); !altered)
             *failed = altered.error();
     }
 
@@ -335,15 +287,17 @@ private:
                 return Error{fmt::format("read {}: {}", folder, failed.message())};
             std::vector<OnItsWay> known;
             for (OnItsWay& one : batch) {
-                TRY(const auto lease, run(loop_, spool_->find(one.queue_id), std::chrono::seconds(300)));
+                TRY(const auto lease, ours_.await(ours_.spool().find(one.queue_id)));
                 if (lease)
                     one.lease = *lease;
+                one.source.path = still_there(one);
+                // If this does not succeed now, it is the next run's under the id that it has: under another one it would come twice.
+                set_aside_.insert(one.source.path);
                 // Holds, next tries and the like are said by the file again.
                 if (const auto read = read_message(one.link, one, false); !read) {
                     trouble(one.link, read.error().text());
                     continue;
                 }
-                one.source.path = still_there(one);
                 known.push_back(std::move(one));
             }
             TRY_VOID(carry_through(std::move(known), releasing));
@@ -370,7 +324,7 @@ private:
     /// `keep`: builds the message, with content above the inline limit in the incoming folder; else only looks whether it can be read.
     Result<void> read_message(const std::string& path, OnItsWay& one, bool keep)
     {
-        TRY(const Mapped mapped, Mapped::open(path));
+        TRY(const FileRead original, read_regular_file(path));
         std::string text;
         std::unique_ptr<spool::IncomingFile> file;
         std::string head;
@@ -383,34 +337,34 @@ private:
                 text += octets;
                 if (text.size() <= handoff::inline_content_limit)
                     return {};
-                const AsMailOwner as_owner(owner_);
-                TRY(auto made, spool::IncomingFile::create(*files_, one.queue_id));
+                const AsMailOwner as_owner(ours_.owner());
+                TRY(auto made, spool::IncomingFile::create(ours_.files(), one.queue_id));
                 file = std::make_unique<spool::IncomingFile>(std::move(made));
                 return file->append(std::exchange(text, {}));
             }
             return file->append(octets);
         };
-        TRY(QueueFile read, read_queue_file(mapped.octets(), take));
+        TRY(QueueFile read, read_queue_file(original.octets, take));
         one.hold = one.source.queue == "hold";
         one.requeue = !read.cleaned;
         one.open = read.envelope.recipients_size() > 0;
         if (!one.open && read.done == 0)
             return Error{"no recipients"};
         // The queue manager of Postfix keeps the time of the next try in the file's.
-        if (one.source.queue == "deferred" && mapped.about().st_mtim.tv_sec > ::time(nullptr))
-            one.next_try = WallTime{std::chrono::seconds{mapped.about().st_mtim.tv_sec}};
+        if (one.source.queue == "deferred" && original.about.st_mtim.tv_sec > ::time(nullptr))
+            one.next_try = WallTime{std::chrono::seconds{original.about.st_mtim.tv_sec}};
         if (!keep || !one.open)
             return {};
         handoff::Envelope& envelope = read.envelope;
         envelope.set_queue_id(one.queue_id);
-        envelope.set_hold(true);                                   // until the original has left its queue
+        envelope.set_hold(true);  // until the original has left its queue
         if (one.requeue)
-            envelope.set_submitter(mapped.about().st_uid);
+            envelope.set_submitter(original.about.st_uid);
         handoff::redirect(envelope);  // as the queue manager does with a message that comes in
         describe(envelope, head);
         auto message = std::make_shared<spool::NewMessage>();
         if (file) {
-            const AsMailOwner as_owner(owner_);
+            const AsMailOwner as_owner(ours_.owner());
             TRY_VOID(file->sync());
             message->content.set_file(file->name());
         } else {
@@ -449,24 +403,20 @@ private:
 
     const config::Snapshot& snapshot_;
     std::string from_, kept_;
-    supervisor::Identity owner_;
+    StoppedQueue& ours_;
     const Step& step_;
     Taken taken_;
-    asio::io_context loop_;
+    std::set<std::string> set_aside_;  // in their queue still, and an earlier run's
+    std::optional<Error> full_;
     SystemClock clock_;
-    std::unique_ptr<spool::FileOps> files_;
-    std::unique_ptr<spool::Spool> spool_;
 };
 
 }  // namespace
 
 Result<Taken> take_over_queue(const config::Snapshot& snapshot, const std::string& from, const Step& step)
 {
-    TRY_VOID(must_be_stopped(from));
-    TRY_VOID(must_be_stopped(snapshot.text("queue_directory")));
-    TRY(const auto owner, supervisor::identity(snapshot));
-    TRY_VOID(supervisor::Layout::from(snapshot).make(owner));
-    return TakeOver(snapshot, from, owner, step).take();
+    TRY(const auto ours, StoppedQueue::open(snapshot, from));
+    return TakeOver(snapshot, from, *ours, step).take();
 }
 
 }  // namespace posthorn::migrate
