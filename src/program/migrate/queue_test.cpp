@@ -199,6 +199,23 @@ TEST_CASE("take over: a disk that is full and then is not: the run ends, names t
     CHECK(fs::is_empty(queues.theirs() + "/posthorn-taken/taking"));
 }
 
+TEST_CASE("take over: a run that was cut off while it wrote a large message is finished by the next, not by one of another day")
+{
+    const Queues queues;
+    queues.write("incoming/A1", queue_file("large@x.test", 1 << 20));
+    CHECK(queues.cut_off(migrate::take_over_queue, 1));
+    const std::string link = fs::directory_iterator(queues.theirs() + "/posthorn-taken/taking")->path().filename().string();
+    const std::string begun = queues.config().text("queue_directory") + "/spool/incoming/" + link.substr(link.rfind('+') + 1);
+    {
+        const migrate::AsMailOwner as_owner(*supervisor::identity(queues.config()));
+        std::ofstream(begun) << "begun";
+    }
+    REQUIRE(fs::exists(begun));
+    CHECK_FALSE(queues.cut_off(migrate::take_over_queue, 0));
+    CHECK(queues.deliver() == std::multiset<std::string>{"large@x.test"});
+    CHECK(fs::is_empty(queues.theirs() + "/posthorn-taken/taking"));
+}
+
 TEST_CASE("take over: two files of one name are both kept")
 {
     const Queues queues;

@@ -72,8 +72,9 @@ Result<std::unique_ptr<StoppedQueue>> StoppedQueue::open(const config::Snapshot&
         fmt::print(stderr, "posthorn migrate: fatal: the queue failed: {}\n", error.text());
         ::_exit(2);
     };
-    TRY(queue->spool_,
-        spool::Spool::open(*queue->files_, spool::Options::from(snapshot), queue->loop_.get_executor(), queue->clock_, quiet_log(), events));
+    auto options = spool::Options::from(snapshot);
+    options.orphan_age = std::chrono::seconds{0};                  // nobody writes now: what a run that was cut off had begun is in the way
+    TRY(queue->spool_, spool::Spool::open(*queue->files_, options, queue->loop_.get_executor(), queue->clock_, quiet_log(), events));
     return queue;
 }
 
