@@ -1,5 +1,5 @@
 // commands/mailbox_lock.hpp: the exclusive use of a mailbox file, by the methods of mailbox_delivery_lock.            postlock(1)
-// Order    the methods apply in the order flock, fcntl, dotlock on the way in: the file is opened (and made, mode 0600) behind "FILE.lock".
+// Order    "FILE.lock" first, and the file is opened (and made, mode 0600) behind it; then flock, then fcntl.
 // Waiting  `attempts` times with `pause` between; a "FILE.lock" older than `stale` goes.
 // Errors   "open file F: unable to create lock file F.lock: File exists", "open file F: unable to lock for exclusive access: ...".
 #pragma once

@@ -74,6 +74,36 @@ bool has_configuration(const std::string& directory)
     return ::access((directory + "/main.cf").c_str(), F_OK) == 0 && ::access((directory + "/master.cf").c_str(), F_OK) == 0;
 }
 
+std::string stock_master_cf(const std::string& smtp)
+{
+    return fmt::format(R"(# service type  private unpriv  chroot  wakeup  maxproc command + args
+{0} inet n -       n       -       -       smtpd
+pickup    unix  n       -       n       60      1       pickup
+cleanup   unix  n       -       n       -       0       cleanup
+qmgr      unix  n       -       n       300     1       qmgr
+tlsmgr    unix  -       -       n       1000?   1       tlsmgr
+rewrite   unix  -       -       n       -       -       trivial-rewrite
+bounce    unix  -       -       n       -       0       bounce
+defer     unix  -       -       n       -       0       bounce
+trace     unix  -       -       n       -       0       bounce
+verify    unix  -       -       n       -       1       verify
+flush     unix  n       -       n       1000?   0       flush
+proxymap  unix  -       -       n       -       -       proxymap
+proxywrite unix -       -       n       -       1       proxymap
+smtp      unix  -       -       n       -       -       smtp
+relay     unix  -       -       n       -       -       smtp
+showq     unix  n       -       n       -       -       showq
+error     unix  -       -       n       -       -       error
+retry     unix  -       -       n       -       -       error
+discard   unix  -       -       n       -       -       discard
+lmtp      unix  -       -       n       -       -       lmtp
+anvil     unix  -       -       n       -       1       anvil
+scache    unix  -       -       n       -       1       scache
+postlog   unix-dgram n  -       n       -       1       postlogd
+)",
+                       smtp);
+}
+
 void make_instance(const config::Snapshot& primary, const Instance& fresh)
 {
     std::error_code trouble;
