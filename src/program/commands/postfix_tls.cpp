@@ -16,7 +16,6 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
-#include <functional>
 
 namespace posthorn::commands {
 
@@ -39,7 +38,6 @@ const Algorithm* algorithm_of(std::string_view name)
 
 struct Wish {
     std::string random, algorithm = "rsa", bits, key_file = "rsa", host;
-    bool key_named = false;
     std::vector<std::string> names;
 };
 
@@ -205,10 +203,13 @@ private:
         const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (file < 0)
             throw Failure(fmt::format("create {}: {}", path, errno_text(errno)), 1);
+        errno = ENOSPC;                                        // what a write that takes less would say the next time
         const bool whole = ::write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fsync(file) == 0;
-        if (::close(file) != 0 || !whole) {
+        const int trouble = errno;
+        ::close(file);
+        if (!whole) {
             ::unlink(path.c_str());
-            throw Failure(fmt::format("write {}: {}", path, errno_text(errno)), 1);
+            throw Failure(fmt::format("write {}: {}", path, errno_text(trouble)), 1);
         }
     }
 
@@ -240,7 +241,12 @@ private:
         made.key = fmt::format("{}/{}{}.pem", directory_, made.algorithm->key_prefix, stamp);
         made.certificate = fmt::format("{}/{}{}.pem", directory_, made.algorithm->certificate_prefix, stamp);
         write(made.key, key, 0600);
-        write(made.certificate, pem.certificate, 0644);
+        try {
+            write(made.certificate, pem.certificate, 0644);
+        } catch (const Failure&) {
+            ::unlink(made.key.c_str());                        // a key without a certificate is of no use
+            throw;
+        }
         return 0;
     }
 
