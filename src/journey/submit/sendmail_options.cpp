@@ -9,8 +9,7 @@ namespace posthorn::submit {
 
 namespace {
 
-// A colon: the option has a value.
-constexpr std::string_view known = "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:q:r:tvx";
+constexpr std::string_view known = sendmail_letters;
 
 Error usage(std::string text) { return Error{std::move(text), "5.5.4"}; }
 
@@ -73,7 +72,6 @@ private:
     void flag(char letter)
     {
         switch (letter) {
-        case 'G': options_.gateway = true; break;
         case 'I': options_.mode = SendmailOptions::Mode::new_aliases; break;
         case 'i': options_.dot_ends = false; break;
         case 't': options_.recipients_from_header = true; break;

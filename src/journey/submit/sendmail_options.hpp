@@ -16,6 +16,9 @@
 
 namespace posthorn::submit {
 
+/// The options, as getopt(3) reads them: a colon where there is a value. The manual's page is held against the same list.
+inline constexpr std::string_view sendmail_letters = "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:q:r:tvx";
+
 struct SendmailOptions {
     enum class Mode { submit, daemon, new_aliases, list_queue, smtp_dialogue, flush, flush_site, flush_id };
 
@@ -23,7 +26,6 @@ struct SendmailOptions {
     std::string site_or_id;                      // of -qR, -qI
     bool recipients_from_header = false;         // -t
     bool dot_ends = true;                        // not -i, -oi
-    bool gateway = false;                        // -G: mail of somebody else's
     handoff::Purpose purpose = handoff::PURPOSE_MAIL;
     int verbose = 0;
     std::optional<std::string> sender;           // -f, -r; "" and "<>" are the null sender

@@ -1,5 +1,6 @@
 // postcat -q: what the queue holds of a message, in Postfix's arrangement, however large it is.
 #include "commands/command.hpp"
+#include "commands/letters.hpp"
 
 #include "base/strings.hpp"
 #include "commands/queue_client.hpp"
@@ -199,7 +200,7 @@ int run(std::span<char*> args)
     std::optional<std::string> directory;
     Options options;
     bool queue = false;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "bc:dehnoqrs:v")) > 0;) {
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postcat_letters)) > 0;) {
         switch (option) {
         case 'b': options.body = true; break;
         case 'c': directory = ::optarg; break;

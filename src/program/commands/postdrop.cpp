@@ -1,6 +1,7 @@
 // The set-gid half of submission: takes a maildrop record from standard input and makes it a file. It parses lengths, nothing else.
 #include "commands/command.hpp"
 #include "commands/drop_program.hpp"
+#include "commands/letters.hpp"
 
 #include "submit/drop_file.hpp"
 #include "submit/exit_status.hpp"
@@ -37,7 +38,7 @@ int drop(std::span<char*> args)
 {
     std::optional<std::string> directory;
     bool show_name = false;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "c:rv")) > 0;) {
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postdrop_letters)) > 0;) {
         switch (option) {
         case 'c': directory = ::optarg; break;
         case 'r': show_name = true; break;

@@ -3,6 +3,7 @@
 #include "commands/check.hpp"
 #include "commands/command.hpp"
 #include "commands/instances.hpp"
+#include "commands/letters.hpp"
 #include "commands/postfix_tls.hpp"
 #include "commands/run_program.hpp"
 #include "commands/script.hpp"
@@ -130,7 +131,7 @@ int run(std::span<char*> args)
 {
     std::optional<std::string> directory;
     std::string verbose;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "+c:Dv")) > 0;) {
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postfix_letters)) > 0;) {
         switch (option) {
         case 'c': directory = ::optarg; break;
         case 'D': break;

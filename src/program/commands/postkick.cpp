@@ -1,5 +1,6 @@
 // postkick(1): a request to a service of this instance, as scripts poke qmgr, pickup and flush.
 #include "commands/command.hpp"
+#include "commands/letters.hpp"
 
 #include "base/fd.hpp"
 #include "base/strings.hpp"
@@ -68,7 +69,7 @@ void wait_until_read(int socket, std::chrono::milliseconds limit)
 int run(std::span<char*> args)
 {
     std::optional<std::string> directory;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "+c:v")) > 0;) {
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postkick_letters)) > 0;) {
         switch (option) {
         case 'c': directory = ::optarg; break;
         case 'v': break;

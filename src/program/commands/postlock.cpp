@@ -1,5 +1,6 @@
 // postlock(1): locks a mailbox as local delivery does, and runs a command meanwhile.
 #include "commands/command.hpp"
+#include "commands/letters.hpp"
 #include "commands/mailbox_lock.hpp"
 #include "commands/run_program.hpp"
 
@@ -32,7 +33,7 @@ constexpr Param<std::string> mailbox_delivery_lock{
 int run(std::span<char*> args)
 {
     std::optional<std::string> directory, style;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "+c:l:v")) > 0;) {
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postlock_letters)) > 0;) {
         switch (option) {
         case 'c': directory = ::optarg; break;
         case 'l': style = ::optarg; break;

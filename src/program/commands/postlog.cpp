@@ -1,5 +1,6 @@
 // postlog: a line, or the lines of standard input, into the mail log.
 #include "commands/command.hpp"
+#include "commands/letters.hpp"
 
 #include "base/strings.hpp"
 #include "supervisor/log_target.hpp"
@@ -19,7 +20,7 @@ int run(std::span<char*> args)
 {
     std::optional<std::string> directory, tag;
     observe::Level level = observe::Level::info;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "c:ip:t:v")) > 0;) {
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postlog_letters)) > 0;) {
         switch (option) {
         case 'c': directory = ::optarg; break;
         case 'i':

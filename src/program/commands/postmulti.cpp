@@ -1,6 +1,7 @@
 // postmulti(1): several instances on one host: listed, told the same, made, changed, taken away.
 #include "commands/command.hpp"
 #include "commands/instances.hpp"
+#include "commands/letters.hpp"
 #include "commands/new_instance.hpp"
 #include "commands/run_program.hpp"
 #include "commands/script.hpp"
@@ -43,7 +44,7 @@ Wish parse(std::span<char*> args)
 {
     Wish wish;
     int modes = 0;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "+ac:e:g:i:G:I:lpRvx")) > 0;) {
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postmulti_letters)) > 0;) {
         switch (option) {
         case 'a': wish.all = true; break;
         case 'c': wish.primary = ::optarg; break;

@@ -1,6 +1,7 @@
 // postqueue -p -j -f -i ID -s SITE; set-gid to the group that may enter the folder "public".
 #include "commands/command.hpp"
 #include "commands/drop_program.hpp"
+#include "commands/letters.hpp"
 
 #include "base/strings.hpp"
 #include "commands/queue_client.hpp"
@@ -40,7 +41,7 @@ int run(std::span<char*> args)
     std::optional<std::string> directory;
     std::optional<char> mode;
     std::string argument;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "c:fi:jps:v")) > 0;) {
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postqueue_letters)) > 0;) {
         switch (option) {
         case 'c': directory = ::optarg; break;
         case 'v': break;

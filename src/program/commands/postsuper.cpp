@@ -1,5 +1,6 @@
 // postsuper: an operator's hand on the queue, through qmgr (its sole writer).
 #include "commands/command.hpp"
+#include "commands/letters.hpp"
 
 #include "base/strings.hpp"
 #include "commands/queue_client.hpp"
@@ -66,7 +67,7 @@ int run(std::span<char*> args)
 {
     std::optional<std::string> directory;
     std::vector<std::pair<const Action*, std::string>> requests;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "c:d:e:f:h:H:pr:sSv")) > 0;) {
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postsuper_letters)) > 0;) {
         if (option == 'c') {
             directory = ::optarg;
             continue;

@@ -1,5 +1,6 @@
 // qshape(1): the queue by domain and age. Asked of qmgr; what waits in the maildrop is read there.
 #include "commands/command.hpp"
+#include "commands/letters.hpp"
 #include "commands/qshape_table.hpp"
 #include "commands/queue_client.hpp"
 
@@ -91,7 +92,7 @@ int run(std::span<char*> args)
     std::optional<std::string> directory;
     QshapeOptions options;
     bool senders = false;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "spm:b:t:lw:N:n:c:")) > 0;) {
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), qshape_letters)) > 0;) {
         const char letter = static_cast<char>(option);
         switch (option) {
         case 's': senders = true; break;

@@ -9,6 +9,9 @@
 
 namespace posthorn::tester {
 
+/// The options, as getopt(3) reads them; the manual's page is held against the same list.
+inline constexpr const char* finger_letters = "a:A:cCd:fF:g:h:H:k:K:l:L:m:M:o:p:P:r:s:St:T:vwX";
+
 int finger(std::span<char*> args);
 
 }  // namespace posthorn::tester

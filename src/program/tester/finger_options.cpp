@@ -1,6 +1,7 @@
 #include "tester/finger_options.hpp"
 
 #include "base/strings.hpp"
+#include "tester/finger.hpp"
 
 #include <fmt/format.h>
 
@@ -61,7 +62,7 @@ FingerOptions finger_options(std::span<char*> args)
 {
     FingerOptions options;
     ::optind = 1;
-    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), "a:A:cCd:fF:g:h:H:k:K:l:L:m:M:o:p:P:r:s:St:T:vwX")) > 0;) {
+    for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), finger_letters)) > 0;) {
         const char letter = static_cast<char>(option);
         switch (option) {
         case 'a': {

@@ -9,8 +9,6 @@ namespace posthorn::tools {
 namespace {
 
 constexpr std::string_view modes = "aAblmFMpPtT";          // at most one of these
-constexpr std::string_view plain = "aAbdefFhHlmMnpPqtvxX#";
-constexpr std::string_view with_operand = "cCoT";
 
 /// The order in which a refusal names two options.
 constexpr std::string_view mode_order = "aAbFlmMpPtT";
@@ -109,7 +107,7 @@ PostconfOptions postconf_options(std::span<char*> args, std::vector<std::string>
         for (word.remove_prefix(1); !word.empty();) {
             const char letter = word.front();
             word.remove_prefix(1);
-            if (with_operand.contains(letter)) {
+            if (postconf_operands.contains(letter)) {
                 if (word.empty() && ++at == args.size()) {
                     complaints.push_back(fmt::format("option requires an argument -- '{}'", letter));
                     throw Failure(usage());
@@ -129,7 +127,7 @@ PostconfOptions postconf_options(std::span<char*> args, std::vector<std::string>
                     if (!options.has('T'))
                         options.letters += 'T';
                 }
-            } else if (plain.contains(letter)) {
+            } else if (postconf_flags.contains(letter)) {
                 if (letter == 'v')
                     ++options.verbose;
                 else if (!options.has(letter))

@@ -23,6 +23,9 @@ struct ExpressionFailure : Failure {
     using Failure::Failure;
 };
 
+/// The options: flags, and those with an operand. The manual's page is held against them.
+inline constexpr std::string_view postconf_flags = "aAbdefFhHlmMnpPqtvxX#", postconf_operands = "cCoT";
+
 struct PostconfOptions {
     char mode = 'p';                              // a A b l m M F P t T, or p: main.cf
     std::string letters;                          // every mode and modifier letter that was given, once

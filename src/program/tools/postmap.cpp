@@ -36,13 +36,14 @@ struct Fatal : std::runtime_error {
 
 /// What postmap and postalias differ in: the lines of their input, and what only one of them can be asked.
 struct Program {
-    std::string_view name, usage, letters;
+    std::string_view name, usage;
+    const char* letters;
     bool aliases;
 };
-constexpr Program map_program{"postmap", "usage: postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
-                              "+NUbc:d:fFhimnopq:rsuvw", false};
+constexpr Program map_program{"postmap", "usage: postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...", postmap_letters,
+                              false};
 constexpr Program alias_program{"postalias", "usage: postalias [-Nfinoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
-                                "+Nc:d:finopq:rsuvw", true};
+                                postalias_letters, true};
 
 /// "NAME: warning: text" on standard error.
 class StandardError final : public observe::Sink {
@@ -83,7 +84,7 @@ Options parse(std::span<char*> args, const Program& program)
     Options options;
     ::optind = 1;
     ::opterr = 1;
-    for (int option = 0; (option = ::getopt(static_cast<int>(args.size()), args.data(), program.letters.data())) > 0;) {
+    for (int option = 0; (option = ::getopt(static_cast<int>(args.size()), args.data(), program.letters)) > 0;) {
         switch (option) {
         case 'N': options.build.nul = tables::BuildOptions::Nul::with; break;
         case 'n': options.build.nul = tables::BuildOptions::Nul::without; break;
