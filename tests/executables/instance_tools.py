@@ -5,9 +5,12 @@ import os
 import pathlib
 import re
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -278,6 +281,34 @@ class InstanceTools(unittest.TestCase):
         self.assertIn(f"SSL_connect error to {peer}", finger("-c", "-w", "-l", "encrypt", where).stderr)
         self.assertIn("> EHLO foo.test", finger("-o", "myhostname=foo.test", "-l", "encrypt", where).stderr)
         self.assertIn("Connection refused", finger(f"[127.0.0.1]:{free_port()}").stderr)
+
+    def test_a_server_that_hangs_up_after_the_handshake_is_told_of(self):
+        self.says(0, "deployed", "postfix", "-c", self.conf, "tls", "enable-server", "mail.demo.test")
+        key, certificate = next(self.conf.glob("key-*.pem")), next(self.conf.glob("cert-*.pem"))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            def serve():
+                for _ in range(2):
+                    with listener.accept()[0] as plain, context.wrap_socket(plain, server_side=True):
+                        pass
+            server = threading.Thread(target=serve, daemon=True)
+            server.start()
+            done = self.run_("posttls-finger", "-w", "-r", "1", "-m", "1", "-l", "encrypt", f"[127.0.0.1]:{listener.getsockname()[1]}", MAIL_CONFIG=str(self.conf))
+            server.join(10)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr.count("lost connection while receiving the initial server greeting"), 2)
+        self.assertIn("Maximum reconnect count reached.", done.stderr)
+
+    def test_a_poke_of_a_named_pipe_does_not_wait_for_its_reader(self):
+        self.start(self.conf)
+        os.mkfifo(self.home / "queue/public/pipe")
+        reader = os.open(self.home / "queue/public/pipe", os.O_RDONLY | os.O_NONBLOCK)
+        try:                                                              # run_ gives up after 60 s; application_event_drain_time is 100
+            self.says(0, "", "postkick", "-c", self.conf, "public", "pipe", "W")
+            self.assertEqual(os.read(reader, 10), b"W")
+        finally:
+            os.close(reader)
 
     def test_what_set_permissions_cannot_use_is_taken_back(self):
         before = (self.conf / "main.cf").read_text()
