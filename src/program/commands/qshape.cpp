@@ -61,10 +61,13 @@ struct Shape {
 void add_maildrop(Shape& shape, const std::string& folder)
 {
     std::error_code trouble;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, trouble)) {
+    const std::filesystem::directory_iterator entries(folder, trouble);
+    if (trouble)
+        throw Failure(fmt::format("{}: {}", folder, trouble.message()), 2);
+    for (const auto& entry : entries) {
         struct stat about{};
-        if (!entry.is_regular_file(trouble) || ::stat(entry.path().c_str(), &about) != 0)
-            continue;
+        if (::lstat(entry.path().c_str(), &about) != 0 || !S_ISREG(about.st_mode))
+            continue;                                              // picked up meanwhile
         std::ifstream file(entry.path(), std::ios::binary);
         handoff::Envelope envelope;
         bool whole = false;
@@ -83,8 +86,6 @@ void add_maildrop(Shape& shape, const std::string& folder)
         if (whole)
             shape.add(envelope, about.st_mtime);
     }
-    if (trouble)
-        throw Failure(fmt::format("{}: {}", folder, trouble.message()), 2);
 }
 
 int run(std::span<char*> args)
