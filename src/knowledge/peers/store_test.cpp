@@ -334,6 +334,12 @@ TEST_CASE("store: what an MX set asked for is kept, listed with what else is kep
     CHECK(held.step == std::chrono::seconds{1});
     CHECK(held.silent_until == clock.wall() + std::chrono::days{7});
     CHECK(held.sites.size() == restrained_sites);
+    lies.mutable_restraint()->set_last(std::numeric_limits<std::int64_t>::max());
+    lies.mutable_restraint()->set_raised(std::numeric_limits<std::int64_t>::min());
+    const Restraint when = *restraint_of(lies).second;
+    CHECK(when.raised == WallTime{});                       // what is reckoned from it cannot overflow
+    CHECK(when.silent_until >= when.last);
+    CHECK(when.last - clock.wall() < std::chrono::years{8'000});
     CHECK(!restraint_of(std::string_view("nonsense")));
     CHECK(!restraint_of(std::string_view("")));
 }

@@ -280,6 +280,9 @@ stored::Restraint stored_of(const Restraint& restraint)
     return made;
 }
 
+/// Between never and the year 9999: time is reckoned with it, which must not overflow.
+WallTime moment_of(std::int64_t micros) { return std::clamp(time_of(micros), WallTime{}, WallTime{std::chrono::seconds{253'402'300'799}}); }
+
 /// A rate that is no number, or below one a minute, would stop a site for good.
 double rate_of(double stored) { return std::isfinite(stored) && stored > 0 ? std::clamp(stored, 1.0, rate_believed) : 0; }
 
@@ -290,13 +293,13 @@ Restraint value_of(const stored::Restraint& from)
     made.peak = std::clamp(from.peak(), made.ceiling, sessions_believed);
     made.refused_at = std::min(from.refused_at(), sessions_believed);
     made.step = std::chrono::seconds{std::clamp<std::uint32_t>(from.step(), 1, step_believed)};
-    made.raised = time_of(from.raised());
+    made.raised = moment_of(from.raised());
     made.per_minute = rate_of(from.per_minute());
     made.before = std::max(rate_of(from.before()), made.per_minute);
-    made.quickened = time_of(from.quickened());
-    made.last = time_of(from.last());
-    made.silent_until = std::min(time_of(from.silent_until()), made.last + std::chrono::seconds{wait_believed});
-    made.until = time_of(from.until());
+    made.quickened = moment_of(from.quickened());
+    made.last = moment_of(from.last());
+    made.silent_until = std::min(moment_of(from.silent_until()), made.last + std::chrono::seconds{wait_believed});
+    made.until = moment_of(from.until());
     made.said = cut(from.said());
     for (const std::string& site : from.sites())
         if (made.sites.size() < restrained_sites)
