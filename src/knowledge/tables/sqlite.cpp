@@ -60,8 +60,6 @@ public:
             return quoted;
         });
         if (!sql)
-            return std::vector<std::string>{};                   // the key has no part that the query wants
-        if (!sql)
             return std::vector<std::string>{};                   // the key lacks what the query takes from it
         sqlite3_stmt* raw = nullptr;
         int code = ::sqlite3_prepare_v2(db_.get(), sql->c_str(), static_cast<int>(sql->size()), &raw, nullptr);
