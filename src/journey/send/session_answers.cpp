@@ -1,7 +1,6 @@
 // What an answer means for the mail that it is about: each reply of a flight is judged and noted here, in the order in which it came.
 #include "send/session.hpp"
 
-#include "base/strings.hpp"
 #include "peers/observation.hpp"
 
 namespace posthorn::send {

@@ -2,7 +2,6 @@
 #include "send/session.hpp"
 
 #include "base/strings.hpp"
-#include "peers/observation.hpp"
 
 namespace posthorn::send {
 
