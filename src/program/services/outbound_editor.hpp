@@ -27,14 +27,13 @@ private:
     Result<std::optional<std::string>> mapped(tables::Lookups& lookups, std::string_view address) const;
     Result<send::Edited> decide(tables::Lookups& lookups, const handoff::Envelope& envelope, const std::string& head,
                                 std::vector<std::string>& log) const;
-
-    tables::OwnOptions own_options_;
-    tables::OwnDomains own_;
     message::MimeStream stream_behind(std::string_view head) const;
     Result<std::optional<std::string>> decide_body(tables::Lookups& lookups, const std::string& head, const std::string& body,
                                                    std::vector<std::string>& log) const;
     void tell(const handoff::Envelope& envelope, const std::vector<std::string>& log) const;
 
+    tables::OwnOptions own_options_;
+    tables::OwnDomains own_;
     tables::Maps generic_, header_, mime_, nested_, body_;
     message::MimeStreamLimits limits_;
     bool mime_input_;
