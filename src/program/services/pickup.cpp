@@ -48,11 +48,26 @@ std::size_t head_size(std::string_view text)
     return end == text.npos ? text.size() : end + 4;
 }
 
-/// Is the end of the header in it? Much text without an empty line is looked at line by line: the first one that is no field is the body's.
-bool has_head(std::string_view text, std::size_t much)
-{
-    return text.starts_with("\r\n") || text.find("\r\n\r\n") != text.npos || (text.size() > much && message::ended_by_no_field(text));
-}
+/// Is the end of the header in a text that grows? Much of it without an empty line is looked at line by line: the first one that is no field is
+/// the body's. Pieces are as small as their sender likes, so what was seen is not looked at for each again.
+class HeadSearch {
+public:
+    explicit HeadSearch(std::size_t much) : look_beyond_(much) {}
+    bool ends_in(std::string_view text)
+    {
+        const std::size_t from = seen_ - std::min<std::size_t>(seen_, 3);
+        seen_ = text.size();
+        if (text.starts_with("\r\n") || text.find("\r\n\r\n", from) != text.npos)
+            return true;
+        if (text.size() <= look_beyond_)
+            return false;
+        look_beyond_ = std::max(look_beyond_, std::min(longest_header, text.size() + text.size() / 4));
+        return message::ended_by_no_field(text);
+    }
+
+private:
+    std::size_t seen_ = 0, look_beyond_;
+};
 
 /// A message, or what follows its head: octets, or a file.
 class Stored {
@@ -202,12 +217,13 @@ Result<Pickup::Read> Pickup::read(const std::string& name) const
     Read made;
     std::string text;
     bool in_head = true;
+    HeadSearch head(options_.header_limit);
     std::uint64_t total = 0;
     auto envelope = submit::pick_up(file.get(), options_.limits, [&](std::string_view octets) -> Result<void> {
         total += octets.size();
         if (in_head || total <= handoff::inline_content_limit)
             text += octets;
-        in_head = in_head && !has_head(text, options_.header_limit);
+        in_head = in_head && !head.ends_in(text);
         if (in_head && text.size() > longest_header)
             return Error{"header section too long", "5.3.4"};
         return {};

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 
 using namespace posthorn;
 using namespace posthorn::services;
@@ -111,7 +112,8 @@ struct Fixture {
         const auto end = std::chrono::steady_clock::now() + time;
         run_until([&] { return std::chrono::steady_clock::now() >= end; });
     }
-    std::string drop(std::size_t octets)
+    std::string drop(std::size_t octets) { return drop("Subject: x\r\n\r\n" + std::string(octets, 'x') + "\r\n", submit::chunk_limit); }
+    static std::string drop(std::string_view content, std::size_t chunk)
     {
         handoff::Envelope envelope;
         envelope.set_sender("a@ours.test");
@@ -119,9 +121,10 @@ struct Fixture {
         auto file = submit::DropFile::create("maildrop");
         REQUIRE(file);
         REQUIRE(file->write(submit::encode_head(envelope.SerializeAsString())));
-        const std::string content = "Subject: x\r\n\r\n" + std::string(octets, 'x') + "\r\n";
-        for (std::size_t at = 0; at < content.size(); at += submit::chunk_limit)
-            REQUIRE(file->write(submit::encode_content(std::string_view(content).substr(at, submit::chunk_limit))));
+        std::string chunks;
+        for (std::size_t at = 0; at < content.size(); at += chunk)
+            chunks += submit::encode_content(content.substr(at, chunk));
+        REQUIRE(file->write(chunks));
         REQUIRE(file->write(submit::encode_end()));
         auto name = file->commit();
         REQUIRE(name);
@@ -229,6 +232,24 @@ TEST_CASE_FIXTURE(Fixture, "pickup: a report that is too large for a frame goes 
         CHECK(std::filesystem::file_size("spool/incoming/4D2A93E8") == made.envelope().size());
         CHECK(made.envelope().size() > handoff::inline_content_limit);
     }
+}
+
+TEST_CASE_FIXTURE(Fixture, "pickup: a long header that comes octet by octet ends where it ends, with an empty line or with what is no field")
+{
+    std::string header;
+    while (header.size() < 3 << 19)                              // beyond what is searched for an empty line alone
+        header += "X-Line: " + std::string(900, 'x') + "\r\n";
+    std::string content;
+    SUBCASE("an empty line") { content = header + "\r\nthe body\r\n"; }
+    SUBCASE("what is no field") { content = header + "the body begins\r\n" + std::string(1 << 20, 'y') + "\r\n\r\nmore of it\r\n"; }
+    drop(content, 1);
+    pickup->start();
+    run_until([&] { return names("maildrop").empty(); });
+    REQUIRE(queue.taken.size() == 1);
+    std::ifstream file("spool/incoming/" + queue.contents[0].file(), std::ios::binary);
+    const std::string stored{std::istreambuf_iterator<char>(file), {}};
+    CHECK(stored.starts_with("Received: "));
+    CHECK(stored.ends_with(content));
 }
 
 TEST_CASE_FIXTURE(Fixture, "pickup: what cleanup refuses goes back, however long its header, in the words that are in force by now")
