@@ -337,7 +337,7 @@ private:
         if (delivers)
             delivery_processes_.joined(hello.process());
         if (delivers || hello.held_size() > 0 || hello.flights_size() > 0)
-            co_await queue_.reunited(std::move(hello));
+            co_await queue_.reunited(std::move(hello), connection);
         auto block = co_await queue_.id_block();
         if (!block)
             co_return responder.fail(block.error());

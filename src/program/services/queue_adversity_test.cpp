@@ -35,10 +35,10 @@ handoff::Hello hello_with_flights(const std::vector<handoff::DeliveryRequest>& r
     return hello;
 }
 
-void greet(Fixture& fixture, handoff::Hello hello)
+void greet(Fixture& fixture, handoff::Hello hello, const std::shared_ptr<ipc::Channel>& worker = nullptr)
 {
     bool greeted = false;
-    asio::co_spawn(fixture.loop, fixture.queue->reunited(std::move(hello)), [&](std::exception_ptr) { greeted = true; });
+    asio::co_spawn(fixture.loop, fixture.queue->reunited(std::move(hello), worker), [&](std::exception_ptr) { greeted = true; });
     fixture.run_until([&] { return greeted; });
 }
 
@@ -96,6 +96,40 @@ TEST_CASE_FIXTURE(Fixture, "adversity: two deliveries of one message that outliv
     pass(1h);
     CHECK(in_queue() == 0);
     CHECK(worker.delivered_to.empty());                        // nobody was given it again
+}
+
+TEST_CASE_FIXTURE(Fixture, "adversity: what waits in a delivery process that outlived the manager is called back by a hold or a deletion, too")
+{
+    worker.silent = true;
+    const std::string held = enqueue({"u@one.test"});
+    settle();
+    const std::string deleted = enqueue({"v@two.test"});
+    settle();
+    REQUIRE(worker.requests.size() == 2);
+    const auto requests = worker.requests;
+    stop();
+    worker.silent = false;
+    start({4711});
+    greet(*this, hello_with_flights(requests), worker.worker_for({}, {}, 0));
+    CHECK(command(handoff::QueueCommand::HOLD, held).count() == 1);
+    CHECK(command(handoff::QueueCommand::DELETE, deleted).count() == 1);
+    settle();
+    CHECK(worker.called_back == std::vector{requests[0].attempt(), requests[1].attempt()});
+    for (const auto& request : requests) {
+        handoff::Verdicts untried;
+        untried.set_attempt(request.attempt());
+        untried.set_message(request.message());
+        untried.set_untried(true);
+        REQUIRE(wait(queue->late_verdicts(std::move(untried))));
+    }
+    pass(1h);
+    CHECK(in_queue() == 1);
+    CHECK(worker.requests.size() == 2);
+    CHECK(command(handoff::QueueCommand::RELEASE, held).count() == 1);
+    settle();
+    CHECK(worker.called_back.size() == 2);
+    CHECK(worker.delivered_to == std::multiset<std::string>{"u@one.test"});
+    CHECK(in_queue() == 0);
 }
 
 TEST_CASE_FIXTURE(Fixture, "adversity: a deferral of before the restart waits its time like any other")

@@ -163,8 +163,18 @@ void QueueManager::call_back(Key key)
         if (const auto worker = given.worker.lock(); worker && worker->is_open()) {
             handoff::CallBack wanted;
             wanted.add_attempts(given.attempt);
-            (void)worker->post(Frame::call_back, wanted);       // lost with the connection: then it is told again by whoever has it
+            (void)worker->post(Frame::call_back, wanted);       // where it is lost, what was given goes on as if it had begun
         }
+}
+
+void QueueManager::no_longer_given(Key key, std::uint64_t attempt)
+{
+    const auto found = given_.find(key);
+    if (found == given_.end())
+        return;
+    std::erase_if(found->second, [&](const Given& one) { return one.attempt == attempt; });
+    if (found->second.empty())
+        given_.erase(found);
 }
 
 awaitable<Result<QueueReply>> QueueManager::hold(std::vector<spool::Lease> leases)
@@ -224,9 +234,9 @@ awaitable<Result<QueueReply>> QueueManager::remove(std::vector<spool::Lease> lea
     CO_TRY(const auto removed, co_await store_.remove(leases));
     for (const spool::Lease& lease : leases) {
         deferred_.forget(lease.key);
+        call_back(lease.key);
         if (const auto found = active_.find(lease.key); found != active_.end()) {
             found->second.removed = found->second.deleted = true;
-            call_back(lease.key);
             if (scheduler_.is_active(lease.key) && scheduler_.withdraw(lease.key))
                 tasks_.spawn(round_done(lease.key));
         } else {
@@ -364,12 +374,13 @@ awaitable<Result<QueueReply>> QueueManager::cat(std::vector<spool::Lease> leases
 
 // ---- After a restart
 
-awaitable<void> QueueManager::reunited(handoff::Hello hello)
+awaitable<void> QueueManager::reunited(handoff::Hello hello, std::weak_ptr<ipc::Channel> worker)
 {
     for (const handoff::Flight& flight : hello.flights())
         if (foreign_.emplace(flight.attempt(), flight).second) {
             foreign_process_[flight.attempt()] = hello.process();
             ++foreign_messages_[flight.message()];
+            given_[flight.message()].push_back({flight.attempt(), worker});
         }
     for (handoff::Verdicts& verdicts : *hello.mutable_held())
         if (auto stored = co_await late_verdicts(std::move(verdicts)); !stored)
@@ -397,6 +408,7 @@ void QueueManager::end_foreign(std::uint64_t attempt)
     const Key key = found->second.message();
     foreign_.erase(found);
     foreign_process_.erase(attempt);
+    no_longer_given(key, attempt);
     if (const auto count = foreign_messages_.find(key); count != foreign_messages_.end() && --count->second == 0) {
         foreign_messages_.erase(count);
         if (epochs_.contains(key) && !active_.contains(key) && !held_.contains(key) && !deferred_.next_try(key))

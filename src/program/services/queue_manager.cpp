@@ -442,10 +442,7 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
             // A slow peer may take hours: as long as the process lives, the message is in its hands.
             reply = co_await worker->call<handoff::Verdicts>(Frame::deliver, std::move(delivery), std::move(descriptors),
                                                              ipc::Channel::Patience::boundless);
-            auto& given = given_[key];
-            std::erase_if(given, [&](const Given& one) { return one.attempt == request.attempt; });
-            if (given.empty())
-                given_.erase(key);
+            no_longer_given(key, request.attempt);
         }
         // What a process hands back because it is about to end was not tried: it goes to the one that took over.
         again = attached && worker && reply && reply->handed_back();

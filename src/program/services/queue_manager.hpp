@@ -69,8 +69,8 @@ public:
     awaitable<Result<handoff::EnqueueReply>> enqueue(handoff::EnqueueRequest request);
     awaitable<Result<handoff::CommittedAnswer>> committed(handoff::CommittedQuestion question);
     awaitable<Result<handoff::Welcome>> id_block();
-    /// A delivery process said hello: it goes on with these, and has verdicts of attempts that were asked for before.
-    awaitable<void> reunited(handoff::Hello hello);
+    /// A delivery process said hello over `worker`: it goes on with these, and has verdicts of attempts that were asked for before.
+    awaitable<void> reunited(handoff::Hello hello, std::weak_ptr<ipc::Channel> worker);
     /// It ended: what it had in hand from before is tried again.
     void parted(std::uint32_t process);
     awaitable<Result<handoff::VerdictsStored>> late_verdicts(handoff::Verdicts verdicts);
@@ -181,6 +181,7 @@ private:
     awaitable<Result<spool::NewMessageRef>> cleaned_anew(spool::Lease lease);
     void look_at(Key key);
     void call_back(Key key);
+    void no_longer_given(Key key, std::uint64_t attempt);
     void forget(Key key);
     awaitable<Result<handoff::QueueReply>> remove(std::vector<spool::Lease> leases);
     awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases, std::uint64_t offset);
@@ -214,7 +215,7 @@ private:
         std::uint64_t attempt;
         std::weak_ptr<ipc::Channel> worker;
     };
-    std::unordered_map<Key, std::vector<Given>> given_;            // what delivery processes have of each message
+    std::unordered_map<Key, std::vector<Given>> given_;            // what delivery processes have of each message, from before a restart too
     std::unordered_set<Key> held_;
     std::unordered_set<Key> expiring_;                             // to be returned to the sender at the next look
     std::unordered_set<Key> to_requeue_;                           // when their round ends

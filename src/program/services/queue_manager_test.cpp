@@ -212,7 +212,7 @@ TEST_CASE_FIXTURE(Fixture, "queue: a restarted manager takes the verdict of a de
     flight.set_message(request.message());
     flight.add_recipients(0);
     bool greeted = false;
-    asio::co_spawn(loop, queue->reunited(hello), [&](std::exception_ptr) { greeted = true; });
+    asio::co_spawn(loop, queue->reunited(hello, {}), [&](std::exception_ptr) { greeted = true; });
     run_until([&] { return greeted; });
     pass(1s);
     CHECK(worker.requests.size() == 1);                        // still in its hands
@@ -275,7 +275,7 @@ TEST_CASE_FIXTURE(Fixture, "queue: a verdict of before that says nothing was tri
     held.set_message(request.message());
     held.set_untried(true);
     bool greeted = false;
-    asio::co_spawn(loop, queue->reunited(hello), [&](std::exception_ptr) { greeted = true; });
+    asio::co_spawn(loop, queue->reunited(hello, {}), [&](std::exception_ptr) { greeted = true; });
     run_until([&] { return greeted; });
     pass(1s);
     CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
