@@ -138,6 +138,8 @@ private:
                 answer = changed_;
             } else if (what == "config") {
                 answer = service_.config().text(argument);
+            } else if (what == "heartbeat") {
+                answer = std::to_string(service_.start_record().heartbeat_seconds());
             } else if (what == "hang") {
                 for (;;)
                     ::pause();

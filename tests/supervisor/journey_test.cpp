@@ -146,7 +146,8 @@ TEST_CASE("reload: queue, routing and memory take it in place, delivery gets a n
     instance.master_cf("smtp unix - - n - - smtp\nold unix - - n - - lmtp\n");
     start_and_wait(instance, 5);
     const auto qmgr = instance.processes("qmgr"), smtp = instance.processes("smtp");
-    instance.main_cf("mail_name = New");
+    CHECK(instance.ask("qmgr", "heartbeat x") == "10");
+    instance.main_cf("mail_name = New\nservice_watchdog_time = 15s");
     instance.master_cf("smtp unix - - n - - smtp\nrelay unix - - n - - smtp\n");
     instance.signal(SIGHUP);
     CHECK(instance.logged(fmt::format("reload -- version 3.7.11, configuration {}", instance.path("conf"))));
@@ -154,6 +155,7 @@ TEST_CASE("reload: queue, routing and memory take it in place, delivery gets a n
     CHECK(instance.logged("prober stopped", 2));                               // the old smtp and the line that went
     CHECK(instance.ask("qmgr", "config mail_name") == "New");
     CHECK(instance.processes("qmgr") == qmgr);
+    CHECK(instance.ask("qmgr", "heartbeat x") == "5");                         // else its silence would soon be too long
     CHECK(instance.processes("lmtp").empty());
     const auto now = instance.processes("smtp");
     CHECK(now.size() == 2);

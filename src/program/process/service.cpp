@@ -263,6 +263,7 @@ void Service::take_configuration(ipc::Incoming incoming)
         }
         address_form_->set(config_.text("info_log_address_format"));
         start_.set_generation(news->generation());
+        start_.set_heartbeat_seconds(news->heartbeat_seconds());
         incoming.responder.reply(ConfigurationTaken{});
     } catch (const std::exception& bad) {
         incoming.responder.fail(Error{bad.what(), "4.3.0"});

@@ -29,6 +29,13 @@ constexpr std::size_t opened_files_limit = 4096;                  // per process
 
 bool is_inner(Role role) { return role == Role::qmgr || role == Role::resolve || role == Role::memory; }
 
+/// Three of them within the time after which the watchdog kills.
+std::uint32_t heartbeat_of(const Loaded& loaded)
+{
+    return static_cast<std::uint32_t>(
+        std::min<std::int64_t>(loaded.snapshot.get(service_watchdog_time).count() / 3, process::longest_heartbeat_seconds));
+}
+
 }  // namespace
 
 Supervisor::Supervisor(const MasterOptions& options, Loaded loaded, Identity owner, LogTarget log, InstanceLock lock)
@@ -109,8 +116,7 @@ Result<Spawned> Supervisor::spawn(const ProcessLine& line, unsigned index)
     StartRecord start = start_record(loaded_, owner_, line);
     start.record.set_generation(generation_);
     start.record.set_index(index);
-    start.record.set_heartbeat_seconds(static_cast<std::uint32_t>(
-        std::clamp<std::int64_t>(loaded_.snapshot.get(service_watchdog_time).count() / 3, 1, process::longest_heartbeat_seconds)));
+    start.record.set_heartbeat_seconds(heartbeat_of(loaded_));
     start.record.set_verbose(static_cast<std::uint32_t>(line.verbose + options_.verbose));
     start.config(config_file_.get());
     start.log(log_target_.descriptor(), log_target_.form() == observe::LogForm::file ? process::LOG_FILE : process::LOG_SYSLOG);
@@ -425,6 +431,7 @@ awaitable<Result<void>> Supervisor::reconfigure(Child* child, Loaded& loaded)
     const auto channel = child->channel;
     process::NewConfiguration news;
     news.set_generation(generation_ + 1);
+    news.set_heartbeat_seconds(heartbeat_of(loaded));
     put_folded(*news.mutable_own(), line->service, line->program, line->overrides);
     for (const FoldedInto& folded : line->folded)
         put_folded(*news.add_folded(), folded.service, folded.command, folded.overrides);
