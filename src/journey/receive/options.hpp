@@ -100,7 +100,7 @@ struct Options {
     std::size_t idle_session_limit = 10000;
     std::size_t transaction_limit = 100;                 // master.cf's process limit, 0: none; the service sets it
     std::uint64_t memory_limit = 256ULL << 20;
-    bool log_abort_queue_id = true;
+    bool log_abort_queue_id = false;
     ClientLimits client;
     policy::Settings policy;
 };

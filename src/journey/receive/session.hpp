@@ -82,27 +82,29 @@ private:
     awaitable<void> name_client();
     awaitable<void> converse();
     awaitable<bool> dispatch(smtp::Command command, std::string line);
+    void log_end();
+    void transcript(char direction, std::string_view text);
+    std::string namaddr() const;
+    std::string mail_for_log(const std::string* recipient) const;
+    void obey(policy::Ruling ruling);
+    policy::Effects early_effects() const;
+
+    // session_stream.cpp
     /// At most so many octets.
     awaitable<bool> fill(std::size_t most = std::string::npos);
     awaitable<bool> flush();
     bool poll_early_input(std::string_view after);
     void say(std::string_view reply);
     void say(const smtp::Reply& reply);
-    awaitable<bool> filter_command(std::string* line);
-    awaitable<std::optional<std::string>> about_reply(const tables::Maps* maps, std::string reply);
-    awaitable<void> edit_rejects();
     void say_line(int code, std::string_view status, std::string_view text);
     void lost(const Error& error);
     void start_request();
     void earn_time(std::uint64_t octets);
     void set_deadline();
-    void log_end();
-    void transcript(char direction, std::string_view text);
-    std::string namaddr() const;
-    void obey(policy::Ruling ruling);
-    policy::Effects early_effects() const;
-    bool bare_newline_matters() const { return bare_newline_ != BareNewline::no; }
-
+    // session_text.cpp
+    awaitable<bool> filter_command(std::string* line);
+    awaitable<std::optional<std::string>> about_reply(const tables::Maps* maps, std::string reply);
+    awaitable<void> edit_rejects();
     // session_other.cpp
     awaitable<bool> helo(smtp::VerbId verb, std::string arguments);
     awaitable<bool> starttls(std::string arguments);
@@ -135,7 +137,6 @@ private:
     void end_transaction();
     smtp::CommandOptions command_options() const;
     void say_refused_path(const smtp::Reply& reply, std::string_view verb, std::string_view arguments);
-    // session_text.cpp: filter_command, edit_rejects
     // session_rates.cpp
     awaitable<bool> may_connect();
     awaitable<bool> exceeds(Rates::Event event, std::uint32_t limit, std::string_view what);

@@ -45,7 +45,6 @@ std::unique_ptr<Content> Session::begin_content()
     facts.mail_name = core_.options.mail_name;
     facts.protocol = envelope.client().protocol();
     facts.queue_id = envelope.queue_id();
-    const bool whole_first = core_.options.filter && core_.options.filter->whole_first;
     if (envelope.recipients_size() == 1)
         facts.only_recipient = smtp::mailbox_of(envelope.recipients(0).address()).quoted();
     facts.hide_client = core_.options.hide_client_session;
@@ -58,7 +57,7 @@ std::unique_ptr<Content> Session::begin_content()
         ours += received_field(facts);
     if (core_.options.filter) {
         IncomingFolder* folder = transaction_->filter.get();
-        if (whole_first) {
+        if (whole_first()) {
             const auto name = core_.outside.queue.next_queue_id();         // of a file, if it comes to that
             envelope.set_queue_id(name.value_or(""));
             folder = &core_.outside.incoming;
@@ -113,7 +112,7 @@ awaitable<bool> Session::data(std::string arguments)
             co_return false;
         }
     }
-    if (core_.options.filter && !core_.options.filter->whole_first) {
+    if (core_.options.filter && !whole_first()) {
         if (!filter_says)
             filter_says = co_await ask_filter(true);
         if (!filter_says || !filter_says->empty()) {
@@ -297,7 +296,7 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
             obey(std::move(ruling));
             co_return false;
         }
-        if (core_.options.filter && !core_.options.filter->whole_first) {
+        if (core_.options.filter && !whole_first()) {
             const auto filter_says = co_await ask_filter(true);
             if (!filter_says || !filter_says->empty()) {
                 transaction.chunks_failed = true;

@@ -169,13 +169,9 @@ awaitable<bool> Session::accept_by_filter(std::unique_ptr<Content> content)
         reply = whole_first() ? co_await pass_on_whole(*content) : co_await pass_on(*content);
     }
     const bool taken = reply.starts_with('2');
-    std::string line = fmt::format("proxy-{}: END-OF-MESSAGE: {}; from=<{}>", taken ? "accept" : "reject", reply, facts_.sender.value_or(""));
-    if (transaction_->envelope.recipients_size() != 0)
-        line += fmt::format(" to=<{}>", transaction_->envelope.recipients(0).address());
-    line += fmt::format(" proto={}", esmtp_ ? "ESMTP" : "SMTP");
-    if (facts_.helo)
-        line += fmt::format(" helo=<{}>", *facts_.helo);
-    core_.outside.log.info("{}", printable(line, true));
+    const auto& recipients = transaction_->envelope.recipients();
+    const std::string about = mail_for_log(recipients.empty() ? nullptr : &recipients[0].address());
+    core_.outside.log.info("{}", printable(fmt::format("proxy-{}: END-OF-MESSAGE: {};{}", taken ? "accept" : "reject", reply, about), true));
     end_transaction();
     if (taken) {
         ++core_.accepted;

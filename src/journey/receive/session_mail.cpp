@@ -133,7 +133,7 @@ awaitable<bool> Session::mail(std::string arguments)
         co_return refused("552 5.3.4 Message size exceeds fixed limit");
     // Room for the message itself, and never less than one and a half of the largest that may come meanwhile.
     const std::uint64_t free = core_.outside.incoming.free_octets();
-    const std::uint64_t kept = core_.options.filter && core_.options.filter->whole_first ? limit : 0;
+    const std::uint64_t kept = whole_first() ? limit : 0;
     if (free < core_.options.queue_minfree || free < limit + limit / 2 + kept || free / 3 * 2 < size) {
         core_.outside.log.warning("not enough free space in mail queue: {} bytes < 1.5*message size limit", free);
         co_return refused("452 4.3.1 Insufficient system storage");
