@@ -4,6 +4,7 @@
 #include "smtp/xtext.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace posthorn::smtp {
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::size_t command_limit = 510;              // RFC 5321 4.5.3.1.4, without the line end
 constexpr std::size_t value_limit = 255;
+constexpr std::string_view verb = "XFORWARD";
 
 using Attribute = std::pair<std::string_view, const std::string*>;
 
@@ -23,18 +25,18 @@ std::array<Attribute, 7> attributes_of(const Origin& origin)
 }
 constexpr std::size_t of_the_host = 3;                  // the first of them
 
-bool known(std::string_view value) { return !value.empty() && value.size() <= value_limit && is_printable_ascii(value); }
-
 std::string word(std::string_view attribute, std::string_view value) { return std::string(" ").append(attribute).append("=").append(value); }
 
-std::string value_of(std::string_view attribute, std::string_view value)
+/// Empty: not known.
+std::string encoded(std::string_view attribute, std::string_view value)
 {
-    if (!known(value))
-        return "[UNAVAILABLE]";
+    if (value.size() > value_limit || !is_printable_ascii(value))
+        return {};
     std::string text(value);
     if (attribute == "ADDR" && text.find(':') != std::string::npos)
         text.insert(0, "IPv6:");
-    return xtext_encode(text);
+    text = xtext_encode(text);
+    return verb.size() + word(attribute, text).size() <= command_limit ? text : std::string{};
 }
 
 }  // namespace
@@ -45,9 +47,10 @@ std::vector<std::string> xforward_commands(const Origin& origin, std::span<const
     for (const auto& [name, value] : attributes_of(origin)) {
         if (std::ranges::find(announced, name) == announced.end())
             continue;
-        const std::string said = word(name, value_of(name, *value));
+        const std::string text = encoded(name, *value);
+        const std::string said = word(name, text.empty() ? "[UNAVAILABLE]" : text);
         if (commands.empty() || commands.back().size() + said.size() > command_limit)
-            commands.emplace_back("XFORWARD");
+            commands.emplace_back(verb);
         commands.back() += said;
     }
     return commands;
@@ -61,17 +64,18 @@ std::vector<std::string> xforward_known(const Origin& origin, std::span<const st
     bool host_open = false;
     const auto end_command = [&] {
         if (!command.empty())
-            commands.push_back("XFORWARD" + std::exchange(command, {}));
+            commands.push_back(std::string(verb) + std::exchange(command, {}));
     };
     for (std::size_t at = 0; at < attributes.size(); ++at) {
         const auto& [name, value] = attributes[at];
-        if (!known(*value) || std::ranges::find(announced, name) == announced.end())
+        const std::string text = encoded(name, *value);
+        if (text.empty() || std::ranges::find(announced, name) == announced.end())
             continue;
-        const std::string said = word(name, value_of(name, *value));
+        const std::string said = word(name, text);
         if (at >= of_the_host && host_open)
             end_command();
         host_open = at < of_the_host;
-        if (command.size() + said.size() + 8 > command_limit)
+        if (verb.size() + command.size() + said.size() > command_limit)
             end_command();
         command += said;
     }

@@ -1,10 +1,10 @@
 // smtp/xforward.hpp: XFORWARD as its client says it: of whom a message is that others hand on.                        XFORWARD_README
 // Shape    "XFORWARD NAME=... ADDR=...", values in xtext, what is not known as [UNAVAILABLE] or not said; only attributes that the server announced, and
 //          no command over 512 octets with its line end.
-// Owns     its text. Errors: none; a value that no server would take (over 255 octets, control characters) is not known.
+// Owns     its text. Errors: none; a value that no server would take (over 255 octets, control characters), or that has
+//          no room in a command, is not known.
 #pragma once
 
-#include <array>
 #include <span>
 #include <string>
 #include <string_view>

@@ -43,6 +43,9 @@ TEST_CASE("XFORWARD: no command is longer than a server must take, and no value 
     origin.protocol = "ESMTP\r\nQUIT";
     const auto commands = xforward_commands(origin, Lines{"NAME", "HELO", "IDENT", "PROTO"});
     CHECK(commands == Lines{"XFORWARD NAME=" + origin.name, "XFORWARD HELO=" + origin.helo + " IDENT=[UNAVAILABLE] PROTO=[UNAVAILABLE]"});
+    origin.helo = std::string(255, '+');                             // three octets each in xtext
+    CHECK(xforward_commands(origin, Lines{"HELO"}) == Lines{"XFORWARD HELO=[UNAVAILABLE]"});
+    CHECK(xforward_known(origin, Lines{"HELO"}).empty());
 }
 
 }  // namespace posthorn::smtp
