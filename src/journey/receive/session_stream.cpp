@@ -160,11 +160,12 @@ awaitable<void> Session::before_wait()
 void Session::say(std::string_view reply)
 {
     std::string line(reply);
-    if (core_.options.policy.soft_bounce && line.starts_with('5')) {
-        line[0] = '4';
-        if (line.size() > 5 && line[4] == '5' && line[5] == '.')
-            line[4] = '4';
-    }
+    if (core_.options.policy.soft_bounce && line.starts_with('5'))
+        for (std::size_t at = 0; at < line.size(); at = std::min(line.find('\n', at), line.size() - 1) + 1) {  // a filter's may have several lines
+            line[at] = '4';
+            if (line.size() > at + 5 && line[at + 4] == '5' && line[at + 5] == '.')
+                line[at + 4] = '4';
+        }
     if (core_.edits_rejects() && (line.starts_with('4') || line.starts_with('5')))
         rejects_.emplace_back(out_.size(), line.size());
     out_ += line;
