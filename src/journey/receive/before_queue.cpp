@@ -73,6 +73,24 @@ awaitable<bool> BeforeQueue::write(std::string_view octets)
     co_return written.has_value();
 }
 
+bool BeforeQueue::ahead()
+{
+    std::array<char, 2048> room{};
+    if (!lost_ && read_.empty())
+        if (const net::Io io = stream_->try_read(room); io.state == net::Io::State::done)
+            read_.assign(room.data(), io.octets);
+    smtp::ReplyParser parser;
+    std::string_view octets = read_;
+    const auto whole = parser.feed(octets);
+    return whole && whole->has_value();
+}
+
+awaitable<bool> BeforeQueue::put(std::string_view octets)
+{
+    ahead_ = ahead();
+    co_return co_await write(octets);
+}
+
 awaitable<std::optional<smtp::Reply>> BeforeQueue::reply()
 {
     std::array<char, 2048> room{};
@@ -89,6 +107,11 @@ awaitable<std::optional<smtp::Reply>> BeforeQueue::reply()
             if (reply->garbage != 0)
                 warn_(fmt::format("received garbage from proxy {}: {}", options_.name,
                                   printable(std::string_view(reply->garbage_line).substr(0, 100))));
+            if (std::exchange(ahead_, false) && !reply->transient() && !reply->permanent()) {
+                warn_(fmt::format("proxy {} answered what it was not asked: \"{}\"", options_.name, printable(text_of(*reply), true)));
+                lost_ = true;
+                break;
+            }
             co_return std::move(reply);
         }
         const auto got = co_await stream_->read_some(room);
@@ -129,7 +152,7 @@ awaitable<bool> BeforeQueue::open()
     if (!judged(Asked("connection request", 2), co_await reply()).empty())
         co_return false;
     const Asked ehlo("EHLO " + options_.ehlo, 2);
-    if (!co_await write(ehlo.command + "\r\n"))
+    if (!co_await put(ehlo.command + "\r\n"))
         co_return false;
     const auto offered = co_await reply();
     if (!judged(ehlo, offered).empty() || !offered)
@@ -165,7 +188,7 @@ awaitable<BeforeQueue::Answers> BeforeQueue::ask(std::vector<std::string> recipi
         std::string group;
         for (const Asked& asked : dialogue)
             group += asked.command + "\r\n";
-        (void)co_await write(group);
+        (void)co_await put(group);
     }
     bool refused = false;
     for (std::size_t at = 0; at < dialogue.size(); ++at) {
@@ -174,7 +197,7 @@ awaitable<BeforeQueue::Answers> BeforeQueue::ask(std::vector<std::string> recipi
         if (is_data && !any_recipient_ && !together)
             break;
         if (!together)
-            (void)co_await write(asked.command + "\r\n");
+            (void)co_await put(asked.command + "\r\n");
         const auto replied = lost_ ? std::nullopt : co_await reply();
         if (is_data && (!any_recipient_ || (all_or_nothing && refused))) {
             // Sent with recipients that were refused: whatever it says is of no use.
@@ -216,9 +239,12 @@ awaitable<std::string> BeforeQueue::end(std::string_view octets)
     std::string out;
     writer_.feed(octets, out);
     writer_.finish(out);
-    if (!co_await write(out))
-        co_return std::string(trouble);
-    in_content_ = false;
+    ahead_ = ahead();
+    if (!ahead_) {                                          // else it shall not take for whole what it has not read
+        if (!co_await write(out))
+            co_return std::string(trouble);
+        in_content_ = false;
+    }
     const auto replied = co_await reply();
     if (!replied || (!replied->positive() && !replied->transient() && !replied->permanent()))
         co_return std::string(trouble);

@@ -2,7 +2,8 @@
 //                                                                                  SMTPD_PROXY_README, XFORWARD_README, RFC 2920
 // Turns    greeting, EHLO, then all that is known of the message in one write where the filter offers PIPELINING, else a command at a time.
 // Answers  texts of replies as the client is to hear them, without the last line end. What went wrong between us and the filter is nobody
-//          else's business: `trouble`, and the log has the reason.
+//          else's business: `trouble`, and the log has the reason. An answer that is there before its question counts only
+//          where it refuses.
 // Ends     with QUIT, whose answer nobody waits for; amid content by closing, after which the filter may not count it as whole (RFC 5321 4.1.1.4).
 // Content  goes out as it is stored here, with dots stuffed. It is an IncomingFolder too: a block that Content would write to a file is sent.
 #pragma once
@@ -59,6 +60,10 @@ private:
     awaitable<bool> open();
     awaitable<std::optional<smtp::Reply>> reply();
     awaitable<bool> write(std::string_view octets);
+    /// Commands.
+    awaitable<bool> put(std::string_view octets);
+    /// Is there an answer already, before the question?
+    bool ahead();
     /// The text for the client; empty: as it should be.
     std::string judged(const Asked& asked, const std::optional<smtp::Reply>& reply);
     void lose(const Error& error);
@@ -75,6 +80,7 @@ private:
     smtp::Features features_;
     smtp::DataWriter writer_;
     bool opened_ = false, lost_ = false, in_content_ = false;
+    bool ahead_ = false;                      // the next reply is one that was there before the question
     bool any_recipient_ = false;              // accepted, in this group or one before
 };
 

@@ -188,6 +188,49 @@ TEST_CASE("filter before the queue: a filter that refuses everyone gets no conte
     CHECK(rig.filter.connections == 2);
 }
 
+TEST_CASE("filter before the queue: what it says before it is asked counts only where it refuses")
+{
+    for (const std::string options : {"", "speed_adjust"})
+        for (const bool pipelining : {true, false}) {
+            CAPTURE(options);
+            CAPTURE(pipelining);
+            const auto heard = [&](const std::string& command, const std::string& reply, std::string_view logged) {
+                CAPTURE(command);
+                Rig rig({{"smtpd_proxy_options", options}});
+                rig.filter.pipelining = pipelining;
+                rig.filter.script = {{command, reply}};
+                Talk talk(rig.house);
+                rig.say(talk, "EHLO client.test\r\n", 5);
+                std::string last = rig.say(talk, "MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n", 3).back();
+                if (last.starts_with("354"))
+                    last = rig.say(talk, "x\r\n.\r\n", 1).back();
+                CHECK(rig.filter.contents.empty());
+                CHECK((rig.house.whole_log().find("answered what it was not asked") != std::string::npos) == !logged.empty());
+                CHECK(rig.house.whole_log().find(logged) != std::string::npos);
+                return last;
+            };
+            const std::string trouble = "451 4.3.0 Error: queue file write error";
+            const std::string ahead = R"(answered what it was not asked: "250 2.0.0 early")";
+            CHECK(heard("DATA", "354 go on\r\n250 2.0.0 early", ahead) == trouble);
+            CHECK(heard("DATA", "354 go on\r\n552 5.3.4 too large", "") == "552 5.3.4 too large");
+            const std::string last = heard("CONNECT", "220 filter.test\r\n250 2.0.0 early", ahead);
+            CHECK((last == trouble || last == "554 5.5.1 Error: no valid recipients"));
+            if (!pipelining)
+                CHECK(heard("RCPT", "250 ok\r\n250 2.0.0 early", ahead) == trouble);
+        }
+}
+
+TEST_CASE("filter before the queue: with soft_bounce every line of its refusal is a temporary one, and the log has addresses as they are written")
+{
+    Rig rig({{"soft_bounce", "yes"}});
+    rig.filter.script = {{"END", "550-5.7.1 one\r\n550 5.7.1 two"}};
+    Talk talk(rig.house);
+    rig.say(talk, "EHLO client.test\r\n", 5);
+    rig.say(talk, "MAIL FROM:<\"a b\"@b.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n", 3);
+    CHECK(rig.say(talk, "x\r\n.\r\n", 2) == Lines{"450-4.7.1 one", "450 4.7.1 two"});
+    CHECK(rig.house.whole_log().find("; from=<\"a b\"@b.test> to=<user@example.test> proto=ESMTP helo=<client.test>") != std::string::npos);
+}
+
 TEST_CASE("filter before the queue: wherever it dies, each command has one answer and no message is said to be taken")
 {
     for (const std::string options : {"", "speed_adjust"})
