@@ -1,5 +1,6 @@
 #include "commands/queue_listing.hpp"
 
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "smtp/path.hpp"
 
@@ -72,30 +73,6 @@ std::string QueueText::end() const
         return "Mail queue is empty\n";
     const std::uint64_t kbytes = (octets_ + 1023) / 1024;
     return fmt::format("-- {} Kbytes in {} Request{}.\n", kbytes, messages_, messages_ == 1 ? "" : "s");
-}
-
-std::string json_text(std::string_view text)
-{
-    std::string out = "\"";
-    const bool utf8 = is_valid_utf8(text);
-    for (const char octet : text) {
-        const auto code = static_cast<unsigned char>(octet);
-        if (octet == '"' || octet == '\\')
-            out.append({'\\', octet});
-        else if (octet == '\n')
-            out += "\\n";
-        else if (octet == '\r')
-            out += "\\r";
-        else if (octet == '\t')
-            out += "\\t";
-        else if (code < 0x20 || code == 0x7f)
-            out += fmt::format("\\u{:04x}", code);
-        else if (code >= 0x80 && !utf8)
-            out += "\xef\xbf\xbd";
-        else
-            out += octet;
-    }
-    return out + "\"";
 }
 
 std::string queue_json(const handoff::QueueEntry& entry)

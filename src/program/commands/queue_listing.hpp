@@ -25,7 +25,5 @@ private:
 };
 
 std::string queue_json(const handoff::QueueEntry& entry);
-/// A JSON string with its quotes; octets that are no UTF-8 become U+FFFD.
-std::string json_text(std::string_view text);
 
 }  // namespace posthorn::commands

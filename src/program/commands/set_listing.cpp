@@ -1,5 +1,6 @@
 #include "commands/set_listing.hpp"
 
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "commands/queue_listing.hpp"
 #include "commands/transcripts.hpp"

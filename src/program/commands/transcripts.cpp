@@ -1,5 +1,6 @@
 #include "commands/transcripts.hpp"
 
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "commands/queue_listing.hpp"
 #include "observe/ring.hpp"

@@ -1,5 +1,6 @@
 #include "commands/why_text.hpp"
 
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "commands/peer_listing.hpp"
 #include "commands/queue_listing.hpp"

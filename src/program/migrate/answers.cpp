@@ -1,6 +1,7 @@
 #include "migrate/answers.hpp"
 
 #include "async/run.hpp"
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "cleanup/cleaner.hpp"
 #include "commands/queue_listing.hpp"
@@ -255,7 +256,6 @@ std::string as_text(const Comparison& comparison)
 
 std::string as_json(const Comparison& comparison)
 {
-    using commands::json_text;
     const bool both = comparison.alone.empty();
     std::string answers;
     const auto add = [&](std::string question, const std::string& ours, const std::string* theirs) {

@@ -1,5 +1,7 @@
 #include "migrate/show.hpp"
 
+#include "base/json.hpp"
+
 #include "commands/queue_listing.hpp"
 
 #include <fmt/format.h>
@@ -12,7 +14,6 @@ namespace posthorn::migrate {
 namespace {
 
 using Kind = Finding::Kind;
-using commands::json_text;
 
 std::string line_of(const Finding& finding)
 {
