@@ -4,7 +4,7 @@
 namespace posthorn::commands {
 
 inline constexpr const char* postfix_letters = "+c:Dv";
-inline constexpr const char* postmulti_letters = "+ac:e:g:i:G:I:lpRvx";
+inline constexpr const char* postmulti_letters = "+ac:e:g:i:G:I:jlpRvx";
 inline constexpr const char* postqueue_letters = "c:fi:jps:v";
 inline constexpr const char* postsuper_letters = "c:d:e:f:h:H:pr:sSv";
 inline constexpr const char* postcat_letters = "bc:dehnoqrs:v";

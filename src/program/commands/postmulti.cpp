@@ -6,6 +6,7 @@
 #include "commands/run_program.hpp"
 #include "commands/script.hpp"
 
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "config/paths.hpp"
 
@@ -21,7 +22,7 @@ namespace posthorn::commands {
 namespace {
 
 constexpr const char* usage =
-    "usage: postmulti -l [-av] [-R] [-g group] [-i name] | postmulti -p [-av] [-g group] [-i name] command... | "
+    "usage: postmulti -l [-ajv] [-R] [-g group] [-i name] | postmulti -p [-av] [-g group] [-i name] command... | "
     "postmulti -x [-aRv] [-g group] [-i name] command... | "
     "postmulti -e action [-av] [-g group] [-i name] [-G group] [-I name] [name=value...]; before all: [-c config_dir of the primary]";
 
@@ -29,7 +30,7 @@ struct Wish {
     std::optional<std::string> primary, new_name, new_group;
     std::string action;                    // of -e
     char mode = 0;
-    bool all = false, reverse = false;
+    bool all = false, reverse = false, json = false;
     Selection which;
     std::vector<std::string> words;
 };
@@ -52,6 +53,7 @@ Wish parse(std::span<char*> args)
         case 'i': wish.which.name = ::optarg; break;
         case 'G': wish.new_group = ::optarg; break;
         case 'I': wish.new_name = ::optarg; break;
+        case 'j': wish.json = true; break;
         case 'R': wish.reverse = true; break;
         case 'v': ::setenv("MAIL_VERBOSE", "", 1); break;
         case 'e': wish.action = ::optarg; [[fallthrough]];
@@ -77,6 +79,8 @@ Wish parse(std::span<char*> args)
         throw Failure("Specify no more than one of '-a', '-g', '-i'", 1);
     if (wish.reverse && (wish.mode == 'p' || wish.mode == 'e'))
         throw Failure("The '-p' and '-e' options preclude the use of '-R'", 1);
+    if (wish.json && wish.mode != 'l')
+        throw Failure("The '-e', '-p' and '-x' options preclude the use of '-j'", 1);
     if (wish.mode == 'l' && !wish.words.empty())
         throw Failure("Command not allowed with '-l'", 1);
     if ((wish.mode == 'p' || wish.mode == 'x') && wish.words.empty())
@@ -99,9 +103,15 @@ public:
 
     int list()
     {
-        for (const Instance* one : chosen())
-            fmt::print("{:<15} {:<15} {:<9} {}\n", one->name.empty() ? "-" : one->name, one->group.empty() ? "-" : one->group,
-                       one->enabled ? "y" : "n", one->config_directory);
+        for (const Instance* one : chosen()) {
+            const std::string name = one->name.empty() ? "-" : one->name, group = one->group.empty() ? "-" : one->group;
+            const char* enabled = one->enabled ? "y" : "n";
+            if (wish_.json)
+                fmt::print("{}\n",
+                           json_object({{"name", name}, {"group", group}, {"enabled", enabled}, {"config_directory", one->config_directory}}));
+            else
+                fmt::print("{:<15} {:<15} {:<9} {}\n", name, group, enabled, one->config_directory);
+        }
         return 0;
     }
 

@@ -71,7 +71,7 @@ private:
     /// "postconf name=value" is "postconf -e name=value", unless an option says that something is to be shown.
     bool may_edit() const
     {
-        for (const char letter : {'d', 'f', 'h', 'H', 'n', 'o', 'x'})
+        for (const char letter : {'d', 'f', 'h', 'H', 'j', 'n', 'o', 'x'})
             if (options_.has(letter))
                 throw Failure(letter == 'd' ? fmt::format("specify one of -d -e") : fmt::format("specify one of -e -{}", letter));
         return true;
@@ -120,7 +120,7 @@ private:
         else
             warnings_.push_back(text.error().text());
         const Parameters parameters{defaults(), std::move(snapshot), std::move(entries)};
-        const PrintManner manner{.names = !options_.has('h'), .values = !options_.has('H'), .fold = options_.has('f')};
+        const PrintManner manner = manner_of(options_);
         const auto show = [&](const std::string& name) {
             const auto written = defaults_only ? std::nullopt : parameters.written(name);
             if (!written && options_.has('n'))
@@ -128,7 +128,7 @@ private:
             auto value = written ? *written : parameters.default_of(name).value_or("");
             if (options_.has('x'))
                 value = parameters.expanded(name, value);
-            out_ += print_parameter(name, value, manner);
+            out_ += print_parameter(nullptr, name, value, manner);
         };
         const std::string classes = !options_.classes.empty() ? options_.classes : "bsu";
         if (options_.arguments.empty())

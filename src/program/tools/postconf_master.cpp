@@ -76,7 +76,7 @@ std::vector<Request> requests_of(const PostconfOptions& options)
 std::string list_master(const PostconfOptions& options, const std::vector<MasterEntry>& entries, const Parameters& parameters,
                         std::vector<std::string>& warnings)
 {
-    const PrintManner manner{.names = !options.has('h'), .values = !options.has('H'), .fold = options.has('f')};
+    const PrintManner manner = manner_of(options);
     auto requests = requests_of(options);
     std::string out;
     const auto wanted = [&](const MasterEntry& entry, std::string_view what, bool whole) {
@@ -92,17 +92,16 @@ std::string list_master(const PostconfOptions& options, const std::vector<Master
     for (const auto& entry : entries) {
         if (options.mode == 'M') {
             if (wanted(entry, {}, true))
-                out += print_master_entry(entry, manner.fold) + "\n";
+                out += print_entry(entry, manner);
         } else if (options.mode == 'F') {
             for (std::size_t field = 0; field < config::master_field_names.size(); ++field) {
                 const auto name = config::master_field_names[field];
                 if (!wanted(entry, name, false))
                     continue;
-                if (field == 7 && manner.fold && manner.values)
+                if (field == 7 && manner.fold && manner.values && !manner.json)
                     out += entry.folded_command(manner.names ? fmt::format("{}/{} = ", entry.key(), name) : "") + "\n";
                 else
-                    out += print_parameter(fmt::format("{}/{}", entry.key(), name),
-                                           field < entry.columns.size() ? entry.columns[field] : entry.command_text(), manner);
+                    out += print_parameter(&entry, name, field < entry.columns.size() ? entry.columns[field] : entry.command_text(), manner);
             }
         } else {
             std::vector<std::pair<std::string, std::string>> own;
@@ -117,7 +116,7 @@ std::string list_master(const PostconfOptions& options, const std::vector<Master
             }
             std::ranges::sort(own);
             for (const auto& [name, value] : own)
-                out += print_parameter(fmt::format("{}/{}", entry.key(), name), options.has('x') ? parameters.expanded(entry, value) : value, manner);
+                out += print_parameter(&entry, name, options.has('x') ? parameters.expanded(entry, value) : value, manner);
         }
     }
     for (const auto& request : requests)

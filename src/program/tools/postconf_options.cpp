@@ -12,15 +12,15 @@ constexpr std::string_view modes = "aAblmFMpPtT";          // at most one of the
 
 /// The order in which a refusal names two options.
 constexpr std::string_view mode_order = "aAbFlmMpPtT";
-constexpr std::string_view modifier_order = "defhHnoxX#";
+constexpr std::string_view modifier_order = "defhHjnoxX#";
 
 /// Pairs of modifiers that contradict each other: each letter with those that follow it.
 struct Conflict {
     char letter;
     std::string_view with;
 };
-constexpr Conflict conflicts[] = {{'d', "enX#"}, {'e', "fhHnoxX#"}, {'f', "X#"}, {'h', "HX#"}, {'H', "X#"},
-                                  {'n', "X#"},   {'o', "X#"},       {'x', "X#"}, {'X', "#"}};
+constexpr Conflict conflicts[] = {{'d', "enX#"}, {'e', "fhHjnoxX#"}, {'f', "X#"}, {'h', "HX#"}, {'H', "X#"},
+                                  {'j', "X#"},   {'n', "X#"},        {'o', "X#"}, {'x', "X#"},  {'X', "#"}};
 
 /// What may not stand with a mode.
 std::string_view refused_with(char mode)
@@ -30,17 +30,17 @@ std::string_view refused_with(char mode)
     case 'M': return "dnhH";
     case 'F': return "dnX#";
     case 'P': return "dn#";
-    default: return "defhHnxX#";
+    default: return "defhHjnxX#";
     }
 }
 
 std::string usage()
 {
-    return "usage: postconf [-c config_dir] [-C class,...] [-o name=value] [-dfhHnpqvx] [name...] "
+    return "usage: postconf [-c config_dir] [-C class,...] [-o name=value] [-dfhHjnpqvx] [name...] "
            "| -e name=value... | -X name... | -# name... "
-           "| -M [-fx] [name[/type]...] | -M -e name/type=entry... | -M {-X | -#} name/type... "
-           "| -F [-fhHx] [name[/type[/field]]...] | -F -e name/type/field=value... "
-           "| -P [-fhHx] [name[/type[/parameter]]...] | -P {-e name/type/parameter=value... | -X name/type/parameter...} "
+           "| -M [-fjx] [name[/type]...] | -M -e name/type=entry... | -M {-X | -#} name/type... "
+           "| -F [-fhHjx] [name[/type[/field]]...] | -F -e name/type/field=value... "
+           "| -P [-fhHjx] [name[/type[/parameter]]...] | -P {-e name/type/parameter=value... | -X name/type/parameter...} "
            "| -b [template_file] | -t [template_file] | -T mode | -a | -A | -l | -m";
 }
 

@@ -24,7 +24,7 @@ struct ExpressionFailure : Failure {
 };
 
 /// The options: flags, and those with an operand. The manual's page is held against them.
-inline constexpr std::string_view postconf_flags = "aAbdefFhHlmMnpPqtvxX#", postconf_operands = "cCoT";
+inline constexpr std::string_view postconf_flags = "aAbdefFhHjlmMnpPqtvxX#", postconf_operands = "cCoT";
 
 struct PostconfOptions {
     char mode = 'p';                              // a A b l m M F P t T, or p: main.cf

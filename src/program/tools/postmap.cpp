@@ -1,6 +1,7 @@
 #include "tools/postmap.hpp"
 
 #include "async/run.hpp"
+#include "base/json.hpp"
 #include "base/strings.hpp"
 #include "config/paths.hpp"
 #include "config/snapshot.hpp"
@@ -40,9 +41,9 @@ struct Program {
     const char* letters;
     bool aliases;
 };
-constexpr Program map_program{"postmap", "usage: postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...", postmap_letters,
+constexpr Program map_program{"postmap", "usage: postmap [-bfFhijmnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file...", postmap_letters,
                               false};
-constexpr Program alias_program{"postalias", "usage: postalias [-Nfinoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
+constexpr Program alias_program{"postalias", "usage: postalias [-Nfijnoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file...",
                                 postalias_letters, true};
 
 /// "NAME: warning: text" on standard error.
@@ -72,7 +73,7 @@ private:
 struct Options {
     std::optional<std::string> config_directory, query, erase;
     MessageKeys message;
-    bool list = false, incremental = false, keep_root = false, new_permissions = false;
+    bool list = false, json = false, incremental = false, keep_root = false, new_permissions = false;
     std::optional<bool> utf8;
     tables::Flags flags;
     tables::BuildOptions build;
@@ -99,6 +100,7 @@ Options parse(std::span<char*> args, const Program& program)
         case 'f': options.flags.fold = false; break;
         case 'F': options.flags.file_values = true; break;
         case 'i': options.incremental = true; break;
+        case 'j': options.json = true; break;
         case 'o': options.keep_root = true; break;
         case 'p': options.new_permissions = true; break;
         case 'r': options.build.duplicate = tables::BuildOptions::Duplicate::replace; break;
@@ -110,6 +112,8 @@ Options parse(std::span<char*> args, const Program& program)
     }
     if (int{options.list} + int{options.query.has_value()} + int{options.erase.has_value()} > 1)
         throw Fatal("specify only one of -s -q or -d");
+    if (options.json && !options.list && !options.query)
+        throw Fatal("specify -j only with -s or -q");
     if ((options.message.body || options.message.headers || options.message.mime) && options.query != "-")
         throw Fatal("specify -b -h or -m only with \"-q -\"");
     if (options.message.mime && !options.message.body && !options.message.headers)
@@ -203,7 +207,10 @@ private:
     {
         for (const std::string& map : options_.maps)
             if (const auto value = find(open(map), key)) {
-                fmt::print("{}\n", *value);
+                if (options_.json)
+                    print_entry(key, *value);
+                else
+                    fmt::print("{}\n", *value);
                 return 0;
             }
         return 1;
@@ -225,7 +232,13 @@ private:
         return found ? 0 : 1;
     }
 
-    void print_entry(std::string_view key, std::string_view value) const { fmt::print("{}{}\t{}\n", key, program_.aliases ? ":" : "", value); }
+    void print_entry(std::string_view key, std::string_view value) const
+    {
+        if (options_.json)
+            fmt::print("{}\n", json_object({{"key", key}, {"value", value}}));
+        else
+            fmt::print("{}{}\t{}\n", key, program_.aliases ? ":" : "", value);
+    }
 
     std::vector<std::string> keys_from_input() const
     {

@@ -8,8 +8,8 @@
 namespace posthorn::tools {
 
 /// The options, as getopt(3) reads them; the manual's pages are held against the same list.
-inline constexpr const char* postmap_letters = "+NUbc:d:fFhimnopq:rsuvw";
-inline constexpr const char* postalias_letters = "+Nc:d:finopq:rsuvw";
+inline constexpr const char* postmap_letters = "+NUbc:d:fFhijmnopq:rsuvw";
+inline constexpr const char* postalias_letters = "+Nc:d:fijnopq:rsuvw";
 
 /// `args` with the command's name in front, as main() has them.
 int postmap(std::span<char*> args);
