@@ -6,12 +6,12 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "journeys"))
+import remains  # noqa: E402
 from ports import free_port  # noqa: E402
 
 BIN = pathlib.Path(sys.argv.pop(1)).resolve()
@@ -19,7 +19,7 @@ BIN = pathlib.Path(sys.argv.pop(1)).resolve()
 
 class Commands(unittest.TestCase):
     def setUp(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-commands-"))
+        self.folder = remains.folder("posthorn-commands-")
         self.folder.chmod(0o755)
         self.home = self.folder / "instance"
         self.done = self.run_(["posthorn", "init", str(self.home), "--smtp-port", str(free_port())])

@@ -9,13 +9,13 @@ import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "journeys"))
+import remains  # noqa: E402
 from ports import free_port  # noqa: E402
 
 BIN = pathlib.Path(sys.argv.pop(1)).resolve()
@@ -23,7 +23,7 @@ BIN = pathlib.Path(sys.argv.pop(1)).resolve()
 
 class InstanceTools(unittest.TestCase):
     def setUp(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-tools-"))
+        self.folder = remains.folder("posthorn-tools-")
         self.folder.chmod(0o755)
         self.home = self.folder / "instance"
         made = self.run_("posthorn", "init", self.home, "--smtp-port", free_port())

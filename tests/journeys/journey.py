@@ -20,6 +20,7 @@ import threading
 import time
 import unittest
 
+import remains
 from ports import free_port  # noqa: F401
 
 BIN = pathlib.Path(os.environ.get("POSTHORN_BIN", pathlib.Path(__file__).resolve().parents[2] / "build" / "release" / "bin"))
@@ -342,7 +343,7 @@ class Instance:
     """A private instance in a temporary directory."""
 
     def __init__(self, settings=None, relay=None, start=True):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-journey."))
+        self.dir = remains.folder("posthorn-journey.")
         self.dir.chmod(0o755)                                     # as root the services run as another user
         self.port = free_port()
         self.run("posthorn", "init", str(self.dir), "--smtp-port", str(self.port))
