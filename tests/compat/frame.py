@@ -1,7 +1,7 @@
 """What all comparisons with Debian's Postfix share: its packages, unpacked once and never installed; both systems side by side; what no two
 runs have in common; and the count of what was asked, equal, accepted and different.
 
-  POSTHORN_POSTFIX_DEBS     a folder with the packages, instead of downloading them
+  POSTHORN_POSTFIX_DEBS     a folder with Postfix's packages, instead of downloading them; POSTHORN_READERS_DEBS those of the log readers
   POSTHORN_COMPAT_REPORT    a folder: each area leaves its count there for run.py
 """
 import collections
@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -33,39 +34,45 @@ class Skipped(Exception):
     """What is needed cannot be had here."""
 
 
+def unpacked(name, packages, given):
+    """The root of these packages of Debian, in a folder of this user that outlives the test. given: a folder that has them already, or None."""
+    place = pathlib.Path(tempfile.gettempdir()) / ("posthorn-debian-postfix" + (f".{os.getuid()}" if os.getuid() else ""))
+    place.mkdir(exist_ok=True)
+    if place.stat().st_uid != os.getuid():
+        raise Skipped(f"{place} is somebody else's")
+    place.chmod(0o755)
+    root, part = place / name, place / f"{name}.part"
+    with open(place / "lock", "w") as lock:             # tests run side by side; one unpacks
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if root.exists():
+            return root
+        source = pathlib.Path(given or place / "package")
+        source.mkdir(exist_ok=True)
+
+        def found():
+            return [deb for package in packages for deb in glob.glob(f"{source}/{package}_*.deb")]
+        if len(found()) < len(packages):
+            subprocess.run(["apt-get", "download", "-q", *packages], cwd=source, capture_output=True)
+        if len(found()) < len(packages):
+            raise Skipped(f"Debian's {packages[0]} and what belongs to it cannot be had here")
+        shutil.rmtree(part, ignore_errors=True)                 # whole, or not there
+        for deb in found():
+            subprocess.run(["dpkg-deb", "-x", deb, part], check=True)
+        part.rename(root)
+    return root
+
+
 class Debian:
     """Debian's postfix packages in a folder of ours. In the shape of mail_systems.Tools."""
 
-    def __init__(self, folder=None):
-        self.folder = pathlib.Path(folder or pathlib.Path(tempfile.gettempdir()) / "posthorn-debian-postfix")
-        self.root = self.folder / "root"
-        self.folder.mkdir(exist_ok=True)
-        self.folder.chmod(0o755)
-        with open(self.folder / "lock", "w") as lock:          # tests run side by side; one unpacks
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not self.root.exists():
-                self._unpack()
+    def __init__(self):
+        self.root = unpacked("root", PACKAGES, os.environ.get("POSTHORN_POSTFIX_DEBS"))
         self.library = f"{self.root}/usr/lib/postfix"
         self.env = {**os.environ, "LC_ALL": "C", "LD_LIBRARY_PATH": f"{self.library}:{self.root}/usr/lib/x86_64-linux-gnu"}
         self.env.pop("MAIL_CONFIG", None)
         probe = subprocess.run([self.program("postconf"), "-d", "mail_version"], env=self.env, capture_output=True, text=True)
         if not probe.stdout.startswith("mail_version ="):
             raise Skipped(f"Debian's Postfix does not run here: {probe.stderr.strip()}")
-
-    def _unpack(self):
-        given = os.environ.get("POSTHORN_POSTFIX_DEBS")
-        package = pathlib.Path(given) if given else self.folder / "package"
-        package.mkdir(exist_ok=True)
-        if len(glob.glob(f"{package}/*.deb")) < len(PACKAGES):
-            subprocess.run(["apt-get", "download", "-q", *PACKAGES], cwd=package, capture_output=True)
-        debs = glob.glob(f"{package}/postfix*.deb")
-        if len(debs) < len(PACKAGES):
-            raise Skipped("Debian's postfix packages cannot be had here")
-        part = self.folder / "part"                             # whole, or not there
-        shutil.rmtree(part, ignore_errors=True)
-        for deb in debs:
-            subprocess.run(["dpkg-deb", "-x", deb, part], check=True)
-        part.rename(self.root)
 
     def program(self, name):
         return str(self.root / "usr/sbin" / name)
@@ -92,7 +99,8 @@ def start(kind, folder, debian, bin, sink, settings, name=None):
 @contextlib.contextmanager
 def workshop():
     """A folder that both systems' users may enter; gone at the end."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-compat."))
+    import remains
+    folder = remains.folder("posthorn-compat.")
     folder.chmod(0o755)
     try:
         yield folder
@@ -123,7 +131,7 @@ def network_of_its_own():
     apart = ["unshare", "--mount", "--net", "--propagation", "private"]
     if subprocess.run([*apart, "true"], capture_output=True).returncode:
         raise Skipped("no network of our own can be had here")
-    sys.exit(subprocess.run([*apart, sys.executable, *sys.argv], env={**os.environ, "POSTHORN_APART": "yes"}).returncode)
+    os.execvpe(apart[0], [*apart, sys.executable, *sys.argv], {**os.environ, "POSTHORN_APART": "yes"})      # who ends this process ends that one
 
 
 @contextlib.contextmanager
@@ -153,6 +161,41 @@ def normal(text):
     text = re.sub(r"127\.0\.0\.1(\]?):\d+", r"127.0.0.1\1:PORT", text)
     text = re.sub(r"delay=[\d.]+, delays=[\d./]+, ", "", text)
     return re.sub(r"conn_use=\d+, ", "", text)
+
+
+def dialogue(port, commands, content, client="127.0.0.1", patience=60):
+    """(command, reply whole) for the greeting (CONNECT) and each command, and once more for each content, which is said where 354 asks for it; until
+    the connection ends. A chunk brings its octets along; an empty command says nothing and hears one more reply."""
+    said = []
+    with socket.socket() as stream:
+        stream.settimeout(patience)
+        stream.bind((client, 0))
+        stream.connect(("127.0.0.1", port))
+        file = stream.makefile("rb")
+
+        def reply():
+            lines = []
+            while line := file.readline():
+                lines.append(line.decode(errors="replace").rstrip("\r\n"))
+                if line[3:4] != b"-":
+                    break
+            return "\n".join(lines)
+        said.append(("CONNECT", reply()))
+        for command in commands:
+            try:
+                if command:
+                    stream.sendall(command.encode() + b"\r\n" * (not command.startswith("BDAT")))
+                answer = reply()
+                if command in ("DATA", "") and answer.startswith("354"):
+                    said.append((command, answer))
+                    stream.sendall(content.encode())
+                    answer = reply()
+            except OSError:
+                answer = ""
+            said.append((command, answer))
+            if not answer:
+                break
+    return said
 
 
 class Area:

@@ -8,11 +8,11 @@ installed; without them, without root, or without a network of its own, the test
 import argparse
 import collections
 import contextlib
-import glob
 import os
 import pathlib
 import random
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -107,19 +107,12 @@ class Readers:
     """Debian's log readers, in a folder of ours."""
     PACKAGES = ["pflogsumm", "fail2ban"]
 
-    def __init__(self, debian):
-        self.root = debian.folder / "readers"
-        if not self.root.exists():
-            package = pathlib.Path(os.environ.get("POSTHORN_READERS_DEBS") or debian.folder / "package")
-            if len([deb for name in self.PACKAGES for deb in glob.glob(f"{package}/{name}_*.deb")]) < len(self.PACKAGES):
-                subprocess.run(["apt-get", "download", "-q", *self.PACKAGES], cwd=package, capture_output=True)
-            found = [deb for name in self.PACKAGES for deb in glob.glob(f"{package}/{name}_*.deb")]
-            if len(found) < len(self.PACKAGES):
-                raise frame.Skipped("pflogsumm and fail2ban cannot be had here")
-            part = debian.folder / "readers.part"
-            for deb in found:
-                subprocess.run(["dpkg-deb", "-x", deb, part], check=True)
-            part.rename(self.root)
+    def __init__(self):
+        self.root = frame.unpacked("readers", self.PACKAGES, os.environ.get("POSTHORN_READERS_DEBS"))
+        # fail2ban-regex needs nothing but Python; pflogsumm a module of Perl that is not its own.
+        probe = subprocess.run(["perl", "-MDate::Calc", "-e", ""], capture_output=True, text=True) if shutil.which("perl") else None
+        if probe is None or probe.returncode:
+            raise frame.Skipped("pflogsumm needs perl and Date::Calc (libdate-calc-perl)")
 
     def offenders(self, log, mode):
         """host -> how often the filter finds it."""
@@ -158,7 +151,7 @@ def main():
     os.environ["POSTHORN_BIN"] = str(options.bin.resolve())
     frame.need_root()
     debian = frame.Debian()
-    readers = Readers(debian)
+    readers = Readers()
     frame.network_of_its_own()
     from journey import Sink, wait_until
     area, logs = frame.Area("logs"), {}
