@@ -1,29 +1,27 @@
 """A filter before the queue: the same sessions through Debian's Postfix and Posthorn, with smtpd_proxy_filter before the same filters.
 
 Compared: the replies that the client hears, the commands and the content that the filter is told, and the lines of the log. The filters are played by this program,
-one behaviour each: it takes everything, refuses in each place, dies in each place, offers more or less. Postfix's package is unpacked, not installed; without it,
-or without root, the test is skipped (77).
+one behaviour each: it takes everything, refuses in each place, dies in each place, offers more or less. Without Debian's packages, or without root, the test is
+skipped (77).
 
   proxy_filter.py BIN [--only NAME]
 """
 import collections
+import concurrent.futures
+import contextlib
 import os
 import pathlib
 import re
-import shutil
 import socket
 import sys
-import tempfile
 import threading
 import time
 
-HOUSE = pathlib.Path(__file__).resolve().parents[2]
+import frame
+
 os.environ["POSTHORN_BIN"] = str(pathlib.Path(sys.argv[1]).resolve())
-sys.dont_write_bytecode = True
-sys.path[:0] = [str(HOUSE / "tests/journeys"), str(HOUSE / "bench")]
-import relays  # noqa: E402
 from journey import BIN, PATIENCE, Sink, free_port, wait_until  # noqa: E402
-from mail_systems import Postfix, Posthorn, Tools, Unavailable, master_line  # noqa: E402
+from mail_systems import master_line  # noqa: E402
 
 ALL = "NAME ADDR PROTO HELO SOURCE PORT IDENT"
 
@@ -176,58 +174,25 @@ SENT = {"a client": ["MAIL FROM:<a@good.test>", "RCPT TO:<one@demo.test>", "DATA
 
 
 def talk(port, commands):
-    replies = []
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as stream:
-        file = stream.makefile("rb")
-
-        def reply():
-            lines = []
-            while line := file.readline():
-                lines.append(line.decode(errors="replace").rstrip("\r\n"))
-                if line[3:4] != b"-":
-                    break
-            return "\n".join(lines)
-        reply()
-        for command in commands:
-            try:
-                if command:
-                    content = LONG if command == "LONG" else CONTENT
-                    command = "DATA" if command == "LONG" else command
-                    stream.sendall(command.encode() + b"\r\n" * (not command.startswith("BDAT")))
-                answer = reply()
-                if (command == "DATA" or not command) and answer.startswith("354"):
-                    replies.append(answer)
-                    stream.sendall(content.encode())
-                    answer = reply()
-            except OSError:
-                answer = ""
-            if not command.startswith("EHLO"):
-                replies.append(answer)
-            if not answer:
-                break
-    return [normal(one) for one in replies]
+    """Replies to all but the greeting and EHLO. LONG is DATA with a message that is too big."""
+    content = LONG if "LONG" in commands else CONTENT
+    return [normal(reply) for command, reply in frame.dialogue(port, ["DATA" if command == "LONG" else command for command in commands], content, patience=PATIENCE)
+            if not command.startswith(("CONNECT", "EHLO"))]
 
 
 def normal(text):
-    text = re.sub(r"^[0-9A-F]{6,}(?=: )", "QID", text)
-    text = re.sub(r"queued as \S+", "queued as QID", text)
-    text = re.sub(r"with (E?SMTP) id [0-9A-Za-z]+", r"with \1 id QID", text)
     text = re.sub(r"PORT=\d+", "PORT=N", text)
     text = re.sub(r"^NOQUEUE: (?=lost connection)", "", text)      # smtpd_log_abort_queue_id: Postfix has the prefix since 3.10
-    text = re.sub(r"\(Postfix\)|\(Posthorn\)", "(MTA)", text)
-    text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), +\d+ \w{3} 20\d\d \d\d:\d\d:\d\d [+-]\d{4}( \(\w+\))?", "DATE", text)
-    return re.sub(r"(127\.0\.0\.1\]?|localhost):\d+", r"\1:PORT", text)
+    return re.sub(r"localhost:\d+", "localhost:PORT", frame.normal(text))
 
 
 class Side:
-    def __init__(self, kind, folder, tools, programs):
+    def __init__(self, kind, folder, debian):
         self.kind, self.sink, self.filters = kind, Sink(), {}
-        make = Postfix if kind == "postfix" else Posthorn
-        more = () if kind == "postfix" else (BIN,)
         settings = {"myhostname": "mail.demo.test", "mydestination": "demo.test", "local_recipient_maps": "", "local_transport": f"smtp:[127.0.0.1]:{self.sink.port}",
                     "mynetworks": "192.0.2.0/24", "relay_domains": "", "smtpd_banner": "$myhostname ESMTP", "smtpd_peername_lookup": "no", "smtpd_error_sleep_time": "0",
                     "smtpd_relay_restrictions": "reject_unauth_destination", "smtpd_authorized_xforward_hosts": "127.0.0.1", "mail_name": "Postfix"}
-        self.system = make(kind, folder / kind, tools, programs, *more, sink=self.sink, settings=settings)
+        self.system = frame.start(kind, folder, debian, BIN, self.sink, settings)
         self.ports, master = {}, ""
         for name, (arguments, options) in FILTERS.items():
             for adjust in ("", "speed_adjust"):
@@ -334,21 +299,14 @@ def show(answer):
 
 
 def main():
-    if os.getuid() != 0:
-        print("skipped: Debian's Postfix needs root to run")
-        return 77
-    try:
-        tools = Tools(pathlib.Path(tempfile.gettempdir()) / "posthorn-bench-postfix")
-    except Unavailable as why:
-        print(f"skipped: {why}")
-        return 77
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-compat."))
-    folder.chmod(0o755)
-    programs, sides = relays.programs_beside(BIN), []
+    frame.need_root()
+    debian = frame.Debian()
     only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else ""
-    try:
+    with frame.workshop() as folder, concurrent.futures.ThreadPoolExecutor(2) as pool, contextlib.ExitStack() as ends:
+        sides = []
         for kind in ("postfix",) if "--postfix" in sys.argv else ("postfix", "posthorn"):
-            sides.append(Side(kind, folder, tools, programs))
+            sides.append(Side(kind, folder, debian))
+            ends.callback(sides[-1].close)
         asked = differ = 0
         excused = collections.Counter()
         questions = [(line, "mail", SESSION) for line in sides[0].ports if not line.startswith("after")] + [
@@ -358,7 +316,7 @@ def main():
         for line, name, commands in questions:
             if only not in line:
                 continue
-            answers = [(side.sent_on if line.startswith("after") else side.ask)(line, commands) for side in sides]
+            answers = list(pool.map(lambda side: (side.sent_on if line.startswith("after") else side.ask)(line, commands), sides))
             asked += 1
             if len(answers) == 1:
                 print(f"{line}, {name}:\n{show(answers[0])}")
@@ -373,11 +331,7 @@ def main():
         for name, count in excused.items():
             print(f"accepted: {name}: {count}: {ACCEPTED[name]}")
         return 1 if differ else 0
-    finally:
-        for side in sides:
-            side.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    frame.guarded(main)

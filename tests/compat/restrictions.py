@@ -11,13 +11,13 @@ import os
 import pathlib
 import random
 import re
-import socket
 import socketserver
 import threading
 import time
 
 import frame
 from access import Access
+from frame import normal
 
 # Lines of the log that only one of them writes, and why. Replies have no such list.
 ACCEPTED = {
@@ -216,12 +216,6 @@ class Generator:
         return self.random.choice(CLIENTS), commands
 
 
-def normal(text):
-    text = re.sub(r"\b[0-9A-F]{6,}\b(?=: )", "QID", text)
-    text = re.sub(r"queued as \S+", "queued as QID", text)
-    return re.sub(r"\[127\.0\.0\.1\]:\d+", "[127.0.0.1]:PORT", text)
-
-
 def told(lines):
     """A request less what no two runs share; only the attributes that Debian's 3.7 knows, in its order."""
     text = "\n".join(line for line in lines if not line.startswith(("mail_version=", "compatibility_level=")))
@@ -230,36 +224,9 @@ def told(lines):
 
 
 def talk(port, client, commands):
-    """All replies, whole, to one command after the other."""
-    replies = []
-    with socket.socket() as stream:
-        stream.settimeout(60)
-        stream.bind((client, 0))
-        stream.connect(("127.0.0.1", port))
-        file = stream.makefile("rb")
-
-        def reply():
-            lines = []
-            while line := file.readline():
-                lines.append(line.decode(errors="replace").rstrip("\r\n"))
-                if line[3:4] != b"-":
-                    break
-            return "\n".join(lines)
-        replies.append(reply())
-        for command in commands:
-            try:
-                stream.sendall(command.encode() + b"\r\n")
-                answer = reply()
-                if command == "DATA" and answer.startswith("354"):
-                    replies.append(answer)
-                    stream.sendall(b"Subject: test\r\n\r\nbody\r\n.\r\n")
-                    answer = reply()
-            except OSError:
-                answer = ""
-            replies.append(re.sub(r"(?s)^250-mail\.demo\.test.*", "250 EHLO", answer) if command.startswith("EHLO") else answer)
-            if not answer:
-                break
-    return [normal(one) for one in replies]
+    """All replies, to one command after the other."""
+    return [normal(re.sub(r"(?s)^250-mail\.demo\.test.*", "250 EHLO", reply) if command.startswith("EHLO") else reply)
+            for command, reply in frame.dialogue(port, commands, "Subject: test\r\n\r\nbody\r\n.\r\n", client)]
 
 
 def excused(commands, left, right):
