@@ -2,6 +2,8 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
 
 #include <exception>
 
@@ -11,19 +13,12 @@ awaitable<void> Signal::wait() { co_await timer_.async_wait(asio::as_tuple(use_a
 
 awaitable<bool> Signal::wait_for(std::chrono::milliseconds duration)
 {
-    // A timer of its own: moving the shared one would wake the other waiters.
-    bool notified = true;
+    // A timer of its own: moving the shared one would wake the other waiters, as ending it would.
     asio::steady_timer limit(timer_.get_executor(), duration);
-    limit.async_wait([&](boost::system::error_code error) {
-        if (!error) {
-            notified = false;
-            notify_all();                                            // others look at their condition again and go on waiting
-        }
-    });
-    co_await wait();
-    limit.cancel();
-    co_await asio::post(timer_.get_executor(), use_awaitable);       // the handler above has run before its captures go
-    co_return notified;
+    const auto [order, signalled, passed] =
+        co_await asio::experimental::make_parallel_group(timer_.async_wait(asio::deferred), limit.async_wait(asio::deferred))
+            .async_wait(asio::experimental::wait_for_one(), use_awaitable);
+    co_return order[0] == 0;
 }
 
 awaitable<void> sleep_for(std::chrono::milliseconds duration)

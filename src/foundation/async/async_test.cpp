@@ -70,9 +70,20 @@ TEST_CASE("Signal: notify wakes every waiter; a limit wakes its own waiter only 
     CHECK(notified == 1);
 
     loop.restart();
+    group.spawn(waits(signal, woken));
+    group.spawn(waits_for(signal, 1h, notified, late));
     group.spawn(waits_for(signal, 1ms, notified, late));
-    loop.run_for(5s);
+    const auto end = std::chrono::steady_clock::now() + 5s;
+    while (late == 0 && std::chrono::steady_clock::now() < end)
+        loop.run_one_for(5s);
+    loop.poll();
     CHECK(late == 1);
+    CHECK(woken == 1);                                 // nobody else looks at a clock that is not his
+    CHECK(notified == 1);
+    signal.notify_all();
+    loop.run_for(5s);
+    CHECK(woken == 2);
+    CHECK(notified == 2);
 }
 
 TEST_CASE("on_thread: blocking work runs elsewhere, the caller resumes on its own loop")
