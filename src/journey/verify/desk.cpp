@@ -141,9 +141,12 @@ awaitable<void> Desk::keep_ahead()
     while (!co_await cancelled()) {
         if (due_.empty())                                       // nothing to refresh: nothing to wake for
             co_await wanted_one_.wait();
+        if (co_await cancelled())
+            co_return;
         const WallTime next = due_.empty() ? clock_.wall() : due_.begin()->first;
         co_await sleep_for(std::clamp(std::chrono::ceil<std::chrono::milliseconds>(next - clock_.wall()), std::chrono::milliseconds{1s}, most_sleep));
-        refresh_ahead();
+        if (!co_await cancelled())                              // a probe begun now would be nobody's
+            refresh_ahead();
     }
 }
 
@@ -251,6 +254,8 @@ awaitable<void> Desk::keep_file()
     while (!co_await cancelled()) {
         if (!cache_.dirty())                                    // nothing to write: nothing to wake for
             co_await to_write_.wait();
+        if (co_await cancelled())                               // close() writes
+            co_return;
         co_await sleep_for(1s);
         co_await flush();
     }

@@ -258,6 +258,34 @@ TEST_CASE("desk: an address in use is asked anew when its time has come, before 
     run(office.loop, office.desk.close());
 }
 
+TEST_CASE("desk: the end waits for no clock, and asks about nobody any more")
+{
+    Office office(Office::in_memory());
+    office.host.answers.emplace("user@x.test", Finding(Kind::deliverable, "250 ok"));
+    office.desk.start();
+    office.loop.poll();                                                     // its tasks wait
+    SUBCASE("nothing is to be refreshed") {}
+    SUBCASE("an address is")
+    {
+        office.ask("user@x.test");
+        office.clock.advance(5 * 86400s);
+        office.ask("user@x.test");                                          // in use in the second half of its time
+        office.clock.advance(3 * 86400s);
+    }
+    office.loop.restart();
+    office.loop.poll();
+    bool closed = false;
+    asio::co_spawn(office.loop, office.desk.close(), [&](std::exception_ptr) { closed = true; });
+    for (int turn = 0; turn < 100 && !closed; ++turn) {
+        office.loop.restart();
+        office.loop.poll();
+    }
+    CHECK(closed);
+    CHECK(office.desk.counts().ahead == 0);
+    office.loop.restart();
+    office.loop.run_for(5s);
+}
+
 TEST_CASE("desk: refreshes ahead keep to their rate, leave room for questions, rest after a failure, and can be off")
 {
     for (const std::size_t rate : {60U, 6U, 0U}) {
