@@ -95,15 +95,22 @@ public:
         return got;
     }
 
-    Result<std::string> head(std::size_t limit) const
+    /// Up to the empty line, or to the first line that is no field where much has none.
+    Result<std::string> head(std::size_t much) const
     {
-        std::string text(limit, '\0');
-        TRY(const std::size_t got, read(0, text));
-        text.resize(got);
-        text.resize(head_size(text));
-        if (text.size() == limit)
-            return Error{"header section too long", "5.3.4"};
-        return text;
+        std::string text;
+        HeadSearch search(much);
+        for (std::size_t piece = 64 << 10; text.size() <= longest_header; piece = text.size()) {
+            const std::size_t before = text.size();
+            text.resize(before + piece);
+            TRY(const std::size_t got, read(before, std::span(text).subspan(before)));
+            text.resize(before + got);
+            if (search.ends_in(text) || got < piece) {
+                text.resize(head_size(text));
+                return text;
+            }
+        }
+        return Error{"header section too long", "5.3.4"};
     }
 
     Result<void> rest(std::uint64_t offset, const std::function<Result<void>(std::string_view)>& take) const

@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -273,4 +274,36 @@ TEST_CASE_FIXTURE(Fixture, "pickup: what cleanup refuses goes back, however long
     CHECK(queue.taken[0].recipients(0).address() == "a@ours.test");
     CHECK(queue.taken[0].message_id().ends_with("@new.ours.test>"));
     CHECK(queue.contents[0].file() == queue.taken[0].queue_id());
+}
+
+TEST_CASE_FIXTURE(Fixture, "pickup: a message with a long header is cleaned anew like any other")
+{
+    std::string header;
+    while (header.size() < 3 << 19)
+        header += "X-Line: " + std::string(900, 'x') + "\r\n";
+    std::string content;
+    SUBCASE("an empty line ends it") { content = header + "\r\nthe body\r\n"; }
+    SUBCASE("what is no field ends it") { content = header + "the body begins\r\n" + std::string(1 << 20, 'y') + "\r\n\r\nmore of it\r\n"; }
+    SUBCASE("nothing does") { content = header; }
+    handoff::RequeueRequest request;
+    request.mutable_envelope()->set_queue_id("OLD");
+    request.mutable_envelope()->set_size(content.size());
+    request.mutable_envelope()->add_recipients()->set_address("u@there.test");
+    std::vector<Fd> descriptors;
+    {
+        std::ofstream("content", std::ios::binary) << content;
+        descriptors.emplace_back(::open("content", O_RDONLY | O_CLOEXEC));
+    }
+    std::optional<Result<handoff::RequeueReply>> reply;
+    asio::co_spawn(loop, pickup->requeue(request, std::move(descriptors)),
+                   [&](std::exception_ptr, Result<handoff::RequeueReply> answer) { reply = std::move(answer); });
+    run_until([&] { return reply.has_value(); });
+    REQUIRE(*reply);
+    CHECK((*reply)->text() == "");
+    const handoff::Content& made = (*reply)->message().content();
+    std::ifstream file("spool/incoming/" + made.file(), std::ios::binary);
+    const std::string stored{std::istreambuf_iterator<char>(file), {}};
+    CHECK(stored.starts_with("Received: "));
+    CHECK(stored.ends_with(content));
+    CHECK((*reply)->message().envelope().size() == stored.size());
 }
