@@ -16,12 +16,8 @@ void Deferred::put(MessageKey message, WallTime next_try)
     heap_.push_back({next_try, message});
     std::push_heap(heap_.begin(), heap_.end(), std::greater{});
     // Re-timed messages leave untrue entries behind; never let them outweigh the true ones.
-    if (heap_.size() > 64 + 2 * times_.size()) {
-        heap_.clear();
-        for (const auto& [key, when] : times_)
-            heap_.push_back({when, key});
-        std::make_heap(heap_.begin(), heap_.end(), std::greater{});
-    }
+    if (heap_.size() > 64 + 2 * times_.size())
+        sort_anew();
 }
 
 bool Deferred::forget(MessageKey message) { return times_.erase(message) > 0; }
@@ -67,11 +63,23 @@ std::optional<WallTime> Deferred::next_try(MessageKey message) const
 
 void Deferred::flush(WallTime now)
 {
-    heap_.clear();
-    for (auto& [message, when] : times_) {
+    for (auto& [message, when] : times_)
         when = std::min(when, now);
+    sort_anew();
+}
+
+void Deferred::earlier(WallTime::duration step)
+{
+    for (auto& [message, when] : times_)
+        when -= std::min(step, when.time_since_epoch());       // what is due at once stays so
+    sort_anew();
+}
+
+void Deferred::sort_anew()
+{
+    heap_.clear();
+    for (const auto& [message, when] : times_)
         heap_.push_back({when, message});
-    }
     std::make_heap(heap_.begin(), heap_.end(), std::greater{});
 }
 

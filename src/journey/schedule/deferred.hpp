@@ -28,6 +28,8 @@ public:
     std::size_t size() const { return times_.size(); }
     /// Everything is due now (postqueue -f).
     void flush(WallTime now);
+    /// The clock was set back by so much: everything is due as much earlier by its hands.
+    void earlier(WallTime::duration step);
 
 private:
     struct Entry {
@@ -37,6 +39,7 @@ private:
     };
     /// Removes entries at the top that forget() or a later put() made untrue.
     void settle_top();
+    void sort_anew();
 
     std::unordered_map<MessageKey, WallTime> times_;      // the truth
     std::vector<Entry> heap_;                             // may hold entries that are no longer true

@@ -61,3 +61,16 @@ TEST_CASE("deferred: re-timing a thousand times does not grow the heap without b
     }
     CHECK(truth.empty());
 }
+
+TEST_CASE("deferred: what waits goes as much earlier as the clock was set back; what is due stays due")
+{
+    HandClock clock;
+    Deferred deferred;
+    deferred.put(1, clock.wall() + 100s);
+    deferred.put(2, WallTime{});
+    clock.step_wall(-3600s);
+    deferred.earlier(3600s);
+    CHECK(deferred.take_due(clock.wall()) == 2);
+    CHECK(!deferred.take_due(clock.wall() + 99s));
+    CHECK(deferred.take_due(clock.wall() + 100s) == 1);
+}

@@ -203,6 +203,8 @@ bool filter_system_calls(Powers may)
         allow_reading(filter);
     if (may.has(May::spool) || may.has(May::state))
         filter.allow_all({SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(rmdir), SCMP_SYS(chmod), SCMP_SYS(fchmodat)});
+    if (may.has(May::spool))                                 // to see when a delivery process has ended; nothing more can be done with it
+        filter.allow(SCMP_SYS(pidfd_open));
     if (may.has(May::compile)) {
         filter.allow(SCMP_SYS(mmap));
         filter.allow(SCMP_SYS(mprotect));

@@ -8,6 +8,7 @@
 #include "peers/stored.pb.h"
 #include "process/service.hpp"
 #include "schedule/options.hpp"
+#include "services/delivery_processes.hpp"
 #include "services/params.hpp"
 #include "services/probes.hpp"
 #include "services/programs.hpp"
@@ -21,11 +22,7 @@
 #include <unistd.h>
 
 #include <array>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
-#include <set>
 
 namespace posthorn::services {
 
@@ -33,48 +30,6 @@ using handoff::Frame;
 using process::May;
 
 namespace {
-
-/// The delivery processes that said hello, on disk: the next qmgr waits for those of them that still live, because they may have
-/// delivered what the queue does not know yet. Written without a sync: it matters after a kill, and nobody lives after a power loss.
-class DeliveryProcesses {
-public:
-    /// Of the qmgr before this one, as far as they live. To be asked before the process is confined.
-    static std::vector<std::uint32_t> living()
-    {
-        std::vector<std::uint32_t> found;
-        std::ifstream file{path()};
-        for (std::uint32_t pid = 0; file >> pid;) {
-            std::ifstream command(fmt::format("/proc/{}/cmdline", pid));
-            std::string words{std::istreambuf_iterator<char>(command), {}};
-            if (words.find(std::string_view("service\0", 8)) != words.npos)
-                found.push_back(pid);
-        }
-        return found;
-    }
-    void joined(std::uint32_t pid)
-    {
-        if (!pids_.insert(pid).second)
-            return;
-        write();
-    }
-    void left(std::uint32_t pid)
-    {
-        if (pids_.erase(pid) > 0)
-            write();
-    }
-
-private:
-    static std::string path() { return std::string(spool_folder) + "/deliverers"; }
-    void write() const
-    {
-        std::ofstream file(path() + ".new", std::ios::trunc);
-        file << fmt::format("{}\n", fmt::join(pids_, "\n"));
-        file.close();
-        std::error_code ignored;                              // without it a restart may send some mail twice, within the bounds of a kill
-        std::filesystem::rename(path() + ".new", path(), ignored);
-    }
-    std::set<std::uint32_t> pids_;
-};
 
 /// What resolve answers, over its socket.
 class ResolveLink final : public Resolver {
@@ -150,7 +105,8 @@ private:
 class QueueService final : public process::Work {
 public:
     QueueService(process::Service& service, std::unique_ptr<spool::Spool> store)
-        : service_(service), log_(service.log()), store_(std::move(store)), resolver_(service.executor(), log_), tasks_(service.executor()),
+        : service_(service), log_(service.log()), store_(std::move(store)), resolver_(service.executor(), log_),
+          delivery_processes_(service.executor(), [this](std::uint32_t process) { queue_.parted(process); }), tasks_(service.executor()),
           restraints_(service, [this](std::vector<std::string> sets, bool all) { queue_.lift(std::move(sets), all); }), dispatcher_(tasks_),
           queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
           probes_(service.executor(), resolver_, workers_,
@@ -213,6 +169,7 @@ public:
         for (const auto& server : servers_)
             co_await server->close();
         co_await probes_.close();
+        co_await delivery_processes_.close();
         co_await queue_.close();
         co_await tasks_.close();
         co_await resolver_.close();
@@ -327,15 +284,14 @@ private:
         const std::string service = hello.service();
         const bool delivers = !hello.program().empty();
         if (const auto channel = connection.lock()) {
-            processes_[channel.get()] = hello.process();
+            delivery_processes_.joined(channel.get(), hello.process(), delivers);
             if (!delivers)
                 workers_.left(channel.get());                 // a delivery process that is about to end says so
             const schedule::Capacity capacity{.deliveries = hello.process_limit(), .ahead = hello.ahead()};
             if (delivers && std::exchange(capacities_[service], capacity) != capacity)
                 queue_.reconfigure(options(service_.config()));
         }
-        if (delivers)
-            delivery_processes_.joined(hello.process());
+        const std::uint32_t process = hello.process();
         if (delivers || hello.held_size() > 0 || hello.flights_size() > 0)
             co_await queue_.reunited(std::move(hello), connection);
         auto block = co_await queue_.id_block();
@@ -343,7 +299,7 @@ private:
             co_return responder.fail(block.error());
         responder.reply(*block);
         if (const auto channel = connection.lock(); channel && delivers) {
-            workers_.joined(service, channel);                // from here on it is given work
+            workers_.joined(service, channel, process);              // from here on it is given work
             queue_.wake();
         }
     }
@@ -351,11 +307,7 @@ private:
     void ended(const std::shared_ptr<ipc::Channel>& channel)
     {
         workers_.left(channel.get());
-        if (const auto found = processes_.find(channel.get()); found != processes_.end()) {
-            queue_.parted(found->second);
-            delivery_processes_.left(found->second);
-            processes_.erase(found);
-        }
+        delivery_processes_.left(channel.get());
     }
 
     awaitable<void> show(std::unique_ptr<net::Stream> stream)
@@ -425,7 +377,6 @@ private:
     ResolveLink resolver_;
     WorkerRegistry workers_;
     std::map<std::string, schedule::Capacity, std::less<>> capacities_;
-    std::map<const ipc::Channel*, std::uint32_t> processes_;
     DeliveryProcesses delivery_processes_;
     TaskGroup tasks_;
     RestraintLink restraints_;

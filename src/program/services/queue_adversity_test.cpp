@@ -35,6 +35,8 @@ handoff::Hello hello_with_flights(const std::vector<handoff::DeliveryRequest>& r
     return hello;
 }
 
+constexpr std::uint32_t deliverer = 4711;
+
 void greet(Fixture& fixture, handoff::Hello hello, const std::shared_ptr<ipc::Channel>& worker = nullptr)
 {
     bool greeted = false;
@@ -239,4 +241,108 @@ TEST_CASE_FIXTURE(Fixture, "adversity: a delivery may take longer than any other
     settle();
     CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
     CHECK(in_queue() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "adversity: a delivery whose connection is lost while its process lives is waited for, and nobody else gets it")
+{
+    worker.process = deliverer;
+    worker.silent = true;
+    enqueue({"u@there.test"});
+    settle();
+    REQUIRE(worker.requests.size() == 1);
+    const auto requests = worker.requests;
+    worker.silent = false;
+    worker.lose_connection();
+    pass(1h);
+    CHECK(worker.requests.size() == 1);
+    CHECK_FALSE(logged("ended during delivery"));
+    const auto back = worker.worker_for({}, {}, 0);
+
+    SUBCASE("it comes back with it, and its verdict counts")
+    {
+        greet(*this, hello_with_flights(requests), back);
+        pass(1h);
+        CHECK(worker.requests.size() == 1);
+        CHECK(in_queue() == 1);
+        const auto stored = wait(queue->late_verdicts(late(requests[0], TestWorker::delivered())));
+        REQUIRE(stored);
+        CHECK(in_queue() == 0);                                // before it is told so
+    }
+    SUBCASE("it has ended meanwhile")
+    {
+        handoff::Hello hello;
+        hello.set_process(deliverer);
+        *hello.add_held() = late(requests[0], TestWorker::delivered());
+        greet(*this, hello, back);
+        CHECK(in_queue() == 0);
+    }
+    SUBCASE("it never got it: it is given again, which is no failure")
+    {
+        greet(*this, hello_with_flights({}), back);
+        settle();
+        CHECK(worker.requests.size() == 2);
+        CHECK(in_queue() == 0);
+        CHECK_FALSE(logged("status=deferred"));
+    }
+    SUBCASE("another process says hello: that says nothing of it")
+    {
+        handoff::Hello hello;
+        hello.set_process(deliverer + 1);
+        greet(*this, hello, back);
+        pass(1h);
+        CHECK(worker.requests.size() == 1);
+        CHECK(in_queue() == 1);
+        stop();
+    }
+    SUBCASE("it comes back with it, and ends then")
+    {
+        greet(*this, hello_with_flights(requests), back);
+        queue->parted(deliverer);
+        settle();
+        CHECK(logged("the smtp process ended during delivery"));
+        CHECK(worker.requests.size() == 2);                    // once at once, as for any that ends
+        CHECK(in_queue() == 0);
+    }
+    CHECK(worker.delivered_to.size() == worker.requests.size() - 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "adversity: a goodbye over the connection by which a delivery came does not mean that it never came")
+{
+    worker.process = deliverer;
+    worker.slow = [](const std::string&) { return true; };
+    enqueue({"u@there.test"});
+    settle();
+    greet(*this, hello_with_flights({}), worker.worker_for({}, {}, 0));
+    worker.answer_slow();
+    settle();
+    CHECK(worker.requests.size() == 1);
+    CHECK(worker.delivered_to.size() == 1);
+    CHECK(in_queue() == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "adversity: a wall clock that is set back holds up nothing, neither now nor after a restart")
+{
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"); };
+    enqueue({"u@there.test"});
+    settle();
+    REQUIRE(worker.requests.size() == 1);
+    pass(100s);
+    clock.step_wall(-24h);
+    SUBCASE("the process lives: the backoff is by the other clock")
+    {
+        pass(199s);
+        CHECK(worker.requests.size() == 1);
+        pass(2s);
+        CHECK(worker.requests.size() == 2);
+        CHECK(logged("the clock was set back by 86400 seconds"));
+    }
+    SUBCASE("it is started anew: no longer than the longest backoff")
+    {
+        stop();
+        start();
+        settle();
+        CHECK(worker.requests.size() == 1);
+        pass(options.retry.maximal_backoff + 1s);
+        CHECK(worker.requests.size() == 2);
+    }
 }

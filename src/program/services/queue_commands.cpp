@@ -167,8 +167,18 @@ void QueueManager::call_back(Key key)
         }
 }
 
+QueueManager::Given* QueueManager::given(Key key, std::uint64_t attempt)
+{
+    const auto found = given_.find(key);
+    if (found == given_.end())
+        return nullptr;
+    const auto one = std::ranges::find(found->second, attempt, &Given::attempt);
+    return one == found->second.end() ? nullptr : &*one;
+}
+
 void QueueManager::no_longer_given(Key key, std::uint64_t attempt)
 {
+    reunion_.notify_all();
     const auto found = given_.find(key);
     if (found == given_.end())
         return;
@@ -250,7 +260,8 @@ awaitable<Result<QueueReply>> QueueManager::remove(std::vector<spool::Lease> lea
 // ---- Requeue
 
 /// What is being delivered is requeued when its round ends: a recipient that was just delivered to must not get it again. That is noted in the
-/// store, for the manager that comes after a crash.
+/// store, for the manager that comes after a crash. Of a hold and a requeue the later one counts: what is put on hold after its requeue was
+/// asked for is requeued when it is released.
 awaitable<Result<QueueReply>> QueueManager::requeue(std::vector<spool::Lease> leases)
 {
     QueueReply reply;
@@ -258,11 +269,12 @@ awaitable<Result<QueueReply>> QueueManager::requeue(std::vector<spool::Lease> le
         const Key key = lease.key;
         if (active_.contains(key) || starting_.contains(key)) {
             to_requeue_.insert(key);
-            if (auto noted = co_await store_.alter({lease}, {.hold = {}, .expire = {}, .next_try = {}, .requeue = true}); !noted) {
+            if (auto noted = co_await store_.alter({lease}, {.hold = false, .expire = {}, .next_try = {}, .requeue = true}); !noted) {
                 to_requeue_.erase(key);
                 reply.mutable_text()->append(noted.error().text() + "\n");
                 continue;
             }
+            held_.erase(key);
             if (active_.contains(key) && scheduler_.is_active(key) && scheduler_.withdraw(key))
                 tasks_.spawn(round_done(key));
         } else if (foreign_messages_.contains(key)) {
@@ -286,7 +298,8 @@ awaitable<void> QueueManager::requeue_after_round(spool::Lease lease)
     if (done.error().status().starts_with('4') && epochs_.contains(lease.key)) {
         // A table that cannot answer, resolve that is not there yet: it must not go out as it is, nor be forgotten.
         to_requeue_.insert(lease.key);
-        deferred_.put(lease.key, clock_.wall() + options_.retry.minimal_backoff);
+        if (!held_.contains(lease.key))
+            deferred_.put(lease.key, clock_.wall() + options_.retry.minimal_backoff);
         co_return;
     }
     if (auto noted = co_await store_.alter({lease}, {.hold = {}, .expire = {}, .next_try = {}, .requeue = false}); !noted)
@@ -301,7 +314,10 @@ awaitable<Result<void>> QueueManager::requeue_now(spool::Lease lease)
         co_return Error{"message is not in the queue", "4.3.0"};
     const WallTime next_try = deferred_.next_try(key).value_or(clock_.wall());
     deferred_.forget(key);
+    const bool was_held = held_.contains(key);
     auto message = co_await cleaned_anew(lease);
+    if (message && held_.contains(key) && !was_held)
+        message = Error{"message was put on hold meanwhile", "4.3.0"};
     Result<spool::Lease> placed = message ? co_await store_.replace(lease, *message) : Result<spool::Lease>(message.error());
     starting_.erase(key);
     if (!placed) {
@@ -376,12 +392,27 @@ awaitable<Result<QueueReply>> QueueManager::cat(std::vector<spool::Lease> leases
 
 awaitable<void> QueueManager::reunited(handoff::Hello hello, std::weak_ptr<ipc::Channel> worker)
 {
-    for (const handoff::Flight& flight : hello.flights())
-        if (foreign_.emplace(flight.attempt(), flight).second) {
+    for (const handoff::Flight& flight : hello.flights()) {
+        if (Given* one = given(flight.message(), flight.attempt())) {   // of another connection of the same process
+            one->worker = worker;
+            one->fate = Fate::in_hand;
+        } else if (foreign_.emplace(flight.attempt(), flight).second) {
             foreign_process_[flight.attempt()] = hello.process();
             ++foreign_messages_[flight.message()];
-            given_[flight.message()].push_back({flight.attempt(), worker});
+            given_[flight.message()].push_back(
+                {.attempt = flight.attempt(), .worker = worker, .process = hello.process(), .ours = false, .late = {}});
         }
+    }
+    std::unordered_set<std::uint64_t> held;
+    for (const handoff::Verdicts& verdicts : hello.held())
+        held.insert(verdicts.attempt());
+    // What was given to it by another connection than this, and is neither in its hands nor done, never reached it.
+    const auto connection = worker.lock();
+    for (auto& [key, attempts] : given_)
+        for (Given& one : attempts)
+            if (one.ours && one.process == hello.process() && one.worker.lock() != connection && !held.contains(one.attempt))
+                one.fate = Fate::never_came;
+    reunion_.notify_all();
     for (handoff::Verdicts& verdicts : *hello.mutable_held())
         if (auto stored = co_await late_verdicts(std::move(verdicts)); !stored)
             log_.warning("verdict of before the restart: {}", stored.error().text());
@@ -392,6 +423,11 @@ awaitable<void> QueueManager::reunited(handoff::Hello hello, std::weak_ptr<ipc::
 void QueueManager::parted(std::uint32_t process)
 {
     awaited_.erase(process);
+    for (auto& [key, given] : given_)
+        for (Given& one : given)
+            if (one.ours && one.process == process)
+                one.fate = Fate::ended;
+    reunion_.notify_all();
     std::vector<std::uint64_t> attempts;
     for (const auto& [attempt, owner] : foreign_process_)
         if (owner == process)
@@ -424,6 +460,16 @@ awaitable<Result<handoff::VerdictsStored>> QueueManager::late_verdicts(handoff::
     const std::uint64_t attempt = verdicts.attempt();
     stored.add_attempts(attempt);
     const Key key = verdicts.message();
+    if (Given* one = given(key, attempt); one && one->ours) {   // deliver() waits for it, or will when it hears that its connection is lost
+        one->late = std::move(verdicts);
+        reunion_.notify_all();
+        while (given(key, attempt)) {
+            if (co_await cancelled())
+                co_return Error{"the queue manager ends", "4.3.2"};
+            co_await reunion_.wait();
+        }
+        co_return stored;
+    }
     while (uniting_.contains(key)) {
         if (co_await cancelled())
             co_return Error{"the queue manager ends", "4.3.2"};

@@ -138,13 +138,6 @@ TEST_CASE_FIXTURE(Fixture, "queue: what was to be requeued when its attempt ends
         CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
         CHECK(in_queue() == 0);
     }
-    SUBCASE("put on hold meanwhile, as well")
-    {
-        CHECK(command(handoff::QueueCommand::HOLD, id).count() == 1);
-        restart();
-        CHECK(resolver.requeued.size() == 1);
-        CHECK(in_queue() == 0);
-    }
     SUBCASE("what cleanup refuses stays as it was, and is not asked for again")
     {
         resolver.refused = "too many hops";
@@ -221,4 +214,67 @@ TEST_CASE_FIXTURE(Fixture, "queue: what waits in a delivery process is called ba
     CHECK(worker.delivered_to == std::multiset<std::string>{"first@there.test", "fourth@there.test", "second@there.test"});
     CHECK(in_queue() == 0);
     CHECK_FALSE(logged("deferred"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: a message put on hold after its requeue was asked for rests until it is released, and is requeued then")
+{
+    worker.slow = [](const std::string& address) { return address.starts_with("slow"); };
+    worker.verdict_for = [](const std::string& address) {
+        return address.starts_with("slow") ? TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later") : TestWorker::delivered();
+    };
+    const std::string id = enqueue({"slow@there.test"});
+    settle();
+    CHECK(command(handoff::QueueCommand::REQUEUE, id).count() == 1);
+    CHECK(command(handoff::QueueCommand::HOLD, id).count() == 1);
+    SUBCASE("the attempt ends") { worker.answer_slow(); }
+    SUBCASE("the manager starts anew")
+    {
+        stop();
+        worker.connect();
+        start();
+    }
+    pass(24h);
+    CHECK(resolver.requeued.empty());
+    CHECK(worker.requests.size() == 1);
+    worker.slow = [](const std::string&) { return false; };
+    CHECK(command(handoff::QueueCommand::RELEASE, id).count() == 1);
+    settle();
+    CHECK(resolver.requeued.size() == 1);
+    CHECK(worker.requests.size() == 2);
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: a requeue asked for after a hold takes the message off hold, a hold while it is cleaned anew stands")
+{
+    worker.slow = [](const std::string&) { return true; };
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"); };
+    const std::string id = enqueue({"u@there.test"});
+    settle();
+    CHECK(command(handoff::QueueCommand::HOLD, id).count() == 1);
+    CHECK(command(handoff::QueueCommand::REQUEUE, id).count() == 1);
+    worker.answer_slow();
+    settle();
+    REQUIRE(resolver.requeued.size() == 1);
+    CHECK(worker.requests.size() == 2);                        // under its new id
+    worker.answer_slow();
+    settle();
+    REQUIRE(in_queue() == 1);
+
+    resolver.asleep = true;
+    const std::string again = resolver.last_id;
+    bool answered = false;
+    handoff::QueueCommand requeue;
+    requeue.set_verb(handoff::QueueCommand::REQUEUE);
+    requeue.add_queue_ids(again);
+    asio::co_spawn(loop, queue->command(requeue), [&](std::exception_ptr, const Result<handoff::QueueReply>& reply) {
+        answered = true;
+        CHECK(reply->count() == 0);
+        CHECK(reply->text().find("put on hold") != std::string::npos);
+    });
+    settle();
+    CHECK(command(handoff::QueueCommand::HOLD, again).count() == 1);
+    resolver.wake_up();
+    run_until([&] { return answered; });
+    pass(24h);
+    CHECK(worker.requests.size() == 2);
+    CHECK(in_queue() == 1);
 }

@@ -25,7 +25,8 @@ using handoff::Verdict;
 QueueManager::QueueManager(Executor executor, spool::Store& store, Resolver& resolver, Workers& workers, QueueOptions options, const Clock& clock,
                            observe::Log log)
     : executor_(executor), store_(store), resolver_(resolver), workers_(workers), options_(std::move(options)), clock_(clock), log_(std::move(log)),
-      scheduler_(options_.scheduler, clock), queue_ids_(options_.long_queue_ids), wake_(executor), settled_(executor), tasks_(executor)
+      scheduler_(options_.scheduler, clock), queue_ids_(options_.long_queue_ids), wake_(executor), worker_came_(executor), settled_(executor),
+      reunion_(executor), tasks_(executor)
 {
 }
 
@@ -37,6 +38,7 @@ awaitable<Result<void>> QueueManager::open(std::vector<std::uint32_t> living)
     CO_TRY(auto attempts, co_await store_.reserve(spool::Counter::attempt, std::uint64_t{1} << 32));
     scheduler_.number_attempts_from(attempts.first);
     CO_TRY_VOID(co_await fetch_ids());
+    const WallTime latest = clock_.wall() + std::max(options_.retry.maximal_backoff, options_.retry.minimal_backoff);
     for (std::uint64_t after = 0;;) {
         CO_TRY(auto page, co_await store_.load(after, 10'000));
         for (const spool::Scheduled& message : page.entries) {
@@ -47,9 +49,10 @@ awaitable<Result<void>> QueueManager::open(std::vector<std::uint32_t> living)
                 held_.insert(message.lease.key);
             if (message.requeue)
                 to_requeue_.insert(message.lease.key);
-            else if (message.hold)
+            if (message.hold)
                 continue;
-            WallTime first = message.expire || message.requeue ? WallTime{} : WallTime::max();
+            // Times are of the wall clock, which may have been set back since: nothing waits longer than the next backoff may be.
+            WallTime first = message.expire || message.requeue ? WallTime{} : latest;
             for (const auto& recipient : message.recipients)
                 first = std::min(first, recipient.next_try);
             deferred_.put(message.lease.key, first);
@@ -58,6 +61,7 @@ awaitable<Result<void>> QueueManager::open(std::vector<std::uint32_t> living)
         if (page.done)
             break;
     }
+    follow_the_clock();
     tasks_.spawn(run());
     co_return Result<void>{};
 }
@@ -170,7 +174,8 @@ void QueueManager::admit(spool::Lease lease, handoff::Envelope envelope, std::st
 
 awaitable<void> QueueManager::activate_stored(spool::Lease lease)
 {
-    if (to_requeue_.erase(lease.key) > 0) {                    // asked for before a restart, while it was being delivered
+    if (to_requeue_.contains(lease.key) && !held_.contains(lease.key)) {   // asked for while it was being delivered, perhaps before a restart
+        to_requeue_.erase(lease.key);
         starting_.erase(lease.key);
         co_return co_await requeue_after_round(lease);
     }
@@ -303,6 +308,7 @@ awaitable<void> QueueManager::run()
             log_.warning("{} delivery processes of before did not come back; their messages are tried again", awaited_.size());
     }
     while (!co_await cancelled()) {
+        follow_the_clock();
         const WallTime wall = clock_.wall();
         while (!scheduler_.full() && active_.size() + starting_.size() < options_.scheduler.active_messages) {
             const auto key = deferred_.take_due(wall);
@@ -325,6 +331,26 @@ awaitable<void> QueueManager::run()
         resting_until_ = clock_.steady() + rest;
         co_await wake_.wait_for(rest);
         resting_until_ = SteadyTime::min();                     // awake
+    }
+}
+
+/// A wall clock that is set back takes the times of what waits with it, or that would wait as much longer. Set forward it makes all due
+/// earlier, as after a night's sleep of the machine: so be it.
+void QueueManager::follow_the_clock()
+{
+    constexpr std::chrono::seconds worth_it{2};                // less is a clock that is steered
+    const auto ahead = clock_.wall().time_since_epoch() - std::chrono::duration_cast<WallTime::duration>(clock_.steady().time_since_epoch());
+    const auto back = std::exchange(wall_ahead_, ahead).value_or(ahead) - ahead;
+    if (back < worth_it)
+        return;
+    log_.warning("the clock was set back by {} seconds: what waits goes when it would have gone",
+                 std::chrono::round<std::chrono::seconds>(back).count());
+    deferred_.earlier(back);
+    for (auto& [key, active] : active_) {
+        if (active.next_try != WallTime::max())
+            active.next_try -= back;
+        if (active.not_before != WallTime{})
+            active.not_before -= back;
     }
 }
 
@@ -434,15 +460,19 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         attached = co_await attach_content(key, delivery, descriptors);
         worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
         for (const SteadyTime end = clock_.steady() + options_.worker_patience; !worker && clock_.steady() < end && !co_await cancelled();) {
-            co_await wake_.wait_for(std::chrono::milliseconds{100});
+            co_await worker_came_.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - clock_.steady()));
             worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
         }
         if (attached && worker) {
-            given_[key].push_back({request.attempt, worker});
+            const std::uint32_t process = workers_.process_of(*worker);
+            given_[key].push_back({.attempt = request.attempt, .worker = worker, .process = process, .late = {}});
             // A slow peer may take hours: as long as the process lives, the message is in its hands.
             reply = co_await worker->call<handoff::Verdicts>(Frame::deliver, std::move(delivery), std::move(descriptors),
                                                              ipc::Channel::Patience::boundless);
-            no_longer_given(key, request.attempt);
+            if (!reply && process != 0)
+                reply = co_await beyond_the_connection(key, request.attempt, reply.error());
+            if (!reply || reply->handed_back() || reply->untried())
+                no_longer_given(key, request.attempt);
         }
         // What a process hands back because it is about to end was not tried: it goes to the one that took over.
         again = attached && worker && reply && reply->handed_back();
@@ -460,8 +490,9 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         co_return;
     }
 
-    // At a stop the delivery processes go first. What had none left was not tried: it is due when the queue opens again.
-    if (!worker && co_await cancelled())
+    // At a stop the delivery processes go first. What had none left was not tried: it is due when the queue opens again; and what one still
+    // has, it tells the manager that comes then.
+    if ((!worker || !reply) && co_await cancelled())
         co_return;
 
     std::vector<Verdict> verdicts;
@@ -500,10 +531,30 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
     const bool done = scheduler_.finished(request.attempt, news, reason);
     pump();                                                     // the slot is free; the verdict need not be on disk for the next to go
     co_await settle(key, request.attempt, std::move(verdicts));
+    no_longer_given(key, request.attempt);
     if (worker)
         confirm(*worker, request.attempt);
     if (done)
         co_await round_done(key);
+}
+
+/// The connection by which it was given is lost, which is not the end of the process: it may come back, and says then what it has. Nobody else
+/// is given the message before that is known. An Error: the process ended, or the queue manager does.
+awaitable<Result<handoff::Verdicts>> QueueManager::beyond_the_connection(Key key, std::uint64_t attempt, Error lost)
+{
+    for (Given* one = given(key, attempt); one; one = given(key, attempt)) {
+        if (one->late)
+            co_return *std::exchange(one->late, std::nullopt);
+        if (one->fate == Fate::never_came) {
+            handoff::Verdicts untried;
+            untried.set_untried(true);
+            co_return untried;
+        }
+        if (one->fate == Fate::ended || co_await cancelled())
+            break;
+        co_await reunion_.wait();
+    }
+    co_return lost;
 }
 
 /// One verdict per recipient, whatever the process said: what is missing is deferred, what was not asked is dropped.

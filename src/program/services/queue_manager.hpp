@@ -19,6 +19,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -71,7 +72,7 @@ public:
     awaitable<Result<handoff::Welcome>> id_block();
     /// A delivery process said hello over `worker`: it goes on with these, and has verdicts of attempts that were asked for before.
     awaitable<void> reunited(handoff::Hello hello, std::weak_ptr<ipc::Channel> worker);
-    /// It ended: what it had in hand from before is tried again.
+    /// It ended: what it had in hand is tried again. A connection that is lost is not the end of its process (Workers::process_of).
     void parted(std::uint32_t process);
     awaitable<Result<handoff::VerdictsStored>> late_verdicts(handoff::Verdicts verdicts);
     /// What a probe heard of how much its site takes; and whether that wants silence now: why.
@@ -87,7 +88,11 @@ public:
     std::uint64_t take_attempt() { return scheduler_.take_attempt(); }
     std::string next_queue_id();
     /// A delivery process is there (again): what waited for its transport may go.
-    void wake() { wake_.notify_all(); }
+    void wake()
+    {
+        wake_.notify_all();
+        worker_came_.notify_all();
+    }
 
     awaitable<Result<handoff::QueueReply>> command(handoff::QueueCommand command);
 
@@ -127,6 +132,7 @@ private:
     awaitable<void> start_round(Key key);
     awaitable<bool> find_routes(Key key, std::string* trouble);
     awaitable<void> run();
+    void follow_the_clock();
     void pump();
     handoff::DeliveryRequest composed(const schedule::Request& request) const;
     awaitable<void> deliver(schedule::Request request, std::uint64_t carried);
@@ -182,6 +188,7 @@ private:
     void look_at(Key key);
     void call_back(Key key);
     void no_longer_given(Key key, std::uint64_t attempt);
+    awaitable<Result<handoff::Verdicts>> beyond_the_connection(Key key, std::uint64_t attempt, Error lost);
     void forget(Key key);
     awaitable<Result<handoff::QueueReply>> remove(std::vector<spool::Lease> leases);
     awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases, std::uint64_t offset);
@@ -211,10 +218,17 @@ private:
     std::unordered_map<Key, std::uint64_t> epochs_;                // every message in the queue: its lease
     std::unordered_map<Key, Active> active_;
     std::unordered_set<Key> starting_;                             // being read for activation, or requeued: nobody else begins with them
+    /// What is known of an attempt whose connection was lost: the process says when it is back whether it has it, or ends.
+    enum class Fate { unknown, in_hand, never_came, ended };
     struct Given {
         std::uint64_t attempt;
         std::weak_ptr<ipc::Channel> worker;
+        std::uint32_t process;
+        bool ours = true;                                          // deliver() waits for it; else it is of before a restart
+        Fate fate = Fate::unknown;
+        std::optional<handoff::Verdicts> late;                     // told by another connection than the one that asked
     };
+    Given* given(Key key, std::uint64_t attempt);
     std::unordered_map<Key, std::vector<Given>> given_;            // what delivery processes have of each message, from before a restart too
     std::unordered_set<Key> held_;
     std::unordered_set<Key> expiring_;                             // to be returned to the sender at the next look
@@ -230,7 +244,8 @@ private:
     std::unordered_set<std::uint32_t> awaited_;                    // delivery processes that have not said hello yet
     std::uint64_t resident_ = 0, carried_ = 0;
     Counts counts_;
-    Signal wake_, settled_;
+    Signal wake_, worker_came_, settled_, reunion_;
+    std::optional<WallTime::duration> wall_ahead_;                 // of the monotonic clock, at the last look
     SteadyTime resting_until_ = SteadyTime::min();                 // of run()
     TaskGroup tasks_;
 };

@@ -64,6 +64,8 @@ public:
     awaitable<Result<handoff::RequeueReply>> requeue(handoff::RequeueRequest request, std::vector<Fd>) override
     {
         handoff::RequeueReply reply;
+        while (asleep)
+            co_await awake.wait();
         if (!refused.empty()) {
             reply.set_status(refused_status);
             reply.set_text(refused);
@@ -72,6 +74,7 @@ public:
         *reply.mutable_message()->mutable_envelope() = request.envelope();
         auto& envelope = *reply.mutable_message()->mutable_envelope();
         envelope.set_queue_id(handoff::short_queue_id(WallTime{}, next_sequence++));
+        last_id = envelope.queue_id();
         for (auto& recipient : *envelope.mutable_recipients())
             if (alias.contains(recipient.address()))
                 recipient.set_address(alias.at(recipient.address()));
@@ -93,6 +96,7 @@ public:
     std::map<std::string, std::string> alias;
     std::uint64_t next_sequence = 5'000'000;
     std::vector<handoff::Envelope> requeued;
+    std::string last_id;                           // of what was requeued
     std::vector<handoff::ReportRequest> reports;
 };
 
@@ -109,6 +113,13 @@ public:
             ipc::Channel::open(executor_, std::move(pair->second), {.name = "qmgr"}, [this](ipc::Incoming incoming) { heard(std::move(incoming)); });
     }
     void crash() { theirs_->close(); }
+    /// The connection alone is lost: the process comes back.
+    void lose_connection()
+    {
+        crash();
+        connect();
+    }
+    std::uint32_t process_of(const ipc::Channel&) const override { return process; }
 
     std::shared_ptr<ipc::Channel> worker_for(std::string_view, std::string_view, std::uint32_t) override { return absent ? nullptr : ours_; }
     void left(const ipc::Channel* channel) override { departed += channel == ours_.get(); }
@@ -119,6 +130,7 @@ public:
     std::chrono::milliseconds call_limit{3'600'000};
     bool absent = false, site_failed = false, silent = false;
     std::function<void(const std::string& address, handoff::Verdicts& reply)> amend;    // the last word about an answer
+    std::uint32_t process = 0;                     // said to be that of each connection
     int crashes = 0;                               // so many of the next requests end the process
     int departed = 0;
     int hands_back = 0;                            // so many of the next requests come while the process is about to end

@@ -419,10 +419,10 @@ void QueueManager::take_reports(handoff::ReportReply& reply, std::vector<spool::
 void QueueManager::put_off(Key key, WallTime when)
 {
     forget_active(key);
-    if (const auto epoch = epochs_.find(key); epoch != epochs_.end()) {
+    if (const auto epoch = epochs_.find(key); epoch != epochs_.end() && !held_.contains(key)) {    // held: all else when it is released
         if (to_requeue_.erase(key) > 0)
             tasks_.spawn(requeue_after_round({key, epoch->second}));
-        else if (!held_.contains(key))
+        else
             deferred_.put(key, when);
     }
     wake_.notify_all();

@@ -10,15 +10,23 @@ namespace {
 constexpr std::uint32_t hot_window = 64;
 }  // namespace
 
-void WorkerRegistry::joined(const std::string& transport, std::shared_ptr<ipc::Channel> channel)
+void WorkerRegistry::joined(const std::string& transport, std::shared_ptr<ipc::Channel> channel, std::uint32_t process)
 {
+    processes_[channel.get()] = process;
     by_transport_[transport].push_back(std::move(channel));
 }
 
 void WorkerRegistry::left(const ipc::Channel* channel)
 {
+    processes_.erase(channel);
     for (auto& [transport, channels] : by_transport_)
         std::erase_if(channels, [&](const auto& one) { return one.get() == channel; });
+}
+
+std::uint32_t WorkerRegistry::process_of(const ipc::Channel& channel) const
+{
+    const auto found = processes_.find(&channel);
+    return found == processes_.end() ? 0 : found->second;
 }
 
 std::shared_ptr<ipc::Channel> WorkerRegistry::worker_for(std::string_view transport, std::string_view site, std::uint32_t window)

@@ -19,6 +19,8 @@ public:
     virtual ~Workers() = default;
     /// Where requests for this site go; null: no process of the transport is connected.
     virtual std::shared_ptr<ipc::Channel> worker_for(std::string_view transport, std::string_view site, std::uint32_t window) = 0;
+    /// Whose channel it is; 0: not known, and then its end is taken for that of the process.
+    virtual std::uint32_t process_of(const ipc::Channel& channel) const = 0;
     /// It takes no more requests, or is gone.
     virtual void left(const ipc::Channel* channel) = 0;
 };
@@ -26,13 +28,15 @@ public:
 /// The registry behind qmgr's socket.
 class WorkerRegistry final : public Workers {
 public:
-    void joined(const std::string& transport, std::shared_ptr<ipc::Channel> channel);
+    void joined(const std::string& transport, std::shared_ptr<ipc::Channel> channel, std::uint32_t process);
     void left(const ipc::Channel* channel) override;
+    std::uint32_t process_of(const ipc::Channel& channel) const override;
     std::shared_ptr<ipc::Channel> worker_for(std::string_view transport, std::string_view site, std::uint32_t window) override;
     std::size_t count(std::string_view transport) const;
 
 private:
     std::map<std::string, std::vector<std::shared_ptr<ipc::Channel>>, std::less<>> by_transport_;
+    std::map<const ipc::Channel*, std::uint32_t> processes_;       // until left()
     std::size_t turn_ = 0;
 };
 
