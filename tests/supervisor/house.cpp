@@ -99,11 +99,11 @@ public:
         hurry_.notify_all();
         service_.log().info("prober hurries");
     }
-    Result<void> reload(const config::Snapshot& snapshot) override
+    Result<process::Reload> reload(const config::Snapshot& snapshot) override
     {
         if (snapshot.text("mail_name") == "refuse me")
             return Error{"mail_name: the prober refuses this value"};
-        return {};
+        return process::Reload::in_place;
     }
     void count(handoff::CountersReply&) override {}
 

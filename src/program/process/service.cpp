@@ -111,6 +111,14 @@ config::Snapshot Service::config_for(std::string_view service) const
     return config_;
 }
 
+std::vector<config::Snapshot> Service::all_configs() const
+{
+    std::vector<config::Snapshot> all{config_};
+    for (const FoldedLine& line : folded_)
+        all.push_back(config_for(line.service));
+    return all;
+}
+
 observe::Log Service::log_as(std::string_view station) const { return log_.as(config_for(station).text("syslog_name") + "/" + std::string(station)); }
 
 Fd Service::take_listener(std::string_view name)
@@ -257,14 +265,19 @@ void Service::take_configuration(ipc::Incoming incoming)
         base_ = base;
         config_ = mine;
         folded_ = lines_of(news->folded());
-        if (auto taken = work_->reload(config_); !taken) {
+        const auto taken = work_->reload(config_);
+        if (!taken || *taken == Reload::by_successor)
             std::tie(base_, config_, folded_) = std::move(before);
+        if (!taken)
             return incoming.responder.fail(taken.error());
-        }
+        ConfigurationTaken answer;
+        answer.set_by_successor(*taken == Reload::by_successor);
+        if (answer.by_successor())
+            return incoming.responder.reply(answer);
         address_form_->set(config_.text("info_log_address_format"));
         start_.set_generation(news->generation());
         start_.set_heartbeat_seconds(news->heartbeat_seconds());
-        incoming.responder.reply(ConfigurationTaken{});
+        incoming.responder.reply(answer);
     } catch (const std::exception& bad) {
         incoming.responder.fail(Error{bad.what(), "4.3.0"});
     }

@@ -42,6 +42,10 @@ namespace posthorn::process {
 /// Why a service ends. drain: everything ends. generation: a newer one has taken over. abort: now.
 enum class Stop { drain, generation, abort };
 
+/// What a process did with a new configuration. by_successor: nothing was taken; it asks for what this process may not do (a file, a
+/// library, a connection), and the next one, which is confined anew, will be started with it.
+enum class Reload { in_place, by_successor };
+
 /// What a service does between start and stop.
 class Work {
 public:
@@ -53,7 +57,7 @@ public:
     /// While it stops because a newer generation has taken over: the end is wanted now, for another reason or with another limit.
     virtual void hurry() {}
     /// New options in place (qmgr, resolve, memory). An Error refuses them, and the running ones stay.
-    virtual Result<void> reload(const config::Snapshot&) { return Error{"this service does not take a new configuration in place"}; }
+    virtual Result<Reload> reload(const config::Snapshot&) { return Error{"this service does not take a new configuration in place"}; }
     /// Adds its counters to those of the process, and brings gauges().messages up to date.
     virtual void count(handoff::CountersReply&) {}
 };
@@ -85,6 +89,8 @@ public:
     const config::Snapshot& config() const { return config_; }
     /// For a folded line (cleanup, bounce, verify ...): the configuration with that line's -o options; without such a line, config().
     config::Snapshot config_for(std::string_view service) const;
+    /// config(), and that of every line that runs here.
+    std::vector<config::Snapshot> all_configs() const;
     /// "postfix/smtpd"
     const observe::Log& log() const { return log_; }
     /// Under another station's name: log_as("cleanup") is "postfix/cleanup", by the syslog_name of that line.

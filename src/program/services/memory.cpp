@@ -30,9 +30,9 @@ namespace {
 
 class MemoryService final : public process::Work {
 public:
-    /// `origin` completes the sender of probes.
-    MemoryService(process::Service& service, std::string origin)
-        : service_(service), origin_(std::move(origin)), period_(service.config().get(tls::smtpd_tls_session_cache_timeout)),
+    MemoryService(process::Service& service, std::shared_ptr<TableFiles> files)
+        : service_(service), files_(std::move(files)), origin_(at_start(tables::origin_of(service.config().text("myorigin"), *files_))),
+          period_(service.config().get(tls::smtpd_tls_session_cache_timeout)),
           rates_(clock_, service.config().get(anvil_rate_time_unit), service.log_as("anvil")),
           report_every_(service.config().get(anvil_status_update_time)), prober_(service.executor()),
           desk_(service.executor(), verify::Options::from(service.config_for("verify"), origin_), prober_, clock_, service.log_as("verify")),
@@ -83,15 +83,18 @@ public:
         transcripts_.write_out();
     }
 
-    Result<void> reload(const config::Snapshot& snapshot) override
+    Result<process::Reload> reload(const config::Snapshot& snapshot) override
     {
+        if (files_->lacks_any(service_))
+            return process::Reload::by_successor;
+        TRY(origin_, tables::origin_of(snapshot.text("myorigin"), *files_));
         period_ = snapshot.get(tls::smtpd_tls_session_cache_timeout);
         desk_.reconfigure(verify::Options::from(service_.config_for("verify"), origin_));
         peers_.reload(snapshot);
         rates_.set_unit(snapshot.get(anvil_rate_time_unit));
         report_every_ = snapshot.get(anvil_status_update_time);
         transcripts_.limit(TranscriptLimits::from(snapshot));
-        return {};
+        return process::Reload::in_place;
     }
 
     void count(handoff::CountersReply& reply) override
@@ -198,7 +201,8 @@ private:
 
     process::Service& service_;
     SystemClock clock_;
-    std::string origin_;
+    std::shared_ptr<TableFiles> files_;
+    std::string origin_;                      // completes the sender of probes
     std::chrono::seconds period_;
     ClientRates rates_;
     std::chrono::seconds report_every_;
@@ -216,9 +220,10 @@ private:
 
 int serve_memory(process::Service& service)
 {
-    std::string origin = at_start(tables::origin_of(service.config().text("myorigin"), *TableFiles::fetch(service)));
+    static constexpr std::string_view named_by[] = {"myorigin"};
+    auto files = TableFiles::fetch(service, named_by);
     service.confine({.may = {May::state}});
-    MemoryService work(service, std::move(origin));
+    MemoryService work(service, std::move(files));
     return service.run(work);
 }
 

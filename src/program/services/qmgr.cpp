@@ -176,11 +176,11 @@ public:
         co_await restraints_.close();
     }
 
-    Result<void> reload(const config::Snapshot& snapshot) override
+    Result<process::Reload> reload(const config::Snapshot& snapshot) override
     {
         queue_.reconfigure(options(snapshot));
         probes_.reconfigure(probe_options(service_));
-        return {};
+        return process::Reload::in_place;
     }
 
     void count(handoff::CountersReply& reply) override

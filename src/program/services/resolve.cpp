@@ -155,8 +155,10 @@ public:
         co_await queue_.close();
     }
 
-    Result<void> reload(const config::Snapshot& snapshot) override
+    Result<process::Reload> reload(const config::Snapshot& snapshot) override
     {
+        if (!databases_.can_take(snapshot) || files_->lacks_any(service_))
+            return process::Reload::by_successor;
         try {
             retired_.emplace_back(clock_.steady(), std::exchange(configured_, configure(snapshot)));   // questions under way still use it
         } catch (const std::exception& wrong) {
@@ -165,7 +167,7 @@ public:
         while (clock_.steady() - retired_.front().first > longest_question)
             retired_.pop_front();
         databases_.reload(snapshot);
-        return {};
+        return process::Reload::in_place;
     }
 
     void count(handoff::CountersReply& reply) override

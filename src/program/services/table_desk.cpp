@@ -42,7 +42,7 @@ public:
         request.set_key(std::move(key));
         request.set_fold(flags_.fold);
         request.set_utf8(flags_.utf8);
-        auto reply = co_await resolve_.call<handoff::TableReply>(handoff::Frame::table, std::move(request));
+        auto reply = co_await resolve_.call_again<handoff::TableReply>(handoff::Frame::table, std::move(request));
         if (!reply)
             co_return Error{reply.error().what(), "4.3.0"};
         co_return reply->found() ? std::optional{reply->value()} : std::nullopt;
@@ -81,22 +81,20 @@ RemoteDatabases::RemoteDatabases(tables::Tables& tables, ipc::Client& resolve, c
 
 TableDesk::TableDesk(tables::Tables& tables, const config::Snapshot& snapshot) : tables_(tables) { reload(snapshot); }
 
-void TableDesk::reload(const config::Snapshot& snapshot)
+TableDesk::Needs TableDesk::needs_of(const config::Snapshot& snapshot) const
 {
-    tables_.set_parameters(parameters_of(snapshot));
-    specs_.clear();
+    Needs needs;
     for (const std::string& spec : tables_of(snapshot)) {
-        asks_network_ |= one_of(asked_over_sockets, spec) || one_of(kinds, spec);
+        needs.network |= one_of(asked_over_sockets, spec) || one_of(kinds, spec);
         if (!one_of(kinds, spec))
             continue;
-        specs_.insert(spec);
-        tables_.open(spec);
+        needs.databases.insert(spec);
         const auto config = tables::SourceConfig::read(spec.substr(spec.find(':') + 1), tables_.site());
         if (!config)
             continue;
         const auto add = [&](std::string path) {
-            if (path.starts_with('/') && std::ranges::find(paths_, path) == paths_.end())
-                paths_.push_back(std::move(path));
+            if (path.starts_with('/'))
+                needs.paths.insert(std::move(path));
         };
         if (const std::string database = config->text("dbpath"); spec.starts_with("sqlite:") && database.starts_with('/'))
             add(database.substr(0, std::max<std::size_t>(database.rfind('/'), 1)));      // with its journal
@@ -104,11 +102,33 @@ void TableDesk::reload(const config::Snapshot& snapshot)
                                        "tls_ca_cert_dir", "tls_cert", "tls_key"})
             add(config->text(name));
     }
+    return needs;
+}
+
+bool TableDesk::can_take(const config::Snapshot& snapshot) const
+{
+    // The client library of a kind is opened with its first table.
+    const Needs needs = needs_of(snapshot);
+    const auto known = [&](const std::string& path) { return std::ranges::find(paths_, path) != paths_.end(); };
+    return (asks_network_ || !needs.network) && std::ranges::includes(specs_, needs.databases) && std::ranges::all_of(needs.paths, known);
+}
+
+void TableDesk::reload(const config::Snapshot& snapshot)
+{
+    tables_.set_parameters(parameters_of(snapshot));
+    Needs needs = needs_of(snapshot);
+    former_ = std::exchange(specs_, std::move(needs.databases));
+    for (const std::string& spec : specs_)
+        tables_.open(spec);
+    for (const std::string& path : needs.paths)
+        if (std::ranges::find(paths_, path) == paths_.end())
+            paths_.push_back(path);
+    asks_network_ |= needs.network;
 }
 
 awaitable<Result<handoff::TableReply>> TableDesk::answer(handoff::TableRequest request)
 {
-    if (!specs_.contains(request.spec()))
+    if (!specs_.contains(request.spec()) && !former_.contains(request.spec()))
         co_return Error{fmt::format("{}: no parameter names this table", request.spec()), "4.3.5"};
     tables::Flags flags;
     flags.fold = request.fold();

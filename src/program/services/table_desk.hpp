@@ -22,6 +22,9 @@ class TableDesk {
 public:
     /// Opens what `snapshot` names, while the process may still read libraries and files.
     TableDesk(tables::Tables& tables, const config::Snapshot& snapshot);
+    /// Whether all that `snapshot` names can be asked by a process that was confined for what was named before.
+    bool can_take(const config::Snapshot& snapshot) const;
+    /// Old sessions of smtpd outlive a reload: what the last configuration named is answered for as well.
     void reload(const config::Snapshot& snapshot);
     awaitable<Result<handoff::TableReply>> answer(handoff::TableRequest request);
 
@@ -31,8 +34,16 @@ public:
     const std::vector<std::string>& paths() const { return paths_; }
 
 private:
+    using Specs = std::set<std::string, std::less<>>;
+    struct Needs {
+        Specs databases;
+        std::set<std::string> paths;
+        bool network = false;
+    };
+    Needs needs_of(const config::Snapshot& snapshot) const;
+
     tables::Tables& tables_;
-    std::set<std::string, std::less<>> specs_;
+    Specs specs_, former_;
     std::vector<std::string> paths_;
     bool asks_network_ = false;
 };

@@ -51,23 +51,23 @@ Named named_in(int fd)
     return named;
 }
 
-Named named_by(const config::Snapshot& snapshot, std::span<const std::string_view> parameters)
+Named named_by(const process::Service& service, std::span<const std::string_view> parameters)
 {
     Named named;
-    for (const auto& [name, definition] : snapshot.written()) {
-        if (!parameters.empty() && std::ranges::find(parameters, name) == parameters.end())
-            continue;
-        if (const auto value = snapshot.expand(definition->value))
-            named.add(*value);
-    }
+    for (const config::Snapshot& snapshot : service.all_configs())
+        for (const auto& [name, definition] : snapshot.written()) {
+            if (!parameters.empty() && std::ranges::find(parameters, name) == parameters.end())
+                continue;
+            if (const auto value = snapshot.expand(definition->value))
+                named.add(*value);
+        }
     return named;
 }
 
 /// Asks for the files, and then for what the lists among them name, until nothing new is named.
-awaitable<std::map<std::string, Fd, std::less<>>> ask_broker(process::Service& service, Named named)
+awaitable<std::map<std::string, Fd, std::less<>>> ask_broker(process::Service& service, Named named, std::set<std::string>& asked)
 {
     std::map<std::string, Fd, std::less<>> files;
-    std::set<std::string> asked;
     while (!named.table_files.empty() || !named.lists.empty()) {
         Named more;
         for (const std::set<std::string>* paths : {&named.table_files, &named.lists})
@@ -106,9 +106,17 @@ Result<tables::FileStamp> stamp_of(int fd, const std::string& path)
 std::shared_ptr<TableFiles> TableFiles::fetch(process::Service& service, std::span<const std::string_view> parameters)
 {
     auto made = std::make_shared<TableFiles>();
-    made->files_ = service.wait(ask_broker(service, named_by(service.config(), parameters)));
+    made->parameters_.assign(parameters.begin(), parameters.end());
+    made->files_ = service.wait(ask_broker(service, named_by(service, parameters), made->asked_));
     service.on_file_changed([made](const std::string& path, Fd file) { made->changed(path, std::move(file)); });
     return made;
+}
+
+bool TableFiles::lacks_any(const process::Service& service) const
+{
+    const Named named = named_by(service, parameters_);
+    const auto unknown = [&](const std::string& path) { return !asked_.contains(path); };
+    return std::ranges::any_of(named.table_files, unknown) || std::ranges::any_of(named.lists, unknown);
 }
 
 void TableFiles::changed(const std::string& path, Fd file)

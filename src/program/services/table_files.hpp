@@ -8,6 +8,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,9 +18,12 @@ namespace posthorn::services {
 
 class TableFiles final : public tables::FileOpener {
 public:
-    /// Asks the broker for every file that a parameter of `service` names: "type:/file", "/file" in a list, and what such
+    /// Asks the broker for every file that a parameter of `service`, or of a line that runs there, names: "type:/file", "/file" in a list, and what such
     /// a list names in turn; `parameters`: of these alone, for a process that is to have no others.
     static std::shared_ptr<TableFiles> fetch(process::Service& service, std::span<const std::string_view> parameters = {});
+
+    /// Whether `service`, with the configuration it has now, names a file that was not asked for: this process would not get it any more.
+    bool lacks_any(const process::Service& service) const;
 
     Result<Fd> open(const std::string& path) override;
     Result<tables::FileStamp> stamp(const std::string& path) override;
@@ -27,6 +31,8 @@ public:
 
 private:
     std::map<std::string, Fd, std::less<>> files_;
+    std::set<std::string> asked_;  // whether or not the broker gave them: who is not there may come
+    std::vector<std::string_view> parameters_;
 };
 
 }  // namespace posthorn::services

@@ -50,7 +50,7 @@ awaitable<Result<Finding>> VerifyLink::verify(std::string address, std::chrono::
     handoff::VerifyRequest request;
     request.set_address(std::move(address));
     request.set_patience(static_cast<std::uint32_t>(patience.count()));
-    CO_TRY(const auto reply, co_await memory_.call<handoff::VerifyReply>(Frame::verify, std::move(request)));
+    CO_TRY(const auto reply, co_await memory_.call_again<handoff::VerifyReply>(Frame::verify, std::move(request)));
     if (reply.kind() > static_cast<std::uint32_t>(Finding::Kind::in_progress))
         co_return Error{"memory answered with a kind that is none"};
     co_return Finding(static_cast<Finding::Kind>(reply.kind()), reply.text());

@@ -29,6 +29,12 @@ constexpr std::size_t opened_files_limit = 4096;                  // per process
 
 bool is_inner(Role role) { return role == Role::qmgr || role == Role::resolve || role == Role::memory; }
 
+std::vector<std::string> places_of(const std::map<std::string, std::vector<std::string>>& places, const std::string& line)
+{
+    const auto found = places.find(line);
+    return found == places.end() ? std::vector<std::string>{} : found->second;
+}
+
 /// Three of them within the time after which the watchdog kills.
 std::uint32_t heartbeat_of(const Loaded& loaded)
 {
@@ -305,6 +311,8 @@ void Supervisor::ended(Child child, int status)
         return;
     if (!child.ready)
         log_.warning("{}: bad command startup -- throttling", child.command);
+    if (child.replaced)
+        return start_child(child.line, child.index);
     const auto wait = seat->second->restart.ended(clock_.steady(), child.ready);
     seat->second->timer.expires_after(wait);
     seat->second->timer.async_wait([this, key = child.line, index = child.index](boost::system::error_code error) {
@@ -425,7 +433,7 @@ awaitable<void> Supervisor::stop_all(StopService::How how, std::chrono::seconds 
 
 // --- reload ---------------------------------------------------------------------------------------------------------
 
-awaitable<Result<void>> Supervisor::reconfigure(Child* child, Loaded& loaded)
+awaitable<Result<process::ConfigurationTaken>> Supervisor::reconfigure(Child* child, Loaded& loaded)
 {
     const auto line = std::ranges::find(loaded.table.lines, child->line, &ProcessLine::key);
     const auto channel = child->channel;
@@ -438,8 +446,7 @@ awaitable<Result<void>> Supervisor::reconfigure(Child* child, Loaded& loaded)
     CO_TRY(auto file, process::make_memory_file("configuration", loaded.snapshot.serialise()));
     std::vector<Fd> descriptors;
     descriptors.push_back(std::move(file));
-    CO_TRY_VOID(co_await channel->call_raw(Control::new_configuration, std::move(news), std::move(descriptors)));
-    co_return Result<void>{};
+    co_return co_await channel->call<process::ConfigurationTaken>(Control::new_configuration, std::move(news), std::move(descriptors));
 }
 
 awaitable<void> Supervisor::reload_unasked()
@@ -518,9 +525,10 @@ awaitable<std::vector<std::string>> Supervisor::reload()
                 const auto found = children_.find(pid);
                 if (found == children_.end() || refused)
                     continue;
-                if (auto answer = co_await reconfigure(&found->second, *fresh); answer)
-                    taken.push_back(pid);
-                else if (children_.contains(pid))
+                if (auto answer = co_await reconfigure(&found->second, *fresh); answer) {
+                    if (!answer->by_successor())
+                        taken.push_back(pid);
+                } else if (children_.contains(pid))
                     refused = fmt::format("{}: {}", key, answer.error().text());
             }
         }
@@ -536,9 +544,9 @@ awaitable<std::vector<std::string>> Supervisor::reload()
             break;
 
         // From here on it is in force.
-        std::vector<ProcessLine> before = std::move(loaded_.table.lines);
+        const std::vector<ProcessLine> before = std::move(loaded_.table.lines);
         loaded_ = *std::move(fresh);
-        places_ = std::move(places);
+        const auto places_before = std::exchange(places_, std::move(places));
         config_file_ = *std::move(file);
         log_target_ = *std::move(log_target);
         sink_->replace(log_target_.duplicate(), log_target_.form());
@@ -553,23 +561,24 @@ awaitable<std::vector<std::string>> Supervisor::reload()
             descriptors.push_back(log_target_.duplicate());
             if (child.channel->is_open())
                 (void)child.channel->post(Control::new_log, news, std::move(descriptors));
-            // Those that took it in place are of the new generation.
-            if (is_inner(role_of(child)) && std::ranges::find(taken, pid) != taken.end())
+            // Those that took it in place are of the new generation, unless their sockets or their root folder are others.
+            if (!is_inner(role_of(child)) || std::ranges::find(taken, pid) == taken.end())
+                continue;
+            const auto old_line = std::ranges::find(before, child.line, &ProcessLine::key);
+            const ProcessLine* line = find_line(child.line);
+            if (line && old_line != before.end() && old_line->chroot == line->chroot &&
+                places_of(places_before, line->key) == places_of(places_, line->key))
                 child.generation = generation_;
         }
-        for (const ProcessLine& line : loaded_.table.lines) {
+        for (const ProcessLine& line : loaded_.table.lines)
             roles_[line.key] = line.role;
-            if (!is_inner(line.role)) {
+        // Before those that ask them with new questions.
+        co_await replace_inner();
+        if (stopping_)
+            break;
+        for (const ProcessLine& line : loaded_.table.lines)
+            if (!is_inner(line.role))
                 start_line(line);
-                continue;
-            }
-            // An inner process that was not there to be told: its seat restarts it, or it is told by being started anew.
-            for (auto& [pid, child] : children_)
-                if (child.line == line.key && child.generation != generation_ && !child.stopping) {
-                    child.generation = generation_;
-                    ::kill(pid, SIGTERM);
-                }
-        }
         for (auto& [pid, child] : children_)
             if (!find_line(child.line) && !child.stopping)
                 stop_child(child, StopService::DRAIN, std::chrono::hours(1));
@@ -580,12 +589,30 @@ awaitable<std::vector<std::string>> Supervisor::reload()
     co_return refusal;
 }
 
+/// Inner processes that did not take the new configuration: those that may not do what it needs, and those that were not there to be told.
+/// What is asked of them meanwhile waits in their sockets, which stay open here, or is asked again (ipc::Client::call_again).
+awaitable<void> Supervisor::replace_inner()
+{
+    constexpr std::chrono::seconds patience{15};                 // a process ends within 10 of SIGTERM
+    const SteadyTime end = clock_.steady() + patience;
+    for (auto& [pid, child] : children_)
+        if (is_inner(role_of(child)) && child.generation != generation_ && !child.stopping) {
+            log_.info("reload: process {} pid {} is replaced: it cannot take the new configuration in place", child.command, pid);
+            child.generation = generation_;
+            child.replaced = true;
+            child.kill_at = end;
+            ::kill(pid, SIGTERM);
+        }
+    while (!stopping_ && std::ranges::any_of(children_, [](const auto& one) { return one.second.replaced; }))
+        co_await child_ended_.wait_for(std::chrono::milliseconds(500));
+}
+
 bool Supervisor::new_generation_serves() const
 {
     return std::ranges::all_of(loaded_.table.lines, [&](const ProcessLine& line) {
         return std::ranges::any_of(children_, [&](const auto& entry) {
             const Child& child = entry.second;
-            return child.line == line.key && child.generation == generation_ && child.ready && !child.stopping;
+            return child.line == line.key && child.generation == generation_ && child.ready && !child.stopping && !child.replaced;
         });
     });
 }

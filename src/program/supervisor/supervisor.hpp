@@ -68,7 +68,8 @@ private:
     awaitable<std::vector<std::string>> reload();
     bool new_generation_serves() const;
     Result<void> bind_lines(const Loaded& loaded, std::map<std::string, std::vector<std::string>>& places);
-    awaitable<Result<void>> reconfigure(Child* child, Loaded& loaded);
+    awaitable<Result<process::ConfigurationTaken>> reconfigure(Child* child, Loaded& loaded);
+    awaitable<void> replace_inner();
     void retire_older_than_two();
 
     awaitable<void> stop_all(process::StopService::How how, std::chrono::seconds limit);
