@@ -1,5 +1,9 @@
 #include "supervisor/start_record.hpp"
 
+#include "supervisor/params.hpp"
+
+#include <algorithm>
+
 namespace posthorn::supervisor {
 
 void put_folded(process::Folded& out, const std::string& service, const std::string& command, const std::vector<config::Assignment>& overrides)
@@ -12,6 +16,13 @@ void put_folded(process::Folded& out, const std::string& service, const std::str
     }
 }
 
+/// Three of them within the time after which the watchdog kills.
+std::uint32_t heartbeat_of(const Loaded& loaded)
+{
+    return static_cast<std::uint32_t>(
+        std::min<std::int64_t>(loaded.snapshot.get(service_watchdog_time).count() / 3, process::longest_heartbeat_seconds));
+}
+
 StartRecord start_record(const Loaded& loaded, const Identity& owner, const ProcessLine& line)
 {
     StartRecord start;
@@ -22,6 +33,7 @@ StartRecord start_record(const Loaded& loaded, const Identity& owner, const Proc
     record.set_data_directory(loaded.layout.data_directory);
     record.set_uid(owner.uid);
     record.set_gid(owner.gid);
+    record.set_heartbeat_seconds(heartbeat_of(loaded));
     record.set_chroot(line.chroot);
     record.set_process_limit(line.process_limit);
     record.set_processes(line.processes);

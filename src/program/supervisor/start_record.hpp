@@ -10,4 +10,7 @@ StartRecord start_record(const Loaded& loaded, const Identity& owner, const Proc
 
 void put_folded(process::Folded& out, const std::string& service, const std::string& command, const std::vector<config::Assignment>& overrides);
 
+/// Seconds from one sign of life to the next: three within the time after which the watchdog kills.
+std::uint32_t heartbeat_of(const Loaded& loaded);
+
 }  // namespace posthorn::supervisor
