@@ -15,6 +15,9 @@ constexpr std::size_t unsent_limit = 64 * 1024;
 constexpr std::size_t record_size = 16 * 1024;
 /// What a peer may make us say (answers to key updates) without taking any of it.
 constexpr std::size_t untaken_limit = 4 * unsent_limit;
+/// What one attempt takes off the lower stream: OpenSSL reads on while there is anything but content (key updates, tickets), and a peer
+/// that sends them as fast as they are opened would keep the loop for itself.
+constexpr std::size_t attempt_limit = 64 * 1024;
 
 class TlsStream;
 BIO_METHOD* lower_method();
@@ -42,6 +45,7 @@ public:
         for (;;) {
             co_await context_->core().turns.wait(executor());
             ERR_clear_error();
+            may_take_ = attempt_limit;
             const int outcome = SSL_do_handshake(ssl_.get());
             const int wants = SSL_get_error(ssl_.get(), outcome);
             Error failure = outcome == 1 ? Error{""} : handshake_failure(wants);   // before the queue of errors changes
@@ -58,6 +62,7 @@ public:
     net::Io try_read(std::span<char> room) override
     {
         ERR_clear_error();
+        may_take_ = attempt_limit;
         std::size_t got = 0;
         const int outcome = SSL_read_ex(ssl_.get(), room.data(), room.size(), &got);
         const int wants = outcome == 1 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), outcome);
@@ -179,9 +184,16 @@ public:
             first_.erase(0, *got);
             return 1;
         }
-        const net::Io io = lower_->try_read({room, size});
+        if (may_take_ == 0) {                                         // the rest waits in the lower stream, whose wait ends at once
+            BIO_set_retry_read(bio);
+            return 0;
+        }
+        const net::Io io = lower_->try_read({room, std::min(size, may_take_)});
         switch (io.state) {
-        case net::Io::State::done: *got = io.octets; return 1;
+        case net::Io::State::done:
+            *got = io.octets;
+            may_take_ -= io.octets;
+            return 1;
         case net::Io::State::again: BIO_set_retry_read(bio); return 0;
         case net::Io::State::end: ended_ = true; return 0;
         case net::Io::State::failed: lower_failure_ = lower_->failure(); return 0;
@@ -252,6 +264,7 @@ private:
     std::string first_, out_;
     std::optional<Error> lower_failure_;
     Keeper keeper_;
+    std::size_t may_take_ = attempt_limit;
     bool ended_ = false;
     Ssl ssl_;                                                         // goes first: it refers to the others
 };

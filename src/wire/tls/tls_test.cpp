@@ -407,6 +407,46 @@ awaitable<void> read_to_end(std::shared_ptr<Context> context, std::unique_ptr<ne
 
 }  // namespace
 
+namespace {
+
+/// A client that can say more than ours does: OpenSSL's own, over one end of a pair in memory.
+struct RawClient {
+    explicit RawClient(net::Stream& stream) : lower(stream)
+    {
+        SSL_set_bio(ssl.get(), in, out);
+        SSL_set_connect_state(ssl.get());
+    }
+    /// What it has to say, as it stands.
+    std::string said()
+    {
+        std::string text(static_cast<std::size_t>(BIO_pending(out)), '\0');
+        BIO_read(out, text.data(), static_cast<int>(text.size()));
+        return text;
+    }
+    bool send(asio::io_context& loop) { return run(loop, lower.write(said())).has_value(); }
+    void shake_hands(asio::io_context& loop)
+    {
+        char room[4000];
+        while (SSL_do_handshake(ssl.get()) != 1) {
+            send(loop);
+            BIO_write(in, room, static_cast<int>(run(loop, lower.read_some(room)).value()));
+        }
+        send(loop);
+    }
+    void update_keys(int how)
+    {
+        SSL_key_update(ssl.get(), how);
+        SSL_do_handshake(ssl.get());
+    }
+
+    net::Stream& lower;
+    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+    const SslCtx ctx{SSL_CTX_new(TLS_client_method())};
+    const Ssl ssl{SSL_new(ctx.get())};
+};
+
+}  // namespace
+
 TEST_CASE("tls: a peer that asks for key updates without end and reads none of the answers is given up, not kept in memory")
 {
     asio::io_context loop;
@@ -417,29 +457,53 @@ TEST_CASE("tls: a peer that asks for key updates without end and reads none of t
     TaskGroup group(loop.get_executor());
     std::string outcome;
     group.spawn(read_to_end(server_context(leaf("mx.test")), std::move(b), outcome));
-
-    const SslCtx ctx(SSL_CTX_new(TLS_client_method()));
-    const Ssl ssl(SSL_new(ctx.get()));
-    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
-    SSL_set_bio(ssl.get(), in, out);
-    SSL_set_connect_state(ssl.get());
-    char room[4000];
-    const auto send = [&] {
-        for (int size = BIO_read(out, room, sizeof room); size > 0; size = BIO_read(out, room, sizeof room))
-            if (!run(loop, a->write(std::string_view(room, static_cast<std::size_t>(size)))))
-                return;
-    };
-    while (SSL_do_handshake(ssl.get()) != 1) {
-        send();
-        BIO_write(in, room, static_cast<int>(run(loop, a->read_some(room)).value()));
-    }
+    RawClient client(*a);
+    client.shake_hands(loop);
     for (int i = 0; i < 40'000 && outcome.empty(); ++i) {
-        SSL_key_update(ssl.get(), SSL_KEY_UPDATE_REQUESTED);
-        SSL_do_handshake(ssl.get());
-        send();
+        client.update_keys(SSL_KEY_UPDATE_REQUESTED);
+        client.send(loop);
     }
     run(loop, group.drained());
     CHECK(outcome == "the peer asks for answers and takes none");
+}
+
+TEST_CASE("tls: a peer that sends key updates faster than they are opened does not keep the loop: an attempt takes so much and no more")
+{
+    asio::io_context loop;
+    net::MemoryOptions wide;
+    wide.capacity = 8 << 20;
+    wide.keep_segments = false;
+    auto [a, b] = net::memory_pair(loop.get_executor(), wide);
+    a->expires_after(10s);
+    b->expires_after(10s);
+    TaskGroup group(loop.get_executor());
+    std::optional<Result<Secured>> server;
+    group.spawn(accept_into(server_context(leaf("mx.test")), std::move(b), server));
+    RawClient client(*a);
+    client.shake_hands(loop);
+    run(loop, group.drained());
+    REQUIRE(server->has_value());
+    net::Stream& stream = *(*server)->stream;
+
+    for (int i = 0; i < 10'000; ++i)
+        client.update_keys(SSL_KEY_UPDATE_NOT_REQUESTED);
+    SSL_write(client.ssl.get(), "QUIT\r\n", 6);
+    const std::string all = client.said();
+    REQUIRE(run(loop, a->write(all)));
+    int attempts = 0;
+    char room[100];
+    net::Io io = net::Io::again();
+    while (io.state == net::Io::State::again && ++attempts < 1000)
+        io = stream.try_read(room);
+    REQUIRE(io.state == net::Io::State::done);
+    CHECK(std::string_view(room, io.octets) == "QUIT\r\n");
+    CHECK(static_cast<std::size_t>(attempts) >= all.size() / (64 * 1024));
+
+    for (int i = 0; i < 10'000; ++i)
+        client.update_keys(SSL_KEY_UPDATE_NOT_REQUESTED);
+    SSL_write(client.ssl.get(), "NOOP\r\n", 6);
+    client.send(loop);
+    CHECK(read_text(loop, stream) == "NOOP\r\n");                       // whoever waits is called again for the rest
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)
