@@ -4,6 +4,7 @@
 #include "receive/params.hpp"
 #include "tables/match_list.hpp"
 #include "tables/params.hpp"
+#include "tls/params.hpp"
 
 #include <fmt/format.h>
 
@@ -273,6 +274,9 @@ Options Options::from(const Snapshot& snapshot)
     options.tls_wrapper = snapshot.get(smtpd_tls_wrappermode);
     options.tls_received = snapshot.get(smtpd_tls_received_header);
     options.tls_log = snapshot.get(smtpd_tls_loglevel) != "0";
+    options.tls_require_certificate = snapshot.get(tls::smtpd_tls_req_ccert);
+    options.tls_ask_certificate =
+        snapshot.get(tls::smtpd_tls_ask_ccert) || (options.tls_level == TlsLevel::encrypt && options.tls_require_certificate);
     options.etrn_domains = snapshot.get(fast_flush_domains);
     options.debug_peers = snapshot.get(tables::debug_peer_list);
     options.debug_peers_parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "debug_peer_list");

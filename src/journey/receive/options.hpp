@@ -93,6 +93,8 @@ struct Options {
     bool tls_wrapper = false;
     bool tls_received = false;
     bool tls_log = false;
+    bool tls_ask_certificate = false;                    // of clients
+    bool tls_require_certificate = false;                // one that is trusted, where tls_level is encrypt
     std::string etrn_domains;
     std::string debug_peers;
     std::string compatibility_level, mail_version;       // as policy servers are told

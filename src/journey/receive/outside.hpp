@@ -74,6 +74,7 @@ struct ClientCertificate {
     std::string subject, issuer;                  // common names
     std::string fingerprint, key_fingerprint;     // "AA:BB:..."
     bool trusted = false;                         // it leads to an authority of ours
+    bool present() const { return !fingerprint.empty(); }
 };
 
 /// What restrictions and policy servers hear of TLS.

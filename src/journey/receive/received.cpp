@@ -23,6 +23,28 @@ std::string mail_date(WallTime when)
                        minutes < 0 ? '-' : '+', std::labs(minutes) / 60, std::labs(minutes) % 60, local.tm_zone ? local.tm_zone : "UTC");
 }
 
+namespace {
+
+/// Fit for a quoted word within a comment, and not longer than a line has room for.
+std::string harmless(std::string_view name)
+{
+    std::string text(name.substr(0, 256));
+    for (char& c : text)
+        if (static_cast<unsigned char>(c) < 32 || static_cast<unsigned char>(c) > 126 || std::string_view("()\\\"").find(c) != std::string_view::npos)
+            c = '?';
+    return text;
+}
+
+std::string about_certificate(const ReceivedFacts& facts)
+{
+    if (facts.certificate.present())
+        return fmt::format("Client CN \"{}\", Issuer \"{}\" ({})", harmless(facts.certificate.subject), harmless(facts.certificate.issuer),
+                           facts.certificate.trusted ? "verified OK" : "not verified");
+    return facts.certificate_asked ? "Client did not present a certificate" : "No client certificate requested";
+}
+
+}  // namespace
+
 std::string received_field(const ReceivedFacts& facts)
 {
     std::string text = "Received: ";
@@ -31,7 +53,7 @@ std::string received_field(const ReceivedFacts& facts)
         text += fmt::format("from {} ({} [{}{}])\r\n", printable(facts.helo.empty() ? facts.client_name : facts.helo, true), facts.client_name,
                             v6 ? "IPv6:" : "", facts.client_address);
         if (!facts.tls.empty())
-            text += fmt::format("\t(using {})\r\n\t(No client certificate requested)\r\n", facts.tls);
+            text += fmt::format("\t(using {})\r\n\t({})\r\n", facts.tls, about_certificate(facts));
         text += '\t';
     }
     text += fmt::format("by {} ({}) with {}", facts.myhostname, facts.mail_name, facts.protocol);

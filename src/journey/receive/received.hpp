@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "receive/outside.hpp"
 
 #include <string>
 #include <string_view>
@@ -13,6 +14,8 @@ struct ReceivedFacts {
     std::string client_name;
     std::string client_address;
     std::string tls;               // "TLSv1.3 with cipher ..."; empty: not to be told
+    bool certificate_asked = false;
+    ClientCertificate certificate; // names as the client wrote them: what could end a comment does not go into the field
     std::string myhostname, mail_name;
     std::string protocol;          // "ESMTPS"
     std::string queue_id;          // empty: it has none here (a filter before the queue)

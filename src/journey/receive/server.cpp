@@ -46,6 +46,8 @@ Server::Core::Core(Executor on, Options with, Outside from)
             outside.log.warning("{}: {}", list->parameter(), problem);
     for (const std::string& word : options.discard_ehlo_keywords.unknown)              // a keyword of another Postfix's is no reason not to serve
         outside.log.warning("smtpd_discard_ehlo_keywords: unknown EHLO keyword \"{}\" is ignored", word);
+    if (options.tls_require_certificate && options.tls_level != TlsLevel::encrypt)
+        outside.log.warning("Can't require client certs unless TLS is required");
 }
 
 Server::Server(Executor executor, Options options, Outside outside)

@@ -39,8 +39,11 @@ std::unique_ptr<Content> Session::begin_content()
     facts.helo = facts_.helo.value_or("");
     facts.client_name = facts_.client_name;
     facts.client_address = facts_.client_address;
-    if (core_.options.tls_received && tls_)
+    if (core_.options.tls_received && tls_) {
         facts.tls = tls_->received_text;
+        facts.certificate_asked = core_.options.tls_ask_certificate;
+        facts.certificate = tls_->certificate;
+    }
     facts.myhostname = core_.options.myhostname;
     facts.mail_name = core_.options.mail_name;
     facts.protocol = envelope.client().protocol();

@@ -89,22 +89,30 @@ TEST_CASE("XVERP: a return path for each recipient, for clients that are authori
     }
 }
 
+namespace {
+
+struct Acceptor final : TlsAcceptor {
+    awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string peer) override
+    {
+        ++handshakes;
+        if (failure)
+            co_return *failure;
+        TlsFacts facts;
+        facts.received_text = "TLSv1.3 with cipher X (256/256 bits)";
+        facts.certificate = certificate;
+        co_return Secured(std::move(stream), "Anonymous TLS connection established from " + peer + ": TLSv1.3 with cipher X (256/256 bits)",
+                          std::move(facts));
+    }
+    int handshakes = 0;
+    std::optional<Error> failure;
+    ClientCertificate certificate;
+};
+
+}  // namespace
+
 TEST_CASE("STARTTLS: plain text sent ahead is dropped, the session starts over, and encrypt demands it")
 {
-    struct Acceptor final : TlsAcceptor {
-        awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string peer) override
-        {
-            ++handshakes;
-            if (fail)
-                co_return Error{"lost connection", "4.4.2"};
-            TlsFacts facts;
-            facts.received_text = "TLSv1.3 with cipher X (256/256 bits)";
-            co_return Secured(std::move(stream), "Anonymous TLS connection established from " + peer + ": TLSv1.3 with cipher X (256/256 bits)",
-                              std::move(facts));
-        }
-        int handshakes = 0;
-        bool fail = false;
-    } acceptor;
+    Acceptor acceptor;
     House house(options_of({{"smtpd_tls_security_level", "encrypt"}, {"smtpd_tls_loglevel", "1"}, {"smtpd_tls_received_header", "yes"}}));
     house.tls = &acceptor;
     SUBCASE("all goes well")
@@ -133,12 +141,96 @@ TEST_CASE("STARTTLS: plain text sent ahead is dropped, the session starts over, 
     }
     SUBCASE("a handshake that fails ends the session")
     {
-        acceptor.fail = true;
+        acceptor.failure = Error{"lost connection", "4.4.2"};
+        {
+            Talk talk(house);
+            talk("EHLO x");
+            CHECK(talk("STARTTLS") == "220 2.0.0 Ready to start TLS\r\n");
+            CHECK(talk.ended());
+        }
+        CHECK(house.logged("SSL_accept error from client.test[192.0.2.1]: lost connection"));
+        acceptor.failure = Error{"Cannot start TLS: handshake failure", "4.7.5"}.after("error:0A00010B:SSL routines::wrong version number");
         Talk talk(house);
         talk("EHLO x");
-        CHECK(talk("STARTTLS") == "220 2.0.0 Ready to start TLS\r\n");
-        CHECK(talk.ended());
-        CHECK(house.logged("SSL_accept error from client.test[192.0.2.1]: lost connection"));
+        talk("STARTTLS");
+        CHECK(house.logged("SSL_accept error from client.test[192.0.2.1]: -1"));
+        CHECK(house.logged("warning: TLS library problem: error:0A00010B:SSL routines::wrong version number"));
+    }
+}
+
+TEST_CASE("TLS: where a certificate is required nobody goes on without one that is trusted; the Received: field says what was asked and shown")
+{
+    Acceptor acceptor;
+    const auto certificate = [&](std::string subject, bool trusted) {
+        acceptor.certificate.subject = std::move(subject);
+        acceptor.certificate.issuer = "Some CA";
+        acceptor.certificate.fingerprint = "AA:BB";
+        acceptor.certificate.trusted = trusted;
+    };
+    SUBCASE("required")
+    {
+        for (const bool wrapper : {false, true}) {
+            CAPTURE(wrapper);
+            acceptor.certificate = {};
+            House house(options_of({{"smtpd_tls_req_ccert", "yes"},
+                                    {"smtpd_tls_received_header", "yes"},
+                                    {"smtpd_tls_wrappermode", wrapper ? "yes" : "no"},
+                                    {"smtpd_tls_security_level", wrapper ? "" : "encrypt"}}));
+            house.tls = &acceptor;
+            const auto secured = [&](Talk& talk) {
+                if (wrapper)
+                    return talk.greeting;
+                talk("EHLO x");
+                const std::string replies = talk("STARTTLS");
+                return replies.substr(replies.find('\n') + 1);
+            };
+            {
+                Talk none(house);
+                CHECK(secured(none) == "421 4.7.1 mx.example.test Error: No client certificate presented\r\n");
+                CHECK(none.ended());
+                CHECK(house.logged("NOQUEUE: abort: TLS from client.test[192.0.2.1]: No client certificate presented"));
+            }
+            certificate("client.test", false);
+            {
+                Talk unknown(house);
+                CHECK(secured(unknown) == "421 4.7.1 mx.example.test Error: Client certificate not trusted\r\n");
+                CHECK(unknown.ended());
+                CHECK(house.logged("NOQUEUE: abort: TLS from client.test[192.0.2.1]: Client certificate not trusted"));
+            }
+            certificate("client.test", true);
+            Talk talk(house);
+            secured(talk);
+            talk("EHLO x");
+            talk.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\n");
+            talk("DATA");
+            CHECK(talk.send("a: b\r\n\r\n.\r\n").starts_with("250 "));
+            CHECK(house.queue.stored.back().second.inline_octets().find("\r\n\t(Client CN \"client.test\", Issuer \"Some CA\" (verified OK))\r\n") !=
+                  std::string::npos);
+            CHECK_FALSE(house.logged("warning: Can't require client certs unless TLS is required"));
+        }
+    }
+    SUBCASE("only asked for")
+    {
+        House house(options_of({{"smtpd_tls_ask_ccert", "yes"},
+                                {"smtpd_tls_req_ccert", "yes"},
+                                {"smtpd_tls_received_header", "yes"},
+                                {"smtpd_tls_security_level", "may"}}));
+        house.tls = &acceptor;
+        const auto received = [&] {
+            Talk talk(house);
+            talk("EHLO x");
+            CHECK(talk("STARTTLS").starts_with("220 "));
+            talk("EHLO x");
+            talk.send("MAIL FROM:<>\r\nRCPT TO:<user@example.test>\r\n");
+            talk("DATA");
+            CHECK(talk.send("a: b\r\n\r\n.\r\n").starts_with("250 "));
+            return house.queue.stored.back().second.inline_octets();
+        };
+        CHECK(received().find("\r\n\t(Client did not present a certificate)\r\n") != std::string::npos);
+        CHECK(house.logged("warning: Can't require client certs unless TLS is required"));
+        certificate("a\r\nX: \"b\") (c\\\xc3\xa4" + std::string(300, 'd'), false);
+        CHECK(received().find("\r\n\t(Client CN \"a??X: ?b?? ?c???" + std::string(240, 'd') + "\", Issuer \"Some CA\" (not verified))\r\n") !=
+              std::string::npos);
     }
 }
 

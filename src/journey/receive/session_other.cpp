@@ -2,6 +2,7 @@
 #include "base/strings.hpp"
 #include "receive/ehlo_reply.hpp"
 #include "receive/session.hpp"
+#include "tls/facts.hpp"
 
 #include <fmt/format.h>
 
@@ -119,7 +120,10 @@ awaitable<bool> Session::secure()
     stream_->expires_after(core_.pace().starttls_timeout);
     auto secured = co_await core_.outside.tls->accept(std::move(stream_), namaddr());
     if (!secured) {
-        core_.outside.log.info("SSL_accept error from {}: {}", namaddr(), secured.error().text());
+        const auto lines = tls::handshake_failed(tls::Role::server, namaddr(), secured.error());
+        core_.outside.log.info("{}", lines.info);
+        for (const std::string& warning : lines.warnings)
+            core_.outside.log.warning("{}", warning);
         end_ = End::lost;
         co_return false;
     }
@@ -132,6 +136,12 @@ awaitable<bool> Session::secure()
     tls_ = std::make_unique<TlsFacts>(std::move(secured->facts));
     if (core_.options.tls_log)
         core_.outside.log.info("{}", secured->log_line);
+    if (core_.options.tls_require_certificate && core_.options.tls_level == TlsLevel::encrypt && !tls_->certificate.trusted) {
+        const std::string_view why = tls_->certificate.present() ? "Client certificate not trusted" : "No client certificate presented";
+        core_.outside.log.info("NOQUEUE: abort: TLS from {}: {}", namaddr(), why);
+        say(fmt::format("421 4.7.1 {} Error: {}", core_.options.myhostname, why));
+        co_return false;
+    }
     if (!tls_->resumed && co_await exceeds(Rates::Event::new_tls, core_.options.client.tls_rate, "New TLS session rate")) {
         say(fmt::format("421 4.7.0 {} Error: too many new TLS sessions from {}", core_.options.myhostname, namaddr()));
         co_return false;

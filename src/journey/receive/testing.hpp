@@ -7,6 +7,7 @@
 #include "receive/content.hpp"
 #include "receive/params.hpp"
 #include "receive/server.hpp"
+#include "tls/params.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -207,7 +208,7 @@ inline Options options_of(std::vector<std::pair<std::string, std::string>> writt
                                                 {.name = "mail_name", .value = "Posthorn"}};
     for (auto& [name, value] : written)
         assignments.push_back({.name = name, .value = value});
-    static const std::span<const config::ParamInfo> rooms[] = {params};
+    static const std::span<const config::ParamInfo> rooms[] = {params, tls::params};
     return Options::from(config::Snapshot(config::Site{.host_name = "mx.example.test"}, "/nonexistent", rooms).with(assignments, "test"));
 }
 

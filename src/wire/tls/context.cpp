@@ -135,11 +135,13 @@ Result<void> load_certificates(Context::Core& core, const ReadFile& read)
     return {};
 }
 
-Result<void> load_authorities(Context::Core& core, const ReadFile& read)
+/// Gives what the file of authorities says.
+Result<std::string> load_authorities(Context::Core& core, const ReadFile& read)
 {
     SSL_CTX* ctx = core.ctx.get();
+    std::string text;
     if (!core.options.ca_file.empty()) {
-        TRY(const std::string text, read(core.options.ca_file));
+        TRY(text, read(core.options.ca_file));
         TRY(auto sets, parse_pem(text, core.options.ca_file));
         X509_STORE* store = SSL_CTX_get_cert_store(ctx);
         if (!sets.front().leaf)
@@ -154,7 +156,23 @@ Result<void> load_authorities(Context::Core& core, const ReadFile& read)
         return wrong(fmt::format("cannot load Certification Authority data from {}", core.options.ca_path));
     if (core.options.default_ca && SSL_CTX_set_default_verify_paths(ctx) != 1)
         return wrong("cannot load the system's Certification Authority data");
-    return {};
+    return text;
+}
+
+/// Where a ticket of another server of ours is good. It carries the client's certificate and what was thought of it, so that it resumes
+/// nothing where certificates are judged otherwise, or where none was asked for before.
+void set_ticket_scope(SSL_CTX* ctx, const Options& options, const std::string& authorities)
+{
+    std::string scope = "posthorn";
+    if (options.ask_certificate) {
+        for (const std::string& part : {authorities, options.ca_path, std::to_string(options.default_ca), std::to_string(options.verify_depth)})
+            scope += std::to_string(part.size()) + ':' + part;
+        unsigned char digest[EVP_MAX_MD_SIZE];
+        unsigned length = 0;
+        if (EVP_Digest(scope.data(), scope.size(), digest, &length, EVP_sha256(), nullptr) == 1)
+            scope.assign(reinterpret_cast<const char*>(digest), length);
+    }
+    SSL_CTX_set_session_id_context(ctx, reinterpret_cast<const unsigned char*>(scope.data()), static_cast<unsigned>(scope.size()));
 }
 
 /// The groups of the lists that this OpenSSL knows.
@@ -241,11 +259,10 @@ Result<std::unique_ptr<Context::Core>> make(Role role, Options options, const Re
     SSL_CTX_set_dh_auto(ctx, 1);
     SSL_CTX_set_verify_depth(ctx, core->options.verify_depth);
     TRY_VOID(load_certificates(*core, read));
-    TRY_VOID(load_authorities(*core, read));
+    TRY(const std::string authorities, load_authorities(*core, read));
     SSL_CTX_set_timeout(ctx, static_cast<long>(core->options.session_lifetime.count()));
     if (role == Role::server) {
-        static constexpr unsigned char session_context[] = "posthorn";
-        SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1);
+        set_ticket_scope(ctx, core->options, authorities);
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);      // tickets only: the state is the client's
         SSL_CTX_set_num_tickets(ctx, 1);
         core->keys = TicketKeys::random();
@@ -254,10 +271,8 @@ Result<std::unique_ptr<Context::Core>> make(Role role, Options options, const Re
             SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
         if (core->options.server_chooses)
             SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
-        if (core->options.ask_certificate || core->options.require_certificate) {
-            SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (core->options.require_certificate ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
-                               [](int, X509_STORE_CTX*) { return 1; });      // Facts say what is wrong with it
-        }
+        if (core->options.ask_certificate)
+            SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, [](int, X509_STORE_CTX*) { return 1; });      // Facts say what is wrong with it
     } else {
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(ctx, new_session);

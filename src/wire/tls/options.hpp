@@ -38,7 +38,7 @@ struct Options {
     std::string groups = "X25519 X448 prime256v1 secp384r1 secp521r1";     // unknown ones are left out
     std::string ffdhe_groups = "ffdhe2048 ffdhe3072";
     bool server_chooses = false;                                      // tls_preempt_cipherlist
-    bool ask_certificate = false, require_certificate = false;       // of clients
+    bool ask_certificate = false;                                     // of clients; what is thought of it stands in Facts
     int verify_depth = 9;
     std::string fingerprint_digest = "sha256";
     bool tickets = true;

@@ -68,8 +68,7 @@ Options server_options(const config::Snapshot& config, bool mandatory)
     options.exclude_ciphers = {config.get(smtpd_tls_exclude_ciphers)};
     if (mandatory)
         options.exclude_ciphers.push_back(config.get(smtpd_tls_mandatory_exclude_ciphers));
-    options.ask_certificate = config.get(smtpd_tls_ask_ccert);
-    options.require_certificate = mandatory && config.get(smtpd_tls_req_ccert);
+    options.ask_certificate = config.get(smtpd_tls_ask_ccert) || (mandatory && config.get(smtpd_tls_req_ccert));
     options.verify_depth = config.get(smtpd_tls_ccert_verifydepth);
     options.fingerprint_digest = config.get(smtpd_tls_fingerprint_digest);
     options.session_lifetime = config.get(smtpd_tls_session_cache_timeout);

@@ -84,7 +84,9 @@ inline constexpr Text smtpd_tls_fingerprint_digest{.name = "smtpd_tls_fingerprin
                                                    .doc = "The digest that makes fingerprints of clients' certificates."};
 inline constexpr Param<bool> smtpd_tls_ask_ccert{.name = "smtpd_tls_ask_ccert", .initial = "no", .doc = "Ask clients for a certificate."};
 inline constexpr Param<bool> smtpd_tls_req_ccert{
-    .name = "smtpd_tls_req_ccert", .initial = "no", .doc = "Demand a certificate of clients where TLS must be."};
+    .name = "smtpd_tls_req_ccert",
+    .initial = "no",
+    .doc = "Demand of clients, where TLS must be, a certificate that leads to an authority of smtpd_tls_CAfile or smtpd_tls_CApath."};
 inline constexpr Param<std::chrono::seconds> smtpd_tls_session_cache_timeout{
     .name = "smtpd_tls_session_cache_timeout", .initial = "3600s", .doc = "How long a session may be resumed; zero: never."};
 inline constexpr Text smtpd_tls_loglevel{.name = "smtpd_tls_loglevel", .initial = "0", .doc = "1: a line per TLS handshake; 2: also its steps."};

@@ -40,8 +40,8 @@ tls_preempt_cipherlist = yes
     CHECK(client_options(config, false, "lmtp").ca_file == "/lmtp-ca.pem");
     const Options server = server_options(config, true);
     CHECK(server.chain_files == std::vector<std::string>{"/a.pem", "/b.pem"});
-    CHECK(server.require_certificate);
-    CHECK_FALSE(server_options(config, false).require_certificate);   // opportunistic: only asked for
+    CHECK(server.ask_certificate);
+    CHECK_FALSE(server_options(config, false).ask_certificate);       // nothing can be required of who need not use TLS
     CHECK(server.server_chooses);
     CHECK_FALSE(server.tickets);
     CHECK(log_level("1") == 1);
