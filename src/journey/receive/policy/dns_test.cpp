@@ -52,6 +52,7 @@ void fill(FakeNames& names)
     names.zone[{"backup.test", Type::mx}] = found({record(Type::mx, "best.backup.test", 5), record(Type::mx, "MX.example.test", 50)});
     names.zone[{"primary.test", Type::mx}] = found({record(Type::mx, "mx.example.test", 5), record(Type::mx, "best.backup.test", 50)});
     names.zone[{"others.test", Type::mx}] = found({record(Type::mx, "best.backup.test", 5)});
+    names.zone[{"mute.test", Type::mx}] = found({record(Type::mx, "mx.mute.test", 5)});
     names.addresses["best.backup.test"] = "203.0.113.9";
     names.addresses["mx1.bad.test"] = "203.0.113.5";
     names.addresses["mx.b.test"] = "203.0.113.6";
@@ -139,8 +140,12 @@ constexpr Row rows[] = {
     {"relay", "permit_mx_backup, reject_unauth_destination", out, stranger, "x@others.test", "554 5.7.1 <x@others.test>: Relay access denied"},
     {"relay", "permit_mx_backup, reject_unauth_destination", out, stranger, "x@none.test", "554 5.7.1 <x@none.test>: Relay access denied"},
     {"relay", "permit_mx_backup, reject", out, stranger, me, ok},
-    {"relay", "permit_mx_backup", out, stranger, "x@slow.test",
+    // Not known whether they are: no refusal for good, and nothing that others permit is put off.
+    {"relay", "permit_mx_backup, reject_unauth_destination", out, stranger, "x@slow.test",
      "450 4.4.4 <x@slow.test>: Recipient address rejected: Unable to look up mail exchanger information: Host not found, try again"},
+    {"relay", "permit_mx_backup, reject_unauth_destination", out, stranger, "x@mute.test",
+     "450 4.4.4 <x@mute.test>: Recipient address rejected: Unable to look up mail exchanger host mx.mute.test: Name or service not known"},
+    {"relay", "permit_mx_backup, permit", out, stranger, "x@slow.test", ok},
 };
 
 std::string reply_to(House& house, std::string_view address, std::string_view sender, std::string_view recipient)

@@ -133,8 +133,8 @@ awaitable<Judge::Step> Judge::server_access(const Restriction& restriction, int 
     co_return Step::dunno;
 }
 
-/// Does one of the hosts have an address of ours, or of permit_mx_backup_networks? None: it could not be found out, and what that means
-/// has been noted.
+/// Does one of the hosts have an address of ours, or of permit_mx_backup_networks? None: it could not be found out. What that means has
+/// been noted: who is not permitted for want of an answer is not refused for good.
 awaitable<std::optional<bool>> Judge::is_ours(const std::vector<dns::Record>& hosts, bool networks)
 {
     bool doubtful = false;
@@ -144,7 +144,7 @@ awaitable<std::optional<bool>> Judge::is_ours(const std::vector<dns::Record>& ho
         const auto addresses = co_await law_.names.addresses_of(host.host);
         if (!addresses || addresses->empty()) {
             doubtful = true;
-            defer_if(if_permit_, 450, "4.4.4",
+            defer_if(if_reject_, 450, "4.4.4",
                      fmt::format("<{}>: Recipient address rejected: Unable to look up mail exchanger host {}: {}", facts_.recipient.value_or(""),
                                  host.host, addresses ? "Name or service not known" : "Temporary failure in name resolution"));
             continue;
@@ -194,7 +194,7 @@ awaitable<Judge::Step> Judge::mx_backup()
     if (answer.records.size() > host_limit)
         answer.records.resize(host_limit);
     if (answer.transient()) {
-        defer_if(if_permit_, 450, "4.4.4",
+        defer_if(if_reject_, 450, "4.4.4",
                  fmt::format("<{}>: Recipient address rejected: Unable to look up mail exchanger information: {}", recipient,
                              dns::status_text(answer.status)));
         co_return Step::dunno;
