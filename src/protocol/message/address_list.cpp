@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "base/strings.hpp"
 
@@ -244,10 +245,11 @@ AddressList parse_address_list(std::string_view text, std::size_t max_tokens)
     std::string group;
     bool angled = false;
     std::size_t begin = 0;
+    bool started = false, route = false;                 // the member has more than comments; it begins with "@"
     const auto member = [&](std::size_t end) {
         const Tokens all(tokens.begin() + static_cast<std::ptrdiff_t>(begin), tokens.begin() + static_cast<std::ptrdiff_t>(end));
         begin = end + 1;
-        angled = false;
+        angled = started = false;
         if (solid(all).empty())
             return;
         list.addresses.push_back(read_member(all));
@@ -255,6 +257,8 @@ AddressList parse_address_list(std::string_view text, std::size_t max_tokens)
     };
     for (std::size_t i = 0; i < tokens.size(); ++i) {
         const Token& token = tokens[i];
+        if (token.kind != Kind::comment && !std::exchange(started, true))
+            route = token.is('@');
         if (token.is('<')) {
             angled = true;
         } else if (token.is('>')) {
@@ -266,12 +270,12 @@ AddressList parse_address_list(std::string_view text, std::size_t max_tokens)
             group.clear();
         } else if (token.is(':') && !angled) {
             // `name:` opens a group, unless the text before it is a source route.
-            const Tokens before(tokens.begin() + static_cast<std::ptrdiff_t>(begin), tokens.begin() + static_cast<std::ptrdiff_t>(i));
-            const auto words = solid(before);
-            if (!words.empty() && words.front()->is('@'))
+            if (route)
                 continue;
-            group = phrase(before);
+            group = phrase(Tokens(tokens.begin() + static_cast<std::ptrdiff_t>(begin), tokens.begin() + static_cast<std::ptrdiff_t>(i)));
+            group.resize(std::min(group.size(), group_limit));
             begin = i + 1;
+            started = false;
         }
     }
     // The member that the limit cut off is not whole: it is none.

@@ -49,6 +49,25 @@ TEST_CASE("addresses: what is none is marked and does not take its neighbours wi
     CHECK(read("\"unclosed <a@b>") == All{"bad"});
 }
 
+TEST_CASE("addresses: what a field of many colons, or of one long name for many, costs grows with its length alone")
+{
+    std::string colons = "(c) @a";
+    for (int i = 0; i < 5000; ++i)
+        colons += ":b";
+    CHECK(read(colons + ", c@d") == All{"bad", "c@d||"});
+    CHECK(read("(x) g: @r:a@b, h: c@d; @s:e@f") == All{"a@b||g", "c@d||h", "e@f||"});
+
+    std::string many = std::string(50'000, 'g') + ": ";
+    for (int i = 0; i < 5000; ++i)
+        many += "a,";
+    const AddressList list = parse_address_list(many, 20'000);
+    CHECK(list.addresses.size() == 5000);
+    std::size_t octets = 0;
+    for (const Address& address : list.addresses)
+        octets += address.group.size();
+    CHECK(octets == list.addresses.size() * group_limit);
+}
+
 TEST_CASE("addresses: a rewriting replaces exactly the address and leaves names, comments and folding")
 {
     const auto complete = [](const smtp::Mailbox& mailbox) -> std::optional<smtp::Mailbox> {
