@@ -130,6 +130,7 @@ MimeStream::Item MimeStream::take(Item item, std::size_t octets)
     item.encoding = encoding_;
     item.offset = offset_;
     at_ += item.text.size();
+    continued_ = 0;
     line_start_ = item.text.empty() || item.text.back() == '\n';
     return item;
 }
@@ -179,20 +180,24 @@ std::optional<MimeStream::Item> MimeStream::header_item()
         header_ends();                                   // no field: the body begins here
         return next();
     }
-    std::size_t end = first == none ? text.size() : first;
+    std::size_t end = first == none ? text.size() : std::max(first, continued_);
     while (first != none && end < text.size() && end <= limits_.field && (text[end] == ' ' || text[end] == '\t')) {
         const std::size_t further = line_end(text, end);
         if (further == none) {
-            if (!ended_ && text.size() <= limits_.field)
+            if (!ended_ && text.size() <= limits_.field) {
+                continued_ = end;
                 return std::nullopt;
+            }
             end = text.size();
             break;
         }
         end = further;
     }
 #ifndef POSTHORN_PLANT_BUG_mime_stream  // without it a field ends where a chunk does (scripts/fuzz-planted)
-    if (end == text.size() && !ended_ && end <= limits_.field)
+    if (end == text.size() && !ended_ && end <= limits_.field) {
+        continued_ = end;
         return std::nullopt;                             // the next line may continue it
+    }
 #endif
     if (end > limits_.field) {
         end = limits_.field;

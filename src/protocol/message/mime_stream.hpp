@@ -76,6 +76,7 @@ private:
     MimeStreamLimits limits_;
     std::string held_;
     std::size_t at_ = 0;
+    std::size_t continued_ = 0;                         // of the field that is not whole: its lines so far, which need not be looked at again
     std::vector<Open> open_;
     bool in_header_ = false, line_start_ = true, ended_ = false, too_deep_ = false;
     std::optional<Encoding> bad_domain_;

@@ -111,3 +111,42 @@ TEST_CASE("mime stream: too deep and too long is said, and passes")
     CHECK(MimeStream({}, Encoding::base64, {}).plain());
     CHECK(!MimeStream(encoded, Encoding::seven_bit, {}).plain());
 }
+
+TEST_CASE("mime stream: a long folded field that comes octet by octet is one field, and what is known of it is not looked at again")
+{
+    std::string field = "--b\r\nX-Long: y\r\n";
+    while (field.size() < 80'000)
+        field += " \r\n";
+    std::string body = field;
+    for (int i = 0; i < 1500; ++i)
+        body += " z\r\n";
+    body += "X: y\r\n\r\nhello\r\n--b--\r\n";
+    for (const std::size_t limit : {102'400UL, 82'000UL}) {
+        MimeStreamLimits limits;
+        limits.field = limit;
+        const std::string whole = walked(body, multipart("b"), limits);
+        MimeStream stream(multipart("b"), Encoding::seven_bit, limits);
+        std::vector<std::string> fields;
+        std::string passed;
+        const auto drain = [&] {
+            while (const auto item = stream.next()) {
+                passed += item->text;
+                if (item->kind == MimeStream::Item::Kind::field)
+                    fields.emplace_back(item->text);
+            }
+        };
+        stream.add(field);
+        drain();
+        for (std::size_t at = field.size(); at < body.size(); ++at) {
+            stream.add(body.substr(at, 1));
+            drain();
+        }
+        stream.end();
+        drain();
+        CHECK(passed == body);
+        REQUIRE(fields.size() == 2);
+        CHECK(fields[0].size() == std::min(body.find("X: y") - 5, limit));
+        CHECK(fields[1] == "X: y\r\n");
+        CHECK(whole.find("Fp[X: y] S[]") != std::string::npos);
+    }
+}
