@@ -43,6 +43,23 @@ std::string recipient_of(const handoff::Envelope& envelope)
                                            : printable(smtp::external_address(envelope.recipients(envelope.recipients_size() - 1).address()), true);
 }
 
+/// A text of the table's, which may hold lines of a folded field: as it is stored. In a header what follows the first line continues it.
+std::string as_lines(std::string_view text, bool header)
+{
+    std::string made;
+    for (std::string_view line : split_exact(text, '\n')) {
+        if (line.ends_with('\r'))
+            line.remove_suffix(1);
+        if (header && !made.empty() && trim(line).empty())
+            continue;                                     // an empty line would end the header
+        if (!made.empty())
+            made += header && line.front() != ' ' && line.front() != '\t' ? "\r\n\t" : "\r\n";
+        for (const char c : line)
+            made += c == '\r' ? ' ' : c;
+    }
+    return made;
+}
+
 bool is_field(std::string_view text) { return message::HeaderWalk(std::string(text) + "\r\n").next().has_value(); }
 
 class Doing {
@@ -103,12 +120,12 @@ public:
         } else if (word == "prepend") {
             if (fits("PREPEND", text)) {
                 log("prepend", text);
-                return {true, std::string(text)};
+                return {true, as_lines(text, kind_ == "header")};
             }
         } else if (word == "replace") {
             if (fits("REPLACE", text)) {
                 log("replace", text);
-                return {false, std::string(text)};
+                return {false, as_lines(text, kind_ == "header")};
             }
         } else if (word == "strip") {
             log("strip", text);

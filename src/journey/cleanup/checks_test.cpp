@@ -96,6 +96,19 @@ TEST_CASE("checks: every action over a header does what header_checks(5) says, a
     CHECK(checked(made).refused.empty());
 }
 
+TEST_CASE("checks: a text that takes up lines of a folded field is stored as lines of a field: CRLF between them, and none that is another field")
+{
+    constexpr std::string_view folded = "Subject: bad\r\n thing\r\nFrom: a@b.test\r\n\r\n";
+    CHECK(checked(header_rule("/^Subject:(.*)/ REPLACE X-Was:$1"), folded).head == "X-Was: bad\r\n thing\r\nFrom: a@b.test\r\n\r\n");
+    CHECK(checked(header_rule("/^Subject:(.*)/ PREPEND X-Was:$1"), folded).head == "X-Was: bad\r\n thing\r\n" + std::string(folded));
+    CHECK(checked(header_rule("/^(Subject:) bad(.) (.*)/ REPLACE $1$2$3"), folded).head == "Subject:\r\n\tthing\r\nFrom: a@b.test\r\n\r\n");
+    CHECK(checked(header_rule("/^(Subject:) bad(.) (.*)/ REPLACE $1 x$2$2$2$3"), folded).head == "Subject: x\r\n\tthing\r\nFrom: a@b.test\r\n\r\n");
+    // A part's field likewise, and lines of a body in a table of their own making.
+    const Got part = checked(header_rule("/^X-Part:(.*)/ REPLACE X-Was:$1"), "Content-Type: multipart/mixed; boundary=b\r\n\r\n",
+                             "--b\r\nX-Part: a\r\n\tb\r\n\r\nx\r\n--b--\r\n");
+    CHECK(part.body == "--b\r\nX-Was: a\r\n\tb\r\n\r\nx\r\n--b--\r\n");
+}
+
 TEST_CASE("checks: a wrong action is a warning, and changes nothing")
 {
     const auto warned = [](const std::string& action) {
