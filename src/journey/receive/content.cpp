@@ -105,16 +105,20 @@ void Content::settle_first_line()
         held_.insert(at, "\r\n");
 }
 
-/// Where a head ends that is too long to be waited for; `before`: what was looked at already. 0: it is one field.
+/// Where a head ends that is too long to be waited for; `before`: what was looked at already. 0: it is one field. From then on a line has to
+/// begin that does not continue it: the head is not walked through again for every octet that a client sends apart.
 std::size_t Content::cut_of_head(std::size_t before) const
 {
-    if (message::ended_by_no_field(held_))
+    const bool first = before < head_limit;
+    const std::size_t least = first ? ours_ : std::max(ours_, before - 1);
+    std::size_t cut = held_.size() - 1;
+    while (cut > least && !(held_[cut - 1] == '\n' && held_[cut] != ' ' && held_[cut] != '\t'))
+        --cut;
+    if (cut <= least)
+        cut = 0;
+    if ((cut != 0 || first) && message::ended_by_no_field(held_))
         return held_.size();
-    const std::size_t least = before < head_limit ? ours_ : std::max(ours_, before - 1);
-    for (std::size_t at = held_.size() - 1; at > least; --at)
-        if (held_[at - 1] == '\n' && held_[at] != ' ' && held_[at] != '\t')
-            return at;
-    return 0;
+    return cut;
 }
 
 awaitable<void> Content::clean_head()

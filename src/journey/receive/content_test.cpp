@@ -191,6 +191,21 @@ TEST_CASE("content: a header that is too long to be held is cut between two fiel
         CHECK(talk.send("To: " + std::string(600'000, 'y') + "\r\nSubject: x\r\n\r\n.\r\n") == "250 2.0.0 Ok: queued as Q2\r\n");
         CHECK(house.cleaner.heads[1].ends_with("y\r\nSubject: x\r\n\r\n"));
     }
+    SUBCASE("such a field may go on octet by octet")
+    {
+        talk.send(opening);
+        std::string field = "X: y\r\n";
+        while (field.size() < 300'000)
+            field += " \r\n";
+        talk.write(field);
+        for (int i = 0; i < 500; ++i)
+            for (const std::string_view octet : {" ", "z", "\r", "\n"})
+                CHECK(talk.send(octet).empty());
+        CHECK(talk.send("S").empty());
+        CHECK(talk.send("ubject: x\r\n\r\ny\r\n.\r\n") == "250 2.0.0 Ok: queued as Q2\r\n");
+        CHECK(house.cleaner.heads[1].ends_with(" z\r\n z\r\n"));
+        CHECK(house.folder.files["incoming/Q2"] == house.cleaner.heads[1] + "Subject: x\r\n\r\ny\r\n");
+    }
 }
 
 TEST_CASE("content: BDAT chunks are counted exactly, refused ones are read and dropped")
