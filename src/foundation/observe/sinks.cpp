@@ -3,6 +3,8 @@
 #include "base/fd.hpp"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -200,16 +203,42 @@ std::string file_text(const Batch& batch, const std::string& host)
     return text;
 }
 
-/// A full disk loses log lines, never mail.
-bool write_all(int descriptor, std::string_view rest)
+bool takes_more(int descriptor, std::chrono::milliseconds patience)
 {
-    while (!rest.empty()) {
-        const ssize_t count = ::write(descriptor, rest.data(), rest.size());
+    pollfd look{.fd = descriptor, .events = POLLOUT, .revents = 0};
+    for (;;) {
+        const int ready = ::poll(&look, 1, static_cast<int>(patience.count()));
+        if (ready >= 0 || errno != EINTR)
+            return ready > 0;
+    }
+}
+
+/// How much of it was written. A full disk loses log lines, never mail; and so does who reads a pipe and takes nothing: nobody waits for him
+/// longer than `patience`.
+std::size_t write_all(int descriptor, std::string_view text, std::chrono::milliseconds patience)
+{
+    struct stat facts{};
+    const bool waits = ::fstat(descriptor, &facts) == 0 && !S_ISREG(facts.st_mode);
+    std::string_view rest = text;
+    while (!rest.empty() && (!waits || takes_more(descriptor, patience))) {
+        const ssize_t count = ::write(descriptor, rest.data(), waits ? std::min<std::size_t>(rest.size(), PIPE_BUF) : rest.size());
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)
-            return false;
+            break;
         rest.remove_prefix(static_cast<std::size_t>(count));
+    }
+    return text.size() - rest.size();
+}
+
+/// False where nobody takes it, within `patience` where somebody is there.
+bool send_datagram(int socket, std::string_view datagram, std::chrono::milliseconds patience)
+{
+    const auto until = std::chrono::steady_clock::now() + patience;
+    while (::send(socket, datagram.data(), datagram.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+        if (errno != EINTR && (errno != EAGAIN || left.count() <= 0 || !takes_more(socket, left)))
+            return false;
     }
     return true;
 }
@@ -236,7 +265,7 @@ private:
     {
         if (!socket_)
             socket_ = connect_syslog(path_);
-        return ::send(socket_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL) >= 0;
+        return send_datagram(socket_.get(), datagram, reader_patience);
     }
 
     std::string path_;
@@ -263,7 +292,7 @@ private:
     void put_out(const Batch& batch) override
     {
         reopen_if_renamed();
-        write_all(file_.get(), file_text(batch, host_));
+        (void)write_all(file_.get(), file_text(batch, host_), reader_patience);
     }
 
     void reopen_if_renamed()
@@ -282,7 +311,11 @@ private:
 
 class GivenSink final : public QueuedSink<DescriptorSink> {
 public:
-    GivenSink(Fd descriptor, LogForm form) : descriptor_(std::move(descriptor)), form_(form), host_(host_name()) { start(); }
+    GivenSink(Fd descriptor, LogForm form, std::chrono::milliseconds patience)
+        : patience_(patience), descriptor_(std::move(descriptor)), form_(form), host_(host_name())
+    {
+        start();
+    }
     ~GivenSink() override { stop(); }
 
     void replace(Fd descriptor, LogForm form) override
@@ -300,15 +333,24 @@ private:
             lost_ += batch.size();
             return;
         }
-        if (lost_ > 0 && say_lost(batch[0]))
-            lost_ = 0;
+        // Where one line is not taken, those behind it would not be either: each would wait as long.
+        if (lost_ > 0 && !say_lost(batch[0])) {
+            lost_ += batch.size();
+            return;
+        }
+        lost_ = 0;
         if (form_ == LogForm::file) {
-            if (!write_all(descriptor_.get(), file_text(batch, host_)))
-                lost_ += batch.size();
+            if (!put(file_text(batch, host_)))
+                lost_ = batch.size();
             return;
         }
         for (std::size_t i = 0; i < batch.size(); ++i)
-            lost_ += put(batch[i]) ? 0 : 1;
+            if (!put(batch[i])) {
+                const bool too_long = errno == EMSGSIZE;
+                lost_ += too_long ? 1 : batch.size() - i;
+                if (!too_long)
+                    return;
+            }
     }
 
     bool say_lost(const Line& first)
@@ -320,15 +362,27 @@ private:
     bool put(const Line& line)
     {
         if (form_ == LogForm::file)
-            return write_all(descriptor_.get(), fmt::format("{} {} {}\n", timestamp(line.when), host_, line.text));
-        const std::string datagram = datagram_of(line);
-        return ::send(descriptor_.get(), datagram.data(), datagram.size(), MSG_NOSIGNAL) >= 0;
+            return put(fmt::format("{} {} {}\n", timestamp(line.when), host_, line.text));
+        return send_datagram(descriptor_.get(), datagram_of(line), patience_);
     }
 
+    /// What a full disk cut off does not become the beginning of another line.
+    bool put(std::string text)
+    {
+        if (cut_)
+            text.insert(0, 1, '\n');
+        const std::size_t put = write_all(descriptor_.get(), text, patience_);
+        if (put > 0)
+            cut_ = text[put - 1] != '\n';
+        return put == text.size();
+    }
+
+    const std::chrono::milliseconds patience_;
     std::mutex replacing_;
     Fd descriptor_;
     LogForm form_;
     std::size_t lost_ = 0;
+    bool cut_ = false;
     std::string host_;
 };
 
@@ -345,7 +399,10 @@ Fd connect_syslog(const std::string& path)
     return socket;
 }
 
-std::shared_ptr<DescriptorSink> descriptor_sink(Fd descriptor, LogForm form) { return std::make_shared<GivenSink>(std::move(descriptor), form); }
+std::shared_ptr<DescriptorSink> descriptor_sink(Fd descriptor, LogForm form, std::chrono::milliseconds patience)
+{
+    return std::make_shared<GivenSink>(std::move(descriptor), form, patience);
+}
 
 std::shared_ptr<Sink> syslog_sink(std::string path) { return std::make_shared<SyslogSink>(std::move(path)); }
 

@@ -1,10 +1,13 @@
 // observe/sinks.hpp: where log lines go. Each sink owns one thread and a bounded queue; write() never blocks.
+// Stalled  a syslogd, or the reader of a pipe, that takes nothing for reader_patience loses lines, which are counted: neither replace() nor the end
+//          of a process waits for it for ever.
 #pragma once
 
 #include "base/error.hpp"
 #include "base/fd.hpp"
 #include "observe/log.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -13,6 +16,7 @@ namespace posthorn::observe {
 
 /// Lines that may wait for the thread; beyond it they are dropped, counted, and the count is logged.
 inline constexpr std::size_t queue_lines = 65536;
+inline constexpr std::chrono::milliseconds reader_patience{2000};
 
 /// /dev/log (or another datagram socket), facility mail, RFC 3164 form as syslog(3) sends it.
 /// A missing or full socket drops and counts: mail does not stop for want of a syslog daemon.
@@ -29,7 +33,7 @@ public:
     /// Another descriptor from now on (rotation, a restarted syslogd). An empty one drops lines and counts them.
     virtual void replace(Fd descriptor, LogForm form) = 0;
 };
-std::shared_ptr<DescriptorSink> descriptor_sink(Fd descriptor, LogForm form);
+std::shared_ptr<DescriptorSink> descriptor_sink(Fd descriptor, LogForm form, std::chrono::milliseconds patience = reader_patience);
 
 /// A datagram socket connected to syslogd; empty where nobody listens.
 Fd connect_syslog(const std::string& path = "/dev/log");
