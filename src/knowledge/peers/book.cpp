@@ -1,6 +1,7 @@
 #include "peers/book.hpp"
 
 #include "base/strings.hpp"
+#include "peers/times.hpp"
 
 namespace posthorn::peers {
 
@@ -28,7 +29,11 @@ Book::Book(const Clock& clock, Options options, std::shared_ptr<const Rules> rul
 template <class Value>
 Book::Held<Value>& Book::hold(Kept<Value>& kept, const std::string& key, const std::function<std::optional<Value>()>& fetch)
 {
-    const WallTime now = clock_.wall();
+    const SteadyTime now = clock_.steady();
+    const auto stored = [&]() -> std::optional<Value> {
+        auto found = fetch();
+        return found ? std::optional(believable(*std::move(found), clock_.wall())) : std::nullopt;
+    };
     auto at = kept.all.find(key);
     if (at == kept.all.end()) {
         while (kept.all.size() >= std::max<std::size_t>(options_.capacity, 1)) {
@@ -36,12 +41,12 @@ Book::Held<Value>& Book::hold(Kept<Value>& kept, const std::string& key, const s
             kept.order.pop_back();
         }
         kept.order.push_front(key);
-        at = kept.all.emplace(key, Held<Value>{fetch().value_or(Value{}), now, kept.order.begin()}).first;
+        at = kept.all.emplace(key, Held<Value>{stored().value_or(Value{}), now, kept.order.begin()}).first;
     } else {
         kept.order.splice(kept.order.begin(), kept.order, at->second.place);
         if (options_.fresh.count() != 0 && now - at->second.taken >= options_.fresh)
-            if (auto stored = fetch()) {
-                at->second.value = *std::move(stored);
+            if (auto again = stored()) {
+                at->second.value = *std::move(again);
                 at->second.taken = now;
             }
     }
@@ -83,7 +88,7 @@ void Book::take_early(const Observation& observation)
     const WallTime now = clock_.wall();
     Held<EarlyRecord>& held = address(observation.peer.address);
     const bool off = note_early(held.value, observation, now);
-    held.taken = now;
+    held.taken = clock_.steady();
     if (shelf_ && held.value.speaks())
         shelf_->keep(observation.peer.address, held.value);
     if (off && on_event)
@@ -103,10 +108,11 @@ Known Book::about(const Meeting& meeting)
         known.learned = known.quirks;
         if (!known.canary.empty()) {
             // One session tests, not all that begin before it has an answer.
-            WallTime& out = canaries_[key];
-            if (meeting.ehlo.empty() && now - out >= canary_patience)
-                out = now;
-            else if (now != out)
+            const SteadyTime moment = clock_.steady();
+            const auto out = canaries_.find(key);
+            if (meeting.ehlo.empty() && (out == canaries_.end() || moment - out->second >= canary_patience))
+                canaries_[key] = moment;
+            else if (out == canaries_.end() || moment != out->second)
                 known.canary = {};
             if (canaries_.size() > lines_kept)
                 canaries_.clear();
@@ -155,7 +161,7 @@ Quirks Book::take(const Observation& observation)
     const Quirks before = known_of(held.value, now).quirks;
     Learned learned = learn(std::move(held.value), observation, now);
     held.value = std::move(learned.record);
-    held.taken = now;
+    held.taken = clock_.steady();
     if (!observation.canary.empty())
         canaries_.erase(key);
     if (shelf_)
@@ -201,7 +207,7 @@ void Book::put(const Record& record)
     const std::string key = key_of(record.peer);
     Held<Record>& held = peer(key);
     held.value = record;
-    held.taken = clock_.wall();
+    held.taken = clock_.steady();
     canaries_.erase(key);
     if (shelf_)
         shelf_->keep(key, record);
@@ -252,17 +258,17 @@ void Book::connected(const std::string& site_name, bool well)
         if (const auto at = lines_.find(site_name); at != lines_.end())
             at->second.failed = {};
     } else
-        lines_[site_name].failed = clock_.wall();
+        lines_[site_name].failed = clock_.steady();
 }
 
 bool Book::may_replay(const std::string& site_name)
 {
     if (options_.learning != Learning::yes)
         return false;
-    const WallTime now = clock_.wall();
+    const SteadyTime now = clock_.steady();
     Line& line = lines_[site_name];
-    const bool down = line.failed != WallTime{} && now - line.failed < replay_interval;
-    if (down || (line.replayed != WallTime{} && now - line.replayed < replay_interval))
+    const bool down = line.failed != SteadyTime{} && now - line.failed < replay_interval;
+    if (down || (line.replayed != SteadyTime{} && now - line.replayed < replay_interval))
         return false;
     line.replayed = now;
     return true;

@@ -101,7 +101,7 @@ private:
     template <class Value>
     struct Held {
         Value value;
-        WallTime taken{};
+        SteadyTime taken{};
         std::list<std::string>::iterator place;
     };
     template <class Value>
@@ -110,7 +110,7 @@ private:
         std::list<std::string> order;   // the one used last comes first
     };
     struct Line {                       // of a site, never stored: a site belongs to one process
-        WallTime replayed{}, failed{};
+        SteadyTime replayed{}, failed{};
     };
 
     template <class Value>
@@ -133,7 +133,7 @@ private:
     Kept<Manners> manners_;
     std::unordered_map<std::string, Line> lines_;
     Greylists greylists_;
-    std::unordered_map<std::string, WallTime> canaries_;    // handed out, no answer yet: one at a time
+    std::unordered_map<std::string, SteadyTime> canaries_;   // handed out, no answer yet: one at a time
 };
 
 }  // namespace posthorn::peers

@@ -25,9 +25,14 @@ Meeting meets(std::string address = "192.0.2.2", std::string host = "va3ehsmhs01
 class MapShelf final : public Shelf {
 public:
     std::optional<Record> peer(const std::string& key) override { return peers.contains(key) ? std::optional(peers[key]) : std::nullopt; }
-    std::optional<SiteRecord> site(const std::string&) override { return std::nullopt; }
+    std::optional<SiteRecord> site(const std::string& key) override { return sites.contains(key) ? std::optional(sites[key]) : std::nullopt; }
+    std::optional<Manners> manners(const std::string& key) override { return sets.contains(key) ? std::optional(sets[key]) : std::nullopt; }
     void keep(const std::string& key, const Record& record) override { peers[key] = record; }
+    void keep(const std::string& key, const SiteRecord& record) override { sites[key] = record; }
+    void keep(const std::string& key, const Manners& record) override { sets[key] = record; }
     std::map<std::string, Record> peers;
+    std::map<std::string, SiteRecord> sites;
+    std::map<std::string, Manners> sets;
 };
 
 }  // namespace
@@ -155,4 +160,34 @@ TEST_CASE("book: a borrowed record is believed for a while, then the shelf count
     CHECK(smtp.about(meets()).quirks.empty());
     clock.advance(30s);
     CHECK(smtp.about(meets()).quirks.text() == "quit-alone");
+}
+
+TEST_CASE("book: what was learned while the clock was ahead is tested and expires as if it had been learned now")
+{
+    HandClock clock;
+    MapShelf shelf;
+    const auto ten_years = std::chrono::days{3650};
+    clock.advance(ten_years);
+    {
+        Book before(clock, {}, nullptr, &shelf);
+        before.saw(frontbridge());
+        before.saw(frontbridge("192.0.2.3"));                 // the site learns of it, too
+        before.refused_beside("set", 3);
+        REQUIRE(before.about(meets()).quirks.text() == "quit-alone");
+    }
+    clock.step_wall(-ten_years);
+    Book book(clock, {}, nullptr, &shelf);
+    CHECK(book.about(meets()).quirks.text() == "quit-alone");
+    CHECK(book.about(meets("192.0.2.9")).quirks.text() == "quit-alone");
+    CHECK(book.sessions_at_once("set") == 3);
+    clock.advance(std::chrono::hours{25});
+    CHECK(book.about(meets()).canary.text() == "quit-alone"); // the daily test
+    CHECK(book.sessions_at_once("set") == 0);
+    clock.advance(std::chrono::days{7});
+    CHECK(book.about(meets()).quirks.empty());
+    CHECK(book.about(meets("192.0.2.9")).quirks.empty());
+    CHECK(book.may_replay("site"));
+    clock.step_wall(-std::chrono::hours{2});
+    clock.advance(61s);
+    CHECK(book.may_replay("site"));                           // by the other clock
 }
