@@ -26,6 +26,8 @@ void check_header(std::string_view content)
         const std::string line = unfold(field->body, 40);
         FUZZ_CHECK(line.size() <= 40 && line.find_first_of("\r\n") == std::string::npos);
         (void)address_field(field->name);
+        const auto found = find_field(content, field->name);
+        FUZZ_CHECK(found && found->offset <= field->offset && found->name.size() == field->name.size());
 
         // Written again and read again it says the same.
         const std::string whole = unfold(field->body);
@@ -40,6 +42,10 @@ void check_header(std::string_view content)
     FUZZ_CHECK(walk.body_offset() - at <= 2);
     if (walk.end() == HeaderEnd::content_end)
         FUZZ_CHECK(at == content.size());
+    // What more content can no longer make a field of.
+    if (ended_by_no_field(content) && content.find('\n', at) != content.npos)
+        FUZZ_CHECK(walk_to_end(std::string(content) + ": x\r\n\r\n").header_size() == at);
+    FUZZ_CHECK(!find_field(content, "no such name"));
     // The header alone, given a proper end, has the same fields.
     std::string header(content.substr(0, at));
     if (walk.end() != HeaderEnd::content_end)
