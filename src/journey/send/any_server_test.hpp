@@ -19,7 +19,10 @@ namespace posthorn::send {
 
 class AnyServer {
 public:
-    AnyServer(std::string_view choices, bool lmtp) : choices_(choices), lmtp_(lmtp) {}
+    /// `limits`, `xforward`: whether these keywords are announced.
+    AnyServer(std::string_view choices, bool lmtp, bool limits, bool xforward) : choices_(choices), lmtp_(lmtp), limits_(limits), xforward_(xforward)
+    {
+    }
 
     awaitable<void> play(std::unique_ptr<net::Stream> stream)
     {
@@ -134,6 +137,12 @@ private:
                  {4, "CHUNKING"}, {8, "SIZE 100"}, {16, "SIZE"}, {32, "DSN"}, {64, "8BITMIME"}, {128, "SMTPUTF8"}})
             if (what & bit)
                 text += fmt::format("250-{}\r\n", keyword);
+        if (xforward_)
+            text += "250-XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT\r\n";
+        if (limits_) {
+            const std::uint8_t most = choice();
+            text += fmt::format("250-LIMITS MAILMAX={} RCPTMAX={} RCPTDOMAINMAX={}\r\n", 1 + most % 4, 1 + most / 4 % 4, 1 + most / 16 % 4);
+        }
         talk.output += text + (what % 4 == 2 ? "250 HELP\r\n" : "250 PIPELINING\r\n");
         co_return true;
     }
@@ -264,7 +273,7 @@ private:
 
     std::string_view choices_;
     unsigned replies_ = 0;
-    bool lmtp_;
+    bool lmtp_, limits_, xforward_;
 };
 
 /// What does not hold; none: all does.
@@ -273,7 +282,8 @@ inline std::optional<std::string> run_any_server(std::string_view input)
     std::array<std::uint8_t, 8> wish{};
     for (std::size_t i = 0; i < wish.size() && i < input.size(); ++i)
         wish[i] = static_cast<std::uint8_t>(input[i]);
-    AnyServer server(input.substr(std::min(input.size(), wish.size())), (wish[0] & 2) != 0);
+    const bool from_client = (wish[7] & 1) != 0, limits = (wish[7] & 2) != 0, utf8 = (wish[7] & 4) != 0, domains = (wish[7] & 8) != 0;
+    AnyServer server(input.substr(std::min(input.size(), wish.size())), (wish[0] & 2) != 0, limits, from_client);
 
     HandClock clock;
     auto rules = std::make_shared<peers::Rules>();
@@ -307,6 +317,7 @@ inline std::optional<std::string> run_any_server(std::string_view input)
     world.options.probe_data = (wish[0] & 16) != 0;
     world.in_turn = (wish[0] & 32) != 0;
     world.options.pix_delay = std::chrono::seconds(1);
+    world.options.send_xforward = from_client;
     world.memory.capacity = wish[0] & 64 ? 300 : 1 << 16;
     world.memory.keep_segments = (wish[0] & 128) == 0;
     world.players["192.0.2.2"] = [&server](std::unique_ptr<net::Stream> stream) { return server.play(std::move(stream)); };
@@ -320,10 +331,16 @@ inline std::optional<std::string> run_any_server(std::string_view input)
     const unsigned messages = 1 + wish[1] % 5, recipients = 1 + wish[1] / 5 % 4;
     const bool probes = (wish[2] & 1) != 0, from_nobody = (wish[2] & 64) != 0;
     const auto sender_of = [&](std::size_t message) { return from_nobody ? std::string() : fmt::format("s{}@client.test", message); };
-    const auto recipient_of = [](std::size_t message, std::size_t recipient) { return fmt::format("u{}.{}@example.test", message, recipient); };
+    const auto recipient_of = [&](std::size_t message, std::size_t recipient) {
+        return fmt::format("{}{}.{}@{}example.test", utf8 ? "\u00fc" : "u", message, recipient, domains ? fmt::format("d{}.", recipient % 3) : "");
+    };
     std::string content = "Subject: x\r\n\r\n";
-    for (unsigned k = 0; k < (wish[6] % 16U) * 20; ++k)
+    for (unsigned k = 0; k < (wish[6] % 16U) * (wish[7] & 16 ? 200 : 20); ++k)         // also more than goes before the recipients' answers
         content += ".dotted line of some length\r\n";
+    if (wish[7] & 32)
+        content += "eight bits: \u00fc\r\n";
+    if (wish[7] & 64)
+        content += std::string(1200, 'l') + "\r\n";                                      // over smtp_line_length_limit
     for (unsigned i = 0; i < messages; ++i) {
         std::vector<std::string> to;
         for (unsigned r = 0; r < recipients; ++r)
@@ -333,6 +350,15 @@ inline std::optional<std::string> run_any_server(std::string_view input)
         requests.back().mutable_envelope()->set_sender(sender_of(i));
         if (wish[2] & 128)
             requests.back().mutable_envelope()->set_body(handoff::BODY_8BIT);
+        requests.back().mutable_envelope()->set_smtputf8(utf8);
+        if (from_client) {
+            handoff::Client& client = *requests.back().mutable_envelope()->mutable_client();
+            client.set_name("far.test");
+            client.set_address("192.0.2.7");
+            client.set_port(4711);
+            client.set_helo(std::string(wish[6], 'h') + ".test");
+            client.set_protocol("ESMTP");
+        }
     }
     const WallTime begun = clock.wall();
     world.most_time = std::chrono::hours(200);
@@ -346,6 +372,8 @@ inline std::optional<std::string> run_any_server(std::string_view input)
         most += std::chrono::seconds(620) * static_cast<long>(witness->asked() + 1);
         if (witness->read_too_much())
             return "reads a reply without end";
+        if (witness->over_limits())
+            return "said more than the server's LIMITS allow\n" + witness->text();
     }
     if (clock.wall() - begun > most)
         return "takes longer than its timeouts";
@@ -393,9 +421,14 @@ inline std::optional<std::string> run_any_server(std::string_view input)
                     verdict.status() == "5.4.6" && any([&](const auto& witness) {
                         return witness->announced([&](const smtp::Features& features) { return iequals(features.host, world.options.my_name); });
                     });
+                const bool no_utf8 =
+                    verdict.status() == "5.6.7" && verdict.diagnostic().empty() && utf8 && any([&](const auto& witness) {
+                        return witness->announced([&](const smtp::Features& features) { return !features.has(smtp::Keyword::smtputf8); });
+                    });
                 if (taken != 0)
                     return shown("returned, and perhaps taken: " + verdict.text());
-                if (!too_big && !ourselves && !any([&](const auto& witness) { return witness->refuses(verdict.diagnostic(), sender, recipient); }))
+                if (!too_big && !ourselves && !no_utf8 &&
+                    !any([&](const auto& witness) { return witness->refuses(verdict.diagnostic(), sender, recipient); }))
                     return shown("returned: " + verdict.text());
             }
             }

@@ -166,29 +166,6 @@ private:
     std::uint32_t unanswered_ = 0;
 };
 
-std::string_view word_of(Act act)
-{
-    switch (act) {
-    case Act::connect: return "connect";
-    case Act::handshake: return "handshake";
-    case Act::greeting: return "greeting";
-    case Act::hello: return "EHLO";
-    case Act::starttls: return "STARTTLS";
-    case Act::rset: return "RSET";
-    case Act::xforward: return "XFORWARD";
-    case Act::mail: return "MAIL";
-    case Act::rcpt: return "RCPT";
-    case Act::data: return "DATA";
-    case Act::content: return "content";
-    case Act::dot: return ".";
-    case Act::header_chunk: return "header";
-    case Act::bdat: return "BDAT";
-    case Act::pause: return "pause";
-    case Act::quit: return "QUIT";
-    }
-    return "?";
-}
-
 }  // namespace
 
 void plan(Plan& plan, const Dialogue& dialogue, Offer offer, const peers::Known& known, const PlanOptions& options)
@@ -204,63 +181,12 @@ Plan plan(const Dialogue& dialogue, Offer offer, const peers::Known& known, cons
     return steps;
 }
 
-Plan plan_opening(Opening opening, bool two_trip_handshake)
-{
-    Plan steps;
-    const auto wait = [&](Act act) { steps.push_back({act, true}); };
-    const auto handshake = [&] {
-        wait(Act::handshake);
-        if (two_trip_handshake)
-            wait(Act::handshake);
-    };
-    wait(Act::connect);
-    if (opening == Opening::wrapper || opening == Opening::wrapper_with_greeting)
-        handshake();
-    if (opening == Opening::wrapper_with_greeting)
-        steps.back() = {Act::greeting, true};   // the greeting travels in the server's first TLS flight
-    else
-        wait(Act::greeting);
-    wait(Act::hello);
-    if (opening == Opening::starttls) {
-        wait(Act::starttls);
-        handshake();
-        wait(Act::hello);
-    }
-    return steps;
-}
-
 std::span<const Step> first_flight(std::span<const Step> plan)
 {
     for (std::size_t i = 0; i < plan.size(); ++i)
         if (plan[i].ends_flight)
             return plan.first(i + 1);
     return plan;
-}
-
-unsigned round_trips(std::span<const Step> plan)
-{
-    unsigned trips = 0;
-    while (!plan.empty()) {
-        const auto flight = first_flight(plan);
-        const bool goodbye =
-            flight.front().act == Act::quit || (flight.front().act == Act::rset && flight.size() == 2 && flight.back().act == Act::quit);
-        trips += goodbye ? 0 : 1;
-        plan = plan.subspan(flight.size());
-    }
-    return trips;
-}
-
-std::string text_of(std::span<const Step> plan)
-{
-    std::string text;
-    bool new_flight = false;
-    for (const Step& step : plan) {
-        if (!text.empty())
-            text += new_flight ? " | " : " ";
-        text += word_of(step.act);
-        new_flight = step.ends_flight;
-    }
-    return text;
 }
 
 }  // namespace posthorn::send

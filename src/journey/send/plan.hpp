@@ -15,13 +15,12 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 namespace posthorn::send {
 
 enum class Act : std::uint8_t {
-    connect,     // the first three: waits of a session that begins, for counting round trips
+    connect,     // the first: waits of a session that begins, never in a plan
     handshake,
     greeting,
     hello,
@@ -112,15 +111,7 @@ struct PlanOptions {
 void plan(Plan& plan, const Dialogue& dialogue, Offer offer, const peers::Known& known, const PlanOptions& options);
 Plan plan(const Dialogue& dialogue, Offer offer, const peers::Known& known = {}, const PlanOptions& options = {});
 
-/// How a session begins; counted in round trips from SYN on.
-enum class Opening : std::uint8_t { plain, starttls, wrapper, wrapper_with_greeting };
-Plan plan_opening(Opening opening, bool two_trip_handshake = false);
-
 /// The steps up to and including the first that ends a flight.
 std::span<const Step> first_flight(std::span<const Step> plan);
-/// Flights somebody waits for: all but a closing RSET QUIT.
-unsigned round_trips(std::span<const Step> plan);
-/// "MAIL RCPT RCPT DATA | content . | RSET QUIT", for tests and `why`.
-std::string text_of(std::span<const Step> plan);
 
 }  // namespace posthorn::send

@@ -142,6 +142,40 @@ public:
                 return true;
         return false;
     }
+    /// Said more than the last EHLO reply allowed (LIMITS, RFC 9422).
+    bool over_limits() const
+    {
+        const auto all = places();
+        smtp::Limits limits;
+        std::size_t mails = 0, recipients = 0;
+        std::set<std::string, std::less<>> domains;
+        for (std::size_t at = 1; at < all.size(); ++at) {
+            const Command& command = commands_[all[at].command];
+            switch (command.kind) {
+            case Kind::hello:
+            case Kind::helo:
+                limits = {};
+                if (command.kind == Kind::hello && at < replies_.size() && replies_[at].positive())
+                    limits = smtp::parse_ehlo(replies_[at]).limits;
+                mails = recipients = 0;
+                domains.clear();
+                break;
+            case Kind::mail:
+                recipients = 0;
+                if (++mails > limits.mail_max && limits.mail_max != 0)
+                    return true;
+                break;
+            case Kind::rcpt:
+                domains.insert(command.address.substr(command.address.rfind('@') + 1));
+                if ((++recipients > limits.rcpt_max && limits.rcpt_max != 0) ||
+                    (domains.size() > limits.rcpt_domain_max && limits.rcpt_domain_max != 0))
+                    return true;
+                break;
+            default: break;
+            }
+        }
+        return false;
+    }
     /// Commands by flight, each with its answers: for who looks into a finding.
     std::string text() const
     {
