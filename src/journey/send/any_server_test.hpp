@@ -421,10 +421,8 @@ inline std::optional<std::string> run_any_server(std::string_view input)
                     verdict.status() == "5.4.6" && any([&](const auto& witness) {
                         return witness->announced([&](const smtp::Features& features) { return iequals(features.host, world.options.my_name); });
                     });
-                const bool no_utf8 =
-                    verdict.status() == "5.6.7" && verdict.diagnostic().empty() && utf8 && any([&](const auto& witness) {
-                        return witness->announced([&](const smtp::Features& features) { return !features.has(smtp::Keyword::smtputf8); });
-                    });
+                const bool no_utf8 = verdict.status() == "5.6.7" && verdict.diagnostic().empty() && utf8 &&
+                                     any([&](const auto& witness) { return witness->lacks(smtp::Keyword::smtputf8); });
                 if (taken != 0)
                     return shown("returned, and perhaps taken: " + verdict.text());
                 if (!too_big && !ourselves && !no_utf8 &&

@@ -339,6 +339,25 @@ TEST_CASE("parameters go only to peers that offer them; SMTPUTF8 that is needed 
     CHECK(with.peer().sessions().front().said()[1].ends_with(" SMTPUTF8"));
 }
 
+TEST_CASE("SMTPUTF8: a server that has EHLO and refuses it once is not taken for one that lacks it")
+{
+    auto utf8 = request({"user@example.test"});
+    utf8.mutable_envelope()->set_smtputf8(true);
+    const auto refusing = [](std::string_view reply) {
+        return fmt::format("on EHLO *\n S {}\non HELO *\n S 250 ok\n state ready\nlike data-only", reply);
+    };
+    for (const std::string_view unknown : {"500 5.5.1 what?", "502 5.5.1 not here"}) {
+        World world(refusing(unknown));
+        CHECK(world.run(utf8).verdicts(0).status() == "5.6.7");     // a server from before RFC 1869
+    }
+    for (const std::string_view refused : {"451 4.3.0 not now", "503 5.5.1 not yet", "550 5.7.1 not you"}) {
+        World world(refusing(refused));
+        const auto verdict = world.run(utf8).verdicts(0);
+        CHECK(verdict.outcome() == handoff::OUTCOME_DEFERRED);
+        CHECK(verdict.status() == "4.6.7");
+    }
+}
+
 TEST_CASE("mail over the announced size is returned before it is sent")
 {
     World world("S 220 p\non EHLO *\n S 250-p\n S 250 SIZE 20\non QUIT\n S 221 bye\n close");

@@ -278,6 +278,7 @@ awaitable<std::optional<Trouble>> Session::hello()
         }
         if (judge(Act::hello, *reply, {}) == Judgement::good) {
             co_await learn_features(*reply);
+            features_sure_ = !out_of_step_;
             if (!over_ && iequals(features_.host, options_.my_name) && !host_.endpoint.is_unix() && host_.endpoint.port == 25) {
                 end_with(Reason(true, "5.4.6", fmt::format("mail for {} loops back to myself", wish_.next_hop)));
                 around_.log.warning("host {} replied to HELO/EHLO with my own hostname {}", relay_, options_.my_name);
@@ -295,7 +296,7 @@ awaitable<std::optional<Trouble>> Session::hello()
         // Anything else: a server from before RFC 1869; or one that wants no second EHLO, now that TLS is in force.
         out_of_step_ = out_of_step_ || judge(Act::hello, *reply, {}) == Judgement::out_of_place;
         esmtp_ = false;
-        second_hello_refused_ = secured_;
+        features_sure_ = !out_of_step_ && !secured_ && (reply->code == 500 || reply->code == 502);
     }
     auto reply = co_await command(Act::hello, "HELO " + options_.helo_name);
     if (!reply) {

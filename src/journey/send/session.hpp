@@ -294,7 +294,7 @@ private:
     bool early_flight_ = false;             // the one under way began before the answers above
     bool features_differ_ = false;          // from those supposed
     bool too_early_ = false;                // the session is of no use: all is to be said again, in time
-    bool second_hello_refused_ = false;     // what it announced before TLS may hold, and is not believed
+    bool features_sure_ = true;             // EHLO was answered, or not known; else it may have more than it could say this time
     bool refused_last_ = false;             // the last answer refused a recipient
     std::uint32_t transactions_ = 0, contents_ = 0, errors_ = 0, mails_said_ = 0;
     std::uint32_t quick_errors_ = 0, slow_errors_ = 0;      // refusals that came at once; the run of those that did not, behind them

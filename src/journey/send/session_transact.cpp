@@ -108,9 +108,9 @@ std::optional<Reason> Session::not_for(Transaction& transaction) const
 {
     const handoff::Envelope& envelope = transaction.request->envelope();
     // A quirk hides a feature that the peer may have: that never returns mail.
-    const bool sure = !known_.quirks.has(peers::Quirk::helo_only) && !second_hello_refused_;
+    const bool sure = features_sure_ && !known_.quirks.has(peers::Quirk::helo_only);
     if (features_.size != 0 && transaction.content->size() > features_.size)
-        return Reason(true, "5.3.4",
+        return Reason(sure, sure ? "5.3.4" : "4.3.4",
                       fmt::format("message size {} exceeds size limit {} of server {}", transaction.content->size(), features_.size, peer_text_));
     if (envelope.smtputf8() && !features_.has(smtp::Keyword::smtputf8)) {
         const bool bounce = sure && !known_.quirks.hides(peers::Parameter::smtputf8);

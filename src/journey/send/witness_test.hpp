@@ -142,6 +142,21 @@ public:
                 return true;
         return false;
     }
+    /// Did EHLO's own answer say that it lacks this? 500 and 502: it lacks EHLO.
+    bool lacks(smtp::Keyword keyword) const
+    {
+        const auto all = places();
+        for (std::size_t at = 1; at < replies_.size() && at < all.size(); ++at) {
+            const smtp::Reply& reply = replies_[at];
+            const Command& command = commands_[all[at].command];
+            if (reply.garbage != 0 || unasked_.contains(command.flight))
+                return false;                                       // nothing after it either
+            if (command.kind == Kind::hello &&
+                (reply.positive() ? !smtp::parse_ehlo(reply).has(keyword) : reply.valid() && (reply.code == 500 || reply.code == 502)))
+                return true;
+        }
+        return false;
+    }
     /// Said more than the last EHLO reply allowed (LIMITS, RFC 9422).
     bool over_limits() const
     {
