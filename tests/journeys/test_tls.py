@@ -1,4 +1,5 @@
 """STARTTLS in and out, with certificates made here."""
+import os
 import re
 import smtplib
 import socket
@@ -66,6 +67,26 @@ class Tls(Journey):
                         inside.recv(100)
             else:
                 self.assertTrue(answer.startswith(b"554"), answer)
+
+    def test_a_renewed_certificate_is_served_without_a_reload(self):
+        posthorn = self.serving("may")
+        renewed = Certificate("me.ours.test")
+        self.addCleanup(renewed.close)
+
+        def served():
+            with posthorn.smtp() as client:
+                client.ehlo("client.test")
+                try:
+                    client.starttls(context=self.ours.client())   # knows the certificate alone that the file has now
+                except ssl.SSLError:
+                    client.close()
+                    return False
+                return True
+        self.assertTrue(served())
+        for old, new in ((self.ours.path, renewed.path), (self.ours.key, renewed.key)):
+            os.replace(new, old)                                  # as certbot and its like do it, one after the other
+        wait_until(served, "the renewed certificate is served")
+        posthorn.wait_log(r"smtpd\[\d+\]: TLS: keys and certificates were read again: ")
 
     def test_wrapper_mode(self):
         posthorn, port = self.serving("may", start=False), free_port()

@@ -16,6 +16,7 @@
 #include "services/startup.hpp"
 #include "services/table_desk.hpp"
 #include "services/table_files.hpp"
+#include "services/tls_files.hpp"
 #include "services/verify_links.hpp"
 #include "tls/params.hpp"
 
@@ -81,6 +82,7 @@ public:
           classes_(prepared.route, route::Resolver::Purpose::mail, tables_), resolver_(std::move(prepared.resolver)),
           names_(*resolver_, Prepared::clock), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
           tls_(std::move(prepared.tls)),
+          tls_files_(tls_ ? std::make_unique<TlsFiles>(service.executor(), tls_, prepared.files, service.log()) : nullptr),
           farewell_(prepared.options.tls_wrapper ? "" : fmt::format("421 4.3.2 {} Service temporarily unavailable\r\n", prepared.options.myhostname)),
           acceptor_(tls_), memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
           verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), Prepared::clock, service.log()),
@@ -95,8 +97,10 @@ public:
         queue_.start();
         memory_.start();
         resolve_.start();
-        if (tls_)
+        if (tls_) {
             tasks_.spawn(follow_ticket_keys());
+            tasks_.spawn(tls_files_->follow());
+        }
         tasks_.spawn(listen_when_ready());
     }
 
@@ -213,6 +217,7 @@ private:
     asio::thread_pool threads_{16};                  // large messages wait for the disk here, side by side
     receive::SpoolFolder incoming_;
     std::shared_ptr<tls::Context> tls_;
+    std::unique_ptr<TlsFiles> tls_files_;
     std::string farewell_;                      // to who comes when no descriptor is left; under TLS from the first octet there is none
     receive::TlsServer acceptor_;
     ipc::Client memory_;

@@ -125,6 +125,8 @@ void TableFiles::changed(const std::string& path, Fd file)
         files_[path] = std::move(file);
     else
         files_.erase(path);
+    if (hear_)
+        hear_(path);
 }
 
 Result<Fd> TableFiles::open(const std::string& path)

@@ -6,6 +6,7 @@
 #include "process/service.hpp"
 #include "tables/file.hpp"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -28,9 +29,12 @@ public:
     Result<Fd> open(const std::string& path) override;
     Result<tables::FileStamp> stamp(const std::string& path) override;
     void changed(const std::string& path, Fd file);
+    /// Called after each; one listener.
+    void on_change(std::function<void(const std::string& path)> hear) { hear_ = std::move(hear); }
 
 private:
     std::map<std::string, Fd, std::less<>> files_;
+    std::function<void(const std::string&)> hear_;
     std::set<std::string> asked_;  // whether or not the broker gave them: who is not there may come
     std::vector<std::string_view> parameters_;
 };

@@ -340,6 +340,15 @@ Result<std::shared_ptr<Context>> Context::server(Options options, ReadFile read)
 
 void Context::set_ticket_keys(TicketKeys keys) { core_->keys = keys; }
 
+Result<void> Context::read_again(const ReadFile& read)
+{
+    TRY(auto fresh, make(core_->role, core_->options, read));
+    SSL_CTX_set_app_data(fresh->ctx.get(), core_.get());
+    core_->ctx = std::move(fresh->ctx);                              // sessions under way hold theirs
+    core_->has_certificate = fresh->has_certificate;
+    return {};
+}
+
 bool Context::has_certificate() const { return core_->has_certificate; }
 
 const Options& Context::options() const { return core_->options; }

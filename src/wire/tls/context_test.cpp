@@ -76,3 +76,51 @@ TEST_CASE("context: each wrong file is named with OpenSSL's reason; several sets
     CHECK(fails({{"one.key", one.key}, {"one.pem", one_chain}, {"two", two.key}}, apart) ==
           "cannot load certificate/key data from two: no certificate");
 }
+
+namespace {
+
+std::string read_text(asio::io_context& loop, net::Stream& stream)
+{
+    char room[100];
+    const auto got = run(loop, stream.read_some(room));
+    return got ? std::string(room, *got) : got.error().what();
+}
+
+}  // namespace
+
+TEST_CASE("context: files are read again for new sessions; those under way go on, tickets stay good, and what is wrong changes nothing")
+{
+    asio::io_context loop;
+    HandClock clock;
+    auto texts = std::make_shared<std::map<std::string, std::string>>();
+    const auto read = [texts](const std::string& path) { return files(*texts)(path); };
+    (*texts)["chain"] = leaf("old.test").chain();
+    Options options;
+    options.chain_files = {"chain"};
+    const auto server = Context::server(options, read).value();
+    ConnectOptions connecting("mx.test");
+    connecting.sessions = std::make_shared<MemorySessionStore>(clock);
+    connecting.session_key = "smtp:192.0.2.2:25";
+    const auto talk = [&](bool resumes) {
+        auto met = meet(loop, client_context(), server, resumes ? connecting : ConnectOptions("mx.test"));
+        REQUIRE(met.client);
+        run(loop, met.server->stream->write(std::string_view("220\r\n"))).value();
+        CHECK(read_text(loop, *met.client->stream) == "220\r\n");
+        return met;
+    };
+    auto under_way = talk(true);
+    CHECK(under_way.client->facts.peer_cn == "old.test");
+    const Pem renewed = leaf("new.test");
+    (*texts)["chain"] = renewed.chain();
+    REQUIRE(server->read_again(read));
+    CHECK(talk(false).client->facts.peer_cn == "new.test");
+    run(loop, under_way.client->stream->write(std::string_view("NOOP\r\n"))).value();
+    CHECK(read_text(loop, *under_way.server->stream) == "NOOP\r\n");
+    CHECK(talk(true).client->facts.resumed);
+    for (const std::string& wrong : {std::string(), renewed.key + leaf("other.test").certificate, renewed.chain().substr(0, 300)}) {
+        (*texts)["chain"] = wrong;
+        CHECK_FALSE(server->read_again(read));
+        CHECK(talk(false).client->facts.peer_cn == "new.test");
+    }
+    CHECK(server->has_certificate());
+}

@@ -32,6 +32,8 @@ public:
 
     /// From the next ticket on. Without keys from outside, random ones of this process are used.
     void set_ticket_keys(TicketKeys keys);
+    /// Keys, certificates and authorities anew, for the sessions that begin from now on. On an error all stays as it is.
+    Result<void> read_again(const ReadFile& read = read_file);
     bool has_certificate() const;
     const Options& options() const;
 
