@@ -43,12 +43,17 @@ public:
             return alias_error;
         }
         chain_.push_back(address);
+        std::optional<Error> not_yet;
         for (const std::string& member : members) {
-            TRY(auto refusal, follow(member, address));
-            if (refusal)
-                return refusal;
+            auto step = follow(member, address);
+            if (!step && lookups_.waiting())
+                not_yet = std::move(step).error();               // what the others need is asked in the same round
+            else if (!step || *step)
+                return step;
         }
         chain_.pop_back();
+        if (not_yet)
+            return *std::move(not_yet);
         return std::nullopt;
     }
 
@@ -102,13 +107,18 @@ Step expand_aliases(Draft& draft, const Options& options, const Asked& asked, Lo
 {
     google::protobuf::RepeatedPtrField<handoff::Recipient> expanded;
     std::set<std::string> seen;
+    std::optional<Error> not_yet;
     for (const handoff::Recipient& recipient : draft.envelope.recipients()) {
         const std::string& original = recipient.original().empty() ? recipient.address() : recipient.original();
         Expansion expansion(draft, options, asked, lookups);
         if (options.address_mappings && !asked.virtual_alias_maps.empty()) {
-            TRY(auto refusal, expansion.expand(recipient.address()));
-            if (refusal)
-                return refusal;
+            auto step = expansion.expand(recipient.address());
+            if (!step && lookups.waiting()) {
+                not_yet = std::move(step).error();
+                continue;
+            }
+            if (!step || *step)
+                return step;
         } else {
             expansion.result.push_back(recipient.address());
         }
@@ -125,6 +135,8 @@ Step expand_aliases(Draft& draft, const Options& options, const Asked& asked, Lo
             added->set_address(std::move(address));
         }
     }
+    if (not_yet)
+        return *std::move(not_yet);
     *draft.envelope.mutable_recipients() = std::move(expanded);
     return std::nullopt;
 }

@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <boost/asio/detached.hpp>
+
 using namespace posthorn;
 using namespace posthorn::cleanup;
 using namespace posthorn::cleanup::testing;
@@ -190,6 +192,50 @@ TEST_CASE("cleanup: loops, floods and oversize results of aliases are refused fo
     got = clean(made, envelope({"a@v.test"}), std::string(whole));
     CHECK(got.refused == "451 4.3.0 Error: queue file write error");
     CHECK(has(got.log.back(), "virtual_alias_maps map lookup problem for a@v.test -- message not accepted, try again later"));
+}
+
+namespace {
+
+/// A server that is asked over a network: "uN@v.test" is "nN@e.test" and "copyN@v.test", which is nobody else.
+class Distant final : public tables::Table {
+public:
+    using Table::Table;
+    bool in_memory() const override { return false; }
+    tables::Answer find(std::string_view) override { return Error{"ask lookup"}; }
+    awaitable<tables::Answer> lookup(std::string key) override
+    {
+        rounds += under_way++ == 0 ? 1 : 0;
+        co_await asio::post(co_await asio::this_coro::executor, use_awaitable);
+        --under_way;
+        if (!key.starts_with('u') || !key.ends_with("@v.test"))
+            co_return std::nullopt;
+        const std::string number = key.substr(1, key.find('@') - 1);
+        co_return fmt::format("n{}@e.test, copy{}@v.test", number, number);
+    }
+    int rounds = 0, under_way = 0;
+};
+
+}  // namespace
+
+TEST_CASE("cleanup: the aliases of all recipients are asked for together where a server has them")
+{
+    TestSite site;
+    const auto distant = std::make_shared<Distant>("distant:x");
+    site.tables.add_kind("distant", [&](std::string, std::string, tables::Flags, tables::Tables&) { return distant; });
+    Options made = options();
+    made.virtual_alias_maps = "distant:x";
+    std::vector<std::string> recipients;
+    for (int i = 0; i < 200; ++i)
+        recipients.push_back(fmt::format("u{}@v.test", i));
+    Cleaner cleaner(made, site.tables, observe::Log{site.sink, "postfix/cleanup"});
+    asio::io_context loop;
+    Got got;
+    asio::co_spawn(loop, clean_into(&cleaner, envelope(recipients), std::string(whole), {}, 1, &got), asio::detached);
+    loop.run();
+    CHECK(got.refused.empty());
+    REQUIRE(got.envelope.recipients_size() == 400);
+    CHECK(got.envelope.recipients(399).address() == "copy199@v.test");
+    CHECK(distant->rounds < 10);                                 // as many for 50 000 recipients: settle() grants 10 000
 }
 
 TEST_CASE("cleanup: as many Received fields as hopcount_limit mean a loop")

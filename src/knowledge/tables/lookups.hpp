@@ -1,8 +1,9 @@
 // tables/lookups.hpp: decisions as plain functions over tables that may have to wait.
 // A decision takes Lookups& and asks find(). Tables in memory answer at once. For the others the first ask fails with the
-// Error `pending`; settle() fetches what was asked for, all at once per round, and decides again with the answers at hand.
+// Error `pending`; settle() fetches what was asked for, all of a round at the same time, and decides again with the answers at hand.
 // So a decision must be repeatable: it changes nothing but its own result. Within one settle() a key has one answer.
-// Limits   at most max_rounds rounds.
+// Rounds   who decides over many addresses goes on to the next where an answer is missing, so that their questions share rounds.
+// Limits   at most max_rounds rounds, fetched_at_once questions under way.
 #pragma once
 
 #include "tables/table.hpp"
@@ -21,12 +22,15 @@ public:
 
 private:
     Answer remembered(Table& table, std::string_view key);
+    awaitable<void> fetch_some(std::size_t* next, Signal* done, std::size_t* running);
     using Key = std::pair<Table*, std::string>;
-    std::map<Key, Answer> known_;
-    std::vector<Key> wanted_;
+    using Known = std::map<Key, Answer>;
+    Known known_;
+    std::vector<Known::iterator> wanted_;      // in known_ with the Error `pending`
 };
 
 inline constexpr int max_rounds = 10'000;
+inline constexpr std::size_t fetched_at_once = 16;
 
 /// The decision, with every table asked. `decide` is a plain function (Lookups&) -> Result<T>.
 template <class Decide>

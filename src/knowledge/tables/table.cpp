@@ -144,18 +144,40 @@ std::string fold_key(std::string_view key, bool utf8)
 
 Answer Lookups::remembered(Table& table, std::string_view key)
 {
-    Key full{&table, std::string(key)};
-    if (const auto at = known_.find(full); at != known_.end())
-        return at->second;
-    wanted_.push_back(std::move(full));
-    return Error{"pending"};
+    const auto [at, fresh] = known_.try_emplace(Key{&table, std::string(key)}, Error{"pending"});
+    if (fresh)
+        wanted_.push_back(at);
+    return at->second;
+}
+
+awaitable<void> Lookups::fetch_some(std::size_t* next, Signal* done, std::size_t* running)
+{
+    while (*next < wanted_.size()) {
+        auto& [key, answer] = *wanted_[(*next)++];
+        if (co_await cancelled())
+            answer = Error{"canceled", "4.3.0"};
+        else
+            answer = co_await key.first->lookup(key.second);
+    }
+    --*running;
+    done->notify_all();
 }
 
 awaitable<void> Lookups::fetch()
 {
-    for (Key& key : wanted_) {
-        auto answer = co_await key.first->lookup(key.second);
-        known_.emplace(std::move(key), std::move(answer));
+    if (wanted_.size() == 1) {
+        auto& [key, answer] = *wanted_.front();
+        answer = co_await key.first->lookup(key.second);
+    } else {
+        const Executor executor = co_await asio::this_coro::executor;
+        std::size_t next = 0, running = std::min(wanted_.size(), fetched_at_once);
+        Signal done(executor);
+        TaskGroup group(executor);
+        for (std::size_t task = running; task > 0; --task)
+            group.spawn(fetch_some(&next, &done, &running));
+        while (running > 0 && !co_await cancelled())
+            co_await done.wait();
+        co_await group.close();
     }
     wanted_.clear();
 }

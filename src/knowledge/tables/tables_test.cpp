@@ -129,10 +129,12 @@ public:
     awaitable<Answer> lookup(std::string key) override
     {
         ++asked;
+        most_under_way = std::max(most_under_way, ++under_way);
         co_await asio::post(co_await asio::this_coro::executor, use_awaitable);
+        --under_way;
         co_return key == "a" ? Answer{"b"} : key == "b" ? Answer{"c"} : Answer{std::nullopt};
     }
-    int asked = 0;
+    int asked = 0, under_way = 0, most_under_way = 0;
 };
 
 }  // namespace
@@ -156,4 +158,25 @@ TEST_CASE("settle: a decision over distant tables is made again until all it ask
     REQUIRE(result);
     CHECK(*result == "c");
     CHECK(table.asked == 3);
+}
+
+TEST_CASE("settle: what one round wants is asked at the same time, each key once, and no more than so many at once")
+{
+    Distant table{"distant:x"};
+    asio::io_context loop;
+    Result<int> result = Error{"none"};
+    auto decide = [&table](Lookups& lookups) -> Result<int> {
+        int there = 0;
+        for (int i = 0; i < 1000; ++i)
+            for (const std::string& key : {std::string("a"), fmt::format("n{}", i)})
+                if (const auto answer = lookups.find(table, key))
+                    there += answer->has_value() ? 1 : 0;
+        return there;
+    };
+    asio::co_spawn(loop, settle(decide), [&](std::exception_ptr, Result<int> got) { result = std::move(got); });
+    loop.run();
+    REQUIRE(result);
+    CHECK(*result == 1000);
+    CHECK(table.asked == 1001);
+    CHECK(table.most_under_way == static_cast<int>(fetched_at_once));
 }
