@@ -227,6 +227,61 @@ TEST_CASE("resolver: closing while questions are under way answers them; a cance
     CHECK(closed_one == Status::temporary);
 }
 
+TEST_CASE("resolver: a clock that is set back keeps no answer beyond its time")
+{
+    World world;
+    CHECK(world.ask("slow.test", Type::a).found());
+    world.clock.advance(301s);                                        // of our cache; the library has it for 300 s of real time
+    CHECK(world.ask("slow.test", Type::a).found());
+    CHECK(world.server.questions("slow.test", Type::a) == 1);
+    TaskGroup tasks(world.loop.get_executor());
+    int found = 0;
+    tasks.spawn(ask_into(*world.resolver, "cut.test", found));
+    world.clock.step_wall(-24h);
+    world.clock.advance(301s);
+    CHECK(world.ask("slow.test", Type::a).found());
+    CHECK(world.server.questions("slow.test", Type::a) == 2);
+    run(world.loop, tasks.drained());
+    CHECK(found == 1);
+    world.clock.advance(301s);
+    world.clock.step_wall(24h);
+    CHECK(world.ask("slow.test", Type::a).found());
+    CHECK(world.server.questions("slow.test", Type::a) == 2);
+}
+
+TEST_CASE("resolver: another resolv.conf is followed, with the questions that are under way; one that names nobody is not")
+{
+    std::string folder = (std::filesystem::temp_directory_path() / "posthorn-dns-XXXXXX").string();
+    REQUIRE(::mkdtemp(folder.data()));
+    World world;
+    TestServer other(world.loop.get_executor(), "example.test. A 192.0.2.77\nslow.test. A 192.0.2.78");
+    const auto line_for = [](const TestServer& server) {
+        return fmt::format("search x.test\nnameserver {}\n", server.endpoint().ip.text() + "@" + std::to_string(server.endpoint().port));
+    };
+    Options options;
+    options.servers_file = folder + "/resolv.conf";
+    std::ofstream(options.servers_file) << line_for(world.server);
+    Resolver resolver(world.loop.get_executor(), world.clock, options);
+    const auto ask = [&](std::string name) { return run(world.loop, resolver.query(std::move(name), Type::a)); };
+    CHECK(ask("example.test").status == Status::nodata);
+    TaskGroup tasks(world.loop.get_executor());
+    int found = 0;
+    tasks.spawn(ask_into(resolver, "slow.test", found));
+    std::ofstream(options.servers_file) << "# being written\n";
+    world.clock.advance(2s);
+    CHECK(ask("short.test").found());
+    std::ofstream(options.servers_file + ".new") << line_for(other);
+    std::filesystem::rename(options.servers_file + ".new", options.servers_file);
+    world.clock.advance(2s);
+    CHECK(ask("example.test").found());
+    run(world.loop, tasks.drained());
+    CHECK(found == 1);
+    std::filesystem::remove_all(folder);
+    world.clock.advance(2s);
+    CHECK(ask("example.test").found());
+    run(world.loop, other.close());
+}
+
 TEST_CASE("addresses: both families at once, one failing family hides none, the hosts file in the order asked for")
 {
     std::string folder = (std::filesystem::temp_directory_path() / "posthorn-dns-XXXXXX").string();
@@ -284,6 +339,38 @@ TEST_CASE("cache: bounded in number and time, the least recently used go")
     cache.keep("t", answer(Status::temporary, 50s));
     CHECK_FALSE(cache.find("t"));
     CHECK(cache.size() == 0);
+}
+
+TEST_CASE("cache: bounded in octets, so that a zone of huge answers cannot fill the memory")
+{
+    HandClock clock;
+    CacheLimits limits;
+    limits.octets = 1 << 20;
+    Cache cache(clock, limits);
+    const auto huge = std::make_shared<Answer>();
+    huge->status = Status::found;
+    huge->ttl = 300s;
+    for (int i = 0; i < 100; ++i) {
+        Record record;
+        record.type = Type::mx;
+        record.host = std::string(250, 'a');
+        huge->records.push_back(record);
+    }
+    for (int i = 0; i < 1000; ++i)
+        cache.keep(std::to_string(i), huge);
+    CHECK(cache.octets() <= limits.octets);
+    CHECK(cache.size() > 10);
+    CHECK(cache.size() < 50);
+    CHECK(cache.find("999"));
+    CHECK_FALSE(cache.find("0"));
+    cache.keep("999", huge);                                          // the same again counts once
+    const std::size_t before = cache.octets();
+    cache.keep("999", huge);
+    CHECK(cache.octets() == before);
+    clock.advance(301s);
+    for (int i = 0; i < 1000; ++i)
+        CHECK_FALSE(cache.find(std::to_string(i)));
+    CHECK(cache.octets() == 0);
 }
 
 TEST_CASE("wire: malformed names and records are refused wherever they are cut or looped")

@@ -14,13 +14,13 @@ Hosts::Hosts(const Clock& clock, std::string path) : clock_(clock), path_(std::m
 void Hosts::refresh()
 {
     const SteadyTime now = clock_.steady();
-    if (changed_ >= 0 && now - looked_ < std::chrono::seconds(1))
+    if (changed_ && now - looked_ < std::chrono::seconds(1))
         return;
     looked_ = now;
     struct stat info{};
     if (::stat(path_.c_str(), &info) != 0)
         return;
-    const std::int64_t changed = info.st_mtim.tv_sec * 1'000'000'000L + info.st_mtim.tv_nsec;
+    const Stamp changed{info.st_mtim.tv_sec, info.st_mtim.tv_nsec, info.st_size, static_cast<std::int64_t>(info.st_ino)};
     std::ifstream file(path_);
     if (changed == changed_ || !file)
         return;

@@ -5,7 +5,10 @@
 #include "base/clock.hpp"
 #include "net/address.hpp"
 
+#include <array>
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,7 +28,8 @@ private:
     const Clock& clock_;
     std::string path_;
     SteadyTime looked_{};
-    std::int64_t changed_ = -1;
+    using Stamp = std::array<std::int64_t, 4>;           // time, size and inode: two writes may have one time
+    std::optional<Stamp> changed_;
     std::multimap<std::string, net::IpAddress> by_name_;
     std::map<net::IpAddress, std::string> by_address_;
 };

@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "dns/hosts.hpp"
+#include "dns/system_servers.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 
@@ -44,7 +45,7 @@ void must(int code, std::string_view what)
 
 std::string forward_to(const net::Endpoint& server) { return fmt::format("{}@{}", server.ip.text(), server.port ? server.port : 53); }
 
-Context make_context(const Options& options)
+Context make_context(const Options& options, const std::vector<std::string>& system_servers)
 {
     Context context(ub_ctx_create());
     if (!context)
@@ -70,9 +71,14 @@ Context make_context(const Options& options)
     }
     for (const net::Endpoint& server : options.servers)
         must(ub_ctx_set_fwd(context.get(), forward_to(server).c_str()), "server " + server.text());
-    if (options.servers.empty())
-        (void)ub_ctx_resolvconf(context.get(), nullptr);              // unreadable: the library asks from the root on
+    for (const std::string& server : system_servers)
+        (void)ub_ctx_set_fwd(context.get(), server.c_str());
     must(ub_ctx_async(context.get(), 1), "thread");
+    // The library reads its settings and starts its thread with the first question: that is to fail now rather than in the middle
+    // of a session, and to happen before a service gives up its powers. "localhost" is answered without the network.
+    must(ub_resolve_async(
+             context.get(), "localhost", 1, 1, nullptr, [](void*, int, ub_result* raw) { const RawResult unused(raw); }, nullptr),
+         options.dnssec ? "set-up or trust anchor" : "set-up");
     return context;
 }
 
@@ -155,15 +161,10 @@ struct Resolver::Core {
         std::shared_ptr<const Answer> answer;
     };
 
-    Core(Executor on, const Clock& clock, Options with)
-        : executor(on), options(std::move(with)), cache(clock, options.cache), hosts(clock, options.hosts_file), context(make_context(options)),
+    Core(Executor on, const Clock& time, Options with)
+        : executor(on), clock(time), options(std::move(with)), cache(time, options.cache), hosts(time, options.hosts_file), context(fresh_context()),
           descriptor(on, ub_fd(context.get()))
     {
-        // The library reads its settings and starts its thread with the first question: that is to fail now rather than in the middle
-        // of a session, and to happen before a service gives up its powers. "localhost" is answered without the network.
-        must(ub_resolve_async(
-                 context.get(), "localhost", 1, 1, nullptr, [](void*, int, ub_result* raw) { const RawResult unused(raw); }, nullptr),
-             options.dnssec ? "set-up or trust anchor" : "set-up");
     }
 
     ~Core()
@@ -174,9 +175,52 @@ struct Resolver::Core {
         (void)descriptor.release();                                   // the library's own
     }
 
+    Context fresh_context()
+    {
+        if (!options.servers.empty())
+            return make_context(options, {});
+        if (!system_servers)
+            system_servers.emplace(clock, options.servers_file);
+        return make_context(options, system_servers->list());
+    }
+
+    std::chrono::microseconds ahead() const
+    {
+        return clock.wall().time_since_epoch() - std::chrono::duration_cast<std::chrono::microseconds>(clock.steady().time_since_epoch());
+    }
+
+    void renew_where_needed()
+    {
+        // How far the time of day is ahead of the steady clock falls when it is set back.
+        const std::chrono::microseconds now_ahead = ahead();
+        const bool back = now_ahead < std::exchange(ahead_of_steady, now_ahead) - std::chrono::seconds(2);
+        if (!(system_servers && system_servers->refresh()) && !back)
+            return;
+        // What it has under way goes without a word.
+        descriptor.cancel();
+        (void)descriptor.release();
+        context = fresh_context();
+        descriptor.assign(ub_fd(context.get()));
+        if (!back)
+            cache.clear();                                            // what the old servers said of names may be another network's
+        for (auto& [key, flight] : flights)
+            if (const int code = ask(*flight))
+                asio::post(executor, [flight, code] {
+                    if (!flight->answer)
+                        flight->core.finish(*flight, std::make_shared<const Answer>(made(Status::temporary, ub_strerror(code))));
+                });
+    }
+
+    int ask(Flight& flight)
+    {
+        const std::string name = flight.key.substr(0, flight.key.rfind('/'));
+        return ub_resolve_async(context.get(), name.c_str(), static_cast<int>(flight.type), 1, &flight, &Core::answered, &flight.id);
+    }
+
     std::shared_ptr<Flight> begin(const std::string& name, Type type)
     {
         ++counts.questions;
+        renew_where_needed();
         std::string plain = without_dot(name);
         auto flight = std::make_shared<Flight>(*this, plain + '/' + std::string(type_name(type)), type);
         if (!is_queryable(plain)) {
@@ -193,7 +237,7 @@ struct Resolver::Core {
             return flying->second;
         }
         ++counts.asked;
-        if (const int code = ub_resolve_async(context.get(), plain.c_str(), static_cast<int>(type), 1, flight.get(), &Core::answered, &flight->id)) {
+        if (const int code = ask(*flight)) {
             flight->answer = std::make_shared<const Answer>(made(Status::temporary, ub_strerror(code)));
             return flight;
         }
@@ -254,9 +298,12 @@ struct Resolver::Core {
     }
 
     Executor executor;
+    const Clock& clock;
+    std::chrono::microseconds ahead_of_steady{ahead()};
     Options options;
     Cache cache;
     Hosts hosts;
+    std::optional<SystemServers> system_servers;                      // where options name none
     std::unordered_map<std::string, std::shared_ptr<Flight>> flights;
     Context context;
     asio::posix::stream_descriptor descriptor;

@@ -4,6 +4,8 @@
 // Answers  never an Error: a failed lookup is an Answer with its status. Simultaneous questions for one (name, type) share one
 //          lookup; answers are cached within CacheLimits.
 // Names    ASCII (dns/idna.hpp makes it so); what is no domain name is answered nxdomain without asking.
+// Changes  another resolv.conf, and a clock that is set back (the library keeps answers by the time of day), start the library anew: what is under
+//          way is asked again.
 // Native   smtp_host_lookup: dns, native (/etc/hosts), in the order written; Postfix's meaning.
 #pragma once
 
@@ -24,7 +26,7 @@ enum class Lookup { dns, native };
 using net::Families;
 
 struct Options {
-    /// Empty: those of /etc/resolv.conf. Otherwise each is asked as a recursive server.
+    /// Empty: those of servers_file. Otherwise each is asked as a recursive server.
     std::vector<net::Endpoint> servers;
     /// Validate (smtp_dns_support_level = dnssec). Without it nothing is secure and nothing bogus.
     bool dnssec = false;
@@ -34,7 +36,7 @@ struct Options {
     std::chrono::milliseconds limit{30'000};                          // for one question, retries included
     CacheLimits cache;
     std::size_t record_limit = 100;                                   // more records of one answer are ignored (Postfix: 100)
-    std::string hosts_file = "/etc/hosts";
+    std::string hosts_file = "/etc/hosts", servers_file = "/etc/resolv.conf";
 };
 
 struct Addresses {
