@@ -1,4 +1,4 @@
-#include "async/async.hpp"
+#include "async/at_once.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
@@ -38,7 +38,57 @@ awaitable<void> on_helper(asio::thread_pool& pool, std::thread::id& helper, std:
     back = std::this_thread::get_id();
 }
 
+struct Counted {
+    awaitable<void> one(std::size_t at, std::chrono::milliseconds length)
+    {
+        begun.push_back(at);
+        most = std::max(most, ++running);
+        co_await sleep_for(length);
+        --running;
+    }
+    awaitable<void> all(std::size_t count, std::size_t bound, std::chrono::milliseconds length)
+    {
+        co_await at_once(count, bound, [this, length](std::size_t at) { return one(at, length); });
+        over = true;
+    }
+    std::vector<std::size_t> begun;
+    int running = 0, most = 0;
+    bool over = false;
+};
+
 }  // namespace
+
+TEST_CASE("at_once: all tasks run, in their order, side by side within the bound; a caller that is asked to stop begins no more")
+{
+    for (const std::size_t bound : {1, 3, 100}) {
+        asio::io_context loop;
+        TaskGroup group(loop.get_executor());
+        Counted counted;
+        group.spawn(counted.all(10, bound, 1ms));
+        loop.run_for(5s);
+        CHECK(counted.over);
+        CHECK(counted.begun == std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+        CHECK(counted.most == static_cast<int>(std::min<std::size_t>(bound, 10)));
+
+        Counted stopped;
+        bool closed = false;
+        TaskGroup outer(loop.get_executor());
+        group.spawn(stopped.all(10, bound, 1h));
+        outer.spawn(close_all(group, closed));
+        loop.restart();
+        loop.run_for(5s);
+        CHECK(closed);
+        CHECK(stopped.over);
+        CHECK(stopped.running == 0);
+        CHECK(stopped.begun.size() == std::min<std::size_t>(bound, 10));
+    }
+    asio::io_context loop;
+    TaskGroup group(loop.get_executor());
+    Counted none;
+    group.spawn(none.all(0, 16, 1h));
+    loop.run_for(5s);
+    CHECK(none.over);
+}
 
 TEST_CASE("TaskGroup: close() ends sleeping tasks at once and returns after the last")
 {

@@ -281,6 +281,13 @@ TEST_CASE("hosts: what the name service says becomes Postfix's words")
     CHECK(reason("null.test").outcome() == handoff::OUTCOME_BOUNCED);
     CHECK(reason("self.test").text() == "mail for self.test loops back to myself");
     CHECK(reason("self.test").status() == "5.4.6");
+    world.names.mx_of["backup.test"] = {{20, "client.test"}, {10, "primary.test"}};
+    for (const auto failure : {dns::Status::temporary, dns::Status::nxdomain}) {
+        world.names.fails["primary.test"] = failure;                 // we are the second best, and the best is not to be had now
+        CHECK(reason("backup.test").text() == "unable to find primary relay for backup.test");
+        CHECK(reason("backup.test").outcome() == handoff::OUTCOME_DEFERRED);
+        CHECK(reason("backup.test").status() == "4.4.4");
+    }
     CHECK(reason("missing.test").text() == "Host or domain name not found. Name service error for name=missing.test type=MX: Host not found");
     CHECK(reason("missing.test").outcome() == handoff::OUTCOME_BOUNCED);
     CHECK(reason("broken.test").text() ==

@@ -1,5 +1,6 @@
 #include "send/hosts.hpp"
 
+#include "async/at_once.hpp"
 #include "base/strings.hpp"
 #include "dns/idna.hpp"
 
@@ -10,6 +11,10 @@ namespace posthorn::send {
 namespace {
 
 constexpr std::size_t set_octets = 255;
+/// A zone may name a hundred hosts of which none answers: one after the other they would hold the message, and its place, for most of an hour.
+constexpr std::size_t asked_at_once = 16;
+/// When so much time has gone, and there are addresses, the hosts that were not asked yet are done without.
+constexpr std::chrono::seconds patience{30};
 
 std::string set_of(const std::vector<Host>& list)
 {
@@ -46,17 +51,47 @@ Error address_error(const std::string& host, const dns::Addresses& found, const 
 }
 
 /// Adds the addresses of one host. None: they are there; else why not.
-awaitable<std::optional<Error>> add_addresses(std::string host, std::uint32_t preference, std::uint16_t port, const Options* options, Names* names,
-                                              std::vector<Host>* list)
+std::optional<Error> add_addresses(const std::string& host, std::uint32_t preference, std::uint16_t port, const Options& options,
+                                   const dns::Addresses& found, std::vector<Host>& list)
 {
-    dns::Addresses found = co_await names->addresses(host, families(*options));
     if (!found.found() || found.list.empty())
-        co_return address_error(host, found, *options);
+        return address_error(host, found, options);
     for (const net::IpAddress& address : found.list)
-        if (address.is_v6() ? options->ipv6 : options->ipv4)
-            list->push_back({host, net::Endpoint(address, port), preference});
-    co_return std::nullopt;
+        if (address.is_v6() ? options.ipv6 : options.ipv4)
+            list.push_back({host, net::Endpoint(address, port), preference});
+    return std::nullopt;
 }
+
+/// The addresses of the hosts of an MX set, asked by preference, several at a time.
+class SetAddresses {
+public:
+    SetAddresses(const std::vector<dns::Record>& hosts, const Options& options, const Surroundings& around)
+        : hosts_(hosts), families_(families(options)), around_(around), until_(around.clock.steady() + patience), answers(hosts.size())
+    {
+    }
+    awaitable<void> ask()
+    {
+        co_await at_once(hosts_.size(), asked_at_once, [this](std::size_t at) { return ask_one(at); });
+    }
+
+private:
+    awaitable<void> ask_one(std::size_t at)
+    {
+        if (some_found_ && around_.clock.steady() >= until_)
+            co_return;                                              // as it is: not known for now
+        answers[at] = co_await around_.names.addresses(hosts_[at].host, families_);
+        some_found_ = some_found_ || answers[at].found();
+    }
+
+    const std::vector<dns::Record>& hosts_;
+    dns::Families families_;
+    const Surroundings& around_;
+    SteadyTime until_;
+    bool some_found_ = false;
+
+public:
+    std::vector<dns::Addresses> answers;                            // in the order of the hosts
+};
 
 awaitable<Hosts> find_destination(Destination destination, const Options* options, const Surroundings* around, std::mt19937_64* random)
 {
@@ -77,6 +112,7 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
     // The name service knows names beyond ASCII by their A-labels only (RFC 6531 3.2). What is no domain name finds nothing.
     const std::string name = dns::to_a_labels(destination.name).value_or(destination.name);
     std::optional<Error> failure;
+    std::uint32_t best = 0;                                         // preference, of those that the name service names
     bool by_address = !destination.mx || !options->mx_lookups;
     if (!by_address) {
         const dns::Answer answer = co_await around->names.mx(name);
@@ -86,8 +122,12 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
         }
         if (answer.found()) {
             bool passing = false;
-            for (const dns::Record& record : answer.records) {
-                auto missing = co_await add_addresses(record.host, record.preference, destination.port, options, &around->names, &hosts.list);
+            best = answer.records.empty() ? 0 : std::ranges::min(answer.records, {}, &dns::Record::preference).preference;
+            SetAddresses set(answer.records, *options, *around);
+            co_await set.ask();
+            for (std::size_t at = 0; at < answer.records.size(); ++at) {
+                const dns::Record& record = answer.records[at];
+                auto missing = add_addresses(record.host, record.preference, destination.port, *options, set.answers[at], hosts.list);
                 if (missing) {
                     passing = passing || missing->status().starts_with('4');
                     failure = std::move(missing);
@@ -108,15 +148,20 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
             failure = dns::lookup_error(name, dns::Type::mx, answer);
     }
     if (by_address)
-        failure = co_await add_addresses(name, 0, destination.port, options, &around->names, &hosts.list);
+        failure = add_addresses(name, 0, destination.port, *options, co_await around->names.addresses(name, families(*options)), hosts.list);
     if (hosts.list.empty()) {
         hosts.reason = failure ? reason_of(*failure)
                                : Reason(false, "4.4.4", fmt::format("no address of {} is of a family of inet_protocols", destination.name));
         co_return hosts;
     }
     // Only the host list of MX lookups for the usual port says anything about loops; [host]:port is the administrator's word.
+    const std::uint32_t best_found = std::ranges::min(hosts.list, {}, &Host::preference).preference;
     if (destination.mx && destination.port == 25 && !cut_at_self(hosts.list, options->my_name, around->own_addresses)) {
-        hosts.reason = {true, "5.4.6", fmt::format("mail for {} loops back to myself", destination.name)};
+        // We are of the set, and whom we would give it to has no address now: that is not our being the last.
+        if (best != best_found)
+            hosts.reason = {false, "4.4.4", fmt::format("unable to find primary relay for {}", destination.name)};
+        else
+            hosts.reason = {true, "5.4.6", fmt::format("mail for {} loops back to myself", destination.name)};
         co_return hosts;
     }
     hosts.set = set_of(hosts.list);

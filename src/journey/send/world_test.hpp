@@ -42,7 +42,9 @@ public:
     awaitable<dns::Addresses> addresses(std::string host, dns::Families) override
     {
         dns::Addresses found;
-        if (const auto at = addresses_of.find(host); at != addresses_of.end()) {
+        if (const auto failure = fails.find(host); failure != fails.end())
+            found.status = failure->second;
+        else if (const auto at = addresses_of.find(host); at != addresses_of.end()) {
             found.status = dns::Status::found;
             for (const std::string& text : at->second)
                 found.list.push_back(*net::IpAddress::parse(text));

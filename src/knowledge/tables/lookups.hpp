@@ -22,7 +22,7 @@ public:
 
 private:
     Answer remembered(Table& table, std::string_view key);
-    awaitable<void> fetch_some(std::size_t* next, Signal* done, std::size_t* running);
+    awaitable<void> fetch_one(std::size_t at);
     using Key = std::pair<Table*, std::string>;
     using Known = std::map<Key, Answer>;
     Known known_;

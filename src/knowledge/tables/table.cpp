@@ -1,5 +1,6 @@
 #include "tables/table.hpp"
 
+#include "async/at_once.hpp"
 #include "base/strings.hpp"
 #include "tables/berkeley.hpp"
 #include "tables/composed.hpp"
@@ -150,35 +151,17 @@ Answer Lookups::remembered(Table& table, std::string_view key)
     return at->second;
 }
 
-awaitable<void> Lookups::fetch_some(std::size_t* next, Signal* done, std::size_t* running)
+awaitable<void> Lookups::fetch_one(std::size_t at)
 {
-    while (*next < wanted_.size()) {
-        auto& [key, answer] = *wanted_[(*next)++];
-        if (co_await cancelled())
-            answer = Error{"canceled", "4.3.0"};
-        else
-            answer = co_await key.first->lookup(key.second);
-    }
-    --*running;
-    done->notify_all();
+    auto& [key, answer] = *wanted_[at];
+    answer = co_await key.first->lookup(key.second);
 }
 
 awaitable<void> Lookups::fetch()
 {
-    if (wanted_.size() == 1) {
-        auto& [key, answer] = *wanted_.front();
-        answer = co_await key.first->lookup(key.second);
-    } else {
-        const Executor executor = co_await asio::this_coro::executor;
-        std::size_t next = 0, running = std::min(wanted_.size(), fetched_at_once);
-        Signal done(executor);
-        TaskGroup group(executor);
-        for (std::size_t task = running; task > 0; --task)
-            group.spawn(fetch_some(&next, &done, &running));
-        while (running > 0 && !co_await cancelled())
-            co_await done.wait();
-        co_await group.close();
-    }
+    for (const auto& wanted : wanted_)
+        wanted->second = Error{"canceled", "4.3.0"};             // where that comes before the answer
+    co_await at_once(wanted_.size(), fetched_at_once, [this](std::size_t at) { return fetch_one(at); });
     wanted_.clear();
 }
 
