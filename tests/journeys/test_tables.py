@@ -47,6 +47,21 @@ class Tables(Journey):
             code, text = client.rcpt(address)
             return code, text.decode()
 
+    def test_local_recipients_are_the_users_of_the_system_and_the_aliases_as_the_default_has_it(self):
+        posthorn = self.instance({"mydestination": "here.test", "alias_maps": "", "local_transport": "smtp:[127.0.0.1]:1"}, start=False)
+        aliases = posthorn.dir / "aliases"
+        aliases.write_text("team: root\n")
+        posthorn.set({"alias_maps": f"hash:{aliases}"})
+        subprocess.run([BIN / "postalias", "-c", posthorn.dir / "conf", f"hash:{aliases}"], check=True)
+        posthorn.run("postconf", "-X", "local_recipient_maps", check=False)
+        posthorn.start()
+        with posthorn.smtp() as client:
+            client.ehlo("client.test")
+            client.mail("sender@example.com")
+            answers = [client.rcpt(f"{user}@here.test") for user in ("root", "team", "no-such-user")]
+        self.assertEqual([code for code, _ in answers], [250, 250, 550])
+        self.assertIn(b"User unknown in local recipient table", answers[2][1])
+
     def test_hash_and_sqlite_expand_aliases_and_are_read_with_roots_rights(self):
         sink = self.sink()
         posthorn = self.instance(relay=sink.port, start=False)

@@ -143,8 +143,22 @@ private:
             TRY(copy_, copy_in_memory(fd_.get()));
             opened = open_db(library_, name_of(copy_), path_, type, DB_RDONLY);
         }
+        if (opened && !whole()) {
+            db_.reset();
+            return Error{fmt::format("open database {}: the file is truncated", path_), "4.3.0"};
+        }
         TRY(db_, std::move(opened));
         return {};
+    }
+    /// Has the file the pages that its first one speaks of? Of a hash that was copied in part the library makes up empty ones, and finds nothing.
+    bool whole() const
+    {
+        std::array<std::uint32_t, 9> meta{};  // LSN, page, magic, version, size of a page, flags, free, last page
+        struct ::stat facts{};
+        if (::pread(fd_.get(), meta.data(), sizeof meta, 0) != static_cast<::ssize_t>(sizeof meta) || ::fstat(fd_.get(), &facts) != 0)
+            return false;
+        const bool known = meta[3] == DB_HASHMAGIC || meta[3] == DB_BTREEMAGIC;  // else of the other byte order, or none that we read
+        return !known || static_cast<std::uint64_t>(facts.st_size) >= (std::uint64_t{meta[8]} + 1) * meta[5];
     }
     /// What was changed in the file since it was opened may not fit what the library keeps of it in memory.
     Result<void> follow(const Lock& lock)

@@ -4,6 +4,7 @@
 #include "tables/indexed_file.hpp"
 
 #include <cdb.h>
+#include <sys/stat.h>
 
 namespace posthorn::tables {
 
@@ -21,6 +22,7 @@ public:
             return Error{fmt::format("open database {}: {}", path, errno == 0 || errno == EPROTO ? "this is no cdb file" : errno_text(errno)),
                          "4.3.0"};
         reader->open_ = true;
+        reader->octets_ = reader->octets();
         reader->path_ = path;
         return reader;
     }
@@ -34,6 +36,9 @@ public:
 
     Answer find(std::string_view key)
     {
+        // The library has it mapped: what is cut off from under it would end the process.
+        if (octets() < octets_)
+            return damaged();
         const std::string with_nul = std::string(key) + '\0';
         for (const std::string_view form : {key, std::string_view{with_nul}}) {
             const int found = ::cdb_find(&cdb_, form.data(), static_cast<unsigned>(form.size()));
@@ -51,6 +56,8 @@ public:
 
     Result<void> visit(const std::function<void(std::string_view, std::string_view)>& each)
     {
+        if (octets() < octets_)
+            return damaged();
         unsigned at = 0;
         cdb_seqinit(&at, &cdb_);
         for (int more = 0; (more = ::cdb_seqnext(&at, &cdb_)) != 0;) {
@@ -63,11 +70,17 @@ public:
     }
 
 private:
+    ::off_t octets() const
+    {
+        struct ::stat facts{};
+        return ::fstat(fd_.get(), &facts) == 0 ? facts.st_size : 0;
+    }
     Error damaged() const { return Error{fmt::format("{}: the file is damaged", path_), "4.3.0"}; }
 
     std::string path_;
     Fd fd_;
     ::cdb cdb_{};
+    ::off_t octets_ = 0;
     bool open_ = false;
 };
 

@@ -4,16 +4,17 @@
 
 #include <algorithm>
 #include <random>
+#include <tuple>
 
 namespace posthorn::tables {
 
 namespace {
-constexpr std::chrono::seconds rest{60}, idle{60};
+constexpr std::chrono::seconds idle{60};
 }
 
 DatabaseTable::DatabaseTable(std::string spec, Flags flags, std::shared_ptr<const Question> question, std::vector<std::string> servers,
-                             Connect connect, Tables& tables)
-    : Table(std::move(spec)), flags_(flags), question_(std::move(question)), connect_(std::move(connect)), tables_(tables)
+                             Connect connect, Tables& tables, Rest rest)
+    : Table(std::move(spec)), flags_(flags), question_(std::move(question)), connect_(std::move(connect)), tables_(tables), rest_(rest)
 {
     for (std::string& server : servers)
         places_.push_back({std::move(server)});
@@ -81,14 +82,20 @@ Answer DatabaseTable::ask_servers(const std::string& key)
     }
     for (const std::size_t place : awake()) {
         auto connection = connect_(places_[place].server);
-        if (!connection) {
+        bool usable = false;
+        if (connection) {
+            std::optional<Answer> answer;
+            std::tie(answer, usable) = ask(Kept{std::move(*connection), place, {}});
+            if (answer)
+                return *std::move(answer);
+        } else {
             last = Error{fmt::format("connect to {}: {}", places_[place].server, connection.error().what()), "4.3.0"};
-            const std::scoped_lock lock(mutex_);
-            places_[place].rests_until = std::chrono::steady_clock::now() + rest;
-            continue;
         }
-        if (auto [answer, usable] = ask(Kept{std::move(*connection), place, {}}); answer)
-            return *std::move(answer);
+        // One that takes connections and does not answer is as good as none: each question would hold a thread for the whole limit.
+        if (!usable) {
+            const std::scoped_lock lock(mutex_);
+            places_[place].rests_until = std::chrono::steady_clock::now() + (connection ? rest_.failing : rest_.unreachable);
+        }
     }
     return last;
 }

@@ -1,7 +1,6 @@
 // tables/database.hpp: a table behind a client library that blocks: sqlite, pgsql, mysql, ldap.
 // Threads   a question is one call on a helper thread of Tables; each connection serves one question at a time.
-// Servers   in random order, an open connection first. One that fails is left alone for a minute, and the next is asked; the
-//           last one's words are the Error, when none answers. Connections that idle for a minute are closed.
+// Servers   in random order, an open connection first. One that fails is left alone for the Rest of its kind, and the next is asked; the last one's words are the Error, when none answers. Connections that idle for a minute are closed.
 // Errors    4.3.0. What the server says of a wrong query is an Error like any other: never "not there".
 #pragma once
 
@@ -28,8 +27,13 @@ class DatabaseTable final : public Table {
 public:
     using Connect = std::function<Result<std::unique_ptr<Connection>>(const std::string& server)>;
 
+    /// How long a server is left alone that takes no connection, and one that takes it and fails.
+    struct Rest {
+        std::chrono::seconds unreachable{60}, failing{60};
+    };
+
     DatabaseTable(std::string spec, Flags flags, std::shared_ptr<const Question> question, std::vector<std::string> servers, Connect connect,
-                  Tables& tables);
+                  Tables& tables, Rest rest);
     bool in_memory() const override { return false; }
     Answer find(std::string_view) override;
     awaitable<Answer> lookup(std::string key) override;
@@ -52,7 +56,8 @@ private:
     std::shared_ptr<const Question> question_;
     Connect connect_;
     Tables& tables_;
-    std::mutex mutex_;                           // of what follows
+    Rest rest_;
+    std::mutex mutex_;  // of what follows
     std::vector<Place> places_;
     std::vector<Kept> kept_;
 };

@@ -115,3 +115,45 @@ TEST_CASE("hash: while another program holds the file to write into it, the answ
     CHECK(site.get(spec, "k") == "22");
     CHECK(site.get(spec, "l") == "3");
 }
+
+TEST_CASE("hash, btree: of a file that was copied in part nothing is \"not there\"")
+{
+    for (const std::string type : {"hash", "btree"}) {
+        CAPTURE(type);
+        TestSite site;
+        std::vector<std::pair<std::string, std::string>> many;
+        for (int i = 0; i < 5000; ++i)
+            many.emplace_back(fmt::format("k{}", i), "v");
+        const std::string name = (site.dir / "t").string();
+        build_all(type, name, many);
+        std::filesystem::resize_file(name + ".db", std::filesystem::file_size(name + ".db") / 2);
+        int wrong = 0;
+        for (const auto& [key, value] : many)
+            wrong += site.get(type + ":" + name, key) == "none" ? 1 : 0;
+        CHECK(wrong == 0);
+    }
+}
+
+TEST_CASE("cdb, lmdb: a file that is cut off while it is open is an error that passes, not the end of the process")
+{
+    for (const std::string type : {"cdb", "lmdb"}) {
+        CAPTURE(type);
+        TestSite site;
+        std::vector<std::pair<std::string, std::string>> many;
+        for (int i = 0; i < 5000; ++i)
+            many.emplace_back(fmt::format("k{}", i), "v");
+        const std::string name = (site.dir / "t").string(), spec = type + ":" + name, file = name + "." + type;
+        build_all(type, name, many);
+        CHECK(site.get(spec, "k4999") == "v");
+        std::filesystem::copy_file(file, name + ".kept");
+        const auto whole = std::filesystem::file_size(file);
+        for (const auto left : {whole - 1, whole / 2, std::uintmax_t{0}}) {                       // as "cp new old" does
+            std::filesystem::resize_file(file, left);
+            CHECK(site.get(spec, "k4999").starts_with("error: "));
+            CHECK_FALSE(site.tables.open(spec)->entries());
+        }
+        std::filesystem::copy_file(name + ".kept", file, std::filesystem::copy_options::overwrite_existing);
+        site.clock.advance(std::chrono::seconds{2});
+        CHECK(site.get(spec, "k4999") == "v");
+    }
+}

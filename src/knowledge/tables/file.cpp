@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <unistd.h>
+
 #include <cerrno>
 
 namespace posthorn::tables {
@@ -46,7 +48,9 @@ Result<std::string> read_all(int fd)
                 return system_error("read", EFBIG);
             text.resize(text.size() + 4096);
         }
-        const ::ssize_t got = ::read(fd, text.data() + at, text.size() - at);
+        ::ssize_t got = ::pread(fd, text.data() + at, text.size() - at, static_cast<::off_t>(at));
+        if (got < 0 && errno == ESPIPE)
+            got = ::read(fd, text.data() + at, text.size() - at);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

@@ -42,7 +42,8 @@ public:
     Result<FileStamp> stamp(const std::string& path) override;
 };
 
-/// The whole file, within max_table_octets.
+/// The whole file, within max_table_octets. Whatever its offset is, which those who have copies of the descriptor share: two tables of one
+/// file may be read at the same time.
 Result<std::string> read_all(int fd);
 
 /// An unnamed file with the same octets: /proc/self/fd/N is a name of it for libraries that want one.

@@ -332,7 +332,8 @@ std::shared_ptr<Table> open_ldap(std::string spec, std::string name, Flags flags
         TRY(settings->library, Result<Library>(library));
         return std::make_shared<DatabaseTable>(
             spec, flags, std::move(question), std::vector{uris(config, port)},
-            [settings](const std::string& servers) { return LdapConnection::open(servers, settings); }, tables);
+            [settings](const std::string& servers) { return LdapConnection::open(servers, settings); }, tables,
+            DatabaseTable::Rest{.failing = std::chrono::seconds{0}});
     };
     auto table = open();
     return table ? std::move(*table) : broken_table(std::move(spec), std::move(table).error());

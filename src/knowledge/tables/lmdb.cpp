@@ -58,8 +58,12 @@ public:
             return lmdb_error(path, code);
         }
         mdb_txn_commit(txn);                                     // keeps the handle
+        MDB_stat stat{};
+        mdb_env_stat(env, &stat);
+        reader->page_ = stat.ms_psize;
+        reader->path_ = path;
         if (!reader->whole())
-            return Error{fmt::format("open database {}: the file is truncated", path), "4.3.0"};
+            return reader->truncated();
         return reader;
     }
     Reader() = default;
@@ -72,6 +76,9 @@ public:
 
     Answer find(std::string_view key)
     {
+        // It is mapped: what another program cuts off from under us would end the process.
+        if (!whole())
+            return truncated();
         for (int tries = 0; tries < 10; ++tries) {
             if (const int code = renew(); code != 0)
                 return Error{mdb_strerror(code), "4.3.0"};
@@ -87,6 +94,8 @@ public:
 
     Result<void> visit(const std::function<void(std::string_view, std::string_view)>& each)
     {
+        if (!whole())
+            return truncated();
         if (const int code = renew(); code != 0)
             return Error{mdb_strerror(code), "4.3.0"};
         MDB_cursor* cursor = nullptr;
@@ -125,17 +134,19 @@ private:
         mdb_env_info(env_.get(), &info);
         return info.me_last_txnid;
     }
+    /// Has the file the pages that its header, its first two pages, speaks of?
     bool whole() const
     {
-        MDB_envinfo info{};
-        MDB_stat stat{};
-        mdb_env_info(env_.get(), &info);
-        mdb_env_stat(env_.get(), &stat);
         int fd = -1;
         struct ::stat status{};
-        return mdb_env_get_fd(env_.get(), &fd) == 0 && ::fstat(fd, &status) == 0 &&
-               static_cast<std::uint64_t>(status.st_size) >= (std::uint64_t{info.me_last_pgno} + 1) * stat.ms_psize;
+        if (mdb_env_get_fd(env_.get(), &fd) != 0 || ::fstat(fd, &status) != 0 ||
+            static_cast<std::uint64_t>(status.st_size) < 2 * std::uint64_t{page_})
+            return false;
+        MDB_envinfo info{};
+        mdb_env_info(env_.get(), &info);
+        return static_cast<std::uint64_t>(status.st_size) >= (std::uint64_t{info.me_last_pgno} + 1) * page_;
     }
+    Error truncated() const { return Error{fmt::format("open database {}: the file is truncated", path_), "4.3.0"}; }
     Answer look(std::string_view key)
     {
         std::string with_nul(key);
@@ -153,6 +164,8 @@ private:
         return std::nullopt;
     }
 
+    std::string path_;
+    unsigned page_ = 0;                                          // octets
     Fd copy_;
     Env env_;
     MDB_dbi dbi_ = 0;

@@ -186,7 +186,7 @@ std::shared_ptr<Table> open_mysql(std::string spec, std::string name, Flags flag
         TRY(settings->library, Result<Library>(library));
         return std::make_shared<DatabaseTable>(
             spec, flags, std::move(question), std::move(servers),
-            [settings](const std::string& server) { return MysqlConnection::open(server, settings); }, tables);
+            [settings](const std::string& server) { return MysqlConnection::open(server, settings); }, tables, DatabaseTable::Rest{});
     };
     auto table = open();
     return table ? std::move(*table) : broken_table(std::move(spec), std::move(table).error());

@@ -98,6 +98,8 @@ Result<std::shared_ptr<const Question>> Question::read(const SourceConfig& confi
 awaitable<Result<std::optional<std::string>>> Question::about(std::string key, Flags flags) const
 {
     using Asked = std::optional<std::string>;
+    if (key.find('\0') != key.npos)
+        co_return Asked{};                                       // libraries would end it there, and find what was not asked for
     if (flags.utf8 && !is_ascii(key) && !is_valid_utf8(key))
         co_return Asked{};
     if (flags.fold)

@@ -1,8 +1,12 @@
 #include "async/run.hpp"
+#include "tables/database.hpp"
 #include "tables/testing.hpp"
 
 #include <doctest/doctest.h>
+
+#include <atomic>
 #include <filesystem>
+#include <map>
 
 #include <sqlite3.h>
 
@@ -89,8 +93,10 @@ TEST_CASE("sqlite: what is wrong is an error that names file, line and parameter
     std::filesystem::resize_file(site.dir / "half", std::filesystem::file_size(site.dir / "half") - 100);
     CHECK(ask("h.cf", "dbpath = " + dir + "/half\nquery = select 1 from alias where name = '%s'\n") ==
           "error: connect to " + dir + "/half: the file is shorter than it says it is");
-    // A server that failed rests for a minute, and says so.
-    CHECK(site.ask("sqlite:" + dir + "/g.cf", "k") == "error: no server answers; each is tried again after a minute");
+    // A file is no server that would have to be spared: it is tried again at once.
+    CHECK(site.ask("sqlite:" + dir + "/g.cf", "k") == "error: connect to " + dir + "/none: unable to open database file");
+    make_database(dir + "/none");
+    CHECK(site.ask("sqlite:" + dir + "/g.cf", "k") == "1");
 }
 
 TEST_CASE("sources whose parameters stand in main.cf: the name, an underscore, the parameter")
@@ -108,4 +114,72 @@ TEST_CASE("sources whose parameters stand in main.cf: the name, an underscore, t
     CHECK(site.get("sqlite:other", "k") == "error: bad string length 0 < 1: other_dbpath = ");
     CHECK(files_of("sqlite:mine").empty());
     CHECK(files_of("proxy:mysql:/etc/x.cf") == std::vector<std::string>{"/etc/x.cf"});
+}
+
+TEST_CASE("sqlite: a file that takes the place of another is read from the next question on, however busy the connection is")
+{
+    Asking site;
+    const std::string path = (site.dir / "db").string();
+    make_database(path);
+    site.write("m.cf", "dbpath = " + path + "\nquery = SELECT target FROM alias WHERE name = '%s'\n");
+    const std::string spec = "sqlite:" + (site.dir / "m.cf").string();
+    CHECK(site.ask(spec, "user@example.com") == "user@mail.x.test");
+    make_database(path + ".new");
+    sqlite3* db = nullptr;
+    REQUIRE(::sqlite3_open((path + ".new").c_str(), &db) == SQLITE_OK);
+    REQUIRE(::sqlite3_exec(db, "update alias set target = 'new@x.test' where name = 'user@example.com'", nullptr, nullptr, nullptr) == SQLITE_OK);
+    ::sqlite3_close(db);
+    std::filesystem::rename(path + ".new", path);
+    CHECK(site.ask(spec, "user@example.com") == "new@x.test");
+    std::filesystem::rename(path, path + ".away");                    // between two names of a careless script
+    CHECK(site.ask(spec, "user@example.com") == "new@x.test");
+    CHECK(site.ask(spec, std::string("user@example.com\0", 17)) == "none");
+}
+
+namespace {
+
+/// A server that takes connections, and says what `words` say; empty: it is silent until the client gives up.
+struct Silent final : Connection {
+    explicit Silent(std::string said) : words(std::move(said)) {}
+    Result<std::vector<std::string>> ask(const Template&, std::string_view) override
+    {
+        if (words.empty())
+            return Error{"no answer within 30 s"};
+        return std::vector{words};
+    }
+    bool usable() const override { return !words.empty(); }
+    std::string words;
+};
+
+}  // namespace
+
+TEST_CASE("databases: a server that takes connections and does not answer is left alone for its rest, and the others are asked")
+{
+    for (const bool rests : {true, false}) {
+        Asking site;
+        std::map<std::string, std::atomic<int>> connects;
+        connects["silent"] = connects["good"] = 0;
+        site.write("m.cf", "query = SELECT '%s'\n");
+        const auto config = SourceConfig::read((site.dir / "m.cf").string(), site.tables.site());
+        const auto table = [&](std::vector<std::string> servers) {
+            return std::make_shared<DatabaseTable>(
+                "test:x", Flags{}, *Question::read(*config, "query", "", site.tables), std::move(servers),
+                [&](const std::string& server) -> Result<std::unique_ptr<Connection>> {
+                    ++connects[server];
+                    return std::make_unique<Silent>(server == "good" ? "found" : "");
+                },
+                site.tables, DatabaseTable::Rest{.failing = std::chrono::seconds{rests ? 60 : 0}});
+        };
+        const auto both = table({"silent", "good"});
+        for (int i = 0; i < 5; ++i)
+            CHECK(text(run(site.loop, both->lookup("key"))) == "found");
+        CHECK(connects["silent"] <= 1);
+        CHECK(connects["good"] == 1);
+
+        const auto alone = table({"silent"});
+        connects["silent"] = 0;
+        CHECK(text(run(site.loop, alone->lookup("key"))) == "error: silent: no answer within 30 s");
+        CHECK(text(run(site.loop, alone->lookup("key"))).starts_with("error: "));
+        CHECK(connects["silent"] == (rests ? 1 : 2));
+    }
 }

@@ -1,7 +1,11 @@
 #include "tables/lookups.hpp"
 #include "tables/testing.hpp"
+#include "tables/unix.hpp"
 
 #include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <thread>
 
@@ -83,6 +87,66 @@ TEST_CASE("table: a big file is parsed beside the loop while the old version ans
     for (int wait = 0; wait < 500 && bench.get(spec, "k") == "one"; ++wait)
         std::this_thread::sleep_for(std::chrono::milliseconds{10});
     CHECK(bench.get(spec, "k") == "two");
+}
+
+TEST_CASE("table: a file is read whole by two tables at once, whose descriptors share an offset")
+{
+    TestSite site;
+    const Fd file{::open(site.write("t", "key value\n").c_str(), O_RDONLY | O_CLOEXEC)};
+    const Fd copy{::dup(file.get())};
+    REQUIRE(::lseek(copy.get(), 5, SEEK_SET) == 5);
+    CHECK(read_all(file.get()).value() == "key value\n");
+    CHECK(::lseek(copy.get(), 0, SEEK_CUR) == 5);
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const Fd out(ends[0]);
+    {
+        const Fd in(ends[1]);
+        REQUIRE(::write(in.get(), "piped", 5) == 5);
+    }
+    CHECK(read_all(out.get()).value() == "piped");
+}
+
+TEST_CASE("unix: users and groups by name, read from the files; other sources of nsswitch.conf are asked for what these do not have")
+{
+    TestSite site;
+    site.write("passwd", "root:x:0:0:root:/root:/bin/sh\nroot:x:1:1:second:/:/bin/sh\n+::::::\nbroken\nAdmin:x:5:5::/:/bin/sh\n");
+    site.write("group", "staff:x:50:ann,bob\nempty:x:51:\n");
+    const auto open = [&](const std::string& name, Flags flags = {}) {
+        return open_unix_of(site.dir.string(), "unix:" + name, name, flags, site.tables);
+    };
+    const auto users = open("passwd.byname"), groups = open("group.byname");
+    const auto get = [](const std::shared_ptr<Table>& table, std::string_view key) {
+        const auto answer = table->find(key);
+        return answer ? answer->value_or("none") : "error: " + answer.error().what();
+    };
+    CHECK(get(users, "root") == "root:x:0:0:root:/root:/bin/sh");
+    CHECK(get(users, "ROOT") == "root:x:0:0:root:/root:/bin/sh");     // as Postfix looks it up
+    CHECK(get(open("passwd.byname", {.fold = false}), "ROOT") == "none");
+    CHECK(get(users, "nobody-at-all") == "none");
+    CHECK(get(users, "broken") == "none");
+    CHECK(get(users, "+") == "none");
+    CHECK(get(users, std::string_view("root\0x", 6)) == "none");
+    CHECK(get(groups, "staff") == "staff:x:50:ann,bob");
+    CHECK(get(groups, "empty") == "empty:x:51:");
+    CHECK(get(open("hosts.byname"), "x") == "error: unknown table: unix:hosts.byname");
+    CHECK(files_of("proxy:unix:passwd.byname") == std::vector<std::string>{"/etc/passwd", "/etc/nsswitch.conf"});
+
+    // "daemon" is in this host's file and not in ours: the C library finds it where a further source is named.
+    CHECK(get(users, "daemon") == "none");
+    site.write("nsswitch.conf", "# passwd: sss\npasswd:\tfiles systemd [NOTFOUND=return]\ngroup: files sss\n");
+    CHECK(get(open("passwd.byname"), "daemon") == "none");
+    CHECK(get(open("group.byname"), "daemon").starts_with("daemon:"));
+    site.write("nsswitch.conf", "passwd: files sss\n");
+    CHECK(get(open("passwd.byname"), "daemon").starts_with("daemon:"));
+    CHECK(get(open("passwd.byname"), "nobody-at-all") == "none");
+
+    site.write("passwd", "new:x:7:7::/:/bin/sh\n");
+    site.clock.advance(std::chrono::seconds{2});
+    std::filesystem::last_write_time(site.dir / "passwd", std::filesystem::file_time_type::clock::now() - std::chrono::hours{1});
+    CHECK(get(users, "new") == "new:x:7:7::/:/bin/sh");
+    std::filesystem::remove(site.dir / "passwd");
+    CHECK(get(open("passwd.byname"), "root").starts_with("error: open "));
 }
 
 TEST_CASE("inline and static: the forms of main.cf")

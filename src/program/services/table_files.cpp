@@ -1,6 +1,7 @@
 #include "services/table_files.hpp"
 
 #include "base/strings.hpp"
+#include "config/known.hpp"
 #include "config/list.hpp"
 #include "tables/table.hpp"
 
@@ -54,13 +55,18 @@ Named named_in(int fd)
 Named named_by(const process::Service& service, std::span<const std::string_view> parameters)
 {
     Named named;
-    for (const config::Snapshot& snapshot : service.all_configs())
+    for (const config::Snapshot& snapshot : service.all_configs()) {
         for (const auto& [name, definition] : snapshot.written()) {
             if (!parameters.empty() && std::ranges::find(parameters, name) == parameters.end())
                 continue;
             if (const auto value = snapshot.expand(definition->value))
                 named.add(*value);
         }
+        // Defaults name tables too: local_recipient_maps those of users and of aliases.
+        for (const config::KnownParameter& parameter : config::known_parameters())
+            if (!snapshot.definition(parameter.name) && (parameters.empty() || std::ranges::find(parameters, parameter.name) != parameters.end()))
+                named.add(snapshot.text(parameter.name));
+    }
     return named;
 }
 

@@ -55,6 +55,9 @@ void FileAccess::grant_value(std::string_view parameter, std::string_view value)
                 lists_.emplace(piece);
             continue;
         }
+        for (const auto& [table, file] : {std::pair{"unix:passwd.byname", "/etc/passwd"}, std::pair{"unix:group.byname", "/etc/group"}})
+            if (piece.ends_with(table))
+                paths_.insert({file, "/etc/nsswitch.conf"});
         // "proxy:hash:/etc/x": the path is behind the last type.
         const std::size_t at = piece.find(":/");
         if (at == piece.npos)

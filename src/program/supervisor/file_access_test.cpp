@@ -21,6 +21,12 @@ TEST_CASE("broker: grants what a value names, alone, in a list, behind a table t
         CHECK_MESSAGE(access.granted(path), path);
     CHECK_FALSE(access.granted("/etc/b.db"));
     CHECK_FALSE(access.granted("/etc/shadow"));
+    CHECK_FALSE(access.granted("/etc/passwd"));
+    access.grant_value("local_recipient_maps", "proxy:unix:passwd.byname hash:/etc/aliases");
+    CHECK(access.granted("/etc/passwd"));
+    CHECK(access.granted("/etc/nsswitch.conf"));
+    CHECK_FALSE(access.granted("/etc/shadow"));
+    CHECK_FALSE(access.granted("/etc/group"));
 }
 
 TEST_CASE("broker: folders, programs, addresses with a colon and ways out through .. grant nothing")
