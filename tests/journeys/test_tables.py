@@ -100,6 +100,14 @@ class Tables(Journey):
             db.execute("alter table away rename to alias")
         db.close()
         self.assertEqual(self.rcpt(posthorn, "none@alias.test")[0], 550)
+        # What the file says of the database counts from a reload on, in the processes that live on too.
+        fresh = source.with_suffix(".new")
+        fresh.write_text(f"dbpath = {database}\nquery = SELECT 'fifth@there.test' FROM alias WHERE name = '%s'\n")
+        fresh.chmod(0o600)
+        fresh.rename(source)
+        posthorn.run("postfix", "reload")
+        posthorn.send(["two@alias.test"])
+        wait_until(lambda: "fifth@there.test" in sink.recipients(), "the query of the reloaded file is asked")
 
     def test_a_tcp_table_decides_and_its_server_comes_and_goes(self):
         sink = self.sink()

@@ -99,6 +99,27 @@ TEST_CASE("sqlite: what is wrong is an error that names file, line and parameter
     CHECK(site.ask("sqlite:" + dir + "/g.cf", "k") == "1");
 }
 
+TEST_CASE("sources: what a reload finds in them counts from then on; who has the table already keeps it")
+{
+    Asking site;
+    make_database((site.dir / "db").string());
+    const std::string path = site.write("m.cf", "dbpath = " + (site.dir / "db").string() + "\nquery = SELECT 'old'\n");
+    const std::string spec = "sqlite:" + path, around = "unionmap:{static:x, " + spec + "}";
+    site.write("t", "key value\n");
+    const auto old = site.tables.open(spec), plain = site.tables.open("texthash:" + (site.dir / "t").string()),
+               missing = site.tables.open("sqlite:" + (site.dir / "later.cf").string());
+    CHECK(site.ask(around, "key") == "x,old");
+    site.write("m.cf", "dbpath = " + (site.dir / "db").string() + "\nquery = SELECT 'new'\n");
+    site.write("later.cf", "dbpath = " + (site.dir / "db").string() + "\nquery = SELECT 'late'\n");
+    site.tables.forget_settings();
+    CHECK(site.ask(spec, "key") == "new");
+    CHECK(site.ask(around, "key") == "x,new");
+    CHECK(site.ask("sqlite:" + (site.dir / "later.cf").string(), "key") == "late");
+    CHECK(text(run(site.loop, old->lookup("key"))) == "old");
+    CHECK(site.tables.open("texthash:" + (site.dir / "t").string()) == plain);
+    CHECK(missing->broken());
+}
+
 TEST_CASE("sources whose parameters stand in main.cf: the name, an underscore, the parameter")
 {
     Asking site;

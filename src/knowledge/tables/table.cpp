@@ -86,6 +86,16 @@ std::shared_ptr<Table> Tables::open(std::string_view spec, Flags flags)
     return open_.emplace(key, std::move(table)).first->second;
 }
 
+void Tables::forget_settings()
+{
+    const auto has_settings = [](const std::string& leaf) {
+        return std::ranges::any_of(all_kinds(),
+                                   [&](const Kind& kind) { return kind.parameters_in_main_cf && leaf.starts_with(std::string(kind.name) + ':'); });
+    };
+    std::erase_if(open_,
+                  [&](const auto& entry) { return entry.second->broken() || std::ranges::any_of(leaves_of(entry.first.first), has_settings); });
+}
+
 std::shared_ptr<Table> broken_table(std::string spec, Error reason) { return std::make_shared<BrokenTable>(std::move(spec), std::move(reason)); }
 
 std::vector<std::string_view> kinds()

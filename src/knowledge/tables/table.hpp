@@ -78,6 +78,9 @@ public:
     /// A further kind, or another way to one: clients of servers, and tests.
     void add_kind(std::string type, Factory factory);
     void set_parameters(std::function<std::optional<std::string>(const std::string& name)> parameter) { site_.parameter = std::move(parameter); }
+    /// After a reload: tables whose settings stand in a file of their own or in main.cf, and those that could not be opened, are opened anew when
+    /// they are named next. Who has one keeps it, as it is.
+    void forget_settings();
 
     const Site& site() const { return site_; }
     /// Where client libraries may block. The threads are started when the first question needs one.

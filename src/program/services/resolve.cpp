@@ -159,6 +159,8 @@ public:
     {
         if (!databases_.can_take(snapshot) || files_->lacks_any(service_))
             return process::Reload::by_successor;
+        tables_.forget_settings();                                 // mysql:/etc/x.cf is the same name still, and says something else now
+        databases_.reload(snapshot);
         try {
             retired_.emplace_back(clock_.steady(), std::exchange(configured_, configure(snapshot)));   // questions under way still use it
         } catch (const std::exception& wrong) {
@@ -166,7 +168,6 @@ public:
         }
         while (clock_.steady() - retired_.front().first > longest_question)
             retired_.pop_front();
-        databases_.reload(snapshot);
         return process::Reload::in_place;
     }
 

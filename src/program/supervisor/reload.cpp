@@ -106,6 +106,7 @@ awaitable<std::vector<std::string>> Supervisor::reload()
             continue;
         }
 
+        watch_files();                                             // what was written just before the reload belongs to it
         // The three that take it in place: all of them or none. A process may end meanwhile: it starts again with what is then in force.
         std::vector<pid_t> taken;
         std::optional<std::string> refused;
