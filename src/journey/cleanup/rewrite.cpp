@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace posthorn::cleanup {
 
 namespace {
@@ -18,8 +20,13 @@ const Refusal table_error{451, "4.3.0", "Error: queue file write error"};
 std::vector<std::string> mapped_addresses(const tables::Found& found, std::string_view address, bool propagate, const Options& options)
 {
     std::vector<std::string> made;
+    // A database's value may have line ends: in a header they would begin a field of the database's choosing.
+    const auto add = [&made](std::string text) {
+        if (std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; }))
+            made.push_back(std::move(text));
+    };
     if (found.value.starts_with('@') && found.value.find(',') == std::string::npos) {
-        made.push_back(std::string(tables::split_address(address).local) + std::string(trim(found.value)));
+        add(std::string(tables::split_address(address).local) + std::string(trim(found.value)));
         return made;
     }
     for (const auto& member : message::parse_address_list(found.value, options.token_limit).addresses) {
@@ -28,7 +35,7 @@ std::vector<std::string> mapped_addresses(const tables::Found& found, std::strin
         smtp::Mailbox mailbox = member.mailbox;
         if (propagate)
             mailbox.local += found.extension;
-        made.push_back(complete_mailbox(mailbox, options.local).value_or(mailbox).text());
+        add(complete_mailbox(mailbox, options.local).value_or(mailbox).text());
     }
     return made;
 }

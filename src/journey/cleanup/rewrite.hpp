@@ -33,7 +33,8 @@ private:
     std::optional<Refusal> refusal_;
 };
 
-/// The addresses that a table gives for one: "@domain" keeps the user; completed; with the extension that was not looked up.
+/// The addresses that a table gives for one: "@domain" keeps the user; completed; with the extension that was not looked up. What has control
+/// characters is none.
 std::vector<std::string> mapped_addresses(const tables::Found& found, std::string_view address, bool propagate, const Options& options);
 
 }  // namespace posthorn::cleanup

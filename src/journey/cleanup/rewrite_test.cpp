@@ -122,3 +122,39 @@ TEST_CASE("rewrite: a table that cannot answer refuses the message for now")
         CHECK(has(got.log.back(), "map lookup problem for "));
     }
 }
+
+namespace {
+
+/// A database in which somebody wrote line ends.
+class TwoLines final : public tables::Table {
+public:
+    using Table::Table;
+    tables::Answer find(std::string_view key) override
+    {
+        if (key == "a@one.test")
+            return "@two.test\nEvil: 1";
+        if (key == "b@one.test")
+            return "\"b\\\n\"@two.test, b\\\nEvil@two.test, whole@two.test";
+        return std::nullopt;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("rewrite: what a table gives with control characters is no address, in header and envelope")
+{
+    tables::TestSite site;
+    site.tables.add_kind("lines", [](std::string spec, std::string, tables::Flags, tables::Tables&) { return std::make_shared<TwoLines>(spec); });
+    Options made = options();
+    made.canonical_maps = "lines:x";
+    Cleaner cleaner(made, site.tables, observe::Log{site.sink, "postfix/cleanup"});
+    asio::io_context loop;
+    Got got;
+    run(loop, clean_into(&cleaner, envelope({"a@one.test", "b@one.test"}), "From: a@one.test\r\nTo: b@one.test\r\n\r\n", {}, 1, &got));
+    CHECK(got.refused.empty());
+    CHECK(has(got.head, "From: a@one.test\r\n"));
+    CHECK_FALSE(has(got.head, "Evil"));
+    CHECK(got.envelope.recipients(0).address() == "a@one.test");
+    for (const auto& recipient : got.envelope.recipients())
+        CHECK(recipient.address().find('\n') == std::string::npos);
+}
