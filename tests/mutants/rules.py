@@ -14,6 +14,7 @@ ANSWERS = "src/journey/send/session_answers.cpp"
 SESSION = "src/journey/send/session.cpp"
 AGENT = "src/journey/send/agent.cpp"
 LINES = "src/journey/send/agent_lines.cpp"
+HOSTS = "src/journey/send/hosts.cpp"
 SHAPE = "src/journey/schedule/shape.cpp"
 
 PURE = "in *verdict_test.cpp,*plan_test.cpp"
@@ -162,6 +163,8 @@ RULES = [
          "if (judgement == Judgement::permanent && advice_.later() && over_)", "in *shaping_test.cpp"),
     send("goes on to the next host with greylisted mail", AGENT, "        if (waits_for_greylisting(job->sheet))", "        if (job->sheet.size() == 0)",
          "in *shaping_test.cpp"),
+    send("hosts one after the other", HOSTS, "asked_at_once = 16;", "asked_at_once = 1;", "hosts: *"),
+    send("no primary is a loop", HOSTS, "if (best != best_found)", "if (best > best_found)", "hosts: what*"),
     send("begins a second session beside one that answers", LINES,
          "const bool still = first && job->line == first && first->session->silent_since().has_value();",
          "const bool still = first != nullptr && job->line == first;", "in *shaping_test.cpp"),

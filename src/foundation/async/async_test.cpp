@@ -1,5 +1,6 @@
 #include "async/at_once.hpp"
 
+#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
 
@@ -82,6 +83,18 @@ TEST_CASE("at_once: all tasks run, in their order, side by side within the bound
         CHECK(stopped.running == 0);
         CHECK(stopped.begun.size() == std::min<std::size_t>(bound, 10));
     }
+    // A caller that is no task of a group is told of its end by an exception: not before its own tasks are over.
+    asio::io_context thrown;
+    Counted left;
+    asio::cancellation_signal end;
+    bool threw = false;
+    asio::co_spawn(thrown, left.all(10, 3, 1h), asio::bind_cancellation_slot(end.slot(), [&](std::exception_ptr why) { threw = why != nullptr; }));
+    asio::post(thrown, [&] { asio::post(thrown, [&] { end.emit(asio::cancellation_type::terminal); }); });
+    thrown.run_for(5s);
+    CHECK(left.running == 0);
+    CHECK(left.begun.size() == 3);
+    CHECK(threw != left.over);
+
     asio::io_context loop;
     TaskGroup group(loop.get_executor());
     Counted none;

@@ -30,6 +30,9 @@ awaitable<void> at_once(std::size_t count, std::size_t most, std::function<await
             co_await task(at);
         co_return;
     }
+    // A caller that is told of its end by an exception must not leave the tasks behind.
+    const bool throwing = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
     Share share(executor, count, std::min(count, most));
     TaskGroup group(executor);
     for (std::size_t taker = share.running; taker > 0; --taker)
@@ -37,6 +40,7 @@ awaitable<void> at_once(std::size_t count, std::size_t most, std::function<await
     while (share.running > 0 && !co_await cancelled())
         co_await share.done.wait();
     co_await group.close();
+    co_await asio::this_coro::throw_if_cancelled(throwing);
 }
 
 }  // namespace posthorn

@@ -20,14 +20,14 @@ namespace {
 
 /// Files that a value, or a line of a list file, names: "type:/file", and "/file", which in a list may name more.
 struct Named {
-    void add(std::string_view value)
+    void add(std::string_view value, bool lists_too = true)
     {
         for (const std::string_view piece : config::split_grouped(value)) {
             const std::string_view member = piece.substr(std::min(piece.find_first_not_of('!'), piece.size()));
             for (std::string& file : tables::files_of(member))
                 table_files.insert(std::move(file));
             tables::open_libraries(member);                      // a confined service can open none later
-            if (member.starts_with('/'))
+            if (lists_too && member.starts_with('/'))
                 lists.emplace(member);
         }
     }
@@ -55,17 +55,21 @@ Named named_in(int fd)
 Named named_by(const process::Service& service, std::span<const std::string_view> parameters)
 {
     Named named;
-    for (const config::Snapshot& snapshot : service.all_configs()) {
-        for (const auto& [name, definition] : snapshot.written()) {
-            if (!parameters.empty() && std::ranges::find(parameters, name) == parameters.end())
-                continue;
-            if (const auto value = snapshot.expand(definition->value))
-                named.add(*value);
+    const auto wanted = [&](std::string_view name) { return parameters.empty() || std::ranges::find(parameters, name) != parameters.end(); };
+    for (const config::Snapshot& snapshot : service.all_configs())
+        for (const auto& [name, definition] : snapshot.written())
+            if (wanted(name))
+                if (const auto value = snapshot.expand(definition->value))
+                    named.add(*value);
+    // Defaults name tables too: local_recipient_maps those of users and of aliases.
+    for (const config::KnownParameter& parameter : config::known_parameters()) {
+        if (service.config().definition(parameter.name) || !wanted(parameter.name))
+            continue;
+        try {
+            named.add(service.config().text(parameter.name), false);
+        } catch (const config::BadValue&) {
+            // A default that refers to something malformed: who needs it says so.
         }
-        // Defaults name tables too: local_recipient_maps those of users and of aliases.
-        for (const config::KnownParameter& parameter : config::known_parameters())
-            if (!snapshot.definition(parameter.name) && (parameters.empty() || std::ranges::find(parameters, parameter.name) != parameters.end()))
-                named.add(snapshot.text(parameter.name));
     }
     return named;
 }
