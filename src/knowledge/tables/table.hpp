@@ -90,7 +90,7 @@ private:
     Site site_;
     std::map<std::string, Factory, std::less<>> kinds_;
     std::map<std::pair<std::string, Flags>, std::shared_ptr<Table>> open_;
-    std::unique_ptr<asio::thread_pool> helpers_;     // ends before the tables that it asks
+    std::unique_ptr<asio::thread_pool> helpers_;  // ends before the tables that it asks
 };
 
 /// The built-in kinds, in alphabetical order (postconf -m).

@@ -63,7 +63,7 @@ Named named_by(const process::Service& service, std::span<const std::string_view
                     named.add(*value);
     // Defaults name tables too: local_recipient_maps those of users and of aliases.
     for (const config::KnownParameter& parameter : config::known_parameters()) {
-        if (service.config().definition(parameter.name) || !wanted(parameter.name))
+        if (parameter.initial.find(':') == std::string_view::npos || service.config().definition(parameter.name) || !wanted(parameter.name))
             continue;
         try {
             named.add(service.config().text(parameter.name), false);
