@@ -4,7 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cstdlib>
+#include <thread>
 
 using namespace posthorn;
 using namespace posthorn::spool;
@@ -55,6 +57,11 @@ Outcome run_and_crash(std::uint64_t seed, int steps, const Lying& lying, std::si
         if (second)
             check(*second, operation, ", and again while it recovered");
     };
+    std::atomic<unsigned> delays = 0;
+    files.delay = [&](std::string_view name) {             // several syncs of the log at once, and commits behind them
+        if (name == "spool.db-wal")
+            std::this_thread::sleep_for(std::chrono::microseconds{++delays % 3 == 0 ? 8000 : 100});
+    };
     {
         Workload workload(files, expected, seed);
         const auto started = workload.start();
@@ -64,6 +71,7 @@ Outcome run_and_crash(std::uint64_t seed, int steps, const Lying& lying, std::si
         workload.stop();                                   // the last operations: checkpoint and close
     }
     files.after = nullptr;
+    files.delay = nullptr;
     CHECK(expected.compare(files) == "");                  // without any power loss all is as it should be
     return outcome;
 }

@@ -7,6 +7,8 @@
 #include "spool/spool.hpp"
 #include "spool/test_messages.hpp"
 
+#include <boost/asio/steady_timer.hpp>
+
 #include <fmt/format.h>
 
 #include <map>
@@ -152,6 +154,7 @@ public:
         options.checkpoint_octets = 96 << 10;              // often
         options.slack_octets = 16 << 10;
         options.orphan_age = std::chrono::seconds{0};
+        options.slow_sync = random_() % 2 ? std::chrono::microseconds{0} : std::chrono::hours{1};
         Events events;
         events.failed = [this](Error) { failed_ = true; };
         TRY(spool_, Spool::open(files_, options, on_.loop.get_executor(), on_.clock, silent_log(), events));
@@ -167,8 +170,10 @@ public:
     /// One thing that happens to a queue. False: the store has failed.
     bool step()
     {
-        const auto what = random_() % 16;
-        if (present_.size() < 4 || what < 6)
+        const auto what = random_() % 20;
+        if (what >= 16)
+            crowd();
+        else if (present_.size() < 4 || what < 6)
             enqueue(1 + random_() % 3, random_() % 4 == 0 ? 1 + random_() % 60'000 : 1 + random_() % 5'000);
         else if (what < 8)
             enqueue_large();
@@ -218,6 +223,79 @@ private:
     {
         const auto answer = co_await spool_->enqueue(std::move(message));
         note_answer(number, answer);
+    }
+
+    awaitable<void> soon()
+    {
+        asio::steady_timer timer(on_.loop, std::chrono::microseconds{random_() % 20'000});
+        co_await timer.async_wait(use_awaitable);
+    }
+
+    awaitable<Result<void>> together(std::vector<awaitable<void>> tasks)
+    {
+        TaskGroup group(co_await asio::this_coro::executor);
+        for (auto& task : tasks)
+            group.spawn(std::move(task));
+        co_await group.drained();
+        co_return Result<void>{};
+    }
+
+    awaitable<void> enqueue_soon(int number, NewMessageRef message)
+    {
+        co_await soon();
+        co_await enqueue_noted(number, std::move(message));
+        if (random_() % 2 && std::ranges::find(present_, number) != present_.end())
+            co_await remove_soon(number);
+    }
+
+    /// As a receiver that lost the answer: it believes a "yes".
+    awaitable<void> ask_soon(int number)
+    {
+        co_await soon();
+        const auto committed = co_await spool_->was_committed(queue_id(number));
+        if (committed && *committed)
+            expected_.note(number, [](Expectations::Message& message) { message.enqueued = Fate::sure; });
+    }
+
+    awaitable<void> remove_soon(int number)
+    {
+        std::erase(present_, number);
+        co_await soon();
+        const auto lease = co_await spool_->find(queue_id(number));
+        if (!lease || !*lease)
+            co_return;
+        expected_.note(number, [](Expectations::Message& message) { message.removed = Fate::asked; });
+        if (co_await spool_->remove({**lease}))
+            expected_.note(number, [](Expectations::Message& message) { message.removed = Fate::sure; });
+        else
+            present_.push_back(number);
+    }
+
+    awaitable<void> sweep_soon()
+    {
+        co_await soon();
+        (void)co_await spool_->sweep();
+    }
+
+    /// Many at once, not all in one commit.
+    void crowd()
+    {
+        std::vector<awaitable<void>> tasks;
+        for (auto count = 3 + random_() % 5; count > 0; --count) {
+            const int number = ++number_;
+            auto message = message_of(number, 1 + random_() % 5'000);
+            expected_.note(number, [&](Expectations::Message& expected) {
+                expected.octets = message->content.inline_octets();
+                expected.enqueued = Fate::asked;
+            });
+            tasks.push_back(enqueue_soon(number, std::move(message)));
+            tasks.push_back(ask_soon(number));
+        }
+        for (int count = 0; count < 2 && present_.size() > 2; ++count)
+            tasks.push_back(remove_soon(present_[static_cast<std::size_t>(count)]));
+        for (int count = 0; count < 4; ++count)
+            tasks.push_back(sweep_soon());
+        (void)on_.get(together(std::move(tasks)));
     }
 
     void enqueue(std::size_t count, std::size_t size)

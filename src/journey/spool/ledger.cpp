@@ -120,7 +120,15 @@ void Ledger::note_log(int pages) { log_octets_ = static_cast<std::uint64_t>(page
 
 void Ledger::begin() { prepared("BEGIN IMMEDIATE").run(); }
 
-void Ledger::commit(WallTime now)
+void Ledger::commit(WallTime now) { remove_files(end_transaction(now)); }
+
+std::vector<std::string> Ledger::commit_unsynced(WallTime now)
+{
+    const SqliteVfs::LeftToOthers left(vfs_);
+    return end_transaction(now);
+}
+
+std::vector<std::string> Ledger::end_transaction(WallTime now)
 {
     if (!gone_next_.empty()) {
         if (now - purged_ > std::chrono::seconds{1} || now < purged_) {
@@ -146,13 +154,17 @@ void Ledger::commit(WallTime now)
         gone_order_.push_back({now + setup_.remember_removed, std::move(gone_next_)});
         gone_next_.clear();
     }
-    for (std::string& name : unlink_next_) {
+    return std::exchange(unlink_next_, {});
+}
+
+void Ledger::remove_files(std::vector<std::string> names)
+{
+    for (std::string& name : names) {
         if (files_held_ > 0)
             unlink_held_.push_back(std::move(name));
         else
             files().remove(name);              // what a crash or an error leaves is swept as an orphan
     }
-    unlink_next_.clear();
 }
 
 void Ledger::rollback()

@@ -43,6 +43,11 @@ public:
     void begin();
     /// Synced when it returns. Then content files of removed messages go.
     void commit(WallTime now);
+    /// Written to the log and not synced: whoever calls sees to that, before anybody hears of it. Then remove_files() of what is returned.
+    std::vector<std::string> commit_unsynced(WallTime now);
+    void remove_files(std::vector<std::string> names);
+    /// How long the last commit() waited for the disk.
+    std::chrono::steady_clock::duration sync_took() const { return vfs_.log_sync_took; }
     void rollback();
 
     Result<Lease> enqueue(const NewMessage& message);
@@ -99,6 +104,7 @@ private:
 
     Ledger(SqliteVfs& vfs, Setup setup);
     void load_gone(WallTime now);
+    std::vector<std::string> end_transaction(WallTime now);
     Statement& prepared(const char* sql);
     std::optional<Error> stale(Lease lease) const;
     std::optional<Error> check(const NewMessage& message, bool content_follows);

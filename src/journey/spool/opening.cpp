@@ -14,6 +14,7 @@ namespace posthorn::spool {
 
 namespace {
 
+constexpr std::size_t syncs_at_once = 4;
 constexpr std::uint64_t checked_at_start = 64 << 20;    // a larger database is only read, as far as scheduling needs it
 
 [[noreturn]] void refuse(std::string_view what, int error_number)
@@ -174,6 +175,9 @@ Result<Opening> open_queue(FileOps& files, const Options& options, const Clock& 
         }
         // Before anybody is answered, what the log holds is in the database as well, by writes of this process.
         opening.ledger->checkpoint();
+        for (std::unique_ptr<File>& each : opening.logs = std::vector<std::unique_ptr<File>>(syncs_at_once))
+            if (const int error = files.open(database + "-wal", Open::read_only, each))
+                refuse(database + "-wal", error);
         opening.opened.orphans = opening.ledger->sweep(options.orphan_age);
         opening.opened.messages = opening.ledger->messages();
         return opening;

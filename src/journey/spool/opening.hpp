@@ -15,6 +15,7 @@ struct Opening {
     std::unique_ptr<File> lock;
     std::unique_ptr<SqliteVfs> vfs;
     std::unique_ptr<Ledger> ledger;
+    std::vector<std::unique_ptr<File>> logs;           // the log, opened once for each sync that may be under way
     Opened opened;
 };
 

@@ -14,7 +14,7 @@ constexpr std::uint64_t sector = 512;
 class RecordedFiles::Handle final : public File {
 public:
     Handle(RecordedFiles& files, std::string name, Node node, bool writable)
-        : files_(files), name_(std::move(name)), node_(std::move(node)), writable_(writable)
+        : files_(files), name_(std::move(name)), node_(std::move(node)), writable_(writable), heard_(node_->failures)
     {
     }
     ~Handle() override
@@ -47,16 +47,29 @@ public:
 
     int sync() override
     {
+        std::size_t covered = 0;
+        {
+            const std::lock_guard lock(files_.mutex_);
+            covered = files_.number_;
+        }
+        if (files_.delay)
+            files_.delay(name_);
         const std::lock_guard lock(files_.mutex_);
+        if (heard_ != node_->failures) {
+            heard_ = node_->failures;
+            return EIO;
+        }
         Operation operation;
         if (const int error = files_.begin(Operation::Kind::sync, name_, operation)) {
             node_->pending.clear();
+            heard_ = ++node_->failures;
             return error;
         }
         if (!files_.lying || !files_.lying(operation)) {
-            for (const Pending& pending : node_->pending)
+            const auto later = std::ranges::find_if(node_->pending, [&](const Pending& pending) { return pending.number > covered; });
+            for (const Pending& pending : std::span(node_->pending.begin(), later))
                 apply(node_->disk, pending);
-            node_->pending.clear();
+            node_->pending.erase(node_->pending.begin(), later);
         }
         files_.end(operation);
         return 0;
@@ -80,6 +93,7 @@ private:
         if (const int error = files_.begin(kind, name_, operation))
             return error;
         apply(node_->cache, pending);
+        pending.number = operation.number;
         node_->pending.push_back(std::move(pending));
         files_.end(operation);
         return 0;
@@ -89,6 +103,7 @@ private:
     std::string name_;
     Node node_;
     bool writable_, locked_ = false;
+    std::size_t heard_;                    // of the inode's failures
 };
 
 RecordedFiles::RecordedFiles() { folders_[""] = true; }

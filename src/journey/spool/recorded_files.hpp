@@ -1,7 +1,9 @@
 // spool/recorded_files.hpp: files in memory that know which of their octets a power loss would leave. For tests.
 // Model    a write is pending until its file was synced; then it is on the disk. A power loss leaves any subset of what is pending, in
 //          sectors of 512 octets (a write does not harm what lies beside it). Names are pending until their folder was synced.
-// Failures a sync that fails drops what was pending: the running system still reads it, no later sync writes it (as Linux does).
+// Failures a sync that fails drops what was pending: the running system still reads it, no later sync writes it; every other open file of
+//          the same inode hears of it once, at its next sync (as Linux does).
+// Syncs    cover what was written before they began, however long they take (`delay`), and no more.
 // Threads  any; `after` runs in the thread of the operation, alone.
 #pragma once
 
@@ -38,6 +40,8 @@ public:
 
     /// Asked before every operation: an errno to fail it with.
     std::function<int(const Operation&)> before;
+    /// Called at the start of every sync of a file, in its thread, while others go on.
+    std::function<void(std::string_view name)> delay;
     /// Told after every operation that was done.
     std::function<void(const Operation&)> after;
     /// True: this sync reports success and does nothing (a mutation).
@@ -56,11 +60,13 @@ private:
         std::uint64_t offset = 0;          // of a truncation: the size
         std::string octets;
         bool truncation = false;
+        std::size_t number = 0;            // of the operation
     };
     struct Inode {
         std::string cache, disk;
         std::vector<Pending> pending;
         bool locked = false;
+        std::size_t failures = 0;          // of syncs
     };
     using Node = std::shared_ptr<Inode>;
     struct NameChange {

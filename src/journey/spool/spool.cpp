@@ -2,7 +2,9 @@
 
 #include "spool/jobs.hpp"
 #include "spool/ledger.hpp"
+#include "spool/log_sync.hpp"
 #include "spool/opening.hpp"
+#include "spool/request.hpp"
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/executor_work_guard.hpp>
@@ -12,6 +14,7 @@
 #include <sys/prctl.h>
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -22,84 +25,14 @@ namespace {
 
 constexpr std::string_view damage_marker_reason = "a page of the queue database is damaged; it is salvaged at the next start";
 
-/// One call, from the loop to the writer thread and back.
-class Request {
-public:
-    /// What may share a transaction, what can wait for company, and what needs none.
-    enum class Kind {
-        enqueue,       // refused with 4.3.1 when there is no room
-        settle,        // waits for company; waits for room
-        change,        // refused with 4.3.1 when there is no room
-        read,          // outside of the transaction, after it
-        job,           // many steps, one per turn
-    };
-    Request(Kind request_kind, std::string request_name) : kind(request_kind), name(std::move(request_name)) {}
-    virtual ~Request() = default;
-    virtual void apply(Ledger& ledger) = 0;
-    /// True: done. Only jobs take more than one step.
-    virtual bool step(Ledger& ledger)
-    {
-        apply(ledger);
-        return true;
-    }
-    virtual void refuse(Error error) = 0;
-    /// On the loop.
-    virtual void complete() = 0;
-
-    Kind kind;
-    std::string name;
-};
-
-template <class T>
-class Call final : public Request {
-public:
-    using Work = std::move_only_function<Result<T>(Ledger&)>;
-    Call(Kind request_kind, Work work) : Request(request_kind, {}), work_(std::move(work)) {}
-
-    void apply(Ledger& ledger) override { result_ = work_(ledger); }
-    void refuse(Error error) override { result_ = Result<T>(std::move(error)); }
-    void complete() override { done(std::move(result_)); }
-
-    std::move_only_function<void(Result<T>)> done;
-
-private:
-    Work work_;
-    Result<T> result_ = Error{"not done", "4.3.0"};
-};
-
-template <class T>
-class JobCall final : public Request {
-public:
-    explicit JobCall(std::unique_ptr<Job<T>> job) : Request(Kind::job, {}), job_(std::move(job)) {}
-
-    void apply(Ledger&) override {}
-    bool step(Ledger& ledger) override
-    {
-        auto ended = job_->step(ledger);
-        if (!ended)
-            return false;
-        result_ = *std::move(ended);
-        return true;
-    }
-    void refuse(Error error) override { result_ = Result<T>(std::move(error)); }
-    void complete() override { done(std::move(result_)); }
-
-    std::move_only_function<void(Result<T>)> done;
-
-private:
-    std::unique_ptr<Job<T>> job_;
-    Result<T> result_ = Error{"not done", "4.3.0"};
-};
-
-using Requests = std::vector<std::unique_ptr<Request>>;
-
 }  // namespace
 
 class Spool::Core {
 public:
     Core(FileOps& files, Options options, Executor loop, const Clock& clock, observe::Log log, Events events, Opening opening)
         : options(options), loop_(std::move(loop)), clock_(clock), log_(std::move(log)), events_(std::move(events)), opening_(std::move(opening)),
-          files_(files)
+          files_(files),
+          log_sync_(std::move(opening_.logs), this->options.slow_sync, [this](std::uint64_t ticket, int error) { synced(ticket, error); })
     {
         writer_ = std::jthread([this] { write(); });
     }
@@ -173,12 +106,24 @@ private:
     }
 
     void write();
-    void turn(Requests batch);
+    void turn(Requests batch, bool stopping);
     void transaction(Requests& batch);
     void out_of_room(Requests& batch, const std::string& text);
     void housekeeping(bool idle);
     void fail(const Failed& failure);
     void answer(Requests done);
+    void answer_when_synced(Requests done);
+    void synced(std::uint64_t ticket, int error);
+    void wait_for_turn(std::unique_lock<std::mutex>& lock);
+    void drain();
+    void after_syncs();
+
+    /// A commit that is written, and what waits for its sync.
+    struct Unsynced {
+        std::uint64_t ticket = 0;
+        Requests requests;
+        std::vector<std::string> files;                // of messages that left: they go when that is on the disk
+    };
 
     Executor loop_;
     const Clock& clock_;
@@ -193,12 +138,17 @@ private:
     Requests urgent_, settles_;                        // under the mutex
     std::chrono::steady_clock::time_point settles_due_{}, retry_at_{};
     bool stopping_ = false;
+    std::deque<Unsynced> unsynced_;                    // in order of their tickets
+    std::vector<std::string> files_to_go_;
+    int sync_error_ = 0;
 
     Requests jobs_, done_;                             // of the writer thread
     bool failed_ = false;
     std::chrono::steady_clock::time_point checkpoint_at_{};
     bool room_lacked_ = false, shrinking_ = false;
+    std::uint64_t ticket_ = 0;
 
+    LogSync log_sync_;
     std::jthread writer_;                              // last: it uses all of the above
 };
 
@@ -210,7 +160,7 @@ void Spool::Core::write()
         Requests batch;
         {
             std::unique_lock lock(mutex_);
-            while (urgent_.empty() && jobs_.empty() && !stopping_) {
+            while (urgent_.empty() && jobs_.empty() && files_to_go_.empty() && (!sync_error_ || failed_) && !stopping_) {
                 if (!settles_.empty()) {
                     if (std::chrono::steady_clock::now() >= settles_due_ || wake_.wait_until(lock, settles_due_) == std::cv_status::timeout)
                         break;
@@ -220,6 +170,7 @@ void Spool::Core::write()
                     wake_.wait(lock);
                 }
             }
+            wait_for_turn(lock);
             batch = std::exchange(urgent_, {});
             if (std::chrono::steady_clock::now() >= retry_at_ || stopping_) {
                 std::ranges::move(settles_, std::back_inserter(batch));
@@ -227,7 +178,7 @@ void Spool::Core::write()
             }
             stopping = stopping_;
         }
-        turn(std::move(batch));
+        turn(std::move(batch), stopping);
         if (stopping) {
             const std::lock_guard lock(mutex_);
             if (urgent_.empty() && settles_.empty() && jobs_.empty())
@@ -246,27 +197,32 @@ void Spool::Core::write()
     opening_.lock.reset();
 }
 
-void Spool::Core::turn(Requests batch)
+void Spool::Core::turn(Requests batch, bool stopping)
 {
     Requests reads;
     for (auto& request : batch) {
-        if (request->kind == Request::Kind::read)
+        if (request->kind == Request::Kind::read || request->kind == Request::Kind::sweep)
             reads.push_back(std::move(request));
         else if (request->kind == Request::Kind::job)
             jobs_.push_back(std::move(request));
     }
     std::erase(batch, nullptr);
     try {
+        after_syncs();
         if (!failed_ && !batch.empty())
             transaction(batch);
         if (!failed_) {
-            for (auto& request : reads)
+            for (auto& request : reads) {
+                if (request->kind == Request::Kind::sweep)
+                    drain();
                 request->apply(*opening_.ledger);
+            }
             std::ranges::move(reads, std::back_inserter(done_));
             reads.clear();
         }
-        answer(std::exchange(done_, {}));
+        answer_when_synced(std::exchange(done_, {}));
         if (!failed_ && !jobs_.empty()) {
+            drain();                                   // its steps show and copy what is on the disk
             if (jobs_.front()->step(*opening_.ledger)) {
                 done_.push_back(std::move(jobs_.front()));
                 jobs_.erase(jobs_.begin());
@@ -277,15 +233,23 @@ void Spool::Core::turn(Requests batch)
             bool idle = false;
             {
                 const std::lock_guard lock(mutex_);
-                idle = urgent_.empty();
+                idle = urgent_.empty() && unsynced_.empty();
             }
             housekeeping(idle);
         }
+        if (!failed_ && stopping)
+            drain();
     } catch (const Failed& failure) {
         fail(failure);
     }
     if (!failed_)
         return;
+    {
+        const std::lock_guard lock(mutex_);
+        for (Unsynced& each : std::exchange(unsynced_, {}))
+            std::ranges::move(each.requests, std::back_inserter(done_));
+        files_to_go_.clear();
+    }
     const Error unknown{"the queue has failed"};       // no status: nobody knows what is on the disk
     for (Requests* left : {&batch, &reads, &jobs_, &done_}) {
         for (auto& request : *left)
@@ -302,7 +266,17 @@ void Spool::Core::transaction(Requests& batch)
         ledger.begin();
         for (auto& request : batch)
             request->apply(ledger);
-        ledger.commit(clock_.wall());
+        if (log_sync_.pays()) {
+            auto files = ledger.commit_unsynced(clock_.wall());
+            {
+                const std::lock_guard lock(mutex_);
+                unsynced_.push_back({++ticket_, std::exchange(batch, {}), std::move(files)});
+            }
+            log_sync_.start(ticket_);
+        } else {
+            ledger.commit(clock_.wall());
+            log_sync_.took(ledger.sync_took());
+        }
         if (room_lacked_)
             log_.info("queue file system has room again");
         room_lacked_ = false;
@@ -358,6 +332,7 @@ void Spool::Core::housekeeping(bool idle)
     const std::uint64_t log = ledger.log_octets();
     if (log >= options.checkpoint_octets * (idle ? 1 : 4) && std::chrono::steady_clock::now() >= checkpoint_at_) {
         try {
+            drain();                                   // a log that could not be synced must not reach the database
             ledger.checkpoint();
             shrinking_ = true;
         } catch (const Failed& failure) {
@@ -389,6 +364,74 @@ void Spool::Core::fail(const Failed& failure)
         failure.kind == Failed::Kind::damaged ? fmt::format("{} ({})", damage_marker_reason, failure.what()) : std::string(failure.what());
     if (events_.failed)
         events_.failed(Error{text});
+}
+
+/// What was read or refused after a commit was written is said when that is on the disk: a message that is found, or found to have left.
+void Spool::Core::answer_when_synced(Requests done)
+{
+    {
+        const std::lock_guard lock(mutex_);
+        if (!unsynced_.empty()) {
+            std::ranges::move(done, std::back_inserter(unsynced_.back().requests));
+            return;
+        }
+    }
+    answer(std::move(done));
+}
+
+/// On a thread that waited for the disk.
+void Spool::Core::synced(std::uint64_t ticket, int error)
+{
+    Requests done;
+    {
+        const std::lock_guard lock(mutex_);
+        sync_error_ = error;
+        while (!error && !unsynced_.empty() && unsynced_.front().ticket <= ticket) {
+            std::ranges::move(unsynced_.front().requests, std::back_inserter(done));
+            std::ranges::move(unsynced_.front().files, std::back_inserter(files_to_go_));
+            unsynced_.pop_front();
+        }
+    }
+    answer(std::move(done));
+    wake_.notify_one();
+}
+
+void Spool::Core::wait_for_turn(std::unique_lock<std::mutex>& lock)
+{
+    while (!stopping_ && !sync_error_ && !unsynced_.empty()) {
+        const auto next = log_sync_.next();
+        if (!next)
+            wake_.wait(lock);
+        else if (std::chrono::steady_clock::now() >= *next || wake_.wait_until(lock, *next) == std::cv_status::timeout)
+            return;
+    }
+}
+
+/// Returns when all that was written is synced.
+void Spool::Core::drain()
+{
+    {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [&] { return unsynced_.empty() || sync_error_; });
+    }
+    after_syncs();
+}
+
+/// What ended syncs left to do; throws where one failed.
+void Spool::Core::after_syncs()
+{
+    std::vector<std::string> files;
+    int error = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        files = std::exchange(files_to_go_, {});
+        error = sync_error_;
+    }
+    if (error && !failed_) {
+        opening_.vfs->fail("sync", database_name, error);
+        throw Failed(Failed::Kind::fatal, fmt::format("sync of the log: {}", errno_text(error)));
+    }
+    opening_.ledger->remove_files(std::move(files));
 }
 
 void Spool::Core::answer(Requests done)
@@ -493,7 +536,7 @@ awaitable<void> Spool::close()
 
 awaitable<Result<std::size_t>> Spool::sweep()
 {
-    return core_->call<std::size_t>(Request::Kind::read,
+    return core_->call<std::size_t>(Request::Kind::sweep,
                                     [age = core_->options.orphan_age](Ledger& ledger) -> Result<std::size_t> { return ledger.sweep(age); });
 }
 

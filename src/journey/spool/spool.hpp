@@ -1,7 +1,9 @@
 // spool/spool.hpp: the Store on SQLite, in qmgr's queue_directory.
 // Threads  one writer thread owns the one connection; public calls are made on the event loop and complete there.
-// Commits  all requests that arrive while a commit runs share the next one, without waiting for more. Verdicts wait for a commit to
-//          share for at most Options::verdict_delay. Checkpoints run between commits, after their callers were answered.
+// Commits  all requests that arrive while a commit runs share the next one, without waiting for more. On a slow disk a commit is written
+//          while the syncs of those before it run (log_sync.hpp). Nothing is answered before the sync that covers it, a read neither.
+//          Verdicts wait for a commit to share for at most Options::verdict_delay. Checkpoints run between commits, after their callers
+//          were answered.
 // Failure  a failed sync, an I/O error or a damaged page ends the store: Events::failed is called on the writer thread, once, before
 //          any caller hears of it. The process ends and opens again, which recovers; nothing is retried in place. Only a full disk is
 //          waited out: enqueue fails with 4.3.1, verdicts wait until there is room.
@@ -28,6 +30,7 @@ struct Options {
     std::chrono::milliseconds room_retry{200};           // after a full disk, verdicts try again
     std::uint64_t checkpoint_octets = 4 << 20;           // of write-ahead log: checkpoint when idle; at 4 times that in any case
     std::uint64_t cache_octets = 16 << 20;
+    std::chrono::microseconds slow_sync{1000};           // commits overlap where syncs take that long; 0: always
     std::chrono::seconds orphan_age{300};                // files in incoming/ that nobody names and nobody holds
     std::chrono::seconds remember_removed{120};          // was_committed() is true that long after a message left
     std::uint64_t slack_octets = 64 << 20;               // free pages kept in the database file

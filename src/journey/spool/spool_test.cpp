@@ -81,7 +81,9 @@ std::string name_of(const std::string& folder, const char* file) { return folder
 TEST_CASE("group commit: what arrives while a commit runs shares the next one, and each answer comes after its sync")
 {
     RecordedFiles files;
-    Queue queue(files);
+    Options options;
+    options.slow_sync = 1h;
+    Queue queue(files, options);
     queue.put(500);                                    // a log that starts over syncs its header as well
     // The first commit is held at its sync until all the others have been asked.
     std::atomic<bool> asked_all = false;
@@ -118,6 +120,7 @@ TEST_CASE("verdicts: they share the commit of an enqueue, and else are synced al
     RecordedFiles files;
     Options options;
     options.verdict_delay = 20ms;
+    options.slow_sync = 1h;
     Queue queue(files, options);
     std::vector<Lease> leases;
     for (int number = 1; number <= 10; ++number)

@@ -25,6 +25,7 @@ struct VfsFile {
     bool gathers;                          // the log: SQLite writes it in order, 24 octets and a page at a time
     std::string gathered;                  // written by SQLite, not yet by us
     std::uint64_t gathered_at;
+    bool begun_anew;                       // its header was written, and is not synced
 };
 
 constexpr std::size_t gather_limit = 1 << 20;
@@ -94,6 +95,7 @@ int write_file(sqlite3_file* file, const void* from, int amount, sqlite3_int64 o
             return code;
     if (f.gathered.empty())
         f.gathered_at = at;
+    f.begun_anew = f.begun_anew || at == 0;
     f.gathered.append(octets.data(), octets.size());
     return SQLITE_OK;
 }
@@ -119,12 +121,20 @@ int sync_file(sqlite3_file* file, int)
         return SQLITE_IOERR_FSYNC;
     if (const int code = put_gathered(f); code != SQLITE_OK)
         return code;
+    // The header of a log that begins anew is synced before the frames behind it: with the old one, what they leave of the old frames
+    // would be read as pages that are newer than the database.
+    if (f.gathers && f.vfs->left_to_others() && !f.begun_anew && f.folder_synced)
+        return SQLITE_OK;
+    const auto start = std::chrono::steady_clock::now();
     int error = f.file->sync();
+    if (f.gathers)
+        f.vfs->log_sync_took = std::chrono::steady_clock::now() - start;
     // The name as well, once per open: an earlier process may have created the file and ended before it had synced the folder.
     if (error == 0 && !f.folder_synced)
         error = f.vfs->files().sync_folder(folder_of(f.name));
     if (error == 0) {
         f.folder_synced = true;
+        f.begun_anew = false;
         return SQLITE_OK;
     }
     f.vfs->fail("sync", f.name, error);
@@ -205,8 +215,8 @@ int open_file(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags,
     }
     if (error)
         return is_full(error) ? SQLITE_FULL : SQLITE_CANTOPEN;
-    new (file)
-        VfsFile{{&io_methods}, &owner, std::move(opened), name, false, (flags & SQLITE_OPEN_READONLY) != 0, (flags & SQLITE_OPEN_WAL) != 0, {}, 0};
+    new (file) VfsFile{
+        {&io_methods}, &owner, std::move(opened), name, false, (flags & SQLITE_OPEN_READONLY) != 0, (flags & SQLITE_OPEN_WAL) != 0, {}, 0, false};
     if (out_flags)
         *out_flags = flags;
     return SQLITE_OK;
