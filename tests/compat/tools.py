@@ -6,6 +6,8 @@ Debian's packages, root or namespaces cannot be had.
   tools.py BIN [--seed N] [--show NAME] [--break]     --break changes one setting for Posthorn alone: the comparison must notice
 """
 import argparse
+import concurrent.futures
+import contextlib
 import os
 import pathlib
 import pty
@@ -38,7 +40,7 @@ class Question:
 
 
 def multi_questions(rng):
-    """postmulti and postfix, in this order: each builds on those before. DIR is the folder of the side's instances."""
+    """postmulti, in this order: each builds on those before. DIR is the folder of the side's instances."""
     def place(name, *parts):
         return [f"{part}_directory=DIR/{name}/{part}" for part in (parts or ("config", "queue", "data"))]
     group = rng.choice(["mta", "msa", "out"])
@@ -79,6 +81,12 @@ def multi_questions(rng):
         Question("init again", ["postmulti", "-e", "init"], after=["multi_instance_enable", "multi_instance_wrapper"]),
         Question("destroy", ["postmulti", "-i", three, "-e", "destroy"], after=["multi_instance_directories"]),
         Question("list at the end", ["postmulti", "-l"]),
+    ]
+
+
+def command_questions(rng):
+    """postfix on one instance; those about TLS build on those before."""
+    return [
         Question("unknown command", ["postfix", "-c", "DIR/postfix", "nonsense"], accept=["usage"]),
         Question("no command", ["postfix", "-c", "DIR/postfix"], accept=["usage"]), Question("logrotate without a file", ["postfix", "-c", "DIR/postfix", "logrotate"]),
         Question("tls alone", ["postfix", "-c", "DIR/postfix", "tls"]), Question("tls nonsense", ["postfix", "-c", "DIR/postfix", "tls", "nonsense"]),
@@ -152,7 +160,7 @@ def queue_questions(rng):
 
 def questions(seed):
     rng = random.Random(seed)
-    return {"alone": multi_questions(rng) + lock_questions(rng), "running": queue_questions(rng)}
+    return {"instances": multi_questions(rng), "commands": command_questions(rng), "locks": lock_questions(rng), "queue": queue_questions(rng)}
 
 
 class Side:
@@ -283,14 +291,20 @@ def excused(question, answers):
     return all(fits[name]() for name in question.accept)
 
 
-def ask(question, sides, area, show):
-    answers = []
-    for side in sides:
-        answer = shown(question.show, side.call(question))
-        if question.after:
-            now = side.call(Question("", ["postconf", "-c", "DIR/postfix", "-n", *question.after]))
-            answer = (answer[0], answer[1] + now[1], answer[2] + now[2])
-        answers.append(answer)
+def ask(questions, side):
+    """This side's answers, one after the other."""
+    return [answer_to(question, side) for question in questions]
+
+
+def answer_to(question, side):
+    answer = shown(question.show, side.call(question))
+    if question.after:
+        now = side.call(Question("", ["postconf", "-c", "DIR/postfix", "-n", *question.after]))
+        answer = (answer[0], answer[1] + now[1], answer[2] + now[2])
+    return answer
+
+
+def judge(question, answers, area, show):
     if show == question.name:
         print(*answers, sep="\n")
     if answers[0] == answers[1]:
@@ -340,27 +354,30 @@ def main():
     from journey import Sink
     debian, area, bin = frame.Debian(), frame.Area("tools", ACCEPTED), options.bin.resolve()
     asked = questions(options.seed)
-    with frame.workshop() as folder:
-        sides = [Side(kind, folder, debian, bin) for kind in ("postfix", "posthorn")]
-        for side in sides:
-            side.write(options.broken and side.kind == "posthorn")
-        for question in asked["alone"]:
-            ask(question, sides, area, options.show)
-        running = folder / "running"
-        running.mkdir()
-        try:
+    kinds = ("postfix", "posthorn")
+    # Postfix's programs sleep a second over each fatal error: each group of questions and each side goes on by itself.
+    with frame.workshop() as folder, contextlib.ExitStack() as ends, concurrent.futures.ThreadPoolExecutor(len(asked) * len(kinds)) as pool:
+        answers = {}
+        for group in asked:
+            (folder / group).mkdir()
+            (folder / group).chmod(0o755)
+            sides = [Side(kind, folder / group, debian, bin) for kind in kinds]
             for side in sides:
-                sink = Sink({"RCPT": lambda argument, _: "450 4.2.1 Mailbox busy"})
-                settings = {"relay_domains": "", "minimal_backoff_time": "4000s", "queue_run_delay": "4000s", "smtp_connection_cache_on_demand": "no", "myorigin": "demo.test",
-                            "fast_flush_domains": ""}
-                side.system = frame.start(side.kind, running, debian, bin, sink, settings)
-                fill(side)
-            for question in asked["running"]:
-                ask(question, sides, area, options.show)
-        finally:
-            for side in sides:
-                if side.system:
-                    side.system.close()
+                if group == "queue":
+                    sink = Sink({"RCPT": lambda argument, _: "450 4.2.1 Mailbox busy"})
+                    settings = {"relay_domains": "", "minimal_backoff_time": "4000s", "queue_run_delay": "4000s", "smtp_connection_cache_on_demand": "no", "myorigin": "demo.test",
+                                "fast_flush_domains": ""}
+                    running = folder / "running"
+                    running.mkdir(exist_ok=True)
+                    side.system = frame.start(side.kind, running, debian, bin, sink, settings)
+                    ends.callback(side.system.close)
+                    fill(side)
+                else:
+                    side.write(options.broken and side.kind == "posthorn")
+            answers[group] = [pool.submit(ask, asked[group], side) for side in sides]
+        for group, sides in answers.items():
+            for question, *both in zip(asked[group], *[side.result() for side in sides]):
+                judge(question, both, area, options.show)
     if options.broken:
         print("noticed" if area.differing else "NOT NOTICED: a setting differs on one side")
         return 0 if area.differing else 1
