@@ -36,7 +36,8 @@ public:
           rates_(clock_, service.config().get(anvil_rate_time_unit), service.log_as("anvil")),
           report_every_(service.config().get(anvil_status_update_time)), prober_(service.executor()),
           desk_(service.executor(), verify::Options::from(service.config_for("verify"), origin_), prober_, clock_, service.log_as("verify")),
-          tasks_(service.executor()), dispatcher_(tasks_), peers_(service, clock_, dispatcher_, [this] { return channels(); }),
+          reloaded_(service.executor()), tasks_(service.executor()), dispatcher_(tasks_),
+          peers_(service, clock_, dispatcher_, [this] { return channels(); }),
           transcripts_(service.executor(), fmt::format("{}/{}", service.start_record().data_directory(), handoff::transcript_folder),
                        TranscriptLimits::from(service.config()), clock_, service.log_as("smtp"))
     {
@@ -94,6 +95,7 @@ public:
         rates_.set_unit(snapshot.get(anvil_rate_time_unit));
         report_every_ = snapshot.get(anvil_status_update_time);
         transcripts_.limit(TranscriptLimits::from(snapshot));
+        reloaded_.notify_all();
         return process::Reload::in_place;
     }
 
@@ -144,10 +146,21 @@ private:
             incoming.responder.reply(count);
     }
 
+    /// As long as `length` says, also where a reload changes that meanwhile.
+    awaitable<void> pause(std::function<std::chrono::seconds()> length)
+    {
+        for (const SteadyTime since = clock_.steady(); !co_await cancelled();) {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(since + length() - clock_.steady());
+            if (left.count() <= 0)
+                co_return;
+            co_await reloaded_.wait_for(left);
+        }
+    }
+
     awaitable<void> report_rates()
     {
         while (!co_await cancelled()) {
-            co_await sleep_for(report_every_);
+            co_await pause([this] { return report_every_; });
             if (!co_await cancelled())                               // the last report is stop()'s
                 rates_.report();
         }
@@ -194,7 +207,7 @@ private:
     awaitable<void> rotate()
     {
         while (!co_await cancelled()) {
-            co_await sleep_for(std::max<std::chrono::seconds>(period_, std::chrono::minutes{10}));
+            co_await pause([this] { return std::max<std::chrono::seconds>(period_, std::chrono::minutes{10}); });
             keys_ = keys_.rotated();
         }
     }
@@ -209,6 +222,7 @@ private:
     tls::TicketKeys keys_ = tls::TicketKeys::random();
     ProbeLink prober_;
     verify::Desk desk_;
+    Signal reloaded_;
     TaskGroup tasks_;
     ipc::Dispatcher dispatcher_;
     PeerKeeper peers_;
