@@ -10,6 +10,7 @@
 #include "base/strings.hpp"
 #include "config/expand.hpp"
 #include "config/known.hpp"
+#include "config/reading.hpp"
 
 namespace posthorn::config {
 
@@ -34,6 +35,20 @@ struct Snapshot::Data {
     std::optional<std::string_view> lookup(std::string_view name) const;
     void compute_defaults();
 };
+
+namespace {
+thread_local Reading* reading = nullptr;          // the innermost scope of this thread
+}
+
+Reading::Reading() : outer_(std::exchange(reading, this)) {}
+
+Reading::~Reading() { reading = outer_; }
+
+void Reading::note(std::string_view name)
+{
+    if (reading && !reading->names_.contains(name))
+        reading->names_.emplace(name);
+}
 
 std::string Definition::place() const { return line > 0 ? fmt::format("{}, line {}", origin, line) : origin; }
 
@@ -123,6 +138,7 @@ Result<std::string> Snapshot::expand(std::string_view text) const
 
 std::string Snapshot::text(std::string_view name) const
 {
+    Reading::note(name);
     const auto raw = lookup(name);
     if (!raw)
         return {};
@@ -134,6 +150,7 @@ std::string Snapshot::text(std::string_view name) const
 
 std::optional<std::string> Snapshot::as_written(std::string_view name) const
 {
+    Reading::note(name);
     const auto raw = lookup(name);
     return raw ? std::optional{std::string{*raw}} : std::nullopt;
 }
@@ -170,6 +187,7 @@ Result<Value> Snapshot::try_value(const ParamInfo& info, const std::string& name
 
 Value Snapshot::value(const ParamInfo& info, const std::string& name) const
 {
+    Reading::note(name);
     auto result = try_value(info, name);
     if (result)
         return std::move(*result);

@@ -70,8 +70,8 @@ std::unique_ptr<Service> Service::from_supervisor()
 
 Service::Service(Start start, config::Snapshot snapshot)
     : start_(std::move(start)), base_(std::move(snapshot)), config_(with_options(base_, start_.own())), folded_(lines_of(start_.folded())),
-      sink_(observe::descriptor_sink(start_.has_log() ? inherited(start_.log()) : Fd(),
-                                     start_.log_form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog)),
+      reading_(std::in_place), sink_(observe::descriptor_sink(start_.has_log() ? inherited(start_.log()) : Fd(),
+                                                              start_.log_form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog)),
       address_form_(std::make_shared<observe::AddressForm>(sink_, config_.text("info_log_address_format"))),
       log_(address_form_, config_.text("syslog_name") + "/" + start_.program())
 {
@@ -181,6 +181,8 @@ int Service::run(Work& work)
         work.start();
         if (control_->is_open())
             (void)control_->post(Control::ready, Ready{});           // a supervisor that is gone is noticed by its own way
+        read_at_start_ = reading_->names();
+        reading_.reset();
         if (asked_early_)
             begin_stop(*asked_early_, 10s);
     });
@@ -258,29 +260,46 @@ void Service::take_configuration(ipc::Incoming incoming)
     if (!work_)
         return incoming.responder.fail(Error{"still starting", "4.3.0"});
     try {
-        const config::Snapshot base = snapshot_in(incoming.descriptors.front());
-        const config::Snapshot mine = with_options(base, news->own());
-        // The lines that run here may be asked for while the options are taken: config_for() answers from the new ones.
-        auto before = std::tuple(base_, config_, folded_);
-        base_ = base;
-        config_ = mine;
-        folded_ = lines_of(news->folded());
-        const auto taken = work_->reload(config_);
-        if (!taken || *taken == Reload::by_successor)
-            std::tie(base_, config_, folded_) = std::move(before);
+        const auto taken = take(snapshot_in(incoming.descriptors.front()), *news);
         if (!taken)
             return incoming.responder.fail(taken.error());
         ConfigurationTaken answer;
         answer.set_by_successor(*taken == Reload::by_successor);
-        if (answer.by_successor())
-            return incoming.responder.reply(answer);
-        address_form_->set(config_.text("info_log_address_format"));
-        start_.set_generation(news->generation());
-        start_.set_heartbeat_seconds(news->heartbeat_seconds());
         incoming.responder.reply(answer);
     } catch (const std::exception& bad) {
         incoming.responder.fail(Error{bad.what(), "4.3.0"});
     }
+}
+
+Result<Reload> Service::take(const config::Snapshot& base, const NewConfiguration& news)
+{
+    const config::Snapshot mine = with_options(base, news.own());
+    const auto lines_before = folded_;
+    const auto configs_before = all_configs();
+    // The lines that run here may be asked for while the options are taken: config_for() answers from the new ones.
+    auto before = std::tuple(base_, config_, folded_);
+    base_ = base;
+    config_ = mine;
+    folded_ = lines_of(news.folded());
+    const config::Reading reading;
+    auto taken = work_->reload(config_);
+    if (!taken) {
+        std::tie(base_, config_, folded_) = std::move(before);
+        return taken;
+    }
+    address_form_->set(config_.text("info_log_address_format"));
+    start_.set_generation(news.generation());
+    start_.set_heartbeat_seconds(news.heartbeat_seconds());
+    // Loggers carry their name; the rest is what reload() did not ask for again.
+    std::vector<std::string_view> kept{"syslog_name"};
+    std::ranges::copy_if(read_at_start_, std::back_inserter(kept), [&](const std::string& name) { return !reading.names().contains(name); });
+    const auto changed = [&](const config::Snapshot& was, const config::Snapshot& is) {
+        return std::ranges::any_of(kept, [&](std::string_view name) { return was.text(name) != is.text(name); });
+    };
+    bool changes = changed(configs_before.front(), config_);
+    for (std::size_t i = 0; i < lines_before.size(); ++i)
+        changes |= changed(configs_before[i + 1], config_for(lines_before[i].service));
+    return changes ? Reload::by_successor : *taken;
 }
 
 void Service::counters(ipc::Responder responder)

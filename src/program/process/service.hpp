@@ -17,6 +17,7 @@
 #include "async/async.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
+#include "config/reading.hpp"
 #include "config/snapshot.hpp"
 #include "handoff/frames.pb.h"
 #include "ipc/channel.hpp"
@@ -32,6 +33,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,7 +45,8 @@ namespace posthorn::process {
 enum class Stop { drain, generation, abort };
 
 /// What a process did with a new configuration. by_successor: nothing was taken; it asks for what this process may not do (a file, a
-/// library, a connection), and the next one, which is confined anew, will be started with it.
+/// library, a connection), and the next one, which is confined anew, will be started with it. So it is, whatever reload() says, where a
+/// parameter that the process asked for at its start, and reload() did not, has another value: none is forgotten (config/reading.hpp).
 enum class Reload { in_place, by_successor };
 
 /// What a service does between start and stop.
@@ -145,6 +148,7 @@ private:
     awaitable<void> measure_lag();
     awaitable<void> take_stop(Stop how);
     void take_configuration(ipc::Incoming incoming);
+    Result<Reload> take(const config::Snapshot& base, const NewConfiguration& news);
     config::Snapshot with_options(const config::Snapshot& base, const Folded& own) const;
 
     Start start_;
@@ -152,6 +156,8 @@ private:
     config::Snapshot base_, config_;              // of the site; with the options of our line
     std::vector<FoldedLine> folded_;
     std::vector<ListeningSocket> listening_;
+    std::optional<config::Reading> reading_;      // while it starts
+    std::set<std::string, std::less<>> read_at_start_;
     std::shared_ptr<observe::Sink> sink_;
     std::shared_ptr<observe::AddressForm> address_form_;
     observe::Log log_;

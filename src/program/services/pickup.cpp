@@ -134,9 +134,22 @@ private:
 
 Pickup::Pickup(Executor executor, PickupOptions options, Reports reports, handoff::Queue& queue, Committed committed, handoff::Cleaner& cleaner,
                const Clock& clock, observe::Log log)
-    : options_(std::move(options)), reports_(std::move(reports)), queue_(queue), committed_(std::move(committed)), cleaner_(cleaner), clock_(clock),
-      log_(std::move(log)), files_(spool::system_files(std::string(spool_folder))), wake_(executor), tasks_(executor)
+    : options_(std::make_shared<const PickupOptions>(std::move(options))), reports_(std::move(reports)), queue_(queue),
+      committed_(std::move(committed)), cleaner_(cleaner), clock_(clock), log_(std::move(log)),
+      files_(spool::system_files(std::string(spool_folder))), wake_(executor), tasks_(executor)
 {
+}
+
+void Pickup::reconfigure(PickupOptions options)
+{
+    const std::lock_guard lock(options_lock_);
+    options_ = std::make_shared<const PickupOptions>(std::move(options));
+}
+
+std::shared_ptr<const PickupOptions> Pickup::options() const
+{
+    const std::lock_guard lock(options_lock_);
+    return options_;
 }
 
 void Pickup::start() { tasks_.spawn(watch()); }
@@ -150,10 +163,10 @@ awaitable<void> Pickup::close()
 awaitable<void> Pickup::watch()
 {
     while (!co_await cancelled()) {
-        if (!std::exchange(again_, false) || busy_.size() >= options_.at_once) {
+        if (!std::exchange(again_, false) || busy_.size() >= options()->at_once) {
             co_await wake_.wait_for(std::chrono::seconds{60});
             again_ = true;
-            if (busy_.size() >= options_.at_once)
+            if (busy_.size() >= options()->at_once)
                 continue;
         }
         std::erase_if(later_, [now = clock_.steady()](const auto& one) { return one.second <= now; });
@@ -162,7 +175,7 @@ awaitable<void> Pickup::watch()
             const std::string name = entry.path().filename();
             if (!is_ours(name) || busy_.contains(name) || later_.contains(name))
                 continue;
-            if (busy_.size() >= options_.at_once) {
+            if (busy_.size() >= options()->at_once) {
                 again_ = true;                               // the end of one wakes us
                 break;
             }
@@ -195,7 +208,7 @@ awaitable<void> Pickup::take(std::string name)
                 log_.warning("remove {}{}: {}", folder, current, errno_text(errno));
         } else {
             log_.warning("{}: {}{}: {}", queue_id, folder, current, handed.error().text());
-            later_[current] = clock_.steady() + options_.pause;
+            later_[current] = clock_.steady() + options()->pause;
         }
         busy_.erase(current);
     } else {
@@ -209,8 +222,8 @@ awaitable<void> Pickup::take(std::string name)
 std::string Pickup::received(const handoff::Envelope& envelope, std::uint32_t user) const
 {
     const WallTime now = clock_.wall();
-    return fmt::format("Received: by {} ({}, from userid {})\r\n\tid {}; {}\r\n", options_.myhostname, options_.mail_name, user, envelope.queue_id(),
-                       message::date(now, reports_().zone(now)));
+    return fmt::format("Received: by {} ({}, from userid {})\r\n\tid {}; {}\r\n", options()->myhostname, options()->mail_name, user,
+                       envelope.queue_id(), message::date(now, reports_().zone(now)));
 }
 
 Result<Pickup::Read> Pickup::read(const std::string& name) const
@@ -224,9 +237,9 @@ Result<Pickup::Read> Pickup::read(const std::string& name) const
     Read made;
     std::string text;
     bool in_head = true;
-    HeadSearch head(options_.header_limit);
+    HeadSearch head(options()->header_limit);
     std::uint64_t total = 0;
-    auto envelope = submit::pick_up(file.get(), options_.limits, [&](std::string_view octets) -> Result<void> {
+    auto envelope = submit::pick_up(file.get(), options()->limits, [&](std::string_view octets) -> Result<void> {
         total += octets.size();
         if (in_head || total <= handoff::inline_content_limit)
             text += octets;
@@ -276,7 +289,7 @@ Result<void> Pickup::rest_of_file(const std::string& name, const Read& read, con
     if (!file)
         return system_error("open", errno);
     std::size_t skip = read.head.size();
-    auto again = submit::pick_up(file.get(), options_.limits, [&](std::string_view octets) -> Result<void> {
+    auto again = submit::pick_up(file.get(), options()->limits, [&](std::string_view octets) -> Result<void> {
         const std::size_t dropped = std::min(skip, octets.size());
         skip -= dropped;
         octets.remove_prefix(dropped);
@@ -383,7 +396,7 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
     }
     handoff::Envelope& envelope = read->envelope;
     envelope.set_queue_id(queue_id);
-    envelope.set_filter(options_.content_filter);
+    envelope.set_filter(options()->content_filter);
     log_.info("{}: uid={} from=<{}>", queue_id, envelope.submitter(), smtp::external_address(envelope.sender()));
     // A first line with white space in front would continue our own field: it is the body's.
     const bool body_first = read->head.starts_with(' ') || read->head.starts_with('\t');
@@ -438,10 +451,10 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
         co_return Error{"no queue id is at hand", "4.3.0"};
     const std::string old_id = std::exchange(*envelope.mutable_queue_id(), *queue_id);
     envelope.set_hold(false);
-    envelope.set_filter(options_.content_filter);
+    envelope.set_filter(options()->content_filter);
     const auto stored = std::make_shared<Stored>(std::move(*request.mutable_content()->mutable_inline_octets()),
                                                  descriptors.empty() ? Fd{} : std::move(descriptors.front()));
-    CO_TRY(const std::string old_head, co_await on_thread(pool_, [this, stored] { return stored->head(options_.header_limit); }));
+    CO_TRY(const std::string old_head, co_await on_thread(pool_, [this, stored] { return stored->head(options()->header_limit); }));
     const std::uint64_t rest_size = envelope.size() - std::min<std::uint64_t>(envelope.size(), old_head.size());
     log_.info("{}: uid={} from=<{}> orig_id={}", *queue_id, ::geteuid(), smtp::external_address(envelope.sender()), old_id);
     std::string head = received(envelope, ::geteuid()) + old_head;

@@ -18,6 +18,8 @@
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <set>
 #include <span>
 #include <string>
@@ -58,6 +60,8 @@ public:
     std::uint64_t picked_up() const { return picked_up_; }
     /// A message of the queue, cleaned anew under another queue id. Nothing is enqueued here: the answer takes the old one's place.
     awaitable<Result<handoff::RequeueReply>> requeue(handoff::RequeueRequest request, std::vector<Fd> content);
+    /// From the next file on.
+    void reconfigure(PickupOptions options);
     void address_reports(Address address) { address_ = std::move(address); }
     /// Composes reports for the queue, which enqueues them.
     awaitable<Result<handoff::ReportReply>> report(handoff::ReportRequest request);
@@ -85,7 +89,10 @@ private:
     awaitable<Result<void>> send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal);
     std::string received(const handoff::Envelope& envelope, std::uint32_t user) const;
 
-    PickupOptions options_;
+    std::shared_ptr<const PickupOptions> options() const;
+
+    mutable std::mutex options_lock_;            // the helper thread looks at them as well
+    std::shared_ptr<const PickupOptions> options_;
     Reports reports_;
     Address address_;
     handoff::Queue& queue_;

@@ -168,6 +168,7 @@ public:
         }
         while (clock_.steady() - retired_.front().first > longest_question)
             retired_.pop_front();
+        pickup_.reconfigure(pickup_options(service_.config_for("pickup")));
         return process::Reload::in_place;
     }
 

@@ -65,11 +65,8 @@ Named named_by(const process::Service& service, std::span<const std::string_view
     for (const config::KnownParameter& parameter : config::known_parameters()) {
         if (parameter.initial.find(':') == std::string_view::npos || service.config().definition(parameter.name) || !wanted(parameter.name))
             continue;
-        try {
-            named.add(service.config().text(parameter.name), false);
-        } catch (const config::BadValue&) {
-            // A default that refers to something malformed: who needs it says so.
-        }
+        if (const auto value = service.config().expand(parameter.initial))          // text() would count as a question for it (config/reading.hpp)
+            named.add(*value, false);
     }
     return named;
 }

@@ -108,7 +108,7 @@ awaitable<std::vector<std::string>> Supervisor::reload()
 
         watch_files();                                             // what was written just before the reload belongs to it
         // The three that take it in place: all of them or none. A process may end meanwhile: it starts again with what is then in force.
-        std::vector<pid_t> taken;
+        std::vector<pid_t> told, taken;
         std::optional<std::string> refused;
         for (const char* key : {"memory", "resolve", "qmgr"}) {
             std::vector<pid_t> asked;
@@ -120,6 +120,7 @@ awaitable<std::vector<std::string>> Supervisor::reload()
                 if (found == children_.end() || refused)
                     continue;
                 if (auto answer = co_await reconfigure(&found->second, *fresh); answer) {
+                    told.push_back(pid);
                     if (!answer->by_successor())
                         taken.push_back(pid);
                 } else if (children_.contains(pid))
@@ -127,7 +128,7 @@ awaitable<std::vector<std::string>> Supervisor::reload()
             }
         }
         if (refused) {
-            for (const pid_t pid : taken)
+            for (const pid_t pid : told)
                 if (const auto found = children_.find(pid); found != children_.end())
                     (void)co_await reconfigure(&found->second, loaded_);
             sockets_.keep_only(old_places);
@@ -144,6 +145,7 @@ awaitable<std::vector<std::string>> Supervisor::reload()
         config_file_ = *std::move(file);
         log_target_ = *std::move(log_target);
         sink_->replace(log_target_.duplicate(), log_target_.form());
+        log_ = observe::Log(sink_, loaded_.snapshot.text("syslog_name") + "/master");
         ++generation_;
         log_.info("reload -- version {}, configuration {}", loaded_.snapshot.text("mail_version"), options_.config_directory);
         for (const std::string& warning : loaded_.warnings)
