@@ -83,6 +83,10 @@ constexpr auto informative = std::to_array<std::string_view>({
     "shlib_directory",
 });
 
+/// Declared, so that a wrong value is refused; the right ones change nothing.
+constexpr auto without_effect = std::to_array<std::string_view>({"debug_peer_level"});
+bool has_no_effect(std::string_view name) { return std::ranges::find(without_effect, name) != without_effect.end(); }
+
 struct Consequence {
     std::string_view prefix, text;                 // of a parameter's name; the longest that fits counts
 };
@@ -96,6 +100,7 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"confirm_delay_cleared", "nobody is told that a delay is over"},
     {"cyrus_sasl_config_path", "clients cannot authenticate"},
     {"debug", "no debugger is started"},
+    {"debug_peer_level", "every level logs all that is said and heard"},
     {"default_privs", "mail for local mailboxes is deferred"},
     {"dnsblog_", "clients are not tested before the greeting"},
     {"dnssec_probe", "DANE is not done: certificates are not held against TLSA records"},
@@ -227,7 +232,8 @@ std::vector<Unserved> unserved_parameters(const config::Snapshot& snapshot, std:
     std::vector<Unserved> found;
     // An empty value asks for nothing: "alias_maps =" says that there are none.
     const auto judge = [&](std::string_view name, std::string_view value) {
-        if (value.empty() || names.contains(std::string(name)) || !config::known(name) || snapshot.default_of(name) == value)
+        if (value.empty() || (names.contains(std::string(name)) && !has_no_effect(name)) || !config::known(name) ||
+            snapshot.default_of(name) == value)
             return false;
         found.emplace_back().name = name;
         found.back().follows = consequence(name);
@@ -258,6 +264,8 @@ std::vector<std::string> unserved(const config::Snapshot& snapshot, std::span<co
 
 About about(std::string_view name)
 {
+    if (has_no_effect(name))
+        return {Standing::unserved, consequence(name), {}};
     for (const auto list : all_parameters())
         for (const config::ParamInfo& info : list)
             if (info.name == name || (info.name.starts_with("smtp_") && config::name_as(info.name, "lmtp") == name))

@@ -46,6 +46,15 @@ TEST_CASE("unserved: defaults, empty values, what is read, families, LMTP twins,
                 {"myhostname", "a.test"}}) == std::vector<std::string>{});
 }
 
+TEST_CASE("unserved: what is declared so that it is judged, and changes nothing, is named as well")
+{
+    CHECK(said({{"debug_peer_list", "a.test"}, {"debug_peer_level", "3"}}) ==
+          std::vector<std::string>{
+              "/etc/x/main.cf, line 2: debug_peer_level is accepted but not acted on yet: every level logs all that is said and heard"});
+    CHECK(said({{"debug_peer_level", "2"}}) == std::vector<std::string>{});
+    CHECK(catalogue::about("debug_peer_level").standing == catalogue::Standing::unserved);
+}
+
 TEST_CASE("unserved: an LMTP twin has the consequence of its SMTP parameter, and the longest beginning counts")
 {
     CHECK(said({{"lmtp_sasl_auth_enable", "yes"}, {"local_login_sender_maps", "static:x"}, {"local_command_shell", "/bin/x"}}) ==
