@@ -162,6 +162,27 @@ TEST_CASE("limits: a probe of more recipients than an unannounced limit allows a
     CHECK(full.run(probe(five())).verdicts(2).outcome() == handoff::OUTCOME_DEFERRED);
 }
 
+TEST_CASE("limits: mail keeps to a limit that the peer named once; a full mailbox teaches none")
+{
+    const auto played = [](std::string_view refusal) {
+        SystemClock clock;
+        peers::Book book(clock, {});
+        World world(fmt::format("host peer.test\nlike data-only\nS 220 $host ESMTP\n"
+                                "on RCPT* [in rcpt]\n  S 250 Accepted\n  state full\non RCPT* [in full]\n  S {}\n"
+                                "on DATA [in full]\n  S 354 go on\n  content\n  S 250 OK\n  state ready\n",
+                                refusal));
+        world.knowledge = &book;
+        const auto first = world.run(request({"a@one.test", "b@one.test", "c@one.test"}));
+        CHECK(first.verdicts(2).outcome() == handoff::OUTCOME_DEFERRED);
+        const auto second = world.run(request({"a@one.test", "b@one.test", "c@one.test"}));
+        for (int i = 0; i < 2; ++i)
+            CHECK(second.verdicts(i).outcome() == handoff::OUTCOME_DELIVERED);
+        return second.verdicts(2).outcome();
+    };
+    CHECK(played("452 4.5.3 Error: too many recipients") == handoff::OUTCOME_DELIVERED);
+    CHECK(played("452 4.2.2 Mailbox full") == handoff::OUTCOME_DEFERRED);
+}
+
 TEST_CASE("LIMITS MAILMAX, and a peer that takes one recipient for each MAIL from <>: no session says a MAIL too many, whatever is asked together")
 {
     for (const unsigned most : {1U, 2U, 3U}) {

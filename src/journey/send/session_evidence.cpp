@@ -60,6 +60,8 @@ void Session::keep_evidence(const smtp::Reply& reply)
     if (reply.code < 400)
         return;
     const std::string text = reply.text();
+    if (reply.code == 452 && peers::speaks_of_recipient_limit(reply.status(), text))
+        ++exchange.say_too_many;
     exchange.says_pipelining = exchange.says_pipelining || peers::speaks_of_pipelining(text);
     if (exchange.parameters != 0 && place < exchange.verbs.size() && exchange.verbs[place] == peers::Verb::mail) {
         exchange.named |= peers::parameters_named(text);

@@ -108,6 +108,7 @@ struct Exchange {
     bool surplus = false;               // more came than was asked for, or what is no reply
     bool says_pipelining = false;       // a refusal spoke of pipelining
     bool may_mean_parameters = false;   // MAIL was refused by a 501 that is not about the address, and names no parameter
+    std::uint16_t say_too_many = 0;     // of its 452s: how many spoke of the number of recipients of one mail
     bool says_one_recipient = false;    // a refused RCPT under MAIL FROM:<> spoke of the number of recipients
     std::uint8_t parameters = 0;        // that MAIL carried, as bits of Parameter
     std::uint8_t named = 0;             // of these, those that its refusal named

@@ -247,7 +247,7 @@ private:
             record_.limits.*limit = number;
             record_.limits_until = now_ + quirk_lifetime;
         };
-        believe(record_.recipients, seen_.recipients, &Limits::recipients_per_mail);
+        believe(record_.recipients, seen_.recipients, &Limits::recipients_per_mail, seen_.recipients_told && !flapping(record_, now_));
         believe(record_.errors, seen_.errors, &Limits::errors_per_session, seen_.errors_told);
     }
 

@@ -351,6 +351,29 @@ TEST_CASE("learn: limits of recipients and errors are believed the second time, 
     CHECK(told.known().limits.recipients_per_mail == 0);
 }
 
+TEST_CASE("learn: a limit of recipients that the peer named is believed at once, but of one whose machines differ the second time")
+{
+    Story story;
+    Observation seen = story.base;
+    seen.recipients = 100;
+    seen.recipients_told = true;
+    story.meets(seen);
+    CHECK(story.known().limits.recipients_per_mail == 100);
+    CHECK(story.known().limits.errors_per_session == 0);
+    CHECK(story.after(7 * 24h).known().limits == Limits{});
+    Story several;                                                  // what one backend says is not the other's
+    for (std::uint32_t keywords = 1; keywords <= 3; ++keywords) {
+        Observation other = several.base;
+        other.keywords_clear = keywords;
+        several.meets(other);
+    }
+    seen.keywords_clear = 3;
+    several.meets(seen);
+    CHECK(several.known().limits.recipients_per_mail == 0);
+    several.meets(seen);
+    CHECK(several.known().limits.recipients_per_mail == 100);
+}
+
 TEST_CASE("learn: the answers' times are kept; the 99th percentile is known")
 {
     Story story;

@@ -315,7 +315,7 @@ private:
             if ((farewell && next_mail) || ((exchange.end == StreamEnd::end || exchange.end == StreamEnd::reset) && next_is_a_mail_after(exchange)))
                 made_.ended_after = evidence_.mails;
         }
-        std::uint32_t accepted = 0, refused = 0, deferred = 0;
+        std::uint32_t accepted = 0, refused = 0, deferred = 0, put_off = 0;
         bool in_order = true;
         for (std::size_t i = 0; i < codes.size() && i < exchange.verbs.size(); ++i) {
             if (exchange.verbs[i] == Verb::mail)
@@ -325,13 +325,17 @@ private:
             in_order = in_order && !(deferred != 0 && codes[i] != 452);
             accepted += codes[i] / 100 == 2 ? 1 : 0;
             deferred += codes[i] == 452 ? 1 : 0;
+            put_off += codes[i] == 452 ? 1 : 0;
             refused += codes[i] / 100 == 5 ? 1 : 0;
             if (codes[i] == 421)
                 made_.errors = errors_ + refused;
         }
         errors_ += refused;
-        if (in_order && accepted != 0 && deferred >= 2)
-            made_.recipients = accepted;
+        const bool told = put_off != 0 && exchange.say_too_many == put_off;
+        if (!in_order || accepted == 0 || (deferred < 2 && !(told && deferred != 0)))
+            return;
+        made_.recipients = accepted;
+        made_.recipients_told = told;
     }
 
     const Evidence& evidence_;
@@ -384,6 +388,20 @@ bool speaks_of_pipelining(std::string_view reply) { return contains_folded(reply
 bool speaks_of_one_recipient(std::string_view reply)
 {
     for (const std::string_view words : {"one recipient", "single recipient", "multiple recipients", "too many recipients"})
+        if (contains_folded(reply, words))
+            return true;
+    return false;
+}
+
+bool speaks_of_recipient_limit(std::string_view status, std::string_view reply)
+{
+    if (status != "4.5.3" && status != "4.0.0")
+        return false;
+    // So many in a time, or by who asks: that is nothing that a mail could keep to.
+    for (const std::string_view words : {"hour", "minute", "second", "day", "daily", "quota", "rate", "connection", "domain"})
+        if (contains_folded(reply, words))
+            return false;
+    for (const std::string_view words : {"too many recipients", "too many rcpt", "recipient limit", "recipients limit", "number of recipients"})
         if (contains_folded(reply, words))
             return true;
     return false;

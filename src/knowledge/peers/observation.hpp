@@ -32,6 +32,7 @@ struct Observation {
     std::uint32_t mails = 0;
     std::uint32_t ended_after = 0;      // mails, where the peer took its leave when the next one was begun
     std::uint32_t recipients = 0;       // accepted of one mail, then 452 for all that followed
+    bool recipients_told = false;       // each 452 said that this was why: no second sighting is needed
     std::uint32_t errors = 0;           // refused recipients before a 421, or before the answers became slow
     bool errors_told = false;           // the 421 spoke of errors: no second sighting is needed
     std::optional<bool> discards_bdat;  // the octets of a refused BDAT
@@ -50,6 +51,8 @@ std::string text_of(const Exchange& exchange);
 /// For sessions: does this refusal speak of pipelining, of the number of recipients; which MAIL parameters does it name?
 bool speaks_of_pipelining(std::string_view reply);
 bool speaks_of_one_recipient(std::string_view reply);
+/// Does a 452 say that the mail has as many recipients as it may have? RFC 3463 has 4.5.3 for that, others use it for more.
+bool speaks_of_recipient_limit(std::string_view status, std::string_view reply);
 /// Does a 421 say that there were too many errors?
 bool speaks_of_errors(std::string_view reply);
 std::uint8_t parameters_named(std::string_view reply);

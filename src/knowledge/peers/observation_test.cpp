@@ -142,6 +142,35 @@ TEST_CASE("observe: a peer that leaves when the next mail begins shows its limit
     CHECK_FALSE(speaks_of_errors("421 4.3.2 Service shutting down"));
 }
 
+TEST_CASE("observe: a 452 that says it is the number of recipients of one mail is told by one; a full mailbox, a time or another domain is not meant")
+{
+    CHECK(speaks_of_recipient_limit("4.5.3", "452 4.5.3 Error: too many recipients"));
+    CHECK(speaks_of_recipient_limit("4.0.0", "452 Too many recipients"));
+    CHECK(speaks_of_recipient_limit("4.5.3", "452 4.5.3 Recipient limit exceeded"));
+    CHECK(speaks_of_recipient_limit("4.5.3", "452 4.5.3 Maximum number of recipients reached"));
+    CHECK_FALSE(
+        speaks_of_recipient_limit("4.5.3", "452 4.5.3 Domain policy size per transaction exceeded, please try this recipient in a separate one"));
+    CHECK_FALSE(speaks_of_recipient_limit("4.7.1", "452 4.7.1 too many recipients from your address"));
+    CHECK_FALSE(speaks_of_recipient_limit("4.5.3", "452 4.5.3 Too many recipients this hour"));
+    CHECK_FALSE(speaks_of_recipient_limit("4.5.3", "452 4.5.3 Too many recipients, your daily quota is used up"));
+    CHECK_FALSE(speaks_of_recipient_limit("4.5.3", "452 4.5.3 Too many recipients: connection rate limit"));
+    CHECK_FALSE(speaks_of_recipient_limit("4.2.2", "452 4.2.2 Mailbox full"));
+    CHECK_FALSE(speaks_of_recipient_limit("4.5.3", "452 4.5.3 no"));
+    const auto seen = [](std::vector<std::uint16_t> codes, std::uint16_t said) {
+        std::vector<Verb> verbs(codes.size(), rcpt);
+        verbs.front() = mail;
+        return observe(session({{.verbs = verbs, .codes = std::move(codes), .say_too_many = said}}));
+    };
+    CHECK(seen({250, 250, 250, 452}, 1).recipients == 2);
+    CHECK(seen({250, 250, 250, 452}, 1).recipients_told);
+    CHECK(seen({250, 250, 250, 452}, 0).recipients == 0);           // one full mailbox
+    CHECK(seen({250, 250, 452, 452}, 2).recipients_told);
+    CHECK(seen({250, 250, 452, 452}, 1).recipients == 1);           // a full mailbox, and then the limit: one of them is beyond the first
+    CHECK_FALSE(seen({250, 250, 452, 452}, 1).recipients_told);
+    CHECK(seen({250, 250, 452, 250}, 1).recipients == 0);           // it took another all the same
+    CHECK(seen({250, 452, 452}, 2).recipients == 0);                // none was taken: no mail could be said at all
+}
+
 TEST_CASE("observe: whether the octets of a refused BDAT were discarded is seen in what comes next, in number and in kind")
 {
     const Exchange refused{.verbs = {bdat}, .codes = {552}, .content = 100};

@@ -358,6 +358,7 @@ stored::Observed frame_of(const Observation& observation)
     made.set_recipients(observation.recipients);
     made.set_errors(observation.errors);
     made.set_errors_told(observation.errors_told);
+    made.set_recipients_told(observation.recipients_told);
     made.set_discards_bdat(observation.discards_bdat ? 1 + static_cast<unsigned>(*observation.discards_bdat) : 0);
     made.set_milliseconds(observation.milliseconds);
     made.set_early_clear(observation.early_clear);
@@ -391,6 +392,7 @@ Observation observation_of(const stored::Observed& frame)
     made.recipients = frame.recipients();
     made.errors = frame.errors();
     made.errors_told = frame.errors_told();
+    made.recipients_told = frame.recipients_told();
     if (frame.discards_bdat() != 0)
         made.discards_bdat = frame.discards_bdat() == 2;
     made.milliseconds = frame.milliseconds();
