@@ -21,10 +21,19 @@ public:
     awaitable<void> run()
     {
         Next next = Next::go_on;
+        const std::vector<Action>* opening = &script_.opening;
+        std::vector<Action> rest;
+        if (script_.greets_in_tls) {
+            const auto end = std::ranges::find_if(*opening, [](const Action& action) { return action.op != Op::say; });
+            for (auto at = opening->begin(); at != end; ++at)
+                say(filled(at->text), true);
+            rest.assign(end, opening->end());
+            opening = &rest;
+        }
         if (script_.tls_on_connect)
-            next = co_await handshake();
+            next = co_await handshake(std::exchange(output_, {}));
         if (next == Next::go_on)
-            next = co_await perform(&script_.opening);
+            next = co_await perform(opening);
         if (next == Next::go_on && !script_.blocks.empty())
             next = co_await serve();
         if (next == Next::go_on)
@@ -68,7 +77,7 @@ private:
                 say(filled(action->text), true);
             if (co_await flush() == Next::over)
                 co_return Next::over;
-            co_return co_await handshake();
+            co_return co_await handshake({});
         case Op::state: state_ = action->text; break;
         case Op::close: co_await end("closed"); co_return Next::over;
         case Op::reset:
@@ -346,14 +355,14 @@ private:
         co_return Next::over;
     }
 
-    awaitable<Next> handshake()
+    awaitable<Next> handshake(std::string greeting)
     {
         if (!settings_.tls) {
             session_.faults.emplace_back("no TLS here");
             co_await end("closed");
             co_return Next::over;
         }
-        auto secured = co_await settings_.tls(std::move(stream_));
+        auto secured = co_await settings_.tls(std::move(stream_), std::move(greeting));
         input_.clear();
         group_left_ = 0;
         if (!secured) {

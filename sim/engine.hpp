@@ -31,9 +31,12 @@ struct Session {
     std::vector<std::string> said() const;
 };
 
+/// A server's handshake; the greeting, where there is one, travels with its first flight.
+using TlsAccept = std::function<awaitable<Result<std::unique_ptr<net::Stream>>>(std::unique_ptr<net::Stream>, std::string greeting)>;
+
 struct Settings {
     /// What `starttls` and `tls on connect` do; without it they end the session.
-    std::function<awaitable<Result<std::unique_ptr<net::Stream>>>(std::unique_ptr<net::Stream>)> tls;
+    TlsAccept tls;
     std::chrono::milliseconds patience{30'000};
     /// Not 0: what is said leaves in pieces of a few octets or more, with moments between, by this seed.
     std::uint32_t pieces = 0;

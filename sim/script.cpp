@@ -115,9 +115,10 @@ private:
             script_.forgets_before = trim(rest.substr(7));
             script_.reads = Reads::group;
         } else if (word == "tls") {
-            if (rest != "on connect")
-                return wrong("tls on connect");
+            if (rest != "on connect" && rest != "with greeting")
+                return wrong("tls on connect, or tls with greeting");
             script_.tls_on_connect = true;
+            script_.greets_in_tls = rest == "with greeting";
         } else if (word == "on")
             return block(rest);
         else if (word == "end") {

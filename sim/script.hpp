@@ -7,6 +7,7 @@
 //           reads group         all lines of a segment together (with `forgets`)
 //           forgets before VERB a group of more than one line that ends in VERB: only that last line is obeyed
 //           tls on connect      a TLS handshake before the greeting
+//           tls with greeting   the same, and the lines said first travel with its first flight (TLS 1.3)
 //           like NAME           another peer's steps where there are none here, and its blocks behind those here
 // Steps     S TEXT              says a line (kept until the peer waits for input, as a well-behaved server does)
 //           s TEXT              says octets without CRLF; \r \n \t \\ \0 and \xHH are escapes in both
@@ -86,6 +87,7 @@ struct Script {
     Reads reads = Reads::line;
     std::string forgets_before;             // a verb, or empty
     bool tls_on_connect = false;
+    bool greets_in_tls = false;
     std::vector<Action> opening;
     std::vector<Block> blocks;
 

@@ -46,6 +46,7 @@ TEST_CASE("script: errors name the script and the line")
     CHECK(sim::Script::parse("wait soon", "x").error().text() == "x, line 1: wait takes a time: 250ms, 2s");
     CHECK(sim::Script::parse("on MAIL [nth x]", "x").error().text() == "x, line 1: [in STATE], [nth N], [from N] or [grouped]");
     CHECK(sim::Script::parse("like nobody", "x").error().text() == "x, line 1: like: there is no peer 'nobody'");
+    CHECK(sim::Script::parse("tls later", "x").error().text() == "x, line 1: tls on connect, or tls with greeting");
     CHECK(sim::Script::parse("C", "x").error().text() == "x, line 1: C needs an argument");
 }
 

@@ -9,15 +9,16 @@ namespace posthorn::sim {
 
 namespace {
 
-awaitable<Result<std::unique_ptr<net::Stream>>> handshake(std::shared_ptr<tls::Context> context, std::unique_ptr<net::Stream> stream)
+awaitable<Result<std::unique_ptr<net::Stream>>> handshake(std::shared_ptr<tls::Context> context, std::unique_ptr<net::Stream> stream,
+                                                          std::string greeting)
 {
-    CO_TRY(auto secured, co_await tls::accept(std::move(context), std::move(stream)));
+    CO_TRY(auto secured, co_await tls::accept(std::move(context), std::move(stream), {}, std::move(greeting)));
     co_return std::move(secured.stream);
 }
 
 }  // namespace
 
-std::function<awaitable<Result<std::unique_ptr<net::Stream>>>(std::unique_ptr<net::Stream>)> tls_server(std::string host)
+TlsAccept tls_server(std::string host)
 {
     const std::string pem = tls::make_certificate(tls::CertificateWish(std::move(host))).chain();
     tls::Options options;
@@ -25,7 +26,9 @@ std::function<awaitable<Result<std::unique_ptr<net::Stream>>>(std::unique_ptr<ne
     auto context = tls::Context::server(options, [pem](const std::string&) -> Result<std::string> { return pem; });
     if (!context)
         throw std::runtime_error(context.error().text());
-    return [made = *context](std::unique_ptr<net::Stream> stream) { return handshake(made, std::move(stream)); };
+    return [made = *context](std::unique_ptr<net::Stream> stream, std::string greeting) {
+        return handshake(made, std::move(stream), std::move(greeting));
+    };
 }
 
 }  // namespace posthorn::sim

@@ -7,7 +7,7 @@
 
 namespace posthorn::sim {
 
-/// What Settings.tls does: a handshake as `host`, self-signed. Throws where OpenSSL cannot.
-std::function<awaitable<Result<std::unique_ptr<net::Stream>>>(std::unique_ptr<net::Stream>)> tls_server(std::string host);
+/// A handshake as `host`, self-signed. Throws where OpenSSL cannot.
+TlsAccept tls_server(std::string host);
 
 }  // namespace posthorn::sim

@@ -64,7 +64,10 @@ struct Secured {
 
 /// Octets of the lower stream that were read already must be none: RFC 3207 forbids commands behind STARTTLS. A wrapper-mode
 /// session that looked ahead passes them as `first`.
-awaitable<Result<Secured>> accept(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, std::string first = {});
+/// `greeting` leaves with our first flight where TLS 1.3 is agreed (RFC 8446 4.4.4: before the client's Finished, so to whoever asks),
+/// else behind the handshake: a client that waits for it waits no round trip of its own.
+awaitable<Result<Secured>> accept(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, std::string first = {},
+                                  std::string greeting = {});
 awaitable<Result<Secured>> connect(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, ConnectOptions options = {});
 
 }  // namespace posthorn::tls

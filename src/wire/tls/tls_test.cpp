@@ -35,6 +35,41 @@ awaitable<Result<std::string>> read_exactly(net::Stream& stream, std::size_t siz
 
 }  // namespace
 
+TEST_CASE("tls: a server's greeting comes with its first flight in TLS 1.3, before the client has finished, and behind the handshake in TLS 1.2")
+{
+    for (const char* protocols : {"TLSv1.3", "TLSv1.2"}) {
+        CAPTURE(protocols);
+        asio::io_context loop;
+        Options options;
+        options.protocols = protocols;
+        auto [a, b] = net::memory_pair(loop.get_executor());
+        auto* const server_end = b.get();
+        a->expires_after(10s);
+        b->expires_after(10s);
+        const std::size_t before = server_end->segments_written();
+        TaskGroup group(loop.get_executor());
+        std::optional<Result<Secured>> accepted;
+        group.spawn([](auto context, auto lower, auto* outcome) -> awaitable<void> {
+            outcome->emplace(co_await accept(std::move(context), std::move(lower), {}, "220 mx.test ESMTP\r\n"));
+        }(server_context(leaf("mx.test")), std::unique_ptr<net::Stream>(std::move(b)), &accepted));
+        auto connected = run(loop, connect(client_context(options), std::move(a), ConnectOptions("mx.test")));
+        REQUIRE(connected);
+        // TLS 1.2: hello to done, then Finished with the ticket and the greeting.
+        CHECK(server_end->segments_written() - before == (std::string_view(protocols) == "TLSv1.3" ? 1 : 2));
+        CHECK(accepted.has_value() == (std::string_view(protocols) == "TLSv1.2"));
+        char room[100];
+        const net::Io got = connected->stream->try_read(room);        // it is there: nothing was waited for
+        REQUIRE(got.state == net::Io::State::done);
+        CHECK(std::string_view(room, got.octets) == "220 mx.test ESMTP\r\n");
+        run(loop, group.drained());
+        REQUIRE(*accepted);
+        run(loop, connected->stream->write(std::string_view("EHLO client\r\n"))).value();
+        CHECK(read_text(loop, *(*accepted)->stream) == "EHLO client\r\n");
+        run(loop, (*accepted)->stream->write(std::string_view("250 mx.test\r\n"))).value();
+        CHECK(read_text(loop, *connected->stream) == "250 mx.test\r\n");
+    }
+}
+
 TEST_CASE("tls: both protocols and every kind of key carry text both ways, and the log line is Postfix's to the letter")
 {
     struct Expected {
