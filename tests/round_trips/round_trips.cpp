@@ -94,7 +94,7 @@ public:
         line_.start();
         send::Options options;
         options.tls_level = row_.tls == Tls::none ? send::TlsLevel::none : send::TlsLevel::may;
-        options.tls_wrapper = row_.tls == Tls::wrapper;
+        options.tls_wrapper = row_.tls == Tls::wrapper || row_.tls == Tls::wrapper_with_greeting;
         options.keep_idle = 60s;
         options.keep_sessions = !row_.early;
         send::Surroundings around(executor_, clock_, observe::Log(log_, "postfix/smtp"), names_);
@@ -109,10 +109,17 @@ public:
             co_await deliver(&agent, i, outcome);
         for (int turns = 0; row_.early && turns < 1000 && book_.early("127.0.0.1") == peers::Early{}; ++turns)
             co_await sleep_for(10ms);           // the goodbyes are nobody's wait; what was seen is told behind them
-        // One that says one command at a time takes back what it asked while nobody waits.
+        // One that says one command at a time takes back what it asked while nobody waits, and may ask the next MAIL.
         const bool tidies = row_.warm && !row_.pipelining && row_.work == Work::probe;
-        for (int turns = 0; tidies && turns < 1000 && !has_reset(); ++turns)
+        for (int turns = 0; tidies && turns < 1000 && !has_said_last("RSET"); ++turns)
             co_await sleep_for(10ms);
+        if (row_.parked) {
+            co_await deliver(&agent, 0, outcome);
+            for (int turns = 0; turns < 1000 && !has_said_last("MAIL"); ++turns)
+                co_await sleep_for(10ms);
+        }
+        if (tidies)
+            co_await sleep_for(round_trip_);    // and its answer is on the way
         const std::size_t sessions = peer_.sessions().size();
         const std::size_t from = row_.warm ? 0 : sessions;
         const unsigned before = trips(from);
@@ -166,10 +173,10 @@ private:
                 outcome->trouble = verdict.text();
     }
 
-    bool has_reset() const
+    bool has_said_last(std::string_view verb) const
     {
         const auto said = peer_.sessions().empty() ? std::vector<std::string>() : peer_.sessions().back().said();
-        return !said.empty() && said.back() == "RSET";
+        return !said.empty() && said.back().starts_with(verb);
     }
 
     /// What the peer saw so far in its sessions from this one on, in round trips.

@@ -29,7 +29,7 @@ public:
     {
         for (const unsigned n : {1U, 3U}) {
             Row& row = add(fmt::format("{}, n = {}", what, n), without_recipients + n, work);
-            row.floor_text = fmt::format("{} + n", without_recipients);
+            row.floor_text = without_recipients == 0 ? std::string("n") : fmt::format("{} + n", without_recipients);
             row.recipients = n;
             row.chunking = chunking;
         }
@@ -98,6 +98,10 @@ std::vector<Row> rows()
     table.section("I: fresh, TLS 1.3 from the first octet, PIPELINING", {.pipelining = true, .tls = Tls::wrapper});
     table.add_pipelined(6, 5);
 
+    table.section("J: fresh, TLS 1.3 from the first octet, the greeting in the server's first flight, PIPELINING",
+                  {.pipelining = true, .tls = Tls::wrapper_with_greeting});
+    table.add_pipelined(5, 4);
+
     table.section("K: fresh, TLS 1.3 from the first octet, PIPECONNECT", {.pipelining = true, .early = true, .tls = Tls::wrapper});
     table.add_early(4, 3, 3);
 
@@ -118,6 +122,11 @@ std::vector<Row> rows()
     Row& careful = table.add("8 mails by BDAT, nothing known", 2);
     careful.chunking = true;
     careful.remark = "each content waits for its recipients, the next envelope does not wait for the content";
+    table.add("8 probes of other callers", 1, Work::probe);
+
+    table.section("O: warm, MAIL accepted and parked, no PIPELINING", {.warm = true, .parked = true});
+    table.add_each("probe", 0, Work::probe, false);
+    table.section("O: warm, PIPELINING: MAIL rides with the RCPT", {.requests = 8, .warm = true, .pipelining = true});
     table.add("8 probes of other callers", 1, Work::probe);
 
     for (const std::string name : {"frontbridge", "exchange-2010-sp1"}) {
@@ -145,6 +154,8 @@ std::string script_of(const Row& row)
     std::string script = "host peer.test\nlike bdat\n";
     if (row.tls == Tls::wrapper)
         script += "tls on connect\n";
+    if (row.tls == Tls::wrapper_with_greeting)
+        script += "tls with greeting\n";
     script += "S 220 $host ESMTP\n";
     if (row.tls == Tls::starttls)
         script += "on EHLO * [in secure]\n  S 250-$host\n" + keywords + "on EHLO *\n  S 250-$host\n  S 250-STARTTLS\n" + keywords +

@@ -11,7 +11,7 @@
 
 namespace posthorn::round_trips {
 
-enum class Tls : std::uint8_t { none, starttls, wrapper };
+enum class Tls : std::uint8_t { none, starttls, wrapper, wrapper_with_greeting };
 enum class Work : std::uint8_t { mail, probe };
 
 struct Row {
@@ -22,6 +22,7 @@ struct Row {
     unsigned recipients = 1;
     unsigned requests = 1;                  // handed over at once, for one session
     bool warm = false;                      // a session stands already
+    bool parked = false;                    // and one probe came after another: the MAIL of the next one stands
     bool resumed = false;                   // a session before it left a TLS session
     bool tls_1_2 = false;
     bool pipelining = false, chunking = false;

@@ -142,6 +142,7 @@ awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
     if (around_.peers) {
         begin_exchange();
         evidence_.exchanges.back().verbs.push_back(act == Act::starttls       ? peers::Verb::starttls
+                                                   : act == Act::mail         ? peers::Verb::mail
                                                    : line.starts_with("HELO") ? peers::Verb::helo
                                                                               : peers::Verb::ehlo);
     }
@@ -440,6 +441,7 @@ awaitable<void> Session::tidy()
     plan_.assign({{.act = Act::rset, .ends_flight = true}});
     const std::uint64_t trips = round_trips_;
     co_await fly(plan_);
+    co_await park_mail();
     round_trips_ = trips;
     if (amid_reply())
         over_ = true;                                               // it speaks unasked
@@ -447,6 +449,27 @@ awaitable<void> Session::tidy()
     if (over_)
         stream_->close();
     buffer_ = std::string();
+}
+
+/// One probe has come after another: the next one finds its MAIL said and answered, and waits for RCPT alone. The transaction stands open no longer
+/// than the session is idle. A refusal is nobody's: it is asked again when somebody waits. Where MAILs are counted (RFC 9422), none is spent on it.
+awaitable<void> Session::park_mail()
+{
+    if (over_ || open_transaction_ || amid_reply() || !wish_.probes || options_.probe_data || transactions_ < 2 || features_.limits.mail_max != 0)
+        co_return;
+    const auto reply = co_await command(Act::mail, probe_mail_);
+    over_ = !reply || reply->code == 421 || reply->code == 221;
+    parked_ = open_transaction_ = !over_ && judge(Act::mail, *reply, {.out_of_step = out_of_step_}) == Judgement::good;
+}
+
+/// This one has its MAIL already, if it is the same to the letter; else the plan takes it back.
+void Session::take_parked(Transaction& transaction)
+{
+    std::uint8_t parameters = 0;
+    if (!std::exchange(parked_, false) || !transaction.progress.probe || mail_line(transaction, &parameters) != probe_mail_)
+        return;
+    transaction.progress.stage = Stage::addressing;
+    transaction.progress.sender_open = true;
 }
 
 awaitable<void> Session::goodbye()

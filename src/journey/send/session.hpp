@@ -115,7 +115,8 @@ public:
     std::vector<std::uint32_t> askable(const handoff::DeliveryRequest& request, std::vector<std::uint32_t> open);
     /// It has reached a limit and takes no more: goodbye() is due.
     bool used_up() const { return used_up_; }
-    /// Nobody waits for it now, and it would have to say RSET before its next MAIL, as a command of its own: it says so while it is idle.
+    /// Nobody waits for it now, and it would have to say RSET before its next MAIL, as a command of its own: it says so while it is idle. Where
+    /// one probe came after another, the MAIL of the next one too.
     awaitable<void> tidy();
     /// RSET QUIT, its answers read for a while; then the stream is closed.
     awaitable<void> goodbye();
@@ -188,8 +189,11 @@ private:
     awaitable<void> learn_features(const smtp::Reply& reply);
     std::optional<Reason> not_for(Transaction& transaction) const;
 
+    awaitable<void> park_mail();
+    void take_parked(Transaction& transaction);
     awaitable<void> fly(std::span<const Step> flight);
     void compose(std::span<const Step> flight);
+    std::string mail_line(const Transaction& transaction, std::uint8_t* parameters) const;
     void compose_mail(const Transaction& transaction);
     void compose_rcpt(const Transaction& transaction, std::uint32_t recipient);
     void prepare_xforward(Transaction& transaction) const;
@@ -297,6 +301,8 @@ private:
     bool features_sure_ = true;             // EHLO was answered, or not known; else it may have more than it could say this time
     bool refused_last_ = false;             // the last answer refused a recipient
     std::uint32_t transactions_ = 0, contents_ = 0, errors_ = 0, mails_said_ = 0;
+    std::string probe_mail_;                // the MAIL of the last probe
+    bool parked_ = false;                   // it was said and accepted for the next one
     std::uint32_t quick_errors_ = 0, slow_errors_ = 0;      // refusals that came at once; the run of those that did not, behind them
     bool cut_off_ = false;                  // the peer ended the session, by word or deed
     bool told_to_leave_ = false;            // by word: 421, or a lone 221

@@ -152,6 +152,7 @@ awaitable<void> Session::run(Feed* feed, bool end)
                 continue;
             }
             prepare_xforward(*transaction);
+            take_parked(*transaction);
             current_.push_back(transaction);
         }
         if (current_.empty() || over_)

@@ -160,44 +160,49 @@ void Session::prepare_xforward(Transaction& transaction) const
     transaction.progress.xforwards = static_cast<std::uint32_t>(transaction.xforwards.size());
 }
 
-void Session::compose_mail(const Transaction& transaction)
+/// MAIL with what this peer takes of its parameters, and which those are.
+std::string Session::mail_line(const Transaction& transaction, std::uint8_t* parameters) const
 {
     const handoff::Envelope& envelope = transaction.request->envelope();
-    const std::size_t from = out_.size();
-    ++mails_said_;
-    std::uint8_t parameters = 0;
-    const auto carries = [&](peers::Parameter parameter) { parameters |= static_cast<std::uint8_t>(parameter); };
-    out_ += "MAIL FROM:<";
+    const auto carries = [&](peers::Parameter parameter) { *parameters |= static_cast<std::uint8_t>(parameter); };
+    std::string line = "MAIL FROM:<";
     const std::string& sender = transaction.edited != nullptr ? transaction.edited->sender : envelope.sender();
-    out_ += options_.quote_envelope ? on_the_wire(sender) : sender;
-    out_ += '>';
+    line += options_.quote_envelope ? on_the_wire(sender) : sender;
+    line += '>';
     if (features_.has(smtp::Keyword::size) && transaction.content->size() != 0) {
-        fmt::format_to(std::back_inserter(out_), " SIZE={}", transaction.content->size());
+        fmt::format_to(std::back_inserter(line), " SIZE={}", transaction.content->size());
         carries(peers::Parameter::size);
     }
     if (envelope.body() != handoff::BODY_7BIT && features_.has(smtp::Keyword::eight_bit_mime)) {
-        out_ += " BODY=8BITMIME";
+        line += " BODY=8BITMIME";
         carries(peers::Parameter::body);
     }
     if (envelope.smtputf8() && features_.has(smtp::Keyword::smtputf8)) {
-        out_ += " SMTPUTF8";
+        line += " SMTPUTF8";
         carries(peers::Parameter::smtputf8);
     }
     if (features_.has(smtp::Keyword::dsn)) {
         if (envelope.ret() != handoff::RET_UNSPECIFIED || !envelope.envid().empty())
             carries(peers::Parameter::dsn);
         if (envelope.ret() != handoff::RET_UNSPECIFIED)
-            out_ += envelope.ret() == handoff::RET_FULL ? " RET=FULL" : " RET=HDRS";
+            line += envelope.ret() == handoff::RET_FULL ? " RET=FULL" : " RET=HDRS";
         if (!envelope.envid().empty()) {
-            out_ += " ENVID=";
-            out_ += smtp::xtext_encode(envelope.envid());
+            line += " ENVID=";
+            line += smtp::xtext_encode(envelope.envid());
         }
     }
+    return line;
+}
+
+void Session::compose_mail(const Transaction& transaction)
+{
+    std::uint8_t parameters = 0;
+    const std::string line = mail_line(transaction, &parameters);
+    ++mails_said_;
     if (around_.peers)
         evidence_.exchanges.back().parameters |= parameters;
-    // The line was composed in place: say() only has to end it.
-    const std::string line = out_.substr(from);
-    out_.resize(from);
+    if (transaction.progress.probe)
+        probe_mail_ = line;
     say(line);
 }
 
