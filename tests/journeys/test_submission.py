@@ -1,6 +1,8 @@
 """Mail handed in by sendmail."""
 
-from journey import Journey, parse, unittest
+import subprocess
+
+from journey import BIN, Journey, parse, unittest
 
 
 class Submission(Journey):
@@ -50,6 +52,17 @@ class Submission(Journey):
         self.assertEqual({report["To"] for report in reports}, {"info@alias.test"})
         self.assertEqual({recipient for recipient in sink.recipients()}, {"real@there.test"})
         posthorn.wait_empty()
+
+    def test_a_caller_that_has_closed_its_descriptors_is_served_like_any_other(self):
+        sink = self.sink()
+        posthorn = self.instance(relay=sink.port)
+        for user, closed in (("a", "<&-"), ("b", ">&- 2>&-"), ("c", "<&- >&- 2>&-"), ("d", "2>&-")):
+            command = f"exec {BIN}/sendmail -f me@ours.test {user}@there.test {closed}"
+            done = subprocess.run(["sh", "-c", command], env=posthorn.env(), input=b"Subject: text\n\nbody\n", timeout=30)
+            self.assertEqual(done.returncode, 0, closed)
+        posthorn.wait_log(r"status=sent", 4)
+        got = {recipients[0].split("<")[1].split("@")[0]: parse(text) for _, recipients, text in sink.messages}
+        self.assertEqual({user: text["Subject"] for user, text in got.items()}, {"a": None, "b": "text", "c": None, "d": "text"})
 
     def test_no_recipients_is_a_usage_error_and_nothing_is_queued(self):
         posthorn = self.instance()

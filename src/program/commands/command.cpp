@@ -4,11 +4,19 @@
 
 #include <fmt/format.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdio>
 
 namespace posthorn::commands {
+
+void open_standard_descriptors()
+{
+    for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; ++descriptor)
+        if (::fcntl(descriptor, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) < 0)
+            ::_exit(71);
+}
 
 int guarded(std::string_view name, int (*body)(std::span<char*> args), std::span<char*> args)
 {

@@ -38,6 +38,10 @@ int transcript(std::span<char*> args);
 int peers(std::span<char*> args);
 int why(std::span<char*> args);
 
+/// First of all: a caller may have closed them, and what is opened next would be taken for one of them. A message on standard error would
+/// be written into a queue file.
+void open_standard_descriptors();
+
 /// Ends a command: "NAME: fatal: text" on standard error, and the status.
 struct Failure : std::runtime_error {
     Failure(const std::string& text, int exit_status) : std::runtime_error(text), status(exit_status) {}

@@ -73,6 +73,7 @@ int confinement_check(std::span<char*> args)
 
 int main(int argc, char** argv)
 {
+    commands::open_standard_descriptors();
     std::vector<char*> words(argv, argv + argc);
     words.push_back(nullptr);                                      // getopt and exec look one further
     std::span<char*> args(words.data(), static_cast<std::size_t>(argc));
