@@ -6,7 +6,12 @@ namespace {
 
 constexpr std::string_view in_progress_text = "Address verification in progress";
 
-bool older(const Record& record, WallTime::duration age, WallTime now) { return record.updated + age < now; }
+/// What is of a later time than now was written while the clock was ahead: it would be young for years, and a wrong refusal with it.
+bool older(const Record& record, WallTime::duration age, WallTime now)
+{
+    constexpr std::chrono::hours steered{1};
+    return record.updated > now + steered || record.updated + age < now;
+}
 
 }  // namespace
 

@@ -124,7 +124,9 @@ TEST_CASE("rules: each kind has its expiry and its refresh; a good address stays
         {good, 31 * 86400s, false, Kind::deliverable, true},     {good, 31 * 86400s + 1s, false, Kind::in_progress, true},
         {good, 31 * 86400s + 1s, true, Kind::deliverable, true}, {bad, 3 * 3600s, false, Kind::undeliverable, false},
         {bad, 3 * 3600s + 1s, false, Kind::undeliverable, true}, {bad, 3 * 86400s, false, Kind::undeliverable, true},
-        {bad, 3 * 86400s + 1s, true, Kind::in_progress, true},
+        {bad, 3 * 86400s + 1s, true, Kind::in_progress, true},   {bad, -1800s, false, Kind::undeliverable, false},
+        {bad, -365 * 86400s, false, Kind::in_progress, true},    {good, -365 * 86400s, false, Kind::in_progress, true},
+        {good, -365 * 86400s, true, Kind::deliverable, true},
     };
     for (const Row& row : rows) {
         const Opinion got = opinion(row.record, row.outstanding, then + row.age, rules);
