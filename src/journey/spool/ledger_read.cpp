@@ -4,6 +4,7 @@
 #include "handoff/queue_id.hpp"
 #include "spool/hash.hpp"
 #include "spool/incoming.hpp"
+#include "spool/page.hpp"
 #include "spool/schema.hpp"
 
 #include <fmt/format.h>
@@ -208,12 +209,14 @@ Page<T> Ledger::page(std::uint64_t after, std::size_t limit, T (Ledger::*make)(s
     const ResetAtEnd reset{rows};
     rows.bind(1, static_cast<std::int64_t>(after)).bind(2, static_cast<std::int64_t>(limit));
     Row row;
-    while (rows.step()) {
+    std::size_t octets = 0;
+    while (octets < page_octets && rows.step()) {
         page.next = static_cast<std::uint64_t>(rows.integer(0));
         take_row(rows, row, 1, true);
         page.entries.push_back((this->*make)(page.next, row));
+        octets += octets_of(page.entries.back());
     }
-    page.done = page.entries.size() < limit;
+    page.done = octets < page_octets && page.entries.size() < limit;
     return page;
 }
 

@@ -1,4 +1,5 @@
 #include "spool/memory_store.hpp"
+#include "spool/page.hpp"
 
 #include "handoff/queue_id.hpp"
 #include "spool/incoming.hpp"
@@ -354,12 +355,15 @@ private:
         CO_TRY_VOID(fenced());
         Page<T> page;
         page.next = after;
-        for (auto at = shared_.messages.upper_bound(after); at != shared_.messages.end() && page.entries.size() < limit; ++at)
+        std::size_t octets = 0;
+        auto at = shared_.messages.upper_bound(after);
+        for (; at != shared_.messages.end() && page.entries.size() < limit && octets < page_octets; ++at)
             if (at->second.owner == number_) {
                 page.next = at->first;
                 page.entries.push_back(as<T>(at->second.stored));
+                octets += octets_of(page.entries.back());
             }
-        page.done = page.entries.size() < limit;
+        page.done = octets < page_octets && page.entries.size() < limit;
         co_return page;
     }
 

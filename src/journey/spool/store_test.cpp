@@ -1,6 +1,7 @@
 // What every Store promises, asked of SQLite and of two nodes in memory.
 #include "spool/incoming.hpp"
 #include "spool/memory_store.hpp"
+#include "spool/page.hpp"
 #include "spool/schema.hpp"
 #include "spool/spool.hpp"
 #include "spool/test_messages.hpp"
@@ -434,6 +435,30 @@ ON_EVERY_STORE("store: pages cover the queue in the order of keys, each message 
         for (std::size_t i = 1; i < all.size(); ++i)
             CHECK(all[i - 1].lease.key < all[i].lease.key);
     }
+}
+
+ON_EVERY_STORE("a page of messages with many recipients ends early, and the next one goes on behind it")
+{
+    Harness on;
+    constexpr int messages = 12, recipients = 5'000;           // about as much as two pages
+    for (int number = 1; number <= messages; ++number)
+        REQUIRE(on.get(on.store().enqueue(message_of(number, 100, recipients))));
+    const auto first = on.get(on.store().list(0, 10'000));
+    REQUIRE(first);
+    CHECK(!first->done);
+    CHECK(first->entries.size() < messages);
+    std::size_t octets = 0;
+    for (const StoredMessage& message : first->entries)
+        octets += octets_of(message);
+    CHECK(octets < page_octets + octets_of(first->entries.front()));
+    const auto all = everything(on, 10'000);
+    std::set<std::string> seen;
+    for (const StoredMessage& message : all) {
+        CHECK(message.recipients.size() == recipients);
+        seen.insert(message.envelope.queue_id());
+    }
+    CHECK(all.size() == messages);
+    CHECK(seen.size() == messages);
 }
 
 TEST_CASE("two nodes: the survivor is told what it adopted, works on it, and the lost one is refused until it rejoins")

@@ -19,8 +19,9 @@ using handoff::QueueCommand;
 using handoff::QueueReply;
 
 namespace {
-/// Entries of one reply to LIST; the caller asks on with the cursor in `text`.
-constexpr std::size_t page_entries = 500;
+/// Entries of one reply to LIST, or fewer where they are large; the caller asks on with the cursor in `text`. Each page waits for the commits
+/// before it, so that a long list beside a busy queue takes as long as it has pages.
+constexpr std::size_t page_entries = 2'000;
 }  // namespace
 
 awaitable<Result<QueueReply>> QueueManager::command(QueueCommand command)
