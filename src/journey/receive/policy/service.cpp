@@ -21,6 +21,14 @@ struct Connection {
     std::unique_ptr<net::Stream> stream;
     SteadyTime since, used;
     std::uint32_t requests = 0;
+    bool in_step = true;                                  // nothing came behind the answer
+
+    /// Something is there before the question: the end, or what would be taken for its answer.
+    bool spoiled() const
+    {
+        char octet = 0;
+        return stream->try_read({&octet, 1}).state != net::Io::State::again;
+    }
 };
 
 }  // namespace
@@ -68,18 +76,20 @@ struct Service::Core : std::enable_shared_from_this<Core> {
     {
         const SteadyTime now = std::chrono::steady_clock::now();
         std::erase_if(idle, [&](const auto& connection) { return stale(*connection, now); });
-        if (idle.empty())
-            return nullptr;
-        auto connection = std::move(idle.back());         // the warmest; the others may grow old
-        idle.pop_back();
-        return connection;
+        while (!idle.empty()) {
+            auto connection = std::move(idle.back());     // the warmest; the others may grow old
+            idle.pop_back();
+            if (!connection->spoiled())
+                return connection;
+        }
+        return nullptr;
     }
     void give_back(std::unique_ptr<Connection> connection)
     {
         const SteadyTime now = std::chrono::steady_clock::now();
         connection->used = now;
         ++connection->requests;
-        if (closed || now - connection->since >= spec.limits.max_ttl ||
+        if (closed || !connection->in_step || now - connection->since >= spec.limits.max_ttl ||
             (spec.limits.request_limit != 0 && connection->requests >= spec.limits.request_limit))
             return;
         idle.push_back(std::move(connection));
@@ -98,7 +108,12 @@ struct Service::Core : std::enable_shared_from_this<Core> {
         stream.expires_after(spec.limits.timeout);
         std::string reply;
         std::array<char, 2048> room{};
-        while (reply.find("\n\n") == std::string::npos && reply.find("\n\r\n") == std::string::npos) {
+        const auto end_of_reply = [&] {
+            const std::size_t lf = reply.find("\n\n"), crlf = reply.find("\n\r\n");
+            return std::min(lf == reply.npos ? lf : lf + 2, crlf == reply.npos ? crlf : crlf + 3);
+        };
+        std::size_t end = std::string::npos;
+        while ((end = end_of_reply()) == std::string::npos) {
             CO_TRY(const std::size_t got, co_await stream.read_some(room));
             if (got == 0)
                 co_return Error{"Connection reset by peer"};
@@ -106,6 +121,7 @@ struct Service::Core : std::enable_shared_from_this<Core> {
             if (reply.size() > reply_limit)
                 co_return Error{"the reply has no end"};
         }
+        connection.in_step = end == reply.size();
         co_return action_of(reply);
     }
 };

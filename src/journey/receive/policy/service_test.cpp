@@ -45,13 +45,19 @@ struct PolicyServer {
                 co_return;
             if (!co_await stream->write(reply))
                 co_return;
+            if (!unasked.empty()) {
+                co_await sleep_for(std::chrono::milliseconds{5});
+                (void)co_await stream->write(unasked);
+            }
+            ++said;
             if (close_after)
                 co_return;
         }
     }
     std::function<std::string(std::size_t)> answer = [](std::size_t) { return "action=DUNNO\n\n"; };
     bool close_after = false;
-    int connections = 0;
+    std::string unasked;                      // said a moment after each answer
+    int connections = 0, said = 0;
     std::vector<std::string> requests;
     net::Listener listener;
 };
@@ -111,6 +117,31 @@ TEST_CASE("policy service: a connection ends with its number of requests; a serv
     for (int i = 0; i < 3; ++i)
         CHECK(rig.ask(service) == "DUNNO");
     CHECK(rig.server.connections == 3);
+    CHECK(rig.warnings.empty());
+}
+
+TEST_CASE("policy service: what a server says without being asked is not taken for its answer to the next question")
+{
+    Rig rig;
+    Service& service = rig.with();
+    const auto all_said = [&](int count) {
+        for (int i = 0; i < 1000 && rig.server.said < count; ++i) {
+            rig.loop.restart();
+            rig.loop.run_for(std::chrono::milliseconds{5});
+        }
+        return rig.server.said == count;
+    };
+    for (const auto& [answer, unasked] :
+         {std::pair{"action=DUNNO\n\n", "action=REJECT stale\n\n"}, {"action=DUNNO\n\n\n", ""}, {"action=DUNNO\n\nact", "ion=REJECT stale\n\n"}}) {
+        rig.server.connections = rig.server.said = 0;
+        rig.server.answer = [text = std::string(answer)](std::size_t) { return text; };
+        rig.server.unasked = unasked;
+        for (int i = 1; i <= 3; ++i) {
+            CHECK(rig.ask(service) == "DUNNO");
+            CHECK(all_said(i));
+        }
+        CHECK(rig.server.connections == 3);
+    }
     CHECK(rig.warnings.empty());
 }
 
