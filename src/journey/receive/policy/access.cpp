@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace posthorn::receive::policy {
 
 namespace {
@@ -144,6 +146,13 @@ awaitable<std::optional<Judge::Step>> Judge::first_of(const AccessKeys& keys, co
 
 namespace {
 
+/// As a line of the header: what a server of tables or policies says may hold anything, and content has no CR or LF but as line ends.
+std::string one_line(std::string text)
+{
+    std::ranges::replace_if(text, [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, ' ');
+    return text;
+}
+
 std::string_view queue_action(AccessResult::Action action)
 {
     using Action = AccessResult::Action;
@@ -234,7 +243,7 @@ awaitable<Judge::Step> Judge::access_result(std::string value, std::string table
         else if (court_.content_has_begun())
             court_.log_warning(fmt::format("access table {}: action PREPEND must be used before END-OF-MESSAGE", table));
         else
-            effects_.prepend.push_back(result.text);
+            effects_.prepend.push_back(one_line(result.text));
         co_return Step::dunno;
     case Action::filter:
         if (result.text.empty()) {

@@ -78,6 +78,16 @@ TEST_CASE("access results: what lacks its text is told with the key, and does no
     CHECK(late.whole_log().find("action PREPEND must be used before END-OF-MESSAGE") != std::string::npos);
 }
 
+TEST_CASE("access results: what is prepended is one line, whatever the table says")
+{
+    House house(options_of({{"smtpd_recipient_restrictions", "check_recipient_access inline:{{user@example.test = PREPEND X-A: b\rX-B: c}}"}}));
+    Talk talk(house);
+    talk.send("EHLO h.test\r\n");
+    talk.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n");
+    CHECK(talk.send("Subject: x\r\n\r\n.\r\n").starts_with("250 "));
+    CHECK(house.queue.stored.at(0).second.inline_octets().starts_with("X-A: b X-B: c\r\nReceived: "));
+}
+
 TEST_CASE("access results: words with what they ask for behind them, and both deferrals by access_map_defer_code")
 {
     const auto reply = [](std::string_view result) {
