@@ -186,6 +186,10 @@ TEST_CASE("checks: body lines, as far as body_checks_size_limit goes in each par
     made.checks.body_octets = 8;
     CHECK(checked(made, head, "123456\r\nbad\r\n").body == "123456\r\nbad\r\n");
     CHECK(checked(made, head, "12345\r\nbad\r\n").body == "12345\r\n");
+    // A line between parts belongs to the part before it, the last one to what follows.
+    const std::string parts = "Content-Type: multipart/mixed; boundary=bad\r\n\r\n";
+    CHECK(checked(made, parts, "--bad\r\n\r\n1\r\n--bad\r\n\r\n123456\r\n--bad--\r\n").body == "\r\n1\r\n\r\n123456\r\n");
+    CHECK(checked(made, parts, "--bad\r\n\r\n123456\r\n--bad\r\n\r\n1\r\n--bad--\r\n").body == "\r\n123456\r\n--bad\r\n\r\n1\r\n");
     made = body_rule("/^bb/ IGNORE");
     made.checks.line_octets = 4;                                 // long lines are looked at in pieces
     CHECK(checked(made, head, "aaaabbccc\r\nx\r\n").body == "aaaac\r\nx\r\n");

@@ -108,7 +108,6 @@ void MimeStream::cross(std::size_t level, bool final)
 {
     const bool digest = open_[level].digest;
     open_.resize(final ? level : level + 1);
-    offset_ = 0;
     encoding_ = Encoding::seven_bit;
     in_header_ = !final;
     field_goes_on_ = false;
@@ -132,6 +131,17 @@ MimeStream::Item MimeStream::take(Item item, std::size_t octets)
     at_ += item.text.size();
     continued_ = 0;
     line_start_ = item.text.empty() || item.text.back() == '\n';
+    return item;
+}
+
+// A line between two parts is the last of the segment before it; the one that closes a multipart is the first of what follows.
+MimeStream::Item MimeStream::divide(std::size_t octets, std::size_t level, bool final)
+{
+    if (final)
+        offset_ = 0;
+    Item item = take({.kind = offset_ < limits_.lines_to ? Item::Kind::line : Item::Kind::text, .boundary = true}, octets);
+    offset_ += octets;
+    cross(level, final);
     return item;
 }
 
@@ -171,10 +181,7 @@ std::optional<MimeStream::Item> MimeStream::header_item()
     bool final = false;
     const std::size_t level = line.starts_with("--") && line.size() <= limits_.boundary + longest_tail ? find_boundary(line, final) : none;
     if (level != none) {
-        Item item = take({.kind = limits_.lines_to > 0 ? Kind::line : Kind::text, .boundary = true}, line.size());
-        item.offset = 0;
-        cross(level, final);
-        return item;
+        return divide(line.size(), level, final);
     }
     if (!begins_field(line.substr(0, limits_.field))) {
         header_ends();                                   // no field: the body begins here
@@ -228,10 +235,7 @@ std::optional<MimeStream::Item> MimeStream::body_item()
         bool final = false;
         const std::size_t level = line.starts_with("--") && line.size() <= longest ? find_boundary(line, final) : none;
         if (level != none) {
-            Item item = take({.kind = limits_.lines_to > 0 ? Kind::line : Kind::text, .boundary = true}, line.size());
-            item.offset = 0;
-            cross(level, final);
-            return item;
+            return divide(line.size(), level, final);
         }
     }
     if (offset_ < limits_.lines_to) {

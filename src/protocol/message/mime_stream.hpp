@@ -1,7 +1,8 @@
 // message/mime_stream.hpp: the body of a message as it comes in, cut at what MIME says.                      RFC 2045, 2046
 // Shape    add() octets, take items with next() until there is none, at the end once end() was called. The items' texts together are the
 //          octets that went in, in order: a consumer that passes every text on has passed on the message.
-// Units    an item's offset counts the octets of the body segment before it (a segment begins behind each header and each boundary).
+// Units    an item's offset counts the octets of the body segment before it. A segment begins behind each header, and with the
+//          boundary that closes a multipart.
 // Owns     what was added and not taken yet; an item's text is valid until the next call of add().
 // Memory   within limits.field + two chunks + depth x limits.boundary, whatever the size of the message.
 // Trust    none. A field longer than limits.field comes as a field cut there, and what is beyond as text. Deeper than limits.depth
@@ -71,6 +72,7 @@ private:
     void cross(std::size_t level, bool final);
     bool boundary_matters() const;
     Item take(Item item, std::size_t octets);
+    Item divide(std::size_t octets, std::size_t level, bool final);
     std::string_view rest() const { return std::string_view(held_).substr(at_); }
 
     MimeStreamLimits limits_;
