@@ -22,8 +22,12 @@ public:
     {
     }
 
-    Step expand(const std::string& address)
+    /// `depth`: how often this place in the result was expanded already. Further members of an entry are places of their own:
+    /// expansion_limit bounds those.
+    Step expand(const std::string& address, std::size_t depth = 0)
     {
+        if (depth >= options_.recursion_limit)
+            return nesting(address);
         const tables::Maps& maps = asked_.virtual_alias_maps;
         auto found = maps.find_address(lookups_, address, options_.own.delimiter, &asked_.own);
         if (!found) {
@@ -35,8 +39,6 @@ public:
         const auto& value = *found;
         if (!value)
             return keep(address);
-        if (chain_.size() >= options_.recursion_limit)
-            return nesting(address);
         const auto members = mapped_addresses(*value, address, options_.propagate_extensions, options_);
         if (members.empty()) {
             warn(fmt::format("{} map has no usable address for {} {}", maps.parameter(), printable(address, true), not_accepted));
@@ -45,7 +47,7 @@ public:
         chain_.push_back(address);
         std::optional<Error> not_yet;
         for (const std::string& member : members) {
-            auto step = follow(member, address);
+            auto step = follow(member, address, &member == &members.front() ? depth + 1 : 0);
             if (!step && lookups_.waiting())
                 not_yet = std::move(step).error();               // what the others need is asked in the same round
             else if (!step || *step)
@@ -60,7 +62,7 @@ public:
     std::vector<std::string> result;
 
 private:
-    Step follow(const std::string& member, const std::string& address)
+    Step follow(const std::string& member, const std::string& address, std::size_t depth)
     {
         if (member.size() > options_.address_length_limit) {
             warn(fmt::format("unreasonable {} result {}... in {} map {}", "virtual_alias_maps", printable(member.substr(0, 300), true),
@@ -71,7 +73,7 @@ private:
             return keep(member);                                 // "user  user, copy": the user stays
         if (std::ranges::any_of(chain_, [&](const std::string& above) { return iequals(above, member); }))
             return nesting(member);                              // a -> b -> a would go on for ever
-        return expand(member);
+        return expand(member, depth);
     }
 
     Step keep(const std::string& address)
