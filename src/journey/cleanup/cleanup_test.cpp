@@ -55,6 +55,9 @@ TEST_CASE("cleanup: local mail that lacks them gets Message-Id, Date and From; m
     CHECK(clean(made, envelope({"r@else.test"}, "203.0.113.9"), head).head == local.head);
     CHECK(clean(made, envelope({"r@else.test"}, "203.0.114.9"), head).head == head);
     made = options();
+    made.remote.origin = made.remote.domain = "remote.invalid";
+    CHECK(has(clean(made, envelope({"r@else.test"}, "203.0.114.9"), head).head, "\r\nMessage-Id: <"));
+    made = options();
     made.always_add_missing = true;
     made.undisclosed_recipients_header = "To: undisclosed-recipients:;";
     CHECK(has(clean(made, envelope({"r@else.test"}, "10.1.1.1"), head).head, "\r\nTo: undisclosed-recipients:;\r\n\r\n"));
@@ -176,6 +179,13 @@ TEST_CASE("cleanup: loops, floods and oversize results of aliases are refused fo
     CHECK(got.refused == "451 4.6.0 Alias expansion error");
     CHECK(got.log.back() ==
           "postfix/cleanup: warning: 4bXYZ1zQ: unreasonable virtual_alias_maps map nesting for a@v.test -- message not accepted, try again later");
+    made.recursion_limit = 2;                                    // looked up twice, and not a third time to see that there is no more
+    made.virtual_alias_maps = "inline:{ {a@v.test=b@v.test} {b@v.test=c@v.test} }";
+    CHECK(clean(made, envelope({"a@v.test"}), std::string(whole)).refused == "451 4.6.0 Alias expansion error");
+    CHECK(clean(made, envelope({"b@v.test"}), std::string(whole)).recipients == "c@v.test<-b@v.test ");
+    made.virtual_alias_maps = "inline:{ {two@v.test=c@v.test, b@v.test} {b@v.test=d@v.test} }";
+    CHECK(clean(made, envelope({"two@v.test"}), std::string(whole)).recipients == "c@v.test<-two@v.test d@v.test<-two@v.test ");
+    made.recursion_limit = options().recursion_limit;
     made.virtual_alias_maps = "regexp:{{/^(.*)@v\\.test$/ ${1}x@v.test}}";
     got = clean(made, envelope({"a@v.test"}), std::string(whole));
     CHECK(got.refused == "451 4.6.0 Alias expansion error");

@@ -25,7 +25,7 @@ Step add_missing(Draft& draft, const Options& options)
     std::string added;
     const std::string_view prefix = draft.resent ? "Resent-" : "";
     const auto add = [&](std::string_view name, std::string_view body) { added += message::field(fmt::format("{}{}", prefix, name), body); };
-    if (draft.local_client || options.always_add_missing) {
+    if (draft.local_client || options.always_add_missing || !options.remote.domain.empty()) {
         const WallTime arrival{std::chrono::microseconds{draft.envelope.arrival()}};
         if (draft.resent ? !draft.resent_message_id : !draft.message_id) {
             std::string id = message::message_id(arrival, draft.envelope.queue_id(), options.hostname);

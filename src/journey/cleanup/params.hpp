@@ -11,7 +11,8 @@ using config::ParamInfo;
 inline constexpr Param<bool> always_add_missing_headers{
     .name = "always_add_missing_headers",
     .initial = "no",
-    .doc = "Add missing From, To, Date and Message-ID to mail of all clients, not only of local_header_rewrite_clients."};
+    .doc = "Add missing From, To, Date and Message-ID to mail of all clients, not only of local_header_rewrite_clients, or where "
+           "remote_header_rewrite_domain is set."};
 inline constexpr Param<std::string> message_drop_headers{.name = "message_drop_headers",
                                                          .initial = "bcc, content-length, resent-bcc, return-path",
                                                          .doc = "Header fields that are taken out of every message."};
