@@ -49,7 +49,7 @@ LINES |= {
                                       " {self@else.test = self@else.test, copy@else.test} {loop@else.test = pool@else.test} {pool@else.test = loop@else.test}"
                                       " {ext@else.test = other@else.test} {local@else.test = here} {same@else.test = b@else.test} }"},
     "few": {"virtual_alias_maps": "inline:{ {user@else.test = a@else.test, b@else.test, c@else.test} {one@in.else.test = a@else.test}"
-                                  " {a@else.test = d@else.test} {d@else.test = e@else.test} }", "virtual_alias_expansion_limit": "2", "virtual_alias_recursion_limit": "2"},
+                                  " {a@else.test = d@else.test} {d@else.test = e@else.test} {second@else.test = f@else.test, d@else.test} }", "virtual_alias_expansion_limit": "2", "virtual_alias_recursion_limit": "2"},
     "unmapped": {"receive_override_options": "no_address_mappings", "canonical_maps": NAMES, "always_bcc": "log",
                  "virtual_alias_maps": "inline:{ {user@else.test = a@else.test} }", **LOCAL},
     "missing": {"always_add_missing_headers": "yes", "undisclosed_recipients_header": "To: undisclosed-recipients:;"},
@@ -202,7 +202,9 @@ def addresses(rng):
             yield Question(f"eight bits: {name}", line, message(head("x", *fields), body), mail_options=("BODY=8BITMIME",))
     yield Question("filtered for two", "filtered", message(head("x")), recipients=("user@else.test", "a@old.test"))
     yield Question("filtered again", "refiltered", message(head("x")))
-    for line in ("plain", "missing", "local"):
+    for recipient in ("d@else.test", "a@else.test", "second@else.test"):
+        yield Question(f"as deep as may be: {recipient}", "few", message(head("x")), recipients=(recipient,))
+    for line in ("plain", "missing", "local", "remote"):
         yield Question("nothing but a subject", line, message(["Subject: x"]))
         yield Question("no header at all", line, b"text only\r\n")
         yield Question("resent", line, message(head("x", "Resent-From: r@else.test")))
@@ -231,7 +233,15 @@ def same_decoded(question, postfix, posthorn):
     return question.line == "smtp-7bit" and postfix[:2] == posthorn[:2] and plain(postfix) == plain(posthorn)
 
 
+def all_seven(question, postfix, posthorn):
+    """What has no octet above 127 went out as it came."""
+    same = [(sender, recipients, re.sub(r"Content-Transfer-Encoding: \S+\r\n", "", body)) for sender, recipients, body in postfix[2]] == \
+        [(sender, recipients, re.sub(r"Content-Transfer-Encoding: \S+\r\n", "", body)) for sender, recipients, body in posthorn[2]]
+    return question.line == "smtp-7bit" and question.content.isascii() and postfix[:2] == posthorn[:2] and same
+
+
 ACCEPTED = {
+    "label-of-seven": (all_seven, "a message without octets above 127 goes as it is to a host without 8BITMIME; Postfix encodes it where it was called 8bit"),
     "own-line-ends": (same_decoded, "quoted-printable breaks lines at 76 octets, the field that says so keeps its place, and what has no such octets is called 7bit"),
     "unquoted-log": (said_alike(lambda text: re.sub(r'=<"([^"]*)"@', r"=<\1@", text)),
                      "delivery lines show addresses without quotes: info_log_address_format is the client's, not cleanup's"),
