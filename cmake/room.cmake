@@ -84,6 +84,7 @@ function(posthorn_room NAME)
     endif()
     add_test(NAME ${NAME} COMMAND ${NAME}_test --no-intro --minimal)
     set_tests_properties(${NAME} PROPERTIES TIMEOUT 900 LABELS unit)
+    posthorn_cost(${NAME})
     set_property(TARGET ${NAME}_test PROPERTY RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   endif()
 
