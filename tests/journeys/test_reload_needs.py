@@ -86,6 +86,27 @@ class ReloadNeeds(Journey):
         wait_until(lambda: sink.recipients() == ["canonical@there.test"] * 2, "both are mapped")
         self.assertNotRegex(posthorn.log(), "warning|error: open")
 
+    def test_an_open_session_is_answered_about_a_database_that_is_named_no_more(self):
+        sink = self.sink()
+        posthorn = self.instance(relay=sink.port, start=False)
+        (posthorn.dir / "db").mkdir()
+        (posthorn.dir / "db").chmod(0o755)
+        with sqlite3.connect(posthorn.dir / "db" / "mail.sqlite") as database:
+            database.execute("create table alias(name text, target text)")
+            database.execute("insert into alias values ('s@alias.test', 'sqlite@there.test')")
+        database.close()
+        source = self.secret(posthorn, "alias.cf", f"dbpath = {posthorn.dir}/db/mail.sqlite\nquery = SELECT target FROM alias WHERE name = '%s'\n")
+        posthorn.set({"virtual_alias_domains": "alias.test", "virtual_alias_maps": f"sqlite:{source}"})
+        posthorn.start()
+        resolve = posthorn.pids_of("resolve")
+        with posthorn.smtp() as client:
+            client.ehlo("client.test")
+            client.mail("sender@example.net")
+            posthorn.set({"virtual_alias_maps": "inline:{s@alias.test=inline@there.test}"})
+            posthorn.run("postfix", "reload")
+            self.assertEqual(client.rcpt("s@alias.test")[0], 250)
+        self.assertEqual(posthorn.pids_of("resolve"), resolve)
+
     def test_a_server_of_databases(self):
         kinds = [kind for kind in (databases.PostgreSQL, databases.OpenLDAP, databases.MariaDB) if kind.program()]
         if not kinds:
