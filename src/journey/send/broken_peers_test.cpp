@@ -251,6 +251,34 @@ TEST_CASE("probe: a server that takes one recipient for a bounce gives each its 
     CHECK(world.quirks() == "one-rcpt-null-sender");
 }
 
+TEST_CASE("probe: the same said by 452, whichever recipient comes first: it is a matter of bounces, and no limit of other mail")
+{
+    for (const bool unknown_first : {true, false}) {
+        CAPTURE(unknown_first);
+        Learning world(
+            "like one-recipient-per-bounce\nhost peer.test\nS 220 $host ESMTP\non RCPT TO:* [in bounced]\n  S 452 4.5.3 One recipient only\n");
+        for (int times = 0; times < 3; ++times) {
+            auto three = probe({unknown_first ? "unknown@example.test" : "a@example.test", unknown_first ? "a@example.test" : "unknown@example.test",
+                                "c@example.test"});
+            three.mutable_envelope()->clear_sender();
+            world.hand.advance(61s);
+            const auto verdicts = world.run(three);
+            for (int i = 0; i < 3; ++i)
+                CHECK_MESSAGE(verdicts.verdicts(i).outcome() == (i == (unknown_first ? 0 : 1) ? handoff::OUTCOME_UNDELIVERABLE : delivered),
+                              verdicts.verdicts(i).text());
+        }
+        CHECK(world.quirks() == "one-rcpt-null-sender");
+        CHECK(world.book.about({{"192.0.2.2", world.host(), "smtp:[192.0.2.2]"}, "220 x", {}}).limits == peers::Limits{});
+    }
+    // From a sender, a server that counts those it refused.
+    Learning counts("like data-only\nhost peer.test\nS 220 $host ESMTP\non RCPT TO:<unknown@*>* [in mail]\n  S 550 5.1.1 User unknown\n  state full\n"
+                    "on RCPT TO:* [in full]\n  S 452 4.5.3 Enough\n");
+    const auto verdicts = counts.run(probe({"unknown@example.test", "a@example.test"}));
+    CHECK(verdicts.verdicts(0).outcome() == handoff::OUTCOME_UNDELIVERABLE);
+    CHECK_MESSAGE(verdicts.verdicts(1).outcome() == delivered, verdicts.verdicts(1).text());
+    CHECK(counts.quirks().empty());
+}
+
 TEST_CASE("a peer that closes behind one bad recipient: the others are served, nothing is learned")
 {
     Learning world("closes-after-bad-recipient");

@@ -141,8 +141,12 @@ void Session::note_rcpt(Transaction& transaction, std::uint32_t recipient, Judge
     const std::uint32_t index = transaction.recipients[recipient];
     if (judgement != Judgement::good) {
         // Mail to those waits as RFC 5321 4.5.3.1.10 has it; of a probe's it says nothing, since the grouping is ours.
-        if (transaction.progress.probe && transaction.progress.accepted != 0 && reply.code == 452 && !reply.status().starts_with("4.2.")) {
-            transaction.one_too_many = true;
+        if (transaction.progress.probe && recipient != 0 && reply.code == 452 && !reply.status().starts_with("4.2.")) {
+            transaction.one_too_many = true;                        // some count those that they refused
+            const bool of_bounces = transaction.progress.null_sender && !known_.quirks.has(peers::Quirk::one_rcpt_null_sender) &&
+                                    peers::speaks_of_one_recipient(reply.text()) && !peers::speaks_of_recipient_limit(reply.status(), reply.text());
+            if (of_bounces && !evidence_.exchanges.empty())
+                evidence_.exchanges.back().says_one_recipient = true;
             return;
         }
         Reason reason = reason_of_reply(reply, judgement, Act::rcpt, peer_text_, host_.name, options_.lmtp);

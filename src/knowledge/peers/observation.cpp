@@ -332,7 +332,7 @@ private:
         }
         errors_ += refused;
         const bool told = put_off != 0 && exchange.say_too_many == put_off;
-        if (!in_order || accepted == 0 || (deferred < 2 && !(told && deferred != 0)))
+        if (!in_order || accepted == 0 || exchange.says_one_recipient || (deferred < 2 && !(told && deferred != 0)))
             return;
         made_.recipients = accepted;
         made_.recipients_told = told;
