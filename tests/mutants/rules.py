@@ -29,6 +29,10 @@ def send(name, path, rule, broken, tests):
     return ("send " + name, "send_test", path, rule, broken, tests)
 
 
+def verify(name, file, rule, broken):
+    return ("verify " + name, "verify_test", f"src/journey/verify/{file}.cpp", rule, broken, "")
+
+
 def schedule(name, rule, broken):
     return ("schedule " + name, "schedule_test", SHAPE, rule, broken, "")
 
@@ -181,6 +185,32 @@ RULES = [
     schedule("tests a ceiling as soon after a failure", "again ? std::min(2 * std::max(step_, probe_every), probe_at_most) : probe_every",
              "again ? probe_every : probe_every"),
     schedule("sends while it was asked for silence", "    if (suspended(now))\n        return false;", "    "),
+    # Whether an address is alive: what an answer is worth, who is asked, how often.
+    verify("asks twice about one address", "desk", "if (known.ask && !awaited &&", "if (known.ask &&"),
+    verify("asks any number at once", "desk", "if (outstanding_.size() < options_.pending_limit) {", "if (outstanding_.size() != SIZE_MAX) {"),
+    verify("leaves no room for questions", "desk", "outstanding_.size() < options_.pending_limit / 2)", "outstanding_.size() < options_.pending_limit)"),
+    verify("refreshes in a burst", "desk", "std::min(std::max(1.0, 10 * rate),", "std::min(std::max(1.0, 1000 * rate),"),
+    verify("repeats a failed refresh at once", "desk", "clock_.steady() - found->second < retry_pause;", "clock_.steady() == found->second - retry_pause;"),
+    verify("forgets the address behind an alias", "desk", "!answer->final_address.empty() && answer->final_address != address)",
+           "!answer->final_address.empty() && answer->final_address == address)"),
+    verify("remembers who could not be asked", "desk", 'answer.error().status() == "4.3.2"', 'answer.error().status() != "4.3.2"'),
+    verify("asks strangers for a random address", "desk", "answer->may_control && !domain.empty()", "!domain.empty()"),
+    verify("forgets that a domain takes everybody when it is away", "desk", "if (was && !is && finding.kind != Kind::undeliverable)",
+           "if (was && !is && finding.kind == Kind::in_progress)"),
+    verify("asks for a random address each time", "rules", "return !record || older(*record,", "return !record || record->text.empty() || !older(*record,"),
+    verify("a failure takes back what was deliverable", "rules",
+           "if (before && before->kind == Finding::Kind::deliverable && !expired(*before, now, rules))",
+           "if (before && before->kind == Finding::Kind::deliverable && expired(*before, now, rules))"),
+    verify("keeps refusals where none are to be kept", "rules", "        if (!rules.negative_cache)", "        if (!rules.negative_cache && finding.text.empty())"),
+    verify("refusals live as long as addresses", "rules", "Finding::Kind::deliverable ? rules.positive_expire : rules.negative_expire, now);",
+           "Finding::Kind::in_progress ? rules.negative_expire : rules.positive_expire, now);"),
+    verify("refusals are asked anew as late as addresses", "rules", "older(*record, good ? rules.positive_refresh : rules.negative_refresh, now)};",
+           "older(*record, good ? rules.positive_refresh : rules.positive_refresh, now)};"),
+    verify("an address dies while it is asked about", "rules", "!(good && outstanding)))", "!(good && outstanding && record->text.empty())))"),
+    verify("does not know its own sender of a moment ago", "sender", "(now_slot > 0 && is(slot_text(now_slot - 1)))", "(now_slot > 1 && is(slot_text(now_slot - 2)))"),
+    verify("its sender changes at no time", "sender", "return timed() ? local_ + slot_text(slot_of(now, life_)) + domain_", "return timed() ? local_ + slot_text(slot_of(now, life_) / 9) + domain_"),
+    verify("believes what others wrote", "record", "(*probed == 0 && *updated == 0)", "(*probed == 1 && *updated == 0)"),
+    verify("keys hold what separates fields", "record", "std::ranges::replace(key, ':', '_');", "std::ranges::replace(key, ':', ':');"),
     # What the comparison with Debian's Postfix has to notice: two rules for each area.
     compat("lookups: socketmap is asked in lower case", LOOKUPS, "src/knowledge/tables/sockets.cpp", 'fmt::format("{} {}", map_, key);',
            'fmt::format("{} {}", map_, fold_key(key, flags_.utf8));'),
