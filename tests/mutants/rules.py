@@ -42,6 +42,8 @@ SYSTEM = "programs bench_source bench_sink slow_sync posthorn-testdns"
 LOOKUPS = ("postmap_alone", "run postmap/postmap.py build/dev/tests/compat/postmap/postmap_alone")
 SITES = ("postconf_alone", "run sites.py build/dev/tests/compat/postconf_alone")
 ACCESS = RESTRICTIONS = (SYSTEM, "run restrictions.py build/dev/bin")
+TOOLS = (SYSTEM, "run tools.py build/dev/bin")
+FILTER = (SYSTEM, "run proxy_filter.py build/dev/bin")
 
 
 def rewriting(line):
@@ -211,7 +213,7 @@ RULES = [
     verify("its sender changes at no time", "sender", "return timed() ? local_ + slot_text(slot_of(now, life_)) + domain_", "return timed() ? local_ + slot_text(slot_of(now, life_) / 9) + domain_"),
     verify("believes what others wrote", "record", "(*probed == 0 && *updated == 0)", "(*probed == 1 && *updated == 0)"),
     verify("keys hold what separates fields", "record", "std::ranges::replace(key, ':', '_');", "std::ranges::replace(key, ':', ':');"),
-    # What the comparison with Debian's Postfix has to notice: two rules for each area.
+    # What the comparison with Debian's Postfix has to notice: two rules for each area, one for the tools and for the filter before the queue.
     compat("lookups: socketmap is asked in lower case", LOOKUPS, "src/knowledge/tables/sockets.cpp", 'fmt::format("{} {}", map_, key);',
            'fmt::format("{} {}", map_, fold_key(key, flags_.utf8));'),
     compat("lookups: a union keeps what is empty", LOOKUPS, "src/knowledge/tables/composed.cpp", "if (all && !all->empty())", "if (all)"),
@@ -226,4 +228,7 @@ RULES = [
            'case Kind::reject: co_return refuse_subject(settings.reject, "5.7.1"', 'case Kind::reject: co_return refuse_subject(settings.reject, "5.7.0"'),
     compat("rewriting: an exception from masquerading is none", rewriting("masquerade"), "src/journey/cleanup/rewrite.cpp", "        if (!strip)\n            return;", "        if (!strip)\n            strip = true;"),
     compat("rewriting: STRIP keeps the line", rewriting("checks"), "src/journey/cleanup/checks.cpp", 'log("strip", text);\n            return {false, {}};', 'log("strip", text);\n            return {};'),
+    compat("tools: qshape names its last column for the one behind it", TOOLS, "src/program/commands/qshape_table.cpp", '        before = end;\n', '        before = end + 1;\n'),
+    compat("filter: what is no refusal is told the client", FILTER, "src/journey/receive/before_queue.cpp",
+           "return reply->transient() || reply->permanent() ? text : std::string(trouble);", "return text;"),
 ]
