@@ -11,7 +11,9 @@ LogSync::LogSync(std::vector<std::unique_ptr<File>> logs, std::chrono::microseco
         idle_.push_back(log.get());
 }
 
-LogSync::~LogSync()
+LogSync::~LogSync() { finish(); }
+
+void LogSync::finish()
 {
     if (threads_)
         threads_->join();

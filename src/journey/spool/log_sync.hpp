@@ -24,7 +24,6 @@ public:
     using Done = std::function<void(std::uint64_t ticket, int error)>;
 
     LogSync(std::vector<std::unique_ptr<File>> logs, std::chrono::microseconds slow, Done done);
-    /// Waits for those under way.
     ~LogSync();
 
     /// Whether the next commit should leave its sync to start().
@@ -35,6 +34,9 @@ public:
     std::optional<Clock::time_point> next() const;
     /// `ticket`: number of the commit that was written last; they go up. Only where next() has come.
     void start(std::uint64_t ticket);
+
+    /// Waits for those under way; none may start after it.
+    void finish();
 
 private:
     void wait_for(File& log, std::uint64_t ticket);

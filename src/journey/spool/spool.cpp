@@ -116,7 +116,7 @@ private:
     void synced(std::uint64_t ticket, int error);
     void wait_for_turn(std::unique_lock<std::mutex>& lock);
     void drain();
-    void after_syncs();
+    void heed_syncs();
 
     /// A commit that is written, and what waits for its sync.
     struct Unsynced {
@@ -139,7 +139,6 @@ private:
     std::chrono::steady_clock::time_point settles_due_{}, retry_at_{};
     bool stopping_ = false;
     std::deque<Unsynced> unsynced_;                    // in order of their tickets
-    std::vector<std::string> files_to_go_;
     int sync_error_ = 0;
 
     Requests jobs_, done_;                             // of the writer thread
@@ -160,7 +159,7 @@ void Spool::Core::write()
         Requests batch;
         {
             std::unique_lock lock(mutex_);
-            while (urgent_.empty() && jobs_.empty() && files_to_go_.empty() && (!sync_error_ || failed_) && !stopping_) {
+            while (urgent_.empty() && jobs_.empty() && (!sync_error_ || failed_) && !stopping_) {
                 if (!settles_.empty()) {
                     if (std::chrono::steady_clock::now() >= settles_due_ || wake_.wait_until(lock, settles_due_) == std::cv_status::timeout)
                         break;
@@ -193,6 +192,7 @@ void Spool::Core::write()
                 fail(failure);
         }
     }
+    log_sync_.finish();                                // after a failure some may be under way
     opening_.ledger.reset();
     opening_.lock.reset();
 }
@@ -208,7 +208,7 @@ void Spool::Core::turn(Requests batch, bool stopping)
     }
     std::erase(batch, nullptr);
     try {
-        after_syncs();
+        heed_syncs();
         if (!failed_ && !batch.empty())
             transaction(batch);
         if (!failed_) {
@@ -248,7 +248,6 @@ void Spool::Core::turn(Requests batch, bool stopping)
         const std::lock_guard lock(mutex_);
         for (Unsynced& each : std::exchange(unsynced_, {}))
             std::ranges::move(each.requests, std::back_inserter(done_));
-        files_to_go_.clear();
     }
     const Error unknown{"the queue has failed"};       // no status: nobody knows what is on the disk
     for (Requests* left : {&batch, &reads, &jobs_, &done_}) {
@@ -262,11 +261,14 @@ void Spool::Core::turn(Requests batch, bool stopping)
 void Spool::Core::transaction(Requests& batch)
 {
     Ledger& ledger = *opening_.ledger;
+    const bool overlaps = log_sync_.pays();
+    if (!overlaps)
+        drain();
     try {
         ledger.begin();
         for (auto& request : batch)
             request->apply(ledger);
-        if (log_sync_.pays()) {
+        if (overlaps) {
             auto files = ledger.commit_unsynced(clock_.wall());
             {
                 const std::lock_guard lock(mutex_);
@@ -379,16 +381,25 @@ void Spool::Core::answer_when_synced(Requests done)
     answer(std::move(done));
 }
 
-/// On a thread that waited for the disk.
+/// On a thread that waited for the disk. Content files go before the answers, as in Ledger::commit(): what is noted meanwhile for a backup
+/// is not the writer's while anything is unsynced, because it drains before it looks there.
 void Spool::Core::synced(std::uint64_t ticket, int error)
 {
     Requests done;
+    std::vector<std::string> files;
     {
         const std::lock_guard lock(mutex_);
         sync_error_ = error;
+        for (Unsynced& each : unsynced_)
+            if (!error && each.ticket <= ticket)
+                std::ranges::move(each.files, std::back_inserter(files));
+    }
+    if (!files.empty())
+        opening_.ledger->remove_files(std::move(files));
+    {
+        const std::lock_guard lock(mutex_);
         while (!error && !unsynced_.empty() && unsynced_.front().ticket <= ticket) {
             std::ranges::move(unsynced_.front().requests, std::back_inserter(done));
-            std::ranges::move(unsynced_.front().files, std::back_inserter(files_to_go_));
             unsynced_.pop_front();
         }
     }
@@ -414,24 +425,21 @@ void Spool::Core::drain()
         std::unique_lock lock(mutex_);
         wake_.wait(lock, [&] { return unsynced_.empty() || sync_error_; });
     }
-    after_syncs();
+    heed_syncs();
 }
 
-/// What ended syncs left to do; throws where one failed.
-void Spool::Core::after_syncs()
+/// Throws where a sync failed.
+void Spool::Core::heed_syncs()
 {
-    std::vector<std::string> files;
     int error = 0;
     {
         const std::lock_guard lock(mutex_);
-        files = std::exchange(files_to_go_, {});
         error = sync_error_;
     }
     if (error && !failed_) {
         opening_.vfs->fail("sync", database_name, error);
         throw Failed(Failed::Kind::fatal, fmt::format("sync of the log: {}", errno_text(error)));
     }
-    opening_.ledger->remove_files(std::move(files));
 }
 
 void Spool::Core::answer(Requests done)

@@ -23,7 +23,7 @@ namespace {
 /// The store is reopened by a new process, which finds what the old one left.
 class OnSqlite : public LoopHarness {
 public:
-    OnSqlite() { open(); }
+    explicit OnSqlite(std::chrono::microseconds slow_sync = 1h) : slow_sync_(slow_sync) { open(); }
     ~OnSqlite() { spool_.reset(); }
     Store& store() { return *spool_; }
     FileOps& files() { return *files_; }
@@ -36,14 +36,23 @@ public:
 private:
     void open()
     {
-        auto opened = Spool::open(*files_, {}, loop.get_executor(), clock, silent_log(), {});
+        Options options;
+        options.slow_sync = slow_sync_;
+        auto opened = Spool::open(*files_, options, loop.get_executor(), clock, silent_log(), {});
         REQUIRE_MESSAGE(opened, (opened ? "" : opened.error().text()));
         spool_ = std::move(*opened);
     }
 
+    const std::chrono::microseconds slow_sync_;
     TemporaryFolder folder_;
     std::unique_ptr<FileOps> files_ = system_files(folder_.path());
     std::unique_ptr<Spool> spool_;
+};
+
+/// The same with commits that overlap.
+class OnSlowDisk : public OnSqlite {
+public:
+    OnSlowDisk() : OnSqlite(0us) {}
 };
 
 /// The store is taken over by the other node.
@@ -112,7 +121,7 @@ Settlement settlement(Lease lease, std::uint64_t attempt, std::vector<handoff::V
 
 }  // namespace
 
-#define ON_EVERY_STORE(name) TEST_CASE_TEMPLATE(name, Harness, OnSqlite, OnTwoNodes)
+#define ON_EVERY_STORE(name) TEST_CASE_TEMPLATE(name, Harness, OnSqlite, OnSlowDisk, OnTwoNodes)
 
 ON_EVERY_STORE("store: what was enqueued is read back, envelope, recipients and content")
 {
