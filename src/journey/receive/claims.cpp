@@ -57,7 +57,8 @@ std::expected<std::vector<Claim>, std::string> parse_claims(ClaimKind kind, std:
             if (claim.name == "SOURCE" && !iequals(*value, "LOCAL") && !iequals(*value, "REMOTE"))
                 return std::unexpected(refused("Bad source syntax", *value));
             claim.value = std::move(value);
-        }
+        } else
+            claim.later = iequals(*value, "[TEMPUNAVAIL]");
         claims.push_back(std::move(claim));
     }
     return claims;

@@ -13,7 +13,9 @@ namespace posthorn::receive {
 
 struct Claim {
     std::string name;
-    std::optional<std::string> value;
+    std::optional<std::string> value;       // none: [UNAVAILABLE], or
+    bool later = false;                     // [TEMPUNAVAIL]: it could not be found out
+    bool operator==(const Claim&) const = default;
 };
 enum class ClaimKind { xclient, xforward };
 

@@ -110,10 +110,12 @@ awaitable<void> Session::name_client()
     if (core_.options.peername_lookup) {
         stream_->expires_after(core_.pace().timeout);
         const auto names = co_await core_.outside.names.names_of(address);
+        facts_.client_name_later = facts_.client_reverse_name_later = !names;
         if (names && !names->empty() && smtp::is_valid_hostname(names->front())) {
             const std::string name = names->front();
             facts_.client_reverse_name = name;
             const auto addresses = co_await core_.outside.names.addresses_of(name);
+            facts_.client_name_later = !addresses;
             const auto own = net::IpAddress::parse(address);
             const auto same = [&](const std::string& text) { return net::IpAddress::parse(text) == own; };
             if (addresses && std::ranges::any_of(*addresses, same))

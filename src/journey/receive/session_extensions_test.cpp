@@ -29,6 +29,34 @@ TEST_CASE("client: the name must lead back to the address")
     }
 }
 
+TEST_CASE("client: a name that the DNS could not tell is never refused for good")
+{
+    const auto answers = [](std::string_view restriction, const std::string& address, std::string_view claims = {}) {
+        House house(options_of({{"smtpd_client_restrictions", std::string(restriction)},
+                                {"unknown_client_reject_code", "550"},
+                                {"smtpd_authorized_xclient_hosts", "192.0.2.1"}}));
+        Talk talk(house, address);
+        talk("EHLO x");
+        if (!claims.empty()) {
+            CHECK(talk(fmt::format("XCLIENT {}", claims)).starts_with("220 "));
+            talk("EHLO x");
+        }
+        talk("MAIL FROM:<a@b.test>");
+        return talk("RCPT TO:<user@example.test>").substr(0, 3);
+    };
+    constexpr std::string_view confirmed = "reject_unknown_client_hostname", reverse = "reject_unknown_reverse_client_hostname";
+    CHECK(answers(confirmed, "192.0.2.7") == "550");                // no name
+    CHECK(answers(confirmed, "192.0.2.66") == "550");               // another's
+    CHECK(answers(confirmed, "192.0.2.68") == "450");               // no answer to the PTR question
+    CHECK(answers(confirmed, "192.0.2.69") == "450");               // nor to that for its addresses
+    CHECK(answers(reverse, "192.0.2.7") == "550");
+    CHECK(answers(reverse, "192.0.2.68") == "450");
+    CHECK(answers(reverse, "192.0.2.69") == "250");
+    CHECK(answers(confirmed, "192.0.2.1", "NAME=[UNAVAILABLE] ADDR=192.0.2.200") == "550");
+    CHECK(answers(confirmed, "192.0.2.1", "NAME=[TEMPUNAVAIL] ADDR=192.0.2.200") == "450");
+    CHECK(answers(reverse, "192.0.2.1", "NAME=x.test REVERSE_NAME=[TEMPUNAVAIL] ADDR=192.0.2.200") == "450");
+}
+
 TEST_CASE("strict_smtputf8: neither address may be beyond ASCII where SMTPUTF8 was not asked for")
 {
     House house(options_of({{"strict_smtputf8", "yes"}}));

@@ -73,9 +73,11 @@ awaitable<bool> Session::xclient(std::string arguments)
         const std::string value = claim.value.value_or("");
         if (claim.name == "NAME") {
             facts_.client_name = facts_.client_reverse_name = claim.value.value_or("unknown");
+            facts_.client_name_later = facts_.client_reverse_name_later = claim.later;
             named = true;
         } else if (claim.name == "REVERSE_NAME") {
             facts_.client_reverse_name = claim.value.value_or("unknown");
+            facts_.client_reverse_name_later = claim.later;
         } else if (claim.name == "ADDR") {
             facts_.client_address = claim.value.value_or("unknown");
             addressed = true;
@@ -98,8 +100,10 @@ awaitable<bool> Session::xclient(std::string arguments)
             destination_->port = static_cast<std::uint16_t>(std::stoul(value));
         }
     }
-    if (addressed && !named)                         // never the name of the one that speaks for it
+    if (addressed && !named) {                       // never the name of the one that speaks for it
         facts_.client_name = facts_.client_reverse_name = "unknown";
+        facts_.client_name_later = facts_.client_reverse_name_later = false;
+    }
     facts_.client = fmt::format("{}[{}]", facts_.client_name, facts_.client_address);
     helo_given_ = greeted;
     if (!greeted)

@@ -94,11 +94,15 @@ struct FakeClasses final : handoff::AddressClasses {
 struct FakeNames final : Names {
     awaitable<Result<std::vector<std::string>>> names_of(std::string address) override
     {
+        if (address == "192.0.2.68")
+            co_return Error{"Temporary failure in name resolution", "4.4.3"};
         const auto found = names.find(address);
         co_return found == names.end() ? std::vector<std::string>{} : std::vector<std::string>{found->second};
     }
     awaitable<Result<std::vector<std::string>>> addresses_of(std::string name) override
     {
+        if (name == "slow.test")
+            co_return Error{"Temporary failure in name resolution", "4.4.3"};
         const auto found = addresses.find(name);
         co_return found == addresses.end() ? std::vector<std::string>{} : std::vector<std::string>{found->second};
     }
@@ -122,7 +126,8 @@ struct FakeNames final : Names {
     }
     std::map<std::pair<std::string, dns::Type>, dns::Answer> zone;
     std::vector<std::string> asked;
-    std::map<std::string, std::string> names{{"192.0.2.1", "client.test"}, {"192.0.2.100", "inside.test"}, {"192.0.2.66", "liar.test"}};
+    std::map<std::string, std::string> names{
+        {"192.0.2.1", "client.test"}, {"192.0.2.100", "inside.test"}, {"192.0.2.66", "liar.test"}, {"192.0.2.69", "slow.test"}};
     std::map<std::string, std::string> addresses{{"client.test", "192.0.2.1"}, {"inside.test", "192.0.2.100"}, {"liar.test", "192.0.2.99"}};
 };
 

@@ -9,7 +9,7 @@ Judge::Step Judge::unknown_client()
 {
     if (facts_.client_name != "unknown")
         return Step::dunno;
-    return refuse(law_.settings.unknown_client, "4.7.25",
+    return refuse(facts_.client_name_later ? 450 : law_.settings.unknown_client, "4.7.25",
                   fmt::format("Client host rejected: cannot find your hostname, [{}]", facts_.client_address));
 }
 
@@ -17,7 +17,7 @@ Judge::Step Judge::unknown_reverse_client()
 {
     if (facts_.client_reverse_name != "unknown")
         return Step::dunno;
-    return refuse(law_.settings.unknown_client, "4.7.1",
+    return refuse(facts_.client_reverse_name_later ? 450 : law_.settings.unknown_client, "4.7.1",
                   fmt::format("Client host rejected: cannot find your reverse hostname, [{}]", facts_.client_address));
 }
 

@@ -48,6 +48,8 @@ struct Facts {
     std::size_t recipients = 0;                    // accepted so far
     bool pipelined_early = false;                  // improper command pipelining was seen
     bool tls = false;
+    // The name may exist: the DNS did not answer. Never refused for good.
+    bool client_name_later = false, client_reverse_name_later = false;
     std::chrono::milliseconds verify_patience{0};  // how long an address probe is waited for
     // smtpd_delay_reject = no: what CONNECT, HELO and MAIL put off; it counts at RCPT.
     std::shared_ptr<const Deferral> client_deferral, helo_deferral, sender_deferral;
