@@ -50,6 +50,27 @@ class Tls(Journey):
             client.ehlo("client.test")
             self.assertEqual(client.mail("a@ours.test")[0], 250)
 
+    def test_a_key_that_is_missing_takes_nothing_out_of_service(self):
+        sink = self.sink()
+        missing = {"smtpd_tls_chain_files": "/nonexistent/key.pem", "smtp_tls_chain_files": "/nonexistent/key.pem"}
+        posthorn = self.serving("may", {**missing, "smtp_tls_security_level": "may"}, relay=sink.port)
+        posthorn.wait_log(r"smtpd\[\d+\]: warning: .*/nonexistent/key\.pem.*: disabling TLS support")
+        with posthorn.smtp() as client:
+            client.ehlo("client.test")
+            self.assertFalse(client.has_extn("starttls"))
+            self.assertEqual(client.docmd("STARTTLS"), (454, b"4.7.0 TLS not available due to local problem"))
+            client.sendmail("a@ours.test", ["user@there.test"], "Subject: in\r\n\r\nhello\r\n")
+        posthorn.wait_log("status=sent")
+        posthorn.wait_log(r"smtp\[\d+\]: warning: .*/nonexistent/key\.pem.*: disabling TLS support")
+        # Nobody who insists is given less.
+        strict = self.serving("encrypt", missing)
+        with strict.smtp() as client:
+            client.ehlo("client.test")
+            self.assertEqual(client.mail("a@ours.test"), (530, b"5.7.0 Must issue a STARTTLS command first"))
+        careful = self.serving("may", {"smtp_tls_chain_files": "/nonexistent/key.pem", "smtp_tls_security_level": "encrypt"}, relay=sink.port)
+        careful.send(["user@there.test"])
+        careful.wait_log(r"dsn=4\.7\.\d, status=deferred \(TLS is required, but our TLS engine is unavailable\)")
+
     def test_what_came_before_the_handshake_counts_for_nothing(self):
         """RFC 3207 6: commands slipped in behind STARTTLS in clear are not executed inside."""
         posthorn = self.serving("may")

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.hpp"
+#include "observe/log.hpp"
 
 #include <stdexcept>
 #include <string>
@@ -17,6 +18,17 @@ T at_start(Result<T> result)
     if (!result)
         throw std::runtime_error(result.error().text());
     return *std::move(result);
+}
+
+/// TLS, or none: a key that is missing or does not fit its certificate takes no port and no delivery out of service. Who insists on TLS is
+/// refused or deferred meanwhile.
+template <class T>
+T tls_at_start(Result<T> result, const observe::Log& log)
+{
+    if (result)
+        return *std::move(result);
+    log.warning("{}: disabling TLS support", result.error().text());
+    return nullptr;
 }
 
 /// What a resolver reads while it runs: a service that asks names may read these.
