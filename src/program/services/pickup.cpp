@@ -171,8 +171,8 @@ awaitable<void> Pickup::watch()
         }
         std::erase_if(later_, [now = clock_.steady()](const auto& one) { return one.second <= now; });
         std::error_code trouble;
-        for (const auto& entry : std::filesystem::directory_iterator(std::string(folder), trouble)) {
-            const std::string name = entry.path().filename();
+        for (std::filesystem::directory_iterator at(std::string(folder), trouble), end; !trouble && at != end; at.increment(trouble)) {
+            const std::string name = at->path().filename();
             if (!is_ours(name) || busy_.contains(name) || later_.contains(name))
                 continue;
             if (busy_.size() >= options()->at_once) {
