@@ -213,6 +213,11 @@ RULES = [
     verify("its sender changes at no time", "sender", "return timed() ? local_ + slot_text(slot_of(now, life_)) + domain_", "return timed() ? local_ + slot_text(slot_of(now, life_) / 9) + domain_"),
     verify("believes what others wrote", "record", "(*probed == 0 && *updated == 0)", "(*probed == 1 && *updated == 0)"),
     verify("keys hold what separates fields", "record", "std::ranges::replace(key, ':', '_');", "std::ranges::replace(key, ':', ':');"),
+    verify("does not know what it is writing", "cache", "static_cast<const Values*>(&changed_), flushing_.get()",
+           "static_cast<const Values*>(&changed_), static_cast<const Values*>(nullptr)"),
+    verify("an answer that could not be written hides a newer one", "cache", "changed_.try_emplace(key, value);", "changed_.insert_or_assign(key, value);"),
+    verify("cleans up what came back", "cache", "!changed_.contains(found.expired[i]) && !(flushing_ && flushing_->contains(found.expired[i]))",
+           "!changed_.contains(found.expired[i])"),
     # What the comparison with Debian's Postfix has to notice: two rules for each area, one for the tools and for the filter before the queue.
     compat("lookups: socketmap is asked in lower case", LOOKUPS, "src/knowledge/tables/sockets.cpp", 'fmt::format("{} {}", map_, key);',
            'fmt::format("{} {}", map_, fold_key(key, flags_.utf8));'),
