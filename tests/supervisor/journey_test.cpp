@@ -198,7 +198,7 @@ TEST_CASE("broker: a file that the configuration names is passed, whatever its m
     instance.main_cf("smtp_sasl_password_maps = texthash:" + instance.path("secret"));
     start_and_wait(instance);
     CHECK(instance.ask("memory", "broker " + instance.path("secret")) == "user:password");
-    CHECK(instance.ask("memory", "broker /etc/passwd") == "the configuration does not name this file");
+    CHECK(instance.ask("memory", "broker /etc/shadow") == "the configuration does not name this file");
     CHECK(instance.ask("memory", "changed x") == "nothing");
     instance.write("secret.new", "user:other");
     REQUIRE(::rename(instance.path("secret.new").c_str(), instance.path("secret").c_str()) == 0);

@@ -116,6 +116,7 @@ TEST_CASE("early: a peer that tests for early clients gets the mail within the a
                                                      {"521 no\r\n", true},
                                                      {"", true},
                                                      {"220 x\r\n503 5.5.1 pipelining\r\n", false},
+                                                     {"220 x\r\n554 5.5.0 Error: SMTP protocol synchronization\r\n", false},
                                                      {"220 x\r\n", true},
                                                      {"220-teergrube\r\n", true}}) {
         CAPTURE(row.answer);

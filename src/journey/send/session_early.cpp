@@ -136,6 +136,12 @@ awaitable<bool> Session::meet(bool say_hello)
 void Session::too_early(Trouble& trouble)
 {
     too_early_ = used_up_ = trouble.late = true;
+    // All of it is said again, in time: what was answered to haste returns nothing.
+    for (Reason* const reason : {&trouble.reason, &end_reason_})
+        if (reason->permanent) {
+            reason->permanent = false;
+            reason->status = reason->status.size() > 1 ? "4" + reason->status.substr(1) : std::string("4.5.0");
+        }
     if (!early_flight_)
         return;
     const std::string& said = trouble.reason.diagnostic;
