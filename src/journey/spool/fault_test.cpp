@@ -26,6 +26,7 @@ Outcome run_failing_at(std::size_t number, int error)
     RecordedFiles files;
     Expectations expected;
     Outcome outcome;
+    std::atomic<bool> reached = false;
     std::atomic<bool> over = false;                            // the writer thread may be in `before`: it is told, not taken away
     files.before = [&](const Operation& operation) {
         if (over)
@@ -34,8 +35,8 @@ Outcome run_failing_at(std::size_t number, int error)
         const bool hit = operation.number == number || (error == ENOSPC && operation.number > number && operation.number < number + full_for &&
                                                         operation.kind != Operation::Kind::sync && operation.kind != Operation::Kind::sync_folder);
         if (operation.number == number) {
-            outcome.reached = true;
             outcome.at = operation;
+            reached = true;
         }
         return !hit || (error == ENOSPC && shrinks) ? 0 : error;
     };
@@ -46,7 +47,7 @@ Outcome run_failing_at(std::size_t number, int error)
             if (!workload.step())
                 break;
         // Whoever waited out a full disk goes on without a restart.
-        if (outcome.started && outcome.reached && error == ENOSPC && !workload.failed()) {
+        if (outcome.started && reached && error == ENOSPC && !workload.failed()) {
             over = true;
             if (!workload.on().get(workload.spool().enqueue(message_of(5000, 100))))
                 outcome.violation = "there is room again, and enqueue fails";
@@ -57,6 +58,7 @@ Outcome run_failing_at(std::size_t number, int error)
         }
         workload.stop();
         outcome.failed = workload.failed();
+        outcome.reached = reached;
     }
     files.before = nullptr;
     if (outcome.violation.empty())
