@@ -209,4 +209,14 @@ private:
     TaskGroup tasks;
 };
 
+/// What was logged with these words in it.
+inline std::vector<std::string> lines_of(const World& world, std::string_view what)
+{
+    std::vector<std::string> found;
+    for (const std::string& line : world.log->lines)
+        if (line.find(what) != std::string::npos)
+            found.push_back(line);
+    return found;
+}
+
 }  // namespace posthorn::send

@@ -1,7 +1,7 @@
 // spool/log_sync.hpp: where a disk is slow, commits do not wait in line for it: threads of their own wait for the syncs of the log.
 // Order    a sync covers all that was written to the log before it began: one that ended well speaks for every earlier commit too.
-// Pace     from Pace::slow on (the mean of the last syncs); then at most `at_once` are under way, and they begin evenly spaced, so that
-//          commits are shared by as many as can be. Below it the writer waits itself: two threads would cost more than they gain.
+// Pace     from a mean of the last syncs of `slow` on; then at most one for each open log is under way, and they begin evenly spaced, so
+//          that commits are shared by as many as can be. Below it the writer waits itself: two threads would cost more than they gain.
 // Failure  each sync under way has an open file of its own: Linux reports a failed write once to each, and a commit must hear of it
 //          whichever sync met it. After the first error none that ends later counts.
 // Threads  all but the calls of Done are for the writer thread; Done is called on the threads that wait, one at a time.
