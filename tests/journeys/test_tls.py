@@ -71,6 +71,20 @@ class Tls(Journey):
         careful.send(["user@there.test"])
         careful.wait_log(r"dsn=4\.7\.\d, status=deferred \(TLS is required, but our TLS engine is unavailable\)")
 
+    def test_a_reload_without_the_key_is_refused(self):
+        posthorn = self.serving("may", {"smtp_tls_security_level": "may"})
+        for name in ("smtpd_tls_chain_files", "smtp_tls_chain_files"):
+            with self.subTest(name):
+                posthorn.set({name: "/nonexistent/key.pem"})
+                refused = posthorn.run("postfix", "reload", check=False)
+                self.assertEqual(refused.returncode, 1)
+                self.assertRegex(refused.stderr, r"service \S+: open /nonexistent/key\.pem: No such file or directory")
+                with posthorn.smtp() as client:
+                    client.ehlo("client.test")
+                    client.starttls(context=self.ours.client())
+                posthorn.set({name: f"{self.ours.key}, {self.ours.path}"})
+        self.assertNotRegex(posthorn.log(), "disabling TLS support")
+
     def test_what_came_before_the_handshake_counts_for_nothing(self):
         """RFC 3207 6: commands slipped in behind STARTTLS in clear are not executed inside."""
         posthorn = self.serving("may")

@@ -26,7 +26,7 @@ struct Prepared {
           resolver(std::make_unique<dns::Resolver>(service.executor(), clock(), at_start(dns::options_from(service.config(), service.program()))))
     {
         if (options.tls_level != send::TlsLevel::none || options.tls_wrapper)
-            tls = tls_at_start(send::WireTls::make(send::WireTls::settings(service.config(), service.program()), clock()), service.log());
+            tls = tls_at_start(send::WireTls::make(send::WireTls::settings(service.config(), service.program()), clock()), service);
         tables = std::make_unique<PeerTables>(service, clock());
         peers = std::make_unique<PeerMemory>(service, clock());
         transcripts = std::make_unique<TranscriptLink>(service, clock());

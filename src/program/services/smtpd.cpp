@@ -46,8 +46,7 @@ struct Prepared {
         const process::Start& start = service.start_record();
         options.transaction_limit = (start.process_limit() + std::max(start.processes(), 1u) - 1) / std::max(start.processes(), 1u);
         if (options.tls_level != receive::TlsLevel::none || options.tls_wrapper)
-            tls = tls_at_start(tls::Context::server(tls::server_options(service.config(), options.tls_level == receive::TlsLevel::encrypt)),
-                               service.log());
+            tls = tls_at_start(tls::Context::server(tls::server_options(service.config(), options.tls_level == receive::TlsLevel::encrypt)), service);
     }
     static inline const SystemClock clock;
     std::shared_ptr<TableFiles> files;

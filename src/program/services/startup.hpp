@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/error.hpp"
-#include "observe/log.hpp"
+#include "process/service.hpp"
 
 #include <stdexcept>
 #include <string>
@@ -21,13 +21,13 @@ T at_start(Result<T> result)
 }
 
 /// TLS, or none: a key that is missing or does not fit its certificate takes no port and no delivery out of service. Who insists on TLS is
-/// refused or deferred meanwhile.
+/// refused or deferred meanwhile. A reload is refused: what runs has TLS, and keeps it.
 template <class T>
-T tls_at_start(Result<T> result, const observe::Log& log)
+T tls_at_start(Result<T> result, process::Service& service)
 {
-    if (result)
-        return *std::move(result);
-    log.warning("{}: disabling TLS support", result.error().text());
+    if (result || service.start_record().trial() != 0)
+        return at_start(std::move(result));
+    service.log().warning("{}: disabling TLS support", result.error().text());
     return nullptr;
 }
 
