@@ -22,6 +22,17 @@ class ReloadNeeds(Journey):
         path.chmod(0o600)
         return path
 
+    def database(self, posthorn):
+        """In which s@alias.test is sqlite@there.test: what to name behind "sqlite:"."""
+        folder = posthorn.dir / "db"
+        folder.mkdir()
+        folder.chmod(0o755)
+        with sqlite3.connect(folder / "mail.sqlite") as database:
+            database.execute("create table alias(name text, target text)")
+            database.execute("insert into alias values ('s@alias.test', 'sqlite@there.test')")
+        database.close()
+        return self.secret(posthorn, "alias.cf", f"dbpath = {folder}/mail.sqlite\nquery = SELECT target FROM alias WHERE name = '%s'\n")
+
     def reload_under_load(self, posthorn, settings):
         load = Load(posthorn, clients=2)
         load.wait_for(10)
@@ -45,13 +56,7 @@ class ReloadNeeds(Journey):
         qmgr, resolve = posthorn.pids_of("qmgr"), posthorn.pids_of("resolve")
         server = Lines({"t@alias.test": "200 tcp@there.test"})
         self.addCleanup(server.end)
-        (posthorn.dir / "db").mkdir()
-        (posthorn.dir / "db").chmod(0o755)
-        with sqlite3.connect(posthorn.dir / "db" / "mail.sqlite") as database:
-            database.execute("create table alias(name text, target text)")
-            database.execute("insert into alias values ('s@alias.test', 'sqlite@there.test')")
-        database.close()
-        source = self.secret(posthorn, "alias.cf", f"dbpath = {posthorn.dir}/db/mail.sqlite\nquery = SELECT target FROM alias WHERE name = '%s'\n")
+        source = self.database(posthorn)
         maps = [f"sqlite:{source}", f"tcp:127.0.0.1:{server.port}"]
         for kind, letter in (("hash", "h"), ("lmdb", "l"), ("texthash", "x")):
             path = self.secret(posthorn, f"{kind}.map", f"{letter}@alias.test {kind}@there.test\n")
@@ -86,16 +91,22 @@ class ReloadNeeds(Journey):
         wait_until(lambda: sink.recipients() == ["canonical@there.test"] * 2, "both are mapped")
         self.assertNotRegex(posthorn.log(), "warning|error: open")
 
+    def test_a_line_of_master_cf_that_was_not_there(self):
+        sink = self.sink()
+        posthorn = self.instance(relay=sink.port, start=False)
+        posthorn.run("postconf", "-MX", "pickup/unix")
+        posthorn.start()
+        posthorn.add_service("pickup unix n - n 60 1 pickup -o syslog_name=fresh")
+        posthorn.run("postfix", "reload")
+        posthorn.run("sendmail", "-f", "ann@example.com", "one@there.test", input=b"Subject: x\n\nhello\n")
+        wait_until(lambda: sink.recipients() == ["one@there.test"], "it arrives")
+        posthorn.wait_log(r"pickup\[\d+\]: [0-9A-Za-z]+: uid=")
+        self.assertRegex(posthorn.log(), r" fresh/pickup\[\d+\]: [0-9A-Za-z]+: uid=")
+
     def test_an_open_session_is_answered_about_a_database_that_is_named_no_more(self):
         sink = self.sink()
         posthorn = self.instance(relay=sink.port, start=False)
-        (posthorn.dir / "db").mkdir()
-        (posthorn.dir / "db").chmod(0o755)
-        with sqlite3.connect(posthorn.dir / "db" / "mail.sqlite") as database:
-            database.execute("create table alias(name text, target text)")
-            database.execute("insert into alias values ('s@alias.test', 'sqlite@there.test')")
-        database.close()
-        source = self.secret(posthorn, "alias.cf", f"dbpath = {posthorn.dir}/db/mail.sqlite\nquery = SELECT target FROM alias WHERE name = '%s'\n")
+        source = self.database(posthorn)
         posthorn.set({"virtual_alias_domains": "alias.test", "virtual_alias_maps": f"sqlite:{source}"})
         posthorn.start()
         resolve = posthorn.pids_of("resolve")

@@ -274,13 +274,22 @@ void Service::take_configuration(ipc::Incoming incoming)
 Result<Reload> Service::take(const config::Snapshot& base, const NewConfiguration& news)
 {
     const config::Snapshot mine = with_options(base, news.own());
-    const auto lines_before = folded_;
-    const auto configs_before = all_configs();
+    auto lines = lines_of(news.folded());
+    std::vector<std::string> services;                           // of the lines before and of those afterwards: some may be new, some gone
+    for (const auto* list : {&folded_, &lines})
+        std::ranges::transform(*list, std::back_inserter(services), &FoldedLine::service);
+    const auto configs = [&] {
+        std::vector<config::Snapshot> all{config_};
+        for (const std::string& service : services)
+            all.push_back(config_for(service));
+        return all;
+    };
+    const auto configs_before = configs();
     // The lines that run here may be asked for while the options are taken: config_for() answers from the new ones.
     auto before = std::tuple(base_, config_, folded_);
     base_ = base;
     config_ = mine;
-    folded_ = lines_of(news.folded());
+    folded_ = std::move(lines);
     const config::Reading reading;
     auto taken = work_->reload(config_);
     if (!taken) {
@@ -293,13 +302,10 @@ Result<Reload> Service::take(const config::Snapshot& base, const NewConfiguratio
     // Loggers carry their name; the rest is what reload() did not ask for again.
     std::vector<std::string_view> kept{"syslog_name"};
     std::ranges::copy_if(read_at_start_, std::back_inserter(kept), [&](const std::string& name) { return !reading.names().contains(name); });
-    const auto changed = [&](const config::Snapshot& was, const config::Snapshot& is) {
-        return std::ranges::any_of(kept, [&](std::string_view name) { return was.text(name) != is.text(name); });
+    const auto same = [&](const config::Snapshot& was, const config::Snapshot& is) {
+        return std::ranges::all_of(kept, [&](std::string_view name) { return was.text(name) == is.text(name); });
     };
-    bool changes = changed(configs_before.front(), config_);
-    for (std::size_t i = 0; i < lines_before.size(); ++i)
-        changes |= changed(configs_before[i + 1], config_for(lines_before[i].service));
-    return changes ? Reload::by_successor : *taken;
+    return std::ranges::equal(configs_before, configs(), same) ? *taken : Reload::by_successor;
 }
 
 void Service::counters(ipc::Responder responder)
