@@ -119,11 +119,11 @@ awaitable<std::vector<std::string>> Supervisor::reload()
                 const auto found = children_.find(pid);
                 if (found == children_.end() || refused)
                     continue;
-                if (auto answer = co_await reconfigure(&found->second, *fresh); answer) {
-                    told.push_back(pid);
-                    if (!answer->by_successor())
-                        taken.push_back(pid);
-                } else if (children_.contains(pid))
+                told.push_back(pid);                               // also one that does not answer in time: it may take it all the same
+                const auto answer = co_await reconfigure(&found->second, *fresh);
+                if (answer && !answer->by_successor())
+                    taken.push_back(pid);
+                else if (!answer && children_.contains(pid))
                     refused = fmt::format("{}: {}", key, answer.error().text());
             }
         }
@@ -144,19 +144,13 @@ awaitable<std::vector<std::string>> Supervisor::reload()
         const auto places_before = std::exchange(places_, std::move(places));
         config_file_ = *std::move(file);
         log_target_ = *std::move(log_target);
-        sink_->replace(log_target_.duplicate(), log_target_.form());
+        pass_log_on();
         log_ = observe::Log(sink_, loaded_.snapshot.text("syslog_name") + "/master");
         ++generation_;
         log_.info("reload -- version {}, configuration {}", loaded_.snapshot.text("mail_version"), options_.config_directory);
         for (const std::string& warning : loaded_.warnings)
             log_.warning("{}", warning);
-        process::NewLog news;
-        news.set_form(log_target_.form() == observe::LogForm::file ? process::LOG_FILE : process::LOG_SYSLOG);
         for (auto& [pid, child] : children_) {
-            std::vector<Fd> descriptors;
-            descriptors.push_back(log_target_.duplicate());
-            if (child.channel->is_open())
-                (void)child.channel->post(Control::new_log, news, std::move(descriptors));
             // Those that took it in place are of the new generation, unless their sockets or their root folder are others.
             if (!is_inner(role_of(child)) || std::ranges::find(taken, pid) == taken.end())
                 continue;

@@ -248,8 +248,12 @@ void Supervisor::watch_files()
 
 void Supervisor::refresh_log()
 {
-    if (!log_target_.refresh())
-        return;
+    if (log_target_.refresh())
+        pass_log_on();
+}
+
+void Supervisor::pass_log_on()
+{
     sink_->replace(log_target_.duplicate(), log_target_.form());
     process::NewLog news;
     news.set_form(log_target_.form() == observe::LogForm::file ? process::LOG_FILE : process::LOG_SYSLOG);

@@ -55,6 +55,7 @@ private:
     awaitable<void> tick();
     void watch_files();
     void refresh_log();
+    void pass_log_on();
 
     // questions.cpp
     Result<void> bind_questions(const Loaded& loaded, std::vector<std::string>& places);
