@@ -10,7 +10,7 @@ import tempfile
 import time
 
 # In the environment of all that this program starts.
-MARK = f"POSTHORN_STARTED_BY={os.getpid()}.{time.time_ns()}"
+NAME, VALUE = "POSTHORN_STARTED_BY", f"{os.getpid()}.{time.time_ns()}"
 GRACE = 10                                # seconds from SIGTERM to SIGKILL
 watcher = None
 
@@ -21,8 +21,8 @@ def folder(prefix):
     global watcher
     if watcher is None:
         # It leaves our process tree at once: who ends a test may end its children as well. Of ours it keeps only this pipe, which ends with us.
-        watcher = subprocess.Popen([sys.executable, "-I", __file__, MARK], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/",
-                                   env={name: value for name, value in os.environ.items() if name != MARK.partition("=")[0]})
+        watcher = subprocess.Popen([sys.executable, "-I", __file__, f"{NAME}={VALUE}"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   start_new_session=True, cwd="/", env={name: value for name, value in os.environ.items() if name != NAME})
         watcher.wait()
     made = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
     watcher.stdin.write(os.fsencode(made) + b"\n")
@@ -60,4 +60,4 @@ if __name__ == "__main__":
     if os.fork() == 0:
         watch(os.fsencode(sys.argv[1]))
 else:
-    os.environ.__setitem__(*MARK.split("="))
+    os.environ[NAME] = VALUE
