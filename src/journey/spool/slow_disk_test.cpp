@@ -10,6 +10,8 @@
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
+#include <filesystem>
+#include <fstream>
 #include <set>
 #include <thread>
 
@@ -38,7 +40,7 @@ public:
         spool = std::move(*opened);
         checkpoints_ = 0;
         REQUIRE(get(spool->enqueue(message_of(1000, 100))));       // a log that begins anew syncs its header as well
-        if (options.checkpoint_octets == 1)
+        if (options.checkpoint_octets <= 5'000)
             until([this] { return checkpoints_ == 1; });
         const std::lock_guard lock(mutex_);
         all_ = false;
@@ -65,7 +67,11 @@ public:
     template <class Condition>
     void until(Condition condition)
     {
-        while (!condition()) {
+        for (const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{20}; !condition();) {
+            if (std::chrono::steady_clock::now() >= end) {
+                FAIL_CHECK("what was waited for did not come");
+                return;
+            }
             poll();
             std::this_thread::sleep_for(std::chrono::milliseconds{1});
         }
@@ -92,9 +98,9 @@ public:
     }
     void ask(awaitable<void> task) { asio::co_spawn(loop, std::move(task), asio::detached); }
     /// "1 ok", "2 queue has failed": in the order of the answers.
-    awaitable<void> put(int number)
+    awaitable<void> put(int number, std::size_t octets = 1000)
     {
-        const auto lease = co_await spool->enqueue(message_of(number, 1000));
+        const auto lease = co_await spool->enqueue(message_of(number, octets));
         answers.push_back(fmt::format("{} {}", number, lease ? "ok" : lease.error().text()));
     }
     awaitable<void> ask_for(int number)
@@ -124,6 +130,7 @@ public:
     std::vector<std::string> answers;
     std::atomic<bool> failed = false;
 
+    int checkpoints() const { return checkpoints_; }
     /// What was done to the log since the last checkpoint: "write sync write ".
     std::string log_since_checkpoint()
     {
@@ -165,6 +172,19 @@ private:
 };
 
 using Answers = std::vector<std::string>;
+
+/// Processor time of the first thread of that name, as Linux counts it.
+std::string time_spent_by(std::string_view name)
+{
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+        std::string found, spent;
+        std::getline(std::ifstream(thread.path() / "comm"), found);
+        std::ifstream(thread.path() / "schedstat") >> spent;
+        if (found == name)
+            return spent;
+    }
+    return {};
+}
 
 }  // namespace
 
@@ -260,6 +280,31 @@ TEST_CASE("slow disk: a log that begins anew is synced with its header alone, be
     CHECK(disk.log_since_checkpoint() == "write sync write ");
     disk.let_all_go();
     disk.until([&] { return disk.answers.size() == 1; });
+}
+
+TEST_CASE("slow disk: while a sync is waited for nothing runs, and what the queue does when it is idle is done after the last one")
+{
+    Options options;
+    options.checkpoint_octets = 5'000;
+    SlowDisk disk(options);
+    disk.ask(disk.put(1, 60'000));                         // four times that: checkpointed in any case, and then the database may shrink
+    disk.until_begun(1);
+    disk.ask(disk.put(2));
+    for (int number = 1; number <= 3; ++number) {          // the header, the commit, the next header
+        disk.let_go(number);
+        disk.until_begun(number + 1);
+    }
+    CHECK(disk.checkpoints() == 2);
+    int asleep = 0;
+    for (int look = 0; look < 100 && asleep < 5; ++look) {
+        const std::string before = time_spent_by("spool");
+        disk.a_while();
+        asleep = time_spent_by("spool") == before ? asleep + 1 : 0;
+    }
+    CHECK(asleep == 5);
+    disk.let_all_go();
+    disk.until([&] { return disk.answers.size() == 2; });
+    disk.until([&] { return disk.checkpoints() == 3; });
 }
 
 TEST_CASE("slow disk: after a sync that failed none that ends later speaks for a commit")

@@ -109,6 +109,8 @@ private:
     void turn(Requests batch, bool stopping);
     void transaction(Requests& batch);
     void out_of_room(Requests& batch, const std::string& text);
+    bool checkpoint_due(unsigned shares) const;
+    bool has_idle_work() const { return !failed_ && (shrinking_ || checkpoint_due(1)); }
     void housekeeping(bool idle);
     void fail(const Failed& failure);
     void answer(Requests done);
@@ -163,7 +165,7 @@ void Spool::Core::write()
                 if (!settles_.empty()) {
                     if (std::chrono::steady_clock::now() >= settles_due_ || wake_.wait_until(lock, settles_due_) == std::cv_status::timeout)
                         break;
-                } else if (shrinking_) {
+                } else if (unsynced_.empty() && has_idle_work()) {
                     break;
                 } else {
                     wake_.wait(lock);
@@ -328,11 +330,15 @@ void Spool::Core::out_of_room(Requests& batch, const std::string& text)
     settles_ = std::move(waiting);
 }
 
+bool Spool::Core::checkpoint_due(unsigned shares) const
+{
+    return opening_.ledger->log_octets() >= options.checkpoint_octets * shares && std::chrono::steady_clock::now() >= checkpoint_at_;
+}
+
 void Spool::Core::housekeeping(bool idle)
 {
     Ledger& ledger = *opening_.ledger;
-    const std::uint64_t log = ledger.log_octets();
-    if (log >= options.checkpoint_octets * (idle ? 1 : 4) && std::chrono::steady_clock::now() >= checkpoint_at_) {
+    if (checkpoint_due(idle ? 1 : 4)) {
         try {
             drain();                                   // a log that could not be synced must not reach the database
             ledger.checkpoint();
