@@ -6,7 +6,6 @@
 
 #include <functional>
 #include <memory>
-#include <string>
 #include <vector>
 
 namespace posthorn::spool {
@@ -22,7 +21,7 @@ public:
         sweep,         // a read that acts on what it finds: on what the disk holds, then
         job,           // many steps, one per turn
     };
-    Request(Kind request_kind, std::string request_name) : kind(request_kind), name(std::move(request_name)) {}
+    explicit Request(Kind request_kind) : kind(request_kind) {}
     virtual ~Request() = default;
     virtual void apply(Ledger& ledger) = 0;
     /// True: done. Only jobs take more than one step.
@@ -35,15 +34,14 @@ public:
     /// On the loop.
     virtual void complete() = 0;
 
-    Kind kind;
-    std::string name;
+    const Kind kind;
 };
 
 template <class T>
 class Call final : public Request {
 public:
     using Work = std::move_only_function<Result<T>(Ledger&)>;
-    Call(Kind request_kind, Work work) : Request(request_kind, {}), work_(std::move(work)) {}
+    Call(Kind request_kind, Work work) : Request(request_kind), work_(std::move(work)) {}
 
     void apply(Ledger& ledger) override { result_ = work_(ledger); }
     void refuse(Error error) override { result_ = Result<T>(std::move(error)); }
@@ -59,7 +57,7 @@ private:
 template <class T>
 class JobCall final : public Request {
 public:
-    explicit JobCall(std::unique_ptr<Job<T>> job) : Request(Kind::job, {}), job_(std::move(job)) {}
+    explicit JobCall(std::unique_ptr<Job<T>> job) : Request(Kind::job), job_(std::move(job)) {}
 
     void apply(Ledger&) override {}
     bool step(Ledger& ledger) override

@@ -103,6 +103,14 @@ public:
         const auto lease = co_await spool->enqueue(message_of(number, octets));
         answers.push_back(fmt::format("{} {}", number, lease ? "ok" : lease.error().text()));
     }
+    /// Each when the sync of the one before it has begun.
+    void put_one_by_one(int count)
+    {
+        for (int number = 1; number <= count; ++number) {
+            ask(put(number));
+            until_begun(number);
+        }
+    }
     awaitable<void> ask_for(int number)
     {
         const auto committed = co_await spool->was_committed(queue_id(number));
@@ -191,10 +199,7 @@ std::string time_spent_by(std::string_view name)
 TEST_CASE("slow disk: a commit is written while the sync of the one before runs, and each is answered by a sync that began after it")
 {
     SlowDisk disk;
-    disk.ask(disk.put(1));
-    disk.until_begun(1);
-    disk.ask(disk.put(2));
-    disk.until_begun(2);
+    disk.put_one_by_one(2);
     disk.a_while();
     CHECK(disk.answers.empty());
     disk.let_go(1);
@@ -209,10 +214,7 @@ TEST_CASE("slow disk: a commit is written while the sync of the one before runs,
 TEST_CASE("slow disk: a sync that ends before an earlier one speaks for both")
 {
     SlowDisk disk;
-    disk.ask(disk.put(1));
-    disk.until_begun(1);
-    disk.ask(disk.put(2));
-    disk.until_begun(2);
+    disk.put_one_by_one(2);
     disk.let_go(2);
     disk.until([&] { return disk.answers.size() == 2; });
     CHECK(disk.answers == Answers{"1 ok", "2 ok"});
@@ -221,10 +223,7 @@ TEST_CASE("slow disk: a sync that ends before an earlier one speaks for both")
 TEST_CASE("slow disk: what waits beyond four syncs shares the next one")
 {
     SlowDisk disk;
-    for (int number = 1; number <= 4; ++number) {
-        disk.ask(disk.put(number));
-        disk.until_begun(number);
-    }
+    disk.put_one_by_one(4);
     for (int number = 5; number <= 40; ++number)
         disk.ask(disk.put(number));
     disk.a_while();
@@ -353,10 +352,7 @@ TEST_CASE("slow disk: where one of several syncs fails, nothing that it covered 
         disk.files.before = [&](const Operation& operation) {
             return operation.kind == Operation::Kind::sync && operation.name == "spool.db-wal" && ++syncs == 1 ? EIO : 0;
         };
-        disk.ask(disk.put(1));
-        disk.until_begun(1);
-        disk.ask(disk.put(2));
-        disk.until_begun(2);
+        disk.put_one_by_one(2);
         disk.let_go(first);
         disk.until([&] { return disk.failed.load(); });
         disk.let_all_go();
