@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 namespace posthorn::verify {
 
 namespace {
@@ -48,13 +50,18 @@ CacheReader::CacheReader(std::string map, const Clock& clock, observe::Log log) 
 {
     const std::string_view spec = without_proxy(map);
     if (spec.starts_with("lmdb:"))
-        table_ = tables_.open(spec, as_given);
+        map_ = spec;
 }
 
 std::optional<Record> CacheReader::find(std::string_view address)
 {
-    if (!table_)
-        return std::nullopt;
+    if (!table_) {
+        // Who writes it makes it, perhaps a moment after this process has begun: no error, until it is there.
+        std::error_code trouble;
+        if (map_.empty() || !std::filesystem::exists(map_.substr(map_.find(':') + 1) + ".lmdb", trouble))
+            return std::nullopt;
+        table_ = tables_.open(map_, as_given);
+    }
     const auto found = table_->find(key_of(address));
     if (!found)
         return std::nullopt;

@@ -20,11 +20,13 @@ namespace posthorn::verify {
 /// What another process may read of the file that Cache writes; it knows what was learned up to a second ago.
 class CacheReader {
 public:
-    /// Reads nothing where `map` is not of a kind that may be read while it is written (lmdb), or cannot be opened: then find() knows nothing.
+    /// Reads nothing where `map` is not of a kind that may be read while it is written (lmdb), is not there yet, or cannot be opened: then
+    /// find() knows nothing.
     CacheReader(std::string map, const Clock& clock, observe::Log log);
     std::optional<Record> find(std::string_view address);
 
 private:
+    std::string map_;                                    // empty: nothing to read
     tables::Tables tables_;
     std::shared_ptr<tables::Table> table_;
 };

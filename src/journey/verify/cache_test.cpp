@@ -53,6 +53,21 @@ TEST_CASE("cache: another process reads what was written, while it is written")
     CHECK_FALSE(CacheReader("lmdb:/nonexistent", office.clock, observe::Log{office.sink, "x"}).find("user:1@x.test"));
 }
 
+TEST_CASE("cache: a reader that begins before the file is made waits for it, and says nothing")
+{
+    const Folder folder;
+    const HandClock clock;
+    const auto sink = std::make_shared<observe::MemorySink>();
+    CacheReader reader(folder.options().map, clock, observe::Log{sink, "postfix/smtpd"});
+    CHECK_FALSE(reader.find("user:1@x.test"));
+    Office office(folder.options());
+    office.host.answers.emplace("user:1@x.test", Finding(Kind::deliverable, "250 ok"));
+    office.ask("user:1@x.test");
+    run(office.loop, office.desk.close());
+    CHECK(reader.find("user:1@x.test").has_value());
+    CHECK(sink->lines.empty());
+}
+
 TEST_CASE("cache: what cannot be written is said once, counts all the same, and is written when it can be")
 {
     const Folder folder;
