@@ -2,10 +2,13 @@
 #include "dns/hosts.hpp"
 #include "dns/idna.hpp"
 #include "dns/resolver.hpp"
+#include "dns/system_servers.hpp"
 #include "dns/test_server.hpp"
 #include "dns/wire.hpp"
 
 #include <doctest/doctest.h>
+
+#include <sys/resource.h>
 
 #include <filesystem>
 #include <fstream>
@@ -249,6 +252,23 @@ TEST_CASE("resolver: a clock that is set back keeps no answer beyond its time")
     CHECK(world.server.questions("slow.test", Type::a) == 2);
 }
 
+TEST_CASE("resolver: a library that cannot be started anew for want of descriptors leaves the old one at work, and is started later")
+{
+    World world;
+    CHECK(world.ask("slow.test", Type::a).found());
+    ::rlimit usual{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &usual) == 0);
+    const ::rlimit none{0, usual.rlim_max};
+    world.clock.step_wall(-24h);
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+    const auto meanwhile = run(world.loop, world.resolver->query("slow.test", Type::a));
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &usual) == 0);
+    CHECK(meanwhile.found());
+    world.clock.advance(301s);
+    CHECK(world.ask("slow.test", Type::a).found());
+    CHECK(world.server.questions("slow.test", Type::a) == 2);         // what the old one had kept is gone
+}
+
 TEST_CASE("resolver: another resolv.conf is followed, with the questions that are under way; one that names nobody is not")
 {
     std::string folder = (std::filesystem::temp_directory_path() / "posthorn-dns-XXXXXX").string();
@@ -280,6 +300,35 @@ TEST_CASE("resolver: another resolv.conf is followed, with the questions that ar
     world.clock.advance(2s);
     CHECK(ask("example.test").found());
     run(world.loop, other.close());
+}
+
+TEST_CASE("system servers: a file that names nobody means this host at the start, none at all the root; later both leave what was read")
+{
+    std::string folder = (std::filesystem::temp_directory_path() / "posthorn-dns-XXXXXX").string();
+    REQUIRE(::mkdtemp(folder.data()));
+    HandClock clock;
+    const std::string path = folder + "/resolv.conf";
+    using List = std::vector<std::string>;
+    SystemServers root(clock, path);
+    CHECK(root.list().empty());
+    std::ofstream(path) << "# nameserver 192.0.2.1\nnameserver\nnameserver mx.test\nsearch x.test\n";
+    SystemServers here(clock, path);
+    CHECK(here.list() == List{"127.0.0.1"});
+    CHECK_FALSE(root.refresh());
+    std::ofstream(path) << "nameserver 192.0.2.53\nnameserver\tfe80::1%eth0\r\nnameserver 127.0.0.1@5353 # local\n";
+    clock.advance(1s);
+    for (SystemServers* const servers : {&root, &here}) {
+        CHECK(servers->refresh());
+        CHECK(servers->list() == List{"192.0.2.53", "fe80::1%eth0", "127.0.0.1@5353"});
+        CHECK_FALSE(servers->refresh());
+    }
+    std::ofstream(path) << "\n";
+    clock.advance(1s);
+    CHECK_FALSE(root.refresh());
+    std::filesystem::remove_all(folder);
+    clock.advance(1s);
+    CHECK_FALSE(root.refresh());
+    CHECK(root.list().size() == 3);
 }
 
 TEST_CASE("addresses: both families at once, one failing family hides none, the hosts file in the order asked for")

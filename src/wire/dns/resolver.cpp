@@ -193,16 +193,24 @@ struct Resolver::Core {
     {
         // How far the time of day is ahead of the steady clock falls when it is set back.
         const std::chrono::microseconds now_ahead = ahead();
-        const bool back = now_ahead < std::exchange(ahead_of_steady, now_ahead) - std::chrono::seconds(2);
-        if (!(system_servers && system_servers->refresh()) && !back)
+        const bool set_back = now_ahead < std::exchange(ahead_of_steady, now_ahead) - std::chrono::seconds(2);
+        const bool others = system_servers && system_servers->refresh();
+        outdated = outdated || set_back || others;
+        if (!outdated)
             return;
-        // What it has under way goes without a word.
+        Context fresh;
+        try {
+            fresh = fresh_context();
+        } catch (const std::runtime_error&) {
+            return;                                                   // no descriptor, no thread: what there is serves until the next question
+        }
+        outdated = false;
+        // What the old one has under way goes without a word.
         descriptor.cancel();
         (void)descriptor.release();
-        context = fresh_context();
+        context = std::move(fresh);
         descriptor.assign(ub_fd(context.get()));
-        if (!back)
-            cache.clear();                                            // what the old servers said of names may be another network's
+        cache.clear();                                                // what other servers said of names may be another network's
         for (auto& [key, flight] : flights)
             if (const int code = ask(*flight))
                 asio::post(executor, [flight, code] {
@@ -306,6 +314,7 @@ struct Resolver::Core {
     std::optional<SystemServers> system_servers;                      // where options name none
     std::unordered_map<std::string, std::shared_ptr<Flight>> flights;
     Context context;
+    bool outdated = false;                                            // the context: it is to be made anew
     asio::posix::stream_descriptor descriptor;
     std::shared_ptr<bool> alive = std::make_shared<bool>(true);
     bool watching = false;
