@@ -2,32 +2,20 @@
 
 #include "base/strings.hpp"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <fstream>
 
 namespace posthorn::dns {
 
-Hosts::Hosts(const Clock& clock, std::string path) : clock_(clock), path_(std::move(path)) { refresh(); }
+Hosts::Hosts(const Clock& clock, std::string path) : file_(clock, std::move(path)) { refresh(); }
 
 void Hosts::refresh()
 {
-    const SteadyTime now = clock_.steady();
-    if (changed_ && now - looked_ < std::chrono::seconds(1))
+    auto file = file_.changed();
+    if (!file)
         return;
-    looked_ = now;
-    struct stat info{};
-    if (::stat(path_.c_str(), &info) != 0)
-        return;
-    const Stamp changed{info.st_mtim.tv_sec, info.st_mtim.tv_nsec, info.st_size, static_cast<std::int64_t>(info.st_ino)};
-    std::ifstream file(path_);
-    if (changed == changed_ || !file)
-        return;
-    changed_ = changed;
     by_name_.clear();
     by_address_.clear();
-    for (std::string line; std::getline(file, line);) {
+    for (std::string line; std::getline(*file, line);) {
         const auto words = split(std::string_view(line).substr(0, line.find('#')));
         const auto address = words.size() > 1 ? net::IpAddress::parse(words[0]) : std::nullopt;
         if (!address)

@@ -3,12 +3,10 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "dns/watched_file.hpp"
 #include "net/address.hpp"
 
-#include <array>
-#include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,11 +23,7 @@ public:
 private:
     void refresh();
 
-    const Clock& clock_;
-    std::string path_;
-    SteadyTime looked_{};
-    using Stamp = std::array<std::int64_t, 4>;           // time, size and inode: two writes may have one time
-    std::optional<Stamp> changed_;
+    WatchedFile file_;
     std::multimap<std::string, net::IpAddress> by_name_;
     std::map<net::IpAddress, std::string> by_address_;
 };

@@ -4,10 +4,8 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "dns/watched_file.hpp"
 
-#include <array>
-#include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,11 +20,7 @@ public:
     const std::vector<std::string>& list() const { return list_; }
 
 private:
-    const Clock& clock_;
-    std::string path_;
-    SteadyTime looked_{};
-    using Stamp = std::array<std::int64_t, 4>;           // time, size and inode: two writes may have one time
-    std::optional<Stamp> changed_;
+    WatchedFile file_;
     std::vector<std::string> list_;
 };
 
