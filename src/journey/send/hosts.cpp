@@ -66,31 +66,31 @@ std::optional<Error> add_addresses(const std::string& host, std::uint32_t prefer
 class SetAddresses {
 public:
     SetAddresses(const std::vector<dns::Record>& hosts, const Options& options, const Surroundings& around)
-        : hosts_(hosts), families_(families(options)), around_(around), until_(around.clock.steady() + patience), answers(hosts.size())
+        : hosts_(hosts), families_(families(options)), around_(around), until_(around.clock.steady() + patience), answers_(hosts.size())
     {
     }
     awaitable<void> ask()
     {
         co_await at_once(hosts_.size(), asked_at_once, [this](std::size_t at) { return ask_one(at); });
     }
+    /// In the order of the hosts; a temporary failure for those that were done without.
+    const std::vector<dns::Addresses>& answers() const { return answers_; }
 
 private:
     awaitable<void> ask_one(std::size_t at)
     {
         if (some_found_ && around_.clock.steady() >= until_)
-            co_return;                                              // as it is: not known for now
-        answers[at] = co_await around_.names.addresses(hosts_[at].host, families_);
-        some_found_ = some_found_ || answers[at].found();
+            co_return;                                              // its answer stays the temporary failure that it begins as
+        answers_[at] = co_await around_.names.addresses(hosts_[at].host, families_);
+        some_found_ = some_found_ || answers_[at].found();
     }
 
     const std::vector<dns::Record>& hosts_;
     dns::Families families_;
     const Surroundings& around_;
     SteadyTime until_;
+    std::vector<dns::Addresses> answers_;
     bool some_found_ = false;
-
-public:
-    std::vector<dns::Addresses> answers;                            // in the order of the hosts
 };
 
 awaitable<Hosts> find_destination(Destination destination, const Options* options, const Surroundings* around, std::mt19937_64* random)
@@ -127,7 +127,7 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
             co_await set.ask();
             for (std::size_t at = 0; at < answer.records.size(); ++at) {
                 const dns::Record& record = answer.records[at];
-                auto missing = add_addresses(record.host, record.preference, destination.port, *options, set.answers[at], hosts.list);
+                auto missing = add_addresses(record.host, record.preference, destination.port, *options, set.answers()[at], hosts.list);
                 if (missing) {
                     passing = passing || missing->status().starts_with('4');
                     failure = std::move(missing);

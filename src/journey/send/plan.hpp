@@ -20,7 +20,7 @@
 namespace posthorn::send {
 
 enum class Act : std::uint8_t {
-    connect,     // the first: waits of a session that begins, never in a plan
+    connect,     // as far as starttls: waits of a session that begins, never in a plan
     handshake,
     greeting,
     hello,

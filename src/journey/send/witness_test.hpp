@@ -85,15 +85,23 @@ public:
         return all;
     }
 
+    /// How many replies can be believed: those before the first that holds garbage, or answers a flight during which the server spoke unasked.
+    std::size_t believed(const std::vector<Place>& all) const
+    {
+        const std::size_t answered = std::min(replies_.size(), all.size());
+        for (std::size_t at = 1; at < answered; ++at)
+            if (replies_[at].garbage != 0 || unasked_.contains(commands_[all[at].command].flight))
+                return at;
+        return answered;
+    }
+
     /// Does a reply with these words return mail (or a probe) from this sender to this recipient?
     bool refuses(std::string_view words, std::string_view sender, std::string_view recipient) const
     {
         const auto all = places();
-        for (std::size_t at = 1; at < replies_.size() && at < all.size(); ++at) {
+        for (std::size_t at = 1, end = believed(all); at < end; ++at) {
             const smtp::Reply& reply = replies_[at];
             const Command& command = commands_[all[at].command];
-            if (reply.garbage != 0 || unasked_.contains(command.flight))
-                return false;                                       // nothing after it either
             if (reply.permanent() && !reply.mixed_codes && reply.logged() == words && concerns(all, at, sender, recipient) &&
                 !(speaks_of_saying(reply.code) && (behind_another(all, at) || command.kind == Kind::helo)) && adds_up(all, at))
                 return true;
@@ -146,11 +154,9 @@ public:
     bool lacks(smtp::Keyword keyword) const
     {
         const auto all = places();
-        for (std::size_t at = 1; at < replies_.size() && at < all.size(); ++at) {
+        for (std::size_t at = 1, end = believed(all); at < end; ++at) {
             const smtp::Reply& reply = replies_[at];
             const Command& command = commands_[all[at].command];
-            if (reply.garbage != 0 || unasked_.contains(command.flight))
-                return false;                                       // nothing after it either
             if (command.kind == Kind::hello &&
                 (reply.positive() ? !smtp::parse_ehlo(reply).has(keyword) : reply.valid() && (reply.code == 500 || reply.code == 502)))
                 return true;
