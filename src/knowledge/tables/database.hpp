@@ -1,6 +1,7 @@
 // tables/database.hpp: a table behind a client library that blocks: sqlite, pgsql, mysql, ldap.
 // Threads   a question is one call on a helper thread of Tables; each connection serves one question at a time.
-// Servers   in random order, an open connection first. One that fails is left alone for the Rest of its kind, and the next is asked; the last one's words are the Error, when none answers. Connections that idle for a minute are closed.
+// Servers   in random order, an open connection first. One that fails is left alone for the Rest of its kind, and the next is asked; the
+//           last one's words are the Error, when none answers. Connections that idle for a minute are closed.
 // Errors    4.3.0. What the server says of a wrong query is an Error like any other: never "not there".
 #pragma once
 

@@ -23,6 +23,15 @@ Builder::Done build_all(const std::string& type, const std::string& name, const 
     return *done;
 }
 
+/// "k0" to "k4999": of any kind a file of many pages.
+std::vector<std::pair<std::string, std::string>> many()
+{
+    std::vector<std::pair<std::string, std::string>> entries;
+    for (int i = 0; i < 5000; ++i)
+        entries.emplace_back(fmt::format("k{}", i), "v");
+    return entries;
+}
+
 std::string suffix(std::string_view type) { return type == "cdb" ? ".cdb" : ".db"; }
 
 }  // namespace
@@ -83,10 +92,7 @@ TEST_CASE("hash, btree, cdb: a missing, broken or truncated file is an error tha
         site.write("t" + suffix(type), "short");
         site.clock.advance(std::chrono::seconds{2});
         CHECK(site.get(type + ":" + name, "k").starts_with("error: open database " + file + ": "));
-        std::vector<std::pair<std::string, std::string>> many;
-        for (int i = 0; i < 5000; ++i)
-            many.emplace_back(fmt::format("k{}", i), "v");
-        build_all(type, name, many);
+        build_all(type, name, many());
         site.clock.advance(std::chrono::seconds{2});
         CHECK(site.get(type + ":" + name, "k4999") == "v");
         site.write("t" + suffix(type), "broken");
@@ -121,14 +127,11 @@ TEST_CASE("hash, btree: of a file that was copied in part nothing is \"not there
     for (const std::string type : {"hash", "btree"}) {
         CAPTURE(type);
         TestSite site;
-        std::vector<std::pair<std::string, std::string>> many;
-        for (int i = 0; i < 5000; ++i)
-            many.emplace_back(fmt::format("k{}", i), "v");
         const std::string name = (site.dir / "t").string();
-        build_all(type, name, many);
+        build_all(type, name, many());
         std::filesystem::resize_file(name + ".db", std::filesystem::file_size(name + ".db") / 2);
         int wrong = 0;
-        for (const auto& [key, value] : many)
+        for (const auto& [key, value] : many())
             wrong += site.get(type + ":" + name, key) == "none" ? 1 : 0;
         CHECK(wrong == 0);
     }
@@ -139,11 +142,8 @@ TEST_CASE("cdb, lmdb: a file that is cut off while it is open is an error that p
     for (const std::string type : {"cdb", "lmdb"}) {
         CAPTURE(type);
         TestSite site;
-        std::vector<std::pair<std::string, std::string>> many;
-        for (int i = 0; i < 5000; ++i)
-            many.emplace_back(fmt::format("k{}", i), "v");
         const std::string name = (site.dir / "t").string(), spec = type + ":" + name, file = name + "." + type;
-        build_all(type, name, many);
+        build_all(type, name, many());
         CHECK(site.get(spec, "k4999") == "v");
         std::filesystem::copy_file(file, name + ".kept");
         const auto whole = std::filesystem::file_size(file);

@@ -17,7 +17,7 @@ namespace {
 
 /// What is known of the two.
 struct Database {
-    std::string_view name, file, source;                         // "passwd.byname", "passwd": also the word in nsswitch.conf
+    std::string_view name, file;                                 // "passwd.byname", "passwd": also the word in nsswitch.conf
     int colons;                                                  // of a line
     Answer (*library)(const std::string& key);
 };
@@ -67,8 +67,7 @@ Answer library_group(const std::string& key)
     });
 }
 
-constexpr std::array databases{Database{"passwd.byname", "passwd", "passwd", 6, library_user},
-                               Database{"group.byname", "group", "group", 3, library_group}};
+constexpr std::array databases{Database{"passwd.byname", "passwd", 6, library_user}, Database{"group.byname", "group", 3, library_group}};
 
 const Database* database_of(std::string_view name)
 {
@@ -91,12 +90,12 @@ Result<std::shared_ptr<const Entries>> parse_accounts(const std::string& text, i
 }
 
 /// "passwd: files sss": is there a source that has more users than the file? Those of systemd are no recipients of mail.
-Result<std::shared_ptr<const bool>> parse_sources(const std::string& text, std::string_view source)
+Result<std::shared_ptr<const bool>> parse_sources(const std::string& text, std::string_view database)
 {
     bool more = false;
     for (const std::string_view line : split(text, "\n")) {
         const std::string_view said = trim(line.substr(0, line.find('#')));
-        if (!said.starts_with(source) || !trim(said.substr(source.size())).starts_with(':'))
+        if (!said.starts_with(database) || !trim(said.substr(database.size())).starts_with(':'))
             continue;
         for (const std::string_view word : split(said.substr(said.find(':') + 1)))
             more =
@@ -111,8 +110,7 @@ public:
         : Table(std::move(spec)), database_(database), flags_(flags),
           entries_(site, fmt::format("{}/{}", folder, database.file),
                    [colons = database.colons](const std::string& text, Warnings&) { return parse_accounts(text, colons); }),
-          sources_(site, folder + "/nsswitch.conf",
-                   [source = database.source](const std::string& text, Warnings&) { return parse_sources(text, source); })
+          sources_(site, folder + "/nsswitch.conf", [name = database.file](const std::string& text, Warnings&) { return parse_sources(text, name); })
     {
     }
     Answer find(std::string_view key) override
