@@ -103,10 +103,13 @@ TEST_CASE("checks: a text that takes up lines of a folded field is stored as lin
     CHECK(checked(header_rule("/^Subject:(.*)/ PREPEND X-Was:$1"), folded).head == "X-Was: bad\r\n thing\r\n" + std::string(folded));
     CHECK(checked(header_rule("/^(Subject:) bad(.) (.*)/ REPLACE $1$2$3"), folded).head == "Subject:\r\n\tthing\r\nFrom: a@b.test\r\n\r\n");
     CHECK(checked(header_rule("/^(Subject:) bad(.) (.*)/ REPLACE $1 x$2$2$2$3"), folded).head == "Subject: x\r\n\tthing\r\nFrom: a@b.test\r\n\r\n");
-    // A part's field likewise, and lines of a body in a table of their own making.
+    // A part's field likewise; lines of a body are no field, and stay as the table has them.
     const Got part = checked(header_rule("/^X-Part:(.*)/ REPLACE X-Was:$1"), "Content-Type: multipart/mixed; boundary=b\r\n\r\n",
                              "--b\r\nX-Part: a\r\n\tb\r\n\r\nx\r\n--b--\r\n");
     CHECK(part.body == "--b\r\nX-Was: a\r\n\tb\r\n\r\nx\r\n--b--\r\n");
+    Options made = options();
+    made.checks.body = "static:{REPLACE one\n\ntwo\r\nthree}";
+    CHECK(checked(made, head, "x\r\n").body == "one\r\n\r\ntwo\r\nthree\r\n");
 }
 
 TEST_CASE("checks: a wrong action is a warning, and changes nothing")
