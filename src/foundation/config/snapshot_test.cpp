@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "config/known.hpp"
+#include "config/reading.hpp"
 
 using namespace posthorn;
 using namespace posthorn::config;
@@ -199,6 +200,25 @@ TEST_CASE("host name, domain and networks are computed from the host where nothi
     CHECK(of("compatibility_level = 2\n").text("mynetworks") == "127.0.0.1/32 192.0.2.7/32 [::1]/128 [2001:db8::7]/128");
     CHECK(of("mynetworks_style = class\ninet_protocols = ipv4\n").text("mynetworks") == "127.0.0.0/8 192.0.2.0/24");
     CHECK(of("mynetworks_style = host\ninet_interfaces = loopback-only\n").text("mynetworks") == "127.0.0.1/32 [::1]/128");
+}
+
+TEST_CASE("reading: a scope has the names that were asked for in it, by whichever way, once; the inner of two takes them")
+{
+    using Names = std::set<std::string, std::less<>>;
+    const auto snapshot = of("myhostname = a.test\n");
+    (void)snapshot.get(hopcount_limit);
+    const Reading outer;
+    (void)snapshot.get(myorigin);                                // "$myhostname": who asks for the one is given the other
+    (void)snapshot.get(smtp_rcpt_timeout, "lmtp");
+    {
+        const Reading inner;
+        (void)snapshot.text("mydomain");
+        (void)snapshot.as_written("mynetworks");
+        (void)snapshot.as_written("mynetworks");
+        CHECK(inner.names() == Names{"mydomain", "mynetworks"});
+    }
+    (void)snapshot.with({}, "x").text("mydestination");
+    CHECK(outer.names() == Names{"lmtp_rcpt_timeout", "mydestination", "myorigin"});
 }
 
 TEST_CASE("every known parameter's default expands")
