@@ -141,6 +141,12 @@ TEST_CASE("unix: users and groups by name, read from the files; other sources of
     CHECK(get(open("passwd.byname"), "daemon").starts_with("daemon:"));
     CHECK(get(open("passwd.byname"), "nobody-at-all") == "none");
 
+    // Which sources there are is not known: neither is who there is. What the file has is.
+    std::filesystem::remove(site.dir / "nsswitch.conf");
+    std::filesystem::create_directory(site.dir / "nsswitch.conf");
+    CHECK(get(open("passwd.byname"), "nobody-at-all") == "error: open " + (site.dir / "nsswitch.conf").string() + ": Is a directory");
+    CHECK(get(open("passwd.byname"), "root").starts_with("root:"));
+
     site.write("passwd", "new:x:7:7::/:/bin/sh\n");
     site.clock.advance(std::chrono::seconds{2});
     std::filesystem::last_write_time(site.dir / "passwd", std::filesystem::file_time_type::clock::now() - std::chrono::hours{1});

@@ -121,7 +121,10 @@ public:
         return find_folded(key, flags_, [&](std::string_view folded) -> Answer {
             if (const auto at = entries->find(folded); at != entries->end())
                 return at->second;
-            const auto more = sources_.current();                // without the file there is none, as for the C library
+            const auto more = sources_.current();
+            if (!more && !more.error().what().ends_with(errno_text(ENOENT)))
+                return more.error();
+            // Without the file there is no further source, as for the C library.
             return more && **more ? database_.library(std::string(folded)) : Answer{std::nullopt};
         });
     }
