@@ -63,10 +63,19 @@ class Tls(Journey):
         posthorn.wait_log("status=sent")
         posthorn.wait_log(r"smtp\[\d+\]: warning: .*/nonexistent/key\.pem.*: disabling TLS support")
         # Nobody who insists is given less.
-        strict = self.serving("encrypt", missing)
+        late = self.ours.path.with_name("late.pem")
+        strict = self.serving("encrypt", {"smtpd_tls_chain_files": str(late)})
         with strict.smtp() as client:
             client.ehlo("client.test")
             self.assertEqual(client.mail("a@ours.test"), (530, b"5.7.0 Must issue a STARTTLS command first"))
+            self.assertEqual(client.docmd("STARTTLS")[0], 454)
+            # The key comes: TLS is there, without a reload.
+            late.with_suffix(".new").write_bytes(self.ours.key.read_bytes() + self.ours.path.read_bytes())
+            os.replace(late.with_suffix(".new"), late)
+            wait_until(lambda: client.ehlo("client.test")[0] == 250 and client.has_extn("starttls"), "STARTTLS is offered")
+            client.starttls(context=self.ours.client())
+            client.ehlo("client.test")
+            self.assertEqual(client.mail("a@ours.test")[0], 250)
         careful = self.serving("may", {"smtp_tls_chain_files": "/nonexistent/key.pem", "smtp_tls_security_level": "encrypt"}, relay=sink.port)
         careful.send(["user@there.test"])
         careful.wait_log(r"dsn=4\.7\.\d, status=deferred \(TLS is required, but our TLS engine is unavailable\)")

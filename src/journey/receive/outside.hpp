@@ -100,6 +100,8 @@ struct Secured {
 class TlsAcceptor {
 public:
     virtual ~TlsAcceptor() = default;
+    /// Without a key there is none; it may come.
+    virtual bool available() const { return true; }
     /// The server's handshake, within the deadline of the stream. The stream is gone where it fails. `peer` is "name[addr]".
     virtual awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string peer) = 0;
 };

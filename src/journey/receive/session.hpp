@@ -107,6 +107,7 @@ private:
     awaitable<void> edit_rejects();
     // session_other.cpp
     awaitable<bool> helo(smtp::VerbId verb, std::string arguments);
+    bool tls_available() const;
     awaitable<bool> starttls(std::string arguments);
     awaitable<bool> secure();
     awaitable<bool> vrfy(std::string arguments);

@@ -63,7 +63,7 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
     discarded_.erase(smtp::Keyword::silent_discard);
     if (!discarded_.empty() && !list.silent())
         core_.outside.log.info("discarding EHLO keywords: {}", smtp::text(discarded_));
-    const bool offer_tls = core_.options.tls_level != TlsLevel::none && !facts_.tls && core_.outside.tls;
+    const bool offer_tls = core_.options.tls_level != TlsLevel::none && !facts_.tls && tls_available();
     may_verp_ = co_await listed(core_.verp_clients);
     Offered offered{.starttls = offer_tls, .pipe_connect = pipe_connect_, .verp = may_verp_};
     offered.xclient = co_await listed(core_.xclient_hosts);
@@ -71,6 +71,8 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
     out_ += ehlo_reply(core_.options, discarded_, offered);
     co_return true;
 }
+
+bool Session::tls_available() const { return core_.outside.tls && core_.outside.tls->available(); }
 
 awaitable<bool> Session::starttls(std::string arguments)
 {
@@ -90,7 +92,7 @@ awaitable<bool> Session::starttls(std::string arguments)
         say("502 5.5.1 Error: command not implemented");
         co_return false;
     }
-    if (!core_.outside.tls) {
+    if (!tls_available()) {
         say("454 4.7.0 TLS not available due to local problem");
         co_return false;
     }
@@ -112,7 +114,7 @@ awaitable<bool> Session::starttls(std::string arguments)
 
 awaitable<bool> Session::secure()
 {
-    if (!core_.outside.tls) {
+    if (!tls_available()) {
         core_.outside.log.warning("TLS is not available due to local problem");
         end_ = End::hangup;
         co_return false;

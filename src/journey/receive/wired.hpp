@@ -31,6 +31,7 @@ private:
 class TlsServer final : public TlsAcceptor {
 public:
     explicit TlsServer(std::shared_ptr<tls::Context> context) : context_(std::move(context)) {}
+    bool available() const override { return context_->has_certificate(); }
     awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string peer) override;
 
 private:

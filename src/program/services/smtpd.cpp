@@ -45,8 +45,12 @@ struct Prepared {
         options.client.service = service.name();
         const process::Start& start = service.start_record();
         options.transaction_limit = (start.process_limit() + std::max(start.processes(), 1u) - 1) / std::max(start.processes(), 1u);
-        if (options.tls_level != receive::TlsLevel::none || options.tls_wrapper)
-            tls = tls_at_start(tls::Context::server(tls::server_options(service.config(), options.tls_level == receive::TlsLevel::encrypt)), service);
+        if (options.tls_level != receive::TlsLevel::none || options.tls_wrapper) {
+            const tls::Options wanted = tls::server_options(service.config(), options.tls_level == receive::TlsLevel::encrypt);
+            tls = tls_at_start(tls::Context::server(wanted), service);
+            if (!tls)
+                tls = tls::Context::without_files(wanted);
+        }
     }
     static inline const SystemClock clock;
     std::shared_ptr<TableFiles> files;
@@ -149,7 +153,7 @@ private:
         receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, Prepared::clock, service_.log());
         made.verifier = &verifier_;
         made.rates = &rates_;
-        made.tls = tls_ && tls_->has_certificate() ? &acceptor_ : nullptr;
+        made.tls = tls_ ? &acceptor_ : nullptr;
         made.flush_site = [this](std::string domain) { return flush_site(std::move(domain)); };
         return made;
     }

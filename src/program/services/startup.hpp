@@ -21,7 +21,8 @@ T at_start(Result<T> result)
 }
 
 /// TLS, or none: a key that is missing or does not fit its certificate takes no port and no delivery out of service. Who insists on TLS is
-/// refused or deferred meanwhile. A reload is refused: what runs has TLS, and keeps it.
+/// refused or deferred meanwhile: until a reload, at smtpd until the files are right (tls_files.hpp). A reload with such a key is refused: what
+/// runs has TLS, and keeps it.
 template <class T>
 T tls_at_start(Result<T> result, process::Service& service)
 {

@@ -49,7 +49,8 @@ void TlsFiles::read_again()
         return tables::read_all(file.get());
     };
     if (const auto done = context_->read_again(read); !done)
-        log_.warning("TLS: {}; keys and certificates stay what they were", done.error().text());
+        log_.warning("TLS: {}; {}", done.error().text(),
+                     context_->has_certificate() ? "keys and certificates stay what they were" : "it stays disabled");
     else
         log_.info("TLS: keys and certificates were read again: {}", fmt::join(paths_, ", "));
 }

@@ -1,7 +1,8 @@
 // services/tls_files.hpp: keys and certificates that change while a server runs. Who renews them need not know who uses them.
 // When     a file that its options name changed: a moment later, since key and certificate come one after the other.
 // Then     new sessions have the new ones, those under way keep what they have; tickets stay good.
-// Errors   what cannot be used is a warning, and the ones before stay in use until the next change.
+// Errors   what cannot be used is a warning, and the ones before stay in use until the next change. A server that started without has TLS from
+//          the change on that makes them whole.
 #pragma once
 
 #include "async/async.hpp"

@@ -338,6 +338,15 @@ Result<std::shared_ptr<Context>> Context::server(Options options, ReadFile read)
                 [](std::unique_ptr<Core> core) { return std::shared_ptr<Context>(new Context(std::move(core))); });
 }
 
+std::shared_ptr<Context> Context::without_files(Options options)
+{
+    auto core = std::make_unique<Core>(Role::server, std::move(options));
+    core->ctx.reset(SSL_CTX_new(TLS_server_method()));
+    SSL_CTX_set_app_data(core->ctx.get(), core.get());
+    core->keys = TicketKeys::random();
+    return std::shared_ptr<Context>(new Context(std::move(core)));
+}
+
 void Context::set_ticket_keys(TicketKeys keys) { core_->keys = keys; }
 
 Result<void> Context::read_again(const ReadFile& read)
@@ -346,6 +355,7 @@ Result<void> Context::read_again(const ReadFile& read)
     SSL_CTX_set_app_data(fresh->ctx.get(), core_.get());
     core_->ctx = std::move(fresh->ctx);                              // sessions under way hold theirs
     core_->has_certificate = fresh->has_certificate;
+    core_->fingerprint = fresh->fingerprint;
     return {};
 }
 

@@ -26,6 +26,8 @@ public:
     static Result<std::shared_ptr<Context>> client(Options options, ReadFile read = read_file);
     /// Without a certificate a server only does anonymous ciphers (TLS 1.2); that is said by has_certificate().
     static Result<std::shared_ptr<Context>> server(Options options, ReadFile read = read_file);
+    /// A server whose files are still to come, with read_again(). No handshake succeeds before.
+    static std::shared_ptr<Context> without_files(Options options);
 
     Context(Context&&) = delete;
     ~Context();
