@@ -41,7 +41,10 @@ public:
     /// Opens the disk as a restarted qmgr does and compares. Empty: as it must be.
     std::string compare(FileOps& files) const
     {
-        const std::lock_guard lock(mutex_);
+        const auto messages = [&] {
+            const std::lock_guard lock(mutex_);    // not while the files are asked: who notes may hold their lock
+            return messages_;
+        }();
         Options options;
         options.orphan_age = std::chrono::seconds{0};
         auto opening = open_queue(files, options, clock_, silent_log());
@@ -60,8 +63,8 @@ public:
             there.emplace(static_cast<int>(stored.lease.sequence()), std::move(stored));
         std::set<std::string> named;
         for (const auto& [number, stored] : there) {
-            const auto known = messages_.find(number);
-            if (known == messages_.end() || known->second.enqueued == Fate::none)
+            const auto known = messages.find(number);
+            if (known == messages.end() || known->second.enqueued == Fate::none)
                 return fmt::format("message {} was never asked for", number);
             if (known->second.refused)
                 return fmt::format("message {} is there, but was refused", number);
@@ -86,7 +89,7 @@ public:
             if (known->second.octets.size() > handoff_limit)
                 named.insert(stored.envelope.queue_id());
         }
-        for (const auto& [number, message] : messages_) {
+        for (const auto& [number, message] : messages) {
             if (message.enqueued == Fate::sure && message.removed == Fate::none && !there.contains(number))
                 return fmt::format("message {} was acknowledged, and is lost", number);
             if (message.enqueued == Fate::sure && !ledger.was_committed(queue_id(number)))
