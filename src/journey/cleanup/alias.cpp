@@ -31,8 +31,10 @@ public:
         const tables::Maps& maps = asked_.virtual_alias_maps;
         auto found = maps.find_address(lookups_, address, options_.own.delimiter, &asked_.own);
         if (!found) {
-            if (lookups_.waiting())
+            if (lookups_.waiting()) {
+                ++waiting_for_;
                 return found.error();
+            }
             warn(fmt::format("{} map lookup problem for {} {}", maps.parameter(), printable(address, true), not_accepted));
             return table_error;
         }
@@ -52,6 +54,9 @@ public:
                 not_yet = std::move(step).error();               // what the others need is asked in the same round
             else if (!step || *step)
                 return step;
+            // Each that is waited for is one address at least. Going on could double the work with every list of lists.
+            if (not_yet && result.size() + waiting_for_ >= options_.expansion_limit)
+                return *std::move(not_yet);
         }
         chain_.pop_back();
         if (not_yet)
@@ -101,6 +106,7 @@ private:
     const Asked& asked_;
     Lookups& lookups_;
     std::vector<std::string> chain_;
+    std::size_t waiting_for_ = 0;                                // places in the result whose look-up is not answered yet
 };
 
 }  // namespace
