@@ -2,6 +2,7 @@
 //   asio::io_context loop;
 //   CHECK(run(loop, stream->read_some(room)).value() == 5);
 // Other tasks of the loop go on meanwhile. Past `limit` it throws: a test that hangs says so instead.
+// run_until() does the same for a condition, looked at after each of the loop's steps and now and then.
 #pragma once
 
 #include "async/async.hpp"
@@ -13,6 +14,19 @@
 #include <stdexcept>
 
 namespace posthorn {
+
+template <class Condition>
+void run_until(asio::io_context& loop, Condition done, std::chrono::seconds limit = std::chrono::seconds(20))
+{
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while (!done()) {
+        if (std::chrono::steady_clock::now() >= end)
+            throw std::runtime_error("run: what was waited for did not come in time");
+        if (loop.stopped())
+            loop.restart();
+        loop.run_one_for(std::chrono::milliseconds(10));
+    }
+}
 
 template <class T>
 T run(asio::io_context& loop, awaitable<T> work, std::chrono::seconds limit = std::chrono::seconds(20))
@@ -33,14 +47,7 @@ T run(asio::io_context& loop, awaitable<T> work, std::chrono::seconds limit = st
             outcome.done = true;
             outcome.value.emplace(std::move(value));
         });
-    const auto until = std::chrono::steady_clock::now() + limit;
-    while (!outcome.done) {
-        if (std::chrono::steady_clock::now() >= until)
-            throw std::runtime_error("run: the coroutine did not end in time");
-        if (loop.stopped())
-            loop.restart();
-        loop.run_one_for(std::chrono::milliseconds(50));
-    }
+    run_until(loop, [&] { return outcome.done; }, limit);
     if (outcome.failure)
         std::rethrow_exception(outcome.failure);
     if constexpr (!std::is_void_v<T>) {

@@ -1,9 +1,9 @@
 #include "services/delivery_link.hpp"
 
+#include "async/run.hpp"
 #include "handoff/frames.hpp"
 #include "net/listener.hpp"
 
-#include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
 
 #include <stdlib.h>
@@ -99,15 +99,7 @@ struct Fixture {
         co_await link.drain();
         *drained = true;
     }
-    void run_until(const std::function<bool()>& done)
-    {
-        const auto end = std::chrono::steady_clock::now() + 20s;
-        while (!done()) {
-            loop.restart();
-            loop.run_one_for(10ms);
-            REQUIRE(std::chrono::steady_clock::now() < end);
-        }
-    }
+    void run_until(const std::function<bool()>& done) { posthorn::run_until(loop, done); }
 };
 
 }  // namespace

@@ -1,7 +1,8 @@
 // A child that does nothing stands for a delivery process; its connections are two channels of our own.
 #include "services/delivery_processes.hpp"
 
-#include <boost/asio/io_context.hpp>
+#include "async/run.hpp"
+
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -38,9 +39,7 @@ struct Fixture {
     ~Fixture()
     {
         end_child();
-        bool closed = false;
-        asio::co_spawn(loop, processes.close(), [&](std::exception_ptr) { closed = true; });
-        run_until([&] { return closed; });
+        run(loop, processes.close());
         std::filesystem::current_path(before);
         std::filesystem::remove_all(folder);
     }
@@ -51,15 +50,7 @@ struct Fixture {
         ::kill(child, SIGKILL);
         ::waitpid(std::exchange(child, 0), nullptr, 0);
     }
-    void run_until(const std::function<bool()>& done)
-    {
-        const auto end = std::chrono::steady_clock::now() + 20s;
-        while (!done()) {
-            loop.restart();
-            loop.run_one_for(10ms);
-            REQUIRE(std::chrono::steady_clock::now() < end);
-        }
-    }
+    void run_until(const std::function<bool()>& done) { posthorn::run_until(loop, done); }
     void wait(std::chrono::milliseconds time)
     {
         const auto end = std::chrono::steady_clock::now() + time;

@@ -1,12 +1,12 @@
 #include "services/pickup.hpp"
 
+#include "async/run.hpp"
 #include "base/strings.hpp"
 #include "handoff/frames.hpp"
 #include "handoff/queue_id.hpp"
 #include "spool/incoming.hpp"
 #include "submit/drop_file.hpp"
 
-#include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
@@ -93,21 +93,11 @@ struct Fixture {
     }
     ~Fixture()
     {
-        bool closed = false;
-        asio::co_spawn(loop, pickup->close(), [&](std::exception_ptr) { closed = true; });
-        run_until([&] { return closed; });
+        run(loop, pickup->close());
         std::filesystem::current_path(before);
         std::filesystem::remove_all(folder);
     }
-    void run_until(const std::function<bool()>& done)
-    {
-        const auto end = std::chrono::steady_clock::now() + 20s;
-        while (!done()) {
-            loop.restart();
-            loop.run_one_for(10ms);
-            REQUIRE(std::chrono::steady_clock::now() < end);
-        }
-    }
+    void run_until(const std::function<bool()>& done) { posthorn::run_until(loop, done); }
     void go_on(std::chrono::milliseconds time)
     {
         const auto end = std::chrono::steady_clock::now() + time;

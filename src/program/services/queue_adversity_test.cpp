@@ -10,6 +10,8 @@ using namespace posthorn::services::testing;
 
 namespace {
 
+constexpr std::uint32_t deliverer = 4711;
+
 handoff::Verdicts late(const handoff::DeliveryRequest& request, const handoff::Verdict& verdict)
 {
     handoff::Verdicts made;
@@ -26,7 +28,7 @@ handoff::Verdicts late(const handoff::DeliveryRequest& request, const handoff::V
 handoff::Hello hello_with_flights(const std::vector<handoff::DeliveryRequest>& requests)
 {
     handoff::Hello hello;
-    hello.set_process(4711);
+    hello.set_process(deliverer);
     for (const handoff::DeliveryRequest& request : requests) {
         auto& flight = *hello.add_flights();
         flight.set_attempt(request.attempt());
@@ -35,13 +37,20 @@ handoff::Hello hello_with_flights(const std::vector<handoff::DeliveryRequest>& r
     return hello;
 }
 
-constexpr std::uint32_t deliverer = 4711;
-
 void greet(Fixture& fixture, handoff::Hello hello, const std::shared_ptr<ipc::Channel>& worker = nullptr)
 {
-    bool greeted = false;
-    asio::co_spawn(fixture.loop, fixture.queue->reunited(std::move(hello), worker), [&](std::exception_ptr) { greeted = true; });
-    fixture.run_until([&] { return greeted; });
+    run(fixture.loop, fixture.queue->reunited(std::move(hello), worker));
+}
+
+/// The manager is replaced by the next one while the delivery process lives, which says then what it has: that.
+std::vector<handoff::DeliveryRequest> outlive(Fixture& fixture, const std::shared_ptr<ipc::Channel>& worker = nullptr)
+{
+    const auto requests = fixture.worker.requests;
+    fixture.stop();
+    fixture.worker.silent = false;
+    fixture.start({deliverer});
+    greet(fixture, hello_with_flights(requests), worker);
+    return requests;
 }
 
 /// A store whose contents cannot be read.
@@ -85,11 +94,7 @@ TEST_CASE_FIXTURE(Fixture, "adversity: two deliveries of one message that outliv
     enqueue({"u@one.test", "v@two.test"});
     settle();
     REQUIRE(worker.requests.size() == 2);
-    const auto requests = worker.requests;
-    stop();
-    worker.silent = false;
-    start({4711});
-    greet(*this, hello_with_flights(requests));
+    const auto requests = outlive(*this);
     int stored = 0;
     for (const auto& request : requests)
         asio::co_spawn(loop, queue->late_verdicts(late(request, TestWorker::delivered())),
@@ -108,11 +113,7 @@ TEST_CASE_FIXTURE(Fixture, "adversity: what waits in a delivery process that out
     const std::string deleted = enqueue({"v@two.test"});
     settle();
     REQUIRE(worker.requests.size() == 2);
-    const auto requests = worker.requests;
-    stop();
-    worker.silent = false;
-    start({4711});
-    greet(*this, hello_with_flights(requests), worker.worker_for({}, {}, 0));
+    const auto requests = outlive(*this, worker.worker_for({}, {}, 0));
     CHECK(command(handoff::QueueCommand::HOLD, held).count() == 1);
     CHECK(command(handoff::QueueCommand::DELETE, deleted).count() == 1);
     settle();
@@ -139,11 +140,7 @@ TEST_CASE_FIXTURE(Fixture, "adversity: a deferral of before the restart waits it
     worker.silent = true;
     enqueue({"u@one.test"});
     settle();
-    const auto requests = worker.requests;
-    stop();
-    worker.silent = false;
-    start({4711});
-    greet(*this, hello_with_flights(requests));
+    const auto requests = outlive(*this);
     REQUIRE(wait(queue->late_verdicts(late(requests.at(0), TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later")))));
     pass(200s);
     CHECK(worker.requests.size() == 1);

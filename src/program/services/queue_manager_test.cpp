@@ -211,9 +211,7 @@ TEST_CASE_FIXTURE(Fixture, "queue: a restarted manager takes the verdict of a de
     flight.set_attempt(request.attempt());
     flight.set_message(request.message());
     flight.add_recipients(0);
-    bool greeted = false;
-    asio::co_spawn(loop, queue->reunited(hello, {}), [&](std::exception_ptr) { greeted = true; });
-    run_until([&] { return greeted; });
+    run(loop, queue->reunited(hello, {}));
     pass(1s);
     CHECK(worker.requests.size() == 1);                        // still in its hands
     handoff::Verdicts late;
@@ -274,9 +272,7 @@ TEST_CASE_FIXTURE(Fixture, "queue: a verdict of before that says nothing was tri
     held.set_attempt(request.attempt());
     held.set_message(request.message());
     held.set_untried(true);
-    bool greeted = false;
-    asio::co_spawn(loop, queue->reunited(hello, {}), [&](std::exception_ptr) { greeted = true; });
-    run_until([&] { return greeted; });
+    run(loop, queue->reunited(hello, {}));
     pass(1s);
     CHECK(worker.delivered_to == std::multiset<std::string>{"u@there.test"});
     CHECK(in_queue() == 0);

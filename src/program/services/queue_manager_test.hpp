@@ -2,11 +2,11 @@
 // store in memory, a clock turned by hand.
 #pragma once
 
+#include "async/run.hpp"
 #include "handoff/frames.hpp"
 #include "services/queue_manager.hpp"
 #include "spool/memory_store.hpp"
 
-#include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
 #include <stdlib.h>
 
@@ -265,24 +265,9 @@ struct Fixture {
     template <class T>
     T wait(awaitable<T> task)
     {
-        std::optional<T> result;
-        asio::co_spawn(loop, std::move(task), [&](std::exception_ptr failure, T value) {
-            if (failure)
-                std::rethrow_exception(failure);
-            result.emplace(std::move(value));
-        });
-        run_until([&] { return result.has_value(); });
-        return std::move(*result);
+        return run(loop, std::move(task));
     }
-    void run_until(const std::function<bool()>& done)
-    {
-        const auto end = std::chrono::steady_clock::now() + 20s;
-        while (!done()) {
-            loop.restart();
-            loop.run_one_for(10ms);
-            REQUIRE(std::chrono::steady_clock::now() < end);
-        }
-    }
+    void run_until(const std::function<bool()>& done) { posthorn::run_until(loop, done); }
     /// Lets everything happen that needs no time.
     void settle()
     {
