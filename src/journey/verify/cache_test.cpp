@@ -7,6 +7,26 @@
 using namespace posthorn;
 using namespace posthorn::verify;
 
+namespace {
+
+/// The cache in a folder after a cleanup, so much later.
+struct CleanedUp {
+    CleanedUp(const Folder& folder, WallTime::duration later, std::shared_ptr<observe::Sink> sink)
+        : cache(folder.options().map, clock, observe::Log{std::move(sink), "postfix/verify"})
+    {
+        clock.advance(later);
+        asio::io_context loop;
+        const auto cleaned = run(loop, cache.cleanup(rules));
+        REQUIRE(cleaned);
+        counts = *cleaned;
+    }
+    HandClock clock;
+    Cache cache;
+    Cache::Cleaned counts;
+};
+
+}  // namespace
+
 TEST_CASE("cache: what was learned is in the file, is read by the next process, and goes when it has expired")
 {
     const Folder folder;
@@ -25,16 +45,11 @@ TEST_CASE("cache: what was learned is in the file, is read by the next process, 
     CHECK(office.ask("good:1@x.test").kind == Kind::deferred);      // another address: case is kept
     run(office.loop, office.desk.close());
 
-    HandClock later;
-    later.advance(4 * 86400s);
-    asio::io_context loop;
-    Cache cache(folder.options().map, later, observe::Log{office.sink, "postfix/verify"});
-    const auto cleaned = run(loop, cache.cleanup(rules));
-    REQUIRE(cleaned);
-    CHECK(cleaned->retained == 1);
-    CHECK(cleaned->dropped == 1);
-    CHECK(cache.find("Good_1@x.test")->has_value());
-    CHECK_FALSE(cache.find("bad@x.test")->has_value());
+    CleanedUp cleaned(folder, 4 * 86400s, office.sink);
+    CHECK(cleaned.counts.retained == 1);
+    CHECK(cleaned.counts.dropped == 1);
+    CHECK(cleaned.cache.find("Good_1@x.test")->has_value());
+    CHECK_FALSE(cleaned.cache.find("bad@x.test")->has_value());
 }
 
 TEST_CASE("cache: another process reads what was written, while it is written")
@@ -125,14 +140,9 @@ TEST_CASE("cache: records that others wrote, or that were cut off, are nothing k
     }
     CHECK(office.host.asked.size() == 6);
     run(office.loop, office.desk.close());
-    HandClock later;
-    later.advance(40 * 86400s);
-    asio::io_context loop;
-    Cache cache(folder.options().map, later, observe::Log{office.sink, "postfix/verify"});
-    const auto cleaned = run(loop, cache.cleanup(rules));
-    REQUIRE(cleaned);
-    CHECK(cleaned->retained == 0);
-    CHECK(cleaned->dropped == 6);
+    const CleanedUp cleaned(folder, 40 * 86400s, office.sink);
+    CHECK(cleaned.counts.retained == 0);
+    CHECK(cleaned.counts.dropped == 6);
 }
 
 TEST_CASE("cache: any kind of table that can be written is a map, and is read by the next process")
