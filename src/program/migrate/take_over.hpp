@@ -5,8 +5,8 @@
 // Originals  are never deleted: they end in QUEUE/posthorn-taken/QUEUE-NAME/.
 // Once       a file is linked into posthorn-taken/taking with the queue id that it gets; committed on hold; taken out of its queue; its link moved to
 //            releasing; released; moved to its place. What is on hold nobody delivers, so that a run that is cut off anywhere is finished by the next.
-// Errors     what stops everything: a mail system runs, folders cannot be written, the spool fails or has no room. A file that cannot be read is a Trouble, stays where it
-//            is, and the rest is taken.
+// Errors     what stops everything: a mail system runs, folders cannot be written, the spool fails or has no room. A file that cannot be read is a
+//            Trouble, stays where it is, and the rest is taken.
 #pragma once
 
 #include "config/snapshot.hpp"

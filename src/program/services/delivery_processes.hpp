@@ -2,7 +2,7 @@
 // On disk  because they may have delivered what the queue does not know yet: the next qmgr waits for those that still live. Written without a
 //          sync: it matters after a kill, and nobody lives after a power loss.
 // End      a connection that is lost is not the end of its process, which connects again and says what it has. The kernel says when it ended
-//          (pidfd_open(2)); where it cannot, a process that is not back within options.patience counts as ended.
+//          (pidfd_open(2)); where it cannot, a process that is not back within `patience` counts as ended.
 #pragma once
 
 #include "async/async.hpp"
