@@ -4,7 +4,6 @@
 #include "base/json.hpp"
 #include "base/strings.hpp"
 #include "cleanup/cleaner.hpp"
-#include "commands/queue_listing.hpp"
 #include "migrate/quiet.hpp"
 #include "route/router.hpp"
 

@@ -1,7 +1,6 @@
 #include "migrate/show.hpp"
 
 #include "base/json.hpp"
-#include "commands/queue_listing.hpp"
 
 #include <fmt/format.h>
 
