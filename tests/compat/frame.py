@@ -50,7 +50,7 @@ def unpacked(name, packages, given):
         source.mkdir(exist_ok=True)
 
         def found():
-            return [deb for package in packages for deb in glob.glob(f"{source}/{package}_*.deb")]
+            return [max(debs, key=os.path.getmtime) for package in packages if (debs := glob.glob(f"{source}/{package}_*.deb"))]        # of several versions one
         if len(found()) < len(packages):
             subprocess.run(["apt-get", "download", "-q", *packages], cwd=source, capture_output=True)
         if len(found()) < len(packages):
