@@ -91,6 +91,23 @@ class ReloadNeeds(Journey):
         wait_until(lambda: sink.recipients() == ["canonical@there.test"] * 2, "both are mapped")
         self.assertNotRegex(posthorn.log(), "warning|error: open")
 
+    def test_a_table_that_only_a_list_names(self):
+        posthorn = self.instance(start=False)
+        domains = self.secret(posthorn, "domains", "alias.test\n")
+        certificate = self.secret(posthorn, "certificate", "-----BEGIN CERTIFICATE-----\n/a\n-----END CERTIFICATE-----\n")
+        posthorn.set({"virtual_alias_domains": str(domains), "smtpd_tls_cert_file": str(certificate)})
+        posthorn.start()
+        resolve = posthorn.pids_of("resolve")
+        certificate.write_text(certificate.read_text().replace("/a", "/b"))       # no list
+        posthorn.run("postfix", "reload")
+        self.assertEqual(posthorn.pids_of("resolve"), resolve)
+        more = self.secret(posthorn, "more", "more.test x\n")
+        domains.write_text(f"alias.test\ntexthash:{more}\n")
+        posthorn.run("postfix", "reload")
+        posthorn.run("sendmail", "-f", "ann@example.com", "nobody@more.test", input=b"Subject: x\n\nhello\n")
+        posthorn.wait_log(r"to=<nobody@more\.test>.*status=bounced \(User unknown in virtual alias table\)")
+        self.assertNotRegex(posthorn.log(), "warning|error: open")
+
     def test_a_line_of_master_cf_that_was_not_there(self):
         sink = self.sink()
         posthorn = self.instance(relay=sink.port, start=False)

@@ -31,6 +31,11 @@ struct Named {
                 lists.emplace(member);
         }
     }
+    void add(const Named& inner)
+    {
+        table_files.insert(inner.table_files.begin(), inner.table_files.end());
+        lists.insert(inner.lists.begin(), inner.lists.end());
+    }
     std::set<std::string> table_files, lists;
 };
 
@@ -46,6 +51,8 @@ Named named_in(int fd)
     std::string text(static_cast<std::size_t>(facts.st_size), '\0');
     const ssize_t got = ::pread(fd, text.data(), text.size(), 0);
     text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    if (text.find("-----BEGIN ") != text.npos)                   // a key or certificate, in which one line of 64 begins like a path
+        return named;
     for (const std::string_view line : split(text, "\n"))
         if (const std::string_view said = trim(line); !said.starts_with('#'))
             named.add(said);
@@ -84,11 +91,8 @@ awaitable<std::map<std::string, Fd, std::less<>>> ask_broker(process::Service& s
                 auto file = co_await service.open_file(path);
                 if (!file)
                     continue;
-                if (paths == &named.lists) {
-                    const Named inner = named_in(file->get());
-                    more.table_files.insert(inner.table_files.begin(), inner.table_files.end());
-                    more.lists.insert(inner.lists.begin(), inner.lists.end());
-                }
+                if (paths == &named.lists)
+                    more.add(named_in(file->get()));
                 files.emplace(path, *std::move(file));
             }
         named = std::move(more);
@@ -121,9 +125,19 @@ std::shared_ptr<TableFiles> TableFiles::fetch(process::Service& service, std::sp
 
 bool TableFiles::lacks_any(const process::Service& service) const
 {
-    const Named named = named_by(service, parameters_);
+    Named named = named_by(service, parameters_);
+    std::set<std::string> read;
     const auto unknown = [&](const std::string& path) { return !asked_.contains(path); };
-    return std::ranges::any_of(named.table_files, unknown) || std::ranges::any_of(named.lists, unknown);
+    while (!named.table_files.empty() || !named.lists.empty()) {
+        if (std::ranges::any_of(named.table_files, unknown) || std::ranges::any_of(named.lists, unknown))
+            return true;
+        Named more;                                              // a list may say more than when its files were asked for
+        for (const std::string& path : named.lists)
+            if (const auto file = files_.find(path); file != files_.end() && read.insert(path).second)
+                more.add(named_in(file->second.get()));
+        named = std::move(more);
+    }
+    return false;
 }
 
 void TableFiles::changed(const std::string& path, Fd file)

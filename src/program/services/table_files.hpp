@@ -23,7 +23,8 @@ public:
     /// a list names in turn; `parameters`: of these alone, for a process that is to have no others.
     static std::shared_ptr<TableFiles> fetch(process::Service& service, std::span<const std::string_view> parameters = {});
 
-    /// Whether `service`, with the configuration it has now, names a file that was not asked for: this process would not get it any more.
+    /// Whether `service`, with the configuration it has now, or one of its lists names a file that was not asked for: this process would not
+    /// get it any more.
     bool lacks_any(const process::Service& service) const;
 
     Result<Fd> open(const std::string& path) override;
