@@ -76,8 +76,7 @@ constexpr std::chrono::milliseconds gather_time{10};
 constexpr std::size_t gather_lines = 1024;
 
 /// The bounded queue and its thread; a sink says how a batch is put out.
-template <class Base>
-class QueuedSink : public Base {
+class QueuedSink : public DescriptorSink {
 public:
     ~QueuedSink() override { stop(); }
 
@@ -243,73 +242,7 @@ bool send_datagram(int socket, std::string_view datagram, std::chrono::milliseco
     return true;
 }
 
-class SyslogSink final : public QueuedSink<Sink> {
-public:
-    explicit SyslogSink(std::string path) : path_(std::move(path)) { start(); }
-    ~SyslogSink() override { stop(); }
-
-private:
-    void put_out(const Batch& batch) override
-    {
-        for (std::size_t i = 0; i < batch.size(); ++i) {
-            const std::string datagram = datagram_of(batch[i]);
-            // Once again over a new socket: syslogd may have been restarted.
-            if (!send_one(datagram)) {
-                socket_.reset();
-                send_one(datagram);
-            }
-        }
-    }
-
-    bool send_one(const std::string& datagram)
-    {
-        if (!socket_)
-            socket_ = connect_syslog(path_);
-        return send_datagram(socket_.get(), datagram, reader_patience);
-    }
-
-    std::string path_;
-    Fd socket_;
-};
-
-class FileSink final : public QueuedSink<Sink> {
-public:
-    FileSink(std::string path, Fd file) : path_(std::move(path)), file_(std::move(file))
-    {
-        host_ = host_name();
-        start();
-    }
-    ~FileSink() override { stop(); }
-
-    static Fd open(const std::string& path)
-    {
-        if (path == "/dev/stdout")
-            return Fd(::dup(STDOUT_FILENO));
-        return Fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
-    }
-
-private:
-    void put_out(const Batch& batch) override
-    {
-        reopen_if_renamed();
-        (void)write_all(file_.get(), file_text(batch, host_), reader_patience);
-    }
-
-    void reopen_if_renamed()
-    {
-        struct stat now{}, ours{};
-        if (path_ == "/dev/stdout" ||
-            (::stat(path_.c_str(), &now) == 0 && ::fstat(file_.get(), &ours) == 0 && now.st_ino == ours.st_ino && now.st_dev == ours.st_dev))
-            return;
-        if (Fd again = open(path_))
-            file_ = std::move(again);
-    }
-
-    std::string path_, host_;
-    Fd file_;
-};
-
-class GivenSink final : public QueuedSink<DescriptorSink> {
+class GivenSink final : public QueuedSink {
 public:
     GivenSink(Fd descriptor, LogForm form, std::chrono::milliseconds patience)
         : patience_(patience), descriptor_(std::move(descriptor)), form_(form), host_(host_name())
@@ -402,16 +335,6 @@ Fd connect_syslog(const std::string& path)
 std::shared_ptr<DescriptorSink> descriptor_sink(Fd descriptor, LogForm form, std::chrono::milliseconds patience)
 {
     return std::make_shared<GivenSink>(std::move(descriptor), form, patience);
-}
-
-std::shared_ptr<Sink> syslog_sink(std::string path) { return std::make_shared<SyslogSink>(std::move(path)); }
-
-Result<std::shared_ptr<Sink>> file_sink(std::string path)
-{
-    Fd file = FileSink::open(path);
-    if (!file)
-        return system_error("open maillog_file " + path, errno);
-    return std::make_shared<FileSink>(std::move(path), std::move(file));
 }
 
 }  // namespace posthorn::observe

@@ -3,7 +3,6 @@
 //          of a process waits for it for ever.
 #pragma once
 
-#include "base/error.hpp"
 #include "base/fd.hpp"
 #include "observe/log.hpp"
 
@@ -18,16 +17,11 @@ namespace posthorn::observe {
 inline constexpr std::size_t queue_lines = 65536;
 inline constexpr std::chrono::milliseconds reader_patience{2000};
 
-/// /dev/log (or another datagram socket), facility mail, RFC 3164 form as syslog(3) sends it.
-/// A missing or full socket drops and counts: mail does not stop for want of a syslog daemon.
-std::shared_ptr<Sink> syslog_sink(std::string path = "/dev/log");
-
-/// maillog_file: "Nov 21 09:00:00 host tag: line". Appends; opened again when the file was renamed away
-/// (`postfix logrotate`). Fails at start where the file cannot be opened; "/dev/stdout" is standard output.
-Result<std::shared_ptr<Sink>> file_sink(std::string path);
-
-/// A log that somebody else opened: a confined service cannot. `form` says how a line is written.
+/// How a line is written: "Nov 21 09:00:00 host tag: line" (maillog_file, standard output), or a datagram in RFC 3164 form, facility mail, as
+/// syslog(3) sends it.
 enum class LogForm { file, syslog };
+/// A log that somebody else opened: a confined service cannot. A full disk and a missing syslogd lose lines, which are counted: mail does not
+/// stop for want of a log.
 class DescriptorSink : public Sink {
 public:
     /// Another descriptor from now on (rotation, a restarted syslogd). An empty one drops lines and counts them.

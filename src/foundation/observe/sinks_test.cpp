@@ -43,29 +43,6 @@ TEST_CASE("log: levels print as Postfix prints them, control characters never")
     CHECK(sink->lines == std::vector<std::string>{"postfix/smtp: plain 1", "postfix/smtp: warning: odd??line", "postfix/cleanup: fatal: end"});
 }
 
-TEST_CASE("maillog_file: lines carry time, host and tag, and a renamed file is opened again")
-{
-    Folder folder;
-    auto sink = file_sink(folder.file("maillog"));
-    REQUIRE(sink);
-    const Log log(*sink, "postfix/qmgr");
-    log.info("one");
-    (*sink)->flush();
-    std::filesystem::rename(folder.file("maillog"), folder.file("maillog.1"));
-    log.info("two");
-    (*sink)->flush();
-    CHECK(contents(folder.file("maillog.1")).find(": one\n") != std::string::npos);
-    CHECK(contents(folder.file("maillog")).find(": two\n") != std::string::npos);
-    CHECK(contents(folder.file("maillog")).find("postfix/qmgr[") != std::string::npos);
-}
-
-TEST_CASE("maillog_file: a folder that is not there is an error with its name")
-{
-    const auto sink = file_sink("/nonexistent/maillog");
-    REQUIRE_FALSE(sink);
-    CHECK(sink.error().text() == "open maillog_file /nonexistent/maillog: No such file or directory");
-}
-
 TEST_CASE("syslog: one datagram a line, facility mail")
 {
     Folder folder;
@@ -74,7 +51,7 @@ TEST_CASE("syslog: one datagram a line, facility mail")
     address.sun_family = AF_UNIX;
     folder.file("log").copy(address.sun_path, sizeof address.sun_path - 1);
     REQUIRE(::bind(receiver.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-    auto sink = syslog_sink(folder.file("log"));
+    auto sink = descriptor_sink(connect_syslog(folder.file("log")), LogForm::syslog);
     Log(sink, "postfix/smtpd").warning("hello");
     char buffer[256];
     const ssize_t count = ::recv(receiver.get(), buffer, sizeof buffer, 0);
@@ -98,6 +75,7 @@ TEST_CASE("a given descriptor: lines go on into the new one after it was replace
     sink->flush();
     CHECK(contents(folder.file("old")).find(": one\n") != std::string::npos);
     CHECK(contents(folder.file("new")).find(": two\n") != std::string::npos);
+    CHECK(contents(folder.file("new")).find("postfix/qmgr[") != std::string::npos);
 
     sink->replace(Fd(), LogForm::file);
     log.info("three");
