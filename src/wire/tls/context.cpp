@@ -221,6 +221,18 @@ int ticket_keys(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX
     return outcome;
 }
 
+/// A session whose client's certificate has expired meanwhile is not resumed: what was thought of it is true no more, and with a fresh ticket for
+/// each session (RFC 8446 4.6.1) it would be for ever.
+SSL_TICKET_RETURN judge_ticket(SSL*, SSL_SESSION* session, const unsigned char*, std::size_t, SSL_TICKET_STATUS status, void*)
+{
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    const X509* peer = SSL_SESSION_get0_peer(session);
+    if (peer && X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 /// A session arrived (TLS 1.3: after the handshake). Zero: OpenSSL keeps its hold on it, we kept octets.
 int new_session(SSL* ssl, SSL_SESSION* session)
 {
@@ -267,6 +279,7 @@ Result<std::unique_ptr<Context::Core>> make(Role role, Options options, const Re
         SSL_CTX_set_num_tickets(ctx, 1);
         core->keys = TicketKeys::random();
         SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_keys);
+        SSL_CTX_set_session_ticket_cb(ctx, nullptr, judge_ticket, nullptr);
         if (!core->options.tickets)
             SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
         if (core->options.server_chooses)

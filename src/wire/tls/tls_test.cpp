@@ -295,6 +295,36 @@ TEST_CASE("tls: a session brings the client's certificate along only where the s
     }
 }
 
+TEST_CASE("tls: a session whose client's certificate has expired is not resumed")
+{
+    asio::io_context loop;
+    HandClock clock;
+    Options asking;
+    asking.ask_certificate = true;
+    asking.ca_file = "ca";
+    const auto server = server_context(leaf("mx.test"), asking);
+    ConnectOptions connecting("mx.test");
+    connecting.sessions = std::make_shared<MemorySessionStore>(clock);
+    for (const std::string protocols : {"TLSv1.2", "TLSv1.3"})
+        for (const bool expired : {false, true}) {
+            CAPTURE(protocols);
+            const Pem own = leaf("client.test", KeyKind::p256, expired ? -60s : 60s);
+            Options mine;
+            mine.protocols = protocols;
+            mine.certificates = {{"cert", "key"}};
+            const auto client = Context::client(mine, files({{"cert", own.certificate}, {"key", own.key}})).value();
+            connecting.session_key = protocols + (expired ? " expired" : "");
+            for (const bool again : {false, true}) {
+                auto met = meet(loop, client, server, connecting);
+                REQUIRE(met.client);
+                run(loop, met.server->stream->write(std::string_view("220\r\n"))).value();
+                CHECK(read_text(loop, *met.client->stream) == "220\r\n");
+                CHECK(met.server->facts.trust == (expired ? Trust::untrusted : Trust::trusted));
+                CHECK(met.server->facts.resumed == (again && !expired));
+            }
+        }
+}
+
 namespace {
 
 awaitable<void> take_turn(Turns& turns, Executor executor, int& taken)
