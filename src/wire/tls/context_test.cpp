@@ -77,17 +77,6 @@ TEST_CASE("context: each wrong file is named with OpenSSL's reason; several sets
           "cannot load certificate/key data from two: no certificate");
 }
 
-namespace {
-
-std::string read_text(asio::io_context& loop, net::Stream& stream)
-{
-    char room[100];
-    const auto got = run(loop, stream.read_some(room));
-    return got ? std::string(room, *got) : got.error().what();
-}
-
-}  // namespace
-
 TEST_CASE("context: files are read again for new sessions; those under way go on, tickets stay good, and what is wrong changes nothing")
 {
     asio::io_context loop;

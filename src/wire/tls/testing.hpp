@@ -81,4 +81,12 @@ inline Both meet(asio::io_context& loop, std::shared_ptr<Context> client, std::s
     return {std::move(connected), *std::move(accepted), first, second};
 }
 
+/// What comes next, or the error with its evidence.
+inline std::string read_text(asio::io_context& loop, net::Stream& stream)
+{
+    char room[40000];
+    const auto got = run(loop, stream.read_some(room));
+    return got ? std::string(room, *got) : got.error().what() + '/' + got.error().evidence();
+}
+
 }  // namespace posthorn::tls
