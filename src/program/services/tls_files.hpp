@@ -1,6 +1,7 @@
 // services/tls_files.hpp: keys and certificates that change while a server runs. Who renews them need not know who uses them.
 // When     a file that its options name changed: a moment later, since key and certificate come one after the other.
-// Then     new sessions have the new ones, those under way keep what they have; tickets stay good.
+// Then     new sessions have the new ones, those under way keep what they have; tickets stay good, but for certificates of clients that other
+//          authorities judge now.
 // Errors   what cannot be used is a warning, and the ones before stay in use until the next change. A server that started without has TLS from
 //          the change on that makes them whole.
 #pragma once
