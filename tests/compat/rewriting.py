@@ -89,6 +89,8 @@ class Side:
                 wait_until(lambda: re.search(rf"{queue_id}: removed|{queue_id}: .*status=deferred", self.log(start)), f"{self.kind}: {question.name} is gone", 30)
         else:
             wait_until(lambda: re.search(r"reject: |message not accepted", self.log(start)), f"{self.kind}: {question.name} ({replies}) is logged", 10)
+        # A log is written in pieces: what cleanup said is there in full when smtpd's last word is.
+        wait_until(lambda: re.search(r"smtpd\[\d+\]: disconnect from ", self.log(start)), f"{self.kind}: the session of {question.name} has an end", 30)
         lines = []
         for line in self.log(start).splitlines():
             match = re.search(r"postfix/(cleanup|qmgr)\[\d+\]: (.*)", line)
