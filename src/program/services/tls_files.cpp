@@ -8,9 +8,9 @@
 
 namespace posthorn::services {
 
-TlsFiles::TlsFiles(Executor executor, std::shared_ptr<tls::Context> context, std::shared_ptr<TableFiles> files, observe::Log log,
+TlsFiles::TlsFiles(const Executor& executor, std::shared_ptr<tls::Context> context, std::shared_ptr<TableFiles> files, observe::Log log,
                    std::chrono::milliseconds moment)
-    : context_(std::move(context)), files_(std::move(files)), log_(std::move(log)), moment_(moment), changed_(std::move(executor))
+    : context_(std::move(context)), files_(std::move(files)), log_(std::move(log)), moment_(moment), changed_(executor)
 {
     const tls::Options& options = context_->options();
     paths_.insert(options.chain_files.begin(), options.chain_files.end());

@@ -19,7 +19,7 @@ namespace posthorn::services {
 
 class TlsFiles {
 public:
-    TlsFiles(Executor executor, std::shared_ptr<tls::Context> context, std::shared_ptr<TableFiles> files, observe::Log log,
+    TlsFiles(const Executor& executor, std::shared_ptr<tls::Context> context, std::shared_ptr<TableFiles> files, observe::Log log,
              std::chrono::milliseconds moment = std::chrono::seconds(2));
     TlsFiles(TlsFiles&&) = delete;
     ~TlsFiles();

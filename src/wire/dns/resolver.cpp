@@ -1,5 +1,6 @@
 #include "dns/resolver.hpp"
 
+#include "base/fd.hpp"
 #include "base/strings.hpp"
 #include "dns/hosts.hpp"
 #include "dns/system_servers.hpp"
@@ -9,9 +10,13 @@
 #include <fmt/format.h>
 #include <unbound.h>
 
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <stdexcept>
 #include <unordered_map>
+#include <vector>
 
 namespace posthorn::dns {
 
@@ -45,8 +50,22 @@ void must(int code, std::string_view what)
 
 std::string forward_to(const net::Endpoint& server) { return fmt::format("{}@{}", server.ip.text(), server.port ? server.port : 53); }
 
+/// The library begins with two pairs of sockets, and where it cannot have them it does not give back all of its memory: so they are tried first.
+void must_have_sockets()
+{
+    std::vector<Fd> ends;
+    for (int pairs = 0; pairs < 2; ++pairs) {
+        int pair[2];
+        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+            throw std::runtime_error(fmt::format("DNS resolver: {}", errno_text(errno)));
+        ends.emplace_back(pair[0]);
+        ends.emplace_back(pair[1]);
+    }
+}
+
 Context make_context(const Options& options, const std::vector<std::string>& system_servers)
 {
+    must_have_sockets();
     Context context(ub_ctx_create());
     if (!context)
         throw std::runtime_error("DNS resolver: cannot be set up");
