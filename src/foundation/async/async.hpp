@@ -67,7 +67,8 @@ private:
     bool closed_ = false;
 };
 
-/// Runs `work` on a thread of `pool` and resumes the caller on its own loop with the result.
+/// Runs `work` on a thread of `pool` and resumes the caller on its own loop with the result. The loop outlives the pool: the thread lets go of
+/// it a moment after the caller has resumed.
 template <class Work>
 awaitable<std::invoke_result_t<Work>> on_thread(asio::thread_pool& pool, Work work)
 {

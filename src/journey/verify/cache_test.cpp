@@ -15,11 +15,11 @@ struct CleanedUp {
         : cache(folder.options().map, clock, observe::Log{std::move(sink), "postfix/verify"})
     {
         clock.advance(later);
-        asio::io_context loop;
         const auto cleaned = run(loop, cache.cleanup(rules));
         REQUIRE(cleaned);
         counts = *cleaned;
     }
+    asio::io_context loop;      // before the cache: its thread ends first
     HandClock clock;
     Cache cache;
     Cache::Cleaned counts;
