@@ -101,17 +101,15 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
     const bool fit = !refuse_unfit(*job, std::move(content));
     if (fit && around.editor != nullptr)
         co_await edit(*job);
+    if (fit && options.sasl.by_sender && around.passwords != nullptr && !job->request.envelope().sender().empty()) {
+        auto found = co_await around.passwords->by_sender(job->request.envelope().sender());
+        if (found)
+            job->credentials = *std::move(found);
+        else
+            job->sheet.fail_open(Reason(false, "4.3.0", found.error().text()));
+    }
     if (!job->sheet.settled()) {
-        // Probes have sessions of their own: an address check must not wait behind content, nor spoil a session for mail.
-        std::string key = job->request.route().site().empty() ? to_lower(job->request.route().nexthop()) : job->request.route().site();
-        if (job->request.probe())
-            key += "?";
-        auto& site = sites[key];
-        if (!site) {
-            site = std::make_unique<Site>();
-            site->key = key;
-        }
-        Site* const place = site.get();
+        Site* const place = &site_of(*job);
         ++place->users;
         job->site = place;
         if (around.peers && !job->request.probe())
@@ -159,8 +157,9 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
             line->first = job;
             line->wake.notify_all();
         } else {
-            if (site->lines >= room || crowded) {
+            if (site->lines_of_all() >= room || crowded) {
                 site->waiting.push_back(job);
+                make_way(*site);
                 while (!job->taken && !job->may_open && !job->site_reason && !job->untried)
                     co_await job->wake.wait();
                 if (job->untried)
@@ -188,8 +187,7 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
                             other->site_reason = reason;            // nobody waits in turn for a dead site
                             other->wake.notify_all();
                         }
-                    else
-                        leave(*site);
+                    leave(*site);                                   // nobody waits in this one: one of its kin may
                     co_return;
                 }
                 start(*site, job, std::move(session));

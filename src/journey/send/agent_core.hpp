@@ -9,6 +9,7 @@
 #include "send/hosts.hpp"
 #include "send/session.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <list>
 #include <random>
@@ -47,6 +48,7 @@ struct Job {
     std::string set;                    // the MX set that it went to, or goes to
     peers::Profile profile;             // what a rule says of it
     handoff::Shaping heard;             // what it asked for
+    std::optional<std::string> credentials;     // of its sender, where there are such
     std::string keep_to;                // the address of the host where greylisting counts its time
     bool crowded = false;               // a session was refused while others stood: one of those will have it
     bool one_too_many = false;          // it was so
@@ -84,14 +86,42 @@ struct Reach {
     std::uint32_t ceiling = 0;          // qmgr's last word; 0: none
 };
 
+struct Site;
+
+/// smtp_sender_dependent_authentication: mail of senders with credentials of their own goes to one site in several; what the site may have at once is
+/// for all of them together.
+struct Kin {
+    std::vector<Site*> sites;
+    unsigned lines() const;
+    /// One whose mail waits and that has no session: the first of those.
+    Site* starving() const;
+};
+
 /// What mail of one site shares.
 struct Site {
     std::string key;
-    unsigned lines = 0;                 // sessions in service or being opened
-    unsigned users = 0;                 // deliveries under way: with none and no line the site is forgotten
+    std::string base;  // without the credentials: of its kin
+    std::shared_ptr<Kin> kin;  // none: it is alone
+    unsigned lines_of_all() const { return kin ? kin->lines() : lines; }
+    unsigned lines = 0;  // sessions in service or being opened
+    unsigned users = 0;  // deliveries under way: with none and no line the site is forgotten
     std::deque<std::shared_ptr<Job>> waiting;
-    std::list<Line*> idle;              // the one used last comes first
+    std::list<Line*> idle;  // the one used last comes first
 };
+
+inline unsigned Kin::lines() const
+{
+    unsigned sum = 0;
+    for (const Site* const site : sites)
+        sum += site->lines;
+    return sum;
+}
+
+inline Site* Kin::starving() const
+{
+    const auto at = std::ranges::find_if(sites, [](const Site* site) { return site->lines == 0 && !site->waiting.empty(); });
+    return at == sites.end() ? nullptr : *at;
+}
 
 /// A session and the coroutine that drives it.
 struct Line final : Feed {
@@ -104,27 +134,36 @@ struct Line final : Feed {
     Site& site;
     std::unique_ptr<Session> session;
     Signal wake;
-    std::shared_ptr<Job> first;         // assigned while idle
+    std::shared_ptr<Job> first;  // assigned while idle
     std::vector<std::shared_ptr<Job>> jobs;
     const Clock* clock = nullptr;
     Agent::Counts* counts = nullptr;
-    std::uint32_t mails = 0;            // taken
-    std::uint32_t limit = 0;            // mails per session; 0: none
+    std::uint32_t mails = 0;  // taken
+    std::uint32_t limit = 0;  // mails per session; 0: none
     std::string set;
     peers::Profile profile;
     bool forget = false;
-    bool wants_less = false;            // its peer has asked for less, or for silence
-    bool hedged = false;                // another session was begun beside it
-    bool tidying = false;               // idle, and its peer has an answer to give that nobody waits for
-    std::list<Line*>::iterator place;   // in Core::serving
+    bool wants_less = false;  // its peer has asked for less, or for silence
+    bool hedged = false;  // another session was begun beside it
+    bool tidying = false;  // idle, and its peer has an answer to give that nobody waits for
+    std::list<Line*>::iterator place;  // in Core::serving
 
     std::string address_;
 };
 
 struct Agent::Core {
     Core(Options what, Surroundings with)
-        : options(std::move(what)), around(std::move(with)), random(around.seed != 0 ? around.seed : std::random_device{}()), tasks(around.executor)
+        : options(std::move(what)), around(std::move(with)), random(around.seed != 0 ? around.seed : std::random_device{}()), tasks(around.executor),
+          auth_failures(around.clock)
     {
+        if (!around.auth_failures)
+            around.auth_failures = &auth_failures;
+        if (!around.helper)
+            around.helper = [this]() -> asio::thread_pool& {
+                if (!helper)
+                    helper = std::make_unique<asio::thread_pool>(1);
+                return *helper;
+            };
     }
 
     awaitable<handoff::Verdicts> deliver(handoff::DeliveryRequest request, Fd content);
@@ -144,6 +183,8 @@ struct Agent::Core {
     awaitable<void> begin_beside(std::shared_ptr<Job> job);
     bool keeps(const Site& site, const Line& line) const;
     void leave(Site& site);
+    Site& site_of(const Job& job);
+    static void make_way(Site& site);
     void give_back(Site& site);
     void give_back_all_of(const std::string& set);
     void forget_if_empty(const Site& site);
@@ -159,10 +200,13 @@ struct Agent::Core {
     TaskGroup tasks;
     std::unordered_map<std::string, std::unique_ptr<Site>> sites;
     std::unordered_map<std::uint64_t, Job*> under_way;  // by attempt
-    std::unordered_map<std::string, Reach> reaches;     // by MX set; those with a session open
+    std::unordered_map<std::string, std::shared_ptr<Kin>> kin;  // by site, without credentials
+    AuthFailures auth_failures;
+    std::unique_ptr<asio::thread_pool> helper;
+    std::unordered_map<std::string, Reach> reaches;  // by MX set; those with a session open
     std::unordered_map<std::string, SteadyTime> unheard;  // addresses that did not answer a connection, and when
-    std::unordered_map<std::string, SteadyTime> reminded;   // MX sets whose ceiling of an earlier time was told to qmgr, and when
-    std::list<Line*> serving;                           // lines that may be silent
+    std::unordered_map<std::string, SteadyTime> reminded;  // MX sets whose ceiling of an earlier time was told to qmgr, and when
+    std::list<Line*> serving;  // lines that may be silent
     Signal gone{around.executor}, quiet{around.executor};
     bool watching = false;
     Counts counts;

@@ -28,8 +28,8 @@ Transaction* Line::next()
     const bool assigned = first != nullptr;
     if (!assigned && limit != 0 && mails >= limit)
         return nullptr;
-    if (!assigned && site.waiting.empty())
-        return nullptr;
+    if (!assigned && (site.waiting.empty() || (site.kin && site.kin->starving())))
+        return nullptr;                 // others of the site come next: a session is for one sender's credentials
     const std::shared_ptr<Job> job = assigned ? first : site.waiting.front();
     std::vector<std::uint32_t> open;
     for (std::size_t i = 0; i < job->sheet.size(); ++i)
@@ -161,7 +161,7 @@ bool Agent::Core::one_too_many(Job& job, const Site& site)
     if (!around.peers || job.request.probe() || job.request.set_connections() != 0)
         return false;
     const std::uint32_t known = around.peers->sessions_at_once(job.set);
-    if (known == 0 || site.lines <= known)
+    if (known == 0 || site.lines_of_all() <= known)
         return false;
     if (reminded.size() >= reminded_at_most)
         reminded.clear();
@@ -262,8 +262,14 @@ void Agent::Core::give_back_all_of(const std::string& set)
 }
 
 /// A line leaves service: one that waits may have its place.
-void Agent::Core::leave(Site& site)
+void Agent::Core::leave(Site& left)
 {
+    Site* next = left.kin ? left.kin->starving() : nullptr;
+    if (next == nullptr && left.kin && left.waiting.empty()) {
+        const auto at = std::ranges::find_if(left.kin->sites, [](const Site* one) { return !one->waiting.empty(); });
+        next = at == left.kin->sites.end() ? nullptr : *at;
+    }
+    Site& site = next != nullptr ? *next : left;
     if (site.waiting.empty())
         return;
     const auto job = std::move(site.waiting.front());
@@ -275,8 +281,52 @@ void Agent::Core::leave(Site& site)
 
 void Agent::Core::forget_if_empty(const Site& site)
 {
-    if (site.lines == 0 && site.users == 0)
-        sites.erase(std::string(site.key));
+    if (site.lines != 0 || site.users != 0)
+        return;
+    if (site.kin) {
+        std::erase(site.kin->sites, &site);
+        if (site.kin->sites.empty())
+            kin.erase(site.base);
+    }
+    sites.erase(std::string(site.key));
+}
+
+/// Probes have sessions of their own: an address check must not wait behind content, nor spoil a session for mail. So has mail whose sender has
+/// credentials of its own.
+Site& Agent::Core::site_of(const Job& job)
+{
+    std::string base = job.request.route().site().empty() ? to_lower(job.request.route().nexthop()) : job.request.route().site();
+    if (job.request.probe())
+        base += "?";
+    auto& site = sites[job.credentials ? fmt::format("{}\n{}", *job.credentials, base) : base];
+    if (!site) {
+        site = std::make_unique<Site>();
+        site->key = job.credentials ? fmt::format("{}\n{}", *job.credentials, base) : base;
+        site->base = std::move(base);
+        if (options.sasl.by_sender) {
+            auto& family = kin[site->base];
+            if (!family)
+                family = std::make_shared<Kin>();
+            family->sites.push_back(site.get());
+            site->kin = family;
+        }
+    }
+    return *site;
+}
+
+/// Mail waits for a place in its site that an idle session of other credentials has.
+void Agent::Core::make_way(Site& site)
+{
+    if (!site.kin)
+        return;
+    for (Site* const other : site.kin->sites)
+        if (other != &site && !other->idle.empty()) {
+            Line* const line = other->idle.back();
+            other->idle.pop_back();
+            line->forget = true;
+            line->wake.notify_all();
+            return;
+        }
 }
 
 Line* Agent::Core::take_idle(Site& site, const std::string& keep_to)
@@ -298,7 +348,7 @@ Line* Agent::Core::take_idle(Site& site, const std::string& keep_to)
 
 bool Agent::Core::keeps(const Site& site, const Line& line) const
 {
-    if (stopping || line.forget || !line.session->usable() || line.session->used_up())
+    if (stopping || line.forget || !line.session->usable() || line.session->used_up() || (site.kin && site.kin->starving()))
         return false;
     if (line.limit != 0 && line.mails >= line.limit)
         return false;
@@ -361,6 +411,7 @@ Session::Wish Agent::Core::wish_for(const Job& job) const
     wish.queue_id = job.queue_id();
     wish.next_hop = job.request.route().nexthop();
     wish.site = job.site_name();
+    wish.credentials = job.credentials;
     wish.age = std::chrono::microseconds(micros(around.clock.wall()) - job.request.envelope().arrival());
     wish.probes = job.request.probe();
     wish.late = job.late;

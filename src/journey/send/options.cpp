@@ -48,6 +48,34 @@ std::vector<std::string> words_of(std::string_view text)
 
 }  // namespace
 
+static Sasl sasl_from(const config::Snapshot& snapshot, std::string_view as)
+{
+    const auto properties = [&](const config::Param<std::string>& param) {
+        auto made = sasl::parse_properties(snapshot.get(param, as));
+        if (!made)
+            throw config::BadValue(fmt::format("{}: {}", config::name_as(param.name, as), made.error().text()));
+        return *made;
+    };
+    Sasl made;
+    made.enable = snapshot.get(smtp_sasl_auth_enable, as);
+    made.by_sender = made.enable && snapshot.get(smtp_sender_dependent_authentication, as);
+    made.clear = properties(smtp_sasl_security_options);
+    made.tls = properties(smtp_sasl_tls_security_options);
+    made.verified = properties(smtp_sasl_tls_verified_security_options);
+    made.soft_bounce = snapshot.get(smtp_sasl_auth_soft_bounce, as);
+    made.remember_failures = !snapshot.get(smtp_sasl_auth_cache_name, as).empty();
+    made.remember_for = snapshot.get(smtp_sasl_auth_cache_time, as);
+    made.delimiter = snapshot.get(smtp_sasl_password_result_delimiter, as).front();
+    made.say_authzid = snapshot.get(send_cyrus_sasl_authzid);
+    made.dummy_mail_auth = snapshot.get(smtp_send_dummy_mail_auth, as);
+    if (const std::string type = snapshot.get(smtp_sasl_type, as); made.enable && type != "cyrus")
+        bad(config::name_as(smtp_sasl_type.name, as), type);
+    if (made.enable && snapshot.get(smtp_sasl_password_maps, as).empty())
+        throw config::BadValue(fmt::format("{} = yes needs a table of passwords: {} is empty", config::name_as(smtp_sasl_auth_enable.name, as),
+                                           config::name_as(smtp_sasl_password_maps.name, as)));
+    return made;
+}
+
 Options Options::from(const config::Snapshot& snapshot, std::string_view service)
 {
     Options made;
@@ -136,6 +164,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     made.keep_age = get(smtp_connection_reuse_time_limit);
     made.keep_mails = static_cast<unsigned>(get(smtp_connection_reuse_count_limit));
 
+    made.sasl = sasl_from(snapshot, made.lmtp ? "lmtp" : "smtp");
     made.tls_level_word = either(smtp_tls_security_level, lmtp_tls_security_level);
     made.tls_level =
         level_of(made.tls_level_word, get(smtp_use_tls), get(smtp_enforce_tls), made.lmtp ? "lmtp_tls_security_level" : "smtp_tls_security_level");

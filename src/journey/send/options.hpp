@@ -2,6 +2,7 @@
 #pragma once
 
 #include "net/address.hpp"
+#include "sasl/security.hpp"
 #include "smtp/ehlo.hpp"
 
 #include <chrono>
@@ -26,6 +27,19 @@ enum class AddressPreference : std::uint8_t { any, ipv4, ipv6 };
 struct Timeouts {
     seconds connect{30}, helo{300}, starttls{300}, mail{300}, rcpt{300}, data_init{120}, data_xfer{180}, data_done{600}, rset{20}, quit{300},
         xforward{300};
+};
+
+/// AUTH: smtp_sasl_*.
+struct Sasl {
+    bool enable = false;
+    bool by_sender = false;                     // smtp_sender_dependent_authentication
+    sasl::Properties clear{sasl::Property::no_plaintext, sasl::Property::no_anonymous}, tls = clear, verified = clear;
+    bool soft_bounce = true;
+    bool remember_failures = false;             // smtp_sasl_auth_cache_name is set
+    seconds remember_for{90L * 24 * 3600};
+    char delimiter = ':';                       // smtp_sasl_password_result_delimiter
+    bool say_authzid = false;                   // send_cyrus_sasl_authzid
+    bool dummy_mail_auth = false;               // MAIL ... AUTH=<>
 };
 
 struct Options {
@@ -66,6 +80,7 @@ struct Options {
     seconds keep_idle{2}, keep_age{300};
     unsigned keep_mails = 0;
 
+    Sasl sasl;
     TlsLevel tls_level = TlsLevel::none;
     std::string tls_level_word;                 // as written, for the reason of `beyond`
     bool tls_wrapper = false;

@@ -72,6 +72,40 @@ TEST_CASE("options: what is written counts, the LMTP twin on its own")
     CHECK(!made.mx_lookups);
 }
 
+TEST_CASE("options: authentication is as careful as Postfix's, and half of it is refused")
+{
+    const Sasl unset = Options::from(configured()).sasl;
+    CHECK(!unset.enable);
+    CHECK(unset.soft_bounce);
+    CHECK(unset.clear == sasl::Properties{sasl::Property::no_plaintext, sasl::Property::no_anonymous});
+    CHECK(unset.verified == unset.clear);
+    const auto snapshot = configured({set("smtp_sasl_auth_enable", "yes"), set("smtp_sasl_password_maps", "inline:{x=a:b}"),
+                                      set("smtp_sasl_tls_security_options", "noanonymous"), set("smtp_sasl_auth_cache_name", "proxy:btree:/x"),
+                                      set("smtp_sasl_password_result_delimiter", "|"), set("smtp_sender_dependent_authentication", "yes")});
+    const Sasl made = Options::from(snapshot).sasl;
+    CHECK(made.enable);
+    CHECK(made.by_sender);
+    CHECK(made.tls == sasl::Properties{sasl::Property::no_anonymous});
+    CHECK(made.verified == made.tls);
+    CHECK(made.clear == unset.clear);
+    CHECK(made.delimiter == '|');
+    CHECK(made.remember_failures);
+    CHECK(!Options::from(snapshot, "lmtp").sasl.enable);
+    const auto refusal = [](std::vector<config::Assignment> written) {
+        try {
+            (void)Options::from(configured(std::move(written)));
+        } catch (const config::BadValue& error) {
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    CHECK(refusal({set("smtp_sasl_auth_enable", "yes")}) ==
+          "smtp_sasl_auth_enable = yes needs a table of passwords: smtp_sasl_password_maps is empty");
+    CHECK(refusal({set("smtp_sasl_security_options", "noplain")}) == "smtp_sasl_security_options: unknown security option \"noplain\"");
+    CHECK(refusal({set("smtp_sasl_auth_enable", "yes"), set("smtp_sasl_password_maps", "inline:{x=a:b}"), set("smtp_sasl_type", "dovecot")}) ==
+          "bad value of smtp_sasl_type: dovecot");
+}
+
 TEST_CASE("options: a level that this version cannot keep is not weakened")
 {
     for (const char* level : {"dane", "dane-only", "verify", "secure", "fingerprint"})

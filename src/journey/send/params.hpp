@@ -85,6 +85,22 @@ inline constexpr Param<bool> smtp_enforce_tls{.name = "smtp_enforce_tls", .initi
 inline constexpr Param<bool> smtp_tls_wrappermode{.name = "smtp_tls_wrappermode", .initial = "no", .doc = "TLS from the first octet on."};
 inline constexpr Param<bool> smtp_tls_note_starttls_offer{.name = "smtp_tls_note_starttls_offer", .initial = "no", .doc = "Log hosts that offer STARTTLS where TLS is not used."};
 
+inline constexpr Param<bool> smtp_sasl_auth_enable{.name = "smtp_sasl_auth_enable", .initial = "no", .doc = "Prove to servers that offer AUTH who we are, where smtp_sasl_password_maps has a name and a password for them.", .source = "RFC 4954"};
+inline constexpr Param<std::string> smtp_sasl_password_maps{.name = "smtp_sasl_password_maps", .initial = "", .doc = "Tables with user:password, asked by the sender (smtp_sender_dependent_authentication), the server's name, and the next hop as it is written."};
+inline constexpr Param<std::string> smtp_sasl_password_result_delimiter{.name = "smtp_sasl_password_result_delimiter", .initial = ":", .least = 1, .most = 1, .doc = "What stands between name and password in smtp_sasl_password_maps."};
+inline constexpr Param<bool> smtp_sender_dependent_authentication{.name = "smtp_sender_dependent_authentication", .initial = "no", .doc = "Ask smtp_sasl_password_maps by the sender first; mail of other senders has sessions of its own."};
+inline constexpr Param<std::string> smtp_sasl_security_options{.name = "smtp_sasl_security_options", .initial = "noplaintext, noanonymous", .doc = "What the mechanism must be, in clear: noplaintext, noactive, nodictionary, noanonymous, mutual_auth."};
+inline constexpr Param<std::string> smtp_sasl_tls_security_options{.name = "smtp_sasl_tls_security_options", .initial = "$smtp_sasl_security_options", .doc = "The same under TLS."};
+inline constexpr Param<std::string> smtp_sasl_tls_verified_security_options{.name = "smtp_sasl_tls_verified_security_options", .initial = "$smtp_sasl_tls_security_options", .doc = "The same under TLS with a server whose certificate was verified as its level asks."};
+inline constexpr Param<std::string> smtp_sasl_mechanism_filter{.name = "smtp_sasl_mechanism_filter", .initial = "", .doc = "Which of a server's mechanisms may be used: names, !names, tables; empty: all."};
+inline constexpr Param<std::string> smtp_sasl_type{.name = "smtp_sasl_type", .initial = "cyrus", .least = 1, .doc = "cyrus, whose mechanisms and order of preference the built-in ones follow: SCRAM-SHA-256, SCRAM-SHA-1, DIGEST-MD5, CRAM-MD5, PLAIN, LOGIN, OAUTHBEARER, XOAUTH2, EXTERNAL."};
+inline constexpr Param<std::string> smtp_sasl_path{.name = "smtp_sasl_path", .initial = "", .doc = "For Cyrus SASL's library, which is not used: it decides nothing."};
+inline constexpr Param<bool> smtp_sasl_auth_soft_bounce{.name = "smtp_sasl_auth_soft_bounce", .initial = "yes", .doc = "Defer mail whose login was refused; no: a 5xx returns it."};
+inline constexpr Param<std::string> smtp_sasl_auth_cache_name{.name = "smtp_sasl_auth_cache_name", .initial = "", .doc = "Where set, a login that was refused by a 5xx is not tried again at that server with the same name and password; kept in the process, not in the named table."};
+inline constexpr Param<seconds> smtp_sasl_auth_cache_time{.name = "smtp_sasl_auth_cache_time", .initial = "90d", .least = seconds{0}, .doc = "How long such a refusal is kept."};
+inline constexpr Param<bool> send_cyrus_sasl_authzid{.name = "send_cyrus_sasl_authzid", .initial = "no", .doc = "Say as whom to act, too, although it is the same name.", .source = "RFC 4422 3.4.1"};
+inline constexpr Param<bool> smtp_send_dummy_mail_auth{.name = "smtp_send_dummy_mail_auth", .initial = "no", .doc = "Say AUTH=<> in MAIL FROM where the session is authenticated.", .source = "RFC 4954 5"};
+
 inline constexpr Param<bool> send_soft_bounce{.name = "soft_bounce", .initial = "no", .doc = "Defer what would be returned, and say SOFTBOUNCE in the log."};
 inline constexpr Param<int> send_delay_logging_resolution_limit{.name = "delay_logging_resolution_limit", .initial = "2", .least = 0, .most = 6, .doc = "Digits behind the point in delays."};
 inline constexpr Param<std::string> send_info_log_address_format{.name = "info_log_address_format", .initial = "external", .least = 1, .doc = "Addresses in the log: external (quoted) or internal."};
@@ -113,6 +129,9 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_mx_address_limit, smtp_mx_session_limit, smtp_randomize_addresses, smtp_address_preference, smtp_balance_inet_protocols, smtp_fallback_relay,
     smtp_bind_address, smtp_bind_address6, smtp_bind_address_enforce, smtp_connection_cache_on_demand, smtp_connection_cache_destinations,
     smtp_connection_cache_time_limit, smtp_connection_reuse_time_limit, smtp_connection_reuse_count_limit, smtp_tls_security_level,
+    smtp_sasl_auth_enable, smtp_sasl_password_maps, smtp_sasl_password_result_delimiter, smtp_sender_dependent_authentication, smtp_sasl_security_options,
+    smtp_sasl_tls_security_options, smtp_sasl_tls_verified_security_options, smtp_sasl_mechanism_filter, smtp_sasl_type, smtp_sasl_path,
+    smtp_sasl_auth_soft_bounce, smtp_sasl_auth_cache_name, smtp_sasl_auth_cache_time, send_cyrus_sasl_authzid, smtp_send_dummy_mail_auth,
     lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_chunking, smtp_quit_in_group,
     smtp_pipe_connect, smtp_contents_in_flight, smtp_address_verify_error_limit,
     smtp_transcript_size, smtp_transcript_failed_age, smtp_transcript_good_count, smtp_transcript_good_age,

@@ -20,11 +20,12 @@
 namespace posthorn::send {
 
 enum class Act : std::uint8_t {
-    connect,     // as far as starttls: waits of a session that begins, never in a plan
+    connect,     // as far as auth: waits of a session that begins, never in a plan
     handshake,
     greeting,
     hello,
     starttls,
+    auth,        // the command, and an answer to each challenge
     rset,
     xforward,    // of whom the next mail is; `recipient`: which of its commands
     mail,

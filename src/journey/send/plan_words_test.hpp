@@ -16,6 +16,7 @@ inline std::string_view word_of(Act act)
     case Act::greeting: return "greeting";
     case Act::hello: return "EHLO";
     case Act::starttls: return "STARTTLS";
+    case Act::auth: return "AUTH";
     case Act::rset: return "RSET";
     case Act::xforward: return "XFORWARD";
     case Act::mail: return "MAIL";

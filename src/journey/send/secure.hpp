@@ -16,6 +16,8 @@ struct Secured {
     std::unique_ptr<net::Stream> stream;
     /// "Trusted TLS connection established to H[A]:25: TLSv1.3 with cipher ...": logged as it is where not empty.
     std::string summary;
+    /// The certificate is the one that the level asks for: verify, secure, fingerprint, dane.
+    bool verified = false;
     /// The same for a transcript, whatever is logged.
     std::string facts;
 };

@@ -47,6 +47,7 @@ std::chrono::seconds Session::timeout(Act act) const
     case Act::handshake:
     case Act::starttls: return limits.starttls;
     case Act::greeting:
+    case Act::auth:
     case Act::hello: return limits.helo;
     case Act::rset: return limits.rset;
     case Act::xforward: return limits.xforward;
@@ -105,7 +106,7 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
             auto reply = *std::move(parsed);
             if (reply) {
                 if (debug_)
-                    transcript('<', reply->wire());
+                    transcript('<', act == Act::auth && reply->code == 334 ? "334 (challenges are not logged)" : reply->wire());
                 if (reply->garbage != 0)
                     note_garbage(*reply);
                 keep_evidence(*reply);
@@ -135,11 +136,11 @@ awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
         --ahead_;                                                   // it was said before the greeting
         co_return co_await read_reply(act);
     }
-    if (debug_)
-        transcript('>', line);
+    if (debug_)                                                     // a password is nobody's business
+        transcript('>', act == Act::auth ? "AUTH (arguments are not logged)" : line);
     if (!input_.empty() || parser_.amid())
         out_of_step_ = true;                                        // it said more than it was asked: what comes next may answer nothing of ours
-    if (around_.peers) {
+    if (around_.peers && act != Act::auth) {
         begin_exchange();
         evidence_.exchanges.back().verbs.push_back(act == Act::starttls       ? peers::Verb::starttls
                                                    : act == Act::mail         ? peers::Verb::mail
@@ -161,7 +162,10 @@ awaitable<std::optional<Trouble>> Session::open(Wish wish)
     recorder_.begin(relay_, wish_.site, wish_.probes);
     for (std::string& remark : wish_.before)
         recorder_.remark(std::move(remark));
+    co_await look_up_credentials();
     auto trouble = co_await opening();
+    if (!trouble)
+        trouble = co_await authenticate();
     if (trouble)
         recorder_.failed(wish_.queue_id, trouble->reason.text);
     recorder_.opened();
@@ -370,7 +374,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
         auto reply = co_await command(Act::starttls, "STARTTLS");
         if (!reply) {
             trouble.reason = lost(reply.error(), Act::starttls);
-            trouble.try_in_clear = may;
+            trouble.try_in_clear = may && !credentials_;
             end_with(trouble.reason);
             co_return trouble;
         }
@@ -399,10 +403,11 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
         around_.log.info("SSL_connect error to {}: {}", relay_, secured.error().what());
         recorder_.remark(fmt::format("TLS handshake failed: {}", secured.error().what()));
         trouble.reason = Reason(false, "4.7.5", "Cannot start TLS: handshake failure");
-        trouble.try_in_clear = may;
+        trouble.try_in_clear = may && !credentials_;                // what is to prove who we are is for this server alone
         end_with(trouble.reason);
         co_return trouble;
     }
+    verified_ = secured->verified;
     stream_ = std::move(secured->stream);
     if (!secured->summary.empty())
         around_.log.info("{}", secured->summary);

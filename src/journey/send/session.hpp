@@ -104,6 +104,7 @@ public:
         std::chrono::microseconds age{0};   // of the message: PIX workarounds begin late
         bool in_clear = false;              // TLS failed with this host a moment ago
         bool late = false;                  // the greeting is waited for, whatever is known of the peer
+        std::optional<std::string> credentials;     // "user:password" of its sender; none: those of the server count
         bool probes = false;                // it carries probes only: here a quirk may be tested
         std::vector<std::string> before;    // remarks for the transcript: connections that could not be had
     };
@@ -175,6 +176,13 @@ private:
     awaitable<std::optional<Trouble>> greeting();
     awaitable<std::optional<Trouble>> hello();
     awaitable<std::optional<Trouble>> starttls(bool wrapper);
+    awaitable<void> look_up_credentials();
+    awaitable<Result<std::vector<std::string>>> mechanisms();
+    awaitable<std::optional<Trouble>> authenticate();
+    awaitable<std::optional<Trouble>> exchange_challenges(std::string_view name);
+    Trouble auth_failed(Reason reason);
+    Reason cannot_authenticate(std::string_view why) const;
+    Reason refused_login(std::string status, std::string said, bool believed, std::string_view cached) const;
     awaitable<bool> may_be_early();
     bool suppose(std::uint32_t bits);
     bool needs_certainty(const Transaction& transaction) const;
@@ -288,6 +296,9 @@ private:
     std::optional<Error> content_error_;    // our own file could not be read
     Reason end_reason_;
     bool over_ = false, open_transaction_ = false, out_of_step_ = false, secured_ = false, esmtp_ = true, writing_ = false;
+    std::unique_ptr<sasl::Credentials> credentials_;        // none: strangers here
+    std::string credentials_error_;         // why that is not known
+    bool authenticated_ = false, verified_ = false;
     bool debug_ = false, pix_dot_ = false, used_up_ = false, leaving_ = false, planned_otherwise_ = false;
     // PIPECONNECT (session_early.cpp): what has still to be heard; what was said although it was not heard yet.
     enum class Unheard : std::uint8_t { nothing, hello, greeting_and_hello } unheard_ = Unheard::nothing;

@@ -49,7 +49,7 @@ void Session::begin_exchange()
 
 void Session::keep_evidence(const smtp::Reply& reply)
 {
-    if (!around_.peers || evidence_.exchanges.empty() || awaited_ == Act::greeting)
+    if (!around_.peers || evidence_.exchanges.empty() || awaited_ == Act::greeting || awaited_ == Act::auth)
         return;
     peers::Exchange& exchange = evidence_.exchanges.back();
     const std::size_t place = exchange.codes.size();
@@ -73,7 +73,7 @@ void Session::keep_evidence(const smtp::Reply& reply)
 
 void Session::keep_end(const Error& error)
 {
-    if (!around_.peers || evidence_.exchanges.empty() || error.what() == "canceled" || superseded_)
+    if (!around_.peers || evidence_.exchanges.empty() || error.what() == "canceled" || superseded_ || awaited_ == Act::auth)
         return;
     evidence_.exchanges.back().end = error.what() == "conversation timed out" ? peers::StreamEnd::timeout
                                      : error.what() == "end of stream"        ? peers::StreamEnd::end

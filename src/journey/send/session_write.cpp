@@ -181,6 +181,8 @@ std::string Session::mail_line(const Transaction& transaction, std::uint8_t* par
         line += " SMTPUTF8";
         carries(peers::Parameter::smtputf8);
     }
+    if (authenticated_ && options_.sasl.dummy_mail_auth)
+        line += " AUTH=<>";
     if (features_.has(smtp::Keyword::dsn)) {
         if (envelope.ret() != handoff::RET_UNSPECIFIED || !envelope.envid().empty())
             carries(peers::Parameter::dsn);

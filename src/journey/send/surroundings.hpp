@@ -6,6 +6,7 @@
 #include "net/connect.hpp"
 #include "observe/log.hpp"
 #include "peers/known.hpp"
+#include "send/credentials.hpp"
 #include "send/lookup.hpp"
 #include "send/names.hpp"
 #include "send/secure.hpp"
@@ -47,6 +48,9 @@ struct Surroundings {
     observe::Log log;
     Names& names;
     TlsClient* tls = nullptr;               // none: STARTTLS is as if not offered
+    Passwords* passwords = nullptr;         // none: no mail is sent with authentication
+    AuthFailures* auth_failures = nullptr;  // the Agent's own, unless one is given
+    std::function<asio::thread_pool&()> helper;     // for what would hold up the loop; the Agent's own, unless one is given
     DiscardMaps* discard = nullptr;
     Lookup* pix = nullptr;                  // smtp_pix_workaround_maps: by the server's address
     Lookup* reply_filter = nullptr;         // smtp_reply_filter: by a line of a reply, which the result replaces

@@ -60,6 +60,7 @@ std::string_view phase(Act act, bool lmtp)
     case Act::connect:
     case Act::handshake: return "performing the TLS handshake";
     case Act::greeting: return "receiving the initial server greeting";
+    case Act::auth:
     case Act::hello: return lmtp ? "performing the LHLO handshake" : "performing the EHLO handshake";
     case Act::starttls: return "receiving the STARTTLS response";
     case Act::rset: return "sending final RSET";

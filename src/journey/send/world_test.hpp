@@ -116,6 +116,7 @@ public:
         around.pix = pix;
         around.reply_filter = reply_filter;
         around.status_filter = status_filter;
+        around.passwords = passwords;
         around.connector = [this](net::Endpoint endpoint, net::ConnectOptions) -> awaitable<Result<std::unique_ptr<net::Stream>>> {
             return connect(endpoint);
         };
@@ -155,6 +156,7 @@ public:
     Transcripts* transcripts = nullptr;
     DiscardMaps* discard = nullptr;
     DebugPeers* debug = nullptr;
+    Passwords* passwords = nullptr;
     Lookup *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr;
     std::unique_ptr<Agent> agent;
     std::chrono::microseconds most_time = std::chrono::hours(1000);     // of a run that leaps

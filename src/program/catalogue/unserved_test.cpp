@@ -57,9 +57,9 @@ TEST_CASE("unserved: what is declared so that it is judged, and changes nothing,
 
 TEST_CASE("unserved: an LMTP twin has the consequence of its SMTP parameter, and the longest beginning counts")
 {
-    CHECK(said({{"lmtp_sasl_auth_enable", "yes"}, {"local_login_sender_maps", "static:x"}, {"local_command_shell", "/bin/x"}}) ==
+    CHECK(said({{"lmtp_per_request_deadline", "yes"}, {"local_login_sender_maps", "static:x"}, {"local_command_shell", "/bin/x"}}) ==
           std::vector<std::string>{
-              "/etc/x/main.cf, line 1: lmtp_sasl_auth_enable is accepted but not acted on yet: mail is sent without authentication",
+              "/etc/x/main.cf, line 1: lmtp_per_request_deadline is accepted but not acted on yet: a slow peer has the time limit of each step",
               "/etc/x/main.cf, line 3: local_command_shell is accepted but not acted on yet: mail for local mailboxes is deferred",
               "/etc/x/main.cf, line 2: local_login_sender_maps is accepted but not acted on yet: local users may send mail with any sender"});
 }

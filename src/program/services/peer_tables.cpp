@@ -1,5 +1,6 @@
 #include "services/peer_tables.hpp"
 
+#include "config/site.hpp"
 #include "send/params.hpp"
 #include "tables/params.hpp"
 
@@ -24,6 +25,10 @@ constexpr std::string_view own_parameters[] = {send::smtp_discard_ehlo_keyword_a
                                                "lmtp_header_checks",
                                                send::smtp_mime_header_checks.name,
                                                "lmtp_mime_header_checks",
+                                               send::smtp_sasl_password_maps.name,
+                                               "lmtp_sasl_password_maps",
+                                               send::smtp_sasl_mechanism_filter.name,
+                                               "lmtp_sasl_mechanism_filter",
                                                tables::mydestination.name,
                                                tables::myorigin.name,
                                                tables::debug_peer_list.name};
@@ -40,6 +45,7 @@ TableLookup::TableLookup(std::string parameter, std::string_view list, tables::F
 
 PeerTables::PeerTables(process::Service& service, const Clock& clock)
     : log_(service.log()), files_(TableFiles::fetch(service, own_parameters)), tables_(log_, clock, files_),
+      own_options_(tables::OwnOptions::from(service.config(), config::this_host("smtp").addresses, *files_)), own_(own_options_, tables_),
       everybody_(service.start_record().verbose() > 0)
 {
     const config::Snapshot& config = service.config();
@@ -57,8 +63,44 @@ PeerTables::PeerTables(process::Service& service, const Clock& clock)
     reply_filter_ = own(send::smtp_reply_filter);
     status_filter_ = own(send::smtp_delivery_status_filter);
     editor_ = std::make_unique<OutboundEditor>(config, service.program() == "lmtp" ? "lmtp" : "smtp", *files_, tables_, log_);
+    const std::string_view as = service.program() == "lmtp" ? "lmtp" : "smtp";
+    if (config.get(send::smtp_sasl_auth_enable, as)) {
+        passwords_ = tables::Maps(config::name_as(send::smtp_sasl_password_maps.name, as), config.get(send::smtp_sasl_password_maps, as),
+                                  own_options_.flags, tables_);
+        for (const auto& table : passwords_.tables())
+            if (const auto broken = table->broken())
+                log_.warning("{}: {}", passwords_.parameter(), broken->text());
+    }
+    mechanisms_ = tables::MatchList(tables::ListKind::strings, config::name_as(send::smtp_sasl_mechanism_filter.name, as),
+                                    config.get(send::smtp_sasl_mechanism_filter, as), false, tables_);
     debugged_ = tables::MatchList(tables::ListKind::hosts, "debug_peer_list", config.get(tables::debug_peer_list),
                                   tables::parent_style(config.get(tables::parent_domain_matches_subdomains), "debug_peer_list"), tables_);
+}
+
+awaitable<Result<std::optional<std::string>>> PeerTables::by_sender(std::string sender)
+{
+    const auto found =
+        co_await tables::settle([&](tables::Lookups& lookups) { return passwords_.find_address(lookups, sender, own_options_.delimiter, &own_); });
+    if (!found)
+        co_return found.error();
+    if (const auto& entry = *found)
+        co_return entry->value;
+    co_return std::nullopt;
+}
+
+awaitable<Result<std::optional<std::string>>> PeerTables::by_server(std::string host, std::string next_hop)
+{
+    auto found = co_await passwords_.lookup(std::move(host));
+    if (found && !*found)
+        found = co_await passwords_.lookup(std::move(next_hop));
+    co_return found;
+}
+
+awaitable<Result<bool>> PeerTables::allows(std::string mechanism)
+{
+    if (mechanisms_.empty())
+        co_return true;
+    co_return co_await mechanisms_.ask(std::move(mechanism));
 }
 
 awaitable<bool> PeerTables::listed(std::string name, std::string address)

@@ -1,5 +1,5 @@
 // services/peer_tables.hpp: what a delivery process looks up about a peer: EHLO keywords to overlook, workarounds for a PIX, its replies
-// and what becomes of them, and whether its sessions are logged.
+// and what becomes of them, whether its sessions are logged, and the passwords for it.
 // smtp_discard_ehlo_keyword_address_maps (lmtp_discard_lhlo_...) is asked by the peer's address alone; debug_peer_list by name and address.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include "services/table_files.hpp"
 #include "tables/maps.hpp"
 #include "tables/match_list.hpp"
+#include "tables/own.hpp"
 
 namespace posthorn::services {
 
@@ -24,7 +25,7 @@ private:
     tables::Maps maps_;
 };
 
-class PeerTables final : send::DiscardMaps, send::DebugPeers {
+class PeerTables final : send::DiscardMaps, send::DebugPeers, send::Passwords {
 public:
     /// Before the process is confined: the files come from the broker.
     PeerTables(process::Service& service, const Clock& clock);
@@ -36,10 +37,14 @@ public:
     send::Lookup* reply_filter() { return reply_filter_.get(); }
     send::Lookup* status_filter() { return status_filter_.get(); }
     send::Editor* editor() { return editor_ ? editor_->get() : nullptr; }
+    send::Passwords* passwords() { return passwords_.empty() ? nullptr : this; }
     send::DebugPeers* debug() { return everybody_ || !debugged_.empty() ? this : nullptr; }
 
 private:
     awaitable<Result<std::optional<std::string>>> keywords_for(std::string address) override { return discard_.lookup(std::move(address)); }
+    awaitable<Result<std::optional<std::string>>> by_sender(std::string sender) override;
+    awaitable<Result<std::optional<std::string>>> by_server(std::string host, std::string next_hop) override;
+    awaitable<Result<bool>> allows(std::string mechanism) override;
     awaitable<bool> listed(std::string name, std::string address) override;
 
     observe::Log log_;
@@ -48,6 +53,10 @@ private:
     tables::Maps discard_;
     TableLookup dns_filter_, pix_, reply_filter_, status_filter_;
     std::unique_ptr<OutboundEditor> editor_;
+    tables::OwnOptions own_options_;
+    tables::OwnDomains own_;
+    tables::Maps passwords_;
+    tables::MatchList mechanisms_;
     tables::MatchList debugged_;
     bool everybody_ = false;                 // -v in master.cf
 };

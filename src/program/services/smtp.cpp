@@ -120,6 +120,7 @@ private:
         made.tls = tls_.get();
         made.peers = peers_->peers();
         made.transcripts = transcripts_->transcripts();
+        made.passwords = tables_->passwords();
         made.discard = tables_->discard();
         made.debug = tables_->debug();
         made.editor = tables_->editor();

@@ -62,7 +62,10 @@ Named named_in(int fd)
 Named named_by(const process::Service& service, std::span<const std::string_view> parameters)
 {
     Named named;
-    const auto wanted = [&](std::string_view name) { return parameters.empty() || std::ranges::find(parameters, name) != parameters.end(); };
+    // Passwords are for who asks for them by name: what reads the network has none.
+    const auto wanted = [&](std::string_view name) {
+        return parameters.empty() ? !name.ends_with("_sasl_password_maps") : std::ranges::find(parameters, name) != parameters.end();
+    };
     for (const config::Snapshot& snapshot : service.all_configs())
         for (const auto& [name, definition] : snapshot.written())
             if (wanted(name))

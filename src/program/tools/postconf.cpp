@@ -49,8 +49,8 @@ public:
             for (const auto& kind : tables::all_kinds())
                 out_ += fmt::format("{}\n", kind.name);
             return;
-        case 'a':
-        case 'A': return;                         // no SASL implementation is built in
+        case 'a': out_ = "dovecot\n"; return;
+        case 'A': out_ = "cyrus\n"; return;        // its mechanisms, not its library
         case 'b':
         case 't': show_templates(); return;
         case 'T': show_tls(); return;
