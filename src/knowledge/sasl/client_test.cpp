@@ -99,7 +99,7 @@ TEST_CASE("SCRAM: a server that does not know the password, or does not answer o
         (void)scram->initial();
         REQUIRE(scram->answer("r=fykoX,s=QSXCR+Q6sek8bf92,i=4096"));
         CHECK(!scram->answer(last));
-        CHECK((last.starts_with("e=") || !scram->finished()));
+        CHECK(!scram->finished());
     }
 }
 

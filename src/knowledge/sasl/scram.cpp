@@ -89,15 +89,13 @@ private:
     /// server-final-message: v=signature, or e=error.
     Result<void> check(std::string_view challenge)
     {
-        stage_ = Stage::done;
         if (challenge.starts_with("e="))
             return Error(fmt::format("the server says {}", printable(challenge.substr(2, 100))));
         const auto parts = split_exact(challenge, ',');
         const auto said = parts[0].starts_with("v=") ? base64_decode(parts[0].substr(2)) : std::nullopt;
-        if (!said || !tls::same_octets(*said, signature_)) {
-            stage_ = Stage::proved;
+        if (!said || !tls::same_octets(*said, signature_))
             return Error("the server does not know the password");
-        }
+        stage_ = Stage::done;
         return {};
     }
 
