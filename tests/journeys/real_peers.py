@@ -8,9 +8,11 @@ downloading them.
 A peer has `port`, `received()` -> [(recipient, content)], and close(). Recipients whose name begins with "nobody" are unknown to it.
 """
 import glob
+import grp
 import http.server
 import os
 import pathlib
+import pwd
 import re
 import shutil
 import signal
@@ -403,6 +405,66 @@ class SmtpSink(Program):
                 break
             found.extend((match.decode(), content) for match in re.findall(rb"(?m)^X-Rcpt-Args: <(.*?)>", content))
         return found
+
+    def close(self):
+        super().close()
+        self._dir.cleanup()
+
+
+class Dovecot(Program):
+    """Dovecot's auth service alone, on the Unix socket `socket` and on a port; it knows `users` with their passwords."""
+
+    def __init__(self, socket, users, mechanisms="plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256"):
+        if not shutil.which("dovecot", path="/usr/sbin:/usr/bin"):
+            raise unittest.SkipTest("dovecot-core is not installed")
+        self._dir = tempfile.TemporaryDirectory(prefix="posthorn-dovecot.")
+        folder = pathlib.Path(self._dir.name)
+        folder.chmod(0o755)
+        (folder / "users").write_text("".join(f"{name}:{{PLAIN}}{password}\n" for name, password in users.items()))
+        me, group = (("dovecot", "dovecot") if os.getuid() == 0 else (pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name))
+        self.port = free_port()
+        (folder / "conf").write_text(f"""
+protocols =
+listen = 127.0.0.1
+base_dir = {folder}/run
+state_dir = {folder}/run
+log_path = {folder}/log
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = {mechanisms}
+auth_failure_delay = 0
+default_internal_user = {me}
+default_internal_group = {group}
+default_login_user = {me}
+passdb {{
+  driver = passwd-file
+  args = {folder}/users
+}}
+userdb {{
+  driver = static
+  args = uid=12345 gid=12345 home=/nonexistent
+}}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+service auth {{
+  unix_listener {socket} {{
+    mode = 0666
+  }}
+  inet_listener {{
+    port = {self.port}
+  }}
+}}
+""")
+        self.start(["/usr/sbin/dovecot", "-F", "-c", str(folder / "conf")], self.port)
+        wait_until(lambda: pathlib.Path(socket).exists(), "Dovecot's socket")
+
+    def log(self):
+        path = pathlib.Path(self._dir.name) / "log"
+        return (path.read_text(errors="replace") if path.exists() else "") + self.output()
 
     def close(self):
         super().close()

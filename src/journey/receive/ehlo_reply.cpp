@@ -27,6 +27,11 @@ std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, const
     offer(Keyword::etrn, "ETRN");
     if (offered.starttls)
         offer(Keyword::starttls, "STARTTLS");
+    if (!offered.auth.empty()) {
+        offer(Keyword::auth, "AUTH " + offered.auth);
+        if (options.sasl.old_clients)
+            offer(Keyword::auth, "AUTH=" + offered.auth);
+    }
     if (offered.verp)
         offer(Keyword::verp, "XVERP");
     if (offered.xclient)

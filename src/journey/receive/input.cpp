@@ -42,7 +42,7 @@ std::optional<Input::Line> Input::take_line()
     const bool bare = !text.ends_with('\r') && !(text.empty() && long_line_);
     if (text.ends_with('\r'))
         text.remove_suffix(1);
-    Line line(long_line_ ? std::string_view(*long_line_) : text.substr(0, line_limit_), bare);
+    Line line(long_line_ ? std::string_view(*long_line_) : text.substr(0, line_limit_), bare, long_line_ || text.size() > line_limit_);
     long_line_.reset();
     consume(lf + 1);
     return line;

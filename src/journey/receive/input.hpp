@@ -43,15 +43,18 @@ private:
 class Input {
 public:
     struct Line {
-        Line(std::string_view octets, bool ended_by_bare_lf) : text(octets), bare_lf(ended_by_bare_lf) {}
+        Line(std::string_view octets, bool ended_by_bare_lf, bool was_longer) : text(octets), bare_lf(ended_by_bare_lf), cut(was_longer) {}
         std::string text;
         bool bare_lf;
+        bool cut;                                 // it was longer than the limit
     };
 
     Input(BufferPool& lines, BufferPool& bulk, std::size_t line_limit) : lines_(lines), bulk_(bulk), line_limit_(line_limit) {}
     Input(Input&&) = delete;
     ~Input() { clear(); }
 
+    /// For the lines from here on; no more than a buffer of the pool holds, with its line end.
+    void limit_lines(std::size_t octets) { line_limit_ = octets; }
     bool empty() const { return begin_ == end_; }
     /// Part of a line is in hand.
     bool mid_line() const { return !empty() || long_line_; }

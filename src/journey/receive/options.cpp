@@ -132,6 +132,44 @@ std::optional<FilterOptions> filter_of(const Snapshot& snapshot)
     return filter;
 }
 
+SaslOptions sasl_of(const Snapshot& snapshot)
+{
+    const auto properties = [&](const Param<std::string>& param) {
+        const auto made = sasl::parse_properties(snapshot.get(param));
+        if (!made)
+            throw BadValue(fmt::format("bad configuration: {}: {}", param.name, made.error().text()));
+        return *made;
+    };
+    SaslOptions sasl;
+    sasl.enable = snapshot.get(smtpd_sasl_auth_enable);
+    const std::string type = snapshot.get(smtpd_sasl_type);
+    if (sasl.enable && type != "dovecot" && type != "cyrus")
+        throw BadValue(fmt::format("bad configuration: smtpd_sasl_type = {}: unsupported SASL server implementation", type));
+    sasl.dovecot = type == "dovecot";
+    sasl.path = snapshot.get(smtpd_sasl_path);
+    if (sasl.enable && sasl.dovecot) {
+        std::string place = sasl.path;
+        if (!place.starts_with("inet:") && !place.starts_with("unix:"))
+            place = "unix:" + place;
+        else if (place.starts_with("inet:") && place.find(':', 5) == std::string::npos)
+            place = "inet:localhost:" + place.substr(5);
+        auto server = policy::parse_service(place);
+        if (!server)
+            throw BadValue(fmt::format("bad configuration: smtpd_sasl_path = {}: expected a path, unix:path or inet:host:port", sasl.path));
+        sasl.server = *std::move(server);
+    }
+    sasl.service = snapshot.get(smtpd_sasl_service);
+    sasl.clear = properties(smtpd_sasl_security_options);
+    sasl.tls = properties(smtpd_sasl_tls_security_options);
+    sasl.mechanism_filter = snapshot.get(smtpd_sasl_mechanism_filter);
+    sasl.exceptions = snapshot.get(smtpd_sasl_exceptions_networks);
+    sasl.old_clients = snapshot.get(broken_sasl_auth_clients);
+    sasl.under_tls_only = snapshot.get(smtpd_tls_auth_only);
+    sasl.in_received = snapshot.get(smtpd_sasl_authenticated_header);
+    sasl.response_limit = std::min<std::size_t>(static_cast<std::size_t>(snapshot.get(smtpd_sasl_response_limit)), 1U << 16);
+    return sasl;
+}
+
 policy::ServiceLimits services_of(const Snapshot& snapshot)
 {
     policy::ServiceLimits limits;
@@ -205,8 +243,7 @@ policy::Settings settings_of(const Snapshot& snapshot)
         settings.old_lists.emplace_back(domain);
     settings.mx_backup_networks = snapshot.get(permit_mx_backup_networks);
     settings.mx_backup_parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "permit_mx_backup_networks");
-    // Not declared here: nobody can log in yet, and who sets it is to be told so.
-    settings.logins = iequals(snapshot.text("smtpd_sasl_auth_enable"), "yes");
+    settings.logins = snapshot.get(smtpd_sasl_auth_enable);
     settings.login_maps = snapshot.get(smtpd_sender_login_maps);
     settings.client_certificates = snapshot.get(relay_clientcerts);
     settings.myhostname = snapshot.get(receive::myhostname);
@@ -286,6 +323,7 @@ Options Options::from(const Snapshot& snapshot)
     options.mail_version = snapshot.text("mail_version");
     options.log_abort_queue_id = snapshot.get(smtpd_log_abort_queue_id);
     options.policy = settings_of(snapshot);
+    options.sasl = sasl_of(snapshot);
     ClientLimits& client = options.client;
     client.connections = static_cast<std::uint32_t>(snapshot.get(smtpd_client_connection_count_limit));
     client.connection_rate = static_cast<std::uint32_t>(snapshot.get(smtpd_client_connection_rate_limit));

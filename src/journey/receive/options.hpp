@@ -6,6 +6,7 @@
 
 #include "config/snapshot.hpp"
 #include "receive/policy/settings.hpp"
+#include "sasl/security.hpp"
 #include "smtp/data.hpp"
 #include "smtp/ehlo.hpp"
 
@@ -37,6 +38,21 @@ struct FilterOptions {
     std::string ehlo;
     std::chrono::seconds timeout{100};
     bool whole_first = false;                 // speed_adjust: nothing is said before the message is whole
+};
+
+/// AUTH: smtpd_sasl_*.
+struct SaslOptions {
+    bool enable = false;
+    bool dovecot = false;                     // smtpd_sasl_type; without it nobody can authenticate here
+    policy::ServiceSpec server;               // smtpd_sasl_path
+    std::string path;                         // as it is written
+    std::string service = "smtp";
+    sasl::Properties clear{sasl::Property::no_anonymous}, tls = clear;
+    std::string mechanism_filter, exceptions;
+    bool old_clients = false;                 // broken_sasl_auth_clients: AUTH=PLAIN is offered, too
+    bool under_tls_only = false;
+    bool in_received = false;                 // smtpd_sasl_authenticated_header
+    std::size_t response_limit = 12288;
 };
 
 /// What one client may do, by smtpd_client_*_limit; 0: whatever it likes.
@@ -89,6 +105,7 @@ struct Options {
     bool peername_lookup = true;
     bool port_logging = false;
     bool hide_client_session = false;
+    SaslOptions sasl;
     TlsLevel tls_level = TlsLevel::none;
     bool tls_wrapper = false;
     bool tls_received = false;

@@ -6,6 +6,7 @@
 #include "dns/record.hpp"
 #include "net/stream.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -45,6 +46,9 @@ public:
     /// The end of a connection that was counted.
     virtual void disconnected(std::string client) = 0;
 };
+
+/// A connection to the server that knows the clients' passwords (smtpd_sasl_path).
+using AuthConnector = std::function<awaitable<Result<std::unique_ptr<net::Stream>>>()>;
 
 /// A file of content above handoff::inline_content_limit. It is removed when it goes, unless it was kept.
 class IncomingFile {

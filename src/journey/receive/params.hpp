@@ -337,6 +337,42 @@ inline constexpr Param<std::string> permit_mx_backup_networks{
     .name = "permit_mx_backup_networks", .initial = "", .doc = "permit_mx_backup needs the best mail host of a domain to be in one of these."};
 inline constexpr Param<std::string> smtpd_sender_login_maps{
     .name = "smtpd_sender_login_maps", .initial = "", .doc = "Tables from a sender address to the logins that own it."};
+inline constexpr Param<bool> smtpd_sasl_auth_enable{
+    .name = "smtpd_sasl_auth_enable", .initial = "no", .doc = "Let clients authenticate by AUTH.", .source = "RFC 4954"};
+inline constexpr Param<std::string> smtpd_sasl_type{
+    .name = "smtpd_sasl_type",
+    .initial = "cyrus",
+    .least = 1,
+    .doc = "Who knows the clients' passwords: dovecot. cyrus, Postfix's default, is accepted, and nobody can authenticate by it yet."};
+inline constexpr Param<std::string> smtpd_sasl_path{
+    .name = "smtpd_sasl_path",
+    .initial = "smtpd",
+    .least = 1,
+    .doc = "Where Dovecot's auth service is: a socket below the queue directory (private/auth), unix:path, inet:host:port."};
+inline constexpr Param<std::string> smtpd_sasl_service{
+    .name = "smtpd_sasl_service", .initial = "smtp", .least = 1, .doc = "The service's name that Dovecot is told."};
+inline constexpr Param<std::string> smtpd_sasl_security_options{
+    .name = "smtpd_sasl_security_options",
+    .initial = "noanonymous",
+    .doc = "What mechanisms must be that are offered in clear: noplaintext, noactive, nodictionary, noanonymous, forward_secrecy, mutual_auth."};
+inline constexpr Param<std::string> smtpd_sasl_tls_security_options{
+    .name = "smtpd_sasl_tls_security_options", .initial = "$smtpd_sasl_security_options", .doc = "The same under TLS."};
+inline constexpr Param<std::string> smtpd_sasl_mechanism_filter{
+    .name = "smtpd_sasl_mechanism_filter",
+    .initial = "!external, static:rest",
+    .doc = "Which of Dovecot's mechanisms may be offered: names, !names, tables; empty: all."};
+inline constexpr Param<std::string> smtpd_sasl_exceptions_networks{
+    .name = "smtpd_sasl_exceptions_networks", .initial = "", .doc = "Clients that AUTH is not offered to: some insist on it then."};
+inline constexpr Param<std::string> smtpd_sasl_local_domain{
+    .name = "smtpd_sasl_local_domain", .initial = "", .doc = "Cyrus SASL's realm; Dovecot decides about realms itself."};
+inline constexpr Param<bool> smtpd_sasl_authenticated_header{
+    .name = "smtpd_sasl_authenticated_header", .initial = "no", .doc = "Received: names the login."};
+inline constexpr Param<int> smtpd_sasl_response_limit{
+    .name = "smtpd_sasl_response_limit", .initial = "12288", .least = 0, .doc = "Octets of one response of a client.", .source = "RFC 4954 4"};
+inline constexpr Param<bool> broken_sasl_auth_clients{
+    .name = "broken_sasl_auth_clients", .initial = "no", .doc = "Offer AUTH=PLAIN as well, for clients of old."};
+inline constexpr Param<bool> smtpd_tls_auth_only{
+    .name = "smtpd_tls_auth_only", .initial = "no", .doc = "Neither offer AUTH nor take it without TLS."};
 inline constexpr Param<std::string> relay_clientcerts{
     .name = "relay_clientcerts", .initial = "", .doc = "Tables with fingerprints of client certificates that permit_tls_clientcerts permits."};
 
@@ -536,6 +572,19 @@ inline constexpr ParamInfo params[] = {
     maps_rbl_reject_code,
     maps_rbl_domains,
     permit_mx_backup_networks,
+    smtpd_sasl_auth_enable,
+    smtpd_sasl_type,
+    smtpd_sasl_path,
+    smtpd_sasl_service,
+    smtpd_sasl_security_options,
+    smtpd_sasl_tls_security_options,
+    smtpd_sasl_mechanism_filter,
+    smtpd_sasl_exceptions_networks,
+    smtpd_sasl_local_domain,
+    smtpd_sasl_authenticated_header,
+    smtpd_sasl_response_limit,
+    broken_sasl_auth_clients,
+    smtpd_tls_auth_only,
     smtpd_sender_login_maps,
     relay_clientcerts,
     smtpd_client_connection_count_limit,

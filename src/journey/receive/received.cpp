@@ -54,6 +54,8 @@ std::string received_field(const ReceivedFacts& facts)
                             v6 ? "IPv6:" : "", facts.client_address);
         if (!facts.tls.empty())
             text += fmt::format("\t(using {})\r\n\t({})\r\n", facts.tls, about_certificate(facts));
+        if (!facts.login.empty())
+            text += fmt::format("\t(Authenticated sender: {})\r\n", harmless(facts.login));
         text += '\t';
     }
     text += fmt::format("by {} ({}) with {}", facts.myhostname, facts.mail_name, facts.protocol);

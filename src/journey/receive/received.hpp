@@ -15,6 +15,7 @@ struct ReceivedFacts {
     std::string client_address;
     std::string tls;               // "TLSv1.3 with cipher ..."; empty: not to be told
     bool certificate_asked = false;
+    std::string login;             // empty: nobody's, or not to be told
     ClientCertificate certificate; // names as the client wrote them: what could end a comment does not go into the field
     std::string myhostname, mail_name;
     std::string protocol;          // "ESMTPS"

@@ -1,7 +1,9 @@
 #include "receive/server.hpp"
 
+#include "receive/connect_server.hpp"
 #include "receive/core.hpp"
 #include "receive/session.hpp"
+#include "sasl/dovecot.hpp"
 
 #include <fmt/format.h>
 
@@ -17,7 +19,11 @@ Server::Core::Core(Executor on, Options with, Outside from)
       filtered(outside.names, dns_filter, outside.log), law(executor, options.policy, outside.tables, outside.classes,
                                                             dns_filter.empty() ? outside.names : static_cast<Names&>(filtered), outside.verifier),
       ceiling(options.memory_limit), places(options.idle_session_limit, options.transaction_limit),
-      buffers(std::max<std::size_t>(16 * 1024, options.line_length_limit + 1024)), content_buffers(Content::block, 4),
+      buffers(std::max({std::size_t{16} * 1024, options.line_length_limit + 1024, options.sasl.enable ? options.sasl.response_limit + 1024 : 0})),
+      content_buffers(Content::block, 4),
+      sasl_mechanisms(tables::ListKind::strings, "smtpd_sasl_mechanism_filter", options.sasl.mechanism_filter, false, outside.tables),
+      sasl_exceptions(tables::ListKind::hosts, "smtpd_sasl_exceptions_networks", options.sasl.exceptions, options.mynetworks_parent_style,
+                      outside.tables),
       xclient_hosts(tables::ListKind::hosts, "smtpd_authorized_xclient_hosts", options.xclient_hosts, options.mynetworks_parent_style,
                     outside.tables),
       xforward_hosts(tables::ListKind::hosts, "smtpd_authorized_xforward_hosts", options.xforward_hosts, options.mynetworks_parent_style,
@@ -40,8 +46,17 @@ Server::Core::Core(Executor on, Options with, Outside from)
 {
     instance_base = {static_cast<std::uint64_t>(::getpid()),
                      static_cast<std::uint64_t>(std::chrono::floor<std::chrono::seconds>(outside.clock.wall().time_since_epoch()).count())};
-    for (const auto* list : {&xclient_hosts, &xforward_hosts, &bare_newline_exclusions, &noop_commands, &forbidden_commands, &etrn_domains,
-                             &debug_peers, &pipe_connect_hosts, &unlimited_clients, &verp_clients})
+    if (options.sasl.enable && options.sasl.dovecot) {
+        AuthConnector connect = outside.auth_connector;
+        if (!connect)
+            connect = [this] { return connect_server(executor, options.sasl.server, outside.names, std::chrono::seconds{10}); };
+        logins = std::make_unique<sasl::Dovecot>(executor, std::move(connect),
+                                                 sasl::Dovecot::Settings{.service = options.sasl.service, .path = options.sasl.path},
+                                                 [log = outside.log](std::string text) { log.warning("{}", text); });
+    } else if (options.sasl.enable)
+        outside.log.warning("smtpd_sasl_type = cyrus is not acted on yet: clients cannot authenticate");
+    for (const auto* list : {&sasl_mechanisms, &sasl_exceptions, &xclient_hosts, &xforward_hosts, &bare_newline_exclusions, &noop_commands,
+                             &forbidden_commands, &etrn_domains, &debug_peers, &pipe_connect_hosts, &unlimited_clients, &verp_clients})
         for (const std::string& problem : list->problems())
             outside.log.warning("{}: {}", list->parameter(), problem);
     for (const std::string& word : options.discard_ehlo_keywords.unknown)              // a keyword of another Postfix's is no reason not to serve

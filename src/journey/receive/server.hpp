@@ -39,6 +39,8 @@ struct Outside {
     TlsAcceptor* tls = nullptr;
     /// None: reject_unverified_* defer.
     handoff::Verifier* verifier = nullptr;
+    /// None: smtpd_sasl_path is connected to.
+    AuthConnector auth_connector = nullptr;
     /// None: clients are held to no rates.
     Rates* rates = nullptr;
     /// ETRN: asks the queue to try the mail for this domain. None: ETRN is refused.

@@ -295,12 +295,7 @@ awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
         end_ = End::quit;
         ok = true;
         break;
-    case VerbId::auth:
-        if (co_await exceeds(Rates::Event::auth, core_.options.client.auth_rate, "AUTH command rate"))
-            say(fmt::format("450 4.7.1 Error: too many AUTH commands from {}", facts_.client_address));
-        else
-            say("503 5.5.1 Error: authentication not enabled");
-        break;
+    case VerbId::auth: ok = co_await auth(std::move(arguments)); break;
     case VerbId::xclient: ok = co_await xclient(std::move(arguments)); break;
     case VerbId::xforward: ok = co_await xforward(std::move(arguments)); break;
     case VerbId::lhlo:
@@ -344,6 +339,8 @@ std::string Session::mail_for_log(const std::string* recipient) const
     text += fmt::format(" proto={}", esmtp_ ? "ESMTP" : "SMTP");
     if (facts_.helo)
         text += fmt::format(" helo=<{}>", *facts_.helo);
+    if (login_)                                           // as Postfix since 3.10
+        text += fmt::format(" sasl_method={} sasl_username={}", login_->method, login_->username);
     return text;
 }
 
@@ -384,10 +381,12 @@ policy::SessionFacts Session::session_facts() const
         facts.encryption_keysize = tls_->bits;
         facts.certificate = tls_->certificate;
     }
-    if (core_.options.policy.logins && !claimed_login_.empty()) {
-        facts.sasl_method = "XCLIENT";
-        facts.sasl_username = claimed_login_;
+    if (login_) {
+        facts.sasl_method = login_->method;
+        facts.sasl_username = login_->username;
     }
+    if (transaction_)
+        facts.sasl_sender = transaction_->sasl_sender;
     facts.compatibility_level = core_.options.compatibility_level;
     facts.mail_version = core_.options.mail_version;
     return facts;

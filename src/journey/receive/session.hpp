@@ -51,6 +51,7 @@ private:
         handoff::Envelope envelope;               // goes with the content once that begins
         std::string queue_id;                     // set with the first recipient accepted
         policy::Effects effects;
+        std::string sasl_sender;                  // AUTH= of MAIL
         std::uint64_t size = 0;                   // as MAIL says; in the end, as it is
         std::size_t overshoot = 0;
         std::size_t rehearsed = 0;                // RCPT lines in the input that were looked at already
@@ -114,6 +115,14 @@ private:
     awaitable<bool> etrn(std::string arguments);
     bool rset(std::string_view arguments);
     bool help();
+    // session_auth.cpp
+    awaitable<std::string> auth_offer();
+    awaitable<bool> auth_offered(const sasl::Offer& offer);
+    awaitable<std::optional<std::string>> auth_response(std::string challenge, std::string_view mechanism);
+    awaitable<bool> auth(std::string arguments);
+    awaitable<bool> authenticate(std::string mechanism, std::optional<std::string> initial);
+    bool auth_allowed() const;
+    std::string login_for_log() const;
     // session_proxied.cpp
     awaitable<void> take_proxy_header();
     awaitable<bool> listed(const tables::MatchList& list);
@@ -169,7 +178,11 @@ private:
     std::string line_;                            // the command in hand, where a filter is to hear it
     std::unique_ptr<net::Endpoint> destination_;  // where the client connected to, as its proxy says
     std::unique_ptr<policy::Effects> client_effects_, helo_effects_;      // smtpd_delay_reject = no: what is to be done with every mail
-    std::string claimed_login_;                   // XCLIENT LOGIN
+    struct Login {
+        Login(std::string how, std::string who) : method(std::move(how)), username(std::move(who)) {}
+        std::string method, username;
+    };
+    std::unique_ptr<Login> login_;                // by AUTH, or as XCLIENT says
     Tally tally_;
     SteadyTime request_deadline_{};
     std::uint32_t mails_ = 0;                     // begun in this session

@@ -46,7 +46,9 @@ std::unique_ptr<Content> Session::begin_content()
     }
     facts.myhostname = core_.options.myhostname;
     facts.mail_name = core_.options.mail_name;
-    facts.protocol = envelope.client().protocol();
+    facts.protocol = envelope.client().protocol() + (login_ && esmtp_ ? "A" : "");              // RFC 3848
+    if (login_ && core_.options.sasl.in_received)
+        facts.login = login_->username;
     facts.queue_id = envelope.queue_id();
     if (envelope.recipients_size() == 1)
         facts.only_recipient = smtp::mailbox_of(envelope.recipients(0).address()).quoted();

@@ -168,7 +168,12 @@ awaitable<bool> Session::mail(std::string arguments)
     client.set_protocol(fmt::format("{}{}", command->smtputf8 ? "UTF8SMTP" : esmtp_ ? "ESMTP" : "SMTP", facts_.tls && esmtp_ ? "S" : ""));
     if (tls_)
         client.set_tls_summary(tls_->received_text);
-    client.set_sasl_username(claimed_login_);
+    if (login_) {
+        client.set_sasl_method(login_->method);
+        client.set_sasl_username(login_->username);
+    }
+    if (const auto& vouched = command->auth; vouched && *vouched != "<>")
+        client.set_sasl_sender(transaction_->sasl_sender = *vouched);
     if (destination_) {
         client.set_server_address(destination_->ip.text());
         client.set_server_port(destination_->port);

@@ -66,6 +66,7 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
     const bool offer_tls = core_.options.tls_level != TlsLevel::none && !facts_.tls && tls_available();
     may_verp_ = co_await listed(core_.verp_clients);
     Offered offered{.starttls = offer_tls, .pipe_connect = pipe_connect_, .verp = may_verp_};
+    offered.auth = co_await auth_offer();
     offered.xclient = co_await listed(core_.xclient_hosts);
     offered.xforward = co_await listed(core_.xforward_hosts);
     out_ += ehlo_reply(core_.options, discarded_, offered);
@@ -135,6 +136,7 @@ awaitable<bool> Session::secure()
     facts_.helo_deferral.reset();
     helo_effects_.reset();
     helo_given_ = esmtp_ = false;
+    login_.reset();                               // RFC 3207 4.2: what was said in clear is forgotten
     tls_ = std::make_unique<TlsFacts>(std::move(secured->facts));
     if (core_.options.tls_log)
         core_.outside.log.info("{}", secured->log_line);
@@ -245,7 +247,7 @@ bool Session::rset(std::string_view arguments)
 
 bool Session::help()
 {
-    say("214 2.0.0 Commands: BDAT DATA EHLO ETRN HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY");
+    say(fmt::format("214 2.0.0 Commands: {}BDAT DATA EHLO ETRN HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY", core_.logins ? "AUTH " : ""));
     return true;
 }
 

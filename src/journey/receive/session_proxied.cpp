@@ -89,7 +89,7 @@ awaitable<bool> Session::xclient(std::string arguments)
         } else if (claim.name == "PROTO") {
             esmtp_ = !iequals(value, "SMTP");
         } else if (claim.name == "LOGIN") {
-            claimed_login_ = value;
+            login_ = value.empty() || !core_.options.policy.logins ? nullptr : std::make_unique<Login>("XCLIENT", value);
         } else if (claim.name == "DESTADDR" && claim.value) {
             if (!destination_)
                 destination_ = std::make_unique<net::Endpoint>();
@@ -162,8 +162,7 @@ awaitable<bool> Session::xforward(std::string arguments)
 std::string Session::origin_for_log() const
 {
     std::string text = namaddr();
-    if (core_.options.policy.logins && !claimed_login_.empty())
-        text += fmt::format(", sasl_method=XCLIENT, sasl_username={}", printable(claimed_login_, true));
+    text += login_for_log();
     if (forwarded_) {
         if (!forwarded_->ident.empty())
             text += fmt::format(", orig_queue_id={}", forwarded_->ident);

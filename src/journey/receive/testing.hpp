@@ -233,6 +233,7 @@ struct House {
             outside.tls = tls;
             outside.flush_site = flush_site;
             outside.verifier = &verifier;
+            outside.auth_connector = auth_connector;
             server = std::make_unique<Server>(loop.get_executor(), options, std::move(outside));
         }
         return *server;
@@ -276,6 +277,7 @@ struct House {
     FakeVerifier verifier;
     FakeFolder folder;
     TlsAcceptor* tls = nullptr;
+    AuthConnector auth_connector;
     std::function<awaitable<Result<void>>(std::string)> flush_site;
     Options options;
     std::unique_ptr<Server> server;

@@ -107,7 +107,9 @@ void print_envelope(Printer& out, const handoff::Envelope& envelope)
     attribute("client_address", envelope.client().address());
     attribute("helo_name", envelope.client().helo());
     attribute("protocol_name", envelope.client().protocol());
+    attribute("sasl_method", envelope.client().sasl_method());
     attribute("sasl_username", envelope.client().sasl_username());
+    attribute("sasl_sender", envelope.client().sasl_sender());
     attribute("envelope_id", envelope.envid());
     out.record('S', "sender: " + printable(envelope.sender(), true));
     for (const handoff::Recipient& recipient : envelope.recipients()) {

@@ -240,7 +240,9 @@ int serve_smtpd(process::Service& service)
     Prepared prepared(service);
     process::Confinement confinement{.may = {May::resolve, May::write_incoming, May::read_state, May::compile}, .readable = name_service_files()};
     const auto& filter = prepared.options.filter;
-    if (asks_policy_over_tcp(prepared.options.policy.lists) || (filter && !filter->server.is_unix))
+    const receive::SaslOptions& sasl = prepared.options.sasl;
+    if (asks_policy_over_tcp(prepared.options.policy.lists) || (sasl.enable && sasl.dovecot && !sasl.server.is_unix) ||
+        (filter && !filter->server.is_unix))
         confinement.may = {May::resolve, May::write_incoming, May::read_state, May::compile, May::connect};
     service.confine(confinement);
     SmtpServer work(service, std::move(prepared));

@@ -1,0 +1,111 @@
+"""AUTH with real programs: Dovecot knows the passwords, Python's smtplib and swaks are clients, aiosmtpd is a provider that wants a login."""
+import base64
+import re
+import smtplib
+import subprocess
+
+from journey import Journey, unittest
+from real_peers import Aiosmtpd, Dovecot
+
+SERVER = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "private/auth", "mynetworks": "192.0.2.0/24",
+          "smtpd_relay_restrictions": "permit_mynetworks permit_sasl_authenticated reject_unauth_destination",
+          "smtpd_client_connection_count_limit": "0", "smtpd_sasl_authenticated_header": "yes"}
+MECHANISMS = ("scram-sha-256", "scram-sha-1", "digest-md5", "cram-md5", "plain", "login")
+
+
+class Authentication(Journey):
+    def dovecot(self, posthorn, **more):
+        server = Dovecot(f"{posthorn.dir}/queue/private/auth", {"joe@here.test": "secret", "eve": "also, secret"}, **more)
+        self._opened.append(server)
+        return server
+
+    def test_clients_authenticate_by_dovecot(self):
+        sink = self.sink()
+        posthorn = self.instance({**SERVER, "smtpd_sender_login_maps": "inline:{eve@here.test=eve}", "smtpd_sender_restrictions": "reject_authenticated_sender_login_mismatch"},
+                                 relay=sink.port)
+        dovecot = self.dovecot(posthorn)
+        with posthorn.smtp() as client:
+            client.ehlo()
+            self.assertEqual(set(client.esmtp_features["auth"].split()), {word.upper() for word in MECHANISMS})
+            client.mail("joe@here.test")
+            self.assertEqual(client.rcpt("user@there.test")[0], 554)
+            client.rset()
+            with self.assertRaises(smtplib.SMTPAuthenticationError) as refused:
+                client.login("joe@here.test", "wrong")
+            self.assertEqual(refused.exception.smtp_code, 535)
+        # As fail2ban's filter for Postfix wants it.
+        posthorn.wait_log(r"postfix/smtpd\[\d+\]: warning: [-._\w]+\[127\.0\.0\.1\]: SASL CRAM-MD5 authentication failed: \S.*, sasl_username=joe@here\.test\n")
+        for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5"):
+            with posthorn.smtp() as client:
+                client.ehlo()
+                client.user, client.password = "eve", "also, secret"
+                self.assertEqual(client.auth(mechanism, getattr(client, "auth_" + mechanism.lower().replace("-", "_")))[0], 235)
+                client.sendmail("eve@here.test", [f"{mechanism.lower()}@there.test"], "Subject: x\r\n\r\nhello\r\n")
+            posthorn.wait_log(rf"client=\S+, sasl_method={mechanism}, sasl_username=eve\n")
+            posthorn.wait_log(rf"to=<{mechanism.lower()}@there\.test>.* status=sent")
+        self.assertIn(b"\t(Authenticated sender: eve)\r\n", sink.messages[0][2])
+        self.assertRegex(sink.messages[0][2], rb"with ESMTPA id ")
+        with posthorn.smtp() as client:
+            client.ehlo()
+            client.login("joe@here.test", "secret")
+            client.mail("eve@here.test")
+            self.assertEqual(client.rcpt("user@there.test"), (553, b"5.7.1 <eve@here.test>: Sender address rejected: not owned by user joe@here.test"))
+        swaks = subprocess.run(["swaks", "--server", f"127.0.0.1:{posthorn.port}", "--from", "eve@here.test", "--to", "swaks@there.test", "--auth", "PLAIN",
+                                "--auth-user", "eve", "--auth-password", "also, secret"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(swaks.returncode, 0, swaks.stdout + swaks.stderr)
+        # Away, and back: mail goes on meanwhile, and nobody has to restart anything.
+        dovecot.close()
+        self._opened.remove(dovecot)
+        with posthorn.smtp() as client:
+            client.ehlo()
+            self.assertEqual(client.docmd("AUTH", "PLAIN " + base64.b64encode(b"\0eve\0also, secret").decode())[0], 454)
+            client.mail("eve@here.test")
+        self.dovecot(posthorn)
+        with posthorn.smtp() as client:
+            client.ehlo()
+            self.assertEqual(client.login("eve", "also, secret")[0], 235)
+        for secret in (b"also, secret", base64.b64encode(b"\0eve\0also, secret")):
+            self.assertNotIn(secret.decode(), posthorn.log())
+
+    def test_every_mechanism_of_our_client_against_dovecot_s(self):
+        sink = self.sink()
+        provider = self.instance(SERVER, relay=sink.port)
+        self.dovecot(provider)
+        posthorn = self.instance({"smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous"}, start=False)
+        table = posthorn.dir / "sasl_passwd"
+        table.write_text(f"[127.0.0.1]:{provider.port} eve:also, secret\n")
+        table.chmod(0o600)
+        posthorn.set({"smtp_sasl_password_maps": f"texthash:{table}",
+                      "transport_maps": "inline:{" + ", ".join(f"{name}.test={name}:[127.0.0.1]:{provider.port}" for name in MECHANISMS) + "}"})
+        for name in MECHANISMS:
+            posthorn.add_service(f"{name} unix - - n - - smtp -o smtp_sasl_mechanism_filter={name}")
+        posthorn.start()
+        posthorn.send([f"user@{name}.test" for name in MECHANISMS])
+        for name in MECHANISMS:
+            posthorn.wait_log(rf"to=<user@{re.escape(name)}\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:{provider.port}, .*status=sent")
+            provider.wait_log(rf"client=\S+, sasl_method={name.upper()}, sasl_username=eve\n")
+        self.assertEqual(sorted(recipient for recipient in sink.recipients()), sorted(f"user@{name}.test" for name in MECHANISMS))
+        self.assertNotIn("also, secret", posthorn.log())
+
+    def test_a_provider_that_wants_a_login(self):
+        provider = Aiosmtpd("auth_required=True, auth_require_tls=False, authenticator=lambda server, session, envelope, mechanism, data: "
+                            "__import__('aiosmtpd.smtp').smtp.AuthResult(handled=False, success=(data.login, data.password) == (b'user', b'secret'))")
+        self._opened.append(provider)
+        posthorn = self.instance({"smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous", "smtp_sender_dependent_authentication": "yes",
+                                  "relayhost": f"[127.0.0.1]:{provider.port}",
+                                  "smtp_sasl_password_maps": "inline:{127.0.0.1=user:secret, wrong@example.com=user:guess}"})
+        posthorn.send(["user@there.test"])
+        posthorn.wait_log(r"to=<user@there\.test>.* status=sent")
+        posthorn.send(["other@there.test"], sender="wrong@example.com")
+        posthorn.wait_log(r"to=<other@there\.test>, .*dsn=4\.7\.8, status=deferred \(SASL authentication failed; server 127\.0\.0\.1\[127\.0\.0\.1\] said: 535 5\.7\.8 .*\)")
+        posthorn.set({"smtp_sasl_security_options": "noplaintext, noanonymous"})
+        posthorn.run("postfix", "reload")
+        posthorn.send(["third@there.test"])
+        posthorn.wait_log(r"warning: SASL authentication failure: No worthy mechs found\n")
+        posthorn.wait_log(r"to=<third@there\.test>, .*dsn=4\.7\.0, status=deferred \(SASL authentication failed; cannot authenticate to server "
+                          r"127\.0\.0\.1\[127\.0\.0\.1\]: no mechanism available\)")
+        self.assertEqual([recipient for recipient, _ in provider.received()], ["user@there.test"])
+
+
+if __name__ == "__main__":
+    unittest.main()
