@@ -1,9 +1,10 @@
 #include "async/async.hpp"
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/version.hpp>
 
 #include <exception>
 
@@ -41,11 +42,28 @@ TaskGroup::~TaskGroup()
 
 namespace {
 
-/// Cancellation ends waits early instead of throwing out of every co_await: a task looks at cancelled() and leaves in order.
-awaitable<void> in_order(awaitable<void> task)
+static_assert(BOOST_VERSION / 100 == 1081, "read Asio's co_spawn again: awaitable_thread and its entry point are used here");
+
+/// What co_spawn puts beneath a task is made for any handler on any executor: two executors more, an operation through the loop, a frame for our
+/// own habits. A message is a dozen tasks. This is all that one of a group needs. `working` keeps the loop alive as long as the task is.
+using Beneath = awaitable<asio::detail::awaitable_thread_entry_point>;
+using Tasks = std::list<asio::cancellation_signal>;
+
+Beneath beneath(awaitable<void> task, Tasks* running, Tasks::iterator entry, Signal* idle, Executor working)
 {
+    // Cancellation ends waits early instead of throwing out of every co_await: a task looks at cancelled() and leaves in order.
     co_await asio::this_coro::throw_if_cancelled(false);
-    co_await std::move(task);
+    try {
+        if (!(co_await asio::this_coro::cancellation_state).cancelled())
+            co_await std::move(task);
+    } catch (...) {
+        // It leaves the loop, not whoever happened to spawn the task: the process ends, the supervisor restarts it.
+        asio::post(working, [failure = std::current_exception()] { std::rethrow_exception(failure); });
+        co_return;
+    }
+    running->erase(entry);
+    if (running->empty())
+        idle->notify_all();
 }
 
 }  // namespace
@@ -55,13 +73,15 @@ void TaskGroup::spawn(awaitable<void> task)
     if (closed_)
         return;
     const auto entry = running_.emplace(running_.end());
-    asio::co_spawn(executor_, in_order(std::move(task)), asio::bind_cancellation_slot(entry->slot(), [this, entry](std::exception_ptr failure) {
-                       if (failure)
-                           std::rethrow_exception(failure);  // leaves the loop: the process ends, the supervisor restarts it
-                       running_.erase(entry);
-                       if (running_.empty())
-                           idle_.notify_all();
-                   }));
+    const asio::cancellation_slot slot = entry->slot();
+    asio::detail::awaitable_handler<Executor, void> thread(
+        beneath(std::move(task), &running_, entry, &idle_, asio::prefer(executor_, asio::execution::outstanding_work.tracked)), executor_, slot,
+        asio::cancellation_state(slot));
+    const auto* const loop = executor_.target<asio::io_context::executor_type>();
+    if (loop && loop->running_in_this_thread())
+        thread.launch();                     // to its first wait, at once; it may be over then
+    else
+        asio::post(executor_, [moved = std::move(thread)]() mutable { moved.launch(); });
 }
 
 awaitable<void> TaskGroup::close()

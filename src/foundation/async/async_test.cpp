@@ -2,7 +2,12 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
 #include <doctest/doctest.h>
+
+#include <functional>
+#include <stdexcept>
+#include <thread>
 
 using namespace posthorn;
 using namespace std::chrono_literals;
@@ -14,6 +19,25 @@ awaitable<void> sleeper(int& ended)
     co_await sleep_for(1h);
     if (co_await cancelled())
         ++ended;
+}
+
+awaitable<void> count_up(int& done)
+{
+    ++done;
+    co_return;
+}
+
+awaitable<void> throws()
+{
+    throw std::runtime_error("broken");
+    co_return;
+}
+
+/// Nothing of the loop's is waited for.
+awaitable<void> waits_for_answer(std::move_only_function<void(int)>& answer, int& got)
+{
+    got = co_await asio::async_initiate<decltype(asio::use_awaitable), void(int)>([&](auto handler) { answer = std::move(handler); },
+                                                                                  asio::use_awaitable);
 }
 
 awaitable<void> close_all(TaskGroup& group, bool& closed)
@@ -117,6 +141,62 @@ TEST_CASE("TaskGroup: close() ends sleeping tasks at once and returns after the 
     CHECK(ended == 3);
     group.spawn(sleeper(ended));                       // refused: the group is closed
     CHECK(group.size() == 0);
+}
+
+TEST_CASE("TaskGroup: a task of the loop begins at once and may be over at once; one of before the loop waits, or never begins")
+{
+    asio::io_context loop;
+    TaskGroup group(loop.get_executor()), outer(loop.get_executor());
+    int done = 0, ended = 0;
+    group.spawn(count_up(done));
+    CHECK(done == 0);                                  // nothing runs outside of the loop
+    CHECK(group.size() == 1);
+    asio::post(loop, [&] {
+        group.spawn(count_up(done));
+        CHECK(done == 2);
+        CHECK(group.size() == 0);
+    });
+    loop.run();
+    CHECK(done == 2);
+
+    bool closed = false;
+    asio::co_spawn(loop, close_all(group, closed), [](std::exception_ptr) {});
+    group.spawn(sleeper(ended));                       // not begun yet when it is asked to end: it never does
+    loop.restart();
+    loop.run_for(5s);
+    CHECK(closed);
+    CHECK(ended == 0);
+}
+
+TEST_CASE("TaskGroup: a task keeps the loop running though all it waits for comes from elsewhere")
+{
+    asio::io_context loop;
+    TaskGroup group(loop.get_executor());
+    std::move_only_function<void(int)> answer;
+    int got = 0;
+    group.spawn(waits_for_answer(answer, got));
+    std::thread elsewhere([&] {
+        while (!asio::post(loop, asio::use_future([&] { return static_cast<bool>(answer); })).get()) {
+        }
+        asio::post(loop, [&] { std::exchange(answer, nullptr)(7); });
+    });
+    loop.run();
+    elsewhere.join();
+    CHECK(got == 7);
+}
+
+TEST_CASE("TaskGroup: what a task throws leaves the loop, not who spawned it")
+{
+    // The group is never destroyed: a task of it is not over.
+    static asio::io_context& loop = *new asio::io_context;
+    static TaskGroup& group = *new TaskGroup(loop.get_executor());
+    bool went_on = false;
+    asio::post(loop, [&] {
+        group.spawn(throws());
+        went_on = true;
+    });
+    CHECK_THROWS_WITH(loop.run(), "broken");
+    CHECK(went_on);
 }
 
 TEST_CASE("Signal: notify wakes every waiter; a limit wakes its own waiter only as late")
