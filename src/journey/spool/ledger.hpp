@@ -64,7 +64,6 @@ public:
     Page<Scheduled> load(std::uint64_t after, std::size_t limit);
     Page<StoredMessage> list(std::uint64_t after, std::size_t limit);
     Result<Scheduled> scheduled(Lease lease);
-    std::uint64_t messages();
     std::size_t sweep(std::chrono::seconds orphan_age);
     /// Content of the messages from `after`, `limit` of them: one sentence per finding.
     Page<std::string> check_content(std::uint64_t after, std::size_t limit);

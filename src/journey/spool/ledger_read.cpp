@@ -223,8 +223,6 @@ Page<T> Ledger::page(std::uint64_t after, std::size_t limit, T (Ledger::*make)(s
 Page<Scheduled> Ledger::load(std::uint64_t after, std::size_t limit) { return page(after, limit, &Ledger::schedule); }
 Page<StoredMessage> Ledger::list(std::uint64_t after, std::size_t limit) { return page(after, limit, &Ledger::stored); }
 
-std::uint64_t Ledger::messages() { return static_cast<std::uint64_t>(connection_.number("SELECT count(*) FROM message")); }
-
 bool Ledger::names_file(const std::string& queue_id)
 {
     const auto lease = find(queue_id);

@@ -179,7 +179,6 @@ Result<Opening> open_queue(FileOps& files, const Options& options, const Clock& 
             if (const int error = files.open(database + "-wal", Open::read_only, each))
                 refuse(database + "-wal", error);
         opening.opened.orphans = opening.ledger->sweep(options.orphan_age);
-        opening.opened.messages = opening.ledger->messages();
         return opening;
     } catch (const Failed& failure) {
         return Error{fmt::format("queue database: {}", failure.what()), "4.3.0"};

@@ -408,8 +408,8 @@ void Spool::Core::synced(std::uint64_t ticket, int error)
             std::ranges::move(unsynced_.front().requests, std::back_inserter(done));
             unsynced_.pop_front();
         }
+        answer(std::move(done));                       // before another thread says what was written later
     }
-    answer(std::move(done));
     wake_.notify_one();
 }
 

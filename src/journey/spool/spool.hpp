@@ -43,7 +43,6 @@ struct Events {
 
 /// What opening found, for the log.
 struct Opened {
-    std::uint64_t messages = 0;
     std::uint64_t orphans = 0;             // files removed
     bool salvaged = false;
     std::uint64_t lost_pages = 0;          // unreadable pages of the damaged file

@@ -31,6 +31,14 @@ using process::May;
 
 namespace {
 
+/// Never retried in place: what the disk took is unknown. The next qmgr reads it from there.
+[[noreturn]] void end_at_once(const observe::Log& log, std::string_view what, const Error& error)
+{
+    log.fatal("{}: {}", what, error.text());
+    log.sink()->flush();
+    ::_exit(1);
+}
+
 /// What resolve answers, over its socket.
 class ResolveLink final : public Resolver {
 public:
@@ -134,7 +142,7 @@ public:
     {
         RestraintLink::restore(service_, queue_);
         queue_.on_restraint = [this](const std::string& set, const std::optional<peers::Restraint>& kept) { restraints_.keep(set, kept); };
-        return queue_.open(std::move(living));
+        return queue_.open(std::move(living), [log = log_](Error error) { end_at_once(log, "read the queue", error); });
     }
 
     void start() override
@@ -407,12 +415,8 @@ int serve_qmgr(process::Service& service)
     static SystemClock clock;
     const auto files = spool::system_files(std::string(spool_folder));
     const observe::Log log = service.log();
-    auto store = spool::Spool::open(*files, spool::Options::from(service.config()), service.executor(), clock, log, {.failed = [log](Error error) {
-                                        // Never retried in place: what the disk took is unknown. The next qmgr reads it from there.
-        log.fatal("the queue failed: {}", error.text());
-        log.sink()->flush();
-        ::_exit(1);
-    }});
+    auto store = spool::Spool::open(*files, spool::Options::from(service.config()), service.executor(), clock, log,
+                                    {.failed = [log](Error error) { end_at_once(log, "the queue failed", error); }});
     if (!store)
         throw std::runtime_error("open the queue: " + store.error().text());
     say_what_opening_found((*store)->opened(), log);

@@ -54,36 +54,13 @@ std::vector<handoff::DeliveryRequest> outlive(Fixture& fixture, const std::share
 }
 
 /// A store whose contents cannot be read.
-class Unreadable final : public spool::Store {
+class Unreadable final : public PassingOn {
 public:
-    explicit Unreadable(spool::Store& inner) : inner_(inner) {}
-    awaitable<Result<spool::Lease>> enqueue(spool::NewMessageRef message) override { return inner_.enqueue(std::move(message)); }
-    awaitable<Result<bool>> was_committed(std::string queue_id) override { return inner_.was_committed(std::move(queue_id)); }
-    awaitable<Result<std::optional<spool::Lease>>> find(std::string queue_id) override { return inner_.find(std::move(queue_id)); }
-    awaitable<Result<spool::Settled>> settle(spool::Settlement settlement) override { return inner_.settle(std::move(settlement)); }
-    awaitable<Result<std::size_t>> alter(std::vector<spool::Lease> leases, spool::Change change) override
-    {
-        return inner_.alter(std::move(leases), change);
-    }
-    awaitable<Result<std::size_t>> remove(std::vector<spool::Lease> leases) override { return inner_.remove(std::move(leases)); }
-    awaitable<Result<spool::Lease>> replace(spool::Lease old, spool::NewMessageRef message) override
-    {
-        return inner_.replace(old, std::move(message));
-    }
-    awaitable<Result<spool::StoredMessage>> read(spool::Lease lease) override { return inner_.read(lease); }
+    using PassingOn::PassingOn;
     awaitable<Result<std::unique_ptr<spool::ContentReader>>> content(spool::Lease) override
     {
         co_return Error{"message content is damaged", "4.3.0"};
     }
-    awaitable<Result<spool::Page<spool::Scheduled>>> load(std::uint64_t after, std::size_t limit) override { return inner_.load(after, limit); }
-    awaitable<Result<spool::Page<spool::StoredMessage>>> list(std::uint64_t after, std::size_t limit) override { return inner_.list(after, limit); }
-    awaitable<Result<spool::Scheduled>> scheduled(spool::Lease lease) override { return inner_.scheduled(lease); }
-    awaitable<Result<spool::Block>> reserve(spool::Counter counter, std::uint64_t count) override { return inner_.reserve(counter, count); }
-    void on_adopted(std::function<void(std::vector<spool::Lease>)> adopted) override { inner_.on_adopted(std::move(adopted)); }
-    awaitable<void> close() override { return inner_.close(); }
-
-private:
-    spool::Store& inner_;
 };
 
 }  // namespace

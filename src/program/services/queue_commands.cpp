@@ -26,6 +26,8 @@ constexpr std::size_t page_entries = 2'000;
 
 awaitable<Result<QueueReply>> QueueManager::command(QueueCommand command)
 {
+    if (!co_await whole())
+        co_return Error{"the queue manager ends", "4.3.2"};
     QueueReply reply;
     switch (command.verb()) {
     case QueueCommand::LIST: co_return co_await list(command.argument());
@@ -414,7 +416,7 @@ awaitable<void> QueueManager::reunited(handoff::Hello hello, std::weak_ptr<ipc::
             if (one.ours && one.process == hello.process() && one.worker.lock() != connection && !held.contains(one.attempt))
                 one.fate = Fate::never_came;
     reunion_.notify_all();
-    for (handoff::Verdicts& verdicts : *hello.mutable_held())
+    for (handoff::Verdicts& verdicts : *hello.mutable_held())    // these wait for the rest of the queue
         if (auto stored = co_await late_verdicts(std::move(verdicts)); !stored)
             log_.warning("verdict of before the restart: {}", stored.error().text());
     awaited_.erase(hello.process());                            // last: from here on its messages may be tried
@@ -471,6 +473,8 @@ awaitable<Result<handoff::VerdictsStored>> QueueManager::late_verdicts(handoff::
         }
         co_return stored;
     }
+    if (!co_await whole())                                      // whether it is still there is not known before
+        co_return Error{"the queue manager ends", "4.3.2"};
     while (uniting_.contains(key)) {
         if (co_await cancelled())
             co_return Error{"the queue manager ends", "4.3.2"};

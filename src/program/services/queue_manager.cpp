@@ -26,45 +26,11 @@ QueueManager::QueueManager(Executor executor, spool::Store& store, Resolver& res
                            observe::Log log)
     : executor_(executor), store_(store), resolver_(resolver), workers_(workers), options_(std::move(options)), clock_(clock), log_(std::move(log)),
       scheduler_(options_.scheduler, clock), queue_ids_(options_.long_queue_ids), wake_(executor), worker_came_(executor), settled_(executor),
-      reunion_(executor), tasks_(executor)
+      reunion_(executor), read_(executor), tasks_(executor)
 {
 }
 
-// ---- Start and end
-
-awaitable<Result<void>> QueueManager::open(std::vector<std::uint32_t> living)
-{
-    awaited_.insert(living.begin(), living.end());
-    CO_TRY(auto attempts, co_await store_.reserve(spool::Counter::attempt, std::uint64_t{1} << 32));
-    scheduler_.number_attempts_from(attempts.first);
-    CO_TRY_VOID(co_await fetch_ids());
-    const WallTime latest = clock_.wall() + std::max(options_.retry.maximal_backoff, options_.retry.minimal_backoff);
-    for (std::uint64_t after = 0;;) {
-        CO_TRY(auto page, co_await store_.load(after, 10'000));
-        for (const spool::Scheduled& message : page.entries) {
-            epochs_[message.lease.key] = message.lease.epoch;
-            if (message.expire)
-                expiring_.insert(message.lease.key);
-            if (message.hold)
-                held_.insert(message.lease.key);
-            if (message.requeue)
-                to_requeue_.insert(message.lease.key);
-            if (message.hold)
-                continue;
-            // Times are of the wall clock, which may have been set back since: nothing waits longer than the next backoff may be.
-            WallTime first = message.expire || message.requeue ? WallTime{} : latest;
-            for (const auto& recipient : message.recipients)
-                first = std::min(first, recipient.next_try);
-            deferred_.put(message.lease.key, first);
-        }
-        after = page.next;
-        if (page.done)
-            break;
-    }
-    follow_the_clock();
-    tasks_.spawn(run());
-    co_return Result<void>{};
-}
+// ---- The end, other options, numbers (the start: queue_start.cpp)
 
 awaitable<void> QueueManager::close()
 {
@@ -112,6 +78,13 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueR
     message->content = std::move(*request.mutable_content());
     handoff::redirect(message->envelope);
     handoff::EnqueueReply reply;
+    if (!whole_) {
+        CO_TRY(const bool before, co_await stored_before(message->envelope));
+        if (before) {
+            reply.set_committed(true);
+            co_return reply;
+        }
+    }
     const Result<spool::Lease> lease = co_await store_.enqueue(message);
     if (!lease) {
         if (lease.error().status().empty())
@@ -396,9 +369,15 @@ std::size_t QueueManager::position(const Active& active, std::uint32_t index)
 
 awaitable<Result<void>> QueueManager::attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors)
 {
-    const Active& active = active_.at(key);
+    Active& active = active_.at(key);
     if (!active.resident.empty()) {
-        *request.mutable_content()->mutable_inline_octets() = active.resident;
+        std::string& octets = *request.mutable_content()->mutable_inline_octets();
+        if (static_cast<std::size_t>(request.envelope().recipients_size()) < active.recipients.size()) {
+            octets = active.resident;
+        } else {                                                // nobody else needs it; where it has to be tried again it is read
+            resident_ -= active.resident.size();
+            octets = std::exchange(active.resident, {});
+        }
         co_return Result<void>{};
     }
     CO_TRY(const auto reader, co_await store_.content(active.lease));
@@ -459,6 +438,8 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         std::vector<Fd> descriptors;
         attached = co_await attach_content(key, delivery, descriptors);
         worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
+        if (!worker && !whole_ && co_await whole())            // those with verdicts of before a restart tell them first
+            worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
         for (const SteadyTime end = clock_.steady() + options_.worker_patience; !worker && clock_.steady() < end && !co_await cancelled();) {
             co_await worker_came_.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - clock_.steady()));
             worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);

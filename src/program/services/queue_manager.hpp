@@ -59,9 +59,11 @@ public:
                  observe::Log log);
     QueueManager(QueueManager&&) = delete;
 
-    /// Reads the queue. Stored messages start when the delivery processes in `living` (process ids) have said what they hold,
-    /// or when options.reunion is over; new messages start at once.
-    awaitable<Result<void>> open(std::vector<std::uint32_t> living);
+    /// New messages may come from here on. What is stored is read meanwhile, in pages; `failed` hears it where that cannot be done. It starts
+    /// when it is whole and the delivery processes in `living` (process ids) have said what they hold, or when options.reunion is over.
+    awaitable<Result<void>> open(std::vector<std::uint32_t> living, std::function<void(Error)> failed = {});
+    /// Returns when all that was stored has been read, as operators' commands and verdicts of before a restart do. False: it ends before that.
+    awaitable<bool> whole();
     awaitable<void> close();
     /// Ends without closing the store, as the end of the process would.
     awaitable<void> abandon() { return tasks_.close(); }
@@ -127,6 +129,8 @@ private:
         std::vector<handoff::Verdict> told;                  // for sendmail -bv and -v: every verdict, likewise
     };
 
+    awaitable<void> read_stored(std::function<void(Error)> failed);
+    awaitable<Result<bool>> stored_before(const handoff::Envelope& envelope);
     void admit(spool::Lease lease, handoff::Envelope envelope, std::string octets);
     awaitable<void> activate_stored(spool::Lease lease);
     awaitable<void> start_round(Key key);
@@ -244,7 +248,8 @@ private:
     std::unordered_set<std::uint32_t> awaited_;                    // delivery processes that have not said hello yet
     std::uint64_t resident_ = 0, carried_ = 0;
     Counts counts_;
-    Signal wake_, worker_came_, settled_, reunion_;
+    bool whole_ = false;                                           // all that was stored at the start has been read
+    Signal wake_, worker_came_, settled_, reunion_, read_;
     std::optional<WallTime::duration> wall_ahead_;                 // of the monotonic clock, at the last look
     SteadyTime resting_until_ = SteadyTime::min();                 // of run()
     TaskGroup tasks_;

@@ -231,6 +231,36 @@ private:
     std::vector<std::pair<handoff::DeliveryRequest, ipc::Responder>> slow_;
 };
 
+/// A store that is another one; tests change a part of it.
+class PassingOn : public spool::Store {
+public:
+    explicit PassingOn(spool::Store& inner) : inner_(inner) {}
+    awaitable<Result<spool::Lease>> enqueue(spool::NewMessageRef message) override { return inner_.enqueue(std::move(message)); }
+    awaitable<Result<bool>> was_committed(std::string queue_id) override { return inner_.was_committed(std::move(queue_id)); }
+    awaitable<Result<std::optional<spool::Lease>>> find(std::string queue_id) override { return inner_.find(std::move(queue_id)); }
+    awaitable<Result<spool::Settled>> settle(spool::Settlement settlement) override { return inner_.settle(std::move(settlement)); }
+    awaitable<Result<std::size_t>> alter(std::vector<spool::Lease> leases, spool::Change change) override
+    {
+        return inner_.alter(std::move(leases), change);
+    }
+    awaitable<Result<std::size_t>> remove(std::vector<spool::Lease> leases) override { return inner_.remove(std::move(leases)); }
+    awaitable<Result<spool::Lease>> replace(spool::Lease old, spool::NewMessageRef message) override
+    {
+        return inner_.replace(old, std::move(message));
+    }
+    awaitable<Result<spool::StoredMessage>> read(spool::Lease lease) override { return inner_.read(lease); }
+    awaitable<Result<std::unique_ptr<spool::ContentReader>>> content(spool::Lease lease) override { return inner_.content(lease); }
+    awaitable<Result<spool::Page<spool::Scheduled>>> load(std::uint64_t after, std::size_t limit) override { return inner_.load(after, limit); }
+    awaitable<Result<spool::Page<spool::StoredMessage>>> list(std::uint64_t after, std::size_t limit) override { return inner_.list(after, limit); }
+    awaitable<Result<spool::Scheduled>> scheduled(spool::Lease lease) override { return inner_.scheduled(lease); }
+    awaitable<Result<spool::Block>> reserve(spool::Counter counter, std::uint64_t count) override { return inner_.reserve(counter, count); }
+    void on_adopted(std::function<void(std::vector<spool::Lease>)> adopted) override { inner_.on_adopted(std::move(adopted)); }
+    awaitable<void> close() override { return inner_.close(); }
+
+private:
+    spool::Store& inner_;
+};
+
 struct Fixture {
     asio::io_context loop;
     std::string folder = [] {
@@ -290,6 +320,8 @@ struct Fixture {
         queue = std::make_unique<QueueManager>(loop.get_executor(), store ? *store : nodes.node(0), resolver, worker, options, clock,
                                                observe::Log(sink, "postfix/qmgr"));
         REQUIRE(wait(queue->open(std::move(living))));
+        if (store == nullptr)
+            REQUIRE(wait(queue->whole()));
     }
     /// Ends the manager alone; what is stored stays.
     void stop()
