@@ -524,8 +524,8 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
 awaitable<Result<handoff::Verdicts>> QueueManager::beyond_the_connection(Key key, std::uint64_t attempt, Error lost)
 {
     for (Given* one = given(key, attempt); one; one = given(key, attempt)) {
-        if (one->late)
-            co_return *std::exchange(one->late, std::nullopt);
+        if (auto late = std::exchange(one->late, std::nullopt))
+            co_return *std::move(late);
         if (one->fate == Fate::never_came) {
             handoff::Verdicts untried;
             untried.set_untried(true);
