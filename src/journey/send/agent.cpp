@@ -2,7 +2,7 @@
 
 #include "base/strings.hpp"
 #include "handoff/delivery_log.hpp"
-#include "send/status_filter.hpp"
+#include "handoff/status_filter.hpp"
 
 namespace posthorn::send {
 
@@ -291,7 +291,7 @@ awaitable<void> Agent::Core::filter_status(std::shared_ptr<Job> job, std::size_t
         if (!delivered)
             status.replace(0, 1, "4");
     } else if (const std::optional<std::string>& result = *found) {
-        auto replaced = replaced_by(status, *result);
+        auto replaced = handoff::replaced_by(status, *result);
         if (!replaced) {
             around.log.warning("{}: {}: {}", job->queue_id(), name, replaced.error().text());
             co_return;

@@ -1,5 +1,5 @@
 // The workarounds that an administrator sets by hand, each against the peer it is for.
-#include "send/status_filter.hpp"
+#include "handoff/status_filter.hpp"
 #include "send/world_test.hpp"
 
 #include <doctest/doctest.h>
@@ -281,9 +281,9 @@ TEST_CASE("delivery status filter: status and text are replaced, success stays s
 
 TEST_CASE("delivery status filter: what its result may be")
 {
-    CHECK(replaced_by("5.1.1", "4.1.1 later")->status == "4.1.1");
-    CHECK(replaced_by("5.1.1", "4.1.1 later")->text == "later");
-    CHECK(replaced_by("2.0.0", "2.6.0  delivered")->text == "delivered");
+    CHECK(handoff::replaced_by("5.1.1", "4.1.1 later")->status == "4.1.1");
+    CHECK(handoff::replaced_by("5.1.1", "4.1.1 later")->text == "later");
+    CHECK(handoff::replaced_by("2.0.0", "2.6.0  delivered")->text == "delivered");
     for (const auto& [status, result] : {std::pair{"2.0.0", "4.0.0 x"},
                                          {"2.0.0", "5.0.0 x"},
                                          {"4.0.0", "2.0.0 x"},
@@ -293,7 +293,7 @@ TEST_CASE("delivery status filter: what its result may be")
                                          {"5.0.0", "5.0.0 "},
                                          {"5.0.0", "3.0.0 x"},
                                          {"5.0.0", "5.0.0.0 x"}})
-        CHECK_MESSAGE(!replaced_by(status, result).has_value(), result);
+        CHECK_MESSAGE(!handoff::replaced_by(status, result).has_value(), result);
 }
 
 TEST_CASE("smtp_dns_reply_filter: records that a table says to ignore are as not there; where nothing is left, mail waits")

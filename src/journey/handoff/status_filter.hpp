@@ -1,4 +1,4 @@
-// send/status_filter.hpp: default_delivery_status_filter and its kin. Pure.                         postconf(5)
+// handoff/status_filter.hpp: default_delivery_status_filter and its kin. Pure.                         postconf(5)
 // Asked     with "5.1.1 text", once per recipient, when its end is known. The result has the same form.
 // Rule      success stays success and failure stays failure; 4 and 5 may change places. What does not fit is refused, and the end
 //           stays as it was.
@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace posthorn::send {
+namespace posthorn::handoff {
 
 struct StatusText {
     StatusText(std::string_view code, std::string_view words) : status(code), text(words) {}
@@ -19,4 +19,4 @@ struct StatusText {
 /// `status`: the one that is to be replaced.
 Result<StatusText> replaced_by(std::string_view status, std::string_view result);
 
-}  // namespace posthorn::send
+}  // namespace posthorn::handoff

@@ -1,9 +1,9 @@
-#include "send/status_filter.hpp"
+#include "handoff/status_filter.hpp"
 
 #include "base/strings.hpp"
 #include "smtp/reply.hpp"
 
-namespace posthorn::send {
+namespace posthorn::handoff {
 
 Result<StatusText> replaced_by(std::string_view status, std::string_view result)
 {
@@ -19,4 +19,4 @@ Result<StatusText> replaced_by(std::string_view status, std::string_view result)
     return StatusText(code, text);
 }
 
-}  // namespace posthorn::send
+}  // namespace posthorn::handoff
