@@ -1,8 +1,11 @@
 #include "process/command.hpp"
 
+#include "process/become.hpp"
+
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,23 +28,28 @@ std::vector<char*> pointers(const std::vector<std::string>& words)
     return list;
 }
 
-/// Between fork and exec: only calls that are safe after fork of a process with threads. The C library's setres*id() are not: they talk to
-/// the threads that this copy does not have.
+/// What kept it from being executed: where, and why.
+struct Trouble {
+    enum Where : int { starting, directory, program } where;
+    int error;
+};
+
+/// Between fork and exec: only calls that are safe after fork of a process with threads.
 [[noreturn]] void become(const Command& command, char* const* words, char* const* environment, int trouble, pid_t parent)
 {
-    const auto give_up = [&](int error) {
-        (void)!::write(trouble, &error, sizeof error);
+    const auto give_up = [&](int error, Trouble::Where where = Trouble::starting) {
+        const Trouble said{where, error};
+        (void)!::write(trouble, &said, sizeof said);
         ::_exit(127);
     };
     ::setsid();
-    if (command.user) {
-        const gid_t gid = command.user->gid;
-        const uid_t uid = command.user->uid;
-        if (::syscall(SYS_setgroups, 1, &gid) != 0 || ::syscall(SYS_setresgid, gid, gid, gid) != 0 || ::syscall(SYS_setresuid, uid, uid, uid) != 0)
-            give_up(errno);
-        if (::syscall(SYS_setresuid, -1, 0, -1) == 0)
-            give_up(EPERM);
-    }
+    if (command.user)
+        if (const int error = become_user(*command.user); error != 0)
+            give_up(error);
+    if (command.file_mask)
+        ::umask(*command.file_mask);
+    if (!command.directory.empty() && ::chdir(command.directory.c_str()) != 0)
+        give_up(errno, Trouble::directory);
     // Behind the change of user, which would clear it.
     ::prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
     if (::getppid() != parent)
@@ -58,16 +66,9 @@ std::vector<char*> pointers(const std::vector<std::string>& words)
     trouble = 3;
     ::fcntl(trouble, F_SETFD, FD_CLOEXEC);
     ::syscall(SYS_close_range, 4, ~0U, 0);
-    struct sigaction normal{};
-    normal.sa_handler = SIG_DFL;
-    for (int signal = 1; signal < NSIG; ++signal)
-        ::sigaction(signal, &normal, nullptr);                     // what was ignored would stay ignored
-    sigset_t none;
-    ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    signals_as_at_first();                                         // what was ignored would stay ignored
     ::execve(command.program.c_str(), words, environment);
-    const int error = errno;
-    (void)!::write(trouble, &error, sizeof error);
+    give_up(errno, Trouble::program);
     ::_exit(127);
 }
 
@@ -98,10 +99,10 @@ Result<RunningCommand> start_command(const Command& command)
 
 std::optional<Error> execution_error(const Command& command, const RunningCommand& running)
 {
-    int error = 0;
-    if (::read(running.trouble.get(), &error, sizeof error) != sizeof error)
+    Trouble said{};
+    if (::read(running.trouble.get(), &said, sizeof said) != sizeof said)
         return std::nullopt;
-    return system_error("execute " + command.program, error);
+    return system_error(said.where == Trouble::directory ? "change to the directory " + command.directory : "execute " + command.program, said.error);
 }
 
 void end_command(const RunningCommand& running)

@@ -26,6 +26,8 @@ struct Command {
     std::vector<std::string> words;          // argv, its name in front
     std::vector<std::string> environment;    // NAME=value
     std::optional<RunAs> user;               // none: as who starts it
+    std::string directory;                   // as that user; empty: where the starter is
+    std::optional<unsigned> file_mask;       // umask(2); none: the starter's
     int input = -1, output = -1, error = -1;
 };
 

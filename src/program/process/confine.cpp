@@ -108,15 +108,19 @@ Confined confine(const Place& place, const Confinement& confinement)
                 refuse("change the root folder");
             result.chrooted = true;
         }
-        if (confinement.user == User::mail_owner)
+        if (confinement.user == User::mail_owner) {
+            // Who starts commands keeps the power to, beside what the owner of the mail system may do with its own files.
+            if (starts_commands && ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
+                refuse("keep capabilities");
             become(place.uid, place.gid);
+        }
     } else {
         if (change_root)
             result.left_out.push_back("root folder");
         if (confinement.user == User::mail_owner && place.uid != ::geteuid())
             result.left_out.push_back("user");
     }
-    if (confinement.user == User::mail_owner || !root)
+    if ((confinement.user == User::mail_owner && !starts_commands) || !root)
         drop_capabilities();
     if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)                 // no ptrace by others of the same user, no core
         refuse("switch off ptrace");

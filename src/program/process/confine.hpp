@@ -1,7 +1,7 @@
 // process/confine.hpp: takes away, for good, what a service does not need.
 // Order    limits, root folder, groups, user, capabilities, NoNewPrivs, Landlock, system-call filter (all threads).
 // Root     needed for user, groups, root folder and the bounding set; without it those are left out, and `left_out` says which.
-// Commands who starts programs as other users (May::start_commands) keeps its user and the capabilities for that; the rest is as Postfix's
+// Commands who starts programs as other users (May::start_commands) keeps the capabilities for that, whoever it is then; the rest is as Postfix's
 //          spawn(8) hands it on: a program that is set-gid, or that needs other system calls, works.
 // Errors   exceptions: a service that cannot be confined must not start.
 #pragma once

@@ -22,6 +22,7 @@ enum class Control : std::uint16_t {
     counters = 8,            // handoff::CountersRequest -> handoff::CountersReply
     instance_counters = 9,   // InstanceQuestion -> InstanceCounters; asked by commands over master_socket
     reload = 10,             // ReloadRequest -> ReloadReply, by commands over master_socket
+    want_service = 11,       // notice of qmgr's: there is mail for a service that is started on demand
 };
 
 /// Where commands ask the supervisor, in the queue directory. Answers root and who runs it.

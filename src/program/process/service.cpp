@@ -146,6 +146,14 @@ awaitable<Result<Fd>> Service::open_file(std::string path)
     co_return std::move(received->descriptors.front());
 }
 
+void Service::want(std::string_view name)
+{
+    WantService wish;
+    wish.set_service(std::string(name));
+    if (control_ && control_->is_open())
+        (void)control_->post(Control::want_service, wish);          // who wants it asks again
+}
+
 Confined Service::confine(Confinement confinement)
 {
     if (start_.trial() != 0) {

@@ -110,6 +110,8 @@ public:
 
     /// The broker: a file that the configuration names, opened read-only by the supervisor, whatever its owner and mode.
     awaitable<Result<Fd>> open_file(std::string path);
+    /// The supervisor starts this line of master.cf, where it is one that waits for its first mail. As often as one likes.
+    void want(std::string_view name);
     /// Called on the loop when such a file changed (a new descriptor) or is gone (an empty one).
     void on_file_changed(std::function<void(const std::string& path, Fd file)> hear) { file_changed_ = std::move(hear); }
     /// Runs the loop until `task` is done: for start-up, before run().
