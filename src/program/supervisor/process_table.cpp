@@ -14,7 +14,7 @@ namespace {
 using config::ServiceLine;
 using config::Transport;
 
-enum class Kind { server, transport, folded, spawn, nothing, absent };
+enum class Kind { server, transport, agent, folded, spawn, nothing, absent };
 
 /// What becomes of each command of Postfix's.
 struct Command {
@@ -34,9 +34,9 @@ constexpr Command commands[] = {
     {"flush", Kind::folded, "qmgr", true},
     {"error", Kind::folded, "qmgr"},
     {"discard", Kind::folded, "qmgr"},
-    {"local", Kind::folded, "qmgr"},
-    {"virtual", Kind::folded, "qmgr"},
-    {"pipe", Kind::folded, "qmgr"},
+    {"local", Kind::agent},
+    {"virtual", Kind::agent},
+    {"pipe", Kind::agent},
     {"pickup", Kind::folded, "resolve", true},
     {"cleanup", Kind::folded, "resolve"},
     {"trivial-rewrite", Kind::folded, "resolve"},
@@ -139,6 +139,7 @@ private:
         switch (command->kind) {
         case Kind::server: return add_server(line);
         case Kind::transport: return add_transport(line);
+        case Kind::agent: return add_agent(line);
         case Kind::spawn: return add_spawn(line);
         case Kind::folded: return fold(line, *command);
         case Kind::nothing: return {};
@@ -213,6 +214,22 @@ private:
         return {};
     }
 
+    /// Delivers to users of this machine: each delivery is a child of the process, so the column counts children. Postfix's stock lines name commands that
+    /// few machines have: what is never used starts nothing, and is not judged.
+    Result<void> add_agent(const ServiceLine& line)
+    {
+        TRY_VOID(add_transport(line));
+        if (line.unprivileged)
+            table_.warnings.push_back(
+                wrong(line, fmt::format("service \"{}\": this program requires root privileges: the unprivileged column is taken for n", line.name))
+                    .text());
+        ProcessLine& process = outer_.back();
+        process.process_limit = static_cast<unsigned>(line.process_limit.value_or(static_cast<int>(options_.default_process_limit)));
+        process.processes = 1;
+        process.privileged = process.on_demand = true;
+        return {};
+    }
+
     Result<void> add_spawn(const ServiceLine& line)
     {
         if (line.type != Transport::inet && line.type != Transport::unix_stream)
@@ -237,7 +254,7 @@ private:
             return wrong(line, fmt::format("service \"{}\": {} cannot serve a {} socket", line.name, line.command, config::to_text(line.type)));
         ProcessLine& process = inner_.at(std::string(command.into));
         process.folded.push_back({line.name, line.command, line.overrides});
-        static constexpr std::string_view delivery[] = {"error", "discard", "local", "virtual", "pipe"};
+        static constexpr std::string_view delivery[] = {"error", "discard"};
         if (std::ranges::find(delivery, line.command) != std::end(delivery))
             table_.transports.push_back(line.name);
         if (line.command == command.into || line.command == "oqmgr" || line.command == "trivial-rewrite" || line.command == "verify") {

@@ -1,6 +1,6 @@
 // supervisor/process_table.hpp: which line of master.cf becomes which process.            master(5), design.md section 3
-// Shape    every line of Postfix's stock master.cf is recognised. Some have processes of their own (smtpd, smtp, lmtp, spawn);
-//          qmgr, resolve and memory are always there and take in the lines whose work they do, with their -o options.
+// Shape    every line of Postfix's stock master.cf is recognised. Some have processes of their own (smtpd, smtp, lmtp, spawn; pipe once there is
+//          mail for it); qmgr, resolve and memory are always there and take in the lines whose work they do, with their -o options.
 // Errors   a command that neither Postfix nor we know, a socket type a command cannot serve, the same address twice: with file and line.
 // Pure.
 #pragma once
@@ -41,7 +41,8 @@ struct ProcessLine {
     Role role = Role::smtpd;
     std::vector<SocketLine> sockets;
     bool chroot = false;
-    bool privileged = false;       // spawn: changes to the user of its arguments itself
+    bool privileged = false;       // spawn, and who delivers to users: changes to another user itself
+    bool on_demand = false;        // started when qmgr has mail for it (Control::want_service)
     unsigned process_limit = 0;    // 0: none. What "-" means depends on the role: default_process_limit, or none for a transport
     unsigned processes = 1;
     std::vector<config::Assignment> overrides;

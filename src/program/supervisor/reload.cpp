@@ -85,8 +85,8 @@ awaitable<std::vector<std::string>> Supervisor::reload()
         auto file = process::make_memory_file("configuration", fresh->snapshot.serialise());
         if (file) {
             // Nothing has been touched yet: what a service would refuse is refused here, while the running ones go on.
-            auto wrong = co_await on_thread(trials_, [this, &fresh = *fresh, config = file->get()] {
-                return try_configuration(options_.services_program, fresh, owner_, config);
+            auto wrong = co_await on_thread(trials_, [this, &fresh = *fresh, config = file->get(), wanted = wanted_] {
+                return try_configuration(options_.services_program, fresh, owner_, config, wanted);
             });
             if (!wrong.empty()) {
                 refuse(wrong);
@@ -166,8 +166,9 @@ awaitable<std::vector<std::string>> Supervisor::reload()
         co_await replace_inner();
         if (stopping_)
             break;
+        std::erase_if(wanted_, [this](const std::string& key) { return find_line(key) == nullptr; });
         for (const ProcessLine& line : loaded_.table.lines)
-            if (!is_inner(line.role))
+            if (!is_inner(line.role) && serves(line))
                 start_line(line);
         for (auto& [pid, child] : children_)
             if (!find_line(child.line) && !child.stopping)
@@ -200,7 +201,7 @@ awaitable<void> Supervisor::replace_inner()
 bool Supervisor::new_generation_serves() const
 {
     return std::ranges::all_of(loaded_.table.lines, [&](const ProcessLine& line) {
-        return std::ranges::any_of(children_, [&](const auto& entry) {
+        return !serves(line) || std::ranges::any_of(children_, [&](const auto& entry) {
             const Child& child = entry.second;
             return child.line == line.key && child.generation == generation_ && child.ready && !child.stopping && !child.replaced;
         });

@@ -75,7 +75,8 @@ int Supervisor::run()
     tasks_.spawn(tick());
     hear_questions();
     for (const ProcessLine& line : loaded_.table.lines)
-        start_line(line);
+        if (serves(line))
+            start_line(line);
     loop_.run();
     return 0;
 }
@@ -87,6 +88,16 @@ void Supervisor::start_line(const ProcessLine& line)
     roles_[line.key] = line.role;
     for (unsigned index = 0; index < line.processes; ++index)
         start_child(line.key, index);
+}
+
+bool Supervisor::serves(const ProcessLine& line) const { return !line.on_demand || wanted_.contains(line.key); }
+
+/// There is mail for it. From here on it is a line as any other.
+void Supervisor::want(const std::string& service)
+{
+    for (const ProcessLine& line : loaded_.table.lines)
+        if (line.on_demand && line.service == service && !stopping_ && wanted_.insert(line.key).second)
+            start_line(line);
 }
 
 const ProcessLine* Supervisor::find_line(const std::string& key) const
@@ -197,6 +208,10 @@ void Supervisor::heard(pid_t pid, ipc::Incoming incoming)
         }
         return;
     case Control::open_file: open_for(child, std::move(incoming)); return;
+    case Control::want_service:
+        if (const auto wish = incoming.parse<process::WantService>(); wish && role_of(child) == Role::qmgr)
+            want(wish->service());
+        return;
     default: return;                                               // a request gets its error when the responder goes
     }
 }

@@ -41,6 +41,9 @@ private:
     struct Seat;                   // one process's place in a line: who is restarted when
 
     void start_line(const ProcessLine& line);
+    /// Not one that waits for its first mail.
+    bool serves(const ProcessLine& line) const;
+    void want(const std::string& service);
     void start_child(const std::string& key, unsigned index);
     Result<Spawned> spawn(const ProcessLine& line, unsigned index);
     void connect_child(pid_t pid, Fd control);
@@ -96,6 +99,7 @@ private:
     std::unique_ptr<ipc::Server> questions_;
     std::map<std::string, std::vector<std::string>> places_;      // per line key
     std::map<pid_t, Child> children_;
+    std::set<std::string> wanted_;                                // lines on demand that were asked for, by key
     std::map<std::string, Role> roles_;                           // of lines that ran once
     std::map<std::pair<std::string, unsigned>, std::unique_ptr<Seat>> seats_;
     Fd config_file_;                                              // the snapshot, for the next child

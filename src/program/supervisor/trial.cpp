@@ -69,11 +69,13 @@ std::string place_of(const std::string& reason, const config::Snapshot& snapshot
 }  // namespace
 
 std::vector<std::string> try_configuration(const std::string& services_program, const Loaded& loaded, const Identity& owner, int config,
-                                           std::chrono::milliseconds limit)
+                                           const std::set<std::string>& on_demand, std::chrono::milliseconds limit)
 {
     std::vector<std::string> wrong;
     std::vector<Trial> trials;
     for (const ProcessLine& line : loaded.table.lines) {
+        if (line.on_demand && !on_demand.contains(line.key))
+            continue;
         auto begun = begin(services_program, loaded, owner, line, config);
         if (begun)
             trials.push_back(*std::move(begun));

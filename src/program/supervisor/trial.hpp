@@ -8,13 +8,15 @@
 #include "supervisor/loaded.hpp"
 
 #include <chrono>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace posthorn::supervisor {
 
-/// Blocks until all have ended or the time is over: for a helper thread. `config`: the snapshot, as a memory file.
+/// Blocks until all have ended or the time is over: for a helper thread. `config`: the snapshot, as a memory file. `on_demand`: the keys of those lines that
+/// have served before; the others of their kind are judged when there is mail for them.
 std::vector<std::string> try_configuration(const std::string& services_program, const Loaded& loaded, const Identity& owner, int config,
-                                           std::chrono::milliseconds limit = std::chrono::seconds{10});
+                                           const std::set<std::string>& on_demand, std::chrono::milliseconds limit = std::chrono::seconds{10});
 
 }  // namespace posthorn::supervisor
