@@ -1,4 +1,4 @@
-#include "commands/mailbox_lock.hpp"
+#include "deliver/mailbox_lock.hpp"
 
 #include "base/strings.hpp"
 
@@ -13,7 +13,7 @@
 #include <ctime>
 #include <thread>
 
-namespace posthorn::commands {
+namespace posthorn::deliver {
 
 namespace {
 
@@ -59,7 +59,7 @@ Result<void> LockManner::read(std::string_view methods)
     return {};
 }
 
-Result<MailboxLock> MailboxLock::take(const std::string& path, const LockManner& manner)
+Result<MailboxLock> MailboxLock::take(const std::string& path, const LockManner& manner, int flags)
 {
     const auto failed = [&](std::string_view what, int trouble) {
         return Error{fmt::format("open file {}: {}: {}", path, what, errno_text(trouble))};
@@ -74,7 +74,7 @@ Result<MailboxLock> MailboxLock::take(const std::string& path, const LockManner&
             return failed(fmt::format("unable to create lock file {}", name), trouble);
         lock.dotlock_ = name;
     }
-    lock.file_ = Fd(::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600));
+    lock.file_ = Fd(::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0600));
     if (!lock.file_)
         return failed("cannot open file", errno);
     const int file = lock.file_.get();
@@ -97,4 +97,4 @@ MailboxLock::~MailboxLock()
         ::unlink(dotlock_.c_str());
 }
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::deliver

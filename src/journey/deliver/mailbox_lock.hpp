@@ -1,4 +1,4 @@
-// commands/mailbox_lock.hpp: the exclusive use of a mailbox file, by the methods of mailbox_delivery_lock.            postlock(1)
+// deliver/mailbox_lock.hpp: the exclusive use of a mailbox file, by the methods of mailbox_delivery_lock.            postlock(1)
 // Order    "FILE.lock" first, and the file is opened (and made, mode 0600) behind it; then flock, then fcntl.
 // Waiting  `attempts` times with `pause` between; a "FILE.lock" older than `stale` goes.
 // Errors   "open file F: unable to create lock file F.lock: File exists", "open file F: unable to lock for exclusive access: ...".
@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-namespace posthorn::commands {
+namespace posthorn::deliver {
 
 struct LockManner {
     bool flock = false, fcntl = false, dotlock = false;
@@ -23,7 +23,10 @@ struct LockManner {
 
 class MailboxLock {
 public:
-    static Result<MailboxLock> take(const std::string& path, const LockManner& manner);
+    /// `flags`: further ones of open(2).
+    static Result<MailboxLock> take(const std::string& path, const LockManner& manner, int flags = 0);
+    /// Open for reading and appending; closed with the lock.
+    int file() const { return file_.get(); }
     MailboxLock(MailboxLock&& other) noexcept : file_(std::move(other.file_)), dotlock_(std::move(other.dotlock_)) { other.dotlock_.clear(); }
     MailboxLock& operator=(MailboxLock&&) = delete;
     ~MailboxLock();
@@ -34,4 +37,4 @@ private:
     std::string dotlock_;                  // to be removed
 };
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::deliver

@@ -1,6 +1,7 @@
 #include "catalogue/catalogue.hpp"
 
 #include "cleanup/params.hpp"
+#include "deliver/params.hpp"
 #include "dns/params.hpp"
 #include "net/params.hpp"
 #include "peers/params.hpp"
@@ -21,8 +22,8 @@ namespace posthorn::catalogue {
 config::ParamLists all_parameters()
 {
     static constexpr std::span<const config::ParamInfo> lists[] = {
-        net::params,   dns::params,    tls::params,  tables::params, peers::params,    receive::params,    cleanup::params, schedule::params,
-        route::params, verify::params, send::params, report::params, services::params, supervisor::params, spool::params,
+        net::params,   dns::params,    tls::params,  tables::params,  peers::params,  receive::params,  cleanup::params,    schedule::params,
+        route::params, verify::params, send::params, deliver::params, report::params, services::params, supervisor::params, spool::params,
     };
     return lists;
 }

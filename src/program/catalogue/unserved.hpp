@@ -22,7 +22,7 @@ struct About {
 About about(std::string_view name);
 
 struct Unserved {
-    std::string place, name, follows;              // "/etc/postfix/main.cf, line 12", "home_mailbox", "mail for local mailboxes is deferred"
+    std::string place, name, follows;              // "/etc/postfix/main.cf, line 12", "smtpd_milters", "mail is not shown to Milters"
     int line = 0;
     bool in_master_cf = false;
 };

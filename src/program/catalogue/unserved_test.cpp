@@ -25,8 +25,8 @@ std::vector<std::string> said(std::vector<config::Assignment> settings, std::vec
 
 TEST_CASE("unserved: what nothing acts on is named with its place and what does not happen")
 {
-    CHECK(said({{"relayhost", "x"}, {"home_mailbox", "Maildir/"}, {"smtpd_milters", "inet:localhost:1"}}) ==
-          std::vector<std::string>{"/etc/x/main.cf, line 2: home_mailbox is accepted but not acted on yet: mail for local mailboxes is deferred",
+    CHECK(said({{"relayhost", "x"}, {"qmqpd_authorized_clients", "x"}, {"smtpd_milters", "inet:localhost:1"}}) ==
+          std::vector<std::string>{"/etc/x/main.cf, line 2: qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served",
                                    "/etc/x/main.cf, line 3: smtpd_milters is accepted but not acted on yet: mail is not shown to Milters"});
     CHECK(said({}, {{"smtpd_milters", "inet:127.0.0.1:10", 12}}) ==
           std::vector<std::string>{"/etc/x/master.cf, line 12: smtpd_milters is accepted but not acted on yet: mail is not shown to Milters"});
@@ -35,8 +35,9 @@ TEST_CASE("unserved: what nothing acts on is named with its place and what does 
 TEST_CASE("unserved: defaults, empty values, what is read, families, LMTP twins, names that are referred to and names nobody knows say nothing")
 {
     CHECK(said({{"biff", "yes"},
-                {"home_mailbox", ""},
-                {"alias_maps", ""},
+                {"smtpd_milters", ""},
+                {"alias_maps", "hash:/etc/aliases"},
+                {"home_mailbox", "Maildir/"},
                 {"syslog_name", "x"},
                 {"readme_directory", "no"},
                 {"nonsense", "1"},
@@ -57,11 +58,14 @@ TEST_CASE("unserved: what is declared so that it is judged, and changes nothing,
 
 TEST_CASE("unserved: an LMTP twin has the consequence of its SMTP parameter, and the longest beginning counts")
 {
-    CHECK(said({{"lmtp_per_request_deadline", "yes"}, {"local_login_sender_maps", "static:x"}, {"local_command_shell", "/bin/x"}}) ==
+    CHECK(said({{"lmtp_per_request_deadline", "yes"},
+                {"local_login_sender_maps", "static:x"},
+                {"local_command_shell", "/bin/x"},
+                {"smtp_tls_dcert_file", "x"}}) ==
           std::vector<std::string>{
               "/etc/x/main.cf, line 1: lmtp_per_request_deadline is accepted but not acted on yet: a slow peer has the time limit of each step",
-              "/etc/x/main.cf, line 3: local_command_shell is accepted but not acted on yet: mail for local mailboxes is deferred",
-              "/etc/x/main.cf, line 2: local_login_sender_maps is accepted but not acted on yet: local users may send mail with any sender"});
+              "/etc/x/main.cf, line 2: local_login_sender_maps is accepted but not acted on yet: local users may send mail with any sender",
+              "/etc/x/main.cf, line 4: smtp_tls_dcert_file is accepted but not acted on yet: DSA certificates are not used"});
 }
 
 TEST_CASE("unserved: every parameter has its standing, and what is acted on is described")
@@ -71,7 +75,7 @@ TEST_CASE("unserved: every parameter has its standing, and what is acted on is d
     CHECK(catalogue::about("relay_destination_rate_delay").standing == catalogue::Standing::acted_on);
     CHECK(catalogue::about("disable_dns_lookups").instead == "smtp_dns_support_level");
     CHECK(catalogue::about("readme_directory").standing == catalogue::Standing::informative);
-    CHECK(catalogue::about("home_mailbox").standing == catalogue::Standing::unserved);
+    CHECK(catalogue::about("smtpd_milters").standing == catalogue::Standing::unserved);
     for (const char* read : {"myhostname", "multi_instance_name", "syslog_name"}) {
         CHECK(catalogue::about(read).standing == catalogue::Standing::acted_on);
         CHECK(catalogue::about(read).text.size() > 10);

@@ -1,11 +1,11 @@
 // postlock(1): locks a mailbox as local delivery does, and runs a command meanwhile.
 #include "commands/command.hpp"
 #include "commands/letters.hpp"
-#include "commands/mailbox_lock.hpp"
 #include "commands/run_program.hpp"
+#include "deliver/mailbox_lock.hpp"
+#include "deliver/params.hpp"
 
 #include "base/strings.hpp"
-#include "config/param.hpp"
 #include "submit/exit_status.hpp"
 
 #include <fmt/format.h>
@@ -16,19 +16,7 @@ namespace posthorn::commands {
 
 namespace {
 
-using config::Param;
-using std::chrono::seconds;
-
 constexpr const char* usage = "usage: postlock [-c config_dir] [-l lock_style] [-v] folder command...";
-
-constexpr Param<int> deliver_lock_attempts{
-    .name = "deliver_lock_attempts", .initial = "20", .least = 1, .doc = "How often a mailbox that is locked is tried."};
-constexpr Param<seconds> deliver_lock_delay{
-    .name = "deliver_lock_delay", .initial = "1s", .least = seconds(1), .doc = "How long between two attempts."};
-constexpr Param<seconds> stale_lock_time{
-    .name = "stale_lock_time", .initial = "500s", .least = seconds(1), .doc = "A FILE.lock older than this is removed."};
-constexpr Param<std::string> mailbox_delivery_lock{
-    .name = "mailbox_delivery_lock", .initial = "fcntl, dotlock", .least = 1, .doc = "How mailbox files are locked."};
 
 int run(std::span<char*> args)
 {
@@ -51,19 +39,19 @@ int run(std::span<char*> args)
             throw Failure(failure.what(), submit::exit_temporary);
         }
     }();
-    LockManner manner;
+    deliver::LockManner manner;
     try {
-        manner.attempts = snapshot.get(deliver_lock_attempts);
-        manner.pause = snapshot.get(deliver_lock_delay);
-        manner.stale = snapshot.get(stale_lock_time);
+        manner.attempts = snapshot.get(deliver::deliver_lock_attempts);
+        manner.pause = snapshot.get(deliver::deliver_lock_delay);
+        manner.stale = snapshot.get(deliver::stale_lock_time);
         if (!style)
-            style = snapshot.get(mailbox_delivery_lock);
+            style = snapshot.get(deliver::mailbox_delivery_lock);
     } catch (const config::BadValue& wrong) {
         throw Failure(wrong.what(), submit::exit_temporary);
     }
     if (const auto known = manner.read(*style); !known)
         throw Failure(known.error().text(), submit::exit_temporary);
-    const auto lock = MailboxLock::take(words[0], manner);
+    const auto lock = deliver::MailboxLock::take(words[0], manner);
     if (!lock)
         throw Failure(lock.error().text(), submit::exit_temporary);
     std::vector<std::string> command(words.begin() + 1, words.end());

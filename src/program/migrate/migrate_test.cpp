@@ -49,7 +49,7 @@ TEST_CASE("survey: parameters, services, tables and files are named with their p
 {
     const Folder folder;
     folder.write("main.cf", quiet +
-                                "home_mailbox = Maildir/\n"
+                                "smtpd_milters = inet:127.0.0.1:1\n"
                                 "transport_maps = texthash:" +
                                 folder.path() + "/transport, pcre:" + folder.path() +
                                 "/gone\n"
@@ -58,9 +58,11 @@ TEST_CASE("survey: parameters, services, tables and files are named with their p
                                 "/relay\n"
                                 "smtp_tls_key_file = " +
                                 folder.path() + "/key.pem\n");
-    folder.write("master.cf", small_master +
-                                  "mailman unix - n n - - pipe\n  user=list argv=/bin/mm\nuucp unix - n n - - pipe\n  user=uucp argv=/bin/uux\n"
-                                  "qmqp unix n - n - - qmqpd\n");
+    folder.write(
+        "master.cf",
+        small_master +
+            "mailman unix - n n - - pipe\n  user=list argv=/bin/mm ${nonsense}\nuucp unix - n n - - pipe\n  user=uucp flags=Z argv=/bin/uux\n"
+            "qmqp unix n - n - - qmqpd\n");
     folder.write("transport", "lists.test mailman:\nnot-a-line\n", 0666);
     folder.write("relay", "/^a\\.test$/ x\n/(/ y\nif /b/\n/bb/ z\nendif\n");
     folder.write("key.pem", "secret");
@@ -68,15 +70,16 @@ TEST_CASE("survey: parameters, services, tables and files are named with their p
     REQUIRE(survey);
     CHECK(survey->starts);
     CHECK(fmt::format("{}", fmt::join(findings(*survey, folder.path()), "\n")) ==
-          fmt::format("{}", fmt::join(
-                                std::vector<std::string>{
-                                    "parameter | DIR/main.cf, line 7 | home_mailbox | is not acted on: mail for local mailboxes is deferred",
-                                    "service | DIR/master.cf, line 7 | mailman/unix (pipe) | mail for it is deferred: no command is run",
-                                    "service | DIR/master.cf, line 11 | qmqp/unix (qmqpd) | QMQP is not served; the line is left out",
-                                    "file | DIR/transport | may be written by everybody (mode 0666)",
-                                    "file | DIR/key.pem | smtp_tls_key_file | is secret, and everybody may read it (mode 0644)",
-                                },
-                                "\n")));
+          fmt::format("{}",
+                      fmt::join(
+                          std::vector<std::string>{
+                              "parameter | DIR/main.cf, line 7 | smtpd_milters | is not acted on: mail is not shown to Milters",
+                              "service | DIR/master.cf, line 7 | mailman/unix (pipe) | mail for it is deferred: argv: unknown macro name: nonsense",
+                              "service | DIR/master.cf, line 11 | qmqp/unix (qmqpd) | QMQP is not served; the line is left out",
+                              "file | DIR/transport | may be written by everybody (mode 0666)",
+                              "file | DIR/key.pem | smtp_tls_key_file | is secret, and everybody may read it (mode 0644)",
+                          },
+                          "\n")));
     REQUIRE(survey->tables.size() == 3);
     CHECK(survey->tables[0].trouble == "open " + folder.path() + "/gone: No such file or directory");
     CHECK(survey->tables[1].entries == 3);

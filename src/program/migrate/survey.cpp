@@ -5,6 +5,7 @@
 #include "catalogue/unserved.hpp"
 #include "config/known.hpp"
 #include "config/master_cf.hpp"
+#include "deliver/pipe_line.hpp"
 #include "migrate/table_survey.hpp"
 #include "supervisor/loaded.hpp"
 
@@ -16,6 +17,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 
 namespace posthorn::migrate {
@@ -29,9 +31,6 @@ struct Unserved {
     std::string_view command, follows;
 };
 constexpr auto unserved_services = std::to_array<Unserved>({
-    {"local", "mail for it is deferred: route local domains by local_transport or transport_maps (lmtp to a mail store)"},
-    {"virtual", "mail for it is deferred: virtual_transport or transport_maps (lmtp to a mail store)"},
-    {"pipe", "mail for it is deferred: no command is run"},
     {"postscreen", "the tests before the greeting are not made; smtpd serves the line"},
     {"dnsblog", "DNS lists are asked by smtpd"},
     {"tlsproxy", "TLS is done by smtpd"},
@@ -74,6 +73,9 @@ private:
                 find(Kind::start, "", "", error);
             return;
         }
+        for (const supervisor::ProcessLine& line : loaded->table.lines)
+            if (line.program == "pipe")
+                pipes_.emplace(line.key, line.arguments);
         for (const std::string& warning : loaded->warnings)
             if (warning.find("postscreen: the tests") == warning.npos && warning.find("is not offered") == warning.npos)    // said of the service
                 find(Kind::start, "", "", warning);
@@ -95,8 +97,7 @@ private:
         }
     }
 
-    /// Whether mail can come to a transport: Debian's file lists pipe services that nobody uses. `local` and `virtual` are the defaults of classes
-    /// that may be empty.
+    /// Whether mail can come to a transport: Debian's file lists pipe services that nobody uses.
     bool used(const config::ServiceLine& service) const
     {
         const config::Snapshot& snapshot = survey_.snapshot;
@@ -110,8 +111,6 @@ private:
         const auto goes_there = [&](std::string_view value) {
             return value == service.name || (value.starts_with(service.name) && value.substr(service.name.size()).starts_with(':'));
         };
-        if (service.command != "local" && service.command != "virtual" && service.command != "pipe")
-            return true;
         if (goes_there(text("local_transport")) && !text("mydestination").empty())
             return true;
         if (goes_there(text("virtual_transport")) && !text("virtual_mailbox_domains").empty())
@@ -132,8 +131,14 @@ private:
     void services()
     {
         for (const config::ServiceLine& service : master_cf_.services) {
-            const auto known = std::ranges::find(unserved_services, std::string_view(service.command), &Unserved::command);
-            if (known == unserved_services.end() || !used(service))
+            std::string follows;
+            if (const auto known = std::ranges::find(unserved_services, std::string_view(service.command), &Unserved::command);
+                known != unserved_services.end())
+                follows = known->follows;
+            else if (const auto pipe = pipes_.find(service.key()); pipe != pipes_.end() && used(service))
+                if (const auto line = deliver::parse_pipe_line(pipe->second); !line)
+                    follows = "mail for it is deferred: " + line.error().text();
+            if (follows.empty())
                 continue;
             // What stands beside postscreen has no work of its own there either.
             if (service.command == "dnsblog" || service.command == "tlsproxy") {
@@ -141,7 +146,7 @@ private:
                     continue;
             }
             find(Kind::service, fmt::format("{}, line {}", master_cf_.path, service.line), fmt::format("{} ({})", service.key(), service.command),
-                 std::string(known->follows));
+                 std::move(follows));
             survey_.findings.back().line = service.line;
             survey_.findings.back().in_master_cf = true;
         }
@@ -259,6 +264,7 @@ private:
                parameter.name != "mail_version";
     }
 
+    std::map<std::string, std::vector<std::string>> pipes_;         // arguments, by key
     Survey& survey_;
     const config::MasterCf& master_cf_;
 };

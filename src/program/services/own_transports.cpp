@@ -2,8 +2,6 @@
 
 #include "base/strings.hpp"
 
-#include <fmt/format.h>
-
 namespace posthorn::services {
 
 namespace {
@@ -37,12 +35,6 @@ std::optional<OwnVerdict> own_transport(const handoff::Route& route, handoff::Pu
                           !route.nexthop().empty()                     ? route.nexthop()
                           : purpose == handoff::PURPOSE_VERIFY_ADDRESS ? "delivers to discard"
                                                                        : "discarded"};
-    if (name == "local" || name == "virtual")
-        return OwnVerdict{
-            handoff::OUTCOME_DEFERRED, "4.3.5",
-            fmt::format(
-                "this version of Posthorn has no {} delivery agent; route the domain to another host or by lmtp (transport_maps, {}_transport)", name,
-                name == "local" ? "local" : "virtual")};
     return std::nullopt;
 }
 

@@ -1,4 +1,4 @@
-// services/own_transports.hpp: the transports that need no peer: error, retry, discard; and those this program does not have.
+// services/own_transports.hpp: the transports that need no peer: error, retry, discard.
 #pragma once
 
 #include "handoff/words.pb.h"

@@ -27,6 +27,9 @@ int serve_resolve(process::Service& service);
 int serve_memory(process::Service& service);
 int serve_smtp(process::Service& service);
 int serve_spawn(process::Service& service);
+int serve_pipe(process::Service& service);
+int serve_virtual(process::Service& service);
+int serve_local(process::Service& service);
 
 std::span<const process::Program> programs();
 

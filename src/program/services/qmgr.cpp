@@ -123,6 +123,7 @@ public:
                    [this](std::string_view site) { return queue_.silent(site); }},
                   probe_options(service), clock_, log_)
     {
+        workers_.on_missing = [this](std::string_view transport) { service_.want(transport); };
         dispatcher_.on<handoff::ProbeRequest, handoff::ProbeReply>(
             Frame::probe, [this](handoff::ProbeRequest request) { return probes_.probe(std::move(request)); });
         dispatcher_.on<handoff::EnqueueRequest, handoff::EnqueueReply>(Frame::enqueue, [this](handoff::EnqueueRequest request) {

@@ -28,7 +28,7 @@ struct Prepared {
     {
         const auto& arguments = service.start_record().arguments();
         const SpawnLine line = at_start(parse_spawn_line(std::vector<std::string>(arguments.begin(), arguments.end())));
-        const process::RunAs user = at_start(run_as(line, {service.start_record().uid(), service.start_record().gid()}));
+        const process::RunAs user = at_start(run_as(line, {service.start_record().uid(), service.start_record().gid()}, ::geteuid() == 0));
         command.program = at_start(program_path(line.words.front()));
         command.words = line.words;
         command.environment = exported(service.config().get(export_environment), ::environ);

@@ -20,8 +20,8 @@ struct SpawnLine {
 };
 Result<SpawnLine> parse_spawn_line(std::span<const std::string> arguments);
 
-/// The ids by the system's tables. Root: checked against the rule. Else only who runs this can be meant.
-Result<process::RunAs> run_as(const SpawnLine& line, process::RunAs mail_owner);
+/// The ids by the system's tables. `root`: whoever starts it can become another user: checked against the rule. Else only who runs this can be meant.
+Result<process::RunAs> run_as(const SpawnLine& line, process::RunAs mail_owner, bool root);
 
 /// What `words` has in front, as a path.
 Result<std::string> program_path(std::string_view name);

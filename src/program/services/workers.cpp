@@ -32,16 +32,26 @@ std::uint32_t WorkerRegistry::process_of(const ipc::Channel& channel) const
 std::shared_ptr<ipc::Channel> WorkerRegistry::worker_for(std::string_view transport, std::string_view site, std::uint32_t window)
 {
     const auto found = by_transport_.find(transport);
-    if (found == by_transport_.end())
+    if (found == by_transport_.end()) {
+        missing(transport);
         return nullptr;
+    }
     std::vector<std::shared_ptr<ipc::Channel>>& channels = found->second;
     std::erase_if(channels, [](const auto& channel) { return !channel->is_open(); });
-    if (channels.empty())
+    if (channels.empty()) {
+        missing(transport);
         return nullptr;
+    }
     std::size_t at = std::hash<std::string_view>{}(site);
     if (window >= hot_window)
         at += turn_++;
     return channels[at % channels.size()];
+}
+
+void WorkerRegistry::missing(std::string_view transport) const
+{
+    if (on_missing)
+        on_missing(transport);
 }
 
 std::size_t WorkerRegistry::count(std::string_view transport) const

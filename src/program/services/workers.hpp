@@ -6,6 +6,7 @@
 #include "handoff/frames.pb.h"
 #include "ipc/channel.hpp"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,6 +29,8 @@ public:
 /// The registry behind qmgr's socket.
 class WorkerRegistry final : public Workers {
 public:
+    /// Called each time that a transport without a process is asked for: it may be one that is started on demand.
+    std::function<void(std::string_view transport)> on_missing;
     void joined(const std::string& transport, std::shared_ptr<ipc::Channel> channel, std::uint32_t process);
     void left(const ipc::Channel* channel) override;
     std::uint32_t process_of(const ipc::Channel& channel) const override;
@@ -35,6 +38,8 @@ public:
     std::size_t count(std::string_view transport) const;
 
 private:
+    void missing(std::string_view transport) const;
+
     std::map<std::string, std::vector<std::shared_ptr<ipc::Channel>>, std::less<>> by_transport_;
     std::map<const ipc::Channel*, std::uint32_t> processes_;       // until left()
     std::size_t turn_ = 0;

@@ -1,0 +1,163 @@
+#include "deliver/mailbox.hpp"
+
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+using namespace posthorn;
+using namespace posthorn::deliver;
+
+namespace {
+
+struct Folder {
+    Folder()
+    {
+        std::string name = (std::filesystem::temp_directory_path() / "posthorn-mailbox.XXXXXX").string();
+        REQUIRE(::mkdtemp(name.data()));
+        path = name;
+    }
+    ~Folder() { std::filesystem::remove_all(path); }
+    std::string path;
+};
+
+MailboxJob job(const std::string& path)
+{
+    MailboxJob made;
+    made.path = path;
+    made.owner = "user";
+    made.how.quote_from = made.how.blank_end = made.how.return_path = true;
+    made.names.sender = "s@x.test";
+    made.lock.fcntl = made.lock.dotlock = true;
+    made.lock.attempts = 1;
+    return made;
+}
+
+std::string content(const std::filesystem::path& path)
+{
+    std::ostringstream text;
+    text << std::ifstream(path).rdbuf();
+    return text.str();
+}
+
+std::size_t files_in(const std::filesystem::path& path)
+{
+    std::size_t count = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(path))
+        ++count;
+    return count;
+}
+
+const Message message("Subject: a\r\n\r\nFrom here\r\n");
+constexpr std::string_view as_mbox = "Return-Path: <s@x.test>\nSubject: a\n\n>From here\n\n";
+
+}  // namespace
+
+TEST_CASE("mailbox: a maildir is made, and the message is in new/ alone, under a name of its own")
+{
+    const Folder folder;
+    MailboxJob one = job(folder.path + "/deep/er/");
+    one.how = {.return_path = true};
+    for (int count = 1; count <= 3; ++count) {
+        CHECK(deliver_to_mailbox(one, message) == Fate::delivered("delivered to maildir"));
+        CHECK(files_in(one.path + "new") == static_cast<std::size_t>(count));
+        CHECK(files_in(one.path + "tmp") == 0);
+    }
+    const auto file = *std::filesystem::directory_iterator(one.path + "new");
+    CHECK(content(file.path()) == "Return-Path: <s@x.test>\nSubject: a\n\nFrom here\n");
+    CHECK((std::filesystem::status(file.path()).permissions() & std::filesystem::perms::all) ==
+          (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
+}
+
+TEST_CASE("mailbox: messages stand one behind the other in an mbox file, and the lock file is gone")
+{
+    const Folder folder;
+    const MailboxJob one = job(folder.path + "/user");
+    CHECK(deliver_to_mailbox(one, message) == Fate::delivered("delivered to mailbox"));
+    CHECK(deliver_to_mailbox(one, message).end == Fate::End::delivered);
+    CHECK(content(one.path) == std::string(as_mbox) + std::string(as_mbox));
+    CHECK(files_in(folder.path) == 1);
+}
+
+TEST_CASE("mailbox: what does not fit is cut back to the octet, and returned")
+{
+    const Folder folder;
+    MailboxJob one = job(folder.path + "/user");
+    REQUIRE(deliver_to_mailbox(one, message).end == Fate::End::delivered);
+    one.size_limit = as_mbox.size() * 2 - 1;
+    CHECK(deliver_to_mailbox(one, message) == Fate::bounced("5.2.2", "cannot update mailbox " + one.path + " for user user. File too large"));
+    CHECK(content(one.path) == as_mbox);
+    one.size_limit = as_mbox.size() * 2;
+    CHECK(deliver_to_mailbox(one, message).end == Fate::End::delivered);
+    // A large one is in the file in part by the time the limit is met.
+    one.size_limit = 300'000;
+    CHECK(deliver_to_mailbox(one, Message("Subject: b\r\n\r\n" + std::string(400'000, 'x'))).status == "5.2.2");
+    CHECK(content(one.path).size() == as_mbox.size() * 2);
+    MailboxJob small = job(folder.path + "/dir/");
+    small.size_limit = 10;
+    CHECK(deliver_to_mailbox(small, message).status == "5.2.2");
+    CHECK(files_in(small.path + "tmp") + files_in(small.path + "new") == 0);
+}
+
+TEST_CASE("mailbox: a message that cannot be read to its end leaves nothing behind")
+{
+    const Folder folder;
+    const std::string path = folder.path + "/content";
+    std::ofstream(path) << "Subject: a\r\n\r\n" << std::string(200'000, 'x');
+    auto broken = Message::of(Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)));
+    REQUIRE(broken);
+    std::filesystem::resize_file(path, 150'000);
+    const MailboxJob one = job(folder.path + "/user");
+    CHECK(deliver_to_mailbox(one, *broken).end == Fate::End::deferred);
+    CHECK(content(one.path).empty());
+    const MailboxJob other = job(folder.path + "/dir/");
+    CHECK(deliver_to_mailbox(other, *broken).end == Fate::End::deferred);
+    CHECK(files_in(other.path + "tmp") + files_in(other.path + "new") == 0);
+}
+
+TEST_CASE("mailbox: a lock that others hold, a second name, another's file and a link defer the mail and change nothing")
+{
+    const Folder folder;
+    MailboxJob one = job(folder.path + "/user");
+    std::ofstream(one.path + ".lock") << "";
+    CHECK(deliver_to_mailbox(one, message).status == "4.2.0");
+    CHECK_FALSE(std::filesystem::exists(one.path));
+    CHECK(std::filesystem::exists(one.path + ".lock"));
+    std::filesystem::remove(one.path + ".lock");
+
+    std::ofstream(one.path) << "";
+    std::filesystem::create_hard_link(one.path, folder.path + "/second");
+    CHECK(deliver_to_mailbox(one, message).end == Fate::End::deferred);
+    std::filesystem::remove(folder.path + "/second");
+
+    one.path = folder.path + "/link";
+    std::filesystem::create_symlink(folder.path + "/user", one.path);
+    CHECK(deliver_to_mailbox(one, message).end == Fate::End::deferred);
+    CHECK(content(folder.path + "/user").empty());
+    if (::geteuid() == 0) {
+        one.path = folder.path + "/user";
+        REQUIRE(::chown(one.path.c_str(), 65534, 65534) == 0);
+        CHECK(deliver_to_mailbox(one, message).text.ends_with("destination is not owned by recipient"));
+        one.strict_ownership = false;
+        CHECK(deliver_to_mailbox(one, message).end == Fate::End::delivered);
+    }
+}
+
+TEST_CASE("mailbox: a device takes the message and no lock; a folder and a pipe take none")
+{
+    MailboxJob one = job("/dev/null");
+    one.success_file = "/dev/null";
+    CHECK(deliver_to_mailbox(one, message) == Fate::delivered("delivered to file: /dev/null"));
+    CHECK_FALSE(std::filesystem::exists("/dev/null.lock"));
+    const Folder folder;
+    one.path = folder.path;
+    CHECK(deliver_to_mailbox(one, message).end == Fate::End::deferred);
+    one.path += "/fifo";
+    REQUIRE(::mkfifo(one.path.c_str(), 0600) == 0);
+    CHECK(deliver_to_mailbox(one, message).end == Fate::End::deferred);
+}
