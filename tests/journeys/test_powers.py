@@ -37,7 +37,7 @@ class Powers(Journey):
         posthorn = self.instance(start=False)
         posthorn.set({"mail_owner": "daemon"})
         with open(posthorn.dir / "conf" / "master.cf", "a") as master:
-            master.write("\npolicy unix - n n - - spawn user=nobody argv=/bin/cat\n")
+            master.write("\npolicy unix - n n - - spawn user=nobody argv=/bin/cat\nagent unix - n n - - pipe user=nobody argv=/bin/cat\n")
         posthorn.start()                                   # beside a running instance, which does not notice
         result = posthorn.run("posthorn", "confinement-check", "-c", str(posthorn.dir / "conf"), check=False)
         report = result.stdout
@@ -46,7 +46,7 @@ class Powers(Journey):
         for line in report.splitlines():
             who, what, outcome = (line.split(": ", 2) + [""])[:3]
             facts.setdefault(who.split()[0], {})[what] = outcome
-        self.assertEqual(set(facts), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "spawn"})
+        self.assertEqual(set(facts), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "spawn", "pipe", "virtual", "local"})
         refused = ("Operation not permitted", "Permission denied", "No such file or directory")
         for program, said in facts.items():
             standing, = (what for what in said if what.startswith("Uid:"))
@@ -55,6 +55,9 @@ class Powers(Journey):
                     self.assertIn(said[what], refused, what)
                 if program == "spawn":                      # root still, but for little else than to become another
                     self.assertIn("CapEff:00000000000000e0", standing)
+                    continue
+                if program in ("pipe", "virtual", "local"):  # the same power, of one who owns the queue and reads its sockets
+                    self.assertRegex(standing, r"^Uid:([1-9]\d*) \1 \1 \1, Gid:([1-9]\d*) \2 \2 \2, Groups:, CapPrm:0{14}e0, CapEff:0{14}e0, ")
                     continue
                 self.assertRegex(standing, r"^Uid:(\d+) \1 \1 \1, Gid:(\d+) \2 \2 \2, Groups:, CapPrm:0{16}, CapEff:0{16}, CapBnd:0{16}, NoNewPrivs:1, Seccomp:2$")
                 for what in ("execve", "fork", "open /etc/passwd", "open /etc/shadow", "list /etc", "create in /tmp", "setuid", "setgid", "setgroups",
