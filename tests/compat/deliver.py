@@ -38,11 +38,12 @@ if recipient == "well":
 MESSAGE = (b"Received: from a by b\r\nSubject: =?x\r\nFrom: a@b.test\r\nTo: c@d.test\r\nMessage-Id: <1@x>\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n"
            b"\r\nFrom here\r\n.dot\r\n>From there\r\n\r\nend\r\n")
 # What differs on purpose: recipient -> why.
-ACCEPTED = {"missing@none.test": "a command that cannot be executed defers its mail here, for that is no fault of the mail"}
+ACCEPTED = {"missing@none.test": "a command that cannot be executed defers its mail here, for that is no fault of the mail",
+            "gone@here.test": "an :include: file that is not there defers the mail here"}
 LINES = {
     "plain": "user=nobody argv=COMMAND ${recipient}",
     "full": "flags=DRFOhuqX.B> user=nobody argv=COMMAND -f ${sender} ${user} ${extension} ${mailbox} ${domain} ${nexthop} ${original_recipient} $(queue_id)x ${recipient}",
-    "eol": "flags=R user=nobody null_sender= eol=\\r\\n argv=COMMAND ${sender?from-}${sender} ${recipient}",
+    "eol": "flags=R user=nobody null_sender= eol=\\r\\n argv=COMMAND ${sender} ${recipient}",
     "many": "flags=F user=nobody argv=COMMAND -- ${recipient}",
     "sized": "user=nobody size=100 argv=COMMAND ${recipient}",
     "none": "user=nobody argv=/nonexistent/program ${recipient}",
@@ -93,7 +94,7 @@ class Side:
             "virtual_mailbox_domains": "box.test any.test", "virtual_mailbox_maps": f"texthash:{self.folder}/boxes", "virtual_mailbox_base": self.base,
             "virtual_uid_maps": f"inline:{{dir@box.test={UID}, file@box.test={UID}, @any.test={UID}, low@box.test=5}}", "virtual_gid_maps": f"static:{GID}",
             "alias_maps": f"texthash:{self.folder}/aliases", "soft_bounce": "no", "smtpd_reject_unlisted_recipient": "no", "biff": "no",
-            **{f"{line}_destination_recipient_limit": 1 for line in LINES if line != "many"}}
+            **{f"{line}_destination_recipient_limit": 1 for line in LINES if line != "many"}, **({"mail_owner": "daemon"} if kind == "posthorn" else {})}
         self.system = frame.start(kind, folder, debian, BIN, self.sink, settings)
         self.system.add_services("".join(master_line(f"{line} unix - n n - - pipe {arguments.replace('COMMAND', command)}", {}) for line, arguments in LINES.items()), [])
 

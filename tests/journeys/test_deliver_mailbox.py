@@ -1,6 +1,7 @@
 """virtual(8) and local(8): mailboxes of users that are in tables alone, and of users of this machine with their aliases and .forward files."""
 import grp
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -41,7 +42,7 @@ class Virtual(Journey):
         lines = mail.read_text().split("\n")
         self.assertEqual(lines[:3], ["Return-Path: <sender@example.com>", "X-Original-To: dir+x@box.test", "Delivered-To: dir+x@box.test"])
         self.assertEqual(lines[-3:], ["", "From here", ""])
-        self.assertRegex(mail.name, r"^\d+\.V[0-9a-f]+I[0-9a-f]+M\d+\.mail\.demo\.test$")
+        self.assertRegex(mail.name, r"^\d+\.V[0-9a-f]+I[0-9a-f]+M\d+\.\S+$")
         self.assertEqual((mail.stat().st_uid, mail.stat().st_gid, mail.stat().st_mode & 0o777), (UID, GID, 0o600))
         self.assertEqual(list((self.base / "a/dir/tmp").iterdir()), [])
         text = (self.base / "file").read_text()
@@ -109,10 +110,10 @@ class Virtual(Journey):
 @unittest.skipUnless(os.geteuid() == 0, "needs root: users of its own, in a mount namespace")
 class Local(Journey):
     JOE, ANN = 23001, 23002
-
     def local(self, settings=None, aliases="", relay=None):
         posthorn = self.instance(start=False, relay=relay)
-        passwd = open("/etc/passwd").read()
+
+        passwd = pathlib.Path("/etc/passwd").read_text()
         for name, uid in (("joe", self.JOE), ("ann", self.ANN)):
             home = posthorn.dir / "home" / name
             home.mkdir(parents=True)
@@ -153,7 +154,7 @@ class Local(Journey):
         new = posthorn.wait_log(r"to=<team@here.test>, relay=local, .* status=sent \(forwarded as (\S+)\)")[0]
         posthorn.wait_log(rf"{new}: from=<owner-team@here.test>, .*\(queue active\)")
         posthorn.wait_log(rf"{new}: to=<far@away.test>, orig_to=<team@here.test>, .* status=sent")
-        self.assertEqual(sink.messages[0][1], ["<far@away.test>"])
+        self.assertEqual(sink.recipients(), ["far@away.test"])
         self.assertIn(b"\r\nDelivered-To: team@here.test\r\n", sink.messages[0][2])
         wait_until(lambda: (self.spool / "joe").read_text().count("\nFrom ") == 1 and (self.spool / "ann").exists(), "both have it")
         posthorn.send(["file@here.test"])
@@ -175,7 +176,9 @@ class Local(Journey):
         sink = self.sink()
         posthorn = self.local({"home_mailbox": "Maildir/", "local_recipient_maps": "", "export_environment": ""},
                               relay=sink.port)
-        (posthorn.dir / "conf" / "aliases").write_text(f'bot "|echo $(id -un) $RECIPIENT $SENDER $USER"\nlist :include:{posthorn.dir}/list\nreq "|/bin/true"\n')
+        (posthorn.dir / "conf" / "aliases").write_text(f'bot "|echo $(id -un) $RECIPIENT $SENDER $USER > {posthorn.dir}/told/bot"\nlist :include:{posthorn.dir}/list\nreq "|/bin/true"\n')
+        (posthorn.dir / "told").mkdir()
+        (posthorn.dir / "told").chmod(0o777)
         (posthorn.dir / "list").write_text("# who\njoe@here.test\n")
         posthorn.send(["joe@here.test", "nobody-here@here.test"])
         posthorn.wait_log(r"to=<joe@here.test>, .* status=sent \(delivered to maildir\)")
@@ -188,7 +191,8 @@ class Local(Journey):
             return len(list((posthorn.dir / "home/joe/Maildir/new").iterdir())) > 1
         wait_until(list_delivers, "the changed table is seen, and the list leads to joe")
         posthorn.send(["bot@here.test"])
-        posthorn.wait_log(r"to=<bot@here.test>, .* status=sent \(delivered to command: echo .* \(nobody bot@here.test sender@example.com bot \)\)")
+        posthorn.wait_log(r"to=<bot@here.test>, .* status=sent \(delivered to command: echo .*/told/bot\)")
+        self.assertEqual((posthorn.dir / "told/bot").read_text(), "nobody bot@here.test sender@example.com bot\n")
 
     def test_mailbox_transport_goes_to_another_agent(self):
         sink = self.sink()
@@ -196,7 +200,7 @@ class Local(Journey):
         posthorn.send(["joe@here.test"])
         new = posthorn.wait_log(r"to=<joe@here.test>, relay=local, .* status=sent \(passed to transport=smtp:\[127.0.0.1\]:\d+ as (\S+)\)")[0]
         posthorn.wait_log(rf"{new}: to=<joe@here.test>, relay=127.0.0.1\[127.0.0.1\]:{sink.port}, .* status=sent")
-        self.assertEqual(sink.messages[0][1], ["<joe@here.test>"])
+        self.assertEqual(sink.recipients(), ["joe@here.test"])
 
     @unittest.skipUnless(shutil.which("procmail"), "no procmail")
     def test_procmail_by_mailbox_command_and_by_a_pipe_line(self):

@@ -111,7 +111,7 @@ class Pipe(Journey):
         wanted = {"exit67": (r"5.1.1, status=bounced \(user unknown. Command output: some reason on two lines \)"),
                   "exit75": (r"4.3.0, status=deferred \(temporary failure. Command output: some reason on two lines \)"),
                   "exit9": (r'5.3.0, status=bounced \(Command died with status 9: "/usr/bin/python3". Command output: some reason on two lines \)'),
-                  "says": (r"4.2.2, status=deferred \(the mailbox is full\)"),
+                  "says": (r"4.2.2, status=deferred \(the mailbox is full \)"),
                   "signal": (r'4.3.0, status=deferred \(Command died with signal 9: "/usr/bin/python3"\)'),
                   "early": (r"2.0.0, status=sent \(delivered via agent service\)"),
                   "leaves": (r"2.0.0, status=sent \(delivered via agent service\)"),

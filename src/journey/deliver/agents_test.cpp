@@ -124,7 +124,7 @@ TEST_CASE("pipe: what is refused starts no command")
     World world;
     CHECK(world.pipe({"flags=D", "argv=/bin/x"}, request({"a@x.test", "b@x.test"}))[0] == "0 1 4.3.5 mail system configuration error");
     CHECK(world.said("flag 'D' of service agent requires agent_destination_recipient_limit = 1"));
-    CHECK(world.pipe({"size=10", "argv=/bin/x"}, request({"a@x.test"}))[0] == "0 2 5.2.3 message size 17 exceeds size limit 10 for service agent");
+    CHECK(world.pipe({"size=10", "argv=/bin/x"}, request({"a@x.test"}))[0] == "0 2 5.2.3 message too large");
     CHECK(world.pipe({"flags=D", "argv=/bin/x"}, request({"a@x.test"}, "Delivered-To: A@x.test\r\n\r\n"))[0] ==
           "0 2 5.4.6 mail forwarding loop for a@x.test");
     CHECK(world.pipe({"argv=/bin/x", "$recipient"}, request({"-a@x.test"}))[0].starts_with("0 2 5.1.3 bad address syntax"));

@@ -43,7 +43,7 @@ std::string shown(std::string_view output)
     std::string text(output.substr(0, command_output_limit));
     for (char& c : text) {
         const auto octet = static_cast<unsigned char>(c);
-        if (c == '\n')
+        if (is_space(c))
             c = ' ';
         else if (octet < ' ' || octet > 126)
             c = '_';
@@ -58,9 +58,10 @@ Fate failed(std::string_view code, std::string text)
 
 }  // namespace
 
-Fate fate_of(const CommandEnd& end, std::string_view command, std::string_view success, std::string_view action)
+Fate fate_of(const CommandEnd& end, std::string_view command, std::string_view success, std::string_view action, Tell tell_success)
 {
     const std::string output = shown(end.output);
+    const std::string_view said_well = tell_success == Tell::output ? trim(output) : std::string_view{};
     const std::string said = output.empty() ? "" : ". Command output: " + output;
     if (end.not_executed)
         return Fate::deferred("4.3.0", fmt::format("temporary failure. {}", end.not_executed->text()));
@@ -72,9 +73,12 @@ Fate fate_of(const CommandEnd& end, std::string_view command, std::string_view s
         return Fate::deferred("4.3.0", fmt::format("Command died with signal {}: \"{}\"{}", WTERMSIG(end.status), command, said));
     const int status = WEXITSTATUS(end.status);
     if (status == 0)
-        return Fate::delivered(output.empty() ? std::string(success) : fmt::format("{} ({})", success, output), std::string(action));
-    if (const std::string_view code = smtp::enhanced_code(output); !code.empty() && !code.starts_with('2'))
-        return failed(code, std::string(trim(std::string_view(output).substr(code.size()))));
+        return Fate::delivered(said_well.empty() ? std::string(success) : fmt::format("{} ({})", success, said_well), std::string(action));
+    if (const std::string_view code = smtp::enhanced_code(output); !code.empty()) {
+        const std::size_t text = output.find_first_not_of(' ', code.size());
+        // Who fails with a code of success has failed.
+        return failed(code.starts_with('2') ? "5" + std::string(code.substr(1)) : std::string(code), text == output.npos ? "" : output.substr(text));
+    }
     if (const auto known = std::ranges::find(meanings, status, &Meaning::status); known != meanings.end())
         return failed(known->code, std::string(known->text) + said);
     return Fate::bounced("5.3.0", fmt::format("Command died with status {}: \"{}\"{}", status, command, said));

@@ -25,7 +25,9 @@ struct CommandEnd {
     std::optional<Error> not_fed;            // the message could not be read to its end: what the command made of the part is not known
 };
 
-/// `command`: for the text, as its words stand side by side. `success`: "delivered via NAME service", to which the output is added.
-Fate fate_of(const CommandEnd& end, std::string_view command, std::string_view success, std::string_view action);
+/// Is the output of a command that did well worth a word?
+enum class Tell { output, nothing };
+/// `command`: for the text, as its words stand side by side. `success`: "delivered via NAME service".
+Fate fate_of(const CommandEnd& end, std::string_view command, std::string_view success, std::string_view action, Tell tell_success = Tell::output);
 
 }  // namespace posthorn::deliver

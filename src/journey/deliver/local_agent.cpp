@@ -45,7 +45,17 @@ struct LocalAgent::Work {
     const Teller* teller = nullptr;
 
     bool first_time(std::string place) { return seen.insert(std::move(place)).second; }
-    awaitable<void> leaf(Fate fate) { leaves.push_back(co_await teller->tell(request, recipient, std::move(fate), began)); }
+    std::string shown;                                     // the address that led here, for log lines
+    bool owned = false;                                    // by way of an alias with an owner: what was first written is not said
+    awaitable<void> leaf(Fate fate)
+    {
+        handoff::Recipient said = *recipient;
+        if (!shown.empty() && shown != said.address()) {
+            said.set_original(owned ? std::string() : said.original().empty() ? said.address() : said.original());
+            said.set_address(shown);
+        }
+        leaves.push_back(co_await teller->tell(request, &said, std::move(fate), began));
+    }
 };
 
 /// How an address was come to.
@@ -120,6 +130,22 @@ awaitable<void> LocalAgent::to_local(Work* work, Place place, std::string local)
     }
     const bool plain = local.starts_with('\\');
     place.local = without_backslash(local);
+    // For as long as we are here; what is forwarded at the end is said of the recipient.
+    struct Shown {
+        explicit Shown(Work* of) : work(of), address(of->shown), owned(of->owned) {}
+        Shown(Shown&&) = delete;
+        ~Shown()
+        {
+            work->shown = address;
+            work->owned = owned;
+        }
+        Work* work;
+        std::string address;
+        bool owned;
+    };
+    const Shown before(work);
+    work->shown = fmt::format("{}@{}", place.local, place.domain);
+    work->owned = place.sender != work->request->envelope().sender();
     const std::size_t at = tables::extension_at(place.local, options_.delimiter);
     const std::string name = to_lower(std::string_view(place.local).substr(0, at));
     place.extension = at == std::string::npos ? "" : place.local.substr(at + 1);
@@ -132,7 +158,8 @@ awaitable<void> LocalAgent::to_local(Work* work, Place place, std::string local)
     auto account = co_await accounts_.by_name(name);
     if (!account)
         co_return co_await work->leaf(Fate::deferred("4.3.0", "user lookup problem: " + account.error().text()));
-    if (!plain && *account && co_await by_forward(work, &place, &**account))
+    const std::optional<Account>& user = *account;
+    if (!plain && user && co_await by_forward(work, &place, &*user))
         co_return;
     if (work->first_time("mailbox " + name))
         co_await to_mailbox(work, std::move(place), *std::move(account));
@@ -145,11 +172,14 @@ awaitable<std::optional<std::string>> LocalAgent::owner_of(std::string name)
         co_return std::nullopt;
     for (const AliasTable& table : asked_.aliases) {
         const auto found = co_await table.maps.lookup("owner-" + name);
-        if (!found || !*found)
+        if (!found)
+            continue;
+        const std::optional<std::string>& value = *found;
+        if (!value)
             continue;
         std::string owner = "owner-" + name;
         if (options_.expand_owner)
-            if (const auto targets = parse_targets(**found); targets && targets->size() == 1 && targets->front().kind == Target::Kind::address)
+            if (const auto targets = parse_targets(*value); targets && targets->size() == 1 && targets->front().kind == Target::Kind::address)
                 owner = targets->front().value;
         co_return whole_address(owner);
     }
@@ -168,12 +198,13 @@ awaitable<bool> LocalAgent::by_alias(Work* work, const Place* place, std::string
             co_await work->leaf(Fate::deferred("4.3.0", "alias database unavailable"));
             co_return true;
         }
-        if (!*found)
+        const std::optional<std::string>& value = *found;
+        if (!value)
             continue;
         // Another way to the same alias leads nowhere else.
         if (!work->first_time(link + extension))
             co_return true;
-        auto targets = parse_targets(**found);
+        auto targets = parse_targets(*value);
         if (!targets || targets->empty()) {
             teller_.log().warning("{}: alias {}: {}", work->request->envelope().queue_id(), printable(name, true),
                                   targets ? "no address" : targets.error().text());
@@ -207,28 +238,30 @@ awaitable<bool> LocalAgent::by_forward(Work* work, const Place* place, const Acc
     here.account = *account;
     const LocalNames names = names_of(*work, here);
     for (const std::string_view word : split(options_.forward_path, ", \t\r\n")) {
-        const auto path = expand_names(word, names, options_.forward_filter);
-        if (!path || !*path || !(*path)->starts_with('/'))
+        const auto expanded = expand_names(word, names, options_.forward_filter);
+        const std::string path = expanded ? expanded->value_or("") : "";
+        if (!path.starts_with('/'))
             continue;
-        const auto answer = co_await spawner_.as(account->ids, [path = **path] { return pack_file(path); }, -1);
-        const auto file = answer ? unpack_file(*answer) : Result<std::optional<ReadFile>>(answer.error());
-        if (!file) {
-            co_await work->leaf(Fate::deferred("4.3.0", fmt::format("cannot read {}: {}", **path, file.error().text())));
+        const auto answer = co_await spawner_.as(account->ids, [path] { return pack_file(path); }, -1);
+        const auto read = answer ? unpack_file(*answer) : Result<std::optional<ReadFile>>(answer.error());
+        if (!read) {
+            co_await work->leaf(Fate::deferred("4.3.0", fmt::format("cannot read {}: {}", path, read.error().text())));
             co_return true;
         }
-        if (!*file)
+        const std::optional<ReadFile>& file = *read;
+        if (!file)
             continue;
-        if ((*file)->owner != account->ids.uid && (*file)->owner != 0) {
-            teller_.log().warning("file {} has bad owner: neither {} nor root", **path, account->name);
+        if (file->owner != account->ids.uid && file->owner != 0) {
+            teller_.log().warning("file {} has bad owner: neither {} nor root", path, account->name);
             co_return false;
         }
-        if ((*file)->writable_by_others) {
-            teller_.log().warning("file {} is world writable", **path);
+        if (file->writable_by_others) {
+            teller_.log().warning("file {} is world writable", path);
             co_return false;
         }
-        auto targets = parse_targets((*file)->text);
+        auto targets = parse_targets(file->text);
         if (!targets) {
-            teller_.log().warning("file {}: {}", **path, targets.error().text());
+            teller_.log().warning("file {}: {}", path, targets.error().text());
             co_await work->leaf(Fate::misconfigured());
             co_return true;
         }
@@ -241,7 +274,7 @@ awaitable<bool> LocalAgent::by_forward(Work* work, const Place* place, const Acc
         here.rights = account->ids;
         const std::size_t at = tables::extension_at(place->local, options_.delimiter);
         // The path without the extension was used: it is not lost.
-        if (options_.propagate_forward && at != std::string::npos && !(*path)->ends_with(place->local.substr(at)))
+        if (options_.propagate_forward && at != std::string::npos && !path.ends_with(place->local.substr(at)))
             extend(*targets, place->local.substr(at));
         co_await follow(work, std::move(here), *std::move(targets));
         co_return true;
@@ -309,11 +342,12 @@ awaitable<void> LocalAgent::follow_include(Work* work, Place place, std::string 
     if (++place.depth > deepest || !work->first_time("include " + path))
         co_return;
     const auto answer = co_await spawner_.as(place.rights.value_or(options_.default_rights), [path] { return pack_file(path); }, -1);
-    const auto file = answer ? unpack_file(*answer) : Result<std::optional<ReadFile>>(answer.error());
-    auto targets = file && *file ? parse_targets((*file)->text) : Result<std::vector<Target>>(file ? Error{"no such file"} : file.error());
+    const auto read = answer ? unpack_file(*answer) : Result<std::optional<ReadFile>>(answer.error());
+    const ReadFile file = read ? read->value_or(ReadFile{}) : ReadFile{};
+    auto targets = !read ? Result<std::vector<Target>>(read.error()) : read->has_value() ? parse_targets(file.text) : Error{"no such file"};
     if (targets && targets->empty())
         targets = Error{"no address"};
-    if (targets && (*file)->writable_by_others)
+    if (file.writable_by_others)
         targets = Error{"is world writable"};
     if (!targets) {
         teller_.log().warning("{}: :include:{}: {}", work->request->envelope().queue_id(), path, targets.error().text());
@@ -322,13 +356,16 @@ awaitable<void> LocalAgent::follow_include(Work* work, Place place, std::string 
     place.from = Place::From::include;
     if (options_.propagate_include)
         extend(*targets, place.unmatched);
-    if ((*file)->owner == 0) {
+    if (file.owner == 0) {
         place.rights.reset();
-    } else if (!place.rights || place.rights->uid != (*file)->owner) {
-        const auto owner = co_await accounts_.by_uid((*file)->owner);
-        if (!owner || !*owner)
-            co_return co_await work->leaf(owner ? Fate::misconfigured() : Fate::deferred("4.3.0", "user lookup problem: " + owner.error().text()));
-        place.rights = (*owner)->ids;
+    } else if (!place.rights || place.rights->uid != file.owner) {
+        const auto owner = co_await accounts_.by_uid(file.owner);
+        if (!owner)
+            co_return co_await work->leaf(Fate::deferred("4.3.0", "user lookup problem: " + owner.error().text()));
+        const std::optional<Account>& account = *owner;
+        if (!account)
+            co_return co_await work->leaf(Fate::misconfigured());
+        place.rights = account->ids;
     }
     co_await follow(work, std::move(place), *std::move(targets));
 }
@@ -351,15 +388,16 @@ awaitable<void> LocalAgent::to_mailbox(Work* work, Place place, std::optional<Ac
 
 awaitable<void> LocalAgent::to_nobody(Work* work, Place place)
 {
-    const std::string name(std::string_view(place.local).substr(0, tables::extension_at(place.local, options_.delimiter)));
-    const auto chosen = co_await ask(&asked_.fallback_transports, to_lower(name));
+    const std::string name = to_lower(std::string_view(place.local).substr(0, tables::extension_at(place.local, options_.delimiter)));
+    const auto chosen = co_await ask(&asked_.fallback_transports, name);
     if (!chosen)
         co_return co_await work->leaf(Fate::deferred("4.3.0", chosen.error().text()));
     if (const std::string transport = chosen->value_or(options_.fallback_transport); !transport.empty())
         co_return co_await hand_on(work, transport, work->recipient->address());
     if (!options_.luser_relay.empty() && !place.chain.contains("luser_relay")) {
-        const auto relay = expand_names(options_.luser_relay, names_of(*work, place), options_.forward_filter + "\"\\ ");
-        auto targets = relay && *relay ? parse_targets(**relay) : Result<std::vector<Target>>(relay ? Error{"a name in it is empty"} : relay.error());
+        const auto expanded = expand_names(options_.luser_relay, names_of(*work, place), options_.forward_filter + "\"\\ ");
+        const std::string relay = expanded ? expanded->value_or("") : "";
+        auto targets = expanded ? parse_targets(relay) : Result<std::vector<Target>>(expanded.error());
         if (!targets || targets->empty()) {
             teller_.log().warning("luser_relay: {}", targets ? "no address" : targets.error().text());
             co_return co_await work->leaf(Fate::misconfigured());
@@ -447,12 +485,12 @@ awaitable<void> LocalAgent::to_command(Work* work, Place place, std::string comm
     run.environment = options_.environment;
     std::ranges::move(command_environment(names, options_.command_filter), std::back_inserter(run.environment));
     if (!options_.command_directory.empty()) {
-        const auto directory = expand_names(options_.command_directory, names, options_.directory_filter);
-        if (!directory || !*directory) {
-            teller_.log().warning("command_execution_directory: {}", directory ? "a name in it is empty" : directory.error().text());
+        const auto expanded = expand_names(options_.command_directory, names, options_.directory_filter);
+        run.directory = expanded ? expanded->value_or("") : "";
+        if (run.directory.empty()) {
+            teller_.log().warning("command_execution_directory: {}", expanded ? "a name in it is empty" : expanded.error().text());
             co_return co_await work->leaf(Fate::misconfigured());
         }
-        run.directory = **directory;
     }
     run.as = rights;
     WrittenOptions how;
@@ -463,7 +501,7 @@ awaitable<void> LocalAgent::to_command(Work* work, Place place, std::string comm
     const CommandEnd end = co_await spawner_.run(std::move(run));
     if (end.not_executed)
         teller_.log().error("{}: {}", work->request->envelope().queue_id(), end.not_executed->text());
-    co_await work->leaf(fate_of(end, command, "delivered to command: " + command, "delivered"));
+    co_await work->leaf(fate_of(end, command, "delivered to command: " + command, "delivered", Tell::nothing));
 }
 
 /// To another transport: as a message of its own, whose way is given.

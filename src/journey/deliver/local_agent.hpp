@@ -27,7 +27,7 @@ struct Sources {
 
 struct LocalOptions {
     tables::Delimiter delimiter;
-    std::string myorigin, host;  // what is added to a user alone; myhostname
+    std::string myorigin, host;  // what is added to a user alone; of this machine
     std::string service = "local";  // of master.cf: routes to it end here
     Privileges default_rights{};
     Sources commands, files;  // allow_mail_to_*

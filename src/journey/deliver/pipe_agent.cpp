@@ -73,8 +73,7 @@ std::optional<Fate> PipeAgent::refused(const handoff::DeliveryRequest& request, 
             return Fate::misconfigured();
         }
     if (options_.line.size_limit != 0 && envelope.size() > options_.line.size_limit)
-        return Fate::bounced("5.2.3", fmt::format("message size {} exceeds size limit {} for service {}", envelope.size(), options_.line.size_limit,
-                                                  options_.service));
+        return Fate::bounced("5.2.3", "message too large");
     if (options_.line.has('D') && envelope.recipients_size() == 1) {
         const auto head = message.head();
         if (!head)

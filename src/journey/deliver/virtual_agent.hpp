@@ -17,7 +17,7 @@ struct VirtualOptions {
     unsigned minimum_uid = 100;
     LockManner lock;
     bool strict_ownership = true;
-    std::string host;                        // myhostname
+    std::string host;                        // of this machine
 };
 
 class VirtualAgent {

@@ -108,6 +108,16 @@ Result<deliver::Privileges> Delivery::privileges(const std::string& user, const 
     return deliver::Privileges{ids.uid, ids.gid};
 }
 
+std::string machine_name()
+{
+    char name[256] = "localhost";
+    ::gethostname(name, sizeof name - 1);
+    std::string made;
+    for (const char c : std::string_view(name))
+        made += c == '/' ? std::string("\\057") : c == ':' ? std::string("\\072") : std::string(1, c);
+    return made;
+}
+
 Result<deliver::LockManner> lock_manner(const process::Service& service, std::string_view methods)
 {
     deliver::LockManner manner;

@@ -40,6 +40,9 @@ private:
     deliver::StatusFilter filter();
 };
 
+/// The name of this machine, as the names of maildir files have it.
+std::string machine_name();
+
 /// The manner of locking by these methods. Errors: words that are none.
 Result<deliver::LockManner> lock_manner(const process::Service& service, std::string_view methods);
 

@@ -186,7 +186,7 @@ deliver::LocalOptions options_of(process::Service& service, tables::FileOpener& 
     options.delimiter.characters = config.get(tables::recipient_delimiter);
     options.owner_special = options.delimiter.owner_request_special = config.get(tables::owner_request_special);
     options.myorigin = at_start(tables::origin_of(config.get(tables::myorigin), opener));
-    options.host = config.text("myhostname");
+    options.host = machine_name();
     options.service = service.name();
     options.commands = sources_of("allow_mail_to_commands", config.get(deliver::allow_mail_to_commands));
     options.files = sources_of("allow_mail_to_files", config.get(deliver::allow_mail_to_files));

@@ -24,7 +24,7 @@ int serve_virtual(process::Service& service)
     options.minimum_uid = static_cast<unsigned>(config.get(deliver::virtual_minimum_uid));
     options.lock = at_start(lock_manner(service, config.get(deliver::virtual_mailbox_lock)));
     options.strict_ownership = config.get(deliver::strict_mailbox_ownership);
-    options.host = config.text("myhostname");
+    options.host = machine_name();
     Delivery delivery(service, parameters, "virtual", deliver::virtual_delivery_status_filter);
     const auto maps = [&](const config::Param<std::string>& which) {
         return tables::Maps(std::string(which.name), config.get(which), {.substitute = false}, delivery.tables);
