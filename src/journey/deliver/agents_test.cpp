@@ -63,6 +63,8 @@ std::vector<std::string> told_of(const handoff::Verdicts& verdicts)
     return lines;
 }
 
+awaitable<Result<std::optional<std::string>>> later(Result<std::optional<std::string>> answer) { co_return answer; }
+
 struct World : tables::TestSite {
     std::vector<std::string> pipe(std::vector<std::string> arguments, handoff::DeliveryRequest of, StatusFilter filter = {})
     {
@@ -140,9 +142,7 @@ TEST_CASE("pipe: a status filter has the last word, and one that cannot answer r
 {
     World world;
     world.here.status = EX_NOUSER;
-    const auto filter = [](Result<std::optional<std::string>> answer) {
-        return [answer](std::string) -> awaitable<Result<std::optional<std::string>>> { co_return answer; };
-    };
+    const auto filter = [](Result<std::optional<std::string>> answer) { return [answer](std::string) { return later(answer); }; };
     CHECK(world.pipe({"argv=/bin/x"}, request({"a@x.test"}), filter(std::optional<std::string>("4.1.1 later"))) == Lines{"0 1 4.1.1 later"});
     CHECK(world.pipe({"argv=/bin/x"}, request({"a@x.test"}), filter(std::optional<std::string>("2.0.0 fine"))) == Lines{"0 2 5.1.1 user unknown"});
     CHECK(world.pipe({"argv=/bin/x"}, request({"a@x.test"}), filter(Error{"away"})) == Lines{"0 1 4.1.1 user unknown"});

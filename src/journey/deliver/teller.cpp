@@ -25,9 +25,10 @@ awaitable<Fate> Teller::filtered(const std::string* queue_id, Fate fate) const
         }
         co_return fate;
     }
-    if (!*found)
+    const std::optional<std::string>& result = *found;
+    if (!result)
         co_return fate;
-    auto replaced = handoff::replaced_by(fate.status, **found);
+    auto replaced = handoff::replaced_by(fate.status, *result);
     if (!replaced) {
         log_.warning("{}: delivery_status_filter: {}", *queue_id, replaced.error().text());
         co_return fate;

@@ -37,13 +37,18 @@ Result<VirtualAgent::Decision> VirtualAgent::place_of(tables::Lookups& lookups, 
     }
     TRY(const auto uid, find(asked_.uids));
     TRY(const auto gid, find(asked_.gids));
-    for (const auto& [name, found] : {std::pair{std::string_view("virtual_uid_maps"), &uid}, {"virtual_gid_maps", &gid}}) {
-        if (!*found)
-            return refuse(fmt::format("recipient {}: not found in {}", address, name));
-        if (!id_of((*found)->value))
-            return refuse(fmt::format("recipient {}: bad id \"{}\" in {}", address, printable((*found)->value), name));
-    }
-    decision.place.owner = {*id_of(uid->value), *id_of(gid->value)};
+    const auto number = [&](std::string_view name, const std::optional<tables::Found>& found) -> Result<std::uint32_t> {
+        const auto id = found ? id_of(found->value) : std::nullopt;
+        if (!found)
+            return Error{fmt::format("recipient {}: not found in {}", address, name)};
+        if (!id)
+            return Error{fmt::format("recipient {}: bad id \"{}\" in {}", address, printable(found->value), name)};
+        return *id;
+    };
+    const auto user = number("virtual_uid_maps", uid), group = number("virtual_gid_maps", gid);
+    if (!user || !group)
+        return refuse(user ? group.error().what() : user.error().what());
+    decision.place.owner = {*user, *group};
     if (decision.place.owner.uid < options_.minimum_uid || decision.place.owner.uid == 0)
         return refuse(fmt::format("recipient {}: uid {} in virtual_uid_maps is less than virtual_minimum_uid ({})", address, decision.place.owner.uid,
                                   options_.minimum_uid));
@@ -70,8 +75,8 @@ awaitable<Fate> VirtualAgent::attempt(const handoff::DeliveryRequest* request, c
     }
     if (!decision->warning.empty())
         teller_.log().warning("{}: {}", queue_id, decision->warning);
-    if (decision->fate)
-        co_return *decision->fate;
+    if (const std::optional<Fate>& fate = decision->fate)
+        co_return *fate;
     const bool maildir = decision->place.path.ends_with('/');
     if (only_asked(*request))
         co_return Fate::delivered(maildir ? "delivers to maildir" : "delivers to mailbox");
