@@ -30,7 +30,7 @@ constexpr auto meanings = std::to_array<Meaning>({
     {EX_OSERR, "4.3.0", "system resource problem"},
     {EX_OSFILE, "5.3.0", "critical OS file missing"},
     {EX_CANTCREAT, "5.2.0", "can't create user output file"},
-    {EX_IOERR, "4.3.0", "input/output error"},
+    {EX_IOERR, "5.3.0", "input/output error"},
     {EX_TEMPFAIL, "4.3.0", "temporary failure"},
     {EX_PROTOCOL, "5.5.0", "remote error in protocol"},
     {EX_NOPERM, "5.7.0", "permission denied"},

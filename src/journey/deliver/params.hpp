@@ -24,8 +24,6 @@ inline constexpr Param<bool> allow_min_user{
 inline constexpr Param<std::string> pipe_delivery_status_filter{
     .name = "pipe_delivery_status_filter", .initial = "$default_delivery_status_filter", .doc = "default_delivery_status_filter for pipe services."};
 
-inline constexpr Param<std::string> virtual_mailbox_base{
-    .name = "virtual_mailbox_base", .initial = "", .doc = "The folder below which all paths of virtual_mailbox_maps are."};
 inline constexpr Param<std::string> virtual_uid_maps{
     .name = "virtual_uid_maps", .initial = "", .doc = "Tables with the user id that delivers to a virtual mailbox, by address."};
 inline constexpr Param<std::string> virtual_gid_maps{
@@ -115,7 +113,6 @@ inline constexpr config::ParamInfo params[] = {deliver_lock_attempts,
                                                strict_mailbox_ownership,
                                                allow_min_user,
                                                pipe_delivery_status_filter,
-                                               virtual_mailbox_base,
                                                virtual_uid_maps,
                                                virtual_gid_maps,
                                                virtual_minimum_uid,

@@ -65,6 +65,7 @@ constexpr auto read_by_name = std::to_array<Named>({
     {"setgid_group", "The group of postdrop, postqueue and the folders they enter."},
     {"syslog_facility", "The facility of log lines."},
     {"syslog_name", "The beginning of log tags."},
+    {"virtual_mailbox_base", "The folder below which all paths of virtual_mailbox_maps are."},
 });
 /// Documentation and paths of an installation: nothing could act on them.
 constexpr auto informative = std::to_array<std::string_view>({

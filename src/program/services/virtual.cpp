@@ -17,7 +17,7 @@ int serve_virtual(process::Service& service)
                                                       deliver::virtual_gid_maps.name};
     const config::Snapshot& config = service.config();
     deliver::VirtualOptions options;
-    options.base = config.get(deliver::virtual_mailbox_base);
+    options.base = config.text("virtual_mailbox_base");
     options.delimiter.characters = config.get(tables::recipient_delimiter);
     options.delimiter.owner_request_special = config.get(tables::owner_request_special);
     options.size_limit = static_cast<std::uint64_t>(config.get(deliver::virtual_mailbox_limit).count);
