@@ -256,7 +256,9 @@ Result<std::unique_ptr<Context::Core>> make(Role role, Options options, const Re
     SSL_CTX* ctx = core->ctx.get();
     SSL_CTX_set_app_data(ctx, core.get());
     TRY(const Protocols protocols, parse_protocols(core->options.protocols));
-    SSL_CTX_set_options(ctx, protocols.without | SSL_OP_ALL | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    TRY(const std::uint64_t bits, option_bits(core->options));
+    SSL_CTX_clear_options(ctx, SSL_OP_ALL);                           // some are on by themselves
+    SSL_CTX_set_options(ctx, protocols.without | bits | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_min_proto_version(ctx, protocols.least);
     SSL_CTX_set_max_proto_version(ctx, protocols.most);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -290,6 +292,7 @@ Result<std::unique_ptr<Context::Core>> make(Role role, Options options, const Re
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(ctx, new_session);
         SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, nullptr);            // verified all the same; Facts carry the result
+        TRY_VOID(enable_dane(ctx, core->options.dane_digests));
     }
     return core;
 }
@@ -358,6 +361,12 @@ std::shared_ptr<Context> Context::without_files(Options options)
     SSL_CTX_set_app_data(core->ctx.get(), core.get());
     core->keys = TicketKeys::random();
     return std::shared_ptr<Context>(new Context(std::move(core)));
+}
+
+std::vector<std::string> default_authorities()
+{
+    return {X509_get_default_cert_file(), X509_get_default_cert_dir(), "/etc/ssl/certs", "/usr/share/ca-certificates",
+            "/usr/local/share/ca-certificates"};
 }
 
 void Context::set_ticket_keys(TicketKeys keys) { core_->keys = keys; }

@@ -66,6 +66,14 @@ struct Keeper {
 /// The index of the Keeper on SSL objects.
 int keeper_index();
 
-Facts facts_of(SSL* ssl, const Context::Core& core, const std::vector<std::string>& names);
+/// Of a client's Context: its sessions may be held against anchors, by these digests.
+Result<void> enable_dane(SSL_CTX* ctx, const std::string& digests);
+/// False: none of them can be used, and nothing would verify.
+bool hold_against(SSL* ssl, const std::vector<TlsaRecord>& anchors);
+/// The usage of the anchor that vouched for the peer; none: no one did.
+std::optional<int> matched_usage(SSL* ssl);
+
+/// `wanted`: what the peer is held against; of a server's, nothing.
+Facts facts_of(SSL* ssl, const Context::Core& core, const ConnectOptions& wanted);
 
 }  // namespace posthorn::tls

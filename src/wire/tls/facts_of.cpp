@@ -159,27 +159,60 @@ void note_chain(SSL* ssl, const Context::Core& core, Facts& facts)
     }
 }
 
-void note_trust(SSL* ssl, const std::vector<std::string>& names, Facts& facts)
+/// The names a certificate stands for. One without subjectAltName, of a private authority, says its name in the subject.
+std::vector<std::string> names_of(X509* certificate, const Facts& facts)
 {
+    if (X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1) < 0 && !facts.peer_cn.empty())
+        return {facts.peer_cn};
+    return facts.peer_names;
+}
+
+void note_fingerprints(const std::vector<std::string>& wanted, Facts& facts)
+{
+    facts.trust = Trust::untrusted;
+    facts.why = "no digest of the certificate or its key is one of those expected";
+    for (const std::string& one : wanted)
+        for (const std::string& own : {facts.certificate_fingerprint, facts.key_fingerprint})
+            if (facts.trust != Trust::verified && same_fingerprint(one, own)) {
+                facts.trust = Trust::verified;
+                facts.matched_name = own;
+                facts.why.clear();
+            }
+}
+
+void note_trust(SSL* ssl, X509* certificate, const ConnectOptions& wanted, Facts& facts)
+{
+    if (!wanted.fingerprints.empty()) {
+        note_fingerprints(wanted.fingerprints, facts);
+        return;
+    }
     if (const long verdict = SSL_get_verify_result(ssl); verdict != X509_V_OK) {
         facts.trust = Trust::untrusted;
         facts.why = X509_verify_cert_error_string(verdict);
         return;
     }
+    if (!wanted.anchors.empty()) {
+        const auto usage = matched_usage(ssl);
+        facts.trust = !usage ? Trust::untrusted : *usage == 3 ? Trust::verified : Trust::trusted;
+        if (facts.trust == Trust::untrusted)
+            facts.why = "no trust anchor vouches for it";
+        if (facts.trust != Trust::trusted)
+            return;
+    }
     facts.trust = Trust::trusted;
-    for (const std::string& name : names)
-        for (const std::string& dns_id : facts.peer_names)
-            if (facts.trust != Trust::verified && name_matches(dns_id, name)) {
+    for (const std::string& name : wanted.names)
+        for (const std::string& dns_id : names_of(certificate, facts))
+            if (facts.trust != Trust::verified && reference_fits(dns_id, name, wanted.several_labels)) {
                 facts.trust = Trust::verified;
                 facts.matched_name = dns_id;
             }
-    if (!names.empty() && facts.trust != Trust::verified)
-        facts.why = fmt::format("certificate bears none of the names expected: {}", fmt::join(names, ", "));
+    if (!wanted.names.empty() && facts.trust != Trust::verified)
+        facts.why = fmt::format("certificate bears none of the names expected: {}", fmt::join(wanted.names, ", "));
 }
 
 }  // namespace
 
-Facts facts_of(SSL* ssl, const Context::Core& core, const std::vector<std::string>& names)
+Facts facts_of(SSL* ssl, const Context::Core& core, const ConnectOptions& wanted)
 {
     Facts facts;
     facts.role = core.role;
@@ -206,11 +239,20 @@ Facts facts_of(SSL* ssl, const Context::Core& core, const std::vector<std::strin
     }
     if (peer) {
         note_certificate(peer.get(), core, facts);
-        note_trust(ssl, names, facts);
+        note_trust(ssl, peer.get(), wanted, facts);
         if (core.options.keep_chain)
             note_chain(ssl, core, facts);
     }
     return facts;
+}
+
+std::optional<Error> refusal(const Facts& facts, const ConnectOptions& options)
+{
+    const bool any_name = options.names.empty() && options.fingerprints.empty() && options.anchors.empty();
+    if (facts.trust >= (any_name ? Trust::trusted : Trust::verified))
+        return std::nullopt;
+    const bool untrusted = facts.trust < Trust::trusted && options.fingerprints.empty();
+    return Error{untrusted ? "Server certificate not trusted" : "Server certificate not verified", "4.7.5"}.after(facts.why);
 }
 
 }  // namespace posthorn::tls

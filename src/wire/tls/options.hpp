@@ -38,10 +38,12 @@ struct Options {
     std::string groups = "X25519 X448 prime256v1 secp384r1 secp521r1";     // unknown ones are left out
     std::string ffdhe_groups = "ffdhe2048 ffdhe3072";
     bool server_chooses = false;                                      // tls_preempt_cipherlist
+    std::string ssl_options, disable_workarounds;                     // OpenSSL's words, or its bits as a hexadecimal number
     bool ask_certificate = false;                                     // of clients; what is thought of it stands in Facts
     int verify_depth = 9;
     std::string fingerprint_digest = "sha256";
     bool tickets = true;
+    std::string dane_digests = "sha512 sha256";                       // the preferred first; "name=N": of matching type N (RFC 6698 7.4)
     bool keep_chain = false;                                          // Facts carry the peer's certificates
     std::chrono::seconds session_lifetime{3600};
     int handshakes_per_turn = 4;                                      // steps of handshakes in one turn of the loop
@@ -59,11 +61,19 @@ struct Protocols {
 /// Errors: `invalid TLS protocol list "..."`.
 Result<Protocols> parse_protocols(std::string_view text);
 
+/// OpenSSL's options and workarounds as bits: SSL_OP_ALL less `disable_workarounds`, and `ssl_options`. Words as OpenSSL has them, without SSL_OP_.
+/// Errors: `tls_ssl_options: unknown name "..."`.
+Result<std::uint64_t> option_bits(const Options& options);
+
 /// OpenSSL's list for the grade with the exclusions. Errors: `invalid TLS cipher grade: "..."`.
 Result<std::string> cipher_list(const Options& options);
 
 /// RFC 9525: does a certificate's DNS-ID fit the host? Letter case does not matter; "*" stands for exactly one whole leftmost label,
-/// never for a top level ("*.test") or an address.
-bool name_matches(std::string_view dns_id, std::string_view host);
+/// never for a top level ("*.test") or an address. `several_labels`: the "*" may stand for more of them (Postfix's rule).
+bool name_matches(std::string_view dns_id, std::string_view host, bool several_labels = false);
+/// The same for what a policy asks for: ".example.test" is any name below that domain, "*.example.test" among them.
+bool reference_fits(std::string_view dns_id, std::string_view reference, bool several_labels = false);
+/// "AA:BB:01" and "aabb01" are the same.
+bool same_fingerprint(std::string_view a, std::string_view b);
 
 }  // namespace posthorn::tls

@@ -31,6 +31,8 @@ Options common(const config::Snapshot& config)
     options.groups = config.get(tls_eecdh_auto_curves);
     options.ffdhe_groups = config.get(tls_ffdhe_auto_groups);
     options.server_chooses = config.get(tls_preempt_cipherlist);
+    options.ssl_options = config.get(tls_ssl_options);
+    options.disable_workarounds = config.get(tls_disable_workarounds);
     return options;
 }
 
@@ -49,6 +51,7 @@ Options client_options(const config::Snapshot& config, bool mandatory, std::stri
     options.exclude_ciphers = {config.get(smtp_tls_exclude_ciphers, as)};
     if (mandatory)
         options.exclude_ciphers.push_back(config.get(smtp_tls_mandatory_exclude_ciphers, as));
+    options.dane_digests = config.get(tls_dane_digests);
     options.verify_depth = config.get(smtp_tls_scert_verifydepth, as);
     options.fingerprint_digest = config.get(smtp_tls_fingerprint_digest, as);
     options.session_lifetime = config.get(smtp_tls_session_cache_timeout, as);

@@ -51,7 +51,9 @@ inline constexpr Param<std::chrono::seconds> smtp_tls_session_cache_timeout{
     .name = "smtp_tls_session_cache_timeout", .initial = "3600s", .doc = "How long a session may be resumed."};
 inline constexpr Text smtp_tls_loglevel{.name = "smtp_tls_loglevel", .initial = "0", .doc = "1: a line per TLS handshake; 2: also its steps."};
 inline constexpr Text smtp_tls_servername{
-    .name = "smtp_tls_servername", .initial = "", .doc = "The name sent as SNI: a name, hostname, nexthop; empty: none."};
+    .name = "smtp_tls_servername",
+    .initial = "",
+    .doc = "The name sent as SNI: a name, hostname, nexthop; empty: none. With DANE it is the name of the TLSA records."};
 
 inline constexpr Text smtpd_tls_chain_files{
     .name = "smtpd_tls_chain_files",
@@ -94,6 +96,22 @@ inline constexpr Text smtpd_tls_loglevel{.name = "smtpd_tls_loglevel", .initial 
 inline constexpr Param<bool> tls_append_default_CA{.name = "tls_append_default_CA", .initial = "no", .doc = "Add the system's authorities."};
 inline constexpr Param<bool> tls_preempt_cipherlist{
     .name = "tls_preempt_cipherlist", .initial = "no", .doc = "The server's order of ciphers counts, not the client's."};
+inline constexpr Text tls_ssl_options{
+    .name = "tls_ssl_options", .initial = "", .doc = "OpenSSL options to turn on: names without SSL_OP_, or bits as a hexadecimal number."};
+inline constexpr Text tls_disable_workarounds{
+    .name = "tls_disable_workarounds",
+    .initial = "",
+    .doc = "OpenSSL's workarounds for the faults of others to turn off: names without SSL_OP_, or bits as a hexadecimal number."};
+inline constexpr Text tls_dane_digests{
+    .name = "tls_dane_digests",
+    .initial = "sha512 sha256",
+    .least = 1,
+    .doc = "Digests of TLSA records that count, the preferred first; of several for the same thing only the first. name=N: matching type N.",
+    .source = "RFC 7671 9"};
+inline constexpr Param<bool> tls_wildcard_matches_multiple_labels{
+    .name = "tls_wildcard_matches_multiple_labels",
+    .initial = "yes",
+    .doc = "The wildcard of a server's certificate, *.example.com, stands for several labels too."};
 inline constexpr Text tls_high_cipherlist{.name = "tls_high_cipherlist",
                                           .initial = "aNULL:-aNULL:HIGH:!SEED:!IDEA:!3DES:!RC2:!RC4:!RC5:!kDH:!kECDH:!aDSS:!MD5:@STRENGTH",
                                           .least = 1,
@@ -113,7 +131,7 @@ inline constexpr Text tls_eecdh_auto_curves{.name = "tls_eecdh_auto_curves",
 inline constexpr Text tls_ffdhe_auto_groups{
     .name = "tls_ffdhe_auto_groups", .initial = "ffdhe2048 ffdhe3072", .doc = "Finite-field groups for key exchange."};
 
-inline constexpr std::array<ParamInfo, 45> params{smtp_tls_chain_files,
+inline constexpr std::array<ParamInfo, 49> params{smtp_tls_chain_files,
                                                   smtp_tls_cert_file,
                                                   smtp_tls_key_file,
                                                   smtp_tls_eccert_file,
@@ -153,6 +171,10 @@ inline constexpr std::array<ParamInfo, 45> params{smtp_tls_chain_files,
                                                   smtpd_tls_loglevel,
                                                   tls_append_default_CA,
                                                   tls_preempt_cipherlist,
+                                                  tls_ssl_options,
+                                                  tls_disable_workarounds,
+                                                  tls_dane_digests,
+                                                  tls_wildcard_matches_multiple_labels,
                                                   tls_high_cipherlist,
                                                   tls_medium_cipherlist,
                                                   tls_null_cipherlist,

@@ -1,6 +1,7 @@
 #include "tls/params.hpp"
 
 #include <doctest/doctest.h>
+#include <openssl/ssl.h>
 
 using namespace posthorn;
 using namespace posthorn::tls;
@@ -44,6 +45,15 @@ tls_preempt_cipherlist = yes
     CHECK_FALSE(server_options(config, false).ask_certificate);       // nothing can be required of who need not use TLS
     CHECK(server.server_chooses);
     CHECK_FALSE(server.tickets);
+    const auto bits = [](std::string_view line) { return option_bits(server_options(of(line), false)); };
+    const std::uint64_t plain = bits("").value();
+    CHECK((bits("tls_ssl_options = no_ticket, 0x40000000\n").value() & ~plain) == (0x40000000U | SSL_OP_NO_TICKET));
+    CHECK((plain & ~bits("tls_disable_workarounds = CRYPTOPRO_TLSEXT_BUG:TLS_D5_BUG\n").value()) == SSL_OP_CRYPTOPRO_TLSEXT_BUG);
+    CHECK(bits("tls_disable_workarounds = 0xFFFFFFFF\n").value() == 0);
+    CHECK(bits("tls_ssl_options = NO_SUCH\n").error().what() == "tls_ssl_options: unknown name \"NO_SUCH\"");
+    CHECK(bits("tls_disable_workarounds = 12\n").error().what() == "tls_disable_workarounds: unknown name \"12\"");
+    CHECK_FALSE(bits("tls_ssl_options = 0xG\n"));
+    CHECK_FALSE(bits("tls_ssl_options = 0x\n"));
     CHECK(log_level("1") == 1);
     CHECK(log_level("2,trace") == 2);
     CHECK(log_level("") == 0);

@@ -7,15 +7,18 @@
 //            stay what they are. Reading: end of stream only after close_notify; without it "lost connection" (truncated).
 // CPU        steps of handshakes take turns on the loop: a few per turn, so that sessions under way are not held up.
 // Trust      a certificate that does not verify ends no handshake by itself (opportunistic TLS): Facts say it, the caller decides,
-//            before anything is sent; `must_verify` makes it an Error here.
+//            before anything is sent; `must_verify` makes it an Error here. What the peer is held against is one of three: fingerprints
+//            alone; anchors (DANE, files of trust anchors) in place of the Context's authorities; those authorities.
 #pragma once
 
 #include "net/stream.hpp"
+#include "tls/dane.hpp"
 #include "tls/facts.hpp"
 #include "tls/options.hpp"
 #include "tls/sessions.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +41,8 @@ public:
     Result<void> read_again(const ReadFile& read = read_file);
     bool has_certificate() const;
     const Options& options() const;
+    /// Of a client: the records that it can hold a chain against; the others are malformed, of an unknown kind, or none for SMTP (dane.hpp).
+    std::vector<TlsaRecord> usable(std::vector<TlsaRecord> records) const;
 
     struct Core;
     Core& core() { return *core_; }
@@ -52,8 +57,12 @@ struct ConnectOptions {
     explicit ConnectOptions(std::string server_name) : sni(std::move(server_name)) {}
     std::string sni;                                                  // empty, or an address: none is sent
     std::vector<std::string> names;                                   // one of them must be in the certificate to be "verified"
+    bool several_labels = false;                                      // see name_matches()
+    std::vector<std::string> fingerprints;                            // one must be the certificate's or its key's
+    std::vector<TlsaRecord> anchors;  // usable ones; not together with `sessions`: nothing is known of a resumed one
+    std::optional<std::string> protocols, cipher_list;  // instead of the Context's: as parse_protocols(), cipher_list() have them
     bool must_verify = false;
-    std::shared_ptr<SessionStore> sessions;                           // none: no resumption
+    std::shared_ptr<SessionStore> sessions;  // none: no resumption
     std::string session_key;
 };
 
@@ -63,6 +72,12 @@ struct Secured {
     std::unique_ptr<net::Stream> stream;
     Facts facts;
 };
+
+/// Is the peer less than what `options` hold it against? "Server certificate not trusted", "... not verified", with the reason as evidence.
+std::optional<Error> refusal(const Facts& facts, const ConnectOptions& options);
+
+/// Files and folders where the system keeps its authorities (tls_append_default_CA), and where links of those lead.
+std::vector<std::string> default_authorities();
 
 /// Octets of the lower stream that were read already must be none: RFC 3207 forbids commands behind STARTTLS. A wrapper-mode
 /// session that looked ahead passes them as `first`.

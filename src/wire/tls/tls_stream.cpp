@@ -322,12 +322,37 @@ awaitable<Result<Secured>> accept(std::shared_ptr<Context> context, std::unique_
     co_return Secured(std::move(stream), std::move(facts));
 }
 
+namespace {
+
+/// What this session asks for beyond its Context.
+Result<void> set_up(SSL* ssl, const ConnectOptions& options)
+{
+    if (options.protocols) {
+        TRY(const Protocols protocols, parse_protocols(*options.protocols));
+        SSL_clear_options(ssl, SSL_OP_NO_SSLv3 | SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_TLSv1_2 | SSL_OP_NO_TLSv1_3);
+        SSL_set_options(ssl, protocols.without);
+        if (SSL_set_min_proto_version(ssl, protocols.least) != 1 || SSL_set_max_proto_version(ssl, protocols.most) != 1)
+            return Error{fmt::format("invalid TLS protocol list \"{}\"", *options.protocols), "4.7.5"};
+    }
+    if (options.cipher_list && SSL_set_cipher_list(ssl, options.cipher_list->c_str()) != 1)
+        return Error{fmt::format("invalid TLS cipher list \"{}\": {}", *options.cipher_list, openssl_reasons()), "4.7.5"};
+    if (!options.anchors.empty() && !hold_against(ssl, options.anchors))
+        return Error{"no trust anchor can be used", "4.7.5"};
+    return {};
+}
+
+}  // namespace
+
 awaitable<Result<Secured>> connect(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, ConnectOptions options)
 {
     auto stream = std::make_unique<TlsStream>(context, std::move(lower), std::string{});
     SSL_set_connect_state(stream->ssl());
     if (!options.sni.empty() && !net::IpAddress::parse(options.sni))
         SSL_set_tlsext_host_name(stream->ssl(), options.sni.c_str());
+    if (auto ready = set_up(stream->ssl(), options); !ready) {
+        stream->close();
+        co_return ready.error();
+    }
     std::string session;
     if (options.sessions && !options.session_key.empty())
         session = options.sessions->get(options.session_key).value_or("");
@@ -337,11 +362,10 @@ awaitable<Result<Secured>> connect(std::shared_ptr<Context> context, std::unique
         stream->close();
         co_return done.error();
     }
-    Facts facts = facts_of(stream->ssl(), context->core(), options.names);
-    if (options.must_verify && (options.names.empty() ? facts.trust < Trust::trusted : facts.trust < Trust::verified)) {
+    Facts facts = facts_of(stream->ssl(), context->core(), options);
+    if (auto refused = options.must_verify ? refusal(facts, options) : std::nullopt) {
         stream->close();
-        co_return Error{facts.trust < Trust::trusted ? "Server certificate not trusted" : "Server certificate not verified", "4.7.5"}.after(
-            facts.why);
+        co_return *std::move(refused);
     }
     co_return Secured(std::move(stream), std::move(facts));
 }
