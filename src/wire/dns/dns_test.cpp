@@ -181,14 +181,20 @@ TEST_CASE("resolver: simultaneous questions share one lookup, answers are kept f
 TEST_CASE("resolver: with DNSSEC a signed answer is secure, a forged one bogus, and neither passes for the other")
 {
     // One key at the root signs all (Ed25519; valid until 2080). What bad.test says is not what was signed.
-    static constexpr std::string_view anchor = ". IN DNSKEY 257 3 15 DXm9AMbfqslPRv7SKyF1iDi0s8nkvo5uowqx/DBWm8o=";
+    static constexpr std::string_view anchor = ". IN DNSKEY 257 3 15 1v0AM3Rq+oWZRNX6We256qsbIi0OoEiAeFNesW+2lQA=";
     static constexpr std::string_view signed_zone = R"(
-        . DNSKEY 257 3 15 DXm9AMbfqslPRv7SKyF1iDi0s8nkvo5uowqx/DBWm8o=
-        . RRSIG DNSKEY 15 0 300 3471292800 1577836800 45001 . hVUPDaxEqUGEVCj3MGVJQBnYrDteiOZrOmoKhr/XFfFvnYI6cpgNKXdcqTrERWcDZ602Z4/7jcLlt4/hqasrBg==
+        . DNSKEY 257 3 15 1v0AM3Rq+oWZRNX6We256qsbIi0OoEiAeFNesW+2lQA=
+        . RRSIG DNSKEY 15 0 300 3471292800 1577836800 52589 . fgOIO3gspwP5TfE3+/rg+UGQQAudRB54udsLYWjwbV9VJcgpjmnpON20HArlzyqbmfiab1UJSEkv/T1PV4rxCg==
         good.test. A 192.0.2.21
-        good.test. RRSIG A 15 2 300 3471292800 1577836800 45001 . uN/fJi8GtNsS2KcbRsIspAAh9uMQaMc2fJZTF2d4B0Ay0eofF/Lrv0IeY80sAT5I7NxuaUq9kX6DXqm/VEQKDA==
+        good.test. RRSIG A 15 2 300 3471292800 1577836800 52589 . rbJjlWNHfcY624RabnZbEwvNwdlwGhPO8n6Q2SM6SPVQjxEx49UyFoBeDaLMFVRnLdDKX3TdPm1HJOCvg/w6Ag==
         bad.test. A 192.0.2.99
-        bad.test. RRSIG A 15 2 300 3471292800 1577836800 45001 . 40/rjND7VjLMMLXMKOW12/ARzL+kJjjRLYPECdaxi39SJJX/AyvaHJ4pkj354tKYhjMe5N/hafDY0N1X9wAOCg==
+        bad.test. RRSIG A 15 2 300 3471292800 1577836800 52589 . 2bNDMmZy6l4wC5PS6Em47yrzvDoVxX9SjeHx8pWvwT5sbzmKnXmSs9/142kRKhCinY2OM8d6UkMQfvyA+ySwAQ==
+        good.test. MX 10 good.test.
+        good.test. RRSIG MX 15 2 300 3471292800 1577836800 52589 . dNSQ6jEs85GNvweNy17k+kZQSJc0OYc/RtL2noNNo9bcCMaRm+RvTUtyLMx8BppT242q6mig/LU0jpnihWH2DQ==
+        _25._tcp.good.test. TLSA 3 1 1 00ff10
+        _25._tcp.good.test. RRSIG TLSA 15 4 300 3471292800 1577836800 52589 . F09H3mr0CV4tdL9FikCAZ4DzFi3cdDkVZhkPC7onUW3eqVWU0k0YgYSI8wVkqD4OHfwAPgUbQ4lPhCHA0Mu+Ag==
+        _25._tcp.bad.test. TLSA 3 1 1 00ff11
+        _25._tcp.bad.test. RRSIG TLSA 15 4 300 3471292800 1577836800 52589 . ekGycsoC69alnz9HWWlI/2n9WCcnbx8o6UueaRpl7x3SfrQ7WrzEcHu40NuuSQqJ63EjxfaWD8u+RRMCUTPiDw==
     )";
     for (const bool validate : {true, false}) {
         Options options;
@@ -211,6 +217,18 @@ TEST_CASE("resolver: with DNSSEC a signed answer is secure, a forged one bogus, 
             CHECK(bad.reason.find("validation failure") != std::string::npos);
             CHECK(lookup_error("bad.test", Type::a, bad).status() == "4.4.3");
         }
+        const Answer mx = run(world.loop, world.resolver->mx("good.test"));
+        CHECK(mx.found());
+        CHECK(mx.secure == validate);
+        const Answer tlsa = world.ask("_25._tcp.good.test", Type::tlsa);
+        CHECK(tlsa.records.at(0).usage == 3);
+        CHECK(tlsa.secure == validate);
+        CHECK(world.ask("_25._tcp.bad.test", Type::tlsa).status == (validate ? Status::bogus : Status::found));
+        // That it has no AAAA nobody signed: who keeps that answer back must not make its address one of an unsigned zone.
+        CHECK(world.ask("good.test", Type::aaaa).status == (validate ? Status::bogus : Status::nodata));
+        const Addresses both = run(world.loop, world.resolver->addresses("good.test", Families::both));
+        CHECK(both.found());
+        CHECK(both.secure == validate);
     }
 }
 

@@ -375,7 +375,7 @@ struct Resolver::Core {
             flying[1] = begin(host, Type::aaaa);
         Addresses all;
         all.status = Status::nxdomain;
-        all.secure = true;
+        bool all_secure = true, found_secure = true;
         for (auto& flight : flying) {
             if (!flight)
                 continue;
@@ -384,7 +384,9 @@ struct Resolver::Core {
                 all.list.push_back(record.address);
             if (answer->found())
                 all.ttl = all.ttl.count() == 0 ? answer->ttl : std::min(all.ttl, answer->ttl);
-            all.secure &= answer->secure;
+            // Who drops the answer of one family must not make an insecure host of the other's.
+            all_secure &= answer->secure;
+            found_secure &= answer->secure || !answer->found();
             if (answer->found() || all.canonical_name.empty())
                 all.canonical_name = answer->canonical_name;
             if (!answer->reason.empty())
@@ -403,6 +405,7 @@ struct Resolver::Core {
             if (rank(answer->status) > rank(all.status))
                 all.status = answer->status;
         }
+        all.secure = all.list.empty() ? all_secure : found_secure;
         co_return all;
     }
 };

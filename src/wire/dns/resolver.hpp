@@ -42,7 +42,7 @@ struct Options {
 struct Addresses {
     Status status = Status::temporary;
     std::vector<net::IpAddress> list;                                 // v4 and v6 as they were answered
-    bool secure = false;
+    bool secure = false;                                              // DNSSEC vouches for all of the list, or for there being none
     bool native = false;                                              // of a file of this host, not of the DNS
     std::chrono::seconds ttl{0};                                      // the shortest
     std::string canonical_name;
