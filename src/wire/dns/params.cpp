@@ -30,6 +30,10 @@ Result<Options> options_from(const config::Snapshot& config, std::string_view as
             return Error{fmt::format("parameter dns_servers: {}", server.error().what())};
         options.servers.push_back(*std::move(server));
     }
+    const std::string anchors = config.get(dns_trust_anchors);
+    for (const std::string_view one : split(anchors, ","))
+        if (const auto anchor = trim(one); !anchor.empty())
+            options.trust_anchors.emplace_back(anchor);
     options.limit = config.get(dns_time_limit);
     options.cache.entries = static_cast<std::size_t>(config.get(dns_cache_limit));
     TRY(const Support support, support_level(config, as));

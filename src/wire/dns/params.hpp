@@ -26,6 +26,11 @@ inline constexpr config::Param<int> dns_cache_limit{.name = "dns_cache_limit",
                                                     .least = 0,
                                                     .doc = "How many DNS answers each process keeps (for their time to live, an hour at most).",
                                                     .own = true};
+inline constexpr config::Param<std::string> dns_trust_anchors{
+    .name = "dns_trust_anchors",
+    .initial = "",
+    .doc = "Keys that DNSSEC begins with, as DS or DNSKEY records separated by commas: of a private network's own root. Empty: those of the root.",
+    .own = true};
 inline constexpr config::Param<std::string> smtp_dns_support_level{
     .name = "smtp_dns_support_level",
     .initial = "",
@@ -33,7 +38,8 @@ inline constexpr config::Param<std::string> smtp_dns_support_level{
 inline constexpr config::Param<bool> disable_dns_lookups{
     .name = "disable_dns_lookups", .initial = "no", .doc = "Old form of the level disabled.", .obsolete = "smtp_dns_support_level"};
 
-inline constexpr std::array<config::ParamInfo, 5> params{dns_servers, dns_time_limit, dns_cache_limit, smtp_dns_support_level, disable_dns_lookups};
+inline constexpr std::array<config::ParamInfo, 6> params{dns_servers,       dns_time_limit,         dns_cache_limit,
+                                                         dns_trust_anchors, smtp_dns_support_level, disable_dns_lookups};
 
 enum class Support { disabled, enabled, dnssec };
 

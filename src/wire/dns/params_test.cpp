@@ -23,6 +23,9 @@ TEST_CASE("dns params: servers, support level and host lookup become options; wh
     CHECK(options("smtp_dns_support_level = dnssec\n")->dnssec);
     CHECK(options("smtp_host_lookup = dns, native\n")->host_lookup == std::vector{Lookup::dns, Lookup::native});
     CHECK(options("lmtp_host_lookup = native\n", "lmtp")->host_lookup == std::vector{Lookup::native});
+    CHECK(options("")->trust_anchors.empty());
+    CHECK(options("dns_trust_anchors = . IN DS 1 8 2 AA,\n x.test. IN DNSKEY 257 3 15 BB=\n")->trust_anchors ==
+          std::vector<std::string>{". IN DS 1 8 2 AA", "x.test. IN DNSKEY 257 3 15 BB="});
     CHECK(options("smtp_dns_support_level = disabled\n")->host_lookup == std::vector{Lookup::native});
     CHECK(options("disable_dns_lookups = yes\n")->host_lookup == std::vector{Lookup::native});
     CHECK(options("dns_servers = ns.test\n").error().what() ==
