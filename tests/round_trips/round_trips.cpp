@@ -43,6 +43,7 @@ class NoNames final : public send::Names {
 public:
     awaitable<dns::Answer> mx(std::string) override { co_return dns::Answer{}; }
     awaitable<dns::Addresses> addresses(std::string, dns::Families) override { co_return dns::Addresses{}; }
+    awaitable<dns::Answer> query(std::string, dns::Type) override { co_return dns::Answer{}; }
 };
 
 handoff::DeliveryRequest request_of(const Row& row, unsigned number, const net::Endpoint& at)

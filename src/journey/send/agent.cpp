@@ -109,7 +109,7 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
             job->sheet.fail_open(Reason(false, "4.3.0", found.error().text()));
     }
     if (!job->sheet.settled()) {
-        Site* const place = &site_of(*job);
+        Site* const place = &site_of(*job, co_await find_policies(job));
         ++place->users;
         job->site = place;
         if (around.peers && !job->request.probe())

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <deque>
 #include <list>
+#include <map>
 #include <random>
 #include <unordered_map>
 
@@ -44,6 +45,7 @@ struct Job {
     bool late = false;                  // once: no session of it begins before the greeting
     bool replayed = false;              // once, to clear up what the peer's manners hid
     std::vector<std::string> unreachable;       // for the transcript: connections that could not be had
+    std::map<std::string, std::optional<TlsPolicy>> tls;        // by next hop, where tables are asked; none: it may not be talked to
     std::vector<Host> hosts;
     std::string set;                    // the MX set that it went to, or goes to
     peers::Profile profile;             // what a rule says of it
@@ -97,10 +99,11 @@ struct Kin {
     Site* starving() const;
 };
 
-/// What mail of one site shares.
+/// What mail of one site and of one TLS policy shares: a session serves no mail of another.
 struct Site {
     std::string key;
-    std::string base;  // without the credentials: of its kin
+    std::string base;  // without the credentials and the policy: of its kin
+    bool kept = true;  // connection_reuse=no: its sessions do not wait for more
     std::shared_ptr<Kin> kin;  // none: it is alone
     unsigned lines_of_all() const { return kin ? kin->lines() : lines; }
     unsigned lines = 0;  // sessions in service or being opened
@@ -171,6 +174,8 @@ struct Agent::Core {
     awaitable<std::unique_ptr<Session>> open(std::shared_ptr<Job> job, const Site* site, Reason* reason);
     awaitable<void> drive(std::unique_ptr<Line> line);
     static void bring_back(Job& job);
+    awaitable<std::string> find_policies(std::shared_ptr<Job> job);
+    awaitable<Result<TlsDemand>> demand_for(std::shared_ptr<Job> job, Host host);
     Line* take_idle(Site& site, const std::string& keep_to);
     void start(Site& site, std::shared_ptr<Job> job, std::unique_ptr<Session> session);
     awaitable<void> resolve(std::shared_ptr<Job> job, Reason* reason);
@@ -183,7 +188,7 @@ struct Agent::Core {
     awaitable<void> begin_beside(std::shared_ptr<Job> job);
     bool keeps(const Site& site, const Line& line) const;
     void leave(Site& site);
-    Site& site_of(const Job& job);
+    Site& site_of(const Job& job, const std::string& policies);
     static void make_way(Site& site);
     void give_back(Site& site);
     void give_back_all_of(const std::string& set);

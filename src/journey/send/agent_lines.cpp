@@ -222,11 +222,16 @@ awaitable<void> Agent::Core::begin_beside(std::shared_ptr<Job> job)
 {
     const Line* const first = job->line;
     const Host host = job->host;
+    auto demand = co_await demand_for(job, host);
+    if (!demand)
+        co_return;
     auto stream = co_await connect(job, host);
     if (!stream)
         co_return;
     auto session = std::make_unique<Session>(*std::move(stream), host, options, around);
-    const auto trouble = co_await session->open(wish_for(*job));
+    Session::Wish wish = wish_for(*job);
+    wish.tls = *std::move(demand);
+    const auto trouble = co_await session->open(std::move(wish));
     counts.round_trips += session->round_trips();
     const bool still = first && job->line == first && first->session->silent_since().has_value();
     if (trouble || !still) {
@@ -293,15 +298,19 @@ void Agent::Core::forget_if_empty(const Site& site)
 
 /// Probes have sessions of their own: an address check must not wait behind content, nor spoil a session for mail. So has mail whose sender has
 /// credentials of its own.
-Site& Agent::Core::site_of(const Job& job)
+Site& Agent::Core::site_of(const Job& job, const std::string& policies)
 {
     std::string base = job.request.route().site().empty() ? to_lower(job.request.route().nexthop()) : job.request.route().site();
     if (job.request.probe())
         base += "?";
-    auto& site = sites[job.credentials ? fmt::format("{}\n{}", *job.credentials, base) : base];
+    std::string key = job.credentials ? fmt::format("{}\n{}", *job.credentials, base) : base;
+    if (!policies.empty())
+        key += "\n" + policies;
+    auto& site = sites[key];
     if (!site) {
         site = std::make_unique<Site>();
-        site->key = job.credentials ? fmt::format("{}\n{}", *job.credentials, base) : base;
+        site->key = std::move(key);
+        site->kept = std::ranges::none_of(job.tls, [](const auto& one) { return one.second && one.second->reuse == false; });
         site->base = std::move(base);
         if (options.sasl.by_sender) {
             auto& family = kin[site->base];
@@ -358,8 +367,8 @@ bool Agent::Core::keeps(const Site& site, const Line& line) const
         return false;
     if (options.quit_in_group)
         return false;
-    const auto listed = [&](const std::string& entry) { return site.key.ends_with(to_lower(entry)); };
-    return options.keep_sessions || std::ranges::any_of(options.keep_destinations, listed);
+    const auto listed = [&](const std::string& entry) { return site.base.ends_with(to_lower(entry)); };
+    return site.kept && (options.keep_sessions || std::ranges::any_of(options.keep_destinations, listed));
 }
 
 awaitable<void> Agent::Core::drive(std::unique_ptr<Line> line)
@@ -418,6 +427,42 @@ Session::Wish Agent::Core::wish_for(const Job& job) const
     return wish;
 }
 
+/// What the tables say of all that this job may be given to, fallback relays included; what tells it from other policies.
+awaitable<std::string> Agent::Core::find_policies(std::shared_ptr<Job> job)
+{
+    std::string told;
+    if (!around.tls_policy)
+        co_return told;
+    std::vector<std::string> next_hops{job->request.route().nexthop()};
+    next_hops.insert(next_hops.end(), options.fallback_relays.begin(), options.fallback_relays.end());
+    for (const std::string& text : next_hops) {
+        const auto destinations = parse_nexthop(text, options.port, options.lmtp);
+        if (!destinations)
+            continue;
+        for (const Destination& one : *destinations) {
+            if (job->tls.contains(one.text))
+                continue;
+            FoundTlsPolicy found = co_await find_tls_policy(one.text, &options, &around);
+            told += found.tells_apart + "\n";
+            job->tls.emplace(one.text, std::move(found.policy));
+        }
+    }
+    co_return told;
+}
+
+awaitable<Result<TlsDemand>> Agent::Core::demand_for(std::shared_ptr<Job> job, Host host)
+{
+    TlsPolicy policy;
+    policy.level = options.tls_level;
+    if (around.tls_policy) {
+        const auto at = job->tls.find(host.next_hop);
+        if (at == job->tls.end() || !at->second)
+            co_return Error{"client TLS configuration problem", "4.7.5"};
+        policy = *at->second;
+    }
+    co_return co_await tls_demand(std::move(host), std::move(policy), &options, &around);
+}
+
 awaitable<Result<std::unique_ptr<net::Stream>>> Agent::Core::connect(std::shared_ptr<Job> job, Host host)
 {
     net::ConnectOptions how(options.timeouts.connect);
@@ -448,6 +493,16 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             break;
         const Host host = job->hosts[job->next_host];
         const std::string relay = host.relay();
+        auto demand = co_await demand_for(job, host);
+        if (!demand) {
+            *reason = Reason(false, demand.error().status(), demand.error().what());
+            around.log.warning("TLS policy lookup for {}/{}: {}", host.next_hop, host.name, reason->text);
+            job->unreachable.push_back(reason->text);
+            job->relay = "none";
+            ++job->next_host;
+            in_clear = false;
+            continue;
+        }
         auto stream = co_await connect(job, host);
         if (stream && !unheard.empty())
             unheard.erase(host.endpoint.ip.text());
@@ -469,6 +524,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         }
         auto session = std::make_unique<Session>(*std::move(stream), host, options, around);
         Session::Wish wish = wish_for(*job);
+        wish.tls = *std::move(demand);
         wish.in_clear = in_clear;
         wish.before = std::exchange(job->unreachable, {});
         auto trouble = co_await session->open(std::move(wish));

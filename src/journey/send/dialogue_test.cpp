@@ -444,13 +444,11 @@ TEST_CASE("TLS: level encrypt never speaks in clear; a handshake that fails is t
              {broken, TlsLevel::encrypt, "4.7.5", "Cannot start TLS: handshake failure"},
              {broken, TlsLevel::may, "2.0.0", "taken"},
              {"refuses-starttls", TlsLevel::may, "2.6.0", "Queued"},
-             {"data-only", TlsLevel::beyond, "4.7.5", "TLS security level \"dane\" is required, but not available"},
          }) {
         CAPTURE(row.text);
         World world(row.peer);
         world.tls = tls->get();
         world.options.tls_level = row.level;
-        world.options.tls_level_word = "dane";
         const auto verdict = world.run(request({"user@example.test"})).verdicts(0);
         CHECK(verdict.status() == row.status);
         CHECK_MESSAGE(verdict.text().find(row.text) != std::string::npos, verdict.text());

@@ -57,8 +57,14 @@ std::optional<Error> add_addresses(const std::string& host, std::uint32_t prefer
     if (!found.found() || found.list.empty())
         return address_error(host, found, options);
     for (const net::IpAddress& address : found.list)
-        if (address.is_v6() ? options.ipv6 : options.ipv4)
-            list.push_back({host, net::Endpoint(address, port), preference});
+        if (address.is_v6() ? options.ipv6 : options.ipv4) {
+            Host& one = list.emplace_back();
+            one.name = host;
+            one.endpoint = net::Endpoint(address, port);
+            one.preference = preference;
+            one.secure = found.secure && !found.native;
+            one.canonical = found.canonical_name;
+        }
     return std::nullopt;
 }
 
@@ -133,6 +139,10 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
                     failure = std::move(missing);
                 }
             }
+            for (Host& host : hosts.list) {
+                host.mx = answer.secure ? Host::Mx::secure : Host::Mx::insecure;
+                host.mx_owner = answer.canonical_name;
+            }
             if (hosts.list.empty()) {
                 hosts.reason =
                     failure ? reason_of(*failure) : Reason(false, "4.4.4", fmt::format("no MX host for {} has an address", destination.name));
@@ -179,6 +189,10 @@ awaitable<void> add_all(std::string text, bool fallback, const Options* options,
     }
     for (const Destination& destination : *destinations) {
         Hosts found = co_await find_destination(destination, options, around, random);
+        for (Host& host : found.list) {
+            host.next_hop = destination.text;
+            host.domain = dns::to_a_labels(destination.name).value_or(destination.name);
+        }
         if (found.list.empty() && !fallback)
             hosts->reason = std::move(found.reason);
         if (hosts->set.empty() && !fallback)

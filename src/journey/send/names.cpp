@@ -8,7 +8,18 @@ namespace posthorn::send {
 
 namespace {
 constexpr std::string_view drops_all = "DNS reply filter drops all results";
+
+/// As the filter's tables see the data of a record.
+std::string text_of(const dns::Record& record)
+{
+    if (record.type == dns::Type::mx)
+        return fmt::format("{} {}.", record.preference, record.host);
+    if (record.type == dns::Type::tlsa)
+        return fmt::format("{} {} {} {}", record.usage, record.selector, record.matching, hex_encode(record.text));
+    return record.host + ".";
 }
+
+}  // namespace
 
 awaitable<Result<bool>> FilteredNames::ignored(std::string line)
 {
@@ -26,10 +37,21 @@ awaitable<Result<bool>> FilteredNames::ignored(std::string line)
 awaitable<dns::Answer> FilteredNames::mx(std::string domain)
 {
     dns::Answer answer = co_await names_.mx(domain);
-    const std::string& owner = answer.canonical_name.empty() ? domain : answer.canonical_name;
+    co_return co_await less_ignored(std::move(domain), std::move(answer));
+}
+
+awaitable<dns::Answer> FilteredNames::query(std::string name, dns::Type type)
+{
+    dns::Answer answer = co_await names_.query(name, type);
+    co_return co_await less_ignored(std::move(name), std::move(answer));
+}
+
+awaitable<dns::Answer> FilteredNames::less_ignored(std::string asked, dns::Answer answer)
+{
+    const std::string& owner = answer.canonical_name.empty() ? asked : answer.canonical_name;
     std::vector<dns::Record> left;
     for (const dns::Record& record : answer.records) {
-        const auto out = co_await ignored(fmt::format("{}. {} IN MX {} {}.", owner, answer.ttl.count(), record.preference, record.host));
+        const auto out = co_await ignored(fmt::format("{}. {} IN {} {}", owner, answer.ttl.count(), dns::type_name(record.type), text_of(record)));
         if (out && !*out)
             left.push_back(record);
         else if (!out) {

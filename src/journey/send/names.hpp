@@ -14,6 +14,8 @@ public:
     virtual ~Names() = default;
     virtual awaitable<dns::Answer> mx(std::string domain) = 0;
     virtual awaitable<dns::Addresses> addresses(std::string host, dns::Families families) = 0;
+    /// Records of other types: TLSA, CNAME.
+    virtual awaitable<dns::Answer> query(std::string name, dns::Type type) = 0;
 };
 
 class DnsNames final : public Names {
@@ -21,6 +23,7 @@ public:
     explicit DnsNames(dns::Resolver& resolver) : resolver_(resolver) {}
     awaitable<dns::Answer> mx(std::string domain) override { return resolver_.mx(std::move(domain)); }
     awaitable<dns::Addresses> addresses(std::string host, dns::Families families) override { return resolver_.addresses(std::move(host), families); }
+    awaitable<dns::Answer> query(std::string name, dns::Type type) override { return resolver_.query(std::move(name), type); }
 
 private:
     dns::Resolver& resolver_;
@@ -33,8 +36,10 @@ public:
     FilteredNames(Names& names, Lookup& filter, observe::Log log) : names_(names), filter_(filter), log_(std::move(log)) {}
     awaitable<dns::Answer> mx(std::string domain) override;
     awaitable<dns::Addresses> addresses(std::string host, dns::Families families) override;
+    awaitable<dns::Answer> query(std::string name, dns::Type type) override;
 
 private:
+    awaitable<dns::Answer> less_ignored(std::string asked, dns::Answer answer);
     awaitable<Result<bool>> ignored(std::string line);
 
     Names& names_;

@@ -32,11 +32,13 @@ Result<Destination> parse_one(std::string_view text, std::uint16_t default_port,
         made.unix_path = text.substr(5);
         if (made.unix_path.empty())
             return Error(fmt::format("bad next hop: {}", text), "5.3.5");
+        made.text = made.unix_path;
         return made;
     }
     if (lmtp && text.starts_with("inet:"))
         text.remove_prefix(5);
     const std::string whole(text);
+    made.text = whole;
     std::string_view port;
     if (text.starts_with('[')) {
         const auto close = text.find(']');

@@ -17,6 +17,7 @@
 namespace posthorn::send {
 
 struct Destination {
+    std::string text;               // as written, without "inet:" and "unix:"
     std::string name;               // host or domain; of a literal the address
     std::string unix_path;          // LMTP over a Unix socket
     std::uint16_t port = 25;
@@ -31,6 +32,13 @@ struct Host {
     std::string name;
     net::Endpoint endpoint;
     std::uint32_t preference = 0;
+    // Where it was found, for what TLS policies ask (tls_policy.hpp, tls_demand.hpp).
+    std::string next_hop{};         // as the configuration has it
+    std::string domain{};           // of it: without brackets and port, in A-labels
+    enum class Mx : std::uint8_t { none, insecure, secure } mx = Mx::none;      // of MX records; their DNSSEC status
+    std::string mx_owner{};         // where CNAMEs of the domain led, to the MX records
+    bool secure = false;            // DNSSEC vouches for its address
+    std::string canonical{};        // where CNAMEs of its name led
 
     /// "H[A]": as in "host H[A] said". A Unix socket: "H[/path]".
     std::string text() const;

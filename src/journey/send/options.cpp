@@ -5,6 +5,9 @@
 #include "dns/params.hpp"
 #include "send/nexthop.hpp"
 #include "send/params.hpp"
+#include "tls/params.hpp"
+
+#include <algorithm>
 
 namespace posthorn::send {
 
@@ -22,20 +25,23 @@ std::optional<net::IpAddress> address(const std::string& name, const std::string
     return parsed;
 }
 
-TlsLevel level_of(const std::string& word, bool use, bool enforce, const std::string& name)
+/// The words between blanks, commas and these.
+std::vector<std::string> words_between(std::string_view text, std::string_view more = {})
 {
-    if (word.empty())
-        return enforce ? TlsLevel::encrypt : use ? TlsLevel::may : TlsLevel::none;
-    if (word == "none")
-        return TlsLevel::none;
-    if (word == "may")
-        return TlsLevel::may;
-    if (word == "encrypt")
-        return TlsLevel::encrypt;
-    for (const std::string_view later : {"dane", "dane-only", "half-dane", "fingerprint", "verify", "secure"})
-        if (word == later)
-            return TlsLevel::beyond;
-    bad(name, word);
+    std::vector<std::string> all;
+    for (const std::string_view word : split(text, std::string(", \t\r\n").append(more)))
+        all.emplace_back(word);
+    return all;
+}
+
+/// Why TLSA records would prove nothing here.
+std::string no_dane(const config::Snapshot& snapshot, bool lmtp, dns::Support support, bool ignore_mx_error)
+{
+    const std::string ways = snapshot.get(smtp_host_lookup, lmtp ? "lmtp" : "smtp");
+    const bool by_dns = std::ranges::any_of(split(ways, ", \t\r\n"), [](std::string_view way) { return iequals(way, "dns"); });
+    if (support != dns::Support::dnssec || !by_dns)
+        return "configured with dnssec lookups disabled";
+    return ignore_mx_error && !lmtp ? "configured with MX lookup errors ignored" : "";
 }
 
 std::vector<std::string> words_of(std::string_view text)
@@ -165,9 +171,31 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     made.keep_mails = static_cast<unsigned>(get(smtp_connection_reuse_count_limit));
 
     made.sasl = sasl_from(snapshot, made.lmtp ? "lmtp" : "smtp");
-    made.tls_level_word = either(smtp_tls_security_level, lmtp_tls_security_level);
-    made.tls_level =
-        level_of(made.tls_level_word, get(smtp_use_tls), get(smtp_enforce_tls), made.lmtp ? "lmtp_tls_security_level" : "smtp_tls_security_level");
+    const std::string level = either(smtp_tls_security_level, lmtp_tls_security_level);
+    if (level.empty()) {
+        const TlsLevel enforced = get(smtp_tls_enforce_peername) ? TlsLevel::verify : TlsLevel::encrypt;
+        made.tls_level = get(smtp_enforce_tls) ? enforced : get(smtp_use_tls) ? TlsLevel::may : TlsLevel::none;
+    } else if (const auto known = level_of(level)) {
+        made.tls_level = *known;
+    } else {
+        bad(made.lmtp ? "lmtp_tls_security_level" : "smtp_tls_security_level", level);
+    }
+    made.tls.verify_names = words_between(get(smtp_tls_verify_cert_match), ":");
+    made.tls.secure_names = words_between(get(smtp_tls_secure_cert_match), ":");
+    made.tls.fingerprints = words_between(get(smtp_tls_fingerprint_cert_match), "|");
+    made.tls.anchor_files = words_between(get(smtp_tls_trust_anchor_file));
+    made.tls.server_name = get(tls::smtp_tls_servername);
+    made.tls.insecure_host_tlsa = get(smtp_tls_force_insecure_host_tlsa_lookup);
+    made.tls.no_dane = no_dane(snapshot, made.lmtp, *support, made.ignore_mx_error);
+    const std::string insecure_mx = snapshot.get(smtp_tls_dane_insecure_mx_policy);
+    const auto instead = level_of(insecure_mx);
+    if (instead != TlsLevel::may && instead != TlsLevel::encrypt && instead != TlsLevel::dane)
+        bad("smtp_tls_dane_insecure_mx_policy", insecure_mx);
+    made.tls.insecure_mx = *instead;
+    if (const std::string sites = get(smtp_tls_per_site); !sites.empty() && std::string(get(smtp_tls_policy_maps)).empty())
+        throw config::BadValue(fmt::format("{} is not served: write its entries as {} (docs/from-postfix.md)",
+                                           config::name_as(smtp_tls_per_site.name, made.lmtp ? "lmtp" : "smtp"),
+                                           config::name_as(smtp_tls_policy_maps.name, made.lmtp ? "lmtp" : "smtp")));
     made.tls_wrapper = get(smtp_tls_wrappermode);
     made.tls_note_offer = get(smtp_tls_note_starttls_offer);
 

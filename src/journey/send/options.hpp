@@ -3,6 +3,7 @@
 
 #include "net/address.hpp"
 #include "sasl/security.hpp"
+#include "send/tls_policy.hpp"
 #include "smtp/ehlo.hpp"
 
 #include <chrono>
@@ -19,9 +20,6 @@ namespace posthorn::send {
 
 using std::chrono::seconds;
 
-/// beyond: a level of policies (dane, verify, secure, fingerprint) that this version cannot keep. Mail is deferred, never
-/// sent with less than was asked for.
-enum class TlsLevel : std::uint8_t { none, may, encrypt, beyond };
 enum class AddressPreference : std::uint8_t { any, ipv4, ipv6 };
 
 struct Timeouts {
@@ -81,8 +79,8 @@ struct Options {
     unsigned keep_mails = 0;
 
     Sasl sasl;
-    TlsLevel tls_level = TlsLevel::none;
-    std::string tls_level_word;                 // as written, for the reason of `beyond`
+    TlsLevel tls_level = TlsLevel::none;        // where no policy says otherwise
+    TlsRules tls;
     bool tls_wrapper = false;
     bool tls_note_offer = false;
 

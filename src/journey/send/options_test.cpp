@@ -106,16 +106,57 @@ TEST_CASE("options: authentication is as careful as Postfix's, and half of it is
           "bad value of smtp_sasl_type: dovecot");
 }
 
-TEST_CASE("options: a level that this version cannot keep is not weakened")
+TEST_CASE("options: levels of TLS, the old words for them, and what they leave open; the LMTP twin has defaults of its own")
 {
-    for (const char* level : {"dane", "dane-only", "verify", "secure", "fingerprint"})
-        CHECK(Options::from(configured({set("smtp_tls_security_level", level)})).tls_level == TlsLevel::beyond);
+    for (const auto& [word, level] : {std::pair{"dane", TlsLevel::dane},
+                                      {"dane-only", TlsLevel::dane_only},
+                                      {"Verify", TlsLevel::verify},
+                                      {"secure", TlsLevel::secure},
+                                      {"fingerprint", TlsLevel::fingerprint},
+                                      {"none", TlsLevel::none}})
+        CHECK(Options::from(configured({set("smtp_tls_security_level", word)})).tls_level == level);
+    const auto old = [](std::vector<config::Assignment> more) {
+        more.push_back(set("smtp_tls_security_level", ""));
+        return Options::from(configured(std::move(more))).tls_level;
+    };
+    CHECK(old({}) == TlsLevel::none);
+    CHECK(old({set("smtp_use_tls", "yes")}) == TlsLevel::may);
+    CHECK(old({set("smtp_enforce_tls", "yes")}) == TlsLevel::verify);
+    CHECK(old({set("smtp_enforce_tls", "yes"), set("smtp_tls_enforce_peername", "no")}) == TlsLevel::encrypt);
+
+    using Words = std::vector<std::string>;
+    const Options plain = Options::from(configured());
+    CHECK(plain.tls.verify_names == Words{"hostname"});
+    CHECK(plain.tls.secure_names == Words{"nexthop", "dot-nexthop"});
+    CHECK(Options::from(configured(), "lmtp").tls.secure_names == Words{"nexthop"});
+    CHECK(plain.tls.insecure_mx == TlsLevel::dane);
+    CHECK(plain.tls.no_dane == "configured with dnssec lookups disabled");
+    const Options made = Options::from(configured({set("smtp_tls_secure_cert_match", "hostname:.example.test"),
+                                                   set("smtp_dns_support_level", "dnssec"), set("smtp_tls_fingerprint_cert_match", "AA:BB|CC:DD, EE"),
+                                                   set("smtp_tls_dane_insecure_mx_policy", "encrypt"), set("smtp_tls_trust_anchor_file", "/a /b")}));
+    CHECK(made.tls.secure_names == Words{"hostname", ".example.test"});
+    CHECK(made.tls.fingerprints == Words{"AA:BB", "CC:DD", "EE"});
+    CHECK(made.tls.insecure_mx == TlsLevel::encrypt);
+    CHECK(made.tls.anchor_files == Words{"/a", "/b"});
+    CHECK(made.tls.no_dane.empty());
+    CHECK(Options::from(configured({set("smtp_dns_support_level", "dnssec"), set("smtp_host_lookup", "native")})).tls.no_dane != "");
+    CHECK(Options::from(configured({set("smtp_dns_support_level", "dnssec"), set("ignore_mx_lookup_error", "yes")})).tls.no_dane ==
+          "configured with MX lookup errors ignored");
+}
+
+TEST_CASE("options: per-site tables of old are not passed over: without a policy table beside them nothing is sent by weaker rules")
+{
+    CHECK_THROWS_WITH_AS((void)Options::from(configured({set("smtp_tls_per_site", "hash:/x")})),
+                         "smtp_tls_per_site is not served: write its entries as smtp_tls_policy_maps (docs/from-postfix.md)", config::BadValue);
+    CHECK_NOTHROW((void)Options::from(configured({set("smtp_tls_per_site", "hash:/x"), set("smtp_tls_policy_maps", "hash:/y")})));
 }
 
 TEST_CASE("options: a value that no check of the parameter refuses, but that means nothing, is named")
 {
     for (const auto& [name, value] : {std::pair{"smtp_bind_address", "x"},
                                       {"smtp_tls_security_level", "mya"},
+                                      {"smtp_tls_security_level", "half-dane"},
+                                      {"smtp_tls_dane_insecure_mx_policy", "verify"},
                                       {"smtp_address_preference", "ipv5"},
                                       {"inet_protocols", "decnet"},
                                       {"smtp_tcp_port", "nosuch"},

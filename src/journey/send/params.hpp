@@ -78,10 +78,19 @@ inline constexpr Param<seconds> smtp_connection_cache_time_limit{.name = "smtp_c
 inline constexpr Param<seconds> smtp_connection_reuse_time_limit{.name = "smtp_connection_reuse_time_limit", .initial = "300s", .least = seconds{1}, .doc = "How old a session may become before it takes no more mail."};
 inline constexpr Param<int> smtp_connection_reuse_count_limit{.name = "smtp_connection_reuse_count_limit", .initial = "0", .least = 0, .doc = "Mails per session; 0: no limit."};
 
-inline constexpr Param<std::string> smtp_tls_security_level{.name = "smtp_tls_security_level", .initial = "${{$compatibility_level} <level {3.11} ? {} : {may}}", .doc = "none, may, encrypt and the levels of policies."};
+inline constexpr Param<std::string> smtp_tls_security_level{.name = "smtp_tls_security_level", .initial = "${{$compatibility_level} <level {3.11} ? {} : {may}}", .doc = "none, may, encrypt, fingerprint, dane, dane-only, verify, secure: what is asked of TLS where smtp_tls_policy_maps says nothing."};
 inline constexpr Param<std::string> lmtp_tls_security_level{.name = "lmtp_tls_security_level", .initial = "", .doc = "The same for LMTP."};
 inline constexpr Param<bool> smtp_use_tls{.name = "smtp_use_tls", .initial = "no", .doc = "Old form of the level may.", .obsolete = "smtp_tls_security_level"};
-inline constexpr Param<bool> smtp_enforce_tls{.name = "smtp_enforce_tls", .initial = "no", .doc = "Old form of the level encrypt.", .obsolete = "smtp_tls_security_level"};
+inline constexpr Param<bool> smtp_enforce_tls{.name = "smtp_enforce_tls", .initial = "no", .doc = "Old form of the level verify, or encrypt.", .obsolete = "smtp_tls_security_level"};
+inline constexpr Param<bool> smtp_tls_enforce_peername{.name = "smtp_tls_enforce_peername", .initial = "yes", .doc = "smtp_enforce_tls means the level verify; no: encrypt.", .obsolete = "smtp_tls_security_level"};
+inline constexpr Param<std::string> smtp_tls_policy_maps{.name = "smtp_tls_policy_maps", .initial = "", .doc = "Tables with what is asked of TLS with a next hop: a level, and name=value. Looked up: the next hop as written, then parents as .example.com."};
+inline constexpr Param<std::string> smtp_tls_per_site{.name = "smtp_tls_per_site", .initial = "", .doc = "Old form of such tables. Not served: where it alone is set the client does not start.", .obsolete = "smtp_tls_policy_maps"};
+inline constexpr Param<std::string> smtp_tls_verify_cert_match{.name = "smtp_tls_verify_cert_match", .initial = "hostname", .least = 1, .doc = "The names of which a server's certificate must bear one at the level verify: hostname, nexthop, dot-nexthop, example.com, .example.com."};
+inline constexpr Param<std::string> smtp_tls_secure_cert_match{.name = "smtp_tls_secure_cert_match", .initial = "nexthop, dot-nexthop", .least = 1, .doc = "The same at the level secure."};
+inline constexpr Param<std::string> smtp_tls_fingerprint_cert_match{.name = "smtp_tls_fingerprint_cert_match", .initial = "", .doc = "Fingerprints of which one must be the server's certificate's or its key's, at the level fingerprint."};
+inline constexpr Param<std::string> smtp_tls_trust_anchor_file{.name = "smtp_tls_trust_anchor_file", .initial = "", .doc = "PEM files of certificates and public keys that may vouch for servers at the levels verify and secure, instead of the authorities."};
+inline constexpr Param<std::string> smtp_tls_dane_insecure_mx_policy{.name = "smtp_tls_dane_insecure_mx_policy", .initial = "dane", .doc = "At the level dane, where the MX records are not of a signed zone but their host is: may, encrypt, or dane.", .source = "RFC 7672 2.2.1"};
+inline constexpr Param<bool> smtp_tls_force_insecure_host_tlsa_lookup{.name = "smtp_tls_force_insecure_host_tlsa_lookup", .initial = "no", .doc = "Look up TLSA records of hosts whose addresses are not of a signed zone.", .source = "RFC 7672 2.2.2"};
 inline constexpr Param<bool> smtp_tls_wrappermode{.name = "smtp_tls_wrappermode", .initial = "no", .doc = "TLS from the first octet on."};
 inline constexpr Param<bool> smtp_tls_note_starttls_offer{.name = "smtp_tls_note_starttls_offer", .initial = "no", .doc = "Log hosts that offer STARTTLS where TLS is not used."};
 
@@ -132,7 +141,9 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_sasl_auth_enable, smtp_sasl_password_maps, smtp_sasl_password_result_delimiter, smtp_sender_dependent_authentication, smtp_sasl_security_options,
     smtp_sasl_tls_security_options, smtp_sasl_tls_verified_security_options, smtp_sasl_mechanism_filter, smtp_sasl_type, smtp_sasl_path,
     smtp_sasl_auth_soft_bounce, smtp_sasl_auth_cache_name, smtp_sasl_auth_cache_time, send_cyrus_sasl_authzid, smtp_send_dummy_mail_auth,
-    lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_chunking, smtp_quit_in_group,
+    lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_enforce_peername, smtp_tls_policy_maps, smtp_tls_per_site,
+    smtp_tls_verify_cert_match, smtp_tls_secure_cert_match, smtp_tls_fingerprint_cert_match, smtp_tls_trust_anchor_file,
+    smtp_tls_dane_insecure_mx_policy, smtp_tls_force_insecure_host_tlsa_lookup, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_chunking, smtp_quit_in_group,
     smtp_pipe_connect, smtp_contents_in_flight, smtp_address_verify_error_limit,
     smtp_transcript_size, smtp_transcript_failed_age, smtp_transcript_good_count, smtp_transcript_good_age,
 });

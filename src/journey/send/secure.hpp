@@ -2,9 +2,12 @@
 #pragma once
 
 #include "net/stream.hpp"
+#include "send/tls_demand.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace posthorn::send {
 
@@ -20,14 +23,22 @@ struct Secured {
     bool verified = false;
     /// The same for a transcript, whatever is logged.
     std::string facts;
+    /// It is encrypted, but the peer is not who it has to be: nothing may be said. "Server certificate not verified", 4.7.5.
+    std::optional<Error> refused;
+    /// Why, for the log.
+    std::string trouble;
 };
 
 class TlsClient {
 public:
     virtual ~TlsClient() = default;
-    /// The handshake on `stream`, whose deadline is set. `host` is the name for SNI and the session cache, `relay` "H[A]:25" for texts.
-    /// `mandatory`: the level is encrypt, the mandatory protocols and ciphers count.
-    virtual awaitable<Result<Secured>> secure(std::unique_ptr<net::Stream> stream, std::string host, std::string relay, bool mandatory) = 0;
+    /// The handshake on `stream`, whose deadline is set. `relay`: "H[A]:25", for texts and the session cache.
+    /// Where the level is encrypt or above, the mandatory protocols and ciphers count.
+    virtual awaitable<Result<Secured>> secure(std::unique_ptr<net::Stream> stream, TlsDemand demand, std::string relay) = 0;
+    /// Those that it can hold a server against.
+    virtual std::vector<tls::TlsaRecord> usable(std::vector<tls::TlsaRecord> records) = 0;
+    /// Of a file of smtp_tls_trust_anchor_file, or of a policy.
+    virtual Result<std::vector<tls::TlsaRecord>> trust_anchors(const std::string& file) = 0;
 };
 
 }  // namespace posthorn::send

@@ -176,9 +176,7 @@ awaitable<std::optional<Trouble>> Session::opening()
 {
     if (around_.debug)
         debug_ = co_await around_.debug->listed(host_.name, host_.endpoint.is_unix() ? std::string() : host_.endpoint.ip.text());
-    const bool tls = options_.tls_level != TlsLevel::none && !wish_.in_clear;
-    if (options_.tls_level == TlsLevel::beyond)
-        co_return Trouble(Reason(false, "4.7.5", fmt::format("TLS security level \"{}\" is required, but not available", options_.tls_level_word)));
+    const bool tls = wish_.tls.level != TlsLevel::none && !wish_.in_clear;
     const bool early = co_await may_be_early();
     if (options_.tls_wrapper) {
         if (auto trouble = co_await starttls(true))
@@ -190,7 +188,7 @@ awaitable<std::optional<Trouble>> Session::opening()
     } else if (early && suppose(allowed_early_.clear)) {
         if (tls && around_.tls && supposed_.has(smtp::Keyword::starttls))
             co_return co_await open_tls_early();
-        if (!tls || options_.tls_level == TlsLevel::may) {
+        if (!tls || wish_.tls.level == TlsLevel::may) {
             unheard_ = Unheard::greeting_and_hello;
             co_return std::nullopt;
         }
@@ -205,10 +203,10 @@ awaitable<std::optional<Trouble>> Session::opening()
     if (offered && !tls && options_.tls_note_offer)
         around_.log.info("Host offered STARTTLS: [{}]", host_.name);
     // Only the administrator, or the rule file, can say no-tls; it gives way to any level above may.
-    if (!tls || (options_.tls_level == TlsLevel::may && known_.quirks.has(peers::Quirk::no_tls)))
+    if (!tls || (wish_.tls.level == TlsLevel::may && known_.quirks.has(peers::Quirk::no_tls)))
         co_return std::nullopt;
     if (!offered || !around_.tls) {
-        if (options_.tls_level == TlsLevel::may)
+        if (wish_.tls.level == TlsLevel::may)
             co_return std::nullopt;
         co_return Trouble(Reason(false, "4.7.4",
                                  around_.tls ? fmt::format("TLS is required, but was not offered by host {}", peer_text_)
@@ -362,7 +360,7 @@ awaitable<void> Session::learn_features(const smtp::Reply& reply)
 
 awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
 {
-    const bool may = options_.tls_level == TlsLevel::may && !wrapper;
+    const bool may = wish_.tls.level == TlsLevel::may && !wrapper;
     Trouble trouble;
     trouble.greeted = !wrapper;
     if (!around_.tls) {
@@ -397,7 +395,10 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     }
     stream_->expires_after(timeout(Act::handshake));
     ++round_trips_;
-    auto secured = co_await around_.tls->secure(std::move(stream_), host_.name, relay_, options_.tls_level != TlsLevel::may);
+    TlsDemand demand = wish_.tls;
+    if (wrapper && demand.level == TlsLevel::none)
+        demand.level = TlsLevel::encrypt;
+    auto secured = co_await around_.tls->secure(std::move(stream_), std::move(demand), relay_);
     if (!secured) {
         evidence_.tls_failed = true;
         around_.log.info("SSL_connect error to {}: {}", relay_, secured.error().what());
@@ -409,6 +410,8 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     }
     verified_ = secured->verified;
     stream_ = std::move(secured->stream);
+    if (!secured->trouble.empty())
+        around_.log.info("{}", secured->trouble);
     if (!secured->summary.empty())
         around_.log.info("{}", secured->summary);
     recorder_.remark("TLS: " + secured->facts);
@@ -417,6 +420,13 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     parser_ = smtp::ReplyParser({.octets = options_.reply_octets});
     input_ = {};
     line_.clear();
+    if (const auto& refused = secured->refused) {
+        // Encrypted, for whom it is not meant: not one command more.
+        recorder_.remark(fmt::format("{}: {}", refused->what(), refused->evidence()));
+        trouble.reason = Reason(false, refused->status(), refused->what());
+        end_with(trouble.reason);
+        co_return trouble;
+    }
     if (wrapper)
         co_return std::nullopt;
     esmtp_ = true;

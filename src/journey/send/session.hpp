@@ -102,6 +102,7 @@ public:
         std::string next_hop;
         std::string site;
         std::chrono::microseconds age{0};   // of the message: PIX workarounds begin late
+        TlsDemand tls;                      // what the session has to be
         bool in_clear = false;              // TLS failed with this host a moment ago
         bool late = false;                  // the greeting is waited for, whatever is known of the peer
         std::optional<std::string> credentials;     // "user:password" of its sender; none: those of the server count

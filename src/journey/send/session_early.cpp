@@ -117,7 +117,7 @@ awaitable<bool> Session::meet(bool say_hello)
     ahead_ = say_hello ? 0 : 1;
     if (!trouble)
         trouble = co_await hello();
-    const bool secure = options_.tls_level != TlsLevel::none && !wish_.in_clear && around_.tls;
+    const bool secure = wish_.tls.level != TlsLevel::none && !wish_.in_clear && around_.tls;
     if (!trouble && !secured_ && secure && features_.has(Keyword::starttls)) {
         end_with(Reason(false, "4.7.4", fmt::format("host {} offers STARTTLS now", peer_text_)));   // not one command more in clear
         trouble.emplace(end_reason_);

@@ -51,6 +51,7 @@ struct Surroundings {
     Passwords* passwords = nullptr;         // none: no mail is sent with authentication
     AuthFailures* auth_failures = nullptr;  // the Agent's own, unless one is given
     std::function<asio::thread_pool&()> helper;     // for what would hold up the loop; the Agent's own, unless one is given
+    Lookup* tls_policy = nullptr;           // smtp_tls_policy_maps: by the next hop and its parents
     DiscardMaps* discard = nullptr;
     Lookup* pix = nullptr;                  // smtp_pix_workaround_maps: by the server's address
     Lookup* reply_filter = nullptr;         // smtp_reply_filter: by a line of a reply, which the result replaces

@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include <map>
+#include <set>
 
 namespace posthorn::send {
 
@@ -18,6 +19,9 @@ public:
     std::map<std::string, std::vector<std::pair<std::uint16_t, std::string>>> mx_of;
     std::map<std::string, std::vector<std::string>> addresses_of;
     std::map<std::string, dns::Status> fails;
+    std::map<std::string, std::vector<dns::Record>> tlsa_of;            // "_25._tcp.mx.test"
+    std::map<std::string, std::string> alias_of;                        // CNAMEs, of hosts and domains
+    std::set<std::string> is_signed;                                    // names whose records DNSSEC vouches for; "MX example.test": those alone
     unsigned questions = 0;
 
     awaitable<dns::Answer> mx(std::string domain) override
@@ -37,6 +41,8 @@ public:
             }
         } else
             answer.status = addresses_of.contains(domain) ? dns::Status::nodata : dns::Status::nxdomain;
+        answer.secure = is_signed.contains("MX " + domain);
+        answer.canonical_name = alias_of.contains(domain) ? alias_of[domain] : domain;
         co_return answer;
     }
     awaitable<dns::Addresses> addresses(std::string host, dns::Families) override
@@ -50,7 +56,27 @@ public:
                 found.list.push_back(*net::IpAddress::parse(text));
         } else
             found.status = dns::Status::nxdomain;
+        found.secure = is_signed.contains(host);
+        found.canonical_name = alias_of.contains(host) ? alias_of[host] : host;
         co_return found;
+    }
+    awaitable<dns::Answer> query(std::string name, dns::Type type) override
+    {
+        ++questions;
+        dns::Answer answer;
+        answer.status = dns::Status::nxdomain;
+        answer.secure = is_signed.contains(name);
+        if (const auto failure = fails.find(name); failure != fails.end())
+            answer.status = failure->second;
+        else if (const auto records = tlsa_of.find(name); type == dns::Type::tlsa && records != tlsa_of.end()) {
+            answer.status = dns::Status::found;
+            answer.records = records->second;
+        } else if (const auto link = alias_of.find(name); type == dns::Type::cname && link != alias_of.end()) {
+            answer.status = dns::Status::found;
+            answer.secure = is_signed.contains("CNAME " + name);
+            answer.records.emplace_back().host = link->second;
+        }
+        co_return answer;
     }
 };
 
@@ -112,6 +138,7 @@ public:
         around.seed = 1;
         around.own_addresses = own_addresses;
         around.discard = discard;
+        around.tls_policy = tls_policy;
         around.debug = debug;
         around.pix = pix;
         around.reply_filter = reply_filter;
@@ -157,7 +184,7 @@ public:
     DiscardMaps* discard = nullptr;
     DebugPeers* debug = nullptr;
     Passwords* passwords = nullptr;
-    Lookup *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr;
+    Lookup *tls_policy = nullptr, *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr;
     std::unique_ptr<Agent> agent;
     std::chrono::microseconds most_time = std::chrono::hours(1000);     // of a run that leaps
     std::uint64_t most_turns = UINT64_MAX;

@@ -1,0 +1,166 @@
+#include "send/tls_demand.hpp"
+
+#include "base/strings.hpp"
+#include "dns/idna.hpp"
+#include "send/nexthop.hpp"
+#include "send/surroundings.hpp"
+
+#include <fmt/format.h>
+
+namespace posthorn::send {
+
+namespace {
+
+Error configuration_problem() { return Error{"client TLS configuration problem", "4.7.5"}; }
+
+std::vector<std::string> names_for(const Host& host, const std::vector<std::string>& patterns)
+{
+    std::vector<std::string> names;
+    for (const std::string& pattern : patterns) {
+        if (iequals(pattern, "hostname"))
+            names.push_back(host.name);
+        else if (iequals(pattern, "nexthop"))
+            names.push_back(host.domain);
+        else if (iequals(pattern, "dot-nexthop"))
+            names.push_back("." + host.domain);
+        else if (pattern.starts_with('.'))
+            names.push_back("." + dns::to_a_labels(pattern.substr(1)).value_or(pattern.substr(1)));
+        else
+            names.push_back(dns::to_a_labels(pattern).value_or(pattern));
+    }
+    return names;
+}
+
+std::string server_name_for(const Host& host, const std::string& wanted)
+{
+    return iequals(wanted, "hostname") ? host.name : iequals(wanted, "nexthop") ? host.domain : wanted;
+}
+
+/// Signed, and so for DANE.
+bool is_signed(const dns::Answer& answer) { return answer.secure && !answer.transient(); }
+
+struct Tlsa {
+    bool failed = false;
+    std::string base;                           // the name that they stand for
+    std::vector<tls::TlsaRecord> records;       // none: there are none
+};
+
+/// RFC 7672 2.2.2, 2.2.3.
+awaitable<Tlsa> look_up_tlsa(Host host, bool insecure_hosts_too, const Surroundings* around)
+{
+    Tlsa found;
+    std::vector<std::string> bases;
+    const bool alias = !host.canonical.empty() && !iequals(host.canonical, host.name);
+    if (host.secure || insecure_hosts_too) {
+        if (alias)
+            bases.push_back(host.canonical);
+        bases.push_back(host.name);
+    } else if (alias) {
+        // The chain leaves signed zones somewhere; its first link may still be signed, and then the host's own name has its say.
+        const dns::Answer link = co_await around->names.query(host.name, dns::Type::cname);
+        found.failed = link.transient();
+        if (is_signed(link) && link.found())
+            bases.push_back(host.name);
+    }
+    for (const std::string& base : bases) {
+        if (found.failed || !found.records.empty())
+            break;
+        const dns::Answer answer = co_await around->names.query(fmt::format("_{}._tcp.{}", host.endpoint.port, base), dns::Type::tlsa);
+        found.failed = answer.transient();
+        found.base = base;
+        if (is_signed(answer) && answer.found())
+            for (const dns::Record& record : answer.records)
+                found.records.emplace_back(record.usage, record.selector, record.matching, record.text);
+    }
+    co_return found;
+}
+
+/// Where DANE does not apply: level dane gives way to `instead`, dane-only to nothing.
+Result<TlsDemand> without_dane(TlsDemand demand, TlsLevel instead, std::string why)
+{
+    if (demand.level == TlsLevel::dane_only)
+        return Error{std::move(why), "4.7.5"};
+    demand.level = instead;
+    return demand;
+}
+
+awaitable<Result<TlsDemand>> with_dane(TlsDemand demand, Host host, const TlsRules* rules, const Surroundings* around)
+{
+    const std::string why_not = host.endpoint.is_unix() ? std::string("is invalid for delivery via unix-domain sockets") : rules->no_dane;
+    if (!why_not.empty()) {
+        around->log.warning("{}: {} {}", host.next_hop, level_name(demand.level), why_not);
+        co_return without_dane(std::move(demand), TlsLevel::may, configuration_problem().what());
+    }
+    const bool insecure_mx = host.mx == Host::Mx::insecure;
+    if (insecure_mx && (demand.level == TlsLevel::dane_only || rules->insecure_mx == TlsLevel::may))
+        co_return without_dane(std::move(demand), TlsLevel::may, "non DNSSEC destination");
+    Tlsa found = co_await look_up_tlsa(host, rules->insecure_host_tlsa, around);
+    if (found.failed)
+        co_return Error{fmt::format("TLSA lookup error for {}:{}", host.name, host.endpoint.port), "4.7.5"};
+    if (found.records.empty())
+        co_return without_dane(std::move(demand), TlsLevel::may, "no TLSA records found");
+    // Without a TLS engine nothing is sent, whatever the records are.
+    demand.anchors = around->tls ? around->tls->usable(std::move(found.records)) : std::move(found.records);
+    if (demand.anchors.empty()) {
+        around->log.warning("{}: TLSA records unusable", host.name);
+        co_return without_dane(std::move(demand), TlsLevel::encrypt, "TLSA records unusable");
+    }
+    if (insecure_mx && rules->insecure_mx == TlsLevel::encrypt) {
+        demand.anchors.clear();
+        co_return without_dane(std::move(demand), TlsLevel::encrypt, "Verification not possible, MX Lookup was not secure");
+    }
+    demand.level = TlsLevel::dane;
+    demand.server_name = found.base;
+    demand.names = {found.base};                // RFC 7672 3.2.2
+    if (host.mx != Host::Mx::none)
+        demand.names.push_back(host.domain);
+    if (host.mx == Host::Mx::secure && !host.mx_owner.empty())
+        demand.names.push_back(host.mx_owner);
+    co_return demand;
+}
+
+}  // namespace
+
+awaitable<Result<TlsDemand>> tls_demand(Host host, TlsPolicy policy, const Options* options, const Surroundings* around)
+{
+    const TlsRules& rules = options->tls;
+    TlsDemand demand;
+    demand.level = policy.level;
+    demand.protocols = std::move(policy.protocols);
+    demand.ciphers = std::move(policy.ciphers);
+    demand.exclude = std::move(policy.exclude);
+    demand.server_name = server_name_for(host, policy.server_name.value_or(rules.server_name));
+    switch (demand.level) {
+    case TlsLevel::none:
+    case TlsLevel::may:
+    case TlsLevel::encrypt: break;
+    case TlsLevel::dane:
+    case TlsLevel::dane_only: co_return co_await with_dane(std::move(demand), std::move(host), &rules, around);
+    case TlsLevel::fingerprint:
+        demand.fingerprints = policy.match.empty() ? rules.fingerprints : policy.match;
+        if (demand.fingerprints.empty()) {
+            around->log.warning("nexthop domain {}: configured at fingerprint security level, but with no fingerprints to match.", host.next_hop);
+            co_return configuration_problem();
+        }
+        break;
+    case TlsLevel::verify:
+    case TlsLevel::secure:
+        demand.names = names_for(host, !policy.match.empty()              ? policy.match
+                                       : demand.level == TlsLevel::verify ? rules.verify_names
+                                                                          : rules.secure_names);
+        for (const std::string& file : policy.anchor_files.empty() ? rules.anchor_files : policy.anchor_files) {
+            if (!around->tls)
+                break;                          // the session says so
+            auto anchors = around->tls->trust_anchors(file);
+            if (!anchors) {
+                around->log.warning("{}: {}", host.next_hop, anchors.error().text());
+                co_return configuration_problem();
+            }
+            demand.anchors.insert(demand.anchors.end(), anchors->begin(), anchors->end());
+        }
+        break;
+    }
+    co_return demand;
+}
+
+}  // namespace posthorn::send

@@ -1,0 +1,29 @@
+// send/tls_demand.hpp: what a session with one host has to be, made of the policy of its next hop, of main.cf, and of the DNS.
+// DANE     RFC 7672: TLSA records are asked for where the host's address is of a signed zone, at the name its CNAMEs lead to, then at its own.
+//          Records that cannot be used still ask for encryption; a failing lookup makes the host wait: it is no word that there are none.
+#pragma once
+
+#include "base/error.hpp"
+#include "send/tls_policy.hpp"
+#include "tls/dane.hpp"
+
+#include <string>
+#include <vector>
+
+namespace posthorn::send {
+
+struct Host;
+
+struct TlsDemand {
+    TlsLevel level = TlsLevel::none;            // what holds for this host: never dane_only
+    std::optional<std::string> protocols, ciphers, exclude;
+    std::vector<std::string> names;             // one of them has to be in the certificate; ".example.test": any below it
+    std::vector<std::string> fingerprints;
+    std::vector<tls::TlsaRecord> anchors;       // what vouches for it instead of the authorities
+    std::string server_name;
+};
+
+/// Error (4.7.5): the host must not be talked to; what is wrong with the configuration was logged.
+awaitable<Result<TlsDemand>> tls_demand(Host host, TlsPolicy policy, const Options* options, const Surroundings* around);
+
+}  // namespace posthorn::send

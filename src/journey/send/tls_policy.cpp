@@ -1,0 +1,203 @@
+#include "send/tls_policy.hpp"
+
+#include "base/strings.hpp"
+#include "dns/record.hpp"
+#include "send/options.hpp"
+#include "send/surroundings.hpp"
+#include "tls/options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace posthorn::send {
+
+namespace {
+
+constexpr std::string_view separators = ", \t\r\n";
+
+struct LevelWord {
+    std::string_view word;
+    TlsLevel level;
+};
+constexpr auto levels = std::to_array<LevelWord>({{"none", TlsLevel::none},
+                                                  {"may", TlsLevel::may},
+                                                  {"encrypt", TlsLevel::encrypt},
+                                                  {"fingerprint", TlsLevel::fingerprint},
+                                                  {"dane", TlsLevel::dane},
+                                                  {"dane-only", TlsLevel::dane_only},
+                                                  {"verify", TlsLevel::verify},
+                                                  {"secure", TlsLevel::secure}});
+
+/// What tells of MTA-STS and TLS reports (Postfix 3.10): for who reports.
+constexpr auto for_reports =
+    std::to_array<std::string_view>({"policy_type", "policy_domain", "policy_string", "policy_ttl", "mx_host_pattern", "policy_failure"});
+
+void add_all(std::vector<std::string>& list, std::string_view value, std::string_view between)
+{
+    for (const std::string_view one : split(value, between))
+        list.emplace_back(one);
+}
+
+Error once(std::string_view name) { return Error{fmt::format("attribute \"{}\" is specified multiple times", name)}; }
+
+Result<bool> yes_or_no(std::string_view name, std::string_view value)
+{
+    if (iequals(value, "yes") || iequals(value, "no"))
+        return iequals(value, "yes");
+    return Error{fmt::format("attribute \"{}\" has bad value: \"{}\"", name, printable(value))};
+}
+
+Result<void> take_match(TlsPolicy& policy, std::string_view name, std::string_view value)
+{
+    const bool names = policy.level == TlsLevel::verify || policy.level == TlsLevel::secure;
+    if (!names && policy.level != TlsLevel::fingerprint)
+        return Error{fmt::format("attribute \"{}\" invalid at security level \"{}\"", name, level_name(policy.level))};
+    const std::size_t before = policy.match.size();
+    add_all(policy.match, value, names ? ":" : "|");
+    if (policy.match.size() == before)
+        return Error{fmt::format("attribute \"{}\" has empty value", name)};
+    return {};
+}
+
+Result<void> take(TlsPolicy& policy, std::string_view name, std::string_view value)
+{
+    const auto is = [&](std::string_view what) { return iequals(name, what); };
+    if (is("match"))
+        return take_match(policy, name, value);
+    if (is("exclude")) {                                              // an empty one excludes nothing
+        if (policy.exclude)
+            return once(name);
+        tls::Options words;
+        words.exclude_ciphers = {std::string(value)};
+        TRY_VOID(tls::cipher_list(words));
+        policy.exclude = value;
+        return {};
+    }
+    if (is("connection_reuse")) {
+        TRY(policy.reuse, yes_or_no(name, value));
+        return {};
+    }
+    if (is("enable_rpk")) {                                           // raw public keys may be used, and never are
+        TRY_VOID(yes_or_no(name, value));
+        return {};
+    }
+    if (std::ranges::any_of(for_reports, is))
+        return {};
+    if (!is("protocols") && !is("ciphers") && !is("servername") && !is("tafile"))
+        return Error{fmt::format("invalid attribute name: \"{}\"", printable(name))};
+    if (is("protocols")) {                                            // the last one counts; an empty one allows all
+        TRY_VOID(tls::parse_protocols(value));
+        policy.protocols = value;
+        return {};
+    }
+    if (value.empty())
+        return Error{fmt::format("attribute \"{}\" has empty value", name)};
+    if (is("tafile")) {
+#ifdef POSTHORN_PLANT_BUG_tls_policy  // trust anchors at levels that hold nobody against them (scripts/fuzz-planted)
+        const bool allowed = required(policy.level);
+#else
+        const bool allowed = policy.level == TlsLevel::verify || policy.level == TlsLevel::secure;
+#endif
+        if (!allowed)
+            return Error{fmt::format("attribute \"{}\" invalid at security level \"{}\"", name, level_name(policy.level))};
+        policy.anchor_files.emplace_back(value);
+        return {};
+    }
+    std::optional<std::string>& once_only = is("ciphers") ? policy.ciphers : policy.server_name;
+    if (once_only)
+        return once(name);
+    if (is("ciphers")) {
+        tls::Options words;
+        words.ciphers = value;
+        TRY_VOID(tls::cipher_list(words));
+    } else if (!iequals(value, "hostname") && !iequals(value, "nexthop") && !dns::is_hostname(value)) {
+        return Error{fmt::format("attribute \"{}\" has bad value: \"{}\"", name, printable(value))};
+    }
+    once_only = value;
+    return {};
+}
+
+}  // namespace
+
+std::string_view level_name(TlsLevel level)
+{
+    const auto at = std::ranges::find(levels, level, &LevelWord::level);
+    return at != levels.end() ? at->word : "unknown";
+}
+
+std::optional<TlsLevel> level_of(std::string_view word)
+{
+    const auto at = std::ranges::find_if(levels, [&](const LevelWord& one) { return iequals(one.word, word); });
+    return at != levels.end() ? std::optional(at->level) : std::nullopt;
+}
+
+Result<TlsPolicy> parse_tls_policy(std::string_view value, std::vector<std::string>& remarks)
+{
+    const auto words = split(value, separators);
+    if (words.empty())
+        return Error{"invalid empty policy"};
+    const auto level = level_of(words.front());
+    if (!level)
+        return Error{fmt::format("invalid security level \"{}\"", printable(words.front()))};
+    TlsPolicy policy;
+    policy.level = *level;
+    for (std::size_t at = 1; at < words.size(); ++at) {
+        const std::string_view word = words[at];
+        if (policy.level == TlsLevel::none) {
+            remarks.push_back(fmt::format("ignoring attribute \"{}\" with TLS disabled", printable(word)));
+            continue;
+        }
+        const auto equals = word.find('=');
+        if (equals == word.npos || equals == 0)
+            return Error{fmt::format("malformed attribute/value pair \"{}\": {}", printable(word),
+                                     equals == 0 ? "missing attribute name" : "missing '=' after attribute name")};
+        TRY_VOID(take(policy, word.substr(0, equals), word.substr(equals + 1)));
+    }
+    return policy;
+}
+
+std::vector<std::string> policy_keys(std::string_view next_hop)
+{
+    std::vector<std::string> keys{std::string(next_hop)};
+    if (dns::is_hostname(next_hop))
+        for (auto dot = next_hop.find('.', 1); dot != next_hop.npos; dot = next_hop.find('.', dot + 1))
+            keys.emplace_back(next_hop.substr(dot));
+    return keys;
+}
+
+awaitable<FoundTlsPolicy> find_tls_policy(std::string next_hop, const Options* options, const Surroundings* around)
+{
+    FoundTlsPolicy found;
+    const std::string_view table = options->lmtp ? "lmtp_tls_policy_maps" : "smtp_tls_policy_maps";
+    if (around->tls_policy)
+        for (const std::string& key : policy_keys(next_hop)) {
+            const auto warn = [&](std::string_view what) {
+                around->log.warning("{}, next-hop destination \"{}\": {}", table, printable(key, true), what);
+            };
+            const auto value = co_await around->tls_policy->find(key);
+            if (!value) {
+                warn("policy table lookup error");
+                found.tells_apart = "?";
+                co_return found;
+            }
+            const std::optional<std::string>& text = *value;
+            if (!text)
+                continue;
+            std::vector<std::string> remarks;
+            auto policy = parse_tls_policy(*text, remarks);
+            for (const std::string& remark : remarks)
+                warn(remark);
+            if (policy)
+                found.policy = *std::move(policy);
+            else
+                warn(policy.error().what());
+            found.tells_apart = fmt::format("{}={}", key, *text);
+            co_return found;
+        }
+    found.policy.emplace().level = options->tls_level;
+    co_return found;
+}
+
+}  // namespace posthorn::send
