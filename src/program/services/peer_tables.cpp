@@ -1,5 +1,6 @@
 #include "services/peer_tables.hpp"
 
+#include "base/strings.hpp"
 #include "config/site.hpp"
 #include "send/params.hpp"
 #include "tables/params.hpp"
@@ -10,6 +11,8 @@ namespace {
 
 constexpr std::string_view own_parameters[] = {send::smtp_discard_ehlo_keyword_address_maps.name,
                                                send::lmtp_discard_lhlo_keyword_address_maps.name,
+                                               send::smtp_tls_policy_maps.name,
+                                               "lmtp_tls_policy_maps",
                                                send::smtp_pix_workaround_maps.name,
                                                "lmtp_pix_workaround_maps",
                                                send::smtp_dns_reply_filter.name,
@@ -59,6 +62,7 @@ PeerTables::PeerTables(process::Service& service, const Clock& clock)
                            config.get(what, service.program() == "lmtp" ? "lmtp" : "smtp"), {}, tables_);
     };
     dns_filter_ = own(send::smtp_dns_reply_filter);
+    tls_policy_ = own(send::smtp_tls_policy_maps);
     pix_ = own(send::smtp_pix_workaround_maps);
     reply_filter_ = own(send::smtp_reply_filter);
     status_filter_ = own(send::smtp_delivery_status_filter);
@@ -101,6 +105,18 @@ awaitable<Result<bool>> PeerTables::allows(std::string mechanism)
     if (mechanisms_.empty())
         co_return true;
     co_return co_await mechanisms_.ask(std::move(mechanism));
+}
+
+std::vector<std::string> PeerTables::trust_anchor_files() const
+{
+    std::vector<std::string> files;
+    for (const auto& table : tls_policy_.tables())
+        (void)table->visit([&](std::string_view, std::string_view value) {
+            for (const std::string_view word : split(value, ", \t\r\n"))
+                if (istarts_with(word, "tafile="))
+                    files.emplace_back(word.substr(word.find('=') + 1));
+        });
+    return files;
 }
 
 awaitable<bool> PeerTables::listed(std::string name, std::string address)

@@ -1,5 +1,5 @@
-// services/peer_tables.hpp: what a delivery process looks up about a peer: EHLO keywords to overlook, workarounds for a PIX, its replies
-// and what becomes of them, whether its sessions are logged, and the passwords for it.
+// services/peer_tables.hpp: what a delivery process looks up about a peer: what is asked of TLS, EHLO keywords to overlook, workarounds for a
+// PIX, its replies and what becomes of them, whether its sessions are logged, and the passwords for it.
 // smtp_discard_ehlo_keyword_address_maps (lmtp_discard_lhlo_...) is asked by the peer's address alone; debug_peer_list by name and address.
 #pragma once
 
@@ -20,6 +20,7 @@ public:
     /// Null: no tables, and none to be asked.
     send::Lookup* get() { return maps_.empty() ? nullptr : this; }
     awaitable<Result<std::optional<std::string>>> find(std::string key) override { return maps_.lookup(std::move(key)); }
+    const std::vector<std::shared_ptr<tables::Table>>& tables() const { return maps_.tables(); }
 
 private:
     tables::Maps maps_;
@@ -33,6 +34,9 @@ public:
     /// Null: no tables, and none to be asked.
     send::DiscardMaps* discard() { return discard_.empty() ? nullptr : this; }
     send::Lookup* dns_filter() { return dns_filter_.get(); }
+    send::Lookup* tls_policy() { return tls_policy_.get(); }
+    /// Files that policies name (tafile=), as far as the tables can be read as a whole.
+    std::vector<std::string> trust_anchor_files() const;
     send::Lookup* pix() { return pix_.get(); }
     send::Lookup* reply_filter() { return reply_filter_.get(); }
     send::Lookup* status_filter() { return status_filter_.get(); }
@@ -51,14 +55,14 @@ private:
     std::shared_ptr<TableFiles> files_;
     tables::Tables tables_;
     tables::Maps discard_;
-    TableLookup dns_filter_, pix_, reply_filter_, status_filter_;
+    TableLookup dns_filter_, tls_policy_, pix_, reply_filter_, status_filter_;
     std::unique_ptr<OutboundEditor> editor_;
     tables::OwnOptions own_options_;
     tables::OwnDomains own_;
     tables::Maps passwords_;
     tables::MatchList mechanisms_;
     tables::MatchList debugged_;
-    bool everybody_ = false;                 // -v in master.cf
+    bool everybody_ = false;  // -v in master.cf
 };
 
 }  // namespace posthorn::services

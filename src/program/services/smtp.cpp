@@ -13,6 +13,9 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <iterator>
+
 namespace posthorn::services {
 
 using process::May;
@@ -25,9 +28,9 @@ struct Prepared {
         : options(send::Options::from(service.config(), service.program())), own_addresses(at_start(net::own_addresses(service.config()))),
           resolver(std::make_unique<dns::Resolver>(service.executor(), clock(), at_start(dns::options_from(service.config(), service.program()))))
     {
-        if (options.tls_level != send::TlsLevel::none || options.tls_wrapper)
-            tls = tls_at_start(send::WireTls::make(send::WireTls::settings(service.config(), service.program()), clock()), service);
         tables = std::make_unique<PeerTables>(service, clock());
+        if (options.tls_level != send::TlsLevel::none || options.tls_wrapper || tables->tls_policy())
+            tls = tls_at_start(send::WireTls::make(send::WireTls::settings(service.config(), service.program()), clock()), service);
         peers = std::make_unique<PeerMemory>(service, clock());
         transcripts = std::make_unique<TranscriptLink>(service, clock());
     }
@@ -121,6 +124,7 @@ private:
         made.peers = peers_->peers();
         made.transcripts = transcripts_->transcripts();
         made.passwords = tables_->passwords();
+        made.tls_policy = tables_->tls_policy();
         made.discard = tables_->discard();
         made.debug = tables_->debug();
         made.editor = tables_->editor();
@@ -147,7 +151,11 @@ private:
 int serve_smtp(process::Service& service)
 {
     Prepared prepared(service);
-    service.confine({.may = {May::connect, May::resolve, May::read_message, May::read_state}, .readable = name_service_files()});
+    process::Confinement confinement{.may = {May::connect, May::resolve, May::read_message, May::read_state}, .readable = name_service_files()};
+    std::ranges::copy(prepared.tables->trust_anchor_files(), std::back_inserter(confinement.readable));
+    if (prepared.tls)
+        std::ranges::copy(prepared.tls->looked_into(), std::back_inserter(confinement.readable));
+    service.confine(confinement);
     DeliveryService work(service, std::move(prepared));
     return service.run(work);
 }
