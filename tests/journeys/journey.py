@@ -4,7 +4,9 @@ Journeys run unprivileged or as root, on ports nobody listens on, out of one tem
 (kept, and named, when the journey failed and POSTHORN_KEEP is set).
 """
 import asyncio
+import base64
 import email
+import hashlib
 import os
 import pathlib
 import re
@@ -13,6 +15,7 @@ import signal
 import smtplib
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -266,13 +269,14 @@ class SimPeer:
 
 
 class Certificate:
-    """A self-signed certificate, made here; `path` and `key` are its files, readable by root and the user of the tests."""
+    """A certificate made here, self-signed or by `issuer`; `path` and `key` are its files, readable by root and the user of the tests."""
 
-    def __init__(self, name):
+    def __init__(self, name, issuer=None):
         self._dir = tempfile.TemporaryDirectory(prefix="posthorn-certificate.")
         self.path, self.key = (pathlib.Path(self._dir.name) / file for file in ("certificate.pem", "key.pem"))
         alternative = f"IP:{name}" if name[0].isdigit() else f"DNS:{name}"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
+        by = ["-CA", str(issuer.path), "-CAkey", str(issuer.key), "-addext", "basicConstraints=critical,CA:FALSE"] if issuer else []
+        subprocess.run(["openssl", "req", "-x509", *by, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
                         "-addext", f"subjectAltName={alternative}", "-keyout", str(self.key), "-out", str(self.path)], check=True, capture_output=True)
 
     def server(self):
@@ -285,6 +289,52 @@ class Certificate:
         context = ssl.create_default_context(cafile=self.path)
         context.check_hostname = False
         return context
+
+    def close(self):
+        self._dir.cleanup()
+
+
+class SignedZone:
+    """A zone whose records one key of the root's signs (Ed25519), as text for Dns; `anchor` is for dns_trust_anchors. Where there is nothing, nothing says so."""
+
+    TYPES = {"A": 1, "MX": 15, "DNSKEY": 48, "TLSA": 52}
+
+    def __init__(self):
+        self._dir = tempfile.TemporaryDirectory(prefix="posthorn-zone.")
+        self._key = pathlib.Path(self._dir.name) / "key.pem"
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", self._key], check=True, capture_output=True)
+        public = subprocess.run(["openssl", "pkey", "-in", self._key, "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout[-32:]
+        rdata = struct.pack(">HBB", 257, 3, 15) + public
+        total = sum(octet << 8 if at % 2 == 0 else octet for at, octet in enumerate(rdata))
+        self._tag = (total + (total >> 16 & 0xFFFF)) & 0xFFFF
+        text, self.text = f"257 3 15 {base64.b64encode(public).decode()}", ""
+        self.anchor = f". IN DNSKEY {text}"
+        self.add(".", "DNSKEY", text, rdata)
+
+    @staticmethod
+    def name(name):
+        return b"".join(bytes([len(label)]) + label.encode() for label in name.strip(".").split(".") if label) + b"\0"
+
+    def add(self, owner, kind, text, rdata):
+        labels = len([label for label in owner.strip(".").split(".") if label])
+        head = struct.pack(">HBBIIIH", self.TYPES[kind], 15, labels, 300, 3471292800, 1577836800, self._tag) + b"\0"
+        said = pathlib.Path(self._dir.name) / "said"
+        said.write_bytes(head + self.name(owner) + struct.pack(">HHIH", self.TYPES[kind], 1, 300, len(rdata)) + rdata)
+        signature = subprocess.run(["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", self._key, "-in", said], check=True, capture_output=True).stdout
+        self.text += f"{owner} {kind} {text}\n{owner} RRSIG {kind} 15 {labels} 300 3471292800 1577836800 {self._tag} . {base64.b64encode(signature).decode()}\n"
+
+    def address(self, owner, address):
+        self.add(owner, "A", address, socket.inet_aton(address))
+
+    def mx(self, owner, host):
+        self.add(owner, "MX", f"10 {host}", struct.pack(">H", 10) + self.name(host))
+
+    def tlsa(self, owner, certificate):
+        """3 1 1 of this certificate's key."""
+        key = subprocess.run(["openssl", "x509", "-in", certificate.path, "-noout", "-pubkey"], check=True, capture_output=True).stdout
+        der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=key, check=True, capture_output=True).stdout
+        digest = hashlib.sha256(der).digest()
+        self.add(owner, "TLSA", f"3 1 1 {digest.hex()}", bytes([3, 1, 1]) + digest)
 
     def close(self):
         self._dir.cleanup()

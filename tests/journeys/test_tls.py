@@ -4,8 +4,9 @@ import re
 import smtplib
 import socket
 import ssl
+import subprocess
 
-from journey import Certificate, Journey, free_port, unittest, wait_until
+from journey import Certificate, Journey, SignedZone, free_port, unittest, wait_until
 
 
 class Tls(Journey):
@@ -189,6 +190,63 @@ class Tls(Journey):
         posthorn = self.instance({"smtp_tls_security_level": "encrypt", "smtp_tls_loglevel": "1", "smtp_tls_CAfile": str(self.theirs.path)}, relay=sink.port)
         posthorn.send(["user@there.test"])
         posthorn.wait_log(r"Trusted TLS connection established to 127\.0\.0\.1")
+
+    def test_each_next_hop_has_the_policy_of_the_table(self):
+        issuer = Certificate("issuer.test")
+        self.addCleanup(issuer.close)
+        issued = Certificate("mx.right.test", issuer)
+        self.addCleanup(issued.close)
+        os.chmod(issuer.path.parent, 0o755)
+        right, other = self.sink(tls=issued.server()), self.sink(tls=self.theirs.server())
+        digest = subprocess.run(["openssl", "x509", "-in", str(self.theirs.path), "-noout", "-fingerprint", "-sha256"], check=True, capture_output=True,
+                                text=True).stdout.split("=")[1].strip()
+        hops = {"verified": (right, "mx.right.test", f"verify tafile={issuer.path}"), "named": (right, "mx.wrong.test", f"verify tafile={issuer.path}"),
+                "secure": (right, "right.test", f"secure match=dot-nexthop tafile={issuer.path}"), "finger": (other, "mx.finger.test", f"fingerprint match={digest}"),
+                "clear": (other, "mx.clear.test", "none"), "odd": (other, "mx.odd.test", "secur"), "default": (other, "mx.default.test", None)}
+        zone = "".join(f"{host}. A 127.0.0.1\n" for _, host, _ in hops.values())
+        table = self.ours.path.with_name("policies")
+        table.write_text("".join(f"[{host}]:{sink.port} {policy}\n" for sink, host, policy in hops.values() if policy))
+        os.chmod(table.parent, 0o755)
+        os.chmod(table, 0o644)
+        posthorn = self.instance({"dns_servers": self.dns(zone), "smtp_tls_security_level": "verify", "smtp_tls_loglevel": "1",
+                                  "smtp_tls_policy_maps": f"texthash:{table}",
+                                  "transport_maps": "inline:{" + ", ".join(f"{name}.test=smtp:[{host}]:{sink.port}"
+                                                                           for name, (sink, host, _) in hops.items()) + "}"})
+        for name in hops:
+            posthorn.send([f"user@{name}.test"])
+        for name in ("verified", "secure", "finger", "clear"):
+            posthorn.wait_log(rf"to=<user@{name}\.test>, .*status=sent")
+        posthorn.wait_log(r"to=<user@named\.test>, relay=mx\.wrong\.test\[127\.0\.0\.1\]:\d+, .*dsn=4\.7\.5, status=deferred \(Server certificate not verified\)")
+        posthorn.wait_log(r"to=<user@default\.test>, .*dsn=4\.7\.5, status=deferred \(Server certificate not verified\)")
+        posthorn.wait_log(r"to=<user@odd\.test>, relay=none, .*dsn=4\.7\.5, status=deferred \(client TLS configuration problem\)")
+        posthorn.wait_log(rf"smtp\[\d+\]: warning: smtp_tls_policy_maps, next-hop destination \"\[mx\.odd\.test\]:{other.port}\": invalid security level \"secur\"")
+        for word, host in (("Verified", "mx.right.test"), ("Untrusted", "mx.wrong.test"), ("Verified", "mx.finger.test"), ("Untrusted", "mx.default.test")):
+            posthorn.wait_log(rf"{word} TLS connection established to {re.escape(host)}\[127\.0\.0\.1\]:\d+: TLSv1\.3")
+        self.assertEqual(sorted(right.recipients()), ["user@secure.test", "user@verified.test"])
+        self.assertEqual(sorted(other.recipients()), ["user@clear.test", "user@finger.test"])
+
+    def test_dane_by_a_signed_zone(self):
+        other = Certificate("elsewhere.test")
+        self.addCleanup(other.close)
+        sink = self.sink(tls=self.theirs.server())
+        zone = SignedZone()
+        self.addCleanup(zone.close)
+        for domain, certificate in (("right.test", self.theirs), ("wrong.test", other), ("none.test", None)):
+            zone.mx(f"{domain}.", f"mx.{domain}.")
+            zone.address(f"mx.{domain}.", "127.0.0.1")
+            if certificate:
+                zone.tlsa(f"_{sink.port}._tcp.mx.{domain}.", certificate)
+        posthorn = self.instance({"dns_servers": self.dns(zone.text), "dns_trust_anchors": zone.anchor, "smtp_dns_support_level": "dnssec",
+                                  "smtp_tls_security_level": "dane", "smtp_tls_loglevel": "1", "inet_protocols": "ipv4",
+                                  "transport_maps": "inline:{" + ", ".join(f"{name}.test=smtp:{name}.test:{sink.port}" for name in ("right", "wrong", "none")) + "}"})
+        for name in ("right", "wrong", "none"):
+            posthorn.send([f"user@{name}.test"])
+        posthorn.wait_log(r"to=<user@right\.test>, .*status=sent")
+        posthorn.wait_log(r"Verified TLS connection established to mx\.right\.test\[127\.0\.0\.1\]:\d+: TLSv1\.3")
+        posthorn.wait_log(r"to=<user@wrong\.test>, .*dsn=4\.7\.5, status=deferred \(Server certificate not verified\)")
+        # That it has no TLSA records nobody signed either: whoever keeps them back makes the mail wait, not go unprotected.
+        posthorn.wait_log(rf"to=<user@none\.test>, .*dsn=4\.7\.5, status=deferred \(TLSA lookup error for mx\.none\.test:{sink.port}\)")
+        self.assertEqual(sink.recipients(), ["user@right.test"])
 
     def test_encrypt_defers_what_could_only_go_in_clear(self):
         sink = self.sink()
