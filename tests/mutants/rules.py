@@ -29,6 +29,10 @@ def send(name, path, rule, broken, tests):
     return ("send " + name, "send_test", path, rule, broken, tests)
 
 
+def tls(name, file, rule, broken):
+    return ("tls " + name, "tls_test", f"src/wire/tls/{file}.cpp", rule, broken, "in *dane_test.cpp")
+
+
 def verify(name, file, rule, broken):
     return ("verify " + name, "verify_test", f"src/journey/verify/{file}.cpp", rule, broken, "")
 
@@ -223,6 +227,27 @@ RULES = [
     verify("an answer that could not be written hides a newer one", "cache", "changed_.try_emplace(key, value);", "changed_.insert_or_assign(key, value);"),
     verify("cleans up what came back", "cache", "!changed_.contains(found.expired[i]) && !(flushing_ && flushing_->contains(found.expired[i]))",
            "!changed_.contains(found.expired[i])"),
+    # TLS: who the server has to be.
+    tls("a name beside the one asked for is good enough", "facts_of", "reference_fits(dns_id, name, wanted.several_labels))", "!dns_id.empty())"),
+    tls("an issuer of TLSA records needs no name", "facts_of", "*usage == 3 ? Trust::verified", "*usage >= 2 ? Trust::verified"),
+    tls("the subject counts beside DNS-IDs", "facts_of", "X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1) < 0 &&", ""),
+    tls("TLSA records of authorities are used", "dane", "(record.usage != trust_anchor && record.usage != domain_issued) ||", ""),
+    tls("digests have no order", "dane", "digest.matching, order--)", "digest.matching, order)"),
+    send("mail is said to who is not the one", SESSION, "    if (const auto& refused = secured->refused) {", "    if (const auto& refused = secured->refused; refused && wrapper) {", "*levels:*"),
+    send("a policy that cannot be understood is main.cf's", "src/journey/send/tls_policy.cpp", "                warn(policy.error().what());",
+         "                warn(policy.error().what()), found.policy.emplace().level = options->tls_level;", "*policy table*"),
+    send("a table that cannot be asked says nothing", "src/journey/send/tls_policy.cpp", '                found.tells_apart = "?";\n                co_return found;',
+         "                continue;", "*policy table*"),
+    send("a session serves mail of another policy", AGENT, '            key += "\\n" + policies;', '            key += "";', "*policy table*"),
+    send("a failing lookup of TLSA records is none", "src/journey/send/tls_demand.cpp", "        found.failed = answer.transient();", "        found.failed = false;", "*DANE*"),
+    send("TLSA records without DNSSEC count", "src/journey/send/tls_demand.cpp", "if (is_signed(answer) && answer.found())", "if (answer.found())", "*DANE*"),
+    send("records that cannot be used are none", "src/journey/send/tls_demand.cpp",
+         'co_return without_dane(std::move(demand), TlsLevel::encrypt, "TLSA records unusable");',
+         'co_return without_dane(std::move(demand), TlsLevel::may, "TLSA records unusable");', "*DANE*"),
+    send("hosts in unsigned zones are asked about", "src/journey/send/tls_demand.cpp", "if (host.secure || insecure_hosts_too) {", "if (true) {", "*DANE*"),
+    send("where DANE cannot be done it is not done", "src/journey/send/tls_demand.cpp", "    if (!why_not.empty()) {", "    if (why_not.size() == 1) {", "*DANE*"),
+    send("a trusted CNAME of an untrusted MX names the server", "src/journey/send/tls_demand.cpp", "if (host.mx == Host::Mx::secure && !host.mx_owner.empty())",
+         "if (!host.mx_owner.empty())", "*DANE*"),
     # What the comparison with Debian's Postfix has to notice: two rules for each area, one for the tools and for the filter before the queue.
     compat("lookups: socketmap is asked in lower case", LOOKUPS, "src/knowledge/tables/sockets.cpp", 'fmt::format("{} {}", map_, key);',
            'fmt::format("{} {}", map_, fold_key(key, flags_.utf8));'),
