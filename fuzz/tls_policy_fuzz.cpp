@@ -50,7 +50,7 @@ void check_policy(std::string_view input)
     FUZZ_CHECK(again && more.empty() && written(*again) == text);
     FUZZ_CHECK(policy->match.empty() || authenticated(policy->level));
     FUZZ_CHECK(policy->anchor_files.empty() || policy->level == TlsLevel::verify || policy->level == TlsLevel::secure);
-    FUZZ_CHECK(!policy->protocols || tls::parse_protocols(*policy->protocols));
+    FUZZ_CHECK(tls::parse_protocols(policy->protocols.value_or("")));
 }
 
 void check_keys(std::string_view input)

@@ -456,9 +456,10 @@ awaitable<Result<TlsDemand>> Agent::Core::demand_for(std::shared_ptr<Job> job, H
     policy.level = options.tls_level;
     if (around.tls_policy) {
         const auto at = job->tls.find(host.next_hop);
-        if (at == job->tls.end() || !at->second)
+        const std::optional<TlsPolicy> found = at != job->tls.end() ? at->second : std::nullopt;
+        if (!found)
             co_return Error{"client TLS configuration problem", "4.7.5"};
-        policy = *at->second;
+        policy = *found;
     }
     co_return co_await tls_demand(std::move(host), std::move(policy), &options, &around);
 }
