@@ -238,7 +238,7 @@ RULES = [
          "                warn(policy.error().what()), found.policy.emplace().level = options->tls_level;", "*policy table*"),
     send("a table that cannot be asked says nothing", "src/journey/send/tls_policy.cpp", '                found.tells_apart = "?";\n                co_return found;',
          "                continue;", "*policy table*"),
-    send("a session serves mail of another policy", AGENT, '            key += "\\n" + policies;', '            key += "";', "*policy table*"),
+    send("a session serves mail of another policy", LINES, '        key += "\\n" + policies;', '        key += "";', "*policy table*"),
     send("a failing lookup of TLSA records is none", "src/journey/send/tls_demand.cpp", "        found.failed = answer.transient();", "        found.failed = false;", "*DANE*"),
     send("TLSA records without DNSSEC count", "src/journey/send/tls_demand.cpp", "if (is_signed(answer) && answer.found())", "if (answer.found())", "*DANE*"),
     send("records that cannot be used are none", "src/journey/send/tls_demand.cpp",
