@@ -110,9 +110,9 @@ class Virtual(Journey):
 @unittest.skipUnless(os.geteuid() == 0, "needs root: users of its own, in a mount namespace")
 class Local(Journey):
     JOE, ANN = 23001, 23002
+
     def local(self, settings=None, aliases="", relay=None):
         posthorn = self.instance(start=False, relay=relay)
-
         passwd = pathlib.Path("/etc/passwd").read_text()
         for name, uid in (("joe", self.JOE), ("ann", self.ANN)):
             home = posthorn.dir / "home" / name
