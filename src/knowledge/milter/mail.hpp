@@ -1,0 +1,77 @@
+// milter/mail.hpp: one message as filters see and change it, one after the other.
+// Shape    the header as fields, CRLF at the ends of their lines; the body as octets of the content behind the header, or what took its place.
+//          The first field is ours (Received:): filters do not see it, places to insert at count it, and changes by name do not (as Sendmail has it).
+// Errors   a body that takes the place of another may have body_limit octets.
+// Pure, but for `read`.
+#pragma once
+
+#include "async/async.hpp"
+#include "milter/changes.hpp"
+#include "milter/wire.hpp"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace posthorn::milter {
+
+struct HeaderField {
+    explicit HeaderField(std::string whole, bool theirs = false) : text(std::move(whole)), from_filter(theirs) {}
+    std::string text;
+    bool from_filter;  // since milter_header_checks looked last
+    bool ours = false;
+};
+
+class Mail {
+public:
+    /// Octets of the content from `offset`: `most` of them, fewer at the end.
+    using Read = std::function<awaitable<Result<std::string>>(std::uint64_t offset, std::size_t most)>;
+
+    /// Reads as much as the header is. An Error: `read`'s.
+    static awaitable<Result<std::unique_ptr<Mail>>> load(std::uint64_t size, Read read, std::uint64_t body_limit);
+    /// `front`: the beginning of the content, with the whole header.
+    Mail(std::string_view front, std::uint64_t size, Read read, std::uint64_t body_limit);
+    Mail(Mail&&) = delete;
+
+    const std::vector<HeaderField>& header() const { return header_; }
+    std::vector<HeaderField>& edit_header()
+    {
+        changed_ = true;
+        return header_;
+    }
+    /// A piece of the body as it is now; empty: its end.
+    awaitable<Result<std::string>> body(std::uint64_t offset, std::size_t most) const;
+
+    /// One of the modifications of a filter. `space`: whether a value has its white space in front itself.
+    Result<void> apply(const Response& response, bool space);
+    /// The filter has said its last word: a new body is whole.
+    void end_of_changes();
+
+    bool changed() const { return changed_; }
+    /// The header as it is now, with what parts it from the body.
+    std::string head() const;
+    /// Octets of the content that head() takes the place of.
+    std::uint64_t old_head_size() const { return body_offset_; }
+    const std::optional<std::string>& new_body() const { return new_body_; }
+    std::optional<std::string> take_new_body() { return std::exchange(new_body_, std::nullopt); }
+    const std::vector<EnvelopeChange>& envelope_changes() const { return envelope_; }
+    std::vector<EnvelopeChange> take_envelope_changes() { return std::exchange(envelope_, {}); }
+
+private:
+    std::size_t find(std::string_view name, std::uint32_t index) const;
+    Result<void> add_to_body(std::string_view octets);
+
+    std::vector<HeaderField> header_;
+    bool separated_ = false, changed_ = false;
+    std::uint64_t body_offset_ = 0, size_;
+    Read read_;
+    std::uint64_t body_limit_;
+    std::optional<std::string> new_body_, coming_;
+    bool after_cr_ = false;
+    std::vector<EnvelopeChange> envelope_;
+};
+
+}  // namespace posthorn::milter
