@@ -118,14 +118,16 @@ public:
                     findings_.bcc.emplace_back(text);
             }
         } else if (word == "prepend") {
-            if (fits("PREPEND", text)) {
+            if (kind_ == made_kind) {
+                warn("PREPEND action is not available in {} map", maps_.parameter());
+            } else if (fits("PREPEND", text)) {
                 log("prepend", text);
                 return {true, as_lines(text, kind_ == "header")};
             }
         } else if (word == "replace") {
             if (fits("REPLACE", text)) {
                 log("replace", text);
-                return {false, as_lines(text, kind_ == "header")};
+                return {false, as_lines(text, kind_ == "header" || kind_ == made_kind)};
             }
         } else if (word == "strip") {
             log("strip", text);
@@ -141,7 +143,10 @@ public:
 private:
     void log(std::string_view what, std::string_view text)
     {
-        findings_.log.push_back(fmt::format("{}: {} {} from {}; from=<{}> to=<{}>{}{}{}{}", what, kind_, shown(line_), origin(envelope_),
+        // A filter's field: "milter-header-reject: field from ..."
+        const bool made = kind_ == made_kind;
+        findings_.log.push_back(fmt::format("{}{}: {} {} from {}; from=<{}> to=<{}>{}{}{}{}", made ? "milter-header-" : "", what,
+                                            made ? "header" : kind_, shown(line_), origin(envelope_),
                                             printable(smtp::external_address(envelope_.sender()), true), recipient_of(envelope_), protocol(), helo(),
                                             text.empty() ? "" : ": ", text));
     }
@@ -166,7 +171,7 @@ private:
             warn("{} action without text in {} map", word, maps_.parameter());
             return false;
         }
-        if (kind_ == "header" && !is_field(text)) {
+        if ((kind_ == "header" || kind_ == made_kind) && !is_field(text)) {
             warn("bad {} header text \"{}\" in {} map -- need \"headername: headervalue\"", word, text, maps_.parameter());
             return false;
         }
@@ -188,7 +193,8 @@ private:
 
 CheckMaps::CheckMaps(const CheckOptions& options, tables::Tables& tables)
     : header("header_checks", options.header, check_flags, tables), mime("mime_header_checks", options.mime, check_flags, tables),
-      nested("nested_header_checks", options.nested, check_flags, tables), body("body_checks", options.body, check_flags, tables)
+      nested("nested_header_checks", options.nested, check_flags, tables), body("body_checks", options.body, check_flags, tables),
+      made("milter_header_checks", options.made, check_flags, tables)
 {
 }
 

@@ -18,7 +18,7 @@ namespace posthorn::cleanup {
 
 struct CheckMaps {
     CheckMaps(const CheckOptions& options, tables::Tables& tables);
-    tables::Maps header, mime, nested, body;
+    tables::Maps header, mime, nested, body, made;
 };
 
 /// What checks found in one message, header and body together.
@@ -38,7 +38,9 @@ struct LineEnd {
     std::string text;                             // without line end; with `kept`: it goes before the line
 };
 
-/// Does what `action` (a table's value) says. `kind`: "header" or "body"; `parameter` names the table in warnings.
+/// The kind of a field that a mail filter made.
+inline constexpr std::string_view made_kind = "made";
+/// Does what `action` (a table's value) says. `kind`: "header", "body" or made_kind; `parameter` names the table in warnings.
 LineEnd do_action(std::string_view kind, std::string_view line, std::string_view action, const tables::Maps& maps, const handoff::Envelope& envelope,
                   Findings& findings);
 /// "reject: mime-error ...", and the refusal.

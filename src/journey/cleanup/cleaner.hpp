@@ -15,6 +15,9 @@ public:
     awaitable<std::expected<handoff::Cleaned, Refusal>> clean(handoff::Envelope envelope, std::string head) override;
     awaitable<Result<bool>> local_client(handoff::Client client) override;
 
+    awaitable<std::expected<handoff::Envelope, Refusal>> changed(handoff::Envelope envelope, std::vector<milter::EnvelopeChange> changes) override;
+    awaitable<std::expected<handoff::FieldsChecked, Refusal>> check_made(handoff::Envelope envelope, std::vector<std::string> fields) override;
+
     /// What a recipient becomes, completed and expanded, where there is no message: for the probe of an address. Logs what is wrong.
     /// An Error: a table or an alias does not allow an answer now.
     awaitable<Result<std::vector<std::string>>> expanded(std::string address);

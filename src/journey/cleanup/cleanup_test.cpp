@@ -314,3 +314,100 @@ TEST_CASE("options: main.cf's words, and a word that means nothing is named")
                                        "no_header_body_checks, no_address_mappings"),
                          "parameter local_header_rewrite_clients: unknown name: permit_everyone", config::BadValue);
 }
+
+namespace {
+
+using milter::EnvelopeChange;
+
+/// sender; recipients; the log.
+std::string changed(const Options& made, std::vector<EnvelopeChange> changes, handoff::Envelope e = envelope({"r@else.test", "a@alias.test"}))
+{
+    TestSite site;
+    Cleaner cleaner(made, site.tables, observe::Log{site.sink, "postfix/cleanup"});
+    asio::io_context loop;
+    const auto result = run(loop, cleaner.changed(std::move(e), std::move(changes)));
+    std::string text;
+    if (result) {
+        text = result->sender() + ";";
+        for (const handoff::Recipient& recipient : result->recipients())
+            text += fmt::format(" {}:{}{}{}{}{}", recipient.index(), recipient.address(), recipient.original().empty() ? "" : "<-",
+                                recipient.original(), recipient.notify() == 0 ? "" : fmt::format("/{}", recipient.notify()), recipient.orcpt());
+        text += fmt::format("; {}{}", static_cast<int>(result->ret()), result->envid());
+    } else {
+        text = fmt::format("{} {}", result.error().code, result.error().status);
+    }
+    for (const std::string& line : site.sink->lines)
+        text += "\n" + line;
+    return text;
+}
+
+awaitable<void> check_into(Cleaner* cleaner, std::vector<std::string> fields, std::string* text)
+{
+    const auto result = co_await cleaner->check_made(envelope(), std::move(fields));
+    if (!result) {
+        *text = fmt::format("{} {} {} {}", result.error().code, result.error().status, result.error().text, result.error().logged);
+        co_return;
+    }
+    for (const std::string& field : result->fields)
+        *text += field + "|";
+    *text += fmt::format("{}{}{}", result->envelope.hold() ? "hold " : "", result->discard ? "discard " : "", result->envelope.filter());
+}
+
+std::string checked(const std::string& table, std::vector<std::string> fields)
+{
+    TestSite site;
+    Options made = options();
+    made.checks.made = table;
+    Cleaner cleaner(made, site.tables, observe::Log{site.sink, "postfix/cleanup"});
+    asio::io_context loop;
+    std::string text;
+    run(loop, check_into(&cleaner, std::move(fields), &text));
+    for (const std::string& line : site.sink->lines)
+        text += "\n" + line;
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("cleanup: what mail filters want of the envelope is rewritten and expanded like the rest; recipients are numbered anew")
+{
+    using Kind = EnvelopeChange::Kind;
+    Options made = options();
+    made.virtual_alias_maps = "inline:{{list@here.test = one@else.test, r@else.test}}";
+    made.sender_canonical_maps = "inline:{{old@here.test = new@here.test}}";
+    CHECK(changed(made, {{Kind::sender, "<old>", "RET=HDRS ENVID=a+2Bb"}}) == "new@here.test; 0:r@else.test 1:a@alias.test; 2a+b");
+    CHECK(changed(made, {{Kind::sender, "<>", ""}}) == "; 0:r@else.test 1:a@alias.test; 0");
+    CHECK(changed(made, {{Kind::add_recipient, "list@here.test", "NOTIFY=NEVER"}}) ==
+          "s@x.test; 0:r@else.test 1:a@alias.test 2:one@else.test<-list@here.test/1 3:r@else.test<-list@here.test/1; 0");
+    CHECK(changed(made, {{Kind::add_recipient, "<r@else.test>", ""}}) == "s@x.test; 0:r@else.test 1:a@alias.test; 0");      // it is there
+    CHECK(changed(made, {{Kind::add_recipient, "<b@c.test>", "ORCPT=rfc822;x@y.test"}, {Kind::delete_recipient, "<r@else.test>", ""}}) ==
+          "s@x.test; 0:a@alias.test 1:b@c.testrfc822;x@y.test; 0");
+    // Whoever an address became goes with it, and only then.
+    CHECK(changed(made, {{Kind::add_recipient, "<list@here.test>", ""}, {Kind::delete_recipient, "<list@here.test>", ""}}) ==
+          "s@x.test; 0:r@else.test 1:a@alias.test; 0");
+    CHECK(changed(made, {{Kind::delete_recipient, "<one@else.test>", ""}}) == "s@x.test; 0:r@else.test 1:a@alias.test; 0");
+    CHECK(changed(made, {{Kind::add_recipient, "<b@c.test>", "COLOR=red"}}) ==
+          "s@x.test; 0:r@else.test 1:a@alias.test 2:b@c.test; 0\n"
+          "postfix/cleanup: warning: 4bXYZ1zQ: ignoring bad ESMTP arguments \"COLOR=red\" of a Milter's request for <b@c.test>");
+    CHECK(changed(made, {{Kind::add_recipient, "<a b", ""}}).find("ignoring a Milter's request for a bad address: <a b") != std::string::npos);
+    made.virtual_alias_maps = "fail:x";
+    CHECK(changed(made, {{Kind::add_recipient, "<b@c.test>", ""}}).starts_with("451 4.3.0"));
+}
+
+TEST_CASE("cleanup: milter_header_checks over fields that mail filters made")
+{
+    const std::vector<std::string> fields{"X-A: 1\r\n", "X-B: two\r\n\tlines\r\n"};
+    const std::string who = " from local; from=<s@x.test> to=<r@else.test>";
+    CHECK(checked("", fields) == "X-A: 1\r\n|X-B: two\r\n\tlines\r\n|");
+    CHECK(checked("regexp:{{/^X-A/ IGNORE}}", fields) == "|X-B: two\r\n\tlines\r\n|");
+    CHECK(checked("regexp:{{/^X-B: two.*lines/ REPLACE X-C: c}}", fields) ==
+          "X-A: 1\r\n|X-C: c\r\n|\npostfix/cleanup: 4bXYZ1zQ: milter-header-replace: header X-B: two??lines" + who + ": X-C: c");
+    CHECK(checked("regexp:{{/^X-A/ REJECT no such field}}", fields) ==
+          "550 5.7.1 no such field true\npostfix/cleanup: 4bXYZ1zQ: milter-header-reject: header X-A: 1" + who + ": 5.7.1 no such field");
+    CHECK(checked("regexp:{{/^X-A/ HOLD}}", fields).starts_with("X-A: 1\r\n|X-B: two\r\n\tlines\r\n|hold "));
+    CHECK(checked("regexp:{{/^X-A/ DISCARD}}", fields).starts_with("X-A: 1\r\n|X-B: two\r\n\tlines\r\n|discard "));
+    CHECK(checked("regexp:{{/^X-A/ FILTER smtp:x}}", fields).starts_with("X-A: 1\r\n|X-B: two\r\n\tlines\r\n|smtp:x"));
+    CHECK(checked("regexp:{{/^X-A/ PREPEND X-P: p}}", fields) ==
+          "X-A: 1\r\n|X-B: two\r\n\tlines\r\n|\npostfix/cleanup: warning: 4bXYZ1zQ: PREPEND action is not available in milter_header_checks map");
+    CHECK(checked("fail:x", fields).starts_with("451 4.3.0"));
+}

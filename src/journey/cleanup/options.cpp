@@ -130,6 +130,7 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
     options.undisclosed_recipients_header = snapshot.get(cleanup::undisclosed_recipients_header);
     if (!has(overrides, "no_header_body_checks"))
         options.checks = check_options(snapshot);
+    options.checks.made = snapshot.get(milter_header_checks);
     options.drop_headers = lower_words(snapshot.get(message_drop_headers));
     options.local_clients = cleanup::local_clients(snapshot.get(local_header_rewrite_clients));
     options.mynetworks_parent_style = tables::parent_style(snapshot.get(tables::parent_domain_matches_subdomains), "mynetworks");

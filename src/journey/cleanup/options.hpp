@@ -20,6 +20,7 @@ struct Completion {
 /// header_checks and the like.
 struct CheckOptions {
     std::string header, mime, nested, body;       // type:name ...
+    std::string made;                             // milter_header_checks
     std::uint64_t body_octets = 51200;            // of each segment
     std::size_t line_octets = 2048;
     bool mime_input = true;                       // disable_mime_input_processing = no

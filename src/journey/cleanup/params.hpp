@@ -66,6 +66,8 @@ inline constexpr Param<int> body_checks_size_limit{
     .name = "body_checks_size_limit", .initial = "51200", .least = 0, .doc = "Octets of each body part that body_checks looks at."};
 inline constexpr Param<bool> disable_mime_input_processing{
     .name = "disable_mime_input_processing", .initial = "no", .doc = "Take all that follows the header for plain lines."};
+inline constexpr Param<std::string> milter_header_checks{
+    .name = "milter_header_checks", .initial = "", .doc = "header_checks for the header fields that Milters make.", .source = "header_checks(5)"};
 inline constexpr Param<int> mime_nesting_limit{
     .name = "mime_nesting_limit",
     .initial = "100",
@@ -129,6 +131,7 @@ inline constexpr ParamInfo params[] = {canonical_classes,
                                        header_checks,
                                        mime_header_checks,
                                        nested_header_checks,
+                                       milter_header_checks,
                                        body_checks,
                                        body_checks_size_limit,
                                        disable_mime_input_processing,

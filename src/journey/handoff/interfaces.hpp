@@ -5,6 +5,7 @@
 #include "async/async.hpp"
 #include "base/error.hpp"
 #include "handoff/words.pb.h"
+#include "milter/changes.hpp"
 
 #include <chrono>
 #include <expected>
@@ -117,6 +118,14 @@ struct Cleaned {
     std::unique_ptr<BodyCleaner> body;    // none: the body goes by as it is
 };
 
+/// Header fields that a mail filter made, looked at.
+struct FieldsChecked {
+    FieldsChecked(Envelope e, std::vector<std::string> f) : envelope(std::move(e)), fields(std::move(f)) {}
+    Envelope envelope;                    // what was found in them changes it
+    std::vector<std::string> fields;      // one for each, as it is to be stored; empty: it goes
+    bool discard = false;                 // as BodyCleaner::discards()
+};
+
 /// Rewrites what is received (Postfix's cleanup(8)): header repair, aliases, hop count.
 class Cleaner {
 public:
@@ -126,6 +135,13 @@ public:
     virtual awaitable<std::expected<Cleaned, Refusal>> clean(Envelope envelope, std::string head) = 0;
     /// Is the header of this client's mail a local one, to be completed? (local_header_rewrite_clients) An Error: a table failed.
     virtual awaitable<Result<bool>> local_client(Client) { co_return false; }
+    /// What a mail filter wants of the envelope: addresses are rewritten and expanded as those of the message were. Recipients are numbered anew.
+    virtual awaitable<std::expected<Envelope, Refusal>> changed(Envelope envelope, std::vector<milter::EnvelopeChange>) { co_return envelope; }
+    /// milter_header_checks; each field is whole, with its line ends.
+    virtual awaitable<std::expected<FieldsChecked, Refusal>> check_made(Envelope envelope, std::vector<std::string> fields)
+    {
+        co_return FieldsChecked(std::move(envelope), std::move(fields));
+    }
 };
 
 }  // namespace posthorn::handoff
