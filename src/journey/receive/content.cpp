@@ -209,6 +209,54 @@ awaitable<void> Content::finish()
     envelope_.set_size(stored_);
 }
 
+awaitable<Result<std::string>> Content::read(std::uint64_t offset, std::size_t most)
+{
+    const std::uint64_t written = stored_ - held_.size();
+    if (offset < written)
+        co_return co_await file_->read(offset, static_cast<std::size_t>(std::min<std::uint64_t>(most, written - offset)));
+    offset -= written;
+    co_return offset < held_.size() ? held_.substr(static_cast<std::size_t>(offset), most) : std::string{};
+}
+
+void Content::set_envelope(handoff::Envelope envelope)
+{
+    envelope_ = std::move(envelope);
+    envelope_.set_size(stored_);
+}
+
+// A file is written anew, under the same name: the queue knows files by queue id.
+awaitable<void> Content::rewrite(std::string head, std::uint64_t old_head, std::optional<std::string> body)
+{
+    const std::uint64_t written = stored_ - held_.size();
+    const std::unique_ptr<IncomingFile> old = std::move(file_);
+    const std::string rest = std::exchange(held_, {});
+    stored_ = 0;
+    if (old)
+        if (const auto freed = co_await old->give_up_name(); !freed) {
+            refuse("write", freed.error());
+            co_return;
+        }
+    co_await store(std::move(head));
+    if (body) {
+        if (!refusal_)
+            co_await store(*std::move(body));
+    } else {
+        for (std::uint64_t at = old_head; at < written && !refusal_;) {
+            auto piece = co_await old->read(at, static_cast<std::size_t>(std::min<std::uint64_t>(block, written - at)));
+            if (!piece || piece->empty()) {
+                refuse("read", piece ? Error{"it ends too early"} : piece.error());
+                co_return;
+            }
+            at += piece->size();
+            co_await store(*std::move(piece));
+        }
+        const std::uint64_t in_rest = old_head > written ? old_head - written : 0;
+        if (!refusal_ && in_rest < rest.size())
+            co_await store(rest.substr(static_cast<std::size_t>(in_rest)));
+    }
+    envelope_.set_size(stored_);
+}
+
 awaitable<void> Content::seal()
 {
     if (refusal_ || (!file_ && stored_ <= handoff::inline_content_limit))

@@ -48,6 +48,12 @@ public:
     /// For who keeps it elsewhere, after finish(): what is not written yet, and what is.
     std::string take_rest() { return std::exchange(held_, {}); }
     IncomingFile* file() { return file_.get(); }
+    /// For who looks at it whole, after finish(): what is to be stored, from `offset`; `most` octets, fewer at the end.
+    awaitable<Result<std::string>> read(std::uint64_t offset, std::size_t most);
+    std::uint64_t stored() const { return stored_; }
+    /// Another head in the place of the first `old_head` octets, and perhaps another body behind it. A refusal says that it could not be done.
+    awaitable<void> rewrite(std::string head, std::uint64_t old_head, std::optional<std::string> body);
+    void set_envelope(handoff::Envelope envelope);
     handoff::Envelope take_envelope() { return std::move(envelope_); }
     handoff::Content take_content();
     /// The queue has committed it.

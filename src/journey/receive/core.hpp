@@ -40,7 +40,7 @@ struct Server::Core {
     tables::MatchList xclient_hosts, xforward_hosts;
     tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts, unlimited_clients,
         verp_clients;
-    tables::Maps discard_ehlo_keywords, command_filter, reject_filter, reject_footers;
+    tables::Maps discard_ehlo_keywords, command_filter, reject_filter, reject_footers, milter_maps;
     PassedOn as_it_is;                            // before a filter, cleanup has nothing to do
     bool draining = false, closing = false;
     std::uint64_t accepted = 0;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "config/snapshot.hpp"
+#include "milter/options.hpp"
 #include "receive/policy/settings.hpp"
 #include "sasl/security.hpp"
 #include "smtp/data.hpp"
@@ -76,6 +77,7 @@ struct Options {
     std::uint64_t min_data_rate = 500;
     std::string content_filter, xclient_hosts, xforward_hosts;
     std::optional<FilterOptions> filter;                 // smtpd_proxy_filter
+    milter::Options milters;
     bool upstream_proxy = false;
     std::chrono::milliseconds upstream_proxy_timeout{5000};
     std::size_t line_length_limit = 2048;

@@ -59,6 +59,8 @@ public:
     virtual awaitable<Result<std::string>> read(std::uint64_t offset, std::size_t most) = 0;
     /// File and folder on stable storage. Before this it may not be handed to the queue.
     virtual awaitable<Result<void>> sync() = 0;
+    /// Its name is free for the file that takes its place; it can still be read.
+    virtual awaitable<Result<void>> give_up_name() = 0;
     /// The queue has it, or its fate is not known.
     virtual void keep() = 0;
     /// For handoff::Content.file.

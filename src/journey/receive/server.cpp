@@ -42,7 +42,8 @@ Server::Core::Core(Executor on, Options with, Outside from)
       discard_ehlo_keywords("smtpd_discard_ehlo_keyword_address_maps", options.discard_ehlo_keyword_maps, tables::Flags{}, outside.tables),
       command_filter("smtpd_command_filter", options.command_filter, tables::Flags{}, outside.tables),
       reject_filter("smtpd_reject_filter_maps", options.reject_filter_maps, tables::Flags{}, outside.tables),
-      reject_footers("smtpd_reject_footer_maps", options.reject_footer_maps, tables::Flags{}, outside.tables)
+      reject_footers("smtpd_reject_footer_maps", options.reject_footer_maps, tables::Flags{}, outside.tables),
+      milter_maps("smtpd_milter_maps", options.milters.smtpd_maps, tables::Flags{}, outside.tables)
 {
     instance_base = {static_cast<std::uint64_t>(::getpid()),
                      static_cast<std::uint64_t>(std::chrono::floor<std::chrono::seconds>(outside.clock.wall().time_since_epoch()).count())};

@@ -24,7 +24,7 @@ namespace posthorn::receive {
 struct Outside {
     Outside(handoff::Queue& q, handoff::Cleaner& c, handoff::AddressClasses& a, Names& n, tables::Tables& t, IncomingFolder& f, const Clock& time,
             observe::Log l)
-        : queue(q), cleaner(c), classes(a), names(n), tables(t), incoming(f), clock(time), log(std::move(l))
+        : queue(q), cleaner(c), classes(a), names(n), tables(t), incoming(f), clock(time), log(std::move(l)), cleanup_log(log)
     {
     }
     handoff::Queue& queue;
@@ -35,12 +35,16 @@ struct Outside {
     IncomingFolder& incoming;
     const Clock& clock;
     observe::Log log;
+    /// Of what mail filters say to a whole message, which tools look for under cleanup's name.
+    observe::Log cleanup_log;
     /// None: STARTTLS is not offered ("TLS not available due to local problem" where the level asks for it).
     TlsAcceptor* tls = nullptr;
     /// None: reject_unverified_* defer.
     handoff::Verifier* verifier = nullptr;
     /// None: smtpd_sasl_path is connected to.
     AuthConnector auth_connector = nullptr;
+    /// None: mail filters are not told where addresses go.
+    handoff::Router* router = nullptr;
     /// None: clients are held to no rates.
     Rates* rates = nullptr;
     /// ETRN: asks the queue to try the mail for this domain. None: ETRN is refused.

@@ -90,6 +90,8 @@ awaitable<void> Session::finish()
         end_ = End::lost;
     log_end();
     transaction_.reset();
+    if (milters_)
+        co_await milters_->chain.quit();
     if (counted_)
         core_.outside.rates->disconnected(rate_key());
     core_.outside.log.info("disconnect from {} {}{}", namaddr(), tally_.text(),
@@ -153,6 +155,12 @@ awaitable<void> Session::welcome()
         if (ruling.refused()) {
             denied_ = std::make_unique<std::string>(ruling.reply);
             say(ruling.reply);
+            co_return;
+        }
+    }
+    if (core_.options.milters.any_for_smtpd()) {
+        if (const auto instead = co_await meet_milters()) {
+            say(*instead);
             co_return;
         }
     }
@@ -257,6 +265,11 @@ awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
         co_return false;
     }
     if (!verb) {
+        if (asks_milters())
+            if (const auto refused = co_await milters_on_unknown(line)) {
+                say(*refused);
+                co_return false;
+            }
         say("500 5.5.2 Error: command not recognized");
         co_return false;
     }

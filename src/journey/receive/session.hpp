@@ -5,6 +5,7 @@
 // Memory   without a transaction a session is this object its stream and the coroutine frames that wait; no buffer.
 #pragma once
 
+#include "milter/chain.hpp"
 #include "net/proxy_header.hpp"
 #include "receive/content.hpp"
 #include "receive/core.hpp"
@@ -72,6 +73,20 @@ private:
         std::unique_ptr<BeforeQueue> filter;
         std::vector<std::string> kept;            // speed_adjust: RCPTs for the end
         SteadyTime asked_since{};
+    };
+
+    /// Mail filters of the session, and what their macros say.
+    struct Milters {
+        Milters(std::vector<milter::Spec> specs, const milter::Options& options, milter::Surroundings::Connect connect, milter::MacroValues values,
+                std::function<void(std::string)> warn)
+            : chain(std::move(specs), options, std::move(connect), std::move(values), std::move(warn))
+        {
+        }
+        milter::Chain chain;
+        handoff::Route sender_route, recipient_route;
+        std::string refusal;                      // of the recipient in hand, by us
+        std::string refusal_of_message;           // the reply that a filter wants
+        policy::Effects unheard;                  // what is asked for outside a transaction
     };
 
     // session.cpp: life. What an idle session stands in is kept small: run, converse, fill; the rest comes and goes.
@@ -147,6 +162,22 @@ private:
     void end_transaction();
     smtp::CommandOptions command_options() const;
     void say_refused_path(const smtp::Reply& reply, std::string_view verb, std::string_view arguments);
+    // session_milter.cpp: mail filters
+    bool asks_milters() const;
+    awaitable<Result<std::vector<milter::Spec>>> milters_for_client();
+    awaitable<std::optional<std::string>> meet_milters();
+    std::optional<std::string> heed(const milter::Verdict& verdict, policy::Effects& effects);
+    awaitable<std::optional<std::string>> milters_on_helo();
+    awaitable<std::optional<std::string>> milters_on_mail(std::string arguments, policy::Effects& effects);
+    awaitable<std::optional<std::string>> milters_on_recipient(std::string arguments);
+    awaitable<void> milters_on_refused_recipient(std::string arguments, std::string reply);
+    awaitable<std::optional<std::string>> milters_on_data();
+    awaitable<std::optional<std::string>> milters_on_unknown(std::string line);
+    awaitable<handoff::Route> milter_route(std::string address);
+    std::optional<std::string> milter_macro(std::string_view name) const;
+    void log_milter(const handoff::Envelope& envelope, std::string_view what, std::string_view text);
+    awaitable<void> show_to_milters(Content& content);
+    awaitable<milter::Verdict> check_made_fields(Content& content, milter::Mail& mail);
     // session_rates.cpp
     awaitable<bool> may_connect();
     awaitable<bool> exceeds(Rates::Event event, std::uint32_t limit, std::string_view what);
@@ -172,9 +203,9 @@ private:
     policy::Facts facts_;
     std::unique_ptr<Transaction> transaction_;
     std::unique_ptr<TlsFacts> tls_;
+    std::unique_ptr<Milters> milters_;
     std::unique_ptr<std::string> denied_;         // smtpd_delay_reject = no: the client was refused at connect
     std::unique_ptr<smtp::Origin> forwarded_;     // XFORWARD, for one mail; fit for the log
-    bool forwarded_client_ = false;               // it said of a client
     std::string line_;                            // the command in hand, where a filter is to hear it
     std::unique_ptr<net::Endpoint> destination_;  // where the client connected to, as its proxy says
     std::unique_ptr<policy::Effects> client_effects_, helo_effects_;      // smtpd_delay_reject = no: what is to be done with every mail
@@ -203,6 +234,7 @@ private:
     bool counted_ = false;                        // it is held to smtpd_client_*_limit
     bool may_verp_ = false;                       // it may ask for a return path for each recipient
     bool debug_ = false;                          // debug_peer_list has the client
+    bool forwarded_client_ = false;               // XFORWARD said of a client
 };
 
 }  // namespace posthorn::receive

@@ -117,6 +117,12 @@ awaitable<bool> Session::data(std::string arguments)
             co_return false;
         }
     }
+    if (asks_milters())
+        if (const auto refused = co_await milters_on_data()) {
+            facts_.recipient.reset();
+            say(*refused);
+            co_return false;
+        }
     if (core_.options.filter && !whole_first()) {
         if (!filter_says)
             filter_says = co_await ask_filter(true);
@@ -189,7 +195,19 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
             co_return false;
         }
     }
-    const bool discard = transaction_->effects.discard || content->discard();
+    if (asks_milters() && !content->refusal() && !content->discard()) {
+        if (!co_await flush()) {                          // replies to what came before leave before a wait
+            end_transaction();
+            co_return false;
+        }
+        co_await show_to_milters(*content);
+        if (const std::string refused = std::exchange(milters_->refusal_of_message, {}); !refused.empty()) {
+            say(refused);
+            end_transaction();
+            co_return false;
+        }
+    }
+    const bool discard = transaction_->effects.discard || content->discard() || (milters_ && content->envelope().recipients().empty());
     if (!content->refusal() && !discard) {
         if (!co_await flush()) {
             end_transaction();
@@ -301,6 +319,14 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
             obey(std::move(ruling));
             co_return false;
         }
+        if (asks_milters())
+            if (const auto refused = co_await milters_on_data()) {
+                transaction.chunks_failed = true;
+                if (!co_await skip_chunk(chunk->octets))
+                    co_return false;
+                say(*refused);
+                co_return false;
+            }
         if (core_.options.filter && !whole_first()) {
             const auto filter_says = co_await ask_filter(true);
             if (!filter_says || !filter_says->empty()) {

@@ -34,6 +34,8 @@ std::optional<std::string> Session::own_probe_sender(std::string_view address) c
 
 void Session::end_transaction()
 {
+    if (milters_)
+        milters_->chain.abort();
     transaction_.reset();
     forwarded_.reset();
     forwarded_client_ = false;
@@ -127,6 +129,12 @@ awaitable<bool> Session::mail(std::string arguments)
             co_return false;
         }
     }
+    if (milters_ && !effects.discard)
+        if (const auto reply = co_await milters_on_mail(arguments, effects)) {
+            say(*reply);
+            facts_.sender.reset();
+            co_return false;
+        }
     const std::uint64_t limit = core_.options.message_size_limit;
     const std::uint64_t size = announced_size_;
     if (limit != 0 && size > limit)
@@ -238,11 +246,19 @@ awaitable<bool> Session::rcpt(std::string arguments)
         policy::Judge judge(core_.law, facts_, transaction_->effects, *this);
         auto ruling = co_await judge.recipient();
         if (ruling.refused()) {
+            if (asks_milters() && !ruling.hangup && milters_->chain.hears_refused_recipients())
+                co_await milters_on_refused_recipient(std::move(arguments), ruling.reply);
             obey(std::move(ruling));
             facts_.recipient.reset();
             co_return false;
         }
     }
+    if (asks_milters())
+        if (const auto refused = co_await milters_on_recipient(arguments)) {
+            say(*refused);
+            facts_.recipient.reset();
+            co_return false;
+        }
     handoff::Envelope& envelope = transaction_->envelope;
     if (transaction_->queue_id.empty() && !core_.options.filter) {
         const auto id = core_.outside.queue.next_queue_id();

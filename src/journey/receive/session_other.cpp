@@ -44,6 +44,17 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
     end_transaction();
     helo_given_ = true;
     esmtp_ = verb == smtp::VerbId::ehlo;
+    if (asks_milters()) {
+        const auto refused = co_await milters_on_helo();
+        if (refused && refused->starts_with("421")) {
+            say(*refused);
+            co_return false;
+        }
+        if (esmtp_ && refused && refused->starts_with('5')) {      // as Sendmail does: the refusal is said to MAIL
+            say(fmt::format("250-{}\r\n250 ENHANCEDSTATUSCODES", core_.options.myhostname));
+            co_return true;
+        }
+    }
     if (!esmtp_) {
         say(fmt::format("250 {}", core_.options.myhostname));
         co_return true;

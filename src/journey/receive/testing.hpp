@@ -4,6 +4,7 @@
 
 #include "async/run.hpp"
 #include "base/strings.hpp"
+#include "milter/params.hpp"
 #include "receive/content.hpp"
 #include "receive/params.hpp"
 #include "receive/server.hpp"
@@ -165,7 +166,7 @@ struct FakeFolder final : IncomingFolder {
         explicit File(FakeFolder& in, std::string with_name) : folder(in), file(std::move(with_name)) { folder.files[file]; }
         ~File() override
         {
-            if (!kept)
+            if (!kept && !nameless)
                 folder.files.erase(file);
         }
         awaitable<Result<void>> append(std::string octets) override
@@ -177,7 +178,10 @@ struct FakeFolder final : IncomingFolder {
             folder.files[file] += octets;
             co_return Result<void>{};
         }
-        awaitable<Result<std::string>> read(std::uint64_t offset, std::size_t most) override { co_return folder.files[file].substr(offset, most); }
+        awaitable<Result<std::string>> read(std::uint64_t offset, std::size_t most) override
+        {
+            co_return (nameless ? *nameless : folder.files[file]).substr(offset, most);
+        }
         awaitable<Result<void>> sync() override
         {
             if (folder.fail_sync)
@@ -185,10 +189,17 @@ struct FakeFolder final : IncomingFolder {
             folder.synced.insert(file);
             co_return Result<void>{};
         }
+        awaitable<Result<void>> give_up_name() override
+        {
+            nameless = folder.files[file];
+            folder.files.erase(file);
+            co_return Result<void>{};
+        }
         void keep() override { kept = true; }
         std::string name() const override { return file; }
         FakeFolder& folder;
         std::string file;
+        std::optional<std::string> nameless;              // what it holds, since another has its name
         bool kept = false;
     };
     awaitable<Result<std::unique_ptr<IncomingFile>>> create(std::string queue_id) override
@@ -213,7 +224,7 @@ inline Options options_of(std::vector<std::pair<std::string, std::string>> writt
                                                 {.name = "mail_name", .value = "Posthorn"}};
     for (auto& [name, value] : written)
         assignments.push_back({.name = name, .value = value});
-    static const std::span<const config::ParamInfo> rooms[] = {params, tls::params};
+    static const std::span<const config::ParamInfo> rooms[] = {params, tls::params, milter::params};
     return Options::from(config::Snapshot(config::Site{.host_name = "mx.example.test"}, "/nonexistent", rooms).with(assignments, "test"));
 }
 
@@ -234,6 +245,8 @@ struct House {
             outside.flush_site = flush_site;
             outside.verifier = &verifier;
             outside.auth_connector = auth_connector;
+            outside.router = router;
+            outside.cleanup_log = observe::Log(sink, "postfix/cleanup");
             server = std::make_unique<Server>(loop.get_executor(), options, std::move(outside));
         }
         return *server;
@@ -278,6 +291,7 @@ struct House {
     FakeFolder folder;
     TlsAcceptor* tls = nullptr;
     AuthConnector auth_connector;
+    handoff::Router* router = nullptr;
     std::function<awaitable<Result<void>>(std::string)> flush_site;
     Options options;
     std::unique_ptr<Server> server;

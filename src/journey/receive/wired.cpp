@@ -23,6 +23,7 @@ public:
         co_return co_await on_thread(threads_, Read(*this, offset, most));
     }
     awaitable<Result<void>> sync() override { co_return co_await on_thread(threads_, Sync(*this)); }
+    awaitable<Result<void>> give_up_name() override { co_return co_await on_thread(threads_, GiveUpName(*this)); }
     void keep() override { file_->keep(); }
     std::string name() const override { return file_->name(); }
 
@@ -39,6 +40,11 @@ private:
         SpoolFile* file;
         std::uint64_t offset;
         std::size_t most;
+    };
+    struct GiveUpName {
+        explicit GiveUpName(SpoolFile& of) : file(&of) {}
+        Result<void> operator()() const { return file->file_->give_up_name(); }
+        SpoolFile* file;
     };
     struct Sync {
         explicit Sync(SpoolFile& of) : file(&of) {}

@@ -43,6 +43,15 @@ IncomingFile::~IncomingFile()
         files_->remove(incoming_name(name_));  // a leftover is swept as an orphan
 }
 
+Result<void> IncomingFile::give_up_name()
+{
+    if (!std::exchange(owned_, false))
+        return {};
+    if (const int error = files_->remove(incoming_name(name_)))
+        return failure(error);
+    return {};
+}
+
 Result<void> IncomingFile::append(std::string_view octets)
 {
     if (const int error = file_->write(size_, octets))

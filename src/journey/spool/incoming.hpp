@@ -58,6 +58,8 @@ public:
     Result<void> sync(FolderSync& folder);
     /// The queue has committed the message, or its fate is not known: the file is no longer ours to remove.
     void keep() { owned_ = false; }
+    /// The name is free for another file, which takes this one's place; what was appended can still be read.
+    Result<void> give_up_name();
     std::uint64_t size() const { return size_; }
     /// For handoff::Content.file.
     const std::string& name() const { return name_; }
