@@ -197,8 +197,12 @@ std::optional<std::string> Session::milter_macro(std::string_view name) const
     }
     if (name == "i")
         return transaction_ ? if_any(transaction_->queue_id) : std::nullopt;
-    if (name == "auth_authen")
-        return if_any(claimed_login_);
+    if (login_ && name == "auth_type")
+        return if_any(login_->method);
+    if (login_ && name == "auth_authen")
+        return if_any(login_->username);
+    if (transaction_ && name == "auth_author")
+        return if_any(transaction_->sasl_sender);
     if (tls_) {
         const ClientCertificate& certificate = tls_->certificate;
         if (name == "tls_version")

@@ -3,6 +3,7 @@
 #include "cleanup/params.hpp"
 #include "deliver/params.hpp"
 #include "dns/params.hpp"
+#include "milter/params.hpp"
 #include "net/params.hpp"
 #include "peers/params.hpp"
 #include "receive/params.hpp"
@@ -22,8 +23,9 @@ namespace posthorn::catalogue {
 config::ParamLists all_parameters()
 {
     static constexpr std::span<const config::ParamInfo> lists[] = {
-        net::params,   dns::params,    tls::params,  tables::params,  peers::params,  receive::params,  cleanup::params,    schedule::params,
-        route::params, verify::params, send::params, deliver::params, report::params, services::params, supervisor::params, spool::params,
+        net::params,     dns::params,     tls::params,      tables::params,     milter::params, peers::params,
+        receive::params, cleanup::params, schedule::params, route::params,      verify::params, send::params,
+        deliver::params, report::params,  services::params, supervisor::params, spool::params,
     };
     return lists;
 }

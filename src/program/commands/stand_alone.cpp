@@ -53,6 +53,7 @@ public:
             co_return octets;
         }
         awaitable<Result<void>> sync() override { co_return Result<void>{}; }   // postdrop syncs its own
+        awaitable<Result<void>> give_up_name() override { co_return Result<void>{}; }
         void keep() override {}
         std::string name() const override { return name_; }
 
@@ -191,6 +192,8 @@ config::Snapshot without_access_control(const config::Snapshot& snapshot)
                                       {"smtpd_use_tls", "no"},
                                       {"smtpd_enforce_tls", "no"},
                                       {"queue_minfree", "0"},
+                                      {"smtpd_milters", ""},       // non_smtpd_milters see it, behind the maildrop
+                                      {"smtpd_milter_maps", ""},
                                       {"smtpd_peername_lookup", "yes"},
                                       // A script on standard input comes all at once.
                                       {"smtpd_forbid_unauth_pipelining", "no"}})

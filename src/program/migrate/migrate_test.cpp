@@ -110,8 +110,8 @@ TEST_CASE("copy: a directory that starts, with what is not carried over as a com
     const Folder folder;
     const std::string from = folder.path() + "/old", to = folder.path() + "/new";
     fs::create_directories(from + "/sub");
-    folder.write("old/main.cf",
-                 quiet + "smtpd_milters = inet:a:1,\n  inet:b:2\nvirtual_alias_maps = texthash:" + from + "/sub/virtual\n# see " + from + "/doc\n");
+    folder.write("old/main.cf", quiet + "internal_mail_filter_classes = bounce,\n  notify\nvirtual_alias_maps = texthash:" + from +
+                                    "/sub/virtual\n# see " + from + "/doc\n");
     folder.write("old/master.cf", small_master + "qmqp unix n - n - - qmqpd\n");
     folder.write("old/sub/virtual", "a@b.test c@d.test\n", 0640);
     const auto survey = migrate::survey(from);
@@ -119,11 +119,12 @@ TEST_CASE("copy: a directory that starts, with what is not carried over as a com
     const auto copied = migrate::copy_configuration(*survey, to);
     REQUIRE_MESSAGE(copied, copied.error().text());
     CHECK(copied->files == 3);
-    CHECK(folder.read("new/main.cf") ==
-          "# Made by posthorn migrate from " + from + "; what is not carried over is a comment with its reason.\n" + quiet +
-              "# posthorn: smtpd_milters is not acted on: mail is not shown to Milters\n# smtpd_milters = inet:a:1,\n#   inet:b:2\n"
-              "virtual_alias_maps = texthash:" +
-              to + "/sub/virtual\n# see " + from + "/doc\n");
+    CHECK(
+        folder.read("new/main.cf") ==
+        "# Made by posthorn migrate from " + from + "; what is not carried over is a comment with its reason.\n" + quiet +
+            "# posthorn: internal_mail_filter_classes is not acted on: mail that is made here is not inspected\n# internal_mail_filter_classes = bounce,\n#   notify\n"
+            "virtual_alias_maps = texthash:" +
+            to + "/sub/virtual\n# see " + from + "/doc\n");
     CHECK(folder.read("new/master.cf")
               .ends_with("\n# posthorn: qmqp/unix (qmqpd) QMQP is not served; the line is left out\n# qmqp unix n - n - - qmqpd\n"));
     CHECK(fs::status(to + "/sub/virtual").permissions() == fs::perms(0640));

@@ -39,9 +39,10 @@ namespace {
 constexpr std::array delivery{"smtp", "lmtp", "local", "virtual", "pipe", "error", "discard"};
 
 /// What holds for both copies, whatever the configuration says.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 31> common{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 32> common{{
     {"smtpd_authorized_xclient_hosts", "127.0.0.1"},
     {"smtpd_milters", ""},
+    {"smtpd_milter_maps", ""},
     {"non_smtpd_milters", ""},
     {"smtpd_proxy_filter", ""},
     {"content_filter", ""},

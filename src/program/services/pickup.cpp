@@ -421,7 +421,7 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
             co_return co_await send_back(envelope, head, checked.error());
         if (cleaned->discard || cleaned->envelope.recipients_size() == 0)
             co_return Result<void>{};
-        co_return co_await queue_.enqueue(std::move(cleaned->envelope), *std::move(checked));
+        co_return co_await give_to_queue(std::move(envelope), head, std::move(cleaned->envelope), *std::move(checked));
     }
     const std::uint64_t rest_size = read->envelope.size() - read->head.size();
     auto content = co_await on_thread(pool_, [this, name, queue_id, rest_size, &read, &cleaned] {
@@ -432,7 +432,84 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
     cleaned->envelope.set_size(rest_size + cleaned->head.size());
     if (cleaned->envelope.recipients_size() == 0)
         co_return Result<void>{};                            // every alias led nowhere on purpose
-    co_return co_await queue_.enqueue(std::move(cleaned->envelope), *std::move(content));
+    co_return co_await give_to_queue(std::move(envelope), head, std::move(cleaned->envelope), *std::move(content));
+}
+
+// ---- Milters
+
+awaitable<std::expected<Shown, handoff::Refusal>> Pickup::show_content(handoff::Envelope envelope, const handoff::Content& content)
+{
+    Fd file;
+    if (!content.file().empty()) {
+        file = Fd(::open(fmt::format("{}/{}", spool_folder, spool::incoming_name(content.file())).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+        if (!file)
+            co_return std::unexpected(handoff::Refusal(451, "4.3.0", system_error("open", errno).text()));
+    }
+    const auto stored = std::make_shared<Stored>(content.inline_octets(), std::move(file));
+    const std::uint64_t size = envelope.size();
+    co_return co_await milters_->show(std::move(envelope), size, [this, stored](std::uint64_t offset, std::size_t most) {
+        return on_thread(pool_, [stored, offset, most]() -> Result<std::string> {
+            std::string octets(most, '\0');
+            TRY(const std::size_t got, stored->read(offset, octets));
+            octets.resize(got);
+            return octets;
+        });
+    });
+}
+
+/// Another file under the same name, or octets.
+Result<handoff::Content> Pickup::changed_content(const std::string& queue_id, const handoff::Content& content, const Shown& shown)
+{
+    Fd file;
+    if (!content.file().empty()) {
+        const std::string name = spool::incoming_name(content.file());
+        file = Fd(::open(fmt::format("{}/{}", spool_folder, name).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+        if (!file)
+            return system_error("open", errno);
+        files_->remove(name);
+    }
+    const Stored old(content.inline_octets(), std::move(file));
+    const std::string head = shown.head.value_or("");
+    const std::uint64_t rest_size = shown.envelope.size() - head.size();
+    return this->content(queue_id, head, rest_size, [&](const Take& take) {
+        const auto& body = shown.body;
+        return body ? take(*body) : old.rest(shown.old_head, take);
+    });
+}
+
+/// What was cleaned is shown to Milters, and goes into the queue. `original` and `head` go back to the sender where it is refused.
+awaitable<Result<void>> Pickup::give_to_queue(handoff::Envelope original, std::string head, handoff::Envelope envelope, handoff::Content content)
+{
+    if (milters_ == nullptr || !milters_->any() || envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS)
+        co_return co_await queue_.enqueue(std::move(envelope), std::move(content));
+    const std::string queue_id = envelope.queue_id();
+    const auto forget = [&] {
+        if (!content.file().empty())
+            files_->remove(spool::incoming_name(content.file()));
+    };
+    const std::uint64_t old_size = envelope.size();
+    auto shown = co_await show_content(std::move(envelope), content);
+    if (!shown) {
+        forget();
+        if (shown.error().code < 500)
+            co_return Error{shown.error().text, shown.error().status};
+        co_return co_await send_back(std::move(original), std::move(head), shown.error());
+    }
+    if (shown->discard || shown->envelope.recipients().empty()) {
+        forget();
+        co_return Result<void>{};
+    }
+    if (const auto& new_head = shown->head) {
+        const auto& body = shown->body;
+        shown->envelope.set_size(new_head->size() + (body ? body->size() : old_size - shown->old_head));
+        auto changed = co_await on_thread(pool_, [this, &queue_id, &content, &shown] { return changed_content(queue_id, content, *shown); });
+        if (!changed) {
+            forget();
+            co_return changed.error();
+        }
+        content = *std::move(changed);
+    }
+    co_return co_await queue_.enqueue(std::move(shown->envelope), std::move(content));
 }
 
 // ---- From the queue to the queue

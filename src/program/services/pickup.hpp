@@ -11,6 +11,7 @@
 #include "handoff/interfaces.hpp"
 #include "observe/log.hpp"
 #include "report/compose.hpp"
+#include "services/local_milters.hpp"
 #include "spool/file_ops.hpp"
 #include "submit/pick_up.hpp"
 
@@ -63,6 +64,8 @@ public:
     /// From the next file on.
     void reconfigure(PickupOptions options);
     void address_reports(Address address) { address_ = std::move(address); }
+    /// Whom new mail is shown to; none: nobody.
+    void show_to(LocalMilters* milters) { milters_ = milters; }
     /// Composes reports for the queue, which enqueues them.
     awaitable<Result<handoff::ReportReply>> report(handoff::ReportRequest request);
 
@@ -86,6 +89,9 @@ private:
     using ReadAt = std::function<Result<std::size_t>(std::uint64_t, std::span<char>)>;
     Result<Fd> spooled_rest(const std::string& name, const Read& read) const;
     awaitable<std::expected<handoff::Content, handoff::Refusal>> checked_content(handoff::Cleaned* cleaned, ReadAt from);
+    awaitable<Result<void>> give_to_queue(handoff::Envelope original, std::string head, handoff::Envelope envelope, handoff::Content content);
+    awaitable<std::expected<Shown, handoff::Refusal>> show_content(handoff::Envelope envelope, const handoff::Content& content);
+    Result<handoff::Content> changed_content(const std::string& queue_id, const handoff::Content& content, const Shown& shown);
     awaitable<Result<void>> send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal);
     std::string received(const handoff::Envelope& envelope, std::uint32_t user) const;
 
@@ -95,6 +101,7 @@ private:
     std::shared_ptr<const PickupOptions> options_;
     Reports reports_;
     Address address_;
+    LocalMilters* milters_ = nullptr;
     handoff::Queue& queue_;
     Committed committed_;
     handoff::Cleaner& cleaner_;

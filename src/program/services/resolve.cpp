@@ -90,6 +90,17 @@ public:
         return configured_->cleaner.clean(std::move(envelope), std::move(head));
     }
 
+    awaitable<std::expected<handoff::Envelope, handoff::Refusal>> changed(handoff::Envelope envelope,
+                                                                          std::vector<milter::EnvelopeChange> changes) override
+    {
+        return configured_->cleaner.changed(std::move(envelope), std::move(changes));
+    }
+    awaitable<std::expected<handoff::FieldsChecked, handoff::Refusal>> check_made(handoff::Envelope envelope,
+                                                                                  std::vector<std::string> fields) override
+    {
+        return configured_->cleaner.check_made(std::move(envelope), std::move(fields));
+    }
+
 private:
     const std::unique_ptr<Configured>& configured_;
 };
@@ -105,7 +116,7 @@ public:
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  clock_, service.log()),
-          cleaner_(configured_),
+          cleaner_(configured_), milters_(service.executor(), cleaner_, service.config().text("myhostname"), service.log_as("cleanup")),
           pickup_(
               service.executor(), pickup_options(service.config_for("pickup")), [this]() -> const report::Options& { return configured_->reports; },
               queue_, [this](std::string queue_id) { return queue_.was_committed(std::move(queue_id)); }, cleaner_, clock_, service.log_as("pickup"))
@@ -119,10 +130,14 @@ public:
             Frame::table, [this](handoff::TableRequest request) { return databases_.answer(std::move(request)); });
         dispatcher_.on<handoff::ReportRequest, handoff::ReportReply>(
             Frame::report, [this](handoff::ReportRequest request) { return pickup_.report(std::move(request)); });
+        show_to_milters(milter_options());
+        pickup_.show_to(&milters_);
         pickup_.address_reports([this](handoff::Envelope* envelope) { return address(envelope); });
     }
 
     const TableDesk& databases() const { return databases_; }
+    /// What this process is allowed to do once it is confined.
+    bool asks_network() { return may_connect_ = databases_.asks_network() || milters_over_network_; }
 
     void start() override
     {
@@ -159,6 +174,14 @@ public:
     {
         if (!databases_.can_take(snapshot) || files_->lacks_any(service_))
             return process::Reload::by_successor;
+        milter::Options milters;
+        try {
+            milters = milter_options();
+        } catch (const std::exception& wrong) {
+            return Error{wrong.what()};
+        }
+        if (services::asks_network(milters) && !may_connect_)
+            return process::Reload::by_successor;
         tables_.forget_settings();                                 // mysql:/etc/x.cf is the same name still, and says something else now
         databases_.reload(snapshot);
         try {
@@ -169,6 +192,7 @@ public:
         while (clock_.steady() - retired_.front().first > longest_question)
             retired_.pop_front();
         pickup_.reconfigure(pickup_options(service_.config_for("pickup")));
+        show_to_milters(std::move(milters));
         return process::Reload::in_place;
     }
 
@@ -195,6 +219,17 @@ private:
         options.content_filter = snapshot.get(receive::content_filter);
         options.limits.content = parse_number(snapshot.text("message_size_limit")).value_or(0);
         return options;
+    }
+
+    milter::Options milter_options() const
+    {
+        const auto& pickup = service_.config_for("pickup");
+        return milter::Options::from(service_.config_for(pickup.get(receive::cleanup_service_name)), pickup.get(receive::receive_override_options));
+    }
+    void show_to_milters(milter::Options options)
+    {
+        milters_over_network_ = services::asks_network(options);
+        milters_.reconfigure(std::move(options), parse_number(service_.config().text("message_size_limit")).value_or(0));
     }
 
     /// A report goes where other mail to its addressee goes; who sends it stays. Aliases that lead nowhere leave it as it is: its message waits.
@@ -283,6 +318,8 @@ private:
     ipc::Dispatcher dispatcher_;
     QueueLink queue_;
     CurrentCleaner cleaner_;
+    LocalMilters milters_;
+    bool milters_over_network_ = false, may_connect_ = false;
     Pickup pickup_;
     std::list<std::unique_ptr<ipc::Server>> servers_;
     std::list<std::unique_ptr<net::Listener>> wakers_;
@@ -294,7 +331,7 @@ int serve_resolve(process::Service& service)
 {
     ResolveService work(service);
     process::Confinement confinement{.may = {May::pick_up, May::write_incoming, May::compile}, .readable = {"/etc/localtime", "/usr/share/zoneinfo"}};
-    if (work.databases().asks_network()) {
+    if (work.asks_network()) {
         confinement.may = {May::pick_up, May::write_incoming, May::compile, May::connect, May::resolve};
         std::ranges::copy(name_service_files(), std::back_inserter(confinement.readable));
         std::ranges::copy(work.databases().paths(), std::back_inserter(confinement.readable));

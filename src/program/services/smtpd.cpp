@@ -62,6 +62,12 @@ struct Prepared {
     std::shared_ptr<tls::Context> tls;
 };
 
+/// What smtpd_milter_maps names is not known before it is looked up.
+bool asks_milters_over_tcp(const milter::Options& options)
+{
+    return !options.smtpd_maps.empty() || std::ranges::any_of(options.smtpd, [](const milter::Spec& spec) { return !spec.is_unix; });
+}
+
 /// A policy server on a Unix socket needs no power: who may write to the socket may ask.
 bool asks_policy_over_tcp(const receive::policy::Lists& lists)
 {
@@ -152,6 +158,8 @@ private:
     {
         receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, Prepared::clock, service_.log());
         made.verifier = &verifier_;
+        made.router = &classes_;
+        made.cleanup_log = service_.log_as("cleanup");
         made.rates = &rates_;
         made.tls = tls_ ? &acceptor_ : nullptr;
         made.flush_site = [this](std::string domain) { return flush_site(std::move(domain)); };
@@ -242,7 +250,7 @@ int serve_smtpd(process::Service& service)
     const auto& filter = prepared.options.filter;
     const receive::SaslOptions& sasl = prepared.options.sasl;
     if (asks_policy_over_tcp(prepared.options.policy.lists) || (sasl.enable && sasl.dovecot && !sasl.server.is_unix) ||
-        (filter && !filter->server.is_unix))
+        (filter && !filter->server.is_unix) || asks_milters_over_tcp(prepared.options.milters))
         confinement.may = {May::resolve, May::write_incoming, May::read_state, May::compile, May::connect};
     service.confine(confinement);
     SmtpServer work(service, std::move(prepared));

@@ -1,0 +1,57 @@
+// services/local_milters.hpp: mail that came by no SMTP session is shown to Milters (non_smtpd_milters).
+// Shape    the filters are told of a session that there was not: localhost[127.0.0.1], HELO localhost, MAIL, each RCPT, DATA, the message.
+// Log      as postfix/cleanup: "QID: milter-reject: END-OF-MESSAGE from localhost[127.0.0.1]: 5.7.1 ...; from=<> to=<>".
+#pragma once
+
+#include "handoff/interfaces.hpp"
+#include "milter/chain.hpp"
+#include "observe/log.hpp"
+
+#include <boost/asio/thread_pool.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace posthorn::services {
+
+/// What the filters made of a message.
+struct Shown {
+    explicit Shown(handoff::Envelope e) : envelope(std::move(e)) {}
+    handoff::Envelope envelope;
+    bool discard = false;
+    std::optional<std::string> head;      // takes the place of `old_head` octets; none: the content stays as it is
+    std::uint64_t old_head = 0;
+    std::optional<std::string> body;      // and of all that follows
+};
+
+class LocalMilters {
+public:
+    LocalMilters(Executor executor, handoff::Cleaner& cleaner, std::string myhostname, observe::Log log);
+    ~LocalMilters();
+
+    void reconfigure(milter::Options options, std::uint64_t message_size_limit);
+    bool any() const { return !options_->other.empty(); }
+    /// `read` gives the cleaned content. A refusal is logged already.
+    awaitable<std::expected<Shown, handoff::Refusal>> show(handoff::Envelope envelope, std::uint64_t size, milter::Mail::Read read);
+
+private:
+    struct Visit;
+    awaitable<std::optional<handoff::Refusal>> tell(Visit& visit);
+    std::optional<handoff::Refusal> heed(Visit& visit, std::string_view where, const milter::Verdict& verdict);
+    awaitable<milter::Verdict> check(Visit& visit, milter::Mail& mail);
+    awaitable<Result<std::unique_ptr<net::Stream>>> connect(const milter::Spec& spec);
+
+    Executor executor_;
+    handoff::Cleaner& cleaner_;
+    std::string myhostname_;
+    observe::Log log_;
+    std::shared_ptr<const milter::Options> options_ = std::make_shared<const milter::Options>();
+    std::uint64_t size_limit_ = 0;
+    asio::thread_pool names_{1};          // looks up hosts
+};
+
+/// Is one of them on another socket than a Unix one?
+bool asks_network(const milter::Options& options);
+
+}  // namespace posthorn::services
