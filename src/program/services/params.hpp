@@ -17,6 +17,10 @@ inline constexpr Param<bool> disable_verp_bounces{
     .name = "disable_verp_bounces",
     .initial = "no",
     .doc = "Reports about mail with a return path for each recipient go to its sender, one for all of them."};
+inline constexpr Param<bool> confirm_delay_cleared{
+    .name = "confirm_delay_cleared",
+    .initial = "no",
+    .doc = "Who was warned of a delay (delay_warning_time) is told when the message has been delivered after all."};
 inline constexpr Param<int> header_size_limit{
     .name = "header_size_limit", .initial = "102400", .least = 1, .doc = "How much of a header is looked at, and returned."};
 inline constexpr Param<bool> enable_long_queue_ids{
@@ -46,8 +50,9 @@ inline constexpr Param<std::chrono::seconds> anvil_status_update_time{.name = "a
                                                                       .initial = "600s",
                                                                       .least = std::chrono::seconds{1},
                                                                       .doc = "How often the highest rates of clients are logged."};
-inline constexpr config::ParamInfo params[] = {anvil_rate_time_unit, anvil_status_update_time, soft_bounce,        defer_transports,
-                                               bounce_size_limit,    disable_verp_bounces,     header_size_limit,  enable_long_queue_ids,
-                                               reload_grace_time,    command_time_limit,       service_time_limit, export_environment};
+inline constexpr config::ParamInfo params[] = {anvil_rate_time_unit,  anvil_status_update_time, soft_bounce,        defer_transports,
+                                               bounce_size_limit,     disable_verp_bounces,     header_size_limit,  enable_long_queue_ids,
+                                               confirm_delay_cleared, reload_grace_time,        command_time_limit, service_time_limit,
+                                               export_environment};
 
 }  // namespace posthorn::services

@@ -234,6 +234,7 @@ private:
         for (const config::ListMember& member : snapshot.get(defer_transports))
             made.defer_transports.push_back(member.text);
         made.disable_verp_bounces = snapshot.get(disable_verp_bounces);
+        made.confirm_delay_cleared = snapshot.get(confirm_delay_cleared);
         made.bounce_size_limit = static_cast<std::uint64_t>(snapshot.get(bounce_size_limit));
         made.header_size_limit = static_cast<std::uint64_t>(snapshot.get(header_size_limit));
         made.long_queue_ids = snapshot.get(enable_long_queue_ids);

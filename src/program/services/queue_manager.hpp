@@ -34,6 +34,7 @@ struct QueueOptions {
     std::vector<std::string> defer_transports;
     std::uint64_t bounce_size_limit = 50'000;
     bool disable_verp_bounces = false;
+    bool confirm_delay_cleared = false;
     std::uint64_t header_size_limit = 102'400;
     bool long_queue_ids = false;
     std::string syslog_name = "postfix";
@@ -160,6 +161,7 @@ private:
     awaitable<bool> store(Key key, spool::Settlement settlement);
     awaitable<bool> add_reports(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts, spool::Settlement* settlement,
                                 std::vector<std::string>* lines);
+    bool to_be_told_of_success(const Active& active, const handoff::Recipient& recipient) const;
     std::vector<std::vector<handoff::Verdict>> report_groups(const Active& active, handoff::ReportRequest::Kind kind,
                                                              std::vector<handoff::Verdict> verdicts) const;
     awaitable<Result<handoff::ReportReply>> report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);

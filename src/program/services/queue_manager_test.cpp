@@ -108,6 +108,32 @@ TEST_CASE_FIXTURE(Fixture, "queue: the sender is warned of a delay once, and the
     CHECK(in_queue() == 1);
 }
 
+TEST_CASE_FIXTURE(Fixture, "queue: confirm_delay_cleared: who was warned hears when the message has gone, who was not or asked for nothing does not")
+{
+    options.retry.delay_warning = 1h;
+    options.confirm_delay_cleared = true;
+    queue->reconfigure(options);
+    bool away = true;
+    worker.verdict_for = [&away](const std::string& address) {
+        return away && address.ends_with("there.test") ? TestWorker::made(handoff::OUTCOME_DEFERRED, "4.4.1", "away") : TestWorker::delivered();
+    };
+    enqueue({"slow@there.test"});
+    settle();
+    pass(3601s);
+    REQUIRE(resolver.reports.size() == 1);
+    CHECK(resolver.reports[0].kind() == handoff::ReportRequest::DELAY);
+    enqueue({"quick@there.test"});                                          // waits as well, but not long enough to be told of
+    settle();
+    away = false;
+    pass(4001s);
+    CHECK(in_queue() == 0);
+    REQUIRE(resolver.reports.size() == 2);
+    CHECK(resolver.reports[1].kind() == handoff::ReportRequest::SUCCESS);
+    REQUIRE(resolver.reports[1].verdicts_size() == 1);
+    CHECK(resolver.reports[1].envelope().recipients(0).address() == "slow@there.test");
+    CHECK(resolver.reports[1].envelope().recipients(0).notify() == handoff::NOTIFY_SUCCESS);
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: soft_bounce keeps what would be returned")
 {
     options.soft_bounce = true;

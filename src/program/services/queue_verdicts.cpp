@@ -112,7 +112,7 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
         switch (verdict.outcome()) {
         case handoff::OUTCOME_DELIVERED:
             ++counts_.delivered;
-            if ((active.recipients[position(active, verdict.recipient())].notify() & handoff::NOTIFY_SUCCESS) != 0)
+            if (to_be_told_of_success(active, active.recipients[position(active, verdict.recipient())]))
                 successes.push_back(verdict);
             settlement.verdicts.push_back(std::move(verdict));
             break;
@@ -144,6 +144,13 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
     co_await store(key, std::move(settlement));
     if (const auto still = active_.find(key); still != active_.end() && --still->second.settling == 0)
         settled_.notify_all();
+}
+
+/// RFC 3461 4.1; and, with confirm_delay_cleared, where the sender was warned and left it to us what to tell.
+bool QueueManager::to_be_told_of_success(const Active& active, const handoff::Recipient& recipient) const
+{
+    const bool cleared = options_.confirm_delay_cleared && active.warned && recipient.notify() == 0 && !active.envelope.sender().empty();
+    return cleared || (recipient.notify() & handoff::NOTIFY_SUCCESS) != 0;
 }
 
 /// By the message's age; where the peer's time is known, by that; never while its site wants to be left alone.
@@ -380,7 +387,10 @@ awaitable<Result<handoff::ReportReply>> QueueManager::report(Key key, ReportRequ
         request.set_kind(kind);
         *request.mutable_envelope() = active.envelope;
         for (Verdict& verdict : verdicts) {
-            *request.mutable_envelope()->add_recipients() = active.recipients.at(position(active, verdict.recipient()));
+            handoff::Recipient& recipient = *request.mutable_envelope()->add_recipients();
+            recipient = active.recipients.at(position(active, verdict.recipient()));
+            if (kind == ReportRequest::SUCCESS && recipient.notify() == 0)
+                recipient.set_notify(handoff::NOTIFY_SUCCESS);
             *request.add_verdicts() = std::move(verdict);
         }
         if (kind != ReportRequest::VERIFY && request.envelope().recipients_size() == 1 && !options_.disable_verp_bounces)
