@@ -17,6 +17,8 @@ struct Submission {
     {
         house.auth_connector = dovecot.connector(house.loop);
     }
+    Submission(Submission&&) = delete;
+    ~Submission() { dovecot.end(); }
     static std::vector<std::pair<std::string, std::string>> all(std::vector<std::pair<std::string, std::string>> more)
     {
         more.insert(more.begin(), {{"smtpd_sasl_auth_enable", "yes"},

@@ -35,6 +35,12 @@ public:
         if (stream_)
             stream_->close();
     }
+    /// Before its loop goes.
+    void end()
+    {
+        hang_up();
+        stream_.reset();
+    }
     void release()
     {
         hold.clear();

@@ -25,10 +25,10 @@ std::vector<std::string> said(std::vector<config::Assignment> settings, std::vec
 
 TEST_CASE("unserved: what nothing acts on is named with its place and what does not happen")
 {
-    CHECK(said({{"relayhost", "x"}, {"qmqpd_authorized_clients", "x"}, {"internal_mail_filter_classes", "bounce"}}) ==
+    CHECK(said({{"relayhost", "x"}, {"internal_mail_filter_classes", "bounce"}, {"qmqpd_authorized_clients", "x"}}) ==
           std::vector<std::string>{
-              "/etc/x/main.cf, line 2: qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served",
-              "/etc/x/main.cf, line 3: internal_mail_filter_classes is accepted but not acted on yet: mail that is made here is not inspected"});
+              "/etc/x/main.cf, line 2: internal_mail_filter_classes is accepted but not acted on yet: mail that is made here is not inspected",
+              "/etc/x/main.cf, line 3: qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served"});
     CHECK(said({}, {{"internal_mail_filter_classes", "notify", 12}}) ==
           std::vector<std::string>{
               "/etc/x/master.cf, line 12: internal_mail_filter_classes is accepted but not acted on yet: mail that is made here is not inspected"});
