@@ -25,6 +25,7 @@ enum class Frame : std::uint16_t {
     peer_observed = 15,  // a notice to memory: what a session showed of its peer (peers/stored.proto)
     requeue = 16,        // qmgr has a message cleaned anew; content above the inline limit travels as a descriptor
     call_back = 17,      // a notice of qmgr to a delivery process: what it has not begun of these comes back untried
+    session_notice = 18, // smtpd asks resolve to tell the postmaster of a session
     transcript = 20,     // a notice to memory: what was said in a session (handoff/transcript.proto)
     verify_known = 21,   // an operator asks memory what it knows of an address
     peer_command = 22,   // an operator asks memory to forget or to take over what is known of servers (peers/stored.proto)

@@ -259,6 +259,10 @@ Options Options::from(const Snapshot& snapshot)
     options.myhostname = snapshot.get(receive::myhostname);
     options.mail_name = snapshot.get(receive::mail_name);
     options.banner = snapshot.get(smtpd_banner);
+    const auto notify = handoff::NotifyClasses::parse(snapshot.text("notify_classes"));
+    if (!notify)
+        throw config::BadValue(notify.error().text());
+    options.notify = *notify;
     options.always_stressed = !snapshot.get(stress).empty();
     options.calm = pace_of(snapshot);
     const config::Assignment under_stress[] = {{.name = "stress", .value = "yes"}};

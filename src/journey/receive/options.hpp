@@ -5,6 +5,7 @@
 #pragma once
 
 #include "config/snapshot.hpp"
+#include "handoff/notify_classes.hpp"
 #include "milter/options.hpp"
 #include "receive/policy/settings.hpp"
 #include "sasl/security.hpp"
@@ -75,6 +76,7 @@ struct Options {
     Pace calm, stressed;
     bool always_stressed = false;                        // stress is set in the configuration
     std::uint64_t min_data_rate = 500;
+    handoff::NotifyClasses notify;
     std::string content_filter, xclient_hosts, xforward_hosts;
     std::optional<FilterOptions> filter;                 // smtpd_proxy_filter
     milter::Options milters;

@@ -4,6 +4,7 @@
 #include "async/async.hpp"
 #include "base/error.hpp"
 #include "dns/record.hpp"
+#include "handoff/frames.pb.h"
 #include "net/stream.hpp"
 
 #include <functional>
@@ -73,6 +74,13 @@ public:
     virtual awaitable<Result<std::unique_ptr<IncomingFile>>> create(std::string queue_id) = 0;
     /// What its file system has free, for SIZE and queue_minfree. Measured, not remembered: it must say so when room has come back.
     virtual std::uint64_t free_octets() = 0;
+};
+
+/// Takes word of a session to the postmaster, in its own time.
+class Postmaster {
+public:
+    virtual ~Postmaster() = default;
+    virtual void tell(handoff::SessionNotice notice) = 0;
 };
 
 /// Who the client has proved to be by its certificate. All empty: it showed none.

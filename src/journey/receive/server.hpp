@@ -47,6 +47,8 @@ struct Outside {
     handoff::Router* router = nullptr;
     /// None: clients are held to no rates.
     Rates* rates = nullptr;
+    /// None: the postmaster hears of no session.
+    Postmaster* postmaster = nullptr;
     /// ETRN: asks the queue to try the mail for this domain. None: ETRN is refused.
     std::function<awaitable<Result<void>>(std::string domain)> flush_site = nullptr;
 };

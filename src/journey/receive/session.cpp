@@ -65,6 +65,8 @@ awaitable<void> Session::begin()
     }
     co_await name_client();
     core_.outside.log.info("connect from {}", namaddr());
+    if (core_.outside.postmaster != nullptr && core_.options.notify.sessions())
+        record_ = std::make_unique<SessionRecord>(core_.options.notify);
     if (core_.outside.rates && core_.options.client.any() && !co_await may_connect())
         co_return;
     const auto debugged = co_await core_.debug_peers.ask(facts_.client_name, facts_.client_address);
@@ -89,6 +91,7 @@ awaitable<void> Session::finish()
     if (!co_await flush() && end_ == End::none)
         end_ = End::lost;
     log_end();
+    tell_postmaster();
     transaction_.reset();
     if (milters_)
         co_await milters_->chain.quit();
@@ -154,7 +157,7 @@ awaitable<void> Session::welcome()
         }
         if (ruling.refused()) {
             denied_ = std::make_unique<std::string>(ruling.reply);
-            say(ruling.reply);
+            say(ruling.reply, true);
             co_return;
         }
     }
@@ -204,6 +207,8 @@ awaitable<bool> Session::step()
     }
     if (debug_)                                   // a password is nobody's business
         transcript('<', iequals(smtp::split_command(line->text).word, "AUTH") ? "AUTH (arguments are not logged)" : line->text);
+    if (record_)
+        record_->heard(line->text);
     bool ok = false;
     if (!core_.command_filter.empty() && !co_await filter_command(&line->text)) {
         if (!co_await skip_refused_chunk(smtp::split_command(line->text)))
@@ -327,7 +332,7 @@ void Session::obey(policy::Ruling ruling)
     if (ruling.hangup)
         end_ = End::hangup;
     else if (ruling.refused())
-        say(ruling.reply);
+        say(ruling.reply, true);
 }
 
 // Log lines.
@@ -407,15 +412,21 @@ policy::SessionFacts Session::session_facts() const
 
 void Session::log_warning(std::string_view text) { core_.outside.log.warning("{}", printable(text, true)); }
 
+std::string_view Session::abort_reason() const
+{
+    switch (end_) {
+    case End::lost: return "lost connection";
+    case End::timeout: return "timeout";
+    case End::too_many_errors: return "too many errors";
+    default: return {};
+    }
+}
+
 void Session::log_end()
 {
-    std::string_view reason;
-    switch (end_) {
-    case End::lost: reason = "lost connection"; break;
-    case End::timeout: reason = "timeout"; break;
-    case End::too_many_errors: reason = "too many errors"; break;
-    default: return;
-    }
+    const std::string_view reason = abort_reason();
+    if (reason.empty())
+        return;
     std::string line;
     if (core_.options.log_abort_queue_id)
         line = fmt::format("{}: ", transaction_ && !transaction_->queue_id.empty() ? transaction_->queue_id : "NOQUEUE");
@@ -423,6 +434,18 @@ void Session::log_end()
     if (in_content_)
         line += fmt::format(" ({} bytes)", content_octets_);
     core_.outside.log.info("{} from {}", line, namaddr());
+}
+
+void Session::tell_postmaster()
+{
+    if (!record_ || !record_->worth_telling())
+        return;
+    handoff::SessionNotice notice;
+    notice.set_client(namaddr());
+    notice.set_transcript(record_->text());
+    notice.set_aborted(std::string(abort_reason()));
+    notice.set_bounce(record_->bounced());
+    core_.outside.postmaster->tell(std::move(notice));
 }
 
 }  // namespace posthorn::receive

@@ -9,6 +9,7 @@
 #include "net/proxy_header.hpp"
 #include "receive/content.hpp"
 #include "receive/core.hpp"
+#include "receive/session_record.hpp"
 #include "receive/tally.hpp"
 #include "smtp/command.hpp"
 
@@ -21,8 +22,8 @@ namespace posthorn::receive {
 
 class Session final : public policy::Court, public Guest {
 public:
-    /// What an idle session is charged against the ceiling: object, frames, socket stream.
-    static constexpr std::size_t resting_octets = 6144;
+    /// What an idle session is charged against the ceiling: object, frames, socket stream, and a KiB for what was said (session_record.hpp).
+    static constexpr std::size_t resting_octets = 7168;
 
     Session(Server::Core& core, std::unique_ptr<net::Stream> stream);
     Session(Session&&) = delete;
@@ -98,7 +99,9 @@ private:
     awaitable<void> name_client();
     awaitable<void> converse();
     awaitable<bool> dispatch(smtp::Command command, std::string line);
+    std::string_view abort_reason() const;
     void log_end();
+    void tell_postmaster();
     void transcript(char direction, std::string_view text);
     std::string namaddr() const;
     std::string mail_for_log(const std::string* recipient) const;
@@ -110,7 +113,7 @@ private:
     awaitable<bool> fill(std::size_t most = std::string::npos);
     awaitable<bool> flush();
     bool poll_early_input(std::string_view after);
-    void say(std::string_view reply);
+    void say(std::string_view reply, bool by_rule = false);
     void say(const smtp::Reply& reply);
     void say_line(int code, std::string_view status, std::string_view text);
     void lost(const Error& error);
@@ -214,6 +217,7 @@ private:
         std::string method, username;
     };
     std::unique_ptr<Login> login_;                // by AUTH, or as XCLIENT says
+    std::unique_ptr<SessionRecord> record_;       // for the postmaster, where notify_classes asks for sessions
     Tally tally_;
     SteadyTime request_deadline_{};
     std::uint32_t mails_ = 0;                     // begun in this session

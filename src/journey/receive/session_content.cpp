@@ -242,6 +242,8 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         content->committed();
     }
     ++core_.accepted;
+    if (record_)
+        record_->forgive();
     errors_ = junk_ = 0;                                  // they are counted between one mail and the next
     end_transaction();
     say(fmt::format("{} {}", ok_prefix, queue_id));

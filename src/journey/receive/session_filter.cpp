@@ -175,6 +175,8 @@ awaitable<bool> Session::accept_by_filter(std::unique_ptr<Content> content)
     end_transaction();
     if (taken) {
         ++core_.accepted;
+        if (record_)
+            record_->forgive();
         errors_ = junk_ = 0;
     }
     say(reply);

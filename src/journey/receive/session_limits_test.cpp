@@ -163,7 +163,7 @@ TEST_CASE("time limits: timeout, and what the log says of each end")
 
 TEST_CASE("memory: what an idle session costs, over real sockets")
 {
-    House house;
+    House house(options_of({{"notify_classes", "resource, software"}}));   // as by default
     std::vector<Fd> clients;
     const auto open_sessions = [&](int count) {
         for (int at = 0; at < count; ++at) {

@@ -80,7 +80,8 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
     offered.auth = co_await auth_offer();
     offered.xclient = co_await listed(core_.xclient_hosts);
     offered.xforward = co_await listed(core_.xforward_hosts);
-    out_ += ehlo_reply(core_.options, discarded_, offered);
+    const std::string reply = ehlo_reply(core_.options, discarded_, offered);
+    say(std::string_view(reply).substr(0, reply.size() - 2));        // without its last line end
     co_return true;
 }
 

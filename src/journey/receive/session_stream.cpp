@@ -157,7 +157,7 @@ awaitable<void> Session::before_wait()
         (void)co_await flush();
 }
 
-void Session::say(std::string_view reply)
+void Session::say(std::string_view reply, bool by_rule)
 {
     std::string line(reply);
     if (core_.options.policy.soft_bounce && line.starts_with('5'))
@@ -168,6 +168,8 @@ void Session::say(std::string_view reply)
         }
     if (core_.edits_rejects() && (line.starts_with('4') || line.starts_with('5')))
         rejects_.emplace_back(out_.size(), line.size());
+    if (record_)
+        record_->said(line, by_rule, where_);
     out_ += line;
     out_ += "\r\n";
     if ((line.starts_with("421") || line.starts_with("521")) && end_ == End::none)

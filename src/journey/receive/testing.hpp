@@ -51,6 +51,10 @@ struct FakeCleaner final : handoff::Cleaner {
         heads.push_back(head);
         if (head.find("X-Loop: yes") != std::string::npos)
             co_return std::unexpected(handoff::Refusal{554, "5.4.0", "Error: too many hops"});
+        if (head.find("X-Round: yes") != std::string::npos)
+            co_return std::unexpected(handoff::Refusal{554, "5.4.6", "Error: too many hops"});
+        if (head.find("X-Bad: yes") != std::string::npos)
+            co_return std::unexpected(handoff::Refusal{550, "5.7.1", "no"});
         envelope.set_message_id("<id>");
         co_return handoff::Cleaned{std::move(envelope), std::move(head)};
     }
@@ -214,6 +218,11 @@ struct FakeFolder final : IncomingFolder {
     std::set<std::string> synced;
 };
 
+struct FakePostmaster final : Postmaster {
+    void tell(handoff::SessionNotice notice) override { told.push_back(std::move(notice)); }
+    std::vector<handoff::SessionNotice> told;
+};
+
 /// main.cf as pairs over the defaults of a host mx.example.test.
 inline Options options_of(std::vector<std::pair<std::string, std::string>> written = {})
 {
@@ -247,6 +256,7 @@ struct House {
             outside.auth_connector = auth_connector;
             outside.router = router;
             outside.cleanup_log = observe::Log(sink, "postfix/cleanup");
+            outside.postmaster = &postmaster;
             server = std::make_unique<Server>(loop.get_executor(), options, std::move(outside));
         }
         return *server;
@@ -289,6 +299,7 @@ struct House {
     FakeNames names;
     FakeVerifier verifier;
     FakeFolder folder;
+    FakePostmaster postmaster;
     TlsAcceptor* tls = nullptr;
     AuthConnector auth_connector;
     handoff::Router* router = nullptr;

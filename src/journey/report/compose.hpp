@@ -26,8 +26,8 @@ struct Options {
     std::string myhostname, myorigin;
     std::string mail_name = "Posthorn";
     std::string double_bounce_sender;            // full address
-    std::string bounce_notice_recipient, double_bounce_notice_recipient, delay_notice_recipient;   // full addresses
-    NotifyClasses notify;
+    std::string bounce_notice_recipient, double_bounce_notice_recipient, delay_notice_recipient, error_notice_recipient;   // full addresses
+    handoff::NotifyClasses notify;
     Templates templates = built_in_templates();
     bool threaded = false;                       // enable_threaded_bounces: In-Reply-To and References
     /// A parameter's value for the templates; times in seconds.

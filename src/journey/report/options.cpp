@@ -18,11 +18,12 @@ Options Options::from(const config::Snapshot& snapshot, Templates templates)
     options.bounce_notice_recipient = full(snapshot.get(report::bounce_notice_recipient));
     options.double_bounce_notice_recipient = full(snapshot.get(report::double_bounce_notice_recipient));
     options.delay_notice_recipient = full(snapshot.get(report::delay_notice_recipient));
-    for (const config::ListMember& member : snapshot.get(notify_classes)) {
-        options.notify.bounce |= iequals(member.text, "bounce");
-        options.notify.double_bounce |= iequals(member.text, "2bounce");
-        options.notify.delay |= iequals(member.text, "delay");
-    }
+    options.error_notice_recipient = full(snapshot.get(report::error_notice_recipient));
+    auto classes = handoff::NotifyClasses::parse(snapshot.get(notify_classes));
+    if (!classes)
+        throw config::BadValue(classes.error().text());
+    options.notify = *classes;
+    options.mail_name = snapshot.text("mail_name");
     options.threaded = snapshot.get(enable_threaded_bounces);
     options.parameter = [snapshot](std::string_view name) -> std::optional<std::string> {
         if (!snapshot.as_written(name))

@@ -9,10 +9,12 @@ namespace posthorn::report {
 
 using config::Param;
 
-inline constexpr Param<config::List> notify_classes{
+inline constexpr Param<std::string> notify_classes{
     .name = "notify_classes",
     .initial = "resource, software",
-    .doc = "What the postmaster hears about: bounce, 2bounce, delay (policy, protocol, data, resource, software are accepted)."};
+    .doc =
+        "What the postmaster hears about: bounce, 2bounce, delay; and SMTP sessions with trouble of a class: policy (a client was refused), protocol "
+        "(it did not follow the rules), data (a table failed), resource (the disk), software (the configuration)."};
 inline constexpr Param<std::string> bounce_notice_recipient{.name = "bounce_notice_recipient",
                                                             .initial = "postmaster",
                                                             .least = 1,
@@ -26,6 +28,11 @@ inline constexpr Param<std::string> delay_notice_recipient{.name = "delay_notice
                                                            .initial = "postmaster",
                                                            .least = 1,
                                                            .doc = "Who gets a copy of each delay warning, where notify_classes has delay."};
+inline constexpr Param<std::string> error_notice_recipient{
+    .name = "error_notice_recipient",
+    .initial = "postmaster",
+    .least = 1,
+    .doc = "Who gets what was said in an SMTP session with trouble of a class of notify_classes: policy, protocol, data, resource, software."};
 inline constexpr Param<std::string> double_bounce_sender{.name = "double_bounce_sender",
                                                          .initial = "double-bounce",
                                                          .least = 1,
@@ -37,7 +44,8 @@ inline constexpr Param<bool> enable_threaded_bounces{
     .initial = "no",
     .doc = "Reports say In-Reply-To and References, so that mail readers show them beside the message."};
 
-inline constexpr config::ParamInfo params[] = {notify_classes,       bounce_notice_recipient, double_bounce_notice_recipient, delay_notice_recipient,
-                                               double_bounce_sender, bounce_template_file,    enable_threaded_bounces};
+inline constexpr config::ParamInfo params[] = {notify_classes,         bounce_notice_recipient, double_bounce_notice_recipient,
+                                               delay_notice_recipient, error_notice_recipient,  double_bounce_sender,
+                                               bounce_template_file,   enable_threaded_bounces};
 
 }  // namespace posthorn::report

@@ -23,7 +23,7 @@ bool asked_for(std::uint32_t notify, ReportRequest::Kind kind)
 
 }  // namespace
 
-Addressees whom(const ReportRequest& request, const NotifyClasses& classes, std::string_view double_bounce_sender)
+Addressees whom(const ReportRequest& request, const handoff::NotifyClasses& classes, std::string_view double_bounce_sender)
 {
     Addressees addressees;
     const handoff::Envelope& envelope = request.envelope();

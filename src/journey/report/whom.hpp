@@ -3,16 +3,12 @@
 #pragma once
 
 #include "handoff/frames.pb.h"
+#include "handoff/notify_classes.hpp"
 
 #include <string>
 #include <vector>
 
 namespace posthorn::report {
-
-/// notify_classes: what the postmaster hears about. Who hears of bounces hears of those that cannot be sent (postconf(5)).
-struct NotifyClasses {
-    bool bounce = false, double_bounce = false, delay = false;
-};
 
 struct Addressees {
     /// Recipients (positions in the request's verdicts) that the sender is told about; empty: no report to the sender.
@@ -23,7 +19,7 @@ struct Addressees {
     bool discard = false;
 };
 
-/// `double_bounce_sender`: the full address (double-bounce@myorigin).
-Addressees whom(const handoff::ReportRequest& request, const NotifyClasses& classes, std::string_view double_bounce_sender);
+/// Who hears of bounces hears of those that cannot be sent (postconf(5), notify_classes). `double_bounce_sender`: the full address (double-bounce@myorigin).
+Addressees whom(const handoff::ReportRequest& request, const handoff::NotifyClasses& classes, std::string_view double_bounce_sender);
 
 }  // namespace posthorn::report

@@ -6,6 +6,7 @@
 #include "handoff/queue_id.hpp"
 #include "message/compose.hpp"
 #include "message/header.hpp"
+#include "report/notice.hpp"
 #include "services/programs.hpp"
 #include "smtp/path.hpp"
 #include "spool/incoming.hpp"
@@ -514,26 +515,32 @@ awaitable<Result<void>> Pickup::give_to_queue(handoff::Envelope original, std::s
 
 // ---- From the queue to the queue
 
-awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest request, std::vector<Fd> descriptors)
+/// After a start the queue manager may ask before it has said which ids are ours.
+awaitable<Result<std::string>> Pickup::queue_id_soon()
 {
-    handoff::RequeueReply reply;
-    handoff::Envelope& envelope = *request.mutable_envelope();
     auto queue_id = queue_.next_queue_id();
-    // After a start the queue manager may ask before it has said which ids are ours.
     for (int tries = 0; !queue_id && tries < 50 && !co_await cancelled(); ++tries) {
         co_await sleep_for(std::chrono::milliseconds{100});
         queue_id = queue_.next_queue_id();
     }
     if (!queue_id)
         co_return Error{"no queue id is at hand", "4.3.0"};
-    const std::string old_id = std::exchange(*envelope.mutable_queue_id(), *queue_id);
+    co_return *std::move(queue_id);
+}
+
+awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest request, std::vector<Fd> descriptors)
+{
+    handoff::RequeueReply reply;
+    handoff::Envelope& envelope = *request.mutable_envelope();
+    CO_TRY(const std::string queue_id, co_await queue_id_soon());
+    const std::string old_id = std::exchange(*envelope.mutable_queue_id(), queue_id);
     envelope.set_hold(false);
     envelope.set_filter(options()->content_filter);
     const auto stored = std::make_shared<Stored>(std::move(*request.mutable_content()->mutable_inline_octets()),
                                                  descriptors.empty() ? Fd{} : std::move(descriptors.front()));
     CO_TRY(const std::string old_head, co_await on_thread(pool_, [this, stored] { return stored->head(options()->header_limit); }));
     const std::uint64_t rest_size = envelope.size() - std::min<std::uint64_t>(envelope.size(), old_head.size());
-    log_.info("{}: uid={} from=<{}> orig_id={}", *queue_id, ::geteuid(), smtp::external_address(envelope.sender()), old_id);
+    log_.info("{}: uid={} from=<{}> orig_id={}", queue_id, ::geteuid(), smtp::external_address(envelope.sender()), old_id);
     std::string head = received(envelope, ::geteuid()) + old_head;
     auto cleaned = co_await cleaner_.clean(std::move(envelope), std::move(head));
     if (!cleaned) {
@@ -568,7 +575,7 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
         co_return reply;
     }
     CO_TRY(*reply.mutable_message()->mutable_content(),
-           co_await on_thread(pool_, [this, stored, offset, rest_size, id = *queue_id, new_head = cleaned->head] {
+           co_await on_thread(pool_, [this, stored, offset, rest_size, id = queue_id, new_head = cleaned->head] {
                return content(id, new_head, rest_size, [&](const Take& take) { return stored->rest(offset, take); });
            }));
     cleaned->envelope.set_size(rest_size + cleaned->head.size());
@@ -613,6 +620,16 @@ awaitable<Result<handoff::ReportReply>> Pickup::report(handoff::ReportRequest re
             CO_TRY_VOID(co_await address_(message.mutable_envelope()));
     CO_TRY_VOID(co_await file_large(&reply));
     co_return reply;
+}
+
+awaitable<Result<handoff::SessionNoticeReply>> Pickup::tell_postmaster(handoff::SessionNotice notice)
+{
+    CO_TRY(std::string queue_id, co_await queue_id_soon());
+    handoff::EnqueueRequest mail = report::session_notice(notice, reports_(), std::move(queue_id), clock_.wall());
+    if (address_)
+        CO_TRY_VOID(co_await address_(mail.mutable_envelope()));
+    CO_TRY_VOID(co_await queue_.enqueue(std::move(*mail.mutable_envelope()), std::move(*mail.mutable_content())));
+    co_return handoff::SessionNoticeReply{};
 }
 
 /// What returns much, or tells of many, is above what travels in a frame: it goes by a file, as any message of that size.

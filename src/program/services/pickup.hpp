@@ -68,6 +68,8 @@ public:
     void show_to(LocalMilters* milters) { milters_ = milters; }
     /// Composes reports for the queue, which enqueues them.
     awaitable<Result<handoff::ReportReply>> report(handoff::ReportRequest request);
+    /// Composes and enqueues.
+    awaitable<Result<handoff::SessionNoticeReply>> tell_postmaster(handoff::SessionNotice notice);
 
 private:
     using Take = std::function<Result<void>(std::string_view)>;
@@ -93,6 +95,7 @@ private:
     awaitable<std::expected<Shown, handoff::Refusal>> show_content(handoff::Envelope envelope, const handoff::Content& content);
     Result<handoff::Content> changed_content(const std::string& queue_id, const handoff::Content& content, const Shown& shown);
     awaitable<Result<void>> send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal);
+    awaitable<Result<std::string>> queue_id_soon();
     std::string received(const handoff::Envelope& envelope, std::uint32_t user) const;
 
     std::shared_ptr<const PickupOptions> options() const;

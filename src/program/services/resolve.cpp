@@ -130,6 +130,8 @@ public:
             Frame::table, [this](handoff::TableRequest request) { return databases_.answer(std::move(request)); });
         dispatcher_.on<handoff::ReportRequest, handoff::ReportReply>(
             Frame::report, [this](handoff::ReportRequest request) { return pickup_.report(std::move(request)); });
+        dispatcher_.on<handoff::SessionNotice, handoff::SessionNoticeReply>(
+            Frame::session_notice, [this](handoff::SessionNotice notice) { return pickup_.tell_postmaster(std::move(notice)); });
         show_to_milters(milter_options());
         pickup_.show_to(&milters_);
         pickup_.address_reports([this](handoff::Envelope* envelope) { return address(envelope); });

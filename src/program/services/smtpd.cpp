@@ -80,7 +80,7 @@ bool asks_policy_over_tcp(const receive::policy::Lists& lists)
     return found;
 }
 
-class SmtpServer final : public process::Work {
+class SmtpServer final : public process::Work, receive::Postmaster {
 public:
     SmtpServer(process::Service& service, Prepared prepared)
         : service_(service), resolve_(service.executor(), std::string(resolve_socket), {.channel = {.name = "resolve"}}),
@@ -161,9 +161,28 @@ private:
         made.router = &classes_;
         made.cleanup_log = service_.log_as("cleanup");
         made.rates = &rates_;
+        made.postmaster = this;
         made.tls = tls_ ? &acceptor_ : nullptr;
         made.flush_site = [this](std::string domain) { return flush_site(std::move(domain)); };
         return made;
+    }
+
+    void tell(handoff::SessionNotice notice) override
+    {
+        if (tasks_.size() < most_notices)
+            tasks_.spawn(tell_postmaster(std::move(notice)));
+        else if (notices_left_out_++ == 0)
+            service_.log().warning("postmaster notify: too many sessions to tell of; some are left out");
+    }
+
+    awaitable<void> tell_postmaster(handoff::SessionNotice notice)
+    {
+        const std::string client = notice.client();
+        const auto told = co_await resolve_.call<handoff::SessionNoticeReply>(Frame::session_notice, std::move(notice));
+        if (!told)
+            service_.log().warning("postmaster notify: session of {}: {}", client, told.error().text());
+        else
+            notices_left_out_ = 0;
     }
 
     /// ETRN.
@@ -236,6 +255,8 @@ private:
     VerifyLink verifier_;
     RatesLink rates_;
     receive::Server server_;
+    static constexpr std::size_t most_notices = 100;     // on their way at once: an attack must not become as many mails in memory
+    std::uint64_t notices_left_out_ = 0;
     bool stopping_ = false;
     std::list<std::unique_ptr<net::Listener>> listeners_;
     TaskGroup tasks_;
