@@ -169,11 +169,11 @@ class Commands(unittest.TestCase):
 
     def test_check_names_what_does_nothing(self):
         with open(self.conf, "a") as file:
-            file.write("smtpd_milters = inet:127.0.0.1:1\nnonsense = 1\n")
+            file.write("qmqpd_authorized_clients = x\nnonsense = 1\n")
         os.chmod(self.conf, 0o666)
         got = self.run_(["postfix", "-c", str(self.home), "check"])
         self.assertEqual(got.returncode, 0, got.stderr)
-        for said in (b"smtpd_milters is accepted but not acted on yet: mail is not shown to Milters", b"unused parameter: nonsense=1", b"group or other writable: " + self.conf.encode()):
+        for said in (b"qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served", b"unused parameter: nonsense=1", b"group or other writable: " + self.conf.encode()):
             self.assertIn(said, got.stderr)
 
     def test_version(self):

@@ -49,7 +49,7 @@ TEST_CASE("survey: parameters, services, tables and files are named with their p
 {
     const Folder folder;
     folder.write("main.cf", quiet +
-                                "smtpd_milters = inet:127.0.0.1:1\n"
+                                "qmqpd_authorized_clients = x\n"
                                 "transport_maps = texthash:" +
                                 folder.path() + "/transport, pcre:" + folder.path() +
                                 "/gone\n"
@@ -73,7 +73,7 @@ TEST_CASE("survey: parameters, services, tables and files are named with their p
           fmt::format("{}",
                       fmt::join(
                           std::vector<std::string>{
-                              "parameter | DIR/main.cf, line 7 | smtpd_milters | is not acted on: mail is not shown to Milters",
+                              "parameter | DIR/main.cf, line 7 | qmqpd_authorized_clients | is not acted on: QMQP is not served",
                               "service | DIR/master.cf, line 7 | mailman/unix (pipe) | mail for it is deferred: argv: unknown macro name: nonsense",
                               "service | DIR/master.cf, line 11 | qmqp/unix (qmqpd) | QMQP is not served; the line is left out",
                               "file | DIR/transport | may be written by everybody (mode 0666)",
