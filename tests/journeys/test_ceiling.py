@@ -111,7 +111,7 @@ class Ceiling(Journey):
             self.assertLess(octets, 2 * CEILING + (16 << 20), name)
         self.assertRegex(posthorn.log(), rf"smtpd\[\d+\]: warning: (\w+: )?memory of sessions and content: \d+ bytes are held, and smtpd_memory_limit is {CEILING}")
         # Nothing acknowledged is lost, nothing refused is kept.
-        self.assertEqual(len(posthorn.queue()), answers["250"] + 1)
+        self.assertEqual(len([mail for mail in posthorn.queue() if not mail["sender"].startswith("double-bounce@")]), answers["250"] + 1)
         # And it takes mail as before, in the same processes.
         posthorn.run("postsuper", "-d", "ALL")
         posthorn.wait_empty()

@@ -44,6 +44,7 @@ struct Server::Core {
     PassedOn as_it_is;                            // before a filter, cleanup has nothing to do
     bool draining = false, closing = false;
     std::uint64_t accepted = 0;
+    SteadyTime own_trouble_told{};                // to the postmaster, the last time
     std::pair<std::uint64_t, std::uint64_t> instance_base;            // process id and second of the start: no instance of before comes again
     std::uint64_t instances = 0;                  // transactions that policy servers were told of
 

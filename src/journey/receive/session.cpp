@@ -440,6 +440,13 @@ void Session::tell_postmaster()
 {
     if (!record_ || !record_->worth_telling())
         return;
+    // A disk that is full fails in every session: one of them a minute says it.
+    if (record_->only_ours()) {
+        const SteadyTime now = core_.outside.clock.steady();
+        if (core_.own_trouble_told != SteadyTime{} && now - core_.own_trouble_told < std::chrono::minutes{1})
+            return;
+        core_.own_trouble_told = now;
+    }
     handoff::SessionNotice notice;
     notice.set_client(namaddr());
     notice.set_transcript(record_->text());

@@ -58,6 +58,12 @@ void SessionRecord::said(std::string_view reply, bool by_rule, std::string_view 
             found_.*trouble = true;
 }
 
+bool SessionRecord::only_ours() const
+{
+    const NotifyClasses told = found_.with(wanted_);
+    return !told.policy && !told.protocol && !told.bounce;
+}
+
 void SessionRecord::add(std::string_view direction, std::string_view line)
 {
     text_ += direction;

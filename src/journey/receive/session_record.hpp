@@ -22,6 +22,8 @@ public:
 
     /// Is there trouble of a class that the postmaster wants to hear of?
     bool worth_telling() const { return found_.with(wanted_).any(); }
+    /// Nothing of it is the client's doing: many sessions at once would tell of the same.
+    bool only_ours() const;
     bool bounced() const { return found_.with(wanted_).bounce; }
     const std::string& text() const { return text_; }
 

@@ -104,6 +104,27 @@ TEST_CASE("postmaster: what is told is what was said, without passwords, and how
         "In:  RCPT TO:<user@example.test>\nOut: 250 2.1.5 Ok\nIn:  FOO\nOut: 500 5.5.2 Error: command not recognized\n"));
 }
 
+TEST_CASE("postmaster: trouble of ours is told of once a minute, a client's each time")
+{
+    House house(options_of({{"notify_classes", "policy, resource"}}));
+    house.queue.failure = Error{"disk full", "4.3.0"};
+    const auto session = [&](std::string_view recipient) {
+        Talk talk(house);
+        for (const std::string& line : {std::string("EHLO client.test"), std::string("MAIL FROM:<a@b.test>"), fmt::format("RCPT TO:<{}>", recipient),
+                                        std::string("DATA"), message})
+            talk(line);
+    };
+    for (int i = 0; i < 3; ++i)
+        session("user@example.test");
+    CHECK(house.postmaster.told.size() == 1);
+    session("u@elsewhere.test");
+    session("u@elsewhere.test");
+    CHECK(house.postmaster.told.size() == 3);
+    house.clock.advance(std::chrono::seconds{61});
+    session("user@example.test");
+    CHECK(house.postmaster.told.size() == 4);
+}
+
 TEST_CASE("postmaster: of a session that never ends the beginning and the end are kept")
 {
     std::vector<std::string> lines(3000, "RSET");
