@@ -164,7 +164,7 @@ class Local(Journey):
         posthorn.wait_log(r"to=<ann@here.test>, .* status=sent \(delivered to command: cat > ")
         copy = (posthorn.dir / "home/ann/copy").read_text().split("\n")
         self.assertEqual(copy[-2], str(self.ANN))
-        self.assertEqual((self.spool / "ann").read_text().count("Delivered-To: ann@here.test"), 1)
+        wait_until(lambda: (self.spool / "ann").read_text().count("Delivered-To: ann@here.test") == 1, "it is in the mailbox as well")
         # Whose .forward it is must own it.
         self.put(posthorn, "joe", ".forward", "far@away.test\n", uid=self.ANN)
         posthorn.send(["joe@here.test"])
