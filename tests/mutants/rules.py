@@ -37,6 +37,11 @@ def verify(name, file, rule, broken):
     return ("verify " + name, "verify_test", f"src/journey/verify/{file}.cpp", rule, broken, "")
 
 
+def postmaster(name, path, rule, broken):
+    target, tests = ("services_test", "queue: confirm*") if "services" in path else ("receive_test", "postmaster*")
+    return ("postmaster " + name, target, path, rule, broken, tests)
+
+
 def schedule(name, rule, broken):
     return ("schedule " + name, "schedule_test", SHAPE, rule, broken, "")
 
@@ -249,6 +254,10 @@ RULES = [
     send("a trusted CNAME of an untrusted MX names the server", "src/journey/send/tls_demand.cpp", "if (host.mx == Host::Mx::secure && !host.mx_owner.empty())",
          "if (!host.mx_owner.empty())", "*DANE*"),
     # What the comparison with Debian's Postfix has to notice: two rules for each area, one for the tools and for the filter before the queue.
+    postmaster("hears of a shortage from every session", "src/journey/receive/session.cpp", "if (record_->only_ours()) {", "if (record_->only_ours() && false) {"),
+    postmaster("hears of what came right", "src/journey/receive/session_record.hpp", "void forgive() { found_ = {}; }", "void forgive() {}"),
+    postmaster("reads passwords", "src/journey/receive/session_record.cpp", '"AUTH") ? "AUTH (arguments', '"AUTHX") ? "AUTH (arguments'),
+    postmaster("and the sender hear of every delivery", "src/program/services/queue_verdicts.cpp", "active.warned && recipient.notify() == 0", "recipient.notify() == 0"),
     compat("lookups: socketmap is asked in lower case", LOOKUPS, "src/knowledge/tables/sockets.cpp", 'fmt::format("{} {}", map_, key);',
            'fmt::format("{} {}", map_, fold_key(key, flags_.utf8));'),
     compat("lookups: a union keeps what is empty", LOOKUPS, "src/knowledge/tables/composed.cpp", "if (all && !all->empty())", "if (all)"),
