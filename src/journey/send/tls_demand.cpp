@@ -148,6 +148,11 @@ awaitable<Result<TlsDemand>> tls_demand(Host host, TlsPolicy policy, const Optio
         demand.names = names_for(host, !policy.match.empty()              ? policy.match
                                        : demand.level == TlsLevel::verify ? rules.verify_names
                                                                           : rules.secure_names);
+        if (demand.names.empty()) {             // a list of separators: then anybody would do for whom an authority vouches
+            around->log.warning("nexthop domain {}: configured at {} security level, but with no names to match.", host.next_hop,
+                                level_name(demand.level));
+            co_return configuration_problem();
+        }
         for (const std::string& file : policy.anchor_files.empty() ? rules.anchor_files : policy.anchor_files) {
             if (!around->tls)
                 break;                          // the session says so

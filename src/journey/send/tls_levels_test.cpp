@@ -156,6 +156,21 @@ TEST_CASE("levels: fingerprints of the certificate or its key, without any nothi
     }
 }
 
+TEST_CASE("levels: without a name to ask for nothing is sent, though an authority vouches for the server")
+{
+    for (const TlsLevel level : {TlsLevel::verify, TlsLevel::secure}) {
+        Example world(tls::leaf("mx.example.test"));
+        world.options.tls_level = level;
+        world.options.tls.verify_names.clear();
+        world.options.tls.secure_names.clear();
+        CHECK(world.deliver().text() == "client TLS configuration problem");
+        CHECK(world.connects == 0);
+        CHECK(lines_of(world,
+                       fmt::format("nexthop domain example.test: configured at {} security level, but with no names to match.", level_name(level)))
+                  .size() == 1);
+    }
+}
+
 TEST_CASE("levels: trust anchors of a file stand for the authorities; a file that is not there holds up the mail that needs it, and no other")
 {
     const tls::Pem host = with_issuer(tls::leaf("mx.example.test"));
