@@ -526,7 +526,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         auto session = std::make_unique<Session>(*std::move(stream), host, options, around);
         Session::Wish wish = wish_for(*job);
         wish.tls = *std::move(demand);
-        wish.in_clear = in_clear;
+        wish.in_clear = in_clear && wish.tls.level <= TlsLevel::may;  // TLSA records may have come since the handshake failed
         wish.before = std::exchange(job->unreachable, {});
         auto trouble = co_await session->open(std::move(wish));
         counts.round_trips += session->round_trips();

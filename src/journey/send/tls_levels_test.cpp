@@ -431,6 +431,35 @@ TEST_CASE("DANE: who the server has to be, by what the DNS says and how sure it 
     }
 }
 
+namespace {
+
+awaitable<Result<std::unique_ptr<net::Stream>>> hang_up(std::unique_ptr<net::Stream> stream)
+{
+    stream->close();
+    co_return Error("no handshake");
+}
+
+}  // namespace
+
+TEST_CASE("DANE: records that come between a handshake that failed and the attempt in clear keep the mail from going in clear")
+{
+    for (const bool come : {true, false}) {
+        CAPTURE(come);
+        Example world(own());
+        world.options.tls_level = TlsLevel::dane;
+        world.names.is_signed = {"MX example.test", "mx.example.test", "_25._tcp.mx.example.test"};
+        world.settings.tls = [&](std::unique_ptr<net::Stream> stream, std::string) {
+            if (come)
+                world.names.tlsa_of["_25._tcp.mx.example.test"] = {tlsa(3, own())};
+            return hang_up(std::move(stream));
+        };
+        world.add("192.0.2.2", "starttls");
+        CHECK(world.deliver().outcome() == (come ? deferred : delivered));
+        CHECK(world.said("MAIL") == (come ? 0 : 1));
+        CHECK(world.connects == 2);
+    }
+}
+
 TEST_CASE("DANE: an issuer vouches for the names of RFC 7672 3.2.2 alone: the records', the next hop's, and where a signed CNAME of it leads")
 {
     struct Names {
