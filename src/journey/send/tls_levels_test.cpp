@@ -285,6 +285,17 @@ TEST_CASE("policy table: the policy of the next hop is not that of the relay tha
 
 namespace {
 
+/// One after the other, by the same agent.
+void two_are_delivered(Example& world)
+{
+    world.in_turn = true;
+    std::vector<handoff::DeliveryRequest> requests;
+    for (const char* user : {"a@example.test", "b@example.test"})
+        requests.push_back(request({user}, "Subject: x\r\n\r\nhello\r\n", "example.test"));
+    for (const auto& verdicts : world.run(std::move(requests)))
+        CHECK(verdicts.verdicts(0).outcome() == delivered);
+}
+
 /// Asks for more from the second question on.
 class Hardening final : public Lookup {
 public:
@@ -303,12 +314,7 @@ TEST_CASE("policy table: a session that is there serves no mail that asks for mo
         Table table;
         table.values["example.test"] = "none";
         world.tls_policy = hardens ? static_cast<Lookup*>(&hardening) : &table;
-        world.in_turn = true;
-        std::vector<handoff::DeliveryRequest> requests;
-        for (const char* user : {"a@example.test", "b@example.test"})
-            requests.push_back(request({user}, "Subject: x\r\n\r\nhello\r\n", "example.test"));
-        for (const auto& verdicts : world.run(std::move(requests)))
-            CHECK(verdicts.verdicts(0).outcome() == delivered);
+        two_are_delivered(world);
         REQUIRE(world.peer().sessions().size() == (hardens ? 2 : 1));
         CHECK(world.peer().sessions().front().handshakes == 0);
         CHECK(world.peer().sessions().back().handshakes == (hardens ? 1 : 0));
@@ -321,12 +327,7 @@ TEST_CASE("policy table: connection_reuse=no keeps no session")
     Table table;
     table.values["example.test"] = "encrypt connection_reuse=no";
     world.tls_policy = &table;
-    world.in_turn = true;
-    std::vector<handoff::DeliveryRequest> requests;
-    for (const char* user : {"a@example.test", "b@example.test"})
-        requests.push_back(request({user}, "Subject: x\r\n\r\nhello\r\n", "example.test"));
-    for (const auto& verdicts : world.run(std::move(requests)))
-        CHECK(verdicts.verdicts(0).outcome() == delivered);
+    two_are_delivered(world);
     CHECK(world.peer().sessions().size() == 2);
 }
 
