@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "dns/idna.hpp"
 #include "send/tls_policy.hpp"
 #include "tls/dane.hpp"
 #include "tls/options.hpp"
@@ -57,8 +58,17 @@ void check_keys(std::string_view input)
 {
     const auto keys = policy_keys(input);
     FUZZ_CHECK(!keys.empty() && keys.front() == input);
-    for (std::size_t at = 1; at < keys.size(); ++at)
-        FUZZ_CHECK(keys[at].starts_with('.') && input.ends_with(keys[at]) && keys[at].size() < keys[at - 1].size());
+    // As written, or in the other spelling of an IDN: each a whole name, then parents, shorter from one to the next.
+    const std::string in_a_labels = dns::to_a_labels(input).value_or("");
+    const std::string other = in_a_labels != input ? in_a_labels : dns::to_u_labels(input);
+    std::size_t written = input.size(), spelt = other.size() + 1;
+    for (std::size_t at = 1; at < keys.size(); ++at) {
+        const std::string& key = keys[at];
+        FUZZ_CHECK(key == other || key.starts_with('.'));
+        const bool as_written = input.ends_with(key) && key.size() < written;
+        FUZZ_CHECK(as_written || (other.ends_with(key) && key.size() < spelt));
+        (as_written ? written : spelt) = key.size();
+    }
 }
 
 void check_names(std::string_view id, std::string_view reference)

@@ -1,6 +1,7 @@
 #include "send/tls_policy.hpp"
 
 #include "base/strings.hpp"
+#include "dns/idna.hpp"
 #include "dns/record.hpp"
 #include "send/options.hpp"
 #include "send/surroundings.hpp"
@@ -160,10 +161,26 @@ Result<TlsPolicy> parse_tls_policy(std::string_view value, std::vector<std::stri
 
 std::vector<std::string> policy_keys(std::string_view next_hop)
 {
-    std::vector<std::string> keys{std::string(next_hop)};
-    if (dns::is_hostname(next_hop))
-        for (auto dot = next_hop.find('.', 1); dot != next_hop.npos; dot = next_hop.find('.', dot + 1))
-            keys.emplace_back(next_hop.substr(dot));
+    std::vector<std::string> keys;
+    const auto add = [&](std::string_view key) {
+        if (!key.empty() && std::ranges::find(keys, key) == keys.end())
+            keys.emplace_back(key);
+    };
+    const auto parent = [](std::string_view name) {
+        const auto dot = name.find('.', 1);
+        return dot != name.npos ? name.substr(dot) : std::string_view{};
+    };
+    keys.emplace_back(next_hop);
+    const std::string in_a_labels = dns::to_a_labels(next_hop).value_or("");
+    if (!dns::is_hostname(in_a_labels))
+        return keys;
+    std::string other = in_a_labels != next_hop ? in_a_labels : dns::to_u_labels(next_hop);
+    if (iequals(other, next_hop))
+        other.clear();
+    for (std::string_view written = next_hop, spelt = other; !written.empty() || !spelt.empty(); written = parent(written), spelt = parent(spelt)) {
+        add(written);
+        add(spelt);
+    }
     return keys;
 }
 

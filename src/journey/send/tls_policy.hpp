@@ -1,5 +1,6 @@
 // send/tls_policy.hpp: what is asked of TLS with a next hop.                  postconf(5): smtp_tls_policy_maps, smtp_tls_security_level; TLS_README
 // Lookup   the next hop as the configuration has it, "[host]:port" included; where that is a domain, then its parents as ".example.com".
+//          An IDN counts in both spellings: who writes to it chooses one, and must not choose the policy with it.
 // Value    "level name=value ...", separated by blanks or commas; letter case of levels and names does not matter.
 // Errors   what cannot be understood, a table that cannot be asked: mail for that next hop waits. Nothing is sent with less than was asked for.
 // Pure     but for find_tls_policy(), which asks the tables.

@@ -95,4 +95,14 @@ TEST_CASE("policy: the next hop as written is looked up, parents only of a domai
     CHECK(policy_keys("example.test:25") == Words{"example.test:25"});
     CHECK(policy_keys("192.0.2.1") == Words{"192.0.2.1"});
     CHECK(policy_keys("private/dovecot-lmtp") == Words{"private/dovecot-lmtp"});
+    CHECK(policy_keys("example.test.") == Words{"example.test."});
+}
+
+TEST_CASE("policy: a domain in letters of its own is looked up in both spellings, whichever the sender chose, and so are its parents")
+{
+    CHECK(policy_keys("b\u00fccher.example.test") == Words{"b\u00fccher.example.test", "xn--bcher-kva.example.test", ".example.test", ".test"});
+    CHECK(policy_keys("mx.xn--bcher-kva.test") ==
+          Words{"mx.xn--bcher-kva.test", "mx.b\u00fccher.test", ".xn--bcher-kva.test", ".b\u00fccher.test", ".test"});
+    CHECK(policy_keys("[b\u00fccher.test]:25") == Words{"[b\u00fccher.test]:25"});
+    CHECK(policy_keys("\xff.test") == Words{"\xff.test"});
 }
