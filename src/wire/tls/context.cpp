@@ -17,6 +17,10 @@ namespace {
 
 using Stack = std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * chain) { sk_X509_pop_free(chain, X509_free); })>;
 
+struct FreeByOpenssl {
+    void operator()(void* block) const { OPENSSL_free(block); }
+};
+
 Error wrong(std::string_view what)
 {
     std::string reasons = openssl_reasons();
@@ -24,7 +28,9 @@ Error wrong(std::string_view what)
     return Error{shown, "4.3.5"}.after(reasons);
 }
 
-Error wrong_file(const std::string& path) { return wrong(fmt::format("cannot load certificate/key data from {}", path)); }
+std::string no_data_from(const std::string& path) { return fmt::format("cannot load certificate/key data from {}", path); }
+
+Error wrong_file(const std::string& path) { return wrong(no_data_from(path)); }
 
 /// Private keys with a pass phrase are refused: nobody sits there to type it.
 int no_password(char*, int, int, void*) { return 0; }
@@ -53,25 +59,10 @@ Result<std::vector<Set>> parse_pem(const std::string& text, const std::string& p
 {
     std::vector<Set> sets;
     sets.emplace_back();
-    const Bio bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-    for (;;) {
-        char *name = nullptr, *header = nullptr;
-        unsigned char* raw = nullptr;
-        long length = 0;
-        if (PEM_read_bio(bio.get(), &name, &header, &raw, &length) != 1) {
-            const unsigned long error = ERR_peek_last_error();
-            if (ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE) {
-                ERR_clear_error();
-                return sets;
-            }
-            return wrong_file(path);
-        }
-        using Text = std::unique_ptr<char, decltype([](char* block) { OPENSSL_free(block); })>;
-        using Octets = std::unique_ptr<unsigned char, decltype([](unsigned char* block) { OPENSSL_free(block); })>;
-        const Text name_owner(name), header_owner(header);
-        const Octets raw_owner(raw);
-        const std::string_view kind(name);
-        const unsigned char* at = raw;
+    TRY(const auto blocks, pem_blocks(text, no_data_from(path)));
+    for (const auto& [kind, header, octets] : blocks) {
+        const auto* at = reinterpret_cast<const unsigned char*>(octets.data());
+        const auto length = static_cast<long>(octets.size());
         if (kind == "CERTIFICATE" || kind == "X509 CERTIFICATE" || kind == "TRUSTED CERTIFICATE") {
             X509Ptr certificate(kind == "TRUSTED CERTIFICATE" ? d2i_X509_AUX(nullptr, &at, length) : d2i_X509(nullptr, &at, length));
             if (!certificate)
@@ -81,7 +72,7 @@ Result<std::vector<Set>> parse_pem(const std::string& text, const std::string& p
             else if (sk_X509_push(sets.back().issuers.get(), certificate.get()) > 0)
                 (void)certificate.release();
         } else if (kind.ends_with("PRIVATE KEY")) {
-            if (kind == "ENCRYPTED PRIVATE KEY" || std::string_view(header).find("ENCRYPTED") != std::string_view::npos)
+            if (kind == "ENCRYPTED PRIVATE KEY" || header.find("ENCRYPTED") != header.npos)
                 return Error{fmt::format("cannot load certificate/key data from {}: the private key has a pass phrase", path), "4.3.5"};
             Key key(d2i_AutoPrivateKey(nullptr, &at, length));
             if (!key)
@@ -91,6 +82,7 @@ Result<std::vector<Set>> parse_pem(const std::string& text, const std::string& p
             sets.back().key = std::move(key);
         }
     }
+    return sets;
 }
 
 Result<void> load_certificates(Context::Core& core, const ReadFile& read)
@@ -361,6 +353,28 @@ std::shared_ptr<Context> Context::without_files(Options options)
     SSL_CTX_set_app_data(core->ctx.get(), core.get());
     core->keys = TicketKeys::random();
     return std::shared_ptr<Context>(new Context(std::move(core)));
+}
+
+Result<std::vector<PemBlock>> pem_blocks(const std::string& text, std::string_view what)
+{
+    std::vector<PemBlock> blocks;
+    const Bio bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+    for (;;) {
+        char *name = nullptr, *header = nullptr;
+        unsigned char* raw = nullptr;
+        long length = 0;
+        if (PEM_read_bio(bio.get(), &name, &header, &raw, &length) != 1) {
+            const unsigned long error = ERR_peek_last_error();
+            if (ERR_GET_LIB(error) != ERR_LIB_PEM || ERR_GET_REASON(error) != PEM_R_NO_START_LINE)
+                return wrong(what);
+            ERR_clear_error();
+            return blocks;
+        }
+        using Text = std::unique_ptr<char, FreeByOpenssl>;
+        const Text name_owner(name), header_owner(header);
+        const std::unique_ptr<unsigned char, FreeByOpenssl> raw_owner(raw);
+        blocks.emplace_back(name, header, std::string(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(length)));
+    }
 }
 
 std::vector<std::string> default_authorities()

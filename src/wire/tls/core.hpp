@@ -12,6 +12,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace posthorn::tls {
 
@@ -45,6 +47,12 @@ private:
     std::shared_ptr<int> used_ = std::make_shared<int>(0);
     int per_turn_;
 };
+
+struct PemBlock {
+    std::string kind, header, octets;
+};
+/// The blocks of a file of keys and certificates, in order. Error: `what`, with OpenSSL's reasons.
+Result<std::vector<PemBlock>> pem_blocks(const std::string& text, std::string_view what);
 
 struct Context::Core {
     Core(Role side, Options with) : role(side), options(std::move(with)), turns(options.handshakes_per_turn) {}

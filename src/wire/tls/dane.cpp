@@ -94,24 +94,10 @@ std::vector<TlsaRecord> Context::usable(std::vector<TlsaRecord> records) const
 Result<std::vector<TlsaRecord>> trust_anchors(const std::string& pem, const std::string& path)
 {
     std::vector<TlsaRecord> anchors;
-    const Bio bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-    for (;;) {
-        char *name = nullptr, *header = nullptr;
-        unsigned char* raw = nullptr;
-        long length = 0;
-        if (PEM_read_bio(bio.get(), &name, &header, &raw, &length) != 1) {
-            const unsigned long error = ERR_peek_last_error();
-            const bool at_end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-            const std::string reasons = openssl_reasons();
-            if (!at_end)
-                return Error{fmt::format("cannot load trust anchors from {}: {}", path, reasons), "4.3.5"};
-            break;
-        }
-        const std::string kind(name);
-        const std::string octets(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(length));
-        OPENSSL_free(name);
-        OPENSSL_free(header);
-        OPENSSL_free(raw);
+    const std::string what = fmt::format("cannot load trust anchors from {}", path);
+    TRY(const auto blocks, pem_blocks(pem, what));
+    for (const auto& [kind, header, octets] : blocks) {
+        const auto length = static_cast<long>(octets.size());
         const auto* at = reinterpret_cast<const unsigned char*>(octets.data());
         bool good = true;
         if (kind == "CERTIFICATE" || kind == "X509 CERTIFICATE") {
@@ -122,10 +108,10 @@ Result<std::vector<TlsaRecord>> trust_anchors(const std::string& pem, const std:
             anchors.emplace_back(trust_anchor, public_key, all_octets, octets);
         }
         if (!good)
-            return Error{fmt::format("cannot load trust anchors from {}: {}", path, openssl_reasons()), "4.3.5"};
+            return Error{fmt::format("{}: {}", what, openssl_reasons()), "4.3.5"};
     }
     if (anchors.empty())
-        return Error{fmt::format("cannot load trust anchors from {}: neither a certificate nor a public key", path), "4.3.5"};
+        return Error{what + ": neither a certificate nor a public key", "4.3.5"};
     return anchors;
 }
 
