@@ -473,6 +473,19 @@ awaitable<Result<handoff::VerdictsStored>> QueueManager::late_verdicts(handoff::
         }
         co_return stored;
     }
+    ++telling_;                                                 // no round begins without it, though its process may end meanwhile
+    const auto taken = co_await take_in_turn(std::move(verdicts));
+    --telling_;
+    wake_.notify_all();
+    if (!taken)
+        co_return taken.error();
+    end_foreign(attempt);
+    co_return stored;
+}
+
+awaitable<Result<void>> QueueManager::take_in_turn(handoff::Verdicts verdicts)
+{
+    const Key key = verdicts.message();
     if (!co_await whole())                                      // whether it is still there is not known before
         co_return Error{"the queue manager ends", "4.3.2"};
     while (uniting_.contains(key)) {
@@ -480,16 +493,13 @@ awaitable<Result<handoff::VerdictsStored>> QueueManager::late_verdicts(handoff::
             co_return Error{"the queue manager ends", "4.3.2"};
         co_await settled_.wait();
     }
-    if (epochs_.contains(key) && !active_.contains(key)) {      // else gone, or a new round began without it: then it counts for nothing
-        uniting_.insert(key);
-        const auto taken = co_await take_late(std::move(verdicts));
-        uniting_.erase(key);
-        settled_.notify_all();
-        if (!taken)
-            co_return taken.error();
-    }
-    end_foreign(attempt);
-    co_return stored;
+    if (!epochs_.contains(key) || active_.contains(key))        // gone, or a new round began without it: then it counts for nothing
+        co_return Result<void>{};
+    uniting_.insert(key);
+    auto taken = co_await take_late(std::move(verdicts));
+    uniting_.erase(key);
+    settled_.notify_all();
+    co_return taken;
 }
 
 awaitable<Result<void>> QueueManager::take_late(handoff::Verdicts verdicts)

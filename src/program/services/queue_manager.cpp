@@ -273,9 +273,10 @@ awaitable<void> QueueManager::start_round(Key key)
 awaitable<void> QueueManager::run()
 {
     // After a restart, delivery processes of the time before come back with what they hold; until then stored messages rest.
-    if (!awaited_.empty()) {
+    const auto incomplete = [this] { return !awaited_.empty() || telling_ > 0; };
+    if (incomplete()) {
         const SteadyTime end = clock_.steady() + options_.reunion;
-        while (!awaited_.empty() && clock_.steady() < end && !co_await cancelled())
+        while (incomplete() && clock_.steady() < end && !co_await cancelled())
             co_await wake_.wait_for(std::chrono::milliseconds{50});
         if (!awaited_.empty())
             log_.warning("{} delivery processes of before did not come back; their messages are tried again", awaited_.size());

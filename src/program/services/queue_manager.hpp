@@ -199,6 +199,7 @@ private:
     awaitable<Result<handoff::QueueReply>> remove(std::vector<spool::Lease> leases);
     awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases, std::uint64_t offset);
     void end_foreign(std::uint64_t attempt);
+    awaitable<Result<void>> take_in_turn(handoff::Verdicts verdicts);
     awaitable<Result<void>> take_late(handoff::Verdicts verdicts);
 
     // queue_explain.cpp
@@ -248,6 +249,7 @@ private:
     std::unordered_map<Key, std::size_t> foreign_messages_;        // how many of them each message has
     std::unordered_set<Key> uniting_;                              // whose late verdicts are being settled
     std::unordered_set<std::uint32_t> awaited_;                    // delivery processes that have not said hello yet
+    unsigned telling_ = 0;                                         // verdicts of before that are on their way into the queue
     std::uint64_t resident_ = 0, carried_ = 0;
     Counts counts_;
     bool whole_ = false;                                           // all that was stored at the start has been read

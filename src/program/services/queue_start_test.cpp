@@ -52,6 +52,19 @@ struct Restarted : Fixture {
         store = &slow;
     }
     ~Restarted() { stop(); }
+    /// A delivery process of before comes back: it has delivered the second of them.
+    void tell_of_two(bool& greeted)
+    {
+        handoff::Hello hello;
+        hello.set_process(4711);
+        auto& held = *hello.add_held();
+        const auto two =
+            std::ranges::find_if(before, [](const auto& request) { return request.envelope().recipients(0).address() == "two@there.test"; });
+        held.set_attempt(two->attempt() + 10);                 // a later try than the one that deferred it
+        held.set_message(two->message());
+        *held.add_verdicts() = TestWorker::delivered();
+        asio::co_spawn(loop, queue->reunited(std::move(hello), {}), [&greeted](std::exception_ptr) { greeted = true; });
+    }
     SlowToRead slow{nodes.node(0), loop.get_executor()};
     std::vector<std::string> ids;
     std::vector<handoff::DeliveryRequest> before;
@@ -123,15 +136,8 @@ TEST_CASE_FIXTURE(Restarted, "start: commands wait for the whole queue")
 TEST_CASE_FIXTURE(Restarted, "start: a verdict of before counts, though it comes before its message was read")
 {
     start({4711});
-    handoff::Hello hello;
-    hello.set_process(4711);
-    auto& held = *hello.add_held();
-    const auto two = std::ranges::find_if(before, [](const auto& request) { return request.envelope().recipients(0).address() == "two@there.test"; });
-    held.set_attempt(two->attempt() + 10);                     // a later try than the one that deferred it
-    held.set_message(two->message());
-    *held.add_verdicts() = TestWorker::delivered();
     bool greeted = false;
-    asio::co_spawn(loop, queue->reunited(hello, {}), [&](std::exception_ptr) { greeted = true; });
+    tell_of_two(greeted);
     settle();
     CHECK_FALSE(greeted);
     slow.go_on();
@@ -140,6 +146,21 @@ TEST_CASE_FIXTURE(Restarted, "start: a verdict of before counts, though it comes
     CHECK(in_queue() == 2);
     pass(1h);
     CHECK(worker.delivered_to == std::multiset<std::string>{"one@there.test", "three@there.test"});
+}
+
+TEST_CASE_FIXTURE(Restarted, "start: a verdict of before counts, though who told it ended before its message was read, and that is due")
+{
+    clock.advance(2h);                                         // all three are
+    start({4711});
+    bool greeted = false;
+    tell_of_two(greeted);
+    settle();
+    queue->parted(4711);
+    slow.go_on();
+    run_until([&] { return greeted; });
+    settle();
+    CHECK(worker.delivered_to == std::multiset<std::string>{"one@there.test", "three@there.test"});
+    CHECK(in_queue() == 0);
 }
 
 TEST_CASE_FIXTURE(Restarted, "start: a new message waits for the delivery processes that wait for the queue, and is not put off")
