@@ -22,10 +22,11 @@ class Writer {
 public:
     Writer(int file, std::uint64_t before, std::uint64_t limit) : file_(file), size_(before), limit_(limit) {}
 
-    Result<void> write(const MailboxJob& job, const Message& message)
+    /// `out`: what goes in front.
+    Result<void> write(const MailboxJob& job, const Message& message, std::string out = {})
     {
         Written written(job.how, job.names);
-        std::string out, room(64 * 1024, '\0');
+        std::string room(64 * 1024, '\0');
         written.head(out);
         for (std::uint64_t at = 0;;) {
             TRY(const std::size_t got, message.read(at, room));
@@ -106,6 +107,19 @@ int make_maildir(const std::string& path)
     return 0;
 }
 
+/// To a name that nobody has; 0 or errno. NFS and others cannot rename in that manner: there it has both names for a moment.
+int move_to(const std::string& from, const std::string& to)
+{
+    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return errno;
+    if (::link(from.c_str(), to.c_str()) != 0)
+        return errno;
+    ::unlink(from.c_str());
+    return 0;
+}
+
 Fate into_maildir(const MailboxJob& job, const Message& message)
 {
     const auto refuse = [&](int trouble, std::string_view what) {
@@ -135,12 +149,14 @@ Fate into_maildir(const MailboxJob& job, const Message& message)
     if (::fsync(file.get()) != 0 || ::fstat(file.get(), &about) != 0)
         return give_up(refuse(errno, fmt::format("write {}", temporary)));
     const std::string name = fmt::format("{}new/{}.V{:x}I{:x}M{}.{}", job.path, now.tv_sec, about.st_dev, about.st_ino, now.tv_usec, job.host);
-    const auto move = [&] { return ::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, name.c_str(), RENAME_NOREPLACE) == 0; };
-    if (!move() && (errno != ENOENT || make_maildir(job.path) != 0 || !move()))
-        return give_up(refuse(errno, fmt::format("rename {} to {}", temporary, name)));
-    if (const int trouble = sync_folder(job.path + "new"); trouble != 0) {
+    int trouble = move_to(temporary, name);
+    if (trouble == ENOENT && make_maildir(job.path) == 0)
+        trouble = move_to(temporary, name);
+    if (trouble != 0)
+        return give_up(refuse(trouble, fmt::format("rename {} to {}", temporary, name)));
+    if (const int unsynced = sync_folder(job.path + "new"); unsynced != 0) {
         ::unlink(name.c_str());
-        return refuse(trouble, fmt::format("sync {}new", job.path));
+        return refuse(unsynced, fmt::format("sync {}new", job.path));
     }
     return Fate::delivered("delivered to maildir");
 }
@@ -171,13 +187,17 @@ Fate into_file(const MailboxJob& job, const Message& message)
     const int file = lock->file();
     if (::fstat(file, &about) != 0)
         return refuse(errno, errno_text(errno));
-    if (!S_ISREG(about.st_mode) || about.st_nlink > 1)
-        return refuse(EAGAIN, "destination has more than one name, or is not a regular file");
+    // While the lock was waited for, who had it may have put another file in its place: what is written into this one nobody would read.
+    if (!S_ISREG(about.st_mode) || about.st_nlink != 1)
+        return refuse(EAGAIN, "destination is gone, has more than one name, or is not a regular file");
     if (job.strict_ownership && about.st_uid != ::geteuid())
         return refuse(EAGAIN, "destination is not owned by recipient");
     const auto before = static_cast<std::uint64_t>(about.st_size);
     Writer writer(file, before, job.size_limit);
-    const auto written = writer.write(job, message);
+    // A machine or a process that ended at the wrong moment left half a message: this one would become a part of it.
+    char last = '\n';
+    const bool torn = job.how.from_line && before > 0 && ::pread(file, &last, 1, about.st_size - 1) == 1 && last != '\n';
+    const auto written = writer.write(job, message, torn ? "\n\n" : "");
     if (!written || ::fsync(file) != 0) {
         const int trouble = written ? errno : writer.trouble();
         const std::string text = written ? errno_text(trouble) : written.error().text();

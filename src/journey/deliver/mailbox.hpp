@@ -1,7 +1,8 @@
 // deliver/mailbox.hpp: a message into a mailbox, by who has become its owner. It may block: for a child process.             maildir(5), mbox(5)
 // Durable   file and folder are synced before the fate says delivered.
-// maildir   tmp/, fsync, link into new/, fsync of new/. Folders that are missing are made, mode 0700.
-// mbox      locked as told, appended, synced; cut back to what it was when any of it fails. A device (/dev/null) is written to, no more.
+// maildir   tmp/, fsync, into new/ under a name that nobody has, fsync of new/. Folders that are missing are made, mode 0700.
+// mbox      locked as told, appended, synced; cut back to what it was when any of it fails. Half a message that is there stays apart from this one.
+//           A device (/dev/null) is written to, no more.
 // Errors    over the limit or the quota: returned (5.2.2). Anything else of the system's: deferred. Nothing half-written stays behind.
 #pragma once
 

@@ -3,12 +3,21 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 using namespace posthorn;
 using namespace posthorn::deliver;
@@ -74,6 +83,33 @@ TEST_CASE("mailbox: a maildir is made, and the message is in new/ alone, under a
           (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
 }
 
+TEST_CASE("mailbox: a maildir is served where files cannot be renamed to a free name, as on NFS")
+{
+    const Folder folder;
+    MailboxJob one = job(folder.path + "/dir/");
+    one.how = {.return_path = true};
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        // The kernel's answer there.
+        sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+                                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+        const sock_fprog program{.len = 4, .filter = filter};
+        if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+            ::_exit(2);
+        ::_exit(deliver_to_mailbox(one, message).end == Fate::End::delivered ? 0 : 1);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+    CHECK(files_in(one.path + "tmp") == 0);
+    REQUIRE(files_in(one.path + "new") == 1);
+    const auto file = *std::filesystem::directory_iterator(one.path + "new");
+    CHECK(content(file.path()) == "Return-Path: <s@x.test>\nSubject: a\n\nFrom here\n");
+}
+
 TEST_CASE("mailbox: messages stand one behind the other in an mbox file, and the lock file is gone")
 {
     const Folder folder;
@@ -82,6 +118,48 @@ TEST_CASE("mailbox: messages stand one behind the other in an mbox file, and the
     CHECK(deliver_to_mailbox(one, message).end == Fate::End::delivered);
     CHECK(content(one.path) == std::string(as_mbox) + std::string(as_mbox));
     CHECK(files_in(folder.path) == 1);
+}
+
+TEST_CASE("mailbox: half a message, left by a crash, does not swallow the next one")
+{
+    const Folder folder;
+    MailboxJob one = job(folder.path + "/user");
+    one.how = {.from_line = true};
+    std::ofstream(one.path) << "From a@x.test  Thu Jan  1 00:00:00 2026\n\nhal";
+    REQUIRE(deliver_to_mailbox(one, message).end == Fate::End::delivered);
+    CHECK(content(one.path).find("\nhal\n\nFrom s@x.test  ") != std::string::npos);
+    const std::string whole = content(one.path);
+    one.size_limit = whole.size() + 10;
+    CHECK(deliver_to_mailbox(one, message).status == "5.2.2");
+    CHECK(content(one.path) == whole);
+}
+
+TEST_CASE("mailbox: one that was put aside while its lock was waited for defers the mail")
+{
+    const Folder folder;
+    MailboxJob one = job(folder.path + "/user");
+    one.lock = {.flock = true};
+    std::ofstream(one.path) << "";
+    const Fd held(::open(one.path.c_str(), O_RDONLY | O_CLOEXEC));
+    REQUIRE(::flock(held.get(), LOCK_EX) == 0);
+    Fate fate;
+    std::thread delivery([&] { fate = deliver_to_mailbox(one, message); });
+    const std::filesystem::path whole_path = std::filesystem::canonical(one.path);
+    const auto opened = [&] {
+        std::size_t count = 0;
+        std::error_code gone;
+        for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+            count += std::filesystem::read_symlink(entry.path(), gone) == whole_path;
+        return count > 1;
+    };
+    for (int tries = 0; tries < 10'000 && !opened(); ++tries)
+        std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    CHECK(opened());
+    std::filesystem::remove(one.path);
+    REQUIRE(::flock(held.get(), LOCK_UN) == 0);
+    delivery.join();
+    CHECK(fate.end == Fate::End::deferred);
+    CHECK(fate.text.find("destination is gone") != std::string::npos);
 }
 
 TEST_CASE("mailbox: what does not fit is cut back to the octet, and returned")
