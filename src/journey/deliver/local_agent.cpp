@@ -28,8 +28,6 @@ void extend(std::vector<Target>& targets, std::string_view extension)
             target.value.insert(std::min(target.value.rfind('@'), target.value.size()), extension);
 }
 
-std::string_view without_backslash(std::string_view local) { return local.starts_with('\\') ? local.substr(1) : local; }
-
 }  // namespace
 
 /// Of one recipient of a request.
@@ -128,8 +126,9 @@ awaitable<void> LocalAgent::to_local(Work* work, Place place, std::string local)
         teller_.log().warning("{}: alias database loop for {}", work->request->envelope().queue_id(), printable(local, true));
         co_return co_await work->leaf(Fate::bounced("5.4.6", "alias database loop for " + local));
     }
-    const bool plain = local.starts_with('\\');
-    place.local = without_backslash(local);
+    // Only what is said here may say it: from outside it would be a way around aliases and .forward.
+    const bool plain = place.from != Place::From::recipient && local.starts_with('\\');
+    place.local = plain ? local.substr(1) : std::move(local);
     // For as long as we are here; what is forwarded at the end is said of the recipient.
     struct Shown {
         explicit Shown(Work* of) : work(of), address(of->shown), owned(of->owned) {}
@@ -165,25 +164,22 @@ awaitable<void> LocalAgent::to_local(Work* work, Place place, std::string local)
         co_await to_mailbox(work, std::move(place), *std::move(account));
 }
 
-awaitable<std::optional<std::string>> LocalAgent::owner_of(std::string name)
+awaitable<Result<std::optional<std::string>>> LocalAgent::owner_of(std::string name)
 {
     // What goes wrong with mail for the owner is not the owner's affair again.
     if (options_.owner_special && (name.starts_with("owner-") || name.ends_with("-request")))
-        co_return std::nullopt;
+        co_return std::optional<std::string>{};
     for (const AliasTable& table : asked_.aliases) {
-        const auto found = co_await table.maps.lookup("owner-" + name);
-        if (!found)
-            continue;
-        const std::optional<std::string>& value = *found;
+        CO_TRY(const std::optional<std::string> value, co_await table.maps.lookup("owner-" + name));
         if (!value)
             continue;
         std::string owner = "owner-" + name;
         if (options_.expand_owner)
             if (const auto targets = parse_targets(*value); targets && targets->size() == 1 && targets->front().kind == Target::Kind::address)
                 owner = targets->front().value;
-        co_return whole_address(owner);
+        co_return std::optional<std::string>(whole_address(owner));
     }
-    co_return std::nullopt;
+    co_return std::optional<std::string>{};
 }
 
 /// False: it is none, or we are inside of it.
@@ -216,8 +212,13 @@ awaitable<bool> LocalAgent::by_alias(Work* work, const Place* place, std::string
         next.chain.insert(link);
         next.rights = table.owner;
         next.account.reset();
-        if (auto owner = co_await owner_of(name))
-            next.sender = *std::move(owner);
+        auto owner = co_await owner_of(name);
+        if (!owner) {                                              // without its owner the wrong one would hear of failures
+            co_await work->leaf(Fate::deferred("4.3.0", "alias database unavailable"));
+            co_return true;
+        }
+        if (std::optional<std::string>& known = *owner)
+            next.sender = *std::move(known);
         else if (options_.reset_owner)
             next.sender = work->request->envelope().sender();
         next.unmatched = extension;
@@ -267,7 +268,7 @@ awaitable<bool> LocalAgent::by_forward(Work* work, const Place* place, const Acc
         }
         if (targets->empty())
             co_return false;
-        if (!work->first_time(link))
+        if (!work->first_time("file of forwards " + path))
             co_return true;
         here.from = Place::From::forward;
         here.chain.insert(link);
@@ -298,13 +299,14 @@ awaitable<void> LocalAgent::follow(Work* work, Place place, std::vector<Target> 
         case Target::Kind::file:
             if (!place.allowed(options_.files)) {
                 co_await work->leaf(Fate::bounced("5.7.1", "mail to file is restricted"));
-            } else if (work->first_time("file " + target.value)) {
+            } else if (const Privileges rights = place.rights.value_or(options_.default_rights);
+                       work->first_time(fmt::format("file {} {}", rights.uid, target.value))) {
                 MailboxJob job;
                 job.path = job.success_file = target.value;
                 job.how.from_line = job.how.quote_from = job.how.blank_end = !job.path.ends_with('/');
                 job.how.delivered_to = options_.deliver_header_file;
-                job.owner = place.account ? place.account->name : std::to_string(place.rights.value_or(options_.default_rights).uid);
-                co_await to_file(work, place, std::move(job), place.rights.value_or(options_.default_rights));
+                job.owner = place.account ? place.account->name : std::to_string(rights.uid);
+                co_await to_file(work, place, std::move(job), rights);
             }
             break;
         case Target::Kind::include: co_await follow_include(work, place, target.value); break;
@@ -339,9 +341,10 @@ awaitable<void> LocalAgent::follow(Work* work, Place place, std::vector<Target> 
 
 awaitable<void> LocalAgent::follow_include(Work* work, Place place, std::string path)
 {
-    if (++place.depth > deepest || !work->first_time("include " + path))
+    const Privileges rights = place.rights.value_or(options_.default_rights);
+    if (++place.depth > deepest || !work->first_time(fmt::format("include {} {}", rights.uid, path)))
         co_return;
-    const auto answer = co_await spawner_.as(place.rights.value_or(options_.default_rights), [path] { return pack_file(path); }, -1);
+    const auto answer = co_await spawner_.as(rights, [path] { return pack_file(path); }, -1);
     const auto read = answer ? unpack_file(*answer) : Result<std::optional<ReadFile>>(answer.error());
     const ReadFile file = read ? read->value_or(ReadFile{}) : ReadFile{};
     auto targets = !read ? Result<std::vector<Target>>(read.error()) : read->has_value() ? parse_targets(file.text) : Error{"no such file"};
@@ -350,15 +353,14 @@ awaitable<void> LocalAgent::follow_include(Work* work, Place place, std::string 
     if (file.writable_by_others)
         targets = Error{"is world writable"};
     if (!targets) {
-        teller_.log().warning("{}: :include:{}: {}", work->request->envelope().queue_id(), path, targets.error().text());
+        teller_.log().warning("{}: :include:{}: {}", work->request->envelope().queue_id(), printable(path), targets.error().text());
         co_return co_await work->leaf(Fate::misconfigured());
     }
     place.from = Place::From::include;
     if (options_.propagate_include)
         extend(*targets, place.unmatched);
-    if (file.owner == 0) {
-        place.rights.reset();
-    } else if (!place.rights || place.rights->uid != file.owner) {
+    // Who has rights keeps them: the words of a file of others must not act as those.
+    if (file.owner != 0 && !place.rights) {
         const auto owner = co_await accounts_.by_uid(file.owner);
         if (!owner)
             co_return co_await work->leaf(Fate::deferred("4.3.0", "user lookup problem: " + owner.error().text()));

@@ -216,6 +216,69 @@ TEST_CASE("local: an :include: file leads where its lines do, with its owner's r
     CHECK(world.deliver("list@here.test") == "1 4.3.5 mail system configuration error");
 }
 
+TEST_CASE("local: rights that somebody has do not change by what an :include: file of others says")
+{
+    World world;
+    world.options.commands.include = true;
+    world.put("list", "\"|/bin/cmd\"\n");                       // its owner is who runs the test
+    const std::string include = ":include:" + (world.dir / "list").string();
+    world.put("user/.forward", include + "\n");
+    CHECK(world.deliver("user@here.test") == "0 2.0.0 delivered to command: /bin/cmd");
+    world.aliases = "inline:{{list = " + include + "}}";
+    world.alias_owner = Privileges{555, 5};
+    CHECK(world.deliver("list@here.test") == "0 2.0.0 delivered to command: /bin/cmd");
+    CHECK(world.here.commands == std::vector<std::string>{fmt::format("{}: /bin/cmd", world.users.known["user"].ids.uid), "555: /bin/cmd"});
+}
+
+TEST_CASE("local: what one user cannot deliver to is not taken from another by naming it first")
+{
+    World world;
+    const std::string file = (world.dir / "box").string();
+    world.users.known["other"].ids.uid = world.users.known["user"].ids.uid + 1;
+    world.put("user/.forward", file + "\n");
+    world.put("other/.forward", file + "\n");
+    // Owned by root or by who runs the test, both are read.
+    for (const char* name : {"user", "other"})
+        if (::geteuid() == 0)
+            REQUIRE(::chown((world.dir / name / ".forward").c_str(), 0, 0) == 0);
+        else
+            world.users.known["other"].ids.uid = world.users.known["user"].ids.uid;
+    world.aliases = "inline:{{both = user, other}}";
+    CHECK(world.deliver("both@here.test") == "0 2.0.0 delivered to file: " + file);
+    std::size_t copies = 0;
+    const std::string text = world.content("box");
+    for (std::size_t at = 0; (at = text.find("Subject: x", at)) != text.npos; ++at)
+        ++copies;
+    CHECK(copies == (::geteuid() == 0 ? 2 : 1));
+}
+
+TEST_CASE("local: each extension of a user has its own .forward, also where one alias leads to several")
+{
+    World world;
+    world.put("user/.forward+a", "a@x.test\n");
+    world.put("user/.forward+b", "b@x.test\n");
+    world.aliases = "inline:{{both = user+a, user+b, user+a}}";
+    CHECK(world.deliver("both@here.test") == "0 2.0.0 forwarded as QID1");
+    CHECK(world.forwarded == std::vector<std::string>{"<sender@x.test> a@x.test b@x.test +"});
+}
+
+TEST_CASE("local: a backslash from outside is no way around aliases and .forward")
+{
+    World world;
+    world.put("user/.forward", "far@x.test\n");
+    CHECK(world.deliver("\\user@here.test") == "2 5.1.1 unknown user: \"\\user\"");
+    CHECK(world.forwarded.empty());
+    CHECK_FALSE(std::filesystem::exists(world.dir / "user/mbox"));
+}
+
+TEST_CASE("local: where it cannot be known whether an alias has an owner, its mail waits")
+{
+    World world;
+    world.aliases = "inline:{list=a@x.test} texthash:/nonexistent/aliases";
+    CHECK(world.deliver("list@here.test") == "1 4.3.0 alias database unavailable");
+    CHECK(world.forwarded.empty());
+}
+
 TEST_CASE("local: a .forward outvotes the mailbox, keeps a copy with \\user, and one for an extension comes first")
 {
     World world;
