@@ -3,10 +3,10 @@
 #include "fuzz.hpp"
 
 #include "deliver/fate.hpp"
-#include "deliver/local_agent.hpp"
 #include "deliver/local_words.hpp"
 #include "deliver/pipe_line.hpp"
 #include "deliver/targets.hpp"
+#include "deliver/user_file.hpp"
 #include "deliver/written.hpp"
 
 #include "base/strings.hpp"

@@ -78,15 +78,19 @@ private:
     struct Work;
     struct Place;
 
+    // From a name to its places.
     awaitable<void> to_local(Work* work, Place place, std::string local);
     awaitable<bool> by_alias(Work* work, const Place* place, std::string name, std::string extension);
     awaitable<Result<std::optional<std::string>>> owner_of(std::string name);
     awaitable<bool> by_forward(Work* work, const Place* place, const Account* account);
+    awaitable<void> follow(Work* work, Place place, std::vector<Target> targets);
+    awaitable<void> follow_include(Work* work, Place place, std::string path);
+    std::string whole_address(std::string_view address) const;
+
+    // To a place.
     awaitable<void> to_mailbox(Work* work, Place place, std::optional<Account> account);
     awaitable<void> to_user(Work* work, Place place, Account account);
     awaitable<void> to_nobody(Work* work, Place place);
-    awaitable<void> follow(Work* work, Place place, std::vector<Target> targets);
-    awaitable<void> follow_include(Work* work, Place place, std::string path);
     awaitable<void> to_command(Work* work, Place place, std::string command);
     awaitable<void> to_file(Work* work, Place place, MailboxJob job, Privileges rights);
     awaitable<void> hand_on(Work* work, std::string transport, std::string address);
@@ -95,7 +99,6 @@ private:
     awaitable<Result<std::optional<std::string>>> ask(const tables::Maps* maps, std::string key);
     LocalNames names_of(const Work& work, const Place& place) const;
     WrittenNames written_names(const Work& work, const Place& place) const;
-    std::string whole_address(std::string_view address) const;
 
     LocalOptions options_;
     LocalAsked asked_;
@@ -104,14 +107,5 @@ private:
     Spawner& spawner_;
     const Teller& teller_;
 };
-
-/// A file's text and owner, for a child that has become who may read it: .forward, :include:. Not there: an empty optional.
-struct ReadFile {
-    std::string text;
-    uid_t owner = 0;
-    bool writable_by_others = false;
-};
-std::string pack_file(const std::string& path);
-Result<std::optional<ReadFile>> unpack_file(std::string_view packed);
 
 }  // namespace posthorn::deliver
