@@ -6,12 +6,15 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 
+#include <fmt/format.h>
+
 #include <fcntl.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 
 namespace posthorn::services {
 
@@ -69,6 +72,7 @@ struct Spawner::Running {
         if (!over)
             process::end_command(command);
     }
+    bool wants_more() const { return end.output.size() < deliver::command_output_limit; }
     void keep(std::string_view text)
     {
         end.output.append(text.substr(0, deliver::command_output_limit - std::min(deliver::command_output_limit, end.output.size())));
@@ -163,8 +167,9 @@ awaitable<deliver::CommandEnd> Spawner::run(deliver::CommandRun run)
     running->out.cancel(ignored);
     while (running->listening)
         (void)co_await running->heard.wait_for(std::chrono::milliseconds(100));
+    // No more than is kept: it may go on writing as fast as we read.
     std::array<char, 4096> room{};
-    for (ssize_t got; running->out.is_open() && (got = ::read(running->out.native_handle(), room.data(), room.size())) > 0;)
+    for (ssize_t got; running->wants_more() && (got = ::read(running->out.native_handle(), room.data(), room.size())) > 0;)
         running->keep({room.data(), static_cast<std::size_t>(got)});
     running->in.close(ignored);
     running->out.close(ignored);
@@ -172,23 +177,55 @@ awaitable<deliver::CommandEnd> Spawner::run(deliver::CommandRun run)
     co_return running->end;
 }
 
+/// A forked copy at its work.
+struct Spawner::Child {
+    Child(const Executor& executor, process::RunningTask started)
+        : pid(started.pid), process(executor, started.process.release()), answer(executor, started.answer.release())
+    {
+    }
+    pid_t pid;
+    Descriptor process, answer;
+    bool late = false;
+};
+
+/// What waits for a file system may not be killed either: it is not waited for by the mail.
+awaitable<void> Spawner::forget(std::shared_ptr<Child> child)
+{
+    while (::waitpid(child->pid, nullptr, WNOHANG) == 0 && !co_await cancelled())
+        (void)co_await child->process.async_wait(asio::posix::descriptor_base::wait_read, as_result);
+}
+
 awaitable<Result<std::string>> Spawner::as(deliver::Privileges who, std::function<std::string()> task, int keep)
 {
     CO_TRY(process::RunningTask started, process::start_task(user_of(who), task, keep));
     ++started_;
     do_not_block(started.answer.get());
-    Descriptor process(executor_, started.process.release()), answer(executor_, started.answer.release());
+    const auto child = std::make_shared<Child>(executor_, std::move(started));
+    boost::system::error_code ignored;
+    asio::steady_timer limit(executor_, task_limit_);
+    limit.async_wait([child](boost::system::error_code error) {
+        if (error || !child->answer.is_open())
+            return;
+        child->late = true;
+        child->answer.cancel(error);
+    });
     std::string said;
     std::array<char, 4096> room{};
     while (said.size() <= answer_limit) {
-        const auto [error, got] = co_await answer.async_read_some(asio::buffer(room), as_result);
+        const auto [error, got] = co_await child->answer.async_read_some(asio::buffer(room), as_result);
+        if (child->late && error != asio::error::eof) {
+            ::kill(child->pid, SIGKILL);
+            tasks_.spawn(forget(child));
+            co_return Error{fmt::format("what was done as user {} took longer than {} s", who.uid, task_limit_.count()), "4.3.0"};
+        }
         if (error && !co_await cancelled())
             break;
         if (error)
             co_return Error{"the process ends", "4.3.2"};          // the child finishes; who ends it has no use for the answer
         said.append(room.data(), got);
     }
-    (void)co_await ended(&process, started.pid, [] {});
+    child->answer.close(ignored);                                  // of an answer without end it would still be writing
+    (void)co_await ended(&child->process, child->pid, [] {});
     co_return process::answer_of(said);
 }
 
