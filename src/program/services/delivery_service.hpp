@@ -1,5 +1,5 @@
 // services/delivery_service.hpp: what local, virtual and pipe processes have in common: requests from qmgr, an agent that makes the deliveries,
-// and a spawner that becomes who they are for. They run as the owner of the mail system with the power to change the user, and read nothing from the network.
+// and a spawner that becomes who they are for. They run as the owner of the mail system with the power to change the user, and take no connections.
 #pragma once
 
 #include "deliver/mailbox_lock.hpp"
