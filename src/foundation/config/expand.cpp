@@ -329,6 +329,17 @@ Result<std::string> expand(std::string_view text, const NameLookup& lookup)
     return result;
 }
 
+std::string literal(std::string_view value)
+{
+    std::string made;
+    for (const char c : value) {
+        made += c;
+        if (c == '$')
+            made += c;
+    }
+    return made;
+}
+
 void names_in(std::string_view text, const std::function<void(std::string_view name)>& seen) { walk_names(text, seen, 0); }
 
 std::optional<std::int64_t> parse_level(std::string_view text)

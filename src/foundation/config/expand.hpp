@@ -25,6 +25,9 @@ using NameLookup = std::function<std::optional<std::string_view>(std::string_vie
 
 Result<std::string> expand(std::string_view text, const NameLookup& lookup);
 
+/// The text that expands to `value`: its dollar signs stay what they are.
+std::string literal(std::string_view value);
+
 /// Calls `seen` for each name that `text` refers to, in both branches of conditions. Malformed text ends the walk silently.
 void names_in(std::string_view text, const std::function<void(std::string_view name)>& seen);
 

@@ -18,18 +18,6 @@ std::string filtered(std::string_view value, std::string_view allowed)
     return made;
 }
 
-/// Expanded once: its dollar signs stay.
-std::string literal(std::string_view value)
-{
-    std::string made;
-    for (const char c : value) {
-        made += c;
-        if (c == '$')
-            made += c;
-    }
-    return made;
-}
-
 /// The shell has something to do, or is the program itself.
 constexpr std::string_view shell_characters = "~`!#$^&*()=[]{}\\|;'\"<>?\n";
 
@@ -39,7 +27,7 @@ Result<std::optional<std::string>> expand_names(std::string_view text, const Loc
 {
     LocalNames values;
     for (const auto& [name, value] : names)
-        values[name] = literal(filtered(value, allowed));
+        values[name] = config::literal(filtered(value, allowed));
     bool missing = false;
     TRY(std::string made, config::expand(text, [&](std::string_view name) -> std::optional<std::string_view> {
             const auto found = values.find(name);

@@ -66,18 +66,6 @@ Result<void> judge_word(std::string_view word)
     return {};
 }
 
-/// A value, so that its dollar signs stay what they are.
-std::string literal(std::string_view value)
-{
-    std::string made;
-    for (const char c : value) {
-        made += c;
-        if (c == '$')
-            made += c;
-    }
-    return made;
-}
-
 class Values {
 public:
     Values(const PipeLine& line, const PipeMail& mail, const tables::Delimiter& delimiter) : line_(line), delimiter_(delimiter)
@@ -119,7 +107,7 @@ public:
     }
 
 private:
-    void set(std::string_view name, std::string_view value) { values_.insert_or_assign(std::string(name), literal(value)); }
+    void set(std::string_view name, std::string_view value) { values_.insert_or_assign(std::string(name), config::literal(value)); }
     std::string quoted(std::string_view address) const { return line_.has('q') ? smtp::external_address(address) : std::string(address); }
     std::string folded(std::string_view address) const
     {

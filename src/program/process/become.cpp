@@ -1,13 +1,38 @@
 #include "process/become.hpp"
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 
 namespace posthorn::process {
+
+Result<Forked> fork_child(const std::function<void(int said)>& child)
+{
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0)
+        return system_error("pipe", errno);
+    Fd heard(ends[0]), said(ends[1]);
+    const pid_t pid = ::fork();
+    if (pid < 0)
+        return system_error("fork", errno);
+    if (pid == 0) {
+        child(said.get());
+        ::_exit(127);
+    }
+    Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!process) {
+        const Error error = system_error("pidfd_open", errno);
+        ::kill(pid, SIGKILL);
+        ::waitpid(pid, nullptr, 0);
+        return error;
+    }
+    return Forked{pid, std::move(process), std::move(heard)};
+}
 
 int become_user(RunAs user)
 {

@@ -76,25 +76,10 @@ struct Trouble {
 
 Result<RunningCommand> start_command(const Command& command)
 {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0)
-        return system_error("pipe", errno);
-    Fd heard(ends[0]), said(ends[1]);
     const std::vector<char*> words = pointers(command.words), environment = pointers(command.environment);
     const pid_t parent = ::getpid();
-    const pid_t pid = ::fork();
-    if (pid < 0)
-        return system_error("fork", errno);
-    if (pid == 0)
-        become(command, words.data(), environment.data(), said.get(), parent);
-    Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    if (!process) {
-        const Error error = system_error("pidfd_open", errno);
-        ::kill(pid, SIGKILL);
-        ::waitpid(pid, nullptr, 0);
-        return error;
-    }
-    return RunningCommand{pid, std::move(process), std::move(heard)};
+    TRY(Forked child, fork_child([&](int said) { become(command, words.data(), environment.data(), said, parent); }));
+    return RunningCommand{child.pid, std::move(child.process), std::move(child.heard)};
 }
 
 std::optional<Error> execution_error(const Command& command, const RunningCommand& running)

@@ -4,10 +4,8 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -68,23 +66,8 @@ void say(int to, std::string_view text)
 
 Result<RunningTask> start_task(std::optional<RunAs> user, const std::function<std::string()>& task, int keep)
 {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0)
-        return system_error("pipe", errno);
-    Fd heard(ends[0]), said(ends[1]);
-    const pid_t pid = ::fork();
-    if (pid < 0)
-        return system_error("fork", errno);
-    if (pid == 0)
-        work(user, task, said.get(), keep);
-    Fd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    if (!process) {
-        const Error error = system_error("pidfd_open", errno);
-        ::kill(pid, SIGKILL);
-        ::waitpid(pid, nullptr, 0);
-        return error;
-    }
-    return RunningTask{pid, std::move(process), std::move(heard)};
+    TRY(Forked child, fork_child([&](int said) { work(user, task, said, keep); }));
+    return RunningTask{child.pid, std::move(child.process), std::move(child.heard)};
 }
 
 Result<std::string> answer_of(std::string_view read)

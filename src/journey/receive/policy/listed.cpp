@@ -83,11 +83,7 @@ awaitable<Judge::Step> Judge::refuse_listed(const DnsList& list, std::string que
         if (!value)
             return std::nullopt;
         // One level: a "$" in a value is a "$".
-        std::string& kept = values[std::string(name)];
-        kept.clear();
-        for (const char c : *value)
-            kept += c == '$' ? std::string("$$") : std::string(1, c);
-        return kept;
+        return values[std::string(name)] = config::literal(*value);
     };
     std::string format = settings.list_reply;
     if (!law_.list_replies.empty()) {
