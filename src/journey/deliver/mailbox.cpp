@@ -181,7 +181,9 @@ Fate into_file(const MailboxJob& job, const Message& message)
             return refuse(writer.trouble(), written.error().text());
         return Fate::delivered(success);
     }
-    const auto lock = MailboxLock::take(job.path, job.lock, O_NOFOLLOW);
+    LockManner manner = job.lock;
+    manner.dotlock_may_fail = !job.success_file.empty();           // the file alone may be theirs, in a folder of others
+    const auto lock = MailboxLock::take(job.path, manner, O_NOFOLLOW);
     if (!lock)
         return refuse(EAGAIN, lock.error().text());
     const int file = lock->file();
@@ -192,6 +194,9 @@ Fate into_file(const MailboxJob& job, const Message& message)
         return refuse(EAGAIN, "destination is gone, has more than one name, or is not a regular file");
     if (job.strict_ownership && about.st_uid != ::geteuid())
         return refuse(EAGAIN, "destination is not owned by recipient");
+    // What is mailed to it would be executed.
+    if (!job.success_file.empty() && (about.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) != 0)
+        return Fate::bounced("5.7.1", fmt::format("cannot update mailbox {} for user {}. file is executable", job.path, job.owner));
     const auto before = static_cast<std::uint64_t>(about.st_size);
     Writer writer(file, before, job.size_limit);
     // A machine or a process that ended at the wrong moment left half a message: this one would become a part of it.

@@ -3,6 +3,7 @@
 // maildir   tmp/, fsync, into new/ under a name that nobody has, fsync of new/. Folders that are missing are made, mode 0700.
 // mbox      locked as told, appended, synced; cut back to what it was when any of it fails. Half a message that is there stays apart from this one.
 //           A device (/dev/null) is written to, no more.
+//           A file that is no user's mailbox: not one that can be executed; in a folder that takes no new files the other locks have to do.
 // Errors    over the limit or the quota: returned (5.2.2). Anything else of the system's: deferred. Nothing half-written stays behind.
 #pragma once
 

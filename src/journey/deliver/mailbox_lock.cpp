@@ -70,9 +70,14 @@ Result<MailboxLock> MailboxLock::take(const std::string& path, const LockManner&
         if (::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode))
             return failed("cannot open file", EISDIR);
         const std::string name = path + ".lock";
-        if (const int trouble = keep_trying(manner, [&] { return make_dotlock(name, manner.stale); }); trouble != 0)
+        const int trouble = keep_trying(manner, [&] {
+            const int error = make_dotlock(name, manner.stale);
+            return error == EACCES && manner.dotlock_may_fail ? EPERM : error;         // it will not be allowed the next time either
+        });
+        if (trouble == 0)
+            lock.dotlock_ = name;
+        else if (trouble == EEXIST || !manner.dotlock_may_fail)
             return failed(fmt::format("unable to create lock file {}", name), trouble);
-        lock.dotlock_ = name;
     }
     lock.file_ = Fd(::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0600));
     if (!lock.file_)

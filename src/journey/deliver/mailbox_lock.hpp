@@ -15,6 +15,7 @@ namespace posthorn::deliver {
 
 struct LockManner {
     bool flock = false, fcntl = false, dotlock = false;
+    bool dotlock_may_fail = false;           // where its folder takes no new file: it is done without. Not where another has it
     int attempts = 20;
     std::chrono::seconds pause{1}, stale{500};
     /// Words separated by comma or space; Error: unknown mailbox_delivery_lock value "W" in "LIST".

@@ -226,6 +226,44 @@ TEST_CASE("mailbox: a lock that others hold, a second name, another's file and a
     }
 }
 
+TEST_CASE("mailbox: a file that is no mailbox may be in a folder that takes no lock file, and is no program")
+{
+    const Folder folder;
+    MailboxJob one = job(folder.path + "/file");
+    one.success_file = one.path;
+    one.lock.attempts = 20;                                        // of a second each, if it is waited for
+    std::ofstream(one.path) << "";
+    const auto deliver = [&] {
+        const pid_t child = ::fork();
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            if (::geteuid() == 0 && (::setgid(65534) != 0 || ::setuid(65534) != 0))
+                ::_exit(9);
+            const Fate fate = deliver_to_mailbox(one, message);
+            ::_exit(fate.end == Fate::End::delivered ? 0 : fate.status == "5.7.1" ? 1 : 2);
+        }
+        int status = 0;
+        REQUIRE(::waitpid(child, &status, 0) == child);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    };
+    if (::geteuid() == 0)
+        REQUIRE(::chown(one.path.c_str(), 65534, 65534) == 0);
+    REQUIRE(::chmod(folder.path.c_str(), 0555) == 0);
+    CHECK(deliver() == 0);
+    CHECK(content(one.path) == as_mbox);
+    one.lock.attempts = 1;
+    one.success_file.clear();                                      // a user's mailbox
+    CHECK(deliver() == 2);
+    one.success_file = one.path;
+    REQUIRE(::chmod(one.path.c_str(), 0700) == 0);
+    CHECK(deliver() == 1);
+    REQUIRE(::chmod(folder.path.c_str(), 0755) == 0);
+    std::ofstream(one.path + ".lock") << "";                       // somebody has it
+    REQUIRE(::chmod(one.path.c_str(), 0600) == 0);
+    CHECK(deliver() == 2);
+    CHECK(content(one.path) == as_mbox);
+}
+
 TEST_CASE("mailbox: a device takes the message and no lock; a folder and a pipe take none")
 {
     MailboxJob one = job("/dev/null");
