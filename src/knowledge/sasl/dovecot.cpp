@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t line_octets = 64UL * 1024;
 constexpr std::size_t mechanisms_at_most = 100;
+constexpr std::size_t unsent_octets = 1UL << 20;     // of questions that it does not read
 constexpr std::string_view lost = "Connection lost to authentication server", unreachable = "Can't connect to authentication server";
 
 }  // namespace
@@ -43,6 +44,7 @@ struct Dovecot::Core : std::enable_shared_from_this<Core> {
     std::string out;
     std::uint32_t last_id = 0;
     std::uint64_t ends = 0;                             // of connections, made or not
+    std::chrono::steady_clock::time_point heard_at;     // a line, last
     std::map<std::uint32_t, std::shared_ptr<Waiting>> waiting;
 
     /// Connected, and greeted. One coroutine does it, the others wait.
@@ -123,6 +125,7 @@ struct Dovecot::Core : std::enable_shared_from_this<Core> {
     /// False: this is no server to go on with.
     bool hear(std::string_view text)
     {
+        heard_at = std::chrono::steady_clock::now();
         DovecotLine line = parse_dovecot_line(text);
         using Kind = DovecotLine::Kind;
         if (line.kind == Kind::wrong) {
@@ -163,6 +166,10 @@ struct Dovecot::Core : std::enable_shared_from_this<Core> {
 
     void send(std::string text)
     {
+        if (stream && out.size() + text.size() > unsent_octets) {
+            give_up_on("it reads nothing");
+            return;
+        }
         out += text;
         if (!writing && stream) {
             writing = true;
@@ -182,6 +189,15 @@ struct Dovecot::Core : std::enable_shared_from_this<Core> {
         }
         writing = false;
         changed.notify_all();
+    }
+
+    /// The connection, not the server: the next need makes another.
+    void give_up_on(std::string_view why)
+    {
+        if (!stream || !stream->is_open())
+            return;
+        warn(fmt::format("SASL: Dovecot auth socket '{}': {}", settings.path, why));
+        stream->close();
     }
 
     void close()
@@ -222,11 +238,13 @@ public:
 private:
     awaitable<Answer> wait()
     {
-        const auto until = std::chrono::steady_clock::now() + core_->settings.exchange_patience;
+        const auto asked = std::chrono::steady_clock::now(), until = asked + core_->settings.exchange_patience;
         while (!waiting_->answer) {
             const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
             if (left.count() <= 0 || (!co_await waiting_->wake.wait_for(left) && !waiting_->answer)) {
                 give_up();
+                if (core_->heard_at < asked)            // nobody's answer either: it hangs, or is gone without a word
+                    core_->give_up_on("it answers nothing");
                 co_return Answer(Answer::Kind::later, std::string(lost));
             }
             if (co_await cancelled())

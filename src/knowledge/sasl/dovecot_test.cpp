@@ -91,7 +91,7 @@ struct Line {
         return {.service = "smtp",
                 .path = "private/auth",
                 .patience = std::chrono::milliseconds(2000),
-                .exchange_patience = std::chrono::milliseconds(2000)};
+                .exchange_patience = std::chrono::milliseconds(500)};
     }
     void settle()
     {
@@ -187,6 +187,57 @@ TEST_CASE("dovecot: a lost connection answers what is under way with `later`, an
     CHECK(later.kind == Answer::Kind::later);
     CHECK(later.text == "Can't connect to authentication server");
     CHECK(line.warnings.back() == "SASL: Connect to Dovecot auth socket 'private/auth' failed: No such file or directory");
+}
+
+TEST_CASE("dovecot: a server that reads nothing costs bounded memory, and one that says nothing for long a connection, not every login to come")
+{
+    Line line;
+    REQUIRE(line.run(line.dovecot->offers()));
+    line.server.stuck = true;
+    SUBCASE("nothing is read")
+    {
+        std::vector<std::unique_ptr<Exchange>> exchanges;
+        std::size_t later = 0;
+        for (int i = 0; i < 300; ++i) {
+            exchanges.push_back(line.dovecot->exchange());
+            asio::co_spawn(line.loop, line.ask("PLAIN", std::string(12000, 'A'), exchanges.back().get()),
+                           [&](std::exception_ptr, Answer answer) { later += answer.kind == Answer::Kind::later ? 1 : 0; });
+        }
+        line.settle();
+        CHECK(later > 0);
+        REQUIRE(!line.warnings.empty());
+        CHECK(line.warnings.front() == "SASL: Dovecot auth socket 'private/auth': it reads nothing");
+        line.dovecot.reset();
+        line.settle();
+        CHECK(later == exchanges.size());
+    }
+    SUBCASE("nothing is said")
+    {
+        auto first = line.dovecot->exchange();
+        CHECK(line.run(line.ask("PLAIN", "AGpvZQBzZWNyZXQ=", first.get())).kind == Answer::Kind::later);
+        CHECK(line.warnings == std::vector<std::string>{"SASL: Dovecot auth socket 'private/auth': it answers nothing"});
+        line.settle();
+        line.server.stuck = false;
+        auto second = line.dovecot->exchange();
+        CHECK(line.run(line.ask("PLAIN", "AGpvZQBzZWNyZXQ=", second.get())).kind == Answer::Kind::accepted);
+        CHECK(line.server.connections == 2);
+    }
+    SUBCASE("others are answered")
+    {
+        line.server.stuck = false;
+        line.server.hold = "1";
+        auto first = line.dovecot->exchange(), second = line.dovecot->exchange();
+        std::optional<Answer> answer;
+        asio::co_spawn(line.loop, line.ask("PLAIN", "AGpvZQBzZWNyZXQ=", first.get()),
+                       [&](std::exception_ptr, Answer got) { answer = std::move(got); });
+        line.settle();
+        CHECK(line.run(line.ask("PLAIN", "AGpvZQBzZWNyZXQ=", second.get())).kind == Answer::Kind::accepted);
+        while (!answer && line.loop.run_one_for(std::chrono::seconds(10)) != 0)
+            ;
+        CHECK(answer.value_or(Answer(Answer::Kind::more, {})).kind == Answer::Kind::later);
+        CHECK(line.warnings.empty());
+        CHECK(line.server.connections == 1);
+    }
 }
 
 TEST_CASE("dovecot: what is no auth socket for clients is said, and nothing is offered")

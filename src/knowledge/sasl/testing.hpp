@@ -22,6 +22,7 @@ public:
     std::string greeting = "VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nMECH\tCRAM-MD5\tdictionary\tactive\nSPID\t17\nCUID\t1\n"
                            "COOKIE\t00\nDONE\n";
     bool away = false;
+    bool stuck = false;                     // from now on it reads nothing
     std::string hold;                       // the answer to this exchange waits for release()
     std::vector<std::string> heard;
     int connections = 0;
@@ -70,7 +71,7 @@ private:
         std::string input;
         for (std::string room(4096, '\0');;) {
             const auto got = co_await stream->read_some(room);
-            if (!got || *got == 0)
+            if (!got || *got == 0 || stuck)
                 co_return;
             input.append(room, 0, *got);
             for (auto lf = input.find('\n'); lf != std::string::npos; lf = input.find('\n')) {
