@@ -188,6 +188,24 @@ TEST_CASE("AUTH: a session that is logged line by line shows no secrets")
     CHECK(has(s.house.whole_log(), "AUTH (arguments are not logged)"));
 }
 
+TEST_CASE("AUTH: what a client says too early is logged without its password")
+{
+    for (const auto& [before, octets, shown] :
+         {std::array<std::string, 3>{"", "EHLO x\r\nauth PLAIN AGpvZQBzZWNyZXQ=\r\nMAIL FROM:<a@b.test>\r\n", ""},
+          {"EHLO x", "NOOP\r\nRSET\r\n AUTH PLAIN AGpvZQBzZWNyZXQ=\r\n", "RSET\\r\\n"},
+          {"HELO x", "AUTH LOGIN\r\nam9l\r\nc2VjcmV0\r\n", ""}}) {
+        CAPTURE(octets);
+        Submission s;
+        Talk talk(s.house);
+        if (!before.empty())
+            talk(before);
+        CHECK(has(talk.send(octets), "554 5.5.0 Error: SMTP protocol synchronization\r\n"));
+        for (const char* secret : {"AGpvZQBzZWNyZXQ=", "am9l", "c2VjcmV0"})
+            CHECK(!has(s.house.whole_log(), secret));
+        CHECK(has(s.house.whole_log(), " from client.test[192.0.2.1]: " + shown + "(what AUTH says is not logged)\n"));
+    }
+}
+
 TEST_CASE("AUTH: configurations that cannot be are refused by name")
 {
     const auto refusal = [](std::vector<std::pair<std::string, std::string>> written) {

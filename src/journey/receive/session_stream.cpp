@@ -30,6 +30,18 @@ std::string escaped(std::string_view octets)
     return text;
 }
 
+// What came too early, without what a client says of AUTH: a password is nobody's business.
+std::string evidence(std::string_view after, std::string_view octets)
+{
+    constexpr std::string_view hidden = "(what AUTH says is not logged)";
+    if (after == "AUTH")
+        return std::string(hidden);
+    for (std::size_t begin = 0; begin < octets.size(); begin = std::min(octets.find('\n', begin), octets.size() - 1) + 1)
+        if (istarts_with(trim(octets.substr(begin)), "AUTH"))
+            return escaped(octets.substr(0, begin)) + std::string(hidden);
+    return escaped(octets);
+}
+
 }  // namespace
 
 void Session::start_request() { request_deadline_ = std::chrono::steady_clock::now() + core_.pace().timeout; }
@@ -200,7 +212,7 @@ bool Session::poll_early_input(std::string_view after)
     }
     if (input_.empty())
         return false;
-    core_.outside.log.info("improper command pipelining after {} from {}: {}", after, namaddr(), escaped(input_.view()));
+    core_.outside.log.info("improper command pipelining after {} from {}: {}", after, namaddr(), evidence(after, input_.view()));
     facts_.pipelined_early = true;
     if (!core_.options.forbid_unauth_pipelining)
         return false;
