@@ -295,7 +295,7 @@ def normalised(text, errors, accept, folded):
 def own_names():
     """Parameters that their declarations mark as Posthorn's own."""
     names = set()
-    for path in (HERE.parent.parent / "src").glob("*/*/params.hpp"):
+    for path in (HERE.parent.parent / "src").glob("**/params.hpp"):
         for declaration in re.split(r"inline constexpr (?:config::)?Param<", path.read_text())[1:]:
             name = re.search(r'\.name\s*=\s*"([^"]+)"', declaration)
             if name and re.search(r"\.own\s*=\s*true", declaration):
