@@ -1,5 +1,6 @@
 """AUTH with real programs: Dovecot knows the passwords, Python's smtplib and swaks are clients, aiosmtpd is a provider that wants a login."""
 import base64
+import os
 import re
 import smtplib
 import subprocess
@@ -86,6 +87,30 @@ class Authentication(Journey):
             provider.wait_log(rf"client=\S+, sasl_method={name.upper()}, sasl_username=eve\n")
         self.assertEqual(sorted(recipient for recipient in sink.recipients()), sorted(f"user@{name}.test" for name in MECHANISMS))
         self.assertNotIn("also, secret", posthorn.log())
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to look at what a confined process holds")
+    def test_no_process_that_strangers_talk_to_holds_the_passwords(self):
+        for written in ({"smtp_sasl_password_maps": "{table}"}, {"smtp_sasl_password_maps": "$our_passwords", "our_passwords": "{table}"}):
+            with self.subTest(written):
+                posthorn = self.instance({"smtp_sasl_auth_enable": "yes"}, start=False)
+                table = posthorn.dir / "sasl_passwd"
+                table.write_text("[127.0.0.1]:25 eve:secret\n")
+                table.chmod(0o600)
+                posthorn.set({name: value.replace("{table}", f"texthash:{table}") for name, value in written.items()})
+                posthorn.start()
+                with posthorn.smtp() as client:
+                    self.assertEqual(client.ehlo()[0], 250)
+                holders, services = set(), set()
+                for pid, name in posthorn.processes().items():
+                    if " service " not in name:
+                        continue
+                    service = name.split(" service ")[1].split()[0]
+                    services.add(service)
+                    folder = f"/proc/{pid}/fd"
+                    if str(table) in (os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)):
+                        holders.add(service)
+                self.assertGreaterEqual(services, {"smtpd", "qmgr", "resolve", "memory", "smtp"})
+                self.assertEqual(holders - {"lmtp"}, {"smtp"})
 
     def test_a_provider_that_wants_a_login(self):
         provider = Aiosmtpd("auth_required=True, auth_require_tls=False, authenticator=lambda server, session, envelope, mechanism, data: "

@@ -26,7 +26,8 @@ struct Named {
             const std::string_view member = piece.substr(std::min(piece.find_first_not_of('!'), piece.size()));
             for (std::string& file : tables::files_of(member))
                 table_files.insert(std::move(file));
-            tables::open_libraries(member);                      // a confined service can open none later
+            if (may_ask)
+                tables::open_libraries(member);                      // a confined service can open none later
             if (lists_too && member.starts_with('/'))
                 lists.emplace(member);
         }
@@ -36,7 +37,15 @@ struct Named {
         table_files.insert(inner.table_files.begin(), inner.table_files.end());
         lists.insert(inner.lists.begin(), inner.lists.end());
     }
+    void remove(const Named& inner)
+    {
+        for (const std::string& file : inner.table_files)
+            table_files.erase(file);
+        for (const std::string& list : inner.lists)
+            lists.erase(list);
+    }
     std::set<std::string> table_files, lists;
+    bool may_ask = true;  // the tables themselves; else only the names of their files matter
 };
 
 constexpr std::size_t list_octets = 1 << 20;
@@ -61,21 +70,28 @@ Named named_in(int fd)
 
 Named named_by(const process::Service& service, std::span<const std::string_view> parameters)
 {
-    Named named;
-    // Passwords are for who asks for them by name: what reads the network has none.
+    Named named, passwords, own;
+    passwords.may_ask = false;
+    // Passwords are for who asks for them by name: what reads the network has none, whatever parameter of the administrator's own they stand in first.
+    const auto holds_passwords = [](std::string_view name) { return name.ends_with("_sasl_password_maps"); };
     const auto wanted = [&](std::string_view name) {
-        return parameters.empty() ? !name.ends_with("_sasl_password_maps") : std::ranges::find(parameters, name) != parameters.end();
+        return parameters.empty() ? !holds_passwords(name) : std::ranges::find(parameters, name) != parameters.end();
     };
     for (const config::Snapshot& snapshot : service.all_configs())
-        for (const auto& [name, definition] : snapshot.written())
-            if (wanted(name))
-                if (const auto value = snapshot.expand(definition->value))
-                    named.add(*value);
+        for (const auto& [name, definition] : snapshot.written()) {
+            const bool secret = parameters.empty() && holds_passwords(name);
+            if (!secret && !wanted(name))
+                continue;
+            if (const auto value = snapshot.expand(definition->value))
+                (secret ? passwords : config::known(name) == nullptr ? own : named).add(*value);
+        }
+    own.remove(passwords);
+    named.add(own);
     // Defaults name tables too: local_recipient_maps those of users and of aliases.
     for (const config::KnownParameter& parameter : config::known_parameters()) {
         if (parameter.initial.find(':') == std::string_view::npos || service.config().definition(parameter.name) || !wanted(parameter.name))
             continue;
-        if (const auto value = service.config().expand(parameter.initial))          // text() would count as a question for it (config/reading.hpp)
+        if (const auto value = service.config().expand(parameter.initial))  // text() would count as a question for it (config/reading.hpp)
             named.add(*value, false);
     }
     return named;
@@ -134,7 +150,7 @@ bool TableFiles::lacks_any(const process::Service& service) const
     while (!named.table_files.empty() || !named.lists.empty()) {
         if (std::ranges::any_of(named.table_files, unknown) || std::ranges::any_of(named.lists, unknown))
             return true;
-        Named more;                                              // a list may say more than when its files were asked for
+        Named more;  // a list may say more than when its files were asked for
         for (const std::string& path : named.lists)
             if (const auto file = files_.find(path); file != files_.end() && read.insert(path).second)
                 more.add(named_in(file->second.get()));
