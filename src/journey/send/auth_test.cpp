@@ -42,6 +42,20 @@ private:
     }
 };
 
+struct Keep final : Transcripts {
+    void take(handoff::Transcript transcript) override
+    {
+        for (const handoff::TranscriptLine& line : transcript.lines())
+            text += line.text() + "\n";
+    }
+    bool wants_good() override { return true; }
+    std::string text;
+};
+
+struct Everybody final : DebugPeers {
+    awaitable<bool> listed(std::string, std::string) override { co_return true; }
+};
+
 std::string server(std::string_view mechanisms, std::string_view auth)
 {
     return fmt::format("S 220 peer.test ESMTP\non EHLO *\n S 250-peer.test\n S 250-PIPELINING\n S 250 AUTH {}\n{}\n"
@@ -70,19 +84,9 @@ TEST_CASE("AUTH: PLAIN says all in one command, before the envelope, and costs o
 {
     Login world(server("PLAIN LOGIN", takes_plain));
     world.options.chunking = false;
-    struct Keep final : Transcripts {
-        void take(handoff::Transcript transcript) override
-        {
-            for (const handoff::TranscriptLine& line : transcript.lines())
-                text += line.text() + "\n";
-        }
-        bool wants_good() override { return true; }
-        std::string text;
-    } keep;
+    Keep keep;
     world.transcripts = &keep;
-    struct Everybody final : DebugPeers {
-        awaitable<bool> listed(std::string, std::string) override { co_return true; }
-    } everybody;
+    Everybody everybody;
     world.debug = &everybody;
     const auto verdict = world.run(request({"user@example.test"})).verdicts(0);
     CHECK_MESSAGE(verdict.outcome() == handoff::OUTCOME_DELIVERED, verdict.text());
@@ -157,6 +161,27 @@ TEST_CASE("AUTH: failures defer the mail with Postfix's words; only without soft
         if (!row.text.empty())
             CHECK(verdict.text() == fmt::format(fmt::runtime(row.text), at));
         CHECK(world.peer().contents().empty());
+    }
+}
+
+TEST_CASE("AUTH: a fallback relay is not shown the credentials of the next hop that failed")
+{
+    Login world(server("PLAIN", takes_plain));
+    world.add("192.0.2.3", server("PLAIN", takes_plain));
+    world.peers.erase("192.0.2.2");
+    world.options.fallback_relays = {"[192.0.2.3]:26"};
+    SUBCASE("it has none")
+    {
+        world.table.entries = {{"[192.0.2.2]", "user:secret"}};
+        CHECK(world.run(request({"user@example.test"})).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+        CHECK(world.peer("192.0.2.3").sessions().at(0).said()[1].starts_with("MAIL"));
+        CHECK(world.table.asked == std::vector<std::string>{"192.0.2.3", "[192.0.2.3]:26"});
+    }
+    SUBCASE("it has its own")
+    {
+        world.table.entries = {{"[192.0.2.2]", "other:password"}, {"[192.0.2.3]:26", "user:secret"}};
+        CHECK(world.run(request({"user@example.test"})).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+        CHECK(world.peer("192.0.2.3").sessions().at(0).said()[1] == "AUTH PLAIN AHVzZXIAc2VjcmV0");
     }
 }
 

@@ -51,14 +51,15 @@ void AuthFailures::keep(std::string_view host, const sasl::Credentials& credenti
     failures_.insert_or_assign(key_of(host, credentials), std::move(failure));
 }
 
-/// Before a word is said: who has credentials for this server says nothing early, and nothing in clear because TLS failed.
+/// Before a word is said: who has credentials for this server says nothing early, and nothing in clear because TLS failed. By the next hop that led
+/// here: a fallback relay has credentials of its own, or none.
 awaitable<void> Session::look_up_credentials()
 {
     if (!options_.sasl.enable || !around_.passwords)
         co_return;
     std::optional<std::string> value = wish_.credentials;
     if (!value) {
-        auto found = co_await around_.passwords->by_server(host_.name, wish_.next_hop);
+        auto found = co_await around_.passwords->by_server(host_.name, host_.next_hop);
         if (!found) {
             credentials_error_ = found.error().text();
             co_return;
