@@ -164,6 +164,24 @@ TEST_CASE("AUTH: failures defer the mail with Postfix's words; only without soft
     }
 }
 
+TEST_CASE("AUTH: a server that repeats what it does not like does not get the password into verdict, log and transcript")
+{
+    for (const std::string_view echo : {"AHVzZXIAc2VjcmV0", "AHVzZXIAc2VjcmV", "AHVzZXIAc2VjcmV0AHVzZXIAc2VjcmV0"}) {
+        CAPTURE(echo);
+        Login world(server("PLAIN", fmt::format("on AUTH*\n S 500-5.5.1 Command unrecognized:\n S 500 5.5.1 AUTH PLAIN {}", echo)));
+        world.options.sasl.soft_bounce = false;
+        Keep keep;
+        world.transcripts = &keep;
+        Everybody everybody;
+        world.debug = &everybody;
+        const auto verdict = world.run(request({"user@example.test"})).verdicts(0);
+        CHECK(verdict.outcome() == handoff::OUTCOME_BOUNCED);
+        CHECK(verdict.text().find("unrecognized: 500 5.5.1 AUTH PLAIN [not recorded]") != std::string::npos);
+        for (const std::string& text : {verdict.DebugString(), keep.text, fmt::format("{}", fmt::join(world.log->lines, "\n"))})
+            CHECK(text.find("c2Vjcm") == std::string::npos);
+    }
+}
+
 TEST_CASE("AUTH: a fallback relay is not shown the credentials of the next hop that failed")
 {
     Login world(server("PLAIN", takes_plain));

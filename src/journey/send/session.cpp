@@ -105,6 +105,8 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
             }
             auto reply = *std::move(parsed);
             if (reply) {
+                if (act == Act::auth)
+                    hide_echo(*reply);
                 if (debug_)
                     transcript('<', act == Act::auth && reply->code == 334 ? "334 (challenges are not logged)" : reply->wire());
                 if (reply->garbage != 0)
@@ -150,10 +152,15 @@ awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
     recorder_.new_segment();
     recorder_.said(line);
     stream_->expires_after(timeout(act));
+    const std::size_t octets = line.size();
     line += "\r\n";
     CO_TRY_VOID(co_await stream_->write(std::string_view(line)));
     ++round_trips_;
-    co_return co_await read_reply(act);
+    if (act == Act::auth)
+        auth_said_ = std::string_view(line).substr(0, octets);
+    auto reply = co_await read_reply(act);
+    auth_said_ = {};
+    co_return reply;
 }
 
 awaitable<std::optional<Trouble>> Session::open(Wish wish)

@@ -181,6 +181,7 @@ private:
     awaitable<Result<std::vector<std::string>>> mechanisms();
     awaitable<std::optional<Trouble>> authenticate();
     awaitable<std::optional<Trouble>> exchange_challenges(std::string_view name);
+    void hide_echo(smtp::Reply& reply) const;
     Trouble auth_failed(Reason reason);
     Reason cannot_authenticate(std::string_view why) const;
     Reason refused_login(std::string status, std::string said, bool believed, std::string_view cached) const;
@@ -299,6 +300,7 @@ private:
     bool over_ = false, open_transaction_ = false, out_of_step_ = false, secured_ = false, esmtp_ = true, writing_ = false;
     std::unique_ptr<sasl::Credentials> credentials_;        // none: strangers here
     std::string credentials_error_;         // why that is not known
+    std::string_view auth_said_;            // the line of AUTH that waits for its reply
     bool authenticated_ = false, verified_ = false;
     bool debug_ = false, pix_dot_ = false, used_up_ = false, leaving_ = false, planned_otherwise_ = false;
     // PIPECONNECT (session_early.cpp): what has still to be heard; what was said although it was not heard yet.

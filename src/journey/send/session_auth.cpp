@@ -7,6 +7,8 @@
 #include "sasl/client.hpp"
 #include "tls/digest.hpp"
 
+#include <algorithm>
+
 namespace posthorn::send {
 
 namespace {
@@ -14,6 +16,7 @@ namespace {
 /// Challenges of one AUTH; the longest mechanism here has three.
 constexpr int challenges_at_most = 10;
 constexpr std::size_t failures_kept = 1000;
+constexpr std::size_t echo_octets = 8;  // so many of a response known again are its echo
 
 std::string key_of(std::string_view host, const sasl::Credentials& credentials)
 {
@@ -70,6 +73,23 @@ awaitable<void> Session::look_up_credentials()
         credentials_ = std::make_unique<sasl::Credentials>(sasl::Credentials::of(*value, options_.sasl.delimiter));
         credentials_->say_authzid = options_.sasl.say_authzid;
     }
+}
+
+/// Some servers repeat the line that they do not like, whole or its beginning: logs, transcripts and bounces have nothing of it.
+void Session::hide_echo(smtp::Reply& reply) const
+{
+    std::string_view said = auth_said_;
+    if (said.starts_with("AUTH "))
+        said.remove_prefix(std::min(said.find(' ', 5), said.size() - 1) + 1);
+    if (reply.code == 334 || said.size() < echo_octets)
+        return;
+    for (std::string& line : reply.lines)
+        for (auto at = line.find(said.substr(0, echo_octets)); at != line.npos; at = line.find(said.substr(0, echo_octets), at)) {
+            std::size_t same = echo_octets;
+            while (same < said.size() && at + same < line.size() && line[at + same] == said[same])
+                ++same;
+            line.replace(at, same, "[not recorded]");
+        }
 }
 
 Trouble Session::auth_failed(Reason reason)
