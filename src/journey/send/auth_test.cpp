@@ -203,6 +203,25 @@ TEST_CASE("AUTH: a fallback relay is not shown the credentials of the next hop t
     }
 }
 
+TEST_CASE("AUTH: a response too long for the command, as tokens are, is said when it is asked for")
+{
+    for (const std::size_t octets : {348, 349}) {
+        CAPTURE(octets);
+        const std::string token(octets, 't');
+        const std::string said = base64_encode(fmt::format("user=user\x01"
+                                                           "auth=Bearer {}\x01\x01",
+                                                           token));
+        const bool at_once = std::string_view("AUTH XOAUTH2 ").size() + said.size() + 2 <= 512;
+        CHECK(at_once == (octets == 348));
+        Login world(server("XOAUTH2", at_once ? fmt::format("on AUTH XOAUTH2 {}\n S 235 2.7.0 welcome", said)
+                                              : fmt::format("on AUTH XOAUTH2\n S 334 \n C {}\n S 235 2.7.0 welcome", said)));
+        world.table.entries["192.0.2.2"] = "user:" + token;
+        const auto verdict = world.run(request({"user@example.test"})).verdicts(0);
+        CHECK_MESSAGE(verdict.outcome() == handoff::OUTCOME_DELIVERED, verdict.text());
+        CHECK(world.peer().faults().empty());
+    }
+}
+
 TEST_CASE("AUTH: a challenge of SCRAM is answered off the loop's thread")
 {
     // The peer's part is played with a fixed nonce behind ours: what it says it proves to nobody, so the client finds it out.

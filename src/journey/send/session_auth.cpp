@@ -15,6 +15,7 @@ namespace {
 
 /// Challenges of one AUTH; the longest mechanism here has three.
 constexpr int challenges_at_most = 10;
+constexpr std::size_t command_octets = 512;  // with CRLF: RFC 5321 4.5.3.1.4
 constexpr std::size_t failures_kept = 1000;
 constexpr std::size_t echo_octets = 8;  // so many of a response known again are its echo
 
@@ -164,13 +165,21 @@ awaitable<std::optional<Trouble>> Session::exchange_challenges(std::string_view 
 {
     const auto mechanism = sasl::begin(name, *credentials_, {options_.lmtp ? "lmtp" : "smtp", host_.name, host_.endpoint.port});
     std::string line = fmt::format("AUTH {}", name);
-    if (const auto first = mechanism->initial())
-        line += first->empty() ? " =" : " " + base64_encode(*first);
+    auto unsaid = mechanism->initial();
+    if (unsaid) {
+        const std::string first = unsaid->empty() ? "=" : base64_encode(*unsaid);
+        if (line.size() + first.size() + 3 <= command_octets) {  // a long one, as tokens are, waits to be asked for: RFC 4954 4
+            line += " " + first;
+            unsaid.reset();
+        }
+    }
     auto reply = co_await command(Act::auth, std::move(line));
     for (int challenges = 0; reply && reply->code == 334; ++challenges) {
         Result<std::string> answer = challenge_in(*reply);
         if (challenges == challenges_at_most)
             answer = Error("it asks and asks");
+        else if (answer && unsaid)
+            answer = answer->empty() ? Result<std::string>(*std::exchange(unsaid, {})) : Error("a challenge where it is the client who speaks first");
         else if (answer && mechanism->costly() && around_.helper)
             answer = co_await on_thread(around_.helper(), [&mechanism, challenge = *std::move(answer)] { return mechanism->answer(challenge); });
         else if (answer)
