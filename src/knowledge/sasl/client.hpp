@@ -22,7 +22,7 @@ inline constexpr std::uint32_t scram_rounds = 1'000'000;
 /// Who is spoken to.
 struct Server {
     Server(std::string what, std::string name, std::uint16_t at = 25) : service(std::move(what)), host(std::move(name)), port(at) {}
-    std::string service;            // "smtp", as in digest-uri; also for LMTP
+    std::string service;            // "smtp" or "lmtp", as in digest-uri
     std::string host;
     std::uint16_t port;
 };
