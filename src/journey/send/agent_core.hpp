@@ -1,4 +1,4 @@
-// send/agent_core.hpp: what an Agent is made of: requests on their way, sites, lines. Private to agent.cpp and agent_lines.cpp.
+// send/agent_core.hpp: what an Agent is made of: requests on their way, sites, lines. Private to agent.cpp, agent_open.cpp and agent_lines.cpp.
 // Job     one request, from its first host to its verdicts. Line: a session, and the coroutine that drives it.
 // Site    what mail of one site shares. Reach: the sessions with one MX set, whatever sites they serve.
 // Places  a line has a place in its site (`lines`) from before it connects until its session does no more work.

@@ -1,8 +1,7 @@
-// Sessions: how they are opened, which mail they get, how they are kept, and when a second one is begun beside a silent one.
+// Sessions: which mail they get, how they are kept, and when a second one is begun beside a silent one.
 #include "send/agent_core.hpp"
 
 #include "base/strings.hpp"
-#include "net/connect.hpp"
 
 #include <algorithm>
 
@@ -10,8 +9,6 @@ namespace posthorn::send {
 
 namespace {
 
-constexpr std::chrono::minutes unheard_for{10};
-constexpr std::size_t unheard_at_most = 10'000;
 constexpr std::chrono::minutes reminded_for{1};
 constexpr std::size_t reminded_at_most = 1'000;
 
@@ -115,43 +112,6 @@ void Agent::Core::start(Site& site, std::shared_ptr<Job> job, std::unique_ptr<Se
         tasks.spawn(watch());
     }
     tasks.spawn(drive(std::move(made)));
-}
-
-awaitable<void> Agent::Core::resolve(std::shared_ptr<Job> job, Reason* reason)
-{
-    Hosts hosts = co_await find_hosts(job->request.route().nexthop(), &options, &around, &random);
-    job->resolved = true;
-    job->hosts = std::move(hosts.list);
-    job->set = std::move(hosts.set);
-    *reason = std::move(hosts.reason);
-    if (job->hosts.empty())
-        co_return;
-    if (around.peers) {
-        job->profile = around.peers->profile(to_lower(job->hosts.front().name));
-        if (!job->profile.site.empty())
-            job->set = job->profile.site;
-    }
-    put_unheard_last(job->hosts);
-    const auto kept = std::ranges::find_if(job->hosts, [&](const Host& host) { return host.endpoint.ip.text() == job->keep_to; });
-    if (!job->keep_to.empty() && kept != job->hosts.end())
-        std::rotate(job->hosts.begin(), kept, kept + 1);
-}
-
-/// A host that lets a connection time out costs every session that time: for a while it is tried behind those that answer.
-void Agent::Core::put_unheard_last(std::vector<Host>& hosts) const
-{
-    if (unheard.empty() || !options.fallback_relays.empty())        // those stand behind all hosts of the destination
-        return;
-    const auto was_unheard = [&](const Host& host) {
-        const auto at = unheard.find(host.endpoint.ip.text());
-        return at != unheard.end() && around.clock.steady() - at->second < unheard_for;
-    };
-    std::vector<Host> ordered;
-    for (const bool unheard_ones : {false, true})
-        for (Host& host : hosts)
-            if (was_unheard(host) == unheard_ones)
-                ordered.push_back(host);
-    hosts = std::move(ordered);
 }
 
 /// The queue manager knows of no ceiling, perhaps since it was started anew: what the set lately took is kept to, and told; from then on it raises that
@@ -412,174 +372,6 @@ awaitable<void> Agent::Core::drive(std::unique_ptr<Line> line)
     if (const auto reach = reaches.find(line->set); reach != reaches.end() && --reach->second.open == 0)
         reaches.erase(reach);
     gone.notify_all();
-}
-
-Session::Wish Agent::Core::wish_for(const Job& job) const
-{
-    Session::Wish wish;
-    wish.queue_id = job.queue_id();
-    wish.next_hop = job.request.route().nexthop();
-    wish.site = job.site_name();
-    wish.credentials = job.credentials;
-    wish.age = std::chrono::microseconds(micros(around.clock.wall()) - job.request.envelope().arrival());
-    wish.probes = job.request.probe();
-    wish.late = job.late;
-    return wish;
-}
-
-/// What the tables say of all that this job may be given to, fallback relays included; what tells it from other policies.
-awaitable<std::string> Agent::Core::find_policies(std::shared_ptr<Job> job)
-{
-    std::string told;
-    if (!around.tls_policy)
-        co_return told;
-    std::vector<std::string> next_hops{job->request.route().nexthop()};
-    next_hops.insert(next_hops.end(), options.fallback_relays.begin(), options.fallback_relays.end());
-    for (const std::string& text : next_hops) {
-        const auto destinations = parse_nexthop(text, options.port, options.lmtp);
-        if (!destinations)
-            continue;
-        for (const Destination& one : *destinations) {
-            if (job->tls.contains(one.text))
-                continue;
-            FoundTlsPolicy found = co_await find_tls_policy(one.text, &options, &around);
-            told += found.tells_apart + "\n";
-            job->tls.emplace(one.text, std::move(found.policy));
-        }
-    }
-    co_return told;
-}
-
-awaitable<Result<TlsDemand>> Agent::Core::demand_for(std::shared_ptr<Job> job, Host host)
-{
-    TlsPolicy policy;
-    policy.level = options.tls_level;
-    if (around.tls_policy) {
-        const auto at = job->tls.find(host.next_hop);
-        const std::optional<TlsPolicy> found = at != job->tls.end() ? at->second : std::nullopt;
-        if (!found)
-            co_return Error{"client TLS configuration problem", "4.7.5"};
-        policy = *found;
-    }
-    co_return co_await tls_demand(std::move(host), std::move(policy), &options, &around);
-}
-
-awaitable<Result<std::unique_ptr<net::Stream>>> Agent::Core::connect(std::shared_ptr<Job> job, Host host)
-{
-    net::ConnectOptions how(options.timeouts.connect);
-    how.bind = host.endpoint.ip.is_v6() ? options.bind6 : options.bind4;
-    how.bind_enforced = options.bind_enforced;
-    auto stream = around.connector ? co_await around.connector(host.endpoint, how) : co_await net::connect(around.executor, host.endpoint, how);
-    if (around.peers)
-        around.peers->connected(job->site_name(), stream.has_value());
-    co_return stream;
-}
-
-/// The next host that takes a session; none, and why.
-awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, const Site* site, Reason* reason)
-{
-    if (!job->resolved) {
-        co_await resolve(job, reason);
-        if (job->hosts.empty()) {
-            job->relay = "none";
-            co_return nullptr;
-        }
-    }
-    co_await make_room(job);
-    if (one_too_many(*job, *site))
-        co_return nullptr;
-    bool in_clear = false;
-    while (job->next_host < job->hosts.size()) {
-        if (options.session_limit != 0 && job->sessions >= options.session_limit)
-            break;
-        const Host host = job->hosts[job->next_host];
-        const std::string relay = host.relay();
-        auto demand = co_await demand_for(job, host);
-        if (!demand) {
-            *reason = Reason(false, demand.error().status(), demand.error().what());
-            around.log.warning("TLS policy lookup for {}/{}: {}", host.next_hop, host.name, reason->text);
-            job->unreachable.push_back(reason->text);
-            job->relay = "none";
-            ++job->next_host;
-            in_clear = false;
-            continue;
-        }
-        auto stream = co_await connect(job, host);
-        if (stream && !unheard.empty())
-            unheard.erase(host.endpoint.ip.text());
-        if (!stream) {
-            if (stream.error().what() == "Connection timed out" && !host.endpoint.is_unix()) {
-                if (unheard.size() >= unheard_at_most)
-                    unheard.clear();
-                unheard[host.endpoint.ip.text()] = around.clock.steady();
-            }
-            ++counts.failed_connects;
-            *reason = Reason(false, stream.error().status().empty() ? "4.4.1" : stream.error().status(),
-                             fmt::format("connect to {}: {}", relay, stream.error().what()));
-            around.log.info("{}", reason->text);
-            job->unreachable.push_back(reason->text);
-            job->relay = "none";
-            ++job->next_host;
-            in_clear = false;
-            continue;
-        }
-        auto session = std::make_unique<Session>(*std::move(stream), host, options, around);
-        Session::Wish wish = wish_for(*job);
-        wish.tls = *std::move(demand);
-        wish.in_clear = in_clear && wish.tls.level <= TlsLevel::may;  // TLSA records may have come since the handshake failed
-        wish.before = std::exchange(job->unreachable, {});
-        auto trouble = co_await session->open(std::move(wish));
-        counts.round_trips += session->round_trips();
-        if (!trouble) {
-            if (const std::uint32_t known = around.peers ? around.peers->sessions_at_once(job->set) : 0; known != 0)
-                if (const auto reach = reaches.find(job->set); reach != reaches.end() && reach->second.open > known)
-                    around.peers->refused_beside(job->set, 0);
-            ++job->next_host;
-            ++job->sessions;
-            job->connected = micros(around.clock.wall());
-            co_return session;
-        }
-        session->close();
-        *reason = std::move(trouble->reason);
-        job->relay = relay;
-        job->hear(session->take_heard());
-        if (trouble->late && !std::exchange(job->late, true))
-            continue;  // it was our haste, or looked so
-        const auto reach = reaches.find(job->set);
-        const unsigned standing = reach != reaches.end() ? reach->second.open : 0;
-        if (session->refused_at_greeting() && (standing != 0 || site->lines > 1)) {
-            // So many at once, and no more: those that stand, or will in a moment, go on.
-            job->heard.set_refused_at(standing);
-            job->heard.set_said(reason->text);
-            if (around.peers)
-                around.peers->refused_beside(job->set, std::max(1U, standing));
-            job->crowded = job->one_too_many = true;
-            co_return nullptr;
-        }
-        if (!job->replayed && session->planned_otherwise() && around.peers->may_replay(job->site_name())) {
-            job->replayed = true;
-            continue;
-        }
-        if (trouble->try_in_clear && !in_clear) {
-            in_clear = true;  // the same host, once, as level may allows
-            continue;
-        }
-        in_clear = false;
-        ++job->next_host;
-        job->sessions += trouble->greeted ? 1 : 0;
-        if (reason->permanent)
-            break;
-        if (job->next_host < job->hosts.size())
-            around.log.info("{}: {}", job->queue_id(), reason->text);
-    }
-    if (!job->unreachable.empty() && around.transcripts) {
-        Recorder recorder(around.transcripts, around.clock);
-        recorder.begin("", job->site_name(), job->request.probe());
-        for (std::string& remark : std::exchange(job->unreachable, {}))
-            recorder.remark(std::move(remark));
-        recorder.failed(job->queue_id(), reason->text);
-    }
-    co_return nullptr;
 }
 
 }  // namespace posthorn::send
