@@ -321,6 +321,17 @@ TEST_CASE("AUTH: in clear no password is shown unless main.cf says so; under TLS
         CHECK(verdict.text() == "Cannot start TLS: handshake failure");
         CHECK(world.peer().sessions().size() == 1);
     }
+    SUBCASE("TLS fails, and whether there are credentials is not known")
+    {
+        Login world(
+            "S 220 p ESMTP\non EHLO *\n S 250-p\n S 250-AUTH PLAIN\n S 250 STARTTLS\non STARTTLS\n S 220 go\n flush\n s nonsense\\r\\n\n flush\n"
+            " close\non *\n S 250 ok");
+        world.tls = tls->get();
+        world.options.tls_level = TlsLevel::may;
+        world.table.broken = true;
+        CHECK(world.run(request({"user@example.test"})).verdicts(0).text() == "Cannot start TLS: handshake failure");
+        CHECK(world.peer().sessions().size() == 1);
+    }
 }
 
 TEST_CASE("AUTH: smtp_send_dummy_mail_auth says AUTH=<> in authenticated sessions alone")

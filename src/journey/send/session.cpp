@@ -173,6 +173,7 @@ awaitable<std::optional<Trouble>> Session::open(Wish wish)
     auto trouble = co_await opening();
     if (!trouble)
         trouble = co_await authenticate();
+    credentials_.reset();                                           // a session that stays open needs no password
     if (trouble)
         recorder_.failed(wish_.queue_id, trouble->reason.text);
     recorder_.opened();
@@ -379,7 +380,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
         auto reply = co_await command(Act::starttls, "STARTTLS");
         if (!reply) {
             trouble.reason = lost(reply.error(), Act::starttls);
-            trouble.try_in_clear = may && !credentials_;
+            trouble.try_in_clear = may && strangers();
             end_with(trouble.reason);
             co_return trouble;
         }
@@ -411,7 +412,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
         around_.log.info("SSL_connect error to {}: {}", relay_, secured.error().what());
         recorder_.remark(fmt::format("TLS handshake failed: {}", secured.error().what()));
         trouble.reason = Reason(false, "4.7.5", "Cannot start TLS: handshake failure");
-        trouble.try_in_clear = may && !credentials_;                // what is to prove who we are is for this server alone
+        trouble.try_in_clear = may && strangers();                // what is to prove who we are is for this server alone
         end_with(trouble.reason);
         co_return trouble;
     }

@@ -178,6 +178,8 @@ private:
     awaitable<std::optional<Trouble>> hello();
     awaitable<std::optional<Trouble>> starttls(bool wrapper);
     awaitable<void> look_up_credentials();
+    /// We have no credentials for this server, and know it.
+    bool strangers() const { return !credentials_ && credentials_error_.empty(); }
     awaitable<Result<std::vector<std::string>>> mechanisms();
     awaitable<std::optional<Trouble>> authenticate();
     awaitable<std::optional<Trouble>> exchange_challenges(std::string_view name);

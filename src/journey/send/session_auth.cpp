@@ -55,8 +55,8 @@ void AuthFailures::keep(std::string_view host, const sasl::Credentials& credenti
     failures_.insert_or_assign(key_of(host, credentials), std::move(failure));
 }
 
-/// Before a word is said: who has credentials for this server says nothing early, and nothing in clear because TLS failed. By the next hop that led
-/// here: a fallback relay has credentials of its own, or none.
+/// Before a word is said: who has credentials for this server, or may have, says nothing early, and is not tried again in clear when TLS failed. By the
+/// next hop that led here: a fallback relay has credentials of its own, or none.
 awaitable<void> Session::look_up_credentials()
 {
     if (!options_.sasl.enable || !around_.passwords)

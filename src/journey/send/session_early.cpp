@@ -37,8 +37,8 @@ std::uint32_t Session::early_features(smtp::KeywordSet announced)
 /// May anything be said before the greeting? Then allowed_early_ tells what is known of the features.
 awaitable<bool> Session::may_be_early()
 {
-    if (!options_.pipe_connect || !around_.peers || wish_.late || credentials_ || !credentials_error_.empty() || options_.lmtp ||
-        host_.endpoint.is_unix() || options_.quit_in_group || options_.never_ehlo)
+    if (!options_.pipe_connect || !around_.peers || wish_.late || !strangers() || options_.lmtp || host_.endpoint.is_unix() ||
+        options_.quit_in_group || options_.never_ehlo)
         co_return false;
     allowed_early_ = around_.peers->early(host_.endpoint.ip.text());
     if (allowed_early_ == peers::Early{})
