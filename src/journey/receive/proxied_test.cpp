@@ -83,6 +83,11 @@ TEST_CASE("XCLIENT LOGIN: the login counts where there are logins, and the log n
         CHECK((talk("RCPT TO:<x@elsewhere.test>") == "250 2.1.5 Ok\r\n") == (logins == "yes"));
         CHECK((house.whole_log().find("client=client.test[192.0.2.1], sasl_method=XCLIENT, sasl_username=fred\n") != std::string::npos) ==
               (logins == "yes"));
+        talk("RSET");
+        talk("XCLIENT ADDR=192.0.2.200");                       // whose login was not said
+        talk("EHLO y");
+        talk("MAIL FROM:<a@b.test>");
+        CHECK(talk("RCPT TO:<x@elsewhere.test>") == "554 5.7.1 <x@elsewhere.test>: Relay access denied\r\n");
     }
 }
 

@@ -68,6 +68,7 @@ awaitable<bool> Session::xclient(std::string arguments)
     }
     if (std::exchange(counted_, false))              // what is counted is given back under the address that it was counted for
         core_.outside.rates->disconnected(rate_key());
+    login_.reset();                                  // it was another's
     bool named = false, addressed = false, greeted = false;
     for (const Claim& claim : *claims) {
         const std::string value = claim.value.value_or("");
@@ -89,7 +90,7 @@ awaitable<bool> Session::xclient(std::string arguments)
         } else if (claim.name == "PROTO") {
             esmtp_ = !iequals(value, "SMTP");
         } else if (claim.name == "LOGIN") {
-            login_ = value.empty() || !core_.options.policy.logins ? nullptr : std::make_unique<Login>("XCLIENT", value);
+            login_ = value.empty() || !core_.options.policy.logins ? nullptr : std::make_unique<Login>("XCLIENT", printable(value, true));
         } else if (claim.name == "DESTADDR" && claim.value) {
             if (!destination_)
                 destination_ = std::make_unique<net::Endpoint>();
