@@ -177,7 +177,7 @@ TEST_CASE("AUTH: a server that repeats what it does not like does not get the pa
         const auto verdict = world.run(request({"user@example.test"})).verdicts(0);
         CHECK(verdict.outcome() == handoff::OUTCOME_BOUNCED);
         CHECK(verdict.text().find("unrecognized: 500 5.5.1 AUTH PLAIN [not recorded]") != std::string::npos);
-        for (const std::string& text : {verdict.DebugString(), keep.text, fmt::format("{}", fmt::join(world.log->lines, "\n"))})
+        for (const std::string& text : {verdict.SerializeAsString(), keep.text, fmt::format("{}", fmt::join(world.log->lines, "\n"))})
             CHECK(text.find("c2Vjcm") == std::string::npos);
     }
 }

@@ -8,6 +8,8 @@
 #include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 using namespace posthorn;
 using namespace posthorn::sasl;
 using namespace std::string_literals;
@@ -205,8 +207,7 @@ TEST_CASE("dovecot: a server that reads nothing costs bounded memory, and one th
         }
         line.settle();
         CHECK(later > 0);
-        REQUIRE(!line.warnings.empty());
-        CHECK(line.warnings.front() == "SASL: Dovecot auth socket 'private/auth': it reads nothing");
+        CHECK(std::ranges::count(line.warnings, "SASL: Dovecot auth socket 'private/auth': it reads nothing") > 0);
         line.dovecot.reset();
         line.settle();
         CHECK(later == exchanges.size());
