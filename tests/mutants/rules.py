@@ -14,6 +14,7 @@ ANSWERS = "src/journey/send/session_answers.cpp"
 SESSION = "src/journey/send/session.cpp"
 AGENT = "src/journey/send/agent.cpp"
 LINES = "src/journey/send/agent_lines.cpp"
+OPEN = "src/journey/send/agent_open.cpp"
 HOSTS = "src/journey/send/hosts.cpp"
 SHAPE = "src/journey/schedule/shape.cpp"
 
@@ -190,8 +191,11 @@ RULES = [
     send("no primary is a loop", HOSTS, "if (best != best_found)", "if (best > best_found)", "hosts: what*"),
     send("says a password in clear", "src/journey/send/session_auth.cpp", "!secured_ ? options_.sasl.clear :", "false ? options_.sasl.clear :", "AUTH: *"),
     send("returns mail whose login was refused", "src/journey/send/session_auth.cpp", " && !options_.sasl.soft_bounce;", ";", "AUTH: *"),
-    send("shares sessions between credentials", LINES, "wish.credentials = job.credentials;", "", "AUTH: *"),
-    send("tries a login in clear after TLS failed", SESSION, "trouble.try_in_clear = may && !credentials_;                //", "trouble.try_in_clear = may;  //", "AUTH: *"),
+    send("shares sessions between credentials", OPEN, "wish.credentials = job.credentials;", "", "AUTH: *"),
+    send("tries a login in clear after TLS failed", SESSION, "trouble.try_in_clear = may && strangers();                //", "trouble.try_in_clear = may;  //", "AUTH: *"),
+    send("shows a fallback relay the next hop's password", "src/journey/send/session_auth.cpp", "by_server(host_.name, host_.next_hop)",
+         "by_server(host_.name, wish_.next_hop)", "AUTH: *"),
+    send("tells a password that a server repeats", "src/journey/send/session_auth.cpp", "reply.code == 334 || said.size() < echo_octets", "true", "AUTH: *"),
     send("believes a server that proves nothing", "src/journey/send/session_auth.cpp", "if (const auto proved = mechanism->finished(); !proved)", "if (const auto proved = mechanism->finished(); false)", "AUTH: *"),
     send("begins a second session beside one that answers", LINES,
          "const bool still = first && job->line == first && first->session->silent_since().has_value();",
