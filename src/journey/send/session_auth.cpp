@@ -178,8 +178,10 @@ awaitable<std::optional<Trouble>> Session::exchange_challenges(std::string_view 
         Result<std::string> answer = challenge_in(*reply);
         if (challenges == challenges_at_most)
             answer = Error("it asks and asks");
-        else if (answer && unsaid)
-            answer = answer->empty() ? Result<std::string>(*std::exchange(unsaid, {})) : Error("a challenge where it is the client who speaks first");
+        else if (answer && unsaid && !answer->empty())
+            answer = Error("a challenge where it is the client who speaks first");
+        else if (auto first = answer ? std::exchange(unsaid, std::nullopt) : std::nullopt)
+            answer = *std::move(first);
         else if (answer && mechanism->costly() && around_.helper)
             answer = co_await on_thread(around_.helper(), [&mechanism, challenge = *std::move(answer)] { return mechanism->answer(challenge); });
         else if (answer)

@@ -251,10 +251,8 @@ private:
                 break;
         }
         Answer answer(Answer::Kind::later, std::string(lost));
-        if (auto& got = waiting_->answer) {
+        if (auto got = std::exchange(waiting_->answer, std::nullopt))
             answer = *std::move(got);
-            got.reset();
-        }
         if (answer.kind != Answer::Kind::more)
             core_->waiting.erase(id_);
         co_return answer;
