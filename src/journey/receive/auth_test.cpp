@@ -206,6 +206,35 @@ TEST_CASE("AUTH: what a client says too early is logged without its password")
     }
 }
 
+TEST_CASE("AUTH: RSET and EHLO keep a login, STARTTLS forgets it; under TLS other options count")
+{
+    struct Acceptor final : TlsAcceptor {
+        awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string) override
+        {
+            co_return Secured(std::move(stream), "", TlsFacts());
+        }
+    } acceptor;
+    Submission s({{"smtpd_tls_security_level", "may"}, {"smtpd_sasl_tls_security_options", "noanonymous, forward_secrecy"}});
+    s.house.tls = &acceptor;
+    const auto relays = [](Talk& talk) {
+        talk("MAIL FROM:<joe@example.test>");
+        const bool taken = talk("RCPT TO:<a@elsewhere.test>").starts_with("250");
+        talk("RSET");
+        return taken;
+    };
+    Talk talk(s.house);
+    talk("EHLO client.test");
+    CHECK(!relays(talk));
+    CHECK(talk(std::string("AUTH PLAIN ") + joe).starts_with("235"));
+    CHECK(relays(talk));
+    talk("EHLO client.test");
+    CHECK(relays(talk));
+    CHECK(talk("STARTTLS").starts_with("220"));
+    CHECK(!has(talk("EHLO client.test"), "AUTH"));
+    CHECK(!relays(talk));
+    CHECK(talk(std::string("AUTH PLAIN ") + joe).starts_with("535"));
+}
+
 TEST_CASE("AUTH: configurations that cannot be are refused by name")
 {
     const auto refusal = [](std::vector<std::pair<std::string, std::string>> written) {
