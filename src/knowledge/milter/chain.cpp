@@ -16,38 +16,45 @@ Chain::Chain(std::vector<Spec> specs, const Options& options, Surroundings::Conn
 
 Chain::~Chain() = default;
 
+template <class Tell>
+awaitable<Verdict> Chain::ask(Tell tell)
+{
+    for (Client& client : clients_)
+        if (const Verdict verdict = co_await tell(client); !verdict.goes_on())
+            co_return verdict;
+    co_return Verdict();
+}
+
 awaitable<Verdict> Chain::connect(Peer peer)
 {
     for (Client& client : clients_)
         co_await client.open();
-    for (Client& client : clients_)
-        if (const Verdict verdict = co_await client.connect(peer); !verdict.goes_on())
-            co_return verdict;
-    co_return Verdict();
+    co_return co_await ask([&](Client& client) { return client.connect(peer); });
 }
 
 awaitable<Verdict> Chain::helo(std::string name)
 {
-    for (Client& client : clients_)
-        if (const Verdict verdict = co_await client.helo(name); !verdict.goes_on())
-            co_return verdict;
-    co_return Verdict();
+    co_return co_await ask([&](Client& client) { return client.helo(name); });
 }
 
 awaitable<Verdict> Chain::mail(std::vector<std::string> words)
 {
-    for (Client& client : clients_)
-        if (const Verdict verdict = co_await client.mail(words); !verdict.goes_on())
-            co_return verdict;
-    co_return Verdict();
+    co_return co_await ask([&](Client& client) { return client.mail(words); });
 }
 
 awaitable<Verdict> Chain::recipient(std::vector<std::string> words)
 {
-    for (Client& client : clients_)
-        if (const Verdict verdict = co_await client.recipient(words); !verdict.goes_on())
-            co_return verdict;
-    co_return Verdict();
+    co_return co_await ask([&](Client& client) { return client.recipient(words); });
+}
+
+awaitable<Verdict> Chain::data()
+{
+    co_return co_await ask([](Client& client) { return client.data(); });
+}
+
+awaitable<Verdict> Chain::unknown(std::string line)
+{
+    co_return co_await ask([&](Client& client) { return client.unknown(line); });
 }
 
 awaitable<void> Chain::refused_recipient(std::vector<std::string> words)
@@ -55,22 +62,6 @@ awaitable<void> Chain::refused_recipient(std::vector<std::string> words)
     for (Client& client : clients_)
         if (client.hears_refused_recipients())
             (void)co_await client.recipient(words);
-}
-
-awaitable<Verdict> Chain::data()
-{
-    for (Client& client : clients_)
-        if (const Verdict verdict = co_await client.data(); !verdict.goes_on())
-            co_return verdict;
-    co_return Verdict();
-}
-
-awaitable<Verdict> Chain::unknown(std::string line)
-{
-    for (Client& client : clients_)
-        if (const Verdict verdict = co_await client.unknown(line); !verdict.goes_on())
-            co_return verdict;
-    co_return Verdict();
 }
 
 awaitable<Verdict> Chain::message(Mail& mail, Inspect inspect)

@@ -36,6 +36,9 @@ public:
     bool hears_refused_recipients() const;
 
 private:
+    template <class Tell>
+    awaitable<Verdict> ask(Tell tell);
+
     std::vector<Spec> specs_;
     Surroundings around_;
     std::list<Client> clients_;
