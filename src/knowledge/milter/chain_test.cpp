@@ -349,3 +349,77 @@ TEST_CASE("milter: recipients that were refused are told to filters that want to
     run(curious.loop, curious.chain->refused_recipient({"<no@d.test>"}));
     CHECK(curious.heard("RCPT <no@d.test>"));
 }
+
+TEST_CASE("milter: a filter that fails amid its changes has changed nothing, whatever becomes of the message")
+{
+    Rig rig;
+    Filter second(rig.loop);
+    rig.options.settings.default_action = DefaultAction::accept;
+    rig.filter.script = {{"EOB", answer('h', text("X-First") + text("stays")) + answer('+', text("<stays@r>")) + answer('c')}};
+    second.script = {
+        {"EOB", answer('m', numbered(1, text("Subject") + text("half"))) + answer('+', text("<half@r>")) + answer('b', "half a bo") + answer('!')}};
+    rig.list = rig.filter.place() + ", " + second.place();
+    rig.begin();
+    CHECK(rig.message() == "go on");
+    CHECK(rig.warnings == std::vector<std::string>{"milter " + second.place() + ": unexpected filter response \"!\""});
+    CHECK(rig.result() == "Received: ours\r\nSubject: old\r\nX-A:  two\r\n\tlines\r\nX-A: second\r\nX-First: stays\r\n\r\nbody\r\n");
+    std::string envelope;
+    for (const EnvelopeChange& change : rig.made->envelope_changes())
+        envelope += change.address;
+    CHECK(envelope == "<stays@r>");
+    run(rig.loop, rig.chain->quit());
+    run(rig.loop, second.listener.close());
+}
+
+TEST_CASE("milter: what a filter is not told of is not gathered for it without end")
+{
+    Rig rig;
+    rig.filter.steps = step::no_helo | step::no_mail | step::no_recipient;
+    rig.begin();
+    for (int mail = 0; mail < 2000; ++mail)                       // none of them comes to a message
+        CHECK(rig.mail() == "go on");
+    CHECK(rig.heard("ABORT"));
+}
+
+TEST_CASE("milter: changes of one message have a number")
+{
+    const auto with = [](std::size_t changes) {
+        Rig rig;
+        std::string all;
+        for (std::size_t at = 0; at < changes; ++at)
+            all += answer('-', text("<c@d.test>"));
+        rig.filter.script = {{"EOB", all + answer('c')}};
+        rig.begin();
+        return rig.message();
+    };
+    CHECK(with(10'000) == "go on");
+    CHECK(with(10'001) == "451 4.3.5 Server configuration problem - try again later");
+}
+
+TEST_CASE("milter: the fields behind the first 256 KiB of a header are body, and stay as they are")
+{
+    asio::io_context loop;
+    std::string fields = "Received: ours\r\n";
+    while (fields.size() < 3 * Mail::header_limit)
+        fields += "X-Many: " + std::to_string(fields.size()) + "\r\n\tmore\r\n";
+    std::string whole = fields + "\r\nbody\r\n";
+    const auto load = [&] {
+        auto mail = run(loop, Mail::load(whole.size(), Mail::Read([&](std::uint64_t offset, std::size_t most) -> awaitable<Result<std::string>> {
+                                             const std::string piece = whole.substr(static_cast<std::size_t>(offset), most);
+                                             return [](std::string octets) -> awaitable<Result<std::string>> { co_return octets; }(piece);
+                                         }),
+                                         0));
+        REQUIRE(mail);
+        return *std::move(mail);
+    };
+    const auto many = load();
+    CHECK(many->old_head_size() < 2 * Mail::header_limit);
+    CHECK(many->old_head_size() > Mail::header_limit / 2);
+    CHECK(many->head() + whole.substr(static_cast<std::size_t>(many->old_head_size())) == whole);
+    CHECK(many->header().back().text.ends_with("\r\n\tmore\r\n"));
+    // One field has no such limit: it is not cut.
+    whole = "Received: ours\r\nTo: a@b.test" + std::string(3 * Mail::header_limit, ' ') + "\r\n\r\nbody\r\n";
+    const auto one = load();
+    CHECK(one->header().size() <= 2);
+    CHECK(one->head() + whole.substr(static_cast<std::size_t>(one->old_head_size())) == whole);
+}

@@ -14,7 +14,7 @@ namespace posthorn::milter {
 namespace {
 
 constexpr std::size_t unsent_octets = 32 * 1024;                  // of what is not answered, before it is sent
-constexpr std::size_t most_change_octets = 16 << 20;
+constexpr std::size_t most_change_octets = 16 << 20, most_changes = 10'000;
 constexpr std::chrono::hours longest_event{1};
 constexpr std::string_view later = "451 4.7.1 Service unavailable - try again later";
 
@@ -44,6 +44,7 @@ Verdict Client::fail(const std::string& warning, bool misused)
         stream_->close();
     stream_.reset();
     out_ = {};
+    packets_ = {};
     state_ = State::failed;
     begun_ = false;
     switch (spec_.settings.default_action) {
@@ -153,10 +154,10 @@ awaitable<Verdict> Client::tell(Telling telling, std::string data, Mail* mail)
     skipped_.reset();
     if (telling.with_macros)
         out_ += packet(Event::macros, static_cast<char>(telling.event) + macro_data(lists().of(telling.stage), around_.values, *around_.defaults));
-    if ((steps_ & telling.not_told) != 0)
-        co_return standing_;
-    out_ += packet(telling.event, data);
-    const bool mute = (steps_ & telling.mute) != 0;
+    const bool left_out = (steps_ & telling.not_told) != 0;
+    if (!left_out)
+        out_ += packet(telling.event, data);
+    const bool mute = left_out || (steps_ & telling.mute) != 0;
     if (mute && out_.size() < unsent_octets)
         co_return standing_;
     if (const auto sent = co_await flush(telling.event); !sent)
@@ -193,9 +194,11 @@ awaitable<Verdict> Client::hear(Event event, Mail* mail)
             if (mail == nullptr)
                 co_return fail(
                     fmt::format("milter {}: unexpected filter response {} after event {}", spec_.name, name_of_code(code), name_of(event)));
-            if (response->answer != Answer::replace_body)
+            if (response->answer != Answer::replace_body) {
                 change_octets_ += data.size() + 64;
-            if (change_octets_ > most_change_octets)
+                ++changes_;
+            }
+            if (change_octets_ > most_change_octets || changes_ > most_changes)
                 co_return fail(fmt::format("milter {}: too many changes of one message", spec_.name), true);
             // The filter goes on until it has decided, so that it stays in step; a change that cannot be made refuses the message then.
             if (const auto done = mail->apply(*response, (steps_ & step::leading_space) == 0); !done && failed_change.empty()) {
@@ -289,7 +292,7 @@ awaitable<Verdict> Client::mail(std::vector<std::string> words)
     abort();
     state_ = State::envelope;
     standing_ = Verdict();
-    change_octets_ = 0;
+    change_octets_ = changes_ = 0;
     patience_ = spec_.settings.command_timeout;
     begun_ = true;
     co_return co_await tell({Event::mail, step::no_mail, step::mute_mail, Stage::mail}, joined(words));
@@ -380,7 +383,10 @@ awaitable<Verdict> Client::message(Mail& mail)
         verdict = co_await tell_body(mail);
     if (verdict.goes_on() && state_ == State::message)
         verdict = co_await tell({Event::end_of_body, 0, 0, Stage::end_of_body}, {}, &mail);
-    mail.end_of_changes();
+    if (state_ == State::failed)
+        mail.take_back_changes();
+    else
+        mail.end_of_changes();
     co_return verdict;
 }
 

@@ -3,8 +3,8 @@
 // Final    what was said to connect or helo holds for the session (accepted: it is asked nothing more; refused: so is all that follows);
 //          "accept" to anything else holds for the message.
 // Failures are said once by `warn`, in Postfix's words; from then on the filter's default action is its answer to everything.
-// Limits   time: its settings' timeouts, for each answer; "still working" starts them anew, for an hour at most. Changes of one message: 16 MiB
-//          beside a new body.
+// Limits   time: its settings' timeouts, for each answer; "still working" starts them anew, for an hour at most. Changes of one message: 10 000, of
+//          16 MiB, beside a new body. What a filter that failed meanwhile had changed of the message is taken back.
 #pragma once
 
 #include "milter/macros.hpp"
@@ -105,7 +105,7 @@ private:
     std::uint32_t steps_ = 0, not_known_ = 0;
     std::optional<Event> skipped_;
     Verdict standing_;                   // the answer to whatever it is not told
-    std::size_t change_octets_ = 0;
+    std::size_t change_octets_ = 0, changes_ = 0;
     State state_ = State::closed;
     bool begun_ = false;                 // it was told of a message, and not yet of its end
 };

@@ -7,6 +7,29 @@
 
 namespace posthorn::milter {
 
+namespace {
+
+/// Of a header that goes on: where its last field begins, of which more may come.
+std::size_t last_field(std::string_view front)
+{
+    message::HeaderWalk walk(front);
+    std::size_t offset = 0;
+    while (const auto field = walk.next())
+        offset = field->offset;
+    return offset;
+}
+
+}  // namespace
+
+HeaderField::HeaderField(std::string whole, bool theirs) : text(std::move(whole)), from_filter(theirs)
+{
+    message::HeaderWalk walk(text);
+    if (const auto field = walk.next())
+        name_size = field->name.size();
+}
+
+bool HeaderField::is(std::string_view name) const { return name.size() == name_size && iequals(std::string_view(text).substr(0, name_size), name); }
+
 Mail::Mail(std::string_view front, std::uint64_t size, Read read, std::uint64_t body_limit)
     : size_(size), read_(std::move(read)), body_limit_(body_limit)
 {
@@ -30,6 +53,12 @@ awaitable<Result<std::unique_ptr<Mail>>> Mail::load(std::uint64_t size, Read rea
         front += piece;
         if (piece.empty() || message::walk_to_end(front).end() == message::HeaderEnd::empty_line || message::ended_by_no_field(front))
             break;
+        if (front.size() < header_limit)
+            continue;
+        if (const std::size_t cut = last_field(front); cut != 0) {
+            front.resize(cut);
+            break;
+        }
     }
     co_return std::make_unique<Mail>(front, size, std::move(read), body_limit);
 }
@@ -47,11 +76,8 @@ awaitable<Result<std::string>> Mail::body(std::uint64_t offset, std::size_t most
 std::size_t Mail::find(std::string_view name, std::uint32_t index) const
 {
     for (std::size_t at = 0; at < header_.size(); ++at) {
-        if (header_[at].ours)
-            continue;
-        message::HeaderWalk walk(header_[at].text);
-        const auto field = walk.next();
-        if (field && field->is(name) && --index == 0)
+        const HeaderField& field = header_[at];
+        if (!field.ours && field.is(name) && --index == 0)
             return at;
     }
     return header_.size();
@@ -60,6 +86,8 @@ std::size_t Mail::find(std::string_view name, std::uint32_t index) const
 Result<void> Mail::apply(const Response& response, bool space)
 {
     using Kind = EnvelopeChange::Kind;
+    if (!before_)
+        before_ = std::make_unique<Before>(header_, changed_, envelope_.size());
     const auto field = [&] { return HeaderField(field_text(response.first, response.second, space), true); };
     const auto where = [&](std::size_t at) { return header_.begin() + static_cast<std::ptrdiff_t>(std::min(at, header_.size())); };
     switch (response.answer) {
@@ -115,12 +143,24 @@ Result<void> Mail::add_to_body(std::string_view octets)
 
 void Mail::end_of_changes()
 {
+    before_.reset();
     if (!coming_)
         return;
     if (!coming_->empty() && !coming_->ends_with('\n'))
         *coming_ += after_cr_ ? "\n" : "\r\n";
     new_body_ = std::exchange(coming_, std::nullopt);
     changed_ = true;
+}
+
+void Mail::take_back_changes()
+{
+    coming_.reset();
+    if (!before_)
+        return;
+    header_ = std::move(before_->header);
+    changed_ = before_->changed;
+    envelope_.erase(envelope_.begin() + static_cast<std::ptrdiff_t>(before_->envelope_changes), envelope_.end());
+    before_.reset();
 }
 
 std::string Mail::head() const

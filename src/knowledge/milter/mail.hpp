@@ -1,6 +1,7 @@
 // milter/mail.hpp: one message as filters see and change it, one after the other.
 // Shape    the header as fields, CRLF at the ends of their lines; the body as octets of the content behind the header, or what took its place.
 //          The first field is ours (Received:): filters do not see it, places to insert at count it, and changes by name do not (as Sendmail has it).
+//          What follows the first fields of header_limit octets is body, as for cleanup: a header of many fields costs many times its octets.
 // Errors   a body that takes the place of another may have body_limit octets.
 // Pure, but for `read`.
 #pragma once
@@ -19,14 +20,17 @@
 namespace posthorn::milter {
 
 struct HeaderField {
-    explicit HeaderField(std::string whole, bool theirs = false) : text(std::move(whole)), from_filter(theirs) {}
+    explicit HeaderField(std::string whole, bool theirs = false);
+    bool is(std::string_view name) const;
     std::string text;
+    std::size_t name_size = 0;  // at the front of `text`; 0: it is no field
     bool from_filter;  // since milter_header_checks looked last
     bool ours = false;
 };
 
 class Mail {
 public:
+    static constexpr std::size_t header_limit = 256 * 1024;
     /// Octets of the content from `offset`: `most` of them, fewer at the end.
     using Read = std::function<awaitable<Result<std::string>>(std::uint64_t offset, std::size_t most)>;
 
@@ -49,6 +53,8 @@ public:
     Result<void> apply(const Response& response, bool space);
     /// The filter has said its last word: a new body is whole.
     void end_of_changes();
+    /// It failed before that: the message is what it was before this filter.
+    void take_back_changes();
 
     bool changed() const { return changed_; }
     /// The header as it is now, with what parts it from the body.
@@ -61,6 +67,11 @@ public:
     std::vector<EnvelopeChange> take_envelope_changes() { return std::exchange(envelope_, {}); }
 
 private:
+    struct Before {
+        std::vector<HeaderField> header;
+        bool changed;
+        std::size_t envelope_changes;
+    };
     std::size_t find(std::string_view name, std::uint32_t index) const;
     Result<void> add_to_body(std::string_view octets);
 
@@ -72,6 +83,7 @@ private:
     std::optional<std::string> new_body_, coming_;
     bool after_cr_ = false;
     std::vector<EnvelopeChange> envelope_;
+    std::unique_ptr<Before> before_;  // the changes of the filter in hand; none: it has made none
 };
 
 }  // namespace posthorn::milter

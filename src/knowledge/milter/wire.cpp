@@ -232,6 +232,8 @@ Result<std::optional<std::pair<char, std::string>>> Packets::next()
     if (taken_ == held_.size() || taken_ > (64U << 10)) {
         held_.erase(0, taken_);
         taken_ = 0;
+        if (held_.empty() && held_.capacity() > (64U << 10))       // a large packet is rare, and a session may be long
+            held_.shrink_to_fit();
     }
     return made;
 }
