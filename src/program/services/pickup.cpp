@@ -5,9 +5,8 @@
 #include "handoff/frames.hpp"
 #include "handoff/queue_id.hpp"
 #include "message/compose.hpp"
-#include "message/header.hpp"
-#include "report/notice.hpp"
 #include "services/programs.hpp"
+#include "services/stored.hpp"
 #include "smtp/path.hpp"
 #include "spool/incoming.hpp"
 #include "submit/drop_file.hpp"
@@ -26,7 +25,6 @@ namespace posthorn::services {
 namespace {
 
 constexpr std::string_view folder = "maildrop/";
-constexpr std::size_t longest_header = 16 << 20;         // as much as sendmail -t reads of it
 
 /// "NAME+QID": a file that was given its queue id already.
 std::string queue_id_of(std::string_view name)
@@ -40,96 +38,6 @@ bool is_ours(std::string_view name)
     const std::size_t plus = name.find('+');
     return submit::is_drop_name(name.substr(0, plus)) && (plus == name.npos || handoff::is_queue_id(name.substr(plus + 1)));
 }
-
-std::size_t head_size(std::string_view text)
-{
-    if (text.starts_with("\r\n"))
-        return 2;
-    const std::size_t end = text.find("\r\n\r\n");
-    return end == text.npos ? text.size() : end + 4;
-}
-
-/// Is the end of the header in a text that grows? Much of it without an empty line is looked at line by line: the first one that is no field is
-/// the body's. Pieces are as small as their sender likes, so what was seen is not looked at for each again.
-class HeadSearch {
-public:
-    explicit HeadSearch(std::size_t much) : look_beyond_(much) {}
-    bool ends_in(std::string_view text)
-    {
-        const std::size_t from = seen_ - std::min<std::size_t>(seen_, 3);
-        seen_ = text.size();
-        if (text.starts_with("\r\n") || text.find("\r\n\r\n", from) != text.npos)
-            return true;
-        if (text.size() <= look_beyond_)
-            return false;
-        look_beyond_ = std::max(look_beyond_, std::min(longest_header, text.size() + text.size() / 4));
-        return message::ended_by_no_field(text);
-    }
-
-private:
-    std::size_t seen_ = 0, look_beyond_;
-};
-
-/// A message, or what follows its head: octets, or a file.
-class Stored {
-public:
-    Stored(std::string octets, Fd file) : octets_(std::move(octets)), file_(std::move(file)) {}
-
-    /// `into` from `offset`; fewer octets at the end only.
-    Result<std::size_t> read(std::uint64_t offset, std::span<char> into) const
-    {
-        if (!file_) {
-            const std::string_view rest = std::string_view(octets_).substr(std::min<std::uint64_t>(offset, octets_.size()));
-            return rest.copy(into.data(), into.size());
-        }
-        std::size_t got = 0;
-        while (got < into.size()) {
-            const ssize_t count = ::pread(file_.get(), into.data() + got, into.size() - got, static_cast<off_t>(offset + got));
-            if (count < 0 && errno == EINTR)
-                continue;
-            if (count < 0)
-                return system_error("read", errno);
-            if (count == 0)
-                break;
-            got += static_cast<std::size_t>(count);
-        }
-        return got;
-    }
-
-    /// Up to the empty line, or to the first line that is no field where much has none.
-    Result<std::string> head(std::size_t much) const
-    {
-        std::string text;
-        HeadSearch search(much);
-        for (std::size_t piece = 64 << 10; text.size() <= longest_header; piece = text.size()) {
-            const std::size_t before = text.size();
-            text.resize(before + piece);
-            TRY(const std::size_t got, read(before, std::span(text).subspan(before)));
-            text.resize(before + got);
-            if (search.ends_in(text) || got < piece) {
-                text.resize(head_size(text));
-                return text;
-            }
-        }
-        return Error{"header section too long", "5.3.4"};
-    }
-
-    Result<void> rest(std::uint64_t offset, const std::function<Result<void>(std::string_view)>& take) const
-    {
-        std::string piece(64 << 10, '\0');
-        for (;;) {
-            TRY(const std::size_t got, read(offset, piece));
-            if (got == 0)
-                return {};
-            TRY_VOID(take(std::string_view(piece).substr(0, got)));
-            offset += got;
-        }
-    }
-
-private:
-    std::string octets_;
-    Fd file_;
-};
 
 }  // namespace
 
@@ -511,140 +419,6 @@ awaitable<Result<void>> Pickup::give_to_queue(handoff::Envelope original, std::s
         content = *std::move(changed);
     }
     co_return co_await queue_.enqueue(std::move(shown->envelope), std::move(content));
-}
-
-// ---- From the queue to the queue
-
-/// After a start the queue manager may ask before it has said which ids are ours.
-awaitable<Result<std::string>> Pickup::queue_id_soon()
-{
-    auto queue_id = queue_.next_queue_id();
-    for (int tries = 0; !queue_id && tries < 50 && !co_await cancelled(); ++tries) {
-        co_await sleep_for(std::chrono::milliseconds{100});
-        queue_id = queue_.next_queue_id();
-    }
-    if (!queue_id)
-        co_return Error{"no queue id is at hand", "4.3.0"};
-    co_return *std::move(queue_id);
-}
-
-awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest request, std::vector<Fd> descriptors)
-{
-    handoff::RequeueReply reply;
-    handoff::Envelope& envelope = *request.mutable_envelope();
-    CO_TRY(const std::string queue_id, co_await queue_id_soon());
-    const std::string old_id = std::exchange(*envelope.mutable_queue_id(), queue_id);
-    envelope.set_hold(false);
-    envelope.set_filter(options()->content_filter);
-    const auto stored = std::make_shared<Stored>(std::move(*request.mutable_content()->mutable_inline_octets()),
-                                                 descriptors.empty() ? Fd{} : std::move(descriptors.front()));
-    CO_TRY(const std::string old_head, co_await on_thread(pool_, [this, stored] { return stored->head(options()->header_limit); }));
-    const std::uint64_t rest_size = envelope.size() - std::min<std::uint64_t>(envelope.size(), old_head.size());
-    log_.info("{}: uid={} from=<{}> orig_id={}", queue_id, ::geteuid(), smtp::external_address(envelope.sender()), old_id);
-    std::string head = received(envelope, ::geteuid()) + old_head;
-    auto cleaned = co_await cleaner_.clean(std::move(envelope), std::move(head));
-    if (!cleaned) {
-        reply.set_status(cleaned.error().status);
-        reply.set_text(cleaned.error().text);
-        co_return reply;
-    }
-    if (cleaned->envelope.recipients_size() == 0) {
-        reply.set_status("5.1.3");
-        reply.set_text("no recipient is left");
-        co_return reply;
-    }
-    const std::uint64_t offset = old_head.size();
-    const auto discarded = [&reply] {
-        reply.set_status("5.7.1");
-        reply.set_text("header_checks or body_checks would discard it");
-        return reply;
-    };
-    if (cleaned->discard)
-        co_return discarded();
-    if (cleaned->body) {
-        auto checked = co_await checked_content(&*cleaned, [&](std::uint64_t at, std::span<char> into) { return stored->read(offset + at, into); });
-        if (!checked) {
-            reply.set_status(checked.error().status);
-            reply.set_text(checked.error().text);
-            co_return reply;
-        }
-        if (cleaned->discard)
-            co_return discarded();
-        *reply.mutable_message()->mutable_content() = *std::move(checked);
-        *reply.mutable_message()->mutable_envelope() = std::move(cleaned->envelope);
-        co_return reply;
-    }
-    CO_TRY(*reply.mutable_message()->mutable_content(),
-           co_await on_thread(pool_, [this, stored, offset, rest_size, id = queue_id, new_head = cleaned->head] {
-               return content(id, new_head, rest_size, [&](const Take& take) { return stored->rest(offset, take); });
-           }));
-    cleaned->envelope.set_size(rest_size + cleaned->head.size());
-    *reply.mutable_message()->mutable_envelope() = std::move(cleaned->envelope);
-    co_return reply;
-}
-
-awaitable<Result<void>> Pickup::send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal)
-{
-    handoff::ReportRequest request;
-    request.set_kind(handoff::ReportRequest::FAILURE);
-    std::uint32_t index = 0;
-    for (handoff::Recipient& recipient : *envelope.mutable_recipients()) {
-        recipient.set_index(index++);
-        handoff::Verdict& verdict = *request.add_verdicts();
-        verdict.set_recipient(recipient.index());
-        verdict.set_outcome(handoff::OUTCOME_BOUNCED);
-        verdict.set_status(refusal.status);
-        verdict.set_text(refusal.text);
-    }
-    *request.mutable_envelope() = std::move(envelope);
-    request.set_header(std::move(head));
-    request.set_now(clock_.wall().time_since_epoch().count());
-    for (int i = 0; i < 2; ++i)
-        if (auto id = queue_.next_queue_id())
-            request.add_queue_ids(*std::move(id));
-    CO_TRY(handoff::ReportReply reply, co_await report(std::move(request)));
-    for (handoff::EnqueueRequest& message : *reply.mutable_messages())
-        CO_TRY_VOID(co_await queue_.enqueue(std::move(*message.mutable_envelope()), std::move(*message.mutable_content())));
-    for (const std::string& line : reply.log())
-        log_.write(observe::Level::info, line);
-    co_return Result<void>{};
-}
-
-// ---- Reports
-
-awaitable<Result<handoff::ReportReply>> Pickup::report(handoff::ReportRequest request)
-{
-    handoff::ReportReply reply = report::compose(request, reports_());
-    for (handoff::EnqueueRequest& message : *reply.mutable_messages())
-        if (address_)
-            CO_TRY_VOID(co_await address_(message.mutable_envelope()));
-    CO_TRY_VOID(co_await file_large(&reply));
-    co_return reply;
-}
-
-awaitable<Result<handoff::SessionNoticeReply>> Pickup::tell_postmaster(handoff::SessionNotice notice)
-{
-    CO_TRY(std::string queue_id, co_await queue_id_soon());
-    handoff::EnqueueRequest mail = report::session_notice(notice, reports_(), std::move(queue_id), clock_.wall());
-    if (address_)
-        CO_TRY_VOID(co_await address_(mail.mutable_envelope()));
-    CO_TRY_VOID(co_await queue_.enqueue(std::move(*mail.mutable_envelope()), std::move(*mail.mutable_content())));
-    co_return handoff::SessionNoticeReply{};
-}
-
-/// What returns much, or tells of many, is above what travels in a frame: it goes by a file, as any message of that size.
-awaitable<Result<void>> Pickup::file_large(handoff::ReportReply* reply)
-{
-    for (handoff::EnqueueRequest& message : *reply->mutable_messages()) {
-        if (message.content().inline_octets().size() <= handoff::inline_content_limit)
-            continue;
-        const std::string queue_id = message.envelope().queue_id();
-        CO_TRY(*message.mutable_content(), co_await on_thread(pool_, [this, queue_id, octets = message.content().inline_octets()] {
-            files_->remove(spool::incoming_name(queue_id));    // of a process that ended before it could answer
-            return content(queue_id, octets, 0, [](const Take&) { return Result<void>{}; });
-        }));
-    }
-    co_return Result<void>{};
 }
 
 }  // namespace posthorn::services

@@ -3,6 +3,7 @@
 // the queue has it. A file is first given its queue id in its name ("NAME+QID"): a process that ends in between does not make
 // a second message of it, because the queue is first asked whether it has that one. What cannot be handed over now rests for a minute.
 // What is no maildrop record is moved to corrupt/ with a warning; what cleanup refuses for good goes back to its sender.
+// In two files: pickup.cpp is that way; pickup_returns.cpp is what comes back to the queue as new messages.
 #pragma once
 
 #include "base/clock.hpp"

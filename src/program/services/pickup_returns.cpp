@@ -1,0 +1,149 @@
+// What comes back to the queue, as new messages: what is put in again (postsuper -r), what cleanup or a Milter refused, reports and notices.
+#include "services/pickup.hpp"
+
+#include "handoff/frames.hpp"
+#include "report/notice.hpp"
+#include "services/stored.hpp"
+#include "smtp/path.hpp"
+#include "spool/incoming.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace posthorn::services {
+
+// ---- From the queue to the queue
+
+/// After a start the queue manager may ask before it has said which ids are ours.
+awaitable<Result<std::string>> Pickup::queue_id_soon()
+{
+    auto queue_id = queue_.next_queue_id();
+    for (int tries = 0; !queue_id && tries < 50 && !co_await cancelled(); ++tries) {
+        co_await sleep_for(std::chrono::milliseconds{100});
+        queue_id = queue_.next_queue_id();
+    }
+    if (!queue_id)
+        co_return Error{"no queue id is at hand", "4.3.0"};
+    co_return *std::move(queue_id);
+}
+
+awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest request, std::vector<Fd> descriptors)
+{
+    handoff::RequeueReply reply;
+    handoff::Envelope& envelope = *request.mutable_envelope();
+    CO_TRY(const std::string queue_id, co_await queue_id_soon());
+    const std::string old_id = std::exchange(*envelope.mutable_queue_id(), queue_id);
+    envelope.set_hold(false);
+    envelope.set_filter(options()->content_filter);
+    const auto stored = std::make_shared<Stored>(std::move(*request.mutable_content()->mutable_inline_octets()),
+                                                 descriptors.empty() ? Fd{} : std::move(descriptors.front()));
+    CO_TRY(const std::string old_head, co_await on_thread(pool_, [this, stored] { return stored->head(options()->header_limit); }));
+    const std::uint64_t rest_size = envelope.size() - std::min<std::uint64_t>(envelope.size(), old_head.size());
+    log_.info("{}: uid={} from=<{}> orig_id={}", queue_id, ::geteuid(), smtp::external_address(envelope.sender()), old_id);
+    std::string head = received(envelope, ::geteuid()) + old_head;
+    auto cleaned = co_await cleaner_.clean(std::move(envelope), std::move(head));
+    if (!cleaned) {
+        reply.set_status(cleaned.error().status);
+        reply.set_text(cleaned.error().text);
+        co_return reply;
+    }
+    if (cleaned->envelope.recipients_size() == 0) {
+        reply.set_status("5.1.3");
+        reply.set_text("no recipient is left");
+        co_return reply;
+    }
+    const std::uint64_t offset = old_head.size();
+    const auto discarded = [&reply] {
+        reply.set_status("5.7.1");
+        reply.set_text("header_checks or body_checks would discard it");
+        return reply;
+    };
+    if (cleaned->discard)
+        co_return discarded();
+    if (cleaned->body) {
+        auto checked = co_await checked_content(&*cleaned, [&](std::uint64_t at, std::span<char> into) { return stored->read(offset + at, into); });
+        if (!checked) {
+            reply.set_status(checked.error().status);
+            reply.set_text(checked.error().text);
+            co_return reply;
+        }
+        if (cleaned->discard)
+            co_return discarded();
+        *reply.mutable_message()->mutable_content() = *std::move(checked);
+        *reply.mutable_message()->mutable_envelope() = std::move(cleaned->envelope);
+        co_return reply;
+    }
+    CO_TRY(*reply.mutable_message()->mutable_content(),
+           co_await on_thread(pool_, [this, stored, offset, rest_size, id = queue_id, new_head = cleaned->head] {
+               return content(id, new_head, rest_size, [&](const Take& take) { return stored->rest(offset, take); });
+           }));
+    cleaned->envelope.set_size(rest_size + cleaned->head.size());
+    *reply.mutable_message()->mutable_envelope() = std::move(cleaned->envelope);
+    co_return reply;
+}
+
+awaitable<Result<void>> Pickup::send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal)
+{
+    handoff::ReportRequest request;
+    request.set_kind(handoff::ReportRequest::FAILURE);
+    std::uint32_t index = 0;
+    for (handoff::Recipient& recipient : *envelope.mutable_recipients()) {
+        recipient.set_index(index++);
+        handoff::Verdict& verdict = *request.add_verdicts();
+        verdict.set_recipient(recipient.index());
+        verdict.set_outcome(handoff::OUTCOME_BOUNCED);
+        verdict.set_status(refusal.status);
+        verdict.set_text(refusal.text);
+    }
+    *request.mutable_envelope() = std::move(envelope);
+    request.set_header(std::move(head));
+    request.set_now(clock_.wall().time_since_epoch().count());
+    for (int i = 0; i < 2; ++i)
+        if (auto id = queue_.next_queue_id())
+            request.add_queue_ids(*std::move(id));
+    CO_TRY(handoff::ReportReply reply, co_await report(std::move(request)));
+    for (handoff::EnqueueRequest& message : *reply.mutable_messages())
+        CO_TRY_VOID(co_await queue_.enqueue(std::move(*message.mutable_envelope()), std::move(*message.mutable_content())));
+    for (const std::string& line : reply.log())
+        log_.write(observe::Level::info, line);
+    co_return Result<void>{};
+}
+
+// ---- Reports
+
+awaitable<Result<handoff::ReportReply>> Pickup::report(handoff::ReportRequest request)
+{
+    handoff::ReportReply reply = report::compose(request, reports_());
+    for (handoff::EnqueueRequest& message : *reply.mutable_messages())
+        if (address_)
+            CO_TRY_VOID(co_await address_(message.mutable_envelope()));
+    CO_TRY_VOID(co_await file_large(&reply));
+    co_return reply;
+}
+
+awaitable<Result<handoff::SessionNoticeReply>> Pickup::tell_postmaster(handoff::SessionNotice notice)
+{
+    CO_TRY(std::string queue_id, co_await queue_id_soon());
+    handoff::EnqueueRequest mail = report::session_notice(notice, reports_(), std::move(queue_id), clock_.wall());
+    if (address_)
+        CO_TRY_VOID(co_await address_(mail.mutable_envelope()));
+    CO_TRY_VOID(co_await queue_.enqueue(std::move(*mail.mutable_envelope()), std::move(*mail.mutable_content())));
+    co_return handoff::SessionNoticeReply{};
+}
+
+/// What returns much, or tells of many, is above what travels in a frame: it goes by a file, as any message of that size.
+awaitable<Result<void>> Pickup::file_large(handoff::ReportReply* reply)
+{
+    for (handoff::EnqueueRequest& message : *reply->mutable_messages()) {
+        if (message.content().inline_octets().size() <= handoff::inline_content_limit)
+            continue;
+        const std::string queue_id = message.envelope().queue_id();
+        CO_TRY(*message.mutable_content(), co_await on_thread(pool_, [this, queue_id, octets = message.content().inline_octets()] {
+            files_->remove(spool::incoming_name(queue_id));    // of a process that ended before it could answer
+            return content(queue_id, octets, 0, [](const Take&) { return Result<void>{}; });
+        }));
+    }
+    co_return Result<void>{};
+}
+
+}  // namespace posthorn::services
