@@ -38,6 +38,16 @@ auto command_of(Parse parse, std::string_view verb, const EnvelopeChange& change
     return command;
 }
 
+auto mail_of(const EnvelopeChange& change, std::vector<std::string>& warnings)
+{
+    return command_of([](std::string_view text, const smtp::CommandOptions& with) { return smtp::parse_mail(text, with); }, "FROM", change, warnings);
+}
+
+auto rcpt_of(const EnvelopeChange& change, std::vector<std::string>& warnings)
+{
+    return command_of([](std::string_view text, const smtp::CommandOptions& with) { return smtp::parse_rcpt(text, with); }, "TO", change, warnings);
+}
+
 void number(handoff::Envelope& envelope)
 {
     std::uint32_t index = 0;
@@ -62,8 +72,7 @@ awaitable<std::expected<handoff::Envelope, Refusal>> Cleaner::changed(handoff::E
         fresh.set_queue_id(envelope.queue_id());
         switch (change.kind) {
         case EnvelopeChange::Kind::sender: {
-            const auto command = command_of([](std::string_view text, const smtp::CommandOptions& with) { return smtp::parse_mail(text, with); },
-                                            "FROM", change, warnings);
+            const auto command = mail_of(change, warnings);
             if (!command)
                 continue;
             fresh.set_sender(command->reverse_path.text());
@@ -80,8 +89,7 @@ awaitable<std::expected<handoff::Envelope, Refusal>> Cleaner::changed(handoff::E
             break;
         }
         case EnvelopeChange::Kind::add_recipient: {
-            const auto command = command_of([](std::string_view text, const smtp::CommandOptions& with) { return smtp::parse_rcpt(text, with); },
-                                            "TO", change, warnings);
+            const auto command = rcpt_of(change, warnings);
             if (!command)
                 continue;
             handoff::Recipient& recipient = *fresh.add_recipients();
@@ -100,8 +108,7 @@ awaitable<std::expected<handoff::Envelope, Refusal>> Cleaner::changed(handoff::E
             break;
         }
         case EnvelopeChange::Kind::delete_recipient: {
-            const auto command = command_of([](std::string_view text, const smtp::CommandOptions& with) { return smtp::parse_rcpt(text, with); },
-                                            "TO", change, warnings);
+            const auto command = rcpt_of(change, warnings);
             if (!command)
                 continue;
             // Whoever it became goes as well.
