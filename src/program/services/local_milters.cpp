@@ -56,16 +56,17 @@ struct LocalMilters::Visit {
     std::optional<handoff::Refusal> refusal;
 };
 
-LocalMilters::LocalMilters(Executor executor, handoff::Cleaner& cleaner, std::string myhostname, observe::Log log)
-    : executor_(std::move(executor)), cleaner_(cleaner), myhostname_(std::move(myhostname)), log_(std::move(log))
+LocalMilters::LocalMilters(Executor executor, handoff::Cleaner& cleaner, observe::Log log)
+    : executor_(std::move(executor)), cleaner_(cleaner), log_(std::move(log))
 {
 }
 
 LocalMilters::~LocalMilters() { names_.join(); }
 
-void LocalMilters::reconfigure(milter::Options options, std::uint64_t message_size_limit)
+void LocalMilters::reconfigure(milter::Options options, std::string myhostname, std::uint64_t message_size_limit)
 {
     options_ = std::make_shared<const milter::Options>(std::move(options));
+    myhostname_ = std::move(myhostname);
     size_limit_ = message_size_limit;
 }
 

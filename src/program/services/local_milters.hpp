@@ -27,10 +27,10 @@ struct Shown {
 
 class LocalMilters {
 public:
-    LocalMilters(Executor executor, handoff::Cleaner& cleaner, std::string myhostname, observe::Log log);
+    LocalMilters(Executor executor, handoff::Cleaner& cleaner, observe::Log log);
     ~LocalMilters();
 
-    void reconfigure(milter::Options options, std::uint64_t message_size_limit);
+    void reconfigure(milter::Options options, std::string myhostname, std::uint64_t message_size_limit);
     bool any() const { return !options_->other.empty(); }
     /// `read` gives the cleaned content. A refusal is logged already.
     awaitable<std::expected<Shown, handoff::Refusal>> show(handoff::Envelope envelope, std::uint64_t size, milter::Mail::Read read);

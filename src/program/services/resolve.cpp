@@ -116,7 +116,7 @@ public:
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  clock_, service.log()),
-          cleaner_(configured_), milters_(service.executor(), cleaner_, service.config().text("myhostname"), service.log_as("cleanup")),
+          cleaner_(configured_), milters_(service.executor(), cleaner_, service.log_as("cleanup")),
           pickup_(
               service.executor(), pickup_options(service.config_for("pickup")), [this]() -> const report::Options& { return configured_->reports; },
               queue_, [this](std::string queue_id) { return queue_.was_committed(std::move(queue_id)); }, cleaner_, clock_, service.log_as("pickup"))
@@ -231,7 +231,8 @@ private:
     void show_to_milters(milter::Options options)
     {
         milters_over_network_ = services::asks_network(options);
-        milters_.reconfigure(std::move(options), parse_number(service_.config().text("message_size_limit")).value_or(0));
+        milters_.reconfigure(std::move(options), service_.config().text("myhostname"),
+                             parse_number(service_.config().text("message_size_limit")).value_or(0));
     }
 
     /// A report goes where other mail to its addressee goes; who sends it stays. Aliases that lead nowhere leave it as it is: its message waits.
