@@ -258,6 +258,7 @@ awaitable<void> Session::show_to_milters(Content& content)
 {
     using Kind = milter::Verdict::Kind;
     const std::uint64_t limit = core_.options.message_size_limit;
+    Ceiling::Share share(core_.ceiling);
     auto loaded = co_await milter::Mail::load(
         content.stored(), [&content](std::uint64_t offset, std::size_t most) { return content.read(offset, most); },
         limit == 0 ? largest_new_body : limit);
@@ -266,6 +267,11 @@ awaitable<void> Session::show_to_milters(Content& content)
         co_return;
     }
     milter::Mail& mail = **loaded;
+    mail.hold_within([&share](std::size_t octets) { return share.set(octets); });
+    if (!share.set(mail.held())) {
+        content.refuse(handoff::Refusal{452, "4.3.1", "Insufficient system storage"});
+        co_return;
+    }
     const milter::Verdict verdict =
         co_await milters_->chain.message(mail, [this, &content](milter::Mail& changed) { return check_made_fields(content, changed); });
     const handoff::Envelope& envelope = content.envelope();
@@ -292,8 +298,11 @@ awaitable<void> Session::show_to_milters(Content& content)
     }
     if (transaction_->effects.discard)
         co_return;
-    if (mail.changed())
-        co_await content.rewrite(mail.head(), mail.old_head_size(), mail.take_new_body());
+    if (mail.changed()) {
+        auto body = mail.take_new_body();
+        share.set(mail.held());                                   // the content holds it from here
+        co_await content.rewrite(mail.head(), mail.old_head_size(), std::move(body));
+    }
     if (content.refusal() || mail.envelope_changes().empty())
         co_return;
     auto changed = co_await core_.outside.cleaner.changed(content.take_envelope(), mail.take_envelope_changes());

@@ -250,6 +250,17 @@ TEST_CASE("Milters: what they change is what is stored, in memory and in a file"
     CHECK(rig.house.folder.files.size() == 1);
 }
 
+TEST_CASE("Milters: a new body counts against the memory of all, and is given back")
+{
+    Rig rig({{"smtpd_memory_limit", "1048576"}});
+    rig.filter.script = {{"EOB", answer('b', std::string(900'000, 'x')) + answer('b', std::string(900'000, 'y')) + answer('c')}};
+    Talk talk(rig.house);
+    CHECK(rig.deliver(talk) == "452 4.3.1 Insufficient system storage");
+    CHECK(rig.house.queue.stored.empty());
+    rig.filter.script = {{"EOB", answer('b', std::string(100'000, 'x')) + answer('c')}};
+    CHECK(rig.deliver(talk) == "250 2.0.0 Ok: queued as Q2");
+}
+
 TEST_CASE("Milters: BDAT, recipients that we refuse, and TLS-less macros at RCPT")
 {
     Rig rig;

@@ -83,6 +83,7 @@ struct Rig {
     {
         whole = octets;
         made = std::make_unique<Mail>(whole, whole.size(), [this](std::uint64_t offset, std::size_t most) { return read(offset, most); }, limit);
+        made->hold_within(may_hold);
         return shown(run(loop, chain->message(*made, nullptr)));
     }
     awaitable<Result<std::string>> read(std::uint64_t offset, std::size_t most) { co_return whole.substr(static_cast<std::size_t>(offset), most); }
@@ -108,6 +109,7 @@ struct Rig {
     std::vector<std::string> warnings;
     std::string whole, list;
     std::unique_ptr<Mail> made;
+    Mail::MayHold may_hold;
     std::uint64_t limit = 1 << 20;
 };
 
@@ -264,6 +266,24 @@ TEST_CASE("milter: a new body that is too large refuses the message, and the fil
     rig.filter.script = {{"EOB", answer('b', "12345678") + answer('b', "9012") + answer('c')}};
     rig.begin();
     CHECK(rig.message() == "552 5.3.4 Error: message file too big");
+    CHECK(rig.mail() == "go on");
+    CHECK(rig.warnings.size() == 1);
+}
+
+TEST_CASE("milter: a new body for which there is no memory defers the message, and the filter stays in step")
+{
+    Rig rig;
+    rig.filter.script = {{"EOB", answer('b', std::string(5000, 'x')) + answer('b', std::string(5000, 'y')) + answer('c')}};
+    std::vector<std::size_t> asked;
+    rig.may_hold = [&](std::size_t octets) {
+        asked.push_back(octets);
+        return octets < 10'000;
+    };
+    rig.begin();
+    CHECK(rig.message() == "452 4.3.1 Insufficient system storage");
+    REQUIRE(asked.size() == 2);
+    CHECK(asked.back() == asked.front() + 5000);
+    CHECK(asked.front() > 5000 + content.size() - 10);            // the header counts
     CHECK(rig.mail() == "go on");
     CHECK(rig.warnings.size() == 1);
 }

@@ -203,7 +203,7 @@ awaitable<Verdict> Client::hear(Event event, Mail* mail)
             // The filter goes on until it has decided, so that it stays in step; a change that cannot be made refuses the message then.
             if (const auto done = mail->apply(*response, (steps_ & step::leading_space) == 0); !done && failed_change.empty()) {
                 around_.warn(fmt::format("milter {}: {}", spec_.name, done.error().text()));
-                failed_change = "552 5.3.4 Error: message file too big";
+                failed_change = done.error().status() == "4.3.1" ? "452 4.3.1 Insufficient system storage" : "552 5.3.4 Error: message file too big";
             }
             continue;
         }

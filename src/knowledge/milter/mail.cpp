@@ -38,6 +38,7 @@ Mail::Mail(std::string_view front, std::uint64_t size, Read read, std::uint64_t 
         header_.emplace_back(std::string(field->whole));
         if (!header_.back().text.ends_with('\n'))
             header_.back().text += "\r\n";
+        header_held_ += sizeof(HeaderField) + header_.back().text.size();
     }
     if (!header_.empty())
         header_.front().ours = true;
@@ -72,6 +73,8 @@ awaitable<Result<std::string>> Mail::body(std::uint64_t offset, std::size_t most
         co_return std::string{};
     co_return co_await read_(at, static_cast<std::size_t>(std::min<std::uint64_t>(most, size_ - at)));
 }
+
+std::size_t Mail::held() const { return header_held_ + (new_body_ ? new_body_->size() : 0) + (coming_ ? coming_->size() : 0); }
 
 std::size_t Mail::find(std::string_view name, std::uint32_t index) const
 {
@@ -132,6 +135,8 @@ Result<void> Mail::add_to_body(std::string_view octets)
     }
     if (body_limit_ != 0 && coming_->size() + octets.size() > body_limit_)
         return Error{"the new body is larger than a message may be"};
+    if (may_hold_ && !may_hold_(held() + octets.size()))
+        return Error{"no memory is left for the new body", "4.3.1"};
     for (const char c : octets) {
         if (c == '\n' && !after_cr_)
             *coming_ += '\r';

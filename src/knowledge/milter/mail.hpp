@@ -2,7 +2,7 @@
 // Shape    the header as fields, CRLF at the ends of their lines; the body as octets of the content behind the header, or what took its place.
 //          The first field is ours (Received:): filters do not see it, places to insert at count it, and changes by name do not (as Sendmail has it).
 //          What follows the first fields of header_limit octets is body, as for cleanup: a header of many fields costs many times its octets.
-// Errors   a body that takes the place of another may have body_limit octets.
+// Errors   a body that takes the place of another may have body_limit octets, and what the holder of the memory allows (4.3.1).
 // Pure, but for `read`.
 #pragma once
 
@@ -39,6 +39,12 @@ public:
     /// `front`: the beginning of the content, with the whole header.
     Mail(std::string_view front, std::uint64_t size, Read read, std::uint64_t body_limit);
     Mail(Mail&&) = delete;
+
+    /// Asked before it holds so many octets; false: there is no room for them now.
+    using MayHold = std::function<bool(std::size_t octets)>;
+    void hold_within(MayHold may_hold) { may_hold_ = std::move(may_hold); }
+    /// What it holds now: fields, and the body that took the place of another.
+    std::size_t held() const;
 
     const std::vector<HeaderField>& header() const { return header_; }
     std::vector<HeaderField>& edit_header()
@@ -80,6 +86,8 @@ private:
     std::uint64_t body_offset_ = 0, size_;
     Read read_;
     std::uint64_t body_limit_;
+    MayHold may_hold_;
+    std::size_t header_held_ = 0;  // as it was read
     std::optional<std::string> new_body_, coming_;
     bool after_cr_ = false;
     std::vector<EnvelopeChange> envelope_;
