@@ -180,7 +180,7 @@ MORE = {
                                      "MAIL FROM:<b@good.test>", "RCPT TO:<x@elsewhere.test>", "QUIT"],
         "unknown commands": ["EHLO client.test", "HUH what", "MAIL FROM:<a@good.test>", "HUH again", "EHLO other.test", "QUIT"],
         "lost": ["EHLO client.test", "MAIL FROM:<a@good.test>", "RCPT TO:<one@demo.test>"],
-        "chunks": ["EHLO client.test", "MAIL FROM:<a@good.test>", "RCPT TO:<one@demo.test>", "BDAT 68\r\nMessage-ID: <x@good.test>\r\nDate: Thu, 26 Nov 2026 09:00:00 +0000\r\n", "BDAT 6 LAST\r\n\r\nbody", "QUIT"],
+        "chunks": ["EHLO client.test", "MAIL FROM:<a@good.test>", "RCPT TO:<one@demo.test>", "BDAT 66\r\nMessage-ID: <x@good.test>\r\nDate: Thu, 26 Nov 2026 09:00:00 +0000\r\n", "BDAT 6 LAST\r\n\r\nbody", "QUIT"],
     },
     "wants refused recipients": {"one is refused": ["EHLO client.test", "MAIL FROM:<a@good.test>", "RCPT TO:<x@elsewhere.test>", "RCPT TO:<one@demo.test>", "DATA", "QUIT"]},
     "refuses a recipient": {"the only one": ["EHLO client.test", "MAIL FROM:<a@good.test>", "RCPT TO:<two@demo.test>", "DATA", "QUIT"]},
