@@ -11,9 +11,7 @@ import contextlib
 import os
 import pathlib
 import re
-import socket
 import sys
-import threading
 import unittest
 
 import frame
@@ -95,52 +93,38 @@ PROVIDERS = {
 }
 
 
-class Provider:
+class Provider(frame.Server):
     """An SMTP server that takes mail, and says its script's replies to AUTH and to what follows it."""
 
     def __init__(self, mechanisms, replies):
         self.mechanisms, self.replies, self.heard = mechanisms, replies, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__()
 
-    def accept(self):
-        while True:
-            try:
-                stream, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(stream,), daemon=True).start()
-
-    def serve(self, stream):
-        with contextlib.suppress(OSError), stream:
-            stream.sendall(b"220 provider.test ESMTP\r\n")
-            script, file = list(self.replies), stream.makefile("rb")
-            amid = False
-            while line := file.readline():
-                text = line.decode().rstrip("\r\n")
-                verb = text.split(" ")[0].upper()
-                self.heard.append(text)
-                if verb == "AUTH" or amid:
-                    reply = script.pop(0) if script else "503 5.5.1 no more"
-                    if reply is None:
-                        return
-                    amid = reply.startswith("334")
-                elif verb == "EHLO":
-                    reply = f"250-provider.test\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 AUTH{' ' + self.mechanisms if self.mechanisms else ''}"
-                elif verb == "DATA":
-                    stream.sendall(b"354 go\r\n")
-                    while (line := file.readline()) not in (b".\r\n", b""):
-                        pass
-                    reply = "250 2.0.0 taken"
-                else:
-                    reply = "221 2.0.0 bye" if verb == "QUIT" else f"250 2.0.0 {verb} ok"
-                stream.sendall(reply.encode() + b"\r\n")
-                if verb == "QUIT":
+    def talk(self, stream, file, told):
+        stream.sendall(b"220 provider.test ESMTP\r\n")
+        script = list(self.replies)
+        amid = False
+        while line := file.readline():
+            text = line.decode().rstrip("\r\n")
+            verb = text.split(" ")[0].upper()
+            self.heard.append(text)
+            if verb == "AUTH" or amid:
+                reply = script.pop(0) if script else "503 5.5.1 no more"
+                if reply is None:
                     return
-
-    def close(self):
-        self.listener.close()
+                amid = reply.startswith("334")
+            elif verb == "EHLO":
+                reply = f"250-provider.test\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250 AUTH{' ' + self.mechanisms if self.mechanisms else ''}"
+            elif verb == "DATA":
+                stream.sendall(b"354 go\r\n")
+                while (line := file.readline()) not in (b".\r\n", b""):
+                    pass
+                reply = "250 2.0.0 taken"
+            else:
+                reply = "221 2.0.0 bye" if verb == "QUIT" else f"250 2.0.0 {verb} ok"
+            stream.sendall(reply.encode() + b"\r\n")
+            if verb == "QUIT":
+                return
 
 
 def normal(text):

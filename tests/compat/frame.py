@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 
 HOUSE = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
@@ -196,6 +197,34 @@ def dialogue(port, commands, content, client="127.0.0.1", patience=60):
             if not answer:
                 break
     return said
+
+
+class Server:
+    """A server that a test plays, on a port of its own: talk(stream, file, told) is had with each connection, in a thread of its own. told is the connection's
+    list in sessions."""
+
+    def __init__(self):
+        self.sessions = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                stream, _ = self.listener.accept()
+            except OSError:
+                return
+            told = []
+            self.sessions.append(told)
+            threading.Thread(target=self.serve, args=(stream, told), daemon=True).start()
+
+    def serve(self, stream, told):
+        with contextlib.suppress(OSError), stream:
+            self.talk(stream, stream.makefile("rb"), told)
+
+    def close(self):
+        self.listener.close()
 
 
 class Area:

@@ -11,10 +11,8 @@ import contextlib
 import os
 import pathlib
 import re
-import socket
 import struct
 import sys
-import threading
 
 import frame
 
@@ -41,40 +39,24 @@ def numbered(number, *words):
 GO_ON = packet("c")
 
 
-class Filter:
+class Filter(frame.Server):
     """script: the beginning of an event ("RCPT <two") -> packets, None: hang up, b"": silence."""
 
     def __init__(self, script=None, steps=0, actions=0x1ff, version=6, lists=b"", negotiation=None):
         self.script, self.steps, self.actions, self.version, self.lists, self.negotiation = script or {}, steps, actions, version, lists, negotiation
-        self.sessions = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__()
 
-    def accept(self):
-        while True:
-            try:
-                stream, _ = self.listener.accept()
-            except OSError:
-                return
-            told = []
-            self.sessions.append(told)
-            threading.Thread(target=self.serve, args=(stream, told), daemon=True).start()
-
-    def serve(self, stream, told):
-        with stream:
-            try:
-                file = stream.makefile("rb")
-                while len(head := file.read(4)) == 4:
-                    data = file.read(struct.unpack("!I", head)[0])
-                    code, data = chr(data[0]), data[1:]
-                    answer = self.react(code, data, told)
-                    if answer is None:
-                        break
-                    if answer:
-                        stream.sendall(answer)
-            except OSError:
-                pass
+    def talk(self, stream, file, told):
+        try:
+            while len(head := file.read(4)) == 4:
+                data = file.read(struct.unpack("!I", head)[0])
+                code, data = chr(data[0]), data[1:]
+                answer = self.react(code, data, told)
+                if answer is None:
+                    break
+                if answer:
+                    stream.sendall(answer)
+        finally:
             told.append("(end)")
 
     def react(self, code, data, told):
@@ -101,9 +83,6 @@ class Filter:
             if text.startswith(begin):
                 return answer
         return b"" if code in NO_ANSWER else GO_ON
-
-    def close(self):
-        self.listener.close()
 
 
 def at_end(*packets):

@@ -12,9 +12,7 @@ import contextlib
 import os
 import pathlib
 import re
-import socket
 import sys
-import threading
 import time
 
 import frame
@@ -26,32 +24,12 @@ from mail_systems import master_line  # noqa: E402
 ALL = "NAME ADDR PROTO HELO SOURCE PORT IDENT"
 
 
-class Filter:
+class Filter(frame.Server):
     """A server that says `250` but where its script says otherwise: place -> reply, or None where it hangs up. A place is CONNECT, a verb, a whole RCPT line, or END."""
 
     def __init__(self, keywords=("PIPELINING", "8BITMIME", f"XFORWARD {ALL}"), script=None, say=None, wait=None):
         self.keywords, self.script, self.wait = keywords, script or {}, wait
-        self.sessions = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                stream, _ = self.listener.accept()
-            except OSError:
-                return
-            told = []
-            self.sessions.append(told)
-            threading.Thread(target=self.serve, args=(stream, told), daemon=True).start()
-
-    def serve(self, stream, told):
-        with stream:
-            try:
-                self.talk(stream, stream.makefile("rb"), told)
-            except OSError:
-                pass
+        super().__init__()
 
     def talk(self, stream, file, told):
         def say(place, usual):
@@ -94,9 +72,6 @@ class Filter:
                 return
             elif not say(next((place for place in self.script if place.startswith("RCPT TO") and text.startswith(place)), verb), f"250 {verb} ok"):
                 return
-
-    def close(self):
-        self.listener.close()
 
 
 TIMEOUT = {"smtpd_proxy_timeout": "1s"}
