@@ -7,6 +7,8 @@
 #include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 using namespace posthorn;
 using namespace posthorn::milter;
 using namespace std::chrono_literals;
@@ -147,6 +149,17 @@ TEST_CASE("milter: what the filter does not want is not sent, what it does not a
     CHECK(rig.filter.all_heard() == "CONNECT client.test 4 40000 192.0.2.1\nMAIL <a@b.test>|SIZE=5\nDATA\n"
                                     "HEADER Subject| old\nHEADER X-A|  two\n\tlines\nHEADER X-A| second\nEOH\nBODY 6\nEOB\n");
     CHECK(rig.filter.reads == 3);                         // negotiation; all up to DATA; the whole message
+    // Macros go with a command that it does not want all the same, but not with fields.
+    Rig no_fields;
+    no_fields.filter.steps = no_recipient | no_header;
+    no_fields.begin();
+    CHECK(no_fields.message() == "go on");
+    const auto told = [&](std::string_view code) {
+        return std::ranges::count_if(no_fields.filter.macros, [&](const std::string& one) { return one.starts_with("MACRO " + std::string(code)); });
+    };
+    CHECK(told("R") == 1);
+    CHECK(told("L") == 0);
+    CHECK(told("N") == 1);
 }
 
 TEST_CASE("milter: an old filter is told what its version has, and the macros that it asks for")
@@ -157,7 +170,7 @@ TEST_CASE("milter: an old filter is told what its version has, and the macros th
     CHECK(rig.begin() == "go on,go on,go on,go on,go on,");
     CHECK(rig.filter.all_heard().find("DATA") == std::string::npos);
     CHECK(rig.filter.macros.front() == "MACRO C v=v-v");
-    CHECK(rig.filter.macros.at(2) == "MACRO M");           // the other lists are empty then
+    CHECK(rig.filter.macros.at(2) == "MACRO M {mail_addr}=v-mail_addr");        // the other lists are ours
     Rig ours;
     ours.options.settings.version = 3;
     ours.filter.version = 3;

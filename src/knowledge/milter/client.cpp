@@ -134,7 +134,7 @@ awaitable<void> Client::open()
     steps_ = agreed->steps;
     not_known_ = step::not_sent & ~(known & steps_of(agreed->version));
     if (!agreed->macros.empty()) {
-        own_lists_ = std::make_unique<MacroLists>();
+        own_lists_ = std::make_unique<MacroLists>(*around_.lists);    // stages that it says nothing of keep what they have
         for (const auto& [number, list] : agreed->macros) {
             if (const auto stage = stage_of_list(number))
                 own_lists_->of(*stage) = parse_macro_list(list);
@@ -323,7 +323,7 @@ awaitable<Verdict> Client::unknown(std::string line)
 
 awaitable<Verdict> Client::tell_header(Mail& mail)
 {
-    bool first = true;
+    bool first = (steps_ & step::no_header) == 0;
     for (const HeaderField& one : mail.header()) {
         message::HeaderWalk walk(one.text);
         const auto field = walk.next();
