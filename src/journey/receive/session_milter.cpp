@@ -228,8 +228,12 @@ std::optional<std::string> Session::milter_macro(std::string_view name) const
     if (facts_.recipient && where_ == "RCPT") {
         const std::string& refusal = milters_->refusal;
         const std::string_view said = std::string_view(refusal).substr(std::min<std::size_t>(4, refusal.size()));
+        if (name == "rcpt_addr" && !refusal.empty()) {            // what "5.1.1 <user@example.test>: " is followed by
+            const auto behind = said.find(' ', said.find(' ') + 1);
+            return behind == std::string_view::npos ? std::nullopt : std::optional<std::string>(said.substr(behind + 1));
+        }
         if (name == "rcpt_addr")
-            return refusal.empty() ? smtp::external_address(*facts_.recipient) : std::string(said);
+            return smtp::external_address(*facts_.recipient);
         if (name == "rcpt_host")
             return refusal.empty() ? if_any(milters_->recipient_route.nexthop()) : std::string(said.substr(0, said.find(' ')));
         if (name == "rcpt_mailer")
