@@ -119,7 +119,10 @@ std::vector<config::Snapshot> Service::all_configs() const
     return all;
 }
 
-observe::Log Service::log_as(std::string_view station) const { return log_.as(config_for(station).text("syslog_name") + "/" + std::string(station)); }
+observe::Log Service::log_as(std::string_view station, std::string_view line) const
+{
+    return log_.as(config_for(line).text("syslog_name") + "/" + std::string(station));
+}
 
 Fd Service::take_listener(std::string_view name)
 {

@@ -97,7 +97,9 @@ public:
     /// "postfix/smtpd"
     const observe::Log& log() const { return log_; }
     /// Under another station's name: log_as("cleanup") is "postfix/cleanup", by the syslog_name of that line.
-    observe::Log log_as(std::string_view station) const;
+    observe::Log log_as(std::string_view station) const { return log_as(station, station); }
+    /// By the syslog_name of `line`, where the station's line may have another name (cleanup_service_name).
+    observe::Log log_as(std::string_view station, std::string_view line) const;
 
     asio::io_context& loop() { return loop_; }
     Executor executor() { return loop_.get_executor(); }

@@ -116,7 +116,7 @@ public:
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  clock_, service.log()),
-          cleaner_(configured_), milters_(service.executor(), cleaner_, service.log_as("cleanup")),
+          cleaner_(configured_), milters_(service.executor(), cleaner_, service.log_as("cleanup", cleanup_line(service))),
           pickup_(
               service.executor(), pickup_options(service.config_for("pickup")), [this]() -> const report::Options& { return configured_->reports; },
               queue_, [this](std::string queue_id) { return queue_.was_committed(std::move(queue_id)); }, cleaner_, clock_, service.log_as("pickup"))
@@ -206,11 +206,13 @@ public:
     }
 
 private:
+    /// The line whose cleanup local mail goes through.
+    static std::string cleanup_line(const process::Service& service) { return service.config_for("pickup").get(receive::cleanup_service_name); }
     std::unique_ptr<Configured> configure(const config::Snapshot&)
     {
         return std::make_unique<Configured>(service_.config_for("rewrite"), service_.config_for("bounce"),
-                                            service_.config_for(service_.config_for("pickup").get(receive::cleanup_service_name)),
-                                            service_.config_for("pickup"), *files_, tables_, service_.log(), service_.log_as("cleanup"));
+                                            service_.config_for(cleanup_line(service_)), service_.config_for("pickup"), *files_, tables_,
+                                            service_.log(), service_.log_as("cleanup", cleanup_line(service_)));
     }
 
     static PickupOptions pickup_options(const config::Snapshot& snapshot)
@@ -226,7 +228,7 @@ private:
     milter::Options milter_options() const
     {
         const auto& pickup = service_.config_for("pickup");
-        return milter::Options::from(service_.config_for(pickup.get(receive::cleanup_service_name)), pickup.get(receive::receive_override_options));
+        return milter::Options::from(service_.config_for(cleanup_line(service_)), pickup.get(receive::receive_override_options));
     }
     void show_to_milters(milter::Options options)
     {

@@ -88,7 +88,7 @@ public:
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  Prepared::clock, service.log()),
-          cleaner_(std::move(prepared.cleanup), tables_, service.log_as("cleanup")),
+          cleaner_(std::move(prepared.cleanup), tables_, service.log_as("cleanup", service.config().get(receive::cleanup_service_name))),
           classes_(prepared.route, route::Resolver::Purpose::mail, tables_), resolver_(std::move(prepared.resolver)),
           names_(*resolver_, Prepared::clock), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
           tls_(std::move(prepared.tls)),
@@ -159,7 +159,7 @@ private:
         receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, Prepared::clock, service_.log());
         made.verifier = &verifier_;
         made.router = &classes_;
-        made.cleanup_log = service_.log_as("cleanup");
+        made.cleanup_log = service_.log_as("cleanup", service_.config().get(receive::cleanup_service_name));
         made.rates = &rates_;
         made.postmaster = this;
         made.tls = tls_ ? &acceptor_ : nullptr;
