@@ -33,9 +33,6 @@ class RunningFilter:
         wait_until(listens, "the filter listens")
         if unix:
             os.chmod(at, 0o666)
-        else:
-            # The probe above was a session for it.
-            wait_until(lambda: self.program.poll() is None, "the filter runs")
 
     def close(self):
         if self.program.poll() is None:
@@ -59,6 +56,15 @@ class Milters(Journey):
             for recipient in recipients:
                 client.rcpt(recipient)
             return client.data(message(subject, more).encode())
+
+    def beside_a_filter(self, parameter, settings):
+        """Sink, system and filter, all running."""
+        sink = self.sink()
+        posthorn = self.instance(settings, relay=sink.port, start=False)
+        one = RunningFilter(self, posthorn.dir, free_port())
+        posthorn.set({parameter: one.place})
+        posthorn.start()
+        return sink, posthorn, one
 
     def test_what_a_filter_wants_is_done(self):
         sink = self.sink()
@@ -148,11 +154,7 @@ class Milters(Journey):
         wait_until(lambda: sink.messages, "the message arrives")
 
     def test_large_mail_is_seen_whole_and_stored_changed(self):
-        sink = self.sink()
-        posthorn = self.instance({"relay_domains": "there.test"}, relay=sink.port, start=False)
-        one = RunningFilter(self, posthorn.dir, free_port())
-        posthorn.set({"smtpd_milters": one.place})
-        posthorn.start()
+        sink, posthorn, one = self.beside_a_filter("smtpd_milters", {"relay_domains": "there.test"})
         body = "".join(f"{line:07} of a large message, above what is kept in memory\r\n" for line in range(20000))
         with posthorn.smtp() as client:
             client.ehlo("client.test")
@@ -167,11 +169,7 @@ class Milters(Journey):
         self.assertEqual(list((posthorn.dir / "queue" / "spool" / "incoming").iterdir()) if (posthorn.dir / "queue" / "spool" / "incoming").exists() else [], [])
 
     def test_mail_of_sendmail_meets_non_smtpd_milters(self):
-        sink = self.sink()
-        posthorn = self.instance({"myorigin": "ours.test"}, relay=sink.port, start=False)
-        one = RunningFilter(self, posthorn.dir, free_port())
-        posthorn.set({"non_smtpd_milters": one.place})
-        posthorn.start()
+        sink, posthorn, one = self.beside_a_filter("non_smtpd_milters", {"myorigin": "ours.test"})
 
         def submit(subject, size=0):
             posthorn.run("sendmail", "-f", "me@ours.test", "user@there.test", input=message(subject).replace("\r\n", "\n") + "a line\n" * size)
