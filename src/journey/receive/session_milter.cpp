@@ -142,7 +142,17 @@ awaitable<void> Session::milters_on_refused_recipient(std::string arguments, std
     milters_->refusal.clear();
 }
 
-awaitable<std::optional<std::string>> Session::milters_on_data() { co_return heed(co_await milters_->chain.data(), transaction_->effects); }
+/// Logged with the first recipient.
+awaitable<std::optional<std::string>> Session::milters_on_data()
+{
+    const milter::Verdict verdict = co_await milters_->chain.data();
+    const auto before = facts_.recipient;
+    if (const auto& recipients = transaction_->envelope.recipients(); !recipients.empty())
+        facts_.recipient = recipients.begin()->address();
+    auto refused = heed(verdict, transaction_->effects);
+    facts_.recipient = before;
+    co_return refused;
+}
 
 awaitable<std::optional<std::string>> Session::milters_on_unknown(std::string line)
 {

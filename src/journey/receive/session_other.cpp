@@ -43,14 +43,16 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
     }
     end_transaction();
     helo_given_ = true;
+    std::optional<std::string> refused;                            // logged with the protocol that was spoken so far
+    if (asks_milters())
+        refused = co_await milters_on_helo();
     esmtp_ = verb == smtp::VerbId::ehlo;
-    if (asks_milters()) {
-        const auto refused = co_await milters_on_helo();
-        if (refused && refused->starts_with("421")) {
+    if (refused) {
+        if (refused->starts_with("421")) {
             say(*refused);
             co_return false;
         }
-        if (esmtp_ && refused && refused->starts_with('5')) {      // as Sendmail does: the refusal is said to MAIL
+        if (esmtp_ && refused->starts_with('5')) {      // as Sendmail does: the refusal is said to MAIL
             say(fmt::format("250-{}\r\n250 ENHANCEDSTATUSCODES", core_.options.myhostname));
             co_return true;
         }
