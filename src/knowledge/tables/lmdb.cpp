@@ -79,17 +79,17 @@ public:
         // It is mapped: what another program cuts off from under us would end the process.
         if (!whole())
             return truncated();
-        for (int tries = 0; tries < 10; ++tries) {
+        // What a commit frees, the second one after it writes over: what was read of a state older than that counts for nothing.
+        for (int tries = 0; tries < 100; ++tries) {
             if (const int code = renew(); code != 0)
                 return Error{mdb_strerror(code), "4.3.0"};
-            const auto before = last_txn();
             auto answer = look(key);
-            const auto after = last_txn();
+            const bool overtaken = stale();
             mdb_txn_reset(txn_);
-            if (after - before < 2)
+            if (!overtaken)
                 return answer;
         }
-        return Error{"the file changes faster than it can be read", "4.3.0"};
+        return changes_too_fast();
     }
 
     Result<void> visit(const std::function<void(std::string_view, std::string_view)>& each)
@@ -105,7 +105,10 @@ public:
             each(without_nul(text_of(key)), without_nul(text_of(value)));
         if (cursor != nullptr)
             mdb_cursor_close(cursor);
+        const bool overtaken = stale();
         mdb_txn_reset(txn_);
+        if (overtaken)
+            return changes_too_fast();
         if (code != MDB_NOTFOUND)
             return Error{mdb_strerror(code), "4.3.0"};
         return {};
@@ -128,23 +131,30 @@ private:
             mdb_txn_abort(std::exchange(txn_, nullptr));
         return begin(&txn_);
     }
-    std::size_t last_txn() const
+    bool stale() const
     {
         MDB_envinfo info{};
         mdb_env_info(env_.get(), &info);
-        return info.me_last_txnid;
+        return info.me_last_txnid - mdb_txn_id(txn_) >= 2;
     }
-    /// Has the file the pages that its header, its first two pages, speaks of?
+    static Error changes_too_fast() { return Error{"the file changes faster than it can be read", "4.3.0"}; }
+    /// Has the file the pages that its header, its first two pages, speaks of? Its length is asked again after the header: a writer lets the file grow
+    /// before it says so.
     bool whole() const
     {
-        int fd = -1;
-        struct ::stat status{};
-        if (mdb_env_get_fd(env_.get(), &fd) != 0 || ::fstat(fd, &status) != 0 ||
-            static_cast<std::uint64_t>(status.st_size) < 2 * std::uint64_t{page_})
+        if (pages() < 2)
             return false;
         MDB_envinfo info{};
         mdb_env_info(env_.get(), &info);
-        return static_cast<std::uint64_t>(status.st_size) >= (std::uint64_t{info.me_last_pgno} + 1) * page_;
+        return pages() > info.me_last_pgno;
+    }
+    std::uint64_t pages() const
+    {
+        int fd = -1;
+        struct ::stat status{};
+        if (mdb_env_get_fd(env_.get(), &fd) != 0 || ::fstat(fd, &status) != 0)
+            return 0;
+        return static_cast<std::uint64_t>(status.st_size) / page_;
     }
     Error truncated() const { return Error{fmt::format("open database {}: the file is truncated", path_), "4.3.0"}; }
     Answer look(std::string_view key)
