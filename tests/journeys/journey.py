@@ -531,11 +531,13 @@ class Journey(unittest.TestCase):
         self._opened.append(server)
         return server.server
 
-    def tearDown(self):
+    def failed(self):
         result = self._outcome.result
-        failed = any(test is self for test, _ in [*result.failures, *result.errors])
+        return any(test is self for test, _ in [*result.failures, *result.errors])
+
+    def tearDown(self):
         for thing in reversed(self._opened):
-            thing.close(failed) if isinstance(thing, Instance) else thing.close()
+            thing.close(self.failed()) if isinstance(thing, Instance) else thing.close()
 
 
 def parse(content):

@@ -225,6 +225,7 @@ class Queue(Moving):
             **self.SETTINGS, "header_checks": "regexp:{{/^Subject: please HOLD/ HOLD}}", "command_directory": commands, "mydomain": "there.test",
             "export_environment": "TZ MAIL_CONFIG LD_LIBRARY_PATH", "default_destination_recipient_limit": "1000", "local_header_rewrite_clients": ""})
         self.addCleanup(lambda: system.group.close())
+        self.addCleanup(lambda: self.failed() and sys.stderr.write(f"--- Postfix's log\n{system.log_path.read_text(errors='replace')[-30000:]}\n"))
         return system, tools
 
     def check_all(self, first, second):
@@ -307,6 +308,7 @@ class Queue(Moving):
         self.addCleanup(system.stop)
         system.master = int((system.dir / "queue/pid/master.pid").read_text())
         subprocess.run([tools.program("postsuper"), "-c", str(system.conf), "-H", "ALL"], env=tools.env, check=True, capture_output=True)
+        system.flush()                                             # nobody tells its queue manager of what is released
         wait_until(lambda: len(second.recipients()) == 2 * 7 + 60, "Postfix has sent it all")
         self.check_all(first, second)
         posthorn.start()
