@@ -257,7 +257,7 @@ RULES = [
     send("where DANE cannot be done it is not done", "src/journey/send/tls_demand.cpp", "    if (!why_not.empty()) {", "    if (why_not.size() == 1) {", "*DANE*"),
     send("a trusted CNAME of an untrusted MX names the server", "src/journey/send/tls_demand.cpp", "if (host.mx == Host::Mx::secure && !host.mx_owner.empty())",
          "if (!host.mx_owner.empty())", "*DANE*"),
-    send("what failed a moment ago goes in clear, whatever is asked of TLS now", LINES, "in_clear && wish.tls.level <= TlsLevel::may;", "in_clear;", "*DANE*"),
+    send("what failed a moment ago goes in clear, whatever is asked of TLS now", OPEN, "in_clear && wish.tls.level <= TlsLevel::may;", "in_clear;", "*DANE*"),
     send("without names to ask for any will do", "src/journey/send/tls_demand.cpp", "if (demand.names.empty()) {", "if (demand.names.size() > 100) {", "*levels:*"),
     send("an IDN has one spelling", "src/journey/send/tls_policy.cpp", "        add(spelt);\n", "", "*policy:*"),
     # What the comparison with Debian's Postfix has to notice: two rules for each area, one for the tools and for the filter before the queue.

@@ -1,9 +1,10 @@
 // deliver/local_agent.hpp: mail for users of this machine, and for what their names stand for.                             local(8), aliases(5)
-// Order    aliases, then the user's .forward, then the mailbox: by another transport, a command, a file. Who is no user: fallback_transport, luser_relay.
+// Order    aliases, then the user's .forward, then the mailbox: by another transport, a command, a file. Who is no user: fallback_transport,
+//          luser_relay.
 // Rights   a user's commands, files and .forward: the user's. An alias': those of the owner of its table, or default_privs where that is root. An
 //          :include: file's: those of who names it; of its owner where that would be default_privs and the owner is not root.
-// Leaves   each place that an address leads to has a log line. The recipient's verdict is the worst of them: where one is deferred all are tried again,
-//          as in Postfix. What leaves this machine is a new message, cleaned and enqueued before the verdict.
+// Leaves   each place that an address leads to has a log line. The recipient's verdict is the worst of them: where one is deferred all are tried
+//          again, as in Postfix. What leaves this machine is a new message, cleaned and enqueued before the verdict.
 #pragma once
 
 #include "deliver/accounts.hpp"

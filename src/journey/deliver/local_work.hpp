@@ -1,4 +1,5 @@
-// deliver/local_work.hpp: what the two halves of LocalAgent share: from a name to its places (local_agent.cpp), and a delivery to each (local_places.cpp).
+// deliver/local_work.hpp: what the two halves of LocalAgent share: from a name to its places (local_agent.cpp), and a delivery to each
+// (local_places.cpp).
 #pragma once
 
 #include "deliver/local_agent.hpp"
@@ -13,15 +14,15 @@ struct LocalAgent::Work {
     const handoff::Recipient* recipient = nullptr;
     const Message* message = nullptr;
     std::int64_t began = 0;
-    std::set<std::string> seen;  // places that were delivered to already
-    std::map<std::string, std::vector<std::string>> forwards;  // new recipients, by sender
+    std::set<std::string> seen;                            // places that were delivered to already
+    std::map<std::string, std::vector<std::string>> forwards;   // new recipients, by sender
     std::size_t places = 0;
     std::vector<handoff::Verdict> leaves;
     const Teller* teller = nullptr;
 
     bool first_time(std::string place) { return seen.insert(std::move(place)).second; }
-    std::string shown;  // the address that led here, for log lines
-    bool owned = false;  // by way of an alias with an owner: what was first written is not said
+    std::string shown;                                     // the address that led here, for log lines
+    bool owned = false;                                    // by way of an alias with an owner: what was first written is not said
     awaitable<void> leaf(Fate fate)
     {
         handoff::Recipient said = *recipient;
@@ -36,12 +37,12 @@ struct LocalAgent::Work {
 /// How an address was come to.
 struct LocalAgent::Place {
     enum class From { recipient, alias, forward, include } from = From::recipient;
-    std::string sender;  // of what is forwarded: an alias' owner
+    std::string sender;                                    // of what is forwarded: an alias' owner
     std::string local, domain, extension;
-    std::optional<Account> account;  // whose .forward it is
-    std::optional<Privileges> rights;  // of commands and files; none: default_privs
-    std::string unmatched;  // the extension, with its delimiter, that an alias did not have
-    std::set<std::string> chain;  // aliases and .forwards on the way here
+    std::optional<Account> account;                        // whose .forward it is
+    std::optional<Privileges> rights;                      // of commands and files; none: default_privs
+    std::string unmatched;                                 // the extension, with its delimiter, that an alias did not have
+    std::set<std::string> chain;                           // aliases and .forwards on the way here
     unsigned depth = 0;
 
     bool allowed(const Sources& sources) const

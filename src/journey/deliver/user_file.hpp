@@ -1,5 +1,6 @@
 // deliver/user_file.hpp: a file of a user's, .forward or :include:, read by a child that has become who may read it.
-// Trust    none: a file that is none (a pipe, a device) is an error and is not waited for, of a large one targets_limit octets and a little more are read.
+// Trust    none: a file that is none (a pipe, a device) is an error and is not waited for, of a large one targets_limit octets and a little more
+//          are read.
 // Packed   for the way back from the child. Not there: an empty optional.
 #pragma once
 

@@ -114,8 +114,8 @@ void Agent::Core::start(Site& site, std::shared_ptr<Job> job, std::unique_ptr<Se
     tasks.spawn(drive(std::move(made)));
 }
 
-/// The queue manager knows of no ceiling, perhaps since it was started anew: what the set lately took is kept to, and told; from then on it raises that
-/// by its own rules. True: another session will have the job.
+/// The queue manager knows of no ceiling, perhaps since it was started anew: what the set lately took is kept to, and told; from then on it
+/// raises that by its own rules. True: another session will have the job.
 bool Agent::Core::one_too_many(Job& job, const Site& site)
 {
     if (!around.peers || job.request.probe() || job.request.set_connections() != 0)

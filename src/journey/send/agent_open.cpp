@@ -1,4 +1,5 @@
-// Where a mail goes and how a session with such a host is had: hosts, those that did not answer last, what TLS has to be, the next host that takes one.
+// Where a mail goes and how a session with such a host is had: hosts, those that did not answer last, what TLS has to be, the next host that
+// takes one.
 #include "send/agent_core.hpp"
 
 #include "base/strings.hpp"
@@ -38,7 +39,7 @@ awaitable<void> Agent::Core::resolve(std::shared_ptr<Job> job, Reason* reason)
 /// A host that lets a connection time out costs every session that time: for a while it is tried behind those that answer.
 void Agent::Core::put_unheard_last(std::vector<Host>& hosts) const
 {
-    if (unheard.empty() || !options.fallback_relays.empty())  // those stand behind all hosts of the destination
+    if (unheard.empty() || !options.fallback_relays.empty())        // those stand behind all hosts of the destination
         return;
     const auto was_unheard = [&](const Host& host) {
         const auto at = unheard.find(host.endpoint.ip.text());

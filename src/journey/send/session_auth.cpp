@@ -1,6 +1,7 @@
 // AUTH: who we are, said once, between the last EHLO and the first mail.                           RFC 4954
 // Turns     a mechanism that speaks first says so in the command itself. AUTH ends its group (RFC 4954 4): no mail rides behind it.
-// Failure   is the session's, not the mail's: the next host is tried, then the mail waits. Only with smtp_sasl_auth_soft_bounce = no does a 5xx return it.
+// Failure   is the session's, not the mail's: the next host is tried, then the mail waits. Only with smtp_sasl_auth_soft_bounce = no does a 5xx
+//          return it.
 #include "send/session.hpp"
 
 #include "base/strings.hpp"
@@ -55,8 +56,8 @@ void AuthFailures::keep(std::string_view host, const sasl::Credentials& credenti
     failures_.insert_or_assign(key_of(host, credentials), std::move(failure));
 }
 
-/// Before a word is said: who has credentials for this server, or may have, says nothing early, and is not tried again in clear when TLS failed. By the
-/// next hop that led here: a fallback relay has credentials of its own, or none.
+/// Before a word is said: who has credentials for this server, or may have, says nothing early, and is not tried again in clear when TLS failed.
+/// By the next hop that led here: a fallback relay has credentials of its own, or none.
 awaitable<void> Session::look_up_credentials()
 {
     if (!options_.sasl.enable || !around_.passwords)

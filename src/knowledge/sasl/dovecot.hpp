@@ -1,6 +1,6 @@
 // sasl/dovecot.hpp: an Authenticator by Dovecot's auth process.
-// Connection  one for all exchanges of this process, made at the first need; an exchange has a number of its own, so that many are under way at once and
-//             a refusal that Dovecot holds back for seconds holds up nobody else.
+// Connection  one for all exchanges of this process, made at the first need; an exchange has a number of its own, so that many are under way at
+//             once and a refusal that Dovecot holds back for seconds holds up nobody else.
 // Silent      a connection over which nothing at all was heard for exchange_patience, or that takes in nothing, is given up as lost.
 // Lost        what is under way is answered `later`; the next need connects anew. What was offered before is offered meanwhile.
 // Words       of failures are Postfix's: "Connection lost to authentication server".

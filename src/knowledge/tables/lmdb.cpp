@@ -138,8 +138,8 @@ private:
         return info.me_last_txnid - mdb_txn_id(txn_) >= 2;
     }
     static Error changes_too_fast() { return Error{"the file changes faster than it can be read", "4.3.0"}; }
-    /// Has the file the pages that its header, its first two pages, speaks of? Its length is asked again after the header: a writer lets the file grow
-    /// before it says so.
+    /// Has the file the pages that its header, its first two pages, speaks of? Its length is asked again after the header: a writer lets the
+    /// file grow before it says so.
     bool whole() const
     {
         if (pages() < 2)

@@ -1,8 +1,8 @@
 // services/spawner.hpp: one child per delivery, which becomes the recipient: commands by execution, mailboxes by a forked copy.
 // Commands  their time limit ends them with all they have started. What they say is read to their end, and kept up to a bound. What they leave behind
 //           in the background holds up nothing.
-// Hanging   a child that has no answer after `task_limit` is killed and given up: a user's file system need not answer, and he would keep the place of
-//           others for ever.
+// Hanging   a child that has no answer after `task_limit` is killed and given up: a user's file system need not answer, and he would keep the
+//           place of others for ever.
 // Stop      end_all() ends the commands; children that write mailboxes finish. Cancelled: the same for one.
 #pragma once
 

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <csignal>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@ namespace {
 
 deliver::CommandEnd run_command(const std::string& script, std::string input, std::chrono::seconds limit = std::chrono::seconds{60})
 {
+    std::signal(SIGPIPE, SIG_IGN);                                 // as in every service
     asio::io_context loop;
     Spawner spawner(loop.get_executor());
     deliver::CommandRun command;

@@ -72,7 +72,8 @@ Named named_by(const process::Service& service, std::span<const std::string_view
 {
     Named named, passwords, own;
     passwords.may_ask = false;
-    // Passwords are for who asks for them by name: what reads the network has none, whatever parameter of the administrator's own they stand in first.
+    // Passwords are for who asks for them by name: what reads the network has none, whatever parameter of the administrator's own they stand in
+    // first.
     const auto holds_passwords = [](std::string_view name) { return name.ends_with("_sasl_password_maps"); };
     const auto wanted = [&](std::string_view name) {
         return parameters.empty() ? !holds_passwords(name) : std::ranges::find(parameters, name) != parameters.end();
@@ -91,7 +92,7 @@ Named named_by(const process::Service& service, std::span<const std::string_view
     for (const config::KnownParameter& parameter : config::known_parameters()) {
         if (parameter.initial.find(':') == std::string_view::npos || service.config().definition(parameter.name) || !wanted(parameter.name))
             continue;
-        if (const auto value = service.config().expand(parameter.initial))  // text() would count as a question for it (config/reading.hpp)
+        if (const auto value = service.config().expand(parameter.initial))          // text() would count as a question for it (config/reading.hpp)
             named.add(*value, false);
     }
     return named;
@@ -150,7 +151,7 @@ bool TableFiles::lacks_any(const process::Service& service) const
     while (!named.table_files.empty() || !named.lists.empty()) {
         if (std::ranges::any_of(named.table_files, unknown) || std::ranges::any_of(named.lists, unknown))
             return true;
-        Named more;  // a list may say more than when its files were asked for
+        Named more;                                              // a list may say more than when its files were asked for
         for (const std::string& path : named.lists)
             if (const auto file = files_.find(path); file != files_.end() && read.insert(path).second)
                 more.add(named_in(file->second.get()));

@@ -1,6 +1,7 @@
 // supervisor/process_table.hpp: which line of master.cf becomes which process.            master(5), design.md section 3
-// Shape    every line of Postfix's stock master.cf is recognised. Some have processes of their own (smtpd, smtp, lmtp, spawn; pipe, virtual and local once
-//          there is mail for them); qmgr, resolve and memory are always there and take in the lines whose work they do, with their -o options.
+// Shape    every line of Postfix's stock master.cf is recognised. Some have processes of their own (smtpd, smtp, lmtp, spawn; pipe, virtual
+//          and local once there is mail for them); qmgr, resolve and memory are always there and take in the lines whose work they do, with their -o
+//          options.
 // Errors   a command that neither Postfix nor we know, a socket type a command cannot serve, the same address twice: with file and line.
 // Pure.
 #pragma once
