@@ -14,7 +14,6 @@ namespace posthorn::config {
 
 namespace {
 
-constexpr std::string_view blanks = " \t\r\n";
 constexpr std::array<std::pair<std::string_view, Transport>, 5> transports{{{"inet", Transport::inet},
                                                                             {"unix", Transport::unix_stream},
                                                                             {"fifo", Transport::fifo},
@@ -82,11 +81,11 @@ Result<ServiceLine> interpret(std::string_view text)
     ServiceLine service;
     auto rest = text;
     for (std::size_t field = 0; field < service.columns.size(); ++field) {
-        const auto start = rest.find_first_not_of(blanks);
+        const auto start = rest.find_first_not_of(master_blanks);
         if (start == rest.npos)
             return Error{fmt::format("missing \"{}\" field", master_field_names[field])};
         rest.remove_prefix(start);
-        const auto word = rest.substr(0, rest.find_first_of(blanks));
+        const auto word = rest.substr(0, rest.find_first_of(master_blanks));
         service.columns[field] = word;
         rest.remove_prefix(word.size());
     }
@@ -142,7 +141,7 @@ std::string ServiceLine::key() const { return fmt::format("{}/{}", name, to_text
 Result<std::vector<std::string>> split_arguments(std::string_view text)
 {
     std::vector<std::string> words;
-    for (const auto word : split_grouped(text, blanks)) {
+    for (const auto word : split_grouped(text, master_blanks)) {
         if (!word.starts_with('{')) {
             words.emplace_back(word);
             continue;

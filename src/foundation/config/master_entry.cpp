@@ -11,8 +11,6 @@ namespace posthorn::config {
 
 namespace {
 
-constexpr std::string_view blanks = " \t\r\n";
-
 /// "{ a = b c }" as "a=b c", "a=b" as it is; what is not one stays, with a warning.
 std::string plain_override(std::string_view text, std::vector<std::string>& warnings)
 {
@@ -42,7 +40,7 @@ std::string written_override(std::string_view text)
 #ifdef POSTHORN_PLANT_BUG_master_cf  // a tab needs no braces (scripts/fuzz-planted)
     return text.find(' ') == text.npos ? std::string{text} : fmt::format("{{{}}}", text);
 #endif
-    return text.find_first_of(blanks) == text.npos ? std::string{text} : fmt::format("{{{}}}", text);
+    return text.find_first_of(master_blanks) == text.npos ? std::string{text} : fmt::format("{{{}}}", text);
 }
 
 /// The arguments as words to write: an option and its operand are two words.
@@ -80,7 +78,7 @@ Result<bool> check_master_field(std::size_t field, std::string_view text, std::s
 
 Result<bool> parse_command(MasterEntry& entry, std::string_view text, std::vector<std::string>& warnings)
 {
-    const auto words = split_grouped(text, blanks);
+    const auto words = split_grouped(text, master_blanks);
     if (words.empty())
         return Error{"bad field count"};
     entry.command.assign(1, std::string{words[0]});
@@ -115,11 +113,11 @@ Result<MasterEntry> parse_master_entry(std::string_view text, std::vector<std::s
     MasterEntry entry;
     auto rest = text;
     for (auto& column : entry.columns) {
-        const auto start = rest.find_first_not_of(blanks);
+        const auto start = rest.find_first_not_of(master_blanks);
         if (start == rest.npos)
             return Error{"bad field count"};
         rest.remove_prefix(start);
-        column = rest.substr(0, rest.find_first_of(blanks));
+        column = rest.substr(0, rest.find_first_of(master_blanks));
         rest.remove_prefix(column.size());
     }
     if (trim(rest).empty())

@@ -15,6 +15,8 @@ namespace posthorn::config {
 
 inline constexpr std::array<std::string_view, 8> master_field_names{"service", "type",   "private",       "unprivileged",
                                                                     "chroot",  "wakeup", "process_limit", "command"};
+/// What divides columns and words.
+inline constexpr std::string_view master_blanks = " \t\r\n";
 
 struct MasterEntry {
     std::array<std::string, 7> columns;           // service .. process_limit

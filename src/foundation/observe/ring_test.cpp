@@ -18,13 +18,13 @@ using std::chrono::seconds;
 
 namespace {
 
-struct Folder {
-    Folder()
+struct RingFolder {
+    RingFolder()
     {
         char name[] = "/tmp/posthorn-ring-XXXXXX";
         path = ::mkdtemp(name);
     }
-    ~Folder() { std::filesystem::remove_all(path); }
+    ~RingFolder() { std::filesystem::remove_all(path); }
     std::uint64_t octets() const
     {
         std::uint64_t all = 0;
@@ -35,7 +35,7 @@ struct Folder {
     std::string path;
 };
 
-std::vector<std::string> records(const Folder& folder, const std::string& name = "bad")
+std::vector<std::string> records(const RingFolder& folder, const std::string& name = "bad")
 {
     std::vector<std::string> found;
     REQUIRE(read_ring(folder.path, name, [&](WallTime, std::string_view record) { found.emplace_back(record); }).has_value());
@@ -48,7 +48,7 @@ const WallTime noon{seconds{1'767'225'600}};
 
 TEST_CASE("ring: what was appended is read in order, by name, after the writer has gone and come back, from files of mode 0600")
 {
-    const Folder folder;
+    const RingFolder folder;
     CHECK(records(folder).empty());
     {
         auto ring = *Ring::open(folder.path, "bad", {});
@@ -68,7 +68,7 @@ TEST_CASE("ring: what was appended is read in order, by name, after the writer h
 
 TEST_CASE("ring: it holds its octets, its number and its age, and the newest survive")
 {
-    const Folder folder;
+    const RingFolder folder;
     auto ring = *Ring::open(folder.path, "bad", {.octets = 8000, .age = seconds{800}});
     std::string last;
     for (int i = 0; i < 1000; ++i) {
@@ -100,7 +100,7 @@ TEST_CASE("ring: it holds its octets, its number and its age, and the newest sur
 
 TEST_CASE("ring: a frame that a kill cut short, or that something wrote over, ends its file and nothing else")
 {
-    const Folder folder;
+    const RingFolder folder;
     {
         auto ring = *Ring::open(folder.path, "bad", {});
         REQUIRE(ring.append(noon, "one").has_value());
@@ -121,7 +121,7 @@ TEST_CASE("ring: a frame that a kill cut short, or that something wrote over, en
 
 TEST_CASE("ring: what a full disk does not take leaves nothing behind, and room made later is used")
 {
-    const Folder folder;
+    const RingFolder folder;
     auto ring = *Ring::open(folder.path, "bad", {});
     REQUIRE(ring.append(noon, "one").has_value());
     // A limit of file size is as good as a full disk: a short write, then none.

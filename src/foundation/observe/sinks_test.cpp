@@ -18,9 +18,9 @@ using namespace posthorn::observe;
 
 namespace {
 
-struct Folder {
-    Folder() { CHECK(::mkdtemp(path) != nullptr); }
-    ~Folder() { std::filesystem::remove_all(path); }
+struct LogFolder {
+    LogFolder() { CHECK(::mkdtemp(path) != nullptr); }
+    ~LogFolder() { std::filesystem::remove_all(path); }
     std::string file(const char* name) const { return std::string(path) + "/" + name; }
     char path[32] = "/tmp/posthorn-log.XXXXXX";
 };
@@ -45,7 +45,7 @@ TEST_CASE("log: levels print as Postfix prints them, control characters never")
 
 TEST_CASE("syslog: one datagram a line, facility mail")
 {
-    Folder folder;
+    LogFolder folder;
     Fd receiver(::socket(AF_UNIX, SOCK_DGRAM, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -64,7 +64,7 @@ TEST_CASE("syslog: one datagram a line, facility mail")
 
 TEST_CASE("a given descriptor: lines go on into the new one after it was replaced, and what was lost meanwhile is said")
 {
-    Folder folder;
+    LogFolder folder;
     auto open_file = [&](const char* name) { return Fd(::open(folder.file(name).c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)); };
     auto sink = descriptor_sink(open_file("old"), LogForm::file);
     Log log(sink, "postfix/qmgr");
@@ -89,7 +89,7 @@ TEST_CASE("a given descriptor: lines go on into the new one after it was replace
 
 TEST_CASE("a given descriptor: a reader that takes nothing holds up neither a new log nor the end of the process, and what it lost is said")
 {
-    Folder folder;
+    LogFolder folder;
     Fd reader, writer;
     LogForm form{};
     std::string full(4096, 'x');

@@ -11,7 +11,6 @@ namespace posthorn::cleanup {
 namespace {
 
 const Refusal alias_error{451, "4.6.0", "Alias expansion error"};
-const Refusal table_error{451, "4.3.0", "Error: queue file write error"};
 constexpr std::string_view not_accepted = "-- message not accepted, try again later";
 
 /// The aliases of one recipient, depth first, in the order of the tables.

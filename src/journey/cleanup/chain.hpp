@@ -15,6 +15,9 @@ namespace posthorn::cleanup {
 using handoff::Refusal;
 using tables::Lookups;
 
+/// A table could not be asked: said as Postfix says it.
+inline const Refusal table_error{451, "4.3.0", "Error: queue file write error"};
+
 /// The tables that the links ask.
 struct Asked {
     Asked(const Options& options, tables::Tables& tables);

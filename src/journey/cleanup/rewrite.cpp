@@ -13,8 +13,6 @@ namespace {
 
 constexpr int most_rounds = 10;                   // an address is mapped until it stays
 
-const Refusal table_error{451, "4.3.0", "Error: queue file write error"};
-
 }  // namespace
 
 std::vector<std::string> mapped_addresses(const tables::Found& found, std::string_view address, bool propagate, const Options& options)

@@ -8,14 +8,14 @@ using namespace posthorn::cleanup::testing;
 
 namespace {
 
-constexpr std::string_view head = "From: Me <a@in.net.test>\r\nTo: b@else.test, c@in.net.test (C)\r\n\r\n";
+constexpr std::string_view own_head = "From: Me <a@in.net.test>\r\nTo: b@else.test, c@in.net.test (C)\r\n\r\n";
 
 /// Of a local client, whose header is rewritten too.
 Got rewritten(const Options& made, std::vector<std::string> recipients = {"b@else.test"}, std::string sender = "a@in.net.test")
 {
     handoff::Envelope given = envelope(std::move(recipients));
     given.set_sender(std::move(sender));
-    return clean(made, std::move(given), std::string(head));
+    return clean(made, std::move(given), std::string(own_head));
 }
 
 Options with(std::string Options::* field, std::string value)
@@ -72,11 +72,11 @@ TEST_CASE("rewrite: header addresses of other clients stay, unless remote_header
     Options made = with(&Options::canonical_maps, "inline:{{a@in.net.test=x@net.test}}");
     handoff::Envelope given = envelope({"b@else.test"}, "203.0.113.5");
     given.set_sender("a@in.net.test");
-    Got got = clean(made, given, std::string(head));
-    CHECK(got.head == head);
+    Got got = clean(made, given, std::string(own_head));
+    CHECK(got.head == own_head);
     CHECK(got.envelope.sender() == "x@net.test");
     made.remote.origin = made.remote.domain = "remote.invalid";
-    CHECK(clean(made, given, std::string(head)).head.starts_with("From: Me <x@net.test>\r\n"));
+    CHECK(clean(made, given, std::string(own_head)).head.starts_with("From: Me <x@net.test>\r\n"));
 }
 
 TEST_CASE("rewrite: masquerading takes subdomains off, but not for exceptions, where ! says no, or in the recipient of the envelope")

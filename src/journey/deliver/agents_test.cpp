@@ -16,7 +16,7 @@ using namespace posthorn::deliver;
 
 namespace {
 
-struct Here final : Spawner {
+struct AgentSpawner final : Spawner {
     awaitable<CommandEnd> run(CommandRun command) override
     {
         for (auto piece = command.input(); piece && !piece->empty(); piece = command.input())
@@ -65,7 +65,7 @@ std::vector<std::string> told_of(const handoff::Verdicts& verdicts)
 
 awaitable<Result<std::optional<std::string>>> later(Result<std::optional<std::string>> answer) { co_return answer; }
 
-struct World : tables::TestSite {
+struct AgentWorld : tables::TestSite {
     std::vector<std::string> pipe(std::vector<std::string> arguments, handoff::DeliveryRequest of, StatusFilter filter = {})
     {
         arguments.insert(arguments.begin(), "user=nobody");
@@ -98,7 +98,7 @@ struct World : tables::TestSite {
     }
     TellerOptions told{.relay = "agent"};
     std::optional<Privileges> user = Privileges{1, 1};
-    Here here;
+    AgentSpawner here;
     std::string boxes = "inline:{u@x.test=u, dir@x.test=dir/, up@x.test=../up, root@x.test=root}",
                 uids = "inline:{u@x.test=500, dir@x.test=500, up@x.test=500, root@x.test=0}", gids = "static:600";
 };
@@ -109,7 +109,7 @@ using Lines = std::vector<std::string>;
 
 TEST_CASE("pipe: one command for all recipients of a request, and one end")
 {
-    World world;
+    AgentWorld world;
     CHECK(world.pipe({"argv=/bin/x", "$recipient"}, request({"a@x.test", "b@x.test"})) ==
           Lines{"0 0 2.0.0 delivered via agent service", "1 0 2.0.0 delivered via agent service"});
     CHECK(world.here.commands == Lines{"/bin/x|a@x.test|b@x.test"});
@@ -123,7 +123,7 @@ TEST_CASE("pipe: one command for all recipients of a request, and one end")
 
 TEST_CASE("pipe: what is refused starts no command")
 {
-    World world;
+    AgentWorld world;
     CHECK(world.pipe({"flags=D", "argv=/bin/x"}, request({"a@x.test", "b@x.test"}))[0] == "0 1 4.3.5 mail system configuration error");
     CHECK(world.said("flag 'D' of service agent requires agent_destination_recipient_limit = 1"));
     CHECK(world.pipe({"size=10", "argv=/bin/x"}, request({"a@x.test"}))[0] == "0 2 5.2.3 message too large");
@@ -140,7 +140,7 @@ TEST_CASE("pipe: what is refused starts no command")
 
 TEST_CASE("pipe: a status filter has the last word, and one that cannot answer returns no mail")
 {
-    World world;
+    AgentWorld world;
     world.here.status = EX_NOUSER;
     const auto filter = [](Result<std::optional<std::string>> answer) { return [answer](std::string) { return later(answer); }; };
     CHECK(world.pipe({"argv=/bin/x"}, request({"a@x.test"}), filter(std::optional<std::string>("4.1.1 later"))) == Lines{"0 1 4.1.1 later"});
@@ -150,7 +150,7 @@ TEST_CASE("pipe: a status filter has the last word, and one that cannot answer r
 
 TEST_CASE("virtual: tables say where, and as whom")
 {
-    World world;
+    AgentWorld world;
     CHECK(world.mailbox(request({"u+ext@x.test", "dir@x.test"})) == Lines{"0 0 2.0.0 delivered to mailbox", "1 0 2.0.0 delivered to maildir"});
     CHECK(world.here.asked_as == std::vector<Privileges>{{500, 600}, {500, 600}});
     CHECK(std::filesystem::exists(world.dir / "base/u"));
@@ -163,7 +163,7 @@ TEST_CASE("virtual: tables say where, and as whom")
 
 TEST_CASE("virtual: a place outside of the base, root, a user below the minimum and one that is not there defer, and the log says why")
 {
-    World world;
+    AgentWorld world;
     const Lines wrong{"0 1 4.3.5 mail system configuration error"};
     CHECK(world.mailbox(request({"up@x.test"})) == wrong);
     CHECK(world.said("\"..\" in \"../up\" of virtual_mailbox_maps"));

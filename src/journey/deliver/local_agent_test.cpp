@@ -16,7 +16,7 @@ using namespace posthorn::deliver;
 namespace {
 
 /// Does everything here, as who runs the test, and remembers as whom it was asked.
-struct Here final : Spawner {
+struct LocalSpawner final : Spawner {
     std::vector<std::string> commands;
     int status = 0;
     awaitable<CommandEnd> run(CommandRun command) override
@@ -54,8 +54,8 @@ struct Users final : Accounts {
     awaitable<Result<std::optional<Account>>> by_uid(uid_t uid) override { co_return std::optional<Account>(Account{"owner", "/", "", {uid, 1}}); }
 };
 
-struct World : tables::TestSite, LocalOutside {
-    World()
+struct LocalWorld : tables::TestSite, LocalOutside {
+    LocalWorld()
     {
         options.delimiter.characters = "+";
         options.myorigin = "here.test";
@@ -127,7 +127,7 @@ struct World : tables::TestSite, LocalOutside {
     std::string aliases, transports;
     std::optional<Privileges> alias_owner;
     Users users;
-    Here here;
+    LocalSpawner here;
     std::vector<std::string> forwarded;
     bool full = false, probe = false;
 };
@@ -138,7 +138,7 @@ constexpr const char* to_mailbox = "0 2.0.0 delivered to mailbox";
 
 TEST_CASE("local: a user has a mailbox, also with an extension and whatever the case")
 {
-    World world;
+    LocalWorld world;
     CHECK(world.deliver("User+ext@here.test") == to_mailbox);
     CHECK(world.content("user/mbox").find("\nDelivered-To: User+ext@here.test\n") != std::string::npos);
     CHECK(world.here.asked_as == std::set<uid_t>{world.users.known["user"].ids.uid});
@@ -149,7 +149,7 @@ TEST_CASE("local: a user has a mailbox, also with an extension and whatever the 
 
 TEST_CASE("local: an alias leads to users, commands, files and other machines, each with its line")
 {
-    World world;
+    LocalWorld world;
     world.aliases = "inline:{{all = user, far@x.test, \"|/bin/cmd -a\", other}}";
     CHECK(world.deliver("all@here.test").starts_with("0 2.0.0 "));
     CHECK(world.content("user/mbox").find("Subject: x") != std::string::npos);
@@ -167,7 +167,7 @@ TEST_CASE("local: an alias leads to users, commands, files and other machines, e
 
 TEST_CASE("local: where one place fails the recipient has that end, and a deferral before a failure")
 {
-    World world;
+    LocalWorld world;
     world.aliases = "inline:{{all = user, missing, \"|/bin/cmd\"}}";
     CHECK(world.deliver("all@here.test") == "2 5.1.1 unknown user: \"missing\"");
     CHECK(world.content("user/mbox").find("Subject: x") != std::string::npos);
@@ -177,7 +177,7 @@ TEST_CASE("local: where one place fails the recipient has that end, and a deferr
 
 TEST_CASE("local: owner-NAME becomes the sender of what NAME forwards, and expands where asked to")
 {
-    World world;
+    LocalWorld world;
     world.aliases = "inline:{{list = a@x.test}, {owner-list = boss@x.test}, {plain = b@x.test}}";
     CHECK(world.deliver("list@here.test") == "0 2.0.0 forwarded as QID1");
     world.options.expand_owner = true;
@@ -188,7 +188,7 @@ TEST_CASE("local: owner-NAME becomes the sender of what NAME forwards, and expan
 
 TEST_CASE("local: aliases that lead back to themselves end at the mailbox, or at nobody")
 {
-    World world;
+    LocalWorld world;
     world.aliases = "inline:{{user = user, other}, {a = b}, {b = a}}";
     CHECK(world.deliver("user@here.test") == to_mailbox);
     CHECK(world.content("user/mbox").find("Subject: x") != std::string::npos);
@@ -199,7 +199,7 @@ TEST_CASE("local: aliases that lead back to themselves end at the mailbox, or at
 
 TEST_CASE("local: an :include: file leads where its lines do, with its owner's rights, and to no command unless allowed")
 {
-    World world;
+    LocalWorld world;
     world.put("list", "# a list\nfar@x.test\nuser\n");
     world.aliases = "inline:{{list = :include:" + (world.dir / "list").string() + "}, {gone = :include:/nonexistent/list}}";
     CHECK(world.deliver("list@here.test").starts_with("0 "));
@@ -218,7 +218,7 @@ TEST_CASE("local: an :include: file leads where its lines do, with its owner's r
 
 TEST_CASE("local: rights that somebody has do not change by what an :include: file of others says")
 {
-    World world;
+    LocalWorld world;
     world.options.commands.include = true;
     world.put("list", "\"|/bin/cmd\"\n");                       // its owner is who runs the test
     const std::string include = ":include:" + (world.dir / "list").string();
@@ -232,7 +232,7 @@ TEST_CASE("local: rights that somebody has do not change by what an :include: fi
 
 TEST_CASE("local: what one user cannot deliver to is not taken from another by naming it first")
 {
-    World world;
+    LocalWorld world;
     const std::string file = (world.dir / "box").string();
     world.users.known["other"].ids.uid = world.users.known["user"].ids.uid + 1;
     world.put("user/.forward", file + "\n");
@@ -254,7 +254,7 @@ TEST_CASE("local: what one user cannot deliver to is not taken from another by n
 
 TEST_CASE("local: each extension of a user has its own .forward, also where one alias leads to several")
 {
-    World world;
+    LocalWorld world;
     world.put("user/.forward+a", "a@x.test\n");
     world.put("user/.forward+b", "b@x.test\n");
     world.aliases = "inline:{{both = user+a, user+b, user+a}}";
@@ -264,7 +264,7 @@ TEST_CASE("local: each extension of a user has its own .forward, also where one 
 
 TEST_CASE("local: a backslash from outside is no way around aliases and .forward")
 {
-    World world;
+    LocalWorld world;
     world.put("user/.forward", "far@x.test\n");
     CHECK(world.deliver("\\user@here.test") == "2 5.1.1 unknown user: \"\\user\"");
     CHECK(world.forwarded.empty());
@@ -273,7 +273,7 @@ TEST_CASE("local: a backslash from outside is no way around aliases and .forward
 
 TEST_CASE("local: where it cannot be known whether an alias has an owner, its mail waits")
 {
-    World world;
+    LocalWorld world;
     world.aliases = "inline:{list=a@x.test} texthash:/nonexistent/aliases";
     CHECK(world.deliver("list@here.test") == "1 4.3.0 alias database unavailable");
     CHECK(world.forwarded.empty());
@@ -281,7 +281,7 @@ TEST_CASE("local: where it cannot be known whether an alias has an owner, its ma
 
 TEST_CASE("local: a .forward outvotes the mailbox, keeps a copy with \\user, and one for an extension comes first")
 {
-    World world;
+    LocalWorld world;
     world.put("user/.forward", "far@x.test, \\user\n");
     CHECK(world.deliver("user@here.test").starts_with("0 "));
     CHECK(world.forwarded == std::vector<std::string>{"<sender@x.test> far@x.test +"});
@@ -306,7 +306,7 @@ TEST_CASE("local: a .forward outvotes the mailbox, keeps a copy with \\user, and
 
 TEST_CASE("local: mailbox_transport, mailbox_command, fallback_transport and luser_relay, in their places")
 {
-    World world;
+    LocalWorld world;
     world.options.luser_relay = "$user+$local@relay.test";
     CHECK(world.deliver("who@here.test") == "0 2.0.0 forwarded as QID1");
     world.options.fallback_transport = "smtp:fallback.test";
@@ -324,7 +324,7 @@ TEST_CASE("local: mailbox_transport, mailbox_command, fallback_transport and lus
 
 TEST_CASE("local: an alias table that cannot answer defers; a question about an address delivers nothing")
 {
-    World world;
+    LocalWorld world;
     world.aliases = "texthash:/nonexistent/aliases";
     CHECK(world.deliver("user@here.test") == "1 4.3.0 alias database unavailable");
     world.aliases = "inline:{{all = far@x.test}, {cmd = \"|/bin/cmd\"}}";

@@ -31,8 +31,6 @@ struct Submission {
     House house;
 };
 
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
-
 }  // namespace
 
 TEST_CASE("AUTH is offered as Dovecot has it, by the options; who has authenticated may relay, and log, envelope and Received: say who it is")

@@ -13,8 +13,6 @@ namespace {
 constexpr std::string_view early =
     "EHLO client.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nRCPT TO:<nobody@example.test>\r\nDATA\r\n";
 
-bool has(std::string_view text, std::string_view what) { return text.find(what) != text.npos; }
-
 }  // namespace
 
 TEST_CASE("PIPECONNECT: a listed client is told of it, may speak before the greeting, and is answered as if it had waited")

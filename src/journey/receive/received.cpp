@@ -26,7 +26,7 @@ std::string mail_date(WallTime when)
 namespace {
 
 /// Fit for a quoted word within a comment, and not longer than a line has room for.
-std::string harmless(std::string_view name)
+std::string fit_for_comment(std::string_view name)
 {
     std::string text(name.substr(0, 256));
     for (char& c : text)
@@ -38,8 +38,8 @@ std::string harmless(std::string_view name)
 std::string about_certificate(const ReceivedFacts& facts)
 {
     if (facts.certificate.present())
-        return fmt::format("Client CN \"{}\", Issuer \"{}\" ({})", harmless(facts.certificate.subject), harmless(facts.certificate.issuer),
-                           facts.certificate.trusted ? "verified OK" : "not verified");
+        return fmt::format("Client CN \"{}\", Issuer \"{}\" ({})", fit_for_comment(facts.certificate.subject),
+                           fit_for_comment(facts.certificate.issuer), facts.certificate.trusted ? "verified OK" : "not verified");
     return facts.certificate_asked ? "Client did not present a certificate" : "No client certificate requested";
 }
 
@@ -55,7 +55,7 @@ std::string received_field(const ReceivedFacts& facts)
         if (!facts.tls.empty())
             text += fmt::format("\t(using {})\r\n\t({})\r\n", facts.tls, about_certificate(facts));
         if (!facts.login.empty())
-            text += fmt::format("\t(Authenticated sender: {})\r\n", harmless(facts.login));
+            text += fmt::format("\t(Authenticated sender: {})\r\n", fit_for_comment(facts.login));
         text += '\t';
     }
     text += fmt::format("by {} ({}) with {}", facts.myhostname, facts.mail_name, facts.protocol);

@@ -13,8 +13,8 @@ using namespace posthorn::receive::testing;
 namespace {
 
 /// A filter that says what `answer` says to a line ("" hangs up), and remembers what came in one read.
-struct Filter {
-    explicit Filter(asio::io_context& on)
+struct ProxyFilter {
+    explicit ProxyFilter(asio::io_context& on)
         : listener(on.get_executor(), *net::listen(net::Endpoint(net::IpAddress::loopback(), 0)),
                    [this](std::unique_ptr<net::Stream> stream) { return serve(std::move(stream)); })
     {
@@ -82,13 +82,13 @@ struct Filter {
     net::Listener listener;
 };
 
-struct Rig {
-    explicit Rig(std::vector<std::pair<std::string, std::string>> settings = {}) : loop(house.loop), filter(loop)
+struct FilterRig {
+    explicit FilterRig(std::vector<std::pair<std::string, std::string>> settings = {}) : loop(house.loop), filter(loop)
     {
         settings.emplace_back("smtpd_proxy_filter", fmt::format("127.0.0.1:{}", filter.listener.endpoint().port));
         house.options = options_of(std::move(settings));
     }
-    ~Rig() { run(loop, filter.listener.close()); }
+    ~FilterRig() { run(loop, filter.listener.close()); }
 
     template <class Condition>
     bool wait(Condition condition)
@@ -109,7 +109,7 @@ struct Rig {
     }
     House house;
     asio::io_context& loop;
-    Filter filter;
+    ProxyFilter filter;
 };
 
 using Lines = std::vector<std::string>;
@@ -118,7 +118,7 @@ using Lines = std::vector<std::string>;
 
 TEST_CASE("filter before the queue: what the client sends in a group goes to the filter in a group, and DATA with it")
 {
-    Rig rig;
+    FilterRig rig;
     {
         Talk talk(rig.house);
         rig.say(talk, "EHLO client.test\r\n", 5);
@@ -149,7 +149,7 @@ TEST_CASE("filter before the queue: its refusals stand in the places of the comm
 {
     for (const bool pipelining : {true, false}) {
         CAPTURE(pipelining);
-        Rig rig({{"smtpd_reject_footer", "call us"}});
+        FilterRig rig({{"smtpd_reject_footer", "call us"}});
         rig.filter.pipelining = pipelining;
         rig.filter.script = {{"RCPT TO:<other", "450 4.2.0 not him"}};
         Talk talk(rig.house);
@@ -174,7 +174,7 @@ TEST_CASE("filter before the queue: its refusals stand in the places of the comm
 
 TEST_CASE("filter before the queue: a filter that refuses everyone gets no content, even where it would take one")
 {
-    Rig rig;
+    FilterRig rig;
     rig.filter.script = {{"RCPT", "550 5.1.1 nobody"}};
     Talk talk(rig.house);
     rig.say(talk, "EHLO client.test\r\n", 5);
@@ -196,7 +196,7 @@ TEST_CASE("filter before the queue: what it says before it is asked counts only 
             CAPTURE(pipelining);
             const auto heard = [&](const std::string& command, const std::string& reply, std::string_view logged) {
                 CAPTURE(command);
-                Rig rig({{"smtpd_proxy_options", options}});
+                FilterRig rig({{"smtpd_proxy_options", options}});
                 rig.filter.pipelining = pipelining;
                 rig.filter.script = {{command, reply}};
                 Talk talk(rig.house);
@@ -222,7 +222,7 @@ TEST_CASE("filter before the queue: what it says before it is asked counts only 
 
 TEST_CASE("filter before the queue: with soft_bounce every line of its refusal is a temporary one, and the log has addresses as they are written")
 {
-    Rig rig({{"soft_bounce", "yes"}});
+    FilterRig rig({{"soft_bounce", "yes"}});
     rig.filter.script = {{"END", "550-5.7.1 one\r\n550 5.7.1 two"}};
     Talk talk(rig.house);
     rig.say(talk, "EHLO client.test\r\n", 5);
@@ -240,7 +240,7 @@ TEST_CASE("filter before the queue: wherever it dies, each command has one answe
                 CAPTURE(pipelining);
                 CAPTURE(lives);
                 const int enough = pipelining ? 7 : 6;               // greeting, EHLO, XFORWARD, MAIL, RCPT, DATA, end
-                Rig rig({{"smtpd_proxy_options", options}});
+                FilterRig rig({{"smtpd_proxy_options", options}});
                 rig.filter.pipelining = pipelining;
                 rig.filter.lives = lives;
                 Talk talk(rig.house);
@@ -272,7 +272,7 @@ TEST_CASE("filter before the queue: a large message goes through as it is, from 
     }
     for (const std::string options : {"", "speed_adjust"}) {
         CAPTURE(options);
-        Rig rig({{"smtpd_proxy_options", options}});
+        FilterRig rig({{"smtpd_proxy_options", options}});
         Talk talk(rig.house);
         rig.say(talk, "EHLO client.test\r\n", 5);
         rig.say(talk, "MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n", 3);

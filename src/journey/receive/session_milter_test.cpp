@@ -28,14 +28,14 @@ struct FakeRouter final : handoff::Router {
     }
 };
 
-struct Rig {
-    explicit Rig(std::vector<std::pair<std::string, std::string>> with = {}) : filter(house.loop), settings(std::move(with))
+struct MilterRig {
+    explicit MilterRig(std::vector<std::pair<std::string, std::string>> with = {}) : filter(house.loop), settings(std::move(with))
     {
         house.router = &router;
         settings.emplace_back("smtpd_milters", filter.place());
         house.options = options_of(settings);
     }
-    ~Rig()
+    ~MilterRig()
     {
         wait([&] { return filter.ends >= filter.connections; });
         run(house.loop, filter.listener.close());
@@ -84,7 +84,7 @@ struct Rig {
 
 TEST_CASE("Milters: a session, as the filter hears it, with the macros that Postfix has by default")
 {
-    Rig rig;
+    MilterRig rig;
     Talk talk(rig.house);
     rig.greeted(talk);
     rig.say(talk, "EHLO client.test\r\n", 5);
@@ -114,7 +114,7 @@ TEST_CASE("Milters: a session, as the filter hears it, with the macros that Post
 
 TEST_CASE("Milters: refusals of commands, in Postfix's words, and the session goes on")
 {
-    Rig rig;
+    MilterRig rig;
     rig.filter.script = {{"MAIL <bad@", answer('r')},
                          {"RCPT <user@", answer('y', text("451-4.7.9 wait\r\n451 4.7.9 a little"))},
                          {"DATA", answer('t')},
@@ -142,7 +142,7 @@ TEST_CASE("Milters: a refused connection and HELO are said to MAIL, except where
 {
     SUBCASE("refused for good")
     {
-        Rig rig;
+        MilterRig rig;
         rig.filter.script = {{"CONNECT", answer('r')}};
         Talk talk(rig.house);
         CHECK(rig.greeted(talk) == "554 mx.example.test ESMTP not accepting connections");
@@ -155,7 +155,7 @@ TEST_CASE("Milters: a refused connection and HELO are said to MAIL, except where
     }
     SUBCASE("refused for now")
     {
-        Rig rig;
+        MilterRig rig;
         rig.filter.script = {{"HELO", answer('t')}};
         Talk talk(rig.house);
         CHECK(rig.greeted(talk) == "220 mx.example.test ESMTP Posthorn");
@@ -164,7 +164,7 @@ TEST_CASE("Milters: a refused connection and HELO are said to MAIL, except where
     }
     SUBCASE("hang up")
     {
-        Rig rig;
+        MilterRig rig;
         rig.filter.script = {{"CONNECT", answer('4')}};
         Talk talk(rig.house);
         CHECK(rig.greeted(talk) == "421 mx.example.test Service unavailable - try again later");
@@ -175,7 +175,7 @@ TEST_CASE("Milters: a refused connection and HELO are said to MAIL, except where
 
 TEST_CASE("Milters: verdicts at the end of a message")
 {
-    const auto end = [](Rig& rig, std::string verdict) {
+    const auto end = [](MilterRig& rig, std::string verdict) {
         rig.filter.script = {{"EOB", std::move(verdict)}};
         Talk talk(rig.house);
         return rig.deliver(talk);
@@ -183,7 +183,7 @@ TEST_CASE("Milters: verdicts at the end of a message")
     constexpr std::string_view who = "from=<a@b.test> to=<user@example.test> proto=SMTP helo=<client.test>";
     SUBCASE("reject")
     {
-        Rig rig;
+        MilterRig rig;
         CHECK(end(rig, answer('y', text("550 5.7.1 spam"))) == "550 5.7.1 spam");
         CHECK(std::ranges::find(rig.house.sink->lines, fmt::format("postfix/cleanup: Q1: milter-reject: END-OF-MESSAGE from client.test[192.0.2.1]: "
                                                                    "5.7.1 spam; {}",
@@ -192,14 +192,14 @@ TEST_CASE("Milters: verdicts at the end of a message")
     }
     SUBCASE("hold")
     {
-        Rig rig;
+        MilterRig rig;
         CHECK(end(rig, answer('q', text("why")) + answer('c')) == "250 2.0.0 Ok: queued as Q1");
         CHECK(rig.house.logged(fmt::format("Q1: milter-hold: END-OF-MESSAGE from client.test[192.0.2.1]: milter triggers HOLD action; {}", who)));
         CHECK(rig.envelope().hold());
     }
     SUBCASE("discard: the client is told that it was taken")
     {
-        Rig rig;
+        MilterRig rig;
         CHECK(end(rig, answer('d')) == "250 2.0.0 Ok: queued as Q1");
         CHECK(
             rig.house.logged(fmt::format("Q1: milter-discard: END-OF-MESSAGE from client.test[192.0.2.1]: milter triggers DISCARD action; {}", who)));
@@ -207,13 +207,13 @@ TEST_CASE("Milters: verdicts at the end of a message")
     }
     SUBCASE("hang up")
     {
-        Rig rig;
+        MilterRig rig;
         CHECK(end(rig, answer('4')) == "421 4.7.0 Server closing connection");
         CHECK(rig.house.queue.stored.empty());
     }
     SUBCASE("discard before the content: the filter is asked no more")
     {
-        Rig rig;
+        MilterRig rig;
         rig.filter.script = {{"RCPT", answer('d')}};
         Talk talk(rig.house);
         CHECK(rig.deliver(talk).starts_with("250 2.0.0 Ok: queued as "));
@@ -224,7 +224,7 @@ TEST_CASE("Milters: verdicts at the end of a message")
 
 TEST_CASE("Milters: what they change is what is stored, in memory and in a file")
 {
-    Rig rig;
+    MilterRig rig;
     rig.filter.script = {
         {"EOB", answer('i', numbered(1, text("X-Seen") + text("yes"))) + answer('m', numbered(1, text("Subject") + text("new"))) + answer('c')}};
     Talk talk(rig.house);
@@ -259,7 +259,7 @@ TEST_CASE("Milters: what they change is what is stored, in memory and in a file"
 
 TEST_CASE("Milters: a new body counts against the memory of all, and is given back")
 {
-    Rig rig({{"smtpd_memory_limit", "1048576"}});
+    MilterRig rig({{"smtpd_memory_limit", "1048576"}});
     rig.filter.script = {{"EOB", answer('b', std::string(900'000, 'x')) + answer('b', std::string(900'000, 'y')) + answer('c')}};
     Talk talk(rig.house);
     CHECK(rig.deliver(talk) == "452 4.3.1 Insufficient system storage");
@@ -271,7 +271,7 @@ TEST_CASE("Milters: a new body counts against the memory of all, and is given ba
 
 TEST_CASE("Milters: BDAT, recipients that we refuse, and TLS-less macros at RCPT")
 {
-    Rig rig;
+    MilterRig rig;
     rig.filter.steps = milter::step::rejected_recipients;
     Talk talk(rig.house);
     rig.greeted(talk);
@@ -292,7 +292,7 @@ TEST_CASE("Milters: BDAT, recipients that we refuse, and TLS-less macros at RCPT
 
 TEST_CASE("Milters: a filter that is away has the default action, and its warning")
 {
-    Rig rig;
+    MilterRig rig;
     rig.settings.emplace_back("smtpd_milters", "inet:127.0.0.1:1");
     for (const auto& [action, last] : std::vector<std::pair<std::string, std::string>>{{"accept", "250 2.0.0 Ok: queued as Q1"},
                                                                                        {"tempfail", "503 5.5.1 Error: need RCPT command"},
@@ -315,7 +315,7 @@ TEST_CASE("Milters: a filter that is away has the default action, and its warnin
 TEST_CASE("Milters: smtpd_milter_maps by client, DISABLE, no_milters; a session without them opens no connection")
 {
     const auto connections = [](std::vector<std::pair<std::string, std::string>> settings, std::string client = "192.0.2.1") {
-        Rig rig(std::move(settings));
+        MilterRig rig(std::move(settings));
         {
             Talk talk(rig.house, std::move(client));
             CHECK(rig.deliver(talk) == "250 2.0.0 Ok: queued as Q1");

@@ -413,6 +413,8 @@ inline std::vector<std::string> lines_of(std::string_view text)
     return lines;
 }
 
+inline bool has(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
+
 inline std::string said(House& house, std::string_view script, std::string address = "192.0.2.1")
 {
     Talk talk(house, std::move(address));

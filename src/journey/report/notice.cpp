@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t width = 78;
 
 /// One space before each line; those that are too long go on with four more, broken at white space where there is some within the line.
-std::string wrapped(std::string_view line)
+std::string transcript_line(std::string_view line)
 {
     std::string out = " ";
     for (std::size_t room = width; line.size() > room; room = width - 4) {
@@ -44,7 +44,7 @@ handoff::EnqueueRequest session_notice(const handoff::SessionNotice& notice, con
     field("Message-Id", id);
     text += "\r\nTranscript of session follows.\r\n\r\n";
     for (const std::string_view line : split(notice.transcript(), "\n"))
-        text += wrapped(printable(line));
+        text += transcript_line(printable(line));
     text += notice.aborted().empty() ? "\r\n" : fmt::format("\r\nSession aborted, reason: {}\r\n", notice.aborted());
     text += "\r\nFor other details, see the local mail logfile\r\n";
 

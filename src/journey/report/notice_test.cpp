@@ -7,7 +7,7 @@ using namespace posthorn::report;
 
 namespace {
 
-Options options()
+Options notice_options()
 {
     Options made;
     made.myhostname = "mail.ours.test";
@@ -32,7 +32,7 @@ const WallTime now{std::chrono::seconds{1'795'226'084}};
 
 TEST_CASE("notice: mail to the postmaster, in Postfix's words")
 {
-    const handoff::EnqueueRequest mail = session_notice(notice(), options(), "NEW1", now);
+    const handoff::EnqueueRequest mail = session_notice(notice(), notice_options(), "NEW1", now);
     CHECK(mail.envelope().sender() == "double-bounce@ours.test");
     REQUIRE(mail.envelope().recipients_size() == 1);
     CHECK(mail.envelope().recipients(0).address() == "errors@ours.test");
@@ -50,7 +50,7 @@ TEST_CASE("notice: who hears of mail that would have come back, and how a sessio
     handoff::SessionNotice cut = notice();
     cut.set_bounce(true);
     cut.set_aborted("lost connection");
-    const handoff::EnqueueRequest mail = session_notice(cut, options(), "NEW1", now);
+    const handoff::EnqueueRequest mail = session_notice(cut, notice_options(), "NEW1", now);
     CHECK(mail.envelope().recipients(0).address() == "bounces@ours.test");
     CHECK(mail.content().inline_octets().ends_with("recognized\r\n\r\nSession aborted, reason: lost connection\r\n\r\n"
                                                    "For other details, see the local mail logfile\r\n"));
@@ -64,7 +64,7 @@ TEST_CASE("notice: long lines are folded, controls cannot start a field, what ha
     for (int i = 0; i < 30; ++i)
         words += " word";
     wide.set_transcript(words + "\nIn:  " + std::string(200, 'x') + "\n");
-    const handoff::EnqueueRequest made = session_notice(wide, options(), "NEW1", now);
+    const handoff::EnqueueRequest made = session_notice(wide, notice_options(), "NEW1", now);
     const std::string& text = made.content().inline_octets();
     CHECK(text.find("Subject: Posthorn SMTP server: errors from a??Bcc: b[192.0.2.1]\r\n") != text.npos);
     CHECK(text.find(" In:  NOOP word word word word word word word word word word word word word\r\n     word word") != text.npos);

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Fixture {
+struct AheadFixture {
     HandClock clock;
     TransportOptions options{.window = {.initial = 2, .limit = 2, .positive = {}, .negative = {}}, .ahead = 3};
     Scheduler scheduler{{.transport = [this](std::string_view) { return options; }, .site_retry = 300s}, clock};
@@ -36,7 +36,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "ahead: past the window so many for each session are given out, and say so; the window stays what it was")
+TEST_CASE_FIXTURE(AheadFixture, "ahead: past the window so many for each session are given out, and say so; the window stays what it was")
 {
     send("a", 20);
     const auto first = go();
@@ -60,7 +60,7 @@ TEST_CASE_FIXTURE(Fixture, "ahead: past the window so many for each session are 
     CHECK(next[0].ahead);
 }
 
-TEST_CASE_FIXTURE(Fixture, "ahead: none where the caller has no room, of large messages, or with a rate delay")
+TEST_CASE_FIXTURE(AheadFixture, "ahead: none where the caller has no room, of large messages, or with a rate delay")
 {
     send("a", 20);
     CHECK(go(false).size() == 2);
@@ -77,7 +77,7 @@ TEST_CASE_FIXTURE(Fixture, "ahead: none where the caller has no room, of large m
     CHECK(go().size() == 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "ahead: none once an MX set has asked for less")
+TEST_CASE_FIXTURE(AheadFixture, "ahead: none once an MX set has asked for less")
 {
     send("a", 20);
     auto flights = go();
@@ -93,7 +93,7 @@ TEST_CASE_FIXTURE(Fixture, "ahead: none once an MX set has asked for less")
     CHECK(ahead(flights) == 0);
 }
 
-TEST_CASE_FIXTURE(Fixture, "ahead: none while a site could not be had, nor before it takes as many sessions as before")
+TEST_CASE_FIXTURE(AheadFixture, "ahead: none while a site could not be had, nor before it takes as many sessions as before")
 {
     options.window.initial = options.window.limit = 4;
     options.window.cohort_limit = 2;
@@ -111,7 +111,7 @@ TEST_CASE_FIXTURE(Fixture, "ahead: none while a site could not be had, nor befor
     CHECK(ahead(go()) == 12);
 }
 
-TEST_CASE_FIXTURE(Fixture, "ahead: what comes back untried goes out again, before the others of its site and once")
+TEST_CASE_FIXTURE(AheadFixture, "ahead: what comes back untried goes out again, before the others of its site and once")
 {
     send("a", 10);
     const auto first = go();
@@ -126,7 +126,7 @@ TEST_CASE_FIXTURE(Fixture, "ahead: what comes back untried goes out again, befor
     CHECK(scheduler.finished(again[0].attempt, SiteNews::answered));
 }
 
-TEST_CASE_FIXTURE(Fixture, "ahead: what comes back untried from a dead site is suspended with the reason; of a withdrawn message it is the end")
+TEST_CASE_FIXTURE(AheadFixture, "ahead: what comes back untried from a dead site is suspended with the reason; of a withdrawn message it is the end")
 {
     send("a", 8);
     const auto flights = go();
@@ -146,7 +146,7 @@ TEST_CASE_FIXTURE(Fixture, "ahead: what comes back untried from a dead site is s
     CHECK(go().empty());
 }
 
-TEST_CASE_FIXTURE(Fixture, "ahead: it takes no slot of a transport; one of another site goes before it gets one")
+TEST_CASE_FIXTURE(AheadFixture, "ahead: it takes no slot of a transport; one of another site goes before it gets one")
 {
     options.delivery_limit = 3;
     send("slow", 20);
@@ -163,7 +163,7 @@ TEST_CASE_FIXTURE(Fixture, "ahead: it takes no slot of a transport; one of anoth
     CHECK(std::ranges::count(rest, false, &Request::ahead) == 2);
 }
 
-TEST_CASE_FIXTURE(Fixture, "ahead: whatever comes back, each recipient is settled exactly once, and sessions are never more than the window")
+TEST_CASE_FIXTURE(AheadFixture, "ahead: whatever comes back, each recipient is settled exactly once, and sessions are never more than the window")
 {
     std::mt19937 random(5);
     options.recipient_limit = 3;

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Fixture {
+struct SchedulerFixture {
     HandClock clock;
     std::map<std::string, TransportOptions> transports;
     Scheduler scheduler{{.transport = [this](std::string_view name) { return transports[std::string(name)]; }, .site_retry = 300s}, clock};
@@ -38,7 +38,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: a message goes out at once, and is done when its request is")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a message goes out at once, and is done when its request is")
 {
     activate(1, "a.test");
     const auto request = scheduler.next();
@@ -53,7 +53,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: a message goes out at once, and is done w
     CHECK_FALSE(scheduler.finished(request->attempt, SiteNews::answered));    // a verdict told twice counts once
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: a list of 50 000 recipients does not hold up a single message to the same site")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a list of 50 000 recipients does not hold up a single message to the same site")
 {
     activate(1, "a.test", 50'000);
     auto first = take_all();                                                   // the list fills the window
@@ -67,7 +67,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: a list of 50 000 recipients does not hold
     CHECK((then[0].message == 2 || then[1].message == 2));
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: a list is cut into requests of recipient_limit, each recipient once")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a list is cut into requests of recipient_limit, each recipient once")
 {
     transports["smtp"].recipient_limit = 50;
     activate(1, "a.test", 120);
@@ -84,7 +84,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: a list is cut into requests of recipient_
     CHECK(done);
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: no slot of one destination waits for another's")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: no slot of one destination waits for another's")
 {
     for (MessageKey message = 0; message < 100; ++message)
         activate(message, "slow.test");
@@ -98,7 +98,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: no slot of one destination waits for anot
         CHECK(request.site != "slow.test");
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: a dead site suspends what waits for it, with the reason, until it is tried again")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a dead site suspends what waits for it, with the reason, until it is tried again")
 {
     for (MessageKey message = 1; message <= 8; ++message)
         activate(message, "dead.test");
@@ -123,7 +123,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: a dead site suspends what waits for it, w
     CHECK(scheduler.next());
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: a flush revives dead sites")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a flush revives dead sites")
 {
     activate(1, "dead.test");
     transports["smtp"].window.initial = 1;
@@ -137,7 +137,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: a flush revives dead sites")
     CHECK(scheduler.next());
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: a rate delay holds up its own site, and says when to look again")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a rate delay holds up its own site, and says when to look again")
 {
     transports["slow"].window.rate_delay = 10s;
     for (MessageKey message = 1; message <= 3; ++message)
@@ -155,7 +155,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: a rate delay holds up its own site, and s
     CHECK_FALSE(scheduler.next());
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: a transport's ceiling is shared in turns by its sites")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a transport's ceiling is shared in turns by its sites")
 {
     transports["smtp"].delivery_limit = 4;
     for (MessageKey message = 0; message < 40; ++message)
@@ -171,7 +171,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: a transport's ceiling is shared in turns 
         CHECK(count == 10);
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: with a recipient limit of one, a destination is one address")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: with a recipient limit of one, a destination is one address")
 {
     transports["smtp"].recipient_limit = 1;
     transports["smtp"].window = {.initial = 1, .limit = 1};
@@ -179,7 +179,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: with a recipient limit of one, a destinat
     CHECK(take_all().size() == 3);
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: a withdrawn message sends nothing more; what is in flight still counts")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a withdrawn message sends nothing more; what is in flight still counts")
 {
     activate(1, "a.test", 400);
     const auto requests = take_all();
@@ -193,7 +193,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: a withdrawn message sends nothing more; w
     CHECK(scheduler.active() == 0);
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: a transport without a process suspends its recipients")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a transport without a process suspends its recipients")
 {
     activate(1, "a.test", 1, "lmtp");
     scheduler.transport_failed("lmtp", "mail transport unavailable");
@@ -207,7 +207,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: a transport without a process suspends it
     CHECK(scheduler.next());
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: whatever happens, each recipient is given out or suspended exactly once, and nothing is left")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: whatever happens, each recipient is given out or suspended exactly once, and nothing is left")
 {
     std::mt19937 random(11);
     transports["smtp"].recipient_limit = 7;
@@ -248,7 +248,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: whatever happens, each recipient is given
     CHECK(done == next_message - 1);
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: a site whose mail was withdrawn during a long rate delay is forgotten in time, and holds up nobody")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a site whose mail was withdrawn during a long rate delay is forgotten in time, and holds up nobody")
 {
     transports["smtp"].window.rate_delay = 600s;
     activate(1, "a.test");
@@ -269,7 +269,7 @@ TEST_CASE_FIXTURE(Fixture, "scheduler: a site whose mail was withdrawn during a 
     CHECK(scheduler.next());
 }
 
-TEST_CASE_FIXTURE(Fixture, "scheduler: a place under a ceiling that its site has no use for any more goes to the next one that waits")
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a place under a ceiling that its site has no use for any more goes to the next one that waits")
 {
     SiteNotice notice;
     notice.set = "mx.test";

@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Fixture {
+struct StandsFixture {
     HandClock clock;
     std::map<std::string, TransportOptions> transports;
     Scheduler scheduler{{.transport = [this](std::string_view name) { return transports[std::string(name)]; }, .site_retry = 300s}, clock};
@@ -40,7 +40,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "stands: what is under way, what waits for the window, and how much goes before it")
+TEST_CASE_FIXTURE(StandsFixture, "stands: what is under way, what waits for the window, and how much goes before it")
 {
     transports["smtp"].window.initial = transports["smtp"].window.limit = 1;
     transports["smtp"].recipient_limit = 2;
@@ -62,7 +62,7 @@ TEST_CASE_FIXTURE(Fixture, "stands: what is under way, what waits for the window
     CHECK(stands(2) == "a.test: 0 turn");
 }
 
-TEST_CASE_FIXTURE(Fixture, "stands: rate delays and the process limit have their names and ends")
+TEST_CASE_FIXTURE(StandsFixture, "stands: rate delays and the process limit have their names and ends")
 {
     transports["slow"].window.rate_delay = 10s;
     activate(1, "b.test", 1, "slow");
@@ -88,7 +88,7 @@ TEST_CASE_FIXTURE(Fixture, "stands: rate delays and the process limit have their
     CHECK(stands(6) == "f.test: 0 process-limit");
 }
 
-TEST_CASE_FIXTURE(Fixture, "stands: what a dead site or transport holds up says so, with the reason and the end")
+TEST_CASE_FIXTURE(StandsFixture, "stands: what a dead site or transport holds up says so, with the reason and the end")
 {
     transports["smtp"].window.initial = 1;
     activate(1, "a.test");

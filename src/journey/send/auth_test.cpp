@@ -14,7 +14,7 @@ using namespace posthorn::send;
 
 namespace {
 
-class Table final : public Passwords {
+class PasswordTable final : public Passwords {
 public:
     std::map<std::string, std::string> entries;
     std::set<std::string> hidden;                        // mechanisms
@@ -75,7 +75,7 @@ struct Login : World {
         options.sasl.clear = options.sasl.tls = options.sasl.verified = {sasl::Property::no_anonymous};
     }
     std::vector<std::string> said(std::size_t session = 0) { return peer().sessions().at(session).said(); }
-    Table table;
+    PasswordTable table;
 };
 
 }  // namespace

@@ -40,9 +40,6 @@ struct Learning : World {
     std::vector<std::string> told;
 };
 
-handoff::DeliveryRequest mail(std::string recipient = "user@example.test") { return request({std::move(recipient)}); }
-const auto delivered = handoff::OUTCOME_DELIVERED;
-
 }  // namespace
 
 TEST_CASE(

@@ -79,8 +79,6 @@ struct Early : World {
     std::size_t content_before = 0;
 };
 
-const auto delivered = handoff::OUTCOME_DELIVERED;
-
 }  // namespace
 
 TEST_CASE("early: after three clean sessions EHLO and the envelope are said before the greeting; content is not")

@@ -14,14 +14,11 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const auto delivered = handoff::OUTCOME_DELIVERED;
-
 handoff::Verdict deliver(Shelf& world, handoff::DeliveryRequest what)
 {
     world.hand.advance(61s);
     return world.run(std::move(what)).verdicts(0);
 }
-handoff::DeliveryRequest mail() { return request({"user@example.test"}); }
 
 std::size_t learned(const Shelf& world)
 {

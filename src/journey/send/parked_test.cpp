@@ -9,7 +9,7 @@ using namespace posthorn::send;
 
 namespace {
 
-std::string verbs_of(const sim::Session& session)
+std::string verb_line_of(const sim::Session& session)
 {
     std::string verbs;
     for (const std::string& line : session.said())
@@ -38,15 +38,15 @@ TEST_CASE("no PIPELINING: from the second probe on the MAIL of the next one is s
         CHECK(verdicts.verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
     CHECK(world.peer().faults().empty());
     REQUIRE(world.peer().sessions().size() == 1);
-    CHECK(verbs_of(world.peer().sessions().front()) ==
+    CHECK(verb_line_of(world.peer().sessions().front()) ==
           "EHLO MAIL RCPT RSET MAIL RCPT RSET MAIL RCPT RSET MAIL RCPT RSET MAIL RSET MAIL RCPT RSET MAIL RSET MAIL RCPT RSET MAIL QUIT");
     World once("no-pipelining");                                    // a lone question leaves nothing open
     once.run(probe({"user@peer.test"}));
-    CHECK(verbs_of(once.peer().sessions().front()) == "EHLO MAIL RCPT RSET QUIT");
+    CHECK(verb_line_of(once.peer().sessions().front()) == "EHLO MAIL RCPT RSET QUIT");
     World grouped("data-only");                                     // there a MAIL costs nothing
     grouped.in_turn = true;
     (void)grouped.run(probes_of({"a", "a", "a"}));
-    CHECK(verbs_of(grouped.peer().sessions().front()) == "EHLO MAIL RCPT RSET MAIL RCPT RSET MAIL RCPT RSET QUIT");
+    CHECK(verb_line_of(grouped.peer().sessions().front()) == "EHLO MAIL RCPT RSET MAIL RCPT RSET MAIL RCPT RSET QUIT");
 }
 
 TEST_CASE("no PIPELINING: a MAIL said for the next probe that is refused, hung up on or answered 421 is nobody's verdict")

@@ -31,8 +31,8 @@ Plan of(std::vector<Mail> mails, Offer offer, const Known& known = {}, PlanOptio
 }
 /// Of a session that says this alone, behind its opening.
 unsigned trips(std::vector<Mail> mails, Offer offer, const Known& known = {}) { return round_trips(of(std::move(mails), offer, known, {}, true)); }
-std::vector<Mail> mail(std::uint32_t recipients) { return {Mail(recipients, 4096)}; }
-std::vector<Mail> probe(std::uint32_t recipients) { return {Mail::probe_of(recipients)}; }
+std::vector<Mail> one_mail(std::uint32_t recipients) { return {Mail(recipients, 4096)}; }
+std::vector<Mail> one_probe(std::uint32_t recipients) { return {Mail::probe_of(recipients)}; }
 
 }  // namespace
 
@@ -40,26 +40,26 @@ TEST_CASE("plan: fresh sessions reach the floor of round trips; their opening, w
 {
     for (const std::uint32_t n : {1U, 3U, 150U}) {
         CAPTURE(n);
-        CHECK(trips(mail(n), none) == 3 + n);                                       // A, E
-        CHECK(trips(mail(n), chunking_only) == 2 + n);
-        CHECK(trips(probe(n), none) == 1 + n);
-        CHECK(trips(mail(n), pipelining) == 2);                                     // B, F, I, J
-        CHECK(trips(mail(n), both, trusted()) == 1);
-        CHECK(trips(mail(n), both) == 2);
-        CHECK(trips(probe(n), pipelining) == 1);
-        CHECK(trips(probe(n), both) == 1);
+        CHECK(trips(one_mail(n), none) == 3 + n);                                       // A, E
+        CHECK(trips(one_mail(n), chunking_only) == 2 + n);
+        CHECK(trips(one_probe(n), none) == 1 + n);
+        CHECK(trips(one_mail(n), pipelining) == 2);                                     // B, F, I, J
+        CHECK(trips(one_mail(n), both, trusted()) == 1);
+        CHECK(trips(one_mail(n), both) == 2);
+        CHECK(trips(one_probe(n), pipelining) == 1);
+        CHECK(trips(one_probe(n), both) == 1);
     }
 }
 
 TEST_CASE("plan: warm sessions reach the floor, and a steady stream costs one round trip per message or less")
 {
     for (const std::uint32_t n : {1U, 3U}) {
-        CHECK(round_trips(of(mail(n), none)) == 3 + n);                             // L
-        CHECK(round_trips(of(mail(n), chunking_only)) == 2 + n);
-        CHECK(round_trips(of(probe(n), none)) == 1 + n);
-        CHECK(round_trips(of(mail(n), pipelining)) == 2);                           // M
-        CHECK(round_trips(of(mail(n), both, trusted())) == 1);
-        CHECK(round_trips(of(probe(n), pipelining)) == 1);
+        CHECK(round_trips(of(one_mail(n), none)) == 3 + n);                             // L
+        CHECK(round_trips(of(one_mail(n), chunking_only)) == 2 + n);
+        CHECK(round_trips(of(one_probe(n), none)) == 1 + n);
+        CHECK(round_trips(of(one_mail(n), pipelining)) == 2);                           // M
+        CHECK(round_trips(of(one_mail(n), both, trusted())) == 1);
+        CHECK(round_trips(of(one_probe(n), pipelining)) == 1);
     }
     const std::vector<Mail> hundred(100, Mail(1, 4096));
     CHECK(round_trips(of(hundred, pipelining)) == 101);                             // N
@@ -77,21 +77,21 @@ TEST_CASE("plan: the next envelope rides behind the previous content")
 
 TEST_CASE("plan: QUIT waits until all answers are in, unless Postfix's grouping is asked for")
 {
-    CHECK(text_of(of(probe(1), pipelining, {}, {}, true)) == "MAIL RCPT | RSET QUIT");
-    CHECK(text_of(of(mail(1), pipelining, {}, {}, true)) == "MAIL RCPT DATA | content . | RSET QUIT");
+    CHECK(text_of(of(one_probe(1), pipelining, {}, {}, true)) == "MAIL RCPT | RSET QUIT");
+    CHECK(text_of(of(one_mail(1), pipelining, {}, {}, true)) == "MAIL RCPT DATA | content . | RSET QUIT");
     const PlanOptions as_postfix{.quit_in_group = true};
-    CHECK(text_of(of(probe(1), pipelining, {}, as_postfix, true)) == "MAIL RCPT RSET QUIT");
-    CHECK(text_of(of(mail(1), pipelining, {}, as_postfix, true)) == "MAIL RCPT DATA | content . QUIT");
-    CHECK(text_of(of(probe(1), none, {}, as_postfix, true)) == "MAIL | RCPT | QUIT");
+    CHECK(text_of(of(one_probe(1), pipelining, {}, as_postfix, true)) == "MAIL RCPT RSET QUIT");
+    CHECK(text_of(of(one_mail(1), pipelining, {}, as_postfix, true)) == "MAIL RCPT DATA | content . QUIT");
+    CHECK(text_of(of(one_probe(1), none, {}, as_postfix, true)) == "MAIL | RCPT | QUIT");
 }
 
 TEST_CASE("plan: Postfix's grouping gives way to what is known of the peer, and there is none behind BDAT")
 {
     const PlanOptions as_postfix{.quit_in_group = true};
-    CHECK(text_of(of(probe(1), pipelining, with(Quirk::quit_alone), as_postfix, true)) == "MAIL RCPT | QUIT");
-    CHECK(text_of(of(mail(1), pipelining, with(Quirk::quit_alone), as_postfix, true)) == "MAIL RCPT DATA | content . | QUIT");
-    CHECK(text_of(of(probe(1), pipelining, with(Quirk::no_rset), as_postfix, true)) == "MAIL RCPT QUIT");
-    CHECK(text_of(of(mail(1), both, {}, as_postfix, true)) == "MAIL RCPT | BDAT | RSET QUIT");
+    CHECK(text_of(of(one_probe(1), pipelining, with(Quirk::quit_alone), as_postfix, true)) == "MAIL RCPT | QUIT");
+    CHECK(text_of(of(one_mail(1), pipelining, with(Quirk::quit_alone), as_postfix, true)) == "MAIL RCPT DATA | content . | QUIT");
+    CHECK(text_of(of(one_probe(1), pipelining, with(Quirk::no_rset), as_postfix, true)) == "MAIL RCPT QUIT");
+    CHECK(text_of(of(one_mail(1), both, {}, as_postfix, true)) == "MAIL RCPT | BDAT | RSET QUIT");
 }
 
 TEST_CASE("plan: one recipient per MAIL FROM:<> without pipelining goes on from where it stands, and ends")
@@ -109,7 +109,7 @@ TEST_CASE("plan: one recipient per MAIL FROM:<> without pipelining goes on from 
 
 TEST_CASE("plan: the first transaction of a session has no RSET, one after an unfinished transaction rides in its group")
 {
-    const std::vector<Mail> mails = mail(1);
+    const std::vector<Mail> mails = one_mail(1);
     CHECK(text_of(plan({.mails = mails, .open_transaction = true}, pipelining)) == "RSET MAIL RCPT DATA | content .");
     CHECK(text_of(plan({.mails = mails}, pipelining)) == "MAIL RCPT DATA | content .");
     CHECK(text_of(plan({.mails = mails, .open_transaction = true}, pipelining, with(Quirk::no_rset))) == "QUIT");
@@ -134,11 +134,11 @@ TEST_CASE("plan: content in the envelope's flight is a privilege, and only for c
 
 TEST_CASE("plan: each quirk changes the plan, narrowly")
 {
-    CHECK(text_of(of(mail(2), pipelining, with(Quirk::data_alone))) == "MAIL RCPT RCPT | DATA | content .");
-    CHECK(text_of(of(mail(1), pipelining, with(Quirk::one_command_per_flight))) == "MAIL | RCPT | DATA | content .");
-    CHECK(text_of(of(mail(1), pipelining, with(Quirk::dot_alone))) == "MAIL RCPT DATA | content pause .");
-    CHECK(text_of(of(mail(1), pipelining, with(Quirk::quit_alone), {}, true)) == "MAIL RCPT DATA | content . | QUIT");
-    CHECK(text_of(of(probe(3), pipelining, with(Quirk::one_rcpt_null_sender))) == "MAIL RCPT RSET MAIL RCPT RSET MAIL RCPT");
+    CHECK(text_of(of(one_mail(2), pipelining, with(Quirk::data_alone))) == "MAIL RCPT RCPT | DATA | content .");
+    CHECK(text_of(of(one_mail(1), pipelining, with(Quirk::one_command_per_flight))) == "MAIL | RCPT | DATA | content .");
+    CHECK(text_of(of(one_mail(1), pipelining, with(Quirk::dot_alone))) == "MAIL RCPT DATA | content pause .");
+    CHECK(text_of(of(one_mail(1), pipelining, with(Quirk::quit_alone), {}, true)) == "MAIL RCPT DATA | content . | QUIT");
+    CHECK(text_of(of(one_probe(3), pipelining, with(Quirk::one_rcpt_null_sender))) == "MAIL RCPT RSET MAIL RCPT RSET MAIL RCPT");
     CHECK(text_of(of({Mail::probe_of(2, false)}, pipelining, with(Quirk::one_rcpt_null_sender))) == "MAIL RCPT RCPT");
 }
 
@@ -172,4 +172,7 @@ TEST_CASE("plan: what the answers changed is planned from where the dialogue sta
     CHECK(text_of(of({done}, both, {}, {}, true)) == "RSET QUIT");
 }
 
-TEST_CASE("plan: a probe that asks at DATA ends there") { CHECK(text_of(of(probe(1), pipelining, {}, {.probe_data = true})) == "MAIL RCPT DATA"); }
+TEST_CASE("plan: a probe that asks at DATA ends there")
+{
+    CHECK(text_of(of(one_probe(1), pipelining, {}, {.probe_data = true})) == "MAIL RCPT DATA");
+}

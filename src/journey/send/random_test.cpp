@@ -16,7 +16,7 @@ TEST_CASE("a server that does anything: exactly one verdict per recipient, and a
 {
     const char* const wish = std::getenv("POSTHORN_RANDOM_SEEDS");
     const unsigned seeds = wish ? static_cast<unsigned>(std::atoi(wish)) : 80;
-    unsigned delivered = 0, deferred = 0, bounced = 0;
+    unsigned arrived = 0, deferred = 0, bounced = 0;
     for (unsigned seed = 1; seed <= seeds; ++seed) {
         CAPTURE(seed);
         World world;
@@ -46,7 +46,7 @@ TEST_CASE("a server that does anything: exactly one verdict per recipient, and a
                 CHECK(!verdict.status().empty());
                 CHECK(!verdict.text().empty());
                 switch (verdict.outcome()) {
-                case handoff::OUTCOME_DELIVERED: ++delivered; break;
+                case handoff::OUTCOME_DELIVERED: ++arrived; break;
                 case handoff::OUTCOME_DEFERRED: ++deferred; break;
                 default:
                     ++bounced;
@@ -60,10 +60,10 @@ TEST_CASE("a server that does anything: exactly one verdict per recipient, and a
             CHECK(!peer.refusals().empty());
     }
     // The test has seen all three, or it has not looked.
-    CHECK(delivered > 0);
+    CHECK(arrived > 0);
     CHECK(deferred > 0);
     CHECK(bounced > 0);
-    MESSAGE("delivered ", delivered, ", deferred ", deferred, ", bounced ", bounced);
+    MESSAGE("delivered ", arrived, ", deferred ", deferred, ", bounced ", bounced);
 }
 
 TEST_CASE("a server made of random octets, in every mode, with every quirk, at every pace: what must hold for whatever a peer does")

@@ -42,7 +42,7 @@ TEST_CASE("a peer that executes the octets of a refused BDAT: no command out of 
     SystemClock clock;
     HandClock hand;
     peers::Book book(hand, {});
-    unsigned delivered = 0, bounced = 0, contents = 0;
+    unsigned arrived = 0, bounced = 0, contents = 0;
     for (unsigned seed = 1; seed <= 150; ++seed) {
         CAPTURE(seed);
         std::mt19937 random(seed);
@@ -62,7 +62,7 @@ TEST_CASE("a peer that executes the octets of a refused BDAT: no command out of 
         }
         for (const auto& verdicts : world.run(std::move(requests)))
             for (const auto& verdict : verdicts.verdicts()) {
-                delivered += verdict.outcome() == handoff::OUTCOME_DELIVERED;
+                arrived += verdict.outcome() == handoff::OUTCOME_DELIVERED;
                 bounced += verdict.outcome() == handoff::OUTCOME_BOUNCED;
                 CHECK_MESSAGE(verdict.outcome() != handoff::OUTCOME_DEFERRED, verdict.text());
             }
@@ -75,7 +75,7 @@ TEST_CASE("a peer that executes the octets of a refused BDAT: no command out of 
         CHECK(!book.about({{"192.0.2.2", "peer.test", "smtp:[192.0.2.2]"}, "220 peer.test ESMTP", "250 CHUNKING"}).privileges.bdat_first);
     }
     // It went by BDAT, and both ways.
-    CHECK(delivered > 0);
+    CHECK(arrived > 0);
     CHECK(bounced > 0);
     CHECK(contents > 0);
 }

@@ -17,7 +17,7 @@ namespace {
 /// Challenges of one AUTH; the longest mechanism here has three.
 constexpr int challenges_at_most = 10;
 constexpr std::size_t command_octets = 512;  // with CRLF: RFC 5321 4.5.3.1.4
-constexpr std::size_t failures_kept = 1000;
+constexpr std::size_t auth_failures_kept = 1000;
 constexpr std::size_t echo_octets = 8;  // so many of a response known again are its echo
 
 std::string key_of(std::string_view host, const sasl::Credentials& credentials)
@@ -50,7 +50,7 @@ const AuthFailures::Failure* AuthFailures::find(std::string_view host, const sas
 
 void AuthFailures::keep(std::string_view host, const sasl::Credentials& credentials, Failure failure)
 {
-    if (failures_.size() >= failures_kept)
+    if (failures_.size() >= auth_failures_kept)
         failures_.clear();
     failure.when = clock_.steady();
     failures_.insert_or_assign(key_of(host, credentials), std::move(failure));

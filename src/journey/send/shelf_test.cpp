@@ -19,7 +19,7 @@ namespace {
 constexpr std::string_view dead = "B5.1.1";
 
 /// "D": delivered (a probe: deliverable). "T": deferred, for ever. "B5.1.1": refused, with that status.
-struct Row {
+struct ShelfRow {
     std::string_view name;
     std::string_view user = "D", unknown = dead;                    // the end of mail to user@ and other@, and to unknown@
     std::string_view probe_user = "D", probe_unknown = dead;
@@ -35,7 +35,7 @@ struct Row {
 const std::string_view groups = "one-command-per-flight";
 
 // clang-format off
-const Row rows[] = {
+const ShelfRow rows[] = {
     {"accepts-everybody", "B5.1.1", dead, "D", "D"},
     {"bdat"},
     {"bdat-stalls"},                                                // small mail only; broken_peers_test.cpp has the large
@@ -146,7 +146,7 @@ bool works_with_tls(const sim::Script& script)
 
 /// What came of messages and probes, tried as the queue tries them: again with those that were deferred, a minute later.
 struct Trial {
-    Trial(const Row& what, sim::Script script, TlsClient* tls_client = nullptr, std::uint32_t seed = 0) : row(what), variant(seed), world("")
+    Trial(const ShelfRow& what, sim::Script script, TlsClient* tls_client = nullptr, std::uint32_t seed = 0) : row(what), variant(seed), world("")
     {
         world.settings.pieces = seed;
         world.tls = tls_client;
@@ -246,7 +246,7 @@ struct Trial {
                    (variant && !row.or_quirk.empty() && world.told.front().find(fmt::format(" learned {}: ", row.or_quirk)) != std::string::npos)));
     }
 
-    const Row& row;
+    const ShelfRow& row;
     std::uint32_t variant;                                          // its seed; 0: the script as it is
     Shelf world;
     std::map<std::pair<std::string, std::string>, unsigned> expected;
@@ -254,14 +254,14 @@ struct Trial {
     int sent = 0, tried = 0;
 };
 
-const Row& row_of(std::string_view name)
+const ShelfRow& row_of(std::string_view name)
 {
-    const auto at = std::ranges::find(rows, name, &Row::name);
+    const auto at = std::ranges::find(rows, name, &ShelfRow::name);
     REQUIRE_MESSAGE(at != std::end(rows), "sim/peers has a peer that shelf_test.cpp has no row for: ", std::string(name));
     return *at;
 }
 
-void play(const Row& row, const sim::Script& script, TlsClient* tls, std::uint32_t seed = 0)
+void play(const ShelfRow& row, const sim::Script& script, TlsClient* tls, std::uint32_t seed = 0)
 {
     for (const What what : {What::one, What::three, What::probe, What::probe_from_nobody}) {
         CAPTURE(static_cast<int>(what));

@@ -11,9 +11,9 @@ using namespace posthorn::send;
 
 namespace {
 
-const auto delivered = handoff::OUTCOME_DELIVERED, deferred = handoff::OUTCOME_DEFERRED;
+const auto deferred = handoff::OUTCOME_DEFERRED;
 
-class Table final : public Lookup {
+class PolicyTable final : public Lookup {
 public:
     std::map<std::string, std::string> values;
     bool broken = false;
@@ -228,7 +228,7 @@ TEST_CASE("policy table: it outvotes main.cf up and down, for the next hop as wr
         CAPTURE(one.value);
         Example world(unknown);
         world.names.mx_of["sub.example.test"] = world.names.mx_of["example.test"];
-        Table table;
+        PolicyTable table;
         table.values[one.key] = one.value;
         world.tls_policy = &table;
         world.options.tls_level = TlsLevel::may;
@@ -248,7 +248,7 @@ TEST_CASE("policy table: one that cannot be asked, or says what cannot be unders
           {"may match=x", "smtp_tls_policy_maps, next-hop destination \"example.test\": attribute \"match\" invalid at security level \"may\""}}) {
         CAPTURE(warning);
         Example world(tls::leaf("mx.example.test"));
-        Table table;
+        PolicyTable table;
         table.broken = *value == 0;
         table.values["example.test"] = value;
         world.tls_policy = &table;
@@ -269,7 +269,7 @@ TEST_CASE("policy table: one that cannot be asked, or says what cannot be unders
 TEST_CASE("policy table: the policy of the next hop is not that of the relay that mail falls back to")
 {
     Example world(self_signed("mx.example.test"));
-    Table table;
+    PolicyTable table;
     table.values["[relay.test]"] = "verify";
     world.tls_policy = &table;
     world.options.tls_level = TlsLevel::may;
@@ -311,7 +311,7 @@ TEST_CASE("policy table: a session that is there serves no mail that asks for mo
         CAPTURE(hardens);
         Example world(self_signed("mx.example.test"));
         Hardening hardening;
-        Table table;
+        PolicyTable table;
         table.values["example.test"] = "none";
         world.tls_policy = hardens ? static_cast<Lookup*>(&hardening) : &table;
         two_are_delivered(world);
@@ -324,7 +324,7 @@ TEST_CASE("policy table: a session that is there serves no mail that asks for mo
 TEST_CASE("policy table: connection_reuse=no keeps no session")
 {
     Example world(self_signed("mx.example.test"));
-    Table table;
+    PolicyTable table;
     table.values["example.test"] = "encrypt connection_reuse=no";
     world.tls_policy = &table;
     two_are_delivered(world);
@@ -527,7 +527,7 @@ TEST_CASE("DANE: where it cannot be done the log says so each time, and dane-onl
 {
     Example world(own());
     world.options.tls.no_dane = "configured with dnssec lookups disabled";
-    Table table;
+    PolicyTable table;
     table.values["example.test"] = "dane";
     world.tls_policy = &table;
     world.options.tls_level = TlsLevel::may;

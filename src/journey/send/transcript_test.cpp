@@ -12,7 +12,7 @@ using handoff::TranscriptLine;
 
 namespace {
 
-class Taken final : public Transcripts {
+class TakenTranscripts final : public Transcripts {
 public:
     std::vector<Transcript> all;
     bool good = true;
@@ -48,7 +48,7 @@ constexpr const char* two_answers =
 TEST_CASE("transcript: a good session is told once, whole, with its segments, without content")
 {
     World world(two_answers);
-    Taken taken;
+    TakenTranscripts taken;
     world.transcripts = &taken;
     world.run(request({"user@example.test"}, "Subject: secret\r\n\r\nthe secret\r\n"));
     REQUIRE(taken.all.size() == 1);
@@ -72,7 +72,7 @@ TEST_CASE("transcript: a good session is told once, whole, with its segments, wi
 TEST_CASE("transcript: a refused recipient is told at once, with the reason, and the session's end belongs to it")
 {
     World world(two_answers);
-    Taken taken;
+    TakenTranscripts taken;
     taken.good = false;
     world.transcripts = &taken;
     world.run(request({"user@example.test", "bad@example.test"}));
@@ -90,7 +90,7 @@ TEST_CASE("transcript: a refused recipient is told at once, with the reason, and
 TEST_CASE("transcript: FrontBridge and the grouping of the seed: what it shows is the seed's")
 {
     World world("frontbridge");
-    Taken taken;
+    TakenTranscripts taken;
     world.transcripts = &taken;
     world.options.quit_in_group = true;
     world.run(probe({"receiver@example.com"}));
@@ -108,7 +108,7 @@ TEST_CASE("transcript: FrontBridge and the grouping of the seed: what it shows i
 TEST_CASE("transcript: no connection, and a refused greeting, are told too")
 {
     World world;
-    Taken taken;
+    TakenTranscripts taken;
     world.transcripts = &taken;
     world.run(request({"user@example.test"}));
     REQUIRE(taken.all.size() == 1);
@@ -127,7 +127,7 @@ TEST_CASE("transcript: no connection, and a refused greeting, are told too")
 TEST_CASE("transcript: a warm session is told in parts: each failure with the opening and what came since")
 {
     World world(two_answers);
-    Taken taken;
+    TakenTranscripts taken;
     world.transcripts = &taken;
     world.in_turn = true;
     std::vector<handoff::DeliveryRequest> requests;
@@ -150,7 +150,7 @@ TEST_CASE("transcript: a warm session is told in parts: each failure with the op
 TEST_CASE("recorder: AUTH is recorded by its name and mechanism alone, in either direction, whatever its form")
 {
     HandClock clock;
-    Taken taken;
+    TakenTranscripts taken;
     {
         Recorder recorder(&taken, clock);
         recorder.begin("h[192.0.2.2]:25", "smtp:h", false);
@@ -175,7 +175,7 @@ TEST_CASE("recorder: AUTH is recorded by its name and mechanism alone, in either
 TEST_CASE("recorder: what travelled in one segment has one time")
 {
     HandClock clock;
-    Taken taken;
+    TakenTranscripts taken;
     {
         Recorder recorder(&taken, clock);
         recorder.begin("h[192.0.2.2]:25", "smtp:h", false);
@@ -199,7 +199,7 @@ TEST_CASE("recorder: what travelled in one segment has one time")
 TEST_CASE("recorder: however much is said, a part stays within its bounds, keeps opening and end, and says what is missing")
 {
     HandClock clock;
-    Taken taken;
+    TakenTranscripts taken;
     Recorder recorder(&taken, clock);
     recorder.begin("h[192.0.2.2]:25", "smtp:h", false);
     std::string long_reply;

@@ -16,9 +16,9 @@ std::size_t count_of(const World& world, std::string_view what)
 }
 
 /// A table of a test: exact keys, or a function.
-struct Table final : Lookup {
-    explicit Table(std::function<Result<std::optional<std::string>>(const std::string&)> what) : answer(std::move(what)) {}
-    explicit Table(std::map<std::string, std::string> entries)
+struct TestTable final : Lookup {
+    explicit TestTable(std::function<Result<std::optional<std::string>>(const std::string&)> what) : answer(std::move(what)) {}
+    explicit TestTable(std::map<std::string, std::string> entries)
         : answer([entries = std::move(entries)](const std::string& key) -> Result<std::optional<std::string>> {
               const auto at = entries.find(key);
               return at == entries.end() ? std::optional<std::string>() : std::optional(at->second);
@@ -34,8 +34,6 @@ struct Table final : Lookup {
     std::vector<std::string> asked;
 };
 
-const auto delivered = handoff::OUTCOME_DELIVERED;
-
 constexpr std::string_view painted =
     "S 220 ****************\non EHLO *\n S 250-p\n S 250 PIPELINING\non HELO *\n S 250 p\non MAIL*\n S 250 ok\non RCPT*\n S 250 ok\n"
     "on DATA\n S 354 go\n content\n S 250 taken\non QUIT\n S 221 bye\n close";
@@ -44,7 +42,7 @@ constexpr std::string_view painted =
 
 TEST_CASE("smtp_pix_workaround_maps: by the server's address, in place of the general list")
 {
-    Table table({{"192.0.2.2", "delay_dotcrlf"}});
+    TestTable table({{"192.0.2.2", "delay_dotcrlf"}});
     World world(painted);
     world.pix = &table;
     world.options.pix_delay = seconds(0);
@@ -53,7 +51,7 @@ TEST_CASE("smtp_pix_workaround_maps: by the server's address, in place of the ge
     CHECK(world.peer().sessions().front().said().front() == "EHLO client.test");
     CHECK(count_of(world, "4gDq8v1Yc0z3D: enabling PIX workarounds: delay_dotcrlf for 192.0.2.2[192.0.2.2]:25") == 1);
 
-    Table nothing({{"192.0.2.2", "magic"}});
+    TestTable nothing({{"192.0.2.2", "magic"}});
     World unknown(painted);
     unknown.pix = &nothing;
     CHECK(unknown.run(request({"user@example.test"})).verdicts(0).outcome() == delivered);
@@ -61,7 +59,7 @@ TEST_CASE("smtp_pix_workaround_maps: by the server's address, in place of the ge
     CHECK(count_of(unknown, "warning: smtp_pix_workaround_maps: unknown word in value for 192.0.2.2: magic") == 1);
     CHECK(count_of(unknown, "enabling PIX") == 0);
 
-    Table broken([](const std::string&) -> Result<std::optional<std::string>> { return Error("no such file", "4.3.0"); });
+    TestTable broken([](const std::string&) -> Result<std::optional<std::string>> { return Error("no such file", "4.3.0"); });
     World cannot(painted);
     cannot.pix = &broken;
     const auto verdict = cannot.run(request({"user@example.test"})).verdicts(0);
@@ -87,7 +85,7 @@ TEST_CASE("smtp_reply_filter: lines are replaced before anything is made of them
     World plain(script);
     CHECK(plain.run(request({"user@example.test"})).verdicts(0).outcome() != handoff::OUTCOME_BOUNCED);
     // With the filter of the manual's example, each is one line of a longer reply, and the last line's code counts.
-    Table filter([](const std::string& line) -> Result<std::optional<std::string>> {
+    TestTable filter([](const std::string& line) -> Result<std::optional<std::string>> {
         const bool reply = line.size() >= 3 && (line.starts_with("2") || line.starts_with("5"));
         return reply ? std::optional<std::string>() : std::optional<std::string>("250-filler for garbage");
     });
@@ -101,7 +99,7 @@ TEST_CASE("smtp_reply_filter: lines are replaced before anything is made of them
     CHECK(count_of(filtered, "non-ESMTP response") == 0);
 
     // Fault injection, as the manual has it: the answer to DATA is turned into a refusal.
-    Table injects([](const std::string& line) -> Result<std::optional<std::string>> {
+    TestTable injects([](const std::string& line) -> Result<std::optional<std::string>> {
         return line.starts_with("354") ? std::optional<std::string>("450 4.3.0 not today") : std::optional<std::string>();
     });
     World injected("data-only");
@@ -113,7 +111,7 @@ TEST_CASE("smtp_reply_filter: lines are replaced before anything is made of them
 
 TEST_CASE("smtp_reply_filter: replies cut anywhere are whole lines to it; a table that cannot be asked defers")
 {
-    Table sees(std::map<std::string, std::string>{});
+    TestTable sees(std::map<std::string, std::string>{});
     World cut("data-only");
     cut.reply_filter = &sees;
     cut.memory.capacity = 7;
@@ -122,7 +120,7 @@ TEST_CASE("smtp_reply_filter: replies cut anywhere are whole lines to it; a tabl
         CHECK_MESSAGE((line.size() > 3 && line[0] >= '2' && line[0] <= '5'), line);
 
     for (const char* at : {"220", "250", "354"}) {
-        Table broken([&](const std::string& line) -> Result<std::optional<std::string>> {
+        TestTable broken([&](const std::string& line) -> Result<std::optional<std::string>> {
             if (line.starts_with(at))
                 return Error("the table is away", "4.3.0");
             return std::optional<std::string>();
@@ -244,8 +242,8 @@ TEST_CASE("smtp_address_verify_target = data: a server that refuses at DATA is u
 
 TEST_CASE("delivery status filter: status and text are replaced, success stays success")
 {
-    Table filter({{"5.1.1 host 192.0.2.2[192.0.2.2] said: 550 5.1.1 User unknown (in reply to RCPT TO command)", "4.1.1 perhaps later"},
-                  {"4.7.1 host 192.0.2.2[192.0.2.2] refused to talk to me: 554 5.7.1 No SMTP service here", "5.7.1 never"}});
+    TestTable filter({{"5.1.1 host 192.0.2.2[192.0.2.2] said: 550 5.1.1 User unknown (in reply to RCPT TO command)", "4.1.1 perhaps later"},
+                      {"4.7.1 host 192.0.2.2[192.0.2.2] refused to talk to me: 554 5.7.1 No SMTP service here", "5.7.1 never"}});
     World softer("refuses-recipients");
     softer.status_filter = &filter;
     const auto later = softer.run(request({"user@example.test"})).verdicts(0);
@@ -262,13 +260,13 @@ TEST_CASE("delivery status filter: status and text are replaced, success stays s
     soft.options.soft_bounce = true;
     CHECK(soft.run(request({"user@example.test"})).verdicts(0).outcome() == handoff::OUTCOME_DEFERRED);
 
-    Table wrong([](const std::string&) -> Result<std::optional<std::string>> { return std::optional<std::string>("5.0.0 no"); });
+    TestTable wrong([](const std::string&) -> Result<std::optional<std::string>> { return std::optional<std::string>("5.0.0 no"); });
     World stays("data-only");
     stays.status_filter = &wrong;
     CHECK(stays.run(request({"user@example.test"})).verdicts(0).outcome() == delivered);
     CHECK(count_of(stays, "warning: 4gDq8v1Yc0z3D: smtp_delivery_status_filter: \"5.0.0 no\" would turn success into failure") == 1);
 
-    Table broken([](const std::string&) -> Result<std::optional<std::string>> { return Error("the table is away", "4.3.0"); });
+    TestTable broken([](const std::string&) -> Result<std::optional<std::string>> { return Error("the table is away", "4.3.0"); });
     World doubtful("refuses-recipients");
     doubtful.status_filter = &broken;
     const auto kept = doubtful.run(request({"user@example.test"})).verdicts(0);
@@ -304,7 +302,7 @@ TEST_CASE("smtp_dns_reply_filter: records that a table says to ignore are as not
     names.addresses_of["good.test"] = {"192.0.2.2", "2001:db8::2"};
     const auto log = std::make_shared<observe::MemorySink>();
     const auto with = [&](const std::function<bool(const std::string&)>& drops, std::string action = "ignore") {
-        Table filter([=](const std::string& line) -> Result<std::optional<std::string>> {
+        TestTable filter([=](const std::string& line) -> Result<std::optional<std::string>> {
             return drops(line) ? std::optional<std::string>(action) : std::optional<std::string>();
         });
         FilteredNames filtered(names, filter, observe::Log(log, "postfix/smtp"));

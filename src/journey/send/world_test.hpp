@@ -80,6 +80,8 @@ public:
     }
 };
 
+inline constexpr auto delivered = handoff::OUTCOME_DELIVERED;
+
 /// One message to one or more recipients of example.test.
 inline handoff::DeliveryRequest request(std::vector<std::string> recipients, std::string content = "Subject: x\r\n\r\nhello\r\n",
                                         std::string next_hop = "[192.0.2.2]")
@@ -102,6 +104,8 @@ inline handoff::DeliveryRequest request(std::vector<std::string> recipients, std
     made.mutable_content()->set_inline_octets(std::move(content));
     return made;
 }
+
+inline handoff::DeliveryRequest mail() { return request({"user@example.test"}); }
 
 inline handoff::DeliveryRequest probe(std::vector<std::string> recipients)
 {

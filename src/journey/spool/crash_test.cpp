@@ -19,7 +19,7 @@ std::uint64_t number_of(const char* variable, std::uint64_t otherwise)
     return text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-struct Outcome {
+struct CrashOutcome {
     std::vector<std::string> violations;
     std::size_t operations = 0, disks = 0;
 };
@@ -27,12 +27,12 @@ struct Outcome {
 using Lying = std::function<bool(const Operation&)>;
 
 /// Runs a workload; cuts power after each operation, and sometimes again while the queue recovers from that.
-Outcome run_and_crash(std::uint64_t seed, int steps, const Lying& lying, std::size_t enough)
+CrashOutcome run_and_crash(std::uint64_t seed, int steps, const Lying& lying, std::size_t enough)
 {
     RecordedFiles files;
     files.lying = lying;
     Expectations expected;
-    Outcome outcome;
+    CrashOutcome outcome;
     std::mt19937_64 random(seed * 7919 + 1);
     const auto check = [&](RecordedFiles& disk, const Operation& at, const char* when) {
         ++outcome.disks;
@@ -79,7 +79,7 @@ Outcome run_and_crash(std::uint64_t seed, int steps, const Lying& lying, std::si
 bool found(const std::string& what, const Lying& lying)
 {
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-        const Outcome outcome = run_and_crash(seed, 60, lying, 1);
+        const CrashOutcome outcome = run_and_crash(seed, 60, lying, 1);
         if (!outcome.violations.empty()) {
             MESSAGE(what << " was noticed: " << outcome.violations.front());
             return true;
@@ -89,7 +89,7 @@ bool found(const std::string& what, const Lying& lying)
 }
 
 /// Of a queue that exists: what is missing while it is created is found too easily.
-bool is_sync(const Operation& operation) { return operation.kind == Operation::Kind::sync && operation.number > 150; }
+bool is_late_sync(const Operation& operation) { return operation.kind == Operation::Kind::sync && operation.number > 150; }
 bool is_folder_sync(const Operation& operation) { return operation.kind == Operation::Kind::sync_folder; }
 
 }  // namespace
@@ -98,7 +98,7 @@ TEST_CASE("crash: power is cut after every operation, and nothing acknowledged i
 {
     const std::uint64_t first = number_of("POSTHORN_SPOOL_SEED", 1), seeds = number_of("POSTHORN_SPOOL_SEEDS", 1);
     for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
-        const Outcome outcome = run_and_crash(seed, 200, {}, 5);
+        const CrashOutcome outcome = run_and_crash(seed, 200, {}, 5);
         for (const std::string& violation : outcome.violations)
             FAIL_CHECK(violation);
         MESSAGE("seed " << seed << ": " << outcome.operations << " operations, " << outcome.disks << " disks");
@@ -109,12 +109,12 @@ TEST_CASE("crash: power is cut after every operation, and nothing acknowledged i
 
 TEST_CASE("crash: a log that is not synced is noticed")
 {
-    CHECK(found("the log's missing sync", [](const Operation& op) { return is_sync(op) && op.name == "spool.db-wal"; }));
+    CHECK(found("the log's missing sync", [](const Operation& op) { return is_late_sync(op) && op.name == "spool.db-wal"; }));
 }
 
 TEST_CASE("crash: a database that is not synced at a checkpoint is noticed")
 {
-    CHECK(found("the database's missing sync", [](const Operation& op) { return is_sync(op) && op.name == "spool.db"; }));
+    CHECK(found("the database's missing sync", [](const Operation& op) { return is_late_sync(op) && op.name == "spool.db"; }));
 }
 
 TEST_CASE("crash: a queue directory that is not synced is noticed")
@@ -129,7 +129,7 @@ TEST_CASE("crash: an incoming folder that is not synced is noticed")
 
 TEST_CASE("crash: a content file that is not synced is noticed")
 {
-    CHECK(found("the content file's missing sync", [](const Operation& op) { return is_sync(op) && op.name.starts_with("incoming/"); }));
+    CHECK(found("the content file's missing sync", [](const Operation& op) { return is_late_sync(op) && op.name.starts_with("incoming/"); }));
 }
 
 TEST_CASE("crash: a log that is written anew at start, and not synced, is noticed")

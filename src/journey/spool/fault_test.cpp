@@ -14,18 +14,18 @@ namespace {
 constexpr int steps = 12;
 constexpr std::size_t full_for = 6;                // operations, until somebody made room
 
-struct Outcome {
+struct FaultOutcome {
     std::string violation;
     bool failed = false, started = true, reached = false;
     Operation at{};
 };
 
 /// One workload in which operation `number` fails. After a failure of the store: restart on the same kernel, then power loss.
-Outcome run_failing_at(std::size_t number, int error)
+FaultOutcome run_failing_at(std::size_t number, int error)
 {
     RecordedFiles files;
     Expectations expected;
-    Outcome outcome;
+    FaultOutcome outcome;
     std::atomic<bool> reached = false;
     std::atomic<bool> over = false;                            // the writer thread may be in `before`: it is told, not taken away
     files.before = [&](const Operation& operation) {
@@ -88,7 +88,7 @@ TEST_CASE("fault: whichever operation fails with EIO, nothing acknowledged is lo
 {
     std::size_t number = 1, ended = 0;
     for (;; ++number) {
-        const Outcome outcome = run_failing_at(number, EIO);
+        const FaultOutcome outcome = run_failing_at(number, EIO);
         if (!outcome.reached)
             break;
         INFO(name(outcome.at));
@@ -107,7 +107,7 @@ TEST_CASE("fault: a full disk at any write refuses with 4.3.1, stores nothing, l
 {
     std::size_t number = 1, waited = 0;
     for (;; ++number) {
-        const Outcome outcome = run_failing_at(number, ENOSPC);
+        const FaultOutcome outcome = run_failing_at(number, ENOSPC);
         if (!outcome.reached)
             break;
         INFO(name(outcome.at));

@@ -21,8 +21,6 @@ namespace {
 
 constexpr std::size_t text_limit = 4096;        // of one text in a verdict
 
-WallTime wall(std::int64_t micros) { return WallTime{std::chrono::microseconds{micros}}; }
-
 int on_log(void* ledger, sqlite3*, const char*, int pages)
 {
     static_cast<Ledger*>(ledger)->note_log(pages);

@@ -21,6 +21,7 @@ inline constexpr std::string_view database_name = "spool.db";
 
 /// As times are stored.
 inline std::int64_t micros(WallTime time) { return time.time_since_epoch().count(); }
+inline WallTime wall(std::int64_t stored) { return WallTime{std::chrono::microseconds{stored}}; }
 
 class Ledger {
 public:

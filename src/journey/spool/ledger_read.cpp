@@ -16,8 +16,6 @@ namespace posthorn::spool {
 
 namespace {
 
-WallTime wall(std::int64_t micros) { return WallTime{std::chrono::microseconds{micros}}; }
-
 class OctetsReader final : public ContentReader {
 public:
     explicit OctetsReader(std::string_view octets) : octets_(octets) {}

@@ -20,7 +20,7 @@ namespace {
 std::string building_name(const std::string& database) { return database + ".building"; }
 std::string complete_name(const std::string& database) { return database + ".salvaged"; }
 
-bool exists(FileOps& files, const std::string& name)
+bool is_there(FileOps& files, const std::string& name)
 {
     bool yes = false;
     return files.exists(name, yes) == 0 && yes;
@@ -89,7 +89,7 @@ void put_in_place(FileOps& files, const std::string& database, const std::string
     // The log first: laid over the new database it would ruin it.
     for (const char* end : {"-wal", "-journal", ""}) {
         const std::string name = database + end;
-        if (!exists(files, name))
+        if (!is_there(files, name))
             continue;
         must(files.rename(name, aside + end), name);
         must(files.sync_folder(""), "queue directory");
@@ -101,7 +101,7 @@ void put_in_place(FileOps& files, const std::string& database, const std::string
 std::string free_name(FileOps& files, const std::string& database)
 {
     for (int number = 1;; ++number)
-        if (std::string name = fmt::format("{}.damaged-{}", database, number); !exists(files, name) && !exists(files, name + "-wal"))
+        if (std::string name = fmt::format("{}.damaged-{}", database, number); !is_there(files, name) && !is_there(files, name + "-wal"))
             return name;
 }
 
@@ -117,9 +117,9 @@ void sync_whole(FileOps& files, const std::string& name)
 void finish_salvage(FileOps& files, const std::string& database)
 {
     for (const char* end : {"", "-journal"})
-        if (exists(files, building_name(database) + end))
+        if (is_there(files, building_name(database) + end))
             must(files.remove(building_name(database) + end), building_name(database));
-    if (exists(files, complete_name(database)))
+    if (is_there(files, complete_name(database)))
         put_in_place(files, database, free_name(files, database));
 }
 

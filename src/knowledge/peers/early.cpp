@@ -2,14 +2,9 @@
 
 #include "base/strings.hpp"
 #include "peers/observation.hpp"
+#include "peers/record.hpp"
 
 namespace posthorn::peers {
-
-namespace {
-
-bool within(WallTime then, std::chrono::microseconds span, WallTime now) { return then != WallTime{} && now - then < span; }
-
-}  // namespace
 
 bool EarlyRecord::speaks() const
 {

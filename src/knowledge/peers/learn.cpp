@@ -11,8 +11,6 @@ namespace {
 constexpr WallTime never{};
 constexpr std::size_t addresses_kept = 8;
 
-bool within(WallTime then, std::chrono::microseconds span, WallTime now) { return then != never && now - then < span; }
-
 /// The session tested on purpose what this mark forbids.
 bool in_canary(const Mark& mark, const Observation& seen) { return seen.canary.has(mark.quirk); }
 

@@ -14,6 +14,9 @@
 
 namespace posthorn::peers {
 
+/// It was, and not longer ago than that.
+inline bool within(WallTime then, std::chrono::microseconds span, WallTime now) { return then != WallTime{} && now - then < span; }
+
 /// Sessions that used a feature, and that did not. Halved where one side exceeds tally_limit: what is recent counts.
 struct Tally {
     std::uint32_t with_ok = 0, with_failed = 0, without_ok = 0, without_failed = 0;

@@ -16,7 +16,7 @@ namespace posthorn::peers {
 namespace {
 
 constexpr std::size_t map_octets = std::size_t{1} << 30;    // of address space; the file is as large as what it holds
-constexpr std::size_t key_octets = 500;                     // LMDB takes 511
+constexpr std::size_t stored_key_octets = 500;              // LMDB takes 511
 
 struct CloseEnv {
     void operator()(MDB_env* env) const { mdb_env_close(env); }
@@ -34,7 +34,7 @@ Error trouble_of(std::string_view path, int code)
 std::string_view view_of(const MDB_val& value) { return {static_cast<const char*>(value.mv_data), value.mv_size}; }
 MDB_val val_of(std::string_view text) { return {text.size(), const_cast<char*>(text.data())}; }
 
-std::string key_with(char kind, std::string_view key) { return kind + std::string(key.substr(0, key_octets)); }
+std::string key_with(char kind, std::string_view key) { return kind + std::string(key.substr(0, stored_key_octets)); }
 
 Result<Env> open_env(const std::string& path, unsigned flags, MDB_dbi* dbi)
 {

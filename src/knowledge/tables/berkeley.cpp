@@ -14,23 +14,23 @@ namespace posthorn::tables {
 
 namespace {
 
-struct Library {
+struct BerkeleyLibrary {
     decltype(&::db_create) create;
     decltype(&::db_strerror) text;
 
-    static Result<Library> open()
+    static Result<BerkeleyLibrary> open()
     {
         TRY(const Module module, Module::open(fmt::format("libdb-{}.{}.so", DB_VERSION_MAJOR, DB_VERSION_MINOR), "Berkeley DB: package libdb5.3"));
-        Library library{};
+        BerkeleyLibrary library{};
         TRY_VOID(module.load(library.create, "db_create"));
         TRY_VOID(module.load(library.text, "db_strerror"));
         return library;
     }
 };
 
-Result<Library> library()
+Result<BerkeleyLibrary> library()
 {
-    static const Result<Library> opened = Library::open();
+    static const Result<BerkeleyLibrary> opened = BerkeleyLibrary::open();
     return opened;
 }
 
@@ -42,7 +42,7 @@ using Db = std::unique_ptr<DB, CloseDb>;
 void quiet(const DB_ENV*, const char*, const char*) {}
 
 /// `name` opened as `type`. DB_UNKNOWN: whatever it is.
-Result<Db> open_db(const Library& library, const std::string& name, std::string_view shown, DBTYPE type, std::uint32_t flags, int mode = 0)
+Result<Db> open_db(const BerkeleyLibrary& library, const std::string& name, std::string_view shown, DBTYPE type, std::uint32_t flags, int mode = 0)
 {
     DB* raw = nullptr;
     int code = library.create(&raw, nullptr, 0);
@@ -82,13 +82,13 @@ private:
 };
 
 template <DBTYPE type>
-class Reader {
+class BerkeleyReader {
 public:
     static constexpr bool changes_in_place = false;
 
-    static Result<std::unique_ptr<Reader>> open(const std::string& path, FileOpener& opener)
+    static Result<std::unique_ptr<BerkeleyReader>> open(const std::string& path, FileOpener& opener)
     {
-        auto reader = std::make_unique<Reader>();
+        auto reader = std::make_unique<BerkeleyReader>();
         TRY(reader->library_, library());
         TRY(Fd given, opener.open(path));
         // Of our own, where it can be had: a lock belongs to the open file, and a descriptor that was passed on shares that with others.
@@ -179,7 +179,7 @@ private:
 
     static std::string name_of(const Fd& fd) { return fmt::format("/proc/self/fd/{}", fd.get()); }
 
-    Library library_{};
+    BerkeleyLibrary library_{};
     std::string path_;
     Fd fd_, copy_;
     std::pair<std::int64_t, std::int64_t> stamp_;
@@ -188,7 +188,7 @@ private:
 
 class BerkeleyBuilder final : public GatheringBuilder {
 public:
-    BerkeleyBuilder(Library library, DBTYPE type, std::string path, const BuildOptions& options)
+    BerkeleyBuilder(BerkeleyLibrary library, DBTYPE type, std::string path, const BuildOptions& options)
         : library_(library), type_(type), path_(std::move(path)), options_(options)
     {
     }
@@ -263,7 +263,7 @@ private:
 
     Error failure(int code) const { return Error{fmt::format("write {}: {}", path_, code > 0 ? errno_text(code) : library_.text(code))}; }
 
-    Library library_;
+    BerkeleyLibrary library_;
     DBTYPE type_;
     std::string path_;
     BuildOptions options_;
@@ -272,7 +272,7 @@ private:
 template <DBTYPE type>
 std::shared_ptr<Table> open_table(std::string spec, const std::string& name, Flags flags, Tables& tables)
 {
-    return std::make_shared<IndexedFileTable<Reader<type>>>(std::move(spec), name + ".db", flags, tables.site());
+    return std::make_shared<IndexedFileTable<BerkeleyReader<type>>>(std::move(spec), name + ".db", flags, tables.site());
 }
 
 }  // namespace
@@ -291,7 +291,7 @@ std::shared_ptr<Table> open_btree(std::string spec, std::string name, Flags flag
 
 Result<std::unique_ptr<Builder>> build_berkeley(std::string_view type, const std::string& name, const BuildOptions& options)
 {
-    TRY(const Library opened, library());
+    TRY(const BerkeleyLibrary opened, library());
     return std::make_unique<BerkeleyBuilder>(opened, type == "hash" ? DB_HASH : DB_BTREE, name + ".db", options);
 }
 

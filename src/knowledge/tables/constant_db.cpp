@@ -10,13 +10,13 @@ namespace posthorn::tables {
 
 namespace {
 
-class Reader {
+class CdbReader {
 public:
     static constexpr bool changes_in_place = false;
 
-    static Result<std::unique_ptr<Reader>> open(const std::string& path, FileOpener& opener)
+    static Result<std::unique_ptr<CdbReader>> open(const std::string& path, FileOpener& opener)
     {
-        auto reader = std::make_unique<Reader>();
+        auto reader = std::make_unique<CdbReader>();
         TRY(reader->fd_, opener.open(path));
         if (::cdb_init(&reader->cdb_, reader->fd_.get()) != 0)
             return Error{fmt::format("open database {}: {}", path, errno == 0 || errno == EPROTO ? "this is no cdb file" : errno_text(errno)),
@@ -26,9 +26,9 @@ public:
         reader->path_ = path;
         return reader;
     }
-    Reader() = default;
-    Reader(Reader&&) = delete;
-    ~Reader()
+    CdbReader() = default;
+    CdbReader(CdbReader&&) = delete;
+    ~CdbReader()
     {
         if (open_)
             ::cdb_free(&cdb_);
@@ -126,7 +126,7 @@ private:
 
 std::shared_ptr<Table> open_cdb(std::string spec, std::string name, Flags flags, Tables& tables)
 {
-    return std::make_shared<IndexedFileTable<Reader>>(std::move(spec), name + ".cdb", flags, tables.site());
+    return std::make_shared<IndexedFileTable<CdbReader>>(std::move(spec), name + ".cdb", flags, tables.site());
 }
 
 std::unique_ptr<Builder> build_cdb(const std::string& name, const BuildOptions& options)

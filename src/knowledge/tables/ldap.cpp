@@ -24,14 +24,14 @@ namespace {
         X(ldap_unbind_ext_s) X(ldap_is_ldap_url) X(ldap_url_parse) X(ldap_free_urldesc)
 // clang-format on
 
-struct Library {
+struct LdapLibrary {
 #define X(name) decltype(&::name) name = nullptr;
     POSTHORN_LIBLDAP(X)
 #undef X
-    static Result<Library> open()
+    static Result<LdapLibrary> open()
     {
         TRY(const Module module, Module::open("libldap-2.5.so.0", "OpenLDAP's client: package libldap-2.5-0"));
-        Library library{};
+        LdapLibrary library{};
 #define X(name) \
     { \
         TRY_VOID(module.load(library.name, #name)); \
@@ -44,8 +44,8 @@ struct Library {
 
 using Words = std::vector<std::string>;
 
-struct Settings {
-    Library library;
+struct LdapSettings {
+    LdapLibrary library;
     Template base;
     int scope = LDAP_SCOPE_SUBTREE, version = 3, dereference = 0, size_limit = 0;
     bool bind = true, referrals = false, start_tls = false, require_certificate = false;
@@ -97,14 +97,14 @@ std::string name_quoted(std::string_view text)
 
 class LdapConnection final : public Connection {
 public:
-    explicit LdapConnection(std::shared_ptr<const Settings> settings) : settings_(std::move(settings)), ldap_(settings_->library) {}
+    explicit LdapConnection(std::shared_ptr<const LdapSettings> settings) : settings_(std::move(settings)), ldap_(settings_->library) {}
     ~LdapConnection() override
     {
         if (handle_ != nullptr)
             ldap_.ldap_unbind_ext_s(handle_, nullptr, nullptr);
     }
 
-    static Result<std::unique_ptr<Connection>> open(const std::string& uris, const std::shared_ptr<const Settings>& settings)
+    static Result<std::unique_ptr<Connection>> open(const std::string& uris, const std::shared_ptr<const LdapSettings>& settings)
     {
         auto made = std::make_unique<LdapConnection>(settings);
         TRY_VOID(made->connect(uris));
@@ -146,7 +146,7 @@ private:
     {
         if (const int code = ldap_.ldap_initialize(&handle_, uris.c_str()); code != LDAP_SUCCESS)
             return failure("ldap_initialize", code);
-        const Settings& set = *settings_;
+        const LdapSettings& set = *settings_;
         const ::timeval limit{.tv_sec = set.timeout, .tv_usec = 0};
         const auto option = [&](int which, const void* value) { ldap_.ldap_set_option(handle_, which, value); };
         const auto text = [&](int which, const std::string& value) {
@@ -190,7 +190,7 @@ private:
         LDAPMessage* raw = nullptr;
         const int code = ldap_.ldap_search_ext_s(handle_, what.base.c_str(), what.scope, what.filter.c_str(), attributes.data(), 0, nullptr, nullptr,
                                                  &limit, settings_->size_limit, &raw);
-        const std::unique_ptr<LDAPMessage, decltype(Library::ldap_msgfree)> found(raw, ldap_.ldap_msgfree);
+        const std::unique_ptr<LDAPMessage, decltype(LdapLibrary::ldap_msgfree)> found(raw, ldap_.ldap_msgfree);
         if (code == LDAP_NO_SUCH_OBJECT)
             return {};
         if (code != LDAP_SUCCESS)
@@ -227,7 +227,7 @@ private:
         LDAPURLDesc* raw = nullptr;
         if (ldap_.ldap_url_parse(next.c_str(), &raw) != 0)
             return Error{fmt::format("malformed LDAP URL \"{}\" in \"{}\"", printable(next), from.base)};
-        const std::unique_ptr<LDAPURLDesc, decltype(Library::ldap_free_urldesc)> url(raw, ldap_.ldap_free_urldesc);
+        const std::unique_ptr<LDAPURLDesc, decltype(LdapLibrary::ldap_free_urldesc)> url(raw, ldap_.ldap_free_urldesc);
         Words attributes;
         for (char** attribute = url->lud_attrs; attribute != nullptr && *attribute != nullptr; ++attribute)
             if (settings_->asks_for(*attribute))
@@ -247,7 +247,7 @@ private:
         for (const std::string& attribute : attributes) {
             if (std::ranges::none_of(from.attributes, [&](const std::string& asked) { return iequals(asked, attribute); }))
                 continue;
-            const std::unique_ptr<berval*, decltype(Library::ldap_value_free_len)> found(
+            const std::unique_ptr<berval*, decltype(LdapLibrary::ldap_value_free_len)> found(
                 ldap_.ldap_get_values_len(handle_, &entry, attribute.c_str()), ldap_.ldap_value_free_len);
             for (berval** value = found.get(); value != nullptr && *value != nullptr; ++value)
                 values.emplace_back((*value)->bv_val, (*value)->bv_len);
@@ -255,8 +255,8 @@ private:
         return values;
     }
 
-    std::shared_ptr<const Settings> settings_;
-    const Library& ldap_;
+    std::shared_ptr<const LdapSettings> settings_;
+    const LdapLibrary& ldap_;
     LDAP* handle_ = nullptr;
     bool usable_ = true;
 };
@@ -275,9 +275,9 @@ std::string uris(const SourceConfig& config, std::uint64_t port)
     return list;
 }
 
-Result<std::shared_ptr<Settings>> settings_from(const SourceConfig& config)
+Result<std::shared_ptr<LdapSettings>> settings_from(const SourceConfig& config)
 {
-    auto set = std::make_shared<Settings>();
+    auto set = std::make_shared<LdapSettings>();
     auto base = Template::parse(config.text("search_base"));
     if (!base)
         return config.wrong("search_base", base.error().what());
@@ -328,8 +328,8 @@ std::shared_ptr<Table> open_ldap(std::string spec, std::string name, Flags flags
         TRY(auto settings, settings_from(config));
         TRY(const auto port, config.number("server_port", 389, 1, 65535));
         TRY(auto question, Question::read(config, "query_filter", config.text("query_filter", "(mailacceptinggeneralid=%s)"), tables));
-        static const Result<Library> library = Library::open();
-        TRY(settings->library, Result<Library>(library));
+        static const Result<LdapLibrary> library = LdapLibrary::open();
+        TRY(settings->library, Result<LdapLibrary>(library));
         return std::make_shared<DatabaseTable>(
             spec, flags, std::move(question), std::vector{uris(config, port)},
             [settings](const std::string& servers) { return LdapConnection::open(servers, settings); }, tables,

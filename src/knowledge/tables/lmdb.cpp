@@ -11,11 +11,6 @@ namespace posthorn::tables {
 
 namespace {
 
-struct CloseEnv {
-    void operator()(MDB_env* env) const { mdb_env_close(env); }
-};
-using Env = std::unique_ptr<MDB_env, CloseEnv>;
-
 Error lmdb_error(std::string_view path, int code)
 {
     return Error{fmt::format("open database {}: {}", path, code > 0 ? errno_text(code) : mdb_strerror(code)), "4.3.0"};
@@ -24,13 +19,13 @@ Error lmdb_error(std::string_view path, int code)
 std::string_view text_of(const MDB_val& value) { return {static_cast<const char*>(value.mv_data), value.mv_size}; }
 
 /// One opened file.
-class Reader {
+class LmdbReader {
 public:
     static constexpr bool changes_in_place = true;
 
-    static Result<std::unique_ptr<Reader>> open(const std::string& path, FileOpener& opener)
+    static Result<std::unique_ptr<LmdbReader>> open(const std::string& path, FileOpener& opener)
     {
-        auto reader = std::make_unique<Reader>();
+        auto reader = std::make_unique<LmdbReader>();
         TRY(Fd fd, opener.open(path));
         MDB_env* env = nullptr;
         if (const int code = mdb_env_create(&env); code != 0)
@@ -66,9 +61,9 @@ public:
             return reader->truncated();
         return reader;
     }
-    Reader() = default;
-    Reader(Reader&&) = delete;
-    ~Reader()
+    LmdbReader() = default;
+    LmdbReader(LmdbReader&&) = delete;
+    ~LmdbReader()
     {
         if (txn_ != nullptr)
             mdb_txn_abort(txn_);
@@ -177,16 +172,18 @@ private:
     std::string path_;
     unsigned page_ = 0;                                          // octets
     Fd copy_;
-    Env env_;
+    LmdbEnv env_;
     MDB_dbi dbi_ = 0;
     MDB_txn* txn_ = nullptr;
 };
 
 }  // namespace
 
+void CloseLmdbEnv::operator()(MDB_env* env) const { mdb_env_close(env); }
+
 std::shared_ptr<Table> open_lmdb(std::string spec, std::string name, Flags flags, Tables& tables)
 {
-    return std::make_shared<IndexedFileTable<Reader>>(std::move(spec), name + ".lmdb", flags, tables.site());
+    return std::make_shared<IndexedFileTable<LmdbReader>>(std::move(spec), name + ".lmdb", flags, tables.site());
 }
 
 }  // namespace posthorn::tables

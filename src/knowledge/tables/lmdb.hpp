@@ -8,7 +8,16 @@
 
 #include "tables/table.hpp"
 
+#include <memory>
+
+struct MDB_env;
+
 namespace posthorn::tables {
+
+struct CloseLmdbEnv {
+    void operator()(MDB_env* env) const;
+};
+using LmdbEnv = std::unique_ptr<MDB_env, CloseLmdbEnv>;
 
 std::shared_ptr<Table> open_lmdb(std::string spec, std::string name, Flags flags, Tables& tables);
 

@@ -1,4 +1,5 @@
 #include "tables/build_file.hpp"
+#include "tables/lmdb.hpp"
 
 #include <fmt/format.h>
 
@@ -12,10 +13,6 @@
 namespace posthorn::tables {
 
 namespace {
-
-struct CloseEnv {
-    void operator()(MDB_env* env) const { mdb_env_close(env); }
-};
 
 Error lmdb_error(std::string_view doing, std::string_view path, int code)
 {
@@ -49,7 +46,7 @@ private:
         MDB_env* raw = nullptr;
         if ((code = mdb_env_create(&raw)) != 0)
             return lmdb_error("create", path, code);
-        const std::unique_ptr<MDB_env, CloseEnv> env(raw);
+        const LmdbEnv env(raw);
         struct ::stat status{};
         if (::stat(path.c_str(), &status) == 0)
             map_size = std::max<std::uint64_t>(map_size, static_cast<std::uint64_t>(status.st_size) * 2);

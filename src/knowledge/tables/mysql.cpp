@@ -24,14 +24,14 @@ namespace {
             X(mysql_field_count)
 // clang-format on
 
-struct Library {
+struct MysqlLibrary {
 #define X(name) decltype(&::name) name;
     POSTHORN_LIBMARIADB(X)
 #undef X
-    static Result<Library> open()
+    static Result<MysqlLibrary> open()
     {
         TRY(const Module module, Module::open("libmariadb.so.3", "MariaDB's client: package libmariadb3"));
-        Library library{};
+        MysqlLibrary library{};
 #define X(name) \
     { \
         TRY_VOID(module.load(library.name, #name)); \
@@ -43,8 +43,8 @@ struct Library {
     }
 };
 
-struct Settings {
-    Library library{};
+struct MysqlSettings {
+    MysqlLibrary library{};
     std::string user, password, database, charset, option_file, option_group;
     std::string key, certificate, ca_file, ca_path, ciphers;
     bool tls = false, verify = false, result_required = true;
@@ -53,14 +53,14 @@ struct Settings {
 
 class MysqlConnection final : public Connection {
 public:
-    explicit MysqlConnection(std::shared_ptr<const Settings> settings) : settings_(std::move(settings)), my_(settings_->library) {}
+    explicit MysqlConnection(std::shared_ptr<const MysqlSettings> settings) : settings_(std::move(settings)), my_(settings_->library) {}
     ~MysqlConnection() override
     {
         if (connection_ != nullptr)
             my_.mysql_close(connection_);
     }
 
-    static Result<std::unique_ptr<Connection>> open(const std::string& text, const std::shared_ptr<const Settings>& settings)
+    static Result<std::unique_ptr<Connection>> open(const std::string& text, const std::shared_ptr<const MysqlSettings>& settings)
     {
         auto made = std::make_unique<MysqlConnection>(settings);
         TRY_VOID(made->connect(SqlServer(text)));
@@ -82,7 +82,8 @@ public:
         bool results = false;
         // A stored procedure gives several results, the last of them only a status.
         for (int more = 0; more == 0; more = my_.mysql_next_result(connection_)) {
-            const std::unique_ptr<MYSQL_RES, decltype(Library::mysql_free_result)> result(my_.mysql_store_result(connection_), my_.mysql_free_result);
+            const std::unique_ptr<MYSQL_RES, decltype(MysqlLibrary::mysql_free_result)> result(my_.mysql_store_result(connection_),
+                                                                                               my_.mysql_free_result);
             if (result) {
                 results = true;
                 add_values(*result, values);
@@ -104,7 +105,7 @@ private:
         connection_ = my_.mysql_init(nullptr);
         if (connection_ == nullptr)
             return Error{"out of memory"};
-        const Settings& set = *settings_;
+        const MysqlSettings& set = *settings_;
         for (const auto option : {MYSQL_OPT_CONNECT_TIMEOUT, MYSQL_OPT_READ_TIMEOUT, MYSQL_OPT_WRITE_TIMEOUT})
             my_.mysql_optionsv(connection_, option, &set.limit);
         my_.mysql_optionsv(connection_, MYSQL_SET_CHARSET_NAME, set.charset.c_str());
@@ -147,8 +148,8 @@ private:
         }
     }
 
-    std::shared_ptr<const Settings> settings_;
-    const Library& my_;
+    std::shared_ptr<const MysqlSettings> settings_;
+    const MysqlLibrary& my_;
     MYSQL* connection_ = nullptr;
     bool usable_ = true;
 };
@@ -159,7 +160,7 @@ std::shared_ptr<Table> open_mysql(std::string spec, std::string name, Flags flag
 {
     const auto open = [&]() -> Result<std::shared_ptr<Table>> {
         TRY(const SourceConfig config, SourceConfig::read(name, tables.site()));
-        auto settings = std::make_shared<Settings>();
+        auto settings = std::make_shared<MysqlSettings>();
         settings->user = config.text("user");
         settings->password = config.text("password");
         settings->charset = config.text("charset", "utf8mb4");
@@ -182,8 +183,8 @@ std::shared_ptr<Table> open_mysql(std::string spec, std::string name, Flags flag
             return config.wrong("query", "neither query nor table, select_field and where_field are set");
         TRY(auto question, Question::read(config, "query", query, tables));
         auto servers = config.words("hosts", "localhost");
-        static const Result<Library> library = Library::open();
-        TRY(settings->library, Result<Library>(library));
+        static const Result<MysqlLibrary> library = MysqlLibrary::open();
+        TRY(settings->library, Result<MysqlLibrary>(library));
         return std::make_shared<DatabaseTable>(
             spec, flags, std::move(question), std::move(servers),
             [settings](const std::string& server) { return MysqlConnection::open(server, settings); }, tables, DatabaseTable::Rest{});

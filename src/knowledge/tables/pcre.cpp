@@ -103,12 +103,12 @@ private:
     std::size_t groups_ = 0;
 };
 
-constexpr PatternSyntax syntax{"pcre", "ignoring", "imsxAEUX", PcreMatcher::compile};
+constexpr PatternSyntax pcre_syntax{"pcre", "ignoring", "imsxAEUX", PcreMatcher::compile};
 
-Result<std::shared_ptr<const PatternRules>> parse(std::span<const LogicalLine> lines, std::string_view file, Flags flags, FileOpener& opener,
-                                                  Warnings& warnings)
+Result<std::shared_ptr<const PatternRules>> parse_pcre(std::span<const LogicalLine> lines, std::string_view file, Flags flags, FileOpener& opener,
+                                                       Warnings& warnings)
 {
-    return PatternRules::parse(syntax, lines, file, flags, opener, warnings);
+    return PatternRules::parse(pcre_syntax, lines, file, flags, opener, warnings);
 }
 
 class PcreTable final : public RulesTable<PatternRules> {
@@ -127,7 +127,7 @@ public:
 
 std::shared_ptr<Table> open_pcre(std::string spec, std::string name, Flags flags, Tables& tables)
 {
-    return std::make_shared<PcreTable>(std::move(spec), name, flags, tables.site(), parse);
+    return std::make_shared<PcreTable>(std::move(spec), name, flags, tables.site(), parse_pcre);
 }
 
 }  // namespace posthorn::tables

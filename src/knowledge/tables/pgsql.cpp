@@ -25,14 +25,14 @@ namespace {
         X(PQresultErrorMessage) X(PQclear) X(PQntuples) X(PQnfields) X(PQgetisnull) X(PQgetvalue) X(PQgetlength) X(PQsetnonblocking)
 // clang-format on
 
-struct Library {
+struct PgsqlLibrary {
 #define X(name) decltype(&::name) name;
     POSTHORN_LIBPQ(X)
 #undef X
-    static Result<Library> open()
+    static Result<PgsqlLibrary> open()
     {
         TRY(const Module module, Module::open("libpq.so.5", "PostgreSQL's client: package libpq5"));
-        Library library{};
+        PgsqlLibrary library{};
 #define X(name) \
     { \
         TRY_VOID(module.load(library.name, #name)); \
@@ -43,8 +43,8 @@ struct Library {
     }
 };
 
-struct Settings {
-    Library library{};
+struct PgsqlSettings {
+    PgsqlLibrary library{};
     std::string user, password, database, encoding;
     std::chrono::seconds limit{0};
 };
@@ -53,14 +53,14 @@ std::string first_line(std::string_view text) { return std::string(text.substr(0
 
 class PgsqlConnection final : public Connection {
 public:
-    explicit PgsqlConnection(std::shared_ptr<const Settings> settings) : settings_(std::move(settings)), pq_(settings_->library) {}
+    explicit PgsqlConnection(std::shared_ptr<const PgsqlSettings> settings) : settings_(std::move(settings)), pq_(settings_->library) {}
     ~PgsqlConnection() override
     {
         if (connection_ != nullptr)
             pq_.PQfinish(connection_);
     }
 
-    static Result<std::unique_ptr<Connection>> open(const std::string& text, const std::shared_ptr<const Settings>& settings)
+    static Result<std::unique_ptr<Connection>> open(const std::string& text, const std::shared_ptr<const PgsqlSettings>& settings)
     {
         auto made = std::make_unique<PgsqlConnection>(settings);
         const SqlServer server(text);
@@ -112,7 +112,7 @@ public:
         for (const auto until = std::chrono::steady_clock::now() + settings_->limit;;) {
             while (pq_.PQisBusy(connection_) != 0)
                 TRY_VOID(wait(until));
-            const std::unique_ptr<PGresult, decltype(Library::PQclear)> result(pq_.PQgetResult(connection_), pq_.PQclear);
+            const std::unique_ptr<PGresult, decltype(PgsqlLibrary::PQclear)> result(pq_.PQgetResult(connection_), pq_.PQclear);
             if (!result)
                 break;
             const auto status = pq_.PQresultStatus(result.get());
@@ -158,8 +158,8 @@ private:
         return values;
     }
 
-    std::shared_ptr<const Settings> settings_;
-    const Library& pq_;
+    std::shared_ptr<const PgsqlSettings> settings_;
+    const PgsqlLibrary& pq_;
     PGconn* connection_ = nullptr;
     bool usable_ = true;
 };
@@ -170,7 +170,7 @@ std::shared_ptr<Table> open_pgsql(std::string spec, std::string name, Flags flag
 {
     const auto open = [&]() -> Result<std::shared_ptr<Table>> {
         TRY(const SourceConfig config, SourceConfig::read(name, tables.site()));
-        auto settings = std::make_shared<Settings>();
+        auto settings = std::make_shared<PgsqlSettings>();
         settings->user = config.text("user");
         settings->password = config.text("password");
         settings->encoding = config.text("encoding", "UTF8");
@@ -182,8 +182,8 @@ std::shared_ptr<Table> open_pgsql(std::string spec, std::string name, Flags flag
             return config.wrong("query", "neither query nor select_function nor table, select_field and where_field are set");
         TRY(auto question, Question::read(config, "query", query, tables));
         auto servers = config.words("hosts", "localhost");
-        static const Result<Library> library = Library::open();
-        TRY(settings->library, Result<Library>(library));
+        static const Result<PgsqlLibrary> library = PgsqlLibrary::open();
+        TRY(settings->library, Result<PgsqlLibrary>(library));
         return std::make_shared<DatabaseTable>(
             spec, flags, std::move(question), std::move(servers),
             [settings](const std::string& server) { return PgsqlConnection::open(server, settings); }, tables, DatabaseTable::Rest{});

@@ -1,6 +1,7 @@
 #include "tables/question.hpp"
 
 #include "tables/key_value.hpp"
+#include "tables/testing.hpp"
 
 #include <doctest/doctest.h>
 
@@ -16,8 +17,6 @@ std::string expanded(const std::string& text, std::string_view value, std::strin
         return "error: " + parsed.error().what();
     return parsed->expand(value, key, [](std::string_view piece) { return "<" + std::string(piece) + ">"; }).value_or("none");
 }
-
-std::string text(const Answer& answer) { return !answer ? "error: " + answer.error().what() : answer->value_or("none"); }
 
 }  // namespace
 

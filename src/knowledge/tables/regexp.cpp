@@ -156,12 +156,12 @@ private:
     std::vector<std::string> literals_;
 };
 
-constexpr PatternSyntax syntax{"regexp", "skipping", "imx", PosixMatcher::compile};
+constexpr PatternSyntax regexp_syntax{"regexp", "skipping", "imx", PosixMatcher::compile};
 
-Result<std::shared_ptr<const PatternRules>> parse(std::span<const LogicalLine> lines, std::string_view file, Flags flags, FileOpener& opener,
-                                                  Warnings& warnings)
+Result<std::shared_ptr<const PatternRules>> parse_regexp(std::span<const LogicalLine> lines, std::string_view file, Flags flags, FileOpener& opener,
+                                                         Warnings& warnings)
 {
-    return PatternRules::parse(syntax, lines, file, flags, opener, warnings);
+    return PatternRules::parse(regexp_syntax, lines, file, flags, opener, warnings);
 }
 
 class RegexpTable final : public RulesTable<PatternRules> {
@@ -180,7 +180,7 @@ public:
 
 std::shared_ptr<Table> open_regexp(std::string spec, std::string name, Flags flags, Tables& tables)
 {
-    return std::make_shared<RegexpTable>(std::move(spec), name, flags, tables.site(), parse);
+    return std::make_shared<RegexpTable>(std::move(spec), name, flags, tables.site(), parse_regexp);
 }
 
 }  // namespace posthorn::tables

@@ -17,11 +17,6 @@ using asio::ip::tcp;
 
 namespace {
 
-/// Ends after the tables do: they keep connections.
-struct Loop {
-    asio::io_context loop;
-};
-
 /// A server on a port of its own that says the next of `replies` to whatever comes, and "close" ends the connection.
 struct Talker : Loop, TestSite {
     tcp::acceptor acceptor{loop, tcp::endpoint(asio::ip::make_address("127.0.0.1"), 0)};
@@ -70,14 +65,8 @@ struct Talker : Loop, TestSite {
         }
     }
     std::string at() const { return "127.0.0.1:" + std::to_string(acceptor.local_endpoint().port()); }
-    std::string ask(const std::string& spec, const std::string& key)
-    {
-        const auto answer = run(loop, tables.open(spec)->lookup(key));
-        return !answer ? "error: " + answer.error().what() : answer->value_or("none");
-    }
+    std::string ask(const std::string& spec, const std::string& key) { return text(run(loop, tables.open(spec)->lookup(key))); }
 };
-
-std::string text(const Answer& answer) { return !answer ? "error: " + answer.error().what() : answer->value_or("none"); }
 
 }  // namespace
 

@@ -15,12 +15,6 @@ using namespace posthorn::tables;
 
 namespace {
 
-std::string text(const Answer& answer) { return !answer ? "error: " + answer.error().what() : answer->value_or("none"); }
-
-/// Ends after the tables do.
-struct Loop {
-    asio::io_context loop;
-};
 struct Asking : Loop, TestSite {
     std::string ask(const std::string& spec, const std::string& key) { return text(run(loop, tables.open(spec)->lookup(key))); }
 };

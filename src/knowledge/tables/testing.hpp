@@ -3,10 +3,19 @@
 
 #include "tables/table.hpp"
 
+#include <boost/asio/io_context.hpp>
+
 #include <filesystem>
 #include <fstream>
 
 namespace posthorn::tables {
+
+inline std::string text(const Answer& answer) { return !answer ? "error: " + answer.error().what() : answer->value_or("none"); }
+
+/// The base before TestSite of who needs a loop: it ends after the tables do, which keep connections.
+struct Loop {
+    asio::io_context loop;
+};
 
 struct TestSite {
     std::shared_ptr<observe::MemorySink> sink = std::make_shared<observe::MemorySink>();
@@ -29,11 +38,7 @@ struct TestSite {
         std::filesystem::rename(dir / "new", path);
         return path.string();
     }
-    std::string get(const std::string& spec, std::string_view key, Flags flags = {})
-    {
-        const auto answer = tables.open(spec, flags)->find(key);
-        return !answer ? "error: " + answer.error().what() : answer->value_or("none");
-    }
+    std::string get(const std::string& spec, std::string_view key, Flags flags = {}) { return text(tables.open(spec, flags)->find(key)); }
     bool said(std::string_view part) const
     {
         return std::ranges::any_of(sink->lines, [&](const std::string& line) { return line.find(part) != line.npos; });

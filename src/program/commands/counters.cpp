@@ -15,7 +15,7 @@ namespace posthorn::commands {
 
 namespace {
 
-int run(std::span<char*> args)
+int run_counters(std::span<char*> args)
 {
     std::optional<std::string> directory;
     if (args.size() == 3 && std::string_view(args[1]) == "-c")
@@ -39,6 +39,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int counters(std::span<char*> args) { return guarded("posthorn counters", run, args); }
+int counters(std::span<char*> args) { return guarded("posthorn counters", run_counters, args); }
 
 }  // namespace posthorn::commands

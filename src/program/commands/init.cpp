@@ -82,7 +82,7 @@ void write_file(const std::string& path, const std::string& text)
         throw Failure(fmt::format("write {}: {}", path, errno_text(errno)), submit::exit_cannot_create);
 }
 
-int run(std::span<char*> args)
+int run_init(std::span<char*> args)
 {
     constexpr const char* usage = "usage: posthorn init DIR [--smtp-port N] [--sink-port M]";
     std::optional<std::string> folder;
@@ -141,6 +141,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int posthorn_init(std::span<char*> args) { return guarded("posthorn init", run, args); }
+int posthorn_init(std::span<char*> args) { return guarded("posthorn init", run_init, args); }
 
 }  // namespace posthorn::commands

@@ -10,7 +10,7 @@ namespace posthorn::commands {
 
 namespace {
 
-using posthorn::peers::stored::Command;
+using MemoryCommand = posthorn::peers::stored::Command;
 using posthorn::peers::stored::CommandReply;
 
 /// Of one frame of an import.
@@ -23,9 +23,9 @@ ipc::ChannelOptions options()
     return made;
 }
 
-awaitable<void> say(std::shared_ptr<ipc::Channel> to, const std::vector<Command>* commands, Result<CommandReply>* out)
+awaitable<void> say(std::shared_ptr<ipc::Channel> to, const std::vector<MemoryCommand>* commands, Result<CommandReply>* out)
 {
-    for (const Command& command : *commands) {
+    for (const MemoryCommand& command : *commands) {
         *out = co_await to->call<CommandReply>(handoff::Frame::peer_command, command);
         if (!*out)
             break;
@@ -49,7 +49,7 @@ Result<handoff::VerifyKnowledge> MemoryClient::known(const std::string& address)
     return ask<handoff::VerifyKnowledge>(*std::move(connected), options(), handoff::Frame::verify_known, std::move(question));
 }
 
-Result<MemoryClient::Done> MemoryClient::converse(std::vector<Command> commands)
+Result<MemoryClient::Done> MemoryClient::converse(std::vector<MemoryCommand> commands)
 {
     auto connected = ipc::connect_unix(socket_);
     if (!connected)
@@ -73,14 +73,14 @@ Result<MemoryClient::Done> MemoryClient::converse(std::vector<Command> commands)
 
 Result<MemoryClient::Done> MemoryClient::store()
 {
-    std::vector<Command> commands(1);
+    std::vector<MemoryCommand> commands(1);
     return converse(std::move(commands));
 }
 
 Result<MemoryClient::Done> MemoryClient::forget(const std::vector<std::string>& keys, const std::vector<std::string>& sets, bool all)
 {
-    std::vector<Command> commands(1);
-    commands.front().set_verb(Command::FORGET);
+    std::vector<MemoryCommand> commands(1);
+    commands.front().set_verb(MemoryCommand::FORGET);
     commands.front().set_all(all);
     for (const std::string& key : keys)
         commands.front().add_keys(key);
@@ -91,7 +91,7 @@ Result<MemoryClient::Done> MemoryClient::forget(const std::vector<std::string>& 
 
 Result<MemoryClient::Done> MemoryClient::import(std::span<const posthorn::peers::Record> records)
 {
-    std::vector<Command> commands(1);
+    std::vector<MemoryCommand> commands(1);
     std::size_t octets = 0;
     for (const posthorn::peers::Record& record : records) {
         if (octets > frame_octets) {
@@ -104,8 +104,8 @@ Result<MemoryClient::Done> MemoryClient::import(std::span<const posthorn::peers:
         if (!commands.back().add_peers()->ParseFromString(one))
             return Error{"a record that is none", "5.5.4"};
     }
-    for (Command& command : commands)
-        command.set_verb(Command::IMPORT);
+    for (MemoryCommand& command : commands)
+        command.set_verb(MemoryCommand::IMPORT);
     return converse(std::move(commands));
 }
 

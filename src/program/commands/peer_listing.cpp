@@ -17,10 +17,6 @@ using namespace posthorn::peers;
 
 namespace {
 
-std::string local(WallTime time) { return local_time(time.time_since_epoch().count()); }
-
-std::string json_time(WallTime time) { return time == WallTime{} ? std::string("null") : fmt::format("\"{}\"", time_text(time)); }
-
 std::string keywords_of(std::uint32_t bits) { return bits == 0 ? std::string() : smtp::text(smtp::KeywordSet::of_bits(bits)); }
 
 std::string limits_text(const Limits& limits)
@@ -38,9 +34,9 @@ std::string limits_text(const Limits& limits)
 std::string standing(const Mark& mark, WallTime now)
 {
     if (mark.convicted && mark.until > now)
-        return "in force until " + local(mark.until);
+        return "in force until " + local_time(mark.until);
     if (mark.convicted)
-        return "expired " + local(mark.until);
+        return "expired " + local_time(mark.until);
     return mark.try_without ? "suspected: the next session goes without the feature" : "suspected";
 }
 
@@ -48,6 +44,9 @@ std::string standing(const Mark& mark, WallTime now)
 bool says_something(const Mark& mark) { return mark.convicted || mark.try_without || mark.sightings != 0; }
 
 }  // namespace
+
+std::string local_time(WallTime time) { return local_time(time.time_since_epoch().count()); }
+std::string json_time(WallTime time) { return time == WallTime{} ? std::string("null") : fmt::format("\"{}\"", time_text(time)); }
 
 bool matches(const Record& record, std::string_view word)
 {
@@ -64,7 +63,7 @@ std::string peer_line(const Record& record, WallTime now)
         what += (what.empty() ? "" : ", ") + limits;
     return fmt::format("{}  {}  {}  {} sessions, last {}: {}\n", printable(record.peer.address),
                        record.peer.banner_host.empty() ? "-" : printable(record.peer.banner_host),
-                       record.peer.site.empty() ? "-" : printable(record.peer.site, true), record.sessions, local(record.last),
+                       record.peer.site.empty() ? "-" : printable(record.peer.site, true), record.sessions, local_time(record.last),
                        what.empty() ? "nothing wrong" : what);
 }
 
@@ -74,37 +73,37 @@ std::string peer_text(const Record& record, WallTime now)
         fmt::format("{}[{}]\n", record.peer.banner_host.empty() ? "unknown" : printable(record.peer.banner_host), printable(record.peer.address));
     const auto say = [&](std::string_view name, const std::string& what) { text += fmt::format("  {:<14} {}\n", name, what); };
     say("site", record.peer.site.empty() ? "-" : printable(record.peer.site, true));
-    say("sessions", fmt::format("{}, from {} to {}", record.sessions, local(record.first), local(record.last)));
+    say("sessions", fmt::format("{}, from {} to {}", record.sessions, local_time(record.first), local_time(record.last)));
     if (record.keywords_clear != 0)
         say("announces", keywords_of(record.keywords_clear));
     if (record.keywords_tls != 0)
         say("with TLS", keywords_of(record.keywords_tls));
     if (record.tls_worked != WallTime{})
-        say("TLS", "worked " + local(record.tls_worked) + ": plain text is not remembered");
+        say("TLS", "worked " + local_time(record.tls_worked) + ": plain text is not remembered");
     if (record.tls_alarm != WallTime{})
-        say("TLS alarm", local(record.tls_alarm));
+        say("TLS alarm", local_time(record.tls_alarm));
     if (record.discards_bdat_until > now)
-        say("privilege", "content may travel with its envelope, until " + local(record.discards_bdat_until) + ": a refused BDAT is discarded");
+        say("privilege", "content may travel with its envelope, until " + local_time(record.discards_bdat_until) + ": a refused BDAT is discarded");
     for (const Mark& mark : record.marks) {
         if (!says_something(mark))
             continue;
         const Quirks quirks = quirks_of(mark);
         say(quirks.text(), fmt::format("learned; {}", standing(mark, now)));
         if (!mark.seen.empty())
-            say("", fmt::format("seen: {}, the last time {}", printable(mark.seen, true), local(mark.last)));
-        say("", fmt::format("{} sightings{}", mark.sightings, mark.first == WallTime{} ? "" : " since " + local(mark.first)));
+            say("", fmt::format("seen: {}, the last time {}", printable(mark.seen, true), local_time(mark.last)));
+        say("", fmt::format("{} sightings{}", mark.sightings, mark.first == WallTime{} ? "" : " since " + local_time(mark.first)));
         if (mark.tally != Tally{})
             say("", fmt::format("with the feature {} sessions went well and {} failed, without it {} and {}", mark.tally.with_ok,
                                 mark.tally.with_failed, mark.tally.without_ok, mark.tally.without_failed));
         if (mark.canary != WallTime{})
-            say("", fmt::format("tested {}, {} tests in a row without fault", local(mark.canary), mark.clean_canaries));
+            say("", fmt::format("tested {}, {} tests in a row without fault", local_time(mark.canary), mark.clean_canaries));
         if (mark.convicted) {
             say("", changes_of(quirks));
             say("", "by hand: " + by_hand(record.peer, quirks));
         }
     }
     if (const std::string limits = limits_text(record.limits); !limits.empty())
-        say("limits", fmt::format("{} (learned; {} {})", limits, record.limits_until > now ? "until" : "expired", local(record.limits_until)));
+        say("limits", fmt::format("{} (learned; {} {})", limits, record.limits_until > now ? "until" : "expired", local_time(record.limits_until)));
     if (flapping(record, now))
         say("flapping", "its announcements or faults change: two sightings are asked for");
     if (const auto slowest = slowest_answer(record); slowest.count() != 0)

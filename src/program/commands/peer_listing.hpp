@@ -8,6 +8,10 @@
 
 namespace posthorn::commands {
 
+/// As these listings write times, that of MX sets too: in local time; in UTC, or null.
+std::string local_time(WallTime time);
+std::string json_time(WallTime time);
+
 /// By address, "ADDRESS BANNER-HOST", banner host or a domain above it, site with or without its transport.
 bool matches(const posthorn::peers::Record& record, std::string_view word);
 

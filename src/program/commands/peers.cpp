@@ -24,9 +24,10 @@ namespace {
 
 using posthorn::peers::Record;
 
-constexpr const char* usage = "usage: posthorn peers [-c config_dir] [--json] [list [WORD...] | show WORD... | forget WORD... | forget --all |\n"
-                              "                      export [WORD...] | import FILE]\n"
-                              "       WORD: an address, a host of a greeting, a domain, a site, or an MX set; FILE: - is standard input";
+constexpr const char* peers_usage =
+    "usage: posthorn peers [-c config_dir] [--json] [list [WORD...] | show WORD... | forget WORD... | forget --all |\n"
+    "                      export [WORD...] | import FILE]\n"
+    "       WORD: an address, a host of a greeting, a domain, a site, or an MX set; FILE: - is standard input";
 
 std::string content_of(const std::string& path)
 {
@@ -62,7 +63,7 @@ int import(const config::Snapshot& snapshot, const std::string& path)
     return 0;
 }
 
-int run(std::span<char*> args)
+int run_peers(std::span<char*> args)
 {
     std::optional<std::string> directory;
     std::vector<std::string> words;
@@ -76,7 +77,7 @@ int run(std::span<char*> args)
         else if (arg == "--all")
             all = true;
         else if (arg.empty() || (arg.starts_with('-') && arg != "-"))
-            throw Failure(usage, submit::exit_usage);
+            throw Failure(peers_usage, submit::exit_usage);
         else
             words.emplace_back(arg);
     }
@@ -86,7 +87,7 @@ int run(std::span<char*> args)
     const bool takes = verb == "list" || verb == "export" || (verb == "show" && !words.empty()) || (verb == "forget" && words.empty() == all) ||
                        (verb == "import" && words.size() == 1);
     if (!takes || (all && verb != "forget"))
-        throw Failure(usage, submit::exit_usage);
+        throw Failure(peers_usage, submit::exit_usage);
     const config::Snapshot snapshot = load_config("posthorn", directory);
     if (verb == "import")
         return import(snapshot, words.front());
@@ -142,6 +143,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int peers(std::span<char*> args) { return guarded("posthorn peers", run, args); }
+int peers(std::span<char*> args) { return guarded("posthorn peers", run_peers, args); }
 
 }  // namespace posthorn::commands

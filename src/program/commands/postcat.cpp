@@ -23,7 +23,7 @@ struct Options {
     bool body = false, envelope = false, header = false, types = false, offsets = false;
 };
 
-std::string time_text(std::int64_t microseconds)
+std::string postcat_time(std::int64_t microseconds)
 {
     const time_t when = static_cast<time_t>(microseconds / 1'000'000);
     tm parts{};
@@ -95,7 +95,7 @@ private:
 void print_envelope(Printer& out, const handoff::Envelope& envelope)
 {
     out.record('C', fmt::format("message_size: {:>15} {:>15}", envelope.size(), envelope.recipients_size()));
-    out.record('T', "message_arrival_time: " + time_text(envelope.arrival()));
+    out.record('T', "message_arrival_time: " + postcat_time(envelope.arrival()));
     const auto attribute = [&](std::string_view name, std::string_view value) {
         if (!value.empty())
             out.record('A', fmt::format("named_attribute: {}={}", name, printable(value, true)));
@@ -197,7 +197,7 @@ private:
     std::uint64_t offset_ = 0;
 };
 
-int run(std::span<char*> args)
+int run_postcat(std::span<char*> args)
 {
     std::optional<std::string> directory;
     Options options;
@@ -234,6 +234,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postcat(std::span<char*> args) { return guarded("postcat", run, args); }
+int postcat(std::span<char*> args) { return guarded("postcat", run_postcat, args); }
 
 }  // namespace posthorn::commands

@@ -127,7 +127,7 @@ void hand_to_wrapper(const config::Snapshot& snapshot, std::span<char*> words)
     throw Failure(fmt::format("execute {}: {}", command.front(), errno_text(errno)), 1);
 }
 
-int run(std::span<char*> args)
+int run_postfix(std::span<char*> args)
 {
     std::optional<std::string> directory;
     std::string verbose;
@@ -275,6 +275,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postfix(std::span<char*> args) { return guarded("postfix", run, args); }
+int postfix(std::span<char*> args) { return guarded("postfix", run_postfix, args); }
 
 }  // namespace posthorn::commands

@@ -36,7 +36,7 @@ const Algorithm* algorithm_of(std::string_view name)
     return found == algorithms.end() ? nullptr : &*found;
 }
 
-struct Wish {
+struct TlsWish {
     std::string random, algorithm = "rsa", bits, key_file = "rsa", host;
     std::vector<std::string> names;
 };
@@ -45,7 +45,7 @@ class Tls {
 public:
     Tls(const config::Snapshot& snapshot, Script& script) : snapshot_(snapshot), script_(script), directory_(snapshot.config_directory()) {}
 
-    int enable_client(const Wish& wish)
+    int enable_client(const TlsWish& wish)
     {
         if (!all_default("smtp"))
             return suggest(
@@ -60,7 +60,7 @@ public:
         return 0;
     }
 
-    int enable_server(const Wish& wish)
+    int enable_server(const TlsWish& wish)
     {
         if (!all_default("smtpd"))
             return suggest("server", {"smtpd_tls_security_level = may", "smtpd_tls_loglevel = 1"},
@@ -85,7 +85,7 @@ public:
         return 0;
     }
 
-    int new_server(const Wish& wish, bool new_key)
+    int new_server(const TlsWish& wish, bool new_key)
     {
         std::string key;
         const Algorithm* algorithm = algorithm_of(wish.algorithm);
@@ -129,7 +129,7 @@ public:
         return 0;
     }
 
-    int request(const Wish& wish)
+    int request(const TlsWish& wish)
     {
         const auto key = usable_key(wish.key_file);
         if (!key)
@@ -141,7 +141,7 @@ public:
         return 0;
     }
 
-    int tlsa(const Wish& wish)
+    int tlsa(const TlsWish& wish)
     {
         const std::vector<std::string> both{"rsa", "ecdsa"};
         const std::string host = wish.host.empty() ? snapshot_.text("myhostname") : wish.host;
@@ -177,7 +177,7 @@ private:
 
     std::string place(const std::string& name) const { return name.starts_with('/') ? name : directory_ + "/" + name; }
 
-    std::vector<std::string> names(const Wish& wish) const { return wish.names.empty() ? std::vector{snapshot_.text("myhostname")} : wish.names; }
+    std::vector<std::string> names(const TlsWish& wish) const { return wish.names.empty() ? std::vector{snapshot_.text("myhostname")} : wish.names; }
 
     std::string deployed_key(const Algorithm& algorithm) const
     {
@@ -214,7 +214,7 @@ private:
     }
 
     /// The files of a new certificate; of a new key too unless `key` has one. 0, or the status of a refusal.
-    int make(const Wish& wish, std::string key, Made& made)
+    int make(const TlsWish& wish, std::string key, Made& made)
     {
         made.algorithm = algorithm_of(wish.algorithm);
         if (!made.algorithm)
@@ -276,7 +276,7 @@ private:
         script_.info(fmt::format("Save the signed certificate chain in {}{}.", made.certificate, to_be_deployed ? ", and deploy as above" : ""));
     }
 
-    static Settings with_random(const Wish& wish, Settings settings)
+    static Settings with_random(const TlsWish& wish, Settings settings)
     {
         if (!wish.random.empty())
             settings.emplace_back("tls_random_source", wish.random);
@@ -291,23 +291,23 @@ private:
 struct Subcommand {
     std::string_view name, letters, arguments;
     int least, most;                        // words that are no options
-    int (*run)(Tls& tls, const Wish& wish);
+    int (*run)(Tls& tls, const TlsWish& wish);
 };
 constexpr int any = 1 << 20;
 constexpr std::array subcommands{
-    Subcommand{"enable-client", "+r:", "[-r devrandom]", 0, 0, [](Tls& tls, const Wish& wish) { return tls.enable_client(wish); }},
+    Subcommand{"enable-client", "+r:", "[-r devrandom]", 0, 0, [](Tls& tls, const TlsWish& wish) { return tls.enable_client(wish); }},
     Subcommand{"enable-server", "+r:a:b:", "[-r devrandom] [-a algorithm] [-b bits ] [hostname ...]", 0, any,
-               [](Tls& tls, const Wish& wish) { return tls.enable_server(wish); }},
+               [](Tls& tls, const TlsWish& wish) { return tls.enable_server(wish); }},
     Subcommand{"new-server-key", "+a:b:", "[-a algorithm] [-b bits ] [hostname ...]", 0, any,
-               [](Tls& tls, const Wish& wish) { return tls.new_server(wish, true); }},
+               [](Tls& tls, const TlsWish& wish) { return tls.new_server(wish, true); }},
     Subcommand{"new-server-cert", "+a:b:", "[-a algorithm] [-b bits ] [hostname ...]", 0, any,
-               [](Tls& tls, const Wish& wish) { return tls.new_server(wish, false); }},
+               [](Tls& tls, const TlsWish& wish) { return tls.new_server(wish, false); }},
     Subcommand{"deploy-server-cert", "+", "certfile keyfile", 2, 2,
-               [](Tls& tls, const Wish& wish) { return tls.deploy(wish.names[0], wish.names[1]); }},
-    Subcommand{"output-server-csr", "+k:", "[-k keyfile] [hostname ...]", 0, any, [](Tls& tls, const Wish& wish) { return tls.request(wish); }},
-    Subcommand{"output-server-tlsa", "+h:", "[-h hostname] [keyfile ...]", 0, any, [](Tls& tls, const Wish& wish) { return tls.tlsa(wish); }},
-    Subcommand{"all-default-client", "+", "", 0, 0, [](Tls& tls, const Wish&) { return tls.all_default("smtp") ? 0 : 1; }},
-    Subcommand{"all-default-server", "+", "", 0, 0, [](Tls& tls, const Wish&) { return tls.all_default("smtpd") ? 0 : 1; }},
+               [](Tls& tls, const TlsWish& wish) { return tls.deploy(wish.names[0], wish.names[1]); }},
+    Subcommand{"output-server-csr", "+k:", "[-k keyfile] [hostname ...]", 0, any, [](Tls& tls, const TlsWish& wish) { return tls.request(wish); }},
+    Subcommand{"output-server-tlsa", "+h:", "[-h hostname] [keyfile ...]", 0, any, [](Tls& tls, const TlsWish& wish) { return tls.tlsa(wish); }},
+    Subcommand{"all-default-client", "+", "", 0, 0, [](Tls& tls, const TlsWish&) { return tls.all_default("smtp") ? 0 : 1; }},
+    Subcommand{"all-default-server", "+", "", 0, 0, [](Tls& tls, const TlsWish&) { return tls.all_default("smtpd") ? 0 : 1; }},
 };
 
 bool is_host_name(std::string_view name)
@@ -334,7 +334,7 @@ int postfix_tls(const config::Snapshot& snapshot, std::span<char*> words)
     const auto usage = [&] {
         return script.fatal(fmt::format("usage: postfix tls {}{}{}", found->name, found->arguments.empty() ? "" : " ", found->arguments));
     };
-    Wish wish;
+    TlsWish wish;
     std::vector<char*> arguments(words.begin(), words.end());
     arguments.push_back(nullptr);
     ::optind = 1;

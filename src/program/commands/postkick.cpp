@@ -22,7 +22,7 @@ namespace posthorn::commands {
 
 namespace {
 
-constexpr const char* usage = "usage: postkick [-c config_dir] [-v] class service request";
+constexpr const char* postkick_usage = "usage: postkick [-c config_dir] [-v] class service request";
 
 constexpr config::Param<std::chrono::seconds> application_event_drain_time{.name = "application_event_drain_time",
                                                                            .initial = "100s",
@@ -67,19 +67,19 @@ void wait_until_read(int socket, std::chrono::milliseconds limit)
     }
 }
 
-int run(std::span<char*> args)
+int run_postkick(std::span<char*> args)
 {
     std::optional<std::string> directory;
     for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postkick_letters)) > 0;) {
         switch (option) {
         case 'c': directory = ::optarg; break;
         case 'v': break;
-        default: throw Failure(usage, 1);
+        default: throw Failure(postkick_usage, 1);
         }
     }
     const auto words = args.subspan(static_cast<std::size_t>(::optind));
     if (words.size() != 3)
-        throw Failure(usage, 1);
+        throw Failure(postkick_usage, 1);
     const std::string kind = words[0], service = words[1];
     const std::string_view request = words[2];
     if (kind.find('/') != kind.npos || kind.starts_with('.') || service.find("..") != service.npos)
@@ -105,6 +105,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postkick(std::span<char*> args) { return guarded("postkick", run, args); }
+int postkick(std::span<char*> args) { return guarded("postkick", run_postkick, args); }
 
 }  // namespace posthorn::commands

@@ -16,9 +16,9 @@ namespace posthorn::commands {
 
 namespace {
 
-constexpr const char* usage = "usage: postlock [-c config_dir] [-l lock_style] [-v] folder command...";
+constexpr const char* postlock_usage = "usage: postlock [-c config_dir] [-l lock_style] [-v] folder command...";
 
-int run(std::span<char*> args)
+int run_postlock(std::span<char*> args)
 {
     std::optional<std::string> directory, style;
     for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postlock_letters)) > 0;) {
@@ -26,12 +26,12 @@ int run(std::span<char*> args)
         case 'c': directory = ::optarg; break;
         case 'l': style = ::optarg; break;
         case 'v': break;
-        default: throw Failure(usage, submit::exit_temporary);
+        default: throw Failure(postlock_usage, submit::exit_temporary);
         }
     }
     const auto words = args.subspan(static_cast<std::size_t>(::optind));
     if (words.size() < 2)
-        throw Failure(usage, submit::exit_temporary);
+        throw Failure(postlock_usage, submit::exit_temporary);
     const config::Snapshot snapshot = [&] {
         try {
             return load_config("postlock", directory);
@@ -64,6 +64,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postlock(std::span<char*> args) { return guarded("postlock", run, args); }
+int postlock(std::span<char*> args) { return guarded("postlock", run_postlock, args); }
 
 }  // namespace posthorn::commands

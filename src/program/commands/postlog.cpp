@@ -16,7 +16,7 @@ namespace posthorn::commands {
 
 namespace {
 
-int run(std::span<char*> args)
+int run_postlog(std::span<char*> args)
 {
     std::optional<std::string> directory, tag;
     observe::Level level = observe::Level::info;
@@ -68,6 +68,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postlog(std::span<char*> args) { return guarded("postlog", run, args); }
+int postlog(std::span<char*> args) { return guarded("postlog", run_postlog, args); }
 
 }  // namespace posthorn::commands

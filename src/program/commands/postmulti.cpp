@@ -21,12 +21,12 @@ namespace posthorn::commands {
 
 namespace {
 
-constexpr const char* usage =
+constexpr const char* postmulti_usage =
     "usage: postmulti -l [-ajv] [-R] [-g group] [-i name] | postmulti -p [-av] [-g group] [-i name] command... | "
     "postmulti -x [-aRv] [-g group] [-i name] command... | "
     "postmulti -e action [-av] [-g group] [-i name] [-G group] [-I name] [name=value...]; before all: [-c config_dir of the primary]";
 
-struct Wish {
+struct PostmultiWish {
     std::optional<std::string> primary, new_name, new_group;
     std::string action;                    // of -e
     char mode = 0;
@@ -41,9 +41,9 @@ bool is_action(std::string_view word)
     return std::ranges::find(known, word) != std::end(known);
 }
 
-Wish parse(std::span<char*> args)
+PostmultiWish parse(std::span<char*> args)
 {
-    Wish wish;
+    PostmultiWish wish;
     int modes = 0;
     for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postmulti_letters)) > 0;) {
         switch (option) {
@@ -63,7 +63,7 @@ Wish parse(std::span<char*> args)
             modes += wish.mode != option;
             wish.mode = static_cast<char>(option);
             break;
-        default: throw Failure(usage, 1);
+        default: throw Failure(postmulti_usage, 1);
         }
     }
     for (char* word : args.subspan(static_cast<std::size_t>(::optind)))
@@ -99,7 +99,7 @@ bool lists(const std::string& list, const std::string& word)
 
 class Manager {
 public:
-    Manager(const Wish& wish, const config::Snapshot& primary) : wish_(wish), primary_(primary), all_(instances(primary)) {}
+    Manager(const PostmultiWish& wish, const config::Snapshot& primary) : wish_(wish), primary_(primary), all_(instances(primary)) {}
 
     int list()
     {
@@ -345,14 +345,14 @@ private:
         return 0;
     }
 
-    const Wish& wish_;
+    const PostmultiWish& wish_;
     const config::Snapshot& primary_;
     std::vector<Instance> all_;
 };
 
-int run(std::span<char*> args)
+int run_postmulti(std::span<char*> args)
 {
-    const Wish wish = parse(args);
+    const PostmultiWish wish = parse(args);
     // MAIL_CONFIG is what this command sets for others; whoever means another primary says -c.
     if (const std::string chosen = config::choose_config_directory({}); !wish.primary && chosen != config::built_in_config_directory()) {
         load_config("postmulti", {});
@@ -370,6 +370,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postmulti(std::span<char*> args) { return guarded("postmulti", run, args); }
+int postmulti(std::span<char*> args) { return guarded("postmulti", run_postmulti, args); }
 
 }  // namespace posthorn::commands

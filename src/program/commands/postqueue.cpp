@@ -22,7 +22,7 @@ namespace {
 using handoff::QueueCommand;
 using namespace submit;
 
-constexpr const char* usage = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site";
+constexpr const char* postqueue_usage = "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site";
 
 /// authorized_flush_users, authorized_mailq_users, as far as they need no table; root may always.
 void check_user(const config::Snapshot& snapshot, const char* parameter, const char* what)
@@ -36,7 +36,7 @@ void check_user(const config::Snapshot& snapshot, const char* parameter, const c
     throw Failure(fmt::format("User {}({}) is not allowed to {}", user, uid, what), exit_no_permission);
 }
 
-int run(std::span<char*> args)
+int run_postqueue(std::span<char*> args)
 {
     std::optional<std::string> directory;
     std::optional<char> mode;
@@ -51,14 +51,14 @@ int run(std::span<char*> args)
         case 'j':
         case 'p':
             if (mode)
-                throw Failure(usage, exit_unavailable);
+                throw Failure(postqueue_usage, exit_unavailable);
             mode = static_cast<char>(option);
             break;
-        default: throw Failure(usage, exit_unavailable);
+        default: throw Failure(postqueue_usage, exit_unavailable);
         }
     }
     if (!mode || ::optind < static_cast<int>(args.size()))
-        throw Failure(usage, exit_unavailable);
+        throw Failure(postqueue_usage, exit_unavailable);
     const config::Snapshot snapshot = load_config("postqueue", directory);
     QueueClient client(snapshot);
     const auto failed = [](const Error& error) { return Failure(error.text(), error.status() == "4.3.0" ? exit_unavailable : exit_temporary); };
@@ -103,6 +103,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postqueue(std::span<char*> args) { return guarded("postqueue", run, args); }
+int postqueue(std::span<char*> args) { return guarded("postqueue", run_postqueue, args); }
 
 }  // namespace posthorn::commands

@@ -63,7 +63,7 @@ std::vector<std::string> ids_of(const std::string& word)
     return ids;
 }
 
-int run(std::span<char*> args)
+int run_postsuper(std::span<char*> args)
 {
     std::optional<std::string> directory;
     std::vector<std::pair<const Action*, std::string>> requests;
@@ -141,6 +141,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int postsuper(std::span<char*> args) { return guarded("postsuper", run, args); }
+int postsuper(std::span<char*> args) { return guarded("postsuper", run_postsuper, args); }
 
 }  // namespace posthorn::commands

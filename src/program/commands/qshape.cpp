@@ -88,7 +88,7 @@ void add_maildrop(Shape& shape, const std::string& folder)
     }
 }
 
-int run(std::span<char*> args)
+int run_qshape(std::span<char*> args)
 {
     std::optional<std::string> directory;
     QshapeOptions options;
@@ -143,6 +143,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int qshape(std::span<char*> args) { return guarded("qshape", run, args); }
+int qshape(std::span<char*> args) { return guarded("qshape", run_qshape, args); }
 
 }  // namespace posthorn::commands

@@ -14,7 +14,7 @@ namespace posthorn::commands {
 
 namespace {
 
-int run(std::span<char*> args)
+int run_queue(std::span<char*> args)
 {
     std::optional<std::string> directory;
     handoff::QueueCommand command;
@@ -50,6 +50,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int queue(std::span<char*> args) { return guarded("posthorn queue", run, args); }
+int queue(std::span<char*> args) { return guarded("posthorn queue", run_queue, args); }
 
 }  // namespace posthorn::commands

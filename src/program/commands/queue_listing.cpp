@@ -15,7 +15,7 @@ namespace posthorn::commands {
 
 namespace {
 
-std::string local_time(std::int64_t microseconds)
+std::string mailq_time(std::int64_t microseconds)
 {
     const time_t when = static_cast<time_t>(microseconds / 1'000'000);
     tm parts{};
@@ -44,7 +44,7 @@ std::string QueueText::entry(const handoff::QueueEntry& entry)
     octets_ += envelope.size();
     const char* mark = entry.queue_name() == "active" ? "*" : entry.queue_name() == "hold" ? "!" : "";
     const std::string id = envelope.queue_id() + (entry.forced_expire() ? "#" : "") + mark;
-    const std::string arrival = local_time(envelope.arrival());
+    const std::string arrival = mailq_time(envelope.arrival());
     out += is_long ? fmt::format("{:<17} {:>8} {:<19} {}\n", id, envelope.size(), arrival, printable(sender_of(envelope), true))
                    : fmt::format("{:<11} {:>7} {:<20} {}\n", id, envelope.size(), arrival, printable(sender_of(envelope), true));
 

@@ -2,6 +2,7 @@
 
 #include "base/json.hpp"
 #include "base/strings.hpp"
+#include "commands/peer_listing.hpp"
 #include "commands/queue_listing.hpp"
 #include "commands/transcripts.hpp"
 #include "peers/listing.hpp"
@@ -19,9 +20,6 @@ using namespace posthorn::peers;
 namespace {
 
 constexpr std::size_t sites_shown = 3;
-
-std::string local(WallTime time) { return local_time(time.time_since_epoch().count()); }
-std::string json_time(WallTime time) { return time == WallTime{} ? std::string("null") : fmt::format("\"{}\"", time_text(time)); }
 
 /// What is left of it now, by the rules of the queue manager.
 struct Left {
@@ -65,7 +63,7 @@ std::vector<std::string> asked(const SetKnown& known, WallTime now)
     std::vector<std::string> words;
     const Left left = left_of(known.restraint, now);
     if (left.silent_until != WallTime{})
-        words.push_back(fmt::format("nothing is sent until {}, then one delivery at a time", local(left.silent_until)));
+        words.push_back(fmt::format("nothing is sent until {}, then one delivery at a time", local_time(left.silent_until)));
     else if (left.ceiling != 0)
         words.push_back(fmt::format("at most {} deliveries at once", left.ceiling));
     if (left.silent_until == WallTime{} && left.per_minute != 0)
@@ -127,17 +125,17 @@ std::string set_text(const SetKnown& known, WallTime now)
         for (const std::string& site : restraint->sites)
             say("serves", printable(site, true));
         say("asked", printable(restraint->said, true));
-        say("", "the last time " + local(restraint->last));
+        say("", "the last time " + local_time(restraint->last));
         for (const std::string& what : asked({.name = {}, .manners = {}, .restraint = known.restraint}, now))
             say("held back", what);
-        say("", "all of it is given back by " + local(left.until));
+        say("", "all of it is given back by " + local_time(left.until));
     }
     if (sessions_known(known, now))
         say("sessions",
-            fmt::format("{} at once are what it lately took; believed until {}", known.manners.sessions, local(known.manners.sessions_until)));
+            fmt::format("{} at once are what it lately took; believed until {}", known.manners.sessions, local_time(known.manners.sessions_until)));
     if (greylists(known, now)) {
         const std::string waits = waits_of(known.manners);
-        say("greylists", fmt::format("{}{}believed until {}", waits, waits.empty() ? "" : "; ", local(known.manners.greylists_until)));
+        say("greylists", fmt::format("{}{}believed until {}", waits, waits.empty() ? "" : "; ", local_time(known.manners.greylists_until)));
     }
     return text;
 }

@@ -12,9 +12,9 @@ namespace posthorn::commands {
 
 namespace {
 
-constexpr const char* usage = "usage: posthorn transcript [-c config_dir] [--json] [--last] [QUEUE-ID | ADDRESS | HOST | SITE]";
+constexpr const char* transcript_usage = "usage: posthorn transcript [-c config_dir] [--json] [--last] [QUEUE-ID | ADDRESS | HOST | SITE]";
 
-int run(std::span<char*> args)
+int run_transcript(std::span<char*> args)
 {
     std::optional<std::string> directory, word;
     bool json = false, last = false;
@@ -29,7 +29,7 @@ int run(std::span<char*> args)
         else if (!arg.starts_with('-') && !arg.empty() && !word)
             word = arg;
         else
-            throw Failure(usage, submit::exit_usage);
+            throw Failure(transcript_usage, submit::exit_usage);
     }
     const config::Snapshot snapshot = load_config("posthorn", directory);
     auto transcripts = read_transcripts(snapshot);
@@ -52,6 +52,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int transcript(std::span<char*> args) { return guarded("posthorn transcript", run, args); }
+int transcript(std::span<char*> args) { return guarded("posthorn transcript", run_transcript, args); }
 
 }  // namespace posthorn::commands

@@ -19,7 +19,7 @@ using handoff::TranscriptLine;
 
 namespace {
 
-std::string time_text(std::int64_t microseconds, const char* format, bool local)
+std::string formatted_time(std::int64_t microseconds, const char* format, bool local)
 {
     const time_t seconds = microseconds / 1'000'000;
     struct tm parts{};
@@ -37,11 +37,11 @@ std::string_view peer_of(const Transcript& transcript)
 
 std::string local_time(std::int64_t microseconds, bool milliseconds)
 {
-    std::string text = time_text(microseconds, "%Y-%m-%d %H:%M:%S", true);
+    std::string text = formatted_time(microseconds, "%Y-%m-%d %H:%M:%S", true);
     return milliseconds ? text + fmt::format(".{:03}", microseconds / 1000 % 1000) : text;
 }
 
-std::string utc_time(std::int64_t microseconds) { return time_text(microseconds, "%Y-%m-%dT%H:%M:%SZ", false); }
+std::string utc_time(std::int64_t microseconds) { return formatted_time(microseconds, "%Y-%m-%dT%H:%M:%SZ", false); }
 
 Result<std::vector<Transcript>> read_transcripts(const config::Snapshot& snapshot)
 {

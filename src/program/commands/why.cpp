@@ -31,7 +31,7 @@ using handoff::Transcript;
 using handoff::TranscriptLine;
 
 constexpr int messages_shown = 3;
-constexpr const char* usage = "usage: posthorn why [-c config_dir] [--json] QUEUE-ID | ADDRESS | DOMAIN | SITE";
+constexpr const char* why_usage = "usage: posthorn why [-c config_dir] [--json] QUEUE-ID | ADDRESS | DOMAIN | SITE";
 
 const Clock& the_clock()
 {
@@ -254,7 +254,7 @@ private:
     std::optional<std::shared_ptr<const posthorn::peers::Rules>> rules_;
 };
 
-int run(std::span<char*> args)
+int run_why(std::span<char*> args)
 {
     std::optional<std::string> directory, word;
     bool json = false;
@@ -267,10 +267,10 @@ int run(std::span<char*> args)
         else if (!arg.starts_with('-') && !arg.empty() && !word)
             word = arg;
         else
-            throw Failure(usage, submit::exit_usage);
+            throw Failure(why_usage, submit::exit_usage);
     }
     if (!word)
-        throw Failure(usage, submit::exit_usage);
+        throw Failure(why_usage, submit::exit_usage);
     Question question(load_config("posthorn", directory), *word);
     const Why why = question.ask();
     const WallTime now = the_clock().wall();
@@ -290,6 +290,6 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-int why(std::span<char*> args) { return guarded("posthorn why", run, args); }
+int why(std::span<char*> args) { return guarded("posthorn why", run_why, args); }
 
 }  // namespace posthorn::commands

@@ -2,6 +2,7 @@
 
 #include "handoff/frames.hpp"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +18,12 @@ std::uint32_t delivery_limit(std::uint32_t column, std::uint64_t descriptors)
     const std::uint64_t enough_for = descriptors > of_the_process + of_a_delivery ? (descriptors - of_the_process) / of_a_delivery : 1;
     const auto most = static_cast<std::uint32_t>(std::min<std::uint64_t>(enough_for, std::numeric_limits<std::uint32_t>::max()));
     return column == 0 ? most : std::min(column, most);
+}
+
+std::uint64_t descriptors_at_most()
+{
+    rlimit files{};
+    return ::getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 1024;
 }
 
 DeliveryLink::DeliveryLink(Executor executor, std::string socket, std::string service, std::string program, std::uint32_t process_limit,

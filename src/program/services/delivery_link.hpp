@@ -20,6 +20,8 @@ namespace posthorn::services {
 /// one process are enough for, since one process may get them all. A delivery has a connection, may have a content file, and leaves
 /// a warm session behind.
 std::uint32_t delivery_limit(std::uint32_t column, std::uint64_t descriptors);
+/// Of this process, by its limits.
+std::uint64_t descriptors_at_most();
 
 class DeliveryLink {
 public:

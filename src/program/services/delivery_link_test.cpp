@@ -18,7 +18,7 @@ using handoff::Frame;
 namespace {
 
 /// qmgr's end of a delivery process's link: hears Hello, sends requests.
-struct Fixture {
+struct LinkFixture {
     asio::io_context loop;
     std::string folder = [] {
         char path[] = "/tmp/posthorn-link.XXXXXX";
@@ -59,13 +59,13 @@ struct Fixture {
                       [this](handoff::DeliveryRequest request, Fd) { return deliver(std::move(request)); },
                       observe::Log(sink, "postfix/smtp")};
 
-    Fixture()
+    LinkFixture()
     {
         server.start();
         link.start();
         run_until([&] { return hellos.size() == 1; });
     }
-    ~Fixture()
+    ~LinkFixture()
     {
         bool closed = false;
         asio::co_spawn(loop, close(), [&](std::exception_ptr) { closed = true; });
@@ -105,7 +105,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE_FIXTURE(
-    Fixture,
+    LinkFixture,
     "delivery link: a process that is about to end says goodbye, ends what it has, hands back what still comes, and waits for its verdicts to be stored")
 {
     CHECK(limit == 7);
@@ -136,7 +136,7 @@ TEST_CASE_FIXTURE(
     run_until([&] { return drained; });
 }
 
-TEST_CASE_FIXTURE(Fixture, "delivery link: what is held when the queue comes back is told in one greeting, however much it is")
+TEST_CASE_FIXTURE(LinkFixture, "delivery link: what is held when the queue comes back is told in one greeting, however much it is")
 {
     answer = std::string(100'000, 'x');
     std::map<std::uint64_t, handoff::Verdicts> answers;
@@ -151,7 +151,7 @@ TEST_CASE_FIXTURE(Fixture, "delivery link: what is held when the queue comes bac
     CHECK(held == 60);
 }
 
-TEST_CASE_FIXTURE(Fixture, "delivery link: a verdict that the queue cannot take now is told again after a pause")
+TEST_CASE_FIXTURE(LinkFixture, "delivery link: a verdict that the queue cannot take now is told again after a pause")
 {
     std::map<std::uint64_t, handoff::Verdicts> answers;
     tasks.spawn(ask(1, &answers));

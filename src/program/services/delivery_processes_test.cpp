@@ -20,8 +20,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct Fixture {
-    Fixture()
+struct ProcessesFixture {
+    ProcessesFixture()
     {
         char path[] = "/tmp/posthorn-processes.XXXXXX";
         folder = ::mkdtemp(path);
@@ -36,7 +36,7 @@ struct Fixture {
         for (auto& one : connections)
             one = ipc::Channel::open(loop.get_executor(), std::move(ipc::Channel::socket_pair()->first));
     }
-    ~Fixture()
+    ~ProcessesFixture()
     {
         end_child();
         run(loop, processes.close());
@@ -74,7 +74,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "delivery processes: a connection that is lost is not the end of its process; that is said when it has ended")
+TEST_CASE_FIXTURE(ProcessesFixture, "delivery processes: a connection that is lost is not the end of its process; that is said when it has ended")
 {
     processes.joined(connections[0].get(), process, true);
     CHECK(on_disk() == std::to_string(process) + "\n");
@@ -88,7 +88,7 @@ TEST_CASE_FIXTURE(Fixture, "delivery processes: a connection that is lost is not
     CHECK(on_disk().empty());
 }
 
-TEST_CASE_FIXTURE(Fixture, "delivery processes: the end of an older connection says nothing of a process that has a newer one")
+TEST_CASE_FIXTURE(ProcessesFixture, "delivery processes: the end of an older connection says nothing of a process that has a newer one")
 {
     processes.joined(connections[0].get(), process, true);
     processes.joined(connections[1].get(), process, true);
@@ -113,7 +113,7 @@ TEST_CASE_FIXTURE(Fixture, "delivery processes: the end of an older connection s
     CHECK(ended == std::vector{process});
 }
 
-TEST_CASE_FIXTURE(Fixture, "delivery processes: one that cannot be looked at is gone when it does not come back")
+TEST_CASE_FIXTURE(ProcessesFixture, "delivery processes: one that cannot be looked at is gone when it does not come back")
 {
     processes.joined(connections[0].get(), 0, true);
     processes.left(connections[0].get());

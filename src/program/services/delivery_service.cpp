@@ -8,19 +8,11 @@
 #include "services/startup.hpp"
 #include "verify/params.hpp"
 
-#include <sys/resource.h>
-
 namespace posthorn::services {
 
 using process::May;
 
 namespace {
-
-std::uint64_t descriptors()
-{
-    rlimit files{};
-    return ::getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 1024;
-}
 
 deliver::TellerOptions told(process::Service& service, std::string relay)
 {
@@ -38,7 +30,7 @@ public:
         : delivery_(delivery), service_(delivery.service), beside_(std::move(beside)),
           link_(
               service_.executor(), std::string(qmgr_socket), service_.name(), service_.program(),
-              delivery_limit(service_.start_record().process_limit(), descriptors()), 0,
+              delivery_limit(service_.start_record().process_limit(), descriptors_at_most()), 0,
               [this, deliver = std::move(deliver)](handoff::DeliveryRequest request, Fd content) {
                   ++service_.gauges().messages;
                   return deliver(std::move(request), std::move(content));

@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t peers_stored = 100'000, peers_held = 10'000, peers_borrowed = 2'000;
 constexpr std::chrono::seconds borrowed_for{30}, write_interval{1}, look_interval{30}, spread_patience{2};
 /// Observations that wait for memory; more are dropped: what is true will be seen again.
-constexpr std::size_t on_the_way_at_most = 1'000;
+constexpr std::size_t observations_at_most = 1'000;
 
 std::string store_path(const process::Service& service) { return fmt::format("{}/{}", service.start_record().data_directory(), peers::store_name); }
 
@@ -59,7 +59,7 @@ PeerMemory::PeerMemory(process::Service& service, const Clock& clock)
 
 void PeerMemory::post(peers::stored::Observed frame)
 {
-    if (on_the_way_ >= on_the_way_at_most) {
+    if (on_the_way_ >= observations_at_most) {
         ++dropped_;
         return;
     }

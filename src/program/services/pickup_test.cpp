@@ -65,7 +65,7 @@ std::unique_ptr<report::Options> reports_of(std::string host)
 }
 
 /// Pickup works in the queue directory.
-struct Fixture {
+struct PickupFixture {
     asio::io_context loop;
     std::string before = std::filesystem::current_path();
     std::string folder = [] {
@@ -79,7 +79,7 @@ struct Fixture {
     std::unique_ptr<report::Options> reports = reports_of("mail.ours.test");
     std::unique_ptr<Pickup> pickup;
 
-    Fixture()
+    PickupFixture()
     {
         std::filesystem::current_path(folder);
         for (const char* name : {"maildrop", "spool/incoming", "corrupt"})
@@ -91,7 +91,7 @@ struct Fixture {
             loop.get_executor(), options, [this]() -> const report::Options& { return *reports; }, queue,
             [this](std::string queue_id) { return queue.was_committed(std::move(queue_id)); }, cleaner, clock, observe::Log(sink, "postfix/pickup"));
     }
-    ~Fixture()
+    ~PickupFixture()
     {
         run(loop, pickup->close());
         std::filesystem::current_path(before);
@@ -135,7 +135,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "pickup: a file that cannot be handed over now is tried again after a pause, and does not keep the process busy")
+TEST_CASE_FIXTURE(PickupFixture, "pickup: a file that cannot be handed over now is tried again after a pause, and does not keep the process busy")
 {
     queue.full = true;
     drop(10);
@@ -154,7 +154,7 @@ TEST_CASE_FIXTURE(Fixture, "pickup: a file that cannot be handed over now is tri
     CHECK(queue.taken.size() == 2);
 }
 
-TEST_CASE_FIXTURE(Fixture, "pickup: a large file whose message the queue had when the last process ended is removed, and not sent twice")
+TEST_CASE_FIXTURE(PickupFixture, "pickup: a large file whose message the queue had when the last process ended is removed, and not sent twice")
 {
     const std::string name = drop(100'000), queue_id = handoff::short_queue_id(WallTime{}, 7);
     std::filesystem::rename("maildrop/" + name, "maildrop/" + name + "+" + queue_id);
@@ -187,7 +187,7 @@ TEST_CASE_FIXTURE(Fixture, "pickup: a large file whose message the queue had whe
     }
 }
 
-TEST_CASE_FIXTURE(Fixture, "pickup: a report that is too large for a frame goes by a file; a small one does not")
+TEST_CASE_FIXTURE(PickupFixture, "pickup: a report that is too large for a frame goes by a file; a small one does not")
 {
     handoff::ReportRequest request;
     request.set_kind(handoff::ReportRequest::FAILURE);
@@ -228,7 +228,7 @@ TEST_CASE_FIXTURE(Fixture, "pickup: a report that is too large for a frame goes 
     }
 }
 
-TEST_CASE_FIXTURE(Fixture, "pickup: a long header that comes octet by octet ends where it ends, with an empty line or with what is no field")
+TEST_CASE_FIXTURE(PickupFixture, "pickup: a long header that comes octet by octet ends where it ends, with an empty line or with what is no field")
 {
     std::string header;
     while (header.size() < 3 << 19)                              // beyond what is searched for an empty line alone
@@ -247,7 +247,7 @@ TEST_CASE_FIXTURE(Fixture, "pickup: a long header that comes octet by octet ends
     CHECK(stored.ends_with(content));
 }
 
-TEST_CASE_FIXTURE(Fixture, "pickup: what cleanup refuses goes back, however long its header, in the words that are in force by now")
+TEST_CASE_FIXTURE(PickupFixture, "pickup: what cleanup refuses goes back, however long its header, in the words that are in force by now")
 {
     reports = reports_of("new.ours.test");                     // a reload: the old ones are gone
     cleaner.refusal = "too many hops";
@@ -270,7 +270,7 @@ TEST_CASE_FIXTURE(Fixture, "pickup: what cleanup refuses goes back, however long
     CHECK(queue.contents[0].file() == queue.taken[0].queue_id());
 }
 
-TEST_CASE_FIXTURE(Fixture, "pickup: a message with a long header is cleaned anew like any other")
+TEST_CASE_FIXTURE(PickupFixture, "pickup: a message with a long header is cleaned anew like any other")
 {
     std::string header;
     while (header.size() < 3 << 19)

@@ -11,8 +11,6 @@
 #include "services/startup.hpp"
 #include "services/transcripts.hpp"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <iterator>
 
@@ -23,8 +21,8 @@ using process::May;
 namespace {
 
 /// What is read before the process is confined: names, keys, interfaces.
-struct Prepared {
-    explicit Prepared(process::Service& service)
+struct PreparedSmtp {
+    explicit PreparedSmtp(process::Service& service)
         : options(send::Options::from(service.config(), service.program())), own_addresses(at_start(net::own_addresses(service.config()))),
           resolver(std::make_unique<dns::Resolver>(service.executor(), clock(), at_start(dns::options_from(service.config(), service.program()))))
     {
@@ -51,21 +49,15 @@ struct Prepared {
 /// A session says up to eight mails before it waits (send/plan.hpp), and eight more are at hand when the answers come.
 constexpr std::uint32_t requests_ahead = 16;
 
-std::uint64_t descriptors()
-{
-    rlimit files{};
-    return ::getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur : 1024;
-}
-
 class DeliveryService final : public process::Work {
 public:
-    DeliveryService(process::Service& service, Prepared prepared)
+    DeliveryService(process::Service& service, PreparedSmtp prepared)
         : service_(service), tables_(std::move(prepared.tables)), peers_(std::move(prepared.peers)), transcripts_(std::move(prepared.transcripts)),
           tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_),
           agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
           link_(
               service.executor(), std::string(qmgr_socket), service.name(), service.program(),
-              delivery_limit(service.start_record().process_limit(), descriptors()), requests_ahead,
+              delivery_limit(service.start_record().process_limit(), descriptors_at_most()), requests_ahead,
               [this](handoff::DeliveryRequest request, Fd content) {
                   ++service_.gauges().messages;
                   return agent_.deliver(std::move(request), std::move(content));
@@ -118,7 +110,8 @@ private:
     {
         if (send::Lookup* const filter = tables_->dns_filter())
             filtered_ = std::make_unique<send::FilteredNames>(names_, *filter, service_.log());
-        send::Surroundings made(service_.executor(), Prepared::clock(), service_.log(), filtered_ ? static_cast<send::Names&>(*filtered_) : names_);
+        send::Surroundings made(service_.executor(), PreparedSmtp::clock(), service_.log(),
+                                filtered_ ? static_cast<send::Names&>(*filtered_) : names_);
         made.own_addresses = std::move(own_addresses);
         made.tls = tls_.get();
         made.peers = peers_->peers();
@@ -150,7 +143,7 @@ private:
 
 int serve_smtp(process::Service& service)
 {
-    Prepared prepared(service);
+    PreparedSmtp prepared(service);
     process::Confinement confinement{.may = {May::connect, May::resolve, May::read_message, May::read_state}, .readable = name_service_files()};
     std::ranges::copy(prepared.tables->trust_anchor_files(), std::back_inserter(confinement.readable));
     if (prepared.tls)

@@ -33,8 +33,8 @@ using process::May;
 namespace {
 
 /// What is read before the process is confined.
-struct Prepared {
-    explicit Prepared(process::Service& service)
+struct PreparedSmtpd {
+    explicit PreparedSmtpd(process::Service& service)
         : files(TableFiles::fetch(service)), interfaces(config::this_host("smtpd").addresses), options(receive::Options::from(service.config())),
           cleanup(cleanup::Options::from(service.config_for(service.config().get(receive::cleanup_service_name)), interfaces, *files,
                                          service.config().get(receive::receive_override_options))),
@@ -82,20 +82,20 @@ bool asks_policy_over_tcp(const receive::policy::Lists& lists)
 
 class SmtpServer final : public process::Work, receive::Postmaster {
 public:
-    SmtpServer(process::Service& service, Prepared prepared)
+    SmtpServer(process::Service& service, PreparedSmtpd prepared)
         : service_(service), resolve_(service.executor(), std::string(resolve_socket), {.channel = {.name = "resolve"}}),
-          tables_(service.log(), Prepared::clock, prepared.files), databases_(tables_, resolve_, service.config()),
+          tables_(service.log(), PreparedSmtpd::clock, prepared.files), databases_(tables_, resolve_, service.config()),
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
-                 Prepared::clock, service.log()),
+                 PreparedSmtpd::clock, service.log()),
           cleaner_(std::move(prepared.cleanup), tables_, service.log_as("cleanup", service.config().get(receive::cleanup_service_name))),
           classes_(prepared.route, route::Resolver::Purpose::mail, tables_), resolver_(std::move(prepared.resolver)),
-          names_(*resolver_, Prepared::clock), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
+          names_(*resolver_, PreparedSmtpd::clock), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
           tls_(std::move(prepared.tls)),
           tls_files_(tls_ ? std::make_unique<TlsFiles>(service.executor(), tls_, prepared.files, service.log()) : nullptr),
           farewell_(prepared.options.tls_wrapper ? "" : fmt::format("421 4.3.2 {} Service temporarily unavailable\r\n", prepared.options.myhostname)),
           acceptor_(tls_), memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
-          verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), Prepared::clock, service.log()),
+          verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), PreparedSmtpd::clock, service.log()),
           rates_(memory_), server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
     {
     }
@@ -156,7 +156,7 @@ public:
 private:
     receive::Outside outside()
     {
-        receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, Prepared::clock, service_.log());
+        receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, PreparedSmtpd::clock, service_.log());
         made.verifier = &verifier_;
         made.router = &classes_;
         made.cleanup_log = service_.log_as("cleanup", service_.config().get(receive::cleanup_service_name));
@@ -266,7 +266,7 @@ private:
 
 int serve_smtpd(process::Service& service)
 {
-    Prepared prepared(service);
+    PreparedSmtpd prepared(service);
     process::Confinement confinement{.may = {May::resolve, May::write_incoming, May::read_state, May::compile}, .readable = name_service_files()};
     const auto& filter = prepared.options.filter;
     const receive::SaslOptions& sasl = prepared.options.sasl;

@@ -23,8 +23,8 @@ using process::May;
 namespace {
 
 /// What is read before the process is confined.
-struct Prepared {
-    explicit Prepared(process::Service& service)
+struct PreparedSpawn {
+    explicit PreparedSpawn(process::Service& service)
     {
         const auto& arguments = service.start_record().arguments();
         const SpawnLine line = at_start(parse_spawn_line(std::vector<std::string>(arguments.begin(), arguments.end())));
@@ -42,7 +42,7 @@ struct Prepared {
 
 class SpawnService final : public process::Work {
 public:
-    SpawnService(process::Service& service, Prepared prepared)
+    SpawnService(process::Service& service, PreparedSpawn prepared)
         : service_(service), prepared_(std::move(prepared)), limit_(service.start_record().process_limit()), accepting_(service.executor()),
           commands_(service.executor()), ended_(service.executor())
     {
@@ -134,7 +134,7 @@ private:
     }
 
     process::Service& service_;
-    const Prepared prepared_;
+    const PreparedSpawn prepared_;
     const std::uint32_t limit_;
     std::list<Descriptor> sockets_;
     TaskGroup accepting_, commands_;
@@ -146,7 +146,7 @@ private:
 
 int serve_spawn(process::Service& service)
 {
-    Prepared prepared(service);
+    PreparedSpawn prepared(service);
     service.confine({.user = process::User::unchanged, .root = process::Root::column, .may = {May::start_commands}});
     SpawnService work(service, std::move(prepared));
     return service.run(work);

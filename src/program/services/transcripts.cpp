@@ -11,7 +11,7 @@ using handoff::Transcript;
 
 namespace {
 
-constexpr std::size_t on_the_way_at_most = 200;
+constexpr std::size_t transcripts_at_most = 200;
 constexpr unsigned good_per_second = 20;
 /// What arrives soon after goes in the same write.
 constexpr std::chrono::milliseconds gather_time{50}, prune_interval{60'000};
@@ -49,7 +49,7 @@ bool TranscriptLink::wants_good()
 
 void TranscriptLink::take(Transcript transcript)
 {
-    if (on_the_way_ >= on_the_way_at_most) {
+    if (on_the_way_ >= transcripts_at_most) {
         ++dropped_;
         return;
     }

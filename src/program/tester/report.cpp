@@ -21,7 +21,7 @@ std::string_view word(Outcome::Kind kind)
     return "";
 }
 
-bool broken(const Finding& finding) { return finding.outcome.kind == Outcome::Kind::broken; }
+bool is_broken(const Finding& finding) { return finding.outcome.kind == Outcome::Kind::broken; }
 
 }  // namespace
 
@@ -48,10 +48,10 @@ std::string as_text(const Examination& examination, const Question& question, bo
         text += fmt::format("{:<9} {:<18} {}{}{}\n", word(finding.outcome.kind), finding.rule->section, finding.rule->says,
                             finding.outcome.seen.empty() ? "" : ": ", finding.outcome.seen);
     for (const Finding& finding : examination.findings) {
-        if (!broken(finding) && !all)
+        if (!is_broken(finding) && !all)
             continue;
         text += fmt::format("\n== {}: {}\n{}", finding.rule->section, finding.rule->says, as_text(finding.transcript, "   "));
-        if (broken(finding) && !finding.rule->workaround.empty())
+        if (is_broken(finding) && !finding.rule->workaround.empty())
             text += fmt::format("   workaround: {}\n", finding.rule->workaround);
     }
     return text;
@@ -68,7 +68,7 @@ std::string as_json(const Examination& examination, const Question& question)
             {"rule", finding.rule->id}, {"section", finding.rule->section}, {"says", finding.rule->says}, {"outcome", word(finding.outcome.kind)}};
         if (!finding.outcome.seen.empty())
             rule["seen"] = finding.outcome.seen;
-        if (broken(finding) && !finding.rule->workaround.empty())
+        if (is_broken(finding) && !finding.rule->workaround.empty())
             rule["workaround"] = finding.rule->workaround;
         json::array lines;
         for (const Line& line : finding.transcript)
@@ -86,16 +86,16 @@ std::string as_json(const Examination& examination, const Question& question)
 
 std::string bug_report(const Examination& examination, const Question& question)
 {
-    const auto count = std::ranges::count_if(examination.findings, broken);
+    const auto count = std::ranges::count_if(examination.findings, is_broken);
     if (count == 0)
         return {};
     std::string text = fmt::format("To: postmaster at {}\nSubject: SMTP server {} does not follow {}\n\n"
                                    "Your mail server greets with\n\n   {}\n\n"
                                    "and was found to differ from the standard in {} {}. Each is shown by a short session; no mail was sent.\n",
-                                   question.host, question.host, std::ranges::find_if(examination.findings, broken)->rule->section,
+                                   question.host, question.host, std::ranges::find_if(examination.findings, is_broken)->rule->section,
                                    examination.greeting, count, count == 1 ? "place" : "places");
     for (const Finding& finding : examination.findings)
-        if (broken(finding))
+        if (is_broken(finding))
             text += fmt::format("\n{}: {}.\nSeen: {}.\n\n{}", finding.rule->section, finding.rule->says, finding.outcome.seen,
                                 as_text(finding.transcript, "   "));
     text += "\nOther servers that speak to yours have to work around this; please see whether an update or a setting of the server,\n"

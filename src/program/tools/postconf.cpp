@@ -30,9 +30,9 @@ T or_fail(Result<T> result)
 }
 
 /// A whole run; output is gathered, so that a failure leaves no half of it behind.
-class Run {
+class PostconfRun {
 public:
-    explicit Run(const PostconfOptions& options)
+    explicit PostconfRun(const PostconfOptions& options)
         : options_(options), directory_(config::choose_config_directory(options.config_directory)),
           named_directory_(options.config_directory || (std::getenv("MAIL_CONFIG") && *std::getenv("MAIL_CONFIG")))
     {
@@ -205,7 +205,7 @@ int postconf(std::span<char*> args)
     std::optional<std::string> failure;
     try {
         const auto options = postconf_options(args, complaints);
-        Run run{options};
+        PostconfRun run{options};
         try {
             run();
         } catch (const ExpressionFailure& error) {

@@ -133,9 +133,9 @@ std::string standard_input()
     return std::move(*text);
 }
 
-class Run {
+class PostmapRun {
 public:
-    Run(const Program& program, Options options, const config::Snapshot& snapshot)
+    PostmapRun(const Program& program, Options options, const config::Snapshot& snapshot)
         : program_(program), options_(std::move(options)), default_type_(snapshot.get(default_database_type)), hostname_(snapshot.text("myhostname")),
           tables_(observe::Log{std::make_shared<WithoutErrors>(program.name), std::string(program.name)}, clock_)
     {
@@ -411,7 +411,7 @@ int run(std::span<char*> args, const Program& program)
         auto snapshot = config::load(config::choose_config_directory(options.config_directory), program.name, rooms);
         if (!snapshot)
             throw Fatal(snapshot.error().text());
-        const int status = Run(program, std::move(options), *snapshot)();
+        const int status = PostmapRun(program, std::move(options), *snapshot)();
         if (std::fflush(stdout) != 0)
             throw Fatal("standard output: " + errno_text(errno));
         return status;

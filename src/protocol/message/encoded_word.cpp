@@ -6,13 +6,10 @@
 #include <fmt/format.h>
 
 #include "base/strings.hpp"
+#include "message/header.hpp"
 
 namespace posthorn::message {
 namespace {
-
-constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
-
-constexpr int hex_digit(char c) { return is_digit(c) ? c - '0' : ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f' ? ascii_lower(c) - 'a' + 10 : -1; }
 
 std::optional<std::string> decode_q(std::string_view text)
 {

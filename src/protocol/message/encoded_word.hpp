@@ -4,10 +4,15 @@
 //          came: decoding serves people who read logs and bounces, nothing is decided by it.
 #pragma once
 
+#include "base/strings.hpp"
+
 #include <string>
 #include <string_view>
 
 namespace posthorn::message {
+
+/// Of "=3D", here and in quoted-printable; -1: it is none.
+constexpr int hex_digit(char c) { return is_digit(c) ? c - '0' : ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f' ? ascii_lower(c) - 'a' + 10 : -1; }
 
 /// UTF-8 (or any octets) to encoded words, separated by a space, never cutting a UTF-8 character. ASCII text without "=?" stays as it is.
 std::string encode_words(std::string_view utf8);

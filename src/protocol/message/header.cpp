@@ -9,15 +9,6 @@
 namespace posthorn::message {
 namespace {
 
-// One past the LF of the line that begins at `at`.
-std::size_t line_end(std::string_view text, std::size_t at)
-{
-    const void* lf = at < text.size() ? std::memchr(text.data() + at, '\n', text.size() - at) : nullptr;
-    return lf == nullptr ? text.size() : static_cast<std::size_t>(static_cast<const char*>(lf) - text.data()) + 1;
-}
-
-constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
-
 std::string_view without_line_end(std::string_view text)
 {
     if (text.ends_with('\n'))
@@ -28,6 +19,12 @@ std::string_view without_line_end(std::string_view text)
 }
 
 }  // namespace
+
+std::size_t line_end(std::string_view text, std::size_t at)
+{
+    const void* lf = at < text.size() ? std::memchr(text.data() + at, '\n', text.size() - at) : nullptr;
+    return lf == nullptr ? text.size() : static_cast<std::size_t>(static_cast<const char*>(lf) - text.data()) + 1;
+}
 
 bool Field::is(std::string_view other) const { return iequals(name, other); }
 

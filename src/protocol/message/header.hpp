@@ -14,6 +14,11 @@
 
 namespace posthorn::message {
 
+/// RFC 5234's WSP.
+constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
+/// One past the LF of the line that begins at `at`.
+std::size_t line_end(std::string_view text, std::size_t at);
+
 struct Field {
     std::string_view name;   ///< without the colon
     std::string_view body;   ///< after the colon, folded, without the last line end

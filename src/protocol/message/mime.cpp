@@ -1,7 +1,6 @@
 #include "message/mime.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/strings.hpp"
 #include "message/header.hpp"
@@ -78,12 +77,6 @@ private:
 
     std::string_view text_;
 };
-
-std::size_t line_end(std::string_view text, std::size_t at)
-{
-    const void* lf = at < text.size() ? std::memchr(text.data() + at, '\n', text.size() - at) : nullptr;
-    return lf == nullptr ? text.size() : static_cast<std::size_t>(static_cast<const char*>(lf) - text.data()) + 1;
-}
 
 class Walk {
 public:

@@ -13,7 +13,7 @@ constexpr std::size_t none = static_cast<std::size_t>(-1);
 constexpr std::size_t longest_tail = 1000;          // of a line that divides, behind the boundary
 
 /// Behind the line feed of the line at `at`; none: it is not whole.
-std::size_t line_end(std::string_view text, std::size_t at)
+std::size_t whole_line_end(std::string_view text, std::size_t at)
 {
     const std::size_t lf = text.find('\n', at);
     return lf == text.npos ? none : lf + 1;
@@ -165,10 +165,10 @@ std::optional<MimeStream::Item> MimeStream::header_item()
             field_goes_on_ = false;
             return header_item();
         }
-        const std::size_t end = line_end(text, 0);
+        const std::size_t end = whole_line_end(text, 0);
         return take({.kind = Kind::text, .continues = true}, end == none ? text.size() : end);
     }
-    const std::size_t first = line_end(text, 0);
+    const std::size_t first = whole_line_end(text, 0);
     // Whether it divides, is empty, or begins a field: the same whatever has come of what is beyond the limits.
     if (first == none && !ended_ && text.size() <= std::max(limits_.field, limits_.boundary + longest_tail))
         return std::nullopt;
@@ -189,7 +189,7 @@ std::optional<MimeStream::Item> MimeStream::header_item()
     }
     std::size_t end = first == none ? text.size() : std::max(first, continued_);
     while (first != none && end < text.size() && end <= limits_.field && (text[end] == ' ' || text[end] == '\t')) {
-        const std::size_t further = line_end(text, end);
+        const std::size_t further = whole_line_end(text, end);
         if (further == none) {
             if (!ended_ && text.size() <= limits_.field) {
                 continued_ = end;
@@ -227,7 +227,7 @@ std::optional<MimeStream::Item> MimeStream::body_item()
     const std::string_view text = rest();
     const bool divided = boundary_matters();
     if (divided && line_start_ && text.front() == '-') {
-        const std::size_t end = line_end(text, 0);
+        const std::size_t end = whole_line_end(text, 0);
         const std::size_t longest = limits_.boundary + longest_tail;
         if (end == none && !ended_ && text.size() <= longest)
             return std::nullopt;
@@ -239,7 +239,7 @@ std::optional<MimeStream::Item> MimeStream::body_item()
         }
     }
     if (offset_ < limits_.lines_to) {
-        const std::size_t end = line_end(text.substr(0, limits_.line + 2), 0);
+        const std::size_t end = whole_line_end(text.substr(0, limits_.line + 2), 0);
         if (end == none && text.size() < limits_.line + 2 && !ended_)
             return std::nullopt;
         const std::size_t octets = end != none ? end : std::min(text.size(), limits_.line);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.hpp"
+#include "message/encoded_word.hpp"
 #include "message/header.hpp"
 
 namespace posthorn::message {
@@ -40,8 +41,6 @@ void append_line(std::string_view line, std::string& out)
         column += width;
     }
 }
-
-constexpr int hex_digit(char c) { return is_digit(c) ? c - '0' : ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f' ? ascii_lower(c) - 'a' + 10 : -1; }
 
 class Converter {
 public:

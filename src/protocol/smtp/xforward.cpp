@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t command_limit = 510;              // RFC 5321 4.5.3.1.4, without the line end
 constexpr std::size_t value_limit = 255;
-constexpr std::string_view verb = "XFORWARD";
+constexpr std::string_view xforward_verb = "XFORWARD";
 
 using Attribute = std::pair<std::string_view, const std::string*>;
 
@@ -36,7 +36,7 @@ std::string encoded(std::string_view attribute, std::string_view value)
     if (attribute == "ADDR" && text.find(':') != std::string::npos)
         text.insert(0, "IPv6:");
     text = xtext_encode(text);
-    return verb.size() + word(attribute, text).size() <= command_limit ? text : std::string{};
+    return xforward_verb.size() + word(attribute, text).size() <= command_limit ? text : std::string{};
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ std::vector<std::string> xforward_commands(const Origin& origin, std::span<const
         const std::string text = encoded(name, *value);
         const std::string said = word(name, text.empty() ? "[UNAVAILABLE]" : text);
         if (commands.empty() || commands.back().size() + said.size() > command_limit)
-            commands.emplace_back(verb);
+            commands.emplace_back(xforward_verb);
         commands.back() += said;
     }
     return commands;
@@ -64,7 +64,7 @@ std::vector<std::string> xforward_known(const Origin& origin, std::span<const st
     bool host_open = false;
     const auto end_command = [&] {
         if (!command.empty())
-            commands.push_back(std::string(verb) + std::exchange(command, {}));
+            commands.push_back(std::string(xforward_verb) + std::exchange(command, {}));
     };
     for (std::size_t at = 0; at < attributes.size(); ++at) {
         const auto& [name, value] = attributes[at];
@@ -75,7 +75,7 @@ std::vector<std::string> xforward_known(const Origin& origin, std::span<const st
         if (at >= of_the_host && host_open)
             end_command();
         host_open = at < of_the_host;
-        if (verb.size() + command.size() + said.size() > command_limit)
+        if (xforward_verb.size() + command.size() + said.size() > command_limit)
             end_command();
         command += said;
     }

@@ -14,28 +14,28 @@ namespace {
 
 using Action = AccessResult::Action;
 
-struct Word {
+struct ActionWord {
     std::string_view text;
     Action action;
 };
 
-constexpr std::array words{
-    Word{"ok", Action::ok},
-    Word{"relay", Action::ok},
-    Word{"dunno", Action::dunno},
-    Word{"reject", Action::reject},
-    Word{"defer", Action::defer},
-    Word{"defer_if_permit", Action::defer_if_permit},
-    Word{"defer_if_reject", Action::defer_if_reject},
-    Word{"hangup", Action::hangup},
-    Word{"warn", Action::warn},
-    Word{"info", Action::info},
-    Word{"hold", Action::hold},
-    Word{"discard", Action::discard},
-    Word{"redirect", Action::redirect},
-    Word{"bcc", Action::bcc},
-    Word{"prepend", Action::prepend},
-    Word{"filter", Action::filter},
+constexpr std::array action_words{
+    ActionWord{"ok", Action::ok},
+    ActionWord{"relay", Action::ok},
+    ActionWord{"dunno", Action::dunno},
+    ActionWord{"reject", Action::reject},
+    ActionWord{"defer", Action::defer},
+    ActionWord{"defer_if_permit", Action::defer_if_permit},
+    ActionWord{"defer_if_reject", Action::defer_if_reject},
+    ActionWord{"hangup", Action::hangup},
+    ActionWord{"warn", Action::warn},
+    ActionWord{"info", Action::info},
+    ActionWord{"hold", Action::hold},
+    ActionWord{"discard", Action::discard},
+    ActionWord{"redirect", Action::redirect},
+    ActionWord{"bcc", Action::bcc},
+    ActionWord{"prepend", Action::prepend},
+    ActionWord{"filter", Action::filter},
 };
 
 void take_status(AccessResult& result, std::string_view text)
@@ -86,8 +86,8 @@ AccessResult parse_access_result(std::string_view value)
             return result;
         }
     }
-    const auto word = std::ranges::find(words, to_lower(first), &Word::text);
-    if (word == words.end()) {
+    const auto word = std::ranges::find(action_words, to_lower(first), &ActionWord::text);
+    if (word == action_words.end()) {
         result.action = Action::restrictions;
         result.text = all;
         return result;

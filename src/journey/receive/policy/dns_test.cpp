@@ -1,5 +1,5 @@
 // Restrictions that ask the name service: lists of addresses and domains, the hosts behind a domain, backup mail hosts.
-#include "receive/testing.hpp"
+#include "receive/policy/policy_test.hpp"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -9,8 +9,6 @@ using namespace posthorn::receive;
 using namespace posthorn::receive::testing;
 
 namespace {
-
-using Settings = std::vector<std::pair<std::string, std::string>>;
 
 dns::Answer found(std::vector<dns::Record> records)
 {
@@ -64,16 +62,16 @@ void fill(FakeNames& names)
 // Guards against an open relay as far as the check of the configuration goes; "x@..." passes.
 constexpr const char* guard = "check_recipient_access regexp:{{/^x@/ OK}}, reject_unauth_destination";
 
-struct Row {
+struct DnsRow {
     std::string_view list, restrictions, client, sender, recipient, reply;
     std::string_view warning = "";
 };
 
-constexpr std::string_view out = "192.0.2.1", other = "192.0.2.7", ok = "250 2.1.5 Ok", me = "user@example.test", stranger = "a@b.test";
+constexpr std::string_view other = "192.0.2.7";
 constexpr std::string_view blocked = "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using list.test; seen $spamming??RCPT";
 constexpr std::string_view broken = "451 4.3.5 Server configuration error";
 
-constexpr Row rows[] = {
+constexpr DnsRow dns_rows[] = {
     {"client", "reject_rbl_client list.test", out, stranger, me, blocked},
     {"client", "reject_rbl_client list.test", other, stranger, me, ok},
     {"client", "reject_rbl_client list.test=127.0.0.[3..9]", out, stranger, me, ok},
@@ -161,7 +159,7 @@ std::string reply_to(House& house, std::string_view address, std::string_view se
 
 TEST_CASE("restrictions over the DNS: lists, hosts behind a domain, backup mail hosts")
 {
-    for (const Row& row : rows) {
+    for (const DnsRow& row : dns_rows) {
         CAPTURE(row.restrictions);
         CAPTURE(row.sender);
         CAPTURE(row.recipient);

@@ -1,4 +1,4 @@
-#include "receive/testing.hpp"
+#include "receive/policy/policy_test.hpp"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -8,8 +8,6 @@ using namespace posthorn::receive;
 using namespace posthorn::receive::testing;
 
 namespace {
-
-using Settings = std::vector<std::pair<std::string, std::string>>;
 
 // "client address|helo|sender|recipient" through a server with these settings: the reply that refused, or RCPT's.
 std::string reply_to(House& house, std::string_view address, std::string_view helo, std::string_view sender, std::string_view recipient)
@@ -33,16 +31,15 @@ std::string reply_to(House& house, std::string_view address, std::string_view he
     return last(talk(fmt::format("RCPT TO:<{}>", recipient)));
 }
 
-struct Row {
+struct PolicyRow {
     std::string_view list, restrictions;      // one list; the others as Postfix's defaults
     std::string_view client, helo, sender, recipient, reply;
 };
 
-constexpr std::string_view out = "192.0.2.1", in = "192.0.2.100", nameless = "192.0.2.7";
-constexpr std::string_view ok = "250 2.1.5 Ok", me = "user@example.test", stranger = "a@b.test";
+constexpr std::string_view in = "192.0.2.100", nameless = "192.0.2.7";
 
 // Replies checked against Debian's Postfix 3.7 where it can be asked.
-constexpr Row rows[] = {
+constexpr PolicyRow policy_rows[] = {
     // Plain words.
     {"client", "permit", out, "h.test", stranger, me, ok},
     {"client", "reject", out, "h.test", stranger, me, "554 5.7.1 <client.test[192.0.2.1]>: Client host rejected: Access denied"},
@@ -181,8 +178,8 @@ constexpr Row rows[] = {
 
 TEST_CASE("restrictions: one list at a time, row by row, as Postfix answers")
 {
-    CHECK(std::size(rows) >= 60);
-    for (const Row& row : rows) {
+    CHECK(std::size(policy_rows) >= 60);
+    for (const PolicyRow& row : policy_rows) {
         CAPTURE(row.list);
         CAPTURE(row.restrictions);
         CAPTURE(row.recipient);

@@ -62,9 +62,9 @@ struct PolicyServer {
     net::Listener listener;
 };
 
-struct Rig {
-    Rig() : server(loop, net::Endpoint(net::IpAddress::loopback(), 0)) {}
-    ~Rig()
+struct ServiceRig {
+    ServiceRig() : server(loop, net::Endpoint(net::IpAddress::loopback(), 0)) {}
+    ~ServiceRig()
     {
         service.reset();
         run(loop, server.listener.close());
@@ -93,7 +93,7 @@ struct Rig {
 
 TEST_CASE("policy service: one connection for all requests; what an action says is handed on")
 {
-    Rig rig;
+    ServiceRig rig;
     Service& service = rig.with();
     rig.server.answer = [](std::size_t count) { return count == 2 ? "action=REJECT 5.7.9 go away \n\n" : "x=y\naction=DUNNO\n\n"; };
     CHECK(rig.ask(service) == "DUNNO");
@@ -106,7 +106,7 @@ TEST_CASE("policy service: one connection for all requests; what an action says 
 
 TEST_CASE("policy service: a connection ends with its number of requests; a server that closes after each is asked anew, without a pause")
 {
-    Rig rig;
+    ServiceRig rig;
     Service& limited = rig.with("request_limit=2");
     for (int i = 0; i < 5; ++i)
         CHECK(rig.ask(limited) == "DUNNO");
@@ -122,7 +122,7 @@ TEST_CASE("policy service: a connection ends with its number of requests; a serv
 
 TEST_CASE("policy service: what a server says without being asked is not taken for its answer to the next question")
 {
-    Rig rig;
+    ServiceRig rig;
     Service& service = rig.with();
     const auto all_said = [&](int count) {
         for (int i = 0; i < 1000 && rig.server.said < count; ++i) {
@@ -147,7 +147,7 @@ TEST_CASE("policy service: what a server says without being asked is not taken f
 
 TEST_CASE("policy service: failures are repeated as often as try_limit says, and told")
 {
-    Rig rig;
+    ServiceRig rig;
     Service& service = rig.with("try_limit=3");
     rig.server.answer = [](std::size_t count) { return count < 3 ? "" : "action=OK\n\n"; };
     CHECK(rig.ask(service) == "OK");
@@ -173,7 +173,7 @@ TEST_CASE("policy service: failures are repeated as often as try_limit says, and
 
 TEST_CASE("policy service: nobody listens; a name is looked up; a Unix socket")
 {
-    Rig rig;
+    ServiceRig rig;
     auto spec = *parse_service("inet:127.0.0.1:1");
     spec.limits.try_limit = 1;
     Service nobody(rig.loop.get_executor(), spec, rig.names);
@@ -201,7 +201,7 @@ TEST_CASE("policy service: nobody listens; a name is looked up; a Unix socket")
 
 TEST_CASE("policy service: many sessions ask at the same time, each on a connection of its own, and never more than the most")
 {
-    Rig rig;
+    ServiceRig rig;
     Service& service = rig.with();
     int done = 0, most = 0;
     rig.server.answer = [&](std::size_t) {
