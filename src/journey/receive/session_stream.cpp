@@ -30,13 +30,15 @@ std::string escaped(std::string_view octets)
     return text;
 }
 
+std::size_t next_line(std::string_view lines, std::size_t at) { return std::min(lines.find('\n', at), lines.size() - 1) + 1; }
+
 // What came too early, without what a client says of AUTH: a password is nobody's business.
 std::string evidence(std::string_view after, std::string_view octets)
 {
     constexpr std::string_view hidden = "(what AUTH says is not logged)";
     if (after == "AUTH")
         return std::string(hidden);
-    for (std::size_t begin = 0; begin < octets.size(); begin = std::min(octets.find('\n', begin), octets.size() - 1) + 1)
+    for (std::size_t begin = 0; begin < octets.size(); begin = next_line(octets, begin))
         if (istarts_with(trim(octets.substr(begin)), "AUTH"))
             return escaped(octets.substr(0, begin)) + std::string(hidden);
     return escaped(octets);
@@ -171,20 +173,20 @@ awaitable<void> Session::before_wait()
 
 void Session::say(std::string_view reply, bool by_rule)
 {
-    std::string line(reply);
-    if (core_.options.policy.soft_bounce && line.starts_with('5'))
-        for (std::size_t at = 0; at < line.size(); at = std::min(line.find('\n', at), line.size() - 1) + 1) {  // a filter's may have several lines
-            line[at] = '4';
-            if (line.size() > at + 5 && line[at + 4] == '5' && line[at + 5] == '.')
-                line[at + 4] = '4';
+    const std::size_t begin = out_.size();
+    out_ += reply;
+    if (core_.options.policy.soft_bounce && reply.starts_with('5'))
+        for (std::size_t at = begin; at < out_.size(); at = next_line(out_, at)) {  // a filter's may have several lines
+            out_[at] = '4';
+            if (out_.size() > at + 5 && out_[at + 4] == '5' && out_[at + 5] == '.')
+                out_[at + 4] = '4';
         }
-    if (core_.edits_rejects() && (line.starts_with('4') || line.starts_with('5')))
-        rejects_.emplace_back(out_.size(), line.size());
+    if (core_.edits_rejects() && (reply.starts_with('4') || reply.starts_with('5')))
+        rejects_.emplace_back(begin, reply.size());
     if (record_)
-        record_->said(line, by_rule, where_);
-    out_ += line;
+        record_->said(std::string_view(out_).substr(begin), by_rule, where_);
     out_ += "\r\n";
-    if ((line.starts_with("421") || line.starts_with("521")) && end_ == End::none)
+    if ((reply.starts_with("421") || reply.starts_with("521")) && end_ == End::none)
         end_ = End::hangup;
 }
 
