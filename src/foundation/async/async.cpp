@@ -1,8 +1,6 @@
 #include "async/async.hpp"
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/deferred.hpp>
-#include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/version.hpp>
 
@@ -12,14 +10,45 @@ namespace posthorn {
 
 awaitable<void> Signal::wait() { co_await timer_.async_wait(asio::as_tuple(use_awaitable)); }
 
+/// One of a list, in the frame of the one who waits. A timer of its own: moving the shared one would wake the other waiters, as ending it
+/// would. Not two waits in Asio's parallel_group, which costs half a dozen allocations each time.
+struct Signal::Limited {
+    Limited(Signal& of, std::chrono::milliseconds duration) : timer(of.timer_.get_executor(), duration), signal(&of), next(of.limited_)
+    {
+        of.limited_ = this;
+    }
+    Limited(Limited&&) = delete;
+    ~Limited()
+    {
+        if (!signal)
+            return;                          // it was notified, or the signal is gone
+        Limited** at = &signal->limited_;
+        while (*at != this)
+            at = &(*at)->next;
+        *at = next;
+    }
+
+    asio::steady_timer timer;
+    Signal* signal;
+    Limited* next;
+    bool notified = false;
+};
+
+void Signal::notify_all()
+{
+    timer_.cancel();
+    for (Limited* one = std::exchange(limited_, nullptr); one; one = one->next) {
+        one->signal = nullptr;
+        one->notified = true;
+        one->timer.cancel();
+    }
+}
+
 awaitable<bool> Signal::wait_for(std::chrono::milliseconds duration)
 {
-    // A timer of its own: moving the shared one would wake the other waiters, as ending it would.
-    asio::steady_timer limit(timer_.get_executor(), duration);
-    const auto [order, signalled, passed] =
-        co_await asio::experimental::make_parallel_group(timer_.async_wait(asio::deferred), limit.async_wait(asio::deferred))
-            .async_wait(asio::experimental::wait_for_one(), use_awaitable);
-    co_return order[0] == 0;
+    Limited limited(*this, duration);
+    co_await limited.timer.async_wait(asio::as_tuple(use_awaitable));
+    co_return limited.notified;
 }
 
 awaitable<void> sleep_for(std::chrono::milliseconds duration)

@@ -30,14 +30,18 @@ using Executor = asio::any_io_executor;
 class Signal {
 public:
     explicit Signal(const Executor& executor) : timer_(executor, asio::steady_timer::time_point::max()) {}
-    void notify_all() { timer_.cancel(); }
+    Signal(Signal&&) = delete;
+    ~Signal() { notify_all(); }
+    void notify_all();
     /// Also returns when the calling coroutine is cancelled; check the condition again.
     awaitable<void> wait();
-    /// True if notified, false if `duration` passed first.
+    /// True if notified, false if `duration` passed first or the calling coroutine is cancelled.
     awaitable<bool> wait_for(std::chrono::milliseconds duration);
 
 private:
+    struct Limited;
     asio::steady_timer timer_;
+    Limited* limited_ = nullptr;             // who waits no longer than a while, each with a timer of its own
 };
 
 /// Waits on the loop. Returns early when the calling coroutine is cancelled.

@@ -229,6 +229,38 @@ TEST_CASE("Signal: notify wakes every waiter; a limit wakes its own waiter only 
     CHECK(notified == 2);
 }
 
+TEST_CASE("Signal: a wait with a limit ends where the signal goes away, and where its task is asked to stop")
+{
+    asio::io_context loop;
+    TaskGroup group(loop.get_executor());
+    int notified = 0, late = 0;
+    {
+        Signal signal(loop.get_executor());
+        for (int i = 0; i < 3; ++i)
+            group.spawn(waits_for(signal, 1h, notified, late));
+        loop.poll();
+        CHECK(notified == 0);
+    }
+    loop.restart();
+    loop.run_for(5s);
+    CHECK(notified == 3);
+
+    Signal signal(loop.get_executor());
+    loop.restart();
+    group.spawn(waits_for(signal, 1ms, notified, late));    // leaves the list from amid it
+    group.spawn(waits_for(signal, 1h, notified, late));
+    loop.run_for(100ms);
+    CHECK(late == 1);
+    bool closed = false;
+    asio::co_spawn(loop, close_all(group, closed), [](std::exception_ptr) {});
+    loop.restart();
+    loop.run_for(5s);
+    CHECK(closed);
+    CHECK(late == 2);
+    CHECK(notified == 3);
+    signal.notify_all();
+}
+
 TEST_CASE("on_thread: blocking work runs elsewhere, the caller resumes on its own loop")
 {
     asio::io_context loop;
