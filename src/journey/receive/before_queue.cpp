@@ -14,7 +14,7 @@ namespace {
 class FilterFile final : public IncomingFile {
 public:
     explicit FilterFile(BeforeQueue& to) : filter_(to) {}
-    awaitable<Result<void>> append(std::string octets) override { co_return co_await filter_.content(octets); }
+    awaitable<Result<void>> append(std::string_view octets) override { co_return co_await filter_.content(octets); }
     awaitable<Result<std::string>> read(std::uint64_t, std::size_t) override { co_return Error{"nothing is kept of it"}; }
     awaitable<Result<void>> give_up_name() override { co_return Result<void>{}; }
     awaitable<Result<void>> sync() override { co_return Result<void>{}; }

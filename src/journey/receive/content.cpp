@@ -26,7 +26,7 @@ void Content::refuse(handoff::Refusal refusal)
 {
     if (!refusal_)
         refusal_ = std::move(refusal);
-    held_ = {};
+    std::string().swap(held_);
     file_.reset();
     share_.set(0);
 }
@@ -77,6 +77,15 @@ awaitable<void> Content::add(std::string octets)
     co_await clean_head();
     if (!refusal_ && !body.empty())
         co_await take_body(std::move(body), false);
+}
+
+std::string* Content::body()
+{
+    if (!cleaned_ || refusal_ || body_)
+        return nullptr;
+    if (held_.size() > handoff::inline_content_limit)
+        held_.reserve(block + block / 16);                         // it becomes a file; line ends that the client left out need room too
+    return &held_;
 }
 
 bool Content::added(std::size_t octets)
@@ -174,20 +183,18 @@ awaitable<void> Content::write_out(bool blocks)
         }
         file_ = *std::move(created);
     }
-    std::string next;
-    if (blocks) {
-        next.reserve(block + block / 16);                          // as much comes next, and line ends that the client left out
-        const std::size_t whole = held_.size() / block * block;
-        next.append(held_, whole);
-        held_.resize(whole);
-    }
-    if (held_.empty())
+    const std::size_t whole = blocks ? held_.size() / block * block : held_.size();
+    if (whole == 0)
         co_return;
-    const auto written = co_await file_->append(std::exchange(held_, std::move(next)));
+    const auto written = co_await file_->append(std::string_view(held_).substr(0, whole));
     if (!written) {
         refuse("write", written.error());
         co_return;
     }
+    if (blocks)
+        held_.erase(0, whole);                                     // a few octets stay, and the room: as much comes next
+    else
+        std::string().swap(held_);                                 // an assignment would keep the room
     share_.set(held_.size());
 }
 

@@ -36,7 +36,7 @@ public:
 
     awaitable<void> add(std::string octets);
     /// Where octets of the body may be put without a copy more; null: they go by add(). Then added() with their number; true: write() is due.
-    std::string* body() { return cleaned_ && !refusal_ && !body_ ? &held_ : nullptr; }
+    std::string* body();
     bool added(std::size_t octets);
     awaitable<void> write() { return write_out(true); }
     /// Octets to read at a time: as many as make a block whole.

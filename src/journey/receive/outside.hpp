@@ -55,7 +55,8 @@ using AuthConnector = std::function<awaitable<Result<std::unique_ptr<net::Stream
 class IncomingFile {
 public:
     virtual ~IncomingFile() = default;
-    virtual awaitable<Result<void>> append(std::string octets) = 0;
+    /// The octets stay where they are until it returns.
+    virtual awaitable<Result<void>> append(std::string_view octets) = 0;
     /// What was appended, from `offset`: `most` octets, fewer at the end.
     virtual awaitable<Result<std::string>> read(std::uint64_t offset, std::size_t most) = 0;
     /// File and folder on stable storage. Before this it may not be handed to the queue.

@@ -173,7 +173,7 @@ struct FakeFolder final : IncomingFolder {
             if (!kept && !nameless)
                 folder.files.erase(file);
         }
-        awaitable<Result<void>> append(std::string octets) override
+        awaitable<Result<void>> append(std::string_view octets) override
         {
             if (folder.fail_append)
                 co_return Error{"write: No space left on device", "4.3.1"};

@@ -17,7 +17,7 @@ public:
         : file_(std::move(file)), threads_(threads), folder_(folder)
     {
     }
-    awaitable<Result<void>> append(std::string octets) override { co_return co_await on_thread(threads_, Append(*this, std::move(octets))); }
+    awaitable<Result<void>> append(std::string_view octets) override { co_return co_await on_thread(threads_, Append(*this, octets)); }
     awaitable<Result<std::string>> read(std::uint64_t offset, std::size_t most) override
     {
         co_return co_await on_thread(threads_, Read(*this, offset, most));
@@ -29,10 +29,10 @@ public:
 
 private:
     struct Append {
-        Append(SpoolFile& to, std::string text) : file(&to), octets(std::move(text)) {}
+        Append(SpoolFile& to, std::string_view text) : file(&to), octets(text) {}
         Result<void> operator()() const { return file->file_->append(octets); }
         SpoolFile* file;
-        std::string octets;
+        std::string_view octets;
     };
     struct Read {
         Read(SpoolFile& of, std::uint64_t from, std::size_t octets) : file(&of), offset(from), most(octets) {}

@@ -35,7 +35,7 @@ public:
     class Content final : public receive::IncomingFile {
     public:
         Content(std::FILE* file, std::string name) : file_(file), name_(std::move(name)) {}
-        awaitable<Result<void>> append(std::string octets) override
+        awaitable<Result<void>> append(std::string_view octets) override
         {
             if (std::fwrite(octets.data(), 1, octets.size(), file_) != octets.size())
                 co_return system_error("temporary file", errno);
