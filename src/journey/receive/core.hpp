@@ -14,6 +14,10 @@
 
 namespace posthorn::receive {
 
+namespace screen {
+class Gate;
+}
+
 /// In cleanup's place where others clean.
 class PassedOn final : public handoff::Cleaner {
 public:
@@ -25,6 +29,7 @@ public:
 
 struct Server::Core {
     Core(Executor on, Options with, Outside from);
+    ~Core();
 
     Executor executor;
     const Options options;
@@ -41,6 +46,7 @@ struct Server::Core {
     tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts, unlimited_clients,
         verp_clients;
     tables::Maps discard_ehlo_keywords, command_filter, reject_filter, reject_footers, milter_maps;
+    std::unique_ptr<screen::Gate> gate;           // none: clients are not tested before the greeting
     PassedOn as_it_is;                            // before a filter, cleanup has nothing to do
     bool draining = false, closing = false;
     std::uint64_t accepted = 0;

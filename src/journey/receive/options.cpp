@@ -328,6 +328,7 @@ Options Options::from(const Snapshot& snapshot)
     options.mail_version = snapshot.text("mail_version");
     options.log_abort_queue_id = snapshot.get(smtpd_log_abort_queue_id);
     options.policy = settings_of(snapshot);
+    options.screen = screen::Options::from(snapshot);
     options.sasl = sasl_of(snapshot);
     ClientLimits& client = options.client;
     client.connections = static_cast<std::uint32_t>(snapshot.get(smtpd_client_connection_count_limit));

@@ -8,6 +8,7 @@
 #include "handoff/notify_classes.hpp"
 #include "milter/options.hpp"
 #include "receive/policy/settings.hpp"
+#include "receive/screen/options.hpp"
 #include "sasl/security.hpp"
 #include "smtp/data.hpp"
 #include "smtp/ehlo.hpp"
@@ -126,6 +127,7 @@ struct Options {
     bool log_abort_queue_id = false;
     ClientLimits client;
     policy::Settings policy;
+    screen::Options screen;                              // the tests before the greeting
 };
 
 }  // namespace posthorn::receive

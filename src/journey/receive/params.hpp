@@ -4,6 +4,7 @@
 
 #include "config/param.hpp"
 #include "receive/policy/params.hpp"
+#include "receive/screen/params.hpp"
 
 #include <span>
 
@@ -455,6 +456,39 @@ inline constexpr ParamInfo params[] = {
     smtpd_log_abort_queue_id,
     smtpd_pipe_connect_hosts,
     smtpd_session_mail_limit,
+    screen::smtpd_screen_clients,
+    screen::smtpd_screen_memory_limit,
+    screen::respectful_logging,
+    screen::postscreen_access_list,
+    screen::postscreen_denylist_action,
+    screen::postscreen_allowlist_interfaces,
+    screen::postscreen_greet_wait,
+    screen::postscreen_greet_banner,
+    screen::postscreen_greet_action,
+    screen::postscreen_greet_ttl,
+    screen::postscreen_dnsbl_sites,
+    screen::postscreen_dnsbl_threshold,
+    screen::postscreen_dnsbl_allowlist_threshold,
+    screen::postscreen_dnsbl_action,
+    screen::postscreen_dnsbl_reply_map,
+    screen::postscreen_dnsbl_timeout,
+    screen::postscreen_dnsbl_min_ttl,
+    screen::postscreen_dnsbl_max_ttl,
+    screen::postscreen_cache_retention_time,
+    screen::postscreen_cache_cleanup_interval,
+    screen::postscreen_command_count_limit,
+    screen::postscreen_command_time_limit,
+    screen::postscreen_helo_required,
+    screen::postscreen_disable_vrfy_command,
+    screen::postscreen_discard_ehlo_keywords,
+    screen::postscreen_forbidden_commands,
+    screen::postscreen_pipelining_action,
+    screen::postscreen_non_smtp_command_action,
+    screen::postscreen_bare_newline_action,
+    screen::postscreen_client_connection_count_limit,
+    screen::postscreen_pre_queue_limit,
+    screen::postscreen_upstream_proxy_protocol,
+    screen::postscreen_upstream_proxy_timeout,
 };
 
 }  // namespace posthorn::receive

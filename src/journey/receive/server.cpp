@@ -2,6 +2,7 @@
 
 #include "receive/connect_server.hpp"
 #include "receive/core.hpp"
+#include "receive/screen/gate.hpp"
 #include "receive/session.hpp"
 #include "sasl/dovecot.hpp"
 
@@ -64,7 +65,11 @@ Server::Core::Core(Executor on, Options with, Outside from)
         outside.log.warning("smtpd_discard_ehlo_keywords: unknown EHLO keyword \"{}\" is ignored", word);
     if (options.tls_require_certificate && options.tls_level != TlsLevel::encrypt)
         outside.log.warning("Can't require client certs unless TLS is required");
+    if (options.screen.enabled)
+        gate = std::make_unique<screen::Gate>(*this, outside.screen_log);
 }
+
+Server::Core::~Core() = default;
 
 Server::Server(Executor executor, Options options, Outside outside)
     : core_(std::make_unique<Core>(std::move(executor), std::move(options), std::move(outside)))
@@ -93,14 +98,20 @@ awaitable<void> Server::serve(std::unique_ptr<net::Stream> stream)
     // The session's own share of memory is taken before anything is allocated for it.
     Ceiling::Share share(core_->ceiling);
     const bool fits = share.set(Session::resting_octets);
+    screen::Arrival arrival(std::move(stream));
+    if (fits && core_->gate) {
+        arrival = co_await core_->gate->admit(std::move(arrival.stream));
+        if (!arrival.stream)
+            co_return;
+    }
     if (!fits || !core_->places.enter()) {
         core_->outside.log.warning(
             "{}", fits ? fmt::format("{} sessions, and none of them idle: smtpd_idle_session_limit is reached", core_->places.sessions())
                        : core_->ceiling.text());
-        co_await turn_away(*core_, std::move(stream));
+        co_await turn_away(*core_, std::move(arrival.stream));
         co_return;
     }
-    const auto session = std::make_unique<Session>(*core_, std::move(stream));
+    const auto session = std::make_unique<Session>(*core_, std::move(arrival));
     co_await session->run();
     core_->places.leave(session->dismissed());
 }
@@ -111,6 +122,8 @@ void Server::close()
 {
     core_->draining = core_->closing = true;
     core_->places.dismiss_all();
+    if (core_->gate)
+        core_->gate->close();
 }
 
 Server::Counters Server::counters() const

@@ -24,7 +24,7 @@ namespace posthorn::receive {
 struct Outside {
     Outside(handoff::Queue& q, handoff::Cleaner& c, handoff::AddressClasses& a, Names& n, tables::Tables& t, IncomingFolder& f, const Clock& time,
             observe::Log l)
-        : queue(q), cleaner(c), classes(a), names(n), tables(t), incoming(f), clock(time), log(std::move(l)), cleanup_log(log)
+        : queue(q), cleaner(c), classes(a), names(n), tables(t), incoming(f), clock(time), log(std::move(l)), cleanup_log(log), screen_log(log)
     {
     }
     handoff::Queue& queue;
@@ -37,6 +37,8 @@ struct Outside {
     observe::Log log;
     /// Of what mail filters say to a whole message, which tools look for under cleanup's name.
     observe::Log cleanup_log;
+    /// Of the tests before the greeting, likewise under postscreen's name.
+    observe::Log screen_log;
     /// None: STARTTLS is not offered ("TLS not available due to local problem" where the level asks for it).
     TlsAcceptor* tls = nullptr;
     /// None: reject_unverified_* defer.

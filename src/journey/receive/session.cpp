@@ -36,12 +36,22 @@ constexpr std::size_t most_unsent = 16 * 1024;
 
 }  // namespace
 
-Session::Session(Server::Core& core, std::unique_ptr<net::Stream> stream)
-    : core_(core), stream_(std::move(stream)), input_(core.buffers, core.content_buffers, core.options.line_length_limit)
+Session::Session(Server::Core& core, screen::Arrival arrival)
+    : core_(core), stream_(std::move(arrival.stream)), input_(core.buffers, core.content_buffers, core.options.line_length_limit),
+      screened_(core.gate != nullptr)
 {
     const net::Endpoint& peer = stream_->peer();
     facts_.client_address = peer.is_unix() ? "127.0.0.1" : peer.ip.text();
     client_port_ = peer.port;
+    if (arrival.proxied && !arrival.proxied->local) {
+        facts_.client_address = arrival.proxied->client.text();
+        client_port_ = arrival.proxied->client_port;
+        destination_ = std::make_unique<net::Endpoint>(arrival.proxied->server, arrival.proxied->server_port);
+    }
+    if (!arrival.early.empty()) {
+        std::ranges::copy(arrival.early, input_.room().begin());         // the gate reads less than a buffer has
+        input_.added(arrival.early.size());
+    }
 }
 
 Session::~Session() = default;
@@ -58,7 +68,7 @@ awaitable<void> Session::run()
 
 awaitable<void> Session::begin()
 {
-    if (core_.options.upstream_proxy) {
+    if (core_.options.upstream_proxy && !screened_) {
         co_await take_proxy_header();
         if (end_ != End::none)
             co_return;
@@ -138,7 +148,7 @@ awaitable<void> Session::name_client()
 awaitable<void> Session::greet()
 {
     start_request();
-    if (!core_.options.tls_wrapper && !pipe_connect_ && poll_early_input("CONNECT"))
+    if (!core_.options.tls_wrapper && !pipe_connect_ && !screened_ && poll_early_input("CONNECT"))
         co_return;
     co_await welcome();
 }

@@ -9,6 +9,7 @@
 #include "net/proxy_header.hpp"
 #include "receive/content.hpp"
 #include "receive/core.hpp"
+#include "receive/screen/gate.hpp"
 #include "receive/session_record.hpp"
 #include "receive/tally.hpp"
 #include "smtp/command.hpp"
@@ -25,7 +26,7 @@ public:
     /// What an idle session is charged against the ceiling: object, frames, socket stream, and a KiB for what was said (session_record.hpp).
     static constexpr std::size_t resting_octets = 7168;
 
-    Session(Server::Core& core, std::unique_ptr<net::Stream> stream);
+    Session(Server::Core& core, screen::Arrival arrival);
     Session(Session&&) = delete;
     ~Session() override;
 
@@ -234,6 +235,7 @@ private:
     std::uint64_t announced_size_ = 0;            // by the last MAIL
     bool bare_lf_seen_ = false;
     bool dismissed_ = false;
+    bool screened_ = false;                       // it was tested before the greeting, and what it said there counts no more
     bool pipe_connect_ = false;                   // it may speak before the greeting, and behind EHLO
     bool counted_ = false;                        // it is held to smtpd_client_*_limit
     bool may_verp_ = false;                       // it may ask for a return path for each recipient

@@ -256,6 +256,7 @@ struct House {
             outside.auth_connector = auth_connector;
             outside.router = router;
             outside.cleanup_log = observe::Log(sink, "postfix/cleanup");
+            outside.screen_log = observe::Log(sink, "postfix/postscreen");
             outside.postmaster = &postmaster;
             server = std::make_unique<Server>(loop.get_executor(), options, std::move(outside));
         }

@@ -31,7 +31,6 @@ struct Unserved {
     std::string_view command, follows;
 };
 constexpr auto unserved_services = std::to_array<Unserved>({
-    {"postscreen", "the tests before the greeting are not made; smtpd serves the line"},
     {"dnsblog", "DNS lists are asked by smtpd"},
     {"tlsproxy", "TLS is done by smtpd"},
     {"qmqpd", "QMQP is not served; the line is left out"},
@@ -77,7 +76,7 @@ private:
             if (line.program == "pipe")
                 pipes_.emplace(line.key, line.arguments);
         for (const std::string& warning : loaded->warnings)
-            if (warning.find("postscreen: the tests") == warning.npos && warning.find("is not offered") == warning.npos)    // said of the service
+            if (warning.find("is not offered") == warning.npos)    // said of the service
                 find(Kind::start, "", "", warning);
     }
 

@@ -160,6 +160,7 @@ private:
         made.verifier = &verifier_;
         made.router = &classes_;
         made.cleanup_log = service_.log_as("cleanup", service_.config().get(receive::cleanup_service_name));
+        made.screen_log = service_.log_as("postscreen", service_.name());
         made.rates = &rates_;
         made.postmaster = this;
         made.tls = tls_ ? &acceptor_ : nullptr;

@@ -184,13 +184,17 @@ private:
             return wrong(line, fmt::format("service \"{}\": {} cannot serve a {} socket", line.name, line.command, config::to_text(line.type)));
         ProcessLine process = line_from(line, "smtpd", Role::smtpd);
         if (line.command == "postscreen") {
-            // Its line stands for the server behind it; that one's own options are on the pass line.
+            // Its line stands for the server behind it as well; that one's own options, and how many of it there may be, are on the pass line.
+            process.process_limit = options_.default_process_limit;
             for (const ServiceLine& other : master_.services)
-                if (other.type == Transport::pass && other.command == "smtpd")
+                if (other.type == Transport::pass && other.command == "smtpd") {
                     process.overrides.insert(process.overrides.end(), other.overrides.begin(), other.overrides.end());
-            table_.warnings.push_back(wrong(line, "postscreen: the tests before the greeting are not made; smtpd serves this line").text());
+                    process.process_limit = line_from(other, "smtpd", Role::smtpd).process_limit;
+                }
+            process.overrides.push_back({.name = "smtpd_screen_clients", .value = "yes", .line = line.line});
         }
-        process.processes = options_.smtpd_processes;
+        // Who was tested is known to the process that did it: behind tests there is one.
+        process.processes = line.command == "postscreen" ? 1 : options_.smtpd_processes;
         if (process.process_limit > 0)
             process.processes = std::min(process.processes, process.process_limit);
         TRY_VOID(listen_at(process, line));

@@ -148,6 +148,26 @@ TEST_CASE("process table: never more processes than the limit column allows sess
     CHECK(line(*table, "26/inet").processes == 8);         // 0: no limit
 }
 
+TEST_CASE("process table: a line postscreen is one smtpd that tests its clients, with the options and the limit of the line behind it")
+{
+    TableOptions options;
+    options.smtpd_processes = 8;
+    const auto table = process_table(parsed("25 inet n - n - 1 postscreen -o postscreen_greet_wait=3s\nsmtpd pass - - n - 7 smtpd -o myhostname=a.test\n"
+                                            "dnsblog unix - - n - 0 dnsblog\ntlsproxy unix - - n - 0 tlsproxy\n26 inet n - n - 1 smtpd\n"),
+                                     options);
+    REQUIRE(table);
+    CHECK(table->warnings.empty());
+    const ProcessLine& screened = line(*table, "25/inet");
+    CHECK(screened.program == "smtpd");
+    CHECK(screened.processes == 1);
+    CHECK(screened.process_limit == 7);
+    REQUIRE(screened.overrides.size() == 3);
+    CHECK(screened.overrides[0].name == "postscreen_greet_wait");
+    CHECK(screened.overrides[1].name == "myhostname");
+    CHECK(screened.overrides[2].name == "smtpd_screen_clients");
+    CHECK(line(*table, "26/inet").overrides.empty());
+}
+
 TEST_CASE("process table: a number in a transport's limit column limits it, and \"-\" does not")
 {
     const auto table =

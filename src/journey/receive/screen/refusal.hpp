@@ -1,0 +1,41 @@
+// receive/screen/refusal.hpp: the dialogue with a client that failed: it may say who it is and for whom its mail would be, for the log; no
+// recipient is taken.                                                                                RFC 5321 3.1; postscreen(8)
+// Ends     at QUIT, DATA or BDAT, a lost connection, postscreen_command_count_limit and _time_limit, a command that is none of SMTP's.
+#pragma once
+
+#include "receive/screen/gate.hpp"
+#include "smtp/command.hpp"
+
+namespace posthorn::receive::screen {
+
+class Refusal {
+public:
+    /// `client` is "[address]:port"; `early` what it has said before it was asked; `reply` what each RCPT is answered with.
+    Refusal(Gate& gate, std::unique_ptr<net::Stream> stream, std::string client, std::string early, std::string reply);
+    Refusal(Refusal&&) = delete;
+
+    awaitable<void> run(bool greet);
+
+private:
+    awaitable<bool> say(std::string text);
+    awaitable<bool> hear(std::string* line);
+    awaitable<void> answer(std::string line);
+    awaitable<void> drop(std::string reply);
+    awaitable<void> secure();
+    bool no_smtp(std::string_view line, std::string_view word) const;
+    awaitable<bool> fail(Act act, std::string reply);
+    std::string ehlo(bool extended);
+    std::string_view after_refusal(const smtp::Command& command) const;
+    void hung_up();
+
+    Gate& gate_;
+    std::unique_ptr<net::Stream> stream_;
+    std::string client_, input_, reply_;
+    std::string helo_, sender_, where_ = "CONNECT";
+    bool esmtp_ = false, mail_ = false, tls_ = false, over_ = false, piped_ = false, bare_ = false, bare_seen_ = false;
+    int commands_ = 0;
+    SteadyTime since_;
+    std::list<net::Stream*>::iterator waiting_;
+};
+
+}  // namespace posthorn::receive::screen

@@ -1,0 +1,468 @@
+// The tests before the greeting, from the connection to the last line of the log.
+#include "receive/screen/allowed.hpp"
+#include "receive/screen/rank.hpp"
+#include "receive/screen/words.hpp"
+#include "receive/testing.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+using namespace posthorn;
+using namespace posthorn::receive;
+using namespace posthorn::receive::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+Options screened(Settings more = {})
+{
+    more.emplace_back("smtpd_screen_clients", "yes");
+    return options_of(std::move(more));
+}
+
+constexpr std::string_view teaser = "220-mx.example.test ESMTP Posthorn\r\n";
+constexpr std::string_view greeting = "220 mx.example.test ESMTP Posthorn\r\n";
+
+dns::Answer answered(std::vector<std::string_view> addresses, std::chrono::seconds ttl = 600s)
+{
+    dns::Answer answer;
+    answer.status = dns::Status::found;
+    answer.ttl = ttl;
+    for (const std::string_view address : addresses) {
+        dns::Record& record = answer.records.emplace_back();
+        record.type = dns::Type::a;
+        record.address = net::IpAddress::parse(address).value_or(net::IpAddress());
+    }
+    return answer;
+}
+
+/// The log of the tests alone, without times and the words before a port.
+std::string lines(const House& house)
+{
+    std::string text;
+    for (std::string line : house.sink->lines) {
+        if (!line.starts_with("postfix/postscreen: "))
+            continue;
+        line.erase(0, line.find(": ") + 2);
+        if (const auto after = line.find(" after "); after != line.npos && (line.starts_with("PREGREET") || line.starts_with("HANGUP")))
+            line.erase(after, line.find(" from") - after);
+        text += line + "\n";
+    }
+    return text;
+}
+
+constexpr std::string_view come = "CONNECT from [192.0.2.1]:40000 to [192.0.2.2]:25\n";
+std::string came(std::string_view rest) { return std::string(come) + std::string(rest); }
+
+}  // namespace
+
+TEST_CASE("screen: without it nothing is different")
+{
+    House house;
+    Talk talk(house);
+    CHECK(talk.greeting == greeting);
+    CHECK(lines(house).empty());
+}
+
+TEST_CASE("screen: who waits for the greeting gets it on the same connection, and at once the next time")
+{
+    House house(screened());
+    {
+        Talk talk(house);
+        CHECK(talk.greeting == teaser);
+        talk.expire();
+        CHECK(talk.receive() == greeting);
+        CHECK(talk("NOOP") == "250 2.0.0 Ok\r\n");
+        CHECK(lines(house) == came("PASS NEW [192.0.2.1]:40000\n"));
+    }
+    house.sink->lines.clear();
+    {
+        Talk again(house);
+        CHECK(again.greeting == greeting);
+        CHECK(lines(house) == came("PASS OLD [192.0.2.1]:40000\n"));
+    }
+    SUBCASE("after postscreen_greet_ttl it is tested anew, as an old one; after the retention time it is a new one")
+    {
+        house.clock.advance(24h);
+        for (const auto& [later, standing] : {std::pair{0h, "OLD"}, {24h * 8, "NEW"}}) {
+            house.clock.advance(later);
+            house.sink->lines.clear();
+            Talk anew(house);
+            CHECK(anew.greeting == teaser);
+            anew.expire();
+            CHECK(lines(house) == came(fmt::format("PASS {} [192.0.2.1]:40000\n", standing)));
+        }
+    }
+}
+
+TEST_CASE("screen: the permanent list")
+{
+    const auto with = [](std::string list, Settings more = {}) {
+        more.emplace_back("postscreen_access_list", std::move(list));
+        return screened(std::move(more));
+    };
+    SUBCASE("our networks are let in at once")
+    {
+        House house(screened());
+        Talk talk(house, "192.0.2.100");
+        CHECK(talk.greeting == greeting);
+        CHECK(house.logged("ALLOWLISTED [192.0.2.100]:40000"));
+    }
+    SUBCASE("the first word that says something counts, also in a table")
+    {
+        for (const auto& [list, line] : {std::pair{"cidr:{{192.0.2.1 permit}}", "ALLOWLISTED"},
+                                         {"cidr:{{192.0.2.0/24 dunno}}, permit", "ALLOWLISTED"},
+                                         {"cidr:{{192.0.2.0/24 REJECT}}, permit", "DENYLISTED"},
+                                         {"cidr:{{192.0.2.9 permit}} reject", "DENYLISTED"},
+                                         {"permit_mynetworks, dunno, reject", "DENYLISTED"}}) {
+            CAPTURE(list);
+            House house(with(list));
+            const Talk talk(house);
+            CHECK(house.logged(fmt::format("{} [192.0.2.1]:40000", line)));
+        }
+    }
+    SUBCASE("a table that fails, or says what is no word: the rest of the list does not count")
+    {
+        for (const auto& [list, line] :
+             {std::pair{"cidr:{{192.0.2.1 maybe}}, permit", "warning: cidr:{{192.0.2.1 maybe}}: unknown command: maybe -- ignoring the remainder of this access list"},
+              {"texthash:/nonexistent/x, permit", "warning: texthash:/nonexistent/x: table lookup error -- ignoring the remainder of this access list"}}) {
+            CAPTURE(list);
+            House house(with(list));
+            const Talk talk(house);
+            CHECK(talk.greeting == teaser);
+            CHECK(house.logged(line));
+        }
+    }
+    SUBCASE("ignored, it is tested as others are")
+    {
+        House house(with("reject"));
+        Talk talk(house);
+        talk.expire();
+        CHECK(talk.receive() == greeting);
+        CHECK(lines(house) == came("DENYLISTED [192.0.2.1]:40000\nPASS NEW [192.0.2.1]:40000\n"));
+    }
+    SUBCASE("dropped")
+    {
+        House house(with("reject", {{"postscreen_blacklist_action", "drop"}, {"respectful_logging", "no"}}));
+        Talk talk(house);
+        CHECK(talk.greeting == "521 5.3.2 Service currently unavailable\r\n");
+        CHECK(talk.ended());
+        CHECK(lines(house) == came("BLACKLISTED [192.0.2.1]:40000\nDISCONNECT [192.0.2.1]:40000\n"));
+    }
+    SUBCASE("enforced, no recipient is taken, and it is not remembered")
+    {
+        House house(with("reject", {{"postscreen_denylist_action", "enforce"}}));
+        Talk talk(house);
+        CHECK(talk.greeting == teaser);
+        talk.expire();
+        CHECK(talk.receive() == greeting);
+        CHECK(talk("EHLO x").starts_with("250-mx.example.test\r\n250-SIZE "));
+        CHECK(talk("MAIL FROM:<a@b.test> SIZE=1") == "250 2.1.0 Ok\r\n");
+        CHECK(talk("RCPT TO:<user@example.test>") == "550 5.3.2 Service currently unavailable\r\n");
+        CHECK(talk("QUIT") == "221 2.0.0 Bye\r\n");
+        CHECK(talk.ended());
+        CHECK(lines(house) == came("DENYLISTED [192.0.2.1]:40000\n"
+                                   "NOQUEUE: reject: RCPT from [192.0.2.1]:40000: 550 5.3.2 Service currently unavailable; from=<a@b.test>, "
+                                   "to=<user@example.test>, proto=ESMTP, helo=<x>\n"
+                                   "DISCONNECT [192.0.2.1]:40000\n"));
+        CHECK_FALSE(house.logged("connect from client.test[192.0.2.1]"));
+        Talk again(house);
+        CHECK(again.greeting == teaser);
+    }
+}
+
+TEST_CASE("screen: who speaks before the greeting")
+{
+    const std::string said = "PREGREET 8 from [192.0.2.1]:40000: EHLO x\\r\\n\n";
+    SUBCASE("ignored: nothing that it said is lost, and it is tested again")
+    {
+        House house(screened());
+        {
+            Talk talk(house, "192.0.2.1", nullptr, "EHLO x\r\n");
+            CHECK(talk.greeting.starts_with(std::string(teaser) + std::string(greeting) + "250-mx.example.test\r\n"));
+            CHECK(lines(house) == came(said));
+            CHECK_FALSE(has(house.whole_log(), "improper command pipelining"));
+        }
+        Talk again(house);
+        CHECK(again.greeting == teaser);
+    }
+    SUBCASE("enforced: it is answered without a greeting, and refused")
+    {
+        House house(screened({{"postscreen_greet_action", "enforce"}}));
+        Talk talk(house, "192.0.2.1", nullptr, "EHLO x\r\n");
+        CHECK(talk.greeting.starts_with(std::string(teaser) + "250-mx.example.test\r\n"));
+        CHECK_FALSE(has(talk.greeting, "PIPELINING"));
+        talk("MAIL FROM:<>");
+        CHECK(talk("RCPT TO:<user@example.test>") == "550 5.5.1 Protocol error\r\n");
+        CHECK(talk("DATA") == "554 5.5.1 Error: no valid recipients\r\n");
+        CHECK(talk.ended());
+        CHECK(lines(house) == came(said + "NOQUEUE: reject: RCPT from [192.0.2.1]:40000: 550 5.5.1 Protocol error; from=<>, to=<user@example.test>, "
+                                          "proto=ESMTP, helo=<x>\nDATA without valid RCPT from [192.0.2.1]:40000\nDISCONNECT [192.0.2.1]:40000\n"));
+    }
+    SUBCASE("dropped")
+    {
+        House house(screened({{"postscreen_greet_action", "drop"}}));
+        Talk talk(house, "192.0.2.1", nullptr, "EHLO x\r\n");
+        CHECK(talk.greeting == std::string(teaser) + "521 5.5.1 Protocol error\r\n");
+        CHECK(talk.ended());
+        CHECK(lines(house) == came(said + "DISCONNECT [192.0.2.1]:40000\n"));
+    }
+    SUBCASE("gone before the greeting")
+    {
+        House house(screened());
+        Talk talk(house);
+        talk.hang_up();
+        CHECK(talk.ended());
+        CHECK(lines(house) == came("HANGUP from [192.0.2.1]:40000 in tests before SMTP handshake\nDISCONNECT [192.0.2.1]:40000\n"));
+        CHECK_FALSE(has(house.whole_log(), "connect from client.test"));
+    }
+    SUBCASE("without a first line nobody waits")
+    {
+        House house(screened({{"postscreen_greet_banner", ""}}));
+        Talk talk(house, "192.0.2.1", nullptr, "EHLO x\r\n");
+        CHECK(talk.greeting.starts_with(greeting));
+        CHECK(lines(house) == come);
+    }
+    SUBCASE("postscreen_greet_wait, and less of it under stress")
+    {
+        House house(screened({{"postscreen_greet_wait", "${stress?{2}:{7}}s"}, {"postscreen_pre_queue_limit", "10"}}));
+        std::vector<std::unique_ptr<Talk>> talks;
+        for (int count = 0; count < 9; ++count)
+            talks.push_back(std::make_unique<Talk>(house, fmt::format("198.51.100.{}", count)));
+        CHECK(talks.front()->deadline() - std::chrono::steady_clock::now() > 5s);
+        CHECK(talks.back()->deadline() - std::chrono::steady_clock::now() < 3s);
+        CHECK(house.logged("entering STRESS mode with 9 connections"));
+        talks.push_back(std::make_unique<Talk>(house, "198.51.100.10"));
+        talks.push_back(std::make_unique<Talk>(house, "198.51.100.11"));
+        CHECK(talks.back()->greeting == "421 4.3.2 All screening ports are busy\r\n");
+        CHECK(house.logged("reject: connect from [198.51.100.11]:40000: all screening ports busy"));
+        talks.clear();
+        const Talk calm(house);
+        CHECK(house.logged("leaving STRESS mode with 1 connections"));
+    }
+    SUBCASE("many of one address")
+    {
+        House house(screened({{"postscreen_client_connection_count_limit", "1"}}));
+        {
+            const Talk first(house), second(house);
+            CHECK(second.greeting == "421 4.7.0 Error: too many connections\r\n");
+            CHECK(house.logged("NOQUEUE: reject: CONNECT from [192.0.2.1]:40000: too many connections"));
+        }
+        const Talk third(house);
+        CHECK(third.greeting == teaser);
+    }
+}
+
+TEST_CASE("screen: lists in the DNS")
+{
+    const auto house_with = [](Settings more) {
+        more.emplace_back("postscreen_dnsbl_sites", "bad.test*2, worse.test=127.0.0.[2..5] worse.test=127.0.0.9*7 good.test*-4");
+        more.emplace_back("postscreen_dnsbl_threshold", "3");
+        auto house = std::make_unique<House>(screened(std::move(more)));
+        auto& zone = house->names.zone;
+        zone[{"1.2.0.192.bad.test", dns::Type::a}] = answered({"127.0.0.2"});
+        zone[{"1.2.0.192.worse.test", dns::Type::a}] = answered({"127.0.0.4", "127.0.0.5"}, 90s);
+        zone[{"7.2.0.192.bad.test", dns::Type::a}] = answered({"127.0.0.2"});
+        zone[{"7.2.0.192.good.test", dns::Type::a}] = answered({"127.0.9.2"});
+        return house;
+    };
+    SUBCASE("ignored: it is let in, and asked about again; that it waited is remembered")
+    {
+        const auto house = house_with({});
+        for (const std::string_view first : {teaser, greeting}) {
+            house->sink->lines.clear();
+            Talk talk(*house);
+            CHECK(talk.greeting == first);
+            talk.expire();
+            CHECK(lines(*house) == came("DNSBL rank 3 for [192.0.2.1]:40000\n"));
+        }
+    }
+    SUBCASE("enforced, with the domain that weighs most")
+    {
+        const auto house = house_with({{"postscreen_dnsbl_action", "enforce"}});
+        Talk talk(*house);
+        talk.expire();
+        CHECK(talk.receive() == greeting);
+        talk("HELO x");
+        talk("MAIL FROM:<a@b.test>");
+        CHECK(talk("RCPT TO:<c@d.test>") == "550 5.7.1 Service unavailable; client [192.0.2.1] blocked using bad.test\r\n");
+    }
+    SUBCASE("dropped, with what postscreen_dnsbl_reply_map says")
+    {
+        const auto house = house_with({{"postscreen_dnsbl_action", "drop"}, {"postscreen_dnsbl_reply_map", "inline:{bad.test=lists}"}});
+        Talk talk(*house);
+        talk.expire();
+        CHECK(talk.receive() == "521 5.7.1 Service unavailable; client [192.0.2.1] blocked using lists\r\n");
+        CHECK(lines(*house) == came("DNSBL rank 3 for [192.0.2.1]:40000\nDISCONNECT [192.0.2.1]:40000\n"));
+    }
+    SUBCASE("below the threshold it passes, for as long as the answers live within the limits")
+    {
+        const auto house = house_with({{"postscreen_dnsbl_min_ttl", "200s"}, {"postscreen_dnsbl_max_ttl", "300s"}});
+        {
+            Talk talk(*house, "192.0.2.7");
+            talk.expire();
+            CHECK(house->logged("PASS NEW [192.0.2.7]:40000"));
+        }
+        house->clock.advance(299s);
+        CHECK(Talk(*house, "192.0.2.7").greeting == greeting);
+        CHECK(house->logged("PASS OLD [192.0.2.7]:40000"));
+        house->names.asked.clear();
+        house->clock.advance(1s);
+        CHECK(Talk(*house, "192.0.2.7").greeting == greeting);             // the lists alone: nobody waits for a client that has waited today
+        CHECK(house->names.asked == std::vector<std::string>{"7.2.0.192.bad.test", "7.2.0.192.worse.test", "7.2.0.192.good.test"});
+    }
+    SUBCASE("so good that it need not wait")
+    {
+        const auto house = house_with({{"postscreen_dnsbl_allowlist_threshold", "-2"}});
+        const Talk talk(*house, "192.0.2.7");
+        house->loop.run_for(5ms);
+        house->settle();
+        CHECK(house->logged("PASS NEW [192.0.2.7]:40000"));
+    }
+    SUBCASE("a list that fails says nothing")
+    {
+        const auto house = house_with({{"postscreen_dnsbl_action", "drop"}});
+        house->names.zone[{"1.2.0.192.bad.test", dns::Type::a}] = dns::Answer{};
+        Talk talk(*house);
+        talk.expire();
+        CHECK(talk.receive() == greeting);
+        CHECK(has(house->whole_log(), "warning: dnsblog_query: lookup error for DNS query 1.2.0.192.bad.test: "));
+    }
+}
+
+TEST_CASE("screen: where a client is not remembered, it is put off until it asks elsewhere")
+{
+    House house(screened({{"postscreen_allowlist_interfaces", "!192.0.2.2 static:all"}}));
+    Talk talk(house);
+    talk.expire();
+    talk("HELO x");
+    talk("MAIL FROM:<a@b.test>");
+    CHECK(talk("RCPT TO:<c@d.test>") == "450 4.3.2 Service currently unavailable\r\n");
+    CHECK(lines(house).starts_with(came("ALLOWLIST VETO [192.0.2.1]:40000\n")));
+    CHECK_FALSE(has(house.whole_log(), "PASS"));
+}
+
+TEST_CASE("screen: what is said to a client that failed")
+{
+    House house(screened({{"postscreen_access_list", "reject"}, {"postscreen_denylist_action", "enforce"}, {"postscreen_greet_banner", ""},
+                          {"postscreen_command_count_limit", "14"}, {"smtpd_forbidden_commands", "CONNECT"}}));
+    const auto answers = [&](std::vector<std::string_view> commands) {
+        Talk talk(house);
+        CHECK(talk.greeting == greeting);
+        std::string last;
+        for (const std::string_view command : commands)
+            last = talk(command);
+        return last + (talk.ended() ? "gone" : "");
+    };
+    for (const auto& [command, reply] : {std::pair{"HELO", "501 Syntax: HELO hostname\r\n"},
+                                         {"EHLO", "501 Syntax: EHLO hostname\r\n"},
+                                         {"HELO x", "250 mx.example.test\r\n"},
+                                         {"NOOP", "250 2.0.0 Ok\r\n"},
+                                         {"RSET", "250 2.0.0 Ok\r\n"},
+                                         {"VRFY", "501 5.5.4 Syntax: VRFY address\r\n"},
+                                         {"VRFY x", "550 5.3.2 Service currently unavailable\r\n"},
+                                         {"ETRN", "500 Syntax: ETRN domain\r\n"},
+                                         {"ETRN x", "458 Unable to queue messages\r\n"},
+                                         {"AUTH PLAIN x", "502 5.5.2 Error: command not recognized\r\n"},
+                                         {"XCLIENT A=B", "502 5.5.2 Error: command not recognized\r\n"},
+                                         {"HELP", "502 5.5.2 Error: command not recognized\r\n"},
+                                         {"", "502 5.5.2 Error: command not recognized\r\n"},
+                                         {"STARTTLS", "502 5.5.1 Error: command not implemented\r\n"},
+                                         {"RCPT TO:<a@b.test>", "503 5.5.1 Error: need MAIL command\r\n"},
+                                         {"MAIL FROM a", "501 5.5.4 Syntax: MAIL FROM:<address>\r\n"},
+                                         {"MAIL FROM:<>", "250 2.1.0 Ok\r\n"},
+                                         {"DATA", "503 5.5.1 Error: need RCPT command\r\ngone"},
+                                         {"DATA now", "501 5.5.4 Syntax: DATA\r\ngone"},
+                                         {"BDAT", "501 5.5.4 Syntax: BDAT count [LAST]\r\ngone"},
+                                         {"BDAT 3 LAST", "554 5.5.1 Error: need MAIL command\r\ngone"},
+                                         {"CONNECT a", "521 5.7.0 Error: I can break rules, too. Goodbye.\r\ngone"},
+                                         {"Subject: a", "521 5.7.0 Error: I can break rules, too. Goodbye.\r\ngone"},
+                                         {"QUIT now", "221 2.0.0 Bye\r\ngone"}}) {
+        CAPTURE(command);
+        CHECK(answers({command}) == reply);
+    }
+    CHECK(answers({"MAIL FROM:<>", "MAIL FROM:<>"}) == "503 5.5.1 Error: nested MAIL command\r\n");
+    CHECK(answers({"MAIL FROM:<\"a b>\"@c.test> SIZE=1", "RCPT TO: \"c d\"@e.test NOTIFY=NEVER"}) == "550 5.3.2 Service currently unavailable\r\n");
+    CHECK(has(house.whole_log(), "from=<\"a b>\"@c.test>, to=<\"c d\"@e.test>, proto=SMTP, helo=<>"));
+    CHECK(answers(std::vector<std::string_view>(15, "NOOP")) == "421 mx.example.test Service unavailable - try again later\r\ngone");
+    CHECK(house.logged("COMMAND COUNT LIMIT from [192.0.2.1]:40000 after NOOP"));
+    CHECK(answers({"NOOP", std::string(3000, 'x')}) == "421 mx.example.test Service unavailable - try again later\r\ngone");
+    CHECK(house.logged("COMMAND LENGTH LIMIT from [192.0.2.1]:40000 after NOOP"));
+    {
+        Talk talk(house);
+        talk.expire();
+        CHECK(talk.receive() == "421 4.4.2 mx.example.test Error: timeout exceeded\r\n");
+        CHECK(house.logged("COMMAND TIME LIMIT from [192.0.2.1]:40000 after CONNECT"));
+    }
+    {
+        house.sink->lines.clear();
+        Talk talk(house);
+        talk.send("NOOP\n");
+        CHECK(house.logged("BARE NEWLINE from [192.0.2.1]:40000 after NOOP"));
+        CHECK(talk.send("MAIL FROM:<>\r\nRCPT TO:<c@d.test>\r\nDATA\r\n") ==
+              "250 2.1.0 Ok\r\n550 5.5.1 Protocol error\r\n554 5.5.1 Error: no valid recipients\r\n");
+        CHECK(house.logged("COMMAND PIPELINING from [192.0.2.1]:40000 after MAIL: RCPT TO:<c@d.test>\\r\\nDATA\\r\\n"));
+    }
+}
+
+TEST_CASE("screen: the PROXY protocol says who the client is")
+{
+    House house(screened({{"postscreen_upstream_proxy_protocol", "haproxy"}}));
+    Talk talk(house, "192.0.2.1", nullptr, "PROXY TCP4 203.0.113.9 203.0.113.1 4711 25\r\n");
+    CHECK(talk.greeting == teaser);
+    talk.expire();
+    CHECK(talk.receive() == greeting);
+    CHECK(lines(house) == "CONNECT from [203.0.113.9]:4711 to [203.0.113.1]:25\nPASS NEW [203.0.113.9]:4711\n");
+    CHECK(house.logged("connect from unknown[203.0.113.9]"));
+}
+
+TEST_CASE("screen: a server that ends lets nobody wait")
+{
+    House house(screened());
+    Talk talk(house);
+    house.smtpd().close();
+    house.loop.run_for(5ms);
+    CHECK(talk.receive() == std::string(greeting) + "421 4.3.2 mx.example.test Service is shutting down\r\n");
+}
+
+TEST_CASE("screen: wrong values name their parameter")
+{
+    const auto refused = [](std::string name, std::string value) {
+        try {
+            (void)screened({{std::move(name), std::move(value)}});
+        } catch (const config::BadValue& why) {
+            return std::string(why.what());
+        }
+        return std::string("taken");
+    };
+    CHECK(refused("postscreen_dnsbl_sites", "a.test*x") == "bad configuration: postscreen_dnsbl_sites: bad DNSBL weight factor \"x\" in \"a.test*x\"");
+    CHECK(has(refused("postscreen_dnsbl_sites", "a.test=127.0.0.[2..1]"), "postscreen_dnsbl_sites: bad DNSBL filter syntax"));
+    CHECK(has(refused("postscreen_dnsbl_sites", "-a-.test"), "postscreen_dnsbl_sites: bad DNSBL domain name \"-a-.test\""));
+    CHECK(has(refused("postscreen_access_list", "permit_all"), "postscreen_access_list: \"permit_all\""));
+    CHECK(has(refused("postscreen_greet_action", "reject"), "postscreen_greet_action"));
+    CHECK(has(refused("postscreen_upstream_proxy_protocol", "x"), "postscreen_upstream_proxy_protocol"));
+}
+
+TEST_CASE("screen: the temporary list forgets first who is to be forgotten first")
+{
+    const WallTime now{1000s};
+    screen::Allowed allowed(10, 100s);
+    for (int client = 0; client < 11; ++client)
+        allowed.put(fmt::format("a{}", client), {.greet = now + std::chrono::seconds(10 + client), .lists = {}}, now);
+    CHECK(allowed.size() <= 10);
+    CHECK_FALSE(allowed.find("a0", now));
+    CHECK(allowed.find("a9", now));
+    CHECK(allowed.find("a10", now));
+    CHECK(allowed.find("a10", now + 119s));
+    CHECK_FALSE(allowed.find("a10", now + 120s));
+    const auto cleaned = allowed.cleanup(now + 119s);
+    CHECK(cleaned.retained == 1);
+}
+
+TEST_CASE("screen: what a client said, as C writes it")
+{
+    CHECK(screen::in_c_form(std::string_view("\x01\x80\\a\t\"\r\n\0", 9)) == "\\001\\200\\\\a\\t\"\\r\\n\\000");
+    CHECK(screen::in_c_form(std::string(200, 'x')).size() == 100);
+}
