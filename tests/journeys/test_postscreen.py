@@ -124,9 +124,9 @@ class Postscreen(Journey):
         posthorn.run("postfix", "start", check=False)
         posthorn.wait_log(r'fatal: bad configuration: postscreen_dnsbl_sites: bad DNSBL weight factor "x" in "a\.test\*x"')
         posthorn.stop()
-        posthorn.set({"postscreen_dnsbl_sites": "", "postscreen_pipelining_enable": "yes"})
+        posthorn.set({"postscreen_dnsbl_sites": "", "postscreen_cache_map": "btree:/x"})
         said = posthorn.run("postfix", "check", check=False)
-        self.assertIn("postscreen_pipelining_enable is accepted but not acted on yet: only clients that failed another test are tested for it", said.stdout + said.stderr)
+        self.assertIn("postscreen_cache_map is accepted but not acted on yet: each smtpd keeps in memory who passed the tests", said.stdout + said.stderr)
         self.assertNotIn("before the greeting are not made", said.stdout + said.stderr)
 
     def test_a_reload_takes_new_words(self):

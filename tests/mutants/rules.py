@@ -43,6 +43,10 @@ def postmaster(name, path, rule, broken):
     return ("postmaster " + name, target, path, rule, broken, tests)
 
 
+def screen(name, file, rule, broken):
+    return ("screen " + name, "receive_test", f"src/journey/receive/screen/{file}.cpp", rule, broken, "screen:*")
+
+
 def schedule(name, rule, broken):
     return ("schedule " + name, "schedule_test", SHAPE, rule, broken, "")
 
@@ -261,6 +265,16 @@ RULES = [
     send("without names to ask for any will do", "src/journey/send/tls_demand.cpp", "if (demand.names.empty()) {", "if (demand.names.size() > 100) {", "*levels:*"),
     send("an IDN has one spelling", "src/journey/send/tls_policy.cpp", "        add(spelt);\n", "", "*policy:*"),
     # What the comparison with Debian's Postfix has to notice: two rules for each area, one for the tools and for the filter before the queue.
+    screen("remembers a client that was refused", "gate", "if (failed_ || vetoed_ || (!passed_greet_", "if (vetoed_ || (!passed_greet_"),
+    screen("takes who spoke early for patient", "gate", "        spoke_early_ = true;", "        spoke_early_ = passed_greet_ = true;"),
+    screen("reads on in a list that failed", "gate", """            log_.warning("{}: table lookup error -- ignoring the remainder of this access list", one.table);
+            co_return Standing::unknown;""", """            log_.warning("{}: table lookup error -- ignoring the remainder of this access list", one.table);
+            continue;"""),
+    screen("counts a rule once for each answer", "rank", "        sum_ += rule.weight;", "        sum_ += rule.weight * static_cast<int>(answer.records.size());"),
+    screen("lets answers of lists live for ever", "rank", "std::max(least, std::min(most, life_))", "std::max(least, most)"),
+    screen("takes a greeting for the whole of good manners", "refusal", "co_return passed_ && !failed_;", "co_return !failed_;"),
+    screen("lets a client that failed send content", "refusal", "        co_await drop(std::string(after_refusal(command)));", "        co_await say(std::string(after_refusal(command)));"),
+    screen("knows an old client for ever", "allowed", "return forgotten(entry.second, now);", "return forgotten(entry.second, now) && false;"),
     postmaster("hears of a shortage from every session", "src/journey/receive/session.cpp", "if (record_->only_ours()) {", "if (record_->only_ours() && false) {"),
     postmaster("hears of what came right", "src/journey/receive/session_record.hpp", "void forgive() { found_ = {}; }", "void forgive() {}"),
     postmaster("reads passwords", "src/journey/receive/session_record.cpp", '"AUTH") ? "AUTH (arguments', '"AUTHX") ? "AUTH (arguments'),

@@ -65,7 +65,9 @@ Server::Core::Core(Executor on, Options with, Outside from)
         outside.log.warning("smtpd_discard_ehlo_keywords: unknown EHLO keyword \"{}\" is ignored", word);
     if (options.tls_require_certificate && options.tls_level != TlsLevel::encrypt)
         outside.log.warning("Can't require client certs unless TLS is required");
-    if (options.screen.enabled)
+    if (options.screen.enabled && options.tls_wrapper)
+        outside.log.warning("smtpd_tls_wrappermode = yes: clients are not tested before the greeting, as they speak first");
+    else if (options.screen.enabled)
         gate = std::make_unique<screen::Gate>(*this, outside.screen_log);
 }
 

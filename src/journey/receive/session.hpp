@@ -9,7 +9,7 @@
 #include "net/proxy_header.hpp"
 #include "receive/content.hpp"
 #include "receive/core.hpp"
-#include "receive/screen/gate.hpp"
+#include "receive/screen/arrival.hpp"
 #include "receive/session_record.hpp"
 #include "receive/tally.hpp"
 #include "smtp/command.hpp"

@@ -152,9 +152,9 @@ TEST_CASE("process table: a line postscreen is one smtpd that tests its clients,
 {
     TableOptions options;
     options.smtpd_processes = 8;
-    const auto table = process_table(parsed("25 inet n - n - 1 postscreen -o postscreen_greet_wait=3s\nsmtpd pass - - n - 7 smtpd -o myhostname=a.test\n"
-                                            "dnsblog unix - - n - 0 dnsblog\ntlsproxy unix - - n - 0 tlsproxy\n26 inet n - n - 1 smtpd\n"),
-                                     options);
+    const std::string text = "25 inet n - n - 1 postscreen -o postscreen_greet_wait=3s\nsmtpd pass - - n - 7 smtpd -o myhostname=a.test\n"
+                             "dnsblog unix - - n - 0 dnsblog\ntlsproxy unix - - n - 0 tlsproxy\n26 inet n - n - 1 smtpd\n";
+    const auto table = process_table(parsed(text), options);
     REQUIRE(table);
     CHECK(table->warnings.empty());
     const ProcessLine& screened = line(*table, "25/inet");

@@ -7,6 +7,8 @@
 
 #include "base/clock.hpp"
 
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,9 +16,14 @@
 
 namespace posthorn::receive::screen {
 
+/// Tests of what a client says after the greeting.
+enum class Deep : std::uint8_t { pipelining, non_smtp, bare_newline };
+inline constexpr std::size_t deep_tests = 3;
+
 struct Passed {
     WallTime greet{}, lists{};                    // each counts until then; the epoch: never passed
-    WallTime last() const { return greet < lists ? lists : greet; }
+    std::array<WallTime, deep_tests> deep{};
+    WallTime last() const { return std::max({greet, lists, std::ranges::max(deep)}); }
 };
 
 class Allowed {

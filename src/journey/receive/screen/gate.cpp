@@ -12,8 +12,21 @@
 
 namespace posthorn::receive::screen {
 
+namespace {
+
+/// What our EHLO reply offers a client that failed, who is told no limits.
+receive::Options told_to_failed(receive::Options options)
+{
+    options.disable_vrfy = options.screen.disable_vrfy;
+    options.recipient_limit = receive::Options::usual_recipient_limit;
+    options.session_mail_limit = 0;
+    return options;
+}
+
+}  // namespace
+
 Gate::Gate(Server::Core& core, observe::Log log)
-    : core_(core), log_(std::move(log)),
+    : core_(core), told_to_failed_(told_to_failed(core.options)), log_(std::move(log)),
       replies_("postscreen_dnsbl_reply_map", core.options.screen.reply_map, tables::Flags{}, core.outside.tables),
       interfaces_(tables::ListKind::hosts, "postscreen_allowlist_interfaces", core.options.screen.interfaces, false, core.outside.tables),
       forbidden_(tables::ListKind::strings, "postscreen_forbidden_commands", core.options.screen.forbidden, false, core.outside.tables),
@@ -245,7 +258,7 @@ private:
                 co_return;
         }
         choose_tests();
-        if (!test_greet_ && !test_lists_) {
+        if (!test_greet_ && !test_lists_ && !tests_deep()) {
             if (known_)
                 gate_.log_.info("PASS OLD {}", client());
         } else {
@@ -258,15 +271,28 @@ private:
             gate_.waiting_.erase(place);
             if (!here)
                 co_return;
-            conclude();
-            if (vetoed_ && refusal_.empty())
-                refusal_ = "450 4.3.2 Service currently unavailable";
         }
-        if (refusal_.empty())
+        failed_ = !refusal_.empty();
+        if (rank_->good && !failed_)
+            passed_deep_ = std::exchange(test_deep_, {});
+        if (!failed_ && !vetoed_ && !tests_deep()) {
+            conclude();
             co_return;
-        Refusal talk(gate_, std::move(arrival_.stream), client(), std::move(arrival_.early), std::move(refusal_));
-        co_await talk.run(!spoke_early_);
+        }
+        std::array<bool, deep_tests> watched = test_deep_;
+        if (failed_ || vetoed_)
+            watched.fill(true);                   // who is talked with anyway is watched for everything
+        if (!failed_)
+            refusal_ = "450 4.3.2 Service currently unavailable";
+        Refusal talk(gate_, std::move(arrival_.stream), client(), std::move(arrival_.early), refusal_, watched);
+        if (co_await talk.run(!spoke_early_ || options_.early != Act::enforce))
+            passed_deep_ = std::exchange(test_deep_, {});
+        failed_ = failed_ || talk.failed();
+        conclude();
+        gate_.log_.info("DISCONNECT {}", client());
     }
+
+    bool tests_deep() const { return std::ranges::find(test_deep_, true) != test_deep_.end(); }
 
     // Tests that were passed lately are left out; where one is made, so are those that would have to be made soon.
     void choose_tests()
@@ -275,12 +301,15 @@ private:
             known_ = gate_.allowed_.find(ip_, now());
         const Passed passed = known_.value_or(Passed{});
         const bool greet = !options_.teaser.empty(), lists = !options_.sites.empty();
-        const auto due = [&](WallTime when) {
-            return std::pair{greet && passed.greet <= when, lists && passed.lists <= when};
+        const auto choose = [&](WallTime when) {
+            test_greet_ = greet && passed.greet <= when;
+            test_lists_ = lists && passed.lists <= when;
+            for (std::size_t test = 0; test < deep_tests; ++test)
+                test_deep_[test] = options_.deep[test].enabled && passed.deep[test] <= when;
         };
-        std::tie(test_greet_, test_lists_) = due(now());
-        if (test_greet_ || test_lists_)
-            std::tie(test_greet_, test_lists_) = due(now() + std::min(options_.greet_life, options_.dns_most) / 2);
+        choose(now());
+        if (test_greet_ || test_lists_ || tests_deep())
+            choose(now() + std::min(options_.greet_life, options_.dns_most) / 2);
     }
 
     /// The tests side by side. False: the client is gone.
@@ -382,22 +411,25 @@ private:
             else if (const std::optional<std::string>& text = *found; text)
                 domain = *text;
         }
-        co_return co_await fail(options_.listed, "521", "550",
-                                fmt::format("5.7.1 Service unavailable; client [{}] blocked using {}", ip_, domain));
+        co_return co_await fail(options_.listed, "521", "550", fmt::format("5.7.1 Service unavailable; client [{}] blocked using {}", ip_, domain));
     }
 
     /// What was passed counts from now on, unless something was not.
     void conclude()
     {
-        if (!refusal_.empty() || vetoed_ || (!passed_greet_ && !passed_lists_))
+        const bool deep = std::ranges::find(passed_deep_, true) != passed_deep_.end();
+        if (failed_ || vetoed_ || (!passed_greet_ && !passed_lists_ && !deep))
             return;
-        if (passed_greet_ == test_greet_ && passed_lists_ == test_lists_)
+        if (passed_greet_ == test_greet_ && passed_lists_ == test_lists_ && !tests_deep())
             gate_.log_.info("PASS {} {}", known_ || gate_.allowed_.find(ip_, now()) ? "OLD" : "NEW", client());
         Passed passed = gate_.allowed_.find(ip_, now()).value_or(Passed{});
         if (passed_lists_)
             passed.lists = now() + rank_->rank.life(options_.dns_least, options_.dns_most);
         if (passed_greet_)
             passed.greet = std::max(now() + options_.greet_life, rank_->good ? passed.lists : WallTime{});
+        for (std::size_t test = 0; test < deep_tests; ++test)
+            if (passed_deep_[test])
+                passed.deep[test] = rank_->good ? std::max(passed.deep[test], passed.lists) : now() + options_.deep[test].life;
         gate_.allowed_.put(ip_, passed, now());
     }
 
@@ -411,7 +443,8 @@ private:
     SteadyTime begin_;
     std::optional<Passed> known_;
     std::string refusal_;                         // what every recipient is answered with; empty: the client has failed in nothing that counts
-    bool counted_ = false, vetoed_ = false;
+    bool counted_ = false, vetoed_ = false, failed_ = false;
+    std::array<bool, deep_tests> test_deep_{}, passed_deep_{};
     bool test_greet_ = false, test_lists_ = false, passed_greet_ = false, passed_lists_ = false, spoke_early_ = false;
 };
 

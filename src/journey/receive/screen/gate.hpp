@@ -7,9 +7,9 @@
 // Owns     the stream while it lasts. What Core names outlives the gate; the gate outlives its visits.
 #pragma once
 
-#include "net/proxy_header.hpp"
 #include "observe/log.hpp"
 #include "receive/screen/allowed.hpp"
+#include "receive/screen/arrival.hpp"
 #include "receive/server.hpp"
 #include "tables/maps.hpp"
 #include "tables/match_list.hpp"
@@ -22,14 +22,6 @@
 #include <vector>
 
 namespace posthorn::receive::screen {
-
-/// A client that may be heard.
-struct Arrival {
-    explicit Arrival(std::unique_ptr<net::Stream> with) : stream(std::move(with)) {}
-    std::unique_ptr<net::Stream> stream;
-    std::string early;                            // what it said before it was asked
-    std::optional<net::ProxyHeader> proxied;      // who it is, as the balancer before it says
-};
 
 class Gate {
 public:
@@ -53,6 +45,7 @@ private:
     void clean(WallTime now);
 
     Server::Core& core_;
+    const receive::Options told_to_failed_;       // for the reply to EHLO
     observe::Log log_;
     std::vector<std::unique_ptr<tables::Maps>> access_;       // one for each table of the access list, in its order
     tables::Maps replies_;

@@ -26,8 +26,8 @@ std::vector<Options::Access> read_access(const std::string& text)
         if (!one && word.find(':') != std::string_view::npos)
             one = Options::Access{.kind = Options::Access::Kind::table, .table = std::string(word)};
         if (!one)
-            throw BadValue(fmt::format("bad configuration: postscreen_access_list: \"{}\": expected permit, reject, dunno, permit_mynetworks or a table",
-                                       word));
+            throw BadValue(
+                fmt::format("bad configuration: postscreen_access_list: \"{}\": expected permit, reject, dunno, permit_mynetworks or a table", word));
         access.push_back(*std::move(one));
     }
     return access;
@@ -79,9 +79,12 @@ Options Options::from(const config::Snapshot& snapshot)
     options.disable_vrfy = snapshot.get(postscreen_disable_vrfy_command);
     options.discarded = smtp::parse_discard_list(snapshot.get(postscreen_discard_ehlo_keywords));
     options.forbidden = snapshot.get(postscreen_forbidden_commands);
-    options.piped = snapshot.get(postscreen_pipelining_action);
-    options.no_smtp = snapshot.get(postscreen_non_smtp_command_action);
-    options.bare = snapshot.get(postscreen_bare_newline_action);
+    const auto deep = [&](const auto& enable, const auto& action, const auto& ttl) {
+        return DeepTest{.enabled = snapshot.get(enable), .act = snapshot.get(action), .life = snapshot.get(ttl)};
+    };
+    options.deep = {deep(postscreen_pipelining_enable, postscreen_pipelining_action, postscreen_pipelining_ttl),
+                    deep(postscreen_non_smtp_command_enable, postscreen_non_smtp_command_action, postscreen_non_smtp_command_ttl),
+                    deep(postscreen_bare_newline_enable, postscreen_bare_newline_action, postscreen_bare_newline_ttl)};
     options.per_client = static_cast<std::size_t>(std::max(0, snapshot.get(postscreen_client_connection_count_limit)));
     options.most = static_cast<std::size_t>(snapshot.get(postscreen_pre_queue_limit));
     const std::string proxy = snapshot.get(postscreen_upstream_proxy_protocol);

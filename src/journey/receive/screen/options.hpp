@@ -3,6 +3,7 @@
 #pragma once
 
 #include "config/snapshot.hpp"
+#include "receive/screen/allowed.hpp"
 #include "receive/screen/params.hpp"
 #include "receive/screen/rank.hpp"
 #include "smtp/ehlo.hpp"
@@ -38,7 +39,12 @@ struct Options {
     bool helo_required = false, disable_vrfy = false;
     smtp::DiscardList discarded;
     std::string forbidden;
-    Act piped = Act::enforce, no_smtp = Act::drop, bare = Act::ignore;
+    struct DeepTest {
+        bool enabled = false;
+        Act act = Act::ignore;
+        std::chrono::seconds life{30 * 86400};
+    };
+    std::array<DeepTest, deep_tests> deep;        // by Deep
     std::size_t per_client = 50, most = 100;      // clients before the greeting
     bool proxied = false;
     std::chrono::seconds proxy_timeout{5};

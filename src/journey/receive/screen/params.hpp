@@ -15,9 +15,10 @@ enum class Act : std::uint8_t { ignore, enforce, drop };
 
 namespace posthorn::config {
 template <>
-inline constexpr auto words<posthorn::receive::screen::Act> = std::to_array<Word<posthorn::receive::screen::Act>>(
-    {{"ignore", posthorn::receive::screen::Act::ignore}, {"enforce", posthorn::receive::screen::Act::enforce},
-     {"drop", posthorn::receive::screen::Act::drop}});
+inline constexpr auto words<posthorn::receive::screen::Act> =
+    std::to_array<Word<posthorn::receive::screen::Act>>({{"ignore", posthorn::receive::screen::Act::ignore},
+                                                         {"enforce", posthorn::receive::screen::Act::enforce},
+                                                         {"drop", posthorn::receive::screen::Act::drop}});
 }  // namespace posthorn::config
 
 namespace posthorn::receive::screen {
@@ -51,16 +52,17 @@ inline constexpr Param<std::string> postscreen_allowlist_interfaces{
     .name = "postscreen_allowlist_interfaces",
     .initial = "${postscreen_whitelist_interfaces?{$postscreen_whitelist_interfaces}:{static:all}}",
     .doc = "Addresses of this host where a client that passes the tests is remembered; elsewhere (a backup MX) it is not."};
-inline constexpr Param<seconds> postscreen_greet_wait{
-    .name = "postscreen_greet_wait", .initial = "${stress?{2}:{6}}s", .least = seconds{1}, .doc = "How long a client is kept waiting for the greeting."};
+inline constexpr Param<seconds> postscreen_greet_wait{.name = "postscreen_greet_wait",
+                                                      .initial = "${stress?{2}:{6}}s",
+                                                      .least = seconds{1},
+                                                      .doc = "How long a client is kept waiting for the greeting."};
 inline constexpr Param<std::string> postscreen_greet_banner{
     .name = "postscreen_greet_banner", .initial = "$smtpd_banner", .doc = "The first line of the greeting, said before that wait; empty: none."};
-inline constexpr Param<Act> postscreen_greet_action{
-    .name = "postscreen_greet_action", .initial = "ignore", .doc = "What becomes of a client that speaks before the greeting: ignore, enforce, drop."};
-inline constexpr Param<seconds> postscreen_greet_ttl{.name = "postscreen_greet_ttl",
-                                                     .initial = "1d",
-                                                     .least = seconds{1},
-                                                     .doc = "How long it counts that a client waited for the greeting."};
+inline constexpr Param<Act> postscreen_greet_action{.name = "postscreen_greet_action",
+                                                    .initial = "ignore",
+                                                    .doc = "What becomes of a client that speaks before the greeting: ignore, enforce, drop."};
+inline constexpr Param<seconds> postscreen_greet_ttl{
+    .name = "postscreen_greet_ttl", .initial = "1d", .least = seconds{1}, .doc = "How long it counts that a client waited for the greeting."};
 inline constexpr Param<std::string> postscreen_dnsbl_sites{
     .name = "postscreen_dnsbl_sites",
     .initial = "",
@@ -70,6 +72,7 @@ inline constexpr Param<int> postscreen_dnsbl_threshold{
 inline constexpr Param<int> postscreen_dnsbl_allowlist_threshold{
     .name = "postscreen_dnsbl_allowlist_threshold",
     .initial = "${postscreen_dnsbl_whitelist_threshold?{$postscreen_dnsbl_whitelist_threshold}:{0}}",
+    .least = -2147483647,
     .doc = "Below zero: the sum of weights at which a client passes all other tests as well. 0: there is none."};
 inline constexpr Param<Act> postscreen_dnsbl_action{
     .name = "postscreen_dnsbl_action", .initial = "ignore", .doc = "What becomes of a client with such a sum: ignore, enforce, drop."};
@@ -102,29 +105,35 @@ inline constexpr Param<bool> postscreen_helo_required{
     .name = "postscreen_helo_required", .initial = "$smtpd_helo_required", .doc = "Such a client has to say HELO or EHLO before MAIL."};
 inline constexpr Param<bool> postscreen_disable_vrfy_command{
     .name = "postscreen_disable_vrfy_command", .initial = "$disable_vrfy_command", .doc = "To such a client VRFY is refused."};
-inline constexpr Param<std::string> postscreen_discard_ehlo_keywords{.name = "postscreen_discard_ehlo_keywords",
-                                                                     .initial = "$smtpd_discard_ehlo_keywords",
-                                                                     .doc = "EHLO keywords that such a client is not told."};
+inline constexpr Param<std::string> postscreen_discard_ehlo_keywords{
+    .name = "postscreen_discard_ehlo_keywords", .initial = "$smtpd_discard_ehlo_keywords", .doc = "EHLO keywords that such a client is not told."};
 inline constexpr Param<std::string> postscreen_forbidden_commands{
-    .name = "postscreen_forbidden_commands",
-    .initial = "$smtpd_forbidden_commands",
-    .doc = "Commands of such a client that are logged as no SMTP."};
-inline constexpr Param<Act> postscreen_pipelining_action{.name = "postscreen_pipelining_action",
-                                                         .initial = "enforce",
-                                                         .doc = "What becomes of such a client where it does not wait for replies: ignore, enforce, drop."};
-inline constexpr Param<Act> postscreen_non_smtp_command_action{.name = "postscreen_non_smtp_command_action",
-                                                               .initial = "drop",
-                                                               .doc = "The same where it says what is no SMTP: ignore, enforce, drop."};
+    .name = "postscreen_forbidden_commands", .initial = "$smtpd_forbidden_commands", .doc = "Commands of such a client that are logged as no SMTP."};
+inline constexpr Param<bool> postscreen_pipelining_enable{
+    .name = "postscreen_pipelining_enable", .initial = "no", .doc = "Clients are tested for waiting for replies; who passes has to come again."};
+inline constexpr Param<Act> postscreen_pipelining_action{
+    .name = "postscreen_pipelining_action", .initial = "enforce", .doc = "What becomes of a client that does not wait: ignore, enforce, drop."};
+inline constexpr Param<seconds> postscreen_pipelining_ttl{
+    .name = "postscreen_pipelining_ttl", .initial = "30d", .least = seconds{1}, .doc = "How long it counts that a client waited for replies."};
+inline constexpr Param<bool> postscreen_non_smtp_command_enable{
+    .name = "postscreen_non_smtp_command_enable", .initial = "no", .doc = "Clients are tested for commands of other protocols, in the same way."};
+inline constexpr Param<Act> postscreen_non_smtp_command_action{
+    .name = "postscreen_non_smtp_command_action", .initial = "drop", .doc = "What becomes of a client that says such: ignore, enforce, drop."};
+inline constexpr Param<seconds> postscreen_non_smtp_command_ttl{
+    .name = "postscreen_non_smtp_command_ttl", .initial = "30d", .least = seconds{1}, .doc = "How long it counts that a client said none."};
+inline constexpr Param<bool> postscreen_bare_newline_enable{
+    .name = "postscreen_bare_newline_enable", .initial = "no", .doc = "Clients are tested for lines that end in a bare newline, in the same way."};
 inline constexpr Param<Act> postscreen_bare_newline_action{
-    .name = "postscreen_bare_newline_action", .initial = "ignore", .doc = "The same where a line of it ends in a bare newline: ignore, enforce, drop."};
+    .name = "postscreen_bare_newline_action", .initial = "ignore", .doc = "What becomes of a client that ends lines so: ignore, enforce, drop."};
+inline constexpr Param<seconds> postscreen_bare_newline_ttl{
+    .name = "postscreen_bare_newline_ttl", .initial = "30d", .least = seconds{1}, .doc = "How long it counts that a client ended none so."};
 inline constexpr Param<int> postscreen_client_connection_count_limit{.name = "postscreen_client_connection_count_limit",
                                                                      .initial = "$smtpd_client_connection_count_limit",
                                                                      .doc = "How many connections of one client may be before the greeting; 0: any."};
 inline constexpr Param<int> postscreen_pre_queue_limit{
     .name = "postscreen_pre_queue_limit", .initial = "$default_process_limit", .least = 10, .doc = "How many clients may be before the greeting."};
-inline constexpr Param<std::string> postscreen_upstream_proxy_protocol{.name = "postscreen_upstream_proxy_protocol",
-                                                                       .initial = "",
-                                                                       .doc = "haproxy: who the client is, is said by the balancer before it."};
+inline constexpr Param<std::string> postscreen_upstream_proxy_protocol{
+    .name = "postscreen_upstream_proxy_protocol", .initial = "", .doc = "haproxy: who the client is, is said by the balancer before it."};
 inline constexpr Param<seconds> postscreen_upstream_proxy_timeout{
     .name = "postscreen_upstream_proxy_timeout", .initial = "5s", .least = seconds{1}, .doc = "How long the balancer may take for that."};
 

@@ -56,9 +56,6 @@ void Rank::add(const RankedDomain& domain, const dns::Answer& answer)
     }
 }
 
-std::chrono::seconds Rank::life(std::chrono::seconds least, std::chrono::seconds most) const
-{
-    return std::max(least, std::min(most, life_));
-}
+std::chrono::seconds Rank::life(std::chrono::seconds least, std::chrono::seconds most) const { return std::max(least, std::min(most, life_)); }
 
 }  // namespace posthorn::receive::screen

@@ -14,8 +14,6 @@ namespace posthorn::receive::screen {
 
 namespace {
 
-constexpr std::size_t longest_line = 2048;
-
 /// "<a@b>" of "FROM:<a@b> SIZE=1"; none where the word before it is not `keyword`. Who is refused anyway needs no exact reading.
 std::optional<std::string> address_behind(std::string_view keyword, std::string_view arguments)
 {
@@ -40,13 +38,14 @@ std::optional<std::string> address_behind(std::string_view keyword, std::string_
 
 }  // namespace
 
-Refusal::Refusal(Gate& gate, std::unique_ptr<net::Stream> stream, std::string client, std::string early, std::string reply)
-    : gate_(gate), stream_(std::move(stream)), client_(std::move(client)), input_(std::move(early)), reply_(std::move(reply)),
+Refusal::Refusal(Gate& gate, std::unique_ptr<net::Stream> stream, std::string client, std::string early, std::string reply,
+                 std::array<bool, deep_tests> watched)
+    : gate_(gate), stream_(std::move(stream)), client_(std::move(client)), input_(std::move(early)), reply_(std::move(reply)), watched_(watched),
       since_(std::chrono::steady_clock::now())
 {
 }
 
-awaitable<void> Refusal::run(bool greet)
+awaitable<bool> Refusal::run(bool greet)
 {
     waiting_ = gate_.waiting_.insert(gate_.waiting_.end(), stream_.get());
     if (!greet || co_await say(fmt::format("220 {}", gate_.core_.options.banner))) {
@@ -57,7 +56,7 @@ awaitable<void> Refusal::run(bool greet)
     gate_.waiting_.erase(waiting_);
     if (stream_)
         stream_->close();
-    gate_.log_.info("DISCONNECT {}", client_);
+    co_return passed_ && !failed_;
 }
 
 awaitable<bool> Refusal::say(std::string text)
@@ -89,17 +88,18 @@ awaitable<bool> Refusal::hear(std::string* line)
 {
     const auto deadline = std::chrono::steady_clock::now() + gate_.pace().command;
     for (;;) {
-        if (const auto end = input_.find('\n'); end != std::string::npos) {
+        const auto end = input_.find('\n');
+        if (std::min(end, input_.size()) > gate_.core_.options.line_length_limit) {
+            gate_.log_.info("COMMAND LENGTH LIMIT from {} after {}", client_, where_);
+            co_await drop(fmt::format("421 {} Service unavailable - try again later", gate_.core_.options.myhostname));
+            co_return false;
+        }
+        if (end != std::string::npos) {
             const bool whole = end > 0 && input_[end - 1] == '\r';
             bare_ = !whole;
             line->assign(input_, 0, whole ? end - 1 : end);
             input_.erase(0, end + 1);
             co_return true;
-        }
-        if (input_.size() > longest_line) {
-            gate_.log_.info("COMMAND LENGTH LIMIT from {} after {}", client_, where_);
-            co_await drop(fmt::format("421 {} Service unavailable - try again later", gate_.core_.options.myhostname));
-            co_return false;
         }
         std::array<char, 1024> room;
         stream_->expires_at(deadline);
@@ -123,14 +123,11 @@ std::string Refusal::ehlo(bool extended)
     const receive::Options& told = gate_.core_.options;
     if (!extended)
         return "250 " + told.myhostname;
-    receive::Options shown = told;
-    shown.disable_vrfy = gate_.options().disable_vrfy;
-    shown.recipient_limit = receive::Options::usual_recipient_limit;
-    shown.session_mail_limit = 0;
     smtp::KeywordSet discarded = gate_.options().discarded.keywords;
     discarded.insert(smtp::Keyword::pipelining);
     const auto* tls = gate_.core_.outside.tls;
-    std::string text = ehlo_reply(shown, discarded, {.starttls = told.tls_level != TlsLevel::none && !tls_ && tls != nullptr && tls->available()});
+    std::string text =
+        ehlo_reply(gate_.told_to_failed_, discarded, {.starttls = told.tls_level != TlsLevel::none && !tls_ && tls != nullptr && tls->available()});
     text.resize(text.size() - 2);
     return text;
 }
@@ -145,8 +142,11 @@ bool Refusal::no_smtp(std::string_view line, std::string_view word) const
 }
 
 /// One more test that it failed. False: the talk is over.
-awaitable<bool> Refusal::fail(Act act, std::string reply)
+awaitable<bool> Refusal::fail(Deep test, std::string reply)
 {
+    watched_[static_cast<std::size_t>(test)] = false;
+    const Act act = gate_.options().deep[static_cast<std::size_t>(test)].act;
+    failed_ = failed_ || act != Act::ignore;
     if (act == Act::enforce)
         reply_ = "550 5.5.1 Protocol error";
     if (act == Act::drop)
@@ -175,21 +175,20 @@ awaitable<void> Refusal::answer(std::string line)
     const bool known = command.verb != nullptr && command.verb->id != VerbId::lhlo && command.verb->id != VerbId::expn &&
                        command.verb->id != VerbId::turn && command.verb->id != VerbId::help && command.verb->id != VerbId::auth &&
                        command.verb->id != VerbId::xclient && command.verb->id != VerbId::xforward;
-    if (!known && no_smtp(line, command.word)) {
+    if (!known && looks_for(Deep::non_smtp) && no_smtp(line, command.word)) {
         gate_.log_.info("NON-SMTP COMMAND from {} after {}: {}", client_, where_, printable(std::string_view(line).substr(0, 100)));
-        if (!co_await fail(gate_.options().no_smtp, "521 5.7.0 Error: I can break rules, too. Goodbye."))
+        if (!co_await fail(Deep::non_smtp, "521 5.7.0 Error: I can break rules, too. Goodbye."))
             co_return;
     }
     const std::string before = std::exchange(where_, known ? std::string(command.verb->name) : printable(command.word));
-    if (!input_.empty() && !piped_ && !(known && command.verb->id == VerbId::bdat)) {
+    if (!input_.empty() && looks_for(Deep::pipelining) && !(known && command.verb->id == VerbId::bdat)) {
         gate_.log_.info("COMMAND PIPELINING from {} after {}: {}", client_, where_, in_c_form(input_));
-        piped_ = true;
-        if (!co_await fail(gate_.options().piped, "521 5.5.1 Protocol error"))
+        if (!co_await fail(Deep::pipelining, "521 5.5.1 Protocol error"))
             co_return;
     }
-    if (bare_ && !std::exchange(bare_seen_, true)) {
-        gate_.log_.info("BARE NEWLINE from {} after {}", client_, where_);
-        if (!co_await fail(gate_.options().bare, "521 5.5.1 Protocol error"))
+    if (bare_ && looks_for(Deep::bare_newline)) {
+        gate_.log_.info("BARE NEWLINE from {} after {}", client_, printable(std::string_view(line).substr(0, 100)));
+        if (!co_await fail(Deep::bare_newline, "521 5.5.1 Protocol error"))
             co_return;
     }
     if (++commands_ > gate_.options().command_limit) {
@@ -239,6 +238,7 @@ awaitable<void> Refusal::answer(std::string line)
         else if (const auto address = address_behind("TO:", arguments); !address)
             co_await say("501 5.5.4 Syntax: RCPT TO:<address>");
         else {
+            passed_ = true;
             gate_.log_.info("NOQUEUE: reject: RCPT from {}: {}; from=<{}>, to=<{}>, proto={}, helo=<{}>", client_, reply_, printable(sender_),
                             printable(*address), esmtp_ ? "ESMTP" : "SMTP", printable(helo_));
             co_await say(reply_);
@@ -256,7 +256,7 @@ awaitable<void> Refusal::answer(std::string line)
         break;
     case VerbId::noop: co_await say("250 2.0.0 Ok"); break;
     case VerbId::vrfy:
-        co_await say(arguments.empty()                  ? "501 5.5.4 Syntax: VRFY address"
+        co_await say(arguments.empty()              ? "501 5.5.4 Syntax: VRFY address"
                      : gate_.options().disable_vrfy ? "502 5.5.1 VRFY command is disabled"
                                                     : reply_);
         break;

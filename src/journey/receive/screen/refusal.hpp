@@ -1,5 +1,5 @@
-// receive/screen/refusal.hpp: the dialogue with a client that failed: it may say who it is and for whom its mail would be, for the log; no
-// recipient is taken.                                                                                RFC 5321 3.1; postscreen(8)
+// receive/screen/refusal.hpp: the dialogue with a client that failed, or whose manners are to be seen first: it may say who it is and for whom its
+// mail would be, for the log; no recipient is taken.                                                 RFC 5321 3.1; postscreen(8)
 // Ends     at QUIT, DATA or BDAT, a lost connection, postscreen_command_count_limit and _time_limit, a command that is none of SMTP's.
 #pragma once
 
@@ -10,11 +10,16 @@ namespace posthorn::receive::screen {
 
 class Refusal {
 public:
-    /// `client` is "[address]:port"; `early` what it has said before it was asked; `reply` what each RCPT is answered with.
-    Refusal(Gate& gate, std::unique_ptr<net::Stream> stream, std::string client, std::string early, std::string reply);
+    /// `client` is "[address]:port"; `early` what it has said before it was asked; `reply` what each RCPT is answered with; `watched`, by
+    /// Deep, what is looked for in its commands.
+    Refusal(Gate& gate, std::unique_ptr<net::Stream> stream, std::string client, std::string early, std::string reply,
+            std::array<bool, deep_tests> watched);
     Refusal(Refusal&&) = delete;
 
-    awaitable<void> run(bool greet);
+    /// True: nothing that was looked for and counts was found until it named a recipient.
+    awaitable<bool> run(bool greet);
+    /// Something that counts was found.
+    bool failed() const { return failed_; }
 
 private:
     awaitable<bool> say(std::string text);
@@ -23,7 +28,8 @@ private:
     awaitable<void> drop(std::string reply);
     awaitable<void> secure();
     bool no_smtp(std::string_view line, std::string_view word) const;
-    awaitable<bool> fail(Act act, std::string reply);
+    awaitable<bool> fail(Deep test, std::string reply);
+    bool looks_for(Deep test) const { return watched_[static_cast<std::size_t>(test)]; }
     std::string ehlo(bool extended);
     std::string_view after_refusal(const smtp::Command& command) const;
     void hung_up();
@@ -32,7 +38,8 @@ private:
     std::unique_ptr<net::Stream> stream_;
     std::string client_, input_, reply_;
     std::string helo_, sender_, where_ = "CONNECT";
-    bool esmtp_ = false, mail_ = false, tls_ = false, over_ = false, piped_ = false, bare_ = false, bare_seen_ = false;
+    bool esmtp_ = false, mail_ = false, tls_ = false, over_ = false, bare_ = false, failed_ = false, passed_ = false;
+    std::array<bool, deep_tests> watched_;
     int commands_ = 0;
     SteadyTime since_;
     std::list<net::Stream*>::iterator waiting_;
