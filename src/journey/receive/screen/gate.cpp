@@ -420,9 +420,9 @@ private:
         const bool deep = std::ranges::find(passed_deep_, true) != passed_deep_.end();
         if (failed_ || vetoed_ || (!passed_greet_ && !passed_lists_ && !deep))
             return;
-        if (passed_greet_ == test_greet_ && passed_lists_ == test_lists_ && !tests_deep())
-            gate_.log_.info("PASS {} {}", known_ || gate_.allowed_.find(ip_, now()) ? "OLD" : "NEW", client());
         Passed passed = gate_.allowed_.find(ip_, now()).value_or(Passed{});
+        if (passed_greet_ == test_greet_ && passed_lists_ == test_lists_ && !tests_deep())
+            gate_.log_.info("PASS {} {}", is_first(passed) ? "NEW" : "OLD", client());
         if (passed_lists_)
             passed.lists = now() + rank_->rank.life(options_.dns_least, options_.dns_most);
         if (passed_greet_)
@@ -431,6 +431,15 @@ private:
             if (passed_deep_[test])
                 passed.deep[test] = rank_->good ? std::max(passed.deep[test], passed.lists) : now() + options_.deep[test].life;
         gate_.allowed_.put(ip_, passed, now());
+    }
+
+    /// It has never passed one of these tests before.
+    bool is_first(const Passed& before) const
+    {
+        bool first = (passed_greet_ && before.greet == WallTime{}) || (passed_lists_ && before.lists == WallTime{});
+        for (std::size_t test = 0; test < deep_tests; ++test)
+            first = first || (passed_deep_[test] && before.deep[test] == WallTime{});
+        return first;
     }
 
     Gate& gate_;

@@ -266,6 +266,8 @@ TEST_CASE("screen: lists in the DNS")
         zone[{"1.2.0.192.bad.test", dns::Type::a}] = answered({"127.0.0.2"});
         zone[{"1.2.0.192.worse.test", dns::Type::a}] = answered({"127.0.0.4", "127.0.0.5"}, 90s);
         zone[{"7.2.0.192.bad.test", dns::Type::a}] = answered({"127.0.0.2"});
+        zone[{"7.2.0.192.worse.test", dns::Type::a}] = answered({});
+        zone[{"7.2.0.192.worse.test", dns::Type::a}].status = dns::Status::nxdomain;
         zone[{"7.2.0.192.good.test", dns::Type::a}] = answered({"127.0.9.2"});
         return house;
     };
