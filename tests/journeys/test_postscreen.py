@@ -41,7 +41,7 @@ class Client:
 class Postscreen(Journey):
     def screened(self, settings, start=True):
         posthorn = self.instance(start=False)
-        posthorn.set({"mynetworks": "127.0.0.1", "smtpd_relay_restrictions": "permit", "relay_domains": "there.test", "smtpd_peername_lookup": "no",
+        posthorn.set({"mynetworks": "127.0.0.1", "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination", "relay_domains": "there.test", "smtpd_peername_lookup": "no",
                       "smtpd_client_connection_count_limit": "0", **settings})
         port = free_port()
         posthorn.add_service(f"127.0.0.1:{port} inet n - n - 1 postscreen\n  -o syslog_name=screened\nsmtpd pass - - n - - smtpd\n  -o smtpd_helo_required=yes\n"

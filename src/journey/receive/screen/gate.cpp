@@ -176,7 +176,7 @@ private:
                 }
                 co_return true;
             }
-            std::array<char, net::proxy_header_limit> room;
+            std::array<char, net::proxy_header_limit> room{};
             arrival_.stream->expires_at(deadline);
             std::string problem(parsed.problem);
             if (parsed.state == net::ProxyParsed::State::more) {
@@ -335,6 +335,16 @@ private:
         co_return true;
     }
 
+    /// Appends what is there to be read.
+    net::Io::State take(std::string* said)
+    {
+        std::array<char, 4096> room{};
+        const net::Io got = arrival_.stream->try_read(room);
+        if (got.state == net::Io::State::done)
+            said->append(room.data(), got.octets);
+        return got.state;
+    }
+
     awaitable<bool> wait_for_client(SteadyTime end)
     {
         net::Stream& stream = *arrival_.stream;
@@ -345,21 +355,19 @@ private:
             co_return false;
         }
         std::string& said = arrival_.early;
-        if (said.empty()) {
-            rank_->waiting = &stream;
-            const bool good = rank_->good;
-            std::array<char, 4096> room;
-            const auto got = good ? Result<std::size_t>(Error{"conversation timed out", "4.4.2"}) : co_await stream.read_some(room);
+        while (said.empty()) {
+            rank_->waiting = &stream;             // no buffer is held while it waits
+            const auto readable = rank_->good ? Result<void>(Error{"conversation timed out", "4.4.2"}) : co_await stream.wait_readable();
             rank_->waiting = nullptr;
-            if (!got && got.error().what() == "conversation timed out") {
+            if (!readable && readable.error().what() == "conversation timed out") {
                 passed_greet_ = true;
                 co_return true;
             }
-            if (!got || *got == 0) {
+            const auto state = readable ? take(&said) : net::Io::State::failed;
+            if (state == net::Io::State::end || state == net::Io::State::failed) {
                 hung_up();
                 co_return false;
             }
-            said.assign(room.data(), *got);
         }
         spoke_early_ = true;
         gate_.log_.info("PREGREET {} after {} from {}: {}", said.size(), time_since(begin_), client(), in_c_form(said));

@@ -49,9 +49,12 @@ awaitable<bool> Refusal::run(bool greet)
 {
     waiting_ = gate_.waiting_.insert(gate_.waiting_.end(), stream_.get());
     if (!greet || co_await say(fmt::format("220 {}", gate_.core_.options.banner))) {
-        std::string line;
-        while (!over_ && co_await hear(&line))
+        while (!over_) {
+            std::string line;
+            if (!co_await hear(&line))
+                break;
             co_await answer(std::move(line));
+        }
     }
     gate_.waiting_.erase(waiting_);
     if (stream_)
@@ -101,7 +104,7 @@ awaitable<bool> Refusal::hear(std::string* line)
             input_.erase(0, end + 1);
             co_return true;
         }
-        std::array<char, 1024> room;
+        std::array<char, 1024> room{};
         stream_->expires_at(deadline);
         const auto got = co_await stream_->read_some(room);
         if (got && *got > 0) {
