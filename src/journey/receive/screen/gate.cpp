@@ -14,10 +14,9 @@ namespace posthorn::receive::screen {
 
 namespace {
 
-/// What our EHLO reply offers a client that failed, who is told no limits.
+/// What our EHLO reply offers a client that failed, who is told no limits. VRFY stands there by disable_vrfy_command, as there.
 receive::Options told_to_failed(receive::Options options)
 {
-    options.disable_vrfy = options.screen.disable_vrfy;
     options.recipient_limit = receive::Options::usual_recipient_limit;
     options.session_mail_limit = 0;
     return options;

@@ -140,7 +140,7 @@ bool Refusal::no_smtp(std::string_view line, std::string_view word) const
     if (smtp::looks_like_header(line))
         return true;
     tables::Lookups lookups;
-    const auto listed = gate_.forbidden_.matches(lookups, word);
+    const auto listed = gate_.forbidden_.matches(lookups, printable(word));      // a table would not have what is no UTF-8
     return listed && *listed;
 }
 
@@ -179,7 +179,10 @@ awaitable<void> Refusal::answer(std::string line)
                        command.verb->id != VerbId::turn && command.verb->id != VerbId::help && command.verb->id != VerbId::auth &&
                        command.verb->id != VerbId::xclient && command.verb->id != VerbId::xforward;
     if (!known && looks_for(Deep::non_smtp) && no_smtp(line, command.word)) {
-        gate_.log_.info("NON-SMTP COMMAND from {} after {}: {}", client_, where_, printable(std::string_view(line).substr(0, 100)));
+        const std::string_view whole(line);
+        const std::size_t space = std::min(whole.find(' '), whole.size());
+        gate_.log_.info("NON-SMTP COMMAND from {} after {}: {} {}", client_, where_, printable(whole.substr(0, std::min<std::size_t>(space, 100))),
+                        printable(trim(whole.substr(space))));
         if (!co_await fail(Deep::non_smtp, "521 5.7.0 Error: I can break rules, too. Goodbye."))
             co_return;
     }
