@@ -170,7 +170,7 @@ class Side:
         self.kind = kind
         self.system = frame.start(kind, folder, debian, BIN, Nowhere(), {"mynetworks": "127.0.0.1", "mydestination": "demo.test", "local_recipient_maps": "", "smtpd_peername_lookup": "no",
                                                                     "myhostname": "mail.demo.test", "compatibility_level": "3.6", "smtpd_banner": "$myhostname ESMTP",
-                                                                    "smtpd_client_connection_count_limit": "0", "smtpd_tls_security_level": "none", **QUICK})
+                                                                    "smtpd_client_connection_count_limit": "0", "smtpd_forbid_unauth_pipelining": "no", "smtpd_tls_security_level": "none", **QUICK})
         self.ports, self.numbers, text = {}, {}, ""
         for number, (line, settings) in enumerate(LINES.items()):
             self.ports[line], self.numbers[line] = free_port(), number

@@ -156,7 +156,7 @@ TEST_CASE("process table: a line postscreen is one smtpd that tests its clients,
                              "dnsblog unix - - n - 0 dnsblog\ntlsproxy unix - - n - 0 tlsproxy\n26 inet n - n - 1 smtpd\n";
     const auto table = process_table(parsed(text), options);
     REQUIRE(table);
-    CHECK(table->warnings.empty());
+    CHECK(std::ranges::none_of(table->warnings, [](const std::string& warning) { return warning.find("postscreen") != warning.npos; }));
     const ProcessLine& screened = line(*table, "25/inet");
     CHECK(screened.program == "smtpd");
     CHECK(screened.processes == 1);
