@@ -336,6 +336,22 @@ TEST_CASE("screen: lists in the DNS")
     }
 }
 
+TEST_CASE("screen: what lists say counts as long as the shortest life of an answer, within the limits")
+{
+    const auto sites = screen::parse_sites("bad.test*2 worse.test");
+    REQUIRE(sites);
+    screen::Rank rank;
+    CHECK(rank.life(60s, 3600s) == 3600s);
+    rank.add(sites->front(), answered({"127.0.0.2"}, 600s));
+    rank.add(sites->back(), answered({"127.0.0.2"}, 90s));
+    CHECK(rank.sum() == 3);
+    CHECK(rank.life(60s, 3600s) == 90s);
+    CHECK(rank.life(100s, 3600s) == 100s);
+    CHECK(rank.life(10s, 20s) == 20s);
+    rank.add(sites->back(), dns::Answer{});       // temporary: no answer at all
+    CHECK(rank.life(60s, 3600s) == 90s);
+}
+
 TEST_CASE("screen: where a client is not remembered, it is put off until it asks elsewhere")
 {
     House house(screened({{"postscreen_allowlist_interfaces", "!192.0.2.2 static:all"}}));
