@@ -1,8 +1,8 @@
 // The tests before the greeting, from the connection to the last line of the log.
+#include "receive/policy/policy_test.hpp"
 #include "receive/screen/allowed.hpp"
 #include "receive/screen/rank.hpp"
 #include "receive/screen/words.hpp"
-#include "receive/testing.hpp"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -13,8 +13,6 @@ using namespace posthorn::receive::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-using Settings = std::vector<std::pair<std::string, std::string>>;
 
 Options screened(Settings more = {})
 {
