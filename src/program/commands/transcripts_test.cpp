@@ -49,14 +49,14 @@ Transcript bridge_session()
 TEST_CASE("transcript: shown as such transcripts are written, with the times, and what travelled together")
 {
     CHECK(text_of(bridge_session()) == R"(session with mail.bridge.test[192.0.2.7]:25, by smtp, 2026-01-01 00:00:00.000
-site smtp:bridge_session.test
+site smtp:bridge.test
 queue ids: 4gDq
 failed: 4gDq: lost connection with mail.bridge.test[192.0.2.7] while sending RCPT TO
 
-   0.003  S: 220 bridge_session.test ready
+   0.003  S: 220 bridge.test ready
             (the next 3 lines in one segment)
    0.004  C: MAIL FROM:<a@client.test>
-          C: RCPT TO:<b@bridge_session.test> NOTIFY=NEVER
+          C: RCPT TO:<b@bridge.test> NOTIFY=NEVER
           C: QUIT
    1.005  S: 221 2.0.0 Bye?
             <the server closed the connection>
