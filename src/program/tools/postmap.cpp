@@ -151,7 +151,7 @@ public:
         if (options_.query)
             return *options_.query == "-" ? query_all() : query(*options_.query);
         if (options_.erase)
-            return erase();
+            return erase(*options_.erase);
         for (const std::string& map : options_.maps) {
             if (options_.list)
                 list(map);
@@ -198,9 +198,10 @@ private:
         auto answer = table.in_memory() ? table.find(key) : posthorn::run(loop_, table.lookup(key), std::chrono::minutes(10));
         if (!answer)
             throw Fatal(fmt::format("table {}: query error: {}", table.name(), answer.error().what()));
-        if (!*answer)
+        std::optional<std::string> value = *std::move(answer);
+        if (!value)
             return std::nullopt;
-        return shown(table, key, std::move(**answer));
+        return shown(table, key, *std::move(value));
     }
 
     int query(const std::string& key)
@@ -262,10 +263,10 @@ private:
         return std::move(*made);
     }
 
-    int erase()
+    int erase(const std::string& which)
     {
         options_.build.incremental = true;
-        const std::vector<std::string> keys = *options_.erase == "-" ? keys_from_input() : std::vector{*options_.erase};
+        const std::vector<std::string> keys = which == "-" ? keys_from_input() : std::vector{which};
         std::size_t erased = 0;
         for (const std::string& map : options_.maps) {
             const std::string full = spec(map);
