@@ -120,7 +120,7 @@ awaitable<bool> Session::data(std::string arguments)
     if (asks_milters())
         if (const auto refused = co_await milters_on_data()) {
             facts_.recipient.reset();
-            say(*refused);
+            say(*refused, true);
             co_return false;
         }
     if (core_.options.filter && !whole_first()) {
@@ -326,7 +326,7 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
                 transaction.chunks_failed = true;
                 if (!co_await skip_chunk(chunk->octets))
                     co_return false;
-                say(*refused);
+                say(*refused, true);
                 co_return false;
             }
         if (core_.options.filter && !whole_first()) {

@@ -131,7 +131,7 @@ awaitable<bool> Session::mail(std::string arguments)
     }
     if (milters_ && !effects.discard)
         if (const auto reply = co_await milters_on_mail(arguments, effects)) {
-            say(*reply);
+            say(*reply, true);
             facts_.sender.reset();
             co_return false;
         }
@@ -255,7 +255,7 @@ awaitable<bool> Session::rcpt(std::string arguments)
     }
     if (asks_milters())
         if (const auto refused = co_await milters_on_recipient(arguments)) {
-            say(*refused);
+            say(*refused, true);
             facts_.recipient.reset();
             co_return false;
         }

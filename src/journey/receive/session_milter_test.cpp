@@ -173,6 +173,23 @@ TEST_CASE("Milters: a refused connection and HELO are said to MAIL, except where
     }
 }
 
+TEST_CASE("Milters: the postmaster is told of their refusals as of policy, whatever the filter has said wrong")
+{
+    for (const std::string_view stage : {"MAIL", "RCPT", "DATA"}) {
+        const auto told = [&](std::string classes) {
+            MilterRig rig({{"notify_classes", std::move(classes)}});
+            rig.filter.script = {{std::string(stage), answer('y', text("250 fine"))}};
+            Talk talk(rig.house);
+            CHECK(rig.deliver(talk) != "250 2.0.0 Ok: queued as Q1");
+            rig.say(talk, "QUIT\r\n");
+            return rig.house.postmaster.told.size();
+        };
+        CAPTURE(stage);
+        CHECK(told("resource, software") == 0);
+        CHECK(told("policy") == 1);
+    }
+}
+
 TEST_CASE("Milters: verdicts at the end of a message")
 {
     const auto end = [](MilterRig& rig, std::string verdict) {

@@ -16,7 +16,7 @@ public:
 
     explicit SessionRecord(const handoff::NotifyClasses& wanted) : wanted_(wanted) {}
     void heard(std::string_view command);
-    /// A reply, perhaps of several lines; `by_rule`: a restriction decided it. `state`: the command, as in the log.
+    /// A reply, perhaps of several lines; `by_rule`: a restriction or a Milter decided it. `state`: the command, as in the log.
     void said(std::string_view reply, bool by_rule, std::string_view state);
     void forgive() { found_ = {}; }
 
