@@ -21,7 +21,7 @@ std::uint64_t number_of(const char* variable, std::uint64_t otherwise)
 
 struct CrashOutcome {
     std::vector<std::string> violations;
-    std::size_t operations = 0, disks = 0;
+    std::size_t operations = 0, disks = 0, spares_taken = 0;
 };
 
 using Lying = std::function<bool(const Operation&)>;
@@ -72,6 +72,7 @@ CrashOutcome run_and_crash(std::uint64_t seed, int steps, const Lying& lying, st
     }
     files.after = nullptr;
     files.delay = nullptr;
+    outcome.spares_taken = files.taken();
     CHECK(expected.compare(files) == "");                  // without any power loss all is as it should be
     return outcome;
 }
@@ -101,8 +102,10 @@ TEST_CASE("crash: power is cut after every operation, and nothing acknowledged i
         const CrashOutcome outcome = run_and_crash(seed, 200, {}, 5);
         for (const std::string& violation : outcome.violations)
             FAIL_CHECK(violation);
-        MESSAGE("seed " << seed << ": " << outcome.operations << " operations, " << outcome.disks << " disks");
+        MESSAGE("seed " << seed << ": " << outcome.operations << " operations, " << outcome.disks << " disks, " << outcome.spares_taken
+                        << " files written over");
         CHECK(outcome.operations > 1000);
+        CHECK(outcome.spares_taken > 0);                   // content was written over that of messages that had left
         CHECK(outcome.disks > outcome.operations);
     }
 }

@@ -17,6 +17,22 @@ namespace posthorn::spool {
 
 namespace {
 
+// Octets that are locked, far behind those of any file: the first are SQLite's own.
+constexpr off_t owners_octets = 0x40000000;
+constexpr off_t owners = 512, readers = 1;
+
+int hold(int fd, short type, off_t start, off_t length)
+{
+    struct flock range{};
+    range.l_type = type;
+    range.l_whence = SEEK_SET;
+    range.l_start = start;
+    range.l_len = length;
+    if (::fcntl(fd, F_OFD_SETLK, &range) == 0)
+        return 0;
+    return errno == EACCES ? EAGAIN : errno;
+}
+
 class SystemFile final : public File {
 public:
     explicit SystemFile(Fd fd) : fd_(std::move(fd)) {}
@@ -70,17 +86,8 @@ public:
 
     /// Conflicts with SQLite's own byte range (the PENDING byte and 511 after it), so that a sqlite3 shell is told "locked", and with
     /// every other open of ours, also within one process: an open file description owns it.
-    int lock() override
-    {
-        struct flock range{};
-        range.l_type = F_WRLCK;
-        range.l_whence = SEEK_SET;
-        range.l_start = 0x40000000;
-        range.l_len = 512;
-        if (::fcntl(fd_.get(), F_OFD_SETLK, &range) == 0)
-            return 0;
-        return errno == EACCES ? EAGAIN : errno;
-    }
+    int lock() override { return hold(fd_.get(), F_WRLCK, owners_octets, owners); }
+    int lock_shared() override { return hold(fd_.get(), F_RDLCK, owners_octets + owners, readers); }
 
     int descriptor() const override { return fd_.get(); }
 
@@ -94,7 +101,10 @@ public:
     {
         if (!root_)
             throw std::system_error(errno, std::generic_category(), "queue directory " + directory);
+        // A receiver may look into the incoming folder only; a new queue has no folders yet.
         measured_ = open_folder("incoming");
+        if (!measured_)
+            measured_ = open_folder("");
     }
 
     int open(std::string_view name, Open how, std::unique_ptr<File>& file) override
@@ -156,6 +166,44 @@ public:
         return yes || errno == ENOENT ? 0 : errno;
     }
 
+    int set_aside(std::string_view name, std::string_view spare, std::uint64_t most) override
+    {
+        const std::string from(name), to(spare);
+        const Fd fd{::openat(root_.get(), from.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
+        struct stat about{};
+        if (!fd || ::fstat(fd.get(), &about) != 0)
+            return errno;
+        if (static_cast<std::uint64_t>(about.st_size) > most)
+            return EFBIG;
+        if (free_octets() < room_for_spares)
+            return ENOSPC;
+        if (about.st_nlink != 1 || hold(fd.get(), F_WRLCK, owners_octets, owners + readers) != 0)
+            return EBUSY;
+        return checked(::renameat2(root_.get(), from.c_str(), root_.get(), to.c_str(), RENAME_NOREPLACE));
+    }
+
+    int take_spare(std::string_view spare, std::string_view name, std::unique_ptr<File>& file) override
+    {
+        const std::string from(spare), to(name);
+        Fd fd{::openat(root_.get(), from.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW)};
+        if (!fd)
+            return errno;
+        // Before it has the name, so that the sweep never sees an old file under it that nobody holds.
+        if (const int error = hold(fd.get(), F_WRLCK, owners_octets, owners))
+            return error;
+        if (::renameat2(root_.get(), from.c_str(), root_.get(), to.c_str(), RENAME_NOREPLACE) != 0)
+            return errno == ENOENT ? EAGAIN : errno;
+        struct stat ours{}, named{};
+        if (::fstat(fd.get(), &ours) != 0 || ::fstatat(root_.get(), to.c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0)
+            return errno;
+        if (ours.st_ino != named.st_ino) {                             // between open and lock it went to another, and a new one came in its place
+            (void)remove(to);
+            return EAGAIN;
+        }
+        file = std::make_unique<SystemFile>(std::move(fd));
+        return 0;
+    }
+
     int sync_folder(std::string_view name) override
     {
         const Fd fd = open_folder(name);
@@ -164,10 +212,7 @@ public:
 
     std::uint64_t free_octets() override
     {
-        // fstatvfs does not take O_PATH on every kernel. A receiver may look into the incoming folder only; and it is kept open, so that
-        // a lack of descriptors does not look like a lack of room. A new queue has no folders yet.
-        if (!measured_)
-            measured_ = open_folder("");
+        // fstatvfs does not take O_PATH on every kernel; and the folder is kept open, so that a lack of descriptors does not look like a lack of room.
         struct statvfs status{};
         if (!measured_ || ::fstatvfs(measured_.get(), &status) != 0)
             return 0;
@@ -175,6 +220,8 @@ public:
     }
 
 private:
+    static constexpr std::uint64_t room_for_spares = std::uint64_t{1} << 30;
+
     static int checked(int result) { return result == 0 ? 0 : errno; }
     Fd open_folder(std::string_view name) const
     {

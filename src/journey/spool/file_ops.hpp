@@ -27,6 +27,8 @@ public:
     /// Keeps other processes out until the file is closed: `exclusive` for the owner of a database or the writer of a content file.
     /// EAGAIN: somebody else holds it.
     virtual int lock() = 0;
+    /// For a reader: until this description is closed, here and in every process it was passed to, nobody sets the file aside.
+    virtual int lock_shared() = 0;
     /// For passing to another process; -1 where there is none.
     virtual int descriptor() const { return -1; }
 };
@@ -49,6 +51,11 @@ public:
     virtual int make_folder(std::string_view name) = 0;
     virtual int list(std::string_view folder, std::vector<Entry>& entries) = 0;
     virtual int exists(std::string_view name, bool& yes) = 0;
+    /// A file that is done with becomes `spare`, to be written over. EEXIST: there is such a spare. EBUSY: somebody reads or writes it, or it has
+    /// another name as well. EFBIG: it is larger than `most`. ENOSPC: room is too scarce to keep spares.
+    virtual int set_aside(std::string_view name, std::string_view spare, std::uint64_t most) = 0;
+    /// The other way round: the spare under a name of its own, open and locked, with its old octets. ENOENT: there is none. EAGAIN: somebody was faster.
+    virtual int take_spare(std::string_view spare, std::string_view name, std::unique_ptr<File>& file) = 0;
     /// "" is the queue directory itself.
     virtual int sync_folder(std::string_view name) = 0;
     virtual std::uint64_t free_octets() = 0;

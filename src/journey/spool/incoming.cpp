@@ -1,5 +1,9 @@
 #include "spool/incoming.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 namespace posthorn::spool {
@@ -12,16 +16,51 @@ Error failure(int error_number)
     return Error{full ? "insufficient system storage" : "queue file write error", full ? "4.3.1" : "4.3.0"}.after(errno_text(error_number));
 }
 
+std::string spare_name(unsigned number) { return fmt::format("{}/spare-{}", incoming_folder, number % spare_files); }
+
+// Where the next spare is looked for first, and where the next is put: hints, that of another process may be ahead.
+std::atomic<unsigned> next_taken, next_kept;
+
+bool take_spare(FileOps& files, const std::string& name, std::unique_ptr<File>& file)
+{
+    const unsigned first = next_taken.load(std::memory_order_relaxed);
+    for (unsigned i = 0; i < spare_files; ++i)
+        if (const int error = files.take_spare(spare_name(first + i), name, file); error == 0) {
+            next_taken.store(first + i + 1, std::memory_order_relaxed);
+            return true;
+        } else if (error != ENOENT && error != EAGAIN) {
+            return false;
+        }
+    return false;
+}
+
 }  // namespace
+
+void retire(FileOps& files, std::string_view name)
+{
+    const unsigned number = next_kept.load(std::memory_order_relaxed);
+    if (files.set_aside(name, spare_name(number), spare_octets) == 0)
+        next_kept.store(number + 1, std::memory_order_relaxed);
+    else
+        files.remove(name);                // what a crash or an error leaves is swept as an orphan
+}
+
+void remove_spares(FileOps& files)
+{
+    for (unsigned i = 0; i < spare_files; ++i)
+        files.remove(spare_name(i));
+}
 
 Result<IncomingFile> IncomingFile::create(FileOps& files, std::string queue_id)
 {
     std::string name = incoming_name(queue_id);
     std::unique_ptr<File> file;
-    if (const int error = files.open(name, Open::create_new, file))
+    const bool spare = take_spare(files, name, file);
+    if (const int error = spare ? 0 : files.open(name, Open::create_new, file))
         return failure(error);
     IncomingFile incoming(files, std::move(name), std::move(file));
-    if (const int error = incoming.file_->lock())
+    incoming.spare_ = spare;
+    if (const int error = spare ? 0 : incoming.file_->lock())
         return failure(error);
     return incoming;
 }
@@ -32,7 +71,7 @@ IncomingFile::IncomingFile(FileOps& files, std::string name, std::unique_ptr<Fil
 }
 
 IncomingFile::IncomingFile(IncomingFile&& other) noexcept
-    : files_(other.files_), name_(std::move(other.name_)), file_(std::move(other.file_)), size_(other.size_),
+    : files_(other.files_), name_(std::move(other.name_)), file_(std::move(other.file_)), size_(other.size_), spare_(other.spare_),
       owned_(std::exchange(other.owned_, false))
 {
 }
@@ -62,7 +101,7 @@ Result<void> IncomingFile::append(std::string_view octets)
 
 Result<std::string> IncomingFile::read(std::uint64_t offset, std::size_t most) const
 {
-    std::string octets(most, '\0');
+    std::string octets(offset < size_ ? std::min<std::uint64_t>(most, size_ - offset) : 0, '\0');
     std::size_t got = 0;
     if (const int error = file_->read(offset, octets, got))
         return failure(error);
@@ -78,6 +117,14 @@ Result<void> IncomingFile::sync()
 
 Result<void> IncomingFile::sync(FolderSync& folder)
 {
+    if (spare_) {                          // its length is the message's, and nothing of another's is behind it
+        std::uint64_t there = 0;
+        int error = file_->size(there);
+        if (!error && there > size_)
+            error = file_->truncate(size_);
+        if (error)
+            return failure(error);
+    }
     if (const int error = file_->sync())
         return failure(error);
     return folder.sync();

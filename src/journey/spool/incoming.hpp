@@ -41,9 +41,18 @@ private:
     bool running_ = false;
 };
 
+/// Files of messages that have left, kept to be written over: a file that grows has its blocks found, and the file system's journal written, in the sync that a
+/// sender waits for; one that is written over has not. They are "spare-N" in the incoming folder, at most `spare_files` of `spare_octets`.
+inline constexpr unsigned spare_files = 32;
+inline constexpr std::uint64_t spare_octets = 4 << 20;
+/// Of a message that has left for good, which is on the disk: its file becomes a spare, or is removed. From any thread.
+void retire(FileOps& files, std::string_view name);
+/// At the start of a queue: those that are there.
+void remove_spares(FileOps& files);
+
 class IncomingFile {
 public:
-    /// `files` must outlive it.
+    /// A spare where there is one, a new file otherwise. `files` must outlive it.
     static Result<IncomingFile> create(FileOps& files, std::string queue_id);
     IncomingFile(IncomingFile&&) noexcept;
     IncomingFile& operator=(IncomingFile&&) = delete;
@@ -70,6 +79,7 @@ private:
     std::string name_;
     std::unique_ptr<File> file_;
     std::uint64_t size_ = 0;
+    bool spare_ = false;  // of a message before, it may be longer than what is written
     bool owned_ = true;
 };
 

@@ -161,7 +161,7 @@ void Ledger::remove_files(std::vector<std::string> names)
         if (files_held_ > 0)
             unlink_held_.push_back(std::move(name));
         else
-            files().remove(name);              // what a crash or an error leaves is swept as an orphan
+            retire(files(), name);
     }
 }
 
@@ -192,7 +192,7 @@ void Ledger::release_files()
     if (--files_held_ > 0)
         return;
     for (const std::string& name : unlink_held_)
-        files().remove(name);
+        retire(files(), name);
     unlink_held_.clear();
 }
 

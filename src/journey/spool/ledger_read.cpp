@@ -184,6 +184,8 @@ Result<std::unique_ptr<ContentReader>> Ledger::content(Lease lease)
         std::uint64_t size = 0;
         if (const int error = files().open(incoming_name(envelope.queue_id()), Open::read_only, file))
             return Error{fmt::format("content file {}: {}", envelope.queue_id(), errno_text(error)), "4.3.0"};
+        if (const int error = file->lock_shared())
+            return Error{fmt::format("content file {}: {}", envelope.queue_id(), errno_text(error)), "4.3.0"};
         if (file->size(size) != 0 || size != row.size)
             return Error{fmt::format("content file {} has {} octets instead of {}", envelope.queue_id(), size, row.size), "4.3.0"};
         return std::unique_ptr<ContentReader>(std::make_unique<FileReader>(std::move(file), size));

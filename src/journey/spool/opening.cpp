@@ -142,6 +142,7 @@ Result<Opening> open_queue(FileOps& files, const Options& options, const Clock& 
         Opening opening;
         opening.lock = take_lock(files);
         make_incoming(files);
+        remove_spares(files);
         const std::string database(database_name);
         finish_salvage(files, database);
         bool damaged = exists(files, damaged_name);

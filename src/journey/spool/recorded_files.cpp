@@ -22,6 +22,7 @@ public:
         const std::lock_guard lock(files_.mutex_);
         if (locked_)
             node_->locked = false;
+        node_->shared -= shared_;
     }
 
     int read(std::uint64_t offset, std::span<char> into, std::size_t& got) override
@@ -83,6 +84,14 @@ public:
         return node_->locked = locked_ = true, 0;
     }
 
+    int lock_shared() override
+    {
+        const std::lock_guard lock(files_.mutex_);
+        ++node_->shared;
+        ++shared_;
+        return 0;
+    }
+
 private:
     int change(Operation::Kind kind, Pending pending)
     {
@@ -103,6 +112,7 @@ private:
     std::string name_;
     Node node_;
     bool writable_, locked_ = false;
+    std::size_t shared_ = 0;
     std::size_t heard_;                    // of the inode's failures
 };
 
@@ -242,6 +252,38 @@ int RecordedFiles::exists(std::string_view name, bool& yes)
 {
     const std::lock_guard lock(mutex_);
     yes = names_.contains(name) || folders_.contains(name);
+    return 0;
+}
+
+int RecordedFiles::set_aside(std::string_view name, std::string_view spare, std::uint64_t most)
+{
+    const std::lock_guard lock(mutex_);
+    const auto found = names_.find(name);
+    if (found == names_.end())
+        return ENOENT;
+    const Node node = found->second;
+    if (node->cache.size() > most)
+        return EFBIG;
+    if (node->locked || node->shared > 0 || std::ranges::count(names_, node, [](const auto& named) { return named.second; }) > 1)
+        return EBUSY;
+    return names_.contains(spare) ? EEXIST : rename(name, spare);
+}
+
+int RecordedFiles::take_spare(std::string_view spare, std::string_view name, std::unique_ptr<File>& file)
+{
+    const std::lock_guard lock(mutex_);
+    const auto found = names_.find(spare);
+    if (found == names_.end())
+        return ENOENT;
+    if (names_.contains(name))
+        return EEXIST;
+    auto taken = std::make_unique<Handle>(*this, std::string(name), found->second, true);
+    if (const int error = taken->lock())
+        return error;
+    if (const int error = rename(spare, name))
+        return error;
+    ++taken_;
+    file = std::move(taken);
     return 0;
 }
 

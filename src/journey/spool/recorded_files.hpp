@@ -35,6 +35,8 @@ public:
     int make_folder(std::string_view name) override;
     int list(std::string_view folder, std::vector<Entry>& entries) override;
     int exists(std::string_view name, bool& yes) override;
+    int set_aside(std::string_view name, std::string_view spare, std::uint64_t most) override;
+    int take_spare(std::string_view spare, std::string_view name, std::unique_ptr<File>& file) override;
     int sync_folder(std::string_view name) override;
     std::uint64_t free_octets() override { return std::uint64_t{1} << 40; }
 
@@ -51,6 +53,8 @@ public:
     std::unique_ptr<RecordedFiles> power_loss(std::mt19937_64& random) const;
     std::size_t operations() const { return number_; }
     std::size_t syncs() const { return syncs_; }
+    /// Spares that were taken.
+    std::size_t taken() const { return taken_; }
     /// Overwrites octets of the disk itself, as a failing drive does.
     void damage(std::string_view name, std::uint64_t offset, std::string_view octets);
     std::uint64_t size(std::string_view name) const;
@@ -66,6 +70,7 @@ private:
         std::string cache, disk;
         std::vector<Pending> pending;
         bool locked = false;
+        std::size_t shared = 0;            // by readers
         std::size_t failures = 0;          // of syncs
     };
     using Node = std::shared_ptr<Inode>;
@@ -88,7 +93,7 @@ private:
     std::map<std::string, Node, std::less<>> names_, durable_names_;
     std::map<std::string, bool, std::less<>> folders_;             // true: durable
     std::vector<NameChange> name_changes_;
-    std::size_t number_ = 0, syncs_ = 0;
+    std::size_t number_ = 0, syncs_ = 0, taken_ = 0;
 };
 
 }  // namespace posthorn::spool

@@ -321,6 +321,7 @@ TEST_CASE("slow disk: after a sync that failed none that ends later speaks for a
         int truncate(std::uint64_t) override { return EIO; }
         int size(std::uint64_t&) override { return EIO; }
         int lock() override { return EIO; }
+        int lock_shared() override { return EIO; }
 
         std::atomic<int>& order_;
         const int turn_, result_;

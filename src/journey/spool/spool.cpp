@@ -1,5 +1,6 @@
 #include "spool/spool.hpp"
 
+#include "spool/incoming.hpp"
 #include "spool/jobs.hpp"
 #include "spool/ledger.hpp"
 #include "spool/log_sync.hpp"
@@ -300,7 +301,8 @@ void Spool::Core::out_of_room(Requests& batch, const std::string& text)
 {
     if (!room_lacked_)
         log_.warning("queue file system is full: {}", text);
-    room_lacked_ = true;
+    if (!std::exchange(room_lacked_, true))
+        remove_spares(files_);
     Requests waiting;
     for (auto& request : batch) {
         if (request->kind == Request::Kind::settle) {

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 namespace posthorn::spool {
@@ -106,6 +107,8 @@ public:
         while (!answer && loop.run_one() > 0) {
         }
         loop.poll();
+        if (!answer)
+            throw std::logic_error("the loop has nothing to do, and the question no answer");
         return std::move(*answer);
     }
 
