@@ -501,6 +501,11 @@ class Instance:
     def wait_empty(self):
         wait_until(lambda: not self.queue(), "the queue is empty")
 
+    def contents(self):
+        """Names of content files; those that wait to be written over are none."""
+        folder = self.dir / "queue" / "spool" / "incoming"
+        return sorted(file.name for file in folder.iterdir() if not file.name.startswith("spare-")) if folder.exists() else []
+
     def smtp(self, **kwargs):
         return smtplib.SMTP("127.0.0.1", self.port, timeout=PATIENCE, **kwargs)
 
