@@ -88,6 +88,7 @@ public:
             const std::lock_guard guard(mutex_);
             if (waiting_.size() >= queue_lines) {
                 ++dropped_;
+                ++dropped_in_all_;
                 return;
             }
             urgent_ = urgent_ || level >= Level::error;
@@ -100,6 +101,12 @@ public:
         }
         if (wake)
             wake_.notify_one();
+    }
+
+    std::uint64_t dropped() const final
+    {
+        const std::lock_guard guard(mutex_);
+        return dropped_in_all_;
     }
 
     void flush() final
@@ -152,10 +159,11 @@ private:
         }
     }
 
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::condition_variable wake_, idle_;
     Batch waiting_;
-    std::size_t dropped_ = 0;
+    std::size_t dropped_ = 0;                                         // since it was last said
+    std::uint64_t dropped_in_all_ = 0;
     bool stopping_ = false, writing_ = false, urgent_ = false;
     std::thread thread_;
 };

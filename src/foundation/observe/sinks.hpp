@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,8 @@ class DescriptorSink : public Sink {
 public:
     /// Another descriptor from now on (rotation, a restarted syslogd). An empty one drops lines and counts them.
     virtual void replace(Fd descriptor, LogForm form) = 0;
+    /// Lines that were lost for want of room, since the start.
+    virtual std::uint64_t dropped() const = 0;
 };
 std::shared_ptr<DescriptorSink> descriptor_sink(Fd descriptor, LogForm form, std::chrono::milliseconds patience = reader_patience);
 

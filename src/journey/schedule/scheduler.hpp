@@ -157,6 +157,8 @@ public:
         std::string transport_reason;
     };
     std::optional<SiteState> site(std::string_view site) const;
+    /// Sites with something waiting or under way, or that something holds back: most mail first.
+    std::vector<std::string> busiest(std::size_t most) const;
     /// Why nothing is sent to this site now, in its own words; none: it asked for no silence.
     std::optional<std::string> silent(std::string_view site) const;
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <span>
 
 namespace posthorn::schedule {
@@ -47,6 +48,22 @@ std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
     for (const auto& [attempt, recipients] : std::span(given).first(std::min<std::size_t>(given.size(), site.ahead)))
         state.waiting_recipients += recipients;
     return state;
+}
+
+std::vector<std::string> Scheduler::busiest(std::size_t most) const
+{
+    std::vector<std::pair<std::size_t, const std::string*>> found;
+    for (const auto& [key, site] : sites_) {
+        const std::size_t mail = site->jobs.size() + site->window.in_flight();
+        if (mail != 0 || site->window.dead() || site->held != nullptr)
+            found.emplace_back(mail, &site->key);
+    }
+    const auto end = found.begin() + static_cast<std::ptrdiff_t>(std::min(most, found.size()));
+    std::ranges::partial_sort(found, end,
+                              [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : *a.second < *b.second; });
+    std::vector<std::string> names;
+    std::transform(found.begin(), end, std::back_inserter(names), [](const auto& site) { return *site.second; });
+    return names;
 }
 
 std::vector<Scheduler::Stand> Scheduler::stands(MessageKey message) const

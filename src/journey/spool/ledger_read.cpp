@@ -134,17 +134,18 @@ Scheduled Ledger::schedule(std::uint64_t key, const Row& row)
             const std::string_view state = rows.blob(0);
             if (!recipient.ParseFromArray(state.data(), static_cast<int>(state.size())))
                 throw Failed(Failed::Kind::damaged, "a recipient cannot be read");
-            message.recipients.push_back({recipient.index(), recipient.tries(), wall(recipient.next_try()), recipient.recipient().address()});
+            message.recipients.push_back(
+                {recipient.index(), recipient.tries(), wall(recipient.next_try()), recipient.recipient().address(), recipient.last().status()});
         }
     } else if (row.has_state) {
         message.recipients.reserve(static_cast<std::size_t>(row.state.recipients_size()));
         for (const StoredRecipient& recipient : row.state.recipients())
             if (static_cast<int>(recipient.index()) < envelope.recipients_size())
                 message.recipients.push_back({recipient.index(), recipient.tries(), wall(recipient.next_try()),
-                                              envelope.recipients(static_cast<int>(recipient.index())).address()});
+                                              envelope.recipients(static_cast<int>(recipient.index())).address(), recipient.last().status()});
     } else {
         for (const handoff::Recipient& recipient : envelope.recipients())
-            message.recipients.push_back({recipient.index(), 0, {}, recipient.address()});
+            message.recipients.push_back({recipient.index(), 0, {}, recipient.address(), {}});
     }
     return message;
 }

@@ -343,7 +343,8 @@ private:
                                 stored.requeue,
                                 {}};
             for (const RecipientState& each : stored.recipients)
-                scheduled.recipients.push_back({each.recipient.index(), each.tries, each.next_try, each.recipient.address()});
+                scheduled.recipients.push_back(
+                    {each.recipient.index(), each.tries, each.next_try, each.recipient.address(), each.last ? each.last->status() : std::string()});
             return scheduled;
         }
     }

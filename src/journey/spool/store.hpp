@@ -66,6 +66,7 @@ struct ScheduledRecipient {
     std::uint32_t tries = 0;
     WallTime next_try{};
     std::string address;
+    std::string status;                   // of the last verdict; empty: there was none
 };
 struct Scheduled {
     Lease lease;

@@ -20,9 +20,10 @@ enum class Control : std::uint16_t {
     new_log = 6,             // notice
     new_configuration = 7,   // NewConfiguration -> ConfigurationTaken, or an Error: the running one stays
     counters = 8,            // handoff::CountersRequest -> handoff::CountersReply
-    instance_counters = 9,   // InstanceQuestion -> InstanceCounters; asked by commands over master_socket
+    instance_counters = 9,   // InstanceQuestion -> InstanceCounters; asked by commands over master_socket, and by the admin service
     reload = 10,             // ReloadRequest -> ReloadReply, by commands over master_socket
     want_service = 11,       // notice of qmgr's: there is mail for a service that is started on demand
+    last_counters = 12,      // of a process that ends: handoff::CountersReply -> CountersKept
 };
 
 /// Where commands ask the supervisor, in the queue directory. Answers root and who runs it.

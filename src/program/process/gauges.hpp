@@ -14,6 +14,9 @@ namespace posthorn::process {
 /// Of the whole process, all threads (getrusage).
 std::chrono::microseconds processor_time();
 
+/// Of the process, in octets; 0: it is not known. For the supervisor itself.
+std::uint64_t resident_memory_now(int statm);
+
 /// Decides when a late loop is worth a line: at 50 ms, and not more than once a minute.
 class LagGauge {
 public:
@@ -24,9 +27,18 @@ public:
     std::optional<std::chrono::microseconds> note(SteadyTime now, std::chrono::microseconds lag);
     /// The largest since it was last asked.
     std::chrono::microseconds take_largest();
+    /// The largest within the last minute, or a little longer.
+    std::chrono::microseconds recent(SteadyTime now);
+    /// How often it was worth a line, said or not.
+    std::uint64_t late() const { return late_; }
 
 private:
+    void turn(SteadyTime now);
+
     std::chrono::microseconds largest_{}, unsaid_{};
+    std::chrono::microseconds this_half_{}, half_before_{};       // of a minute
+    SteadyTime half_began_{};
+    std::uint64_t late_ = 0;
     std::optional<SteadyTime> said_;
 };
 

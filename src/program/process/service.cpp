@@ -1,6 +1,8 @@
 #include "process/service.hpp"
 
+#include "handoff/counting.hpp"
 #include "observe/sinks.hpp"
+#include "process/counters.hpp"
 #include "process/memory_file.hpp"
 #include "process/refusals.hpp"
 
@@ -73,7 +75,7 @@ Service::Service(Start start, config::Snapshot snapshot)
       reading_(std::in_place), sink_(observe::descriptor_sink(start_.has_log() ? inherited(start_.log()) : Fd(),
                                                               start_.log_form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog)),
       address_form_(std::make_shared<observe::AddressForm>(sink_, config_.text("info_log_address_format"))),
-      log_(address_form_, config_.text("syslog_name") + "/" + start_.program())
+      log_(address_form_, config_.text("syslog_name") + "/" + start_.program()), memory_use_(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC))
 {
     for (const Listening& listening : start_.listening())
         listening_.push_back({listening.name(), listening.inet(), listening.datagram(), inherited(listening.descriptor())});
@@ -147,6 +149,11 @@ awaitable<Result<Fd>> Service::open_file(std::string path)
     if (received->descriptors.size() != 1)
         co_return Error{"the supervisor sent no descriptor", "4.3.0"};
     co_return std::move(received->descriptors.front());
+}
+
+awaitable<Result<InstanceCounters>> Service::instance_counters()
+{
+    return control_->call<InstanceCounters>(Control::instance_counters, InstanceQuestion{});
 }
 
 void Service::want(std::string_view name)
@@ -231,6 +238,7 @@ void Service::begin_stop(Stop how, std::chrono::seconds limit)
 awaitable<void> Service::take_stop(Stop how)
 {
     co_await work_->stop(how);
+    co_await tell_last_counters();
     co_await tasks_->close();
     stop_limit_.cancel();
     control_->close();
@@ -258,7 +266,7 @@ void Service::heard(ipc::Incoming incoming)
                                                                   log->form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog);
         return;
     case Control::new_configuration: take_configuration(std::move(incoming)); return;
-    case Control::counters: counters(std::move(incoming.responder)); return;
+    case Control::counters: incoming.responder.reply(counted()); return;
     default: return;                                                  // a newer supervisor's notice; a request answers itself
     }
 }
@@ -319,19 +327,26 @@ Result<Reload> Service::take(const config::Snapshot& base, const NewConfiguratio
     return std::ranges::equal(configs_before, configs(), same) ? *taken : Reload::by_successor;
 }
 
-void Service::counters(ipc::Responder responder)
+handoff::CountersReply Service::counted()
 {
     handoff::CountersReply reply;
     if (work_)
         work_->count(reply);
-    const auto add = [&](const char* name, std::int64_t value) {
-        auto* counter = reply.add_counters();
-        counter->set_name(name);
-        counter->set_value(value);
-    };
-    add("processor_microseconds", processor_time().count());
-    add("messages", static_cast<std::int64_t>(gauges_.messages));
-    responder.reply(reply);
+    handoff::count(reply, processor_microseconds, static_cast<std::uint64_t>(processor_time().count()));
+    handoff::count(reply, messages, gauges_.messages);
+    handoff::count(reply, resident_memory, resident_memory_now(memory_use_.get()));
+    handoff::count(reply, started, static_cast<std::uint64_t>(began_.time_since_epoch().count()));
+    handoff::count(reply, loop_lag, static_cast<std::uint64_t>(gauges_.lag.recent(SystemClock().steady()).count()));
+    handoff::count(reply, loop_late, gauges_.lag.late());
+    handoff::count(reply, log_lines_dropped, static_cast<observe::DescriptorSink&>(*sink_).dropped());
+    return reply;
+}
+
+/// The supervisor keeps them: the sums of a line do not fall when one of its processes ends.
+awaitable<void> Service::tell_last_counters()
+{
+    if (control_->is_open())
+        (void)co_await control_->call<CountersKept>(Control::last_counters, counted());
 }
 
 awaitable<void> Service::beat()

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "async/async.hpp"
+#include "base/clock.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
 #include "config/reading.hpp"
@@ -112,6 +113,8 @@ public:
 
     /// The broker: a file that the configuration names, opened read-only by the supervisor, whatever its owner and mode.
     awaitable<Result<Fd>> open_file(std::string path);
+    /// What all processes of the instance have counted. Answered to the admin service alone.
+    awaitable<Result<InstanceCounters>> instance_counters();
     /// The supervisor starts this line of master.cf, where it is one that waits for its first mail. As often as one likes.
     void want(std::string_view name);
     /// Called on the loop when such a file changed (a new descriptor) or is gone (an empty one).
@@ -146,7 +149,8 @@ private:
     Service(Start start, config::Snapshot snapshot);
     void open_control(Fd socket);
     void heard(ipc::Incoming incoming);
-    void counters(ipc::Responder responder);
+    handoff::CountersReply counted();
+    awaitable<void> tell_last_counters();
     void begin_stop(Stop how, std::chrono::seconds limit);
     awaitable<void> beat();
     awaitable<void> measure_lag();
@@ -168,6 +172,8 @@ private:
     std::shared_ptr<ipc::Channel> control_;
     std::function<void(const std::string&, Fd)> file_changed_;
     Gauges gauges_;
+    Fd memory_use_;                               // /proc/self/statm, opened while that was allowed
+    WallTime began_ = SystemClock().wall();
     Work* work_ = nullptr;
     bool stopping_ = false;
     std::optional<Stop> asked_early_;             // stopped while starting

@@ -1,7 +1,9 @@
 #include "services/delivery_service.hpp"
 
 #include "deliver/params.hpp"
+#include "handoff/counting.hpp"
 #include "send/params.hpp"
+#include "services/counters.hpp"
 #include "services/params.hpp"
 #include "services/programs.hpp"
 #include "services/spawn_line.hpp"
@@ -59,12 +61,7 @@ public:
         co_await delivery_.resolve.close();
     }
 
-    void count(handoff::CountersReply& reply) override
-    {
-        auto& counter = *reply.add_counters();
-        counter.set_name("delivery_children");
-        counter.set_value(static_cast<std::int64_t>(delivery_.spawner.started()));
-    }
+    void count(handoff::CountersReply& reply) override { handoff::count(reply, delivery_children, delivery_.spawner.started()); }
 
 private:
     Delivery& delivery_;

@@ -1,10 +1,12 @@
 // What all processes know together, with one writer: the keys of TLS session tickets, which addresses are alive, what other servers do wrong.
+#include "handoff/counting.hpp"
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
 #include "ipc/dispatcher.hpp"
 #include "peers/stored.pb.h"
 #include "process/service.hpp"
 #include "services/client_rates.hpp"
+#include "services/counters.hpp"
 #include "services/params.hpp"
 #include "services/peer_memory.hpp"
 #include "services/programs.hpp"
@@ -102,16 +104,14 @@ public:
     void count(handoff::CountersReply& reply) override
     {
         const verify::Desk::Counts& counts = desk_.counts();
-        for (const auto& [name, value] : {std::pair{"verify_questions", counts.questions},
-                                          {"verify_probes", counts.probes},
-                                          {"verify_from_cache", counts.from_cache},
-                                          {"verify_controls", counts.controls},
-                                          {"transcripts_stored", transcripts_.stored()},
-                                          {"transcripts_dropped", transcripts_.dropped()}}) {
-            auto& counter = *reply.add_counters();
-            counter.set_name(name);
-            counter.set_value(static_cast<std::int64_t>(value));
-        }
+        handoff::count(reply, verify_questions, counts.questions);
+        handoff::count(reply, verify_probes, counts.probes);
+        handoff::count(reply, verify_from_cache, counts.from_cache);
+        handoff::count(reply, verify_controls, counts.controls);
+        handoff::count(reply, transcripts_stored, transcripts_.stored());
+        handoff::count(reply, transcripts_dropped, transcripts_.dropped());
+        handoff::count(reply, anvil_clients, rates_.clients());
+        peers_.count(reply);
     }
 
 private:

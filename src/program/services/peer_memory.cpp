@@ -1,9 +1,11 @@
 #include "services/peer_memory.hpp"
 
+#include "handoff/counting.hpp"
 #include "handoff/frames.hpp"
 #include "peers/params.hpp"
 #include "peers/stored.hpp"
 #include "peers/stored.pb.h"
+#include "services/counters.hpp"
 #include "services/programs.hpp"
 
 #include <boost/asio/detached.hpp>
@@ -100,6 +102,8 @@ PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispa
       store_(open_store(service)), book_(clock, {.capacity = store_ ? peers_held : peers_stored}, nullptr, store_.get())
 {
     book_.on_event = [this](const peers::Event& event) {
+        if (event.kind == peers::Event::Kind::learned)
+            learned_.add({event.quirks.text()});
         const std::string line = peers::text_of(event, only_reported_);
         event.kind == peers::Event::Kind::tls_alarm ? log_.warning("{}", line) : log_.info("{}", line);
     };
@@ -114,6 +118,12 @@ PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispa
         if (!std::exchange(changed_, true))
             change_.notify_all();
     });
+}
+
+void PeerKeeper::count(handoff::CountersReply& reply) const
+{
+    handoff::count(reply, peers_known, book_.peers());
+    handoff::count(reply, peers_learned, std::array<std::string_view, 1>{"quirk"}, learned_);
 }
 
 void PeerKeeper::reload(const config::Snapshot& snapshot) { only_reported_ = snapshot.get(peers::smtp_peer_learning) != peers::Learning::yes; }

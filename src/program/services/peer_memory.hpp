@@ -7,6 +7,7 @@
 #include "async/async.hpp"
 #include "ipc/client.hpp"
 #include "ipc/dispatcher.hpp"
+#include "observe/counters.hpp"
 #include "peers/book.hpp"
 #include "peers/store.hpp"
 #include "process/service.hpp"
@@ -64,6 +65,7 @@ public:
     /// What is not stored yet.
     void write_out();
     void reload(const config::Snapshot& snapshot);
+    void count(handoff::CountersReply& reply) const;
 
 private:
     void trouble(const Error& error);
@@ -80,6 +82,7 @@ private:
     peers::Book book_;
     asio::thread_pool thread_{1};
     bool in_trouble_ = false;
+    observe::Tally<1> learned_{100};           // by quirk
 };
 
 }  // namespace posthorn::services

@@ -135,6 +135,8 @@ public:
         dispatcher_.on<handoff::IdBlockRequest, handoff::Welcome>(Frame::id_block, [this](handoff::IdBlockRequest) { return queue_.id_block(); });
         dispatcher_.on<handoff::Verdicts, handoff::VerdictsStored>(
             Frame::verdicts, [this](handoff::Verdicts verdicts) { return queue_.late_verdicts(std::move(verdicts)); });
+        dispatcher_.on<handoff::SitesQuestion, handoff::SitesReply>(
+            Frame::sites, [this](handoff::SitesQuestion question) { return queue_.sites(std::move(question)); });
         dispatcher_.on<handoff::QueueCommand, handoff::QueueReply>(Frame::queue_command,
                                                                    [this](handoff::QueueCommand command) { return command_(std::move(command)); });
     }
@@ -192,23 +194,7 @@ public:
         return process::Reload::in_place;
     }
 
-    void count(handoff::CountersReply& reply) override
-    {
-        const auto add = [&](std::string name, std::uint64_t value) {
-            auto& counter = *reply.add_counters();
-            counter.set_name(std::move(name));
-            counter.set_value(static_cast<std::int64_t>(value));
-        };
-        const QueueManager::Counts& counts = queue_.counts();
-        add("qmgr_enqueued", counts.enqueued);
-        add("qmgr_delivered", counts.delivered);
-        add("qmgr_deferred", counts.deferred);
-        add("qmgr_bounced", counts.bounced);
-        add("qmgr_removed", counts.removed);
-        add("qmgr_attempts", counts.attempts);
-        add("qmgr_active", queue_.active());
-        add("qmgr_waiting", queue_.waiting());
-    }
+    void count(handoff::CountersReply& reply) override { queue_.count(reply); }
 
 private:
     /// The verify line's own options count, as for the cache.
@@ -259,7 +245,8 @@ private:
     ipc::Channel::Handler handler(std::weak_ptr<ipc::Channel> channel)
     {
         return [this, channel = std::move(channel)](ipc::Incoming incoming) {
-            if (incoming.kind == static_cast<ipc::Kind>(Frame::queue_command) && !may_command(channel, incoming))
+            if ((incoming.kind == static_cast<ipc::Kind>(Frame::queue_command) && !may_command(channel, incoming)) ||
+                (incoming.kind == static_cast<ipc::Kind>(Frame::sites) && !is_ours(channel)))
                 return incoming.responder.fail(Error{"permission denied", "5.7.1"});
             if (incoming.kind != static_cast<ipc::Kind>(Frame::hello))
                 return dispatcher_.dispatch(std::move(incoming));
@@ -282,11 +269,14 @@ private:
         case QueueCommand::FLUSH_SITE:
         case QueueCommand::SCHEDULE:
         case QueueCommand::STATUS: return true;
-        default: {
-            const unsigned uid = channel->credentials().uid;
-            return uid == 0 || uid == ::geteuid();
+        default: return is_ours(connection);
         }
-        }
+    }
+
+    static bool is_ours(const std::weak_ptr<ipc::Channel>& connection)
+    {
+        const auto channel = connection.lock();
+        return channel && (channel->credentials().uid == 0 || channel->credentials().uid == ::geteuid());
     }
 
     awaitable<void> welcome(handoff::Hello hello, std::weak_ptr<ipc::Channel> connection, ipc::Responder responder)

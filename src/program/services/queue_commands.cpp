@@ -19,7 +19,7 @@ using handoff::QueueCommand;
 using handoff::QueueReply;
 
 namespace {
-/// Entries of one reply to LIST, or fewer where they are large; the caller asks on with the cursor in `text`. Each page waits for the commits
+/// Entries of one reply to LIST, or fewer where they are large or fewer are asked for; the caller asks on with the cursor in `text`. Each page waits for the commits
 /// before it, so that a long list beside a busy queue takes as long as it has pages.
 constexpr std::size_t page_entries = 2'000;
 }  // namespace
@@ -30,7 +30,7 @@ awaitable<Result<QueueReply>> QueueManager::command(QueueCommand command)
         co_return Error{"the queue manager ends", "4.3.2"};
     QueueReply reply;
     switch (command.verb()) {
-    case QueueCommand::LIST: co_return co_await list(command.argument());
+    case QueueCommand::LIST: co_return co_await list(command.argument(), command.offset());
     case QueueCommand::FLUSH:
     case QueueCommand::FLUSH_SITE:
     case QueueCommand::SCHEDULE: co_return co_await flush(std::move(command));
@@ -83,12 +83,12 @@ awaitable<Result<std::vector<spool::Lease>>> QueueManager::named(QueueCommand co
     co_return leases;
 }
 
-awaitable<Result<QueueReply>> QueueManager::list(std::string cursor)
+awaitable<Result<QueueReply>> QueueManager::list(std::string cursor, std::uint64_t most)
 {
     const auto after = parse_number(cursor.empty() ? "0" : cursor);
     if (!after)
         co_return Error{fmt::format("bad queue cursor \"{}\"", cursor), "5.5.4"};
-    CO_TRY(auto page, co_await store_.list(*after, page_entries));
+    CO_TRY(auto page, co_await store_.list(*after, most == 0 ? page_entries : std::min<std::uint64_t>(most, page_entries)));
     QueueReply reply;
     for (spool::StoredMessage& message : page.entries) {
         handoff::QueueEntry& entry = *reply.add_entries();
@@ -166,7 +166,7 @@ void QueueManager::call_back(Key key)
         if (const auto worker = given.worker.lock(); worker && worker->is_open()) {
             handoff::CallBack wanted;
             wanted.add_attempts(given.attempt);
-            (void)worker->post(Frame::call_back, wanted);       // where it is lost, what was given goes on as if it had begun
+            (void)worker->post(Frame::call_back, wanted);  // where it is lost, what was given goes on as if it had begun
         }
 }
 
@@ -197,6 +197,7 @@ awaitable<Result<QueueReply>> QueueManager::hold(std::vector<spool::Lease> lease
     CO_TRY(const auto changed, co_await store_.alter(leases, {.hold = true, .expire = {}, .next_try = {}}));
     for (const spool::Lease& lease : leases) {
         held_.insert(lease.key);
+        count_place(lease.key);
         deferred_.forget(lease.key);
         // What is in flight ends; what waits for its turn is taken back, here and there.
         call_back(lease.key);
@@ -214,6 +215,7 @@ awaitable<Result<QueueReply>> QueueManager::release(std::vector<spool::Lease> le
     CO_TRY(const auto changed, co_await store_.alter(leases, {.hold = false, .expire = {}, .next_try = clock_.wall()}));
     for (const spool::Lease& lease : leases) {
         held_.erase(lease.key);
+        count_place(lease.key);
         look_at(lease.key);
     }
     reply.set_count(changed);
@@ -278,6 +280,7 @@ awaitable<Result<QueueReply>> QueueManager::requeue(std::vector<spool::Lease> le
                 continue;
             }
             held_.erase(key);
+            count_place(key);
             if (active_.contains(key) && scheduler_.is_active(key) && scheduler_.withdraw(key))
                 tasks_.spawn(round_done(key));
         } else if (foreign_messages_.contains(key)) {
@@ -306,7 +309,7 @@ awaitable<void> QueueManager::requeue_after_round(spool::Lease lease)
         co_return;
     }
     if (auto noted = co_await store_.alter({lease}, {.hold = {}, .expire = {}, .next_try = {}, .requeue = false}); !noted)
-        log_.warning("{}", noted.error().text());                      // it will be tried once more after a restart
+        log_.warning("{}", noted.error().text());  // it will be tried once more after a restart
 }
 
 /// The new message takes the place of the old one in one transaction; where it cannot, the old one stays as it was.
@@ -396,7 +399,7 @@ awaitable<Result<QueueReply>> QueueManager::cat(std::vector<spool::Lease> leases
 awaitable<void> QueueManager::reunited(handoff::Hello hello, std::weak_ptr<ipc::Channel> worker)
 {
     for (const handoff::Flight& flight : hello.flights()) {
-        if (Given* one = given(flight.message(), flight.attempt())) {   // of another connection of the same process
+        if (Given* one = given(flight.message(), flight.attempt())) {  // of another connection of the same process
             one->worker = worker;
             one->fate = Fate::in_hand;
         } else if (foreign_.emplace(flight.attempt(), flight).second) {
@@ -416,10 +419,10 @@ awaitable<void> QueueManager::reunited(handoff::Hello hello, std::weak_ptr<ipc::
             if (one.ours && one.process == hello.process() && one.worker.lock() != connection && !held.contains(one.attempt))
                 one.fate = Fate::never_came;
     reunion_.notify_all();
-    for (handoff::Verdicts& verdicts : *hello.mutable_held())    // these wait for the rest of the queue
+    for (handoff::Verdicts& verdicts : *hello.mutable_held())  // these wait for the rest of the queue
         if (auto stored = co_await late_verdicts(std::move(verdicts)); !stored)
             log_.warning("verdict of before the restart: {}", stored.error().text());
-    awaited_.erase(hello.process());                            // last: from here on its messages may be tried
+    awaited_.erase(hello.process());  // last: from here on its messages may be tried
     wake_.notify_all();
 }
 
@@ -463,7 +466,7 @@ awaitable<Result<handoff::VerdictsStored>> QueueManager::late_verdicts(handoff::
     const std::uint64_t attempt = verdicts.attempt();
     stored.add_attempts(attempt);
     const Key key = verdicts.message();
-    if (Given* one = given(key, attempt); one && one->ours) {   // deliver() waits for it, or will when it hears that its connection is lost
+    if (Given* one = given(key, attempt); one && one->ours) {  // deliver() waits for it, or will when it hears that its connection is lost
         one->late = std::move(verdicts);
         reunion_.notify_all();
         while (given(key, attempt)) {
@@ -473,7 +476,7 @@ awaitable<Result<handoff::VerdictsStored>> QueueManager::late_verdicts(handoff::
         }
         co_return stored;
     }
-    ++telling_;                                                 // no round begins without it, though its process may end meanwhile
+    ++telling_;  // no round begins without it, though its process may end meanwhile
     const auto taken = co_await take_in_turn(std::move(verdicts));
     --telling_;
     wake_.notify_all();
@@ -486,14 +489,14 @@ awaitable<Result<handoff::VerdictsStored>> QueueManager::late_verdicts(handoff::
 awaitable<Result<void>> QueueManager::take_in_turn(handoff::Verdicts verdicts)
 {
     const Key key = verdicts.message();
-    if (!co_await whole())                                      // whether it is still there is not known before
+    if (!co_await whole())  // whether it is still there is not known before
         co_return Error{"the queue manager ends", "4.3.2"};
     while (uniting_.contains(key)) {
         if (co_await cancelled())
             co_return Error{"the queue manager ends", "4.3.2"};
         co_await settled_.wait();
     }
-    if (!epochs_.contains(key) || active_.contains(key))        // gone, or a new round began without it: then it counts for nothing
+    if (!epochs_.contains(key) || active_.contains(key))  // gone, or a new round began without it: then it counts for nothing
         co_return Result<void>{};
     uniting_.insert(key);
     auto taken = co_await take_late(std::move(verdicts));
@@ -516,15 +519,20 @@ awaitable<Result<void>> QueueManager::take_late(handoff::Verdicts verdicts)
     active.since = now();
     active.next_try = WallTime::max();
     std::vector<handoff::Verdict> known;
+    tally_.tried(key);
     for (spool::RecipientState& state : message.recipients) {
         const auto verdict = std::ranges::find(*verdicts.mutable_verdicts(), state.recipient.index(), &handoff::Verdict::recipient);
         if (verdict != verdicts.mutable_verdicts()->end())
             known.push_back(std::move(*verdict));
-        else
-            active.next_try = std::min(active.next_try, state.next_try);     // whoever has no verdict goes when it is due, as a rule at once
+        else {
+            active.next_try = std::min(active.next_try, state.next_try);  // whoever has no verdict goes when it is due, as a rule at once
+            if (state.last)
+                count_failure(key, state.recipient.address(), *state.last, {});
+        }
         active.recipients.push_back(std::move(state.recipient));
     }
     active_.emplace(key, std::move(active));
+    count_place(key);
     if (verdicts.has_shaping())
         hear(verdicts.shaping(), verdicts.attempt(), {}, key, known);
     co_await settle(key, verdicts.attempt(), std::move(known));

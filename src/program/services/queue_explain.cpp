@@ -85,6 +85,51 @@ void QueueManager::add_share(Explanation& into, const std::string& site, const s
         share.set_not_before(wall_of(state->not_before));
 }
 
+/// Asked of the scheduler and of running numbers: nothing is read.
+awaitable<Result<handoff::SitesReply>> QueueManager::sites(handoff::SitesQuestion question)
+{
+    constexpr std::uint32_t usual = 100, at_most = 1000;
+    if (!co_await whole())
+        co_return Error{"the queue manager ends", "4.3.2"};
+    const std::uint32_t most = question.most() == 0 ? usual : std::min(question.most(), at_most);
+    const SteadyTime now = clock_.steady();
+    handoff::SitesReply reply;
+    for (const std::string& name : scheduler_.busiest(most)) {
+        const auto state = scheduler_.site(name);
+        Explanation share;
+        add_share(share, name, state->transport);
+        const handoff::SiteShare& known = share.sites(0);
+        handoff::SiteStanding& site = *reply.add_sites();
+        site.set_site(known.site());
+        site.set_transport(known.transport());
+        site.set_window(known.window());
+        site.set_in_flight(known.in_flight());
+        site.set_waiting_messages(known.waiting_messages());
+        site.set_waiting_recipients(known.waiting_recipients());
+        site.set_dead_until(known.dead_until());
+        site.set_reason(known.reason());
+        site.set_not_before(known.not_before());
+        site.set_set(state->set);
+        site.set_ceiling(state->ceiling);
+        site.set_per_minute(state->per_minute);
+        if (state->suspended_until > now)
+            site.set_silent_until(wall_of(state->suspended_until));
+        site.set_said(state->said);
+    }
+    for (const QueueTally::Group* group : tally_.largest(most)) {
+        handoff::DeferredGroup& told = *reply.add_deferred();
+        told.set_destination(group->destination);
+        told.set_reason(group->reason);
+        told.set_recipients(group->recipients);
+        told.set_text(group->text);
+        told.set_site(group->site);
+        told.set_last(micros(group->last));
+    }
+    reply.set_groups(tally_.groups());
+    reply.set_messages(tally_.messages());
+    co_return reply;
+}
+
 awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id)
 {
     CO_TRY(const auto lease, co_await store_.find(queue_id));

@@ -121,14 +121,17 @@ awaitable<Result<handoff::Welcome>> QueueManager::id_block()
 void QueueManager::admit(spool::Lease lease, handoff::Envelope envelope, std::string octets)
 {
     epochs_[lease.key] = lease.epoch;
+    const auto arrived = [&](QueueTally::Place place) { tally_.arrived(lease.key, WallTime{std::chrono::microseconds{envelope.arrival()}}, place); };
     if (envelope.hold()) {
         held_.insert(lease.key);
-        return;
+        return arrived(QueueTally::Place::hold);
     }
     if (scheduler_.full() || active_.size() >= options_.scheduler.active_messages) {
+        arrived(QueueTally::Place::deferred);
         deferred_.put(lease.key, clock_.wall());
         return;
     }
+    arrived(QueueTally::Place::active);
     Active active;
     active.lease = lease;
     active.envelope = std::move(envelope);
@@ -178,7 +181,11 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
     const bool expire = stored->expire;
     const std::string line = fmt::format("{}: from=<{}>, status=force-expired, returned to sender", active.envelope.queue_id(),
                                          smtp::external_address(active.envelope.sender()));
+    for (const Verdict& expired : active.failures)
+        count_verdict(lease.key, active, expired);
     active_.emplace(lease.key, std::move(active));
+    tally_.tried(lease.key);
+    count_place(lease.key);
     if (expire) {
         log_.write(observe::Level::info, line);
         co_await end_round(lease.key);

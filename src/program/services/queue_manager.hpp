@@ -10,8 +10,11 @@
 #include "base/clock.hpp"
 #include "handoff/frames.pb.h"
 #include "handoff/queue_id.hpp"
+#include "handoff/sites.pb.h"
+#include "observe/counters.hpp"
 #include "observe/log.hpp"
 #include "schedule/scheduler.hpp"
+#include "services/queue_tally.hpp"
 #include "services/workers.hpp"
 #include "spool/store.hpp"
 
@@ -98,11 +101,15 @@ public:
     }
 
     awaitable<Result<handoff::QueueReply>> command(handoff::QueueCommand command);
+    /// Destinations with mail, and what is deferred.
+    awaitable<Result<handoff::SitesReply>> sites(handoff::SitesQuestion question);
 
     struct Counts {
         std::uint64_t enqueued = 0, delivered = 0, deferred = 0, bounced = 0, removed = 0, attempts = 0;
     };
     const Counts& counts() const { return counts_; }
+    /// Everything that is counted here, for `posthorn counters` and the admin service.
+    void count(handoff::CountersReply& reply) const;
     std::size_t waiting() const { return deferred_.size(); }
     std::size_t active() const { return active_.size(); }
 
@@ -174,6 +181,12 @@ private:
     void forget_active(Key key);
     void gone_if_removed(Key key);
 
+    // queue_counts.cpp
+    void count_place(Key key);
+    void count_failure(Key key, std::string_view address, const handoff::Verdict& verdict, std::string_view site);
+    void count_verdict(Key key, const Active& active, const handoff::Verdict& verdict);
+    void count_stored(const spool::Scheduled& message);
+
     static std::size_t position(const Active& active, std::uint32_t index);
     static WallTime arrival_of(const Active& active);
     std::int64_t now() const { return clock_.wall().time_since_epoch().count(); }
@@ -182,7 +195,7 @@ private:
 
     // queue_commands.cpp
     awaitable<Result<std::vector<spool::Lease>>> named(handoff::QueueCommand command);
-    awaitable<Result<handoff::QueueReply>> list(std::string cursor);
+    awaitable<Result<handoff::QueueReply>> list(std::string cursor, std::uint64_t most);
     awaitable<Result<handoff::QueueReply>> flush(handoff::QueueCommand command);
     awaitable<Result<handoff::QueueReply>> hold(std::vector<spool::Lease> leases);
     awaitable<Result<handoff::QueueReply>> release(std::vector<spool::Lease> leases);
@@ -252,6 +265,10 @@ private:
     unsigned telling_ = 0;                                         // verdicts of before that are on their way into the queue
     std::uint64_t resident_ = 0, carried_ = 0;
     Counts counts_;
+    QueueTally tally_;
+    observe::Tally<3> results_{500};                               // transport, result, class of the status
+    observe::Tally<2> deferrals_{500};                             // transport, reason
+    observe::Histogram delay_, transmission_;
     bool whole_ = false;                                           // all that was stored at the start has been read
     Signal wake_, worker_came_, settled_, reunion_, read_;
     std::optional<WallTime::duration> wall_ahead_;                 // of the monotonic clock, at the last look

@@ -44,6 +44,7 @@ awaitable<void> QueueManager::read_stored(std::function<void(Error)> failed)
             const Key key = message.lease.key;
             if (!epochs_.emplace(key, message.lease.epoch).second)
                 continue;                                       // it came since the start, and is under way
+            count_stored(message);
             if (message.expire)
                 expiring_.insert(key);
             if (message.requeue)

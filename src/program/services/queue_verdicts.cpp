@@ -109,6 +109,7 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
             active.told.push_back(std::move(verdict));
             continue;
         }
+        count_verdict(key, active, verdict);
         switch (verdict.outcome()) {
         case handoff::OUTCOME_DELIVERED:
             ++counts_.delivered;
@@ -429,6 +430,7 @@ void QueueManager::take_reports(handoff::ReportReply& reply, std::vector<spool::
 void QueueManager::put_off(Key key, WallTime when)
 {
     forget_active(key);
+    count_place(key);
     if (const auto epoch = epochs_.find(key); epoch != epochs_.end() && !held_.contains(key)) {    // held: all else when it is released
         if (to_requeue_.erase(key) > 0)
             tasks_.spawn(requeue_after_round({key, epoch->second}));
@@ -453,6 +455,7 @@ void QueueManager::forget(Key key)
     forget_active(key);
     deferred_.forget(key);
     epochs_.erase(key);
+    tally_.gone(key);
     held_.erase(key);
     expiring_.erase(key);
     to_requeue_.erase(key);

@@ -2,6 +2,7 @@
 #include "base/strings.hpp"
 #include "cleanup/cleaner.hpp"
 #include "config/site.hpp"
+#include "handoff/counting.hpp"
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
 #include "ipc/dispatcher.hpp"
@@ -10,6 +11,7 @@
 #include "receive/params.hpp"
 #include "report/params.hpp"
 #include "route/router.hpp"
+#include "services/counters.hpp"
 #include "services/own_transports.hpp"
 #include "services/params.hpp"
 #include "services/pickup.hpp"
@@ -198,12 +200,7 @@ public:
         return process::Reload::in_place;
     }
 
-    void count(handoff::CountersReply& reply) override
-    {
-        auto& counter = *reply.add_counters();
-        counter.set_name("pickup_messages");
-        counter.set_value(static_cast<std::int64_t>(pickup_.picked_up()));
-    }
+    void count(handoff::CountersReply& reply) override { handoff::count(reply, pickup_messages, pickup_.picked_up()); }
 
 private:
     /// The line whose cleanup local mail goes through.

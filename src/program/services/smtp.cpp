@@ -1,9 +1,11 @@
 // The SMTP and LMTP client process: takes requests from qmgr, speaks with the next hosts, gives verdicts back.
 #include "dns/params.hpp"
+#include "handoff/counting.hpp"
 #include "net/params.hpp"
 #include "process/service.hpp"
 #include "send/agent.hpp"
 #include "send/wire_tls.hpp"
+#include "services/counters.hpp"
 #include "services/delivery_link.hpp"
 #include "services/peer_memory.hpp"
 #include "services/peer_tables.hpp"
@@ -90,19 +92,14 @@ public:
     void count(handoff::CountersReply& reply) override
     {
         const send::Agent::Counts& counts = agent_.counts();
-        const auto add = [&](const char* name, std::uint64_t value) {
-            auto& counter = *reply.add_counters();
-            counter.set_name(name);
-            counter.set_value(static_cast<std::int64_t>(value));
-        };
-        add("smtp_deliveries", counts.deliveries);
-        add("smtp_recipients", counts.recipients);
-        add("smtp_sessions", counts.sessions);
-        add("smtp_sessions_reused", counts.reused);
-        add("smtp_failed_connects", counts.failed_connects);
-        add("smtp_round_trips", counts.round_trips);
-        add("smtp_observations_dropped", peers_->dropped());
-        add("smtp_transcripts_dropped", transcripts_->dropped());
+        handoff::count(reply, smtp_deliveries, counts.deliveries);
+        handoff::count(reply, smtp_recipients, counts.recipients);
+        handoff::count(reply, smtp_sessions, counts.sessions);
+        handoff::count(reply, smtp_sessions_reused, counts.reused);
+        handoff::count(reply, smtp_failed_connects, counts.failed_connects);
+        handoff::count(reply, smtp_round_trips, counts.round_trips);
+        handoff::count(reply, smtp_observations_dropped, peers_->dropped());
+        handoff::count(reply, smtp_transcripts_dropped, transcripts_->dropped());
     }
 
 private:

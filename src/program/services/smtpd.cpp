@@ -2,6 +2,7 @@
 #include "cleanup/cleaner.hpp"
 #include "config/site.hpp"
 #include "dns/params.hpp"
+#include "handoff/counting.hpp"
 #include "handoff/frames.hpp"
 #include "net/listener.hpp"
 #include "process/service.hpp"
@@ -9,6 +10,7 @@
 #include "receive/server.hpp"
 #include "receive/wired.hpp"
 #include "route/router.hpp"
+#include "services/counters.hpp"
 #include "services/params.hpp"
 #include "services/programs.hpp"
 #include "services/queue_link.hpp"
@@ -141,16 +143,11 @@ public:
     {
         const receive::Server::Counters counters = server_.counters();
         service_.gauges().messages = counters.accepted;          // also of sessions that go on
-        const auto add = [&](const char* name, std::uint64_t value) {
-            auto& counter = *reply.add_counters();
-            counter.set_name(name);
-            counter.set_value(static_cast<std::int64_t>(value));
-        };
-        add("smtpd_sessions", counters.sessions);
-        add("smtpd_transactions", counters.transactions);
-        add("smtpd_memory", counters.memory);
-        add("smtpd_accepted", counters.accepted);
-        add("smtpd_refused_for_memory", counters.refused_for_memory);
+        handoff::count(reply, smtpd_sessions, counters.sessions);
+        handoff::count(reply, smtpd_transactions, counters.transactions);
+        handoff::count(reply, smtpd_memory, counters.memory);
+        handoff::count(reply, smtpd_accepted, counters.accepted);
+        handoff::count(reply, smtpd_refused_for_memory, counters.refused_for_memory);
     }
 
 private:

@@ -1,7 +1,9 @@
 // A command per connection, as inetd has it: standard input, output and error are the connection.                             spawn(8)
 // At most so many at once as the process-limit column says; what comes meanwhile waits in the socket's queue. A command that outlives its time
 // limit is killed, and what it started with it.
+#include "handoff/counting.hpp"
 #include "process/service.hpp"
+#include "services/counters.hpp"
 #include "services/params.hpp"
 #include "services/programs.hpp"
 #include "services/spawn_line.hpp"
@@ -62,12 +64,7 @@ public:
         co_await commands_.drained();                          // those that are left at the limit end with this process
     }
 
-    void count(handoff::CountersReply& reply) override
-    {
-        auto& counter = *reply.add_counters();
-        counter.set_name("spawn_commands");
-        counter.set_value(static_cast<std::int64_t>(started_));
-    }
+    void count(handoff::CountersReply& reply) override { handoff::count(reply, spawn_commands, started_); }
 
 private:
     using Descriptor = asio::posix::stream_descriptor;

@@ -74,7 +74,7 @@ Named named_by(const process::Service& service, std::span<const std::string_view
     passwords.may_ask = false;
     // Passwords are for who asks for them by name: what reads the network has none, whatever parameter of the administrator's own they stand in
     // first.
-    const auto holds_passwords = [](std::string_view name) { return name.ends_with("_sasl_password_maps"); };
+    const auto holds_passwords = [](std::string_view name) { return name.ends_with("_sasl_password_maps") || name == "admin_token_file"; };
     const auto wanted = [&](std::string_view name) {
         return parameters.empty() ? !holds_passwords(name) : std::ranges::find(parameters, name) != parameters.end();
     };

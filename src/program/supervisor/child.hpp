@@ -26,6 +26,7 @@ struct Child {
     unsigned index = 0, generation = 0;
     bool ready = false, stopping = false;
     bool killed = false;                     // by us; its end is no surprise
+    bool told_last = false;                  // its last counters: it counts no more
     bool replaced = false;                   // told to end, so that one with more rights takes its place at once
     SteadyTime sign_of_life{};
     std::optional<SteadyTime> kill_at;

@@ -14,7 +14,7 @@ namespace {
 using config::ServiceLine;
 using config::Transport;
 
-enum class Kind { server, transport, agent, folded, spawn, nothing, absent };
+enum class Kind { server, transport, agent, folded, spawn, admin, nothing, absent };
 
 /// What becomes of each command of Postfix's.
 struct Command {
@@ -46,6 +46,7 @@ constexpr Command commands[] = {
     {"anvil", Kind::folded, "memory"},
     {"tlsmgr", Kind::folded, "memory"},
     {"spawn", Kind::spawn},
+    {"admin", Kind::admin},                // our own
     {"scache", Kind::nothing},             // each delivery process keeps its own sessions
     {"postlogd", Kind::nothing},           // every process writes to the log by a descriptor of the supervisor's
     {"dnsblog", Kind::nothing},            // part of what is before the greeting
@@ -141,6 +142,7 @@ private:
         case Kind::transport: return add_transport(line);
         case Kind::agent: return add_agent(line);
         case Kind::spawn: return add_spawn(line);
+        case Kind::admin: return add_admin(line);
         case Kind::folded: return fold(line, *command);
         case Kind::nothing: return {};
         case Kind::absent:
@@ -247,6 +249,17 @@ private:
         };
         if (!has("user=") || !has("argv="))
             return wrong(line, fmt::format("service \"{}\": spawn needs user= and argv=", line.name));
+        TRY_VOID(listen_at(process, line));
+        outer_.push_back(std::move(process));
+        return {};
+    }
+
+    /// What operators and monitoring ask over HTTP. One process: it keeps what rates are made of.
+    Result<void> add_admin(const ServiceLine& line)
+    {
+        if (line.type != Transport::inet && line.type != Transport::unix_stream)
+            return wrong(line, fmt::format("service \"{}\": admin cannot serve a {} socket", line.name, config::to_text(line.type)));
+        ProcessLine process = line_from(line, "admin", Role::admin);
         TRY_VOID(listen_at(process, line));
         outer_.push_back(std::move(process));
         return {};

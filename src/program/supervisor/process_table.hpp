@@ -1,6 +1,6 @@
 // supervisor/process_table.hpp: which line of master.cf becomes which process.            master(5), design.md section 3
-// Shape    every line of Postfix's stock master.cf is recognised. Some have processes of their own (smtpd, smtp, lmtp, spawn; pipe, virtual
-//          and local once there is mail for them); qmgr, resolve and memory are always there and take in the lines whose work they do, with their -o
+// Shape    every line of Postfix's stock master.cf is recognised. Some have processes of their own (smtpd, smtp, lmtp, spawn, admin; pipe,
+//          virtual and local once there is mail for them); qmgr, resolve and memory are always there and take in the lines whose work they do, with their -o
 //          options.
 // Errors   a command that neither Postfix nor we know, a socket type a command cannot serve, the same address twice: with file and line.
 // Pure.
@@ -15,12 +15,12 @@
 
 namespace posthorn::supervisor {
 
-enum class Role { smtpd, qmgr, resolve, memory, transport, spawn };
+enum class Role { smtpd, qmgr, resolve, memory, transport, spawn, admin };
 
 struct SocketLine {
-    std::string name;              // "smtp", "127.0.0.1:10025"; "public/showq", "private/posthorn.qmgr"
+    std::string name;  // "smtp", "127.0.0.1:10025"; "public/showq", "private/posthorn.qmgr"
     config::Transport type = config::Transport::unix_stream;
-    int line = 0;                  // of master.cf; 0: our own
+    int line = 0;  // of master.cf; 0: our own
 };
 
 /// Lines whose work is done inside another process.
@@ -36,18 +36,18 @@ struct FoldedInto {
 };
 
 struct ProcessLine {
-    std::string key;               // "smtp/inet", "relay/unix", "qmgr": the same over reloads
-    std::string service;           // name column
-    std::string program;           // what to run: smtpd, qmgr, resolve, memory, smtp, lmtp, spawn
+    std::string key;  // "smtp/inet", "relay/unix", "qmgr": the same over reloads
+    std::string service;  // name column
+    std::string program;  // what to run: smtpd, qmgr, resolve, memory, smtp, lmtp, spawn, admin
     Role role = Role::smtpd;
     std::vector<SocketLine> sockets;
     bool chroot = false;
-    bool privileged = false;       // spawn, and who delivers to users: changes to another user itself
-    bool on_demand = false;        // started when qmgr has mail for it (Control::want_service)
-    unsigned process_limit = 0;    // 0: none. What "-" means depends on the role: default_process_limit, or none for a transport
+    bool privileged = false;  // spawn, and who delivers to users: changes to another user itself
+    bool on_demand = false;  // started when qmgr has mail for it (Control::want_service)
+    unsigned process_limit = 0;  // 0: none. What "-" means depends on the role: default_process_limit, or none for a transport
     unsigned processes = 1;
     std::vector<config::Assignment> overrides;
-    std::vector<std::string> arguments;      // -o, -v, -D and their operands left out
+    std::vector<std::string> arguments;  // -o, -v, -D and their operands left out
     int verbose = 0;
     std::vector<FoldedInto> folded;
     int line = 0;

@@ -187,3 +187,20 @@ TEST_CASE("process table: behind the first word that is no option all arguments 
     CHECK(line(*table, "x/unix").overrides.size() == 1);
     CHECK(line(*table, "x/unix").verbose == 1);
 }
+
+TEST_CASE("process table: a line of the admin service is one process with its socket; a socket that it cannot serve is refused")
+{
+    const auto table = process_table(parsed("127.0.0.1:8025 inet n - n - 9 admin\n  -o admin_timeout=2s\nadmin unix n - n - - admin\n"), {});
+    REQUIRE(table);
+    const ProcessLine& over_tcp = line(*table, "127.0.0.1:8025/inet");
+    CHECK(over_tcp.role == Role::admin);
+    CHECK(over_tcp.program == "admin");
+    CHECK(over_tcp.processes == 1);                                    // what it keeps of rates is of one process
+    CHECK(over_tcp.overrides.size() == 1);
+    REQUIRE(over_tcp.sockets.size() == 1);
+    CHECK(over_tcp.sockets.front().name == "127.0.0.1:8025");
+    CHECK(line(*table, "admin/unix").sockets.front().name == "public/admin");
+    const auto refused = process_table(parsed("admin fifo n - n - - admin\n"), {});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().text() == "/etc/postfix/master.cf: line 1: service \"admin\": admin cannot serve a fifo socket");
+}

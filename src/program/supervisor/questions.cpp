@@ -1,11 +1,15 @@
 // What commands ask the supervisor, over a socket that only root and who runs it can use.
+#include "handoff/counting.hpp"
 #include "handoff/frames.pb.h"
+#include "process/counters.hpp"
 #include "process/gauges.hpp"
 #include "supervisor/supervisor.hpp"
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <optional>
 
 namespace posthorn::supervisor {
 
@@ -72,6 +76,34 @@ awaitable<void> Supervisor::answer_reload(ipc::Responder responder)
     responder.reply(reply);
 }
 
+namespace {
+
+void take(process::ProcessCounters& into, const handoff::CountersReply& counted)
+{
+    for (const auto& counter : counted.counters()) {
+        auto& copy = *into.add_counters();
+        copy.set_name(counter.name());
+        copy.set_value(counter.value());
+    }
+}
+
+}  // namespace
+
+struct Supervisor::CountersAsked {
+    CountersAsked(const Executor& executor, std::size_t processes) : replies(processes), open(processes), answered(executor) {}
+    std::vector<std::optional<handoff::CountersReply>> replies;
+    std::size_t open;
+    Signal answered;
+};
+
+awaitable<void> Supervisor::ask_counters(std::shared_ptr<CountersAsked> asked, std::size_t at, std::shared_ptr<ipc::Channel> channel)
+{
+    if (auto reply = co_await channel->call<handoff::CountersReply>(Control::counters, handoff::CountersRequest{}))
+        asked->replies[at] = *std::move(reply);
+    if (--asked->open == 0)
+        asked->answered.notify_all();
+}
+
 awaitable<void> Supervisor::tell_counters(ipc::Responder responder)
 {
     process::InstanceCounters told;
@@ -83,27 +115,54 @@ awaitable<void> Supervisor::tell_counters(ipc::Responder responder)
         one.set_generation(generation);
         return one;
     };
-    auto& own = *describe("", "master", ::getpid(), generation_).add_counters();
-    own.set_name("processor_microseconds");
-    own.set_value(process::processor_time().count());
+    handoff::CountersReply own;
+    handoff::count(own, process::processor_microseconds, static_cast<std::uint64_t>(process::processor_time().count()));
+    handoff::count(own, process::resident_memory, process::resident_memory_now(memory_use_.get()));
+    handoff::count(own, process::started, static_cast<std::uint64_t>(began_.time_since_epoch().count()));
+    handoff::count(own, process::log_lines_dropped, sink_->dropped());
+    take(describe("", "master", ::getpid(), generation_), own);
 
-    // Processes come and go while others are asked: the list first.
+    // Processes come and go while others are asked: the list first. One that hangs holds up nobody.
+    constexpr std::chrono::seconds patience{3};
     std::vector<std::shared_ptr<ipc::Channel>> channels;
-    for (const auto& [pid, child] : children_) {
-        describe(child.line, child.command.substr(child.command.rfind('/') + 1), pid, child.generation);
-        channels.push_back(child.channel);
-    }
-    for (std::size_t i = 0; i < channels.size(); ++i) {
-        const auto reply = co_await channels[i]->call<handoff::CountersReply>(Control::counters, handoff::CountersRequest{});
-        if (!reply)
-            continue;                                              // it ended, or hangs: told without counters
-        for (const auto& counter : reply->counters()) {
-            auto& copy = *told.mutable_processes(static_cast<int>(i) + 1)->add_counters();
+    for (const auto& [pid, child] : children_)
+        if (!child.told_last) {
+            describe(child.line, child.command.substr(child.command.rfind('/') + 1), pid, child.generation);
+            channels.push_back(child.channel);
+        }
+    const auto asked = std::make_shared<CountersAsked>(loop_.get_executor(), channels.size());
+    for (std::size_t at = 0; at < channels.size(); ++at)
+        tasks_.spawn(ask_counters(asked, at, channels[at]));
+    for (const SteadyTime end = clock_.steady() + patience; asked->open > 0 && clock_.steady() < end && !co_await cancelled();)
+        (void)co_await asked->answered.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - clock_.steady()));
+    for (std::size_t at = 0; at < asked->replies.size(); ++at)
+        if (const auto& reply = asked->replies[at])                // else it ended, or hangs: told without counters
+            take(*told.mutable_processes(static_cast<int>(at) + 1), *reply);
+    for (const auto& [key, sums] : ended_)
+        *told.add_ended() = sums;
+    responder.reply(told);
+}
+
+void Supervisor::keep_counters(Child& child, const handoff::CountersReply& last)
+{
+    if (std::exchange(child.told_last, true))
+        return;
+    constexpr int most = 1000;                                     // what a service tells is held for hostile
+    const std::string program = child.command.substr(child.command.rfind('/') + 1);
+    process::ProcessCounters& sums = ended_[child.line + "\n" + program];
+    sums.set_service(child.line);
+    sums.set_program(program);
+    for (const auto& counter : last.counters()) {
+        const auto found =
+            std::ranges::find(*sums.mutable_counters(), counter.name(), [](const auto& one) -> const std::string& { return one.name(); });
+        if (found != sums.mutable_counters()->end()) {
+            found->set_value(found->value() + counter.value());
+        } else if (sums.counters_size() < most) {
+            auto& copy = *sums.add_counters();
             copy.set_name(counter.name());
             copy.set_value(counter.value());
         }
     }
-    responder.reply(told);
 }
 
 }  // namespace posthorn::supervisor

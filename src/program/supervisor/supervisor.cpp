@@ -212,6 +212,16 @@ void Supervisor::heard(pid_t pid, ipc::Incoming incoming)
         if (const auto wish = incoming.parse<process::WantService>(); wish && role_of(child) == Role::qmgr)
             want(wish->service());
         return;
+    case Control::instance_counters:
+        if (role_of(child) == Role::admin)
+            tasks_.spawn(tell_counters(std::move(incoming.responder)));
+        return;                                                    // else answered with an error as the responder goes
+    case Control::last_counters:
+        if (const auto last = incoming.parse<handoff::CountersReply>()) {
+            keep_counters(child, *last);
+            incoming.responder.reply(process::CountersKept{});
+        }
+        return;
     default: return;                                               // a request gets its error when the responder goes
     }
 }
@@ -416,9 +426,9 @@ awaitable<void> Supervisor::stop_all(StopService::How how, std::chrono::seconds 
     // Who takes mail in first; then who delivers it, for a queue that goes on without a transport puts mail off; then who routes, the queue
     // that all report to, and what all ask.
     using Roles = std::vector<Role>;
-    std::vector<Roles> steps{{Role::smtpd, Role::spawn}, {Role::transport}, {Role::resolve}, {Role::qmgr}, {Role::memory}};
+    std::vector<Roles> steps{{Role::smtpd, Role::spawn, Role::admin}, {Role::transport}, {Role::resolve}, {Role::qmgr}, {Role::memory}};
     if (how == StopService::ABORT)
-        steps = {{Role::smtpd, Role::transport, Role::spawn, Role::resolve, Role::qmgr, Role::memory}};
+        steps = {{Role::smtpd, Role::transport, Role::spawn, Role::admin, Role::resolve, Role::qmgr, Role::memory}};
     for (const Roles& roles : steps) {
         for (auto& [pid, child] : children_)
             if (std::ranges::find(roles, role_of(child)) != roles.end())

@@ -4,8 +4,10 @@
 #pragma once
 
 #include "async/async.hpp"
+#include "handoff/frames.pb.h"
 #include "ipc/client.hpp"
 #include "observe/log.hpp"
+#include "process/control.pb.h"
 #include "supervisor/child.hpp"
 #include "supervisor/instance_lock.hpp"
 #include "supervisor/loaded.hpp"
@@ -13,6 +15,8 @@
 #include "supervisor/master.hpp"
 #include "supervisor/restart.hpp"
 #include "supervisor/sockets.hpp"
+
+#include <fcntl.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -64,7 +68,11 @@ private:
     Result<void> bind_questions(const Loaded& loaded, std::vector<std::string>& places);
     void hear_questions();
     void asked(const std::weak_ptr<ipc::Channel>& asker, ipc::Incoming incoming);
+    struct CountersAsked;
     awaitable<void> tell_counters(ipc::Responder responder);
+    awaitable<void> ask_counters(std::shared_ptr<CountersAsked> asked, std::size_t at, std::shared_ptr<ipc::Channel> channel);
+    /// Of a process that ends.
+    void keep_counters(Child& child, const handoff::CountersReply& last);
     awaitable<void> answer_reload(ipc::Responder responder);
 
     awaitable<void> reload_unasked();
@@ -102,6 +110,9 @@ private:
     std::set<std::string> wanted_;                                // lines on demand that were asked for, by key
     std::map<std::string, Role> roles_;                           // of lines that ran once
     std::map<std::pair<std::string, unsigned>, std::unique_ptr<Seat>> seats_;
+    std::map<std::string, process::ProcessCounters> ended_;       // by line and program
+    Fd memory_use_{::open("/proc/self/statm", O_RDONLY | O_CLOEXEC)};
+    WallTime began_ = clock_.wall();
     Fd config_file_;                                              // the snapshot, for the next child
     unsigned generation_ = 1;
     bool stopping_ = false, reloading_ = false, reload_again_ = false;

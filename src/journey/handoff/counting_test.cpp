@@ -1,0 +1,67 @@
+#include "handoff/counting.hpp"
+#include "handoff/reasons.hpp"
+
+#include <doctest/doctest.h>
+
+#include <fmt/format.h>
+
+#include <set>
+
+using namespace posthorn;
+using namespace posthorn::handoff;
+using Info = observe::CounterInfo;
+
+TEST_CASE("counting: totals, gauges, labels and histograms arrive under the declared name")
+{
+    static constexpr Info taken{.name = "taken", .help = ""}, now{.name = "now", .kind = Info::Kind::gauge, .help = ""}, by{.name = "by", .help = ""},
+        took{.name = "took", .kind = Info::Kind::histogram, .help = ""};
+    observe::Tally<2> tally(10);
+    tally.add({"smtp", "4.7.x"}, 3);
+    observe::Histogram histogram;
+    histogram.add(std::chrono::seconds{2});
+    CountersReply reply;
+    count(reply, taken, 5);
+    count(reply, now, 6, {{"queue", "hold"}});
+    count(reply, by, std::array<std::string_view, 2>{"transport", "status"}, tally);
+    count(reply, took, histogram);
+    std::vector<std::string> lines;
+    for (const auto& counter : reply.counters())
+        lines.push_back(fmt::format("{} {}", counter.name(), counter.value()));
+    REQUIRE(lines.size() == 3 + observe::Histogram::ends.size() + 3);
+    CHECK(std::vector(lines.begin(), lines.begin() + 4) ==
+          std::vector<std::string>{"taken 5", "now{queue=\"hold\"} 6", "by{transport=\"smtp\",status=\"4.7.x\"} 3", "took_bucket{le=\"0.01\"} 0"});
+    CHECK(std::vector(lines.end() - 4, lines.end()) ==
+          std::vector<std::string>{"took_bucket{le=\"86400\"} 1", "took_bucket{le=\"+Inf\"} 1", "took_sum 2000000", "took_count 1"});
+    CHECK(counter_name(now, {{"a", "q\"b\\s\nn\xff"}}) == "now{a=\"q\\\"b\\\\s?n?\"}");
+}
+
+TEST_CASE("reasons: of the status code alone, a closed set of words whatever peers say")
+{
+    CHECK(reason_of("4.4.1") == "no-answer");
+    CHECK(reason_of("5.4.1") == "no-answer");
+    CHECK(reason_of("4.2.2") == "mailbox-full");
+    CHECK(reason_of("4.7.10") == "encryption-needed");
+    CHECK(reason_of("4.7.99") == "policy");                            // by its subject
+    CHECK(reason_of("4.1.77") == "bad-address");
+    for (const char* none : {"", "4", "4.4", "4.4.", "450", "9.1.1", "4.9.1", "4x4.1", "<script>"})
+        CHECK(reason_of(std::string_view(none)) == "other");
+    std::set<std::string_view> words;
+    for (int subject = 0; subject < 10; ++subject)
+        for (int detail = 0; detail < 1000; ++detail)
+            words.insert(reason_of(fmt::format("4.{}.{}", subject, detail)));
+    CHECK(words.size() < 40);
+
+    Verdict verdict;
+    verdict.set_status("4.2.0");
+    CHECK(reason_of(verdict) == "mailbox");
+    verdict.set_retry_at(1);
+    CHECK(reason_of(verdict) == "greylisted");
+}
+
+TEST_CASE("reasons: class and subject of a status")
+{
+    CHECK(status_class("2.0.0") == "2.0.x");
+    CHECK(status_class("5.7.509") == "5.7.x");
+    CHECK(status_class("3.0.0") == "other");
+    CHECK(status_class("") == "other");
+}

@@ -1,0 +1,126 @@
+// services/counters.hpp: what the services count, each once; docs/admin.md and the admin service have the metrics from here.
+#pragma once
+
+#include "observe/counters.hpp"
+
+namespace posthorn::services {
+
+using observe::CounterInfo;
+using Kind = CounterInfo::Kind;
+using Unit = CounterInfo::Unit;
+
+// qmgr
+inline constexpr CounterInfo qmgr_enqueued{.name = "qmgr_enqueued", .help = "Messages that were taken into the queue."};
+inline constexpr CounterInfo qmgr_delivered{.name = "qmgr_delivered", .help = "Recipients that were delivered to."};
+inline constexpr CounterInfo qmgr_deferred{.name = "qmgr_deferred", .help = "Attempts at a recipient that failed for the time being."};
+inline constexpr CounterInfo qmgr_bounced{.name = "qmgr_bounced", .help = "Recipients that were given up: refused for good, or expired."};
+inline constexpr CounterInfo qmgr_removed{.name = "qmgr_removed", .help = "Messages that left the queue, all of their recipients done."};
+inline constexpr CounterInfo qmgr_attempts{.name = "qmgr_attempts", .help = "Requests given to delivery processes."};
+inline constexpr CounterInfo qmgr_active{.name = "qmgr_active", .kind = Kind::gauge, .help = "Messages of the active queue."};
+inline constexpr CounterInfo qmgr_waiting{.name = "qmgr_waiting", .kind = Kind::gauge, .help = "Messages that wait for their next try."};
+inline constexpr CounterInfo qmgr_results{.name = "qmgr_results",
+                                          .help = "What became of attempts at recipients, by transport, result (delivered, deferred, bounced, "
+                                                  "expired) and the class and subject of the enhanced status code.",
+                                          .metric = "deliveries"};
+inline constexpr CounterInfo qmgr_deferrals{.name = "qmgr_deferrals",
+                                            .help = "Attempts that failed for the time being, by transport and reason (a closed set of words).",
+                                            .metric = "deferrals"};
+inline constexpr CounterInfo queue_messages{.name = "queue_messages", .kind = Kind::gauge, .help = "Messages in the queue, by queue and age."};
+inline constexpr CounterInfo queue_groups{.name = "queue_groups",
+                                          .kind = Kind::gauge,
+                                          .help = "Different destinations and reasons of what is deferred.",
+                                          .metric = "queue_deferred_groups"};
+inline constexpr CounterInfo delivery_delay{.name = "delivery_delay",
+                                            .kind = Kind::histogram,
+                                            .unit = Unit::microseconds,
+                                            .help = "From the arrival of a message to the delivery of one of its recipients."};
+inline constexpr CounterInfo delivery_transmission{.name = "delivery_transmission",
+                                                   .kind = Kind::histogram,
+                                                   .unit = Unit::microseconds,
+                                                   .help = "From the connection to the answer that accepted a recipient's mail."};
+
+// smtpd
+inline constexpr CounterInfo smtpd_sessions{.name = "smtpd_sessions", .kind = Kind::gauge, .help = "SMTP sessions that are open."};
+inline constexpr CounterInfo smtpd_transactions{.name = "smtpd_transactions", .kind = Kind::gauge, .help = "Sessions with mail under way."};
+inline constexpr CounterInfo smtpd_memory{
+    .name = "smtpd_memory", .kind = Kind::gauge, .unit = Unit::octets, .help = "Memory of sessions and contents, as counted against the ceiling."};
+inline constexpr CounterInfo smtpd_connections{.name = "smtpd_connections", .help = "Connections of clients."};
+inline constexpr CounterInfo smtpd_accepted{.name = "smtpd_accepted", .help = "Messages that were accepted."};
+inline constexpr CounterInfo smtpd_refused_for_memory{.name = "smtpd_refused_for_memory", .help = "Sessions and mail refused for want of memory."};
+inline constexpr CounterInfo smtpd_rejections{.name = "smtpd_rejections",
+                                              .help =
+                                                  "Refusals, by command, class of the reply code (4, 5) and what refused: a restriction by its name, "
+                                                  "after-lists, content, milter, screen, sender, queue, memory."};
+
+// smtp and lmtp
+inline constexpr CounterInfo smtp_deliveries{.name = "smtp_deliveries", .help = "Requests that were worked off."};
+inline constexpr CounterInfo smtp_recipients{.name = "smtp_recipients", .help = "Recipients of those."};
+inline constexpr CounterInfo smtp_sessions{.name = "smtp_sessions", .help = "Sessions with next hosts."};
+inline constexpr CounterInfo smtp_sessions_reused{.name = "smtp_sessions_reused", .help = "Deliveries by a session that was there already."};
+inline constexpr CounterInfo smtp_failed_connects{.name = "smtp_failed_connects", .help = "Connections that could not be had."};
+inline constexpr CounterInfo smtp_round_trips{.name = "smtp_round_trips", .help = "Round trips to next hosts."};
+
+inline constexpr CounterInfo smtp_observations_dropped{.name = "smtp_observations_dropped",
+                                                       .help = "What sessions showed of their peers, and memory was not told in time."};
+inline constexpr CounterInfo smtp_transcripts_dropped{.name = "smtp_transcripts_dropped", .help = "Transcripts that memory was not told in time."};
+
+// pipe, virtual and local; spawn; resolve
+inline constexpr CounterInfo delivery_children{.name = "delivery_children", .help = "Children that were started for deliveries."};
+inline constexpr CounterInfo spawn_commands{.name = "spawn_commands", .help = "Commands that were started for connections."};
+inline constexpr CounterInfo pickup_messages{.name = "pickup_messages", .help = "Local submissions that were picked up."};
+
+// memory
+inline constexpr CounterInfo verify_questions{.name = "verify_questions", .help = "Questions whether an address takes mail."};
+inline constexpr CounterInfo verify_probes{.name = "verify_probes", .help = "Probes that were sent for them."};
+inline constexpr CounterInfo verify_from_cache{.name = "verify_from_cache", .help = "Questions that the cache answered."};
+inline constexpr CounterInfo verify_controls{.name = "verify_controls", .help = "Probes of made-up addresses."};
+inline constexpr CounterInfo transcripts_stored{.name = "transcripts_stored", .help = "Transcripts of sessions that were stored."};
+inline constexpr CounterInfo transcripts_dropped{.name = "transcripts_dropped", .help = "Transcripts that could not be stored."};
+inline constexpr CounterInfo peers_known{.name = "peers_known", .kind = Kind::gauge, .help = "Servers of which something is known."};
+inline constexpr CounterInfo peers_learned{.name = "peers_learned", .help = "Quirks that were learned of servers, by quirk."};
+inline constexpr CounterInfo anvil_clients{
+    .name = "anvil_clients", .kind = Kind::gauge, .help = "Clients whose connections and rates are counted now."};
+
+inline constexpr CounterInfo counters[] = {qmgr_enqueued,
+                                           qmgr_delivered,
+                                           qmgr_deferred,
+                                           qmgr_bounced,
+                                           qmgr_removed,
+                                           qmgr_attempts,
+                                           qmgr_active,
+                                           qmgr_waiting,
+                                           qmgr_results,
+                                           qmgr_deferrals,
+                                           queue_messages,
+                                           queue_groups,
+                                           delivery_delay,
+                                           delivery_transmission,
+                                           smtpd_sessions,
+                                           smtpd_transactions,
+                                           smtpd_memory,
+                                           smtpd_connections,
+                                           smtpd_accepted,
+                                           smtpd_refused_for_memory,
+                                           smtpd_rejections,
+                                           smtp_deliveries,
+                                           smtp_recipients,
+                                           smtp_sessions,
+                                           smtp_sessions_reused,
+                                           smtp_failed_connects,
+                                           smtp_round_trips,
+                                           smtp_observations_dropped,
+                                           smtp_transcripts_dropped,
+                                           delivery_children,
+                                           spawn_commands,
+                                           pickup_messages,
+                                           verify_questions,
+                                           verify_probes,
+                                           verify_from_cache,
+                                           verify_controls,
+                                           transcripts_stored,
+                                           transcripts_dropped,
+                                           peers_known,
+                                           peers_learned,
+                                           anvil_clients};
+
+}  // namespace posthorn::services
