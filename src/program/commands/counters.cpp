@@ -1,7 +1,7 @@
 // posthorn counters: what each process has counted since it started, asked of posthorn-master.
-#include "commands/ask.hpp"
 #include "commands/command.hpp"
 #include "commands/counters_table.hpp"
+#include "inquiry/ask.hpp"
 #include "ipc/client.hpp"
 #include "process/control.hpp"
 #include "submit/exit_status.hpp"
@@ -12,6 +12,8 @@
 #include <string_view>
 
 namespace posthorn::commands {
+
+using inquiry::ask;
 
 namespace {
 

@@ -1,9 +1,10 @@
 // posthorn peers: what is known of other servers. list, show and export read the file of memory, which stores first what it has learned; forget
 // and import are memory's to do, and are in force when the command returns.
 #include "commands/command.hpp"
-#include "commands/memory_client.hpp"
-#include "commands/peer_listing.hpp"
-#include "commands/set_listing.hpp"
+#include "inquiry/known_peers.hpp"
+#include "inquiry/memory_client.hpp"
+#include "inquiry/peer_listing.hpp"
+#include "inquiry/set_listing.hpp"
 #include "peers/book.hpp"
 #include "peers/listing.hpp"
 #include "peers/store.hpp"
@@ -19,6 +20,16 @@
 #include <vector>
 
 namespace posthorn::commands {
+
+using inquiry::known_peers;
+using inquiry::MemoryClient;
+using inquiry::peer_json;
+using inquiry::peer_line;
+using inquiry::peer_text;
+using inquiry::set_json;
+using inquiry::set_line;
+using inquiry::set_text;
+using inquiry::SetKnown;
 
 namespace {
 
@@ -96,23 +107,12 @@ int run_peers(std::span<char*> args)
         done(memory.forget({}, {}, true), "forgotten");
         return 0;
     }
-    // While the mail system is down, the file says all there is.
-    if (const auto stored = memory.store(); !stored && stored.error().status() != "4.3.0")
-        throw Failure(stored.error().text(), submit::exit_no_permission);
-    auto found = posthorn::peers::StoredShelf(fmt::format("{}/{}", snapshot.text("data_directory"), posthorn::peers::store_name)).all();
+    const WallTime now = SystemClock().wall();
+    auto found = known_peers(snapshot, words, now);
     if (!found)
         throw Failure(found.error().text(), submit::exit_no_permission);
-    std::vector<Record>& records = found->peers;
-    if (!words.empty())
-        std::erase_if(records, [&](const Record& record) {
-            return std::ranges::none_of(words, [&](const std::string& word) { return matches(record, word); });
-        });
-    std::ranges::sort(records, {}, [](const Record& record) { return std::pair(record.peer.address, record.peer.banner_host); });
-    const WallTime now = SystemClock().wall();
-    std::vector<SetKnown> sets = sets_of(*found, now);
-    if (!words.empty())
-        std::erase_if(
-            sets, [&](const SetKnown& known) { return std::ranges::none_of(words, [&](const std::string& word) { return matches(known, word); }); });
+    const std::vector<Record>& records = found->records;
+    const std::vector<SetKnown>& sets = found->sets;
     if (records.empty() && sets.empty() && verb != "export") {
         fmt::print(stderr, "posthorn peers: nothing is known{}\n", words.empty() ? "" : " of " + fmt::format("{}", fmt::join(words, ", ")));
         return 1;

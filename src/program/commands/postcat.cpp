@@ -3,8 +3,8 @@
 #include "commands/letters.hpp"
 
 #include "base/strings.hpp"
-#include "commands/queue_client.hpp"
 #include "handoff/queue_id.hpp"
+#include "inquiry/queue_client.hpp"
 #include "message/header.hpp"
 #include "submit/exit_status.hpp"
 
@@ -16,6 +16,8 @@
 #include <cstdio>
 
 namespace posthorn::commands {
+
+using inquiry::QueueClient;
 
 namespace {
 

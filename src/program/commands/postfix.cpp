@@ -1,5 +1,4 @@
 // postfix(1): starts, stops and checks the mail system. Its lines go to the log as postfix/postfix-script and to standard error.
-#include "commands/ask.hpp"
 #include "commands/check.hpp"
 #include "commands/command.hpp"
 #include "commands/instances.hpp"
@@ -7,6 +6,7 @@
 #include "commands/postfix_tls.hpp"
 #include "commands/run_program.hpp"
 #include "commands/script.hpp"
+#include "inquiry/ask.hpp"
 
 #include "base/strings.hpp"
 #include "config/edit.hpp"
@@ -32,6 +32,8 @@
 #include <thread>
 
 namespace posthorn::commands {
+
+using inquiry::ask;
 
 namespace {
 

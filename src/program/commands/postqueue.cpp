@@ -4,9 +4,10 @@
 #include "commands/letters.hpp"
 
 #include "base/strings.hpp"
-#include "commands/queue_client.hpp"
-#include "commands/queue_listing.hpp"
 #include "handoff/queue_id.hpp"
+#include "inquiry/queue_action.hpp"
+#include "inquiry/queue_client.hpp"
+#include "inquiry/queue_listing.hpp"
 #include "submit/exit_status.hpp"
 
 #include <fmt/format.h>
@@ -16,6 +17,11 @@
 #include <cstdio>
 
 namespace posthorn::commands {
+
+using inquiry::flush_site;
+using inquiry::queue_json;
+using inquiry::QueueClient;
+using inquiry::QueueText;
 
 namespace {
 
@@ -86,13 +92,11 @@ int run_postqueue(std::span<char*> args)
         command.set_verb(QueueCommand::SCHEDULE);
         command.add_queue_ids(argument);
     } else {
-        std::string site = argument;
-        if (site.starts_with('[') && site.ends_with(']'))
-            site = site.substr(1, site.size() - 2);
-        if (site.empty() || site.find_first_of("@ \t/") != site.npos)
+        auto site = flush_site(argument);
+        if (!site)
             throw Failure(fmt::format("Cannot flush mail queue - invalid destination: \"{}\"", printable(argument)), exit_unavailable);
         command.set_verb(QueueCommand::FLUSH_SITE);
-        command.set_argument(site);
+        command.set_argument(*std::move(site));
     }
     auto reply = client.ask(std::move(command));
     if (!reply)

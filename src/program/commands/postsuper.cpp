@@ -3,8 +3,9 @@
 #include "commands/letters.hpp"
 
 #include "base/strings.hpp"
-#include "commands/queue_client.hpp"
 #include "handoff/queue_id.hpp"
+#include "inquiry/queue_action.hpp"
+#include "inquiry/queue_client.hpp"
 #include "submit/exit_status.hpp"
 #include "supervisor/log_target.hpp"
 
@@ -21,6 +22,10 @@
 
 namespace posthorn::commands {
 
+using inquiry::queue_actions;
+using inquiry::QueueAction;
+using inquiry::QueueClient;
+
 namespace {
 
 using handoff::QueueCommand;
@@ -29,21 +34,16 @@ using handoff::QueueCommand;
 enum Count { requeued, deleted, expired, held, released, counts };
 constexpr std::array<const char*, counts> summaries{"Requeued", "Deleted", "Force-expired", "Placed on hold", "Released from hold"};
 
-struct Action {
-    char option;
-    QueueCommand::Verb verb;
-    const char* queues;                    // where it looks, when the command line names no queue
-    Count count;
-    const char* done;                      // "QID: removed"
-};
-constexpr Action actions[] = {
-    {'d', QueueCommand::DELETE, "", deleted, "removed"},
-    {'e', QueueCommand::EXPIRE, "", expired, "expired"},
-    {'f', QueueCommand::EXPIRE_RELEASE, "", expired, "expired"},
-    {'h', QueueCommand::HOLD, "incoming active deferred", held, "placed on hold"},
-    {'H', QueueCommand::RELEASE, "hold", released, "released from hold"},
-    {'r', QueueCommand::REQUEUE, "", requeued, "requeued"},
-};
+Count counted_as(QueueCommand::Verb verb)
+{
+    switch (verb) {
+    case QueueCommand::REQUEUE: return requeued;
+    case QueueCommand::DELETE: return deleted;
+    case QueueCommand::HOLD: return held;
+    case QueueCommand::RELEASE: return released;
+    default: return expired;
+    }
+}
 
 /// The instance's master is root's, or the user's own.
 void reserved_for_owner(const config::Snapshot& snapshot)
@@ -66,7 +66,7 @@ std::vector<std::string> ids_of(const std::string& word)
 int run_postsuper(std::span<char*> args)
 {
     std::optional<std::string> directory;
-    std::vector<std::pair<const Action*, std::string>> requests;
+    std::vector<std::pair<const QueueAction*, std::string>> requests;
     for (int option; (option = ::getopt(static_cast<int>(args.size()), args.data(), postsuper_letters)) > 0;) {
         if (option == 'c') {
             directory = ::optarg;
@@ -74,8 +74,8 @@ int run_postsuper(std::span<char*> args)
         }
         if (option == 'p' || option == 's' || option == 'S' || option == 'v')
             continue;                                              // the queue has no structure that could be out of order
-        const auto action = std::ranges::find(actions, static_cast<char>(option), &Action::option);
-        if (action == std::end(actions))
+        const auto action = std::ranges::find(queue_actions, static_cast<char>(option), &QueueAction::option);
+        if (action == std::end(queue_actions))
             throw Failure("usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] [-f queue_id (expire and release)] "
                           "[-h queue_id (hold)] [-H queue_id (release)] [-r queue_id (requeue)] [-psSv] [queue...]",
                           1);
@@ -105,7 +105,8 @@ int run_postsuper(std::span<char*> args)
     QueueClient client(snapshot);
     std::array<std::optional<std::uint64_t>, counts> done;
     for (const auto& [action, word] : requests) {
-        done[action->count].emplace(done[action->count].value_or(0));
+        const Count count = counted_as(action->verb);
+        done[count].emplace(done[count].value_or(0));
         if (action->verb == QueueCommand::EXPIRE_RELEASE)
             done[released].emplace(done[released].value_or(0));
         for (const std::string& id : ids_of(word)) {
@@ -120,7 +121,7 @@ int run_postsuper(std::span<char*> args)
             auto reply = client.ask(std::move(command));
             if (!reply)
                 throw Failure(reply.error().text(), reply.error().status() == "4.3.0" ? submit::exit_unavailable : 1);
-            *done[action->count] += reply->count();
+            *done[count] += reply->count();
             if (id != "ALL" && reply->count() > 0)
                 say(fmt::format("{}: {}", id, action->done));
             if (reply->released() > 0) {

@@ -2,7 +2,7 @@
 #include "commands/command.hpp"
 #include "commands/letters.hpp"
 #include "commands/qshape_table.hpp"
-#include "commands/queue_client.hpp"
+#include "inquiry/queue_client.hpp"
 
 #include "base/strings.hpp"
 #include "submit/framing.hpp"
@@ -18,6 +18,8 @@
 #include <fstream>
 
 namespace posthorn::commands {
+
+using inquiry::QueueClient;
 
 namespace {
 

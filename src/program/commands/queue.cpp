@@ -2,7 +2,7 @@
 //   --status        counts by queue        --sql QUERY     a read-only query on a snapshot of the spool
 #include "commands/command.hpp"
 
-#include "commands/queue_client.hpp"
+#include "inquiry/queue_client.hpp"
 #include "submit/exit_status.hpp"
 
 #include <fmt/format.h>
@@ -11,6 +11,8 @@
 #include <string_view>
 
 namespace posthorn::commands {
+
+using inquiry::QueueClient;
 
 namespace {
 

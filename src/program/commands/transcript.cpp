@@ -1,6 +1,6 @@
 // posthorn transcript: what was said in outbound sessions. Reads the data directory: works while the mail system is down, for who may read it.
 #include "commands/command.hpp"
-#include "commands/transcripts.hpp"
+#include "inquiry/transcripts.hpp"
 #include "submit/exit_status.hpp"
 
 #include <fmt/format.h>
@@ -9,6 +9,12 @@
 #include <string_view>
 
 namespace posthorn::commands {
+
+using inquiry::concerns;
+using inquiry::json_of;
+using inquiry::line_of;
+using inquiry::read_transcripts;
+using inquiry::text_of;
 
 namespace {
 

@@ -1,10 +1,10 @@
-#include "commands/set_listing.hpp"
+#include "inquiry/set_listing.hpp"
 
 #include "base/json.hpp"
 #include "base/strings.hpp"
-#include "commands/peer_listing.hpp"
-#include "commands/queue_listing.hpp"
-#include "commands/transcripts.hpp"
+#include "inquiry/peer_listing.hpp"
+#include "inquiry/queue_listing.hpp"
+#include "inquiry/transcripts.hpp"
 #include "peers/listing.hpp"
 #include "schedule/shape.hpp"
 
@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <map>
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 using namespace posthorn::peers;
 
@@ -158,4 +158,4 @@ std::string set_json(const SetKnown& known, WallTime now)
         known.manners.refused.count());
 }
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

@@ -1,4 +1,4 @@
-// commands/memory_client.hpp: questions to memory, which keeps what is known of servers and addresses. For root and mail_owner.
+// inquiry/memory_client.hpp: questions to memory, which keeps what is known of servers and addresses. For root and mail_owner.
 // Errors   "the mail system is down" with status 4.3.0; what memory said.
 #pragma once
 
@@ -16,7 +16,7 @@ class Command;
 class CommandReply;
 }  // namespace posthorn::peers::stored
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 class MemoryClient {
 public:
@@ -40,4 +40,4 @@ private:
     std::string socket_;
 };
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

@@ -1,4 +1,4 @@
-#include "commands/queue_listing.hpp"
+#include "inquiry/queue_listing.hpp"
 
 #include <doctest/doctest.h>
 
@@ -6,7 +6,7 @@
 #include <time.h>
 
 using namespace posthorn;
-using namespace posthorn::commands;
+using namespace posthorn::inquiry;
 
 namespace {
 

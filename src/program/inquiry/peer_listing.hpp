@@ -1,4 +1,4 @@
-// commands/peer_listing.hpp: what is known of a server, with the evidence, as text and as JSON. Pure.
+// inquiry/peer_listing.hpp: what is known of a server, with the evidence, as text and as JSON. Pure.
 #pragma once
 
 #include "peers/record.hpp"
@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 /// As these listings write times, that of MX sets too: in local time; in UTC, or null.
 std::string local_time(WallTime time);
@@ -21,4 +21,4 @@ std::string peer_text(const posthorn::peers::Record& record, WallTime now);
 /// One object.
 std::string peer_json(const posthorn::peers::Record& record, WallTime now);
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

@@ -1,19 +1,19 @@
-#include "commands/why_text.hpp"
+#include "inquiry/why_text.hpp"
 
 #include "base/json.hpp"
 #include "base/strings.hpp"
-#include "commands/peer_listing.hpp"
-#include "commands/queue_listing.hpp"
-#include "commands/transcripts.hpp"
 #include "handoff/interfaces.hpp"
 #include "handoff/waits.hpp"
+#include "inquiry/peer_listing.hpp"
+#include "inquiry/queue_listing.hpp"
+#include "inquiry/transcripts.hpp"
 #include "peers/learn.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 namespace {
 
@@ -278,4 +278,4 @@ std::string why_json(const Why& why, WallTime now)
     return text + fmt::format(R"(, "transcript": {}}})", why.last ? json_of(*why.last) : std::string("null"));
 }
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

@@ -1,4 +1,4 @@
-// commands/why_text.hpp: the answer of `posthorn why`, as text and as JSON. Pure.
+// inquiry/why_text.hpp: the answer of `posthorn why`, as text and as JSON. Pure.
 #pragma once
 
 #include "base/clock.hpp"
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 /// What is known of one server, and what others than learning say of it.
 struct PeerSaid {
@@ -38,4 +38,4 @@ std::string why_text(const Why& why, WallTime now);
 /// One object.
 std::string why_json(const Why& why, WallTime now);
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

@@ -1,4 +1,4 @@
-// commands/ask.hpp: one question over a Unix socket, one answer.
+// inquiry/ask.hpp: one question over a Unix socket, one answer.
 // Errors   what the other side said; "lost connection with NAME" where it went away.
 #pragma once
 
@@ -8,7 +8,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 template <class Reply, class Request>
 Result<Reply> ask(Fd connected, ipc::ChannelOptions options, ipc::KindOf kind, Request request)
@@ -30,4 +30,4 @@ Result<Reply> ask(Fd connected, ipc::ChannelOptions options, ipc::KindOf kind, R
     return reply;
 }
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

@@ -1,4 +1,4 @@
-// commands/transcripts.hpp: transcripts of outbound sessions: found, and shown.
+// inquiry/transcripts.hpp: transcripts of outbound sessions: found, and shown.
 // Shown    "S: " the server, "C: " we, as such transcripts are written; seconds since the session began stand before, lines of one segment are
 //          announced ("the next 4 lines in one segment"); what is in angle brackets was not said but happened.
 // Found    by queue id; by an address that RCPT TO or MAIL FROM named; by host, address or site of the peer.
@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 /// All that are kept, oldest first, and not older or more than the parameters say. Error: they cannot be read.
 Result<std::vector<handoff::Transcript>> read_transcripts(const config::Snapshot& snapshot);
@@ -30,4 +30,4 @@ std::string local_time(std::int64_t microseconds, bool milliseconds = false);
 /// "2026-11-25T19:01:22Z"
 std::string utc_time(std::int64_t microseconds);
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

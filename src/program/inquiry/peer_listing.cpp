@@ -1,9 +1,9 @@
-#include "commands/peer_listing.hpp"
+#include "inquiry/peer_listing.hpp"
 
 #include "base/json.hpp"
 #include "base/strings.hpp"
-#include "commands/queue_listing.hpp"
-#include "commands/transcripts.hpp"
+#include "inquiry/queue_listing.hpp"
+#include "inquiry/transcripts.hpp"
 #include "peers/book.hpp"
 #include "peers/learn.hpp"
 #include "peers/listing.hpp"
@@ -11,7 +11,7 @@
 
 #include <fmt/format.h>
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 using namespace posthorn::peers;
 
@@ -136,4 +136,4 @@ std::string peer_json(const Record& record, WallTime now)
         record.limits.sessions, json_time(record.limits_until));
 }
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

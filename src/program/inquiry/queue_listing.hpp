@@ -1,4 +1,4 @@
-// commands/queue_listing.hpp: the queue as text and as JSON lines, byte for byte as Postfix prints it.       postqueue(1)
+// inquiry/queue_listing.hpp: the queue as text and as JSON lines, byte for byte as Postfix prints it.       postqueue(1)
 // Shape    text: two headings by the form of the first id (short or long), '*' active, '!' hold, '#' forced to expire; the reasons in
 //          parentheses right-aligned to 76 columns, each above the recipients that share it.
 //          JSON: one object per message and line; our own keys next_attempt and attempts come after Postfix's.
@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <string>
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 class QueueText {
 public:
@@ -26,4 +26,4 @@ private:
 
 std::string queue_json(const handoff::QueueEntry& entry);
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

@@ -1,8 +1,8 @@
-#include "commands/transcripts.hpp"
+#include "inquiry/transcripts.hpp"
 
 #include "base/json.hpp"
 #include "base/strings.hpp"
-#include "commands/queue_listing.hpp"
+#include "inquiry/queue_listing.hpp"
 #include "observe/ring.hpp"
 #include "send/params.hpp"
 
@@ -12,7 +12,7 @@
 
 #include <algorithm>
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 using handoff::Transcript;
 using handoff::TranscriptLine;
@@ -148,4 +148,4 @@ std::string json_of(const Transcript& transcript)
         }));
 }
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

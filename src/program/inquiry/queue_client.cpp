@@ -1,10 +1,10 @@
-#include "commands/queue_client.hpp"
+#include "inquiry/queue_client.hpp"
 
-#include "commands/ask.hpp"
 #include "handoff/frames.hpp"
+#include "inquiry/ask.hpp"
 #include "ipc/client.hpp"
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 namespace {
 const Error down{"Queue report unavailable - mail system is down", "4.3.0"};
@@ -14,18 +14,31 @@ QueueClient::QueueClient(const config::Snapshot& snapshot) : socket_(snapshot.te
 
 bool QueueClient::reachable() const { return ipc::connect_unix(socket_).has_value(); }
 
-Result<handoff::QueueReply> QueueClient::ask(handoff::QueueCommand command)
+template <class Reply, class Question>
+Result<Reply> QueueClient::put(ipc::KindOf kind, Question question) const
 {
     auto connected = ipc::connect_unix(socket_);
     if (!connected)
         return down;
     ipc::ChannelOptions options;
     options.name = "qmgr";
-    options.frame_limit = 64 << 20;
-    auto reply = commands::ask<handoff::QueueReply>(*std::move(connected), options, handoff::Frame::queue_command, std::move(command));
+    options.frame_limit = handoff::large_frame;
+    return inquiry::ask<Reply>(*std::move(connected), options, kind, std::move(question));
+}
+
+Result<handoff::QueueReply> QueueClient::ask(handoff::QueueCommand command)
+{
+    auto reply = put<handoff::QueueReply>(handoff::Frame::queue_command, std::move(command));
     if (reply && reply->failed())
         return Error{reply->text(), "5.0.0"};
     return reply;
+}
+
+Result<handoff::SitesReply> QueueClient::sites(std::uint32_t most)
+{
+    handoff::SitesQuestion question;
+    question.set_most(most);
+    return put<handoff::SitesReply>(handoff::Frame::sites, std::move(question));
 }
 
 Result<void> QueueClient::list(const std::function<void(const handoff::QueueEntry&)>& take)
@@ -42,4 +55,4 @@ Result<void> QueueClient::list(const std::function<void(const handoff::QueueEntr
     }
 }
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

@@ -1,11 +1,11 @@
-#include "commands/set_listing.hpp"
+#include "inquiry/set_listing.hpp"
 
 #include <doctest/doctest.h>
 #include <stdlib.h>
 #include <time.h>
 
 using namespace posthorn;
-using namespace posthorn::commands;
+using namespace posthorn::inquiry;
 using namespace std::chrono_literals;
 
 namespace {

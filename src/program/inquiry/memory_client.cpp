@@ -1,12 +1,12 @@
-#include "commands/memory_client.hpp"
+#include "inquiry/memory_client.hpp"
 
-#include "commands/ask.hpp"
 #include "handoff/frames.hpp"
+#include "inquiry/ask.hpp"
 #include "ipc/client.hpp"
 #include "peers/stored.hpp"
 #include "peers/stored.pb.h"
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 namespace {
 
@@ -109,4 +109,4 @@ Result<MemoryClient::Done> MemoryClient::import(std::span<const posthorn::peers:
     return converse(std::move(commands));
 }
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

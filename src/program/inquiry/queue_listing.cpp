@@ -1,4 +1,4 @@
-#include "commands/queue_listing.hpp"
+#include "inquiry/queue_listing.hpp"
 
 #include "base/json.hpp"
 #include "base/strings.hpp"
@@ -11,7 +11,7 @@
 #include <map>
 #include <vector>
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 namespace {
 
@@ -99,4 +99,4 @@ std::string queue_json(const handoff::QueueEntry& entry)
                        entry.forced_expire() ? "true" : "false", json_text(sender_of(envelope)), recipients, own);
 }
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

@@ -1,7 +1,7 @@
-#include "commands/why_text.hpp"
+#include "inquiry/why_text.hpp"
 
-#include "commands/peer_listing.hpp"
 #include "handoff/waits.hpp"
+#include "inquiry/peer_listing.hpp"
 
 #include <doctest/doctest.h>
 
@@ -10,7 +10,7 @@
 #include <time.h>
 
 using namespace posthorn;
-using namespace posthorn::commands;
+using namespace posthorn::inquiry;
 using handoff::Wait;
 using posthorn::peers::Quirk;
 

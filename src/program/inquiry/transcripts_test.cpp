@@ -1,4 +1,4 @@
-#include "commands/transcripts.hpp"
+#include "inquiry/transcripts.hpp"
 
 #include <doctest/doctest.h>
 
@@ -6,7 +6,7 @@
 #include <time.h>
 
 using namespace posthorn;
-using namespace posthorn::commands;
+using namespace posthorn::inquiry;
 using handoff::Transcript;
 using handoff::TranscriptLine;
 

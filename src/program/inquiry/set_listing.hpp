@@ -1,4 +1,4 @@
-// commands/set_listing.hpp: what MX sets, and hosts that greylist, are known to ask of whoever sends to them; as text and as JSON. Pure.
+// inquiry/set_listing.hpp: what MX sets, and hosts that greylist, are known to ask of whoever sends to them; as text and as JSON. Pure.
 #pragma once
 
 #include "peers/store.hpp"
@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace posthorn::commands {
+namespace posthorn::inquiry {
 
 struct SetKnown {
     std::string name;                                          // an MX set's, or the address of a host
@@ -28,4 +28,4 @@ std::string set_text(const SetKnown& known, WallTime now);
 /// One object.
 std::string set_json(const SetKnown& known, WallTime now);
 
-}  // namespace posthorn::commands
+}  // namespace posthorn::inquiry

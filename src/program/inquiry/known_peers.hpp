@@ -1,0 +1,23 @@
+// inquiry/known_peers.hpp: what is known of servers and MX sets, gathered: memory stores first what it has learned, then its file is read. Blocks.
+#pragma once
+
+#include "base/clock.hpp"
+#include "base/error.hpp"
+#include "config/snapshot.hpp"
+#include "inquiry/set_listing.hpp"
+#include "peers/record.hpp"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace posthorn::inquiry {
+
+struct KnownPeers {
+    std::vector<posthorn::peers::Record> records;      // by address
+    std::vector<SetKnown> sets;                        // by name
+};
+/// Of these words alone, where there are any (peer_listing.hpp, set_listing.hpp). While the mail system is down, the file says all there is.
+Result<KnownPeers> known_peers(const config::Snapshot& snapshot, std::span<const std::string> words, WallTime now);
+
+}  // namespace posthorn::inquiry
