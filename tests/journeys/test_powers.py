@@ -2,7 +2,7 @@
 import os
 import pathlib
 
-from journey import Journey, unittest
+from journey import Journey, free_port, unittest
 
 
 def status_of(pid):
@@ -37,7 +37,8 @@ class Powers(Journey):
         posthorn = self.instance(start=False)
         posthorn.set({"mail_owner": "daemon"})
         with open(posthorn.dir / "conf" / "master.cf", "a") as master:
-            master.write("\npolicy unix - n n - - spawn user=nobody argv=/bin/cat\nagent unix - n n - - pipe user=nobody argv=/bin/cat\n")
+            master.write("\npolicy unix - n n - - spawn user=nobody argv=/bin/cat\nagent unix - n n - - pipe user=nobody argv=/bin/cat\n"
+                         f"127.0.0.1:{free_port()} inet n - n - 1 admin\n")
         posthorn.start()                                   # beside a running instance, which does not notice
         result = posthorn.run("posthorn", "confinement-check", "-c", str(posthorn.dir / "conf"), check=False)
         report = result.stdout
@@ -46,7 +47,7 @@ class Powers(Journey):
         for line in report.splitlines():
             who, what, outcome = (line.split(": ", 2) + [""])[:3]
             facts.setdefault(who.split()[0], {})[what] = outcome
-        self.assertEqual(set(facts), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "spawn", "pipe", "virtual", "local"})
+        self.assertEqual(set(facts), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "spawn", "pipe", "virtual", "local", "admin"})
         refused = ("Operation not permitted", "Permission denied", "No such file or directory")
         for program, said in facts.items():
             standing, = (what for what in said if what.startswith("Uid:"))
@@ -63,11 +64,11 @@ class Powers(Journey):
                 for what in ("execve", "fork", "open /etc/passwd", "open /etc/shadow", "list /etc", "create in /tmp", "setuid", "setgid", "setgroups",
                              "unshare", "signal", "dumpable", "bpf", "io_uring"):
                     self.assertIn(said[what], refused, what)
-        for program in ("qmgr", "memory"):
+        for program in ("qmgr", "memory", "admin"):
             self.assertIn(facts[program]["internet socket"], refused)
-        for program in ("smtp", "lmtp", "memory"):
+        for program in ("smtp", "lmtp", "memory", "admin"):
             self.assertIn(facts[program]["write content"], refused)
-        for program in ("smtpd", "smtp", "lmtp", "memory", "resolve"):
+        for program in ("smtpd", "smtp", "lmtp", "memory", "resolve", "admin"):
             self.assertIn(facts[program]["write the queue"], refused)
         for program in ("smtp", "lmtp", "memory", "qmgr"):
             self.assertIn(facts[program]["executable memory"], refused)

@@ -1,5 +1,6 @@
 #include "catalogue/catalogue.hpp"
 
+#include "admin/params.hpp"
 #include "cleanup/params.hpp"
 #include "deliver/params.hpp"
 #include "dns/params.hpp"
@@ -25,7 +26,7 @@ config::ParamLists all_parameters()
     static constexpr std::span<const config::ParamInfo> lists[] = {
         net::params,     dns::params,     tls::params,      tables::params,     milter::params, peers::params,
         receive::params, cleanup::params, schedule::params, route::params,      verify::params, send::params,
-        deliver::params, report::params,  services::params, supervisor::params, spool::params,
+        deliver::params, report::params,  services::params, supervisor::params, spool::params,  admin::params,
     };
     return lists;
 }

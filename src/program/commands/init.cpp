@@ -1,13 +1,16 @@
-// posthorn init DIR [--smtp-port N] [--sink-port M]: a complete private instance below DIR, which calls nobody outside this machine.
+// posthorn init DIR [--smtp-port N] [--sink-port M] [--admin-port P]: a complete private instance below DIR, which calls nobody outside this machine.
 #include "commands/command.hpp"
 #include "commands/new_instance.hpp"
 
+#include "base/fd.hpp"
 #include "base/strings.hpp"
 #include "submit/exit_status.hpp"
 #include "supervisor/layout.hpp"
+#include "tls/digest.hpp"
 
 #include <fmt/format.h>
 
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -82,20 +85,31 @@ void write_file(const std::string& path, const std::string& text)
         throw Failure(fmt::format("write {}: {}", path, errno_text(errno)), submit::exit_cannot_create);
 }
 
+/// Who may read it may change the queue over HTTP.
+void write_token(const std::string& path)
+{
+    const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    const std::string token = hex_encode(tls::random_octets(24)) + "\n";
+    if (!file || ::write(file.get(), token.data(), token.size()) != static_cast<ssize_t>(token.size()))
+        throw Failure(fmt::format("write {}: {}", path, errno_text(errno)), submit::exit_cannot_create);
+}
+
 int run_init(std::span<char*> args)
 {
-    constexpr const char* usage = "usage: posthorn init DIR [--smtp-port N] [--sink-port M]";
+    constexpr const char* usage = "usage: posthorn init DIR [--smtp-port N] [--sink-port M] [--admin-port P]";
     std::optional<std::string> folder;
     unsigned smtp_port = 2525;
-    std::optional<unsigned> sink_port;
+    std::optional<unsigned> sink_port, admin_port;
     for (std::size_t i = 1; i < args.size(); ++i) {
         const std::string_view word = args[i];
-        if (word == "--smtp-port" || word == "--sink-port") {
+        if (word == "--smtp-port" || word == "--sink-port" || word == "--admin-port") {
             const auto number = i + 1 < args.size() ? parse_number(args[++i]) : std::nullopt;
             if (!number || *number == 0 || *number > 65535)
                 throw Failure(fmt::format("{} needs a port from 1 to 65535", word), submit::exit_usage);
             if (word == "--smtp-port")
                 smtp_port = static_cast<unsigned>(*number);
+            else if (word == "--admin-port")
+                admin_port = static_cast<unsigned>(*number);
             else
                 sink_port = static_cast<unsigned>(*number);
         } else if (word.starts_with('-') || folder) {
@@ -121,8 +135,14 @@ int run_init(std::span<char*> args)
             throw Failure(fmt::format("create {}{}: {}", path, sub, error.message()), submit::exit_cannot_create);
     }
     // master.cf first: a folder with main.cf in it is complete.
-    write_file(path + "/conf/master.cf", stock_master_cf(fmt::format("127.0.0.1:{}", smtp_port)));
-    write_file(path + "/conf/main.cf", main_cf(path, *sink_port));
+    std::string master_cf = stock_master_cf(fmt::format("127.0.0.1:{}", smtp_port));
+    if (admin_port) {
+        master_cf += fmt::format("127.0.0.1:{} inet n - n - 1 admin\n", *admin_port);
+        write_token(path + "/conf/admin_token");
+    }
+    write_file(path + "/conf/master.cf", master_cf);
+    write_file(path + "/conf/main.cf",
+               main_cf(path, *sink_port) + (admin_port ? fmt::format("\nadmin_token_file = {}/conf/admin_token\n", path) : std::string()));
     // The queue's folders too: sendmail works before the first start.
     const config::Snapshot snapshot = load_config("init", path + "/conf");
     const auto owner = supervisor::identity(snapshot);
@@ -136,6 +156,8 @@ int run_init(std::span<char*> args)
                "  its sink:     127.0.0.1:{2} takes the mail for demo.test\n"
                "  its log:      {0}/log/maillog\n",
                path, smtp_port, *sink_port);
+    if (admin_port)
+        fmt::print("  look into it: http://127.0.0.1:{}/ (what changes the queue needs the token in {}/conf/admin_token)\n", *admin_port, path);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 // posthorn: the services (`posthorn service ...`, started by posthorn-master) and the commands, by their own names through links or as
 // `posthorn NAME ...`.
+#include "admin/admin.hpp"
 #include "base/strings.hpp"
 #include "catalogue/catalogue.hpp"
 #include "commands/command.hpp"
@@ -86,8 +87,11 @@ int main(int argc, char** argv)
     if (args.size() < 2)
         return usage();
     const std::string_view first = args[1];
-    if (first == "service")
-        return process::run_service(services::programs());
+    if (first == "service") {
+        std::vector<process::Program> programs(services::programs().begin(), services::programs().end());
+        programs.push_back({"admin", admin::serve_admin});
+        return process::run_service(programs);
+    }
     if (first == "peer")                                           // a well-behaved or broken server to send mail to
         return sim::peer_main(argc - 1, argv + 1);
     // With a host or an option of its own; else it is `postfix check`.

@@ -1,0 +1,73 @@
+#include "admin/http.hpp"
+
+#include "base/json.hpp"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+#include <fmt/format.h>
+
+namespace posthorn::admin {
+
+namespace http = boost::beast::http;
+
+struct Reader::Parser {
+    http::request_parser<http::string_body> beast;
+};
+
+Reader::Reader(Limits limits) : parser_(std::make_unique<Parser>())
+{
+    parser_->beast.header_limit(static_cast<std::uint32_t>(limits.header));
+    parser_->beast.body_limit(limits.body);
+    parser_->beast.eager(true);
+}
+
+Reader::~Reader() = default;
+
+std::size_t Reader::feed(std::string_view octets)
+{
+    if (refused_ || whole() || octets.empty())
+        return 0;
+    begun_ = true;
+    boost::system::error_code error;
+    const std::size_t taken = parser_->beast.put(boost::asio::buffer(octets.data(), octets.size()), error);
+    if (error && error != http::error::need_more)
+        refused_ = error == http::error::header_limit ? 431U : error == http::error::body_limit ? 413U : 400U;
+    return taken;
+}
+
+bool Reader::whole() const { return !refused_ && parser_->beast.is_done(); }
+
+Request Reader::take()
+{
+    const auto& message = parser_->beast.get();
+    Request request;
+    request.method = message.method_string();
+    request.target = message.target();
+    const auto [first, last] = message.equal_range(http::field::host);
+    for (auto field = first; field != last; ++field)
+        request.host.emplace_back(field->value());
+    request.authorization = message[http::field::authorization];
+    request.keep_alive = message.keep_alive();
+    request.old = message.version() < 11;
+    return request;
+}
+
+Answer error_answer(unsigned status, std::string_view text) { return {status, "application/json", json_object({{"error", text}}) + "\n"}; }
+
+std::string on_the_wire(const Answer& answer, bool keep_alive, bool head)
+{
+    std::string text = fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {}\r\nCache-Control: no-store\r\n"
+                                   "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n",
+                                   answer.status, std::string_view(http::obsolete_reason(static_cast<http::status>(answer.status))), answer.type,
+                                   answer.body.size(), keep_alive ? "keep-alive" : "close");
+    for (const auto& [name, value] : answer.fields)
+        text += fmt::format("{}: {}\r\n", name, value);
+    text += "\r\n";
+    if (!head)
+        text += answer.body;
+    return text;
+}
+
+}  // namespace posthorn::admin

@@ -1,0 +1,166 @@
+#include "admin/access.hpp"
+#include "admin/http.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace posthorn;
+using namespace posthorn::admin;
+
+namespace {
+
+net::Endpoint at(const char* address) { return {*net::IpAddress::parse(address), 8025}; }
+
+Access access_for(std::string_view clients, std::string_view hosts) { return *Access::make(config::parse_list(clients), config::parse_list(hosts)); }
+
+Request to_host(std::string host)
+{
+    Request request;
+    request.host = {std::move(host)};
+    return request;
+}
+
+}  // namespace
+
+TEST_CASE("http: a request in whatever pieces it comes, and the next one behind it")
+{
+    const std::string first = "POST /api/flush HTTP/1.1\r\nHost: a.test\r\nAuthorization: Bearer x\r\nContent-Length: 5\r\n\r\nhello";
+    const std::string both = first + "GET / HTTP/1.0\r\n\r\n";
+    for (std::size_t piece = 1; piece <= both.size(); piece += 7) {
+        Reader reader({});
+        std::string pending;
+        for (std::size_t at = 0; at < both.size() && !reader.whole(); at += piece) {
+            pending += both.substr(at, piece);
+            pending.erase(0, reader.feed(pending));
+            REQUIRE_FALSE(reader.refused());
+        }
+        REQUIRE(reader.whole());
+        const Request request = reader.take();
+        CHECK(request.method == "POST");
+        CHECK(request.target == "/api/flush");
+        CHECK(request.host == std::vector<std::string>{"a.test"});
+        CHECK(request.authorization == "Bearer x");
+        CHECK(request.keep_alive);
+        CHECK(both.substr(first.size()).starts_with(pending));
+    }
+    Reader old({});
+    CHECK(old.feed("GET / HTTP/1.0\r\n\r\n") == 18);
+    REQUIRE(old.whole());
+    const Request request = old.take();
+    CHECK(request.old);
+    CHECK_FALSE(request.keep_alive);
+}
+
+TEST_CASE("http: what is too large or no request has its status, and takes nothing more")
+{
+    const auto refused = [](const std::string& text, Limits limits = {.header = 1024, .body = 100}) {
+        Reader reader(limits);
+        std::string pending = text;
+        for (std::size_t taken = 1; taken > 0 && !reader.refused();) {
+            taken = reader.feed(pending);
+            pending.erase(0, taken);
+        }
+        CHECK_FALSE(reader.whole());
+        return reader.refused().value_or(0);
+    };
+    CHECK(refused("GET / HTTP/1.1\r\nX: " + std::string(2000, 'x')) == 431);
+    std::string lines = "GET / HTTP/1.1\r\n";
+    for (int i = 0; i < 10'000; ++i)
+        lines += "A: b\r\n";
+    CHECK(refused(lines) == 431);
+    CHECK(refused("POST / HTTP/1.1\r\nContent-Length: 101\r\n\r\n") == 413);
+    CHECK(refused("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" + std::string(101, 'x') + "\r\n") == 413);
+    for (const char* none : {"EHLO a\r\n\r\n", "\x16\x03\x01", "GET /\r\n\r\n", "GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+                             "GET / HTTP/9.9\r\n\r\n", "GET / HTTP/1.1\r\nno field\r\n\r\n"}) {
+        CAPTURE(none);
+        CHECK(refused(none) == 400);
+    }
+}
+
+TEST_CASE("http: an answer says what it is, and HEAD leaves the body out")
+{
+    Answer answer(200, "application/json", "{}\n");
+    answer.fields.emplace_back("Allow", "GET");
+    const std::string text = on_the_wire(answer, true, false);
+    CHECK(text.starts_with("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 3\r\nConnection: keep-alive\r\n"));
+    CHECK(text.find("X-Content-Type-Options: nosniff\r\n") != text.npos);
+    CHECK(text.find("Access-Control") == text.npos);
+    CHECK(text.ends_with("Allow: GET\r\n\r\n{}\n"));
+    CHECK(on_the_wire(answer, false, true)
+              .ends_with("Connection: close\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                         "X-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\nAllow: GET\r\n\r\n"));
+    CHECK(error_answer(404, "no \"such\"").body == "{\"error\": \"no \\\"such\\\"\"}\n");
+}
+
+TEST_CASE("access: clients by network, the first that matches; of a Unix socket all")
+{
+    const Access access = access_for("!192.0.2.7, 192.0.2.0/24 [::1]/128", "");
+    CHECK(access.admits(at("192.0.2.1")));
+    CHECK(access.admits(at("::1")));
+    CHECK_FALSE(access.admits(at("192.0.2.7")));
+    CHECK_FALSE(access.admits(at("127.0.0.1")));
+    CHECK(access.admits(net::Endpoint::unix("")));
+    CHECK_FALSE(access_for("", "").admits(at("127.0.0.1")));
+    for (const char* wrong : {"a.test", "192.0.2.1/24", "/etc/clients", "hash:/etc/clients"}) {
+        CAPTURE(wrong);
+        const auto made = Access::make(config::parse_list(wrong), {});
+        REQUIRE_FALSE(made);
+        CHECK(made.error().text().starts_with("admin_clients: "));
+    }
+    CHECK_FALSE(Access::make({}, config::parse_list("hash:/x")));
+}
+
+TEST_CASE("access: a name that was made to lead here is not ours")
+{
+    const Access access = access_for("127.0.0.0/8", "localhost, Mail.Example.com 192.0.2.1");
+    const net::Endpoint local = at("127.0.0.1");
+    for (const char* good : {"localhost", "localhost:8025", "LOCALHOST.", "mail.example.com:80", "127.0.0.1", "127.0.0.1:8025", "192.0.2.1"}) {
+        CAPTURE(good);
+        CHECK_FALSE(access.refuses_host(to_host(good), local));
+    }
+    for (const char* other : {"evil.test", "evil.test:8025", "127.0.0.1.evil.test", "localhost.evil.test", "192.0.2.2", "127.0.0.2"}) {
+        CAPTURE(other);
+        const auto refusal = access.refuses_host(to_host(other), local);
+        REQUIRE(refusal);
+        CHECK(refusal->status == 421);
+    }
+    for (const char* none : {"", ":8025", "[::1", "localhost:x", "localhost:80:80"}) {
+        CAPTURE(none);
+        CHECK(access.refuses_host(to_host(none), local)->status == 400);
+    }
+    CHECK_FALSE(access.refuses_host(to_host("[::1]:8025"), at("::1")));
+    Request several, nobody, old;
+    several.host = {"localhost", "localhost"};
+    old.old = true;
+    CHECK(access.refuses_host(several, local)->status == 400);
+    CHECK(access.refuses_host(nobody, local)->status == 400);
+    CHECK_FALSE(access.refuses_host(old, local));
+    CHECK_FALSE(access.refuses_host(to_host("anything"), net::Endpoint::unix("/x")));
+}
+
+TEST_CASE("access: who changes something needs the token, all of it, and a good one")
+{
+    Access access = access_for("", "");
+    Request request;
+    request.authorization = "Bearer 0123456789abcdef";
+    CHECK(access.refuses_change(request)->status == 403);
+    CHECK(access.set_token("0123456789abcdef\n"));
+    CHECK_FALSE(access.refuses_change(request));
+    request.authorization = "bearer  0123456789abcdef ";
+    CHECK_FALSE(access.refuses_change(request));
+    for (const char* wrong :
+         {"", "0123456789abcdef", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Bearer 0123456789abcdef0", "Basic 0123456789abcdef"}) {
+        CAPTURE(wrong);
+        request.authorization = wrong;
+        const auto refusal = access.refuses_change(request);
+        REQUIRE(refusal);
+        CHECK(refusal->status == 401);
+        CHECK(refusal->fields.front() == std::pair<std::string_view, std::string>("WWW-Authenticate", "Bearer"));
+    }
+    for (const char* bad : {"short", "0123456789 abcdef", "0123456789abcdef\nsecond"}) {
+        CAPTURE(bad);
+        CHECK_FALSE(access.set_token(bad));
+        CHECK_FALSE(access.has_token());
+    }
+    CHECK(access.set_token(""));
+    CHECK_FALSE(access.has_token());
+}

@@ -1,0 +1,142 @@
+#include "admin/metrics.hpp"
+#include "admin/rates.hpp"
+#include "base/strings.hpp"
+#include "handoff/counting.hpp"
+#include "process/counters.hpp"
+#include "services/counters.hpp"
+
+#include <doctest/doctest.h>
+
+#include <set>
+
+using namespace posthorn;
+using namespace posthorn::admin;
+using namespace std::chrono_literals;
+
+namespace {
+
+void put(process::ProcessCounters& one, const handoff::CountersReply& counted)
+{
+    for (const auto& counter : counted.counters()) {
+        one.add_counters()->set_name(counter.name());
+        one.mutable_counters()->rbegin()->set_value(counter.value());
+    }
+}
+
+process::ProcessCounters& add(process::InstanceCounters& all, const char* service, const char* program, const handoff::CountersReply& counted,
+                              bool ended = false)
+{
+    process::ProcessCounters& one = ended ? *all.add_ended() : *all.add_processes();
+    one.set_service(service);
+    one.set_program(program);
+    one.set_process(ended ? 0 : 42);
+    put(one, counted);
+    return one;
+}
+
+bool has_line(const std::string& text, std::string_view line) { return ("\n" + text).find("\n" + std::string(line) + "\n") != text.npos; }
+
+}  // namespace
+
+TEST_CASE("metrics: processes of a line are one series, with what ended; gauges end with their process; each metric is described once")
+{
+    handoff::CountersReply one, two, last;
+    handoff::count(one, services::smtpd_accepted, 5);
+    handoff::count(one, services::smtpd_sessions, 3);
+    handoff::count(one, process::processor_microseconds, 1'500'000);
+    handoff::count(one, process::loop_lag, 2000);
+    handoff::count(two, services::smtpd_accepted, 6);
+    handoff::count(two, services::smtpd_sessions, 4);
+    handoff::count(two, process::loop_lag, 7000);
+    handoff::count(last, services::smtpd_accepted, 100);
+    handoff::count(last, services::smtpd_sessions, 9);
+    process::InstanceCounters all;
+    add(all, "", "master", {});
+    add(all, "smtp/inet", "smtpd", one);
+    add(all, "smtp/inet", "smtpd", two);
+    add(all, "smtp/inet", "smtpd", last, true);
+    const std::string text = metrics_text(all, "1.2\"3");
+    CHECK(has_line(text, R"(posthorn_info{version="1.2\"3"} 1)"));
+    CHECK(has_line(text, R"(posthorn_processes{service="smtp/inet",program="smtpd"} 2)"));
+    CHECK(has_line(text, R"(posthorn_processes_silent{service="master",program="master"} 1)"));
+    CHECK(has_line(text, R"(posthorn_smtpd_accepted_total{service="smtp/inet",program="smtpd"} 111)"));
+    CHECK(has_line(text, R"(posthorn_smtpd_sessions{service="smtp/inet",program="smtpd"} 7)"));
+    CHECK(has_line(text, R"(posthorn_process_cpu_seconds_total{service="smtp/inet",program="smtpd"} 1.5)"));
+    CHECK(has_line(text, R"(posthorn_event_loop_lag_seconds{service="smtp/inet",program="smtpd"} 0.007)"));
+    CHECK(has_line(text, "# TYPE posthorn_smtpd_accepted_total counter"));
+    CHECK(has_line(text, "# TYPE posthorn_smtpd_sessions gauge"));
+    std::set<std::string_view> seen;
+    for (const std::string_view line : split(text, "\n")) {
+        const std::string_view what = line.substr(0, line.starts_with("#") ? line.find(' ', 7) : line.rfind(' '));
+        CAPTURE(line);
+        CHECK(seen.insert(what).second);
+    }
+    CHECK(sum_of(all, "smtpd_accepted") == 111);
+}
+
+TEST_CASE("metrics: labels and histograms come through, an unknown counter is left out")
+{
+    observe::Histogram histogram;
+    histogram.add(2s);
+    observe::Tally<3> tally(10);
+    tally.add({"smtp", "deferred", "4.7.x"}, 2);
+    handoff::CountersReply counted;
+    handoff::count(counted, services::delivery_delay, histogram);
+    handoff::count(counted, services::qmgr_results, std::array<std::string_view, 3>{"transport", "result", "status"}, tally);
+    handoff::count(counted, observe::CounterInfo{.name = "of_tomorrow", .help = ""}, 1);
+    process::InstanceCounters all;
+    add(all, "qmgr", "qmgr", counted);
+    const std::string text = metrics_text(all, "1");
+    CHECK(has_line(text, R"(posthorn_delivery_delay_seconds_bucket{service="qmgr",program="qmgr",le="1"} 0)"));
+    CHECK(has_line(text, R"(posthorn_delivery_delay_seconds_bucket{service="qmgr",program="qmgr",le="+Inf"} 1)"));
+    CHECK(has_line(text, R"(posthorn_delivery_delay_seconds_sum{service="qmgr",program="qmgr"} 2)"));
+    CHECK(has_line(text, R"(posthorn_delivery_delay_seconds_count{service="qmgr",program="qmgr"} 1)"));
+    CHECK(has_line(text, "# TYPE posthorn_delivery_delay_seconds histogram"));
+    CHECK(has_line(text, R"(posthorn_deliveries_total{service="qmgr",program="qmgr",transport="smtp",result="deferred",status="4.7.x"} 2)"));
+    CHECK(text.find("tomorrow") == text.npos);
+    CHECK(counters_json(all).find(R"({"name": "qmgr_results{transport=\"smtp\",result=\"deferred\",status=\"4.7.x\"}", "value": 2})") !=
+          std::string::npos);
+}
+
+TEST_CASE("metrics: names are Prometheus', and no two counters have one")
+{
+    std::set<std::string> metrics;
+    std::set<std::string_view> names;
+    for (const auto& list : all_counters())
+        for (const observe::CounterInfo& info : list) {
+            const std::string name = metric_name(info);
+            CAPTURE(name);
+            CHECK(metrics.insert(name).second);
+            CHECK(names.insert(info.name).second);
+            CHECK(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == name.npos);
+            CHECK(name.find("microseconds") == name.npos);
+            CHECK(info.help.ends_with('.'));
+            CHECK(info.help.find_first_of("\n\\") == info.help.npos);
+        }
+}
+
+TEST_CASE("rates: of the last minutes, from who asked, however often")
+{
+    const auto counters = [](std::uint64_t delivered) {
+        handoff::CountersReply counted;
+        handoff::count(counted, services::qmgr_delivered, delivered);
+        process::InstanceCounters all;
+        add(all, "qmgr", "qmgr", counted);
+        return all;
+    };
+    Rates rates;
+    SteadyTime now{1h};
+    CHECK_FALSE(rates.per_minute("qmgr_delivered"));
+    rates.see(counters(100), now);
+    CHECK_FALSE(rates.per_minute("qmgr_delivered"));
+    for (int i = 1; i <= 100; ++i)                                     // many askers within ten seconds
+        rates.see(counters(100 + static_cast<std::uint64_t>(i)), now + i * 100ms);
+    CHECK(rates.per_minute("qmgr_delivered").value_or(0) == doctest::Approx(600));
+    rates.see(counters(790), now + 10min);                             // what was before is long ago, but all there is
+    CHECK(rates.per_minute("qmgr_delivered").value_or(0) == doctest::Approx(60));
+    rates.see(counters(850), now + 11min);
+    CHECK(rates.per_minute("qmgr_delivered").value_or(0) == doctest::Approx(60));
+    rates.see(counters(5), now + 12min);                               // it was killed, and counts anew
+    CHECK(rates.per_minute("qmgr_delivered").value_or(1) == 0);
+    CHECK_FALSE(rates.per_minute("nobody"));
+}

@@ -1,0 +1,209 @@
+#include "admin/page.hpp"
+#include "admin/routes.hpp"
+#include "admin/testing.hpp"
+#include "base/strings.hpp"
+#include "handoff/counting.hpp"
+#include "inquiry/queue_action.hpp"
+#include "services/counters.hpp"
+
+#include <doctest/doctest.h>
+
+#include <fmt/format.h>
+
+using namespace posthorn;
+using namespace posthorn::admin;
+using handoff::QueueCommand;
+using handoff::QueueReply;
+
+namespace {
+
+Answer ask(System& system, std::string_view path, const Result<process::InstanceCounters>& counters = process::InstanceCounters{})
+{
+    auto target = parse_target(path);
+    REQUIRE(target);
+    const auto route = route_of(*target);
+    REQUIRE(route);
+    return answer_to({*std::move(target), *route, "192.0.2.9"}, system, counters, Rates{});
+}
+
+QueueReply counted(std::uint64_t count)
+{
+    QueueReply reply;
+    reply.set_count(count);
+    return reply;
+}
+
+QueueReply listed(std::string sender, std::string reason, std::string next)
+{
+    QueueReply reply;
+    handoff::QueueEntry& entry = *reply.add_entries();
+    entry.set_queue_name("deferred");
+    entry.mutable_envelope()->set_queue_id("4gDq8v1Yc0z3D");
+    entry.mutable_envelope()->set_sender(std::move(sender));
+    entry.mutable_envelope()->add_recipients()->set_address("user@there.test");
+    entry.add_reasons(std::move(reason));
+    reply.set_count(7);
+    reply.set_more(!next.empty());
+    reply.set_text(std::move(next));
+    return reply;
+}
+
+}  // namespace
+
+TEST_CASE("routes: what there is, and what changes something")
+{
+    const auto place = [](const char* path) {
+        const auto target = parse_target(path);
+        const auto route = target ? route_of(*target) : std::nullopt;
+        return route ? std::pair(static_cast<int>(route->place), route->changes) : std::pair(-1, false);
+    };
+    const auto is = [](Place where, bool changes) { return std::pair(static_cast<int>(where), changes); };
+    CHECK(place("/") == is(Place::page, false));
+    CHECK(place("/metrics") == is(Place::metrics, false));
+    CHECK(place("/api/queue?limit=1") == is(Place::queue, false));
+    CHECK(place("/api/queue/X") == is(Place::message, false));
+    CHECK(place("/api/queue/X/transcripts") == is(Place::transcripts_of, false));
+    CHECK(place("/api/queue/X/delete") == is(Place::act, true));
+    CHECK(place("/api/sites/a.test/flush") == is(Place::flush_site, true));
+    for (const char* nothing : {"/favicon.ico", "/api/queue/X/Y/Z", "/metrics/x", "/api/sites/a.test"})
+        CHECK(place(nothing) == std::pair(-1, false));
+}
+
+TEST_CASE("routes: every action has postsuper's frame, words and queues; what was done is logged with who asked")
+{
+    ToldSystem system;
+    system.on_queue = [](const QueueCommand&) { return counted(1); };
+    for (const inquiry::QueueAction& action : inquiry::queue_actions) {
+        CAPTURE(action.name);
+        const Answer answer = ask(system, fmt::format("/api/queue/4gDq8v1Yc0z3D/{}", action.name));
+        CHECK(answer.status == 200);
+        CHECK(answer.body == fmt::format("{{\"queue_id\": \"4gDq8v1Yc0z3D\", \"done\": \"{}\"}}\n", action.done));
+        CHECK(answer.log == fmt::format("4gDq8v1Yc0z3D: {} by client [192.0.2.9]", action.done));
+        CHECK(system.asked.back().verb() == action.verb);
+        CHECK(system.asked.back().argument() == action.queues);
+        CHECK(system.asked.back().queue_ids(0) == "4gDq8v1Yc0z3D");
+    }
+    CHECK(ask(system, "/api/queue/ALL/delete").status == 404);          // no word stands for many
+    CHECK(ask(system, "/api/queue/4gDq8v1Yc0z3D/explode").status == 404);
+    CHECK(ask(system, "/api/flush").log == "all that is deferred: 1 messages scheduled for delivery by client [192.0.2.9]");
+    CHECK(ask(system, "/api/sites/a.test/flush").body == "{\"scheduled\": 1}\n");
+    CHECK(system.asked.back().argument() == "a.test");
+    CHECK(ask(system, "/api/sites/a%2Fb/flush").status == 400);
+}
+
+TEST_CASE("routes: a message that is not there is not found; one that is, and of which nothing was to be done, is a conflict")
+{
+    ToldSystem system;
+    bool there = false;
+    system.on_queue = [&](const QueueCommand& command) {
+        QueueReply reply;
+        if (command.verb() == QueueCommand::EXPLAIN && there)
+            reply.mutable_explanation()->set_queue_name("hold");
+        return reply;
+    };
+    CHECK(ask(system, "/api/queue/4gDq8v1Yc0z3D/hold").status == 404);
+    there = true;
+    const Answer conflict = ask(system, "/api/queue/4gDq8v1Yc0z3D/hold");
+    CHECK(conflict.status == 409);
+    CHECK(conflict.log.empty());
+    system.on_queue = [](const QueueCommand&) {
+        QueueReply reply = counted(0);
+        reply.set_text("a table failed\n");
+        return reply;
+    };
+    CHECK(ask(system, "/api/queue/4gDq8v1Yc0z3D/requeue").body == "{\"error\": \"a table failed\"}\n");
+    system.on_queue = [](const QueueCommand&) { return Error{"mail system is down", "4.3.0"}; };
+    CHECK(ask(system, "/api/queue/4gDq8v1Yc0z3D/hold").status == 503);
+}
+
+TEST_CASE("routes: the queue in pages, one queue of it, and words that are wrong")
+{
+    ToldSystem system;
+    system.on_queue = [](const QueueCommand&) { return listed("a@b.test", "no answer", "88"); };
+    const Answer answer = ask(system, "/api/queue?limit=1&after=87");
+    CHECK(answer.status == 200);
+    CHECK(system.asked.back().offset() == 1);
+    CHECK(system.asked.back().argument() == "87");
+    CHECK(
+        answer.body.starts_with("{\"total\": 7, \"next\": \"88\", \"messages\": [\n{\"queue_name\": \"deferred\", \"queue_id\": \"4gDq8v1Yc0z3D\""));
+    CHECK(answer.body.find("\"delay_reason\": \"no answer\"") != std::string::npos);
+    CHECK(ask(system, "/api/queue?queue=hold").body.find("4gDq") == std::string::npos);
+    for (const char* wrong : {"limit=0", "limit=2001", "limit=x", "after=x", "queue=incoming", "other=1"}) {
+        CAPTURE(wrong);
+        CHECK(ask(system, fmt::format("/api/queue?{}", wrong)).status == 400);
+    }
+    CHECK(ask(system, "/api/counters?x=1").status == 400);
+    CHECK(ask(system, "/api/counters", Error{"no answer", "4.3.0"}).status == 503);
+    CHECK(ask(system, "/api").body.find("\"path\": \"api/queue/*/*\"") != std::string::npos);
+}
+
+TEST_CASE("routes: what nobody knows is not found, and a system that is down is said to be")
+{
+    ToldSystem system;
+    CHECK(ask(system, "/api/why/there.test").status == 404);
+    CHECK(ask(system, "/api/queue/4gDq8v1Yc0z3D").status == 404);
+    CHECK(ask(system, "/api/queue/not-an-id!").status == 404);
+    system.why_reply.down = true;
+    CHECK(ask(system, "/api/why/there.test").status == 503);
+    system.why_reply.why.queue.emplace().set_queue_id("4gDq8v1Yc0z3D");
+    CHECK(ask(system, "/api/queue/4gDq8v1Yc0z3D").status == 200);
+}
+
+TEST_CASE("routes: sites and groups")
+{
+    ToldSystem system;
+    auto& site = *system.sites_reply.add_sites();
+    site.set_site("smtp:there.test");
+    site.set_window(5);
+    site.set_in_flight(2);
+    auto& group = *system.sites_reply.add_deferred();
+    group.set_destination("there.test");
+    group.set_reason("no-answer");
+    group.set_recipients(3);
+    system.sites_reply.set_messages(9);
+    system.sites_reply.set_groups(1);
+    const Answer answer = ask(system, "/api/sites");
+    CHECK(answer.body.starts_with(
+        "{\"messages\": 9, \"sites\": [\n{\"site\": \"smtp:there.test\", \"transport\": \"\", \"window\": 5, \"sessions\": 2"));
+    CHECK(answer.body.find(R"({"destination": "there.test", "reason": "no-answer", "recipients": 3, "site": "", "text": "", "last": null})") !=
+          std::string::npos);
+}
+
+TEST_CASE("page: whatever mail and servers say is text")
+{
+    const std::string hostile = "\"'><script>alert(1)</script>&amp;\x01\xff@evil.test";
+    ToldSystem system;
+    system.on_queue = [&](const QueueCommand&) { return listed(hostile, hostile, "88"); };
+    auto& site = *system.sites_reply.add_sites();
+    site.set_site(hostile);
+    site.set_said(hostile);
+    auto& group = *system.sites_reply.add_deferred();
+    group.set_destination(hostile);
+    group.set_text(hostile);
+    system.known.records.emplace_back().peer.banner_host = hostile;
+    system.why_reply.why.queue.emplace().set_sender(hostile);
+    handoff::CountersReply counts;
+    handoff::count(counts, services::queue_messages, 12345, {{"queue", "hold"}, {"age", "5-10m"}});
+    process::InstanceCounters counters;
+    auto& counter = *counters.add_processes()->add_counters();
+    counter.set_name(counts.counters(0).name());
+    counter.set_value(counts.counters(0).value());
+    for (const Answer& answer : {ask(system, "/", counters), ask(system, "/message/4gDq8v1Yc0z3D"), ask(system, "/why/" + escaped("<script>\"a"))}) {
+        CHECK(answer.status == 200);
+        CHECK(answer.type == "text/html; charset=utf-8");
+        CHECK(answer.body.find("<script") == std::string::npos);
+        CHECK(answer.body.find("<b>") == std::string::npos);
+        CHECK(answer.body.find("\"'>") == std::string::npos);
+        CHECK(is_valid_utf8(answer.body));
+        CHECK(answer.body.find("http://") == std::string::npos);          // nothing from elsewhere
+        CHECK(answer.body.find("&lt;script&gt;") != std::string::npos);
+        REQUIRE(answer.fields.size() == 1);
+        CHECK(answer.fields.front().second.starts_with("default-src 'none'; style-src 'sha256-"));
+    }
+    const std::string overview = ask(system, "/", counters).body;
+    CHECK(overview.find("<td>hold</td><td class=\"n\">12345</td><td class=\"n\">0</td><td class=\"n\">12345</td>") != std::string::npos);
+    CHECK(overview.find("<a href=\"/message/4gDq8v1Yc0z3D\">") != std::string::npos);
+    CHECK(overview.find("<a href=\"/?after=88\">") != std::string::npos);
+    CHECK(overview.find("http-equiv=\"refresh\"") != std::string::npos);
+    CHECK(html_text("a<b>&\"'\n") == "a&lt;b&gt;&amp;&quot;&#39;?");
+}

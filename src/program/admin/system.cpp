@@ -1,0 +1,30 @@
+#include "admin/system.hpp"
+
+#include "inquiry/queue_client.hpp"
+#include "inquiry/transcripts.hpp"
+
+namespace posthorn::admin {
+
+namespace {
+
+class Running final : public System {
+public:
+    explicit Running(config::Snapshot snapshot) : snapshot_(std::move(snapshot)) {}
+
+    Result<handoff::QueueReply> queue(handoff::QueueCommand command) override { return inquiry::QueueClient(snapshot_).ask(std::move(command)); }
+    Result<handoff::SitesReply> sites(std::uint32_t most) override { return inquiry::QueueClient(snapshot_).sites(most); }
+    inquiry::WhyAsked why(std::string word) override { return inquiry::ask_why(snapshot_, std::move(word)); }
+    Result<std::vector<handoff::Transcript>> transcripts() override { return inquiry::read_transcripts(snapshot_); }
+    Result<inquiry::KnownPeers> peers(const std::vector<std::string>& words) override { return inquiry::known_peers(snapshot_, words, now()); }
+    WallTime now() const override { return SystemClock().wall(); }
+    std::string host() const override { return snapshot_.text("myhostname"); }
+
+private:
+    const config::Snapshot snapshot_;
+};
+
+}  // namespace
+
+std::unique_ptr<System> running_system(config::Snapshot snapshot) { return std::make_unique<Running>(std::move(snapshot)); }
+
+}  // namespace posthorn::admin

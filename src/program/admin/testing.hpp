@@ -1,0 +1,39 @@
+// admin/testing.hpp: an instance that is told what to say.
+#pragma once
+
+#include "admin/system.hpp"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace posthorn::admin {
+
+class ToldSystem final : public System {
+public:
+    std::function<Result<handoff::QueueReply>(const handoff::QueueCommand&)> on_queue = [](const auto&) { return Error{"down", "4.3.0"}; };
+    handoff::SitesReply sites_reply;
+    inquiry::WhyAsked why_reply;
+    std::vector<handoff::Transcript> kept;
+    inquiry::KnownPeers known;
+    std::vector<handoff::QueueCommand> asked;
+
+    Result<handoff::QueueReply> queue(handoff::QueueCommand command) override
+    {
+        asked.push_back(command);
+        return on_queue(command);
+    }
+    Result<handoff::SitesReply> sites(std::uint32_t) override { return sites_reply; }
+    inquiry::WhyAsked why(std::string word) override
+    {
+        inquiry::WhyAsked reply = why_reply;
+        reply.why.word = std::move(word);
+        return reply;
+    }
+    Result<std::vector<handoff::Transcript>> transcripts() override { return kept; }
+    Result<inquiry::KnownPeers> peers(const std::vector<std::string>&) override { return known; }
+    WallTime now() const override { return WallTime{std::chrono::hours{490'000}}; }
+    std::string host() const override { return "mail.<b>.test"; }
+};
+
+}  // namespace posthorn::admin
