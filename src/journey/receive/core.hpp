@@ -1,6 +1,7 @@
 // receive/core.hpp: what the sessions of a server share.
 #pragma once
 
+#include "observe/counters.hpp"
 #include "receive/before_queue.hpp"
 #include "receive/ceiling.hpp"
 #include "receive/filtered_names.hpp"
@@ -49,11 +50,17 @@ struct Server::Core {
     std::unique_ptr<screen::Gate> gate;           // none: clients are not tested before the greeting
     PassedOn as_it_is;                            // before a filter, cleanup has nothing to do
     bool draining = false, closing = false;
-    std::uint64_t accepted = 0;
+    std::uint64_t accepted = 0, connections = 0;
+    /// By command, class of the reply and what refused: restrictions are named as the configuration has them.
+    observe::Tally<3> rejections{500};
     SteadyTime own_trouble_told{};                // to the postmaster, the last time
     std::pair<std::uint64_t, std::uint64_t> instance_base;            // process id and second of the start: no instance of before comes again
     std::uint64_t instances = 0;                  // transactions that policy servers were told of
 
+    void note_rejection(std::string_view command, std::string_view reply, std::string_view what)
+    {
+        rejections.add({command, reply.substr(0, 1), what});
+    }
     /// Are refusals said otherwise than they were decided?
     bool edits_rejects() const { return !reject_filter.empty() || !reject_footers.empty() || !options.reject_footer.empty(); }
     bool stressed() const { return options.always_stressed || places.stressed(); }

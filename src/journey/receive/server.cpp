@@ -86,6 +86,7 @@ awaitable<void> turn_away(Server::Core& core, std::unique_ptr<net::Stream> strea
 {
     stream->expires_after(std::chrono::seconds{5});
     const std::string reply = "421 4.3.2 " + core.options.myhostname + " Service temporarily unavailable";
+    core.note_rejection("CONNECT", reply, "memory");
     core.outside.log.info("NOQUEUE: reject: CONNECT from unknown[{}]: {}; proto=SMTP", stream->peer().ip.text(), reply);
     const std::string line = reply + "\r\n";
     (void)co_await stream->write(line);
@@ -97,6 +98,7 @@ awaitable<void> turn_away(Server::Core& core, std::unique_ptr<net::Stream> strea
 
 awaitable<void> Server::serve(std::unique_ptr<net::Stream> stream)
 {
+    ++core_->connections;
     // The session's own share of memory is taken before anything is allocated for it.
     Ceiling::Share share(core_->ceiling);
     const bool fits = share.set(Session::resting_octets);
@@ -128,6 +130,8 @@ void Server::close()
         core_->gate->close();
 }
 
+const observe::Tally<3>& Server::rejections() const { return core_->rejections; }
+
 Server::Counters Server::counters() const
 {
     Counters counters;
@@ -137,6 +141,7 @@ Server::Counters Server::counters() const
     counters.buffers = core_->buffers.in_use() + core_->content_buffers.in_use();
     counters.memory = core_->ceiling.used();
     counters.accepted = core_->accepted;
+    counters.connections = core_->connections;
     counters.refused_for_memory = core_->ceiling.refusals();
     counters.stressed = core_->stressed();
     return counters;

@@ -10,6 +10,7 @@
 #include "base/clock.hpp"
 #include "handoff/interfaces.hpp"
 #include "net/stream.hpp"
+#include "observe/counters.hpp"
 #include "observe/log.hpp"
 #include "receive/options.hpp"
 #include "receive/outside.hpp"
@@ -70,10 +71,12 @@ public:
 
     struct Counters {
         std::size_t sessions = 0, transactions = 0, idle = 0, buffers = 0;
-        std::uint64_t memory = 0, accepted = 0, refused_for_memory = 0;
+        std::uint64_t memory = 0, accepted = 0, refused_for_memory = 0, connections = 0;
         bool stressed = false;
     };
     Counters counters() const;
+    /// By command, class of the reply code and what refused.
+    const observe::Tally<3>& rejections() const;
 
     struct Core;
 

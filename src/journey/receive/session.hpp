@@ -36,6 +36,7 @@ public:
     // Court
     void log_what(std::string_view what, std::string_view text) override;
     void log_warning(std::string_view text) override;
+    void refused_by(std::string_view what, std::string_view reply) override { core_.note_rejection(where_, reply, what); }
     awaitable<void> before_wait() override;
     policy::SessionFacts session_facts() const override;
     bool content_has_begun() const override { return where_ == "END-OF-MESSAGE"; }

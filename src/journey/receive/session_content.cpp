@@ -21,6 +21,7 @@ bool Session::refuse_content(const handoff::Refusal& refusal)
     const std::string reply = fmt::format("{} {} {}", refusal.code, refusal.status, refusal.text);
     if (!refusal.logged)
         log_what("reject", reply);
+    refused_by("content", reply);
     say(reply);
     return false;
 }

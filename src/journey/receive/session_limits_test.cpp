@@ -275,3 +275,28 @@ TEST_CASE("transactions: as many at once as the process limit says; 0 is no limi
         CHECK(late("MAIL FROM:<a@b.test>") == "250 2.1.0 Ok\r\n");
     }
 }
+
+TEST_CASE("rejections are counted by command, class of the reply and what refused: a restriction by its name, also within a class of them")
+{
+    House house(options_of(
+        {{"smtpd_restriction_classes", "careful"},
+         {"careful", "reject_non_fqdn_sender"},
+         {"smtpd_recipient_restrictions", "careful, warn_if_reject reject_non_fqdn_recipient, permit_mynetworks, reject_unauth_destination"},
+         {"message_size_limit", "1000"}}));
+    Talk talk(house);
+    talk("EHLO x");
+    CHECK(talk("MAIL FROM:<a@b.test> SIZE=9999").starts_with("552 "));
+    CHECK(talk("MAIL FROM:<nodot@x>").starts_with("250 "));
+    CHECK(talk("RCPT TO:<user@example.test>").starts_with("504 "));
+    CHECK(talk("RCPT TO:<user@example.test>").starts_with("504 "));
+    talk("RSET");
+    CHECK(talk("MAIL FROM:<a@b.test>").starts_with("250 "));
+    CHECK(talk("RCPT TO:<user@elsewhere.test>").starts_with("454 "));
+    CHECK(talk("RCPT TO:<nobody@example.test>").starts_with("550 "));
+    const std::map<observe::Tally<3>::Values, std::uint64_t> wanted{{{"MAIL", "5", "sender"}, 1},
+                                                                    {{"RCPT", "5", "reject_non_fqdn_sender"}, 2},
+                                                                    {{"RCPT", "4", "defer_unauth_destination"}, 1},
+                                                                    {{"RCPT", "5", "after-lists"}, 1}};
+    CHECK(house.smtpd().rejections().counts() == wanted);
+    CHECK(house.smtpd().counters().connections == 1);
+}

@@ -114,6 +114,7 @@ awaitable<bool> Session::mail(std::string arguments)
         facts_.sender = *ours;
     const auto refused = [&](std::string_view reply) {
         log_what("reject", reply);
+        refused_by("sender", reply);
         say(reply);
         facts_.sender.reset();
         return false;
@@ -264,6 +265,7 @@ awaitable<bool> Session::rcpt(std::string arguments)
         const auto id = core_.outside.queue.next_queue_id();
         if (!id) {
             log_what("reject", "451 4.3.0 Error: queue file write error");
+            refused_by("queue", "451");
             say("451 4.3.0 Error: queue file write error");
             facts_.recipient.reset();
             co_return false;

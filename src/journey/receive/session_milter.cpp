@@ -100,6 +100,7 @@ std::optional<std::string> Session::heed(const milter::Verdict& verdict, policy:
     case Kind::reply: {
         std::string reply = verdict.kind == Kind::reply ? verdict.reply : std::string(server_closes);
         log_what("milter-reject", reply);
+        refused_by("milter", reply);
         return reply;
     }
     }

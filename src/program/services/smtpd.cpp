@@ -146,8 +146,10 @@ public:
         handoff::count(reply, smtpd_sessions, counters.sessions);
         handoff::count(reply, smtpd_transactions, counters.transactions);
         handoff::count(reply, smtpd_memory, counters.memory);
+        handoff::count(reply, smtpd_connections, counters.connections);
         handoff::count(reply, smtpd_accepted, counters.accepted);
         handoff::count(reply, smtpd_refused_for_memory, counters.refused_for_memory);
+        handoff::count(reply, smtpd_rejections, std::array<std::string_view, 3>{"command", "code", "by"}, server_.rejections());
     }
 
 private:

@@ -77,6 +77,7 @@ const DnsList* Law::dns_list(std::string_view spec) const
 void Judge::begin()
 {
     reply_.clear();
+    at_ = after_lists;
     if_permit_ = {};
     if_reject_ = {};
     warn_ = false;
@@ -123,6 +124,7 @@ Judge::Step Judge::refuse(int code, std::string_view status, std::string text, b
     court_.log_what(warn ? "reject_warning" : "reject", line);
     if (warn)
         return Step::dunno;
+    court_.refused_by(at_, line);
     reply_ = std::move(line);
     return Step::reject;
 }
@@ -255,7 +257,9 @@ awaitable<Judge::Step> Judge::list(const RestrictionList& restrictions, Subject 
             warn_ = true;
             continue;
         }
+        const std::string_view around = std::exchange(at_, restriction.word);
         const Step step = co_await one(restriction, subject, depth);
+        at_ = around;
         warn_ = warned_before;
         if (step == Step::permit && says_so(restriction.kind))
             co_await permitted(restriction.word, permitted_subject(restriction.kind, subject), "");

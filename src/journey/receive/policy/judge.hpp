@@ -72,6 +72,9 @@ struct Ruling {
     bool hangup = false;
 };
 
+/// What refuses where no restriction of a list does: an address that is not listed, what was put off until the lists had permitted.
+inline constexpr std::string_view after_lists = "after-lists";
+
 /// What the session does for a judge.
 class Court {
 public:
@@ -79,6 +82,8 @@ public:
     /// One log line "reject: ...", "warn: ..."; the session adds who and what.
     virtual void log_what(std::string_view what, std::string_view text) = 0;
     virtual void log_warning(std::string_view text) = 0;
+    /// A restriction, by its name as it was written, has refused with this reply.
+    virtual void refused_by(std::string_view /*restriction*/, std::string_view /*reply*/) {}
     /// Something slow follows: replies that are ready leave.
     virtual awaitable<void> before_wait() = 0;
     virtual SessionFacts session_facts() const = 0;
@@ -216,6 +221,7 @@ private:
     Court& court_;
     handoff::Verifier* verifier_;
     std::string reply_;
+    std::string_view at_ = after_lists;                   // the restriction that is being asked
     Deferral if_permit_, if_reject_;
     bool warn_ = false;
     bool default_action_ = false;         // a policy server's default action is being evaluated

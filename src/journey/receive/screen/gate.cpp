@@ -216,6 +216,7 @@ private:
         counted_ = true;
         if (++gate_.by_address_[ip_] > options_.per_client && options_.per_client != 0) {
             gate_.log_.info("NOQUEUE: reject: CONNECT from {}: too many connections", client());
+            gate_.core_.note_rejection("CONNECT", "421", "screen");
             co_await drop("421 4.7.0 Error: too many connections");
             co_return false;
         }

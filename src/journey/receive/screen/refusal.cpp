@@ -245,6 +245,7 @@ awaitable<void> Refusal::answer(std::string line)
             co_await say("501 5.5.4 Syntax: RCPT TO:<address>");
         else {
             passed_ = true;
+            gate_.core_.note_rejection("RCPT", reply_, "screen");
             gate_.log_.info("NOQUEUE: reject: RCPT from {}: {}; from=<{}>, to=<{}>, proto={}, helo=<{}>", client_, reply_, printable(sender_),
                             printable(*address), esmtp_ ? "ESMTP" : "SMTP", printable(helo_));
             co_await say(reply_);
