@@ -12,7 +12,7 @@ import time
 
 from journey import BIN, Journey, unittest, wait_until
 
-CALLS = "fsync,fdatasync,pwrite64,pwritev,pwritev2,write,writev,sendto,sendmsg"
+CALLS = "fsync,fdatasync,pwrite64,pwritev,pwritev2,write,writev,sendto,sendmsg,openat,renameat2"
 LARGE = 200_000                                       # travels as a file of its own
 
 
@@ -49,16 +49,19 @@ class Trace:
                 found.append(f"{queue_id}: no reply seen")
                 continue
             # File to be synced -> line of the write that counts: the commit of this message, which is the first that has it in the log
-            # (later ones rewrite the page for others), and the last of a file of its own.
+            # (later ones rewrite the page for others), and the last of a file of its own; its folder from when the file has its name.
             wanted = {}
             for start, end, _, call, file, octets, result, _ in self.calls:
-                if not call.startswith("pwrite") or end > replies[0] or result <= 0:
+                if end > replies[0] or result < 0:
+                    continue
+                if re.search(f'"incoming/{queue_id}", (RENAME_NOREPLACE|.*O_CREAT)', octets):
+                    wanted[file + "/incoming"] = end
+                if not call.startswith("pwrite") or result == 0:
                     continue
                 if file.endswith("-wal") and (queue_id in octets or (mark and mark in octets)):
                     wanted.setdefault(file, end)
                 elif file.endswith("/incoming/" + queue_id):
                     wanted[file] = end
-                    wanted[file.rpartition("/")[0]] = end
             if not any(file.endswith("-wal") for file in wanted):
                 found.append(f"{queue_id}: acknowledged before it was written to the log")
             if mark is None and not any(file.endswith("/incoming") for file in wanted):

@@ -13,8 +13,9 @@ namespace {
 
 class SpoolFile final : public IncomingFile {
 public:
-    SpoolFile(std::unique_ptr<spool::IncomingFile> file, asio::thread_pool& threads, spool::FolderSync& folder)
-        : file_(std::move(file)), threads_(threads), folder_(folder)
+    /// `named`: that the folder is on the disk as it was when the file was made.
+    SpoolFile(std::unique_ptr<spool::IncomingFile> file, asio::thread_pool& threads, std::future<Result<void>> named)
+        : file_(std::move(file)), threads_(threads), named_(std::move(named))
     {
     }
     awaitable<Result<void>> append(std::string_view octets) override { co_return co_await on_thread(threads_, Append(*this, octets)); }
@@ -48,13 +49,21 @@ private:
     };
     struct Sync {
         explicit Sync(SpoolFile& of) : file(&of) {}
-        Result<void> operator()() const { return file->file_->sync(file->folder_); }
+        Result<void> operator()() const
+        {
+            TRY_VOID(file->file_->sync_octets());
+            // It was given to the threads before this was, so one of them has it: nobody waits for who waits.
+            if (file->named_.valid())
+                file->name_ = file->named_.get();
+            return file->name_;
+        }
         SpoolFile* file;
     };
 
     std::unique_ptr<spool::IncomingFile> file_;
     asio::thread_pool& threads_;
-    spool::FolderSync& folder_;
+    std::future<Result<void>> named_;
+    Result<void> name_;                             // what it said
 };
 
 struct Create {
@@ -174,7 +183,16 @@ awaitable<Result<std::unique_ptr<IncomingFile>>> SpoolFolder::create(std::string
     auto file = co_await on_thread(threads_, Create(files_, std::move(queue_id)));
     if (!file)
         co_return std::move(file).error();
-    co_return std::make_unique<SpoolFile>(*std::move(file), threads_, folder_);
+    co_return std::make_unique<SpoolFile>(*std::move(file), threads_, sync_name());
+}
+
+/// Begun with the file, while its octets come: at their end there is one sync to wait for.
+std::future<Result<void>> SpoolFolder::sync_name()
+{
+    std::packaged_task<Result<void>()> task([folder = folder_] { return folder->sync(); });
+    auto named = task.get_future();
+    asio::post(threads_, [moved = std::move(task)] mutable { moved(); });
+    return named;
 }
 
 std::uint64_t SpoolFolder::free_octets()

@@ -10,6 +10,8 @@
 
 #include <boost/asio/thread_pool.hpp>
 
+#include <future>
+#include <memory>
 #include <optional>
 
 namespace posthorn::receive {
@@ -41,18 +43,23 @@ private:
 /// "(using ...)" of the Received: field, from the text behind the peer in tls::summary: cipher, then key exchange on a line of its own.
 std::string received_text_of(std::string_view summary, std::string_view peer);
 
-/// Files of the incoming folder. Writing and syncing block, so they happen on a thread of `threads`; both outlive it.
+/// Files of the incoming folder. Writing and syncing block, so they happen on a thread of `threads`, which outlive it; `files` outlives them.
 class SpoolFolder final : public IncomingFolder {
 public:
-    SpoolFolder(spool::FileOps& files, asio::thread_pool& threads) : files_(files), threads_(threads), folder_(files) {}
+    SpoolFolder(spool::FileOps& files, asio::thread_pool& threads)
+        : files_(files), threads_(threads), folder_(std::make_shared<spool::FolderSync>(files))
+    {
+    }
     awaitable<Result<std::unique_ptr<IncomingFile>>> create(std::string queue_id) override;
     /// At most a second old.
     std::uint64_t free_octets() override;
 
 private:
+    std::future<Result<void>> sync_name();
+
     spool::FileOps& files_;
     asio::thread_pool& threads_;
-    spool::FolderSync folder_;
+    std::shared_ptr<spool::FolderSync> folder_;     // the threads have it too
     std::uint64_t free_ = 0;
     std::optional<SteadyTime> measured_;
 };

@@ -1,10 +1,12 @@
 #include "receive/wired.hpp"
 
 #include "async/run.hpp"
+#include "spool/recorded_files.hpp"
 #include "tls/make_certificate.hpp"
 
 #include <doctest/doctest.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -35,6 +37,13 @@ awaitable<std::string> write_one(IncomingFolder& folder, bool keep)
     if (keep)
         (*file)->keep();
     co_return (*file)->name();
+}
+
+awaitable<Result<void>> sync_one(IncomingFolder& folder)
+{
+    auto file = co_await folder.create("Q1");
+    CHECK((co_await (*file)->append(std::string(100'000, 'x'))).has_value());
+    co_return co_await (*file)->sync();
 }
 
 struct Handshake {
@@ -68,6 +77,23 @@ TEST_CASE("incoming files: written and synced on a thread, removed when the queu
     run(loop, write_one(incoming, false));
     CHECK(std::filesystem::is_empty(folder.path / "incoming"));
     threads.join();
+}
+
+TEST_CASE("incoming files: synced are the octets and the name, or neither")
+{
+    using Kind = spool::Operation::Kind;
+    for (const Kind fails : {Kind::sync, Kind::sync_folder}) {
+        spool::RecordedFiles files;
+        files.make_folder("incoming");
+        files.before = [&](const spool::Operation& operation) { return operation.kind == fails ? EIO : 0; };
+        asio::thread_pool threads(1);
+        asio::io_context loop;
+        SpoolFolder incoming(files, threads);
+        const auto synced = run(loop, sync_one(incoming));
+        REQUIRE(!synced);
+        CHECK(synced.error().status() == "4.3.0");
+        threads.join();
+    }
 }
 
 TEST_CASE("TLS: the log line and the Received: text are Postfix's")

@@ -111,11 +111,11 @@ Result<std::string> IncomingFile::read(std::uint64_t offset, std::size_t most) c
 
 Result<void> IncomingFile::sync()
 {
-    FolderSync alone(*files_);
-    return sync(alone);
+    TRY_VOID(sync_octets());
+    return FolderSync(*files_).sync();
 }
 
-Result<void> IncomingFile::sync(FolderSync& folder)
+Result<void> IncomingFile::sync_octets()
 {
     if (spare_) {                          // its length is the message's, and nothing of another's is behind it
         std::uint64_t there = 0;
@@ -127,7 +127,7 @@ Result<void> IncomingFile::sync(FolderSync& folder)
     }
     if (const int error = file_->sync())
         return failure(error);
-    return folder.sync();
+    return {};
 }
 
 Result<void> FolderSync::sync()

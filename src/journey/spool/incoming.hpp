@@ -63,8 +63,8 @@ public:
     Result<std::string> read(std::uint64_t offset, std::size_t most) const;
     /// Syncs file and folder: after this, and not before, the message may be handed to the queue. Blocks: run it on a helper thread.
     Result<void> sync();
-    /// The same with the folder's sync shared.
-    Result<void> sync(FolderSync& folder);
+    /// The file alone; what the folder says of it may be synced side by side, from when it was made.
+    Result<void> sync_octets();
     /// The queue has committed the message, or its fate is not known: the file is no longer ours to remove.
     void keep() { owned_ = false; }
     /// The name is free for another file, which takes this one's place; what was appended can still be read.
