@@ -88,7 +88,7 @@ struct Options {
     bool failed_probes_cached = true;           // address_verify_negative_cache
     std::uint32_t probe_errors = 10;            // refused recipients of a session of probes, where the peer's limit is not known
     bool chunking = true, quit_in_group = false, pipe_connect = true;
-    unsigned contents_in_flight = 4;
+    unsigned contents_in_flight = 8;
     bool soft_bounce = false;
     int delay_digits = 2;
     /// Read of one reply at most, and lines of a transcript kept for evidence.

@@ -104,7 +104,7 @@ struct PlanOptions {
     bool quit_in_group = false;     // smtp_quit_in_group
     bool probe_data = false;        // smtp_address_verify_target = data
     bool content_held = false;      // the answer to EHLO is not known yet: no content, whatever the privilege
-    std::uint32_t contents_in_flight = 4;       // unanswered at once
+    std::uint32_t contents_in_flight = 8;       // unanswered at once
     std::uint64_t content_before_answers = 65536;   // of larger content only the header goes before the recipients' answers
 };
 

@@ -64,7 +64,7 @@ TEST_CASE("plan: warm sessions reach the floor, and a steady stream costs one ro
     const std::vector<Mail> hundred(100, Mail(1, 4096));
     CHECK(round_trips(of(hundred, pipelining)) == 101);                             // N
     CHECK(round_trips(of(hundred, both)) == 101);
-    CHECK(round_trips(of(hundred, both, trusted())) == 25);                         // at most four unanswered contents
+    CHECK(round_trips(of(hundred, both, trusted())) == 13);                         // at most eight unanswered contents
     CHECK(round_trips(of(std::vector<Mail>(9, Mail::probe_of(2)), pipelining)) == 1);
 }
 
