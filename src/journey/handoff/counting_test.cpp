@@ -9,12 +9,12 @@
 
 using namespace posthorn;
 using namespace posthorn::handoff;
-using Info = observe::CounterInfo;
+using CountingInfo = observe::CounterInfo;
 
 TEST_CASE("counting: totals, gauges, labels and histograms arrive under the declared name")
 {
-    static constexpr Info taken{.name = "taken", .help = ""}, now{.name = "now", .kind = Info::Kind::gauge, .help = ""}, by{.name = "by", .help = ""},
-        took{.name = "took", .kind = Info::Kind::histogram, .help = ""};
+    static constexpr CountingInfo taken{.name = "taken", .help = ""}, now{.name = "now", .kind = CountingInfo::Kind::gauge, .help = ""},
+        by{.name = "by", .help = ""}, took{.name = "took", .kind = CountingInfo::Kind::histogram, .help = ""};
     observe::Tally<2> tally(10);
     tally.add({"smtp", "4.7.x"}, 3);
     observe::Histogram histogram;

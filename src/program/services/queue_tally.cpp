@@ -1,6 +1,7 @@
 #include "services/queue_tally.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace posthorn::services {
 

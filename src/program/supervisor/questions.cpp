@@ -78,7 +78,7 @@ awaitable<void> Supervisor::answer_reload(ipc::Responder responder)
 
 namespace {
 
-void take(process::ProcessCounters& into, const handoff::CountersReply& counted)
+void copy_counters(process::ProcessCounters& into, const handoff::CountersReply& counted)
 {
     for (const auto& counter : counted.counters()) {
         auto& copy = *into.add_counters();
@@ -120,7 +120,7 @@ awaitable<void> Supervisor::tell_counters(ipc::Responder responder)
     handoff::count(own, process::resident_memory, process::resident_memory_now(memory_use_.get()));
     handoff::count(own, process::started, static_cast<std::uint64_t>(began_.time_since_epoch().count()));
     handoff::count(own, process::log_lines_dropped, sink_->dropped());
-    take(describe("", "master", ::getpid(), generation_), own);
+    copy_counters(describe("", "master", ::getpid(), generation_), own);
 
     // Processes come and go while others are asked: the list first. One that hangs holds up nobody.
     constexpr std::chrono::seconds patience{3};
@@ -137,7 +137,7 @@ awaitable<void> Supervisor::tell_counters(ipc::Responder responder)
         (void)co_await asked->answered.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - clock_.steady()));
     for (std::size_t at = 0; at < asked->replies.size(); ++at)
         if (const auto& reply = asked->replies[at])                // else it ended, or hangs: told without counters
-            take(*told.mutable_processes(static_cast<int>(at) + 1), *reply);
+            copy_counters(*told.mutable_processes(static_cast<int>(at) + 1), *reply);
     for (const auto& [key, sums] : ended_)
         *told.add_ended() = sums;
     responder.reply(told);
