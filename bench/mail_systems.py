@@ -65,6 +65,18 @@ def ended_children_time():
     return usage.ru_utime + usage.ru_stime
 
 
+def server_certificate(folder):
+    """Settings of a server with a key and a certificate, made in that folder; None: no openssl here."""
+    both = folder / "server.pem"
+    if not both.exists():
+        key, cert = folder / "key.pem", folder / "cert.pem"
+        if subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=bench.test", "-keyout", key,
+                           "-out", cert], capture_output=True).returncode != 0:
+            return None
+        both.write_text(key.read_text() + cert.read_text())
+    return {"smtpd_tls_security_level": "may", "smtpd_tls_cert_file": str(both), "smtpd_tls_key_file": str(both)}
+
+
 def pss(pids):
     """Proportional set size in MiB."""
     total = 0
