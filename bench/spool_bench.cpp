@@ -1,4 +1,5 @@
-// What a message costs in the spool: enqueue and delivery, durable, in batches; and how long a start with a million takes.
+// What a message costs in the spool: enqueue and delivery, durable, in batches; what the file of a large one costs, written over or new; and how long a
+// start with a million takes.
 #include "spool/ledger.hpp"
 #include "spool/opening.hpp"
 #include "spool/test_messages.hpp"
@@ -116,6 +117,48 @@ void start_with_deferred(benchmark::State& state)
     state.SetItemsProcessed(state.iterations() * count);
 }
 BENCHMARK(start_with_deferred)->Arg(1000)->Arg(1'000'000)->Unit(benchmark::kMillisecond)->Iterations(1);
+
+/// By twenty at once: a content of between half and one and a half MiB is written, synced with its name, read and gone; its file is removed, or kept for the next.
+void content_file(benchmark::State& state)
+{
+    static std::unique_ptr<TemporaryFolder> folder;
+    static std::unique_ptr<FileOps> files;
+    static double cpu;
+    if (state.thread_index() == 0) {
+        folder = std::make_unique<TemporaryFolder>();
+        std::filesystem::create_directory(folder->path() + "/" + std::string(incoming_folder));
+        files = system_files(folder->path());
+        cpu = cpu_seconds();
+    }
+    const std::string block(256 * 1024, 'x');
+    int number = 0;
+    for (auto _ : state) {
+        ++number;
+        const std::string id = queue_id(state.thread_index() * 1'000'000 + number);
+        auto file = IncomingFile::create(*files, id);
+        const std::size_t octets = (512 + static_cast<std::size_t>(state.thread_index() * 7919 + number * 104729) % 1024) * 1024;
+        for (std::size_t at = 0; at < octets; at += block.size())
+            (void)file->append(std::string_view(block).substr(0, octets - at));
+        if (!file->sync())
+            return state.SkipWithError("sync");
+        for (std::size_t at = 0; at < octets; at += block.size())
+            benchmark::DoNotOptimize(file->read(at, block.size()));
+        if (state.range(0) == 1) {
+            file->keep();
+            {
+                const IncomingFile closed = *std::move(file);
+            }
+            retire(*files, incoming_name(id));
+        }
+    }
+    state.SetItemsProcessed(state.iterations());
+    if (state.thread_index() == 0) {
+        state.counters["cpu_us"] = benchmark::Counter((cpu_seconds() - cpu) * 1e6 / static_cast<double>(state.iterations() * state.threads()));
+        files.reset();
+        folder.reset();
+    }
+}
+BENCHMARK(content_file)->ArgName("written_over")->Arg(0)->Arg(1)->Threads(20)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace
 
