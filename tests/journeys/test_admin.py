@@ -159,6 +159,7 @@ class Admin(Journey):
         self.assertEqual(total(found, "posthorn_smtpd_rejections_total", command="RCPT", code="5", by="reject_non_fqdn_recipient"), 3)
         self.assertEqual(total(found, "posthorn_smtpd_rejections_total", command="RCPT", code="4", by="check_recipient_access"), 1)
         self.assertGreaterEqual(total(found, "posthorn_smtpd_connections_total"), 9)
+        self.assertIn('posthorn_dns_questions_total{service="smtp/unix",program="smtp"}', found)
         self.assertEqual(total(found, "posthorn_qmgr_delivered_total"), 8)
         self.assertEqual(total(found, "posthorn_deliveries_total"), 11)
         self.assertEqual(total(found, "posthorn_deliveries_total", transport="smtp", result="delivered", status="2.0.x"), 8)
@@ -221,11 +222,11 @@ class Admin(Journey):
         self.assertIn("Connection refused", groups["there.test", "no-answer"]["text"])
 
         first, second, third, *_ = sorted(listed)
+        wait_until(lambda: self.get(f"/api/queue/{first}/transcripts")["transcripts"], "the session is told of")
         said = self.get(f"/api/queue/{first}")
         by_command = json.loads(posthorn.run("posthorn", "why", "-c", str(posthorn.dir), "--json", first).stdout)
         self.assertEqual(said, by_command)
         self.assertEqual([one["wait"] for one in said["waiting"]], ["retry-time"] * 2)
-        self.assertTrue(self.get(f"/api/queue/{first}/transcripts")["transcripts"])
         self.get("/api/queue/4gDq8v1Yc0z3D", status=404)
         self.assertIn("there.test", json.dumps(self.get("/api/why/there.test")))
 

@@ -30,6 +30,7 @@ int run_counters(std::span<char*> args)
         throw Failure(connected.error().text(), submit::exit_unavailable);
     ipc::ChannelOptions options;
     options.name = "master";
+    options.frame_limit = process::question_frame_limit;
     const auto counters =
         ask<process::InstanceCounters>(*std::move(connected), options, process::Control::instance_counters, process::InstanceQuestion{});
     if (!counters)

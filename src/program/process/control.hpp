@@ -33,6 +33,8 @@ inline constexpr int start_descriptor = 4;
 inline constexpr int first_free_descriptor = 5;
 /// Nothing that travels here is larger: paths, counters.
 inline constexpr std::size_t control_frame_limit = 256 * 1024;
+/// Of answers to commands: counters of many processes.
+inline constexpr std::size_t question_frame_limit = 16 * 1024 * 1024;
 /// At most so long between two; a third of service_watchdog_time where that is less (heartbeat_seconds of Start and NewConfiguration).
 inline constexpr unsigned longest_heartbeat_seconds = 10;
 /// What a service on trial says when it has come as far as confine().

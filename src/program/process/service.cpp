@@ -153,7 +153,14 @@ awaitable<Result<Fd>> Service::open_file(std::string path)
 
 awaitable<Result<InstanceCounters>> Service::instance_counters()
 {
-    return control_->call<InstanceCounters>(Control::instance_counters, InstanceQuestion{});
+    CO_TRY(auto received, co_await control_->call_raw(Control::instance_counters, InstanceQuestion{}));
+    if (received.descriptors.size() != 1)
+        co_return Error{"the supervisor sent no descriptor", "4.3.0"};
+    CO_TRY(const std::string octets, read_memory_file(received.descriptors.front()));
+    InstanceCounters told;
+    if (!told.ParseFromString(octets))
+        co_return Error{"malformed counters", "4.3.0"};
+    co_return told;
 }
 
 void Service::want(std::string_view name)

@@ -64,6 +64,12 @@ inline constexpr CounterInfo smtp_observations_dropped{.name = "smtp_observation
                                                        .help = "What sessions showed of their peers, and memory was not told in time."};
 inline constexpr CounterInfo smtp_transcripts_dropped{.name = "smtp_transcripts_dropped", .help = "Transcripts that memory was not told in time."};
 
+// who asks names: smtpd, smtp, lmtp
+inline constexpr CounterInfo dns_questions{.name = "dns_questions", .help = "Questions about names and addresses."};
+inline constexpr CounterInfo dns_from_cache{.name = "dns_from_cache", .help = "Questions that the cache answered."};
+inline constexpr CounterInfo dns_asked{.name = "dns_asked", .help = "Questions that name servers were asked."};
+inline constexpr CounterInfo dns_temporary{.name = "dns_temporary", .help = "Questions that could not be answered for the time being."};
+
 // pipe, virtual and local; spawn; resolve
 inline constexpr CounterInfo delivery_children{.name = "delivery_children", .help = "Children that were started for deliveries."};
 inline constexpr CounterInfo spawn_commands{.name = "spawn_commands", .help = "Commands that were started for connections."};
@@ -110,6 +116,10 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            smtp_round_trips,
                                            smtp_observations_dropped,
                                            smtp_transcripts_dropped,
+                                           dns_questions,
+                                           dns_from_cache,
+                                           dns_asked,
+                                           dns_temporary,
                                            delivery_children,
                                            spawn_commands,
                                            pickup_messages,

@@ -96,6 +96,8 @@ awaitable<Result<handoff::SitesReply>> QueueManager::sites(handoff::SitesQuestio
     handoff::SitesReply reply;
     for (const std::string& name : scheduler_.busiest(most)) {
         const auto state = scheduler_.site(name);
+        if (!state)
+            continue;
         Explanation share;
         add_share(share, name, state->transport);
         const handoff::SiteShare& known = share.sites(0);

@@ -5,6 +5,7 @@
 #include "process/service.hpp"
 #include "send/agent.hpp"
 #include "send/wire_tls.hpp"
+#include "services/count_names.hpp"
 #include "services/counters.hpp"
 #include "services/delivery_link.hpp"
 #include "services/peer_memory.hpp"
@@ -98,6 +99,7 @@ public:
         handoff::count(reply, smtp_sessions_reused, counts.reused);
         handoff::count(reply, smtp_failed_connects, counts.failed_connects);
         handoff::count(reply, smtp_round_trips, counts.round_trips);
+        count_names(reply, *resolver_);
         handoff::count(reply, smtp_observations_dropped, peers_->dropped());
         handoff::count(reply, smtp_transcripts_dropped, transcripts_->dropped());
     }

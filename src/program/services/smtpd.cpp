@@ -10,6 +10,7 @@
 #include "receive/server.hpp"
 #include "receive/wired.hpp"
 #include "route/router.hpp"
+#include "services/count_names.hpp"
 #include "services/counters.hpp"
 #include "services/params.hpp"
 #include "services/programs.hpp"
@@ -149,6 +150,7 @@ public:
         handoff::count(reply, smtpd_connections, counters.connections);
         handoff::count(reply, smtpd_accepted, counters.accepted);
         handoff::count(reply, smtpd_refused_for_memory, counters.refused_for_memory);
+        count_names(reply, *resolver_);
         handoff::count(reply, smtpd_rejections, std::array<std::string_view, 3>{"command", "code", "by"}, server_.rejections());
     }
 

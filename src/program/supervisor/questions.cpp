@@ -3,6 +3,7 @@
 #include "handoff/frames.pb.h"
 #include "process/counters.hpp"
 #include "process/gauges.hpp"
+#include "process/memory_file.hpp"
 #include "supervisor/supervisor.hpp"
 
 #include <unistd.h>
@@ -30,7 +31,7 @@ void Supervisor::hear_questions()
         throw std::runtime_error(system_error("duplicate a socket", errno).text());
     ipc::ChannelOptions options;
     options.name = "a command";
-    options.frame_limit = process::control_frame_limit;
+    options.frame_limit = process::question_frame_limit;
     options.request_limit = 4;
     questions_ = std::make_unique<ipc::Server>(loop_.get_executor(), std::move(listening), options, [this](std::weak_ptr<ipc::Channel> asker) {
         return [this, asker = std::move(asker)](ipc::Incoming incoming) { asked(asker, std::move(incoming)); };
@@ -47,7 +48,7 @@ void Supervisor::asked(const std::weak_ptr<ipc::Channel>& asker, ipc::Incoming i
     if (static_cast<Control>(incoming.kind) == Control::reload)
         tasks_.spawn(answer_reload(std::move(incoming.responder)));
     else if (static_cast<Control>(incoming.kind) == Control::instance_counters)
-        tasks_.spawn(tell_counters(std::move(incoming.responder)));
+        tasks_.spawn(tell_counters(std::move(incoming.responder), false));
 }                                                                  // else answered with an error as the responder goes
 
 /// Answers when what comes next meets the new configuration: `postfix reload; sendmail -bv user` is tried with the new settings.
@@ -104,7 +105,7 @@ awaitable<void> Supervisor::ask_counters(std::shared_ptr<CountersAsked> asked, s
         asked->answered.notify_all();
 }
 
-awaitable<void> Supervisor::tell_counters(ipc::Responder responder)
+awaitable<void> Supervisor::tell_counters(ipc::Responder responder, bool to_service)
 {
     process::InstanceCounters told;
     const auto describe = [&](std::string service, std::string program, pid_t pid, unsigned generation) -> process::ProcessCounters& {
@@ -140,7 +141,15 @@ awaitable<void> Supervisor::tell_counters(ipc::Responder responder)
             copy_counters(*told.mutable_processes(static_cast<int>(at) + 1), *reply);
     for (const auto& [key, sums] : ended_)
         *told.add_ended() = sums;
-    responder.reply(told);
+    if (!to_service)
+        co_return responder.reply(told);
+    // The control channel of a service has small frames, and a machine may have many processes.
+    auto file = process::make_memory_file("counters", told.SerializeAsString());
+    if (!file)
+        co_return responder.fail(file.error());
+    std::vector<Fd> descriptors;
+    descriptors.push_back(*std::move(file));
+    responder.reply(process::InstanceCounters{}, std::move(descriptors));
 }
 
 void Supervisor::keep_counters(Child& child, const handoff::CountersReply& last)

@@ -214,7 +214,7 @@ void Supervisor::heard(pid_t pid, ipc::Incoming incoming)
         return;
     case Control::instance_counters:
         if (role_of(child) == Role::admin)
-            tasks_.spawn(tell_counters(std::move(incoming.responder)));
+            tasks_.spawn(tell_counters(std::move(incoming.responder), true));
         return;                                                    // else answered with an error as the responder goes
     case Control::last_counters:
         if (const auto last = incoming.parse<handoff::CountersReply>()) {

@@ -69,7 +69,7 @@ private:
     void hear_questions();
     void asked(const std::weak_ptr<ipc::Channel>& asker, ipc::Incoming incoming);
     struct CountersAsked;
-    awaitable<void> tell_counters(ipc::Responder responder);
+    awaitable<void> tell_counters(ipc::Responder responder, bool to_service);
     awaitable<void> ask_counters(std::shared_ptr<CountersAsked> asked, std::size_t at, std::shared_ptr<ipc::Channel> channel);
     /// Of a process that ends.
     void keep_counters(Child& child, const handoff::CountersReply& last);
