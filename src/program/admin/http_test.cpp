@@ -8,9 +8,12 @@ using namespace posthorn::admin;
 
 namespace {
 
-net::Endpoint at(const char* address) { return {*net::IpAddress::parse(address), 8025}; }
+net::Endpoint at(const char* address) { return {net::IpAddress::parse(address).value_or(net::IpAddress()), 8025}; }
 
 Access access_for(std::string_view clients, std::string_view hosts) { return *Access::make(config::parse_list(clients), config::parse_list(hosts)); }
+
+/// 0: not refused.
+unsigned status_of(const std::optional<Answer>& refusal) { return refusal ? refusal->status : 0; }
 
 Request to_host(std::string host)
 {
@@ -120,19 +123,18 @@ TEST_CASE("access: a name that was made to lead here is not ours")
     for (const char* other : {"evil.test", "evil.test:8025", "127.0.0.1.evil.test", "localhost.evil.test", "192.0.2.2", "127.0.0.2"}) {
         CAPTURE(other);
         const auto refusal = access.refuses_host(to_host(other), local);
-        REQUIRE(refusal);
-        CHECK(refusal->status == 421);
+        CHECK(status_of(refusal) == 421);
     }
     for (const char* none : {"", ":8025", "[::1", "localhost:x", "localhost:80:80"}) {
         CAPTURE(none);
-        CHECK(access.refuses_host(to_host(none), local)->status == 400);
+        CHECK(status_of(access.refuses_host(to_host(none), local)) == 400);
     }
     CHECK_FALSE(access.refuses_host(to_host("[::1]:8025"), at("::1")));
     Request several, nobody, old;
     several.host = {"localhost", "localhost"};
     old.old = true;
-    CHECK(access.refuses_host(several, local)->status == 400);
-    CHECK(access.refuses_host(nobody, local)->status == 400);
+    CHECK(status_of(access.refuses_host(several, local)) == 400);
+    CHECK(status_of(access.refuses_host(nobody, local)) == 400);
     CHECK_FALSE(access.refuses_host(old, local));
     CHECK_FALSE(access.refuses_host(to_host("anything"), net::Endpoint::unix("/x")));
 }
@@ -142,7 +144,7 @@ TEST_CASE("access: who changes something needs the token, all of it, and a good 
     Access access = access_for("", "");
     Request request;
     request.authorization = "Bearer 0123456789abcdef";
-    CHECK(access.refuses_change(request)->status == 403);
+    CHECK(status_of(access.refuses_change(request)) == 403);
     CHECK(access.set_token("0123456789abcdef\n"));
     CHECK_FALSE(access.refuses_change(request));
     request.authorization = "bearer  0123456789abcdef ";
@@ -152,9 +154,8 @@ TEST_CASE("access: who changes something needs the token, all of it, and a good 
         CAPTURE(wrong);
         request.authorization = wrong;
         const auto refusal = access.refuses_change(request);
-        REQUIRE(refusal);
-        CHECK(refusal->status == 401);
-        CHECK(refusal->fields.front() == std::pair<std::string_view, std::string>("WWW-Authenticate", "Bearer"));
+        CHECK(status_of(refusal) == 401);
+        CHECK(refusal.value_or(Answer()).fields == std::vector<std::pair<std::string_view, std::string>>{{"WWW-Authenticate", "Bearer"}});
     }
     for (const char* bad : {"short", "0123456789 abcdef", "0123456789abcdef\nsecond"}) {
         CAPTURE(bad);

@@ -23,7 +23,7 @@ Answer ask(System& system, std::string_view path, const Result<process::Instance
     REQUIRE(target);
     const auto route = route_of(*target);
     REQUIRE(route);
-    return answer_to({*std::move(target), *route, "192.0.2.9"}, system, counters, Rates{});
+    return answer_to({*std::move(target), route.value_or(Route{Place::page, false}), "192.0.2.9"}, system, counters, Rates{});
 }
 
 QueueReply counted(std::uint64_t count)

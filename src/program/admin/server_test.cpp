@@ -38,7 +38,7 @@ struct House {
         client->expires_after(20s);
         std::string heard;
         if (co_await client->write(request))
-            for (std::array<char, 4096> room;;) {
+            for (std::array<char, 4096> room{};;) {
                 const auto got = co_await client->read_some(room);
                 if (!got || *got == 0)
                     break;
