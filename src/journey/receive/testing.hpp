@@ -317,7 +317,7 @@ public:
     {
         net::MemoryOptions options;
         options.faults = std::move(faults);
-        options.first = net::Endpoint(*net::IpAddress::parse(address), 40000);
+        options.first = net::Endpoint(net::IpAddress::parse(address).value_or(net::IpAddress()), 40000);
         auto [client, served] = net::memory_pair(house.loop.get_executor(), options);
         client_ = std::move(client);
         server_end_ = served.get();
