@@ -16,6 +16,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -59,13 +60,13 @@ def listens(port):
 class Program:
     """A process in the foreground, its output kept for when it fails."""
 
-    def start(self, command, port, **kwargs):
+    def start(self, command, port, ready=None, **kwargs):
         self.port = port
         self._output = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen([str(word) for word in command], stdout=self._output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                          start_new_session=True, **kwargs)
         try:
-            wait_until(lambda: listens(port) or self._process.poll() is not None, f"{command[0]} listens")
+            wait_until(lambda: (ready() if ready else listens(port)) or self._process.poll() is not None, f"{command[0]} listens")
             if self._process.poll() is not None:
                 raise AssertionError(f"{command[0]} ended")
         except AssertionError as error:
@@ -409,6 +410,65 @@ class SmtpSink(Program):
     def close(self):
         super().close()
         self._dir.cleanup()
+
+
+class ImapLogin:
+    """As much of an IMAP server as saslauthd -a rimap asks: it knows `users` with their passwords."""
+
+    def __init__(self, users):
+        self.users, self.listener = users, socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                stream, _ = self.listener.accept()
+            except OSError:
+                return
+            with stream, stream.makefile("rwb") as file:
+                stream.settimeout(PATIENCE)
+                file.write(b"* OK IMAP4rev1 ready\r\n")
+                file.flush()
+                while line := file.readline():
+                    said = re.match(rb'(\S+) LOGIN "(.*)" "(.*)"', line.strip(), re.I)
+                    if said and self.users.get(said[2].decode()) == said[3].decode():
+                        answer = said[1] + b" OK welcome"
+                    else:
+                        answer = line.split(b" ")[0] + (b" NO no" if said else b" OK bye")
+                    file.write(answer + b"\r\n")
+                    file.flush()
+                    if not said:
+                        break
+
+    def close(self):
+        self.listener.close()
+
+
+class Saslauthd(Program):
+    """Cyrus SASL's saslauthd, which asks an IMAP server about passwords. Its socket is folder/mux."""
+
+    def __init__(self, folder, users):
+        if not shutil.which("saslauthd", path="/usr/sbin:/usr/bin"):
+            raise unittest.SkipTest("sasl2-bin is not installed")
+        folder.mkdir()
+        folder.chmod(0o755)
+        self.imap = ImapLogin(users)
+        self.start(["/usr/sbin/saslauthd", "-d", "-a", "rimap", "-O", f"127.0.0.1/{self.imap.port}", "-m", str(folder), "-n", "2"], None, ready=(folder / "mux").exists)
+
+    def close(self):
+        self.imap.close()
+        super().close()
+
+
+def sasldb(file, realm, users):
+    """Cyrus SASL's database of passwords."""
+    program = shutil.which("saslpasswd2", path="/usr/sbin:/usr/bin")
+    if not program:
+        raise unittest.SkipTest("sasl2-bin is not installed")
+    for name, password in users.items():
+        subprocess.run([program, "-p", "-c", "-f", str(file), "-u", realm, name], input=password.encode(), check=True)
+    file.chmod(0o644)
 
 
 class Dovecot(Program):

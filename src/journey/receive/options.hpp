@@ -46,7 +46,7 @@ struct FilterOptions {
 /// AUTH: smtpd_sasl_*.
 struct SaslOptions {
     bool enable = false;
-    bool dovecot = false;                     // smtpd_sasl_type; without it nobody can authenticate here
+    bool dovecot = false;                     // smtpd_sasl_type; else cyrus
     policy::ServiceSpec server;               // smtpd_sasl_path
     std::string path;                         // as it is written
     std::string service = "smtp";

@@ -6,6 +6,7 @@
 #include "dns/record.hpp"
 #include "handoff/frames.pb.h"
 #include "net/stream.hpp"
+#include "sasl/server.hpp"
 
 #include <functional>
 #include <memory>
@@ -47,6 +48,9 @@ public:
     /// The end of a connection that was counted.
     virtual void disconnected(std::string client) = 0;
 };
+
+/// Clients that authenticate by Cyrus SASL (smtpd_sasl_type = cyrus) are asked about here.
+using CyrusAuthenticator = std::function<std::unique_ptr<sasl::Authenticator>()>;
 
 /// A connection to the server that knows the clients' passwords (smtpd_sasl_path).
 using AuthConnector = std::function<awaitable<Result<std::unique_ptr<net::Stream>>>()>;

@@ -191,28 +191,36 @@ inline constexpr Param<std::string> smtpd_sasl_type{
     .name = "smtpd_sasl_type",
     .initial = "cyrus",
     .least = 1,
-    .doc = "Who knows the clients' passwords: dovecot. cyrus, Postfix's default, is accepted, and nobody can authenticate by it yet."};
+    .doc = "Who knows the clients' passwords: dovecot (its auth service), or cyrus (Cyrus SASL's library with its plugins, and saslauthd)."};
 inline constexpr Param<std::string> smtpd_sasl_path{
     .name = "smtpd_sasl_path",
     .initial = "smtpd",
     .least = 1,
-    .doc = "Where Dovecot's auth service is: a socket below the queue directory (private/auth), unix:path, inet:host:port."};
+    .doc =
+        "Where Dovecot's auth service is: a socket below the queue directory (private/auth), unix:path, inet:host:port. For cyrus: the name of its file of "
+        "options, without .conf."};
 inline constexpr Param<std::string> smtpd_sasl_service{
-    .name = "smtpd_sasl_service", .initial = "smtp", .least = 1, .doc = "The service's name that Dovecot is told."};
+    .name = "smtpd_sasl_service", .initial = "smtp", .least = 1, .doc = "The service's name that Dovecot or Cyrus SASL is told."};
 inline constexpr Param<std::string> smtpd_sasl_security_options{
     .name = "smtpd_sasl_security_options",
     .initial = "noanonymous",
     .doc = "What mechanisms must be that are offered in clear: noplaintext, noactive, nodictionary, noanonymous, forward_secrecy, mutual_auth."};
 inline constexpr Param<std::string> smtpd_sasl_tls_security_options{
     .name = "smtpd_sasl_tls_security_options", .initial = "$smtpd_sasl_security_options", .doc = "The same under TLS."};
-inline constexpr Param<std::string> smtpd_sasl_mechanism_filter{
-    .name = "smtpd_sasl_mechanism_filter",
-    .initial = "!external, static:rest",
-    .doc = "Which of Dovecot's mechanisms may be offered: names, !names, tables; empty: all."};
+inline constexpr Param<std::string> smtpd_sasl_mechanism_filter{.name = "smtpd_sasl_mechanism_filter",
+                                                                .initial = "!external, static:rest",
+                                                                .doc = "Which mechanisms may be offered: names, !names, tables; empty: all."};
 inline constexpr Param<std::string> smtpd_sasl_exceptions_networks{
     .name = "smtpd_sasl_exceptions_networks", .initial = "", .doc = "Clients that AUTH is not offered to: some insist on it then."};
 inline constexpr Param<std::string> smtpd_sasl_local_domain{
-    .name = "smtpd_sasl_local_domain", .initial = "", .doc = "Cyrus SASL's realm; Dovecot decides about realms itself."};
+    .name = "smtpd_sasl_local_domain",
+    .initial = "",
+    .doc = "The realm of a login without one, for cyrus; empty: $myhostname. Dovecot decides about realms itself."};
+inline constexpr Param<std::string> cyrus_sasl_config_path{
+    .name = "cyrus_sasl_config_path",
+    .initial = "",
+    .doc = "Folders, by colons, where smtpd_sasl_type = cyrus finds the file that smtpd_sasl_path names (smtpd.conf); empty: sasl beside main.cf, "
+           "/etc/sasl2, /usr/lib/sasl2, /usr/lib64/sasl2."};
 inline constexpr Param<bool> smtpd_sasl_authenticated_header{
     .name = "smtpd_sasl_authenticated_header", .initial = "no", .doc = "Received: names the login."};
 inline constexpr Param<int> smtpd_sasl_response_limit{
@@ -428,6 +436,7 @@ inline constexpr ParamInfo params[] = {
     smtpd_sasl_tls_security_options,
     smtpd_sasl_mechanism_filter,
     smtpd_sasl_exceptions_networks,
+    cyrus_sasl_config_path,
     smtpd_sasl_local_domain,
     smtpd_sasl_authenticated_header,
     smtpd_sasl_response_limit,

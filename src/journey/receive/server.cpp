@@ -55,8 +55,8 @@ Server::Core::Core(Executor on, Options with, Outside from)
         logins = std::make_unique<sasl::Dovecot>(executor, std::move(connect),
                                                  sasl::Dovecot::Settings{.service = options.sasl.service, .path = options.sasl.path},
                                                  [log = outside.log](std::string text) { log.warning("{}", text); });
-    } else if (options.sasl.enable)
-        outside.log.warning("smtpd_sasl_type = cyrus is not acted on yet: clients cannot authenticate");
+    } else if (options.sasl.enable && outside.cyrus)
+        logins = outside.cyrus();
     for (const auto* list : {&sasl_mechanisms, &sasl_exceptions, &xclient_hosts, &xforward_hosts, &bare_newline_exclusions, &noop_commands,
                              &forbidden_commands, &etrn_domains, &debug_peers, &pipe_connect_hosts, &unlimited_clients, &verp_clients})
         for (const std::string& problem : list->problems())

@@ -46,6 +46,8 @@ struct Outside {
     handoff::Verifier* verifier = nullptr;
     /// None: smtpd_sasl_path is connected to.
     AuthConnector auth_connector = nullptr;
+    /// None: smtpd_sasl_type = cyrus lets nobody authenticate.
+    CyrusAuthenticator cyrus = nullptr;
     /// None: mail filters are not told where addresses go.
     handoff::Router* router = nullptr;
     /// None: clients are held to no rates.

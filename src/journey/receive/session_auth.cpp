@@ -122,7 +122,7 @@ awaitable<bool> Session::authenticate(std::string mechanism, std::optional<std::
 
     if (!co_await flush())                                // what was decided before leaves before any wait
         co_return false;
-    sasl::Answer answer(sasl::Answer::Kind::refused, "Invalid authentication mechanism");
+    sasl::Answer answer(sasl::Answer::Kind::refused, std::string(core_.logins->unknown_mechanism()));
     const auto offers = co_await core_.logins->offers();
     const auto exchange = core_.logins->exchange();
     if (!offers)

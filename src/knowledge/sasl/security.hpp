@@ -29,6 +29,14 @@ public:
     constexpr bool includes(Properties wanted) const { return (bits_ & wanted.bits_) == wanted.bits_; }
     constexpr void add(Property one) { bits_ = static_cast<std::uint8_t>(bits_ | static_cast<std::uint8_t>(one)); }
     bool operator==(const Properties&) const = default;
+    /// For frames.
+    std::uint8_t bits() const { return bits_; }
+    static Properties from_bits(std::uint8_t bits)
+    {
+        Properties made;
+        made.bits_ = bits;
+        return made;
+    }
 
 private:
     std::uint8_t bits_ = 0;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace posthorn::sasl {
@@ -54,6 +55,8 @@ public:
     /// An Error: nothing is known now. Those of before, where it has gone away since.
     virtual awaitable<Result<std::vector<Offer>>> offers() = 0;
     virtual std::unique_ptr<Exchange> exchange() = 0;
+    /// Why a client is refused that asks for what is not offered.
+    virtual std::string_view unknown_mechanism() const { return "Invalid authentication mechanism"; }
 };
 
 }  // namespace posthorn::sasl

@@ -1,8 +1,8 @@
 #include "tables/berkeley.hpp"
 
+#include "base/module.hpp"
 #include "tables/build_file.hpp"
 #include "tables/indexed_file.hpp"
-#include "tables/module.hpp"
 
 #include <db.h>
 #include <fcntl.h>

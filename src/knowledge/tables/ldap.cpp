@@ -1,7 +1,7 @@
 // ldap: directories by OpenLDAP's library, opened when a table names the type.      ldap_table(5), RFC 4511, 4515 (filters), 4516 (URLs)
 #include "tables/database.hpp"
-#include "tables/module.hpp"
 
+#include "base/module.hpp"
 #include "base/strings.hpp"
 
 #include <fmt/format.h>

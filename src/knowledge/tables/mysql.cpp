@@ -1,7 +1,7 @@
 // mysql: MySQL and MariaDB by MariaDB's client library, opened when a table names the type.      mysql_table(5)
 #include "tables/database.hpp"
-#include "tables/module.hpp"
 
+#include "base/module.hpp"
 #include "base/strings.hpp"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 // pgsql: PostgreSQL by libpq, opened when a table names the type.      pgsql_table(5)
 #include "tables/database.hpp"
-#include "tables/module.hpp"
 
+#include "base/module.hpp"
 #include "base/strings.hpp"
 
 #include <fmt/format.h>

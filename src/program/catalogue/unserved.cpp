@@ -81,7 +81,7 @@ constexpr auto informative = std::to_array<std::string_view>({
 });
 
 /// Declared, so that a wrong value is refused; the right ones change nothing.
-constexpr auto without_effect = std::to_array<std::string_view>({"debug_peer_level", "smtp_sasl_path", "lmtp_sasl_path", "smtpd_sasl_local_domain"});
+constexpr auto without_effect = std::to_array<std::string_view>({"debug_peer_level", "smtp_sasl_path", "lmtp_sasl_path"});
 bool has_no_effect(std::string_view name) { return std::ranges::find(without_effect, name) != without_effect.end(); }
 
 struct Consequence {
@@ -90,7 +90,6 @@ struct Consequence {
 constexpr auto consequences = std::to_array<Consequence>({
     {"best_mx_transport", "mail that would loop to this host is returned"},
     {"biff", "nobody is told of new mail"},
-    {"cyrus_sasl_config_path", "Cyrus SASL's library is not used"},
     {"debug", "no debugger is started"},
     {"debug_peer_level", "every level logs all that is said and heard"},
     {"dnsblog_", "lists in the DNS are asked by smtpd itself"},
@@ -125,7 +124,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"smtp_tls_enforce_sts_", "the patterns of MTA-STS policies are not held against MX hosts: match= of the policy is"},
     {"smtp_tls_loglevel_maps", "every destination has smtp_tls_loglevel"},
     {"smtp_tlsrpt_", "no TLS reports are made"},
-    {"smtpd_sasl_local_domain", "Dovecot decides about realms"},
     {"smtpd_service_name", "the process that tested a client goes on with it"},
     {"smtpd_tls_dcert_file", "DSA certificates are not used"},
     {"smtpd_tls_dkey_file", "DSA certificates are not used"},

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -51,13 +52,13 @@ void drop_capabilities(std::uint32_t kept = 0)
 /// What it takes to start a program as another user, and to end it.
 constexpr std::uint32_t for_commands = 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_KILL;
 
-void become(uid_t uid, gid_t gid)
+void become(uid_t uid, gid_t gid, const std::vector<gid_t>& groups)
 {
     if (uid == 0 || gid == 0) {
         errno = EINVAL;
         refuse("mail_owner must not be root");
     }
-    if (::setgroups(0, nullptr) != 0)
+    if (std::ranges::find(groups, gid_t{0}) != groups.end() || ::setgroups(groups.size(), groups.data()) != 0)
         refuse("drop supplementary groups");
     if (::setresgid(gid, gid, gid) != 0)
         refuse("change group");
@@ -70,6 +71,21 @@ void become(uid_t uid, gid_t gid)
 }
 
 }  // namespace
+
+std::vector<gid_t> groups_of(uid_t uid)
+{
+    const passwd* const user = ::getpwuid(uid);
+    if (!user)
+        return {};
+    constexpr int most = 256;
+    std::vector<gid_t> groups(most);
+    int count = most;
+    if (::getgrouplist(user->pw_name, user->pw_gid, groups.data(), &count) < 0)
+        count = most;                                              // he has more: those that found room
+    groups.resize(static_cast<std::size_t>(count));
+    std::erase(groups, gid_t{0});
+    return groups;
+}
 
 void set_limits(unsigned descriptors)
 {
@@ -112,7 +128,7 @@ Confined confine(const Place& place, const Confinement& confinement)
             // Who starts commands keeps the power to, beside what the owner of the mail system may do with its own files.
             if (starts_commands && ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
                 refuse("keep capabilities");
-            become(place.uid, place.gid);
+            become(place.uid, place.gid, confinement.groups);
         }
     } else {
         if (change_root)

@@ -35,6 +35,9 @@ struct Confined {
 /// The version of Landlock that this kernel offers; 0: none.
 int landlock_version();
 
+/// Those that /etc/group puts the user into, as Postfix's daemons have them. None of root's.
+std::vector<gid_t> groups_of(uid_t uid);
+
 /// More descriptors (up to the hard limit, as root up to `descriptors`), no core dumps. Also for the supervisor.
 void set_limits(unsigned descriptors);
 

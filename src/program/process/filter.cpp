@@ -199,7 +199,7 @@ bool filter_system_calls(Powers may)
         filter.allow(SCMP_SYS(listen));
     if (may.has(May::spool) || may.has(May::state) || may.has(May::write_incoming) || may.has(May::pick_up))
         allow_writing(filter);
-    else if (may.has(May::read_state) || may.has(May::read_message) || may.has(May::resolve))
+    else if (may.has(May::read_state) || may.has(May::read_message) || may.has(May::resolve) || may.has(May::read_named))
         allow_reading(filter);
     if (may.has(May::spool) || may.has(May::state))
         filter.allow_all({SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(rmdir), SCMP_SYS(chmod), SCMP_SYS(fchmodat)});

@@ -18,6 +18,7 @@ std::string describe(Powers powers)
         {May::listen, "listen"},
         {May::compile, "compile"},
         {May::start_commands, "start_commands"},
+        {May::read_named, "read_named"},
     };
     std::string text;
     for (const auto& [may, word] : words)

@@ -2,6 +2,8 @@
 // system-call filter, and files beyond the named folders with EACCES by Landlock or because the root folder changed.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -23,6 +25,7 @@ enum class May : std::uint32_t {
     compile = 1u << 9,    // make memory executable: PCRE2's just-in-time compiler
     start_commands = 1u << 10,   // start programs as other users: keeps the three capabilities this takes, and neither filter nor
                                  // Landlock, which those programs would inherit
+    read_named = 1u << 11,       // open the files of Confinement::readable, where no other power reads
 };
 
 enum class User { mail_owner, unchanged };
@@ -51,6 +54,8 @@ struct Confinement {
     Powers may;
     /// Further files or folders to read, as absolute paths. They are beyond reach where the root folder changed.
     std::vector<std::string> readable;
+    /// The user keeps these, where it is changed. Sockets and files of other programs are shared by them.
+    std::vector<gid_t> groups;
 };
 
 /// "connect resolve read_message", for logs and tests.

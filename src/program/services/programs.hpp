@@ -16,6 +16,7 @@ namespace posthorn::services {
 /// Below the queue directory, which is every service's working directory.
 inline constexpr std::string_view qmgr_socket = "private/posthorn.qmgr";
 inline constexpr std::string_view resolve_socket = "private/posthorn.resolve";
+inline constexpr std::string_view sasl_socket = "private/posthorn.sasl";
 using handoff::memory_socket;
 
 /// The queue's database and large content, below the queue directory. A folder of mail_owner's own, because the queue directory itself is root's.
@@ -25,6 +26,7 @@ int serve_smtpd(process::Service& service);
 int serve_qmgr(process::Service& service);
 int serve_resolve(process::Service& service);
 int serve_memory(process::Service& service);
+int serve_sasl(process::Service& service);
 int serve_smtp(process::Service& service);
 int serve_spawn(process::Service& service);
 int serve_pipe(process::Service& service);

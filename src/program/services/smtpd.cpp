@@ -16,6 +16,7 @@
 #include "services/programs.hpp"
 #include "services/queue_link.hpp"
 #include "services/rates_link.hpp"
+#include "services/sasl_link.hpp"
 #include "services/startup.hpp"
 #include "services/table_desk.hpp"
 #include "services/table_files.hpp"
@@ -99,7 +100,10 @@ public:
           farewell_(prepared.options.tls_wrapper ? "" : fmt::format("421 4.3.2 {} Service temporarily unavailable\r\n", prepared.options.myhostname)),
           acceptor_(tls_), memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
           verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), PreparedSmtpd::clock, service.log()),
-          rates_(memory_), server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
+          rates_(memory_), asks_cyrus_(prepared.options.sasl.enable && !prepared.options.sasl.dovecot),
+          sasl_(service.executor(), std::string(sasl_socket),
+                {.channel = {.name = "sasl", .call_limit = std::chrono::minutes{1}}, .wait_limit = std::chrono::seconds{3}}),
+          server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
     {
     }
 
@@ -110,6 +114,8 @@ public:
         queue_.start();
         memory_.start();
         resolve_.start();
+        if (asks_cyrus_)
+            sasl_.start();
         if (tls_) {
             tasks_.spawn(follow_ticket_keys());
             tasks_.spawn(tls_files_->follow());
@@ -136,6 +142,8 @@ public:
         co_await queue_.close();
         co_await memory_.close();
         co_await resolve_.close();
+        if (asks_cyrus_)
+            co_await sasl_.close();
     }
 
     void hurry() override { server_.close(); }
@@ -164,6 +172,10 @@ private:
         made.screen_log = service_.log_as("postscreen", service_.name());
         made.rates = &rates_;
         made.postmaster = this;
+        made.cyrus = [this] {
+            return std::make_unique<SaslLink>(
+                sasl_, sasl_place(service_.config(), service_.start_record().chroot()), [this] { service_.want("sasl"); }, service_.log());
+        };
         made.tls = tls_ ? &acceptor_ : nullptr;
         made.flush_site = [this](std::string domain) { return flush_site(std::move(domain)); };
         return made;
@@ -256,6 +268,8 @@ private:
     ipc::Client memory_;
     VerifyLink verifier_;
     RatesLink rates_;
+    bool asks_cyrus_;
+    ipc::Client sasl_;
     receive::Server server_;
     static constexpr std::size_t most_notices = 100;     // on their way at once: an attack must not become as many mails in memory
     std::uint64_t notices_left_out_ = 0;

@@ -120,6 +120,7 @@ public:
                 append_sockets_once(line);
             lines.push_back(std::move(line));
         }
+        lines.push_back(password_asker());
         std::ranges::move(outer_, std::back_inserter(lines));
         share_cleanup(lines);
         table_.lines = std::move(lines);
@@ -300,6 +301,20 @@ private:
             ensure("public/showq");
             ensure("public/posthorn.queue");
         }
+    }
+
+    /// Cyrus SASL's library, where an smtpd wants it: it takes its options from their lines.
+    ProcessLine password_asker() const
+    {
+        ProcessLine line;
+        line.key = line.service = line.program = "sasl";
+        line.role = Role::sasl;
+        line.on_demand = true;
+        line.sockets.push_back({internal_socket(line.program), Transport::unix_stream, 0});
+        for (const ProcessLine& asking : outer_)
+            if (asking.role == Role::smtpd)
+                line.folded.push_back({asking.service, asking.program, asking.overrides});
+        return line;
     }
 
     /// smtpd does the work of cleanup for what it receives: it gets those lines' options beside its own.

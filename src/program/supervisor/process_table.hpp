@@ -1,7 +1,7 @@
 // supervisor/process_table.hpp: which line of master.cf becomes which process.            master(5), design.md section 3
 // Shape    every line of Postfix's stock master.cf is recognised. Some have processes of their own (smtpd, smtp, lmtp, spawn, admin; pipe,
 //          virtual and local once there is mail for them); qmgr, resolve and memory are always there and take in the lines whose work they do, with their -o
-//          options.
+//          options; sasl is there once an smtpd asks for it, and knows the options of all of them.
 // Errors   a command that neither Postfix nor we know, a socket type a command cannot serve, the same address twice: with file and line.
 // Pure.
 #pragma once
@@ -15,7 +15,7 @@
 
 namespace posthorn::supervisor {
 
-enum class Role { smtpd, qmgr, resolve, memory, transport, spawn, admin };
+enum class Role { smtpd, qmgr, resolve, memory, sasl, transport, spawn, admin };
 
 struct SocketLine {
     std::string name;  // "smtp", "127.0.0.1:10025"; "public/showq", "private/posthorn.qmgr"
@@ -38,12 +38,12 @@ struct FoldedInto {
 struct ProcessLine {
     std::string key;  // "smtp/inet", "relay/unix", "qmgr": the same over reloads
     std::string service;  // name column
-    std::string program;  // what to run: smtpd, qmgr, resolve, memory, smtp, lmtp, spawn, admin
+    std::string program;  // what to run: smtpd, qmgr, resolve, memory, sasl, smtp, lmtp, spawn, admin
     Role role = Role::smtpd;
     std::vector<SocketLine> sockets;
     bool chroot = false;
     bool privileged = false;  // spawn, and who delivers to users: changes to another user itself
-    bool on_demand = false;  // started when qmgr has mail for it (Control::want_service)
+    bool on_demand = false;  // started when qmgr has mail for it, or smtpd clients to ask it about (Control::want_service)
     unsigned process_limit = 0;  // 0: none. What "-" means depends on the role: default_process_limit, or none for a transport
     unsigned processes = 1;
     std::vector<config::Assignment> overrides;
@@ -70,7 +70,7 @@ struct ProcessTable {
 
 Result<ProcessTable> process_table(const config::MasterCf& master, const TableOptions& options);
 
-/// The internal socket of qmgr, resolve or memory: "private/posthorn.qmgr".
+/// The internal socket of qmgr, resolve, memory or sasl: "private/posthorn.qmgr".
 std::string internal_socket(std::string_view program);
 
 }  // namespace posthorn::supervisor

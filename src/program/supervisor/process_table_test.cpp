@@ -64,7 +64,7 @@ TEST_CASE("process table: Postfix's stock master.cf becomes memory, qmgr, resolv
     std::string keys;
     for (const auto& process : table->lines)
         keys += process.key + " ";
-    CHECK(keys == "memory qmgr resolve smtp/inet submission/inet smtp/unix relay/unix local/unix virtual/unix lmtp/unix maildrop/unix ");
+    CHECK(keys == "memory qmgr resolve sasl smtp/inet submission/inet smtp/unix relay/unix local/unix virtual/unix lmtp/unix maildrop/unix ");
     CHECK(line(*table, "maildrop/unix").on_demand);
     CHECK(line(*table, "maildrop/unix").process_limit == 100);   // each of its deliveries is a process
     CHECK_FALSE(line(*table, "relay/unix").on_demand);

@@ -209,7 +209,8 @@ void Supervisor::heard(pid_t pid, ipc::Incoming incoming)
         return;
     case Control::open_file: open_for(child, std::move(incoming)); return;
     case Control::want_service:
-        if (const auto wish = incoming.parse<process::WantService>(); wish && role_of(child) == Role::qmgr)
+        if (const auto wish = incoming.parse<process::WantService>();
+            wish && (role_of(child) == Role::qmgr || (role_of(child) == Role::smtpd && wish->service() == "sasl")))
             want(wish->service());
         return;
     case Control::instance_counters:
@@ -426,9 +427,9 @@ awaitable<void> Supervisor::stop_all(StopService::How how, std::chrono::seconds 
     // Who takes mail in first; then who delivers it, for a queue that goes on without a transport puts mail off; then who routes, the queue
     // that all report to, and what all ask.
     using Roles = std::vector<Role>;
-    std::vector<Roles> steps{{Role::smtpd, Role::spawn, Role::admin}, {Role::transport}, {Role::resolve}, {Role::qmgr}, {Role::memory}};
+    std::vector<Roles> steps{{Role::smtpd, Role::spawn, Role::admin}, {Role::transport, Role::sasl}, {Role::resolve}, {Role::qmgr}, {Role::memory}};
     if (how == StopService::ABORT)
-        steps = {{Role::smtpd, Role::transport, Role::spawn, Role::admin, Role::resolve, Role::qmgr, Role::memory}};
+        steps = {{Role::smtpd, Role::transport, Role::spawn, Role::admin, Role::sasl, Role::resolve, Role::qmgr, Role::memory}};
     for (const Roles& roles : steps) {
         for (auto& [pid, child] : children_)
             if (std::ranges::find(roles, role_of(child)) != roles.end())

@@ -1,10 +1,10 @@
-#include "tables/module.hpp"
+#include "base/module.hpp"
 
 #include <fmt/format.h>
 
 #include <dlfcn.h>
 
-namespace posthorn::tables {
+namespace posthorn {
 
 Result<Module> Module::open(const std::string& library, std::string_view hint)
 {
@@ -22,4 +22,4 @@ Result<void*> Module::symbol(const char* name) const
     return found;
 }
 
-}  // namespace posthorn::tables
+}  // namespace posthorn

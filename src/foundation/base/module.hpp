@@ -1,5 +1,6 @@
-// tables/module.hpp: a client library that is opened only when a table's type names it, so that no process carries what it does not use.
-// Powers   a confined service cannot open libraries: its tables are opened before (process/confine).
+// base/module.hpp: a client library that is opened only when the configuration asks for it (a table's type, Cyrus SASL), so that no process carries
+//          what it does not use.
+// Powers   a confined service cannot open libraries: what needs one is opened before (process/confine).
 // Errors   "open library libdb-5.3.so: ..." (dlerror), with the name of the package to install where `hint` gives it.
 #pragma once
 
@@ -7,7 +8,7 @@
 
 #include <string>
 
-namespace posthorn::tables {
+namespace posthorn {
 
 class Module {
 public:
@@ -30,4 +31,4 @@ private:
     std::string library_;
 };
 
-}  // namespace posthorn::tables
+}  // namespace posthorn
