@@ -133,6 +133,52 @@ class Tls(Journey):
         wait_until(served, "the renewed certificate is served")
         posthorn.wait_log(r"smtpd\[\d+\]: TLS: keys and certificates were read again: ")
 
+    def test_each_name_has_a_certificate_of_its_own(self):
+        made = {name: Certificate(name) for name in ("one.test", "two.test", "above.test", "late.test")}
+        for certificate in made.values():
+            self.addCleanup(certificate.close)
+            for file in (certificate.key, certificate.path):
+                os.chmod(file, 0o600)
+        posthorn = self.serving("may", start=False)
+        lines = [f"one.test {made['one.test'].key}, {made['one.test'].path}", f".above.test {made['above.test'].key} {made['above.test'].path}"]
+        built, text = posthorn.dir / "sni", posthorn.dir / "sni.txt"
+        built.write_text("\n".join(lines[:1]) + "\n")
+        text.write_text("\n".join(lines[1:]) + "\n")
+        posthorn.set({"tls_server_sni_maps": f"lmdb:{built}, texthash:{text}, inline:{{{{two.test={made['two.test'].key} {made['two.test'].path}}}}}"})
+        posthorn.run("postmap", "-F", f"lmdb:{built}")
+        os.chmod(f"{built}.lmdb", 0o600)
+        os.chmod(text, 0o600)
+        posthorn.start()
+
+        def shown(name):
+            context = ssl._create_unverified_context()
+            with posthorn.smtp() as client:
+                client.ehlo("client.test")
+                client._host = name                                   # what smtplib asks for
+                client.starttls(context=context)
+                return client.sock.getpeercert(True)
+
+        def certificate(which):
+            return ssl.PEM_cert_to_DER_cert(which.path.read_text())
+        for name, which in {"one.test": made["one.test"], "ONE.test": made["one.test"], "two.test": made["two.test"], "mx.above.test": made["above.test"],
+                            "a.b.above.test": made["above.test"], "above.test": self.ours, "other.test": self.ours, "127.0.0.1": self.ours}.items():
+            with self.subTest(name):
+                self.assertEqual(shown(name), certificate(which))
+        posthorn.wait_log(r"smtpd\[\d+\]: Anonymous TLS connection established from \S+\[127\.0\.0\.1\] to one\.test: TLSv1\.3 with cipher ")
+        posthorn.wait_log(r"smtpd\[\d+\]: TLS SNI other\.test from \S+\[127\.0\.0\.1\] not matched, using default chain\n")
+        # A name more, as postmap -F has it, is there with the next session; as text, with the reload.
+        built.write_text(f"late.test {made['late.test'].key} {made['late.test'].path}\n{lines[0]}\n")
+        posthorn.run("postmap", "-F", f"lmdb:{built}")
+        wait_until(lambda: shown("late.test") == certificate(made["late.test"]), "the new name has its certificate")
+        text.write_text(f"other.test {made['two.test'].key} {made['two.test'].path}\n{lines[1]}\n")
+        posthorn.run("postfix", "reload")
+        wait_until(lambda: shown("other.test") == certificate(made["two.test"]), "the name of the text has its certificate")
+        # No process but smtpd has the keys.
+        if os.geteuid() == 0:
+            holders = {name.split(" service ")[1].split()[0] for pid, name in posthorn.processes().items() if " service " in name and
+                       {str(made["one.test"].key), f"{built}.lmdb", str(text)} & {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}}
+            self.assertEqual(holders, {"smtpd"})
+
     def test_wrapper_mode(self):
         posthorn, port = self.serving("may", start=False), free_port()
         posthorn.add_service(f"127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes")

@@ -185,6 +185,13 @@ inline constexpr Param<std::string> fast_flush_domains{
     .name = "fast_flush_domains", .initial = "$relay_domains", .doc = "Domains that ETRN may name."};
 inline constexpr Param<bool> soft_bounce{.name = "soft_bounce", .initial = "no", .doc = "Every 5xx reply becomes 4xx."};
 
+inline constexpr Param<std::string> tls_server_sni_maps{
+    .name = "tls_server_sni_maps",
+    .initial = "",
+    .doc =
+        "Keys and certificates by the name that a client asks for (SNI): host, or .domain for those below it; the value as in smtpd_tls_chain_files. A table "
+        "that is built is made by postmap -F, again when a file changed.",
+    .source = "RFC 6066 3"};
 inline constexpr Param<bool> smtpd_sasl_auth_enable{
     .name = "smtpd_sasl_auth_enable", .initial = "no", .doc = "Let clients authenticate by AUTH.", .source = "RFC 4954"};
 inline constexpr Param<std::string> smtpd_sasl_type{
@@ -428,6 +435,7 @@ inline constexpr ParamInfo params[] = {
     maps_rbl_reject_code,
     maps_rbl_domains,
     permit_mx_backup_networks,
+    tls_server_sni_maps,
     smtpd_sasl_auth_enable,
     smtpd_sasl_type,
     smtpd_sasl_path,

@@ -151,9 +151,10 @@ awaitable<Result<std::vector<std::string>>> DnsNames::host_addresses(std::string
 
 std::string received_text_of(std::string_view summary, std::string_view peer)
 {
-    const std::string mark = fmt::format("{}: ", peer);
-    const auto at = summary.find(mark);
-    std::string text(at == std::string_view::npos ? summary : summary.substr(at + mark.size()));
+    // "... from PEER: TLSv1.3 ...", "... from PEER to NAME: TLSv1.3 ..."
+    const auto at = summary.find(peer);
+    const auto mark = at == std::string_view::npos ? at : summary.find(": ", at + peer.size());
+    std::string text(mark == std::string_view::npos ? summary : summary.substr(mark + 2));
     if (const auto exchange = text.find(" key-exchange"); exchange != std::string::npos)
         text.insert(exchange, "\r\n\t");
     return text;
@@ -161,7 +162,10 @@ std::string received_text_of(std::string_view summary, std::string_view peer)
 
 awaitable<Result<Secured>> TlsServer::accept(std::unique_ptr<net::Stream> stream, std::string peer)
 {
-    auto secured = co_await tls::accept(context_, std::move(stream));
+    tls::FindChain find;
+    if (names_ && !names_->empty())
+        find = [names = names_, peer](std::string name) { return names->chain(std::move(name), peer); };
+    auto secured = co_await tls::accept(context_, std::move(stream), {}, {}, std::move(find));
     if (!secured)
         co_return std::move(secured).error();
     std::string line = tls::summary(secured->facts, peer);

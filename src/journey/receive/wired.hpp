@@ -5,6 +5,7 @@
 #include "dns/hosts.hpp"
 #include "dns/resolver.hpp"
 #include "receive/outside.hpp"
+#include "receive/server_names.hpp"
 #include "spool/incoming.hpp"
 #include "tls/tls.hpp"
 
@@ -32,12 +33,14 @@ private:
 
 class TlsServer final : public TlsAcceptor {
 public:
-    explicit TlsServer(std::shared_ptr<tls::Context> context) : context_(std::move(context)) {}
+    /// `names`: none, or empty: it has the names of its own certificates alone.
+    explicit TlsServer(std::shared_ptr<tls::Context> context, const ServerNames* names = nullptr) : context_(std::move(context)), names_(names) {}
     bool available() const override { return context_->has_certificate(); }
     awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string peer) override;
 
 private:
     std::shared_ptr<tls::Context> context_;
+    const ServerNames* names_;
 };
 
 /// "(using ...)" of the Received: field, from the text behind the peer in tls::summary: cipher, then key exchange on a line of its own.

@@ -132,7 +132,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"tls_daemon_random_bytes", "OpenSSL takes its random octets from the system"},
     {"tls_random_", "OpenSSL takes its random octets from the system"},
     {"tls_required_enable", "the field TLS-Required: no changes nothing"},
-    {"tls_server_sni_maps", "every client is shown the same certificates"},
     {"tls_session_ticket_cipher", "tickets are sealed with AES-256"},
     {"tlsproxy_", "TLS is done by smtpd itself"},
     {"use_srv_lookup", "SRV records are not looked up"},

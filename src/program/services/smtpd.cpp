@@ -98,7 +98,8 @@ public:
           tls_(std::move(prepared.tls)),
           tls_files_(tls_ ? std::make_unique<TlsFiles>(service.executor(), tls_, prepared.files, service.log()) : nullptr),
           farewell_(prepared.options.tls_wrapper ? "" : fmt::format("421 4.3.2 {} Service temporarily unavailable\r\n", prepared.options.myhostname)),
-          acceptor_(tls_), memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
+          sni_(service.config().get(receive::tls_server_sni_maps), tables_, service.log()), acceptor_(tls_, &sni_),
+          memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
           verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), PreparedSmtpd::clock, service.log()),
           rates_(memory_), asks_cyrus_(prepared.options.sasl.enable && !prepared.options.sasl.dovecot),
           sasl_(service.executor(), std::string(sasl_socket),
@@ -264,6 +265,7 @@ private:
     std::shared_ptr<tls::Context> tls_;
     std::unique_ptr<TlsFiles> tls_files_;
     std::string farewell_;                      // to who comes when no descriptor is left; under TLS from the first octet there is none
+    receive::ServerNames sni_;
     receive::TlsServer acceptor_;
     ipc::Client memory_;
     VerifyLink verifier_;

@@ -32,6 +32,16 @@ struct Named {
                 lists.emplace(member);
         }
     }
+    /// Of tables whose values are names of files: as text, they are read here, and a list of such lines names them too.
+    void add_value_files(std::string_view value)
+    {
+        for (const std::string_view piece : split(value, ", \t\r\n{}()=")) {
+            if (piece.starts_with('/'))
+                lists.emplace(piece);
+            if (const auto at = piece.rfind("texthash:/"); at != piece.npos)
+                lists.emplace(piece.substr(at + std::string_view("texthash:").size()));
+        }
+    }
     void add(const Named& inner)
     {
         table_files.insert(inner.table_files.begin(), inner.table_files.end());
@@ -49,6 +59,7 @@ struct Named {
 };
 
 constexpr std::size_t list_octets = 1 << 20;
+constexpr std::string_view chains_by_name = "tls_server_sni_maps";
 
 /// A text that is no list names nothing, or what the broker does not give.
 Named named_in(int fd)
@@ -73,8 +84,10 @@ Named named_by(const process::Service& service, std::span<const std::string_view
     Named named, passwords, own;
     passwords.may_ask = false;
     // Passwords are for who asks for them by name: what reads the network has none, whatever parameter of the administrator's own they stand in
-    // first.
-    const auto holds_passwords = [](std::string_view name) { return name.ends_with("_sasl_password_maps") || name == "admin_token_file"; };
+    // first. Keys are for who shows certificates.
+    const auto holds_passwords = [&](std::string_view name) {
+        return name.ends_with("_sasl_password_maps") || name == "admin_token_file" || (name == chains_by_name && service.program() != "smtpd");
+    };
     const auto wanted = [&](std::string_view name) {
         return parameters.empty() ? !holds_passwords(name) : std::ranges::find(parameters, name) != parameters.end();
     };
@@ -83,7 +96,10 @@ Named named_by(const process::Service& service, std::span<const std::string_view
             const bool secret = parameters.empty() && holds_passwords(name);
             if (!secret && !wanted(name))
                 continue;
-            if (const auto value = snapshot.expand(definition->value))
+            const auto value = snapshot.expand(definition->value);
+            if (value && name == chains_by_name && !secret)
+                named.add_value_files(*value);
+            if (value)
                 (secret ? passwords : config::known(name) == nullptr ? own : named).add(*value);
         }
     own.remove(passwords);

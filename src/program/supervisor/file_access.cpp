@@ -67,6 +67,8 @@ void FileAccess::grant_value(std::string_view parameter, std::string_view value)
             continue;
         const std::string_view type = types.substr(types.rfind(':') + 1);
         paths_.emplace(path);
+        if (parameter == "tls_server_sni_maps" && type == "texthash")    // its values are names of files
+            lists_.emplace(path);
         static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> suffixes{
             {{"hash", ".db"}, {"btree", ".db"}, {"lmdb", ".lmdb"}, {"cdb", ".cdb"}, {"dbm", ".dir"}, {"sdbm", ".dir"}}};
         for (const auto& [name, suffix] : suffixes)
@@ -95,6 +97,8 @@ std::string text_of_list(const std::string& path)
         have += static_cast<std::size_t>(got);
     }
     text.resize(have);
+    if (text.find("-----BEGIN ") != text.npos)                       // a key or certificate, in which a line may begin like a path
+        return {};
     return text;
 }
 

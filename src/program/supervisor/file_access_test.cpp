@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 
@@ -39,6 +40,28 @@ TEST_CASE("broker: folders, programs, addresses with a colon and ways out throug
     access.grant_value("smtp_tls_CApath", "/etc/ssl/certs");
     access.grant_value("x", "tcp://127.0.0.1/x /");
     CHECK(access.size() == 0);
+}
+
+TEST_CASE("broker: files of certificates by name are granted where the table names them, as text or inline; what stands in a key grants nothing")
+{
+    char name[] = "/tmp/posthorn-broker-XXXXXX";
+    const std::string folder = ::mkdtemp(name);
+    std::ofstream(folder + "/table") << "mx.one.test /etc/tls/one.key, /etc/tls/one.pem\n.two.test " << folder << "/two.pem\n";
+    std::ofstream(folder + "/two.pem") << "-----BEGIN PRIVATE KEY-----\n/etc/shadow\n-----END PRIVATE KEY-----\n";
+    FileAccess access;
+    access.grant_value("tls_server_sni_maps", "texthash:" + folder + "/table, inline:{ {mx.test=/etc/tls/mx.key /etc/tls/mx.pem} }");
+    access.follow_lists();
+    for (const std::string& path : {folder + "/table", folder + "/two.pem", std::string("/etc/tls/one.key"), std::string("/etc/tls/one.pem"),
+                                    std::string("/etc/tls/mx.key"), std::string("/etc/tls/mx.pem")})
+        CHECK_MESSAGE(access.granted(path), path);
+    CHECK_FALSE(access.granted("/etc/shadow"));
+    // Another table's values are no names of files.
+    FileAccess other;
+    other.grant_value("transport_maps", "texthash:" + folder + "/table");
+    other.follow_lists();
+    CHECK_FALSE(other.granted("/etc/tls/one.key"));
+    for (const char* const file : {"/table", "/two.pem", ""})
+        std::remove((folder + file).c_str());
 }
 
 TEST_CASE("broker: what a list file names is granted, however deep; not what others could have written, nor what a key file says")

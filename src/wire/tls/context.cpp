@@ -15,8 +15,6 @@ namespace posthorn::tls {
 
 namespace {
 
-using Stack = std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * chain) { sk_X509_pop_free(chain, X509_free); })>;
-
 struct FreeByOpenssl {
     void operator()(void* block) const { OPENSSL_free(block); }
 };
@@ -35,29 +33,28 @@ Error wrong_file(const std::string& path) { return wrong(no_data_from(path)); }
 /// Private keys with a pass phrase are refused: nobody sits there to type it.
 int no_password(char*, int, int, void*) { return 0; }
 
-/// A key and its certificates, as far as a file has them.
-struct Set {
-    Key key;
-    X509Ptr leaf;
-    Stack issuers{sk_X509_new_null()};
-    bool empty() const { return !key && !leaf; }
-};
-
-Result<void> use(SSL_CTX* ctx, Set set, const std::string& path)
+/// For a Context, or for one session of it.
+template <class Owner>
+Result<void> use(Owner* owner, KeySet set, const std::string& path)
 {
     if (!set.key)
         return Error{fmt::format("cannot load certificate/key data from {}: no private key", path), "4.3.5"};
     if (!set.leaf)
         return Error{fmt::format("cannot load certificate/key data from {}: no certificate", path), "4.3.5"};
-    if (SSL_CTX_use_cert_and_key(ctx, set.leaf.get(), set.key.get(), set.issuers.get(), 1) != 1)
+    int taken = 0;
+    if constexpr (std::is_same_v<Owner, SSL>)
+        taken = SSL_use_cert_and_key(owner, set.leaf.get(), set.key.get(), set.issuers.get(), 1);
+    else
+        taken = SSL_CTX_use_cert_and_key(owner, set.leaf.get(), set.key.get(), set.issuers.get(), 1);
+    if (taken != 1)
         return wrong_file(path);
     return {};
 }
 
 /// PEM blocks in order. Every key but the first begins a new set.
-Result<std::vector<Set>> parse_pem(const std::string& text, const std::string& path)
+Result<std::vector<KeySet>> parse_pem(const std::string& text, const std::string& path)
 {
-    std::vector<Set> sets;
+    std::vector<KeySet> sets;
     sets.emplace_back();
     TRY(const auto blocks, pem_blocks(text, no_data_from(path)));
     for (const auto& [kind, header, octets] : blocks) {
@@ -101,7 +98,7 @@ Result<void> load_certificates(Context::Core& core, const ReadFile& read)
             waiting.emplace(std::move(sets.back().key), path);
             sets.pop_back();
         }
-        for (Set& set : sets)
+        for (KeySet& set : sets)
             TRY_VOID(use(ctx, std::move(set), path));
         core.has_certificate = core.has_certificate || !sets.empty();
     }
@@ -138,7 +135,7 @@ Result<std::string> load_authorities(Context::Core& core, const ReadFile& read)
         X509_STORE* store = SSL_CTX_get_cert_store(ctx);
         if (!sets.front().leaf)
             return Error{fmt::format("cannot load Certification Authority data from {}: no certificate", core.options.ca_file), "4.3.5"};
-        for (const Set& set : sets) {
+        for (const KeySet& set : sets) {
             X509_STORE_add_cert(store, set.leaf.get());
             for (int i = 0; i < sk_X509_num(set.issuers.get()); ++i)
                 X509_STORE_add_cert(store, sk_X509_value(set.issuers.get(), i));
@@ -151,20 +148,29 @@ Result<std::string> load_authorities(Context::Core& core, const ReadFile& read)
     return text;
 }
 
+/// As short as OpenSSL wants a scope to be.
+std::string sha256_of(const std::string& text)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    if (EVP_Digest(text.data(), text.size(), digest, &length, EVP_sha256(), nullptr) != 1)
+        return text.substr(0, SSL_MAX_SID_CTX_LENGTH);
+    return {reinterpret_cast<const char*>(digest), length};
+}
+
 /// Where a ticket of another server of ours is good. It carries the client's certificate and what was thought of it, so that it resumes
 /// nothing where certificates are judged otherwise, or where none was asked for before.
-void set_ticket_scope(SSL_CTX* ctx, const Options& options, const std::string& authorities)
+void set_ticket_scope(Context::Core& core, const std::string& authorities)
 {
+    const Options& options = core.options;
     std::string scope = "posthorn";
     if (options.ask_certificate) {
         for (const std::string& part : {authorities, options.ca_path, std::to_string(options.default_ca), std::to_string(options.verify_depth)})
             scope += std::to_string(part.size()) + ':' + part;
-        unsigned char digest[EVP_MAX_MD_SIZE];
-        unsigned length = 0;
-        if (EVP_Digest(scope.data(), scope.size(), digest, &length, EVP_sha256(), nullptr) == 1)
-            scope.assign(reinterpret_cast<const char*>(digest), length);
+        scope = sha256_of(scope);
     }
-    SSL_CTX_set_session_id_context(ctx, reinterpret_cast<const unsigned char*>(scope.data()), static_cast<unsigned>(scope.size()));
+    SSL_CTX_set_session_id_context(core.ctx.get(), reinterpret_cast<const unsigned char*>(scope.data()), static_cast<unsigned>(scope.size()));
+    core.ticket_scope = std::move(scope);
 }
 
 /// The groups of the lists that this OpenSSL knows.
@@ -268,7 +274,8 @@ Result<std::unique_ptr<Context::Core>> make(Role role, Options options, const Re
     TRY(const std::string authorities, load_authorities(*core, read));
     SSL_CTX_set_timeout(ctx, static_cast<long>(core->options.session_lifetime.count()));
     if (role == Role::server) {
-        set_ticket_scope(ctx, core->options, authorities);
+        set_ticket_scope(*core, authorities);
+        SSL_CTX_set_client_hello_cb(ctx, on_client_hello, nullptr);
         SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);      // tickets only: the state is the client's
         SSL_CTX_set_num_tickets(ctx, 1);
         core->keys = TicketKeys::random();
@@ -392,6 +399,21 @@ Result<void> Context::read_again(const ReadFile& read)
     core_->ctx = std::move(fresh->ctx);                              // sessions under way hold theirs
     core_->has_certificate = fresh->has_certificate;
     core_->fingerprint = fresh->fingerprint;
+    core_->ticket_scope = std::move(fresh->ticket_scope);
+    return {};
+}
+
+Result<void> show_chain(SSL* ssl, const std::string& pem, const std::string& name)
+{
+    const std::string place = "SNI data for " + name;
+    ERR_clear_error();
+    TRY(auto sets, parse_pem(pem, place));
+    SSL_certs_clear(ssl);  // or a client that likes the Context's kind of key better is shown its certificate
+    for (KeySet& set : sets)
+        TRY_VOID(use(ssl, std::move(set), place));
+    // What is resumed shows no certificate: a ticket is for the name that it was given for.
+    const std::string scope = sha256_of(core_of(ssl).ticket_scope + '\0' + name);
+    SSL_set_session_id_context(ssl, reinterpret_cast<const unsigned char*>(scope.data()), static_cast<unsigned>(scope.size()));
     return {};
 }
 

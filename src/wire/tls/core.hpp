@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,16 @@ using Bio = std::unique_ptr<BIO, FreeBy<BIO_free>>;
 using Key = std::unique_ptr<EVP_PKEY, FreeBy<EVP_PKEY_free>>;
 using X509Ptr = std::unique_ptr<X509, FreeBy<X509_free>>;
 using Session = std::unique_ptr<SSL_SESSION, FreeBy<SSL_SESSION_free>>;
+
+using CertificateStack = std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * chain) { sk_X509_pop_free(chain, X509_free); })>;
+
+/// A key and its certificates, as far as a file has them.
+struct KeySet {
+    Key key;
+    X509Ptr leaf;
+    CertificateStack issuers{sk_X509_new_null()};
+    bool empty() const { return !key && !leaf; }
+};
 
 /// Everything in OpenSSL's error queue, "error:0A00010B:SSL routines::wrong version number", joined by "; ". Empties it.
 std::string openssl_reasons();
@@ -64,6 +75,7 @@ struct Context::Core {
     Turns turns;
     bool has_certificate = false;
     const EVP_MD* fingerprint = nullptr;
+    std::string ticket_scope;                  // of sessions that are shown the Context's own certificates
 };
 
 /// What one session of a client needs to keep its tickets: hangs on the SSL object.
@@ -73,6 +85,20 @@ struct Keeper {
 };
 /// The index of the Keeper on SSL objects.
 int keeper_index();
+
+/// The name that a client of a server asks for: hangs on the SSL object of who has several names to show.
+struct NameChoice {
+    enum class State : std::uint8_t { open, asked, settled, refused } state = State::open;
+    std::string name;                          // as the client says it
+};
+/// The index of the NameChoice on SSL objects.
+int choice_index();
+/// OpenSSL's callback: halts the handshake until the choice is made.
+int on_client_hello(SSL* ssl, int* alert, void*);
+/// What stands in the extension server_name (RFC 6066 3); empty: none, or nothing that is a name.
+std::string server_name_in(std::span<const unsigned char> extension);
+/// This session has these keys and certificates, and no others. The Error names the name.
+Result<void> show_chain(SSL* ssl, const std::string& pem, const std::string& name);
 
 /// Of a client's Context: its sessions may be held against anchors, by these digests.
 Result<void> enable_dane(SSL_CTX* ctx, const std::string& digests);

@@ -37,7 +37,7 @@ struct Facts {
     bool resumed = false;
     Trust trust = Trust::absent;
     std::string why;                                                  // of untrusted; or that no name fits
-    std::string sni;
+    std::string sni;                                                  // what was asked for; of a server, where it has a chain of that name's own
     std::string peer_cn, issuer_cn;
     std::string certificate_fingerprint, key_fingerprint;             // "AA:BB:..."
     std::vector<std::string> peer_names;                              // DNS-IDs

@@ -221,7 +221,7 @@ Facts facts_of(SSL* ssl, const Context::Core& core, const ConnectOptions& wanted
     facts.cipher = SSL_CIPHER_get_name(cipher);
     facts.bits_used = SSL_CIPHER_get_bits(cipher, &facts.bits_of_algorithm);
     facts.resumed = SSL_session_reused(ssl) == 1;
-    if (const char* sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name))
+    if (const char* sni = core.role == Role::client ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : nullptr)
         facts.sni = printable(sni);
     const X509Ptr peer(SSL_get1_peer_certificate(ssl));
     if (SSL_version(ssl) >= TLS1_3_VERSION) {

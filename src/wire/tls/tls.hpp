@@ -17,6 +17,7 @@
 #include "tls/options.hpp"
 #include "tls/sessions.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -79,12 +80,16 @@ std::optional<Error> refusal(const Facts& facts, const ConnectOptions& options);
 /// Files and folders where the system keeps its authorities (tls_append_default_CA), and where links of those lead.
 std::vector<std::string> default_authorities();
 
+/// A server that has several names: keys and certificates for the one that a client asks for, as the octets of PEM files; none: those of the
+/// Context. An Error ends the handshake.
+using FindChain = std::function<awaitable<Result<std::optional<std::string>>>(std::string name)>;
+
 /// Octets of the lower stream that were read already must be none: RFC 3207 forbids commands behind STARTTLS. A wrapper-mode
 /// session that looked ahead passes them as `first`.
 /// `greeting` leaves with our first flight where TLS 1.3 is agreed (RFC 8446 4.4.4: before the client's Finished, so to whoever asks),
 /// else behind the handshake: a client that waits for it waits no round trip of its own.
 awaitable<Result<Secured>> accept(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, std::string first = {},
-                                  std::string greeting = {});
+                                  std::string greeting = {}, FindChain find = {});
 awaitable<Result<Secured>> connect(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, ConnectOptions options = {});
 
 }  // namespace posthorn::tls

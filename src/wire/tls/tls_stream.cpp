@@ -36,8 +36,10 @@ public:
     SSL* ssl() { return ssl_.get(); }
 
     /// The steps, each with its turn on the loop; what a step says leaves in one write. `greeting`: of a server, with its first flight.
-    awaitable<Result<void>> handshake(std::string session_octets, Keeper keeper, std::string greeting = {})
+    awaitable<Result<void>> handshake(std::string session_octets, Keeper keeper, std::string greeting = {}, FindChain find = {})
     {
+        if (find)
+            SSL_set_ex_data(ssl_.get(), choice_index(), &choice_);
         keeper_ = std::move(keeper);
         SSL_set_ex_data(ssl_.get(), keeper_index(), &keeper_);
         if (!session_octets.empty())
@@ -55,6 +57,10 @@ public:
                 co_return Result<void>{};
             if (outcome == 1) {
                 greeting.clear();
+                continue;
+            }
+            if (wants == SSL_ERROR_WANT_CLIENT_HELLO_CB) {
+                co_await choose(find);
                 continue;
             }
             if (wants != SSL_ERROR_WANT_READ && wants != SSL_ERROR_WANT_WRITE)
@@ -208,7 +214,24 @@ public:
     void lower_write(const char* text, std::size_t size) { out_.append(text, size); }
     bool lower_ended() const { return ended_; }
 
+    /// Of a server: the name that has a chain of its own.
+    const std::string& chosen() const { return chosen_; }
+
 private:
+    /// Which certificate the client is shown. A chain that cannot be had, or not used, is worse than a wrong one: the client comes again.
+    awaitable<void> choose(const FindChain& find)
+    {
+        const auto chain = co_await find(choice_.name);
+        Result<void> done = chain ? Result<void>{} : Result<void>(chain.error());
+        if (chain && *chain) {
+            done = show_chain(ssl_.get(), **chain, choice_.name);
+            chosen_ = done ? choice_.name : "";
+        }
+        if (!done)
+            refusal_ = done.error();
+        choice_.state = done ? NameChoice::State::settled : NameChoice::State::refused;
+    }
+
     void say_goodbye()
     {
         if (SSL_in_init(ssl_.get()) == 0 && !(SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN)) {
@@ -265,8 +288,10 @@ private:
 
     Error handshake_failure(int wants)
     {
-        if (wants == SSL_ERROR_WANT_READ || wants == SSL_ERROR_WANT_WRITE)
+        if (wants == SSL_ERROR_WANT_READ || wants == SSL_ERROR_WANT_WRITE || wants == SSL_ERROR_WANT_CLIENT_HELLO_CB)
             return Error{""};
+        if (refusal_)
+            return Error{"Cannot start TLS: handshake failure", "4.7.5"}.after(refusal_->text());
         if (lower_failure_)
             return *lower_failure_;
         const std::string reasons = openssl_reasons();
@@ -280,6 +305,9 @@ private:
     std::string first_, out_;
     std::optional<Error> lower_failure_;
     Keeper keeper_;
+    NameChoice choice_;
+    std::string chosen_;
+    std::optional<Error> refusal_;
     std::size_t may_take_ = attempt_limit;
     bool ended_ = false;
     Ssl ssl_;                                                         // goes first: it refers to the others
@@ -310,15 +338,17 @@ BIO_METHOD* lower_method()
 
 }  // namespace
 
-awaitable<Result<Secured>> accept(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, std::string first, std::string greeting)
+awaitable<Result<Secured>> accept(std::shared_ptr<Context> context, std::unique_ptr<net::Stream> lower, std::string first, std::string greeting,
+                                  FindChain find)
 {
     auto stream = std::make_unique<TlsStream>(context, std::move(lower), std::move(first));
     SSL_set_accept_state(stream->ssl());
-    if (auto done = co_await stream->handshake({}, {}, std::move(greeting)); !done) {
+    if (auto done = co_await stream->handshake({}, {}, std::move(greeting), std::move(find)); !done) {
         stream->close();                                              // no reset: the alert shall arrive
         co_return done.error();
     }
     Facts facts = facts_of(stream->ssl(), context->core(), {});
+    facts.sni = stream->chosen();
     co_return Secured(std::move(stream), std::move(facts));
 }
 
