@@ -50,9 +50,13 @@ inline constexpr Param<std::chrono::seconds> anvil_status_update_time{.name = "a
                                                                       .initial = "600s",
                                                                       .least = std::chrono::seconds{1},
                                                                       .doc = "How often the highest rates of clients are logged."};
-inline constexpr config::ParamInfo params[] = {anvil_rate_time_unit,  anvil_status_update_time, soft_bounce,        defer_transports,
-                                               bounce_size_limit,     disable_verp_bounces,     header_size_limit,  enable_long_queue_ids,
-                                               confirm_delay_cleared, reload_grace_time,        command_time_limit, service_time_limit,
-                                               export_environment};
+inline constexpr Param<std::string> internal_mail_filter_classes{
+    .name = "internal_mail_filter_classes",
+    .initial = "",
+    .doc = "Mail of our own that header_checks, body_checks and non_smtpd_milters look at: bounce (reports), notify (notices to the postmaster)."};
+inline constexpr config::ParamInfo params[] = {anvil_rate_time_unit,  anvil_status_update_time,    soft_bounce,        defer_transports,
+                                               bounce_size_limit,     disable_verp_bounces,        header_size_limit,  enable_long_queue_ids,
+                                               confirm_delay_cleared, reload_grace_time,           command_time_limit, service_time_limit,
+                                               export_environment,    internal_mail_filter_classes};
 
 }  // namespace posthorn::services

@@ -391,34 +391,46 @@ awaitable<Result<void>> Pickup::give_to_queue(handoff::Envelope original, std::s
 {
     if (milters_ == nullptr || !milters_->any() || envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS)
         co_return co_await queue_.enqueue(std::move(envelope), std::move(content));
-    const std::string queue_id = envelope.queue_id();
+    const auto kept = co_await show_and_change(&envelope, &content);
+    if (!kept && kept.error().code >= 500)
+        co_return co_await send_back(std::move(original), std::move(head), kept.error());
+    if (!kept)
+        co_return Error{kept.error().text, kept.error().status};
+    if (!*kept)
+        co_return Result<void>{};
+    co_return co_await queue_.enqueue(std::move(envelope), std::move(content));
+}
+
+/// What Milters make of it takes its place. False: it is to be discarded. Where it is not kept, its file is gone.
+awaitable<std::expected<bool, handoff::Refusal>> Pickup::show_and_change(handoff::Envelope* envelope, handoff::Content* content)
+{
+    const std::string queue_id = envelope->queue_id();
     const auto forget = [&] {
-        if (!content.file().empty())
-            files_->remove(spool::incoming_name(content.file()));
+        if (!content->file().empty())
+            files_->remove(spool::incoming_name(content->file()));
     };
-    const std::uint64_t old_size = envelope.size();
-    auto shown = co_await show_content(std::move(envelope), content);
+    const std::uint64_t old_size = envelope->size();
+    auto shown = co_await show_content(std::move(*envelope), *content);
     if (!shown) {
         forget();
-        if (shown.error().code < 500)
-            co_return Error{shown.error().text, shown.error().status};
-        co_return co_await send_back(std::move(original), std::move(head), shown.error());
+        co_return std::unexpected(std::move(shown).error());
     }
     if (shown->discard || shown->envelope.recipients().empty()) {
         forget();
-        co_return Result<void>{};
+        co_return false;
     }
     if (const auto& new_head = shown->head) {
         const auto& body = shown->body;
         shown->envelope.set_size(new_head->size() + (body ? body->size() : old_size - shown->old_head));
-        auto changed = co_await on_thread(pool_, [this, &queue_id, &content, &shown] { return changed_content(queue_id, content, *shown); });
+        auto changed = co_await on_thread(pool_, [this, &queue_id, content, &shown] { return changed_content(queue_id, *content, *shown); });
         if (!changed) {
             forget();
-            co_return changed.error();
+            co_return std::unexpected(handoff::Refusal(451, changed.error().status(), changed.error().text()));
         }
-        content = *std::move(changed);
+        *content = *std::move(changed);
     }
-    co_return co_await queue_.enqueue(std::move(shown->envelope), std::move(content));
+    *envelope = std::move(shown->envelope);
+    co_return true;
 }
 
 }  // namespace posthorn::services

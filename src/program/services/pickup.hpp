@@ -36,7 +36,10 @@ struct PickupOptions {
     std::size_t header_limit = 1 << 20;          // beyond it the end of the header is looked for more closely
     std::size_t at_once = 20;
     std::chrono::seconds pause{60};          // before a file that could not be handed over is tried again
+    bool inspect_reports = false, inspect_notices = false;          // internal_mail_filter_classes
 };
+/// Sets these two by the words of internal_mail_filter_classes; an unknown one is the Error.
+Result<void> set_internal_filter_classes(PickupOptions& options, std::string_view words);
 
 class Pickup {
 public:
@@ -65,6 +68,8 @@ public:
     /// From the next file on.
     void reconfigure(PickupOptions options);
     void address_reports(Address address) { address_ = std::move(address); }
+    /// Checks reports and notices where the options say so: header and body, no addresses.
+    void inspect_by(handoff::Cleaner* cleaner) { inspector_ = cleaner; }
     /// Whom new mail is shown to; none: nobody.
     void show_to(LocalMilters* milters) { milters_ = milters; }
     /// Composes reports for the queue, which enqueues them.
@@ -95,6 +100,8 @@ private:
     awaitable<Result<void>> give_to_queue(handoff::Envelope original, std::string head, handoff::Envelope envelope, handoff::Content content);
     awaitable<std::expected<Shown, handoff::Refusal>> show_content(handoff::Envelope envelope, const handoff::Content& content);
     Result<handoff::Content> changed_content(const std::string& queue_id, const handoff::Content& content, const Shown& shown);
+    awaitable<Result<bool>> inspect(handoff::EnqueueRequest* message);
+    awaitable<std::expected<bool, handoff::Refusal>> show_and_change(handoff::Envelope* envelope, handoff::Content* content);
     awaitable<Result<void>> send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal);
     awaitable<Result<std::string>> queue_id_soon();
     std::string received(const handoff::Envelope& envelope, std::uint32_t user) const;
@@ -106,6 +113,7 @@ private:
     Reports reports_;
     Address address_;
     LocalMilters* milters_ = nullptr;
+    handoff::Cleaner* inspector_ = nullptr;
     handoff::Queue& queue_;
     Committed committed_;
     handoff::Cleaner& cleaner_;

@@ -1,6 +1,7 @@
 // What comes back to the queue, as new messages: what is put in again (postsuper -r), what cleanup or a Milter refused, reports and notices.
 #include "services/pickup.hpp"
 
+#include "base/strings.hpp"
 #include "handoff/frames.hpp"
 #include "report/notice.hpp"
 #include "services/stored.hpp"
@@ -114,11 +115,72 @@ awaitable<Result<void>> Pickup::send_back(handoff::Envelope envelope, std::strin
 awaitable<Result<handoff::ReportReply>> Pickup::report(handoff::ReportRequest request)
 {
     handoff::ReportReply reply = report::compose(request, reports_());
-    for (handoff::EnqueueRequest& message : *reply.mutable_messages())
+    google::protobuf::RepeatedPtrField<handoff::EnqueueRequest> kept;
+    for (handoff::EnqueueRequest& message : *reply.mutable_messages()) {
         if (address_)
             CO_TRY_VOID(co_await address_(message.mutable_envelope()));
+        bool keep = true;
+        if (options()->inspect_reports) {
+            CO_TRY(keep, co_await inspect(&message));
+        }
+        if (keep)
+            *kept.Add() = std::move(message);
+    }
+    *reply.mutable_messages() = std::move(kept);
     CO_TRY_VOID(co_await file_large(&reply));
     co_return reply;
+}
+
+Result<void> set_internal_filter_classes(PickupOptions& options, std::string_view words)
+{
+    for (const std::string_view word : split(words, ", \t\r\n")) {
+        if (iequals(word, "bounce"))
+            options.inspect_reports = true;
+        else if (iequals(word, "notify"))
+            options.inspect_notices = true;
+        else
+            return Error{fmt::format("internal_mail_filter_classes: unknown word \"{}\": expected bounce, notify", word)};
+    }
+    return {};
+}
+
+/// A report that is checked as mail of others is (internal_mail_filter_classes). False: a check or a Milter discards or refuses it; nobody is
+/// told of that but the log, since who would be told of a report that cannot be sent?
+awaitable<Result<bool>> Pickup::inspect(handoff::EnqueueRequest* message)
+{
+    const std::string queue_id = message->envelope().queue_id(), octets = message->content().inline_octets();
+    const auto refused = [&](const handoff::Refusal& refusal) -> Result<bool> {
+        if (refusal.code < 500)
+            return Error{refusal.text, refusal.status};
+        log_.warning("{}: mail of our own is refused, and not sent: {} {}", queue_id, refusal.status, refusal.text);
+        return false;
+    };
+    handoff::Envelope& envelope = *message->mutable_envelope();
+    if (inspector_) {
+        const std::size_t head = head_size(octets);
+        auto cleaned = co_await inspector_->clean(std::move(envelope), octets.substr(0, head));
+        if (!cleaned)
+            co_return refused(cleaned.error());
+        if (cleaned->body && !cleaned->discard) {
+            auto checked = co_await checked_content(&*cleaned, [&octets, head](std::uint64_t at, std::span<char> into) -> Result<std::size_t> {
+                const std::uint64_t from = std::min<std::uint64_t>(head + at, octets.size());
+                return octets.copy(into.data(), into.size(), from);
+            });
+            if (!checked)
+                co_return refused(checked.error());
+            *message->mutable_content() = *std::move(checked);
+        } else {
+            message->mutable_content()->set_inline_octets(cleaned->head + octets.substr(head));
+            cleaned->envelope.set_size(message->content().inline_octets().size());
+        }
+        if (cleaned->discard)
+            co_return false;
+        envelope = std::move(cleaned->envelope);
+    }
+    if (!milters_ || !milters_->any())
+        co_return true;
+    const auto kept = co_await show_and_change(&envelope, message->mutable_content());
+    co_return kept ? Result<bool>(*kept) : refused(kept.error());
 }
 
 awaitable<Result<handoff::SessionNoticeReply>> Pickup::tell_postmaster(handoff::SessionNotice notice)
@@ -127,7 +189,12 @@ awaitable<Result<handoff::SessionNoticeReply>> Pickup::tell_postmaster(handoff::
     handoff::EnqueueRequest mail = report::session_notice(notice, reports_(), std::move(queue_id), clock_.wall());
     if (address_)
         CO_TRY_VOID(co_await address_(mail.mutable_envelope()));
-    CO_TRY_VOID(co_await queue_.enqueue(std::move(*mail.mutable_envelope()), std::move(*mail.mutable_content())));
+    bool keep = true;
+    if (options()->inspect_notices) {
+        CO_TRY(keep, co_await inspect(&mail));
+    }
+    if (keep)
+        CO_TRY_VOID(co_await queue_.enqueue(std::move(*mail.mutable_envelope()), std::move(*mail.mutable_content())));
     co_return handoff::SessionNoticeReply{};
 }
 

@@ -50,9 +50,14 @@ struct TestCleaner final : handoff::Cleaner {
     {
         if (!refusal.empty())
             co_return std::unexpected(handoff::Refusal{550, "5.7.1", refusal});
-        co_return handoff::Cleaned(std::move(envelope), std::move(head));
+        handoff::Cleaned cleaned(std::move(envelope), added + std::move(head));
+        cleaned.discard = discard;
+        ++seen;
+        co_return cleaned;
     }
-    std::string refusal;
+    std::string refusal, added;
+    bool discard = false;
+    int seen = 0;
 };
 
 std::unique_ptr<report::Options> reports_of(std::string host)
@@ -300,4 +305,67 @@ TEST_CASE_FIXTURE(PickupFixture, "pickup: a message with a long header is cleane
     CHECK(stored.starts_with("Received: "));
     CHECK(stored.ends_with(content));
     CHECK((*reply)->message().envelope().size() == stored.size());
+}
+
+TEST_CASE_FIXTURE(PickupFixture,
+                  "pickup: reports are looked at as mail of others is where internal_mail_filter_classes says so, and notices where it says that")
+{
+    TestCleaner inspector;
+    inspector.added = "X-Seen: yes\r\n";
+    pickup->inspect_by(&inspector);
+    const auto report = [&] {
+        handoff::ReportRequest request;
+        request.set_kind(handoff::ReportRequest::FAILURE);
+        request.set_now(clock.wall().time_since_epoch().count());
+        request.add_queue_ids("4D2A93E8");
+        request.add_queue_ids("4D2A93E9");
+        request.set_header("Subject: x\r\n\r\n");
+        handoff::Envelope& envelope = *request.mutable_envelope();
+        envelope.set_queue_id("4D2A93E0");
+        envelope.set_sender("a@ours.test");
+        envelope.add_recipients()->set_address("u@there.test");
+        handoff::Verdict& verdict = *request.add_verdicts();
+        verdict.set_outcome(handoff::OUTCOME_BOUNCED);
+        verdict.set_status("5.1.1");
+        verdict.set_text("unknown");
+        return run(loop, pickup->report(std::move(request)));
+    };
+    const auto notice = [&] {
+        handoff::SessionNotice made;
+        made.set_client("c.test[192.0.2.1]");
+        const std::size_t before = queue.taken.size();
+        run(loop, pickup->tell_postmaster(std::move(made))).value();
+        return queue.taken.size() - before;
+    };
+    const auto classes = [&](std::string_view words) {
+        PickupOptions options;
+        options.myhostname = "mail.ours.test";
+        set_internal_filter_classes(options, words).value();
+        pickup->reconfigure(std::move(options));
+    };
+    CHECK(report()->messages_size() == 1);
+    CHECK(notice() == 1);
+    CHECK(inspector.seen == 0);
+
+    classes("Bounce");
+    const auto seen = report();
+    REQUIRE(seen->messages_size() == 1);
+    CHECK(seen->messages(0).content().inline_octets().starts_with("X-Seen: yes\r\nReceived:"));
+    CHECK(seen->messages(0).envelope().size() == seen->messages(0).content().inline_octets().size());
+    CHECK(notice() == 1);
+    CHECK(inspector.seen == 1);
+    classes("notify, bounce");
+    CHECK(notice() == 1);
+    CHECK(queue.contents.back().inline_octets().starts_with("X-Seen: yes\r\n"));
+    inspector.discard = true;
+    CHECK(report()->messages_size() == 0);
+    CHECK(notice() == 0);
+    inspector.discard = false;
+    inspector.refusal = "no";
+    CHECK(report()->messages_size() == 0);
+    CHECK(sink->lines.back().find("4D2A93E8: mail of our own is refused, and not sent: 5.7.1 no") != std::string::npos);
+
+    PickupOptions options;
+    CHECK(set_internal_filter_classes(options, "bounce, other").error().text() ==
+          "internal_mail_filter_classes: unknown word \"other\": expected bounce, notify");
 }

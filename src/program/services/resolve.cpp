@@ -69,6 +69,7 @@ struct Configured {
           mail(route, route::Resolver::Purpose::mail, tables), probe(route, route::Resolver::Purpose::probe, tables),
           cleaner(cleanup::Options::from(cleanup_line, interfaces, files, pickup_line.get(receive::receive_override_options)), tables, cleanup_log),
           addresses(cleanup::Options::from(cleanup_line, interfaces, files, "no_header_body_checks"), tables, cleanup_log),
+          inspector(cleanup::Options::from(cleanup_line, interfaces, files, "no_address_mappings"), tables, cleanup_log),
           reports(report::Options::from(bounce, templates(bounce, files, log))),
           control(tables::ListKind::domains, "address_verify_control_domains", rewrite.get(verify::address_verify_control_domains), true, tables)
     {
@@ -79,6 +80,7 @@ struct Configured {
     route::Router mail, probe;
     cleanup::Cleaner cleaner;
     cleanup::Cleaner addresses;               // of what is written here: mapped, whatever pickup is told to leave to a filter
+    cleanup::Cleaner inspector;               // and checked, where internal_mail_filter_classes says so
     report::Options reports;
     tables::MatchList control;                // where a random address may be asked about
 };
@@ -86,25 +88,27 @@ struct Configured {
 /// Hands on to what is in force: pickup outlives a reload.
 class CurrentCleaner final : public handoff::Cleaner {
 public:
-    explicit CurrentCleaner(const std::unique_ptr<Configured>& configured) : configured_(configured) {}
+    CurrentCleaner(const std::unique_ptr<Configured>& configured, cleanup::Cleaner Configured::* which) : configured_(configured), which_(which) {}
     awaitable<std::expected<handoff::Cleaned, handoff::Refusal>> clean(handoff::Envelope envelope, std::string head) override
     {
-        return configured_->cleaner.clean(std::move(envelope), std::move(head));
+        return cleaner().clean(std::move(envelope), std::move(head));
     }
 
     awaitable<std::expected<handoff::Envelope, handoff::Refusal>> changed(handoff::Envelope envelope,
                                                                           std::vector<milter::EnvelopeChange> changes) override
     {
-        return configured_->cleaner.changed(std::move(envelope), std::move(changes));
+        return cleaner().changed(std::move(envelope), std::move(changes));
     }
     awaitable<std::expected<handoff::FieldsChecked, handoff::Refusal>> check_made(handoff::Envelope envelope,
                                                                                   std::vector<std::string> fields) override
     {
-        return configured_->cleaner.check_made(std::move(envelope), std::move(fields));
+        return cleaner().check_made(std::move(envelope), std::move(fields));
     }
 
 private:
+    cleanup::Cleaner& cleaner() const { return configured_.get()->*which_; }
     const std::unique_ptr<Configured>& configured_;
+    cleanup::Cleaner Configured::* which_;
 };
 
 /// Nobody waits longer for an answer (ipc::ChannelOptions::call_limit): what was in force before is used no more.
@@ -118,7 +122,8 @@ public:
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  clock_, service.log()),
-          cleaner_(configured_), milters_(service.executor(), cleaner_, service.log_as("cleanup", cleanup_line(service))),
+          cleaner_(configured_, &Configured::cleaner), inspector_(configured_, &Configured::inspector),
+          milters_(service.executor(), cleaner_, service.log_as("cleanup", cleanup_line(service))),
           pickup_(
               service.executor(), pickup_options(service.config_for("pickup")), [this]() -> const report::Options& { return configured_->reports; },
               queue_, [this](std::string queue_id) { return queue_.was_committed(std::move(queue_id)); }, cleaner_, clock_, service.log_as("pickup"))
@@ -136,6 +141,7 @@ public:
             Frame::session_notice, [this](handoff::SessionNotice notice) { return pickup_.tell_postmaster(std::move(notice)); });
         show_to_milters(milter_options());
         pickup_.show_to(&milters_);
+        pickup_.inspect_by(&inspector_);
         pickup_.address_reports([this](handoff::Envelope* envelope) { return address(envelope); });
     }
 
@@ -219,6 +225,8 @@ private:
         options.mail_name = snapshot.text("mail_name");
         options.content_filter = snapshot.get(receive::content_filter);
         options.limits.content = parse_number(snapshot.text("message_size_limit")).value_or(0);
+        if (const auto set = set_internal_filter_classes(options, snapshot.get(internal_mail_filter_classes)); !set)
+            throw config::BadValue(set.error().text());
         return options;
     }
 
@@ -319,7 +327,7 @@ private:
     TaskGroup tasks_;
     ipc::Dispatcher dispatcher_;
     QueueLink queue_;
-    CurrentCleaner cleaner_;
+    CurrentCleaner cleaner_, inspector_;
     LocalMilters milters_;
     bool milters_over_network_ = false, may_connect_ = false;
     Pickup pickup_;
