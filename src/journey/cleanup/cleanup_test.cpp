@@ -39,6 +39,14 @@ TEST_CASE("cleanup: local mail that lacks them gets Message-Id, Date and From; m
     CHECK(clean(options(), named, head).head.ends_with("\r\nFrom: Joe Smith <s@x.test>\r\n\r\n"));
     named.set_full_name("Smith, Joe");
     CHECK(clean(options(), named, head).head.ends_with("\r\nFrom: \"Smith, Joe\" <s@x.test>\r\n\r\n"));
+    Options old = options();
+    old.name_in_comment = true;
+    CHECK(clean(old, named, head).head.ends_with("\r\nFrom: s@x.test (Smith, Joe)\r\n\r\n"));
+    named.set_full_name("Joe (the other) \\");
+    CHECK(clean(old, named, head).head.ends_with("\r\nFrom: s@x.test (Joe \\(the other\\) \\\\)\r\n\r\n"));
+    handoff::Envelope nobody = envelope();
+    nobody.clear_sender();
+    CHECK(has(clean(old, nobody, head).head, "From: MAILER-DAEMON@here.test (Mail Delivery System)\r\n"));
     named.set_purpose(handoff::PURPOSE_VERIFY_ADDRESS);
     CHECK(clean(options(), named, head).head.ends_with("\r\nFrom: s@x.test\r\n\r\n"));
     CHECK(has(local.log.at(0), "4bXYZ1zQ: message-id=<20261121"));
@@ -313,6 +321,10 @@ TEST_CASE("options: main.cf's words, and a word that means nothing is named")
     CHECK_THROWS_WITH_AS(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(wrong, "-o"), host.addresses, opener,
                                        "no_header_body_checks, no_address_mappings"),
                          "parameter local_header_rewrite_clients: unknown name: permit_everyone", config::BadValue);
+    const config::Assignment form[] = {{"header_from_format", "Obsolete"}}, no_form[] = {{"header_from_format", "plain"}};
+    CHECK(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(form, "-o"), host.addresses, opener, "").name_in_comment);
+    CHECK_THROWS_WITH_AS(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(no_form, "-o"), host.addresses, opener, ""),
+                         "parameter header_from_format: unknown name: plain", config::BadValue);
 }
 
 namespace {

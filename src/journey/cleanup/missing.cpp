@@ -40,11 +40,11 @@ Step add_missing(Draft& draft, const Options& options)
             const std::string& sender = draft.envelope.sender();
             // Of who handed it in here; what a probe has for a message speaks of addresses alone.
             const std::string name = draft.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS ? std::string() : draft.envelope.full_name();
+            const auto written = options.name_in_comment ? message::commented_address : message::named_address;
             if (sender.empty())
-                add("From", message::named_address("Mail Delivery System", {"MAILER-DAEMON", options.own.myorigin}));
+                add("From", written("Mail Delivery System", {"MAILER-DAEMON", options.own.myorigin}, false));
             else
-                add("From", name.empty() ? smtp::mailbox_of(sender).quoted()
-                                         : message::named_address(name, smtp::mailbox_of(sender), draft.envelope.smtputf8()));
+                add("From", name.empty() ? smtp::mailbox_of(sender).quoted() : written(name, smtp::mailbox_of(sender), draft.envelope.smtputf8()));
         }
         if (!draft.visible_recipient && !options.undisclosed_recipients_header.empty())
             added += options.undisclosed_recipients_header + "\r\n";

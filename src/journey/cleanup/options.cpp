@@ -135,6 +135,10 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
     options.local_clients = cleanup::local_clients(snapshot.get(local_header_rewrite_clients));
     options.mynetworks_parent_style = tables::parent_style(snapshot.get(tables::parent_domain_matches_subdomains), "mynetworks");
     options.always_add_missing = snapshot.get(always_add_missing_headers);
+    if (const std::string form = snapshot.get(header_from_format); iequals(form, "obsolete"))
+        options.name_in_comment = true;
+    else if (!iequals(form, "standard"))
+        throw config::BadValue(fmt::format("parameter header_from_format: unknown name: {}", form));
     options.address_mappings = !has(overrides, "no_address_mappings");
     options.original_recipient = snapshot.get(enable_original_recipient);
     options.propagate_extensions = has(snapshot.get(tables::propagate_unmatched_extensions), "virtual");

@@ -51,7 +51,7 @@ struct Options {
     std::string hostname = "localhost", mynetworks, virtual_alias_maps, undisclosed_recipients_header;
     std::vector<std::string> drop_headers;        // lower case
     LocalClients local_clients;
-    bool mynetworks_parent_style = true, always_add_missing = false, address_mappings = true, original_recipient = true;
+    bool mynetworks_parent_style = true, always_add_missing = false, name_in_comment = false, address_mappings = true, original_recipient = true;
     bool propagate_extensions = true, smtputf8 = true;
     Completion local, remote;                     // for the header of local clients and every envelope; for other clients' headers
     std::size_t hopcount_limit = 50, header_size_limit = 102400, token_limit = 10240;

@@ -8,6 +8,11 @@ namespace posthorn::cleanup {
 using config::Param;
 using config::ParamInfo;
 
+inline constexpr Param<std::string> header_from_format{
+    .name = "header_from_format",
+    .initial = "standard",
+    .least = 1,
+    .doc = "How a From: that is added shows the name: standard, Name <address>; obsolete, address (Name)."};
 inline constexpr Param<bool> always_add_missing_headers{
     .name = "always_add_missing_headers",
     .initial = "no",
@@ -144,6 +149,7 @@ inline constexpr ParamInfo params[] = {canonical_classes,
                                        message_reject_characters,
                                        message_strip_characters,
                                        always_add_missing_headers,
+                                       header_from_format,
                                        message_drop_headers,
                                        undisclosed_recipients_header,
                                        local_header_rewrite_clients,

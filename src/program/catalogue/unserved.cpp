@@ -97,7 +97,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"dnssec_probe", "answers are validated here: a name server that hides signatures makes lookups fail, and lowers nothing"},
     {"empty_address_local_login_sender_maps_lookup_key", "local users may send mail with any sender"},
     {"frozen_delivered_to", "Delivered-To: has the recipient as it was given to local delivery"},
-    {"header_from_format", "From: has its standard form"},
     {"local_login_sender_maps", "local users may send mail with any sender"},
     {"postscreen_cache_map", "each smtpd keeps in memory who passed the tests, and a restart forgets them"},
     {"postscreen_command_filter", "what clients that failed say is not changed"},

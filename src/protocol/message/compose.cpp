@@ -101,4 +101,17 @@ std::string named_address(std::string_view name, const smtp::Mailbox& mailbox, b
     return fmt::format("{} <{}>", !utf8 && !is_ascii(name) ? encode_words(name) : quote_phrase(name), mailbox.quoted());
 }
 
+std::string commented_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8)
+{
+    if (name.empty())
+        return named_address(name, mailbox, utf8);
+    std::string comment;
+    for (const char c : !utf8 && !is_ascii(name) ? encode_words(name) : std::string(name)) {
+        if (c == '(' || c == ')' || c == '\\')
+            comment += '\\';
+        comment += c;
+    }
+    return fmt::format("{} ({})", mailbox.quoted(), comment);
+}
+
 }  // namespace posthorn::message

@@ -27,6 +27,9 @@ std::string message_id(Time time, std::string_view queue_id, std::string_view ho
 /// `Name <a@b>`; the name is quoted, or encoded (RFC 2047), where it must be; `utf8`: it may stay as it is. An empty name: `a@b`.
 std::string named_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8 = false);
 
+/// `a@b (Name)`, the form of before RFC 5322: parentheses in the name are quoted.
+std::string commented_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8 = false);
+
 /// A phrase: atoms as they are, anything else as a quoted string.
 std::string quote_phrase(std::string_view text);
 
