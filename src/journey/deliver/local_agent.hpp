@@ -42,6 +42,7 @@ struct LocalOptions {
     std::vector<std::string> environment;
     std::chrono::seconds time_limit{1000};
     std::uint64_t size_limit = 0;
+    std::uint16_t biff_port = 0;  // 0: nobody is told of new mail
     LockManner lock;
 };
 

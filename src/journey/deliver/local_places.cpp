@@ -121,6 +121,7 @@ awaitable<void> LocalAgent::to_user(Work* work, Place place, Account account)
     const bool maildir = job.path.ends_with('/');
     job.how.from_line = job.how.quote_from = job.how.blank_end = !maildir;
     job.how.delivered_to = true;
+    job.biff_port = options_.biff_port;
     co_await to_file(work, std::move(place), std::move(job), rights);
 }
 

@@ -4,7 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -161,6 +164,20 @@ Fate into_maildir(const MailboxJob& job, const Message& message)
     return Fate::delivered("delivered to maildir");
 }
 
+/// Whether anybody hears it changes nothing.
+void tell_biff(const MailboxJob& job, std::uint64_t offset)
+{
+    const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket)
+        return;
+    const std::string text = fmt::format("{}@{}", job.owner, offset);
+    sockaddr_in there{};
+    there.sin_family = AF_INET;
+    there.sin_port = htons(job.biff_port);
+    there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    (void)!::sendto(socket.get(), text.data(), text.size(), 0, reinterpret_cast<const sockaddr*>(&there), sizeof there);
+}
+
 Fate into_file(const MailboxJob& job, const Message& message)
 {
     const std::string success = job.success_file.empty() ? "delivered to mailbox" : "delivered to file: " + job.success_file;
@@ -215,6 +232,8 @@ Fate into_file(const MailboxJob& job, const Message& message)
             (void)!::ftruncate(file, about.st_size);
             return refuse(trouble, errno_text(trouble));
         }
+    if (job.biff_port != 0)
+        tell_biff(job, before);
     return Fate::delivered(success);
 }
 

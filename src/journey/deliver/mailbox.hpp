@@ -4,6 +4,7 @@
 // mbox      locked as told, appended, synced; cut back to what it was when any of it fails. Half a message that is there stays apart from this one.
 //           A device (/dev/null) is written to, no more.
 //           A file that is no user's mailbox: not one that can be executed; in a folder that takes no new files the other locks have to do.
+// biff      "user@offset", as comsat(8) wants it: where the new mail begins in the mbox. A datagram that nobody may hear.
 // Errors    over the limit or the quota: returned (5.2.2). Anything else of the system's: deferred. Nothing half-written stays behind.
 #pragma once
 
@@ -26,6 +27,7 @@ struct MailboxJob {
     LockManner lock;
     bool strict_ownership = true;            // an mbox file belongs to who delivers
     std::string host = "localhost";          // in the names of maildir files
+    std::uint16_t biff_port = 0;             // who looks at a user's new mail is told of it there, on this machine; 0: nobody
     std::string success_file;                // "delivered to file: PATH" where it is no user's mailbox; empty: "delivered to mailbox"
 };
 

@@ -1,12 +1,18 @@
 #include "deliver/mailbox.hpp"
 
-#include <doctest/doctest.h>
+#include "base/fd.hpp"
 
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -118,6 +124,36 @@ TEST_CASE("mailbox: messages stand one behind the other in an mbox file, and the
     CHECK(deliver_to_mailbox(one, message).end == Fate::End::delivered);
     CHECK(content(one.path) == std::string(as_mbox) + std::string(as_mbox));
     CHECK(files_in(folder.path) == 1);
+}
+
+TEST_CASE("mailbox: who looks at new mail is told where it begins in an mbox file; nobody who listens changes nothing")
+{
+    const Folder folder;
+    const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_in here{};
+    here.sin_family = AF_INET;
+    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof here;
+    REQUIRE(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&here), length) == 0);
+    REQUIRE(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&here), &length) == 0);
+    const auto heard = [&] {
+        char text[100];
+        const ssize_t got = ::recv(socket.get(), text, sizeof text, MSG_DONTWAIT);
+        return got < 0 ? std::string() : std::string(text, static_cast<std::size_t>(got));
+    };
+    MailboxJob one = job(folder.path + "/mbox");
+    deliver_to_mailbox(one, message);
+    CHECK(heard().empty());
+    one.biff_port = ntohs(here.sin_port);
+    deliver_to_mailbox(one, message);
+    CHECK(heard() == fmt::format("user@{}", as_mbox.size()));
+    one.size_limit = 10;
+    CHECK(deliver_to_mailbox(one, message).status == "5.2.2");
+    CHECK(heard().empty());
+    MailboxJob maildir = job(folder.path + "/dir/");
+    maildir.biff_port = one.biff_port;
+    CHECK(deliver_to_mailbox(maildir, message).status == "2.0.0");
+    CHECK(heard().empty());
 }
 
 TEST_CASE("mailbox: half a message, left by a crash, does not swallow the next one")

@@ -78,6 +78,7 @@ inline constexpr Param<std::string> fallback_transport_maps{.name = "fallback_tr
 inline constexpr Param<config::Raw> forward_path{.name = "forward_path",
                                                  .initial = "$home/.forward${recipient_delimiter}${extension}, $home/.forward",
                                                  .doc = "Where a user's .forward is looked for, in order."};
+inline constexpr Param<bool> biff{.name = "biff", .initial = "yes", .doc = "comsat(8) is told of new mail in a user's mailbox file."};
 inline constexpr Param<std::string> home_mailbox{
     .name = "home_mailbox",
     .initial = "",
@@ -133,6 +134,7 @@ inline constexpr config::ParamInfo params[] = {deliver_lock_attempts,
                                                fallback_transport_maps,
                                                forward_path,
                                                home_mailbox,
+                                               biff,
                                                local_command_shell,
                                                local_delivery_status_filter,
                                                luser_relay,

@@ -90,7 +90,6 @@ struct Consequence {
 };
 constexpr auto consequences = std::to_array<Consequence>({
     {"best_mx_transport", "mail that would loop to this host is returned"},
-    {"biff", "nobody is told of new mail"},
     {"debug", "no debugger is started"},
     {"debug_peer_level", "every level logs all that is said and heard"},
     {"dnsblog_", "lists in the DNS are asked by smtpd itself"},

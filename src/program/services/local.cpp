@@ -15,7 +15,9 @@
 
 #include <fmt/format.h>
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -208,6 +210,10 @@ deliver::LocalOptions options_of(process::Service& service, tables::FileOpener& 
     options.require_home = config.get(deliver::require_home_directory);
     options.strict_ownership = config.get(deliver::strict_mailbox_ownership);
     options.forward_path = config.get(deliver::forward_path).text;
+    if (config.get(deliver::biff)) {
+        const servent* const service = ::getservbyname("biff", "udp");
+        options.biff_port = service ? ntohs(static_cast<std::uint16_t>(service->s_port)) : 512;
+    }
     options.home_mailbox = config.get(deliver::home_mailbox);
     options.spool_directory = config.get(deliver::mail_spool_directory);
     options.mailbox_command = config.get(deliver::mailbox_command).text;
