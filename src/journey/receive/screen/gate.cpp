@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "receive/core.hpp"
+#include "receive/reject_text.hpp"
 #include "receive/screen/refusal.hpp"
 #include "receive/screen/words.hpp"
 
@@ -27,6 +28,9 @@ receive::Options told_to_failed(receive::Options options)
 Gate::Gate(Server::Core& core, observe::Log log)
     : core_(core), told_to_failed_(told_to_failed(core.options)), log_(std::move(log)),
       replies_("postscreen_dnsbl_reply_map", core.options.screen.reply_map, tables::Flags{}, core.outside.tables),
+      footers_("postscreen_reject_footer_maps", core.options.screen.footer_maps, tables::Flags{}, core.outside.tables),
+      discards_("postscreen_discard_ehlo_keyword_address_maps", core.options.screen.discard_maps, tables::Flags{}, core.outside.tables),
+      filter_("postscreen_command_filter", core.options.screen.command_filter, tables::Flags{}, core.outside.tables),
       interfaces_(tables::ListKind::hosts, "postscreen_allowlist_interfaces", core.options.screen.interfaces, false, core.outside.tables),
       forbidden_(tables::ListKind::strings, "postscreen_forbidden_commands", core.options.screen.forbidden, false, core.outside.tables),
       allowed_(core.options.screen.memory_limit, core.options.screen.retention), cleaned_(core.outside.clock.wall())
@@ -49,6 +53,27 @@ const Options::Pace& Gate::pace()
         log_.info("{} STRESS mode with {} connections", stressed ? "entering" : "leaving", visitors_);
     stressed_ = stressed;
     return stressed_ || core_.stressed() ? options().stressed : options().calm;
+}
+
+awaitable<std::string> Gate::with_footer(std::string reply, net::Endpoint client)
+{
+    if ((!reply.starts_with('4') && !reply.starts_with('5')) || (footers_.empty() && options().footer.empty()))
+        co_return reply;
+    auto found = footers_.empty() ? tables::Answer(std::nullopt) : co_await footers_.lookup(reply);
+    if (!found) {
+        log_.warning("{}: {} lookup error for \"{}\"", name_of(client), footers_.parameter(), printable(reply));
+        found = std::nullopt;
+    }
+    const bool own = found->has_value();
+    const std::string ip = client.is_unix() ? "127.0.0.1" : client.ip.text();
+    auto made = receive::with_footer(reply, own ? **found : options().footer,
+                                     {.client_address = ip,
+                                      .server_name = core_.options.myhostname,
+                                      .client_port = static_cast<std::uint16_t>(client.is_unix() ? 0 : client.port),
+                                      .now = core_.outside.clock.wall()});
+    if (!made)
+        log_.warning("{}: {}: {}", name_of(client), own ? footers_.parameter() : "postscreen_reject_footer", made.error().text());
+    co_return made ? *std::move(made) : reply;
 }
 
 void Gate::clean(WallTime now)
@@ -195,7 +220,7 @@ private:
     /// A last word; the client is gone after it.
     awaitable<void> drop(std::string reply, bool say_so = true)
     {
-        reply += "\r\n";
+        reply = co_await gate_.with_footer(std::move(reply), address_) + "\r\n";
         arrival_.stream->expires_after(std::chrono::seconds{10});
         (void)co_await arrival_.stream->write(reply);
         arrival_.stream->close();
@@ -284,7 +309,7 @@ private:
             watched.fill(true);                   // who is talked with anyway is watched for everything
         if (!failed_)
             refusal_ = "450 4.3.2 Service currently unavailable";
-        Refusal talk(gate_, std::move(arrival_.stream), client(), std::move(arrival_.early), refusal_, watched);
+        Refusal talk(gate_, std::move(arrival_.stream), address_, std::move(arrival_.early), refusal_, watched);
         if (co_await talk.run(!spoke_early_ || options_.early != Act::enforce))
             passed_deep_ = std::exchange(test_deep_, {});
         failed_ = failed_ || talk.failed();

@@ -43,12 +43,14 @@ private:
     const Options& options() const;
     const Options::Pace& pace();
     void clean(WallTime now);
+    /// A refusal with what stands behind such.
+    awaitable<std::string> with_footer(std::string reply, net::Endpoint client);
 
     Server::Core& core_;
     const receive::Options told_to_failed_;       // for the reply to EHLO
     observe::Log log_;
     std::vector<std::unique_ptr<tables::Maps>> access_;       // one for each table of the access list, in its order
-    tables::Maps replies_;
+    tables::Maps replies_, footers_, discards_, filter_;
     tables::MatchList interfaces_, forbidden_;
     Allowed allowed_;
     std::size_t visitors_ = 0;

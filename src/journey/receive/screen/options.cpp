@@ -1,6 +1,7 @@
 #include "receive/screen/options.hpp"
 
 #include "base/strings.hpp"
+#include "receive/params.hpp"
 
 #include <fmt/format.h>
 
@@ -78,6 +79,12 @@ Options Options::from(const config::Snapshot& snapshot)
     options.helo_required = snapshot.get(postscreen_helo_required);
     options.disable_vrfy = snapshot.get(postscreen_disable_vrfy_command);
     options.discarded = smtp::parse_discard_list(snapshot.get(postscreen_discard_ehlo_keywords));
+    options.discard_maps = snapshot.get(postscreen_discard_ehlo_keyword_address_maps);
+    options.command_filter = snapshot.get(postscreen_command_filter);
+    options.footer = snapshot.get(postscreen_reject_footer).text;
+    if (options.footer == "$smtpd_reject_footer" || options.footer == "${smtpd_reject_footer}")       // a name is not a part of its text
+        options.footer = snapshot.get(smtpd_reject_footer).text;
+    options.footer_maps = snapshot.get(postscreen_reject_footer_maps);
     options.forbidden = snapshot.get(postscreen_forbidden_commands);
     const auto deep = [&](const auto& enable, const auto& action, const auto& ttl) {
         return DeepTest{.enabled = snapshot.get(enable), .act = snapshot.get(action), .life = snapshot.get(ttl)};

@@ -38,6 +38,7 @@ struct Options {
     int command_limit = 20;
     bool helo_required = false, disable_vrfy = false;
     smtp::DiscardList discarded;
+    std::string discard_maps, command_filter, footer, footer_maps;
     std::string forbidden;
     struct DeepTest {
         bool enabled = false;

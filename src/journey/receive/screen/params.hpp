@@ -107,6 +107,16 @@ inline constexpr Param<bool> postscreen_disable_vrfy_command{
     .name = "postscreen_disable_vrfy_command", .initial = "$disable_vrfy_command", .doc = "To such a client VRFY is refused."};
 inline constexpr Param<std::string> postscreen_discard_ehlo_keywords{
     .name = "postscreen_discard_ehlo_keywords", .initial = "$smtpd_discard_ehlo_keywords", .doc = "EHLO keywords that such a client is not told."};
+inline constexpr Param<std::string> postscreen_discard_ehlo_keyword_address_maps{.name = "postscreen_discard_ehlo_keyword_address_maps",
+                                                                                 .initial = "$smtpd_discard_ehlo_keyword_address_maps",
+                                                                                 .doc = "The same by the client's address, in place of it."};
+inline constexpr Param<std::string> postscreen_command_filter{
+    .name = "postscreen_command_filter", .initial = "", .doc = "Tables that change what such a client says: asked with the whole line."};
+inline constexpr Param<config::Raw> postscreen_reject_footer{
+    .name = "postscreen_reject_footer", .initial = "$smtpd_reject_footer", .doc = "What stands behind each 4xx and 5xx reply to such a client."};
+inline constexpr Param<std::string> postscreen_reject_footer_maps{.name = "postscreen_reject_footer_maps",
+                                                                  .initial = "$smtpd_reject_footer_maps",
+                                                                  .doc = "Tables asked with each of these replies for its footer."};
 inline constexpr Param<std::string> postscreen_forbidden_commands{
     .name = "postscreen_forbidden_commands", .initial = "$smtpd_forbidden_commands", .doc = "Commands of such a client that are logged as no SMTP."};
 inline constexpr Param<bool> postscreen_pipelining_enable{

@@ -38,10 +38,10 @@ std::optional<std::string> address_behind(std::string_view keyword, std::string_
 
 }  // namespace
 
-Refusal::Refusal(Gate& gate, std::unique_ptr<net::Stream> stream, std::string client, std::string early, std::string reply,
+Refusal::Refusal(Gate& gate, std::unique_ptr<net::Stream> stream, net::Endpoint client, std::string early, std::string reply,
                  std::array<bool, deep_tests> watched)
-    : gate_(gate), stream_(std::move(stream)), client_(std::move(client)), input_(std::move(early)), reply_(std::move(reply)), watched_(watched),
-      since_(std::chrono::steady_clock::now())
+    : gate_(gate), stream_(std::move(stream)), address_(std::move(client)), client_(name_of(address_)), input_(std::move(early)),
+      reply_(std::move(reply)), watched_(watched), since_(std::chrono::steady_clock::now())
 {
 }
 
@@ -64,8 +64,8 @@ awaitable<bool> Refusal::run(bool greet)
 
 awaitable<bool> Refusal::say(std::string text)
 {
+    text = co_await gate_.with_footer(std::move(text), address_) + "\r\n";
     stream_->expires_after(std::chrono::seconds{10});
-    text += "\r\n";
     const auto written = co_await stream_->write(text);
     if (!written) {
         hung_up();
@@ -121,18 +121,25 @@ awaitable<bool> Refusal::hear(std::string* line)
     }
 }
 
-std::string Refusal::ehlo(bool extended)
+awaitable<std::string> Refusal::ehlo(bool extended)
 {
     const receive::Options& told = gate_.core_.options;
     if (!extended)
-        return "250 " + told.myhostname;
+        co_return "250 " + told.myhostname;
     smtp::KeywordSet discarded = gate_.options().discarded.keywords;
+    if (!gate_.discards_.empty()) {
+        const auto found = co_await gate_.discards_.lookup(address_.is_unix() ? "127.0.0.1" : address_.ip.text());
+        if (!found)
+            gate_.log_.warning("{}: {}: {}", client_, gate_.discards_.parameter(), found.error().text());
+        else if (*found)
+            discarded = smtp::parse_discard_list(**found).keywords;
+    }
     discarded.insert(smtp::Keyword::pipelining);
     const auto* tls = gate_.core_.outside.tls;
     std::string text =
         ehlo_reply(gate_.told_to_failed_, discarded, {.starttls = told.tls_level != TlsLevel::none && !tls_ && tls != nullptr && tls->available()});
     text.resize(text.size() - 2);
-    return text;
+    co_return text;
 }
 
 bool Refusal::no_smtp(std::string_view line, std::string_view word) const
@@ -142,6 +149,19 @@ bool Refusal::no_smtp(std::string_view line, std::string_view word) const
     tables::Lookups lookups;
     const auto listed = gate_.forbidden_.matches(lookups, printable(word));      // a table would not have what is no UTF-8
     return listed && *listed;
+}
+
+/// postscreen_command_filter. A table that cannot be asked leaves the line as it is: nothing is taken from this client anyway.
+awaitable<void> Refusal::filter(std::string* line)
+{
+    const auto found = co_await gate_.filter_.lookup(*line);
+    if (!found) {
+        gate_.log_.warning("{}: {} lookup error for \"{}\"", client_, gate_.filter_.parameter(), printable(smtp::split_command(*line).word));
+    } else if (const std::optional<std::string>& other = *found) {
+        gate_.log_.info("{}: replacing command \"{}\" with \"{}\"", client_, printable(std::string_view(*line).substr(0, 100)),
+                        printable(std::string_view(*other).substr(0, 100)));
+        *line = *other;
+    }
 }
 
 /// One more test that it failed. False: the talk is over.
@@ -173,6 +193,8 @@ std::string_view Refusal::after_refusal(const smtp::Command& command) const
 awaitable<void> Refusal::answer(std::string line)
 {
     using smtp::VerbId;
+    if (!gate_.filter_.empty())
+        co_await filter(&line);
     const smtp::Command command = smtp::split_command(line);
     const std::string arguments(command.arguments);
     const bool known = command.verb != nullptr && command.verb->id != VerbId::lhlo && command.verb->id != VerbId::expn &&
@@ -222,7 +244,7 @@ awaitable<void> Refusal::answer(std::string line)
         esmtp_ = extended;
         sender_.clear();
         mail_ = false;
-        co_await say(ehlo(extended));
+        co_await say(co_await ehlo(extended));
         break;
     }
     case VerbId::mail:

@@ -10,9 +10,9 @@ namespace posthorn::receive::screen {
 
 class Refusal {
 public:
-    /// `client` is "[address]:port"; `early` what it has said before it was asked; `reply` what each RCPT is answered with; `watched`, by
+    /// `early` what it has said before it was asked; `reply` what each RCPT is answered with; `watched`, by
     /// Deep, what is looked for in its commands.
-    Refusal(Gate& gate, std::unique_ptr<net::Stream> stream, std::string client, std::string early, std::string reply,
+    Refusal(Gate& gate, std::unique_ptr<net::Stream> stream, net::Endpoint client, std::string early, std::string reply,
             std::array<bool, deep_tests> watched);
     Refusal(Refusal&&) = delete;
 
@@ -30,12 +30,14 @@ private:
     bool no_smtp(std::string_view line, std::string_view word) const;
     awaitable<bool> fail(Deep test, std::string reply);
     bool looks_for(Deep test) const { return watched_[static_cast<std::size_t>(test)]; }
-    std::string ehlo(bool extended);
+    awaitable<std::string> ehlo(bool extended);
+    awaitable<void> filter(std::string* line);
     std::string_view after_refusal(const smtp::Command& command) const;
     void hung_up();
 
     Gate& gate_;
     std::unique_ptr<net::Stream> stream_;
+    net::Endpoint address_;
     std::string client_, input_, reply_;
     std::string helo_, sender_, where_ = "CONNECT";
     bool esmtp_ = false, mail_ = false, tls_ = false, over_ = false, bare_ = false, failed_ = false, passed_ = false;

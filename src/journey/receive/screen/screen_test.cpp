@@ -428,6 +428,42 @@ TEST_CASE("screen: what is said to a client that failed")
     }
 }
 
+TEST_CASE("screen: footers, keywords and the filter of commands, for a client that failed")
+{
+    const auto house_of = [](Settings more) {
+        more.insert(more.end(), {{"postscreen_access_list", "reject"}, {"postscreen_denylist_action", "enforce"}, {"postscreen_greet_banner", ""}});
+        return std::make_unique<House>(screened(std::move(more)));
+    };
+    const auto stock = house_of({{"smtpd_reject_footer", "\\c. Tell $client_address, port $client_port"},
+                                 {"smtpd_discard_ehlo_keyword_address_maps", "inline:{192.0.2.1=size}"}});
+    {
+        Talk talk(*stock);
+        const std::string told = talk("EHLO x");
+        CHECK(!has(told, "SIZE"));
+        CHECK(has(told, "VRFY"));
+        CHECK(talk("NOOP") == "250 2.0.0 Ok\r\n");
+        CHECK(talk("MAIL FROM:<>") == "250 2.1.0 Ok\r\n");
+        CHECK(talk("RCPT TO:<a@b.test>") == "550 5.3.2 Service currently unavailable. Tell 192.0.2.1, port 40000\r\n");
+        CHECK(has(stock->whole_log(), "RCPT from [192.0.2.1]:40000: 550 5.3.2 Service currently unavailable; from=<>"));
+    }
+    const auto own = house_of({{"smtpd_reject_footer", "not this"},
+                               {"postscreen_reject_footer", "help"},
+                               {"postscreen_reject_footer_maps", "regexp:{{/^502/ what}, {/^501/ $$nothing}}"},
+                               {"postscreen_discard_ehlo_keyword_address_maps", "inline:{192.0.2.9=size}"},
+                               {"postscreen_command_filter", "regexp:{{/^HELLO (.*)/ HELO $$1}}"}});
+    Talk talk(*own);
+    CHECK(talk("HELLO there") == "250 mx.example.test\r\n");
+    CHECK(own->logged("[192.0.2.1]:40000: replacing command \"HELLO there\" with \"HELO there\""));
+    CHECK(has(talk("EHLO x"), "SIZE"));
+    CHECK(talk("AUTH x") == "502-5.5.2 Error: command not recognized\r\n502 5.5.2 what\r\n");
+    CHECK(talk("VRFY x") == "550-5.3.2 Service currently unavailable\r\n550 5.3.2 help\r\n");
+    CHECK(talk("HELO") == "501 Syntax: HELO hostname\r\n");           // its footer names what is not known: none
+    CHECK(has(own->whole_log(), "postscreen_reject_footer_maps: unknown macro name \"nothing\""));
+    const auto dropped = house_of({{"postscreen_denylist_action", "drop"}, {"postscreen_reject_footer", "help"}});
+    Talk gone(*dropped);
+    CHECK(gone.greeting == "521-5.3.2 Service currently unavailable\r\n521 5.3.2 help\r\n");
+}
+
 TEST_CASE("screen: tests of commands put a new client off, and it comes again")
 {
     const auto deep = [](Settings more = {}) {
