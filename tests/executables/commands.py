@@ -52,6 +52,16 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.run_(["posthorn", "init", "x", "--smtp-port", "70000"]).returncode, 64)
         self.assertEqual(self.run_(["posthorn", "init", str(self.folder / "a b")]).returncode, 64)
 
+    @unittest.skipUnless(os.geteuid() == 0, "without root there is one user only")
+    def test_init_as_root_keeps_the_queue_from_the_commands_of_strangers(self):
+        settings = dict(line.split(" = ", 1) for line in self.run_(["postconf", "-c", str(self.home / "conf"), "mail_owner", "default_privs"]).stdout.decode().splitlines())
+        self.assertNotEqual(settings["mail_owner"], settings["default_privs"])
+        if settings["mail_owner"] == "nobody":
+            self.assertIn(b"posthorn init: warning: there is no user posthorn or postfix: ", self.done.stderr)
+            self.assertIn("# Note: there is no user posthorn or postfix", (self.home / "conf" / "main.cf").read_text())
+        else:
+            self.assertEqual(self.done.stderr, b"")
+
     def test_mail_is_taken_while_the_mail_system_is_down(self):
         self.check_made()
         sent = self.run_(["sendmail", "-C", self.conf, "-i", "-f", "me@demo.test", "you@demo.test"], "Subject: x\n\n.\nbody\n")

@@ -26,6 +26,7 @@ namespace {
 
 struct Owner {
     std::string user, group;
+    std::string commands;  // default_privs, where it cannot be what it is by itself: nobody
 };
 
 /// As root the services become somebody else; without root everything is who runs it, and the names are not used.
@@ -36,12 +37,25 @@ Owner choose_owner()
         return {"posthorn", "postdrop"};
     if (have("postfix", "postdrop"))
         return {"postfix", "postdrop"};
-    return {"nobody", "mail"};
+    // Whoever owns the queue may not be who commands of strangers run as: local delivery refuses to work so.
+    for (const char* const other : {"daemon", "bin", "games"})
+        if (const passwd* const found = ::getpwnam(other); found && found->pw_uid != 0 && found->pw_gid != 0)
+            return {"nobody", "mail", other};
+    return {"nobody", "mail", {}};
 }
 
-std::string main_cf(const std::string& folder, unsigned sink_port)
+/// In main.cf, and to who made it.
+std::string about_owner(const Owner& owner)
 {
-    const Owner owner = choose_owner();
+    if (::geteuid() != 0 || owner.user != "nobody")
+        return {};
+    return "there is no user posthorn or postfix: the services are nobody, as other programs of this machine may be. Before the instance serves anybody, give it "
+           "a user and a group of its own (useradd -r posthorn; groupadd -r postdrop; mail_owner, setgid_group)";
+}
+
+std::string main_cf(const std::string& folder, unsigned sink_port, const Owner& owner)
+{
+    const std::string about = about_owner(owner);
     std::string bin = executable_folder();
     bin.pop_back();
     return fmt::format(R"(# A private instance: everything below {0}, nothing outside this machine is called.
@@ -52,9 +66,9 @@ command_directory = {1}
 daemon_directory = {1}
 maillog_file = {0}/log/maillog
 maillog_file_prefixes = {0}/log
-mail_owner = {2}
+{5}mail_owner = {2}
 setgid_group = {3}
-
+{6}
 myhostname = mail.demo.test
 mydomain = demo.test
 myorigin = $mydomain
@@ -73,7 +87,8 @@ transport_maps = inline:{{ {{ $mydomain = relay:[127.0.0.1]:{4} }} }}
 default_transport = error:5.1.2 this private instance delivers to $mydomain only
 smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
 )",
-                       folder, bin, owner.user, owner.group, sink_port);
+                       folder, bin, owner.user, owner.group, sink_port, about.empty() ? "" : "# Note: " + about + ".\n",
+                       owner.commands.empty() ? "" : "default_privs = " + owner.commands + "\n");
 }
 
 void write_file(const std::string& path, const std::string& text)
@@ -134,6 +149,7 @@ int run_init(std::span<char*> args)
         if (error)
             throw Failure(fmt::format("create {}{}: {}", path, sub, error.message()), submit::exit_cannot_create);
     }
+    const Owner owner = choose_owner();
     // master.cf first: a folder with main.cf in it is complete.
     std::string master_cf = stock_master_cf(fmt::format("127.0.0.1:{}", smtp_port));
     if (admin_port) {
@@ -142,14 +158,16 @@ int run_init(std::span<char*> args)
     }
     write_file(path + "/conf/master.cf", master_cf);
     write_file(path + "/conf/main.cf",
-               main_cf(path, *sink_port) + (admin_port ? fmt::format("\nadmin_token_file = {}/conf/admin_token\n", path) : std::string()));
+               main_cf(path, *sink_port, owner) + (admin_port ? fmt::format("\nadmin_token_file = {}/conf/admin_token\n", path) : std::string()));
     // The queue's folders too: sendmail works before the first start.
     const config::Snapshot snapshot = load_config("init", path + "/conf");
-    const auto owner = supervisor::identity(snapshot);
-    if (!owner)
-        throw Failure(owner.error().text(), submit::exit_cannot_create);
-    if (const auto made = supervisor::Layout::from(snapshot).make(*owner); !made)
+    const auto ids = supervisor::identity(snapshot);
+    if (!ids)
+        throw Failure(ids.error().text(), submit::exit_cannot_create);
+    if (const auto made = supervisor::Layout::from(snapshot).make(*ids); !made)
         throw Failure(made.error().text(), submit::exit_cannot_create);
+    if (const std::string about = about_owner(owner); !about.empty())
+        fmt::print(stderr, "posthorn init: warning: {}\n", about);
     fmt::print("A private instance is in {0}.\n"
                "  start it:     postfix -c {0} start\n"
                "  hand mail in: 127.0.0.1:{1}, or sendmail -C {0}/conf/main.cf user@demo.test\n"
