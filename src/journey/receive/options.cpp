@@ -244,6 +244,7 @@ policy::Settings settings_of(const Snapshot& snapshot)
     settings.mx_backup_networks = snapshot.get(permit_mx_backup_networks);
     settings.mx_backup_parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "permit_mx_backup_networks");
     settings.logins = snapshot.get(smtpd_sasl_auth_enable);
+    settings.untrusted_routing = snapshot.get(allow_untrusted_routing);
     settings.login_maps = snapshot.get(smtpd_sender_login_maps);
     settings.client_certificates = snapshot.get(relay_clientcerts);
     settings.myhostname = snapshot.get(receive::myhostname);

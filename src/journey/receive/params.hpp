@@ -451,6 +451,7 @@ inline constexpr ParamInfo params[] = {
     broken_sasl_auth_clients,
     smtpd_tls_auth_only,
     smtpd_sender_login_maps,
+    allow_untrusted_routing,
     relay_clientcerts,
     smtpd_client_connection_count_limit,
     smtpd_client_connection_rate_limit,

@@ -162,6 +162,10 @@ inline constexpr Param<std::string> maps_rbl_domains{
     .name = "maps_rbl_domains", .initial = "", .doc = "Lists for reject_maps_rbl.", .obsolete = "reject_rbl_client"};
 inline constexpr Param<std::string> permit_mx_backup_networks{
     .name = "permit_mx_backup_networks", .initial = "", .doc = "permit_mx_backup needs the best mail host of a domain to be in one of these."};
+inline constexpr Param<bool> allow_untrusted_routing{
+    .name = "allow_untrusted_routing",
+    .initial = "no",
+    .doc = "Strangers may say the way to a domain of relay_domains: user%elsewhere@relay. It makes an open relay of whoever believes our mail."};
 inline constexpr Param<std::string> smtpd_sender_login_maps{
     .name = "smtpd_sender_login_maps", .initial = "", .doc = "Tables from a sender address to the logins that own it."};
 

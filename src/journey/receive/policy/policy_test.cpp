@@ -388,6 +388,21 @@ TEST_CASE("access results: hold, discard, redirect, bcc, prepend, filter and not
     CHECK(house.logged(line("reject_warning", "554 5.7.1 <wir@s.test>: Sender address rejected: Access denied", "wir")));
 }
 
+TEST_CASE("relay: strangers say no way beyond a domain we relay for, unless allow_untrusted_routing lets them")
+{
+    const auto asked = [](std::string_view allowed, std::string_view recipient) {
+        House house(options_of({{"smtpd_relay_restrictions", "reject_unauth_destination"}, {"allow_untrusted_routing", std::string(allowed)}}));
+        Talk talk(house, "203.0.113.9");
+        talk("HELO x");
+        talk("MAIL FROM:<a@b.test>");
+        return talk(fmt::format("RCPT TO:<{}>", recipient)).substr(0, 3);
+    };
+    CHECK(asked("no", "user@relay.test") == "250");
+    CHECK(asked("no", "user%elsewhere.test@relay.test") == "554");
+    CHECK(asked("yes", "user%elsewhere.test@relay.test") == "250");
+    CHECK(asked("yes", "user@elsewhere.test") == "554");
+}
+
 TEST_CASE("relay: no client from outside can send to others, whatever the lists, as long as Postfix's rule is kept")
 {
     constexpr std::string_view relay_lists[] = {"",

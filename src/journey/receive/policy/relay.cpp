@@ -17,7 +17,7 @@ awaitable<Judge::Step> Judge::auth_destination(bool defer, bool permits)
         court_.log_warning(found.error().text());
         co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", recipient), true);
     }
-    const bool authorized = found->address_class != handoff::AddressClass::other && !found->routed;
+    const bool authorized = found->address_class != handoff::AddressClass::other && (law_.settings.untrusted_routing || !found->routed);
     if (permits)
         co_return authorized ? Step::permit : Step::dunno;
     if (authorized)

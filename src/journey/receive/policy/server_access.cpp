@@ -182,7 +182,7 @@ awaitable<Judge::Step> Judge::mx_backup()
         court_.log_warning(found.error().text());
         co_return refuse(451, "4.3.0", fmt::format("<{}>: Temporary lookup failure", recipient), true);
     }
-    if (found->routed)
+    if (found->routed && !law_.settings.untrusted_routing)
         co_return Step::dunno;
     if (found->address_class != handoff::AddressClass::other)
         co_return Step::permit;

@@ -44,6 +44,7 @@ struct Settings {
     std::string mx_backup_networks;
     bool mx_backup_parent_style = true;
     bool filter_before_queue = false;        // smtpd_proxy_filter: mail does not enter a queue here
+    bool untrusted_routing = false;          // user%elsewhere@relay is mail for the relay
     bool logins = false;                     // smtpd_sasl_auth_enable
     std::string login_maps;                  // smtpd_sender_login_maps
     std::string client_certificates;         // relay_clientcerts
