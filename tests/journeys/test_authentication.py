@@ -1,16 +1,17 @@
-"""AUTH with real programs: Dovecot knows the passwords, Python's smtplib and swaks are clients, aiosmtpd is a provider that wants a login."""
+"""AUTH with real programs: Dovecot or Cyrus SASL knows the passwords, Python's smtplib and swaks are clients, aiosmtpd is a provider that wants a login."""
 import base64
 import os
 import re
 import smtplib
 import subprocess
 
-from journey import Journey, unittest
-from real_peers import Aiosmtpd, Dovecot
+from journey import Journey, unittest, wait_until
+from real_peers import Aiosmtpd, Dovecot, Saslauthd, sasldb
 
 SERVER = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "private/auth", "mynetworks": "192.0.2.0/24",
           "smtpd_relay_restrictions": "permit_mynetworks permit_sasl_authenticated reject_unauth_destination",
           "smtpd_client_connection_count_limit": "0", "smtpd_sasl_authenticated_header": "yes"}
+CYRUS = {name: value for name, value in SERVER.items() if name not in ("smtpd_sasl_type", "smtpd_sasl_path")}     # Postfix's defaults
 MECHANISMS = ("scram-sha-256", "scram-sha-1", "digest-md5", "cram-md5", "plain", "login")
 
 
@@ -68,10 +69,95 @@ class Authentication(Journey):
         for secret in (b"also, secret", base64.b64encode(b"\0eve\0also, secret")):
             self.assertNotIn(secret.decode(), posthorn.log())
 
-    def test_every_mechanism_of_our_client_against_dovecot_s(self):
+    def cyrus(self, posthorn, text):
+        """smtpd.conf, where Debian's Postfix has it."""
+        folder = posthorn.dir / "conf/sasl"
+        folder.mkdir(exist_ok=True)
+        (folder / "smtpd.conf").write_text(text)
+
+    def sasldb(self, posthorn):
+        sasldb(posthorn.dir / "db", "mail.demo.test", {"eve": "also, secret", "joe": "secret"})
+        return f"pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {posthorn.dir}/db\nmech_list: {' '.join(MECHANISMS)}\n"
+
+    def test_clients_authenticate_by_cyrus(self):
         sink = self.sink()
-        provider = self.instance(SERVER, relay=sink.port)
-        self.dovecot(provider)
+        posthorn = self.instance(CYRUS, relay=sink.port, start=False)
+        self.cyrus(posthorn, self.sasldb(posthorn))
+        posthorn.start()
+        with posthorn.smtp() as client:
+            client.ehlo()
+            self.assertEqual(set(client.esmtp_features["auth"].split()), {word.upper() for word in MECHANISMS})
+            with self.assertRaises(smtplib.SMTPAuthenticationError) as refused:
+                client.login("joe", "wrong")
+            self.assertEqual(refused.exception.smtp_code, 535)
+        posthorn.wait_log(r"postfix/smtpd\[\d+\]: warning: [-._\w]+\[127\.0\.0\.1\]: SASL CRAM-MD5 authentication failed: authentication failure, sasl_username=")
+        posthorn.wait_log(r"postfix/smtpd\[\d+\]: warning: SASL authentication failure: Password verification failed\n")
+        for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5"):
+            with posthorn.smtp() as client:
+                client.ehlo()
+                client.user, client.password = "eve", "also, secret"
+                self.assertEqual(client.auth(mechanism, getattr(client, "auth_" + mechanism.lower().replace("-", "_")))[0], 235)
+                client.sendmail("eve@here.test", [f"{mechanism.lower()}@there.test"], "Subject: x\r\n\r\nhello\r\n")
+            posthorn.wait_log(rf"client=\S+, sasl_method={mechanism}, sasl_username=eve\n")
+            posthorn.wait_log(rf"to=<{mechanism.lower()}@there\.test>.* status=sent")
+        # The library, and what it reads, are where no stranger speaks.
+        asker, = posthorn.pids_of("sasl")
+        server, = posthorn.pids_of("smtpd")
+        if os.geteuid() == 0:
+            def holds(pid):
+                return "libsasl2" in open(f"/proc/{pid}/maps").read()
+            self.assertEqual((holds(asker), holds(server)), (True, False))
+        # It ends, and comes back; nobody's AUTH is refused for that.
+        os.kill(asker, 9)
+
+        def login():
+            with posthorn.smtp() as client:
+                client.ehlo()
+                return client.docmd("AUTH", "PLAIN " + base64.b64encode(b"\0eve\0also, secret").decode())[0]
+        seen = set()
+        wait_until(lambda: seen.add(login()) or 235 in seen, "logins go on")
+        self.assertLessEqual(seen, {235, 454})
+        # Another smtpd.conf comes with a reload.
+        saslauthd = Saslauthd(posthorn.dir / "authd", {"eve": "of IMAP"})
+        self._opened.append(saslauthd)
+        self.cyrus(posthorn, f"pwcheck_method: saslauthd\nmech_list: plain login\nsaslauthd_path: {posthorn.dir}/authd/mux\n")
+        posthorn.run("postfix", "reload")
+        with posthorn.smtp() as client:
+            client.ehlo()
+            self.assertEqual(set(client.esmtp_features["auth"].split()), {"PLAIN", "LOGIN"})
+            self.assertEqual(client.login("eve", "of IMAP")[0], 235)
+        saslauthd.close()
+        self._opened.remove(saslauthd)
+        with posthorn.smtp() as client:
+            client.ehlo()
+            self.assertEqual(client.docmd("AUTH", "PLAIN " + base64.b64encode(b"\0eve\0of IMAP").decode())[0], 454)
+        posthorn.wait_log(r"postfix/smtpd\[\d+\]: warning: SASL authentication failure: cannot connect to saslauthd server: \S")
+        for secret in ("also, secret", "of IMAP"):
+            self.assertNotIn(secret, posthorn.log())
+
+    def test_who_does_not_authenticate_by_cyrus_has_no_process_for_it(self):
+        posthorn = self.instance(start=False)
+        posthorn.start()
+        self.assertEqual(posthorn.pids_of("sasl"), [])
+        self.cyrus(posthorn, "mech_list: plain\n")
+        posthorn.set(CYRUS)
+        posthorn.run("postfix", "reload")
+        with posthorn.smtp() as client:
+            client.ehlo()
+            self.assertEqual(client.esmtp_features["auth"].split(), ["PLAIN"])
+
+    def test_every_mechanism_of_our_client_against_cyrus_s(self):
+        self.every_mechanism(CYRUS, before=lambda provider: self.cyrus(provider, self.sasldb(provider)))
+
+    def test_every_mechanism_of_our_client_against_dovecot_s(self):
+        self.every_mechanism(SERVER, after=self.dovecot)
+
+    def every_mechanism(self, settings, before=lambda provider: None, after=lambda provider: None):
+        sink = self.sink()
+        provider = self.instance(settings, relay=sink.port, start=False)
+        before(provider)
+        provider.start()
+        after(provider)
         posthorn = self.instance({"smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous"}, start=False)
         table = posthorn.dir / "sasl_passwd"
         table.write_text(f"[127.0.0.1]:{provider.port} eve:also, secret\n")
