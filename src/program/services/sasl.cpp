@@ -62,7 +62,7 @@ std::vector<std::string> readable(const SaslDesk& desk)
 
 int serve_sasl(process::Service& service)
 {
-    auto desk = at_start(SaslDesk::open(service.all_configs(), service.start_record().queue_directory()));
+    auto desk = at_start(SaslDesk::open(service.all_configs(), service.start_record()));
     process::Confinement confinement{
         .may = {May::read_named}, .readable = readable(*desk), .groups = process::groups_of(service.start_record().uid())};
     if (desk->asks_network())

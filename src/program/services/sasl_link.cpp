@@ -88,6 +88,22 @@ std::string folders_of(const std::string& written, const std::string& config_dir
 
 }  // namespace
 
+ipc::Client::OnConnect sasl_hello(std::uint64_t generation)
+{
+    struct Part {
+        static awaitable<Result<void>> greet(std::shared_ptr<ipc::Channel> channel, std::uint64_t own)
+        {
+            sasl::asked::Hello hello;
+            hello.set_generation(own);
+            CO_TRY(const auto reply, co_await channel->call<sasl::asked::HelloReply>(SaslFrame::hello, hello));
+            if (reply.generation() < own)
+                co_return Error{"the process of before a reload", "4.3.2"};
+            co_return Result<void>{};
+        }
+    };
+    return [generation](std::shared_ptr<ipc::Channel> channel) { return Part::greet(std::move(channel), generation); };
+}
+
 sasl::asked::Place sasl_place(const config::Snapshot& snapshot, bool chroot)
 {
     sasl::asked::Place place;
@@ -135,9 +151,11 @@ struct SaslDesk::Talks {
     std::map<std::uint64_t, One> open;
 };
 
-Result<std::unique_ptr<SaslDesk>> SaslDesk::open(std::span<const config::Snapshot> configs, const std::string& queue_directory)
+Result<std::unique_ptr<SaslDesk>> SaslDesk::open(std::span<const config::Snapshot> configs, const process::Start& start)
 {
+    const std::string& queue_directory = start.queue_directory();
     std::unique_ptr<SaslDesk> desk(new SaslDesk);
+    desk->generation_ = start.generation();
     std::vector<sasl::CyrusSite> sites;
     for (const config::Snapshot& config : configs) {
         if (!config.get(receive::smtpd_sasl_auth_enable) || config.get(receive::smtpd_sasl_type) != "cyrus")
@@ -180,6 +198,11 @@ Result<std::size_t> SaslDesk::site_of(const sasl::asked::Place& place) const
 ipc::Channel::Handler SaslDesk::handler(TaskGroup& tasks)
 {
     return [this, &tasks, talks = std::make_shared<Talks>()](ipc::Incoming incoming) {
+        if (incoming.kind == static_cast<ipc::Kind>(SaslFrame::hello)) {
+            sasl::asked::HelloReply reply;
+            reply.set_generation(generation_);
+            return incoming.responder.reply(reply);
+        }
         if (incoming.kind == static_cast<ipc::Kind>(SaslFrame::offers)) {
             const auto request = incoming.parse<sasl::asked::OffersRequest>();
             if (!request)

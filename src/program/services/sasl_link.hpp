@@ -8,6 +8,7 @@
 #include "config/snapshot.hpp"
 #include "ipc/client.hpp"
 #include "observe/log.hpp"
+#include "process/control.hpp"
 #include "sasl/asked.pb.h"
 #include "sasl/cyrus.hpp"
 
@@ -23,7 +24,10 @@
 namespace posthorn::services {
 
 /// The kinds of frames on the sasl process's socket.
-enum class SaslFrame : std::uint16_t { offers = 1, step, end };
+enum class SaslFrame : std::uint16_t { hello = 1, offers, step, end };
+
+/// How a client of the sasl process begins: with one of its own generation, or of a newer one.
+ipc::Client::OnConnect sasl_hello(std::uint64_t generation);
 
 /// The place that a configuration of smtpd stands for.
 sasl::asked::Place sasl_place(const config::Snapshot& snapshot, bool chroot);
@@ -53,7 +57,7 @@ private:
 class SaslDesk {
 public:
     /// Opens the library for what `configs` (of lines of smtpd) name. Errors name the parameter or the library.
-    static Result<std::unique_ptr<SaslDesk>> open(std::span<const config::Snapshot> configs, const std::string& queue_directory);
+    static Result<std::unique_ptr<SaslDesk>> open(std::span<const config::Snapshot> configs, const process::Start& start);
     SaslDesk(SaslDesk&&) = delete;
 
     bool asks_network() const { return asks_network_; }
@@ -70,6 +74,7 @@ private:
     awaitable<void> step(std::shared_ptr<Talks> talks, sasl::asked::Step step, ipc::Responder responder);
 
     static constexpr std::size_t threads = 32, most_waiting = 200, most_talks = 10'000;
+    std::uint64_t generation_ = 0;
     std::map<std::string, std::size_t> sites_;  // a place's octets -> of the library's sites
     std::vector<std::string> paths_;
     bool asks_network_ = false;

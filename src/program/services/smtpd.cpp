@@ -103,7 +103,8 @@ public:
           verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), PreparedSmtpd::clock, service.log()),
           rates_(memory_), asks_cyrus_(prepared.options.sasl.enable && !prepared.options.sasl.dovecot),
           sasl_(service.executor(), std::string(sasl_socket),
-                {.channel = {.name = "sasl", .call_limit = std::chrono::minutes{1}}, .wait_limit = std::chrono::seconds{3}}),
+                {.channel = {.name = "sasl", .call_limit = std::chrono::minutes{1}}, .wait_limit = std::chrono::seconds{3}}, {},
+                sasl_hello(service.start_record().generation())),
           server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
     {
     }
