@@ -1,5 +1,8 @@
 """Mail handed in by sendmail."""
 
+import os
+import pwd
+import struct
 import subprocess
 
 from journey import BIN, Journey, parse, unittest
@@ -63,6 +66,38 @@ class Submission(Journey):
         posthorn.wait_log(r"status=sent", 4)
         got = {recipients[0].split("<")[1].split("@")[0]: parse(text) for _, recipients, text in sink.messages}
         self.assertEqual({user: text["Subject"] for user, text in got.items()}, {"a": None, "b": "text", "c": None, "d": "text"})
+
+    def test_who_may_say_which_sender(self):
+        sink = self.sink()
+        me = pwd.getpwuid(os.getuid()).pw_name
+        posthorn = self.instance({"myorigin": "ours.test", "relay_domains": "ours.test"}, relay=sink.port, start=False)
+        table = posthorn.dir / "senders"
+        table.write_text(f"{me} {me} {me}@ours.test @lists.test\n")
+        posthorn.set({"local_login_sender_maps": f"texthash:{table}"})
+        posthorn.start()
+        for sender in (me, f"{me}@ours.test", "news@lists.test"):
+            posthorn.run("sendmail", "-f", sender, "good@there.test", input="Subject: x\n\nbody\n")
+        posthorn.wait_log("status=sent", 3)
+        for sender in ("boss@ours.test", ""):
+            refused = posthorn.run("sendmail", "-f", sender, "bad@there.test", input="Subject: x\n\nbody\n", check=False)
+            self.assertEqual(refused.returncode, 77)
+            self.assertIn(f"fatal: not authorized to use sender='{sender}'", refused.stderr)
+        # Another program's record, of which postdrop knows nothing.
+        record = self.record("boss@ours.test", "bad@there.test")
+        posthorn.run("postdrop", input=record)
+        posthorn.wait_log(r"pickup\[\d+\]: warning: \w+: uid=\d+: not authorized to use sender='boss@ours\.test'\n")
+        posthorn.wait_log(rf"to=<{me}@ours\.test>, .*status=sent")
+        posthorn.wait_empty()
+        self.assertNotIn("bad@there.test", sink.recipients())
+
+    @staticmethod
+    def record(sender, recipient):
+        """What sendmail gives to postdrop (submit/framing.hpp; the envelope's fields by their numbers in words.proto)."""
+        def field(number, octets):
+            return bytes([number << 3 | 2, len(octets)]) + octets
+        envelope = field(3, sender.encode()) + field(4, field(2, recipient.encode()))
+        content = b"Subject: x\r\n\r\nbody\r\n"
+        return b"PHdrop1\n" + struct.pack(">I", len(envelope)) + envelope + struct.pack(">I", len(content)) + content + struct.pack(">I", 0)
 
     def test_no_recipients_is_a_usage_error_and_nothing_is_queued(self):
         posthorn = self.instance()

@@ -1,6 +1,8 @@
 // sendmail, mailq, newaliases. No rights of its own: what it hands in goes through a pipe to postdrop.
 #include "submit/sendmail_options.hpp"
 
+#include "async/run.hpp"
+#include "base/clock.hpp"
 #include "base/strings.hpp"
 #include "commands/command.hpp"
 #include "commands/drop_program.hpp"
@@ -11,6 +13,8 @@
 #include "submit/framing.hpp"
 #include "submit/header_recipients.hpp"
 #include "submit/input_text.hpp"
+#include "tables/login_senders.hpp"
+#include "tables/params.hpp"
 
 #include <fmt/format.h>
 
@@ -45,6 +49,24 @@ void check_submit_user(const config::Snapshot& snapshot)
     const std::string user = user_name();
     if (!lists_user(snapshot.text("authorized_submit_users"), "authorized_submit_users", user))
         throw Failure(fmt::format("User {}({}) is not allowed to submit mail", user, ::getuid()), exit_no_permission);
+}
+
+/// Said at once, where the user may read the tables. Who may not, or goes another way to the maildrop, is turned away by pickup.
+void check_sender(const config::Snapshot& snapshot, const std::string& sender)
+{
+    const std::string list = snapshot.text("local_login_sender_maps");
+    if (tables::LoginSenders::allows_all(list))
+        return;
+    const SystemClock clock;
+    asio::io_context loop;
+    tables::Tables tables(observe::Log(std::make_shared<observe::MemorySink>(), "sendmail"), clock);
+    tables::Delimiter delimiter;
+    delimiter.characters = snapshot.get(tables::recipient_delimiter);
+    delimiter.owner_request_special = snapshot.get(tables::owner_request_special);
+    const tables::LoginSenders senders(list, snapshot.text("empty_address_local_login_sender_maps_lookup_key"), std::move(delimiter), tables);
+    const std::string login = ::getpwuid(::getuid()) ? user_name() : fmt::format("uid:{}", ::getuid());
+    if (const auto allowed = run(loop, senders.allows(login, sender)); allowed && !*allowed)
+        throw Failure(fmt::format("not authorized to use sender='{}'", printable(sender, true)), exit_no_permission);
 }
 
 FixLineEndings fix_line_endings(const config::Snapshot& snapshot)
@@ -103,6 +125,7 @@ int submit_message(const SendmailOptions& options, const config::Snapshot& snaps
             throw Failure(fmt::format("{}: bad sender address: {}", who, printable(*options.sender, true)), exit_usage);
         envelope.set_sender(sender->front());
     }
+    check_sender(snapshot, envelope.sender());
     if (options.full_name)
         envelope.set_full_name(printable(*options.full_name, true));
     else if (const char* name = ::getenv("NAME"))

@@ -54,9 +54,29 @@ inline constexpr Param<std::string> internal_mail_filter_classes{
     .name = "internal_mail_filter_classes",
     .initial = "",
     .doc = "Mail of our own that header_checks, body_checks and non_smtpd_milters look at: bounce (reports), notify (notices to the postmaster)."};
-inline constexpr config::ParamInfo params[] = {anvil_rate_time_unit,  anvil_status_update_time,    soft_bounce,        defer_transports,
-                                               bounce_size_limit,     disable_verp_bounces,        header_size_limit,  enable_long_queue_ids,
-                                               confirm_delay_cleared, reload_grace_time,           command_time_limit, service_time_limit,
-                                               export_environment,    internal_mail_filter_classes};
+inline constexpr Param<std::string> local_login_sender_maps{
+    .name = "local_login_sender_maps",
+    .initial = "static:*",
+    .doc = "Tables from a user of this machine to the senders that it may use with sendmail: addresses, @domain, * (any), <> (the empty one)."};
+inline constexpr Param<std::string> empty_address_local_login_sender_maps_lookup_key{
+    .name = "empty_address_local_login_sender_maps_lookup_key",
+    .initial = "<>",
+    .doc = "What stands for the empty sender in results of local_login_sender_maps."};
+inline constexpr config::ParamInfo params[] = {anvil_rate_time_unit,
+                                               anvil_status_update_time,
+                                               soft_bounce,
+                                               defer_transports,
+                                               bounce_size_limit,
+                                               disable_verp_bounces,
+                                               header_size_limit,
+                                               enable_long_queue_ids,
+                                               confirm_delay_cleared,
+                                               reload_grace_time,
+                                               command_time_limit,
+                                               service_time_limit,
+                                               export_environment,
+                                               internal_mail_filter_classes,
+                                               local_login_sender_maps,
+                                               empty_address_local_login_sender_maps_lookup_key};
 
 }  // namespace posthorn::services

@@ -307,6 +307,11 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
     envelope.set_queue_id(queue_id);
     envelope.set_filter(options()->content_filter);
     log_.info("{}: uid={} from=<{}>", queue_id, envelope.submitter(), smtp::external_address(envelope.sender()));
+    if (judge_) {
+        CO_TRY(Verdict verdict, co_await judge_(envelope.submitter(), envelope.sender()));
+        if (!verdict.allowed)
+            co_return co_await turn_away(std::move(envelope), std::move(read->head), std::move(verdict.login));
+    }
     // A first line with white space in front would continue our own field: it is the body's.
     const bool body_first = read->head.starts_with(' ') || read->head.starts_with('\t');
     const std::string head = received(envelope, envelope.submitter()) + (body_first ? "\r\n" : "") + read->head;

@@ -51,6 +51,13 @@ public:
     /// Says where a report goes: its recipients mapped. An Error: not to be said now.
     using Address = std::function<awaitable<Result<void>>(handoff::Envelope*)>;
 
+    /// May who handed it in say that sender? None: it may.
+    struct Verdict {
+        std::string login;  // who it is, for the report; empty: it has no name here
+        bool allowed = true;
+    };
+    using Judge = std::function<awaitable<Result<Verdict>>(std::uint32_t user, std::string sender)>;
+
     Pickup(Executor executor, PickupOptions options, Reports reports, handoff::Queue& queue, Committed committed, handoff::Cleaner& cleaner,
            const Clock& clock, observe::Log log);
 
@@ -68,6 +75,7 @@ public:
     /// From the next file on.
     void reconfigure(PickupOptions options);
     void address_reports(Address address) { address_ = std::move(address); }
+    void judge_senders(Judge judge) { judge_ = std::move(judge); }
     /// Checks reports and notices where the options say so: header and body, no addresses.
     void inspect_by(handoff::Cleaner* cleaner) { inspector_ = cleaner; }
     /// Whom new mail is shown to; none: nobody.
@@ -100,6 +108,7 @@ private:
     awaitable<Result<void>> give_to_queue(handoff::Envelope original, std::string head, handoff::Envelope envelope, handoff::Content content);
     awaitable<std::expected<Shown, handoff::Refusal>> show_content(handoff::Envelope envelope, const handoff::Content& content);
     Result<handoff::Content> changed_content(const std::string& queue_id, const handoff::Content& content, const Shown& shown);
+    awaitable<Result<void>> turn_away(handoff::Envelope envelope, std::string head, std::string login);
     awaitable<Result<bool>> inspect(handoff::EnqueueRequest* message);
     awaitable<std::expected<bool, handoff::Refusal>> show_and_change(handoff::Envelope* envelope, handoff::Content* content);
     awaitable<Result<void>> send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal);
@@ -112,6 +121,7 @@ private:
     std::shared_ptr<const PickupOptions> options_;
     Reports reports_;
     Address address_;
+    Judge judge_;
     LocalMilters* milters_ = nullptr;
     handoff::Cleaner* inspector_ = nullptr;
     handoff::Queue& queue_;

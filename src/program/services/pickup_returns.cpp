@@ -110,6 +110,17 @@ awaitable<Result<void>> Pickup::send_back(handoff::Envelope envelope, std::strin
     co_return Result<void>{};
 }
 
+/// Its sender is somebody else's, who is told nothing: who handed it in is.
+awaitable<Result<void>> Pickup::turn_away(handoff::Envelope envelope, std::string head, std::string login)
+{
+    const std::string text = fmt::format("not authorized to use sender='{}'", printable(envelope.sender(), true));
+    log_.warning("{}: uid={}: {}", envelope.queue_id(), envelope.submitter(), text);
+    if (login.empty())
+        co_return Result<void>{};
+    envelope.set_sender(std::move(login));
+    co_return co_await send_back(std::move(envelope), std::move(head), handoff::Refusal(550, "5.7.1", text));
+}
+
 // ---- Reports
 
 awaitable<Result<handoff::ReportReply>> Pickup::report(handoff::ReportRequest request)

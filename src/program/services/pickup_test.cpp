@@ -369,3 +369,49 @@ TEST_CASE_FIXTURE(PickupFixture,
     CHECK(set_internal_filter_classes(options, "bounce, other").error().text() ==
           "internal_mail_filter_classes: unknown word \"other\": expected bounce, notify");
 }
+
+TEST_CASE_FIXTURE(PickupFixture, "pickup: who may not say that sender is told so, and the mail goes nowhere")
+{
+    std::vector<std::string> asked;
+    Pickup::Verdict verdict;
+    bool away = false;
+    struct Part {
+        static awaitable<Result<Pickup::Verdict>> judge(std::vector<std::string>* asked, const Pickup::Verdict* verdict, const bool* away,
+                                                        std::uint32_t user, std::string sender)
+        {
+            asked->push_back(fmt::format("{} {}", user == ::getuid() ? "we" : "somebody", sender));
+            if (*away)
+                co_return Error{"table away", "4.3.0"};
+            co_return *verdict;
+        }
+    };
+    pickup->judge_senders([&](std::uint32_t user, std::string sender) { return Part::judge(&asked, &verdict, &away, user, std::move(sender)); });
+    pickup->start();
+    drop(10);
+    run_until([&] { return queue.taken.size() == 1 && names("maildrop").empty(); });
+    CHECK(asked == std::vector<std::string>{"we a@ours.test"});
+    CHECK(queue.taken[0].sender() == "a@ours.test");
+    verdict = {.login = "joe", .allowed = false};
+    drop(10);
+    pickup->wake();
+    run_until([&] { return queue.taken.size() == 2 && names("maildrop").empty(); });
+    CHECK(queue.taken[1].sender().empty());                          // a report, to who handed it in
+    REQUIRE(queue.taken[1].recipients_size() == 1);
+    CHECK(queue.taken[1].recipients(0).address() == "joe");
+    CHECK(queue.contents[1].inline_octets().find("not authorized to use sender='a@ours.test'") != std::string::npos);
+    const auto logged = [&](std::string_view text) {
+        return std::ranges::any_of(sink->lines, [&](const std::string& line) { return line.find(text) != std::string::npos; });
+    };
+    CHECK(logged(fmt::format("uid={}: not authorized to use sender='a@ours.test'", ::getuid())));
+    verdict.login.clear();                                           // nobody who could be told
+    drop(10);
+    pickup->wake();
+    run_until([&] { return names("maildrop").empty(); });
+    CHECK(queue.taken.size() == 2);
+    away = true;                                                     // not known now: it waits
+    drop(10);
+    pickup->wake();
+    run_until([&] { return logged("table away"); });
+    CHECK(names("maildrop").size() == 1);
+    CHECK(queue.taken.size() == 2);
+}

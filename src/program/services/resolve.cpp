@@ -20,6 +20,8 @@
 #include "services/startup.hpp"
 #include "services/table_desk.hpp"
 #include "services/table_files.hpp"
+#include "tables/login_senders.hpp"
+#include "tables/params.hpp"
 #include "verify/params.hpp"
 
 #include <time.h>
@@ -142,6 +144,7 @@ public:
         show_to_milters(milter_options());
         pickup_.show_to(&milters_);
         pickup_.inspect_by(&inspector_);
+        judge_senders();
         pickup_.address_reports([this](handoff::Envelope* envelope) { return address(envelope); });
     }
 
@@ -202,6 +205,7 @@ public:
         while (clock_.steady() - retired_.front().first > longest_question)
             retired_.pop_front();
         pickup_.reconfigure(pickup_options(service_.config_for("pickup")));
+        judge_senders();
         show_to_milters(std::move(milters));
         return process::Reload::in_place;
     }
@@ -228,6 +232,41 @@ private:
         if (const auto set = set_internal_filter_classes(options, snapshot.get(internal_mail_filter_classes)); !set)
             throw config::BadValue(set.error().text());
         return options;
+    }
+
+    /// local_login_sender_maps. What is asked meanwhile keeps the tables of before.
+    void judge_senders()
+    {
+        const config::Snapshot pickup = service_.config_for("pickup");
+        const std::string list = pickup.get(local_login_sender_maps);
+        std::string null_sender = pickup.get(empty_address_local_login_sender_maps_lookup_key);
+        if (tables::LoginSenders::allows_all(list))
+            return pickup_.judge_senders({});
+        tables::Delimiter delimiter;
+        delimiter.characters = pickup.get(tables::recipient_delimiter);
+        delimiter.owner_request_special = pickup.get(tables::owner_request_special);
+        const auto senders = std::make_shared<const tables::LoginSenders>(list, std::move(null_sender), std::move(delimiter), tables_);
+        pickup_.judge_senders([this, senders](std::uint32_t user, std::string sender) { return judge(senders, user, std::move(sender)); });
+    }
+    awaitable<Result<Pickup::Verdict>> judge(std::shared_ptr<const tables::LoginSenders> senders, std::uint32_t user, std::string sender)
+    {
+        Pickup::Verdict verdict;
+        CO_TRY(verdict.login, login_of(user));
+        std::string asked = verdict.login.empty() ? fmt::format("uid:{}", user) : verdict.login;
+        CO_TRY(verdict.allowed, co_await senders->allows(std::move(asked), std::move(sender)));
+        co_return verdict;
+    }
+    /// As /etc/passwd has it, which the supervisor opens: a confined process asks no name service.
+    Result<std::string> login_of(std::uint32_t user) const
+    {
+        TRY(const Fd file, files_->open("/etc/passwd"));
+        TRY(const std::string text, tables::read_all(file.get()));
+        for (const std::string_view line : split(text, "\n")) {
+            const auto fields = split_exact(line, ':');
+            if (fields.size() > 2 && parse_number(fields[2]) == user)
+                return std::string(fields[0]);
+        }
+        return std::string();
     }
 
     milter::Options milter_options() const

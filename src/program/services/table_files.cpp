@@ -97,6 +97,8 @@ Named named_by(const process::Service& service, std::span<const std::string_view
             if (!secret && !wanted(name))
                 continue;
             const auto value = snapshot.expand(definition->value);
+            if (value && name == "local_login_sender_maps" && *value != "static:*")
+                named.table_files.emplace("/etc/passwd");
             if (value && name == chains_by_name && !secret)
                 named.add_value_files(*value);
             if (value)

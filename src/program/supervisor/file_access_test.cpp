@@ -64,6 +64,15 @@ TEST_CASE("broker: files of certificates by name are granted where the table nam
         std::remove((folder + file).c_str());
 }
 
+TEST_CASE("broker: who is asked about senders of users gets their names")
+{
+    FileAccess access;
+    access.grant_value("local_login_sender_maps", "static:*");
+    CHECK_FALSE(access.granted("/etc/passwd"));
+    access.grant_value("local_login_sender_maps", "inline:{{root=*}}");
+    CHECK(access.granted("/etc/passwd"));
+}
+
 TEST_CASE("broker: what a list file names is granted, however deep; not what others could have written, nor what a key file says")
 {
     char name[] = "/tmp/posthorn-broker-XXXXXX";
