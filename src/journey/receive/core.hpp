@@ -41,7 +41,7 @@ struct Server::Core {
     Ceiling ceiling;
     Places places;
     BufferPool buffers, content_buffers;
-    std::unique_ptr<sasl::Authenticator> logins;  // none: nobody can authenticate
+    std::shared_ptr<sasl::Authenticator> logins;  // none: nobody can authenticate
     tables::MatchList sasl_mechanisms, sasl_exceptions;
     tables::MatchList xclient_hosts, xforward_hosts;
     tables::MatchList bare_newline_exclusions, noop_commands, forbidden_commands, etrn_domains, debug_peers, pipe_connect_hosts, unlimited_clients,

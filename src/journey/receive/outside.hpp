@@ -6,12 +6,15 @@
 #include "dns/record.hpp"
 #include "handoff/frames.pb.h"
 #include "net/stream.hpp"
-#include "sasl/server.hpp"
 
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
+
+namespace posthorn::sasl {
+class Authenticator;
+}
 
 namespace posthorn::receive {
 
@@ -50,7 +53,7 @@ public:
 };
 
 /// Clients that authenticate by Cyrus SASL (smtpd_sasl_type = cyrus) are asked about here.
-using CyrusAuthenticator = std::function<std::unique_ptr<sasl::Authenticator>()>;
+using CyrusAuthenticator = std::function<std::shared_ptr<sasl::Authenticator>()>;
 
 /// A connection to the server that knows the clients' passwords (smtpd_sasl_path).
 using AuthConnector = std::function<awaitable<Result<std::unique_ptr<net::Stream>>>()>;

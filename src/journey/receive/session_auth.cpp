@@ -122,10 +122,14 @@ awaitable<bool> Session::authenticate(std::string mechanism, std::optional<std::
 
     if (!co_await flush())                                // what was decided before leaves before any wait
         co_return false;
-    sasl::Answer answer(sasl::Answer::Kind::refused, std::string(core_.logins->unknown_mechanism()));
-    const auto offers = co_await core_.logins->offers();
+    sasl::Answer answer(sasl::Answer::Kind::refused, "Invalid authentication mechanism");
+    question.wanted = facts_.tls ? core_.options.sasl.tls : core_.options.sasl.clear;
+    const bool judges = core_.logins->judges_mechanisms();
+    const auto offers = judges ? Result<std::vector<sasl::Offer>>{} : co_await core_.logins->offers();
     const auto exchange = core_.logins->exchange();
-    if (!offers)
+    if (judges)
+        answer = co_await exchange->begin(std::move(question));
+    else if (!offers)
         answer = {sasl::Answer::Kind::later, "Can't connect to authentication server"};
     else if (const auto known = std::ranges::find(*offers, question.mechanism, &sasl::Offer::name);
              known != offers->end() && fits(*known, core_.options.sasl, facts_.tls))

@@ -168,14 +168,17 @@ private:
     sasl_conn_t* connection_ = nullptr;
 };
 
-/// Whom the client says to be, where its message is one that we can read: for the log.
-std::string claimed(std::string_view mechanism, std::string_view octets)
+unsigned flags_of(Properties wanted)
 {
-    if (mechanism == "LOGIN")
-        return std::string(octets);
-    const auto pieces = split_exact(octets, '\0');
-    return mechanism == "PLAIN" && pieces.size() == 3 ? std::string(pieces[1]) : std::string{};
+    unsigned flags = 0;
+    for (const auto& [property, flag] : property_flags)
+        if (wanted.includes({property}))
+            flags |= static_cast<unsigned>(flag);
+    return flags;
 }
+
+/// What Postfix says of a response that is no base64: the library was never asked.
+constexpr std::string_view no_base64 = "another step is needed in authentication";
 
 }  // namespace
 
@@ -191,22 +194,26 @@ struct Cyrus::Talk::Core {
     const CyrusLibrary& library;
     const CyrusSite& site;
     std::optional<CyrusConnection> connection;
-    std::string mechanism, username;
+    std::string username() const
+    {
+        const void* name = nullptr;
+        return library.get_property(connection->get(), SASL_USERNAME, &name) == SASL_OK && name ? static_cast<const char*>(name) : "";
+    }
 
     Answer answer(int status, const char* said, unsigned length)
     {
         if (status == SASL_CONTINUE)
             return {Answer::Kind::more, base64_encode(std::string_view(said ? said : "", said ? length : 0))};
         if (status == SASL_OK) {
-            const void* name = nullptr;
-            if (library.get_property(connection->get(), SASL_USERNAME, &name) != SASL_OK || !name)
+            std::string name = username();
+            if (name.empty())
                 return {Answer::Kind::later, "cannot look up user name"};
-            return {Answer::Kind::accepted, {}, static_cast<const char*>(name)};
+            return {Answer::Kind::accepted, {}, std::move(name)};
         }
         // Whether somebody exists is nobody's business.
         const std::string text = library.error_text(status == SASL_NOUSER ? SASL_BADAUTH : status, nullptr, nullptr);
         const bool later = status == SASL_UNAVAIL || status == SASL_TRYAGAIN || status == SASL_NOMEM || status == SASL_FAIL;
-        return {later ? Answer::Kind::later : Answer::Kind::refused, text, username};
+        return {later ? Answer::Kind::later : Answer::Kind::refused, text, username()};
     }
 };
 
@@ -285,20 +292,21 @@ CyrusAnswer Cyrus::Talk::begin(const Question& question)
         return result;
     }
     core_->connection.emplace(*std::move(made));
-    core_->mechanism = question.mechanism;
-    (void)core_->connection->demand(0);
+    if (const auto demanded = core_->connection->demand(flags_of(question.wanted)); !demanded) {
+        result.answer = {Answer::Kind::later, demanded.error().text()};
+        return result;
+    }
     std::optional<std::string> initial;
     if (question.initial) {
         initial = *question.initial == "=" ? std::string{} : base64_decode(*question.initial);
         if (!initial) {
-            result.answer = {Answer::Kind::refused, "Invalid base64 data in initial response"};
+            result.answer = {Answer::Kind::refused, std::string(no_base64)};
             return result;
         }
-        core_->username = claimed(core_->mechanism, *initial);
     }
     const char* said = nullptr;
     unsigned length = 0;
-    const int status = core_->library.server_start(core_->connection->get(), core_->mechanism.c_str(), initial ? initial->data() : nullptr,
+    const int status = core_->library.server_start(core_->connection->get(), question.mechanism.c_str(), initial ? initial->data() : nullptr,
                                                    initial ? static_cast<unsigned>(initial->size()) : 0, &said, &length);
     result.answer = core_->answer(status, said, length);
     return result;
@@ -310,11 +318,9 @@ CyrusAnswer Cyrus::Talk::respond(const std::string& response)
     const CyrusScope scope(core_->site, &result.complaints);
     const auto octets = base64_decode(response);
     if (!octets || !core_->connection) {
-        result.answer = {Answer::Kind::refused, "Invalid base64 data in response", core_->username};
+        result.answer = {Answer::Kind::refused, std::string(no_base64)};
         return result;
     }
-    if (core_->username.empty())
-        core_->username = claimed(core_->mechanism, *octets);
     const char* said = nullptr;
     unsigned length = 0;
     const int status = core_->library.server_step(core_->connection->get(), octets->data(), static_cast<unsigned>(octets->size()), &said, &length);

@@ -181,9 +181,17 @@ TEST_CASE("Cyrus SASL: passwords of sasldb, with a realm or that of the site; re
         CHECK(refused.answer.username == user);
         CHECK(refused.complaints == std::vector<std::string>{"SASL authentication failure: Password verification failed"});
     }
-    CHECK(ask(cyrus, CyrusHouse::plain, "PLAIN", {"?"}).answer.text == "Invalid base64 data in initial response");
-    CHECK(ask(cyrus, CyrusHouse::plain, "LOGIN", {"?"}).answer.text == "Invalid base64 data in response");
-    CHECK(ask(cyrus, CyrusHouse::plain, "X-NONE", {}).answer.text == "no mechanism available");
+    CHECK(ask(cyrus, CyrusHouse::plain, "PLAIN", {"?"}).answer.text == "another step is needed in authentication");
+    CHECK(ask(cyrus, CyrusHouse::plain, "LOGIN", {"?"}).answer.text == "another step is needed in authentication");
+    const CyrusAnswer none = ask(cyrus, CyrusHouse::plain, "X-NONE", {});
+    CHECK(none.answer.text == "no mechanism available");
+    CHECK(none.answer.username.empty());
+    CHECK(none.complaints == std::vector<std::string>{"SASL authentication failure: Couldn't find mech X-NONE"});
+    Question weak;
+    weak.mechanism = "PLAIN";
+    weak.initial = plain("joe", "secret");
+    weak.wanted = {Property::no_plaintext};
+    CHECK(cyrus.talk(CyrusHouse::plain)->begin(weak).answer.text == "encryption needed to use mechanism");
 }
 
 TEST_CASE("Cyrus SASL: our client's mechanisms and the library's agree")

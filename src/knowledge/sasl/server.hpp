@@ -12,7 +12,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace posthorn::sasl {
@@ -29,6 +28,7 @@ struct Question {
     std::optional<std::string> initial;  // as it came: base64, "=" where it is empty; none: nothing came
     std::string client_address, server_address;  // empty: not known
     std::uint16_t client_port = 0, server_port = 0;
+    Properties wanted;  // of the mechanism
     bool secured = false;  // under TLS
     bool certificate = false;  // and our authorities vouch for the client
 };
@@ -55,8 +55,8 @@ public:
     /// An Error: nothing is known now. Those of before, where it has gone away since.
     virtual awaitable<Result<std::vector<Offer>>> offers() = 0;
     virtual std::unique_ptr<Exchange> exchange() = 0;
-    /// Why a client is refused that asks for what is not offered.
-    virtual std::string_view unknown_mechanism() const { return "Invalid authentication mechanism"; }
+    /// It refuses by itself what is not offered, or is less than what is wanted.
+    virtual bool judges_mechanisms() const { return false; }
 };
 
 }  // namespace posthorn::sasl

@@ -38,6 +38,7 @@ public:
         step.set_client_port(question.client_port);
         step.set_server_address(std::move(question.server_address));
         step.set_server_port(question.server_port);
+        step.set_properties(question.wanted.bits());
         const auto channel = co_await client_.wait_channel();
         if (channel)
             channel_ = *channel;
@@ -264,6 +265,7 @@ awaitable<void> SaslDesk::step(std::shared_ptr<Talks> talks, sasl::asked::Step s
         question.client_port = static_cast<std::uint16_t>(step.client_port());
         question.server_address = step.server_address();
         question.server_port = static_cast<std::uint16_t>(step.server_port());
+        question.wanted = sasl::Properties::from_bits(static_cast<std::uint8_t>(step.properties()));
         return talk->begin(question);
     };
     sasl::CyrusAnswer said = co_await on_thread(threads_, std::move(work));

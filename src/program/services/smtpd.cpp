@@ -175,7 +175,7 @@ private:
         made.rates = &rates_;
         made.postmaster = this;
         made.cyrus = [this] {
-            return std::make_unique<SaslLink>(
+            return std::make_shared<SaslLink>(
                 sasl_, sasl_place(service_.config(), service_.start_record().chroot()), [this] { service_.want("sasl"); }, service_.log());
         };
         made.tls = tls_ ? &acceptor_ : nullptr;
