@@ -211,8 +211,8 @@ deliver::LocalOptions options_of(process::Service& service, tables::FileOpener& 
     options.strict_ownership = config.get(deliver::strict_mailbox_ownership);
     options.forward_path = config.get(deliver::forward_path).text;
     if (config.get(deliver::biff)) {
-        const servent* const service = ::getservbyname("biff", "udp");
-        options.biff_port = service ? ntohs(static_cast<std::uint16_t>(service->s_port)) : 512;
+        const servent* const comsat = ::getservbyname("biff", "udp");
+        options.biff_port = comsat ? ntohs(static_cast<std::uint16_t>(comsat->s_port)) : 512;
     }
     options.home_mailbox = config.get(deliver::home_mailbox);
     options.spool_directory = config.get(deliver::mail_spool_directory);
