@@ -81,7 +81,7 @@ SESSIONS = {
 }
 CYRUS_SESSIONS = ["in", "initial later", "login", "login in one", "lower case", "refused", "login refused", "nobody", "no such mechanism", "aborted", "no base64", "digest refused",
                   "as another", "realm said", "no message", "lost"]
-ONLY = {**{name: ["in", "refused", "login"] for name in CYRUS}, "cyrus": CYRUS_SESSIONS, "cyrus saslauthd": CYRUS_SESSIONS, "cyrus realm": ["in", "realm said", "login refused"],
+ONLY = {**{name: ["in", "refused", "login"] for name in CYRUS}, "cyrus": CYRUS_SESSIONS, "cyrus saslauthd": ["in", "login", "refused", "login refused", "nobody", "as another", "realm said"], "cyrus realm": ["in", "realm said", "login refused"],
         "cyrus careful": ["in", "digest refused", "login"], "cyrus owners": ["in", "owner", "stranger"],
         **{line: [name for name in SESSIONS if name not in ("digest refused", "as another", "realm said", "no message")] for line in ["plain"]},
         "old": ["in"], "careful": ["in", "login"], "tls only": ["in"], "excepted": ["in"], "hidden": ["in"], "filtered": ["in", "login"], "owners": ["in", "owner", "stranger"],
@@ -196,6 +196,9 @@ class Side:
             master += master_line(f"to{number} unix - - n - - smtp", {"syslog_name": f"to{number}", **{key: value.replace("NEXTHOP", hops[name]) for key, value in given.items()}})
         self.system.add_services(master, self.ports.values())
         self.numbers = {name: number for number, name in enumerate(self.ports)}
+        # Each port has been asked for its greeting: those sessions are not of the questions.
+        wait_until(lambda: set(self.numbers.values()) <= {int(number) for number in re.findall(r" at(\d+)/smtpd\[\d+\]: disconnect", self.read())},
+                   f"{kind}: the sessions that asked for greetings are over")
 
     def read(self, start=0):
         return self.system.log_path.read_text(errors="replace")[start:]

@@ -1,6 +1,7 @@
 """AUTH with real programs: Dovecot or Cyrus SASL knows the passwords, Python's smtplib and swaks are clients, aiosmtpd is a provider that wants a login."""
 import base64
 import os
+import pathlib
 import re
 import smtplib
 import subprocess
@@ -105,7 +106,7 @@ class Authentication(Journey):
         server, = posthorn.pids_of("smtpd")
         if os.geteuid() == 0:
             def holds(pid):
-                return "libsasl2" in open(f"/proc/{pid}/maps").read()
+                return "libsasl2" in pathlib.Path(f"/proc/{pid}/maps").read_text()
             self.assertEqual((holds(asker), holds(server)), (True, False))
         # It ends, and comes back; nobody's AUTH is refused for that.
         os.kill(asker, 9)

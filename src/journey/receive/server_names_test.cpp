@@ -7,11 +7,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 using namespace posthorn;
 using namespace posthorn::receive;
+using namespace posthorn::receive::testing;
 
 TEST_CASE("server names: the name itself, then the domains above it with a dot; what is not there has the default chain, and is told")
 {
@@ -34,9 +36,12 @@ TEST_CASE("server names: the name itself, then the domains above it with a dot; 
     CHECK(chain(names, "no_host..test").value() == std::nullopt);
     CHECK(house.logged("warning: TLS SNI from client[192.0.2.1] is invalid: no_host..test"));
 
-    std::ofstream(folder / "broken") << "mx.one.test /nonexistent/file\n";
-    CHECK(!chain(ServerNames(fmt::format("texthash:{}/broken", folder.string()), house.tables, observe::Log(house.sink, "postfix/smtpd")),
-                 "mx.one.test"));
-    CHECK(!chain(ServerNames("environ:", house.tables, observe::Log(house.sink, "postfix/smtpd")), "PATH").has_value());
+    // A table that cannot answer, and what postmap -F did not make, are no reason for another certificate.
+    const ServerNames away("fail:table", house.tables, observe::Log(house.sink, "postfix/smtpd"));
+    CHECK(!chain(away, "mx.one.test"));
+    REQUIRE(::setenv("mx.one.test", "no base64", 1) == 0);
+    const ServerNames plain("environ:x", house.tables, observe::Log(house.sink, "postfix/smtpd"));
+    CHECK(chain(plain, "mx.one.test").error().text() == "tls_server_sni_maps: the value for mx.one.test is no base64");
+    CHECK(house.logged("warning: tls_server_sni_maps: malformed BASE64 value for mx.one.test: is the table made by postmap -F?"));
     std::filesystem::remove_all(folder);
 }

@@ -25,18 +25,18 @@ std::vector<std::string> said(std::vector<config::Assignment> settings, std::vec
 
 TEST_CASE("unserved: what nothing acts on is named with its place and what does not happen")
 {
-    CHECK(said({{"relayhost", "x"}, {"internal_mail_filter_classes", "bounce"}, {"qmqpd_authorized_clients", "x"}}) ==
+    CHECK(said({{"relayhost", "x"}, {"best_mx_transport", "local"}, {"qmqpd_authorized_clients", "x"}}) ==
           std::vector<std::string>{
-              "/etc/x/main.cf, line 2: internal_mail_filter_classes is accepted but not acted on yet: mail that is made here is not inspected",
+              "/etc/x/main.cf, line 2: best_mx_transport is accepted but not acted on yet: mail that would loop to this host is returned",
               "/etc/x/main.cf, line 3: qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served"});
-    CHECK(said({}, {{"internal_mail_filter_classes", "notify", 12}}) ==
+    CHECK(said({}, {{"best_mx_transport", "local", 12}}) ==
           std::vector<std::string>{
-              "/etc/x/master.cf, line 12: internal_mail_filter_classes is accepted but not acted on yet: mail that is made here is not inspected"});
+              "/etc/x/master.cf, line 12: best_mx_transport is accepted but not acted on yet: mail that would loop to this host is returned"});
 }
 
 TEST_CASE("unserved: defaults, empty values, what is read, families, LMTP twins, names that are referred to and names nobody knows say nothing")
 {
-    CHECK(said({{"biff", "yes"},
+    CHECK(said({{"frozen_delivered_to", "yes"},
                 {"smtpd_milters", ""},
                 {"alias_maps", "hash:/etc/aliases"},
                 {"home_mailbox", "Maildir/"},
@@ -61,12 +61,12 @@ TEST_CASE("unserved: what is declared so that it is judged, and changes nothing,
 TEST_CASE("unserved: an LMTP twin has the consequence of its SMTP parameter, and the longest beginning counts")
 {
     CHECK(said({{"lmtp_per_request_deadline", "yes"},
-                {"local_login_sender_maps", "static:x"},
+                {"best_mx_transport", "local"},
                 {"local_command_shell", "/bin/x"},
                 {"smtp_tls_dcert_file", "x"}}) ==
           std::vector<std::string>{
+              "/etc/x/main.cf, line 2: best_mx_transport is accepted but not acted on yet: mail that would loop to this host is returned",
               "/etc/x/main.cf, line 1: lmtp_per_request_deadline is accepted but not acted on yet: a slow peer has the time limit of each step",
-              "/etc/x/main.cf, line 2: local_login_sender_maps is accepted but not acted on yet: local users may send mail with any sender",
               "/etc/x/main.cf, line 4: smtp_tls_dcert_file is accepted but not acted on yet: DSA certificates are not used"});
 }
 

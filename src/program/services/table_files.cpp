@@ -122,7 +122,7 @@ awaitable<std::map<std::string, Fd, std::less<>>> ask_broker(process::Service& s
     std::map<std::string, Fd, std::less<>> files;
     while (!named.table_files.empty() || !named.lists.empty()) {
         Named more;
-        for (const std::set<std::string>* paths : {&named.table_files, &named.lists})
+        for (const std::set<std::string>* paths : {&named.lists, &named.table_files})          // what is both is read as a list
             for (const std::string& path : *paths) {
                 if (!asked.insert(path).second)
                     continue;

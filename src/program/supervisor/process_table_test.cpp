@@ -66,6 +66,12 @@ TEST_CASE("process table: Postfix's stock master.cf becomes memory, qmgr, resolv
         keys += process.key + " ";
     CHECK(keys == "memory qmgr resolve sasl smtp/inet submission/inet smtp/unix relay/unix local/unix virtual/unix lmtp/unix maildrop/unix ");
     CHECK(line(*table, "maildrop/unix").on_demand);
+    // Cyrus SASL, where it is asked for, by each server's own options.
+    CHECK(line(*table, "sasl").on_demand);
+    CHECK(line(*table, "sasl").sockets.front().name == "private/posthorn.sasl");
+    CHECK(line(*table, "sasl").folded.size() == 2);
+    CHECK(line(*table, "sasl").folded[1].service == "submission");
+    CHECK(!line(*table, "sasl").folded[1].overrides.empty());
     CHECK(line(*table, "maildrop/unix").process_limit == 100);   // each of its deliveries is a process
     CHECK_FALSE(line(*table, "relay/unix").on_demand);
     CHECK(table->warnings.empty());
@@ -120,7 +126,7 @@ TEST_CASE("process table: an empty file still runs queue, routing and memory, an
 {
     const auto table = process_table(parsed("\n"), {});
     REQUIRE(table);
-    CHECK(table->lines.size() == 3);
+    CHECK(table->lines.size() == 4);
     CHECK(table->warnings.size() == 4);
     CHECK(line(*table, "resolve").sockets[1].name == "public/pickup");
 }

@@ -431,7 +431,7 @@ TEST_CASE("screen: what is said to a client that failed")
 TEST_CASE("screen: footers, keywords and the filter of commands, for a client that failed")
 {
     const auto house_of = [](Settings more) {
-        more.insert(more.end(), {{"postscreen_access_list", "reject"}, {"postscreen_denylist_action", "enforce"}, {"postscreen_greet_banner", ""}});
+        more.insert(more.begin(), {{"postscreen_access_list", "reject"}, {"postscreen_denylist_action", "enforce"}, {"postscreen_greet_banner", ""}});
         return std::make_unique<House>(screened(std::move(more)));
     };
     const auto stock = house_of({{"smtpd_reject_footer", "\\c. Tell $client_address, port $client_port"},
@@ -448,7 +448,7 @@ TEST_CASE("screen: footers, keywords and the filter of commands, for a client th
     }
     const auto own = house_of({{"smtpd_reject_footer", "not this"},
                                {"postscreen_reject_footer", "help"},
-                               {"postscreen_reject_footer_maps", "regexp:{{/^502/ what}, {/^501/ $$nothing}}"},
+                               {"postscreen_reject_footer_maps", "regexp:{{/^502/ what}, {/^501/ $$$$nothing}}"},
                                {"postscreen_discard_ehlo_keyword_address_maps", "inline:{192.0.2.9=size}"},
                                {"postscreen_command_filter", "regexp:{{/^HELLO (.*)/ HELO $$1}}"}});
     Talk talk(*own);
