@@ -38,7 +38,7 @@ Owner choose_owner()
     if (have("postfix", "postdrop"))
         return {"postfix", "postdrop"};
     // Whoever owns the queue may not be who commands of strangers run as: local delivery refuses to work so.
-    for (const char* const other : {"daemon", "bin", "games"})
+    for (const char* const other : {"bin", "daemon", "games"})
         if (const passwd* const found = ::getpwnam(other); found && found->pw_uid != 0 && found->pw_gid != 0)
             return {"nobody", "mail", other};
     return {"nobody", "mail", {}};
