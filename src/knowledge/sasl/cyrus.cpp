@@ -193,7 +193,7 @@ struct Cyrus::Talk::Core {
 
     const CyrusLibrary& library;
     const CyrusSite& site;
-    std::optional<CyrusConnection> connection;
+    std::unique_ptr<CyrusConnection> connection;
     std::string username() const
     {
         const void* name = nullptr;
@@ -291,7 +291,7 @@ CyrusAnswer Cyrus::Talk::begin(const Question& question)
         result.answer = {Answer::Kind::later, made.error().text()};
         return result;
     }
-    core_->connection.emplace(*std::move(made));
+    core_->connection = std::make_unique<CyrusConnection>(*std::move(made));
     if (const auto demanded = core_->connection->demand(flags_of(question.wanted)); !demanded) {
         result.answer = {Answer::Kind::later, demanded.error().text()};
         return result;

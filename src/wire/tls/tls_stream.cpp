@@ -221,12 +221,13 @@ private:
     /// Which certificate the client is shown. A chain that cannot be had, or not used, is worse than a wrong one: the client comes again.
     awaitable<void> choose(const FindChain& find)
     {
-        const auto chain = co_await find(choice_.name);
-        Result<void> done = chain ? Result<void>{} : Result<void>(chain.error());
-        if (chain && *chain) {
-            done = show_chain(ssl_.get(), **chain, choice_.name);
-            chosen_ = done ? choice_.name : "";
-        }
+        const auto answer = co_await find(choice_.name);
+        Result<void> done = answer ? Result<void>{} : Result<void>(answer.error());
+        if (answer)
+            if (const std::optional<std::string>& chain = *answer) {
+                done = show_chain(ssl_.get(), *chain, choice_.name);
+                chosen_ = done ? choice_.name : "";
+            }
         if (!done)
             refusal_ = done.error();
         choice_.state = done ? NameChoice::State::settled : NameChoice::State::refused;

@@ -59,14 +59,16 @@ awaitable<std::string> Gate::with_footer(std::string reply, net::Endpoint client
 {
     if ((!reply.starts_with('4') && !reply.starts_with('5')) || (footers_.empty() && options().footer.empty()))
         co_return reply;
-    auto found = footers_.empty() ? tables::Answer(std::nullopt) : co_await footers_.lookup(reply);
-    if (!found) {
-        log_.warning("{}: {} lookup error for \"{}\"", name_of(client), footers_.parameter(), printable(reply));
-        found = std::nullopt;
+    std::optional<std::string> own;
+    if (!footers_.empty()) {
+        auto found = co_await footers_.lookup(reply);
+        if (found)
+            own = *std::move(found);
+        else
+            log_.warning("{}: {} lookup error for \"{}\"", name_of(client), footers_.parameter(), printable(reply));
     }
-    const bool own = found->has_value();
     const std::string ip = client.is_unix() ? "127.0.0.1" : client.ip.text();
-    auto made = receive::with_footer(reply, own ? **found : options().footer,
+    auto made = receive::with_footer(reply, own ? *own : options().footer,
                                      {.client_address = ip,
                                       .server_name = core_.options.myhostname,
                                       .client_port = static_cast<std::uint16_t>(client.is_unix() ? 0 : client.port),

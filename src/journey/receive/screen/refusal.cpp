@@ -131,8 +131,8 @@ awaitable<std::string> Refusal::ehlo(bool extended)
         const auto found = co_await gate_.discards_.lookup(address_.is_unix() ? "127.0.0.1" : address_.ip.text());
         if (!found)
             gate_.log_.warning("{}: {}: {}", client_, gate_.discards_.parameter(), found.error().text());
-        else if (*found)
-            discarded = smtp::parse_discard_list(**found).keywords;
+        else if (const std::optional<std::string>& list = *found)
+            discarded = smtp::parse_discard_list(*list).keywords;
     }
     discarded.insert(smtp::Keyword::pipelining);
     const auto* tls = gate_.core_.outside.tls;
