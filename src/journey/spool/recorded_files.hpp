@@ -51,10 +51,22 @@ public:
 
     /// A disk as a power loss now could leave it.
     std::unique_ptr<RecordedFiles> power_loss(std::mt19937_64& random) const;
-    std::size_t operations() const { return number_; }
-    std::size_t syncs() const { return syncs_; }
+    std::size_t operations() const
+    {
+        const std::lock_guard lock(mutex_);
+        return number_;
+    }
+    std::size_t syncs() const
+    {
+        const std::lock_guard lock(mutex_);
+        return syncs_;
+    }
     /// Spares that were taken.
-    std::size_t taken() const { return taken_; }
+    std::size_t taken() const
+    {
+        const std::lock_guard lock(mutex_);
+        return taken_;
+    }
     /// Overwrites octets of the disk itself, as a failing drive does.
     void damage(std::string_view name, std::uint64_t offset, std::string_view octets);
     std::uint64_t size(std::string_view name) const;
