@@ -18,8 +18,8 @@ using namespace posthorn::spool;
 namespace {
 
 /// A queue in a folder of the file system.
-struct Queue {
-    Queue() { reopen(); }
+struct QueueInFolder {
+    QueueInFolder() { reopen(); }
     void reopen()
     {
         spool.reset();
@@ -65,7 +65,7 @@ const std::string long_text = octets_of(1, 300'000), short_text = octets_of(2, 7
 
 TEST_CASE("spare: the file of a message that has left is written over by the next, and has its length")
 {
-    Queue queue;
+    QueueInFolder queue;
     const Lease first = queue.enqueue(1, long_text);
     const ino_t inode = queue.inode(queue_id(1));
     queue.remove(first);
@@ -86,7 +86,7 @@ TEST_CASE("spare: the file of a message that has left is written over by the nex
 
 TEST_CASE("spare: what somebody still reads is his to the end, also in another process")
 {
-    Queue queue;
+    QueueInFolder queue;
     const Lease first = queue.enqueue(1, long_text);
     auto reader = queue.on.get(queue.spool->content(first));
     REQUIRE(reader);
@@ -111,7 +111,7 @@ TEST_CASE("spare: what somebody still reads is his to the end, also in another p
 
 TEST_CASE("spare: a file with another name as well is not written over: a backup has it")
 {
-    Queue queue;
+    QueueInFolder queue;
     const Lease first = queue.enqueue(1, long_text);
     REQUIRE(queue.on.get(queue.spool->backup("copy")));
     queue.remove(first);
@@ -122,7 +122,7 @@ TEST_CASE("spare: a file with another name as well is not written over: a backup
 
 TEST_CASE("spare: no more than there is a use for, none that is large, and a new start has none")
 {
-    Queue queue;
+    QueueInFolder queue;
     std::vector<Lease> leases;
     for (int number = 1; number <= static_cast<int>(spare_files) + 8; ++number)
         leases.push_back(queue.enqueue(number, short_text));
@@ -137,7 +137,7 @@ TEST_CASE("spare: no more than there is a use for, none that is large, and a new
 
 TEST_CASE("spare: who was faster has it, and one that is held by its writer is nobody's")
 {
-    Queue queue;
+    QueueInFolder queue;
     queue.remove(queue.enqueue(1, long_text));
     auto one = IncomingFile::create(*queue.files, queue_id(2));
     auto other = IncomingFile::create(*queue.files, queue_id(3));
@@ -150,7 +150,7 @@ TEST_CASE("spare: who was faster has it, and one that is held by its writer is n
 
 TEST_CASE("spare: its writer reads what he wrote, not what was there")
 {
-    Queue queue;
+    QueueInFolder queue;
     queue.remove(queue.enqueue(1, long_text));
     auto file = IncomingFile::create(*queue.files, queue_id(2));
     REQUIRE((file && file->append("short\r\n")));

@@ -18,7 +18,7 @@
 using namespace posthorn;
 using namespace posthorn::sasl;
 using namespace std::string_literals;
-using Kind = Answer::Kind;
+using AnswerKind = Answer::Kind;
 
 namespace {
 
@@ -85,7 +85,7 @@ CyrusAnswer ask(const Cyrus& cyrus, std::size_t site, std::string mechanism, con
     if (question.mechanism == "PLAIN")
         question.initial = said.at(next++);
     CyrusAnswer answer = talk->begin(question);
-    while (answer.answer.kind == Kind::more && next < said.size())
+    while (answer.answer.kind == AnswerKind::more && next < said.size())
         answer = talk->respond(said[next++]);
     return answer;
 }
@@ -102,14 +102,14 @@ Answer client(const Cyrus& cyrus, std::size_t site, std::string_view name, const
     if (auto initial = mechanism->initial())
         question.initial = initial->empty() ? "=" : base64_encode(*initial);
     Answer answer = talk->begin(question).answer;
-    for (int turns = 0; answer.kind == Kind::more && turns < 10; ++turns) {
+    for (int turns = 0; answer.kind == AnswerKind::more && turns < 10; ++turns) {
         const auto next = mechanism->answer(base64_decode(answer.text).value());
         if (!next)
-            return {Kind::refused, "the client gave up: " + next.error().text()};
+            return {AnswerKind::refused, "the client gave up: " + next.error().text()};
         answer = talk->respond(base64_encode(*next)).answer;
     }
-    if (answer.kind == Kind::accepted && !mechanism->finished())
-        return {Kind::refused, "the server has not proved itself"};
+    if (answer.kind == AnswerKind::accepted && !mechanism->finished())
+        return {AnswerKind::refused, "the server has not proved itself"};
     return answer;
 }
 
@@ -167,16 +167,16 @@ TEST_CASE("Cyrus SASL: what is offered is the file's, with what each mechanism p
 TEST_CASE("Cyrus SASL: passwords of sasldb, with a realm or that of the site; refusals say nothing of who exists")
 {
     NEEDS_CYRUS();
-    CHECK(ask(cyrus, CyrusHouse::plain, "PLAIN", {plain("joe", "secret")}).answer.kind == Kind::accepted);
+    CHECK(ask(cyrus, CyrusHouse::plain, "PLAIN", {plain("joe", "secret")}).answer.kind == AnswerKind::accepted);
     CHECK(ask(cyrus, CyrusHouse::plain, "PLAIN", {plain("joe", "secret")}).answer.username == "joe");
-    CHECK(ask(cyrus, CyrusHouse::plain, "PLAIN", {plain("joe@realm.test", "other")}).answer.kind == Kind::accepted);
+    CHECK(ask(cyrus, CyrusHouse::plain, "PLAIN", {plain("joe@realm.test", "other")}).answer.kind == AnswerKind::accepted);
     CHECK(ask(cyrus, CyrusHouse::named, "PLAIN", {plain("joe", "other")}).answer.username == "joe@realm.test");
-    CHECK(ask(cyrus, CyrusHouse::rooted, "PLAIN", {plain("joe", "in the root")}).answer.kind == Kind::accepted);
+    CHECK(ask(cyrus, CyrusHouse::rooted, "PLAIN", {plain("joe", "in the root")}).answer.kind == AnswerKind::accepted);
     const CyrusAnswer login = ask(cyrus, CyrusHouse::named, "LOGIN", {base64_encode("joe"), base64_encode("other")});
-    CHECK(login.answer.kind == Kind::accepted);
+    CHECK(login.answer.kind == AnswerKind::accepted);
     for (const auto& [user, password] : {std::pair{"joe", "wrong"}, {"nobody", "secret"}}) {
         const CyrusAnswer refused = ask(cyrus, CyrusHouse::plain, "PLAIN", {plain(user, password)});
-        CHECK(refused.answer.kind == Kind::refused);
+        CHECK(refused.answer.kind == AnswerKind::refused);
         CHECK(refused.answer.text == "authentication failure");
         CHECK(refused.answer.username == user);
         CHECK(refused.complaints == std::vector<std::string>{"SASL authentication failure: Password verification failed"});
@@ -200,9 +200,9 @@ TEST_CASE("Cyrus SASL: our client's mechanisms and the library's agree")
     for (const char* const name : {"PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"}) {
         CAPTURE(name);
         const Answer good = client(cyrus, CyrusHouse::plain, name, "joe", "secret");
-        CHECK_MESSAGE(good.kind == Kind::accepted, good.text);
+        CHECK_MESSAGE(good.kind == AnswerKind::accepted, good.text);
         CHECK(good.username == "joe");
-        CHECK(client(cyrus, CyrusHouse::plain, name, "joe", "wrong").kind != Kind::accepted);
+        CHECK(client(cyrus, CyrusHouse::plain, name, "joe", "wrong").kind != AnswerKind::accepted);
     }
 }
 
@@ -210,12 +210,12 @@ TEST_CASE("Cyrus SASL: a saslauthd that is away is told of, and is nobody's wron
 {
     NEEDS_CYRUS();
     const CyrusAnswer away = ask(cyrus, CyrusHouse::daemon, "PLAIN", {plain("joe", "secret")});
-    CHECK(away.answer.kind == Kind::later);
+    CHECK(away.answer.kind == AnswerKind::later);
     CHECK(away.answer.text == "generic failure");
     REQUIRE(!away.complaints.empty());
     CHECK(away.complaints.front() == "SASL authentication failure: cannot connect to saslauthd server: No such file or directory");
     const CyrusAnswer nowhere = ask(cyrus, CyrusHouse::nowhere, "PLAIN", {plain("joe", "secret")});
-    CHECK(nowhere.answer.kind != Kind::accepted);
+    CHECK(nowhere.answer.kind != AnswerKind::accepted);
     CHECK(!nowhere.complaints.empty());
 }
 
@@ -231,7 +231,8 @@ TEST_CASE("Cyrus SASL: many clients at once, on threads of their own, have their
                 const bool realm = (number + turn) % 2 != 0;
                 const Answer answer =
                     client(cyrus, realm ? CyrusHouse::named : CyrusHouse::plain, realm ? "PLAIN" : "CRAM-MD5", "joe", realm ? "other" : "secret");
-                right[static_cast<std::size_t>(number)] += answer.kind == Kind::accepted && answer.username == (realm ? "joe@realm.test" : "joe");
+                right[static_cast<std::size_t>(number)] +=
+                    answer.kind == AnswerKind::accepted && answer.username == (realm ? "joe@realm.test" : "joe");
             }
         });
     for (std::thread& thread : threads)
