@@ -37,6 +37,17 @@ class LogAnalysis(Journey):
         text = subprocess.run(["perl", self.program, str(posthorn.log_path)], capture_output=True, text=True, timeout=60, check=True).stdout
         return text, {name: int(count) for count, name in re.findall(r"(?m)^ +(\d+)[km]? +([a-z][a-z/ ]+?)(?: +\(.*\))?$", text[:text.index("Per-")])}
 
+    @staticmethod
+    def senders(log):
+        """Whom pflogsumm can count: it wants to hear of a message (client=, uid=) before qmgr names its sender, and each process has a thread of its own that writes its log."""
+        heard, senders = set(), set()
+        for line in log.splitlines():
+            if begun := re.search(r"\[\d+\]: (\w+): (?:client|uid)=", line):
+                heard.add(begun.group(1))
+            elif (said := re.search(r"/qmgr\[\d+\]: (\w+): from=<(.+?)>, size", line)) and said.group(1) in heard:
+                senders.add(said.group(2))
+        return senders
+
     def test_pflogsumm_counts_what_happened(self):
         if not self.program:
             self.skipTest("pflogsumm cannot be had here")
@@ -72,7 +83,7 @@ class LogAnalysis(Journey):
         self.assertEqual(counts["deferred"], 1, text)
         self.assertEqual(counts["bounced"], 2, text)
         self.assertEqual(counts["rejected"], 1, text)
-        self.assertGreaterEqual(counts["senders"], 2, text)
+        self.assertEqual(counts["senders"], len(self.senders(posthorn.log())), text)
         self.assertGreaterEqual(counts["recipients"], 13, text)
         self.assertEqual(len(re.findall(r"status=sent", posthorn.log())), counts["delivered"])
 

@@ -110,8 +110,8 @@ TEST_CASE("copy: a directory that starts, with what is not carried over as a com
     const Folder folder;
     const std::string from = folder.path() + "/old", to = folder.path() + "/new";
     fs::create_directories(from + "/sub");
-    folder.write("old/main.cf", quiet + "internal_mail_filter_classes = bounce,\n  notify\nvirtual_alias_maps = texthash:" + from +
-                                    "/sub/virtual\n# see " + from + "/doc\n");
+    folder.write("old/main.cf", quiet + "tls_random_source = dev:\n  /dev/urandom\nvirtual_alias_maps = texthash:" + from + "/sub/virtual\n# see " +
+                                    from + "/doc\n");
     folder.write("old/master.cf", small_master + "qmqp unix n - n - - qmqpd\n");
     folder.write("old/sub/virtual", "a@b.test c@d.test\n", 0640);
     const auto survey = migrate::survey(from);
@@ -122,7 +122,7 @@ TEST_CASE("copy: a directory that starts, with what is not carried over as a com
     CHECK(
         folder.read("new/main.cf") ==
         "# Made by posthorn migrate from " + from + "; what is not carried over is a comment with its reason.\n" + quiet +
-            "# posthorn: internal_mail_filter_classes is not acted on: mail that is made here is not inspected\n# internal_mail_filter_classes = bounce,\n#   notify\n"
+            "# posthorn: tls_random_source is not acted on: OpenSSL takes its random octets from the system\n# tls_random_source = dev:\n#   /dev/urandom\n"
             "virtual_alias_maps = texthash:" +
             to + "/sub/virtual\n# see " + from + "/doc\n");
     CHECK(folder.read("new/master.cf")
