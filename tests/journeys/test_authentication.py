@@ -17,6 +17,17 @@ MECHANISMS = ("scram-sha-256", "scram-sha-1", "digest-md5", "cram-md5", "plain",
 
 
 class Authentication(Journey):
+    def send_as_eve(self, posthorn):
+        """By each mechanism that Python's client has; what she sends arrives."""
+        for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5"):
+            with posthorn.smtp() as client:
+                client.ehlo()
+                client.user, client.password = "eve", "also, secret"
+                self.assertEqual(client.auth(mechanism, getattr(client, "auth_" + mechanism.lower().replace("-", "_")))[0], 235)
+                client.sendmail("eve@here.test", [f"{mechanism.lower()}@there.test"], "Subject: x\r\n\r\nhello\r\n")
+            posthorn.wait_log(rf"client=\S+, sasl_method={mechanism}, sasl_username=eve\n")
+            posthorn.wait_log(rf"to=<{mechanism.lower()}@there\.test>.* status=sent")
+
     def dovecot(self, posthorn, **more):
         server = Dovecot(f"{posthorn.dir}/queue/private/auth", {"joe@here.test": "secret", "eve": "also, secret"}, **more)
         self._opened.append(server)
@@ -38,14 +49,7 @@ class Authentication(Journey):
             self.assertEqual(refused.exception.smtp_code, 535)
         # As fail2ban's filter for Postfix wants it.
         posthorn.wait_log(r"postfix/smtpd\[\d+\]: warning: [-._\w]+\[127\.0\.0\.1\]: SASL CRAM-MD5 authentication failed: \S.*, sasl_username=joe@here\.test\n")
-        for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5"):
-            with posthorn.smtp() as client:
-                client.ehlo()
-                client.user, client.password = "eve", "also, secret"
-                self.assertEqual(client.auth(mechanism, getattr(client, "auth_" + mechanism.lower().replace("-", "_")))[0], 235)
-                client.sendmail("eve@here.test", [f"{mechanism.lower()}@there.test"], "Subject: x\r\n\r\nhello\r\n")
-            posthorn.wait_log(rf"client=\S+, sasl_method={mechanism}, sasl_username=eve\n")
-            posthorn.wait_log(rf"to=<{mechanism.lower()}@there\.test>.* status=sent")
+        self.send_as_eve(posthorn)
         self.assertIn(b"\t(Authenticated sender: eve)\r\n", sink.messages[0][2])
         self.assertRegex(sink.messages[0][2], rb"with ESMTPA id ")
         with posthorn.smtp() as client:
@@ -93,14 +97,7 @@ class Authentication(Journey):
             self.assertEqual(refused.exception.smtp_code, 535)
         posthorn.wait_log(r"postfix/smtpd\[\d+\]: warning: [-._\w]+\[127\.0\.0\.1\]: SASL CRAM-MD5 authentication failed: authentication failure, sasl_username=")
         posthorn.wait_log(r"postfix/smtpd\[\d+\]: warning: SASL authentication failure: Password verification failed\n")
-        for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5"):
-            with posthorn.smtp() as client:
-                client.ehlo()
-                client.user, client.password = "eve", "also, secret"
-                self.assertEqual(client.auth(mechanism, getattr(client, "auth_" + mechanism.lower().replace("-", "_")))[0], 235)
-                client.sendmail("eve@here.test", [f"{mechanism.lower()}@there.test"], "Subject: x\r\n\r\nhello\r\n")
-            posthorn.wait_log(rf"client=\S+, sasl_method={mechanism}, sasl_username=eve\n")
-            posthorn.wait_log(rf"to=<{mechanism.lower()}@there\.test>.* status=sent")
+        self.send_as_eve(posthorn)
         # The library, and what it reads, are where no stranger speaks.
         asker, = posthorn.pids_of("sasl")
         server, = posthorn.pids_of("smtpd")
