@@ -485,6 +485,19 @@ class Instance:
                 continue
         return found
 
+    def open_files(self, pid):
+        """What the process has open now, as its descriptors name it; nothing where it has ended."""
+        names = set()
+        try:
+            for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+                try:
+                    names.add(os.readlink(descriptor))
+                except FileNotFoundError:                          # closed meanwhile
+                    continue
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        return names
+
     def pids_of(self, service):
         return [pid for pid, command in self.processes().items() if re.search(rf"\b{service}\b", command)]
 

@@ -176,7 +176,7 @@ class Tls(Journey):
         # No process but smtpd has the keys.
         if os.geteuid() == 0:
             holders = {name.split(" service ")[1].split()[0] for pid, name in posthorn.processes().items() if " service " in name and
-                       {str(made["one.test"].key), f"{built}.lmdb", str(text)} & {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}}
+                       {str(made["one.test"].key), f"{built}.lmdb", str(text)} & posthorn.open_files(pid)}
             self.assertEqual(holders, {"smtpd"})
 
     def test_wrapper_mode(self):
