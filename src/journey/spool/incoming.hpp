@@ -42,9 +42,12 @@ private:
 };
 
 /// Files of messages that have left, kept to be written over: a file that grows has its blocks found, and the file system's journal written, in the sync that a
-/// sender waits for; one that is written over has not. They are "spare-N" in the incoming folder, at most `spare_files` of `spare_octets`.
+/// sender waits for; one that is written over has not. They are "spare-N" in the incoming folder, at most `spare_files` of `spare_octets`; the orphan sweep removes
+/// those that nothing was written to for as long as an orphan may stay.
 inline constexpr unsigned spare_files = 32;
 inline constexpr std::uint64_t spare_octets = 4 << 20;
+/// Of a name within the incoming folder.
+inline bool is_spare(std::string_view name) { return name.starts_with("spare-"); }
 /// Of a message that has left for good, which is on the disk: its file becomes a spare, or is removed. From any thread.
 void retire(FileOps& files, std::string_view name);
 /// At the start of a queue: those that are there.

@@ -238,6 +238,8 @@ std::size_t Ledger::sweep(std::chrono::seconds orphan_age)
         throw Failed(Failed::Kind::fatal, fmt::format("{}: {}", incoming_folder, errno_text(error)));
     std::size_t removed = 0;
     for (const Entry& entry : entries) {
+        if (entry.age >= orphan_age && is_spare(entry.name))
+            files().remove(incoming_name(entry.name));     // none came to write over it: what the message said, and its room, do not stay
         if (entry.folder || entry.age < orphan_age || !handoff::is_queue_id(entry.name) || names_file(entry.name) ||
             std::ranges::any_of(unlink_held_, [&](const std::string& held) { return held.ends_with('/' + entry.name); }))
             continue;

@@ -135,6 +135,21 @@ TEST_CASE("spare: no more than there is a use for, none that is large, and a new
     CHECK(queue.files_there() == 0);
 }
 
+TEST_CASE("spare: what a message said does not stay in one that nobody writes over")
+{
+    QueueInFolder queue;
+    const Lease first = queue.enqueue(1, long_text), second = queue.enqueue(2, long_text), third = queue.enqueue(3, long_text);
+    queue.remove(first);
+    queue.remove(second);
+    REQUIRE(queue.files_there() == 3);
+    for (const std::string& name : {std::string("spare-0"), queue_id(3)})
+        std::filesystem::last_write_time(queue.path(name), std::filesystem::file_time_type::clock::now() - Options{}.orphan_age - 5s);
+    CHECK(queue.on.get(queue.spool->sweep()).value_or(1) == 0);                     // it was no orphan
+    CHECK(queue.inode("spare-0") == 0);
+    CHECK(queue.inode("spare-1") != 0);
+    CHECK(queue.content(third) == long_text);
+}
+
 TEST_CASE("spare: who was faster has it, and one that is held by its writer is nobody's")
 {
     QueueInFolder queue;
