@@ -7,6 +7,8 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -17,6 +19,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include <chrono>
+#include <future>
 #include <list>
 #include <utility>
 
@@ -71,13 +74,25 @@ private:
     bool closed_ = false;
 };
 
-/// Runs `work` on a thread of `pool` and resumes the caller on its own loop with the result. The loop outlives the pool: the thread lets go of
-/// it a moment after the caller has resumed.
+/// Runs `work` on a thread of `pool` and resumes the caller on its own loop with the result, or with what it threw. Who is asked to stop meanwhile
+/// gets it all the same: what the work refers to lives until then. The loop outlives the pool: the thread lets go of it a moment after the caller
+/// has resumed.
 template <class Work>
 awaitable<std::invoke_result_t<Work>> on_thread(asio::thread_pool& pool, Work work)
 {
-    co_return co_await asio::co_spawn(
-        pool.get_executor(), [](Work moved) -> awaitable<std::invoke_result_t<Work>> { co_return moved(); }(std::move(work)), use_awaitable);
+    using Value = std::invoke_result_t<Work>;
+    // Not co_spawn, which passes the caller's cancellation on to the other threads: it ends the work with an exception where it comes before its
+    // beginning, and is no matter of one thread where it comes amid it.
+    const auto begin = [&pool](auto caller, auto task) {
+        const auto loop = asio::prefer(asio::get_associated_executor(caller), asio::execution::outstanding_work.tracked);
+        asio::post(pool, [caller = std::move(caller), task = std::move(task), loop]() mutable {
+            task();
+            asio::post(loop, [caller = std::move(caller), task = std::move(task)]() mutable { caller(task.get_future()); });
+        });
+    };
+    std::future<Value> done = co_await asio::async_initiate<decltype(use_awaitable), void(std::future<Value>)>(
+        begin, use_awaitable, std::packaged_task<Value()>(std::move(work)));
+    co_return done.get();
 }
 
 }  // namespace posthorn

@@ -6,6 +6,8 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <future>
+#include <numeric>
 #include <stdexcept>
 #include <thread>
 
@@ -61,6 +63,16 @@ awaitable<void> on_helper(asio::thread_pool& pool, std::thread::id& helper, std:
 {
     helper = co_await on_thread(pool, [] { return std::this_thread::get_id(); });
     back = std::this_thread::get_id();
+}
+
+awaitable<void> keep(asio::thread_pool& pool, std::function<int()> work, std::vector<int>& results)
+{
+    try {
+        const int result = co_await on_thread(pool, std::move(work));
+        results.push_back(result);
+    } catch (const std::runtime_error&) {
+        results.push_back(-1);
+    }
 }
 
 struct Counted {
@@ -272,4 +284,41 @@ TEST_CASE("on_thread: blocking work runs elsewhere, the caller resumes on its ow
     CHECK((back == std::this_thread::get_id()));
     CHECK((helper != back));
     CHECK((helper != std::thread::id{}));
+}
+
+TEST_CASE("on_thread: a task that is asked to stop before its work has begun, or while it is done, gets the result all the same")
+{
+    constexpr int threads = 4, tasks = 400;
+    asio::io_context loop;
+    asio::thread_pool pool(threads);
+    TaskGroup group(loop.get_executor()), outer(loop.get_executor());
+    std::promise<void> go_on;
+    const auto wait = go_on.get_future().share();
+    std::vector<int> results;
+    bool closed = false;
+    for (int i = 0; i < tasks; ++i)
+        group.spawn(keep(pool, [i, wait] { return wait.get(), i; }, results));
+    outer.spawn(close_all(group, closed));
+    loop.run_for(50ms);
+    CHECK_FALSE(closed);
+    CHECK(results.empty());
+    go_on.set_value();
+    loop.run_for(5s);
+    CHECK(closed);
+    std::ranges::sort(results);
+    std::vector<int> all(tasks);
+    std::iota(all.begin(), all.end(), 0);
+    CHECK(results == all);
+}
+
+TEST_CASE("on_thread: what the work throws is thrown where it is waited for")
+{
+    asio::io_context loop;
+    asio::thread_pool pool(1);
+    TaskGroup group(loop.get_executor());
+    std::vector<int> results;
+    group.spawn(keep(pool, []() -> int { throw std::runtime_error("no"); }, results));
+    group.spawn(keep(pool, [] { return 2; }, results));
+    loop.run_for(5s);
+    CHECK(results == std::vector<int>{-1, 2});
 }
