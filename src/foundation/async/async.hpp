@@ -21,6 +21,7 @@
 #include <chrono>
 #include <future>
 #include <list>
+#include <optional>
 #include <utility>
 
 namespace posthorn {
@@ -93,6 +94,35 @@ awaitable<std::invoke_result_t<Work>> on_thread(asio::thread_pool& pool, Work wo
     std::future<Value> done = co_await asio::async_initiate<decltype(use_awaitable), void(std::future<Value>)>(
         begin, use_awaitable, std::packaged_task<Value()>(std::move(work)));
     co_return done.get();
+}
+
+/// Threads that begin with the first work for them: a process that is to be confined has none before (process/confine.hpp).
+class Helpers {
+public:
+    explicit Helpers(std::size_t threads) : threads_(threads) {}
+    Helpers(Helpers&&) = delete;
+    asio::thread_pool& pool()
+    {
+        if (!pool_)
+            pool_.emplace(threads_);
+        return *pool_;
+    }
+    /// Returns when what they were given is done; they take nothing more.
+    void join()
+    {
+        if (pool_)
+            pool_->join();
+    }
+
+private:
+    std::size_t threads_;
+    std::optional<asio::thread_pool> pool_;
+};
+
+template <class Work>
+awaitable<std::invoke_result_t<Work>> on_thread(Helpers& helpers, Work work)
+{
+    return on_thread(helpers.pool(), std::move(work));
 }
 
 }  // namespace posthorn

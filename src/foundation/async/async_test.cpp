@@ -5,9 +5,11 @@
 #include <boost/asio/use_future.hpp>
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <functional>
 #include <future>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 #include <thread>
 
@@ -59,9 +61,10 @@ awaitable<void> waits_for(Signal& signal, std::chrono::milliseconds limit, int& 
     ++(co_await signal.wait_for(limit) ? notified : late);
 }
 
-awaitable<void> on_helper(asio::thread_pool& pool, std::thread::id& helper, std::thread::id& back)
+template <class Threads>
+awaitable<void> on_helper(Threads& threads, std::thread::id& helper, std::thread::id& back)
 {
-    helper = co_await on_thread(pool, [] { return std::this_thread::get_id(); });
+    helper = co_await on_thread(threads, [] { return std::this_thread::get_id(); });
     back = std::this_thread::get_id();
 }
 
@@ -321,4 +324,28 @@ TEST_CASE("on_thread: what the work throws is thrown where it is waited for")
     group.spawn(keep(pool, [] { return 2; }, results));
     loop.run_for(5s);
     CHECK(results == std::vector<int>{-1, 2});
+}
+
+TEST_CASE("helpers: none of their threads is there before the first work")
+{
+    const auto threads = [] {
+        std::set<std::filesystem::path> found;
+        for (const auto& task : std::filesystem::directory_iterator("/proc/self/task"))
+            found.insert(task.path());
+        return found;
+    };
+    const auto before = threads();
+    const auto more = [&] { return std::ranges::any_of(threads(), [&](const auto& thread) { return !before.contains(thread); }); };
+    asio::io_context loop;
+    Helpers helpers(1), unused(1);
+    CHECK_FALSE(more());
+    TaskGroup group(loop.get_executor());
+    std::thread::id helper, back;
+    group.spawn(on_helper(helpers, helper, back));
+    loop.run_for(5s);
+    CHECK((back == std::this_thread::get_id()));
+    CHECK((helper != back));
+    CHECK(more());
+    helpers.join();
+    unused.join();
 }
