@@ -333,10 +333,14 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
             co_return Error{checked.error().text, checked.error().status};
         if (!checked)
             co_return co_await send_back(envelope, head, checked.error());
-        if (cleaned->discard || cleaned->envelope.recipients_size() == 0)
+        if (cleaned->discard || cleaned->envelope.recipients_size() == 0) {
+            forget(*checked);
             co_return Result<void>{};
+        }
         co_return co_await give_to_queue(std::move(envelope), head, std::move(cleaned->envelope), *std::move(checked));
     }
+    if (cleaned->envelope.recipients_size() == 0)
+        co_return Result<void>{};                            // every alias led nowhere on purpose
     const std::uint64_t rest_size = read->envelope.size() - read->head.size();
     auto content = co_await on_thread(pool_, [this, name, queue_id, rest_size, &read, &cleaned] {
         return this->content(queue_id, cleaned->head, rest_size, [&](const Take& take) { return rest_of_file(name, *read, take); });
@@ -344,8 +348,6 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
     if (!content)
         co_return content.error();
     cleaned->envelope.set_size(rest_size + cleaned->head.size());
-    if (cleaned->envelope.recipients_size() == 0)
-        co_return Result<void>{};                            // every alias led nowhere on purpose
     co_return co_await give_to_queue(std::move(envelope), head, std::move(cleaned->envelope), *std::move(content));
 }
 
@@ -406,22 +408,25 @@ awaitable<Result<void>> Pickup::give_to_queue(handoff::Envelope original, std::s
     co_return co_await queue_.enqueue(std::move(envelope), std::move(content));
 }
 
+/// Of a message that nobody will name.
+void Pickup::forget(const handoff::Content& content)
+{
+    if (!content.file().empty())
+        files_->remove(spool::incoming_name(content.file()));
+}
+
 /// What Milters make of it takes its place. False: it is to be discarded. Where it is not kept, its file is gone.
 awaitable<std::expected<bool, handoff::Refusal>> Pickup::show_and_change(handoff::Envelope* envelope, handoff::Content* content)
 {
     const std::string queue_id = envelope->queue_id();
-    const auto forget = [&] {
-        if (!content->file().empty())
-            files_->remove(spool::incoming_name(content->file()));
-    };
     const std::uint64_t old_size = envelope->size();
     auto shown = co_await show_content(std::move(*envelope), *content);
     if (!shown) {
-        forget();
+        forget(*content);
         co_return std::unexpected(std::move(shown).error());
     }
     if (shown->discard || shown->envelope.recipients().empty()) {
-        forget();
+        forget(*content);
         co_return false;
     }
     if (const auto& new_head = shown->head) {
@@ -429,7 +434,7 @@ awaitable<std::expected<bool, handoff::Refusal>> Pickup::show_and_change(handoff
         shown->envelope.set_size(new_head->size() + (body ? body->size() : old_size - shown->old_head));
         auto changed = co_await on_thread(pool_, [this, &queue_id, content, &shown] { return changed_content(queue_id, *content, *shown); });
         if (!changed) {
-            forget();
+            forget(*content);
             co_return std::unexpected(handoff::Refusal(451, changed.error().status(), changed.error().text()));
         }
         *content = *std::move(changed);

@@ -16,8 +16,6 @@
 #include "spool/file_ops.hpp"
 #include "submit/pick_up.hpp"
 
-#include <boost/asio/thread_pool.hpp>
-
 #include <functional>
 #include <map>
 #include <memory>
@@ -53,7 +51,7 @@ public:
 
     /// May who handed it in say that sender? None: it may.
     struct Verdict {
-        std::string login;  // who it is, for the report; empty: it has no name here
+        std::string login;  // who it is, for the report; empty: it has no name here, and the postmaster is told
         bool allowed = true;
     };
     using Judge = std::function<awaitable<Result<Verdict>>(std::uint32_t user, std::string sender)>;
@@ -98,7 +96,9 @@ private:
     awaitable<void> take(std::string name);
     awaitable<Result<void>> hand_over(std::string name, std::string queue_id);
     awaitable<Result<void>> hand_over_again(std::string name, std::string queue_id);
+    awaitable<Result<void>> prepare(handoff::ReportReply* reply);
     awaitable<Result<void>> file_large(handoff::ReportReply* reply);
+    void forget(const handoff::Content& content);
     Result<Read> read(const std::string& name) const;
     Result<void> rest_of_file(const std::string& name, const Read& read, const Take& take) const;
     Result<handoff::Content> content(const std::string& queue_id, const std::string& head, std::uint64_t rest_size, const Rest& rest);
@@ -135,7 +135,7 @@ private:
     bool again_ = true;
     std::uint64_t picked_up_ = 0;
     Signal wake_;
-    asio::thread_pool pool_{1};
+    Helpers pool_{1};
     TaskGroup tasks_;
 };
 

@@ -103,21 +103,25 @@ awaitable<Result<void>> Pickup::send_back(handoff::Envelope envelope, std::strin
         if (auto id = queue_.next_queue_id())
             request.add_queue_ids(*std::move(id));
     CO_TRY(handoff::ReportReply reply, co_await report(std::move(request)));
-    for (handoff::EnqueueRequest& message : *reply.mutable_messages())
-        CO_TRY_VOID(co_await queue_.enqueue(std::move(*message.mutable_envelope()), std::move(*message.mutable_content())));
+    Result<void> taken;
+    for (handoff::EnqueueRequest& message : *reply.mutable_messages()) {
+        if (taken)
+            taken = co_await queue_.enqueue(std::move(*message.mutable_envelope()), message.content());
+        if (!taken)
+            forget(message.content());                       // all of it is tried again, under other queue ids
+    }
+    CO_TRY_VOID(taken);
     for (const std::string& line : reply.log())
         log_.write(observe::Level::info, line);
     co_return Result<void>{};
 }
 
-/// Its sender is somebody else's, who is told nothing: who handed it in is.
+/// Its sender is somebody else's, who is told nothing: who handed it in is, or the postmaster where that one has no name here.
 awaitable<Result<void>> Pickup::turn_away(handoff::Envelope envelope, std::string head, std::string login)
 {
     const std::string text = fmt::format("not authorized to use sender='{}'", printable(envelope.sender(), true));
     log_.warning("{}: uid={}: {}", envelope.queue_id(), envelope.submitter(), text);
-    if (login.empty())
-        co_return Result<void>{};
-    envelope.set_sender(std::move(login));
+    envelope.set_sender(login.empty() ? reports_().double_bounce_notice_recipient : std::move(login));
     co_return co_await send_back(std::move(envelope), std::move(head), handoff::Refusal(550, "5.7.1", text));
 }
 
@@ -126,20 +130,31 @@ awaitable<Result<void>> Pickup::turn_away(handoff::Envelope envelope, std::strin
 awaitable<Result<handoff::ReportReply>> Pickup::report(handoff::ReportRequest request)
 {
     handoff::ReportReply reply = report::compose(request, reports_());
-    google::protobuf::RepeatedPtrField<handoff::EnqueueRequest> kept;
-    for (handoff::EnqueueRequest& message : *reply.mutable_messages()) {
+    if (const auto prepared = co_await prepare(&reply); !prepared) {
+        for (const handoff::EnqueueRequest& message : reply.messages())
+            forget(message.content());                       // it is composed anew when it is asked for again
+        co_return prepared.error();
+    }
+    co_return reply;
+}
+
+/// Addressed, looked at, and filed where it is large.
+awaitable<Result<void>> Pickup::prepare(handoff::ReportReply* reply)
+{
+    for (int at = 0; at < reply->messages_size();) {
+        handoff::EnqueueRequest* const message = reply->mutable_messages(at);
         if (address_)
-            CO_TRY_VOID(co_await address_(message.mutable_envelope()));
+            CO_TRY_VOID(co_await address_(message->mutable_envelope()));
         bool keep = true;
         if (options()->inspect_reports) {
-            CO_TRY(keep, co_await inspect(&message));
+            CO_TRY(keep, co_await inspect(message));
         }
         if (keep)
-            *kept.Add() = std::move(message);
+            ++at;
+        else
+            reply->mutable_messages()->DeleteSubrange(at, 1);
     }
-    *reply.mutable_messages() = std::move(kept);
-    CO_TRY_VOID(co_await file_large(&reply));
-    co_return reply;
+    co_return co_await file_large(reply);
 }
 
 Result<void> set_internal_filter_classes(PickupOptions& options, std::string_view words)
@@ -204,8 +219,12 @@ awaitable<Result<handoff::SessionNoticeReply>> Pickup::tell_postmaster(handoff::
     if (options()->inspect_notices) {
         CO_TRY(keep, co_await inspect(&mail));
     }
-    if (keep)
-        CO_TRY_VOID(co_await queue_.enqueue(std::move(*mail.mutable_envelope()), std::move(*mail.mutable_content())));
+    if (!keep)
+        co_return handoff::SessionNoticeReply{};
+    if (const auto taken = co_await queue_.enqueue(std::move(*mail.mutable_envelope()), mail.content()); !taken) {
+        forget(mail.content());
+        co_return taken.error();
+    }
     co_return handoff::SessionNoticeReply{};
 }
 

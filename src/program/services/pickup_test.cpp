@@ -45,19 +45,30 @@ struct TestQueue final : handoff::Queue {
     std::vector<handoff::Content> contents;
 };
 
+struct SameBody final : handoff::BodyCleaner {
+    awaitable<std::expected<std::string, handoff::Refusal>> clean(std::string octets, bool) override { co_return octets; }
+    awaitable<std::expected<handoff::Envelope, handoff::Refusal>> conclude(handoff::Envelope envelope) override { co_return envelope; }
+    bool discards() const override { return false; }
+};
+
 struct TestCleaner final : handoff::Cleaner {
     awaitable<std::expected<handoff::Cleaned, handoff::Refusal>> clean(handoff::Envelope envelope, std::string head) override
     {
-        if (!refusal.empty())
-            co_return std::unexpected(handoff::Refusal{550, "5.7.1", refusal});
+        if (!refusal.empty() && seen >= refuses_after)
+            co_return std::unexpected(handoff::Refusal{code, "5.7.1", refusal});
         handoff::Cleaned cleaned(std::move(envelope), added + std::move(head));
         cleaned.discard = discard;
+        if (nobody)
+            cleaned.envelope.clear_recipients();
+        if (looks_at_body)
+            cleaned.body = std::make_unique<SameBody>();
         ++seen;
         co_return cleaned;
     }
     std::string refusal, added;
-    bool discard = false;
-    int seen = 0;
+    int code = 550;
+    bool discard = false, nobody = false, looks_at_body = false;
+    int seen = 0, refuses_after = 0;
 };
 
 std::unique_ptr<report::Options> reports_of(std::string host)
@@ -65,6 +76,7 @@ std::unique_ptr<report::Options> reports_of(std::string host)
     auto made = std::make_unique<report::Options>();
     made->myhostname = std::move(host);
     made->double_bounce_sender = "double-bounce@ours.test";
+    made->bounce_notice_recipient = made->double_bounce_notice_recipient = "postmaster@ours.test";
     made->parameter = [](std::string_view) { return std::optional<std::string>("x"); };
     return made;
 }
@@ -128,6 +140,29 @@ struct PickupFixture {
         auto name = file->commit();
         REQUIRE(name);
         return *name;
+    }
+    handoff::ReportRequest expired(std::uint32_t recipients) const
+    {
+        handoff::ReportRequest request;
+        request.set_kind(handoff::ReportRequest::FAILURE);
+        request.set_now(clock.wall().time_since_epoch().count());
+        request.add_queue_ids("4D2A93E8");
+        request.add_queue_ids("4D2A93E9");
+        request.set_header("Subject: x\r\n\r\n");
+        handoff::Envelope& envelope = *request.mutable_envelope();
+        envelope.set_queue_id("4D2A93E0");
+        envelope.set_sender("a@ours.test");
+        for (std::uint32_t index = 0; index < recipients; ++index) {
+            handoff::Recipient& recipient = *envelope.add_recipients();
+            recipient.set_index(index);
+            recipient.set_address(fmt::format("u{}@there.test", index));
+            handoff::Verdict& verdict = *request.add_verdicts();
+            verdict.set_recipient(index);
+            verdict.set_outcome(handoff::OUTCOME_EXPIRED);
+            verdict.set_status("4.4.1");
+            verdict.set_text("connect to mx.there.test[192.0.2.1]:25: Connection timed out");
+        }
+        return request;
     }
     static std::vector<std::string> names(const std::string& where)
     {
@@ -194,28 +229,10 @@ TEST_CASE_FIXTURE(PickupFixture, "pickup: a large file whose message the queue h
 
 TEST_CASE_FIXTURE(PickupFixture, "pickup: a report that is too large for a frame goes by a file; a small one does not")
 {
-    handoff::ReportRequest request;
-    request.set_kind(handoff::ReportRequest::FAILURE);
-    request.set_now(clock.wall().time_since_epoch().count());
-    request.add_queue_ids("4D2A93E8");
-    request.add_queue_ids("4D2A93E9");
-    request.set_header("Subject: x\r\n\r\n");
-    handoff::Envelope& envelope = *request.mutable_envelope();
-    envelope.set_queue_id("4D2A93E0");
-    envelope.set_sender("a@ours.test");
     std::uint32_t recipients = 1;
     SUBCASE("small") {}
     SUBCASE("of many") { recipients = 500; }
-    for (std::uint32_t index = 0; index < recipients; ++index) {
-        handoff::Recipient& recipient = *envelope.add_recipients();
-        recipient.set_index(index);
-        recipient.set_address(fmt::format("u{}@there.test", index));
-        handoff::Verdict& verdict = *request.add_verdicts();
-        verdict.set_recipient(index);
-        verdict.set_outcome(handoff::OUTCOME_EXPIRED);
-        verdict.set_status("4.4.1");
-        verdict.set_text("connect to mx.there.test[192.0.2.1]:25: Connection timed out");
-    }
+    handoff::ReportRequest request = expired(recipients);
     std::optional<Result<handoff::ReportReply>> reply;
     asio::co_spawn(loop, pickup->report(std::move(request)), [&](std::exception_ptr, Result<handoff::ReportReply> made) { reply = std::move(made); });
     run_until([&] { return reply.has_value(); });
@@ -403,15 +420,78 @@ TEST_CASE_FIXTURE(PickupFixture, "pickup: who may not say that sender is told so
         return std::ranges::any_of(sink->lines, [&](const std::string& line) { return line.find(text) != std::string::npos; });
     };
     CHECK(logged(fmt::format("uid={}: not authorized to use sender='a@ours.test'", ::getuid())));
-    verdict.login.clear();                                           // nobody who could be told
+    verdict.login.clear();                                           // nobody with a name: the postmaster is told
     drop(10);
     pickup->wake();
     run_until([&] { return names("maildrop").empty(); });
-    CHECK(queue.taken.size() == 2);
+    REQUIRE(queue.taken.size() == 3);
+    CHECK(queue.taken[2].sender().empty());
+    REQUIRE(queue.taken[2].recipients_size() == 1);
+    CHECK(queue.taken[2].recipients(0).address() == "postmaster@ours.test");
+    CHECK(queue.contents[2].inline_octets().find("not authorized to use sender='a@ours.test'") != std::string::npos);
     away = true;                                                     // not known now: it waits
     drop(10);
     pickup->wake();
     run_until([&] { return logged("table away"); });
     CHECK(names("maildrop").size() == 1);
-    CHECK(queue.taken.size() == 2);
+    CHECK(queue.taken.size() == 3);
+}
+
+TEST_CASE_FIXTURE(PickupFixture, "pickup: a report of which a part fails leaves no file behind")
+{
+    TestCleaner inspector;
+    inspector.looks_at_body = true;
+    pickup->inspect_by(&inspector);
+    PickupOptions options;
+    options.myhostname = "mail.ours.test";
+    set_internal_filter_classes(options, "bounce").value();
+    pickup->reconfigure(std::move(options));
+    reports->notify.bounce = true;                                   // the sender's, and the postmaster's
+    const auto report = [&] { return run(loop, pickup->report(expired(500))); };
+    SUBCASE("nothing fails")
+    {
+        REQUIRE(report()->messages_size() == 2);
+        CHECK(names("spool/incoming").size() == 2);
+    }
+    SUBCASE("the second cannot be looked at now")
+    {
+        inspector.refuses_after = 1;
+        inspector.refusal = "table away";
+        inspector.code = 451;
+        CHECK(report().error().text() == "table away");
+        CHECK(inspector.seen == 1);
+        CHECK(names("spool/incoming").empty());
+    }
+    SUBCASE("the second is refused: the first is all")
+    {
+        inspector.refuses_after = 1;
+        inspector.refusal = "no";
+        REQUIRE(report()->messages_size() == 1);
+        CHECK(names("spool/incoming") == std::vector<std::string>{"4D2A93E8"});
+    }
+}
+
+TEST_CASE_FIXTURE(PickupFixture, "pickup: what cannot be sent back now leaves no file behind")
+{
+    cleaner.refusal = "too many hops";
+    queue.full = true;
+    drop("X-Long: " + std::string(100'000, 'x') + "\r\n\r\nbody\r\n", submit::chunk_limit);
+    pickup->start();
+    run_until([&] { return queue.asked == 1; });
+    go_on(50ms);
+    CHECK(names("maildrop").size() == 1);
+    CHECK(names("spool/incoming").empty());
+}
+
+TEST_CASE_FIXTURE(PickupFixture, "pickup: a large message whose recipients lead nowhere leaves no file behind")
+{
+    cleaner.nobody = true;
+    SUBCASE("header alone") {}
+    SUBCASE("with its body looked at") { cleaner.looks_at_body = true; }
+    drop(100'000);
+    pickup->start();
+    run_until([&] { return names("maildrop").empty(); });
+    CHECK(cleaner.seen == 1);
+    CHECK(queue.asked == 0);
+    CHECK(names("spool/incoming").empty());
 }
