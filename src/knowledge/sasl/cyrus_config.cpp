@@ -72,9 +72,10 @@ std::vector<std::string> CyrusConfig::paths() const
     };
     const std::string* const database = option("sasldb_path");
     add(database ? std::string_view(*database) : default_sasldb);
-    // A file of SQLite's lies beside its journal.
+    // A file of SQLite's has a journal beside it while it is written.
     if (const std::string* const sql = option("sql_database"); sql && sql->starts_with('/'))
-        add(sql->substr(0, std::max<std::size_t>(sql->rfind('/'), 1)));
+        for (const std::string_view which : {"", "-journal", "-wal", "-shm"})
+            add(*sql + std::string(which));
     if (mentions("mech_list", "gss") || mentions("mech_list", "gs2"))
         for (const char* const path : {"/etc/krb5.conf", "/etc/krb5.conf.d", "/etc/gss", "/etc/krb5.keytab"})
             add(path);

@@ -128,7 +128,7 @@ TEST_CASE("smtpd.conf of Cyrus SASL: lines, folders, and what its plugins open")
     CHECK(CyrusConfig::parse("auxprop_plugin: SQL\n").asks_network());
     CHECK(CyrusConfig::parse("ldapdb_uri: ldap://x\n").asks_network());
     CHECK(CyrusConfig::parse("sql_database: /var/lib/x/db\nsasldb_path: /x/y\n").paths() ==
-          std::vector<std::string>{"/dev/urandom", "/x/y", "/var/lib/x"});
+          std::vector<std::string>{"/dev/urandom", "/x/y", "/var/lib/x/db", "/var/lib/x/db-journal", "/var/lib/x/db-wal", "/var/lib/x/db-shm"});
     CHECK(CyrusConfig::parse("mech_list: gssapi\nkeytab: /etc/smtp.keytab\n").paths().back() == "/etc/smtp.keytab");
 
     const std::filesystem::path folder = std::filesystem::temp_directory_path() / fmt::format("posthorn-cyrus-conf.{}", ::getpid());

@@ -5,7 +5,8 @@
 #include "services/sasl_link.hpp"
 #include "services/startup.hpp"
 
-#include <unistd.h>
+#include <algorithm>
+#include <iterator>
 
 namespace posthorn::services {
 
@@ -42,19 +43,15 @@ private:
     std::vector<std::unique_ptr<ipc::Server>> servers_;
 };
 
-/// What may be opened. A file that is not there yet may come: its folder, where it is not one that has everybody's files.
-std::vector<std::string> readable(const SaslDesk& desk)
+std::vector<std::string> readable(const SaslDesk& desk, const process::Service& service)
 {
-    std::vector<std::string> list;
+    const process::Start& start = service.start_record();
+    std::vector<std::string> ours{start.data_directory(), service.config().config_directory()};
+    for (const char* const folder : {"spool", "maildrop", "corrupt"})
+        ours.push_back(start.queue_directory() + "/" + folder);
+    std::vector<std::string> list = sasl_readable(desk.paths(), ours);
     if (desk.asks_network())
-        list = name_service_files();
-    for (const std::string& path : desk.paths()) {
-        const std::string folder = path.substr(0, path.rfind('/'));
-        if (::access(path.c_str(), F_OK) == 0)
-            list.push_back(path);
-        else if (!folder.empty() && folder != "/etc")
-            list.push_back(folder);
-    }
+        std::ranges::copy(name_service_files(), std::back_inserter(list));
     return list;
 }
 
@@ -64,7 +61,7 @@ int serve_sasl(process::Service& service)
 {
     auto desk = at_start(SaslDesk::open(service.all_configs(), service.start_record()));
     process::Confinement confinement{
-        .may = {May::read_named}, .readable = readable(*desk), .groups = process::groups_of(service.start_record().uid())};
+        .may = {May::read_named}, .readable = readable(*desk, service), .groups = process::groups_of(service.start_record().uid())};
     if (desk->asks_network())
         confinement.may = {May::read_named, May::connect, May::resolve};
     service.confine(confinement);

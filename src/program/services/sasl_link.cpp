@@ -3,6 +3,10 @@
 #include "receive/params.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
 
 namespace posthorn::services {
 
@@ -113,11 +117,12 @@ sasl::asked::Place sasl_place(const config::Snapshot& snapshot, bool chroot)
     place.set_service(snapshot.get(receive::smtpd_sasl_service));
     place.set_realm(snapshot.get(receive::smtpd_sasl_local_domain));
     place.set_chroot(chroot);
+    place.set_host(snapshot.text("myhostname"));
     return place;
 }
 
-SaslLink::SaslLink(ipc::Client& client, sasl::asked::Place place, std::function<void()> want, observe::Log log)
-    : client_(client), place_(std::move(place)), want_(std::move(want)), log_(std::move(log))
+SaslLink::SaslLink(ipc::Client& client, sasl::asked::Place place, std::function<void()> want, const Clock& clock, observe::Log log)
+    : client_(client), place_(std::move(place)), want_(std::move(want)), clock_(clock), log_(std::move(log))
 {
     want_();
 }
@@ -126,14 +131,14 @@ awaitable<Result<std::vector<sasl::Offer>>> SaslLink::offers()
 {
     if (!known_.empty())
         co_return known_;
-    if (std::chrono::steady_clock::now() < not_before_)
+    if (clock_.steady() < not_before_)
         co_return Error{"no SASL authentication mechanisms", "4.7.0"};
     sasl::asked::OffersRequest request;
     *request.mutable_place() = place_;
     const auto reply = co_await client_.call<sasl::asked::OffersReply>(SaslFrame::offers, std::move(request));
     if (!reply) {
         want_();
-        not_before_ = std::chrono::steady_clock::now() + pause;
+        not_before_ = clock_.steady() + pause;
         co_return Error{fmt::format("SASL: {}", reply.error().text()), "4.7.0"};
     }
     known_.clear();
@@ -152,10 +157,10 @@ struct SaslDesk::Talks {
     std::map<std::uint64_t, One> open;
 };
 
-Result<std::unique_ptr<SaslDesk>> SaslDesk::open(std::span<const config::Snapshot> configs, const process::Start& start)
+Result<std::unique_ptr<SaslDesk>> SaslDesk::open(std::span<const config::Snapshot> configs, const process::Start& start, SaslBounds bounds)
 {
     const std::string& queue_directory = start.queue_directory();
-    std::unique_ptr<SaslDesk> desk(new SaslDesk);
+    std::unique_ptr<SaslDesk> desk(new SaslDesk(bounds));
     desk->generation_ = start.generation();
     std::vector<sasl::CyrusSite> sites;
     for (const config::Snapshot& config : configs) {
@@ -176,7 +181,7 @@ Result<std::unique_ptr<SaslDesk>> SaslDesk::open(std::span<const config::Snapsho
             sasl::CyrusSite site;
             site.config = *std::move(options);
             site.service = place.service();
-            site.host = config.text("myhostname");
+            site.host = place.host();
             site.realm = place.realm();
             site.root = chroot ? queue_directory : "";
             sites.push_back(std::move(site));
@@ -186,6 +191,28 @@ Result<std::unique_ptr<SaslDesk>> SaslDesk::open(std::span<const config::Snapsho
         return desk;                                      // no smtpd asks it any more
     TRY(desk->cyrus_, sasl::Cyrus::open(std::move(sites)));
     return desk;
+}
+
+std::vector<std::string> sasl_readable(std::span<const std::string> paths, std::span<const std::string> ours)
+{
+    const auto real = [](const std::string& path) {
+        std::error_code unknown;                          // of what is not there at all: as it is written
+        const auto found = std::filesystem::weakly_canonical(path, unknown);
+        return (unknown ? std::filesystem::path(path).lexically_normal() : found).string();
+    };
+    const auto has_ours = [&](const std::string& folder) {
+        const std::string within = real(folder) + (real(folder) == "/" ? "" : "/");
+        return std::ranges::any_of(ours, [&](const std::string& own) { return (real(own) + "/").starts_with(within); });
+    };
+    std::vector<std::string> list;
+    for (const std::string& path : paths) {
+        const std::string folder = path.substr(0, path.rfind('/'));
+        if (::access(path.c_str(), F_OK) == 0)
+            list.push_back(path);
+        else if (!folder.empty() && folder != "/etc" && !has_ours(folder))
+            list.push_back(folder);
+    }
+    return list;
 }
 
 Result<std::size_t> SaslDesk::site_of(const sasl::asked::Place& place) const
@@ -239,14 +266,14 @@ awaitable<void> SaslDesk::step(std::shared_ptr<Talks> talks, sasl::asked::Step s
         const auto site = site_of(step.place());
         if (!site)
             co_return responder.fail(site.error());
-        if (talks->open.size() >= most_talks || talks->open.contains(step.exchange()))
+        if (talks->open.size() >= bounds_.talks || talks->open.contains(step.exchange()))
             co_return responder.fail(Error{"too many exchanges", "4.3.2"});
         talks->open[step.exchange()].talk = cyrus_->talk(*site);
     }
     const auto found = talks->open.find(step.exchange());
     if (found == talks->open.end() || found->second.busy)
         co_return responder.fail(Error{"no such exchange", "4.3.0"});
-    if (under_way_ >= threads + most_waiting) {
+    if (under_way_ >= bounds_.threads + bounds_.waiting) {
         talks->open.erase(found);
         co_return responder.fail(Error{"too many clients authenticate at once", "4.3.2"});
     }

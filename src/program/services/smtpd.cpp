@@ -176,7 +176,8 @@ private:
         made.postmaster = this;
         made.cyrus = [this] {
             return std::make_shared<SaslLink>(
-                sasl_, sasl_place(service_.config(), service_.start_record().chroot()), [this] { service_.want("sasl"); }, service_.log());
+                sasl_, sasl_place(service_.config(), service_.start_record().chroot()), [this] { service_.want("sasl"); }, PreparedSmtpd::clock,
+                service_.log());
         };
         made.tls = tls_ ? &acceptor_ : nullptr;
         made.flush_site = [this](std::string domain) { return flush_site(std::move(domain)); };
