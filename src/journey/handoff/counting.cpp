@@ -2,6 +2,9 @@
 
 #include "base/strings.hpp"
 
+#include <algorithm>
+#include <limits>
+
 namespace posthorn::handoff {
 
 namespace {
@@ -10,24 +13,67 @@ void add(CountersReply& into, std::string name, std::uint64_t value)
 {
     CountersReply::Counter& counter = *into.add_counters();
     counter.set_name(std::move(name));
-    counter.set_value(static_cast<std::int64_t>(value));
+    counter.set_value(static_cast<std::int64_t>(std::min<std::uint64_t>(value, std::numeric_limits<std::int64_t>::max())));
+}
+
+/// Where the value that begins at `at` ends: its closing quote; none: it does not.
+std::optional<std::size_t> end_of_value(std::string_view text, std::size_t at)
+{
+    for (; at < text.size() && text[at] != '"'; ++at)
+        if (text[at] == '\\' && (++at == text.size() || (text[at] != '\\' && text[at] != '"' && text[at] != 'n')))
+            return {};
+    return at < text.size() ? std::optional(at) : std::nullopt;
 }
 
 }  // namespace
+
+std::int64_t sum(std::int64_t one, std::int64_t other)
+{
+    std::int64_t result = 0;
+    using Range = std::numeric_limits<std::int64_t>;
+    return !__builtin_add_overflow(one, other, &result) ? result : one < 0 ? Range::min() : Range::max();
+}
 
 std::string labels_text(std::span<const CounterLabel> labels)
 {
     std::string text;
     for (const auto& [name, value] : labels) {
         text += (text.empty() ? "{" : ",") + std::string(name) + "=\"";
-        for (const char c : printable(value, true)) {
-            if (c == '\\' || c == '"')
-                text += '\\';
-            text += c;
+        for (const std::string_view line : split_exact(value, '\n')) {
+            text += line.data() == value.data() ? "" : "\\n";
+            for (const char c : printable(line, true)) {
+                if (c == '\\' || c == '"')
+                    text += '\\';
+                text += c;
+            }
         }
         text += '"';
     }
     return text.empty() ? text : text + "}";
+}
+
+std::optional<std::string> labels_as_other(std::string_view labels)
+{
+    if (!labels.starts_with('{') || printable(labels, true) != labels)
+        return {};
+    std::string other;
+    for (std::size_t at = 1;;) {
+        const std::size_t name = at;
+        while (at < labels.size() && ((labels[at] >= 'a' && labels[at] <= 'z') || labels[at] == '_'))
+            ++at;
+        if (at == name || !labels.substr(at).starts_with("=\""))
+            return {};
+        const auto end = end_of_value(labels, at + 2);
+        if (!end)
+            return {};
+        other += (other.empty() ? "{" : ",") + std::string(labels.substr(name, at - name)) + "=\"other\"";
+        at = *end + 1;
+        if (labels.substr(at) == "}")
+            return other + "}";
+        if (!labels.substr(at).starts_with(','))
+            return {};
+        ++at;
+    }
 }
 
 std::string counter_name(const observe::CounterInfo& info, std::initializer_list<CounterLabel> labels)

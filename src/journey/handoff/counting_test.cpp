@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <set>
 
 using namespace posthorn;
@@ -32,7 +33,38 @@ TEST_CASE("counting: totals, gauges, labels and histograms arrive under the decl
           std::vector<std::string>{"taken 5", "now{queue=\"hold\"} 6", "by{transport=\"smtp\",status=\"4.7.x\"} 3", "took_bucket{le=\"0.01\"} 0"});
     CHECK(std::vector(lines.end() - 4, lines.end()) ==
           std::vector<std::string>{"took_bucket{le=\"86400\"} 1", "took_bucket{le=\"+Inf\"} 1", "took_sum 2000000", "took_count 1"});
-    CHECK(counter_name(now, {{"a", "q\"b\\s\nn\xff"}}) == "now{a=\"q\\\"b\\\\s?n?\"}");
+    CHECK(counter_name(now, {{"a", "q\"b\\s\nn\xff"}}) == "now{a=\"q\\\"b\\\\s\\nn?\"}");
+    CHECK(counter_name(now, {{"a", "\n\n"}, {"b", ""}}) == "now{a=\"\\n\\n\",b=\"\"}");
+}
+
+TEST_CASE("counting: what does not fit is the largest there is")
+{
+    static constexpr CountingInfo taken{.name = "taken", .help = ""};
+    CountersReply reply;
+    count(reply, taken, std::numeric_limits<std::uint64_t>::max());
+    CHECK(reply.counters(0).value() == std::numeric_limits<std::int64_t>::max());
+}
+
+TEST_CASE("counting: sums stay in their range")
+{
+    constexpr std::int64_t least = std::numeric_limits<std::int64_t>::min(), most = std::numeric_limits<std::int64_t>::max();
+    CHECK(sum(2, -3) == -1);
+    CHECK(sum(most, 1) == most);
+    CHECK(sum(1, most) == most);
+    CHECK(sum(least, -1) == least);
+    CHECK(sum(most, least) == -1);
+}
+
+TEST_CASE("counting: labels that a process told are labels, or nothing")
+{
+    CHECK(labels_as_other(R"({a="x",b_c="y\"z\\\n,"})") == R"({a="other",b_c="other"})");
+    for (const char* none : {"", "{}", "{a}", "{a=\"x\"", "{a=\"x\"} ", "{a=\"x\"}}", "{a=\"x\",}", "{a=\"x\"b=\"y\"}", "{=\"x\"}", "{A=\"x\"}",
+                             "{a=\"x\\\"}", "{a=\"\\x\"}", "{a=\"x\ny 1\"}", "{a=\"x\"} 1\nb{c=\"d\"}", "{a=\"\xff\"}", "a{b=\"c\"}"}) {
+        CAPTURE(none);
+        CHECK_FALSE(labels_as_other(none));
+    }
+    const std::string hostile = labels_text(std::array<CounterLabel, 1>{{{"a", "\"}\n\\ x{b=\"\t\xc3\xa9"}}});
+    CHECK(labels_as_other(hostile) == R"({a="other"})");
 }
 
 TEST_CASE("reasons: of the status code alone, a closed set of words whatever peers say")
