@@ -160,8 +160,8 @@ std::string sites_and_groups(const handoff::SitesReply& reply)
 {
     Table groups{"destination", "reason", "#recipients", "site", "said last"};
     for (const handoff::DeferredGroup& group : reply.deferred())
-        groups.row({Cell::link("why", group.destination(), group.destination()), group.reason(), Cell::number(group.recipients()), group.site(),
-                    group.text()});
+        groups.row({group.rest() ? Cell("all further ones") : Cell::link("why", group.destination(), group.destination()), group.reason(),
+                    Cell::number(group.recipients()), group.site(), group.text()});
     Table sites{"site", "#sessions", "#window", "#messages wait", "#recipients wait", "held back"};
     for (const handoff::SiteStanding& site : reply.sites())
         sites.row({Cell::link("why", site.site(), site.site()), Cell::number(site.in_flight()), Cell::number(site.window()),

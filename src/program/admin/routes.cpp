@@ -170,9 +170,9 @@ Answer sites(const Target& target, System& system)
     for (const handoff::SiteStanding& site : reply->sites())
         joined_lines(shares, site_json(site));
     for (const handoff::DeferredGroup& group : reply->deferred())
-        joined_lines(groups, fmt::format(R"({{"destination": {}, "reason": {}, "recipients": {}, "site": {}, "text": {}, "last": {}}})",
+        joined_lines(groups, fmt::format(R"({{"destination": {}, "reason": {}, "recipients": {}, "site": {}, "text": {}, "last": {}, "rest": {}}})",
                                          json_text(group.destination()), json_text(group.reason()), group.recipients(), json_text(group.site()),
-                                         json_text(group.text()), time_json(group.last())));
+                                         json_text(group.text()), time_json(group.last()), group.rest()));
     return {200, json,
             fmt::format("{{\"messages\": {}, \"sites\": [\n{}\n], \"deferred_groups\": {}, \"deferred\": [\n{}\n]}}\n", reply->messages(), shares,
                         reply->groups(), groups)};

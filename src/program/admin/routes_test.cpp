@@ -165,7 +165,8 @@ TEST_CASE("routes: sites and groups")
     const Answer answer = ask(system, "/api/sites");
     CHECK(answer.body.starts_with(
         "{\"messages\": 9, \"sites\": [\n{\"site\": \"smtp:there.test\", \"transport\": \"\", \"window\": 5, \"sessions\": 2"));
-    CHECK(answer.body.find(R"({"destination": "there.test", "reason": "no-answer", "recipients": 3, "site": "", "text": "", "last": null})") !=
+    CHECK(answer.body.find(
+              R"({"destination": "there.test", "reason": "no-answer", "recipients": 3, "site": "", "text": "", "last": null, "rest": false})") !=
           std::string::npos);
 }
 

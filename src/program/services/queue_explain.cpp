@@ -126,6 +126,7 @@ awaitable<Result<handoff::SitesReply>> QueueManager::sites(handoff::SitesQuestio
         told.set_text(group->text);
         told.set_site(group->site);
         told.set_last(micros(group->last));
+        told.set_rest(group->rest);
     }
     reply.set_groups(tally_.groups());
     reply.set_messages(tally_.messages());

@@ -55,7 +55,13 @@ void QueueTally::gone(Key message)
 
 QueueTally::Number QueueTally::group_of(const Failure& failure)
 {
-    const auto [entry, fresh] = numbers_.try_emplace({std::string(failure.destination), std::string(failure.reason)}, 0);
+    std::pair key{std::string(failure.destination), std::string(failure.reason)};
+    if (numbers_.size() >= most_groups && !numbers_.contains(key)) {
+        groups_[rest].destination = groups_[rest].reason = "other";
+        groups_[rest].rest = true;
+        return rest;
+    }
+    const auto [entry, fresh] = numbers_.try_emplace(std::move(key), 0);
     if (fresh) {
         if (free_.empty()) {
             entry->second = static_cast<Number>(groups_.size());
@@ -80,9 +86,11 @@ void QueueTally::change(Number number, std::int64_t by)
         order_.emplace(group.recipients, number);
         return;
     }
-    numbers_.erase({group.destination, group.reason});
+    if (number != rest) {
+        numbers_.erase({group.destination, group.reason});
+        free_.push_back(number);
+    }
     group = {};
-    free_.push_back(number);
 }
 
 void QueueTally::failed(Key message, const Failure& failure)

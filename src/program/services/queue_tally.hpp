@@ -2,7 +2,8 @@
 // reason. Kept where things change, so that no question walks a queue of a million messages.
 // Ages     by the minute of arrival: as many entries as a lifetime has minutes, whatever the queue has.
 // Groups   recipients whose last delivery failed for the time being and that have not been tried since: domain and reason
-//          (handoff/reasons.hpp), with what was said last. The largest are at hand in order.
+//          (handoff/reasons.hpp), with what was said last. The largest are at hand in order. Senders choose the domains: at most
+//          most_groups are kept apart, recipients beyond them are counted together.
 // Cost     24 octets a message, 28 to 55 with what its table keeps free; O(log n) a change.
 #pragma once
 
@@ -55,13 +56,16 @@ public:
         std::uint64_t recipients = 0;
         std::string text, site;
         WallTime last{};
+        bool rest = false;                     // of all that had no room: destination and reason are "other"
     };
+    static constexpr std::size_t most_groups = 20'000;
     /// Those with most recipients first.
     std::vector<const Group*> largest(std::size_t most) const;
     std::size_t groups() const { return order_.size(); }
 
 private:
     using Number = std::uint32_t;              // of a group; 0: none
+    static constexpr Number rest = 1;          // of the one for all beyond most_groups
     struct Message {
         std::uint32_t arrival_minute = 0;      // since the epoch
         Place place = Place::active;
@@ -77,7 +81,7 @@ private:
     std::unordered_map<Key, std::map<Number, std::uint32_t>> further_;   // of the few that have several groups
     std::array<std::map<std::uint32_t, std::uint64_t>, place_names.size()> minutes_;
     std::map<std::pair<std::string, std::string>, Number, std::less<>> numbers_;
-    std::vector<Group> groups_{1};             // by number; those without recipients are free
+    std::vector<Group> groups_{2};             // by number; those without recipients are free
     std::vector<Number> free_;
     std::set<std::pair<std::uint64_t, Number>> order_;
 };

@@ -81,6 +81,39 @@ TEST_CASE("queue tally: recipients are grouped by destination and reason until t
     CHECK(tally.groups() == 0);
 }
 
+TEST_CASE("queue tally: destinations beyond the limit are counted together, in one that says so")
+{
+    constexpr std::size_t beyond = 500;
+    QueueTally tally;
+    for (QueueTally::Key key = 0; key < QueueTally::most_groups + beyond; ++key) {
+        const std::string domain = fmt::format("{}.test", key);
+        tally.arrived(key, tally_now, TallyPlace::active);
+        tally.failed(key, {domain, "no-answer", "smtp:" + domain, "connect: refused", tally_now});
+    }
+    tally.failed(7, {"7.test", "no-answer", "smtp:7.test", "again", tally_now + 1s});          // has a group of its own
+    CHECK(tally.groups() == QueueTally::most_groups + 1);
+    CHECK(groups_told(tally, 3) == std::vector<std::string>{fmt::format("other other {}", beyond), "7.test no-answer 2", "19999.test no-answer 1"});
+    CHECK(tally.largest(1)[0]->rest);
+    CHECK_FALSE(tally.largest(2)[1]->rest);
+    // Who is called so is somebody else; and who has no group gets one when there is room.
+    tally.gone(3);
+    tally.arrived(3, tally_now, TallyPlace::active);
+    tally.failed(3, {"other", "other", "s", "t", tally_now});
+    CHECK(tally.largest(1)[0]->recipients == beyond);
+    const QueueTally::Key last = QueueTally::most_groups + beyond - 1;
+    tally.gone(5);
+    tally.tried(last);
+    tally.failed(last, {fmt::format("{}.test", last), "no-answer", "s", "t", tally_now});
+    CHECK(tally.largest(1)[0]->recipients == beyond - 1);
+    for (QueueTally::Key key = QueueTally::most_groups; key <= last; ++key)
+        tally.gone(key);
+    CHECK(tally.groups() == QueueTally::most_groups - 1);
+    CHECK_FALSE(tally.largest(1)[0]->rest);
+    for (QueueTally::Key key = 0; key < QueueTally::most_groups; ++key)
+        tally.gone(key);
+    CHECK(tally.groups() == 0);
+}
+
 TEST_CASE("queue tally: whatever happens in whatever order, the numbers are those of a recount")
 {
     std::mt19937 random(7);
