@@ -57,6 +57,8 @@ Result<void> Access::set_token(std::string_view content)
     const std::string_view token = trim(content);
     if (content.empty())
         return {};
+    if (content.size() > longest_token_file)
+        return Error{fmt::format("the file is longer than {} octets: nothing can be changed", longest_token_file)};
     if (token.size() < shortest_token)
         return Error{fmt::format("the token is shorter than {} characters: nothing can be changed", shortest_token)};
     if (!std::ranges::all_of(token, [](char c) { return c > ' ' && c < 0x7f; }))

@@ -19,12 +19,13 @@ namespace posthorn::admin {
 
 class Access {
 public:
-    static constexpr std::size_t shortest_token = 16;
+    static constexpr std::size_t shortest_token = 16, longest_token_file = 4096;
 
     /// Error: a member of admin_clients that is no network.
     static Result<Access> make(const config::List& clients, const config::List& hosts);
 
-    /// The content of admin_token_file. Error: too short, or not printable; then there is none. Empty: there is none.
+    /// The content of admin_token_file, or more of it than longest_token_file. Error: too short or too long, or not printable; then there is none.
+    /// Empty: there is none.
     Result<void> set_token(std::string_view content);
     bool has_token() const { return !token_.empty(); }
 
@@ -40,7 +41,7 @@ private:
         bool negated = false;
     };
     std::vector<Rule> clients_;
-    std::vector<std::string> hosts_;           // in lower case
+    std::vector<std::string> hosts_;  // in lower case
     std::string token_;
 };
 

@@ -3,6 +3,7 @@
 #include "admin/counters.hpp"
 #include "admin/params.hpp"
 #include "admin/server.hpp"
+#include "base/error.hpp"
 #include "base/strings.hpp"
 #include "handoff/counting.hpp"
 #include "net/listener.hpp"
@@ -11,6 +12,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <list>
 #include <stdexcept>
 
@@ -122,9 +124,12 @@ private:
 
     void take_token(Fd file)
     {
-        std::string content(4096, '\0');
+        std::string content(Access::longest_token_file + 1, '\0');
         const ssize_t got = file ? ::pread(file.get(), content.data(), content.size(), 0) : 0;
+        const int failure = errno;
         content.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+        if (got < 0)
+            service_.log().warning("admin_token_file {}: {}", token_file_, errno_text(failure));
         if (const auto taken = server_.access().set_token(content); !taken)
             service_.log().warning("admin_token_file {}: {}", token_file_, taken.error().text());
         else if (!server_.access().has_token())

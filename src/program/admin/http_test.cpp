@@ -162,6 +162,14 @@ TEST_CASE("access: who changes something needs the token, all of it, and a good 
         CHECK_FALSE(access.set_token(bad));
         CHECK_FALSE(access.has_token());
     }
+    // A file of any length whose beginning is a token: that is not what its administrator wrote.
+    const std::string longest(Access::longest_token_file, 'x');
+    CHECK(access.set_token(longest));
+    const auto too_long = access.set_token(longest + "x");
+    CHECK_FALSE(too_long);
+    CHECK((too_long ? "" : too_long.error().text()) == std::string("the file is longer than 4096 octets: nothing can be changed"));
+    CHECK_FALSE(access.has_token());
+    CHECK_FALSE(access.set_token("0123456789abcdef" + std::string(Access::longest_token_file, '\n')));
     CHECK(access.set_token(""));
     CHECK_FALSE(access.has_token());
 }

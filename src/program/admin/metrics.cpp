@@ -27,6 +27,15 @@ std::string line_labels(std::string_view service, std::string_view program)
     return handoff::labels_text(labels);
 }
 
+/// What is there now ends with its process.
+bool is_gauge(std::string_view name)
+{
+    const std::string_view declared = name.substr(0, name.find('{'));
+    return std::ranges::any_of(all_counters(), [&](const auto& list) {
+        return std::ranges::any_of(list, [&](const CounterInfo& info) { return info.name == declared && info.kind == CounterInfo::Kind::gauge; });
+    });
+}
+
 struct Found {
     std::size_t metric;
     std::string_view suffix;               // of a histogram's series: "_bucket", "_sum", "_count"
@@ -55,6 +64,8 @@ public:
         const auto found = find(whole.substr(0, brace));
         if (!found)
             return;                        // of another version, whose process outlived the update
+        if (brace < whole.size() && !handoff::labels_as_other(whole.substr(brace)))
+            return;                        // of a process that is somebody else's by now: it would write lines of its own
         const CounterInfo& info = *infos_[found->metric];
         if (ended && info.kind == CounterInfo::Kind::gauge)
             return;
@@ -68,7 +79,7 @@ public:
         if (fresh)
             list.push_back(std::move(sample));
         std::int64_t& value = list[entry->second].value;
-        value = info.together == CounterInfo::Together::largest ? std::max(value, counter.value()) : value + counter.value();
+        value = info.together == CounterInfo::Together::largest ? std::max(value, counter.value()) : handoff::sum(value, counter.value());
     }
 
     std::string text() const
@@ -156,12 +167,14 @@ std::string metrics_text(const process::InstanceCounters& counters, std::string_
 
 std::int64_t sum_of(const process::InstanceCounters& counters, std::string_view name)
 {
-    std::int64_t sum = 0;
+    std::int64_t all = 0;
+    const bool gauge = is_gauge(name);
     for (const auto* list : {&counters.processes(), &counters.ended()})
         for (const process::ProcessCounters& one : *list)
             for (const Counter& counter : one.counters())
-                sum += counter.name() == name ? counter.value() : 0;
-    return sum;
+                if (counter.name() == name && (!gauge || list == &counters.processes()))
+                    all = handoff::sum(all, counter.value());
+    return all;
 }
 
 std::string counters_json(const process::InstanceCounters& counters)
@@ -170,8 +183,11 @@ std::string counters_json(const process::InstanceCounters& counters)
     for (const auto* list : {&counters.processes(), &counters.ended()})
         for (const process::ProcessCounters& one : *list) {
             std::string values;
-            for (const Counter& counter : one.counters())
+            for (const Counter& counter : one.counters()) {
+                if (list == &counters.ended() && is_gauge(counter.name()))
+                    continue;
                 values += fmt::format("{}{{\"name\": {}, \"value\": {}}}", values.empty() ? "" : ", ", json_text(counter.name()), counter.value());
+            }
             out += fmt::format("{}{{\"service\": {}, \"program\": {}, \"process\": {}, \"generation\": {}, \"counters\": [{}]}}",
                                out.empty() ? "" : ", ", json_text(one.service()), json_text(one.program()),
                                one.process() == 0 ? "null" : std::to_string(one.process()), one.generation(), values);

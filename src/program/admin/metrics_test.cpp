@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <set>
 
 using namespace posthorn;
@@ -72,6 +73,9 @@ TEST_CASE("metrics: processes of a line are one series, with what ended; gauges 
         CHECK(seen.insert(what).second);
     }
     CHECK(sum_of(all, "smtpd_accepted") == 111);
+    CHECK(sum_of(all, "smtpd_sessions") == 7);
+    CHECK(counters_json(all).find(R"({"name": "smtpd_accepted", "value": 100})") != std::string::npos);
+    CHECK(counters_json(all).find(R"({"name": "smtpd_sessions", "value": 9})") == std::string::npos);
 }
 
 TEST_CASE("metrics: labels and histograms come through, an unknown counter is left out")
@@ -96,6 +100,41 @@ TEST_CASE("metrics: labels and histograms come through, an unknown counter is le
     CHECK(text.find("tomorrow") == text.npos);
     CHECK(counters_json(all).find(R"({"name": "qmgr_results{transport=\"smtp\",result=\"deferred\",status=\"4.7.x\"}", "value": 2})") !=
           std::string::npos);
+}
+
+TEST_CASE("metrics: what a process makes up neither becomes lines nor leaves the range")
+{
+    process::InstanceCounters all;
+    const auto tell = [&](const char* name, std::int64_t value) {
+        process::ProcessCounters& one = *all.add_processes();
+        one.set_service("smtp/inet");
+        one.set_program("smtpd");
+        one.add_counters()->set_name(name);
+        one.mutable_counters()->rbegin()->set_value(value);
+    };
+    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max(), least = std::numeric_limits<std::int64_t>::min();
+    tell("smtpd_rejections{command=\"x\ny\",code=\"5\",by=\"z\"}", 1);
+    tell("smtpd_rejections{command=\"x\"} 1\nposthorn_made_up{a=\"b\"}", 1);
+    tell("smtpd_rejections{command=\"x", 1);
+    tell("smtpd_rejections{", 1);
+    CHECK(metrics_text(all, "1").find("smtpd_rejections") == std::string::npos);
+    CHECK(metrics_text(all, "1").find("made_up") == std::string::npos);
+    tell("smtpd_rejections{command=\"a\\\\b\\\"c\\nd\"}", 3);
+    CHECK(has_line(metrics_text(all, "1"), R"(posthorn_smtpd_rejections_total{service="smtp/inet",program="smtpd",command="a\\b\"c\nd"} 3)"));
+    for (int i = 0; i < 2; ++i) {
+        tell("smtpd_accepted", most);
+        tell("qmgr_delivered", least);
+    }
+    CHECK(sum_of(all, "smtpd_accepted") == most);
+    CHECK(sum_of(all, "qmgr_delivered") == least);
+    CHECK(has_line(metrics_text(all, "1"), R"(posthorn_smtpd_accepted_total{service="smtp/inet",program="smtpd"} 9223372036854775807)"));
+    Rates rates;
+    rates.see(all, SteadyTime{1h});
+    process::InstanceCounters turned;
+    *turned.add_processes() = all.processes(all.processes_size() - 1);
+    turned.mutable_processes(0)->mutable_counters(0)->set_value(most);
+    rates.see(turned, SteadyTime{1h + 1min});
+    CHECK(rates.per_minute("qmgr_delivered").value_or(0) > 1e19);
 }
 
 TEST_CASE("metrics: names are Prometheus', and no two counters have one")

@@ -25,10 +25,10 @@ std::optional<double> Rates::per_minute(std::string_view name) const
         return {};
     const auto at = static_cast<std::size_t>(place - names.begin());
     const double seconds = std::chrono::duration<double>(seen_.back().when - seen_.front().when).count();
-    const auto grown = seen_.back().totals[at] - seen_.front().totals[at];
+    const double grown = static_cast<double>(seen_.back().totals[at]) - static_cast<double>(seen_.front().totals[at]);
     if (seconds < 1)
         return {};
-    return static_cast<double>(std::max<std::int64_t>(grown, 0)) * 60 / seconds;   // less than before: a process was killed
+    return std::max(grown, 0.0) * 60 / seconds;   // less than before: a process was killed
 }
 
 }  // namespace posthorn::admin
