@@ -18,7 +18,6 @@ public:
     /// "internal"; anything else is external. From any thread.
     void set(std::string_view format) { internal_.store(format == "internal", std::memory_order_relaxed); }
     void write(Level level, std::string_view tag, std::string_view line) override;
-    void flush() override { below_->flush(); }
 
 private:
     std::shared_ptr<Sink> below_;

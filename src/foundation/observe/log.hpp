@@ -22,8 +22,6 @@ public:
     virtual ~Sink() = default;
     /// `tag` is "postfix/smtpd[123]", `line` has its level word already. Never blocks.
     virtual void write(Level level, std::string_view tag, std::string_view line) = 0;
-    /// Waits until what was written is out, for the end of a process.
-    virtual void flush() {}
 };
 
 class Log {

@@ -62,7 +62,6 @@ int run_postlog(std::span<char*> args)
     else
         for (std::string line; std::getline(std::cin, line);)
             say(line.substr(0, 4096));
-    sink->flush();
     return 0;
 }
 

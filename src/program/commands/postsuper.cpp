@@ -136,7 +136,6 @@ int run_postsuper(std::span<char*> args)
     for (std::size_t i = 0; i < counts; ++i)
         if (done[i])
             say(fmt::format("{}: {} message{}", summaries[i], *done[i], *done[i] == 1 ? "" : "s"));
-    sink->flush();
     return 0;
 }
 

@@ -14,7 +14,6 @@ class Script {
 public:
     /// `name`: "postfix-script"; the tag is SYSLOG_NAME/NAME.
     Script(const config::Snapshot& snapshot, std::string_view name);
-    ~Script();
 
     void info(const std::string& text) { say(observe::Level::info, "", text); }
     void warning(const std::string& text) { say(observe::Level::warning, "warning: ", text); }

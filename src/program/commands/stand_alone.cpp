@@ -233,7 +233,6 @@ int smtp_dialogue(const config::Snapshot& snapshot)
         .detach();
     posthorn::run(loop, server.serve(std::make_unique<UserStream>(loop.get_executor(), std::move(near_end))), std::chrono::hours{24 * 365});
     out.join();                                                    // the last reply is out
-    sink->flush();
     std::fflush(nullptr);
     ::_exit(submit::exit_ok);
 }

@@ -17,7 +17,6 @@ enum class Control : std::uint16_t {
     open_file = 3,           // OpenFile -> FileOpened and a descriptor
     stop = 4,                // notice
     file_changed = 5,        // notice
-    new_log = 6,             // notice
     new_configuration = 7,   // NewConfiguration -> ConfigurationTaken, or an Error: the running one stays
     counters = 8,            // handoff::CountersRequest -> handoff::CountersReply
     instance_counters = 9,   // InstanceQuestion -> InstanceCounters; asked by commands over master_socket, and by the admin service

@@ -1,7 +1,6 @@
 #include "process/service.hpp"
 
 #include "handoff/counting.hpp"
-#include "observe/sinks.hpp"
 #include "process/counters.hpp"
 #include "process/memory_file.hpp"
 #include "process/refusals.hpp"
@@ -55,6 +54,17 @@ config::Snapshot snapshot_in(const Fd& file)
     return *snapshot;
 }
 
+/// Where it cannot be mapped, lines are dropped and counted.
+std::shared_ptr<observe::RingSink> log_of(const Start& start)
+{
+    if (start.log() == 0)
+        return std::make_shared<observe::RingSink>(observe::MappedRing(), Fd());
+    const Fd memory = inherited(start.log());
+    Fd bell = inherited(start.log_bell());
+    auto ring = observe::map_log_ring(memory);
+    return std::make_shared<observe::RingSink>(ring ? *std::move(ring) : observe::MappedRing(), std::move(bell));
+}
+
 }  // namespace
 
 std::unique_ptr<Service> Service::from_supervisor()
@@ -72,8 +82,7 @@ std::unique_ptr<Service> Service::from_supervisor()
 
 Service::Service(Start start, config::Snapshot snapshot)
     : start_(std::move(start)), base_(std::move(snapshot)), config_(with_options(base_, start_.own())), folded_(lines_of(start_.folded())),
-      reading_(std::in_place), sink_(observe::descriptor_sink(start_.has_log() ? inherited(start_.log()) : Fd(),
-                                                              start_.log_form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog)),
+      reading_(std::in_place), sink_(log_of(start_)),
       address_form_(std::make_shared<observe::AddressForm>(sink_, config_.text("info_log_address_format"))),
       log_(address_form_, config_.text("syslog_name") + "/" + start_.program()), memory_use_(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC))
 {
@@ -88,7 +97,6 @@ Service::~Service()
 {
     if (control_)
         control_->close();
-    sink_->flush();
 }
 
 void Service::open_control(Fd socket)
@@ -227,11 +235,10 @@ void Service::begin_stop(Stop how, std::chrono::seconds limit)
     if (again && end >= stop_limit_.expiry())
         return;
     stop_limit_.expires_at(end);
-    stop_limit_.async_wait([this](boost::system::error_code error) {
+    stop_limit_.async_wait([](boost::system::error_code error) {
         if (error)
             return;
         // What is still held is worked off after the next start: nothing of it was acknowledged or reported done.
-        sink_->flush();
         ::_exit(0);
     });
     if (again)
@@ -266,11 +273,6 @@ void Service::heard(ipc::Incoming incoming)
     case Control::file_changed:
         if (const auto change = incoming.parse<FileChanged>(); change && file_changed_)
             file_changed_(change->path(), incoming.descriptors.empty() ? Fd() : std::move(incoming.descriptors.front()));
-        return;
-    case Control::new_log:
-        if (const auto log = incoming.parse<NewLog>(); log)
-            static_cast<observe::DescriptorSink&>(*sink_).replace(incoming.descriptors.empty() ? Fd() : std::move(incoming.descriptors.front()),
-                                                                  log->form() == LOG_FILE ? observe::LogForm::file : observe::LogForm::syslog);
         return;
     case Control::new_configuration: take_configuration(std::move(incoming)); return;
     case Control::counters: incoming.responder.reply(counted()); return;
@@ -345,7 +347,7 @@ handoff::CountersReply Service::counted()
     handoff::count(reply, started, static_cast<std::uint64_t>(began_.time_since_epoch().count()));
     handoff::count(reply, loop_lag, static_cast<std::uint64_t>(gauges_.lag.recent(SystemClock().steady()).count()));
     handoff::count(reply, loop_late, gauges_.lag.late());
-    handoff::count(reply, log_lines_dropped, static_cast<observe::DescriptorSink&>(*sink_).dropped());
+    handoff::count(reply, log_lines_dropped, sink_->dropped());
     return reply;
 }
 

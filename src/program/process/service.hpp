@@ -24,6 +24,7 @@
 #include "ipc/channel.hpp"
 #include "observe/address_form.hpp"
 #include "observe/log.hpp"
+#include "observe/log_ring.hpp"
 #include "process/confine.hpp"
 #include "process/control.hpp"
 #include "process/gauges.hpp"
@@ -166,7 +167,7 @@ private:
     std::vector<ListeningSocket> listening_;
     std::optional<config::Reading> reading_;      // while it starts
     std::set<std::string, std::less<>> read_at_start_;
-    std::shared_ptr<observe::Sink> sink_;
+    std::shared_ptr<observe::RingSink> sink_;
     std::shared_ptr<observe::AddressForm> address_form_;
     observe::Log log_;
     std::shared_ptr<ipc::Channel> control_;

@@ -35,7 +35,6 @@ namespace {
 [[noreturn]] void end_at_once(const observe::Log& log, std::string_view what, const Error& error)
 {
     log.fatal("{}: {}", what, error.text());
-    log.sink()->flush();
     ::_exit(1);
 }
 

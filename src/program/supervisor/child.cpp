@@ -22,12 +22,10 @@ std::uint32_t StartRecord::add(int descriptor)
 
 void StartRecord::config(int descriptor) { record.set_config(add(descriptor)); }
 
-void StartRecord::log(int descriptor, process::LogForm form)
+void StartRecord::log(int ring, int bell)
 {
-    record.set_has_log(descriptor >= 0);
-    record.set_log_form(form);
-    if (descriptor >= 0)
-        record.set_log(add(descriptor));
+    record.set_log(add(ring));
+    record.set_log_bell(add(bell));
 }
 
 void StartRecord::listening(int descriptor, std::string name, bool inet, bool datagram)

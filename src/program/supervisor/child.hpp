@@ -33,6 +33,7 @@ struct Child {
     std::shared_ptr<ipc::Channel> channel;
     std::map<std::string, FileIdentity> opened;      // through the broker
     std::uint64_t messages = 0, processor_microseconds = 0;
+    std::uint64_t log_ring = 0;              // the collector's number for it
 };
 
 struct Spawned {
@@ -45,7 +46,7 @@ class StartRecord {
 public:
     process::Start record;
     void config(int descriptor);
-    void log(int descriptor, process::LogForm form);
+    void log(int ring, int bell);
     void listening(int descriptor, std::string name, bool inet, bool datagram);
     void check_powers(int descriptor);
     void trial(int descriptor);

@@ -61,7 +61,6 @@ bool check(const MasterOptions& options, const Loaded& loaded, const Identity& o
     Fd ours(ends[0]), theirs(ends[1]);
     StartRecord start = start_record(loaded, owner, line);
     start.config(config);
-    start.log(STDERR_FILENO, process::LOG_FILE);
     start.check_powers(theirs.get());
     // Its control channel is at its end at once: no broker, no supervisor.
     auto spawned = spawn_service(options.services_program, std::move(start));

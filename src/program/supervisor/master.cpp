@@ -85,7 +85,6 @@ int run_master(const MasterOptions& given)
         say_fatal(text);
         const auto sink = command_sink(loaded->snapshot);
         observe::Log(sink, loaded->snapshot.text("syslog_name") + "/master").fatal("{}", text);
-        sink->flush();
         return 1;
     };
     auto owner = identity(loaded->snapshot);
@@ -143,7 +142,6 @@ int check_configuration(const MasterOptions& options)
         say_fatal(made.error().text());
         log.fatal("{}", made.error().text());
     }
-    sink->flush();
     return made ? 0 : 1;
 }
 

@@ -30,7 +30,7 @@ constexpr std::size_t opened_files_limit = 4096;                  // per process
 
 Supervisor::Supervisor(const MasterOptions& options, Loaded loaded, Identity owner, LogTarget log, InstanceLock lock)
     : options_(options), loaded_(std::move(loaded)), owner_(owner), log_target_(std::move(log)), lock_(std::move(lock)),
-      sink_(observe::descriptor_sink(log_target_.duplicate(), log_target_.form())), log_(sink_, loaded_.snapshot.text("syslog_name") + "/master"),
+      collector_(log_target_.duplicate(), log_target_.form()), log_(collector_.own(), loaded_.snapshot.text("syslog_name") + "/master"),
       signals_(loop_, SIGCHLD, SIGTERM, SIGINT), tasks_(loop_.get_executor()), child_ended_(loop_.get_executor())
 {
     for (const int signal : {SIGHUP, SIGQUIT, SIGUSR1})
@@ -38,7 +38,7 @@ Supervisor::Supervisor(const MasterOptions& options, Loaded loaded, Identity own
     std::signal(SIGPIPE, SIG_IGN);
 }
 
-Supervisor::~Supervisor() { sink_->flush(); }
+Supervisor::~Supervisor() = default;
 
 Result<void> Supervisor::bind() { return bind_lines(loaded_, places_); }
 
@@ -112,14 +112,15 @@ Role Supervisor::role_of(const Child& child) const
     return found == roles_.end() ? Role::smtpd : found->second;
 }
 
-Result<Spawned> Supervisor::spawn(const ProcessLine& line, unsigned index)
+Result<Spawned> Supervisor::spawn(const ProcessLine& line, unsigned index, const observe::LogCollector::Ring& log)
 {
     StartRecord start = start_record(loaded_, owner_, line);
     start.record.set_generation(generation_);
     start.record.set_index(index);
     start.record.set_verbose(static_cast<std::uint32_t>(line.verbose + options_.verbose));
     start.config(config_file_.get());
-    start.log(log_target_.descriptor(), log_target_.form() == observe::LogForm::file ? process::LOG_FILE : process::LOG_SYSLOG);
+    const Fd bell = collector_.bell();
+    start.log(log.memory.get(), bell.get());
     if (const auto places = places_.find(line.key); places != places_.end())
         for (const std::string& place : places->second) {
             const BoundSocket& socket = sockets_.at(place);
@@ -148,8 +149,11 @@ void Supervisor::start_child(const std::string& key, unsigned index)
         });
     };
     seat->restart.started(clock_.steady());
-    auto spawned = spawn(*line, index);
+    const auto log = collector_.ring();
+    auto spawned = log ? spawn(*line, index, *log) : Result<Spawned>(log.error());
     if (!spawned) {
+        if (log)
+            collector_.forget(log->number);
         log_.warning("cannot start process {}: {}", line->program, spawned.error().text());
         return try_again();
     }
@@ -160,6 +164,7 @@ void Supervisor::start_child(const std::string& key, unsigned index)
     child.index = index;
     child.generation = generation_;
     child.sign_of_life = clock_.steady();
+    child.log_ring = log->number;
     children_.emplace(child.pid, std::move(child));
     connect_child(spawned->pid, std::move(spawned->control));
 }
@@ -275,20 +280,7 @@ void Supervisor::watch_files()
 void Supervisor::refresh_log()
 {
     if (log_target_.refresh())
-        pass_log_on();
-}
-
-void Supervisor::pass_log_on()
-{
-    sink_->replace(log_target_.duplicate(), log_target_.form());
-    process::NewLog news;
-    news.set_form(log_target_.form() == observe::LogForm::file ? process::LOG_FILE : process::LOG_SYSLOG);
-    for (auto& [pid, child] : children_) {
-        std::vector<Fd> descriptors;
-        descriptors.push_back(log_target_.duplicate());
-        if (child.channel->is_open())
-            (void)child.channel->post(Control::new_log, news, std::move(descriptors));
-    }
+        collector_.replace(log_target_.duplicate(), log_target_.form());
 }
 
 // --- the end of children --------------------------------------------------------------------------------------------
@@ -310,6 +302,7 @@ void Supervisor::reap()
 void Supervisor::ended(Child child, int status)
 {
     child.channel->close();
+    collector_.forget(child.log_ring);
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (WIFEXITED(status) && !clean)
         log_.warning("process {} pid {} exit status {}", child.command, child.pid, WEXITSTATUS(status));

@@ -6,7 +6,7 @@
 #include "async/async.hpp"
 #include "handoff/frames.pb.h"
 #include "ipc/client.hpp"
-#include "observe/log.hpp"
+#include "observe/log_collector.hpp"
 #include "process/control.pb.h"
 #include "supervisor/child.hpp"
 #include "supervisor/instance_lock.hpp"
@@ -49,7 +49,7 @@ private:
     bool serves(const ProcessLine& line) const;
     void want(const std::string& service);
     void start_child(const std::string& key, unsigned index);
-    Result<Spawned> spawn(const ProcessLine& line, unsigned index);
+    Result<Spawned> spawn(const ProcessLine& line, unsigned index, const observe::LogCollector::Ring& log);
     void connect_child(pid_t pid, Fd control);
     void heard(pid_t pid, ipc::Incoming incoming);
     void open_for(Child& child, ipc::Incoming incoming);
@@ -62,7 +62,6 @@ private:
     awaitable<void> tick();
     void watch_files();
     void refresh_log();
-    void pass_log_on();
 
     // questions.cpp
     Result<void> bind_questions(const Loaded& loaded, std::vector<std::string>& places);
@@ -94,7 +93,7 @@ private:
     Identity owner_;
     LogTarget log_target_;
     InstanceLock lock_;
-    std::shared_ptr<observe::DescriptorSink> sink_;
+    observe::LogCollector collector_;                             // of all processes' lines
     observe::Log log_;
     SystemClock clock_;
 

@@ -1,4 +1,4 @@
-#include "observe/address_form.hpp"
+// The sink of commands has nothing of its own: it is tested with the outlet.
 #include "observe/sinks.hpp"
 
 #include "base/fd.hpp"
@@ -31,17 +31,15 @@ std::string contents(const std::string& path)
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
-}  // namespace
-
-TEST_CASE("log: levels print as Postfix prints them, control characters never")
+Batch lines(const std::vector<std::string>& texts)
 {
-    auto sink = std::make_shared<MemorySink>();
-    const Log log(sink, "postfix/smtp");
-    log.info("plain {}", 1);
-    log.warning("odd\r\n{}", "line");
-    log.as("postfix/cleanup").fatal("end");
-    CHECK(sink->lines == std::vector<std::string>{"postfix/smtp: plain 1", "postfix/smtp: warning: odd??line", "postfix/cleanup: fatal: end"});
+    Batch batch;
+    for (const std::string& text : texts)
+        batch.add(Level::info, ::time(nullptr), "postfix/qmgr[123]", text);
+    return batch;
 }
+
+}  // namespace
 
 TEST_CASE("syslog: one datagram a line, facility mail")
 {
@@ -66,23 +64,18 @@ TEST_CASE("a given descriptor: lines go on into the new one after it was replace
 {
     LogFolder folder;
     auto open_file = [&](const char* name) { return Fd(::open(folder.file(name).c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)); };
-    auto sink = descriptor_sink(open_file("old"), LogForm::file);
-    Log log(sink, "postfix/qmgr");
-    log.info("one");
-    sink->flush();
-    sink->replace(open_file("new"), LogForm::file);
-    log.info("two");
-    sink->flush();
+    Outlet outlet(open_file("old"), LogForm::file, reader_patience);
+    outlet.put_out(lines({"one"}));
+    outlet.replace(open_file("new"), LogForm::file);
+    outlet.put_out(lines({"two"}));
     CHECK(contents(folder.file("old")).find(": one\n") != std::string::npos);
     CHECK(contents(folder.file("new")).find(": two\n") != std::string::npos);
     CHECK(contents(folder.file("new")).find("postfix/qmgr[") != std::string::npos);
 
-    sink->replace(Fd(), LogForm::file);
-    log.info("three");
-    sink->flush();
-    sink->replace(open_file("last"), LogForm::file);
-    log.info("four");
-    sink->flush();
+    outlet.replace(Fd(), LogForm::file);
+    outlet.put_out(lines({"three"}));
+    outlet.replace(open_file("last"), LogForm::file);
+    outlet.put_out(lines({"four"}));
     CHECK(contents(folder.file("last")).find("]: warning: 1 log lines were lost\n") != std::string::npos);
     CHECK(contents(folder.file("last")).find(": four\n") != std::string::npos);
 }
@@ -115,14 +108,11 @@ TEST_CASE("a given descriptor: a reader that takes nothing holds up neither a ne
         while (::send(writer.get(), full.data(), 64, MSG_DONTWAIT) > 0) {
         }
     }
-    auto sink = descriptor_sink(std::move(writer), form, std::chrono::milliseconds{50});
-    Log log(sink, "postfix/qmgr");
-    for (int i = 0; i < 100; ++i)
-        log.info("nobody reads {}", i);
-    sink->flush();
-    sink->replace(Fd(::open(folder.file("new").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)), LogForm::file);
-    log.info("here");
-    sink->flush();
+    Outlet outlet(std::move(writer), form, std::chrono::milliseconds{50});
+    outlet.put_out(lines(std::vector<std::string>(60, "nobody reads this")));
+    outlet.put_out(lines(std::vector<std::string>(40, "nobody reads this")));
+    outlet.replace(Fd(::open(folder.file("new").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)), LogForm::file);
+    outlet.put_out(lines({"here"}));
     CHECK(contents(folder.file("new")).find("]: warning: 100 log lines were lost\n") != std::string::npos);
     CHECK(contents(folder.file("new")).find(": here\n") != std::string::npos);
 }
@@ -137,10 +127,8 @@ TEST_CASE("a given descriptor: a line that was cut off is not the beginning of t
     }
     std::string taken(65536, ' ');
     REQUIRE(::read(reader.get(), taken.data(), page.size()) == 4096);       // room for one page, as on a disk that is nearly full
-    auto sink = descriptor_sink(std::move(writer), LogForm::file, std::chrono::milliseconds{50});
-    Log log(sink, "postfix/qmgr");
-    log.info("{}", std::string(6000, 'y'));
-    sink->flush();
+    Outlet outlet(std::move(writer), LogForm::file, std::chrono::milliseconds{50});
+    outlet.put_out(lines({std::string(6000, 'y')}));
     taken.clear();
     for (char piece[65536];;) {
         const ssize_t got = ::read(reader.get(), piece, sizeof piece);
@@ -149,8 +137,7 @@ TEST_CASE("a given descriptor: a line that was cut off is not the beginning of t
         taken.append(piece, static_cast<std::size_t>(got));
     }
     CHECK(taken.ends_with("yyy"));
-    log.info("whole");
-    sink->flush();
+    outlet.put_out(lines({"whole"}));
     taken.assign(65536, ' ');
     const ssize_t got = ::read(reader.get(), taken.data(), taken.size());
     REQUIRE(got > 0);
@@ -158,21 +145,4 @@ TEST_CASE("a given descriptor: a line that was cut off is not the beginning of t
     CHECK(taken.starts_with("\n"));
     CHECK(taken.find("1 log lines were lost\n") != std::string::npos);
     CHECK(taken.ends_with(": whole\n"));
-}
-
-TEST_CASE("log: where addresses are asked for in their internal form, quotes go, and nothing else changes")
-{
-    CHECK(with_internal_addresses(R"(4gD: from=<"a b"@x.test>, size=1)") == "4gD: from=<a b@x.test>, size=1");
-    CHECK(with_internal_addresses(R"(4gD: to=<"a\"b\\c"@x.test>, orig_to=<"root x">, relay=none)") ==
-          R"(4gD: to=<a"b\c@x.test>, orig_to=<root x>, relay=none)");
-    for (const char* same : {R"(from=<plain@x.test> helo=<"a b">)", R"(<"a b"@x.test>: Relay access denied; from=<>)", R"(from=<"no end)",
-                             R"(from=<"x" y>)", "=<\"", ""})
-        CHECK(with_internal_addresses(same) == same);
-    auto sink = std::make_shared<MemorySink>();
-    const auto form = std::make_shared<AddressForm>(sink, "external");
-    const Log log(form, "postfix/qmgr");
-    log.info(R"(from=<"a b"@x.test>)");
-    form->set("internal");
-    log.info(R"(from=<"a b"@x.test>)");
-    CHECK(sink->lines == std::vector<std::string>{R"(postfix/qmgr: from=<"a b"@x.test>)", "postfix/qmgr: from=<a b@x.test>"});
 }

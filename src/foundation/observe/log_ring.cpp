@@ -1,0 +1,159 @@
+#include "observe/log_ring.hpp"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <new>
+
+namespace posthorn::observe {
+
+namespace {
+
+constexpr std::size_t header_octets = 4096;
+constexpr std::size_t room = ring_octets - header_octets;
+constexpr std::size_t grain = 16;           // of a record, so that a header of one always fits before the end
+constexpr std::uint32_t no_line = UINT32_MAX;               // the next record is at the beginning
+/// An empty ring goes on at its beginning, where the memory has been used, once it is this far.
+constexpr std::size_t far_enough = 64 * 1024;
+static_assert(room % grain == 0);
+
+struct Record {
+    std::int64_t stamp;
+    std::uint32_t length, level;
+};
+static_assert(sizeof(Record) == grain);
+
+std::size_t octets_of(std::size_t length) { return sizeof(Record) + (length + grain - 1) / grain * grain; }
+
+std::int64_t steady_nanoseconds()
+{
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+struct LogRing {
+    std::atomic<std::uint64_t> written;     // octets, skipped ones too
+    alignas(64) std::atomic<std::uint64_t> taken;
+    alignas(64) std::atomic<std::uint32_t> at_work;
+    alignas(64) std::atomic<std::uint32_t> bell_wanted;
+    alignas(64) char unused[64];
+
+    char* at(std::uint64_t octets) { return reinterpret_cast<char*>(this) + header_octets + octets % room; }
+};
+static_assert(sizeof(LogRing) <= header_octets && std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
+
+MappedRing::~MappedRing()
+{
+    if (at_ != nullptr)
+        ::munmap(at_, ring_octets);
+}
+
+Result<Fd> make_log_ring()
+{
+    Fd ring(::memfd_create("log", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    // Its size is sealed: a reader whose memory shrank would die of it.
+    if (!ring || ::ftruncate(ring.get(), ring_octets) != 0 || ::fcntl(ring.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+        return system_error("memory for log lines", errno);
+    return ring;
+}
+
+Result<MappedRing> map_log_ring(const Fd& ring)
+{
+    struct stat facts{};
+    if (::fstat(ring.get(), &facts) != 0 || facts.st_size != ring_octets)
+        return Error{"memory for log lines: not a ring"};
+    void* const memory = ::mmap(nullptr, ring_octets, PROT_READ | PROT_WRITE, MAP_SHARED, ring.get(), 0);
+    if (memory == MAP_FAILED)
+        return system_error("memory for log lines", errno);
+    return MappedRing(std::launder(static_cast<LogRing*>(memory)));           // of zeros, as it is made
+}
+
+void RingSink::write(Level level, std::string_view tag, std::string_view line)
+{
+    const std::lock_guard guard(writing_);
+    if (!ring_) {
+        dropped_.fetch_add(1, std::memory_order_relaxed);
+        return;
+    }
+    ring_->at_work.store(1);                                              // before the clock is looked at, on all processors
+    const std::int64_t stamp = steady_nanoseconds();
+    const bool said = unsaid_ == 0 || put(stamp, Level::warning, tag, fmt::format("warning: {} log lines were dropped: the log could not keep up", unsaid_));
+    if (said)
+        unsaid_ = 0;
+    if (!said || !put(stamp, level, tag, line)) {
+        ++unsaid_;
+        dropped_.fetch_add(1, std::memory_order_relaxed);
+    }
+    ring_->at_work.store(0);
+    if (ring_->bell_wanted.exchange(0) != 0)
+        (void)::eventfd_write(bell_.get(), 1);
+}
+
+bool RingSink::put(std::int64_t stamp, Level level, std::string_view tag, std::string_view line)
+{
+    std::uint64_t at = ring_->written.load(std::memory_order_relaxed);
+    const std::uint64_t taken = ring_->taken.load(std::memory_order_acquire);
+    line = line.substr(0, ring_line_octets);
+    const std::size_t length = tag.size() + 2 + line.size(), octets = octets_of(length);
+    const std::size_t to_end = room - at % room;
+    const bool anew = taken == at && at % room >= far_enough;
+    const std::size_t skipped = anew || octets > to_end ? to_end : 0;
+    if (at - taken + skipped + octets > room)
+        return false;
+    if (skipped != 0) {
+        const Record skip{stamp, no_line, 0};
+        std::memcpy(ring_->at(at), &skip, sizeof skip);
+        at += skipped;
+    }
+    const Record record{stamp, static_cast<std::uint32_t>(length), static_cast<std::uint32_t>(level)};
+    char* to = ring_->at(at);
+    std::memcpy(to, &record, sizeof record);
+    to += sizeof record;
+    to = std::ranges::copy(tag, to).out;
+    *to++ = ':';
+    *to++ = ' ';
+    std::ranges::copy(line, to);
+    ring_->written.store(at + octets);
+    return true;
+}
+
+bool RingReader::quiet() const { return ring_->at_work.load() == 0; }
+
+bool RingReader::empty() const { return ring_->written.load() == taken_; }
+
+void RingReader::ask_for_bell(bool on) { ring_->bell_wanted.store(on ? 1 : 0); }
+
+void RingReader::take(std::int64_t from, std::int64_t until, std::vector<Line>& lines)
+{
+    const std::uint64_t written = ring_->written.load();
+    bool whole = written >= taken_ && written - taken_ <= room && written % grain == 0;
+    while (whole && taken_ != written) {
+        Record record;
+        std::memcpy(&record, ring_->at(taken_), sizeof record);            // once: it may change under our eyes
+        const std::size_t to_end = room - taken_ % room;
+        const std::size_t octets = record.length == no_line ? to_end : octets_of(record.length);
+        whole = octets <= to_end && octets <= written - taken_;
+        if (!whole)
+            break;
+        if (record.length != no_line) {
+            Line line{std::clamp(record.stamp, from, until), taken_, static_cast<Level>(std::min(record.level, static_cast<std::uint32_t>(Level::panic))),
+                      std::string(ring_->at(taken_) + sizeof record, record.length)};
+            std::ranges::replace_if(line.text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; }, '?');
+            lines.push_back(std::move(line));
+        }
+        taken_ += octets;
+    }
+    if (!whole)
+        taken_ = written / grain * grain;                                   // its writer is not to be trusted: what is there is no line
+    ring_->taken.store(taken_, std::memory_order_release);
+}
+
+}  // namespace posthorn::observe

@@ -1,0 +1,156 @@
+#include "observe/log_ring.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include <cstring>
+#include <random>
+
+using namespace posthorn;
+using namespace posthorn::observe;
+
+namespace {
+
+struct Ends {
+    Ends() : memory(make().value()), bell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), reader(mapped()), sink(mapped(), Fd(::dup(bell.get()))) {}
+    static Result<Fd> make()
+    {
+        auto ring = make_log_ring();
+        REQUIRE(ring);
+        return ring;
+    }
+    MappedRing mapped() const
+    {
+        auto ring = map_log_ring(memory);
+        REQUIRE(ring);
+        return *std::move(ring);
+    }
+    std::vector<RingReader::Line> take(std::int64_t from = 0, std::int64_t until = INT64_MAX)
+    {
+        std::vector<RingReader::Line> lines;
+        reader.take(from, until, lines);
+        return lines;
+    }
+    bool rung() const
+    {
+        eventfd_t count = 0;
+        return ::eventfd_read(bell.get(), &count) == 0;
+    }
+    Fd memory, bell;
+    RingReader reader;
+    RingSink sink;
+};
+
+}  // namespace
+
+TEST_CASE("log ring: what goes in comes out, in order, round after round")
+{
+    Ends ends;
+    std::mt19937 random(7);
+    std::size_t number = 0, next = 0;
+    for (int round = 0; round < 3000; ++round) {
+        const std::size_t count = 1 + random() % 30;
+        for (std::size_t i = 0; i < count; ++i, ++number)
+            ends.sink.write(number % 2 == 0 ? Level::info : Level::error, "postfix/smtpd[1]", fmt::format("{} {}", number, std::string(random() % 300, 'x')));
+        if (round % 3 == 0)
+            for (const auto& line : ends.take()) {
+                REQUIRE(line.text.starts_with(fmt::format("postfix/smtpd[1]: {} ", next)));
+                CHECK(line.level == (next % 2 == 0 ? Level::info : Level::error));
+                ++next;
+            }
+    }
+    next += ends.take().size();
+    CHECK(next == number);
+    CHECK(ends.sink.dropped() == 0);
+    CHECK(ends.reader.empty());
+    CHECK(ends.reader.quiet());
+}
+
+TEST_CASE("log ring: an empty one begins anew, so that it uses little memory")
+{
+    Ends ends;
+    for (int i = 0; i < 100'000; ++i) {
+        ends.sink.write(Level::info, "postfix/smtpd[1]", std::string(200, 'x'));
+        if (i % 100 == 0)
+            ends.take();
+    }
+    std::vector<unsigned char> pages(ring_octets / 4096);
+    const auto ring = ::mmap(nullptr, ring_octets, PROT_READ, MAP_SHARED, ends.memory.get(), 0);
+    REQUIRE(ring != MAP_FAILED);
+    REQUIRE(::mincore(ring, ring_octets, pages.data()) == 0);
+    ::munmap(ring, ring_octets);
+    CHECK(std::ranges::count_if(pages, [](unsigned char page) { return (page & 1) != 0; }) <= 32);
+}
+
+TEST_CASE("log ring: what it has no room for is dropped and counted, and that is said; what is too long is cut")
+{
+    Ends ends;
+    std::uint64_t written = 0;
+    for (; ends.sink.dropped() == 0; ++written)
+        ends.sink.write(Level::info, "postfix/qmgr[1]", std::string(1000, 'x'));
+    ends.sink.write(Level::info, "postfix/qmgr[1]", std::string(1000, 'x'));
+    CHECK(ends.sink.dropped() == 2);
+    CHECK(ends.take().size() == written - 1);
+    ends.sink.write(Level::info, "postfix/qmgr[1]", std::string(1'000'000, 'y'));
+    const auto lines = ends.take();
+    REQUIRE(lines.size() == 2);
+    CHECK(lines[0].text == "postfix/qmgr[1]: warning: 2 log lines were dropped: the log could not keep up");
+    CHECK(lines[0].level == Level::warning);
+    CHECK(lines[1].text == "postfix/qmgr[1]: " + std::string(ring_line_octets, 'y'));
+    RingSink nowhere({}, Fd());
+    nowhere.write(Level::info, "postfix/qmgr[1]", "x");
+    CHECK(nowhere.dropped() == 1);
+}
+
+TEST_CASE("log ring: the bell rings once, where it was asked for")
+{
+    Ends ends;
+    ends.sink.write(Level::info, "t", "one");
+    CHECK_FALSE(ends.rung());
+    ends.reader.ask_for_bell(true);
+    CHECK_FALSE(ends.reader.empty());              // what came before it
+    ends.sink.write(Level::info, "t", "two");
+    ends.sink.write(Level::info, "t", "three");
+    CHECK(ends.rung());
+    CHECK_FALSE(ends.rung());
+}
+
+TEST_CASE("log ring: its size is the ring's for good, and nothing else is taken for one")
+{
+    const auto ring = make_log_ring();
+    REQUIRE(ring);
+    CHECK(::ftruncate(ring->get(), 4096) != 0);
+    const Fd small(::memfd_create("small", MFD_CLOEXEC));
+    CHECK_FALSE(map_log_ring(small));
+}
+
+TEST_CASE("log ring: a writer that lies is read within the ring, without control characters, at times that may be")
+{
+    Ends ends;
+    char* const memory = static_cast<char*>(::mmap(nullptr, ring_octets, PROT_READ | PROT_WRITE, MAP_SHARED, ends.memory.get(), 0));
+    REQUIRE(memory != MAP_FAILED);
+    ends.sink.write(Level::info, "postfix/smtpd[1]", "a\nNov 26 00:00:00 host postfix/qmgr[2]: forged");
+    auto lines = ends.take(50, 60);
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].stamp == 60);
+    CHECK(lines[0].text.find('\n') == std::string::npos);
+    std::mt19937_64 random(11);
+    for (int round = 0; round < 20'000; ++round) {
+        ends.sink.write(Level::info, "t", "honest");
+        for (int blow = 0; blow < 4; ++blow) {
+            const std::uint64_t value = random() % 3 == 0 ? random() : random() % 4 == 0 ? UINT64_MAX - random() % 64 : random() % (2 * ring_octets);
+            const std::size_t where = random() % 2 == 0 ? random() % 20 * 8 : 4096 + random() % 64 * 8;
+            std::memcpy(memory + where, &value, sizeof value);
+        }
+        lines = ends.take(50, 60);
+        std::size_t octets = 0;
+        for (const auto& line : lines) {
+            octets += line.text.size();
+            CHECK((line.stamp >= 50 && line.stamp <= 60));
+            CHECK(line.level <= Level::panic);
+        }
+        REQUIRE(octets <= ring_octets);
+    }
+    ::munmap(memory, ring_octets);
+}
