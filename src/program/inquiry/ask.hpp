@@ -1,5 +1,6 @@
 // inquiry/ask.hpp: one question over a Unix socket, one answer.
-// Errors   what the other side said; "lost connection with NAME" where it went away.
+// Until    a command waits as long as any process would (ipc::ChannelOptions); the admin service, of which others wait for their turn, says until when.
+// Errors   what the other side said; "lost connection with NAME" where it went away; "NAME: request timed out". All with status 4.3.0 but the first.
 #pragma once
 
 #include "base/fd.hpp"
@@ -8,7 +9,27 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
+#include <algorithm>
+#include <chrono>
+#include <optional>
+
 namespace posthorn::inquiry {
+
+using Until = std::optional<std::chrono::steady_clock::time_point>;
+
+/// `usual`, or what is left.
+inline std::chrono::milliseconds time_for(const Until& until, std::chrono::milliseconds usual)
+{
+    if (!until)
+        return usual;
+    return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(*until - std::chrono::steady_clock::now()), std::chrono::milliseconds{0}, usual);
+}
+
+inline ipc::ChannelOptions limited(ipc::ChannelOptions options, const Until& until)
+{
+    options.call_limit = time_for(until, options.call_limit);
+    return options;
+}
 
 template <class Reply, class Request>
 Result<Reply> ask(Fd connected, ipc::ChannelOptions options, ipc::KindOf kind, Request request)

@@ -12,9 +12,9 @@ namespace posthorn::inquiry {
 
 using posthorn::peers::Record;
 
-Result<KnownPeers> known_peers(const config::Snapshot& snapshot, std::span<const std::string> words, WallTime now)
+Result<KnownPeers> known_peers(const config::Snapshot& snapshot, std::span<const std::string> words, WallTime now, Until until)
 {
-    if (const auto stored = MemoryClient(snapshot).store(); !stored && stored.error().status() != "4.3.0")
+    if (const auto stored = MemoryClient(snapshot, until).store(); !stored && stored.error().status() != "4.3.0")
         return stored.error();
     TRY(auto found, posthorn::peers::StoredShelf(fmt::format("{}/{}", snapshot.text("data_directory"), posthorn::peers::store_name)).all());
     KnownPeers known{std::move(found.peers), {}};

@@ -4,6 +4,7 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "config/snapshot.hpp"
+#include "inquiry/ask.hpp"
 #include "inquiry/set_listing.hpp"
 #include "peers/record.hpp"
 
@@ -18,6 +19,7 @@ struct KnownPeers {
     std::vector<SetKnown> sets;                        // by name
 };
 /// Of these words alone, where there are any (peer_listing.hpp, set_listing.hpp). While the mail system is down, the file says all there is.
-Result<KnownPeers> known_peers(const config::Snapshot& snapshot, std::span<const std::string> words, WallTime now);
+/// So it does where memory has not answered by `until` (ask.hpp).
+Result<KnownPeers> known_peers(const config::Snapshot& snapshot, std::span<const std::string> words, WallTime now, Until until = {});
 
 }  // namespace posthorn::inquiry

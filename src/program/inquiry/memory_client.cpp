@@ -1,7 +1,6 @@
 #include "inquiry/memory_client.hpp"
 
 #include "handoff/frames.hpp"
-#include "inquiry/ask.hpp"
 #include "ipc/client.hpp"
 #include "peers/stored.hpp"
 #include "peers/stored.pb.h"
@@ -35,7 +34,8 @@ awaitable<void> say(std::shared_ptr<ipc::Channel> to, const std::vector<MemoryCo
 
 }  // namespace
 
-MemoryClient::MemoryClient(const config::Snapshot& snapshot) : socket_(fmt::format("{}/{}", snapshot.text("queue_directory"), handoff::memory_socket))
+MemoryClient::MemoryClient(const config::Snapshot& snapshot, Until until)
+    : socket_(fmt::format("{}/{}", snapshot.text("queue_directory"), handoff::memory_socket)), until_(until)
 {
 }
 
@@ -46,7 +46,7 @@ Result<handoff::VerifyKnowledge> MemoryClient::known(const std::string& address)
         return Error{fmt::format("{}: {}", socket_, connected.error().text()), "4.3.0"};
     handoff::VerifyQuestion question;
     question.set_address(address);
-    return ask<handoff::VerifyKnowledge>(*std::move(connected), options(), handoff::Frame::verify_known, std::move(question));
+    return ask<handoff::VerifyKnowledge>(*std::move(connected), limited(options(), until_), handoff::Frame::verify_known, std::move(question));
 }
 
 Result<MemoryClient::Done> MemoryClient::converse(std::vector<MemoryCommand> commands)
@@ -55,7 +55,7 @@ Result<MemoryClient::Done> MemoryClient::converse(std::vector<MemoryCommand> com
     if (!connected)
         return Error{fmt::format("the mail system is down: {}: {}", socket_, connected.error().text()), "4.3.0"};
     asio::io_context loop{1};
-    const auto channel = ipc::Channel::open(loop.get_executor(), *std::move(connected), options());
+    const auto channel = ipc::Channel::open(loop.get_executor(), *std::move(connected), limited(options(), until_));
     Result<CommandReply> reply = Error{"no answer", "4.3.0"};
     asio::co_spawn(loop, say(channel, &commands, &reply), [](std::exception_ptr failure) {
         if (failure)

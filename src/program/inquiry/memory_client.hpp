@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "config/snapshot.hpp"
 #include "handoff/frames.pb.h"
+#include "inquiry/ask.hpp"
 #include "peers/record.hpp"
 
 #include <span>
@@ -20,7 +21,8 @@ namespace posthorn::inquiry {
 
 class MemoryClient {
 public:
-    explicit MemoryClient(const config::Snapshot& snapshot);
+    /// No answer comes after `until` (ask.hpp).
+    explicit MemoryClient(const config::Snapshot& snapshot, Until until = {});
 
     Result<handoff::VerifyKnowledge> known(const std::string& address);
 
@@ -38,6 +40,7 @@ private:
     Result<Done> converse(std::vector<posthorn::peers::stored::Command> commands);
 
     std::string socket_;
+    Until until_;
 };
 
 }  // namespace posthorn::inquiry

@@ -1,7 +1,6 @@
 #include "inquiry/queue_client.hpp"
 
 #include "handoff/frames.hpp"
-#include "inquiry/ask.hpp"
 #include "ipc/client.hpp"
 
 namespace posthorn::inquiry {
@@ -10,7 +9,10 @@ namespace {
 const Error down{"Queue report unavailable - mail system is down", "4.3.0"};
 }
 
-QueueClient::QueueClient(const config::Snapshot& snapshot) : socket_(snapshot.text("queue_directory") + "/public/posthorn.queue") {}
+QueueClient::QueueClient(const config::Snapshot& snapshot, Until until)
+    : socket_(snapshot.text("queue_directory") + "/public/posthorn.queue"), until_(until)
+{
+}
 
 bool QueueClient::reachable() const { return ipc::connect_unix(socket_).has_value(); }
 
@@ -23,7 +25,7 @@ Result<Reply> QueueClient::put(ipc::KindOf kind, Question question) const
     ipc::ChannelOptions options;
     options.name = "qmgr";
     options.frame_limit = handoff::large_frame;
-    return inquiry::ask<Reply>(*std::move(connected), options, kind, std::move(question));
+    return inquiry::ask<Reply>(*std::move(connected), limited(std::move(options), until_), kind, std::move(question));
 }
 
 Result<handoff::QueueReply> QueueClient::ask(handoff::QueueCommand command)

@@ -6,6 +6,7 @@
 #include "config/snapshot.hpp"
 #include "handoff/frames.pb.h"
 #include "handoff/sites.pb.h"
+#include "inquiry/ask.hpp"
 #include "ipc/channel.hpp"
 
 #include <functional>
@@ -14,7 +15,8 @@ namespace posthorn::inquiry {
 
 class QueueClient {
 public:
-    explicit QueueClient(const config::Snapshot& snapshot);
+    /// No answer comes after `until` (ask.hpp).
+    explicit QueueClient(const config::Snapshot& snapshot, Until until = {});
 
     /// One question, one answer. Error: the mail system is down, or what qmgr said.
     Result<handoff::QueueReply> ask(handoff::QueueCommand command);
@@ -30,6 +32,7 @@ private:
     Result<Reply> put(ipc::KindOf kind, Question question) const;
 
     std::string socket_;
+    Until until_;
 };
 
 }  // namespace posthorn::inquiry

@@ -45,7 +45,7 @@ Why::Kind kind_of(std::string_view word)
 
 class Question {
 public:
-    Question(config::Snapshot snapshot, std::string word) : snapshot_(std::move(snapshot)), memory_(snapshot_)
+    Question(config::Snapshot snapshot, std::string word, Until until) : snapshot_(std::move(snapshot)), until_(until), memory_(snapshot_, until)
     {
         why_.kind = kind_of(word);
         why_.word = std::move(word);
@@ -77,7 +77,7 @@ private:
             command.add_queue_ids(why_.word);
         else
             command.set_argument(why_.word);
-        QueueClient queue(snapshot_);
+        QueueClient queue(snapshot_, until_);
         auto reply = queue.ask(std::move(command));
         if (reply) {
             if (reply->has_explanation())
@@ -96,7 +96,7 @@ private:
             handoff::QueueCommand command;
             command.set_verb(handoff::QueueCommand::EXPLAIN);
             command.add_queue_ids(queue.queue_ids(at));
-            auto reply = QueueClient(snapshot_).ask(std::move(command));
+            auto reply = QueueClient(snapshot_, until_).ask(std::move(command));
             if (!reply || !reply->has_explanation())
                 continue;                                           // it left meanwhile
             handoff::Explanation& message = *reply->mutable_explanation();
@@ -187,7 +187,8 @@ private:
             tables::Tables tables(silent(), the_clock());
             const tables::Maps asked("smtp_discard_ehlo_keyword_address_maps", maps, {}, tables);
             asio::io_context loop{1};
-            const auto found = posthorn::run(loop, asked.lookup(record.peer.address), std::chrono::seconds{30});
+            const auto found = posthorn::run(loop, asked.lookup(record.peer.address),
+                                             std::chrono::ceil<std::chrono::seconds>(time_for(until_, std::chrono::seconds{30})));
             if (!found)
                 return fmt::format("smtp_discard_ehlo_keyword_address_maps cannot be asked: {}", found.error().text());
             if (const std::optional<std::string>& keywords = *found)
@@ -242,6 +243,7 @@ private:
     }
 
     config::Snapshot snapshot_;
+    Until until_;
     MemoryClient memory_;
     Why why_;
     bool down_ = false;
@@ -251,9 +253,9 @@ private:
 
 }  // namespace
 
-WhyAsked ask_why(config::Snapshot snapshot, std::string word)
+WhyAsked ask_why(config::Snapshot snapshot, std::string word, Until until)
 {
-    Question question(std::move(snapshot), std::move(word));
+    Question question(std::move(snapshot), std::move(word), until);
     Why why = question.ask();
     return {std::move(why), question.down()};
 }

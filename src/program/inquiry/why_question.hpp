@@ -3,6 +3,7 @@
 #pragma once
 
 #include "config/snapshot.hpp"
+#include "inquiry/ask.hpp"
 #include "inquiry/why_text.hpp"
 
 #include <string>
@@ -13,6 +14,7 @@ struct WhyAsked {
     Why why;
     bool down = false;                     // qmgr could not be reached
 };
-WhyAsked ask_why(config::Snapshot snapshot, std::string word);
+/// What has not answered by `until` (ask.hpp) is named in the notes.
+WhyAsked ask_why(config::Snapshot snapshot, std::string word, Until until = {});
 
 }  // namespace posthorn::inquiry
