@@ -1,5 +1,8 @@
 #include "commands/counters_table.hpp"
 
+#include "base/strings.hpp"
+#include "handoff/counting.hpp"
+
 #include <fmt/format.h>
 
 #include <optional>
@@ -51,15 +54,15 @@ std::string counters_table(const process::InstanceCounters& counters)
         const auto spent = value_of(one, "processor_microseconds"), messages = value_of(one, "messages");
         text += fmt::format(row, one.service().empty() ? "-" : one.service(), one.program(), one.process(), or_dash(messages), or_dash(spent),
                             spent ? quotient(*spent, messages) : "-", budget_of(one.program()));
-        all_spent += spent.value_or(0);
+        all_spent = handoff::sum(all_spent, spent.value_or(0));
         if (one.program() == "qmgr")
-            taken = taken.value_or(0) + messages.value_or(0);
+            taken = handoff::sum(taken.value_or(0), messages.value_or(0));
     }
     text += fmt::format(row, "all", "", "", or_dash(taken), all_spent, quotient(all_spent, taken), "100");
     for (const process::ProcessCounters& one : counters.processes())
         for (const auto& counter : one.counters())
             if (counter.name() != "processor_microseconds" && counter.name() != "messages")
-                text += fmt::format("{} {}: {} {}\n", one.program(), one.process(), counter.name(), counter.value());
+                text += fmt::format("{} {}: {} {}\n", one.program(), one.process(), printable(counter.name(), true), counter.value());
     return text;
 }
 

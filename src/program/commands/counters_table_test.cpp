@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
+
 using namespace posthorn;
 
 namespace {
@@ -43,6 +45,20 @@ TEST_CASE("counters: processor time per message beside its budget, the sum per m
                                            "relay/unix           smtp           13          -            -           -      20\n"
                                            "all                                          2000       130000        65.0     100\n"
                                            "smtpd 11: smtpd_sessions 20\n");
+}
+
+TEST_CASE("counters: what a process makes up is shown as text, and sums stay in their range")
+{
+    process::InstanceCounters all;
+    for (int i = 0; i < 2; ++i) {
+        auto& qmgr = add(all, "qmgr", "qmgr", 12);
+        count(qmgr, "processor_microseconds", std::numeric_limits<std::int64_t>::max());
+        count(qmgr, "messages", std::numeric_limits<std::int64_t>::max());
+        count(qmgr, "\x1b[2J\nall", 1);
+    }
+    const std::string table = commands::counters_table(all);
+    CHECK(table.find("qmgr 12: ?[2J?all 1\n") != table.npos);
+    CHECK(table.find("all                                    9223372036854775807 9223372036854775807         1.0     100\n") != table.npos);
 }
 
 TEST_CASE("counters: before the first message nothing is divided")
