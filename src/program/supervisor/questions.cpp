@@ -8,7 +8,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <optional>
 
@@ -79,6 +78,8 @@ awaitable<void> Supervisor::answer_reload(ipc::Responder responder)
 
 namespace {
 
+std::string program_of(const Child& child) { return child.command.substr(child.command.rfind('/') + 1); }
+
 void copy_counters(process::ProcessCounters& into, const handoff::CountersReply& counted)
 {
     for (const auto& counter : counted.counters()) {
@@ -125,22 +126,25 @@ awaitable<void> Supervisor::tell_counters(ipc::Responder responder, bool to_serv
 
     // Processes come and go while others are asked: the list first. One that hangs holds up nobody.
     constexpr std::chrono::seconds patience{3};
-    std::vector<std::shared_ptr<ipc::Channel>> channels;
+    std::vector<std::pair<pid_t, std::shared_ptr<ipc::Channel>>> processes;
     for (const auto& [pid, child] : children_)
-        if (!child.told_last) {
-            describe(child.line, child.command.substr(child.command.rfind('/') + 1), pid, child.generation);
-            channels.push_back(child.channel);
-        }
-    const auto asked = std::make_shared<CountersAsked>(loop_.get_executor(), channels.size());
-    for (std::size_t at = 0; at < channels.size(); ++at)
-        tasks_.spawn(ask_counters(asked, at, channels[at]));
+        if (!child.told_last)
+            processes.emplace_back(pid, child.channel);
+    const auto asked = std::make_shared<CountersAsked>(loop_.get_executor(), processes.size());
+    for (std::size_t at = 0; at < processes.size(); ++at)
+        tasks_.spawn(ask_counters(asked, at, processes[at].second));
     for (const SteadyTime end = clock_.steady() + patience; asked->open > 0 && clock_.steady() < end && !co_await cancelled();)
         (void)co_await asked->answered.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - clock_.steady()));
-    for (std::size_t at = 0; at < asked->replies.size(); ++at)
-        if (const auto& reply = asked->replies[at])                // else it ended, or hangs: told without counters
-            copy_counters(*told.mutable_processes(static_cast<int>(at) + 1), *reply);
-    for (const auto& [key, sums] : ended_)
-        *told.add_ended() = sums;
+    for (std::size_t at = 0; at < processes.size(); ++at) {
+        const auto found = children_.find(processes[at].first);
+        if (found == children_.end() || found->second.channel != processes[at].second || found->second.told_last)
+            continue;                                              // it ended meanwhile: what it has counted is among what ended, and counts once
+        const Child& child = found->second;
+        process::ProcessCounters& told_of = describe(child.line, program_of(child), child.pid, child.generation);
+        if (const auto& reply = asked->replies[at])                // else it hangs: told without counters
+            copy_counters(told_of, *reply);
+    }
+    ended_.tell(told);
     if (!to_service)
         co_return responder.reply(told);
     // The control channel of a service has small frames, and a machine may have many processes.
@@ -154,24 +158,8 @@ awaitable<void> Supervisor::tell_counters(ipc::Responder responder, bool to_serv
 
 void Supervisor::keep_counters(Child& child, const handoff::CountersReply& last)
 {
-    if (std::exchange(child.told_last, true))
-        return;
-    constexpr int most = 1000;                                     // what a service tells is held for hostile
-    const std::string program = child.command.substr(child.command.rfind('/') + 1);
-    process::ProcessCounters& sums = ended_[child.line + "\n" + program];
-    sums.set_service(child.line);
-    sums.set_program(program);
-    for (const auto& counter : last.counters()) {
-        const auto found =
-            std::ranges::find(*sums.mutable_counters(), counter.name(), [](const auto& one) -> const std::string& { return one.name(); });
-        if (found != sums.mutable_counters()->end()) {
-            found->set_value(found->value() + counter.value());
-        } else if (sums.counters_size() < most) {
-            auto& copy = *sums.add_counters();
-            copy.set_name(counter.name());
-            copy.set_value(counter.value());
-        }
-    }
+    if (!std::exchange(child.told_last, true))
+        ended_.add(child.line, program_of(child), last);
 }
 
 }  // namespace posthorn::supervisor

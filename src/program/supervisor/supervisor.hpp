@@ -9,6 +9,7 @@
 #include "observe/log_collector.hpp"
 #include "process/control.pb.h"
 #include "supervisor/child.hpp"
+#include "supervisor/ended_counters.hpp"
 #include "supervisor/instance_lock.hpp"
 #include "supervisor/loaded.hpp"
 #include "supervisor/log_target.hpp"
@@ -109,7 +110,7 @@ private:
     std::set<std::string> wanted_;                                // lines on demand that were asked for, by key
     std::map<std::string, Role> roles_;                           // of lines that ran once
     std::map<std::pair<std::string, unsigned>, std::unique_ptr<Seat>> seats_;
-    std::map<std::string, process::ProcessCounters> ended_;       // by line and program
+    EndedCounters ended_;
     Fd memory_use_{::open("/proc/self/statm", O_RDONLY | O_CLOEXEC)};
     WallTime began_ = clock_.wall();
     Fd config_file_;                                              // the snapshot, for the next child
