@@ -86,12 +86,21 @@ public:
             tasks_.spawn(fetch_token());
     }
 
-    awaitable<void> stop(process::Stop) override
+    /// Its successor takes what connects from now on. Who is here already is answered: a reload is nothing that monitoring should see.
+    awaitable<void> stop(process::Stop how) override
     {
+        co_await tasks_.close();
+        for (const auto& listener : listeners_)
+            listener->pause();
+        if (how != process::Stop::generation)
+            for (const auto& listener : listeners_)
+                co_await listener->close();
+        co_await server_.finish();
         for (const auto& listener : listeners_)
             co_await listener->close();
-        co_await tasks_.close();
     }
+
+    void hurry() override { server_.hurry(); }
 
     void count(handoff::CountersReply& reply) override
     {

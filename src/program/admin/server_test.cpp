@@ -6,6 +6,9 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <atomic>
+#include <thread>
+#include <vector>
 
 using namespace posthorn;
 using namespace posthorn::admin;
@@ -23,6 +26,8 @@ struct House {
     awaitable<Result<process::InstanceCounters>> counted()
     {
         ++counted_times;
+        while (hangs)
+            co_await sleep_for(5ms);
         co_return process::InstanceCounters{};
     }
     /// What it says to this, until it ends the connection.
@@ -54,6 +59,7 @@ struct House {
     ToldSystem system;
     std::shared_ptr<observe::MemorySink> sink = std::make_shared<observe::MemorySink>();
     int counted_times = 0;
+    bool hangs = false;                                                // posthorn-master does not answer
     Server server;
 };
 
@@ -61,6 +67,54 @@ std::string get(const char* path, const char* more = "Connection: close\r\n")
 {
     return std::string("GET ") + path + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n";
 }
+
+const net::Endpoint stranger{net::IpAddress::v4({203, 0, 113, 5}), 40000}, client{net::IpAddress::v4({192, 0, 2, 1}), 40000};
+
+/// Connections that are there together.
+struct Crowd {
+    explicit Crowd(House& of) : house(of), tasks(of.loop.get_executor()) {}
+    net::MemoryStream& enters(const net::Endpoint& from = client)
+    {
+        auto [outside, served] = net::memory_pair(house.loop.get_executor(), {.first = from});
+        tasks.spawn(house.server.serve(std::move(served)));
+        outside->expires_after(20s);
+        streams.push_back(std::move(outside));
+        return *streams.back();
+    }
+    /// What it is told until its connection ends.
+    std::string told(net::MemoryStream& stream) { return posthorn::run(house.loop, all_of(stream), 30s); }
+    static awaitable<std::string> all_of(net::MemoryStream& stream)
+    {
+        std::string heard;
+        for (std::array<char, 4096> room{};;) {
+            const auto got = co_await stream.read_some(room);
+            if (!got || *got == 0)
+                co_return heard;
+            heard.append(room.data(), *got);
+        }
+    }
+    void says(net::MemoryStream& stream, std::string text) { CHECK(posthorn::run(house.loop, put(stream, std::move(text)), 5s)); }
+    static awaitable<bool> put(net::MemoryStream& stream, std::string text)
+    {
+        const bool done = (co_await stream.write(text)).has_value();
+        co_await sleep_for(20ms);                                      // it is read
+        co_return done;
+    }
+    /// Until the server has ended all of them by itself.
+    void over() { posthorn::run(house.loop, tasks.drained(), 30s); }
+    void end() { posthorn::run(house.loop, leave(), 30s); }
+    awaitable<void> leave()
+    {
+        for (const auto& stream : streams)
+            stream->close();
+        co_await tasks.drained();
+        co_await house.server.finish();
+    }
+
+    House& house;
+    TaskGroup tasks;
+    std::vector<std::unique_ptr<net::MemoryStream>> streams;
+};
 
 std::size_t answers(const std::string& heard)
 {
@@ -144,4 +198,124 @@ TEST_CASE("server: past the limit of connections there is a word, and room again
     House one({.limits = {}, .connections = 1, .timeout = 5s});
     CHECK(one.say(get("/api")).starts_with("HTTP/1.1 200 "));
     CHECK(one.say(get("/api")).starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("server: who connects and says nothing, or is not let in, takes no place from others and is gone after two seconds")
+{
+    House house({.limits = {}, .connections = 2, .timeout = 10s});
+    Crowd crowd(house);
+    for (int i = 0; i < 50; ++i)
+        crowd.enters(i % 2 == 0 ? client : stranger);
+    const auto began = std::chrono::steady_clock::now();
+    CHECK(house.say(get("/api")).starts_with("HTTP/1.1 200 "));
+    CHECK(house.server.connections() <= Server::guests_at_once);
+    auto& half = crowd.enters();
+    crowd.says(half, "GET /api HT");
+    // Strangers come and go; who may ask keeps his time.
+    for (int i = 0; i < 50; ++i)
+        crowd.enters(stranger);
+    CHECK(house.server.connections() <= Server::guests_at_once);
+    CHECK(crowd.told(half).starts_with("HTTP/1.1 408 "));
+    crowd.over();
+    CHECK(house.server.connections() == 0);
+    CHECK(std::chrono::steady_clock::now() - began < 5s);
+    crowd.end();
+}
+
+TEST_CASE("server: a stranger that keeps talking, and a wrong token or Host, have no place either")
+{
+    House house({.limits = {}, .connections = 1, .timeout = 10s});
+    REQUIRE(house.server.access().set_token("0123456789abcdef"));
+    Crowd crowd(house);
+    for (int i = 0; i < 5; ++i) {
+        crowd.says(crowd.enters(stranger), "x");
+        crowd.says(crowd.enters(), "GET /api HTTP/1.1\r\nHost: evil.test\r\n\r\n");
+        crowd.says(crowd.enters(), "POST /api/flush HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\r\n");
+    }
+    CHECK(house.server.connections() == 15);
+    auto& welcome = crowd.enters();
+    crowd.says(welcome, get("/api", ""));
+    CHECK(house.say(get("/api")).starts_with("HTTP/1.1 503 "));        // its place is taken, as long as it likes
+    welcome.close();
+    CHECK(house.say(get("/api")).starts_with("HTTP/1.1 200 "));
+    const auto began = std::chrono::steady_clock::now();
+    crowd.over();
+    CHECK(std::chrono::steady_clock::now() - began < 4s);
+    CHECK(house.server.connections() == 0);
+    crowd.end();
+}
+
+TEST_CASE("server: a question has its time, with that for its turn; then there is an error, and nothing of it stays behind")
+{
+    ServerOptions options;
+    options.question = 300ms;
+    House house(options);
+    std::atomic<bool> stuck = true;
+    house.system.on_queue = [&](const handoff::QueueCommand&) {
+        while (stuck)
+            std::this_thread::sleep_for(5ms);
+        handoff::QueueReply reply;
+        reply.set_count(1);
+        return reply;
+    };
+    const std::string change = "POST /api/queue/4gDq8v1Yc0z3D/delete HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer 0123456789abcdef\r\n"
+                               "Connection: close\r\n\r\n";
+    REQUIRE(house.server.access().set_token("0123456789abcdef"));
+    const auto began = std::chrono::steady_clock::now();
+    for (int i = 0; i < 3; ++i) {                                      // two helper threads, and one that waits for its turn
+        const std::string heard = house.say(change);
+        CHECK(heard.starts_with("HTTP/1.1 504 "));
+        CHECK(heard.find("there was no answer within 0.3 s") != heard.npos);
+    }
+    CHECK(std::chrono::steady_clock::now() - began < 5s);
+    CHECK(house.server.connections() == 0);
+    CHECK(house.sink->lines.empty());
+    stuck = false;
+    posthorn::run(house.loop, house.server.finish(), 5s);
+    CHECK(house.say(change).starts_with("HTTP/1.1 200 "));
+    // The third was told that nothing came of it, and nothing does.
+    CHECK(house.system.asked.size() == 3);
+    REQUIRE(house.sink->lines.size() == 3);
+    CHECK(house.sink->lines.front() == "postfix/admin: 4gDq8v1Yc0z3D: removed by client [192.0.2.1], who was told that there was no answer in time");
+    CHECK(house.sink->lines.back() == "postfix/admin: 4gDq8v1Yc0z3D: removed by client [192.0.2.1]");
+    house.hangs = true;
+    CHECK(house.say(get("/metrics")).starts_with("HTTP/1.1 504 "));
+    house.hangs = false;
+    CHECK(house.say(get("/metrics")).starts_with("HTTP/1.1 200 "));
+    posthorn::run(house.loop, house.server.finish(), 5s);
+}
+
+TEST_CASE("server: who is there when another process takes over is answered, and then the connection ends")
+{
+    House house({.limits = {}, .connections = 10, .timeout = 20s});
+    Crowd crowd(house);
+    auto& idle = crowd.enters();
+    crowd.says(idle, get("/api", ""));
+    auto& asks = crowd.enters();
+    house.hangs = true;
+    crowd.says(asks, get("/metrics", ""));
+    auto& comes = crowd.enters();                                      // it has connected, and is about to ask
+    auto& again = crowd.enters();
+    crowd.says(again, get("/api", ""));
+    bool over = false;
+    crowd.tasks.spawn([](House* of, bool* done) -> awaitable<void> {
+        co_await of->server.finish();
+        *done = true;
+    }(&house, &over));
+    crowd.says(comes, get("/api", ""));
+    crowd.says(again, get("/nothing", ""));
+    house.hangs = false;
+    for (auto& [stream, status] : {std::pair{&asks, "HTTP/1.1 200 "}, {&comes, "HTTP/1.1 200 "}}) {
+        const std::string heard = crowd.told(*stream);
+        CHECK(heard.starts_with(status));
+        CHECK(heard.find("Connection: close\r\n") != heard.npos);
+    }
+    const std::string twice = crowd.told(again);
+    CHECK(answers(twice) == 2);
+    CHECK(twice.find("HTTP/1.1 404 ") != twice.npos);
+    CHECK_FALSE(over);
+    CHECK(answers(crowd.told(idle)) == 1);
+    crowd.end();
+    CHECK(over);
+    CHECK(house.server.connections() == 0);
 }

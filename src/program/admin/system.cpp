@@ -11,15 +11,23 @@ class Running final : public System {
 public:
     explicit Running(config::Snapshot snapshot) : snapshot_(std::move(snapshot)) {}
 
-    Result<handoff::QueueReply> queue(handoff::QueueCommand command) override { return inquiry::QueueClient(snapshot_).ask(std::move(command)); }
-    Result<handoff::SitesReply> sites(std::uint32_t most) override { return inquiry::QueueClient(snapshot_).sites(most); }
-    inquiry::WhyAsked why(std::string word) override { return inquiry::ask_why(snapshot_, std::move(word)); }
+    Result<handoff::QueueReply> queue(handoff::QueueCommand command) override
+    {
+        return inquiry::QueueClient(snapshot_, until()).ask(std::move(command));
+    }
+    Result<handoff::SitesReply> sites(std::uint32_t most) override { return inquiry::QueueClient(snapshot_, until()).sites(most); }
+    inquiry::WhyAsked why(std::string word) override { return inquiry::ask_why(snapshot_, std::move(word), until()); }
     Result<std::vector<handoff::Transcript>> transcripts() override { return inquiry::read_transcripts(snapshot_); }
-    Result<inquiry::KnownPeers> peers(const std::vector<std::string>& words) override { return inquiry::known_peers(snapshot_, words, now()); }
+    Result<inquiry::KnownPeers> peers(const std::vector<std::string>& words) override
+    {
+        return inquiry::known_peers(snapshot_, words, now(), until());
+    }
     WallTime now() const override { return SystemClock().wall(); }
     std::string host() const override { return snapshot_.text("myhostname"); }
 
 private:
+    static inquiry::Until until() { return std::chrono::steady_clock::now() + longest_question; }
+
     const config::Snapshot snapshot_;
 };
 

@@ -1,4 +1,5 @@
-// admin/system.hpp: what the admin service asks of the rest of the house. Its calls block: they are made on helper threads, several at once.
+// admin/system.hpp: what the admin service asks of the rest of the house. Its calls block, for longest_question and little more: they are made on
+// helper threads, several at once.
 #pragma once
 
 #include "base/clock.hpp"
@@ -10,11 +11,15 @@
 #include "inquiry/known_peers.hpp"
 #include "inquiry/why_question.hpp"
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace posthorn::admin {
+
+/// Of one call, whatever it asks of others.
+inline constexpr std::chrono::seconds longest_question{60};
 
 class System {
 public:

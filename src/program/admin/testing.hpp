@@ -4,6 +4,7 @@
 #include "admin/system.hpp"
 
 #include <functional>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -17,10 +18,14 @@ public:
     std::vector<handoff::Transcript> kept;
     inquiry::KnownPeers known;
     std::vector<handoff::QueueCommand> asked;
+    std::mutex asked_by_one;               // of the helper threads
 
     Result<handoff::QueueReply> queue(handoff::QueueCommand command) override
     {
-        asked.push_back(command);
+        {
+            const std::lock_guard guard(asked_by_one);
+            asked.push_back(command);
+        }
         return on_queue(command);
     }
     Result<handoff::SitesReply> sites(std::uint32_t) override { return sites_reply; }
