@@ -52,6 +52,60 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.run_(["posthorn", "init", "x", "--smtp-port", "70000"]).returncode, 64)
         self.assertEqual(self.run_(["posthorn", "init", str(self.folder / "a b")]).returncode, 64)
 
+    def killed_init(self, home, call, number, words):
+        """The exit status of posthorn init that is killed in the system call of this name and number."""
+        return subprocess.run(["strace", "-f", "-o", os.devnull, "-e", f"trace=?{call}", "-e", f"inject=?{call}:signal=KILL:when={number}",
+                               str(BIN / "posthorn"), "init", str(home), *words], capture_output=True, timeout=60,
+                              env={"PATH": "/usr/bin:/bin", "TZ": "UTC"}).returncode
+
+    def is_whole(self, home, words, done):
+        self.assertEqual(done.returncode, 0, done.stderr)
+        conf = home / "conf"
+        self.assertEqual(sorted(path.name for path in conf.iterdir()), ["admin_token", "main.cf", "master.cf"])
+        self.assertRegex((conf / "admin_token").read_text(), r"^[0-9a-f]{48}\n$")
+        self.assertEqual((conf / "admin_token").stat().st_mode & 0o777, 0o600)
+        self.assertIn(f"127.0.0.1:{words[3]} inet n - n - 1 admin", (conf / "master.cf").read_text())
+        self.assertIn(f"admin_token_file = {conf}/admin_token\n", (conf / "main.cf").read_text())
+        self.assertTrue((home / "queue" / "maildrop").is_dir())
+        made = self.run_(["postfix", "-c", str(home), "check"])
+        self.assertEqual(made.returncode, 0, made.stderr)
+
+    def test_init_that_was_killed_is_completed_by_the_next_one(self):
+        words = ["--smtp-port", str(free_port()), "--admin-port", str(free_port())]
+        # What a killed one had left: a token without all the rest, whole or not; files half made.
+        for number, files in enumerate([{"admin_token": ""}, {"admin_token": "0123456789abcdef\n", "master.cf": "smtp in"},
+                                        {".unfinished/admin_token": "0", ".unfinished/main.cf": "queue_dir", "master.cf": "x\n"}]):
+            home = self.folder / f"left{number}"
+            for name, text in files.items():
+                (home / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+                (home / "conf" / name).write_text(text)
+            done = self.run_(["posthorn", "init", str(home), *words])
+            self.assertIn(b"An earlier posthorn init of this folder had not come to its end: all of it has been made anew.\n", done.stdout)
+            self.is_whole(home, words, done)
+        fresh = self.folder / "fresh"
+        done = self.run_(["posthorn", "init", str(fresh), *words])
+        self.is_whole(fresh, words, done)
+        self.assertNotIn(b"An earlier", done.stdout)
+
+    @unittest.skipUnless(shutil.which("strace"), "needs strace")
+    def test_init_that_is_killed_anywhere_is_whole_or_completed(self):
+        words = ["--smtp-port", str(free_port()), "--admin-port", str(free_port())]
+        killed = {}
+        for call in ("mkdir", "write", "rename", "chmod", "fchmod", "chown", "rmdir"):
+            number = 1
+            while self.killed_init(home := self.folder / f"{call}{number}", call, number, words) != 0:
+                with self.subTest(call=call, number=number):
+                    if (home / "conf" / "main.cf").exists():
+                        (home / "conf" / ".unfinished").exists() and (home / "conf" / ".unfinished").rmdir()         # nothing reads it
+                        self.is_whole(home, words, subprocess.CompletedProcess([], 0))
+                    else:
+                        self.is_whole(home, words, self.run_(["posthorn", "init", str(home), *words]))
+                shutil.rmtree(home)
+                number += 1
+            killed[call] = number - 1
+        self.assertEqual(killed["rename"], 3)
+        self.assertGreater(killed["mkdir"], 10)
+
     @unittest.skipUnless(os.geteuid() == 0, "without root there is one user only")
     def test_init_as_root_keeps_the_queue_from_the_commands_of_strangers(self):
         settings = dict(line.split(" = ", 1) for line in self.run_(["postconf", "-c", str(self.home / "conf"), "mail_owner", "default_privs"]).stdout.decode().splitlines())

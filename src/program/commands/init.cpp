@@ -1,4 +1,5 @@
 // posthorn init DIR [--smtp-port N] [--sink-port M] [--admin-port P]: a complete private instance below DIR, which calls nobody outside this machine.
+// Killed half way, it leaves a folder without main.cf: the next one makes all of it anew, and says so.
 #include "commands/command.hpp"
 #include "commands/new_instance.hpp"
 
@@ -18,7 +19,6 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
 
 namespace posthorn::commands {
 
@@ -91,22 +91,21 @@ smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
                        owner.commands.empty() ? "" : "default_privs = " + owner.commands + "\n");
 }
 
-void write_file(const std::string& path, const std::string& text)
+void write_file(const std::string& path, const std::string& text, mode_t mode = 0666)
 {
-    std::ofstream file(path);
-    file << text;
-    file.close();
-    if (!file)
+    const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+    if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
         throw Failure(fmt::format("write {}: {}", path, errno_text(errno)), submit::exit_cannot_create);
 }
 
-/// Who may read it may change the queue over HTTP.
-void write_token(const std::string& path)
+/// Where the files are until all of them are there. In the folder that they are for: a rename is all that is left to do.
+constexpr std::string_view unfinished = ".unfinished";
+
+void move_file(const std::string& conf, std::string_view name)
 {
-    const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    const std::string token = hex_encode(tls::random_octets(24)) + "\n";
-    if (!file || ::write(file.get(), token.data(), token.size()) != static_cast<ssize_t>(token.size()))
-        throw Failure(fmt::format("write {}: {}", path, errno_text(errno)), submit::exit_cannot_create);
+    const std::string from = fmt::format("{}/{}/{}", conf, unfinished, name), to = fmt::format("{}/{}", conf, name);
+    if (::rename(from.c_str(), to.c_str()) != 0)
+        throw Failure(fmt::format("rename {} to {}: {}", from, to, errno_text(errno)), submit::exit_cannot_create);
 }
 
 int run_init(std::span<char*> args)
@@ -149,23 +148,40 @@ int run_init(std::span<char*> args)
         if (error)
             throw Failure(fmt::format("create {}{}: {}", path, sub, error.message()), submit::exit_cannot_create);
     }
+    // An earlier one that was killed left files that nobody has used: without main.cf there is no instance.
+    const std::string conf = path + "/conf", making = fmt::format("{}/{}", conf, unfinished);
+    const bool again =
+        std::filesystem::exists(making) || std::filesystem::exists(conf + "/master.cf") || std::filesystem::exists(conf + "/admin_token");
+    std::filesystem::remove_all(making, error);
+    if (error || ::mkdir(making.c_str(), 0700) != 0)
+        throw Failure(fmt::format("create {}: {}", making, error ? error.message() : errno_text(errno)), submit::exit_cannot_create);
     const Owner owner = choose_owner();
-    // master.cf first: a folder with main.cf in it is complete.
     std::string master_cf = stock_master_cf(fmt::format("127.0.0.1:{}", smtp_port));
     if (admin_port) {
         master_cf += fmt::format("127.0.0.1:{} inet n - n - 1 admin\n", *admin_port);
-        write_token(path + "/conf/admin_token");
+        // Who may read it may change the queue over HTTP.
+        write_file(making + "/admin_token", hex_encode(tls::random_octets(24)) + "\n", 0600);
     }
-    write_file(path + "/conf/master.cf", master_cf);
-    write_file(path + "/conf/main.cf",
-               main_cf(path, *sink_port, owner) + (admin_port ? fmt::format("\nadmin_token_file = {}/conf/admin_token\n", path) : std::string()));
+    write_file(making + "/master.cf", master_cf);
+    write_file(making + "/main.cf",
+               main_cf(path, *sink_port, owner) + (admin_port ? fmt::format("\nadmin_token_file = {}/admin_token\n", conf) : std::string()));
     // The queue's folders too: sendmail works before the first start.
-    const config::Snapshot snapshot = load_config("init", path + "/conf");
+    const config::Snapshot snapshot = load_config("init", making);
     const auto ids = supervisor::identity(snapshot);
     if (!ids)
         throw Failure(ids.error().text(), submit::exit_cannot_create);
     if (const auto made = supervisor::Layout::from(snapshot).make(*ids); !made)
         throw Failure(made.error().text(), submit::exit_cannot_create);
+    // main.cf last: a folder with main.cf in it is complete.
+    if (admin_port)
+        move_file(conf, "admin_token");
+    else
+        std::filesystem::remove(conf + "/admin_token", error);  // of the one that was killed
+    move_file(conf, "master.cf");
+    move_file(conf, "main.cf");
+    std::filesystem::remove(making, error);  // empty; should it stay, nothing reads it
+    if (again)
+        fmt::print("An earlier posthorn init of this folder had not come to its end: all of it has been made anew.\n");
     if (const std::string about = about_owner(owner); !about.empty())
         fmt::print(stderr, "posthorn init: warning: {}\n", about);
     fmt::print("A private instance is in {0}.\n"
