@@ -65,7 +65,7 @@ private:
             return std::optional<deliver::Account>{};
         return std::optional<deliver::Account>(deliver::Account{entry.pw_name, entry.pw_dir, entry.pw_shell, {entry.pw_uid, entry.pw_gid}});
     }
-    asio::thread_pool pool_{2};
+    Helpers pool_{2};
 };
 
 /// Routes and new messages, by resolve and qmgr.

@@ -3,11 +3,10 @@
 // Log      as postfix/cleanup: "QID: milter-reject: END-OF-MESSAGE from localhost[127.0.0.1]: 5.7.1 ...; from=<> to=<>".
 #pragma once
 
+#include "async/async.hpp"
 #include "handoff/interfaces.hpp"
 #include "milter/chain.hpp"
 #include "observe/log.hpp"
-
-#include <boost/asio/thread_pool.hpp>
 
 #include <memory>
 #include <optional>
@@ -48,7 +47,7 @@ private:
     observe::Log log_;
     std::shared_ptr<const milter::Options> options_ = std::make_shared<const milter::Options>();
     std::uint64_t size_limit_ = 0;
-    asio::thread_pool names_{1};          // looks up hosts
+    Helpers names_{1};                    // looks up hosts
 };
 
 /// Is one of them on another socket than a Unix one?

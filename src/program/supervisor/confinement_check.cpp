@@ -50,7 +50,7 @@ std::string standing(pid_t pid)
     return facts;
 }
 
-bool check(const MasterOptions& options, const Loaded& loaded, const Identity& owner, const ProcessLine& line, int config)
+bool check(const MasterOptions& options, const Loaded& loaded, const Identity& owner, const ProcessLine& line, int config, observe::LogCollector& log)
 {
     const std::string who = fmt::format("{} {}", line.program, line.key);
     int ends[2];
@@ -61,6 +61,10 @@ bool check(const MasterOptions& options, const Loaded& loaded, const Identity& o
     Fd ours(ends[0]), theirs(ends[1]);
     StartRecord start = start_record(loaded, owner, line);
     start.config(config);
+    const auto ring = log.ring();
+    const Fd bell = log.bell();
+    if (ring)
+        start.log(ring->memory.get(), bell.get());
     start.check_powers(theirs.get());
     // Its control channel is at its end at once: no broker, no supervisor.
     auto spawned = spawn_service(options.services_program, std::move(start));

@@ -63,6 +63,7 @@ void must_have_sockets()
     }
 }
 
+/// Read and judged, without a thread: that begins with the first question, and in a service after it was confined.
 Context make_context(const Options& options, const std::vector<std::string>& system_servers)
 {
     must_have_sockets();
@@ -93,12 +94,16 @@ Context make_context(const Options& options, const std::vector<std::string>& sys
     for (const std::string& server : system_servers)
         (void)ub_ctx_set_fwd(context.get(), server.c_str());
     must(ub_ctx_async(context.get(), 1), "thread");
-    // The library reads its settings and starts its thread with the first question: that is to fail now rather than in the middle
-    // of a session, and to happen before a service gives up its powers. "localhost" is answered without the network.
-    must(ub_resolve_async(
-             context.get(), "localhost", 1, 1, nullptr, [](void*, int, ub_result* raw) { const RawResult unused(raw); }, nullptr),
-         options.dnssec ? "set-up or trust anchor" : "set-up");
+    // The library reads its settings with the first question, or when its zones are changed: they are to fail now rather than in the middle of a
+    // session. A zone that it does not have is none to remove.
+    must(ub_ctx_zone_remove(context.get(), "posthorn.invalid."), options.dnssec ? "set-up or trust anchor" : "set-up");
     return context;
+}
+
+/// "localhost" is answered without the network.
+void begin_thread(ub_ctx* context)
+{
+    must(ub_resolve_async(context, "localhost", 1, 1, nullptr, [](void*, int, ub_result* raw) { const RawResult unused(raw); }, nullptr), "thread");
 }
 
 Answer made(Status status, std::string reason)
@@ -220,6 +225,7 @@ struct Resolver::Core {
         Context fresh;
         try {
             fresh = fresh_context();
+            begin_thread(fresh.get());
         } catch (const std::runtime_error&) {
             return;                                                   // no descriptor, no thread: what there is serves until the next question
         }

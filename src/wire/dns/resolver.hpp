@@ -1,6 +1,6 @@
 // dns/resolver.hpp: questions to the DNS. The resolver library (libunbound) lives behind it and nowhere else.
-// Threads  the library works on a thread of its own, which the constructor starts (no fork, no child process): make it in the process
-//          that uses it, before giving up powers. Everything here happens on the loop.
+// Threads  the library works on a thread of its own, which the first question starts (no fork, no child process): make it in the process
+//          that uses it, before giving up powers, and ask when they are given up. Everything here happens on the loop.
 // Answers  never an Error: a failed lookup is an Answer with its status. Simultaneous questions for one (name, type) share one
 //          lookup; answers are cached within CacheLimits.
 // Names    ASCII (dns/idna.hpp makes it so); what is no domain name is answered nxdomain without asking.
