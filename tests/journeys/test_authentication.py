@@ -6,7 +6,7 @@ import re
 import smtplib
 import subprocess
 
-from journey import Journey, unittest, wait_until
+from journey import Journey, free_port, unittest, wait_until
 from real_peers import Aiosmtpd, Dovecot, Saslauthd, sasldb
 
 SERVER = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "private/auth", "mynetworks": "192.0.2.0/24",
@@ -132,6 +132,20 @@ class Authentication(Journey):
         posthorn.wait_log(r"postfix/smtpd\[\d+\]: warning: SASL authentication failure: cannot connect to saslauthd server: \S")
         for secret in ("also, secret", "of IMAP"):
             self.assertNotIn(secret, posthorn.log())
+
+    def test_the_realm_of_cyrus_s_is_the_name_of_the_line_that_asks(self):
+        posthorn, port = self.instance(CYRUS, start=False), free_port()
+        for realm, password in (("mail.demo.test", "secret"), ("other.test", "another")):
+            sasldb(posthorn.dir / "db", realm, {"joe": password})
+        self.cyrus(posthorn, f"pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {posthorn.dir}/db\nmech_list: plain\n")
+        posthorn.add_service(f"127.0.0.1:{port} inet n - n - - smtpd -o myhostname=other.test")
+        posthorn.start()
+
+        def reply(port, password):
+            with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+                client.ehlo()
+                return client.docmd("AUTH", "PLAIN " + base64.b64encode(f"\0joe\0{password}".encode()).decode())[0]
+        self.assertEqual([reply(line, password) for line in (posthorn.port, port) for password in ("secret", "another")], [235, 535, 535, 235])
 
     def test_who_does_not_authenticate_by_cyrus_has_no_process_for_it(self):
         posthorn = self.instance(start=False)

@@ -32,6 +32,24 @@ class Powers(Journey):
                 self.assertEqual(status["NoNewPrivs"], ["1"])
                 self.assertEqual(status["Seccomp"], ["2"])
 
+    def test_every_thread_is_bound_as_its_process_is(self):
+        """What began before would have kept what the process gave up."""
+        posthorn = self.instance({"smtpd_sasl_auth_enable": "yes"}, relay=self.sink().port, start=False)
+        posthorn.add_service(f"127.0.0.1:{free_port()} inet n - n - 1 admin")
+        posthorn.start()
+        posthorn.send(["user@there.test"])
+        posthorn.wait_log("status=sent")
+        services = {pid: name.split(" service ")[1].split()[0] for pid, name in posthorn.processes().items() if " service " in name}
+        self.assertEqual(set(services.values()), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "sasl", "admin"})
+        for pid, name in services.items():
+            with self.subTest(name):
+                process = status_of(pid)
+                threads = [status_of(f"{pid}/task/{task.name}") for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+                self.assertIn(["log"], [thread["Name"] for thread in threads])
+                for thread in threads:
+                    for power in ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"):
+                        self.assertEqual(thread[power], process[power], f"{thread['Name']}: {power}")
+
     def test_no_service_can_do_what_is_forbidden(self):
         """Each service confines itself by its own statement, as when it serves, and then tries."""
         posthorn = self.instance(start=False)

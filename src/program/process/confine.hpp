@@ -3,6 +3,7 @@
 // Root     needed for user, groups, root folder and the bounding set; without it those are left out, and `left_out` says which.
 // Commands who starts programs as other users (May::start_commands) keeps the capabilities for that, whoever it is then; the rest is as Postfix's
 //          spawn(8) hands it on: a program that is set-gid, or that needs other system calls, works.
+// Threads  none but the caller's: the others would not be bound (Landlock, capabilities). Those that begin afterwards are.
 // Errors   exceptions: a service that cannot be confined must not start.
 #pragma once
 
