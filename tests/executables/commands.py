@@ -62,7 +62,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         conf = home / "conf"
         self.assertEqual(sorted(path.name for path in conf.iterdir()), ["admin_token", "main.cf", "master.cf"])
-        self.assertRegex((conf / "admin_token").read_text(), r"^[0-9a-f]{48}\n$")
+        self.assertRegex((conf / "admin_token").read_text(), r"^[0-9A-F]{48}\n$")
         self.assertEqual((conf / "admin_token").stat().st_mode & 0o777, 0o600)
         self.assertIn(f"127.0.0.1:{words[3]} inet n - n - 1 admin", (conf / "master.cf").read_text())
         self.assertIn(f"admin_token_file = {conf}/admin_token\n", (conf / "main.cf").read_text())

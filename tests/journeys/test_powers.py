@@ -45,7 +45,7 @@ class Powers(Journey):
             with self.subTest(name):
                 process = status_of(pid)
                 threads = [status_of(f"{pid}/task/{task.name}") for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
-                self.assertIn(["log"], [thread["Name"] for thread in threads])
+                self.assertEqual(["spool"] in [thread["Name"] for thread in threads], name == "qmgr")
                 for thread in threads:
                     for power in ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"):
                         self.assertEqual(thread[power], process[power], f"{thread['Name']}: {power}")

@@ -44,7 +44,7 @@ private:
         RingReader reader;
         std::uint64_t number;
         bool gone = false;
-        std::chrono::steady_clock::time_point writing_since{};            // none: it was quiet
+        std::chrono::steady_clock::time_point writing_since{};  // none: it was quiet
     };
     void run();
     bool look();
@@ -55,7 +55,7 @@ private:
     Fd bell_;
     std::mutex mutex_;
     std::list<Source> sources_;
-    std::uint64_t rings_ = 0;               // made
+    std::uint64_t rings_ = 0;  // made
     bool stopping_ = false;
 
     // The thread's own.

@@ -85,7 +85,8 @@ void RingSink::write(Level level, std::string_view tag, std::string_view line)
     }
     ring_->at_work.store(1);                                              // before the clock is looked at, on all processors
     const std::int64_t stamp = steady_nanoseconds();
-    const bool said = unsaid_ == 0 || put(stamp, Level::warning, tag, fmt::format("warning: {} log lines were dropped: the log could not keep up", unsaid_));
+    const bool said =
+        unsaid_ == 0 || put(stamp, Level::warning, tag, fmt::format("warning: {} log lines were dropped: the log could not keep up", unsaid_));
     if (said)
         unsaid_ = 0;
     if (!said || !put(stamp, level, tag, line)) {
@@ -144,7 +145,8 @@ void RingReader::take(std::int64_t from, std::int64_t until, std::vector<Line>& 
         if (!whole)
             break;
         if (record.length != no_line) {
-            Line line{std::clamp(record.stamp, from, until), taken_, static_cast<Level>(std::min(record.level, static_cast<std::uint32_t>(Level::panic))),
+            Line line{std::clamp(record.stamp, from, until), taken_,
+                      static_cast<Level>(std::min(record.level, static_cast<std::uint32_t>(Level::panic))),
                       std::string(ring_->at(taken_) + sizeof record, record.length)};
             std::ranges::replace_if(line.text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; }, '?');
             lines.push_back(std::move(line));

@@ -28,7 +28,7 @@ inline constexpr std::size_t ring_octets = 4 << 20;
 /// What is longer is cut.
 inline constexpr std::size_t ring_line_octets = 64 * 1024;
 
-struct LogRing;                             // the memory
+struct LogRing;  // the memory
 
 /// One that is mapped.
 class MappedRing {
@@ -76,10 +76,10 @@ private:
 class RingReader {
 public:
     struct Line {
-        std::int64_t stamp;                 // nanoseconds of the steady clock
-        std::uint64_t place;                // in the ring: of two with one stamp
+        std::int64_t stamp;  // nanoseconds of the steady clock
+        std::uint64_t place;  // in the ring: of two with one stamp
         Level level;
-        std::string text;                   // "tag: line"
+        std::string text;  // "tag: line"
         auto order() const { return std::pair(stamp, place); }
     };
     explicit RingReader(MappedRing ring) : ring_(std::move(ring)) {}
@@ -93,7 +93,7 @@ public:
 
 private:
     MappedRing ring_;
-    std::uint64_t taken_ = 0;               // octets; what the memory says of it is for the writer
+    std::uint64_t taken_ = 0;  // octets; what the memory says of it is for the writer
 };
 
 }  // namespace posthorn::observe

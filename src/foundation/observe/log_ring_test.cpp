@@ -52,7 +52,8 @@ TEST_CASE("log ring: what goes in comes out, in order, round after round")
     for (int round = 0; round < 3000; ++round) {
         const std::size_t count = 1 + random() % 30;
         for (std::size_t i = 0; i < count; ++i, ++number)
-            ends.sink.write(number % 2 == 0 ? Level::info : Level::error, "postfix/smtpd[1]", fmt::format("{} {}", number, std::string(random() % 300, 'x')));
+            ends.sink.write(number % 2 == 0 ? Level::info : Level::error, "postfix/smtpd[1]",
+                            fmt::format("{} {}", number, std::string(random() % 300, 'x')));
         if (round % 3 == 0)
             for (const auto& line : ends.take()) {
                 REQUIRE(line.text.starts_with(fmt::format("postfix/smtpd[1]: {} ", next)));

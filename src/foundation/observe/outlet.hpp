@@ -29,7 +29,7 @@ public:
     struct Line {
         Level level;
         time_t when;
-        std::string_view text;     // "tag: line"
+        std::string_view text;  // "tag: line"
     };
     void add(Level level, time_t when, std::string_view text)
     {

@@ -9,11 +9,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <set>
 
 using namespace posthorn;
 using namespace posthorn::observe;
@@ -80,31 +78,6 @@ TEST_CASE("a given descriptor: lines go on into the new one after it was replace
     outlet.put_out(lines({"four"}));
     CHECK(contents(folder.file("last")).find("]: warning: 1 log lines were lost\n") != std::string::npos);
     CHECK(contents(folder.file("last")).find(": four\n") != std::string::npos);
-}
-
-TEST_CASE("a given descriptor: before its thread begins, a line is out when it is written")
-{
-    LogFolder folder;
-    const auto threads = [] {
-        std::set<std::filesystem::path> found;
-        for (const auto& task : std::filesystem::directory_iterator("/proc/self/task"))
-            found.insert(task.path());
-        return found;
-    };
-    const auto before = threads();
-    const auto more = [&] { return std::ranges::any_of(threads(), [&](const auto& thread) { return !before.contains(thread); }); };
-    auto sink = descriptor_sink_before(Fd(::open(folder.file("log").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)), LogForm::file);
-    Log log(sink, "postfix/smtpd");
-    log.info("one");
-    CHECK(contents(folder.file("log")).ends_with(": one\n"));
-    CHECK_FALSE(more());
-    sink->flush();
-    sink->begin();
-    CHECK(more());
-    log.info("two");
-    sink->flush();
-    CHECK(contents(folder.file("log")).find(": one\n") < contents(folder.file("log")).find(": two\n"));
-    CHECK(contents(folder.file("log")).ends_with(": two\n"));
 }
 
 TEST_CASE("a given descriptor: a reader that takes nothing holds up neither a new log nor the end of the process, and what it lost is said")

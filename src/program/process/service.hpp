@@ -140,7 +140,8 @@ public:
         return *std::move(result);
     }
 
-    /// See powers.hpp. Throws where it cannot be done. `readable` is for what the broker cannot give (libraries that open by name).
+    /// See powers.hpp. Throws where it cannot be done, and where a thread was started before. `readable` is for what the broker cannot give
+    /// (libraries that open by name).
     Confined confine(Confinement confinement);
 
     /// Until stopped; the exit status.

@@ -1,6 +1,7 @@
 #include "supervisor/confinement_check.hpp"
 
 #include "base/strings.hpp"
+#include "observe/log_collector.hpp"
 #include "process/memory_file.hpp"
 #include "supervisor/start_record.hpp"
 
@@ -116,12 +117,13 @@ int check_confinement(const MasterOptions& options, std::span<const std::string>
     if (!config)
         return fatal(config.error().text());
     ::umask(0022);
+    observe::LogCollector log(Fd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)), observe::LogForm::file);
     bool good = true;
     std::size_t checked = 0;
     for (const ProcessLine& line : loaded->table.lines) {
         if (!wanted.empty() && std::ranges::none_of(wanted, [&](const auto& word) { return word == line.program || word == line.key; }))
             continue;
-        good &= check(options, *loaded, *owner, line, config->get());
+        good &= check(options, *loaded, *owner, line, config->get(), log);
         ++checked;
     }
     return checked == 0 ? fatal("no such service") : good ? 0 : 1;

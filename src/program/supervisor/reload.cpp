@@ -144,7 +144,7 @@ awaitable<std::vector<std::string>> Supervisor::reload()
         const auto places_before = std::exchange(places_, std::move(places));
         config_file_ = *std::move(file);
         log_target_ = *std::move(log_target);
-        pass_log_on();
+        collector_.replace(log_target_.duplicate(), log_target_.form());
         log_ = observe::Log(sink_, loaded_.snapshot.text("syslog_name") + "/master");
         ++generation_;
         log_.info("reload -- version {}, configuration {}", loaded_.snapshot.text("mail_version"), options_.config_directory);

@@ -30,7 +30,7 @@ constexpr std::size_t opened_files_limit = 4096;                  // per process
 
 Supervisor::Supervisor(const MasterOptions& options, Loaded loaded, Identity owner, LogTarget log, InstanceLock lock)
     : options_(options), loaded_(std::move(loaded)), owner_(owner), log_target_(std::move(log)), lock_(std::move(lock)),
-      collector_(log_target_.duplicate(), log_target_.form()), log_(collector_.own(), loaded_.snapshot.text("syslog_name") + "/master"),
+      collector_(log_target_.duplicate(), log_target_.form()), sink_(collector_.own()), log_(sink_, loaded_.snapshot.text("syslog_name") + "/master"),
       signals_(loop_, SIGCHLD, SIGTERM, SIGINT), tasks_(loop_.get_executor()), child_ended_(loop_.get_executor())
 {
     for (const int signal : {SIGHUP, SIGQUIT, SIGUSR1})

@@ -95,6 +95,7 @@ private:
     LogTarget log_target_;
     InstanceLock lock_;
     observe::LogCollector collector_;                             // of all processes' lines
+    std::shared_ptr<observe::RingSink> sink_;                     // ours
     observe::Log log_;
     SystemClock clock_;
 

@@ -1,6 +1,7 @@
 #include "supervisor/trial.hpp"
 
 #include "base/strings.hpp"
+#include "observe/log_ring.hpp"
 #include "supervisor/start_record.hpp"
 
 #include <fmt/format.h>
@@ -8,23 +9,25 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
+#include <optional>
 
 namespace posthorn::supervisor {
 
 namespace {
 
-constexpr std::size_t said_limit = 64 * 1024;
-
 struct Trial {
     std::string line;
     pid_t pid = -1;
     Fd report;
-    std::string said;
+    std::string passed;
+    std::optional<observe::RingReader> log;
     bool over = false;
 };
 
@@ -39,22 +42,27 @@ Result<Trial> begin(const std::string& program, const Loaded& loaded, const Iden
     const Fd theirs(ends[1]);
     StartRecord start = start_record(loaded, owner, line);
     start.config(config);
-    start.log(theirs.get(), process::LOG_FILE);                      // its fatal line is what we want to hear
+    TRY(const Fd log, observe::make_log_ring());                     // its fatal line is what we want to hear
+    TRY(auto mapped, observe::map_log_ring(log));
+    trial.log.emplace(std::move(mapped));
+    const Fd bell(::eventfd(0, EFD_CLOEXEC));
+    start.log(log.get(), bell.get());
     start.trial(theirs.get());
     TRY(const auto spawned, spawn_service(program, std::move(start)));
     trial.pid = spawned.pid;
     return trial;                                                    // the control channel ends at once: it opens what it reads itself
 }
 
-/// The reason in "Nov 21 14:00:00 host postfix/smtpd[17]: fatal: REASON", or whatever was said last.
-std::string reason_in(std::string_view said)
+/// The reason in "postfix/smtpd[17]: fatal: REASON", or whatever was said last.
+std::string reason_in(observe::RingReader& log)
 {
-    const auto lines = split(said, "\n");
+    std::vector<observe::RingReader::Line> lines;
+    log.take(INT64_MIN, INT64_MAX, lines);
     for (const std::string_view mark : {": fatal: ", ": error: ", ": warning: "})
         for (auto line = lines.rbegin(); line != lines.rend(); ++line)
-            if (const auto at = line->find(mark); at != line->npos)
-                return std::string(line->substr(at + mark.size()));
-    return lines.empty() ? "the service ended without a word" : std::string(lines.back());
+            if (const auto at = line->text.find(mark); at != line->text.npos)
+                return line->text.substr(at + mark.size());
+    return lines.empty() ? "the service ended without a word" : lines.back().text;
 }
 
 /// "FILE, line N: " of the first parameter that the reason names and somebody has written; empty: none.
@@ -98,19 +106,17 @@ std::vector<std::string> try_configuration(const std::string& services_program, 
             char text[4096];
             const ssize_t count = ::read(trials[at].report.get(), text, sizeof text);
             if (count > 0)
-                trials[at].said.append(text, static_cast<std::size_t>(count));
-            if (trials[at].said.size() > said_limit)                 // the last word counts
-                trials[at].said.erase(0, trials[at].said.size() - said_limit);
+                trials[at].passed.append(text, static_cast<std::size_t>(count));
             trials[at].over = count <= 0;
         }
     }
-    for (const Trial& trial : trials) {
+    for (Trial& trial : trials) {
         if (!trial.over)
             ::kill(trial.pid, SIGKILL);
         (void)::waitpid(trial.pid, nullptr, 0);                      // the supervisor's own reaping may have been faster
-        if (!trial.over || trial.said.ends_with(process::trial_passed))
+        if (!trial.over || trial.passed.ends_with(process::trial_passed))
             continue;
-        const std::string reason = reason_in(trial.said);
+        const std::string reason = reason_in(*trial.log);
         wrong.push_back(fmt::format("{}service {}: {}", place_of(reason, loaded.snapshot), trial.line, reason));
     }
     return wrong;
