@@ -143,7 +143,7 @@ TEST_CASE("spare: what a message said does not stay in one that nobody writes ov
     queue.remove(second);
     REQUIRE(queue.files_there() == 3);
     for (const std::string& name : {std::string("spare-0"), queue_id(3)})
-        std::filesystem::last_write_time(queue.path(name), std::filesystem::file_time_type::clock::now() - Options{}.orphan_age - 5s);
+        std::filesystem::last_write_time(queue.path(name), std::filesystem::file_time_type::clock::now() - Options{}.orphan_age - std::chrono::seconds(5));
     CHECK(queue.on.get(queue.spool->sweep()).value_or(1) == 0);                     // it was no orphan
     CHECK(queue.inode("spare-0") == 0);
     CHECK(queue.inode("spare-1") != 0);
