@@ -31,6 +31,8 @@ enum class Frame : std::uint16_t {
     peer_command = 22,   // an operator asks memory to forget or to take over what is known of servers (peers/stored.proto)
     peers_changed = 23,  // memory tells smtp processes, which answer when they have let go of what they borrowed
     sites = 24,          // an operator asks qmgr about destinations (handoff/sites.proto)
+    screen_known = 25,   // smtpd asks memory which tests before the greeting a client passed, and
+    screen_passed = 26,  // tells it (handoff/screen.proto)
     client_event = 31,   // smtpd tells memory what a client does, and hears how often it did (handoff/rates.proto)
     table = 30,          // a process that opens no database asks resolve
 };

@@ -492,6 +492,7 @@ inline constexpr ParamInfo params[] = {
     screen::postscreen_dnsbl_timeout,
     screen::postscreen_dnsbl_min_ttl,
     screen::postscreen_dnsbl_max_ttl,
+    screen::postscreen_cache_map,
     screen::postscreen_cache_retention_time,
     screen::postscreen_cache_cleanup_interval,
     screen::postscreen_command_count_limit,

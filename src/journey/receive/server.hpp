@@ -52,6 +52,8 @@ struct Outside {
     handoff::Router* router = nullptr;
     /// None: clients are held to no rates.
     Rates* rates = nullptr;
+    /// None: who passed the tests before the greeting is known to this process alone.
+    screen::Remembered* remembered = nullptr;
     /// None: the postmaster hears of no session.
     Postmaster* postmaster = nullptr;
     /// ETRN: asks the queue to try the mail for this domain. None: ETRN is refused.

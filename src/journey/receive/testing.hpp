@@ -257,6 +257,7 @@ struct House {
             outside.router = router;
             outside.cleanup_log = observe::Log(sink, "postfix/cleanup");
             outside.screen_log = observe::Log(sink, "postfix/postscreen");
+            outside.remembered = remembered;
             outside.postmaster = &postmaster;
             server = std::make_unique<Server>(loop.get_executor(), options, std::move(outside));
         }
@@ -304,6 +305,7 @@ struct House {
     TlsAcceptor* tls = nullptr;
     AuthConnector auth_connector;
     handoff::Router* router = nullptr;
+    screen::Remembered* remembered = nullptr;
     std::function<awaitable<Result<void>>(std::string)> flush_site;
     Options options;
     std::unique_ptr<Server> server;

@@ -97,7 +97,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"dnsblog_", "lists in the DNS are asked by smtpd itself"},
     {"dnssec_probe", "answers are validated here: a name server that hides signatures makes lookups fail, and lowers nothing"},
     {"frozen_delivered_to", "Delivered-To: has the recipient as it was given to local delivery"},
-    {"postscreen_cache_map", "each smtpd keeps in memory who passed the tests, and a restart forgets them"},
     {"postscreen_enforce_tls", "clients that failed have smtpd's TLS"},
     {"postscreen_expansion_filter", "what stands in a footer is made here, and needs no filter"},
     {"postscreen_post_queue_limit", "smtpd_idle_session_limit says how many sessions there are"},

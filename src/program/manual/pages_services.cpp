@@ -27,7 +27,7 @@ std::span<const Page> service_pages()
          8,
          "the tests before the greeting",
          {},
-         {"Within smtpd: who has to wait, and does; what lists in the DNS say; who is let in, refused at every recipient, or dropped. Who passes goes on with its session on the same connection."},
+         {"Within smtpd: who has to wait, and does; what lists in the DNS say; who is let in, refused at every recipient, or dropped. Who passes goes on with its session on the same connection, and is kept by memory in postscreen_cache_map."},
          {},
          {},
          {"postscreen_*", "smtpd_screen_*", "respectful_logging"},

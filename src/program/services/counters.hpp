@@ -86,6 +86,8 @@ inline constexpr CounterInfo peers_known{.name = "peers_known", .kind = Kind::ga
 inline constexpr CounterInfo peers_learned{.name = "peers_learned", .help = "Quirks that were learned of servers, by quirk."};
 inline constexpr CounterInfo anvil_clients{
     .name = "anvil_clients", .kind = Kind::gauge, .help = "Clients whose connections and rates are counted now."};
+inline constexpr CounterInfo screen_clients{
+    .name = "screen_clients", .kind = Kind::gauge, .help = "Clients of which is known that they passed tests before the greeting."};
 
 inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            qmgr_delivered,
@@ -131,6 +133,7 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            transcripts_dropped,
                                            peers_known,
                                            peers_learned,
-                                           anvil_clients};
+                                           anvil_clients,
+                                           screen_clients};
 
 }  // namespace posthorn::services

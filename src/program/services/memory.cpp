@@ -1,4 +1,5 @@
-// What all processes know together, with one writer: the keys of TLS session tickets, which addresses are alive, what other servers do wrong.
+// What all processes know together, with one writer: the keys of TLS session tickets, which addresses are alive, what other servers do wrong,
+// who passed the tests before the greeting.
 #include "handoff/counting.hpp"
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
@@ -10,18 +11,22 @@
 #include "services/params.hpp"
 #include "services/peer_memory.hpp"
 #include "services/programs.hpp"
+#include "services/screen_link.hpp"
 #include "services/startup.hpp"
 #include "services/table_files.hpp"
 #include "services/transcripts.hpp"
 #include "services/verify_links.hpp"
 #include "tables/own.hpp"
+#include "tables/table.hpp"
 #include "tls/params.hpp"
 #include "tls/sessions.hpp"
+#include "verify/params.hpp"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 namespace posthorn::services {
 
@@ -30,16 +35,29 @@ using process::May;
 
 namespace {
 
+/// What it writes, for all lines that run here.
+std::set<std::string> written_maps(const process::Service& service)
+{
+    std::set<std::string> maps{service.config_for("verify").get(verify::address_verify_map)};
+    for (const config::Snapshot& config : service.all_configs())
+        maps.insert(receive::screen::Kept::Settings::from(config).map);
+    return maps;
+}
+
 class MemoryService final : public process::Work {
 public:
-    MemoryService(process::Service& service, std::shared_ptr<TableFiles> files)
-        : service_(service), files_(std::move(files)), origin_(at_start(tables::origin_of(service.config().text("myorigin"), *files_))),
+    MemoryService(process::Service& service, std::shared_ptr<TableFiles> files, std::set<std::string> maps)
+        : service_(service), files_(std::move(files)), maps_(std::move(maps)),
+          origin_(at_start(tables::origin_of(service.config().text("myorigin"), *files_))),
           period_(service.config().get(tls::smtpd_tls_session_cache_timeout)),
           rates_(clock_, service.config().get(anvil_rate_time_unit), service.log_as("anvil")),
           report_every_(service.config().get(anvil_status_update_time)), prober_(service.executor()),
           desk_(service.executor(), verify::Options::from(service.config_for("verify"), origin_), prober_, clock_, service.log_as("verify")),
           reloaded_(service.executor()), tasks_(service.executor()), dispatcher_(tasks_),
           peers_(service, clock_, dispatcher_, [this] { return channels(); }),
+          screen_(
+              tasks_, [&service](const std::string& line) { return receive::screen::Kept::Settings::from(service.config_for(line)); },
+              [&service](const std::string& line) { return service.log_as("postscreen", line); }, clock_, dispatcher_),
           transcripts_(service.executor(), fmt::format("{}/{}", service.start_record().data_directory(), handoff::transcript_folder),
                        TranscriptLimits::from(service.config()), clock_, service.log_as("smtp"))
     {
@@ -83,17 +101,19 @@ public:
         co_await desk_.close();
         co_await prober_.close();
         peers_.write_out();
+        screen_.write_out();
         transcripts_.write_out();
     }
 
     Result<process::Reload> reload(const config::Snapshot& snapshot) override
     {
-        if (files_->lacks_any(service_))
+        if (files_->lacks_any(service_) || !std::ranges::includes(maps_, written_maps(service_)))
             return process::Reload::by_successor;
         TRY(origin_, tables::origin_of(snapshot.text("myorigin"), *files_));
         period_ = snapshot.get(tls::smtpd_tls_session_cache_timeout);
         desk_.reconfigure(verify::Options::from(service_.config_for("verify"), origin_));
         peers_.reload(snapshot);
+        screen_.reload();
         rates_.set_unit(snapshot.get(anvil_rate_time_unit));
         report_every_ = snapshot.get(anvil_status_update_time);
         transcripts_.limit(TranscriptLimits::from(snapshot));
@@ -111,6 +131,7 @@ public:
         handoff::count(reply, transcripts_stored, transcripts_.stored());
         handoff::count(reply, transcripts_dropped, transcripts_.dropped());
         handoff::count(reply, anvil_clients, rates_.clients());
+        handoff::count(reply, screen_clients, screen_.clients());
         peers_.count(reply);
     }
 
@@ -215,6 +236,7 @@ private:
     process::Service& service_;
     SystemClock clock_;
     std::shared_ptr<TableFiles> files_;
+    std::set<std::string> maps_;              // whose libraries are open
     std::string origin_;                      // completes the sender of probes
     std::chrono::seconds period_;
     ClientRates rates_;
@@ -226,6 +248,7 @@ private:
     TaskGroup tasks_;
     ipc::Dispatcher dispatcher_;
     PeerKeeper peers_;
+    ScreenDesk screen_;
     TranscriptKeeper transcripts_;
     std::vector<std::unique_ptr<ipc::Server>> servers_;
 };
@@ -236,8 +259,11 @@ int serve_memory(process::Service& service)
 {
     static constexpr std::string_view named_by[] = {"myorigin"};
     auto files = TableFiles::fetch(service, named_by);
+    const auto maps = written_maps(service);
+    for (const std::string& map : maps)
+        tables::open_libraries(map);
     service.confine({.may = {May::state}});
-    MemoryService work(service, std::move(files));
+    MemoryService work(service, std::move(files), maps);
     return service.run(work);
 }
 

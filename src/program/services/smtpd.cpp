@@ -17,6 +17,7 @@
 #include "services/queue_link.hpp"
 #include "services/rates_link.hpp"
 #include "services/sasl_link.hpp"
+#include "services/screen_link.hpp"
 #include "services/startup.hpp"
 #include "services/table_desk.hpp"
 #include "services/table_files.hpp"
@@ -105,6 +106,8 @@ public:
           sasl_(service.executor(), std::string(sasl_socket),
                 {.channel = {.name = "sasl", .call_limit = std::chrono::minutes{1}}, .wait_limit = std::chrono::seconds{3}}, {},
                 sasl_hello(service.start_record().generation())),
+          screen_(prepared.options.screen.enabled ? std::make_unique<ScreenLink>(service.executor(), std::string(memory_socket), service.name())
+                                                  : nullptr),
           server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
     {
     }
@@ -118,6 +121,8 @@ public:
         resolve_.start();
         if (asks_cyrus_)
             sasl_.start();
+        if (screen_)
+            screen_->start();
         if (tls_) {
             tasks_.spawn(follow_ticket_keys());
             tasks_.spawn(tls_files_->follow());
@@ -146,6 +151,8 @@ public:
         co_await resolve_.close();
         if (asks_cyrus_)
             co_await sasl_.close();
+        if (screen_)
+            co_await screen_->close();
     }
 
     void hurry() override { server_.close(); }
@@ -173,6 +180,7 @@ private:
         made.cleanup_log = service_.log_as("cleanup", service_.config().get(receive::cleanup_service_name));
         made.screen_log = service_.log_as("postscreen", service_.name());
         made.rates = &rates_;
+        made.remembered = screen_.get();
         made.postmaster = this;
         made.cyrus = [this] {
             return std::make_shared<SaslLink>(
@@ -274,6 +282,7 @@ private:
     RatesLink rates_;
     bool asks_cyrus_;
     ipc::Client sasl_;
+    std::unique_ptr<ScreenLink> screen_;        // none: clients are not tested before the greeting
     receive::Server server_;
     static constexpr std::size_t most_notices = 100;     // on their way at once: an attack must not become as many mails in memory
     std::uint64_t notices_left_out_ = 0;

@@ -196,11 +196,16 @@ private:
                 }
             process.overrides.push_back({.name = "smtpd_screen_clients", .value = "yes", .line = line.line});
         }
-        // Who was tested is known to the process that did it: behind tests there is one.
+        // How many are before the greeting, in all and of one client, each process counts for itself: behind tests there is one.
         process.processes = line.command == "postscreen" ? 1 : options_.smtpd_processes;
         if (process.process_limit > 0)
             process.processes = std::min(process.processes, process.process_limit);
         TRY_VOID(listen_at(process, line));
+        // memory keeps who passed, where the line's own options say.
+        if (std::ranges::any_of(process.overrides, [](const config::Assignment& own) {
+                return own.name.starts_with("postscreen_") || own.name.starts_with("smtpd_screen_");
+            }))
+            inner_.at("memory").folded.push_back({process.service, "postscreen", process.overrides});
         outer_.push_back(std::move(process));
         return {};
     }

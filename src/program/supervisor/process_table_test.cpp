@@ -172,6 +172,10 @@ TEST_CASE("process table: a line postscreen is one smtpd that tests its clients,
     CHECK(screened.overrides[1].name == "myhostname");
     CHECK(screened.overrides[2].name == "smtpd_screen_clients");
     CHECK(line(*table, "26/inet").overrides.empty());
+    // memory, which keeps who passed, hears of its options: they say where.
+    REQUIRE(line(*table, "memory").folded.size() == 1);
+    CHECK(line(*table, "memory").folded[0].service == "25");
+    CHECK(line(*table, "memory").folded[0].overrides.size() == 3);
 }
 
 TEST_CASE("process table: a number in a transport's limit column limits it, and \"-\" does not")

@@ -5,10 +5,21 @@
 
 namespace posthorn::receive::screen {
 
+std::size_t Allowed::forget(const std::function<bool(const Passed&)>& whom)
+{
+    return std::erase_if(clients_, [&](const auto& entry) {
+        if (!whom(entry.second))
+            return false;
+        if (on_forget)
+            on_forget(entry.first);
+        return true;
+    });
+}
+
 Allowed::Cleaned Allowed::cleanup(WallTime now)
 {
     Cleaned cleaned;
-    cleaned.dropped = std::erase_if(clients_, [&](const auto& entry) { return forgotten(entry.second, now); });
+    cleaned.dropped = forget([&](const Passed& passed) { return forgotten(passed, now); });
     cleaned.retained = clients_.size();
     return cleaned;
 }
@@ -25,7 +36,7 @@ void Allowed::make_room(WallTime now)
     const auto tenth = ends.begin() + static_cast<std::ptrdiff_t>(ends.size() / 10);
     std::ranges::nth_element(ends, tenth);
     std::size_t left = ends.size() / 10 + 1;
-    std::erase_if(clients_, [&](const auto& entry) { return left > 0 && entry.second.last() <= *tenth && left-- > 0; });
+    forget([&](const Passed& passed) { return left > 0 && passed.last() <= *tenth && left-- > 0; });
 }
 
 }  // namespace posthorn::receive::screen

@@ -83,8 +83,7 @@ void Gate::clean(WallTime now)
     if (options().cleanup.count() == 0 || now - cleaned_ < options().cleanup)
         return;
     cleaned_ = now;
-    const auto cleaned = allowed_.cleanup(now);
-    log_.info("cache in memory full cleanup: retained={} dropped={} entries", cleaned.retained, cleaned.dropped);
+    allowed_.cleanup(now);
 }
 
 awaitable<std::optional<Gate::Standing>> Gate::word_says(Options::Access::Kind kind, std::string address)
@@ -284,7 +283,7 @@ private:
             if (!co_await fail(options_.denied, "521", "550", "5.3.2 Service currently unavailable"))
                 co_return;
         }
-        choose_tests();
+        co_await find_tests();
         if (!test_greet_ && !test_lists_ && !tests_deep()) {
             if (known_)
                 gate_.log_.info("PASS OLD {}", client());
@@ -321,11 +320,26 @@ private:
 
     bool tests_deep() const { return std::ranges::find(test_deep_, true) != test_deep_.end(); }
 
-    // Tests that were passed lately are left out; where one is made, so are those that would have to be made soon.
-    void choose_tests()
+    /// Whom this process has not seen pass, another one may have.
+    awaitable<void> find_tests()
     {
         if (refusal_.empty())
             known_ = gate_.allowed_.find(ip_, now());
+        choose_tests();
+        Remembered* const remembered = gate_.core_.outside.remembered;
+        if (!refusal_.empty() || remembered == nullptr || (!test_greet_ && !test_lists_ && !tests_deep()))
+            co_return;
+        const auto told = co_await remembered->find(ip_);
+        if (!told)
+            co_return;
+        known_ = known_ ? both(*known_, *told) : *told;
+        gate_.allowed_.put(ip_, *known_, now());
+        choose_tests();
+    }
+
+    // Tests that were passed lately are left out; where one is made, so are those that would have to be made soon.
+    void choose_tests()
+    {
         const Passed passed = known_.value_or(Passed{});
         const bool greet = !options_.teaser.empty(), lists = !options_.sites.empty();
         const auto choose = [&](WallTime when) {
@@ -466,6 +480,8 @@ private:
             if (passed_deep_[test])
                 passed.deep[test] = rank_->good ? std::max(passed.deep[test], passed.lists) : now() + options_.deep[test].life;
         gate_.allowed_.put(ip_, passed, now());
+        if (Remembered* const remembered = gate_.core_.outside.remembered; remembered != nullptr)
+            remembered->tell(ip_, passed);
     }
 
     /// It has never passed one of these tests before.

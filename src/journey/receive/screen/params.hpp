@@ -35,7 +35,7 @@ inline constexpr Param<int> smtpd_screen_memory_limit{
     .name = "smtpd_screen_memory_limit",
     .initial = "200000",
     .least = 1,
-    .doc = "How many clients that passed the tests a process keeps in mind; beyond it, those that are first to be tested anew are forgotten.",
+    .doc = "How many clients that passed the tests are known; beyond it, those that are first to be tested anew are forgotten.",
     .own = true};
 inline constexpr Param<bool> respectful_logging{.name = "respectful_logging",
                                                 .initial = "${{$compatibility_level} <level {3.6} ? {no} : {yes}}",
@@ -88,6 +88,10 @@ inline constexpr Param<seconds> postscreen_dnsbl_max_ttl{.name = "postscreen_dns
                                                          .initial = "${postscreen_dnsbl_ttl?{$postscreen_dnsbl_ttl}:{1}}h",
                                                          .least = seconds{1},
                                                          .doc = "The longest time that the answers of the lists count."};
+inline constexpr Param<std::string> postscreen_cache_map{
+    .name = "postscreen_cache_map",
+    .initial = "$default_cache_db_type:$data_directory/postscreen_cache",
+    .doc = "Where it is kept who passed the tests: for all processes, beyond a restart. Empty: in memory alone."};
 inline constexpr Param<seconds> postscreen_cache_retention_time{
     .name = "postscreen_cache_retention_time",
     .initial = "7d",
