@@ -12,32 +12,6 @@
 
 namespace posthorn::receive::screen {
 
-namespace {
-
-/// "<a@b>" of "FROM:<a@b> SIZE=1"; none where the word before it is not `keyword`. Who is refused anyway needs no exact reading.
-std::optional<std::string> address_behind(std::string_view keyword, std::string_view arguments)
-{
-    if (!istarts_with(arguments, keyword))
-        return std::nullopt;
-    const std::string_view rest = trim(arguments.substr(keyword.size()));
-    if (rest.empty())
-        return std::nullopt;
-    bool quoted = false;
-    std::size_t end = rest.starts_with('<') ? 1 : 0;
-    for (; end < rest.size(); ++end) {
-        if (rest[end] == '\\' && quoted)
-            ++end;
-        else if (rest[end] == '"')
-            quoted = !quoted;
-        else if (!quoted && (rest.front() == '<' ? rest[end] == '>' : is_space(rest[end])))
-            break;
-    }
-    const std::string_view address = rest.substr(0, std::min(end, rest.size()));
-    return std::string(address.starts_with('<') ? address.substr(1) : address);
-}
-
-}  // namespace
-
 Refusal::Refusal(Gate& gate, std::unique_ptr<net::Stream> stream, net::Endpoint client, std::string early, std::string reply,
                  std::array<bool, deep_tests> watched)
     : gate_(gate), stream_(std::move(stream)), address_(std::move(client)), client_(name_of(address_)), input_(std::move(early)),
@@ -91,7 +65,15 @@ awaitable<bool> Refusal::hear(std::string* line)
 {
     const auto deadline = std::chrono::steady_clock::now() + gate_.pace().command;
     for (;;) {
+#ifdef POSTHORN_PLANT_BUG_screen_dialogue  // a line ends with the CR, where its LF has not come yet (scripts/fuzz-planted)
+        auto end = input_.find('\n');
+        if (end == std::string::npos && input_.ends_with('\r')) {
+            end = input_.size();
+            input_ += '\n';
+        }
+#else
         const auto end = input_.find('\n');
+#endif
         if (std::min(end, input_.size()) > gate_.core_.options.line_length_limit) {
             gate_.log_.info("COMMAND LENGTH LIMIT from {} after {}", client_, where_);
             co_await drop(fmt::format("421 {} Service unavailable - try again later", gate_.core_.options.myhostname));
@@ -255,7 +237,7 @@ awaitable<void> Refusal::answer(std::string line)
         else if (auto address = address_behind("FROM:", arguments); !address)
             co_await say("501 5.5.4 Syntax: MAIL FROM:<address>");
         else {
-            sender_ = *std::move(address);
+            sender_ = *address;
             mail_ = true;
             co_await say("250 2.1.0 Ok");
         }

@@ -1,5 +1,6 @@
 #include "receive/screen/words.hpp"
 
+#include "base/strings.hpp"
 #include "handoff/delivery_log.hpp"
 
 #include <fmt/format.h>
@@ -31,6 +32,31 @@ std::string time_since(SteadyTime begin)
 {
     const auto passed = std::chrono::steady_clock::now() - begin;
     return handoff::format_delay(std::chrono::duration_cast<std::chrono::microseconds>(passed).count());
+}
+
+std::optional<std::string_view> address_behind(std::string_view keyword, std::string_view arguments)
+{
+    if (!istarts_with(arguments, keyword))
+        return std::nullopt;
+    const std::string_view rest = trim(arguments.substr(keyword.size()));
+    if (rest.empty())
+        return std::nullopt;
+    const bool path = rest.starts_with('<');
+    bool quoted = false;
+    std::size_t end = path ? 1 : 0;
+    for (; end < rest.size(); ++end) {
+#ifdef POSTHORN_PLANT_BUG_screen_words  // what stands behind a backslash is read as if it stood alone (scripts/fuzz-planted)
+        if (false)
+#else
+        if (rest[end] == '\\')
+#endif
+            ++end;
+        else if (rest[end] == '"')
+            quoted = !quoted;
+        else if (!quoted && (path ? rest[end] == '>' : is_space(rest[end])))
+            break;
+    }
+    return rest.substr(path ? 1 : 0, std::min(end, rest.size()) - (path ? 1 : 0));
 }
 
 }  // namespace posthorn::receive::screen

@@ -4,6 +4,7 @@
 #include "base/clock.hpp"
 #include "net/address.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,5 +16,9 @@ std::string name_of(const net::Endpoint& endpoint);
 std::string in_c_form(std::string_view octets);
 /// "0.21": seconds since then.
 std::string time_since(SteadyTime begin);
+
+/// "a@b" of "FROM:<a@b> SIZE=1", and of "FROM: a@b"; none where the word before it is not `keyword`. A part of `arguments`: whom every recipient is
+/// refused needs no exact reading.
+std::optional<std::string_view> address_behind(std::string_view keyword, std::string_view arguments);
 
 }  // namespace posthorn::receive::screen
