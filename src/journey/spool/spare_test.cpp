@@ -141,12 +141,16 @@ TEST_CASE("spare: what a message said does not stay in one that nobody writes ov
     const Lease first = queue.enqueue(1, long_text), second = queue.enqueue(2, long_text), third = queue.enqueue(3, long_text);
     queue.remove(first);
     queue.remove(second);
-    REQUIRE(queue.files_there() == 3);
-    for (const std::string& name : {std::string("spare-0"), queue_id(3)})
+    std::vector<std::string> spares;
+    for (const auto& entry : std::filesystem::directory_iterator(queue.path("")))
+        if (is_spare(entry.path().filename().native()))
+            spares.push_back(entry.path().filename());
+    REQUIRE(spares.size() == 2);
+    for (const std::string& name : {spares[0], queue_id(3)})
         std::filesystem::last_write_time(queue.path(name), std::filesystem::file_time_type::clock::now() - Options{}.orphan_age - std::chrono::seconds(5));
     CHECK(queue.on.get(queue.spool->sweep()).value_or(1) == 0);                     // it was no orphan
-    CHECK(queue.inode("spare-0") == 0);
-    CHECK(queue.inode("spare-1") != 0);
+    CHECK(queue.inode(spares[0]) == 0);
+    CHECK(queue.inode(spares[1]) != 0);
     CHECK(queue.content(third) == long_text);
 }
 
