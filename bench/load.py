@@ -23,7 +23,7 @@ HEAD = 16 * 8
 MOST_MESSAGES = 1 << 21
 
 
-def wait_until(question, what, patience=60):
+def wait_until(question, what, patience=180):                        # a sanitizer's build on a crowded machine starts a dozen services in a minute
     end = time.monotonic() + patience
     while not (answer := question()):
         if time.monotonic() > end:

@@ -201,7 +201,7 @@ class Side:
                    f"{kind}: the sessions that asked for greetings are over")
 
     def read(self, start=0):
-        return self.system.log_path.read_text(errors="replace")[start:]
+        return frame.log_of(self.system)[start:]
 
     def ask(self, line, commands):
         """(replies, log lines of smtpd)"""

@@ -97,7 +97,7 @@ def speak(port, client, said):
 
 def quiet(system):
     """Nothing more is written, and nothing is under way."""
-    text = system.log_path.read_text(errors="replace")
+    text = frame.log_of(system)
     under_way = set(re.findall(r"qmgr\[\d+\]: (\w+): from=", text)) - set(re.findall(r"qmgr\[\d+\]: (\w+): removed", text)) - set(re.findall(r" (\w+): to=.*status=(?:deferred|bounced)", text))
     connected = len(re.findall(r"smtpd\[\d+\]: connect from", text)) - len(re.findall(r"smtpd\[\d+\]: disconnect from", text))
     return not under_way and connected == 0

@@ -214,12 +214,12 @@ class Side:
 
         def heard():
             return [one for session in server.sessions for one in session[before.get(id(session), 0):]]
-        start = len(self.system.log_path.read_text(errors="replace"))
+        start = len(frame.log_of(self.system))
         replies = talk(self.ports[line], commands)
         wait_until(lambda: "." in heard(), f"{self.kind}: {line}: the mail has arrived")
-        wait_until(lambda: ": removed" in self.system.log_path.read_text(errors="replace")[start:], f"{self.kind}: {line}: the mail is gone")
+        wait_until(lambda: ": removed" in frame.log_of(self.system)[start:], f"{self.kind}: {line}: the mail is gone")
         told = [re.sub(r"IDENT=[0-9A-F]{6,}", "IDENT=QID", normal(one)) for one in heard() if one.startswith("XFORWARD")]
-        warnings = [normal(text.split("]: ", 1)[1]) for text in self.system.log_path.read_text(errors="replace")[start:].splitlines()
+        warnings = [normal(text.split("]: ", 1)[1]) for text in frame.log_of(self.system)[start:].splitlines()
                     if "/smtp[" in text and "warning" in text]
         return replies, [sorted(" ".join(told).replace("XFORWARD ", "").split())], warnings
 

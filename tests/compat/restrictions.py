@@ -273,7 +273,7 @@ class Side:
     def lines(self):
         """line number -> log lines of its smtpd that tell of a decision, in order."""
         found = {}
-        for line in self.system.log_path.read_text(errors="replace").splitlines():
+        for line in frame.log_of(self.system).splitlines():
             match = re.search(r" line(\d+)/smtpd\[\d+\]: (.*)", line)
             if match and re.search(r"NOQUEUE: |^[0-9A-Za-z]{6,}: (?!client=)|^warning: ", match.group(2)) and "connection after" not in match.group(2) and "[127.0.0.1]" not in match.group(2) \
                     and not accepted(match.group(2)):

@@ -95,7 +95,7 @@ class Side:
         for line in self.log(start).splitlines():
             match = re.search(r"postfix/(cleanup|qmgr)\[\d+\]: (.*)", line)
             # On a busy machine Postfix finds the file system's clock beside its own.
-            if match and not re.search(r"removed$|queue active|table.*changed|statistics|warning: (file system clock is|resetting file time)", match.group(2)):
+            if match and not re.search(r"removed$|queue active|table.*changed|statistics|warning: (file system clock is|resetting file time|event loop was late)", match.group(2)):
                 lines.append(normal(re.sub(r"\b[0-9A-Z]{8,}: ", "", match.group(2))))
             if "event loop was late" in line:
                 continue

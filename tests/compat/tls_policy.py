@@ -91,8 +91,8 @@ def main():
                 with smtplib.SMTP("127.0.0.1", system.port, timeout=60) as client:
                     for domain in table:
                         client.sendmail("sender@client.test", [f"user@{domain}"], b"Subject: x\r\n\r\nhello\r\n")
-                wait_until(lambda: len(re.findall(r"smtp\[\d+\]: .*status=", system.log_path.read_text(errors="replace"))) >= len(table), f"{kind} has tried all")
-                text = system.log_path.read_text(errors="replace")
+                wait_until(lambda: len(re.findall(r"smtp\[\d+\]: .*status=", frame.log_of(system))) >= len(table), f"{kind} has tried all")
+                text = frame.log_of(system)
                 seen[kind] = {domain: found(text.replace(f"policies.{kind}", "policies"), domain) for domain in table}
             finally:
                 system.close()

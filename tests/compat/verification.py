@@ -82,7 +82,7 @@ class Side:
         return answers
 
     def log(self):
-        return self.system.log_path.read_text(errors="replace")
+        return frame.log_of(self.system)
 
     def lines(self, pattern):
         """Set of normalised lines, without date, pid and queue id."""

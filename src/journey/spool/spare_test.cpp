@@ -147,7 +147,8 @@ TEST_CASE("spare: what a message said does not stay in one that nobody writes ov
             spares.push_back(entry.path().filename());
     REQUIRE(spares.size() == 2);
     for (const std::string& name : {spares[0], queue_id(3)})
-        std::filesystem::last_write_time(queue.path(name), std::filesystem::file_time_type::clock::now() - Options{}.orphan_age - std::chrono::seconds(5));
+        std::filesystem::last_write_time(queue.path(name),
+                                         std::filesystem::file_time_type::clock::now() - Options{}.orphan_age - std::chrono::seconds(5));
     CHECK(queue.on.get(queue.spool->sweep()).value_or(1) == 0);                     // it was no orphan
     CHECK(queue.inode(spares[0]) == 0);
     CHECK(queue.inode(spares[1]) != 0);

@@ -13,7 +13,6 @@ Script::Script(const config::Snapshot& snapshot, std::string_view name)
 {
 }
 
-
 void Script::say(observe::Level level, const char* word, const std::string& text)
 {
     fmt::print(stderr, "{}: {}{}\n", name_, word, text);
