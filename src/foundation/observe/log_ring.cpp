@@ -79,6 +79,11 @@ Result<MappedRing> map_log_ring(const Fd& ring)
 void RingSink::write(Level level, std::string_view tag, std::string_view line)
 {
     const std::lock_guard guard(writing_);
+    if (alone_) {
+        Batch batch;
+        batch.add(level, ::time(nullptr), tag, line);
+        return alone_->put_out(batch);
+    }
     if (!ring_) {
         dropped_.fetch_add(1, std::memory_order_relaxed);
         return;
@@ -96,6 +101,22 @@ void RingSink::write(Level level, std::string_view tag, std::string_view line)
     ring_->at_work.store(0);
     if (ring_->bell_wanted.exchange(0) != 0)
         (void)::eventfd_write(bell_.get(), 1);
+}
+
+void RingSink::reader_gone()
+{
+    const std::lock_guard guard(writing_);
+    if (!target_)
+        return;
+    alone_.emplace(std::move(target_), form_, reader_patience);
+    if (!ring_)
+        return;
+    std::vector<RingReader::Line> lines;
+    RingReader(std::move(ring_), true).take(INT64_MIN, INT64_MAX, lines);
+    Batch batch;
+    for (const RingReader::Line& line : lines)
+        batch.add(line.level, ::time(nullptr), line.text);
+    alone_->put_out(batch);
 }
 
 bool RingSink::put(std::int64_t stamp, Level level, std::string_view tag, std::string_view line)
@@ -125,6 +146,8 @@ bool RingSink::put(std::int64_t stamp, Level level, std::string_view tag, std::s
     ring_->written.store(at + octets);
     return true;
 }
+
+RingReader::RingReader(MappedRing ring, bool go_on) : ring_(std::move(ring)), taken_(go_on ? ring_->taken.load() : 0) {}
 
 bool RingReader::quiet() const { return ring_->at_work.load() == 0; }
 

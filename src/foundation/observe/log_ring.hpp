@@ -6,17 +6,20 @@
 // Trust    the reader's in the writer: none. Whatever stands in the memory, no octet outside it is read, no more is taken than it holds, and a line
 //          has no control characters.
 // Full     lines are dropped, counted, and the count is said in front of the next.
+// Alone    a writer whose reader has died writes what that had not taken, and all that follows, by itself.
 #pragma once
 
 #include "base/error.hpp"
 #include "base/fd.hpp"
 #include "observe/log.hpp"
+#include "observe/outlet.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,6 +61,13 @@ class RingSink final : public Sink {
 public:
     /// `bell`: an eventfd that wakes the reader. A process with no ring drops its lines.
     RingSink(MappedRing ring, Fd bell) : ring_(std::move(ring)), bell_(std::move(bell)) {}
+    /// `target`: for reader_gone(), as it was when the process began; empty: nowhere.
+    RingSink(MappedRing ring, Fd bell, Fd target, LogForm form)
+        : ring_(std::move(ring)), bell_(std::move(bell)), target_(std::move(target)), form_(form)
+    {
+    }
+    /// From now on write() may block, for reader_patience.
+    void reader_gone();
     void write(Level level, std::string_view tag, std::string_view line) override;
     /// For want of room, since the start.
     std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
@@ -67,7 +77,9 @@ private:
 
     std::mutex writing_;
     MappedRing ring_;
-    Fd bell_;
+    Fd bell_, target_;
+    LogForm form_ = LogForm::file;
+    std::optional<Outlet> alone_;
     std::uint64_t unsaid_ = 0;
     std::atomic<std::uint64_t> dropped_ = 0;
 };
@@ -82,7 +94,8 @@ public:
         std::string text;  // "tag: line"
         auto order() const { return std::pair(stamp, place); }
     };
-    explicit RingReader(MappedRing ring) : ring_(std::move(ring)) {}
+    /// From its beginning, or from where another has stopped.
+    explicit RingReader(MappedRing ring, bool go_on = false);
     /// Nobody is writing. What was stamped before the caller looked at the clock, before this, is there for take().
     bool quiet() const;
     /// All that is there; stamps are no earlier than `from` and no later than `until`, whatever they say.

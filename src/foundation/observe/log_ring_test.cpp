@@ -1,8 +1,10 @@
 #include "observe/log_ring.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <random>
@@ -115,6 +117,33 @@ TEST_CASE("log ring: the bell rings once, where it was asked for")
     ends.sink.write(Level::info, "t", "three");
     CHECK(ends.rung());
     CHECK_FALSE(ends.rung());
+}
+
+TEST_CASE("log ring: a writer whose reader has died writes what was not taken, and what follows")
+{
+    const Ends ends;
+    int pipe[2];
+    REQUIRE(::pipe2(pipe, O_CLOEXEC | O_NONBLOCK) == 0);
+    const Fd from(pipe[0]);
+    RingSink sink(ends.mapped(), Fd(), Fd(pipe[1]), LogForm::file);
+    RingReader reader(ends.mapped());
+    const auto said = [&] {
+        char text[4096];
+        const ssize_t count = ::read(from.get(), text, sizeof text);
+        return std::string(text, count > 0 ? static_cast<std::size_t>(count) : 0);
+    };
+    sink.write(Level::info, "t", "one");
+    std::vector<RingReader::Line> lines;
+    reader.take(0, INT64_MAX, lines);
+    sink.write(Level::info, "t", "two");
+    CHECK(said().empty());
+    sink.reader_gone();
+    sink.write(Level::warning, "t", "three");
+    const std::string text = said();
+    CHECK(text.find("one") == std::string::npos);
+    CHECK(text.find("t: two\n") < text.find("t: three\n"));
+    CHECK(text.ends_with("t: three\n"));
+    CHECK(sink.dropped() == 0);
 }
 
 TEST_CASE("log ring: its size is the ring's for good, and nothing else is taken for one")

@@ -62,7 +62,9 @@ std::shared_ptr<observe::RingSink> log_of(const Start& start)
     const Fd memory = inherited(start.log());
     Fd bell = inherited(start.log_bell());
     auto ring = observe::map_log_ring(memory);
-    return std::make_shared<observe::RingSink>(ring ? *std::move(ring) : observe::MappedRing(), std::move(bell));
+    Fd target = start.log_target() == 0 ? Fd() : inherited(start.log_target());
+    return std::make_shared<observe::RingSink>(ring ? *std::move(ring) : observe::MappedRing(), std::move(bell), std::move(target),
+                                               start.log_by_syslog() ? observe::LogForm::syslog : observe::LogForm::file);
 }
 
 }  // namespace
@@ -105,7 +107,10 @@ void Service::open_control(Fd socket)
     options.name = "master";
     control_ = ipc::Channel::open(
         executor(), std::move(socket), options, [this](ipc::Incoming incoming) { heard(std::move(incoming)); },
-        [this](Error) { begin_stop(Stop::drain, 10s); });            // the supervisor is gone: nobody would restart or reload us
+        [this](Error) {
+            sink_->reader_gone();
+            begin_stop(Stop::drain, 10s);                              // the supervisor is gone: nobody would restart or reload us
+        });
 }
 
 config::Snapshot Service::with_options(const config::Snapshot& base, const Folded& own) const

@@ -28,6 +28,12 @@ void StartRecord::log(int ring, int bell)
     record.set_log_bell(add(bell));
 }
 
+void StartRecord::log_alone(int target, observe::LogForm form)
+{
+    record.set_log_target(add(target));
+    record.set_log_by_syslog(form == observe::LogForm::syslog);
+}
+
 void StartRecord::listening(int descriptor, std::string name, bool inet, bool datagram)
 {
     auto* entry = record.add_listening();

@@ -6,6 +6,7 @@
 #include "base/error.hpp"
 #include "base/fd.hpp"
 #include "ipc/channel.hpp"
+#include "observe/outlet.hpp"
 #include "process/control.hpp"
 #include "supervisor/file_access.hpp"
 
@@ -47,6 +48,7 @@ public:
     process::Start record;
     void config(int descriptor);
     void log(int ring, int bell);
+    void log_alone(int target, observe::LogForm form);
     void listening(int descriptor, std::string name, bool inet, bool datagram);
     void check_powers(int descriptor);
     void trial(int descriptor);

@@ -121,6 +121,8 @@ Result<Spawned> Supervisor::spawn(const ProcessLine& line, unsigned index, const
     start.config(config_file_.get());
     const Fd bell = collector_.bell();
     start.log(log.memory.get(), bell.get());
+    if (log_target_.descriptor() >= 0)
+        start.log_alone(log_target_.descriptor(), log_target_.form());
     if (const auto places = places_.find(line.key); places != places_.end())
         for (const std::string& place : places->second) {
             const BoundSocket& socket = sockets_.at(place);
