@@ -160,7 +160,7 @@ void RingReader::take(std::int64_t from, std::int64_t until, std::vector<Line>& 
     const std::uint64_t written = ring_->written.load();
     bool whole = written >= taken_ && written - taken_ <= room && written % grain == 0;
     while (whole && taken_ != written) {
-        Record record;
+        Record record{};
         std::memcpy(&record, ring_->at(taken_), sizeof record);            // once: it may change under our eyes
         const std::size_t to_end = room - taken_ % room;
         const std::size_t octets = record.length == no_line ? to_end : octets_of(record.length);

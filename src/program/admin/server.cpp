@@ -218,8 +218,8 @@ awaitable<Answer> Server::asked(Asked question)
     questions_.spawn(work_off(held));
     for (const SteadyTime end = clock_.steady() + options_.question; !held->answer && clock_.steady() < end;)
         (void)co_await held->answered.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - clock_.steady()));
-    if (held->answer)
-        co_return *std::move(held->answer);
+    if (std::optional<Answer>& answer = held->answer; answer)
+        co_return *std::move(answer);
     held->given_up = true;
     turn_.notify_all();                                        // if it still waits for its turn, it is not asked at all
     co_return error_answer(504, fmt::format("there was no answer within {:g} s", std::chrono::duration<double>(options_.question).count()));
@@ -248,8 +248,8 @@ awaitable<void> Server::work_off(std::shared_ptr<Held> held)
         });
     }
     turn_.notify_all();
-    if (!held->answer->log.empty())
-        log_.info("{}{}", held->answer->log, held->given_up ? ", who was told that there was no answer in time" : "");
+    if (const std::optional<Answer>& answer = held->answer; answer && !answer->log.empty())
+        log_.info("{}{}", answer->log, held->given_up ? ", who was told that there was no answer in time" : "");
     held->answered.notify_all();
 }
 

@@ -121,7 +121,7 @@ awaitable<Result<void>> Pickup::turn_away(handoff::Envelope envelope, std::strin
 {
     const std::string text = fmt::format("not authorized to use sender='{}'", printable(envelope.sender(), true));
     log_.warning("{}: uid={}: {}", envelope.queue_id(), envelope.submitter(), text);
-    envelope.set_sender(login.empty() ? reports_().double_bounce_notice_recipient : std::move(login));
+    envelope.set_sender(login.empty() ? reports_().double_bounce_notice_recipient : login);
     co_return co_await send_back(std::move(envelope), std::move(head), handoff::Refusal(550, "5.7.1", text));
 }
 
