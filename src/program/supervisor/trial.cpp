@@ -54,10 +54,11 @@ Result<Trial> begin(const std::string& program, const Loaded& loaded, const Iden
 }
 
 /// The reason in "postfix/smtpd[17]: fatal: REASON", or whatever was said last.
-std::string reason_in(observe::RingReader& log)
+std::string reason_in(std::optional<observe::RingReader>& log)
 {
     std::vector<observe::RingReader::Line> lines;
-    log.take(INT64_MIN, INT64_MAX, lines);
+    if (log)
+        log->take(INT64_MIN, INT64_MAX, lines);
     for (const std::string_view mark : {": fatal: ", ": error: ", ": warning: "})
         for (auto line = lines.rbegin(); line != lines.rend(); ++line)
             if (const auto at = line->text.find(mark); at != line->text.npos)
@@ -116,7 +117,7 @@ std::vector<std::string> try_configuration(const std::string& services_program, 
         (void)::waitpid(trial.pid, nullptr, 0);                      // the supervisor's own reaping may have been faster
         if (!trial.over || trial.passed.ends_with(process::trial_passed))
             continue;
-        const std::string reason = reason_in(*trial.log);
+        const std::string reason = reason_in(trial.log);
         wrong.push_back(fmt::format("{}service {}: {}", place_of(reason, loaded.snapshot), trial.line, reason));
     }
     return wrong;
