@@ -20,7 +20,7 @@ enum class Level { info, warning, error, fatal, panic };
 class Sink {
 public:
     virtual ~Sink() = default;
-    /// `tag` is "postfix/smtpd[123]", `line` has its level word already. Never blocks.
+    /// `tag` is "postfix/smtpd[123]", `line` has its level word already. Does not block a service (log_ring.hpp).
     virtual void write(Level level, std::string_view tag, std::string_view line) = 0;
 };
 

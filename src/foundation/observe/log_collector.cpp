@@ -48,7 +48,7 @@ Result<LogCollector::Ring> LogCollector::ring()
     TRY(auto mapped, map_log_ring(memory));
     const std::lock_guard guard(mutex_);
     sources_.emplace_back(std::move(mapped), ++rings_);
-    sources_.back().reader.ask_for_bell(true);
+    sources_.back().reader.ask_for_bell();
     return Ring{std::move(memory), rings_};
 }
 
@@ -99,7 +99,7 @@ bool LogCollector::look()
     const auto now = Steady::now();
     const bool complete = all_quiet(now);
     for (Source& source : sources_)
-        source.reader.take(complete_until_, nanoseconds(now + stuck_time), lines_);
+        source.reader.take(complete_until_, lines_);
     std::erase_if(sources_, [](const Source& source) { return source.gone; });
     lock.unlock();
 
@@ -120,7 +120,7 @@ bool LogCollector::look()
         return true;
     bool more = false;
     for (Source& source : sources_) {
-        source.reader.ask_for_bell(true);
+        source.reader.ask_for_bell();
         more = more || !source.reader.empty();
     }
     return more;

@@ -18,6 +18,8 @@ namespace posthorn::observe {
 class LogCollector {
 public:
     static constexpr std::chrono::milliseconds stuck_time{1000};
+    /// How long a line waits for others to leave with it: a write per line costs more than the rest of logging.
+    static constexpr std::chrono::milliseconds gather_time{10};
 
     LogCollector(Fd target, LogForm form, std::chrono::milliseconds patience = reader_patience);
     LogCollector(LogCollector&&) = delete;

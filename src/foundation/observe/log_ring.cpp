@@ -112,7 +112,7 @@ void RingSink::reader_gone()
     if (!ring_)
         return;
     std::vector<RingReader::Line> lines;
-    RingReader(std::move(ring_), true).take(INT64_MIN, INT64_MAX, lines);
+    RingReader(std::move(ring_), true).take(0, lines);
     Batch batch;
     for (const RingReader::Line& line : lines)
         batch.add(line.level, ::time(nullptr), line.text);
@@ -153,11 +153,12 @@ bool RingReader::quiet() const { return ring_->at_work.load() == 0; }
 
 bool RingReader::empty() const { return ring_->written.load() == taken_; }
 
-void RingReader::ask_for_bell(bool on) { ring_->bell_wanted.store(on ? 1 : 0); }
+void RingReader::ask_for_bell() { ring_->bell_wanted.store(1); }
 
-void RingReader::take(std::int64_t from, std::int64_t until, std::vector<Line>& lines)
+void RingReader::take(std::int64_t from, std::vector<Line>& lines)
 {
     const std::uint64_t written = ring_->written.load();
+    const std::int64_t now = std::max(from, steady_nanoseconds());         // what was written until here has no later stamp
     bool whole = written >= taken_ && written - taken_ <= room && written % grain == 0;
     while (whole && taken_ != written) {
         Record record{};
@@ -168,7 +169,7 @@ void RingReader::take(std::int64_t from, std::int64_t until, std::vector<Line>& 
         if (!whole)
             break;
         if (record.length != no_line) {
-            Line line{std::clamp(record.stamp, from, until), taken_,
+            Line line{std::clamp(record.stamp, from, now), taken_,
                       static_cast<Level>(std::min(record.level, static_cast<std::uint32_t>(Level::panic))),
                       std::string(ring_->at(taken_) + sizeof record, record.length)};
             std::ranges::replace_if(line.text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; }, '?');

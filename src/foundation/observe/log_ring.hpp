@@ -98,11 +98,11 @@ public:
     explicit RingReader(MappedRing ring, bool go_on = false);
     /// Nobody is writing. What was stamped before the caller looked at the clock, before this, is there for take().
     bool quiet() const;
-    /// All that is there; stamps are no earlier than `from` and no later than `until`, whatever they say.
-    void take(std::int64_t from, std::int64_t until, std::vector<Line>& lines);
+    /// All that is there; stamps are no earlier than `from` and no later than now, whatever they say.
+    void take(std::int64_t from, std::vector<Line>& lines);
     bool empty() const;
     /// The next write rings the bell. Look at empty() after it.
-    void ask_for_bell(bool on);
+    void ask_for_bell();
 
 private:
     MappedRing ring_;

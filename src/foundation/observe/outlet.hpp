@@ -16,8 +16,6 @@
 namespace posthorn::observe {
 
 inline constexpr std::chrono::milliseconds reader_patience{2000};
-/// How long a line waits for others to leave with it: a write per line costs more than the rest of logging.
-inline constexpr std::chrono::milliseconds gather_time{10};
 
 /// How a line is written: "Nov 21 09:00:00 host tag: line" (maillog_file, standard output), or a datagram in RFC 3164 form, facility mail, as
 /// syslog(3) sends it.
@@ -55,11 +53,6 @@ public:
             text_ = {};
         text_.clear();
         entries_.clear();
-    }
-    void swap(Batch& other) noexcept
-    {
-        text_.swap(other.text_);
-        entries_.swap(other.entries_);
     }
 
 private:

@@ -94,6 +94,8 @@ bool check(const MasterOptions& options, const Loaded& loaded, const Identity& o
         ::kill(spawned->pid, report.ends_with("end\n") ? 0 : SIGKILL);
         ::waitpid(spawned->pid, &status, 0);
     }
+    if (ring)
+        log.forget(ring->number);
     return good;
 }
 

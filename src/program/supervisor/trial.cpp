@@ -15,7 +15,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdint>
 #include <optional>
 
 namespace posthorn::supervisor {
@@ -46,6 +45,8 @@ Result<Trial> begin(const std::string& program, const Loaded& loaded, const Iden
     TRY(auto mapped, observe::map_log_ring(log));
     trial.log.emplace(std::move(mapped));
     const Fd bell(::eventfd(0, EFD_CLOEXEC));
+    if (!bell)
+        return system_error("eventfd", errno);
     start.log(log.get(), bell.get());
     start.trial(theirs.get());
     TRY(const auto spawned, spawn_service(program, std::move(start)));
@@ -58,7 +59,7 @@ std::string reason_in(std::optional<observe::RingReader>& log)
 {
     std::vector<observe::RingReader::Line> lines;
     if (log)
-        log->take(INT64_MIN, INT64_MAX, lines);
+        log->take(0, lines);
     for (const std::string_view mark : {": fatal: ", ": error: ", ": warning: "})
         for (auto line = lines.rbegin(); line != lines.rend(); ++line)
             if (const auto at = line->text.find(mark); at != line->text.npos)
@@ -108,6 +109,8 @@ std::vector<std::string> try_configuration(const std::string& services_program, 
             const ssize_t count = ::read(trials[at].report.get(), text, sizeof text);
             if (count > 0)
                 trials[at].passed.append(text, static_cast<std::size_t>(count));
+            if (trials[at].passed.size() > process::trial_passed.size())        // the last word counts
+                trials[at].passed.erase(0, trials[at].passed.size() - process::trial_passed.size());
             trials[at].over = count <= 0;
         }
     }
