@@ -104,16 +104,24 @@ awaitable<Result<void>> Pickup::send_back(handoff::Envelope envelope, std::strin
             request.add_queue_ids(*std::move(id));
     CO_TRY(handoff::ReportReply reply, co_await report(std::move(request)));
     Result<void> taken;
-    for (handoff::EnqueueRequest& message : *reply.mutable_messages()) {
+    for (handoff::EnqueueRequest& message : *reply.mutable_messages())
         if (taken)
-            taken = co_await queue_.enqueue(std::move(*message.mutable_envelope()), message.content());
-        if (!taken)
+            taken = co_await give(std::move(message));
+        else
             forget(message.content());                       // all of it is tried again, under other queue ids
-    }
     CO_TRY_VOID(taken);
     for (const std::string& line : reply.log())
         log_.write(observe::Level::info, line);
     co_return Result<void>{};
+}
+
+/// A full queue has answered, and its room is wanted back. Of any other error it is not sure that nothing was stored: what no message names is swept.
+awaitable<Result<void>> Pickup::give(handoff::EnqueueRequest message)
+{
+    const auto taken = co_await queue_.enqueue(std::move(*message.mutable_envelope()), message.content());
+    if (!taken && taken.error().status() == "4.3.1")
+        forget(message.content());
+    co_return taken;
 }
 
 /// Its sender is somebody else's, who is told nothing: who handed it in is, or the postmaster where that one has no name here.
@@ -132,7 +140,7 @@ awaitable<Result<handoff::ReportReply>> Pickup::report(handoff::ReportRequest re
     handoff::ReportReply reply = report::compose(request, reports_());
     if (const auto prepared = co_await prepare(&reply); !prepared) {
         for (const handoff::EnqueueRequest& message : reply.messages())
-            forget(message.content());                       // it is composed anew when it is asked for again
+            forget(message.content());  // it is composed anew when it is asked for again
         co_return prepared.error();
     }
     co_return reply;
@@ -221,10 +229,7 @@ awaitable<Result<handoff::SessionNoticeReply>> Pickup::tell_postmaster(handoff::
     }
     if (!keep)
         co_return handoff::SessionNoticeReply{};
-    if (const auto taken = co_await queue_.enqueue(std::move(*mail.mutable_envelope()), mail.content()); !taken) {
-        forget(mail.content());
-        co_return taken.error();
-    }
+    CO_TRY_VOID(co_await give(std::move(mail)));
     co_return handoff::SessionNoticeReply{};
 }
 
@@ -236,7 +241,7 @@ awaitable<Result<void>> Pickup::file_large(handoff::ReportReply* reply)
             continue;
         const std::string queue_id = message.envelope().queue_id();
         CO_TRY(*message.mutable_content(), co_await on_thread(pool_, [this, queue_id, octets = message.content().inline_octets()] {
-            files_->remove(spool::incoming_name(queue_id));    // of a process that ended before it could answer
+            files_->remove(spool::incoming_name(queue_id));  // of a process that ended before it could answer
             return content(queue_id, octets, 0, [](const Take&) { return Result<void>{}; });
         }));
     }

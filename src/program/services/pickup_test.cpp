@@ -27,6 +27,8 @@ struct TestQueue final : handoff::Queue {
     awaitable<Result<void>> enqueue(handoff::Envelope envelope, handoff::Content content) override
     {
         ++asked;
+        if (away)
+            co_return Error{"queue manager unavailable; whether it was stored is not known", "4.3.0"};
         if (full)
             co_return Error{"insufficient system storage", "4.3.1"};
         if (content.inline_octets().size() > handoff::inline_content_limit)
@@ -39,7 +41,7 @@ struct TestQueue final : handoff::Queue {
 
     std::uint64_t sequence = 1000;
     int asked = 0;
-    bool full = false;
+    bool full = false, away = false;
     std::set<std::string> committed;
     std::vector<handoff::Envelope> taken;
     std::vector<handoff::Content> contents;
@@ -331,17 +333,8 @@ TEST_CASE_FIXTURE(PickupFixture,
     inspector.added = "X-Seen: yes\r\n";
     pickup->inspect_by(&inspector);
     const auto report = [&] {
-        handoff::ReportRequest request;
-        request.set_kind(handoff::ReportRequest::FAILURE);
-        request.set_now(clock.wall().time_since_epoch().count());
-        request.add_queue_ids("4D2A93E8");
-        request.add_queue_ids("4D2A93E9");
-        request.set_header("Subject: x\r\n\r\n");
-        handoff::Envelope& envelope = *request.mutable_envelope();
-        envelope.set_queue_id("4D2A93E0");
-        envelope.set_sender("a@ours.test");
-        envelope.add_recipients()->set_address("u@there.test");
-        handoff::Verdict& verdict = *request.add_verdicts();
+        handoff::ReportRequest request = expired(1);
+        handoff::Verdict& verdict = *request.mutable_verdicts(0);
         verdict.set_outcome(handoff::OUTCOME_BOUNCED);
         verdict.set_status("5.1.1");
         verdict.set_text("unknown");
@@ -471,16 +464,17 @@ TEST_CASE_FIXTURE(PickupFixture, "pickup: a report of which a part fails leaves 
     }
 }
 
-TEST_CASE_FIXTURE(PickupFixture, "pickup: what cannot be sent back now leaves no file behind")
+TEST_CASE_FIXTURE(PickupFixture, "pickup: what cannot be sent back now leaves no file behind, but where it may have been stored all the same")
 {
     cleaner.refusal = "too many hops";
-    queue.full = true;
+    SUBCASE("a full queue") { queue.full = true; }
+    SUBCASE("a queue that went away") { queue.away = true; }
     drop("X-Long: " + std::string(100'000, 'x') + "\r\n\r\nbody\r\n", submit::chunk_limit);
     pickup->start();
     run_until([&] { return queue.asked == 1; });
     go_on(50ms);
     CHECK(names("maildrop").size() == 1);
-    CHECK(names("spool/incoming").empty());
+    CHECK(names("spool/incoming").size() == (queue.away ? 1 : 0));
 }
 
 TEST_CASE_FIXTURE(PickupFixture, "pickup: a large message whose recipients lead nowhere leaves no file behind")
