@@ -172,6 +172,14 @@ class Local(Journey):
         posthorn.wait_empty()
         self.assertEqual(len(sink.messages), 1)
 
+    def test_delivered_to_is_the_recipient_or_the_alias_on_the_way(self):
+        for frozen, said in (("yes", "list"), ("no", "team")):
+            sink = self.sink()
+            posthorn = self.local({"frozen_delivered_to": frozen}, aliases="list team\nteam far@away.test\n", relay=sink.port)
+            posthorn.send(["list@here.test"])
+            posthorn.wait_log(r"to=<far@away.test>, orig_to=<list@here.test>, .* status=sent")
+            self.assertIn(f"Delivered-To: {said}@here.test\r\n".encode(), sink.messages[0][2])
+
     def test_home_mailboxes_unknown_users_and_commands_of_aliases(self):
         sink = self.sink()
         posthorn = self.local({"home_mailbox": "Maildir/", "local_recipient_maps": "", "export_environment": ""},

@@ -59,6 +59,9 @@ awaitable<void> LocalAgent::to_local(Work* work, Place place, std::string local)
     const std::size_t at = tables::extension_at(place.local, options_.delimiter);
     const std::string name = to_lower(std::string_view(place.local).substr(0, at));
     place.extension = at == std::string::npos ? "" : place.local.substr(at + 1);
+    // Where each address on the way leaves its name, the one that mail went out from before may be any of them.
+    if (!options_.frozen_delivered && place.from != Place::From::recipient && was_delivered_to(work->head, place.address()))
+        co_return co_await work->leaf(Fate::bounced("5.4.6", "mail forwarding loop for " + place.address()));
     if (!plain) {
         if (co_await by_alias(work, &place, to_lower(place.local), ""))
             co_return;
@@ -120,6 +123,8 @@ awaitable<bool> LocalAgent::by_alias(Work* work, const Place* place, std::string
         }
         Place next = *place;
         next.from = Place::From::alias;
+        if (!options_.frozen_delivered)
+            next.delivered = place->address();
         next.chain.insert(link);
         next.rights = table.owner;
         next.account.reset();
@@ -182,6 +187,8 @@ awaitable<bool> LocalAgent::by_forward(Work* work, const Place* place, const Acc
         if (!work->first_time("file of forwards " + path))
             co_return true;
         here.from = Place::From::forward;
+        if (!options_.frozen_delivered)
+            here.delivered = place->address();
         here.chain.insert(link);
         here.rights = account->ids;
         const std::size_t at = tables::extension_at(place->local, options_.delimiter);
@@ -244,7 +251,7 @@ awaitable<void> LocalAgent::follow(Work* work, Place place, std::vector<Target> 
                 next.domain = tables::split_address(route.address()).domain;
                 co_await to_local(work, std::move(next), std::string(tables::split_address(route.address()).local));
             } else if (work->first_time("forward " + place.sender + " " + some[at])) {
-                work->forwards[place.sender].push_back(some[at]);
+                work->forwards[{place.sender, place.delivered}].push_back(some[at]);
             }
         }
     }
@@ -301,9 +308,11 @@ awaitable<handoff::Verdicts> LocalAgent::deliver(handoff::DeliveryRequest reques
             co_await work.leaf(Fate::bounced("5.4.6", "mail forwarding loop for " + recipient.address()));
         } else {
             work.message = &*message;
+            work.head = *head;
             Place place;
             place.sender = request.envelope().sender();
             place.domain = domain;
+            place.delivered = recipient.address();
             co_await to_local(&work, std::move(place), std::string(local));
             co_await forward_all(&work);
         }

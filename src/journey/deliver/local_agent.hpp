@@ -33,6 +33,7 @@ struct LocalOptions {
     Privileges default_rights{};
     Sources commands, files;  // allow_mail_to_*
     bool deliver_header_command = true, deliver_header_file = true, deliver_header_forward = true;
+    bool frozen_delivered = true;  // frozen_delivered_to
     bool expand_owner = false, reset_owner = false, owner_special = true;
     bool propagate_alias = false, propagate_forward = false, propagate_include = false;
     bool require_home = false, strict_ownership = true;

@@ -93,6 +93,8 @@ struct LocalWorld : tables::TestSite, LocalOutside {
             to += " " + recipient.address();
         forwarded.push_back(
             fmt::format("<{}>{}{}{}", envelope.sender(), to, transport.empty() ? "" : " by " + transport, header.empty() ? "" : " +"));
+        if (constexpr std::string_view field = "Delivered-To: "; header.starts_with(field))
+            delivered_to.insert(header.substr(field.size(), header.find('\r') - field.size()));
         co_return "QID" + std::to_string(forwarded.size());
     }
 
@@ -129,6 +131,7 @@ struct LocalWorld : tables::TestSite, LocalOutside {
     Users users;
     LocalSpawner here;
     std::vector<std::string> forwarded;
+    std::set<std::string> delivered_to;                             // of what was forwarded
     bool full = false, probe = false;
 };
 
@@ -184,6 +187,28 @@ TEST_CASE("local: owner-NAME becomes the sender of what NAME forwards, and expan
     CHECK(world.deliver("list@here.test") == "0 2.0.0 forwarded as QID2");
     CHECK(world.deliver("plain@here.test") == "0 2.0.0 forwarded as QID3");
     CHECK(world.forwarded == std::vector<std::string>{"<owner-list@here.test> a@x.test +", "<boss@x.test> a@x.test +", "<sender@x.test> b@x.test +"});
+}
+
+TEST_CASE("local: frozen_delivered_to = no names the last address with an alias or a .forward in Delivered-To:, else it is the recipient")
+{
+    for (const bool frozen : {true, false}) {
+        CAPTURE(frozen);
+        LocalWorld world;
+        world.options.frozen_delivered = frozen;
+        world.aliases = "inline:{{list = team, far@x.test}, {team = other, user, \"|/bin/cmd\", away@x.test}}";
+        world.put("user/.forward", "home@x.test\n");
+        world.deliver("list@here.test");
+        std::vector<std::string> expected{"list@here.test", "team@here.test", "user@here.test"};
+        if (frozen)
+            expected = {"list@here.test"};
+        CHECK(std::vector<std::string>(world.delivered_to.begin(), world.delivered_to.end()) == expected);
+        CHECK(world.content("other/mbox").find(fmt::format("Delivered-To: {}@here.test\n", frozen ? "list" : "team")) != std::string::npos);
+        CHECK(world.here.input.find(fmt::format("Delivered-To: {}@here.test\n", frozen ? "list" : "team")) != std::string::npos);
+        // What has been here by way of the list comes back to it.
+        world.aliases = "inline:{{list = team}, {team = far@x.test}}";
+        const std::string back = fmt::format("Delivered-To: {}@here.test\r\n\r\nx\r\n", frozen ? "list" : "team");
+        CHECK(world.deliver("list@here.test", back) == fmt::format("2 5.4.6 mail forwarding loop for {}@here.test", frozen ? "list" : "team"));
+    }
 }
 
 TEST_CASE("local: aliases that lead back to themselves end at the mailbox, or at nobody")

@@ -49,7 +49,7 @@ LocalNames LocalAgent::names_of(const Work& work, const Place& place) const
 WrittenNames LocalAgent::written_names(const Work& work, const Place& place) const
 {
     const handoff::Recipient& recipient = *work.recipient;
-    return {place.sender, recipient.original().empty() ? recipient.address() : recipient.original(), recipient.address(), teller_.wall()};
+    return {place.sender, recipient.original().empty() ? recipient.address() : recipient.original(), place.delivered, teller_.wall()};
 }
 
 awaitable<void> LocalAgent::to_mailbox(Work* work, Place place, std::optional<Account> account)
@@ -203,7 +203,8 @@ awaitable<void> LocalAgent::hand_on(Work* work, std::string transport, std::stri
 
 awaitable<void> LocalAgent::forward_all(Work* work)
 {
-    for (const auto& [sender, addresses] : work->forwards) {
+    for (const auto& [from, addresses] : work->forwards) {
+        const auto& [sender, delivered] = from;
         if (only_asked(*work->request)) {
             co_await work->leaf(Fate::delivered("forwards to " + addresses.front() + (addresses.size() > 1 ? " ..." : "")));
             continue;
@@ -227,7 +228,7 @@ awaitable<void> LocalAgent::forward_all(Work* work)
             }
         }
         const std::string header =
-            options_.deliver_header_forward ? fmt::format("Delivered-To: {}\r\n", smtp::external_address(work->recipient->address())) : std::string();
+            options_.deliver_header_forward ? fmt::format("Delivered-To: {}\r\n", smtp::external_address(delivered)) : std::string();
         auto queue_id = co_await outside_.forward(std::move(envelope), header, *work->message, "");
         co_await work->leaf(queue_id
                                 ? Fate::delivered("forwarded as " + *queue_id, addresses.size() > 1 || owned ? "expanded" : "relayed")

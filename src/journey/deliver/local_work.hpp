@@ -13,9 +13,10 @@ struct LocalAgent::Work {
     const handoff::DeliveryRequest* request = nullptr;
     const handoff::Recipient* recipient = nullptr;
     const Message* message = nullptr;
+    std::string_view head;                                 // of the message
     std::int64_t began = 0;
     std::set<std::string> seen;                            // places that were delivered to already
-    std::map<std::string, std::vector<std::string>> forwards;   // new recipients, by sender
+    std::map<std::pair<std::string, std::string>, std::vector<std::string>> forwards;   // new recipients, by sender and Delivered-To:
     std::size_t places = 0;
     std::vector<handoff::Verdict> leaves;
     const Teller* teller = nullptr;
@@ -37,6 +38,7 @@ struct LocalAgent::Work {
 /// How an address was come to.
 struct LocalAgent::Place {
     enum class From { recipient, alias, forward, include } from = From::recipient;
+    std::string delivered;                                 // for Delivered-To:
     std::string sender;                                    // of what is forwarded: an alias' owner
     std::string local, domain, extension;
     std::optional<Account> account;                        // whose .forward it is
@@ -45,6 +47,7 @@ struct LocalAgent::Place {
     std::set<std::string> chain;                           // aliases and .forwards on the way here
     unsigned depth = 0;
 
+    std::string address() const { return domain.empty() ? local : local + "@" + domain; }
     bool allowed(const Sources& sources) const
     {
         return from == From::alias ? sources.alias : from == From::forward ? sources.forward : from == From::include ? sources.include : false;

@@ -104,6 +104,10 @@ inline constexpr Param<std::string> prepend_delivered_header{
     .name = "prepend_delivered_header",
     .initial = "command, file, forward",
     .doc = "What gets a Delivered-To: field: mail to a command, to a file, and what is forwarded."};
+inline constexpr Param<bool> frozen_delivered_to{
+    .name = "frozen_delivered_to",
+    .initial = "yes",
+    .doc = "Delivered-To: has the recipient as it was given to local delivery; no: the last address on the way that had an alias or a .forward."};
 inline constexpr Param<bool> require_home_directory{
     .name = "require_home_directory", .initial = "no", .doc = "Defer mail for a user whose home folder is not there."};
 
@@ -132,6 +136,7 @@ inline constexpr config::ParamInfo params[] = {deliver_lock_attempts,
                                                reset_owner_alias,
                                                fallback_transport,
                                                fallback_transport_maps,
+                                               frozen_delivered_to,
                                                forward_path,
                                                home_mailbox,
                                                biff,

@@ -200,6 +200,7 @@ std::span<const Page> service_pages()
           "expand_owner_alias",
           "fallback_transport*",
           "forward_*",
+          "frozen_delivered_to",
           "home_mailbox",
           "local_command_shell",
           "local_delivery_status_filter",

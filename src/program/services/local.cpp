@@ -214,6 +214,7 @@ deliver::LocalOptions options_of(process::Service& service, tables::FileOpener& 
         const servent* const comsat = ::getservbyname("biff", "udp");
         options.biff_port = comsat ? ntohs(static_cast<std::uint16_t>(comsat->s_port)) : 512;
     }
+    options.frozen_delivered = config.get(deliver::frozen_delivered_to);
     options.home_mailbox = config.get(deliver::home_mailbox);
     options.spool_directory = config.get(deliver::mail_spool_directory);
     options.mailbox_command = config.get(deliver::mailbox_command).text;
