@@ -86,6 +86,25 @@ class Fallover(Journey):
             self.assertEqual(client.rcpt("user@null.test"),
                              (556, b"5.1.10 <user@null.test>: Recipient address rejected: Domain null.test does not accept mail (nullMX)"))
 
+    def test_hosts_and_ports_of_srv_records(self):
+        """use_srv_lookup: the best host is away, the next one is at its own port; without SRV records the mail is returned, or goes by MX records."""
+        sink = self.sink(host="127.0.0.3")
+        server = self.dns(f"_submission._tcp.there.test. SRV 0 0 {free_port()} one.there.test.\n"
+                          f"_submission._tcp.there.test. SRV 1 0 {sink.port} two.there.test.\n"
+                          "one.there.test. A 127.0.0.2\ntwo.there.test. A 127.0.0.3\nother.test. MX 0 two.there.test.\n")
+        for fallback in ("no", "yes"):
+            posthorn = self.instance({"dns_servers": server, "use_srv_lookup": "submission, submissions", "allow_srv_lookup_fallback": fallback,
+                                      "transport_maps": f"inline:{{there.test=smtp:there.test:submission, other.test=smtp:other.test:submission,"
+                                                        f" example.com=smtp:[127.0.0.3]:{sink.port}}}"})
+            posthorn.send(["user@there.test"])
+            posthorn.wait_log(rf"to=<user@there\.test>, relay=two\.there\.test\[127\.0\.0\.3\]:{sink.port}, .*status=sent")
+            posthorn.send(["user@other.test"])
+            if fallback == "yes":
+                posthorn.wait_log(r"to=<user@other\.test>, .*status=deferred \(connect to two\.there\.test\[127\.0\.0\.3\]:587: Connection refused\)")
+            else:
+                posthorn.wait_log(r"to=<user@other\.test>, relay=none, .*dsn=5\.4\.4, status=bounced "
+                                  r"\(Host or domain name not found\. Name service error for name=_submission\._tcp\.other\.test type=SRV: Host not found\)")
+
     def test_an_mx_that_is_ourselves_is_a_loop_and_no_delivery(self):
         """By its name, whatever the address; and by its address, whatever the name."""
         for who, zone in (("name", "loop.test. MX 10 me.ours.test.\nme.ours.test. A 127.0.0.9\n"),

@@ -99,6 +99,66 @@ private:
     bool some_found_ = false;
 };
 
+/// Whether this next hop is looked up by its SRV records: use_srv_lookup names the service that its port is.
+bool by_srv(const Destination& destination, const Options& options)
+{
+    const std::string service = to_lower(destination.service.empty() ? options.port_name : destination.service);
+    return destination.mx && options.mx_lookups && std::ranges::find(options.srv_services, service) != options.srv_services.end();
+}
+
+/// The hosts of a destination by its SRV records. False: it is to be looked up as if there were no such records.
+awaitable<bool> find_services(std::string name, Destination destination, const Options* options, const Surroundings* around, std::mt19937_64* random,
+                              Hosts* hosts)
+{
+    const std::string asked = fmt::format("_{}._tcp.{}", to_lower(destination.service.empty() ? options->port_name : destination.service), name);
+    dns::Answer answer = co_await around->names.query(asked, dns::Type::srv);
+    if (!answer.found() && (options->allow_srv_fallback || (options->ignore_srv_error && answer.transient())))
+        co_return false;
+    if (!answer.found()) {
+        hosts->reason = reason_of(dns::lookup_error(asked, dns::Type::srv, answer));
+        co_return true;
+    }
+    const bool refused = std::ranges::all_of(answer.records, [](const dns::Record& record) { return record.host.empty(); });
+    std::erase_if(answer.records, [](const dns::Record& record) { return record.host.empty(); });
+    if (refused) {
+        hosts->reason = {true, "5.4.4", fmt::format("{} says that there is no such service (SRV record of the root)", asked)};
+        co_return true;
+    }
+    order_by_weight(answer.records, *random);
+    SetAddresses set(answer.records, *options, *around);
+    co_await set.ask();
+    std::optional<Error> failure;
+    bool passing = false;
+    for (std::size_t at = 0; at < answer.records.size(); ++at) {
+        const dns::Record& record = answer.records[at];
+        if (auto missing = add_addresses(record.host, record.preference, record.port, *options, set.answers()[at], hosts->list)) {
+            passing = passing || missing->status().starts_with('4');
+            failure = std::move(missing);
+        }
+    }
+    if (hosts->list.empty()) {
+        hosts->reason = failure ? reason_of(*failure) : Reason(false, "4.4.4", fmt::format("no host of {} has an address", asked));
+        if (hosts->reason.permanent && (options->defer_if_no_mx_address || passing))
+            hosts->reason = {false, "4.4.4", hosts->reason.text};
+        co_return true;
+    }
+    if (!cut_at_self(hosts->list, options->my_name, around->own_addresses)) {
+        hosts->reason = {true, "5.4.6", fmt::format("mail for {} loops back to myself", destination.name)};
+        co_return true;
+    }
+    // What the weights decided stays decided: each record is a preference of its own.
+    std::uint32_t rank = 0;
+    for (std::size_t at = 0; at < hosts->list.size(); ++at) {
+        Host& host = hosts->list[at];
+        rank += at != 0 && (host.name != hosts->list[at - 1].name || host.endpoint.port != hosts->list[at - 1].endpoint.port);
+        host.preference = rank;
+        host.mx = answer.secure ? Host::Mx::secure : Host::Mx::insecure;
+    }
+    hosts->set = set_of(hosts->list);
+    put_in_order(hosts->list, *options, *random);
+    co_return true;
+}
+
 awaitable<Hosts> find_destination(Destination destination, const Options* options, const Surroundings* around, std::mt19937_64* random)
 {
     Hosts hosts;
@@ -117,6 +177,8 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
     }
     // The name service knows names beyond ASCII by their A-labels only (RFC 6531 3.2). What is no domain name finds nothing.
     const std::string name = dns::to_a_labels(destination.name).value_or(destination.name);
+    if (by_srv(destination, *options) && co_await find_services(name, destination, options, around, random, &hosts))
+        co_return hosts;
     std::optional<Error> failure;
     std::uint32_t best = 0;                                         // preference, of those that the name service names
     bool by_address = !destination.mx || !options->mx_lookups;

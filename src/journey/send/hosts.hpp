@@ -1,4 +1,4 @@
-// send/hosts.hpp: from the text of a next hop to the hosts to try, in order.          RFC 5321 5.1, RFC 7505
+// send/hosts.hpp: from the text of a next hop to the hosts to try, in order.          RFC 5321 5.1, RFC 7505, RFC 2782
 #pragma once
 
 #include "send/nexthop.hpp"

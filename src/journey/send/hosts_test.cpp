@@ -74,6 +74,46 @@ struct Asking {
     std::mt19937_64 random{1};
 };
 
+dns::Record srv(std::uint16_t priority, std::uint16_t weight, std::uint16_t port, std::string host)
+{
+    dns::Record record;
+    record.type = dns::Type::srv;
+    record.preference = priority;
+    record.weight = weight;
+    record.port = port;
+    record.host = std::move(host);
+    return record;
+}
+
+/// A name service with a mail provider: records of services for submission; MX records besides.
+struct Services {
+    Services() : around(loop.get_executor(), clock, {std::make_shared<observe::MemorySink>(), "t"}, names)
+    {
+        options.my_name = "client.test";
+        options.srv_services = {"submission"};
+        names.addresses_of = {
+            {"a.test", {"192.0.2.1"}}, {"b.test", {"192.0.2.2", "192.0.2.3"}}, {"c.test", {"192.0.2.4"}}, {"mx.test", {"192.0.2.9"}}};
+        names.mx_of["example.test"] = {{10, "mx.test"}};
+        names.srv_of["_submission._tcp.example.test"] = {srv(20, 0, 587, "c.test"), srv(10, 0, 2525, "b.test"), srv(5, 1, 10587, "a.test")};
+    }
+    Hosts find(std::string next_hop = "example.test:submission") { return run(loop, find_hosts(std::move(next_hop), &options, &around, &random)); }
+    std::vector<std::string> relays(std::string next_hop = "example.test:submission")
+    {
+        std::vector<std::string> all;
+        for (const Host& host : find(std::move(next_hop)).list)
+            all.push_back(host.relay());
+        return all;
+    }
+    asio::io_context loop;
+    HandClock clock;
+    TableNames names;
+    Surroundings around;
+    Options options;
+    std::mt19937_64 random{1};
+};
+
+using Relays = std::vector<std::string>;
+
 }  // namespace
 
 TEST_CASE("hosts: those of an MX set are asked side by side, within a bound, and stand in the order of their preference")
@@ -107,4 +147,149 @@ TEST_CASE("hosts: a hundred of which none answers cost the time of a few, and th
     CHECK(asking.find().list.size() == 1);
     CHECK(asking.names.asked < 40);                                  // there is one, and time is up
     CHECK(asking.clock.steady() - again <= 60s);
+}
+
+TEST_CASE("hosts: use_srv_lookup takes hosts and ports of SRV records, by priority; other ports, brackets and LMTP are as ever")
+{
+    Services world;
+    world.options.randomize = false;
+    CHECK(world.relays() == Relays{"a.test[192.0.2.1]:10587", "b.test[192.0.2.2]:2525", "b.test[192.0.2.3]:2525", "c.test[192.0.2.4]:587"});
+    CHECK(world.relays("example.test:SUBMISSION").size() == 4);
+    const Hosts found = world.find();
+    CHECK(found.set == "a.test,b.test,c.test");
+    for (const Host& host : found.list) {
+        CHECK(host.next_hop == "example.test:submission");
+        CHECK(host.domain == "example.test");
+        CHECK(host.mx == Host::Mx::insecure);
+    }
+    world.names.is_signed = {"_submission._tcp.example.test"};
+    CHECK(world.find().list.front().mx == Host::Mx::secure);
+    CHECK(world.relays("example.test") == Relays{"mx.test[192.0.2.9]:25"});
+    CHECK(world.relays("example.test:587") == Relays{"mx.test[192.0.2.9]:587"});
+    CHECK(world.relays("[mx.test]:submission") == Relays{"mx.test[192.0.2.9]:587"});
+    world.options.lmtp = true;
+    world.names.addresses_of["example.test"] = {"192.0.2.8"};
+    CHECK(world.relays("example.test:submission") == Relays{"example.test[192.0.2.8]:587"});
+    world.options.lmtp = world.options.mx_lookups = false;          // smtp_dns_support_level = disabled
+    CHECK(world.relays() == Relays{"example.test[192.0.2.8]:587"});
+}
+
+TEST_CASE("hosts: a next hop without a port has the service of smtp_tcp_port")
+{
+    Services world;
+    world.options.srv_services = {"smtp"};
+    world.names.srv_of["_smtp._tcp.example.test"] = {srv(0, 0, 2526, "a.test")};
+    CHECK(world.relays("example.test") == Relays{"a.test[192.0.2.1]:2526"});
+    CHECK(world.relays() == Relays{"mx.test[192.0.2.9]:587"});
+}
+
+TEST_CASE("hosts: where SRV records cannot be had the mail waits or is returned, unless it may go by MX records")
+{
+    struct Row {
+        dns::Status status;
+        bool ignore, allow;
+        const char* reason;             // "": goes by MX
+    };
+    using dns::Status;
+    const std::string name = "_submission._tcp.example.test";
+    const std::string text = "Host or domain name not found. Name service error for name=" + name + " type=SRV: ";
+    for (const Row& row : {Row{Status::nxdomain, false, false, "5.4.4 Host not found"},
+                           Row{Status::nodata, true, false, "5.4.4 Host found but no data record of requested type"},
+                           Row{Status::nxdomain, false, true, ""}, Row{Status::temporary, false, false, "4.4.3 Host not found, try again"},
+                           Row{Status::bogus, false, false, "4.4.3 Host not found, try again"}, Row{Status::temporary, true, false, ""},
+                           Row{Status::temporary, false, true, ""}}) {
+        CAPTURE(row.reason);
+        Services world;
+        world.names.fails[name] = row.status;
+        world.options.ignore_srv_error = row.ignore;
+        world.options.allow_srv_fallback = row.allow;
+        const Hosts found = world.find();
+        const std::string_view reason = row.reason;
+        if (reason.empty()) {
+            REQUIRE(found.list.size() == 1);
+            CHECK(found.list[0].relay() == "mx.test[192.0.2.9]:587");
+        } else {
+            CHECK(found.list.empty());
+            CHECK(found.reason.status == reason.substr(0, 5));
+            CHECK(found.reason.permanent == reason.starts_with('5'));
+            CHECK(found.reason.text == text + std::string(reason.substr(6)));
+        }
+    }
+}
+
+TEST_CASE("hosts: an SRV record of the root says that there is no such service: no MX record takes its place")
+{
+    Services world;
+    world.options.ignore_srv_error = world.options.allow_srv_fallback = true;
+    world.names.srv_of["_submission._tcp.example.test"] = {srv(0, 0, 0, "")};
+    const Hosts none = world.find();
+    CHECK(none.list.empty());
+    CHECK(none.reason.permanent);
+    CHECK(none.reason.status == "5.4.4");
+    // Beside others it says nothing.
+    world.names.srv_of["_submission._tcp.example.test"].push_back(srv(0, 0, 587, "a.test"));
+    CHECK(world.relays() == Relays{"a.test[192.0.2.1]:587"});
+}
+
+TEST_CASE("hosts: SRV hosts without an address are passed over; without any the mail waits or is returned as with MX records")
+{
+    Services world;
+    const std::string name = "_submission._tcp.example.test";
+    world.names.srv_of[name] = {srv(0, 0, 587, "dead.test"), srv(1, 0, 587, "c.test")};
+    CHECK(world.relays() == Relays{"c.test[192.0.2.4]:587"});
+    world.names.srv_of[name].pop_back();
+    CHECK(world.find().reason.permanent);
+    world.options.defer_if_no_mx_address = true;
+    CHECK_FALSE(world.find().reason.permanent);
+    world.options.defer_if_no_mx_address = false;
+    world.names.srv_of[name].push_back(srv(1, 0, 587, "later.test"));
+    world.names.fails["later.test"] = dns::Status::temporary;
+    CHECK_FALSE(world.find().reason.permanent);
+}
+
+TEST_CASE("hosts: SRV records that lead to this host's port 25 are a loop, and what is behind them is no way; other ports are other servers")
+{
+    Services world;
+    const std::string name = "_submission._tcp.example.test";
+    world.around.own_addresses = {*net::IpAddress::parse("192.0.2.1")};
+    CHECK(world.relays().front() == "a.test[192.0.2.1]:10587");
+    world.names.srv_of[name] = {srv(5, 0, 587, "c.test"), srv(10, 0, 25, "a.test"), srv(20, 0, 25, "b.test")};
+    CHECK(world.relays() == Relays{"c.test[192.0.2.4]:587"});
+    world.names.srv_of[name].erase(world.names.srv_of[name].begin());
+    CHECK(world.find().reason.status == "5.4.6");
+}
+
+TEST_CASE("SRV records of a priority come first as often as their weights say, those without weight seldom, and the priority always counts")
+{
+    std::mt19937_64 random{7};
+    std::map<std::string, int> first, second;
+    for (int i = 0; i < 10'000; ++i) {
+        std::vector<dns::Record> records{srv(1, 3, 25, "three"), srv(1, 0, 25, "zero"), srv(0, 0, 25, "best"), srv(1, 1, 25, "one"),
+                                         srv(2, 9, 25, "last")};
+        order_by_weight(records, random);
+        CHECK(records.front().host == "best");
+        CHECK(records.back().host == "last");
+        ++first[records[1].host];
+        ++second[records[2].host];
+    }
+    // Draws from 0 to 4: one of five finds the weight of zero.
+    CHECK(std::abs(first["zero"] - 2000) < 200);
+    CHECK(std::abs(first["one"] - 2000) < 200);
+    CHECK(std::abs(first["three"] - 6000) < 200);
+    std::vector<dns::Record> none{srv(0, 0, 25, "a"), srv(0, 0, 25, "b")};
+    order_by_weight(none, random);
+    CHECK(none.size() == 2);
+}
+
+TEST_CASE("a delivery by SRV records: the next one where the first does not answer, on its own port")
+{
+    World world;
+    world.options.srv_services = {"submission"};
+    world.names.srv_of["_submission._tcp.example.test"] = {srv(0, 0, 587, "away.test"), srv(1, 0, 2525, "there.test")};
+    world.names.addresses_of = {{"away.test", {"192.0.2.7"}}, {"there.test", {"192.0.2.2"}}};
+    world.add("192.0.2.2", "data-only");
+    const auto verdict = world.run(request({"user@example.test"}, "Subject: x\r\n\r\nx\r\n", "example.test:submission")).verdicts(0);
+    CHECK(verdict.outcome() == delivered);
+    CHECK(verdict.relay() == "there.test[192.0.2.2]:2525");
+    CHECK(world.connects == 2);
 }

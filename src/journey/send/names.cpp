@@ -14,6 +14,8 @@ std::string text_of(const dns::Record& record)
 {
     if (record.type == dns::Type::mx)
         return fmt::format("{} {}.", record.preference, record.host);
+    if (record.type == dns::Type::srv)
+        return fmt::format("{} {} {} {}.", record.preference, record.weight, record.port, record.host);
     if (record.type == dns::Type::tlsa)
         return fmt::format("{} {} {} {}", record.usage, record.selector, record.matching, hex_encode(record.text));
     return record.host + ".";

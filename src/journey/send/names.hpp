@@ -14,7 +14,7 @@ public:
     virtual ~Names() = default;
     virtual awaitable<dns::Answer> mx(std::string domain) = 0;
     virtual awaitable<dns::Addresses> addresses(std::string host, dns::Families families) = 0;
-    /// Records of other types: TLSA, CNAME.
+    /// Records of other types: SRV, TLSA, CNAME.
     virtual awaitable<dns::Answer> query(std::string name, dns::Type type) = 0;
 };
 
@@ -30,7 +30,7 @@ private:
 };
 
 /// smtp_dns_reply_filter: answers less the records that the tables say to ignore. Asked with "name ttl IN type preference value", names with
-/// a final dot, the preference of MX alone. An answer of which nothing is left, or that cannot be judged, is none for now.
+/// a final dot, the preference of MX alone, for SRV its three numbers. An answer of which nothing is left, or that cannot be judged, is none for now.
 class FilteredNames final : public Names {
 public:
     FilteredNames(Names& names, Lookup& filter, observe::Log log) : names_(names), filter_(filter), log_(std::move(log)) {}

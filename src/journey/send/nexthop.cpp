@@ -68,6 +68,7 @@ Result<Destination> parse_one(std::string_view text, std::uint16_t default_port,
         if (!number)
             return Error(fmt::format("bad next hop: {}: unknown port {}", whole, port), "5.3.5");
         made.port = *number;
+        made.service = port;
     }
     if (auto literal = net::IpAddress::parse(made.name); literal && !made.mx) {
         made.literal = *literal;
@@ -127,11 +128,28 @@ void put_in_order(std::vector<Host>& hosts, const Options& options, std::mt19937
     });
 }
 
+void order_by_weight(std::vector<dns::Record>& records, std::mt19937_64& random)
+{
+    // Those without a weight come first, so that a draw of 0 finds them: a small chance, as RFC 2782 asks.
+    std::ranges::sort(records, {}, [](const dns::Record& record) { return std::pair(record.preference, record.weight != 0); });
+    for (auto next = records.begin(); next != records.end(); ++next) {
+        const auto end = std::ranges::find_if(next, records.end(), [&](const dns::Record& record) { return record.preference != next->preference; });
+        std::uint64_t sum = 0;
+        for (const dns::Record& record : std::ranges::subrange(next, end))
+            sum += record.weight;
+        std::uint64_t drawn = std::uniform_int_distribution<std::uint64_t>(0, sum)(random);
+        auto chosen = next;
+        while (drawn > chosen->weight)
+            drawn -= chosen++->weight;
+        std::rotate(next, chosen, chosen + 1);
+    }
+}
+
 bool cut_at_self(std::vector<Host>& hosts, std::string_view my_name, const std::vector<net::IpAddress>& own_addresses)
 {
     std::uint32_t self = UINT32_MAX;
     for (const Host& host : hosts)
-        if (iequals(host.name, my_name) || std::ranges::find(own_addresses, host.endpoint.ip) != own_addresses.end())
+        if (host.endpoint.port == 25 && (iequals(host.name, my_name) || std::ranges::find(own_addresses, host.endpoint.ip) != own_addresses.end()))
             self = std::min(self, host.preference);
     if (self != UINT32_MAX)
         std::erase_if(hosts, [&](const Host& host) { return host.preference >= self; });

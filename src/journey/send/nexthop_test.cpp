@@ -106,6 +106,9 @@ TEST_CASE("loops: hosts that are no nearer than we are do not count; none left i
     auto best = hosts({{10, "192.0.2.1"}, {20, "192.0.2.2"}});
     best[0].name = "ME.test";
     CHECK(!cut_at_self(best, "me.test", {}));
+    auto beside = hosts({{10, "192.0.2.1"}});
+    beside[0].endpoint.port = 2525;                                     // another server on this machine
+    CHECK(cut_at_self(beside, "h192.0.2.1", {}));
     auto other = hosts({{10, "192.0.2.1"}});
     CHECK(cut_at_self(other, "me.test", {}));
     CHECK(other.size() == 1);

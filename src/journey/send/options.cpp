@@ -102,6 +102,8 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
                      .rset = get(smtp_rset_timeout),
                      .quit = get(smtp_quit_timeout),
                      .xforward = get(smtp_xforward_timeout)};
+    made.per_request_deadline = get(smtp_per_request_deadline);
+    made.min_data_rate = static_cast<std::uint64_t>(get(smtp_min_data_rate));
     made.send_xforward = get(smtp_send_xforward_command);
     made.skip_quit_response = either(smtp_skip_quit_response, lmtp_skip_quit_response);
     made.always_ehlo = snapshot.get(smtp_always_send_ehlo);
@@ -133,10 +135,15 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     if (!parsed)
         bad(made.lmtp ? "lmtp_tcp_port" : "smtp_tcp_port", port);
     made.port = parsed->front().port;
+    made.port_name = port;
     const auto support = dns::support_level(snapshot, made.lmtp ? "lmtp" : "smtp");
     if (!support)
         throw config::BadValue(support.error().text());
     made.mx_lookups = *support != dns::Support::disabled && !made.lmtp;
+    for (const std::string_view one : split(snapshot.get(send_use_srv_lookup), ", \t\r\n"))
+        made.srv_services.push_back(to_lower(one));
+    made.ignore_srv_error = snapshot.get(send_ignore_srv_lookup_error);
+    made.allow_srv_fallback = snapshot.get(send_allow_srv_lookup_fallback);
     made.ignore_mx_error = snapshot.get(send_ignore_mx_lookup_error);
     made.defer_if_no_mx_address = get(smtp_defer_if_no_mx_address_found);
     made.address_limit = static_cast<unsigned>(get(smtp_mx_address_limit));

@@ -49,7 +49,10 @@ struct Options {
     std::string my_name = "localhost";          // myhostname
     std::string helo_name = "localhost";
     std::uint16_t port = 25;
+    std::string port_name = "smtp";             // as smtp_tcp_port has it
     Timeouts timeouts;
+    bool per_request_deadline = false;
+    std::uint64_t min_data_rate = 500;          // octets of content a second
     bool skip_quit_response = true;
 
     bool always_ehlo = true, never_ehlo = false;
@@ -64,6 +67,8 @@ struct Options {
 
     bool mx_lookups = true;                     // not disable_dns_lookups
     bool ignore_mx_error = false;
+    std::vector<std::string> srv_services;      // use_srv_lookup
+    bool ignore_srv_error = false, allow_srv_fallback = false;
     bool defer_if_no_mx_address = false;
     unsigned address_limit = 5, session_limit = 2;
     bool randomize = true, balance = true;

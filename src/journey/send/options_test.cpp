@@ -170,3 +170,26 @@ TEST_CASE("options: a value that no check of the parameter refuses, but that mea
         }
     }
 }
+
+TEST_CASE("options: deadlines per request and their rate, for SMTP and LMTP each; the old name counts where the new one is not set")
+{
+    CHECK_FALSE(Options::from(configured()).per_request_deadline);
+    CHECK(Options::from(configured()).min_data_rate == 500);
+    const auto snapshot =
+        configured({set("smtp_per_record_deadline", "yes"), set("lmtp_per_request_deadline", "yes"), set("lmtp_min_data_rate", "9")});
+    CHECK(Options::from(snapshot).per_request_deadline);
+    CHECK(Options::from(snapshot).min_data_rate == 500);
+    CHECK(Options::from(snapshot, "lmtp").per_request_deadline);
+    CHECK(Options::from(snapshot, "lmtp").min_data_rate == 9);
+    CHECK_FALSE(Options::from(configured({set("smtp_per_record_deadline", "yes")}), "lmtp").per_request_deadline);
+}
+
+TEST_CASE("options: use_srv_lookup is a list of services, in any case")
+{
+    const Options made = Options::from(configured({set("use_srv_lookup", "submission, Submissions"), set("allow_srv_lookup_fallback", "yes"),
+                                                   set("ignore_srv_lookup_error", "yes"), set("smtp_tcp_port", "submission")}));
+    CHECK(made.srv_services == std::vector<std::string>{"submission", "submissions"});
+    CHECK(made.port_name == "submission");
+    CHECK(made.allow_srv_fallback);
+    CHECK(made.ignore_srv_error);
+}

@@ -23,6 +23,8 @@ inline constexpr Param<seconds> smtp_data_xfer_timeout{.name = "smtp_data_xfer_t
 inline constexpr Param<seconds> smtp_data_done_timeout{.name = "smtp_data_done_timeout", .initial = "600s", .least = seconds{1}, .doc = "How long the client waits for the answer to the final dot. A lost answer here may deliver twice.", .source = "RFC 5321 4.5.3.2.6"};
 inline constexpr Param<seconds> smtp_rset_timeout{.name = "smtp_rset_timeout", .initial = "20s", .least = seconds{1}, .doc = "How long the client waits for the answer to RSET."};
 inline constexpr Param<seconds> smtp_quit_timeout{.name = "smtp_quit_timeout", .initial = "300s", .least = seconds{1}, .doc = "How long the client waits for the answer to QUIT; nobody waits with it."};
+inline constexpr Param<bool> smtp_per_request_deadline{.name = "smtp_per_request_deadline", .initial = "${smtp_per_record_deadline?{$smtp_per_record_deadline}:{no}}", .doc = "One limit for a command and its answer, and for a whole content, where smtp_min_data_rate moves it; no: for each piece of progress, and for the answer."};
+inline constexpr Param<int> smtp_min_data_rate{.name = "smtp_min_data_rate", .initial = "500", .least = 1, .doc = "With a per-request deadline: octets of content a second that give time back, up to smtp_data_xfer_timeout."};
 inline constexpr Param<bool> smtp_skip_quit_response{.name = "smtp_skip_quit_response", .initial = "yes", .doc = "Do not insist on the answer to QUIT: it is read for a few seconds while nobody waits, for what it tells of the peer."};
 inline constexpr Param<bool> lmtp_skip_quit_response{.name = "lmtp_skip_quit_response", .initial = "no", .doc = "The same for LMTP."};
 
@@ -60,6 +62,9 @@ inline constexpr Param<std::string> smtp_address_verify_target{.name = "smtp_add
 
 inline constexpr Param<std::string> smtp_host_lookup{.name = "smtp_host_lookup", .initial = "dns", .least = 1, .doc = "How host names become addresses: dns, native."};
 inline constexpr Param<bool> send_ignore_mx_lookup_error{.name = "ignore_mx_lookup_error", .initial = "no", .doc = "Where the MX lookup fails, take the address of the domain."};
+inline constexpr Param<std::string> send_use_srv_lookup{.name = "use_srv_lookup", .initial = "", .doc = "Services for which a next hop without brackets is looked up by SRV records, as _submission._tcp.example.com: its port by name, or smtp_tcp_port.", .source = "RFC 2782, RFC 6186"};
+inline constexpr Param<bool> send_ignore_srv_lookup_error{.name = "ignore_srv_lookup_error", .initial = "no", .doc = "Where the SRV lookup fails for now, take the MX records, or the address of the domain."};
+inline constexpr Param<bool> send_allow_srv_lookup_fallback{.name = "allow_srv_lookup_fallback", .initial = "no", .doc = "Where the SRV lookup fails, or there is no SRV record, take the MX records, or the address of the domain."};
 inline constexpr Param<bool> smtp_defer_if_no_mx_address_found{.name = "smtp_defer_if_no_mx_address_found", .initial = "no", .doc = "Defer, rather than return, mail when no MX host has an address."};
 inline constexpr Param<int> smtp_mx_address_limit{.name = "smtp_mx_address_limit", .initial = "5", .least = 0, .doc = "Addresses tried for one delivery; 0: all."};
 inline constexpr Param<int> smtp_mx_session_limit{.name = "smtp_mx_session_limit", .initial = "2", .least = 0, .doc = "Sessions that reach the greeting, for one delivery; 0: no limit."};
@@ -129,12 +134,13 @@ inline constexpr Param<seconds> smtp_transcript_good_age{.name = "smtp_transcrip
 
 inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_connect_timeout, smtp_helo_timeout, lmtp_lhlo_timeout, smtp_starttls_timeout, smtp_mail_timeout, smtp_rcpt_timeout, smtp_data_init_timeout,
-    smtp_data_xfer_timeout, smtp_data_done_timeout, smtp_rset_timeout, smtp_quit_timeout, smtp_skip_quit_response, lmtp_skip_quit_response,
+    smtp_data_xfer_timeout, smtp_data_done_timeout, smtp_rset_timeout, smtp_quit_timeout, smtp_per_request_deadline, smtp_min_data_rate, smtp_skip_quit_response, lmtp_skip_quit_response,
     smtp_helo_name, lmtp_lhlo_name, smtp_tcp_port, lmtp_tcp_port, smtp_always_send_ehlo, smtp_never_send_ehlo,
     smtp_skip_5xx_greeting, smtp_discard_ehlo_keywords, lmtp_discard_lhlo_keywords, smtp_discard_ehlo_keyword_address_maps,
     lmtp_discard_lhlo_keyword_address_maps, smtp_pix_workarounds, smtp_pix_workaround_threshold_time, smtp_pix_workaround_delay_time,
     smtp_generic_maps, smtp_header_checks, smtp_mime_header_checks, smtp_nested_header_checks, smtp_body_checks, smtp_send_xforward_command, smtp_xforward_timeout, disable_mime_output_conversion, smtp_line_length_limit, smtp_pix_workaround_maps, smtp_quote_rfc821_envelope, smtp_reply_filter, smtp_dns_reply_filter, default_delivery_status_filter,
-    smtp_delivery_status_filter, smtp_address_verify_target, smtp_host_lookup, smtp_defer_if_no_mx_address_found,
+    smtp_delivery_status_filter, smtp_address_verify_target, smtp_host_lookup, send_use_srv_lookup, send_ignore_srv_lookup_error,
+    send_allow_srv_lookup_fallback, smtp_defer_if_no_mx_address_found,
     smtp_mx_address_limit, smtp_mx_session_limit, smtp_randomize_addresses, smtp_address_preference, smtp_balance_inet_protocols, smtp_fallback_relay,
     smtp_bind_address, smtp_bind_address6, smtp_bind_address_enforce, smtp_connection_cache_on_demand, smtp_connection_cache_destinations,
     smtp_connection_cache_time_limit, smtp_connection_reuse_time_limit, smtp_connection_reuse_count_limit, smtp_tls_security_level,

@@ -64,6 +64,15 @@ std::chrono::seconds Session::timeout(Act act) const
     return limits.rcpt;
 }
 
+/// For the answer that is waited for. smtp_per_request_deadline: saying the command was part of its time.
+void Session::limit_reply(Act act)
+{
+    if (options_.per_request_deadline)
+        stream_->expires_at(request_began_ + timeout(act));
+    else
+        stream_->expires_after(timeout(act));
+}
+
 Reason Session::lost(const Error& error, Act act) const
 {
     if (own_fault_)
@@ -95,7 +104,7 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
 {
     awaited_ = act;
     if (!writing_)
-        stream_->expires_after(timeout(act));
+        limit_reply(act);
     for (bool together = true;; together = false) {
         if (!input_.empty()) {
             auto parsed = around_.reply_filter ? co_await filtered() : parser_.feed(input_);
@@ -113,6 +122,7 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
                     note_garbage(*reply);
                 keep_evidence(*reply);
                 recorder_.heard(*reply, together);
+                begin_request();
                 co_return *std::move(reply);
             }
         }
@@ -151,7 +161,8 @@ awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
     }
     recorder_.new_segment();
     recorder_.said(line);
-    stream_->expires_after(timeout(act));
+    begin_request();
+    limit_reply(act);
     const std::size_t octets = line.size();
     line += "\r\n";
     CO_TRY_VOID(co_await stream_->write(std::string_view(line)));
@@ -182,6 +193,7 @@ awaitable<std::optional<Trouble>> Session::open(Wish wish)
 
 awaitable<std::optional<Trouble>> Session::opening()
 {
+    begin_request();
     if (around_.debug)
         debug_ = co_await around_.debug->listed(host_.name, host_.endpoint.is_unix() ? std::string() : host_.endpoint.ip.text());
     const bool tls = wish_.tls.level != TlsLevel::none && !wish_.in_clear;
@@ -425,6 +437,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     recorder_.remark("TLS: " + secured->facts);
     recorder_.secured(std::move(secured->facts));
     secured_ = evidence_.tls = true;
+    begin_request();
     parser_ = smtp::ReplyParser({.octets = options_.reply_octets});
     input_ = {};
     line_.clear();
@@ -511,7 +524,8 @@ awaitable<void> Session::goodbye()
     plan(plan_, Dialogue{.open_transaction = open_transaction_, .end = true}, {.pipelining = features_.has(smtp::Keyword::pipelining)}, known,
          plan_options_);
     compose(plan_);
-    stream_->expires_after(timeout(Act::quit));
+    begin_request();
+    limit_reply(Act::quit);
     write_flight();
     for (const Expected& expected : expected_) {
         auto reply = co_await read_reply(expected.act);

@@ -3,7 +3,8 @@
 //               content, and hands each transaction back exactly once, with a fate for every recipient, or `unserved`: the session
 //               ended before the peer answered anything of it, and another session may take it without loss.
 // Reading       goes on while writing does: full buffers cannot deadlock, and an early refusal of content is heard.
-// Deadlines     one per reply, by stage; while content is written, one per piece of progress.
+// Deadlines     one per reply, by stage; while content is written, one per piece of progress. smtp_per_request_deadline: one per command with its
+//               reply, and one per content.
 // Ownership     holds its stream; nothing runs on after run(), open() and goodbye() have returned.
 #pragma once
 
@@ -213,7 +214,9 @@ private:
     void compose_content(const Transaction& transaction, bool bdat, bool with_dot);
     void say(std::string_view line);
     void write_flight();
+    bool says_content() const;
     awaitable<void> write_rest(std::size_t piece, std::size_t offset);
+    awaitable<Result<void>> write_content(std::span<const std::string_view> octets);
     awaitable<Result<void>> write_file(std::size_t piece);
     void note_line_broken(const smtp::DataWriter& writer, const Transaction& transaction) const;
     std::size_t gather(std::size_t piece, std::size_t offset);
@@ -240,6 +243,8 @@ private:
     bool ask_rest(Transaction& transaction) const;
     bool may_say_again(bool some_doubted) const;
     std::chrono::seconds timeout(Act act) const;
+    void begin_request() { request_began_ = std::chrono::steady_clock::now(); }
+    void limit_reply(Act act);
     Reason lost(const Error& error, Act act) const;
     void transcript(char direction, std::string_view text);
     void ask_about(std::string greeting, std::string ehlo);
@@ -296,6 +301,8 @@ private:
     std::vector<Mail> mails_;
     Plan plan_;
     Act awaited_ = Act::greeting;
+    SteadyTime request_began_{};            // or, of several, the answer before this one came
+    SteadyTime content_until_{};            // smtp_per_request_deadline
     std::size_t writing_at_ = 0;            // the piece that is being written; pieces_.size(): all are out
     std::optional<Error> content_error_;    // our own file could not be read
     Reason end_reason_;

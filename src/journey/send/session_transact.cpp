@@ -197,6 +197,7 @@ awaitable<void> Session::fly(std::span<const Step> flight)
     asked_here_.clear();
     codes_here_.clear();
     last_reply_ = around_.clock.steady();
+    begin_request();
     stream_->expires_after(timeout(Act::content));
     if (around_.peers && !early_flight_ && before_content(flight))
         silent_since_ = around_.clock.steady();

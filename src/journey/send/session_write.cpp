@@ -55,6 +55,8 @@ bool is_ascii_text(std::string_view text)
     return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) >= 128; });
 }
 
+bool is_content(Act act) { return act == Act::dot || act == Act::bdat || act == Act::header_chunk; }
+
 }  // namespace
 
 void Session::say(std::string_view line)
@@ -335,6 +337,11 @@ std::size_t Session::gather(std::size_t piece, std::size_t offset)
     return piece;
 }
 
+bool Session::says_content() const
+{
+    return std::ranges::any_of(expected_, [](const Expected& expected) { return is_content(expected.act); });
+}
+
 void Session::write_flight()
 {
     writing_at_ = 0;
@@ -360,23 +367,24 @@ void Session::write_flight()
 awaitable<void> Session::write_rest(std::size_t piece, std::size_t offset)
 {
     bool failed = false;
+    content_until_ = std::chrono::steady_clock::now() + timeout(Act::content);
     while (!failed && piece < pieces_.size()) {
         writing_at_ = piece;
         const Piece::Kind kind = pieces_[piece].kind;
         if (kind == Piece::Kind::pause) {
+            content_until_ += options_.pix_delay;                   // ours, not the peer's
             stream_->expires_after(options_.pix_delay + timeout(Act::content));
             co_await sleep_for(options_.pix_delay);
             ++piece;
             continue;
         }
-        stream_->expires_after(timeout(Act::content));
         if (kind == Piece::Kind::file) {
             failed = !co_await write_file(piece);
             piece += failed ? 0 : 1;
             continue;
         }
         const std::size_t next = gather(piece, std::exchange(offset, 0));
-        failed = !co_await stream_->write(std::span<const std::string_view>(views_));
+        failed = !co_await write_content(views_);
         piece = failed ? piece : next;
     }
     if (!failed && !co_await stream_->write(std::string_view()))    // what a TLS record still holds
@@ -384,7 +392,38 @@ awaitable<void> Session::write_rest(std::size_t piece, std::size_t offset)
     // After a failure the reader learns why: an early answer, or the end of the stream.
     writing_at_ = failed ? std::min(piece, pieces_.size() - 1) : pieces_.size();
     writing_ = false;
-    stream_->expires_after(timeout(awaited_));
+    if (failed)
+        co_return;                                                  // within what is left of the time: a peer that takes nothing has had it
+    if (says_content())
+        begin_request();                                            // what answers a content has a limit of its own
+    limit_reply(awaited_);
+}
+
+/// Within its time. smtp_per_request_deadline: what is left of that goes on from one write to the next; what went out gives back what it may take at
+/// smtp_min_data_rate, in portions of a sixteenth of that.
+awaitable<Result<void>> Session::write_content(std::span<const std::string_view> octets)
+{
+    if (!options_.per_request_deadline) {
+        stream_->expires_after(timeout(Act::content));
+        co_return co_await stream_->write(octets);
+    }
+    if (!says_content()) {
+        limit_reply(awaited_);
+        co_return co_await stream_->write(octets);
+    }
+    const std::chrono::microseconds limit = timeout(Act::content);
+    const std::uint64_t rate = options_.min_data_rate;
+    const std::size_t portion = std::clamp<std::uint64_t>(rate * static_cast<std::uint64_t>(limit.count()) / 16'000'000, 256, file_piece);
+    for (std::string_view rest : octets)
+        while (!rest.empty()) {
+            const std::string_view now = rest.substr(0, portion);
+            rest.remove_prefix(now.size());
+            stream_->expires_at(content_until_);
+            CO_TRY_VOID(co_await stream_->write(now));
+            content_until_ =
+                std::min(content_until_ + std::chrono::microseconds(now.size() * 1'000'000 / rate), std::chrono::steady_clock::now() + limit);
+        }
+    co_return Result<void>{};
 }
 
 awaitable<Result<void>> Session::write_file(std::size_t piece)
@@ -415,8 +454,7 @@ awaitable<Result<void>> Session::write_file(std::size_t piece)
                 writer.finish(stuffed);
             octets = {octets[0].substr(0, whole), stuffed};
         }
-        stream_->expires_after(timeout(Act::content));
-        CO_TRY_VOID(co_await stream_->write(std::span<const std::string_view>(octets)));
+        CO_TRY_VOID(co_await write_content(octets));
     }
     note_line_broken(writer, *file.transaction);
     if (file.stuffed && content.size() == 0 && file.to == 1)

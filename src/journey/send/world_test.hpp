@@ -20,6 +20,7 @@ public:
     std::map<std::string, std::vector<std::string>> addresses_of;
     std::map<std::string, dns::Status> fails;
     std::map<std::string, std::vector<dns::Record>> tlsa_of;            // "_25._tcp.mx.test"
+    std::map<std::string, std::vector<dns::Record>> srv_of;             // "_submission._tcp.example.test"
     std::map<std::string, std::string> alias_of;                        // CNAMEs, of hosts and domains
     std::set<std::string> is_signed;                                    // names whose records DNSSEC vouches for; "MX example.test": those alone
     unsigned questions = 0;
@@ -71,6 +72,9 @@ public:
         else if (const auto records = tlsa_of.find(name); type == dns::Type::tlsa && records != tlsa_of.end()) {
             answer.status = dns::Status::found;
             answer.records = records->second;
+        } else if (const auto services = srv_of.find(name); type == dns::Type::srv && services != srv_of.end()) {
+            answer.status = dns::Status::found;
+            answer.records = services->second;
         } else if (const auto link = alias_of.find(name); type == dns::Type::cname && link != alias_of.end()) {
             answer.status = dns::Status::found;
             answer.secure = is_signed.contains("CNAME " + name);

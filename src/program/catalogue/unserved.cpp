@@ -96,7 +96,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"debug_peer_level", "every level logs all that is said and heard"},
     {"dnsblog_", "lists in the DNS are asked by smtpd itself"},
     {"dnssec_probe", "answers are validated here: a name server that hides signatures makes lookups fail, and lowers nothing"},
-    {"frozen_delivered_to", "Delivered-To: has the recipient as it was given to local delivery"},
     {"postscreen_enforce_tls", "clients that failed have smtpd's TLS"},
     {"postscreen_expansion_filter", "what stands in a footer is made here, and needs no filter"},
     {"postscreen_post_queue_limit", "smtpd_idle_session_limit says how many sessions there are"},
@@ -106,8 +105,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"qmqpd_", "QMQP is not served"},
     {"requiretls_", "REQUIRETLS is neither offered nor enforced"},
     {"smtp_log_tls_feature_status", "lines of deliveries have no tls= field"},
-    {"smtp_min_data_rate", "a slow peer has the time limit of each step"},
-    {"smtp_per_request_deadline", "a slow peer has the time limit of each step"},
     {"smtp_requiretls_policy", "REQUIRETLS is neither offered nor enforced"},
     {"smtp_sasl_path", "the mechanisms are built in"},
     {"smtp_tls_block_early_mail_reply", "no server may renegotiate, which is what the attack that it looks for needs"},
@@ -128,7 +125,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"tls_required_enable", "the field TLS-Required: no changes nothing"},
     {"tls_session_ticket_cipher", "tickets are sealed with AES-256"},
     {"tlsproxy_", "TLS is done by smtpd itself"},
-    {"use_srv_lookup", "SRV records are not looked up"},
 });
 
 std::string_view consequence(std::string_view name)
