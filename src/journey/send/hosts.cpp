@@ -68,7 +68,7 @@ std::optional<Error> add_addresses(const std::string& host, std::uint32_t prefer
     return std::nullopt;
 }
 
-/// The addresses of the hosts of an MX set, asked by preference, several at a time.
+/// The addresses of the hosts of MX or SRV records, asked in their order, several at a time.
 class SetAddresses {
 public:
     SetAddresses(const std::vector<dns::Record>& hosts, const Options& options, const Surroundings& around)
@@ -99,10 +99,55 @@ private:
     bool some_found_ = false;
 };
 
+/// Adds the addresses of the hosts of MX or SRV records, those of MX at `port`. None: there are some; else why not. `of`: for that, "host of example.com".
+awaitable<std::optional<Reason>> add_set(const std::vector<dns::Record>* records, std::uint16_t port, std::string of, const Options* options,
+                                         const Surroundings* around, std::vector<Host>* list)
+{
+    SetAddresses set(*records, *options, *around);
+    co_await set.ask();
+    std::optional<Error> failure;
+    bool passing = false;
+    for (std::size_t at = 0; at < records->size(); ++at) {
+        const dns::Record& record = (*records)[at];
+        const std::uint16_t its_port = record.type == dns::Type::srv ? record.port : port;
+        if (auto missing = add_addresses(record.host, record.preference, its_port, *options, set.answers()[at], *list)) {
+            passing = passing || missing->status().starts_with('4');
+            failure = std::move(missing);
+        }
+    }
+    if (!list->empty())
+        co_return std::nullopt;
+    Reason why = failure ? reason_of(*failure) : Reason(false, "4.4.4", fmt::format("no {} has an address", of));
+    if (why.permanent && (options->defer_if_no_mx_address || passing)) {
+        why.permanent = false;
+        why.status = "4.4.4";
+    }
+    co_return why;
+}
+
+/// Leaves the hosts that are nearer to the destination than we are. None: there are some; else why not. `best`: the preference of the first host that the
+/// name service names, whether it has an address or not.
+std::optional<Reason> keep_nearer(std::vector<Host>& list, std::uint32_t best, std::string_view destination, const Options& options,
+                                  const Surroundings& around)
+{
+    const std::uint32_t best_found = std::ranges::min(list, {}, &Host::preference).preference;
+    if (cut_at_self(list, options.my_name, around.own_addresses))
+        return std::nullopt;
+    // We are of the set, and whom we would give it to has no address now: that is not our being the last.
+    if (best != best_found)
+        return Reason(false, "4.4.4", fmt::format("unable to find primary relay for {}", destination));
+    return Reason(true, "5.4.6", fmt::format("mail for {} loops back to myself", destination));
+}
+
+const std::string& service_of(const Destination& destination, const Options& options)
+{
+    return destination.service.empty() ? options.port_name : destination.service;
+}
+
 /// Whether this next hop is looked up by its SRV records: use_srv_lookup names the service that its port is.
 bool by_srv(const Destination& destination, const Options& options)
 {
-    const std::string service = to_lower(destination.service.empty() ? options.port_name : destination.service);
+    const std::string service = to_lower(service_of(destination, options));
     return destination.mx && options.mx_lookups && std::ranges::find(options.srv_services, service) != options.srv_services.end();
 }
 
@@ -110,40 +155,29 @@ bool by_srv(const Destination& destination, const Options& options)
 awaitable<bool> find_services(std::string name, Destination destination, const Options* options, const Surroundings* around, std::mt19937_64* random,
                               Hosts* hosts)
 {
-    const std::string asked = fmt::format("_{}._tcp.{}", to_lower(destination.service.empty() ? options->port_name : destination.service), name);
+    const std::string asked = fmt::format("_{}._tcp.{}", to_lower(service_of(destination, *options)), name);
     dns::Answer answer = co_await around->names.query(asked, dns::Type::srv);
-    if (!answer.found() && (options->allow_srv_fallback || (options->ignore_srv_error && answer.transient())))
-        co_return false;
-    if (!answer.found()) {
-        hosts->reason = reason_of(dns::lookup_error(asked, dns::Type::srv, answer));
-        co_return true;
-    }
-    const bool refused = std::ranges::all_of(answer.records, [](const dns::Record& record) { return record.host.empty(); });
-    std::erase_if(answer.records, [](const dns::Record& record) { return record.host.empty(); });
-    if (refused) {
-        hosts->reason = {true, "5.4.4", fmt::format("{} says that there is no such service (SRV record of the root)", asked)};
-        co_return true;
-    }
-    order_by_weight(answer.records, *random);
-    SetAddresses set(answer.records, *options, *around);
-    co_await set.ask();
-    std::optional<Error> failure;
-    bool passing = false;
-    for (std::size_t at = 0; at < answer.records.size(); ++at) {
-        const dns::Record& record = answer.records[at];
-        if (auto missing = add_addresses(record.host, record.preference, record.port, *options, set.answers()[at], hosts->list)) {
-            passing = passing || missing->status().starts_with('4');
-            failure = std::move(missing);
+    std::optional<Reason> why;
+    std::uint32_t best = 0;  // priority
+    if (answer.found()) {
+        std::erase_if(answer.records, [](const dns::Record& record) { return record.host.empty(); });
+        if (answer.records.empty()) {
+            hosts->reason = {true, "5.4.4", fmt::format("{} says that there is no such service (SRV record of the root)", asked)};
+            co_return true;
         }
+        order_by_weight(answer.records, *random);
+        best = answer.records.front().preference;
+        why = co_await add_set(&answer.records, destination.port, "host of " + asked, options, around, &hosts->list);
+    } else
+        why = reason_of(dns::lookup_error(asked, dns::Type::srv, answer));
+    if (why && (options->allow_srv_fallback || (options->ignore_srv_error && answer.transient()))) {
+        around->log.info("skipping SRV lookup for {}: {}", asked, why->text);
+        co_return false;
     }
-    if (hosts->list.empty()) {
-        hosts->reason = failure ? reason_of(*failure) : Reason(false, "4.4.4", fmt::format("no host of {} has an address", asked));
-        if (hosts->reason.permanent && (options->defer_if_no_mx_address || passing))
-            hosts->reason = {false, "4.4.4", hosts->reason.text};
-        co_return true;
-    }
-    if (!cut_at_self(hosts->list, options->my_name, around->own_addresses)) {
-        hosts->reason = {true, "5.4.6", fmt::format("mail for {} loops back to myself", destination.name)};
+    if (!why)
+        why = keep_nearer(hosts->list, best, asked, *options, *around);
+    if (why) {
+        hosts->reason = *std::move(why);
         co_return true;
     }
     // What the weights decided stays decided: each record is a preference of its own.
@@ -180,7 +214,7 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
     if (by_srv(destination, *options) && co_await find_services(name, destination, options, around, random, &hosts))
         co_return hosts;
     std::optional<Error> failure;
-    std::uint32_t best = 0;                                         // preference, of those that the name service names
+    std::uint32_t best = 0;  // preference, of those that the name service names
     bool by_address = !destination.mx || !options->mx_lookups;
     if (!by_address) {
         const dns::Answer answer = co_await around->names.mx(name);
@@ -189,33 +223,17 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
             co_return hosts;
         }
         if (answer.found()) {
-            bool passing = false;
             best = answer.records.empty() ? 0 : std::ranges::min(answer.records, {}, &dns::Record::preference).preference;
-            SetAddresses set(answer.records, *options, *around);
-            co_await set.ask();
-            for (std::size_t at = 0; at < answer.records.size(); ++at) {
-                const dns::Record& record = answer.records[at];
-                auto missing = add_addresses(record.host, record.preference, destination.port, *options, set.answers()[at], hosts.list);
-                if (missing) {
-                    passing = passing || missing->status().starts_with('4');
-                    failure = std::move(missing);
-                }
+            if (auto why = co_await add_set(&answer.records, destination.port, "MX host for " + destination.name, options, around, &hosts.list)) {
+                hosts.reason = *std::move(why);
+                co_return hosts;
             }
             for (Host& host : hosts.list) {
                 host.mx = answer.secure ? Host::Mx::secure : Host::Mx::insecure;
                 host.mx_owner = answer.canonical_name;
             }
-            if (hosts.list.empty()) {
-                hosts.reason =
-                    failure ? reason_of(*failure) : Reason(false, "4.4.4", fmt::format("no MX host for {} has an address", destination.name));
-                if (hosts.reason.permanent && (options->defer_if_no_mx_address || passing)) {
-                    hosts.reason.permanent = false;
-                    hosts.reason.status = "4.4.4";
-                }
-                co_return hosts;
-            }
         } else if (answer.status == dns::Status::nodata || (options->ignore_mx_error && answer.transient()))
-            by_address = true;                                      // RFC 5321 5.1: no MX record, the host itself
+            by_address = true;  // RFC 5321 5.1: no MX record, the host itself
         else
             failure = dns::lookup_error(name, dns::Type::mx, answer);
     }
@@ -227,13 +245,8 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
         co_return hosts;
     }
     // Only the host list of MX lookups for the usual port says anything about loops; [host]:port is the administrator's word.
-    const std::uint32_t best_found = std::ranges::min(hosts.list, {}, &Host::preference).preference;
-    if (destination.mx && destination.port == 25 && !cut_at_self(hosts.list, options->my_name, around->own_addresses)) {
-        // We are of the set, and whom we would give it to has no address now: that is not our being the last.
-        if (best != best_found)
-            hosts.reason = {false, "4.4.4", fmt::format("unable to find primary relay for {}", destination.name)};
-        else
-            hosts.reason = {true, "5.4.6", fmt::format("mail for {} loops back to myself", destination.name)};
+    if (auto why = destination.mx ? keep_nearer(hosts.list, best, destination.name, *options, *around) : std::nullopt) {
+        hosts.reason = *std::move(why);
         co_return hosts;
     }
     hosts.set = set_of(hosts.list);

@@ -87,7 +87,7 @@ dns::Record srv(std::uint16_t priority, std::uint16_t weight, std::uint16_t port
 
 /// A name service with a mail provider: records of services for submission; MX records besides.
 struct Services {
-    Services() : around(loop.get_executor(), clock, {std::make_shared<observe::MemorySink>(), "t"}, names)
+    Services() : around(loop.get_executor(), clock, {log, "t"}, names)
     {
         options.my_name = "client.test";
         options.srv_services = {"submission"};
@@ -106,6 +106,7 @@ struct Services {
     }
     asio::io_context loop;
     HandClock clock;
+    std::shared_ptr<observe::MemorySink> log = std::make_shared<observe::MemorySink>();
     TableNames names;
     Surroundings around;
     Options options;
@@ -208,6 +209,8 @@ TEST_CASE("hosts: where SRV records cannot be had the mail waits or is returned,
         if (reason.empty()) {
             REQUIRE(found.list.size() == 1);
             CHECK(found.list[0].relay() == "mx.test[192.0.2.9]:587");
+            REQUIRE(world.log->lines.size() == 1);
+            CHECK(world.log->lines[0].starts_with("t: skipping SRV lookup for " + name + ": Host or domain name not found."));
         } else {
             CHECK(found.list.empty());
             CHECK(found.reason.status == reason.substr(0, 5));
@@ -245,6 +248,11 @@ TEST_CASE("hosts: SRV hosts without an address are passed over; without any the 
     world.names.srv_of[name].push_back(srv(1, 0, 587, "later.test"));
     world.names.fails["later.test"] = dns::Status::temporary;
     CHECK_FALSE(world.find().reason.permanent);
+    // Records that lead nowhere serve nobody more than none.
+    world.options.ignore_srv_error = true;
+    CHECK(world.find().list.empty());
+    world.options.allow_srv_fallback = true;
+    CHECK(world.relays() == Relays{"mx.test[192.0.2.9]:587"});
 }
 
 TEST_CASE("hosts: SRV records that lead to this host's port 25 are a loop, and what is behind them is no way; other ports are other servers")
@@ -257,6 +265,12 @@ TEST_CASE("hosts: SRV records that lead to this host's port 25 are a loop, and w
     CHECK(world.relays() == Relays{"c.test[192.0.2.4]:587"});
     world.names.srv_of[name].erase(world.names.srv_of[name].begin());
     CHECK(world.find().reason.status == "5.4.6");
+    // Whom we would give it to has no address now: that is not our being the last.
+    world.names.srv_of[name].push_back(srv(1, 0, 587, "dead.test"));
+    const Hosts waits = world.find();
+    CHECK(waits.reason.status == "4.4.4");
+    CHECK_FALSE(waits.reason.permanent);
+    CHECK(waits.reason.text == "unable to find primary relay for " + name);
 }
 
 TEST_CASE("SRV records of a priority come first as often as their weights say, those without weight seldom, and the priority always counts")
@@ -276,9 +290,15 @@ TEST_CASE("SRV records of a priority come first as often as their weights say, t
     CHECK(std::abs(first["zero"] - 2000) < 200);
     CHECK(std::abs(first["one"] - 2000) < 200);
     CHECK(std::abs(first["three"] - 6000) < 200);
-    std::vector<dns::Record> none{srv(0, 0, 25, "a"), srv(0, 0, 25, "b")};
-    order_by_weight(none, random);
-    CHECK(none.size() == 2);
+    // Without weights, or with equal ones, nothing is said for the one that the answer happens to name first.
+    int before = 0;
+    for (int i = 0; i < 1000; ++i) {
+        std::vector<dns::Record> none{srv(0, 0, 25, "a"), srv(0, 0, 25, "b")};
+        order_by_weight(none, random);
+        CHECK(none.size() == 2);
+        before += none.front().host == "a" ? 1 : 0;
+    }
+    CHECK(std::abs(before - 500) < 100);
 }
 
 TEST_CASE("a delivery by SRV records: the next one where the first does not answer, on its own port")

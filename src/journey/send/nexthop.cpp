@@ -130,6 +130,7 @@ void put_in_order(std::vector<Host>& hosts, const Options& options, std::mt19937
 
 void order_by_weight(std::vector<dns::Record>& records, std::mt19937_64& random)
 {
+    std::ranges::shuffle(records, random);                          // equal weights say nothing for the one that the answer has first
     // Those without a weight come first, so that a draw of 0 finds them: a small chance, as RFC 2782 asks.
     std::ranges::sort(records, {}, [](const dns::Record& record) { return std::pair(record.preference, record.weight != 0); });
     for (auto next = records.begin(); next != records.end(); ++next) {

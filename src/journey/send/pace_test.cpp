@@ -13,6 +13,7 @@ namespace {
 struct Pace {
     std::size_t octets = SIZE_MAX;              // of content, a second
     seconds before_group{0}, before_answers{0};     // a group: RCPT commands together
+    seconds each{0};                            // before the answer to an RCPT, while further ones wait to be read
     bool trickles = false;                      // an answer to MAIL, one octet a second
 };
 
@@ -29,7 +30,10 @@ public:
                     co_await say("250-slow.test\r\n250 PIPELINING\r\n");
                 else if (line.starts_with("MAIL"))
                     co_await mail();
-                else if (line.starts_with("DATA")) {
+                else if (line.starts_with("RCPT")) {
+                    co_await sleep_for(pace_.each);
+                    co_await say("250 ok\r\n");
+                } else if (line.starts_with("DATA")) {
                     co_await say("354 go on\r\n");
                     if (!co_await content())
                         co_return;
@@ -163,6 +167,24 @@ TEST_CASE("pace: saying commands and hearing their answers share one limit with 
         slow.world.options.per_request_deadline = per_request;
         slow.world.options.timeouts.data_xfer = 180s;
         CHECK((slow.send(100, 40).outcome() == delivered) == !per_request);
+    }
+}
+
+TEST_CASE("pace: a deadline per request is one for each command of a group, however long all of them take")
+{
+    Slowly slow({.each = 20s});
+    CHECK(slow.send(100, 100).outcome() == delivered);
+    CHECK(slow.took > 1000s);
+}
+
+TEST_CASE("pace: a peer that takes nothing more of a content has had its time, and is not waited for again as for an answer")
+{
+    for (const bool per_request : {true, false}) {
+        CAPTURE(per_request);
+        Slowly stops({.octets = 1});
+        stops.world.options.per_request_deadline = per_request;
+        CHECK(stops.send(200'000).text().find("timed out while sending message body") != std::string::npos);
+        CHECK(stops.took < 100s);
     }
 }
 

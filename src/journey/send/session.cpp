@@ -103,7 +103,8 @@ void Session::transcript(char direction, std::string_view text)
 awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
 {
     awaited_ = act;
-    if (!writing_)
+    // While a group of commands still goes out, each answer begins the time of the next command; of a content the writer keeps the time.
+    if (!writing_ || (options_.per_request_deadline && !says_content()))
         limit_reply(act);
     for (bool together = true;; together = false) {
         if (!input_.empty()) {
