@@ -94,7 +94,7 @@ class Side:
             "virtual_mailbox_domains": "box.test any.test", "virtual_mailbox_maps": f"texthash:{self.folder}/boxes", "virtual_mailbox_base": self.base,
             "virtual_uid_maps": f"inline:{{dir@box.test={UID}, file@box.test={UID}, @any.test={UID}, low@box.test=5}}", "virtual_gid_maps": f"static:{GID}",
             "alias_maps": f"texthash:{self.folder}/aliases", "soft_bounce": "no", "smtpd_reject_unlisted_recipient": "no", "biff": "no",
-            **{f"{line}_destination_recipient_limit": 1 for line in LINES if line != "many"}, **({"mail_owner": "daemon"} if kind == "posthorn" else {})}
+            **{f"{line}_destination_recipient_limit": 1 for line in LINES if line != "many"}, **({"mail_owner": "daemon", "default_privs": "nobody"} if kind == "posthorn" else {})}
         self.system = frame.start(kind, folder, debian, BIN, self.sink, settings)
         self.system.add_services("".join(master_line(f"{line} unix - n n - - pipe {arguments.replace('COMMAND', command)}", {}) for line, arguments in LINES.items()), [])
 
