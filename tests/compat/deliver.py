@@ -68,12 +68,17 @@ owner-list: boss@away.test
 included: :include:FOLDER/include
 gone: :include:/nonexistent/include
 nothere: no-such-user
+through: between, away
+between: tofile, cmd, list
 """
 LOCAL = [(f"{who}@here.test", "s@x.test") for who in ("cmd", "cmd-env+ext", "fail", "words", "tofile", "null", "away", "list", "included", "gone", "nothere", "no-such-user", "No.Such+x")]
+# Aliases of aliases: what Delivered-To: says; and where each of them leaves its name, a message that was at one of them.
+NESTED = [("through@here.test", ""), ("through+ext@here.test", ""), ("through@here.test", "Delivered-To: through@here.test\r\n")]
+LOOPS = [("through@here.test", f"Delivered-To: {who}@here.test\r\n") for who in ("between", "list", "tofile")]
 
 
 class Side:
-    def __init__(self, kind, folder, debian):
+    def __init__(self, kind, folder, debian, frozen):
         self.kind, self.sink, self.folder = kind, Sink(), folder / f"{kind}-side"
         self.folder.mkdir()
         self.told, self.base = self.folder / "told", self.folder / "vmail"
@@ -93,7 +98,7 @@ class Side:
             "transport_maps": "inline:{" + ", ".join(f"{line}.test={line}:Next.Hop" for line in LINES) + "}", "recipient_delimiter": "+", "mail_name": "Postfix",
             "virtual_mailbox_domains": "box.test any.test", "virtual_mailbox_maps": f"texthash:{self.folder}/boxes", "virtual_mailbox_base": self.base,
             "virtual_uid_maps": f"inline:{{dir@box.test={UID}, file@box.test={UID}, @any.test={UID}, low@box.test=5}}", "virtual_gid_maps": f"static:{GID}",
-            "alias_maps": f"texthash:{self.folder}/aliases", "soft_bounce": "no", "smtpd_reject_unlisted_recipient": "no", "biff": "no",
+            "alias_maps": f"texthash:{self.folder}/aliases", "soft_bounce": "no", "frozen_delivered_to": frozen, "smtpd_reject_unlisted_recipient": "no", "biff": "no",
             **{f"{line}_destination_recipient_limit": 1 for line in LINES if line != "many"}, **({"mail_owner": "daemon", "default_privs": "nobody"} if kind == "posthorn" else {})}
         self.system = frame.start(kind, folder, debian, BIN, self.sink, settings)
         self.system.add_services("".join(master_line(f"{line} unix - n n - - pipe {arguments.replace('COMMAND', command)}", {}) for line, arguments in LINES.items()), [])
@@ -104,7 +109,7 @@ class Side:
         text = re.sub(r"(forwarded as|\tid|\bid|x\d* ?) [0-9A-Za-z]{6,}\b", r"\1 QID", text)
         return frame.normal(text)
 
-    def ask(self, recipients, sender):
+    def ask(self, recipients, sender, head=""):
         """(lines of the agents, what commands were given, what is new in mailboxes)"""
         start = self.system.log_path.stat().st_size
 
@@ -119,7 +124,7 @@ class Side:
                 code, text = client.rcpt(recipient)
                 if code != 250:
                     return [f"{code} {text.decode()}"], [], {}
-            code, text = client.data(MESSAGE)
+            code, text = client.data(head.encode() + MESSAGE)
         queue_id = re.search(r"queued as (\w+)", text.decode()).group(1)
         done = re.compile(rf"postfix/(?:pipe|virtual|local|error)\[\d+\]: {queue_id}: (to=.*)")
         wait_until(lambda: re.search(rf"{queue_id}: removed", log()) or len(re.findall(rf"{queue_id}: to=.*status=deferred", log())) >= len(recipients), f"{self.kind}: {recipients} has an end", 60)
@@ -151,22 +156,24 @@ def main():
     frame.need_root()
     area = frame.Area("deliver", ACCEPTED)
     debian = frame.Debian()
-    with frame.workshop() as folder:
-        sides = [Side(kind, folder, debian) for kind in ("postfix", "posthorn")]
-        try:
-            questions = [([recipient], sender) for recipient, sender in PIPED + BOXES + LOCAL]
-            questions.append(([f"u{n}@many.test" for n in range(3)], "s@x.test"))
-            for recipients, sender in questions:
-                there, here = (side.ask(recipients, sender) for side in sides)
-                if there == here:
-                    area.same()
-                elif recipients[0] in ACCEPTED:
-                    area.accept([recipients[0]])
-                else:
-                    area.differ(f"<{sender}> to {recipients}\n    Postfix  {there}\n    Posthorn {here}")
-        finally:
-            for side in sides:
-                side.close()
+    questions = [([recipient], sender, "") for recipient, sender in PIPED + BOXES + LOCAL]
+    questions.append(([f"u{n}@many.test" for n in range(3)], "s@x.test", ""))
+    nested, loops = ([([recipient], "s@x.test", head) for recipient, head in those] for those in (NESTED, LOOPS))
+    for frozen, asked in (("yes", questions + nested), ("no", nested + loops)):
+        with frame.workshop() as folder:
+            sides = [Side(kind, folder, debian, frozen) for kind in ("postfix", "posthorn")]
+            try:
+                for recipients, sender, head in asked:
+                    there, here = (side.ask(recipients, sender, head) for side in sides)
+                    if there == here:
+                        area.same()
+                    elif recipients[0] in ACCEPTED:
+                        area.accept([recipients[0]])
+                    else:
+                        area.differ(f"<{sender}> to {recipients}, {head!r}, frozen_delivered_to = {frozen}\n    Postfix  {there}\n    Posthorn {here}")
+            finally:
+                for side in sides:
+                    side.close()
     return area.close(options.seed)
 
 

@@ -250,7 +250,7 @@ awaitable<void> LocalAgent::follow(Work* work, Place place, std::vector<Target> 
                 Place next = place;
                 next.domain = tables::split_address(route.address()).domain;
                 co_await to_local(work, std::move(next), std::string(tables::split_address(route.address()).local));
-            } else if (work->first_time("forward " + place.sender + " " + some[at])) {
+            } else if (work->first_time("forward " + some[at])) {
                 work->forwards[{place.sender, place.delivered}].push_back(some[at]);
             }
         }

@@ -189,6 +189,14 @@ TEST_CASE("local: owner-NAME becomes the sender of what NAME forwards, and expan
     CHECK(world.forwarded == std::vector<std::string>{"<owner-list@here.test> a@x.test +", "<boss@x.test> a@x.test +", "<sender@x.test> b@x.test +"});
 }
 
+TEST_CASE("local: an address that several aliases lead to gets one message, of the first of them, whoever owns the others")
+{
+    LocalWorld world;
+    world.aliases = "inline:{{all = first, second, a@x.test}, {first = a@x.test, b@x.test}, {second = b@x.test}, {owner-first = boss@x.test}}";
+    world.deliver("all@here.test");
+    CHECK(world.forwarded == std::vector<std::string>{"<owner-first@here.test> a@x.test b@x.test +"});
+}
+
 TEST_CASE("local: frozen_delivered_to = no names the last address with an alias or a .forward in Delivered-To:, else it is the recipient")
 {
     for (const bool frozen : {true, false}) {
