@@ -58,6 +58,7 @@ SITES = ("postconf_alone", "run sites.py build/dev/tests/compat/postconf_alone")
 ACCESS = RESTRICTIONS = (SYSTEM, "run restrictions.py build/dev/bin")
 TOOLS = (SYSTEM, "run tools.py build/dev/bin")
 FILTER = (SYSTEM, "run proxy_filter.py build/dev/bin")
+DELIVER = (SYSTEM, "run deliver.py build/dev/bin")
 
 
 def rewriting(line):
@@ -300,6 +301,9 @@ RULES = [
            'case Kind::reject: co_return refuse_subject(settings.reject, "5.7.1"', 'case Kind::reject: co_return refuse_subject(settings.reject, "5.7.0"'),
     compat("rewriting: an exception from masquerading is none", rewriting("masquerade"), "src/journey/cleanup/rewrite.cpp", "        if (!strip)\n            return;", "        if (!strip)\n            strip = true;"),
     compat("rewriting: STRIP keeps the line", rewriting("checks"), "src/journey/cleanup/checks.cpp", 'log("strip", text);\n            return {false, {}};', 'log("strip", text);\n            return {};'),
+    compat("deliver: who is on two lists has two mails", DELIVER, "src/journey/deliver/local_agent.cpp", 'work->first_time("forward " + some[at])', "!some[at].empty()"),
+    compat("deliver: frozen_delivered_to = no sees a loop at the recipient alone", DELIVER, "src/journey/deliver/local_agent.cpp",
+           "place.from != Place::From::recipient && was_delivered_to", "place.from == Place::From::recipient && was_delivered_to"),
     compat("tools: qshape names its last column for the one behind it", TOOLS, "src/program/commands/qshape_table.cpp", '        before = end;\n', '        before = end + 1;\n'),
     compat("filter: what is no refusal is told the client", FILTER, "src/journey/receive/before_queue.cpp",
            "return reply->transient() || reply->permanent() ? text : std::string(trouble);", "return text;"),
