@@ -19,8 +19,16 @@ add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-con
                     -Woverloaded-virtual -Wimplicit-fallthrough
                     -Wno-missing-designated-field-initializers -Wno-missing-field-initializers -Werror)
 add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
-add_compile_options(-fPIE)                                       # one kind for all: the precompiled header is shared
-add_link_options(-pie -fuse-ld=lld -Wl,--gc-sections -Wl,-z,relro,-z,now)
+# One kind for all: the precompiled header is shared. Sanitizers leave 860 000 addresses in an executable, which each start of one that lies anywhere has to
+# put right: a sixth of the time of postconf, and journeys start thousands of processes.
+if(POSTHORN_SANITIZE AND NOT POSTHORN_FUZZ)
+  add_compile_options(-fno-pie)
+  add_link_options($<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-no-pie>)
+else()
+  add_compile_options(-fPIE)
+  add_link_options(-pie)
+endif()
+add_link_options(-fuse-ld=lld -Wl,--gc-sections -Wl,-z,relro,-z,now)
 add_compile_options(-ffunction-sections -fdata-sections -fstack-protector-strong)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
