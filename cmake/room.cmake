@@ -86,7 +86,7 @@ function(posthorn_room NAME)
     posthorn_compiled_together(${NAME}_test)
     # They compute, some for minutes; journeys, which wait for others and have limits, go first.
     add_test(NAME ${NAME} COMMAND nice -n 10 $<TARGET_FILE:${NAME}_test> --no-intro --minimal)
-    set_tests_properties(${NAME} PROPERTIES TIMEOUT 900 LABELS unit)
+    set_tests_properties(${NAME} PROPERTIES TIMEOUT 1800 LABELS unit)
     posthorn_cost(${NAME})
     set_property(TARGET ${NAME}_test PROPERTY RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   endif()
