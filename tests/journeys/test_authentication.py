@@ -183,6 +183,7 @@ class Authentication(Journey):
         for name in MECHANISMS:
             posthorn.wait_log(rf"to=<user@{re.escape(name)}\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:{provider.port}, .*status=sent")
             provider.wait_log(rf"client=\S+, sasl_method={name.upper()}, sasl_username=eve\n")
+        provider.wait_log("status=sent", len(MECHANISMS))
         self.assertEqual(sorted(recipient for recipient in sink.recipients()), sorted(f"user@{name}.test" for name in MECHANISMS))
         self.assertNotIn("also, secret", posthorn.log())
 

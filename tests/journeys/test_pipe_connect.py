@@ -25,6 +25,7 @@ class PipeConnect(Journey):
             before = len(sink.messages)
             client.send([f"user{before}@there.test"])
             client.wait_log("status=sent", before + 1)
+            wait_until(lambda: len(sink.messages) > before, "the server's own delivery")
             wait_until(lambda: len(re.findall(r"disconnect from .* quit=1", server.log())) > before, "the goodbye")
             time.sleep(2 * line.round_trip)                     # it has to arrive; what was seen is told behind it
 
@@ -66,6 +67,7 @@ class PipeConnect(Journey):
         server.run("postfix", "reload")
         client.send(["last@there.test"])
         client.wait_log(r"status=sent", taken + 1)
+        server.wait_log(r"status=sent", taken + 1)
         self.assertEqual(sorted(sink.recipients()), ["last@there.test", *(f"user{i}@there.test" for i in range(taken))])
         line_of_log, = client.wait_log(r"peer .*learned no-early: .*")
         self.assertRegex(line_of_log, r"nothing is said before its greeting, until \d{4}-")
