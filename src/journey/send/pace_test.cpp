@@ -151,9 +151,9 @@ TEST_CASE("pace: content that goes out at smtp_min_data_rate may take longer tha
 
 TEST_CASE("pace: what was saved up by going fast is never more than smtp_data_xfer_timeout")
 {
-    // The first fifty thousand octets would be worth fifty thousand seconds.
+    // The first five thousand octets would be worth five thousand seconds.
     Slowly stops({.octets = 1});
-    stops.world.memory.capacity = 50'000;
+    stops.world.memory.capacity = 5'000;
     stops.world.options.min_data_rate = 1;
     CHECK(stops.send(200'000).outcome() == handoff::OUTCOME_DEFERRED);
     CHECK(stops.took < 200s);

@@ -330,19 +330,20 @@ TEST_CASE("shelf: the same where TLS may be used: what works with TLS never goes
     }
 }
 
-TEST_CASE("shelf: three other servers with each fault, made by a seed: the same verdicts, the same quirk")
+// As many of each as POSTHORN_VARIANTS says (nightly); half of them speak TLS.
+TEST_CASE("shelf: another server with each fault, made by a seed: the same verdicts, the same quirk")
 {
     const char* const wish = std::getenv("POSTHORN_VARIANTS");
-    const std::uint32_t from = 1, to = wish ? static_cast<std::uint32_t>(std::atoi(wish)) : 3;
+    const std::uint32_t from = 1, to = wish ? static_cast<std::uint32_t>(std::atoi(wish)) : 1;
     SystemClock clock;
     auto tls = WireTls::make({}, clock);
     REQUIRE(tls.has_value());
-    for (const sim::PeerFile& file : sim::peer_files())
-        for (std::uint32_t seed = from; seed <= to; ++seed) {
+    for (std::uint32_t seed = from; seed <= to; ++seed)
+        for (std::uint32_t number = 0; const sim::PeerFile& file : sim::peer_files()) {
             CAPTURE(file.name);
             CAPTURE(seed);
-            play(row_of(file.name), Variant(script_of(file), seed, phrases).made(), seed % 2 != 0 && file.name != "lmtp" ? tls->get() : nullptr,
-                 seed);
+            const bool secure = (seed + number++) % 2 != 0 && file.name != "lmtp";
+            play(row_of(file.name), Variant(script_of(file), seed, phrases).made(), secure ? tls->get() : nullptr, seed);
         }
 }
 
