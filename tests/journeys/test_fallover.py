@@ -118,6 +118,24 @@ class Fallover(Journey):
                 posthorn.wait_empty()
                 self.assertEqual(parse(sink.messages[0][2]).get_payload()[1].get_payload()[1]["Status"], "5.4.6")
 
+    def test_whose_best_mx_is_ourselves_goes_by_best_mx_transport(self):
+        """Mail, and the question whether the address exists; nobody is asked on port 25."""
+        sink = self.sink({"RCPT": lambda argument, _: "550 5.1.1 nobody" if "nobody" in argument else "250 2.1.5 Ok"})
+        posthorn = self.instance({"dns_servers": self.dns("loop.test. MX 10 me.ours.test.\nme.ours.test. A 127.0.0.9\n"), "myhostname": "me.ours.test",
+                                  "mydestination": "", "best_mx_transport": f"relay:[127.0.0.1]:{sink.port}", 
+                                  "smtpd_recipient_restrictions": "reject_unverified_recipient", "unverified_recipient_reject_code": "550"})
+        posthorn.send(["one@loop.test", "two@loop.test"])
+        posthorn.wait_log(rf"smtp\[\d+\]: \w+: to=<two@loop\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:{sink.port}, .*status=sent")
+        posthorn.wait_empty()
+        self.assertEqual(sorted(sink.recipients()), ["one@loop.test", "two@loop.test"])
+        self.assertRegex(posthorn.log(), r"mail for loop\.test loops back to myself: relay:\S+ has it\n")
+        with posthorn.smtp() as client:
+            client.ehlo("client.test")
+            client.mail("me@ours.test")
+            code, text = client.rcpt("nobody@loop.test")
+            self.assertEqual(code, 550, text)
+            self.assertIn(b"said: 550 5.1.1 nobody", text)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -72,6 +72,17 @@ handoff::Route to_filter(std::string_view filter, std::string_view address, cons
     return route;
 }
 
+handoff::Route passed_on(const handoff::Route& route, std::string_view text)
+{
+    const TransportNexthop way = split_transport(text);
+    handoff::Route made = route;
+    made.set_transport(std::string(way.transport));
+    if (!way.nexthop.empty())
+        made.set_nexthop(std::string(way.nexthop));
+    made.set_site(site_key(made.transport(), made.nexthop()));
+    return made;
+}
+
 TransportNexthop split_transport(std::string_view text)
 {
     text = trim(text);

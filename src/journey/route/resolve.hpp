@@ -34,6 +34,9 @@ TransportNexthop split_transport(std::string_view text);
 /// Where a content filter ("transport:nexthop") gets mail for this address.
 handoff::Route to_filter(std::string_view filter, std::string_view address, const Options& options);
 
+/// Where mail goes on that `text` (best_mx_transport, "transport:nexthop") has instead: to the same next hop where it names none.
+handoff::Route passed_on(const handoff::Route& route, std::string_view text);
+
 class Resolver {
 public:
     enum class Purpose { mail, probe };

@@ -122,12 +122,17 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
             give_back_all_of(job->set);
         }
         forget_if_empty(*place);
-        if (job->untried) {
+        const bool elsewhere = !options.best_mx.empty() && !job->request.passed_on() && job->sheet.all_loop();
+        if (job->untried || elsewhere) {
             under_way.erase(job->request.attempt());
             handoff::Verdicts none;
             none.set_attempt(job->request.attempt());
             none.set_message(job->request.message());
             none.set_untried(true);
+            if (elsewhere) {
+                none.set_elsewhere(options.best_mx);
+                around.log.info("{}: {}: {} has it", job->queue_id(), job->sheet[0].reason.text, options.best_mx);
+            }
             co_return none;
         }
     }

@@ -258,6 +258,28 @@ TEST_CASE("hosts: sessions are limited; then the last reason counts")
     CHECK(world.connects == 2);
 }
 
+TEST_CASE("hosts: mail that would loop to us is handed back for best_mx_transport, unless that is who gave it")
+{
+    World world;
+    world.options.best_mx = "local";
+    world.names.mx_of["self.test"] = {{10, "client.test"}};
+    world.names.mx_of["backup.test"] = {{20, "client.test"}, {10, "primary.test"}};
+    world.names.addresses_of["client.test"] = {"192.0.2.9"};
+    world.names.fails["primary.test"] = dns::Status::temporary;
+    auto wish = request({"a@x.test", "b@x.test"}, "x\r\n", "self.test");
+    const auto handed = world.run(wish);
+    CHECK(handed.untried());
+    CHECK(handed.elsewhere() == "local");
+    CHECK(handed.verdicts_size() == 0);
+    CHECK(world.run(request({"a@x.test"}, "x\r\n", "backup.test")).elsewhere() == "");   // the best is away: it waits for that
+    wish.set_passed_on(true);
+    const auto looped = world.run(wish);
+    CHECK_FALSE(looped.untried());
+    REQUIRE(looped.verdicts_size() == 2);
+    CHECK(looped.verdicts(1).status() == "5.4.6");
+    CHECK(looped.verdicts(1).text() == "mail for self.test loops back to myself");
+}
+
 TEST_CASE("hosts: what the name service says becomes Postfix's words")
 {
     World world;

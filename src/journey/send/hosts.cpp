@@ -136,7 +136,9 @@ std::optional<Reason> keep_nearer(std::vector<Host>& list, std::uint32_t best, s
     // We are of the set, and whom we would give it to has no address now: that is not our being the last.
     if (best != best_found)
         return Reason(false, "4.4.4", fmt::format("unable to find primary relay for {}", destination));
-    return Reason(true, "5.4.6", fmt::format("mail for {} loops back to myself", destination));
+    Reason why(true, "5.4.6", fmt::format("mail for {} loops back to myself", destination));
+    why.loops = true;
+    return why;
 }
 
 const std::string& service_of(const Destination& destination, const Options& options)

@@ -75,6 +75,7 @@ struct Options {
     AddressPreference preference = AddressPreference::any;
     bool ipv4 = true, ipv6 = true;
     std::vector<std::string> fallback_relays;
+    std::string best_mx;                        // who has mail of which we are the best host; empty: its sender has it back
     std::optional<net::IpAddress> bind4, bind6;
     bool bind_enforced = false;
 

@@ -31,6 +31,7 @@ inline constexpr Param<bool> lmtp_skip_quit_response{.name = "lmtp_skip_quit_res
 inline constexpr Param<std::string> smtp_helo_name{.name = "smtp_helo_name", .initial = "$myhostname", .least = 1, .doc = "The name said in EHLO and HELO."};
 inline constexpr Param<std::string> lmtp_lhlo_name{.name = "lmtp_lhlo_name", .initial = "$myhostname", .least = 1, .doc = "The name said in LHLO."};
 inline constexpr Param<std::string> send_myhostname{.name = "myhostname", .initial = "localhost", .least = 1, .doc = "The host's name: a server that greets with it, or an MX record with it, is a loop."};
+inline constexpr Param<std::string> best_mx_transport{.name = "best_mx_transport", .initial = "", .doc = "Who has mail for a domain of which this host is the best MX host: transport or transport:nexthop; empty: its sender has it back.", .source = "RFC 5321 5.1"};
 inline constexpr Param<std::string> smtp_tcp_port{.name = "smtp_tcp_port", .initial = "smtp", .doc = "The port where the next hop names none: a number or a service's name."};
 inline constexpr Param<std::string> lmtp_tcp_port{.name = "lmtp_tcp_port", .initial = "24", .doc = "The same for LMTP."};
 inline constexpr Param<bool> smtp_always_send_ehlo{.name = "smtp_always_send_ehlo", .initial = "yes", .doc = "Say EHLO even where the greeting lacks the word ESMTP."};
@@ -135,7 +136,7 @@ inline constexpr Param<seconds> smtp_transcript_good_age{.name = "smtp_transcrip
 inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_connect_timeout, smtp_helo_timeout, lmtp_lhlo_timeout, smtp_starttls_timeout, smtp_mail_timeout, smtp_rcpt_timeout, smtp_data_init_timeout,
     smtp_data_xfer_timeout, smtp_data_done_timeout, smtp_rset_timeout, smtp_quit_timeout, smtp_per_request_deadline, smtp_min_data_rate, smtp_skip_quit_response, lmtp_skip_quit_response,
-    smtp_helo_name, lmtp_lhlo_name, smtp_tcp_port, lmtp_tcp_port, smtp_always_send_ehlo, smtp_never_send_ehlo,
+    smtp_helo_name, lmtp_lhlo_name, best_mx_transport, smtp_tcp_port, lmtp_tcp_port, smtp_always_send_ehlo, smtp_never_send_ehlo,
     smtp_skip_5xx_greeting, smtp_discard_ehlo_keywords, lmtp_discard_lhlo_keywords, smtp_discard_ehlo_keyword_address_maps,
     lmtp_discard_lhlo_keyword_address_maps, smtp_pix_workarounds, smtp_pix_workaround_threshold_time, smtp_pix_workaround_delay_time,
     smtp_generic_maps, smtp_header_checks, smtp_mime_header_checks, smtp_nested_header_checks, smtp_body_checks, smtp_send_xforward_command, smtp_xforward_timeout, disable_mime_output_conversion, smtp_line_length_limit, smtp_pix_workaround_maps, smtp_quote_rfc821_envelope, smtp_reply_filter, smtp_dns_reply_filter, default_delivery_status_filter,

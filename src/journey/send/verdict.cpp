@@ -202,5 +202,9 @@ bool Sheet::settled() const
 }
 
 bool Sheet::all_final() const { return std::ranges::all_of(fates_, &Fate::final); }
+bool Sheet::all_loop() const
+{
+    return std::ranges::all_of(fates_, [](const Fate& fate) { return fate.state == Fate::State::failed && fate.reason.loops; });
+}
 
 }  // namespace posthorn::send

@@ -53,6 +53,7 @@ struct Reason {
     std::string diagnostic;     // the peer's words, for Diagnostic-Code: smtp; empty: ours
     std::string remote;         // the host that said so
     std::int64_t retry_at = 0;  // microseconds since the epoch: when it may pass; 0: not known
+    bool loops = false;         // of the destination's hosts we are the best
 };
 
 /// `peer` is "H[A]", `host` the name alone. A permanent reply that is not believed becomes temporary, 4.5.0.
@@ -98,6 +99,7 @@ public:
     std::size_t size() const { return fates_.size(); }
     bool settled() const;       // delivered or failed, every one
     bool all_final() const;
+    bool all_loop() const;      // failed, every one, since of the destination's hosts we are the best
 
 private:
     std::vector<Fate> fates_;

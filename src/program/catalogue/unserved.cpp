@@ -91,7 +91,6 @@ struct Consequence {
     std::string_view prefix, text;                 // of a parameter's name; the longest that fits counts
 };
 constexpr auto consequences = std::to_array<Consequence>({
-    {"best_mx_transport", "mail that would loop to this host is returned"},
     {"debug", "no debugger is started"},
     {"debug_peer_level", "every level logs all that is said and heard"},
     {"dnsblog_", "lists in the DNS are asked by smtpd itself"},

@@ -25,13 +25,11 @@ std::vector<std::string> said(std::vector<config::Assignment> settings, std::vec
 
 TEST_CASE("unserved: what nothing acts on is named with its place and what does not happen")
 {
-    CHECK(said({{"relayhost", "x"}, {"best_mx_transport", "local"}, {"qmqpd_authorized_clients", "x"}}) ==
-          std::vector<std::string>{
-              "/etc/x/main.cf, line 2: best_mx_transport is accepted but not acted on yet: mail that would loop to this host is returned",
-              "/etc/x/main.cf, line 3: qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served"});
-    CHECK(said({}, {{"best_mx_transport", "local", 12}}) ==
-          std::vector<std::string>{
-              "/etc/x/master.cf, line 12: best_mx_transport is accepted but not acted on yet: mail that would loop to this host is returned"});
+    CHECK(said({{"relayhost", "x"}, {"debugger_command", "x"}, {"qmqpd_authorized_clients", "x"}}) ==
+          std::vector<std::string>{"/etc/x/main.cf, line 2: debugger_command is accepted but not acted on yet: no debugger is started",
+                                   "/etc/x/main.cf, line 3: qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served"});
+    CHECK(said({}, {{"debugger_command", "x", 12}}) ==
+          std::vector<std::string>{"/etc/x/master.cf, line 12: debugger_command is accepted but not acted on yet: no debugger is started"});
 }
 
 TEST_CASE("unserved: defaults, empty values, what is read, families, LMTP twins, names that are referred to and names nobody knows say nothing")
@@ -60,11 +58,10 @@ TEST_CASE("unserved: what is declared so that it is judged, and changes nothing,
 
 TEST_CASE("unserved: an LMTP twin has the consequence of its SMTP parameter, and the longest beginning counts")
 {
-    CHECK(said({{"lmtp_tls_dkey_file", "x"}, {"best_mx_transport", "local"}, {"local_command_shell", "/bin/x"}, {"smtp_tls_dcert_file", "x"}}) ==
-          std::vector<std::string>{
-              "/etc/x/main.cf, line 2: best_mx_transport is accepted but not acted on yet: mail that would loop to this host is returned",
-              "/etc/x/main.cf, line 1: lmtp_tls_dkey_file is accepted but not acted on yet: DSA certificates are not used",
-              "/etc/x/main.cf, line 4: smtp_tls_dcert_file is accepted but not acted on yet: DSA certificates are not used"});
+    CHECK(said({{"lmtp_tls_dkey_file", "x"}, {"debugger_command", "x"}, {"local_command_shell", "/bin/x"}, {"smtp_tls_dcert_file", "x"}}) ==
+          std::vector<std::string>{"/etc/x/main.cf, line 2: debugger_command is accepted but not acted on yet: no debugger is started",
+                                   "/etc/x/main.cf, line 1: lmtp_tls_dkey_file is accepted but not acted on yet: DSA certificates are not used",
+                                   "/etc/x/main.cf, line 4: smtp_tls_dcert_file is accepted but not acted on yet: DSA certificates are not used"});
 }
 
 TEST_CASE("unserved: every parameter has its standing, and what is acted on is described")

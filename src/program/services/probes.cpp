@@ -2,6 +2,7 @@
 
 #include "handoff/delivery_log.hpp"
 #include "handoff/frames.hpp"
+#include "route/resolve.hpp"
 #include "services/own_transports.hpp"
 #include "services/queue_manager.hpp"
 #include "smtp/path.hpp"
@@ -38,15 +39,10 @@ awaitable<Result<handoff::ProbeReply>> Probes::probe(handoff::ProbeRequest reque
     reply.set_final_address(route.address());
     reply.set_control(routes.control_size() == 1 && routes.control(0));
     if (const auto own = own_transport(route, handoff::PURPOSE_VERIFY_ADDRESS)) {
-        handoff::Verdict& verdict = *reply.mutable_verdict();
-        verdict.set_outcome(own->outcome == handoff::OUTCOME_BOUNCED ? handoff::OUTCOME_UNDELIVERABLE : own->outcome);
-        verdict.set_status(own->status);
-        verdict.set_text(own->text);
-        verdict.set_relay("none");
-        verdict.set_finished(clock_.wall().time_since_epoch().count());
+        const handoff::Verdict& verdict = *reply.mutable_verdict() = decided_here(*own);
         // What has become several addresses goes no further than cleanup, says Postfix.
         const bool several = route.transport() == "discard" && route.nexthop() == several_recipients;
-        log_own(verdict, recipient, several ? "cleanup" : route.transport());
+        log_own(verdict, recipient, several ? "cleanup" : route.transport(), numbers_.queue_id());
         co_return reply;
     }
     const auto waiting = std::make_shared<Waiting>(executor_, std::move(recipient), route);
@@ -115,7 +111,8 @@ awaitable<void> Probes::run(SiteKey key)
 
 awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest request)
 {
-    const std::string transport = request.route().transport(), site = request.route().site();
+    std::string transport = request.route().transport();
+    const std::string site = request.route().site();
     if (numbers_.silent)
         if (auto why = numbers_.silent(site))
             co_return Error{"delivery temporarily suspended: " + *why, "4.4.1"};
@@ -123,10 +120,10 @@ awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest reques
     stored.add_attempts(request.attempt());
     // A process that is about to end hands back what it has not begun; the one that takes over is connected within moments.
     for (int tries = 0; tries < 50; ++tries) {
-        std::shared_ptr<ipc::Channel> worker = workers_.worker_for(transport, site, request.connections());
+        std::shared_ptr<ipc::Channel> worker = workers_.worker_for(transport, request.route().site(), request.connections());
         for (const SteadyTime end = clock_.steady() + options_.worker_patience; !worker && clock_.steady() < end && !co_await cancelled();) {
             co_await sleep_for(100ms);
-            worker = workers_.worker_for(transport, site, request.connections());
+            worker = workers_.worker_for(transport, request.route().site(), request.connections());
         }
         if (!worker)
             break;
@@ -135,6 +132,21 @@ awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest reques
             (void)worker->post(Frame::verdicts_stored, stored);
         if (verdicts && verdicts->has_shaping() && numbers_.heard)
             numbers_.heard(verdicts->shaping(), site);
+        if (verdicts && !verdicts->elsewhere().empty() && !request.passed_on()) {
+            request.set_passed_on(true);
+            *request.mutable_route() = route::passed_on(request.route(), verdicts->elsewhere());
+            transport = request.route().transport();
+            const auto own = own_transport(request.route(), handoff::PURPOSE_VERIFY_ADDRESS);
+            if (!own)
+                continue;
+            handoff::Verdicts made;
+            for (const handoff::Recipient& recipient : request.envelope().recipients()) {
+                *made.add_verdicts() = decided_here(*own);
+                made.mutable_verdicts()->rbegin()->set_recipient(recipient.index());
+                log_own(*made.verdicts().rbegin(), recipient, transport, request.envelope().queue_id());
+            }
+            co_return made;
+        }
         if (!verdicts || !verdicts->handed_back())
             co_return verdicts;
         co_await sleep_for(20ms);
@@ -165,12 +177,23 @@ handoff::DeliveryRequest Probes::request_for(const std::vector<std::shared_ptr<W
     return request;
 }
 
-void Probes::log_own(const handoff::Verdict& verdict, const handoff::Recipient& recipient, std::string_view transport)
+handoff::Verdict Probes::decided_here(const OwnVerdict& own) const
+{
+    handoff::Verdict verdict;
+    verdict.set_outcome(own.outcome == handoff::OUTCOME_BOUNCED ? handoff::OUTCOME_UNDELIVERABLE : own.outcome);
+    verdict.set_status(own.status);
+    verdict.set_text(own.text);
+    verdict.set_relay("none");
+    verdict.set_finished(clock_.wall().time_since_epoch().count());
+    return verdict;
+}
+
+void Probes::log_own(const handoff::Verdict& verdict, const handoff::Recipient& recipient, std::string_view transport, std::string_view queue_id)
 {
     const handoff::DeliveryTimes times{.arrival = verdict.finished(), .active = verdict.finished(), .finished = verdict.finished()};
     log_.as(fmt::format("{}/{}", options_.syslog_name, transport))
-        .write(observe::Level::info, handoff::delivery_line(numbers_.queue_id(), recipient, verdict, times,
-                                                            handoff::status_word(verdict.outcome(), true, options_.failures_cached)));
+        .write(observe::Level::info,
+               handoff::delivery_line(queue_id, recipient, verdict, times, handoff::status_word(verdict.outcome(), true, options_.failures_cached)));
 }
 
 }  // namespace posthorn::services

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "handoff/frames.pb.h"
+#include "services/own_transports.hpp"
 #include "services/workers.hpp"
 
 #include "async/async.hpp"
@@ -69,7 +70,8 @@ private:
     awaitable<void> run(SiteKey key);
     awaitable<Result<handoff::Verdicts>> ask(handoff::DeliveryRequest request);
     handoff::DeliveryRequest request_for(const std::vector<std::shared_ptr<Waiting>>& together, const std::string& sender);
-    void log_own(const handoff::Verdict& verdict, const handoff::Recipient& recipient, std::string_view transport);
+    handoff::Verdict decided_here(const OwnVerdict& own) const;
+    void log_own(const handoff::Verdict& verdict, const handoff::Recipient& recipient, std::string_view transport, std::string_view queue_id);
 
     Executor executor_;
     Resolver& resolver_;

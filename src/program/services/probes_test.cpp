@@ -129,6 +129,35 @@ TEST_CASE_FIXTURE(
     CHECK((*answers[5])->verdict().outcome() == handoff::OUTCOME_DELIVERED);
 }
 
+TEST_CASE_FIXTURE(ProbeFixture, "probes: an address whose mail would loop to us is asked about where it goes instead")
+{
+    std::string instead = "local";
+    worker.amend = [&](const std::string&, handoff::Verdicts& reply) {
+        if (worker.requests.back().passed_on())
+            return;
+        reply.clear_verdicts();
+        reply.set_untried(true);
+        reply.set_elsewhere(instead);
+    };
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_UNDELIVERABLE, "5.1.1", "unknown user"); };
+    ask({"a@there.test"});
+    REQUIRE(worker.requests.size() == 2);
+    CHECK(worker.requests[1].route().site() == "local:" + worker.requests[0].route().nexthop());
+    CHECK(worker.requests[1].probe());
+    REQUIRE(answers[0]);
+    REQUIRE(*answers[0]);
+    CHECK((*answers[0])->verdict().text() == "unknown user");
+
+    instead = "error:5.4.6 it is not for here";
+    ask({"b@there.test"});
+    CHECK(worker.requests.size() == 3);
+    REQUIRE(answers[1]);
+    REQUIRE(*answers[1]);
+    CHECK((*answers[1])->verdict().outcome() == handoff::OUTCOME_UNDELIVERABLE);
+    CHECK((*answers[1])->verdict().status() == "5.4.6");
+    CHECK((*answers[1])->verdict().text() == "it is not for here");
+}
+
 TEST_CASE_FIXTURE(ProbeFixture, "probes: a site that asks one for silence has it from the next probes and from mail; then it is asked again")
 {
     worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.7.0", "421 [TSS04]"); };

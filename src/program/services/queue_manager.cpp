@@ -4,6 +4,7 @@
 #include "handoff/frames.hpp"
 #include "handoff/redirect.hpp"
 #include "handoff/verp.hpp"
+#include "route/resolve.hpp"
 #include "services/own_transports.hpp"
 #include "smtp/path.hpp"
 
@@ -441,16 +442,27 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
     Result<void> attached;
     std::shared_ptr<ipc::Channel> worker;
     Result<handoff::Verdicts> reply = handoff::Verdicts{};
+    std::string elsewhere, transport = request.transport;       // of mail that would loop to us: best_mx_transport
+    std::optional<OwnVerdict> own;
     for (bool again = true; again;) {
         handoff::DeliveryRequest delivery = composed(request);
+        if (!elsewhere.empty()) {
+            delivery.set_passed_on(true);
+            delivery.set_ahead(false);
+            *delivery.mutable_route() = route::passed_on(delivery.route(), elsewhere);
+            transport = delivery.route().transport();
+            own = own_transport(delivery.route(), delivery.envelope().purpose());
+            if (own)
+                break;
+        }
         std::vector<Fd> descriptors;
         attached = co_await attach_content(key, delivery, descriptors);
-        worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
+        worker = workers_.worker_for(transport, delivery.route().site(), request.window);
         if (!worker && !whole_ && co_await whole())            // those with verdicts of before a restart tell them first
-            worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
+            worker = workers_.worker_for(transport, delivery.route().site(), request.window);
         for (const SteadyTime end = clock_.steady() + options_.worker_patience; !worker && clock_.steady() < end && !co_await cancelled();) {
             co_await worker_came_.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - clock_.steady()));
-            worker = workers_.worker_for(request.transport, delivery.route().site(), request.window);
+            worker = workers_.worker_for(transport, delivery.route().site(), request.window);
         }
         if (attached && worker) {
             const std::uint32_t process = workers_.process_of(*worker);
@@ -467,9 +479,14 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         again = attached && worker && reply && reply->handed_back();
         if (again)
             workers_.left(worker.get());
+        if (attached && worker && reply && !reply->elsewhere().empty() && elsewhere.empty()) {
+            elsewhere = reply->elsewhere();
+            confirm(*worker, request.attempt);
+            again = true;
+        }
     }
 
-    if (attached && worker && reply && reply->untried()) {
+    if (!own && attached && worker && reply && reply->untried()) {
         carried_ -= carried;
         confirm(*worker, request.attempt);
         const bool done = scheduler_.returned(request.attempt);
@@ -492,11 +509,15 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
             verdicts.push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, std::string(status), text));
     };
     bool crashed = false;
-    if (!attached) {
+    if (own) {
+        for (const std::uint32_t index : request.recipients)
+            verdicts.push_back(own_verdict(index, own->outcome, own->status, own->text));
+        log_own(active_.at(key), verdicts, transport);
+    } else if (!attached) {
         put_all_off("4.3.0", "cannot read the message: " + attached.error().text());
         log_own(active_.at(key), verdicts, "error");
     } else if (!worker) {
-        scheduler_.transport_failed(request.transport, "mail transport unavailable");
+        scheduler_.transport_failed(transport, "mail transport unavailable");
         put_all_off("4.3.0", "mail transport unavailable");
         log_own(active_.at(key), verdicts, "error");
     } else if (reply) {
@@ -510,7 +531,7 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         // The process ended with the message in hand: it may have been delivered. Once it is tried again at once; a message that
         // ends its second process waits like any other that failed.
         crashed = true;
-        log_.warning("{}: the {} process ended during delivery: {}", active_.at(key).envelope.queue_id(), request.transport, reply.error().text());
+        log_.warning("{}: the {} process ended during delivery: {}", active_.at(key).envelope.queue_id(), transport, reply.error().text());
         put_all_off("4.3.0", "unknown mail transport error");
     }
     complete(verdicts, request.recipients);

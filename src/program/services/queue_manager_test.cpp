@@ -283,6 +283,52 @@ TEST_CASE_FIXTURE(Fixture, "queue: what was given ahead and comes back untried i
     CHECK_FALSE(logged("deferred"));
 }
 
+TEST_CASE_FIXTURE(Fixture, "queue: mail that would loop to us goes to who has it instead, once and with its content")
+{
+    std::string instead = "local";
+    worker.amend = [&](const std::string& address, handoff::Verdicts& reply) {
+        if (worker.requests.back().passed_on() || !address.ends_with("@there.test"))
+            return;
+        worker.delivered_to.clear();
+        reply.clear_verdicts();
+        reply.set_untried(true);
+        reply.set_elsewhere(instead);
+    };
+    enqueue({"one@there.test", "two@there.test"});
+    settle();
+    REQUIRE(worker.requests.size() == 2);
+    const handoff::DeliveryRequest &first = worker.requests[0], &second = worker.requests[1];
+    CHECK(second.envelope().recipients_size() == 2);
+    CHECK(second.route().transport() == "local");
+    CHECK(second.route().nexthop() == first.route().nexthop());
+    CHECK(second.route().site() == "local:" + first.route().nexthop());
+    CHECK(second.content().inline_octets() == first.content().inline_octets());
+    CHECK(second.content().inline_octets() != "");
+    CHECK(worker.confirmed == 2);
+    CHECK(worker.delivered_to == std::multiset<std::string>{"one@there.test", "two@there.test"});
+    CHECK(in_queue() == 0);
+
+    instead = "lmtp:unix:/store";
+    enqueue({"three@there.test"});
+    settle();
+    CHECK(worker.requests.back().route().nexthop() == "unix:/store");
+    CHECK(in_queue() == 0);
+
+    instead = "error:5.4.6 it is not for here";
+    enqueue({"four@there.test"});
+    settle();
+    CHECK(worker.requests.size() == 6);                             // the last is the report's
+    CHECK(logged("postfix/error: "));
+    CHECK(logged("dsn=5.4.6, status=bounced (it is not for here)"));
+    REQUIRE(resolver.reports.size() == 1);
+
+    instead = "nobody";
+    worker.absent = true;
+    enqueue({"five@there.test"});
+    settle();
+    CHECK(logged("status=deferred (mail transport unavailable)"));
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: a verdict of before that says nothing was tried makes the message due again")
 {
     worker.silent = true;
