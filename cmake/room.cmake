@@ -4,6 +4,7 @@
 #   USES   the rooms it may include. A room that is not declared yet is a configure error, so the order in
 #          src/CMakeLists.txt is the layering and no circle can be built. The floors are checked here as well.
 #   LINKS  foreign libraries. ASIO gives it the precompiled header with Boost.Asio.
+#   APART  test cases "word: ..." that take minutes are tests of their own, NAME.word, beside the rest.
 #   SAYS   what the room is for; ARCHITECTURE.md's list of rooms is checked against it.
 set(POSTHORN_FLOORS foundation protocol wire knowledge journey program)
 # What a floor may include beside itself. protocol and wire do not know each other.
@@ -20,7 +21,7 @@ define_property(GLOBAL PROPERTY POSTHORN_ROOMS BRIEF_DOCS "rooms in layering ord
 set_property(GLOBAL PROPERTY POSTHORN_ROOMS "")
 
 function(posthorn_room NAME)
-  cmake_parse_arguments(PARSE_ARGV 1 ROOM "ASIO" "FLOOR;SAYS" "USES;LINKS;PROTO")   # this form keeps semicolons in SAYS
+  cmake_parse_arguments(PARSE_ARGV 1 ROOM "ASIO" "FLOOR;SAYS" "USES;LINKS;PROTO;APART")   # this form keeps semicolons in SAYS
   if(NOT ROOM_FLOOR IN_LIST POSTHORN_FLOORS)
     message(FATAL_ERROR "room ${NAME}: FLOOR '${ROOM_FLOOR}' is none of ${POSTHORN_FLOORS}")
   endif()
@@ -84,10 +85,13 @@ function(posthorn_room NAME)
       target_precompile_headers(${NAME}_test REUSE_FROM posthorn_pch)
     endif()
     posthorn_compiled_together(${NAME}_test)
-    # They compute, some for minutes; journeys, which wait for others and have limits, go first.
-    add_test(NAME ${NAME} COMMAND nice -n 10 $<TARGET_FILE:${NAME}_test> --no-intro --minimal)
-    set_tests_properties(${NAME} PROPERTIES TIMEOUT 1800 LABELS unit)
-    posthorn_cost(${NAME})
+    set(apart ${ROOM_APART})
+    list(TRANSFORM apart APPEND ": *")
+    list(JOIN apart "," apart)
+    posthorn_room_test(${NAME} ${NAME}_test "--test-case-exclude=${apart}")
+    foreach(word ${ROOM_APART})
+      posthorn_room_test(${NAME}.${word} ${NAME}_test "--test-case=${word}: *")
+    endforeach()
     set_property(TARGET ${NAME}_test PROPERTY RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   endif()
 
@@ -97,6 +101,13 @@ function(posthorn_room NAME)
   string(REPLACE ";" "," uses "${ROOM_USES}")
   string(REPLACE ";" "%3B" says "${ROOM_SAYS}")
   set_property(GLOBAL APPEND PROPERTY POSTHORN_ROOMS "${NAME}|${ROOM_FLOOR}|${uses}|${says}")
+endfunction()
+
+# They compute, some for minutes; journeys, which wait for others and have limits, go first.
+function(posthorn_room_test TEST target which)
+  add_test(NAME ${TEST} COMMAND nice -n 10 $<TARGET_FILE:${target}> --no-intro --minimal ${which})
+  set_tests_properties(${TEST} PROPERTIES TIMEOUT 1800 LABELS unit)
+  posthorn_cost(${TEST})
 endfunction()
 
 # Several sources of TARGET in one go, where the preset asks for it (release and asan): a coroutine costs what it includes, not what it says (the 43 sources of

@@ -30,7 +30,7 @@ private:
 };
 
 /// smtp_dns_reply_filter: answers less the records that the tables say to ignore. Asked with "name ttl IN type preference value", names with
-/// a final dot, the preference of MX alone, for SRV its three numbers. An answer of which nothing is left, or that cannot be judged, is none for now.
+/// a final dot, the preference of MX alone, for SRV its three numbers. An answer of which nothing is left, or that cannot be judged, is a temporary failure.
 class FilteredNames final : public Names {
 public:
     FilteredNames(Names& names, Lookup& filter, observe::Log log) : names_(names), filter_(filter), log_(std::move(log)) {}

@@ -64,7 +64,7 @@ inline constexpr Param<std::string> smtp_address_verify_target{.name = "smtp_add
 inline constexpr Param<std::string> smtp_host_lookup{.name = "smtp_host_lookup", .initial = "dns", .least = 1, .doc = "How host names become addresses: dns, native."};
 inline constexpr Param<bool> send_ignore_mx_lookup_error{.name = "ignore_mx_lookup_error", .initial = "no", .doc = "Where the MX lookup fails, take the address of the domain."};
 inline constexpr Param<std::string> send_use_srv_lookup{.name = "use_srv_lookup", .initial = "", .doc = "Services for which a next hop without brackets is looked up by SRV records, as _submission._tcp.example.com: its port by name, or smtp_tcp_port.", .source = "RFC 2782, RFC 6186"};
-inline constexpr Param<bool> send_ignore_srv_lookup_error{.name = "ignore_srv_lookup_error", .initial = "no", .doc = "Where the SRV lookup fails for now, take the MX records, or the address of the domain."};
+inline constexpr Param<bool> send_ignore_srv_lookup_error{.name = "ignore_srv_lookup_error", .initial = "no", .doc = "Where the SRV lookup fails temporarily, take the MX records, or the address of the domain."};
 inline constexpr Param<bool> send_allow_srv_lookup_fallback{.name = "allow_srv_lookup_fallback", .initial = "no", .doc = "Where the SRV lookup fails, there is no SRV record, or none of its hosts has an address, take the MX records, or the address of the domain."};
 inline constexpr Param<bool> smtp_defer_if_no_mx_address_found{.name = "smtp_defer_if_no_mx_address_found", .initial = "no", .doc = "Defer, rather than return, mail when no MX host has an address."};
 inline constexpr Param<int> smtp_mx_address_limit{.name = "smtp_mx_address_limit", .initial = "5", .least = 0, .doc = "Addresses tried for one delivery; 0: all."};

@@ -111,7 +111,6 @@ awaitable<void> Probes::run(SiteKey key)
 
 awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest request)
 {
-    std::string transport = request.route().transport();
     const std::string site = request.route().site();
     if (numbers_.silent)
         if (auto why = numbers_.silent(site))
@@ -120,10 +119,10 @@ awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest reques
     stored.add_attempts(request.attempt());
     // A process that is about to end hands back what it has not begun; the one that takes over is connected within moments.
     for (int tries = 0; tries < 50; ++tries) {
-        std::shared_ptr<ipc::Channel> worker = workers_.worker_for(transport, request.route().site(), request.connections());
+        std::shared_ptr<ipc::Channel> worker = workers_.worker_for(request.route().transport(), request.route().site(), request.connections());
         for (const SteadyTime end = clock_.steady() + options_.worker_patience; !worker && clock_.steady() < end && !co_await cancelled();) {
             co_await sleep_for(100ms);
-            worker = workers_.worker_for(transport, request.route().site(), request.connections());
+            worker = workers_.worker_for(request.route().transport(), request.route().site(), request.connections());
         }
         if (!worker)
             break;
@@ -135,7 +134,6 @@ awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest reques
         if (verdicts && !verdicts->elsewhere().empty() && !request.passed_on()) {
             request.set_passed_on(true);
             *request.mutable_route() = route::passed_on(request.route(), verdicts->elsewhere());
-            transport = request.route().transport();
             const auto own = own_transport(request.route(), handoff::PURPOSE_VERIFY_ADDRESS);
             if (!own)
                 continue;
@@ -143,7 +141,7 @@ awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest reques
             for (const handoff::Recipient& recipient : request.envelope().recipients()) {
                 *made.add_verdicts() = decided_here(*own);
                 made.mutable_verdicts()->rbegin()->set_recipient(recipient.index());
-                log_own(*made.verdicts().rbegin(), recipient, transport, request.envelope().queue_id());
+                log_own(*made.verdicts().rbegin(), recipient, request.route().transport(), request.envelope().queue_id());
             }
             co_return made;
         }
@@ -151,7 +149,7 @@ awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest reques
             co_return verdicts;
         co_await sleep_for(20ms);
     }
-    co_return Error{fmt::format("mail transport unavailable: {}", transport), "4.3.0"};
+    co_return Error{fmt::format("mail transport unavailable: {}", request.route().transport()), "4.3.0"};
 }
 
 handoff::DeliveryRequest Probes::request_for(const std::vector<std::shared_ptr<Waiting>>& together, const std::string& sender)
