@@ -486,7 +486,8 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         }
     }
 
-    if (!own && attached && worker && reply && reply->untried()) {
+    // Handed back a second time it waits, as mail without a verdict does.
+    if (!own && attached && worker && reply && reply->untried() && reply->elsewhere().empty()) {
         carried_ -= carried;
         confirm(*worker, request.attempt);
         const bool done = scheduler_.returned(request.attempt);

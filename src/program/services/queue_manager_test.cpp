@@ -329,6 +329,22 @@ TEST_CASE_FIXTURE(Fixture, "queue: mail that would loop to us goes to who has it
     CHECK(logged("status=deferred (mail transport unavailable)"));
 }
 
+TEST_CASE_FIXTURE(Fixture, "queue: mail that would loop to us waits where nobody has it, and is not handed round")
+{
+    worker.amend = [&](const std::string&, handoff::Verdicts& reply) {
+        REQUIRE(worker.requests.size() < 10);
+        worker.delivered_to.clear();
+        reply.clear_verdicts();
+        reply.set_untried(true);
+        reply.set_elsewhere("smtp");
+    };
+    enqueue({"one@there.test"});
+    settle();
+    CHECK(worker.requests.size() == 2);
+    CHECK(worker.confirmed == 2);
+    CHECK(in_queue() == 1);
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: a verdict of before that says nothing was tried makes the message due again")
 {
     worker.silent = true;
