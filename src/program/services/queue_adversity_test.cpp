@@ -126,6 +126,25 @@ TEST_CASE_FIXTURE(Fixture, "adversity: a deferral of before the restart waits it
     CHECK(in_queue() == 0);
 }
 
+TEST_CASE_FIXTURE(Fixture, "adversity: a deferral that is told again because its confirmation was lost counts once, and changes no time")
+{
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"); };
+    enqueue({"u@one.test"});
+    settle();
+    REQUIRE(worker.requests.size() == 1);
+    const auto requests = outlive(*this);
+    pass(100s);
+    handoff::Verdicts told = late(requests.at(0), TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"));
+    told.mutable_verdicts(0)->set_retry_at((clock.wall().time_since_epoch() + std::chrono::microseconds{10s}).count());
+    REQUIRE(wait(queue->late_verdicts(std::move(told))));
+    CHECK(queue->counts().deferred == 0);
+    CHECK(queue->waiting() == 1);
+    pass(20s);
+    CHECK(worker.requests.size() == 1);
+    pass(201s);
+    CHECK(worker.requests.size() == 2);
+}
+
 TEST_CASE_FIXTURE(Fixture, "adversity: a message that is put on hold while its route is looked up is not delivered")
 {
     resolver.asleep = true;

@@ -522,10 +522,11 @@ awaitable<Result<void>> QueueManager::take_late(handoff::Verdicts verdicts)
     tally_.tried(key);
     for (spool::RecipientState& state : message.recipients) {
         const auto verdict = std::ranges::find(*verdicts.mutable_verdicts(), state.recipient.index(), &handoff::Verdict::recipient);
-        if (verdict != verdicts.mutable_verdicts()->end())
+        const bool stored = state.attempt >= verdicts.attempt();  // by the manager before us, whose confirmation was lost with it
+        if (verdict != verdicts.mutable_verdicts()->end() && !stored)
             known.push_back(std::move(*verdict));
         else {
-            active.next_try = std::min(active.next_try, state.next_try);  // whoever has no verdict goes when it is due, as a rule at once
+            active.next_try = std::min(active.next_try, state.next_try);  // whoever has no new verdict goes when it is due, as a rule at once
             if (state.last)
                 count_failure(key, state.recipient.address(), *state.last, {});
         }
