@@ -28,7 +28,7 @@ ROWS = [("a@example.com", "b@x.test"), ("it's@example.com", "quoted"), ("two@exa
         ("u@other.test", "elsewhere"), ("back\\slash@example.com", "slash"), ("par(en)*@example.com", "brackets")]
 
 
-def wait_until(question, what, patience=60):
+def wait_until(question, what, patience=240):
     end = time.monotonic() + patience
     while not question():
         if time.monotonic() > end:

@@ -169,7 +169,7 @@ def normal(text):
     return re.sub(r"conn_use=\d+, ", "", text)
 
 
-def dialogue(port, commands, content, client="127.0.0.1", patience=60):
+def dialogue(port, commands, content, client="127.0.0.1", patience=240):
     """(command, reply whole) for the greeting (CONNECT) and each command, and once more for each content, which is said where 354 asks for it; until
     the connection ends. A chunk brings its octets along; an empty command says nothing and hears one more reply."""
     said = []

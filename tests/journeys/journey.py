@@ -28,7 +28,7 @@ from ports import free_port  # noqa: F401
 
 BIN = pathlib.Path(os.environ.get("POSTHORN_BIN", pathlib.Path(__file__).resolve().parents[2] / "build" / "release" / "bin"))
 # Sanitizer builds are slow, and CI machines are shared: waits are generous, nothing is asserted about time itself.
-PATIENCE = float(os.environ.get("POSTHORN_PATIENCE", "60"))
+PATIENCE = float(os.environ.get("POSTHORN_PATIENCE", "240"))
 
 
 def sanitized():
@@ -417,7 +417,7 @@ class Instance:
         # Our commands first, and no configuration of the machine's own.
         return {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "MAIL_CONFIG": str(self.dir / "conf")}
 
-    def run(self, *command, check=True, input=None, timeout=120):
+    def run(self, *command, check=True, input=None, timeout=PATIENCE):
         result = subprocess.run([str(BIN / command[0]), *command[1:]], env=self.env(), input=input, capture_output=True, timeout=timeout,
                                 text=not isinstance(input, bytes))
         if check and result.returncode != 0:

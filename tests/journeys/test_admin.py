@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from journey import Journey, free_port, unittest, wait_until
+from journey import PATIENCE, Journey, free_port, unittest, wait_until
 
 TOKEN = "a-token-of-this-test-0123456789"
 
@@ -99,7 +99,7 @@ class Admin(Journey):
 
     def ask(self, method, path, headers=None, body=None):
         """(status, headers, body)"""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()
@@ -122,7 +122,7 @@ class Admin(Journey):
 
     def raw(self, octets):
         """All that is answered to this, until the end of the connection."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as client:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as client:
             try:
                 client.sendall(octets)
                 client.shutdown(socket.SHUT_WR)
@@ -304,7 +304,7 @@ class Admin(Journey):
             self.assertEqual(self.ask("GET", "/metrics", {"Host": name})[0], 421, name)
         self.assertNotIn("Access-Control-Allow-Origin", self.ask("GET", "/metrics", {"Origin": "http://evil.test"})[1])
         self.assertTrue(self.raw(b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400 "))
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60, source_address=("127.0.0.2", 0))
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE, source_address=("127.0.0.2", 0))
         connection.request("GET", "/metrics")
         self.assertEqual(connection.getresponse().status, 403)
         connection.close()
@@ -331,7 +331,7 @@ class Admin(Journey):
 
     def test_slow_and_broken_clients_harm_nobody(self):
         posthorn = self.admin(options="-o admin_timeout=2s -o admin_connection_limit=8", relay=self.sink().port)
-        waiting = [socket.create_connection(("127.0.0.1", self.port), timeout=60) for _ in range(60)]
+        waiting = [socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) for _ in range(60)]
         began = time.monotonic()
         for client in waiting[30:]:
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: loc")   # half a request; the others say nothing
@@ -343,7 +343,7 @@ class Admin(Journey):
             client.close()
         self.assertLess(time.monotonic() - began, 10)
         # Who has asked something has a place, until it has been silent for long.
-        placed = [socket.create_connection(("127.0.0.1", self.port), timeout=60) for _ in range(8)]
+        placed = [socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) for _ in range(8)]
         for client in placed:
             client.sendall(b"GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n")
             self.assertTrue(client.recv(65536).startswith(b"HTTP/1.1 200 "))
@@ -379,7 +379,7 @@ class Admin(Journey):
             connection = None
             while not over.is_set():
                 try:
-                    connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+                    connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
                     connection.request("GET", "/metrics")
                     answer = connection.getresponse()
                     body = answer.read().decode()

@@ -6,7 +6,7 @@ import re
 import smtplib
 import subprocess
 
-from journey import Journey, free_port, unittest, wait_until
+from journey import PATIENCE, Journey, free_port, unittest, wait_until
 from real_peers import Aiosmtpd, Dovecot, Saslauthd, sasldb
 
 SERVER = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "private/auth", "mynetworks": "192.0.2.0/24",
@@ -58,7 +58,7 @@ class Authentication(Journey):
             client.mail("eve@here.test")
             self.assertEqual(client.rcpt("user@there.test"), (553, b"5.7.1 <eve@here.test>: Sender address rejected: not owned by user joe@here.test"))
         swaks = subprocess.run(["swaks", "--server", f"127.0.0.1:{posthorn.port}", "--from", "eve@here.test", "--to", "swaks@there.test", "--auth", "PLAIN",
-                                "--auth-user", "eve", "--auth-password", "also, secret"], capture_output=True, text=True, timeout=60)
+                                "--auth-user", "eve", "--auth-password", "also, secret"], capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(swaks.returncode, 0, swaks.stdout + swaks.stderr)
         # Away, and back: mail goes on meanwhile, and nobody has to restart anything.
         dovecot.close()
@@ -142,7 +142,7 @@ class Authentication(Journey):
         posthorn.start()
 
         def reply(port, password):
-            with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+            with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
                 client.ehlo()
                 return client.docmd("AUTH", "PLAIN " + base64.b64encode(f"\0joe\0{password}".encode()).decode())[0]
         self.assertEqual([reply(line, password) for line in (posthorn.port, port) for password in ("secret", "another")], [235, 535, 535, 235])

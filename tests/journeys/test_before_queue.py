@@ -4,7 +4,7 @@ import smtplib
 import subprocess
 import tempfile
 
-from journey import Journey, free_port, unittest
+from journey import PATIENCE, Journey, free_port, unittest
 from real_peers import Program
 
 FILTER = """
@@ -25,7 +25,7 @@ class Handler:
         if b"crash" in envelope.content:
             os._exit(1)
         def hand_in():
-            with smtplib.SMTP("127.0.0.1", back, timeout=30) as client:
+            with smtplib.SMTP("127.0.0.1", back, timeout=PATIENCE) as client:
                 client.ehlo("filter.test")
                 for claims in getattr(session, "xforward", []):
                     client.docmd("XFORWARD", claims)
@@ -77,7 +77,7 @@ class BeforeQueue(Journey):
     def say(self, *bodies, recipients=("a@there.test", "b@there.test")):
         """What each of several mails of one session hears last."""
         heard = []
-        with smtplib.SMTP("127.0.0.1", self.front, timeout=60) as client:
+        with smtplib.SMTP("127.0.0.1", self.front, timeout=PATIENCE) as client:
             client.ehlo("client.test")
             for body in bodies:
                 codes = [client.mail("sender@example.com")[0], *(client.rcpt(one)[0] for one in recipients)]

@@ -3,12 +3,12 @@ import os
 import signal
 import smtplib
 
-from journey import Certificate, Journey, unittest, wait_until
+from journey import PATIENCE, Certificate, Journey, unittest, wait_until
 
 
 class ClientLimits(Journey):
     def say(self, posthorn, source="127.0.0.1"):
-        client = smtplib.SMTP(timeout=60, source_address=(source, 0))
+        client = smtplib.SMTP(timeout=PATIENCE, source_address=(source, 0))
         client._host = "127.0.0.1"                                   # as if it were connected at once: starttls asks for it
         self.addCleanup(client.close)
         return client, client.connect("127.0.0.1", posthorn.port)

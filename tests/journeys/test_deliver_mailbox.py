@@ -7,7 +7,7 @@ import signal
 import subprocess
 import unittest
 
-from journey import BIN, Journey, wait_until
+from journey import BIN, PATIENCE, Journey, wait_until
 
 # Nobody's: virtual mailboxes need no account.
 UID, GID = (23456, 34567) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
@@ -130,7 +130,7 @@ class Local(Journey):
                       "default_privs": "nobody", **(settings or {})})
         # What is started from here sees the users; nobody else on this machine does.
         subprocess.run(["unshare", "--mount", "sh", "-c", f"mount --bind {posthorn.dir}/passwd /etc/passwd && exec {BIN}/postfix start"],
-                       env=posthorn.env(), check=True, capture_output=True, timeout=120)
+                       env=posthorn.env(), check=True, capture_output=True, timeout=PATIENCE)
         wait_until(posthorn.answers, "the SMTP port answers")
         return posthorn
 

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 
-from journey import Journey, unittest, wait_until
+from journey import PATIENCE, Journey, unittest, wait_until
 
 
 class Generations(Journey):
@@ -50,7 +50,7 @@ class Generations(Journey):
         def knock():
             while not stop.is_set():
                 try:
-                    with socket.create_connection(("127.0.0.1", posthorn.port), timeout=60) as s:
+                    with socket.create_connection(("127.0.0.1", posthorn.port), timeout=PATIENCE) as s:
                         talk = s.makefile("rwb")
                         if not (greeting := talk.readline()).startswith(b"220"):
                             raise OSError(f"greeted with {greeting}")

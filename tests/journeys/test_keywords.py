@@ -7,7 +7,7 @@ import socket
 import struct
 import subprocess
 
-from journey import BIN, Journey, unittest, wait_until
+from journey import BIN, PATIENCE, Journey, unittest, wait_until
 
 # Sharp: two of its lines have a comma, two have not.
 SEED = """\
@@ -43,7 +43,7 @@ class Peer:
 
     def close(self):
         self.process.terminate()
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=PATIENCE)
 
 
 class Keywords(Journey):

@@ -6,7 +6,7 @@ import pathlib
 import re
 import socket
 
-from journey import Journey, unittest
+from journey import PATIENCE, Journey, unittest
 
 SIZE = int(os.environ.get("POSTHORN_LARGE_OCTETS", "50000000"))
 GROWTH = 24 << 20                                     # octets that a process may need beyond what it held at rest
@@ -97,7 +97,7 @@ class Large(Journey):
 
     def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(self):
         posthorn = self.instance()
-        with socket.create_connection(("127.0.0.1", posthorn.port), timeout=30) as s:
+        with socket.create_connection(("127.0.0.1", posthorn.port), timeout=PATIENCE) as s:
             s.recv(1000)
             for command in (b"HELO client.test", b"MAIL FROM:<a@ours.test>", b"RCPT TO:<user@there.test>", b"DATA"):
                 s.sendall(command + b"\r\n")

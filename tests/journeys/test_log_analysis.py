@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 
-from journey import Journey, unittest, wait_until
+from journey import PATIENCE, Journey, unittest, wait_until
 
 
 def pflogsumm(folder):
@@ -36,7 +36,7 @@ class LogAnalysis(Journey):
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def summary(self, posthorn):
-        text = subprocess.run(["perl", self.program, str(posthorn.log_path)], capture_output=True, text=True, timeout=60, check=True).stdout
+        text = subprocess.run(["perl", self.program, str(posthorn.log_path)], capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
         return text, {name: int(count) for count, name in re.findall(r"(?m)^ +(\d+)[km]? +([a-z][a-z/ ]+?)(?: +\(.*\))?$", text[:text.index("Per-")])}
 
     def test_pflogsumm_counts_what_happened(self):

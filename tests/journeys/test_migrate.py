@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from journey import BIN, Journey, unittest, wait_until
+from journey import BIN, PATIENCE, Journey, unittest, wait_until
 
 HOUSE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(HOUSE / "bench"))
@@ -192,7 +192,7 @@ class Queue(Moving):
         return [f"{name}-{i}@there.test" for i in range(60 if name == "many" else 2)]
 
     def hand_in(self, port):
-        with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
             client.ehlo("client.test")
             for name, (content, sender, options, rcpt_options) in self.MAILS.items():
                 first = [] if name == "held" else [f"first-{name}@there.test"]

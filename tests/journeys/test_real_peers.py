@@ -7,7 +7,7 @@ import smtplib
 import subprocess
 import time
 
-from journey import Journey, free_port, unittest, wait_until
+from journey import PATIENCE, Journey, free_port, unittest, wait_until
 from real_peers import Aiosmtpd, Exim, NginxMail, OpenSmtpd, SmtpSink
 
 BODY = b"first\r\n.\r\n..two\r\n" + b"x" * 900 + b"\r\nFrom here\r\nlast\r\n"
@@ -37,7 +37,7 @@ class RealPeers(BesideRealPrograms):
 
     def probe(self, posthorn, names):
         """The replies to RCPTs of one group."""
-        with smtplib.SMTP("127.0.0.1", posthorn.verifying, timeout=60) as client:
+        with smtplib.SMTP("127.0.0.1", posthorn.verifying, timeout=PATIENCE) as client:
             client.ehlo("client.test")
             client.send("".join(["MAIL FROM:<sender@there.test>\r\n", *[f"RCPT TO:<{name}@there.test>\r\n" for name in names], "RSET\r\n"]))
             return [client.getreply() for _ in range(len(names) + 2)][1:-1]
@@ -230,7 +230,7 @@ class SwaksAsClient(BesideRealPrograms):
         if not program:
             self.skipTest("swaks is not installed")
         done = subprocess.run([program, "--server", "127.0.0.1", "--port", str(posthorn.port), "--helo", "client.test", "--from", "sender@client.test", *words],
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=PATIENCE)
         return done.returncode, done.stdout
 
     def test_a_group_of_commands_is_answered_in_order_whoever_is_refused(self):

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 
-from journey import Journey, Load, unittest, wait_until
+from journey import PATIENCE, Journey, Load, unittest, wait_until
 
 RETRY = {"minimal_backoff_time": "1s", "maximal_backoff_time": "3s", "queue_run_delay": "1s", "smtpd_client_connection_count_limit": "0"}
 
@@ -22,7 +22,7 @@ class Callers:
     def _run(self):
         while not self._stop.is_set():
             try:
-                with socket.create_connection(("127.0.0.1", self._posthorn.port), timeout=60) as s, s.makefile("rb") as file:
+                with socket.create_connection(("127.0.0.1", self._posthorn.port), timeout=PATIENCE) as s, s.makefile("rb") as file:
                     greeting = file.readline().decode()
                     s.sendall(b"QUIT\r\n")
                     if not greeting.startswith("220") or not file.readline().startswith(b"221"):

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from journey import BIN, Journey, unittest, wait_until
+from journey import BIN, PATIENCE, Journey, unittest, wait_until
 
 
 class ReloadSilence(Journey):
@@ -25,7 +25,7 @@ class ReloadSilence(Journey):
             posthorn.wait_log("request timed out")
         finally:
             os.kill(silent, signal.SIGCONT)
-        said = reload.communicate(timeout=60)[0]
+        said = reload.communicate(timeout=PATIENCE)[0]
         self.assertEqual(reload.returncode, 1)
         self.assertIn("not reloaded: the running configuration stays", said)
         posthorn.run("sendmail", "-f", "ann@example.com", "one@there.test", input=b"Subject: x\n\nhello\n")

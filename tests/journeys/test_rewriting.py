@@ -4,7 +4,7 @@ import socket
 import smtplib
 import threading
 
-from journey import Journey, free_port, unittest, wait_until
+from journey import PATIENCE, Journey, free_port, unittest, wait_until
 
 LINE = b"x" * 70 + b"\r\n"
 
@@ -82,7 +82,7 @@ class Rewriting(Journey):
             taken.append(content)
 
             def hand_in():
-                with smtplib.SMTP("127.0.0.1", back, timeout=30) as client:
+                with smtplib.SMTP("127.0.0.1", back, timeout=PATIENCE) as client:
                     client.ehlo("filter.test")
                     client.docmd("XFORWARD", "NAME=origin.test ADDR=203.0.113.9 IDENT=ORIG123")
                     client.sendmail("sender@example.com", ["user@there.test"], message)

@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import scarce
-from journey import BIN, Journey, free_port, sanitized, unittest, wait_until
+from journey import BIN, PATIENCE, Journey, free_port, sanitized, unittest, wait_until
 
 RETRY = {"minimal_backoff_time": "1s", "maximal_backoff_time": "2s", "queue_run_delay": "1s", "service_throttle_time": "1s"}
 SMALL = "Subject: small\r\n\r\nhello\r\n"
@@ -193,7 +193,7 @@ class FewDescriptors(Shortage):
             for number in range(self.LIMIT):
                 if number % 50 == 0:
                     early.noop()                                              # under stress who is idle for 10 s has to go
-                client = crowd.enter_context(socket.create_connection(("127.0.0.1", posthorn.port), timeout=30))
+                client = crowd.enter_context(socket.create_connection(("127.0.0.1", posthorn.port), timeout=PATIENCE))
                 greetings.append(client.recv(100)[:3])
             # As many as there is room for are greeted; the others hear at once to come again.
             self.assertEqual(set(greetings[:20]), {b"220"})

@@ -4,7 +4,7 @@ import pwd
 import socket
 import time
 
-from journey import Journey, free_port, unittest, wait_until
+from journey import PATIENCE, Journey, free_port, unittest, wait_until
 
 # What a policy service does: attributes up to an empty line, one action for each request.
 POLICY = r'''
@@ -86,7 +86,7 @@ class Spawn(Journey):
     def test_a_tcp_listener(self):
         port = free_port()
         posthorn = self.policy(name=f"127.0.0.1:{port}", command="/bin/cat")
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as s:
             s.sendall(b"there and back\n")
             self.assertEqual(s.recv(100), b"there and back\n")
         self.assertTrue(posthorn.pids_of("spawn"))

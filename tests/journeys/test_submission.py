@@ -5,7 +5,7 @@ import pwd
 import struct
 import subprocess
 
-from journey import BIN, Journey, parse, unittest
+from journey import BIN, PATIENCE, Journey, parse, unittest
 
 
 class Submission(Journey):
@@ -61,7 +61,7 @@ class Submission(Journey):
         posthorn = self.instance(relay=sink.port)
         for user, closed in (("a", "<&-"), ("b", ">&- 2>&-"), ("c", "<&- >&- 2>&-"), ("d", "2>&-")):
             command = f"exec {BIN}/sendmail -f me@ours.test {user}@there.test {closed}"
-            done = subprocess.run(["sh", "-c", command], env=posthorn.env(), input=b"Subject: text\n\nbody\n", timeout=30)
+            done = subprocess.run(["sh", "-c", command], env=posthorn.env(), input=b"Subject: text\n\nbody\n", timeout=PATIENCE)
             self.assertEqual(done.returncode, 0, closed)
         posthorn.wait_log(r"status=sent", 4)
         got = {recipients[0].split("<")[1].split("@")[0]: parse(text) for _, recipients, text in sink.messages}

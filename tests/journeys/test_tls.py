@@ -6,7 +6,7 @@ import socket
 import ssl
 import subprocess
 
-from journey import Certificate, Journey, SignedZone, free_port, unittest, wait_until
+from journey import PATIENCE, Certificate, Journey, SignedZone, free_port, unittest, wait_until
 
 
 class Tls(Journey):
@@ -98,7 +98,7 @@ class Tls(Journey):
     def test_what_came_before_the_handshake_counts_for_nothing(self):
         """RFC 3207 6: commands slipped in behind STARTTLS in clear are not executed inside."""
         posthorn = self.serving("may")
-        with socket.create_connection(("127.0.0.1", posthorn.port), timeout=30) as raw:
+        with socket.create_connection(("127.0.0.1", posthorn.port), timeout=PATIENCE) as raw:
             self.assertTrue(raw.recv(1000).startswith(b"220"))
             raw.sendall(b"EHLO client.test\r\n")
             self.assertIn(b"STARTTLS", raw.recv(4000))
@@ -183,7 +183,7 @@ class Tls(Journey):
         posthorn, port = self.serving("may", start=False), free_port()
         posthorn.add_service(f"127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes")
         posthorn.start()
-        with smtplib.SMTP_SSL("127.0.0.1", port, context=self.ours.client(), timeout=30) as client:
+        with smtplib.SMTP_SSL("127.0.0.1", port, context=self.ours.client(), timeout=PATIENCE) as client:
             self.assertEqual(client.ehlo("client.test")[0], 250)
             self.assertFalse(client.has_extn("starttls"))
             client.sendmail("a@ours.test", ["user@there.test"], "Subject: in\r\n\r\nhello\r\n")
@@ -196,7 +196,7 @@ class Tls(Journey):
         context = self.ours.client()
 
         def visit(port, session):
-            with socket.create_connection(("127.0.0.1", port), timeout=30) as raw:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw:
                 file = raw.makefile("rb")
                 file.readline()
                 raw.sendall(b"EHLO client.test\r\n")

@@ -159,7 +159,7 @@ std::string Instance::ask(std::string_view program, std::string_view question) c
     path(fmt::format("queue/private/posthorn.{}", program)).copy(address.sun_path, sizeof address.sun_path - 1);
     if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
         return "no connection";
-    const timeval patience{15, 0};
+    const timeval patience{120, 0};
     ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     const std::string line = std::string(question) + "\n";
     (void)!::send(socket.get(), line.data(), line.size(), MSG_NOSIGNAL);

@@ -31,7 +31,7 @@ public:
 
     std::string log() const;
     /// Waits until the log has `text` at least `times` times.
-    bool logged(std::string_view text, unsigned times = 1, std::chrono::seconds limit = std::chrono::seconds(20)) const;
+    bool logged(std::string_view text, unsigned times = 1, std::chrono::seconds limit = std::chrono::seconds(120)) const;
     /// Processes of the instance by program, newest last.
     std::vector<pid_t> processes(std::string_view program) const;
     /// One question to memory, qmgr or resolve.
