@@ -43,7 +43,7 @@ if(POSTHORN_SANITIZE)
     # from them what it removes.
     string(REPLACE "-O1" "-O0" CMAKE_CXX_FLAGS_DEBUG "${CMAKE_CXX_FLAGS_DEBUG}")
   endif()
-  add_compile_options(-fsanitize=${POSTHORN_SANITIZE} -fno-sanitize-recover=all)
+  add_compile_options(-fsanitize=${POSTHORN_SANITIZE} -fno-sanitize-recover=all -fsanitize-ignorelist=${CMAKE_SOURCE_DIR}/cmake/sanitizers.ignore)
   add_link_options(-fsanitize=${POSTHORN_SANITIZE})
 endif()
 if(POSTHORN_FUZZ)
