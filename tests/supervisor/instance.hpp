@@ -23,7 +23,7 @@ public:
     /// With a limit of open files; 0: that of the test.
     void start(unsigned open_files = 0);
     /// The exit status; -1 when it did not end in time.
-    int wait_for_end(std::chrono::seconds limit = std::chrono::seconds(20));
+    int wait_for_end(std::chrono::seconds limit = std::chrono::seconds(120));
     void signal(int number) const;
     pid_t master() const { return master_; }
     /// What master said on standard error.
