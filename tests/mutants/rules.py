@@ -47,6 +47,10 @@ def screen(name, file, rule, broken):
     return ("screen " + name, "receive_test", f"src/journey/receive/screen/{file}.cpp", rule, broken, "screen:*")
 
 
+def storing(name, rule, broken, file="session_storing"):
+    return ("storing " + name, "receive_test", f"src/journey/receive/{file}.cpp", rule, broken, "storing:*")
+
+
 def schedule(name, rule, broken):
     return ("schedule " + name, "schedule_test", SHAPE, rule, broken, "")
 
@@ -293,7 +297,20 @@ RULES = [
     screen("forgets one process's word for another's", "passed", "*into[test] = std::max(*into[test], *from[test]);", "*into[test] = *from[test];"),
     screen("leaves in the file who is forgotten", "kept", "            made->erased.push_back(address);", "            (void)address;"),
     postmaster("hears of a shortage from every session", "src/journey/receive/session.cpp", "if (record_->only_ours()) {", "if (record_->only_ours() && false) {"),
-    postmaster("hears of what came right", "src/journey/receive/session_record.hpp", "void forgive() { found_ = {}; }", "void forgive() {}"),
+    postmaster("hears of what came right", "src/journey/receive/session_record.hpp", "handoff::NotifyClasses forgive() { return std::exchange(found_, {}); }",
+               "handoff::NotifyClasses forgive() { return found_; }"),
+    storing("says 250 before the disk", "while (storing.open > 0 && !co_await cancelled())", "while (storing.open > 100 && !co_await cancelled())"),
+    storing("says 250 of what was not stored", "if (!mail.failure) {", "if (true) {"),
+    storing("answers out of order", "keep_until(mail.at);", "keep_until(0);"),
+    storing("keeps no limit", "storing_->mails.size() < Storing::limit", "storing_->mails.size() < 1000"),
+    storing("takes files along", "content.inline_in_queue() && !input_.empty()", "!input_.empty()"),
+    storing("lets a footer come too late", " && !core_.edits_rejects()", ""),
+    storing("forgives what was not taken", "errors_ += mail.errors + 1;", "errors_ += 1;"),
+    storing("forgives nothing", ".errors = std::exchange(errors_, 0)", ".errors = 0"),
+    storing("counts what was refused as done", "tally_.failed(mail.verb);", ""),
+    storing("keeps back what was decided before", "storing.open > 0 && before > 0", "storing.open > 1000 && before > 0"),
+    storing("reads nothing meanwhile", "if (storing_ && read_unwaited_ < Content::block) {", "if (storing_ && read_unwaited_ > Content::block) {", "session_stream"),
+    storing("records replies before they are said", "if (!storing_)\n            record_->said", "if (true)\n            record_->said", "session_stream"),
     postmaster("reads passwords", "src/journey/receive/session_record.cpp", '"AUTH") ? "AUTH (arguments', '"AUTHX") ? "AUTH (arguments'),
     postmaster("and the sender hear of every delivery", "src/program/services/queue_verdicts.cpp", "active.warned && recipient.notify() == 0", "recipient.notify() == 0"),
     compat("lookups: socketmap is asked in lower case", LOOKUPS, "src/knowledge/tables/sockets.cpp", 'fmt::format("{} {}", map_, key);',

@@ -45,4 +45,12 @@ NotifyClasses NotifyClasses::with(const NotifyClasses& others) const
     return both;
 }
 
+NotifyClasses NotifyClasses::and_also(const NotifyClasses& others) const
+{
+    NotifyClasses either;
+    for (const Named& each : classes)
+        either.*each.member = this->*each.member || others.*each.member;
+    return either;
+}
+
 }  // namespace posthorn::handoff

@@ -12,6 +12,8 @@ struct NotifyClasses {
     static Result<NotifyClasses> parse(std::string_view words);
     /// What both have.
     NotifyClasses with(const NotifyClasses& others) const;
+    /// What either has.
+    NotifyClasses and_also(const NotifyClasses& others) const;
     bool sessions() const { return bounce || data || policy || protocol || resource || software; }
     bool any() const { return bounce || double_bounce || data || delay || policy || protocol || resource || software; }
 

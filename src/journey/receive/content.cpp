@@ -266,7 +266,7 @@ awaitable<void> Content::rewrite(std::string head, std::uint64_t old_head, std::
 
 awaitable<void> Content::seal()
 {
-    if (refusal_ || (!file_ && stored_ <= handoff::inline_content_limit))
+    if (refusal_ || inline_in_queue())
         co_return;
     co_await write_out(false);
     if (refusal_)

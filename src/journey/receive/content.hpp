@@ -65,6 +65,8 @@ public:
     /// What the postmaster should know of it, where the reply does not say: "write queue file: No space left on device".
     const std::string& trouble() const { return trouble_; }
     void refuse(handoff::Refusal refusal);
+    /// It needs no file: the queue takes it as it is, and seal() has nothing to do.
+    bool inline_in_queue() const { return !file_ && stored_ <= handoff::inline_content_limit; }
     /// Octets of the client's, in stored form.
     std::uint64_t size() const { return received_; }
     /// Envelope as the cleaner left it.

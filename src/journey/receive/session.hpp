@@ -1,6 +1,7 @@
 // receive/session.hpp: one client, from the greeting to the disconnect line.
 // Order    a line is taken from the input only when the reply before it is decided. Replies gather in `out_` and leave in one write
-//          when no whole line is in hand, and before anything that may wait.
+//          when no whole line is in hand, and before anything that may wait. While a content is being stored, what the client sent behind it
+//          is read and decided; the replies to that stand behind its own.
 // Ends     a reply 421 or 521, QUIT, a lost connection, a time limit, too many errors. An unfinished message is dropped.
 // Memory   without a transaction a session is this object its stream and the coroutine frames that wait; no buffer.
 #pragma once
@@ -14,6 +15,7 @@
 #include "receive/tally.hpp"
 #include "smtp/command.hpp"
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -78,6 +80,26 @@ private:
         SteadyTime asked_since{};
     };
 
+    /// Contents that are whole and on their way to the disk, while commands behind them are read (RFC 2920 3.2: the replies keep their order).
+    struct Storing {
+        explicit Storing(const Executor& executor) : ended(executor), tasks(executor) {}
+        static constexpr std::size_t limit = 16;  // each is at most handoff::inline_content_limit
+        struct Mail {
+            std::size_t at;                       // where in out_ its reply belongs
+            std::string ok, queue_id;
+            const smtp::Verb* verb;
+            std::unique_ptr<Content> content;
+            std::optional<std::string> sender, recipient;              // for the log, where it is not taken
+            int errors, junk;                     // from before it; they are forgiven where it is taken
+            handoff::NotifyClasses trouble;
+            std::optional<Error> failure;
+        };
+        std::deque<Mail> mails;
+        std::size_t open = 0;                     // of which the queue has not said what became of them
+        Signal ended;
+        TaskGroup tasks;
+    };
+
     /// Mail filters of the session, and what their macros say.
     struct Milters {
         Milters(std::vector<milter::Spec> specs, const milter::Options& options, milter::Surroundings::Connect connect, milter::MacroValues values,
@@ -107,6 +129,7 @@ private:
     void transcript(char direction, std::string_view text);
     std::string namaddr() const;
     std::string mail_for_log(const std::string* recipient) const;
+    void log_about(std::string_view queue_id, std::string_view what, std::string_view where, std::string_view text);
     void obey(policy::Ruling ruling);
     policy::Effects early_effects() const;
 
@@ -114,6 +137,7 @@ private:
     /// At most so many octets.
     awaitable<bool> fill(std::size_t most = std::string::npos);
     awaitable<bool> flush();
+    awaitable<bool> transmit(std::string text);
     bool poll_early_input(std::string_view after);
     void say(std::string_view reply, bool by_rule = false);
     void say(const smtp::Reply& reply);
@@ -194,10 +218,16 @@ private:
     awaitable<bool> bdat(std::string arguments, std::string line);
     awaitable<bool> skip_chunk(std::uint64_t octets);
     awaitable<bool> skip_refused_chunk(smtp::Command command);
-    awaitable<bool> accept(std::unique_ptr<Content> content, std::string ok_prefix, bool bare_lf);
+    awaitable<bool> accept(std::unique_ptr<Content> content, std::string ok_prefix, bool bare_lf, const smtp::Verb& verb);
     std::unique_ptr<Content> begin_content();
     bool refuse_content(const handoff::Refusal& refusal);
     void warn_of(const Content& content);
+    // session_storing.cpp
+    bool may_read_on(const Content& content) const;
+    void store_meanwhile(handoff::Envelope envelope, std::unique_ptr<Content> content, std::string ok, const smtp::Verb& verb);
+    awaitable<void> store(Storing::Mail& mail, handoff::Envelope envelope, handoff::Content content);
+    awaitable<bool> end_storing();
+    void conclude(Storing::Mail& mail);
 
     Server::Core& core_;
     std::unique_ptr<net::Stream> stream_;
@@ -207,6 +237,7 @@ private:
     std::vector<std::pair<std::size_t, std::size_t>> rejects_;     // in out_: 4xx and 5xx replies that a filter or a footer waits for
     policy::Facts facts_;
     std::unique_ptr<Transaction> transaction_;
+    std::unique_ptr<Storing> storing_;
     std::unique_ptr<TlsFacts> tls_;
     std::unique_ptr<Milters> milters_;
     std::unique_ptr<std::string> denied_;         // smtpd_delay_reject = no: the client was refused at connect

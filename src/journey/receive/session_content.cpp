@@ -172,11 +172,11 @@ awaitable<bool> Session::data(std::string arguments)
     in_content_ = false;
     where_ = "END-OF-MESSAGE";
     transaction_->size = content_octets_;
-    co_return co_await accept(std::move(content), "250 2.0.0 Ok: queued as", reader.bare_lf());
+    co_return co_await accept(std::move(content), "250 2.0.0 Ok: queued as", reader.bare_lf(), smtp::verb(smtp::VerbId::data));
 }
 
 // The message is whole. Whatever happens, the transaction ends with this reply.
-awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok_prefix, bool bare_lf)
+awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok_prefix, bool bare_lf, const smtp::Verb& verb)
 {
     if (bare_lf) {
         bare_lf_seen_ = true;
@@ -209,7 +209,8 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         }
     }
     const bool discard = transaction_->effects.discard || content->discard() || (milters_ && content->envelope().recipients().empty());
-    if (!content->refusal() && !discard) {
+    const bool meanwhile = !discard && may_read_on(*content);
+    if (!content->refusal() && !discard && !meanwhile) {
         if (!co_await flush()) {
             end_transaction();
             co_return false;
@@ -233,6 +234,10 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
             envelope.set_redirect(effects.redirect);
         if (!effects.filter.empty())
             envelope.set_filter(effects.filter);
+        if (meanwhile) {
+            store_meanwhile(std::move(envelope), std::move(content), fmt::format("{} {}", ok_prefix, queue_id), verb);
+            co_return true;
+        }
         const auto stored = co_await core_.outside.queue.enqueue(std::move(envelope), content->take_content());
         if (!stored) {
             core_.outside.log.warning("{}: {}", queue_id, stored.error().text());
@@ -400,7 +405,7 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
     const bool bare_lf = transaction.line_ends->bare_lf();
     transaction.size = transaction.chunk_octets;
     const std::string ok = fmt::format("250 2.0.0 Ok: {} bytes queued as", transaction.chunk_octets);
-    co_return co_await accept(std::move(transaction.content), ok, bare_lf);
+    co_return co_await accept(std::move(transaction.content), ok, bare_lf, smtp::verb(smtp::VerbId::bdat));
 }
 
 }  // namespace posthorn::receive

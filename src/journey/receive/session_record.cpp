@@ -49,10 +49,14 @@ void SessionRecord::heard(std::string_view command)
     add("In:  ", iequals(smtp::split_command(command).word, "AUTH") ? "AUTH (arguments are left out)" : command);
 }
 
-void SessionRecord::said(std::string_view reply, bool by_rule, std::string_view state)
+void SessionRecord::said(std::string_view replies)
 {
-    for (const std::string_view line : split(reply, "\r\n"))
+    for (const std::string_view line : split(replies, "\r\n"))
         add("Out: ", line);
+}
+
+void SessionRecord::decided(std::string_view reply, bool by_rule, std::string_view state)
+{
     if (reply.size() > 3 && (reply.front() == '4' || reply.front() == '5'))
         if (const Class trouble = by_rule ? class_of_ruling(reply) : class_of(reply, state))
             found_.*trouble = true;

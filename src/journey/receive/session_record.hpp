@@ -7,6 +7,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace posthorn::receive {
 
@@ -17,8 +18,12 @@ public:
     explicit SessionRecord(const handoff::NotifyClasses& wanted) : wanted_(wanted) {}
     void heard(std::string_view command);
     /// A reply, perhaps of several lines; `by_rule`: a restriction or a Milter decided it. `state`: the command, as in the log.
-    void said(std::string_view reply, bool by_rule, std::string_view state);
-    void forgive() { found_ = {}; }
+    void decided(std::string_view reply, bool by_rule, std::string_view state);
+    void said(std::string_view replies);
+    /// What trouble there was; from here on there was none.
+    handoff::NotifyClasses forgive() { return std::exchange(found_, {}); }
+    /// It is not forgiven.
+    void remember(const handoff::NotifyClasses& trouble) { found_ = found_.and_also(trouble); }
 
     /// Is there trouble of a class that the postmaster wants to hear of?
     bool worth_telling() const { return found_.with(wanted_).any(); }

@@ -64,16 +64,22 @@ awaitable<bool> Session::flush()
 {
     if (transaction_ && !transaction_->asked.empty())
         co_await ask_filter(false);
+    if (storing_ && !co_await end_storing())
+        co_return false;
     if (out_.empty())
         co_return true;
     if (!rejects_.empty())
         co_await edit_rejects();
+    co_return co_await transmit(std::exchange(out_, {}));
+}
+
+awaitable<bool> Session::transmit(std::string text)
+{
     if (!stream_)
         co_return false;
     // The replies have a limit of their own: what was spent on deciding them is not the client's. The last words have little.
     const bool leaving = dismissed_ || end_ == End::timeout || end_ == End::hangup;
     stream_->expires_after(leaving ? std::min(core_.pace().timeout, std::chrono::seconds{5}) : core_.pace().timeout);
-    const std::string text = std::exchange(out_, {});
     if (debug_)
         transcript('>', text);
     const auto written = co_await stream_->write(text);
@@ -88,6 +94,15 @@ awaitable<bool> Session::flush()
 // Sends what is to be said, then waits for more. An idle session waits without a buffer, and may be asked to go.
 awaitable<bool> Session::fill(std::size_t most)
 {
+    if (storing_ && read_unwaited_ < Content::block) {
+        // What the client has sent meanwhile need not wait for the disk.
+        const std::span<char> room = input_.room(in_content_);
+        if (const net::Io io = stream_->try_read(room.first(std::min(room.size(), most))); io.state == net::Io::State::done && io.octets > 0) {
+            read_unwaited_ += io.octets;
+            input_.added(io.octets);
+            co_return true;
+        }
+    }
     if (!co_await flush())
         co_return false;
     if (end_ != End::none)
@@ -183,8 +198,11 @@ void Session::say(std::string_view reply, bool by_rule)
         }
     if (core_.edits_rejects() && (reply.starts_with('4') || reply.starts_with('5')))
         rejects_.emplace_back(begin, reply.size());
-    if (record_)
-        record_->said(std::string_view(out_).substr(begin), by_rule, where_);
+    if (record_) {
+        record_->decided(std::string_view(out_).substr(begin), by_rule, where_);
+        if (!storing_)
+            record_->said(std::string_view(out_).substr(begin));
+    }
     out_ += "\r\n";
     if ((reply.starts_with("421") || reply.starts_with("521")) && end_ == End::none)
         end_ = End::hangup;

@@ -32,15 +32,22 @@ struct FakeQueue final : handoff::Queue {
     awaitable<Result<void>> enqueue(handoff::Envelope envelope, handoff::Content content) override
     {
         ++asked;
+        const std::string id = envelope.queue_id();
+        if (wait)
+            co_await wait(id);
         if (failure)
             co_return *failure;
+        if (refused.contains(id))
+            co_return Error{"write queue file: No space left on device", "4.3.1"};
         stored.emplace_back(std::move(envelope), std::move(content));
         co_return Result<void>{};
     }
 
     bool no_ids = false;
     int ids = 0, asked = 0;
+    std::function<awaitable<void>(std::string)> wait;     // before the answer about this queue id
     std::optional<Error> failure;
+    std::set<std::string> refused;                        // queue ids
     std::vector<std::pair<handoff::Envelope, handoff::Content>> stored;
 };
 
