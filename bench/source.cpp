@@ -4,7 +4,9 @@
 //     --per-session N   messages on one connection, 0: as many as there are (1)
 //     --octets N        of a message (4096)              --recipients N    of a message (1)
 //     --send HOW        turns: one command, one wait;  group: MAIL RCPT DATA together, content and QUIT together;
-//                       ahead: the next group behind the content (group)
+//                       ahead: the next group behind the content;
+//                       chunks: MAIL RCPT BDAT and the content (RFC 3030), --unanswered of them before a reply has come (group)
+//     --unanswered N    messages of a session, chunks (8)
 //     --run N           of the marks (1)                 --to TEXT         recipient, %n: message, %r: recipient, %d: see below
 //     --domains N       %d is the message number modulo N (1)
 //     --tls 1           by STARTTLS (0)
@@ -20,6 +22,7 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -29,11 +32,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-enum class Send { turns, group, ahead };
+enum class Send { turns, group, ahead, chunks };
 enum class Awaits : std::uint8_t { greeting, ehlo, starttls, mail, rcpt, data, content, quit };
 
 struct Options {
-    std::size_t sessions = 20, messages = 1000, per_session = 1, octets = 4096, recipients = 1, domains = 1;
+    std::size_t sessions = 20, messages = 1000, per_session = 1, octets = 4096, recipients = 1, domains = 1, unanswered = 8;
     unsigned run = 1;
     Send send = Send::group;
     bool tls = false;
@@ -50,8 +53,9 @@ struct Session {
     std::size_t sent = 0;                         // messages on this connection
     std::size_t connection = 0;
     std::size_t recipients_said = 0;              // turns
+    std::size_t unanswered = 0;                   // chunks
     Clock::time_point ended;                      // the last octet of the content was handed to the kernel
-    bool has_next = false, wants_write = false, content_waits = false, refused = false, next_refused = false;
+    bool has_next = false, wants_write = false, content_waits = false, refused = false, greeted = false, quit = false;
 };
 
 class Source {
@@ -69,6 +73,10 @@ public:
         while (body_.size() % 32 != 0)
             body_.insert(0, 1, 'x');
         body_hash_.feed(body_);
+        for (std::size_t at = 0, end = 0; at < body_.size(); at = end) {
+            end = body_.find('\n', at) + 1;
+            plain_body_ += std::string_view(body_).substr(at, end - at).substr(body_[at] == '.' ? 1 : 0);
+        }
     }
 
     void run()
@@ -122,7 +130,7 @@ private:
     void cut_off(Session& session)
     {
         if (session.awaited.empty() || session.awaited.front() != Awaits::quit)
-            lost_ += 1 + (session.has_next ? 1 : 0);
+            lost_ += options_.send == Send::chunks ? std::max<std::size_t>(session.unanswered, 1) : session.has_next ? 2 : 1;
         over(session);
     }
 
@@ -168,6 +176,8 @@ private:
                 return;                           // it ended, and another began in its place
         }
         session.in.erase(0, at);
+        if (options_.send == Send::chunks && session.greeted)
+            send_chunks(session);
         if (!session.out.empty() || session.content_waits)
             push(session);
     }
@@ -184,7 +194,8 @@ private:
         case Awaits::ehlo:
             if (options_.tls && !session.wire.secured())
                 return say(session, "STARTTLS\r\n", Awaits::starttls);
-            return begin(session, session.message);
+            session.greeted = true;
+            return options_.send == Send::chunks ? void() : begin(session, session.message);
         case Awaits::starttls:
             if (!ok)
                 give_up("source: STARTTLS was refused");
@@ -233,6 +244,10 @@ private:
     /// The reply to a content is there.
     void after(Session& session)
     {
+        if (options_.send == Send::chunks) {
+            --session.unanswered;
+            return;                               // take() goes on when it has heard all there is
+        }
         if (session.has_next) {
             session.message = session.next;
             session.has_next = false;
@@ -263,7 +278,23 @@ private:
             return;
         for (std::size_t i = 0; i < options_.recipients; ++i)
             say_recipient(session, message);
-        say(session, "DATA\r\n", Awaits::data);
+        if (options_.send != Send::chunks)
+            say(session, "DATA\r\n", Awaits::data);
+    }
+
+    void send_chunks(Session& session)
+    {
+        while (session.unanswered < options_.unanswered && (session.sent == 0 || may_go_on(session))) {
+            const std::size_t message = session.sent == 0 ? session.message : begun_++;
+            begin(session, message);
+            char header[320], tail[24];
+            const Frame frame = frame_of(message, header, tail);
+            say(session, "BDAT " + std::to_string(frame.header.size() + plain_body_.size() + frame.tail.size()) + " LAST\r\n", Awaits::content);
+            ((session.out += frame.header) += plain_body_) += frame.tail;
+            ++session.unanswered;
+        }
+        if (!may_go_on(session) && !std::exchange(session.quit, true))
+            say(session, "QUIT\r\n", Awaits::quit);
     }
 
     void say_recipient(Session& session) { say_recipient(session, session.message); }
@@ -285,6 +316,22 @@ private:
         say(session, ">\r\n", Awaits::rcpt);
     }
 
+    struct Frame {
+        std::string_view header, tail;            // around the body
+    };
+
+    Frame frame_of(std::size_t message, std::span<char> header, std::span<char> tail) const
+    {
+        const int tail_size = std::snprintf(tail.data(), tail.size(), "%016zx\r\n", message);
+        const std::uint64_t hash = Hash{body_hash_}.feed({tail.data(), static_cast<std::size_t>(tail_size)}).value();
+        const int header_size = std::snprintf(
+            header.data(), header.size(),
+            "X-Bench: %x %zx %llx\r\nFrom: <sender@source.test>\r\nTo: recipients:;\r\nSubject: message %zu of run %u\r\n"
+            "Date: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <%u.%zu@source.test>\r\n\r\n",
+            options_.run, message, static_cast<unsigned long long>(hash), message, options_.run, options_.run, message);
+        return {{header.data(), static_cast<std::size_t>(header_size)}, {tail.data(), static_cast<std::size_t>(tail_size)}};
+    }
+
     /// What waits, with as few system calls as the kernel allows.
     void push(Session& session)
     {
@@ -297,13 +344,7 @@ private:
         std::string behind;
         const bool content = std::exchange(session.content_waits, false);
         if (content) {
-            const int tail_size = std::snprintf(tail, sizeof tail, "%016zx\r\n.\r\n", session.message);
-            const std::uint64_t hash = Hash{body_hash_}.feed({tail, 18}).value();
-            const int header_size = std::snprintf(
-                header, sizeof header,
-                "X-Bench: %x %zx %llx\r\nFrom: <sender@source.test>\r\nTo: recipients:;\r\nSubject: message %zu of run %u\r\n"
-                "Date: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <%u.%zu@source.test>\r\n\r\n",
-                options_.run, session.message, static_cast<unsigned long long>(hash), session.message, options_.run, options_.run, session.message);
+            const Frame frame = frame_of(session.message, header, tail);
             session.awaited.push_back(Awaits::content);
             std::string before = std::exchange(session.out, {});
             if (options_.send == Send::ahead && may_go_on(session)) {
@@ -314,12 +355,14 @@ private:
                 say(session, "QUIT\r\n", Awaits::quit);
             }
             behind = std::exchange(session.out, std::move(before));
-            pieces[1] = {header, static_cast<std::size_t>(header_size)};
+            pieces[1] = {header, frame.header.size()};
             pieces[2] = {body_.data(), body_.size()};
-            pieces[3] = {tail, static_cast<std::size_t>(tail_size)};
+            pieces[3] = {tail, frame.tail.size()};
             count = 4;
         }
         std::string last(tail, content ? pieces[3].iov_len : 0);
+        if (content)
+            last += ".\r\n";
         last += behind;
         if (content)
             pieces[3] = {last.data(), last.size()};
@@ -364,7 +407,7 @@ private:
     sockaddr_in where_;
     int epoll_;
     SSL_CTX* tls_ = options_.tls ? tls_context(false) : nullptr;
-    std::string body_;
+    std::string body_, plain_body_;               // dots stuffed, and not
     Hash body_hash_;
     std::vector<std::unique_ptr<Session>> sessions_;
     std::vector<char> room_ = std::vector<char>(64 * 1024);
@@ -402,6 +445,8 @@ int main(int argc, char** argv)
             options.octets = count();
         else if (word == "--recipients")
             options.recipients = count();
+        else if (word == "--unanswered")
+            options.unanswered = std::max<std::size_t>(count(), 1);
         else if (word == "--domains")
             options.domains = std::max<std::size_t>(count(), 1);
         else if (word == "--tls")
@@ -410,14 +455,14 @@ int main(int argc, char** argv)
             options.run = number<unsigned>(value, "--run");
         else if (word == "--to")
             options.to = value;
-        else if (word == "--send" && (value == "turns" || value == "group" || value == "ahead"))
-            options.send = value == "turns" ? Send::turns : value == "group" ? Send::group : Send::ahead;
+        else if (word == "--send" && (value == "turns" || value == "group" || value == "ahead" || value == "chunks"))
+            options.send = value == "turns" ? Send::turns : value == "group" ? Send::group : value == "ahead" ? Send::ahead : Send::chunks;
         else
             give_up("source: no such option: " + word + " " + std::string(value));
     }
     if (where.empty())
         give_up(
-            "usage: source [--sessions N] [--messages N] [--per-session N] [--octets N] [--recipients N] [--send turns|group|ahead] [--run N] [--to TEXT] "
+            "usage: source [--sessions N] [--messages N] [--per-session N] [--octets N] [--recipients N] [--send turns|group|ahead|chunks] [--unanswered N] [--run N] [--to TEXT] "
             "[--domains N] [--tls 0|1] ADDRESS:PORT");
     if (options.messages > most_messages)
         give_up("source: at most " + std::to_string(most_messages) + " messages");
