@@ -535,9 +535,14 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         log_.warning("{}: the {} process ended during delivery: {}", active_.at(key).envelope.queue_id(), transport, reply.error().text());
         put_all_off("4.3.0", "unknown mail transport error");
     }
-    complete(verdicts, request.recipients);
-    if (crashed)
+    if (auto missing = without_verdict(verdicts, request.recipients); !missing.empty()) {
+        log_own(active_.at(key), missing, "error");
+        std::ranges::move(missing, std::back_inserter(verdicts));
+    }
+    if (crashed) {
         note_crash(active_.at(key), verdicts);
+        log_own(active_.at(key), verdicts, "error");
+    }
     carried_ -= carried;
     const bool done = scheduler_.finished(request.attempt, news, reason);
     pump();                                                     // the slot is free; the verdict need not be on disk for the next to go
@@ -568,13 +573,15 @@ awaitable<Result<handoff::Verdicts>> QueueManager::beyond_the_connection(Key key
     co_return lost;
 }
 
-/// One verdict per recipient, whatever the process said: what is missing is deferred, what was not asked is dropped.
-void QueueManager::complete(std::vector<Verdict>& verdicts, const std::vector<std::uint32_t>& recipients) const
+/// One verdict per recipient, whatever the process said: what was not asked is dropped from `verdicts`, what is missing is deferred by these.
+std::vector<Verdict> QueueManager::without_verdict(std::vector<Verdict>& verdicts, const std::vector<std::uint32_t>& recipients) const
 {
     std::unordered_set<std::uint32_t> open(recipients.begin(), recipients.end());
     std::erase_if(verdicts, [&](const Verdict& verdict) { return open.erase(verdict.recipient()) == 0; });
+    std::vector<Verdict> missing;
     for (const std::uint32_t index : open)
-        verdicts.push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, "4.3.0", "the delivery process gave no verdict"));
+        missing.push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, "4.3.0", "the delivery process gave no verdict"));
+    return missing;
 }
 
 void QueueManager::note_crash(Active& active, std::vector<Verdict>& verdicts)

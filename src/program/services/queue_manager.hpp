@@ -151,7 +151,7 @@ private:
     static void confirm(ipc::Channel& worker, std::uint64_t attempt);
     awaitable<void> suspend(schedule::Suspended suspended);
     awaitable<Result<void>> attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors);
-    void complete(std::vector<handoff::Verdict>& verdicts, const std::vector<std::uint32_t>& recipients) const;
+    std::vector<handoff::Verdict> without_verdict(std::vector<handoff::Verdict>& verdicts, const std::vector<std::uint32_t>& recipients) const;
     void note_crash(Active& active, std::vector<handoff::Verdict>& verdicts);
 
     handoff::Verdict own_verdict(std::uint32_t recipient, handoff::Outcome outcome, std::string status, std::string text) const;

@@ -218,6 +218,24 @@ TEST_CASE_FIXTURE(Fixture, "queue: mail in the hands of a process that ends is t
     CHECK(worker.requests.size() == 4);
     CHECK(in_queue() == 1);
     CHECK(queue->waiting() == 1);
+    CHECK_FALSE(logged("to=<u@there.test>"));                  // the process says that of what it delivered
+    CHECK(std::ranges::count_if(sink->lines, [](const std::string& line) {
+              return line.contains("postfix/error: ") && line.contains("to=<killer@there.test>, relay=none, ") &&
+                     line.ends_with("dsn=4.3.0, status=deferred (unknown mail transport error)");
+          }) == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: a recipient that the delivery process says nothing of is deferred, and the log says why")
+{
+    worker.amend = [](const std::string&, handoff::Verdicts& reply) { reply.mutable_verdicts()->RemoveLast(); };
+    enqueue({"first@there.test", "second@there.test"});
+    settle();
+    CHECK(worker.delivered_to.size() == 2);
+    CHECK(in_queue() == 1);
+    CHECK(queue->counts().deferred == 1);
+    CHECK(logged("to=<second@there.test>"));
+    CHECK(logged("dsn=4.3.0, status=deferred (the delivery process gave no verdict)"));
+    CHECK_FALSE(logged("to=<first@there.test>"));
 }
 
 TEST_CASE_FIXTURE(Fixture, "queue: a restarted manager takes the verdict of a delivery that outlived the one before, and does not deliver again")
