@@ -10,7 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
+#include <string_view>
 
 namespace posthorn::commands {
 
@@ -73,6 +76,37 @@ private:
     std::vector<std::string> warnings_;
 };
 
+// They need no process: qmgr does what they say.
+constexpr std::string_view own_transports[] = {"error", "retry", "discard"};
+
+constexpr std::string_view transport_parameters[] = {"local_transport",
+                                                     "virtual_transport",
+                                                     "relay_transport",
+                                                     "default_transport",
+                                                     "address_verify_local_transport",
+                                                     "address_verify_virtual_transport",
+                                                     "address_verify_relay_transport",
+                                                     "address_verify_default_transport",
+                                                     "best_mx_transport",
+                                                     "fallback_transport",
+                                                     "mailbox_transport"};
+
+/// What main.cf sends to a service that master.cf does not have.
+void find_missing_services(const config::Snapshot& snapshot, const std::vector<std::string>& services, std::vector<std::string>& warnings)
+{
+    for (const std::string_view name : transport_parameters) {
+        const config::Definition* const written = snapshot.definition(name);
+        if (!written)
+            continue;
+        const std::string value = snapshot.text(name), service = value.substr(0, value.find(':'));
+        if (service.empty() || std::ranges::find(services, service) != services.end() ||
+            std::ranges::find(own_transports, service) != std::end(own_transports))
+            continue;
+        warnings.push_back(
+            fmt::format("{}: {}: {}/master.cf has no service {}: mail for it waits", written->place(), name, snapshot.config_directory(), service));
+    }
+}
+
 }  // namespace
 
 std::vector<std::string> parameter_warnings(const config::Snapshot& snapshot)
@@ -86,7 +120,10 @@ std::vector<std::string> parameter_warnings(const config::Snapshot& snapshot)
             if (line.type == config::Transport::unix_stream)
                 transports.push_back(line.name);
         }
-    return catalogue::unserved(snapshot, transports, overrides);
+    std::vector<std::string> warnings = catalogue::unserved(snapshot, transports, overrides);
+    if (master_cf)
+        find_missing_services(snapshot, transports, warnings);
+    return warnings;
 }
 
 std::vector<std::string> permission_warnings(const config::Snapshot& snapshot) { return Permissions(snapshot).look(); }
