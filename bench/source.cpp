@@ -324,11 +324,11 @@ private:
     {
         const int tail_size = std::snprintf(tail.data(), tail.size(), "%016zx\r\n", message);
         const std::uint64_t hash = Hash{body_hash_}.feed({tail.data(), static_cast<std::size_t>(tail_size)}).value();
-        const int header_size = std::snprintf(
-            header.data(), header.size(),
-            "X-Bench: %x %zx %llx\r\nFrom: <sender@source.test>\r\nTo: recipients:;\r\nSubject: message %zu of run %u\r\n"
-            "Date: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <%u.%zu@source.test>\r\n\r\n",
-            options_.run, message, static_cast<unsigned long long>(hash), message, options_.run, options_.run, message);
+        const int header_size =
+            std::snprintf(header.data(), header.size(),
+                          "X-Bench: %x %zx %llx\r\nFrom: <sender@source.test>\r\nTo: recipients:;\r\nSubject: message %zu of run %u\r\n"
+                          "Date: Mon, 23 Nov 2026 12:00:00 +0000\r\nMessage-ID: <%u.%zu@source.test>\r\n\r\n",
+                          options_.run, message, static_cast<unsigned long long>(hash), message, options_.run, options_.run, message);
         return {{header.data(), static_cast<std::size_t>(header_size)}, {tail.data(), static_cast<std::size_t>(tail_size)}};
     }
 

@@ -25,7 +25,7 @@ class Handler:
         if b"crash" in envelope.content:
             os._exit(1)
         def hand_in():
-            with smtplib.SMTP("127.0.0.1", back, timeout=PATIENCE) as client:
+            with smtplib.SMTP("127.0.0.1", back, timeout=240) as client:
                 client.ehlo("filter.test")
                 for claims in getattr(session, "xforward", []):
                     client.docmd("XFORWARD", claims)

@@ -88,7 +88,7 @@ class Rewriting(Journey):
                     client.sendmail("sender@example.com", ["user@there.test"], message)
             thread = threading.Thread(target=hand_in)
             thread.start()
-            thread.join(30)
+            thread.join(PATIENCE)
             return "250 2.0.0 Ok: filtered"
         scanner = self.sink({"DOT": again})
         posthorn = self.instance({"content_filter": f"scan:[127.0.0.1]:{scanner.port}"}, relay=sink.port, start=False)

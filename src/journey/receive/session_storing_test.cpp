@@ -37,12 +37,14 @@ std::string stored_reply(int number)
 
 /// The queue answers about a message when it is let go.
 struct Slow {
-    explicit Slow(House& in, std::vector<std::pair<std::string, std::string>> = {}) : house(in), changed(in.loop.get_executor())
+    explicit Slow(House& in) : house(in), changed(in.loop.get_executor())
     {
-        house.queue.wait = [this](std::string id) -> awaitable<void> {
-            while (!gone.contains(id) && !all && !co_await cancelled())
-                co_await changed.wait();
-        };
+        house.queue.wait = [this](std::string id) { return held(std::move(id)); };
+    }
+    awaitable<void> held(std::string id)
+    {
+        while (!gone.contains(id) && !all && !co_await cancelled())
+            co_await changed.wait();
     }
     void let_go(std::string id)
     {
@@ -98,7 +100,7 @@ TEST_CASE("storing: the next envelope behind a content waits for no disk")
     talk("EHLO client.test");
     CHECK(has(talk.send(envelope + "DATA\r\n"), "354 "));
     CHECK(talk.send("Subject: 1\r\n\r\n.\r\n" + envelope + "RCPT TO:<nobody@example.test>\r\nDATA\r\n").empty());
-    CHECK(house.whole_log().find("RCPT from client.test[192.0.2.1]: 550 5.1.1 <nobody@example.test>") != std::string::npos);     // it was looked at
+    CHECK(house.whole_log().find("RCPT from client.test[192.0.2.1]: 550 5.1.1 <nobody@example.test>") != std::string::npos);  // it was looked at
     slow.let_go("Q1");
     const std::string said = talk.receive();
     CHECK(said.starts_with("250 2.0.0 Ok: queued as Q1\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n550 5.1.1 <nobody@example.test>"));
@@ -188,7 +190,7 @@ TEST_CASE("storing: what does not fit into one buffer is read meanwhile too")
     for (int number = 1; number <= 10; ++number)
         sent += envelope + fmt::format("BDAT {} LAST\r\n", text.size()) + text;
     (void)talk.send(sent);
-    CHECK(house.queue.asked >= 6);                                       // a buffer holds four
+    CHECK(house.queue.asked >= 6);  // a buffer holds four
     slow.let_all_go();
     CHECK(house.queue.stored.size() == 10);
 }
@@ -275,8 +277,10 @@ TEST_CASE("storing: the postmaster's copy has the replies as they went out")
     talk("QUIT");
     REQUIRE(house.postmaster.told.size() == 1);
     const std::string text = house.postmaster.told.front().transcript();
-    CHECK(text.find("In:  FOO\nOut: 500 5.5.2 Error: command not recognized\nIn:  MAIL FROM:<a@b.test>\nOut: 250 2.1.0 Ok\nIn:  RCPT TO:<user@example.test>\n"
-                    "Out: 250 2.1.5 Ok\nIn:  BDAT 20 LAST\nIn:  MAIL FROM:<a@b.test>\nIn:  RCPT TO:<user@example.test>\nIn:  BDAT 20 LAST\nIn:  BAR\n"
-                    "Out: 250 2.0.0 Ok: 20 bytes queued as Q1\nOut: 250 2.1.0 Ok\nOut: 250 2.1.5 Ok\nOut: 250 2.0.0 Ok: 20 bytes queued as Q2\n"
-                    "Out: 500 5.5.2 Error: command not recognized\n") != std::string::npos);
+    CHECK(
+        text.find(
+            "In:  FOO\nOut: 500 5.5.2 Error: command not recognized\nIn:  MAIL FROM:<a@b.test>\nOut: 250 2.1.0 Ok\nIn:  RCPT TO:<user@example.test>\n"
+            "Out: 250 2.1.5 Ok\nIn:  BDAT 20 LAST\nIn:  MAIL FROM:<a@b.test>\nIn:  RCPT TO:<user@example.test>\nIn:  BDAT 20 LAST\nIn:  BAR\n"
+            "Out: 250 2.0.0 Ok: 20 bytes queued as Q1\nOut: 250 2.1.0 Ok\nOut: 250 2.1.5 Ok\nOut: 250 2.0.0 Ok: 20 bytes queued as Q2\n"
+            "Out: 500 5.5.2 Error: command not recognized\n") != std::string::npos);
 }

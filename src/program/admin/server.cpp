@@ -78,7 +78,7 @@ awaitable<void> Server::serve(std::unique_ptr<net::Stream> stream)
 awaitable<void> Server::finish()
 {
     ending_ = true;
-    for (const SteadyTime end = clock_.steady() + guest_time; !streams_.empty() && clock_.steady() < end;)
+    for (const SteadyTime end = clock_.steady() + options_.guest_time; !streams_.empty() && clock_.steady() < end;)
         (void)co_await left_.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - clock_.steady()));
     for (net::Stream* const stream : std::list(idle_))         // they leave the list
         stream->close();
@@ -136,7 +136,7 @@ awaitable<void> Server::converse(net::Stream& stream)
     guest.emplace(*this, stream, !access_.admits(stream.peer()));
     if (!come_in(*guest))
         co_return;
-    const auto patience = [&] { return guest || ending_ ? std::min(options_.timeout, guest_time) : options_.timeout; };
+    const auto patience = [&] { return guest || ending_ ? std::min(options_.timeout, options_.guest_time) : options_.timeout; };
     const auto last_words = [&](Answer answer, bool head = false) { return say(stream, std::move(answer), patience(), false, head); };
     if (guest->stranger)
         co_return co_await last_words(error_answer(403, "this address is none of admin_clients"));

@@ -32,6 +32,7 @@ struct ServerOptions {
     Limits limits;
     std::size_t connections = 50;  // that have asked something they may ask
     std::chrono::milliseconds timeout{30'000};
+    std::chrono::milliseconds guest_time{2000};  // for the request of who has asked nothing yet, and of who is here at the end
     std::chrono::milliseconds question = longest_question;  // with its wait for a turn
 };
 
@@ -43,7 +44,6 @@ public:
     Server(Server&&) = delete;
 
     static constexpr std::size_t guests_at_once = 20;
-    static constexpr std::chrono::milliseconds guest_time{2000};
 
     /// The whole life of one connection.
     awaitable<void> serve(std::unique_ptr<net::Stream> stream);
