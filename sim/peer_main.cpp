@@ -110,24 +110,23 @@ int peer_main(int argc, char** argv)
         return peer.play(std::move(stream));
     });
     accepting = &listener;
+    asio::signal_set stop(loop, SIGINT, SIGTERM);
     fmt::print("* {} listens at {}\n", name, listener.endpoint().text());
     std::fflush(stdout);
-    asio::signal_set stop(loop, SIGINT, SIGTERM);
+    // Not a race between the signal and the clock: both come at once to who had no processor for a while, and the loser is forgotten.
+    bool stopped = false;
+    stop.async_wait([&](const boost::system::error_code& error, int) { stopped = !error; });
     asio::co_spawn(
         loop,
-        [](asio::signal_set& signals, net::Listener& server, std::uint64_t sessions, std::uint64_t& begun) -> awaitable<void> {
+        [](asio::signal_set& signals, net::Listener& server, std::uint64_t sessions, std::uint64_t& begun, bool& told) -> awaitable<void> {
             // Ends with a signal, or when the asked number of sessions is over.
-            while (sessions == 0 || begun < sessions) {
-                asio::steady_timer tick(signals.get_executor(), std::chrono::milliseconds(50));
-                auto which = co_await asio::experimental::make_parallel_group(signals.async_wait(asio::deferred), tick.async_wait(asio::deferred))
-                                 .async_wait(asio::experimental::wait_for_one(), use_awaitable);
-                if (std::get<0>(which)[0] == 0) {
-                    co_await server.close();
-                    co_return;
-                }
-            }
+            while (!told && (sessions == 0 || begun < sessions))
+                co_await sleep_for(std::chrono::milliseconds(50));
+            if (told)
+                co_return co_await server.close();
+            signals.clear();                                   // from here on a signal ends the process
             co_await server.drain();
-        }(stop, listener, limit, taken),
+        }(stop, listener, limit, taken, stopped),
         [](std::exception_ptr failure) {
             if (failure)
                 std::rethrow_exception(failure);

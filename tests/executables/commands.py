@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -241,6 +242,19 @@ class Commands(unittest.TestCase):
         for said in (b"main.cf, line ", b": best_mx_transport: " + str(self.home / "conf").encode() + b"/master.cf has no service nowhere: mail for it waits",
                      b"qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served", b"unused parameter: nonsense=1", b"group or other writable: " + self.conf.encode()):
             self.assertIn(said, got.stderr)
+
+    def test_a_peer_that_had_no_processor_for_a_while_ends_when_it_is_told(self):
+        for _ in range(10):
+            peer = subprocess.Popen([str(BIN / "posthorn"), "peer", "pix"], stdout=subprocess.PIPE)
+            peer.stdout.readline()
+            for signal_number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGCONT):
+                os.kill(peer.pid, signal_number)
+                time.sleep(0.12 if signal_number == signal.SIGSTOP else 0)
+            try:
+                self.assertEqual(peer.wait(60), 0)
+            finally:
+                peer.kill()
+                peer.stdout.close()
 
     def test_version(self):
         got = self.run_(["posthorn", "--version"])
