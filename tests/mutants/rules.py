@@ -303,6 +303,7 @@ RULES = [
     storing("says 250 of what was not stored", "if (!mail.failure) {", "if (true) {"),
     storing("answers out of order", "keep_until(mail.at);", "keep_until(0);"),
     storing("keeps no limit", "storing_->mails.size() < Storing::limit", "storing_->mails.size() < 1000"),
+    storing("spends the memory of others", " && core_.ceiling.used() < core_.ceiling.limit() / 2", ""),
     storing("takes files along", "content.inline_in_queue() && !input_.empty()", "!input_.empty()"),
     storing("lets a footer come too late", " && !core_.edits_rejects()", ""),
     storing("forgives what was not taken", "errors_ += mail.errors + 1;", "errors_ += 1;"),

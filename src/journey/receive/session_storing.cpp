@@ -10,11 +10,12 @@
 
 namespace posthorn::receive {
 
-/// Is there anything to read meanwhile? QUIT is not worth the trouble. What is in a file waits for its own sync first.
+/// Is there anything to read meanwhile? QUIT is not worth the trouble. What is in a file waits for its own sync first. Memory that others may need is not
+/// for haste: a mail that would be taken in its turn must not be refused.
 bool Session::may_read_on(const Content& content) const
 {
     return !content.refusal() && content.inline_in_queue() && !input_.empty() && !istarts_with(input_.view(), "QUIT") &&
-           (!storing_ || storing_->mails.size() < Storing::limit) && !core_.edits_rejects();
+           (!storing_ || storing_->mails.size() < Storing::limit) && core_.ceiling.used() < core_.ceiling.limit() / 2 && !core_.edits_rejects();
 }
 
 /// The transaction is over for the client, as after any content.

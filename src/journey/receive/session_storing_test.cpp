@@ -195,6 +195,25 @@ TEST_CASE("storing: what does not fit into one buffer is read meanwhile too")
     CHECK(house.queue.stored.size() == 10);
 }
 
+TEST_CASE("storing: nothing is read ahead with the memory that a mail in its turn would need")
+{
+    House house(options_of({{"smtpd_memory_limit", "1048576"}}));
+    Slow slow(house);
+    Talk first(house), second(house), third(house);
+    const std::string text = "Subject: x\r\n\r\n" + std::string(60'000, 'x') + "\r\n";
+    std::string sent, said;
+    for (int number = 1; number <= 10; ++number)
+        sent += envelope + fmt::format("BDAT {} LAST\r\n", text.size()) + text;
+    for (Talk* const talk : {&first, &second, &third}) {
+        (*talk)("EHLO client.test");
+        said += talk->send(sent);
+    }
+    slow.let_all_go();
+    said += first.receive() + second.receive() + third.receive();
+    CHECK(house.queue.stored.size() == 30);
+    CHECK_FALSE(has(said, "452"));
+}
+
 TEST_CASE("storing: a content in a file waits for those before it, and is stored before anything behind it is looked at")
 {
     House house;
