@@ -374,12 +374,12 @@ std::string Session::mail_for_log(const std::string* recipient) const
 
 void Session::log_what(std::string_view what, std::string_view text)
 {
-    log_about(transaction_ ? transaction_->queue_id : std::string_view(), what, where_, text);
+    log_about(transaction_ ? transaction_->queue_id : std::string_view(), what, text);
 }
 
-void Session::log_about(std::string_view queue_id, std::string_view what, std::string_view where, std::string_view text)
+void Session::log_about(std::string_view queue_id, std::string_view what, std::string_view text)
 {
-    std::string line = fmt::format("{}: {}: {} from {}: {};", queue_id.empty() ? "NOQUEUE" : queue_id, what, where, namaddr(), text);
+    std::string line = fmt::format("{}: {}: {} from {}: {};", queue_id.empty() ? "NOQUEUE" : queue_id, what, where_, namaddr(), text);
     line += mail_for_log(facts_.recipient ? &*facts_.recipient : nullptr);
     core_.outside.log.info("{}", printable(line, true));
 }

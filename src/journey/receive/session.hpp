@@ -129,7 +129,7 @@ private:
     void transcript(char direction, std::string_view text);
     std::string namaddr() const;
     std::string mail_for_log(const std::string* recipient) const;
-    void log_about(std::string_view queue_id, std::string_view what, std::string_view where, std::string_view text);
+    void log_about(std::string_view queue_id, std::string_view what, std::string_view text);
     void obey(policy::Ruling ruling);
     policy::Effects early_effects() const;
 
@@ -221,6 +221,7 @@ private:
     awaitable<bool> accept(std::unique_ptr<Content> content, std::string ok_prefix, bool bare_lf, const smtp::Verb& verb);
     std::unique_ptr<Content> begin_content();
     bool refuse_content(const handoff::Refusal& refusal);
+    void refuse_content(const handoff::Refusal& refusal, std::string_view queue_id);
     void warn_of(const Content& content);
     // session_storing.cpp
     bool may_read_on(const Content& content) const;

@@ -18,12 +18,17 @@ constexpr std::size_t batch_octets = 32 * 1024;
 
 bool Session::refuse_content(const handoff::Refusal& refusal)
 {
+    refuse_content(refusal, transaction_ ? transaction_->queue_id : std::string_view());
+    return false;
+}
+
+void Session::refuse_content(const handoff::Refusal& refusal, std::string_view queue_id)
+{
     const std::string reply = fmt::format("{} {} {}", refusal.code, refusal.status, refusal.text);
     if (!refusal.logged)
-        log_what("reject", reply);
+        log_about(queue_id, "reject", reply);
     refused_by("content", reply);
     say(reply);
-    return false;
 }
 
 void Session::warn_of(const Content& content)

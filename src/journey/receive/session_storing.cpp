@@ -4,9 +4,6 @@
 #include "receive/session.hpp"
 
 #include "base/strings.hpp"
-#include "handoff/frames.hpp"
-
-#include <fmt/format.h>
 
 namespace posthorn::receive {
 
@@ -95,15 +92,10 @@ void Session::conclude(Storing::Mail& mail)
     junk_ += mail.junk;
     if (record_)
         record_->remember(mail.trouble);
-    const handoff::Refusal refusal = refusal_of(*mail.failure);
-    const std::string reply = fmt::format("{} {} {}", refusal.code, refusal.status, refusal.text);
     const std::string_view where = std::exchange(where_, "END-OF-MESSAGE");
     std::swap(facts_.sender, mail.sender);
     std::swap(facts_.recipient, mail.recipient);
-    if (!refusal.logged)
-        log_about(mail.queue_id, "reject", where_, reply);
-    refused_by("content", reply);
-    say(reply);
+    refuse_content(refusal_of(*mail.failure), mail.queue_id);
     where_ = where;
     facts_.sender = std::move(mail.sender);
     facts_.recipient = std::move(mail.recipient);
