@@ -32,6 +32,16 @@ std::string written(const TlsPolicy& policy)
     add("ciphers", policy.ciphers);
     add("exclude", policy.exclude);
     add("servername", policy.server_name);
+    const auto add_grouped = [&](std::string_view name, const std::string& value) { text += fmt::format(" {{{}={}}}", name, value); };
+    if (policy.sts) {
+        text += " policy_type=sts";
+        if (!policy.sts->domain.empty())
+            add_grouped("policy_domain", policy.sts->domain);
+        for (const std::string& one : policy.sts->patterns)
+            add_grouped("mx_host_pattern", one);
+        if (!policy.sts->failure.empty())
+            add_grouped("policy_failure", policy.sts->failure);
+    }
     if (policy.reuse)
         text += *policy.reuse ? " connection_reuse=yes" : " connection_reuse=no";
     return text;

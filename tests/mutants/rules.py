@@ -279,6 +279,9 @@ RULES = [
     send("a trusted CNAME of an untrusted MX names the server", "src/journey/send/tls_demand.cpp", "if (host.mx == Host::Mx::secure && !host.mx_owner.empty())",
          "if (!host.mx_owner.empty())", "*DANE*"),
     send("what failed a moment ago goes in clear, whatever is asked of TLS now", OPEN, "in_clear && wish.tls.level <= TlsLevel::may;", "in_clear;", "*DANE*"),
+    send("a policy of MTA-STS names every host", "src/journey/send/tls_demand.cpp", "&& !is_named(host, sts.patterns))", "&& false)", "*policy table*"),
+    send("names of the table outvote a policy of MTA-STS", "src/journey/send/tls_demand.cpp", "            policy.match = {\"hostname\"};", "", "*policy table*"),
+    send("a policy of MTA-STS that cannot be met is", "src/journey/send/tls_demand.cpp", "    if (!sts.failure.empty())", "    if (sts.failure.size() == 1)", "*policy table*"),
     send("without names to ask for any will do", "src/journey/send/tls_demand.cpp", "if (demand.names.empty()) {", "if (demand.names.size() > 100) {", "*levels:*"),
     send("an IDN has one spelling", "src/journey/send/tls_policy.cpp", "        add(spelt);\n", "", "*policy:*"),
     # What the comparison with Debian's Postfix has to notice: two rules for each area, one for the tools and for the filter before the queue.

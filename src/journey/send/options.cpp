@@ -194,6 +194,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     made.tls.anchor_files = words_between(get(smtp_tls_trust_anchor_file));
     made.tls.server_name = get(tls::smtp_tls_servername);
     made.tls.insecure_host_tlsa = get(smtp_tls_force_insecure_host_tlsa_lookup);
+    made.tls.sts_patterns = get(smtp_tls_enforce_sts_mx_patterns);
     made.tls.no_dane = no_dane(snapshot, made.lmtp, *support, made.ignore_mx_error);
     const std::string insecure_mx = snapshot.get(smtp_tls_dane_insecure_mx_policy);
     const auto instead = level_of(insecure_mx);

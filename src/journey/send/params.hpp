@@ -97,6 +97,7 @@ inline constexpr Param<std::string> smtp_tls_fingerprint_cert_match{.name = "smt
 inline constexpr Param<std::string> smtp_tls_trust_anchor_file{.name = "smtp_tls_trust_anchor_file", .initial = "", .doc = "PEM files of certificates and public keys that may vouch for servers at the levels verify and secure, instead of the authorities."};
 inline constexpr Param<std::string> smtp_tls_dane_insecure_mx_policy{.name = "smtp_tls_dane_insecure_mx_policy", .initial = "dane", .doc = "At the level dane, where the MX records are not of a signed zone but their host is: may, encrypt, or dane.", .source = "RFC 7672 2.2.1"};
 inline constexpr Param<bool> smtp_tls_force_insecure_host_tlsa_lookup{.name = "smtp_tls_force_insecure_host_tlsa_lookup", .initial = "no", .doc = "Look up TLSA records of hosts whose addresses are not of a signed zone.", .source = "RFC 7672 2.2.2"};
+inline constexpr Param<bool> smtp_tls_enforce_sts_mx_patterns{.name = "smtp_tls_enforce_sts_mx_patterns", .initial = "yes", .doc = "Where an entry of smtp_tls_policy_maps of the level verify or secure has policy_type=sts and mx_host_pattern: use the hosts that these name alone, and ask each for a certificate of its own name, whatever match= says.", .source = "RFC 8461 4"};
 inline constexpr Param<bool> smtp_tls_wrappermode{.name = "smtp_tls_wrappermode", .initial = "no", .doc = "TLS from the first octet on."};
 inline constexpr Param<bool> smtp_tls_note_starttls_offer{.name = "smtp_tls_note_starttls_offer", .initial = "no", .doc = "Log hosts that offer STARTTLS where TLS is not used."};
 
@@ -150,7 +151,8 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_sasl_auth_soft_bounce, smtp_sasl_auth_cache_name, smtp_sasl_auth_cache_time, send_cyrus_sasl_authzid, smtp_send_dummy_mail_auth,
     lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_enforce_peername, smtp_tls_policy_maps, smtp_tls_per_site,
     smtp_tls_verify_cert_match, smtp_tls_secure_cert_match, smtp_tls_fingerprint_cert_match, smtp_tls_trust_anchor_file,
-    smtp_tls_dane_insecure_mx_policy, smtp_tls_force_insecure_host_tlsa_lookup, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_chunking, smtp_quit_in_group,
+    smtp_tls_dane_insecure_mx_policy, smtp_tls_force_insecure_host_tlsa_lookup, smtp_tls_enforce_sts_mx_patterns,
+    smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_chunking, smtp_quit_in_group,
     smtp_pipe_connect, smtp_contents_in_flight, smtp_address_verify_error_limit,
     smtp_transcript_size, smtp_transcript_failed_age, smtp_transcript_good_count, smtp_transcript_good_age,
 });

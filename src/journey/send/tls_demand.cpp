@@ -4,8 +4,11 @@
 #include "dns/idna.hpp"
 #include "send/nexthop.hpp"
 #include "send/surroundings.hpp"
+#include "tls/options.hpp"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace posthorn::send {
 
@@ -29,6 +32,27 @@ std::vector<std::string> names_for(const Host& host, const std::vector<std::stri
             names.push_back(dns::to_a_labels(pattern).value_or(pattern));
     }
     return names;
+}
+
+/// RFC 8461 4.1.
+bool is_named(const Host& host, const std::vector<std::string>& patterns)
+{
+    return std::ranges::any_of(patterns, [&](const std::string& pattern) {
+        const std::string_view wild = pattern.starts_with("*.") ? "*." : "";
+        const std::string rest = pattern.substr(wild.size());
+        return tls::name_matches(fmt::format("{}{}", wild, dns::to_a_labels(rest).value_or(rest)), host.name);
+    });
+}
+
+/// Why a policy of MTA-STS leaves this host out, whoever it shows to be.
+std::optional<Error> left_out(const Host& host, const StsRules& sts, const TlsRules& rules)
+{
+    const std::string& domain = sts.domain.empty() ? host.domain : sts.domain;
+    if (!sts.failure.empty())
+        return Error{fmt::format("the MTA-STS policy of {} cannot be met: {}", domain, sts.failure), "4.7.5"};
+    if (rules.sts_patterns && !sts.patterns.empty() && !is_named(host, sts.patterns))
+        return Error{fmt::format("the MTA-STS policy of {} names no host {}", domain, host.name), "4.7.5"};
+    return std::nullopt;
 }
 
 std::string server_name_for(const Host& host, const std::string& wanted)
@@ -145,6 +169,14 @@ awaitable<Result<TlsDemand>> tls_demand(Host host, TlsPolicy policy, const Optio
         break;
     case TlsLevel::verify:
     case TlsLevel::secure:
+        if (policy.sts)
+            if (auto why = left_out(host, *policy.sts, rules))
+                co_return *std::move(why);
+        if (policy.sts && rules.sts_patterns && !policy.sts->patterns.empty()) {
+            // RFC 8461 4.2: the certificate is the host's; names of the table are for who looks at certificates alone.
+            policy.match = {"hostname"};
+            demand.server_name = host.name;
+        }
         demand.names = names_for(host, !policy.match.empty()              ? policy.match
                                        : demand.level == TlsLevel::verify ? rules.verify_names
                                                                           : rules.secure_names);

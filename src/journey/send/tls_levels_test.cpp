@@ -240,6 +240,65 @@ TEST_CASE("policy table: it outvotes main.cf up and down, for the next hop as wr
     }
 }
 
+TEST_CASE("policy table: a policy of MTA-STS leaves hosts out that it does not name, and asks each other for a certificate of its own name")
+{
+    const std::string_view unnamed = "the MTA-STS policy of example.test names no host mx.example.test", unverified = "Server certificate not verified";
+    const std::string sts = " policy_type=sts policy_domain=example.test ";
+    struct Case {
+        std::string value;
+        std::string_view refused;
+        bool patterns = true;
+        std::string certificate = "mx.example.test";
+    };
+    for (const Case& one : std::initializer_list<Case>{
+             {"secure match=mx.example.test" + sts + "mx_host_pattern=other.test mx_host_pattern=MX.example.test", ""},
+             {"secure match=other.test servername=other.test" + sts + "mx_host_pattern=mx.example.test", ""},                 // the host's own name counts
+             {"secure match=other.test" + sts + "mx_host_pattern=mx.example.test", unverified, false},
+             {"secure match=mx.example.test" + sts + "mx_host_pattern=mx.example.test", unverified, true, "other.example.test"},
+             {"secure match=.example.test" + sts + "mx_host_pattern=mx.example.test", unverified, true, "other.example.test"},
+             {"secure match=.example.test" + sts + "mx_host_pattern=mx.example.test", "", false, "other.example.test"},
+             {"secure match=mx.example.test" + sts + "mx_host_pattern=*.example.test", ""},
+             {"verify match=mx.example.test" + sts + "mx_host_pattern=*.test", unnamed},                                       // one label, and no more
+             {"secure match=mx.example.test" + sts + "mx_host_pattern=mx2.example.test", unnamed},
+             {"secure match=mx.example.test" + sts + "mx_host_pattern=example.test", unnamed},
+             {"secure match=mx.example.test" + sts + "mx_host_pattern=.example.test", unnamed},
+             {"secure match=mx.example.test" + sts + "mx_host_pattern=mx2.example.test", "", false},
+             {"secure match=mx.example.test" + sts, ""},
+             {"secure match=mx.example.test" + sts + "policy_failure=sts-webpki-invalid", "the MTA-STS policy of example.test cannot be met: sts-webpki-invalid"},
+             {"may" + sts + "mx_host_pattern=mx2.example.test policy_failure=sts-policy-invalid", ""}}) {                      // in testing: the mail goes
+        CAPTURE(one.value);
+        CAPTURE(one.patterns);
+        Example world(tls::leaf(one.certificate));
+        PolicyTable table;
+        table.values["example.test"] = one.value;
+        world.tls_policy = &table;
+        world.options.tls.sts_patterns = one.patterns;
+        const auto verdict = world.deliver();
+        CHECK(verdict.outcome() == (one.refused.empty() ? delivered : deferred));
+        if (!one.refused.empty()) {
+            CHECK(verdict.text() == one.refused);
+            CHECK(verdict.status() == "4.7.5");
+        }
+        CHECK(world.connects == (one.refused.empty() || one.refused == unverified ? 1 : 0));
+        CHECK(world.said("MAIL") == (one.refused.empty() ? 1 : 0));
+    }
+}
+
+TEST_CASE("policy table: the next host is tried behind one that a policy of MTA-STS leaves out")
+{
+    Example world(tls::leaf("mx.example.test"));
+    PolicyTable table;
+    table.values["example.test"] = "secure match=mx.example.test policy_type=sts mx_host_pattern=mx.example.test";
+    world.tls_policy = &table;
+    world.add("192.0.2.3", "starttls");
+    world.names.mx_of["example.test"].emplace_back(5, "first.elsewhere.test");
+    world.names.addresses_of["first.elsewhere.test"] = {"192.0.2.3"};
+    CHECK(world.deliver().outcome() == delivered);
+    CHECK(world.peer("192.0.2.3").sessions().empty());
+    CHECK(lines_of(world, "TLS policy lookup for example.test/first.elsewhere.test: the MTA-STS policy of example.test names no host first.elsewhere.test")
+              .size() == 1);
+}
+
 TEST_CASE("policy table: one that cannot be asked, or says what cannot be understood, holds up the mail: nothing is sent, and the log says where")
 {
     for (const auto& [value, warning] :

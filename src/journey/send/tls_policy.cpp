@@ -1,6 +1,7 @@
 #include "send/tls_policy.hpp"
 
 #include "base/strings.hpp"
+#include "config/list.hpp"
 #include "dns/idna.hpp"
 #include "dns/record.hpp"
 #include "send/options.hpp"
@@ -31,9 +32,8 @@ constexpr auto levels = std::to_array<LevelWord>({{"none", TlsLevel::none},
                                                   {"verify", TlsLevel::verify},
                                                   {"secure", TlsLevel::secure}});
 
-/// What tells of MTA-STS and TLS reports (Postfix 3.10): for who reports.
-constexpr auto for_reports =
-    std::to_array<std::string_view>({"policy_type", "policy_domain", "policy_string", "policy_ttl", "mx_host_pattern", "policy_failure"});
+/// Why a policy cannot be met.                                    RFC 8460 4.3.2, 4.3.3
+constexpr auto policy_failures = std::to_array<std::string_view>({"sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid", "validation-failure"});
 
 void add_all(std::vector<std::string>& list, std::string_view value, std::string_view between)
 {
@@ -62,8 +62,60 @@ Result<void> take_match(TlsPolicy& policy, std::string_view name, std::string_vi
     return {};
 }
 
-Result<void> take(TlsPolicy& policy, std::string_view name, std::string_view value)
+/// What stands in a value beside the policy: of a domain's policy of MTA-STS, where there is one.
+struct StsWords {
+    std::optional<std::string> type, domain, failure;
+    std::vector<std::string> patterns;
+    std::string_view only_of_sts;               // the first such attribute; none: empty
+
+    /// False: it is another attribute.
+    Result<bool> take(std::string_view name, std::string_view value);
+    Result<std::optional<StsRules>> rules() const;
+};
+
+Result<bool> StsWords::take(std::string_view name, std::string_view value)
 {
+    const auto is = [&](std::string_view what) { return iequals(name, what); };
+    const auto is_value = [&](std::string_view what) { return iequals(value, what); };
+    if (!is("policy_type") && !is("policy_domain") && !is("policy_ttl") && !is("policy_string") && !is("mx_host_pattern") && !is("policy_failure"))
+        return false;
+    if (value.empty())
+        return Error{fmt::format("attribute \"{}\" has empty value", name)};
+    const Error bad{fmt::format("attribute \"{}\" has bad value: \"{}\"", name, printable(value))};
+    if (is("policy_ttl"))                                             // tables are asked for each mail: nothing is kept
+        return std::ranges::all_of(value, is_digit) ? Result<bool>(true) : bad;
+    std::optional<std::string>* const once_only = is("policy_type") ? &type : is("policy_domain") ? &domain : is("policy_failure") ? &failure : nullptr;
+    if (once_only && *once_only)
+        return once(name);
+    if (is("policy_type") && !is_value("sts") && !is_value("no-policy-found"))
+        return bad;
+    if (is("policy_domain") && !dns::is_hostname(dns::to_a_labels(value).value_or("")))
+        return bad;
+    if (is("policy_failure") && std::ranges::none_of(policy_failures, is_value))
+        return bad;
+    if (once_only)
+        *once_only = value;
+    if (is("mx_host_pattern"))
+        patterns.emplace_back(value);
+    if (only_of_sts.empty() && (is("mx_host_pattern") || is("policy_string") || is("policy_failure")))
+        only_of_sts = name;
+    return true;
+}
+
+Result<std::optional<StsRules>> StsWords::rules() const
+{
+    if (type && iequals(*type, "sts"))
+        return std::optional(StsRules{domain.value_or(""), patterns, to_lower(failure.value_or(""))});
+    if (!only_of_sts.empty())
+        return Error{fmt::format("attribute \"{}\" needs \"policy_type=sts\"", only_of_sts)};
+    return std::optional<StsRules>{};
+}
+
+Result<void> take(TlsPolicy& policy, StsWords& sts, std::string_view name, std::string_view value)
+{
+    TRY(const bool taken, sts.take(name, value));
+    if (taken)
+        return {};
     const auto is = [&](std::string_view what) { return iequals(name, what); };
     if (is("match"))
         return take_match(policy, name, value);
@@ -84,8 +136,6 @@ Result<void> take(TlsPolicy& policy, std::string_view name, std::string_view val
         TRY_VOID(yes_or_no(name, value));
         return {};
     }
-    if (std::ranges::any_of(for_reports, is))
-        return {};
     if (!is("protocols") && !is("ciphers") && !is("servername") && !is("tafile"))
         return Error{fmt::format("invalid attribute name: \"{}\"", printable(name))};
     if (is("protocols")) {                                            // the last one counts; an empty one allows all
@@ -136,7 +186,7 @@ std::optional<TlsLevel> level_of(std::string_view word)
 
 Result<TlsPolicy> parse_tls_policy(std::string_view value, std::vector<std::string>& remarks)
 {
-    const auto words = split(value, separators);
+    const auto words = config::split_grouped(value, separators);
     if (words.empty())
         return Error{"invalid empty policy"};
     const auto level = level_of(words.front());
@@ -144,18 +194,26 @@ Result<TlsPolicy> parse_tls_policy(std::string_view value, std::vector<std::stri
         return Error{fmt::format("invalid security level \"{}\"", printable(words.front()))};
     TlsPolicy policy;
     policy.level = *level;
+    StsWords sts;
     for (std::size_t at = 1; at < words.size(); ++at) {
-        const std::string_view word = words[at];
+        std::string_view word = words[at];
         if (policy.level == TlsLevel::none) {
             remarks.push_back(fmt::format("ignoring attribute \"{}\" with TLS disabled", printable(word)));
             continue;
         }
+        const bool grouped = word.starts_with('{');
+        if (grouped && (word.size() < 2 || !word.ends_with('}')))
+            return Error{fmt::format("missing '}}' in \"{}\"", printable(word))};
+        if (grouped)
+            word = trim(word.substr(1, word.size() - 2));
         const auto equals = word.find('=');
         if (equals == word.npos || equals == 0)
             return Error{fmt::format("malformed attribute/value pair \"{}\": {}", printable(word),
                                      equals == 0 ? "missing attribute name" : "missing '=' after attribute name")};
-        TRY_VOID(take(policy, word.substr(0, equals), word.substr(equals + 1)));
+        const std::string_view name = word.substr(0, equals), rest = word.substr(equals + 1);
+        TRY_VOID(take(policy, sts, grouped ? trim(name) : name, grouped ? trim(rest) : rest));
     }
+    TRY(policy.sts, sts.rules());
     return policy;
 }
 

@@ -1,7 +1,8 @@
 // send/tls_policy.hpp: what is asked of TLS with a next hop.                  postconf(5): smtp_tls_policy_maps, smtp_tls_security_level; TLS_README
 // Lookup   the next hop as the configuration has it, "[host]:port" included; where that is a domain, then its parents as ".example.com".
 //          An IDN counts in both spellings: who writes to it chooses one, and must not choose the policy with it.
-// Value    "level name=value ...", separated by blanks or commas; letter case of levels and names does not matter.
+// Value    "level name=value ...", separated by blanks or commas; letter case of levels and names does not matter. "{ name = value }" where the
+//          value has such in it.
 // Errors   what cannot be understood, a table that cannot be asked: mail for that next hop waits. Nothing is sent with less than was asked for.
 // Pure     but for find_tls_policy(), which asks the tables.
 #pragma once
@@ -39,11 +40,20 @@ struct TlsRules {
     std::string server_name;                    // SNI: "hostname", "nexthop", a name, or none
     TlsLevel insecure_mx = TlsLevel::dane;      // level dane, and the MX records are not of a signed zone: may, encrypt or dane
     bool insecure_host_tlsa = false;            // ask for TLSA records of hosts in unsigned zones too
+    bool sts_patterns = true;                   // hosts are held against the patterns of a policy of MTA-STS, and certificates against their names
     std::string no_dane;                        // why DANE cannot be done here; empty: it can
+};
+
+/// What a domain asks of the hosts that take its mail (RFC 8461), as a table of policies tells it.
+struct StsRules {
+    std::string domain;
+    std::vector<std::string> patterns;          // "mx.example.test"; "*.example.test": one label below it
+    std::string failure;                        // why it cannot be met: "sts-webpki-invalid"
 };
 
 struct TlsPolicy {
     TlsLevel level = TlsLevel::none;
+    std::optional<StsRules> sts;                // holds at the levels verify and secure alone: a policy in testing is given as "may"
     // None: main.cf's.
     std::optional<std::string> protocols, ciphers, exclude, server_name;
     std::vector<std::string> match, anchor_files;

@@ -50,7 +50,30 @@ TEST_CASE("policy: a level and what it leaves open")
     CHECK(good("encrypt exclude=").exclude == "");
     CHECK(good("encrypt protocols=").protocols == "");
     CHECK(good("fingerprint match=AA:BB|CC:DD match=EE:FF").match == Words{"AA:BB", "CC:DD", "EE:FF"});
-    CHECK(good("secure match=a.test policy_type=sts policy_ttl=86400 policy_string=version:STSv1 mx_host_pattern=*.a.test").match == Words{"a.test"});
+}
+
+TEST_CASE("policy: what a domain asks by MTA-STS stands beside it, values with blanks in braces")
+{
+    const TlsPolicy policy = good("secure match=a.test policy_type=STS policy_domain=a.test policy_ttl=86400 { policy_string = version: STSv1 } "
+                                  "{policy_string=mode: enforce} mx_host_pattern=mx.a.test {mx_host_pattern = *.a.test}\npolicy_failure=sts-webpki-invalid");
+    CHECK(policy.match == Words{"a.test"});
+    REQUIRE(policy.sts);
+    CHECK(policy.sts->domain == "a.test");
+    CHECK(policy.sts->patterns == Words{"mx.a.test", "*.a.test"});
+    CHECK(policy.sts->failure == "sts-webpki-invalid");
+    CHECK(!good("may policy_type=no-policy-found policy_domain=a.test").sts);
+    CHECK(!good("secure match={a.test}").sts);
+    CHECK(good("secure {match = a.test}").match == Words{"a.test"});
+    CHECK(wrong("secure policy_type=tlsa") == "attribute \"policy_type\" has bad value: \"tlsa\"");
+    CHECK(wrong("secure policy_type=sts policy_type=sts") == "attribute \"policy_type\" is specified multiple times");
+    CHECK(wrong("secure policy_type=sts policy_domain=a..b") == "attribute \"policy_domain\" has bad value: \"a..b\"");
+    CHECK(wrong("secure policy_type=sts policy_ttl=1d") == "attribute \"policy_ttl\" has bad value: \"1d\"");
+    CHECK(wrong("secure policy_type=sts policy_failure=whatever") == "attribute \"policy_failure\" has bad value: \"whatever\"");
+    CHECK(wrong("secure policy_type=sts mx_host_pattern=") == "attribute \"mx_host_pattern\" has empty value");
+    CHECK(wrong("secure mx_host_pattern=a.test") == "attribute \"mx_host_pattern\" needs \"policy_type=sts\"");
+    CHECK(wrong("may policy_type=no-policy-found policy_failure=validation-failure") == "attribute \"policy_failure\" needs \"policy_type=sts\"");
+    CHECK(wrong("secure {match = a") == "missing '}' in \"{match = a\"");
+    CHECK(wrong("secure {}") == "malformed attribute/value pair \"\": missing '=' after attribute name");
 }
 
 TEST_CASE("policy: what cannot be understood is said in Postfix's words, and is no policy")
