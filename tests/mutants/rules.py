@@ -26,6 +26,10 @@ def peers(name, path, rule, broken):
     return ("peers " + name, "peers_test", path, rule, broken, "")
 
 
+def sts(name, rule, broken, file="book"):
+    return ("sts " + name, "sts_test", f"src/knowledge/sts/{file}.cpp", rule, broken, "")
+
+
 def send(name, path, rule, broken, tests):
     return ("send " + name, "send_test", path, rule, broken, tests)
 
@@ -282,6 +286,19 @@ RULES = [
     send("a policy of MTA-STS names every host", "src/journey/send/tls_demand.cpp", "&& !is_named(host, sts.patterns))", "&& false)", "*policy table*"),
     send("names of the table outvote a policy of MTA-STS", "src/journey/send/tls_demand.cpp", "            policy.match = {\"hostname\"};", "", "*policy table*"),
     send("a policy of MTA-STS that cannot be met is", "src/journey/send/tls_demand.cpp", "    if (!sts.failure.empty())", "    if (sts.failure.size() == 1)", "*policy table*"),
+    sts("a policy ends with its record", "co_return holds(*page) ? page->known : std::nullopt;", "co_return id && holds(*page) ? page->known : std::nullopt;"),
+    sts("a policy has no end", "page.known && clock_.wall() < page.known->until()", "page.known.has_value()"),
+    sts("what is fetched ends with the process", "            shelf_->keep(domain, octets_of(known));", "            ;"),
+    sts("a failed fetch is tried at each mail", "clock_.steady() - page.failed < rest", "clock_.steady() < page.failed"),
+    sts("who cannot be asked knows nothing", "        co_return found.error();", "        co_return Result<void>{};"),
+    sts("two records are one", "        if (record)\n            return std::nullopt;", "", "policy"),
+    sts("a star is any number of labels", "tls::name_matches(pattern, host)", "tls::name_matches(pattern, host, true)", "policy"),
+    send("MTA-STS before DANE", "src/journey/send/tls_demand.cpp", "    if (demand.level == TlsLevel::dane)                               // RFC 8461 2",
+         "    if (demand.level == TlsLevel::none)", "*MTA-STS*"),
+    send("a policy in testing is in force", "src/journey/send/tls_policy.cpp", "    if (said.policy.mode == sts::Mode::testing)", "    if (said.policy.mode == sts::Mode::none)", "*MTA-STS*"),
+    send("a policy is of its hosts", "src/journey/send/tls_policy.cpp", 'found.tells_apart = fmt::format("sts {} {}", domain, sts::octets_of(said));', "", "*MTA-STS*"),
+    send("an entry of the table does not outvote a domain", "src/journey/send/tls_policy.cpp", "!found.policy || !found.tells_apart.empty())", "!found.policy)", "*MTA-STS*"),
+    send("nobody can tell, so it has none", "src/journey/send/tls_policy.cpp", "    if (known && (!*known ||", "    if (!known || (!*known ||", "*MTA-STS*"),
     send("without names to ask for any will do", "src/journey/send/tls_demand.cpp", "if (demand.names.empty()) {", "if (demand.names.size() > 100) {", "*levels:*"),
     send("an IDN has one spelling", "src/journey/send/tls_policy.cpp", "        add(spelt);\n", "", "*policy:*"),
     # What the comparison with Debian's Postfix has to notice: two rules for each area, one for the tools and for the filter before the queue.

@@ -66,11 +66,11 @@ Session::Wish Agent::Core::wish_for(const Job& job) const
     return wish;
 }
 
-/// What the tables say of all that this job may be given to, fallback relays included; what tells it from other policies.
+/// What the tables, and domains themselves, say of all that this job may be given to, fallback relays included; what tells it from other policies.
 awaitable<std::string> Agent::Core::find_policies(std::shared_ptr<Job> job)
 {
     std::string told;
-    if (!around.tls_policy)
+    if (!around.tls_policy && !around.sts)
         co_return told;
     std::vector<std::string> next_hops{job->request.route().nexthop()};
     next_hops.insert(next_hops.end(), options.fallback_relays.begin(), options.fallback_relays.end());
@@ -81,8 +81,9 @@ awaitable<std::string> Agent::Core::find_policies(std::shared_ptr<Job> job)
         for (const Destination& one : *destinations) {
             if (job->tls.contains(one.text))
                 continue;
-            FoundTlsPolicy found = co_await find_tls_policy(one.text, &options, &around);
-            told += found.tells_apart + "\n";
+            FoundTlsPolicy found = co_await find_tls_policy(one, &options, &around);
+            if (around.tls_policy || !found.tells_apart.empty())
+                told += found.tells_apart + "\n";
             job->tls.emplace(one.text, std::move(found.policy));
         }
     }
@@ -93,7 +94,7 @@ awaitable<Result<TlsDemand>> Agent::Core::demand_for(std::shared_ptr<Job> job, H
 {
     TlsPolicy policy;
     policy.level = options.tls_level;
-    if (around.tls_policy) {
+    if (around.tls_policy || around.sts) {
         const auto at = job->tls.find(host.next_hop);
         const std::optional<TlsPolicy> found = at != job->tls.end() ? at->second : std::nullopt;
         if (!found)
@@ -173,6 +174,8 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             if (const std::uint32_t known = around.peers ? around.peers->sessions_at_once(job->set) : 0; known != 0)
                 if (const auto reach = reaches.find(job->set); reach != reaches.end() && reach->second.open > known)
                     around.peers->refused_beside(job->set, 0);
+            if (const std::string unmet = session->sts_unmet(); !unmet.empty())
+                around.log.info("MTA-STS: the policy of {} is in testing, else no mail had gone to {}: {}", session->sts_domain(), relay, unmet);
             ++job->next_host;
             ++job->sessions;
             job->connected = micros(around.clock.wall());

@@ -146,12 +146,15 @@ const std::string& service_of(const Destination& destination, const Options& opt
     return destination.service.empty() ? options.port_name : destination.service;
 }
 
-/// Whether this next hop is looked up by its SRV records: use_srv_lookup names the service that its port is.
+}  // namespace
+
 bool by_srv(const Destination& destination, const Options& options)
 {
     const std::string service = to_lower(service_of(destination, options));
     return destination.mx && options.mx_lookups && std::ranges::find(options.srv_services, service) != options.srv_services.end();
 }
+
+namespace {
 
 /// The hosts of a destination by its SRV records. False: it is to be looked up as if there were no such records.
 awaitable<bool> find_services(std::string name, Destination destination, const Options* options, const Surroundings* around, std::mt19937_64* random,

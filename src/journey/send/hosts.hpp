@@ -21,6 +21,9 @@ struct Hosts {
     Reason reason;
 };
 
+/// Whether this next hop is looked up by its SRV records: use_srv_lookup names the service that its port is.
+bool by_srv(const Destination& destination, const Options& options);
+
 /// Asks the name service. The fallback relays, if any, come behind the destination's own hosts.
 awaitable<Hosts> find_hosts(std::string next_hop, const Options* options, const Surroundings* around, std::mt19937_64* random);
 

@@ -205,6 +205,8 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
         throw config::BadValue(fmt::format("{} is not served: write its entries as {} (docs/from-postfix.md)",
                                            config::name_as(smtp_tls_per_site.name, made.lmtp ? "lmtp" : "smtp"),
                                            config::name_as(smtp_tls_policy_maps.name, made.lmtp ? "lmtp" : "smtp")));
+    if (!made.lmtp)
+        made.sts = snapshot.get(sts::smtp_mta_sts);
     made.tls_wrapper = get(smtp_tls_wrappermode);
     made.tls_note_offer = get(smtp_tls_note_starttls_offer);
 

@@ -5,6 +5,7 @@
 #include "sasl/security.hpp"
 #include "send/tls_policy.hpp"
 #include "smtp/ehlo.hpp"
+#include "sts/params.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -87,6 +88,7 @@ struct Options {
     Sasl sasl;
     TlsLevel tls_level = TlsLevel::none;        // where no policy says otherwise
     TlsRules tls;
+    sts::Use sts = sts::Use::no;
     bool tls_wrapper = false;
     bool tls_note_offer = false;
 

@@ -23,6 +23,8 @@ struct Secured {
     bool verified = false;
     /// The same for a transcript, whatever is logged.
     std::string facts;
+    /// At a level that asks for no certificate: why it is none of the names that the demand has all the same. Empty: it is, or there are none.
+    std::string unmet;
     /// It is encrypted, but the peer is not who it has to be: nothing may be said. "Server certificate not verified", 4.7.5.
     std::optional<Error> refused;
     /// Why, for the log.

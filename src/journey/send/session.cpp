@@ -379,6 +379,13 @@ awaitable<void> Session::learn_features(const smtp::Reply& reply)
     features_ = announced.without(discard_.keywords | quirky);
 }
 
+std::string Session::sts_unmet() const
+{
+    if (wish_.tls.tested_domain.empty() || !wish_.tls.tested_unmet.empty())
+        return wish_.tls.tested_unmet;
+    return secured_ ? certificate_unmet_ : "TLS is not used";
+}
+
 awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
 {
     const bool may = wish_.tls.level == TlsLevel::may && !wrapper;
@@ -430,6 +437,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
         co_return trouble;
     }
     verified_ = secured->verified;
+    certificate_unmet_ = std::move(secured->unmet);
     stream_ = std::move(secured->stream);
     if (!secured->trouble.empty())
         around_.log.info("{}", secured->trouble);

@@ -141,6 +141,9 @@ public:
     /// Another session takes over what this one waits for, none of whose content was said: it ends, and hands that back unserved.
     void supersede();
     const peers::Known& known() const { return known_; }
+    /// The domain whose policy of MTA-STS is in testing, and what of it this session does not meet; empty: there is none, or nothing.
+    const std::string& sts_domain() const { return wish_.tls.tested_domain; }
+    std::string sts_unmet() const;
     /// How many more recipients may be said before their refusals reach the peer's limit of errors; what is under way is counted as refused.
     std::uint32_t room_for_refusals() const;
     const Host& host() const { return host_; }
@@ -276,6 +279,7 @@ private:
     bool superseded_ = false, refused_at_greeting_ = false;
     smtp::Features features_;
     Wish wish_;
+    std::string certificate_unmet_;         // of who has to show none: why it is not the host's
     TaskGroup writers_;
     smtp::ReplyParser parser_;
     std::string buffer_;                    // of the reader

@@ -45,12 +45,12 @@ bool is_named(const Host& host, const std::vector<std::string>& patterns)
 }
 
 /// Why a policy of MTA-STS leaves this host out, whoever it shows to be.
-std::optional<Error> left_out(const Host& host, const StsRules& sts, const TlsRules& rules)
+std::optional<Error> left_out(const Host& host, const StsRules& sts, bool by_patterns)
 {
     const std::string& domain = sts.domain.empty() ? host.domain : sts.domain;
     if (!sts.failure.empty())
         return Error{fmt::format("the MTA-STS policy of {} cannot be met: {}", domain, sts.failure), "4.7.5"};
-    if (rules.sts_patterns && !sts.patterns.empty() && !is_named(host, sts.patterns))
+    if (by_patterns && !sts.patterns.empty() && !is_named(host, sts.patterns))
         return Error{fmt::format("the MTA-STS policy of {} names no host {}", domain, host.name), "4.7.5"};
     return std::nullopt;
 }
@@ -143,10 +143,37 @@ awaitable<Result<TlsDemand>> with_dane(TlsDemand demand, Host host, const TlsRul
     co_return demand;
 }
 
+/// What a domain told us, behind what main.cf asks for.
+awaitable<Result<TlsDemand>> with_sts(Host host, TlsPolicy policy, StsRules sts, const Options* options, const Surroundings* around)
+{
+    CO_TRY(TlsDemand demand, co_await tls_demand(host, policy, options, around));
+    if (demand.level == TlsLevel::dane)                               // RFC 8461 2
+        co_return demand;
+    auto why = left_out(host, sts, true);
+    if (sts.use == StsRules::Use::enforce) {
+        if (why)
+            co_return *std::move(why);
+        policy.level = TlsLevel::secure;
+        policy.match = {"hostname"};
+        policy.server_name = "hostname";
+        co_return co_await tls_demand(std::move(host), std::move(policy), options, around);
+    }
+    demand.tested_domain = std::move(sts.domain);
+    demand.tested_unmet = why ? why->what() : "";
+    demand.names = {host.name};
+    if (demand.server_name.empty())
+        demand.server_name = host.name;
+    co_return demand;
+}
+
 }  // namespace
 
 awaitable<Result<TlsDemand>> tls_demand(Host host, TlsPolicy policy, const Options* options, const Surroundings* around)
 {
+    if (policy.sts && policy.sts->use != StsRules::Use::by_level) {
+        StsRules sts = *std::exchange(policy.sts, std::nullopt);
+        co_return co_await with_sts(std::move(host), std::move(policy), std::move(sts), options, around);
+    }
     const TlsRules& rules = options->tls;
     TlsDemand demand;
     demand.level = policy.level;
@@ -170,7 +197,7 @@ awaitable<Result<TlsDemand>> tls_demand(Host host, TlsPolicy policy, const Optio
     case TlsLevel::verify:
     case TlsLevel::secure:
         if (policy.sts)
-            if (auto why = left_out(host, *policy.sts, rules))
+            if (auto why = left_out(host, *policy.sts, rules.sts_patterns))
                 co_return *std::move(why);
         if (policy.sts && rules.sts_patterns && !policy.sts->patterns.empty()) {
             // RFC 8461 4.2: the certificate is the host's; names of the table are for who looks at certificates alone.

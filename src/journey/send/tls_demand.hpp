@@ -1,4 +1,5 @@
 // send/tls_demand.hpp: what a session with one host has to be, made of the policy of its next hop, of main.cf, and of the DNS.
+// MTA-STS  what a domain told us holds where DANE does not vouch for the host. In testing the demand stays as it is, and says what would be missing.
 // DANE     RFC 7672: TLSA records are asked for where the host's address is of a signed zone, at the name its CNAMEs lead to, then at its own.
 //          Records that cannot be used still ask for encryption; a failing lookup makes the host wait: it is no word that there are none.
 #pragma once
@@ -21,6 +22,8 @@ struct TlsDemand {
     std::vector<std::string> fingerprints;
     std::vector<tls::TlsaRecord> anchors;       // what vouches for it instead of the authorities
     std::string server_name;
+    std::string tested_domain;                  // its policy of MTA-STS is in testing: what it would keep back is to be logged
+    std::string tested_unmet;                   // that, where it is known before a connection
 };
 
 /// Error (4.7.5): the host must not be talked to; what is wrong with the configuration was logged.

@@ -242,7 +242,8 @@ TEST_CASE("policy table: it outvotes main.cf up and down, for the next hop as wr
 
 TEST_CASE("policy table: a policy of MTA-STS leaves hosts out that it does not name, and asks each other for a certificate of its own name")
 {
-    const std::string_view unnamed = "the MTA-STS policy of example.test names no host mx.example.test", unverified = "Server certificate not verified";
+    const std::string_view unnamed = "the MTA-STS policy of example.test names no host mx.example.test",
+                           unverified = "Server certificate not verified";
     const std::string sts = " policy_type=sts policy_domain=example.test ";
     struct Case {
         std::string value;
@@ -252,20 +253,21 @@ TEST_CASE("policy table: a policy of MTA-STS leaves hosts out that it does not n
     };
     for (const Case& one : std::initializer_list<Case>{
              {"secure match=mx.example.test" + sts + "mx_host_pattern=other.test mx_host_pattern=MX.example.test", ""},
-             {"secure match=other.test servername=other.test" + sts + "mx_host_pattern=mx.example.test", ""},                 // the host's own name counts
+             {"secure match=other.test servername=other.test" + sts + "mx_host_pattern=mx.example.test", ""},  // the host's own name counts
              {"secure match=other.test" + sts + "mx_host_pattern=mx.example.test", unverified, false},
              {"secure match=mx.example.test" + sts + "mx_host_pattern=mx.example.test", unverified, true, "other.example.test"},
              {"secure match=.example.test" + sts + "mx_host_pattern=mx.example.test", unverified, true, "other.example.test"},
              {"secure match=.example.test" + sts + "mx_host_pattern=mx.example.test", "", false, "other.example.test"},
              {"secure match=mx.example.test" + sts + "mx_host_pattern=*.example.test", ""},
-             {"verify match=mx.example.test" + sts + "mx_host_pattern=*.test", unnamed},                                       // one label, and no more
+             {"verify match=mx.example.test" + sts + "mx_host_pattern=*.test", unnamed},  // one label, and no more
              {"secure match=mx.example.test" + sts + "mx_host_pattern=mx2.example.test", unnamed},
              {"secure match=mx.example.test" + sts + "mx_host_pattern=example.test", unnamed},
              {"secure match=mx.example.test" + sts + "mx_host_pattern=.example.test", unnamed},
              {"secure match=mx.example.test" + sts + "mx_host_pattern=mx2.example.test", "", false},
              {"secure match=mx.example.test" + sts, ""},
-             {"secure match=mx.example.test" + sts + "policy_failure=sts-webpki-invalid", "the MTA-STS policy of example.test cannot be met: sts-webpki-invalid"},
-             {"may" + sts + "mx_host_pattern=mx2.example.test policy_failure=sts-policy-invalid", ""}}) {                      // in testing: the mail goes
+             {"secure match=mx.example.test" + sts + "policy_failure=sts-webpki-invalid",
+              "the MTA-STS policy of example.test cannot be met: sts-webpki-invalid"},
+             {"may" + sts + "mx_host_pattern=mx2.example.test policy_failure=sts-policy-invalid", ""}}) {  // in testing: the mail goes
         CAPTURE(one.value);
         CAPTURE(one.patterns);
         Example world(tls::leaf(one.certificate));
@@ -295,7 +297,8 @@ TEST_CASE("policy table: the next host is tried behind one that a policy of MTA-
     world.names.addresses_of["first.elsewhere.test"] = {"192.0.2.3"};
     CHECK(world.deliver().outcome() == delivered);
     CHECK(world.peer("192.0.2.3").sessions().empty());
-    CHECK(lines_of(world, "TLS policy lookup for example.test/first.elsewhere.test: the MTA-STS policy of example.test names no host first.elsewhere.test")
+    CHECK(lines_of(world,
+                   "TLS policy lookup for example.test/first.elsewhere.test: the MTA-STS policy of example.test names no host first.elsewhere.test")
               .size() == 1);
 }
 
@@ -334,7 +337,7 @@ TEST_CASE("policy table: the policy of the next hop is not that of the relay tha
     world.options.tls_level = TlsLevel::may;
     world.options.fallback_relays = {"[relay.test]"};
     world.names.addresses_of["relay.test"] = {"192.0.2.2"};
-    world.names.addresses_of["mx.example.test"] = {"192.0.2.9"};        // nobody there
+    world.names.addresses_of["mx.example.test"] = {"192.0.2.9"};  // nobody there
     const auto verdict = world.deliver();
     CHECK(verdict.outcome() == deferred);
     CHECK(verdict.text() == "Server certificate not verified");
@@ -412,7 +415,7 @@ const tls::Pem& own()
 
 /// What the DNS says.
 struct Zone {
-    bool mx = true, host = true;                    // signed
+    bool mx = true, host = true;  // signed
     std::vector<dns::Record> records{tlsa(3, own())};
     bool tlsa_signed = true;
     std::optional<dns::Status> tlsa_fails{};
@@ -421,7 +424,7 @@ struct Zone {
 struct Dane {
     std::string_view what;
     Zone zone;
-    std::string_view dane, only;                    // the log's word; "clear"; or why it is deferred
+    std::string_view dane, only;  // the log's word; "clear"; or why it is deferred
     TlsLevel insecure_mx = TlsLevel::dane;
     bool insecure_hosts = false;
 };
@@ -577,7 +580,7 @@ TEST_CASE("DANE: records stand where the CNAMEs of the host lead, else at its ow
     world.options.tls_level = TlsLevel::dane;
     world.names.alias_of["mx.example.test"] = "led.test";
     world.names.is_signed = {"mx.example.test"};
-    world.names.fails[led] = dns::Status::bogus;                        // not asked any further: its word would come first
+    world.names.fails[led] = dns::Status::bogus;  // not asked any further: its word would come first
     world.names.tlsa_of[own_name] = {tlsa(3, own())};
     CHECK(world.deliver().text() == "TLSA lookup error for mx.example.test:25");
 }
@@ -590,7 +593,7 @@ TEST_CASE("DANE: where it cannot be done the log says so each time, and dane-onl
     table.values["example.test"] = "dane";
     world.tls_policy = &table;
     world.options.tls_level = TlsLevel::may;
-    CHECK(world.deliver().outcome() == delivered);                      // as Postfix does: opportunistic TLS, and a warning each time
+    CHECK(world.deliver().outcome() == delivered);  // as Postfix does: opportunistic TLS, and a warning each time
     CHECK(lines_of(world, "example.test: dane configured with dnssec lookups disabled").size() == 1);
     CHECK(lines_of(world, ": Untrusted TLS connection established").size() == 1);
     const unsigned connects = world.connects;
@@ -602,4 +605,207 @@ TEST_CASE("DANE: where it cannot be done the log says so each time, and dane-onl
     CHECK(world.deliver("other.test").outcome() == delivered);
     world.options.tls.no_dane.clear();
     CHECK(world.deliver().text() == "non DNSSEC destination");
+}
+
+namespace {
+
+class TestPolicies final : public sts::Policies {
+public:
+    std::map<std::string, sts::Known> known;
+    bool away = false;
+    std::vector<std::string> asked;
+    awaitable<Result<std::optional<sts::Known>>> find(std::string domain) override
+    {
+        asked.push_back(domain);
+        if (away)
+            co_return Error("memory does not answer", "4.3.0");
+        const auto at = known.find(domain);
+        co_return at != known.end() ? std::optional(at->second) : std::nullopt;
+    }
+    void set(const std::string& domain, sts::Mode mode, std::vector<std::string> hosts, std::string id = "1")
+    {
+        known[domain] = {std::move(id), WallTime{}, {mode, std::move(hosts), std::chrono::hours(24)}};
+    }
+};
+
+struct AskedWorld : Example {
+    explicit AskedWorld(const tls::Pem& certificate, std::string_view peer_script = "starttls") : Example(certificate, peer_script)
+    {
+        sts = &policies;
+        options.tls_level = TlsLevel::may;
+        options.sts = sts::Use::enforce;
+    }
+    std::vector<std::string> told() const { return lines_of(*this, "MTA-STS: the policy of "); }
+    TestPolicies policies;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "MTA-STS: mail goes to hosts that the policy names, with TLS and a certificate of their own; in testing it goes, and a line says what was wrong")
+{
+    const std::string unnamed = "the MTA-STS policy of example.test names no host mx.example.test", unverified = "Server certificate not verified",
+                      in_clear = "TLS is required, but was not offered by host mx.example.test[192.0.2.2]", refused = "TLS is required, but host ";
+    struct Row {
+        std::string_view what;
+        tls::Pem certificate;
+        std::string host;  // that the policy names
+        std::string kept_back;  // the beginning of the verdict
+        std::string told;  // in testing
+        std::string_view script = "starttls";
+    };
+    for (const Row& row : std::initializer_list<Row>{
+             {"all is well", tls::leaf("mx.example.test"), "mx.example.test", "", ""},
+             {"by a star", tls::leaf("mx.example.test"), "*.example.test", "", ""},
+             {"another host", tls::leaf("mx.example.test"), "mx2.example.test", unnamed, unnamed},
+             {"a parent", tls::leaf("mx.example.test"), "*.test", unnamed, unnamed},
+             {"another's certificate", tls::leaf("example.test"), "mx.example.test", unverified, "Server certificate not verified"},
+             {"nobody vouches", self_signed("mx.example.test"), "mx.example.test", unverified, "Server certificate not trusted"},
+             {"no TLS", tls::leaf("mx.example.test"), "mx.example.test", in_clear, "TLS is not used", "data-only"}}) {
+        CAPTURE(row.what);
+        for (const auto& [theirs, ours] : {std::pair{sts::Mode::enforce, sts::Use::enforce},
+                                           {sts::Mode::testing, sts::Use::enforce},
+                                           {sts::Mode::enforce, sts::Use::testing},
+                                           {sts::Mode::none, sts::Use::enforce},
+                                           {sts::Mode::enforce, sts::Use::no}}) {
+            CAPTURE(sts::mode_name(theirs));
+            CAPTURE(static_cast<int>(ours));
+            AskedWorld world(row.certificate, row.script);
+            world.options.sts = ours;
+            world.policies.set("example.test", theirs, {row.host});
+            const bool in_force = theirs == sts::Mode::enforce && ours == sts::Use::enforce;
+            const bool tested = !in_force && theirs != sts::Mode::none && ours != sts::Use::no;
+            const auto verdict = world.deliver();
+            CHECK(verdict.outcome() == (in_force && !row.kept_back.empty() ? deferred : delivered));
+            if (in_force && !row.kept_back.empty()) {
+                CHECK(verdict.text().starts_with(row.kept_back));
+                CHECK(verdict.status().starts_with("4.7."));
+                CHECK(world.said("MAIL") == 0);
+            }
+            REQUIRE(world.told().size() == (tested && !row.told.empty() ? 1 : 0));
+            if (tested && !row.told.empty())
+                CHECK(world.told().front().find("the policy of example.test is in testing, else no mail had gone to mx.example.test[192.0.2.2]:25: " +
+                                                row.told) != std::string::npos);
+            CHECK(lines_of(world, "Verified TLS connection established").size() == (in_force && row.kept_back.empty() ? 1 : 0));
+        }
+    }
+}
+
+TEST_CASE("MTA-STS: the next host is tried behind one that the policy leaves out, and behind one that fails it")
+{
+    AskedWorld world(tls::leaf("mx.example.test"));
+    world.policies.set("example.test", sts::Mode::enforce, {"*.example.test"});
+    for (const auto& [address, host] : {std::pair{"192.0.2.3", "mx.elsewhere.test"}, {"192.0.2.4", "first.example.test"}}) {
+        world.add(address, "starttls");
+        world.names.mx_of["example.test"].emplace_back(5, host);
+        world.names.addresses_of[host] = {address};
+    }
+    CHECK(world.deliver().outcome() == delivered);
+    CHECK(world.peer("192.0.2.3").sessions().empty());
+    CHECK(world.peer("192.0.2.4").contents().empty());
+    CHECK(world.peer("192.0.2.2").contents().size() == 1);
+}
+
+TEST_CASE("MTA-STS: the administrator outvotes it, and domains are asked only where their MX hosts take the mail")
+{
+    struct Case {
+        std::string_view what, next_hop;
+        bool asked;
+        TlsLevel level = TlsLevel::may;
+        std::string key{}, entry{};
+    };
+    for (const Case& one : std::initializer_list<Case>{{"may", "example.test", true},
+                                                       {"encrypt", "example.test", true, TlsLevel::encrypt},
+                                                       {"letter case", "Example.TEST", true},
+                                                       {"a port", "example.test:25", true},
+                                                       {"none", "example.test", false, TlsLevel::none},
+                                                       {"verify", "example.test", false, TlsLevel::verify},
+                                                       {"secure", "example.test", false, TlsLevel::secure},
+                                                       {"a host", "[mx.example.test]", false},
+                                                       {"an address", "[192.0.2.2]", false},
+                                                       {"an entry", "example.test", false, TlsLevel::may, "example.test", "may"},
+                                                       {"a parent's entry", "example.test", false, TlsLevel::may, ".test", "may"},
+                                                       {"another's entry", "example.test", true, TlsLevel::may, "other.test", "may"}}) {
+        CAPTURE(one.what);
+        AskedWorld world(tls::leaf("mx.example.test"));
+        world.names.mx_of["Example.TEST"] = world.names.mx_of["example.test"];
+        world.policies.set("example.test", sts::Mode::enforce, {"mx2.example.test"});
+        world.options.tls_level = one.level;
+        PolicyTable table;
+        table.values[one.key] = one.entry;
+        if (!one.key.empty())
+            world.tls_policy = &table;
+        CHECK(world.deliver(std::string(one.next_hop)).outcome() == (one.asked ? deferred : delivered));
+        CHECK(world.policies.asked == (one.asked ? std::vector<std::string>{"example.test"} : std::vector<std::string>{}));
+    }
+    AskedWorld by_srv(tls::leaf("mx.example.test"));
+    by_srv.options.srv_services = {"smtp"};
+    by_srv.options.allow_srv_fallback = true;
+    CHECK(by_srv.deliver().outcome() == delivered);
+    CHECK(by_srv.policies.asked.empty());
+}
+
+TEST_CASE("MTA-STS: while nobody can tell what a domain asks its mail waits, unless all is in testing")
+{
+    AskedWorld world(tls::leaf("mx.example.test"));
+    world.policies.away = true;
+    const auto verdict = world.deliver();
+    CHECK(verdict.outcome() == deferred);
+    CHECK(verdict.text() == "the MTA-STS policy of example.test cannot be met: nobody can tell whether it has one: memory does not answer");
+    CHECK(world.connects == 0);
+    world.options.sts = sts::Use::testing;
+    AskedWorld lenient(tls::leaf("mx.example.test"));
+    lenient.policies.away = true;
+    lenient.options.sts = sts::Use::testing;
+    CHECK(lenient.deliver().outcome() == delivered);
+}
+
+TEST_CASE("MTA-STS: a policy is of its domain, though another has the same hosts")
+{
+    AskedWorld world(tls::leaf("mx.example.test"));
+    world.names.mx_of["lenient.test"] = world.names.mx_of["example.test"];
+    world.policies.set("example.test", sts::Mode::enforce, {"mx2.example.test"});
+    world.policies.set("lenient.test", sts::Mode::testing, {"mx.example.test"});
+    auto first = request({"user@lenient.test"}, "Subject: x\r\n\r\nhello\r\n", "lenient.test");
+    auto second = request({"user@example.test"}, "Subject: x\r\n\r\nhello\r\n", "example.test");
+    second.set_attempt(8);
+    for (auto* const one : {&first, &second}) {
+        one->mutable_route()->set_site("mx.example.test");
+        one->set_connections(1);
+    }
+    const auto verdicts = world.run({first, second});
+    CHECK(verdicts.at(0).verdicts(0).outcome() == delivered);
+    CHECK(verdicts.at(1).verdicts(0).text() == "the MTA-STS policy of example.test names no host mx.example.test");
+}
+
+TEST_CASE("MTA-STS: behind DANE: records that can be used are what counts, a failing lookup keeps the mail, else the policy has its say")
+{
+    struct Case {
+        std::string_view what;
+        std::vector<dns::Record> records;
+        std::string host, text;  // that the policy names; of the verdict, empty: it arrives
+        bool fails = false;
+    };
+    const tls::Pem another = self_signed("mx.example.test");
+    for (const Case& one : std::initializer_list<Case>{
+             {"the right key, and a host that the policy does not name", {tlsa(3, own())}, "mx2.example.test", ""},
+             {"another key, and all that the policy asks", {tlsa(3, another)}, "mx.example.test", "Server certificate not verified"},
+             {"no records", {}, "mx2.example.test", "the MTA-STS policy of example.test names no host mx.example.test"},
+             {"records for other uses", {tlsa(1, another)}, "mx2.example.test", "the MTA-STS policy of example.test names no host mx.example.test"},
+             {"no records, and all that the policy asks", {}, "mx.example.test", "Server certificate not verified"},  // nobody vouches for own()
+             {"a failing lookup", {}, "mx.example.test", "TLSA lookup error for mx.example.test:25", true}}) {
+        CAPTURE(one.what);
+        AskedWorld world(own());
+        world.options.tls_level = TlsLevel::dane;
+        world.names.is_signed = {"MX example.test", "mx.example.test", "_25._tcp.mx.example.test"};
+        if (!one.records.empty())
+            world.names.tlsa_of["_25._tcp.mx.example.test"] = one.records;
+        if (one.fails)
+            world.names.fails["_25._tcp.mx.example.test"] = dns::Status::temporary;
+        world.policies.set("example.test", sts::Mode::enforce, {one.host});
+        const auto verdict = world.deliver();
+        CHECK(verdict.outcome() == (one.text.empty() ? delivered : deferred));
+        if (!one.text.empty())
+            CHECK(verdict.text() == one.text);
+    }
 }

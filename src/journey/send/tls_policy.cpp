@@ -4,6 +4,8 @@
 #include "config/list.hpp"
 #include "dns/idna.hpp"
 #include "dns/record.hpp"
+#include "send/hosts.hpp"
+#include "send/nexthop.hpp"
 #include "send/options.hpp"
 #include "send/surroundings.hpp"
 #include "tls/options.hpp"
@@ -33,7 +35,8 @@ constexpr auto levels = std::to_array<LevelWord>({{"none", TlsLevel::none},
                                                   {"secure", TlsLevel::secure}});
 
 /// Why a policy cannot be met.                                    RFC 8460 4.3.2, 4.3.3
-constexpr auto policy_failures = std::to_array<std::string_view>({"sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid", "validation-failure"});
+constexpr auto policy_failures =
+    std::to_array<std::string_view>({"sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid", "validation-failure"});
 
 void add_all(std::vector<std::string>& list, std::string_view value, std::string_view between)
 {
@@ -84,7 +87,10 @@ Result<bool> StsWords::take(std::string_view name, std::string_view value)
     const Error bad{fmt::format("attribute \"{}\" has bad value: \"{}\"", name, printable(value))};
     if (is("policy_ttl"))                                             // tables are asked for each mail: nothing is kept
         return std::ranges::all_of(value, is_digit) ? Result<bool>(true) : bad;
-    std::optional<std::string>* const once_only = is("policy_type") ? &type : is("policy_domain") ? &domain : is("policy_failure") ? &failure : nullptr;
+    std::optional<std::string>* const once_only = is("policy_type")      ? &type
+                                                  : is("policy_domain")  ? &domain
+                                                  : is("policy_failure") ? &failure
+                                                                         : nullptr;
     if (once_only && *once_only)
         return once(name);
     if (is("policy_type") && !is_value("sts") && !is_value("no-policy-found"))
@@ -105,7 +111,7 @@ Result<bool> StsWords::take(std::string_view name, std::string_view value)
 Result<std::optional<StsRules>> StsWords::rules() const
 {
     if (type && iequals(*type, "sts"))
-        return std::optional(StsRules{domain.value_or(""), patterns, to_lower(failure.value_or(""))});
+        return std::optional(StsRules{.domain = domain.value_or(""), .patterns = patterns, .failure = to_lower(failure.value_or(""))});
     if (!only_of_sts.empty())
         return Error{fmt::format("attribute \"{}\" needs \"policy_type=sts\"", only_of_sts)};
     return std::optional<StsRules>{};
@@ -272,6 +278,35 @@ awaitable<FoundTlsPolicy> find_tls_policy(std::string next_hop, const Options* o
             co_return found;
         }
     found.policy.emplace().level = options->tls_level;
+    co_return found;
+}
+
+awaitable<FoundTlsPolicy> find_tls_policy(Destination destination, const Options* options, const Surroundings* around)
+{
+    FoundTlsPolicy found = co_await find_tls_policy(destination.text, options, around);
+    const bool open = options->tls_level == TlsLevel::may || options->tls_level == TlsLevel::encrypt || options->tls_level == TlsLevel::dane;
+    if (!around->sts || options->sts == sts::Use::no || !open || !found.policy || !found.tells_apart.empty())
+        co_return found;
+    const std::string domain = to_lower(dns::to_a_labels(destination.name).value_or(""));
+    if (!destination.mx || destination.literal || !options->mx_lookups || by_srv(destination, *options) || !dns::is_hostname(domain))
+        co_return found;
+    const auto known = co_await around->sts->find(domain);
+    if (known && (!*known || (*known)->policy.mode == sts::Mode::none))
+        co_return found;
+    StsRules& rules = found.policy->sts.emplace();
+    rules.domain = domain;
+    rules.use = options->sts == sts::Use::testing ? StsRules::Use::testing : StsRules::Use::enforce;
+    if (!known) {
+        rules.failure = fmt::format("nobody can tell whether it has one: {}", known.error().text());
+        found.tells_apart = fmt::format("sts {} ?", domain);
+        co_return found;
+    }
+    const sts::Known& said = **known;
+    rules.patterns = said.policy.hosts;
+    if (said.policy.mode == sts::Mode::testing)
+        rules.use = StsRules::Use::testing;
+    // Sessions are of one domain: its hosts may be another's, which asks less of them.
+    found.tells_apart = fmt::format("sts {} {}", domain, sts::octets_of(said));
     co_return found;
 }
 

@@ -18,6 +18,7 @@
 
 namespace posthorn::send {
 
+struct Destination;
 struct Options;
 struct Surroundings;
 
@@ -44,16 +45,18 @@ struct TlsRules {
     std::string no_dane;                        // why DANE cannot be done here; empty: it can
 };
 
-/// What a domain asks of the hosts that take its mail (RFC 8461), as a table of policies tells it.
+/// What a domain asks of the hosts that take its mail (RFC 8461), as a table of policies tells it, or as it told us.
 struct StsRules {
+    enum class Use : std::uint8_t { by_level, testing, enforce };   // as a table's entry has it; of what it told us: is it in force?
     std::string domain;
     std::vector<std::string> patterns;          // "mx.example.test"; "*.example.test": one label below it
     std::string failure;                        // why it cannot be met: "sts-webpki-invalid"
+    Use use = Use::by_level;
 };
 
 struct TlsPolicy {
     TlsLevel level = TlsLevel::none;
-    std::optional<StsRules> sts;                // holds at the levels verify and secure alone: a policy in testing is given as "may"
+    std::optional<StsRules> sts;                // of a table: holds at the levels verify and secure alone, a policy in testing is given as "may"
     // None: main.cf's.
     std::optional<std::string> protocols, ciphers, exclude, server_name;
     std::vector<std::string> match, anchor_files;
@@ -70,6 +73,9 @@ struct FoundTlsPolicy {
     std::optional<TlsPolicy> policy;            // none: it cannot be told; what is wrong was logged
     std::string tells_apart;                    // what the tables said: mail with another text goes over other sessions
 };
+/// The same, and what the domain itself asks by MTA-STS where the tables say nothing of it (sts/README.md).
+awaitable<FoundTlsPolicy> find_tls_policy(Destination destination, const Options* options, const Surroundings* around);
+/// What the tables say.
 awaitable<FoundTlsPolicy> find_tls_policy(std::string next_hop, const Options* options, const Surroundings* around);
 
 }  // namespace posthorn::send

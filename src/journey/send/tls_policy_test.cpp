@@ -54,8 +54,9 @@ TEST_CASE("policy: a level and what it leaves open")
 
 TEST_CASE("policy: what a domain asks by MTA-STS stands beside it, values with blanks in braces")
 {
-    const TlsPolicy policy = good("secure match=a.test policy_type=STS policy_domain=a.test policy_ttl=86400 { policy_string = version: STSv1 } "
-                                  "{policy_string=mode: enforce} mx_host_pattern=mx.a.test {mx_host_pattern = *.a.test}\npolicy_failure=sts-webpki-invalid");
+    const TlsPolicy policy =
+        good("secure match=a.test policy_type=STS policy_domain=a.test policy_ttl=86400 { policy_string = version: STSv1 } "
+             "{policy_string=mode: enforce} mx_host_pattern=mx.a.test {mx_host_pattern = *.a.test}\npolicy_failure=sts-webpki-invalid");
     CHECK(policy.match == Words{"a.test"});
     REQUIRE(policy.sts);
     CHECK(policy.sts->domain == "a.test");

@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "send/params.hpp"
+#include "sts/params.hpp"
 #include "tls/params.hpp"
 
 #include <fmt/format.h>
@@ -23,6 +24,9 @@ WireTls::Settings WireTls::settings(const config::Snapshot& snapshot, std::strin
     Settings made;
     made.opportunistic = tls::client_options(snapshot, false, as);
     made.mandatory = tls::client_options(snapshot, true, as);
+    // A domain's policy asks for authorities that the world knows: without any no mail would go to who has one.
+    if (as == "smtp" && snapshot.get(sts::smtp_mta_sts) != sts::Use::no && made.mandatory.ca_file.empty() && made.mandatory.ca_path.empty())
+        made.opportunistic.default_ca = made.mandatory.default_ca = true;
     made.log_level = tls::log_level(snapshot.get(tls::smtp_tls_loglevel, as));
     made.resume = !snapshot.get(tls::smtp_tls_session_cache_database, as).empty();
     made.resume_for = snapshot.get(tls::smtp_tls_session_cache_timeout, as);
@@ -106,10 +110,18 @@ awaitable<Result<Secured>> WireTls::secure(std::unique_ptr<net::Stream> stream, 
         refused = Error("Server certificate not verified", "4.7.5").after(refused->evidence());
         secured.facts.trust = tls::Trust::untrusted;
     }
+    std::string unmet;
+    if (!authenticated(demand.level) && !demand.names.empty()) {
+        if (const auto less = tls::refusal(secured.facts, options))
+            unmet = less->evidence().empty() ? less->what() : fmt::format("{}: {}", less->what(), less->evidence());
+        if (secured.facts.trust == tls::Trust::verified)              // that is a word for levels that ask for it
+            secured.facts.trust = tls::Trust::trusted;
+    }
     std::string summary = tls::summary(secured.facts, relay);
     Secured made(std::move(secured.stream), settings_.log_level > 0 ? summary : std::string(), summary);
     if (refused)
         made.trouble = tls::trouble(secured.facts, relay);
+    made.unmet = std::move(unmet);
     made.verified = authenticated(demand.level) && !refused;
     made.refused = std::move(refused);
     co_return made;

@@ -147,6 +147,7 @@ public:
         around.own_addresses = own_addresses;
         around.discard = discard;
         around.tls_policy = tls_policy;
+        around.sts = sts;
         around.debug = debug;
         around.pix = pix;
         around.reply_filter = reply_filter;
@@ -192,6 +193,7 @@ public:
     DiscardMaps* discard = nullptr;
     DebugPeers* debug = nullptr;
     Passwords* passwords = nullptr;
+    sts::Policies* sts = nullptr;
     Lookup *tls_policy = nullptr, *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr;
     std::unique_ptr<Agent> agent;
     std::chrono::microseconds most_time = std::chrono::hours(1000);     // of a run that leaps

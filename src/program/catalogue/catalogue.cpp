@@ -14,6 +14,7 @@
 #include "send/params.hpp"
 #include "services/params.hpp"
 #include "spool/params.hpp"
+#include "sts/params.hpp"
 #include "supervisor/params.hpp"
 #include "tables/params.hpp"
 #include "tls/params.hpp"
@@ -24,9 +25,9 @@ namespace posthorn::catalogue {
 config::ParamLists all_parameters()
 {
     static constexpr std::span<const config::ParamInfo> lists[] = {
-        net::params,     dns::params,     tls::params,      tables::params,     milter::params, peers::params,
-        receive::params, cleanup::params, schedule::params, route::params,      verify::params, send::params,
-        deliver::params, report::params,  services::params, supervisor::params, spool::params,  admin::params,
+        net::params,      dns::params,        tls::params,   tables::params, milter::params, peers::params,   receive::params,
+        cleanup::params,  schedule::params,   route::params, verify::params, send::params,   deliver::params, report::params,
+        services::params, supervisor::params, spool::params, admin::params,  sts::params,
     };
     return lists;
 }

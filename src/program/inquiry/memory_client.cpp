@@ -1,5 +1,6 @@
 #include "inquiry/memory_client.hpp"
 
+#include "handoff/domain_policy.pb.h"
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
 #include "peers/stored.hpp"
@@ -47,6 +48,18 @@ Result<handoff::VerifyKnowledge> MemoryClient::known(const std::string& address)
     handoff::VerifyQuestion question;
     question.set_address(address);
     return ask<handoff::VerifyKnowledge>(*std::move(connected), limited(options(), until_), handoff::Frame::verify_known, std::move(question));
+}
+
+Result<std::optional<sts::Known>> MemoryClient::policy(const std::string& domain)
+{
+    auto connected = ipc::connect_unix(socket_);
+    if (!connected)
+        return Error{fmt::format("{}: {}", socket_, connected.error().text()), "4.3.0"};
+    handoff::DomainPolicy question;
+    question.set_domain(domain);
+    TRY(const auto known,
+        ask<handoff::DomainPolicy>(*std::move(connected), limited(options(), until_), handoff::Frame::sts_known, std::move(question)));
+    return sts::known_of(known.known());
 }
 
 Result<MemoryClient::Done> MemoryClient::converse(std::vector<MemoryCommand> commands)

@@ -7,7 +7,9 @@
 #include "handoff/frames.pb.h"
 #include "inquiry/ask.hpp"
 #include "peers/record.hpp"
+#include "sts/policy.hpp"
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,6 +27,8 @@ public:
     explicit MemoryClient(const config::Snapshot& snapshot, Until until = {});
 
     Result<handoff::VerifyKnowledge> known(const std::string& address);
+    /// The policy of MTA-STS that holds for a domain in A-labels and lower case; none: it has none.
+    Result<std::optional<sts::Known>> policy(const std::string& domain);
 
     struct Done {
         std::uint64_t count = 0;

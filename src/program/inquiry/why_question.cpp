@@ -2,6 +2,7 @@
 
 #include "async/run.hpp"
 #include "base/strings.hpp"
+#include "dns/idna.hpp"
 #include "inquiry/memory_client.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/queue_client.hpp"
@@ -62,6 +63,8 @@ public:
             }
         if (why_.kind == Why::Kind::address)
             ask_verification();
+        if (why_.kind != Why::Kind::message && !down_)
+            ask_policy();
         read_transcripts_of(why_.word);
         read_peers();
         return std::move(why_);
@@ -109,6 +112,20 @@ private:
             message.mutable_waiting()->Assign(kept.begin(), kept.end());
             why_.messages.push_back(std::move(message));
         }
+    }
+
+    /// Of the domain: what is behind the @, a site without its transport and port.
+    void ask_policy()
+    {
+        std::string_view domain = std::string_view(why_.word).substr(why_.word.find('@') + 1);
+        if (domain.find('[') != domain.npos)
+            return;
+        if (const auto colon = domain.find(':'); colon != domain.npos)
+            domain = domain.find('.') < colon ? domain.substr(0, colon) : domain.substr(colon + 1);
+        if (auto known = memory_.policy(to_lower(dns::to_a_labels(domain.substr(0, domain.find(':'))).value_or(""))))
+            why_.sts = *std::move(known);
+        else
+            why_.notes.push_back("MTA-STS: " + known.error().text());
     }
 
     void ask_verification()

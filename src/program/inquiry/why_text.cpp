@@ -146,6 +146,26 @@ void add(Text& text, const handoff::VerifyKnowledge& known)
         text.say("for", fmt::format("{} SMTP clients", known.waiting()));
 }
 
+std::int64_t micros_of(WallTime time) { return time.time_since_epoch().count(); }
+
+std::string hosts_of(const sts::Known& known)
+{
+    std::string hosts;
+    for (const std::string& host : known.policy.hosts)
+        hosts += (hosts.empty() ? "" : " ") + printable(host);
+    return hosts;
+}
+
+void add(Text& text, const sts::Known& known)
+{
+    text.head("MTA-STS");
+    text.say("policy", fmt::format("{} (id {}, from the domain's web server)", sts::mode_name(known.policy.mode), printable(known.id)));
+    text.say("hosts", hosts_of(known));
+    text.say("since", local_time(micros_of(known.fetched)));
+    text.say("holds until", local_time(micros_of(known.until())));
+    text.say("changed by", "the domain, with another id; an entry for it in smtp_tls_policy_maps; the setting smtp_mta_sts");
+}
+
 void add(Text& text, const PeerSaid& peer, WallTime now)
 {
     text.head("server " + peer_text(peer.record, now));
@@ -198,7 +218,7 @@ std::string json_of(const handoff::SiteShare& site)
 bool Why::known() const
 {
     return (queue && (kind == Kind::message || queue->messages() != 0 || queue->sites_size() != 0)) ||
-           (verification && (verification->known() || verification->asked_since() != 0)) || !peers.empty() || last;
+           (verification && (verification->known() || verification->asked_since() != 0)) || !peers.empty() || sts || last;
 }
 
 std::string why_text(const Why& why, WallTime now)
@@ -235,6 +255,8 @@ std::string why_text(const Why& why, WallTime now)
     }
     if (why.verification)
         add(text, *why.verification);
+    if (why.sts)
+        add(text, *why.sts);
     for (std::size_t at = 0; at < std::min(why.peers.size(), peers_shown); ++at)
         add(text, why.peers[at], now);
     if (why.peers.size() > peers_shown)
@@ -271,6 +293,10 @@ std::string why_json(const Why& why, WallTime now)
             known.asked_since() != 0 ? json_text(handoff::name_of(Wait::probe).name) : std::string("null"), json_time(known.asked_since()),
             known.waiting());
     }
+    if (why.sts)
+        text += fmt::format(R"(, "mta_sts": {{"id": {}, "mode": "{}", "hosts": {}, "fetched": {}, "until": {}}})", json_text(why.sts->id),
+                            sts::mode_name(why.sts->policy.mode), json_list(why.sts->policy.hosts, json_text), json_time(micros_of(why.sts->fetched)),
+                            json_time(micros_of(why.sts->until())));
     text += fmt::format(R"(, "peers": {})", json_list(why.peers, [&](const PeerSaid& peer) {
                             return fmt::format(R"({{"server": {}, "rule_file": {}, "administrator": {}}})", peer_json(peer.record, now),
                                                json_text(peer.rule_file), json_text(peer.administrator));

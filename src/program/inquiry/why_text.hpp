@@ -5,6 +5,7 @@
 #include "handoff/frames.pb.h"
 #include "handoff/transcript.hpp"
 #include "peers/record.hpp"
+#include "sts/policy.hpp"
 
 #include <optional>
 #include <string>
@@ -26,6 +27,7 @@ struct Why {
     std::optional<handoff::Explanation> queue;          // of a message: absent, it is not in the queue
     std::vector<handoff::Explanation> messages;         // of an address or a domain: the first few that wait, with those recipients alone
     std::optional<handoff::VerifyKnowledge> verification;
+    std::optional<sts::Known> sts;                      // what the domain asks of TLS
     std::vector<PeerSaid> peers;
     std::optional<handoff::Transcript> last;
     std::vector<std::string> notes;                     // what could not be asked

@@ -111,6 +111,15 @@ TEST_CASE("why: what nothing is known of is not known; a server, a verification,
     CHECK(why.known());
     CHECK(why_text(why, now).find("waits for    probe: ") != std::string::npos);
     why.verification.reset();
+    CHECK_FALSE(why.known());
+    why.sts = sts::Known{"20260101", now, {sts::Mode::enforce, {"mx.a.test", "*.b.test"}, std::chrono::hours{24}}};
+    CHECK(why.known());
+    CHECK(why_text(why, now).find(
+              "MTA-STS\n    policy       enforce (id 20260101, from the domain's web server)\n    hosts        mx.a.test *.b.test\n"
+              "    since        2026-01-01 00:00:00\n    holds until  2026-01-02 00:00:00\n    changed by   the domain") != std::string::npos);
+    CHECK(why_json(why, now).find(R"("mta_sts": {"id": "20260101", "mode": "enforce", "hosts": ["mx.a.test", "*.b.test"], "fetched": ")") !=
+          std::string::npos);
+    why.sts.reset();
     why.peers.push_back({.record = bridge(), .administrator = "smtp_discard_ehlo_keywords = pipelining", .rule_file = "quit-alone"});
     CHECK(why.known());
     CHECK(why_text(why, now).find("  rule file      quit-alone (smtp_peer_rules; outvotes what is learned)\n"

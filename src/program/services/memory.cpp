@@ -1,5 +1,5 @@
 // What all processes know together, with one writer: the keys of TLS session tickets, which addresses are alive, what other servers do wrong,
-// who passed the tests before the greeting.
+// who passed the tests before the greeting, what domains ask of TLS.
 #include "handoff/counting.hpp"
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
@@ -13,6 +13,7 @@
 #include "services/programs.hpp"
 #include "services/screen_link.hpp"
 #include "services/startup.hpp"
+#include "services/sts_link.hpp"
 #include "services/table_files.hpp"
 #include "services/transcripts.hpp"
 #include "services/verify_links.hpp"
@@ -58,6 +59,7 @@ public:
           screen_(
               tasks_, [&service](const std::string& line) { return receive::screen::Kept::Settings::from(service.config_for(line)); },
               [&service](const std::string& line) { return service.log_as("postscreen", line); }, clock_, dispatcher_),
+          sts_(service.start_record().data_directory(), clock_, service.log_as("smtp"), service.executor(), dispatcher_),
           transcripts_(service.executor(), fmt::format("{}/{}", service.start_record().data_directory(), handoff::transcript_folder),
                        TranscriptLimits::from(service.config()), clock_, service.log_as("smtp"))
     {
@@ -89,6 +91,7 @@ public:
         tasks_.spawn(rotate());
         tasks_.spawn(report_rates());
         tasks_.spawn(peers_.run());
+        tasks_.spawn(sts_.run());
         tasks_.spawn(transcripts_.run());
     }
 
@@ -102,6 +105,7 @@ public:
         co_await prober_.close();
         peers_.write_out();
         screen_.write_out();
+        sts_.write_out();
         transcripts_.write_out();
     }
 
@@ -249,6 +253,7 @@ private:
     ipc::Dispatcher dispatcher_;
     PeerKeeper peers_;
     ScreenDesk screen_;
+    StsDesk sts_;
     TranscriptKeeper transcripts_;
     std::vector<std::unique_ptr<ipc::Server>> servers_;
 };

@@ -12,7 +12,11 @@
 #include "services/peer_tables.hpp"
 #include "services/programs.hpp"
 #include "services/startup.hpp"
+#include "services/sts_link.hpp"
 #include "services/transcripts.hpp"
+#include "sts/fetch.hpp"
+#include "sts/params.hpp"
+#include "tls/params.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -23,6 +27,38 @@ using process::May;
 
 namespace {
 
+/// RFC 8461 3.3: the authorities that the world knows, and the site's own.
+tls::Options tls_for_policies(const config::Snapshot& snapshot)
+{
+    const tls::Options site = tls::client_options(snapshot, true, "smtp");
+    tls::Options made;
+    made.ca_file = site.ca_file;
+    made.ca_path = site.ca_path;
+    made.default_ca = true;
+    made.protocols = ">=TLSv1.2";
+    return made;
+}
+
+/// The policies of domains, as this process fetches them and memory keeps them.
+struct StsDomains {
+    StsDomains(process::Service& service, const Clock& clock, dns::Resolver& resolver, std::shared_ptr<tls::Context> context,
+               const send::Options& options)
+        : link(service.executor(), std::string(handoff::memory_socket)),
+          source(service.executor(), resolver, std::move(context),
+                 {.port = static_cast<std::uint16_t>(service.config().get(sts::smtp_mta_sts_port)),
+                  .bind4 = options.bind4,
+                  .bind6 = options.bind6,
+                  .families = !options.ipv6   ? dns::Families::v4
+                              : !options.ipv4 ? dns::Families::v6
+                                              : dns::Families::both}),
+          book(service.executor(), clock, service.log(), source, &link)
+    {
+    }
+    StsLink link;
+    sts::HttpsSource source;
+    sts::Book book;
+};
+
 /// What is read before the process is confined: names, keys, interfaces.
 struct PreparedSmtp {
     explicit PreparedSmtp(process::Service& service)
@@ -32,6 +68,8 @@ struct PreparedSmtp {
         tables = std::make_unique<PeerTables>(service, clock());
         if (options.tls_level != send::TlsLevel::none || options.tls_wrapper || tables->tls_policy())
             tls = tls_at_start(send::WireTls::make(send::WireTls::settings(service.config(), service.program()), clock()), service);
+        if (options.sts != sts::Use::no && tls)
+            sts_context = at_start(tls::Context::client(tls_for_policies(service.config())));
         peers = std::make_unique<PeerMemory>(service, clock());
         transcripts = std::make_unique<TranscriptLink>(service, clock());
     }
@@ -44,6 +82,7 @@ struct PreparedSmtp {
     std::vector<net::IpAddress> own_addresses;
     std::unique_ptr<dns::Resolver> resolver;
     std::unique_ptr<send::WireTls> tls;
+    std::shared_ptr<tls::Context> sts_context;      // none: domains are not asked
     std::unique_ptr<PeerTables> tables;
     std::unique_ptr<PeerMemory> peers;
     std::unique_ptr<TranscriptLink> transcripts;
@@ -57,6 +96,8 @@ public:
     DeliveryService(process::Service& service, PreparedSmtp prepared)
         : service_(service), tables_(std::move(prepared.tables)), peers_(std::move(prepared.peers)), transcripts_(std::move(prepared.transcripts)),
           tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_),
+          sts_(prepared.sts_context ? std::make_unique<StsDomains>(service, PreparedSmtp::clock(), *resolver_, prepared.sts_context, prepared.options)
+                                    : nullptr),
           agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
           link_(
               service.executor(), std::string(qmgr_socket), service.name(), service.program(),
@@ -74,6 +115,8 @@ public:
         peers_->on_change = [this] { agent_.forget_sessions(); };
         peers_->start();
         transcripts_->start();
+        if (sts_)
+            sts_->link.start();
         link_.on_call_back = [this](std::uint64_t attempt) { agent_.call_back(attempt); };
         link_.start();
     }
@@ -85,6 +128,10 @@ public:
             co_await link_.drain();
         }
         co_await agent_.drain();
+        if (sts_) {
+            co_await sts_->book.close();
+            co_await sts_->link.close();
+        }
         co_await peers_->close();
         co_await transcripts_->close();
         co_await link_.close();
@@ -113,6 +160,7 @@ private:
                                 filtered_ ? static_cast<send::Names&>(*filtered_) : names_);
         made.own_addresses = std::move(own_addresses);
         made.tls = tls_.get();
+        made.sts = sts_ ? &sts_->book : nullptr;
         made.peers = peers_->peers();
         made.transcripts = transcripts_->transcripts();
         made.passwords = tables_->passwords();
@@ -133,6 +181,7 @@ private:
     std::unique_ptr<send::WireTls> tls_;
     std::unique_ptr<dns::Resolver> resolver_;
     send::DnsNames names_;
+    std::unique_ptr<StsDomains> sts_;
     std::unique_ptr<send::FilteredNames> filtered_;
     send::Agent agent_;
     DeliveryLink link_;
@@ -147,6 +196,8 @@ int serve_smtp(process::Service& service)
     std::ranges::copy(prepared.tables->trust_anchor_files(), std::back_inserter(confinement.readable));
     if (prepared.tls)
         std::ranges::copy(prepared.tls->looked_into(), std::back_inserter(confinement.readable));
+    if (prepared.sts_context)
+        std::ranges::copy(tls::default_authorities(), std::back_inserter(confinement.readable));
     service.confine(confinement);
     DeliveryService work(service, std::move(prepared));
     return service.run(work);

@@ -1,0 +1,121 @@
+#include "sts/book.hpp"
+
+#include "base/strings.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace posthorn::sts {
+
+namespace {
+
+std::string date(WallTime time) { return fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::chrono::system_clock::to_time_t(time))); }
+
+}  // namespace
+
+Book::Book(Executor executor, const Clock& clock, observe::Log log, Source& source, Shelf* shelf)
+    : executor_(executor), clock_(clock), log_(std::move(log)), source_(source), shelf_(shelf), tasks_(executor)
+{
+}
+
+/// What is forgotten here is on the shelf, or fetched again.
+std::shared_ptr<Book::Page> Book::page(const std::string& domain)
+{
+    if (pages_.size() >= domains_at_most && !pages_.contains(domain))
+        pages_.clear();
+    auto& page = pages_[domain];
+    if (!page)
+        page = std::make_shared<Page>(executor_);
+    return page;
+}
+
+bool Book::holds(const Page& page) const { return page.known && clock_.wall() < page.known->until(); }
+
+bool Book::rests(const Page& page, const std::string& id) const { return page.failed_id == id && clock_.steady() - page.failed < rest; }
+
+bool Book::due(const Known& known) const
+{
+    const WallTime now = clock_.wall();
+    return now < known.fetched || now - known.fetched > std::min<std::chrono::seconds>(afresh, known.policy.max_age / 2);
+}
+
+awaitable<Result<void>> Book::look(std::string domain, std::shared_ptr<Page> page)
+{
+    while (page->looking && !co_await cancelled())
+        co_await page->changed.wait();
+    if (page->looked_up || !shelf_)
+        co_return Result<void>{};
+    page->looking = true;
+    const auto found = co_await shelf_->find(domain);
+    page->looking = false;
+    page->changed.notify_all();
+    if (!found)
+        co_return found.error();
+    page->looked_up = true;
+    if (const std::optional<std::string>& octets = *found)
+        page->known = known_of(*octets);
+    co_return Result<void>{};
+}
+
+void Book::failed(const std::string& domain, const std::string& id, Page& page, const std::string& why)
+{
+    page.failed_id = id;
+    page.failed = clock_.steady();
+    if (!holds(page))
+        log_.warning("MTA-STS: the policy {} of {} was not fetched: {}; mail goes as without one", id, domain, why);
+    else if (page.known->policy.mode != Mode::none)
+        log_.warning("MTA-STS: the policy {} of {} was not fetched: {}; the policy {} holds until {}", id, domain, why, page.known->id,
+                     date(page.known->until()));
+}
+
+awaitable<void> Book::fetch(std::string domain, std::string id, std::shared_ptr<Page> page)
+{
+    page->fetching = true;
+    const auto text = co_await source_.fetch(domain);
+    page->fetching = false;
+    auto policy = text ? parse_policy(*text) : Result<Policy>(text.error());
+    if (!policy && co_await cancelled())
+        co_return;                                                    // the process ends: that is no failure
+    if (!policy)
+        failed(domain, id, *page, policy.error().text());
+    else {
+        Known known{std::move(id), clock_.wall(), *std::move(policy)};
+        if (!holds(*page) || page->known->policy != known.policy)
+            log_.info("MTA-STS: the policy {} of {} is {} until {}, hosts: {}", known.id, domain, mode_name(known.policy.mode), date(known.until()),
+                      fmt::join(known.policy.hosts, " "));
+        if (shelf_)
+            shelf_->keep(domain, octets_of(known));
+        page->known = std::move(known);
+        page->failed_id.clear();
+    }
+    page->changed.notify_all();
+}
+
+awaitable<Result<std::optional<Known>>> Book::find(std::string domain)
+{
+    const auto page = this->page(domain);
+    if (!page->looked_up)
+        CO_TRY_VOID(co_await look(domain, page));
+    const dns::Answer answer = co_await source_.record("_mta-sts." + domain);
+    std::vector<std::string> texts;
+    if (answer.found())
+        for (const dns::Record& record : answer.records)
+            texts.push_back(record.text);
+    const auto id = id_of(texts);
+    const bool known = holds(*page);
+    if (id && (!known || page->known->id != *id)) {
+        while (page->fetching && !co_await cancelled())
+            co_await page->changed.wait();
+        if ((!holds(*page) || page->known->id != *id) && !rests(*page, *id))
+            co_await fetch(domain, *id, page);
+    } else if (id && due(*page->known) && !page->fetching && !rests(*page, *id)) {
+        page->fetching = true;
+        tasks_.spawn(fetch(domain, *id, page));
+    }
+    co_return holds(*page) ? page->known : std::nullopt;
+}
+
+}  // namespace posthorn::sts
