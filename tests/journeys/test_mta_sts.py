@@ -1,11 +1,15 @@
 """Policies of MTA-STS: a name server, a web server, MX hosts and authorities of the test's own."""
 import http.server
 import json
+import pathlib
+import shutil
+import socket
 import ssl
+import tempfile
 import threading
 import time
 
-from journey import Certificate, Journey, unittest
+from journey import PATIENCE, Certificate, Journey, unittest
 
 
 class Web:
@@ -72,12 +76,15 @@ class MtaSts(Journey):
         self.addCleanup(self.web.close)
 
     def zone(self, records=True, **ids):
+        return self.dns(self.zone_text(records, **ids))
+
+    def zone_text(self, records=True, **ids):
         text = ""
         for name in self.domains:
             text += f"{name}.test. MX 10 mx.{name}.test.\nmx.{name}.test. A 127.0.0.1\nmta-sts.{name}.test. A 127.0.0.1\n"
             if records and name != "none":
                 text += f"_mta-sts.{name}.test. 1 TXT \"v=STSv1; id={ids.get(name, '20260101')};\"\n"
-        return self.dns(text)
+        return text
 
     def asking(self, use, settings=None):
         return self.instance({"dns_servers": self.zone(), "smtp_mta_sts": use, "smtp_mta_sts_port": str(self.web.port), "smtp_tls_security_level": "may",
@@ -147,6 +154,36 @@ class MtaSts(Journey):
         posthorn.wait_log(r"MTA-STS: the policy of bad\.test is in testing, .*: the MTA-STS policy of bad\.test names no host mx\.bad\.test")
         posthorn.wait_log(r"MTA-STS: the policy of other\.test is in testing, .*: Server certificate not verified")
         self.assertNotRegex(posthorn.log(), r"MTA-STS: the policy of good\.test is in testing")
+
+    def test_who_collects_for_reports_is_told_what_became_of_tls(self):
+        path = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-tlsrpt."))
+        self.addCleanup(shutil.rmtree, path)
+        path.chmod(0o755)
+        zone = self.zone_text() + "".join(f'_smtp._tls.{name}.test. TXT "v=TLSRPTv1; rua=mailto:r@{name}.test"\n' for name in ("good", "bad", "other"))
+        posthorn = self.asking("enforce", {"dns_servers": self.dns(zone), "smtp_tlsrpt_enable": "yes", "smtp_tlsrpt_socket_name": str(path / "socket")})
+        posthorn.send(["early@good.test"])
+        posthorn.wait_log(r"to=<early@good\.test>, .*status=sent")               # whether anybody collects or not
+        posthorn.wait_log(r"warning: TLSRPT: .*/socket: No such file or directory; reports are lost")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as collector:
+            collector.bind(str(path / "socket"))
+            (path / "socket").chmod(0o666)
+            collector.settimeout(PATIENCE)
+            told = {}
+            time.sleep(2.5)                                                         # no session is kept
+            for name in ("good", "trial", "bad", "other"):
+                posthorn.send([f"user@{name}.test"])
+                if name != "trial":
+                    report = json.loads(collector.recv(65536))
+                    told[report["d"]] = report
+        self.assertEqual(set(told), {"good.test", "bad.test", "other.test"})
+        good, bad, other = (told[f"{name}.test"]["policies"] for name in ("good", "bad", "other"))
+        self.assertEqual(told["good.test"]["pr"], "v=TLSRPTv1; rua=mailto:r@good.test")
+        self.assertEqual(good, [{"policy-type": 2, "policy-domain": "good.test", "mx-host": ["mx2.good.test", "*.good.test"], "t": 0, "f": 0,
+                                 "policy-string": ["version: STSv1", "mode: enforce", "max_age: 604800", "mx: mx2.good.test", "mx: *.good.test"]}])
+        self.assertEqual(bad[0]["failure-details"], [{"c": 205, "n": "mx.bad.test", "r": "127.0.0.1", "f": "mx-mismatch"}])
+        fault = other[0]["failure-details"][0]
+        self.assertEqual((fault["c"], fault["s"], fault["n"], fault["r"], other[0]["t"], other[0]["f"]), (202, "127.0.0.1", "mx.other.test", "127.0.0.1", 1, 1))
+        posthorn.wait_log(r"TLSRPT: status=failure, domain=other\.test, receiving_mx=mx\.other\.test\[127\.0\.0\.1\], failure_type=certificate_host_mismatch")
 
     def test_by_itself_no_domain_is_asked(self):
         posthorn = self.asking("no")

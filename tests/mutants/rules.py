@@ -293,6 +293,8 @@ RULES = [
     sts("who cannot be asked knows nothing", "        co_return found.error();", "        co_return Result<void>{};"),
     sts("two records are one", "        if (record)\n            return std::nullopt;", "", "policy"),
     sts("a star is any number of labels", "tls::name_matches(pattern, host)", "tls::name_matches(pattern, host, true)", "policy"),
+    send("handshakes are told of whether a domain wants it or not", "src/journey/send/agent_open.cpp", "    if (!record)\n        co_return;", "    if (!record)\n        record.emplace();", "tls report*"),
+    send("hosts that a policy leaves out are not told of", "src/journey/send/agent_open.cpp", "                co_await report_left_out(job, host, demand.error().evidence());", "                (void)host;", "tls report*"),
     send("MTA-STS before DANE", "src/journey/send/tls_demand.cpp", "    if (demand.level == TlsLevel::dane)                               // RFC 8461 2",
          "    if (demand.level == TlsLevel::none)", "*MTA-STS*"),
     send("a policy in testing is in force", "src/journey/send/tls_policy.cpp", "    if (said.policy.mode == sts::Mode::testing)", "    if (said.policy.mode == sts::Mode::none)", "*MTA-STS*"),

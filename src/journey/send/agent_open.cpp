@@ -104,6 +104,63 @@ awaitable<Result<TlsDemand>> Agent::Core::demand_for(std::shared_ptr<Job> job, H
     co_return co_await tls_demand(std::move(host), std::move(policy), &options, &around);
 }
 
+/// To the domain whose MX host this is, if it wants to know.
+awaitable<void> Agent::Core::report(Host host, TlsReport report)
+{
+    const dns::Answer answer = co_await around.names.query("_smtp._tls." + host.domain, dns::Type::txt);
+    std::vector<std::string> texts;
+    if (answer.found())
+        for (const dns::Record& record : answer.records)
+            texts.push_back(record.text);
+    auto record = report_record(texts);
+    if (!record)
+        co_return;
+    report.record = *std::move(record);
+    report.domain = host.domain;
+    if (report.policy_domain.empty())
+        report.policy_domain = host.domain;
+    report.host = host.name;
+    report.to = host.endpoint.ip.text();
+    around.log.info("{}", to_line(report));
+    around.reports->tell(report);
+}
+
+/// A policy that keeps mail from this host, whatever it would have shown.
+awaitable<void> Agent::Core::report_left_out(std::shared_ptr<Job> job, Host host, std::string why)
+{
+    const auto at = job->tls.find(host.next_hop);
+    const auto fault = fault_of(why);
+    if (!fault || host.mx == Host::Mx::none || at == job->tls.end() || !at->second || !at->second->sts)
+        co_return;
+    TlsReport made;
+    made.use(*at->second->sts);
+    made.fault = fault;
+    made.reason = *fault == TlsFault::validation_failure ? "mx-mismatch" : "";
+    co_await report(std::move(host), std::move(made));
+}
+
+awaitable<void> Agent::Core::report_session(const Session* session)
+{
+    const auto& outcome = session->tls_outcome();
+    if (!outcome || session->whom().mx == Host::Mx::none || (outcome->resumed && !options.report_resumed))
+        co_return;
+    const TlsDemand& demand = session->demand();
+    TlsReport made;
+    if (demand.level == TlsLevel::dane)
+        made.use(demand.anchors);
+    else if (demand.sts)
+        made.use(*demand.sts);
+    made.fault = outcome->fault;
+    made.reason = outcome->reason;
+    if (!demand.tested_unmet.empty() && !made.fault) {
+        made.fault = TlsFault::validation_failure;
+        made.reason = "mx-mismatch";
+    }
+    made.from = session->from();
+    made.hello = session->hello_name();
+    co_await report(session->whom(), std::move(made));
+}
+
 awaitable<Result<std::unique_ptr<net::Stream>>> Agent::Core::connect(std::shared_ptr<Job> job, Host host)
 {
     net::ConnectOptions how(options.timeouts.connect);
@@ -138,6 +195,8 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         if (!demand) {
             *reason = Reason(false, demand.error().status(), demand.error().what());
             around.log.warning("TLS policy lookup for {}/{}: {}", host.next_hop, host.name, reason->text);
+            if (around.reports)
+                co_await report_left_out(job, host, demand.error().evidence());
             job->unreachable.push_back(reason->text);
             job->relay = "none";
             ++job->next_host;
@@ -170,6 +229,8 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         wish.before = std::exchange(job->unreachable, {});
         auto trouble = co_await session->open(std::move(wish));
         counts.round_trips += session->round_trips();
+        if (around.reports)
+            co_await report_session(session.get());
         if (!trouble) {
             if (const std::uint32_t known = around.peers ? around.peers->sessions_at_once(job->set) : 0; known != 0)
                 if (const auto reach = reaches.find(job->set); reach != reaches.end() && reach->second.open > known)

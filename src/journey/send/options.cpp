@@ -207,6 +207,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
                                            config::name_as(smtp_tls_policy_maps.name, made.lmtp ? "lmtp" : "smtp")));
     if (!made.lmtp)
         made.sts = snapshot.get(sts::smtp_mta_sts);
+    made.report_resumed = !get(smtp_tlsrpt_skip_reused_handshakes);
     made.tls_wrapper = get(smtp_tls_wrappermode);
     made.tls_note_offer = get(smtp_tls_note_starttls_offer);
 

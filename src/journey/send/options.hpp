@@ -89,6 +89,7 @@ struct Options {
     TlsLevel tls_level = TlsLevel::none;        // where no policy says otherwise
     TlsRules tls;
     sts::Use sts = sts::Use::no;
+    bool report_resumed = true;                 // handshakes that go on with a session of before (not smtp_tlsrpt_skip_reused_handshakes)
     bool tls_wrapper = false;
     bool tls_note_offer = false;
 

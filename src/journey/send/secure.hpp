@@ -3,6 +3,7 @@
 
 #include "net/stream.hpp"
 #include "send/tls_demand.hpp"
+#include "send/tls_report.hpp"
 
 #include <memory>
 #include <optional>
@@ -25,6 +26,10 @@ struct Secured {
     std::string facts;
     /// At a level that asks for no certificate: why it is none of the names that the demand has all the same. Empty: it is, or there are none.
     std::string unmet;
+    /// For reports: it went on with a session of before; what of the certificate is not as the demand has it, and OpenSSL's word for that.
+    bool resumed = false;
+    std::optional<TlsFault> fault;
+    std::string fault_reason;
     /// It is encrypted, but the peer is not who it has to be: nothing may be said. "Server certificate not verified", 4.7.5.
     std::optional<Error> refused;
     /// Why, for the log.

@@ -26,6 +26,7 @@ Session::Session(std::unique_ptr<net::Stream> stream, Host host, const Options& 
       recorder_(around.transcripts, around.clock), writers_(around.executor), parser_({.octets = options.reply_octets}),
       opened_(around.clock.steady())
 {
+    from_ = stream_->local().is_unix() ? "" : stream_->local().ip.text();
     plan_options_.chunking = options.chunking;
     plan_options_.quit_in_group = options.quit_in_group;
     plan_options_.probe_data = options.probe_data;
@@ -227,6 +228,8 @@ awaitable<std::optional<Trouble>> Session::opening()
     if (!tls || (wish_.tls.level == TlsLevel::may && known_.quirks.has(peers::Quirk::no_tls)))
         co_return std::nullopt;
     if (!offered || !around_.tls) {
+        if (around_.tls)
+            tls_outcome_ = TlsOutcome{.fault = TlsFault::starttls_not_supported};
         if (wish_.tls.level == TlsLevel::may)
             co_return std::nullopt;
         co_return Trouble(Reason(false, "4.7.4",
@@ -405,6 +408,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
             co_return trouble;
         }
         if (reply->code != 220) {
+            tls_outcome_ = TlsOutcome{.fault = TlsFault::starttls_not_supported, .reason = reply->logged()};
             if (may && reply->code != 421 && reply->code != 221 && reply->valid())
                 co_return std::nullopt;                             // opportunistic: the session goes on in clear
             trouble.reason =
@@ -429,6 +433,8 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     auto secured = co_await around_.tls->secure(std::move(stream_), std::move(demand), relay_);
     if (!secured) {
         evidence_.tls_failed = true;
+        const std::string& why = secured.error().evidence();
+        tls_outcome_ = TlsOutcome{.fault = TlsFault::validation_failure, .reason = why.empty() ? secured.error().what() : why};
         around_.log.info("SSL_connect error to {}: {}", relay_, secured.error().what());
         recorder_.remark(fmt::format("TLS handshake failed: {}", secured.error().what()));
         trouble.reason = Reason(false, "4.7.5", "Cannot start TLS: handshake failure");
@@ -438,6 +444,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     }
     verified_ = secured->verified;
     certificate_unmet_ = std::move(secured->unmet);
+    tls_outcome_ = TlsOutcome{.resumed = secured->resumed, .fault = secured->fault, .reason = std::move(secured->fault_reason)};
     stream_ = std::move(secured->stream);
     if (!secured->trouble.empty())
         around_.log.info("{}", secured->trouble);

@@ -144,6 +144,17 @@ public:
     /// The domain whose policy of MTA-STS is in testing, and what of it this session does not meet; empty: there is none, or nothing.
     const std::string& sts_domain() const { return wish_.tls.tested_domain; }
     std::string sts_unmet() const;
+    /// What became of TLS in open(), for reports; none: there was none to be had, or it was had before.
+    struct TlsOutcome {
+        bool resumed = false;
+        std::optional<TlsFault> fault;
+        std::string reason;
+    };
+    const std::optional<TlsOutcome>& tls_outcome() const { return tls_outcome_; }
+    const TlsDemand& demand() const { return wish_.tls; }
+    const Host& whom() const { return host_; }
+    const std::string& from() const { return from_; }
+    const std::string& hello_name() const { return evidence_.peer.banner_host; }
     /// How many more recipients may be said before their refusals reach the peer's limit of errors; what is under way is counted as refused.
     std::uint32_t room_for_refusals() const;
     const Host& host() const { return host_; }
@@ -279,6 +290,8 @@ private:
     bool superseded_ = false, refused_at_greeting_ = false;
     smtp::Features features_;
     Wish wish_;
+    std::optional<TlsOutcome> tls_outcome_;
+    std::string from_;                      // our address
     std::string certificate_unmet_;         // of who has to show none: why it is not the host's
     TaskGroup writers_;
     smtp::ReplyParser parser_;

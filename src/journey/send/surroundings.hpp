@@ -10,6 +10,7 @@
 #include "send/lookup.hpp"
 #include "send/names.hpp"
 #include "send/secure.hpp"
+#include "send/tls_report.hpp"
 #include "send/transcript.hpp"
 #include "sts/book.hpp"
 
@@ -54,6 +55,7 @@ struct Surroundings {
     std::function<asio::thread_pool&()> helper;     // for what would hold up the loop; the Agent's own, unless one is given
     Lookup* tls_policy = nullptr;           // smtp_tls_policy_maps: by the next hop and its parents
     sts::Policies* sts = nullptr;           // none: no domain is asked what it asks of TLS
+    TlsReports* reports = nullptr;          // none: nobody is told what became of TLS
     DiscardMaps* discard = nullptr;
     Lookup* pix = nullptr;                  // smtp_pix_workaround_maps: by the server's address
     Lookup* reply_filter = nullptr;         // smtp_reply_filter: by a line of a reply, which the result replaces

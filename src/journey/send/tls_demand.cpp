@@ -49,9 +49,9 @@ std::optional<Error> left_out(const Host& host, const StsRules& sts, bool by_pat
 {
     const std::string& domain = sts.domain.empty() ? host.domain : sts.domain;
     if (!sts.failure.empty())
-        return Error{fmt::format("the MTA-STS policy of {} cannot be met: {}", domain, sts.failure), "4.7.5"};
+        return Error{fmt::format("the MTA-STS policy of {} cannot be met: {}", domain, sts.failure), "4.7.5"}.after(sts.failure);
     if (by_patterns && !sts.patterns.empty() && !is_named(host, sts.patterns))
-        return Error{fmt::format("the MTA-STS policy of {} names no host {}", domain, host.name), "4.7.5"};
+        return Error{fmt::format("the MTA-STS policy of {} names no host {}", domain, host.name), "4.7.5"}.after("validation-failure");
     return std::nullopt;
 }
 
@@ -156,8 +156,11 @@ awaitable<Result<TlsDemand>> with_sts(Host host, TlsPolicy policy, StsRules sts,
         policy.level = TlsLevel::secure;
         policy.match = {"hostname"};
         policy.server_name = "hostname";
-        co_return co_await tls_demand(std::move(host), std::move(policy), options, around);
+        CO_TRY(TlsDemand strict, co_await tls_demand(std::move(host), std::move(policy), options, around));
+        strict.sts = std::move(sts);
+        co_return strict;
     }
+    demand.sts = sts;
     demand.tested_domain = std::move(sts.domain);
     demand.tested_unmet = why ? why->what() : "";
     demand.names = {host.name};
@@ -204,6 +207,7 @@ awaitable<Result<TlsDemand>> tls_demand(Host host, TlsPolicy policy, const Optio
             policy.match = {"hostname"};
             demand.server_name = host.name;
         }
+        demand.sts = policy.sts;
         demand.names = names_for(host, !policy.match.empty()              ? policy.match
                                        : demand.level == TlsLevel::verify ? rules.verify_names
                                                                           : rules.secure_names);

@@ -809,3 +809,102 @@ TEST_CASE("MTA-STS: behind DANE: records that can be used are what counts, a fai
             CHECK(verdict.text() == one.text);
     }
 }
+
+namespace {
+
+class TestReports final : public TlsReports {
+public:
+    std::vector<TlsReport> told;
+    void tell(const TlsReport& report) override { told.push_back(report); }
+};
+
+}  // namespace
+
+TEST_CASE("tls report: one for each handshake and each host that a policy leaves out, of domains that want them alone")
+{
+    const std::string_view record = "v=TLSRPTv1; rua=mailto:r@example.test";
+    using Policy = TlsReport::Policy;
+    struct Row {
+        std::string_view what;
+        TlsLevel level;
+        tls::Pem certificate;
+        Policy policy;
+        std::optional<TlsFault> fault;
+        std::string reason{};
+        std::optional<sts::Mode> mode{};
+        std::string host = "mx.example.test";   // that the policy names
+        std::string_view script = "starttls";
+    };
+    for (const Row& row : std::initializer_list<Row>{
+             {"nobody vouches, nobody asks", TlsLevel::may, self_signed("mx.example.test"), Policy::none, std::nullopt},
+             {"no TLS", TlsLevel::may, own(), Policy::none, TlsFault::starttls_not_supported, "", {}, "", "data-only"},
+             {"no TLS, and it is required", TlsLevel::encrypt, own(), Policy::none, TlsFault::starttls_not_supported, "", {}, "", "data-only"},
+             {"another's certificate", TlsLevel::verify, tls::leaf("other.test"), Policy::none, TlsFault::certificate_host_mismatch},
+             {"nobody vouches", TlsLevel::verify, self_signed("mx.example.test"), Policy::none, TlsFault::certificate_not_trusted},
+             {"DANE", TlsLevel::dane, own(), Policy::tlsa, std::nullopt},
+             {"DANE, another key", TlsLevel::dane, self_signed("mx.example.test"), Policy::tlsa, TlsFault::certificate_not_trusted},
+             {"a policy that is met", TlsLevel::may, tls::leaf("mx.example.test"), Policy::sts, std::nullopt, "", sts::Mode::enforce},
+             {"a policy that is not", TlsLevel::may, tls::leaf("other.test"), Policy::sts, TlsFault::certificate_host_mismatch, "",
+              sts::Mode::enforce},
+             {"in testing", TlsLevel::may, tls::leaf("other.test"), Policy::sts, TlsFault::certificate_host_mismatch, "", sts::Mode::testing},
+             {"no such host", TlsLevel::may, tls::leaf("mx.example.test"), Policy::sts, TlsFault::validation_failure, "mx-mismatch",
+              sts::Mode::enforce, "a.test"},
+             {"no such host, in testing", TlsLevel::may, tls::leaf("mx.example.test"), Policy::sts, TlsFault::validation_failure, "mx-mismatch",
+              sts::Mode::testing, "a.test"}}) {
+        CAPTURE(row.what);
+        for (const bool wanted : {true, false}) {
+            AskedWorld world(row.certificate, row.script);
+            TestReports reports;
+            world.reports = &reports;
+            world.options.tls_level = row.level;
+            if (row.level == TlsLevel::dane) {
+                world.names.is_signed = {"MX example.test", "mx.example.test", "_25._tcp.mx.example.test"};
+                world.names.tlsa_of["_25._tcp.mx.example.test"] = {tlsa(3, own())};
+            }
+            if (row.mode)
+                world.policies.set("example.test", *row.mode, {row.host});
+            if (wanted)
+                world.names.txt_of["_smtp._tls.example.test"] = {std::string(record)};
+            world.deliver();
+            REQUIRE(reports.told.size() == (wanted ? 1 : 0));
+            if (!wanted)
+                continue;
+            const TlsReport& told = reports.told.front();
+            CHECK(told.domain == "example.test");
+            CHECK(told.record == record);
+            CHECK(told.policy == row.policy);
+            CHECK(told.policy_domain == "example.test");
+            CHECK(told.fault == row.fault);
+            CHECK(told.host == "mx.example.test");
+            CHECK(told.to == "192.0.2.2");
+            if (!row.reason.empty())
+                CHECK(told.reason == row.reason);
+            CHECK(told.hosts == (row.mode ? std::vector<std::string>{row.host} : std::vector<std::string>{}));
+            CHECK(told.strings.size() == (row.policy == Policy::tlsa ? 1 : row.policy == Policy::sts ? 4 : 0));
+            CHECK(lines_of(world, row.fault ? "TLSRPT: status=failure, domain=example.test, receiving_mx=mx.example.test[192.0.2.2]"
+                                            : "TLSRPT: status=success, domain=example.test, receiving_mx=mx.example.test[192.0.2.2]")
+                      .size() == 1);
+        }
+    }
+    AskedWorld by_name(tls::leaf("mx.example.test"));
+    TestReports reports;
+    by_name.reports = &reports;
+    by_name.names.txt_of["_smtp._tls.mx.example.test"] = {std::string(record)};
+    CHECK(by_name.deliver("[mx.example.test]").outcome() == delivered);
+    CHECK(reports.told.empty());
+}
+
+TEST_CASE("tls report: a handshake that goes on with a session of before is told of, unless it is not to be")
+{
+    for (const bool told : {true, false}) {
+        AskedWorld world(tls::leaf("mx.example.test"));
+        TestReports reports;
+        world.reports = &reports;
+        world.options.report_resumed = told;
+        world.options.keep_sessions = false;
+        world.names.txt_of["_smtp._tls.example.test"] = {"v=TLSRPTv1; rua=mailto:r@example.test"};
+        for (int at = 0; at < 3; ++at)
+            CHECK(world.deliver().outcome() == delivered);
+        CHECK(reports.told.size() == (told ? 3 : 1));
+    }
+}

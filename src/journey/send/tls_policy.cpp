@@ -68,7 +68,7 @@ Result<void> take_match(TlsPolicy& policy, std::string_view name, std::string_vi
 /// What stands in a value beside the policy: of a domain's policy of MTA-STS, where there is one.
 struct StsWords {
     std::optional<std::string> type, domain, failure;
-    std::vector<std::string> patterns;
+    std::vector<std::string> patterns, strings;
     std::string_view only_of_sts;               // the first such attribute; none: empty
 
     /// False: it is another attribute.
@@ -103,6 +103,8 @@ Result<bool> StsWords::take(std::string_view name, std::string_view value)
         *once_only = value;
     if (is("mx_host_pattern"))
         patterns.emplace_back(value);
+    if (is("policy_string"))
+        strings.emplace_back(value);
     if (only_of_sts.empty() && (is("mx_host_pattern") || is("policy_string") || is("policy_failure")))
         only_of_sts = name;
     return true;
@@ -111,7 +113,8 @@ Result<bool> StsWords::take(std::string_view name, std::string_view value)
 Result<std::optional<StsRules>> StsWords::rules() const
 {
     if (type && iequals(*type, "sts"))
-        return std::optional(StsRules{.domain = domain.value_or(""), .patterns = patterns, .failure = to_lower(failure.value_or(""))});
+        return std::optional(
+            StsRules{.domain = domain.value_or(""), .patterns = patterns, .failure = to_lower(failure.value_or("")), .strings = strings});
     if (!only_of_sts.empty())
         return Error{fmt::format("attribute \"{}\" needs \"policy_type=sts\"", only_of_sts)};
     return std::optional<StsRules>{};
@@ -303,6 +306,9 @@ awaitable<FoundTlsPolicy> find_tls_policy(Destination destination, const Options
     }
     const sts::Known& said = **known;
     rules.patterns = said.policy.hosts;
+    const std::string lines = sts::to_text(said.policy);
+    for (const std::string_view line : split(lines, "\n"))
+        rules.strings.emplace_back(line);
     if (said.policy.mode == sts::Mode::testing)
         rules.use = StsRules::Use::testing;
     // Sessions are of one domain: its hosts may be another's, which asks less of them.

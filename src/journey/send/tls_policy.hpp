@@ -51,6 +51,7 @@ struct StsRules {
     std::string domain;
     std::vector<std::string> patterns;          // "mx.example.test"; "*.example.test": one label below it
     std::string failure;                        // why it cannot be met: "sts-webpki-invalid"
+    std::vector<std::string> strings;           // the policy's lines, for reports
     Use use = Use::by_level;
 };
 

@@ -17,6 +17,13 @@ Result<std::vector<tls::TlsaRecord>> anchors_of(const std::string& file, const t
     return tls::trust_anchors(pem, file);
 }
 
+TlsFault fault_in(const tls::Facts& facts)
+{
+    if (facts.trust == tls::Trust::trusted)
+        return TlsFault::certificate_host_mismatch;
+    return facts.why.find("expired") != std::string::npos ? TlsFault::certificate_expired : TlsFault::certificate_not_trusted;
+}
+
 }  // namespace
 
 WireTls::Settings WireTls::settings(const config::Snapshot& snapshot, std::string_view as)
@@ -104,6 +111,8 @@ awaitable<Result<Secured>> WireTls::secure(std::unique_ptr<net::Stream> stream, 
 {
     CO_TRY(tls::ConnectOptions options, options_for(demand, relay));
     CO_TRY(auto secured, co_await tls::connect(required(demand.level) ? mandatory_ : opportunistic_, std::move(stream), options));
+    const auto less = authenticated(demand.level) || !demand.names.empty() ? tls::refusal(secured.facts, options) : std::nullopt;
+    const std::optional<TlsFault> fault = less ? std::optional(fault_in(secured.facts)) : std::nullopt;
     auto refused = authenticated(demand.level) ? tls::refusal(secured.facts, options) : std::nullopt;
     if (refused) {
         // Postfix's words, whatever is wrong with it: the log has the reason on a line of its own.
@@ -112,7 +121,7 @@ awaitable<Result<Secured>> WireTls::secure(std::unique_ptr<net::Stream> stream, 
     }
     std::string unmet;
     if (!authenticated(demand.level) && !demand.names.empty()) {
-        if (const auto less = tls::refusal(secured.facts, options))
+        if (less)
             unmet = less->evidence().empty() ? less->what() : fmt::format("{}: {}", less->what(), less->evidence());
         if (secured.facts.trust == tls::Trust::verified)              // that is a word for levels that ask for it
             secured.facts.trust = tls::Trust::trusted;
@@ -122,6 +131,9 @@ awaitable<Result<Secured>> WireTls::secure(std::unique_ptr<net::Stream> stream, 
     if (refused)
         made.trouble = tls::trouble(secured.facts, relay);
     made.unmet = std::move(unmet);
+    made.resumed = secured.facts.resumed;
+    made.fault = fault;
+    made.fault_reason = less ? less->evidence() : "";
     made.verified = authenticated(demand.level) && !refused;
     made.refused = std::move(refused);
     co_return made;

@@ -18,6 +18,7 @@ class TableNames final : public Names {
 public:
     std::map<std::string, std::vector<std::pair<std::uint16_t, std::string>>> mx_of;
     std::map<std::string, std::vector<std::string>> addresses_of;
+    std::map<std::string, std::vector<std::string>> txt_of;
     std::map<std::string, dns::Status> fails;
     std::map<std::string, std::vector<dns::Record>> tlsa_of;            // "_25._tcp.mx.test"
     std::map<std::string, std::vector<dns::Record>> srv_of;             // "_submission._tcp.example.test"
@@ -72,6 +73,10 @@ public:
         else if (const auto records = tlsa_of.find(name); type == dns::Type::tlsa && records != tlsa_of.end()) {
             answer.status = dns::Status::found;
             answer.records = records->second;
+        } else if (const auto texts = txt_of.find(name); type == dns::Type::txt && texts != txt_of.end()) {
+            answer.status = dns::Status::found;
+            for (const std::string& text : texts->second)
+                answer.records.emplace_back().text = text;
         } else if (const auto services = srv_of.find(name); type == dns::Type::srv && services != srv_of.end()) {
             answer.status = dns::Status::found;
             answer.records = services->second;
@@ -148,6 +153,7 @@ public:
         around.discard = discard;
         around.tls_policy = tls_policy;
         around.sts = sts;
+        around.reports = reports;
         around.debug = debug;
         around.pix = pix;
         around.reply_filter = reply_filter;
@@ -194,6 +200,7 @@ public:
     DebugPeers* debug = nullptr;
     Passwords* passwords = nullptr;
     sts::Policies* sts = nullptr;
+    TlsReports* reports = nullptr;
     Lookup *tls_policy = nullptr, *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr;
     std::unique_ptr<Agent> agent;
     std::chrono::microseconds most_time = std::chrono::hours(1000);     // of a run that leaps

@@ -112,7 +112,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"smtp_tls_dkey_file", "DSA certificates are not used"},
     {"smtp_tls_enable_rpk", "raw public keys are not used"},
     {"smtp_tls_loglevel_maps", "every destination has smtp_tls_loglevel"},
-    {"smtp_tlsrpt_", "no TLS reports are made"},
     {"smtpd_service_name", "the process that tested a client goes on with it"},
     {"smtpd_tls_dcert_file", "DSA certificates are not used"},
     {"smtpd_tls_dkey_file", "DSA certificates are not used"},

@@ -4,6 +4,7 @@
 #include "net/params.hpp"
 #include "process/service.hpp"
 #include "send/agent.hpp"
+#include "send/params.hpp"
 #include "send/wire_tls.hpp"
 #include "services/count_names.hpp"
 #include "services/counters.hpp"
@@ -37,6 +38,19 @@ tls::Options tls_for_policies(const config::Snapshot& snapshot)
     made.default_ca = true;
     made.protocols = ">=TLSv1.2";
     return made;
+}
+
+std::unique_ptr<send::SocketReports> reports_of(const process::Service& service, const Clock& clock)
+{
+    if (!service.config().get(send::smtp_tlsrpt_enable, service.program()))
+        return nullptr;
+    const std::string name = service.config().get(send::smtp_tlsrpt_socket_name, service.program());
+    if (name.empty()) {
+        service.log().warning("smtp_tlsrpt_enable = yes, but smtp_tlsrpt_socket_name is empty: nobody is told what became of TLS");
+        return nullptr;
+    }
+    const std::string path = name.starts_with('/') ? name : fmt::format("{}/{}", service.start_record().queue_directory(), name);
+    return std::make_unique<send::SocketReports>(path, clock, service.log());
 }
 
 /// The policies of domains, as this process fetches them and memory keeps them.
@@ -160,6 +174,7 @@ private:
                                 filtered_ ? static_cast<send::Names&>(*filtered_) : names_);
         made.own_addresses = std::move(own_addresses);
         made.tls = tls_.get();
+        made.reports = reports_.get();
         made.sts = sts_ ? &sts_->book : nullptr;
         made.peers = peers_->peers();
         made.transcripts = transcripts_->transcripts();
@@ -182,6 +197,7 @@ private:
     std::unique_ptr<dns::Resolver> resolver_;
     send::DnsNames names_;
     std::unique_ptr<StsDomains> sts_;
+    std::unique_ptr<send::SocketReports> reports_ = reports_of(service_, PreparedSmtp::clock());
     std::unique_ptr<send::FilteredNames> filtered_;
     send::Agent agent_;
     DeliveryLink link_;
