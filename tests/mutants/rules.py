@@ -283,7 +283,7 @@ RULES = [
     send("a trusted CNAME of an untrusted MX names the server", "src/journey/send/tls_demand.cpp", "if (host.mx == Host::Mx::secure && !host.mx_owner.empty())",
          "if (!host.mx_owner.empty())", "*DANE*"),
     send("what failed a moment ago goes in clear, whatever is asked of TLS now", OPEN, "in_clear && wish.tls.level <= TlsLevel::may;", "in_clear;", "*DANE*"),
-    send("a policy of MTA-STS names every host", "src/journey/send/tls_demand.cpp", "&& !is_named(host, sts.patterns))", "&& false)", "*policy table*"),
+    send("a policy of MTA-STS names every host", "src/journey/send/tls_demand.cpp", "&& !is_named(host, sts.patterns))", "&& is_named(host, {}))", "*policy table*"),
     send("names of the table outvote a policy of MTA-STS", "src/journey/send/tls_demand.cpp", "            policy.match = {\"hostname\"};", "", "*policy table*"),
     send("a policy of MTA-STS that cannot be met is", "src/journey/send/tls_demand.cpp", "    if (!sts.failure.empty())", "    if (sts.failure.size() == 1)", "*policy table*"),
     sts("a policy ends with its record", "co_return holds(*page) ? page->known : std::nullopt;", "co_return id && holds(*page) ? page->known : std::nullopt;"),
