@@ -51,6 +51,10 @@ def screen(name, file, rule, broken):
     return ("screen " + name, "receive_test", f"src/journey/receive/screen/{file}.cpp", rule, broken, "screen:*")
 
 
+def dkim(name, target, file, rule, broken, cases="*"):
+    return ("dkim " + name, target, file, rule, broken, cases)
+
+
 def storing(name, rule, broken, file="session_storing"):
     return ("storing " + name, "receive_test", f"src/journey/receive/{file}.cpp", rule, broken, "storing:*")
 
@@ -332,6 +336,16 @@ RULES = [
     storing("forgives nothing", ".errors = std::exchange(errors_, 0)", ".errors = 0"),
     storing("counts what was refused as done", "tally_.failed(mail.verb);", ""),
     storing("keeps back what was decided before", "storing.open > 0 && before > 0", "storing.open > 1000 && before > 0"),
+    dkim("signs for strangers", "receive_test", "src/journey/receive/session_sign.cpp", "if (ours && !*ours)", "if (false)", "signatures:*"),
+    dkim("lets unsigned what cannot be signed", "receive_test", "src/journey/receive/session_sign.cpp", "    if (!fields)\n        co_return failed(fields.error());",
+         "    if (!fields)\n        co_return;", "signatures:*"),
+    dkim("hashes the head as well", "receive_test", "src/journey/receive/session_sign.cpp", "hash(*core_.options.signed_body);", "hash(*core_.options.signed_body);\n    hash.add(mail.head());", "signatures:*"),
+    dkim("believes the filter's address", "cleanup_test", "src/journey/cleanup/cleaner.cpp", "if (!origin.address().empty()) {", "if (false) {", "whose mail*"),
+    dkim("believes the filter's login", "cleanup_test", "src/journey/cleanup/cleaner.cpp", "        client.Clear();\n", "", "whose mail*"),
+    dkim("takes fields from the top", "mailauth_test", "src/knowledge/mailauth/signature.cpp", "canonical_field(found->second.back(), signature.header);", "canonical_field(found->second.front(), signature.header);"),
+    dkim("forgets the field that must not be added", "mailauth_test", "src/knowledge/mailauth/signature.cpp", "(in(more, name) ? 1 : 0)", "0"),
+    dkim("signs where it says none", "mailauth_test", "src/knowledge/mailauth/signer.cpp", 'if (iequals(word, "none"))', 'if (iequals(word, "nobody"))'),
+    dkim("signs for the child with the parent's name", "mailauth_test", "src/knowledge/mailauth/signer.cpp", "key.substr(key.starts_with('.') ? 1 : 0)}", 'author.substr(author.rfind(\'@\') + 1)}'),
     storing("reads nothing meanwhile", "if (storing_ && read_unwaited_ < Content::block) {", "if (storing_ && read_unwaited_ > Content::block) {", "session_stream"),
     storing("records replies before they are said", "if (!storing_)\n            record_->said", "if (true)\n            record_->said", "session_stream"),
     postmaster("reads passwords", "src/journey/receive/session_record.cpp", '"AUTH") ? "AUTH (arguments', '"AUTHX") ? "AUTH (arguments'),

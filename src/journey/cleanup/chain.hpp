@@ -24,7 +24,7 @@ struct Asked {
     tables::OwnDomains own;
     tables::Maps virtual_alias_maps;
     tables::MatchList mynetworks;
-    tables::Maps local_clients;
+    tables::Maps local_clients, signed_clients;
     CheckMaps checks;
     tables::Maps canonical, sender_canonical, recipient_canonical, sender_bcc, recipient_bcc;
     tables::MatchList masquerade_exceptions;
@@ -62,8 +62,8 @@ void note_findings(handoff::Envelope& envelope, const Findings& findings, const 
 Step scan(Draft& draft, const Options& options);
 /// message_drop_headers has it.
 bool is_dropped(const message::Field& field, const Options& options);
-/// local_header_rewrite_clients.
-Result<bool> is_local_client(const handoff::Client& client, const Options& options, const Asked& asked, Lookups& lookups);
+/// Is it one of those that `clients`, with the tables named there, has?
+Result<bool> is_among(const LocalClients& clients, const tables::Maps& tables, const handoff::Client& client, const Asked& asked, Lookups& lookups);
 /// Is the client local for its header?
 Step judge_client(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups);
 Step drop_fields(Draft& draft, const Options& options);

@@ -5,7 +5,8 @@ namespace posthorn::cleanup {
 Asked::Asked(const Options& options, tables::Tables& tables)
     : own(options.own, tables), virtual_alias_maps("virtual_alias_maps", options.virtual_alias_maps, options.own.flags, tables),
       mynetworks(tables::ListKind::hosts, "mynetworks", options.mynetworks, options.mynetworks_parent_style, tables),
-      local_clients("local_header_rewrite_clients", options.local_clients.tables, options.own.flags, tables), checks(options.checks, tables),
+      local_clients("local_header_rewrite_clients", options.local_clients.tables, options.own.flags, tables),
+      signed_clients("dkim_sign_clients", options.signed_clients.tables, options.own.flags, tables), checks(options.checks, tables),
       canonical("canonical_maps", options.canonical_maps, options.own.flags, tables),
       sender_canonical("sender_canonical_maps", options.sender_canonical_maps, options.own.flags, tables),
       recipient_canonical("recipient_canonical_maps", options.recipient_canonical_maps, options.own.flags, tables),
@@ -98,7 +99,21 @@ awaitable<std::expected<handoff::Cleaned, Refusal>> Cleaner::clean(handoff::Enve
 
 awaitable<Result<bool>> Cleaner::local_client(handoff::Client client)
 {
-    co_return co_await tables::settle([this, &client](Lookups& lookups) { return is_local_client(client, options_, asked_, lookups); });
+    co_return co_await tables::settle(
+        [this, &client](Lookups& lookups) { return is_among(options_.local_clients, asked_.local_clients, client, asked_, lookups); });
+}
+
+awaitable<Result<bool>> Cleaner::signed_client(handoff::Client client, handoff::Origin origin)
+{
+    if (!origin.address().empty()) {                              // it came from there, whoever brings it
+        client.Clear();
+        client.set_name(origin.name());
+        client.set_address(origin.address());
+    } else if (!origin.source().empty()) {
+        co_return origin.source() == "LOCAL";
+    }
+    co_return co_await tables::settle(
+        [this, &client](Lookups& lookups) { return is_among(options_.signed_clients, asked_.signed_clients, client, asked_, lookups); });
 }
 
 void Cleaner::log_findings(const std::string& queue_id, Findings& findings) const

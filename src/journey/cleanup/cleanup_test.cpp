@@ -298,6 +298,35 @@ TEST_CASE("cleanup: SMTPUTF8 is asked for only where something needs it, and the
     CHECK_FALSE(needs(false, "", "Subject: \xff\xfe\r\n\r\n", "r@else.test"));
 }
 
+TEST_CASE("whose mail is signed: who is connected, or whom a trusted client names as the origin")
+{
+    tables::TestSite site;
+    boost::asio::io_context loop;
+    Options made = options();
+    made.signed_clients = {.inet_interfaces = false, .mynetworks = true, .sasl_authenticated = true, .tables = "cidr:{{203.0.113.0/24 ok}}"};
+    Cleaner cleaner(made, site.tables, observe::Log{site.sink, "postfix/cleanup"});
+    const auto is_signed = [&](std::string address, std::string login = "", std::string origin = "", std::string source = "") {
+        handoff::Client client;
+        client.set_address(std::move(address));
+        client.set_sasl_username(std::move(login));
+        handoff::Origin from;
+        from.set_address(std::move(origin));
+        from.set_source(std::move(source));
+        return run(loop, cleaner.signed_client(std::move(client), std::move(from))).value();
+    };
+    CHECK(is_signed("10.1.1.1"));
+    CHECK(is_signed("203.0.113.9"));
+    CHECK(is_signed("192.0.2.9", "ann"));
+    CHECK_FALSE(is_signed("192.0.2.9"));
+    CHECK_FALSE(is_signed("192.0.2.1"));
+    // What a content filter brings back is whose it was.
+    CHECK_FALSE(is_signed("10.1.1.1", "", "192.0.2.9"));
+    CHECK_FALSE(is_signed("10.1.1.1", "filter", "192.0.2.9"));
+    CHECK(is_signed("192.0.2.9", "", "10.1.1.1"));
+    CHECK_FALSE(is_signed("10.1.1.1", "", "", "REMOTE"));
+    CHECK(is_signed("192.0.2.9", "", "", "LOCAL"));
+}
+
 TEST_CASE("options: main.cf's words, and a word that means nothing is named")
 {
     config::Site host{.host_name = "mail.example.test", .addresses = {*config::parse_host_address("192.0.2.7/24")}};
@@ -312,6 +341,8 @@ TEST_CASE("options: main.cf's words, and a word that means nothing is named")
     CHECK(made.local_clients.mynetworks);
     CHECK_FALSE(made.local_clients.inet_interfaces);
     CHECK(made.local_clients.tables == "inline:{192.0.2.9=x} ");
+    CHECK(made.signed_clients.mynetworks);
+    CHECK(made.signed_clients.sasl_authenticated);
     CHECK_FALSE(made.address_mappings);
     CHECK(made.checks.header.empty());
     CHECK_FALSE(made.local.dot_domain);
@@ -321,6 +352,9 @@ TEST_CASE("options: main.cf's words, and a word that means nothing is named")
     CHECK_THROWS_WITH_AS(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(wrong, "-o"), host.addresses, opener,
                                        "no_header_body_checks, no_address_mappings"),
                          "parameter local_header_rewrite_clients: unknown name: permit_everyone", config::BadValue);
+    const config::Assignment nobody[] = {{"dkim_sign_clients", "everybody"}};
+    CHECK_THROWS_WITH_AS(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(nobody, "-o"), host.addresses, opener, ""),
+                         "parameter dkim_sign_clients: unknown name: everybody", config::BadValue);
     const config::Assignment form[] = {{"header_from_format", "Obsolete"}}, no_form[] = {{"header_from_format", "plain"}};
     CHECK(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(form, "-o"), host.addresses, opener, "").name_in_comment);
     CHECK_THROWS_WITH_AS(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(no_form, "-o"), host.addresses, opener, ""),

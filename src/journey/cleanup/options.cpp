@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "cleanup/params.hpp"
+#include "mailauth/params.hpp"
 #include "tables/params.hpp"
 
 #include <fmt/format.h>
@@ -20,7 +21,7 @@ std::vector<std::string> lower_words(std::string_view text)
     return words;
 }
 
-LocalClients local_clients(std::string_view text)
+LocalClients local_clients(const Param<std::string>& param, std::string_view text)
 {
     LocalClients clients{.inet_interfaces = false};
     for (const std::string_view word : config::split_grouped(text)) {
@@ -33,7 +34,7 @@ LocalClients local_clients(std::string_view text)
         else if (word.find(':') != word.npos)
             clients.tables += std::string(word) + " ";           // check_address_map goes before it, or nothing
         else if (!iequals(word, "check_address_map") && !iequals(word, "permit_tls_clientcerts") && !iequals(word, "permit_tls_all_clientcerts"))
-            throw config::BadValue("parameter local_header_rewrite_clients: unknown name: " + std::string(word));
+            throw config::BadValue(fmt::format("parameter {}: unknown name: {}", param.name, word));
     }
     return clients;
 }
@@ -132,7 +133,8 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
         options.checks = check_options(snapshot);
     options.checks.made = snapshot.get(milter_header_checks);
     options.drop_headers = lower_words(snapshot.get(message_drop_headers));
-    options.local_clients = cleanup::local_clients(snapshot.get(local_header_rewrite_clients));
+    options.local_clients = cleanup::local_clients(local_header_rewrite_clients, snapshot.get(local_header_rewrite_clients));
+    options.signed_clients = cleanup::local_clients(mailauth::dkim_sign_clients, snapshot.get(mailauth::dkim_sign_clients));
     options.mynetworks_parent_style = tables::parent_style(snapshot.get(tables::parent_domain_matches_subdomains), "mynetworks");
     options.always_add_missing = snapshot.get(always_add_missing_headers);
     if (const std::string form = snapshot.get(header_from_format); iequals(form, "obsolete"))

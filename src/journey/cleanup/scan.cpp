@@ -79,16 +79,15 @@ Step scan(Draft& draft, const Options& options)
     return std::nullopt;
 }
 
-Result<bool> is_local_client(const handoff::Client& client, const Options& options, const Asked& asked, Lookups& lookups)
+Result<bool> is_among(const LocalClients& clients, const tables::Maps& tables, const handoff::Client& client, const Asked& asked, Lookups& lookups)
 {
-    const LocalClients& local = options.local_clients;
-    bool yes = client.address().empty() || (local.sasl_authenticated && !client.sasl_username().empty()) ||
-               (local.inet_interfaces && asked.own.own_address(client.address()));
-    if (!yes && local.mynetworks) {
+    bool yes = client.address().empty() || (clients.sasl_authenticated && !client.sasl_username().empty()) ||
+               (clients.inet_interfaces && asked.own.own_address(client.address()));
+    if (!yes && clients.mynetworks) {
         TRY(yes, asked.mynetworks.matches_host(lookups, client.name(), client.address()));
     }
-    if (!yes && !asked.local_clients.empty()) {
-        TRY(const auto found, asked.local_clients.find(lookups, client.address()));
+    if (!yes && !tables.empty()) {
+        TRY(const auto found, tables.find(lookups, client.address()));
         yes = found.has_value();
     }
     return yes;
@@ -98,7 +97,7 @@ Step judge_client(Draft& draft, const Options& options, const Asked& asked, Look
 {
     const std::string& source = draft.envelope.origin().source();        // who may say so is believed
     if (source.empty()) {
-        TRY(draft.local_client, is_local_client(draft.envelope.client(), options, asked, lookups));
+        TRY(draft.local_client, is_among(options.local_clients, asked.local_clients, draft.envelope.client(), asked, lookups));
     } else {
         draft.local_client = source == "LOCAL";
     }

@@ -135,6 +135,8 @@ public:
     virtual awaitable<std::expected<Cleaned, Refusal>> clean(Envelope envelope, std::string head) = 0;
     /// Is the header of this client's mail a local one, to be completed? (local_header_rewrite_clients) An Error: a table failed.
     virtual awaitable<Result<bool>> local_client(Client) { co_return false; }
+    /// Is the mail of this client signed, or of `origin`, where the client hands on what that one sent? (dkim_sign_clients)
+    virtual awaitable<Result<bool>> signed_client(Client, Origin) { co_return false; }
     /// What a mail filter wants of the envelope: addresses are rewritten and expanded as those of the message were. Recipients are numbered anew.
     virtual awaitable<std::expected<Envelope, Refusal>> changed(Envelope envelope, std::vector<milter::EnvelopeChange>) { co_return envelope; }
     /// milter_header_checks; each field is whole, with its line ends.
@@ -142,6 +144,14 @@ public:
     {
         co_return FieldsChecked(std::move(envelope), std::move(fields));
     }
+};
+
+/// Signs messages (DKIM). The keys are where nobody reads from the network.
+class Signer {
+public:
+    virtual ~Signer() = default;
+    /// Fields to go in front of `head`; empty: its author's mail is not signed. `body_hash` as mailauth::BodyHash makes it. An Error: not now.
+    virtual awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash) = 0;
 };
 
 }  // namespace posthorn::handoff

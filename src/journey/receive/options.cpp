@@ -1,6 +1,7 @@
 #include "receive/options.hpp"
 
 #include "base/strings.hpp"
+#include "mailauth/options.hpp"
 #include "receive/params.hpp"
 #include "tables/match_list.hpp"
 #include "tables/params.hpp"
@@ -279,6 +280,7 @@ Options Options::from(const Snapshot& snapshot)
     options.content_filter = snapshot.get(receive::content_filter);
     options.filter = filter_of(snapshot);
     options.milters = milter::Options::from(snapshot, snapshot.get(receive_override_options));
+    options.signed_body = mailauth::signed_body(snapshot, snapshot.get(receive_override_options));
     options.line_length_limit = static_cast<std::size_t>(snapshot.get(receive::line_length_limit));
     options.message_size_limit = static_cast<std::uint64_t>(snapshot.get(receive::message_size_limit).count);
     options.queue_minfree = static_cast<std::uint64_t>(snapshot.get(receive::queue_minfree).count);

@@ -6,6 +6,7 @@
 
 #include "config/snapshot.hpp"
 #include "handoff/notify_classes.hpp"
+#include "mailauth/canonical.hpp"
 #include "milter/options.hpp"
 #include "receive/policy/settings.hpp"
 #include "receive/screen/options.hpp"
@@ -81,6 +82,7 @@ struct Options {
     std::string content_filter, xclient_hosts, xforward_hosts;
     std::optional<FilterOptions> filter;                 // smtpd_proxy_filter
     milter::Options milters;
+    std::optional<mailauth::Canonical> signed_body;     // how a body is hashed for signatures; none: nothing is signed
     bool upstream_proxy = false;
     std::chrono::milliseconds upstream_proxy_timeout{5000};
     std::size_t line_length_limit = 2048;

@@ -48,6 +48,8 @@ struct Outside {
     AuthConnector auth_connector = nullptr;
     /// None: smtpd_sasl_type = cyrus lets nobody authenticate.
     CyrusAuthenticator cyrus = nullptr;
+    /// None: nothing is signed, whatever the configuration says.
+    handoff::Signer* signer = nullptr;
     /// None: mail filters are not told where addresses go.
     handoff::Router* router = nullptr;
     /// None: clients are held to no rates.

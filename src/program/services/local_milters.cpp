@@ -176,14 +176,11 @@ awaitable<std::optional<handoff::Refusal>> LocalMilters::tell(Visit& visit)
     co_return heed(visit, "END-OF-MESSAGE", verdict);
 }
 
-awaitable<std::expected<Shown, handoff::Refusal>> LocalMilters::show(handoff::Envelope envelope, std::uint64_t size, milter::Mail::Read read)
+/// All of them, one after the other. None: they let it pass, or discard it.
+awaitable<std::optional<handoff::Refusal>> LocalMilters::ask(Visit& visit, const std::string& queue_id)
 {
-    const std::string queue_id = envelope.queue_id();
-    Visit visit(std::move(envelope), options_);
-    auto mail = co_await milter::Mail::load(size, std::move(read), size_limit_ == 0 ? largest_new_body : size_limit_);
-    if (!mail)
-        co_return std::unexpected(handoff::Refusal(451, "4.3.0", mail.error().text()));
-    visit.mail = *std::move(mail);
+    if (visit.options->other.empty())
+        co_return std::nullopt;
     const auto value = [this, &visit, &queue_id](std::string_view name) -> std::optional<std::string> {
         if (name == "daemon_name")
             return visit.options->daemon_name;
@@ -212,14 +209,48 @@ awaitable<std::expected<Shown, handoff::Refusal>> LocalMilters::show(handoff::En
         [this, &queue_id](std::string warning) { log_.warning("{}: {}", queue_id, warning); });
     auto refusal = co_await tell(visit);
     co_await visit.chain->quit();
-    if (refusal)
+    co_return refusal;
+}
+
+/// Fields to go in front.
+awaitable<Result<std::string>> LocalMilters::signature(std::string queue_id, const milter::Mail& mail) const
+{
+    constexpr std::size_t piece_size = 256 * 1024;
+    const auto signer = signer_;                                  // a reload may put another in its place meanwhile
+    if (!signer)
+        co_return std::string();
+    mailauth::BodyHash hash(signer->body());
+    for (std::uint64_t offset = 0;;) {
+        CO_TRY(const std::string piece, co_await mail.body(offset, piece_size));
+        if (piece.empty())
+            break;
+        hash.add(piece);
+        offset += piece.size();
+    }
+    co_return co_await signer->sign(std::move(queue_id), mail.head(), hash.finish());
+}
+
+awaitable<std::expected<Shown, handoff::Refusal>> LocalMilters::show(handoff::Envelope envelope, std::uint64_t size, milter::Mail::Read read)
+{
+    const std::string queue_id = envelope.queue_id();
+    Visit visit(std::move(envelope), options_);
+    auto mail = co_await milter::Mail::load(size, std::move(read), size_limit_ == 0 ? largest_new_body : size_limit_);
+    if (!mail)
+        co_return std::unexpected(handoff::Refusal(451, "4.3.0", mail.error().text()));
+    visit.mail = *std::move(mail);
+    if (auto refusal = co_await ask(visit, queue_id))
         co_return std::unexpected(*std::move(refusal));
-    if (!visit.shown.discard && visit.mail->changed()) {
-        visit.shown.head = visit.mail->head();
+    if (visit.shown.discard)
+        co_return std::move(visit.shown);
+    const auto fields = co_await signature(queue_id, *visit.mail);
+    if (!fields)
+        co_return std::unexpected(handoff::Refusal(451, fields.error().status(), "not signed: " + fields.error().text()));
+    if (visit.mail->changed() || !fields->empty()) {
+        visit.shown.head = *fields + visit.mail->head();
         visit.shown.old_head = visit.mail->old_head_size();
         visit.shown.body = visit.mail->take_new_body();
     }
-    if (!visit.shown.discard && !visit.mail->envelope_changes().empty()) {
+    if (!visit.mail->envelope_changes().empty()) {
         auto changed = co_await cleaner_.changed(std::move(visit.shown.envelope), visit.mail->take_envelope_changes());
         if (!changed)
             co_return std::unexpected(std::move(changed).error());

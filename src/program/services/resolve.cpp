@@ -6,6 +6,7 @@
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
 #include "ipc/dispatcher.hpp"
+#include "mailauth/signer.hpp"
 #include "net/listener.hpp"
 #include "process/service.hpp"
 #include "receive/params.hpp"
@@ -65,15 +66,16 @@ report::Templates templates(const config::Snapshot& snapshot, TableFiles& files,
 /// Everything that depends on the configuration, made anew at a reload.
 struct Configured {
     Configured(const config::Snapshot& rewrite, const config::Snapshot& bounce, const config::Snapshot& cleanup_line,
-               const config::Snapshot& pickup_line, TableFiles& files, tables::Tables& tables, const observe::Log& log,
-               const observe::Log& cleanup_log)
+               const config::Snapshot& pickup_line, TableFiles& files, tables::Tables& tables, Helpers& threads, const Clock& clock,
+               const observe::Log& log, const observe::Log& cleanup_log)
         : interfaces(config::this_host("resolve").addresses), route(route::Options::from(rewrite, interfaces, files)),
           mail(route, route::Resolver::Purpose::mail, tables), probe(route, route::Resolver::Purpose::probe, tables),
           cleaner(cleanup::Options::from(cleanup_line, interfaces, files, pickup_line.get(receive::receive_override_options)), tables, cleanup_log),
           addresses(cleanup::Options::from(cleanup_line, interfaces, files, "no_header_body_checks"), tables, cleanup_log),
           inspector(cleanup::Options::from(cleanup_line, interfaces, files, "no_address_mappings"), tables, cleanup_log),
           reports(report::Options::from(bounce, templates(bounce, files, log))),
-          control(tables::ListKind::domains, "address_verify_control_domains", rewrite.get(verify::address_verify_control_domains), true, tables)
+          control(tables::ListKind::domains, "address_verify_control_domains", rewrite.get(verify::address_verify_control_domains), true, tables),
+          signer(std::make_shared<mailauth::Signer>(mailauth::Options::from(cleanup_line), tables, threads, clock, cleanup_log))
     {
         reports.zone = local_zone;
     }
@@ -85,6 +87,7 @@ struct Configured {
     cleanup::Cleaner inspector;               // and checked, where internal_mail_filter_classes says so
     report::Options reports;
     tables::MatchList control;                // where a random address may be asked about
+    std::shared_ptr<mailauth::Signer> signer;
 };
 
 /// Hands on to what is in force: pickup outlives a reload.
@@ -141,7 +144,10 @@ public:
             Frame::report, [this](handoff::ReportRequest request) { return pickup_.report(std::move(request)); });
         dispatcher_.on<handoff::SessionNotice, handoff::SessionNoticeReply>(
             Frame::session_notice, [this](handoff::SessionNotice notice) { return pickup_.tell_postmaster(std::move(notice)); });
+        dispatcher_.on<handoff::SignRequest, handoff::SignReply>(Frame::sign,
+                                                                 [this](handoff::SignRequest request) { return sign(std::move(request)); });
         show_to_milters(milter_options());
+        milters_.sign_by(local_signer());
         pickup_.show_to(&milters_);
         pickup_.inspect_by(&inspector_);
         judge_senders();
@@ -207,6 +213,7 @@ public:
         pickup_.reconfigure(pickup_options(service_.config_for("pickup")));
         judge_senders();
         show_to_milters(std::move(milters));
+        milters_.sign_by(local_signer());
         return process::Reload::in_place;
     }
 
@@ -219,7 +226,7 @@ private:
     {
         return std::make_unique<Configured>(service_.config_for("rewrite"), service_.config_for("bounce"),
                                             service_.config_for(cleanup_line(service_)), service_.config_for("pickup"), *files_, tables_,
-                                            service_.log(), service_.log_as("cleanup", cleanup_line(service_)));
+                                            signing_threads_, clock_, service_.log(), service_.log_as("cleanup", cleanup_line(service_)));
     }
 
     static PickupOptions pickup_options(const config::Snapshot& snapshot)
@@ -292,6 +299,29 @@ private:
         co_return Result<void>{};
     }
 
+    /// Of what smtpd has received.
+    awaitable<Result<handoff::SignReply>> sign(handoff::SignRequest request)
+    {
+        const std::string queue_id = request.queue_id();
+        auto fields = co_await configured_->signer->sign(queue_id, std::move(*request.mutable_head()), std::move(*request.mutable_body_hash()));
+        handoff::SignReply reply;
+        if (fields) {
+            reply.set_fields(*std::move(fields));
+        } else {
+            service_.log().warning("{}: {}", queue_id, fields.error().text());
+            reply.set_status(fields.error().status().empty() ? "4.3.0" : fields.error().status());
+        }
+        co_return reply;
+    }
+    /// None: what the sendmail command submits is not signed.
+    std::shared_ptr<mailauth::Signer> local_signer() const
+    {
+        const bool any =
+            mailauth::signed_body(service_.config_for(cleanup_line(service_)), service_.config_for("pickup").get(receive::receive_override_options))
+                .has_value();
+        return any ? configured_->signer : nullptr;
+    }
+
     awaitable<Result<handoff::RouteReply>> route(handoff::RouteRequest request)
     {
         ++service_.gauges().messages;
@@ -361,6 +391,7 @@ private:
     std::shared_ptr<TableFiles> files_;
     tables::Tables tables_;
     TableDesk databases_;
+    Helpers signing_threads_{2};                      // RSA takes a millisecond
     std::unique_ptr<Configured> configured_;
     std::list<std::pair<SteadyTime, std::unique_ptr<Configured>>> retired_;
     TaskGroup tasks_;

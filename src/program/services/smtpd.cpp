@@ -85,7 +85,7 @@ bool asks_policy_over_tcp(const receive::policy::Lists& lists)
     return found;
 }
 
-class SmtpServer final : public process::Work, receive::Postmaster {
+class SmtpServer final : public process::Work, receive::Postmaster, handoff::Signer {
 public:
     SmtpServer(process::Service& service, PreparedSmtpd prepared)
         : service_(service), resolve_(service.executor(), std::string(resolve_socket), {.channel = {.name = "resolve"}}),
@@ -187,6 +187,7 @@ private:
                 sasl_, sasl_place(service_.config(), service_.start_record().chroot()), [this] { service_.want("sasl"); }, PreparedSmtpd::clock,
                 service_.log());
         };
+        made.signer = this;
         made.tls = tls_ ? &acceptor_ : nullptr;
         made.flush_site = [this](std::string domain) { return flush_site(std::move(domain)); };
         return made;
@@ -208,6 +209,18 @@ private:
             service_.log().warning("postmaster notify: session of {}: {}", client, told.error().text());
         else
             notices_left_out_ = 0;
+    }
+
+    awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash) override
+    {
+        handoff::SignRequest request;
+        request.set_queue_id(std::move(queue_id));
+        request.set_head(std::move(head));
+        request.set_body_hash(std::move(body_hash));
+        CO_TRY(auto reply, co_await resolve_.call<handoff::SignReply>(Frame::sign, std::move(request)));
+        if (!reply.status().empty())
+            co_return Error{"resolve cannot sign it", reply.status()};
+        co_return std::move(*reply.mutable_fields());
     }
 
     /// ETRN.

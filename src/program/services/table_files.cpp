@@ -59,7 +59,8 @@ struct Named {
 };
 
 constexpr std::size_t list_octets = 1 << 20;
-constexpr std::string_view chains_by_name = "tls_server_sni_maps";
+constexpr std::string_view chains_by_name = "tls_server_sni_maps", keys_of_signatures = "dkim_key_maps";
+constexpr bool holds_keys(std::string_view name) { return name == chains_by_name || name == keys_of_signatures; }
 
 /// A text that is no list names nothing, or what the broker does not give.
 Named named_in(int fd)
@@ -84,9 +85,10 @@ Named named_by(const process::Service& service, std::span<const std::string_view
     Named named, passwords, own;
     passwords.may_ask = false;
     // Passwords are for who asks for them by name: what reads the network has none, whatever parameter of the administrator's own they stand in
-    // first. Keys are for who shows certificates.
+    // first. Keys are for who shows certificates, and for who signs.
     const auto holds_passwords = [&](std::string_view name) {
-        return name.ends_with("_sasl_password_maps") || name == "admin_token_file" || (name == chains_by_name && service.program() != "smtpd");
+        return name.ends_with("_sasl_password_maps") || name == "admin_token_file" || (name == chains_by_name && service.program() != "smtpd") ||
+               (name == keys_of_signatures && service.program() != "resolve");
     };
     const auto wanted = [&](std::string_view name) {
         return parameters.empty() ? !holds_passwords(name) : std::ranges::find(parameters, name) != parameters.end();
@@ -99,7 +101,7 @@ Named named_by(const process::Service& service, std::span<const std::string_view
             const auto value = snapshot.expand(definition->value);
             if (value && name == "local_login_sender_maps" && *value != "static:*")
                 named.table_files.emplace("/etc/passwd");
-            if (value && name == chains_by_name && !secret)
+            if (value && holds_keys(name) && !secret)
                 named.add_value_files(*value);
             if (value)
                 (secret ? passwords : config::known(name) == nullptr ? own : named).add(*value);

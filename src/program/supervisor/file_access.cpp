@@ -69,7 +69,7 @@ void FileAccess::grant_value(std::string_view parameter, std::string_view value)
             continue;
         const std::string_view type = types.substr(types.rfind(':') + 1);
         paths_.emplace(path);
-        if (parameter == "tls_server_sni_maps" && type == "texthash")    // its values are names of files
+        if ((parameter == "tls_server_sni_maps" || parameter == "dkim_key_maps") && type == "texthash")    // its values are names of files
             lists_.emplace(path);
         static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> suffixes{
             {{"hash", ".db"}, {"btree", ".db"}, {"lmdb", ".lmdb"}, {"cdb", ".cdb"}, {"dbm", ".dir"}, {"sdbm", ".dir"}}};

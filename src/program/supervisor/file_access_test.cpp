@@ -55,6 +55,10 @@ TEST_CASE("broker: files of certificates by name are granted where the table nam
                                     std::string("/etc/tls/mx.key"), std::string("/etc/tls/mx.pem")})
         CHECK_MESSAGE(access.granted(path), path);
     CHECK_FALSE(access.granted("/etc/shadow"));
+    FileAccess keys;
+    keys.grant_value("dkim_key_maps", "texthash:" + folder + "/table");
+    keys.follow_lists();
+    CHECK(keys.granted("/etc/tls/one.key"));
     // Another table's values are no names of files.
     FileAccess other;
     other.grant_value("transport_maps", "texthash:" + folder + "/table");

@@ -1,0 +1,64 @@
+#include "mailauth/options.hpp"
+
+#include "base/strings.hpp"
+#include "mailauth/params.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace posthorn::mailauth {
+
+namespace {
+
+Canonical canonical(const std::string& value, std::string_view word)
+{
+    if (iequals(word, "relaxed"))
+        return Canonical::relaxed;
+    if (iequals(word, "simple"))
+        return Canonical::simple;
+    throw config::BadValue(fmt::format("bad configuration: {} = {}: expected relaxed or simple, for header/body", dkim_canonicalization.name, value));
+}
+
+std::vector<std::string> field_names(const config::Snapshot& snapshot, const Param<std::string>& param)
+{
+    std::vector<std::string> names;
+    for (const std::string_view word : split(snapshot.get(param), " \t\r\n,")) {
+        if (!std::ranges::all_of(word, [](char c) { return c > ' ' && c < '\x7f' && c != ':' && c != ';'; }))
+            throw config::BadValue(fmt::format("bad configuration: {}: {} is no name of a field", param.name, word));
+        if (std::string name = to_lower(word); std::ranges::find(names, name) == names.end())
+            names.push_back(std::move(name));
+    }
+    return names;
+}
+
+}  // namespace
+
+Options Options::from(const config::Snapshot& snapshot)
+{
+    Options options;
+    options.sign_maps = snapshot.get(dkim_sign_maps);
+    options.key_maps = snapshot.get(dkim_key_maps);
+    const std::string value = snapshot.get(dkim_canonicalization);
+    const auto slash = std::min(value.find('/'), value.size());
+    options.header = canonical(value, trim(std::string_view(value).substr(0, slash)));
+    // Without a word for the body it is simple, as in the field itself.                                    RFC 6376 3.5, c=
+    options.body = slash == value.size() ? Canonical::simple : canonical(value, trim(std::string_view(value).substr(slash + 1)));
+    options.fields = field_names(snapshot, dkim_sign_fields);
+    if (std::ranges::find(options.fields, "from") == options.fields.end())
+        options.fields.insert(options.fields.begin(), "from");
+    options.oversigned = field_names(snapshot, dkim_oversign_fields);
+    options.valid_for = snapshot.get(dkim_signature_lifetime);
+    return options;
+}
+
+std::optional<Canonical> signed_body(const config::Snapshot& snapshot, std::string_view overrides)
+{
+    const Options options = Options::from(snapshot);
+    if (options.sign_maps.empty() ||
+        std::ranges::any_of(split(overrides, " \t\r\n,"), [](std::string_view one) { return iequals(one, "no_milters"); }))
+        return std::nullopt;
+    return options.body;
+}
+
+}  // namespace posthorn::mailauth

@@ -1,0 +1,28 @@
+// mailauth/options.hpp: what main.cf says of signatures, read once.
+// Errors   config::BadValue with parameter and word.
+#pragma once
+
+#include "config/snapshot.hpp"
+#include "mailauth/canonical.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace posthorn::mailauth {
+
+struct Options {
+    std::string sign_maps, key_maps;
+    Canonical header = Canonical::relaxed, body = Canonical::relaxed;
+    std::vector<std::string> fields, oversigned;      // in lower case; From is one of the first
+    std::chrono::seconds valid_for{0};
+
+    static Options from(const config::Snapshot& snapshot);
+};
+
+/// How the body is hashed, for who reads it: empty where nothing is signed.
+std::optional<Canonical> signed_body(const config::Snapshot& snapshot, std::string_view overrides);
+
+}  // namespace posthorn::mailauth

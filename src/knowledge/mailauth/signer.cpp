@@ -1,0 +1,135 @@
+#include "mailauth/signer.hpp"
+
+#include "base/strings.hpp"
+#include "message/address_list.hpp"
+#include "message/header.hpp"
+#include "smtp/path.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace posthorn::mailauth {
+
+namespace {
+
+constexpr std::size_t most_keys = 10'000;             // a few KiB each
+
+tables::Flags of_keys()
+{
+    tables::Flags flags;
+    flags.file_values = true;
+    return flags;
+}
+
+/// Labels of letters, digits, - and _; of digits alone, too: people name keys by the month.                       RFC 6376 3.1
+bool is_selector(std::string_view word)
+{
+    const auto labels = split_exact(word, '.');
+    return std::ranges::all_of(labels, [](std::string_view label) {
+        return !label.empty() && label.size() <= 63 &&
+               std::ranges::all_of(label, [](char c) { return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' || c == '_'; });
+    });
+}
+
+}  // namespace
+
+std::string author_of(std::string_view head)
+{
+    const auto from = message::find_field(head, "from");
+    if (!from)
+        return {};
+    for (const message::Address& address : message::parse_address_list(from->body).addresses)
+        if (!address.malformed && !address.mailbox.domain.empty())
+            return address.mailbox.local + "@" + to_lower(address.mailbox.domain);
+    return {};
+}
+
+Signer::Signer(Options options, tables::Tables& tables, Helpers& threads, const Clock& clock, observe::Log log)
+    : options_(std::move(options)), sign_maps_("dkim_sign_maps", options_.sign_maps, {}, tables),
+      key_maps_("dkim_key_maps", options_.key_maps, of_keys(), tables), threads_(threads), clock_(clock), log_(std::move(log))
+{
+}
+
+/// What the table says of the author, and the domain that signs where a selector has none of its own. None: it says nothing.
+Result<std::optional<Signer::Listed>> Signer::listed(tables::Lookups& lookups, const std::string& author) const
+{
+    std::string key = author.substr(author.rfind('@') + 1);
+    TRY(auto found, sign_maps_.find(lookups, author));
+    if (found)
+        return Listed{*std::move(found), std::move(key)};
+    while (!key.empty()) {
+        TRY(found, sign_maps_.find(lookups, key, tables::KeyKind::piece));
+        if (found)
+            return Listed{*std::move(found), key.substr(key.starts_with('.') ? 1 : 0)};
+        const auto dot = key.find('.', 1);
+        key = dot == key.npos ? std::string() : key.substr(dot);
+    }
+    return std::nullopt;
+}
+
+awaitable<Result<std::vector<Signer::Wanted>>> Signer::wanted(std::string author)
+{
+    CO_TRY(const auto found, co_await tables::settle([this, &author](tables::Lookups& lookups) { return listed(lookups, author); }));
+    std::vector<Wanted> signatures;
+    for (const std::string_view word : split(found ? found->value : std::string(), " \t\r\n,")) {
+        if (iequals(word, "none"))
+            continue;
+        const auto colon = word.find(':');
+        Wanted one;
+        one.domain = colon == word.npos ? found->domain : to_lower(word.substr(0, colon));
+        one.selector = colon == word.npos ? word : word.substr(colon + 1);
+        if (!smtp::is_valid_hostname(one.domain) || !is_selector(one.selector))
+            co_return Error{fmt::format("dkim_sign_maps: {}: {} is no SELECTOR and no DOMAIN:SELECTOR", printable(author), printable(word)), "4.3.5"};
+        signatures.push_back(std::move(one));
+    }
+    co_return signatures;
+}
+
+awaitable<Result<std::shared_ptr<const tls::SigningKey>>> Signer::key(std::string name)
+{
+    CO_TRY(const auto value, co_await key_maps_.lookup(name));
+    if (!value)
+        co_return Error{fmt::format("dkim_key_maps: no key for {}", name), "4.3.5"};
+    if (const auto known = keys_.find(*value); known != keys_.end())
+        co_return known->second;
+    const auto pem = base64_decode(*value);
+    if (!pem)
+        co_return Error{fmt::format("dkim_key_maps: the value for {} is no base64: is the table made by postmap -F?", name), "4.3.5"};
+    auto parsed = tls::SigningKey::parse(*pem);
+    if (!parsed)
+        co_return Error{fmt::format("dkim_key_maps: {}: {}", name, parsed.error().text()), "4.3.5"};
+    if (keys_.size() >= most_keys)
+        keys_.clear();
+    co_return keys_[*value] = std::make_shared<const tls::SigningKey>(*std::move(parsed));
+}
+
+awaitable<Result<std::string>> Signer::sign(std::string queue_id, std::string head, std::string body_hash)
+{
+    const std::string author = author_of(head);
+    if (author.empty())
+        co_return std::string();
+    CO_TRY(const auto signatures, co_await wanted(author));
+    std::string fields;
+    for (const Wanted& one : signatures) {
+        CO_TRY(const auto key, co_await this->key(fmt::format("{}._domainkey.{}", one.selector, one.domain)));
+        Signature signature;
+        signature.domain = one.domain;
+        signature.selector = one.selector;
+        signature.algorithm = key->kind();
+        signature.header = options_.header;
+        signature.body = options_.body;
+        signature.made_at = std::chrono::floor<std::chrono::seconds>(clock_.wall());
+        signature.valid_for = options_.valid_for;
+        signature.body_hash = body_hash;
+        signature.fields = fields_to_sign(head, options_.fields, options_.oversigned);
+        const std::string field = unsigned_field(signature);
+        const std::string octets = octets_to_sign(head, signature, field);
+        CO_TRY(const std::string signed_octets, co_await on_thread(threads_, [&] { return key->sign(octets); }));
+        fields += signed_field(field, signed_octets);
+        log_.info("{}: DKIM-Signature field added (s={}, d={})", queue_id, one.selector, one.domain);
+    }
+    co_return fields;
+}
+
+}  // namespace posthorn::mailauth
