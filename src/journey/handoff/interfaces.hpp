@@ -150,8 +150,9 @@ public:
 class Signer {
 public:
     virtual ~Signer() = default;
-    /// Fields to go in front of `head`; empty: its author's mail is not signed. `body_hash` as mailauth::BodyHash makes it. An Error: not now.
-    virtual awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash) = 0;
+    /// Fields to go in front of `head`; empty: its author's mail is not signed. `body_hash` as mailauth::BodyHash makes it, of the body in relaxed
+    /// form or in simple. An Error: not now.
+    virtual awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash, bool relaxed_body) = 0;
 };
 
 }  // namespace posthorn::handoff

@@ -35,7 +35,8 @@ awaitable<void> Session::sign(Content& content)
         hash.add(*piece);
         offset += piece->size();
     }
-    auto fields = co_await core_.outside.signer->sign(content.envelope().queue_id(), mail.head(), hash.finish());
+    auto fields = co_await core_.outside.signer->sign(content.envelope().queue_id(), mail.head(), hash.finish(),
+                                                      core_.options.signed_body == mailauth::Canonical::relaxed);
     if (!fields)
         co_return failed(fields.error());
     if (!fields->empty())

@@ -13,15 +13,17 @@ using namespace posthorn::receive::testing;
 namespace {
 
 struct FakeSigner final : handoff::Signer {
-    awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash) override
+    awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash, bool relaxed_body) override
     {
         asked.push_back(queue_id);
         heads.push_back(std::move(head));
         hashes.push_back(std::move(body_hash));
+        relaxed = relaxed_body;
         co_return answer;
     }
     Result<std::string> answer = std::string("DKIM-Signature: x\r\n");
     std::vector<std::string> asked, heads, hashes;
+    bool relaxed = false;
 };
 
 /// 192.0.2.100 is ours; 192.0.2.99 cannot be told.
@@ -78,6 +80,7 @@ TEST_CASE("signatures: the fields go in front of what was stored; head and body 
     CHECK(house.signer.asked == std::vector<std::string>{"Q1"});
     CHECK("DKIM-Signature: x\r\n" + house.signer.heads[0] + "text\r\n" == octets);
     CHECK(house.signer.hashes[0] == hash_of("text\r\n"));
+    CHECK(house.signer.relaxed);
 }
 
 TEST_CASE("signatures: a content in a file")

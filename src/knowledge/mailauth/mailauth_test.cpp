@@ -60,7 +60,7 @@ struct SigningHouse : tables::Loop, tables::TestSite {
     Result<std::string> sign(Options options, std::string head)
     {
         Signer signer(std::move(options), tables, threads, clock, observe::Log{sink, "postfix/cleanup"});
-        return run(loop, signer.sign("QID", std::move(head), hash_of("body\r\n", Canonical::relaxed)));
+        return run(loop, signer.sign("QID", std::move(head), hash_of("body\r\n", Canonical::relaxed), Canonical::relaxed));
     }
 };
 
@@ -249,6 +249,10 @@ TEST_CASE("what a table says wrong keeps the message here, and is named")
     CHECK(error("static:s1", "environ:x").starts_with("4.3.5 dkim_key_maps: the value for s1._domainkey.example.test is no base64"));
     CHECK(error("static:s1", "texthash:" + house.write("keys", "s1._domainkey.example.test " + junk))
               .starts_with("4.3.5 dkim_key_maps: s1._domainkey.example.test: no private key"));
+    // Nobody has the key of what is no name; an internationalized one has it under its A-labels.
+    CHECK(house.sign(house.options("static:s1", ""), "From: a@[192.0.2.1]\r\n\r\n").value().empty());
+    CHECK(house.sign(house.options("static:s1", ""), "From: a@b..test\r\n\r\n").value().empty());
+    CHECK_FALSE(house.sign(house.options("static:s1", ""), "From: a@j\xc3\xb6rg.test\r\n\r\n"));
     CHECK_FALSE(house.sign(house.options("fail:x", ""), "From: a@example.test\r\n\r\n"));
     CHECK_FALSE(house.sign(house.options("static:s1", "fail:x"), "From: a@example.test\r\n\r\n"));
 }

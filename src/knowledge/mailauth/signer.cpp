@@ -79,6 +79,8 @@ awaitable<Result<std::vector<Signer::Wanted>>> Signer::wanted(std::string author
         Wanted one;
         one.domain = colon == word.npos ? found->domain : to_lower(word.substr(0, colon));
         one.selector = colon == word.npos ? word : word.substr(colon + 1);
+        if (colon == word.npos && !smtp::is_valid_hostname(one.domain, true))
+            continue;                                                      // whatever a pattern says of it: no name can have its key
         if (!smtp::is_valid_hostname(one.domain) || !is_selector(one.selector))
             co_return Error{fmt::format("dkim_sign_maps: {}: {} is no SELECTOR and no DOMAIN:SELECTOR", printable(author), printable(word)), "4.3.5"};
         signatures.push_back(std::move(one));
@@ -104,7 +106,7 @@ awaitable<Result<std::shared_ptr<const tls::SigningKey>>> Signer::key(std::strin
     co_return keys_[*value] = std::make_shared<const tls::SigningKey>(*std::move(parsed));
 }
 
-awaitable<Result<std::string>> Signer::sign(std::string queue_id, std::string head, std::string body_hash)
+awaitable<Result<std::string>> Signer::sign(std::string queue_id, std::string head, std::string body_hash, Canonical body)
 {
     const std::string author = author_of(head);
     if (author.empty())
@@ -118,7 +120,7 @@ awaitable<Result<std::string>> Signer::sign(std::string queue_id, std::string he
         signature.selector = one.selector;
         signature.algorithm = key->kind();
         signature.header = options_.header;
-        signature.body = options_.body;
+        signature.body = body;
         signature.made_at = std::chrono::floor<std::chrono::seconds>(clock_.wall());
         signature.valid_for = options_.valid_for;
         signature.body_hash = body_hash;

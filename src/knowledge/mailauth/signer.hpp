@@ -2,6 +2,7 @@
 // Author   the first address of From:. dkim_sign_maps is asked for user@domain, domain, and .parent of each domain above it; a selector
 //          without a domain of its own signs for the domain that was found, so a parent's key signs for the parent.
 // Keys     dkim_key_maps, SELECTOR._domainkey.DOMAIN: PEM in base64, as postmap -F stores it. They are kept as long as the table says the same.
+//          A domain that is no host name has no key, whatever a pattern says of it; an internationalized one is signed for by its A-labels, as DOMAIN:SELECTOR.
 // Errors   a table that cannot answer, a key that is not there or is none: the message waits (4.3.0, 4.3.5). Never goes unsigned what
 //          should be signed: where it goes, that may be a reason to refuse it for good.
 #pragma once
@@ -24,8 +25,8 @@ public:
 
     bool any() const { return !sign_maps_.empty(); }
     Canonical body() const { return options_.body; }
-    /// Fields to go in front of `head`; empty: this author's mail is not signed. `body_hash`: BodyHash of options.body.
-    awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash);
+    /// Fields to go in front of `head`; empty: this author's mail is not signed. `body_hash`: BodyHash of the body in the form `body`.
+    awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash, Canonical body);
 
 private:
     struct Wanted {
@@ -43,7 +44,7 @@ private:
     Helpers& threads_;
     const Clock& clock_;
     observe::Log log_;
-    std::map<std::string, std::shared_ptr<const tls::SigningKey>, std::less<>> keys_;      // by what the table says
+    std::map<std::string, std::shared_ptr<const tls::SigningKey>, std::less<>> keys_;  // by what the table says
 };
 
 /// The author's address in internal form, its domain in lower case; empty: there is none.

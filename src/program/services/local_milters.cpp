@@ -227,7 +227,7 @@ awaitable<Result<std::string>> LocalMilters::signature(std::string queue_id, con
         hash.add(piece);
         offset += piece.size();
     }
-    co_return co_await signer->sign(std::move(queue_id), mail.head(), hash.finish());
+    co_return co_await signer->sign(std::move(queue_id), mail.head(), hash.finish(), signer->body());
 }
 
 awaitable<std::expected<Shown, handoff::Refusal>> LocalMilters::show(handoff::Envelope envelope, std::uint64_t size, milter::Mail::Read read)

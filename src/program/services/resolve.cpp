@@ -303,7 +303,8 @@ private:
     awaitable<Result<handoff::SignReply>> sign(handoff::SignRequest request)
     {
         const std::string queue_id = request.queue_id();
-        auto fields = co_await configured_->signer->sign(queue_id, std::move(*request.mutable_head()), std::move(*request.mutable_body_hash()));
+        auto fields = co_await configured_->signer->sign(queue_id, std::move(*request.mutable_head()), std::move(*request.mutable_body_hash()),
+                                                         request.relaxed_body() ? mailauth::Canonical::relaxed : mailauth::Canonical::simple);
         handoff::SignReply reply;
         if (fields) {
             reply.set_fields(*std::move(fields));

@@ -211,12 +211,13 @@ private:
             notices_left_out_ = 0;
     }
 
-    awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash) override
+    awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash, bool relaxed_body) override
     {
         handoff::SignRequest request;
         request.set_queue_id(std::move(queue_id));
         request.set_head(std::move(head));
         request.set_body_hash(std::move(body_hash));
+        request.set_relaxed_body(relaxed_body);
         CO_TRY(auto reply, co_await resolve_.call<handoff::SignReply>(Frame::sign, std::move(request)));
         if (!reply.status().empty())
             co_return Error{"resolve cannot sign it", reply.status()};
