@@ -263,8 +263,7 @@ awaitable<void> add_all(std::string text, bool fallback, const Options* options,
 {
     auto destinations = parse_nexthop(text, options->port, options->lmtp);
     if (!destinations) {
-        if (!fallback)
-            hosts->reason = {false, "4.3.5", destinations.error().what()};
+        hosts->reason = {false, "4.3.5", destinations.error().what()};
         co_return;
     }
     for (const Destination& destination : *destinations) {
@@ -273,7 +272,7 @@ awaitable<void> add_all(std::string text, bool fallback, const Options* options,
             host.next_hop = destination.text;
             host.domain = dns::to_a_labels(destination.name).value_or(destination.name);
         }
-        if (found.list.empty() && !fallback)
+        if (found.list.empty())
             hosts->reason = std::move(found.reason);
         if (hosts->set.empty() && !fallback)
             hosts->set = std::move(found.set);
@@ -281,17 +280,29 @@ awaitable<void> add_all(std::string text, bool fallback, const Options* options,
     }
 }
 
+/// What an administrator wrote names no host: that says nothing of the mail, which waits until it is mended.
+void blame(std::string_view parameter, Reason& reason, const Surroundings& around)
+{
+    around.log.warning("{} configuration problem", parameter);
+    reason.permanent = reason.loops = false;
+    reason.status = "4.3.5";
+}
+
 }  // namespace
 
 awaitable<Hosts> find_hosts(std::string next_hop, const Options* options, const Surroundings* around, std::mt19937_64* random)
 {
     Hosts hosts;
+    const bool by_relayhost = !options->relayhost.empty() && next_hop == options->relayhost;
     co_await add_all(std::move(next_hop), false, options, around, random, &hosts);
     // A domain that says it takes no mail, or whose mail is ours, is not a host that could not be reached.
     const bool decided = hosts.list.empty() && (hosts.reason.status == "5.1.10" || hosts.reason.status == "5.4.6");
-    if (!decided)
+    const bool by_fallback = !decided && !options->fallback_relays.empty();
+    if (by_fallback)
         for (const std::string& relay : options->fallback_relays)
             co_await add_all(relay, true, options, around, random, &hosts);
+    if (hosts.list.empty() && hosts.reason.permanent && (by_fallback || by_relayhost))
+        blame(by_fallback ? options->lmtp ? "lmtp_fallback_relay" : "smtp_fallback_relay" : "relayhost", hosts.reason, *around);
     co_return hosts;
 }
 

@@ -150,6 +150,43 @@ TEST_CASE("hosts: a hundred of which none answers cost the time of a few, and th
     CHECK(asking.clock.steady() - again <= 60s);
 }
 
+TEST_CASE("hosts: what looks like an error in writing relayhost or smtp_fallback_relay returns no mail")
+{
+    const auto find = [](std::string next_hop, const auto& set) {
+        Services world;
+        world.names.mx_of["loop.test"] = {{10, "client.test"}};
+        world.names.mx_of["none.test"] = {{0, ""}};
+        world.names.addresses_of["client.test"] = {"192.0.2.7"};
+        world.names.fails["busy.test"] = dns::Status::temporary;
+        set(world.options);
+        Reason why = world.find(std::move(next_hop)).reason;
+        return std::pair(std::move(why), fmt::format("{}", fmt::join(world.log->lines, "\n")));
+    };
+    for (const std::string next_hop : {"[gone.test]", "gone.test:587", "loop.test", "none.test"}) {
+        CAPTURE(next_hop);
+        const auto [returned, silence] = find(next_hop, [](Options& options) { options.relayhost = "[other.test]"; });
+        CHECK(returned.permanent);                                  // a domain of the mail's own, or a transport's next hop
+        CHECK(silence.empty());
+        const auto [kept, said] = find(next_hop, [&](Options& options) { options.relayhost = next_hop; });
+        CHECK_FALSE(kept.permanent);
+        CHECK(kept.status == "4.3.5");
+        CHECK(kept.text == returned.text);
+        CHECK_FALSE(kept.loops);                                    // best_mx_transport is not for the mail of others
+        CHECK(said.find("warning: relayhost configuration problem") != std::string::npos);
+
+        const auto [waits, warned] = find("gone.test", [&](Options& options) { options.fallback_relays = {next_hop}; });
+        CHECK_FALSE(waits.permanent);
+        CHECK(waits.status == "4.3.5");
+        CHECK(waits.text == returned.text);
+        CHECK_FALSE(waits.loops);
+        CHECK(warned.find("warning: smtp_fallback_relay configuration problem") != std::string::npos);
+    }
+    const auto later = find("gone.test", [](Options& options) { options.fallback_relays = {"[busy.test]"}; });
+    CHECK_FALSE(later.first.permanent);                             // it may be there tomorrow, and take the mail
+    CHECK(later.second.empty());
+    CHECK(find("loop.test", [](Options& options) { options.fallback_relays = {"[a.test]"}; }).first.loops);
+}
+
 TEST_CASE("hosts: use_srv_lookup takes hosts and ports of SRV records, by priority; other ports, brackets and LMTP are as ever")
 {
     Services world;

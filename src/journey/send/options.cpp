@@ -167,6 +167,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
         bad("inet_protocols", protocols);
     if (!made.lmtp || !get(smtp_fallback_relay).empty())
         made.fallback_relays = words_of(get(smtp_fallback_relay));
+    made.relayhost = made.lmtp ? "" : snapshot.get(send_relayhost);
     made.best_mx = snapshot.get(best_mx_transport);
     made.bind4 = address("smtp_bind_address", get(smtp_bind_address));
     made.bind6 = address("smtp_bind_address6", get(smtp_bind_address6));

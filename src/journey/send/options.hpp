@@ -76,6 +76,7 @@ struct Options {
     AddressPreference preference = AddressPreference::any;
     bool ipv4 = true, ipv6 = true;
     std::vector<std::string> fallback_relays;
+    std::string relayhost;                      // this next hop is the administrator's word, whatever is wrong with it
     std::string best_mx;                        // who has mail of which we are the best host; empty: its sender has it back
     std::optional<net::IpAddress> bind4, bind6;
     bool bind_enforced = false;

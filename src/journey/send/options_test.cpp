@@ -53,10 +53,11 @@ TEST_CASE("options: the defaults are Postfix's")
 
 TEST_CASE("options: what is written counts, the LMTP twin on its own")
 {
-    const auto snapshot = configured({set("smtp_rcpt_timeout", "7s"), set("lmtp_rcpt_timeout", "8s"), set("smtp_tls_security_level", "encrypt"),
-                                      set("smtp_discard_ehlo_keywords", "silent-discard, pipelining"), set("smtp_bind_address", "192.0.2.9"),
-                                      set("inet_protocols", "ipv4"), set("smtp_tcp_port", "submission"), set("smtp_quit_in_group", "yes"),
-                                      set("smtp_fallback_relay", "[a.test]:26, b.test"), set("disable_dns_lookups", "yes")});
+    const auto snapshot =
+        configured({set("smtp_rcpt_timeout", "7s"), set("lmtp_rcpt_timeout", "8s"), set("smtp_tls_security_level", "encrypt"),
+                    set("smtp_discard_ehlo_keywords", "silent-discard, pipelining"), set("smtp_bind_address", "192.0.2.9"),
+                    set("inet_protocols", "ipv4"), set("smtp_tcp_port", "submission"), set("smtp_quit_in_group", "yes"),
+                    set("smtp_fallback_relay", "[a.test]:26, b.test"), set("disable_dns_lookups", "yes"), set("relayhost", "[isp.test]:587")});
     const Options made = Options::from(snapshot);
     CHECK(made.timeouts.rcpt == seconds(7));
     CHECK(Options::from(snapshot, "lmtp").timeouts.rcpt == seconds(8));
@@ -70,6 +71,8 @@ TEST_CASE("options: what is written counts, the LMTP twin on its own")
     CHECK(made.quit_in_group);
     CHECK(made.fallback_relays == std::vector<std::string>{"[a.test]:26", "b.test"});
     CHECK(!made.mx_lookups);
+    CHECK(made.relayhost == "[isp.test]:587");
+    CHECK(Options::from(snapshot, "lmtp").relayhost.empty());
 }
 
 TEST_CASE("options: authentication is as careful as Postfix's, and half of it is refused")
