@@ -170,11 +170,15 @@ TEST_CASE("pace: saying commands and hearing their answers share one limit with 
     }
 }
 
-TEST_CASE("pace: a deadline per request is one for each command of a group, however long all of them take")
+TEST_CASE("pace: a group may take long as a whole while its answers keep coming, with a deadline per request or without")
 {
-    Slowly slow({.each = 20s});
-    CHECK(slow.send(100, 100).outcome() == delivered);
-    CHECK(slow.took > 1000s);
+    for (const bool per_request : {true, false}) {
+        CAPTURE(per_request);
+        Slowly slow({.each = 20s});
+        slow.world.options.per_request_deadline = per_request;
+        CHECK(slow.send(100, 100).outcome() == delivered);
+        CHECK(slow.took > 1000s);
+    }
 }
 
 TEST_CASE("pace: a peer that takes nothing more of a content has had its time, and is not waited for again as for an answer")

@@ -105,8 +105,11 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
 {
     awaited_ = act;
     // While a group of commands still goes out, each answer begins the time of the next command; of a content the writer keeps the time.
+    // Without a deadline per request an answer is progress: who answers reads, however long the rest of the group takes.
     if (!writing_ || (options_.per_request_deadline && !says_content()))
         limit_reply(act);
+    else if (!options_.per_request_deadline)
+        stream_->expires_after(timeout(Act::content));
     for (bool together = true;; together = false) {
         if (!input_.empty()) {
             auto parsed = around_.reply_filter ? co_await filtered() : parser_.feed(input_);
