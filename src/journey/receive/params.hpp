@@ -40,10 +40,11 @@ inline constexpr Param<std::chrono::seconds> smtpd_starttls_timeout{.name = "smt
 inline constexpr Param<bool> smtpd_per_request_deadline{.name = "smtpd_per_request_deadline",
                                                         .initial = "${smtpd_per_record_deadline?{$smtpd_per_record_deadline}:{${stress?{yes}:{no}}}}",
                                                         .doc = "smtpd_timeout limits a whole request, reply included, and not each read or write."};
-inline constexpr Param<int> smtpd_min_data_rate{.name = "smtpd_min_data_rate",
-                                                .initial = "500",
-                                                .least = 1,
-                                                .doc = "With a per-request deadline: octets of content a second that move the deadline."};
+inline constexpr Param<int> smtpd_min_data_rate{
+    .name = "smtpd_min_data_rate",
+    .initial = "500",
+    .least = 1,
+    .doc = "With a per-request deadline: octets of content a second that move the deadline, never beyond smtpd_timeout."};
 inline constexpr Param<std::string> receive_override_options{
     .name = "receive_override_options",
     .initial = "",

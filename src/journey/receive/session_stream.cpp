@@ -48,8 +48,13 @@ std::string evidence(std::string_view after, std::string_view octets)
 
 void Session::start_request() { request_deadline_ = std::chrono::steady_clock::now() + core_.pace().timeout; }
 
-// smtpd_min_data_rate: who keeps the rate keeps the time.
-void Session::earn_time(std::uint64_t octets) { request_deadline_ += std::chrono::microseconds{octets * 1'000'000 / core_.options.min_data_rate}; }
+// smtpd_min_data_rate: who keeps the rate keeps the time. Never more of it than smtpd_timeout: what was sent fast at first is no leave to hold a place
+// for hours, and who keeps the rate needs none.
+void Session::earn_time(std::uint64_t octets)
+{
+    request_deadline_ = std::min(request_deadline_ + std::chrono::microseconds{octets * 1'000'000 / core_.options.min_data_rate},
+                                 std::chrono::steady_clock::now() + core_.pace().timeout);
+}
 
 void Session::set_deadline()
 {
