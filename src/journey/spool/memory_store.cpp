@@ -101,6 +101,15 @@ public:
         co_return shared_.gone.contains(queue_id) || named(queue_id) != shared_.messages.end();
     }
 
+    awaitable<Result<void>> drop_file(std::string queue_id) override
+    {
+        co_await turn();
+        CO_TRY_VOID(fenced());
+        if (handoff::queue_id_sequence(queue_id) && !shared_.gone.contains(queue_id) && named(queue_id) == shared_.messages.end())
+            shared_.files.remove(incoming_name(queue_id));
+        co_return Result<void>{};
+    }
+
     awaitable<Result<std::optional<Lease>>> find(std::string queue_id) override
     {
         co_await turn();

@@ -480,6 +480,15 @@ awaitable<Result<bool>> Spool::was_committed(std::string queue_id)
     return core_->call<bool>(Request::Kind::read, [id = std::move(queue_id)](Ledger& ledger) -> Result<bool> { return ledger.was_committed(id); });
 }
 
+awaitable<Result<void>> Spool::drop_file(std::string queue_id)
+{
+    return core_->call<void>(Request::Kind::read, [id = std::move(queue_id)](Ledger& ledger) -> Result<void> {
+        if (handoff::queue_id_sequence(id) && !ledger.was_committed(id))
+            ledger.files().remove(incoming_name(id));
+        return {};
+    });
+}
+
 awaitable<Result<std::optional<Lease>>> Spool::find(std::string queue_id)
 {
     return core_->call<std::optional<Lease>>(Request::Kind::read,

@@ -68,6 +68,7 @@ public:
 
     awaitable<Result<Lease>> enqueue(NewMessageRef message) override;
     awaitable<Result<bool>> was_committed(std::string queue_id) override;
+    awaitable<Result<void>> drop_file(std::string queue_id) override;
     awaitable<Result<std::optional<Lease>>> find(std::string queue_id) override;
     awaitable<Result<Settled>> settle(Settlement settlement) override;
     awaitable<Result<std::size_t>> alter(std::vector<Lease> leases, Change change) override;

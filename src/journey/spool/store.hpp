@@ -136,6 +136,8 @@ public:
     virtual awaitable<Result<Lease>> enqueue(NewMessageRef message) = 0;
     /// Also true for what was committed and has left the queue lately.
     virtual awaitable<Result<bool>> was_committed(std::string queue_id) = 0;
+    /// Removes the file of a message that was refused; not where a message of this queue id was committed after all.
+    virtual awaitable<Result<void>> drop_file(std::string queue_id) = 0;
     /// None: not in the queue.
     virtual awaitable<Result<std::optional<Lease>>> find(std::string queue_id) = 0;
     virtual awaitable<Result<Settled>> settle(Settlement settlement) = 0;

@@ -175,6 +175,28 @@ ON_EVERY_STORE("store: content of no octets, of exactly the limit, and in a file
     CHECK_FALSE(there);
 }
 
+ON_EVERY_STORE("store: the file of a message that was refused can be dropped, that of one that is there cannot")
+{
+    Harness on;
+    const auto is_there = [&](int number) {
+        bool there = false;
+        CHECK(on.files().exists("incoming/" + queue_id(number), there) == 0);
+        return there;
+    };
+    REQUIRE(on.get(on.store().enqueue(message_in_file(on.files(), 8, octets_of(8, 100'000)))));
+    const auto shorter = std::make_shared<NewMessage>(*message_in_file(on.files(), 9, octets_of(9, 100'000)));
+    shorter->envelope.set_size(100'001);
+    CHECK_FALSE(on.get(on.store().enqueue(shorter)));
+    REQUIRE(is_there(9));
+    CHECK(on.get(on.store().drop_file(queue_id(9))));
+    CHECK_FALSE(is_there(9));
+    CHECK(on.get(on.store().drop_file(queue_id(9))));
+    CHECK(on.get(on.store().drop_file(queue_id(8))));
+    CHECK(is_there(8));
+    CHECK(on.get(on.store().drop_file("../incoming/" + queue_id(8))));
+    CHECK(is_there(8));
+}
+
 ON_EVERY_STORE("store: a queue id that is enqueued again is one message, in the queue or gone")
 {
     Harness on;

@@ -71,6 +71,7 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
         if (cleaned->discard)
             co_return discarded();
         *reply.mutable_message()->mutable_content() = *std::move(checked);
+        reply.mutable_message()->mutable_content()->set_nobodys(true);
         *reply.mutable_message()->mutable_envelope() = std::move(cleaned->envelope);
         co_return reply;
     }
@@ -78,6 +79,7 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
            co_await on_thread(pool_, [this, stored, offset, rest_size, id = queue_id, new_head = cleaned->head] {
                return content(id, new_head, rest_size, [&](const Take& take) { return stored->rest(offset, take); });
            }));
+    reply.mutable_message()->mutable_content()->set_nobodys(true);
     cleaned->envelope.set_size(rest_size + cleaned->head.size());
     *reply.mutable_message()->mutable_envelope() = std::move(cleaned->envelope);
     co_return reply;

@@ -324,6 +324,7 @@ TEST_CASE_FIXTURE(PickupFixture, "pickup: a message with a long header is cleane
     CHECK(stored.starts_with("Received: "));
     CHECK(stored.ends_with(content));
     CHECK((*reply)->message().envelope().size() == stored.size());
+    CHECK(made.nobodys());                                           // who asked has no way to remove it
 }
 
 TEST_CASE_FIXTURE(PickupFixture,

@@ -322,9 +322,11 @@ awaitable<Result<void>> QueueManager::requeue_now(spool::Lease lease)
     deferred_.forget(key);
     const bool was_held = held_.contains(key);
     auto message = co_await cleaned_anew(lease);
-    if (message && held_.contains(key) && !was_held)
-        message = Error{"message was put on hold meanwhile", "4.3.0"};
-    Result<spool::Lease> placed = message ? co_await store_.replace(lease, *message) : Result<spool::Lease>(message.error());
+    Result<spool::Lease> placed = message ? Error{"message was put on hold meanwhile", "4.3.0"} : std::move(message).error();
+    if (message && (was_held || !held_.contains(key)))
+        placed = co_await store_.replace(lease, *message);
+    if (message && !placed && !placed.error().status().empty())
+        co_await drop_file_of(**message);
     starting_.erase(key);
     if (!placed) {
         if (epochs_.contains(key) && !held_.contains(key))

@@ -261,6 +261,7 @@ TEST_CASE_FIXTURE(Fixture, "queue: a requeue asked for after a hold takes the me
 
     resolver.asleep = true;
     const std::string again = resolver.last_id;
+    resolver.amend = [&](handoff::EnqueueRequest& made) { in_file(made); };
     bool answered = false;
     handoff::QueueCommand requeue;
     requeue.set_verb(handoff::QueueCommand::REQUEUE);
@@ -274,7 +275,26 @@ TEST_CASE_FIXTURE(Fixture, "queue: a requeue asked for after a hold takes the me
     CHECK(command(handoff::QueueCommand::HOLD, again).count() == 1);
     resolver.wake_up();
     run_until([&] { return answered; });
+    CHECK(resolver.requeued.size() == 2);
+    CHECK(std::filesystem::is_empty(folder + "/incoming"));     // what it was to become is nobody's
     pass(24h);
     CHECK(worker.requests.size() == 2);
     CHECK(in_queue() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "queue: the file of a message that is refused is removed here where it is nobody's, and there where it is somebody's")
+{
+    for (const bool nobodys : {true, false}) {
+        CAPTURE(nobodys);
+        handoff::EnqueueRequest request;
+        request.mutable_envelope()->set_queue_id(handoff::short_queue_id(WallTime{}, 7'000'000));
+        request.mutable_envelope()->add_recipients()->set_address("u@there.test");
+        in_file(request);
+        request.mutable_content()->set_nobodys(nobodys);
+        request.mutable_envelope()->set_size(request.envelope().size() + 1);
+        const auto reply = run(loop, queue->enqueue(request));
+        REQUIRE(reply);
+        CHECK_FALSE(reply->committed());
+        CHECK(std::filesystem::is_empty(folder + "/incoming") == nobodys);
+    }
 }

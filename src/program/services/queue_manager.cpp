@@ -90,6 +90,7 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueR
     if (!lease) {
         if (lease.error().status().empty())
             co_return lease.error();                           // fate unknown: no answer is better than a wrong one
+        co_await drop_file_of(*message);
         reply.set_status(lease.error().status());
         reply.set_text(lease.error().text());
         co_return reply;
@@ -99,6 +100,15 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueR
     if (lease->key != 0 && !epochs_.contains(lease->key))
         admit(*lease, std::move(message->envelope), std::move(*message->content.mutable_inline_octets()));   // the store has done with it
     co_return reply;
+}
+
+/// Of a message that is certain not to be stored: its file, where nobody else sees to that.
+awaitable<void> QueueManager::drop_file_of(const spool::NewMessage& message)
+{
+    if (!message.content.nobodys() || message.content.file().empty())
+        co_return;
+    if (const auto dropped = co_await store_.drop_file(message.envelope.queue_id()); !dropped)
+        log_.warning("{}", dropped.error().text());            // the next start finds it
 }
 
 awaitable<Result<handoff::CommittedAnswer>> QueueManager::committed(handoff::CommittedQuestion question)

@@ -140,6 +140,7 @@ private:
     awaitable<void> read_stored(std::function<void(Error)> failed);
     awaitable<Result<bool>> stored_before(const handoff::Envelope& envelope);
     void admit(spool::Lease lease, handoff::Envelope envelope, std::string octets);
+    awaitable<void> drop_file_of(const spool::NewMessage& message);
     awaitable<void> activate_stored(spool::Lease lease);
     awaitable<void> start_round(Key key);
     awaitable<bool> find_routes(Key key, std::string* trouble);

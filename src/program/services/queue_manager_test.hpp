@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <set>
 
 namespace posthorn::services::testing {
@@ -82,6 +83,8 @@ public:
         *reply.mutable_message()->mutable_content()->mutable_inline_octets() = head + request.content().inline_octets();
         envelope.set_size(head.size() + request.content().inline_octets().size());
         requeued.push_back(request.envelope());
+        if (amend)
+            amend(*reply.mutable_message());
         co_return reply;
     }
     void wake_up()
@@ -96,6 +99,7 @@ public:
     std::map<std::string, std::string> alias;
     std::uint64_t next_sequence = 5'000'000;
     std::vector<handoff::Envelope> requeued;
+    std::function<void(handoff::EnqueueRequest&)> amend;   // what requeue answers
     std::string last_id;                           // of what was requeued
     std::vector<handoff::ReportRequest> reports;
 };
@@ -237,6 +241,7 @@ public:
     explicit PassingOn(spool::Store& inner) : inner_(inner) {}
     awaitable<Result<spool::Lease>> enqueue(spool::NewMessageRef message) override { return inner_.enqueue(std::move(message)); }
     awaitable<Result<bool>> was_committed(std::string queue_id) override { return inner_.was_committed(std::move(queue_id)); }
+    awaitable<Result<void>> drop_file(std::string queue_id) override { return inner_.drop_file(std::move(queue_id)); }
     awaitable<Result<std::optional<spool::Lease>>> find(std::string queue_id) override { return inner_.find(std::move(queue_id)); }
     awaitable<Result<spool::Settled>> settle(spool::Settlement settlement) override { return inner_.settle(std::move(settlement)); }
     awaitable<Result<std::size_t>> alter(std::vector<spool::Lease> leases, spool::Change change) override
@@ -298,6 +303,17 @@ struct Fixture {
         return run(loop, std::move(task));
     }
     void run_until(const std::function<bool()>& done) { posthorn::run_until(loop, done); }
+    /// Its content is in the incoming folder, as if it were large, and whoever enqueues it did not put it there.
+    void in_file(handoff::EnqueueRequest& made) const
+    {
+        std::filesystem::create_directories(folder + "/incoming");
+        const std::string octets = made.content().inline_octets() + "body\r\n";
+        std::ofstream(folder + "/incoming/" + made.envelope().queue_id(), std::ios::binary) << octets;
+        made.mutable_content()->Clear();
+        made.mutable_content()->set_file(made.envelope().queue_id());
+        made.mutable_content()->set_nobodys(true);
+        made.mutable_envelope()->set_size(octets.size());
+    }
     /// Lets everything happen that needs no time.
     void settle()
     {
