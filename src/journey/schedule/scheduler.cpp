@@ -503,6 +503,17 @@ bool Scheduler::returned(std::uint64_t attempt)
     return false;
 }
 
+bool Scheduler::moved(std::uint64_t attempt, std::vector<RoutedRecipient> recipients)
+{
+    const auto flight = flights_.find(attempt);
+    if (flight == flights_.end())
+        return false;
+    const MessageKey key = flight->second.message;
+    if (const auto message = messages_.find(key); message != messages_.end() && !message->second.withdrawn)
+        activate(key, std::move(recipients), message->second.manner);
+    return finished(attempt, SiteNews::none);
+}
+
 bool Scheduler::suspended_done(const Suspended& suspended) { return settle(suspended.message, suspended.recipients.size()); }
 
 bool Scheduler::settle(MessageKey message, std::size_t recipients)

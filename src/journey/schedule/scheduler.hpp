@@ -118,6 +118,9 @@ public:
     bool finished(std::uint64_t attempt, SiteNews news, std::string_view reason = {});
     /// A request that was given ahead comes back untried: its recipients wait as before, first of their site. True as of finished().
     bool returned(std::uint64_t attempt);
+    /// Mail that goes another way after all (best_mx_transport): it leaves its site, of which nothing was learned, and takes its turn where it goes now.
+    /// `recipients`: those of the request, with their new way. True as of finished().
+    bool moved(std::uint64_t attempt, std::vector<RoutedRecipient> recipients);
     /// What a delivery heard of how much its MX set takes; before finished(). `attempt` may be one of a qmgr before this one, then `site` counts.
     std::optional<ShapeChange> heard(std::uint64_t attempt, std::string_view site, const SiteNotice& notice);
     /// The same for recipients given out by take_suspended().

@@ -53,6 +53,38 @@ TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a message goes out at once, and 
     CHECK_FALSE(scheduler.finished(request->attempt, SiteNews::answered));    // a verdict told twice counts once
 }
 
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: mail that is moved counts where it goes, not where it was")
+{
+    transports["smtp"].window.initial = transports["smtp"].window.limit = 1;
+    transports["local"].window.initial = transports["local"].window.limit = 1;
+    for (const MessageKey message : {1, 2, 3})
+        activate(message, "a.test");
+    for (int moved = 0; moved < 2; ++moved) {
+        const auto request = scheduler.next();
+        REQUIRE(request);
+        CHECK(request->site == "a.test");
+        CHECK_FALSE(scheduler.moved(request->attempt, {{0, "local", "local:a.test", "u0@a.test"}}));
+    }
+    CHECK(scheduler.site("a.test")->in_flight == 0);            // the third one may go
+    CHECK(scheduler.site("local:a.test")->waiting_messages == 2);
+    std::vector<Request> now = take_all();
+    REQUIRE(now.size() == 2);                                   // of those that were moved one after the other
+    std::ranges::sort(now, {}, &Request::site);
+    CHECK(now[1].transport == "local");
+    CHECK(now[1].message == 1);
+    scheduler.finished(now[1].attempt, SiteNews::unreachable, "no room");
+    CHECK(scheduler.site("local:a.test")->window == 1);
+    CHECK_FALSE(scheduler.site("a.test")->dead);
+    CHECK(scheduler.finished(now[0].attempt, SiteNews::answered));
+    CHECK_FALSE(scheduler.moved(now[0].attempt, {}));           // told twice
+
+    activate(4, "b.test");
+    const auto last = scheduler.next();
+    REQUIRE(last);
+    CHECK_FALSE(scheduler.withdraw(4));
+    CHECK(scheduler.moved(last->attempt, {{0, "local", "local:b.test", "u0@b.test"}}));     // deleted meanwhile: it goes nowhere
+}
+
 TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: a list of 50 000 recipients does not hold up a single message to the same site")
 {
     activate(1, "a.test", 50'000);

@@ -432,6 +432,7 @@ handoff::DeliveryRequest QueueManager::composed(const schedule::Request& request
     delivery.set_connections(request.window);
     delivery.set_set_connections(request.ceiling);
     delivery.set_ahead(request.ahead);
+    delivery.set_passed_on(active.passed_on.contains(request.recipients.front()));
     return delivery;
 }
 
@@ -452,19 +453,10 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
     Result<void> attached;
     std::shared_ptr<ipc::Channel> worker;
     Result<handoff::Verdicts> reply = handoff::Verdicts{};
-    std::string elsewhere, transport = request.transport;       // of mail that would loop to us: best_mx_transport
+    std::string transport = request.transport;
     std::optional<OwnVerdict> own;
     for (bool again = true; again;) {
         handoff::DeliveryRequest delivery = composed(request);
-        if (!elsewhere.empty()) {
-            delivery.set_passed_on(true);
-            delivery.set_ahead(false);
-            *delivery.mutable_route() = route::passed_on(delivery.route(), elsewhere);
-            transport = delivery.route().transport();
-            own = own_transport(delivery.route(), delivery.envelope().purpose());
-            if (own)
-                break;
-        }
         std::vector<Fd> descriptors;
         attached = co_await attach_content(key, delivery, descriptors);
         worker = workers_.worker_for(transport, delivery.route().site(), request.window);
@@ -489,10 +481,20 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         again = attached && worker && reply && reply->handed_back();
         if (again)
             workers_.left(worker.get());
-        if (attached && worker && reply && !reply->elsewhere().empty() && elsewhere.empty()) {
-            elsewhere = reply->elsewhere();
-            confirm(*worker, request.attempt);
-            again = true;
+    }
+
+    // It would loop to us: best_mx_transport has it, and it counts there.
+    if (attached && worker && reply && !reply->elsewhere().empty() && !active_.at(key).passed_on.contains(request.recipients.front())) {
+        confirm(*worker, request.attempt);
+        own = pass_on(request, reply->elsewhere());
+        transport = active_.at(key).routes[position(active_.at(key), request.recipients.front())].transport();
+        if (!own) {
+            carried_ -= carried;
+            const bool done = scheduler_.moved(request.attempt, routed(request));
+            pump();
+            if (done)
+                co_await round_done(key);
+            co_return;
         }
     }
 
@@ -562,6 +564,30 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         confirm(*worker, request.attempt);
     if (done)
         co_await round_done(key);
+}
+
+/// The recipients of this request, each with its way.
+std::vector<schedule::RoutedRecipient> QueueManager::routed(const schedule::Request& request) const
+{
+    const Active& active = active_.at(request.message);
+    std::vector<schedule::RoutedRecipient> made;
+    for (const std::uint32_t index : request.recipients) {
+        const handoff::Route& route = active.routes[position(active, index)];
+        made.push_back({index, route.transport(), route.site(), route.address()});
+    }
+    return made;
+}
+
+/// Their way is another one for the rest of this round. A verdict: that needs no peer.
+std::optional<OwnVerdict> QueueManager::pass_on(const schedule::Request& request, std::string_view elsewhere)
+{
+    Active& active = active_.at(request.message);
+    for (const std::uint32_t index : request.recipients) {
+        handoff::Route& route = active.routes[position(active, index)];
+        route = route::passed_on(route, elsewhere);
+        active.passed_on.insert(index);
+    }
+    return own_transport(active.routes[position(active, request.recipients.front())], active.envelope.purpose());
 }
 
 /// The connection by which it was given is lost, which is not the end of the process: it may come back, and says then what it has. Nobody else

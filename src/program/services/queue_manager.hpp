@@ -14,6 +14,7 @@
 #include "observe/counters.hpp"
 #include "observe/log.hpp"
 #include "schedule/scheduler.hpp"
+#include "services/own_transports.hpp"
 #include "services/queue_tally.hpp"
 #include "services/workers.hpp"
 #include "spool/store.hpp"
@@ -122,6 +123,7 @@ private:
         handoff::Envelope envelope;                          // without recipients
         std::vector<handoff::Recipient> recipients;          // of this round, by index
         std::vector<handoff::Route> routes;                  // same order
+        std::unordered_set<std::uint32_t> passed_on;         // whose route is best_mx_transport's: they are not passed on again
         std::string resident;                                // the content; empty: read it from the store
         std::int64_t since = 0;
         bool warned = false;
@@ -138,9 +140,9 @@ private:
     };
 
     awaitable<void> read_stored(std::function<void(Error)> failed);
+    awaitable<void> drop_file_of(const spool::NewMessage& message);
     awaitable<Result<bool>> stored_before(const handoff::Envelope& envelope);
     void admit(spool::Lease lease, handoff::Envelope envelope, std::string octets);
-    awaitable<void> drop_file_of(const spool::NewMessage& message);
     awaitable<void> activate_stored(spool::Lease lease);
     awaitable<void> start_round(Key key);
     awaitable<bool> find_routes(Key key, std::string* trouble);
@@ -149,6 +151,8 @@ private:
     void pump();
     handoff::DeliveryRequest composed(const schedule::Request& request) const;
     awaitable<void> deliver(schedule::Request request, std::uint64_t carried);
+    std::vector<schedule::RoutedRecipient> routed(const schedule::Request& request) const;
+    std::optional<OwnVerdict> pass_on(const schedule::Request& request, std::string_view elsewhere);
     static void confirm(ipc::Channel& worker, std::uint64_t attempt);
     awaitable<void> suspend(schedule::Suspended suspended);
     awaitable<Result<void>> attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors);

@@ -347,6 +347,41 @@ TEST_CASE_FIXTURE(Fixture, "queue: mail that would loop to us goes to who has it
     CHECK(logged("status=deferred (mail transport unavailable)"));
 }
 
+TEST_CASE_FIXTURE(Fixture, "queue: mail that would loop to us has the concurrency of who has it, and none of the site where it was")
+{
+    options.scheduler.transport = [](std::string_view transport) {
+        schedule::TransportOptions made;
+        made.window.initial = made.window.limit = transport == "local" ? 1 : 5;
+        return made;
+    };
+    stop();
+    start();
+    worker.slow = [&](const std::string&) { return worker.requests.back().passed_on(); };
+    worker.amend = [&](const std::string&, handoff::Verdicts& reply) {
+        if (std::ranges::any_of(reply.verdicts(), [](const handoff::Verdict& verdict) { return verdict.text() == "kept"; }))
+            return;
+        worker.delivered_to.clear();
+        reply.clear_verdicts();
+        reply.set_untried(true);
+        reply.set_elsewhere("local");
+    };
+    const auto passed_on = [&] { return std::ranges::count_if(worker.requests, [](const auto& one) { return one.passed_on(); }); };
+    for (const char* who : {"a@there.test", "b@there.test", "c@there.test"})
+        enqueue({who});
+    settle();
+    CHECK(passed_on() == 1);
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DELIVERED, "2.0.0", "kept"); };
+    for (int turn = 2; turn <= 3; ++turn) {
+        worker.answer_slow();
+        settle();
+        CHECK(passed_on() == turn);
+    }
+    worker.answer_slow();
+    settle();
+    CHECK(in_queue() == 0);
+    CHECK(worker.confirmed == 6);
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: mail that would loop to us waits where nobody has it, and is not handed round")
 {
     worker.amend = [&](const std::string&, handoff::Verdicts& reply) {
