@@ -14,6 +14,8 @@ for line in sys.stdin:
         print("uid=%d gid=%d groups=%s" % (os.getuid(), os.getgid(), sorted(os.getgroups())), flush=True)
     elif line.startswith("environment"):
         print(" ".join(sorted(os.environ)), flush=True)
+    elif line.startswith("value"):
+        print(os.environ.get(line.split()[1]), flush=True)
     elif line.startswith("power"):
         print([l.split()[1] for l in open("/proc/self/status") if l.startswith("CapEff")][0], len(os.listdir("/proc/self/fd")), flush=True)
     elif line.startswith("stderr"):
@@ -50,6 +52,20 @@ class Spawn(Journey):
         self.addCleanup(s.close)
         self.addCleanup(talk.close)
         return s, talk
+
+    def test_import_environment_sets_what_export_environment_hands_on(self):
+        posthorn = self.policy(settings={"import_environment": "LANG=C COLOUR=red {CITY = New York}", "export_environment": "COLOUR CITY LANG"})
+
+        def value(name):
+            _, talk = self.connect(posthorn)
+            talk.write(f"value {name}\n")
+            talk.flush()
+            return talk.readline().strip()
+        self.assertEqual([value(name) for name in ("COLOUR", "CITY", "LANG")], ["red", "New York", "C"])
+        posthorn.set({"import_environment": "COLOUR=blue"})
+        posthorn.run("postfix", "reload")
+        wait_until(lambda: value("COLOUR") == "blue", "another value")
+        self.assertEqual(value("CITY"), "None")
 
     def test_a_policy_service_answers_as_its_user_and_with_nothing_of_ours(self):
         posthorn = self.policy()

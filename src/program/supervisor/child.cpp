@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace posthorn::supervisor {
@@ -53,7 +54,7 @@ constexpr std::size_t most_descriptors = 400;
 constexpr int exit_no_descriptors = 126, exit_no_program = 127;     // services themselves exit 0 or 1
 
 /// Between fork and exec: only calls that are safe after fork of a process with threads.
-[[noreturn]] void become(const char* program, char* const* arguments, const int* descriptors, int count)
+[[noreturn]] void become(const char* program, char* const* arguments, char* const* environment, const int* descriptors, int count)
 {
     // Out of each other's way first, no higher than it takes (the limit of open files may be small), then down to their places.
     int high[most_descriptors];
@@ -67,8 +68,23 @@ constexpr int exit_no_descriptors = 126, exit_no_program = 127;     // services 
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::execv(program, arguments);
+    ::execve(program, arguments, environment);
     ::_exit(exit_no_program);
+}
+
+std::string_view name_in(std::string_view entry) { return entry.substr(0, entry.find('=')); }
+
+/// `set`, and of ours what has another name.
+std::vector<char*> environment_of(std::vector<std::string>& set)
+{
+    std::vector<char*> entries;
+    for (std::string& entry : set)
+        entries.push_back(entry.data());
+    for (char* const* ours = ::environ; *ours; ++ours)
+        if (std::ranges::none_of(set, [&](const std::string& entry) { return name_in(entry) == name_in(*ours); }))
+            entries.push_back(*ours);
+    entries.push_back(nullptr);
+    return entries;
 }
 
 }  // namespace
@@ -83,11 +99,12 @@ Result<Spawned> spawn_service(const std::string& program, StartRecord start)
         return Error{"too many listening sockets in one line"};
     std::string service = "service", name = start.record.program(), line = start.record.service(), own = program;
     char* const arguments[] = {own.data(), service.data(), name.data(), line.data(), nullptr};
+    const std::vector<char*> environment = environment_of(start.environment);
     const pid_t pid = ::fork();
     if (pid < 0)
         return system_error("fork", errno);
     if (pid == 0)
-        become(program.c_str(), arguments, descriptors.data(), static_cast<int>(descriptors.size()));
+        become(program.c_str(), arguments, environment.data(), descriptors.data(), static_cast<int>(descriptors.size()));
     return Spawned{pid, std::move(pair.first)};
 }
 

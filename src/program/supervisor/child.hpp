@@ -46,6 +46,7 @@ struct Spawned {
 class StartRecord {
 public:
     process::Start record;
+    std::vector<std::string> environment;    // NAME=value: before what we have ourselves
     void config(int descriptor);
     void log(int ring, int bell);
     void log_alone(int target, observe::LogForm form);

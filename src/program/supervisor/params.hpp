@@ -47,7 +47,13 @@ inline constexpr Param<std::chrono::seconds> service_watchdog_time{
     .doc = "A service that gives no sign of life for so long is killed and started again.",
     .own = true};
 
-inline constexpr std::array<config::ParamInfo, 6> params{service_throttle_time, default_process_limit, smtpd_processes,
-                                                         smtp_processes,        service_stop_time,     service_watchdog_time};
+inline constexpr Param<std::string> import_environment{
+    .name = "import_environment",
+    .initial = "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME XDG_RUNTIME_DIR",
+    .doc =
+        "What services have in their environment: NAME=value is set for all of them, with { } around it where it has blanks; they inherit the rest."};
+
+inline constexpr std::array<config::ParamInfo, 7> params{import_environment, service_throttle_time, default_process_limit, smtpd_processes,
+                                                         smtp_processes,     service_stop_time,     service_watchdog_time};
 
 }  // namespace posthorn::supervisor

@@ -1,6 +1,9 @@
 #include "supervisor/start_record.hpp"
 
+#include "base/strings.hpp"
 #include "supervisor/params.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -16,6 +19,19 @@ void put_folded(process::Folded& out, const std::string& service, const std::str
     }
 }
 
+/// Of import_environment what sets something: "NAME=value", "{ NAME = value of several words }".
+std::vector<std::string> set_by(std::string_view text)
+{
+    std::vector<std::string> made;
+    for (std::string_view word : config::split_grouped(text)) {
+        if (word.starts_with('{') && word.ends_with('}'))
+            word = word.substr(1, word.size() - 2);
+        if (const auto equals = word.find('='); equals != word.npos)
+            made.push_back(fmt::format("{}={}", trim(word.substr(0, equals)), trim(word.substr(equals + 1))));
+    }
+    return made;
+}
+
 /// Three of them within the time after which the watchdog kills.
 std::uint32_t heartbeat_of(const Loaded& loaded)
 {
@@ -26,6 +42,7 @@ std::uint32_t heartbeat_of(const Loaded& loaded)
 StartRecord start_record(const Loaded& loaded, const Identity& owner, const ProcessLine& line)
 {
     StartRecord start;
+    start.environment = set_by(loaded.snapshot.get(import_environment));
     process::Start& record = start.record;
     record.set_service(line.service);
     record.set_program(line.program);
