@@ -1,5 +1,8 @@
 #include "catalogue/unserved.hpp"
 
+#include "catalogue/catalogue.hpp"
+#include "config/expand.hpp"
+#include "config/known.hpp"
 #include "config/main_cf.hpp"
 
 #include <doctest/doctest.h>
@@ -22,6 +25,18 @@ std::vector<std::string> said(std::vector<config::Assignment> settings, std::vec
     return catalogue::unserved(snapshot, transports, master_cf);
 }
 }  // namespace
+
+TEST_CASE("unserved: what a default refers to is acted on by that")
+{
+    for (const auto list : catalogue::all_parameters())
+        for (const config::ParamInfo& info : list)
+            config::names_in(info.initial, [&](std::string_view name) {
+                CAPTURE(info.name);
+                CAPTURE(name);
+                if (config::known(name))
+                    CHECK(catalogue::about(name).standing != catalogue::Standing::unserved);
+            });
+}
 
 TEST_CASE("unserved: what nothing acts on is named with its place and what does not happen")
 {
