@@ -291,7 +291,7 @@ RULES = [
     send("names of the table outvote a policy of MTA-STS", "src/journey/send/tls_demand.cpp", "            policy.match = {\"hostname\"};", "", "*policy table*"),
     send("a policy of MTA-STS that cannot be met is", "src/journey/send/tls_demand.cpp", "    if (!sts.failure.empty())", "    if (sts.failure.size() == 1)", "*policy table*"),
     sts("a policy ends with its record", "co_return holds(*page) ? page->known : std::nullopt;", "co_return id && holds(*page) ? page->known : std::nullopt;"),
-    sts("a policy has no end", "page.known && clock_.wall() < page.known->until()", "page.known.has_value()"),
+    sts("a policy has no end", "known && clock_.wall() < known->until() ?", "known ?"),
     sts("what is fetched ends with the process", "            shelf_->keep(domain, octets_of(known));", "            ;"),
     sts("a failed fetch is tried at each mail", "clock_.steady() - page.failed < rest", "clock_.steady() < page.failed"),
     sts("who cannot be asked knows nothing", "        co_return found.error();", "        co_return Result<void>{};"),

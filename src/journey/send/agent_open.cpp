@@ -130,10 +130,14 @@ awaitable<void> Agent::Core::report_left_out(std::shared_ptr<Job> job, Host host
 {
     const auto at = job->tls.find(host.next_hop);
     const auto fault = fault_of(why);
-    if (!fault || host.mx == Host::Mx::none || at == job->tls.end() || !at->second || !at->second->sts)
+    if (!fault || host.mx == Host::Mx::none || at == job->tls.end())
+        co_return;
+    const std::optional<TlsPolicy>& policy = at->second;
+    const std::optional<StsRules> sts = policy ? policy->sts : std::nullopt;
+    if (!sts)
         co_return;
     TlsReport made;
-    made.use(*at->second->sts);
+    made.use(*sts);
     made.fault = fault;
     made.reason = *fault == TlsFault::validation_failure ? "mx-mismatch" : "";
     co_await report(std::move(host), std::move(made));

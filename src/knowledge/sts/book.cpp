@@ -32,7 +32,11 @@ std::shared_ptr<Book::Page> Book::page(const std::string& domain)
     return page;
 }
 
-bool Book::holds(const Page& page) const { return page.known && clock_.wall() < page.known->until(); }
+const Known* Book::holds(const Page& page) const
+{
+    const std::optional<Known>& known = page.known;
+    return known && clock_.wall() < known->until() ? &*known : nullptr;
+}
 
 bool Book::rests(const Page& page, const std::string& id) const { return page.failed_id == id && clock_.steady() - page.failed < rest; }
 
@@ -64,11 +68,12 @@ void Book::failed(const std::string& domain, const std::string& id, Page& page, 
 {
     page.failed_id = id;
     page.failed = clock_.steady();
-    if (!holds(page))
+    const Known* const known = holds(page);
+    if (!known)
         log_.warning("MTA-STS: the policy {} of {} was not fetched: {}; mail goes as without one", id, domain, why);
-    else if (page.known->policy.mode != Mode::none)
-        log_.warning("MTA-STS: the policy {} of {} was not fetched: {}; the policy {} holds until {}", id, domain, why, page.known->id,
-                     date(page.known->until()));
+    else if (known->policy.mode != Mode::none)
+        log_.warning("MTA-STS: the policy {} of {} was not fetched: {}; the policy {} holds until {}", id, domain, why, known->id,
+                     date(known->until()));
 }
 
 awaitable<void> Book::fetch(std::string domain, std::string id, std::shared_ptr<Page> page)
@@ -83,7 +88,7 @@ awaitable<void> Book::fetch(std::string domain, std::string id, std::shared_ptr<
         failed(domain, id, *page, policy.error().text());
     else {
         Known known{std::move(id), clock_.wall(), *std::move(policy)};
-        if (!holds(*page) || page->known->policy != known.policy)
+        if (const Known* const before = holds(*page); !before || before->policy != known.policy)
             log_.info("MTA-STS: the policy {} of {} is {} until {}, hosts: {}", known.id, domain, mode_name(known.policy.mode), date(known.until()),
                       fmt::join(known.policy.hosts, " "));
         if (shelf_)
@@ -105,13 +110,14 @@ awaitable<Result<std::optional<Known>>> Book::find(std::string domain)
         for (const dns::Record& record : answer.records)
             texts.push_back(record.text);
     const auto id = id_of(texts);
-    const bool known = holds(*page);
-    if (id && (!known || page->known->id != *id)) {
+    const Known* known = holds(*page);
+    if (id && (!known || known->id != *id)) {
         while (page->fetching && !co_await cancelled())
             co_await page->changed.wait();
-        if ((!holds(*page) || page->known->id != *id) && !rests(*page, *id))
+        known = holds(*page);
+        if ((!known || known->id != *id) && !rests(*page, *id))
             co_await fetch(domain, *id, page);
-    } else if (id && due(*page->known) && !page->fetching && !rests(*page, *id)) {
+    } else if (id && due(*known) && !page->fetching && !rests(*page, *id)) {
         page->fetching = true;
         tasks_.spawn(fetch(domain, *id, page));
     }

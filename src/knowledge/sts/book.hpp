@@ -72,7 +72,8 @@ private:
     awaitable<Result<void>> look(std::string domain, std::shared_ptr<Page> page);
     awaitable<void> fetch(std::string domain, std::string id, std::shared_ptr<Page> page);
     std::shared_ptr<Page> page(const std::string& domain);
-    bool holds(const Page& page) const;
+    /// What is known, while it holds.
+    const Known* holds(const Page& page) const;
     bool rests(const Page& page, const std::string& id) const;
     bool due(const Known& known) const;
     void failed(const std::string& domain, const std::string& id, Page& page, const std::string& why);

@@ -96,7 +96,7 @@ awaitable<Result<std::string>> HttpsSource::fetch(std::string domain)
     const dns::Addresses addresses = co_await resolver_.addresses(host, settings_.families);
     if (!addresses.found() || addresses.list.empty())
         co_return Error{fmt::format("{}: {}", host, dns::status_text(addresses.found() ? dns::Status::nodata : addresses.status))};
-    std::optional<Error> failure;
+    Error failure{fmt::format("{}: no address", host)};
     for (std::size_t at = 0; at < std::min(addresses.list.size(), addresses_at_most); ++at) {
         const net::IpAddress& address = addresses.list[at];
         auto text = co_await fetch_from(address, host, deadline);
@@ -106,7 +106,7 @@ awaitable<Result<std::string>> HttpsSource::fetch(std::string domain)
         failure = Error{
             fmt::format("{}[{}]:{}: {}{}{}", host, address.text(), settings_.port, text.error().what(), why.empty() ? "" : ": ", printable(why))};
     }
-    co_return *std::move(failure);
+    co_return failure;
 }
 
 }  // namespace posthorn::sts
