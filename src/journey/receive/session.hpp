@@ -206,7 +206,7 @@ private:
     std::optional<std::string> milter_macro(std::string_view name) const;
     void log_milter(const handoff::Envelope& envelope, std::string_view what, std::string_view text);
     awaitable<void> show_to_milters(Content& content);
-    awaitable<void> sign(Content& content);
+    awaitable<void> sign(Content& content, mailauth::Canonical body);
     awaitable<milter::Verdict> check_made_fields(Content& content, milter::Mail& mail);
     // session_rates.cpp
     awaitable<bool> may_connect();

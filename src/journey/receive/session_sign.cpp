@@ -6,7 +6,7 @@
 namespace posthorn::receive {
 
 /// What should be signed and cannot be now is refused for now: unsigned, it may be refused for good where it goes.
-awaitable<void> Session::sign(Content& content)
+awaitable<void> Session::sign(Content& content, mailauth::Canonical body)
 {
     const auto ours = co_await core_.outside.cleaner.signed_client(content.envelope().client(), content.envelope().origin());
     if (ours && !*ours)
@@ -25,7 +25,7 @@ awaitable<void> Session::sign(Content& content)
     const milter::Mail& mail = **loaded;
     if (!share.set(2 * mail.held()))
         co_return failed(Error{share.limit_text(), "4.3.1"});
-    mailauth::BodyHash hash(*core_.options.signed_body);
+    mailauth::BodyHash hash(body);
     for (std::uint64_t offset = 0;;) {
         const auto piece = co_await mail.body(offset, Content::block);
         if (!piece)
@@ -35,8 +35,8 @@ awaitable<void> Session::sign(Content& content)
         hash.add(*piece);
         offset += piece->size();
     }
-    auto fields = co_await core_.outside.signer->sign(content.envelope().queue_id(), mail.head(), hash.finish(),
-                                                      core_.options.signed_body == mailauth::Canonical::relaxed);
+    auto fields =
+        co_await core_.outside.signer->sign(content.envelope().queue_id(), mail.head(), hash.finish(), body == mailauth::Canonical::relaxed);
     if (!fields)
         co_return failed(fields.error());
     if (!fields->empty())

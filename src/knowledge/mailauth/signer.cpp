@@ -72,12 +72,13 @@ awaitable<Result<std::vector<Signer::Wanted>>> Signer::wanted(std::string author
 {
     CO_TRY(const auto found, co_await tables::settle([this, &author](tables::Lookups& lookups) { return listed(lookups, author); }));
     std::vector<Wanted> signatures;
-    for (const std::string_view word : split(found ? found->value : std::string(), " \t\r\n,")) {
+    const Listed said = found.value_or(Listed{});
+    for (const std::string_view word : split(said.value, " \t\r\n,")) {
         if (iequals(word, "none"))
             continue;
         const auto colon = word.find(':');
         Wanted one;
-        one.domain = colon == word.npos ? found->domain : to_lower(word.substr(0, colon));
+        one.domain = colon == word.npos ? said.domain : to_lower(word.substr(0, colon));
         one.selector = colon == word.npos ? word : word.substr(colon + 1);
         if (colon == word.npos && !smtp::is_valid_hostname(one.domain, true))
             continue;                                                      // whatever a pattern says of it: no name can have its key
