@@ -322,7 +322,7 @@ awaitable<Result<void>> QueueManager::requeue_now(spool::Lease lease)
     deferred_.forget(key);
     const bool was_held = held_.contains(key);
     auto message = co_await cleaned_anew(lease);
-    Result<spool::Lease> placed = message ? Error{"message was put on hold meanwhile", "4.3.0"} : std::move(message).error();
+    Result<spool::Lease> placed = message ? Error{"message was put on hold meanwhile", "4.3.0"} : message.error();
     if (message && (was_held || !held_.contains(key)))
         placed = co_await store_.replace(lease, *message);
     if (message && !placed && !placed.error().status().empty())
