@@ -287,7 +287,7 @@ TEST_CASE("server: a question has its time, with that for its turn; then there i
 
 TEST_CASE("server: who is there when another process takes over is answered, and then the connection ends")
 {
-    House house({.limits = {}, .connections = 10, .timeout = 60s, .guest_time = 8s});
+    House house({.limits = {}, .connections = 10, .timeout = 60s, .guest_time = 25s});
     Crowd crowd(house);
     auto& idle = crowd.enters();
     crowd.says(idle, get("/api", ""));
