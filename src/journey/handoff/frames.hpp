@@ -33,10 +33,10 @@ enum class Frame : std::uint16_t {
     sites = 24,          // an operator asks qmgr about destinations (handoff/sites.proto)
     screen_known = 25,   // smtpd asks memory which tests before the greeting a client passed, and
     screen_passed = 26,  // tells it (handoff/screen.proto)
+    sign = 27,           // smtpd has resolve sign a message
     client_event = 31,   // smtpd tells memory what a client does, and hears how often it did (handoff/rates.proto)
     sts_known = 32,      // smtp, or an operator, asks memory which policy of MTA-STS a domain has, and
     sts_fetched = 33,    // smtp tells it (handoff/domain_policy.proto)
-    sign = 27,           // smtpd has resolve sign a message
     table = 30,          // a process that opens no database asks resolve
 };
 
