@@ -25,18 +25,11 @@ awaitable<void> Session::sign(Content& content, mailauth::Canonical body)
     const milter::Mail& mail = **loaded;
     if (!share.set(2 * mail.held()))
         co_return failed(Error{share.limit_text(), "4.3.1"});
-    mailauth::BodyHash hash(body);
-    for (std::uint64_t offset = 0;;) {
-        const auto piece = co_await mail.body(offset, Content::block);
-        if (!piece)
-            co_return failed(piece.error());
-        if (piece->empty())
-            break;
-        hash.add(*piece);
-        offset += piece->size();
-    }
+    auto hash = co_await mailauth::hash_body([&mail](std::uint64_t offset, std::size_t most) { return mail.body(offset, most); }, body);
+    if (!hash)
+        co_return failed(hash.error());
     auto fields =
-        co_await core_.outside.signer->sign(content.envelope().queue_id(), mail.head(), hash.finish(), body == mailauth::Canonical::relaxed);
+        co_await core_.outside.signer->sign(content.envelope().queue_id(), mail.head(), *std::move(hash), body == mailauth::Canonical::relaxed);
     if (!fields)
         co_return failed(fields.error());
     if (!fields->empty())

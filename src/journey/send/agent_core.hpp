@@ -177,8 +177,8 @@ struct Agent::Core {
     awaitable<std::string> find_policies(std::shared_ptr<Job> job);
     awaitable<Result<TlsDemand>> demand_for(std::shared_ptr<Job> job, Host host);
     awaitable<void> report(Host host, TlsReport report);
-    awaitable<void> report_left_out(std::shared_ptr<Job> job, Host host, std::string why);
-    awaitable<void> report_session(const Session* session);
+    void report_left_out(const Job& job, const Host& host, std::string_view why);
+    void report_session(const Session& session);
     Line* take_idle(Site& site, const std::string& keep_to);
     void start(Site& site, std::shared_ptr<Job> job, std::unique_ptr<Session> session);
     awaitable<void> resolve(std::shared_ptr<Job> job, Reason* reason);

@@ -104,7 +104,7 @@ awaitable<Result<TlsDemand>> Agent::Core::demand_for(std::shared_ptr<Job> job, H
     co_return co_await tls_demand(std::move(host), std::move(policy), &options, &around);
 }
 
-/// To the domain whose MX host this is, if it wants to know.
+/// To the domain whose MX host this is, if it wants to know. No mail waits for that question.
 awaitable<void> Agent::Core::report(Host host, TlsReport report)
 {
     const dns::Answer answer = co_await around.names.query("_smtp._tls." + host.domain, dns::Type::txt);
@@ -126,29 +126,29 @@ awaitable<void> Agent::Core::report(Host host, TlsReport report)
 }
 
 /// A policy that keeps mail from this host, whatever it would have shown.
-awaitable<void> Agent::Core::report_left_out(std::shared_ptr<Job> job, Host host, std::string why)
+void Agent::Core::report_left_out(const Job& job, const Host& host, std::string_view why)
 {
-    const auto at = job->tls.find(host.next_hop);
+    const auto at = job.tls.find(host.next_hop);
     const auto fault = fault_of(why);
-    if (!fault || host.mx == Host::Mx::none || at == job->tls.end())
-        co_return;
+    if (!fault || host.mx == Host::Mx::none || at == job.tls.end())
+        return;
     const std::optional<TlsPolicy>& policy = at->second;
     const std::optional<StsRules> sts = policy ? policy->sts : std::nullopt;
     if (!sts)
-        co_return;
+        return;
     TlsReport made;
     made.use(*sts);
     made.fault = fault;
     made.reason = *fault == TlsFault::validation_failure ? "mx-mismatch" : "";
-    co_await report(std::move(host), std::move(made));
+    tasks.spawn(report(host, std::move(made)));
 }
 
-awaitable<void> Agent::Core::report_session(const Session* session)
+void Agent::Core::report_session(const Session& session)
 {
-    const auto& outcome = session->tls_outcome();
-    if (!outcome || session->whom().mx == Host::Mx::none || (outcome->resumed && !options.report_resumed))
-        co_return;
-    const TlsDemand& demand = session->demand();
+    const auto& outcome = session.tls_outcome();
+    if (!outcome || session.whom().mx == Host::Mx::none || (outcome->resumed && !options.report_resumed))
+        return;
+    const TlsDemand& demand = session.demand();
     TlsReport made;
     if (demand.level == TlsLevel::dane)
         made.use(demand.anchors);
@@ -160,9 +160,9 @@ awaitable<void> Agent::Core::report_session(const Session* session)
         made.fault = TlsFault::validation_failure;
         made.reason = "mx-mismatch";
     }
-    made.from = session->from();
-    made.hello = session->hello_name();
-    co_await report(session->whom(), std::move(made));
+    made.from = session.from();
+    made.hello = session.hello_name();
+    tasks.spawn(report(session.whom(), std::move(made)));
 }
 
 awaitable<Result<std::unique_ptr<net::Stream>>> Agent::Core::connect(std::shared_ptr<Job> job, Host host)
@@ -200,7 +200,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             *reason = Reason(false, demand.error().status(), demand.error().what());
             around.log.warning("TLS policy lookup for {}/{}: {}", host.next_hop, host.name, reason->text);
             if (around.reports)
-                co_await report_left_out(job, host, demand.error().evidence());
+                report_left_out(*job, host, demand.error().evidence());
             job->unreachable.push_back(reason->text);
             job->relay = "none";
             ++job->next_host;
@@ -234,7 +234,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         auto trouble = co_await session->open(std::move(wish));
         counts.round_trips += session->round_trips();
         if (around.reports)
-            co_await report_session(session.get());
+            report_session(*session);
         if (!trouble) {
             if (const std::uint32_t known = around.peers ? around.peers->sessions_at_once(job->set) : 0; known != 0)
                 if (const auto reach = reaches.find(job->set); reach != reaches.end() && reach->second.open > known)

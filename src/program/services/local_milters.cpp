@@ -215,19 +215,12 @@ awaitable<std::optional<handoff::Refusal>> LocalMilters::ask(Visit& visit, const
 /// Fields to go in front.
 awaitable<Result<std::string>> LocalMilters::signature(std::string queue_id, const milter::Mail& mail) const
 {
-    constexpr std::size_t piece_size = 256 * 1024;
     const auto signer = signer_;                                  // a reload may put another in its place meanwhile
     if (!signer)
         co_return std::string();
-    mailauth::BodyHash hash(signer->body());
-    for (std::uint64_t offset = 0;;) {
-        CO_TRY(const std::string piece, co_await mail.body(offset, piece_size));
-        if (piece.empty())
-            break;
-        hash.add(piece);
-        offset += piece.size();
-    }
-    co_return co_await signer->sign(std::move(queue_id), mail.head(), hash.finish(), signer->body());
+    CO_TRY(std::string hash,
+           co_await mailauth::hash_body([&mail](std::uint64_t offset, std::size_t most) { return mail.body(offset, most); }, signer->body()));
+    co_return co_await signer->sign(std::move(queue_id), mail.head(), std::move(hash), signer->body());
 }
 
 awaitable<std::expected<Shown, handoff::Refusal>> LocalMilters::show(handoff::Envelope envelope, std::uint64_t size, milter::Mail::Read read)
