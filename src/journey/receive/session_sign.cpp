@@ -1,5 +1,5 @@
 // What is received from our own is signed (DKIM), as the last thing before it is stored.
-#include "mailauth/canonical.hpp"
+#include "mailauth/hash_body.hpp"
 #include "milter/mail.hpp"
 #include "receive/session.hpp"
 

@@ -3,12 +3,10 @@
 // Trust    none. Memory: a field is copied; of the body what add() is given, once.
 #pragma once
 
-#include "async/async.hpp"
 #include "tls/signing_key.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 
@@ -38,10 +36,5 @@ private:
     bool cr_ = false;
     bool empty_ = true;
 };
-
-/// Octets of a body from `offset`: `most` of them, fewer at the end, none behind it.
-using ReadBody = std::function<awaitable<Result<std::string>>(std::uint64_t offset, std::size_t most)>;
-/// Of a body that lies elsewhere, a block at a time. An Error: `read`'s.
-awaitable<Result<std::string>> hash_body(ReadBody read, Canonical how);
 
 }  // namespace posthorn::mailauth

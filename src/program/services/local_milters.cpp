@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "handoff/made_fields.hpp"
+#include "mailauth/hash_body.hpp"
 #include "net/connect.hpp"
 #include "smtp/path.hpp"
 
