@@ -84,19 +84,54 @@ std::string SigningKey::public_key() const
     return made;
 }
 
-bool is_signed_by(SigningKey::Kind kind, std::string_view public_key, std::string_view octets, std::string_view signature)
+struct VerifyingKey::Core {
+    explicit Core(Key k) : key(std::move(k)) {}
+    Key key;
+};
+
+VerifyingKey::VerifyingKey(std::unique_ptr<Core> core, SigningKey::Kind kind) : core_(std::move(core)), kind_(kind) {}
+VerifyingKey::~VerifyingKey() = default;
+VerifyingKey::VerifyingKey(VerifyingKey&&) noexcept = default;
+VerifyingKey& VerifyingKey::operator=(VerifyingKey&&) noexcept = default;
+
+Result<VerifyingKey> VerifyingKey::parse(SigningKey::Kind kind, std::string_view public_key)
 {
-    const bool rsa = kind == SigningKey::Kind::rsa;
+    const auto length = static_cast<long>(public_key.size());
     const unsigned char* at = signed_octets(public_key);
-    const Key key(rsa ? d2i_PUBKEY(nullptr, &at, static_cast<long>(public_key.size()))
-                      : EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, at, public_key.size()));
+    Key key;
+    if (kind == SigningKey::Kind::ed25519)
+        key.reset(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, at, public_key.size()));
+    else {
+        key.reset(d2i_PUBKEY(nullptr, &at, length));
+        if (!key) {
+            at = signed_octets(public_key);
+            key.reset(d2i_PublicKey(EVP_PKEY_RSA, nullptr, &at, length));
+        }
+    }
+    ERR_clear_error();
+    if (!key || (kind == SigningKey::Kind::rsa && EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_RSA))
+        return Error{"no public key"};
+    return VerifyingKey(std::make_unique<Core>(std::move(key)), kind);
+}
+
+int VerifyingKey::bits() const { return EVP_PKEY_get_bits(core_->key.get()); }
+
+bool VerifyingKey::verify(std::string_view octets, std::string_view signature) const
+{
+    const bool rsa = kind_ == SigningKey::Kind::rsa;
     const std::string hashed = rsa ? std::string() : digest(Digest::sha256, octets);
     const std::string_view what = rsa ? octets : std::string_view(hashed);
     const SignContext context(EVP_MD_CTX_new());
-    const bool good = key && EVP_DigestVerifyInit(context.get(), nullptr, rsa ? EVP_sha256() : nullptr, nullptr, key.get()) == 1 &&
+    const bool good = EVP_DigestVerifyInit(context.get(), nullptr, rsa ? EVP_sha256() : nullptr, nullptr, core_->key.get()) == 1 &&
                       EVP_DigestVerify(context.get(), signed_octets(signature), signature.size(), signed_octets(what), what.size()) == 1;
     ERR_clear_error();
     return good;
+}
+
+bool is_signed_by(SigningKey::Kind kind, std::string_view public_key, std::string_view octets, std::string_view signature)
+{
+    const auto key = VerifyingKey::parse(kind, public_key);
+    return key && key->verify(octets, signature);
 }
 
 struct Sha256::Core {

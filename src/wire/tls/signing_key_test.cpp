@@ -53,6 +53,29 @@ TEST_CASE("what a key signs is recognised by its public key, and nothing else is
     }
 }
 
+TEST_CASE("a public key says how long it is; RSA may stand there without the frame that says so")
+{
+    const auto key = SigningKey::parse(new_key("rsa", "1024"));
+    REQUIRE(key);
+    const std::string whole = key->public_key();
+    const std::string alone = whole.substr(22);                  // SEQUENCE, AlgorithmIdentifier, BIT STRING: 22 octets in front at this length
+    const std::string signature = key->sign("octets").value();
+    for (const std::string& octets : {whole, alone}) {
+        const auto verifying = VerifyingKey::parse(SigningKey::Kind::rsa, octets);
+        REQUIRE(verifying);
+        CHECK(verifying->bits() == 1024);
+        CHECK(verifying->verify("octets", signature));
+        CHECK_FALSE(verifying->verify("octetz", signature));
+    }
+    CHECK_FALSE(VerifyingKey::parse(SigningKey::Kind::rsa, "junk"));
+    CHECK_FALSE(VerifyingKey::parse(SigningKey::Kind::rsa, ""));
+    CHECK_FALSE(VerifyingKey::parse(SigningKey::Kind::ed25519, whole));
+    CHECK(VerifyingKey::parse(SigningKey::Kind::ed25519, std::string(32, 'x')));
+    // A key of another kind in the frame.
+    const std::string framed = base64_decode("MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=").value();
+    CHECK_FALSE(VerifyingKey::parse(SigningKey::Kind::rsa, framed));
+}
+
 TEST_CASE("what is no key for signatures says why")
 {
     CHECK(SigningKey::parse("").error().text().starts_with("no private key"));
