@@ -10,6 +10,10 @@ namespace posthorn::mailauth {
 
 using message::is_blank;
 
+namespace {
+constexpr std::size_t most_ready = 64 * 1024;
+}
+
 std::string canonical_field(std::string_view field, Canonical how)
 {
     if (field.ends_with('\n'))
@@ -40,16 +44,30 @@ std::string canonical_field(std::string_view field, Canonical how)
 
 void BodyHash::put(char octet)
 {
-    for (; line_ends_ > 0; --line_ends_)
+    for (; line_ends_ > 0; --line_ends_) {
         ready_ += "\r\n";
+        if (ready_.size() >= most_ready)                                    // a body of empty lines comes in at once
+            hash();
+    }
     if (blank_)
         ready_ += ' ';
     blank_ = empty_ = false;
     ready_ += octet;
 }
 
+void BodyHash::hash()
+{
+    const std::string_view now = std::string_view(ready_).substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left_, ready_.size())));
+    hash_.add(now);
+    left_ -= now.size();
+    cut_ |= now.size() < ready_.size();
+    ready_.clear();
+}
+
 void BodyHash::add(std::string_view octets)
 {
+    if (cut_)
+        return;
     ready_.reserve(octets.size() + 2);
     for (const char c : octets) {
         if (cr_) {
@@ -70,8 +88,7 @@ void BodyHash::add(std::string_view octets)
         else
             put(c);
     }
-    hash_.add(ready_);
-    ready_.clear();
+    hash();
 }
 
 std::string BodyHash::finish()
@@ -81,7 +98,7 @@ std::string BodyHash::finish()
     // An empty body is one line end in simple form, and nothing in relaxed.                                RFC 6376 3.4.3, 3.4.4
     if (!empty_ || how_ == Canonical::simple)
         ready_ += "\r\n";
-    hash_.add(ready_);
+    hash();
     return hash_.finish();
 }
 
