@@ -41,6 +41,7 @@ public:
     void refused_by(std::string_view what, std::string_view reply) override { core_.note_rejection(where_, reply, what); }
     awaitable<void> before_wait() override;
     policy::SessionFacts session_facts() const override;
+    awaitable<std::shared_ptr<const mailauth::SpfFinding>> spf() override;
     bool content_has_begun() const override { return where_ == "END-OF-MESSAGE"; }
     // Guest
     void dismiss() override;
@@ -242,6 +243,12 @@ private:
     std::unique_ptr<Storing> storing_;
     std::unique_ptr<TlsFacts> tls_;
     std::unique_ptr<Milters> milters_;
+    /// Of whom it was, so that another sender, name or (XCLIENT) client is asked about anew.
+    struct SpfAsked {
+        std::string sender, helo, client_address;
+        bool operator==(const SpfAsked&) const = default;
+    };
+    std::unique_ptr<std::pair<SpfAsked, std::shared_ptr<const mailauth::SpfFinding>>> spf_;
     std::unique_ptr<std::string> denied_;         // smtpd_delay_reject = no: the client was refused at connect
     std::unique_ptr<smtp::Origin> forwarded_;     // XFORWARD, for one mail; fit for the log
     std::string line_;                            // the command in hand, where a filter is to hear it

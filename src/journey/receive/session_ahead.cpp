@@ -15,6 +15,7 @@ public:
     void log_warning(std::string_view) override {}
     awaitable<void> before_wait() override { return real_.before_wait(); }      // what is decided leaves, rehearsal or not
     policy::SessionFacts session_facts() const override { return real_.session_facts(); }
+    awaitable<std::shared_ptr<const mailauth::SpfFinding>> spf() override { return real_.spf(); }      // asked once, now or later
     bool rehearsal() const override { return true; }
 
     awaitable<Result<handoff::Finding>> verify(std::string address, std::chrono::milliseconds) override

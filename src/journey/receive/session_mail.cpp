@@ -43,6 +43,7 @@ void Session::end_transaction()
     facts_.recipient.reset();
     facts_.recipients = 0;
     facts_.sender_deferral.reset();
+    spf_.reset();
     instance_ = 0;
 }
 

@@ -334,6 +334,7 @@ awaitable<Judge::Step> Judge::one(const Restriction& restriction, const Subject&
     case Kind::check_server_access: co_return co_await server_access(restriction, depth);
     case Kind::check_policy_service: co_return co_await policy_service(restriction, subject, depth);
 
+    case Kind::reject_spf_fail: co_return co_await spf_fail();
     case Kind::reject_rbl_client: co_return co_await address_list(restriction.argument, false);
     case Kind::permit_dnswl_client: co_return co_await address_list(restriction.argument, true);
     case Kind::reject_maps_rbl: co_return co_await old_address_lists();

@@ -8,6 +8,7 @@
 
 #include "async/async.hpp"
 #include "handoff/interfaces.hpp"
+#include "mailauth/spf.hpp"
 #include "receive/outside.hpp"
 #include "receive/policy/access_result.hpp"
 #include "receive/policy/dns_list.hpp"
@@ -87,6 +88,8 @@ public:
     /// Something slow follows: replies that are ready leave.
     virtual awaitable<void> before_wait() = 0;
     virtual SessionFacts session_facts() const = 0;
+    /// May the client send mail of the sender? Looked up once for a transaction, by whoever asks first. None: MAIL was not given yet.
+    virtual awaitable<std::shared_ptr<const mailauth::SpfFinding>> spf() = 0;
     /// Header fields come too late.
     virtual bool content_has_begun() const { return false; }
     /// Nobody outside is asked, and nothing lasts: only what the restrictions would ask is wanted.
@@ -194,6 +197,8 @@ private:
     awaitable<Step> named_restrictions(const std::string& text, const std::string& table, const Subject& subject, int depth);
     awaitable<Step> permitted(std::string_view action, const Subject& subject, std::string_view from);
     awaitable<Result<handoff::AddressStanding>> standing(std::string address);
+    // spf_fail.cpp
+    awaitable<Step> spf_fail();
     // server_access.cpp
     awaitable<Step> server_access(const Restriction& restriction, int depth);
     std::optional<Subject> party(Party party, Stage stage) const;

@@ -75,6 +75,7 @@ constexpr std::array words{
     Word{"reject_authenticated_sender_login_mismatch", Kind::reject_authenticated_sender_login_mismatch},
     Word{"reject_unauthenticated_sender_login_mismatch", Kind::reject_unauthenticated_sender_login_mismatch},
     Word{"reject_known_sender_login_mismatch", Kind::reject_known_sender_login_mismatch},
+    Word{"reject_spf_fail", Kind::reject_spf_fail},                        // our own
     Word{"reject_maps_rbl", Kind::reject_maps_rbl},
     Word{"reject_rbl", Kind::reject_rbl_client, Needs::dns_list},
     Word{"reject_rbl_client", Kind::reject_rbl_client, Needs::dns_list},

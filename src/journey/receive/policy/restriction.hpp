@@ -73,6 +73,7 @@ enum class Kind : std::uint8_t {
     reject_authenticated_sender_login_mismatch,
     reject_unauthenticated_sender_login_mismatch,
     reject_known_sender_login_mismatch,
+    reject_spf_fail,
     sleep,
 };
 
