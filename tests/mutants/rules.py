@@ -55,6 +55,18 @@ def dkim(name, target, file, rule, broken, cases="*"):
     return ("dkim " + name, target, file, rule, broken, cases)
 
 
+def spf(name, file, rule, broken):
+    return ("spf " + name, "mailauth_test", f"src/knowledge/mailauth/{file}.cpp", rule, broken, "spf*")
+
+
+def dmarc(name, file, rule, broken):
+    return ("dmarc " + name, "mailauth_test", f"src/knowledge/mailauth/{file}.cpp", rule, broken, "dmarc*")
+
+
+def arc(name, file, rule, broken):
+    return ("arc " + name, "mailauth_test", f"src/knowledge/mailauth/{file}.cpp", rule, broken, "arc*")
+
+
 def storing(name, rule, broken, file="session_storing"):
     return ("storing " + name, "receive_test", f"src/journey/receive/{file}.cpp", rule, broken, "storing:*")
 
@@ -336,6 +348,38 @@ RULES = [
     storing("forgives nothing", ".errors = std::exchange(errors_, 0)", ".errors = 0"),
     storing("counts what was refused as done", "tally_.failed(mail.verb);", ""),
     storing("keeps back what was decided before", "storing.open > 0 && before > 0", "storing.open > 1000 && before > 0"),
+    spf("counts no terms", "spf", "return ++asking_ <= most_asking_terms;", "return ++asking_ <= 100;"),
+    spf("counts nothing in vain", "spf", "        ++void_;\n", ""),
+    spf("takes one of several records", "spf", "if (found != nullptr) {", "if (false) {"),
+    spf("includes whatever does not fail", "spf", "case SpfResult::pass: co_return SpfMatch::yes;", "case SpfResult::neutral:\n    case SpfResult::pass: co_return SpfMatch::yes;"),
+    spf("has nothing to include", "spf", "case SpfResult::none: co_return permanent(", "case SpfResult::none: co_return SpfMatch::no;\n        co_return permanent("),
+    spf("believes names that do not lead back", "spf", "if (any_address(addresses, SpfMechanism{}) == SpfMatch::yes)", "if (addresses.found())"),
+    spf("finds the end of another name", "spf", "&& name[name.size() - domain.size() - 1] == '.'", ""),
+    spf("explains by the record that was included", "spf", "if (verdict.result == SpfResult::fail && record.exp)", "if (record.exp)"),
+    spf("expands local parts beyond ASCII", "spf", "return !is_ascii(values_.local_part) && uses_macro(domain_spec, \"sl\");", "return false && uses_macro(domain_spec, \"sl\");"),
+    spf("takes leading zeros", "spf_record", " || (number.size() > 1 && number.front() == '0')", ""),
+    spf("reverses nothing", "spf_macro", "    if (piece.reversed)\n        std::ranges::reverse(parts);\n", ""),
+    spf("leaves names too long", "spf_macro", "while (name.size() > longest_name) {", "while (name.size() > 300) {"),
+    spf("explains in any octets", "spf_macro", "return std::ranges::all_of(made, [](char c) { return c >= ' ' && c < 0x7f; }) ? made : std::string();", "return made;"),
+    ("spf refuses what is not known now", "receive_test", "src/journey/receive/policy/spf_fail.cpp", 'if (found->result != "fail")', 'if (found->result == "pass")', "reject_spf_fail:*"),
+    ("spf asks for each recipient", "receive_test", "src/journey/receive/session_spf.cpp", "if (spf_ && spf_->first == asked)", "if (false)", "reject_spf_fail:*"),
+    ("spf keeps what it found of the last mail", "receive_test", "src/journey/receive/session_mail.cpp", "    spf_.reset();\n", "", "reject_spf_fail:*"),
+    ("spf waits for ever", "receive_test", "src/journey/receive/session_spf.cpp", "if (core_.outside.clock.steady() >= end)", "if (false)", "reject_spf_fail:*"),
+    dmarc("aligns whatever passes", "dmarc", "pass |= aligned && identifier.pass;", "pass |= identifier.pass;"),
+    dmarc("is never strict", "dmarc", "const bool strict = identifier.dkim ? record.strict_dkim : record.strict_spf;", "const bool strict = false;"),
+    dmarc("has DKIM's alignment for SPF", "dmarc", "identifier.dkim ? record.strict_dkim : record.strict_spf", "record.strict_dkim"),
+    dmarc("puts off what anybody's broken key asks for", "dmarc", "temporary |= aligned && identifier.temporary;", "temporary |= identifier.temporary;"),
+    dmarc("has the domain's policy for its children", "dmarc", "record.subdomain_policy.value_or(record.policy) : record.policy;", "record.policy : record.policy;"),
+    dmarc("samples one too many", "dmarc", "if (random < percent ||", "if (random <= percent ||"),
+    dmarc("takes the first author", "dmarc", "if (std::exchange(first, false) || weight(finding) > weight(worst))", "if (std::exchange(first, false))"),
+    dmarc("reads one From field of several", "dmarc", "if (++fields > 1)", "if (++fields > 2)"),
+    dmarc("takes a policy nobody knows for none", "dmarc_record", "} else if (!has_uri(record.aggregate_reports)) {", "} else if (false) {"),
+    arc("holds what was changed", "arc", "if (!message_holds(*sets_.back())) {", "if (false) {"),
+    arc("asks no seal", "arc", "if (!is_signed(sets_[i - 1]->seal, signed_octets[i - 1]))", "if (false)"),
+    arc("goes on with a chain that failed", "arc", 'if (iequals(cv, "fail"))', 'if (iequals(cv, "failed"))'),
+    arc("takes two sets for one", "arc", "if (!set.whole[part].empty())", "if (false)"),
+    arc("believes who is not trusted", "arc", "if (!trusted(one.domain))\n            return {};", "if (!trusted(one.domain))\n            continue;"),
+    arc("reads comments", "arc", "std::string plain = without_comments(text);", "std::string plain(text);"),
     dkim("signs for strangers", "receive_test", "src/journey/receive/session_sign.cpp", "if (ours && !*ours)", "if (false)", "signatures:*"),
     dkim("lets unsigned what cannot be signed", "receive_test", "src/journey/receive/session_sign.cpp", "    if (!fields)\n        co_return failed(fields.error());",
          "    if (!fields)\n        co_return;", "signatures:*"),

@@ -200,19 +200,14 @@ std::string expand_domain_spec(std::string_view text, const SpfValues& values)
     if (name.ends_with('.'))
         name.pop_back();
     // RFC 7208 7.3: whole labels go, at the left.
+#ifndef POSTHORN_PLANT_BUG_spf  // a name that is too long stays so (scripts/fuzz-planted)
     while (name.size() > longest_name) {
-#ifndef POSTHORN_PLANT_BUG_spf  // a name that is cut may be longer than a name can be (scripts/fuzz-planted)
         const std::size_t dot = name.find('.', name.size() - longest_name - 1);
-#else
-        const std::size_t dot = name.find('.', name.size() - longest_name - 3);
-#endif
         if (dot == name.npos)
             return {};
         name.erase(0, dot + 1);
-#ifdef POSTHORN_PLANT_BUG_spf
-        break;
-#endif
     }
+#endif
     return name;
 }
 
