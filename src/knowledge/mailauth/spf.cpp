@@ -157,12 +157,7 @@ awaitable<SpfVerdict> SpfWalk::evaluate(SpfRecord record, std::string domain)
     for (const SpfMechanism& mechanism : record.mechanisms) {
         switch (co_await matches(mechanism, domain)) {
         case SpfMatch::no: continue;
-        case SpfMatch::yes: {
-            SpfVerdict verdict{.result = result_of(mechanism.qualifier), .exp = {}, .domain = domain};
-            if (verdict.result == SpfResult::fail && record.exp)
-                verdict.exp = *record.exp;
-            co_return verdict;
-        }
+        case SpfMatch::yes: co_return SpfVerdict{.result = result_of(mechanism.qualifier), .exp = record.exp.value_or(""), .domain = domain};
         case SpfMatch::temperror: co_return SpfVerdict{.result = SpfResult::temperror, .exp = {}, .domain = {}};
         case SpfMatch::permerror: co_return SpfVerdict{.result = SpfResult::permerror, .exp = {}, .domain = {}};
         }

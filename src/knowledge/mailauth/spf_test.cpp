@@ -436,6 +436,10 @@ TEST_CASE("spf: internationalized senders: domains as A-labels, and no term with
     CHECK(dns.asked == std::vector<std::string>{"TXT xn--bcher-kva.test", "A xn--bcher-kva.test.y.test"});
     CHECK(spf_of(dns, {.mail_from = "j\xc3\xb6rg@r.test"}).result == "neutral");
     CHECK(spf_of(dns, {.mail_from = "u@\xff.test"}).result == "none");
+    // An explanation is ASCII, or it is none.
+    ScriptedDns plain("a.test TXT v=spf1 -all exp=x.test\nx.test TXT no %{l} here\nb.test TXT v=spf1 -all exp=y.test\ny.test TXT no %{L} here");
+    CHECK(spf_of(plain, {.mail_from = "j\xc3\xb6rg@a.test"}).explanation.empty());
+    CHECK(spf_of(plain, {.mail_from = "j\xc3\xb6rg@b.test"}).explanation == "no j%C3%B6rg here");
 }
 
 TEST_CASE("spf: a name that cannot be one has no address, and is no record to include")
