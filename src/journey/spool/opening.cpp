@@ -70,7 +70,7 @@ void rewrite_log(FileOps& files, const std::string& database)
     if (const int error = files.open(copy, Open::create, to))
         refuse(copy, error);
     int error = to->truncate(0);
-    std::string piece(1 << 20, '\0');
+    std::string piece(std::min<std::uint64_t>(size, 1 << 20), '\0');
     for (std::uint64_t at = 0; error == 0 && at < size;) {
         std::size_t got = 0;
         error = from->read(at, piece, got);
