@@ -24,7 +24,7 @@ struct Asked {
     tables::OwnDomains own;
     tables::Maps virtual_alias_maps;
     tables::MatchList mynetworks;
-    tables::Maps local_clients, signed_clients;
+    tables::Maps local_clients, signed_clients, exempt_clients;
     CheckMaps checks;
     tables::Maps canonical, sender_canonical, recipient_canonical, sender_bcc, recipient_bcc;
     tables::MatchList masquerade_exceptions;

@@ -6,7 +6,8 @@ Asked::Asked(const Options& options, tables::Tables& tables)
     : own(options.own, tables), virtual_alias_maps("virtual_alias_maps", options.virtual_alias_maps, options.own.flags, tables),
       mynetworks(tables::ListKind::hosts, "mynetworks", options.mynetworks, options.mynetworks_parent_style, tables),
       local_clients("local_header_rewrite_clients", options.local_clients.tables, options.own.flags, tables),
-      signed_clients("dkim_sign_clients", options.signed_clients.tables, options.own.flags, tables), checks(options.checks, tables),
+      signed_clients("dkim_sign_clients", options.signed_clients.tables, options.own.flags, tables),
+      exempt_clients("mailauth_exempt_clients", options.exempt_clients.tables, options.own.flags, tables), checks(options.checks, tables),
       canonical("canonical_maps", options.canonical_maps, options.own.flags, tables),
       sender_canonical("sender_canonical_maps", options.sender_canonical_maps, options.own.flags, tables),
       recipient_canonical("recipient_canonical_maps", options.recipient_canonical_maps, options.own.flags, tables),
@@ -114,6 +115,12 @@ awaitable<Result<bool>> Cleaner::signed_client(handoff::Client client, handoff::
     }
     co_return co_await tables::settle(
         [this, &client](Lookups& lookups) { return is_among(options_.signed_clients, asked_.signed_clients, client, asked_, lookups); });
+}
+
+awaitable<Result<bool>> Cleaner::exempt_client(handoff::Client client)
+{
+    co_return co_await tables::settle(
+        [this, &client](Lookups& lookups) { return is_among(options_.exempt_clients, asked_.exempt_clients, client, asked_, lookups); });
 }
 
 void Cleaner::log_findings(const std::string& queue_id, Findings& findings) const

@@ -15,6 +15,7 @@ public:
     awaitable<std::expected<handoff::Cleaned, Refusal>> clean(handoff::Envelope envelope, std::string head) override;
     awaitable<Result<bool>> local_client(handoff::Client client) override;
     awaitable<Result<bool>> signed_client(handoff::Client client, handoff::Origin origin) override;
+    awaitable<Result<bool>> exempt_client(handoff::Client client) override;
 
     awaitable<std::expected<handoff::Envelope, Refusal>> changed(handoff::Envelope envelope, std::vector<milter::EnvelopeChange> changes) override;
     awaitable<std::expected<handoff::FieldsChecked, Refusal>> check_made(handoff::Envelope envelope, std::vector<std::string> fields) override;

@@ -135,6 +135,7 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
     options.drop_headers = lower_words(snapshot.get(message_drop_headers));
     options.local_clients = cleanup::local_clients(local_header_rewrite_clients, snapshot.get(local_header_rewrite_clients));
     options.signed_clients = cleanup::local_clients(mailauth::dkim_sign_clients, snapshot.get(mailauth::dkim_sign_clients));
+    options.exempt_clients = cleanup::local_clients(mailauth::mailauth_exempt_clients, snapshot.get(mailauth::mailauth_exempt_clients));
     options.mynetworks_parent_style = tables::parent_style(snapshot.get(tables::parent_domain_matches_subdomains), "mynetworks");
     options.always_add_missing = snapshot.get(always_add_missing_headers);
     if (const std::string form = snapshot.get(header_from_format); iequals(form, "obsolete"))

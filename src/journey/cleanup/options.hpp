@@ -5,7 +5,7 @@
 
 namespace posthorn::cleanup {
 
-/// Clients, as local_header_rewrite_clients and dkim_sign_clients name them.
+/// Clients, as local_header_rewrite_clients, dkim_sign_clients and mailauth_exempt_clients name them.
 struct LocalClients {
     bool inet_interfaces = true, mynetworks = false, sasl_authenticated = false;
     std::string tables;                           // type:name, looked up by client address
@@ -50,7 +50,7 @@ struct Options {
     tables::OwnOptions own;
     std::string hostname = "localhost", mynetworks, virtual_alias_maps, undisclosed_recipients_header;
     std::vector<std::string> drop_headers;        // lower case
-    LocalClients local_clients, signed_clients;
+    LocalClients local_clients, signed_clients, exempt_clients;
     bool mynetworks_parent_style = true, always_add_missing = false, name_in_comment = false, address_mappings = true, original_recipient = true;
     bool propagate_extensions = true, smtputf8 = true;
     Completion local, remote;                     // for the header of local clients and every envelope; for other clients' headers

@@ -137,6 +137,8 @@ public:
     virtual awaitable<Result<bool>> local_client(Client) { co_return false; }
     /// Is the mail of this client signed, or of `origin`, where the client hands on what that one sent? (dkim_sign_clients)
     virtual awaitable<Result<bool>> signed_client(Client, Origin) { co_return false; }
+    /// Is the mail of this client taken without a look at what it proves? (mailauth_exempt_clients) Who hands on what others sent is asked about himself.
+    virtual awaitable<Result<bool>> exempt_client(Client) { co_return false; }
     /// What a mail filter wants of the envelope: addresses are rewritten and expanded as those of the message were. Recipients are numbered anew.
     virtual awaitable<std::expected<Envelope, Refusal>> changed(Envelope envelope, std::vector<milter::EnvelopeChange>) { co_return envelope; }
     /// milter_header_checks; each field is whole, with its line ends.

@@ -280,6 +280,7 @@ Options Options::from(const Snapshot& snapshot)
     options.content_filter = snapshot.get(receive::content_filter);
     options.filter = filter_of(snapshot);
     options.milters = milter::Options::from(snapshot, snapshot.get(receive_override_options));
+    options.checks = mailauth::CheckOptions::from(snapshot, snapshot.get(receive_override_options));
     options.signed_body = mailauth::signed_body(snapshot, snapshot.get(receive_override_options));
     options.line_length_limit = static_cast<std::size_t>(snapshot.get(receive::line_length_limit));
     options.message_size_limit = static_cast<std::uint64_t>(snapshot.get(receive::message_size_limit).count);

@@ -6,7 +6,7 @@
 
 #include "config/snapshot.hpp"
 #include "handoff/notify_classes.hpp"
-#include "mailauth/canonical.hpp"
+#include "mailauth/options.hpp"
 #include "milter/options.hpp"
 #include "receive/policy/settings.hpp"
 #include "receive/screen/options.hpp"
@@ -83,6 +83,7 @@ struct Options {
     std::optional<FilterOptions> filter;                 // smtpd_proxy_filter
     milter::Options milters;
     std::optional<mailauth::Canonical> signed_body;     // how a body is hashed for signatures; none: nothing is signed
+    mailauth::CheckOptions checks;
     bool upstream_proxy = false;
     std::chrono::milliseconds upstream_proxy_timeout{5000};
     std::size_t line_length_limit = 2048;

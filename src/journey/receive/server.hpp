@@ -20,6 +20,10 @@
 #include <memory>
 #include <string>
 
+namespace posthorn::mailauth {
+class PublicSuffixes;
+}
+
 namespace posthorn::receive {
 
 struct Outside {
@@ -50,6 +54,10 @@ struct Outside {
     CyrusAuthenticator cyrus = nullptr;
     /// None: nothing is signed, whatever the configuration says.
     handoff::Signer* signer = nullptr;
+    /// Compute what checks of received mail need; none: nothing is checked, whatever the configuration says.
+    Helpers* threads = nullptr;
+    /// Organizations of domains, for DMARC; none: it is not checked.
+    const mailauth::PublicSuffixes* suffixes = nullptr;
     /// None: mail filters are not told where addresses go.
     handoff::Router* router = nullptr;
     /// None: clients are held to no rates.

@@ -103,6 +103,8 @@ awaitable<void> Session::finish()
     log_end();
     tell_postmaster();
     transaction_.reset();
+    if (asking_)
+        co_await asking_->close();
     if (milters_)
         co_await milters_->chain.quit();
     if (counted_)

@@ -8,6 +8,7 @@
 
 #include "milter/chain.hpp"
 #include "net/proxy_header.hpp"
+#include "receive/checks.hpp"
 #include "receive/content.hpp"
 #include "receive/core.hpp"
 #include "receive/screen/arrival.hpp"
@@ -63,6 +64,8 @@ private:
         std::size_t overshoot = 0;
         std::size_t rehearsed = 0;                // RCPT lines in the input that were looked at already
         bool data_checked = false;                // smtpd_data_restrictions at the first BDAT
+        std::shared_ptr<Checks> checks;           // none: of this message nothing is checked
+        bool results_in_front = false;            // of our own Received: field
         // BDAT: the message so far
         std::unique_ptr<Content> content;
         std::unique_ptr<smtp::LineEnds> line_ends;
@@ -208,6 +211,9 @@ private:
     void log_milter(const handoff::Envelope& envelope, std::string_view what, std::string_view text);
     awaitable<void> show_to_milters(Content& content);
     awaitable<void> sign(Content& content, mailauth::Canonical body);
+    // session_checks.cpp: what received mail proves
+    awaitable<void> begin_checks(Content& content);
+    awaitable<void> conclude_checks(Content& content);
     awaitable<milter::Verdict> check_made_fields(Content& content, milter::Mail& mail);
     // session_rates.cpp
     awaitable<bool> may_connect();
@@ -241,6 +247,7 @@ private:
     policy::Facts facts_;
     std::unique_ptr<Transaction> transaction_;
     std::unique_ptr<Storing> storing_;
+    std::unique_ptr<TaskGroup> asking_;           // the DNS, about messages
     std::unique_ptr<TlsFacts> tls_;
     std::unique_ptr<Milters> milters_;
     /// Of whom it was, so that another sender, name or (XCLIENT) client is asked about anew.

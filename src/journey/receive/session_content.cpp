@@ -138,6 +138,8 @@ awaitable<bool> Session::data(std::string arguments)
         }
     }
     auto content = begin_content();
+    if (core_.options.checks.any())
+        co_await begin_checks(*content);
     say("354 End data with <CR><LF>.<CR><LF>");
 
     smtp::ContentOptions content_options;
@@ -160,8 +162,10 @@ awaitable<bool> Session::data(std::string arguments)
         std::string_view octets = input_.view();
         const std::size_t before = octets.size();
         std::string* const body = batch.empty() ? content->body() : nullptr;
-        const std::size_t held = body ? body->size() : 0;
+        const std::size_t held = body ? body->size() : 0, gathered = batch.size();
         whole = reader.feed(octets, body ? *body : batch);
+        if (transaction_->checks)
+            transaction_->checks->add(body ? std::string_view(*body).substr(held) : std::string_view(batch).substr(gathered));
         input_.consume(before - octets.size());
         const std::uint64_t count = reader.octets();
         // The count goes back where what looked like content was the final dot.
@@ -200,6 +204,13 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
             end_transaction();
             co_return false;
         }
+    }
+    if (transaction_->checks && !content->refusal() && !content->discard()) {
+        if (!co_await flush()) {
+            end_transaction();
+            co_return false;
+        }
+        co_await conclude_checks(*content);
     }
     if (asks_milters() && !content->refusal() && !content->discard()) {
         if (!co_await flush()) {                          // replies to what came before leave before a wait
@@ -368,6 +379,8 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
     }
     if (!transaction.content) {
         transaction.content = begin_content();
+        if (core_.options.checks.any())
+            co_await begin_checks(*transaction.content);
         transaction.line_ends = std::make_unique<smtp::LineEnds>(core_.options.stray_cr);
     }
 
@@ -384,8 +397,10 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
         }
         const std::string_view octets = input_.view().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left, input_.view().size())));
         std::string* const body = batch.empty() ? transaction.content->body() : nullptr;
-        const std::size_t held = body ? body->size() : 0;
+        const std::size_t held = body ? body->size() : 0, gathered = batch.size();
         transaction.line_ends->feed(octets, body ? *body : batch);
+        if (transaction.checks)
+            transaction.checks->add(body ? std::string_view(*body).substr(held) : std::string_view(batch).substr(gathered));
         left -= octets.size();
         content_octets_ += octets.size();
         earn_time(octets.size());
@@ -398,8 +413,12 @@ awaitable<bool> Session::bdat(std::string arguments, std::string line)
     }
     in_content_ = false;
     transaction.chunk_octets += chunk->octets;
-    if (chunk->last)
+    if (chunk->last) {
+        const std::size_t gathered = batch.size();
         transaction.line_ends->finish(batch);
+        if (transaction.checks)
+            transaction.checks->add(std::string_view(batch).substr(gathered));
+    }
     if (!batch.empty())
         co_await transaction.content->add(std::move(batch));
 

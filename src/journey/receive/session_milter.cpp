@@ -282,6 +282,8 @@ awaitable<void> Session::show_to_milters(Content& content)
         co_return;
     }
     milter::Mail& mail = **loaded;
+    if (transaction_->results_in_front)
+        mail.show_first();
     mail.hold_within([&share](std::size_t octets) { return share.set(octets); });
     if (!share.set(mail.held())) {
         content.refuse(handoff::Refusal{452, "4.3.1", "Insufficient system storage"});

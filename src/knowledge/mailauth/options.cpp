@@ -32,6 +32,11 @@ std::vector<std::string> field_names(const config::Snapshot& snapshot, const Par
     return names;
 }
 
+bool leaves_out_milters(std::string_view overrides)
+{
+    return std::ranges::any_of(split(overrides, " \t\r\n,"), [](std::string_view one) { return iequals(one, "no_milters"); });
+}
+
 }  // namespace
 
 Options Options::from(const config::Snapshot& snapshot)
@@ -52,11 +57,34 @@ Options Options::from(const config::Snapshot& snapshot)
     return options;
 }
 
+CheckOptions CheckOptions::from(const config::Snapshot& snapshot, std::string_view overrides)
+{
+    CheckOptions options;
+    for (const std::string_view word : split(snapshot.get(mailauth_checks), " \t\r\n,")) {
+        if (iequals(word, "dkim"))
+            options.dkim = true;
+        else if (iequals(word, "spf"))
+            options.spf = true;
+        else if (iequals(word, "dmarc"))
+            options.dkim = options.spf = options.dmarc = true;
+        else
+            throw config::BadValue(fmt::format("bad configuration: {}: {} is no check: expected dkim, spf or dmarc", mailauth_checks.name, word));
+    }
+    options.reject = snapshot.get(dmarc_reject);
+    const std::string quarantine = snapshot.get(dmarc_quarantine);
+    options.hold = iequals(quarantine, "hold");
+    if (!options.hold && !iequals(quarantine, "none"))
+        throw config::BadValue(fmt::format("bad configuration: {} = {}: expected none or hold", dmarc_quarantine.name, quarantine));
+    options.service_id = snapshot.get(mailauth_service_id);
+    options.timeout = snapshot.get(mailauth_timeout);
+    options.dkim_limit = static_cast<std::size_t>(snapshot.get(dkim_verify_limit));
+    return leaves_out_milters(overrides) ? CheckOptions{} : options;
+}
+
 std::optional<Canonical> signed_body(const config::Snapshot& snapshot, std::string_view overrides)
 {
     const Options options = Options::from(snapshot);
-    if (options.sign_maps.empty() ||
-        std::ranges::any_of(split(overrides, " \t\r\n,"), [](std::string_view one) { return iequals(one, "no_milters"); }))
+    if (options.sign_maps.empty() || leaves_out_milters(overrides))
         return std::nullopt;
     return options.body;
 }

@@ -1,4 +1,4 @@
-// mailauth/options.hpp: what main.cf says of signatures, read once.
+// mailauth/options.hpp: what main.cf says of signatures and of checks, read once.
 // Errors   config::BadValue with parameter and word.
 #pragma once
 
@@ -6,6 +6,7 @@
 #include "mailauth/canonical.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,5 +25,18 @@ struct Options {
 
 /// How the body is hashed, for who reads it: empty where nothing is signed.
 std::optional<Canonical> signed_body(const config::Snapshot& snapshot, std::string_view overrides);
+
+/// What is checked of received mail.
+struct CheckOptions {
+    bool dkim = false, spf = false, dmarc = false;      // dmarc needs the others, and they are said with it
+    bool reject = false, hold = false;                  // dmarc_reject, dmarc_quarantine
+    std::string service_id;
+    std::chrono::milliseconds timeout{10'000};
+    std::size_t dkim_limit = 10;
+
+    bool any() const { return dkim || spf; }
+    /// `overrides`: receive_override_options.
+    static CheckOptions from(const config::Snapshot& snapshot, std::string_view overrides);
+};
 
 }  // namespace posthorn::mailauth

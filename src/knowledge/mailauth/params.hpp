@@ -1,4 +1,4 @@
-// mailauth/params.hpp: the parameters of DKIM signatures, all our own.
+// mailauth/params.hpp: the parameters of DKIM signatures, and of what is checked of received mail; all our own.
 #pragma once
 
 #include "config/param.hpp"
@@ -61,8 +61,71 @@ inline constexpr Param<std::chrono::seconds> dkim_signature_lifetime{.name = "dk
                                                                      .since = "posthorn 0.1",
                                                                      .own = true};
 
+inline constexpr Param<std::string> mailauth_checks{
+    .name = "mailauth_checks",
+    .initial = "",
+    .doc =
+        "What smtpd checks of the mail of strangers: dkim (signatures), spf (may the client send mail of this sender?), dmarc (both, and whether they speak for the author). What was found stands in an "
+        "Authentication-Results field in front of the message, before Milters see it; fields that claim to be of mailauth_service_id and are not go. Empty: "
+        "nothing is checked. In a session with smtpd_proxy_filter, and where receive_override_options has no_milters, nothing is checked either.",
+    .source = "RFC 6376, 7208, 7489, 8601",
+    .since = "posthorn 0.1",
+    .own = true};
+inline constexpr Param<std::string> mailauth_service_id{
+    .name = "mailauth_service_id",
+    .initial = "$myhostname",
+    .least = 1,
+    .doc =
+        "The name that Authentication-Results fields of this host, or of all hosts of a site that trust each other, begin with. From strangers such fields go.",
+    .source = "RFC 8601 2.5, 5",
+    .since = "posthorn 0.1",
+    .own = true};
+inline constexpr Param<std::string> mailauth_exempt_clients{
+    .name = "mailauth_exempt_clients",
+    .initial = "permit_inet_interfaces, permit_mynetworks, permit_sasl_authenticated",
+    .doc = "Whose mail is not checked, and keeps the Authentication-Results fields that it has, in the words of local_header_rewrite_clients.",
+    .since = "posthorn 0.1",
+    .own = true};
+inline constexpr Param<std::chrono::seconds> mailauth_timeout{
+    .name = "mailauth_timeout",
+    .initial = "10s",
+    .least = std::chrono::seconds{1},
+    .doc =
+        "How long the DNS may take for all questions about one message together, from when its header is there; they are asked while the body comes in. What "
+        "is not answered by then is temperror.",
+    .since = "posthorn 0.1",
+    .own = true};
+inline constexpr Param<std::int64_t> dkim_verify_limit{.name = "dkim_verify_limit",
+                                                       .initial = "10",
+                                                       .least = 1,
+                                                       .most = 100,
+                                                       .doc =
+                                                           "How many DKIM signatures of a message are looked at, those of the author's domain first.",
+                                                       .source = "RFC 6376 6.1",
+                                                       .since = "posthorn 0.1",
+                                                       .own = true};
+inline constexpr Param<bool> dmarc_reject{
+    .name = "dmarc_reject",
+    .initial = "no",
+    .doc = "Is mail refused (550 5.7.1) whose author's domain asks for that by DMARC (p=reject)? Never for what cannot be known now.",
+    .source = "RFC 7489 6.3, 10.3",
+    .since = "posthorn 0.1",
+    .own = true};
+inline constexpr Param<std::string> dmarc_quarantine{
+    .name = "dmarc_quarantine",
+    .initial = "none",
+    .least = 1,
+    .doc =
+        "What happens to mail whose author's domain asks by DMARC that it be looked at with suspicion (p=quarantine, and p=reject where dmarc_reject is no): none, "
+        "or hold: it goes to the hold queue.",
+    .source = "RFC 7489 6.3",
+    .since = "posthorn 0.1",
+    .own = true};
+
 inline constexpr ParamInfo params[] = {
-    dkim_sign_maps, dkim_key_maps, dkim_sign_clients, dkim_canonicalization, dkim_sign_fields, dkim_oversign_fields, dkim_signature_lifetime,
+    dkim_sign_maps,       dkim_key_maps,           dkim_sign_clients, dkim_canonicalization, dkim_sign_fields,
+    dkim_oversign_fields, dkim_signature_lifetime, mailauth_checks,   mailauth_service_id,   mailauth_exempt_clients,
+    mailauth_timeout,     dkim_verify_limit,       dmarc_reject,      dmarc_quarantine,
 };
 
 }  // namespace posthorn::mailauth

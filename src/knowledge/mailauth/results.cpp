@@ -14,7 +14,7 @@ namespace posthorn::mailauth {
 namespace {
 
 constexpr std::size_t most_of_value = 200;            // a reason, a property: others' text does not grow the head at will
-constexpr std::size_t line_limit = 78;
+constexpr std::size_t results_line = 78;
 constexpr std::string_view tspecials = "()<>@,;:\\\"/[]?=";
 
 bool is_octet_of_token(char c) { return static_cast<unsigned char>(c) > ' ' && c != '\x7f' && tspecials.find(c) == tspecials.npos; }
@@ -53,8 +53,10 @@ std::string quoted(std::string_view text)
 {
     std::string made = "\"";
     for (const char c : text) {
+#ifndef POSTHORN_PLANT_BUG_auth_results  // quotes in a value end it (scripts/fuzz-planted)
         if (c == '"' || c == '\\')
             made += '\\';
+#endif
         made += c;
     }
     return made += '"';
@@ -171,7 +173,7 @@ std::string results_field(std::string_view service_id, const std::vector<Finding
     for (std::size_t i = 0; i < findings.size(); ++i) {
         std::size_t line = 0;
         for (const std::string& word : words_of(findings[i], utf8)) {
-            const bool fits = line > 0 && line + 1 + word.size() < line_limit;
+            const bool fits = line > 0 && line + 1 + word.size() < results_line;
             text += fits ? " " : "\r\n\t";
             line = (fits ? line + 1 : 8) + word.size();
             text += word;

@@ -54,8 +54,10 @@ Result<TagList> TagList::parse(std::string_view text)
     names.reserve(tags.size());
     std::ranges::transform(tags, std::back_inserter(names), &Tag::name);
     std::ranges::sort(names);
+#ifndef POSTHORN_PLANT_BUG_dkim_verify  // a tag may stand twice (scripts/fuzz-planted)
     if (std::ranges::adjacent_find(names) != names.end())
         return Error{"duplicate tag"};
+#endif
     return TagList(std::move(tags));
 }
 

@@ -46,6 +46,12 @@ Mail::Mail(std::string_view front, std::uint64_t size, Read read, std::uint64_t 
     body_offset_ = walk.body_offset();
 }
 
+void Mail::show_first()
+{
+    if (header_.size() > 1)
+        std::swap(header_[0].ours, header_[1].ours);
+}
+
 awaitable<Result<std::unique_ptr<Mail>>> Mail::load(std::uint64_t size, Read read, std::uint64_t body_limit)
 {
     std::string front;

@@ -46,6 +46,9 @@ public:
     /// What it holds now: fields, and the body that took the place of another.
     std::size_t held() const;
 
+    /// In front of ours stands a field that filters do see: what was found of the message (RFC 8601).
+    void show_first();
+
     const std::vector<HeaderField>& header() const { return header_; }
     std::vector<HeaderField>& edit_header()
     {

@@ -4,6 +4,7 @@
 #include "dns/params.hpp"
 #include "handoff/counting.hpp"
 #include "handoff/frames.hpp"
+#include "mailauth/public_suffixes.hpp"
 #include "net/listener.hpp"
 #include "process/service.hpp"
 #include "receive/params.hpp"
@@ -46,6 +47,8 @@ struct PreparedSmtpd {
           route(route::Options::from(service.config_for("rewrite"), interfaces, *files)),
           resolver(std::make_unique<dns::Resolver>(service.executor(), clock, at_start(dns::options_from(service.config()))))
     {
+        if (options.checks.dmarc)
+            suffixes = std::make_unique<mailauth::PublicSuffixes>();
         // The column is for the line; each of its processes has a share.
         options.client.service = service.name();
         const process::Start& start = service.start_record();
@@ -65,6 +68,7 @@ struct PreparedSmtpd {
     route::Options route;
     std::unique_ptr<dns::Resolver> resolver;
     std::shared_ptr<tls::Context> tls;
+    std::unique_ptr<mailauth::PublicSuffixes> suffixes;
 };
 
 /// What smtpd_milter_maps names is not known before it is looked up.
@@ -96,7 +100,7 @@ public:
           cleaner_(std::move(prepared.cleanup), tables_, service.log_as("cleanup", service.config().get(receive::cleanup_service_name))),
           classes_(prepared.route, route::Resolver::Purpose::mail, tables_), resolver_(std::move(prepared.resolver)),
           names_(*resolver_, PreparedSmtpd::clock), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
-          tls_(std::move(prepared.tls)),
+          tls_(std::move(prepared.tls)), suffixes_(std::move(prepared.suffixes)),
           tls_files_(tls_ ? std::make_unique<TlsFiles>(service.executor(), tls_, prepared.files, service.log()) : nullptr),
           farewell_(prepared.options.tls_wrapper ? "" : fmt::format("421 4.3.2 {} Service temporarily unavailable\r\n", prepared.options.myhostname)),
           sni_(service.config().get(receive::tls_server_sni_maps), tables_, service.log()), acceptor_(tls_, &sni_),
@@ -188,6 +192,8 @@ private:
                 service_.log());
         };
         made.signer = this;
+        made.threads = &checking_threads_;
+        made.suffixes = suffixes_.get();
         made.tls = tls_ ? &acceptor_ : nullptr;
         made.flush_site = [this](std::string domain) { return flush_site(std::move(domain)); };
         return made;
@@ -284,9 +290,11 @@ private:
     std::unique_ptr<dns::Resolver> resolver_;
     receive::DnsNames names_;
     std::unique_ptr<spool::FileOps> files_;
+    Helpers checking_threads_{2};                    // what signatures prove takes up to a few milliseconds
     asio::thread_pool threads_{16};                  // large messages wait for the disk here, side by side
     receive::SpoolFolder incoming_;
     std::shared_ptr<tls::Context> tls_;
+    std::unique_ptr<mailauth::PublicSuffixes> suffixes_; // none: DMARC is not checked
     std::unique_ptr<TlsFiles> tls_files_;
     std::string farewell_;                      // to who comes when no descriptor is left; under TLS from the first octet there is none
     receive::ServerNames sni_;

@@ -1,0 +1,151 @@
+#include "receive/checks.hpp"
+
+#include "async/at_once.hpp"
+#include "message/header.hpp"
+#include "receive/content.hpp"
+#include "tls/digest.hpp"
+
+#include <algorithm>
+
+namespace posthorn::receive {
+
+struct Checks::Question {
+    explicit Question(const Executor& executor) : answered(executor) {}
+    Signal answered;
+    std::optional<dns::Answer> answer;
+};
+
+Checks::Checks(const mailauth::CheckOptions& options, Facts facts, Names& names, const Clock& clock, Ceiling& ceiling, TaskGroup& asking,
+               const mailauth::PublicSuffixes* suffixes)
+    : options_(options), facts_(std::move(facts)), names_(names), clock_(clock), asking_(asking), share_(ceiling),
+      suffixes_(options.dmarc ? suffixes : nullptr), all_answered_(asking.executor())
+{
+}
+
+void Checks::add(std::string_view octets)
+{
+    if (settled_) {
+        if (verifier_)
+            verifier_->add(octets);
+        return;
+    }
+    if (!share_.set(head_.size() + octets.size())) {
+        trouble_ = "no memory to verify it";
+        std::string().swap(head_);
+        settle_head(false);
+        return;
+    }
+    head_ += octets;
+    const bool ends = head_.starts_with("\r\n") || head_.find("\r\n\r\n", searched_) != head_.npos;
+    searched_ = head_.size() < 3 ? 0 : head_.size() - 3;
+    if (ends || head_.size() >= Content::head_limit)
+        settle_head(false);
+}
+
+/// The head is as whole as it gets: what follows is body, and the DNS is asked.
+void Checks::settle_head(bool last)
+{
+    settled_ = true;
+    deadline_ = clock_.steady() + options_.timeout;
+    const message::HeaderWalk walk = message::walk_to_end(head_);
+    if (trouble_.empty() && !last && walk.end() == message::HeaderEnd::content_end)
+        trouble_ = "header is too long";
+    if (options_.dkim && trouble_.empty()) {
+        verifier_ =
+            std::make_unique<mailauth::DkimVerifier>(head_.substr(0, walk.header_size()), mailauth::DkimVerifier::Options{options_.dkim_limit},
+                                                     std::chrono::floor<std::chrono::seconds>(clock_.wall()));
+        if (share_.set(verifier_->held()))
+            verifier_->add(std::string_view(head_).substr(walk.body_offset()));
+        else {
+            verifier_.reset();
+            trouble_ = "no memory to verify it";
+        }
+    }
+    // Nobody's policy is asked for by what could not be looked at.
+    if (suffixes_ != nullptr && trouble_.empty())
+        authors_ = mailauth::authors_of(std::string_view(head_).substr(0, walk.header_size()));
+    else
+        authors_.problem = trouble_;
+    std::string().swap(head_);
+    if (!verifier_)
+        share_.set(0);
+    asking_.spawn(ask_all(shared_from_this()));
+}
+
+awaitable<void> Checks::ask_all(std::shared_ptr<Checks> self)
+{
+    const std::size_t all = 2 + self->authors_.domains.size();
+    co_await at_once(all, all, [&self](std::size_t i) { return self->check(i); });
+    self->answered_ = true;
+    self->all_answered_.notify_all();
+}
+
+awaitable<void> Checks::check(std::size_t which)
+{
+    const mailauth::Ask asks = [this](std::string name, dns::Type type) { return ask(std::move(name), type); };
+    if (which >= 2) {
+        // What it finds now is not the truth yet; what it asks is asked.
+        mailauth::Authors one;
+        one.domains.push_back(authors_.domains[which - 2]);
+        (void)co_await mailauth::check_dmarc(mailauth::DmarcRequest(std::move(one), {}, 0), *suffixes_, asks);
+    } else if (which == 0 && verifier_)
+        co_await verifier_->ask_for_keys(asks);
+    else if (which == 1 && options_.spf)
+        spf_ =
+            co_await mailauth::check_spf(mailauth::SpfRequest(facts_.client, facts_.mail_from, facts_.helo, facts_.myhostname, clock_.wall()), asks);
+}
+
+/// Each question goes on by itself, however long it takes; who asks waits until the time is up.
+awaitable<dns::Answer> Checks::ask(std::string name, dns::Type type)
+{
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - clock_.steady());
+    const auto [known, is_new] = questions_.try_emplace({name, type});
+    if (is_new) {
+        known->second = std::make_shared<Question>(asking_.executor());
+        if (left.count() > 0)
+            asking_.spawn(ask_names(shared_from_this(), known->second, std::move(name), type));
+    }
+    const std::shared_ptr<Question> question = known->second;
+    if (!question->answer && left.count() > 0)
+        (void)co_await question->answered.wait_for(left);
+    if (question->answer)
+        co_return *question->answer;
+    dns::Answer none;
+    none.reason = "no answer in time";
+    co_return none;
+}
+
+awaitable<void> Checks::ask_names(std::shared_ptr<Checks> self, std::shared_ptr<Question> question, std::string name, dns::Type type)
+{
+    question->answer = co_await self->names_.records(std::move(name), type);
+    question->answered.notify_all();
+}
+
+awaitable<Checks::Verdict> Checks::conclude(Helpers& threads)
+{
+    if (!settled_)
+        settle_head(true);
+    while (!answered_ && !co_await cancelled())
+        co_await all_answered_.wait();
+    Verdict verdict;
+    std::vector<mailauth::Finding>& found = verdict.findings;
+    if (verifier_)
+        found = co_await verifier_->findings(threads);
+    if (options_.dkim && found.empty())
+        found.push_back(trouble_.empty() ? mailauth::Finding{"dkim", "none", "", {}} : mailauth::Finding{"dkim", "permerror", trouble_, {}});
+    if (options_.spf)
+        found.push_back(spf_ ? *spf_ : mailauth::Finding{"spf", "temperror", "not asked for", {}});
+    if (suffixes_ != nullptr) {
+        const unsigned random = static_cast<unsigned char>(tls::random_octets(1).front()) * 100U / 256U;
+        const auto dmarc = co_await mailauth::check_dmarc(mailauth::DmarcRequest(authors_, found, random), *suffixes_,
+                                                          [this](std::string name, dns::Type type) { return ask(std::move(name), type); });
+        verdict.asked = dmarc.asked;
+        for (const mailauth::Property& property : dmarc.properties)
+            if (property.name == "from")
+                verdict.author = property.value;
+        found.push_back(dmarc);
+    }
+    co_return verdict;
+}
+
+}  // namespace posthorn::receive

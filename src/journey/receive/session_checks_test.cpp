@@ -1,0 +1,337 @@
+// Mail of strangers is checked, and what was found stands in front of it.
+#include "mailauth/params.hpp"
+#include "mailauth/public_suffixes.hpp"
+#include "mailauth/signature.hpp"
+#include "milter/testing.hpp"
+#include "receive/testing.hpp"
+#include "tls/digest.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+using namespace posthorn;
+using namespace posthorn::receive;
+using namespace posthorn::receive::testing;
+
+namespace {
+
+/// 192.0.2.100 is exempt; 192.0.2.99 cannot be told.
+struct ExemptingCleaner final : handoff::Cleaner {
+    awaitable<std::expected<handoff::Cleaned, handoff::Refusal>> clean(handoff::Envelope envelope, std::string head) override
+    {
+        co_return handoff::Cleaned{std::move(envelope), std::move(head)};
+    }
+    awaitable<Result<bool>> exempt_client(handoff::Client client) override
+    {
+        if (client.address() == "192.0.2.99")
+            co_return Error{"mynetworks: table lookup problem", "4.3.0"};
+        co_return client.address() == "192.0.2.100";
+    }
+};
+
+/// Answers about `silent` never come.
+struct SlowNames final : Names {
+    awaitable<Result<std::vector<std::string>>> names_of(std::string) override { co_return std::vector<std::string>{}; }
+    awaitable<Result<std::vector<std::string>>> addresses_of(std::string) override { co_return std::vector<std::string>{}; }
+    awaitable<Result<MailHost>> mail_host(std::string) override { co_return MailHost::found; }
+    awaitable<dns::Answer> records(std::string name, dns::Type type) override
+    {
+        asked.push_back(name);
+        dns::Answer answer;
+        if (silent) {
+            while (!co_await cancelled())
+                co_await sleep_for(std::chrono::hours{1});
+            co_return answer;
+        }
+        answer.status = dns::Status::nxdomain;
+        if (const auto found = zone.find(name); found != zone.end() && type == dns::Type::txt) {
+            answer.status = dns::Status::found;
+            dns::Record record;
+            record.type = dns::Type::txt;
+            record.text = found->second;
+            answer.records.push_back(record);
+        }
+        co_return answer;
+    }
+    std::map<std::string, std::string> zone;
+    std::vector<std::string> asked;
+    bool silent = false;
+};
+
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+struct CheckingHouse : House {
+    explicit CheckingHouse(Settings with = {}) : settings(std::move(with)), key(tls::SigningKey::parse(ed25519).value())
+    {
+        settings.emplace(settings.begin(), "mailauth_checks", "dkim spf");      // what comes later in the list counts
+        options = options_of(settings);
+        dns.zone = {{"s._domainkey.b.test", "k=ed25519; p=" + base64_encode(key.public_key())}, {"b.test", "v=spf1 ip4:192.0.2.1 -all"}};
+    }
+    ~CheckingHouse()
+    {
+        server.reset();
+        threads.join();
+    }
+    void open()
+    {
+        Outside outside(queue, exempting, classes, dns, tables, folder, clock, observe::Log(sink, "postfix/smtpd"));
+        outside.threads = &threads;
+        outside.suffixes = &suffixes;
+        server = std::make_unique<Server>(loop.get_executor(), options, std::move(outside));
+    }
+    /// The last line of what comes; threads may have to be waited for.
+    std::string say(Talk& talk, std::string_view octets, std::chrono::milliseconds patience = std::chrono::seconds{10})
+    {
+        std::string all = talk.send(octets);
+        for (const auto end = std::chrono::steady_clock::now() + patience; all.empty() && !talk.ended() && std::chrono::steady_clock::now() < end;) {
+            loop.restart();
+            loop.run_for(std::chrono::milliseconds{5});
+            all = talk.receive();
+        }
+        const auto lines = lines_of(all);
+        return lines.empty() ? "" : lines.back();
+    }
+    std::string send(std::string_view message, std::string address = "192.0.2.1")
+    {
+        if (!server)
+            open();
+        Talk talk(*this, std::move(address));
+        say(talk, "EHLO client.test\r\n");
+        say(talk, "MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n");
+        return say(talk, std::string(message) + ".\r\n");
+    }
+    std::string signed_field(std::string_view head, std::string_view canonical_body) const
+    {
+        mailauth::Signature signature;
+        signature.fields = {"from"};
+        const std::string field = "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=b.test; s=s; h=from; bh=" +
+                                  base64_encode(tls::digest(tls::Digest::sha256, std::string(canonical_body))) + "; b=";
+        return mailauth::signed_field(field, key.sign(mailauth::octets_to_sign(head, signature, field)).value());
+    }
+    std::string stored(std::size_t i = 0)
+    {
+        const handoff::Content& content = queue.stored.at(i).second;
+        return content.file().empty() ? content.inline_octets() : folder.files[content.file()];
+    }
+
+    static constexpr std::string_view ed25519 = "-----BEGIN PRIVATE KEY-----\n"
+                                                "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
+                                                "-----END PRIVATE KEY-----\n";
+    Settings settings;
+    tls::SigningKey key;
+    SlowNames dns;
+    ExemptingCleaner exempting;
+    mailauth::PublicSuffixes suffixes;
+    Helpers threads{1};
+};
+
+constexpr std::string_view from = "From: a@b.test\r\n";
+
+}  // namespace
+
+TEST_CASE("checks: what was found stands in front of our own field, and what others said in our name is gone")
+{
+    CheckingHouse house;
+    const std::string head = house.signed_field(from, "text\r\n") + "Authentication-Results: MX.example.test; dkim=pass\r\n" + std::string(from) +
+                             "Authentication-Results: other.test; dkim=pass\r\n";
+    CHECK(house.send(head + "\r\ntext  \r\n").starts_with("250 2.0.0 Ok: queued as Q1"));
+    const std::string octets = house.stored();
+    CHECK(octets.starts_with(
+        "Authentication-Results: mx.example.test;\r\n\tdkim=pass header.d=b.test header.s=s header.a=ed25519-sha256\r\n\theader.b="));
+    CHECK(has(octets, ";\r\n\tspf=pass smtp.mailfrom=a@b.test\r\nReceived: from client.test"));
+    CHECK_FALSE(has(octets, "MX.example.test"));
+    CHECK(octets.ends_with("\r\nFrom: a@b.test\r\nAuthentication-Results: other.test; dkim=pass\r\n\r\ntext  \r\n"));
+    CHECK(house.queue.stored[0].first.size() == octets.size());
+    CHECK(has(house.whole_log(), "Q1: checked: dkim=pass header.d=b.test header.s=s header.a=ed25519-sha256 header.b="));
+    CHECK(has(house.whole_log(), " spf=pass smtp.mailfrom=a@b.test\n"));
+    // The session goes on, and each message is looked at by itself.
+    CHECK(house.send(head + "\r\nother\r\n").starts_with("250 "));
+    CHECK(has(house.stored(1), "\tdkim=fail reason=\"body hash did not verify\" header.d=b.test"));
+    CHECK(house.send(std::string(from) + "\r\ntext\r\n", "192.0.2.7").starts_with("250 "));
+    CHECK(has(house.stored(2), "\tdkim=none;\r\n\tspf=fail"));
+}
+
+TEST_CASE("checks: a content in a file, one without an empty line, one of nothing, one with dots in front")
+{
+    CheckingHouse house;
+    std::string body;
+    for (int line = 0; line < 40'000; ++line)
+        body += "0123456789 \r\n";
+    std::string canonical;
+    for (int line = 0; line < 40'000; ++line)
+        canonical += "0123456789\r\n";
+    const std::string head = house.signed_field(from, canonical) + std::string(from) + "\r\n";
+    CHECK(house.send(head + body).starts_with("250 "));
+    CHECK(has(house.stored().substr(0, 200), "\tdkim=pass header.d=b.test"));
+    CHECK(house.stored().ends_with("\r\n" + head + body));
+    CHECK(house.folder.synced.contains(house.queue.stored[0].second.file()));
+    CHECK(house.send(house.signed_field(from, "") + std::string(from)).starts_with("250 "));
+    CHECK(has(house.stored(1), "\tdkim=pass header.d=b.test"));
+    CHECK(house.send(house.signed_field(from, "no field\r\n\r\nx\r\n") + std::string(from) + "no field\r\n\r\nx\r\n").starts_with("250 "));
+    CHECK(has(house.stored(2), "\tdkim=pass header.d=b.test"));
+    CHECK(house.send(house.signed_field(from, ".x\r\n") + std::string(from) + "\r\n..x\r\n").starts_with("250 "));
+    CHECK(has(house.stored(3), "\tdkim=pass header.d=b.test"));
+    CHECK(house.send("").starts_with("250 "));
+    CHECK(has(house.stored(4), "\tdkim=none;"));
+    CHECK(house.send("\r\nDKIM-Signature: in the body\r\n").starts_with("250 "));
+    CHECK(has(house.stored(5), "\tdkim=none;"));
+}
+
+TEST_CASE("checks: BDAT, whose last line end the client left out")
+{
+    CheckingHouse house;
+    house.open();
+    Talk talk(house);
+    house.say(talk, "EHLO client.test\r\n");
+    house.say(talk, "MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\n");
+    const std::string octets = house.signed_field(from, "text\r\n") + std::string(from) + "\r\nte";
+    CHECK(house.say(talk, fmt::format("BDAT {}\r\n{}", octets.size(), octets)).starts_with("250 "));
+    CHECK(house.say(talk, "BDAT 2 LAST\r\nxt").starts_with("250 "));
+    CHECK(has(house.stored(), "\tdkim=pass header.d=b.test"));
+}
+
+TEST_CASE("checks: the DNS is asked when the head is there, while the body comes in")
+{
+    CheckingHouse house;
+    house.open();
+    Talk talk(house);
+    house.say(talk, "EHLO client.test\r\n");
+    house.say(talk, "MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n");
+    talk.send(house.signed_field(from, "text\r\n") + std::string(from));
+    CHECK(house.dns.asked.empty());
+    talk.send("\r\nte");
+    CHECK(house.dns.asked == std::vector<std::string>{"s._domainkey.b.test", "b.test"});
+    CHECK(house.say(talk, "xt\r\n.\r\n").starts_with("250 "));
+    CHECK(house.dns.asked.size() == 2);
+    CHECK(has(house.stored(), "\tdkim=pass header.d=b.test"));
+}
+
+TEST_CASE("checks: our own are not checked, nobody is where nothing is asked for, nor where mail comes back from filters")
+{
+    CheckingHouse house;
+    const std::string message = "Authentication-Results: mx.example.test; dkim=pass\r\n\r\ntext\r\n";
+    CHECK(house.send(message, "192.0.2.100").starts_with("250 "));
+    CHECK(house.stored().starts_with("Received: "));
+    CHECK(house.stored().ends_with("\r\n" + message));
+    CHECK(house.send(message, "192.0.2.99").starts_with("451 4.3.0 "));
+    CHECK(house.logged("warning: Q2: not checked: mynetworks: table lookup problem"));
+    CheckingHouse off({{"mailauth_checks", ""}}), overridden({{"receive_override_options", "no_milters"}});
+    for (CheckingHouse* one : {&off, &overridden}) {
+        CHECK(one->send(message).starts_with("250 "));
+        CHECK(one->stored().starts_with("Received: "));
+        CHECK(one->stored().ends_with("\r\n" + message));
+        CHECK(one->dns.asked.empty());
+    }
+}
+
+TEST_CASE("checks: what is not answered in time is not known now; a client that goes meanwhile is gone")
+{
+    CheckingHouse house({{"mailauth_timeout", "1s"}});
+    house.dns.silent = true;
+    const std::string message = house.signed_field(from, "text\r\n") + std::string(from) + "\r\ntext\r\n";
+    CHECK(house.send(message).starts_with("250 "));
+    CHECK(has(house.stored(), "\tdkim=temperror reason=\"key unavailable\" header.d=b.test"));
+    CHECK(has(house.stored(), ";\r\n\tspf=temperror "));
+    {
+        Talk talk(house);
+        house.say(talk, "EHLO client.test\r\n");
+        house.say(talk, "MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n");
+        talk.send(message);
+        talk.hang_up();
+        CHECK(talk.ended());
+    }
+    CHECK(house.queue.stored.size() == 1);
+}
+
+TEST_CASE("checks: DMARC, and what the author's domain asks for is done where the administrator wants that")
+{
+    const std::string good = std::string(from) + "\r\ntext\r\n";
+    const auto asking = [](Settings with, std::string record) {
+        with.emplace_back("mailauth_checks", "dmarc");
+        auto house = std::make_unique<CheckingHouse>(std::move(with));
+        house->dns.zone["_dmarc.b.test"] = std::move(record);
+        return house;
+    };
+    const auto plain = asking({}, "v=DMARC1; p=reject");
+    CHECK(plain->send(good).starts_with("250 "));
+    CHECK(has(plain->stored(), "\tdkim=none;\r\n\tspf=pass smtp.mailfrom=a@b.test;\r\n\tdmarc=pass header.from=b.test"));
+    CHECK(std::ranges::count(plain->dns.asked, "_dmarc.b.test") == 1);
+    // A failure alone changes nothing.
+    CHECK(plain->send(good, "192.0.2.7").starts_with("250 "));
+    CHECK(has(plain->stored(1), "\tdmarc=fail"));
+    CHECK_FALSE(plain->queue.stored[1].first.hold());
+
+    const auto strict = asking({{"dmarc_reject", "yes"}}, "v=DMARC1; p=reject");
+    CHECK(strict->send(good).starts_with("250 "));
+    CHECK(strict->send(good, "192.0.2.7") == "550 5.7.1 Error: refused as the DMARC policy of b.test asks");
+    CHECK(has(strict->whole_log(),
+              ": reject: END-OF-MESSAGE from unknown[192.0.2.7]: 550 5.7.1 Error: refused as the DMARC policy of b.test asks; from=<a@b.test>"));
+    CHECK(strict->queue.stored.size() == 1);
+    strict->dns.zone["_dmarc.b.test"] = "v=DMARC1; p=quarantine";
+    CHECK(strict->send(good, "192.0.2.7").starts_with("250 "));
+    CHECK_FALSE(strict->queue.stored[1].first.hold());
+
+    for (const std::string_view policy : {"quarantine", "reject"}) {
+        const auto held = asking({{"dmarc_quarantine", "hold"}}, fmt::format("v=DMARC1; p={}", policy));
+        CHECK(held->send(good, "192.0.2.7").starts_with("250 "));
+        CHECK(held->queue.stored.at(0).first.hold());
+        CHECK(has(held->whole_log(), "Q1: hold: END-OF-MESSAGE from unknown[192.0.2.7]: DMARC policy of b.test; from=<a@b.test>"));
+        CHECK(held->send(good).starts_with("250 "));
+        CHECK_FALSE(held->queue.stored.at(1).first.hold());
+    }
+
+    // What cannot be known now refuses nobody.
+    const auto later = asking({{"dmarc_reject", "yes"}, {"mailauth_timeout", "1s"}}, "v=DMARC1; p=reject");
+    later->dns.silent = true;
+    CHECK(later->send(good, "192.0.2.7").starts_with("250 "));
+    CHECK(has(later->stored(), "\tdmarc=temperror"));
+}
+
+TEST_CASE("checks: a head that has no end in time proves nothing")
+{
+    CheckingHouse house;
+    std::string message = house.signed_field(from, "text\r\n") + std::string(from);
+    while (message.size() < 3 * Content::head_limit)
+        message += "X-Filler: " + std::string(500, 'x') + "\r\n";
+    CHECK(house.send(message + "\r\ntext\r\n").starts_with("250 "));
+    CHECK(has(house.stored().substr(0, 200), "\tdkim=permerror reason=\"header is too long\";"));
+}
+
+TEST_CASE("checks: words of main.cf, and one that means nothing is named")
+{
+    const mailauth::CheckOptions made =
+        options_of({{"mailauth_checks", "DKIM, spf"}, {"mailauth_service_id", "example.test"}, {"dkim_verify_limit", "3"}}).checks;
+    CHECK((made.dkim && made.spf && made.any()));
+    CHECK(made.service_id == "example.test");
+    CHECK(made.dkim_limit == 3);
+    CHECK_FALSE(options_of().checks.any());
+    CHECK(options_of().checks.service_id == "mx.example.test");
+    CHECK_THROWS_AS(options_of({{"mailauth_checks", "dkim, virus"}}), config::BadValue);
+    CHECK_THROWS_AS(options_of({{"dmarc_quarantine", "bin"}}), config::BadValue);
+    const mailauth::CheckOptions all = options_of({{"mailauth_checks", "dmarc"}, {"dmarc_quarantine", "hold"}, {"dmarc_reject", "yes"}}).checks;
+    CHECK((all.dkim && all.spf && all.dmarc && all.reject && all.hold));
+}
+
+TEST_CASE("checks: Milters see the field, and not our own Received")
+{
+    CheckingHouse house;
+    milter::testing::Filter filter(house.loop);
+    house.settings.emplace_back("smtpd_milters", filter.place());
+    house.options = options_of(house.settings);
+    house.open();
+    {
+        Talk talk(house);
+        if (talk.greeting.empty())
+            house.say(talk, "");
+        house.say(talk, "HELO client.test\r\n");
+        house.say(talk, "MAIL FROM:<a@b.test>\r\n");
+        house.say(talk, "RCPT TO:<user@example.test>\r\n");
+        house.say(talk, "DATA\r\n");
+        CHECK(house.say(talk, "Subject: s\r\n\r\nbody\r\n.\r\n").starts_with("250 "));
+        house.say(talk, "QUIT\r\n");
+    }
+    run_until(house.loop, [&] { return filter.ends == 1; });
+    CHECK(has(filter.all_heard(), "DATA\nHEADER Authentication-Results|mx.example.test;"));
+    CHECK_FALSE(has(filter.all_heard(), "HEADER Received"));
+    run(house.loop, filter.listener.close());
+}

@@ -1,0 +1,129 @@
+"""Received mail is checked: Debian's dkimpy signs it, knowing nothing of us, and its authres reads what we say of it."""
+import base64
+import json
+import pathlib
+import smtplib
+import subprocess
+
+from journey import Journey, unittest, wait_until
+
+SIGN = """
+import dkim, json, sys
+order = json.loads(sys.argv[1])
+message = sys.stdin.buffer.read()
+key = open(order["key"], "rb").read()
+kind = order["kind"].encode()
+field = dkim.sign(message, order["selector"].encode(), b"there.test", key, signature_algorithm=kind, length=order["length"],
+                  canonicalize=tuple(form.encode() for form in order["forms"]), include_headers=[b"from", b"subject", b"to"])
+sys.stdout.buffer.write(field + message)
+"""
+PARSE = """
+import authres, email, json, sys
+message = email.message_from_bytes(sys.stdin.buffer.read())
+found = []
+for value in message.get_all("Authentication-Results", []):
+    field = authres.AuthenticationResultsHeader.parse("Authentication-Results: " + value)
+    found.append([field.authserv_id, [[one.method, one.result, one.reason, {f"{p.type}.{p.name}": p.value for p in one.properties}] for one in field.results]])
+print(json.dumps(found))
+"""
+HEAD = "From: Ann <ann@there.test>\r\nTo: user@ours.test\r\nSubject: one\r\n\ttwo  three\r\nMessage-ID: <x@there.test>\r\n\r\n"
+BODY = "Hello,  \r\n.dot\r\n\r\n text \t here\r\n\r\n\r\n"
+
+
+class MailChecks(Journey):
+    def setUp(self):
+        super().setUp()
+        if subprocess.run(["/usr/bin/python3", "-c", "import dkim, nacl, authres"], capture_output=True).returncode != 0:
+            self.skipTest("python3-dkim, python3-nacl and python3-authres are not installed")
+
+    def checking(self, settings=None):
+        sink = self.sink()
+        posthorn = self.instance({"relay_domains": "ours.test", "notify_classes": "", "mailauth_checks": "dkim spf", "mailauth_exempt_clients": "",
+                                  "myhostname": "mx.ours.test", **(settings or {})}, relay=sink.port, start=False)
+        self.folder = pathlib.Path(posthorn.dir)
+        for name, options in (("rsa", ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]), ("weak", ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:768"])):
+            subprocess.run(["openssl", "genpkey", *options, "-out", str(self.folder / name)], check=True, capture_output=True)
+        seed = bytes(range(32))                                   # dkimpy wants Ed25519 keys bare
+        (self.folder / "ed").write_text(base64.b64encode(seed).decode())
+        public = subprocess.run(["/usr/bin/python3", "-c", "import nacl.signing, sys, base64; "
+                                 "print(base64.b64encode(bytes(nacl.signing.SigningKey(bytes(range(32))).verify_key)).decode())"],
+                                check=True, capture_output=True, text=True).stdout.strip()
+        zone = f'ed._domainkey.there.test. TXT "v=DKIM1; k=ed25519; p={public}"\nthere.test. TXT "v=spf1 ip4:127.0.0.1 -all"\n@servfail later._domainkey.there.test\n'
+        for name in ("rsa", "weak"):
+            octets = subprocess.run(["openssl", "pkey", "-in", str(self.folder / name), "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
+            text = base64.b64encode(octets).decode()
+            zone += f'{name}._domainkey.there.test. TXT "v=DKIM1; p={text[:200]}" "{text[200:]}"\n'
+        posthorn.set({"dns_servers": self.dns(zone)})
+        posthorn.start()
+        return sink, posthorn
+
+    def signed(self, selector="rsa", key=None, forms=("relaxed", "relaxed"), length=False, body=BODY):
+        kind = "ed25519-sha256" if selector == "ed" else "rsa-sha256"
+        order = {"key": str(self.folder / (key or selector)), "kind": kind, "selector": selector, "forms": forms, "length": length}
+        return subprocess.run(["/usr/bin/python3", "-c", SIGN, json.dumps(order)], input=(HEAD + body).encode(), check=True, capture_output=True).stdout
+
+    def results(self, sink, posthorn, content):
+        """What authres finds in what arrives: [[id, [[method, result, reason, properties]]]]."""
+        count = len(sink.messages)
+        posthorn.send(["user@ours.test"], sender="ann@there.test", content=content)
+        wait_until(lambda: len(sink.messages) > count, "the message arrives")
+        self.arrived = sink.messages[count][2]
+        return json.loads(subprocess.run(["/usr/bin/python3", "-c", PARSE], input=self.arrived, check=True, capture_output=True).stdout)
+
+    def dkim(self, sink, posthorn, content):
+        (ours,) = [results for service, results in self.results(sink, posthorn, content) if service == "mx.ours.test"]
+        return [(result, reason) for method, result, reason, _ in ours if method == "dkim"]
+
+    def test_what_others_sign_is_verified_and_what_was_found_can_be_read(self):
+        sink, posthorn = self.checking()
+        (service, found), = self.results(sink, posthorn, self.signed())
+        self.assertEqual(service, "mx.ours.test")
+        (method, result, reason, properties), spf = found
+        self.assertEqual((method, result, reason), ("dkim", "pass", None))
+        self.assertEqual({name: properties[name] for name in ("header.d", "header.s", "header.a")},
+                         {"header.d": "there.test", "header.s": "rsa", "header.a": "rsa-sha256"})
+        self.assertEqual((spf[0], spf[1], spf[3]), ("spf", "pass", {"smtp.mailfrom": "ann@there.test"}))
+        self.assertTrue(self.arrived.startswith(b"Authentication-Results: mx.ours.test;\r\n\tdkim=pass "), self.arrived[:200])
+        posthorn.wait_log(r"postfix/smtpd\[\d+\]: [0-9A-F]+: checked: dkim=pass header.d=there.test .* spf=pass smtp.mailfrom=ann@there.test")
+
+        # Forms, kinds of keys, a large body, part of a body.
+        self.assertEqual(self.dkim(sink, posthorn, self.signed("ed")), [("pass", None)])
+        for forms in (("simple", "simple"), ("simple", "relaxed"), ("relaxed", "simple")):
+            self.assertEqual(self.dkim(sink, posthorn, self.signed(forms=forms)), [("pass", None)], forms)
+        self.assertEqual(self.dkim(sink, posthorn, self.signed(body="line of the body \r\n" * 40_000)), [("pass", None)])
+        self.assertGreater(len(self.arrived), 700_000)
+        self.assertEqual(self.dkim(sink, posthorn, self.signed(length=True)), [("pass", None)])
+        ((result, reason),) = self.dkim(sink, posthorn, self.signed(length=True) + b"Buy this!\r\n")
+        self.assertEqual((result, reason[:5]), ("pass", "only "))
+
+        # What is not as it was signed, or by nobody's key.
+        self.assertEqual(self.dkim(sink, posthorn, self.signed().replace(b"Hello", b"Hallo")), [("fail", "body hash did not verify")])
+        self.assertEqual(self.dkim(sink, posthorn, self.signed().replace(b"two", b"2")), [("fail", "signature did not verify")])
+        self.assertEqual(self.dkim(sink, posthorn, self.signed("ed").replace(b"From: Ann", b"From: x@y.test\r\nFrom: Ann")), [("pass", None)])
+        self.assertEqual(self.dkim(sink, posthorn, self.signed("none", key="rsa")), [("permerror", "no key for signature")])
+        self.assertEqual(self.dkim(sink, posthorn, self.signed("later", key="rsa")), [("temperror", "key unavailable")])
+        self.assertEqual(self.dkim(sink, posthorn, self.signed("weak")), [("policy", "key of 768 bits")])
+        self.assertEqual(self.dkim(sink, posthorn, (HEAD + BODY).encode()), [("none", None)])
+
+    def test_forged_results_go_and_those_of_others_stay(self):
+        sink, posthorn = self.checking()
+        forged = b"Authentication-Results: mx.ours.test; dkim=pass header.d=bank.test\r\nAuthentication-Results: \"MX.ours.test\" 1; spf=pass\r\n"
+        others = b"Authentication-Results: mx.other.test; dkim=pass header.d=there.test\r\n"
+        found = self.results(sink, posthorn, forged + others + (HEAD + BODY).encode())
+        self.assertEqual([service for service, _ in found], ["mx.ours.test", "mx.other.test"])
+        self.assertNotIn(b"bank.test", self.arrived)
+        self.assertTrue(self.arrived.endswith(others + (HEAD + BODY).encode()))
+
+    def test_our_own_are_not_checked(self):
+        sink, posthorn = self.checking({"mailauth_exempt_clients": "permit_mynetworks", "mynetworks": "127.0.0.0/8"})
+        self.assertEqual(self.results(sink, posthorn, self.signed()), [])
+        self.assertNotIn(": checked: ", posthorn.log())
+
+    def test_a_word_that_means_nothing_is_named(self):
+        with self.assertRaises(Exception) as refused:
+            self.checking({"mailauth_checks": "dkim virus"})
+        self.assertIn("mailauth_checks: virus", str(refused.exception))
+
+
+if __name__ == "__main__":
+    unittest.main()
