@@ -1,6 +1,7 @@
 #include "receive/checks.hpp"
 
 #include "async/at_once.hpp"
+#include "base/strings.hpp"
 #include "message/header.hpp"
 #include "receive/content.hpp"
 #include "tls/digest.hpp"
@@ -27,6 +28,8 @@ void Checks::add(std::string_view octets)
     if (settled_) {
         if (verifier_)
             verifier_->add(octets);
+        if (validator_)
+            validator_->add(octets);
         return;
     }
     if (!share_.set(head_.size() + octets.size())) {
@@ -50,31 +53,34 @@ void Checks::settle_head(bool last)
     const message::HeaderWalk walk = message::walk_to_end(head_);
     if (trouble_.empty() && !last && walk.end() == message::HeaderEnd::content_end)
         trouble_ = "header is too long";
-    if (options_.dkim && trouble_.empty()) {
-        verifier_ =
-            std::make_unique<mailauth::DkimVerifier>(head_.substr(0, walk.header_size()), mailauth::DkimVerifier::Options{options_.dkim_limit},
-                                                     std::chrono::floor<std::chrono::seconds>(clock_.wall()));
-        if (share_.set(verifier_->held()))
-            verifier_->add(std::string_view(head_).substr(walk.body_offset()));
-        else {
-            verifier_.reset();
-            trouble_ = "no memory to verify it";
-        }
+    const std::string header = head_.substr(0, walk.header_size());
+    const auto now = std::chrono::floor<std::chrono::seconds>(clock_.wall());
+    if (options_.dkim && trouble_.empty())
+        verifier_ = std::make_unique<mailauth::DkimVerifier>(header, mailauth::DkimVerifier::Options{options_.dkim_limit}, now);
+    if (options_.arc && trouble_.empty())
+        validator_ = std::make_unique<mailauth::ArcValidator>(header, now);
+    if (!share_.set((verifier_ ? verifier_->held() : 0) + (validator_ ? validator_->held() : 0))) {
+        verifier_.reset();
+        validator_.reset();
+        trouble_ = "no memory to verify it";
     }
+    const std::string_view body = std::string_view(head_).substr(walk.body_offset());
+    if (verifier_)
+        verifier_->add(body);
+    if (validator_)
+        validator_->add(body);
     // Nobody's policy is asked for by what could not be looked at.
     if (suffixes_ != nullptr && trouble_.empty())
-        authors_ = mailauth::authors_of(std::string_view(head_).substr(0, walk.header_size()));
+        authors_ = mailauth::authors_of(header);
     else
         authors_.problem = trouble_;
     std::string().swap(head_);
-    if (!verifier_)
-        share_.set(0);
     asking_.spawn(ask_all(shared_from_this()));
 }
 
 awaitable<void> Checks::ask_all(std::shared_ptr<Checks> self)
 {
-    const std::size_t all = 2 + self->authors_.domains.size();
+    const std::size_t all = 3 + self->authors_.domains.size();
     co_await at_once(all, all, [&self](std::size_t i) { return self->check(i); });
     self->answered_ = true;
     self->all_answered_.notify_all();
@@ -83,16 +89,28 @@ awaitable<void> Checks::ask_all(std::shared_ptr<Checks> self)
 awaitable<void> Checks::check(std::size_t which)
 {
     const mailauth::Ask asks = [this](std::string name, dns::Type type) { return ask(std::move(name), type); };
-    if (which >= 2) {
+    if (which >= 3) {
         // What it finds now is not the truth yet; what it asks is asked.
         mailauth::Authors one;
-        one.domains.push_back(authors_.domains[which - 2]);
+        one.domains.push_back(authors_.domains[which - 3]);
         (void)co_await mailauth::check_dmarc(mailauth::DmarcRequest(std::move(one), {}, 0), *suffixes_, asks);
     } else if (which == 0 && verifier_)
         co_await verifier_->ask_for_keys(asks);
-    else if (which == 1 && options_.spf)
-        spf_ =
-            co_await mailauth::check_spf(mailauth::SpfRequest(facts_.client, facts_.mail_from, facts_.helo, facts_.myhostname, clock_.wall()), asks);
+    else if (which == 1 && options_.spf) {
+        if (facts_.spf)
+            spf_ = *facts_.spf;
+        else
+            spf_ = co_await mailauth::check_spf(mailauth::SpfRequest(facts_.client, facts_.mail_from, facts_.helo, facts_.myhostname, clock_.wall()),
+                                                asks);
+    } else if (which == 2 && validator_)
+        co_await validator_->ask_for_keys(asks);
+}
+
+bool Checks::is_trusted(std::string_view sealer) const
+{
+    return std::ranges::any_of(options_.trusted_sealers, [sealer](const std::string& one) {
+        return iequals(sealer, one) || (one.starts_with('.') && iends_with(sealer, one));
+    });
 }
 
 /// Each question goes on by itself, however long it takes; who asks waits until the time is up.
@@ -135,15 +153,28 @@ awaitable<Checks::Verdict> Checks::conclude(Helpers& threads)
         found.push_back(trouble_.empty() ? mailauth::Finding{"dkim", "none", "", {}} : mailauth::Finding{"dkim", "permerror", trouble_, {}});
     if (options_.spf)
         found.push_back(spf_ ? *spf_ : mailauth::Finding{"spf", "temperror", "not asked for", {}});
+    mailauth::ArcFinding arc;
+    if (options_.arc) {
+        if (validator_)
+            arc = co_await validator_->finding(threads);
+        else
+            static_cast<mailauth::Finding&>(arc) = {"arc", "fail", trouble_, {}};
+        found.push_back(arc);
+    }
     if (suffixes_ != nullptr) {
         const unsigned random = static_cast<unsigned char>(tls::random_octets(1).front()) * 100U / 256U;
-        const auto dmarc = co_await mailauth::check_dmarc(mailauth::DmarcRequest(authors_, found, random), *suffixes_,
-                                                          [this](std::string name, dns::Type type) { return ask(std::move(name), type); });
+        auto dmarc = co_await mailauth::check_dmarc(mailauth::DmarcRequest(authors_, found, random), *suffixes_,
+                                                    [this](std::string name, dns::Type type) { return ask(std::move(name), type); });
         verdict.asked = dmarc.asked;
         for (const mailauth::Property& property : dmarc.properties)
             if (property.name == "from")
                 verdict.author = property.value;
-        found.push_back(dmarc);
+        const auto trusted = [this](const std::string& sealer) { return is_trusted(sealer); };
+        if (const std::string sealer = dmarc.result == "fail" ? mailauth::trusted_sealer(arc, verdict.author, trusted) : ""; !sealer.empty()) {
+            verdict.asked = mailauth::DmarcPolicy::none;
+            dmarc.reason = "it passed where " + sealer + " sealed it";
+        }
+        found.push_back(std::move(dmarc));
     }
     co_return verdict;
 }

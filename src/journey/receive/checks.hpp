@@ -1,4 +1,4 @@
-// receive/checks.hpp: what one received message proves of itself, while it comes in.                      RFC 6376 (DKIM), 7208 (SPF), 8601
+// receive/checks.hpp: what one received message proves of itself, while it comes in.                      RFC 6376 (DKIM), 7208 (SPF), 8601, 8617
 // Order    add() with the message as it is received, before anything of ours changes it; the DNS is asked when the head is whole; conclude() at the end.
 // DNS      each question is asked once for a message. DMARC's, which are decided by what the others find, are asked ahead.
 // Time     what is not answered within options.timeout from then is temperror; conclude() waits no longer than that.
@@ -6,6 +6,7 @@
 // Ownership  shared: questions that are under way hold it, in `asking`, which outlives them.
 #pragma once
 
+#include "mailauth/arc.hpp"
 #include "mailauth/dmarc.hpp"
 #include "mailauth/options.hpp"
 #include "mailauth/spf.hpp"
@@ -27,6 +28,7 @@ public:
     struct Facts {
         net::IpAddress client;
         std::string helo, mail_from, myhostname;
+        std::shared_ptr<const mailauth::SpfFinding> spf;  // what restrictions have found of this mail; none: nothing was asked
     };
     Checks(const mailauth::CheckOptions& options, Facts facts, Names& names, const Clock& clock, Ceiling& ceiling, TaskGroup& asking,
            const mailauth::PublicSuffixes* suffixes);
@@ -35,7 +37,7 @@ public:
     void add(std::string_view octets);
     struct Verdict {
         std::vector<mailauth::Finding> findings;  // never empty
-        mailauth::DmarcPolicy asked = mailauth::DmarcPolicy::none;
+        mailauth::DmarcPolicy asked = mailauth::DmarcPolicy::none;  // none too where a sealer is trusted (mailauth_trusted_sealers)
         std::string author;  // domain, for whose policy that is
     };
     /// Once, when all of the message was added. `threads` compute.
@@ -48,6 +50,7 @@ private:
     static awaitable<void> ask_names(std::shared_ptr<Checks> self, std::shared_ptr<Question> question, std::string name, dns::Type type);
     awaitable<dns::Answer> ask(std::string name, dns::Type type);
     awaitable<void> check(std::size_t which);
+    bool is_trusted(std::string_view sealer) const;
 
     const mailauth::CheckOptions& options_;
     Facts facts_;
@@ -61,6 +64,7 @@ private:
     std::string trouble_;  // why no signature can be looked for
     SteadyTime deadline_{};
     std::unique_ptr<mailauth::DkimVerifier> verifier_;
+    std::unique_ptr<mailauth::ArcValidator> validator_;
     std::optional<mailauth::SpfFinding> spf_;
     const mailauth::PublicSuffixes* suffixes_;  // none: no DMARC
     mailauth::Authors authors_;

@@ -28,6 +28,8 @@ awaitable<void> Session::begin_checks(Content& content)
     facts.helo = facts_.helo.value_or("");
     facts.mail_from = facts_.sender.value_or("");
     facts.myhostname = core_.options.myhostname;
+    if (spf_ && spf_->first == SpfAsked{.sender = facts.mail_from, .helo = facts.helo, .client_address = facts_.client_address})
+        facts.spf = spf_->second;
     transaction_->checks = std::make_shared<Checks>(core_.options.checks, std::move(facts), core_.outside.names, core_.outside.clock, core_.ceiling,
                                                     *asking_, core_.outside.suffixes);
 }

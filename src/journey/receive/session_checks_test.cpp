@@ -127,6 +127,22 @@ struct CheckingHouse : House {
 
 constexpr std::string_view from = "From: a@b.test\r\n";
 
+/// The first set of a chain, by `sealer`, in front of `head`, whose body is `body`; the key is that of s._domainkey.b.test.
+std::string sealed(const CheckingHouse& house, std::string_view sealer, std::string_view found, const std::string& head, const std::string& body)
+{
+    using mailauth::Canonical;
+    const auto line = [](const std::string& field) { return mailauth::canonical_field(field, Canonical::relaxed) + "\r\n"; };
+    const std::string results = fmt::format("ARC-Authentication-Results: i=1; {}; {}\r\n", sealer, found);
+    mailauth::Signature what;
+    what.fields = {"from"};
+    std::string message = fmt::format("ARC-Message-Signature: i=1; a=ed25519-sha256; c=relaxed/relaxed; d={}; s=s; h=from; bh={}; b=", sealer,
+                                      base64_encode(tls::digest(tls::Digest::sha256, body)));
+    message += base64_encode(house.key.sign(mailauth::octets_to_sign(head, what, message)).value()) + "\r\n";
+    std::string seal = fmt::format("ARC-Seal: i=1; a=ed25519-sha256; cv=none; d={}; s=s; t=1; b=", sealer);
+    seal += base64_encode(house.key.sign(line(results) + line(message) + mailauth::canonical_field(seal, Canonical::relaxed)).value()) + "\r\n";
+    return seal + message + results + head;
+}
+
 }  // namespace
 
 TEST_CASE("checks: what was found stands in front of our own field, and what others said in our name is gone")
@@ -285,6 +301,51 @@ TEST_CASE("checks: DMARC, and what the author's domain asks for is done where th
     later->dns.silent = true;
     CHECK(later->send(good, "192.0.2.7").starts_with("250 "));
     CHECK(has(later->stored(), "\tdmarc=temperror"));
+}
+
+TEST_CASE("checks: ARC seals, and mail that fails DMARC here is believed where somebody trusted says that it had passed")
+{
+    const auto make = [](Settings with) {
+        auto house = std::make_unique<CheckingHouse>(std::move(with));
+        house->dns.zone["_dmarc.b.test"] = "v=DMARC1; p=reject";
+        house->dns.zone["s._domainkey.list.test"] = house->dns.zone["s._domainkey.b.test"];
+        return house;
+    };
+    const auto plain = make({{"mailauth_checks", "arc"}});
+    const std::string head(from), body = "text\r\n", found = "dmarc=pass header.from=b.test";
+    CHECK(plain->send(sealed(*plain, "list.test", found, head, body) + "\r\n" + body).starts_with("250 "));
+    CHECK(plain->stored().starts_with("Authentication-Results: mx.example.test;\r\n\tarc=pass header.oldest-pass=0\r\n"));
+    CHECK(plain->send(sealed(*plain, "list.test", found, head, body) + "\r\nother\r\n").starts_with("250 "));
+    CHECK(has(plain->stored(1), "\tarc=fail reason="));
+    CHECK(plain->send(head + "\r\n" + body).starts_with("250 "));
+    CHECK(has(plain->stored(2), "mx.example.test;\r\n\tarc=none\r\n"));
+
+    const auto trusting = [&](std::string sealers) {
+        return make({{"mailauth_checks", "dmarc"}, {"dmarc_reject", "yes"}, {"mailauth_trusted_sealers", std::move(sealers)}});
+    };
+    const auto message = [&](const CheckingHouse& house, std::string_view says) {
+        return sealed(house, "list.test", says, head, body) + "\r\n" + body;
+    };
+    const auto house = trusting("other.test, list.test");
+    CHECK(house->send(message(*house, found), "192.0.2.7").starts_with("250 "));
+    CHECK(has(house->stored(), "\tarc=pass header.oldest-pass=0;\r\n\tdmarc=fail reason=\"it passed where list.test sealed it\""));
+    CHECK_FALSE(house->queue.stored[0].first.hold());
+    // They say nothing, or of somebody else; the seal is broken; somebody else's seal; no seal.
+    for (const std::string& other : {message(*house, "dmarc=fail header.from=b.test"), message(*house, "dmarc=pass header.from=c.test"),
+                                     message(*house, found) + "more\r\n", head + "\r\n" + body})
+        CHECK(house->send(other, "192.0.2.7").starts_with("550 5.7.1 "));
+    const auto below = trusting(".test"), stranger = trusting("xlist.test, .list.test");
+    CHECK(below->send(message(*below, found), "192.0.2.7").starts_with("250 "));
+    CHECK(stranger->send(message(*stranger, found), "192.0.2.7").starts_with("550 5.7.1 "));
+    CHECK_THROWS_AS(options_of({{"mailauth_trusted_sealers", "lmdb:/etc/sealers"}}), config::BadValue);
+}
+
+TEST_CASE("checks: SPF that a restriction has asked for is not asked for again")
+{
+    CheckingHouse house({{"smtpd_sender_restrictions", "reject_spf_fail"}, {"mailauth_checks", "spf"}});
+    CHECK(house.send(std::string(from) + "\r\ntext\r\n").starts_with("250 "));
+    CHECK(has(house.stored(), "\tspf=pass smtp.mailfrom=a@b.test\r\n"));
+    CHECK(house.dns.asked == std::vector<std::string>{"b.test"});
 }
 
 TEST_CASE("checks: a head that has no end in time proves nothing")

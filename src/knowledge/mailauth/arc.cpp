@@ -150,6 +150,8 @@ ArcValidator::~ArcValidator() = default;
 
 bool ArcValidator::any() const { return !sets_.empty(); }
 
+std::size_t ArcValidator::held() const { return (sets_.empty() ? 1 : 2) * head_.size() + hashes_.size() * piece_of_arc_body; }
+
 /// RFC 8617 5.2, 1 and the shape of 3: each field once for each instance.
 void ArcValidator::collect()
 {

@@ -37,6 +37,8 @@ public:
     bool any() const;
     void add(std::string_view body);
     awaitable<void> ask_for_keys(Ask ask);
+    /// Octets that it holds at most, for who counts them.
+    std::size_t held() const;
     /// Once. `threads` compute.
     awaitable<ArcFinding> finding(Helpers& threads);
 

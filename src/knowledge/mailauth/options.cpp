@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "mailauth/params.hpp"
+#include "smtp/path.hpp"
 
 #include <fmt/format.h>
 
@@ -65,11 +66,20 @@ CheckOptions CheckOptions::from(const config::Snapshot& snapshot, std::string_vi
             options.dkim = true;
         else if (iequals(word, "spf"))
             options.spf = true;
+        else if (iequals(word, "arc"))
+            options.arc = true;
         else if (iequals(word, "dmarc"))
             options.dkim = options.spf = options.dmarc = true;
         else
-            throw config::BadValue(fmt::format("bad configuration: {}: {} is no check: expected dkim, spf or dmarc", mailauth_checks.name, word));
+            throw config::BadValue(
+                fmt::format("bad configuration: {}: {} is no check: expected dkim, spf, dmarc or arc", mailauth_checks.name, word));
     }
+    for (const std::string_view domain : split(snapshot.get(mailauth_trusted_sealers), " \t\r\n,")) {
+        if (!smtp::is_valid_hostname(domain.substr(domain.starts_with('.') ? 1 : 0)))
+            throw config::BadValue(fmt::format("bad configuration: {}: {} is no domain", mailauth_trusted_sealers.name, domain));
+        options.trusted_sealers.emplace_back(domain);
+    }
+    options.arc |= options.dmarc && !options.trusted_sealers.empty();
     options.reject = snapshot.get(dmarc_reject);
     const std::string quarantine = snapshot.get(dmarc_quarantine);
     options.hold = iequals(quarantine, "hold");

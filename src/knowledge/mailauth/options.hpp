@@ -28,13 +28,15 @@ std::optional<Canonical> signed_body(const config::Snapshot& snapshot, std::stri
 
 /// What is checked of received mail.
 struct CheckOptions {
-    bool dkim = false, spf = false, dmarc = false;      // dmarc needs the others, and they are said with it
+    bool dkim = false, spf = false, arc = false;
+    bool dmarc = false;                                 // needs dkim and spf, and they are said with it
     bool reject = false, hold = false;                  // dmarc_reject, dmarc_quarantine
     std::string service_id;
+    std::vector<std::string> trusted_sealers;           // a domain, or .domain for those below it
     std::chrono::milliseconds timeout{10'000};
     std::size_t dkim_limit = 10;
 
-    bool any() const { return dkim || spf; }
+    bool any() const { return dkim || spf || arc; }
     /// `overrides`: receive_override_options.
     static CheckOptions from(const config::Snapshot& snapshot, std::string_view overrides);
 };

@@ -65,10 +65,10 @@ inline constexpr Param<std::string> mailauth_checks{
     .name = "mailauth_checks",
     .initial = "",
     .doc =
-        "What smtpd checks of the mail of strangers: dkim (signatures), spf (may the client send mail of this sender?), dmarc (both, and whether they speak for the author). What was found stands in an "
+        "What smtpd checks of the mail of strangers: dkim (signatures), spf (may the client send mail of this sender?), dmarc (both, and whether they speak for the author), arc (the seals of those who passed it on). What was found stands in an "
         "Authentication-Results field in front of the message, before Milters see it; fields that claim to be of mailauth_service_id and are not go. Empty: "
         "nothing is checked. In a session with smtpd_proxy_filter, and where receive_override_options has no_milters, nothing is checked either.",
-    .source = "RFC 6376, 7208, 7489, 8601",
+    .source = "RFC 6376, 7208, 7489, 8601, 8617",
     .since = "posthorn 0.1",
     .own = true};
 inline constexpr Param<std::string> mailauth_service_id{
@@ -104,6 +104,16 @@ inline constexpr Param<std::int64_t> dkim_verify_limit{.name = "dkim_verify_limi
                                                        .source = "RFC 6376 6.1",
                                                        .since = "posthorn 0.1",
                                                        .own = true};
+inline constexpr Param<std::string> mailauth_trusted_sealers{
+    .name = "mailauth_trusted_sealers",
+    .initial = "",
+    .doc =
+        "Domains (.DOMAIN: those below it) whose word is taken for mail that they changed as they passed it on, mailing lists and forwarders: where DMARC fails, "
+        "the chain of ARC seals holds, and one of these says in it that DMARC had passed, as has everybody behind them, nothing is asked for by the author's "
+        "domain. With dmarc in mailauth_checks, arc is checked then.",
+    .source = "RFC 8617 5.2, 7.2.1, RFC 7489 6.7",
+    .since = "posthorn 0.1",
+    .own = true};
 inline constexpr Param<bool> dmarc_reject{
     .name = "dmarc_reject",
     .initial = "no",
@@ -125,7 +135,7 @@ inline constexpr Param<std::string> dmarc_quarantine{
 inline constexpr ParamInfo params[] = {
     dkim_sign_maps,       dkim_key_maps,           dkim_sign_clients, dkim_canonicalization, dkim_sign_fields,
     dkim_oversign_fields, dkim_signature_lifetime, mailauth_checks,   mailauth_service_id,   mailauth_exempt_clients,
-    mailauth_timeout,     dkim_verify_limit,       dmarc_reject,      dmarc_quarantine,
+    mailauth_timeout,     dkim_verify_limit,       dmarc_reject,      dmarc_quarantine,      mailauth_trusted_sealers,
 };
 
 }  // namespace posthorn::mailauth
