@@ -17,6 +17,13 @@ field = dkim.sign(message, order["selector"].encode(), b"there.test", key, signa
                   canonicalize=tuple(form.encode() for form in order["forms"]), include_headers=[b"from", b"subject", b"to"])
 sys.stdout.buffer.write(field + message)
 """
+SEAL = """
+import dkim, sys
+message = sys.stdin.buffer.read()
+key = open(sys.argv[1], "rb").read()
+fields = dkim.arc_sign(message, b"rsa", b"list.test", key, b"list.test", include_headers=[b"from", b"subject", b"to"])
+sys.stdout.buffer.write(b"".join(fields) + message)
+"""
 PARSE = """
 import authres, email, json, sys
 message = email.message_from_bytes(sys.stdin.buffer.read())
@@ -26,7 +33,7 @@ for value in message.get_all("Authentication-Results", []):
     found.append([field.authserv_id, [[one.method, one.result, one.reason, {f"{p.type}.{p.name}": p.value for p in one.properties}] for one in field.results]])
 print(json.dumps(found))
 """
-HEAD = "From: Ann <ann@there.test>\r\nTo: user@ours.test\r\nSubject: one\r\n\ttwo  three\r\nMessage-ID: <x@there.test>\r\n\r\n"
+HEAD = "Date: Fri, 27 Nov 2026 12:00:00 +0000\r\nFrom: Ann <ann@there.test>\r\nTo: user@ours.test\r\nSubject: one\r\n\ttwo  three\r\nMessage-ID: <x@there.test>\r\n\r\n"
 BODY = "Hello,  \r\n.dot\r\n\r\n text \t here\r\n\r\n\r\n"
 
 
@@ -48,11 +55,12 @@ class MailChecks(Journey):
         public = subprocess.run(["/usr/bin/python3", "-c", "import nacl.signing, sys, base64; "
                                  "print(base64.b64encode(bytes(nacl.signing.SigningKey(bytes(range(32))).verify_key)).decode())"],
                                 check=True, capture_output=True, text=True).stdout.strip()
-        zone = f'ed._domainkey.there.test. TXT "v=DKIM1; k=ed25519; p={public}"\nthere.test. TXT "v=spf1 ip4:127.0.0.1 -all"\n@servfail later._domainkey.there.test\n'
+        zone = f'ed._domainkey.there.test. TXT "v=DKIM1; k=ed25519; p={public}"\nthere.test. TXT "v=spf1 ip4:127.0.0.1 -all"\n_dmarc.there.test. TXT "v=DMARC1; p=reject"\n@servfail later._domainkey.there.test\n'
         for name in ("rsa", "weak"):
             octets = subprocess.run(["openssl", "pkey", "-in", str(self.folder / name), "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
             text = base64.b64encode(octets).decode()
-            zone += f'{name}._domainkey.there.test. TXT "v=DKIM1; p={text[:200]}" "{text[200:]}"\n'
+            for domain in ("there.test", "list.test"):
+                zone += f'{name}._domainkey.{domain}. TXT "v=DKIM1; p={text[:200]}" "{text[200:]}"\n'
         posthorn.set({"dns_servers": self.dns(zone)})
         posthorn.start()
         return sink, posthorn
@@ -62,10 +70,10 @@ class MailChecks(Journey):
         order = {"key": str(self.folder / (key or selector)), "kind": kind, "selector": selector, "forms": forms, "length": length}
         return subprocess.run(["/usr/bin/python3", "-c", SIGN, json.dumps(order)], input=(HEAD + body).encode(), check=True, capture_output=True).stdout
 
-    def results(self, sink, posthorn, content):
+    def results(self, sink, posthorn, content, sender="ann@there.test"):
         """What authres finds in what arrives: [[id, [[method, result, reason, properties]]]]."""
         count = len(sink.messages)
-        posthorn.send(["user@ours.test"], sender="ann@there.test", content=content)
+        posthorn.send(["user@ours.test"], sender=sender, content=content)
         wait_until(lambda: len(sink.messages) > count, "the message arrives")
         self.arrived = sink.messages[count][2]
         return json.loads(subprocess.run(["/usr/bin/python3", "-c", PARSE], input=self.arrived, check=True, capture_output=True).stdout)
@@ -113,6 +121,23 @@ class MailChecks(Journey):
         self.assertEqual([service for service, _ in found], ["mx.ours.test", "mx.other.test"])
         self.assertNotIn(b"bank.test", self.arrived)
         self.assertTrue(self.arrived.endswith(others + (HEAD + BODY).encode()))
+
+    def test_a_policy_is_obeyed_unless_a_trusted_list_has_seen_it_kept(self):
+        sink, posthorn = self.checking({"mailauth_checks": "dmarc", "dmarc_reject": "yes", "mailauth_trusted_sealers": "list.test"})
+        methods = [(method, result) for method, result, _, _ in self.results(sink, posthorn, self.signed())[0][1]]
+        self.assertEqual(methods, [("dkim", "pass"), ("spf", "pass"), ("arc", "none"), ("dmarc", "pass")])
+
+        # A list writes below the text, and says what it had found before.
+        changed = b"Authentication-Results: list.test; dmarc=pass header.from=there.test\r\n" + self.signed() + b"-- the list\r\n"
+        sealed = subprocess.run(["/usr/bin/python3", "-c", SEAL, str(self.folder / "rsa")], input=changed, check=True, capture_output=True).stdout
+        (service, found), *_ = self.results(sink, posthorn, sealed, sender="list@list.test")
+        self.assertEqual([(method, result) for method, result, _, _ in found], [("dkim", "fail"), ("spf", "none"), ("arc", "pass"), ("dmarc", "fail")])
+        self.assertEqual(found[3][2], "it passed where list.test sealed it")
+        for content in (changed, sealed + b"more\r\n"):
+            with self.assertRaises(smtplib.SMTPDataError) as refused:
+                self.results(sink, posthorn, content, sender="list@list.test")
+            self.assertEqual((refused.exception.smtp_code, refused.exception.smtp_error),
+                             (550, b"5.7.1 Error: refused as the DMARC policy of there.test asks"))
 
     def test_our_own_are_not_checked(self):
         sink, posthorn = self.checking({"mailauth_exempt_clients": "permit_mynetworks", "mynetworks": "127.0.0.0/8"})
