@@ -1,9 +1,10 @@
 # posthorn_cost(TEST): ctest begins with the tests that take longest, so that no core idles at the end. Roughly seconds, beside others on two cores that are
-# shared: of compat_* in the release build, of the rest in the asan build. Where ctest has run before, it goes by what it measured itself.
+# shared: of compat_* and journeys in the release build, of the rest in the asan build. Where ctest has run before, it goes by what it measured itself.
 set(POSTHORN_LONG_TESTS
-    spool.fault 500  spool.crash 500  send.shelf 400  send 400  journey.real_peers 400  spool.salvage 200  journey.reload 185  compat_tools 180
-    journey.admin 170  journey.verification 170  journey.tls 140  journey.authentication 130  spool 120  journey.peers 100  compat_postmap 85
-    journey.migrate 84  journey.generations 84  compat_sites 68  compat_postconf 65  journey.kill 63  compat_proxy_filter 58  compat_authentication 48)
+    spool.crash 400  send.shelf 400  send 400  spool.fault 300  spool.salvage 200  spool 100  receive 100
+    compat_tools 240  compat_authentication 170  journey.real_peers 120  compat_postmap 105  compat_sites 82  compat_rewriting 80
+    journey.verification 80  journey.tls 80  compat_restrictions 77  compat_postconf 74  journey.authentication 70  journey.reload 70  compat_proxy_filter 68
+    journey.admin 65  journey.deliver_pipe 60  journey.deliver_mailbox 60  journey.kill 60)
 
 function(posthorn_cost TEST)
   list(FIND POSTHORN_LONG_TESTS ${TEST} at)
