@@ -371,7 +371,7 @@ RULES = [
     dmarc("has the domain's policy for its children", "dmarc", "record.subdomain_policy.value_or(record.policy) : record.policy;", "record.policy : record.policy;"),
     dmarc("samples one too many", "dmarc", "if (random < percent ||", "if (random <= percent ||"),
     dmarc("asks for the mildest", "dmarc", "weight(finding) > weight(worst))", "weight(finding) < weight(worst))"),
-    dmarc("reads one From field of several", "dmarc", "if (++fields > 1)", "if (++fields > 2)"),
+    dmarc("reads one From field of several", "dmarc", 'if (!field->is("from"))', 'if (any || !field->is("from"))'),
     dmarc("passes over a wrong policy for subdomains", "dmarc_record", "if (policy && (!sp || subdomain_policy)) {", "if (policy) {"),
     arc("holds what was changed", "arc", "if (!message_holds(*sets_.back())) {", "if (false) {"),
     arc("asks no seal", "arc", "if (!is_signed(sets_[i - 1]->seal, signed_octets[i - 1]))", "if (false)"),

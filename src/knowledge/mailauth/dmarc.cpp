@@ -165,13 +165,12 @@ int weight(const DmarcFinding& finding)
 Authors authors_of(std::string_view head)
 {
     Authors authors;
-    std::size_t fields = 0;
+    bool any = false;
     message::HeaderWalk walk(head);
     while (const auto field = walk.next()) {
         if (!field->is("from"))
             continue;
-        if (++fields > 1)
-            return {.domains = {}, .problem = "several From fields"};
+        any = true;
         const message::AddressList list = message::parse_address_list(field->body);
         if (list.cut)
             return {.domains = {}, .problem = "too many authors"};
@@ -183,7 +182,7 @@ Authors authors_of(std::string_view head)
                 authors.domains.push_back(std::move(domain));
         }
     }
-    if (fields == 0)
+    if (!any)
         return {.domains = {}, .problem = "no From field"};
     if (authors.domains.size() > most_author_domains)
         return {.domains = {}, .problem = "too many authors"};

@@ -1,8 +1,8 @@
 // mailauth/dmarc.hpp: is the author's domain that of who signed or sent the message, and what does it ask where it is not?       RFC 7489
 // Result   none, pass, fail, temperror, permerror; header.from, and policy.dmarc of a fail (RFC 9091). Who acts on it acts on `asked` alone:
 //          it is none for all but a fail.
-// Authors  of several domains each is checked, and the strictest policy of those that fail is asked for (RFC 7489 6.6.1). Without a From field, with
-//          several, or with more than ten domains or an address that is none: permerror. Without a domain in any address: none.
+// Authors  of several domains, in one From field or several, each is checked, and the strictest policy of those that fail is asked for (RFC 7489 6.6.1).
+//          Without a From field, with more than ten domains or an address that is none: permerror. Without a domain in any address: none.
 // Aligned  a temporary error counts only of an identifier that would be aligned: otherwise who forges could have one by a signature of their own.
 #pragma once
 
