@@ -126,8 +126,8 @@ awaitable<dns::Answer> Checks::ask(std::string name, dns::Type type)
     const std::shared_ptr<Question> question = known->second;
     if (!question->answer && left.count() > 0)
         (void)co_await question->answered.wait_for(left);
-    if (question->answer)
-        co_return *question->answer;
+    if (auto answer = question->answer)
+        co_return *std::move(answer);
     dns::Answer none;
     none.reason = "no answer in time";
     co_return none;

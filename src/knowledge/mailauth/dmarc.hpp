@@ -23,7 +23,7 @@ struct DmarcFinding : Finding {
 /// Whose message it is, by its header: A-labels in lower case, each once.
 struct Authors {
     std::vector<std::string> domains;
-    std::string problem;                                  // why it cannot be said; empty otherwise
+    std::string problem;  // why it cannot be said; empty otherwise
 };
 Authors authors_of(std::string_view head);
 

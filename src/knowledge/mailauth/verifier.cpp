@@ -74,22 +74,23 @@ std::expected<SignatureField, DkimResult> parse_signature(std::string_view body)
     const auto tags = TagList::parse(body);
     if (!tags)
         return no(neutral(tags.error().text()));
-    if (tags->find("v").value_or("") != "1")
+    const auto said = [&tags](std::string_view name) { return tags->find(name).value_or(""); };
+    if (said("v") != "1")
         return no(neutral("unknown version of signature"));
     for (const std::string_view name : {"a", "b", "bh", "d", "h", "s"})
-        if (tags->find(name).value_or("").empty())
+        if (said(name).empty())
             return no(neutral(fmt::format("no {}= in signature", name)));
     SignatureField field;
-    const std::string_view algorithm = *tags->find("a");
+    const std::string_view algorithm = said("a");
     if (iequals(algorithm, "ed25519-sha256"))
         field.kind = tls::SigningKey::Kind::ed25519;
     else if (iequals(algorithm, "rsa-sha1"))
         field.sha1 = true;
     else if (!iequals(algorithm, "rsa-sha256"))
         return no(neutral("unknown algorithm"));
-    const auto domain = domain_name(*tags->find("d"));
+    const auto domain = domain_name(said("d"));
     // A selector alone need not be a host name: people name keys by the month.
-    const auto selector = dns::to_a_labels(*tags->find("s"));
+    const auto selector = dns::to_a_labels(said("s"));
     if (!domain || !selector || !smtp::is_valid_hostname("x." + *selector + ".x"))
         return no(neutral("malformed domain or selector"));
     field.domain = *domain;
@@ -115,12 +116,12 @@ std::expected<SignatureField, DkimResult> parse_signature(std::string_view body)
         if (!made || (field.expires && *field.expires <= *made))
             return no(neutral("malformed t= in signature"));
     }
-    const auto octets = base64_decode(without_space(*tags->find("b"))), hash = base64_decode(without_space(*tags->find("bh")));
+    const auto octets = base64_decode(without_space(said("b"))), hash = base64_decode(without_space(said("bh")));
     if (!octets || !hash)
         return no(neutral("malformed b= or bh= in signature"));
     field.octets = *octets;
     field.body_hash = *hash;
-    for (const std::string_view name : colon_words(*tags->find("h")))
+    for (const std::string_view name : colon_words(said("h")))
         field.fields.push_back(to_lower(name));
     if (std::ranges::find(field.fields, "from") == field.fields.end())
         return no(permerror("From field not signed"));
@@ -265,6 +266,8 @@ void DkimVerifier::judge(One& one, std::string_view body_hash, const BodyHash& h
     const auto failed = [&one](std::string reason) {
         one.verdict = one.key->testing ? neutral("key in test: " + reason) : DkimResult{"fail", std::move(reason)};
     };
+    if (!one.key)
+        return;
     const auto key = tls::VerifyingKey::parse(field.kind, one.key->octets);
     if (!key) {
         one.verdict = permerror("malformed key");
@@ -286,7 +289,8 @@ void DkimVerifier::judge(One& one, std::string_view body_hash, const BodyHash& h
     const std::string others = signs_signatures ? std::string(head_).erase(one.offset, one.whole.size()) : std::string();
     if (!key->verify(octets_to_sign(signs_signatures ? others : head_, what, without_signature(one.whole)), field.octets))
         return failed("signature did not verify");
-    one.verdict = DkimResult{"pass", hash.cut() ? fmt::format("only {} octets of the body are signed", *field.body_length) : std::string()};
+    one.verdict =
+        DkimResult{"pass", hash.cut() ? fmt::format("only {} octets of the body are signed", field.body_length.value_or(0)) : std::string()};
 }
 
 awaitable<std::vector<Finding>> DkimVerifier::findings(Helpers& threads)
