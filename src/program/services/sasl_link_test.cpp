@@ -172,13 +172,13 @@ TEST_CASE("sasl: the desk holds to its bounds, and a line of smtpd is asked abou
     const std::vector<config::Snapshot> lines{smtpd_line(folder.path, "mx.here.test"), smtpd_line(folder.path, "other.test")};
     process::Start start;
     start.set_queue_directory(folder.path + "/queue");
+    asio::io_context loop;                                // outlives the threads of the desk (on_thread)
     auto opened = SaslDesk::open(lines, start, {.threads = 1, .waiting = 1, .talks = 3});
     if (!opened) {
         MESSAGE("left out: ", opened.error().text());
         return;
     }
     const Fd saslauthd = net::listen(net::Endpoint::unix(folder.path + "/mux")).value();
-    asio::io_context loop;
     Desk desk(**opened, loop);
     const sasl::asked::Place here = sasl_place(lines[0], false);
     CHECK(desk.trouble(Desk::plain(1, sasl_place(smtpd_line(folder.path, "third.test"), false), false)) ==
