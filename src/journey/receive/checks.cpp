@@ -51,7 +51,8 @@ void Checks::settle_head(bool last)
     settled_ = true;
     deadline_ = clock_.steady() + options_.timeout;
     const message::HeaderWalk walk = message::walk_to_end(head_);
-    if (trouble_.empty() && !last && walk.end() == message::HeaderEnd::content_end)
+    const bool too_long = trouble_.empty() && !last && walk.end() == message::HeaderEnd::content_end;
+    if (too_long)
         trouble_ = "header is too long";
     const std::string header = head_.substr(0, walk.header_size());
     const auto now = std::chrono::floor<std::chrono::seconds>(clock_.wall());
@@ -69,8 +70,8 @@ void Checks::settle_head(bool last)
         verifier_->add(body);
     if (validator_)
         validator_->add(body);
-    // Nobody's policy is asked for by what could not be looked at.
-    if (suffixes_ != nullptr && trouble_.empty())
+    // What we had no room for asks for nobody's policy; whose header is too long is no way around one.
+    if (suffixes_ != nullptr && (trouble_.empty() || too_long))
         authors_ = mailauth::authors_of(header);
     else
         authors_.problem = trouble_;
@@ -169,8 +170,10 @@ awaitable<Checks::Verdict> Checks::conclude(Helpers& threads)
         for (const mailauth::Property& property : dmarc.properties)
             if (property.name == "from")
                 verdict.author = property.value;
+        // A sealer speaks for one author: of several the others would go along unseen.
         const auto trusted = [this](const std::string& sealer) { return is_trusted(sealer); };
-        if (const std::string sealer = dmarc.result == "fail" ? mailauth::trusted_sealer(arc, verdict.author, trusted) : ""; !sealer.empty()) {
+        const bool may_be_sealed = dmarc.result == "fail" && authors_.domains.size() == 1;
+        if (const std::string sealer = may_be_sealed ? mailauth::trusted_sealer(arc, verdict.author, trusted) : ""; !sealer.empty()) {
             verdict.asked = mailauth::DmarcPolicy::none;
             dmarc.reason = "it passed where " + sealer + " sealed it";
         }

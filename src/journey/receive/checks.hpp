@@ -2,7 +2,8 @@
 // Order    add() with the message as it is received, before anything of ours changes it; the DNS is asked when the head is whole; conclude() at the end.
 // DNS      each question is asked once for a message. DMARC's, which are decided by what the others find, are asked ahead.
 // Time     what is not answered within options.timeout from then is temperror; conclude() waits no longer than that.
-// Memory   the head, up to Content::head_limit, is counted against the ceiling; a message that there is no room for, or whose head is longer, proves nothing.
+// Memory   the head, up to Content::head_limit, is counted against the ceiling; a message whose head is longer, or that there is no room for, proves nothing
+//          by signatures; of the latter nobody's policy is asked for.
 // Ownership  shared: questions that are under way hold it, in `asking`, which outlives them.
 #pragma once
 

@@ -334,6 +334,9 @@ TEST_CASE("checks: ARC seals, and mail that fails DMARC here is believed where s
     for (const std::string& other : {message(*house, "dmarc=fail header.from=b.test"), message(*house, "dmarc=pass header.from=c.test"),
                                      message(*house, found) + "more\r\n", head + "\r\n" + body})
         CHECK(house->send(other, "192.0.2.7").starts_with("550 5.7.1 "));
+    // A sealer's word is for one author.
+    house->dns.zone["_dmarc.c.test"] = "v=DMARC1; p=none";
+    CHECK(house->send("From: x@c.test\r\n" + message(*house, found), "192.0.2.7").starts_with("550 5.7.1 "));
     const auto below = trusting(".test"), stranger = trusting("xlist.test, .list.test");
     CHECK(below->send(message(*below, found), "192.0.2.7").starts_with("250 "));
     CHECK(stranger->send(message(*stranger, found), "192.0.2.7").starts_with("550 5.7.1 "));
@@ -356,6 +359,11 @@ TEST_CASE("checks: a head that has no end in time proves nothing")
         message += "X-Filler: " + std::string(500, 'x') + "\r\n";
     CHECK(house.send(message + "\r\ntext\r\n").starts_with("250 "));
     CHECK(has(house.stored().substr(0, 200), "\tdkim=permerror reason=\"header is too long\";"));
+    // And is no way around what the author's domain asks for.
+    CheckingHouse strict({{"mailauth_checks", "dmarc"}, {"dmarc_reject", "yes"}});
+    strict.dns.zone["_dmarc.b.test"] = "v=DMARC1; p=reject";
+    CHECK(strict.send(message + "\r\ntext\r\n", "192.0.2.7").starts_with("550 5.7.1 "));
+    CHECK(strict.send(message + "\r\ntext\r\n").starts_with("250 "));
 }
 
 TEST_CASE("checks: words of main.cf, and one that means nothing is named")
