@@ -18,8 +18,7 @@ namespace posthorn::mailauth {
 
 namespace {
 
-constexpr std::size_t most_sets = 50, most_body_hashes = 4, most_keys_at_once = 10, piece_of_arc_body = 32 * 1024;
-constexpr int least_arc_rsa_bits = 1024, most_arc_rsa_bits = 8192;        // as for DKIM
+constexpr std::size_t most_sets = 50, most_body_hashes = 4, most_keys_at_once = 10;
 constexpr std::array<std::string_view, 3> arc_fields{"ARC-Authentication-Results", "ARC-Message-Signature", "ARC-Seal"};
 enum ArcPart : std::uint8_t { of_results, of_message, of_seal };
 
@@ -104,14 +103,6 @@ bool says_dmarc_pass(std::string_view text, std::string_view author)
 
 }  // namespace
 
-struct ArcValidator::Hash {
-    Hash(Canonical h, std::optional<std::uint64_t> m) : how(h), most(m), hash(h, m) {}
-    Canonical how;
-    std::optional<std::uint64_t> most;
-    BodyHash hash;
-    std::string value;
-};
-
 struct ArcValidator::Key {
     std::string name;
     std::optional<DkimKey> key;
@@ -128,7 +119,7 @@ struct ArcValidator::Set {
     std::array<std::string, 3> body;
     std::string cv;
     Signed message, seal;
-    Hash* hash = nullptr;
+    const BodyHashes::One* hash = nullptr;
 };
 
 ArcValidator::ArcValidator(std::string head, std::chrono::sys_seconds now) : head_(std::move(head)), now_(now)
@@ -150,7 +141,7 @@ ArcValidator::~ArcValidator() = default;
 
 bool ArcValidator::any() const { return !sets_.empty(); }
 
-std::size_t ArcValidator::held() const { return (sets_.empty() ? 1 : 2) * head_.size() + hashes_.size() * piece_of_arc_body; }
+std::size_t ArcValidator::held() const { return (sets_.empty() ? 1 : 2) * head_.size() + hashes_.held(); }
 
 /// RFC 8617 5.2, 1 and the shape of 3: each field once for each instance.
 void ArcValidator::collect()
@@ -220,10 +211,7 @@ void ArcValidator::want_hashes()
 {
     for (const auto& set : sets_ | std::views::reverse) {
         const SignatureField& field = set->message.field;
-        auto known = std::ranges::find_if(hashes_, [&](const auto& hash) { return hash->how == field.body && hash->most == field.body_length; });
-        if (known == hashes_.end() && hashes_.size() < most_body_hashes)
-            known = hashes_.insert(known, std::make_unique<Hash>(field.body, field.body_length));
-        set->hash = known == hashes_.end() ? nullptr : known->get();
+        set->hash = hashes_.want(field.body, field.body_length, most_body_hashes);
         for (Signed* const part : {&set->message, &set->seal}) {
             std::string name = fmt::format("{}._domainkey.{}", part->field.selector, part->field.domain);
             auto key = std::ranges::find_if(keys_, [&](const auto& one) { return one->name == name; });
@@ -236,12 +224,7 @@ void ArcValidator::want_hashes()
     }
 }
 
-void ArcValidator::add(std::string_view body)
-{
-    for (; !body.empty(); body.remove_prefix(std::min(body.size(), piece_of_arc_body)))
-        for (const auto& hash : hashes_)
-            hash->hash.add(body.substr(0, piece_of_arc_body));
-}
+void ArcValidator::add(std::string_view body) { hashes_.add(body); }
 
 awaitable<void> ArcValidator::ask_for_keys(Ask ask)
 {
@@ -307,7 +290,7 @@ void ArcValidator::judge()
         if (!record)
             continue;
         auto parsed = tls::VerifyingKey::parse(record->kind, record->octets);
-        if (parsed && (record->kind != tls::SigningKey::Kind::rsa || (parsed->bits() >= least_arc_rsa_bits && parsed->bits() <= most_arc_rsa_bits)))
+        if (parsed && record->is_fit(parsed->bits()))
             key->parsed = *std::move(parsed);
     }
     found_.result = "fail";
@@ -332,8 +315,7 @@ awaitable<ArcFinding> ArcValidator::finding(Helpers& threads)
 {
     if (sets_.empty())
         co_return std::move(found_);
-    for (const auto& hash : hashes_)
-        hash->value = hash->hash.finish();
+    hashes_.finish();
     co_await on_thread(threads, [this] { judge(); });
     co_return std::move(found_);
 }

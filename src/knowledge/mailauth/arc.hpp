@@ -45,7 +45,6 @@ public:
 private:
     struct Signed;
     struct Set;
-    struct Hash;
     struct Key;
 
     void collect();
@@ -60,7 +59,7 @@ private:
     std::string head_;
     std::chrono::sys_seconds now_;
     std::vector<std::unique_ptr<Set>> sets_;  // by instance, from 1
-    std::vector<std::unique_ptr<Hash>> hashes_;
+    BodyHashes hashes_;
     std::vector<std::unique_ptr<Key>> keys_;  // each once
     ArcFinding found_;
 };

@@ -9,6 +9,8 @@ namespace posthorn::mailauth {
 
 namespace {
 
+constexpr int least_rsa_bits = 1024, most_rsa_bits = 8192;
+
 bool lists(std::string_view value, std::string_view word)
 {
     return std::ranges::any_of(colon_words(value), [&](std::string_view one) { return iequals(one, word); });
@@ -45,5 +47,7 @@ Result<DkimKey> DkimKey::parse(std::string_view record)
     key.same_domain = lists(flags, "s");
     return key;
 }
+
+bool DkimKey::is_fit(int bits) const { return kind != tls::SigningKey::Kind::rsa || (bits >= least_rsa_bits && bits <= most_rsa_bits); }
 
 }  // namespace posthorn::mailauth

@@ -19,6 +19,8 @@ struct DkimKey {
     bool same_domain = false;           // t=s: i= is of d= itself, not of a domain below it
 
     static Result<DkimKey> parse(std::string_view record);
+    /// Is a key of this kind as long as it has to be (RFC 8301 3.2), and no longer than is worth the time?
+    bool is_fit(int bits) const;
 };
 
 }  // namespace posthorn::mailauth

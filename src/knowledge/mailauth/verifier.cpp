@@ -18,9 +18,6 @@ namespace posthorn::mailauth {
 namespace {
 
 constexpr std::size_t most_fields = 200;              // DKIM-Signature fields that are read at all
-constexpr std::size_t piece_of_body = 32 * 1024;
-constexpr int least_rsa_bits = 1024;                  // RFC 8301 3.2
-constexpr int most_rsa_bits = 8192;                   // longer ones cost more time than they are worth
 
 DkimResult neutral(std::string reason) { return {"neutral", std::move(reason)}; }
 DkimResult permerror(std::string reason) { return {"permerror", std::move(reason)}; }
@@ -135,21 +132,13 @@ std::expected<SignatureField, DkimResult> parse_signature(std::string_view body)
     return field;
 }
 
-struct DkimVerifier::Hash {
-    Hash(Canonical h, std::optional<std::uint64_t> m) : how(h), most(m), hash(h, m) {}
-    Canonical how;
-    std::optional<std::uint64_t> most;
-    BodyHash hash;
-    std::string value;
-};
-
 struct DkimVerifier::One {
     std::string whole;                              // the field
     std::size_t offset = 0;                         // in the head
     SignatureField field;
     std::optional<DkimResult> verdict;             // none yet: it depends on key and message
     std::optional<DkimKey> key;
-    Hash* hash = nullptr;
+    const BodyHashes::One* hash = nullptr;
 };
 
 DkimVerifier::DkimVerifier(std::string head, Options options, std::chrono::sys_seconds now) : head_(std::move(head)), now_(now)
@@ -192,11 +181,7 @@ DkimVerifier::DkimVerifier(std::string head, Options options, std::chrono::sys_s
             one->verdict = DkimResult{"policy", "signature expired"};
         if (one->verdict)
             continue;
-        const auto same = [&](const auto& known) { return known->how == field.body && known->most == field.body_length; };
-        auto known = std::ranges::find_if(hashes_, same);
-        if (known == hashes_.end())
-            known = hashes_.insert(known, std::make_unique<Hash>(field.body, field.body_length));
-        one->hash = known->get();
+        one->hash = hashes_.want(field.body, field.body_length);
     }
     signatures_ = std::move(all);
 }
@@ -205,18 +190,13 @@ DkimVerifier::~DkimVerifier() = default;
 
 std::size_t DkimVerifier::held() const
 {
-    std::size_t held = head_.size() + hashes_.size() * piece_of_body;
+    std::size_t held = head_.size() + hashes_.held();
     for (const auto& one : signatures_)
         held += 4 * one->whole.size();
     return held;
 }
 
-void DkimVerifier::add(std::string_view body)
-{
-    for (; !body.empty(); body.remove_prefix(std::min(body.size(), piece_of_body)))
-        for (const auto& hash : hashes_)
-            hash->hash.add(body.substr(0, piece_of_body));
-}
+void DkimVerifier::add(std::string_view body) { hashes_.add(body); }
 
 awaitable<void> DkimVerifier::ask_for_keys(Ask ask)
 {
@@ -260,26 +240,27 @@ awaitable<void> DkimVerifier::ask_for_key(const Ask& ask, One& one)
 }
 
 /// On a thread of its own: all but RSA is little, but a head may be long.
-void DkimVerifier::judge(One& one, std::string_view body_hash, const BodyHash& hash) const
+void DkimVerifier::judge(One& one) const
 {
     const SignatureField& field = one.field;
     const auto failed = [&one](std::string reason) {
         one.verdict = one.key->testing ? neutral("key in test: " + reason) : DkimResult{"fail", std::move(reason)};
     };
-    if (!one.key)
+    if (!one.key || one.hash == nullptr)
         return;
+    const BodyHash& hash = one.hash->hash;
     const auto key = tls::VerifyingKey::parse(field.kind, one.key->octets);
     if (!key) {
         one.verdict = permerror("malformed key");
         return;
     }
-    if (field.kind == tls::SigningKey::Kind::rsa && (key->bits() < least_rsa_bits || key->bits() > most_rsa_bits)) {
+    if (!one.key->is_fit(key->bits())) {
         one.verdict = DkimResult{"policy", fmt::format("key of {} bits", key->bits())};
         return;
     }
     if (field.body_length && hash.left() > 0)
         return failed("body is shorter than it was signed");
-    if (body_hash != field.body_hash)
+    if (one.hash->value != field.body_hash)
         return failed("body hash did not verify");
     Signature what;
     what.header = field.header;
@@ -295,14 +276,13 @@ void DkimVerifier::judge(One& one, std::string_view body_hash, const BodyHash& h
 
 awaitable<std::vector<Finding>> DkimVerifier::findings(Helpers& threads)
 {
-    for (const auto& hash : hashes_)
-        hash->value = hash->hash.finish();
+    hashes_.finish();
     const auto open = [](const auto& one) { return !one->verdict && one->key; };
     if (std::ranges::any_of(signatures_, open))
         co_await on_thread(threads, [this, &open] {
             for (const auto& one : signatures_)
                 if (open(one))
-                    judge(*one, one->hash->value, one->hash->hash);
+                    judge(*one);
         });
     std::vector<Finding> findings;
     for (const auto& one : signatures_) {

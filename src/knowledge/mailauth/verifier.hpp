@@ -11,6 +11,7 @@
 // Trust    none. Memory: the head, and for each signature its field and a piece of body.
 #pragma once
 
+#include "mailauth/body_hashes.hpp"
 #include "mailauth/finding.hpp"
 #include "mailauth/signature.hpp"
 
@@ -67,14 +68,13 @@ public:
 
 private:
     struct One;
-    struct Hash;
     awaitable<void> ask_for_key(const Ask& ask, One& one);
-    void judge(One& one, std::string_view body_hash, const BodyHash& hash) const;
+    void judge(One& one) const;
 
     std::string head_;
     std::chrono::sys_seconds now_;
     std::vector<std::unique_ptr<One>> signatures_;
-    std::vector<std::unique_ptr<Hash>> hashes_;     // each form and length once
+    BodyHashes hashes_;
 };
 
 }  // namespace posthorn::mailauth
