@@ -2,6 +2,7 @@
 
 #include "async/at_once.hpp"
 #include "base/strings.hpp"
+#include "mailauth/arc_sets.hpp"
 #include "mailauth/dkim_key.hpp"
 #include "mailauth/tags.hpp"
 #include "message/header.hpp"
@@ -9,7 +10,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <ranges>
 #include <utility>
@@ -18,28 +18,7 @@ namespace posthorn::mailauth {
 
 namespace {
 
-constexpr std::size_t most_sets = 50, most_body_hashes = 4, most_keys_at_once = 10;
-constexpr std::array<std::string_view, 3> arc_fields{"ARC-Authentication-Results", "ARC-Message-Signature", "ARC-Seal"};
-enum ArcPart : std::uint8_t { of_results, of_message, of_seal };
-
-std::optional<std::size_t> instance_in(std::string_view value)
-{
-    const auto number = parse_number(trim(value));
-    return number && *number >= 1 ? std::optional(static_cast<std::size_t>(std::min<std::uint64_t>(*number, most_sets + 1))) : std::nullopt;
-}
-
-/// "i=2" in front of the first ";" of ARC-Authentication-Results; in a list of tags in the others.
-std::optional<std::size_t> instance_of(std::size_t part, std::string_view body)
-{
-    if (part == of_results) {
-        const std::string_view first = body.substr(0, body.find(';'));
-        const std::size_t equals = first.find('=');
-        return equals != first.npos && trim(first.substr(0, equals)) == "i" ? instance_in(first.substr(equals + 1)) : std::nullopt;
-    }
-    const auto tags = TagList::parse(body);
-    const auto written = tags ? tags->find("i") : std::nullopt;
-    return written ? instance_in(*written) : std::nullopt;
-}
+constexpr std::size_t most_body_hashes = 4, most_keys_at_once = 10;
 
 /// The words of a DKIM-Signature that says the same: i= and v= mean something else there, and a seal signs neither body nor fields of its choice.
 std::string as_dkim_signature(const TagList& tags, bool the_seal)
@@ -114,10 +93,8 @@ struct ArcValidator::Signed {
     Key* key = nullptr;
 };
 
-struct ArcValidator::Set {
-    std::array<std::string, 3> whole;                     // the fields, as they stand; empty: it is not there
-    std::array<std::string, 3> body;
-    std::string cv;
+struct ArcValidator::Set : ArcFields {
+    explicit Set(const ArcFields& fields) : ArcFields(fields) {}  // views into the head
     Signed message, seal;
     const BodyHashes::One* hash = nullptr;
 };
@@ -126,13 +103,15 @@ ArcValidator::ArcValidator(std::string head, std::chrono::sys_seconds now) : hea
 {
     found_.method = "arc";
     found_.result = "none";
-    collect();
-    if (found_.result == "none" && !sets_.empty()) {
-        found_.reason = parse_sets();
-        found_.result = found_.reason.empty() ? "none" : "fail";
-    }
-    if (found_.result == "fail")
+    found_.digest = arc_digest(head_);
+    const ArcSets chain(head_);
+    for (const ArcFields& fields : chain.sets)
+        sets_.push_back(std::make_unique<Set>(fields));
+    found_.reason = chain.problem.empty() ? parse_sets() : chain.problem;
+    if (!found_.reason.empty()) {
+        found_.result = "fail";
         sets_.clear();
+    }
     if (!sets_.empty())
         want_hashes();
 }
@@ -142,34 +121,6 @@ ArcValidator::~ArcValidator() = default;
 bool ArcValidator::any() const { return !sets_.empty(); }
 
 std::size_t ArcValidator::held() const { return (sets_.empty() ? 1 : 2) * head_.size() + hashes_.held(); }
-
-/// RFC 8617 5.2, 1 and the shape of 3: each field once for each instance.
-void ArcValidator::collect()
-{
-    const auto failed = [this](std::string why) {
-        found_.result = "fail";
-        found_.reason = std::move(why);
-    };
-    message::HeaderWalk walk(head_);
-    while (const auto field = walk.next()) {
-        const auto* const name = std::ranges::find_if(arc_fields, [&](std::string_view one) { return field->is(one); });
-        if (name == arc_fields.end())
-            continue;
-        const auto part = static_cast<std::size_t>(name - arc_fields.begin());
-        const auto instance = instance_of(part, field->body);
-        if (!instance)
-            return failed(fmt::format("malformed {}", *name));
-        if (*instance > most_sets)
-            return failed("too many sets");
-        while (sets_.size() < *instance)
-            sets_.push_back(std::make_unique<Set>());
-        Set& set = *sets_[*instance - 1];
-        if (!set.whole[part].empty())
-            return failed(fmt::format("several {} with i={}", *name, *instance));
-        set.whole[part] = field->whole;
-        set.body[part] = field->body;
-    }
-}
 
 /// RFC 8617 5.2, 2 and 3. What is wrong; empty: nothing.
 std::string ArcValidator::parse_sets()
@@ -199,9 +150,7 @@ std::string ArcValidator::parse_sets()
             (the_seal ? set.seal : set.message).field = *std::move(parsed);
         }
         // RFC 8617 4.1.2
-        if (std::ranges::any_of(set.message.field.fields, [](const std::string& name) {
-                return std::ranges::any_of(arc_fields, [&](std::string_view one) { return iequals(one, name); });
-            }))
+        if (std::ranges::any_of(set.message.field.fields, is_arc_field))
             return fmt::format("{} i={} signs fields of the chain", arc_fields[of_message], i);
     }
     return {};
@@ -271,10 +220,9 @@ std::string ArcValidator::seal_problem() const
     std::vector<std::string> signed_octets;               // by each seal
     std::string before;
     for (const auto& set : sets_) {
-        for (const std::size_t part : {of_results, of_message})
-            before += canonical_field(set->whole[part], Canonical::relaxed) + "\r\n";
-        signed_octets.push_back(before + canonical_field(without_signature(set->whole[of_seal]), Canonical::relaxed));
-        before += canonical_field(set->whole[of_seal], Canonical::relaxed) + "\r\n";
+        const auto octets = [&set](std::string_view seal) { return arc_octets(set->whole[of_results], set->whole[of_message], seal); };
+        signed_octets.push_back(before + octets(without_signature(set->whole[of_seal])));
+        before += octets(set->whole[of_seal]) + "\r\n";
     }
     for (std::size_t i = sets_.size(); i > 0; --i)
         if (!is_signed(sets_[i - 1]->seal, signed_octets[i - 1]))
@@ -306,8 +254,8 @@ void ArcValidator::judge()
     found_.result = "pass";
     found_.properties.push_back({.type = "header", .name = "oldest-pass", .value = std::to_string(oldest == 1 ? 0 : oldest)});
     for (const auto& set : sets_ | std::views::reverse) {
-        const std::string& text = set->body[of_results];
-        found_.chain.push_back({.domain = set->seal.field.domain, .results = message::unfold(std::string_view(text).substr(text.find(';') + 1))});
+        const std::string_view text = set->body[of_results];
+        found_.chain.push_back({.domain = set->seal.field.domain, .results = message::unfold(text.substr(text.find(';') + 1))});
     }
 }
 

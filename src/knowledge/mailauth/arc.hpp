@@ -4,7 +4,7 @@
 //          pass: which set's signature of the message still holds, and all behind it; 0: all do.
 // Limits   fifty sets; a chain whose shape is wrong asks for no key. Bodies are hashed in four forms at most: an older set that has a fifth
 //          is not looked at for oldest-pass, which is all that older signatures of the message decide.
-// Trust    none. Memory: the head, and the fields of the chain again.
+// Trust    none. Memory: the head, and what its signatures say again.
 #pragma once
 
 #include "mailauth/finding.hpp"
@@ -25,6 +25,7 @@ struct ArcFinding : Finding {
         std::string domain, results;
     };
     std::vector<Sealed> chain;
+    std::string digest;  // arc_digest() of the head: a seal that says what was found here goes on top of this chain and no other
 };
 
 class ArcValidator {
@@ -47,7 +48,6 @@ private:
     struct Set;
     struct Key;
 
-    void collect();
     std::string parse_sets();
     void want_hashes();
     static awaitable<void> ask_for_key(const Ask& ask, Key& wanted);

@@ -40,6 +40,16 @@ bool leaves_out_milters(std::string_view overrides)
 
 }  // namespace
 
+/// Labels of letters, digits, - and _; of digits alone, too: people name keys by the month.                       RFC 6376 3.1
+bool is_selector(std::string_view word)
+{
+    const auto labels = split_exact(word, '.');
+    return std::ranges::all_of(labels, [](std::string_view label) {
+        return !label.empty() && label.size() <= 63 &&
+               std::ranges::all_of(label, [](char c) { return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' || c == '_'; });
+    });
+}
+
 Options Options::from(const config::Snapshot& snapshot)
 {
     Options options;
@@ -55,6 +65,14 @@ Options Options::from(const config::Snapshot& snapshot)
         options.fields.insert(options.fields.begin(), "from");
     options.oversigned = field_names(snapshot, dkim_oversign_fields);
     options.valid_for = snapshot.get(dkim_signature_lifetime);
+    if (options.seal_selector = snapshot.get(arc_sign_selector); !options.seal_selector.empty()) {
+        options.seal_domain = to_lower(snapshot.get(arc_sign_domain));
+        if (!is_selector(options.seal_selector))
+            throw config::BadValue(
+                fmt::format("bad configuration: {} = {}: expected the selector of a key", arc_sign_selector.name, options.seal_selector));
+        if (!smtp::is_valid_hostname(options.seal_domain))
+            throw config::BadValue(fmt::format("bad configuration: {} = {}: expected a domain", arc_sign_domain.name, options.seal_domain));
+    }
     return options;
 }
 
@@ -80,6 +98,10 @@ CheckOptions CheckOptions::from(const config::Snapshot& snapshot, std::string_vi
         options.trusted_sealers.emplace_back(domain);
     }
     options.arc |= options.dmarc && !options.trusted_sealers.empty();
+    if (const Options signing = Options::from(snapshot); !signing.seal_selector.empty() && options.any()) {
+        options.arc = true;
+        options.sealed_body = signing.body;
+    }
     options.reject = snapshot.get(dmarc_reject);
     const std::string quarantine = snapshot.get(dmarc_quarantine);
     options.hold = iequals(quarantine, "hold");

@@ -61,6 +61,23 @@ inline constexpr Param<std::chrono::seconds> dkim_signature_lifetime{.name = "dk
                                                                      .since = "posthorn 0.1",
                                                                      .own = true};
 
+inline constexpr Param<std::string> arc_sign_selector{
+    .name = "arc_sign_selector",
+    .initial = "",
+    .doc =
+        "The selector of the key that seals what strangers send, after mailauth_checks has looked at it: whoever gets it from here, by an alias or a list, can see what it "
+        "had proved. arc is checked then as well. The key is SELECTOR._domainkey.DOMAIN of dkim_key_maps. Clients whose mail is signed (dkim_sign_clients, where "
+        "dkim_sign_maps is not empty) are no strangers. Empty: nothing is sealed.",
+    .source = "RFC 8617 5.1",
+    .since = "posthorn 0.1",
+    .own = true};
+inline constexpr Param<std::string> arc_sign_domain{.name = "arc_sign_domain",
+                                                    .initial = "$mydomain",
+                                                    .doc = "The domain in whose name mail is sealed: d= of ARC-Seal and ARC-Message-Signature.",
+                                                    .source = "RFC 8617 4.1",
+                                                    .since = "posthorn 0.1",
+                                                    .own = true};
+
 inline constexpr Param<std::string> mailauth_checks{
     .name = "mailauth_checks",
     .initial = "",
@@ -136,6 +153,7 @@ inline constexpr ParamInfo params[] = {
     dkim_sign_maps,       dkim_key_maps,           dkim_sign_clients, dkim_canonicalization, dkim_sign_fields,
     dkim_oversign_fields, dkim_signature_lifetime, mailauth_checks,   mailauth_service_id,   mailauth_exempt_clients,
     mailauth_timeout,     dkim_verify_limit,       dmarc_reject,      dmarc_quarantine,      mailauth_trusted_sealers,
+    arc_sign_selector,    arc_sign_domain,
 };
 
 }  // namespace posthorn::mailauth

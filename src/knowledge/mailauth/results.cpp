@@ -165,11 +165,11 @@ std::string comparable(std::string_view id)
 
 }  // namespace
 
-std::string results_field(std::string_view service_id, const std::vector<Finding>& findings, bool utf8)
+std::string results_text(std::string_view service_id, const std::vector<Finding>& findings, bool utf8)
 {
-    std::string text = "Authentication-Results: " + value(service_id, utf8) + ";";
+    std::string text = value(service_id, utf8) + ";";
     if (findings.empty())
-        return text + " none\r\n";
+        return text + " none";
     for (std::size_t i = 0; i < findings.size(); ++i) {
         std::size_t line = 0;
         for (const std::string& word : words_of(findings[i], utf8)) {
@@ -181,7 +181,12 @@ std::string results_field(std::string_view service_id, const std::vector<Finding
         if (i + 1 < findings.size())
             text += ';';
     }
-    return text + "\r\n";
+    return text;
+}
+
+std::string results_field(std::string_view service_id, const std::vector<Finding>& findings, bool utf8)
+{
+    return "Authentication-Results: " + results_text(service_id, findings, utf8) + "\r\n";
 }
 
 std::string results_for_log(const std::vector<Finding>& findings)

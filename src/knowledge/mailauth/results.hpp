@@ -12,7 +12,9 @@
 
 namespace posthorn::mailauth {
 
-/// Empty `findings`: "none", nothing was checked.
+/// The body of the field, which an ARC-Authentication-Results field has behind its instance. Empty `findings`: "none", nothing was checked.
+std::string results_text(std::string_view service_id, const std::vector<Finding>& findings, bool utf8);
+
 std::string results_field(std::string_view service_id, const std::vector<Finding>& findings, bool utf8);
 
 /// The same in one line for the log: "dkim=pass header.d=example.com spf=none".

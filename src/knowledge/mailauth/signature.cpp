@@ -43,6 +43,11 @@ std::vector<std::string> pieces(std::string_view text)
 
 constexpr std::string_view name_of(Canonical how) { return how == Canonical::relaxed ? "relaxed" : "simple"; }
 
+std::string algorithm_of(const Signature& signature)
+{
+    return fmt::format("a={}-sha256", signature.algorithm == tls::SigningKey::Kind::rsa ? "rsa" : "ed25519");
+}
+
 }  // namespace
 
 std::vector<std::string> fields_to_sign(std::string_view head, const std::vector<std::string>& wanted, const std::vector<std::string>& more)
@@ -65,8 +70,8 @@ std::string unsigned_field(const Signature& signature)
 {
     const auto seconds = signature.made_at.time_since_epoch().count();
     std::vector<std::string> tags{
-        "v=1",
-        fmt::format("a={}-sha256", signature.algorithm == tls::SigningKey::Kind::rsa ? "rsa" : "ed25519"),
+        signature.instance == 0 ? "v=1" : fmt::format("i={}", signature.instance),
+        algorithm_of(signature),
         fmt::format("c={}/{}", name_of(signature.header), name_of(signature.body)),
         "d=" + signature.domain,
         "s=" + signature.selector,
@@ -74,12 +79,27 @@ std::string unsigned_field(const Signature& signature)
     };
     if (signature.valid_for.count() > 0)
         tags.push_back(fmt::format("x={}", seconds + signature.valid_for.count()));
-    std::string text = "DKIM-Signature: ";
+    std::string text = signature.instance == 0 ? "DKIM-Signature: " : "ARC-Message-Signature: ";
     fold(text, tags, "; ");
     text += ";\r\n\th=";
     fold(text, signature.fields, ":");
     text += ";\r\n\tbh=" + base64_encode(signature.body_hash) + ";\r\n\tb=";
     return text;
+}
+
+std::string unsigned_seal(const Signature& signature, std::string_view status)
+{
+    std::string text = "ARC-Seal: ";
+    const std::vector<std::string> tags{
+        fmt::format("i={}", signature.instance),
+        algorithm_of(signature),
+        fmt::format("cv={}", status),
+        "d=" + signature.domain,
+        "s=" + signature.selector,
+        fmt::format("t={}", signature.made_at.time_since_epoch().count()),
+    };
+    fold(text, tags, "; ");
+    return text + ";\r\n\tb=";
 }
 
 std::string octets_to_sign(std::string_view head, const Signature& signature, std::string_view unsigned_field)

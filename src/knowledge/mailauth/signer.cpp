@@ -1,6 +1,8 @@
 #include "mailauth/signer.hpp"
 
 #include "base/strings.hpp"
+#include "mailauth/arc_sets.hpp"
+#include "mailauth/tags.hpp"
 #include "message/address_list.hpp"
 #include "message/header.hpp"
 #include "smtp/path.hpp"
@@ -15,21 +17,27 @@ namespace {
 
 constexpr std::size_t most_keys = 10'000;             // a few KiB each
 
+/// Results may be removed on the way, and the chain grows there.                                                        RFC 8617 4.1.2
+std::vector<std::string> fit_for_seal(std::vector<std::string> names)
+{
+    std::erase_if(names, [](const std::string& name) { return name == "authentication-results" || is_arc_field(name); });
+    return names;
+}
+
+/// Why no set is added, and otherwise nothing.                                                                           RFC 8617 5.1 step 2, 4.2.1
+std::string reason_against_seal(const ArcSets& chain)
+{
+    if (chain.highest >= most_arc_sets)
+        return fmt::format("the chain has {} sets", chain.highest);
+    const auto tags = TagList::parse(chain.sets.empty() ? std::string_view() : chain.sets.back().body[of_seal]);
+    return tags && iequals(tags->find("cv").value_or(""), "fail") ? "the chain had failed before" : "";
+}
+
 tables::Flags of_keys()
 {
     tables::Flags flags;
     flags.file_values = true;
     return flags;
-}
-
-/// Labels of letters, digits, - and _; of digits alone, too: people name keys by the month.                       RFC 6376 3.1
-bool is_selector(std::string_view word)
-{
-    const auto labels = split_exact(word, '.');
-    return std::ranges::all_of(labels, [](std::string_view label) {
-        return !label.empty() && label.size() <= 63 &&
-               std::ranges::all_of(label, [](char c) { return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-' || c == '_'; });
-    });
 }
 
 }  // namespace
@@ -133,6 +141,47 @@ awaitable<Result<std::string>> Signer::sign(std::string queue_id, std::string he
         log_.info("{}: DKIM-Signature field added (s={}, d={})", queue_id, one.selector, one.domain);
     }
     co_return fields;
+}
+
+awaitable<Result<std::string>> Signer::seal(std::string queue_id, std::string head, std::string body_hash, Canonical body, std::string results,
+                                            std::string status)
+{
+    const ArcSets chain(head);
+    if (const std::string why = reason_against_seal(chain); !why.empty()) {
+        log_.info("{}: no ARC-Seal field added: {}", queue_id, why);
+        co_return std::string();
+    }
+    CO_TRY(const auto key, co_await this->key(fmt::format("{}._domainkey.{}", options_.seal_selector, options_.seal_domain)));
+    Signature signature;
+    signature.instance = chain.highest + 1;
+    signature.domain = options_.seal_domain;
+    signature.selector = options_.seal_selector;
+    signature.algorithm = key->kind();
+    signature.header = options_.header;
+    signature.body = body;
+    signature.made_at = std::chrono::floor<std::chrono::seconds>(clock_.wall());
+    signature.body_hash = std::move(body_hash);
+    std::vector<std::string> fields = fit_for_seal(options_.fields);
+    if (std::ranges::find(fields, "dkim-signature") == fields.end())
+        fields.emplace_back("dkim-signature");
+    signature.fields = fields_to_sign(head, fields, fit_for_seal(options_.oversigned));
+
+    // Of a chain that failed nothing is signed but the set that says so.                                            RFC 8617 5.1.2
+    std::string before;
+    if (status == "pass")
+        for (const ArcFields& set : chain.sets)
+            before += arc_octets(set.whole[of_results], set.whole[of_message], set.whole[of_seal]) + "\r\n";
+    const std::string said = fmt::format("ARC-Authentication-Results: i={}; {}\r\n", signature.instance, results);
+    const auto made = [&]() -> Result<std::string> {
+        std::string message = unsigned_field(signature), seal = unsigned_seal(signature, status);
+        TRY(const std::string message_octets, key->sign(octets_to_sign(head, signature, message)));
+        message = signed_field(std::move(message), message_octets);
+        TRY(const std::string seal_octets, key->sign(before + arc_octets(said, message, seal)));
+        return signed_field(std::move(seal), seal_octets) + message + said;
+    };
+    CO_TRY(std::string set, co_await on_thread(threads_, made));
+    log_.info("{}: ARC-Seal field added (i={}, cv={}, s={}, d={})", queue_id, signature.instance, status, signature.selector, signature.domain);
+    co_return set;
 }
 
 }  // namespace posthorn::mailauth

@@ -1,8 +1,10 @@
-// mailauth/signer.hpp: who signs a message, with which keys; and the fields that come of it.                   RFC 6376 5, RFC 8463
+// mailauth/signer.hpp: who signs or seals a message, with which keys; and the fields that come of it.           RFC 6376 5, RFC 8463, RFC 8617 5.1
 // Author   the first address of From:. dkim_sign_maps is asked for user@domain, domain, and .parent of each domain above it; a selector
 //          without a domain of its own signs for the domain that was found, so a parent's key signs for the parent.
 // Keys     dkim_key_maps, SELECTOR._domainkey.DOMAIN: PEM in base64, as postmap -F stores it. They are kept as long as the table says the same.
 //          A domain that is no host name has no key, whatever a pattern says of it; an internationalized one is signed for by its A-labels, as DOMAIN:SELECTOR.
+// Seals    what others wrote, in the name of the site: AAR, AMS and AS of one set. The signature of the message covers what DKIM's does, and
+//          the DKIM signatures that are there; never results and fields of the chain.
 // Errors   a table that cannot answer, a key that is not there or is none: the message waits (4.3.0, 4.3.5). Never goes unsigned what
 //          should be signed: where it goes, that may be a reason to refuse it for good.
 #pragma once
@@ -27,6 +29,11 @@ public:
     Canonical body() const { return options_.body; }
     /// Fields to go in front of `head`; empty: this author's mail is not signed. `body_hash`: BodyHash of the body in the form `body`.
     awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash, Canonical body);
+
+    /// The set to go in front of `head`; empty: none is to be added (RFC 8617 5.1). `results`: results_text() of what was found of the message;
+    /// `status` of its chain as it stands in `head`: none, pass or fail.
+    awaitable<Result<std::string>> seal(std::string queue_id, std::string head, std::string body_hash, Canonical body, std::string results,
+                                        std::string status);
 
 private:
     struct Wanted {
