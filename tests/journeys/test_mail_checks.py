@@ -1,4 +1,4 @@
-"""Received mail is checked: Debian's dkimpy signs it, knowing nothing of us, and its authres reads what we say of it."""
+"""Received mail is checked, and sealed: Debian's dkimpy signs it, and verifies our seals, knowing nothing of us; its authres reads what we say of it."""
 import base64
 import json
 import pathlib
@@ -24,6 +24,13 @@ key = open(sys.argv[1], "rb").read()
 fields = dkim.arc_sign(message, b"rsa", b"list.test", key, b"list.test", include_headers=[b"from", b"subject", b"to"])
 sys.stdout.buffer.write(b"".join(fields) + message)
 """
+VERIFY_SEALS = """
+import dkim, json, sys
+keys = json.loads(sys.argv[1])
+ask = lambda name, timeout=5: keys.get((name.decode() if isinstance(name, bytes) else name).rstrip("."), "").encode()
+status, sets, reason = dkim.arc_verify(sys.stdin.buffer.read(), dnsfunc=ask)
+print(json.dumps([status and status.decode(), reason, [[one["instance"], one["as-domain"].decode(), one["cv"].decode(), one["ams-valid"], one["as-valid"]] for one in sets]]))
+"""
 PARSE = """
 import authres, email, json, sys
 message = email.message_from_bytes(sys.stdin.buffer.read())
@@ -43,7 +50,7 @@ class MailChecks(Journey):
         if subprocess.run(["/usr/bin/python3", "-c", "import dkim, nacl, authres"], capture_output=True).returncode != 0:
             self.skipTest("python3-dkim, python3-nacl and python3-authres are not installed")
 
-    def checking(self, settings=None):
+    def checking(self, settings=None, seal=False):
         sink = self.sink()
         posthorn = self.instance({"relay_domains": "ours.test", "notify_classes": "", "mailauth_checks": "dkim spf", "mailauth_exempt_clients": "",
                                   "myhostname": "mx.ours.test", **(settings or {})}, relay=sink.port, start=False)
@@ -56,12 +63,18 @@ class MailChecks(Journey):
                                  "print(base64.b64encode(bytes(nacl.signing.SigningKey(bytes(range(32))).verify_key)).decode())"],
                                 check=True, capture_output=True, text=True).stdout.strip()
         zone = f'ed._domainkey.there.test. TXT "v=DKIM1; k=ed25519; p={public}"\nthere.test. TXT "v=spf1 ip4:127.0.0.1 -all"\n_dmarc.there.test. TXT "v=DMARC1; p=reject"\n@servfail later._domainkey.there.test\n'
+        self.keys = {}
         for name in ("rsa", "weak"):
             octets = subprocess.run(["openssl", "pkey", "-in", str(self.folder / name), "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
             text = base64.b64encode(octets).decode()
-            for domain in ("there.test", "list.test"):
+            for domain in ("there.test", "list.test", "ours.test"):
+                self.keys[f"{name}._domainkey.{domain}"] = f"v=DKIM1; p={text}"
                 zone += f'{name}._domainkey.{domain}. TXT "v=DKIM1; p={text[:200]}" "{text[200:]}"\n'
         posthorn.set({"dns_servers": self.dns(zone)})
+        if seal:
+            (self.folder / "seal_keys").write_text(f"rsa._domainkey.ours.test {self.folder}/rsa\n")
+            posthorn.run("postmap", "-F", f"lmdb:{self.folder}/seal_keys")
+            posthorn.set({"arc_sign_selector": "rsa", "arc_sign_domain": "ours.test", "dkim_key_maps": f"lmdb:{self.folder}/seal_keys"})
         posthorn.start()
         return sink, posthorn
 
@@ -77,6 +90,14 @@ class MailChecks(Journey):
         wait_until(lambda: len(sink.messages) > count, "the message arrives")
         self.arrived = sink.messages[count][2]
         return json.loads(subprocess.run(["/usr/bin/python3", "-c", PARSE], input=self.arrived, check=True, capture_output=True).stdout)
+
+    def sealed(self, content):
+        return subprocess.run(["/usr/bin/python3", "-c", SEAL, str(self.folder / "rsa")], input=content, check=True, capture_output=True).stdout
+
+    def seals(self, content):
+        """[status, reason, [[instance, domain, cv, signature of the message holds, seal holds], newest first]]."""
+        done = subprocess.run(["/usr/bin/python3", "-c", VERIFY_SEALS, json.dumps(self.keys)], input=content, check=True, capture_output=True)
+        return json.loads(done.stdout)
 
     def dkim(self, sink, posthorn, content):
         (ours,) = [results for service, results in self.results(sink, posthorn, content) if service == "mx.ours.test"]
@@ -129,7 +150,7 @@ class MailChecks(Journey):
 
         # A list writes below the text, and says what it had found before.
         changed = b"Authentication-Results: list.test; dmarc=pass header.from=there.test\r\n" + self.signed() + b"-- the list\r\n"
-        sealed = subprocess.run(["/usr/bin/python3", "-c", SEAL, str(self.folder / "rsa")], input=changed, check=True, capture_output=True).stdout
+        sealed = self.sealed(changed)
         (service, found), *_ = self.results(sink, posthorn, sealed, sender="list@list.test")
         self.assertEqual([(method, result) for method, result, _, _ in found], [("dkim", "fail"), ("spf", "none"), ("arc", "pass"), ("dmarc", "fail")])
         self.assertEqual(found[3][2], "it passed where list.test sealed it")
@@ -138,6 +159,43 @@ class MailChecks(Journey):
                 self.results(sink, posthorn, content, sender="list@list.test")
             self.assertEqual((refused.exception.smtp_code, refused.exception.smtp_error),
                              (550, b"5.7.1 Error: refused as the DMARC policy of there.test asks"))
+
+    def test_what_is_passed_on_is_sealed_with_what_it_had_proved(self):
+        sink, posthorn = self.checking({"mailauth_checks": "dmarc", "virtual_alias_maps": "inline:{user@ours.test=friend@far.test}",
+                                        "alias_maps": "inline:{gone=friend@far.test}", "mydestination": "here.test"}, seal=True)
+        self.results(sink, posthorn, self.signed())
+        self.assertEqual(sink.recipients(), ["friend@far.test"])
+        first = self.arrived
+        self.assertEqual(self.seals(first), ["pass", "success", [[1, "ours.test", "none", True, True]]])
+        self.assertTrue(first.startswith(b"ARC-Seal: i=1; a=rsa-sha256; cv=none; d=ours.test; s=rsa;"), first[:200])
+        said = first[first.index(b"ARC-Authentication-Results: i=1; mx.ours.test;"):first.index(b"\r\nAuthentication-Results:")]
+        for part in (b"dkim=pass header.d=there.test", b"spf=pass smtp.mailfrom=ann@there.test", b"arc=none", b"dmarc=pass header.from=there.test"):
+            self.assertIn(part, said)
+        posthorn.wait_log(r"postfix/cleanup\[\d+\]: [0-9A-F]+: ARC-Seal field added \(i=1, cv=none, s=rsa, d=ours.test\)")
+        self.assertEqual(self.seals(first.replace(b"Hello", b"Hallo"))[:2], ["fail", "Most recent ARC-Message-Signature did not validate"])
+        self.assertEqual(self.seals(first.replace(b"spf=pass", b"spf=fail"))[:2], ["fail", "ARC-Seal[1] did not validate"])
+
+        # On top of what others have sealed, and of what we have ourselves.
+        self.results(sink, posthorn, self.sealed(b"Authentication-Results: list.test; dmarc=pass header.from=there.test\r\n" + self.signed()))
+        self.assertEqual(self.seals(self.arrived), ["pass", "success", [[2, "ours.test", "pass", True, True], [1, "list.test", "none", True, True]]])
+        self.results(sink, posthorn, self.arrived)
+        chain = self.arrived
+        self.assertEqual(self.seals(chain)[2], [[3, "ours.test", "pass", True, True], [2, "ours.test", "pass", True, True], [1, "list.test", "none", True, True]])
+        # What goes out by an alias of this machine has it, too; so has a large content.
+        count = len(sink.messages)
+        posthorn.send(["gone@here.test"], sender="ann@there.test", content=self.signed(body="line of the body \r\n" * 40_000))
+        wait_until(lambda: len(sink.messages) > count, "the message arrives")
+        self.assertGreater(len(sink.messages[count][2]), 700_000)
+        self.assertEqual(self.seals(sink.messages[count][2]), ["pass", "success", [[1, "ours.test", "none", True, True]]])
+
+        # A chain that was broken is sealed once more, as such, and then never again.
+        self.results(sink, posthorn, chain + b"more\r\n")
+        status, reason, sets = self.seals(self.arrived)
+        self.assertEqual((status, reason, sets[0][:4]), (None, "ARC-Seal[4] reported failure, the chain is terminated", [4, "ours.test", "fail", True]))
+        self.results(sink, posthorn, self.arrived)
+        self.assertEqual(self.arrived.count(b"\r\nARC-Seal: "), 4)
+        self.assertTrue(self.arrived.startswith(b"Authentication-Results: mx.ours.test;"))
+        posthorn.wait_log(r"postfix/cleanup\[\d+\]: [0-9A-F]+: no ARC-Seal field added: the chain had failed before")
 
     def test_our_own_are_not_checked(self):
         sink, posthorn = self.checking({"mailauth_exempt_clients": "permit_mynetworks", "mynetworks": "127.0.0.0/8"})

@@ -67,6 +67,10 @@ def arc(name, file, rule, broken):
     return ("arc " + name, "mailauth_test", f"src/knowledge/mailauth/{file}.cpp", rule, broken, "arc*")
 
 
+def arc_session(name, file, rule, broken):
+    return ("arc seal " + name, "receive_test", f"src/journey/receive/{file}.cpp", rule, broken, "checks:*")
+
+
 def storing(name, rule, broken, file="session_storing"):
     return ("storing " + name, "receive_test", f"src/journey/receive/{file}.cpp", rule, broken, "storing:*")
 
@@ -389,8 +393,12 @@ RULES = [
     arc("seal leaves out the signatures that are there", "signer", 'fields.emplace_back("dkim-signature");', ";"),
     arc("seal stands behind what it found", "signer", "return signed_field(std::move(seal), seal_octets) + message + said;",
         "return said + message + signed_field(std::move(seal), seal_octets);"),
-    dkim("signs for strangers", "receive_test", "src/journey/receive/session_sign.cpp", "if (ours && !*ours)", "if (false)", "signatures:*"),
-    dkim("lets unsigned what cannot be signed", "receive_test", "src/journey/receive/session_sign.cpp", "    if (!fields)\n        co_return failed(fields.error());",
+    arc_session("says of one chain what was found of another", "session_sign", "if (!ours && mailauth::arc_digest(mail.head()) != transaction_->sealing->chain_digest) {", "if (false) {"),
+    arc_session("lets go what cannot be sealed now", "session_sign", "    if (!fields)\n        co_return leave_unsigned(content, fields.error());", "    if (!fields)\n        co_return;"),
+    arc_session("covers mail of which nobody looked at the chain", "session_checks", "core_.options.checks.sealed_body && !verdict.chain.empty()", "core_.options.checks.sealed_body"),
+    arc_session("has our own sealed", "session_sign", "ours = *asked;", "ours = false;"),
+    dkim("signs for strangers", "receive_test", "src/journey/receive/session_sign.cpp", "ours = *asked;", "ours = true;", "signatures:*"),
+    dkim("lets unsigned what cannot be signed", "receive_test", "src/journey/receive/session_sign.cpp", "    if (!fields)\n        co_return leave_unsigned(content, fields.error());",
          "    if (!fields)\n        co_return;", "signatures:*"),
     dkim("hashes the body but its beginning", "receive_test", "src/journey/receive/session_sign.cpp", "return mail.body(offset, most); }, body);", "return mail.body(offset == 0 ? 1 : offset, most); }, body);", "signatures:*"),
     dkim("believes the filter's address", "cleanup_test", "src/journey/cleanup/cleaner.cpp", "if (!origin.address().empty()) {", "if (false) {", "whose mail*"),

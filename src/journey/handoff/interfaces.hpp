@@ -148,13 +148,21 @@ public:
     }
 };
 
-/// Signs messages (DKIM). The keys are where nobody reads from the network.
+/// What a message proved as it came in (mailauth/results.hpp), and the state of its chain of seals: none, pass or fail.
+struct Proof {
+    Proof(std::string found, std::string status) : results(std::move(found)), chain(std::move(status)) {}
+    std::string results, chain;
+};
+
+/// Signs messages (DKIM), and seals those of others (ARC). The keys are where nobody reads from the network.
 class Signer {
 public:
     virtual ~Signer() = default;
     /// Fields to go in front of `head`; empty: its author's mail is not signed. `body_hash` as mailauth::BodyHash makes it, of the body in relaxed
     /// form or in simple. An Error: not now.
     virtual awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash, bool relaxed_body) = 0;
+    /// The same of a set for its chain; empty: none is added to this one.
+    virtual awaitable<Result<std::string>> seal(std::string queue_id, std::string head, std::string body_hash, bool relaxed_body, Proof proof) = 0;
 };
 
 }  // namespace posthorn::handoff

@@ -156,9 +156,11 @@ awaitable<Checks::Verdict> Checks::conclude(Helpers& threads)
         found.push_back(spf_ ? *spf_ : mailauth::Finding{"spf", "temperror", "not asked for", {}});
     mailauth::ArcFinding arc;
     if (options_.arc) {
-        if (validator_)
+        if (validator_) {
             arc = co_await validator_->finding(threads);
-        else
+            verdict.chain = arc.result;
+            verdict.chain_digest = arc.digest;
+        } else
             static_cast<mailauth::Finding&>(arc) = {"arc", "fail", trouble_, {}};
         found.push_back(arc);
     }

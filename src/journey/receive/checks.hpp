@@ -40,6 +40,7 @@ public:
         std::vector<mailauth::Finding> findings;  // never empty
         mailauth::DmarcPolicy asked = mailauth::DmarcPolicy::none;  // none too where a sealer is trusted (mailauth_trusted_sealers)
         std::string author;  // domain, for whose policy that is
+        std::string chain, chain_digest;  // of its seals: none, pass, fail, and mailauth::arc_digest(); empty: nobody looked at them
     };
     /// Once, when all of the message was added. `threads` compute.
     awaitable<Verdict> conclude(Helpers& threads);

@@ -66,6 +66,12 @@ private:
         bool data_checked = false;                // smtpd_data_restrictions at the first BDAT
         std::shared_ptr<Checks> checks;           // none: of this message nothing is checked
         bool results_in_front = false;            // of our own Received: field
+        struct Sealing {
+            Sealing(handoff::Proof found, std::string digest) : proof(std::move(found)), chain_digest(std::move(digest)) {}
+            handoff::Proof proof;
+            std::string chain_digest;             // of the chain that this was found of
+        };
+        std::unique_ptr<Sealing> sealing;         // none: it is not sealed
         // BDAT: the message so far
         std::unique_ptr<Content> content;
         std::unique_ptr<smtp::LineEnds> line_ends;
@@ -210,7 +216,10 @@ private:
     std::optional<std::string> milter_macro(std::string_view name) const;
     void log_milter(const handoff::Envelope& envelope, std::string_view what, std::string_view text);
     awaitable<void> show_to_milters(Content& content);
-    awaitable<void> sign(Content& content, mailauth::Canonical body);
+    // session_sign.cpp
+    bool may_be_signed() const;
+    awaitable<void> sign(Content& content);
+    void leave_unsigned(Content& content, const Error& why);
     // session_checks.cpp: what received mail proves
     awaitable<void> begin_checks(Content& content);
     awaitable<void> conclude_checks(Content& content);

@@ -62,9 +62,13 @@ awaitable<void> Session::conclude_checks(Content& content)
         co_return;
     }
     const std::string& id = core_.options.checks.service_id;
-    const std::string field = mailauth::results_field(id, verdict.findings, content.envelope().smtputf8());
+    const bool utf8 = content.envelope().smtputf8();
+    const std::string field = mailauth::results_field(id, verdict.findings, utf8);
     co_await content.rewrite(field + mailauth::without_results_of(id, (*loaded)->head()), (*loaded)->old_head_size(), std::nullopt);
     transaction_->results_in_front = true;
+    if (core_.options.checks.sealed_body && !verdict.chain.empty())
+        transaction_->sealing = std::make_unique<Transaction::Sealing>(
+            handoff::Proof(mailauth::results_text(id, verdict.findings, utf8), verdict.chain), verdict.chain_digest);
 }
 
 }  // namespace posthorn::receive

@@ -225,12 +225,12 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         }
     }
     const bool discard = transaction_->effects.discard || content->discard() || (milters_ && content->envelope().recipients().empty());
-    if (const auto& body = core_.options.signed_body; body && core_.outside.signer != nullptr && !content->refusal() && !discard) {
+    if (may_be_signed() && !content->refusal() && !discard) {
         if (!co_await flush()) {
             end_transaction();
             co_return false;
         }
-        co_await sign(*content, *body);
+        co_await sign(*content);
     }
     const bool meanwhile = !discard && may_read_on(*content);
     if (!content->refusal() && !discard && !meanwhile) {

@@ -303,8 +303,14 @@ private:
     awaitable<Result<handoff::SignReply>> sign(handoff::SignRequest request)
     {
         const std::string queue_id = request.queue_id();
-        auto fields = co_await configured_->signer->sign(queue_id, std::move(*request.mutable_head()), std::move(*request.mutable_body_hash()),
-                                                         request.relaxed_body() ? mailauth::Canonical::relaxed : mailauth::Canonical::simple);
+        const auto body = request.relaxed_body() ? mailauth::Canonical::relaxed : mailauth::Canonical::simple;
+        std::string head = std::move(*request.mutable_head()), hash = std::move(*request.mutable_body_hash());
+        const auto signer = configured_->signer;                   // a reload may put another in its place meanwhile
+        Result<std::string> fields = std::string();
+        if (request.chain().empty())
+            fields = co_await signer->sign(queue_id, std::move(head), std::move(hash), body);
+        else
+            fields = co_await signer->seal(queue_id, std::move(head), std::move(hash), body, std::move(*request.mutable_results()), request.chain());
         handoff::SignReply reply;
         if (fields) {
             reply.set_fields(*std::move(fields));

@@ -219,11 +219,27 @@ private:
 
     awaitable<Result<std::string>> sign(std::string queue_id, std::string head, std::string body_hash, bool relaxed_body) override
     {
+        return ask_resolve(sign_request(std::move(queue_id), std::move(head), std::move(body_hash), relaxed_body));
+    }
+    awaitable<Result<std::string>> seal(std::string queue_id, std::string head, std::string body_hash, bool relaxed_body,
+                                        handoff::Proof proof) override
+    {
+        auto request = sign_request(std::move(queue_id), std::move(head), std::move(body_hash), relaxed_body);
+        request.set_results(std::move(proof.results));
+        request.set_chain(std::move(proof.chain));
+        return ask_resolve(std::move(request));
+    }
+    static handoff::SignRequest sign_request(std::string queue_id, std::string head, std::string body_hash, bool relaxed_body)
+    {
         handoff::SignRequest request;
         request.set_queue_id(std::move(queue_id));
         request.set_head(std::move(head));
         request.set_body_hash(std::move(body_hash));
         request.set_relaxed_body(relaxed_body);
+        return request;
+    }
+    awaitable<Result<std::string>> ask_resolve(handoff::SignRequest request)
+    {
         CO_TRY(auto reply, co_await resolve_.call<handoff::SignReply>(Frame::sign, std::move(request)));
         if (!reply.status().empty())
             co_return Error{"resolve cannot sign it", reply.status()};
