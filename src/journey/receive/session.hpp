@@ -253,6 +253,7 @@ private:
     std::size_t read_unwaited_ = 0;               // octets of content since the last wait for the client
     std::string out_;
     std::vector<std::pair<std::size_t, std::size_t>> rejects_;     // in out_: 4xx and 5xx replies that a filter or a footer waits for
+    bool long_reply_ = false;                     // out_ may have a line that is too long
     policy::Facts facts_;
     std::unique_ptr<Transaction> transaction_;
     std::unique_ptr<Storing> storing_;

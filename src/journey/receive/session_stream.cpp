@@ -75,6 +75,8 @@ awaitable<bool> Session::flush()
         co_return true;
     if (!rejects_.empty())
         co_await edit_rejects();
+    if (std::exchange(long_reply_, false))
+        out_ = smtp::within_line_limit(out_);
     co_return co_await transmit(std::exchange(out_, {}));
 }
 
@@ -208,6 +210,7 @@ void Session::say(std::string_view reply, bool by_rule)
         if (!storing_)
             record_->said(std::string_view(out_).substr(begin));
     }
+    long_reply_ = long_reply_ || reply.size() > 512 - 2;
     out_ += "\r\n";
     if ((reply.starts_with("421") || reply.starts_with("521")) && end_ == End::none)
         end_ = End::hangup;

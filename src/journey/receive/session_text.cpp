@@ -70,6 +70,7 @@ awaitable<void> Session::edit_rejects()
             core_.outside.log.warning("{}: {}: {}", namaddr(), footer ? core_.reject_footers.parameter() : "smtpd_reject_footer",
                                       with.error().text());
         made += with ? *with : reply;
+        long_reply_ = true;                         // a table may say anything
     }
     made += std::string_view(replies).substr(done);
     made += out_;                                   // nothing is said meanwhile; were it, it would come last

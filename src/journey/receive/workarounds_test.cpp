@@ -72,6 +72,19 @@ TEST_CASE("smtpd_reject_footer_maps and smtpd_reject_filter_maps: asked with the
     CHECK(talk("RCPT TO:<nobody@example.test>").ends_with("\r\n550 5.1.1 about recipients\r\n"));
 }
 
+TEST_CASE("a reply that is too long for one line is several, with what tables add too")
+{
+    const std::string why(400, 'w');
+    House house(options_of({{"smtpd_reject_footer", "\\c. " + why},
+                            {"smtpd_recipient_restrictions", "check_recipient_access inline:{{far@example.test=550 " + why + "}}"}}));
+    Talk talk(house);
+    talk("EHLO client.test");
+    CHECK(talk("NONSENSE") == "500 5.5.2 Error: command not recognized. " + why + "\r\n");
+    talk("MAIL FROM:<a@client.test>");
+    CHECK(talk("RCPT TO:<far@example.test>") ==
+          "550-5.7.1 <far@example.test>: Recipient address rejected: " + why + ".\r\n550 5.7.1 " + why + "\r\n");
+}
+
 TEST_CASE("odd lines: each has the answer that Debian's Postfix 3.7.11 gave when it was asked")
 {
     struct Row {

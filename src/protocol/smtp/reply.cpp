@@ -79,6 +79,34 @@ std::string Reply::text() const
     return joined;
 }
 
+std::string within_line_limit(std::string_view replies)
+{
+    constexpr std::size_t most = 512 - 2;
+    std::string made;
+    for (std::size_t begin = 0; begin < replies.size();) {
+        const std::size_t end = std::min(replies.find("\r\n", begin), replies.size());
+        std::string_view line = replies.substr(begin, end - begin);
+        begin = std::min(end + 2, replies.size());
+        const std::string_view code = line.substr(0, 3);
+        const std::string_view status = enhanced_code(line.substr(std::min<std::size_t>(4, line.size())));
+        std::string rest;
+        while (line.size() > most && code != "334") {
+            const std::size_t first = 4 + (status.empty() ? 0 : status.size() + 1);
+            std::size_t cut = line.find_last_of(' ', most);
+            const bool at_space = cut != std::string_view::npos && cut > first;
+            if (!at_space)
+                for (cut = most; (static_cast<unsigned char>(line[cut]) & 0xc0) == 0x80 && cut > most - 3;)
+                    --cut;
+            fmt::format_to(std::back_inserter(made), "{}-{}\r\n", code, line.substr(4, cut - 4));
+            rest = fmt::format("{}{}{}{}{}", code, line[3], status, status.empty() ? "" : " ", line.substr(cut + (at_space ? 1 : 0)));
+            line = rest;
+        }
+        made += line;
+        made += replies.substr(end, begin - end);
+    }
+    return made;
+}
+
 std::string Reply::wire() const
 {
     std::string out;

@@ -53,6 +53,10 @@ struct Reply {
 /// The enhanced code at the start of a line's text ("5.1.1 no"), or empty.
 std::string_view enhanced_code(std::string_view text);
 
+/// Replies as they go over the wire, none of whose lines has more than 512 octets, CRLF included (RFC 5321 4.5.3.1.5): a longer one becomes several, at a space
+/// or at least between characters. A challenge (334) stays, which has a limit of its own (RFC 4954 4.3).
+std::string within_line_limit(std::string_view replies);
+
 struct ReplyLimits {
     std::size_t line = 2048;  ///< kept of a line (line_length_limit); the rest is dropped
     std::size_t lines = 256;  ///< kept of a reply; the last line always is

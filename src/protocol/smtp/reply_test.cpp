@@ -30,6 +30,53 @@ TEST_CASE("reply: each line of what we write carries code and status, and it rea
 
 TEST_CASE("reply: text of ours cannot start a line that nobody meant") { CHECK(Reply{550, "5.7.1", "a\r250 b"}.wire() == "550 5.7.1 a 250 b\r\n"); }
 
+TEST_CASE("reply: no line of ours is longer than a client has to expect (RFC 5321 4.5.3.1.5)")
+{
+    const auto longest = [](std::string_view replies) {
+        std::size_t most = 0;
+        for (std::size_t begin = 0; begin < replies.size();) {
+            const std::size_t end = replies.find("\r\n", begin);
+            REQUIRE(end != std::string_view::npos);
+            most = std::max(most, end + 2 - begin);
+            begin = end + 2;
+        }
+        return most;
+    };
+    const std::string just = "550 5.7.1 " + std::string(500, 'a') + "\r\n";
+    CHECK(within_line_limit("250 2.1.0 Ok\r\n" + just) == "250 2.1.0 Ok\r\n" + just);
+
+    std::string words;
+    for (int i = 0; i < 300; ++i)
+        words += "word ";
+    words += "end";
+    const std::string several = within_line_limit("250 2.1.0 Ok\r\n550 5.7.1 " + words + "\r\n250 2.0.0 Ok\r\n");
+    CHECK(longest(several) <= 512);
+    CHECK(several.starts_with("250 2.1.0 Ok\r\n550-5.7.1 word "));
+    CHECK(several.ends_with("end\r\n250 2.0.0 Ok\r\n"));
+    std::string_view replies = std::string_view(several).substr(14);
+    ReplyParser parser;
+    const auto refused = parser.feed(replies);
+    REQUIRE((refused && *refused));
+    CHECK((*refused)->text() == words);
+    CHECK((*refused)->status() == "5.7.1");
+    CHECK(replies == "250 2.0.0 Ok\r\n");
+
+    // No space, no enhanced code, characters of several octets; each line of a reply that has several.
+    std::string umlauts = "x";
+    for (int i = 0; i < 400; ++i)
+        umlauts += "\xc3\xa4";
+    const std::string cut = within_line_limit("451-" + umlauts + "\r\n451 " + umlauts + "\r\n");
+    CHECK(longest(cut) <= 512);
+    CHECK(cut.find("\xc3\r\n") == std::string::npos);
+    std::string joined;
+    for (const std::string& line : parse(cut).lines)
+        joined += line;
+    CHECK(joined == umlauts + umlauts);
+
+    const std::string challenge = "334 " + std::string(2000, 'A') + "\r\n";
+    CHECK(within_line_limit(challenge) == challenge);
+}
+
 TEST_CASE("reply: the pieces in which it arrives do not matter, and what follows it is left")
 {
     const std::string_view octets = "250-a\r\n250 b\r\n354 go\r\n";
