@@ -395,7 +395,7 @@ RULES = [
         "return said + message + signed_field(std::move(seal), seal_octets);"),
     arc_session("says of one chain what was found of another", "session_sign", "if (!ours && mailauth::arc_digest(mail.head()) != transaction_->sealing->chain_digest) {", "if (false) {"),
     arc_session("lets go what cannot be sealed now", "session_sign", "    if (!fields)\n        co_return leave_unsigned(content, fields.error());", "    if (!fields)\n        co_return;"),
-    arc_session("covers mail of which nobody looked at the chain", "session_checks", "core_.options.checks.sealed_body && !verdict.chain.empty()", "core_.options.checks.sealed_body"),
+    arc_session("covers mail of which nobody looked at the chain", "session_checks", "body && !verdict.chain.empty()", "body"),
     arc_session("has our own sealed", "session_sign", "ours = *asked;", "ours = false;"),
     dkim("signs for strangers", "receive_test", "src/journey/receive/session_sign.cpp", "ours = *asked;", "ours = true;", "signatures:*"),
     dkim("lets unsigned what cannot be signed", "receive_test", "src/journey/receive/session_sign.cpp", "    if (!fields)\n        co_return leave_unsigned(content, fields.error());",

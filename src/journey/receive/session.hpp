@@ -67,9 +67,13 @@ private:
         std::shared_ptr<Checks> checks;           // none: of this message nothing is checked
         bool results_in_front = false;            // of our own Received: field
         struct Sealing {
-            Sealing(handoff::Proof found, std::string digest) : proof(std::move(found)), chain_digest(std::move(digest)) {}
+            Sealing(handoff::Proof found, std::string digest, mailauth::Canonical how)
+                : proof(std::move(found)), chain_digest(std::move(digest)), body(how)
+            {
+            }
             handoff::Proof proof;
             std::string chain_digest;             // of the chain that this was found of
+            mailauth::Canonical body;
         };
         std::unique_ptr<Sealing> sealing;         // none: it is not sealed
         // BDAT: the message so far

@@ -22,7 +22,7 @@ awaitable<void> Session::sign(Content& content)
     }
     if (!ours && !transaction_->sealing)
         co_return;
-    const mailauth::Canonical body = ours ? *core_.options.signed_body : *core_.options.checks.sealed_body;
+    const mailauth::Canonical body = ours ? *core_.options.signed_body : transaction_->sealing->body;
     Ceiling::Share share(core_.ceiling);
     auto loaded =
         co_await milter::Mail::load(content.stored(), [&content](std::uint64_t offset, std::size_t most) { return content.read(offset, most); }, 0);
