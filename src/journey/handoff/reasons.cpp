@@ -43,6 +43,7 @@ constexpr Word status_words[] = {
     {"7.5", "cryptography"},
     {"7.8", "authentication"},
     {"7.10", "encryption-needed"},
+    {"7.30", "requiretls-needed"},
 };
 
 struct Parts {
