@@ -109,7 +109,10 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
             job->sheet.fail_open(Reason(false, "4.3.0", found.error().text()));
     }
     if (!job->sheet.settled()) {
-        Site* const place = &site_of(*job, co_await find_policies(job));
+        std::string policies = co_await find_policies(job);
+        if (job->request.envelope().requiretls() || job->request.envelope().tls_optional())
+            policies += co_await find_requirements(job);
+        Site* const place = &site_of(*job, policies);
         ++place->users;
         job->site = place;
         if (around.peers && !job->request.probe())
@@ -189,6 +192,7 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
                     give_back(*site);
                     if (--site->lines == 0)
                         for (const auto& other : std::exchange(site->waiting, {})) {
+                            other->missed_tls = job->missed_tls;
                             other->site_reason = reason;            // nobody waits in turn for a dead site
                             other->wake.notify_all();
                         }
@@ -315,7 +319,7 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
     handoff::Verdicts all;
     all.set_attempt(job.request.attempt());
     all.set_message(job.request.message());
-    all.set_site_failed(!job.had_session && !job.shaped());
+    all.set_site_failed(!job.had_session && !job.shaped() && !job.missed_tls);
     if (!job.set.empty()) {
         *all.mutable_shaping() = job.heard;
         all.mutable_shaping()->set_set(job.set);

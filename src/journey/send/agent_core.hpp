@@ -46,6 +46,9 @@ struct Job {
     bool replayed = false;              // once, to clear up what the peer's manners hid
     std::vector<std::string> unreachable;       // for the transcript: connections that could not be had
     std::map<std::string, std::optional<TlsPolicy>> tls;        // by next hop, where tables are asked; none: it may not be talked to
+    std::map<std::string, std::optional<RequireTls>> requires_tls;     // by next hop, where it requires TLS; none: how far cannot be told
+    bool tls_optional = false;          // TLS-Required: no
+    bool missed_tls = false;            // a host had not what it requires: no news about whether the site can be reached
     std::vector<Host> hosts;
     std::string set;                    // the MX set that it went to, or goes to
     peers::Profile profile;             // what a rule says of it
@@ -67,6 +70,12 @@ struct Job {
     std::uint32_t use = 0;
     std::int64_t started = 0, connected = 0;
 
+    /// With hosts of this next hop.
+    RequireTls required_with(const std::string& next_hop) const
+    {
+        const auto at = requires_tls.find(next_hop);
+        return at != requires_tls.end() ? at->second.value_or(RequireTls::enforce) : RequireTls::disable;
+    }
     const std::string& queue_id() const { return request.envelope().queue_id(); }
     const std::string& site_name() const { return request.route().site().empty() ? request.route().nexthop() : request.route().site(); }
     void hear(const handoff::Shaping& more)
@@ -90,8 +99,8 @@ struct Reach {
 
 struct Site;
 
-/// smtp_sender_dependent_authentication: mail of senders with credentials of their own goes to one site in several; what the site may have at once is
-/// for all of them together.
+/// Mail of senders with credentials of their own, and mail that requires TLS, goes to one site in several; what the site may have at once is for all of
+/// them together.
 struct Kin {
     std::vector<Site*> sites;
     unsigned lines() const;
@@ -99,13 +108,13 @@ struct Kin {
     Site* starving() const;
 };
 
-/// What mail of one site and of one TLS policy shares: a session serves no mail of another.
+/// What mail of one site and of one TLS policy shares, and that requires as much of TLS as the other: a session serves no mail of another.
 struct Site {
     std::string key;
-    std::string base;  // without the credentials and the policy: of its kin
+    std::string base;  // without what tells it from its kin
     bool kept = true;  // connection_reuse=no: its sessions do not wait for more
-    std::shared_ptr<Kin> kin;  // none: it is alone
-    unsigned lines_of_all() const { return kin ? kin->lines() : lines; }
+    std::shared_ptr<Kin> kin;
+    unsigned lines_of_all() const { return kin->lines(); }
     unsigned lines = 0;  // sessions in service or being opened
     unsigned users = 0;  // deliveries under way: with none and no line the site is forgotten
     std::deque<std::shared_ptr<Job>> waiting;
@@ -175,6 +184,9 @@ struct Agent::Core {
     awaitable<void> drive(std::unique_ptr<Line> line);
     static void bring_back(Job& job);
     awaitable<std::string> find_policies(std::shared_ptr<Job> job);
+    awaitable<std::string> find_requirements(std::shared_ptr<Job> job);
+    awaitable<std::optional<RequireTls>> find_requirement(std::shared_ptr<Job> job, Destination destination);
+    awaitable<void> say_goodbye(std::unique_ptr<Session> session);
     awaitable<Result<TlsDemand>> demand_for(std::shared_ptr<Job> job, Host host);
     awaitable<void> report(Host host, TlsReport report);
     void report_left_out(const Job& job, const Host& host, std::string_view why);
@@ -185,7 +197,7 @@ struct Agent::Core {
     void put_unheard_last(std::vector<Host>& hosts) const;
     bool one_too_many(Job& job, const Site& site);
     awaitable<void> make_room(std::shared_ptr<Job> job);
-    Session::Wish wish_for(const Job& job) const;
+    Session::Wish wish_for(const Job& job, const Host& host) const;
     awaitable<Result<std::unique_ptr<net::Stream>>> connect(std::shared_ptr<Job> job, Host host);
     awaitable<void> watch();
     awaitable<void> begin_beside(std::shared_ptr<Job> job);

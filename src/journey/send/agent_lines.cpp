@@ -25,7 +25,7 @@ Transaction* Line::next()
     const bool assigned = first != nullptr;
     if (!assigned && limit != 0 && mails >= limit)
         return nullptr;
-    if (!assigned && (site.waiting.empty() || (site.kin && site.kin->starving())))
+    if (!assigned && (site.waiting.empty() || site.kin->starving()))
         return nullptr;                 // others of the site come next: a session is for one sender's credentials
     const std::shared_ptr<Job> job = assigned ? first : site.waiting.front();
     std::vector<std::uint32_t> open;
@@ -69,6 +69,7 @@ Transaction* Line::next()
         hasty = std::move(before->hasty);
     Transaction& transaction = job->transaction.emplace(job->request, job->content, job->sheet, std::move(open));
     transaction.progress.apart = apart;
+    transaction.requires_tls = job->required_with(job->host.next_hop);
     transaction.hasty = std::move(hasty);
     const std::optional<Edited>& edited = job->edited;
     transaction.edited = edited ? &*edited : nullptr;
@@ -189,7 +190,7 @@ awaitable<void> Agent::Core::begin_beside(std::shared_ptr<Job> job)
     if (!stream)
         co_return;
     auto session = std::make_unique<Session>(*std::move(stream), host, options, around);
-    Session::Wish wish = wish_for(*job);
+    Session::Wish wish = wish_for(*job, host);
     wish.tls = *std::move(demand);
     const auto trouble = co_await session->open(std::move(wish));
     counts.round_trips += session->round_trips();
@@ -229,8 +230,8 @@ void Agent::Core::give_back_all_of(const std::string& set)
 /// A line leaves service: one that waits may have its place.
 void Agent::Core::leave(Site& left)
 {
-    Site* next = left.kin ? left.kin->starving() : nullptr;
-    if (next == nullptr && left.kin && left.waiting.empty()) {
+    Site* next = left.kin->starving();
+    if (next == nullptr && left.waiting.empty()) {
         const auto at = std::ranges::find_if(left.kin->sites, [](const Site* one) { return !one->waiting.empty(); });
         next = at == left.kin->sites.end() ? nullptr : *at;
     }
@@ -248,16 +249,14 @@ void Agent::Core::forget_if_empty(const Site& site)
 {
     if (site.lines != 0 || site.users != 0)
         return;
-    if (site.kin) {
-        std::erase(site.kin->sites, &site);
-        if (site.kin->sites.empty())
-            kin.erase(site.base);
-    }
+    std::erase(site.kin->sites, &site);
+    if (site.kin->sites.empty())
+        kin.erase(site.base);
     sites.erase(std::string(site.key));
 }
 
 /// Probes have sessions of their own: an address check must not wait behind content, nor spoil a session for mail. So has mail whose sender has
-/// credentials of its own.
+/// credentials of its own, or that requires TLS, or does not insist on it.
 Site& Agent::Core::site_of(const Job& job, const std::string& policies)
 {
     std::string base = job.request.route().site().empty() ? to_lower(job.request.route().nexthop()) : job.request.route().site();
@@ -272,22 +271,18 @@ Site& Agent::Core::site_of(const Job& job, const std::string& policies)
         site->key = std::move(key);
         site->kept = std::ranges::none_of(job.tls, [](const auto& one) { return one.second && one.second->reuse == false; });
         site->base = std::move(base);
-        if (options.sasl.by_sender) {
-            auto& family = kin[site->base];
-            if (!family)
-                family = std::make_shared<Kin>();
-            family->sites.push_back(site.get());
-            site->kin = family;
-        }
+        auto& family = kin[site->base];
+        if (!family)
+            family = std::make_shared<Kin>();
+        family->sites.push_back(site.get());
+        site->kin = family;
     }
     return *site;
 }
 
-/// Mail waits for a place in its site that an idle session of other credentials has.
+/// Mail waits for a place in its site that an idle session of its kin has.
 void Agent::Core::make_way(Site& site)
 {
-    if (!site.kin)
-        return;
     for (Site* const other : site.kin->sites)
         if (other != &site && !other->idle.empty()) {
             Line* const line = other->idle.back();
@@ -317,7 +312,7 @@ Line* Agent::Core::take_idle(Site& site, const std::string& keep_to)
 
 bool Agent::Core::keeps(const Site& site, const Line& line) const
 {
-    if (stopping || line.forget || !line.session->usable() || line.session->used_up() || (site.kin && site.kin->starving()))
+    if (stopping || line.forget || !line.session->usable() || line.session->used_up() || site.kin->starving())
         return false;
     if (line.limit != 0 && line.mails >= line.limit)
         return false;

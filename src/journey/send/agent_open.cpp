@@ -3,6 +3,7 @@
 #include "send/agent_core.hpp"
 
 #include "base/strings.hpp"
+#include "dns/idna.hpp"
 #include "net/connect.hpp"
 
 #include <algorithm>
@@ -53,7 +54,7 @@ void Agent::Core::put_unheard_last(std::vector<Host>& hosts) const
     hosts = std::move(ordered);
 }
 
-Session::Wish Agent::Core::wish_for(const Job& job) const
+Session::Wish Agent::Core::wish_for(const Job& job, const Host& host) const
 {
     Session::Wish wish;
     wish.queue_id = job.queue_id();
@@ -63,6 +64,7 @@ Session::Wish Agent::Core::wish_for(const Job& job) const
     wish.age = std::chrono::microseconds(micros(around.clock.wall()) - job.request.envelope().arrival());
     wish.probes = job.request.probe();
     wish.late = job.late;
+    wish.requires_tls = job.required_with(host.next_hop);
     return wish;
 }
 
@@ -90,6 +92,61 @@ awaitable<std::string> Agent::Core::find_policies(std::shared_ptr<Job> job)
     co_return told;
 }
 
+/// smtp_requiretls_policy for one next hop; none: it cannot be told.
+awaitable<std::optional<RequireTls>> Agent::Core::find_requirement(std::shared_ptr<Job> job, Destination destination)
+{
+    RequireTls found = RequireTls::enforce;
+    if (around.requiretls_policy) {
+        const std::string name =
+            destination.unix_path.empty() ? to_lower(dns::to_a_labels(destination.name).value_or(destination.name)) : options.my_name;
+        const auto said = co_await around.requiretls_policy->find(name);
+        if (!said)
+            co_return std::nullopt;
+        if (const std::optional<std::string>& word = *said) {
+            const auto level = require_tls_of(*word);
+            if (!level) {
+                around.log.warning("{}_requiretls_policy, next-hop destination \"{}\": unknown action \"{}\"", options.lmtp ? "lmtp" : "smtp",
+                                   printable(name, true), printable(*word, true));
+                co_return std::nullopt;
+            }
+            found = *level;
+        }
+    }
+    // RFC 8689 5: a report that is lost is worse than one in clear, which has no content in it.
+    const handoff::Envelope& envelope = job->request.envelope();
+    if ((envelope.sender().empty() || envelope.purpose() == handoff::PURPOSE_NOTIFICATION) && !options.requiretls_in_reports)
+        found = std::min(found, RequireTls::opportunistic);
+    co_return found;
+}
+
+/// How far it requires TLS, or does not insist on it; what tells it from other mail of its site. RFC 8689 4.1: who requires it is not asked whether.
+awaitable<std::string> Agent::Core::find_requirements(std::shared_ptr<Job> job)
+{
+    std::string told;
+    const handoff::Envelope& envelope = job->request.envelope();
+    job->tls_optional = envelope.tls_optional() && !envelope.requiretls();
+    if (job->tls_optional)
+        told = "TLS-Required: no\n";
+    if (!envelope.requiretls() || !options.requiretls || job->request.probe())
+        co_return told;
+    std::vector<std::string> next_hops{job->request.route().nexthop()};
+    next_hops.insert(next_hops.end(), options.fallback_relays.begin(), options.fallback_relays.end());
+    for (const std::string& text : next_hops) {
+        const auto destinations = parse_nexthop(text, options.port, options.lmtp);
+        if (!destinations)
+            continue;
+        for (const Destination& one : *destinations) {
+            if (job->requires_tls.contains(one.text))
+                continue;
+            const std::optional<RequireTls> level = co_await find_requirement(job, one);
+            if (!level || demands(*level))
+                told += fmt::format("REQUIRETLS {} {}\n", one.text, level ? word_of(*level) : "?");
+            job->requires_tls.emplace(one.text, level);
+        }
+    }
+    co_return told;
+}
+
 awaitable<Result<TlsDemand>> Agent::Core::demand_for(std::shared_ptr<Job> job, Host host)
 {
     TlsPolicy policy;
@@ -101,8 +158,21 @@ awaitable<Result<TlsDemand>> Agent::Core::demand_for(std::shared_ptr<Job> job, H
             co_return Error{"client TLS configuration problem", "4.7.5"};
         policy = *found;
     }
-    co_return co_await tls_demand(std::move(host), std::move(policy), &options, &around);
+    if (job->tls_optional) {
+        TlsPolicy less = made_optional(policy);
+        if (less.level != policy.level || policy.sts)
+            around.log.info("{}: TLS-Required: no: TLS with {} is {}, not {}", job->queue_id(), host.name, level_name(less.level),
+                            policy.sts ? "as MTA-STS asks" : level_name(policy.level));
+        policy = std::move(less);
+    }
+    if (const auto at = job->requires_tls.find(host.next_hop); at != job->requires_tls.end() && !at->second)
+        co_return Error{"what mail that requires TLS asks of it cannot be told now", "4.3.0"};
+    const RequireTls required = job->required_with(host.next_hop);
+    co_return co_await tls_demand(std::move(host), std::move(policy), required, &options, &around);
 }
+
+/// RFC 8689 4.2.1: not without QUIT. Nobody waits for the answer.
+awaitable<void> Agent::Core::say_goodbye(std::unique_ptr<Session> session) { co_await session->goodbye(); }
 
 /// To the domain whose MX host this is, if it wants to know. No mail waits for that question.
 awaitable<void> Agent::Core::report(Host host, TlsReport report)
@@ -190,13 +260,32 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
     if (one_too_many(*job, *site))
         co_return nullptr;
     bool in_clear = false;
+    bool others = job->had_session;  // hosts that have what the mail requires of TLS, or may have it
+    const auto misses_tls = [&](Reason why) {
+        *reason = std::move(why);
+        job->missed_tls = true;
+        others = others || !reason->permanent;
+        ++job->next_host;
+        in_clear = false;
+        if (job->next_host < job->hosts.size())
+            around.log.info("{}: {}", job->queue_id(), reason->text);
+    };
     while (job->next_host < job->hosts.size()) {
         if (options.session_limit != 0 && job->sessions >= options.session_limit)
             break;
         const Host host = job->hosts[job->next_host];
         const std::string relay = host.relay();
         auto demand = co_await demand_for(job, host);
+        if (!demand && demand.error().status() == "5.7.10") {
+            job->relay = "none";
+            job->unreachable.push_back(demand.error().what());
+            Reason why(true, demand.error().status(), demand.error().what());
+            why.for_tls = true;
+            misses_tls(std::move(why));
+            continue;
+        }
         if (!demand) {
+            others = true;
             *reason = Reason(false, demand.error().status(), demand.error().what());
             around.log.warning("TLS policy lookup for {}/{}: {}", host.next_hop, host.name, reason->text);
             if (around.reports)
@@ -216,6 +305,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
                     unheard.clear();
                 unheard[host.endpoint.ip.text()] = around.clock.steady();
             }
+            others = true;
             ++counts.failed_connects;
             *reason = Reason(false, stream.error().status().empty() ? "4.4.1" : stream.error().status(),
                              fmt::format("connect to {}: {}", relay, stream.error().what()));
@@ -227,7 +317,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             continue;
         }
         auto session = std::make_unique<Session>(*std::move(stream), host, options, around);
-        Session::Wish wish = wish_for(*job);
+        Session::Wish wish = wish_for(*job, host);
         wish.tls = *std::move(demand);
         wish.in_clear = in_clear && wish.tls.level <= TlsLevel::may;  // TLSA records may have come since the handshake failed
         wish.before = std::exchange(job->unreachable, {});
@@ -246,10 +336,16 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             job->connected = micros(around.clock.wall());
             co_return session;
         }
-        session->close();
-        *reason = std::move(trouble->reason);
         job->relay = relay;
         job->hear(session->take_heard());
+        if (trouble->reason.for_tls) {
+            misses_tls(std::move(trouble->reason));
+            tasks.spawn(say_goodbye(std::move(session)));
+            continue;
+        }
+        session->close();
+        *reason = std::move(trouble->reason);
+        others = true;
         if (trouble->late && !std::exchange(job->late, true))
             continue;  // it was our haste, or looked so
         const auto reach = reaches.find(job->set);
@@ -278,6 +374,10 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             break;
         if (job->next_host < job->hosts.size())
             around.log.info("{}: {}", job->queue_id(), reason->text);
+    }
+    if (reason->for_tls && reason->permanent && others) {             // another host may have it, when it is asked again
+        reason->permanent = false;
+        reason->status.replace(0, 1, "4");
     }
     if (!job->unreachable.empty() && around.transcripts) {
         Recorder recorder(around.transcripts, around.clock);

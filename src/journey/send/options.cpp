@@ -5,6 +5,7 @@
 #include "dns/params.hpp"
 #include "send/nexthop.hpp"
 #include "send/params.hpp"
+#include "send/requiretls.hpp"
 #include "tls/params.hpp"
 
 #include <algorithm>
@@ -208,6 +209,12 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
                                            config::name_as(smtp_tls_policy_maps.name, made.lmtp ? "lmtp" : "smtp")));
     if (!made.lmtp)
         made.sts = snapshot.get(sts::smtp_mta_sts);
+    made.requiretls = snapshot.get(send_requiretls_enable);
+    made.requiretls_in_reports = !snapshot.get(send_requiretls_redact_dsn);
+    const std::string required = get(smtp_requiretls_policy);
+    for (const std::string_view item : config::split_grouped(required))
+        if (item.find(':') == item.npos && !require_tls_of(item))
+            bad(config::name_as(smtp_requiretls_policy.name, made.lmtp ? "lmtp" : "smtp"), item);
     made.report_resumed = !get(smtp_tlsrpt_skip_reused_handshakes);
     made.tls_wrapper = get(smtp_tls_wrappermode);
     made.tls_note_offer = get(smtp_tls_note_starttls_offer);

@@ -90,6 +90,8 @@ struct Options {
     TlsLevel tls_level = TlsLevel::none;        // where no policy says otherwise
     TlsRules tls;
     sts::Use sts = sts::Use::no;
+    bool requiretls = true;                     // mail that asks for it is not sent with less (requiretls.hpp)
+    bool requiretls_in_reports = false;         // mail from <> too: the content of what it is about came with it (not requiretls_redact_dsn)
     bool report_resumed = true;                 // handshakes that go on with a session of before (not smtp_tlsrpt_skip_reused_handshakes)
     bool tls_wrapper = false;
     bool tls_note_offer = false;

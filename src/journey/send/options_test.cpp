@@ -174,6 +174,20 @@ TEST_CASE("options: a value that no check of the parameter refuses, but that mea
     }
 }
 
+TEST_CASE("options: a word of smtp_requiretls_policy that is none is named, for SMTP and LMTP each; tables are asked later")
+{
+    CHECK_NOTHROW((void)Options::from(configured({set("smtp_requiretls_policy", "hash:/x inline:{{a=b}} Opportunistic+STARTTLS, disable")})));
+    CHECK_THROWS_WITH_AS((void)Options::from(configured({set("smtp_requiretls_policy", "hash:/x, enforced")})),
+                         "bad value of smtp_requiretls_policy: enforced", config::BadValue);
+    CHECK_THROWS_WITH_AS((void)Options::from(configured({set("lmtp_requiretls_policy", "may")}), "lmtp"), "bad value of lmtp_requiretls_policy: may",
+                         config::BadValue);
+    const Options made = Options::from(configured({set("requiretls_enable", "no"), set("requiretls_redact_dsn", "no")}));
+    CHECK(!made.requiretls);
+    CHECK(made.requiretls_in_reports);
+    CHECK(Options::from(configured()).requiretls);
+    CHECK(!Options::from(configured()).requiretls_in_reports);
+}
+
 TEST_CASE("options: deadlines per request and their rate, for SMTP and LMTP each; the old name counts where the new one is not set")
 {
     CHECK_FALSE(Options::from(configured()).per_request_deadline);

@@ -99,6 +99,10 @@ inline constexpr Param<std::string> smtp_tls_trust_anchor_file{.name = "smtp_tls
 inline constexpr Param<std::string> smtp_tls_dane_insecure_mx_policy{.name = "smtp_tls_dane_insecure_mx_policy", .initial = "dane", .doc = "At the level dane, where the MX records are not of a signed zone but their host is: may, encrypt, or dane.", .source = "RFC 7672 2.2.1"};
 inline constexpr Param<bool> smtp_tls_force_insecure_host_tlsa_lookup{.name = "smtp_tls_force_insecure_host_tlsa_lookup", .initial = "no", .doc = "Look up TLSA records of hosts whose addresses are not of a signed zone.", .source = "RFC 7672 2.2.2"};
 inline constexpr Param<bool> smtp_tls_enforce_sts_mx_patterns{.name = "smtp_tls_enforce_sts_mx_patterns", .initial = "yes", .doc = "Where an entry of smtp_tls_policy_maps of the level verify or secure has policy_type=sts and mx_host_pattern: use the hosts that these name alone, and ask each for a certificate of its own name, whatever match= says.", .source = "RFC 8461 4"};
+inline constexpr Param<std::string> smtp_requiretls_policy{.name = "smtp_requiretls_policy", .initial = "inline:{{${domain_to_ascii{$mydomain}}=opportunistic}, {.${domain_to_ascii{$mydomain}}=opportunistic}, {localhost=opportunistic}}, cidr:{{0.0.0.0/0 opportunistic}, {::/0 opportunistic}}, enforce", .doc = "What is asked of a next hop for mail that requires TLS: enforce (a host that DNSSEC or MTA-STS vouches for, its certificate verified, and REQUIRETLS offered), opportunistic+starttls (TLS), opportunistic (say it where it is offered), disable; words and tables with them, asked by the next hop without brackets and port and by its parents as .example.com, the first that answers counts; none: enforce.", .source = "RFC 8689"};
+/// Declared in receive/params.hpp and report/params.hpp.
+inline constexpr Param<bool> send_requiretls_enable{.name = "requiretls_enable", .initial = "yes", .doc = "Keep to what mail that requires TLS asks of servers."};
+inline constexpr Param<bool> send_requiretls_redact_dsn{.name = "requiretls_redact_dsn", .initial = "yes", .doc = "Reports need no TLS on their way: they come without content."};
 inline constexpr Param<bool> smtp_tlsrpt_enable{.name = "smtp_tlsrpt_enable", .initial = "no", .doc = "Tell what became of TLS with the MX hosts of domains that want reports of it, at smtp_tlsrpt_socket_name.", .source = "RFC 8460"};
 inline constexpr Param<std::string> smtp_tlsrpt_socket_name{.name = "smtp_tlsrpt_socket_name", .initial = "", .doc = "The datagram socket of who collects that, as libtlsrpt writes it: a path, below the queue directory where it does not begin with /."};
 inline constexpr Param<bool> smtp_tlsrpt_skip_reused_handshakes{.name = "smtp_tlsrpt_skip_reused_handshakes", .initial = "no", .doc = "Tell nothing of handshakes that go on with a TLS session of before."};
@@ -156,7 +160,7 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_enforce_peername, smtp_tls_policy_maps, smtp_tls_per_site,
     smtp_tls_verify_cert_match, smtp_tls_secure_cert_match, smtp_tls_fingerprint_cert_match, smtp_tls_trust_anchor_file,
     smtp_tls_dane_insecure_mx_policy, smtp_tls_force_insecure_host_tlsa_lookup, smtp_tls_enforce_sts_mx_patterns,
-    smtp_tlsrpt_enable, smtp_tlsrpt_socket_name, smtp_tlsrpt_skip_reused_handshakes, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_chunking, smtp_quit_in_group,
+    smtp_requiretls_policy, smtp_tlsrpt_enable, smtp_tlsrpt_socket_name, smtp_tlsrpt_skip_reused_handshakes, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_chunking, smtp_quit_in_group,
     smtp_pipe_connect, smtp_contents_in_flight, smtp_address_verify_error_limit,
     smtp_transcript_size, smtp_transcript_failed_age, smtp_transcript_good_count, smtp_transcript_good_age,
 });

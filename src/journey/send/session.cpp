@@ -187,6 +187,8 @@ awaitable<std::optional<Trouble>> Session::open(Wish wish)
         recorder_.remark(std::move(remark));
     co_await look_up_credentials();
     auto trouble = co_await opening();
+    if (auto missing = trouble ? std::nullopt : misses(wish_.requires_tls))
+        trouble.emplace(*std::move(missing));
     if (!trouble)
         trouble = co_await authenticate();
     credentials_.reset();                                           // a session that stays open needs no password
@@ -194,6 +196,33 @@ awaitable<std::optional<Trouble>> Session::open(Wish wish)
         recorder_.failed(wish_.queue_id, trouble->reason.text);
     recorder_.opened();
     co_return trouble;
+}
+
+/// A quirk, or a server that would not answer to EHLO, hides what there may be: that never returns mail.
+bool Session::sure_of_features() const { return features_sure_ && !known_.quirks.has(peers::Quirk::helo_only); }
+
+/// The words are of RFC 8689 4.2.1. Another host may have what is asked for; this one is told QUIT.
+Reason Session::not_for_tls(std::string_view code, std::string_view why) const
+{
+    const bool sure = sure_of_features();
+    Reason reason(sure, fmt::format("{}.7.{}", sure ? '5' : '4', code),
+                  fmt::format("the message requires TLS (REQUIRETLS), and host {} {}", peer_text_, why));
+    reason.for_tls = true;
+    return reason;
+}
+
+/// What mail that requires so much does not find in this session.
+std::optional<Reason> Session::misses(RequireTls required) const
+{
+    if (demands(required) && !secured_)
+        return not_for_tls("10", "does not offer STARTTLS");
+    if (required != RequireTls::enforce)
+        return std::nullopt;
+    if (!verified_)
+        return not_for_tls("10", "has not shown who it is");
+    if (!features_.has(smtp::Keyword::requiretls))
+        return not_for_tls("30", "does not offer REQUIRETLS");
+    return std::nullopt;
 }
 
 awaitable<std::optional<Trouble>> Session::opening()
@@ -233,8 +262,8 @@ awaitable<std::optional<Trouble>> Session::opening()
     if (!offered || !around_.tls) {
         if (around_.tls)
             tls_outcome_ = TlsOutcome{.fault = TlsFault::starttls_not_supported};
-        if (wish_.tls.level == TlsLevel::may)
-            co_return std::nullopt;
+        if (wish_.tls.level == TlsLevel::may || (around_.tls && demands(wish_.requires_tls)))
+            co_return std::nullopt;                                 // the latter is refused by its name
         co_return Trouble(Reason(false, "4.7.4",
                                  around_.tls ? fmt::format("TLS is required, but was not offered by host {}", peer_text_)
                                              : std::string("TLS is required, but our TLS engine is unavailable")));
@@ -415,7 +444,9 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
             if (may && reply->code != 421 && reply->code != 221 && reply->valid())
                 co_return std::nullopt;                             // opportunistic: the session goes on in clear
             trouble.reason =
-                Reason(false, "4.7.5", fmt::format("TLS is required, but host {} refused to start TLS: {}", peer_text_, reply->logged()));
+                demands(wish_.requires_tls) && reply->permanent() && reply->valid()
+                    ? not_for_tls("10", fmt::format("refused to start TLS: {}", reply->logged()))
+                    : Reason(false, "4.7.5", fmt::format("TLS is required, but host {} refused to start TLS: {}", peer_text_, reply->logged()));
             trouble.reason.diagnostic = reply->logged();
             trouble.reason.remote = host_.name;
             end_with(trouble.reason);
@@ -463,7 +494,8 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     if (const auto& refused = secured->refused) {
         // Encrypted, for whom it is not meant: not one command more.
         recorder_.remark(fmt::format("{}: {}", refused->what(), refused->evidence()));
-        trouble.reason = Reason(false, refused->status(), refused->what());
+        trouble.reason = demands(wish_.requires_tls) ? not_for_tls("10", fmt::format("has not shown who it is: {}", refused->what()))
+                                                     : Reason(false, refused->status(), refused->what());
         end_with(trouble.reason);
         co_return trouble;
     }

@@ -17,6 +17,7 @@
 #include "send/nexthop.hpp"
 #include "send/options.hpp"
 #include "send/plan.hpp"
+#include "send/requiretls.hpp"
 #include "send/surroundings.hpp"
 #include "send/transcript.hpp"
 #include "send/verdict.hpp"
@@ -69,6 +70,7 @@ struct Transaction {
     bool content_taken = false;             // and was answered with yes
     bool late = false;                      // what was said before the greeting did not go well: it may be said again, in time
     std::vector<HastyRefusal> hasty;        // of what was said before the greeting; if in time it is accepted, our haste was why
+    RequireTls requires_tls = RequireTls::disable;          // so far as it counts with this host
     bool replay = false;                    // nothing is lost if it is said again at once, and now it would be said otherwise
     std::uint32_t use = 0;                  // which transaction of its session it was, from 1
 };
@@ -104,6 +106,7 @@ public:
         std::string site;
         std::chrono::microseconds age{0};   // of the message: PIX workarounds begin late
         TlsDemand tls;                      // what the session has to be
+        RequireTls requires_tls = RequireTls::disable;      // and for mail that requires TLS
         bool in_clear = false;              // TLS failed with this host a moment ago
         bool late = false;                  // the greeting is waited for, whatever is known of the peer
         std::optional<std::string> credentials;     // "user:password" of its sender; none: those of the server count
@@ -211,6 +214,9 @@ private:
     void too_early(Trouble& trouble);
     void refused_early(std::string seen);
     awaitable<std::optional<Reason>> look_up_discards();
+    bool sure_of_features() const;
+    Reason not_for_tls(std::string_view code, std::string_view why) const;
+    std::optional<Reason> misses(RequireTls required) const;
     bool doubts_early(const Expected& expected, const smtp::Reply& reply, Judgement judgement);
     void compare_with_early(const Expected& expected, Judgement judgement);
     awaitable<void> learn_features(const smtp::Reply& reply);

@@ -37,8 +37,8 @@ std::uint32_t Session::early_features(smtp::KeywordSet announced)
 /// May anything be said before the greeting? Then allowed_early_ tells what is known of the features.
 awaitable<bool> Session::may_be_early()
 {
-    if (!options_.pipe_connect || !around_.peers || wish_.late || !strangers() || options_.lmtp || host_.endpoint.is_unix() ||
-        options_.quit_in_group || options_.never_ehlo)
+    if (!options_.pipe_connect || !around_.peers || wish_.late || demands(wish_.requires_tls) || !strangers() || options_.lmtp ||
+        host_.endpoint.is_unix() || options_.quit_in_group || options_.never_ehlo)
         co_return false;
     allowed_early_ = around_.peers->early(host_.endpoint.ip.text());
     if (allowed_early_ == peers::Early{})
@@ -66,8 +66,9 @@ bool Session::suppose(std::uint32_t bits)
 bool Session::needs_certainty(const Transaction& transaction) const
 {
     const handoff::Envelope& envelope = transaction.request->envelope();
-    return envelope.smtputf8() || envelope.body() != handoff::BODY_7BIT || transaction.content->size() > sure_size ||
-           (options_.send_xforward && !transaction.progress.probe) || (supposed_.has(Keyword::limits) && transaction.recipients.size() > 1);
+    return envelope.smtputf8() || transaction.requires_tls != RequireTls::disable || envelope.body() != handoff::BODY_7BIT ||
+           transaction.content->size() > sure_size || (options_.send_xforward && !transaction.progress.probe) ||
+           (supposed_.has(Keyword::limits) && transaction.recipients.size() > 1);
 }
 
 /// EHLO and STARTTLS before the greeting, and the way into TLS.

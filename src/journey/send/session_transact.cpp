@@ -107,8 +107,13 @@ std::vector<std::uint32_t> Session::askable(const handoff::DeliveryRequest& requ
 std::optional<Reason> Session::not_for(Transaction& transaction) const
 {
     const handoff::Envelope& envelope = transaction.request->envelope();
-    // A quirk hides a feature that the peer may have: that never returns mail.
-    const bool sure = features_sure_ && !known_.quirks.has(peers::Quirk::helo_only);
+    // Its session was opened for what it requires: where that is not so, nothing is said, whosever fault it is.
+    if (auto missing = misses(transaction.requires_tls)) {
+        missing->permanent = false;
+        missing->status.replace(0, 1, "4");
+        return missing;
+    }
+    const bool sure = sure_of_features();
     if (features_.size != 0 && transaction.content->size() > features_.size)
         return Reason(sure, sure ? "5.3.4" : "4.3.4",
                       fmt::format("message size {} exceeds size limit {} of server {}", transaction.content->size(), features_.size, peer_text_));

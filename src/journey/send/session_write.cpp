@@ -183,6 +183,8 @@ std::string Session::mail_line(const Transaction& transaction, std::uint8_t* par
         line += " SMTPUTF8";
         carries(peers::Parameter::smtputf8);
     }
+    if (transaction.requires_tls != RequireTls::disable && secured_ && features_.has(smtp::Keyword::requiretls))
+        line += " REQUIRETLS";                                      // no peer's manners hide it
     if (authenticated_ && options_.sasl.dummy_mail_auth)
         line += " AUTH=<>";
     if (features_.has(smtp::Keyword::dsn)) {

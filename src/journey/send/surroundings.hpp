@@ -54,6 +54,7 @@ struct Surroundings {
     AuthFailures* auth_failures = nullptr;  // the Agent's own, unless one is given
     std::function<asio::thread_pool&()> helper;     // for what would hold up the loop; the Agent's own, unless one is given
     Lookup* tls_policy = nullptr;           // smtp_tls_policy_maps: by the next hop and its parents
+    Lookup* requiretls_policy = nullptr;    // smtp_requiretls_policy: by the next hop's name, to one of its words; none: enforce
     sts::Policies* sts = nullptr;           // none: no domain is asked what it asks of TLS
     TlsReports* reports = nullptr;          // none: nobody is told what became of TLS
     DiscardMaps* discard = nullptr;

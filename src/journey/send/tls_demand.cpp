@@ -171,6 +171,8 @@ awaitable<Result<TlsDemand>> with_sts(Host host, TlsPolicy policy, StsRules sts,
 
 }  // namespace
 
+bool is_met_by(const StsRules& sts, const Host& host) { return sts.failure.empty() && is_named(host, sts.patterns); }
+
 awaitable<Result<TlsDemand>> tls_demand(Host host, TlsPolicy policy, const Options* options, const Surroundings* around)
 {
     if (policy.sts && policy.sts->use != StsRules::Use::by_level) {

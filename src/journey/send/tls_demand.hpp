@@ -27,6 +27,9 @@ struct TlsDemand {
     std::string tested_unmet;                   // that, where it is known before a connection
 };
 
+/// RFC 8461 4.1: the policy can be met, and this is one of its hosts.
+bool is_met_by(const StsRules& sts, const Host& host);
+
 /// Error (4.7.5): the host must not be talked to; what is wrong with the configuration was logged.
 awaitable<Result<TlsDemand>> tls_demand(Host host, TlsPolicy policy, const Options* options, const Surroundings* around);
 

@@ -53,6 +53,7 @@ struct Reason {
     std::string diagnostic;     // the peer's words, for Diagnostic-Code: smtp; empty: ours
     std::string remote;         // the host that said so
     std::int64_t retry_at = 0;  // microseconds since the epoch: when it may pass; 0: not known
+    bool for_tls = false;       // the mail requires TLS, and the host has not what that asks for: no news about the site
     bool loops = false;         // of the destination's hosts we are the best
 };
 

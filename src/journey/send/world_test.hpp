@@ -152,6 +152,7 @@ public:
         around.own_addresses = own_addresses;
         around.discard = discard;
         around.tls_policy = tls_policy;
+        around.requiretls_policy = requiretls_policy;
         around.sts = sts;
         around.reports = reports;
         around.debug = debug;
@@ -201,7 +202,7 @@ public:
     Passwords* passwords = nullptr;
     sts::Policies* sts = nullptr;
     TlsReports* reports = nullptr;
-    Lookup *tls_policy = nullptr, *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr;
+    Lookup *tls_policy = nullptr, *requiretls_policy = nullptr, *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr;
     std::unique_ptr<Agent> agent;
     std::chrono::microseconds most_time = std::chrono::hours(1000);     // of a run that leaps
     std::uint64_t most_turns = UINT64_MAX;

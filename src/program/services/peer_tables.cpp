@@ -1,7 +1,9 @@
 #include "services/peer_tables.hpp"
 
 #include "base/strings.hpp"
+#include "config/list.hpp"
 #include "config/site.hpp"
+#include "net/address.hpp"
 #include "send/params.hpp"
 #include "tables/params.hpp"
 
@@ -13,6 +15,8 @@ constexpr std::string_view own_parameters[] = {send::smtp_discard_ehlo_keyword_a
                                                send::lmtp_discard_lhlo_keyword_address_maps.name,
                                                send::smtp_tls_policy_maps.name,
                                                "lmtp_tls_policy_maps",
+                                               send::smtp_requiretls_policy.name,
+                                               "lmtp_requiretls_policy",
                                                send::smtp_pix_workaround_maps.name,
                                                "lmtp_pix_workaround_maps",
                                                send::smtp_dns_reply_filter.name,
@@ -46,6 +50,39 @@ TableLookup::TableLookup(std::string parameter, std::string_view list, tables::F
             tables.site().log.warning("{}: {}", maps_.parameter(), broken->text());
 }
 
+RequireTlsPolicy::RequireTlsPolicy(const std::string& parameter, std::string_view list, tables::Tables& tables)
+{
+    for (const std::string_view item : config::split_grouped(list)) {
+        Item& made = items_.emplace_back();
+        if (item.find(':') == item.npos) {
+            made.word = item;
+            continue;
+        }
+        made.table = tables::Maps(parameter, item, {}, tables);
+        const auto asks_somebody = [](const std::string& leaf) { return leaf.starts_with("tcp:") || leaf.starts_with("socketmap:"); };
+        for (const auto& table : made.table.tables()) {
+            made.parents = !table->pattern() && std::ranges::none_of(tables::leaves_of(table->name()), asks_somebody);
+            if (const auto broken = table->broken())
+                tables.site().log.warning("{}: {}", parameter, broken->text());
+        }
+    }
+}
+
+awaitable<Result<std::optional<std::string>>> RequireTlsPolicy::find(std::string key)
+{
+    const bool name = !net::IpAddress::parse(key).has_value();
+    for (const Item& item : items_) {
+        if (!item.word.empty())
+            co_return item.word;
+        for (const std::string_view one : item.parents&& name ? tables::domain_keys(key, false) : std::vector<std::string_view>{key}) {
+            CO_TRY(auto found, co_await item.table.lookup(std::string(one)));
+            if (found)
+                co_return found;
+        }
+    }
+    co_return std::nullopt;
+}
+
 PeerTables::PeerTables(process::Service& service, const Clock& clock)
     : log_(service.log()), files_(TableFiles::fetch(service, own_parameters)), tables_(log_, clock, files_),
       own_options_(tables::OwnOptions::from(service.config(), config::this_host("smtp").addresses, *files_)), own_(own_options_, tables_),
@@ -68,6 +105,8 @@ PeerTables::PeerTables(process::Service& service, const Clock& clock)
     status_filter_ = own(send::smtp_delivery_status_filter);
     editor_ = std::make_unique<OutboundEditor>(config, service.program() == "lmtp" ? "lmtp" : "smtp", *files_, tables_, log_);
     const std::string_view as = service.program() == "lmtp" ? "lmtp" : "smtp";
+    requiretls_policy_ =
+        RequireTlsPolicy(config::name_as(send::smtp_requiretls_policy.name, as), config.get(send::smtp_requiretls_policy, as), tables_);
     if (config.get(send::smtp_sasl_auth_enable, as)) {
         passwords_ = tables::Maps(config::name_as(send::smtp_sasl_password_maps.name, as), config.get(send::smtp_sasl_password_maps, as),
                                   own_options_.flags, tables_);

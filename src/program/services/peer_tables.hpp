@@ -1,4 +1,4 @@
-// services/peer_tables.hpp: what a delivery process looks up about a peer: what is asked of TLS, EHLO keywords to overlook, workarounds for a
+// services/peer_tables.hpp: what a delivery process looks up about a peer: what is asked of TLS, for all mail and for mail that requires it, EHLO keywords to overlook, workarounds for a
 // PIX, its replies and what becomes of them, whether its sessions are logged, and the passwords for it.
 // smtp_discard_ehlo_keyword_address_maps (lmtp_discard_lhlo_...) is asked by the peer's address alone; debug_peer_list by name and address.
 #pragma once
@@ -26,6 +26,22 @@ private:
     tables::Maps maps_;
 };
 
+/// smtp_requiretls_policy: words, and tables with them; the first that answers counts. Tables of names are asked for parents too, as .example.com.
+class RequireTlsPolicy final : public send::Lookup {
+public:
+    RequireTlsPolicy() = default;
+    RequireTlsPolicy(const std::string& parameter, std::string_view list, tables::Tables& tables);
+    awaitable<Result<std::optional<std::string>>> find(std::string key) override;
+
+private:
+    struct Item {
+        std::string word;  // empty: of the table
+        tables::Maps table;
+        bool parents = false;
+    };
+    std::vector<Item> items_;
+};
+
 class PeerTables final : send::DiscardMaps, send::DebugPeers, send::Passwords {
 public:
     /// Before the process is confined: the files come from the broker.
@@ -37,6 +53,7 @@ public:
     send::Lookup* tls_policy() { return tls_policy_.get(); }
     /// Files that policies name (tafile=), as far as the tables can be read as a whole.
     std::vector<std::string> trust_anchor_files() const;
+    send::Lookup* requiretls_policy() { return &requiretls_policy_; }
     send::Lookup* pix() { return pix_.get(); }
     send::Lookup* reply_filter() { return reply_filter_.get(); }
     send::Lookup* status_filter() { return status_filter_.get(); }
@@ -56,6 +73,7 @@ private:
     tables::Tables tables_;
     tables::Maps discard_;
     TableLookup dns_filter_, tls_policy_, pix_, reply_filter_, status_filter_;
+    RequireTlsPolicy requiretls_policy_;
     std::unique_ptr<OutboundEditor> editor_;
     tables::OwnOptions own_options_;
     tables::OwnDomains own_;

@@ -180,6 +180,7 @@ private:
         made.transcripts = transcripts_->transcripts();
         made.passwords = tables_->passwords();
         made.tls_policy = tables_->tls_policy();
+        made.requiretls_policy = tables_->requiretls_policy();
         made.discard = tables_->discard();
         made.debug = tables_->debug();
         made.editor = tables_->editor();
