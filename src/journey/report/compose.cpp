@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "handoff/frames.hpp"
+#include "handoff/requiretls_field.hpp"
 #include "message/compose.hpp"
 #include "smtp/path.hpp"
 
@@ -165,7 +166,10 @@ struct Letter {
     {
         const std::string human = notification();
         // The postmaster's copy of what the sender gets has the header alone.
-        const bool whole = request.whole() && request.kind() == ReportRequest::FAILURE && (!to_postmaster || envelope().sender().empty());
+        // Of mail that requires TLS no content goes where it may go in clear.
+        const bool redacted = envelope().requiretls() && options.redact_requiretls;
+        const bool whole =
+            request.whole() && request.kind() == ReportRequest::FAILURE && (!to_postmaster || envelope().sender().empty()) && !redacted;
         const bool global = envelope().smtputf8();
         std::string_view returned = request.header();
         if (!whole)
@@ -196,6 +200,8 @@ struct Letter {
             field("In-Reply-To", envelope().message_id());
             field("References", envelope().message_id());
         }
+        if (envelope().tls_optional())
+            field(handoff::tls_required_field_name, "no");
         field("MIME-Version", "1.0");
         text += fmt::format("Content-Type: multipart/report; report-type={}delivery-status;\r\n\tboundary=\"{}\"\r\n", global ? "global-" : "",
                             boundary());
@@ -242,6 +248,8 @@ struct Letter {
         out.set_size(octets.size());
         out.set_body(is_ascii(octets) ? handoff::BODY_7BIT : handoff::BODY_8BIT);
         out.set_smtputf8(envelope().smtputf8());
+        out.set_requiretls(envelope().requiretls());              // RFC 8689 5
+        out.set_tls_optional(envelope().tls_optional());
         out.set_purpose(handoff::PURPOSE_NOTIFICATION);
         out.set_bounce_to(envelope().queue_id());
         out.set_message_id(fmt::format("<{}.{}@{}>", queue_id, request.now() / 1'000'000, options.myhostname));

@@ -29,6 +29,7 @@ struct Options {
     std::string bounce_notice_recipient, double_bounce_notice_recipient, delay_notice_recipient, error_notice_recipient;   // full addresses
     handoff::NotifyClasses notify;
     Templates templates = built_in_templates();
+    bool redact_requiretls = true;               // of mail that requires TLS the header alone comes along
     bool threaded = false;                       // enable_threaded_bounces: In-Reply-To and References
     /// A parameter's value for the templates; times in seconds.
     std::function<std::optional<std::string>(std::string_view)> parameter;

@@ -24,6 +24,7 @@ Options Options::from(const config::Snapshot& snapshot, Templates templates)
         throw config::BadValue(classes.error().text());
     options.notify = *classes;
     options.mail_name = snapshot.text("mail_name");
+    options.redact_requiretls = snapshot.get(requiretls_redact_dsn);
     options.threaded = snapshot.get(enable_threaded_bounces);
     options.parameter = [snapshot](std::string_view name) -> std::optional<std::string> {
         if (!snapshot.as_written(name))

@@ -43,9 +43,16 @@ inline constexpr Param<bool> enable_threaded_bounces{
     .name = "enable_threaded_bounces",
     .initial = "no",
     .doc = "Reports say In-Reply-To and References, so that mail readers show them beside the message."};
+inline constexpr Param<bool> requiretls_redact_dsn{
+    .name = "requiretls_redact_dsn",
+    .initial = "yes",
+    .doc =
+        "Reports of mail that requires TLS come with its header alone, and are sent without REQUIRETLS where it is not offered; no: with what RET asks for, "
+        "and as the mail was.",
+    .source = "RFC 8689 5"};
 
 inline constexpr config::ParamInfo params[] = {notify_classes,         bounce_notice_recipient, double_bounce_notice_recipient,
                                                delay_notice_recipient, error_notice_recipient,  double_bounce_sender,
-                                               bounce_template_file,   enable_threaded_bounces};
+                                               bounce_template_file,   enable_threaded_bounces, requiretls_redact_dsn};
 
 }  // namespace posthorn::report

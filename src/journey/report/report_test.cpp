@@ -112,6 +112,53 @@ TEST_CASE("report: RET=HDRS, and reports of success or delay, return the header 
     }
 }
 
+TEST_CASE("report: of mail that requires TLS it requires it too, and has the header alone, whoever reads it; unless it is not to be redacted")
+{
+    Options made = options();
+    made.notify.bounce = made.notify.double_bounce = made.notify.delay = true;
+    for (const bool redacted : {true, false})
+        for (const bool required : {true, false})
+            for (const auto kind : {ReportRequest::FAILURE, ReportRequest::DELAY, ReportRequest::SUCCESS}) {
+                CAPTURE(redacted);
+                CAPTURE(required);
+                made.redact_requiretls = redacted;
+                auto what = request(kind);
+                what.mutable_envelope()->set_requiretls(required);
+                for (auto& recipient : *what.mutable_envelope()->mutable_recipients())
+                    recipient.set_notify(handoff::NOTIFY_SUCCESS | handoff::NOTIFY_FAILURE | handoff::NOTIFY_DELAY);
+                for (auto& verdict : *what.mutable_verdicts())
+                    verdict.set_outcome(kind == ReportRequest::FAILURE ? handoff::OUTCOME_BOUNCED
+                                        : kind == ReportRequest::DELAY ? handoff::OUTCOME_DEFERRED
+                                                                       : handoff::OUTCOME_DELIVERED);
+                const auto reply = compose(what, made);
+                REQUIRE(reply.messages_size() >= 1);
+                for (const auto& letter : reply.messages()) {
+                    CHECK(letter.envelope().requiretls() == required);
+                    CHECK(!letter.envelope().tls_optional());
+                }
+                const bool whole = kind == ReportRequest::FAILURE && !(required && redacted);
+                CHECK(has(reply.messages(0).content().inline_octets(), "the body") == whole);
+                CHECK(has(reply.messages(0).content().inline_octets(), "Subject: hi"));
+                CHECK(!has(reply.messages(0).content().inline_octets(), "TLS-Required"));
+            }
+    auto lost = request();                                                    // mail from <>: the postmaster sees what it was
+    lost.mutable_envelope()->clear_sender();
+    lost.mutable_envelope()->set_requiretls(true);
+    made.redact_requiretls = true;
+    REQUIRE(compose(lost, made).messages_size() == 1);
+    CHECK(!has(compose(lost, made).messages(0).content().inline_octets(), "the body"));
+}
+
+TEST_CASE("report: of mail that does not insist on TLS it does not either, and says so")
+{
+    auto what = request();
+    what.mutable_envelope()->set_tls_optional(true);
+    const auto reply = compose(what, options());
+    CHECK(reply.messages(0).envelope().tls_optional());
+    CHECK(has(reply.messages(0).content().inline_octets(), "\r\nTLS-Required: no\r\nMIME-Version: 1.0\r\n"));
+    CHECK(has(reply.messages(0).content().inline_octets(), "the body"));
+}
+
 TEST_CASE("report: NOTIFY decides who hears, recipient by recipient")
 {
     auto made = request();
