@@ -48,6 +48,7 @@ struct Draft {
     std::size_t body_offset = 0;          // what came of the body with it is behind here
     bool has_separator = true;            // an empty line ends the header
     bool from = false, date = false, message_id = false, visible_recipient = false;
+    bool requiretls_field = false;
     bool resent = false, resent_from = false, resent_date = false, resent_message_id = false;
     bool local_client = true;             // its header is completed and repaired
 };

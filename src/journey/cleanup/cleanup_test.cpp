@@ -298,6 +298,62 @@ TEST_CASE("cleanup: SMTPUTF8 is asked for only where something needs it, and the
     CHECK_FALSE(needs(false, "", "Subject: \xff\xfe\r\n\r\n", "r@else.test"));
 }
 
+TEST_CASE("cleanup: mail that requires TLS has a field that says so, once; mail with that field requires it, whoever brings it")
+{
+    const auto fields = [](const std::string& head) {
+        std::size_t times = 0;
+        for (auto at = head.find("Require-TLS-ESMTP: yes\r\n"); at != head.npos; at = head.find("Require-TLS-ESMTP: yes\r\n", at + 1))
+            ++times;
+        return times;
+    };
+    const std::string begin = "Subject: x\r\nFrom: a@x.test\r\nDate: x\r\nMessage-ID: <x>\r\n";
+    for (const std::string client : {"", "10.1.1.1"})
+        for (const bool asked : {true, false})
+            for (const bool on : {true, false})
+                for (const auto& [field, says] : {std::pair{"", false},
+                                                  {"Require-TLS-ESMTP: yes\r\n", true},
+                                                  {"require-tls-esmtp:\r\n YES \r\n", true},
+                                                  {"Require-TLS-ESMTP: no\r\n", false},
+                                                  {"Require-TLS-ESMTP: yes, please\r\n", false}}) {
+                    CAPTURE(client);
+                    CAPTURE(asked);
+                    CAPTURE(on);
+                    CAPTURE(field);
+                    Options made = options();
+                    made.requiretls_header = on;
+                    handoff::Envelope e = envelope({"r@else.test"}, client);
+                    e.set_requiretls(asked);
+                    const Got got = clean(made, e, begin + field + "\r\n");
+                    CHECK(got.envelope.requiretls() == (asked || (on && says)));
+                    const bool as_it_came = std::string_view(field).starts_with("Require-TLS-ESMTP: yes\r");
+                    CHECK(fields(got.head) == (as_it_came || (on && asked && !says) ? 1 : 0));
+                    CHECK(got.head.ends_with("\r\n\r\n"));
+                }
+    // Behind text that is no field it is no field of the header.
+    CHECK(!clean(options(), envelope(), begin + "this is text\r\nRequire-TLS-ESMTP: yes\r\n\r\n").envelope.requiretls());
+}
+
+TEST_CASE("cleanup: TLS-Required: no is kept in the envelope, unless that requires TLS or the field is not to count")
+{
+    const auto is_optional = [](std::string_view fields, bool required = false, bool counts = true, bool before = false) {
+        Options made = options();
+        made.tls_required = counts;
+        handoff::Envelope e = envelope({"r@else.test"}, "10.1.1.1");
+        e.set_requiretls(required);
+        e.set_tls_optional(before);
+        return clean(made, e, std::string(fields) + "Subject: x\r\n\r\n").envelope.tls_optional();
+    };
+    CHECK(is_optional("TLS-Required: No\r\n"));
+    CHECK(is_optional("tls-required:\r\n no\r\n"));
+    CHECK(!is_optional("TLS-Required: yes\r\n"));
+    CHECK(!is_optional("TLS-Required: nope\r\n"));
+    CHECK(!is_optional("X: TLS-Required: no\r\n"));
+    CHECK(!is_optional("TLS-Required: no\r\n", true));
+    CHECK(!is_optional("TLS-Required: no\r\nRequire-TLS-ESMTP: yes\r\n"));
+    CHECK(!is_optional("TLS-Required: no\r\n", false, false));
+    CHECK(!is_optional("", false, true, true));                    // the header is what counts
+}
+
 TEST_CASE("whose mail is signed: who is connected, or whom a trusted client names as the origin")
 {
     tables::TestSite site;

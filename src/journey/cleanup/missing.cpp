@@ -1,5 +1,6 @@
 #include "cleanup/chain.hpp"
 
+#include "handoff/requiretls_field.hpp"
 #include "message/compose.hpp"
 
 #include <fmt/format.h>
@@ -49,6 +50,8 @@ Step add_missing(Draft& draft, const Options& options)
         if (!draft.visible_recipient && !options.undisclosed_recipients_header.empty())
             added += options.undisclosed_recipients_header + "\r\n";
     }
+    if (draft.envelope.requiretls() && options.requiretls_header && !draft.requiretls_field)
+        added += handoff::requiretls_field;
     if (!draft.has_separator)
         added += "\r\n";                                         // what follows is no field: it would else be read as one
     if (!added.empty())

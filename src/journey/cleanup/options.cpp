@@ -146,6 +146,8 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
     options.original_recipient = snapshot.get(enable_original_recipient);
     options.propagate_extensions = has(snapshot.get(tables::propagate_unmatched_extensions), "virtual");
     options.smtputf8 = snapshot.get(tables::smtputf8_enable);
+    options.requiretls_header = snapshot.get(cleanup_requiretls_enable) && snapshot.get(cleanup_requiretls_esmtp_header);
+    options.tls_required = snapshot.get(tls_required_enable);
     options.local = {options.own.myorigin,
                      snapshot.text("mydomain"),
                      snapshot.get(append_at_myorigin),

@@ -53,6 +53,7 @@ struct Options {
     LocalClients local_clients, signed_clients, exempt_clients;
     bool mynetworks_parent_style = true, always_add_missing = false, name_in_comment = false, address_mappings = true, original_recipient = true;
     bool propagate_extensions = true, smtputf8 = true;
+    bool requiretls_header = true, tls_required = true;     // the fields Require-TLS-ESMTP: yes and TLS-Required: no count
     Completion local, remote;                     // for the header of local clients and every envelope; for other clients' headers
     std::size_t hopcount_limit = 50, header_size_limit = 102400, token_limit = 10240;
     std::size_t expansion_limit = 1000, recursion_limit = 1000, address_length_limit = 1000;

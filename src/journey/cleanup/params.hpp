@@ -58,6 +58,17 @@ inline constexpr Param<std::string> smtputf8_autodetect_classes{
     .doc = "Where mail may need SMTPUTF8 without having asked for it: sendmail, smtpd, verify, bounce, notify, all ...",
     .source = "RFC 6531"};
 
+inline constexpr Param<bool> tls_required_enable{
+    .name = "tls_required_enable",
+    .initial = "yes",
+    .doc = "Mail with the field TLS-Required: no, and that does not require TLS by its envelope, is sent whatever TLS the recipient's domain or "
+           "smtp_tls_security_level ask for; TLS is used where it can be had.",
+    .source = "RFC 8689 3"};
+/// Declared in receive/params.hpp.
+inline constexpr Param<bool> cleanup_requiretls_enable{.name = "requiretls_enable", .initial = "yes", .doc = "Mail may require TLS."};
+inline constexpr Param<bool> cleanup_requiretls_esmtp_header{
+    .name = "requiretls_esmtp_header", .initial = "yes", .doc = "A field of the header says that it does."};
+
 inline constexpr Param<std::string> header_checks{.name = "header_checks",
                                                   .initial = "",
                                                   .doc = "Tables that decide over each field of the header of received mail.",
@@ -163,6 +174,7 @@ inline constexpr ParamInfo params[] = {canonical_classes,
                                        virtual_alias_recursion_limit,
                                        virtual_alias_address_length_limit,
                                        enable_original_recipient,
-                                       smtputf8_autodetect_classes};
+                                       smtputf8_autodetect_classes,
+                                       tls_required_enable};
 
 }  // namespace posthorn::cleanup

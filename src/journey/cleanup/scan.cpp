@@ -1,6 +1,7 @@
 #include "cleanup/chain.hpp"
 
 #include "base/strings.hpp"
+#include "handoff/requiretls_field.hpp"
 
 #include <fmt/format.h>
 
@@ -36,11 +37,14 @@ void note_message_id(Draft& draft, const message::Field& field, std::string_view
         draft.envelope.set_message_id(std::move(id));
 }
 
+bool says(const message::Field& field, std::string_view word) { return iequals(trim(message::unfold(field.body, message_id_octets)), word); }
+
 }  // namespace
 
 Step scan(Draft& draft, const Options& options)
 {
     std::size_t hops = 0;
+    bool tls_optional = false;
     draft.envelope.clear_message_id();
     message::HeaderWalk walk(draft.head);
     while (const auto field = walk.next()) {
@@ -58,6 +62,10 @@ Step scan(Draft& draft, const Options& options)
             draft.date = true;
         else if (field->is("To") || field->is("Cc") || field->is("Resent-To") || field->is("Resent-Cc"))
             draft.visible_recipient = true;
+        else if (field->is(handoff::requiretls_field_name))
+            draft.requiretls_field = draft.requiretls_field || says(*field, "yes");
+        else if (field->is(handoff::tls_required_field_name))
+            tls_optional = tls_optional || says(*field, "no");
         else if (field->is("Resent-From"))
             draft.resent_from = true;
         else if (field->is("Resent-Date"))
@@ -73,6 +81,9 @@ Step scan(Draft& draft, const Options& options)
     draft.header_size = walk.header_size();
     draft.body_offset = walk.body_offset();
     draft.has_separator = walk.end() != message::HeaderEnd::no_field;
+    if (draft.requiretls_field && options.requiretls_header)
+        draft.envelope.set_requiretls(true);
+    draft.envelope.set_tls_optional(tls_optional && options.tls_required && !draft.envelope.requiretls());              // RFC 8689 4.1
     draft.envelope.set_hops(static_cast<std::uint32_t>(hops));
     if (hops >= options.hopcount_limit)
         return Refusal{554, "5.4.6", "Error: too many hops"};
