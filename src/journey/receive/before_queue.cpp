@@ -34,9 +34,10 @@ std::string text_of(const smtp::Reply& reply)
     return text;
 }
 
-BeforeQueue::BeforeQueue(Executor executor, const FilterOptions& options, Names& names, smtp::Origin origin, std::string mail,
+BeforeQueue::BeforeQueue(Executor executor, const FilterOptions& options, Names& names, smtp::Origin origin, std::string mail, bool requiretls,
                          std::function<void(std::string)> warn)
-    : executor_(std::move(executor)), options_(options), names_(names), origin_(std::move(origin)), mail_(std::move(mail)), warn_(std::move(warn))
+    : executor_(std::move(executor)), options_(options), names_(names), origin_(std::move(origin)), mail_(std::move(mail)), requiretls_(requiretls),
+      warn_(std::move(warn))
 {
 }
 
@@ -174,6 +175,13 @@ awaitable<BeforeQueue::Answers> BeforeQueue::ask(std::vector<std::string> recipi
     if (!opened_) {
         if (!co_await open())
             co_return fail_with(std::string(trouble));
+        const bool offered = features_.has(smtp::Keyword::requiretls);
+        if (requiretls_ && !offered && !options_.requiretls_header) {
+            warn_(fmt::format("proxy {} does not offer REQUIRETLS, and requiretls_esmtp_header = no", options_.name));
+            co_return fail_with("550 5.7.30 REQUIRETLS support required");                          // RFC 8689 7
+        }
+        if (requiretls_ && offered)
+            mail_ += " REQUIRETLS";
         for (std::string& command : smtp::xforward_commands(origin_, features_.xforward))
             dialogue.emplace_back(std::move(command), 2);
         dialogue.emplace_back(mail_, 2);

@@ -27,8 +27,8 @@ class BeforeQueue final : public IncomingFolder {
 public:
     static constexpr std::string_view trouble = "451 4.3.0 Error: queue file write error";
 
-    /// `mail` is the MAIL command. `warn` is told what went wrong, in Postfix's words.
-    BeforeQueue(Executor executor, const FilterOptions& options, Names& names, smtp::Origin origin, std::string mail,
+    /// `mail` is the MAIL command without REQUIRETLS, which it is to have where the filter offers it. `warn` is told what went wrong, in Postfix's words.
+    BeforeQueue(Executor executor, const FilterOptions& options, Names& names, smtp::Origin origin, std::string mail, bool requiretls,
                 std::function<void(std::string)> warn);
     BeforeQueue(BeforeQueue&&) = delete;
     ~BeforeQueue() override;
@@ -37,7 +37,7 @@ public:
         /// The filter does not take the message at all: what to say to whatever was asked. The dialogue is over.
         std::optional<std::string> refused;
         std::vector<std::string> recipients;  // one reply each
-        std::optional<std::string> data;      // where DATA was asked: empty text for 354, else the refusal
+        std::optional<std::string> data;  // where DATA was asked: empty text for 354, else the refusal
     };
     /// The first call opens the dialogue. A filter without PIPELINING that refused every recipient (`all_or_nothing`: one) is asked for no more.
     awaitable<Answers> ask(std::vector<std::string> recipients, bool data, bool all_or_nothing = false);
@@ -55,7 +55,7 @@ private:
     struct Asked {
         Asked(std::string line, int digit) : command(std::move(line)), wanted(digit) {}
         std::string command;
-        int wanted;                           // first digit of the reply that is as it should be
+        int wanted;  // first digit of the reply that is as it should be
     };
     awaitable<bool> open();
     awaitable<std::optional<smtp::Reply>> reply();
@@ -73,15 +73,16 @@ private:
     Names& names_;
     smtp::Origin origin_;
     std::string mail_;
+    bool requiretls_;
     std::function<void(std::string)> warn_;
     std::unique_ptr<net::Stream> stream_;
     smtp::ReplyParser parser_;
-    std::string read_;                        // octets behind the last reply
+    std::string read_;  // octets behind the last reply
     smtp::Features features_;
     smtp::DataWriter writer_;
     bool opened_ = false, lost_ = false, in_content_ = false;
-    bool ahead_ = false;                      // the next reply is one that was there before the question
-    bool any_recipient_ = false;              // accepted, in this group or one before
+    bool ahead_ = false;  // the next reply is one that was there before the question
+    bool any_recipient_ = false;  // accepted, in this group or one before
 };
 
 /// A reply as it is said and logged: lines with their code, CRLF between them.

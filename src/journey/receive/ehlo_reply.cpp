@@ -43,6 +43,8 @@ std::string ehlo_reply(const Options& options, smtp::KeywordSet discarded, const
     offer(Keyword::dsn, "DSN");
     if (options.smtputf8)
         offer(Keyword::smtputf8, "SMTPUTF8");
+    if (offered.requiretls)
+        offer(Keyword::requiretls, "REQUIRETLS");
     offer(Keyword::chunking, "CHUNKING");
     if (offered.pipe_connect && !discarded.has(Keyword::pipelining))
         offer(Keyword::pipe_connect, "PIPECONNECT");

@@ -10,6 +10,7 @@ namespace posthorn::receive {
 /// What depends on the session.
 struct Offered {
     bool starttls = false;              // it may be used now
+    bool requiretls = false;            // TLS is in force, and mail may require it on all its way
     std::string auth;                   // mechanisms, by blanks; empty: AUTH is not offered
     bool pipe_connect = false;          // this client need not wait for the greeting
     bool verp = false;                  // this client may ask for a return path for each recipient

@@ -130,6 +130,7 @@ std::optional<FilterOptions> filter_of(const Snapshot& snapshot)
     filter.server = *std::move(server);
     filter.ehlo = snapshot.get(smtpd_proxy_ehlo);
     filter.timeout = snapshot.get(smtpd_proxy_timeout);
+    filter.requiretls_header = snapshot.get(requiretls_esmtp_header);
     return filter;
 }
 
@@ -294,6 +295,8 @@ Options Options::from(const Snapshot& snapshot)
     options.strict_envelopes = snapshot.get(strict_rfc821_envelopes);
     options.smtputf8 = snapshot.get(smtputf8_enable);
     options.strict_smtputf8 = snapshot.get(receive::strict_smtputf8);
+    options.requiretls = snapshot.get(requiretls_enable);
+    options.requiretls_header = snapshot.get(requiretls_esmtp_header);
     options.discard_ehlo_keywords = smtp::parse_discard_list(snapshot.get(smtpd_discard_ehlo_keywords));
     options.discard_ehlo_keyword_maps = snapshot.get(smtpd_discard_ehlo_keyword_address_maps);
     options.dns_reply_filter = snapshot.get(smtpd_dns_reply_filter);

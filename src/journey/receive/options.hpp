@@ -41,6 +41,7 @@ struct FilterOptions {
     std::string name;                         // as it was configured, for the log
     std::string ehlo;
     std::chrono::seconds timeout{100};
+    bool requiretls_header = true;            // else it has to offer REQUIRETLS for mail that requires TLS
     bool whole_first = false;                 // speed_adjust: nothing is said before the message is whole
 };
 
@@ -97,6 +98,7 @@ struct Options {
     bool disable_vrfy = false;
     bool strict_envelopes = false;
     bool smtputf8 = true, strict_smtputf8 = false;
+    bool requiretls = true, requiretls_header = true;
     smtp::DiscardList discard_ehlo_keywords;
     std::string discard_ehlo_keyword_maps;
     std::string dns_reply_filter;

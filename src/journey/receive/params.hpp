@@ -137,6 +137,17 @@ inline constexpr Param<bool> smtputf8_enable{.name = "smtputf8_enable",
                                              .source = "RFC 6531"};
 inline constexpr Param<bool> strict_smtputf8{
     .name = "strict_smtputf8", .initial = "no", .doc = "Addresses beyond ASCII need the SMTPUTF8 parameter."};
+inline constexpr Param<bool> requiretls_enable{
+    .name = "requiretls_enable",
+    .initial = "yes",
+    .doc = "REQUIRETLS is announced inside TLS, and mail that asks for it is sent on as smtp_requiretls_policy says; no: it is as other mail.",
+    .source = "RFC 8689"};
+inline constexpr Param<bool> requiretls_esmtp_header{
+    .name = "requiretls_esmtp_header",
+    .initial = "yes",
+    .doc =
+        "A field Require-TLS-ESMTP: yes in the header of mail that requires TLS, which takes that through a content filter and back: whoever sends mail "
+        "with it requires TLS. no: a filter before the queue has to offer REQUIRETLS, else such mail is refused."};
 inline constexpr Param<std::string> smtpd_discard_ehlo_keywords{
     .name = "smtpd_discard_ehlo_keywords", .initial = "", .doc = "EHLO keywords that are not announced."};
 inline constexpr Param<std::string> smtpd_discard_ehlo_keyword_address_maps{
@@ -360,6 +371,8 @@ inline constexpr ParamInfo params[] = {
     strict_rfc821_envelopes,
     smtputf8_enable,
     strict_smtputf8,
+    requiretls_enable,
+    requiretls_esmtp_header,
     smtpd_discard_ehlo_keywords,
     smtpd_discard_ehlo_keyword_address_maps,
     smtpd_noop_commands,

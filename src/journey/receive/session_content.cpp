@@ -1,5 +1,6 @@
 // DATA and BDAT: content comes in, and 250 is said when the queue has it.
 #include "base/strings.hpp"
+#include "handoff/requiretls_field.hpp"
 #include "receive/received.hpp"
 #include "receive/session.hpp"
 
@@ -67,6 +68,8 @@ std::unique_ptr<Content> Session::begin_content()
     if (!core_.options.filter || !forwarded_)             // amid filters it is no hop of its own
         ours += received_field(facts);
     if (core_.options.filter) {
+        if (envelope.requiretls() && core_.options.requiretls_header)
+            ours += handoff::requiretls_field;                    // cleanup, which adds it to other mail, is behind the filter
         IncomingFolder* folder = transaction_->filter.get();
         if (whole_first()) {
             const auto name = core_.outside.queue.next_queue_id();         // of a file, if it comes to that

@@ -57,7 +57,7 @@ awaitable<void> Session::open_filter()
     if (const auto& options = core_.options.filter)
         transaction_->filter =
             std::make_unique<BeforeQueue>(core_.executor, *options, core_.outside.names, origin(local && *local), transaction_->mail_command,
-                                          [this](std::string text) { core_.outside.log.warning("{}", text); });
+                                          transaction_->envelope.requiretls(), [this](std::string text) { core_.outside.log.warning("{}", text); });
 }
 
 /// Tells the filter of the recipients that wait, and of DATA: none where there was no accepted one to ask for, empty for 354, else what the client is to

@@ -287,6 +287,57 @@ TEST_CASE("filter before the queue: a large message goes through as it is, from 
     }
 }
 
+namespace {
+
+struct FilterTls final : TlsAcceptor {
+    awaitable<Result<Secured>> accept(std::unique_ptr<net::Stream> stream, std::string) override { co_return Secured(std::move(stream), "", {}); }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "filter before the queue: that a message requires TLS is told one that offers REQUIRETLS, and stands in the header; without either it is refused")
+{
+    for (const std::string options : {"", "speed_adjust"})
+        for (const bool offers : {true, false})
+            for (const bool header : {true, false}) {
+                CAPTURE(options);
+                CAPTURE(offers);
+                CAPTURE(header);
+                FilterTls tls;
+                FilterRig rig(
+                    {{"smtpd_proxy_options", options}, {"smtpd_tls_security_level", "may"}, {"requiretls_esmtp_header", header ? "yes" : "no"}});
+                rig.house.tls = &tls;
+                rig.filter.pipelining = false;
+                if (offers)
+                    rig.filter.script.emplace_back("EHLO", "250-filter.test\r\n250 REQUIRETLS");
+                Talk talk(rig.house);
+                rig.say(talk, "EHLO client.test\r\n", 5);
+                rig.say(talk, "STARTTLS\r\n", 1);
+                rig.say(talk, "EHLO client.test\r\n", 5);
+                CHECK(rig.say(talk, "MAIL FROM:<a@b.test> REQUIRETLS BODY=8BITMIME RET=HDRS\r\n", 1) == Lines{"250 2.1.0 Ok"});
+                std::string last = rig.say(talk, "RCPT TO:<user@example.test>\r\n", 1).at(0);
+                const bool passes = offers || header;
+                const std::string refusal = "550 5.7.30 REQUIRETLS support required";
+                if (options.empty() && !passes) {
+                    CHECK(last == refusal);
+                    continue;
+                }
+                CHECK(rig.say(talk, "DATA\r\n", 1) == Lines{"354 End data with <CR><LF>.<CR><LF>"});
+                last = rig.say(talk, "Subject: s\r\n\r\nx\r\n.\r\n", 1).at(0);
+                CHECK(last == (passes ? "250 2.0.0 filtered" : refusal));
+                if (!passes) {
+                    CHECK(rig.filter.contents.empty());
+                    CHECK(rig.house.whole_log().find("does not offer REQUIRETLS, and requiretls_esmtp_header = no") != std::string::npos);
+                    continue;
+                }
+                const std::string mail = "MAIL FROM:<a@b.test> BODY=8BITMIME RET=HDRS";
+                CHECK(std::ranges::find(rig.filter.heard, offers ? mail + " REQUIRETLS" : mail) != rig.filter.heard.end());
+                REQUIRE(rig.filter.contents.size() == 1);
+                CHECK((rig.filter.contents[0].find("Require-TLS-ESMTP: yes\r\nSubject: s\r\n") != std::string::npos) == header);
+            }
+}
+
 TEST_CASE("filter before the queue: what smtpd_proxy_filter may say")
 {
     CHECK_FALSE(options_of().filter.has_value());

@@ -55,6 +55,7 @@ smtp::CommandOptions Session::command_options() const
     options.dsn = !discarded_.has(smtp::Keyword::dsn);
     options.smtputf8 = core_.options.smtputf8 && !discarded_.has(smtp::Keyword::smtputf8);
     options.strict_smtputf8 = core_.options.strict_smtputf8;
+    options.requiretls = core_.options.requiretls && facts_.tls && !discarded_.has(smtp::Keyword::requiretls);   // RFC 8689 2: inside TLS alone
     options.verp = may_verp_ && !discarded_.has(smtp::Keyword::verp);
     return options;
 }
@@ -162,6 +163,7 @@ awaitable<bool> Session::mail(std::string arguments)
                       : command->body == smtp::Body::binary_mime  ? handoff::BODY_BINARY
                                                                   : handoff::BODY_7BIT);
     envelope.set_smtputf8(command->smtputf8);
+    envelope.set_requiretls(command->requiretls);
     envelope.set_ret(command->ret == smtp::Ret::full   ? handoff::RET_FULL
                      : command->ret == smtp::Ret::hdrs ? handoff::RET_HDRS
                                                        : handoff::RET_UNSPECIFIED);
@@ -201,8 +203,11 @@ awaitable<bool> Session::mail(std::string arguments)
         said.set_ident(forwarded_->ident);
         said.set_source(forwarded_->source);
     }
-    if (core_.options.filter)
+    if (core_.options.filter) {
         transaction_->mail_command = printable(line_, true);
+        if (std::exchange(command->requiretls, false))              // whether the filter hears of it is seen when it has said what it offers
+            transaction_->mail_command = printable(smtp::write(*command), true);
+    }
     say("250 2.1.0 Ok");
     co_return true;
 }

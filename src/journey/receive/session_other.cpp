@@ -78,7 +78,7 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
         core_.outside.log.info("discarding EHLO keywords: {}", smtp::text(discarded_));
     const bool offer_tls = core_.options.tls_level != TlsLevel::none && !facts_.tls && tls_available();
     may_verp_ = co_await listed(core_.verp_clients);
-    Offered offered{.starttls = offer_tls, .pipe_connect = pipe_connect_, .verp = may_verp_};
+    Offered offered{.starttls = offer_tls, .requiretls = core_.options.requiretls && facts_.tls, .pipe_connect = pipe_connect_, .verp = may_verp_};
     offered.auth = co_await auth_offer();
     offered.xclient = co_await listed(core_.xclient_hosts);
     offered.xforward = co_await listed(core_.xforward_hosts);
