@@ -113,6 +113,8 @@ void print_envelope(Printer& out, const handoff::Envelope& envelope)
     attribute("sasl_username", envelope.client().sasl_username());
     attribute("sasl_sender", envelope.client().sasl_sender());
     attribute("envelope_id", envelope.envid());
+    attribute("requiretls", envelope.requiretls() ? "yes" : "");
+    attribute("tls_required", envelope.tls_optional() ? "no" : "");
     out.record('S', "sender: " + printable(envelope.sender(), true));
     for (const handoff::Recipient& recipient : envelope.recipients()) {
         out.record('O', "original_recipient: " + printable(recipient.original().empty() ? recipient.address() : recipient.original(), true));

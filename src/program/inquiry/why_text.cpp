@@ -99,6 +99,10 @@ void add(Text& text, const Explanation& message)
     text.head(fmt::format("{}: {}, from <{}>, {} octets, here since {}, goes back to its sender {}", printable(message.queue_id()),
                           printable(message.queue_name()), printable(message.sender(), true), message.size(), local_time(message.arrival()),
                           time_or(message.gives_up(), "?")));
+    if (message.requiretls())
+        text.line("  requires TLS on all its way (REQUIRETLS): smtp_requiretls_policy says how far that is kept");
+    if (message.tls_optional())
+        text.line("  goes whatever its next hop's policy of TLS is (TLS-Required: no)");
     for (int at = 0; at < std::min(message.waiting_size(), waiting_shown); ++at)
         add(text, message.waiting(at), message.queue_id());
     if (message.waiting_size() > waiting_shown)
@@ -199,10 +203,11 @@ std::string json_of(const Waiting& waiting, const std::string& queue_id)
 
 std::string json_of(const Explanation& message)
 {
-    return fmt::format(R"("queue_id": {}, "queue_name": {}, "sender": {}, "message_size": {}, "arrival": {}, "gives_up": {}, "waiting": {})",
-                       json_text(message.queue_id()), json_text(message.queue_name()), json_text(message.sender()), message.size(),
-                       json_time(message.arrival()), json_time(message.gives_up()),
-                       json_list(message.waiting(), [&](const Waiting& one) { return json_of(one, message.queue_id()); }));
+    return fmt::format(
+        R"("queue_id": {}, "queue_name": {}, "sender": {}, "message_size": {}, "arrival": {}, "gives_up": {}, "requiretls": {}, "tls_optional": {}, "waiting": {})",
+        json_text(message.queue_id()), json_text(message.queue_name()), json_text(message.sender()), message.size(), json_time(message.arrival()),
+        json_time(message.gives_up()), message.requiretls(), message.tls_optional(),
+        json_list(message.waiting(), [&](const Waiting& one) { return json_of(one, message.queue_id()); }));
 }
 
 std::string json_of(const handoff::SiteShare& site)

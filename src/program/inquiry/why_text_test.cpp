@@ -93,6 +93,15 @@ TEST_CASE("why: a message's answer names wait, time, way, last try, and what wou
     CHECK(why_json(message(), now)
               .find(R"("wait": "rate-delay", "says": "the pause between deliveries to its site", "since": "2025-12-31T23:59:59Z")") !=
           std::string::npos);
+    Why required = message();
+    required.queue->set_requiretls(true);
+    CHECK(why_text(required, now)
+              .find("\n  requires TLS on all its way (REQUIRETLS): smtp_requiretls_policy says how far that is kept\n  b@away.test\n") !=
+          std::string::npos);
+    CHECK(why_json(required, now).find(R"("requiretls": true, "tls_optional": false, "waiting")") != std::string::npos);
+    required.queue->set_requiretls(false);
+    required.queue->set_tls_optional(true);
+    CHECK(why_text(required, now).find("\n  goes whatever its next hop's policy of TLS is (TLS-Required: no)\n  b@away.test\n") != std::string::npos);
     Why held = message();
     held.queue->mutable_waiting(0)->set_wait(static_cast<std::uint32_t>(Wait::hold));
     CHECK(why_text(held, now).find("changed by   at once: postsuper -H 4gDq\n") != std::string::npos);

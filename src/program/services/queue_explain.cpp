@@ -160,6 +160,8 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
     said.set_arrival(stored.envelope.arrival());
     said.set_size(stored.envelope.size());
     said.set_gives_up(micros(arrival + (stored.envelope.sender().empty() ? options_.retry.bounce_lifetime : options_.retry.maximal_lifetime)));
+    said.set_requiretls(stored.envelope.requiretls());
+    said.set_tls_optional(stored.envelope.tls_optional());
     said.set_trouble(trouble);
     const auto stands = scheduler_.stands(key);
     for (std::size_t at = 0; at < stored.recipients.size(); ++at) {
