@@ -34,6 +34,10 @@ def send(name, path, rule, broken, tests):
     return ("send " + name, "send_test", path, rule, broken, tests)
 
 
+def requiretls(name, target, path, rule, broken):
+    return ("requiretls " + name, f"{target}_test", path, rule, broken, "*requiretls*,*REQUIRETLS*,*requires TLS*,*TLS-Required*")
+
+
 def tls(name, file, rule, broken):
     return ("tls " + name, "tls_test", f"src/wire/tls/{file}.cpp", rule, broken, "in *dane_test.cpp")
 
@@ -427,6 +431,27 @@ RULES = [
     dkim("checks: lets a sealer speak for all authors", "receive_test", "src/journey/receive/checks.cpp", ' && authors_.domains.size() == 1', "", "checks:*"),
     dkim("checks: asks for nothing where the header is too long", "receive_test", "src/journey/receive/checks.cpp", "(trouble_.empty() || too_long)", "trouble_.empty()", "checks:*"),
     dkim("checks: refuses where nobody asked for it", "receive_test", "src/journey/receive/session_checks.cpp", "verdict.asked == DmarcPolicy::reject && core_.options.checks.reject", "verdict.asked == DmarcPolicy::reject", "checks:*"),
+    requiretls("rides on any session", "send", OPEN, "        if (!level || demands(*level))\n                told +=", "        if (!level)\n                told +="),
+    requiretls("is said to who does not offer it", "send", "src/journey/send/session_write.cpp", " && secured_ && features_.has(smtp::Keyword::requiretls))", " && secured_)"),
+    requiretls("goes to who does not offer it", "send", SESSION, "    if (!features_.has(smtp::Keyword::requiretls))\n        return not_for_tls", "    if (false)\n        return not_for_tls"),
+    requiretls("believes unsigned MX records", "send", "src/journey/send/requiretls.cpp", "return host.mx != Host::Mx::insecure || (sts", "return true || (sts"),
+    requiretls("takes any certificate", "send", "src/journey/send/requiretls.cpp", '    policy.level = TlsLevel::verify;\n    policy.match = {"hostname"};', '    policy.level = TlsLevel::encrypt;'),
+    requiretls("does not look for TLSA records", "send", "src/journey/send/requiretls.cpp", "if (options->tls.no_dane.empty() && ", "if (false && "),
+    requiretls("is returned where a host could not be asked", "send", OPEN, "reason->for_tls && reason->permanent && others", "false"),
+    requiretls("is returned because of a server without a second EHLO", "send", SESSION, "    const bool sure = sure_of_features();\n    Reason reason(sure,", "    const bool sure = true;\n    Reason reason(sure,"),
+    requiretls("makes a site one that cannot be had", "send", AGENT, " && !job.shaped() && !job.missed_tls", " && !job.shaped()"),
+    requiretls("tries the first host alone", "send", OPEN, "            misses_tls(std::move(trouble->reason));\n            tasks.spawn(say_goodbye(std::move(session)));\n            continue;", "            misses_tls(std::move(trouble->reason));\n            tasks.spawn(say_goodbye(std::move(session)));\n            break;"),
+    requiretls("has sessions beyond what its site may have", "send", "src/journey/send/agent_core.hpp", "lines_of_all() const { return kin->lines(); }", "lines_of_all() const { return lines; }"),
+    requiretls("keeps back reports", "send", OPEN, "found = std::min(found, RequireTls::opportunistic);", "found = std::min(found, RequireTls::enforce);"),
+    requiretls("gives way to TLS-Required: no", "send", OPEN, "envelope.tls_optional() && !envelope.requiretls()", "envelope.tls_optional()"),
+    requiretls("TLS-Required: no is kept to the policy of MTA-STS", "send", "src/journey/send/requiretls.cpp", "    policy.level = std::min(policy.level, TlsLevel::may);\n    policy.sts.reset();", "    policy.level = std::min(policy.level, TlsLevel::may);"),
+    requiretls("is taken in clear", "receive", "src/journey/receive/session_mail.cpp", "core_.options.requiretls && facts_.tls && !discarded_", "core_.options.requiretls && !discarded_"),
+    requiretls("is offered in clear", "receive", "src/journey/receive/session_other.cpp", ".requiretls = core_.options.requiretls && facts_.tls", ".requiretls = core_.options.requiretls"),
+    requiretls("is forgotten by a filter", "receive", "src/journey/receive/before_queue.cpp", "if (requiretls_ && !offered && !options_.requiretls_header)", "if (false)"),
+    requiretls("comes back with the content", "report", "src/journey/report/compose.cpp", "envelope().sender().empty()) && !redacted;", "envelope().sender().empty());"),
+    requiretls("is not of the report", "report", "src/journey/report/compose.cpp", "out.set_requiretls(envelope().requiretls());", "out.set_requiretls(false);"),
+    requiretls("is not read in the header", "cleanup", "src/journey/cleanup/scan.cpp", "    if (draft.requiretls_field && options.requiretls_header)\n        draft.envelope.set_requiretls(true);", ""),
+    requiretls("is outvoted by the header", "cleanup", "src/journey/cleanup/scan.cpp", "tls_optional && options.tls_required && !draft.envelope.requiretls()", "tls_optional && options.tls_required"),
     storing("reads nothing meanwhile", "if (storing_ && read_unwaited_ < Content::block) {", "if (storing_ && read_unwaited_ > Content::block) {", "session_stream"),
     storing("records replies before they are said", "if (!storing_)\n            record_->said", "if (true)\n            record_->said", "session_stream"),
     postmaster("reads passwords", "src/journey/receive/session_record.cpp", '"AUTH") ? "AUTH (arguments', '"AUTHX") ? "AUTH (arguments'),

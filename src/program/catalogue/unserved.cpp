@@ -111,10 +111,8 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"proxy_read_maps", "proxy: is the table behind it, asked by who may open it: no list limits that"},
     {"qmgr_clog_warn_time", "no warning tells of a destination that fills the active queue"},
     {"qmqpd_", "QMQP is not served"},
-    {"requiretls_", "REQUIRETLS is neither offered nor enforced"},
     {"smtp_log_tls_feature_status", "lines of deliveries have no tls= field"},
     {"smtp_dns_resolver_options", "names are asked for as they are, without the domains of resolv.conf behind them"},
-    {"smtp_requiretls_policy", "REQUIRETLS is neither offered nor enforced"},
     {"smtp_sasl_path", "the mechanisms are built in"},
     {"smtp_tls_block_early_mail_reply", "no server may renegotiate, which is what the attack that it looks for needs"},
     {"smtp_tls_connection_reuse", "sessions in TLS are reused as others are; connection_reuse=no of a policy keeps none"},
@@ -130,7 +128,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"tls_config_", "OpenSSL reads the system's configuration, and no other"},
     {"tls_daemon_random_bytes", "OpenSSL takes its random octets from the system"},
     {"tls_random_", "OpenSSL takes its random octets from the system"},
-    {"tls_required_enable", "the field TLS-Required: no changes nothing"},
     {"tls_session_ticket_cipher", "tickets are sealed with AES-256"},
     {"tlsproxy_", "TLS is done by smtpd itself"},
 });
