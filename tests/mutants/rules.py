@@ -448,7 +448,7 @@ RULES = [
     requiretls("is taken in clear", "receive", "src/journey/receive/session_mail.cpp", "core_.options.requiretls && facts_.tls && !discarded_", "core_.options.requiretls && !discarded_"),
     requiretls("is offered in clear", "receive", "src/journey/receive/session_other.cpp", ".requiretls = core_.options.requiretls && facts_.tls", ".requiretls = core_.options.requiretls"),
     requiretls("is forgotten by a filter", "receive", "src/journey/receive/before_queue.cpp", "if (requiretls_ && !offered && !options_.requiretls_header)", "if (false)"),
-    requiretls("comes back with the content", "report", "src/journey/report/compose.cpp", "envelope().sender().empty()) && !redacted;", "envelope().sender().empty());"),
+    requiretls("comes back with the content", "report", "src/journey/report/compose.cpp", "envelope().sender().empty()) && !redacted;", "envelope().sender().empty()) && (static_cast<void>(redacted), true);"),
     requiretls("is not of the report", "report", "src/journey/report/compose.cpp", "out.set_requiretls(envelope().requiretls());", "out.set_requiretls(false);"),
     requiretls("is not read in the header", "cleanup", "src/journey/cleanup/scan.cpp", "    if (draft.requiretls_field && options.requiretls_header)\n        draft.envelope.set_requiretls(true);", ""),
     requiretls("is outvoted by the header", "cleanup", "src/journey/cleanup/scan.cpp", "tls_optional && options.tls_required && !draft.envelope.requiretls()", "tls_optional && options.tls_required"),
