@@ -160,7 +160,7 @@ function(posthorn_proto target floor room proto)
   add_dependencies(${target} ${target}_${stem}_pb)
 endfunction()
 
-# Every header compiles alone: one empty source per header. Target: headers. They take a third of the time of everything in the asan build, so scripts/tidy
+# Every header compiles alone: one empty source per header. Target: headers. They took three tenths of the processor time of the asan build, so scripts/tidy
 # makes those that changed, in dev, and scripts/nightly all.
 # Those that include async/async.hpp, by whatever way, are given that one precompiled: it is three quarters of their time, and adds nothing to what they
 # include. The others get none.

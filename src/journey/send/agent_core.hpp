@@ -73,8 +73,10 @@ struct Job {
     /// With hosts of this next hop.
     RequireTls required_with(const std::string& next_hop) const
     {
+        if (requires_tls.empty())
+            return RequireTls::disable;
         const auto at = requires_tls.find(next_hop);
-        return at != requires_tls.end() ? at->second.value_or(RequireTls::enforce) : RequireTls::disable;
+        return at != requires_tls.end() ? at->second.value_or(RequireTls::enforce) : RequireTls::enforce;
     }
     const std::string& queue_id() const { return request.envelope().queue_id(); }
     const std::string& site_name() const { return request.route().site().empty() ? request.route().nexthop() : request.route().site(); }
@@ -183,6 +185,7 @@ struct Agent::Core {
     awaitable<std::unique_ptr<Session>> open(std::shared_ptr<Job> job, const Site* site, Reason* reason);
     awaitable<void> drive(std::unique_ptr<Line> line);
     static void bring_back(Job& job);
+    std::vector<Destination> destinations_of(const Job& job) const;
     awaitable<std::string> find_policies(std::shared_ptr<Job> job);
     awaitable<std::string> find_requirements(std::shared_ptr<Job> job);
     awaitable<std::optional<RequireTls>> find_requirement(std::shared_ptr<Job> job, Destination destination);

@@ -68,26 +68,32 @@ Session::Wish Agent::Core::wish_for(const Job& job, const Host& host) const
     return wish;
 }
 
-/// What the tables, and domains themselves, say of all that this job may be given to, fallback relays included; what tells it from other policies.
+/// All that this job may be given to, each once: its next hop, then fallback relays.
+std::vector<Destination> Agent::Core::destinations_of(const Job& job) const
+{
+    std::vector<std::string> next_hops{job.request.route().nexthop()};
+    next_hops.insert(next_hops.end(), options.fallback_relays.begin(), options.fallback_relays.end());
+    std::vector<Destination> all;
+    for (const std::string& text : next_hops)
+        if (const auto some = parse_nexthop(text, options.port, options.lmtp))
+            for (const Destination& one : *some)
+                if (std::ranges::none_of(all, [&one](const Destination& before) { return before.text == one.text; }))
+                    all.push_back(one);
+    return all;
+}
+
+/// What the tables, and domains themselves, say of these; what tells it from other policies.
 awaitable<std::string> Agent::Core::find_policies(std::shared_ptr<Job> job)
 {
     std::string told;
     if (!around.tls_policy && !around.sts)
         co_return told;
-    std::vector<std::string> next_hops{job->request.route().nexthop()};
-    next_hops.insert(next_hops.end(), options.fallback_relays.begin(), options.fallback_relays.end());
-    for (const std::string& text : next_hops) {
-        const auto destinations = parse_nexthop(text, options.port, options.lmtp);
-        if (!destinations)
-            continue;
-        for (const Destination& one : *destinations) {
-            if (job->tls.contains(one.text))
-                continue;
-            FoundTlsPolicy found = co_await find_tls_policy(one, &options, &around);
-            if (around.tls_policy || !found.tells_apart.empty())
-                told += found.tells_apart + "\n";
-            job->tls.emplace(one.text, std::move(found.policy));
-        }
+    const std::vector<Destination> destinations = destinations_of(*job);
+    for (const Destination& one : destinations) {
+        FoundTlsPolicy found = co_await find_tls_policy(one, &options, &around);
+        if (around.tls_policy || !found.tells_apart.empty())
+            told += found.tells_apart + "\n";
+        job->tls.emplace(one.text, std::move(found.policy));
     }
     co_return told;
 }
@@ -129,20 +135,12 @@ awaitable<std::string> Agent::Core::find_requirements(std::shared_ptr<Job> job)
         told = "TLS-Required: no\n";
     if (!envelope.requiretls() || !options.requiretls || job->request.probe())
         co_return told;
-    std::vector<std::string> next_hops{job->request.route().nexthop()};
-    next_hops.insert(next_hops.end(), options.fallback_relays.begin(), options.fallback_relays.end());
-    for (const std::string& text : next_hops) {
-        const auto destinations = parse_nexthop(text, options.port, options.lmtp);
-        if (!destinations)
-            continue;
-        for (const Destination& one : *destinations) {
-            if (job->requires_tls.contains(one.text))
-                continue;
-            const std::optional<RequireTls> level = co_await find_requirement(job, one);
-            if (!level || demands(*level))
-                told += fmt::format("REQUIRETLS {} {}\n", one.text, level ? word_of(*level) : "?");
-            job->requires_tls.emplace(one.text, level);
-        }
+    const std::vector<Destination> destinations = destinations_of(*job);
+    for (const Destination& one : destinations) {
+        const std::optional<RequireTls> level = co_await find_requirement(job, one);
+        if (!level || demands(*level))
+            told += fmt::format("REQUIRETLS {} {}\n", one.text, level ? word_of(*level) : "?");
+        job->requires_tls.emplace(one.text, level);
     }
     co_return told;
 }

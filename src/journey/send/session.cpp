@@ -198,33 +198,6 @@ awaitable<std::optional<Trouble>> Session::open(Wish wish)
     co_return trouble;
 }
 
-/// A quirk, or a server that would not answer to EHLO, hides what there may be: that never returns mail.
-bool Session::sure_of_features() const { return features_sure_ && !known_.quirks.has(peers::Quirk::helo_only); }
-
-/// The words are of RFC 8689 4.2.1. Another host may have what is asked for; this one is told QUIT.
-Reason Session::not_for_tls(std::string_view code, std::string_view why) const
-{
-    const bool sure = sure_of_features();
-    Reason reason(sure, fmt::format("{}.7.{}", sure ? '5' : '4', code),
-                  fmt::format("the message requires TLS (REQUIRETLS), and host {} {}", peer_text_, why));
-    reason.for_tls = true;
-    return reason;
-}
-
-/// What mail that requires so much does not find in this session.
-std::optional<Reason> Session::misses(RequireTls required) const
-{
-    if (demands(required) && !secured_)
-        return not_for_tls("10", "does not offer STARTTLS");
-    if (required != RequireTls::enforce)
-        return std::nullopt;
-    if (!verified_)
-        return not_for_tls("10", "has not shown who it is");
-    if (!features_.has(smtp::Keyword::requiretls))
-        return not_for_tls("30", "does not offer REQUIRETLS");
-    return std::nullopt;
-}
-
 awaitable<std::optional<Trouble>> Session::opening()
 {
     begin_request();

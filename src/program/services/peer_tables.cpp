@@ -74,7 +74,8 @@ awaitable<Result<std::optional<std::string>>> RequireTlsPolicy::find(std::string
     for (const Item& item : items_) {
         if (!item.word.empty())
             co_return item.word;
-        for (const std::string_view one : item.parents&& name ? tables::domain_keys(key, false) : std::vector<std::string_view>{key}) {
+        const bool asks_parents = item.parents && name;
+        for (const std::string_view one : asks_parents ? tables::domain_keys(key, false) : std::vector<std::string_view>{key}) {
             CO_TRY(auto found, co_await item.table.lookup(std::string(one)));
             if (found)
                 co_return found;

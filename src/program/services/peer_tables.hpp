@@ -1,5 +1,5 @@
-// services/peer_tables.hpp: what a delivery process looks up about a peer: what is asked of TLS, for all mail and for mail that requires it, EHLO keywords to overlook, workarounds for a
-// PIX, its replies and what becomes of them, whether its sessions are logged, and the passwords for it.
+// services/peer_tables.hpp: what a delivery process looks up about a peer: what is asked of TLS, for all mail and for mail that requires it, EHLO
+// keywords to overlook, workarounds for a PIX, its replies and what becomes of them, whether its sessions are logged, and the passwords for it.
 // smtp_discard_ehlo_keyword_address_maps (lmtp_discard_lhlo_...) is asked by the peer's address alone; debug_peer_list by name and address.
 #pragma once
 
