@@ -169,9 +169,12 @@ def normal(text):
     return re.sub(r"conn_use=\d+, ", "", text)
 
 
+empty_line = "\r\n"
+
+
 def dialogue(port, commands, content, client="127.0.0.1", patience=240):
     """(command, reply whole) for the greeting (CONNECT) and each command, and once more for each content, which is said where 354 asks for it; until
-    the connection ends. A chunk brings its octets along; an empty command says nothing and hears one more reply."""
+    the connection ends. A chunk brings its octets along; an empty command says nothing and hears one more reply; empty_line is said as such."""
     said = []
     with socket.socket() as stream:
         stream.settimeout(patience)
@@ -190,7 +193,7 @@ def dialogue(port, commands, content, client="127.0.0.1", patience=240):
         for command in commands:
             try:
                 if command:
-                    stream.sendall(command.encode() + b"\r\n" * (not command.startswith("BDAT")))
+                    stream.sendall(command.encode() + b"\r\n" * (command != empty_line and not command.startswith("BDAT")))
                 answer = reply()
                 if command in ("DATA", "") and answer.startswith("354"):
                     said.append((command, answer))

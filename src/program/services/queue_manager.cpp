@@ -149,7 +149,26 @@ void QueueManager::admit(spool::Lease lease, handoff::Envelope envelope, std::st
         active.resident = std::move(octets);
     }
     active_.emplace(lease.key, std::move(active));
-    tasks_.spawn(start_round(lease.key));
+    fresh_.push_back(lease.key);
+    if (!handing_on_) {
+        handing_on_ = true;
+        tasks_.spawn(hand_on());
+    }
+}
+
+/// New mail goes on when all of its commit are answered, and with what came within hand_on_interval: a client's 250 does not wait for what has no
+/// hurry, and each process that is woken finds more to do. Mail that comes alone does not wait.
+awaitable<void> QueueManager::hand_on()
+{
+    if (const auto rest = handed_on_ + options_.hand_on_interval - clock_.steady(); rest > SteadyTime::duration::zero())
+        co_await sleep_for(std::chrono::ceil<std::chrono::milliseconds>(rest));
+    else
+        co_await asio::post(co_await asio::this_coro::executor, use_awaitable);
+    handing_on_ = false;
+    handed_on_ = clock_.steady();
+    for (const Key key : std::exchange(fresh_, {}))
+        if (active_.contains(key))
+            tasks_.spawn(start_round(key));
 }
 
 awaitable<void> QueueManager::activate_stored(spool::Lease lease)

@@ -45,6 +45,7 @@ struct QueueOptions {
     std::uint64_t resident_octets = 64 << 20;        // content of active messages kept in memory; the rest is read again
     std::uint64_t carried_octets = 256 << 20;        // content in the memory of delivery processes; past it no delivery starts
     std::uint64_t carried_ahead = 8 << 20;           // past it nothing is given out beyond a site's window
+    std::chrono::milliseconds hand_on_interval{1};   // what comes sooner after other new mail waits for company
     std::chrono::milliseconds worker_patience{10'000};   // how long a request waits for a process of its transport: it may be restarting
     std::chrono::milliseconds reunion{5000};         // how long a restarted qmgr waits for delivery processes that live on
 };
@@ -145,6 +146,7 @@ private:
     void admit(spool::Lease lease, handoff::Envelope envelope, std::string octets);
     awaitable<void> activate_stored(spool::Lease lease);
     awaitable<void> start_round(Key key);
+    awaitable<void> hand_on();
     awaitable<bool> find_routes(Key key, std::string* trouble);
     awaitable<void> run();
     void follow_the_clock();
@@ -274,6 +276,9 @@ private:
     observe::Tally<3> results_{500};                               // transport, result, class of the status
     observe::Tally<2> deferrals_{500};                             // transport, reason
     observe::Histogram delay_, transmission_;
+    std::vector<Key> fresh_;                                       // active, and not looked at yet
+    bool handing_on_ = false;
+    SteadyTime handed_on_{};
     bool whole_ = false;                                           // all that was stored at the start has been read
     Signal wake_, worker_came_, settled_, reunion_, read_;
     std::optional<WallTime::duration> wall_ahead_;                 // of the monotonic clock, at the last look

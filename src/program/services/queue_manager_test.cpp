@@ -18,6 +18,39 @@ TEST_CASE_FIXTURE(Fixture, "queue: a message that is delivered leaves, and its v
     CHECK(resolver.reports.empty());
 }
 
+TEST_CASE_FIXTURE(Fixture, "queue: mail that comes alone goes at once, what comes right behind it waits for company and goes with it")
+{
+    stop();
+    options.hand_on_interval = 1h;
+    start();
+    enqueue({"alone@there.test"});
+    settle();
+    CHECK(worker.delivered_to.size() == 1);
+    enqueue({"second@there.test"});
+    settle();
+    CHECK(worker.delivered_to.size() == 1);
+    CHECK(in_queue() == 1);
+    stop();                                                     // it is in the queue, whoever waits for company
+    options.hand_on_interval = 20ms;
+    start();
+    settle();
+    CHECK(worker.delivered_to.size() == 2);
+    enqueue({"third@there.test"});
+    settle();
+    REQUIRE(worker.delivered_to.size() == 3);
+    enqueue({"fourth@there.test"});
+    const std::string deleted = enqueue({"deleted@there.test"});
+    enqueue({"fifth@there.test"});
+    CHECK(resolver.asked.size() == 3);
+    CHECK(command(handoff::QueueCommand::DELETE, deleted).count() == 1);
+    run_until([&] { return resolver.asked.size() > 3; });
+    CHECK(resolver.asked.size() == 5);
+    settle();
+    CHECK(worker.delivered_to ==
+          std::multiset<std::string>{"alone@there.test", "second@there.test", "third@there.test", "fourth@there.test", "fifth@there.test"});
+    CHECK(in_queue() == 0);
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: content travels inside the request")
 {
     enqueue({"u@there.test"});

@@ -283,7 +283,7 @@ struct Fixture {
         QueueOptions made;
         made.scheduler.transport = [](std::string_view) { return schedule::TransportOptions{}; };
         made.reunion = 100ms;
-        made.worker_patience = 0ms;
+        made.hand_on_interval = made.worker_patience = 0ms;
         return made;
     }();
     std::unique_ptr<QueueManager> queue;
