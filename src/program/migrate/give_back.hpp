@@ -1,12 +1,10 @@
-// migrate/give_back.hpp: our queue becomes that of a stopped Postfix.
+// migrate/give_back.hpp: our queue becomes that of a stopped Postfix, in the steps of move_out.hpp.
 // What       every message as a queue file in QUEUE/incoming, held ones in QUEUE/hold, under a name that Postfix accepts (short form, with the file's
 //            own inode). Postfix tries them when it starts.
-// Once       a file is built whole in QUEUE/posthorn-back as ID.ready; the message is put on hold; the file becomes ID.given, which is when it counts; the
-//            message leaves our queue; the file moves to its place. A run that is cut off anywhere is finished by the next.
 // Not given  what a queue file cannot say (REQUIRETLS, BINARYMIME), and submissions in our maildrop: a Trouble each; they stay.
 #pragma once
 
-#include "migrate/take_over.hpp"
+#include "migrate/move_out.hpp"
 
 namespace posthorn::migrate {
 

@@ -9,9 +9,9 @@
 
 #include "base/error.hpp"
 #include "handoff/words.pb.h"
+#include "migrate/take_content.hpp"
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 
@@ -23,9 +23,6 @@ struct QueueFile {
     bool cleaned = false;  // false: of the maildrop, before cleanup
 };
 
-using TakeContent = std::function<Result<void>(std::string_view octets)>;
-
-/// Calls `content` with pieces in order; an Error of its own ends the reading.
 Result<QueueFile> read_queue_file(std::string_view file, const TakeContent& content);
 
 /// A file that Postfix's queue manager takes, in three parts; the sizes in the first record are known at the end: sizes() goes to offset 0.

@@ -59,6 +59,17 @@ Result<FileRead> read_regular_file(const std::string& path, std::uint64_t most)
     }
 }
 
+Result<void> write_all(int file, std::string_view octets, const std::string& path)
+{
+    while (!octets.empty()) {
+        const ssize_t put = ::write(file, octets.data(), octets.size());
+        if (put < 0)
+            return system_error("write " + path, errno);
+        octets.remove_prefix(static_cast<std::size_t>(put));
+    }
+    return {};
+}
+
 Result<void> make_folder(const std::string& path)
 {
     if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST)

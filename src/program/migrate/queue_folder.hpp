@@ -1,4 +1,4 @@
-// migrate/queue_folder.hpp: Postfix's queue folders, and durable links and renames in them.
+// migrate/queue_folder.hpp: the folders of another system's queue (Postfix's, with their hash), and durable links and renames in them.
 #pragma once
 
 #include "base/error.hpp"
@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace posthorn::migrate {
@@ -27,6 +28,8 @@ struct FileRead {
 /// Error: not a regular file; cannot be read; larger than `most`, which leaves room for any message.
 Result<FileRead> read_regular_file(const std::string& path, std::uint64_t most = std::uint64_t{2} << 30);
 
+/// All of the octets, to an open file; `path` is for the error.
+Result<void> write_all(int file, std::string_view octets, const std::string& path);
 Result<void> make_folder(const std::string& path);
 /// What was linked, renamed or removed in it is so after a power loss.
 Result<void> sync_folder(const std::string& path);

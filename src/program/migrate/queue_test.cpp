@@ -1,29 +1,19 @@
 // A run is cut off behind every step; Posthorn (or Postfix) works on what it may in between; the next run finishes. Each message once.
-#include "async/run.hpp"
+#include "migrate/queue_test.hpp"
+
 #include "migrate/give_back.hpp"
 #include "migrate/queue_file.hpp"
 #include "migrate/queue_folder.hpp"
-#include "migrate/quiet.hpp"
-#include "migrate/stopped_queue.hpp"
-#include "migrate/testing.hpp"
-#include "spool/ledger.hpp"
-#include "spool/opening.hpp"
-#include "spool/spool.hpp"
+#include "migrate/take_over.hpp"
 
-#include <doctest/doctest.h>
-#include <fmt/format.h>
-
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 
 #include <iterator>
-#include <set>
 
 using namespace posthorn;
 using migrate::testing::Folder;
+using migrate::testing::Queues;
 namespace fs = std::filesystem;
 
 namespace {
@@ -40,78 +30,9 @@ std::string queue_file(const std::string& recipient, std::size_t octets = 0)
     return file.replace(0, writer.sizes().size(), writer.sizes());
 }
 
-class Queues {
+class PostfixQueues : public Queues {
 public:
-    Queues()
-    {
-        const bool root = ::geteuid() == 0;
-        folder_.write(
-            "main.cf",
-            fmt::format("compatibility_level = 3.6\nqueue_directory = {0}/ours\ndata_directory = {0}/data\nmail_owner = {1}\nsetgid_group = {2}\n",
-                        folder_.path(), root && ::getpwnam("nobody") ? "nobody" : "mail", root && ::getgrnam("mail") ? "mail" : "daemon"));
-        ::chmod(folder_.path().c_str(), 0755);
-        for (const char* queue : {"incoming", "hold", "deferred"})
-            fs::create_directories(theirs() + "/" + queue);
-    }
-    std::string theirs() const { return folder_.path() + "/theirs"; }
-    config::Snapshot config() const { return *config::load(folder_.path(), "test", {}); }
-    void write(const std::string& name, const std::string& octets) const { folder_.write("theirs/" + name, octets, 0700); }
-
-    /// In a process of its own, which ends behind that step; 0: at the end. Whether it came so far.
-    template <class Run>
-    bool cut_off(Run run, int step) const
-    {
-        const pid_t pid = ::fork();
-        if (pid == 0) {
-            int passed = 0;
-            const auto done = run(config(), theirs(), [&] {
-                if (++passed == step)
-                    ::_exit(7);
-            });
-            if (!done)
-                fmt::print(stderr, "{}\n", done.error().text());
-            ::_exit(done ? 0 : 1);
-        }
-        int status = 0;
-        ::waitpid(pid, &status, 0);
-        REQUIRE(WIFEXITED(status));
-        REQUIRE((WEXITSTATUS(status) == 7 || WEXITSTATUS(status) == 0));
-        return WEXITSTATUS(status) == 7;
-    }
-
-    /// The queue manager delivers what is not on hold: addresses. `held_too`: those on hold are told as well, and stay.
-    std::multiset<std::string> deliver(bool held_too = false) const
-    {
-        std::multiset<std::string> delivered;
-        asio::io_context loop;
-        SystemClock clock;
-        if (!fs::exists(folder_.path() + "/ours/spool"))
-            return delivered;
-        const migrate::AsMailOwner as_owner(*supervisor::identity(config()));
-        const auto files = spool::system_files(folder_.path() + "/ours/spool");
-        auto opened = spool::Spool::open(*files, {}, loop.get_executor(), clock, migrate::quiet_log(), {});
-        REQUIRE(opened);
-        const auto page = run(loop, (*opened)->list(0, 1000));
-        REQUIRE(page);
-        std::vector<spool::Lease> gone;
-        for (const spool::StoredMessage& message : page->entries) {
-            if (message.hold && !held_too)
-                continue;
-            for (const spool::RecipientState& state : message.recipients)
-                delivered.insert(state.recipient.address());
-            if (!message.hold)
-                gone.push_back(message.lease);
-        }
-        if (!gone.empty())
-            REQUIRE(run(loop, (*opened)->remove(gone)));
-        run(loop, (*opened)->close());
-        opened->reset();
-        // A day may pass between two runs: what left the queue is not remembered any more.
-        const auto later = spool::open_queue(*files, {}, clock, migrate::quiet_log());
-        REQUIRE(later);
-        later->ledger->connection().run("DELETE FROM gone");
-        return delivered;
-    }
+    PostfixQueues() : Queues({"incoming", "hold", "deferred"}) {}
 
     /// Postfix delivers what is in its queue.
     std::multiset<std::string> deliver_theirs() const
@@ -129,14 +50,11 @@ public:
             }
         return delivered;
     }
-
-private:
-    Folder folder_;
 };
 
 const std::multiset<std::string> everybody{"a@x.test", "b@x.test", "held@x.test"};
 
-void fill(const Queues& queues)
+void fill(const PostfixQueues& queues)
 {
     queues.write("incoming/A1", queue_file("a@x.test"));
     queues.write("incoming/A2", queue_file("b@x.test"));
@@ -149,7 +67,7 @@ TEST_CASE("take over: wherever a run is cut off, and whatever was delivered in b
 {
     for (int step = 1;; ++step) {
         CAPTURE(step);
-        const Queues queues;
+        const PostfixQueues queues;
         fill(queues);
         const bool cut = queues.cut_off(migrate::take_over_queue, step);
         auto delivered = queues.deliver();
@@ -169,7 +87,7 @@ TEST_CASE("take over: wherever a run is cut off, and whatever was delivered in b
 
 TEST_CASE("take over: a disk that is full and then is not: the run ends, names the file, and each message comes once")
 {
-    const Queues queues;
+    const PostfixQueues queues;
     fill(queues);
     queues.write("incoming/A4", queue_file("large@x.test", 8 << 20));
     queues.write("deferred/A5", queue_file("later@x.test"));
@@ -201,7 +119,7 @@ TEST_CASE("take over: a disk that is full and then is not: the run ends, names t
 
 TEST_CASE("take over: a run that was cut off while it wrote a large message is finished by the next, not by one of another day")
 {
-    const Queues queues;
+    const PostfixQueues queues;
     queues.write("incoming/A1", queue_file("large@x.test", 1 << 20));
     CHECK(queues.cut_off(migrate::take_over_queue, 1));
     const std::string link = fs::directory_iterator(queues.theirs() + "/posthorn-taken/taking")->path().filename().string();
@@ -218,7 +136,7 @@ TEST_CASE("take over: a run that was cut off while it wrote a large message is f
 
 TEST_CASE("take over: two files of one name are both kept")
 {
-    const Queues queues;
+    const PostfixQueues queues;
     fs::create_directories(queues.theirs() + "/deferred/A");
     queues.write("deferred/A1", queue_file("a@x.test"));
     queues.write("deferred/A/A1", queue_file("b@x.test"));
@@ -245,7 +163,7 @@ TEST_CASE("queue folder: only a regular file is read, and nothing in its place h
 
 TEST_CASE("stopped queue: as long as a run has it, no mail system starts on either")
 {
-    const Queues queues;
+    const PostfixQueues queues;
     fs::create_directories(queues.theirs() + "/pid");
     {
         const auto queue = migrate::StoppedQueue::open(queues.config(), queues.theirs());
@@ -263,7 +181,7 @@ TEST_CASE("give back: wherever a run is cut off, and whatever either system deli
 {
     for (int step = 1;; ++step) {
         CAPTURE(step);
-        const Queues queues;
+        const PostfixQueues queues;
         fill(queues);
         CHECK_FALSE(queues.cut_off(migrate::take_over_queue, 0));
         const bool cut = queues.cut_off(migrate::give_back_queue, step);
