@@ -146,11 +146,14 @@ class EximQueue(Journey):
                 code, text = client.data(head(name) + content)
                 self.assertEqual(code, 250, text)
             client.command_encoding = "ascii"
+            self.assertEqual((client.mail("sender@x.test")[0], client.rcpt("first-journal@there.test")[0], client.rcpt("journal-0@slow.test")[0]), (250, 250, 250))
+            self.assertEqual(client.data(head("journal") + b"x\r\n")[0], 250)
+        # The last of its session: what comes by DATA behind it this Exim takes for content as on the wire as well, and sends lines without CR.
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+            client.ehlo("client.test")
             self.assertEqual((client.mail("sender@x.test")[0], client.rcpt("chunked-0@there.test")[0]), (250, 250))
             client.send(b"BDAT %d LAST\r\n" % len(CHUNKED) + CHUNKED)
             self.assertEqual(client.getreply()[0], 250)
-            self.assertEqual((client.mail("sender@x.test")[0], client.rcpt("first-journal@there.test")[0], client.rcpt("journal-0@slow.test")[0]), (250, 250, 250))
-            self.assertEqual(client.data(head("journal") + b"x\r\n")[0], 250)
 
     def fill(self, exim, first):
         """Every shape, tried once: what is "first-" has been delivered then."""
@@ -215,11 +218,16 @@ class EximQueue(Journey):
         found = {}
         for sender, recipients, content in sink.messages:
             subject = content.partition(b"Subject: ")[2].partition(b"\r\n")[0].decode()
+            if subject == "Successful Mail Delivery Report":        # our own answer to NOTIFY=SUCCESS
+                continue
             known = found.setdefault(subject, (content, []))
             self.assertEqual(known[0], content, subject)
             # How large it is and what its octets are is said in other words; where it goes, and what is asked for it, is not.
             mail = sorted(word for word in sender.partition(":")[2].split() if not word.upper().startswith(("SIZE=", "BODY=")))
-            known[1].extend((mail, sorted(one.partition(":")[2].split())) for one in recipients)
+            for one in recipients:
+                words = one.partition(":")[2].split()
+                # That an address is its own origin may be said (RFC 3461 5.2.3.1), or not.
+                known[1].append((mail, sorted(word for word in words if word != f"ORCPT=rfc822;{words[0].strip('<>')}")))
         for _, recipients in found.values():
             recipients.sort(key=str)
         return found
@@ -299,7 +307,8 @@ class EximQueue(Journey):
             for name, (content, sender, options, recipients) in mails.items():
                 client.command_encoding = "utf-8" if options == UTF8 else "ascii"
                 self.assertEqual(client.mail(sender, options)[0], 250, name)
-                kept[name] = sorted(sorted([f"<{one}@there.test>", *words.split()]) for one, words in recipients.items() if not one.startswith("first-"))
+                recipients = {one: words for one, words in recipients.items() if not one.startswith("first-")}
+                kept[name] = sorted(sorted([f"<{one}@there.test>", *words.split()]) for one, words in recipients.items())
                 for recipient, words in {**recipients, **({} if "frozen" in name else {"first-of-all": ""})}.items():
                     self.assertEqual(client.rcpt(recipient + "@there.test", words.split())[0], 250, recipient)
                 self.assertEqual(client.data(head(name) + content)[0], 250, name)
