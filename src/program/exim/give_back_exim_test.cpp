@@ -86,6 +86,23 @@ TEST_CASE("exim back: wherever a run is cut off, and whatever either system deli
     }
 }
 
+TEST_CASE("exim back: a run that was cut off between -D and -H of a message is finished by the next")
+{
+    const Back queues;
+    CHECK_FALSE(queues.cut_off(exim::take_over_queue, 0));
+    CHECK(queues.cut_off(exim::give_back_queue, 4));
+    int moved = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(queues.theirs() + "/posthorn-back"))
+        if (const fs::path path = entry.path(); path.string().ends_with("-D") && path.parent_path().string().find(".given") != std::string::npos) {
+            fs::rename(path, fs::path(queues.theirs()) / "input" / path.filename());
+            ++moved;
+        }
+    CHECK(moved == 3);
+    CHECK_FALSE(queues.cut_off(exim::give_back_queue, 0));
+    CHECK(queues.exim_delivers() == std::multiset<std::string>{"a@x.test", "b@x.test", "held@x.test"});
+    CHECK(queues.deliver(true).empty());
+}
+
 TEST_CASE("exim back: a name that is in Exim's spool already is not taken again")
 {
     const Back queues;

@@ -21,7 +21,7 @@ const std::string first = "1tGhmA-000001-01", second = "1tGhmB-00000000002-0002"
 /// As small as Exim's manual lets them be.
 class Spool : public Queues {
 public:
-    Spool() : Queues({"input", "input/C", "msglog", "msglog/C"}) {}
+    Spool() : Queues({"input", "input/A", "input/C", "msglog", "msglog/C"}) {}
 
     void put(const std::string& folder, const std::string& id, const std::string& recipient, const std::string& variables = {},
              const std::string& tree = "XX\n") const
@@ -154,6 +154,31 @@ TEST_CASE("exim queue: Exim went on with a message after a run was cut off: what
         if (!cut)
             break;
     }
+}
+
+TEST_CASE("exim queue: a run that was cut off while it took a message out of its folders, or while it linked one, is finished by the next")
+{
+    const Spool spool;
+    spool.put("input/A", first, "a@x.test");
+    spool.write("input/A/" + first + "-J", "another@x.test\n");
+    spool.write("msglog/" + first, "2026-11-27 23:30:11 another@x.test: t transport succeeded\n2026-11-27 23:30:11 a@x.test R=r T=t defer (-44)\n");
+    spool.put("input", second, "b@x.test");
+    CHECK(spool.cut_off(exim::take_over_queue, 2));
+    for (const auto& link : fs::directory_iterator(spool.theirs() + "/posthorn-taken/taking"))
+        for (const std::string& head : {"/input/A/" + first + "-H", "/input/" + second + "-H"})
+            if (fs::exists(spool.theirs() + head) &&
+                link.path().filename().string().starts_with("input+" + fs::path(head).filename().string().substr(0, 16)))
+                fs::rename(spool.theirs() + head, link.path() / "left");
+    CHECK_FALSE(spool.has("input/A/" + first + "-H"));
+    CHECK_FALSE(spool.has("input/" + second + "-H"));
+    spool.put("input", frozen, "c@x.test");
+    fs::create_directories(spool.theirs() + "/posthorn-taken/new");
+    spool.write("posthorn-taken/new/" + frozen + "-H", "begun");
+    CHECK_FALSE(spool.cut_off(exim::take_over_queue, 0));
+    CHECK(spool.deliver() == std::multiset<std::string>{"a@x.test", "b@x.test", "c@x.test"});
+    CHECK(spool.theirs_left().empty());
+    CHECK(spool.has("posthorn-taken/input/" + first + "/" + first + "-J"));
+    CHECK_FALSE(spool.has("posthorn-taken/new"));
 }
 
 TEST_CASE("exim queue: what cannot be read is named and stays, the rest is taken")
