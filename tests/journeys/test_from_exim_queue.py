@@ -3,6 +3,7 @@ spool. Exim is unpacked, not installed; without root, or where it cannot be had,
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -343,6 +344,61 @@ class EximQueue(Journey):
                 self.assertEqual(sent[name][0], ours[name][0], name)
         self.posthorn.start()
         self.assertEqual(self.posthorn.queue(), [])
+
+    def killed(self, words, milliseconds):
+        """Runs until then; whether it came to its end."""
+        process = subprocess.Popen([str(BIN / "posthorn"), "migrate", *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            _, errors = process.communicate(timeout=milliseconds / 1000)
+            self.assertEqual(process.returncode, 0, errors)
+            return True
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            return False
+
+    def both_work(self, exim, dice):
+        """Between two runs each system brings away some of what it has."""
+        ready = [one for name, one in sorted(exim.names().items()) if not name.endswith("9")]
+        taking = exim.spool / "posthorn-taken" / "taking"
+        begun = {path.name.split("+")[1] for path in taking.iterdir()} if taking.is_dir() else set()
+        dice.shuffle(ready)
+        for one in sorted(ready, key=lambda one: one not in begun)[:3]:  # what the run had in its hands first
+            exim.exim("-M", one)
+        self.posthorn.start()
+        wait_until(lambda: all(one["queue_name"] == "hold" for one in self.posthorn.queue()), "what was released is sent")
+        self.posthorn.stop()
+
+    def test_runs_are_killed_anywhere_and_both_systems_work_in_between_and_each_message_comes_once(self):
+        dice = random.Random(5)
+        sink = self.sink()
+        self.posthorn = self.instance(SETTINGS, relay=sink.port, start=False)
+        exim = QueueingExim("split_spool_directory = true")
+        self.addCleanup(exim.close)
+        self.addCleanup(lambda: self.failed() and print(exim.log()[-20000:]))
+        exim.configure(sink.port)
+        for number in range(60):
+            content = b"Subject: %d\n\n" % number + (b"x" * 70 + b"\n") * (2000 if number % 7 == 3 else 1)
+            exim.exim("-odq", "-f", "local@x.test", "-bm", f"m{number}@there.test", content=content)
+        exim.exim("-Mf", *(one for name, one in exim.names().items() if name.endswith("9")))
+        where = ["-c", self.posthorn.dir / "conf", exim.spool]
+        amid = ("posthorn-taken/taking", "posthorn-taken/releasing", "posthorn-back")
+        rounds = between = 0
+        for word in ("--exim-queue", "--exim-queue-back", "--exim-queue"):
+            patience, turns = 3.0, 0                                # milliseconds; no run is as short, and the machine decides how long one is
+            while not self.killed([word, *where], patience * dice.uniform(0.7, 1.3)):
+                rounds, patience = rounds + 1, patience * 1.1
+                self.assertLess(rounds, 500)
+                if turns < 4 and any((exim.spool / folder).is_dir() and any((exim.spool / folder).iterdir()) for folder in amid):
+                    self.both_work(exim, dice)
+                    turns, between = turns + 1, between + 1
+        self.assertGreater(between, 0)                              # a run was cut off amid its work, and both systems had a turn
+        self.assertEqual(exim.names(), {})
+        self.posthorn.start()
+        wait_until(lambda: all(one["queue_name"] == "hold" for one in self.posthorn.queue()), "the rest is sent")
+        self.assertEqual(sorted(sink.recipients()), sorted(f"m{number}@there.test" for number in range(60) if number % 10 != 9))
+        self.assertEqual(sorted(one["recipients"][0]["address"] for one in self.posthorn.queue()), [f"m{number}@there.test" for number in (19, 29, 39, 49, 59, 9)])
+        self.assertFalse(any(path.is_file() for folder in ("input", "msglog") for path in (exim.spool / folder).rglob("*")))
 
 
 if __name__ == "__main__":
