@@ -9,41 +9,41 @@ using namespace posthorn;
 
 namespace {
 
-const std::string id = "1tGhmS-000GtA-2Q";
+const std::string spool_id = "1tGhmS-000GtA-2Q";
 
-struct Files {
+struct OnDisk {
     std::string variables = "-received_time_usec .730674\n", tree = "XX\n", recipients = "1\na@x.test\n";
     std::string header = "019  Subject: something\n", body = "hello\n", journal, log;
 
     std::string head() const
     {
-        return fmt::format("{}-H\nDebian-exim 900 901\n<s@y.test>\n1795662802 0\n{}{}{}\n{}", id, variables, tree, recipients, header);
+        return fmt::format("{}-H\nDebian-exim 900 901\n<s@y.test>\n1795662802 0\n{}{}{}\n{}", spool_id, variables, tree, recipients, header);
     }
 };
 
-struct Read {
+struct ReadBack {
     Result<exim::SpoolMessage> message = Error{"not read"};
     std::string content;
 };
-Read read(const Files& files, std::string head = {})
+ReadBack read_back(const OnDisk& files, std::string head = {})
 {
     if (head.empty())
         head = files.head();
-    const std::string data = id + "-D\n" + files.body;
-    Read result;
+    const std::string data = spool_id + "-D\n" + files.body;
+    ReadBack result;
     result.message =
-        exim::read_spool_message(id, {.head = head, .data = data, .journal = files.journal, .log = files.log}, [&](std::string_view piece) {
+        exim::read_spool_message(spool_id, {.head = head, .data = data, .journal = files.journal, .log = files.log}, [&](std::string_view piece) {
             result.content += piece;
             return Result<void>{};
         });
     return result;
 }
-std::string error_of(const Files& files, const std::string& head = {})
+std::string error_of(const OnDisk& files, const std::string& head = {})
 {
-    const Read result = read(files, head);
+    const ReadBack result = read_back(files, head);
     return result.message ? "none" : result.message.error().text();
 }
-std::string who(const Read& read)
+std::string who(const ReadBack& read)
 {
     std::string all;
     for (const handoff::Recipient& one : read.message->envelope.recipients())
@@ -55,7 +55,7 @@ std::string who(const Read& read)
 
 TEST_CASE("exim message: envelope, client and content, whatever variables stand beside what is kept")
 {
-    Files files;
+    OnDisk files;
     files.variables =
         "-aclm _note 9\nline one\n\n--aclc 0 3\n-fr\n-received_time_usec .730674\n--helo_name client.test\n-(mysql)host_name c.test\n"
         "-host_address [2001:db8::1]:4711\n-interface_address 192.0.2.9.25\n-received_protocol esmtpsa\n-body_linecount 2\n-auth_id me\n-auth_sender me@y.test\n"
@@ -64,7 +64,7 @@ TEST_CASE("exim message: envelope, client and content, whatever variables stand 
     files.header = field('P', "Received: from it\n\tby there\n") + field('*', "To: what was taken out\n") + field('T', "To: a@x.test\n") +
                    field(' ', "X-Gr: gr\xc3\xbc\n");
     files.body = ".dot\n\nlone \r in a line\nno end";
-    const Read result = read(files);
+    const ReadBack result = read_back(files);
     REQUIRE_MESSAGE(result.message, result.message.error().text());
     const handoff::Envelope& envelope = result.message->envelope;
     CHECK(result.content == "Received: from it\r\n\tby there\r\nTo: a@x.test\r\nX-Gr: gr\xc3\xbc\r\n\r\n.dot\r\n\r\nlone \r in a line\r\nno end\r\n");
@@ -92,14 +92,14 @@ TEST_CASE("exim message: envelope, client and content, whatever variables stand 
 
 TEST_CASE("exim message: recipients with what was asked for each; who is in the tree or the journal is done with")
 {
-    Files files;
+    OnDisk files;
     files.variables += "-frozen 1795662900\n-received_protocol local\n";
     files.tree = "YN c@x.test\nNY b@x.test\nNN \"a b\"@x.test\n";
     files.journal = "e@x.test\n";
     files.recipients =
         "8\na@x.test rfc822;o+2B@x.test 18,24  0,-1#3\nb@x.test\n\"a b\"@x.test\nc@x.test\nd@x.test rfc822;has space 16,2 s@y.test 8,0#3\ne@x.test\n"
         "one@x.test s@y.test 8,4#1\n\"d e\"@x.test  0,29#2\n";
-    const Read result = read(files);
+    const ReadBack result = read_back(files);
     REQUIRE_MESSAGE(result.message, result.message.error().text());
     const handoff::Envelope& envelope = result.message->envelope;
     CHECK(who(result) == "a@x.test d@x.test one@x.test \"d e\"@x.test");
@@ -114,7 +114,7 @@ TEST_CASE("exim message: recipients with what was asked for each; who is in the 
     CHECK(envelope.recipients(2).index() == 2);
     CHECK(envelope.recipients(3).notify() == (handoff::NOTIFY_SUCCESS | handoff::NOTIFY_FAILURE | handoff::NOTIFY_DELAY));
     files.journal = "a@x.test\nd@x.test\ne@x.test\none@x.test\n\"d e\"@x.test\n";
-    const Read done = read(files);
+    const ReadBack done = read_back(files);
     REQUIRE(done.message);
     CHECK(done.message->envelope.recipients_size() == 0);
     CHECK(done.message->done == 8);
@@ -122,12 +122,14 @@ TEST_CASE("exim message: recipients with what was asked for each; who is in the 
 
 TEST_CASE("exim message: a recipient that led to several, of whom some have it, is not taken; one who is done with troubles nobody")
 {
-    Files files;
+    OnDisk files;
     files.recipients = "2\nlist@x.test\nplain@x.test\n";
     files.tree = "YN plain@x.test\nNN member@z.test\n";
-    const std::string several = id + "-H: list@x.test led to several, some of whom have it: let Exim bring it to the others (exim -M " + id + ")";
+    const std::string several =
+        spool_id + "-H: list@x.test led to several, some of whom have it: let Exim bring it to the others (exim -M " + spool_id + ")";
     const std::string unknown =
-        id + "-H: whether list@x.test led to those who have it is not in the message log: let Exim bring it to the others (exim -M " + id + ")";
+        spool_id + "-H: whether list@x.test led to those who have it is not in the message log: let Exim bring it to the others (exim -M " +
+        spool_id + ")";
     const std::string time = "2026-11-27 23:30:11 ",
                       other = time + "other@z.test (list-1@x.test) <list@x.test> R=r T=t defer (-44) H=h [192.0.2.1]: <plain@x.test>: 451\n";
     CHECK(error_of(files) == unknown);
@@ -155,15 +157,15 @@ TEST_CASE("exim message: a recipient that led to several, of whom some have it, 
 
 TEST_CASE("exim message: what is not as the format says is an error that names file and line")
 {
-    Files files;
+    OnDisk files;
     const std::string good = files.head();
-    CHECK(error_of(files, "x\n") == id + "-H, line 1: it names another message");
-    CHECK(error_of(files, good.substr(0, 30)) == id + "-H, line 2: cut short");
+    CHECK(error_of(files, "x\n") == spool_id + "-H, line 1: it names another message");
+    CHECK(error_of(files, good.substr(0, 30)) == spool_id + "-H, line 2: cut short");
     const auto bad = [&](const std::string& old, const std::string& text) {
         std::string head = good;
         const std::size_t at = head.find(old);
         REQUIRE(at != head.npos);
-        return error_of(files, head.replace(at, old.size(), text)).substr(id.size());
+        return error_of(files, head.replace(at, old.size(), text)).substr(spool_id.size());
     };
     CHECK(bad(" 901", "") == "-H, line 2: no \"login uid gid\"");
     CHECK(bad("<s@y", "s@y") == "-H, line 3: a bad sender");
@@ -188,12 +190,13 @@ TEST_CASE("exim message: what is not as the format says is an error that names f
     CHECK(bad("019  S", "018  S") == "-H, line 10: a header field that is not as long as it says");
     CHECK(bad("019  S", "  S") == "-H, line 10: a header field that is not as long as it says");
     files.body = "";
-    const Read nothing = read(files);
+    const ReadBack nothing = read_back(files);
     REQUIRE(nothing.message);
     CHECK(nothing.content == "Subject: something\r\n\r\n");
-    CHECK(exim::read_spool_message(id, {.head = good, .data = "other-D\n", .journal = {}, .log = {}}, [](std::string_view) { return Result<void>{}; })
+    CHECK(exim::read_spool_message(spool_id, {.head = good, .data = "other-D\n", .journal = {}, .log = {}},
+                                   [](std::string_view) { return Result<void>{}; })
               .error()
-              .text() == id + "-D: it names another message");
+              .text() == spool_id + "-D: it names another message");
 }
 
 TEST_CASE("exim message: names of both lengths are known, others are not")

@@ -43,7 +43,7 @@ bool same_file(const std::string& one, const std::string& other)
     return ::lstat(one.c_str(), &a) == 0 && ::lstat(other.c_str(), &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
-Result<std::string> octets_of(const std::string& path)
+Result<std::string> file_octets(const std::string& path)
 {
     TRY(migrate::FileRead read, migrate::read_regular_file(path));
     return std::move(read.octets);
@@ -165,7 +165,7 @@ public:
         if (is_there(names.log))
             TRY_VOID(link_file(names.log, folder + "/msglog"));
         if (is_there(names.journal)) {
-            TRY(const std::string octets, octets_of(names.journal));
+            TRY(const std::string octets, file_octets(names.journal));
             TRY_VOID(write_durably(fmt::format("{}/{}-J", folder, message.name), octets));
         }
         TRY_VOID(migrate::sync_folder(folder));
@@ -205,11 +205,13 @@ public:
         return Whereabouts{Whereabouts::State::withdrawn, {}};
     }
 
+    /// Kept all the same: that Exim was done with it is what its folders say, and a disk may have lost what was in them.
     Result<void> forget(const std::string& link) override
     {
-        std::error_code failed;
-        fs::remove_all(link, failed);
-        return failed ? Result<void>{Error{fmt::format("remove {}: {}", link, failed.message())}} : Result<void>{};
+        const std::string folder = spool_ + "/posthorn-taken/withdrawn";
+        TRY_VOID(migrate::make_folder(folder));
+        TRY_VOID(rename_file(link, folder + "/" + fs::path(link).filename().string()));
+        return migrate::sync_folder(folder);
     }
 
     Result<void> settle(const Found& /*message*/, const std::string& link) override { return remove_file(link + "/left"); }  // -H under a second name
@@ -292,20 +294,20 @@ private:
     /// None where there is none.
     static std::string journal_text(const std::string& path)
     {
-        const auto octets = octets_of(path);
+        const auto octets = file_octets(path);
         return octets ? *octets : std::string{};
     }
 
     static Result<Original> read_files(const std::string& id, const Names& names, const std::string& log, const TakeContent& content)
     {
-        TRY(const std::string head, octets_of(names.head));
-        TRY(const std::string data, octets_of(names.data));
+        TRY(const std::string head, file_octets(names.head));
+        TRY(const std::string data, file_octets(names.data));
         std::string journal, history;
         if (is_there(names.journal)) {
-            TRY(journal, octets_of(names.journal));
+            TRY(journal, file_octets(names.journal));
         }
         if (is_there(log)) {
-            TRY(history, octets_of(log));
+            TRY(history, file_octets(log));
         }
         TRY(SpoolMessage read, read_spool_message(id, {.head = head, .data = data, .journal = journal, .log = history}, content));
         Original original;

@@ -6,7 +6,7 @@
 //            it there: Exim knows a message by that file alone.
 // Exim       between two runs may have gone on with a message: its -H is another file then, or gone without our `left`, or -J is longer. Then ours, which is on
 //            hold, is removed, and what is left is taken anew. While a message is on its way its -D is locked, as Exim itself does it.
-// Originals  end in SPOOL/posthorn-taken/input/ID/, or queue-NAME/ID/.
+// Originals  end in SPOOL/posthorn-taken/input/ID/, or queue-NAME/ID/; links of what Exim went on with in withdrawn/.
 #pragma once
 
 #include "migrate/move_in.hpp"

@@ -151,6 +151,8 @@ TEST_CASE("exim queue: Exim went on with a message after a run was cut off: what
         CHECK(spool.deliver(true).empty());
         CHECK(spool.theirs_left().empty());
         CHECK(fs::is_empty(spool.theirs() + "/posthorn-taken/taking"));
+        // What it went on with is not thrown away either.
+        CHECK(spool.has("posthorn-taken/withdrawn") == (step < 3));
         if (!cut)
             break;
     }

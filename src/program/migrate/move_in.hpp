@@ -66,7 +66,7 @@ public:
     virtual Result<void> take_out(const Found& message, const std::string& link, std::vector<std::string>& folders) = 0;
     /// Of a link in taking/. Error: it cannot be told, or is worked on now.
     virtual Result<Whereabouts> look(const Found& message, const std::string& link) = 0;
-    /// Removes the link of a withdrawn message, whose original is its system's.
+    /// Puts the link of a withdrawn message, whose original is its system's, out of the way.
     virtual Result<void> forget(const std::string& link);
     /// Before the link gets its last place.
     virtual Result<void> settle(const Found& message, const std::string& link);

@@ -1,4 +1,4 @@
-#include "exim/main.hpp"
+#include "exim/queue_command.hpp"
 
 #include "commands/command.hpp"
 #include "exim/give_back_exim.hpp"
@@ -20,17 +20,17 @@ namespace {
 using commands::Failure;
 
 constexpr int nothing_to_see = 0, look_at_it = 1, not_done = 2;
-constexpr const char* usage = "usage: posthorn migrate --exim-queue | --exim-queue-back [-c CONFIG_DIR] [--json] SPOOL_DIR";
+constexpr const char* queue_usage = "usage: posthorn migrate --exim-queue | --exim-queue-back [-c CONFIG_DIR] [--json] SPOOL_DIR";
 constexpr std::string_view queue_word = "--exim-queue", back_word = "--exim-queue-back";
 
-struct Words {
+struct QueueWords {
     std::optional<std::string> config, spool;
     bool json = false, in = false, back = false;
 };
 
-Words parse(std::span<char*> args)
+QueueWords parse_queue(std::span<char*> args)
 {
-    Words words;
+    QueueWords words;
     for (std::size_t i = 1; i < args.size() && args[i]; ++i) {
         const std::string_view word = args[i];
         if (word == queue_word)
@@ -42,18 +42,18 @@ Words parse(std::span<char*> args)
         else if (word == "-c" && i + 1 < args.size() && args[i + 1] && *args[i + 1])
             words.config = args[++i];
         else if (word.starts_with('-') || words.spool)
-            throw Failure(usage, submit::exit_usage);
+            throw Failure(queue_usage, submit::exit_usage);
         else
             words.spool = word;
     }
     if (!words.spool || words.in == words.back)
-        throw Failure(usage, submit::exit_usage);
+        throw Failure(queue_usage, submit::exit_usage);
     return words;
 }
 
-int run(std::span<char*> args)
+int run_queue(std::span<char*> args)
 {
-    const Words words = parse(args);
+    const QueueWords words = parse_queue(args);
     const config::Snapshot snapshot = commands::load_config("posthorn migrate", words.config);
     std::string spool = std::filesystem::absolute(*words.spool).lexically_normal().string();
     while (spool.size() > 1 && spool.ends_with('/'))
@@ -72,11 +72,11 @@ int run(std::span<char*> args)
 
 }  // namespace
 
-bool is_about_exim(std::span<char*> args)
+bool is_queue_asked_for(std::span<char*> args)
 {
     return std::ranges::any_of(args, [](const char* word) { return word && (word == queue_word || word == back_word); });
 }
 
-int main(std::span<char*> args) { return commands::guarded("posthorn migrate", run, args); }
+int queue_main(std::span<char*> args) { return commands::guarded("posthorn migrate", run_queue, args); }
 
 }  // namespace posthorn::exim
