@@ -345,6 +345,13 @@ class EximQueue(Journey):
         self.posthorn.start()
         self.assertEqual(self.posthorn.queue(), [])
 
+    def test_wrong_words_and_what_is_no_spool_are_refused(self):
+        self.posthorn = self.instance(SETTINGS, start=False)
+        conf = self.posthorn.dir / "conf"
+        for wrong in (["--exim-queue"], ["--exim-queue", "--exim-queue-back", conf], ["--exim-queue", conf, conf], ["--exim-queue", "--to", conf], ["--exim-queue", "-c"]):
+            self.assertIn("usage: posthorn migrate --exim-queue", self.migrate(*wrong, expect=64).stderr)
+        self.assertIn(f"{conf}: no spool of Exim's: it has no folder input", self.migrate("--exim-queue-back", "-c", conf, f"{conf}/", expect=2).stderr)
+
     def killed(self, words, milliseconds):
         """Runs until then; whether it came to its end."""
         process = subprocess.Popen([str(BIN / "posthorn"), "migrate", *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
