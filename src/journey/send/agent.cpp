@@ -348,7 +348,7 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
             verdict.set_diagnostic(fate.text);
             verdict.set_remote_mta(job.host.name);
             // A peer with DSN took NOTIFY over: whether to report success is its affair now (RFC 3461 6.2.1).
-            verdict.set_action(job.dsn ? "" : "relayed");
+            verdict.set_action(job.dsn ? "" : options.assume_final ? "delivered" : "relayed");
             verdict.set_takes_all(probe && job.takes_all);
         } else {
             soft = fate.reason.permanent && options.soft_bounce && !probe;

@@ -179,6 +179,24 @@ TEST_CASE("LMTP: the content has one answer per accepted recipient")
     CHECK(world.peer("/var/lmtp").sessions().front().said().front() == "LHLO client.test");
 }
 
+TEST_CASE("success reports: relayed; by LMTP delivered where that is assumed; nothing where the peer took them over")
+{
+    const auto action = [](bool lmtp, bool assumed, const char* kind) {
+        World world;
+        const std::string address = lmtp ? "/var/lmtp" : "192.0.2.2";
+        world.add(address, kind);
+        world.options.lmtp = lmtp;
+        world.options.assume_final = assumed;
+        const auto verdicts = world.run(request({"a@example.test"}, "Subject: x\r\n\r\nx\r\n", lmtp ? "unix:/var/lmtp" : "[192.0.2.2]"));
+        REQUIRE(verdicts.verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+        return verdicts.verdicts(0).action();
+    };
+    CHECK(action(false, false, "no-pipelining") == "relayed");
+    CHECK(action(true, false, "lmtp") == "relayed");
+    CHECK(action(true, true, "lmtp") == "delivered");
+    CHECK(action(false, false, "data-only") == "");
+}
+
 TEST_CASE("a second mail rides on the warm session, its envelope behind the content before it, without RSET")
 {
     World world("data-only");

@@ -121,6 +121,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     }
     made.pix_threshold = get(smtp_pix_workaround_threshold_time);
     made.pix_delay = get(smtp_pix_workaround_delay_time);
+    made.assume_final = made.lmtp && snapshot.get(lmtp_assume_final);
     made.convert_to_7bit = !snapshot.get(disable_mime_output_conversion);
     made.line_length = static_cast<std::size_t>(get(smtp_line_length_limit));
     made.quote_envelope = get(smtp_quote_rfc821_envelope);

@@ -63,6 +63,7 @@ struct Options {
     seconds pix_threshold{500}, pix_delay{10};
     std::size_t line_length = 998;
     bool convert_to_7bit = true;          // for servers without 8BITMIME
+    bool assume_final = false;            // LMTP without DSN: what is taken is in the mailbox
     bool quote_envelope = true;
     bool send_xforward = false;                 // to servers that announce it
 

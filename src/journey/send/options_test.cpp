@@ -49,6 +49,9 @@ TEST_CASE("options: the defaults are Postfix's")
     CHECK(!lmtp.skip_quit_response);
     CHECK(lmtp.timeouts.connect == seconds(0));
     CHECK(!lmtp.mx_lookups);
+    CHECK(!lmtp.assume_final);
+    CHECK(Options::from(configured({set("lmtp_assume_final", "yes")}), "lmtp").assume_final);
+    CHECK(!Options::from(configured({set("lmtp_assume_final", "yes")}), "smtp").assume_final);
 }
 
 TEST_CASE("options: what is written counts, the LMTP twin on its own")

@@ -41,6 +41,7 @@ inline constexpr Param<std::string> smtp_discard_ehlo_keywords{.name = "smtp_dis
 inline constexpr Param<std::string> lmtp_discard_lhlo_keywords{.name = "lmtp_discard_lhlo_keywords", .initial = "", .doc = "The same for LHLO."};
 inline constexpr Param<std::string> smtp_discard_ehlo_keyword_address_maps{.name = "smtp_discard_ehlo_keyword_address_maps", .initial = "", .doc = "Tables from the server's address to such keywords; a result takes the place of the general list."};
 inline constexpr Param<std::string> lmtp_discard_lhlo_keyword_address_maps{.name = "lmtp_discard_lhlo_keyword_address_maps", .initial = "", .doc = "The same for LMTP."};
+inline constexpr Param<bool> lmtp_assume_final{.name = "lmtp_assume_final", .initial = "no", .doc = "What a server without DSN takes by LMTP is in the mailbox: success reports say delivered, not relayed.", .source = "RFC 3464 2.3.3"};
 inline constexpr Param<std::string> smtp_pix_workarounds{.name = "smtp_pix_workarounds", .initial = "disable_esmtp,delay_dotcrlf", .doc = "What is done for servers whose greeting a Cisco PIX painted over."};
 inline constexpr Param<std::string> smtp_pix_workaround_maps{.name = "smtp_pix_workaround_maps", .initial = "", .doc = "Tables from the server's address to such words; a result takes the place of the general list."};
 inline constexpr Param<seconds> smtp_pix_workaround_threshold_time{.name = "smtp_pix_workaround_threshold_time", .initial = "500s", .least = seconds{0}, .doc = "How old mail must be before its dot is delayed for a PIX."};
@@ -147,7 +148,7 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_data_xfer_timeout, smtp_data_done_timeout, smtp_rset_timeout, smtp_quit_timeout, smtp_per_request_deadline, smtp_min_data_rate, smtp_skip_quit_response, lmtp_skip_quit_response,
     smtp_helo_name, lmtp_lhlo_name, best_mx_transport, smtp_tcp_port, lmtp_tcp_port, smtp_always_send_ehlo, smtp_never_send_ehlo,
     smtp_skip_5xx_greeting, smtp_discard_ehlo_keywords, lmtp_discard_lhlo_keywords, smtp_discard_ehlo_keyword_address_maps,
-    lmtp_discard_lhlo_keyword_address_maps, smtp_pix_workarounds, smtp_pix_workaround_threshold_time, smtp_pix_workaround_delay_time,
+    lmtp_discard_lhlo_keyword_address_maps, lmtp_assume_final, smtp_pix_workarounds, smtp_pix_workaround_threshold_time, smtp_pix_workaround_delay_time,
     smtp_generic_maps, smtp_header_checks, smtp_mime_header_checks, smtp_nested_header_checks, smtp_body_checks, smtp_send_xforward_command, smtp_xforward_timeout, disable_mime_output_conversion, smtp_line_length_limit, smtp_pix_workaround_maps, smtp_quote_rfc821_envelope, smtp_reply_filter, smtp_dns_reply_filter, default_delivery_status_filter,
     smtp_delivery_status_filter, smtp_address_verify_target, smtp_host_lookup, send_use_srv_lookup, send_ignore_srv_lookup_error,
     send_allow_srv_lookup_fallback, smtp_defer_if_no_mx_address_found,

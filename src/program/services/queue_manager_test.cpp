@@ -167,6 +167,36 @@ TEST_CASE_FIXTURE(Fixture, "queue: confirm_delay_cleared: who was warned hears w
     CHECK(resolver.reports[1].envelope().recipients(0).notify() == handoff::NOTIFY_SUCCESS);
 }
 
+TEST_CASE_FIXTURE(Fixture, "queue: who asks for word of success gets it from us, unless the next host has taken that over")
+{
+    worker.verdict_for = [](const std::string& address) {
+        handoff::Verdict verdict = TestWorker::delivered();
+        verdict.set_action(address.starts_with("plain") ? "relayed" : "");
+        return verdict;
+    };
+    const auto send = [&](const std::string& address, std::uint32_t notify) {
+        handoff::EnqueueRequest request;
+        auto& envelope = *request.mutable_envelope();
+        envelope.set_queue_id(handoff::short_queue_id(clock.wall(), next_sequence++));
+        envelope.set_arrival(clock.wall().time_since_epoch().count());
+        envelope.set_sender("a@ours.test");
+        envelope.set_size(20);
+        auto& recipient = *envelope.add_recipients();
+        recipient.set_address(address);
+        recipient.set_notify(notify);
+        request.mutable_content()->set_inline_octets("Subject: x\r\n\r\nbody\r\n");
+        REQUIRE(wait(queue->enqueue(request)));
+        settle();
+    };
+    send("plain@there.test", handoff::NOTIFY_FAILURE);
+    send("knows-dsn@there.test", handoff::NOTIFY_SUCCESS);
+    CHECK(resolver.reports.empty());
+    send("plain@there.test", handoff::NOTIFY_SUCCESS);
+    REQUIRE(resolver.reports.size() == 1);
+    CHECK(resolver.reports[0].kind() == handoff::ReportRequest::SUCCESS);
+    CHECK(resolver.reports[0].verdicts(0).action() == "relayed");
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: soft_bounce keeps what would be returned")
 {
     options.soft_bounce = true;

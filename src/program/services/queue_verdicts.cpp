@@ -54,6 +54,8 @@ Verdict QueueManager::own_verdict(std::uint32_t recipient, handoff::Outcome outc
     verdict.set_status(std::move(status));
     verdict.set_text(std::move(text));
     verdict.set_relay("none");
+    if (outcome == handoff::OUTCOME_DELIVERED)
+        verdict.set_action("delivered");
     verdict.set_finished(now());
     return verdict;
 }
@@ -113,7 +115,7 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
         switch (verdict.outcome()) {
         case handoff::OUTCOME_DELIVERED:
             ++counts_.delivered;
-            if (to_be_told_of_success(active, active.recipients[position(active, verdict.recipient())]))
+            if (to_be_told_of_success(active, active.recipients[position(active, verdict.recipient())], verdict))
                 successes.push_back(verdict);
             settlement.verdicts.push_back(std::move(verdict));
             break;
@@ -147,11 +149,11 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
         settled_.notify_all();
 }
 
-/// RFC 3461 4.1; and, with confirm_delay_cleared, where the sender was warned and left it to us what to tell.
-bool QueueManager::to_be_told_of_success(const Active& active, const handoff::Recipient& recipient) const
+/// RFC 3461 4.1, unless who took it over tells of it (5.2.2); and, with confirm_delay_cleared, where the sender was warned and left it to us what to tell.
+bool QueueManager::to_be_told_of_success(const Active& active, const handoff::Recipient& recipient, const Verdict& verdict) const
 {
     const bool cleared = options_.confirm_delay_cleared && active.warned && recipient.notify() == 0 && !active.envelope.sender().empty();
-    return cleared || (recipient.notify() & handoff::NOTIFY_SUCCESS) != 0;
+    return cleared || ((recipient.notify() & handoff::NOTIFY_SUCCESS) != 0 && !verdict.action().empty());
 }
 
 /// By the message's age; where the peer's time is known, by that; never while its site wants to be left alone.
@@ -189,7 +191,7 @@ void QueueManager::hear(const handoff::Shaping& said, std::uint64_t attempt, std
         if (const auto found = active_.find(key); found != active_.end())
             found->second.not_before = std::max(found->second.not_before, clock_.wall() + notice.suspend);
     if (std::ranges::any_of(verdicts, [](const Verdict& verdict) { return verdict.retry_at() != 0; }) && !notice.set.empty()) {
-        if (greylisted_count_ >= greylisted_at_most) {              // they keep their own times
+        if (greylisted_count_ >= greylisted_at_most) {  // they keep their own times
             greylisted_.clear();
             greylisted_count_ = 0;
         }
@@ -323,7 +325,7 @@ awaitable<void> QueueManager::settle_with_report(Key key, ReportRequest::Kind ki
             co_return;
         std::ranges::move(told, std::back_inserter(lines));
     }
-    if (kind == ReportRequest::VERIFY)                          // a probe ends whatever it found
+    if (kind == ReportRequest::VERIFY)  // a probe ends whatever it found
         for (Verdict& verdict : settlement.verdicts)
             if (active_.at(key).envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS && verdict.outcome() == handoff::OUTCOME_DEFERRED)
                 verdict.set_outcome(handoff::OUTCOME_UNDELIVERABLE);
@@ -408,11 +410,11 @@ awaitable<Result<handoff::ReportReply>> QueueManager::report(Key key, ReportRequ
                        active_.at(key).envelope.size() <= options_.bounce_size_limit;
     auto octets = co_await beginning(key, whole ? options_.bounce_size_limit : options_.header_size_limit);
     if (!octets && octets.error().status().empty())
-        co_return std::move(octets).error();                    // the store has failed
+        co_return std::move(octets).error();  // the store has failed
     if (octets) {
         request.set_header(*std::move(octets));
         request.set_whole(whole);
-    } else                                                      // damaged: its sender is told all the same, or it would stay for ever
+    } else  // damaged: its sender is told all the same, or it would stay for ever
         log_.warning("{} is returned without its content: {}", active_.at(key).envelope.queue_id(), octets.error().text());
     co_return co_await resolver_.report(std::move(request));
 }
@@ -431,7 +433,7 @@ void QueueManager::put_off(Key key, WallTime when)
 {
     forget_active(key);
     count_place(key);
-    if (const auto epoch = epochs_.find(key); epoch != epochs_.end() && !held_.contains(key)) {    // held: all else when it is released
+    if (const auto epoch = epochs_.find(key); epoch != epochs_.end() && !held_.contains(key)) {  // held: all else when it is released
         if (to_requeue_.erase(key) > 0)
             tasks_.spawn(requeue_after_round({key, epoch->second}));
         else
@@ -467,12 +469,12 @@ void QueueManager::gone_if_removed(Key key)
     const auto found = active_.find(key);
     if (found == active_.end() || !found->second.removed)
         return;
-    if (!found->second.deleted)                                 // postsuper says it otherwise
+    if (!found->second.deleted)  // postsuper says it otherwise
         log_.info("{}: removed", found->second.envelope.queue_id());
     ++counts_.removed;
     forget(key);
     if (const auto due = deferred_.earliest(); due && *due <= clock_.wall())
-        wake_.notify_all();                                     // one that waits for room
+        wake_.notify_all();  // one that waits for room
 }
 
 }  // namespace posthorn::services
