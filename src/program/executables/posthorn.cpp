@@ -5,6 +5,7 @@
 #include "catalogue/catalogue.hpp"
 #include "commands/command.hpp"
 #include "config/paths.hpp"
+#include "exim/convert.hpp"
 #include "exim/queue_command.hpp"
 #include "migrate/migrate.hpp"
 #include "process/service.hpp"
@@ -101,7 +102,9 @@ int main(int argc, char** argv)
     if (first == "confinement-check")
         return confinement_check(args.subspan(1));
     if (first == "migrate")
-        return exim::is_queue_asked_for(args) ? exim::queue_main(args.subspan(1)) : migrate::main(args.subspan(1));
+        return exim::is_queue_asked_for(args) ? exim::queue_main(args.subspan(1))
+               : exim::is_asked_for(args.subspan(1)) ? exim::main(args.subspan(1))
+                                                     : migrate::main(args.subspan(1));
     if (first == "--version" || first == "-V") {
         // Scripts that ask for the compatible version read mail_version.
         fmt::print("Posthorn {}\n", POSTHORN_VERSION);

@@ -2,11 +2,10 @@
 
 #include "base/fd.hpp"
 #include "base/strings.hpp"
-#include "catalogue/catalogue.hpp"
 #include "config/logical_lines.hpp"
 #include "config/main_cf.hpp"
+#include "migrate/new_folder.hpp"
 #include "migrate/queue_folder.hpp"
-#include "supervisor/loaded.hpp"
 
 #include <fmt/format.h>
 
@@ -28,28 +27,6 @@ namespace {
 
 bool in_path(char c) { return is_alnum(c) || c == '/' || c == '.' || c == '_' || c == '-'; }
 
-Result<void> write_file(const std::string& path, std::string_view octets, const struct stat& like)
-{
-    const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!file)
-        return system_error("create " + path, errno);
-    while (!octets.empty()) {
-        const ssize_t put = ::write(file.get(), octets.data(), octets.size());
-        if (put < 0)
-            return system_error("write " + path, errno);
-        octets.remove_prefix(static_cast<std::size_t>(put));
-    }
-    if (::geteuid() == 0 && ::fchown(file.get(), like.st_uid, like.st_gid) != 0)
-        return system_error("set the owner of " + path, errno);
-    if (::fchmod(file.get(), like.st_mode & 07777) != 0 || ::fsync(file.get()) != 0)
-        return system_error("write " + path, errno);
-    // An index older than its source is warned of.
-    const timespec times[] = {like.st_atim, like.st_mtim};
-    if (::futimens(file.get(), times) != 0)
-        return system_error("set the time of " + path, errno);
-    return {};
-}
-
 Result<std::string> read_whole(const std::string& path)
 {
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -67,26 +44,14 @@ Result<std::string> read_whole(const std::string& path)
 
 class Copier {
 public:
-    Copier(const Survey& survey, std::string to) : survey_(survey), to_(std::move(to)), beside_(fmt::format("{}.{}.new", to_, ::getpid())) {}
-    ~Copier()
-    {
-        if (!done_) {
-            std::error_code ignored;
-            fs::remove_all(beside_, ignored);
-        }
-    }
+    Copier(const Survey& survey, const std::string& to) : survey_(survey), made_(to) {}
 
     Result<Copied> copy()
     {
-        struct stat about{};
-        if (::lstat(to_.c_str(), &about) == 0)
-            return Error{fmt::format("{} exists: nothing was written", to_)};
-        TRY_VOID(folder(survey_.directory, beside_));
-        TRY_VOID(judge());
-        if (::rename(beside_.c_str(), to_.c_str()) != 0)
-            return system_error(fmt::format("rename {} to {}", beside_, to_), errno);
-        done_ = true;
-        TRY_VOID(sync_folder(fs::path(to_).parent_path().string()));
+        TRY_VOID(made_.is_free());
+        TRY_VOID(folder(survey_.directory, made_.beside()));
+        TRY_VOID(made_.would_start(survey_.directory));
+        TRY_VOID(made_.land());
         return std::move(copied_);
     }
 
@@ -138,31 +103,18 @@ private:
         else if (from == survey_.directory + "/master.cf")
             octets = changed(octets, true);
         ++copied_.files;
-        return write_file(to, octets, about);
+        return write_new_file(to, octets, about);
     }
 
     std::string changed(std::string_view text, bool master_cf)
     {
         return fmt::format("# Made by posthorn migrate from {}; what is not carried over is a comment with its reason.\n", survey_.directory) +
-               with_paths(with_comments(text, survey_.findings, master_cf, &copied_.commented), survey_.directory, to_);
-    }
-
-    /// What was made has to start: with the paths of the place where it is now.
-    Result<void> judge() const
-    {
-        const auto loaded = supervisor::load_configuration(beside_, catalogue::all_parameters());
-        if (loaded)
-            return {};
-        std::string reasons;
-        for (const std::string& reason : loaded.error())
-            reasons += (reasons.empty() ? "" : "; ") + reason;
-        return Error{fmt::format("what was made of {} would not start: {}", survey_.directory, reasons)};
+               with_paths(with_comments(text, survey_.findings, master_cf, &copied_.commented), survey_.directory, made_.path());
     }
 
     const Survey& survey_;
-    std::string to_, beside_;
+    NewFolder made_;
     Copied copied_;
-    bool done_ = false;
 };
 
 }  // namespace
@@ -230,9 +182,6 @@ std::string with_paths(std::string_view text, const std::string& from, const std
     return result;
 }
 
-Result<Copied> copy_configuration(const Survey& survey, const std::string& to)
-{
-    return Copier(survey, fs::absolute(to).lexically_normal().string()).copy();
-}
+Result<Copied> copy_configuration(const Survey& survey, const std::string& to) { return Copier(survey, to).copy(); }
 
 }  // namespace posthorn::migrate

@@ -73,6 +73,22 @@ std::string json_list(const std::vector<std::string>& texts)
 
 }  // namespace
 
+std::string findings_text(const Survey& survey)
+{
+    std::string text;
+    for (const Finding& finding : survey.findings)
+        text += line_of(finding);
+    for (const TableState& table : survey.tables) {
+        if (!table.trouble.empty())
+            text += fmt::format("  {}: {}\n", table.spec, table.trouble);
+        for (const std::string& warning : table.warnings)
+            text += fmt::format("  {}\n", warning);
+    }
+    return text;
+}
+
+std::string findings_json(const std::vector<Finding>& findings) { return json_findings(findings); }
+
 bool differs(const Survey& survey)
 {
     return !survey.findings.empty() ||

@@ -1,0 +1,365 @@
+#include "base/strings.hpp"
+#include "exim/key_file.hpp"
+#include "exim/translator.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ranges>
+
+namespace posthorn::exim {
+
+namespace {
+
+/// "1h30m" in seconds.                                                                                          Exim's specification, 6.16
+std::optional<std::uint64_t> seconds_of(std::string_view text)
+{
+    std::uint64_t all = 0;
+    text = trim(text);
+    if (text.empty())
+        return {};
+    while (!text.empty()) {
+        std::size_t end = 0;
+        while (end < text.size() && is_digit(text[end]))
+            ++end;
+        const auto number = parse_number(text.substr(0, end));
+        if (!number || end == text.size() || *number > 10'000'000)
+            return {};
+        static constexpr std::pair<char, std::uint64_t> units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+        const auto unit = std::ranges::find(units, text[end], &std::pair<char, std::uint64_t>::first);
+        if (unit == std::end(units))
+            return {};
+        all += *number * unit->second;
+        text = text.substr(end + 1);
+    }
+    return all;
+}
+
+std::string shown_time(std::uint64_t seconds)
+{
+    for (const auto& [length, unit] : {std::pair<std::uint64_t, char>{86400, 'd'}, {3600, 'h'}, {60, 'm'}})
+        if (seconds > 0 && seconds % length == 0)
+            return fmt::format("{}{}", seconds / length, unit);
+    return fmt::format("{}s", seconds);
+}
+
+struct Backoff {
+    std::uint64_t least = 0, most = 0, life = 0;
+};
+std::optional<Backoff> backoff_of(std::string_view times)
+{
+    Backoff result;
+    for (const std::string_view rule : split(times, ";")) {
+        const auto parts = split(rule, ", \t");
+        if (parts.size() < 3)
+            return {};
+        const auto until = seconds_of(parts[1]), interval = seconds_of(parts[2]);
+        if (!until || !interval)
+            return {};
+        if (result.least == 0)
+            result.least = *interval;
+        result.most = std::max(result.most, *interval);
+        result.life = *until;
+    }
+    return result.least == 0 ? std::nullopt : std::optional(result);
+}
+
+/// A password file that "${lookup{$host}TYPE{FILE}...}" names, wherever it stands in the text.
+std::string password_file(std::string_view text)
+{
+    const std::size_t at = text.find("lookup{$host}");
+    if (at == text.npos)
+        return {};
+    const std::size_t open = text.find('{', at + 13), close = text.find('}', open);
+    if (open == text.npos || close == text.npos)
+        return {};
+    return std::string(trim(text.substr(open + 1, close - open - 1)));
+}
+
+}  // namespace
+
+void Translator::retry_rules()
+{
+    if (!tree_.find("delay_warning"))
+        append("delay_warning_time", "24h", "Exim's default");
+    bool taken = false;
+    for (const RetryRule& rule : tree_.retry) {
+        const std::string statement =
+            fmt::format("{} {} {}{}", rule.pattern, rule.error, rule.senders.empty() ? "" : "senders=" + rule.senders + " ", rule.times);
+        const bool general = rule.pattern == "*" && rule.error == "*" && rule.senders.empty();
+        if (!general || taken) {
+            judge(rule.place, "retry", statement, Kind::left_out,
+                  taken ? "a rule for all stands before it"
+                        : "times per domain or error: a server that greylists or asks for a pause gets it without a rule (`posthorn peers`)");
+            continue;
+        }
+        taken = true;
+        const auto times = backoff_of(rule.times);
+        if (!times) {
+            judge(rule.place, "retry", statement, rule.times.empty() ? Kind::becomes : Kind::left_out,
+                  rule.times.empty() ? "maximal_queue_lifetime = 0" : "times that are not known");
+            if (rule.times.empty())
+                set("maximal_queue_lifetime", "0", &rule.place, statement);
+            continue;
+        }
+        set("minimal_backoff_time", shown_time(times->least), &rule.place, statement);
+        set("maximal_backoff_time", shown_time(times->most), &rule.place, statement);
+        set("maximal_queue_lifetime", shown_time(times->life), &rule.place, statement);
+        judge(
+            rule.place, "retry", statement, Kind::becomes,
+            fmt::format(
+                "minimal_backoff_time = {}, maximal_backoff_time = {}, maximal_queue_lifetime = {}: a message waits as long again as it is old, within the two",
+                shown_time(times->least), shown_time(times->most), shown_time(times->life)));
+    }
+    if (tree_.retry.empty())
+        append("maximal_queue_lifetime", "0", "without a retry rule Exim tries once");
+    const Setting *bounces = out_.find("bounce_queue_lifetime"), *life = out_.find("maximal_queue_lifetime");
+    const auto of_bounces = bounces ? seconds_of(bounces->value) : std::nullopt, of_all = life ? seconds_of(life->value) : std::nullopt;
+    if (of_all && (!bounces || (of_bounces && *of_bounces > *of_all)))
+        set("bounce_queue_lifetime", life->value, nullptr);
+}
+
+bool Translator::rewrite_rule(const Place& place, const std::string& where, const std::string& statement, const std::string& pattern,
+                              const std::string& replacement, const std::string& flags, bool leaving)
+{
+    const auto give_up = [&](std::string why) {
+        judge(place, where, statement, Kind::left_out, std::move(why));
+        return false;
+    };
+    const auto has = [&](std::string_view letters) { return flags.find_first_of(letters) != flags.npos; };
+    if (has("S"))
+        return give_up("addresses are not changed before they are checked: smtpd_command_filter changes commands");
+    const std::size_t at = pattern.rfind('@');
+    if (pattern.starts_with('^') || at == pattern.npos)
+        return give_up("canonical_maps with a pcre table");
+    const std::string local = to_lower(std::string_view(pattern).substr(0, at)), domain = pattern.substr(at + 1);
+    PatternSet domains = set_of(domain, ListOf::domains);
+    if (!domains.unknown.empty() || domains.has_negations() || (local != "*" && local.find('*') != local.npos) ||
+        std::ranges::any_of(domains.rules, [](const PatternRule& rule) { return rule.kind != PatternRule::Kind::text; }))
+        return give_up("canonical_maps with a pcre table");
+    std::map<std::string, std::string> entries;                    // local part ("*": any) to address, or "@domain"
+    std::string made_of;
+    if (const auto lookup = as_lookup(replacement)) {
+        if (lookup->type != "lsearch" || !lookup->fails || (lookup->found != "$value" && lookup->found != "${value}"))
+            return give_up(fmt::format("canonical_maps with a table of the type {}", lookup->type));
+        const bool by_part = lookup->key == "$local_part" || lookup->key == "${local_part}" || (lookup->key == "$1" && local == "*");
+        const Outcome path = known(lookup->file);
+        if (!by_part || path.kind != Outcome::Kind::known)
+            return give_up("canonical_maps are asked for addresses");
+        const auto text = machine_.read(path.text);
+        if (!text)
+            return give_up(text.error().text() + ": no address is rewritten");
+        for (const KeyEntry& entry : read_key_file(*text))
+            if (local == "*" || local == entry.key)
+                entries.emplace(entry.key, qualified(entry.value, qualify_));
+        made_of = path.text;
+    } else {
+        Known here = known_;
+        here.variables["1"] = here.variables["local_part"] = "\x01";
+        const Outcome value = evaluate(replacement, here);
+        if (value.kind != Outcome::Kind::known)
+            return give_up(fmt::format("an expansion that is not known: {}", value.text));
+        if (value.text.starts_with("\x01@") && value.text.find('\x01', 1) == value.text.npos)
+            entries.emplace(local, local == "*" ? value.text.substr(1) : local + value.text.substr(1));
+        else if (value.text.find('\x01') == value.text.npos)
+            entries.emplace(local, value.text);
+        else
+            return give_up("canonical_maps with a pcre table");
+    }
+    if (entries.empty()) {
+        judge(place, where, statement, Kind::nothing_needed,
+              made_of.empty() ? std::string("nothing is rewritten") : fmt::format("nothing is in {} now", made_of));
+        return true;
+    }
+    const bool every = !has("EFTbcfhrst"), from_envelope = every || has("EF"), to_envelope = every || has("ET"), from_header = every || has("hfrs"),
+               to_header = every || has("htcb");
+    std::string parameter = leaving ? "smtp_generic_maps" : "canonical_maps", classes;
+    if (!leaving && !to_envelope && !to_header) {
+        parameter = "sender_canonical_maps";
+        classes = from_envelope && from_header ? "envelope_sender, header_sender" : from_envelope ? "envelope_sender" : "header_sender";
+        set("sender_canonical_classes", classes, &place, statement);
+    } else if (!leaving && !from_envelope && !from_header) {
+        parameter = "recipient_canonical_maps";
+        classes = to_envelope && to_header ? "envelope_recipient, header_recipient" : to_envelope ? "envelope_recipient" : "header_recipient";
+        set("recipient_canonical_classes", classes, &place, statement);
+    }
+    if (!leaving && (from_header || to_header))
+        set("local_header_rewrite_clients", "static:all", &place, statement);
+    std::map<std::string, std::string>& table = rewriting_[parameter];
+    for (const PatternRule& rule : domains.rules)
+        for (const auto& [key, value] : entries)
+            table.emplace(fmt::format("{}@{}", key == "*" ? "" : key, rule.text), value);
+    judge(place, where, statement, Kind::becomes,
+          fmt::format("{}{}{}", parameter, made_of.empty() ? "" : fmt::format(", made of {}: changes go there from now on", made_of),
+                      leaving ? "; it rewrites recipients in headers too" : ""));
+    return true;
+}
+
+void Translator::rewrite_rules()
+{
+    for (const RewriteRule& rule : tree_.rewrite)
+        rewrite_rule(rule.place, "rewrite", fmt::format("{} {} {}", rule.pattern, printable(rule.replacement, true), rule.flags), rule.pattern,
+                     rule.replacement, rule.flags, false);
+    for (const Instance& one : tree_.transports) {
+        if (!used_transports_.contains(&one))
+            continue;
+        const Option *rewrite = one.find("headers_rewrite"), *sender = one.find("return_path");
+        if (!rewrite)
+            continue;
+        const std::string where = "transport " + one.name;
+        bool all = true;
+        for (const std::string& item : split_list(rewrite->value)) {
+            const auto words = split(item);
+            if (words.size() < 2)
+                continue;
+            all &= rewrite_rule(rewrite->place, where, fmt::format("headers_rewrite: {}", printable(item, true)), std::string(words[0]),
+                                std::string(words[1]), words.size() > 2 ? std::string(words[2]) : std::string(), true);
+        }
+        judge(*rewrite, where, all ? Kind::becomes : Kind::left_out, all ? "smtp_generic_maps" : "see its rules");
+        if (sender)
+            judge(*sender, where, all ? Kind::becomes : Kind::left_out, "smtp_generic_maps, which rewrites the sender as it does headers");
+    }
+    for (const auto& [parameter, table] : rewriting_) {
+        std::string text = "# Made of Exim's rewriting rules and the files they name; changes go here from now on.\n";
+        for (const auto& [key, value] : table)
+            text += fmt::format("{} {}\n", key, value);
+        set(parameter, add_table(parameter.substr(0, parameter.size() - 5), "texthash", text), nullptr);
+    }
+}
+
+/// Entries of a password file for the hosts that mail is sent to.
+bool Translator::client_passwords(const std::string& text, std::map<std::string, std::string>& passwords) const
+{
+    for (const KeyEntry& entry : read_key_file(text)) {
+        const std::size_t colon = entry.value.find(':');
+        if (colon == entry.value.npos)
+            continue;
+        const ListItem item = classify(entry.key, ListOf::hosts);
+        for (const std::string& host : smart_hosts_) {
+            const std::string name = to_lower(host.substr(0, host.find(':')));
+            const bool hit =
+                item.kind == ListItem::Kind::everything || (item.kind == ListItem::Kind::suffix && name.ends_with(item.text)) || name == entry.key;
+            if (hit) {
+                const std::size_t port = host.find(':');
+                passwords.emplace(fmt::format("[{}]{}", host.substr(0, port), port == host.npos ? "" : host.substr(port)), entry.value);
+                passwords.emplace(host.substr(0, port), entry.value);
+            }
+        }
+        if (item.kind == ListItem::Kind::text)
+            passwords.emplace(entry.key, entry.value);
+    }
+    return !passwords.empty();
+}
+
+void Translator::authenticators()
+{
+    std::map<std::string, std::string> passwords;
+    bool tls_only = false, served = false;
+    for (const Instance& one : tree_.authenticators) {
+        const std::string where = "authenticator " + one.name, statement = fmt::format("{}: driver = {}", one.name, one.driver);
+        const Option *send = one.find("client_send"), *secret = one.find("client_secret"), *name = one.find("client_name");
+        const Option* of_client = send ? send : secret;
+        const bool server = std::ranges::any_of(one.options, [](const Option& option) { return option.name.starts_with("server_"); });
+        if (of_client) {
+            const std::string file = password_file(of_client->value);
+            const auto text = file.empty() ? Result<std::string>(Error{"no file"}) : machine_.read(file);
+            bool some = false;
+            if (!file.empty() && text) {
+                some = client_passwords(*text, passwords);
+            } else if (file.empty()) {
+                // "^user^password", ": user : password", or a name and a secret.
+                std::vector<std::string> words;
+                if (send && send->value.find('$') == send->value.npos)
+                    for (const std::string& item : split_list(send->value))
+                        for (const std::string_view word : split_exact(item, '^'))
+                            if (!trim(word).empty())
+                                words.emplace_back(trim(word));
+                if (secret && name && secret->value.find('$') == secret->value.npos && name->value.find('$') == name->value.npos)
+                    words = {name->value, secret->value};
+                if (words.size() == 2)
+                    for (const std::string& host : smart_hosts_) {
+                        const std::size_t port = host.find(':');
+                        passwords.emplace(fmt::format("[{}]{}", host.substr(0, port), port == host.npos ? "" : host.substr(port)),
+                                          words[0] + ":" + words[1]);
+                        some = true;
+                    }
+                if (words.size() != 2) {
+                    judge(one.place, where, statement, Kind::left_out,
+                          "smtp_sasl_password_maps have \"HOST user:password\"; what is sent here is not known");
+                    continue;
+                }
+            }
+            tls_only |= send && send->value.find("tls_out_cipher") != send->value.npos;
+            if (some) {
+                judge(one.place, where, statement, Kind::becomes, "smtp_sasl_auth_enable = yes, smtp_sasl_password_maps");
+                for (const Option& option : one.options)
+                    if (!option.name.starts_with("server_"))
+                        judge(option, where, Kind::becomes,
+                              file.empty() ? std::string("smtp_sasl_password_maps")
+                                           : fmt::format("smtp_sasl_password_maps, made of {}: changes go there from now on", file));
+            } else {
+                judge(one.place, where, statement, Kind::nothing_needed,
+                      text           ? fmt::format("nothing is in {} now", file)
+                      : file.empty() ? std::string("no host is sent to by name")
+                                     : fmt::format("there is no {} now", file));
+                for (const Option& option : one.options)
+                    if (!option.name.starts_with("server_"))
+                        judge(option, where, Kind::nothing_needed, "its authenticator sends nothing");
+            }
+        }
+        if (!server && (of_client || one.driver != "dovecot"))
+            continue;
+        const Option *socket = one.find("server_socket"), *realm = one.find("server_realm"), *advertise = one.find("server_advertise_condition");
+        if (one.driver == "dovecot" && socket) {
+            set("smtpd_sasl_type", "dovecot", &one.place, where);
+            set("smtpd_sasl_path", socket->value, &socket->place, shown(*socket));
+            judge(*socket, where, Kind::becomes, "smtpd_sasl_path = " + socket->value);
+        } else if (one.driver == "cyrus_sasl") {
+            set("smtpd_sasl_type", "cyrus", &one.place, where);
+            if (realm) {
+                set("smtpd_sasl_local_domain", realm->value, &realm->place, shown(*realm));
+                judge(*realm, where, Kind::becomes, "smtpd_sasl_local_domain = " + realm->value);
+            }
+        } else {
+            judge(
+                one.place, where, statement, Kind::left_out,
+                "who clients are is asked of Dovecot (smtpd_sasl_type = dovecot) or Cyrus SASL: give the passwords to one of them (a passdb of Dovecot's)");
+            for (const Option& option : one.options)
+                judge(option, where, Kind::left_out, "goes with its authenticator");
+            continue;
+        }
+        served = true;
+        set("smtpd_sasl_auth_enable", "yes", &one.place, where);
+        judge(one.place, where, statement, Kind::becomes,
+              fmt::format("smtpd_sasl_auth_enable = yes, smtpd_sasl_type = {}", one.driver == "dovecot" ? "dovecot" : "cyrus"));
+        if (advertise &&
+            (advertise->value.find("tls_in_cipher") != advertise->value.npos || advertise->value.find("tls_cipher") != advertise->value.npos)) {
+            set("smtpd_tls_auth_only", "yes", &advertise->place, shown(*advertise));
+            judge(*advertise, where, Kind::becomes, "smtpd_tls_auth_only = yes");
+        }
+        for (const char* option_name : {"public_name", "server_set_id", "server_prompts", "server_mail_auth_condition"})
+            if (const Option* option = one.find(option_name))
+                judge(*option, where, Kind::nothing_needed, "the mechanisms are those that SASL offers");
+    }
+    if (!passwords.empty()) {
+        std::string text = "# Made of Exim's client authenticators; changes go here from now on.\n";
+        for (const auto& [host, password] : passwords)
+            text += fmt::format("{} {}\n", host, password);
+        set("smtp_sasl_auth_enable", "yes", nullptr);
+        set("smtp_sasl_password_maps", add_table("sasl_passwords", "texthash", text, true), nullptr);
+        set("smtp_sasl_security_options", tls_only ? "noanonymous, noplaintext" : "noanonymous", nullptr);
+        set("smtp_sasl_tls_security_options", "noanonymous", nullptr);
+        const bool verified = main_transport_ && trim(main_transport_->text("tls_verify_hosts")) == "*";
+        const std::string roots = "/etc/ssl/certs/ca-certificates.crt";
+        if (verified && out_.find("smtp_tls_security_level") && out_.find("smtp_tls_security_level")->value == "may") {
+            const Option& option = *main_transport_->find("tls_verify_hosts");
+            set("smtp_tls_security_level", "verify", &option.place, shown(option));
+            out_.find("smtp_tls_security_level");
+            if (!out_.find("smtp_tls_CAfile") && machine_.exists && machine_.exists(roots))
+                set("smtp_tls_CAfile", roots, &option.place, shown(option));
+        }
+    }
+    (void)served;
+}
+
+}  // namespace posthorn::exim

@@ -1,0 +1,142 @@
+// exim/translator.hpp: the work of translate(), shared by its files: main_options.cpp, routing.cpp, delivery.cpp, access.cpp, rules.cpp.
+// Every statement has its verdict by `judge`; `finish()` gives one to what nobody has spoken of.
+#pragma once
+
+#include "exim/translate.hpp"
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace posthorn::exim {
+
+/// A domain of the configuration, or a pattern of domains, or all that it does not name.
+struct Token {
+    enum class Kind { text, suffix, regex, elsewhere };
+    Kind kind = Kind::text;
+    std::string text;
+    friend auto operator<=>(const Token&, const Token&) = default;
+};
+
+/// Entries of an alias file under the local parts of a domain.
+struct AliasEntries {
+    std::map<std::string, std::string> entries;    // local part ("*": any) to what it is there
+    const Instance* router = nullptr;
+    bool of_files = false;
+};
+
+/// Where mail for a token goes, once its aliases are followed.
+struct Destination {
+    enum class Kind { none, local, mailbox, lmtp, manual, dns, fails };
+    Kind kind = Kind::none;
+    const Instance* router = nullptr;
+    const Instance* transport = nullptr;
+    std::string next_hop;                          // of manual: "[host]:port, [host]"
+    std::string text;                              // of fails
+    std::vector<AliasEntries> aliases;
+    std::optional<PatternSet> recipients;          // none: whoever the kind has; else these local parts
+};
+
+class Translator {
+public:
+    Translator(const Configuration& tree, const Machine& machine);
+    Translation translate();
+
+private:
+    using Kind = Verdict::Kind;
+
+    // --- verdicts and what is written
+    void judge(const Place& place, std::string where, std::string statement, Kind kind, std::string text, bool loud = false);
+    void judge(const Option& option, const std::string& where, Kind kind, std::string text);
+    bool is_judged(const Place& place, std::string_view where, std::string_view statement) const;
+    /// Sets it, or adds a reason to what has this value already.
+    void set(std::string name, std::string value, const Place* place, std::string_view statement = {});
+    void append(const std::string& name, const std::string& item, std::string_view because);
+    std::string add_table(std::string name, std::string type, std::string content, bool secret = false);
+    static std::string shown(const Option& option);
+    PatternSet set_of(std::string_view list, ListOf what) const { return sets_.read(list, what); }
+    Outcome known(std::string_view text) const { return evaluate(text, known_); }
+    void finish();
+
+    // --- main_options.cpp
+    void main_options();
+    bool main_option(const Option& option);
+    void listen();
+    void named_lists();
+    std::string unique_name(const std::string& wanted) const;
+
+    // --- routing.cpp: routers to address classes and tables
+    void routing();
+    void collect_tokens();
+    void add_tokens(const PatternSet& set);
+    Destination follow(const Token& token);
+    enum class Step { passes, ends };
+    Step router(const Instance& one, const Token& token, Destination& destination);
+    Step redirect(const Instance& one, const Token& token, Destination& destination);
+    Step manual(const Instance& one, const Token& token, Destination& destination);
+    Step accept(const Instance& one, const Token& token, Destination& destination);
+    bool in_domains(const Instance& one, const Token& token);
+    bool usable(const Instance& one);
+    std::optional<std::string> next_hops(const std::string& hosts, const Instance& one, const std::string& options);
+    std::optional<AliasEntries> aliases_of(const Instance& one, const Token& token);
+    void authorized();
+    void write_classes();
+    void write_aliases(const std::map<Token, Destination>& local);
+    void write_virtual(const Token& token, const Destination& destination);
+    void write_mailboxes();
+    void router_verdicts();
+    std::string list_value(const std::vector<Token>& tokens, const std::string& table);
+    std::string qualified(std::string address, const std::string& domain) const;
+    bool special_entry(const std::string& address, const std::string& target, const Instance* router);
+    void route_entry(const std::string& key, const std::string& value);
+
+    // --- delivery.cpp: transports
+    void transports();
+    std::vector<std::pair<std::string, std::string>> smtp_options(const Instance& one);
+    std::string service_of(const Instance& transport);
+    void mailbox_transport(const Instance& one);
+    void transport_verdicts();
+
+    // --- access.cpp: ACLs
+    void access();
+    void acl_into(std::string_view option, const std::string& parameter);
+    void statement(const Acl& acl, const AclStatement& one, const std::string& parameter);
+    void set_networks(const std::string& networks, const Place& place, const std::string& list);
+    std::optional<bool> constant(const Condition& condition, int depth) const;
+    std::optional<bool> constant_acl(std::string_view name, int depth) const;
+
+    // --- rules.cpp: retry, rewrite, authenticators
+    void retry_rules();
+    void rewrite_rules();
+    void authenticators();
+    bool rewrite_rule(const Place& place, const std::string& where, const std::string& statement, const std::string& pattern,
+                      const std::string& replacement, const std::string& flags, bool leaving);
+    bool client_passwords(const std::string& text, std::map<std::string, std::string>& passwords) const;
+
+    const Configuration& tree_;
+    const Machine& machine_;
+    Known known_;
+    SetReader sets_;
+    Translation out_;
+    std::string host_, qualify_, qualify_recipient_;
+    std::set<std::pair<Place, std::string>> judged_;
+
+    std::set<Token> tokens_;
+    std::map<Token, Destination> destinations_;
+    std::vector<Token> local_, relayed_, mailboxes_, aliased_;
+    PatternSet authorized_;
+    std::map<const Instance*, std::set<std::string>> taken_by_;       // routers and the tokens they decided about
+    std::set<const Instance*> unusable_, used_transports_;
+    const Instance* main_transport_ = nullptr;                        // the smtp transport of mail for elsewhere
+    std::map<std::string, std::string> routes_, virtual_aliases_;
+    std::vector<std::string> smart_hosts_;                            // "[host]:port"
+    bool any_dns_ = false, can_authenticate_ = false;
+    std::set<std::string> manual_domains_;
+    std::map<std::string, std::map<std::string, std::string>> rewriting_;   // entries by parameter
+    int chains_ = 0;
+    std::vector<std::string> classes_;
+};
+
+}  // namespace posthorn::exim

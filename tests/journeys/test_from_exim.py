@@ -1,0 +1,265 @@
+"""Moving in from Exim: its configuration becomes one of ours, and both are asked the same: `exim -bt` where addresses go, `exim -bh` what RCPT is
+answered. Exim, the program that makes Debian's configurations of it, and Posthorn run in one root folder with users, files and a DNS of its own.
+Skipped without root or without Debian's packages."""
+import json
+import os
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+import unittest
+
+from journey import BIN, PATIENCE, wait_until
+from real_peers import Rooted, unpacked
+
+EXIM = "/package/usr/sbin/exim4"
+NAMES = """
+import socket, struct, sys
+zone = dict(line.split(" ", 1) for line in open(sys.argv[1]).read().splitlines())
+def name(text):
+    return b"".join(bytes([len(part)]) + part.encode() for part in text.split(".") if part) + b"\\0"
+def records(owner, kind):
+    for piece in zone.get(owner, "").split(", "):
+        if piece.startswith("A ") and kind == 1:
+            yield 1, socket.inet_aton(piece[2:])
+        if piece.startswith("MX ") and kind == 15:
+            yield 15, struct.pack(">H", 10) + name(piece[3:])
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("127.0.0.1", 53))
+    print("ready", flush=True)
+    while True:
+        query, client = server.recvfrom(4096)
+        at, parts = 12, []
+        while query[at]:
+            parts.append(query[at + 1:at + 1 + query[at]].decode("latin-1").lower())
+            at += 1 + query[at]
+        question, owner, kind = query[12:at + 5], ".".join(parts), struct.unpack(">H", query[at + 1:at + 3])[0]
+        found = list(records(owner, kind))
+        code = 0 if owner in zone else 3
+        head = query[:2] + struct.pack(">HHHHH", 0x8580 | code, 1, len(found), 0, 0)
+        server.sendto(head + question + b"".join(b"\\xc0\\x0c" + struct.pack(">HHIH", k, 1, 60, len(data)) + data for k, data in found), client)
+"""
+
+
+class Site(Rooted):
+    """A machine with Exim on it. zone: "name" to "A 192.0.2.1" or "MX host"."""
+    users = ("Debian-exim",)
+
+    def __init__(self, zone, accounts=("anna", "bert")):
+        package = unpacked("exim4-site", ["exim4-daemon-light", "exim4-config", "exim4-base"], "usr/sbin/exim4")
+        self.enter(package)
+        for folder in ("posthorn", "etc/exim4", "var/spool/exim4", "var/log/exim4", "var/lib/exim4"):
+            (self.root / folder).mkdir(exist_ok=True, parents=True)
+        self._mounts = f"mount --bind {BIN} {self.root}/posthorn && " + self._mounts
+        with open(self.root / "etc/passwd", "a") as passwd, open(self.root / "etc/group", "a") as group:
+            passwd.write("uucp:x:10:10::/:/bin/false\nmail:x:8:8::/var/mail:/bin/sh\nposthorn:x:950:950::/:/bin/false\n")
+            group.write("uucp:x:10:\nposthorn:x:950:\npostdrop:x:951:\n")
+            for number, name in enumerate(accounts, 1000):
+                passwd.write(f"{name}:x:{number}:{number}::/home/{name}:/bin/sh\n")
+                (self.root / "home" / name).mkdir()
+                os.chown(self.root / "home" / name, number, number)
+        self.write("zone", "".join(f"{name} {records}\n" for name, records in zone.items()))
+        # Without a network but loopback, and there port 53 is ours.
+        self._names = subprocess.Popen(["unshare", "-n", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh", sys.executable, "-c", NAMES, str(self.root / "zone")],
+                                       stdout=subprocess.PIPE, text=True)
+        if self._names.stdout.readline() != "ready\n":
+            self.close()
+            raise unittest.SkipTest("needs a network of its own (unshare -n, ip)")
+
+    def inside(self, *command):
+        return ["nsenter", "-t", str(self._names.pid), "-n", *super().inside(*command)]
+
+    def close(self):
+        self._names.kill()
+        self._names.wait(10)
+        self._names.stdout.close()
+        super().close()
+
+    def debian(self, kind, **settings):
+        """What Debian's script makes of these answers: /etc/exim4/config."""
+        package = unpacked("exim4-site", [], "usr/sbin/exim4")
+        for file in ("exim4.conf.template", "passwd.client"):
+            (self.root / "etc/exim4" / file).write_bytes((package / "etc/exim4" / file).read_bytes())
+        self.write("etc/email-addresses", (package / "etc/email-addresses").read_text())
+        answers = {"eximconfig_configtype": kind, "other_hostnames": "site.test", "local_interfaces": "127.0.0.1 ; ::1", "readhost": "hub.test",
+                   "relay_domains": "relay.test;nowhere.test", "minimaldns": "true", "relay_nets": "192.0.2.0/24", "smarthost": "smart.test::587",
+                   "use_split_config": "false", "hide_mailname": "true", "localdelivery": "mail_spool", **settings}
+        self.write("etc/exim4/update-exim4.conf.conf", "".join(f"dc_{name}='{value}'\n" for name, value in answers.items()) + "CFILEMODE='644'\n")
+        (self.root / "etc/exim4/config").unlink(missing_ok=True)
+        done = self.run("sh", "-c", "hostname mail.site.test 2>/dev/null; sh /package/usr/sbin/update-exim4.conf -o /etc/exim4/config")
+        assert done.returncode == 0, done.stderr
+        # The script asks hostname(1); the name of the machine that tests run on is not to matter.
+        text = re.sub(r"(?m)^MAIN_HARDCODE_PRIMARY_HOSTNAME=.*\n", "", (self.root / "etc/exim4/config").read_text())
+        self.write("etc/exim4/config", "MAIN_HARDCODE_PRIMARY_HOSTNAME = mail.site.test\n" + text)
+
+    def exim(self, *words, **kwargs):
+        return self.run(EXIM, "-C", "/etc/exim4/config", *words, **kwargs)
+
+    def exim_routes(self, address):
+        """[(address, "local" | "hosts ..." | "fails" | "later" | "discard")], as it is followed to its end."""
+        done = self.exim("-bt", address)
+        routes, current, hosts = set(), None, []
+        for line in done.stdout.splitlines() + ["end"]:
+            router = re.match(r"  router = (\S+), transport = (\S+)", line)
+            host = re.match(r"  host (\S+)\s+\[(\S+)\](?:.* port=(\d+))?", line)
+            if host:
+                hosts.append(host.group(1) + (":" + host.group(3) if host.group(3) else ""))
+                continue
+            if hosts:
+                routes.add((current[0], "hosts " + " ".join(hosts)))
+                current, hosts = None, []
+            if router:
+                if "smtp" in router.group(2):
+                    continue
+                routes.add((current[0], router.group(2)))
+            elif line.startswith("    <-- ") or line == "end":
+                continue
+            elif " is undeliverable" in line:
+                routes.add((line.split(" is undeliverable")[0], "fails"))
+            elif " cannot be resolved" in line:
+                routes.add((line.split(" cannot be resolved")[0], "later"))
+            elif " is discarded" in line or "mail to " in line:
+                routes.add((address, "discard"))
+            elif re.match(r"\S+@\S+$", line) or "-> " in line:
+                current = (line.split(" ")[0].removesuffix(":"),)
+        return routes, done.stdout + done.stderr
+
+    def exim_replies(self, client, sender, recipients):
+        dialogue = f"EHLO client.test\r\nMAIL FROM:<{sender}>\r\n" + "".join(f"RCPT TO:<{recipient}>\r\n" for recipient in recipients) + "QUIT\r\n"
+        done = self.exim("-bh", client, input=dialogue)
+        replies = re.findall(r"(?m)^(\d\d\d) .*$", done.stdout)
+        # The greeting, EHLO, MAIL; one for each RCPT; QUIT. A refused MAIL refuses each RCPT.
+        if replies[2][0] != "2":
+            return [replies[2]] * len(recipients), done.stdout
+        return replies[3:3 + len(recipients)], done.stdout + done.stderr
+
+    def convert(self, *words):
+        return self.run("/posthorn/posthorn", "migrate", "--exim", "/etc/exim4/config", *words)
+
+    def ask(self, questions):
+        self.write("questions", "\n".join(questions) + "\n")
+        done = self.run("/posthorn/posthorn", "migrate", "--json", "--ask", "/questions", "--postfix", "/nowhere", "/made")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)["answers"]
+
+
+class FromExim(unittest.TestCase):
+    ZONE = {"else.test": "MX mx.else.test", "mx.else.test": "A 203.0.113.9", "relay.test": "MX mx.relay.test", "mx.relay.test": "A 203.0.113.10", "smart.test": "A 203.0.113.5",
+            "mail.site.test": "A 127.0.0.1", "inner.test": "A 203.0.113.44", "hub.test": "A 203.0.113.6"}
+
+    def site(self, **kwargs):
+        site = Site(self.ZONE, **kwargs)
+        self.addCleanup(site.close)
+        return site
+
+    def write_directory(self, site):
+        """The converter's report; what it wrote is in /made, and `postfix check` has nothing to say of it."""
+        report = json.loads(site.convert("--json", "--to", "/made").stdout)
+        self.assertEqual(report["written"], "/made")
+        self.assertEqual(report["refusals"], [])
+        check = site.run("/posthorn/posthorn", "-c", "/made", "check")
+        said = [line for line in check.stderr.splitlines() if not re.search("not owned by|queue_directory|data_directory|No such file or directory", line)]
+        self.assertEqual((check.returncode, said), (0, []), check.stdout + check.stderr)
+        return report
+
+    def our_routes(self, site, address, seen=()):
+        """As exim_routes: aliases of local's are followed in the table that was written."""
+        aliases = {}
+        if (site.root / "made/aliases").exists():
+            aliases = dict(line.split(" ", 1) for line in (site.root / "made/aliases").read_text().splitlines() if not line.startswith("#"))
+        routes = set()
+        answer = next(one["posthorn"] for one in site.ask([address]) if "address" in one)
+        for part in answer.split("; "):
+            words = part.split(" ")
+            transport, hop, recipient = words[0], " ".join(words[1:-1]), words[-1]
+            if transport == "local":
+                name = recipient.split("@")[0]
+                passwd = [line.split(":")[0] for line in (site.root / "etc/passwd").read_text().splitlines()]
+                if name in aliases and recipient not in seen and aliases[name] != name:
+                    for target in aliases[name].split(", "):
+                        if target.startswith(("/", "|")):
+                            routes.add((recipient, "file"))
+                        else:
+                            routes |= self.our_routes(site, target if "@" in target else target + "@" + recipient.split("@")[1], (*seen, recipient))
+                else:
+                    routes.add((recipient, "local" if name in passwd else "fails"))
+            elif transport in ("smtp", "relay") or transport.endswith("smtp"):
+                routes.add((recipient, "smtp " + hop))
+            elif transport == "virtual":
+                routes.add((recipient, "mailbox"))
+            else:
+                routes.add((recipient, {"error": "fails", "retry": "later", "discard": "discard"}.get(transport, transport)))
+        return routes
+
+    def same_routes(self, site, addresses, local="mail_spool", differs=None):
+        """differs: address to why both may differ."""
+        for address in addresses:
+            with self.subTest(address=address):
+                theirs, output = site.exim_routes(address)
+                ours = self.our_routes(site, address)
+                normal = set()
+                for recipient, where in theirs:
+                    if where == local:
+                        where = "mailbox" if local == "boxes" else "local"
+                    normal.add((recipient, where))
+                # Hosts that Exim found by the DNS are the domain here; hosts by name are in brackets.
+                found = set()
+                for recipient, where in ours:
+                    if where.startswith("smtp "):
+                        hops = [hop.strip("[]").replace("]", "") for hop in where[5:].split(", ")]
+                        where = "hosts " + " ".join(self.ZONE.get(hop, "A").partition("MX ")[2] or hop for hop in hops)
+                    found.add((recipient, where))
+                if address in (differs or {}):
+                    self.assertNotEqual(found, normal, "no difference any more: take it off the list")
+                else:
+                    self.assertEqual(found, normal, output)
+
+    def same_replies(self, site, clients, senders, recipients, differs=None):
+        answers = {(one["client_address"], one["sender"], one["recipient"]): one["posthorn"] for one in site.ask(
+            [f"{client} {sender or '<>'} {recipient}" for client in clients for sender in senders for recipient in recipients]) if "recipient" in one}
+        for client in clients:
+            for sender in senders:
+                replies, output = site.exim_replies(client, sender, recipients)
+                self.assertEqual(len(replies), len(recipients), output)
+                for recipient, theirs in zip(recipients, replies):
+                    with self.subTest(client=client, sender=sender, recipient=recipient):
+                        ours = answers[(client, sender, recipient)]
+                        if (client, recipient) in (differs or {}):
+                            self.assertNotEqual(ours[0], theirs[0], "no difference any more: take it off the list")
+                        else:
+                            self.assertEqual(ours[0], theirs[0], f"{ours}\n{output}")
+
+    ALIASES = "postmaster: root\nroot: anna\nfailing: :fail: gone away\nhole: :blackhole:\nlist: anna, far@else.test\n\"quoted name\": anna\n"
+    ADDRESSES = ["anna@site.test", "root@site.test", "list@mail.site.test", "failing@site.test", "hole@site.test", "nobody-there@site.test", "far@else.test", "x@relay.test",
+                 "postmaster@mail.site.test", "bert@localhost"]
+    RECIPIENTS = ["anna@site.test", "root@site.test", "failing@site.test", "hole@site.test", "nobody-there@site.test", "far@else.test", "x@relay.test", "postmaster@relay.test", "x@nowhere.test"]
+    ODD = ["a%b@site.test", "a%b@else.test", ".x@site.test", "a|b@site.test", "x/../y@else.test", "/x@else.test", "a!b@relay.test", "bert@localhost", "x@nowhere.example", "postmaster@site.test"]
+
+    def debian(self, kind, differs=None, replies=None, **settings):
+        site = self.site()
+        site.write("etc/aliases", self.ALIASES)
+        site.write("etc/mailname", "mail.site.test\n")
+        site.debian(kind, **settings)
+        report = self.write_directory(site)
+        self.assertGreater(len(report["statements"]), 150)
+        self.same_routes(site, self.ADDRESSES, differs=differs)
+        for recipients in (self.RECIPIENTS, self.ODD):                 # Debian's ACL refuses whoever has ten bad ones
+            self.same_replies(site, ["198.51.100.7", "192.0.2.7"], ["a@else.test", ""], recipients, differs=replies)
+        return site, report
+
+    def test_debian_internet(self):
+        self.debian("internet")
+
+    def test_debian_smarthost(self):
+        self.debian("smarthost")
+
+    def test_debian_satellite(self):
+        self.debian("satellite")
+
+    def test_debian_local(self):
+        self.debian("local")
+
+
+if __name__ == "__main__":
+    unittest.main()
