@@ -59,6 +59,7 @@ class Site(Rooted):
                 passwd.write(f"{name}:x:{number}:{number}::/home/{name}:/bin/sh\n")
                 (self.root / "home" / name).mkdir()
                 os.chown(self.root / "home" / name, number, number)
+        self.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
         self.write("zone", "".join(f"{name} {records}\n" for name, records in zone.items()))
         # Without a network but loopback, and there port 53 is ours.
         self._names = subprocess.Popen(["unshare", "-n", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh", sys.executable, "-c", NAMES, str(self.root / "zone")],
@@ -159,7 +160,7 @@ class FromExim(unittest.TestCase):
         self.assertEqual(report["written"], "/made")
         self.assertEqual(report["refusals"], [])
         check = site.run("/posthorn/posthorn", "-c", "/made", "check")
-        said = [line for line in check.stderr.splitlines() if not re.search("not owned by|queue_directory|data_directory|No such file or directory", line)]
+        said = [line for line in check.stderr.splitlines() if not re.search("not owned by|not set-gid", line)]
         self.assertEqual((check.returncode, said), (0, []), check.stdout + check.stderr)
         return report
 
@@ -181,7 +182,7 @@ class FromExim(unittest.TestCase):
                         if target.startswith(("/", "|")):
                             routes.add((recipient, "file"))
                         else:
-                            routes |= self.our_routes(site, target if "@" in target else target + "@" + recipient.split("@")[1], (*seen, recipient))
+                            routes |= self.our_routes(site, target if "@" in target else target + "@mail.site.test", (*seen, recipient))
                 else:
                     routes.add((recipient, "local" if name in passwd else "fails"))
             elif transport in ("smtp", "relay") or transport.endswith("smtp"):

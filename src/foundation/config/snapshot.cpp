@@ -234,6 +234,11 @@ Report Snapshot::validated(ParamLists rooms, std::span<const std::string> transp
     for (const auto& [name, definition] : data_->written)
         if (is_parameter(name))
             refer(definition.value);
+    // A class of restrictions is named without "$" wherever one stands; that it is one is said here.
+    if (const auto classes = lookup("smtpd_restriction_classes"))
+        for (const std::string_view name : split(*classes, ", \t\r\n"))
+            if (used.insert(std::string{name}).second)
+                open.emplace_back(name);
     while (!open.empty()) {
         const auto name = std::move(open.back());
         open.pop_back();

@@ -129,6 +129,7 @@ TEST_CASE("a name nobody knows is a warning, unless a used value refers to it")
     const auto report = of("x = y\nmine = $other\nother = 1\nmyorigin = $mine.test\nlost = $x\n").validated(rooms);
     CHECK(report.errors.empty());
     CHECK(report.warnings == std::vector<std::string>{"main.cf: unused parameter: lost=$x", "main.cf: unused parameter: x=y"});
+    CHECK(of("smtpd_restriction_classes = strict, soft\nstrict = $more\nmore = reject\nsoft = permit\n").validated(rooms).warnings.empty());
 }
 
 TEST_CASE("a wrong value that was not checked for throws rather than becoming another")

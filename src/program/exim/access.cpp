@@ -536,8 +536,14 @@ void Translator::access()
     can_authenticate_ =
         std::ranges::any_of(tree_.authenticators, [](const Instance& one) { return one.driver == "dovecot" || one.driver == "cyrus_sasl"; });
     // What Exim refuses by itself: addresses without a domain.
-    append("smtpd_recipient_restrictions", "reject_non_fqdn_sender", "addresses without a domain are refused, as by Exim");
-    append("smtpd_recipient_restrictions", "reject_non_fqdn_recipient", {});
+    // Tables are asked for an address with $myorigin behind it where it has no domain, and a domain without a dot ("localhost") is one.
+    const auto without_domain = [&](const std::string& side) {
+        const std::string word = "reject_non_fqdn_" + side;
+        return qualify_.find('.') == qualify_.npos ? word
+                                                   : fmt::format("check_{}_access {}", side, add_table("without_domain_" + side, "pcre", fmt::format("/@[^@.]*$/ DUNNO\n/^/ {}\n", word)));
+    };
+    append("smtpd_recipient_restrictions", without_domain("sender"), "addresses without a domain are refused, as by Exim");
+    append("smtpd_recipient_restrictions", without_domain("recipient"), {});
     set("smtpd_relay_restrictions", "", nullptr);
     set("smtpd_reject_unlisted_recipient", "no", nullptr);
     set("smtpd_delay_reject", "yes", nullptr);

@@ -176,6 +176,8 @@ std::optional<std::uint64_t> octets_of(std::string_view text)
 
 void Translator::main_options()
 {
+    if (machine_.user && !machine_.user("postfix") && machine_.user("posthorn"))
+        set("mail_owner", "posthorn", nullptr);
     set("myhostname", host_, nullptr);
     set("myorigin", qualify_, nullptr);
     if (!tree_.find("message_size_limit"))
@@ -200,7 +202,9 @@ void Translator::main_options()
     }
     if (!tree_.find("acl_smtp_vrfy"))
         set("disable_vrfy_command", "yes", nullptr);
-    // Whom Exim tells nothing about unless an ACL says so; and what it adds to no address that comes in.
+    // What Exim makes of no address that comes in.
+    set("allow_percent_hack", "no", nullptr);
+    set("swap_bangpath", "no", nullptr);
     set("append_dot_mydomain", "no", nullptr);
     set("recipient_delimiter", "", nullptr);
     set("biff", "no", nullptr);

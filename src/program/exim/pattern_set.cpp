@@ -93,6 +93,14 @@ std::optional<Unanchored> unanchored(std::string_view pattern)
     return result;
 }
 
+/// A local part as tables are asked for it: with quotes where it is no dot-atom.
+std::string quoted_local(std::string_view local)
+{
+    const bool plain = !local.empty() && !local.starts_with('.') && !local.ends_with('.') && local.find("..") == local.npos &&
+                       std::ranges::all_of(local, [](char c) { return is_alnum(c) || std::string_view("!#$%&'*+-/=?^_`{|}~.").find(c) != std::string_view::npos; });
+    return plain ? regex_of(local) : fmt::format("\"?{}\"?", regex_of(local));
+}
+
 std::optional<std::string> address_pattern(const PatternRule& rule, Subject subject)
 {
     static constexpr std::string_view last_at = "@(?=[^@]*$)";
@@ -102,11 +110,11 @@ std::optional<std::string> address_pattern(const PatternRule& rule, Subject subj
     case RuleKind::text:
         if (of_address)
             return rule.text.empty() ? std::string("^<>$") : fmt::format("^{}$", regex_of(rule.text));
-        return subject == Subject::domain ? fmt::format("@{}$", regex_of(rule.text)) : fmt::format("^{}@[^@]*$", regex_of(rule.text));
+        return subject == Subject::domain ? fmt::format("@{}$", regex_of(rule.text)) : fmt::format("^{}@[^@]*$", quoted_local(rule.text));
     case RuleKind::suffix:
         if (of_address)
             return regex_of(rule.text) + "$";
-        return subject == Subject::domain ? fmt::format("@[^@]*{}$", regex_of(rule.text)) : fmt::format("{}@[^@]*$", regex_of(rule.text));
+        return subject == Subject::domain ? fmt::format("@[^@]*{}$", regex_of(rule.text)) : fmt::format("{}\"?@[^@]*$", regex_of(rule.text));
     case RuleKind::regex: {
         if (of_address)
             return rule.text.find('\n') == std::string::npos ? std::optional(rule.text) : std::nullopt;
@@ -115,7 +123,7 @@ std::optional<std::string> address_pattern(const PatternRule& rule, Subject subj
             return {};
         if (subject == Subject::domain)
             return fmt::format("{}{}{}", last_at, middle->text, middle->to_end ? "$" : "");
-        return fmt::format("^{}{}@[^@]*$", middle->text, middle->to_end ? "" : ".*");
+        return fmt::format("^\"?{}{}@[^@]*$", middle->text, middle->to_end ? "\"?" : ".*");
     }
     case RuleKind::network:
     case RuleKind::no_host: break;
@@ -261,7 +269,7 @@ void SetReader::add_address(PatternSet& set, const ListItem& item, int depth) co
         return;
     }
     if (local != "*" && !local.empty())
-        front = local.starts_with('*') ? regex_of(std::string_view(local).substr(1)) : "^" + regex_of(local);
+        front = local.starts_with('*') ? regex_of(std::string_view(local).substr(1)) : "^" + quoted_local(local);
     const auto rule = [&](const std::string& behind) { set.rules.push_back({RuleKind::regex, item.negated, front + behind}); };
     if (domain.starts_with('+')) {
         const NamedList* list = tree_.list(NamedList::Kind::domains, std::string_view(domain).substr(1));
