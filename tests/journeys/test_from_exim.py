@@ -111,7 +111,7 @@ class Site(Rooted):
                 routes.add((current[0], "hosts " + " ".join(hosts)))
                 current, hosts = None, []
             if router:
-                if "smtp" in router.group(2):
+                if "smtp" in router.group(2) or router.group(2) == "remote":
                     continue
                 routes.add((current[0], router.group(2)))
             elif line.startswith("    <-- ") or line == "end":
@@ -147,7 +147,7 @@ class Site(Rooted):
 
 class FromExim(unittest.TestCase):
     ZONE = {"else.test": "MX mx.else.test", "mx.else.test": "A 203.0.113.9", "relay.test": "MX mx.relay.test", "mx.relay.test": "A 203.0.113.10", "smart.test": "A 203.0.113.5",
-            "mail.site.test": "A 127.0.0.1", "inner.test": "A 203.0.113.44", "hub.test": "A 203.0.113.6"}
+            "mail.site.test": "A 127.0.0.1", "inner.test": "A 203.0.113.44", "mx.test": "MX mx.else.test", "hub.test": "A 203.0.113.6"}
 
     def site(self, **kwargs):
         site = Site(self.ZONE, **kwargs)
@@ -173,7 +173,7 @@ class FromExim(unittest.TestCase):
         answer = next(one["posthorn"] for one in site.ask([address]) if "address" in one)
         for part in answer.split("; "):
             words = part.split(" ")
-            transport, hop, recipient = words[0], " ".join(words[1:-1]), words[-1]
+            transport, hop, recipient = words[0], " ".join(words[1:-1]), words[-1].removesuffix(".invalid").replace("nobody@discard", address)
             if transport == "local":
                 name = recipient.split("@")[0]
                 passwd = [line.split(":")[0] for line in (site.root / "etc/passwd").read_text().splitlines()]
@@ -188,8 +188,11 @@ class FromExim(unittest.TestCase):
             elif transport in ("smtp", "relay") or transport.endswith("smtp"):
                 routes.add((recipient, "smtp " + hop))
             elif transport == "virtual":
-                routes.add((recipient, "mailbox"))
+                known = (site.root / "made/mailboxes").read_text()
+                routes.add((recipient, "mailbox" if f"\n{re.sub('[+][^@]*', '', recipient)} " in known else "fails"))
             else:
+                if transport == "error" and hop.startswith("4"):
+                    transport = "retry"
                 routes.add((recipient, {"error": "fails", "retry": "later", "discard": "discard"}.get(transport, transport)))
         return routes
 
@@ -260,6 +263,119 @@ class FromExim(unittest.TestCase):
 
     def test_debian_local(self):
         self.debian("local")
+
+    GATEWAY = """
+primary_hostname = gate.test
+qualify_domain = gate.test
+domainlist local_domains = @
+domainlist virtual_domains = dsearch;/etc/exim4/virtual
+domainlist relay_to_domains = partial-lsearch;/etc/exim4/relays : mx.test
+hostlist relay_from_hosts = <; 127.0.0.0/8 ; 192.0.2.0/24 ; ::1
+addresslist trusted = boss@else.test : *@friends.test
+acl_smtp_mail = check_mail
+acl_smtp_rcpt = check_rcpt
+tls_advertise_hosts =
+never_users = root
+message_size_limit = 20M
+recipients_max = 200
+begin acl
+whitelist:
+  accept senders = +trusted
+  accept hosts = 198.51.100.99
+check_mail:
+  deny senders = /etc/exim4/bad_senders
+       message = not from you
+  accept
+check_rcpt:
+  accept hosts = :
+  deny hosts = 198.51.100.66 : 203.0.113.0/24 : !203.0.113.1
+       message = bad host
+  drop !acl = whitelist
+       local_parts = ^spam
+       message = no
+  defer senders = slow@else.test
+        domains = +virtual_domains
+        message = come back
+  deny !acl = whitelist
+       recipients = secret@gate.test : ^hidden.*@gate\\.test\$
+       message = not for you
+  accept hosts = +relay_from_hosts
+  require message = relay not permitted
+          domains = +local_domains : +virtual_domains : +relay_to_domains
+  require verify = recipient
+  accept
+begin routers
+relays:
+  driver = manualroute
+  domains = +relay_to_domains
+  transport = remote
+  route_data = ${lookup{$domain}partial-lsearch{/etc/exim4/relays}}
+mx:
+  driver = dnslookup
+  domains = mx.test
+  transport = remote
+  no_more
+smart:
+  driver = manualroute
+  domains = ! +local_domains : ! +virtual_domains
+  transport = remote
+  route_list = *.far.test inner.test byname ; * "smart.test::587 : inner.test" byname
+  no_more
+virtual:
+  driver = redirect
+  domains = +virtual_domains
+  allow_fail
+  allow_defer
+  data = ${lookup{$local_part}lsearch*{/etc/exim4/virtual/$domain_data}}
+  no_more
+aliases:
+  driver = redirect
+  domains = +local_domains
+  allow_fail
+  data = ${lookup{$local_part}lsearch{/etc/exim4/aliases}}
+boxes:
+  driver = accept
+  domains = +local_domains
+  local_parts = lsearch;/etc/exim4/users
+  local_part_suffix = +*
+  local_part_suffix_optional
+  transport = boxes
+begin transports
+remote:
+  driver = smtp
+  hosts_require_tls = inner.test
+boxes:
+  driver = appendfile
+  directory = /var/vmail/$domain_data/$local_part_data
+  maildir_format
+  user = mail
+begin retry
+* * F,1h,10m; F,2d,2h
+"""
+    FILES = {"relays": "partner.test: inner.test::2525\n*.inside.test:   203.0.113.44\n", "bad_senders": "bad@else.test\n*@worse.test # all\n^x\\\\d+@\n",
+             "aliases": "info: paula,\n  far@else.test\npostmaster: paula\ngone: :fail: left us\n", "users": "paula:\nquentin: x\nsecret:\nhidden1:\nspam:\n"}
+    VIRTUAL = {"first.test": "info: paula@gate.test, x@far.test\nold: :fail: gone\nwait: :defer: later\n*: quentin@gate.test\n", "second.test": "a.b: quentin@gate.test\n\"odd name\": paula@gate.test\n"}
+
+    def gateway(self, text=None):
+        site = self.site()
+        (site.root / "etc/exim4/virtual").mkdir()
+        for name, content in self.FILES.items():
+            site.write(f"etc/exim4/{name}", content)
+        for name, content in self.VIRTUAL.items():
+            site.write(f"etc/exim4/virtual/{name}", content)
+        site.write("etc/exim4/config", text or self.GATEWAY)
+        return site
+
+    def test_a_gateway_of_lists_files_and_folders(self):
+        site = self.gateway()
+        self.write_directory(site)
+        self.same_routes(site, ["x@partner.test", "x@a.inside.test", "x@inside.test", "x@mx.test", "x@b.far.test", "x@far.test", "info@first.test", "any@first.test", "old@first.test",
+                                "wait@first.test", "hole@first.test", "a.b@second.test", "none@second.test", "info@gate.test", "gone@gate.test", "paula@gate.test", "nobody@gate.test"], local="boxes")
+        recipients = ["paula@gate.test", "secret@gate.test", "hidden1@gate.test", "nobody@gate.test", "gone@gate.test", "x@partner.test", "x@b.inside.test", "x@mx.test", "x@far.test"]
+        more = ["info@first.test", "old@first.test", "any@first.test", "none@second.test", "a.b@second.test", "spam@gate.test", "spammer@mx.test", "quentin+ext@gate.test", "wait@first.test", "hole@first.test"]
+        for asked in (recipients, more):
+            self.same_replies(site, ["198.51.100.7", "198.51.100.66", "198.51.100.99", "203.0.113.1", "203.0.113.2", "192.0.2.7"],
+                              ["a@else.test", "", "bad@else.test", "any@worse.test", "x12@y.test", "boss@else.test", "joe@friends.test", "slow@else.test"], asked)
 
 
 if __name__ == "__main__":

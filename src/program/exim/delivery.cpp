@@ -44,6 +44,27 @@ std::string Translator::service_of(const Instance& transport)
                                                                                                            : transport.name + "_exim";
 }
 
+/// A list of hosts that ask for more or less of TLS than others.
+void Translator::tls_policy(const Option& option, const std::string& where)
+{
+    const std::string level = option.name == "hosts_require_tls" ? "encrypt" : option.name == "hosts_avoid_tls" ? "none" : option.name == "hosts_require_dane" ? "dane-only" : "";
+    const PatternSet hosts = set_of(option.value, ListOf::hosts);
+    const bool by_name = hosts.unknown.empty() && !hosts.has_negations() && !level.empty() && std::ranges::all_of(hosts.rules, [](const PatternRule& rule) {
+        return rule.kind == PatternRule::Kind::text || rule.kind == PatternRule::Kind::network;
+    });
+    if (!by_name) {
+        judge(option.place, where, shown(option), Kind::left_out, "for some hosts only: smtp_tls_policy_maps with \"NEXTHOP encrypt\" (none, verify, dane-only)", level != "none" && !level.empty());
+        return;
+    }
+    for (const PatternRule& rule : hosts.rules) {
+        for (const std::string& hop : smart_hosts_)
+            if (const std::size_t port = hop.find(':'); to_lower(hop.substr(0, port)) == rule.text)
+                tls_policies_.emplace(fmt::format("[{}]{}", hop.substr(0, port), port == hop.npos ? "" : hop.substr(port)), level);
+        tls_policies_.emplace(rule.text, level);
+    }
+    judge(option, where, Kind::becomes, fmt::format("smtp_tls_policy_maps: {}, for next hosts of these names", level));
+}
+
 std::vector<std::pair<std::string, std::string>> Translator::smtp_options(const Instance& one)
 {
     std::vector<std::pair<std::string, std::string>> options;
@@ -67,7 +88,7 @@ std::vector<std::pair<std::string, std::string>> Translator::smtp_options(const 
                 continue;
             }
             if (!all) {
-                judge(option, where, Kind::left_out, "for some hosts only: smtp_tls_policy_maps with HOST encrypt, none, verify or dane-only");
+                tls_policy(option, where);
                 continue;
             }
             if (option.name == "tls_verify_hosts") {
@@ -207,6 +228,12 @@ void Translator::transports()
             lines.because.push_back(fmt::format("{}: transport {}", one.place.text(), one.name));
             out_.services.push_back(std::move(lines));
         }
+    }
+    if (!tls_policies_.empty()) {
+        std::string policies;
+        for (const auto& [hop, level] : tls_policies_)
+            policies += fmt::format("{} {}\n", hop, level);
+        set("smtp_tls_policy_maps", add_table("tls_policy", "texthash", policies), nullptr);
     }
     const Instance* local = nullptr;
     for (const Token& token : local_)

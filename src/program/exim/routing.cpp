@@ -34,25 +34,27 @@ bool is_address(std::string_view key)
 }
 bool is_domain(std::string_view key) { return key == "$domain" || key == "${domain}" || key == "${lc:$domain}" || key == "$domain_data"; }
 
-/// The words of a route: "host list", options; the list may be in quotes.
-std::pair<std::string, std::string> split_route(std::string_view text)
+/// The hosts of a route, without the options behind them; they may be in quotes.
+std::string split_route(std::string_view text)
 {
     text = trim(text);
-    if (text.starts_with('"')) {
-        const std::size_t end = text.find('"', 1);
-        if (end != text.npos)
-            return {std::string(text.substr(1, end - 1)), std::string(trim(text.substr(end + 1)))};
-    }
+    if (text.starts_with('"'))
+        if (const std::size_t end = text.find('"', 1); end != text.npos)
+            return std::string(text.substr(1, end - 1));
     // The list may have blanks where its separators are; options are words of letters.
-    static constexpr std::string_view options[] = {"byname", "bydns", "randomize", "no_randomize", "ipv4_prefer", "ipv4_only", "bydns_prefer"};
+    static constexpr std::string_view options[] = {"byname", "bydns", "randomize", "no_randomize", "ipv4_prefer", "ipv4_only"};
     std::vector<std::string_view> words = split(text);
-    std::string behind;
-    while (words.size() > 1 && std::ranges::find(options, words.back()) != std::end(options)) {
-        behind = std::string(words.back()) + (behind.empty() ? "" : " ") + behind;
+    while (words.size() > 1 && std::ranges::find(options, words.back()) != std::end(options))
         words.pop_back();
-    }
     const std::size_t end = words.empty() ? 0 : static_cast<std::size_t>(words.back().data() + words.back().size() - text.data());
-    return {std::string(trim(text.substr(0, end))), behind};
+    return std::string(trim(text.substr(0, end)));
+}
+
+/// A table's key: with quotes around a local part that has blanks.
+std::string quoted_key(const std::string& key)
+{
+    const std::size_t at = std::min(key.rfind('@'), key.size());
+    return key.find_first_of(" \t") == key.npos ? key : fmt::format("\"{}\"{}", key.substr(0, at), key.substr(at));
 }
 
 Token token_of(const PatternRule& rule)
@@ -181,7 +183,7 @@ bool Translator::usable(const Instance& one)
     return true;
 }
 
-std::optional<std::string> Translator::next_hops(const std::string& hosts, const Instance& one, const std::string& options)
+std::optional<std::string> Translator::next_hops(const std::string& hosts, const Instance& one)
 {
     const Outcome value = known(hosts);
     if (value.kind != Outcome::Kind::known)
@@ -191,7 +193,7 @@ std::optional<std::string> Translator::next_hops(const std::string& hosts, const
     for (std::string host : split_list(value.text)) {
         if (host == "+")                                           // between groups of hosts: tried in order all the same
             continue;
-        bool by_mx = options.find("bydns") != options.npos && options.find("byname") == options.npos && false;
+        bool by_mx = false;
         if (iends_with(host, "/mx")) {
             by_mx = true;
             host.resize(host.size() - 3);
@@ -262,8 +264,8 @@ Translator::Step Translator::manual(const Instance& one, const Token& token, Des
     }
     if (hosts.empty())
         return Step::passes;
-    const auto [list, options] = split_route(hosts);
-    const auto hops = next_hops(list, one, options);
+    const std::string list = split_route(hosts);
+    const auto hops = next_hops(list, one);
     if (!hops) {
         judge(*option, where_of(one), Kind::left_out, fmt::format("hosts that are not known now: {}", printable(list, true)));
         return Step::passes;
@@ -570,7 +572,7 @@ std::string Translator::qualified(std::string address, const std::string& domain
 }
 
 /// What is no address: ":fail: text" and its kin as routes. `address`: "user@domain", or "domain" for all of it. True: it was one of those.
-bool Translator::special_entry(const std::string& address, const std::string& target, const Instance* router)
+bool Translator::special_entry(const std::string& address, const std::string& target)
 {
     const auto text_behind = [&](std::string_view word) {
         const std::string text(trim(std::string_view(target).substr(word.size())));
@@ -589,7 +591,6 @@ bool Translator::special_entry(const std::string& address, const std::string& ta
     } else {
         return false;
     }
-    (void)router;
     return true;
 }
 
@@ -682,12 +683,30 @@ void Translator::write_classes()
             return;
         std::string text = fmt::format("# {}\n", comment);
         for (const auto& [key, value] : entries)
-            text += fmt::format("{} {}\n", key, value);
+            text += fmt::format("{} {}\n", quoted_key(key), value);
         append(parameter, add_table(name, "texthash", text), {});
     };
     write_table(virtual_aliases_, "virtual_alias_maps", "aliases_virtual",
                 "Made of Exim's redirect routers and the files they name; changes go here from now on.");
     write_table(routes_, "transport_maps", "routes", "Made of Exim's routers and the files they name; changes go here from now on.");
+}
+
+/// What such an entry is as an alias: the address has to be known, or it is refused before its route is asked. Domains that have aliases alone are
+/// routed to nobody: there the route is one of a name that nobody can have (RFC 2606).
+std::vector<std::string> Translator::special_targets(const std::string& local, const Token& token, const Destination& destination, const std::string& target)
+{
+    const std::string address = fmt::format("{}@{}", local, token.text);
+    if (destination.kind != DestinationKind::none)
+        return local == "*" ? std::vector<std::string>{} : std::vector{address};
+    if (target.starts_with(":blackhole:")) {
+        route_entry("discard.invalid", "discard:");
+        return {"nobody@discard.invalid"};
+    }
+    if (target.starts_with(":defer:") && local != "*") {
+        special_entry(address + ".invalid", target);
+        return {address + ".invalid"};
+    }
+    return local == "*" ? std::vector<std::string>{} : std::vector{address};
 }
 
 void Translator::write_virtual(const Token& token, const Destination& destination)
@@ -707,11 +726,8 @@ void Translator::write_virtual(const Token& token, const Destination& destinatio
             };
             for (const std::string& target : split_aliases(value)) {
                 const std::string special_key = local == "*" ? token.text : key;
-                if (special_entry(special_key, target, aliases.router)) {
-                    // The address has to be known, or it is refused before its route is asked.
-                    targets.clear();
-                    if (local != "*")
-                        targets.push_back(key);
+                if (special_entry(special_key, target)) {
+                    targets = special_targets(local, token, destination, target);
                     break;
                 }
                 if (target.find('\x02') != target.npos) {           // "$local_part@else" for whoever: the domain alone changes
@@ -722,9 +738,8 @@ void Translator::write_virtual(const Token& token, const Destination& destinatio
                 } else if (target.starts_with('|') || target.starts_with("\"|")) {
                     say("a command: give it a pipe line in master.cf and a route in transport_maps", target);
                 } else if (target == "/dev/null") {
-                    special_entry(special_key, ":blackhole:", aliases.router);
-                    if (local != "*")
-                        targets.push_back(key);
+                    special_entry(special_key, ":blackhole:");
+                    targets = special_targets(local, token, destination, ":blackhole:");
                 } else if (target.starts_with('/')) {
                     say("a file: an address of this machine with an alias to that file", target);
                 } else if (target.starts_with(":include:")) {
@@ -790,7 +805,7 @@ void Translator::write_aliases(const std::map<Token, Destination>& local)
                     bool special = false;
                     for (const auto& [domain, unused] : local)
                         if (domain.kind == Token::Kind::text)
-                            special |= special_entry(fmt::format("{}@{}", name, domain.text), target, &one);
+                            special |= special_entry(fmt::format("{}@{}", name, domain.text), target);
                     if (special) {
                         targets = {"\\" + name};
                         break;
@@ -827,7 +842,7 @@ void Translator::write_aliases(const std::map<Token, Destination>& local)
     }
     std::string text = "# Made of Exim's redirect routers and the files they name; changes go here from now on.\n";
     for (const auto& [name, value] : entries)
-        text += fmt::format("{} {}\n", name.find_first_of(" \t") == name.npos ? name : "\"" + name + "\"", value);
+        text += fmt::format("{} {}\n", quoted_key(name), value);
     set("alias_maps", entries.empty() ? std::string() : add_table("aliases", "texthash", text), nullptr);
     // Commands and files that Exim gave no transport stay without one.
     set("allow_mail_to_commands", commands_allowed ? "alias, forward" : "forward", nullptr);

@@ -79,7 +79,7 @@ private:
     Step accept(const Instance& one, const Token& token, Destination& destination);
     bool in_domains(const Instance& one, const Token& token);
     bool usable(const Instance& one);
-    std::optional<std::string> next_hops(const std::string& hosts, const Instance& one, const std::string& options);
+    std::optional<std::string> next_hops(const std::string& hosts, const Instance& one);
     std::optional<AliasEntries> aliases_of(const Instance& one, const Token& token);
     void authorized();
     void write_classes();
@@ -89,12 +89,14 @@ private:
     void router_verdicts();
     std::string list_value(const std::vector<Token>& tokens, const std::string& table);
     std::string qualified(std::string address, const std::string& domain) const;
-    bool special_entry(const std::string& address, const std::string& target, const Instance* router);
+    bool special_entry(const std::string& address, const std::string& target);
+    std::vector<std::string> special_targets(const std::string& local, const Token& token, const Destination& destination, const std::string& target);
     void route_entry(const std::string& key, const std::string& value);
 
     // --- delivery.cpp: transports
     void transports();
     std::vector<std::pair<std::string, std::string>> smtp_options(const Instance& one);
+    void tls_policy(const Option& option, const std::string& where);
     std::string service_of(const Instance& transport);
     void mailbox_transport(const Instance& one);
     void transport_verdicts();
@@ -135,6 +137,7 @@ private:
     bool any_dns_ = false, can_authenticate_ = false;
     std::set<std::string> manual_domains_;
     std::map<std::string, std::map<std::string, std::string>> rewriting_;   // entries by parameter
+    std::map<std::string, std::string> tls_policies_;                       // next hop to level
     int chains_ = 0;
     std::vector<std::string> classes_;
 };
