@@ -238,6 +238,7 @@ class FromExim(unittest.TestCase):
     ADDRESSES = ["anna@site.test", "root@site.test", "list@mail.site.test", "failing@site.test", "hole@site.test", "nobody-there@site.test", "far@else.test", "x@relay.test",
                  "postmaster@mail.site.test", "bert@localhost"]
     RECIPIENTS = ["anna@site.test", "root@site.test", "failing@site.test", "hole@site.test", "nobody-there@site.test", "far@else.test", "x@relay.test", "postmaster@relay.test", "x@nowhere.test"]
+    UNUSUAL = ["x@sub.relay.test", "anna@sub.site.test", "anna@[127.0.0.1]", "anna", "x@[203.0.113.9]", "anna+x@site.test", "ANNA@Site.Test"]
     ODD = ["a%b@site.test", "a%b@else.test", ".x@site.test", "a|b@site.test", "x/../y@else.test", "/x@else.test", "a!b@relay.test", "bert@localhost", "x@nowhere.example", "postmaster@site.test"]
 
     def debian(self, kind, differs=None, replies=None, **settings):
@@ -248,7 +249,7 @@ class FromExim(unittest.TestCase):
         report = self.write_directory(site)
         self.assertGreater(len(report["statements"]), 150)
         self.same_routes(site, self.ADDRESSES, differs=differs)
-        for recipients in (self.RECIPIENTS, self.ODD):                 # Debian's ACL refuses whoever has ten bad ones
+        for recipients in (self.RECIPIENTS, self.ODD, self.UNUSUAL):                 # Debian's ACL refuses whoever has ten bad ones
             self.same_replies(site, ["198.51.100.7", "192.0.2.7"], ["a@else.test", ""], recipients, differs=replies)
         return site, report
 

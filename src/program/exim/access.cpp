@@ -166,6 +166,31 @@ std::optional<bool> Translator::constant_acl(std::string_view name, int depth) c
     return false;
 }
 
+/// That the domain of an address has a mail host, for the domains that are sent to by the DNS: of others that go to hosts by name it is not asked, there as here.
+std::string Translator::asked_of_dns(const std::string& side)
+{
+    const std::string word = fmt::format("reject_unknown_{}_domain", side);
+    const bool rest = destinations_.at({Token::Kind::elsewhere, "*elsewhere*"}).kind == Destination::Kind::dns;
+    std::string rules;
+    const auto rule = [&](const Token& token, const std::string& result) {
+        rules += fmt::format("/@{}{}$/ {}\n", token.kind == Token::Kind::suffix ? "[^@]*" : "", escaped_delimiter(regex_of(token.text)), result);
+    };
+    for (const auto& [token, destination] : destinations_) {
+        if (token.kind == Token::Kind::elsewhere || token.kind == Token::Kind::regex)
+            continue;
+        const bool by_dns = destination.kind == Destination::Kind::dns;
+        if (rest && (destination.kind == Destination::Kind::manual || destination.kind == Destination::Kind::lmtp))
+            rule(token, "DUNNO");
+        else if (!rest && by_dns)
+            rule(token, word);
+    }
+    if (rest && rules.empty())
+        return word;
+    if (rest)
+        rules += fmt::format("/^/ {}\n", word);
+    return rules.empty() ? rules : fmt::format("check_{}_access {}", side, add_table(side + "s_by_dns", "pcre", rules));
+}
+
 void Translator::statement(const Acl& acl, const AclStatement& one, const std::string& parameter)
 {
     const std::string where = "acl " + acl.name;
@@ -234,8 +259,9 @@ void Translator::statement(const Acl& acl, const AclStatement& one, const std::s
 
     // One condition after the other: each a table whose result is the next one's class; last, what no table can ask.
     std::vector<std::vector<Check>> chain;
-    std::vector<std::string> last;           // restrictions that decide by themselves
+    std::vector<std::string> last;  // restrictions that decide by themselves
     std::string remark;
+    bool by_name = false;  // refuses hosts by a name that Exim would look up the addresses of
     const auto add_checks = [&](std::optional<std::vector<Check>> checks) {
         if (!checks)
             return false;
@@ -256,6 +282,7 @@ void Translator::statement(const Acl& acl, const AclStatement& one, const std::s
                     return rule.kind == PatternRule::Kind::text || rule.kind == PatternRule::Kind::suffix;
                 }))
                 remark = "; a client's name counts where its address leads to the name and back";
+            by_name |= refuses && std::ranges::any_of(set.rules, [](const PatternRule& rule) { return rule.kind == PatternRule::Kind::text; });
             return add_checks(host_checks(oriented(set)));
         }
         if (condition.name == "domains")
@@ -303,22 +330,13 @@ void Translator::statement(const Acl& acl, const AclStatement& one, const std::s
     const auto verify = [&](const Condition& condition) -> std::optional<std::vector<std::string>> {
         const std::string what = to_lower(condition.value.substr(0, condition.value.find_first_of("/= \t")));
         const bool callout = condition.value.find("callout") != condition.value.npos;
-        if (what == "sender")
-            return std::vector<std::string>{callout ? "reject_unverified_sender" : "reject_unknown_sender_domain"};
-        if (what == "recipient") {
-            std::vector<std::string> words{"reject_unlisted_recipient"};
+        if (what == "sender" || what == "recipient") {
+            std::vector<std::string> found{"reject_unlisted_" + what};
             if (callout)
-                words.emplace_back("reject_unverified_recipient");
-            if (any_dns_) {
-                // Domains that are sent to hosts by name are not asked of the DNS, there as here.
-                std::string rules;
-                for (const std::string& domain : manual_domains_)
-                    rules += fmt::format("/@{}{}$/ DUNNO\n", domain.starts_with('.') ? "[^@]*" : "", regex_of(domain));
-                words.push_back(rules.empty() ? std::string("reject_unknown_recipient_domain")
-                                              : "check_recipient_access " +
-                                                    add_table("domains_by_dns", "pcre", rules + "/^/ reject_unknown_recipient_domain\n"));
-            }
-            return words;
+                found.push_back("reject_unverified_" + what);
+            else if (const std::string asked = asked_of_dns(what); !asked.empty())
+                found.push_back(asked);
+            return found;
         }
         if (what == "helo")
             return std::vector<std::string>{"reject_unknown_helo_hostname"};
@@ -466,13 +484,14 @@ void Translator::statement(const Acl& acl, const AclStatement& one, const std::s
             return give_up("a header for all mail: smtpd_command_filter does not add one; header_checks with PREPEND does");
         // An accept that ends the list lets in whoever is left: never more than our own domains.
         const Setting* so_far = out_.find(parameter);
-        if (lets_in && conditions.empty() && parameter == "smtpd_recipient_restrictions" && (!so_far || so_far->value.find("reject_unauth_destination") == std::string::npos))
+        if (lets_in && conditions.empty() && parameter == "smtpd_recipient_restrictions" &&
+            (!so_far || so_far->value.find("reject_unauth_destination") == std::string::npos))
             words.emplace_back("reject_unauth_destination");
         emit(last, result);
     }
     for (const std::string& word : words)
         append(parameter, word, because);
-    say(Kind::becomes, fmt::format("{} in {}{}", fmt::join(words, ", "), parameter, remark));
+    say(Kind::becomes, fmt::format("{} in {}{}", fmt::join(words, ", "), parameter, remark), by_name);
 }
 
 void Translator::set_networks(const std::string& networks, const Place& place, const std::string& list)
@@ -505,7 +524,7 @@ void Translator::acl_into(std::string_view option, const std::string& parameter)
     judge(*named, "main", Kind::becomes, parameter.empty() ? std::string("see there") : parameter);
     const std::size_t before = out_.find(parameter) ? out_.find(parameter)->value.size() : 0;
     for (const AclStatement& one : acl->statements) {
-        if (parameter.empty()) {                                   // after DATA
+        if (parameter.empty()) {  // after DATA
             std::string text = one.verb;
             for (const Condition& condition : one.conditions)
                 text += fmt::format("  {}{}{}{}", condition.negated ? "!" : "", condition.name, condition.value.empty() ? "" : " = ",
@@ -526,7 +545,7 @@ void Translator::acl_into(std::string_view option, const std::string& parameter)
     const AclStatement* end = acl->statements.empty() ? nullptr : &acl->statements.back();
     const bool lets_in =
         end && end->verb == "accept" && std::ranges::all_of(end->conditions, [](const Condition& condition) { return is_modifier(condition.name); });
-    if (!parameter.empty() && !lets_in)                            // whoever comes to the end of an ACL is denied
+    if (!parameter.empty() && !lets_in)  // whoever comes to the end of an ACL is denied
         append(parameter, "reject", fmt::format("{}: the end of acl {}", acl->place.text(), acl->name));
     (void)before;
 }
@@ -537,10 +556,13 @@ void Translator::access()
         std::ranges::any_of(tree_.authenticators, [](const Instance& one) { return one.driver == "dovecot" || one.driver == "cyrus_sasl"; });
     // What Exim refuses by itself: addresses without a domain.
     // Tables are asked for an address with $myorigin behind it where it has no domain, and a domain without a dot ("localhost") is one.
+    const std::string literals = tree_.find("allow_domain_literals") && tree_.text("allow_domain_literals") != "false"
+                                     ? ""
+                                     : "/@\\[[^@]*$/ 501 5.1.3 domain literals not allowed\n";
     const auto without_domain = [&](const std::string& side) {
-        const std::string word = "reject_non_fqdn_" + side;
-        return qualify_.find('.') == qualify_.npos ? word
-                                                   : fmt::format("check_{}_access {}", side, add_table("without_domain_" + side, "pcre", fmt::format("/@[^@.]*$/ DUNNO\n/^/ {}\n", word)));
+        const std::string rest = qualify_.find('.') == qualify_.npos ? "" : "/@[^@.]*$/ DUNNO\n";
+        return fmt::format("check_{}_access {}", side,
+                           add_table("without_domain_" + side, "pcre", fmt::format("{}{}/^/ reject_non_fqdn_{}\n", literals, rest, side)));
     };
     append("smtpd_recipient_restrictions", without_domain("sender"), "addresses without a domain are refused, as by Exim");
     append("smtpd_recipient_restrictions", without_domain("recipient"), {});

@@ -126,7 +126,9 @@ int run_convert(std::span<char*> args)
     const auto tree = read_configuration(path, machine.read);
     if (!tree)
         throw Failure(tree.error().text(), no_file);
-    const Translation translation = translate(*tree, machine);
+    Translation translation = translate(*tree, machine);
+    for (const std::string& missed : unjudged(*tree, translation))  // a mistake of ours: said, so that nobody relies on it
+        translation.refusals.push_back(missed + ": nothing was said of it");
     std::optional<migrate::Survey> written;
     std::optional<Error> trouble;
     if (words.to) {

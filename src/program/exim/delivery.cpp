@@ -47,13 +47,18 @@ std::string Translator::service_of(const Instance& transport)
 /// A list of hosts that ask for more or less of TLS than others.
 void Translator::tls_policy(const Option& option, const std::string& where)
 {
-    const std::string level = option.name == "hosts_require_tls" ? "encrypt" : option.name == "hosts_avoid_tls" ? "none" : option.name == "hosts_require_dane" ? "dane-only" : "";
+    const std::string level = option.name == "hosts_require_tls"    ? "encrypt"
+                              : option.name == "hosts_avoid_tls"    ? "none"
+                              : option.name == "hosts_require_dane" ? "dane-only"
+                                                                    : "";
     const PatternSet hosts = set_of(option.value, ListOf::hosts);
-    const bool by_name = hosts.unknown.empty() && !hosts.has_negations() && !level.empty() && std::ranges::all_of(hosts.rules, [](const PatternRule& rule) {
-        return rule.kind == PatternRule::Kind::text || rule.kind == PatternRule::Kind::network;
-    });
+    const bool by_name =
+        hosts.unknown.empty() && !hosts.has_negations() && !level.empty() && std::ranges::all_of(hosts.rules, [](const PatternRule& rule) {
+            return rule.kind == PatternRule::Kind::text || rule.kind == PatternRule::Kind::network;
+        });
     if (!by_name) {
-        judge(option.place, where, shown(option), Kind::left_out, "for some hosts only: smtp_tls_policy_maps with \"NEXTHOP encrypt\" (none, verify, dane-only)", level != "none" && !level.empty());
+        judge(option.place, where, shown(option), Kind::left_out,
+              "for some hosts only: smtp_tls_policy_maps with \"NEXTHOP encrypt\" (none, verify, dane-only)", level != "none" && !level.empty());
         return;
     }
     for (const PatternRule& rule : hosts.rules) {

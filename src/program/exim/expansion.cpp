@@ -156,7 +156,8 @@ private:
         if (word == "and" || word == "or")
             return arguments.empty() ? std::nullopt : together(arguments[0], word == "and", depth);
         // No user has a number below 0, whoever it is.
-        if (word == "<" && arguments.size() == 2 && trim(arguments[1]) == "0" && (trim(arguments[0]) == "$local_user_uid" || trim(arguments[0]) == "$local_user_gid"))
+        if (word == "<" && arguments.size() == 2 && trim(arguments[1]) == "0" &&
+            (trim(arguments[0]) == "$local_user_uid" || trim(arguments[0]) == "$local_user_gid"))
             return false;
         std::vector<std::string> values;
         for (const std::string_view argument : arguments) {

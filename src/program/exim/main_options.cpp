@@ -204,6 +204,7 @@ void Translator::main_options()
         set("disable_vrfy_command", "yes", nullptr);
     // What Exim makes of no address that comes in.
     set("allow_percent_hack", "no", nullptr);
+    append("parent_domain_matches_subdomains", "", "a domain in a list of Exim's is that domain alone");
     set("swap_bangpath", "no", nullptr);
     set("append_dot_mydomain", "no", nullptr);
     set("recipient_delimiter", "", nullptr);
@@ -400,6 +401,13 @@ void Translator::listen()
             if (is_wrapped(port))
                 out_.wrapped.push_back(port);
         }
+    }
+    if (!out_.wrapped.empty() && !tree_.find("tls_certificate")) {
+        // TLS from the start without a certificate would be a port that answers nobody.
+        std::erase_if(out_.listeners, [&](const std::string& one) { return std::ranges::find(out_.wrapped, one) != out_.wrapped.end(); });
+        out_.wrapped.clear();
+        judge(*tree_.find("tls_on_connect_ports"), "main", Kind::left_out,
+              "these ports need a certificate (smtpd_tls_chain_files): without one they are not listened on");
     }
     for (const std::string_view name : {"daemon_smtp_ports", "local_interfaces", "tls_on_connect_ports"})
         if (const Option* option = tree_.find(name))

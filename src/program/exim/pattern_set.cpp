@@ -96,8 +96,9 @@ std::optional<Unanchored> unanchored(std::string_view pattern)
 /// A local part as tables are asked for it: with quotes where it is no dot-atom.
 std::string quoted_local(std::string_view local)
 {
-    const bool plain = !local.empty() && !local.starts_with('.') && !local.ends_with('.') && local.find("..") == local.npos &&
-                       std::ranges::all_of(local, [](char c) { return is_alnum(c) || std::string_view("!#$%&'*+-/=?^_`{|}~.").find(c) != std::string_view::npos; });
+    const bool plain =
+        !local.empty() && !local.starts_with('.') && !local.ends_with('.') && local.find("..") == local.npos &&
+        std::ranges::all_of(local, [](char c) { return is_alnum(c) || std::string_view("!#$%&'*+-/=?^_`{|}~.").find(c) != std::string_view::npos; });
     return plain ? regex_of(local) : fmt::format("\"?{}\"?", regex_of(local));
 }
 

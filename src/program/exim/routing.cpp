@@ -623,7 +623,6 @@ void Translator::write_classes()
         case DestinationKind::dns: {
             if (open)
                 relayed_.push_back(token);
-            any_dns_ |= open && destination.kind == DestinationKind::dns;
             const bool same = destination.kind == rest.kind && destination.next_hop == rest.next_hop && destination.transport == rest.transport;
             if (same && destination.kind != DestinationKind::lmtp)
                 break;
@@ -638,8 +637,6 @@ void Translator::write_classes()
             if (token.kind == Token::Kind::regex)
                 break;
             route_entry(token.text, fmt::format("{}:{}", service, hop));
-            if (destination.kind != DestinationKind::dns)
-                manual_domains_.insert(token.text);
             break;
         }
         }
@@ -693,7 +690,8 @@ void Translator::write_classes()
 
 /// What such an entry is as an alias: the address has to be known, or it is refused before its route is asked. Domains that have aliases alone are
 /// routed to nobody: there the route is one of a name that nobody can have (RFC 2606).
-std::vector<std::string> Translator::special_targets(const std::string& local, const Token& token, const Destination& destination, const std::string& target)
+std::vector<std::string> Translator::special_targets(const std::string& local, const Token& token, const Destination& destination,
+                                                     const std::string& target)
 {
     const std::string address = fmt::format("{}@{}", local, token.text);
     if (destination.kind != DestinationKind::none)
@@ -939,7 +937,8 @@ void Translator::router_verdicts()
             if (unneeded)
                 out_.verdicts.back().kind = Kind::nothing_needed;
             for (const Option& option : one.options)
-                judge(option, where, unneeded ? Kind::nothing_needed : Kind::left_out, unneeded ? "its router never applies" : "its router is left out");
+                judge(option, where, unneeded ? Kind::nothing_needed : Kind::left_out,
+                      unneeded ? "its router never applies" : "its router is left out");
         } else if (taken == taken_by_.end()) {
             judge(one.place, where, statement, Kind::nothing_needed,
                   one.find("domains") && set_of(one.text("domains"), ListOf::domains).is_empty() ? "no domain is in its list now"

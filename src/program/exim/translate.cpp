@@ -238,6 +238,40 @@ void Translator::finish()
     });
 }
 
+std::vector<std::string> unjudged(const Configuration& configuration, const Translation& translation)
+{
+    std::vector<std::string> missing;
+    const auto look = [&](const Place& place, std::string_view where, const std::string& name) {
+        const bool found = std::ranges::any_of(translation.verdicts, [&](const Verdict& verdict) {
+            return verdict.place == place && verdict.where == where && verdict.statement.find(name) != verdict.statement.npos;
+        });
+        if (!found)
+            missing.push_back(fmt::format("{}: {}", place.text(), name));
+    };
+    for (const Option& option : configuration.main)
+        look(option.place, "main", option.name);
+    for (const NamedList& list : configuration.lists)
+        look(list.place, "main", list.name);
+    for (const Option& option : configuration.local_scan)
+        look(option.place, "local_scan", option.name);
+    for (const Acl& acl : configuration.acls)
+        for (const AclStatement& statement : acl.statements)
+            look(statement.place, "acl " + acl.name, statement.verb);
+    for (const auto& [section, instances] :
+         {std::pair("router", &configuration.routers), {"transport", &configuration.transports}, {"authenticator", &configuration.authenticators}})
+        for (const Instance& one : *instances) {
+            const std::string where = fmt::format("{} {}", section, one.name);
+            look(one.place, where, one.driver);
+            for (const Option& option : one.options)
+                look(option.place, where, option.name);
+        }
+    for (const RetryRule& rule : configuration.retry)
+        look(rule.place, "retry", rule.pattern);
+    for (const RewriteRule& rule : configuration.rewrite)
+        look(rule.place, "rewrite", rule.pattern);
+    return missing;
+}
+
 Translation translate(const Configuration& configuration, const Machine& machine) { return Translator(configuration, machine).translate(); }
 
 }  // namespace posthorn::exim

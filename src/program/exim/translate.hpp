@@ -55,6 +55,8 @@ struct Translation {
 };
 
 Translation translate(const Configuration& configuration, const Machine& machine);
+/// Statements of the configuration that no verdict speaks of, as "FILE, line N: name". There are none.
+std::vector<std::string> unjudged(const Configuration& configuration, const Translation& translation);
 
 std::string_view to_text(Verdict::Kind kind);
 

@@ -105,6 +105,7 @@ private:
     void access();
     void acl_into(std::string_view option, const std::string& parameter);
     void statement(const Acl& acl, const AclStatement& one, const std::string& parameter);
+    std::string asked_of_dns(const std::string& side);
     void set_networks(const std::string& networks, const Place& place, const std::string& list);
     std::optional<bool> constant(const Condition& condition, int depth) const;
     std::optional<bool> constant_acl(std::string_view name, int depth) const;
@@ -134,8 +135,7 @@ private:
     const Instance* main_transport_ = nullptr;                        // the smtp transport of mail for elsewhere
     std::map<std::string, std::string> routes_, virtual_aliases_;
     std::vector<std::string> smart_hosts_;                            // "[host]:port"
-    bool any_dns_ = false, can_authenticate_ = false;
-    std::set<std::string> manual_domains_;
+    bool can_authenticate_ = false;
     std::map<std::string, std::map<std::string, std::string>> rewriting_;   // entries by parameter
     std::map<std::string, std::string> tls_policies_;                       // next hop to level
     int chains_ = 0;

@@ -175,7 +175,7 @@ private:
     awaitable<bool> store(Key key, spool::Settlement settlement);
     awaitable<bool> add_reports(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts, spool::Settlement* settlement,
                                 std::vector<std::string>* lines);
-    bool to_be_told_of_success(const Active& active, const handoff::Recipient& recipient, const Verdict& verdict) const;
+    bool to_be_told_of_success(const Active& active, const handoff::Recipient& recipient, const handoff::Verdict& verdict) const;
     std::vector<std::vector<handoff::Verdict>> report_groups(const Active& active, handoff::ReportRequest::Kind kind,
                                                              std::vector<handoff::Verdict> verdicts) const;
     awaitable<Result<handoff::ReportReply>> report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);

@@ -1,0 +1,249 @@
+#include "exim/convert.hpp"
+#include "exim/translate.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+using namespace posthorn;
+using namespace posthorn::exim;
+
+namespace {
+
+struct Translated {
+    Configuration tree;
+    Translation result;
+
+    std::string value(std::string_view name) const
+    {
+        const Setting* setting = result.find(name);
+        return setting ? setting->value : "(unset)";
+    }
+    /// The table that stands behind "type:$config_directory/NAME" in a setting's value; or by its name.
+    std::string table(std::string_view name) const
+    {
+        for (const TableText& one : result.tables)
+            if (one.name == name)
+                return one.content.starts_with('#') ? one.content.substr(one.content.find('\n') + 1) : one.content;
+        return "(none)";
+    }
+    std::string verdict(std::string_view statement) const
+    {
+        for (const Verdict& one : result.verdicts)
+            if (one.statement.find(statement) != one.statement.npos)
+                return fmt::format("{}{}: {}", one.loud ? "LOUD " : "", to_text(one.kind), one.text);
+        return "(none)";
+    }
+};
+
+Translated translated(const std::string& text, std::map<std::string, std::string> files = {})
+{
+    files["/exim"] = text;
+    Machine machine;
+    machine.read = [files](const std::string& path) -> Result<std::string> {
+        const auto found = files.find(path);
+        return found == files.end() ? Result<std::string>(Error{"open " + path + ": No such file or directory"}) : found->second;
+    };
+    machine.exists = [files](const std::string& path) { return files.contains(path); };
+    machine.folder = [files](const std::string& path) {
+        std::vector<std::string> names;
+        for (const auto& [file, unused] : files)
+            if (file.starts_with(path + "/"))
+                names.push_back(file.substr(path.size() + 1));
+        return names;
+    };
+    machine.user = [](const std::string& name) { return name == "vmail" ? std::optional(std::pair(501U, 502U)) : std::nullopt; };
+    machine.host_name = "me.test";
+    machine.users = {"root", "anna", "mail"};
+    auto tree = read_configuration("/exim", machine.read);
+    REQUIRE_MESSAGE(tree, tree.error().text());
+    Translation result = translate(*tree, machine);
+    CHECK(unjudged(*tree, result) == std::vector<std::string>{});
+    return {*std::move(tree), std::move(result)};
+}
+
+const std::string base =
+    "primary_hostname = me.test\ndomainlist local = @ : b.test\nhostlist nets = 127.0.0.1 : 192.0.2.0/24 : ::::1\nacl_smtp_rcpt = check\n";
+const std::string relaying = "  accept hosts = +nets\n  require domains = +local\n  require verify = recipient\n";
+const std::string routing =
+    "begin routers\nout:\n driver = dnslookup\n domains = ! +local\n transport = smtp_out\nusers:\n driver = accept\n check_local_user\n transport = box\n"
+    "begin transports\nsmtp_out:\n driver = smtp\nbox:\n driver = appendfile\n file = /var/mail/$local_part\nbegin retry\n* * F,2h,15m; G,16h,1h,1.5; F,4d,6h\n";
+
+}  // namespace
+
+TEST_CASE("translate: classes of domains, networks and the order of restrictions")
+{
+    const Translated made = translated(base + "begin acl\ncheck:\n" + relaying + "  accept\n" + routing);
+    CHECK(made.value("mydestination") == "b.test, $myhostname");
+    CHECK(made.value("relay_domains").empty());
+    CHECK(made.value("mynetworks") == "127.0.0.1, 192.0.2.0/24, [::1]");
+    CHECK(made.value("mail_spool_directory") == "/var/mail");
+    CHECK(made.value("smtpd_relay_restrictions").empty());
+    CHECK(
+        made.value("smtpd_recipient_restrictions") ==
+        "check_sender_access pcre:$config_directory/without_domain_sender, check_recipient_access pcre:$config_directory/without_domain_recipient, permit_mynetworks, "
+        "reject_unauth_destination, reject_unlisted_recipient, permit");
+    CHECK(made.value("minimal_backoff_time") == "15m");
+    CHECK(made.value("maximal_backoff_time") == "6h");
+    CHECK(made.value("maximal_queue_lifetime") == "4d");
+    CHECK(made.result.refusals.empty());
+}
+
+TEST_CASE("translate: nothing is looser: whoever comes to the end of an ACL is refused, and no accept opens more than our domains")
+{
+    CHECK(translated(base + "begin acl\ncheck:\n  accept hosts = +nets\n" + routing)
+              .value("smtpd_recipient_restrictions")
+              .ends_with("permit_mynetworks, reject, reject_unauth_destination"));
+    CHECK(translated(base + "begin acl\ncheck:\n  accept\n" + routing)
+              .value("smtpd_recipient_restrictions")
+              .ends_with(", reject_unauth_destination, permit"));
+    // An accept that is not known is left out; a deny is said loudly; for a require nothing is to be written.
+    const Translated unknown = translated(
+        base + "begin acl\ncheck:\n  accept condition = ${if eq{$sender_helo_name}{x}}\n  deny ratelimit = 10 / 1h\n  require malware = *\n" +
+        relaying + "  accept\n" + routing);
+    CHECK(unknown.verdict("accept  condition").starts_with("not carried over: condition = "));
+    CHECK(unknown.verdict("deny  ratelimit").starts_with("LOUD not carried over: ratelimit = 10 / 1h"));
+    REQUIRE(unknown.result.refusals.size() == 1);
+    CHECK(unknown.result.refusals.front().find("require  malware = *") != std::string::npos);
+    CHECK(write_directory(unknown.result, "/exim", "/nowhere/made").error().text().starts_with("nothing was written, since this must not be lost: "));
+    CHECK(translated("begin acl\nx:\n accept\n" +
+                     std::string("begin routers\nr:\n driver = dnslookup\n transport = t\nbegin transports\nt:\n driver = smtp\n"))
+              .value("smtpd_recipient_restrictions")
+              .ends_with("reject, reject_unauth_destination"));
+    CHECK(translated(base + "begin acl\ncheck:\n  accept hosts = *\n" + routing).value("smtpd_recipient_restrictions").find("permit_mynetworks") ==
+          std::string::npos);
+}
+
+TEST_CASE("translate: conditions of a statement are tables, each the way to the next")
+{
+    const Translated made = translated(base +
+                                       "begin acl\nfriends:\n  accept senders = *@friend.test\n  accept hosts = 198.51.100.9\ncheck:\n"
+                                       "  deny !acl = friends\n       domains = !+local\n       local_parts = ^[.]\n       message = odd\n"
+                                       "  deny dnslists = a.example : b.example=127.0.0.2 : c.example/$sender_address_domain\n"
+                                       "  accept domains = b.test\n         endpass\n         verify = recipient/callout\n" +
+                                       relaying + "  accept\n" + routing);
+    const std::string restrictions = made.value("smtpd_recipient_restrictions");
+    CHECK(restrictions.find("reject_rbl_client a.example, reject_rbl_client b.example=127.0.0.2, reject_rhsbl_sender c.example") !=
+          std::string::npos);
+    CHECK(made.table("check_8") == "/^\"?[.].*@[^@]*$/ 550 5.7.1 odd\n");
+    CHECK(made.table("check_8_2") == "/@me\\.test$/ DUNNO\n/@b\\.test$/ DUNNO\n/^/ exim_1\n");
+    CHECK(made.table("check_8_3") == "198.51.100.9 DUNNO\n0.0.0.0/0 exim_2\n::/0 exim_2\n");
+    CHECK(made.table("check_8_4") == "/@friend\\.test$/ DUNNO\n/^/ exim_3\n");
+    CHECK(made.value("exim_3") == "check_client_access cidr:$config_directory/check_8_3");
+    CHECK(made.value("exim_4") == "reject_unlisted_recipient, reject_unverified_recipient, permit");
+    CHECK(made.value("smtpd_restriction_classes") == "exim_1, exim_2, exim_3, exim_4");
+}
+
+TEST_CASE("translate: smart hosts, routes by file, passwords only for verified servers, and settings of a transport")
+{
+    const Translated made = translated(
+        base + "begin acl\ncheck:\n" + relaying +
+            "  accept\nbegin routers\n"
+            "hubs:\n driver = manualroute\n domains = ! +local\n route_data = ${lookup{$domain}lsearch{/hubs}}\n transport = inner\n"
+            "smart:\n driver = manualroute\n domains = ! +local\n route_list = * smart.test::587:other.test byname\n transport = smtp_out\n no_more\n"
+            "begin transports\ninner:\n driver = smtp\n interface = 192.0.2.5\n hosts_require_tls = *\n"
+            "smtp_out:\n driver = smtp\n helo_data = $primary_hostname\n tls_verify_hosts = *\n max_rcpt = 50\n hosts_require_auth = *\n"
+            "begin authenticators\nplain:\n driver = plaintext\n client_send = ${if !eq{$tls_out_cipher}{}{^${lookup{$host}nwildlsearch{/pw}{$value}fail}}fail}\n",
+        {{"/hubs", "hub.test: inside.test::2525\n"}, {"/pw", "smart.test:me:secret\n"}});
+    CHECK(made.value("relayhost") == "[smart.test]:587, [other.test]");
+    CHECK(made.table("routes") == "hub.test inner:[inside.test]:2525\n");
+    REQUIRE(made.result.services.size() == 1);
+    CHECK(
+        made.result.services[0].text ==
+        "inner     unix  -       -       n       -       -       smtp\n    -o smtp_bind_address=192.0.2.5\n    -o smtp_tls_security_level=encrypt\n    -o smtp_helo_name=$myhostname\n");
+    CHECK(made.value("smtp_helo_name") == "$myhostname");
+    CHECK(made.value("smtp_destination_recipient_limit") == "50");
+    CHECK(made.table("sasl_passwords") == "[smart.test]:587 me:secret\nsmart.test me:secret\n");
+    CHECK(made.value("smtp_sasl_security_options") == "noanonymous, noplaintext");
+    CHECK(made.value("smtp_tls_security_level") == "verify");
+    CHECK(made.value("maximal_queue_lifetime") == "0");            // without a retry rule
+}
+
+TEST_CASE("translate: virtual domains of a folder, aliases that are no addresses, mailboxes below a folder")
+{
+    const Translated made = translated(
+        base +
+            "domainlist virtual = dsearch;/v\nbegin acl\ncheck:\n  require domains = +local : +virtual\n  require verify = recipient\n  accept\nbegin routers\n"
+            "virtual:\n driver = redirect\n domains = +virtual\n data = ${lookup{$local_part}lsearch*{/v/$domain}}\n no_more\n"
+            "boxes:\n driver = accept\n domains = +local\n local_parts = lsearch;/users\n transport = boxes\n"
+            "begin transports\nboxes:\n driver = appendfile\n directory = /m/$domain/$local_part\n user = vmail\n maildir_format\n",
+        {{"/v/one.test", "info: anna, x@far.test\nold: :fail: gone\nhole: :blackhole:\nrun: \"|/bin/x\"\n"},
+         {"/v/two.test", "*: anna@else.test\n"},
+         {"/users", "anna:\nbert: x\n"}});
+    CHECK(made.value("virtual_alias_domains") == "one.test, two.test");
+    CHECK(made.table("aliases_virtual") ==
+          "@two.test anna@else.test\nhole@one.test nobody@discard.invalid\ninfo@one.test anna@me.test, x@far.test\nold@one.test old@one.test\n");
+    CHECK(made.table("routes") == "discard.invalid discard:\nhole@one.test discard:\nold@one.test error:5.1.1 gone\n");
+    CHECK(made.verdict("run@one.test = ").starts_with("not carried over: a command"));
+    CHECK(made.table("mailboxes").starts_with("anna@b.test m/b.test/anna/\nbert@b.test m/b.test/bert/\n"));
+    CHECK(made.value("virtual_uid_maps") == "static:501");
+    CHECK(made.value("virtual_gid_maps") == "static:502");
+    CHECK(made.value("mydestination").empty());
+}
+
+TEST_CASE("translate: aliases of local users keep their order with what stands behind them")
+{
+    const std::string head = base + "begin acl\ncheck:\n" + relaying +
+                             "  accept\nbegin routers\nout:\n driver = dnslookup\n domains = ! +local\n transport = smtp_out\n"
+                             "aliases:\n driver = redirect\n data = ${lookup{$local_part}lsearch{/aliases}}\n";
+    const std::string tail =
+        "users:\n driver = accept\n check_local_user\n transport = box\nroot:\n driver = redirect\n local_parts = root\n data = /var/mail/mail\n user = mail\n"
+        " file_transport = box\nbegin transports\nsmtp_out:\n driver = smtp\nbox:\n driver = appendfile\n directory = $home/Maildir\n maildir_format\n";
+    const std::map<std::string, std::string> files{{"/aliases", "postmaster: root\nlost: :fail: left\ncmd: |/bin/x\n"}};
+    const Translated plain = translated(head + tail, files);
+    CHECK(plain.table("aliases") == "lost lost\npostmaster root\nroot /var/mail/mail\n");
+    CHECK(plain.value("allow_mail_to_files") == "alias, forward");
+    CHECK(plain.value("allow_mail_to_commands") == "forward");
+    CHECK(plain.value("default_privs") == "mail");
+    CHECK(plain.value("home_mailbox") == "Maildir/");
+    CHECK(plain.value("forward_path").empty());
+    CHECK(plain.table("routes") == "lost@b.test error:5.1.1 left\nlost@me.test error:5.1.1 left\n");
+    const Translated hub = translated(head + "hub:\n driver = redirect\n check_local_user\n data = ${local_part}@hub.test\n" + tail, files);
+    CHECK(hub.table("aliases_virtual").find("postmaster@b.test root@me.test\n") != std::string::npos);
+    CHECK(hub.table("aliases_virtual").find("anna@b.test anna@hub.test\n") != std::string::npos);
+    CHECK(hub.value("alias_maps").empty());
+}
+
+TEST_CASE("translate: listeners, sizes, certificates and lists of what is offered")
+{
+    const Translated made = translated(
+        base +
+        "daemon_smtp_ports = smtp : 465\ntls_on_connect_ports = 465\nlocal_interfaces = <; 127.0.0.1 ; ::1\nmessage_size_limit = 5M\ntls_certificate = /c\n"
+        "tls_privatekey = /k\nchunking_advertise_hosts =\nsmtp_banner = \"$smtp_active_hostname ESMTP\"\nsmtp_accept_max = 30\nhelo_verify_hosts = *\nperl_startup = x\n"
+        "nonsense_option = 1\nbegin acl\ncheck:\n  accept hosts = +nets\n" +
+        routing);
+    CHECK(made.result.listeners == std::vector<std::string>{"smtp", "465"});
+    CHECK(made.result.wrapped == std::vector<std::string>{"465"});
+    CHECK(made.value("inet_interfaces") == "loopback-only");
+    CHECK(made.value("message_size_limit") == "5242880");
+    CHECK(made.value("smtpd_tls_cert_file") == "/c");
+    CHECK(made.value("smtpd_tls_key_file") == "/k");
+    CHECK(made.value("smtpd_tls_security_level") == "may");
+    CHECK(made.value("smtpd_discard_ehlo_keywords") == "chunking");
+    CHECK(made.value("smtpd_banner") == "$myhostname ESMTP");
+    CHECK(made.verdict("helo_verify_hosts").starts_with("LOUD not carried over"));
+    CHECK(made.verdict("nonsense_option") == "not carried over: nothing here is known to do the same");
+    const std::string master = master_cf_text(made.result, "/exim");
+    CHECK(
+        master.find(
+            "smtp inet n -       n       -       30       smtpd\n465 inet n -       n       -       30       smtpd\n    -o smtpd_tls_wrappermode=yes\n") !=
+        std::string::npos);
+}
+
+TEST_CASE("translate: rewriting by the flags of its rules, as mail comes in and as it leaves")
+{
+    const Translated made = translated(
+        base +
+            "begin acl\ncheck:\n  accept hosts = +nets\nbegin routers\nout:\n driver = dnslookup\n domains = ! +local\n transport = t\nbegin transports\nt:\n driver = smtp\n"
+            " headers_rewrite = *@+local $1@out.test frs\nbegin rewrite\n*@+local \"${lookup{$1}lsearch{/who}{$value}fail}\" Ffrs\nboss@b.test chief@b.test Tt\n"
+            "^x@ y@z E\n*@*.sub.test $1@b.test\n",
+        {{"/who", "anna: anna@isp.test\n"}});
+    CHECK(made.table("sender_canonical") == "anna@b.test anna@isp.test\nanna@me.test anna@isp.test\n");
+    CHECK(made.value("sender_canonical_classes") == "envelope_sender, header_sender");
+    CHECK(made.table("recipient_canonical") == "boss@b.test chief@b.test\n");
+    CHECK(made.table("smtp_generic") == "@b.test @out.test\n@me.test @out.test\n");
+    CHECK(made.value("local_header_rewrite_clients") == "static:all");
+    CHECK(made.verdict("^x@ y@z") == "not carried over: canonical_maps with a pcre table");
+}
