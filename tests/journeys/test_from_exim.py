@@ -3,14 +3,12 @@ answered. Exim, the program that makes Debian's configurations of it, and Postho
 Skipped without root or without Debian's packages."""
 import json
 import os
-import pathlib
 import re
-import struct
 import subprocess
 import sys
 import unittest
 
-from journey import BIN, PATIENCE, wait_until
+from journey import BIN
 from real_peers import Rooted, unpacked
 
 EXIM = "/package/usr/sbin/exim4"
@@ -377,6 +375,34 @@ begin retry
         for asked in (recipients, more):
             self.same_replies(site, ["198.51.100.7", "198.51.100.66", "198.51.100.99", "203.0.113.1", "203.0.113.2", "192.0.2.7"],
                               ["a@else.test", "", "bad@else.test", "any@worse.test", "x12@y.test", "boss@else.test", "joe@friends.test", "slow@else.test"], asked)
+
+    def test_what_cannot_be_said_is_named_and_what_must_not_be_lost_keeps_the_directory_away(self):
+        site = self.gateway(self.GATEWAY.replace("  require verify = recipient\n", "  require verify = recipient\n  require malware = *\n").replace(
+            "  accept hosts = +relay_from_hosts\n", "  deny ratelimit = 10 / 1h\n  accept hosts = +relay_from_hosts\n"))
+        before = {path: path.read_bytes() for path in (site.root / "etc/exim4").rglob("*") if path.is_file()}
+        said = site.convert()
+        self.assertEqual(said.returncode, 1, said.stderr)
+        loud = said.stdout.partition("NOT REFUSED ANY MORE")[2].partition("\n\n")[0]
+        self.assertIn("deny  ratelimit = 10 / 1h", loud)
+        self.assertIn("Nothing was written.", said.stdout)
+        refused = site.convert("--to", "/made")
+        self.assertEqual(refused.returncode, 2, refused.stdout)
+        self.assertIn("nothing was written, since this must not be lost: /etc/exim4/config, line 41: require  malware = *", refused.stderr)
+        self.assertEqual([path.name for path in site.root.iterdir() if path.name.startswith("made")], [])
+        # Without it, it is written; once.
+        site.write("etc/exim4/config", self.GATEWAY)
+        self.assertEqual(site.convert("--to", "/made").returncode, 0)
+        again = site.convert("--to", "/made")
+        self.assertEqual((again.returncode, again.stderr.strip()), (2, "posthorn migrate: fatal: /made exists: nothing was written"))
+        self.assertEqual({path: path.read_bytes() for path in before if path.name != "config"}, {path: text for path, text in before.items() if path.name != "config"})
+        main_cf = (site.root / "made/main.cf").read_text()
+        self.assertIn("\n# /etc/exim4/config, line 14: recipients_max = 200\nsmtpd_recipient_limit = 200\n", main_cf)
+        for words, code in ((["--nonsense"], 64), (["--to"], 64)):
+            self.assertEqual(site.convert(*words).returncode, code)
+        site.write("etc/exim4/config", "primary_hostname = x\n.include /etc/exim4/gone\n")
+        broken = site.convert("--json")
+        self.assertEqual((broken.returncode, broken.stderr.strip()),
+                         (2, "posthorn migrate: fatal: /etc/exim4/config, line 2: open /etc/exim4/gone: No such file or directory"))
 
 
 if __name__ == "__main__":

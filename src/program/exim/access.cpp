@@ -344,15 +344,21 @@ void Translator::statement(const Acl& acl, const AclStatement& one, const std::s
             return std::vector<std::string>{"reject_unknown_client_hostname"};
         return {};
     };
+    const std::string sender_domain = "(sender's domain)";
     const auto dns_lists = [&](const Condition& condition) -> std::optional<std::vector<std::string>> {
         std::vector<std::string> words;
-        for (const std::string& item : split_list(known(condition.value).text)) {
-            if (item.find_first_of("!&$") != item.npos || item.find("defer") != item.npos)
+        Known names = known_;
+        names.variables["sender_address_domain"] = sender_domain;
+        const Outcome lists = evaluate(condition.value, names);
+        if (lists.kind != Outcome::Kind::known)
+            return {};
+        for (const std::string& item : split_list(lists.text)) {
+            if (item.find_first_of("!&") != item.npos || item.find("defer") != item.npos)
                 return {};
             if (item.starts_with('+'))
                 continue;
             const std::size_t slash = item.find('/');
-            if (slash != item.npos && item.substr(slash + 1) != "$sender_address_domain")
+            if (slash != item.npos && item.substr(slash + 1) != sender_domain)
                 return {};
             words.push_back(fmt::format("{} {}", slash == item.npos ? "reject_rbl_client" : "reject_rhsbl_sender", item.substr(0, slash)));
         }

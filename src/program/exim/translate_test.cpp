@@ -84,7 +84,7 @@ TEST_CASE("translate: classes of domains, networks and the order of restrictions
     CHECK(
         made.value("smtpd_recipient_restrictions") ==
         "check_sender_access pcre:$config_directory/without_domain_sender, check_recipient_access pcre:$config_directory/without_domain_recipient, permit_mynetworks, "
-        "reject_unauth_destination, reject_unlisted_recipient, permit");
+        "reject_unauth_destination, reject_unlisted_recipient, reject_unknown_recipient_domain, permit");
     CHECK(made.value("minimal_backoff_time") == "15m");
     CHECK(made.value("maximal_backoff_time") == "6h");
     CHECK(made.value("maximal_queue_lifetime") == "4d");
@@ -127,11 +127,11 @@ TEST_CASE("translate: conditions of a statement are tables, each the way to the 
     const std::string restrictions = made.value("smtpd_recipient_restrictions");
     CHECK(restrictions.find("reject_rbl_client a.example, reject_rbl_client b.example=127.0.0.2, reject_rhsbl_sender c.example") !=
           std::string::npos);
-    CHECK(made.table("check_8") == "/^\"?[.].*@[^@]*$/ 550 5.7.1 odd\n");
-    CHECK(made.table("check_8_2") == "/@me\\.test$/ DUNNO\n/@b\\.test$/ DUNNO\n/^/ exim_1\n");
-    CHECK(made.table("check_8_3") == "198.51.100.9 DUNNO\n0.0.0.0/0 exim_2\n::/0 exim_2\n");
-    CHECK(made.table("check_8_4") == "/@friend\\.test$/ DUNNO\n/^/ exim_3\n");
-    CHECK(made.value("exim_3") == "check_client_access cidr:$config_directory/check_8_3");
+    CHECK(made.table("check_10") == "/^\"?[.].*@[^@]*$/ 550 5.7.1 odd\n");
+    CHECK(made.table("check_10_2") == "/@me\\.test$/ DUNNO\n/@b\\.test$/ DUNNO\n/^/ exim_1\n");
+    CHECK(made.table("check_10_3") == "198.51.100.9 DUNNO\n0.0.0.0/0 exim_2\n::/0 exim_2\n");
+    CHECK(made.table("check_10_4") == "/@friend\\.test$/ DUNNO\n/^/ exim_3\n");
+    CHECK(made.value("exim_3") == "check_client_access cidr:$config_directory/check_10_3");
     CHECK(made.value("exim_4") == "reject_unlisted_recipient, reject_unverified_recipient, permit");
     CHECK(made.value("smtpd_restriction_classes") == "exim_1, exim_2, exim_3, exim_4");
 }
