@@ -128,9 +128,10 @@ class Site(Rooted):
         dialogue = f"EHLO client.test\r\nMAIL FROM:<{sender}>\r\n" + "".join(f"RCPT TO:<{recipient}>\r\n" for recipient in recipients) + "QUIT\r\n"
         done = self.exim("-bh", client, input=dialogue)
         replies = re.findall(r"(?m)^(\d\d\d) .*$", done.stdout)
-        # The greeting, EHLO, MAIL; one for each RCPT; QUIT. A refused MAIL refuses each RCPT.
-        if replies[2][0] != "2":
-            return [replies[2]] * len(recipients), done.stdout
+        # The greeting, EHLO, MAIL; one for each RCPT; QUIT. A refused greeting or MAIL refuses each RCPT.
+        for reply in replies[0], replies[2:3] and replies[2]:
+            if reply and reply[0] != "2":
+                return [reply] * len(recipients), done.stdout
         return replies[3:3 + len(recipients)], done.stdout + done.stderr
 
     def convert(self, *words):
@@ -145,7 +146,8 @@ class Site(Rooted):
 
 class FromExim(unittest.TestCase):
     ZONE = {"else.test": "MX mx.else.test", "mx.else.test": "A 203.0.113.9", "relay.test": "MX mx.relay.test", "mx.relay.test": "A 203.0.113.10", "smart.test": "A 203.0.113.5",
-            "mail.site.test": "A 127.0.0.1", "inner.test": "A 203.0.113.44", "mx.test": "MX mx.else.test", "hub.test": "A 203.0.113.6"}
+            "mail.site.test": "A 127.0.0.1", "inner.test": "A 203.0.113.44", "mx.test": "MX mx.else.test", "hub.test": "A 203.0.113.6", "8.100.51.198.rbl.test": "A 127.0.0.2",
+            "bad.test.sender.test": "A 127.0.0.2", "bad.test": "MX mx.else.test"}
 
     def site(self, **kwargs):
         site = Site(self.ZONE, **kwargs)
@@ -167,6 +169,7 @@ class FromExim(unittest.TestCase):
         aliases = {}
         if (site.root / "made/aliases").exists():
             aliases = dict(line.split(" ", 1) for line in (site.root / "made/aliases").read_text().splitlines() if not line.startswith("#"))
+        origin = re.search(r"(?m)^myorigin = (.*)$", (site.root / "made/main.cf").read_text()).group(1)
         routes = set()
         answer = next(one["posthorn"] for one in site.ask([address]) if "address" in one)
         for part in answer.split("; "):
@@ -180,7 +183,7 @@ class FromExim(unittest.TestCase):
                         if target.startswith(("/", "|")):
                             routes.add((recipient, "file"))
                         else:
-                            routes |= self.our_routes(site, target if "@" in target else target + "@mail.site.test", (*seen, recipient))
+                            routes |= self.our_routes(site, target if "@" in target else f"{target}@{origin}", (*seen, recipient))
                 else:
                     routes.add((recipient, "local" if name in passwd else "fails"))
             elif transport in ("smtp", "relay") or transport.endswith("smtp"):
@@ -375,6 +378,125 @@ begin retry
         for asked in (recipients, more):
             self.same_replies(site, ["198.51.100.7", "198.51.100.66", "198.51.100.99", "203.0.113.1", "203.0.113.2", "192.0.2.7"],
                               ["a@else.test", "", "bad@else.test", "any@worse.test", "x12@y.test", "boss@else.test", "joe@friends.test", "slow@else.test"], asked)
+
+    HOST = """
+primary_hostname = host.test
+domainlist local_domains = host.test : listed.test
+domainlist mailboxes = box.test : lm.test
+hostlist relay_from_hosts = 192.0.2.0/24
+acl_smtp_connect = at_connect
+acl_smtp_helo = at_helo
+acl_smtp_rcpt = at_rcpt
+acl_smtp_data = at_data
+tls_advertise_hosts =
+begin acl
+at_connect:
+  deny hosts = 198.51.100.128/25
+  accept
+at_helo:
+  warn condition = ${if eq{$sender_helo_name}{x}}
+       set acl_c_x = 1
+  accept
+at_data:
+  accept
+at_rcpt:
+  deny dnslists = rbl.test : sender.test/$sender_address_domain
+       message = listed at $dnslist_domain
+  deny senders = :
+       recipients = list@host.test : *@listed.test
+  warn hosts = 192.0.2.0/25
+       add_header = X-From: inside
+  accept domains = box.test
+         recipients = hole@box.test
+         hosts = 198.51.100.10
+  accept hosts = +relay_from_hosts
+  accept authenticated = *
+  require verify = sender
+  accept domains = +local_domains : +mailboxes
+         endpass
+         message = unknown user
+         verify = recipient
+  deny message = no relaying
+begin routers
+out:
+  driver = dnslookup
+  domains = ! +local_domains : ! +mailboxes
+  transport = remote
+  ignore_target_hosts = 127.0.0.0/8
+  no_more
+lmtp:
+  driver = accept
+  domains = lm.test
+  local_parts = lsearch;/etc/exim4/users
+  transport = store
+boxes:
+  driver = accept
+  domains = box.test
+  local_parts = lsearch;/etc/exim4/users
+  transport = boxes
+rest_of_boxes:
+  driver = redirect
+  domains = box.test
+  allow_fail
+  data = catchall@host.test
+aliases:
+  driver = redirect
+  allow_fail
+  domains = +local_domains
+  data = ${lookup{$local_part}lsearch{/etc/exim4/aliases}}
+  file_transport = files
+  pipe_transport = commands
+  user = mail
+forwards:
+  driver = redirect
+  check_local_user
+  file = $home/.forward
+  no_verify
+users:
+  driver = accept
+  check_local_user
+  local_parts = anna : bert
+  transport = homes
+nobody_else:
+  driver = redirect
+  allow_fail
+  data = :fail: nobody here
+begin transports
+remote:
+  driver = smtp
+  max_rcpt = 20
+store:
+  driver = lmtp
+  socket = /run/lmtp
+boxes:
+  driver = appendfile
+  directory = /var/vmail/$domain_data/$local_part_data
+  maildir_format
+  user = mail
+homes:
+  driver = appendfile
+  directory = $home/Maildir
+  maildir_format
+files:
+  driver = appendfile
+commands:
+  driver = pipe
+"""
+
+    def test_a_host_with_users_boxes_and_lists(self):
+        site = self.gateway(self.HOST)
+        with open(site.root / "etc/exim4/aliases", "a") as aliases:
+            aliases.write("catchall: anna\nlist: anna, bert\nlog: /var/log/mail-in\n")
+        report = self.write_directory(site)
+        self.assertEqual([one["statement"] for one in report["statements"] if one["loud"]], [])
+        self.same_routes(site, ["anna@host.test", "uucp@host.test", "list@listed.test", "catchall@host.test", "far@else.test", "gone@host.test"], local="homes",
+                         differs={"uucp@host.test": "whom no router names is refused at RCPT; mail that is in delivers to every user of the machine"})
+        self.same_routes(site, ["paula@box.test"], local="boxes")
+        asked = ["anna@host.test", "bert@listed.test", "uucp@host.test", "mail@host.test", "list@host.test", "nobody@host.test", "gone@host.test", "log@host.test"]
+        more = ["paula@box.test", "any@box.test", "paula@lm.test", "any@lm.test", "far@else.test", "hole@box.test", "catchall@host.test"]
+        for recipients in (asked, more):
+            self.same_replies(site, ["198.51.100.7", "198.51.100.8", "198.51.100.130", "192.0.2.7"],
+                              ["a@else.test", "", "a@bad.test", "anna@host.test", "nobody@host.test", "x@nowhere.example", "paula@box.test", "none@lm.test"], recipients)
 
     def test_what_cannot_be_said_is_named_and_what_must_not_be_lost_keeps_the_directory_away(self):
         site = self.gateway(self.GATEWAY.replace("  require verify = recipient\n", "  require verify = recipient\n  require malware = *\n").replace(

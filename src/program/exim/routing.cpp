@@ -399,6 +399,20 @@ Translator::Step Translator::redirect(const Instance& one, const Token& token, D
     if (!aliases)
         return Step::passes;
     const auto any = aliases->entries.find("*");
+    if (any != aliases->entries.end() && destination.kind == DestinationKind::local) {
+        // Whoever is left when users have their mail.
+        const std::string target(trim(any->second));
+        aliases->entries.erase(any);
+        if (target.starts_with(":fail:") || target.starts_with(":unknown:"))
+            judge(*one.find("data"), where_of(one), Kind::nothing_needed, "an unknown user is refused");
+        else if (target.find_first_of(":|/,\x02\"") == target.npos)
+            destination.unknown_users = qualified(target, qualify_recipient_);
+        else
+            judge(*one.find("data"), where_of(one), Kind::left_out, "luser_relay takes one address for all unknown users");
+        if (!aliases->entries.empty())
+            destination.aliases.push_back(*std::move(aliases));
+        return Step::ends;
+    }
     if (any != aliases->entries.end() && aliases->entries.size() == 1 && trim(any->second).starts_with(":fail:") && destination.aliases.empty() &&
         destination.kind == DestinationKind::none) {
         destination.kind = DestinationKind::fails;
@@ -412,50 +426,93 @@ Translator::Step Translator::redirect(const Instance& one, const Token& token, D
     return all || last ? Step::ends : Step::passes;
 }
 
+/// The local parts that a router is for; none: all. False: they are not known, and the router is left out.
+bool Translator::parts_of(const Instance& one, const Token& token, std::optional<PatternSet>& parts)
+{
+    const Option* option = one.find("local_parts");
+    if (!option)
+        return true;
+    Known here = known_;
+    here.variables["domain"] = here.variables["domain_data"] = token.text;
+    const Outcome list = evaluate(option->value, here);
+    if (list.kind != Outcome::Kind::failed)
+        parts = set_of(list.kind == Outcome::Kind::known ? std::string_view(list.text) : std::string_view(option->value), ListOf::local_parts);
+    else
+        parts.emplace();
+    if (parts->unknown.empty())
+        return true;
+    unusable_.insert(&one);
+    judge(*option, where_of(one), Kind::left_out, fmt::format("the router is left out: not known: {}", fmt::join(parts->unknown, ", ")));
+    return false;
+}
+
+/// The first router that delivers decides; one behind it would get what the first leaves, which is refused here.
+bool Translator::comes_second(const Instance& one, const Destination& destination)
+{
+    if (destination.kind == DestinationKind::none)
+        return false;
+    const std::string first = destination.router ? destination.router->name : std::string();
+    judge(one.place, where_of(one), fmt::format("{}: driver = {}", one.name, one.driver), Kind::left_out,
+          fmt::format("router {} delivers for these domains: whom it leaves to this one is refused (transport_maps with their addresses)", first));
+    return true;
+}
+
 Translator::Step Translator::accept(const Instance& one, const Token& token, Destination& destination)
 {
     if (token.kind == Token::Kind::elsewhere && !one.find("domains") && one.is_on("check_local_user"))
         return Step::passes;
     const Instance* transport = tree_.transport(one.text("transport"));
-    if (!transport)
-        return Step::passes;
     std::optional<PatternSet> parts;
-    const Option* local_parts = one.find("local_parts");
-    if (local_parts) {
-        Known here = known_;
-        here.variables["domain"] = here.variables["domain_data"] = token.text;
-        const Outcome list = evaluate(local_parts->value, here);
-        parts = set_of(list.kind == Outcome::Kind::known ? std::string_view(list.text) : std::string_view(local_parts->value), ListOf::local_parts);
-        if (!parts->unknown.empty()) {
-            unusable_.insert(&one);
-            judge(*local_parts, where_of(one), Kind::left_out, fmt::format("the router is left out: not known: {}", fmt::join(parts->unknown, ", ")));
-            return Step::passes;
-        }
-    }
-    if (destination.kind == DestinationKind::local) {              // what local delivery did not take
+    if (!transport || !parts_of(one, token, parts) || comes_second(one, destination))
         return Step::passes;
-    }
-    if (one.is_on("check_local_user")) {
-        destination.kind = DestinationKind::local;
-        if (local_parts)
-            judge(*local_parts, where_of(one), parts->has_negations() ? Kind::nothing_needed : Kind::left_out,
-                  parts->has_negations() ? "who is excluded has an alias, or a mailbox of its own name"
-                                         : "every user of this machine gets mail: an alias to :blackhole: or error: for the rest");
-    } else {
-        destination.kind = transport->driver == "appendfile" ? DestinationKind::mailbox
-                           : transport->driver == "lmtp"     ? DestinationKind::lmtp
-                                                             : DestinationKind::manual;
-        destination.recipients = parts;
-        if (local_parts)
-            judge(*local_parts, where_of(one), Kind::becomes, "the recipients of virtual_mailbox_maps, or of relay_recipient_maps");
-        if (destination.kind == DestinationKind::manual)
-            destination.next_hop = "";
-    }
+    destination.kind = one.is_on("check_local_user")       ? DestinationKind::local
+                       : transport->driver == "appendfile" ? DestinationKind::mailbox
+                       : transport->driver == "lmtp"       ? DestinationKind::lmtp
+                                                           : DestinationKind::manual;
+    if (const Option* local_parts = one.find("local_parts"))
+        judge(*local_parts, where_of(one), Kind::becomes,
+              destination.kind == DestinationKind::local ? "local_recipient_maps"
+                                                         : "the recipients of virtual_mailbox_maps, or of relay_recipient_maps");
+    destination.recipients = parts;
     destination.router = &one;
     destination.transport = transport;
-    const Option* named = one.find("transport");
-    judge(*named, where_of(one), Kind::becomes, fmt::format("see transport {}", transport->name));
-    return destination.kind == DestinationKind::local ? Step::passes : Step::ends;
+    judge(*one.find("transport"), where_of(one), Kind::becomes, fmt::format("see transport {}", transport->name));
+    return destination.kind == DestinationKind::local || parts ? Step::passes : Step::ends;
+}
+
+/// Routers to hosts: `dnslookup` and `manualroute`, for all of a domain or for some of its local parts.
+Translator::Step Translator::remote(const Instance& one, const Token& token, Destination& destination)
+{
+    std::optional<PatternSet> parts;
+    if (!parts_of(one, token, parts))
+        return Step::passes;
+    if (one.is_on("check_local_user") && !parts) {
+        parts.emplace();
+        for (const std::string& user : machine_.users)
+            parts->rules.push_back({PatternRule::Kind::text, false, user});
+    }
+    if (parts && token.kind == Token::Kind::elsewhere) {
+        unusable_.insert(&one);
+        judge(one.place, where_of(one), fmt::format("{}: driver = {}", one.name, one.driver), Kind::left_out,
+              "some local parts of any domain: transport_maps with a pcre table");
+        return Step::passes;
+    }
+    if (comes_second(one, destination))
+        return Step::passes;
+    Step step = Step::ends;
+    if (one.driver == "manualroute") {
+        step = manual(one, token, destination);
+        if (step == Step::passes)
+            return step;
+    } else {
+        destination.kind = DestinationKind::dns;
+        destination.router = &one;
+        destination.transport = tree_.transport(one.text("transport"));
+    }
+    destination.recipients = parts;
+    if (const Option* local_parts = one.find("local_parts"))
+        judge(*local_parts, where_of(one), Kind::becomes, "relay_recipient_maps");
+    return parts ? Step::passes : step;
 }
 
 Translator::Step Translator::router(const Instance& one, const Token& token, Destination& destination)
@@ -465,16 +522,13 @@ Translator::Step Translator::router(const Instance& one, const Token& token, Des
     taken_by_[&one].insert(token.kind == Token::Kind::suffix ? "*" + token.text : token.kind == Token::Kind::elsewhere ? "all others" : token.text);
     if (!usable(one))
         return Step::passes;
-    if (one.driver == "dnslookup") {
-        if (destination.kind != DestinationKind::none)
-            return Step::passes;
-        destination.kind = DestinationKind::dns;
-        destination.router = &one;
-        destination.transport = tree_.transport(one.text("transport"));
-        return Step::ends;
-    }
-    if (one.driver == "manualroute")
-        return destination.kind == DestinationKind::none ? manual(one, token, destination) : Step::passes;
+    // What it alone takes is refused at RCPT there, and taken here.
+    for (const char* name : {"verify", "verify_recipient"})
+        if (const Option* option = one.find(name); option && !one.is_on(name) && !one.find("file"))
+            judge(option->place, where_of(one), shown(*option), Kind::left_out,
+                  "who exists is asked of the same tables that route: whom it alone takes is not refused at RCPT", true);
+    if (one.driver == "dnslookup" || one.driver == "manualroute")
+        return remote(one, token, destination);
     if (one.driver == "redirect")
         return redirect(one, token, destination);
     if (one.driver == "accept")
@@ -763,6 +817,38 @@ void Translator::write_virtual(const Token& token, const Destination& destinatio
                 virtual_aliases_.emplace(rule.text + "@" + token.text, rule.text + "@" + token.text);
 }
 
+/// Who of the users of this machine has mail, where a router names them; and who gets what is for nobody.
+void Translator::write_local_recipients(const std::map<Token, Destination>& local, const std::map<std::string, std::string>& aliases)
+{
+    const std::string unknown_users = local.begin()->second.unknown_users;
+    if (std::ranges::all_of(local, [&](const auto& one) { return one.second.unknown_users == unknown_users; }) && !unknown_users.empty()) {
+        set("luser_relay", unknown_users, nullptr);
+        set("local_recipient_maps", "", nullptr);
+        return;
+    }
+    for (const auto& [token, destination] : local)
+        if (!destination.unknown_users.empty())
+            judge(destination.router->place, where_of(*destination.router), fmt::format("unknown users of {}", token.text), Kind::left_out,
+                  "luser_relay is for unknown users of all local domains: here they are refused");
+    const auto has_alias = [&](const PatternRule& rule) {
+        return rule.negated && (aliases.contains(rule.text) || virtual_aliases_.contains(rule.text));
+    };
+    const bool all = std::ranges::all_of(local, [&](const auto& one) {
+        const auto& parts = one.second.recipients;
+        return !parts || (parts->otherwise && std::ranges::all_of(parts->rules, has_alias));
+    });
+    if (all)
+        return;
+    std::string users;
+    for (const auto& [token, destination] : local)
+        for (const std::string& user : machine_.users)
+            if (token.kind == Token::Kind::text && (!destination.recipients || destination.recipients->matches(user)))
+                users += fmt::format("{}@{} yes\n", user, token.text);
+    set("local_recipient_maps",
+        add_table("local_users", "texthash", "# The users that Exim's routers have mail for; who is new goes here.\n" + users) + ", $alias_maps",
+        nullptr);
+}
+
 void Translator::write_aliases(const std::map<Token, Destination>& local)
 {
     // Aliases of all local domains alike are local's own; those of one domain are virtual ones.
@@ -838,6 +924,7 @@ void Translator::write_aliases(const std::map<Token, Destination>& local)
         set("local_recipient_maps", "", nullptr);
         return;
     }
+    write_local_recipients(local, entries);
     std::string text = "# Made of Exim's redirect routers and the files they name; changes go here from now on.\n";
     for (const auto& [name, value] : entries)
         text += fmt::format("{} {}\n", quoted_key(name), value);

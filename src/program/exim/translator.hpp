@@ -37,6 +37,7 @@ struct Destination {
     std::string text;                              // of fails
     std::vector<AliasEntries> aliases;
     std::optional<PatternSet> recipients;          // none: whoever the kind has; else these local parts
+    std::string unknown_users;                     // of local: the address for whoever is no user
 };
 
 class Translator {
@@ -77,12 +78,16 @@ private:
     Step redirect(const Instance& one, const Token& token, Destination& destination);
     Step manual(const Instance& one, const Token& token, Destination& destination);
     Step accept(const Instance& one, const Token& token, Destination& destination);
+    Step remote(const Instance& one, const Token& token, Destination& destination);
+    bool parts_of(const Instance& one, const Token& token, std::optional<PatternSet>& parts);
+    bool comes_second(const Instance& one, const Destination& destination);
     bool in_domains(const Instance& one, const Token& token);
     bool usable(const Instance& one);
     std::optional<std::string> next_hops(const std::string& hosts, const Instance& one);
     std::optional<AliasEntries> aliases_of(const Instance& one, const Token& token);
     void authorized();
     void write_classes();
+    void write_local_recipients(const std::map<Token, Destination>& local, const std::map<std::string, std::string>& aliases);
     void write_aliases(const std::map<Token, Destination>& local);
     void write_virtual(const Token& token, const Destination& destination);
     void write_mailboxes();
