@@ -215,7 +215,9 @@ void Translator::finish()
 {
     const auto rest = [&](const std::vector<Instance>& instances, std::string_view section) {
         for (const Instance& one : instances) {
-            const std::string where = fmt::format("{} {}", section, one.name);
+            const std::string where = fmt::format("{} {}", section, one.name), statement = fmt::format("{}: driver = {}", one.name, one.driver);
+            if (!is_judged(one.place, where, statement))
+                judge(one.place, where, statement, Kind::nothing_needed, "nothing of it is used");
             for (const Option& option : one.options) {
                 if (is_judged(option.place, where, shown(option)))
                     continue;

@@ -64,6 +64,15 @@ Translated translated(const std::string& text, std::map<std::string, std::string
     return {*std::move(tree), std::move(result)};
 }
 
+/// All tables' texts.
+std::string made_of(const Translated& translated)
+{
+    std::string text;
+    for (const TableText& table : translated.result.tables)
+        text += table.content;
+    return text;
+}
+
 const std::string base =
     "primary_hostname = me.test\ndomainlist local = @ : b.test\nhostlist nets = 127.0.0.1 : 192.0.2.0/24 : ::::1\nacl_smtp_rcpt = check\n";
 const std::string relaying = "  accept hosts = +nets\n  require domains = +local\n  require verify = recipient\n";
@@ -114,6 +123,37 @@ TEST_CASE("translate: nothing is looser: whoever comes to the end of an ACL is r
               .ends_with("reject, reject_unauth_destination"));
     CHECK(translated(base + "begin acl\ncheck:\n  accept hosts = *\n" + routing).value("smtpd_recipient_restrictions").find("permit_mynetworks") ==
           std::string::npos);
+}
+
+TEST_CASE("translate: nothing is looser: endpass denies, and who is let in by itself is verified by nobody")
+{
+    const auto with = [](const std::string& statement) {
+        return translated(base + "begin acl\ncheck:\n" + statement + relaying + "  accept\n" + routing);
+    };
+    // Behind endpass a condition that does not hold denies: left out, more would come through.
+    const Translated endpass = with("  accept domains = b.test\n         endpass\n         hosts = 192.0.2.9\n");
+    REQUIRE(endpass.result.refusals.size() == 1);
+    CHECK(endpass.verdict("accept  domains = b.test  endpass").starts_with("LOUD not carried over: a condition behind endpass"));
+    CHECK(with("  accept domains = b.test\n         endpass\n         condition = $x\n").result.refusals.size() == 1);
+    CHECK(with("  accept domains = b.test\n         endpass\n         verify = recipient\n").result.refusals.empty());
+    // permit_sasl_authenticated before a permit would let in whoever is verified, authenticated or not.
+    const Translated both = with("  accept authenticated = *\n         verify = sender\n");
+    CHECK(both.verdict("accept  authenticated").starts_with("nothing needed: it never applies"));
+    const std::string dovecot = "begin authenticators\nd:\n driver = dovecot\n server_socket = /run/d\n";
+    const Translated sasl =
+        translated(base + "begin acl\ncheck:\n  accept authenticated = *\n         verify = sender\n" + relaying + "  accept\n" + routing + dovecot);
+    CHECK(sasl.verdict("accept  authenticated").starts_with("not carried over: who is let in by itself is not verified"));
+    CHECK(sasl.value("smtpd_recipient_restrictions").find("permit_sasl") == std::string::npos);
+    CHECK(sasl.value("smtpd_sasl_path") == "/run/d");
+    const Translated alone = translated(base + "begin acl\ncheck:\n  accept authenticated = *\n" + relaying + "  accept\n" + routing + dovecot);
+    CHECK(alone.value("smtpd_recipient_restrictions").find(", permit_sasl_authenticated, permit_mynetworks, ") != std::string::npos);
+    // A deny by a host's name is said, and that the name is asked another way.
+    CHECK(with("  deny hosts = bad.example\n").verdict("deny  hosts").starts_with("LOUD becomes: check_client_access pcre:"));
+    CHECK(with("  deny !verify = sender\n       dnslists = a.example\n").verdict("deny  !verify").starts_with("LOUD not carried over"));
+    CHECK(with("  accept hosts = 192.0.2.1\n         control = freeze\n")
+              .verdict("control = freeze")
+              .starts_with("not carried over: control = freeze"));
+    CHECK(made_of(with("  deny local_parts = ^a|b\n")).find("|b") == std::string::npos);
 }
 
 TEST_CASE("translate: conditions of a statement are tables, each the way to the next")

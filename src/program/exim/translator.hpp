@@ -1,4 +1,4 @@
-// exim/translator.hpp: the work of translate(), shared by its files: main_options.cpp, routing.cpp, delivery.cpp, access.cpp, rules.cpp.
+// exim/translator.hpp: the work of translate(), shared by its files: main_options.cpp, routing.cpp, delivery.cpp, access.cpp with statement.cpp, rules.cpp.
 // Every statement has its verdict by `judge`; `finish()` gives one to what nobody has spoken of.
 #pragma once
 
@@ -22,7 +22,7 @@ struct Token {
 
 /// Entries of an alias file under the local parts of a domain.
 struct AliasEntries {
-    std::map<std::string, std::string> entries;    // local part ("*": any) to what it is there
+    std::map<std::string, std::string> entries;  // local part ("*": any) to what it is there
     const Instance* router = nullptr;
     bool of_files = false;
 };
@@ -33,12 +33,17 @@ struct Destination {
     Kind kind = Kind::none;
     const Instance* router = nullptr;
     const Instance* transport = nullptr;
-    std::string next_hop;                          // of manual: "[host]:port, [host]"
-    std::string text;                              // of fails
+    std::string next_hop;  // of manual: "[host]:port, [host]"
+    std::string text;  // of fails
     std::vector<AliasEntries> aliases;
-    std::optional<PatternSet> recipients;          // none: whoever the kind has; else these local parts
-    std::string unknown_users;                     // of local: the address for whoever is no user
+    std::optional<PatternSet> recipients;  // none: whoever the kind has; else these local parts
+    std::string unknown_users;  // of local: the address for whoever is no user
 };
+
+/// Modifiers of an ACL that decide nothing about who gets in.
+bool is_modifier(std::string_view name);
+/// A statement in one line.
+std::string text_of(const AclStatement& statement);
 
 class Translator {
 public:
@@ -109,9 +114,9 @@ private:
     // --- access.cpp: ACLs
     void access();
     void acl_into(std::string_view option, const std::string& parameter);
+    class Statement;  // statement.cpp: one of an ACL
     void statement(const Acl& acl, const AclStatement& one, const std::string& parameter);
     std::string asked_of_dns(const std::string& side);
-    void set_networks(const std::string& networks, const Place& place, const std::string& list);
     std::optional<bool> constant(const Condition& condition, int depth) const;
     std::optional<bool> constant_acl(std::string_view name, int depth) const;
 
@@ -135,15 +140,14 @@ private:
     std::map<Token, Destination> destinations_;
     std::vector<Token> local_, relayed_, mailboxes_, aliased_;
     PatternSet authorized_;
-    std::map<const Instance*, std::set<std::string>> taken_by_;       // routers and the tokens they decided about
+    std::map<const Instance*, std::set<std::string>> taken_by_;  // routers and the tokens they decided about
     std::set<const Instance*> unusable_, used_transports_;
-    const Instance* main_transport_ = nullptr;                        // the smtp transport of mail for elsewhere
+    const Instance* main_transport_ = nullptr;  // the smtp transport of mail for elsewhere
     std::map<std::string, std::string> routes_, virtual_aliases_;
-    std::vector<std::string> smart_hosts_;                            // "[host]:port"
+    std::vector<std::string> smart_hosts_;  // "[host]:port"
     bool can_authenticate_ = false;
-    std::map<std::string, std::map<std::string, std::string>> rewriting_;   // entries by parameter
-    std::map<std::string, std::string> tls_policies_;                       // next hop to level
-    int chains_ = 0;
+    std::map<std::string, std::map<std::string, std::string>> rewriting_;  // entries by parameter
+    std::map<std::string, std::string> tls_policies_;  // next hop to level
     std::vector<std::string> classes_;
 };
 

@@ -1,0 +1,525 @@
+#include "base/strings.hpp"
+#include "exim/translator.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace posthorn::exim {
+
+namespace {
+
+constexpr int deepest_acl = 10;
+
+/// A table of one question, in the form of access(5): first match wins, DUNNO where it says no.
+struct Check {
+    std::string restriction;                 // "check_client_access"
+    std::string type, rules;                 // "cidr"; rules with "%" where the result stands
+};
+
+std::string escaped_delimiter(std::string_view pattern)
+{
+    std::string text;
+    for (std::size_t at = 0; at < pattern.size(); ++at) {
+        if (pattern[at] == '\\' && at + 1 < pattern.size()) {
+            text += pattern[at];
+            text += pattern[++at];
+        } else if (pattern[at] == '/') {
+            text += "\\/";
+        } else {
+            text += pattern[at];
+        }
+    }
+    return text;
+}
+
+constexpr char result_here = '\x01';
+
+std::optional<Check> address_check(std::string_view restriction, const PatternSet& set, Subject subject)
+{
+    const auto rules = as_address_rules(set, subject);
+    if (!rules)
+        return {};
+    Check check{std::string(restriction), "pcre", {}};
+    for (const AddressRule& rule : *rules)
+        check.rules += fmt::format("/{}/ {}\n", escaped_delimiter(rule.pattern), rule.negated ? std::string("DUNNO") : std::string(1, result_here));
+    return check;
+}
+
+/// Networks as cidr, names as pcre; both in one list only where nothing of it excludes.
+std::optional<std::vector<Check>> host_checks(const PatternSet& set)
+{
+    if (!set.unknown.empty())
+        return {};
+    Check networks{"check_client_access", "cidr", {}}, names{"check_client_access", "pcre", {}};
+    for (const PatternRule& rule : set.rules) {
+        const std::string result = rule.negated ? std::string("DUNNO") : std::string(1, result_here);
+        switch (rule.kind) {
+        case PatternRule::Kind::network: networks.rules += fmt::format("{} {}\n", rule.text, result); break;
+        case PatternRule::Kind::everything: networks.rules += fmt::format("0.0.0.0/0 {0}\n::/0 {0}\n", result); break;
+        case PatternRule::Kind::text: names.rules += fmt::format("/^{}$/ {}\n", escaped_delimiter(regex_of(rule.text)), result); break;
+        case PatternRule::Kind::suffix: names.rules += fmt::format("/{}$/ {}\n", escaped_delimiter(regex_of(rule.text)), result); break;
+        case PatternRule::Kind::regex: names.rules += fmt::format("/{}/ {}\n", escaped_delimiter(rule.text), result); break;
+        case PatternRule::Kind::no_host: break;                    // no client of smtpd is none
+        }
+    }
+    if (set.otherwise)
+        networks.rules += fmt::format("0.0.0.0/0 {0}\n::/0 {0}\n", result_here);
+    if (!names.rules.empty() && set.has_negations())
+        return {};
+    std::vector<Check> checks;
+    for (Check* check : {&networks, &names})
+        if (!check->rules.empty())
+            checks.push_back(std::move(*check));
+    return checks;
+}
+
+/// A reply's text for a table: one line, no variables, no pattern's dollars.
+std::string reply_text(std::string_view written, std::string_view otherwise)
+{
+    std::string text(trim(written));
+    if (text.size() > 1 && text.front() == '"' && text.back() == '"')
+        text = text.substr(1, text.size() - 2);
+    if (text.empty() || text.find_first_of("$\\\n{}") != text.npos)
+        text = otherwise;
+    return printable(text, true);
+}
+
+/// "[2001:db8::]/32" of mynetworks.
+std::string as_member(const std::string& network)
+{
+    const std::size_t slash = network.find('/');
+    if (network.find(':') == network.npos)
+        return network;
+    return fmt::format("[{}]{}", network.substr(0, slash), slash == network.npos ? "" : network.substr(slash));
+}
+
+std::string shown_condition(const Condition& condition)
+{
+    return fmt::format("{}{} = {}", condition.negated ? "!" : "", condition.name, printable(condition.value, true));
+}
+
+std::string with_result(std::string rules, const std::string& result)
+{
+    std::string text;
+    for (const char c : rules)
+        if (c == result_here)
+            text += result;
+        else
+            text += c;
+    return text;
+}
+
+}  // namespace
+
+/// That the domain of an address has a mail host, for the domains that are sent to by the DNS: of others that go to hosts by name it is not asked, there as here.
+std::string Translator::asked_of_dns(const std::string& side)
+{
+    const std::string word = fmt::format("reject_unknown_{}_domain", side);
+    const bool rest = destinations_.at({Token::Kind::elsewhere, "*elsewhere*"}).kind == Destination::Kind::dns;
+    std::string rules;
+    const auto rule = [&](const Token& token, const std::string& result) {
+        rules += fmt::format("/@{}{}$/ {}\n", token.kind == Token::Kind::suffix ? "[^@]*" : "", escaped_delimiter(regex_of(token.text)), result);
+    };
+    for (const auto& [token, destination] : destinations_) {
+        if (token.kind == Token::Kind::elsewhere || token.kind == Token::Kind::regex)
+            continue;
+        const bool by_dns = destination.kind == Destination::Kind::dns;
+        if (rest && (destination.kind == Destination::Kind::manual || destination.kind == Destination::Kind::lmtp))
+            rule(token, "DUNNO");
+        else if (!rest && by_dns)
+            rule(token, word);
+    }
+    if (rest && rules.empty())
+        return word;
+    if (rest)
+        rules += fmt::format("/^/ {}\n", word);
+    return rules.empty() ? rules : fmt::format("check_{}_access {}", side, add_table(side + "s_by_dns", "pcre", rules));
+}
+
+/// One statement of an ACL as restrictions: each condition a table whose result is the class of the next; last, what decides by itself.
+class Translator::Statement {
+public:
+    Statement(Translator& translator, const Acl& acl, const AclStatement& one, const std::string& parameter)
+        : t_(translator), acl_(acl), one_(one), parameter_(parameter), text_(text_of(one)), lets_in_(one.verb == "accept"),
+          refuses_(one.verb == "deny" || one.verb == "drop" || one.verb == "defer")
+    {
+    }
+
+    void make()
+    {
+        if (!read() || !can_be_said())
+            return;
+        if (!(one_.verb == "require" ? require() : in_turn()))
+            return;
+        for (const std::string& word : words_)
+            t_.append(parameter_, word, fmt::format("{}: {}", one_.place.text(), text_));
+        say(Kind::becomes, fmt::format("{} in {}{}", fmt::join(words_, ", "), parameter_, remark_), by_name_);
+    }
+
+private:
+    using Words = std::vector<std::string>;
+
+    bool say(Kind kind, std::string what, bool loud = false)
+    {
+        t_.judge(one_.place, "acl " + acl_.name, text_, kind, std::move(what), loud);
+        return false;
+    }
+
+    /// What cannot be said: an accept is left out, which is stricter; a deny is said loudly; without a require, and without what stands behind an
+    /// endpass, nothing is to be written.
+    bool give_up(const std::string& why)
+    {
+        if (one_.verb == "require" || (lets_in_ && endpass_)) {
+            t_.out_.refusals.push_back(fmt::format("{}: {}: {}", one_.place.text(), text_, why));
+            return say(Kind::left_out, why, true);
+        }
+        if (refuses_)
+            return say(Kind::left_out, why, true);
+        return say(Kind::left_out, fmt::format("{}{}", why, lets_in_ ? "; whom it let in is asked what follows" : ""));
+    }
+
+    /// The conditions that are left to be asked. False: it never applies, or it cannot be said.
+    bool read()
+    {
+        for (const Condition& condition : one_.conditions) {
+            if (condition.name == "message")
+                message_ = condition.value;
+            else if (condition.name == "add_header")
+                header_ = condition.value;
+            else if (condition.name == "endpass")
+                endpass_ = true;
+            if (condition.name == "control" && lets_in_ && (condition.value.starts_with("freeze") || condition.value.starts_with("fake")))
+                return give_up(fmt::format("control = {} (HOLD in an access table)", condition.value));
+            if (is_modifier(condition.name))
+                continue;
+            const auto answer = t_.constant(condition, 0);
+            if (endpass_ && lets_in_ && condition.name != "verify" && answer != std::optional(true))
+                return give_up("a condition behind endpass that is no verify: a require of its own before it says the same");
+            if (answer && !*answer && one_.verb != "require")
+                return say(Kind::nothing_needed, fmt::format("it never applies: {} {}", shown_condition(condition),
+                                                             condition.name == "authenticated" ? "(nobody can authenticate)" : "does not hold now"));
+            if (!answer || !*answer)
+                conditions_.push_back(condition);
+        }
+        return true;
+    }
+
+    bool can_be_said()
+    {
+        if (one_.verb == "warn") {
+            const bool sets = std::ranges::any_of(one_.conditions, [](const Condition& c) { return c.name == "set"; });
+            if (header_.empty())
+                return say(conditions_.empty() || !sets ? Kind::nothing_needed : Kind::left_out, "it decides nothing: what it says goes to the log");
+            if (header_.find_first_of("$\\\n") != header_.npos)
+                return give_up("a header with what is known of the client: a Milter, or a policy server with PREPEND");
+        }
+        if (one_.verb == "discard" && parameter_ == recipients && std::ranges::any_of(conditions_, [](const Condition& c) {
+                return c.name == "domains" || c.name == "local_parts" || c.name == "recipients";
+            }))
+            return give_up(
+                "DISCARD in an access table takes a message from all of its recipients: a route to discard: in transport_maps takes it from one");
+        return true;
+    }
+
+    /// What an access table says where all conditions hold.
+    std::string result() const
+    {
+        const std::string plain = reply_text(message_, one_.verb == "defer" ? "try later" : "Administrative prohibition");
+        if (lets_in_)
+            return "OK";
+        if (one_.verb == "defer")
+            return "451 4.7.1 " + plain;
+        if (one_.verb == "drop")
+            return "521 5.7.1 " + plain;
+        if (one_.verb == "discard")
+            return "DISCARD";
+        if (one_.verb == "warn")
+            return "PREPEND " + printable(header_, true);
+        return "550 5.7.1 " + plain;
+    }
+
+    /// A require is a deny for each condition that does not hold.
+    bool require()
+    {
+        for (const Condition& condition : conditions_) {
+            chain_.clear();
+            if (t_.constant(condition, 0) == std::optional(false) && condition.name != "acl") {
+                words_.emplace_back("reject");
+                break;
+            }
+            if (condition.name == "verify" && !condition.negated) {
+                const auto ends = verify(condition);
+                if (!ends)
+                    return is_of_headers(condition) ? say(Kind::left_out, of_headers, true) : give_up("this is not verified");
+                words_.insert(words_.end(), ends->begin(), ends->end());
+                continue;
+            }
+            if (condition.name == "domains" && !condition.negated && only_ours(condition))
+                continue;
+            if (!take(condition, true, 0))
+                return give_up(shown_condition(condition) + " cannot be asked by a table");
+            emit({});
+        }
+        return words_.empty() ? say(Kind::nothing_needed, "it always holds") : true;
+    }
+
+    /// What is ours is told by the classes. True: the list has all of it, and no table is needed for what is ours and not in this list.
+    bool only_ours(const Condition& condition)
+    {
+        const PatternSet set = t_.set_of(condition.value, ListOf::domains);
+        words_.emplace_back("reject_unauth_destination");
+        bool more = !set.unknown.empty() || set.has_negations();
+        for (const std::vector<Token>* tokens : {&t_.local_, &t_.relayed_, &t_.mailboxes_, &t_.aliased_})
+            for (const Token& token : *tokens)
+                more |= !set.matches(token.text);
+        return !more;
+    }
+
+    bool in_turn()
+    {
+        Words verified;  // restrictions that refuse whoever is not
+        std::string opens;  // the one that lets in
+        for (const Condition& condition : conditions_) {
+            if (condition.name == "verify") {
+                const auto ends = verify(condition);
+                if (!ends)
+                    return give_up(is_of_headers(condition) ? of_headers : "this is not verified");
+                if (condition.negated == lets_in_ || !(lets_in_ || refuses_) || (refuses_ && !verified.empty()))
+                    return give_up("what is verified decides by itself here");
+                verified.insert(verified.end(), ends->begin(), ends->end());
+                if (lets_in_)
+                    remark_ = "; who is not verified is refused at once";
+            } else if (condition.name == "authenticated" && lets_in_ && !condition.negated && condition.value == "*") {
+                opens = "permit_sasl_authenticated";
+            } else if (is_networks(condition)) {
+                if (!networks(condition))
+                    return false;
+                opens = "permit_mynetworks";
+            } else if (condition.name == "dnslists" && refuses_ && !condition.negated && verified.empty()) {
+                auto lists = dns_lists(condition);
+                if (!lists)
+                    return give_up("a DNS list with conditions: reject_rbl_client LIST=127.0.0.[2..11], rbl_reply_maps");
+                verified = *std::move(lists);
+            } else if (!take(condition, false, 0)) {
+                return give_up(shown_condition(condition) + (condition.name == "ratelimit"
+                                                                 ? ": smtpd_client_message_rate_limit and its kin count by client"
+                                                             : condition.name == "condition" ? ": an expansion that is not known"
+                                                                                             : " cannot be asked by a table"));
+            }
+        }
+        if (one_.verb == "warn" && chain_.empty())
+            return give_up("a header for all mail: header_checks with PREPEND");
+        // Whoever the one does not let in would be let in behind the other.
+        if (!opens.empty() && !verified.empty())
+            return give_up("who is let in by itself is not verified");
+        open_only_ours();
+        if (lets_in_ && !verified.empty())
+            opens = "permit";
+        if (!opens.empty())
+            verified.push_back(opens);
+        emit(verified);
+        return true;
+    }
+
+    /// An accept that ends the list lets in whoever is left: never more than our own domains.
+    void open_only_ours()
+    {
+        const Setting* so_far = t_.out_.find(parameter_);
+        if (lets_in_ && conditions_.empty() && parameter_ == recipients &&
+            (!so_far || so_far->value.find("reject_unauth_destination") == std::string::npos))
+            words_.emplace_back("reject_unauth_destination");
+    }
+
+    bool is_networks(const Condition& condition) const
+    {
+        const Setting* have = t_.out_.find("mynetworks");
+        return condition.name == "hosts" && lets_in_ && !condition.negated && conditions_.size() == 1 && parameter_ == recipients &&
+               (!have || have->because.back().ends_with(": hosts = " + condition.value));
+    }
+
+    bool networks(const Condition& condition)
+    {
+        const PatternSet set = t_.set_of(condition.value, ListOf::hosts);
+        if (!set.unknown.empty())
+            return give_up(fmt::format("hosts that are not known: {}", fmt::join(set.unknown, ", ")));
+        if (set.is_everything())
+            return give_up("everybody is let in for everything: an open relay");
+        std::string networks, names;
+        for (const PatternRule& rule : set.rules) {
+            if (rule.kind == PatternRule::Kind::network)
+                networks += fmt::format("{}{}{}", networks.empty() ? "" : ", ", rule.negated ? "!" : "", as_member(rule.text));
+            else if (rule.kind != PatternRule::Kind::no_host)
+                names += (names.empty() ? "" : ", ") + rule.text;
+        }
+        t_.set("mynetworks", networks, &one_.place, "hosts = " + condition.value);
+        if (!names.empty())
+            remark_ = fmt::format("; names of hosts are no networks, and left out: {}", names);
+        return true;
+    }
+
+    // --- conditions that tables ask
+
+    bool add(std::optional<std::vector<Check>> checks)
+    {
+        if (checks)
+            chain_.push_back(*std::move(checks));
+        return checks.has_value();
+    }
+    bool add(std::optional<Check> check) { return check ? add(std::optional(std::vector{*std::move(check)})) : false; }
+
+    bool take(const Condition& condition, bool invert, int depth)
+    {
+        struct Asked {
+            std::string_view name, restriction;
+            ListOf what;
+            Subject subject;
+        };
+        static constexpr Asked asked[] = {{"domains", "check_recipient_access", ListOf::domains, Subject::domain},
+                                          {"local_parts", "check_recipient_access", ListOf::local_parts, Subject::local_part},
+                                          {"recipients", "check_recipient_access", ListOf::addresses, Subject::address},
+                                          {"senders", "check_sender_access", ListOf::addresses, Subject::address},
+                                          {"sender_domains", "check_sender_access", ListOf::domains, Subject::domain}};
+        const bool negated = condition.negated != invert;
+        const auto oriented = [&](const PatternSet& set) { return negated ? set.complement() : set; };
+        if (condition.name == "acl")
+            return depth < deepest_acl && take_acl(condition, negated, depth);
+        if (condition.name == "hosts") {
+            const PatternSet set = t_.set_of(condition.value, ListOf::hosts);
+            const bool texts = std::ranges::any_of(set.rules, [](const PatternRule& rule) { return rule.kind == PatternRule::Kind::text; });
+            if (texts || std::ranges::any_of(set.rules, [](const PatternRule& rule) { return rule.kind == PatternRule::Kind::suffix; }))
+                remark_ = "; a client's name counts where its address leads to the name and back";
+            by_name_ |= refuses_ && texts;
+            return add(host_checks(oriented(set)));
+        }
+        const auto found = std::ranges::find(asked, std::string_view(condition.name), &Asked::name);
+        return found != std::end(asked) && add(address_check(found->restriction, oriented(t_.set_of(condition.value, found->what)), found->subject));
+    }
+
+    /// Another ACL, of accepts with one condition each: none of them may hold, or the one has to.
+    bool take_acl(const Condition& condition, bool negated, int depth)
+    {
+        const Acl* inner = t_.tree_.acl(trim(condition.value));
+        if (!inner)
+            return false;
+        std::vector<Condition> held;
+        for (const AclStatement& statement : inner->statements) {
+            bool never = false;
+            std::vector<Condition> open;
+            for (const Condition& part : statement.conditions) {
+                const auto answer = t_.constant(part, 0);
+                never |= answer && !*answer;
+                if (!answer)
+                    open.push_back(part);
+            }
+            if (never || statement.verb == "warn")
+                continue;
+            if (statement.verb != "accept" || open.size() != 1)
+                return false;
+            held.push_back(open.front());
+        }
+        if (!negated && held.size() != 1)
+            return false;
+        return std::ranges::all_of(held, [&](const Condition& part) { return take(part, negated, depth + 1); });
+    }
+
+    // --- what decides by itself
+
+    static constexpr const char* of_headers = "checks over headers: header_checks, or a Milter";
+    static bool is_of_headers(const Condition& condition)
+    {
+        return condition.value.starts_with("header_") || condition.value.starts_with("not_blind");
+    }
+
+    std::optional<Words> verify(const Condition& condition) const
+    {
+        const std::string what = to_lower(condition.value.substr(0, condition.value.find_first_of("/= \t")));
+        const bool callout = condition.value.find("callout") != condition.value.npos;
+        if (what == "sender" || what == "recipient") {
+            Words found{"reject_unlisted_" + what};
+            if (callout)
+                found.push_back("reject_unverified_" + what);
+            else if (const std::string asked = t_.asked_of_dns(what); !asked.empty())
+                found.push_back(asked);
+            return found;
+        }
+        if (what == "helo")
+            return Words{"reject_unknown_helo_hostname"};
+        if (what == "reverse_host_lookup")
+            return Words{"reject_unknown_client_hostname"};
+        return {};
+    }
+
+    std::optional<Words> dns_lists(const Condition& condition) const
+    {
+        static constexpr std::string_view sender_domain = "(sender's domain)";
+        Words words;
+        Known names = t_.known_;
+        names.variables["sender_address_domain"] = sender_domain;
+        const Outcome lists = evaluate(condition.value, names);
+        if (lists.kind != Outcome::Kind::known)
+            return {};
+        for (const std::string& item : split_list(lists.text)) {
+            if (item.find_first_of("!&") != item.npos || item.find("defer") != item.npos)
+                return {};
+            if (item.starts_with('+'))
+                continue;
+            const std::size_t slash = item.find('/');
+            if (slash != item.npos && item.substr(slash + 1) != sender_domain)
+                return {};
+            words.push_back(fmt::format("{} {}", slash == item.npos ? "reject_rbl_client" : "reject_rhsbl_sender", item.substr(0, slash)));
+        }
+        return words;
+    }
+
+    // --- written
+
+    /// From the last condition to the first: each table's result is what stands behind it.
+    void emit(const Words& ends)
+    {
+        Words direct = ends;
+        for (auto link = chain_.rbegin(); link != chain_.rend(); ++link) {
+            const std::string behind = as_result(direct);
+            direct.clear();
+            for (const Check& check : *link)
+                direct.push_back(
+                    fmt::format("{} {}", check.restriction,
+                                t_.add_table(fmt::format("{}_{}", acl_.name, one_.place.line), check.type, with_result(check.rules, behind))));
+        }
+        if (direct.empty())
+            direct.push_back(lets_in_ ? "permit" : one_.verb == "defer" ? "defer" : "reject");
+        words_.insert(words_.end(), direct.begin(), direct.end());
+    }
+
+    /// Restrictions as the result of a table: one word, or a class that holds them.
+    std::string as_result(const Words& direct)
+    {
+        if (direct.empty())
+            return result();
+        if (direct.size() == 1 && direct.front().find(' ') == direct.front().npos)
+            return direct.front();
+        const std::string name = fmt::format("exim_{}", t_.classes_.size() + 1);
+        t_.classes_.push_back(name);
+        t_.set(name, fmt::format("{}", fmt::join(direct, ", ")), &one_.place, text_);
+        return name;
+    }
+
+    static constexpr std::string_view recipients = "smtpd_recipient_restrictions";
+
+    Translator& t_;
+    const Acl& acl_;
+    const AclStatement& one_;
+    const std::string& parameter_;
+    const std::string text_;
+    const bool lets_in_, refuses_;
+    std::string message_, header_, remark_;
+    bool endpass_ = false;
+    bool by_name_ = false;  // refuses hosts by a name that Exim would look up the addresses of
+    std::vector<Condition> conditions_;
+    std::vector<std::vector<Check>> chain_;
+    Words words_;
+};
+
+void Translator::statement(const Acl& acl, const AclStatement& one, const std::string& parameter) { Statement(*this, acl, one, parameter).make(); }
+
+}  // namespace posthorn::exim
