@@ -1,4 +1,4 @@
-// exim/translator.hpp: the work of translate(), shared by its files: main_options.cpp, routing.cpp, delivery.cpp, access.cpp with statement.cpp, rules.cpp.
+// exim/translator.hpp: the work of translate(), shared by its files: main_options.cpp, routing.cpp with classes.cpp, delivery.cpp, access.cpp with statement.cpp, rules.cpp.
 // Every statement has its verdict by `judge`; `finish()` gives one to what nobody has spoken of.
 #pragma once
 
@@ -44,6 +44,10 @@ struct Destination {
 bool is_modifier(std::string_view name);
 /// A statement in one line.
 std::string text_of(const AclStatement& statement);
+
+using DestinationKind = Destination::Kind;
+/// What a router's verdicts are about.
+inline std::string where_of(const Instance& router) { return "router " + router.name; }
 
 class Translator {
 public:
@@ -91,7 +95,14 @@ private:
     std::optional<std::string> next_hops(const std::string& hosts, const Instance& one);
     std::optional<AliasEntries> aliases_of(const Instance& one, const Token& token);
     void authorized();
+
+    // --- classes.cpp: what came of the routes, written
     void write_classes();
+    void write_class(const Token& token, const Destination& destination, const Destination& rest);
+    void write_rest(const Destination& rest);
+    void write_domain_list(const char* parameter, const std::vector<Token>& tokens, const char* table);
+    void write_entries(const std::map<std::string, std::string>& entries, const std::string& parameter, const std::string& name,
+                       std::string_view comment);
     void write_local_recipients(const std::map<Token, Destination>& local, const std::map<std::string, std::string>& aliases);
     void write_aliases(const std::map<Token, Destination>& local);
     void write_virtual(const Token& token, const Destination& destination);
