@@ -370,7 +370,7 @@ private:
         } else if (rest.empty()) {
             one.value = "true";
             for (const std::string_view negation : {"not_", "no_"})
-                if (name.starts_with(negation)) {
+                if (name.starts_with(negation) && name.size() > negation.size()) {
                     one.name = name.substr(negation.size());
                     one.value = "false";
                     break;

@@ -38,6 +38,7 @@ TEST_CASE("configuration: options, switches, quotes, continued lines and comment
                            "smtp_banner = \"a\\tb \\\"c\\\" \\x41\\101\\\\\"\n"
                            "keep_environment =\n");
     REQUIRE(tree);
+    CHECK(read("not_\n")->find("not_") != nullptr);
     CHECK(tree->text("primary_hostname") == "a.test");
     CHECK(tree->text("queue_only") == "false");
     CHECK(tree->text("prdr_enable") == "false");
