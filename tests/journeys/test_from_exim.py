@@ -266,6 +266,20 @@ class FromExim(unittest.TestCase):
     def test_debian_local(self):
         self.debian("local")
 
+    def test_the_configuration_that_exim_brings_along(self):
+        text = (unpacked("exim4-site", [], "usr/sbin/exim4") / "usr/share/doc/exim4-base/examples/example.conf").read_text()
+        for smart in False, True:
+            with self.subTest(smart=smart):
+                site = self.site()
+                site.write("etc/aliases", self.ALIASES)
+                site.write("etc/exim4/config", "ROUTER_SMARTHOST = smart.test\n" * smart + "primary_hostname = site.test\ndomainlist more = mail.site.test\n" +
+                           text.replace("domainlist local_domains = @", "domainlist local_domains = @ : +more").replace("domainlist relay_to_domains =", "domainlist relay_to_domains = relay.test"))
+                self.write_directory(site)
+                self.same_routes(site, [address for address in self.ADDRESSES if "localhost" not in address], local="local_delivery")
+                self.same_replies(site, ["198.51.100.7", "127.0.0.1"], ["a@else.test", "", "nobody-there@site.test", "x@nowhere.example"],
+                                  [one for one in self.RECIPIENTS + self.UNUSUAL if "root@" not in one and "postmaster@r" not in one][:10])
+                self.assertEqual("smtp_tls_security_level = encrypt\n" in (site.root / "made/main.cf").read_text(), smart)
+
     GATEWAY = """
 primary_hostname = gate.test
 qualify_domain = gate.test

@@ -126,6 +126,10 @@ private:
 
     bool names_macro(std::string_view text) const
     {
+        // Of what is built in one counts: what a file asks of TLS where there is TLS is not to be lost.
+        for (const std::string_view word : split(text))
+            if (word == "_HAVE_TLS")
+                return true;
         return std::ranges::any_of(macros_, [&](const Macro& macro) { return text.find(macro.name) != text.npos; });
     }
 

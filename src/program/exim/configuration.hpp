@@ -1,7 +1,8 @@
 // exim/configuration.hpp: Exim's runtime configuration, read.                     Exim's specification, chapters 6 (the file), 44 (ACLs), 31, 32
 // Shape    a tree of statements as they stand behind macros, conditions and includes: main options, named lists, ACLs, driver instances in their
 //          order, retry and rewrite rules. Nothing is expanded: values are what Exim's expander would be given, quotes of "..." taken off.
-// Reads    by a callback alone. Macros that the program defines itself (their names begin with "_") are absent.
+// Reads    by a callback alone. Macros that the program defines itself (their names begin with "_") are absent, but for
+//          _HAVE_TLS.
 // Limits   depth of includes, length of a line behind macros, lines: a file of them is an Error.
 // Errors   "FILE, line N: ..."; nothing of a file with an error is given.
 #pragma once

@@ -73,6 +73,7 @@ TEST_CASE("configuration: conditions nest; an else belongs to what was not taken
     CHECK(tree->main.size() == 3);
     CHECK(tree->find("bad") == nullptr);
     CHECK(tree->find("three")->place.line == 21);
+    CHECK(read(".ifdef _HAVE_TLS\na = 1\n.endif\n.ifdef _HAVE_TLS_RESUME\nb = 1\n.endif\n")->main.size() == 1);
     CHECK(trouble(".endif\n") == "/e/main, line 1: .endif without .ifdef");
     CHECK(trouble("a = 1\n.ifdef X\n") == "/e/main, line 2: .endif is missing");
 }

@@ -175,6 +175,7 @@ TEST_CASE("pattern set: named lists and files are read, order and exclusions sta
     CHECK(domains("*").is_everything());
     CHECK(domains("! none.test").matches("x.test"));
     CHECK(domains("a.test : @mx_any").unknown == Items{"@mx_any"});
+    CHECK(sets.read("localhost", ListOf::hosts).rules.at(1).text == "::1");
     CHECK(sets.read(":", ListOf::hosts).is_empty());
     CHECK_FALSE(sets.read(":", ListOf::addresses).is_empty());
 }

@@ -207,9 +207,12 @@ void SetReader::add(PatternSet& set, const ListItem& item, ListOf what, bool onl
     const auto rule = [&](RuleKind kind, std::string_view text) { set.rules.push_back({kind, item.negated, std::string(text)}); };
     switch (item.kind) {
     case Kind::text:
-        if (what == ListOf::addresses)
+        if (what == ListOf::addresses) {
             add_address(set, item, depth);
-        else
+        } else if (what == ListOf::hosts && iequals(item.text, "localhost")) {
+            rule(RuleKind::network, "127.0.0.1");
+            rule(RuleKind::network, "::1");
+        } else
             rule(RuleKind::text, to_lower(item.text));
         break;
     case Kind::everything: rule(RuleKind::everything, {}); break;
