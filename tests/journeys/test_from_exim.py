@@ -278,7 +278,7 @@ class FromExim(unittest.TestCase):
                 self.same_routes(site, [address for address in self.ADDRESSES if "localhost" not in address], local="local_delivery")
                 self.same_replies(site, ["198.51.100.7", "127.0.0.1"], ["a@else.test", "", "nobody-there@site.test", "x@nowhere.example"],
                                   [one for one in self.RECIPIENTS + self.UNUSUAL if "root@" not in one and "postmaster@r" not in one][:10])
-                self.assertEqual("smtp_tls_security_level = encrypt\n" in (site.root / "made/main.cf").read_text(), smart)
+                self.assertEqual("smtp_tls_security_level = verify\n" in (site.root / "made/main.cf").read_text(), smart)
 
     GATEWAY = """
 primary_hostname = gate.test

@@ -70,12 +70,22 @@ void Translator::tls_policy(const Option& option, const std::string& where)
     judge(option, where, Kind::becomes, fmt::format("smtp_tls_policy_maps: {}, for next hosts of these names", level));
 }
 
+/// Exim trusts the system's authorities; where nothing is said, so does who asks for a certificate here.
+void Translator::trust_system(std::vector<std::pair<std::string, std::string>>& options) const
+{
+    static constexpr const char* roots = "/etc/ssl/certs/ca-certificates.crt";
+    const bool said =
+        std::ranges::any_of(options, [](const auto& option) { return option.first == "smtp_tls_CAfile" || option.first == "smtp_tls_CApath"; });
+    if (!said && machine_.exists && machine_.exists(roots))
+        options.emplace_back("smtp_tls_CAfile", roots);
+}
+
 std::vector<std::pair<std::string, std::string>> Translator::smtp_options(const Instance& one)
 {
     std::vector<std::pair<std::string, std::string>> options;
     const std::string where = transport_where(one);
     std::string level = "may";
-    const Option* level_of = nullptr;
+    const Option* verified = nullptr;
     const auto put = [&](const Option& option, const std::string& name, const std::string& value) {
         options.emplace_back(name, value);
         judge(option, where, Kind::becomes, fmt::format("{} = {}", name, value));
@@ -97,12 +107,10 @@ std::vector<std::pair<std::string, std::string>> Translator::smtp_options(const 
                 continue;
             }
             if (option.name == "tls_verify_hosts") {
-                judge(option, where, Kind::nothing_needed,
-                      "as there, mail goes on in clear text where a certificate does not fit; passwords do not (see authenticators)");
+                verified = &option;
                 continue;
             }
             level = option.name == "hosts_require_tls" ? "encrypt" : option.name == "hosts_avoid_tls" ? "none" : "dane-only";
-            level_of = &option;
             judge(option, where, Kind::becomes, fmt::format("smtp_tls_security_level = {}", level));
             continue;
         }
@@ -123,7 +131,6 @@ std::vector<std::pair<std::string, std::string>> Translator::smtp_options(const 
         } else if (option.name == "protocol" && text == "smtps") {
             put(option, "smtp_tls_wrappermode", "yes");
             level = level == "may" ? "encrypt" : level;
-            level_of = &option;
         } else if (option.name == "port") {
             judge(option, where, Kind::becomes, "the port behind the next host");
             if (&one == main_transport_ && destinations_.at({Token::Kind::elsewhere, "*elsewhere*"}).kind == Destination::Kind::dns)
@@ -141,8 +148,15 @@ std::vector<std::pair<std::string, std::string>> Translator::smtp_options(const 
                 judge(option, where, Kind::left_out, fmt::format("an expansion that is not known: {}", value.text));
         }
     }
+    if (verified && level == "encrypt") {
+        level = "verify";
+        judge(*verified, where, Kind::becomes, "smtp_tls_security_level = verify");
+        trust_system(options);
+    } else if (verified) {
+        judge(*verified, where, Kind::nothing_needed,
+              "as there, mail goes on in clear text where a certificate does not fit; passwords do not (see authenticators)");
+    }
     options.emplace_back("smtp_tls_security_level", level);
-    (void)level_of;
     const Option *domain = one.find("dkim_domain"), *selector = one.find("dkim_selector"), *key = one.find("dkim_private_key");
     if (domain && selector && key) {
         const Outcome d = known(domain->value), s = known(selector->value), k = known(key->value);

@@ -254,7 +254,7 @@ bool Translator::client_passwords(const std::string& text, std::map<std::string,
 void Translator::authenticators()
 {
     std::map<std::string, std::string> passwords;
-    bool tls_only = false, served = false;
+    bool tls_only = false;
     for (const Instance& one : tree_.authenticators) {
         const std::string where = "authenticator " + one.name, statement = fmt::format("{}: driver = {}", one.name, one.driver);
         const Option *send = one.find("client_send"), *secret = one.find("client_secret"), *name = one.find("client_name");
@@ -328,7 +328,6 @@ void Translator::authenticators()
                 judge(option, where, Kind::left_out, "goes with its authenticator");
             continue;
         }
-        served = true;
         set("smtpd_sasl_auth_enable", "yes", &one.place, where);
         judge(one.place, where, statement, Kind::becomes,
               fmt::format("smtpd_sasl_auth_enable = yes, smtpd_sasl_type = {}", one.driver == "dovecot" ? "dovecot" : "cyrus"));
@@ -350,16 +349,16 @@ void Translator::authenticators()
         set("smtp_sasl_security_options", tls_only ? "noanonymous, noplaintext" : "noanonymous", nullptr);
         set("smtp_sasl_tls_security_options", "noanonymous", nullptr);
         const bool verified = main_transport_ && trim(main_transport_->text("tls_verify_hosts")) == "*";
-        const std::string roots = "/etc/ssl/certs/ca-certificates.crt";
         if (verified && out_.find("smtp_tls_security_level") && out_.find("smtp_tls_security_level")->value == "may") {
             const Option& option = *main_transport_->find("tls_verify_hosts");
             set("smtp_tls_security_level", "verify", &option.place, shown(option));
-            out_.find("smtp_tls_security_level");
-            if (!out_.find("smtp_tls_CAfile") && machine_.exists && machine_.exists(roots))
-                set("smtp_tls_CAfile", roots, &option.place, shown(option));
+            std::vector<std::pair<std::string, std::string>> trusted;
+            trust_system(trusted);
+            for (const auto& [name, value] : trusted)
+                if (!out_.find(name) && !out_.find("smtp_tls_CApath"))
+                    set(name, value, &option.place, shown(option));
         }
     }
-    (void)served;
 }
 
 }  // namespace posthorn::exim

@@ -198,6 +198,13 @@ TEST_CASE("translate: smart hosts, routes by file, passwords only for verified s
     CHECK(made.table("sasl_passwords") == "[smart.test]:587 me:secret\nsmart.test me:secret\n");
     CHECK(made.value("smtp_sasl_security_options") == "noanonymous, noplaintext");
     CHECK(made.value("smtp_tls_security_level") == "verify");
+    const Translated required =
+        translated(base + "begin acl\ncheck:\n" + relaying +
+                       "  accept\nbegin routers\nr:\n driver = dnslookup\n transport = t\nbegin transports\nt:\n driver = smtp\n"
+                       " hosts_require_tls = *\n tls_verify_hosts = *\n",
+                   {{"/etc/ssl/certs/ca-certificates.crt", ""}});
+    CHECK(required.value("smtp_tls_security_level") == "verify");
+    CHECK(required.value("smtp_tls_CAfile") == "/etc/ssl/certs/ca-certificates.crt");
     CHECK(made.value("maximal_queue_lifetime") == "0");            // without a retry rule
 }
 

@@ -118,6 +118,7 @@ private:
     void transports();
     std::vector<std::pair<std::string, std::string>> smtp_options(const Instance& one);
     void tls_policy(const Option& option, const std::string& where);
+    void trust_system(std::vector<std::pair<std::string, std::string>>& options) const;
     std::string service_of(const Instance& transport);
     void mailbox_transport(const Instance& one);
     void transport_verdicts();
