@@ -143,7 +143,7 @@ std::vector<std::pair<std::string, std::string>> Translator::smtp_options(const 
             continue;                                              // rules.cpp
         } else if (const auto fact = std::ranges::find(smtp_facts, std::string_view(option.name), &SmtpFact::option); fact != std::end(smtp_facts)) {
             if (value.kind == Outcome::Kind::known)
-                put(option, std::string(fact->parameter), text);
+                put(option, std::string(fact->parameter), as_time(text));
             else
                 judge(option, where, Kind::left_out, fmt::format("an expansion that is not known: {}", value.text));
         }

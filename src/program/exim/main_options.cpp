@@ -156,7 +156,23 @@ constexpr MainFact main_facts[] = {
     {"dkim_verify_signers", dropped, "mailauth_checks = dkim"},
 };
 
-/// "50M", "0x100", "017".                                                                                     Exim's specification, 6.13
+/// Options that are a parameter of another name.
+struct SimpleOption {
+    enum class Form { number, time, octets };
+    std::string_view name, parameter;
+    Form form;
+};
+constexpr SimpleOption simple_options[] = {
+    {"message_size_limit", "message_size_limit", SimpleOption::Form::octets},
+    {"bounce_return_size_limit", "bounce_size_limit", SimpleOption::Form::octets},
+    {"smtp_accept_max_per_host", "smtpd_client_connection_count_limit", SimpleOption::Form::number},
+    {"smtp_accept_max_nonmail", "smtpd_junk_command_limit", SimpleOption::Form::number},
+    {"received_headers_max", "hopcount_limit", SimpleOption::Form::number},
+    {"smtp_receive_timeout", "smtpd_timeout", SimpleOption::Form::time},
+    {"ignore_bounce_errors_after", "bounce_queue_lifetime", SimpleOption::Form::time},
+};
+
+/// "50M", "2048".                                                                                     Exim's specification, 6.13
 std::optional<std::uint64_t> octets_of(std::string_view text)
 {
     std::uint64_t factor = 1;
@@ -211,137 +227,145 @@ void Translator::main_options()
     set("biff", "no", nullptr);
 }
 
+bool Translator::set_main(const Option& option, const std::string& parameter, const std::string& value)
+{
+    set(parameter, value, &option.place, shown(option));
+    judge(option, "main", Kind::becomes, fmt::format("{} = {}", parameter, value));
+    return true;
+}
+
+bool Translator::unneeded_main(const Option& option, std::string why)
+{
+    judge(option, "main", Kind::nothing_needed, std::move(why));
+    return true;
+}
+
 bool Translator::main_option(const Option& option)
 {
     const std::string& name = option.name;
     const Outcome value = known(option.value);
-    const auto becomes = [&](const std::string& parameter, const std::string& text) {
-        set(parameter, text, &option.place, shown(option));
-        judge(option, "main", Kind::becomes, fmt::format("{} = {}", parameter, text));
-        return true;
-    };
-    const auto is = [&](std::string text) {
-        judge(option, "main", Kind::nothing_needed, std::move(text));
-        return true;
-    };
-    if (value.kind == Outcome::Kind::unknown && name != "smtp_banner" && name != "received_header_text" && name != "tls_certificate" &&
-        name != "tls_privatekey" && std::ranges::find(main_facts, std::string_view(name), &MainFact::name) == std::end(main_facts)) {
+    if (name == "daemon_smtp_ports" || name == "local_interfaces" || name == "tls_on_connect_ports")
+        return true;                                               // listen()
+    if (name == "smtp_banner")
+        return banner(option);
+    if (name == "tls_certificate" || name == "tls_privatekey")
+        return certificate(option, value);
+    const bool spoken_of = std::ranges::find(main_facts, std::string_view(name), &MainFact::name) != std::end(main_facts);
+    if (value.kind == Outcome::Kind::unknown && !spoken_of) {
         judge(option, "main", Kind::left_out, fmt::format("an expansion that is not known: {}", value.text));
         return true;
     }
+    if (const auto simple = std::ranges::find(simple_options, std::string_view(name), &SimpleOption::name); simple != std::end(simple_options)) {
+        if (simple->form == SimpleOption::Form::time)
+            return set_main(option, std::string(simple->parameter), as_time(value.text));
+        if (simple->form == SimpleOption::Form::number)
+            return set_main(option, std::string(simple->parameter), value.text);
+        const auto octets = octets_of(value.text);
+        return octets && set_main(option, std::string(simple->parameter), std::to_string(*octets));
+    }
+    for (const auto& [loud, instead] :
+         {std::pair{"tls_verify_hosts", "certificates of clients are not asked for: smtpd_tls_req_ccert = yes on a line of its own in master.cf"},
+          std::pair{"helo_verify_hosts", "reject_unknown_helo_hostname in smtpd_helo_restrictions comes near to it"},
+          std::pair{"host_reject_connection", "check_client_access cidr:FILE with REJECT in smtpd_client_restrictions"}})
+        if (name == loud && !trim(value.text).empty()) {
+            judge(option.place, "main", shown(option), Kind::left_out, instead, true);
+            return true;
+        }
+    return named_option(option, value.text) || offered_option(option, trim(value.text));
+}
+
+/// Names, and what needs more than its value.
+bool Translator::named_option(const Option& option, const std::string& value)
+{
+    const std::string& name = option.name;
     if (name == "primary_hostname")
-        return becomes("myhostname", host_);
+        return set_main(option, "myhostname", host_);
     if (name == "qualify_domain")
-        return becomes("myorigin", qualify_);
+        return set_main(option, "myorigin", qualify_);
     if (name == "qualify_recipient") {
         if (qualify_recipient_ == qualify_)
-            return is("the same as qualify_domain");
+            return unneeded_main(option, "the same as qualify_domain");
         judge(option, "main", Kind::becomes,
               "entries of alias tables without a domain are written with it; addresses from clients without a domain are refused");
         return true;
     }
-    if (name == "message_size_limit" || name == "bounce_return_size_limit") {
-        const auto octets = octets_of(value.text);
-        if (!octets)
-            return false;
-        return becomes(name == "message_size_limit" ? name : "bounce_size_limit", std::to_string(*octets));
-    }
     if (name == "recipients_max")
-        return value.text == "0" ? is("no limit but smtpd_recipient_limit's") : becomes("smtpd_recipient_limit", value.text);
+        return value == "0" ? unneeded_main(option, "no limit but smtpd_recipient_limit's") : set_main(option, "smtpd_recipient_limit", value);
     if (name == "smtp_accept_max") {
-        out_.smtp_processes = value.text == "0" ? "-" : value.text;
+        out_.smtp_processes = value == "0" ? "-" : value;
         judge(option, "main", Kind::becomes, "the process-limit column of smtpd's lines in master.cf");
         return true;
     }
-    if (name == "smtp_accept_max_per_host")
-        return becomes("smtpd_client_connection_count_limit", value.text);
-    if (name == "smtp_accept_max_nonmail")
-        return becomes("smtpd_junk_command_limit", value.text);
     if (name == "smtp_max_synprot_errors" || name == "smtp_max_unknown_commands")
-        return becomes("smtpd_hard_error_limit", value.text == "0" ? "1" : value.text);
-    if (name == "smtp_receive_timeout")
-        return becomes("smtpd_timeout", value.text);
-    if (name == "received_headers_max")
-        return becomes("hopcount_limit", value.text);
-    if (name == "ignore_bounce_errors_after")
-        return becomes("bounce_queue_lifetime", value.text);
+        return set_main(option, "smtpd_hard_error_limit", value == "0" ? "1" : value);
     if (name == "disable_ipv6" && option.value != "false" && option.value != "no")
-        return becomes("inet_protocols", "ipv4");
-    if (name == "host_lookup" || name == "host_lookup_order") {
-        if (name == "host_lookup" && trim(value.text).empty())
-            return becomes("smtpd_peername_lookup", "no");
-        return is("the client's name is looked up, and its address back");
-    }
+        return set_main(option, "inet_protocols", "ipv4");
+    if (name == "host_lookup" && trim(value).empty())
+        return set_main(option, "smtpd_peername_lookup", "no");
+    if (name == "host_lookup" || name == "host_lookup_order")
+        return unneeded_main(option, "the client's name is looked up, and its address back");
     if (name == "delay_warning") {
-        const auto times = split_list(value.text);
-        return times.empty() || times.front() == "0s" ? is("no warnings (delay_warning_time = 0h)") : becomes("delay_warning_time", times.front());
+        const auto times = split_list(value);
+        return times.empty() || times.front() == "0s" ? unneeded_main(option, "no warnings (delay_warning_time = 0h)")
+                                                      : set_main(option, "delay_warning_time", as_time(times.front()));
     }
-    if (name == "smtputf8_advertise_hosts")
-        return becomes("smtputf8_enable", trim(value.text).empty() ? "no" : "yes");
+    return false;
+}
+
+/// What EHLO offers, and to whom.
+bool Translator::offered_option(const Option& option, std::string_view hosts)
+{
+    if (option.name == "smtputf8_advertise_hosts")
+        return set_main(option, "smtputf8_enable", hosts.empty() ? "no" : "yes");
+    if (option.name == "tls_advertise_hosts") {
+        if (hosts.empty())
+            return unneeded_main(option, "STARTTLS is not offered where smtpd_tls_security_level is not set");
+        return unneeded_main(option,
+                             tree_.find("tls_certificate")
+                                 ? "STARTTLS is offered (smtpd_tls_security_level = may)"
+                                 : "STARTTLS needs a certificate here (smtpd_tls_chain_files): Exim makes one of its own that no client can verify");
+    }
     for (const auto& [advertised, keyword] :
          {std::pair{"chunking_advertise_hosts", "chunking"}, std::pair{"pipelining_advertise_hosts", "pipelining"}}) {
-        if (name != advertised)
+        if (option.name != advertised)
             continue;
-        if (!trim(value.text).empty())
-            return is(fmt::format("{} is offered", to_upper(keyword)));
+        if (!hosts.empty())
+            return unneeded_main(option, fmt::format("{} is offered", to_upper(keyword)));
         append("smtpd_discard_ehlo_keywords", keyword, fmt::format("{}: {}", option.place.text(), shown(option)));
         judge(option, "main", Kind::becomes, fmt::format("smtpd_discard_ehlo_keywords with {}", keyword));
         return true;
     }
-    if (name == "tls_certificate" || name == "tls_privatekey") {
-        if (value.kind == Outcome::Kind::unknown) {
-            judge(option, "main", Kind::left_out,
-                  fmt::format("an expansion that is not known: {}; tls_server_sni_maps has certificates by name", value.text));
-            return true;
-        }
-        const auto files = split_list(value.text);
-        const std::string parameter = name == "tls_certificate" ? "smtpd_tls_cert_file" : "smtpd_tls_key_file";
-        if (files.size() == 1 && tree_.find("tls_certificate")) {
-            if (name == "tls_certificate" && (!tree_.find("tls_advertise_hosts") || !trim(tree_.text("tls_advertise_hosts")).empty()))
-                set("smtpd_tls_security_level", "may", &option.place, shown(option));
-            if (name == "tls_certificate" && !tree_.find("tls_privatekey"))
-                set("smtpd_tls_key_file", files.front(), &option.place, shown(option));
-            return becomes(parameter, files.front());
-        }
-        judge(option, "main", Kind::left_out, "several certificates: smtpd_tls_chain_files has keys and chains in one list");
-        return true;
-    }
-    if (name == "tls_advertise_hosts") {
-        if (trim(value.text).empty())
-            return is("STARTTLS is not offered where smtpd_tls_security_level is not set");
-        return is(tree_.find("tls_certificate")
-                      ? "STARTTLS is offered (smtpd_tls_security_level = may)"
-                      : "STARTTLS needs a certificate here (smtpd_tls_chain_files): Exim makes one of its own that no client can verify");
-    }
-    if (name == "tls_verify_hosts" && !trim(value.text).empty()) {
-        judge(option, "main", Kind::left_out,
-              "certificates of clients are not asked for: smtpd_tls_req_ccert = yes on a line of its own in master.cf");
-        out_.verdicts.back().loud = true;
-        return true;
-    }
-    if (name == "helo_verify_hosts" && !trim(value.text).empty()) {
-        judge(option, "main", Kind::left_out, "reject_unknown_helo_hostname in smtpd_helo_restrictions comes near to it");
-        out_.verdicts.back().loud = true;
-        return true;
-    }
-    if (name == "host_reject_connection" && !trim(value.text).empty()) {
-        judge(option, "main", Kind::left_out, "check_client_access cidr:FILE with REJECT in smtpd_client_restrictions");
-        out_.verdicts.back().loud = true;
-        return true;
-    }
-    if (name == "smtp_banner") {
-        Known names = known_;
-        names.variables["smtp_active_hostname"] = "$myhostname";
-        names.variables["primary_hostname"] = "$myhostname";
-        const Outcome text = evaluate(option.value, names);
-        if (text.kind == Outcome::Kind::known && text.text.starts_with("$myhostname") && text.text.find_first_of("\n{}") == text.text.npos)
-            return becomes("smtpd_banner", text.text);
-        judge(option, "main", Kind::left_out, "smtpd_banner has its own (no version, no date)");
-        return true;
-    }
-    if (name == "daemon_smtp_ports" || name == "local_interfaces" || name == "tls_on_connect_ports")
-        return true;                                               // listen()
     return false;
+}
+
+bool Translator::certificate(const Option& option, const Outcome& value)
+{
+    const auto files = value.kind == Outcome::Kind::known ? split_list(value.text) : std::vector<std::string>{};
+    if (files.size() != 1 || !tree_.find("tls_certificate")) {
+        judge(option, "main", Kind::left_out,
+              value.kind == Outcome::Kind::known
+                  ? std::string("several certificates: smtpd_tls_chain_files has keys and chains in one list")
+                  : fmt::format("an expansion that is not known: {}; tls_server_sni_maps has certificates by name", value.text));
+        return true;
+    }
+    if (option.name == "tls_privatekey")
+        return set_main(option, "smtpd_tls_key_file", files.front());
+    if (!tree_.find("tls_advertise_hosts") || !trim(tree_.text("tls_advertise_hosts")).empty())
+        set("smtpd_tls_security_level", "may", &option.place, shown(option));
+    if (!tree_.find("tls_privatekey"))
+        set("smtpd_tls_key_file", files.front(), &option.place, shown(option));
+    return set_main(option, "smtpd_tls_cert_file", files.front());
+}
+
+bool Translator::banner(const Option& option)
+{
+    Known names = known_;
+    names.variables["smtp_active_hostname"] = names.variables["primary_hostname"] = "$myhostname";
+    const Outcome text = evaluate(option.value, names);
+    if (text.kind == Outcome::Kind::known && text.text.starts_with("$myhostname") && text.text.find_first_of("\n{}") == text.text.npos)
+        return set_main(option, "smtpd_banner", text.text);
+    judge(option, "main", Kind::left_out, "smtpd_banner has its own (no version, no date)");
+    return true;
 }
 
 void Translator::listen()

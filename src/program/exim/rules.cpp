@@ -43,6 +43,13 @@ std::string shown_time(std::uint64_t seconds)
     return fmt::format("{}s", seconds);
 }
 
+/// "host:port" as a next hop: "[host]:port".
+std::string as_next_hop(const std::string& host)
+{
+    const std::size_t port = host.find(':');
+    return fmt::format("[{}]{}", host.substr(0, port), port == host.npos ? "" : host.substr(port));
+}
+
 struct Backoff {
     std::uint64_t least = 0, most = 0, life = 0;
 };
@@ -77,6 +84,12 @@ std::string password_file(std::string_view text)
 }
 
 }  // namespace
+
+std::string as_time(std::string_view text)
+{
+    const auto seconds = seconds_of(text);
+    return seconds ? shown_time(*seconds) : std::string(text);
+}
 
 void Translator::retry_rules()
 {
@@ -227,138 +240,142 @@ void Translator::rewrite_rules()
     }
 }
 
-/// Entries of a password file for the hosts that mail is sent to.
-bool Translator::client_passwords(const std::string& text, std::map<std::string, std::string>& passwords) const
+/// Entries of a password file for the hosts that mail is sent to. True: there are some.
+bool Translator::client_passwords(const std::string& text)
 {
+    bool some = false;
     for (const KeyEntry& entry : read_key_file(text)) {
-        const std::size_t colon = entry.value.find(':');
-        if (colon == entry.value.npos)
+        if (entry.value.find(':') == entry.value.npos)
             continue;
         const ListItem item = classify(entry.key, ListOf::hosts);
         for (const std::string& host : smart_hosts_) {
             const std::string name = to_lower(host.substr(0, host.find(':')));
-            const bool hit =
-                item.kind == ListItem::Kind::everything || (item.kind == ListItem::Kind::suffix && name.ends_with(item.text)) || name == entry.key;
-            if (hit) {
-                const std::size_t port = host.find(':');
-                passwords.emplace(fmt::format("[{}]{}", host.substr(0, port), port == host.npos ? "" : host.substr(port)), entry.value);
-                passwords.emplace(host.substr(0, port), entry.value);
-            }
+            if (item.kind != ListItem::Kind::everything && (item.kind != ListItem::Kind::suffix || !name.ends_with(item.text)) && name != entry.key)
+                continue;
+            passwords_.emplace(as_next_hop(host), entry.value);
+            passwords_.emplace(name, entry.value);
+            some = true;
         }
-        if (item.kind == ListItem::Kind::text)
-            passwords.emplace(entry.key, entry.value);
+        if (item.kind == ListItem::Kind::text) {
+            passwords_.emplace(entry.key, entry.value);
+            some = true;
+        }
     }
-    return !passwords.empty();
+    return some;
+}
+
+/// "^user^password", ": user : password", or a name and a secret, as they stand in the configuration. False: what is sent is not known.
+bool Translator::client_literals(const Instance& one)
+{
+    const std::string_view send = one.text("client_send"), name = one.text("client_name"), secret = one.text("client_secret");
+    std::vector<std::string> words;
+    if (send.find('$') == send.npos)
+        for (const std::string& item : split_list(send))
+            for (const std::string_view word : split_exact(item, '^'))
+                if (!trim(word).empty())
+                    words.emplace_back(trim(word));
+    if (!secret.empty() && !name.empty() && secret.find('$') == secret.npos && name.find('$') == name.npos)
+        words = {std::string(name), std::string(secret)};
+    if (words.size() != 2)
+        return false;
+    for (const std::string& host : smart_hosts_)
+        passwords_.emplace(as_next_hop(host), words[0] + ":" + words[1]);
+    return true;
+}
+
+void Translator::client(const Instance& one)
+{
+    const std::string where = "authenticator " + one.name, statement = fmt::format("{}: driver = {}", one.name, one.driver);
+    const Option* said = one.find("client_send") ? one.find("client_send") : one.find("client_secret");
+    if (!said)
+        return;
+    const std::string file = password_file(said->value);
+    const auto text = file.empty() ? Result<std::string>(Error{"no file"}) : machine_.read(file);
+    if (file.empty() && !client_literals(one)) {
+        judge(one.place, where, statement, Kind::left_out, "smtp_sasl_password_maps have \"HOST user:password\"; what is sent here is not known");
+        return;
+    }
+    passwords_in_tls_ |= said->value.find("tls_out_cipher") != said->value.npos;
+    const bool some = file.empty() ? !smart_hosts_.empty() : text && client_passwords(*text);
+    const std::string none = text           ? fmt::format("nothing is in {} now", file)
+                             : file.empty() ? std::string("no host is sent to by name")
+                                            : fmt::format("there is no {} now", file);
+    judge(one.place, where, statement, some ? Kind::becomes : Kind::nothing_needed,
+          some ? std::string("smtp_sasl_auth_enable = yes, smtp_sasl_password_maps") : none);
+    const std::string table = file.empty() ? std::string("smtp_sasl_password_maps")
+                                           : fmt::format("smtp_sasl_password_maps, made of {}: changes go there from now on", file);
+    for (const Option& option : one.options)
+        if (!option.name.starts_with("server_"))
+            judge(option, where, some ? Kind::becomes : Kind::nothing_needed, some ? table : std::string("its authenticator sends nothing"));
+}
+
+void Translator::server(const Instance& one)
+{
+    const std::string where = "authenticator " + one.name, statement = fmt::format("{}: driver = {}", one.name, one.driver);
+    const Option *socket = one.find("server_socket"), *realm = one.find("server_realm"), *advertise = one.find("server_advertise_condition");
+    if (one.driver == "dovecot" && socket) {
+        set("smtpd_sasl_type", "dovecot", &one.place, where);
+        set("smtpd_sasl_path", socket->value, &socket->place, shown(*socket));
+        judge(*socket, where, Kind::becomes, "smtpd_sasl_path = " + socket->value);
+    } else if (one.driver == "cyrus_sasl") {
+        set("smtpd_sasl_type", "cyrus", &one.place, where);
+        if (realm) {
+            set("smtpd_sasl_local_domain", realm->value, &realm->place, shown(*realm));
+            judge(*realm, where, Kind::becomes, "smtpd_sasl_local_domain = " + realm->value);
+        }
+    } else {
+        judge(
+            one.place, where, statement, Kind::left_out,
+            "who clients are is asked of Dovecot (smtpd_sasl_type = dovecot) or Cyrus SASL: give the passwords to one of them (a passdb of Dovecot's)");
+        for (const Option& option : one.options)
+            judge(option, where, Kind::left_out, "goes with its authenticator");
+        return;
+    }
+    set("smtpd_sasl_auth_enable", "yes", &one.place, where);
+    judge(one.place, where, statement, Kind::becomes,
+          fmt::format("smtpd_sasl_auth_enable = yes, smtpd_sasl_type = {}", one.driver == "dovecot" ? "dovecot" : "cyrus"));
+    if (advertise &&
+        (advertise->value.find("tls_in_cipher") != advertise->value.npos || advertise->value.find("tls_cipher") != advertise->value.npos)) {
+        set("smtpd_tls_auth_only", "yes", &advertise->place, shown(*advertise));
+        judge(*advertise, where, Kind::becomes, "smtpd_tls_auth_only = yes");
+    }
+    for (const char* option_name : {"public_name", "server_set_id", "server_prompts", "server_mail_auth_condition"})
+        if (const Option* option = one.find(option_name))
+            judge(*option, where, Kind::nothing_needed, "the mechanisms are those that SASL offers");
+}
+
+void Translator::write_passwords()
+{
+    std::string text = "# Made of Exim's client authenticators; changes go here from now on.\n";
+    for (const auto& [host, password] : passwords_)
+        text += fmt::format("{} {}\n", host, password);
+    set("smtp_sasl_auth_enable", "yes", nullptr);
+    set("smtp_sasl_password_maps", add_table("sasl_passwords", "texthash", text, true), nullptr);
+    set("smtp_sasl_security_options", passwords_in_tls_ ? "noanonymous, noplaintext" : "noanonymous", nullptr);
+    set("smtp_sasl_tls_security_options", "noanonymous", nullptr);
+    // Where a server has to be verified, Exim goes on in clear text with one that is not, and tells it no password: here it gets no mail either.
+    const Option* verified = main_transport_ ? main_transport_->find("tls_verify_hosts") : nullptr;
+    const Setting* level = out_.find("smtp_tls_security_level");
+    if (!verified || trim(verified->value) != "*" || !level || level->value != "may")
+        return;
+    set("smtp_tls_security_level", "verify", &verified->place, shown(*verified));
+    std::vector<std::pair<std::string, std::string>> trusted;
+    trust_system(trusted);
+    for (const auto& [name, value] : trusted)
+        if (!out_.find(name) && !out_.find("smtp_tls_CApath"))
+            set(name, value, &verified->place, shown(*verified));
 }
 
 void Translator::authenticators()
 {
-    std::map<std::string, std::string> passwords;
-    bool tls_only = false;
     for (const Instance& one : tree_.authenticators) {
-        const std::string where = "authenticator " + one.name, statement = fmt::format("{}: driver = {}", one.name, one.driver);
-        const Option *send = one.find("client_send"), *secret = one.find("client_secret"), *name = one.find("client_name");
-        const Option* of_client = send ? send : secret;
-        const bool server = std::ranges::any_of(one.options, [](const Option& option) { return option.name.starts_with("server_"); });
-        if (of_client) {
-            const std::string file = password_file(of_client->value);
-            const auto text = file.empty() ? Result<std::string>(Error{"no file"}) : machine_.read(file);
-            bool some = false;
-            if (!file.empty() && text) {
-                some = client_passwords(*text, passwords);
-            } else if (file.empty()) {
-                // "^user^password", ": user : password", or a name and a secret.
-                std::vector<std::string> words;
-                if (send && send->value.find('$') == send->value.npos)
-                    for (const std::string& item : split_list(send->value))
-                        for (const std::string_view word : split_exact(item, '^'))
-                            if (!trim(word).empty())
-                                words.emplace_back(trim(word));
-                if (secret && name && secret->value.find('$') == secret->value.npos && name->value.find('$') == name->value.npos)
-                    words = {name->value, secret->value};
-                if (words.size() == 2)
-                    for (const std::string& host : smart_hosts_) {
-                        const std::size_t port = host.find(':');
-                        passwords.emplace(fmt::format("[{}]{}", host.substr(0, port), port == host.npos ? "" : host.substr(port)),
-                                          words[0] + ":" + words[1]);
-                        some = true;
-                    }
-                if (words.size() != 2) {
-                    judge(one.place, where, statement, Kind::left_out,
-                          "smtp_sasl_password_maps have \"HOST user:password\"; what is sent here is not known");
-                    continue;
-                }
-            }
-            tls_only |= send && send->value.find("tls_out_cipher") != send->value.npos;
-            if (some) {
-                judge(one.place, where, statement, Kind::becomes, "smtp_sasl_auth_enable = yes, smtp_sasl_password_maps");
-                for (const Option& option : one.options)
-                    if (!option.name.starts_with("server_"))
-                        judge(option, where, Kind::becomes,
-                              file.empty() ? std::string("smtp_sasl_password_maps")
-                                           : fmt::format("smtp_sasl_password_maps, made of {}: changes go there from now on", file));
-            } else {
-                judge(one.place, where, statement, Kind::nothing_needed,
-                      text           ? fmt::format("nothing is in {} now", file)
-                      : file.empty() ? std::string("no host is sent to by name")
-                                     : fmt::format("there is no {} now", file));
-                for (const Option& option : one.options)
-                    if (!option.name.starts_with("server_"))
-                        judge(option, where, Kind::nothing_needed, "its authenticator sends nothing");
-            }
-        }
-        if (!server && (of_client || one.driver != "dovecot"))
-            continue;
-        const Option *socket = one.find("server_socket"), *realm = one.find("server_realm"), *advertise = one.find("server_advertise_condition");
-        if (one.driver == "dovecot" && socket) {
-            set("smtpd_sasl_type", "dovecot", &one.place, where);
-            set("smtpd_sasl_path", socket->value, &socket->place, shown(*socket));
-            judge(*socket, where, Kind::becomes, "smtpd_sasl_path = " + socket->value);
-        } else if (one.driver == "cyrus_sasl") {
-            set("smtpd_sasl_type", "cyrus", &one.place, where);
-            if (realm) {
-                set("smtpd_sasl_local_domain", realm->value, &realm->place, shown(*realm));
-                judge(*realm, where, Kind::becomes, "smtpd_sasl_local_domain = " + realm->value);
-            }
-        } else {
-            judge(
-                one.place, where, statement, Kind::left_out,
-                "who clients are is asked of Dovecot (smtpd_sasl_type = dovecot) or Cyrus SASL: give the passwords to one of them (a passdb of Dovecot's)");
-            for (const Option& option : one.options)
-                judge(option, where, Kind::left_out, "goes with its authenticator");
-            continue;
-        }
-        set("smtpd_sasl_auth_enable", "yes", &one.place, where);
-        judge(one.place, where, statement, Kind::becomes,
-              fmt::format("smtpd_sasl_auth_enable = yes, smtpd_sasl_type = {}", one.driver == "dovecot" ? "dovecot" : "cyrus"));
-        if (advertise &&
-            (advertise->value.find("tls_in_cipher") != advertise->value.npos || advertise->value.find("tls_cipher") != advertise->value.npos)) {
-            set("smtpd_tls_auth_only", "yes", &advertise->place, shown(*advertise));
-            judge(*advertise, where, Kind::becomes, "smtpd_tls_auth_only = yes");
-        }
-        for (const char* option_name : {"public_name", "server_set_id", "server_prompts", "server_mail_auth_condition"})
-            if (const Option* option = one.find(option_name))
-                judge(*option, where, Kind::nothing_needed, "the mechanisms are those that SASL offers");
+        client(one);
+        if (one.driver == "dovecot" || one.driver == "cyrus_sasl" ||
+            std::ranges::any_of(one.options, [](const Option& option) { return option.name.starts_with("server_"); }))
+            server(one);
     }
-    if (!passwords.empty()) {
-        std::string text = "# Made of Exim's client authenticators; changes go here from now on.\n";
-        for (const auto& [host, password] : passwords)
-            text += fmt::format("{} {}\n", host, password);
-        set("smtp_sasl_auth_enable", "yes", nullptr);
-        set("smtp_sasl_password_maps", add_table("sasl_passwords", "texthash", text, true), nullptr);
-        set("smtp_sasl_security_options", tls_only ? "noanonymous, noplaintext" : "noanonymous", nullptr);
-        set("smtp_sasl_tls_security_options", "noanonymous", nullptr);
-        const bool verified = main_transport_ && trim(main_transport_->text("tls_verify_hosts")) == "*";
-        if (verified && out_.find("smtp_tls_security_level") && out_.find("smtp_tls_security_level")->value == "may") {
-            const Option& option = *main_transport_->find("tls_verify_hosts");
-            set("smtp_tls_security_level", "verify", &option.place, shown(option));
-            std::vector<std::pair<std::string, std::string>> trusted;
-            trust_system(trusted);
-            for (const auto& [name, value] : trusted)
-                if (!out_.find(name) && !out_.find("smtp_tls_CApath"))
-                    set(name, value, &option.place, shown(option));
-        }
-    }
+    if (!passwords_.empty())
+        write_passwords();
 }
 
 }  // namespace posthorn::exim

@@ -258,7 +258,7 @@ TEST_CASE("translate: listeners, sizes, certificates and lists of what is offere
     const Translated made = translated(
         base +
         "daemon_smtp_ports = smtp : 465\ntls_on_connect_ports = 465\nlocal_interfaces = <; 127.0.0.1 ; ::1\nmessage_size_limit = 5M\ntls_certificate = /c\n"
-        "tls_privatekey = /k\nchunking_advertise_hosts =\nsmtp_banner = \"$smtp_active_hostname ESMTP\"\nsmtp_accept_max = 30\nhelo_verify_hosts = *\nperl_startup = x\n"
+        "tls_privatekey = /k\nchunking_advertise_hosts =\nsmtp_banner = \"$smtp_active_hostname ESMTP\"\nsmtp_accept_max = 30\nsmtp_receive_timeout = 1h30m\nhelo_verify_hosts = *\nperl_startup = x\n"
         "nonsense_option = 1\nbegin acl\ncheck:\n  accept hosts = +nets\n" +
         routing);
     CHECK(made.result.listeners == std::vector<std::string>{"smtp", "465"});
@@ -269,6 +269,7 @@ TEST_CASE("translate: listeners, sizes, certificates and lists of what is offere
     CHECK(made.value("smtpd_tls_key_file") == "/k");
     CHECK(made.value("smtpd_tls_security_level") == "may");
     CHECK(made.value("smtpd_discard_ehlo_keywords") == "chunking");
+    CHECK(made.value("smtpd_timeout") == "90m");
     CHECK(made.value("smtpd_banner") == "$myhostname ESMTP");
     CHECK(made.verdict("helo_verify_hosts").starts_with("LOUD not carried over"));
     CHECK(made.verdict("nonsense_option") == "not carried over: nothing here is known to do the same");

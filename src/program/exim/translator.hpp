@@ -42,6 +42,8 @@ struct Destination {
 
 /// Modifiers of an ACL that decide nothing about who gets in.
 bool is_modifier(std::string_view name);
+/// A time of Exim's ("1h30m") as one of main.cf's ("90m"); what is none stays as it is.
+std::string as_time(std::string_view text);
 /// A statement in one line.
 std::string text_of(const AclStatement& statement);
 
@@ -73,6 +75,12 @@ private:
     // --- main_options.cpp
     void main_options();
     bool main_option(const Option& option);
+    bool named_option(const Option& option, const std::string& value);
+    bool offered_option(const Option& option, std::string_view hosts);
+    bool certificate(const Option& option, const Outcome& value);
+    bool banner(const Option& option);
+    bool set_main(const Option& option, const std::string& parameter, const std::string& value);
+    bool unneeded_main(const Option& option, std::string why);
     void listen();
     void named_lists();
     std::string unique_name(const std::string& wanted) const;
@@ -136,9 +144,13 @@ private:
     void retry_rules();
     void rewrite_rules();
     void authenticators();
+    void client(const Instance& one);
+    void server(const Instance& one);
+    void write_passwords();
     bool rewrite_rule(const Place& place, const std::string& where, const std::string& statement, const std::string& pattern,
                       const std::string& replacement, const std::string& flags, bool leaving);
-    bool client_passwords(const std::string& text, std::map<std::string, std::string>& passwords) const;
+    bool client_passwords(const std::string& text);
+    bool client_literals(const Instance& one);
 
     const Configuration& tree_;
     const Machine& machine_;
@@ -159,6 +171,8 @@ private:
     std::vector<std::string> smart_hosts_;  // "[host]:port"
     bool can_authenticate_ = false;
     std::map<std::string, std::map<std::string, std::string>> rewriting_;  // entries by parameter
+    std::map<std::string, std::string> passwords_;  // next hop or host to "user:password"
+    bool passwords_in_tls_ = false;  // plain ones inside TLS alone
     std::map<std::string, std::string> tls_policies_;  // next hop to level
     std::vector<std::string> classes_;
 };
