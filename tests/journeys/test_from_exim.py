@@ -146,7 +146,7 @@ class Site(Rooted):
 
 class FromExim(unittest.TestCase):
     ZONE = {"else.test": "MX mx.else.test", "mx.else.test": "A 203.0.113.9", "relay.test": "MX mx.relay.test", "mx.relay.test": "A 203.0.113.10", "smart.test": "A 203.0.113.5",
-            "mail.site.test": "A 127.0.0.1", "inner.test": "A 203.0.113.44", "mx.test": "MX mx.else.test", "hub.test": "A 203.0.113.6", "8.100.51.198.rbl.test": "A 127.0.0.2",
+            "mail.site.test": "A 127.0.0.1", "inner.test": "A 203.0.113.44", "sub.relay.test": "MX mx.relay.test", "mx.test": "MX mx.else.test", "hub.test": "A 203.0.113.6", "8.100.51.198.rbl.test": "A 127.0.0.2",
             "bad.test.sender.test": "A 127.0.0.2", "bad.test": "MX mx.else.test"}
 
     def site(self, **kwargs):
@@ -370,7 +370,7 @@ begin retry
 """
     FILES = {"relays": "partner.test: inner.test::2525\n*.inside.test:   203.0.113.44\n", "bad_senders": "bad@else.test\n*@worse.test # all\n^x\\\\d+@\n",
              "aliases": "info: paula,\n  far@else.test\npostmaster: paula\ngone: :fail: left us\n", "users": "paula:\nquentin: x\nsecret:\nhidden1:\nspam:\n"}
-    VIRTUAL = {"first.test": "info: paula@gate.test, x@far.test\nold: :fail: gone\nwait: :defer: later\n*: quentin@gate.test\n", "second.test": "a.b: quentin@gate.test\n\"odd name\": paula@gate.test\n"}
+    VIRTUAL = {"first.test": "info: paula@gate.test, x@far.test\nold: :fail: gone\nhole: :blackhole:\nwait: :defer: later\n*: quentin@gate.test\n", "second.test": "a.b: quentin@gate.test\n\"odd name\": paula@gate.test\n"}
 
     def gateway(self, text=None):
         site = self.site()
