@@ -362,9 +362,10 @@ private:
 
     bool add(std::optional<std::vector<Check>> checks)
     {
-        if (checks)
-            chain_.push_back(*std::move(checks));
-        return checks.has_value();
+        if (!checks)
+            return false;
+        chain_.push_back(*std::move(checks));
+        return true;
     }
     bool add(std::optional<Check> check) { return check ? add(std::optional(std::vector{*std::move(check)})) : false; }
 
