@@ -8,7 +8,7 @@ import subprocess
 import sys
 import unittest
 
-from journey import BIN
+from journey import BIN, wait_until
 from real_peers import Rooted, unpacked
 
 EXIM = "/package/usr/sbin/exim4"
@@ -86,7 +86,7 @@ class Site(Rooted):
                    "use_split_config": "false", "hide_mailname": "true", "localdelivery": "mail_spool", **settings}
         self.write("etc/exim4/update-exim4.conf.conf", "".join(f"dc_{name}='{value}'\n" for name, value in answers.items()) + "CFILEMODE='644'\n")
         (self.root / "etc/exim4/config").unlink(missing_ok=True)
-        done = self.run("sh", "-c", "hostname mail.site.test 2>/dev/null; sh /package/usr/sbin/update-exim4.conf -o /etc/exim4/config")
+        done = self.run("sh", "/package/usr/sbin/update-exim4.conf", "-o", "/etc/exim4/config")
         assert done.returncode == 0, done.stderr
         # The script asks hostname(1); the name of the machine that tests run on is not to matter.
         text = re.sub(r"(?m)^MAIN_HARDCODE_PRIMARY_HOSTNAME=.*\n", "", (self.root / "etc/exim4/config").read_text())
@@ -511,6 +511,25 @@ commands:
         for recipients in (asked, more):
             self.same_replies(site, ["198.51.100.7", "198.51.100.8", "198.51.100.130", "192.0.2.7"],
                               ["a@else.test", "", "a@bad.test", "anna@host.test", "nobody@host.test", "x@nowhere.example", "paula@box.test", "none@lm.test"], recipients)
+
+    def test_what_is_written_starts_and_delivers(self):
+        site = self.gateway(self.HOST)
+        with open(site.root / "etc/exim4/aliases", "a") as aliases:
+            aliases.write("list: anna, bert\n")
+        self.write_directory(site)
+        with open(site.root / "made/main.cf", "a") as main_cf:
+            main_cf.write("command_directory = /posthorn\ndaemon_directory = /posthorn\n")
+        (site.root / "var/vmail").mkdir()
+        os.chown(site.root / "var/vmail", 8, 8)
+        started = site.run("/posthorn/posthorn", "-c", "/made", "start")
+        self.assertEqual(started.returncode, 0, started.stderr)
+        try:
+            taken = site.run("/posthorn/sendmail", "-C", "/made", "-f", "a@else.test", "list@listed.test", "paula@box.test", input="Subject: moved\n\nhello\n")
+            self.assertEqual(taken.returncode, 0, taken.stderr)
+            for box in "home/anna/Maildir", "home/bert/Maildir", "var/vmail/box.test/paula":
+                wait_until(lambda: list((site.root / box / "new").glob("*")), f"mail in {box}")
+        finally:
+            site.run("/posthorn/posthorn", "-c", "/made", "stop")
 
     def test_what_cannot_be_said_is_named_and_what_must_not_be_lost_keeps_the_directory_away(self):
         site = self.gateway(self.GATEWAY.replace("  require verify = recipient\n", "  require verify = recipient\n  require malware = *\n").replace(
