@@ -39,7 +39,7 @@ public:
     template <class T>
     T await(awaitable<T> call, std::chrono::seconds limit = std::chrono::seconds(300))
     {
-        return run(loop_, std::move(call), limit);
+        return posthorn::run(loop_, std::move(call), limit);
     }
     void close() { await(spool_->close()); }
 
