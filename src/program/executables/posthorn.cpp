@@ -102,7 +102,7 @@ int main(int argc, char** argv)
     if (first == "confinement-check")
         return confinement_check(args.subspan(1));
     if (first == "migrate")
-        return exim::is_queue_asked_for(args) ? exim::queue_main(args.subspan(1))
+        return exim::is_queue_asked_for(args)        ? exim::queue_main(args.subspan(1))
                : exim::is_asked_for(args.subspan(1)) ? exim::main(args.subspan(1))
                                                      : migrate::main(args.subspan(1));
     if (first == "--version" || first == "-V") {
