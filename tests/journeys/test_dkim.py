@@ -114,8 +114,9 @@ class Dkim(Journey):
         posthorn.run("postfix", "reload")
 
         def signed_now():
+            count = len(sink.messages)
             posthorn.send(["user@there.test"], content=(HEAD + BODY).encode())
-            return self.verified(self.arrived(sink, len(sink.messages) + 1)) == [True]
+            return self.verified(self.arrived(sink, count + 1)) == [True]
         wait_until(signed_now, "the new settings hold")
         # A content filter's mail came from where XFORWARD says.
         for address, answer in (("192.0.2.1", []), ("127.0.0.1", [True])):
@@ -130,8 +131,9 @@ class Dkim(Journey):
         posthorn.run("postfix", "reload")
 
         def unsigned_now():
+            count = len(sink.messages)
             posthorn.send(["user@there.test"], content=(HEAD + BODY).encode())
-            return self.verified(self.arrived(sink, len(sink.messages) + 1)) == []
+            return self.verified(self.arrived(sink, count + 1)) == []
         wait_until(unsigned_now, "the new settings hold")
 
     def test_what_should_be_signed_and_cannot_be_waits(self):

@@ -91,7 +91,7 @@ class Large(Journey):
             client.sock.sendall(b"BDAT 1100000 LAST\r\n" + (b"RSET\r\n" * 200_000)[:1_100_000])
             self.assertEqual(client.getreply()[0], 552)
             self.assertEqual(client.noop()[0], 250)
-        self.assertEqual(len(posthorn.queue()), 1)
+        self.assertEqual(len(posthorn.wait_log(r"from=<a@ours\.test>.*\(queue active\)")), 1)
         self.assertRegex(posthorn.log(), r"reject: MAIL from .*552 5\.3\.4 Message size exceeds fixed limit")
         self.assertRegex(posthorn.log(), r"reject: END-OF-MESSAGE from .*552 5\.3\.4 Error: message file too big")
 

@@ -125,10 +125,10 @@ class Rewriting(Journey):
         posthorn = self.instance({"smtp_generic_maps": "inline:{ {me@inside.local=public@outside.test} }",
                                   "smtp_header_checks": "regexp:{ {/^X-Secret/ IGNORE} {/^Subject/ PREPEND X-Out: yes} }",
                                   "message_size_limit": "5000000"}, relay=sink.port)
-        for octets in (100, 1_000_000):
+        for count, octets in enumerate((100, 1_000_000), 1):
             text = body(octets)
             posthorn.send(["user@there.test"], sender="me@inside.local", content=b"From: me@inside.local\r\nX-Secret: x\r\nSubject: y\r\n\r\n" + text)
-            posthorn.wait_log("status=sent", len(sink.messages) + 1 if octets == 100 else 2)
+            posthorn.wait_log("status=sent", count)
             sender, _, content = sink.messages[-1]
             self.assertTrue(sender.startswith("FROM:<public@outside.test>"))
             head, _, got = content.partition(b"\r\n\r\n")
