@@ -112,8 +112,8 @@ function(posthorn_room_test TEST target which)
 endfunction()
 
 # Sixteen sources of TARGET in one go, where the preset asks for it (release and asan): a coroutine costs what it includes, not what it says. Processor time of the
-# 43 sources of receive in asan: 61 s by eights, 46 by twenties; of services 97 and 76; the largest compiler 1 and 1.9 GiB. Names at file scope are therefore the only
-# ones of their room. `dev` compiles each source alone, so does tidy: an #include that only a neighbour has is found there, and what hides another name.
+# sources of receive in asan: 49 s by eights, 43 by sixteens. Names at file scope are therefore the only ones of their room. `dev` compiles each source alone, so does
+# tidy: an #include that only a neighbour has is found there, and what hides another name.
 function(posthorn_compiled_together target)
   if(POSTHORN_TOGETHER)
     set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 16)

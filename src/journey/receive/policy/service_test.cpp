@@ -14,7 +14,7 @@
 
 using namespace posthorn;
 using namespace posthorn::receive;
-using policy::action_of, policy::DnsList, policy::Facts, policy::parse_service, policy::request_text, policy::Service, policy::SessionFacts;
+using policy::DnsList, policy::Facts, policy::parse_service, policy::request_text, policy::Service, policy::SessionFacts;
 
 namespace {
 
