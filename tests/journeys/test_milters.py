@@ -26,10 +26,8 @@ class RunningFilter:
         def listens():
             self.program.poll()
             assert self.program.returncode is None, "the filter did not start"
-            if unix:
-                return os.path.exists(at)
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", at)) == 0
+            with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as probe:   # a path is there before anybody listens at it
+                return probe.connect_ex(str(at) if unix else ("127.0.0.1", at)) == 0
         wait_until(listens, "the filter listens")
         if unix:
             os.chmod(at, 0o666)
