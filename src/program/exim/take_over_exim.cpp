@@ -198,8 +198,9 @@ public:
         if (is_there(names.data))
             TRY_VOID(lock_data(message.name, names.data));
         const std::string copy = fmt::format("{}/{}-J", link, message.name);
-        const bool same = same_file(names.head, fmt::format("{}/{}-H", link, message.name)) && journal_text(names.journal) == journal_text(copy);
-        if (same)
+        TRY(const std::string theirs, journal_text(names.journal));
+        TRY(const std::string kept, journal_text(copy));
+        if (same_file(names.head, fmt::format("{}/{}-H", link, message.name)) && theirs == kept)
             return Whereabouts{Whereabouts::State::waiting, names.head};
         locks_.erase(message.name);
         return Whereabouts{Whereabouts::State::withdrawn, {}};
@@ -292,10 +293,11 @@ private:
     }
 
     /// None where there is none.
-    static std::string journal_text(const std::string& path)
+    static Result<std::string> journal_text(const std::string& path)
     {
-        const auto octets = file_octets(path);
-        return octets ? *octets : std::string{};
+        if (!is_there(path))
+            return std::string{};
+        return file_octets(path);
     }
 
     static Result<Original> read_files(const std::string& id, const Names& names, const std::string& log, const TakeContent& content)

@@ -158,6 +158,23 @@ TEST_CASE("exim queue: Exim went on with a message after a run was cut off: what
     }
 }
 
+TEST_CASE("exim queue: a journal that cannot be read tells of nobody: what has one is not released")
+{
+    const Spool spool;
+    spool.put("input", first, "a@x.test");
+    CHECK(spool.cut_off(exim::take_over_queue, 2));                 // committed on hold
+    const std::string journal = spool.theirs() + "/input/" + first + "-J";
+    fs::create_directory(journal);
+    CHECK_FALSE(spool.cut_off(exim::take_over_queue, 0));
+    CHECK(spool.deliver().empty());
+    CHECK(spool.has("input/" + first + "-H"));
+    fs::remove(journal);
+    spool.write("input/" + first + "-J", "a@x.test\n");             // whoever it was told of has it
+    CHECK_FALSE(spool.cut_off(exim::take_over_queue, 0));
+    CHECK(spool.deliver().empty());
+    CHECK(spool.theirs_left().empty());
+}
+
 TEST_CASE("exim queue: a run that was cut off while it took a message out of its folders, or while it linked one, is finished by the next")
 {
     const Spool spool;

@@ -134,6 +134,22 @@ TEST_CASE("take over: a run that was cut off while it wrote a large message is f
     CHECK(fs::is_empty(queues.theirs() + "/posthorn-taken/taking"));
 }
 
+TEST_CASE("take over: what may still lie in a queue that cannot be read is not released")
+{
+    const PostfixQueues queues;
+    queues.write("incoming/A1", queue_file("a@x.test"));
+    CHECK(queues.cut_off(migrate::take_over_queue, 2));             // committed on hold, and in its queue
+    fs::rename(queues.theirs() + "/incoming", queues.theirs() + "/away");
+    queues.write("incoming", "no folder");
+    CHECK_FALSE(migrate::take_over_queue(queues.config(), queues.theirs()));
+    CHECK(queues.deliver().empty());
+    fs::remove(queues.theirs() + "/incoming");
+    fs::rename(queues.theirs() + "/away", queues.theirs() + "/incoming");
+    CHECK_FALSE(queues.cut_off(migrate::take_over_queue, 0));
+    CHECK(queues.deliver() == std::multiset<std::string>{"a@x.test"});
+    CHECK(fs::is_empty(queues.theirs() + "/incoming"));
+}
+
 TEST_CASE("take over: two files of one name are both kept")
 {
     const PostfixQueues queues;

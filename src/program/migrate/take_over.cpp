@@ -69,12 +69,12 @@ public:
     Result<Whereabouts> look(const Found& message, const std::string& link) override
     {
         struct stat kept{}, source{};
-        const auto files = files_of_queue(directory_, message.queue);
-        if (files && ::stat(link.c_str(), &kept) == 0)
-            for (const Found& file : *files)
-                if (file.name == message.name && ::stat(file.path.c_str(), &source) == 0 && source.st_ino == kept.st_ino &&
-                    source.st_dev == kept.st_dev)
-                    return Whereabouts{Whereabouts::State::waiting, file.path};
+        TRY(const auto files, files_of_queue(directory_, message.queue));  // else it might be released, and still lie there
+        if (::stat(link.c_str(), &kept) != 0)
+            return system_error("open " + link, errno);
+        for (const Found& file : files)
+            if (file.name == message.name && ::stat(file.path.c_str(), &source) == 0 && source.st_ino == kept.st_ino && source.st_dev == kept.st_dev)
+                return Whereabouts{Whereabouts::State::waiting, file.path};
         return Whereabouts{};
     }
 
