@@ -166,13 +166,14 @@ std::vector<std::pair<std::string, std::string>> Translator::smtp_options(const 
                 signs += fmt::format("{} {}\n", name, s.text);
                 keys += fmt::format("{}._domainkey.{} {}\n", s.text, name, k.text);
             }
-            set("dkim_sign_maps", add_table("dkim_selectors", "texthash", signs), &domain->place, shown(*domain));
+            // Without the key mail that is to be signed would wait.
+            const std::string spec = add_table("dkim_selectors", "texthash", signs);
             for (const Option* option : {domain, selector})
-                judge(*option, where, Kind::becomes, "dkim_sign_maps: mail of these authors is signed, whoever it goes to");
+                judge(*option, where, Kind::left_out,
+                      fmt::format("dkim_sign_maps = {} signs what these authors send, whoever it goes to: to be set when dkim_key_maps have the key",
+                                  spec));
             judge(*key, where, Kind::left_out,
-                  fmt::format("dkim_key_maps hold the key itself: postmap -F lmdb:FILE with \"{}\" makes them; until then such mail waits",
-                              fmt::join(split(keys, "\n"), "; ")));
-            std::erase_if(out_.settings, [](const Setting& setting) { return setting.name == "dkim_sign_maps"; });
+                  fmt::format("dkim_key_maps hold the key itself: postmap -F lmdb:FILE with \"{}\" makes them", fmt::join(split(keys, "\n"), "; ")));
         } else {
             for (const Option* option : {domain, selector, key})
                 judge(*option, where, Kind::left_out,

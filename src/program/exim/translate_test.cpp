@@ -280,6 +280,16 @@ TEST_CASE("translate: listeners, sizes, certificates and lists of what is offere
         std::string::npos);
 }
 
+TEST_CASE("translate: whose mail was signed is told, and nothing is signed before its key is there")
+{
+    const auto made = translated("begin routers\nr:\n driver = dnslookup\n transport = t\nbegin transports\nt:\n driver = smtp\n"
+                                 " dkim_domain = here.test\n dkim_selector = s1\n dkim_private_key = /etc/dkim.pem\n");
+    CHECK(made.value("dkim_sign_maps") == "(unset)");
+    CHECK(made.table("dkim_selectors") == "here.test s1\n");
+    CHECK(made.verdict("dkim_domain").starts_with("not carried over: dkim_sign_maps = texthash:$config_directory/dkim_selectors "));
+    CHECK(made.verdict("dkim_private_key").find("\"s1._domainkey.here.test /etc/dkim.pem\"") != std::string::npos);
+}
+
 TEST_CASE("translate: rewriting by the flags of its rules, as mail comes in and as it leaves")
 {
     const Translated made = translated(
