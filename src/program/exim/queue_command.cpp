@@ -24,7 +24,8 @@ constexpr const char* queue_usage = "usage: posthorn migrate --exim-queue | --ex
 constexpr std::string_view queue_word = "--exim-queue", back_word = "--exim-queue-back";
 
 struct QueueWords {
-    std::optional<std::string> config, spool;
+    std::optional<std::string> config;
+    std::string spool;
     bool json = false, in = false, back = false;
 };
 
@@ -41,12 +42,12 @@ QueueWords parse_queue(std::span<char*> args)
             words.json = true;
         else if (word == "-c" && i + 1 < args.size() && args[i + 1] && *args[i + 1])
             words.config = args[++i];
-        else if (word.starts_with('-') || words.spool)
+        else if (word.starts_with('-') || word.empty() || !words.spool.empty())
             throw Failure(queue_usage, submit::exit_usage);
         else
             words.spool = word;
     }
-    if (!words.spool || words.in == words.back)
+    if (words.spool.empty() || words.in == words.back)
         throw Failure(queue_usage, submit::exit_usage);
     return words;
 }
@@ -55,7 +56,7 @@ int run_queue(std::span<char*> args)
 {
     const QueueWords words = parse_queue(args);
     const config::Snapshot snapshot = commands::load_config("posthorn migrate", words.config);
-    std::string spool = std::filesystem::absolute(*words.spool).lexically_normal().string();
+    std::string spool = std::filesystem::absolute(words.spool).lexically_normal().string();
     while (spool.size() > 1 && spool.ends_with('/'))
         spool.pop_back();
     std::error_code ignored;
