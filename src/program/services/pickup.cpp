@@ -42,9 +42,9 @@ bool is_ours(std::string_view name)
 }  // namespace
 
 Pickup::Pickup(Executor executor, PickupOptions options, Reports reports, handoff::Queue& queue, Committed committed, handoff::Cleaner& cleaner,
-               const Clock& clock, observe::Log log)
+               const Clock& clock, observe::Log log, observe::Log bounce_log)
     : options_(std::make_shared<const PickupOptions>(std::move(options))), reports_(std::move(reports)), queue_(queue),
-      committed_(std::move(committed)), cleaner_(cleaner), clock_(clock), log_(std::move(log)),
+      committed_(std::move(committed)), cleaner_(cleaner), clock_(clock), log_(std::move(log)), bounce_log_(std::move(bounce_log)),
       files_(spool::system_files(std::string(spool_folder))), wake_(executor), tasks_(executor)
 {
 }

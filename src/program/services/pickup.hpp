@@ -57,7 +57,7 @@ public:
     using Judge = std::function<awaitable<Result<Verdict>>(std::uint32_t user, std::string sender)>;
 
     Pickup(Executor executor, PickupOptions options, Reports reports, handoff::Queue& queue, Committed committed, handoff::Cleaner& cleaner,
-           const Clock& clock, observe::Log log);
+           const Clock& clock, observe::Log log, observe::Log bounce_log);
 
     /// Looks at the maildrop until closed: at once, after wake(), and once a minute.
     void start();
@@ -129,7 +129,7 @@ private:
     Committed committed_;
     handoff::Cleaner& cleaner_;
     const Clock& clock_;
-    observe::Log log_;
+    observe::Log log_, bounce_log_;
     std::unique_ptr<spool::FileOps> files_;
     std::set<std::string> busy_;
     std::map<std::string, SteadyTime> later_;                // files that could not be handed over, and when they are tried again

@@ -113,7 +113,7 @@ awaitable<Result<void>> Pickup::send_back(handoff::Envelope envelope, std::strin
             forget(message.content());                       // all of it is tried again, under other queue ids
     CO_TRY_VOID(taken);
     for (const std::string& line : reply.log())
-        log_.write(observe::Level::info, line);
+        bounce_log_.write(observe::Level::info, line);
     co_return Result<void>{};
 }
 

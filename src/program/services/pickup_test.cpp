@@ -108,7 +108,8 @@ struct PickupFixture {
         options.mail_name = "Posthorn";
         pickup = std::make_unique<Pickup>(
             loop.get_executor(), options, [this]() -> const report::Options& { return *reports; }, queue,
-            [this](std::string queue_id) { return queue.was_committed(std::move(queue_id)); }, cleaner, clock, observe::Log(sink, "postfix/pickup"));
+            [this](std::string queue_id) { return queue.was_committed(std::move(queue_id)); }, cleaner, clock, observe::Log(sink, "postfix/pickup"),
+            observe::Log(sink, "postfix/bounce"));
     }
     ~PickupFixture()
     {
@@ -292,6 +293,8 @@ TEST_CASE_FIXTURE(PickupFixture, "pickup: what cleanup refuses goes back, howeve
     CHECK(queue.taken[0].recipients(0).address() == "a@ours.test");
     CHECK(queue.taken[0].message_id().ends_with("@new.ours.test>"));
     CHECK(queue.contents[0].file() == queue.taken[0].queue_id());
+    REQUIRE(!sink->lines.empty());
+    CHECK(sink->lines.back().starts_with("postfix/bounce: "));  // as of mail that fails later: who reads the log counts these
 }
 
 TEST_CASE_FIXTURE(PickupFixture, "pickup: a message with a long header is cleaned anew like any other")

@@ -131,7 +131,8 @@ public:
           milters_(service.executor(), cleaner_, service.log_as("cleanup", cleanup_line(service))),
           pickup_(
               service.executor(), pickup_options(service.config_for("pickup")), [this]() -> const report::Options& { return configured_->reports; },
-              queue_, [this](std::string queue_id) { return queue_.was_committed(std::move(queue_id)); }, cleaner_, clock_, service.log_as("pickup"))
+              queue_, [this](std::string queue_id) { return queue_.was_committed(std::move(queue_id)); }, cleaner_, clock_, service.log_as("pickup"),
+              service.log_as("bounce"))
     {
         dispatcher_.on<handoff::RouteRequest, handoff::RouteReply>(Frame::route,
                                                                    [this](handoff::RouteRequest request) { return route(std::move(request)); });
