@@ -102,6 +102,8 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"dnssec_probe", "answers are validated here: a name server that hides signatures makes lookups fail, and lowers nothing"},
     {"duplicate_filter_limit", "all addresses of an expansion are remembered, however many"},
     {"enable_idna2003_compatibility", "domain names are converted as IDNA2008 says"},
+    {"max_idle", "a process that has nothing to do waits, and costs next to nothing"},
+    {"max_use", "a process serves as long as the configuration it was started with"},
     {"postscreen_enforce_tls", "clients that failed have smtpd's TLS"},
     {"postscreen_expansion_filter", "what stands in a footer is made here, and needs no filter"},
     {"postscreen_post_queue_limit", "smtpd_idle_session_limit says how many sessions there are"},
