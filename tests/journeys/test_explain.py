@@ -65,6 +65,25 @@ class Explain(Journey):
         self.assertIn("(the mail system is down: the queue is not asked)", said)
         self.assertIn("S: 450 4.2.1 Mailbox busy", said)
 
+    def test_of_a_delivery_under_way_it_says_what_that_waits_for(self):
+        held = threading.Event()
+        def slowly(content, sink):
+            held.wait(60)
+            return "250 2.0.0 Ok"
+        sink = self.sink({"DOT": slowly})
+        posthorn = self.instance(relay=sink.port)
+        posthorn.send(["user@there.test"])
+        queue_id = self.queue_id(posthorn, "user@there.test")
+        def looked():
+            said = self.why(posthorn, queue_id)["waiting"][0]
+            return said if "end of data" in said["now"] else None
+        said = wait_until(looked, "the content has been sent")
+        self.assertEqual((said["wait"], said["now"]), ("delivery", f"127.0.0.1[127.0.0.1]:{sink.port}, sending end of data -- message may be sent more than once"))
+        self.assertRegex(said["now_since"], r"^\d{4}-\d\d-\d\dT")
+        self.assertRegex(self.ask(posthorn, "why", queue_id), rf"\n +now +127\.0\.0\.1\[127\.0\.0\.1\]:{sink.port}, sending end of data -- message may be sent more than once, since \d{{4}}-")
+        held.set()
+        posthorn.wait_empty()
+
     def test_the_ring_holds_the_last_good_ones_and_no_more_octets_than_it_may(self):
         sink = self.sink({"RCPT": lambda argument, sink: "550 5.1.1 unknown" if "nobody" in argument else "250 2.1.5 Ok"})
         posthorn = self.instance({"smtp_transcript_good_count": "3", "smtp_transcript_size": "32768", "smtp_connection_cache_on_demand": "no",

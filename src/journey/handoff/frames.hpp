@@ -37,6 +37,7 @@ enum class Frame : std::uint16_t {
     client_event = 31,   // smtpd tells memory what a client does, and hears how often it did (handoff/rates.proto)
     sts_known = 32,      // smtp, or an operator, asks memory which policy of MTA-STS a domain has, and
     sts_fetched = 33,    // smtp tells it (handoff/domain_policy.proto)
+    progress = 34,       // qmgr asks a delivery process what its deliveries wait for
     table = 30,          // a process that opens no database asks resolve
 };
 

@@ -98,6 +98,7 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
     ++counts.deliveries;
     counts.recipients += job->sheet.size();
     under_way[job->request.attempt()] = job.get();
+    job->enter(Before::tables, around.clock);
     const bool fit = !refuse_unfit(*job, std::move(content));
     if (fit && around.editor != nullptr)
         co_await edit(*job);
@@ -109,6 +110,7 @@ awaitable<handoff::Verdicts> Agent::Core::deliver(handoff::DeliveryRequest reque
             job->sheet.fail_open(Reason(false, "4.3.0", found.error().text()));
     }
     if (!job->sheet.settled()) {
+        job->enter(Before::policies, around.clock);
         std::string policies = co_await find_policies(job);
         if (job->request.envelope().requiretls() || job->request.envelope().tls_optional())
             policies += co_await find_requirements(job);
@@ -167,6 +169,7 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
         } else {
             if (site->lines_of_all() >= room || crowded) {
                 site->waiting.push_back(job);
+                job->enter(Before::place, around.clock);
                 make_way(*site);
                 while (!job->taken && !job->may_open && !job->site_reason && !job->untried)
                     co_await job->wake.wait();

@@ -10,13 +10,17 @@
 #pragma once
 
 #include "async/async.hpp"
+#include "base/clock.hpp"
 #include "base/fd.hpp"
 #include "handoff/frames.pb.h"
 #include "handoff/words.pb.h"
 #include "send/options.hpp"
 #include "send/surroundings.hpp"
 
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 
 namespace posthorn::send {
 
@@ -36,6 +40,13 @@ public:
     void call_back(std::uint64_t attempt);
     /// Idle sessions end now; deliveries go on.
     void forget_sessions();
+
+    /// What a delivery waits for at this moment, in words, and since when; none: it is not under way (any more).
+    struct Progress {
+        std::string waits_for;
+        SteadyTime since{};
+    };
+    std::optional<Progress> progress(std::uint64_t attempt) const;
 
     struct Counts {
         std::uint64_t deliveries = 0, recipients = 0, sessions = 0, reused = 0, failed_connects = 0, round_trips = 0;

@@ -23,6 +23,9 @@ inline std::int64_t micros(WallTime time) { return time.time_since_epoch().count
 struct Line;
 struct Site;
 
+/// What a request waits for before a session has it.
+enum class Before : std::uint8_t { tables, policies, place, names, room, tls, connection, opening };
+
 /// One request on its way.
 struct Job {
     Job(handoff::DeliveryRequest what, const Executor& executor) : request(std::move(what)), wake(executor) {}
@@ -69,7 +72,15 @@ struct Job {
     std::string relay = "none", failed_relay = "none";
     std::uint32_t use = 0;
     std::int64_t started = 0, connected = 0;
+    Before stage = Before::tables;
+    SteadyTime stage_since{};
+    const Session* opening = nullptr;   // of Before::opening
 
+    void enter(Before next, const Clock& clock)
+    {
+        stage = next;
+        stage_since = clock.steady();
+    }
     /// With hosts of this next hop.
     RequireTls required_with(const std::string& next_hop) const
     {

@@ -19,6 +19,7 @@ constexpr std::size_t unheard_at_most = 10'000;
 
 awaitable<void> Agent::Core::resolve(std::shared_ptr<Job> job, Reason* reason)
 {
+    job->enter(Before::names, around.clock);
     Hosts hosts = co_await find_hosts(job->request.route().nexthop(), &options, &around, &random);
     job->resolved = true;
     job->hosts = std::move(hosts.list);
@@ -254,6 +255,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             co_return nullptr;
         }
     }
+    job->enter(Before::room, around.clock);
     co_await make_room(job);
     if (one_too_many(*job, *site))
         co_return nullptr;
@@ -273,6 +275,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             break;
         const Host host = job->hosts[job->next_host];
         const std::string relay = host.relay();
+        job->enter(Before::tls, around.clock);
         auto demand = co_await demand_for(job, host);
         if (!demand && demand.error().status() == "5.7.10") {
             job->relay = "none";
@@ -294,6 +297,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             in_clear = false;
             continue;
         }
+        job->enter(Before::connection, around.clock);
         auto stream = co_await connect(job, host);
         if (stream && !unheard.empty())
             unheard.erase(host.endpoint.ip.text());
@@ -319,7 +323,10 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         wish.tls = *std::move(demand);
         wish.in_clear = in_clear && wish.tls.level <= TlsLevel::may;  // TLSA records may have come since the handshake failed
         wish.before = std::exchange(job->unreachable, {});
+        job->enter(Before::opening, around.clock);
+        job->opening = session.get();
         auto trouble = co_await session->open(std::move(wish));
+        job->opening = nullptr;
         counts.round_trips += session->round_trips();
         if (around.reports)
             report_session(*session);

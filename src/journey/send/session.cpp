@@ -78,10 +78,13 @@ Reason Session::lost(const Error& error, Act act) const
 {
     if (own_fault_)
         return *own_fault_;
-    // While the content is on its way, it is the content that was being sent.
-    const bool amid_content = (act == Act::dot || act == Act::bdat) && writing_at_ < pieces_.size();
-    return reason_of_error(error, peer_text_, phase(amid_content ? Act::content : act, options_.lmtp));
+    return reason_of_error(error, peer_text_, phase(under_way(act), options_.lmtp));
 }
+
+/// While the content is on its way, it is the content that is being sent.
+Act Session::under_way(Act act) const { return (act == Act::dot || act == Act::bdat) && writing_at_ < pieces_.size() ? Act::content : act; }
+
+std::string_view Session::doing() const { return phase(shakes_hands_ ? Act::handshake : under_way(awaited_), options_.lmtp); }
 
 void Session::end_with(Reason reason)
 {
@@ -437,7 +440,10 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     TlsDemand demand = wish_.tls;
     if (wrapper && demand.level == TlsLevel::none)
         demand.level = TlsLevel::encrypt;
+    begin_request();
+    shakes_hands_ = true;
     auto secured = co_await around_.tls->secure(std::move(stream_), std::move(demand), relay_);
+    shakes_hands_ = false;
     if (!secured) {
         evidence_.tls_failed = true;
         const std::string& why = secured.error().evidence();

@@ -166,6 +166,9 @@ public:
     std::uint32_t transactions() const { return transactions_; }
     std::uint32_t contents() const { return contents_; }
     SteadyTime opened() const { return opened_; }
+    /// What it waits for of its peer, as log lines say it ("sending RCPT TO"), and since when: the last answer, or when its command went out.
+    std::string_view doing() const;
+    SteadyTime doing_since() const { return request_began_; }
     std::uint64_t round_trips() const { return round_trips_; }
 
 private:
@@ -266,6 +269,7 @@ private:
     void begin_request() { request_began_ = std::chrono::steady_clock::now(); }
     void limit_reply(Act act);
     Reason lost(const Error& error, Act act) const;
+    Act under_way(Act act) const;
     void transcript(char direction, std::string_view text);
     void ask_about(std::string greeting, std::string ehlo);
     void begin_exchange();
@@ -324,6 +328,7 @@ private:
     std::vector<Mail> mails_;
     Plan plan_;
     Act awaited_ = Act::greeting;
+    bool shakes_hands_ = false;             // TLS
     SteadyTime request_began_{};            // or, of several, the answer before this one came
     SteadyTime content_until_{};            // smtp_per_request_deadline
     std::size_t writing_at_ = 0;            // the piece that is being written; pieces_.size(): all are out

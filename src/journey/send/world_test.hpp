@@ -25,10 +25,13 @@ public:
     std::map<std::string, std::string> alias_of;                        // CNAMEs, of hosts and domains
     std::set<std::string> is_signed;                                    // names whose records DNSSEC vouches for; "MX example.test": those alone
     unsigned questions = 0;
+    std::chrono::milliseconds takes{0};                                 // a question about MX
 
     awaitable<dns::Answer> mx(std::string domain) override
     {
         ++questions;
+        if (takes.count() != 0)
+            co_await sleep_for(takes);
         dns::Answer answer;
         if (const auto failure = fails.find(domain); failure != fails.end())
             answer.status = failure->second;
@@ -212,6 +215,7 @@ public:
     std::function<std::unique_ptr<net::Stream>(std::unique_ptr<net::Stream>)> wrap;     // the client's end
     unsigned connects = 0;
     bool takes_a_turn = false;              // to connect: others get as far meanwhile
+    std::chrono::milliseconds connect_takes{0};
     std::string never_answers;              // the address where a connection times out
     bool in_turn = false;                   // deliveries one after the other, on one agent
 
@@ -221,6 +225,8 @@ private:
         ++connects;
         if (takes_a_turn)
             co_await asio::post(loop, use_awaitable);
+        if (connect_takes.count() != 0)
+            co_await sleep_for(connect_takes);
         if (!never_answers.empty() && endpoint.ip.text() == never_answers)
             co_return Error("Connection timed out", "4.4.1");
         const std::string address = endpoint.is_unix() ? endpoint.path : endpoint.ip.text();

@@ -84,6 +84,8 @@ void add(Text& text, const Waiting& waiting, const std::string& queue_id)
     text.line(fmt::format("  {}", printable(waiting.recipient().address(), true)));
     text.wait(wait, waiting.route().transport(), queue_id);
     text.say("since", time_or(waiting.since(), ""));
+    if (!waiting.progress().empty())
+        text.say("now", fmt::format("{}, since {}", printable(waiting.progress(), true), local_time(waiting.progress_since())));
     text.say("next try", time_or(waiting.until(), ""));
     if (waiting.ahead() != 0)
         text.say("ahead", fmt::format("{} messages of its site", waiting.ahead()));
@@ -193,12 +195,12 @@ std::string json_of(const Waiting& waiting, const std::string& queue_id)
     const handoff::WaitName& name = handoff::name_of(static_cast<Wait>(waiting.wait()));
     const std::string& transport = waiting.route().transport();
     return fmt::format(
-        R"({{"recipient": {}, "wait": {}, "says": {}, "since": {}, "next_try": {}, "ahead": {}, "trouble": {}, "transport": {}, "nexthop": {}, )"
-        R"("site": {}, "reason": {}, "relay": {}, "tries": {}, "setting": {}, "command": {}}})",
+        R"({{"recipient": {}, "wait": {}, "says": {}, "since": {}, "next_try": {}, "ahead": {}, "trouble": {}, "now": {}, "now_since": {}, "transport": {}, )"
+        R"("nexthop": {}, "site": {}, "reason": {}, "relay": {}, "tries": {}, "setting": {}, "command": {}}})",
         json_text(waiting.recipient().address()), json_text(name.name), json_text(name.says), json_time(waiting.since()), json_time(waiting.until()),
-        waiting.ahead(), json_text(waiting.trouble()), json_text(transport), json_text(waiting.route().nexthop()), json_text(waiting.route().site()),
-        json_text(waiting.reason()), json_text(waiting.relay()), waiting.tries(), json_text(filled(name.setting, transport, queue_id)),
-        json_text(filled(name.now, transport, queue_id)));
+        waiting.ahead(), json_text(waiting.trouble()), json_text(waiting.progress()), json_time(waiting.progress_since()), json_text(transport),
+        json_text(waiting.route().nexthop()), json_text(waiting.route().site()), json_text(waiting.reason()), json_text(waiting.relay()),
+        waiting.tries(), json_text(filled(name.setting, transport, queue_id)), json_text(filled(name.now, transport, queue_id)));
 }
 
 std::string json_of(const Explanation& message)

@@ -93,6 +93,14 @@ TEST_CASE("why: a message's answer names wait, time, way, last try, and what wou
     CHECK(why_json(message(), now)
               .find(R"("wait": "rate-delay", "says": "the pause between deliveries to its site", "since": "2025-12-31T23:59:59Z")") !=
           std::string::npos);
+    Why under_way = message();
+    under_way.queue->mutable_waiting(0)->set_wait(static_cast<std::uint32_t>(Wait::delivery));
+    under_way.queue->mutable_waiting(0)->set_progress("mx[192.0.2.7]:25, sending \x1b MAIL FROM");
+    under_way.queue->mutable_waiting(0)->set_progress_since(noon - 1'000000);
+    CHECK(why_text(under_way, now).find("\n    now          mx[192.0.2.7]:25, sending ? MAIL FROM, since 2025-12-31 23:59:59\n") !=
+          std::string::npos);
+    CHECK(why_json(under_way, now).find(R"("now": "mx[192.0.2.7]:25, sending \u001b MAIL FROM", "now_since": "2025-12-31T23:59:59Z")") !=
+          std::string::npos);
     Why required = message();
     required.queue->set_requiretls(true);
     CHECK(why_text(required, now)

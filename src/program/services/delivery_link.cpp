@@ -74,6 +74,10 @@ void DeliveryLink::heard(ipc::Incoming incoming)
                 on_call_back(attempt);
         return;
     }
+    if (incoming.kind == static_cast<ipc::Kind>(Frame::progress)) {
+        const auto question = incoming.parse<handoff::ProgressQuestion>();
+        return question ? incoming.responder.reply(progress(*question)) : incoming.responder.fail(question.error());
+    }
     if (draining_ && incoming.kind == static_cast<ipc::Kind>(Frame::deliver)) {
         // On its way before our goodbye was heard.
         handoff::Verdicts back;
@@ -92,6 +96,23 @@ void DeliveryLink::heard(ipc::Incoming incoming)
         flight.add_recipients(recipient.index());
     Fd content = incoming.descriptors.empty() ? Fd{} : std::move(incoming.descriptors.front());
     tasks_.spawn(serve(*std::move(request), std::move(content), std::move(incoming.responder), connection_));
+}
+
+handoff::ProgressReply DeliveryLink::progress(const handoff::ProgressQuestion& question) const
+{
+    handoff::ProgressReply reply;
+    for (const std::uint64_t attempt : question.attempts()) {
+        const auto flight = flights_.find(attempt);
+        const auto waits = flight != flights_.end() && on_progress ? on_progress(attempt) : std::nullopt;
+        if (!waits)
+            continue;
+        handoff::Progress& told = *reply.add_all();
+        told.set_attempt(attempt);
+        *told.mutable_recipients() = flight->second.recipients();
+        told.set_waits_for(waits->first);
+        told.set_waited(waits->second.count());
+    }
+    return reply;
 }
 
 awaitable<void> DeliveryLink::serve(handoff::DeliveryRequest request, Fd content, ipc::Responder responder, std::uint64_t connection)

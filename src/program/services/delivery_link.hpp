@@ -9,9 +9,12 @@
 #include "ipc/client.hpp"
 #include "observe/log.hpp"
 
+#include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace posthorn::services {
@@ -32,6 +35,9 @@ public:
                  Deliver deliver, observe::Log log);
     /// The queue wants an attempt back. Set before start().
     std::function<void(std::uint64_t attempt)> on_call_back;
+    /// What a delivery waits for, in words, and how long it has. Set before start(); without it nobody says so.
+    using Waits = std::pair<std::string, std::chrono::microseconds>;
+    std::function<std::optional<Waits>(std::uint64_t attempt)> on_progress;
     void start() { client_.start(); }
     /// Takes no new request, waits for what is in flight and for its verdicts to be stored. The process's own limit ends it.
     awaitable<void> drain();
@@ -41,6 +47,7 @@ public:
 
 private:
     void heard(ipc::Incoming incoming);
+    handoff::ProgressReply progress(const handoff::ProgressQuestion& question) const;
     awaitable<Result<void>> greet(std::shared_ptr<ipc::Channel> channel);
     awaitable<void> serve(handoff::DeliveryRequest request, Fd content, ipc::Responder responder, std::uint64_t connection);
     awaitable<void> tell(std::uint64_t attempt);

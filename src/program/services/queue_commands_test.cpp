@@ -216,6 +216,31 @@ TEST_CASE_FIXTURE(Fixture, "queue: what waits in a delivery process is called ba
     CHECK_FALSE(logged("deferred"));
 }
 
+TEST_CASE_FIXTURE(
+    Fixture, "queue: of a delivery under way it is told what that waits for, recipient by recipient; a process that stands still holds up no answer")
+{
+    worker.slow = [](const std::string& address) { return address.starts_with("slow"); };
+    const std::string id = enqueue({"slow@there.test", "quick@elsewhere.test", "slower@beyond.test"});
+    settle();
+    {
+        const auto reply = command(handoff::QueueCommand::EXPLAIN, id);
+        REQUIRE(reply.explanation().waiting_size() == 2);
+        for (const handoff::Waiting& one : reply.explanation().waiting()) {
+            CHECK(one.wait() == static_cast<std::uint32_t>(handoff::Wait::delivery));
+            CHECK(one.progress() == "the answer for " + one.recipient().address());
+            CHECK(one.progress_since() == clock.wall().time_since_epoch().count() - 3'000'000);
+        }
+    }
+    worker.silent = true;
+    for (int times = 0; times < 10; ++times) {
+        const auto reply = command(handoff::QueueCommand::EXPLAIN, id);
+        REQUIRE(reply.explanation().waiting_size() == 2);
+        CHECK(reply.explanation().waiting(0).wait() == static_cast<std::uint32_t>(handoff::Wait::delivery));
+        CHECK(reply.explanation().waiting(0).progress().empty());
+    }
+    CHECK(worker.asked_for_progress == 1 + 8);                  // then it was asked no more
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: a message put on hold after its requeue was asked for rests until it is released, and is requeued then")
 {
     worker.slow = [](const std::string& address) { return address.starts_with("slow"); };

@@ -1,5 +1,6 @@
 // Why is it still here? What the queue manager says of one message, of an address, of a domain. It only looks: nothing is changed by asking.
 #include "base/strings.hpp"
+#include "handoff/frames.hpp"
 #include "handoff/waits.hpp"
 #include "services/queue_manager.hpp"
 
@@ -11,6 +12,7 @@
 namespace posthorn::services {
 
 using handoff::Explanation;
+using handoff::Frame;
 using handoff::QueueCommand;
 using handoff::QueueReply;
 using handoff::Wait;
@@ -18,6 +20,9 @@ using handoff::Wait;
 namespace {
 
 constexpr int ids_shown = 10;
+/// How long an answer waits for what delivery processes say; and how many questions one may leave open before it is asked no more.
+constexpr std::chrono::milliseconds progress_patience{1000};
+constexpr unsigned most_unanswered = 8;
 
 std::int64_t micros(WallTime time) { return time.time_since_epoch().count(); }
 
@@ -133,6 +138,48 @@ awaitable<Result<handoff::SitesReply>> QueueManager::sites(handoff::SitesQuestio
     co_return reply;
 }
 
+/// What one delivery process said, and how many have not answered yet.
+struct QueueManager::Told {
+    explicit Told(const Executor& executor) : changed(executor) {}
+    std::vector<handoff::Progress> all;
+    std::size_t open = 0;
+    Signal changed;
+};
+
+awaitable<void> QueueManager::ask_progress(std::shared_ptr<ipc::Channel> worker, handoff::ProgressQuestion question, std::shared_ptr<Told> told)
+{
+    ++unanswered_[worker.get()];
+    auto reply = co_await worker->call<handoff::ProgressReply>(Frame::progress, std::move(question));
+    if (reply)
+        std::ranges::move(*reply->mutable_all(), std::back_inserter(told->all));
+    if (--unanswered_[worker.get()] == 0)
+        unanswered_.erase(worker.get());
+    --told->open;
+    told->changed.notify_all();
+}
+
+/// A process that stands still holds up no answer, and is not asked for ever.
+awaitable<std::vector<handoff::Progress>> QueueManager::progress_of(Key key)
+{
+    const auto told = std::make_shared<Told>(co_await asio::this_coro::executor);
+    std::map<std::shared_ptr<ipc::Channel>, handoff::ProgressQuestion> questions;
+    if (const auto found = given_.find(key); found != given_.end())
+        for (const Given& one : found->second)
+            if (const auto worker = one.worker.lock(); worker && worker->is_open())
+                questions[worker].add_attempts(one.attempt);
+    for (auto& [worker, question] : questions)
+        if (const auto open = unanswered_.find(worker.get()); open == unanswered_.end() || open->second < most_unanswered) {
+            ++told->open;
+            tasks_.spawn(ask_progress(worker, std::move(question), told));
+        }
+    for (const auto end = std::chrono::steady_clock::now() + progress_patience; told->open != 0;) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+        if (left.count() <= 0 || !co_await told->changed.wait_for(left))
+            break;
+    }
+    co_return std::move(told->all);
+}
+
 awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id)
 {
     CO_TRY(const auto lease, co_await store_.find(queue_id));
@@ -148,6 +195,7 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
             addresses.push_back(state.recipient.address());
         routes = co_await routes_now(stored.envelope.sender(), std::move(addresses), stored.envelope.filter(), &trouble);
     }
+    const std::vector<handoff::Progress> progress = given_.contains(key) ? co_await progress_of(key) : std::vector<handoff::Progress>{};
     const auto active = active_.find(key);
     const WallTime wall = clock_.wall();
     const WallTime arrival{std::chrono::microseconds{stored.envelope.arrival()}};
@@ -223,6 +271,12 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
                 is(Wait::retry);
             else
                 is(!awaited_.empty() ? Wait::reunion : scheduler_.full() ? Wait::active_limit : Wait::nothing);
+        }
+        const auto told = std::ranges::find_if(
+            progress, [&](const handoff::Progress& one) { return std::ranges::find(one.recipients(), index) != one.recipients().end(); });
+        if (told != progress.end() && waiting.wait() == static_cast<std::uint32_t>(Wait::delivery)) {
+            waiting.set_progress(told->waits_for());
+            waiting.set_progress_since(micros(wall) - told->waited());
         }
         *waiting.mutable_recipient() = std::move(state.recipient);
     }

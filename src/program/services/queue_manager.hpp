@@ -225,6 +225,9 @@ private:
     // queue_explain.cpp
     awaitable<Result<handoff::QueueReply>> explain(handoff::QueueCommand command);
     awaitable<Result<handoff::QueueReply>> explain_message(std::string queue_id);
+    struct Told;
+    awaitable<void> ask_progress(std::shared_ptr<ipc::Channel> worker, handoff::ProgressQuestion question, std::shared_ptr<Told> told);
+    awaitable<std::vector<handoff::Progress>> progress_of(Key key);
     awaitable<Result<handoff::QueueReply>> explain_destination(std::string word);
     awaitable<std::vector<handoff::Route>> routes_now(std::string sender, std::vector<std::string> addresses, std::string filter,
                                                       std::string* trouble);
@@ -257,6 +260,7 @@ private:
     };
     Given* given(Key key, std::uint64_t attempt);
     std::unordered_map<Key, std::vector<Given>> given_;            // what delivery processes have of each message, from before a restart too
+    std::unordered_map<const ipc::Channel*, unsigned> unanswered_; // questions to delivery processes what their deliveries wait for
     std::unordered_set<Key> held_;
     std::unordered_set<Key> expiring_;                             // to be returned to the sender at the next look
     std::unordered_set<Key> to_requeue_;                           // when their round ends

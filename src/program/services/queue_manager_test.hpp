@@ -139,7 +139,7 @@ public:
     int departed = 0;
     int hands_back = 0;                            // so many of the next requests come while the process is about to end
     std::function<bool(const std::string& address)> slow = [](const std::string&) { return false; };   // who gets no answer before answer_slow()
-    std::size_t confirmed = 0;
+    std::size_t confirmed = 0, asked_for_progress = 0;
     std::vector<std::uint64_t> called_back;
 
     static handoff::Verdict made(handoff::Outcome outcome, const char* status, const char* text)
@@ -184,6 +184,26 @@ private:
             for (const std::uint64_t attempt : wanted->attempts())
                 give_back(attempt);
             return;
+        }
+        if (incoming.kind == static_cast<ipc::Kind>(Frame::progress)) {
+            const auto question = incoming.parse<handoff::ProgressQuestion>();
+            REQUIRE(question);
+            ++asked_for_progress;
+            if (silent) {
+                waiting_.push_back(std::move(incoming.responder));
+                return;
+            }
+            handoff::ProgressReply reply;
+            for (const auto& [request, responder] : slow_)
+                if (std::ranges::find(question->attempts(), request.attempt()) != question->attempts().end()) {
+                    handoff::Progress& told = *reply.add_all();
+                    told.set_attempt(request.attempt());
+                    for (const handoff::Recipient& recipient : request.envelope().recipients())
+                        told.add_recipients(recipient.index());
+                    told.set_waits_for("the answer for " + request.envelope().recipients(0).address());
+                    told.set_waited(3'000'000);
+                }
+            return incoming.responder.reply(reply);
         }
         auto request = incoming.parse<handoff::DeliveryRequest>();
         REQUIRE(request);

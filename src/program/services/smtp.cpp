@@ -132,6 +132,13 @@ public:
         if (sts_)
             sts_->link.start();
         link_.on_call_back = [this](std::uint64_t attempt) { agent_.call_back(attempt); };
+        link_.on_progress = [this](std::uint64_t attempt) -> std::optional<DeliveryLink::Waits> {
+            const auto now = agent_.progress(attempt);
+            if (!now)
+                return std::nullopt;
+            return DeliveryLink::Waits{now->waits_for,
+                                       std::chrono::duration_cast<std::chrono::microseconds>(PreparedSmtp::clock().steady() - now->since)};
+        };
         link_.start();
     }
 
