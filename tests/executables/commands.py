@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -52,6 +53,23 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.run_(["posthorn", "init"]).returncode, 64)
         self.assertEqual(self.run_(["posthorn", "init", "x", "--smtp-port", "70000"]).returncode, 64)
         self.assertEqual(self.run_(["posthorn", "init", str(self.folder / "a b")]).returncode, 64)
+
+    def test_a_service_manager_is_told_when_the_sockets_listen(self):
+        """Type=notify of systemd."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(self.folder / "notify"))
+            manager.settimeout(60)
+            running = subprocess.Popen([str(BIN / "postfix"), "-c", self.conf.rpartition("/")[0], "start-fg"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                       env={"PATH": "/usr/bin:/bin", "TZ": "UTC", "NOTIFY_SOCKET": str(self.folder / "notify")})
+            try:
+                self.assertEqual(manager.recv(100), b"READY=1")
+                port = int(next(line for line in pathlib.Path(self.conf).with_name("master.cf").read_text().splitlines() if " inet " in line).split(":")[1].split()[0])
+                socket.create_connection(("127.0.0.1", port), timeout=60).close()
+                for child in pathlib.Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split():
+                    self.assertNotIn(b"NOTIFY_SOCKET", pathlib.Path(f"/proc/{child}/environ").read_bytes())
+            finally:
+                running.terminate()
+                self.assertEqual(running.wait(60), 0)
 
     def killed_init(self, home, call, number, words):
         """The exit status of posthorn init that is killed in the system call of this name and number."""
