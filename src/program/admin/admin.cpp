@@ -32,14 +32,14 @@ const Clock& the_clock()
 struct Prepared {
     explicit Prepared(process::Service& service) : token_file(service.config().get(admin_token_file))
     {
-        auto made = Access::make(service.config().get(admin_clients), service.config().get(admin_hosts));
+        auto made = Access::make(access_words, service.config().get(admin_clients), service.config().get(admin_hosts));
         if (!made)
             throw std::runtime_error(made.error().text());
         access = *std::move(made);
-        options.limits = {static_cast<std::size_t>(service.config().get(admin_header_size_limit).count),
-                          static_cast<std::size_t>(service.config().get(admin_body_size_limit).count)};
-        options.connections = static_cast<std::size_t>(service.config().get(admin_connection_limit));
-        options.timeout = service.config().get(admin_timeout);
+        options.door.limits = {static_cast<std::size_t>(service.config().get(admin_header_size_limit).count),
+                               static_cast<std::size_t>(service.config().get(admin_body_size_limit).count)};
+        options.door.connections = static_cast<std::size_t>(service.config().get(admin_connection_limit));
+        options.door.timeout = service.config().get(admin_timeout);
     }
     std::string token_file;
     Access access;
@@ -104,8 +104,8 @@ public:
 
     void count(handoff::CountersReply& reply) override
     {
-        handoff::count(reply, admin_requests, std::array<std::string_view, 1>{"status"}, server_.answers());
-        handoff::count(reply, admin_connections, server_.connections());
+        handoff::count(reply, admin_requests, std::array<std::string_view, 1>{"status"}, server_.door().answers());
+        handoff::count(reply, admin_connections, server_.door().connections());
     }
 
 private:

@@ -1,9 +1,9 @@
 #include "admin/page.hpp"
 
 #include "admin/metrics.hpp"
-#include "admin/target.hpp"
 #include "base/strings.hpp"
 #include "handoff/counting.hpp"
+#include "http/target.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/transcripts.hpp"
 #include "inquiry/why_text.hpp"
@@ -51,7 +51,7 @@ struct Cell {
     static Cell link(std::string_view where, const std::string& to, const std::string& plain)
     {
         Cell cell("");
-        cell.html = fmt::format("<a href=\"/{}/{}\">{}</a>", where, escaped(to), html_text(plain));
+        cell.html = fmt::format("<a href=\"/{}/{}\">{}</a>", where, http::escaped(to), html_text(plain));
         return cell;
     }
     Cell&& bad(bool is) &&
@@ -191,7 +191,7 @@ std::string messages_table(const handoff::QueueReply& reply)
     }
     std::string html = table.html("The queue is empty.");
     if (reply.more())
-        html += fmt::format("<p><a href=\"/?after={}\">more</a></p>\n", escaped(reply.text()));
+        html += fmt::format("<p><a href=\"/?after={}\">more</a></p>\n", http::escaped(reply.text()));
     return html;
 }
 

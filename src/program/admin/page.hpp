@@ -3,15 +3,17 @@
 // Trust    what comes from mail or from other servers is text: escaped() stands between it and every page.
 #pragma once
 
-#include "admin/http.hpp"
 #include "admin/rates.hpp"
 #include "admin/system.hpp"
+#include "http/message.hpp"
 #include "process/control.pb.h"
 
 #include <string>
 #include <string_view>
 
 namespace posthorn::admin {
+
+using http::Answer;
 
 /// As text, and as the value of an attribute in double quotes: valid UTF-8 without control characters.
 std::string html_text(std::string_view text);

@@ -54,9 +54,9 @@ bool leads(std::string_view path, const Target& target)
 }
 
 /// What went wrong on the way to others. Status 4.3.0: nobody is there.
-Answer trouble(const Error& error) { return error_answer(error.status() == "4.3.0" ? 503 : 500, error.text()); }
+Answer trouble(const Error& error) { return http::error_answer(error.status() == "4.3.0" ? 503 : 500, error.text()); }
 
-Answer wrong_query(std::string_view what) { return error_answer(400, what); }
+Answer wrong_query(std::string_view what) { return http::error_answer(400, what); }
 
 std::optional<Answer> unknown_word(const Target& target, std::initializer_list<std::string_view> words)
 {
@@ -117,7 +117,8 @@ Answer why(const std::string& word, System& system, bool message)
 {
     const inquiry::WhyAsked asked = system.why(word);
     if (!asked.why.known())
-        return asked.down ? error_answer(503, "the mail system is down") : error_answer(404, message ? "no such message" : "nothing is known of it");
+        return asked.down ? http::error_answer(503, "the mail system is down")
+                          : http::error_answer(404, message ? "no such message" : "nothing is known of it");
     return {200, json, inquiry::why_json(asked.why, system.now()) + "\n"};
 }
 
@@ -201,9 +202,9 @@ Answer act(const Asked& asked, System& system)
     const std::string &id = asked.target.path[2], &verb = asked.target.path[3];
     const auto action = std::ranges::find(inquiry::queue_actions, std::string_view(verb), &inquiry::QueueAction::name);
     if (action == std::end(inquiry::queue_actions))
-        return error_answer(404, "no such action");
+        return http::error_answer(404, "no such action");
     if (!handoff::is_queue_id(id))
-        return error_answer(404, "no such message");
+        return http::error_answer(404, "no such message");
     QueueCommand command;
     command.set_verb(action->verb);
     command.add_queue_ids(id);
@@ -212,15 +213,15 @@ Answer act(const Asked& asked, System& system)
     if (!reply)
         return trouble(reply.error());
     if (!reply->text().empty())
-        return error_answer(409, trim(reply->text()));
+        return http::error_answer(409, trim(reply->text()));
     if (reply->count() + reply->released() == 0) {
         QueueCommand look;
         look.set_verb(QueueCommand::EXPLAIN);
         look.add_queue_ids(id);
         const auto there = system.queue(std::move(look));
         return there && there->has_explanation()
-                   ? error_answer(409, fmt::format("nothing to do: the message is in the queue \"{}\"", there->explanation().queue_name()))
-                   : error_answer(404, "no such message");
+                   ? http::error_answer(409, fmt::format("nothing to do: the message is in the queue \"{}\"", there->explanation().queue_name()))
+                   : http::error_answer(404, "no such message");
     }
     const std::string done =
         std::string(action->done) + (reply->released() > 0 && action->verb == QueueCommand::EXPIRE_RELEASE ? ", released from hold" : "");
@@ -238,7 +239,7 @@ Answer flush(const Asked& asked, System& system)
     else {
         auto site = inquiry::flush_site(asked.target.path[2]);
         if (!site)
-            return error_answer(400, "a destination is needed: a domain");
+            return http::error_answer(400, "a destination is needed: a domain");
         what = "mail for " + printable(*site, true);
         command.set_verb(QueueCommand::FLUSH_SITE);
         command.set_argument(*std::move(site));
@@ -302,7 +303,7 @@ Answer answer_to(const Asked& asked, System& system, const Result<process::Insta
     case Place::metrics: return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(*counters, POSTHORN_VERSION)};
     case Place::counters: return {200, json, counters_json(*counters)};
     case Place::api_list: return api_list();
-    case Place::message: return handoff::is_queue_id(target.path[2]) ? why(target.path[2], system, true) : error_answer(404, "no such message");
+    case Place::message: return handoff::is_queue_id(target.path[2]) ? why(target.path[2], system, true) : http::error_answer(404, "no such message");
     case Place::transcripts_of: return transcripts_of(system, target.path[2], most_transcripts);
     case Place::why: return why(target.path[2], system, false);
     case Place::message_page:

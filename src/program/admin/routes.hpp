@@ -2,10 +2,10 @@
 // Blocks where it asks the System. Knows no socket.
 #pragma once
 
-#include "admin/http.hpp"
 #include "admin/rates.hpp"
 #include "admin/system.hpp"
-#include "admin/target.hpp"
+#include "http/message.hpp"
+#include "http/target.hpp"
 #include "process/control.pb.h"
 
 #include <optional>
@@ -13,6 +13,9 @@
 #include <string_view>
 
 namespace posthorn::admin {
+
+using http::Answer;
+using http::Target;
 
 /// What a path leads to; none of it is known: 404.
 enum class Place {

@@ -19,7 +19,7 @@ namespace {
 
 Answer ask(System& system, std::string_view path, const Result<process::InstanceCounters>& counters = process::InstanceCounters{})
 {
-    auto target = parse_target(path);
+    auto target = http::parse_target(path);
     REQUIRE(target);
     const auto route = route_of(*target);
     REQUIRE(route);
@@ -53,7 +53,7 @@ QueueReply listed(std::string sender, std::string reason, std::string next)
 TEST_CASE("routes: what there is, and what changes something")
 {
     const auto place = [](const char* path) {
-        const auto target = parse_target(path);
+        const auto target = http::parse_target(path);
         const auto route = target ? route_of(*target) : std::nullopt;
         return route ? std::pair(static_cast<int>(route->place), route->changes) : std::pair(-1, false);
     };
@@ -189,7 +189,8 @@ TEST_CASE("page: whatever mail and servers say is text")
     auto& counter = *counters.add_processes()->add_counters();
     counter.set_name(counts.counters(0).name());
     counter.set_value(counts.counters(0).value());
-    for (const Answer& answer : {ask(system, "/", counters), ask(system, "/message/4gDq8v1Yc0z3D"), ask(system, "/why/" + escaped("<script>\"a"))}) {
+    for (const Answer& answer :
+         {ask(system, "/", counters), ask(system, "/message/4gDq8v1Yc0z3D"), ask(system, "/why/" + http::escaped("<script>\"a"))}) {
         CHECK(answer.status == 200);
         CHECK(answer.type == "text/html; charset=utf-8");
         CHECK(answer.body.find("<script") == std::string::npos);

@@ -19,7 +19,7 @@ namespace {
 struct House {
     explicit House(ServerOptions options = {}, const char* clients = "192.0.2.0/24")
         : server(
-              loop.get_executor(), options, *Access::make(config::parse_list(clients), config::parse_list("localhost")), system,
+              loop.get_executor(), options, *Access::make(access_words, config::parse_list(clients), config::parse_list("localhost")), system,
               [this] { return counted(); }, clock, observe::Log(sink, "postfix/admin"))
     {
     }
@@ -135,8 +135,8 @@ TEST_CASE("server: requests one after the other on one connection, also those th
     CHECK(heard.find("HTTP/1.1 404 ") != heard.npos);
     CHECK(heard.find("posthorn_info{") != heard.npos);
     CHECK(house.counted_times == 1);                                   // the others need no counters
-    CHECK(house.server.answers().counts() == std::map<observe::Tally<1>::Values, std::uint64_t>{{{"200"}, 2}, {{"404"}, 1}});
-    CHECK(house.server.connections() == 0);
+    CHECK(house.server.door().answers().counts() == std::map<observe::Tally<1>::Values, std::uint64_t>{{{"200"}, 2}, {{"404"}, 1}});
+    CHECK(house.server.door().connections() == 0);
 }
 
 TEST_CASE("server: who may not ask is told so and nothing else, whatever he sends")
@@ -177,7 +177,7 @@ TEST_CASE("server: a change needs POST and the token, and is logged; a refused o
 
 TEST_CASE("server: half a request, a large one and noise end their connection with a reason, and harm nobody")
 {
-    House house({.limits = {.header = 1024, .body = 100}, .connections = 50, .timeout = 300ms});
+    House house({.door = {.limits = {.header = 1024, .body = 100}, .connections = 50, .timeout = 300ms}});
     CHECK(house.say("GET / HTTP/1.1\r\nHost: loc").starts_with("HTTP/1.1 408 "));
     CHECK(house.say("").empty());                                      // silence: the end, and nothing to say
     std::string lines = "GET / HTTP/1.1\r\n";
@@ -188,43 +188,43 @@ TEST_CASE("server: half a request, a large one and noise end their connection wi
     CHECK(house.say("EHLO there\r\nQUIT\r\n\r\n").starts_with("HTTP/1.1 400 "));
     CHECK(house.say(get("/a%00b")).starts_with("HTTP/1.1 400 "));
     CHECK(house.say(get("/api")).starts_with("HTTP/1.1 200 "));
-    CHECK(house.server.connections() == 0);
+    CHECK(house.server.door().connections() == 0);
 }
 
 TEST_CASE("server: past the limit of connections there is a word, and room again when one ends")
 {
-    House house({.limits = {}, .connections = 0, .timeout = 5s});
+    House house({.door = {.limits = {}, .connections = 0, .timeout = 5s}});
     CHECK(house.say(get("/api")).starts_with("HTTP/1.1 503 "));
-    House one({.limits = {}, .connections = 1, .timeout = 5s});
+    House one({.door = {.limits = {}, .connections = 1, .timeout = 5s}});
     CHECK(one.say(get("/api")).starts_with("HTTP/1.1 200 "));
     CHECK(one.say(get("/api")).starts_with("HTTP/1.1 200 "));
 }
 
 TEST_CASE("server: who connects and says nothing, or is not let in, takes no place from others and is gone after two seconds")
 {
-    House house({.limits = {}, .connections = 2, .timeout = 60s});
+    House house({.door = {.limits = {}, .connections = 2, .timeout = 60s}});
     Crowd crowd(house);
     for (int i = 0; i < 50; ++i)
         crowd.enters(i % 2 == 0 ? client : stranger);
     const auto began = std::chrono::steady_clock::now();
     CHECK(house.say(get("/api")).starts_with("HTTP/1.1 200 "));
-    CHECK(house.server.connections() <= Server::guests_at_once);
+    CHECK(house.server.door().connections() <= http::Server::guests_at_once);
     auto& half = crowd.enters();
     crowd.says(half, "GET /api HT");
     // Strangers come and go; who may ask keeps his time.
     for (int i = 0; i < 50; ++i)
         crowd.enters(stranger);
-    CHECK(house.server.connections() <= Server::guests_at_once);
+    CHECK(house.server.door().connections() <= http::Server::guests_at_once);
     CHECK(crowd.told(half).starts_with("HTTP/1.1 408 "));
     crowd.over();
-    CHECK(house.server.connections() == 0);
+    CHECK(house.server.door().connections() == 0);
     CHECK(std::chrono::steady_clock::now() - began < 20s);
     crowd.end();
 }
 
 TEST_CASE("server: a stranger that keeps talking, and a wrong token or Host, have no place either")
 {
-    House house({.limits = {}, .connections = 1, .timeout = 60s});
+    House house({.door = {.limits = {}, .connections = 1, .timeout = 60s}});
     REQUIRE(house.server.access().set_token("0123456789abcdef"));
     Crowd crowd(house);
     for (int i = 0; i < 5; ++i) {
@@ -232,7 +232,7 @@ TEST_CASE("server: a stranger that keeps talking, and a wrong token or Host, hav
         crowd.says(crowd.enters(), "GET /api HTTP/1.1\r\nHost: evil.test\r\n\r\n");
         crowd.says(crowd.enters(), "POST /api/flush HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\r\n");
     }
-    CHECK(house.server.connections() == 15);
+    CHECK(house.server.door().connections() == 15);
     auto& welcome = crowd.enters();
     crowd.says(welcome, get("/api", ""));
     CHECK(house.say(get("/api")).starts_with("HTTP/1.1 503 "));        // its place is taken, as long as it likes
@@ -241,7 +241,7 @@ TEST_CASE("server: a stranger that keeps talking, and a wrong token or Host, hav
     const auto began = std::chrono::steady_clock::now();
     crowd.over();
     CHECK(std::chrono::steady_clock::now() - began < 20s);
-    CHECK(house.server.connections() == 0);
+    CHECK(house.server.door().connections() == 0);
     crowd.end();
 }
 
@@ -268,7 +268,7 @@ TEST_CASE("server: a question has its time, with that for its turn; then there i
         CHECK(heard.find("there was no answer within 0.3 s") != heard.npos);
     }
     CHECK(std::chrono::steady_clock::now() - began < 20s);
-    CHECK(house.server.connections() == 0);
+    CHECK(house.server.door().connections() == 0);
     CHECK(house.sink->lines.empty());
     stuck = false;
     posthorn::run(house.loop, house.server.finish(), 30s);
@@ -287,7 +287,7 @@ TEST_CASE("server: a question has its time, with that for its turn; then there i
 
 TEST_CASE("server: who is there when another process takes over is answered, and then the connection ends")
 {
-    House house({.limits = {}, .connections = 10, .timeout = 60s, .guest_time = 25s});
+    House house({.door = {.limits = {}, .connections = 10, .timeout = 60s, .guest_time = 25s}});
     Crowd crowd(house);
     auto& idle = crowd.enters();
     crowd.says(idle, get("/api", ""));
@@ -317,5 +317,5 @@ TEST_CASE("server: who is there when another process takes over is answered, and
     CHECK(answers(crowd.told(idle)) == 1);
     crowd.end();
     CHECK(over);
-    CHECK(house.server.connections() == 0);
+    CHECK(house.server.door().connections() == 0);
 }

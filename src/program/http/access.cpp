@@ -1,4 +1,4 @@
-#include "admin/access.hpp"
+#include "http/access.hpp"
 
 #include "base/strings.hpp"
 #include "tls/digest.hpp"
@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-namespace posthorn::admin {
+namespace posthorn::http {
 
 namespace {
 
@@ -34,18 +34,19 @@ std::optional<std::string> name_in(std::string_view host)
 
 }  // namespace
 
-Result<Access> Access::make(const config::List& clients, const config::List& hosts)
+Result<Access> Access::make(const AccessWords& words, const config::List& clients, const config::List& hosts)
 {
     Access access;
+    access.words_ = words;
     for (const config::ListMember& member : clients) {
         auto network = member.kind == config::ListMember::Kind::text ? net::Network::parse(member.text) : Error{"no address or network"};
         if (!network)
-            return Error{fmt::format("admin_clients: {}: {}", member.text, network.error().text())};
+            return Error{fmt::format("{}: {}: {}", words.clients, member.text, network.error().text())};
         access.clients_.push_back({*network, member.negated});
     }
     for (const config::ListMember& member : hosts) {
         if (member.kind != config::ListMember::Kind::text || member.negated)
-            return Error{fmt::format("admin_hosts: {}: no name or address", member.text)};
+            return Error{fmt::format("{}: {}: no name or address", words.hosts, member.text)};
         access.hosts_.push_back(to_lower(member.text));
     }
     return access;
@@ -58,11 +59,11 @@ Result<void> Access::set_token(std::string_view content)
     if (content.empty())
         return {};
     if (content.size() > longest_token_file)
-        return Error{fmt::format("the file is longer than {} octets: nothing can be changed", longest_token_file)};
+        return Error{fmt::format("the file is longer than {} octets: {}", longest_token_file, words_.without_token)};
     if (token.size() < shortest_token)
-        return Error{fmt::format("the token is shorter than {} characters: nothing can be changed", shortest_token)};
+        return Error{fmt::format("the token is shorter than {} characters: {}", shortest_token, words_.without_token)};
     if (!std::ranges::all_of(token, [](char c) { return c > ' ' && c < 0x7f; }))
-        return Error{"the token is not one line of printable characters without blanks: nothing can be changed"};
+        return Error{fmt::format("the token is not one line of printable characters without blanks: {}", words_.without_token)};
     token_ = token;
     return {};
 }
@@ -89,13 +90,13 @@ std::optional<Answer> Access::refuses_host(const Request& request, const net::En
     if (const auto address = net::IpAddress::parse(*name))
         if (*address == local.ip || std::ranges::find(hosts_, address->text()) != hosts_.end())
             return {};
-    return error_answer(421, "this Host is none of admin_hosts");
+    return error_answer(421, fmt::format("this Host is none of {}", words_.hosts));
 }
 
-std::optional<Answer> Access::refuses_change(const Request& request) const
+std::optional<Answer> Access::refuses_token(const Request& request) const
 {
     if (!has_token())
-        return error_answer(403, "nothing can be changed here: admin_token_file names no token");
+        return error_answer(403, fmt::format("{} here: {} names no token", words_.without_token, words_.token_file));
     constexpr std::string_view scheme = "bearer ";
     const std::string_view said = request.authorization;
     if (istarts_with(said, scheme) && tls::same_octets(trim(said.substr(scheme.size())), token_))
@@ -105,4 +106,4 @@ std::optional<Answer> Access::refuses_change(const Request& request) const
     return refusal;
 }
 
-}  // namespace posthorn::admin
+}  // namespace posthorn::http

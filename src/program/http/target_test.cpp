@@ -1,8 +1,8 @@
-#include "admin/target.hpp"
+#include "http/target.hpp"
 
 #include <doctest/doctest.h>
 
-using namespace posthorn::admin;
+using namespace posthorn::http;
 using Path = std::vector<std::string>;
 
 TEST_CASE("target: path and query in pieces, decoded once")

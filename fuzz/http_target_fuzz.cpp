@@ -1,16 +1,16 @@
-// What comes over HTTP to the admin service. A target is decoded once: pieces are never empty, dots or control characters, and what is escaped of them
+// What comes over HTTP to the services that speak it. A target is decoded once: pieces are never empty, dots or control characters, and what is escaped of them
 // comes back the same; a request is the same in whatever pieces it arrives; a Host that is let in is one that is written down, or an address.
 #include "fuzz.hpp"
 
-#include "admin/access.hpp"
-#include "admin/http.hpp"
-#include "admin/target.hpp"
+#include "http/access.hpp"
+#include "http/message.hpp"
+#include "http/target.hpp"
 
 #include <algorithm>
 
 namespace posthorn::fuzz {
 
-using namespace posthorn::admin;
+using namespace posthorn::http;
 
 namespace {
 
@@ -80,7 +80,7 @@ void check_request(std::string_view input)
 
 void check_host(std::string_view input)
 {
-    static const Access access = *Access::make({}, config::parse_list("localhost"));
+    static const Access access = *Access::make({}, {}, config::parse_list("localhost"));
     static const net::Endpoint local{net::IpAddress::loopback(), 8025};
     Request request;
     request.host = {std::string(input)};

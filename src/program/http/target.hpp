@@ -1,4 +1,4 @@
-// admin/target.hpp: what a request asks for: the path in pieces and the query, decoded.                                        RFC 3986, RFC 9112 3.2.1
+// http/target.hpp: what a request asks for: the path in pieces and the query, decoded.                                        RFC 3986, RFC 9112 3.2.1
 // Shape    "/api/queue/4gDq8v1Yc0z3D?limit=10": path {"api", "queue", "4gDq8v1Yc0z3D"}, query {limit: 10}. %2F within a piece stays in it, "+" in a
 //          query is a blank. "/" has no pieces.
 // Trust    none. Errors: what is no absolute path, a broken or a zero octet escape, control characters, an empty or dot piece, a word twice.
@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-namespace posthorn::admin {
+namespace posthorn::http {
 
 struct Target {
     std::vector<std::string> path;
@@ -27,4 +27,4 @@ Result<Target> parse_target(std::string_view text);
 /// A piece of a path, for a link.
 std::string escaped(std::string_view piece);
 
-}  // namespace posthorn::admin
+}  // namespace posthorn::http

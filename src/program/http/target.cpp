@@ -1,10 +1,10 @@
-#include "admin/target.hpp"
+#include "http/target.hpp"
 
 #include "base/strings.hpp"
 
 #include <fmt/format.h>
 
-namespace posthorn::admin {
+namespace posthorn::http {
 
 namespace {
 
@@ -57,7 +57,7 @@ Result<Target> parse_target(std::string_view text)
     if (!path.empty())
         for (const std::string_view piece : split_exact(path, '/')) {
             TRY(auto plain, decoded(piece, false));
-#ifdef POSTHORN_PLANT_BUG_admin_target                                // dots that were escaped (scripts/fuzz-planted)
+#ifdef POSTHORN_PLANT_BUG_http_target                                // dots that were escaped (scripts/fuzz-planted)
             if (piece.empty() || piece == "." || piece == "..")
 #else
             if (plain.empty() || plain == "." || plain == "..")
@@ -87,4 +87,4 @@ std::string escaped(std::string_view piece)
     return out;
 }
 
-}  // namespace posthorn::admin
+}  // namespace posthorn::http

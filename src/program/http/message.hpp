@@ -1,4 +1,4 @@
-// admin/http.hpp: requests read, answers written.                                                              RFC 9112, by Boost.Beast's parser
+// http/message.hpp: requests read, answers written.                                                              RFC 9112, by Boost.Beast's parser
 // Reader   is fed octets as they come and says when a request is whole. Its limits are Limits; past them, or where the octets are no request, it
 //          gives the status of the answer, after which the connection ends.
 // Pure.
@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-namespace posthorn::admin {
+namespace posthorn::http {
 
 struct Limits {
     std::size_t header = 16 * 1024;            // request line and header, in octets
@@ -68,4 +68,4 @@ Answer error_answer(unsigned status, std::string_view text);
 /// On the wire. No answer is stored by anybody, framed, or taken for another type than it says. `head`: without the body.
 std::string on_the_wire(const Answer& answer, bool keep_alive, bool head);
 
-}  // namespace posthorn::admin
+}  // namespace posthorn::http

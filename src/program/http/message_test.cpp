@@ -1,16 +1,21 @@
-#include "admin/access.hpp"
-#include "admin/http.hpp"
+#include "http/access.hpp"
+#include "http/message.hpp"
 
 #include <doctest/doctest.h>
 
 using namespace posthorn;
-using namespace posthorn::admin;
+using namespace posthorn::http;
 
 namespace {
 
+constexpr AccessWords words{"admin_clients", "admin_hosts", "admin_token_file", "nothing can be changed"};
+
 net::Endpoint at(const char* address) { return {net::IpAddress::parse(address).value_or(net::IpAddress()), 8025}; }
 
-Access access_for(std::string_view clients, std::string_view hosts) { return *Access::make(config::parse_list(clients), config::parse_list(hosts)); }
+Access access_for(std::string_view clients, std::string_view hosts)
+{
+    return *Access::make(words, config::parse_list(clients), config::parse_list(hosts));
+}
 
 /// 0: not refused.
 unsigned status_of(const std::optional<Answer>& refusal) { return refusal ? refusal->status : 0; }
@@ -105,11 +110,11 @@ TEST_CASE("access: clients by network, the first that matches; of a Unix socket 
     CHECK_FALSE(access_for("", "").admits(at("127.0.0.1")));
     for (const char* wrong : {"a.test", "192.0.2.1/24", "/etc/clients", "hash:/etc/clients"}) {
         CAPTURE(wrong);
-        const auto made = Access::make(config::parse_list(wrong), {});
+        const auto made = Access::make(words, config::parse_list(wrong), {});
         REQUIRE_FALSE(made);
         CHECK(made.error().text().starts_with("admin_clients: "));
     }
-    CHECK_FALSE(Access::make({}, config::parse_list("hash:/x")));
+    CHECK_FALSE(Access::make(words, {}, config::parse_list("hash:/x")));
 }
 
 TEST_CASE("access: a name that was made to lead here is not ours")
@@ -139,21 +144,21 @@ TEST_CASE("access: a name that was made to lead here is not ours")
     CHECK_FALSE(access.refuses_host(to_host("anything"), net::Endpoint::unix("/x")));
 }
 
-TEST_CASE("access: who changes something needs the token, all of it, and a good one")
+TEST_CASE("access: what needs the token needs, all of it, and a good one")
 {
     Access access = access_for("", "");
     Request request;
     request.authorization = "Bearer 0123456789abcdef";
-    CHECK(status_of(access.refuses_change(request)) == 403);
+    CHECK(status_of(access.refuses_token(request)) == 403);
     CHECK(access.set_token("0123456789abcdef\n"));
-    CHECK_FALSE(access.refuses_change(request));
+    CHECK_FALSE(access.refuses_token(request));
     request.authorization = "bearer  0123456789abcdef ";
-    CHECK_FALSE(access.refuses_change(request));
+    CHECK_FALSE(access.refuses_token(request));
     for (const char* wrong :
          {"", "0123456789abcdef", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Bearer 0123456789abcdef0", "Basic 0123456789abcdef"}) {
         CAPTURE(wrong);
         request.authorization = wrong;
-        const auto refusal = access.refuses_change(request);
+        const auto refusal = access.refuses_token(request);
         CHECK(status_of(refusal) == 401);
         CHECK(refusal.value_or(Answer()).fields == std::vector<std::pair<std::string_view, std::string>>{{"WWW-Authenticate", "Bearer"}});
     }

@@ -1,4 +1,4 @@
-#include "admin/http.hpp"
+#include "http/message.hpp"
 
 #include "base/json.hpp"
 
@@ -8,19 +8,19 @@
 
 #include <fmt/format.h>
 
-namespace posthorn::admin {
+namespace posthorn::http {
 
-namespace http = boost::beast::http;
+namespace beast = boost::beast::http;
 
 struct Reader::Parser {
-    http::request_parser<http::string_body> beast;
+    beast::request_parser<beast::string_body> parser;
 };
 
 Reader::Reader(Limits limits) : parser_(std::make_unique<Parser>())
 {
-    parser_->beast.header_limit(static_cast<std::uint32_t>(limits.header));
-    parser_->beast.body_limit(limits.body);
-    parser_->beast.eager(true);
+    parser_->parser.header_limit(static_cast<std::uint32_t>(limits.header));
+    parser_->parser.body_limit(limits.body);
+    parser_->parser.eager(true);
 }
 
 Reader::~Reader() = default;
@@ -31,24 +31,24 @@ std::size_t Reader::feed(std::string_view octets)
         return 0;
     begun_ = true;
     boost::system::error_code error;
-    const std::size_t taken = parser_->beast.put(boost::asio::buffer(octets.data(), octets.size()), error);
-    if (error && error != http::error::need_more)
-        refused_ = error == http::error::header_limit ? 431U : error == http::error::body_limit ? 413U : 400U;
+    const std::size_t taken = parser_->parser.put(boost::asio::buffer(octets.data(), octets.size()), error);
+    if (error && error != beast::error::need_more)
+        refused_ = error == beast::error::header_limit ? 431U : error == beast::error::body_limit ? 413U : 400U;
     return taken;
 }
 
-bool Reader::whole() const { return !refused_ && parser_->beast.is_done(); }
+bool Reader::whole() const { return !refused_ && parser_->parser.is_done(); }
 
 Request Reader::take()
 {
-    const auto& message = parser_->beast.get();
+    const auto& message = parser_->parser.get();
     Request request;
     request.method = message.method_string();
     request.target = message.target();
-    const auto [first, last] = message.equal_range(http::field::host);
+    const auto [first, last] = message.equal_range(beast::field::host);
     for (auto field = first; field != last; ++field)
         request.host.emplace_back(field->value());
-    request.authorization = message[http::field::authorization];
+    request.authorization = message[beast::field::authorization];
     request.keep_alive = message.keep_alive();
     request.old = message.version() < 11;
     return request;
@@ -60,7 +60,7 @@ std::string on_the_wire(const Answer& answer, bool keep_alive, bool head)
 {
     std::string text = fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {}\r\nCache-Control: no-store\r\n"
                                    "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n",
-                                   answer.status, std::string_view(http::obsolete_reason(static_cast<http::status>(answer.status))), answer.type,
+                                   answer.status, std::string_view(beast::obsolete_reason(static_cast<beast::status>(answer.status))), answer.type,
                                    answer.body.size(), keep_alive ? "keep-alive" : "close");
     for (const auto& [name, value] : answer.fields)
         text += fmt::format("{}: {}\r\n", name, value);
@@ -70,4 +70,4 @@ std::string on_the_wire(const Answer& answer, bool keep_alive, bool head)
     return text;
 }
 
-}  // namespace posthorn::admin
+}  // namespace posthorn::http

@@ -1,0 +1,176 @@
+#include "http/server.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace posthorn::http {
+
+namespace {
+
+constexpr std::size_t read_octets = 4096;
+constexpr std::chrono::milliseconds farewell{2000};            // what comes behind the last request is read for so long
+
+/// In the list while it lives.
+class Entered {
+public:
+    Entered(std::list<net::Stream*>& list, net::Stream& stream) : list_(list), at_(list.insert(list.end(), &stream)) {}
+    Entered(Entered&&) = delete;
+    ~Entered() { list_.erase(at_); }
+
+private:
+    std::list<net::Stream*>& list_;
+    std::list<net::Stream*>::iterator at_;
+};
+
+class Counted {
+public:
+    explicit Counted(std::size_t& count) : count_(count) { ++count_; }
+    Counted(Counted&&) = delete;
+    ~Counted() { --count_; }
+
+private:
+    std::size_t& count_;
+};
+
+}  // namespace
+
+std::string name_of(const net::Endpoint& client) { return client.is_unix() ? "unix" : client.ip.text(); }
+
+struct Server::Guest {
+    Guest(Server& server, net::Stream& of, bool unknown) : house(server), stream(of), stranger(unknown) {}
+    Guest(Guest&&) = delete;
+    ~Guest() { house.guests_.remove(this); }
+    Server& house;
+    net::Stream& stream;
+    const bool stranger;                                       // none of the clients that are admitted
+};
+
+Server::Server(Executor executor, ServerOptions options, Access access, Desk& desk, const Clock& clock)
+    : options_(options), access_(std::move(access)), desk_(desk), clock_(clock), left_(executor)
+{
+}
+
+awaitable<void> Server::serve(std::unique_ptr<net::Stream> stream)
+{
+    {
+        const Entered entered(streams_, *stream);
+        co_await converse(*stream);
+    }
+    stream->close();
+    left_.notify_all();
+}
+
+awaitable<void> Server::finish()
+{
+    ending_ = true;
+    for (const SteadyTime end = clock_.steady() + options_.guest_time; !streams_.empty() && clock_.steady() < end;)
+        (void)co_await left_.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - clock_.steady()));
+    for (net::Stream* const stream : std::list(idle_))         // they leave the list
+        stream->close();
+    while (!streams_.empty())
+        co_await left_.wait();
+}
+
+void Server::hurry()
+{
+    for (net::Stream* const stream : std::list(streams_))
+        stream->close();
+}
+
+/// False: there is no room for it.
+bool Server::come_in(Guest& guest)
+{
+    if (guests_.size() >= guests_at_once) {
+        auto leaves = std::ranges::find_if(guests_, &Guest::stranger);
+        if (leaves == guests_.end() && guest.stranger)
+            return false;
+        if (leaves == guests_.end())
+            leaves = guests_.begin();
+        net::Stream& its = (*leaves)->stream;
+        guests_.erase(leaves);
+        its.close();
+    }
+    guests_.push_back(&guest);
+    return true;
+}
+
+awaitable<void> Server::say(net::Stream& stream, Answer answer, std::chrono::milliseconds timeout, bool keep_alive, bool head)
+{
+    answers_.add({std::to_string(answer.status)});
+    const std::string text = on_the_wire(answer, keep_alive, head);
+    stream.expires_after(timeout);
+    if (!co_await stream.write(text) || keep_alive)
+        co_return;
+    // What the client still sends is read, or a reset would take the answer from it.
+    (void)co_await stream.shutdown();
+    stream.expires_after(std::min(timeout, farewell));
+    std::array<char, read_octets> rest{};
+    for (std::size_t all = 0; all < options_.limits.body + options_.limits.header;) {
+        const auto got = co_await stream.read_some(rest);
+        if (!got || *got == 0)
+            break;
+        all += *got;
+    }
+}
+
+awaitable<void> Server::converse(net::Stream& stream)
+{
+    std::optional<Guest> guest;
+    std::optional<Counted> place;
+    guest.emplace(*this, stream, !access_.admits(stream.peer()));
+    if (!come_in(*guest))
+        co_return;
+    const auto patience = [&] { return guest || ending_ ? std::min(options_.timeout, options_.guest_time) : options_.timeout; };
+    const auto last_words = [&](Answer answer, bool head = false) { return say(stream, std::move(answer), patience(), false, head); };
+    if (guest->stranger)
+        co_return co_await last_words(error_answer(403, fmt::format("this address is none of {}", access_.words().clients)));
+    std::string pending;                                       // behind the request before
+    for (bool go_on = true; go_on && !co_await cancelled();) {
+        Reader reader(options_.limits);
+        stream.expires_after(patience());                      // of the whole request
+        pending.erase(0, reader.feed(pending));
+        while (!reader.whole() && !reader.refused()) {
+            std::array<char, read_octets> room{};
+            std::optional<Entered> idle;
+            if (!guest && !reader.begun())
+                idle.emplace(idle_, stream);
+            const auto got = co_await stream.read_some(room);
+            if (!got || *got == 0) {
+                if (reader.begun() && !got && clock_.steady() >= stream.deadline())
+                    co_await last_words(error_answer(408, "the request did not come in time"));
+                co_return;
+            }
+            pending.append(room.data(), *got);
+            pending.erase(0, reader.feed(pending));
+        }
+        if (const auto status = reader.refused())
+            co_return co_await last_words(error_answer(*status, *status == 400 ? "this is no HTTP request" : "the request is too large"));
+        Request request = reader.take();
+        const bool head = request.method == "HEAD";
+        if (auto refused = refusal(request, stream))
+            co_return co_await last_words(*std::move(refused), head);
+        if (guest) {
+            if (places_ >= options_.connections)
+                co_return co_await last_words(error_answer(503, "too many connections"), head);
+            guest.reset();
+            place.emplace(places_);
+        }
+        const bool keep_alive = request.keep_alive;
+        Answer made = co_await desk_.answer(std::move(request), stream);
+        go_on = keep_alive && !ending_;
+        co_await say(stream, std::move(made), options_.timeout, go_on, head);
+        go_on = go_on && stream.is_open();
+    }
+}
+
+/// Of what this client may not ask.
+std::optional<Answer> Server::refusal(const Request& request, const net::Stream& stream)
+{
+    if (auto refused = access_.refuses_host(request, stream.local()))
+        return refused;
+    return desk_.refusal(request, stream);
+}
+
+}  // namespace posthorn::http
