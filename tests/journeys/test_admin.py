@@ -357,7 +357,9 @@ class Admin(Journey):
         head = b"POST /api/flush HTTP/1.1\r\nHost: localhost\r\n"
         self.assertTrue(self.raw(head + b"X-Field: x\r\n" * 10_000 + b"\r\n").startswith(b"HTTP/1.1 431 "))
         self.assertTrue(self.raw(head + b"Content-Length: 10000000\r\n\r\n" + b"x" * 100_000).startswith(b"HTTP/1.1 413 "))
-        self.assertTrue(self.raw(head + b"Transfer-Encoding: chunked\r\n\r\n" + b"ffff\r\n" + b"x" * 0xffff + b"\r\n8000\r\n" + b"x" * 0x8000).startswith(b"HTTP/1.1 413 "))
+        chunks = b"Transfer-Encoding: chunked\r\n\r\n" + b"ffff\r\n" + b"x" * 0xffff + b"\r\n8000\r\n" + b"x" * 0x8000
+        self.assertTrue(self.raw(head + b"Authorization: Bearer " + TOKEN.encode() + b"\r\n" + chunks).startswith(b"HTTP/1.1 413 "))
+        self.assertTrue(self.raw(head + chunks).startswith(b"HTTP/1.1 401 "))              # its header says enough
         self.assertTrue(self.raw(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").startswith(b"HTTP/1.1 400 "))
         self.assertTrue(self.raw(b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.1 400 "))
         self.assertIn(b"HTTP/1.1 404 ", self.raw(b"GET /why HTTP/1.1\r\nHost: localhost\r\n\r\nGET /x HTTP/1.1\r\nHost: localhost\r\n\r\n"))

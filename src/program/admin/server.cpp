@@ -57,7 +57,7 @@ std::optional<Answer> Server::refusal(const Request& request, const net::Stream&
     return refused;
 }
 
-awaitable<Answer> Server::answer(Request request, const net::Stream& stream)
+awaitable<Answer> Server::answer(Request request, const net::Stream& stream, http::Weight*)
 {
     auto target = http::parse_target(request.target);
     if (!target)

@@ -50,7 +50,7 @@ private:
     struct Held;
 
     std::optional<Answer> refusal(const Request& request, const net::Stream& stream) override;
-    awaitable<Answer> answer(Request request, const net::Stream& stream) override;
+    awaitable<Answer> answer(Request request, const net::Stream& stream, http::Weight* weight) override;
     awaitable<Answer> asked(Asked question);
     awaitable<void> work_off(std::shared_ptr<Held> held);
 

@@ -1,6 +1,7 @@
 #include "http/message.hpp"
 
 #include "base/json.hpp"
+#include "base/strings.hpp"
 
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -39,7 +40,24 @@ std::size_t Reader::feed(std::string_view octets)
 
 bool Reader::whole() const { return !refused_ && parser_->parser.is_done(); }
 
+bool Reader::head_done() const { return !refused_ && parser_->parser.is_header_done(); }
+
+bool Reader::waits_for_leave() const
+{
+    const auto& message = parser_->parser.get();
+    return head_done() && !whole() && message.version() >= 11 && iequals(message[beast::field::expect], "100-continue");
+}
+
+std::size_t Reader::held() const { return parser_->parser.get().body().capacity(); }
+
 Request Reader::take()
+{
+    Request request = head();
+    request.body = std::move(parser_->parser.get().body());
+    return request;
+}
+
+Request Reader::head() const
 {
     const auto& message = parser_->parser.get();
     Request request;
@@ -49,6 +67,8 @@ Request Reader::take()
     for (auto field = first; field != last; ++field)
         request.host.emplace_back(field->value());
     request.authorization = message[beast::field::authorization];
+    request.content_type = message[beast::field::content_type];
+    request.content_encoding = message[beast::field::content_encoding];
     request.keep_alive = message.keep_alive();
     request.old = message.version() < 11;
     return request;

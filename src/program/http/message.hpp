@@ -25,6 +25,8 @@ struct Request {
     std::string target;                        // as it came
     std::vector<std::string> host;             // every Host field: more than one is wrong
     std::string authorization;
+    std::string content_type, content_encoding;
+    std::string body;                          // empty before all of it has come
     bool keep_alive = false;
     bool old = false;                          // HTTP/1.0: needs no Host
 };
@@ -38,6 +40,14 @@ public:
     /// How many of the octets it took: those behind a whole request belong to the next one.
     std::size_t feed(std::string_view octets);
     bool whole() const;
+    /// Request line and header have come; the body may still be on its way.
+    bool head_done() const;
+    /// Once that is so: the request without its body.
+    Request head() const;
+    /// The client waits for leave to send its body (Expect: 100-continue, RFC 9110 10.1.1).
+    bool waits_for_leave() const;
+    /// Octets of the body that are held.
+    std::size_t held() const;
     /// Something of a request has come.
     bool begun() const { return begun_; }
     /// The status of the refusal, once there is one: 400, 413, 431.
