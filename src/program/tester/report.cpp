@@ -2,7 +2,7 @@
 
 #include "base/strings.hpp"
 
-#include <boost/json/src.hpp>        // the library is in no other file
+#include <boost/json.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
