@@ -74,25 +74,26 @@ struct Options {
     static Options from(const config::Snapshot& snapshot);
 
     std::string myhostname = "localhost";
+    std::string protocol;  // what mail is received by, where clients do not speak SMTP themselves ("HTTP"); empty: SMTP
     std::string mail_name = "Posthorn";
     std::string banner = "localhost ESMTP Posthorn";
     Pace calm, stressed;
-    bool always_stressed = false;                        // stress is set in the configuration
+    bool always_stressed = false;  // stress is set in the configuration
     std::uint64_t min_data_rate = 500;
     handoff::NotifyClasses notify;
     std::string content_filter, xclient_hosts, xforward_hosts;
-    std::optional<FilterOptions> filter;                 // smtpd_proxy_filter
+    std::optional<FilterOptions> filter;  // smtpd_proxy_filter
     milter::Options milters;
-    std::optional<mailauth::Canonical> signed_body;     // how a body is hashed for signatures; none: nothing is signed
+    std::optional<mailauth::Canonical> signed_body;  // how a body is hashed for signatures; none: nothing is signed
     mailauth::CheckOptions checks;
     bool upstream_proxy = false;
     std::chrono::milliseconds upstream_proxy_timeout{5000};
     std::size_t line_length_limit = 2048;
-    std::uint64_t message_size_limit = 10240000;         // 0: none
+    std::uint64_t message_size_limit = 10240000;  // 0: none
     std::uint64_t queue_minfree = 0;
     std::size_t recipient_limit = 1000, recipient_overshoot_limit = 1000;
     static constexpr std::size_t usual_recipient_limit = 1000;  // what clients may expect without being told
-    std::uint32_t session_mail_limit = 0;                // 0: none
+    std::uint32_t session_mail_limit = 0;  // 0: none
     std::chrono::seconds error_sleep_time{1};
     bool helo_required = false;
     bool disable_vrfy = false;
@@ -120,19 +121,19 @@ struct Options {
     bool tls_wrapper = false;
     bool tls_received = false;
     bool tls_log = false;
-    bool tls_ask_certificate = false;                    // of clients
-    bool tls_require_certificate = false;                // one that is trusted, where tls_level is encrypt
+    bool tls_ask_certificate = false;  // of clients
+    bool tls_require_certificate = false;  // one that is trusted, where tls_level is encrypt
     std::string etrn_domains;
     std::string debug_peers;
-    std::string compatibility_level, mail_version;       // as policy servers are told
+    std::string compatibility_level, mail_version;  // as policy servers are told
     bool debug_peers_parent_style = true;
     std::size_t idle_session_limit = 10000;
-    std::size_t transaction_limit = 100;                 // master.cf's process limit, 0: none; the service sets it
+    std::size_t transaction_limit = 100;  // master.cf's process limit, 0: none; the service sets it
     std::uint64_t memory_limit = 256ULL << 20;
     bool log_abort_queue_id = false;
     ClientLimits client;
     policy::Settings policy;
-    screen::Options screen;                              // the tests before the greeting
+    screen::Options screen;  // the tests before the greeting
 };
 
 }  // namespace posthorn::receive

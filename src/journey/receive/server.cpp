@@ -132,6 +132,10 @@ void Server::close()
 
 const observe::Tally<3>& Server::rejections() const { return core_->rejections; }
 
+Ceiling::Share Server::share() { return Ceiling::Share(core_->ceiling); }
+
+const Options& Server::options() const { return core_->options; }
+
 Server::Counters Server::counters() const
 {
     Counters counters;

@@ -12,6 +12,7 @@
 #include "net/stream.hpp"
 #include "observe/counters.hpp"
 #include "observe/log.hpp"
+#include "receive/ceiling.hpp"
 #include "receive/options.hpp"
 #include "receive/outside.hpp"
 #include "tables/table.hpp"
@@ -91,6 +92,11 @@ public:
     Counters counters() const;
     /// By command, class of the reply code and what refused.
     const observe::Tally<3>& rejections() const;
+
+    /// Of the memory of this process (smtpd_memory_limit), for who holds some on behalf of clients. The server outlives it.
+    Ceiling::Share share();
+    /// What options say, for who speaks to sessions from within.
+    const Options& options() const;
 
     struct Core;
 

@@ -366,7 +366,7 @@ std::string Session::mail_for_log(const std::string* recipient) const
         text += fmt::format(" from=<{}>", smtp::external_address(*facts_.sender));
     if (recipient != nullptr)
         text += fmt::format(" to=<{}>", smtp::external_address(*recipient));
-    text += fmt::format(" proto={}", esmtp_ ? "ESMTP" : "SMTP");
+    text += fmt::format(" proto={}", !core_.options.protocol.empty() ? std::string_view(core_.options.protocol) : esmtp_ ? "ESMTP" : "SMTP");
     if (facts_.helo)
         text += fmt::format(" helo=<{}>", *facts_.helo);
     if (login_)                                           // as Postfix since 3.10

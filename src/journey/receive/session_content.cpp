@@ -53,7 +53,7 @@ std::unique_ptr<Content> Session::begin_content()
     }
     facts.myhostname = core_.options.myhostname;
     facts.mail_name = core_.options.mail_name;
-    facts.protocol = envelope.client().protocol() + (login_ && esmtp_ ? "A" : "");              // RFC 3848
+    facts.protocol = envelope.client().protocol() + (login_ && esmtp_ && core_.options.protocol.empty() ? "A" : "");              // RFC 3848
     if (login_ && core_.options.sasl.in_received)
         facts.login = login_->username;
     facts.queue_id = envelope.queue_id();

@@ -177,7 +177,12 @@ awaitable<bool> Session::mail(std::string arguments)
     client.set_port(client_port_);
     client.set_reverse_name(facts_.client_reverse_name);
     client.set_helo(facts_.helo.value_or(""));
-    client.set_protocol(fmt::format("{}{}", command->smtputf8 ? "UTF8SMTP" : esmtp_ ? "ESMTP" : "SMTP", facts_.tls && esmtp_ ? "S" : ""));
+    client.set_protocol(!core_.options.protocol.empty() ? core_.options.protocol
+                                                        : fmt::format("{}{}",
+                                                                      command->smtputf8 ? "UTF8SMTP"
+                                                                      : esmtp_          ? "ESMTP"
+                                                                                        : "SMTP",
+                                                                      facts_.tls && esmtp_ ? "S" : ""));
     if (tls_)
         client.set_tls_summary(tls_->received_text);
     if (login_) {

@@ -1,4 +1,4 @@
-// The SMTP server process: sessions, restrictions, cleanup of what they receive, and the way to qmgr.
+// The SMTP server process: sessions, restrictions, cleanup of what they receive, and the way to qmgr; or a service that has them behind a front.
 #include "cleanup/cleaner.hpp"
 #include "config/site.hpp"
 #include "dns/params.hpp"
@@ -19,6 +19,7 @@
 #include "services/rates_link.hpp"
 #include "services/sasl_link.hpp"
 #include "services/screen_link.hpp"
+#include "services/smtp_front.hpp"
 #include "services/startup.hpp"
 #include "services/table_desk.hpp"
 #include "services/table_files.hpp"
@@ -29,6 +30,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <list>
 
 namespace posthorn::services {
@@ -40,13 +42,15 @@ namespace {
 
 /// What is read before the process is confined.
 struct PreparedSmtpd {
-    explicit PreparedSmtpd(process::Service& service)
+    PreparedSmtpd(process::Service& service, const FrontOf* front)
         : files(TableFiles::fetch(service)), interfaces(config::this_host("smtpd").addresses), options(receive::Options::from(service.config())),
           cleanup(cleanup::Options::from(service.config_for(service.config().get(receive::cleanup_service_name)), interfaces, *files,
                                          service.config().get(receive::receive_override_options))),
           route(route::Options::from(service.config_for("rewrite"), interfaces, *files)),
           resolver(std::make_unique<dns::Resolver>(service.executor(), clock, at_start(dns::options_from(service.config()))))
     {
+        if (front != nullptr)
+            go_behind(*front);
         if (options.checks.dmarc)
             suffixes = std::make_unique<mailauth::PublicSuffixes>();
         // The column is for the line; each of its processes has a share.
@@ -59,6 +63,16 @@ struct PreparedSmtpd {
             if (!tls)
                 tls = tls::Context::without_files(wanted);
         }
+    }
+    void go_behind(const FrontOf& front)
+    {
+        options.protocol = front.protocol;
+        options.screen.enabled = options.upstream_proxy = options.tls_wrapper = false;
+        options.tls_level = receive::TlsLevel::none;
+        cleanup.always_add_missing = true;
+        // What is refused is a recipient of a list, and no misbehaviour of who speaks to the session.
+        for (receive::Pace* const pace : {&options.calm, &options.stressed})
+            pace->soft_error_limit = pace->hard_error_limit = pace->junk_command_limit = std::numeric_limits<int>::max();
     }
     static inline const SystemClock clock;
     std::shared_ptr<TableFiles> files;
@@ -91,7 +105,7 @@ bool asks_policy_over_tcp(const receive::policy::Lists& lists)
 
 class SmtpServer final : public process::Work, receive::Postmaster, handoff::Signer {
 public:
-    SmtpServer(process::Service& service, PreparedSmtpd prepared)
+    SmtpServer(process::Service& service, PreparedSmtpd prepared, const FrontOf* front)
         : service_(service), resolve_(service.executor(), std::string(resolve_socket), {.channel = {.name = "resolve"}}),
           tables_(service.log(), PreparedSmtpd::clock, prepared.files), databases_(tables_, resolve_, service.config()),
           queue_(service.executor(),
@@ -102,7 +116,9 @@ public:
           names_(*resolver_, PreparedSmtpd::clock), files_(spool::system_files(std::string(spool_folder))), incoming_(*files_, threads_),
           tls_(std::move(prepared.tls)), suffixes_(std::move(prepared.suffixes)),
           tls_files_(tls_ ? std::make_unique<TlsFiles>(service.executor(), tls_, prepared.files, service.log()) : nullptr),
-          farewell_(prepared.options.tls_wrapper ? "" : fmt::format("421 4.3.2 {} Service temporarily unavailable\r\n", prepared.options.myhostname)),
+          farewell_(front != nullptr || prepared.options.tls_wrapper
+                        ? ""
+                        : fmt::format("421 4.3.2 {} Service temporarily unavailable\r\n", prepared.options.myhostname)),
           sni_(service.config().get(receive::tls_server_sni_maps), tables_, service.log()), acceptor_(tls_, &sni_),
           memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
           verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), PreparedSmtpd::clock, service.log()),
@@ -112,7 +128,8 @@ public:
                 sasl_hello(service.start_record().generation())),
           screen_(prepared.options.screen.enabled ? std::make_unique<ScreenLink>(service.executor(), std::string(memory_socket), service.name())
                                                   : nullptr),
-          server_(service.executor(), std::move(prepared.options), outside()), tasks_(service.executor())
+          server_(service.executor(), std::move(prepared.options), outside()), front_(front != nullptr ? front->make(service, server_) : nullptr),
+          tasks_(service.executor())
     {
     }
 
@@ -143,10 +160,14 @@ public:
             server_.close();
         for (const auto& listener : listeners_)
             listener->pause();
+        if (front_ && how != process::Stop::generation)
+            front_->hurry();
         if (how == process::Stop::abort)
             for (const auto& listener : listeners_)
                 co_await listener->close();
-        else
+        if (front_)
+            co_await front_->finish();
+        if (how != process::Stop::abort)
             for (const auto& listener : listeners_)
                 co_await listener->drain();
         co_await tasks_.close();
@@ -159,7 +180,12 @@ public:
             co_await screen_->close();
     }
 
-    void hurry() override { server_.close(); }
+    void hurry() override
+    {
+        server_.close();
+        if (front_)
+            front_->hurry();
+    }
 
     void count(handoff::CountersReply& reply) override
     {
@@ -172,6 +198,8 @@ public:
         handoff::count(reply, smtpd_accepted, counters.accepted);
         handoff::count(reply, smtpd_refused_for_memory, counters.refused_for_memory);
         count_names(reply, *resolver_);
+        if (front_)
+            front_->count(reply);
         handoff::count(reply, smtpd_rejections, std::array<std::string_view, 3>{"command", "code", "by"}, server_.rejections());
     }
 
@@ -268,6 +296,8 @@ private:
     {
         while (!stopping_ && !co_await queue_.ready()) {
         }
+        if (front_ && !stopping_)
+            co_await front_->prepare();
         if (stopping_)
             co_return;
         for (process::ListeningSocket& listening : service_.take_listeners()) {
@@ -280,7 +310,10 @@ private:
 
     awaitable<void> session(std::unique_ptr<net::Stream> stream)
     {
-        co_await server_.serve(std::move(stream));
+        if (front_)
+            co_await front_->serve(std::move(stream));
+        else
+            co_await server_.serve(std::move(stream));
         service_.gauges().messages = server_.counters().accepted;
     }
 
@@ -322,6 +355,7 @@ private:
     ipc::Client sasl_;
     std::unique_ptr<ScreenLink> screen_;        // none: clients are not tested before the greeting
     receive::Server server_;
+    std::unique_ptr<Front> front_;              // none: clients speak SMTP themselves
     static constexpr std::size_t most_notices = 100;     // on their way at once: an attack must not become as many mails in memory
     std::uint64_t notices_left_out_ = 0;
     bool stopping_ = false;
@@ -329,11 +363,9 @@ private:
     TaskGroup tasks_;
 };
 
-}  // namespace
-
-int serve_smtpd(process::Service& service)
+int serve_sessions(process::Service& service, const FrontOf* front)
 {
-    PreparedSmtpd prepared(service);
+    PreparedSmtpd prepared(service, front);
     process::Confinement confinement{.may = {May::resolve, May::write_incoming, May::read_state, May::compile}, .readable = name_service_files()};
     const auto& filter = prepared.options.filter;
     const receive::SaslOptions& sasl = prepared.options.sasl;
@@ -341,8 +373,14 @@ int serve_smtpd(process::Service& service)
         (filter && !filter->server.is_unix) || asks_milters_over_tcp(prepared.options.milters))
         confinement.may = {May::resolve, May::write_incoming, May::read_state, May::compile, May::connect};
     service.confine(confinement);
-    SmtpServer work(service, std::move(prepared));
+    SmtpServer work(service, std::move(prepared), front);
     return service.run(work);
 }
+
+}  // namespace
+
+int serve_smtpd(process::Service& service) { return serve_sessions(service, nullptr); }
+
+int serve_behind(process::Service& service, const FrontOf& front) { return serve_sessions(service, &front); }
 
 }  // namespace posthorn::services

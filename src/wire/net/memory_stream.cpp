@@ -81,7 +81,8 @@ public:
             return Io::again();
         const std::size_t octets = segment.size();
         out_.octets += octets;
-        written_ += segment;
+        if (wire_->options.remember)
+            written_ += segment;
         ++segments_;
         if (wire_->last_writer != which_) {
             ++flights_;

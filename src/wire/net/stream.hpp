@@ -122,6 +122,8 @@ struct MemoryOptions {
     std::size_t capacity = 1 << 20;
     /// A read gives at most one segment as it was written; without it reads run over segment ends, as TCP does.
     bool keep_segments = true;
+    /// everything_written() has what was written; a program that speaks to itself for long leaves it out.
+    bool remember = true;
     std::shared_ptr<Faults> faults = nullptr;
     Endpoint first{IpAddress::v4({192, 0, 2, 1}), 40000};
     Endpoint second{IpAddress::v4({192, 0, 2, 2}), 25};
