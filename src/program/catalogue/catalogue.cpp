@@ -4,6 +4,7 @@
 #include "cleanup/params.hpp"
 #include "deliver/params.hpp"
 #include "dns/params.hpp"
+#include "inject/params.hpp"
 #include "mailauth/params.hpp"
 #include "milter/params.hpp"
 #include "net/params.hpp"
@@ -28,7 +29,7 @@ config::ParamLists all_parameters()
     static constexpr std::span<const config::ParamInfo> lists[] = {
         net::params,      dns::params,        tls::params,   tables::params, milter::params, peers::params,    receive::params,
         cleanup::params,  schedule::params,   route::params, verify::params, send::params,   deliver::params,  report::params,
-        services::params, supervisor::params, spool::params, admin::params,  sts::params,    mailauth::params,
+        services::params, supervisor::params, spool::params, admin::params,  sts::params,    mailauth::params, inject::params,
     };
     return lists;
 }

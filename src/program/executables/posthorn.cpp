@@ -7,6 +7,7 @@
 #include "config/paths.hpp"
 #include "exim/convert.hpp"
 #include "exim/queue_command.hpp"
+#include "inject/inject.hpp"
 #include "migrate/migrate.hpp"
 #include "process/service.hpp"
 #include "services/programs.hpp"
@@ -92,6 +93,7 @@ int main(int argc, char** argv)
     if (first == "service") {
         std::vector<process::Program> programs(services::programs().begin(), services::programs().end());
         programs.push_back({"admin", admin::serve_admin});
+        programs.push_back({"inject", inject::serve_inject});
         return process::run_service(programs);
     }
     if (first == "peer")                                           // a well-behaved or broken server to send mail to

@@ -52,6 +52,14 @@ inline constexpr CounterInfo smtpd_rejections{.name = "smtpd_rejections",
                                                   "Refusals, by command, class of the reply code (4, 5) and what refused: a restriction by its name, "
                                                   "after-lists, content, milter, screen, sender, queue, memory."};
 
+// inject, beside what smtpd counts
+inline constexpr CounterInfo inject_requests{.name = "inject_requests",
+                                             .help = "Requests over HTTP that were answered by the service inject, by status."};
+inline constexpr CounterInfo inject_recipients{.name = "inject_recipients",
+                                               .help = "Recipients of mail that came in over HTTP, by result: taken or refused."};
+inline constexpr CounterInfo inject_connections{
+    .name = "inject_connections", .kind = CounterInfo::Kind::gauge, .help = "Connections to the service inject that are open."};
+
 // smtp and lmtp
 inline constexpr CounterInfo smtp_deliveries{.name = "smtp_deliveries", .help = "Requests that were worked off."};
 inline constexpr CounterInfo smtp_recipients{.name = "smtp_recipients", .help = "Recipients of those."};
@@ -110,6 +118,9 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            smtpd_accepted,
                                            smtpd_refused_for_memory,
                                            smtpd_rejections,
+                                           inject_requests,
+                                           inject_recipients,
+                                           inject_connections,
                                            smtp_deliveries,
                                            smtp_recipients,
                                            smtp_sessions,

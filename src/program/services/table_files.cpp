@@ -87,8 +87,8 @@ Named named_by(const process::Service& service, std::span<const std::string_view
     // Passwords are for who asks for them by name: what reads the network has none, whatever parameter of the administrator's own they stand in
     // first. Keys are for who shows certificates, and for who signs.
     const auto holds_passwords = [&](std::string_view name) {
-        return name.ends_with("_sasl_password_maps") || name == "admin_token_file" || (name == chains_by_name && service.program() != "smtpd") ||
-               (name == keys_of_signatures && service.program() != "resolve");
+        return name.ends_with("_sasl_password_maps") || name == "admin_token_file" || name == "inject_token_file" ||
+               (name == chains_by_name && service.program() != "smtpd") || (name == keys_of_signatures && service.program() != "resolve");
     };
     const auto wanted = [&](std::string_view name) {
         return parameters.empty() ? !holds_passwords(name) : std::ranges::find(parameters, name) != parameters.end();

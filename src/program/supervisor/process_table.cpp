@@ -26,6 +26,7 @@ struct Command {
 constexpr Command commands[] = {
     {"smtpd", Kind::server},
     {"postscreen", Kind::server},
+    {"inject", Kind::server},              // our own
     {"smtp", Kind::transport},
     {"lmtp", Kind::transport},
     {"qmgr", Kind::folded, "qmgr", true},
@@ -185,7 +186,7 @@ private:
             return {};                                           // what postscreen hands over to; both are one process here
         if (line.type != Transport::inet && line.type != Transport::unix_stream)
             return wrong(line, fmt::format("service \"{}\": {} cannot serve a {} socket", line.name, line.command, config::to_text(line.type)));
-        ProcessLine process = line_from(line, "smtpd", Role::smtpd);
+        ProcessLine process = line_from(line, line.command == "inject" ? "inject" : "smtpd", Role::smtpd);
         if (line.command == "postscreen") {
             // Its line stands for the server behind it as well; that one's own options, and how many of it there may be, are on the pass line.
             process.process_limit = options_.default_process_limit;

@@ -198,6 +198,18 @@ TEST_CASE("process table: behind the first word that is no option all arguments 
     CHECK(line(*table, "x/unix").verbose == 1);
 }
 
+TEST_CASE("process table: a line of the service inject is a server like smtpd's, and can do what that can")
+{
+    const auto table = process_table(parsed("127.0.0.1:8000 inet n - n - 2 inject\n  -o inject_timeout=2s\n"), {});
+    REQUIRE(table);
+    const ProcessLine& inject = line(*table, "127.0.0.1:8000/inet");
+    CHECK(inject.role == Role::smtpd);
+    CHECK(inject.program == "inject");
+    CHECK(inject.process_limit == 2);
+    CHECK(inject.overrides.size() == 1);
+    CHECK_FALSE(process_table(parsed("inject fifo n - n - - inject\n"), {}));
+}
+
 TEST_CASE("process table: a line of the admin service is one process with its socket; a socket that it cannot serve is refused")
 {
     const auto table = process_table(parsed("127.0.0.1:8025 inet n - n - 9 admin\n  -o admin_timeout=2s\nadmin unix n - n - - admin\n"), {});
