@@ -89,6 +89,14 @@ class Commands(unittest.TestCase):
         made = self.run_(["postfix", "-c", str(home), "check"])
         self.assertEqual(made.returncode, 0, made.stderr)
 
+    def test_init_makes_a_line_that_takes_mail_over_http(self):
+        home, port = self.folder / "http", str(free_port())
+        done = self.run_(["posthorn", "init", str(home), "--smtp-port", str(free_port()), "--inject-port", port])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"POST http://127.0.0.1:{port}/api/inject/v1".encode(), done.stdout)
+        self.assertIn(f"127.0.0.1:{port} inet n - n - - inject\n", (home / "conf" / "master.cf").read_text())
+        self.assertEqual(self.run_(["postfix", "-c", str(home), "check"]).returncode, 0)
+
     def test_init_that_was_killed_is_completed_by_the_next_one(self):
         words = ["--smtp-port", str(free_port()), "--admin-port", str(free_port())]
         # What a killed one had left: a token without all the rest, whole or not; files half made.

@@ -36,11 +36,12 @@ class Powers(Journey):
         """What began before would have kept what the process gave up."""
         posthorn = self.instance({"smtpd_sasl_auth_enable": "yes"}, relay=self.sink().port, start=False)
         posthorn.add_service(f"127.0.0.1:{free_port()} inet n - n - 1 admin")
+        posthorn.add_service(f"127.0.0.1:{free_port()} inet n - n - - inject")
         posthorn.start()
         posthorn.send(["user@there.test"])
         posthorn.wait_log("status=sent")
         services = {pid: name.split(" service ")[1].split()[0] for pid, name in posthorn.processes().items() if " service " in name}
-        self.assertEqual(set(services.values()), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "sasl", "admin"})
+        self.assertEqual(set(services.values()), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "sasl", "admin", "inject"})
         for pid, name in services.items():
             with self.subTest(name):
                 process = status_of(pid)
@@ -56,7 +57,8 @@ class Powers(Journey):
         posthorn.set({"mail_owner": "daemon", "smtpd_sasl_auth_enable": "yes"})
         with open(posthorn.dir / "conf" / "master.cf", "a") as master:
             master.write("\npolicy unix - n n - - spawn user=nobody argv=/bin/cat\nagent unix - n n - - pipe user=nobody argv=/bin/cat\n"
-                         f"127.0.0.1:{free_port()} inet n - n - 1 admin\n")
+                         f"127.0.0.1:{free_port()} inet n - n - 1 admin\n"
+                         f"127.0.0.1:{free_port()} inet n - n - - inject\n")
         posthorn.start()                                   # beside a running instance, which does not notice
         result = posthorn.run("posthorn", "confinement-check", "-c", str(posthorn.dir / "conf"), check=False)
         report = result.stdout
@@ -65,7 +67,7 @@ class Powers(Journey):
         for line in report.splitlines():
             who, what, outcome = (line.split(": ", 2) + [""])[:3]
             facts.setdefault(who.split()[0], {})[what] = outcome
-        self.assertEqual(set(facts), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "spawn", "pipe", "virtual", "local", "admin", "sasl"})
+        self.assertEqual(set(facts), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "spawn", "pipe", "virtual", "local", "admin", "inject", "sasl"})
         refused = ("Operation not permitted", "Permission denied", "No such file or directory")
         for program, said in facts.items():
             standing, = (what for what in said if what.startswith("Uid:"))
@@ -87,7 +89,7 @@ class Powers(Journey):
             self.assertIn(facts[program]["internet socket"], refused)
         for program in ("smtp", "lmtp", "memory", "admin", "sasl"):
             self.assertIn(facts[program]["write content"], refused)
-        for program in ("smtpd", "smtp", "lmtp", "memory", "resolve", "admin", "sasl"):
+        for program in ("smtpd", "inject", "smtp", "lmtp", "memory", "resolve", "admin", "sasl"):
             self.assertIn(facts[program]["write the queue"], refused)
         for program in ("smtp", "lmtp", "memory", "qmgr", "sasl"):
             self.assertIn(facts[program]["executable memory"], refused)

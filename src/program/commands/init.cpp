@@ -1,4 +1,4 @@
-// posthorn init DIR [--smtp-port N] [--sink-port M] [--admin-port P]: a complete private instance below DIR, which calls nobody outside this machine.
+// posthorn init DIR [--smtp-port N] [--sink-port M] [--admin-port P] [--inject-port Q]: a complete private instance below DIR, which calls nobody outside this machine.
 // Killed half way, it leaves a folder without main.cf: the next one makes all of it anew, and says so.
 #include "commands/command.hpp"
 #include "commands/new_instance.hpp"
@@ -110,13 +110,13 @@ void move_file(const std::string& conf, std::string_view name)
 
 int run_init(std::span<char*> args)
 {
-    constexpr const char* usage = "usage: posthorn init DIR [--smtp-port N] [--sink-port M] [--admin-port P]";
+    constexpr const char* usage = "usage: posthorn init DIR [--smtp-port N] [--sink-port M] [--admin-port P] [--inject-port Q]";
     std::optional<std::string> folder;
     unsigned smtp_port = 2525;
-    std::optional<unsigned> sink_port, admin_port;
+    std::optional<unsigned> sink_port, admin_port, inject_port;
     for (std::size_t i = 1; i < args.size(); ++i) {
         const std::string_view word = args[i];
-        if (word == "--smtp-port" || word == "--sink-port" || word == "--admin-port") {
+        if (word == "--smtp-port" || word == "--sink-port" || word == "--admin-port" || word == "--inject-port") {
             const auto number = i + 1 < args.size() ? parse_number(args[++i]) : std::nullopt;
             if (!number || *number == 0 || *number > 65535)
                 throw Failure(fmt::format("{} needs a port from 1 to 65535", word), submit::exit_usage);
@@ -124,6 +124,8 @@ int run_init(std::span<char*> args)
                 smtp_port = static_cast<unsigned>(*number);
             else if (word == "--admin-port")
                 admin_port = static_cast<unsigned>(*number);
+            else if (word == "--inject-port")
+                inject_port = static_cast<unsigned>(*number);
             else
                 sink_port = static_cast<unsigned>(*number);
         } else if (word.starts_with('-') || folder) {
@@ -162,6 +164,8 @@ int run_init(std::span<char*> args)
         // Who may read it may change the queue over HTTP.
         write_file(making + "/admin_token", hex_encode(tls::random_octets(24)) + "\n", 0600);
     }
+    if (inject_port)
+        master_cf += fmt::format("127.0.0.1:{} inet n - n - - inject\n", *inject_port);
     write_file(making + "/master.cf", master_cf);
     write_file(making + "/main.cf",
                main_cf(path, *sink_port, owner) + (admin_port ? fmt::format("\nadmin_token_file = {}/admin_token\n", conf) : std::string()));
@@ -190,6 +194,8 @@ int run_init(std::span<char*> args)
                "  its sink:     127.0.0.1:{2} takes the mail for demo.test\n"
                "  its log:      {0}/log/maillog\n",
                path, smtp_port, *sink_port);
+    if (inject_port)
+        fmt::print("  over HTTP:    POST http://127.0.0.1:{}/api/inject/v1 (docs/inject.md)\n", *inject_port);
     if (admin_port)
         fmt::print("  look into it: http://127.0.0.1:{}/ (what changes the queue needs the token in {}/conf/admin_token)\n", *admin_port, path);
     return 0;

@@ -2,7 +2,6 @@
 
 #include "base/json.hpp"
 #include "base/strings.hpp"
-#include "http/target.hpp"
 #include "message/header.hpp"
 
 #include <boost/json/memory_resource.hpp>
@@ -119,7 +118,7 @@ struct Desk::Run {
     const Composer& composer;
     std::optional<Login> login;
     net::Endpoint client, local;
-    std::size_t next = 0;                                      // recipient
+    std::size_t next = 0, workers = 0;                         // recipient; sessions that have not found an end
     std::deque<Item> returned;
     std::vector<smtp::Reply> replies;                          // code 0: not yet
     std::optional<smtp::Reply> closed;                         // why there is no session
@@ -222,8 +221,9 @@ awaitable<Answer> Desk::inject(Request& request, const Composer& composer, std::
         }
         TaskGroup workers(executor_);
         const std::size_t mails = composer.same_for_all() ? request.recipients.size() / group_limit : request.recipients.size();
+        run.workers = 1;
         workers.spawn(work(run, std::move(first_place), std::move(first)));
-        for (std::size_t more = 1; more < sessions_at_once && more * mails_at_once < mails; ++more)
+        for (std::size_t more = 1; more < sessions_at_once && more * mails_at_once < mails; ++more, ++run.workers)
             workers.spawn(work(run, nullptr, nullptr));
         while (workers.size() > 0)
             co_await workers.drained();
@@ -259,7 +259,7 @@ std::optional<Desk::Item> Desk::next_item(Run& run)
     Item item;
     item.mail.sender = run.request.sender.quoted();
     item.mail.utf8 = run.request.sender.internationalized();
-    const std::size_t most = run.composer.same_for_all() ? group_limit : 1;
+    const std::size_t most = run.composer.same_for_all() ? std::clamp<std::size_t>(sessions_.options().recipient_limit, 1, group_limit) : 1;
     for (; run.next < run.request.recipients.size() && item.of.size() < most; ++run.next) {
         const Recipient& recipient = run.request.recipients[run.next];
         if (!recipient.mailbox) {
@@ -352,6 +352,10 @@ awaitable<void> Desk::work(Run& run, std::unique_ptr<Place> place, std::unique_p
             break;
         if (!dialogue)
             dialogue = co_await open(run);
+        if (!dialogue && run.workers > 1) {                    // smtpd_client_connection_count_limit: others have theirs, and do it
+            std::ranges::move(items, std::back_inserter(run.returned));
+            break;
+        }
         std::vector<Mail> mails;
         for (Item& item : items)
             mails.push_back(std::move(item.mail));
@@ -362,6 +366,7 @@ awaitable<void> Desk::work(Run& run, std::unique_ptr<Place> place, std::unique_p
             dialogue.reset();
         }
     }
+    --run.workers;
     if (dialogue)
         co_await dialogue->quit();
 }

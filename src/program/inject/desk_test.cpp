@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "receive/testing.hpp"
+#include "sasl/testing.hpp"
 
 #include <doctest/doctest.h>
 
@@ -30,15 +31,32 @@ receive::Options options_here(Settings settings = {})
     return options;
 }
 
+struct OpenSessions final : receive::Rates {
+    awaitable<Result<Count>> count(Event event, std::string) override
+    {
+        open += event == Event::connect;
+        most = std::max(most, open);
+        co_return Count{open, 1};
+    }
+    void disconnected(std::string) override { --open; }
+    std::uint32_t open = 0, most = 0;
+};
+
 /// The service without its sockets: requests are put upon the desk.
 struct Office {
-    explicit Office(Settings settings = {}, bool token_needed = false)
+    explicit Office(
+        Settings settings = {}, bool token_needed = false, const std::function<void(House&)>& prepare = [](House&) {})
         : house(options_here(std::move(settings))),
-          desk(house.loop.get_executor(), house.smtpd(), token_needed, observe::Log(house.sink, "postfix/inject"))
+          desk(house.loop.get_executor(), prepared(house, prepare), token_needed, observe::Log(house.sink, "postfix/inject"))
     {
         access = *http::Access::make(access_words, config::parse_list("192.0.2.0/24"), config::parse_list("localhost"));
         (void)access.set_token("0123456789abcdef");
         desk.know(access);
+    }
+    static receive::Server& prepared(House& house, const std::function<void(House&)>& prepare)
+    {
+        prepare(house);
+        return house.smtpd();
     }
     ~Office() { run(house.loop, desk.drained()); }
 
@@ -170,6 +188,15 @@ TEST_CASE("desk: a session that ends by itself is followed by another one, and n
     CHECK(office.house.queue.stored.size() == 40);
 }
 
+TEST_CASE("desk: a client that may have few connections is served by those")
+{
+    OpenSessions rates;
+    Office office({{"smtpd_client_connection_count_limit", "2"}}, false, [&](House& house) { house.rates = &rates; });
+    CHECK(has(office.put(Office::request(mail(many(100))), "192.0.2.1").body, "\"success_count\": 100"));
+    CHECK(rates.most > 2);                                             // more were tried
+    CHECK(rates.open == 0);
+}
+
 TEST_CASE("desk: no place for a transaction is waited for")
 {
     auto options = options_here();
@@ -231,6 +258,39 @@ TEST_CASE("desk: by its header a request is refused that is none, comes from a p
     Office open;
     http::Request nobody = Office::request(mail(many(1)));
     CHECK(open.put(std::move(nobody)).status == 200);
+}
+
+TEST_CASE("desk: a name and password are proved by the session, whose sender logins count; wrong ones inject nothing")
+{
+    sasl::testing::FakeDovecot dovecot;
+    {
+        Office office({{"smtpd_sasl_auth_enable", "yes"},
+                       {"smtpd_sasl_type", "dovecot"},
+                       {"smtpd_sasl_path", "private/auth"},
+                       {"smtpd_relay_restrictions", "permit_sasl_authenticated, reject_unauth_destination"},
+                       {"smtpd_sender_login_maps", "inline:{a@b.test=joe, x@b.test=ann}"},
+                       {"smtpd_sender_restrictions", "reject_authenticated_sender_login_mismatch"}},
+                      true, [&](House& house) { house.auth_connector = dovecot.connector(house.loop); });
+        const auto as = [&](std::string_view login, std::string body) {
+            http::Request request = Office::request(std::move(body));
+            request.authorization = "Basic " + base64_encode(login);
+            return office.put(std::move(request), "192.0.2.1");
+        };
+        const Answer good = as("joe:secret", mail(many(1, "elsewhere.test")));
+        CHECK(has(good.body, "\"success_count\": 1"));
+        REQUIRE(office.house.queue.stored.size() == 1);
+        CHECK(office.house.queue.stored[0].first.client().sasl_username() == "joe");
+        CHECK(has(office.stored(0), " with HTTP id "));
+        const Answer bad = as("joe:wrong", mail(many(200)));
+        CHECK(bad.status == 401);
+        CHECK(has(bad.body, "535 5.7.8 Error: authentication failed"));
+        CHECK(as("joe", mail(many(1))).status == 401);
+        const Answer other = as("joe:secret", mail(many(1)).replace(21, 8, "x@b.test"));
+        CHECK(has(other.body, "553 5.7.1 <x@b.test>: Sender address rejected: not owned by user joe"));
+        CHECK(office.house.queue.stored.size() == 1);
+        CHECK_FALSE(has(office.house.whole_log(), base64_encode(std::string_view("\0joe\0secret", 11))));
+    }
+    dovecot.end();
 }
 
 TEST_CASE("desk: memory has its ceiling, past which a request is told to come again, and all is given back")

@@ -31,6 +31,7 @@ constexpr FilterInfo filters[] = {
     {"first", Filter::first},
     {"last", Filter::last},
     {"urlencode", Filter::urlencode},
+    {"items", Filter::items},
 };
 
 constexpr std::string_view words_of_the_language[] = {"if", "elif", "else", "endif", "for", "endfor", "in", "not", "and", "or", "is", "set"};
@@ -471,7 +472,12 @@ private:
             } else if (took_name("is")) {
                 TRY(value, read_test(std::move(value)));
             } else if (is_sign("(")) {
-                return wrong(current().offset, "functions and methods are not known here");
+                if (value.kind != Expr::Kind::member || value.text != "items" || tokens_[token_ + 1].text != ")")
+                    return wrong(current().offset, "functions and methods are not known here");
+                (void)take();                                  // the one method that loops over objects have: a filter by another name
+                (void)take();
+                value.kind = Expr::Kind::filter;
+                value.filter = Filter::items;
             } else {
                 return value;
             }
@@ -608,7 +614,11 @@ const FilterInfo* find_filter(std::string_view name)
 Result<std::vector<Node>> parse_jinja(std::string_view source)
 {
     // One line end at the end belongs to the file and not to the text, as MiniJinja has it.
+#ifdef POSTHORN_PLANT_BUG_inject_template                          // all of them (scripts/fuzz-planted)
+    while (source.ends_with('\n'))
+#else
     if (source.ends_with('\n'))
+#endif
         source.remove_suffix(1);
     if (source.ends_with('\r'))
         source.remove_suffix(1);

@@ -209,7 +209,11 @@ Result<void> take_headers(Members& members, Built& built)
             return Error{fmt::format("{}: is no name of a header field", place)};
         if (!value.is_string())
             return Error{fmt::format("{}: a string is needed", place)};
+#ifdef POSTHORN_PLANT_BUG_inject_request                           // a value that begins a field of its own (scripts/fuzz-planted)
+        if (view(value.get_string()).find('\r') != std::string_view::npos)
+#else
         if (has_control(view(value.get_string())))
+#endif
             return Error{fmt::format("{}: has control characters, which would end the line", place)};
         const auto same = [&](std::string_view other) { return iequals(view(name), other); };
         if (std::ranges::any_of(builders_own, same))

@@ -506,6 +506,7 @@ private:
             const json::array& list = value.at->get_array();
             return list.empty() ? Value{} : Value{expr.filter == Filter::first ? &list.front() : &list.back()};
         }
+        case Filter::items: return items(value, expr.place);
         case Filter::join: return join(value, expr);
         case Filter::replace: return replace(value, expr);
         default: break;
@@ -534,6 +535,18 @@ private:
         const std::string_view octets = text_of(value.at->get_string());
         const auto count = std::ranges::count_if(octets, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
         return make(number(static_cast<std::size_t>(count)));
+    }
+
+    Result<Value> items(Value value, Place place)
+    {
+        if (value.at == nullptr || !value.at->is_object())
+            return error_at(place, "this is no object");
+        json::array pairs;
+        for (const auto& [name, member] : value.at->get_object()) {
+            TRY_VOID(step(place));
+            pairs.push_back(json::array{name, member});
+        }
+        return make(std::move(pairs));
     }
 
     Result<Value> join(Value value, const Expr& expr)

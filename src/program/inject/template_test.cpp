@@ -108,6 +108,8 @@ TEST_CASE("template: jinja's loops")
         jinja(
             "{% for k in user %}{{ k }} {% endfor %}{% for k, v in user %}{{ k }}={{ v }} {% endfor %}{% for a, b in pairs %}{{ a }}{{ b }}{% endfor %}") ==
         R"(first address first=Dan address={"city": "Köln"} kv)");
+    CHECK(jinja("{% for k, v in user|items %}{{ k }} {% endfor %}{% for k, v in user.items() %}{{ k }} {% endfor %}") ==
+          "first address first address ");
     CHECK(jinja("{% for x in missing %}a{% else %}none{% endfor %}") == "none");
     CHECK(jinja("{% for x in n %}{% endfor %}") == "! line 1, column 4: this is no list");
 }

@@ -28,7 +28,23 @@ private:
 };
 Error error_at(Place place, std::string_view what);
 
-enum class Filter : std::uint8_t { default_, escape, safe, upper, lower, capitalize, title, trim, length, join, replace, first, last, urlencode };
+enum class Filter : std::uint8_t {
+    default_,
+    escape,
+    safe,
+    upper,
+    lower,
+    capitalize,
+    title,
+    trim,
+    length,
+    join,
+    replace,
+    first,
+    last,
+    items,
+    urlencode
+};
 struct FilterInfo {
     std::string_view name;
     Filter filter;
