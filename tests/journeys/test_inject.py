@@ -10,6 +10,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -163,8 +164,39 @@ class Inject(Journey):
         self.inject(["user@there.test"], status=401, headers={"Authorization": "Bearer " + TOKEN[:-1] + "X"})
         self.inject(["user@there.test"], status=401, headers={"Authorization": "Basic " + base64.b64encode(b"user:pass").decode()})
         self.inject(["user@there.test"], headers={"Authorization": "Bearer " + TOKEN})
+        other = TOKEN[::-1]
+        token.write_text(other + "\n")
+        body = json.dumps({"envelope_sender": "a@b.test", "recipients": [{"email": "second@there.test"}], "content": "\n\nx"}).encode()
+        wait_until(lambda: self.ask("POST", body, {"Authorization": "Bearer " + other})[0] == 200, "the new token counts")
+        self.inject(["user@there.test"], status=401, headers={"Authorization": "Bearer " + TOKEN})
         posthorn.wait_empty()
-        self.assertEqual(sink.recipients(), ["user@there.test"])
+        self.assertEqual(sink.recipients(), ["user@there.test", "second@there.test"])
+
+    def test_a_large_attachment_arrives_whole_and_leave_to_send_it_is_given(self):
+        sink = self.sink()
+        posthorn = self.service({"message_size_limit": "12000000"}, relay=sink.port)
+        octets = os.urandom(6_000_000)
+        body = json.dumps({"envelope_sender": "a@b.test", "recipients": [{"email": "user@there.test"}, {"email": "other@there.test"}],
+                           "content": {"text_body": "x", "attachments": [{"data": base64.b64encode(octets).decode(), "base64": True,
+                                                                          "content_type": "application/pdf", "file_name": "a.pdf"}]}}).encode()
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as client, client.makefile("rb") as heard:
+            client.sendall(b"POST /api/inject/v1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+                           b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
+            self.assertEqual(heard.readline(), b"HTTP/1.1 100 Continue\r\n")
+            heard.readline()
+            client.sendall(body)
+            self.assertEqual(heard.readline(), b"HTTP/1.1 200 OK\r\n")
+            self.assertIn(b'"success_count": 2', heard.read())
+        posthorn.wait_empty()
+        self.assertEqual(sorted(sink.recipients()), ["other@there.test", "user@there.test"])
+        for _, _, content in sink.messages:
+            message = email.message_from_bytes(content if isinstance(content, bytes) else content.encode(), policy=email.policy.default)
+            attached, = message.iter_attachments()
+            self.assertEqual((attached.get_filename(), attached.get_content()), ("a.pdf", octets))
+        # More than the body may have, and more than a message may have.
+        self.assertEqual(self.ask("POST", b" " * 20_480_001)[0], 413)
+        said = self.inject(["user@there.test"], "\n\n" + "x\n" * 6_100_000)
+        self.assertRegex(said["errors"][0], "^user@there.test: 554 5.6.0 .* octets|552 5.3.4")
 
     def load(self, count, recipients=5):
         """Threads that inject until told to stop: (acknowledged, refused, unsure), sets of addresses, and the function that ends them."""
