@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace posthorn {
 
 namespace {
@@ -16,12 +18,19 @@ std::size_t sequence_length(std::string_view text)
     return is_valid_utf8(text.substr(0, length)) ? length : 0;
 }
 
+constexpr bool is_plain(char c) { return c >= ' ' && c < 0x7f && c != '"' && c != '\\'; }
+
 }  // namespace
 
 std::string json_text(std::string_view text)
 {
     std::string out = "\"";
     for (std::size_t length = 1; !text.empty(); text.remove_prefix(length), length = 1) {
+        const auto plain = static_cast<std::size_t>(std::ranges::find_if_not(text, is_plain) - text.begin());      // nearly all of it, as a rule
+        if (plain != 0) {
+            out += text.substr(0, length = plain);
+            continue;
+        }
         const char octet = text.front();
         const auto code = static_cast<unsigned char>(octet);
         if (octet == '"' || octet == '\\')

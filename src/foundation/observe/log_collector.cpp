@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 namespace posthorn::observe {
 
@@ -23,7 +24,7 @@ constexpr int looks_at_writer = 100;
 }  // namespace
 
 LogCollector::LogCollector(Fd target, LogForm form, std::chrono::milliseconds patience)
-    : outlet_(std::move(target), form, patience), bell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
+    : outlet_(std::move(target), form, patience), records_({}, LogForm::record, patience), bell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
 {
     if (!bell_)
         throw std::system_error(errno, std::generic_category(), "eventfd");
@@ -110,9 +111,11 @@ bool LogCollector::look()
     const bool some = end != lines_.begin();
     const std::int64_t to_wall = nanoseconds(std::chrono::system_clock::now()) - nanoseconds(Steady::now());
     batch_.clear();
+    record_batch_.clear();
     for (auto line = lines_.begin(); line != end; ++line)
-        batch_.add(line->level, static_cast<time_t>((line->stamp + to_wall) / 1'000'000'000), line->text);
+        (line->record ? record_batch_ : batch_).add(line->level, static_cast<time_t>((line->stamp + to_wall) / 1'000'000'000), line->text);
     lines_.erase(lines_.begin(), end);
+    put_out_records();
     outlet_.put_out(batch_);
 
     lock.lock();
@@ -124,6 +127,28 @@ bool LogCollector::look()
         more = more || !source.reader.empty();
     }
     return more;
+}
+
+void LogCollector::put_out_records()
+{
+    records_.put_out(record_batch_);
+    lost_records_ += records_.take_lost_records();
+    const auto now = Steady::now();
+    if (lost_records_ == 0 || now - told_ < tell_time)
+        return;
+    told_ = now;
+    const std::size_t lost = std::exchange(lost_records_, 0);
+    const std::lock_guard guard(mutex_);
+    batch_.add(Level::warning, ::time(nullptr), tag_, fmt::format("warning: {} records were lost: record_file took no more", lost));
+}
+
+void LogCollector::replace_records(Fd target, std::string tag)
+{
+    {
+        const std::lock_guard guard(mutex_);
+        tag_ = std::move(tag);
+    }
+    records_.replace(std::move(target), LogForm::record);
 }
 
 /// After this, each ring has all that was stamped before `now`.

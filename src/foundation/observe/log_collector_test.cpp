@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -170,4 +171,53 @@ TEST_CASE("log collector: another file from now on; its own end writes what is t
     }
     CHECK(office.lines() == std::vector<std::string>{"one"});
     CHECK(office.lines("new") == std::vector<std::string>{"two"});
+}
+
+TEST_CASE(
+    "log collector: records of all processes go into their own file, in the order in which they were said; a new file goes on where the old one ends")
+{
+    Office office;
+    const auto records = [&](const std::string& name) {
+        std::ifstream in(std::string(office.folder) + "/" + name);
+        std::vector<std::string> all;
+        for (std::string line; std::getline(in, line);)
+            all.push_back(line);
+        return all;
+    };
+    {
+        LogCollector collector(office.file(), LogForm::file);
+        const auto one = collector.own(), other = collector.own();
+        one->record("{\"unwanted\":1}");
+        one->write(Level::info, "postfix/qmgr[1]", "taken");
+        REQUIRE(office.comes("taken"));
+        collector.replace_records(office.file("first"), "postfix/master[1]");
+        for (int i = 0; i < 1000; ++i) {
+            (i % 2 == 0 ? one : other)->record(fmt::format("{{\"number\":{}}}", i));
+            if (i == 500)
+                collector.replace_records(office.file("second"), "postfix/master[1]");
+        }
+        one->write(Level::info, "postfix/qmgr[1]", "said");
+    }
+    auto all = records("first");
+    const auto second = records("second");
+    CHECK(second.size() >= 499);
+    all.insert(all.end(), second.begin(), second.end());
+    REQUIRE(all.size() == 1000);
+    for (int i = 0; i < 1000; ++i)
+        CHECK(all[static_cast<std::size_t>(i)] == fmt::format("{{\"number\":{}}}", i));
+    CHECK(office.lines() == std::vector<std::string>{"taken", "said"});
+}
+
+TEST_CASE("log collector: records that their file does not take are said in the log")
+{
+    Office office;
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    ::close(ends[0]);                                           // nobody reads
+    std::signal(SIGPIPE, SIG_IGN);
+    LogCollector collector(office.file(), LogForm::file, std::chrono::milliseconds(50));
+    collector.replace_records(Fd(ends[1]), "postfix/master[1]");
+    const auto sink = collector.own();
+    sink->record("{\"number\":1}");
+    CHECK(office.comes("warning: 1 records were lost: record_file took no more"));
 }

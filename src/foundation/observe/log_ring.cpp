@@ -1,5 +1,7 @@
 #include "observe/log_ring.hpp"
 
+#include "base/strings.hpp"
+
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -19,18 +21,19 @@ namespace {
 constexpr std::size_t header_octets = 4096;
 constexpr std::size_t room = ring_octets - header_octets;
 constexpr std::size_t grain = 16;           // of a record, so that a header of one always fits before the end
-constexpr std::uint32_t no_line = UINT32_MAX;               // the next record is at the beginning
+constexpr std::uint32_t no_line = UINT32_MAX;               // the next one is at the beginning
+constexpr std::uint32_t record_mark = 0x100;                // in a level: a record, not a line
 /// An empty ring goes on at its beginning, where the memory has been used, once it is this far.
 constexpr std::size_t far_enough = 64 * 1024;
 static_assert(room % grain == 0);
 
-struct Record {
+struct Entry {
     std::int64_t stamp;
     std::uint32_t length, level;
 };
-static_assert(sizeof(Record) == grain);
+static_assert(sizeof(Entry) == grain);
 
-std::size_t octets_of(std::size_t length) { return sizeof(Record) + (length + grain - 1) / grain * grain; }
+std::size_t octets_of(std::size_t length) { return sizeof(Entry) + (length + grain - 1) / grain * grain; }
 
 std::int64_t steady_nanoseconds()
 {
@@ -90,14 +93,49 @@ void RingSink::write(Level level, std::string_view tag, std::string_view line)
     }
     ring_->at_work.store(1);                                              // before the clock is looked at, on all processors
     const std::int64_t stamp = steady_nanoseconds();
-    const bool said =
-        unsaid_ == 0 || put(stamp, Level::warning, tag, fmt::format("warning: {} log lines were dropped: the log could not keep up", unsaid_));
-    if (said)
-        unsaid_ = 0;
-    if (!said || !put(stamp, level, tag, line)) {
+    if (!say_dropped(stamp, tag) || !put(stamp, static_cast<std::uint32_t>(level), tag, line.substr(0, ring_line_octets))) {
         ++unsaid_;
         dropped_.fetch_add(1, std::memory_order_relaxed);
     }
+    ring_bell();
+}
+
+void RingSink::record(std::string_view object)
+{
+    const std::lock_guard guard(writing_);
+    const bool fit = object.size() <= record_octets && fit_for_record(object);
+    if (fit && records_alone_) {
+        Batch batch;
+        batch.add(Level::info, 0, object);
+        return records_alone_->put_out(batch);
+    }
+    bool taken = false;
+    if (fit && ring_) {
+        ring_->at_work.store(1);
+        taken = put(steady_nanoseconds(), record_mark, {}, object);
+        ring_bell();
+    }
+    if (!taken) {
+        ++records_unsaid_;
+        records_dropped_.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
+/// What could not be taken before. False: there is no room for that either.
+bool RingSink::say_dropped(std::int64_t stamp, std::string_view tag)
+{
+    const auto say = [&](std::uint64_t& unsaid, std::string_view what) {
+        if (unsaid != 0 && !put(stamp, static_cast<std::uint32_t>(Level::warning), tag,
+                                fmt::format("warning: {} {} were dropped: the log could not keep up", unsaid, what)))
+            return false;
+        unsaid = 0;
+        return true;
+    };
+    return say(unsaid_, "log lines") && say(records_unsaid_, "records");
+}
+
+void RingSink::ring_bell()
+{
     ring_->at_work.store(0);
     if (ring_->bell_wanted.exchange(0) != 0)
         (void)::eventfd_write(bell_.get(), 1);
@@ -109,42 +147,52 @@ void RingSink::reader_gone()
     if (!target_)
         return;
     alone_.emplace(std::move(target_), form_, reader_patience);
+    if (records_)
+        records_alone_.emplace(std::move(records_), LogForm::record, reader_patience);
     if (!ring_)
         return;
     std::vector<RingReader::Line> lines;
     RingReader(std::move(ring_), true).take(0, lines);
-    Batch batch;
+    Batch batch, records;
     for (const RingReader::Line& line : lines)
-        batch.add(line.level, ::time(nullptr), line.text);
+        (line.record ? records : batch).add(line.level, ::time(nullptr), line.text);
     alone_->put_out(batch);
+    if (records_alone_)
+        records_alone_->put_out(records);
 }
 
-bool RingSink::put(std::int64_t stamp, Level level, std::string_view tag, std::string_view line)
+/// `tag` empty: `line` stands for itself.
+bool RingSink::put(std::int64_t stamp, std::uint32_t level, std::string_view tag, std::string_view line)
 {
     std::uint64_t at = ring_->written.load(std::memory_order_relaxed);
     const std::uint64_t taken = ring_->taken.load(std::memory_order_acquire);
-    line = line.substr(0, ring_line_octets);
-    const std::size_t length = tag.size() + 2 + line.size(), octets = octets_of(length);
+    const std::string_view colon = tag.empty() ? "" : ": ";
+    const std::size_t length = tag.size() + colon.size() + line.size(), octets = octets_of(length);
     const std::size_t to_end = room - at % room;
     const bool anew = taken == at && at % room >= far_enough;
     const std::size_t skipped = anew || octets > to_end ? to_end : 0;
     if (at - taken + skipped + octets > room)
         return false;
     if (skipped != 0) {
-        const Record skip{stamp, no_line, 0};
+        const Entry skip{stamp, no_line, 0};
         std::memcpy(ring_->at(at), &skip, sizeof skip);
         at += skipped;
     }
-    const Record record{stamp, static_cast<std::uint32_t>(length), static_cast<std::uint32_t>(level)};
+    const Entry entry{stamp, static_cast<std::uint32_t>(length), level};
     char* to = ring_->at(at);
-    std::memcpy(to, &record, sizeof record);
-    to += sizeof record;
+    std::memcpy(to, &entry, sizeof entry);
+    to += sizeof entry;
     to = std::ranges::copy(tag, to).out;
-    *to++ = ':';
-    *to++ = ' ';
+    to = std::ranges::copy(colon, to).out;
     std::ranges::copy(line, to);
     ring_->written.store(at + octets);
     return true;
+}
+
+bool fit_for_record(std::string_view object)
+{
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; };
+    return object.size() > 2 && object.front() == '{' && object.back() == '}' && std::ranges::none_of(object, is_control) && is_valid_utf8(object);
 }
 
 RingReader::RingReader(MappedRing ring, bool go_on) : ring_(std::move(ring)), taken_(go_on ? ring_->taken.load() : 0) {}
@@ -161,19 +209,23 @@ void RingReader::take(std::int64_t from, std::vector<Line>& lines)
     const std::int64_t now = std::max(from, steady_nanoseconds());         // what was written until here has no later stamp
     bool whole = written >= taken_ && written - taken_ <= room && written % grain == 0;
     while (whole && taken_ != written) {
-        Record record{};
-        std::memcpy(&record, ring_->at(taken_), sizeof record);            // once: it may change under our eyes
+        Entry entry{};
+        std::memcpy(&entry, ring_->at(taken_), sizeof entry);              // once: it may change under our eyes
         const std::size_t to_end = room - taken_ % room;
-        const std::size_t octets = record.length == no_line ? to_end : octets_of(record.length);
+        const std::size_t octets = entry.length == no_line ? to_end : octets_of(entry.length);
         whole = octets <= to_end && octets <= written - taken_;
         if (!whole)
             break;
-        if (record.length != no_line) {
-            Line line{std::clamp(record.stamp, from, now), taken_,
-                      static_cast<Level>(std::min(record.level, static_cast<std::uint32_t>(Level::panic))),
-                      std::string(ring_->at(taken_) + sizeof record, record.length)};
-            std::ranges::replace_if(line.text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; }, '?');
-            lines.push_back(std::move(line));
+        if (entry.length != no_line) {
+            Line line{.stamp = std::clamp(entry.stamp, from, now),
+                      .place = taken_,
+                      .level = static_cast<Level>(std::min(entry.level & ~record_mark, static_cast<std::uint32_t>(Level::panic))),
+                      .text = std::string(ring_->at(taken_) + sizeof entry, entry.length),
+                      .record = (entry.level & record_mark) != 0};
+            if (!line.record)
+                std::ranges::replace_if(line.text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; }, '?');
+            if (!line.record || fit_for_record(line.text))
+                lines.push_back(std::move(line));
         }
         taken_ += octets;
     }

@@ -6,6 +6,8 @@
 // Trust    the reader's in the writer: none. Whatever stands in the memory, no octet outside it is read, no more is taken than it holds, and a line
 //          has no control characters.
 // Full     lines are dropped, counted, and the count is said in front of the next.
+// Records  travel in the same order, marked (recorder.hpp). They have no tag, and are never cut: what is too long, or finds no room, is dropped and
+//          counted apart, which is said in front of the next line. A writer's record is taken only where it may stand in the file.
 // Alone    a writer whose reader has died writes what that had not taken, and all that follows, by itself.
 #pragma once
 
@@ -13,6 +15,7 @@
 #include "base/fd.hpp"
 #include "observe/log.hpp"
 #include "observe/outlet.hpp"
+#include "observe/recorder.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -57,31 +60,35 @@ Result<Fd> make_log_ring();
 Result<MappedRing> map_log_ring(const Fd& ring);
 
 /// The process's end. write() takes no system call but where the reader sleeps, and never waits for it.
-class RingSink final : public Sink {
+class RingSink final : public Sink, public Recorder {
 public:
     /// `bell`: an eventfd that wakes the reader. A process with no ring drops its lines.
     RingSink(MappedRing ring, Fd bell) : ring_(std::move(ring)), bell_(std::move(bell)) {}
     /// `target`: for reader_gone(), as it was when the process began; empty: nowhere.
-    RingSink(MappedRing ring, Fd bell, Fd target, LogForm form)
-        : ring_(std::move(ring)), bell_(std::move(bell)), target_(std::move(target)), form_(form)
+    RingSink(MappedRing ring, Fd bell, Fd target, LogForm form, Fd records = {})
+        : ring_(std::move(ring)), bell_(std::move(bell)), target_(std::move(target)), records_(std::move(records)), form_(form)
     {
     }
     /// From now on write() may block, for reader_patience.
     void reader_gone();
     void write(Level level, std::string_view tag, std::string_view line) override;
+    void record(std::string_view object) override;
     /// For want of room, since the start.
     std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+    std::uint64_t records_dropped() const { return records_dropped_.load(std::memory_order_relaxed); }
 
 private:
-    bool put(std::int64_t stamp, Level level, std::string_view tag, std::string_view line);
+    bool put(std::int64_t stamp, std::uint32_t level, std::string_view tag, std::string_view line);
+    bool say_dropped(std::int64_t stamp, std::string_view tag);
+    void ring_bell();
 
     std::mutex writing_;
     MappedRing ring_;
-    Fd bell_, target_;
+    Fd bell_, target_, records_;
     LogForm form_ = LogForm::file;
-    std::optional<Outlet> alone_;
-    std::uint64_t unsaid_ = 0;
-    std::atomic<std::uint64_t> dropped_ = 0;
+    std::optional<Outlet> alone_, records_alone_;
+    std::uint64_t unsaid_ = 0, records_unsaid_ = 0;
+    std::atomic<std::uint64_t> dropped_ = 0, records_dropped_ = 0;
 };
 
 /// The reader's end.
@@ -91,7 +98,8 @@ public:
         std::int64_t stamp;  // nanoseconds of the steady clock
         std::uint64_t place;  // in the ring: of two with one stamp
         Level level;
-        std::string text;  // "tag: line"
+        std::string text;  // "tag: line"; of a record, the record
+        bool record = false;
         auto order() const { return std::pair(stamp, place); }
     };
     /// From its beginning, or from where another has stopped.

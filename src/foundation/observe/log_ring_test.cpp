@@ -188,3 +188,84 @@ TEST_CASE("log ring: a writer that lies is read within the ring, without control
     }
     ::munmap(memory, ring_octets);
 }
+
+TEST_CASE("log ring: a record travels among the lines, in the order in which both were said, as it is")
+{
+    Ends ends;
+    ends.sink.write(Level::info, "t", "one");
+    ends.sink.record(R"({"type":"Delivery","text":"gr\u00fc\u00df"})");
+    ends.sink.write(Level::info, "t", "two");
+    const auto lines = ends.take();
+    REQUIRE(lines.size() == 3);
+    CHECK_FALSE(lines[0].record);
+    CHECK(lines[1].record);
+    CHECK(lines[1].text == R"({"type":"Delivery","text":"gr\u00fc\u00df"})");
+    CHECK(lines[2].text == "t: two");
+    CHECK((lines[0].order() < lines[1].order() && lines[1].order() < lines[2].order()));
+}
+
+TEST_CASE("log ring: a record is never cut; those without room are counted apart from lines, which is said in front of the next line")
+{
+    Ends ends;
+    ends.sink.record("{\"a\":\"" + std::string(record_octets, 'x') + "\"}");
+    for (const char* none : {"", "{}", "no object", "{\"a\":1}\n{\"b\":2}", "{\"a\":\"\xff\"}", "{\"a\":1"})
+        ends.sink.record(none);
+    CHECK(ends.take().empty());
+    CHECK(ends.sink.records_dropped() == 7);
+    const std::string longest = "{\"a\":\"" + std::string(record_octets - 8, 'x') + "\"}";
+    ends.sink.record(longest);
+    auto lines = ends.take();
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].text == longest);
+    std::uint64_t written = 0;
+    for (; ends.sink.records_dropped() == 7; ++written)
+        ends.sink.record(longest);
+    CHECK(ends.sink.dropped() == 0);
+    CHECK(ends.take().size() == written - 1);
+    ends.sink.write(Level::info, "postfix/qmgr[1]", "next");
+    lines = ends.take();
+    REQUIRE(lines.size() == 2);
+    CHECK(lines[0].text == "postfix/qmgr[1]: warning: 8 records were dropped: the log could not keep up");
+    CHECK(lines[1].text == "postfix/qmgr[1]: next");
+}
+
+TEST_CASE("log ring: what a writer that lies calls a record is taken only where it may stand in the file")
+{
+    Ends ends;
+    ends.sink.record(R"({"type":"Delivery"})");
+    char* const memory = static_cast<char*>(::mmap(nullptr, ring_octets, PROT_READ | PROT_WRITE, MAP_SHARED, ends.memory.get(), 0));
+    REQUIRE(memory != MAP_FAILED);
+    memory[4096 + 16 + 5] = '\n';                  // within the text
+    CHECK(ends.take().empty());
+    CHECK(ends.reader.empty());
+    ends.sink.record(R"({"type":"Bounce"})");
+    CHECK(ends.take().size() == 1);
+    ::munmap(memory, ring_octets);
+}
+
+TEST_CASE("log ring: a writer whose reader has died writes its records where they belong, or counts them where there is no such place")
+{
+    for (const bool wanted : {true, false}) {
+        const Ends ends;
+        int log[2], records[2];
+        REQUIRE(::pipe2(log, O_CLOEXEC | O_NONBLOCK) == 0);
+        REQUIRE(::pipe2(records, O_CLOEXEC | O_NONBLOCK) == 0);
+        const Fd from_log(log[0]), from_records(records[0]);
+        Fd to_records(records[1]);
+        RingSink sink(ends.mapped(), Fd(), Fd(log[1]), LogForm::file, wanted ? std::move(to_records) : Fd());
+        sink.write(Level::info, "t", "a line");
+        sink.record(R"({"before":1})");
+        sink.reader_gone();
+        sink.record(R"({"after":1})");
+        const auto said = [](const Fd& from) {
+            char text[4096];
+            const ssize_t count = ::read(from.get(), text, sizeof text);
+            return std::string(text, count > 0 ? static_cast<std::size_t>(count) : 0);
+        };
+        const std::string lines = said(from_log);
+        CHECK(lines.ends_with("t: a line\n"));
+        CHECK(lines.find('{') == lines.npos);
+        CHECK(said(from_records) == (wanted ? "{\"before\":1}\n{\"after\":1}\n" : ""));
+        CHECK(sink.records_dropped() == (wanted ? 0 : 1));
+    }
+}

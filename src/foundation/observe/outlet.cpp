@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace posthorn::observe {
 
@@ -96,6 +97,7 @@ void Outlet::replace(Fd descriptor, LogForm form)
     const std::lock_guard guard(replacing_);
     descriptor_ = std::move(descriptor);
     form_ = form;
+    cut_ = cut_ && form != LogForm::record;                                // the other file ends with a whole one
 }
 
 void Outlet::put_out(const Batch& batch)
@@ -103,6 +105,8 @@ void Outlet::put_out(const Batch& batch)
     if (batch.empty())
         return;
     const std::lock_guard guard(replacing_);
+    if (form_ == LogForm::record)
+        return descriptor_ ? put_records(batch) : void();
     if (!descriptor_) {
         lost_ += batch.size();
         return;
@@ -125,6 +129,32 @@ void Outlet::put_out(const Batch& batch)
             if (!too_long)
                 return;
         }
+}
+
+/// What was cut off (a full disk) goes again, so that the next one does not stand behind half a record.
+void Outlet::put_records(const Batch& batch)
+{
+    std::string text(cut_ ? "\n" : "");
+    for (std::size_t i = 0; i < batch.size(); ++i)
+        text.append(batch[i].text).append(1, '\n');
+    const std::size_t put = write_all(descriptor_.get(), text, patience_);
+    const std::string_view done = std::string_view(text).substr(0, put);
+    const auto whole = static_cast<std::size_t>(std::ranges::count(done, '\n')) - (cut_ && put > 0 ? 1 : 0);
+    lost_ += batch.size() - whole;
+    if (put == 0)
+        return;
+    cut_ = done.back() != '\n';
+    const std::size_t half = cut_ ? put - (done.rfind('\n') + 1) : 0;
+    struct stat facts{};
+    if (half != 0 && ::fstat(descriptor_.get(), &facts) == 0 && S_ISREG(facts.st_mode) && static_cast<std::size_t>(facts.st_size) >= half &&
+        ::ftruncate(descriptor_.get(), facts.st_size - static_cast<off_t>(half)) == 0)
+        cut_ = false;
+}
+
+std::size_t Outlet::take_lost_records()
+{
+    const std::lock_guard guard(replacing_);
+    return std::exchange(lost_, 0);
 }
 
 std::string Outlet::file_text(const Batch& batch) const

@@ -18,8 +18,8 @@ namespace posthorn::observe {
 inline constexpr std::chrono::milliseconds reader_patience{2000};
 
 /// How a line is written: "Nov 21 09:00:00 host tag: line" (maillog_file, standard output), or a datagram in RFC 3164 form, facility mail, as
-/// syslog(3) sends it.
-enum class LogForm { file, syslog };
+/// syslog(3) sends it. record: as it is, and where it cannot be put out whole, not at all.
+enum class LogForm { file, syslog, record };
 
 /// Lines on their way, their texts one behind the other: what is said costs no allocation of its own.
 class Batch {
@@ -73,11 +73,15 @@ public:
     void put_out(const Batch& batch);
     /// From any thread: another descriptor from now on (rotation, a restarted syslogd).
     void replace(Fd descriptor, LogForm form);
+    /// Records that could not be put out, since this was asked last: where they stand nothing can be said of it. Those that nobody wanted, for want
+    /// of a descriptor, are not counted.
+    std::size_t take_lost_records();
 
 private:
     bool say_lost(const Batch::Line& first);
     bool put(const Batch::Line& line);
     bool put(std::string text);
+    void put_records(const Batch& batch);
     std::string file_text(const Batch& batch) const;
 
     const std::chrono::milliseconds patience_;

@@ -6,9 +6,11 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -145,4 +147,72 @@ TEST_CASE("a given descriptor: a line that was cut off is not the beginning of t
     CHECK(taken.starts_with("\n"));
     CHECK(taken.find("1 log lines were lost\n") != std::string::npos);
     CHECK(taken.ends_with(": whole\n"));
+}
+
+namespace {
+
+Batch objects(const std::vector<std::string>& texts)
+{
+    Batch batch;
+    for (const std::string& text : texts)
+        batch.add(Level::info, 0, text);
+    return batch;
+}
+
+}  // namespace
+
+TEST_CASE("records: they stand in their file as they are; where there is none, nobody wanted them")
+{
+    LogFolder folder;
+    Outlet outlet(Fd(), LogForm::record, std::chrono::milliseconds{50});
+    outlet.put_out(objects({"{\"a\":1}"}));
+    CHECK(outlet.take_lost_records() == 0);
+    outlet.replace(Fd(::open(folder.file("records").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)), LogForm::record);
+    outlet.put_out(objects({"{\"a\":2}", "{\"a\":3}"}));
+    CHECK(contents(folder.file("records")) == "{\"a\":2}\n{\"a\":3}\n");
+    CHECK(outlet.take_lost_records() == 0);
+}
+
+TEST_CASE("records: a file that takes no more has whole ones alone, and those lost are counted, not said in it")
+{
+    LogFolder folder;
+    Outlet outlet(Fd(::open(folder.file("records").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)), LogForm::record,
+                  std::chrono::milliseconds{50});
+    const std::string one = "{\"a\":\"" + std::string(91, 'x') + "\"}";           // 100 with its line end
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const auto on_signal = std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit full{.rlim_cur = 250, .rlim_max = before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &full) == 0);
+    outlet.put_out(objects({one, one, one, one}));
+    outlet.put_out(objects({one, one}));
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+    std::signal(SIGXFSZ, on_signal);
+    CHECK(contents(folder.file("records")) == one + "\n" + one + "\n");
+    CHECK(outlet.take_lost_records() == 4);
+    CHECK(outlet.take_lost_records() == 0);
+    outlet.put_out(objects({"{\"whole\":1}"}));
+    CHECK(contents(folder.file("records")) == one + "\n" + one + "\n{\"whole\":1}\n");
+}
+
+TEST_CASE("records: half of one that went into a pipe is not the beginning of the next")
+{
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+    Fd reader(ends[0]), writer(ends[1]);
+    const std::string page(4096, 'x');
+    while (::write(writer.get(), page.data(), page.size()) > 0) {
+    }
+    std::string taken(65536, ' ');
+    REQUIRE(::read(reader.get(), taken.data(), page.size()) == 4096);
+    Outlet outlet(std::move(writer), LogForm::record, std::chrono::milliseconds{50});
+    outlet.put_out(objects({"{\"a\":\"" + std::string(6000, 'y') + "\"}"}));
+    CHECK(outlet.take_lost_records() == 1);
+    while (::read(reader.get(), taken.data(), taken.size()) > 0) {
+    }
+    outlet.put_out(objects({"{\"whole\":1}"}));
+    const ssize_t got = ::read(reader.get(), taken.data(), taken.size());
+    REQUIRE(got > 0);
+    CHECK(taken.substr(0, static_cast<std::size_t>(got)) == "\n{\"whole\":1}\n");
+    CHECK(outlet.take_lost_records() == 0);
 }
