@@ -329,6 +329,11 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
         all.mutable_shaping()->set_sessions(job.profile.sessions);
         all.mutable_shaping()->set_interval(static_cast<std::uint64_t>(job.profile.interval.count()));
     }
+    if (options.records) {
+        if (job.facts)
+            *all.mutable_session() = *job.facts;
+        all.mutable_session()->set_connecting(job.started);
+    }
     const handoff::Envelope& envelope = job.request.envelope();
     const std::int64_t now = micros(around.clock.wall());
     const bool probe = job.request.probe() || envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS;

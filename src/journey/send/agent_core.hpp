@@ -75,6 +75,7 @@ struct Job {
     Before stage = Before::tables;
     SteadyTime stage_since{};
     const Session* opening = nullptr;   // of Before::opening
+    std::optional<handoff::SessionFacts> facts;  // of the last session, where records are written
 
     void enter(Before next, const Clock& clock)
     {

@@ -61,6 +61,7 @@ Transaction* Line::next()
     job->host = session->host();
     job->relay = job->host.relay();
     job->dsn = session->features().has(smtp::Keyword::dsn);
+    job->facts = session->facts();
     job->takes_all = session->known().quirks.has(peers::Quirk::verify_useless);
     if (job->connected == 0 || mails > 1)
         job->connected = micros(clock->wall());

@@ -226,6 +226,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     made.contents_in_flight = static_cast<unsigned>(snapshot.get(smtp_contents_in_flight));
     made.soft_bounce = snapshot.get(send_soft_bounce);
     made.delay_digits = snapshot.get(send_delay_logging_resolution_limit);
+    made.records = !snapshot.text("record_file").empty();
     return made;
 }
 

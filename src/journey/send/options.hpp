@@ -104,6 +104,7 @@ struct Options {
     unsigned contents_in_flight = 8;
     bool soft_bounce = false;
     int delay_digits = 2;
+    bool records = false;                       // record_file: verdicts say what a record needs of their session
     /// Read of one reply at most, and lines of a transcript kept for evidence.
     std::size_t reply_octets = 1U << 20;
 };

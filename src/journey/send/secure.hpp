@@ -20,6 +20,8 @@ struct Secured {
     std::unique_ptr<net::Stream> stream;
     /// "Trusted TLS connection established to H[A]:25: TLSv1.3 with cipher ...": logged as it is where not empty.
     std::string summary;
+    /// For records: "TLSv1.3", "TLS_AES_256_GCM_SHA384"; the common name in the server's certificate.
+    std::string protocol, cipher, peer_name;
     /// The certificate is the one that the level asks for: verify, secure, fingerprint, dane.
     bool verified = false;
     /// The same for a transcript, whatever is logged.

@@ -465,6 +465,9 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
         around_.log.info("{}", secured->summary);
     recorder_.remark("TLS: " + secured->facts);
     recorder_.secured(std::move(secured->facts));
+    tls_protocol_ = std::move(secured->protocol);
+    tls_cipher_ = std::move(secured->cipher);
+    tls_peer_ = std::move(secured->peer_name);
     secured_ = evidence_.tls = true;
     begin_request();
     parser_ = smtp::ReplyParser({.octets = options_.reply_octets});

@@ -170,6 +170,8 @@ public:
     std::string_view doing() const;
     SteadyTime doing_since() const { return request_began_; }
     std::uint64_t round_trips() const { return round_trips_; }
+    /// For records; none where none are written.
+    std::optional<handoff::SessionFacts> facts() const;
 
 private:
     struct Expected {
@@ -302,6 +304,7 @@ private:
     Wish wish_;
     std::optional<TlsOutcome> tls_outcome_;
     std::string from_;                      // our address
+    std::string tls_protocol_, tls_cipher_, tls_peer_;      // empty: in clear
     std::string certificate_unmet_;         // of who has to show none: why it is not the host's
     TaskGroup writers_;
     smtp::ReplyParser parser_;

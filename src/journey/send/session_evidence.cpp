@@ -153,6 +153,21 @@ bool Session::before_content(std::span<const Step> flight) const
            std::ranges::none_of(current_, &Transaction::content_said);
 }
 
+std::optional<handoff::SessionFacts> Session::facts() const
+{
+    if (!options_.records)
+        return std::nullopt;
+    handoff::SessionFacts facts;
+    facts.set_protocol(options_.lmtp ? "LMTP" : esmtp_ ? "ESMTP" : "SMTP");
+    if (stream_ && !stream_->local().is_unix())
+        facts.set_source(stream_->local().ip.is_v6() ? fmt::format("[{}]:{}", stream_->local().ip.text(), stream_->local().port)
+                                                     : fmt::format("{}:{}", stream_->local().ip.text(), stream_->local().port));
+    facts.set_tls_protocol(tls_protocol_);
+    facts.set_tls_cipher(tls_cipher_);
+    facts.set_tls_peer(tls_peer_);
+    return facts;
+}
+
 bool Session::suspect()
 {
     if (evidence_.exchanges.empty())

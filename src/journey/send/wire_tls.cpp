@@ -128,6 +128,9 @@ awaitable<Result<Secured>> WireTls::secure(std::unique_ptr<net::Stream> stream, 
     }
     std::string summary = tls::summary(secured.facts, relay);
     Secured made(std::move(secured.stream), settings_.log_level > 0 ? summary : std::string(), summary);
+    made.protocol = secured.facts.protocol;
+    made.cipher = secured.facts.cipher;
+    made.peer_name = secured.facts.peer_cn;
     if (refused)
         made.trouble = tls::trouble(secured.facts, relay);
     made.unmet = std::move(unmet);
