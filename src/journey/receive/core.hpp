@@ -61,6 +61,13 @@ struct Server::Core {
     {
         rejections.add({command, reply.substr(0, 1), what});
     }
+    /// Of a client that has no session.
+    void note_rejection(const handoff::Rejected& rejected)
+    {
+        note_rejection(rejected.command, rejected.reply, rejected.by);
+        if (outside.record_rejection)
+            outside.record_rejection(rejected);
+    }
     /// Are refusals said otherwise than they were decided?
     bool edits_rejects() const { return !reject_filter.empty() || !reject_footers.empty() || !options.reject_footer.empty(); }
     bool stressed() const { return options.always_stressed || places.stressed(); }

@@ -86,7 +86,9 @@ awaitable<void> turn_away(Server::Core& core, std::unique_ptr<net::Stream> strea
 {
     stream->expires_after(std::chrono::seconds{5});
     const std::string reply = "421 4.3.2 " + core.options.myhostname + " Service temporarily unavailable";
-    core.note_rejection("CONNECT", reply, "memory");
+    const std::string address = stream->peer().is_unix() ? std::string() : stream->peer().ip.text();
+    core.note_rejection(handoff::Rejected{
+        .command = "CONNECT", .reply = reply, .by = "memory", .client_name = "unknown", .client_address = address, .protocol = "SMTP"});
     core.outside.log.info("NOQUEUE: reject: CONNECT from unknown[{}]: {}; proto=SMTP", stream->peer().ip.text(), reply);
     const std::string line = reply + "\r\n";
     (void)co_await stream->write(line);

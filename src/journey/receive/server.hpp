@@ -9,6 +9,7 @@
 
 #include "base/clock.hpp"
 #include "handoff/interfaces.hpp"
+#include "handoff/record.hpp"
 #include "net/stream.hpp"
 #include "observe/counters.hpp"
 #include "observe/log.hpp"
@@ -67,6 +68,8 @@ struct Outside {
     screen::Remembered* remembered = nullptr;
     /// None: the postmaster hears of no session.
     Postmaster* postmaster = nullptr;
+    /// What was refused, for who records it; none: nobody does, and nothing is gathered for it.
+    std::function<void(const handoff::Rejected& rejected)> record_rejection = nullptr;
     /// ETRN: asks the queue to try the mail for this domain. None: ETRN is refused.
     std::function<awaitable<Result<void>>(std::string domain)> flush_site = nullptr;
 };

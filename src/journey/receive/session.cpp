@@ -386,6 +386,31 @@ void Session::log_about(std::string_view queue_id, std::string_view what, std::s
     core_.outside.log.info("{}", printable(line, true));
 }
 
+void Session::refused_by(std::string_view what, std::string_view reply)
+{
+    core_.note_rejection(where_, reply, what);
+    if (!core_.outside.record_rejection)
+        return;
+    handoff::Rejected rejected;
+    rejected.command = where_;
+    rejected.reply = reply;
+    rejected.by = what;
+    rejected.client_name = facts_.client_name;
+    rejected.client_address = facts_.client_address;
+    if (facts_.helo)
+        rejected.helo = *facts_.helo;
+    rejected.protocol = facts_.tls && esmtp_ ? "ESMTPS" : esmtp_ ? "ESMTP" : "SMTP";
+    if (login_)
+        rejected.sasl_username = login_->username;
+    if (transaction_)
+        rejected.queue_id = transaction_->queue_id;
+    if (facts_.sender)
+        rejected.sender = *facts_.sender;
+    if (facts_.recipient)
+        rejected.recipient = *facts_.recipient;
+    core_.outside.record_rejection(rejected);
+}
+
 policy::SessionFacts Session::session_facts() const
 {
     policy::SessionFacts facts;

@@ -39,7 +39,7 @@ public:
     // Court
     void log_what(std::string_view what, std::string_view text) override;
     void log_warning(std::string_view text) override;
-    void refused_by(std::string_view what, std::string_view reply) override { core_.note_rejection(where_, reply, what); }
+    void refused_by(std::string_view what, std::string_view reply) override;
     awaitable<void> before_wait() override;
     policy::SessionFacts session_facts() const override;
     awaitable<std::shared_ptr<const mailauth::SpfFinding>> spf() override;

@@ -281,6 +281,25 @@ TEST_CASE("transactions: as many at once as the process limit says; 0 is no limi
     }
 }
 
+TEST_CASE("a rejection is told to who records it, with what is known of the client and the mail; what is not refused is not")
+{
+    House house(
+        options_of({{"smtpd_recipient_restrictions", "warn_if_reject reject_non_fqdn_recipient, permit_mynetworks, reject_unauth_destination"}}));
+    std::vector<std::string> told;
+    house.record_rejection = [&](const handoff::Rejected& rejected) {
+        told.push_back(fmt::format("{} {} by {} of {} helo={} from={} to={} {}", rejected.command, rejected.reply.substr(0, 3), rejected.by,
+                                   rejected.client_address, rejected.helo, rejected.sender.value_or("none"), rejected.recipient.value_or("none"),
+                                   rejected.protocol));
+    };
+    Talk talk(house);
+    talk("EHLO x");
+    CHECK(talk("MAIL FROM:<a@b.test>").starts_with("250 "));
+    CHECK(talk("RCPT TO:<user@example.test>").starts_with("250 "));
+    CHECK(talk("RCPT TO:<user@elsewhere.test>").starts_with("454 "));
+    REQUIRE(told.size() == 1);
+    CHECK(told[0] == "RCPT 454 by defer_unauth_destination of 192.0.2.1 helo=x from=a@b.test to=user@elsewhere.test ESMTP");
+}
+
 TEST_CASE("rejections are counted by command, class of the reply and what refused: a restriction by its name, also within a class of them")
 {
     House house(options_of(

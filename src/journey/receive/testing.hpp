@@ -267,6 +267,7 @@ struct House {
             outside.screen_log = observe::Log(sink, "postfix/postscreen");
             outside.remembered = remembered;
             outside.postmaster = &postmaster;
+            outside.record_rejection = record_rejection;
             server = std::make_unique<Server>(loop.get_executor(), options, std::move(outside));
         }
         return *server;
@@ -310,6 +311,7 @@ struct House {
     FakeVerifier verifier;
     FakeFolder folder;
     FakePostmaster postmaster;
+    std::function<void(const handoff::Rejected&)> record_rejection;
     TlsAcceptor* tls = nullptr;
     AuthConnector auth_connector;
     handoff::Router* router = nullptr;

@@ -242,8 +242,10 @@ private:
         counted_ = true;
         if (++gate_.by_address_[ip_] > options_.per_client && options_.per_client != 0) {
             gate_.log_.info("NOQUEUE: reject: CONNECT from {}: too many connections", client());
-            gate_.core_.note_rejection("CONNECT", "421", "screen");
-            co_await drop("421 4.7.0 Error: too many connections");
+            constexpr std::string_view reply = "421 4.7.0 Error: too many connections";
+            gate_.core_.note_rejection(
+                handoff::Rejected{.command = "CONNECT", .reply = reply, .by = "screen", .client_address = ip_, .protocol = "SMTP"});
+            co_await drop(std::string(reply));
             co_return false;
         }
         if (gate_.visitors_ > options_.most) {

@@ -249,7 +249,15 @@ awaitable<void> Refusal::answer(std::string line)
             co_await say("501 5.5.4 Syntax: RCPT TO:<address>");
         else {
             passed_ = true;
-            gate_.core_.note_rejection("RCPT", reply_, "screen");
+            const std::string ip = address_.is_unix() ? std::string() : address_.ip.text();
+            gate_.core_.note_rejection(handoff::Rejected{.command = "RCPT",
+                                                         .reply = reply_,
+                                                         .by = "screen",
+                                                         .client_address = ip,
+                                                         .helo = helo_,
+                                                         .protocol = esmtp_ ? "ESMTP" : "SMTP",
+                                                         .sender = sender_,
+                                                         .recipient = *address});
             gate_.log_.info("NOQUEUE: reject: RCPT from {}: {}; from=<{}>, to=<{}>, proto={}, helo=<{}>", client_, reply_, printable(sender_),
                             printable(*address), esmtp_ ? "ESMTP" : "SMTP", printable(helo_));
             co_await say(reply_);
