@@ -55,12 +55,28 @@ int check(const std::string& master, const std::string& config_directory)
     return run_program(master, {"posthorn-master", "-c", config_directory, "-n"}).status;
 }
 
+/// Renames `path`, and says to what; empty: it could not, and why was said.
+std::string set_aside(Script& script, const std::string& path, std::string_view suffix)
+{
+    std::string old = fmt::format("{}.{}", path, suffix);
+    if (::rename(path.c_str(), old.c_str()) == 0)
+        return old;
+    script.fatal(fmt::format("rename {} to {}: {}", path, old, errno_text(errno)));
+    return {};
+}
+
+/// The log, and the records beside it.
 int rotate(Script& script, const config::Snapshot& snapshot)
 {
-    const std::string path = snapshot.text("maillog_file");
-    if (path.empty() || path == "/dev/stdout")
-        return script.fatal(path.empty() ? "empty 'maillog_file' parameter value - logfile rotation failed"
-                                         : "maillog_file is not a file: there is nothing to rotate");
+    const auto is_file = [](const std::string& path) { return !path.empty() && path != "/dev/stdout"; };
+    const std::string log = snapshot.text("maillog_file"), records = snapshot.text("record_file");
+    std::vector<std::string> paths;
+    for (const std::string& path : {log, records})
+        if (is_file(path))
+            paths.push_back(path);
+    if (paths.empty())
+        return script.fatal(log.empty() ? "empty 'maillog_file' parameter value - logfile rotation failed"
+                                        : "maillog_file is not a file: there is nothing to rotate");
     const time_t now = ::time(nullptr);
     tm parts{};
     ::localtime_r(&now, &parts);
@@ -68,18 +84,21 @@ int rotate(Script& script, const config::Snapshot& snapshot)
     const std::string format = snapshot.text("maillog_file_rotate_suffix");
     if (::strftime(suffix, sizeof suffix, format.c_str(), &parts) == 0)
         return script.fatal(fmt::format("bad maillog_file_rotate_suffix value: {}", format));
-    const std::string old = path + "." + suffix;
     struct stat there{};
-    if (::lstat(old.c_str(), &there) == 0)
-        return script.fatal(fmt::format("{} exists already: not overwritten", old));
-    if (::rename(path.c_str(), old.c_str()) != 0)
-        return script.fatal(fmt::format("rename {} to {}: {}", path, old, errno_text(errno)));
-    // The master opens a new one within a second, and its services go on there; then the old one is at rest.
+    for (const std::string& path : paths)                          // of all of them, before one is renamed
+        if (const std::string old = fmt::format("{}.{}", path, suffix); ::lstat(old.c_str(), &there) == 0)
+            return script.fatal(fmt::format("{} exists already: not overwritten", old));
+    std::vector<std::string> old;
+    for (const std::string& path : paths)
+        if (old.emplace_back(set_aside(script, path, suffix)).empty())
+            return 1;
+    // The master opens new ones within a second, and its services go on there; then the old ones are at rest.
     std::this_thread::sleep_for(2500ms);
-    if (const std::string compressor = snapshot.text("maillog_file_compressor"); !compressor.empty()) {
-        if (const auto ended = run_program("/bin/sh", {"sh", "-c", compressor + " \"$1\"", "sh", old}); ended.status != 0)
-            return script.fatal(fmt::format("{} {}: exit status {}", compressor, old, ended.status));
-    }
+    const std::string compressor = snapshot.text("maillog_file_compressor");
+    for (const std::string& path : old)
+        if (!compressor.empty())
+            if (const auto ended = run_program("/bin/sh", {"sh", "-c", compressor + " \"$1\"", "sh", path}); ended.status != 0)
+                return script.fatal(fmt::format("{} {}: exit status {}", compressor, path, ended.status));
     return 0;
 }
 

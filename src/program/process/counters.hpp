@@ -34,7 +34,9 @@ inline constexpr CounterInfo loop_lag{.name = "loop_lag",
 inline constexpr CounterInfo loop_late{
     .name = "loop_late", .help = "How often the event loop was late by 50 ms or more.", .metric = "event_loop_late"};
 inline constexpr CounterInfo log_lines_dropped{.name = "log_lines_dropped", .help = "Log lines that were lost: the log could not keep up."};
+inline constexpr CounterInfo records_dropped{.name = "records_dropped", .help = "Records (record_file) that were lost: the log could not keep up."};
 
-inline constexpr CounterInfo counters[] = {processor_microseconds, messages, resident_memory, started, loop_lag, loop_late, log_lines_dropped};
+inline constexpr CounterInfo counters[] = {processor_microseconds, messages,       resident_memory, started, loop_lag, loop_late,
+                                           log_lines_dropped,      records_dropped};
 
 }  // namespace posthorn::process

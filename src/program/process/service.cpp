@@ -63,8 +63,9 @@ std::shared_ptr<observe::RingSink> log_of(const Start& start)
     Fd bell = inherited(start.log_bell());
     auto ring = observe::map_log_ring(memory);
     Fd target = start.log_target() == 0 ? Fd() : inherited(start.log_target());
+    Fd records = start.record_target() == 0 ? Fd() : inherited(start.record_target());
     return std::make_shared<observe::RingSink>(ring ? *std::move(ring) : observe::MappedRing(), std::move(bell), std::move(target),
-                                               start.log_by_syslog() ? observe::LogForm::syslog : observe::LogForm::file);
+                                               start.log_by_syslog() ? observe::LogForm::syslog : observe::LogForm::file, std::move(records));
 }
 
 }  // namespace
@@ -353,6 +354,7 @@ handoff::CountersReply Service::counted()
     handoff::count(reply, loop_lag, static_cast<std::uint64_t>(gauges_.lag.recent(SystemClock().steady()).count()));
     handoff::count(reply, loop_late, gauges_.lag.late());
     handoff::count(reply, log_lines_dropped, sink_->dropped());
+    handoff::count(reply, records_dropped, sink_->records_dropped());
     return reply;
 }
 

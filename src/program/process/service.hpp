@@ -103,6 +103,9 @@ public:
     /// By the syslog_name of `line`, where the station's line may have another name (cleanup_service_name).
     observe::Log log_as(std::string_view station, std::string_view line) const;
 
+    /// Where records go (record_file). Whether any are wanted the caller knows.
+    observe::Recorder& recorder() { return *sink_; }
+
     asio::io_context& loop() { return loop_; }
     Executor executor() { return loop_.get_executor(); }
     Gauges& gauges() { return gauges_; }

@@ -62,7 +62,15 @@ inline constexpr Param<std::string> empty_address_local_login_sender_maps_lookup
     .name = "empty_address_local_login_sender_maps_lookup_key",
     .initial = "<>",
     .doc = "What stands for the empty sender in results of local_login_sender_maps."};
-inline constexpr config::ParamInfo params[] = {anvil_rate_time_unit,
+inline constexpr Param<config::List> record_types{.name = "record_types",
+                                                  .initial = "Reception, Delivery, TransientFailure, Bounce, Expiration, AdminBounce, Rejection",
+                                                  .doc = "Which records are written to record_file.",
+                                                  .own = true};
+inline constexpr Param<config::List> record_headers{
+    .name = "record_headers", .initial = "", .doc = "Names of header fields whose texts are in the records of a message.", .own = true};
+inline constexpr config::ParamInfo params[] = {record_types,
+                                               record_headers,
+                                               anvil_rate_time_unit,
                                                anvil_status_update_time,
                                                soft_bounce,
                                                defer_transports,

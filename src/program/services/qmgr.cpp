@@ -13,6 +13,7 @@
 #include "services/probes.hpp"
 #include "services/programs.hpp"
 #include "services/queue_manager.hpp"
+#include "services/records.hpp"
 #include "services/showq.hpp"
 #include "spool/params.hpp"
 #include "spool/spool.hpp"
@@ -122,6 +123,7 @@ public:
                    [this](std::string_view site) { return queue_.silent(site); }},
                   probe_options(service), clock_, log_)
     {
+        queue_.record_to(&service.recorder());
         workers_.on_missing = [this](std::string_view transport) { service_.want(transport); };
         dispatcher_.on<handoff::ProbeRequest, handoff::ProbeReply>(
             Frame::probe, [this](handoff::ProbeRequest request) { return probes_.probe(std::move(request)); });
@@ -223,6 +225,7 @@ private:
         made.bounce_size_limit = static_cast<std::uint64_t>(snapshot.get(bounce_size_limit));
         made.header_size_limit = static_cast<std::uint64_t>(snapshot.get(header_size_limit));
         made.long_queue_ids = snapshot.get(enable_long_queue_ids);
+        made.records = record_options(snapshot);
         made.syslog_name = snapshot.text("syslog_name");
         return made;
     }

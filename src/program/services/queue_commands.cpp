@@ -246,6 +246,29 @@ awaitable<Result<QueueReply>> QueueManager::expire(std::vector<spool::Lease> lea
 awaitable<Result<QueueReply>> QueueManager::remove(std::vector<spool::Lease> leases)
 {
     QueueReply reply;
+    if (!records(handoff::RecordType::admin_bounce)) {
+        CO_TRY(const auto removed, co_await remove_some(std::move(leases)));
+        reply.set_count(removed);
+        co_return reply;
+    }
+    // What is to be recorded of them is read before: not of all at once.
+    constexpr std::size_t at_once = 500;
+    for (std::size_t first = 0; first < leases.size(); first += at_once) {
+        std::vector<spool::Lease> some(leases.begin() + static_cast<std::ptrdiff_t>(first),
+                                       leases.begin() + static_cast<std::ptrdiff_t>(std::min(leases.size(), first + at_once)));
+        std::vector<std::string> made;
+        for (const spool::Lease& lease : some)
+            std::ranges::move(co_await deletion_records(lease), std::back_inserter(made));
+        CO_TRY(const auto removed, co_await remove_some(std::move(some)));
+        reply.set_count(reply.count() + removed);
+        for (const std::string& record : made)
+            recorder_->record(record);
+    }
+    co_return reply;
+}
+
+awaitable<Result<std::size_t>> QueueManager::remove_some(std::vector<spool::Lease> leases)
+{
     CO_TRY(const auto removed, co_await store_.remove(leases));
     for (const spool::Lease& lease : leases) {
         deferred_.forget(lease.key);
@@ -258,8 +281,7 @@ awaitable<Result<QueueReply>> QueueManager::remove(std::vector<spool::Lease> lea
             forget(lease.key);
         }
     }
-    reply.set_count(removed);
-    co_return reply;
+    co_return removed;
 }
 
 // ---- Requeue
@@ -336,7 +358,7 @@ awaitable<Result<void>> QueueManager::requeue_now(spool::Lease lease)
     }
     forget(key);
     if (placed->key != 0 && !epochs_.contains(placed->key))
-        admit(*placed, (*message)->envelope, (*message)->content.inline_octets());
+        co_await take_in(*placed, **message);
     wake_.notify_all();
     co_return Result<void>{};
 }
@@ -511,6 +533,7 @@ awaitable<Result<void>> QueueManager::take_late(handoff::Verdicts verdicts)
 {
     const Key key = verdicts.message();
     CO_TRY(auto message, co_await store_.read({key, epochs_.at(key)}));
+    std::string record_headers = co_await stored_headers(message.lease);
     if (active_.contains(key))
         co_return Result<void>{};
     deferred_.forget(key);
@@ -520,6 +543,7 @@ awaitable<Result<void>> QueueManager::take_late(handoff::Verdicts verdicts)
     active.warned = message.warned;
     active.since = now();
     active.next_try = WallTime::max();
+    active.record_headers = std::move(record_headers);
     std::vector<handoff::Verdict> known;
     tally_.tried(key);
     for (spool::RecipientState& state : message.recipients) {
@@ -538,7 +562,10 @@ awaitable<Result<void>> QueueManager::take_late(handoff::Verdicts verdicts)
     count_place(key);
     if (verdicts.has_shaping())
         hear(verdicts.shaping(), verdicts.attempt(), {}, key, known);
-    co_await settle(key, verdicts.attempt(), std::move(known));
+    std::optional<handoff::SessionFacts> session;
+    if (verdicts.has_session())
+        session = std::move(*verdicts.mutable_session());
+    co_await settle(key, verdicts.attempt(), std::move(known), std::move(session));
     co_await end_round(key);
     co_return Result<void>{};
 }

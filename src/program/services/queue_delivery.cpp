@@ -197,7 +197,10 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
     carried_ -= carried;
     const bool done = scheduler_.finished(request.attempt, news, reason);
     pump();                                                     // the slot is free; the verdict need not be on disk for the next to go
-    co_await settle(key, request.attempt, std::move(verdicts));
+    std::optional<handoff::SessionFacts> session;
+    if (attached && worker && reply && !own && reply->has_session())
+        session = std::move(*reply->mutable_session());
+    co_await settle(key, request.attempt, std::move(verdicts), std::move(session));
     no_longer_given(key, request.attempt);
     if (worker)
         confirm(*worker, request.attempt);

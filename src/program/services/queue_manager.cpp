@@ -91,8 +91,31 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueR
     ++counts_.enqueued;
     reply.set_committed(true);
     if (lease->key != 0 && !epochs_.contains(lease->key))
-        admit(*lease, std::move(message->envelope), std::move(*message->content.mutable_inline_octets()));   // the store has done with it
+        co_await take_in(*lease, std::move(*message));         // the store has done with it
     co_return reply;
+}
+
+/// A message that is new in the queue. Fields of one that is not in hand are read from the store, where records are to have them; meanwhile
+/// nobody begins with it.
+awaitable<void> QueueManager::take_in(spool::Lease lease, spool::NewMessage message)
+{
+    handoff::Envelope& envelope = message.envelope;
+    std::string headers;
+    if (recorder_ && !options_.records.headers.empty()) {
+        if (message.content.file().empty()) {
+            headers = handoff::chosen_headers(message.content.inline_octets(), options_.records.headers);
+        } else {
+            epochs_[lease.key] = lease.epoch;
+            starting_.insert(lease.key);
+            headers = co_await stored_headers(lease);
+            starting_.erase(lease.key);
+            if (!epochs_.contains(lease.key))                  // deleted meanwhile
+                co_return record_reception(envelope, headers);
+            envelope.set_hold(envelope.hold() || held_.contains(lease.key));
+        }
+    }
+    record_reception(envelope, headers);
+    admit(lease, std::move(envelope), std::move(*message.content.mutable_inline_octets()), std::move(headers));
 }
 
 /// Of a message that is certain not to be stored: its file, where nobody else sees to that.
@@ -122,7 +145,7 @@ awaitable<Result<handoff::Welcome>> QueueManager::id_block()
     co_return welcome;
 }
 
-void QueueManager::admit(spool::Lease lease, handoff::Envelope envelope, std::string octets)
+void QueueManager::admit(spool::Lease lease, handoff::Envelope envelope, std::string octets, std::string record_headers)
 {
     epochs_[lease.key] = lease.epoch;
     const auto arrived = [&](QueueTally::Place place) { tally_.arrived(lease.key, WallTime{std::chrono::microseconds{envelope.arrival()}}, place); };
@@ -144,6 +167,7 @@ void QueueManager::admit(spool::Lease lease, handoff::Envelope envelope, std::st
     active.envelope.clear_recipients();
     active.since = now();
     active.next_try = WallTime::max();
+    active.record_headers = std::move(record_headers);
     if (resident_ + octets.size() <= options_.resident_octets) {
         resident_ += octets.size();
         active.resident = std::move(octets);
@@ -179,6 +203,7 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
         co_return co_await requeue_after_round(lease);
     }
     auto stored = co_await store_.read(lease);
+    std::string record_headers = stored ? co_await stored_headers(lease) : std::string();
     starting_.erase(lease.key);
     if (!stored) {
         if (!stored.error().status().empty()) {                // damaged, or gone meanwhile: looked at again later, never dropped silently
@@ -195,6 +220,7 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
     active.since = now();
     active.warned = stored->warned;
     active.next_try = WallTime::max();
+    active.record_headers = std::move(record_headers);
     for (spool::RecipientState& state : stored->recipients) {
         if (stored->expire)
             active.failures.push_back(own_verdict(state.recipient.index(), handoff::OUTCOME_EXPIRED, "4.3.2",
@@ -204,8 +230,10 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
     const bool expire = stored->expire;
     const std::string line = fmt::format("{}: from=<{}>, status=force-expired, returned to sender", active.envelope.queue_id(),
                                          smtp::external_address(active.envelope.sender()));
-    for (const Verdict& expired : active.failures)
+    for (const Verdict& expired : active.failures) {
         count_verdict(lease.key, active, expired);
+        record_fate(lease.key, active, expired, handoff::RecordType::admin_bounce, nullptr);
+    }
     active_.emplace(lease.key, std::move(active));
     tally_.tried(lease.key);
     count_place(lease.key);

@@ -10,9 +10,11 @@
 #include "base/clock.hpp"
 #include "handoff/frames.pb.h"
 #include "handoff/queue_id.hpp"
+#include "handoff/record.hpp"
 #include "handoff/sites.pb.h"
 #include "observe/counters.hpp"
 #include "observe/log.hpp"
+#include "observe/recorder.hpp"
 #include "schedule/scheduler.hpp"
 #include "services/own_transports.hpp"
 #include "services/queue_tally.hpp"
@@ -41,6 +43,7 @@ struct QueueOptions {
     bool confirm_delay_cleared = false;
     std::uint64_t header_size_limit = 102'400;
     bool long_queue_ids = false;
+    handoff::RecordOptions records;                  // what is told to the recorder
     std::string syslog_name = "postfix";
     std::uint64_t resident_octets = 64 << 20;        // content of active messages kept in memory; the rest is read again
     std::uint64_t carried_octets = 256 << 20;        // content in the memory of delivery processes; past it no delivery starts
@@ -74,6 +77,8 @@ public:
     /// Ends without closing the store, as the end of the process would.
     awaitable<void> abandon() { return tasks_.close(); }
     void reconfigure(QueueOptions options);
+    /// Who takes records, before open(); none: nobody.
+    void record_to(observe::Recorder* recorder) { recorder_ = recorder; }
 
     awaitable<Result<handoff::EnqueueReply>> enqueue(handoff::EnqueueRequest request);
     awaitable<Result<handoff::CommittedAnswer>> committed(handoff::CommittedQuestion question);
@@ -133,6 +138,7 @@ private:
         bool removed = false;                                // no recipient is left, or an operator deleted it
         bool deleted = false;                                // the latter
         std::size_t settling = 0;                            // verdicts on their way to the disk
+        std::string record_headers;                          // of record_headers, for all its records; empty: none is asked for
         WallTime next_try{};
         WallTime not_before{};                               // its site asked to be left alone until then
         std::vector<handoff::Verdict> failures;              // bounced or expired: settled at the end of the round, with the report
@@ -143,7 +149,8 @@ private:
     awaitable<void> read_stored(std::function<void(Error)> failed);
     awaitable<void> drop_file_of(const spool::NewMessage& message);
     awaitable<Result<bool>> stored_before(const handoff::Envelope& envelope);
-    void admit(spool::Lease lease, handoff::Envelope envelope, std::string octets);
+    awaitable<void> take_in(spool::Lease lease, spool::NewMessage message);
+    void admit(spool::Lease lease, handoff::Envelope envelope, std::string octets, std::string record_headers);
     awaitable<void> activate_stored(spool::Lease lease);
     awaitable<void> start_round(Key key);
     awaitable<void> hand_on();
@@ -165,7 +172,7 @@ private:
     void log_own(const Active& active, const std::vector<handoff::Verdict>& verdicts, std::string_view station) const;
     bool soft(const handoff::Verdict& verdict) const;
     void judge(Active& active, handoff::Verdict& verdict);
-    awaitable<void> settle(Key key, std::uint64_t attempt, std::vector<handoff::Verdict> verdicts);
+    awaitable<void> settle(Key key, std::uint64_t attempt, std::vector<handoff::Verdict> verdicts, std::optional<handoff::SessionFacts> session = {});
     /// What a delivery heard of how much its site takes, and when it may be asked again.
     void hear(const handoff::Shaping& said, std::uint64_t attempt, std::string_view site, Key key, const std::vector<handoff::Verdict>& verdicts);
     void let_follow(const std::string& set);
@@ -187,6 +194,14 @@ private:
     void put_off(Key key, WallTime when);
     void forget_active(Key key);
     void gone_if_removed(Key key);
+
+    // queue_records.cpp
+    bool records(handoff::RecordType type) const;
+    void record_reception(const handoff::Envelope& envelope, std::string_view headers);
+    void record_fate(Key key, const Active& active, const handoff::Verdict& verdict, handoff::RecordType type, const handoff::SessionFacts* session);
+    void record_fate(Key key, const Active& active, const handoff::Verdict& verdict, const handoff::SessionFacts* session);
+    awaitable<std::string> stored_headers(spool::Lease lease);
+    awaitable<std::vector<std::string>> deletion_records(spool::Lease lease);
 
     // queue_counts.cpp
     void count_place(Key key);
@@ -217,6 +232,7 @@ private:
     awaitable<Result<handoff::Verdicts>> beyond_the_connection(Key key, std::uint64_t attempt, Error lost);
     void forget(Key key);
     awaitable<Result<handoff::QueueReply>> remove(std::vector<spool::Lease> leases);
+    awaitable<Result<std::size_t>> remove_some(std::vector<spool::Lease> leases);
     awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases, std::uint64_t offset);
     void end_foreign(std::uint64_t attempt);
     awaitable<Result<void>> take_in_turn(handoff::Verdicts verdicts);
@@ -267,6 +283,8 @@ private:
     std::unordered_map<Key, std::unordered_set<std::uint32_t>> crashed_;   // recipients in hand when a delivery process ended
     std::unordered_map<std::string, std::unordered_set<Key>> greylisted_;  // by MX set: they may follow the first that passes
     std::size_t greylisted_count_ = 0;
+    observe::Recorder* recorder_ = nullptr;
+    std::unordered_map<Key, std::uint32_t> rounds_;                // that ended, since this process began; for records
     SteadyTime kept_restraints_{};
     std::unordered_map<std::uint64_t, handoff::Flight> foreign_;   // attempts that a qmgr before this one asked for, still running
     std::unordered_map<std::uint64_t, std::uint32_t> foreign_process_;

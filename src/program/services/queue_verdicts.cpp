@@ -95,9 +95,14 @@ void QueueManager::judge(Active& active, Verdict& verdict)
 
 WallTime QueueManager::arrival_of(const Active& active) { return WallTime{std::chrono::microseconds{active.envelope.arrival()}}; }
 
-awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector<Verdict> verdicts)
+awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector<Verdict> verdicts, std::optional<handoff::SessionFacts> session)
 {
     const auto found = active_.find(key);
+    const handoff::SessionFacts* const facts = session ? &*session : nullptr;
+    if (found != active_.end() && found->second.deleted)
+        for (const Verdict& verdict : verdicts)                // deleted too late
+            if (verdict.outcome() == handoff::OUTCOME_DELIVERED)
+                record_fate(key, found->second, verdict, facts);
     if (found == active_.end() || found->second.removed || verdicts.empty())
         co_return;
     Active& active = found->second;
@@ -107,6 +112,7 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
     std::vector<Verdict> successes;
     for (Verdict& verdict : verdicts) {
         judge(active, verdict);
+        record_fate(key, active, verdict, facts);
         if (told) {
             active.told.push_back(std::move(verdict));
             continue;
@@ -254,7 +260,7 @@ awaitable<bool> QueueManager::store(Key key, spool::Settlement settlement)
     }
     for (std::size_t i = 0; i < settled->reports.size() && i < reports.size(); ++i)
         if (!epochs_.contains(settled->reports[i].key))
-            admit(settled->reports[i], reports[i]->envelope, reports[i]->content.inline_octets());
+            co_await take_in(settled->reports[i], *reports[i]);
     if (const auto found = active_.find(key); found != active_.end()) {
         found->second.lease = settled->lease;
         epochs_[key] = settled->lease.epoch;
@@ -433,6 +439,8 @@ void QueueManager::put_off(Key key, WallTime when)
 {
     forget_active(key);
     count_place(key);
+    if (options_.records.types.any())
+        ++rounds_[key];
     if (const auto epoch = epochs_.find(key); epoch != epochs_.end() && !held_.contains(key)) {  // held: all else when it is released
         if (to_requeue_.erase(key) > 0)
             tasks_.spawn(requeue_after_round({key, epoch->second}));
@@ -462,6 +470,7 @@ void QueueManager::forget(Key key)
     expiring_.erase(key);
     to_requeue_.erase(key);
     crashed_.erase(key);
+    rounds_.erase(key);
 }
 
 void QueueManager::gone_if_removed(Key key)

@@ -17,6 +17,7 @@
 #include "services/programs.hpp"
 #include "services/queue_link.hpp"
 #include "services/rates_link.hpp"
+#include "services/records.hpp"
 #include "services/sasl_link.hpp"
 #include "services/screen_link.hpp"
 #include "services/smtp_front.hpp"
@@ -44,6 +45,7 @@ namespace {
 struct PreparedSmtpd {
     PreparedSmtpd(process::Service& service, const FrontOf* front)
         : files(TableFiles::fetch(service)), interfaces(config::this_host("smtpd").addresses), options(receive::Options::from(service.config())),
+          records(record_options(service.config())),
           cleanup(cleanup::Options::from(service.config_for(service.config().get(receive::cleanup_service_name)), interfaces, *files,
                                          service.config().get(receive::receive_override_options))),
           route(route::Options::from(service.config_for("rewrite"), interfaces, *files)),
@@ -78,6 +80,7 @@ struct PreparedSmtpd {
     std::shared_ptr<TableFiles> files;
     std::vector<config::HostAddress> interfaces;
     receive::Options options;
+    handoff::RecordOptions records;
     cleanup::Options cleanup;
     route::Options route;
     std::unique_ptr<dns::Resolver> resolver;
@@ -106,7 +109,8 @@ bool asks_policy_over_tcp(const receive::policy::Lists& lists)
 class SmtpServer final : public process::Work, receive::Postmaster, handoff::Signer {
 public:
     SmtpServer(process::Service& service, PreparedSmtpd prepared, const FrontOf* front)
-        : service_(service), resolve_(service.executor(), std::string(resolve_socket), {.channel = {.name = "resolve"}}),
+        : service_(service), records_(std::move(prepared.records)),
+          resolve_(service.executor(), std::string(resolve_socket), {.channel = {.name = "resolve"}}),
           tables_(service.log(), PreparedSmtpd::clock, prepared.files), databases_(tables_, resolve_, service.config()),
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
@@ -220,6 +224,10 @@ private:
                 service_.log());
         };
         made.signer = this;
+        if (records_.wants(handoff::RecordType::rejection))
+            made.record_rejection = [this](const handoff::Rejected& rejected) {
+                service_.recorder().record(handoff::rejection_record(rejected, records_, PreparedSmtpd::clock.wall().time_since_epoch().count()));
+            };
         made.threads = &checking_threads_;
         made.suffixes = suffixes_.get();
         made.tls = tls_ ? &acceptor_ : nullptr;
@@ -330,6 +338,7 @@ private:
     }
 
     process::Service& service_;
+    handoff::RecordOptions records_;
     ipc::Client resolve_;
     tables::Tables tables_;
     RemoteDatabases databases_;

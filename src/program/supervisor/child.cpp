@@ -35,6 +35,8 @@ void StartRecord::log_alone(int target, observe::LogForm form)
     record.set_log_by_syslog(form == observe::LogForm::syslog);
 }
 
+void StartRecord::records_alone(int target) { record.set_record_target(add(target)); }
+
 void StartRecord::listening(int descriptor, std::string name, bool inet, bool datagram)
 {
     auto* entry = record.add_listening();

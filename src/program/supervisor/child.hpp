@@ -50,6 +50,7 @@ public:
     void config(int descriptor);
     void log(int ring, int bell);
     void log_alone(int target, observe::LogForm form);
+    void records_alone(int target);
     void listening(int descriptor, std::string name, bool inet, bool datagram);
     void check_powers(int descriptor);
     void trial(int descriptor);

@@ -19,7 +19,7 @@ bool grants_nothing(std::string_view parameter)
     for (const std::string_view end : {"_directory", "_directories", "_command", "_path", "_program", "_transport", "_CApath", "_environment"})
         if (parameter.ends_with(end))
             return true;
-    return parameter == "maillog_file" || parameter == "maillog_file_prefixes" || parameter == "mail_spool_directory";
+    return parameter == "maillog_file" || parameter == "maillog_file_prefixes" || parameter == "record_file" || parameter == "mail_spool_directory";
 }
 
 /// Files that are keys and the like: never read here.

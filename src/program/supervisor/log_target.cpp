@@ -1,6 +1,7 @@
 #include "supervisor/log_target.hpp"
 
 #include "base/strings.hpp"
+#include "supervisor/params.hpp"
 
 #include <fmt/format.h>
 
@@ -21,24 +22,39 @@ Fd open_log(const std::string& path, mode_t mode) { return Fd(::open(path.c_str(
 
 Result<LogTarget> LogTarget::open(const config::Snapshot& snapshot, bool foreground)
 {
+    if (!snapshot.text("maillog_file").empty())
+        return open_file(snapshot, "maillog_file", foreground);
     LogTarget target;
-    target.path_ = snapshot.text("maillog_file");
-    if (target.path_.empty()) {
-        target.path_ = syslog_socket;
-        target.file_ = observe::connect_syslog(target.path_);
-        target.identity_ = identity_of(target.path_);
-        return target;                                            // without a syslogd: lines are lost until there is one
+    target.path_ = syslog_socket;
+    target.file_ = observe::connect_syslog(target.path_);
+    target.identity_ = identity_of(target.path_);
+    return target;                                                // without a syslogd: lines are lost until there is one
+}
+
+Result<LogTarget> LogTarget::open_records(const config::Snapshot& snapshot, bool foreground)
+{
+    LogTarget target;
+    if (!snapshot.get(record_file).empty()) {
+        TRY(target, open_file(snapshot, record_file.name, foreground));
     }
+    target.form_ = observe::LogForm::record;
+    return target;
+}
+
+Result<LogTarget> LogTarget::open_file(const config::Snapshot& snapshot, std::string_view parameter, bool foreground)
+{
+    LogTarget target;
+    target.path_ = snapshot.text(parameter);
     target.form_ = observe::LogForm::file;
     const std::string prefixes = snapshot.text("maillog_file_prefixes");
     bool allowed = false;
     for (const std::string_view prefix : split(prefixes, ", \t\r\n"))
         allowed = allowed || target.path_ == prefix || target.path_.starts_with(std::string(prefix) + (prefix.ends_with('/') ? "" : "/"));
     if (!allowed)
-        return Error{fmt::format("maillog_file \"{}\" does not match maillog_file_prefixes: {}", target.path_, prefixes)};
+        return Error{fmt::format("{} \"{}\" does not match maillog_file_prefixes: {}", parameter, target.path_, prefixes)};
     if (target.path_ == standard_output) {
         if (!foreground)
-            return Error{"maillog_file = /dev/stdout needs `postfix start-fg`"};
+            return Error{fmt::format("{} = /dev/stdout needs `postfix start-fg`", parameter)};
         target.file_ = Fd(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
         return target;
     }
@@ -49,19 +65,19 @@ Result<LogTarget> LogTarget::open(const config::Snapshot& snapshot, bool foregro
     target.mode_ = mode.empty() ? 0600 : bits;
     target.file_ = open_log(target.path_, target.mode_);
     if (!target.file_)
-        return system_error("open maillog_file " + target.path_, errno);
+        return system_error(fmt::format("open {} {}", parameter, target.path_), errno);
     target.identity_ = identity_of(target.path_);
     return target;
 }
 
 bool LogTarget::refresh()
 {
-    if (path_ == standard_output)
+    if (path_.empty() || path_ == standard_output)
         return false;
     const FileIdentity now = identity_of(path_);
     if (now.there && now.inode == identity_.inode && now.device == identity_.device && file_)
         return false;
-    Fd again = form_ == observe::LogForm::file ? open_log(path_, mode_) : observe::connect_syslog(path_);
+    Fd again = form_ == observe::LogForm::syslog ? observe::connect_syslog(path_) : open_log(path_, mode_);
     if (!again)
         return false;                                              // a file that cannot be made: the old one goes on
     file_ = std::move(again);

@@ -1,5 +1,6 @@
 // supervisor/log_target.hpp: where this instance logs, as a descriptor that services inherit.
-// maillog_file when set (only under maillog_file_prefixes; /dev/stdout in the foreground only), else syslog.
+// maillog_file when set (only under maillog_file_prefixes; /dev/stdout in the foreground only), else syslog. And where it writes its records:
+// record_file, by the same rules, else nowhere.
 #pragma once
 
 #include "base/error.hpp"
@@ -9,6 +10,7 @@
 #include "supervisor/file_access.hpp"
 
 #include <string>
+#include <string_view>
 
 namespace posthorn::supervisor {
 
@@ -16,6 +18,8 @@ class LogTarget {
 public:
     /// Errors name the parameter and its value.
     static Result<LogTarget> open(const config::Snapshot& snapshot, bool foreground);
+    /// Without a record_file its descriptor is none.
+    static Result<LogTarget> open_records(const config::Snapshot& snapshot, bool foreground);
     /// True when the file was renamed away or syslogd made a new socket: descriptor() is then a new one.
     bool refresh();
     int descriptor() const { return file_.get(); }
@@ -23,6 +27,8 @@ public:
     observe::LogForm form() const { return form_; }
 
 private:
+    static Result<LogTarget> open_file(const config::Snapshot& snapshot, std::string_view parameter, bool foreground);
+
     std::string path_;
     observe::LogForm form_ = observe::LogForm::syslog;
     mode_t mode_ = 0600;

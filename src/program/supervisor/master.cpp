@@ -121,6 +121,9 @@ int run_master(const MasterOptions& given)
     auto log = LogTarget::open(loaded->snapshot, options.foreground);
     if (!log)
         return fatal(log.error().text());
+    auto records = LogTarget::open_records(loaded->snapshot, options.foreground);
+    if (!records)
+        return fatal(records.error().text());
     auto lock = InstanceLock::take(loaded->layout.queue_directory);
     if (!lock)
         return fatal(lock.error().text());
@@ -134,7 +137,7 @@ int run_master(const MasterOptions& given)
     std::optional<Announcement> announcement;
     if (!options.foreground)
         announcement = go_into_background(options.wait);
-    Supervisor supervisor(options, *std::move(loaded), *owner, *std::move(log), *std::move(lock));
+    Supervisor supervisor(options, *std::move(loaded), *owner, *std::move(log), *std::move(records), *std::move(lock));
     if (auto bound = supervisor.bind(); !bound) {
         say_fatal(bound.error().text());
         supervisor.log().fatal("{}", bound.error().text());
@@ -166,6 +169,9 @@ int check_configuration(const MasterOptions& options)
     }
     auto owner = identity(loaded->snapshot);
     auto made = owner ? loaded->layout.make(*owner) : Result<void>(owner.error());
+    if (made)
+        if (const auto records = LogTarget::open_records(loaded->snapshot, true); !records)
+            made = records.error();
     if (!made) {
         say_fatal(made.error().text());
         log.fatal("{}", made.error().text());

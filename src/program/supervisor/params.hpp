@@ -53,7 +53,14 @@ inline constexpr Param<std::string> import_environment{
     .doc =
         "What services have in their environment: NAME=value is set for all of them, with { } around it where it has blanks; they inherit the rest."};
 
-inline constexpr std::array<config::ParamInfo, 7> params{import_environment, service_throttle_time, default_process_limit, smtpd_processes,
-                                                         smtp_processes,     service_stop_time,     service_watchdog_time};
+inline constexpr Param<std::string> record_file{
+    .name = "record_file",
+    .initial = "",
+    .doc =
+        "The file for delivery records, one JSON object a line, beside the log; below maillog_file_prefixes, as maillog_file. Empty: there are none.",
+    .own = true};
+
+inline constexpr std::array<config::ParamInfo, 8> params{import_environment, service_throttle_time, default_process_limit, smtpd_processes,
+                                                         smtp_processes,     service_stop_time,     service_watchdog_time, record_file};
 
 }  // namespace posthorn::supervisor

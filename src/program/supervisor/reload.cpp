@@ -82,6 +82,11 @@ awaitable<std::vector<std::string>> Supervisor::reload()
             refuse({log_target.error().text()});
             continue;
         }
+        auto record_target = LogTarget::open_records(fresh->snapshot, options_.foreground);
+        if (!record_target) {
+            refuse({record_target.error().text()});
+            continue;
+        }
         auto file = process::make_memory_file("configuration", fresh->snapshot.serialise());
         if (file) {
             // Nothing has been touched yet: what a service would refuse is refused here, while the running ones go on.
@@ -145,6 +150,8 @@ awaitable<std::vector<std::string>> Supervisor::reload()
         config_file_ = *std::move(file);
         log_target_ = *std::move(log_target);
         collector_.replace(log_target_.duplicate(), log_target_.form());
+        record_target_ = *std::move(record_target);
+        write_records();
         log_ = observe::Log(sink_, loaded_.snapshot.text("syslog_name") + "/master");
         ++generation_;
         log_.info("reload -- version {}, configuration {}", loaded_.snapshot.text("mail_version"), options_.config_directory);

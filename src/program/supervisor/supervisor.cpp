@@ -28,14 +28,16 @@ constexpr std::size_t opened_files_limit = 4096;                  // per process
 
 }  // namespace
 
-Supervisor::Supervisor(const MasterOptions& options, Loaded loaded, Identity owner, LogTarget log, InstanceLock lock)
-    : options_(options), loaded_(std::move(loaded)), owner_(owner), log_target_(std::move(log)), lock_(std::move(lock)),
-      collector_(log_target_.duplicate(), log_target_.form()), sink_(collector_.own()), log_(sink_, loaded_.snapshot.text("syslog_name") + "/master"),
-      signals_(loop_, SIGCHLD, SIGTERM, SIGINT), tasks_(loop_.get_executor()), child_ended_(loop_.get_executor())
+Supervisor::Supervisor(const MasterOptions& options, Loaded loaded, Identity owner, LogTarget log, LogTarget records, InstanceLock lock)
+    : options_(options), loaded_(std::move(loaded)), owner_(owner), log_target_(std::move(log)), record_target_(std::move(records)),
+      lock_(std::move(lock)), collector_(log_target_.duplicate(), log_target_.form()), sink_(collector_.own()),
+      log_(sink_, loaded_.snapshot.text("syslog_name") + "/master"), signals_(loop_, SIGCHLD, SIGTERM, SIGINT), tasks_(loop_.get_executor()),
+      child_ended_(loop_.get_executor())
 {
     for (const int signal : {SIGHUP, SIGQUIT, SIGUSR1})
         signals_.add(signal);
     std::signal(SIGPIPE, SIG_IGN);
+    write_records();
 }
 
 Supervisor::~Supervisor() = default;
@@ -123,6 +125,8 @@ Result<Spawned> Supervisor::spawn(const ProcessLine& line, unsigned index, const
     start.log(log.memory.get(), bell.get());
     if (log_target_.descriptor() >= 0)
         start.log_alone(log_target_.descriptor(), log_target_.form());
+    if (record_target_.descriptor() >= 0)
+        start.records_alone(record_target_.descriptor());
     if (const auto places = places_.find(line.key); places != places_.end())
         for (const std::string& place : places->second) {
             const BoundSocket& socket = sockets_.at(place);
@@ -283,6 +287,13 @@ void Supervisor::refresh_log()
 {
     if (log_target_.refresh())
         collector_.replace(log_target_.duplicate(), log_target_.form());
+    if (record_target_.refresh())
+        write_records();
+}
+
+void Supervisor::write_records()
+{
+    collector_.replace_records(record_target_.duplicate(), fmt::format("{}/master[{}]", loaded_.snapshot.text("syslog_name"), ::getpid()));
 }
 
 // --- the end of children --------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ namespace posthorn::supervisor {
 
 class Supervisor {
 public:
-    Supervisor(const MasterOptions& options, Loaded loaded, Identity owner, LogTarget log, InstanceLock lock);
+    Supervisor(const MasterOptions& options, Loaded loaded, Identity owner, LogTarget log, LogTarget records, InstanceLock lock);
     ~Supervisor();
 
     /// Binds every socket. Error: which line, and why.
@@ -63,6 +63,7 @@ private:
     awaitable<void> tick();
     void watch_files();
     void refresh_log();
+    void write_records();
 
     // questions.cpp
     Result<void> bind_questions(const Loaded& loaded, std::vector<std::string>& places);
@@ -92,7 +93,7 @@ private:
     MasterOptions options_;
     Loaded loaded_;
     Identity owner_;
-    LogTarget log_target_;
+    LogTarget log_target_, record_target_;
     InstanceLock lock_;
     observe::LogCollector collector_;                             // of all processes' lines
     std::shared_ptr<observe::RingSink> sink_;                     // ours
