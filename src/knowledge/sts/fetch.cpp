@@ -1,10 +1,7 @@
 #include "sts/fetch.hpp"
 
 #include "base/strings.hpp"
-
-#include <boost/asio/buffer.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
+#include "net/http_client.hpp"
 
 #include <fmt/format.h>
 
@@ -12,63 +9,22 @@
 
 namespace posthorn::sts {
 
-namespace http = boost::beast::http;
-
 namespace {
 
-constexpr std::uint32_t header_octets = 16 * 1024;
-
 bool is_plain_text(std::string_view type) { return iequals(trim(type.substr(0, type.find(';'))), "text/plain"); }
-
-Error no_answer(const boost::system::error_code& error)
-{
-    if (error == http::error::body_limit)
-        return Error{fmt::format("the answer has more than {} octets", policy_octets)};
-    return Error{fmt::format("the answer is none of HTTP: {}", error.message())};
-}
 
 }  // namespace
 
 awaitable<Result<std::string>> ask_for_policy(net::Stream* stream, std::string host)
 {
-    const std::string request = fmt::format(
+    std::string request = fmt::format(
         "GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: {}\r\nUser-Agent: Posthorn\r\nAccept: text/plain\r\nConnection: close\r\n\r\n", host);
-    CO_TRY_VOID(co_await stream->write(request));
-    http::response_parser<http::string_body> parser;
-    parser.header_limit(header_octets);
-    parser.body_limit(policy_octets);
-    parser.eager(true);
-    std::string room(header_octets, '\0'), pending;
-    while (!parser.is_done()) {
-        CO_TRY(const std::size_t got, co_await stream->read_some(room));
-        boost::system::error_code error;
-        if (got == 0) {
-            if (!parser.got_some())
-                co_return Error{"lost connection"};
-            parser.put_eof(error);
-            if (error)
-                co_return no_answer(error);
-            break;
-        }
-        pending.append(room, 0, got);
-        while (!pending.empty() && !parser.is_done()) {
-            const std::size_t taken = parser.put(asio::buffer(pending), error);
-            pending.erase(0, taken);
-            if (error && error != http::error::need_more)
-                co_return no_answer(error);
-            if (error || taken == 0)
-                break;
-        }
-        if (parser.is_header_done() && parser.get().result_int() != 200)
-            co_return Error{fmt::format("the answer is {}", parser.get().result_int())};
-    }
-    const auto& answer = parser.get();
-    if (answer.result_int() != 200)
-        co_return Error{fmt::format("the answer is {}", answer.result_int())};
-    if (const auto type = answer[http::field::content_type]; !is_plain_text(std::string_view(type.data(), type.size())))
-        co_return Error{
-            fmt::format("the answer is no text/plain but \"{}\"", printable(std::string_view(type.data(), std::min<std::size_t>(type.size(), 80))))};
-    co_return answer.body();
+    CO_TRY(net::HttpAnswer answer, co_await net::http_ask(stream, std::move(request), policy_octets));
+    if (answer.status != 200)
+        co_return Error{fmt::format("the answer is {}", answer.status)};
+    if (!is_plain_text(answer.type))
+        co_return Error{fmt::format("the answer is no text/plain but \"{}\"", printable(std::string_view(answer.type).substr(0, 80)))};
+    co_return std::move(answer.body);
 }
 
 awaitable<Result<std::string>> HttpsSource::fetch_from(net::IpAddress address, std::string host, SteadyTime deadline)
