@@ -97,6 +97,13 @@ inline constexpr CounterInfo anvil_clients{
 inline constexpr CounterInfo screen_clients{
     .name = "screen_clients", .kind = Kind::gauge, .help = "Clients of which is known that they passed tests before the greeting."};
 
+inline constexpr CounterInfo hook_posted{.name = "hook_posted", .help = "Records that record_hook_url has taken."};
+inline constexpr CounterInfo hook_failed{.name = "hook_failed", .help = "Requests to record_hook_url that failed; they are made again."};
+inline constexpr CounterInfo hook_behind{.name = "hook_behind",
+                                         .kind = CounterInfo::Kind::gauge,
+                                         .unit = CounterInfo::Unit::octets,
+                                         .help = "Octets of records that record_hook_url has not taken yet."};
+
 inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            qmgr_delivered,
                                            qmgr_deferred,
@@ -145,6 +152,9 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            peers_known,
                                            peers_learned,
                                            anvil_clients,
-                                           screen_clients};
+                                           screen_clients,
+                                           hook_posted,
+                                           hook_failed,
+                                           hook_behind};
 
 }  // namespace posthorn::services

@@ -68,8 +68,34 @@ inline constexpr Param<config::List> record_types{.name = "record_types",
                                                   .own = true};
 inline constexpr Param<config::List> record_headers{
     .name = "record_headers", .initial = "", .doc = "Names of header fields whose texts are in the records of a message.", .own = true};
+inline constexpr Param<std::string> record_hook_url{
+    .name = "record_hook_url",
+    .initial = "",
+    .doc =
+        "Where the records of record_file are posted, as JSON: http://HOST[:PORT]/... or https://..., whose certificate has to have the host's name. Empty: nowhere.",
+    .own = true};
+inline constexpr Param<int> record_hook_batch_size{.name = "record_hook_batch_size",
+                                                   .initial = "1",
+                                                   .least = 1,
+                                                   .most = 1000,
+                                                   .doc = "How many records are posted at once: 1 is an object a request, more are an array.",
+                                                   .own = true};
+inline constexpr Param<std::string> record_hook_authorization_file{
+    .name = "record_hook_authorization_file",
+    .initial = "",
+    .doc = "A file with the value of the Authorization: field of these requests (it may be root's, mode 0600). Empty: there is none.",
+    .own = true};
+inline constexpr Param<std::chrono::seconds> record_hook_timeout{.name = "record_hook_timeout",
+                                                                 .initial = "30s",
+                                                                 .least = std::chrono::seconds{1},
+                                                                 .doc = "How long one of these requests may take, connection included.",
+                                                                 .own = true};
 inline constexpr config::ParamInfo params[] = {record_types,
                                                record_headers,
+                                               record_hook_url,
+                                               record_hook_batch_size,
+                                               record_hook_authorization_file,
+                                               record_hook_timeout,
                                                anvil_rate_time_unit,
                                                anvil_status_update_time,
                                                soft_bounce,

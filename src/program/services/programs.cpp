@@ -12,7 +12,7 @@ std::span<const process::Program> programs()
         process::Program{"smtpd", serve_smtpd},   process::Program{"qmgr", serve_qmgr}, process::Program{"resolve", serve_resolve},
         process::Program{"memory", serve_memory}, process::Program{"smtp", serve_smtp}, process::Program{"lmtp", serve_smtp},
         process::Program{"spawn", serve_spawn},   process::Program{"pipe", serve_pipe}, process::Program{"virtual", serve_virtual},
-        process::Program{"local", serve_local},   process::Program{"sasl", serve_sasl},
+        process::Program{"local", serve_local},   process::Program{"sasl", serve_sasl}, process::Program{"hook", serve_hook},
     };
     return table;
 }

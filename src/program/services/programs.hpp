@@ -32,6 +32,7 @@ int serve_spawn(process::Service& service);
 int serve_pipe(process::Service& service);
 int serve_virtual(process::Service& service);
 int serve_local(process::Service& service);
+int serve_hook(process::Service& service);
 
 std::span<const process::Program> programs();
 

@@ -23,7 +23,7 @@ Fd open_log(const std::string& path, mode_t mode) { return Fd(::open(path.c_str(
 Result<LogTarget> LogTarget::open(const config::Snapshot& snapshot, bool foreground)
 {
     if (!snapshot.text("maillog_file").empty())
-        return open_file(snapshot, "maillog_file", foreground);
+        return open_file(snapshot, "maillog_file", foreground, {});
     LogTarget target;
     target.path_ = syslog_socket;
     target.file_ = observe::connect_syslog(target.path_);
@@ -31,21 +31,22 @@ Result<LogTarget> LogTarget::open(const config::Snapshot& snapshot, bool foregro
     return target;                                                // without a syslogd: lines are lost until there is one
 }
 
-Result<LogTarget> LogTarget::open_records(const config::Snapshot& snapshot, bool foreground)
+Result<LogTarget> LogTarget::open_records(const config::Snapshot& snapshot, bool foreground, uid_t owner)
 {
     LogTarget target;
     if (!snapshot.get(record_file).empty()) {
-        TRY(target, open_file(snapshot, record_file.name, foreground));
+        TRY(target, open_file(snapshot, record_file.name, foreground, owner));
     }
     target.form_ = observe::LogForm::record;
     return target;
 }
 
-Result<LogTarget> LogTarget::open_file(const config::Snapshot& snapshot, std::string_view parameter, bool foreground)
+Result<LogTarget> LogTarget::open_file(const config::Snapshot& snapshot, std::string_view parameter, bool foreground, std::optional<uid_t> owner)
 {
     LogTarget target;
     target.path_ = snapshot.text(parameter);
     target.form_ = observe::LogForm::file;
+    target.owner_ = owner;
     const std::string prefixes = snapshot.text("maillog_file_prefixes");
     bool allowed = false;
     for (const std::string_view prefix : split(prefixes, ", \t\r\n"))
@@ -63,11 +64,19 @@ Result<LogTarget> LogTarget::open_file(const config::Snapshot& snapshot, std::st
     if (std::from_chars(mode.data(), mode.data() + mode.size(), bits, 8).ptr != mode.data() + mode.size() || bits > 0666)
         return Error{fmt::format("bad maillog_file_permissions value: {}", mode)};
     target.mode_ = mode.empty() ? 0600 : bits;
-    target.file_ = open_log(target.path_, target.mode_);
+    target.file_ = target.open_again();
     if (!target.file_)
         return system_error(fmt::format("open {} {}", parameter, target.path_), errno);
     target.identity_ = identity_of(target.path_);
     return target;
+}
+
+Fd LogTarget::open_again() const
+{
+    Fd file = open_log(path_, mode_);
+    if (file && owner_ && ::geteuid() == 0 && ::fchown(file.get(), *owner_, static_cast<gid_t>(-1)) != 0)
+        file.reset();
+    return file;
 }
 
 bool LogTarget::refresh()
@@ -77,7 +86,7 @@ bool LogTarget::refresh()
     const FileIdentity now = identity_of(path_);
     if (now.there && now.inode == identity_.inode && now.device == identity_.device && file_)
         return false;
-    Fd again = form_ == observe::LogForm::syslog ? observe::connect_syslog(path_) : open_log(path_, mode_);
+    Fd again = form_ == observe::LogForm::syslog ? observe::connect_syslog(path_) : open_again();
     if (!again)
         return false;                                              // a file that cannot be made: the old one goes on
     file_ = std::move(again);

@@ -9,6 +9,9 @@
 #include "observe/sinks.hpp"
 #include "supervisor/file_access.hpp"
 
+#include <sys/types.h>
+
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,8 +21,8 @@ class LogTarget {
 public:
     /// Errors name the parameter and its value.
     static Result<LogTarget> open(const config::Snapshot& snapshot, bool foreground);
-    /// Without a record_file its descriptor is none.
-    static Result<LogTarget> open_records(const config::Snapshot& snapshot, bool foreground);
+    /// Without a record_file its descriptor is none. The file is the owner's, where we are root: the process that posts records reads it.
+    static Result<LogTarget> open_records(const config::Snapshot& snapshot, bool foreground, uid_t owner);
     /// True when the file was renamed away or syslogd made a new socket: descriptor() is then a new one.
     bool refresh();
     int descriptor() const { return file_.get(); }
@@ -27,11 +30,13 @@ public:
     observe::LogForm form() const { return form_; }
 
 private:
-    static Result<LogTarget> open_file(const config::Snapshot& snapshot, std::string_view parameter, bool foreground);
+    static Result<LogTarget> open_file(const config::Snapshot& snapshot, std::string_view parameter, bool foreground, std::optional<uid_t> owner);
+    Fd open_again() const;
 
     std::string path_;
     observe::LogForm form_ = observe::LogForm::syslog;
     mode_t mode_ = 0600;
+    std::optional<uid_t> owner_;
     FileIdentity identity_;
     Fd file_;
 };

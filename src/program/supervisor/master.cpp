@@ -121,7 +121,7 @@ int run_master(const MasterOptions& given)
     auto log = LogTarget::open(loaded->snapshot, options.foreground);
     if (!log)
         return fatal(log.error().text());
-    auto records = LogTarget::open_records(loaded->snapshot, options.foreground);
+    auto records = LogTarget::open_records(loaded->snapshot, options.foreground, owner->uid);
     if (!records)
         return fatal(records.error().text());
     auto lock = InstanceLock::take(loaded->layout.queue_directory);
@@ -170,7 +170,7 @@ int check_configuration(const MasterOptions& options)
     auto owner = identity(loaded->snapshot);
     auto made = owner ? loaded->layout.make(*owner) : Result<void>(owner.error());
     if (made)
-        if (const auto records = LogTarget::open_records(loaded->snapshot, true); !records)
+        if (const auto records = LogTarget::open_records(loaded->snapshot, true, owner->uid); !records)
             made = records.error();
     if (!made) {
         say_fatal(made.error().text());

@@ -122,6 +122,11 @@ public:
             lines.push_back(std::move(line));
         }
         lines.push_back(password_asker());
+        if (options_.hook) {
+            ProcessLine& hook = lines.emplace_back();
+            hook.key = hook.service = hook.program = "hook";
+            hook.role = Role::hook;
+        }
         std::ranges::move(outer_, std::back_inserter(lines));
         share_cleanup(lines);
         table_.lines = std::move(lines);

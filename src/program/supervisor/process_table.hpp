@@ -1,7 +1,8 @@
 // supervisor/process_table.hpp: which line of master.cf becomes which process.            master(5), design.md section 3
 // Shape    every line of Postfix's stock master.cf is recognised. Some have processes of their own (smtpd, smtp, lmtp, spawn, admin; pipe,
 //          virtual and local once there is mail for them); qmgr, resolve and memory are always there and take in the lines whose work they do, with their -o
-//          options; sasl is there once an smtpd asks for it, and knows the options of all of them.
+//          options; sasl is there once an smtpd asks for it, and knows the options of all of them;
+//          hook where records are posted.
 // Errors   a command that neither Postfix nor we know, a socket type a command cannot serve, the same address twice: with file and line.
 // Pure.
 #pragma once
@@ -15,7 +16,7 @@
 
 namespace posthorn::supervisor {
 
-enum class Role { smtpd, qmgr, resolve, memory, sasl, transport, spawn, admin };
+enum class Role { smtpd, qmgr, resolve, memory, sasl, hook, transport, spawn, admin };
 
 struct SocketLine {
     std::string name;  // "smtp", "127.0.0.1:10025"; "public/showq", "private/posthorn.qmgr"
@@ -57,6 +58,7 @@ struct TableOptions {
     unsigned default_process_limit = 100;
     unsigned smtpd_processes = 1;
     unsigned smtp_processes = 1;
+    bool hook = false;  // record_hook_url
     /// master_service_disable: "smtp.inet", "inet", ... in Postfix's form "name/type" or "name.type".
     std::vector<std::string> disabled;
 };

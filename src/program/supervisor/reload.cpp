@@ -82,7 +82,7 @@ awaitable<std::vector<std::string>> Supervisor::reload()
             refuse({log_target.error().text()});
             continue;
         }
-        auto record_target = LogTarget::open_records(fresh->snapshot, options_.foreground);
+        auto record_target = LogTarget::open_records(fresh->snapshot, options_.foreground, owner_.uid);
         if (!record_target) {
             refuse({record_target.error().text()});
             continue;

@@ -433,9 +433,10 @@ awaitable<void> Supervisor::stop_all(StopService::How how, std::chrono::seconds 
     // Who takes mail in first; then who delivers it, for a queue that goes on without a transport puts mail off; then who routes, the queue
     // that all report to, and what all ask.
     using Roles = std::vector<Role>;
-    std::vector<Roles> steps{{Role::smtpd, Role::spawn, Role::admin}, {Role::transport, Role::sasl}, {Role::resolve}, {Role::qmgr}, {Role::memory}};
+    std::vector<Roles> steps{
+        {Role::smtpd, Role::spawn, Role::admin}, {Role::transport, Role::sasl}, {Role::resolve}, {Role::qmgr}, {Role::memory, Role::hook}};
     if (how == StopService::ABORT)
-        steps = {{Role::smtpd, Role::transport, Role::spawn, Role::admin, Role::sasl, Role::resolve, Role::qmgr, Role::memory}};
+        steps = {{Role::smtpd, Role::transport, Role::spawn, Role::admin, Role::sasl, Role::resolve, Role::qmgr, Role::memory, Role::hook}};
     for (const Roles& roles : steps) {
         for (auto& [pid, child] : children_)
             if (std::ranges::find(roles, role_of(child)) != roles.end())
