@@ -1,11 +1,15 @@
 """Delivery records (record_file): one JSON object for each thing that became of a message, beside the log, which stays as it is."""
 import collections
 import gzip
+import http.server
 import json
 import os
+import pathlib
 import re
+import shutil
 import signal
 import smtplib
+import tempfile
 import threading
 import time
 import uuid
@@ -30,7 +34,7 @@ def records_in(path):
     return found
 
 
-class Records(Journey):
+class Recording(Journey):
     def recording(self, replies=None, settings=None, **kwargs):
         self.peer = self.sink(replies=replies, **kwargs)
         posthorn = self.instance(start=False, relay=self.peer.port)
@@ -57,6 +61,27 @@ class Records(Journey):
         line = posthorn.wait_log(rf"{queue_id}: (to=<{re.escape(recipient)}>, .*)")[-1]
         return dict(re.findall(r"(\w+)=(<[^>]*>|[^,]+?)(?:,| \()", line)) | {"text": line[line.index("(") + 1:-1]}
 
+    def load(self, posthorn, sessions, each, stop=None):
+        def hand_in(number):
+            with posthorn.smtp() as client:
+                client.ehlo("client.test")
+                for mail in range(each):
+                    client.sendmail("a@ours.test", [f"m{number}-{mail}@there.test"], "Subject: load\r\n\r\nhello\r\n")
+        threads = [threading.Thread(target=hand_in, args=(number,)) for number in range(sessions)]
+        for thread in threads:
+            thread.start()
+        if stop:
+            stop()
+        for thread in threads:
+            thread.join()
+
+    def all_records(self):
+        """Of all files, in the order of their names: rotated ones first."""
+        files = sorted(self.path.parent.glob("records.*")) + [self.path]
+        return [record for file in files for record in records_in(file)]
+
+
+class Records(Recording):
     def test_each_recipient_has_a_record_of_what_became_of_it_and_the_log_says_the_same(self):
         def answer(argument, sink):
             return "451 4.2.0 not now" if "slow" in argument else "550 5.1.1 no \"such\" user" if "none" in argument else "250 2.1.5 Ok"
@@ -145,25 +170,6 @@ class Records(Journey):
         self.assertEqual((here["transport"], here["peer_address"], here["source_address"], here["delivery_protocol"]), ("discard", None, None, None))
         self.assertNotIn("tls_cipher", here)
 
-    def load(self, posthorn, sessions, each, stop=None):
-        def hand_in(number):
-            with posthorn.smtp() as client:
-                client.ehlo("client.test")
-                for mail in range(each):
-                    client.sendmail("a@ours.test", [f"m{number}-{mail}@there.test"], "Subject: load\r\n\r\nhello\r\n")
-        threads = [threading.Thread(target=hand_in, args=(number,)) for number in range(sessions)]
-        for thread in threads:
-            thread.start()
-        if stop:
-            stop()
-        for thread in threads:
-            thread.join()
-
-    def all_records(self):
-        """Of all files, in the order of their names: rotated ones first."""
-        files = sorted(self.path.parent.glob("records.*")) + [self.path]
-        return [record for file in files for record in records_in(file)]
-
     def test_under_load_nothing_is_missing_and_a_message_is_received_before_it_is_delivered(self):
         posthorn = self.recording()
         self.load(posthorn, 20, 40)
@@ -230,6 +236,193 @@ class Records(Journey):
         checked = posthorn.run("postfix", "check", check=False)
         self.assertNotEqual(checked.returncode, 0)
         self.assertIn("record_file", checked.stderr)
+        posthorn.send(["u@there.test"])
+        self.wait_told(type="Delivery")
+
+
+class HookServer:
+    """Who takes records: an HTTP server that can be stopped and started again on its port. `answer`: a function (records) -> status."""
+
+    def __init__(self, answer=lambda records: 200, tls=None):
+        self.answer, self.tls, self.taken, self.requests, self.port, self._server = answer, tls, [], [], 0, None
+        self.start()
+
+    def start(self):
+        owner = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                records = json.loads(body)
+                records = records if isinstance(records, list) else [records]
+                status = owner.answer(records)
+                owner.requests.append((status, dict(self.headers), self.path, body))
+                if status is None:                                    # heard, but not answered
+                    self.close_connection = True
+                    return
+                if status // 100 == 2:
+                    owner.taken.extend(records)
+                self.send_response(status)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            def log_message(self, *words):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+
+            def handle_error(self, request, client):
+                pass
+        self._server = Server(("127.0.0.1", self.port), Handler)
+        if self.tls:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def stop(self):
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    close = stop
+
+
+class Hooks(Recording):
+    """The records again, pushed (record_hook_url)."""
+
+    def hooked(self, server, settings=None, **kwargs):
+        self._opened.append(server)
+        return self.recording(settings={"record_hook_url": f"http://127.0.0.1:{server.port}/take", **(settings or {})}, **kwargs)
+
+    def first_times(self, server):
+        """What was taken, each once, in the order of the first time."""
+        seen, order = set(), []
+        for record in list(server.taken):
+            key = json.dumps(record, sort_keys=True)
+            if key not in seen:
+                seen.add(key)
+                order.append(record)
+        return order
+
+    def test_every_record_is_posted_as_an_object_with_the_authorization_of_a_file(self):
+        server = HookServer()
+        secret = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-secret.")) / "authorization"
+        self.addCleanup(shutil.rmtree, secret.parent)
+        secret.write_text("Bearer first\n")
+        secret.chmod(0o600)
+        posthorn = self.hooked(server, {"record_hook_authorization_file": str(secret)})
+        posthorn.send(["u@there.test", "v@there.test"])
+        posthorn.wait_empty()
+        self.wait_told(2, type="Delivery")
+        wait_until(lambda: server.taken == records_in(self.path), "all are posted, in order")
+        status, headers, path, body = server.requests[0]
+        self.assertEqual((path, headers["Content-Type"], headers["Authorization"]), ("/take", "application/json", "Bearer first"))
+        self.assertEqual(body.decode(), self.path.read_text().splitlines()[0])
+        secret.write_text("Bearer second\n")
+
+        def the_new_one():
+            posthorn.send(["w@there.test"])
+            time.sleep(0.5)
+            return server.requests[-1][1]["Authorization"] == "Bearer second"
+        wait_until(the_new_one, "the changed authorization counts")
+
+    def test_several_to_a_request_are_an_array_and_a_reload_begins_the_hook_and_ends_it(self):
+        server = HookServer()
+        self._opened.append(server)
+        posthorn = self.recording()
+        self.load(posthorn, 4, 25)
+        posthorn.wait_empty()
+        self.wait_told(100, type="Delivery")
+        self.assertEqual(posthorn.pids_of("hook"), [])
+        posthorn.set({"record_hook_url": f"http://127.0.0.1:{server.port}/", "record_hook_batch_size": "50"})
+        posthorn.run("postfix", "reload")
+        wait_until(lambda: server.taken == records_in(self.path), "all are posted, in order")
+        self.assertLess(len(server.requests), 10)
+        self.assertTrue(all(body.startswith(b"[{") for _, _, _, body in server.requests))
+        posthorn.set({"record_hook_batch_size": "2"})
+        posthorn.run("postfix", "reload")
+        count = len(server.taken)
+        posthorn.send(["after@there.test"])
+        wait_until(lambda: len(server.taken) == count + 2, "the next generation goes on where the one before was")
+        self.assertEqual(server.taken, records_in(self.path))
+        posthorn.set({"record_hook_url": ""})
+        posthorn.run("postfix", "reload")
+        wait_until(lambda: posthorn.pids_of("hook") == [], "it ends")
+
+    def test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order(self):
+        numbers = iter(range(1 << 30))
+        server = HookServer(answer=lambda records: (200, 500, 200, None)[next(numbers) % 4])
+        posthorn = self.hooked(server)
+        stop = threading.Event()
+
+        def trouble():
+            while not stop.is_set():
+                for pid in posthorn.pids_of("hook"):
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass
+                server.stop()
+                time.sleep(0.3)
+                server.start()
+                time.sleep(1.5)
+        thread = threading.Thread(target=trouble)
+        thread.start()
+        self.load(posthorn, 4, 3, stop=lambda: posthorn.run("postfix", "logrotate"))
+        time.sleep(6)
+        stop.set()
+        thread.join()
+        server.answer = lambda records: 200
+        posthorn.wait_empty()
+        wait_until(lambda: len(self.all_records()) == 24, "all are recorded")
+        wait_until(lambda: len(self.first_times(server)) == 24, "every record has arrived")
+        self.assertEqual(self.first_times(server), self.all_records())
+        # At least once: none came before one that it stands behind was taken.
+        places = [self.all_records().index(record) for record in server.taken]
+        self.assertTrue(all(place <= max(places[:at], default=-1) + 1 for at, place in enumerate(places)))
+        posthorn.wait_log("record hook: 127.0.0.1:\\d+: .*; records wait")
+
+    def test_while_nobody_takes_them_records_wait_and_that_is_said_once_and_when_it_is_well_again(self):
+        server = HookServer(answer=lambda records: 503)
+        posthorn = self.hooked(server)
+        posthorn.send(["u@there.test"])
+        wait_until(lambda: len(server.requests) >= 3, "it is tried again")
+        self.assertEqual({body for _, _, _, body in server.requests}, {self.path.read_bytes().split(b"\n")[0]})
+        self.assertEqual(len(re.findall("the answer is 503; records wait", posthorn.log())), 1)
+        server.answer = lambda records: 200
+        posthorn.wait_log("record hook: 127.0.0.1:\\d+ takes records again")
+        wait_until(lambda: server.taken == records_in(self.path), "all are posted")
+
+    def test_https_is_for_servers_whose_certificate_has_the_name_alone(self):
+        certificate, other = Certificate("localhost"), Certificate("other.test")
+        self._opened += [certificate, other]
+        certificate.path.write_text(certificate.path.read_text() + other.path.read_text())      # both are vouched for
+        server = HookServer(tls=other.server())
+        posthorn = self.hooked(server, {"smtp_tls_CAfile": str(certificate.path), "record_hook_url": f"https://localhost:{server.port}/take"})
+        posthorn.send(["u@there.test"])
+        posthorn.wait_log("record hook: localhost:\\d+: .*Server certificate not verified.*; records wait")
+        self.assertEqual(server.requests, [])
+        server.stop()
+        server.tls = certificate.server()
+        server.start()
+        self.wait_told(type="Delivery")
+        wait_until(lambda: server.taken == records_in(self.path), "all are posted")
+
+    def test_a_wrong_url_or_no_file_is_refused_by_name(self):
+        posthorn = self.recording()
+        for settings, words in [({"record_hook_url": "ftp://x/"}, "record_hook_url: .*expected http:// or https://"),
+                                ({"record_hook_url": "https://127.0.0.1/"}, "record_hook_url: https needs the name"),
+                                ({"record_hook_url": "http://127.0.0.1/", "record_file": ""}, "record_hook_url is set, but record_file is no file")]:
+            posthorn.set(settings)
+            posthorn.run("postfix", "reload", check=False)
+            posthorn.wait_log(words)
         posthorn.send(["u@there.test"])
         self.wait_told(type="Delivery")
 
