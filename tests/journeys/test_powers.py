@@ -37,11 +37,12 @@ class Powers(Journey):
         posthorn = self.instance({"smtpd_sasl_auth_enable": "yes"}, relay=self.sink().port, start=False)
         posthorn.add_service(f"127.0.0.1:{free_port()} inet n - n - 1 admin")
         posthorn.add_service(f"127.0.0.1:{free_port()} inet n - n - - inject")
+        posthorn.set({"record_file": str(posthorn.dir / "log" / "records"), "record_hook_url": f"http://127.0.0.1:{free_port()}/"})
         posthorn.start()
         posthorn.send(["user@there.test"])
         posthorn.wait_log("status=sent")
         services = {pid: name.split(" service ")[1].split()[0] for pid, name in posthorn.processes().items() if " service " in name}
-        self.assertEqual(set(services.values()), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "sasl", "admin", "inject"})
+        self.assertEqual(set(services.values()), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "sasl", "admin", "inject", "hook"})
         for pid, name in services.items():
             with self.subTest(name):
                 process = status_of(pid)
@@ -54,7 +55,8 @@ class Powers(Journey):
     def test_no_service_can_do_what_is_forbidden(self):
         """Each service confines itself by its own statement, as when it serves, and then tries."""
         posthorn = self.instance(start=False)
-        posthorn.set({"mail_owner": "daemon", "smtpd_sasl_auth_enable": "yes"})
+        posthorn.set({"mail_owner": "daemon", "smtpd_sasl_auth_enable": "yes", "record_file": str(posthorn.dir / "log" / "records"),
+                      "record_hook_url": f"http://127.0.0.1:{free_port()}/"})
         with open(posthorn.dir / "conf" / "master.cf", "a") as master:
             master.write("\npolicy unix - n n - - spawn user=nobody argv=/bin/cat\nagent unix - n n - - pipe user=nobody argv=/bin/cat\n"
                          f"127.0.0.1:{free_port()} inet n - n - 1 admin\n"
@@ -67,7 +69,7 @@ class Powers(Journey):
         for line in report.splitlines():
             who, what, outcome = (line.split(": ", 2) + [""])[:3]
             facts.setdefault(who.split()[0], {})[what] = outcome
-        self.assertEqual(set(facts), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "spawn", "pipe", "virtual", "local", "admin", "inject", "sasl"})
+        self.assertEqual(set(facts), {"smtpd", "qmgr", "resolve", "memory", "smtp", "lmtp", "spawn", "pipe", "virtual", "local", "admin", "inject", "sasl", "hook"})
         refused = ("Operation not permitted", "Permission denied", "No such file or directory")
         for program, said in facts.items():
             standing, = (what for what in said if what.startswith("Uid:"))
@@ -87,11 +89,11 @@ class Powers(Journey):
                     self.assertIn(said[what], refused, what)
         for program in ("qmgr", "memory", "admin", "sasl"):
             self.assertIn(facts[program]["internet socket"], refused)
-        for program in ("smtp", "lmtp", "memory", "admin", "sasl"):
+        for program in ("smtp", "lmtp", "memory", "admin", "sasl", "hook"):
             self.assertIn(facts[program]["write content"], refused)
-        for program in ("smtpd", "inject", "smtp", "lmtp", "memory", "resolve", "admin", "sasl"):
+        for program in ("smtpd", "inject", "smtp", "lmtp", "memory", "resolve", "admin", "sasl", "hook"):
             self.assertIn(facts[program]["write the queue"], refused)
-        for program in ("smtp", "lmtp", "memory", "qmgr", "sasl"):
+        for program in ("smtp", "lmtp", "memory", "qmgr", "sasl", "hook"):
             self.assertIn(facts[program]["executable memory"], refused)
 
 

@@ -210,6 +210,17 @@ TEST_CASE("process table: a line of the service inject is a server like smtpd's,
     CHECK_FALSE(process_table(parsed("inject fifo n - n - - inject\n"), {}));
 }
 
+TEST_CASE("process table: records are posted by a process of its own, where they are to be")
+{
+    const auto without = process_table(parsed(""), {}), with = process_table(parsed(""), {.hook = true});
+    REQUIRE((without && with));
+    CHECK(std::ranges::count(without->lines, Role::hook, &ProcessLine::role) == 0);
+    CHECK(line(*with, "hook").role == Role::hook);
+    CHECK(line(*with, "hook").processes == 1);
+    CHECK_FALSE(line(*with, "hook").on_demand);
+    CHECK(line(*with, "hook").sockets.empty());
+}
+
 TEST_CASE("process table: a line of the admin service is one process with its socket; a socket that it cannot serve is refused")
 {
     const auto table = process_table(parsed("127.0.0.1:8025 inet n - n - 9 admin\n  -o admin_timeout=2s\nadmin unix n - n - - admin\n"), {});
