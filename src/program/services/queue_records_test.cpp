@@ -151,8 +151,12 @@ TEST_CASE_FIXTURE(Recorded, "queue records: without a type that is wanted nothin
     probe.mutable_envelope()->set_sender("a@ours.test");
     probe.mutable_envelope()->add_recipients()->set_address("asked@there.test");
     probe.mutable_content()->set_inline_octets("Subject: x\r\n\r\n");
-    REQUIRE(wait(queue->enqueue(probe)));
+    probe.mutable_envelope()->set_size(probe.content().inline_octets().size());
+    probe.mutable_envelope()->set_arrival(clock.wall().time_since_epoch().count());
+    const auto reply = wait(queue->enqueue(probe));
+    REQUIRE((reply && reply->committed()));
     settle();
+    REQUIRE(worker.requests.size() >= 1);                                  // the probe, and the report of it
     CHECK(std::ranges::count_if(told(), [](const std::string& line) { return line.find("asked@") != line.npos; }) == 0);
     recorder.records.clear();
     options.records = {};
