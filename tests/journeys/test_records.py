@@ -12,9 +12,10 @@ import smtplib
 import tempfile
 import threading
 import time
+import urllib.request
 import uuid
 
-from journey import Certificate, Journey, unittest, wait_until
+from journey import Certificate, Journey, free_port, unittest, wait_until
 
 MEMBERS = {"type", "id", "sender", "recipient", "queue", "site", "size", "response", "peer_address", "timestamp", "created", "event_time", "num_attempts",
            "bounce_classification", "egress_pool", "egress_source", "source_address", "feedback_report", "meta", "headers", "delivery_protocol",
@@ -40,6 +41,8 @@ class Recording(Journey):
         posthorn = self.instance(start=False, relay=self.peer.port)
         self.path = posthorn.dir / "log" / "records"
         posthorn.set({"record_file": str(self.path), **(settings or {})})
+        self.admin_port = free_port()
+        posthorn.add_service(f"127.0.0.1:{self.admin_port} inet n - n - 1 admin")
         posthorn.start()
         return posthorn
 
@@ -311,6 +314,10 @@ class Hooks(Recording):
                 order.append(record)
         return order
 
+    def metric(self, name):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics") as answer:
+            return int(re.search(rf"(?m)^posthorn_{name}{{.*}} (\d+)$", answer.read().decode()).group(1))
+
     def test_every_record_is_posted_as_an_object_with_the_authorization_of_a_file(self):
         server = HookServer()
         secret = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-secret.")) / "authorization"
@@ -325,6 +332,8 @@ class Hooks(Recording):
         status, headers, path, body = server.requests[0]
         self.assertEqual((path, headers["Content-Type"], headers["Authorization"]), ("/take", "application/json", "Bearer first"))
         self.assertEqual(body.decode(), self.path.read_text().splitlines()[0])
+        wait_until(lambda: self.metric("hook_behind_bytes") == 0, "it has heard the answers")
+        self.assertEqual((self.metric("hook_posted_total"), self.metric("hook_failed_total")), (len(server.taken), 0))
         secret.write_text("Bearer second\n")
 
         def the_new_one():
@@ -346,6 +355,13 @@ class Hooks(Recording):
         wait_until(lambda: server.taken == records_in(self.path), "all are posted, in order")
         self.assertLess(len(server.requests), 10)
         self.assertTrue(all(body.startswith(b"[{") for _, _, _, body in server.requests))
+        wait_until(lambda: self.metric("hook_behind_bytes") == 0, "it has heard the answers")
+        killed = posthorn.pids_of("hook")
+        os.kill(killed[0], signal.SIGKILL)
+        wait_until(lambda: posthorn.pids_of("hook") not in ([], killed), "another one")
+        posthorn.send(["behind@there.test"])
+        wait_until(lambda: len(server.taken) >= 202, "what is new is posted")
+        self.assertEqual(server.taken, records_in(self.path))             # and nothing once more
         posthorn.set({"record_hook_batch_size": "2"})
         posthorn.run("postfix", "reload")
         count = len(server.taken)
@@ -396,6 +412,8 @@ class Hooks(Recording):
         wait_until(lambda: len(server.requests) >= 3, "it is tried again")
         self.assertEqual({body for _, _, _, body in server.requests}, {self.path.read_bytes().split(b"\n")[0]})
         self.assertEqual(len(re.findall("the answer is 503; records wait", posthorn.log())), 1)
+        self.assertGreaterEqual(self.metric("hook_failed_total"), 2)
+        self.assertEqual((self.metric("hook_posted_total"), self.metric("hook_behind_bytes")), (0, len(self.path.read_bytes())))
         server.answer = lambda records: 200
         posthorn.wait_log("record hook: 127.0.0.1:\\d+ takes records again")
         wait_until(lambda: server.taken == records_in(self.path), "all are posted")

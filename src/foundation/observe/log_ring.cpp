@@ -191,8 +191,13 @@ bool RingSink::put(std::int64_t stamp, std::uint32_t level, std::string_view tag
 
 bool fit_for_record(std::string_view object)
 {
-    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; };
-    return object.size() > 2 && object.front() == '{' && object.back() == '}' && std::ranges::none_of(object, is_control) && is_valid_utf8(object);
+    unsigned controls = 0, beyond_ascii = 0;                               // in one go: nearly every record is plain
+    for (const char c : object) {
+        const auto octet = static_cast<unsigned char>(c);
+        controls |= static_cast<unsigned>(octet < ' ') | static_cast<unsigned>(octet == 127);
+        beyond_ascii |= octet & 0x80U;
+    }
+    return object.size() > 2 && object.front() == '{' && object.back() == '}' && controls == 0 && (beyond_ascii == 0 || is_valid_utf8(object));
 }
 
 RingReader::RingReader(MappedRing ring, bool go_on) : ring_(std::move(ring)), taken_(go_on ? ring_->taken.load() : 0) {}

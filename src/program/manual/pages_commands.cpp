@@ -40,12 +40,12 @@ const std::vector<Page>& commands()
           "they end, quick-stop does not wait for the end, abort ends them at once. reload tries the new configuration on every service first and keeps the old one where it is "
           "refused. flush tries all deferred mail now. check says what is wrong, what has the wrong owner, and which parameters are not acted on. status says whether it runs.",
           "set-permissions and upgrade-configuration take name=value of owners and places, write them to main.cf, and take them back where the check fails. logrotate renames "
-          "maillog_file, has it written anew, and compresses the old one. tls makes keys and certificates: see postfix-tls(1).",
+          "maillog_file and record_file, has them written anew, and compresses the old ones (records that are posted it leaves as they are). tls makes keys and certificates: see postfix-tls(1).",
           "Where multi_instance_directories names further instances, the command goes to multi_instance_wrapper, which runs it for each: see postmulti(1). With -c or MAIL_CONFIG "
           "it is for one alone."},
          {config_dir, {"-D", "Accepted: there is no debugger to start."}, talk},
          {zero, {"1", "It was not done, or is not running; standard error says why."}},
-         {"maillog_file*", "multi_instance_*", "queue_directory", "data_directory", "mail_owner", "setgid_group", "service_stop_time"},
+         {"maillog_file*", "record_file", "multi_instance_*", "queue_directory", "data_directory", "mail_owner", "setgid_group", "service_stop_time"},
          {"postmulti(1)", "postfix-tls(1)", "master.cf(5)"}},
         {"postfix-tls",
          1,
