@@ -193,7 +193,7 @@ awaitable<bool> Server::read(net::Stream& stream, Visit& visit, Reader& reader)
             co_return true;
         if (admitted && large.empty())
             large.resize(body_octets);
-        std::array<char, read_octets> small;
+        std::array<char, read_octets> small{};
         const std::span<char> room = large.empty() ? std::span<char>(small) : std::span<char>(large);
         std::optional<Entered> idle;
         if (!visit.guest && !reader.begun())

@@ -76,8 +76,10 @@ std::optional<Login> login_in(std::string_view authorization)
     if (!istarts_with(authorization, scheme))
         return {};
     const auto decoded = base64_decode(trim(authorization.substr(scheme.size())));
-    const auto colon = decoded ? decoded->find(':') : std::string::npos;
-    if (colon == std::string::npos || colon == 0 || decoded->find('\0') != decoded->npos)
+    if (!decoded)
+        return Login{};
+    const auto colon = decoded->find(':');
+    if (colon == decoded->npos || colon == 0 || decoded->find('\0') != decoded->npos)
         return Login{};
     return Login{decoded->substr(0, colon), decoded->substr(colon + 1)};
 }

@@ -44,9 +44,9 @@ awaitable<Result<smtp::Reply>> Dialogue::next()
         heard_.erase(0, heard_.size() - rest.size());
         if (!reply)
             co_return reply.error();
-        if (*reply)
-            co_return **std::move(reply);
-        std::array<char, 4096> room;
+        if (std::optional<smtp::Reply>& whole = *reply; whole)
+            co_return *std::move(whole);
+        std::array<char, 4096> room{};
         stream_->expires_after(timeout_);
         CO_TRY(const std::size_t got, co_await stream_->read_some(room));
         if (got == 0)
