@@ -120,7 +120,7 @@ private:
             co_await sleep_for(100ms);
         if (co_await cancelled())
             co_return;
-        tail_.emplace(path_, kept_.load(), hook_clock());
+        tail_ = std::make_unique<RecordTail>(path_, kept_.load(), hook_clock());
         while (!co_await cancelled()) {
             const auto rest = co_await step();
             for (const std::string& remark : tail_->take_remarks())
@@ -216,7 +216,7 @@ private:
     std::unique_ptr<dns::Resolver> resolver_;
     PositionFile kept_;
     HookPoster poster_;
-    std::optional<RecordTail> tail_;               // none: another process has its position still
+    std::unique_ptr<RecordTail> tail_;             // none: another process has its position still
     std::string authorization_;
     RecordPosition kept_at_, synced_;
     SteadyTime synced_at_{};
