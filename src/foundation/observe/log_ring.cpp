@@ -25,6 +25,8 @@ constexpr std::uint32_t no_line = UINT32_MAX;               // the next one is a
 constexpr std::uint32_t record_mark = 0x100;                // in a level: a record, not a line
 /// An empty ring goes on at its beginning, where the memory has been used, once it is this far.
 constexpr std::size_t far_enough = 64 * 1024;
+/// Until that is read, what is behind this is all the room there is: records are five times what lines are, and come with them.
+constexpr std::size_t far_enough_with_records = 1024 * 1024;
 static_assert(room % grain == 0);
 
 struct Entry {
@@ -47,7 +49,7 @@ struct LogRing {
     alignas(64) std::atomic<std::uint64_t> taken;
     alignas(64) std::atomic<std::uint32_t> at_work;
     alignas(64) std::atomic<std::uint32_t> bell_wanted;
-    alignas(64) char unused[64];
+    alignas(64) std::atomic<std::uint32_t> has_records;     // the writer's own
 
     char* at(std::uint64_t octets) { return reinterpret_cast<char*>(this) + header_octets + octets % room; }
 };
@@ -112,6 +114,7 @@ void RingSink::record(std::string_view object)
     bool taken = false;
     if (fit && ring_) {
         ring_->at_work.store(1);
+        ring_->has_records.store(1, std::memory_order_relaxed);
         taken = put(steady_nanoseconds(), record_mark, {}, object);
         ring_bell();
     }
@@ -169,7 +172,7 @@ bool RingSink::put(std::int64_t stamp, std::uint32_t level, std::string_view tag
     const std::string_view colon = tag.empty() ? "" : ": ";
     const std::size_t length = tag.size() + colon.size() + line.size(), octets = octets_of(length);
     const std::size_t to_end = room - at % room;
-    const bool anew = taken == at && at % room >= far_enough;
+    const bool anew = taken == at && at % room >= (ring_->has_records.load(std::memory_order_relaxed) != 0 ? far_enough_with_records : far_enough);
     const std::size_t skipped = anew || octets > to_end ? to_end : 0;
     if (at - taken + skipped + octets > room)
         return false;

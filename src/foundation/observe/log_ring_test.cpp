@@ -269,3 +269,17 @@ TEST_CASE("log ring: a writer whose reader has died writes its records where the
         CHECK(sink.records_dropped() == (wanted ? 0 : 1));
     }
 }
+
+TEST_CASE("log ring: with records in it, one that begins anew has room for what comes while its reader has lost the processor")
+{
+    Ends ends;
+    const std::string record = "{\"a\":\"" + std::string(900, 'x') + "\"}";
+    for (int i = 0; i < 10'000; ++i) {                      // a turn of the reader every half of a MiB, wherever in the ring that is
+        ends.sink.record(record);
+        ends.sink.write(Level::info, "postfix/qmgr[1]", std::string(200, 'x'));
+        if (i % 400 == 0)
+            ends.take();
+    }
+    CHECK(ends.sink.records_dropped() == 0);
+    CHECK(ends.sink.dropped() == 0);
+}
