@@ -95,11 +95,11 @@ TEST_CASE("channel: replies find their callers in any order; failures carry stat
 {
     Pair pair;
     std::vector<std::string> order;
-    for (const char* wait : {"30", "1", "15"})
+    for (const char* wait : {"90", "30", "60"})
         pair.tasks.spawn(call_into(pair.client, Word::slow, wait, order));
     pair.tasks.spawn(call_into(pair.client, Word::echo, "at once", order));
     run(pair.loop, pair.tasks.drained());
-    CHECK((order == std::vector<std::string>{"at once", "1", "15", "30"}));
+    CHECK((order == std::vector<std::string>{"at once", "30", "60", "90"}));
 
     CHECK(pair.call(Word::refuse, "tea").error().what() == "no room for tea");
     CHECK(pair.call(Word::refuse, "tea").error().status() == "4.3.1");

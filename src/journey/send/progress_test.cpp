@@ -10,22 +10,22 @@ using namespace std::chrono_literals;
 namespace {
 
 /// As it is told of this delivery after a while: by then it waits for what the peer does not do.
+awaitable<void> ask_later(World* world, std::uint64_t attempt, std::string* told)
+{
+    co_await sleep_for(100ms);
+    if (const auto now = world->agent->progress(attempt)) {
+        *told = now->waits_for;
+        const auto waited = world->clock.steady() - now->since;
+        CHECK(waited > 20ms);                       // since it began to, not since it is asked
+        CHECK(waited < 60s);
+    }
+}
+
 std::string told_amid(World& world, handoff::DeliveryRequest one)
 {
     std::string told = "nothing";
     const std::uint64_t attempt = one.attempt();
-    asio::co_spawn(
-        world.loop,
-        [&]() -> awaitable<void> {
-            co_await sleep_for(100ms);
-            if (const auto now = world.agent->progress(attempt)) {
-                told = now->waits_for;
-                const auto waited = world.clock.steady() - now->since;
-                CHECK(waited > 20ms);           // since it began to, not since it is asked
-                CHECK(waited < 60s);
-            }
-        },
-        asio::detached);
+    asio::co_spawn(world.loop, ask_later(&world, attempt, &told), asio::detached);
     world.run(std::move(one));
     CHECK(!world.agent->progress(attempt).has_value());
     return told;
@@ -89,14 +89,7 @@ TEST_CASE("progress: who rides behind another mail is told so; who was given bey
     slow.set_connections(1);
     second.set_connections(1);
     std::string told;
-    asio::co_spawn(
-        world.loop,
-        [&]() -> awaitable<void> {
-            co_await sleep_for(100ms);
-            if (const auto now = world.agent->progress(8))
-                told = now->waits_for;
-        },
-        asio::detached);
+    asio::co_spawn(world.loop, ask_later(&world, 8, &told), asio::detached);
     std::vector<handoff::DeliveryRequest> both;
     both.push_back(std::move(slow));
     both.push_back(std::move(second));

@@ -25,18 +25,19 @@ public:
     explicit CountedMemory(receive::Ceiling::Share share) : share_(std::move(share)) {}
 
 private:
-    void* do_allocate(std::size_t octets, std::size_t alignment) override
+    /// JSON needs no more than what is aligned for everything.
+    void* do_allocate(std::size_t octets, std::size_t) override
     {
         if (held_ + octets > share_.held() && !share_.set((held_ + octets + counted_octets) / counted_octets * counted_octets))
             throw std::bad_alloc();
-        void* const got = ::operator new(octets, std::align_val_t(alignment));
+        void* const got = ::operator new(octets);
         held_ += octets;
         return got;
     }
-    void do_deallocate(void* at, std::size_t octets, std::size_t alignment) override
+    void do_deallocate(void* at, std::size_t octets, std::size_t) override
     {
         held_ -= octets;
-        ::operator delete(at, octets, std::align_val_t(alignment));
+        ::operator delete(at, octets);
     }
     bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 
