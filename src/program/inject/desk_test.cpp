@@ -295,8 +295,8 @@ TEST_CASE("desk: a name and password are proved by the session, whose sender log
         CHECK(has(other.body, "553 5.7.1 <x@b.test>: Sender address rejected: not owned by user joe"));
         CHECK(office.house.queue.stored.size() == 1);
         CHECK_FALSE(has(office.house.whole_log(), base64_encode(std::string_view("\0joe\0secret", 11))));
+        dovecot.end();
     }
-    dovecot.end();
 }
 
 TEST_CASE("desk: memory has its ceiling, past which a request is told to come again, and all is given back")
