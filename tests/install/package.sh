@@ -6,6 +6,7 @@ set -eu
 if [ "${1:-}" != inside ]; then
   package=$(readlink -f "$1")
   [ "$(id -u)" = 0 ] || { echo "package.sh: a copy of the file system takes root"; exit 77; }
+  unshare --mount --net --pid --uts --fork true 2>/dev/null || { echo "package.sh: no namespaces of its own here"; exit 77; }
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   debs=${2:-${POSTHORN_POSTFIX_DEBS:-}}
@@ -26,20 +27,20 @@ if [ "${1:-}" != inside ]; then
 fi
 
 # In namespaces of its own.
-if [ "$3" != run ] && [ -z "${POSTHORN_COPY:-}" ]; then
-  work=$2 story=$3
-  mount --make-rprivate /
-  mount -t tmpfs tmpfs "$work/$story"
-  mkdir "$work/$story/upper" "$work/$story/work" "$work/$story/root"
-  mount -t overlay overlay -o "lowerdir=/,upperdir=$work/$story/upper,workdir=$work/$story/work" "$work/$story/root" 2>/dev/null ||
-    { echo "package.sh: no overlay over / here"; exit 77; }
-  root=$work/$story/root
-  mount -t proc proc "$root/proc"
-  mount --rbind /dev "$root/dev"
-  mkdir -p "$root/run/package"
-  cp "$work/posthorn.deb" "$work/postfix.deb" "$work/package.sh" "$root/run/package/"
-  ip link set lo up
-  hostname host.example.test
+if [ -z "${POSTHORN_COPY:-}" ]; then
+  work=$2 story=$3 root=$2/$3/root
+  {
+    mount --make-rprivate / &&
+      mount -t tmpfs tmpfs "$work/$story" &&
+      mkdir "$work/$story/upper" "$work/$story/work" "$root" &&
+      mount -t overlay overlay -o "lowerdir=/,upperdir=$work/$story/upper,workdir=$work/$story/work" "$root" &&
+      mount -t proc proc "$root/proc" &&
+      mount --rbind /dev "$root/dev" &&
+      mkdir -p "$root/run/package" &&
+      cp "$work/posthorn.deb" "$work/postfix.deb" "$work/package.sh" "$root/run/package/" &&
+      ip link set lo up &&
+      hostname host.example.test
+  } || { echo "package.sh: no copy of the file system to be had here"; exit 77; }
   exec env POSTHORN_COPY=yes DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" sh /run/package/package.sh inside - "$story"
 fi
 
