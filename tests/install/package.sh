@@ -107,7 +107,9 @@ if [ "$story" = alone ]; then
   dpkg -r posthorn >/tmp/log 2>&1 || fail "dpkg -r"
   [ ! -e /usr/sbin/sendmail ] || fail "sendmail is still there"
   [ -e /etc/postfix/main.cf ] || fail "remove took the configuration"
+  [ -e /var/lib/postfix/peers.lmdb ] || fail "remove took what was learned, or it is elsewhere"
   dpkg -P posthorn >/tmp/log 2>&1 || fail "dpkg -P"
+  [ -z "$(find /var/lib/postfix -type f)" ] || fail "purge left $(find /var/lib/postfix -type f)"
   [ ! -e /etc/postfix/main.cf ] || fail "purge left the configuration"
   [ -e /var/spool/postfix/spool ] || fail "purge took the queue"
 else

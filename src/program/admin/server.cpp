@@ -1,5 +1,6 @@
 #include "admin/server.hpp"
 
+#include "base/counted.hpp"
 #include "base/strings.hpp"
 
 #include <fmt/format.h>
@@ -9,16 +10,6 @@ namespace posthorn::admin {
 namespace {
 
 constexpr std::size_t questions_at_once = 2;                   // one for each helper thread
-
-class Counted {
-public:
-    explicit Counted(std::size_t& count) : count_(count) { ++count_; }
-    Counted(Counted&&) = delete;
-    ~Counted() { --count_; }
-
-private:
-    std::size_t& count_;
-};
 
 }  // namespace
 

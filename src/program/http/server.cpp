@@ -1,5 +1,7 @@
 #include "http/server.hpp"
 
+#include "base/counted.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,16 +26,6 @@ public:
 private:
     std::list<net::Stream*>& list_;
     std::list<net::Stream*>::iterator at_;
-};
-
-class Counted {
-public:
-    explicit Counted(std::size_t& count) : count_(count) { ++count_; }
-    Counted(Counted&&) = delete;
-    ~Counted() { --count_; }
-
-private:
-    std::size_t& count_;
 };
 
 }  // namespace

@@ -27,18 +27,6 @@ const Clock& hook_clock()
     return system;
 }
 
-/// The authorities that the world knows, and the site's own, as for policies of MTA-STS.
-tls::Options tls_for_hook(const config::Snapshot& snapshot)
-{
-    const tls::Options site = tls::client_options(snapshot, true, "smtp");
-    tls::Options made;
-    made.ca_file = site.ca_file;
-    made.ca_path = site.ca_path;
-    made.default_ca = true;
-    made.protocols = ">=TLSv1.2";
-    return made;
-}
-
 dns::Options names_for_hook(const config::Snapshot& snapshot)
 {
     dns::Options options = at_start(dns::options_from(snapshot));
@@ -63,7 +51,7 @@ struct PreparedHook {
             throw config::BadValue(fmt::format("parameter {} is set, but record_file is no file", record_hook_url.name));
         resolver = std::make_unique<dns::Resolver>(service.executor(), hook_clock(), names_for_hook(service.config()));
         if (url.secure)
-            context = at_start(tls::Context::client(tls_for_hook(service.config())));
+            context = at_start(tls::Context::client(tls_for_https(service.config())));
         limit = service.config().get(record_hook_timeout);
         if (service.start_record().trial() == 0)
             kept = at_start(PositionFile::open(service.start_record().data_directory() + "/record_hook", service.start_record().uid()));

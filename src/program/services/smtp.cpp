@@ -28,18 +28,6 @@ using process::May;
 
 namespace {
 
-/// RFC 8461 3.3: the authorities that the world knows, and the site's own.
-tls::Options tls_for_policies(const config::Snapshot& snapshot)
-{
-    const tls::Options site = tls::client_options(snapshot, true, "smtp");
-    tls::Options made;
-    made.ca_file = site.ca_file;
-    made.ca_path = site.ca_path;
-    made.default_ca = true;
-    made.protocols = ">=TLSv1.2";
-    return made;
-}
-
 std::unique_ptr<send::SocketReports> reports_of(const process::Service& service, const Clock& clock)
 {
     if (!service.config().get(send::smtp_tlsrpt_enable, service.program()))
@@ -83,7 +71,7 @@ struct PreparedSmtp {
         if (options.tls_level != send::TlsLevel::none || options.tls_wrapper || tables->tls_policy())
             tls = tls_at_start(send::WireTls::make(send::WireTls::settings(service.config(), service.program()), clock()), service);
         if (options.sts != sts::Use::no && tls)
-            sts_context = at_start(tls::Context::client(tls_for_policies(service.config())));
+            sts_context = at_start(tls::Context::client(tls_for_https(service.config())));
         peers = std::make_unique<PeerMemory>(service, clock());
         transcripts = std::make_unique<TranscriptLink>(service, clock());
     }

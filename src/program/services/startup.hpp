@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "process/service.hpp"
+#include "tls/params.hpp"
 
 #include <stdexcept>
 #include <string>
@@ -31,6 +32,9 @@ T tls_at_start(Result<T> result, process::Service& service)
     service.log().warning("{}: disabling TLS support", result.error().text());
     return nullptr;
 }
+
+/// For HTTPS: the authorities that the world knows, and the site's own (RFC 8461 3.3).
+tls::Options tls_for_https(const config::Snapshot& snapshot);
 
 /// What a resolver reads while it runs: a service that asks names may read these.
 inline std::vector<std::string> name_service_files() { return {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"}; }
