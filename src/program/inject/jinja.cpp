@@ -1,4 +1,5 @@
 // Jinja's language: what of it is known here, and nothing else.
+#include "inject/jinja_tag.hpp"
 #include "inject/tree.hpp"
 
 #include "base/strings.hpp"
@@ -36,25 +37,10 @@ constexpr FilterInfo filters[] = {
 
 constexpr std::string_view words_of_the_language[] = {"if", "elif", "else", "endif", "for", "endfor", "in", "not", "and", "or", "is", "set"};
 
-struct Token {
-    enum class Kind : std::uint8_t { end, name, text, number, sign };
-    Kind kind = Kind::end;
-    std::size_t offset = 0;
-    std::string text;                        // unescaped
-};
-
-constexpr std::size_t most_tokens = 100'000;
-
-/// What stands between {% and %}, or {{ and }}.
-struct Tag {
-    std::vector<Token> tokens;               // the last is the end
-    std::size_t end = 0;                     // behind the closing sign
-    bool trims_after = false;
-};
-
-bool is_name_start(char c) { return is_alpha(c) || c == '_'; }
-
 class JinjaReader {
+    using Token = JinjaToken;
+    using Tag = JinjaTag;
+
 public:
     explicit JinjaReader(std::string_view source) : source_(source), lines_(source) {}
 
@@ -96,7 +82,7 @@ private:
             }
             if (++count_ > most_tags)
                 return wrong(open, "the template has too many places");
-            TRY(Tag tag, read_tag(open));
+            TRY(Tag tag, read_jinja_tag(source_, lines_, open));
             at_ = tag.end;
             trim_next_ = tag.trims_after;
             tokens_ = std::move(tag.tokens);
@@ -222,7 +208,7 @@ private:
     {
         TRY_VOID(tag_ends());
         for (std::size_t open = at_; (open = source_.find("{%", open)) != source_.npos; open += 2) {
-            auto tag = read_tag(open);                         // what is no tag is text here
+            auto tag = read_jinja_tag(source_, lines_, open);                         // what is no tag is text here
             if (!tag || tag->tokens.size() != 2 || tag->tokens.front().text != "endraw")
                 continue;
             add_text(nodes, open);
@@ -234,84 +220,6 @@ private:
     }
 
     // Tokens.
-
-    Result<Tag> read_tag(std::size_t open) const
-    {
-        const std::string_view close = source_[open + 1] == '{' ? "}}" : "%}";
-        Tag tag;
-        std::size_t at = open + 2;
-        if (at < source_.size() && (source_[at] == '-' || source_[at] == '+'))
-            ++at;
-        for (;;) {
-            while (at < source_.size() && is_space(source_[at]))
-                ++at;
-            const std::string_view rest = source_.substr(at);
-            const bool trims = rest.starts_with('-') || rest.starts_with('+');
-            if (rest.starts_with(close) || (trims && rest.substr(1).starts_with(close))) {
-                tag.tokens.push_back({.offset = at});
-                tag.trims_after = rest.starts_with('-');
-                tag.end = at + (trims ? 1 : 0) + close.size();
-                return tag;
-            }
-            if (rest.empty())
-                return wrong(open, fmt::format("this tag has no {}", close));
-            if (tag.tokens.size() == most_tokens)
-                return wrong(open, "this tag is too long");
-            TRY(auto token, read_token(at));
-            tag.tokens.push_back(std::move(token));
-        }
-    }
-
-    /// `at` goes behind it.
-    Result<Token> read_token(std::size_t& at) const
-    {
-        const std::size_t begin = at;
-        const char first = source_[at];
-        if (is_name_start(first)) {
-            while (at < source_.size() && (is_name_start(source_[at]) || is_digit(source_[at])))
-                ++at;
-            return Token{.kind = Token::Kind::name, .offset = begin, .text = std::string(source_.substr(begin, at - begin))};
-        }
-        if (is_digit(first)) {
-            while (at < source_.size() && (is_digit(source_[at]) || (source_[at] == '.' && at + 1 < source_.size() && is_digit(source_[at + 1]))))
-                ++at;
-            return Token{.kind = Token::Kind::number, .offset = begin, .text = std::string(source_.substr(begin, at - begin))};
-        }
-        if (first == '"' || first == '\'')
-            return read_text(at);
-        for (const std::string_view sign : {"==", "!=", "<=", ">=", "<", ">", "=", "|", ".", ",", "(", ")", "[", "]", "~", "-"})
-            if (source_.substr(at).starts_with(sign)) {
-                at += sign.size();
-                return Token{.kind = Token::Kind::sign, .offset = begin, .text = std::string(sign)};
-            }
-        return wrong(begin, fmt::format("\"{}\" has no meaning here", printable(source_.substr(begin, 1))));
-    }
-
-    Result<Token> read_text(std::size_t& at) const
-    {
-        const std::size_t begin = at;
-        const char quote = source_[at++];
-        std::string text;
-        for (; at < source_.size() && source_[at] != quote; ++at) {
-            if (source_[at] != '\\') {
-                text += source_[at];
-                continue;
-            }
-            if (++at == source_.size())
-                break;
-            const char c = source_[at];
-            if (c == 'n' || c == 't' || c == 'r')
-                text += c == 'n' ? '\n' : c == 't' ? '\t' : '\r';
-            else if (c == '\\' || c == '"' || c == '\'' || c == '/')
-                text += c;
-            else
-                return wrong(at - 1, "this escape is not known here");
-        }
-        if (at == source_.size())
-            return wrong(begin, "this string has no end");
-        ++at;
-        return Token{.kind = Token::Kind::text, .offset = begin, .text = std::move(text)};
-    }
 
     const Token& current() const { return tokens_[token_]; }
     bool is_sign(std::string_view sign) const { return current().kind == Token::Kind::sign && current().text == sign; }
