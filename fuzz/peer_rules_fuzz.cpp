@@ -58,7 +58,7 @@ void fuzz_one(std::string_view input)
     FUZZ_CHECK(all.advice == Advice{});
     const Advice advice = rules.advice_for(greeting);
     FUZZ_CHECK(!advice.later() || rules.size() != 0);
-    (void)rules.profile_for(greeting);
+    (void)rules.profile_for(greeting, greeting);
 }
 
 }  // namespace posthorn::fuzz

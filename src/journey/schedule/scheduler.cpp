@@ -47,18 +47,48 @@ Scheduler::Site& Scheduler::site_of(Transport& transport, std::string key)
     return *slot;
 }
 
+void Scheduler::Ruled::tighten(const Ruled& other)
+{
+    if (other.sessions != 0 && (sessions == 0 || other.sessions < sessions))
+        sessions = other.sessions;
+    interval = std::max(interval, other.interval);
+}
+
 void Scheduler::join(Site& site, Held& held)
 {
     if (site.held == &held || held.sites.size() >= sites_of_a_shape)
         return;
-    if (site.held)
+    if (site.held) {
         std::erase(site.held->sites, site.key);           // the domain has moved to other hosts
+        rule(*site.held, site.key, {});
+    }
     site.held = &held;
     if (const auto known = shaped_.find(site.key); known == shaped_.end() || known->second != &held) {
         held.sites.push_back(site.key);
         shaped_[site.key] = &held;
         note_change(held, false);
     }
+}
+
+/// A rule for one domain holds for all that the same hosts serve: they count what they are sent, whoever it is for.
+void Scheduler::rule(Held& held, const std::string& site, Ruled said)
+{
+    const auto at = held.ruled.find(site);
+    const bool fresh = at == held.ruled.end();
+    if (said == (fresh ? Ruled{} : at->second))
+        return;
+    if (said == Ruled{})
+        held.ruled.erase(at);
+    else
+        held.ruled[site] = said;
+    if (fresh)
+        held.strictest.tighten(said);
+    else {
+        held.strictest = {};
+        for (const auto& [key, one] : held.ruled)
+            held.strictest.tighten(one);
+    }
+    held.shape.rule(held.strictest.sessions, held.strictest.interval);
 }
 
 void Scheduler::note_change(const Held& held, bool pressing)
@@ -224,7 +254,8 @@ std::optional<ShapeChange> Scheduler::heard(std::uint64_t attempt, std::string_v
         held.sites.emplace_back(site_key);
         note_change(held, false);
     }
-    held.shape.rule(notice.sessions, notice.interval);
+    if (site || held.ruled.size() < sites_of_a_shape)
+        rule(held, site ? site->key : std::string(site_key), {notice.sessions, notice.interval});
     const auto change = held.shape.heard(notice, flight != flights_.end() ? flight->second.begun : SteadyTime{}, now);
     if (!change)
         return std::nullopt;

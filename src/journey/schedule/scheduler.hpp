@@ -194,11 +194,19 @@ private:
         Held* held;  // counted there; none: the site had no shape
         SteadyTime begun;
     };
+    struct Ruled {
+        std::uint32_t sessions = 0;  // at once; 0: not said
+        std::chrono::microseconds interval{0};  // between two mails; 0: not said
+        void tighten(const Ruled& other);
+        bool operator==(const Ruled&) const = default;
+    };
     /// One MX set with a shape.
     struct Held {
         std::string set;
         Shape shape;
         std::vector<std::string> sites;  // by their keys
+        std::unordered_map<std::string, Ruled> ruled;  // by site: what a rule says of it
+        Ruled strictest;  // of them
         std::deque<Site*> waiting;  // for room under its ceiling
         std::string said;
         SteadyTime used{};
@@ -210,6 +218,7 @@ private:
     void offer(Site& site);
     void suspend_queue(Site& site);
     void join(Site& site, Held& held);
+    static void rule(Held& held, const std::string& site, Ruled said);
     void offer_waiting(Held& held);
     void forget_shapes();
     void note_change(const Held& held, bool pressing);

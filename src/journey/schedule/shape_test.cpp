@@ -249,6 +249,33 @@ TEST_CASE("scheduler: what an MX set asks for holds back the sites that it serve
     CHECK(scheduler.active() == 0);
 }
 
+TEST_CASE("scheduler: a rule for one domain holds for all that the same hosts serve, as long as it is said; the strictest counts")
+{
+    HandClock clock;
+    SchedulerOptions options;
+    options.transport = [](std::string_view) { return TransportOptions{.window = {.initial = 20, .limit = 20, .positive = {}, .negative = {}}}; };
+    Scheduler scheduler(options, clock);
+    MessageKey key = 0;
+    const auto send = [&](std::string site, std::uint32_t sessions) {
+        scheduler.activate(++key, {{0, "smtp", site, "x@y"}});
+        auto request = scheduler.next();
+        REQUIRE(request);
+        scheduler.heard(request->attempt, request->site, {.set = "big", .sessions = sessions, .said = {}});
+        scheduler.finished(request->attempt, SiteNews::answered);
+    };
+    const auto at_once = [&] { return scheduler.site("other")->ceiling; };
+    send("named", 3);
+    send("other", 0);
+    CHECK(at_once() == 3);
+    send("named too", 2);
+    send("other", 0);
+    CHECK(at_once() == 2);
+    send("named too", 0);                                   // its line has gone from the file
+    CHECK(at_once() == 3);
+    send("named", 0);
+    CHECK(at_once() == 0);
+}
+
 TEST_CASE("scheduler: a suspended MX set gives its recipients back with the reason and the time; a flush ends the silence; the memory of it ends too")
 {
     HandClock clock;

@@ -167,12 +167,8 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
             line->first = job;
             line->wake.notify_all();
         } else {
-            if (site->lines_of_all() >= room || crowded) {
-                site->waiting.push_back(job);
-                job->enter(Before::place, around.clock);
-                make_way(*site);
-                while (!job->taken && !job->may_open && !job->site_reason && !job->untried)
-                    co_await job->wake.wait();
+            if (site->lines_of_all() >= room || crowded || job->opens_at) {
+                co_await wait_for_place(job, site, room);
                 if (job->untried)
                     co_return;
                 if (job->site_reason) {
@@ -188,6 +184,12 @@ awaitable<void> Agent::Core::walk(std::shared_ptr<Job> job, Site* site)
                 if (!session && job->crowded && site->lines > 1) {
                     --site->lines;                                  // a session that stands will have it: the place is the peer's to give
                     job->fresh = false;
+                    continue;
+                }
+                if (!session && job->opens_at) {
+                    --site->lines;                                  // until then a session that stands may have it
+                    job->fresh = false;
+                    leave(*site);
                     continue;
                 }
                 if (!session) {

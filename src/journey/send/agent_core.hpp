@@ -24,7 +24,7 @@ struct Line;
 struct Site;
 
 /// What a request waits for before a session has it.
-enum class Before : std::uint8_t { tables, policies, place, names, room, tls, connection, opening };
+enum class Before : std::uint8_t { tables, policies, place, names, room, pace, tls, connection, opening };
 
 /// One request on its way.
 struct Job {
@@ -58,6 +58,7 @@ struct Job {
     handoff::Shaping heard;             // what it asked for
     std::optional<std::string> credentials;     // of its sender, where there are such
     std::string keep_to;                // the address of the host where greylisting counts its time
+    std::optional<SteadyTime> opens_at; // not before: a rule lets connections begin so often only
     bool crowded = false;               // a session was refused while others stood: one of those will have it
     bool one_too_many = false;          // it was so
     Line* line = nullptr;               // that has it
@@ -211,6 +212,8 @@ struct Agent::Core {
     awaitable<void> resolve(std::shared_ptr<Job> job, Reason* reason);
     void put_unheard_last(std::vector<Host>& hosts) const;
     bool one_too_many(Job& job, const Site& site);
+    bool too_soon(Job& job);
+    awaitable<void> wait_for_place(std::shared_ptr<Job> job, Site* site, unsigned room);
     awaitable<void> make_room(std::shared_ptr<Job> job);
     Session::Wish wish_for(const Job& job, const Host& host) const;
     awaitable<Result<std::unique_ptr<net::Stream>>> connect(std::shared_ptr<Job> job, Host host);
@@ -239,6 +242,7 @@ struct Agent::Core {
     AuthFailures auth_failures;
     std::unique_ptr<asio::thread_pool> helper;
     std::unordered_map<std::string, Reach> reaches;  // by MX set; those with a session open
+    std::unordered_map<std::string, SteadyTime> next_connection;  // by MX set, where a rule says how often: not before
     std::unordered_map<std::string, SteadyTime> unheard;  // addresses that did not answer a connection, and when
     std::unordered_map<std::string, SteadyTime> reminded;  // MX sets whose ceiling of an earlier time was told to qmgr, and when
     std::list<Line*> serving;  // lines that may be silent

@@ -10,7 +10,7 @@ namespace posthorn::send {
 namespace {
 
 constexpr std::chrono::minutes reminded_for{1};
-constexpr std::size_t reminded_at_most = 1'000;
+constexpr std::size_t reminded_at_most = 1'000, paced_at_most = 1'000;
 
 /// So long a group may be without any answer before a second session is begun.
 std::chrono::milliseconds hedge_patience(const peers::Known& known)
@@ -136,6 +136,50 @@ bool Agent::Core::one_too_many(Job& job, const Site& site)
     return true;
 }
 
+/// A rule lets connections with the MX set begin so often only. False: one may begin now, and counts.
+bool Agent::Core::too_soon(Job& job)
+{
+    if (job.profile.connect_interval.count() == 0 || job.set.empty())
+        return false;
+    const SteadyTime now = around.clock.steady();
+    if (next_connection.size() >= paced_at_most)
+        std::erase_if(next_connection, [now](const auto& one) { return one.second <= now; });
+    SteadyTime& next = next_connection[job.set];
+    if (now < next) {
+        job.opens_at = next;
+        return true;
+    }
+    next = now + job.profile.connect_interval;
+    return false;
+}
+
+/// Until a session has the job, or it may open one of its own: a place is free, or the time to connect has come.
+awaitable<void> Agent::Core::wait_for_place(std::shared_ptr<Job> job, Site* site, unsigned room)
+{
+    site->waiting.push_back(job);
+    job->enter(job->opens_at ? Before::pace : Before::place, around.clock);
+    if (!job->opens_at)
+        make_way(*site);
+    while (!job->taken && !job->may_open && !job->site_reason && !job->untried) {
+        if (!job->opens_at) {
+            co_await job->wake.wait();
+            continue;
+        }
+        const SteadyTime now = around.clock.steady();
+        if (now < *job->opens_at) {
+            co_await job->wake.wait_for(std::chrono::ceil<std::chrono::milliseconds>(*job->opens_at - now));
+            continue;
+        }
+        job->opens_at.reset();
+        if (site->lines_of_all() < room) {
+            std::erase(site->waiting, job);
+            co_return;
+        }
+        job->enter(Before::place, around.clock);
+    }
+    job->opens_at.reset();
+}
+
 /// Where the MX set takes only so many sessions, one that is idle makes room, whichever site it served.
 awaitable<void> Agent::Core::make_room(std::shared_ptr<Job> job)
 {
@@ -237,10 +281,11 @@ void Agent::Core::leave(Site& left)
         next = at == left.kin->sites.end() ? nullptr : *at;
     }
     Site& site = next != nullptr ? *next : left;
-    if (site.waiting.empty())
-        return;
-    const auto job = std::move(site.waiting.front());
-    site.waiting.pop_front();
+    const auto at = std::ranges::find_if(site.waiting, [](const std::shared_ptr<Job>& waiting) { return !waiting->opens_at; });
+    if (at == site.waiting.end())
+        return;                         // who waits for the time to connect sees to that itself
+    const auto job = std::move(*at);
+    site.waiting.erase(at);
     ++site.lines;
     job->may_open = true;
     job->wake.notify_all();

@@ -15,6 +15,19 @@ namespace {
 constexpr std::chrono::minutes unheard_for{10};
 constexpr std::size_t unheard_at_most = 10'000;
 
+/// What an MX set takes, it takes from an address: one that we send from by another has not asked anything of this one.
+std::string seen_from(std::string set, const Options& options)
+{
+    if (set.empty() || (!options.bind4 && !options.bind6))
+        return set;
+    set += " from ";
+    if (options.bind4)
+        set += options.bind4->text();
+    if (options.bind6)
+        set += (options.bind4 ? "," : "") + options.bind6->text();
+    return set;
+}
+
 }  // namespace
 
 awaitable<void> Agent::Core::resolve(std::shared_ptr<Job> job, Reason* reason)
@@ -28,10 +41,12 @@ awaitable<void> Agent::Core::resolve(std::shared_ptr<Job> job, Reason* reason)
     if (job->hosts.empty())
         co_return;
     if (around.peers) {
-        job->profile = around.peers->profile(to_lower(job->hosts.front().name));
+        const Host& first = job->hosts.front();
+        job->profile = around.peers->profile(to_lower(first.name), to_lower(first.domain));
         if (!job->profile.site.empty())
             job->set = job->profile.site;
     }
+    job->set = seen_from(std::move(job->set), options);
     put_unheard_last(job->hosts);
     const auto kept = std::ranges::find_if(job->hosts, [&](const Host& host) { return host.endpoint.ip.text() == job->keep_to; });
     if (!job->keep_to.empty() && kept != job->hosts.end())
@@ -273,6 +288,8 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
     while (job->next_host < job->hosts.size()) {
         if (options.session_limit != 0 && job->sessions >= options.session_limit)
             break;
+        if (!in_clear && too_soon(*job))
+            co_return nullptr;
         const Host host = job->hosts[job->next_host];
         const std::string relay = host.relay();
         job->enter(Before::tls, around.clock);

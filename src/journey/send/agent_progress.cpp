@@ -31,6 +31,7 @@ std::optional<Agent::Progress> Agent::progress(std::uint64_t attempt) const
     case Before::place: return since("a session with its site: all that may be open are at work");
     case Before::names: return since(fmt::format("the DNS: the servers of {}", nexthop));
     case Before::room: return since("the end of another session with its servers, which take no more at once");
+    case Before::pace: return since("the time to connect: smtp_peer_rules says how often a connection with its servers may begin");
     case Before::tls: return since(fmt::format("the DNS: which certificate {} has to show (TLSA)", host ? host->name : nexthop));
     case Before::connection: return since(fmt::format("a connection to {}", host ? host->relay() : nexthop));
     case Before::opening: break;

@@ -27,7 +27,7 @@ void Session::ask_about(std::string greeting, std::string ehlo)
     if (!greeting.empty())
         greeting_text_ = lines_of(std::move(greeting));
     const peers::Quirks canary = known_.canary;
-    known_ = around_.peers->about({evidence_.peer, greeting_text_, lines_of(ehlo), to_lower(host_.name)});
+    known_ = around_.peers->about({evidence_.peer, greeting_text_, lines_of(ehlo), to_lower(host_.name), to_lower(host_.domain)});
     if (!ehlo.empty())
         known_.canary = canary;                                     // it was given at the greeting
     if (wish_.probes) {

@@ -197,6 +197,49 @@ TEST_CASE("a rule's name, sessions and rate of a host go to the queue with every
     CHECK(world.peer().sessions().size() == 3);             // one mail in a session
 }
 
+TEST_CASE("a domain's rule counts for its mail, and not for another's of the same hosts; what a set asks for, it asks of one source address")
+{
+    Shaped world("exchange-2007", rules_of("domain /^a.test$/ sessions=3 mails-per-session=1"));
+    for (const char* domain : {"a.test", "b.test"})
+        world.names.mx_of[domain] = {{10, "mx.big.test"}};
+    world.names.addresses_of["mx.big.test"] = {"192.0.2.2"};
+    world.in_turn = true;
+    world.options.bind4 = net::IpAddress::parse("192.0.2.77");
+    const auto all = world.run({mail_for("a.test"), mail_for("b.test"), mail_for("a.test"), mail_for("b.test")});
+    CHECK(all[0].shaping().set() == "mx.big.test from 192.0.2.77");
+    CHECK(all[0].shaping().sessions() == 3);
+    CHECK(all[1].shaping().set() == "mx.big.test from 192.0.2.77");
+    CHECK(all[1].shaping().sessions() == 0);
+    CHECK(world.peer().sessions().size() == 3);             // one for each of a.test's, one for both of b.test's
+}
+
+TEST_CASE("connections begin as often as a rule says; mail that waits for its time goes over a session that stands, if one has room for it")
+{
+    Shaped world("exchange-2007", rules_of("host /^mx.big.test$/ connects=6/m mails-per-session=1"));
+    for (const char* domain : {"a.test", "b.test"})
+        world.names.mx_of[domain] = {{10, "mx.big.test"}};
+    world.names.addresses_of["mx.big.test"] = {"192.0.2.2"};
+    std::vector<SteadyTime> begun;
+    world.players["192.0.2.2"] = [&](std::unique_ptr<net::Stream> stream) {
+        begun.push_back(world.hand.steady());
+        return world.peers.at("192.0.2.2")->play(std::move(stream));
+    };
+    world.leaps = &world.hand;
+    const auto all = world.run({mail_for("a.test"), mail_for("a.test"), mail_for("b.test"), mail_for("a.test")});
+    for (const auto& verdicts : all)
+        CHECK(verdicts.verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+    REQUIRE(begun.size() == 4);
+    for (std::size_t at = 1; at < begun.size(); ++at)
+        CHECK(begun[at] - begun[at - 1] >= 10s);
+    CHECK(begun[3] - begun[0] < 40s);
+
+    Shaped shared("exchange-2007", rules_of("host /./ connects=1/h"));
+    shared.leaps = &shared.hand;
+    for (const auto& verdicts : shared.run({request({"user@example.test"}), request({"user@example.test"}), request({"user@example.test"})}))
+        CHECK(verdicts.verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+    CHECK(shared.peer().sessions().size() == 1);
+}
+
 TEST_CASE("greylisting: no other host is tried, the queue hears when, the next attempt goes to the same host, and the first that passes is told")
 {
     Shaped world("greylists", shipped());

@@ -66,7 +66,7 @@ public:
     std::string counted_at(std::string_view sender, std::string_view recipient) override;
     std::uint32_t sessions_at_once(const std::string& set) override;
     void refused_beside(const std::string& set, std::uint32_t standing) override;
-    Profile profile(std::string_view host) override { return rules_ ? rules_->profile_for(host) : Profile{}; }
+    Profile profile(std::string_view host, std::string_view domain) override { return rules_ ? rules_->profile_for(host, domain) : Profile{}; }
 
     /// Learns; of memory, which gets observations in frames. The answer: what would be planned otherwise.
     Quirks take(const Observation& observation);

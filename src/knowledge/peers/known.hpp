@@ -51,11 +51,15 @@ struct Advice {
     bool operator==(const Advice&) const = default;
 };
 
-/// What the rule file says of the hosts of a site before anything was said to them.
+/// What the rule file says of the hosts of a site, and of the domain they are of, before anything was said to them.
 struct Profile {
     std::string site;                   // several MX sets that are one: its name; empty: none
     std::uint32_t sessions = 0;         // at once; 0: not said
     std::chrono::microseconds interval{0};  // between two mails; 0: not said
+    std::chrono::microseconds connect_interval{0};  // between two connections; 0: not said
+
+    /// What the other says counts.
+    void merge(const Profile& other);
     bool operator==(const Profile&) const = default;
 };
 
@@ -92,6 +96,7 @@ struct Meeting {
     std::string greeting;
     std::string ehlo;                   // empty: before EHLO
     std::string host;                   // as the name service called it
+    std::string domain;                 // of the next hop; empty: an address, or a host in brackets
 };
 
 enum class Verb : std::uint8_t { ehlo, helo, starttls, mail, rcpt, data, dot, bdat, rset, quit, xforward };
@@ -158,7 +163,8 @@ public:
     virtual void refused_beside(const std::string&, std::uint32_t) {}
     /// `reply`: of 400 and above; lines joined by LF, with their codes.
     virtual Advice advice(std::string_view) { return {}; }
-    virtual Profile profile(std::string_view) { return {}; }
+    /// `host`: the first of the next hop; `domain`: the next hop's. Lower case; empty: none.
+    virtual Profile profile(std::string_view, std::string_view) { return {}; }
     /// Mail was put off by this host (an address) at RCPT or DATA. When it may pass, where that is known: greylisting.
     virtual std::optional<WallTime> put_off(const std::string&, std::string_view, std::string_view, std::string_view, const Advice&) { return {}; }
     /// Mail from the one to the other was taken. True: the first that greylisting let through, what waits for this host may follow.

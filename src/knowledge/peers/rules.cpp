@@ -53,8 +53,9 @@ constexpr std::array number_words{NumberWord{"recipients-per-mail", &Limits::rec
                                   NumberWord{"mails-per-session", &Limits::mails_per_session},
                                   NumberWord{"errors-per-session", &Limits::errors_per_session}, NumberWord{"sessions", &Limits::sessions}};
 
-constexpr std::array places{std::pair{std::string_view("host"), Place::host}, std::pair{std::string_view("greeting"), Place::greeting},
-                            std::pair{std::string_view("ehlo"), Place::ehlo}, std::pair{std::string_view("reply"), Place::reply}};
+constexpr std::array places{std::pair{std::string_view("host"), Place::host}, std::pair{std::string_view("domain"), Place::domain},
+                            std::pair{std::string_view("greeting"), Place::greeting}, std::pair{std::string_view("ehlo"), Place::ehlo},
+                            std::pair{std::string_view("reply"), Place::reply}};
 constexpr std::chrono::seconds longest_time{7 * 86400}, longest_greylisting{86400};
 constexpr std::size_t site_octets = 64;
 
@@ -125,7 +126,7 @@ Result<bool> take_advice(std::string_view word, Advice& advice)
     return true;
 }
 
-/// A word that only hosts have.
+/// A word that only hosts and domains have.
 Result<bool> take_profile(std::string_view word, Profile& profile)
 {
     if (istarts_with(word, "site=")) {
@@ -136,11 +137,13 @@ Result<bool> take_profile(std::string_view word, Profile& profile)
         profile.site = to_lower(name);
         return true;
     }
-    if (istarts_with(word, "rate=")) {
-        const auto interval = interval_of(word.substr(5));
-        if (!interval)
+    for (const auto& [name, interval] : {std::pair{std::string_view("rate="), &Profile::interval}, {"connects=", &Profile::connect_interval}}) {
+        if (!istarts_with(word, name))
+            continue;
+        const auto time = interval_of(word.substr(name.size()));
+        if (!time)
             return Error(fmt::format("'{}': a rate is wanted, as in 10/s, 600/m or 1000/h", printable(word)));
-        profile.interval = *interval;
+        profile.*interval = *time;
         return true;
     }
     return false;
@@ -165,6 +168,18 @@ struct Rules::Rule {
     }
 };
 
+void Profile::merge(const Profile& other)
+{
+    if (!other.site.empty())
+        site = other.site;
+    if (other.sessions != 0)
+        sessions = other.sessions;
+    if (other.interval.count() != 0)
+        interval = other.interval;
+    if (other.connect_interval.count() != 0)
+        connect_interval = other.connect_interval;
+}
+
 bool RuleWords::empty() const { return *this == RuleWords{}; }
 
 void RuleWords::merge(const RuleWords& other)
@@ -174,7 +189,7 @@ void RuleWords::merge(const RuleWords& other)
     other.apply(limits);
     bdat_first = other.bdat_first ? other.bdat_first : bdat_first;
     early = other.early ? other.early : early;
-    profile = other.profile == Profile{} ? profile : other.profile;
+    profile.merge(other.profile);
     advice = other.advice == Advice{} ? advice : other.advice;
 }
 
@@ -212,8 +227,8 @@ Result<RuleWords> parse_rule_words(std::string_view text, Place place)
         }
         Profile profile = words.profile;
         TRY(const bool describes, take_profile(bare, profile));
-        if (describes && place != Place::host)
-            return Error(fmt::format("'{}' is a word for hosts: host /pattern/ {}", printable(bare), printable(bare)));
+        if (describes && place != Place::host && place != Place::domain)
+            return Error(fmt::format("'{}' is a word for hosts and domains: host /pattern/ {}", printable(bare), printable(bare)));
         if (describes && denied)
             return Error(fmt::format("unknown word '{}'", printable(word)));
         if (describes) {
@@ -375,17 +390,23 @@ RuleWords Rules::words_for(const Meeting& meeting) const
     hear(Place::greeting, meeting.greeting);
     if (!meeting.ehlo.empty())
         hear(Place::ehlo, meeting.ehlo);
+    if (!meeting.domain.empty())
+        hear(Place::domain, meeting.domain);
     words.profile.sessions = words.limits.sessions;
     return words;
 }
 
-Profile Rules::profile_for(std::string_view host) const
+Profile Rules::profile_for(std::string_view host, std::string_view domain) const
 {
-    const Rule* const rule = host.empty() ? nullptr : first_match(Place::host, host);
-    if (!rule)
-        return {};
-    Profile profile = rule->words.profile;
-    profile.sessions = rule->words.limits.sessions;
+    Profile profile;
+    for (const auto& [place, subject] : {std::pair{Place::host, host}, {Place::domain, domain}}) {
+        const Rule* const rule = subject.empty() ? nullptr : first_match(place, subject);
+        if (!rule)
+            continue;
+        profile.merge(rule->words.profile);
+        if (rule->words.limits.sessions != 0)
+            profile.sessions = rule->words.limits.sessions;
+    }
     return profile;
 }
 

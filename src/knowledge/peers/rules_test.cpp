@@ -149,10 +149,17 @@ TEST_CASE("rules: hosts and replies have words of their own, and no others")
                            "reply /^4.*TSS04/ suspend=2h slower\n"
                            "reply /^554 5\\.7\\.1 .*later/ temporary\n"
                            "reply /busy/ fewer-sessions\n"
-                           "reply /greylist/ greylist=15m\n");
-    CHECK(rules.profile_for("mx1.big.test") == Profile{"big", 5, std::chrono::milliseconds(100)});
-    CHECK(rules.profile_for("small.test") == Profile{"", 0, std::chrono::seconds(2)});
-    CHECK(rules.profile_for("mx1.big.test.example") == Profile{});
+                           "reply /greylist/ greylist=15m\n"
+                           "domain /^(shop|store)\\.test$/ rate=1/s connects=6/m mails-per-session=3 !no-rset\n"
+                           "domain /^far\\.test$/ site=far sessions=1\n");
+    CHECK(rules.profile_for("mx1.big.test", "") == Profile{"big", 5, std::chrono::milliseconds(100)});
+    CHECK(rules.profile_for("small.test", "") == Profile{"", 0, std::chrono::seconds(2)});
+    CHECK(rules.profile_for("mx1.big.test.example", "") == Profile{});
+    // What a domain's line says outvotes the host's, word by word.
+    CHECK(rules.profile_for("mx1.big.test", "shop.test") == Profile{"big", 5, std::chrono::seconds(1), std::chrono::seconds(10)});
+    CHECK(rules.profile_for("mx1.big.test", "far.test") == Profile{"far", 1, std::chrono::milliseconds(100)});
+    CHECK(rules.profile_for("", "far.test") == Profile{"far", 1});
+    CHECK(rules.profile_for("shop.test", "mx1.big.test") == Profile{});
     Meeting meeting = greeted("220 x big");
     CHECK(rules.words_for(meeting).limits.mails_per_session == 20);
     meeting.host = "mx1.big.test";
@@ -160,6 +167,9 @@ TEST_CASE("rules: hosts and replies have words of their own, and no others")
     CHECK(words.quirks.text() == "no-rset");
     CHECK(words.limits.sessions == 5);
     CHECK(words.limits.mails_per_session == 20);        // the greeting comes after the name
+    meeting.domain = "store.test";
+    CHECK(rules.words_for(meeting).limits.mails_per_session == 3);
+    CHECK(rules.words_for(meeting).not_quirks.text() == "no-rset");
     const Advice silence = rules.advice_for("421-4.7.0 [TSS04] Messages\n421 4.7.0 deferred");
     CHECK(silence.suspend == std::chrono::hours(2));
     CHECK(silence.slower);
@@ -172,8 +182,8 @@ TEST_CASE("rules: hosts and replies have words of their own, and no others")
     CHECK(trouble("host /a/ suspend=2h") == "rules, line 1: 'suspend=2h' is a word for replies: reply /pattern/ suspend=2h");
     CHECK(trouble("reply /a/ quit-alone") == "rules, line 1: 'quit-alone' is no word for a reply");
     CHECK(trouble("reply /a/ sessions=5") == "rules, line 1: 'sessions=5' is no word for a reply");
-    CHECK(trouble("/a/ site=x") == "rules, line 1: 'site=x' is a word for hosts: host /pattern/ site=x");
-    CHECK(trouble("ehlo /a/ rate=1/s") == "rules, line 1: 'rate=1/s' is a word for hosts: host /pattern/ rate=1/s");
+    CHECK(trouble("/a/ site=x") == "rules, line 1: 'site=x' is a word for hosts and domains: host /pattern/ site=x");
+    CHECK(trouble("ehlo /a/ rate=1/s") == "rules, line 1: 'rate=1/s' is a word for hosts and domains: host /pattern/ rate=1/s");
     CHECK(trouble("reply /a/ suspend") == "rules, line 1: 'suspend': a time is wanted, as in suspend=2h");
     for (const char* time : {"0", "", "x", "-1", "8d", "1w", "99999999999999999999"})
         CHECK(trouble(std::string("reply /a/ suspend=") + time) ==
@@ -182,6 +192,9 @@ TEST_CASE("rules: hosts and replies have words of their own, and no others")
     for (const char* rate : {"10", "0/s", "10/d", "/s", "10/ss", "x/s"})
         CHECK(trouble(std::string("host /a/ rate=") + rate) ==
               std::string("rules, line 1: 'rate=") + rate + "': a rate is wanted, as in 10/s, 600/m or 1000/h");
+    CHECK(trouble("domain /a/ connects=1/d") == "rules, line 1: 'connects=1/d': a rate is wanted, as in 10/s, 600/m or 1000/h");
+    CHECK(trouble("greeting /a/ connects=1/s") == "rules, line 1: 'connects=1/s' is a word for hosts and domains: host /pattern/ connects=1/s");
+    CHECK(trouble("domain /a/ suspend=2h") == "rules, line 1: 'suspend=2h' is a word for replies: reply /pattern/ suspend=2h");
     CHECK(trouble("host /a/ site=a/b") == "rules, line 1: 'site=a/b': a name of letters, digits, '-', '.' and '_' is wanted");
     CHECK(trouble("reply /a/ none slower") == "rules, line 1: 'none' stands alone");
     CHECK(trouble("reply /a/ !slower") == "rules, line 1: 'slower' cannot be denied: a rule before it with none does that");
@@ -197,7 +210,7 @@ TEST_CASE("rules: what the shipped file says of large receivers and their replie
         Meeting meeting = greeted("220 x ESMTP");
         meeting.host = std::move(name);
         const RuleWords words = rules->words_for(meeting);
-        const Profile profile = rules->profile_for(meeting.host);
+        const Profile profile = rules->profile_for(meeting.host, "");
         return fmt::format("{} {}/{} {}", profile.site, words.limits.mails_per_session, profile.sessions, profile.interval.count());
     };
     for (const char* google : {"aspmx.l.google.com", "alt4.aspmx.l.google.com", "gmail-smtp-in.l.google.com", "alt1.gmail-smtp-in.l.google.com",

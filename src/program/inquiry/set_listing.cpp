@@ -97,9 +97,9 @@ std::vector<SetKnown> sets_of(const StoredShelf::All& all, WallTime now)
 
 bool matches(const SetKnown& known, std::string_view word)
 {
-    const std::string wanted = to_lower(word), name = to_lower(known.name);
+    const std::string wanted = to_lower(word), name = to_lower(known.name), hosts = name.substr(0, name.find(" from "));
     const auto serves = [&](const std::string& site) { return to_lower(site) == wanted || to_lower(site).ends_with(":" + wanted); };
-    return name == wanted || ("," + name + ",").find("," + wanted + ",") != std::string::npos ||
+    return name == wanted || ("," + hosts + ",").find("," + wanted + ",") != std::string::npos ||
            (known.restraint && std::ranges::any_of(known.restraint->sites, serves));
 }
 
