@@ -69,6 +69,13 @@ inline constexpr Param<std::string> sender_dependent_relayhost_maps{
     .name = "sender_dependent_relayhost_maps", .initial = "", .doc = "Tables with a relayhost by sender address or @domain."};
 inline constexpr Param<std::string> sender_dependent_default_transport_maps{
     .name = "sender_dependent_default_transport_maps", .initial = "", .doc = "Tables with a default_transport by sender address or @domain."};
+inline constexpr Param<config::List> pooled_transports{
+    .name = "pooled_transports",
+    .initial = "",
+    .doc =
+        "Names that stand for several transports of master.cf, wherever a transport is named: { NAME, TRANSPORT=WEIGHT, ... }. Each message to a destination "
+        "goes by one of them, at each try by the same; where that one is held back there, by another.",
+    .own = true};
 inline constexpr Param<std::string> address_verify_local_transport{
     .name = "address_verify_local_transport", .initial = "$local_transport", .least = 1, .doc = "local_transport for address probes."};
 inline constexpr Param<std::string> address_verify_virtual_transport{
@@ -89,7 +96,8 @@ inline constexpr Param<std::string> address_verify_sender_dependent_default_tran
     .initial = "$sender_dependent_default_transport_maps",
     .doc = "sender_dependent_default_transport_maps for address probes."};
 
-inline constexpr ParamInfo params[] = {virtual_alias_domains,
+inline constexpr ParamInfo params[] = {pooled_transports,
+                                       virtual_alias_domains,
                                        virtual_mailbox_domains,
                                        relay_domains,
                                        local_recipient_maps,

@@ -77,6 +77,7 @@ handoff::Route passed_on(const handoff::Route& route, std::string_view text)
     const TransportNexthop way = split_transport(text);
     handoff::Route made = route;
     made.set_transport(std::string(way.transport));
+    made.clear_pool();
     if (!way.nexthop.empty())
         made.set_nexthop(std::string(way.nexthop));
     made.set_site(site_key(made.transport(), made.nexthop()));

@@ -628,4 +628,19 @@ std::optional<std::string> Scheduler::silent(std::string_view site) const
     return at->second->said;
 }
 
+Scheduler::Way Scheduler::way(std::string_view transport_name, std::string_view site_key) const
+{
+    const SteadyTime now = clock_.steady();
+    if (const auto transport = transports_.find(transport_name); transport != transports_.end() && now < transport->second->dead_until)
+        return Way::closed;
+    const auto site = sites_.find(std::string(site_key));
+    if ((site != sites_.end() && site->second->window.dead() && now < site->second->dead_until) || silent(site_key))
+        return Way::closed;
+    const auto shaped = shaped_.empty() ? shaped_.end() : shaped_.find(std::string(site_key));
+    if (shaped == shaped_.end())
+        return Way::open;
+    const bool waits = site != sites_.end() && !site->second->jobs.empty();
+    return waits || !shaped->second->shape.open(now) ? Way::held_up : Way::open;
+}
+
 }  // namespace posthorn::schedule

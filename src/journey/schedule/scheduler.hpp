@@ -164,6 +164,10 @@ public:
     std::vector<std::string> busiest(std::size_t most) const;
     /// Why nothing is sent to this site now, in its own words; none: it asked for no silence.
     std::optional<std::string> silent(std::string_view site) const;
+    /// What mail for this site by this transport would find. held_up: its turn comes later, by what its MX set takes. closed: nothing is given
+    /// to it now: silence, a dead site, a transport without a process.
+    enum class Way : std::uint8_t { open, held_up, closed };
+    Way way(std::string_view transport, std::string_view site) const;
 
     /// Where open recipients of an active message are, and what holds them up (schedule/stands.cpp).
     struct Stand {

@@ -3,6 +3,8 @@
 #include "catalogue/unserved.hpp"
 #include "commands/command.hpp"
 #include "config/master_cf.hpp"
+#include "route/params.hpp"
+#include "route/pools.hpp"
 #include "supervisor/layout.hpp"
 
 #include <fmt/format.h>
@@ -91,16 +93,35 @@ constexpr std::string_view transport_parameters[] = {"local_transport",
                                                      "fallback_transport",
                                                      "mailbox_transport"};
 
+bool is_among(const std::vector<std::string>& services, std::string_view name)
+{
+    return std::ranges::find(services, name) != services.end() || std::ranges::find(own_transports, name) != std::end(own_transports);
+}
+
 /// What main.cf sends to a service that master.cf does not have.
 void find_missing_services(const config::Snapshot& snapshot, const std::vector<std::string>& services, std::vector<std::string>& warnings)
 {
+    const auto pools = route::Pools::parse(snapshot.get(route::pooled_transports));
+    if (!pools)
+        return;                                                    // posthorn-master has said why
+    const config::Definition* const pooled = snapshot.definition("pooled_transports");
+    for (const auto& [pool, members] : pools->all()) {
+        const auto warn = [&](const std::string& what) {
+            warnings.push_back(
+                fmt::format("{}: pooled_transports: {}/master.cf has {}", pooled ? pooled->place() : "", snapshot.config_directory(), what));
+        };
+        if (is_among(services, pool))
+            warn(fmt::format("a service {}: the pool of that name has its mail", pool));
+        for (const route::Pools::Member& member : members)
+            if (!is_among(services, member.transport))
+                warn(fmt::format("no service {}: mail that the pool {} gives it waits", member.transport, pool));
+    }
     for (const std::string_view name : transport_parameters) {
         const config::Definition* const written = snapshot.definition(name);
         if (!written)
             continue;
         const std::string value = snapshot.text(name), service = value.substr(0, value.find(':'));
-        if (service.empty() || std::ranges::find(services, service) != services.end() ||
-            std::ranges::find(own_transports, service) != std::end(own_transports))
+        if (service.empty() || is_among(services, service) || pools->members(service))
             continue;
         warnings.push_back(
             fmt::format("{}: {}: {}/master.cf has no service {}: mail for it waits", written->place(), name, snapshot.config_directory(), service));

@@ -29,7 +29,9 @@ awaitable<Result<handoff::ProbeReply>> Probes::probe(handoff::ProbeRequest reque
     CO_TRY(const auto routes, co_await resolver_.route(std::move(question)));
     if (routes.retry() || routes.routes_size() != 1)
         co_return Error{fmt::format("address resolver failure: {}", routes.text()), "4.3.0"};
-    const handoff::Route& route = routes.routes(0);
+    handoff::Route route = routes.routes(0);
+    if (numbers_.choose)
+        numbers_.choose(route);
 
     handoff::Recipient recipient;
     recipient.set_address(route.address());
@@ -134,6 +136,8 @@ awaitable<Result<handoff::Verdicts>> Probes::ask(handoff::DeliveryRequest reques
         if (verdicts && !verdicts->elsewhere().empty() && !request.passed_on()) {
             request.set_passed_on(true);
             *request.mutable_route() = route::passed_on(request.route(), verdicts->elsewhere());
+            if (numbers_.choose)
+                numbers_.choose(*request.mutable_route());
             const auto own = own_transport(request.route(), handoff::PURPOSE_VERIFY_ADDRESS);
             if (!own)
                 continue;

@@ -31,6 +31,8 @@ public:
         /// What a site asked for counts for its probes too: it is told, and asked before the next one.
         std::function<void(const handoff::Shaping& said, std::string_view site)> heard;
         std::function<std::optional<std::string>(std::string_view site)> silent;
+        /// Of a pool the route gets a member: the same for all probes of a next hop, which share sessions.
+        std::function<void(handoff::Route& route)> choose;
     };
     struct Options {
         std::size_t sessions = 2;                 // probes of a site at one time

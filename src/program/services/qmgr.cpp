@@ -7,6 +7,7 @@
 #include "peers/stored.hpp"
 #include "peers/stored.pb.h"
 #include "process/service.hpp"
+#include "route/params.hpp"
 #include "schedule/options.hpp"
 #include "services/delivery_processes.hpp"
 #include "services/params.hpp"
@@ -120,7 +121,7 @@ public:
           probes_(service.executor(), resolver_, workers_,
                   {[this] { return queue_.take_attempt(); }, [this] { return queue_.next_queue_id(); },
                    [this](const handoff::Shaping& said, std::string_view site) { queue_.heard_by_probe(said, site); },
-                   [this](std::string_view site) { return queue_.silent(site); }},
+                   [this](std::string_view site) { return queue_.silent(site); }, [this](handoff::Route& route) { queue_.choose(route, {}); }},
                   probe_options(service), clock_, log_)
     {
         queue_.record_to(&service.recorder());
@@ -220,6 +221,8 @@ private:
         made.soft_bounce = snapshot.get(soft_bounce);
         for (const config::ListMember& member : snapshot.get(defer_transports))
             made.defer_transports.push_back(member.text);
+        if (auto pools = route::Pools::parse(snapshot.get(route::pooled_transports)))
+            made.pools = *std::move(pools);                        // else it was refused where the configuration was read (supervisor)
         made.disable_verp_bounces = snapshot.get(disable_verp_bounces);
         made.confirm_delay_cleared = snapshot.get(confirm_delay_cleared);
         made.bounce_size_limit = static_cast<std::uint64_t>(snapshot.get(bounce_size_limit));

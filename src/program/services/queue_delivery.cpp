@@ -227,6 +227,7 @@ std::optional<OwnVerdict> QueueManager::pass_on(const schedule::Request& request
     for (const std::uint32_t index : request.recipients) {
         handoff::Route& route = active.routes[position(active, index)];
         route = route::passed_on(route, elsewhere);
+        choose(route, active.envelope.queue_id());
         active.passed_on.insert(index);
     }
     return own_transport(active.routes[position(active, request.recipients.front())], active.envelope.purpose());

@@ -4,6 +4,8 @@
 #include "handoff/waits.hpp"
 #include "services/queue_manager.hpp"
 
+#include "route/resolve.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -223,6 +225,8 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
         } else
             waiting.set_since(stored.envelope.arrival());
         if (at < routes.size()) {
+            if (active == active_.end())
+                choose(routes[at], stored.envelope.queue_id());
             *waiting.mutable_route() = routes[at];
             add_share(said, routes[at].site(), routes[at].transport());
         }
@@ -265,7 +269,7 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
                 is(site && site->dead ? Wait::dead_site : Wait::dead_transport);
                 waiting.set_trouble(share->reason());
                 waiting.set_until(std::max(waiting.until(), share->dead_until()));
-            } else if (std::ranges::find(options_.defer_transports, waiting.route().transport()) != options_.defer_transports.end())
+            } else if (told_to_wait(waiting.route().transport()) || told_to_wait(waiting.route().pool()))
                 is(Wait::told_to_wait);
             else if (*next > wall)
                 is(Wait::retry);
@@ -294,8 +298,14 @@ awaitable<Result<QueueReply>> QueueManager::explain_destination(std::string word
         std::string trouble;
         const auto routes = co_await routes_now("", {address ? word : "postmaster@" + word}, "", &trouble);
         said.set_trouble(trouble);
-        for (const handoff::Route& route : routes)
-            add_share(said, route.site(), route.transport());
+        for (const handoff::Route& route : routes) {
+            const auto* const members = options_.pools.members(route.transport());
+            if (!members)
+                add_share(said, route.site(), route.transport());
+            else
+                for (const auto& member : *members)
+                    add_share(said, route::site_key(member.transport, route.nexthop()), member.transport);
+        }
     }
     const std::string suffix = "@" + word;
     for (std::uint64_t after = 0;;) {

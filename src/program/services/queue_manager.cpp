@@ -15,6 +15,16 @@ namespace posthorn::services {
 
 using handoff::Recipient;
 using handoff::Verdict;
+using Way = schedule::Scheduler::Way;
+
+namespace {
+
+schedule::Manner manner_of(const handoff::Envelope& envelope)
+{
+    return {.small = envelope.size() <= handoff::inline_content_limit, .apart = !envelope.verp().empty()};
+}
+
+}  // namespace
 
 QueueManager::QueueManager(Executor executor, spool::Store& store, Resolver& resolver, Workers& workers, QueueOptions options, const Clock& clock,
                            observe::Log log)
@@ -304,9 +314,11 @@ awaitable<void> QueueManager::start_round(Key key)
     std::map<std::string, std::vector<Verdict>> own;
     std::vector<schedule::RoutedRecipient> routed;
     for (int i = 0; i < count; ++i) {
-        const handoff::Route& route = active.routes[static_cast<std::size_t>(i)];
+        handoff::Route& route = active.routes[static_cast<std::size_t>(i)];
         const std::uint32_t index = active.recipients[static_cast<std::size_t>(i)].index();
-        if (std::ranges::find(options_.defer_transports, route.transport()) != options_.defer_transports.end())
+        if (!told_to_wait(route.transport()))
+            choose(route, active.envelope.queue_id());
+        if (told_to_wait(route.transport()))
             own["retry"].push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, "4.3.2", "deferred transport"));
         else if (auto verdict = own_transport(route, active.envelope.purpose()))
             own[route.transport()].push_back(own_verdict(index, verdict->outcome, verdict->status, verdict->text));
@@ -314,8 +326,7 @@ awaitable<void> QueueManager::start_round(Key key)
             routed.push_back({index, route.transport(), route.site(), route.address()});
     }
     if (!routed.empty())
-        scheduler_.activate(key, routed,
-                            {.small = active.envelope.size() <= handoff::inline_content_limit, .apart = !active.envelope.verp().empty()});
+        scheduler_.activate(key, routed, manner_of(active.envelope));
     for (auto& [transport, verdicts] : own) {
         log_own(active_.at(key), verdicts, transport);
         co_await settle(key, scheduler_.take_attempt(), std::move(verdicts));
@@ -405,11 +416,60 @@ void QueueManager::pump()
         wake_.notify_all();                                     // run() looks at the clock again
 }
 
+bool QueueManager::told_to_wait(std::string_view transport) const
+{
+    return std::ranges::find(options_.defer_transports, transport) != options_.defer_transports.end();
+}
+
+schedule::Scheduler::Way QueueManager::way(std::string_view transport, std::string_view site) const
+{
+    return told_to_wait(transport) ? Way::closed : scheduler_.way(transport, site);
+}
+
+bool QueueManager::choose(handoff::Route& route, std::string_view mail) const
+{
+    return options_.pools.choose(route, mail,
+                                 [this](std::string_view transport, std::string_view site) { return static_cast<int>(way(transport, site)); });
+}
+
+/// Mail that went to this site by a member of a pool would now go by another.
+bool QueueManager::has_another_way(const Active& active, std::string_view site) const
+{
+    const auto at = std::ranges::find_if(active.routes, [&](const handoff::Route& route) { return !route.pool().empty() && route.site() == site; });
+    if (at == active.routes.end())
+        return false;
+    handoff::Route other = *at;
+    return choose(other, active.envelope.queue_id()) && way(other.transport(), other.site()) != Way::closed;
+}
+
+/// What is held back by one member of a pool goes by another that is not. What is left.
+std::vector<std::uint32_t> QueueManager::give_to_others(const schedule::Suspended& suspended)
+{
+    Active& active = active_.at(suspended.message);
+    std::vector<schedule::RoutedRecipient> given;
+    std::vector<std::uint32_t> left;
+    for (const std::uint32_t index : suspended.recipients) {
+        handoff::Route& route = active.routes[position(active, index)];
+        if (!choose(route, active.envelope.queue_id()) || way(route.transport(), route.site()) == Way::closed) {
+            left.push_back(index);
+            continue;
+        }
+        if (given.empty())
+            log_.info("{}: {} takes it to {}: {}", active.envelope.queue_id(), route.transport(), route.nexthop(), suspended.reason);
+        given.push_back({index, route.transport(), route.site(), route.address()});
+    }
+    if (!given.empty())
+        scheduler_.activate(suspended.message, std::move(given), manner_of(active.envelope));
+    return left;
+}
+
 awaitable<void> QueueManager::suspend(schedule::Suspended suspended)
 {
-    if (const auto found = active_.find(suspended.message); found != active_.end()) {
+    const auto found = active_.find(suspended.message);
+    const std::vector<std::uint32_t> left = found == active_.end() ? std::vector<std::uint32_t>{} : give_to_others(suspended);
+    if (!left.empty()) {
         std::vector<Verdict> verdicts;
-        for (const std::uint32_t index : suspended.recipients)
+        for (const std::uint32_t index : left)
             verdicts.push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, "4.4.1", "delivery temporarily suspended: " + suspended.reason));
         log_own(found->second, verdicts, "error");
         if (suspended.until != SteadyTime{})
@@ -418,6 +478,8 @@ awaitable<void> QueueManager::suspend(schedule::Suspended suspended)
     }
     if (scheduler_.suspended_done(suspended))
         co_await round_done(suspended.message);
+    else if (left.size() < suspended.recipients.size())
+        pump();
 }
 
 }  // namespace posthorn::services

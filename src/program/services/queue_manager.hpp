@@ -15,6 +15,7 @@
 #include "observe/counters.hpp"
 #include "observe/log.hpp"
 #include "observe/recorder.hpp"
+#include "route/pools.hpp"
 #include "schedule/scheduler.hpp"
 #include "services/own_transports.hpp"
 #include "services/queue_tally.hpp"
@@ -38,6 +39,7 @@ struct QueueOptions {
     schedule::SchedulerOptions scheduler;
     bool soft_bounce = false;
     std::vector<std::string> defer_transports;
+    route::Pools pools;
     std::uint64_t bounce_size_limit = 50'000;
     bool disable_verp_bounces = false;
     bool confirm_delay_cleared = false;
@@ -97,6 +99,8 @@ public:
     void restore(const std::string& set, const peers::Restraint& kept) { scheduler_.restore(set, kept); }
     /// An operator wants these forgotten, or all.
     void lift(std::vector<std::string> sets, bool all);
+    /// Of a pool the route gets a member (Route.pool); `mail`: what is to go by the same one at each try. False: it stays as it is.
+    bool choose(handoff::Route& route, std::string_view mail) const;
     /// For requests that are no messages: never given to anyone else.
     std::uint64_t take_attempt() { return scheduler_.take_attempt(); }
     std::string next_queue_id();
@@ -164,6 +168,10 @@ private:
     std::optional<OwnVerdict> pass_on(const schedule::Request& request, std::string_view elsewhere);
     static void confirm(ipc::Channel& worker, std::uint64_t attempt);
     awaitable<void> suspend(schedule::Suspended suspended);
+    std::vector<std::uint32_t> give_to_others(const schedule::Suspended& suspended);
+    bool told_to_wait(std::string_view transport) const;
+    schedule::Scheduler::Way way(std::string_view transport, std::string_view site) const;
+    bool has_another_way(const Active& active, std::string_view site) const;
     awaitable<Result<void>> attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors);
     std::vector<handoff::Verdict> without_verdict(std::vector<handoff::Verdict>& verdicts, const std::vector<std::uint32_t>& recipients) const;
     void note_crash(Active& active, std::vector<handoff::Verdict>& verdicts);

@@ -194,7 +194,7 @@ void QueueManager::hear(const handoff::Shaping& said, std::uint64_t attempt, std
     if (scheduler_.pressing() || (scheduler_.changed() && clock_.steady() - kept_restraints_ >= sites_told_every))
         keep_restraints();
     if (notice.suspend.count() != 0)
-        if (const auto found = active_.find(key); found != active_.end())
+        if (const auto found = active_.find(key); found != active_.end() && !has_another_way(found->second, site))
             found->second.not_before = std::max(found->second.not_before, clock_.wall() + notice.suspend);
     if (std::ranges::any_of(verdicts, [](const Verdict& verdict) { return verdict.retry_at() != 0; }) && !notice.set.empty()) {
         if (greylisted_count_ >= greylisted_at_most) {  // they keep their own times

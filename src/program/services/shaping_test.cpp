@@ -182,3 +182,164 @@ TEST_CASE("what a set asked for outlives the queue manager, and an operator can 
     world.settle();
     CHECK(world.worker.delivered_to == std::multiset<std::string>{"c@big.test"});
 }
+
+namespace {
+
+/// Mail to pool.test goes by a pool of three; what one of them is told, its site asks of that one alone.
+struct Pooled : Fixture {
+    Pooled()
+    {
+        QueueOptions with = options;
+        with.pools = *route::Pools::parse(config::parse_list("{ smtp, out1, out2, out3 }"));
+        options = with;
+        queue->reconfigure(with);
+        worker.amend = [this](const std::string& address, handoff::Verdicts& reply) {
+            const std::string transport = transport_of(address);
+            reply.mutable_shaping()->set_set("mx.pool.test from " + transport);
+            if (transport == throttled) {
+                reply.mutable_shaping()->set_suspend(7200);
+                reply.mutable_shaping()->set_said("host mx.pool.test[192.0.2.1] said: 421 4.7.0 too much from " + transport);
+            }
+        };
+        worker.verdict_for = [this](const std::string& address) {
+            return transport_of(address) == throttled ? deferred("host mx.pool.test[192.0.2.1] said: 421 4.7.0 too much") : TestWorker::delivered();
+        };
+    }
+    /// Of the last request for it.
+    std::string transport_of(const std::string& address) const
+    {
+        const auto last = std::find_if(worker.requests.rbegin(), worker.requests.rend(), [&](const handoff::DeliveryRequest& request) {
+            return request.envelope().recipients(0).address() == address;
+        });
+        return last == worker.requests.rend() ? "" : last->route().transport();
+    }
+    std::map<std::string, int> by_transport(std::size_t from = 0) const
+    {
+        std::map<std::string, int> counted;
+        for (std::size_t at = from; at < worker.requests.size(); ++at) {
+            const handoff::Route& route = worker.requests[at].route();
+            CHECK(route.site() == route.transport() + ":pool.test");
+            ++counted[route.transport()];
+        }
+        return counted;
+    }
+    std::string throttled;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Pooled, "a pool shares mail among its transports; what one of them is told by a site holds back that one, and others have its mail")
+{
+    for (int i = 0; i < 60; ++i)
+        enqueue({fmt::format("u{}@pool.test", i)});
+    settle();
+    CHECK(by_transport().size() == 3);
+    CHECK(in_queue() == 0);
+
+    // Those that were under way when it is told to be silent are tried again after the general back-off, by another.
+    throttled = "out2";
+    std::size_t before = worker.requests.size();
+    for (int i = 0; i < 60; ++i)
+        enqueue({fmt::format("v{}@pool.test", i)});
+    settle();
+    const int refused = by_transport(before)["out2"];
+    CHECK(refused >= 1);
+    CHECK(refused < 60);
+    CHECK(logged("site mx.pool.test from out2: nothing is sent until"));
+    before = worker.requests.size();
+    for (int i = 0; i < 60; ++i)
+        enqueue({fmt::format("w{}@pool.test", i)});
+    settle();
+    CHECK(by_transport(before).size() == 2);                        // new mail does not go there
+    CHECK(by_transport(before)["out2"] == 0);
+    before = worker.requests.size();
+    for (int minute = 0; minute < 10; ++minute)
+        pass(60s);
+    CHECK(by_transport(before)["out2"] == 0);
+    CHECK(in_queue() == 0);                                         // long before the two hours are over
+    CHECK(resolver.reports.empty());
+    CHECK(worker.delivered_to.size() == 180);
+}
+
+TEST_CASE_FIXTURE(Pooled, "what waits for a transport that is told to be silent goes by another of its pool at once, each recipient once")
+{
+    options.scheduler.transport = [](std::string_view) {
+        return schedule::TransportOptions{.window = {.initial = 1, .limit = 1, .positive = {}, .negative = {}}, .recipient_limit = 50};
+    };
+    queue->reconfigure(options);
+    throttled = "out1";
+    worker.slow = [](const std::string&) { return true; };
+    std::multiset<std::string> all;
+    for (int i = 0; i < 40; ++i) {
+        all.insert(fmt::format("u{}@pool.test", i));
+        enqueue({fmt::format("u{}@pool.test", i)});
+    }
+    settle();
+    CHECK(worker.requests.size() == 3);                             // one each, the others wait for their turn
+    worker.slow = [](const std::string&) { return false; };
+    worker.answer_slow();
+    settle();
+    CHECK(by_transport()["out1"] == 1);
+    CHECK(logged("takes it to pool.test: host mx.pool.test[192.0.2.1] said: 421 4.7.0 too much from out1"));
+    CHECK(worker.delivered_to.size() == 39);
+    for (int minute = 0; minute < 10; ++minute)
+        pass(60s);
+    CHECK(worker.delivered_to == all);
+    CHECK(in_queue() == 0);
+}
+
+TEST_CASE_FIXTURE(Pooled, "where all of a pool are told to be silent its mail waits for that; defer_transports takes a member out, or the pool")
+{
+    options.defer_transports = {"out1", "out3"};
+    queue->reconfigure(options);
+    for (int i = 0; i < 20; ++i)
+        enqueue({fmt::format("u{}@pool.test", i)});
+    settle();
+    CHECK(by_transport() == std::map<std::string, int>{{"out2", 20}});
+    options.defer_transports = {"smtp"};
+    queue->reconfigure(options);
+    enqueue({"late@pool.test"});
+    settle();
+    CHECK(worker.requests.size() == 20);
+    CHECK(logged("status=deferred (deferred transport)"));
+
+    options.defer_transports = {"out1", "out3"};
+    queue->reconfigure(options);
+    throttled = "out2";
+    enqueue({"a@pool.test"});
+    settle();
+    const std::size_t tried = worker.requests.size();
+    for (int minute = 0; minute < 110; minute += 10)
+        pass(600s);
+    CHECK(worker.requests.size() == tried);                         // the only one that is left wants two hours
+    CHECK(in_queue() == 2);
+}
+
+TEST_CASE_FIXTURE(Pooled, "mail beyond what a site takes from one of a pool now goes by another that has room")
+{
+    options.scheduler.transport = [](std::string_view) {
+        return schedule::TransportOptions{.window = {.initial = 50, .limit = 50, .positive = {}, .negative = {}}};
+    };
+    queue->reconfigure(options);
+    worker.slow = [](const std::string&) { return true; };
+    worker.amend = [this](const std::string& address, handoff::Verdicts& reply) {
+        reply.mutable_shaping()->set_set("mx.pool.test from " + transport_of(address));
+        if (transport_of(address) == "out1")
+            reply.mutable_shaping()->set_sessions(1);                // a rule's, for this source alone
+    };
+    for (int i = 0; i < 30; ++i)
+        enqueue({fmt::format("u{}@pool.test", i)});
+    settle();
+    CHECK(by_transport()["out1"] > 1);                               // nothing was known yet
+    worker.answer_slow();
+    settle();
+    const std::size_t before = worker.requests.size();
+    for (int i = 0; i < 30; ++i)
+        enqueue({fmt::format("v{}@pool.test", i)});
+    settle();
+    CHECK(worker.requests.size() == before + 30);                    // none waits
+    CHECK(by_transport(before)["out1"] == 1);
+    worker.answer_slow();
+    settle();
+    CHECK(in_queue() == 0);
+}

@@ -1,6 +1,8 @@
 #include "supervisor/loaded.hpp"
 
 #include "base/strings.hpp"
+#include "route/params.hpp"
+#include "route/pools.hpp"
 #include "supervisor/params.hpp"
 
 #include <sched.h>
@@ -68,6 +70,8 @@ std::expected<Loaded, std::vector<std::string>> load_configuration(const std::st
             if (std::ranges::find(errors, error) == errors.end())
                 errors.push_back(error);
     }
+    if (const auto pools = route::Pools::parse(snapshot->get(route::pooled_transports)); !pools)
+        errors.push_back(pools.error().text());
     if (!errors.empty())
         return std::unexpected(std::move(errors));
 
