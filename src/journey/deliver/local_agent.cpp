@@ -190,7 +190,7 @@ awaitable<bool> LocalAgent::by_forward(Work* work, const Place* place, const Acc
         if (!options_.frozen_delivered)
             here.delivered = place->address();
         here.chain.insert(link);
-        here.rights = account->ids;
+        here.give_rights(account->ids);
         const std::size_t at = tables::extension_at(place->local, options_.delimiter);
         // The path without the extension was used: it is not lost.
         if (options_.propagate_forward && at != std::string::npos && !path.ends_with(place->local.substr(at)))

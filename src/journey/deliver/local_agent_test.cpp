@@ -337,6 +337,39 @@ TEST_CASE("local: a .forward outvotes the mailbox, keeps a copy with \\user, and
     CHECK(world.forwarded.size() == 1);
 }
 
+TEST_CASE("local: root has a mailbox, written by root; the commands and files that root names are default_privs'")
+{
+    LocalWorld world;
+    world.add("root");
+    world.users.known["root"].ids = {0, 0};
+    CHECK(world.deliver("root@here.test") == to_mailbox);
+    CHECK(world.content("root/mbox").find("Subject: x") != std::string::npos);
+    CHECK(world.here.asked_as == std::set<uid_t>{0});
+    world.here.asked_as.clear();
+    const std::string file = (world.dir / "file").string(), list = (world.dir / "list").string();
+    world.put("list", "\"|/bin/included\"\n");
+    world.options.commands.include = true;
+    world.put("root/.forward", "\"|/bin/cmd\", " + file + ", \\root, :include:" + list + "\n");
+    if (::geteuid() == 0) {                                        // else the .forward is not root's, and is not read
+        CHECK(world.deliver("root@here.test").starts_with("0 "));
+        CHECK(world.here.commands == std::vector<std::string>{"777: /bin/cmd", "777: /bin/included"});
+        CHECK(world.here.asked_as == std::set<uid_t>{0, 777});      // the .forward and the mailbox; the file and the list
+        CHECK(world.content("file").find("Subject: x") != std::string::npos);
+        CHECK(std::filesystem::remove(world.dir / "root/.forward"));
+    }
+    world.here.commands.clear();
+    world.options.mailbox_command = "/bin/own";
+    CHECK(world.deliver("root@here.test") == "0 2.0.0 delivered to command: /bin/own");
+    CHECK(world.here.commands == std::vector<std::string>{"777: /bin/own"});
+    // And where those are root's, nothing of it is done.
+    world.options.default_rights = {0, 0};
+    world.here.commands.clear();
+    CHECK(world.deliver("root@here.test") == "1 4.3.5 mail system configuration error");
+    world.aliases = "inline:{{named = " + file + "}}";
+    CHECK(world.deliver("named@here.test") == "1 4.3.5 mail system configuration error");
+    CHECK(world.here.commands.empty());
+}
+
 TEST_CASE("local: mailbox_transport, mailbox_command, fallback_transport and luser_relay, in their places")
 {
     LocalWorld world;

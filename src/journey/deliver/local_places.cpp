@@ -92,7 +92,7 @@ awaitable<void> LocalAgent::to_nobody(Work* work, Place place)
 awaitable<void> LocalAgent::to_user(Work* work, Place place, Account account)
 {
     place.account = account;
-    place.rights = account.ids;
+    place.give_rights(account.ids);
     if (options_.require_home) {
         const auto there =
             co_await spawner_.as(account.ids, [home = account.home] { return std::string(::access(home.c_str(), F_OK) == 0 ? "y" : "n"); }, -1);
@@ -132,7 +132,7 @@ awaitable<void> LocalAgent::to_file(Work* work, Place place, MailboxJob job, Pri
         co_return co_await work->leaf(Fate::delivered(named     ? "delivers to file: " + job.path
                                                       : maildir ? "delivers to maildir"
                                                                 : "delivers to mailbox"));
-    if (rights.uid == 0) {
+    if (named && rights.uid == 0) {                                // a mailbox is its user's, root's too
         teller_.log().warning("{}: mail for {} would be written by root", work->request->envelope().queue_id(), job.path);
         co_return co_await work->leaf(Fate::misconfigured());
     }

@@ -42,11 +42,13 @@ struct LocalAgent::Place {
     std::string sender;                                    // of what is forwarded: an alias' owner
     std::string local, domain, extension;
     std::optional<Account> account;                        // whose .forward it is
-    std::optional<Privileges> rights;                      // of commands and files; none: default_privs
+    std::optional<Privileges> rights;                      // of commands and files; none: default_privs, which stand in for root's as well
     std::string unmatched;                                 // the extension, with its delimiter, that an alias did not have
     std::set<std::string> chain;                           // aliases and .forwards on the way here
     unsigned depth = 0;
 
+    /// What is named by `who` is done as `who`; as root nothing is.
+    void give_rights(Privileges who) { rights = who.uid == 0 ? std::nullopt : std::optional(who); }
     std::string address() const { return domain.empty() ? local : local + "@" + domain; }
     bool allowed(const Sources& sources) const
     {

@@ -190,7 +190,9 @@ Fate into_file(const MailboxJob& job, const Message& message)
         if (!S_ISCHR(about.st_mode))
             return Fate::deferred("4.2.0",
                                   fmt::format("cannot update mailbox {} for user {}. destination is not a regular file", job.path, job.owner));
-        const Fd device(::open(job.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+        // Of a mailbox's name, others may have made a link to one.
+        const int follow = job.success_file.empty() ? O_NOFOLLOW : 0;
+        const Fd device(::open(job.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | follow));
         if (!device)
             return refuse(errno, errno_text(errno));
         Writer writer(device.get(), 0, 0);

@@ -307,6 +307,12 @@ TEST_CASE("mailbox: a device takes the message and no lock; a folder and a pipe 
     CHECK(deliver_to_mailbox(one, message) == Fate::delivered("delivered to file: /dev/null"));
     CHECK_FALSE(std::filesystem::exists("/dev/null.lock"));
     const Folder folder;
+    // A link to a device takes it where the link was named, and is nobody's mailbox.
+    one.path = one.success_file = folder.path + "/null";
+    REQUIRE(::symlink("/dev/null", one.path.c_str()) == 0);
+    CHECK(deliver_to_mailbox(one, message).end == Fate::End::delivered);
+    one.success_file.clear();
+    CHECK(deliver_to_mailbox(one, message).end == Fate::End::deferred);
     one.path = folder.path;
     CHECK(deliver_to_mailbox(one, message).end == Fate::End::deferred);
     one.path += "/fifo";
