@@ -207,7 +207,7 @@ std::span<const Page> service_pages()
                  8,
                  "mail for users of this machine",
                  {},
-                 {"Aliases, then the user's .forward, then the mailbox: another transport, a command, a file or maildir. What leads to other machines is a new message. Started with its first mail.", "Commands and files of a user have the user's rights; those of an alias the rights of who owns its table, or default_privs where that is root; those of an :include: file the rights of who names it, or of its owner where that would be default_privs and the owner is not root. Commands find USER, HOME, SHELL, LOGNAME, LOCAL, EXTENSION, DOMAIN, RECIPIENT, ORIGINAL_RECIPIENT, SENDER, CLIENT_* and SASL_* in their environment."},
+                 {"Aliases, then the user's .forward, then the mailbox: another transport, a command, a file or maildir. What leads to other machines is a new message. Started with its first mail.", "Commands and files of a user have the user's rights, root's those of default_privs; those of an alias the rights of who owns its table, or default_privs where that is root; those of an :include: file the rights of who names it, or of its owner where that would be default_privs and the owner is not root. Commands find USER, HOME, SHELL, LOGNAME, LOCAL, EXTENSION, DOMAIN, RECIPIENT, ORIGINAL_RECIPIENT, SENDER, CLIENT_* and SASL_* in their environment."},
                  {},
                  {},
                  {"alias_maps",
