@@ -1,5 +1,6 @@
 """virtual(8) and local(8): mailboxes of users that are in tables alone, and of users of this machine with their aliases and .forward files."""
 import grp
+import json
 import os
 import pathlib
 import shutil
@@ -67,6 +68,22 @@ class Virtual(Journey):
         posthorn.run("sendmail", "nobody@box.test", input="Subject: x\n\nx\n")
         posthorn.wait_log(r'to=<nobody@box.test>, .* dsn=5.1.1, status=bounced \((unknown user: "nobody@box.test"|User unknown in virtual mailbox table)\)')
         self.assertEqual(list(self.base.iterdir()), [])
+
+    def test_posthorn_why_names_the_mailbox_that_others_lock(self):
+        posthorn = self.virtual({"deliver_lock_attempts": "60", "deliver_lock_delay": "1s"})
+        (self.base / "file.lock").touch()
+        posthorn.send(["file@box.test"])
+        def named():
+            queue = posthorn.queue()
+            if not queue:
+                return None
+            said = json.loads(posthorn.run("posthorn", "why", "-c", str(posthorn.dir), "--json", queue[0]["queue_id"]).stdout)["waiting"][0]
+            return said if said.get("now") else None
+        one = wait_until(named, "it waits for the lock")
+        self.assertEqual((one["wait"], one["now"]), ("delivery", f"the mailbox and its lock, {self.base}/file"))
+        (self.base / "file.lock").unlink()
+        posthorn.wait_empty()
+        self.assertTrue((self.base / "file").exists())
 
     def test_a_mailbox_that_is_full_and_one_that_is_locked(self):
         posthorn = self.virtual({"virtual_mailbox_limit": "20000", "message_size_limit": "15000", "deliver_lock_attempts": "1", "relayhost": f"[127.0.0.1]:{self.sink().port}"})

@@ -194,6 +194,18 @@ class Pipe(Journey):
         posthorn.wait_empty()
         self.assertEqual(len(list(self.told.glob("m*.json"))), 20)
 
+    def test_posthorn_why_names_the_command_that_is_waited_for(self):
+        posthorn = self.pipe()
+        posthorn.send(["waits@piped.test"])
+        wait_until(lambda: list(self.told.glob("waits.*.started")), "a command runs")
+        queue_id = next(iter(posthorn.queue()))["queue_id"]
+        one = wait_until(lambda: json.loads(posthorn.run("posthorn", "why", "-c", str(posthorn.dir), "--json", queue_id).stdout)["waiting"][0], "it is asked")
+        self.assertEqual(one["wait"], "delivery")
+        self.assertRegex(one["now"], r"^the command \S*python3\S* .* waits@piped\.test$")
+        self.assertRegex(one["now_since"], r"^\d{4}-\d\d-\d\dT")
+        (self.told / "go").touch()
+        posthorn.wait_empty()
+
     def test_a_reload_lets_commands_end(self):
         posthorn = self.pipe("flags=D")
         posthorn.send(["waits@piped.test"])

@@ -159,6 +159,7 @@ awaitable<bool> LocalAgent::by_forward(Work* work, const Place* place, const Acc
         const std::string path = expanded ? expanded->value_or("") : "";
         if (!path.starts_with('/'))
             continue;
+        const auto step = teller_.steps.begin(work->request->attempt(), "the file " + printable(path));
         const auto answer = co_await spawner_.as(account->ids, [path] { return pack_file(path); }, -1);
         const auto read = answer ? unpack_file(*answer) : Result<std::optional<ReadFile>>(answer.error());
         if (!read) {
@@ -262,6 +263,7 @@ awaitable<void> LocalAgent::follow_include(Work* work, Place place, std::string 
     const Privileges rights = place.rights.value_or(options_.default_rights);
     if (++place.depth > deepest || !work->first_time(fmt::format("include {} {}", rights.uid, path)))
         co_return;
+    const auto step = teller_.steps.begin(work->request->attempt(), "the file " + printable(path));
     const auto answer = co_await spawner_.as(rights, [path] { return pack_file(path); }, -1);
     const auto read = answer ? unpack_file(*answer) : Result<std::optional<ReadFile>>(answer.error());
     const ReadFile file = read ? read->value_or(ReadFile{}) : ReadFile{};

@@ -71,7 +71,7 @@ public:
 
 class LocalAgent {
 public:
-    LocalAgent(LocalOptions options, LocalAsked asked, Accounts& accounts, LocalOutside& outside, Spawner& spawner, const Teller& teller)
+    LocalAgent(LocalOptions options, LocalAsked asked, Accounts& accounts, LocalOutside& outside, Spawner& spawner, Teller& teller)
         : options_(std::move(options)), asked_(std::move(asked)), accounts_(accounts), outside_(outside), spawner_(spawner), teller_(teller)
     {
     }
@@ -108,7 +108,7 @@ private:
     Accounts& accounts_;
     LocalOutside& outside_;
     Spawner& spawner_;
-    const Teller& teller_;
+    Teller& teller_;
 };
 
 }  // namespace posthorn::deliver

@@ -94,6 +94,7 @@ awaitable<void> LocalAgent::to_user(Work* work, Place place, Account account)
     place.account = account;
     place.give_rights(account.ids);
     if (options_.require_home) {
+        const auto step = teller_.steps.begin(work->request->attempt(), fmt::format("a look at the home directory {}", account.home));
         const auto there =
             co_await spawner_.as(account.ids, [home = account.home] { return std::string(::access(home.c_str(), F_OK) == 0 ? "y" : "n"); }, -1);
         if (!there || *there != "y")
@@ -142,6 +143,7 @@ awaitable<void> LocalAgent::to_file(Work* work, Place place, MailboxJob job, Pri
     job.lock = options_.lock;
     job.strict_ownership = options_.strict_ownership;
     job.host = options_.host;
+    const auto step = teller_.steps.begin(work->request->attempt(), waits_for(job));
     const auto packed = co_await spawner_.as(
         rights, [job = std::move(job), message = *work->message] { return pack(deliver_to_mailbox(job, message)); }, work->message->descriptor());
     co_await work->leaf(packed ? unpack_fate(*packed) : Fate::deferred("4.3.0", packed.error().text()));
@@ -179,6 +181,8 @@ awaitable<void> LocalAgent::to_command(Work* work, Place place, std::string comm
     how.delivered_to = options_.deliver_header_command;
     run.input = pieces_of(*work->message, std::move(how), written_names(*work, place));
     run.time_limit = options_.time_limit;
+    const auto step =
+        teller_.steps.begin(work->request->attempt(), fmt::format("the command {} of {}", printable(command), work->recipient->address()));
     const CommandEnd end = co_await spawner_.run(std::move(run));
     if (end.not_executed)
         teller_.log().error("{}: {}", work->request->envelope().queue_id(), end.not_executed->text());

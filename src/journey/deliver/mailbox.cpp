@@ -1,6 +1,7 @@
 #include "deliver/mailbox.hpp"
 
 #include "base/fd.hpp"
+#include "base/strings.hpp"
 
 #include <fmt/format.h>
 
@@ -240,6 +241,11 @@ Fate into_file(const MailboxJob& job, const Message& message)
 }
 
 }  // namespace
+
+std::string waits_for(const MailboxJob& job)
+{
+    return fmt::format("the {} {}", job.path.ends_with('/') ? "maildir" : "mailbox and its lock,", printable(job.path));
+}
 
 Fate deliver_to_mailbox(const MailboxJob& job, const Message& message)
 {

@@ -31,6 +31,8 @@ struct MailboxJob {
     std::string success_file;                // "delivered to file: PATH" where it is no user's mailbox; empty: "delivered to mailbox"
 };
 
+/// What its delivery waits for, in words.
+std::string waits_for(const MailboxJob& job);
 Fate deliver_to_mailbox(const MailboxJob& job, const Message& message);
 
 }  // namespace posthorn::deliver

@@ -132,6 +132,7 @@ awaitable<Fate> PipeAgent::attempt(const handoff::DeliveryRequest* request, Fd c
     run.as = *privileges;
     run.input = pieces_of(*std::move(message), std::move(how), std::move(names));
     run.time_limit = options_.time_limit;
+    const auto step = teller_.steps.begin(request->attempt(), "the command " + printable(command));
     const CommandEnd end = co_await spawner_.run(std::move(run));
     if (end.late)
         teller_.log().warning("{}: {}: command time limit exceeded", envelope.queue_id(), printable(command));

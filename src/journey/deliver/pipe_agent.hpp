@@ -26,7 +26,7 @@ using LookUpPrivileges = std::function<Result<Privileges>()>;
 
 class PipeAgent {
 public:
-    PipeAgent(PipeOptions options, Spawner& spawner, const Teller& teller, LookUpPrivileges privileges)
+    PipeAgent(PipeOptions options, Spawner& spawner, Teller& teller, LookUpPrivileges privileges)
         : options_(std::move(options)), spawner_(spawner), teller_(teller), privileges_(std::move(privileges))
     {
     }
@@ -38,7 +38,7 @@ private:
 
     PipeOptions options_;
     Spawner& spawner_;
-    const Teller& teller_;
+    Teller& teller_;
     LookUpPrivileges privileges_;
 };
 

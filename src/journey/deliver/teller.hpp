@@ -1,4 +1,4 @@
-// deliver/teller.hpp: the fate of a recipient becomes its verdict and its line in the log.
+// deliver/teller.hpp: the fate of a recipient becomes its verdict and its line in the log; and what its delivery waits for before.
 // Promise  one verdict for each recipient of a request. A probe's failure is "undeliverable"; what delivery_status_filter says takes the place
 //          of status and text (handoff/status_filter.hpp), and a filter that cannot be asked returns no mail.
 #pragma once
@@ -7,6 +7,7 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "deliver/fate.hpp"
+#include "deliver/steps.hpp"
 #include "handoff/frames.pb.h"
 #include "observe/log.hpp"
 
@@ -32,7 +33,7 @@ bool only_asked(const handoff::DeliveryRequest& request);
 class Teller {
 public:
     Teller(TellerOptions options, observe::Log log, const Clock& clock, StatusFilter filter)
-        : options_(std::move(options)), log_(std::move(log)), clock_(clock), filter_(std::move(filter))
+        : steps(clock), options_(std::move(options)), log_(std::move(log)), clock_(clock), filter_(std::move(filter))
     {
     }
     /// `began`: of the delivery itself, microseconds.
@@ -41,6 +42,7 @@ public:
     std::int64_t now() const { return clock_.wall().time_since_epoch().count(); }
     WallTime wall() const { return clock_.wall(); }
     const observe::Log& log() const { return log_; }
+    Steps steps;
 
 private:
     awaitable<Fate> filtered(const std::string* queue_id, Fate fate) const;

@@ -95,6 +95,7 @@ awaitable<Fate> VirtualAgent::attempt(const handoff::DeliveryRequest* request, c
     job.lock = options_.lock;
     job.strict_ownership = options_.strict_ownership;
     job.host = options_.host;
+    const auto step = teller_.steps.begin(request->attempt(), waits_for(job));
     const auto packed = co_await spawner_.as(
         decision->place.owner, [job = std::move(job), message = *message] { return pack(deliver_to_mailbox(job, message)); }, message->descriptor());
     if (!packed)

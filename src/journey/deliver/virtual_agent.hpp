@@ -25,7 +25,7 @@ public:
     struct Asked {
         tables::Maps mailboxes, uids, gids;
     };
-    VirtualAgent(VirtualOptions options, Asked asked, Spawner& spawner, const Teller& teller)
+    VirtualAgent(VirtualOptions options, Asked asked, Spawner& spawner, Teller& teller)
         : options_(std::move(options)), asked_(std::move(asked)), spawner_(spawner), teller_(teller)
     {
     }
@@ -47,7 +47,7 @@ private:
     VirtualOptions options_;
     Asked asked_;
     Spawner& spawner_;
-    const Teller& teller_;
+    Teller& teller_;
 };
 
 }  // namespace posthorn::deliver

@@ -46,6 +46,12 @@ public:
         delivery_.resolve.start();
         if (beside_.start)
             beside_.start();
+        link_.on_progress = [this](std::uint64_t attempt) -> std::optional<DeliveryLink::Waits> {
+            const auto now = delivery_.teller.steps.of(attempt);
+            if (!now)
+                return std::nullopt;
+            return DeliveryLink::Waits{now->what, std::chrono::duration_cast<std::chrono::microseconds>(now->time)};
+        };
         link_.start();
     }
 
