@@ -56,7 +56,7 @@ void fuzz_one(std::string_view input)
     }
     const RuleWords all = rules.words_for({{}, std::string(greeting), std::string(greeting), std::string(greeting)});
     FUZZ_CHECK(all.advice == Advice{});
-    const Advice advice = rules.advice_for(greeting);
+    const Advice advice = rules.advice_for(greeting, "big");
     FUZZ_CHECK(!advice.later() || rules.size() != 0);
     (void)rules.profile_for(greeting, greeting);
 }

@@ -76,6 +76,7 @@ Session::Wish Agent::Core::wish_for(const Job& job, const Host& host) const
     wish.queue_id = job.queue_id();
     wish.next_hop = job.request.route().nexthop();
     wish.site = job.site_name();
+    wish.rule_site = job.profile.site;
     wish.credentials = job.credentials;
     wish.age = std::chrono::microseconds(micros(around.clock.wall()) - job.request.envelope().arrival());
     wish.probes = job.request.probe();

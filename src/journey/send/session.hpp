@@ -104,6 +104,7 @@ public:
         std::string queue_id;               // for log lines
         std::string next_hop;
         std::string site;
+        std::string rule_site;              // peers::Profile::site
         std::chrono::microseconds age{0};   // of the message: PIX workarounds begin late
         TlsDemand tls;                      // what the session has to be
         RequireTls requires_tls = RequireTls::disable;      // and for mail that requires TLS

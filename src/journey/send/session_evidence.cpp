@@ -115,7 +115,7 @@ peers::Advice Session::heed(const smtp::Reply& reply)
 {
     if (!around_.peers || reply.code < 400)
         return {};
-    const peers::Advice advice = around_.peers->advice(lines_of(reply.wire()));
+    const peers::Advice advice = around_.peers->advice(lines_of(reply.wire()), wish_.rule_site);
     if (!advice.slower && !advice.fewer && advice.suspend.count() == 0)
         return advice;
     heard_.set_slower(heard_.slower() || advice.slower);

@@ -92,6 +92,16 @@ TEST_CASE("a reply that asks for silence, or for less, is told to the queue with
     CHECK(quiet.run(request({"user@example.test"})).shaping().said().empty());
 }
 
+TEST_CASE("what a reply means may be said of one site alone")
+{
+    constexpr std::string_view rules = "domain /^example.test$/ site=slow\nreply@slow /TSS04/ suspend=1h\nreply /TSS04/ suspend=2h\n";
+    Shaped named("slow-down", rules_of(rules));
+    named.names.addresses_of["example.test"] = {"192.0.2.2"};
+    CHECK(named.run(request({"user@example.test"}, "Subject: x\r\n\r\nhello\r\n", "example.test")).shaping().suspend() == 3600);
+    Shaped other("slow-down", rules_of(rules));
+    CHECK(other.run(request({"user@example.test"})).shaping().suspend() == 7200);
+}
+
 TEST_CASE("a 5xx that means later: returned without a rule, deferred by one, and the log says so; other refusals are not touched")
 {
     Shaped plain("permanent-for-now");

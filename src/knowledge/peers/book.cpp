@@ -274,9 +274,9 @@ bool Book::may_replay(const std::string& site_name)
     return true;
 }
 
-Advice Book::advice(std::string_view reply)
+Advice Book::advice(std::string_view reply, std::string_view site)
 {
-    Advice advice = rules_ ? rules_->advice_for(reply) : Advice{};
+    Advice advice = rules_ ? rules_->advice_for(reply, site) : Advice{};
     if (advice.greylist && advice.wait.count() == 0)
         advice.wait = time_named(reply).value_or(std::chrono::seconds{0});
     return advice;

@@ -59,7 +59,7 @@ public:
     bool saw(Evidence evidence) override;
     void connected(const std::string& site, bool well) override;
     bool may_replay(const std::string& site) override;
-    Advice advice(std::string_view reply) override;
+    Advice advice(std::string_view reply, std::string_view site) override;
     std::optional<WallTime> put_off(const std::string& host, std::string_view sender, std::string_view recipient, std::string_view reply,
                                     const Advice& advice) override;
     bool taken(const std::string& host, std::string_view sender, std::string_view recipient) override;

@@ -161,8 +161,8 @@ public:
     virtual std::uint32_t sessions_at_once(const std::string&) { return 0; }
     /// It refused one while so many others stood; 0: it let more in than it was known to take.
     virtual void refused_beside(const std::string&, std::uint32_t) {}
-    /// `reply`: of 400 and above; lines joined by LF, with their codes.
-    virtual Advice advice(std::string_view) { return {}; }
+    /// `reply`: of 400 and above; lines joined by LF, with their codes. `site`: Profile::site of who said it.
+    virtual Advice advice(std::string_view, std::string_view) { return {}; }
     /// `host`: the first of the next hop; `domain`: the next hop's. Lower case; empty: none.
     virtual Profile profile(std::string_view, std::string_view) { return {}; }
     /// Mail was put off by this host (an address) at RCPT or DATA. When it may pass, where that is known: greylisting.

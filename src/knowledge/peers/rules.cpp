@@ -126,13 +126,18 @@ Result<bool> take_advice(std::string_view word, Advice& advice)
     return true;
 }
 
+bool is_site_name(std::string_view name)
+{
+    return !name.empty() && name.size() <= site_octets &&
+           std::ranges::all_of(name, [](char c) { return is_alnum(c) || c == '-' || c == '.' || c == '_'; });
+}
+
 /// A word that only hosts and domains have.
 Result<bool> take_profile(std::string_view word, Profile& profile)
 {
     if (istarts_with(word, "site=")) {
         const std::string_view name = word.substr(5);
-        if (name.empty() || name.size() > site_octets ||
-            !std::ranges::all_of(name, [](char c) { return is_alnum(c) || c == '-' || c == '.' || c == '_'; }))
+        if (!is_site_name(name))
             return Error(fmt::format("'{}': a name of letters, digits, '-', '.' and '_' is wanted", printable(word)));
         profile.site = to_lower(name);
         return true;
@@ -153,6 +158,7 @@ Result<bool> take_profile(std::string_view word, Profile& profile)
 
 struct Rules::Rule {
     Place place = Place::greeting;
+    std::string site;                   // of a reply: said by whom; empty: anybody
     bool negated = false;
     Code code;
     MatchData data;
@@ -284,12 +290,26 @@ Result<void> Rules::add(std::string_view text, std::string_view name)
         if (rest.empty())
             return {};
         Rule rule;
-        for (const auto& [word, place] : places)
-            if (istarts_with(rest, word) && rest.size() > word.size() && is_space(rest[word.size()])) {
-                rule.place = place;
-                rest = trim(rest.substr(word.size()));
-                break;
+        for (const auto& [word, place] : places) {
+            if (!istarts_with(rest, word) || rest.size() == word.size())
+                continue;
+            std::string_view behind = rest.substr(word.size());
+            if (place == Place::reply && behind.starts_with('@')) {
+                std::size_t end = 1;
+                while (end < behind.size() && !is_space(behind[end]))
+                    ++end;
+                const std::string_view name = behind.substr(1, end - 1);
+                if (!is_site_name(name))
+                    return trouble(fmt::format("'{}': the name of a site is wanted behind reply@", printable(name)));
+                rule.site = to_lower(name);
+                behind.remove_prefix(end);
             }
+            if (behind.empty() || !is_space(behind.front()))
+                continue;
+            rule.place = place;
+            rest = trim(behind);
+            break;
+        }
         if (rest.starts_with('!')) {
             rule.negated = true;
             rest = trim(rest.substr(1));
@@ -372,9 +392,10 @@ Result<void> Rules::add(std::string_view text, std::string_view name)
 
 std::size_t Rules::size() const { return rules_.size(); }
 
-const Rules::Rule* Rules::first_match(Place place, std::string_view subject) const
+const Rules::Rule* Rules::first_match(Place place, std::string_view subject, std::string_view site) const
 {
-    const auto at = std::ranges::find_if(rules_, [&](const Rule& rule) { return rule.place == place && rule.matches(subject); });
+    const auto at = std::ranges::find_if(
+        rules_, [&](const Rule& rule) { return rule.place == place && (rule.site.empty() || rule.site == site) && rule.matches(subject); });
     return at == rules_.end() ? nullptr : &*at;
 }
 
@@ -410,9 +431,9 @@ Profile Rules::profile_for(std::string_view host, std::string_view domain) const
     return profile;
 }
 
-Advice Rules::advice_for(std::string_view reply) const
+Advice Rules::advice_for(std::string_view reply, std::string_view site) const
 {
-    const Rule* const rule = first_match(Place::reply, reply);
+    const Rule* const rule = first_match(Place::reply, reply, site);
     return rule ? rule->words.advice : Advice{};
 }
 

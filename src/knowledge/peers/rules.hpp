@@ -1,8 +1,9 @@
 // peers/rules.hpp: smtp_peer_rules, what is known of products by their greeting and EHLO reply.          conf/peer_rules says how it is written
-// Shape    logical lines, as in main.cf: [host|domain|greeting|ehlo|reply] [!]/pattern/flags words. The first line of each place that matches
+// Shape    logical lines, as in main.cf: [host|domain|greeting|ehlo|reply[@SITE]] [!]/pattern/flags words. The first line of each place that matches
 //          counts; files in the order of the parameter, so that what the administrator writes stands before what is shipped.
 // Subject  host: its name in lower case; domain: the next hop's, in lower case and A-labels. Else lines joined by LF with their codes: "220 host ESMTP", "250-host Hello\n250-PIPELINING\n250
 //          CHUNKING"; reply: any of 400 and above. Perl expressions, no case.
+// Site     reply@NAME: only of servers that a line for hosts or domains calls site=NAME.
 // Words    a quirk; !quirk: not even where it was learned; bdat-first, early; mails-per-session=N, recipients-per-mail=N,
 //          errors-per-session=N, sessions=N; none. Never a security quirk but `no-early` and `no-tls`, which an administrator may want.
 //          host and domain besides: site=NAME, rate=N/s (m, h), connects=N/s. reply only: slower, fewer-sessions, temporary, greylist, greylist=TIME, suspend=TIME.
@@ -57,12 +58,13 @@ public:
     RuleWords words_for(const Meeting& meeting) const;
     /// Of the first host of a next hop, and of that next hop's domain; empty: not known.
     Profile profile_for(std::string_view host, std::string_view domain) const;
-    Advice advice_for(std::string_view reply) const;
+    /// `site`: what a line calls the site of who said it; empty: nothing.
+    Advice advice_for(std::string_view reply, std::string_view site) const;
     std::size_t size() const;
 
 private:
     struct Rule;
-    const Rule* first_match(Place place, std::string_view subject) const;
+    const Rule* first_match(Place place, std::string_view subject, std::string_view site = {}) const;
     std::vector<Rule> rules_;
 };
 

@@ -170,13 +170,20 @@ TEST_CASE("rules: hosts and replies have words of their own, and no others")
     meeting.domain = "store.test";
     CHECK(rules.words_for(meeting).limits.mails_per_session == 3);
     CHECK(rules.words_for(meeting).not_quirks.text() == "no-rset");
-    const Advice silence = rules.advice_for("421-4.7.0 [TSS04] Messages\n421 4.7.0 deferred");
+    const Advice silence = rules.advice_for("421-4.7.0 [TSS04] Messages\n421 4.7.0 deferred", "");
     CHECK(silence.suspend == std::chrono::hours(2));
     CHECK(silence.slower);
-    CHECK(rules.advice_for("554 5.7.1 Reputation too low, try later").temporary);
-    CHECK(rules.advice_for("554 5.7.1 Spam") == Advice{});
-    CHECK(rules.advice_for("450 greylisted").wait == std::chrono::minutes(15));
-    CHECK(!rules.advice_for("450 x").later());
+    CHECK(rules.advice_for("554 5.7.1 Reputation too low, try later", "").temporary);
+    CHECK(rules.advice_for("554 5.7.1 Spam", "") == Advice{});
+    CHECK(rules.advice_for("450 greylisted", "").wait == std::chrono::minutes(15));
+    CHECK(!rules.advice_for("450 x", "").later());
+    const Rules by_site = of("reply@Big /later/ suspend=1h\nreply /later/ slower\n");
+    CHECK(by_site.advice_for("421 later", "big").suspend == std::chrono::hours(1));
+    CHECK(by_site.advice_for("421 later", "bigger") == by_site.advice_for("421 later", ""));
+    CHECK(by_site.advice_for("421 later", "").slower);
+    CHECK(trouble("reply@ /a/ slower") == "rules, line 1: '': the name of a site is wanted behind reply@");
+    CHECK(trouble("reply@a/b /a/ slower") == "rules, line 1: 'a/b': the name of a site is wanted behind reply@");
+    CHECK(trouble("host@big /a/ sessions=1") == "rules, line 1: a pattern is wanted: /pattern/ words");
 
     CHECK(trouble("/a/ slower") == "rules, line 1: 'slower' is a word for replies: reply /pattern/ slower");
     CHECK(trouble("host /a/ suspend=2h") == "rules, line 1: 'suspend=2h' is a word for replies: reply /pattern/ suspend=2h");
@@ -235,7 +242,7 @@ TEST_CASE("rules: what the shipped file says of large receivers and their replie
         CHECK(host(other) == " 0/0 0");
     }
     const auto says = [&](std::string_view reply) {
-        const Advice advice = rules->advice_for(reply);
+        const Advice advice = rules->advice_for(reply, "");
         std::string text;
         text += advice.slower ? "slower " : "";
         text += advice.fewer ? "fewer " : "";
