@@ -247,7 +247,7 @@ class HookServer:
     """Who takes records: an HTTP server that can be stopped and started again on its port. `answer`: a function (records) -> status."""
 
     def __init__(self, answer=lambda records: 200, tls=None):
-        self.answer, self.tls, self.taken, self.requests, self.port, self._server = answer, tls, [], [], 0, None
+        self.answer, self.tls, self.taken, self.requests, self.times, self.port, self._server = answer, tls, [], [], [], 0, None
         self.start()
 
     def start(self):
@@ -261,6 +261,7 @@ class HookServer:
                 records = json.loads(body)
                 records = records if isinstance(records, list) else [records]
                 status = owner.answer(records)
+                owner.times.append(time.monotonic())
                 owner.requests.append((status, dict(self.headers), self.path, body))
                 if status is None:                                    # heard, but not answered
                     self.close_connection = True
@@ -410,6 +411,8 @@ class Hooks(Recording):
         posthorn = self.hooked(server)
         posthorn.send(["u@there.test"])
         wait_until(lambda: len(server.requests) >= 3, "it is tried again")
+        # One second of rest, then two: to a server in trouble it is no trouble of its own.
+        self.assertGreater(server.times[2] - server.times[0], 1.5)
         self.assertEqual({body for _, _, _, body in server.requests}, {self.path.read_bytes().split(b"\n")[0]})
         self.assertEqual(len(re.findall("the answer is 503; records wait", posthorn.log())), 1)
         self.assertGreaterEqual(self.metric("hook_failed_total"), 2)

@@ -64,6 +64,8 @@ def noticed_by(tree, target, tests):
         return None
     if tests.startswith("run "):
         return noticed_beside(tree, tests[4:])
+    if tests.startswith("journey "):
+        return noticed_underway(tree, tests[8:])
     try:
         ran = subprocess.run([f"build/dev/tests/{target}", "-aa=1"] + ([f"-sf={tests[3:]}" if tests.startswith("in ") else f"-tc={tests}"] if tests else []), cwd=tree, capture_output=True,
                              text=True, errors="replace", timeout=600)
@@ -90,6 +92,17 @@ def noticed_beside(tree, command):
     if ran.returncode == 0:
         return ""
     return next((line for line in ran.stdout.splitlines() if line.startswith("DIFFERS")), f"exit {ran.returncode}: {ran.stdout[-300:]}{ran.stderr[-300:]}")[:160]
+
+
+def noticed_underway(tree, names):
+    """The first test of a journey that fails; it waits for less long than where nothing is broken."""
+    ran = subprocess.run([sys.executable, "-m", "unittest", "--failfast", *names.split()], cwd=os.path.join(tree, "tests/journeys"), capture_output=True, text=True, errors="replace", timeout=900,
+                         env={**os.environ, "POSTHORN_BIN": os.path.join(tree, "build/dev/bin"), "POSTHORN_PATIENCE": "60", "PYTHONDONTWRITEBYTECODE": "1"})
+    if "skipped=" in ran.stderr:
+        raise SystemExit(f"mutants: {names}: {ran.stderr.strip()[-300:]}")
+    if ran.returncode == 0:
+        return ""
+    return next((line for line in ran.stderr.splitlines() if line.startswith(("FAIL:", "ERROR:"))), f"exit {ran.returncode}: {ran.stderr[-300:]}")[:160]
 
 
 def run(tree, wanted):

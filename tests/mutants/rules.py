@@ -1,5 +1,5 @@
 """(name, test program, file, rule, the rule broken, test cases): see mutants.py. The last: doctest's pattern of names, "in " one of files,
-"run " a comparison with Debian's Postfix (the second then names what to build), or empty for all of the program's."""
+"run " a comparison with Debian's Postfix, "journey " tests of tests/journeys (the second then names what to build), or empty for all of the program's."""
 
 LEARN = "src/knowledge/peers/learn.cpp"
 SEEN = "src/knowledge/peers/observation.cpp"
@@ -81,6 +81,30 @@ def storing(name, rule, broken, file="session_storing"):
 
 def schedule(name, rule, broken):
     return ("schedule " + name, "schedule_test", SHAPE, rule, broken, "")
+
+
+def inject(name, file, rule, broken):
+    return ("inject " + name, "inject_test", f"src/program/inject/{file}.cpp", rule, broken, "")
+
+
+def http(name, file, rule, broken):
+    return ("http " + name, "http_test", f"src/program/http/{file}.cpp", rule, broken, "")
+
+
+def record(name, rule, broken):
+    return ("record " + name, "handoff_test", "src/journey/handoff/record.cpp", rule, broken, "record:*")
+
+
+def record_queue(name, rule, broken):
+    return ("record queue " + name, "services_test", "src/program/services/queue_records.cpp", rule, broken, "queue records:*")
+
+
+def record_tail(name, rule, broken):
+    return ("record tail " + name, "services_test", "src/program/services/record_tail.cpp", rule, broken, "record tail:*")
+
+
+def hook(name, file, rule, broken, test):
+    return ("hook " + name, "programs", f"src/program/services/{file}.cpp", rule, broken, f"journey test_records.{test}")
 
 
 # Areas of the comparison with Debian's Postfix, each with what it is built of.
@@ -456,6 +480,52 @@ RULES = [
     storing("records replies before they are said", "if (!storing_)\n            record_->said", "if (true)\n            record_->said", "session_stream"),
     postmaster("reads passwords", "src/journey/receive/session_record.cpp", '"AUTH") ? "AUTH (arguments', '"AUTHX") ? "AUTH (arguments'),
     postmaster("and the sender hear of every delivery", "src/program/services/queue_verdicts.cpp", "active.warned && recipient.notify() == 0", "recipient.notify() == 0"),
+    # Mail over HTTP: nothing is said to be taken that no session has taken, nothing goes out half made, nobody comes in who may not.
+    inject("asks nobody for the token", "desk", "if (!login && token_needed_)", "if (!login && !token_needed_)"),
+    inject("takes what a page in a browser may send unasked", "desk", "if (!iequals(trim(std::string_view(request.content_type).substr(0, request.content_type.find(';'))), \"application/json\"))",
+           "if (request.content_type.empty())"),
+    inject("believes whoever names himself", "dialogue", "if (!proved || proved->code != 235)", "if (!proved)"),
+    inject("takes a name where no password can be proved", "desk", "if (login && !sessions_.options().sasl.enable)", "if (login && sessions_.options().recipient_limit == 0)"),
+    inject("acknowledges what the session has not", "dialogue", "    conclude(mail, reply);\n    co_return !over_ && co_await hear_reset();", "    co_return !over_ && co_await hear_reset();"),
+    inject("acknowledges what was lost amid it", "dialogue", "if (own.code == 0 || own.positive())", "if (own.code == 0)"),
+    inject("sends once more what may have been taken", "dialogue", "lost_ && behind != mails.end(); ++behind", "over_ && !lost_ && behind != mails.end(); ++behind"),
+    inject("gives up what stands behind a session's end", "desk", "} else if (progress) {", "} else if (progress && run.workers > 100) {"),
+    inject("counts what was refused as taken", "desk", "if (run.replies[at].positive())\n            continue;", "if (run.replies[at].code != 550)\n            continue;"),
+    inject("gives all the text of the first", "compose", "composer.same_ = whole->literal() && request.reference_field.empty();", "composer.same_ = request.reference_field.empty();"),
+    inject("lets the request outvote the recipient", "compose", "values{&recipient.substitutions, &own, &request_->substitutions};", "values{&request_->substitutions, &own, &recipient.substitutions};"),
+    inject("lets a value begin another field", "compose", "if (breaks_line(*value))", "if (value->empty() && breaks_line(*value))"),
+    inject("lets a name begin another field", "compose", "if (breaks_line(name))", "if (name.empty() && breaks_line(name))"),
+    inject("sends a template as far as it came", "template", "        TRY_VOID(render(tree_.nodes));\n        return std::move(out_);", "        if (const auto done = render(tree_.nodes); !done && out_.empty())\n            return done.error();\n        return std::move(out_);"),
+    inject("leaves the escape out", "template", "if (tree_.html && !node.raw && !value.safe)", "if (tree_.html && !node.raw && value.safe)"),
+    inject("escapes twice", "template", "value.safe ? std::move(made) : escaped_html(made, tree_.dialect), expr.place, true)", "escaped_html(made, tree_.dialect), expr.place, true)"),
+    inject("renders without an end", "template", "if (++steps_ > limits_.steps)", "if (steps_ > limits_.steps)"),
+    inject("passes over what it does not know", "request", "        if (object_.empty())\n            return {};\n        return Error", "        if (object_.size() < 100)\n            return {};\n        return Error"),
+    http("answers to any name that leads here", "access", 'return error_answer(421, fmt::format("this Host is none of {}", words_.hosts));', "return {};"),
+    http("is content with the beginning of the token", "access", "tls::same_octets(trim(said.substr(scheme.size())), token_)", "token_.starts_with(trim(said.substr(scheme.size())))"),
+    http("lets in who is excepted", "access", "return found != clients_.end() && !found->negated;", "return found != clients_.end();"),
+    http("takes a body of any size", "message", "parser_->parser.body_limit(limits.body);", "parser_->parser.body_limit(boost::none);"),
+    http("gives a guest all the time there is", "server", "return visit.guest || ending_ ?", "return (visit.guest && visit.place) || ending_ ?"),
+    http("asks for the body before it knows who sends it", "server", "if (reader.head_done() && !admitted) {", "if (reader.whole() && !admitted) {"),
+    http("finds its way out of the folder by escaped dots", "target", 'if (plain.empty() || plain == "." || plain == "..")', "if (plain.empty() || piece == \"..\")"),
+    # Records: each recipient's fate once, readable whatever is in it, posted until somebody has taken it.
+    record("leaves the escape out", "raw(name, json_text(shortened(value, most_))); }", 'raw(name, fmt::format("\\"{}\\"", shortened(value, most_))); }'),
+    record("is cut amid a character", "for (int back = 0; back < 3 &&", "for (int back = 0; back < 0 &&"),
+    record("is longer than readers take", "if (made.size() <= observe::record_octets)", "if (most != 0)"),
+    record("names the first recipients alone", "    for (int at = 0; at < envelope.recipients_size();) {", "    for (int at = 0; at < std::min(1, envelope.recipients_size());) {"),
+    record("has the reply of no command", "response.command = verdict.outcome() == OUTCOME_DELIVERED ? \".\" : command_in(verdict.text());", "response.command = verdict.outcome() == OUTCOME_DELIVERED ? \".\" : command_in(verdict.diagnostic());"),
+    record_queue("takes a question for mail", "return envelope.purpose() != handoff::PURPOSE_VERIFY_ADDRESS;", "return envelope.purpose() != handoff::PURPOSE_VERIFY_ADDRESS || !envelope.recipients().empty();"),
+    record_queue("takes what is too old for what was refused", "case handoff::OUTCOME_EXPIRED: return RecordType::expiration;", "case handoff::OUTCOME_EXPIRED: return RecordType::bounce;"),
+    record_queue("tells what nobody wants to know", "return recorder_ != nullptr && options_.records.wants(type);", "return recorder_ != nullptr && (options_.records.wants(type) || type == RecordType::delivery);"),
+    record_tail("leaves a file that is still written to", "if (clock_.steady() - *resting_since_ < rest_time)", "if (clock_.steady() < *resting_since_)"),
+    record_tail("passes over the files between", "if (!is_same_file(file.at, position_) && file.changed > changed) {", "if (!is_same_file(file.at, position_) && file.changed > changed + 3'000'000'000) {"),
+    record_tail("is past what nobody has taken yet", "        taken_ = lines.taken;\n", "        position_.offset += lines.taken;\n"),
+    record_tail("keeps its position in one place", "number_ % 2 * place_octets", "number_ * 0 * place_octets"),
+    record_tail("believes a position that was half written", "    if (position_text(position, numbers[0]) != place.substr(0, end + 1))\n        return std::nullopt;", "    if (place.empty())\n        return std::nullopt;"),
+    hook("keeps its position before the answer", "hook", "        const auto done = co_await poster_.post(", "        tail_->advance();\n        keep();\n        const auto done = co_await poster_.post(", "Hooks.test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order"),
+    hook("takes any answer for a yes", "hook_post", "if (answer->status / 100 != 2)", "if (answer->status / 100 == 9)", "Hooks.test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order"),
+    hook("begins anew each time", "hook", "std::make_unique<RecordTail>(path_, kept_.load(), hook_clock())", "std::make_unique<RecordTail>(path_, (static_cast<void>(kept_.load()), RecordPosition()), hook_clock())", "Hooks.test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order"),
+    hook("goes on without an end where it is refused", "hook", "retry_ = std::min<std::chrono::milliseconds>(retry_ * 2, longest_retry);\n        return rest;", "return rest - std::min<std::chrono::milliseconds>(rest, longest_retry);", "Hooks.test_while_nobody_takes_them_records_wait_and_that_is_said_once_and_when_it_is_well_again"),
+    hook("speaks to whoever answers for an https host", "hook_post", "secure.must_verify = true;", "secure.must_verify = false;", "Hooks.test_https_is_for_servers_whose_certificate_has_the_name_alone"),
     compat("lookups: socketmap is asked in lower case", LOOKUPS, "src/knowledge/tables/sockets.cpp", 'fmt::format("{} {}", map_, key);',
            'fmt::format("{} {}", map_, fold_key(key, flags_.utf8));'),
     compat("lookups: a union keeps what is empty", LOOKUPS, "src/knowledge/tables/composed.cpp", "if (all && !all->empty())", "if (all)"),

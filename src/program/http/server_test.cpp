@@ -105,7 +105,7 @@ TEST_CASE("server: a body comes whole, in whatever pieces, and what is refused b
 
 TEST_CASE("server: who may ask has the time of a request for its body, a guest little for its header")
 {
-    Door door({.limits = {.header = 1024, .body = 1 << 20}, .timeout = 10s, .guest_time = 100ms});
+    Door door({.limits = {.header = 1024, .body = 1 << 20}, .timeout = 10min, .guest_time = 100ms});
     std::vector<std::string> slow{post("/", 10)};
     for (int i = 0; i < 10; ++i)
         slow.emplace_back("x");

@@ -297,6 +297,14 @@ TEST_CASE("desk: a name and password are proved by the session, whose sender log
         CHECK_FALSE(has(office.house.whole_log(), base64_encode(std::string_view("\0joe\0secret", 11))));
         dovecot.end();
     }
+    // Where there is nothing to prove a password with, that is said, and to no session.
+    Office office({}, true);
+    http::Request request = Office::request(mail(many(1)));
+    request.authorization = "Basic " + base64_encode("joe:secret");
+    const Answer none = office.put(std::move(request));
+    CHECK(none.status == 401);
+    CHECK(has(none.body, "smtpd_sasl_auth_enable is off"));
+    CHECK_FALSE(has(office.house.whole_log(), "connect from"));
 }
 
 TEST_CASE("desk: memory has its ceiling, past which a request is told to come again, and all is given back")
