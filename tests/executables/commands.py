@@ -218,6 +218,15 @@ class Commands(unittest.TestCase):
             self.assertIn(b"default_process_limit", got.stderr)
         self.assertFalse((self.home / "queue" / "pid" / "master.pid").exists())
 
+    def test_what_is_in_no_journal_is_said_to_it(self):
+        """Standard error is the journal, the log is a file."""
+        with open(self.folder / "said", "w+b") as said:
+            about = os.fstat(said.fileno())
+            subprocess.run([str(BIN / "postfix"), "-c", str(self.home), "status"], stderr=said, timeout=60, check=False,
+                           env={"PATH": "/usr/bin:/bin", "TZ": "UTC", "JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino}"})
+            said.seek(0)
+            self.assertEqual(said.read().count(b"the Postfix mail system is not running"), 1)
+
     def test_start_status_stop(self):
         log = self.home / "log" / "maillog"
         started = self.run_(["postfix", "-c", str(self.home), "start"])

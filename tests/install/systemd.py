@@ -221,8 +221,10 @@ def journal(mail, sink):
 
 def reload(mail, sink):
     before = mail.unit("MainPID")
+    since = mail.now()
     mail.run("postconf", "-e", "smtpd_banner = $myhostname ESMTP changed")
     mail.run("systemctl", "reload", "postfix.service")
+    expect("how often the journal has what the log has", mail.journal("--since", since).count("refreshing the Postfix mail system"), 1)
     expect("the banner of the new configuration", greeting(), "220 host.example.test ESMTP changed")
     since = mail.now()
     mail.run("postconf", "-e", "smtpd_banner = $myhostname ESMTP other", "smtpd_client_restrictions = no_such_restriction")

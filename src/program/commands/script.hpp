@@ -1,4 +1,4 @@
-// commands/script.hpp: how postfix(1) and its relatives speak: to the log under their own tag, and to standard error.
+// commands/script.hpp: how postfix(1) and its relatives speak: to the log under their own tag, and to standard error, unless both are the journal.
 #pragma once
 
 #include "config/snapshot.hpp"
@@ -31,6 +31,7 @@ private:
     std::shared_ptr<observe::Sink> sink_;
     std::string name_;
     observe::Log log_;
+    bool log_alone_;
 };
 
 }  // namespace posthorn::commands
