@@ -3,6 +3,8 @@
 
 LEARN = "src/knowledge/peers/learn.cpp"
 SEEN = "src/knowledge/peers/observation.cpp"
+RULES_FILE = "src/knowledge/peers/rules.cpp"
+SCHEDULER = "src/journey/schedule/scheduler.cpp"
 BOOK = "src/knowledge/peers/book.cpp"
 GREY = "src/knowledge/peers/greylist.cpp"
 EARLY = "src/knowledge/peers/early.cpp"
@@ -81,6 +83,14 @@ def storing(name, rule, broken, file="session_storing"):
 
 def schedule(name, rule, broken):
     return ("schedule " + name, "schedule_test", SHAPE, rule, broken, "")
+
+
+def pool(name, target, file, rule, broken, tests):
+    return ("pools " + name, target, file, rule, broken, tests)
+
+
+def rules_of_sites(name, target, file, rule, broken, tests):
+    return ("rules of sites " + name, target, file, rule, broken, tests)
 
 
 def inject(name, file, rule, broken):
@@ -546,4 +556,21 @@ RULES = [
     compat("tools: qshape names its last column for the one behind it", TOOLS, "src/program/commands/qshape_table.cpp", '        before = end;\n', '        before = end + 1;\n'),
     compat("filter: what is no refusal is told the client", FILTER, "src/journey/receive/before_queue.cpp",
            "return reply->transient() || reply->permanent() ? text : std::string(trouble);", "return text;"),
+    pool("one of a greylisted message is drawn by the site alone", "route_test", "src/journey/route/pools.cpp", "for (const std::string_view part : {mail, nexthop, transport})", "for (const std::string_view part : {nexthop, transport})", "pools:*"),
+    pool("a message goes to all its sites by one member", "route_test", "src/journey/route/pools.cpp", "for (const std::string_view part : {mail, nexthop, transport})", "for (const std::string_view part : {mail, transport})", "pools:*"),
+    pool("weights count for nothing", "route_test", "src/journey/route/pools.cpp", " / member.weight;", " / 1;", "pools:*"),
+    pool("the member with most trouble is taken", "route_test", "src/journey/route/pools.cpp", "const std::pair now{trouble(", "const std::pair now{-trouble(", "pools:*"),
+    pool("a member that is told to be silent is open", "services_test", SCHEDULER, "|| silent(site_key))\n        return Way::closed;", ")\n        return Way::closed;", "*pool*"),
+    pool("a member without room is open", "services_test", SCHEDULER, "return waits || !shaped->second->shape.open(now) ? Way::held_up : Way::open;", "return Way::open;", "*pool*"),
+    pool("what waits for a silent member goes on waiting", "services_test", "src/program/services/queue_manager.cpp", "const std::vector<std::uint32_t> left = found == active_.end() ? std::vector<std::uint32_t>{} : give_to_others(suspended);",
+         "const std::vector<std::uint32_t> left = suspended.recipients;", "*pool*"),
+    pool("what was refused waits for the end of the silence", "services_test", "src/program/services/queue_verdicts.cpp", " && !has_another_way(found->second, site)", "", "*pool*"),
+    pool("a member of defer_transports is used", "services_test", "src/program/services/queue_manager.cpp", "return told_to_wait(transport) ? Way::closed : scheduler_.way(transport, site);", "return scheduler_.way(transport, site);", "*pool*"),
+    rules_of_sites("another domain's word ends a rule", "schedule_test", SCHEDULER, "    if (said == Ruled{})\n        held.ruled.erase(at);", "    held.ruled.clear();\n    if (said == Ruled{})\n        held.strictest = {};", "scheduler: a rule*"),
+    rules_of_sites("the mildest of a set's rules counts", "schedule_test", SCHEDULER, "other.sessions < sessions", "other.sessions > sessions", "scheduler: a rule*"),
+    rules_of_sites("what one address is told counts for another", "send_test", "src/journey/send/agent_open.cpp", "job->set = seen_from(std::move(job->set), options);", "", "a domain's rule*"),
+    rules_of_sites("a domain's rule is a host's", "peers_test", RULES_FILE, "for (const auto& [place, subject] : {std::pair{Place::host, host}, {Place::domain, domain}})", "for (const auto& [place, subject] : {std::pair{Place::host, host}, {Place::host, domain}})", "rules:*"),
+    rules_of_sites("a reply's rule holds for every site", "peers_test", RULES_FILE, "(rule.site.empty() || rule.site == site) && ", "", "rules:*"),
+    rules_of_sites("connections begin as they like", "send_test", "src/journey/send/agent_lines.cpp", "    if (now < next) {\n        job.opens_at = next;", "    if (now < now) {\n        job.opens_at = next;", "connections begin*"),
+    rules_of_sites("who waits to connect is given no session that stands", "send_test", "src/journey/send/agent_lines.cpp", "    site->waiting.push_back(job);\n    job->enter(job->opens_at", "    if (!job->opens_at)\n        site->waiting.push_back(job);\n    job->enter(job->opens_at", "connections begin*"),
 ]
