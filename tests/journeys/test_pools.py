@@ -64,6 +64,9 @@ class Pools(Journey):
         posthorn.wait_log(r"to=<c\d+@there\.test>, .*status=sent", 30)
         self.assertEqual(peer.told["127.0.0.2"], before)                                    # nothing is tried from there
         self.assertNotRegex(posthorn.log(), r"site 127\.0\.0\.1 from 127\.0\.0\.3")
+        said = posthorn.run("posthorn", "why", "-c", str(posthorn.dir), "there.test").stdout
+        self.assertRegex(said, r"out2:\S+(.|\n)*out3:\S+|out3:\S+(.|\n)*out2:\S+")
+        self.assertIn("nothing is sent until", said)
         # A flush ends the silence.
         peer.throttled.clear()
         posthorn.run("postqueue", "-f")

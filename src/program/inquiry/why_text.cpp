@@ -111,7 +111,7 @@ void add(Text& text, const Explanation& message)
         text.line(fmt::format("  and {} recipients more", message.waiting_size() - waiting_shown));
 }
 
-void add(Text& text, const handoff::SiteShare& site, const std::string& queue_id)
+void add(Text& text, const handoff::SiteStanding& site, const std::string& queue_id)
 {
     text.head(fmt::format("site {}", printable(site.site(), true)));
     if (site.window() == 0)
@@ -128,6 +128,17 @@ void add(Text& text, const handoff::SiteShare& site, const std::string& queue_id
         text.wait(Wait::site_rate, site.transport(), queue_id);
         text.say("until", local_time(site.not_before()));
     }
+    if (site.set().empty())
+        return;
+    text.say("servers", printable(site.set(), true));
+    if (site.silent_until() != 0)
+        text.say("silent", fmt::format("nothing is sent until {}, then one delivery at a time", local_time(site.silent_until())));
+    if (site.ceiling() != 0)
+        text.say("at most", fmt::format("{} deliveries at once, all sites of these servers together", site.ceiling()));
+    if (site.per_minute() != 0)
+        text.say("at most", fmt::format("{:.0f} mails a minute", site.per_minute()));
+    if (!site.said().empty())
+        text.say("since", printable(site.said(), true));
 }
 
 void add(Text& text, const handoff::VerifyKnowledge& known)
@@ -212,12 +223,14 @@ std::string json_of(const Explanation& message)
         json_list(message.waiting(), [&](const Waiting& one) { return json_of(one, message.queue_id()); }));
 }
 
-std::string json_of(const handoff::SiteShare& site)
+std::string json_of(const handoff::SiteStanding& site)
 {
     return fmt::format(
-        R"({{"site": {}, "transport": {}, "window": {}, "in_flight": {}, "waiting_messages": {}, "waiting_recipients": {}, "dead_until": {}, "reason": {}, "rate_delay_until": {}}})",
+        R"({{"site": {}, "transport": {}, "window": {}, "in_flight": {}, "waiting_messages": {}, "waiting_recipients": {}, "dead_until": {}, "reason": {}, "rate_delay_until": {}, )"
+        R"("set": {}, "sessions_at_most": {}, "mails_per_minute_at_most": {:.1f}, "silent_until": {}, "said": {}}})",
         json_text(site.site()), json_text(site.transport()), site.window(), site.in_flight(), site.waiting_messages(), site.waiting_recipients(),
-        json_time(site.dead_until()), json_text(site.reason()), json_time(site.not_before()));
+        json_time(site.dead_until()), json_text(site.reason()), json_time(site.not_before()), json_text(site.set()), site.ceiling(),
+        site.per_minute(), json_time(site.silent_until()), json_text(site.said()));
 }
 
 }  // namespace
@@ -257,7 +270,7 @@ std::string why_text(const Why& why, WallTime now)
     if (why.queue) {
         if (!why.queue->trouble().empty())
             text.say("trouble", "where it goes cannot be said: " + printable(why.queue->trouble(), true));
-        for (const handoff::SiteShare& site : why.queue->sites())
+        for (const handoff::SiteStanding& site : why.queue->sites())
             add(text, site, queue_id);
     }
     if (why.verification)
@@ -287,8 +300,8 @@ std::string why_json(const Why& why, WallTime now)
                                 queue.messages(), queue.recipients(), queue.active(), queue.on_hold(), json_time(queue.oldest()),
                                 json_list(queue.queue_ids(), json_text),
                                 json_list(why.messages, [](const Explanation& one) { return "{" + json_of(one) + "}"; }));
-        text += fmt::format(R"(, "sites": {}, "trouble": {})", json_list(queue.sites(), [](const handoff::SiteShare& one) { return json_of(one); }),
-                            json_text(queue.trouble()));
+        text += fmt::format(R"(, "sites": {}, "trouble": {})",
+                            json_list(queue.sites(), [](const handoff::SiteStanding& one) { return json_of(one); }), json_text(queue.trouble()));
     }
     if (why.verification) {
         const handoff::VerifyKnowledge& known = *why.verification;

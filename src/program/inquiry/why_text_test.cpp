@@ -165,3 +165,32 @@ TEST_CASE("peers: shown with the evidence and the line that does the same by han
     for (const char* word : {"192.0.2", "fish.com", "ridge.test", "smtp"})
         CHECK_MESSAGE(!matches(bridge(), word), word);
 }
+
+TEST_CASE("why: of a site it says what its servers asked for, in text and as JSON")
+{
+    Why why;
+    why.word = "big.test";
+    why.kind = Why::Kind::destination;
+    why.queue.emplace();
+    handoff::SiteStanding& site = *why.queue->add_sites();
+    site.set_site("out2:big.test");
+    site.set_transport("out2");
+    site.set_window(5);
+    site.set_set("mx.big.test from 192.0.2.2");
+    site.set_silent_until(std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch() + std::chrono::hours{1}).count());
+    site.set_ceiling(1);
+    site.set_per_minute(3);
+    site.set_said("host mx.big.test[192.0.2.1] said: 421 4.7.0 slow down");
+    const std::string text = why_text(why, now);
+    CHECK(text.find("site out2:big.test\n    now          0 of 5 deliveries at once, 0 messages with 0 recipients wait for their turn\n"
+                    "    servers      mx.big.test from 192.0.2.2\n") != std::string::npos);
+    CHECK(text.find("    silent       nothing is sent until ") != std::string::npos);
+    CHECK(text.find(", then one delivery at a time\n"
+                    "    at most      1 deliveries at once, all sites of these servers together\n"
+                    "    at most      3 mails a minute\n"
+                    "    since        host mx.big.test[192.0.2.1] said: 421 4.7.0 slow down\n") != std::string::npos);
+    CHECK(
+        why_json(why, now).find(
+            R"("set": "mx.big.test from 192.0.2.2", "sessions_at_most": 1, "mails_per_minute_at_most": 3.0, "silent_until": "2026-01-01T01:00:00Z", )"
+            R"("said": "host mx.big.test[192.0.2.1] said: 421 4.7.0 slow down")") != std::string::npos);
+}

@@ -16,7 +16,7 @@ struct ProbeFixture : Fixture {
                   worker,
                   {[this] { return queue->take_attempt(); }, [this] { return queue->next_queue_id(); },
                    [this](const handoff::Shaping& said, std::string_view site) { queue->heard_by_probe(said, site); },
-                   [this](std::string_view site) { return queue->silent(site); }},
+                   [this](std::string_view site) { return queue->silent(site); }, [this](handoff::Route& route) { queue->choose(route, {}); }},
                   {.sessions = 2, .addresses = 3, .worker_patience = 0ms},
                   clock,
                   observe::Log(sink, "postfix/qmgr")};
@@ -73,6 +73,26 @@ TEST_CASE_FIXTURE(ProbeFixture, "probes: addresses of one site that come while i
     CHECK((*answers[4])->final_address() == "e@there.test");
     CHECK(worker.confirmed == 4);                                     // no process keeps a probe's verdict for us
     CHECK(in_queue() == 0);
+}
+
+TEST_CASE_FIXTURE(ProbeFixture, "probes: those of one site go together by one member of a pool, and by another while that one is told to be silent")
+{
+    QueueOptions pooled = options;
+    pooled.pools = *route::Pools::parse(config::parse_list("{ smtp, out1, out2 }"));
+    queue->reconfigure(pooled);
+    ask({"a@there.test", "b@there.test", "c@there.test"});
+    REQUIRE(worker.requests.size() == 1);
+    const std::string first = worker.requests[0].route().transport();
+    CHECK(worker.requests[0].envelope().recipients_size() == 3);
+    CHECK(first.starts_with("out"));
+    CHECK(worker.requests[0].route().site() == first + ":there.test");
+    handoff::Shaping silence;
+    silence.set_set("there.test from " + first);
+    silence.set_suspend(600);
+    queue->heard_by_probe(silence, first + ":there.test");
+    ask({"d@there.test"});
+    REQUIRE(worker.requests.size() == 2);
+    CHECK(worker.requests[1].route().transport() == (first == "out1" ? "out2" : "out1"));
 }
 
 TEST_CASE_FIXTURE(ProbeFixture, "probes: what needs no peer is answered here; who cannot be asked is an error, not a verdict")

@@ -67,15 +67,18 @@ awaitable<std::vector<handoff::Route>> QueueManager::routes_now(std::string send
 
 void QueueManager::add_share(Explanation& into, const std::string& site, const std::string& transport) const
 {
-    for (const handoff::SiteShare& known : into.sites())
-        if (known.site() == site)
-            return;
-    handoff::SiteShare& share = *into.add_sites();
+    if (std::ranges::find(into.sites(), site, &handoff::SiteStanding::site) == into.sites().end())
+        *into.add_sites() = standing_of(site, transport);
+}
+
+handoff::SiteStanding QueueManager::standing_of(const std::string& site, const std::string& transport) const
+{
+    handoff::SiteStanding share;
     share.set_site(site);
     share.set_transport(transport);
     const auto state = scheduler_.site(site);
     if (!state)
-        return;
+        return share;
     const SteadyTime now = clock_.steady();
     share.set_window(state->window);
     share.set_in_flight(state->in_flight);
@@ -90,6 +93,13 @@ void QueueManager::add_share(Explanation& into, const std::string& site, const s
     }
     if (state->not_before > now)
         share.set_not_before(wall_of(state->not_before));
+    share.set_set(state->set);
+    share.set_ceiling(state->ceiling);
+    share.set_per_minute(state->per_minute);
+    if (state->suspended_until > now)
+        share.set_silent_until(wall_of(state->suspended_until));
+    share.set_said(state->said);
+    return share;
 }
 
 /// Asked of the scheduler and of running numbers: nothing is read.
@@ -99,31 +109,10 @@ awaitable<Result<handoff::SitesReply>> QueueManager::sites(handoff::SitesQuestio
     if (!co_await whole())
         co_return Error{"the queue manager ends", "4.3.2"};
     const std::uint32_t most = question.most() == 0 ? usual : std::min(question.most(), at_most);
-    const SteadyTime now = clock_.steady();
     handoff::SitesReply reply;
     for (const std::string& name : scheduler_.busiest(most)) {
-        const auto state = scheduler_.site(name);
-        if (!state)
-            continue;
-        Explanation share;
-        add_share(share, name, state->transport);
-        const handoff::SiteShare& known = share.sites(0);
-        handoff::SiteStanding& site = *reply.add_sites();
-        site.set_site(known.site());
-        site.set_transport(known.transport());
-        site.set_window(known.window());
-        site.set_in_flight(known.in_flight());
-        site.set_waiting_messages(known.waiting_messages());
-        site.set_waiting_recipients(known.waiting_recipients());
-        site.set_dead_until(known.dead_until());
-        site.set_reason(known.reason());
-        site.set_not_before(known.not_before());
-        site.set_set(state->set);
-        site.set_ceiling(state->ceiling);
-        site.set_per_minute(state->per_minute);
-        if (state->suspended_until > now)
-            site.set_silent_until(wall_of(state->suspended_until));
-        site.set_said(state->said);
+        if (const auto state = scheduler_.site(name))
+            *reply.add_sites() = standing_of(name, state->transport);
     }
     for (const QueueTally::Group* group : tally_.largest(most)) {
         handoff::DeferredGroup& told = *reply.add_deferred();

@@ -255,6 +255,7 @@ private:
     awaitable<Result<handoff::QueueReply>> explain_destination(std::string word);
     awaitable<std::vector<handoff::Route>> routes_now(std::string sender, std::vector<std::string> addresses, std::string filter,
                                                       std::string* trouble);
+    handoff::SiteStanding standing_of(const std::string& site, const std::string& transport) const;
     void add_share(handoff::Explanation& into, const std::string& site, const std::string& transport) const;
     std::int64_t wall_of(SteadyTime time) const;
 

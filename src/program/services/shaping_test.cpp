@@ -343,3 +343,36 @@ TEST_CASE_FIXTURE(Pooled, "mail beyond what a site takes from one of a pool now 
     settle();
     CHECK(in_queue() == 0);
 }
+
+TEST_CASE_FIXTURE(Pooled, "mail waits for one of a pool that has no room now rather than for one that is told to be silent")
+{
+    options.scheduler.transport = [](std::string_view) {
+        return schedule::TransportOptions{.window = {.initial = 50, .limit = 50, .positive = {}, .negative = {}}};
+    };
+    queue->reconfigure(options);
+    worker.slow = [](const std::string&) { return true; };
+    throttled = "out2";
+    const auto silent = worker.amend;
+    worker.amend = [&, silent](const std::string& address, handoff::Verdicts& reply) {
+        silent(address, reply);
+        if (transport_of(address) != throttled)
+            reply.mutable_shaping()->set_sessions(1);
+    };
+    const auto send = [&](int mails, char name) {
+        for (int i = 0; i < mails; ++i)
+            enqueue({fmt::format("{}{}@pool.test", name, i)});
+        settle();
+    };
+    send(30, 'u');
+    worker.answer_slow();
+    settle();
+    const std::size_t before = worker.requests.size();
+    send(20, 'v');
+    CHECK(worker.requests.size() == before + 2);                     // one each of those that have room for one
+    for (int turn = 0; turn < 20; ++turn) {
+        worker.answer_slow();
+        settle();
+    }
+    CHECK(by_transport(before)["out2"] == 0);
+    CHECK(std::ranges::count_if(worker.delivered_to, [](const std::string& address) { return address.starts_with('v'); }) == 20);
+}
