@@ -519,8 +519,6 @@ private:
 
 }  // namespace
 
-std::string Place::text() const { return fmt::format("{}, line {}", file, line); }
-
 const Option* Instance::find(std::string_view option) const
 {
     const auto found = std::ranges::find(options, option, &Option::name);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/error.hpp"
+#include "migrate/translation.hpp"
 
 #include <functional>
 #include <map>
@@ -17,12 +18,7 @@
 
 namespace posthorn::exim {
 
-struct Place {
-    std::string file;
-    int line = 0;                       // of the first physical line
-    std::string text() const;           // "/etc/exim4/exim4.conf, line 12"
-    friend auto operator<=>(const Place&, const Place&) = default;
-};
+using migrate::Place;
 
 /// "name = value". A switch that stands alone is "true"; "no_name" and "not_name" are the name with "false".
 struct Option {

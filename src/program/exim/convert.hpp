@@ -19,15 +19,5 @@ int main(std::span<char*> args);
 
 /// This machine.
 Machine this_machine();
-/// The texts of both files. `source`: the configuration's path. Pure.
-std::string main_cf_text(const Translation& translation, const std::string& source);
-std::string master_cf_text(const Translation& translation, const std::string& source);
-/// A directory of it. The survey of what was written. Error: DIR exists, it would not start, or there are refusals.
-Result<migrate::Survey> write_directory(const Translation& translation, const std::string& source, const std::string& to);
-
-/// `written`: what was made of it, if anything was.
-std::string as_text(const Translation& translation, const std::string& source, const migrate::Survey* written);
-/// One object: file, carried, statements, refusals, findings.
-std::string as_json(const Translation& translation, const std::string& source, const migrate::Survey* written);
 
 }  // namespace posthorn::exim

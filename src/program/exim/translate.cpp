@@ -91,22 +91,6 @@ constexpr OptionFact instance_facts[] = {
 
 }  // namespace
 
-std::string_view to_text(Verdict::Kind kind)
-{
-    switch (kind) {
-    case Verdict::Kind::becomes: return "becomes";
-    case Verdict::Kind::nothing_needed: return "nothing needed";
-    case Verdict::Kind::left_out: return "not carried over";
-    }
-    return "";
-}
-
-const Setting* Translation::find(std::string_view name) const
-{
-    const auto found = std::ranges::find(settings, name, &Setting::name);
-    return found == settings.end() ? nullptr : &*found;
-}
-
 Translator::Translator(const Configuration& tree, const Machine& machine) : tree_(tree), machine_(machine), sets_(tree, machine, known_)
 {
     known_.exists = machine.exists;

@@ -116,7 +116,7 @@ TEST_CASE("translate: nothing is looser: whoever comes to the end of an ACL is r
     CHECK(unknown.verdict("deny  ratelimit").starts_with("LOUD not carried over: ratelimit = 10 / 1h"));
     REQUIRE(unknown.result.refusals.size() == 1);
     CHECK(unknown.result.refusals.front().find("require  malware = *") != std::string::npos);
-    CHECK(write_directory(unknown.result, "/exim", "/nowhere/made").error().text().starts_with("nothing was written, since this must not be lost: "));
+    CHECK(migrate::write_directory(unknown.result, "/exim", "/nowhere/made").error().text().starts_with("nothing was written, since this must not be lost: "));
     CHECK(translated("begin acl\nx:\n accept\n" +
                      std::string("begin routers\nr:\n driver = dnslookup\n transport = t\nbegin transports\nt:\n driver = smtp\n"))
               .value("smtpd_recipient_restrictions")
@@ -273,7 +273,7 @@ TEST_CASE("translate: listeners, sizes, certificates and lists of what is offere
     CHECK(made.value("smtpd_banner") == "$myhostname ESMTP");
     CHECK(made.verdict("helo_verify_hosts").starts_with("LOUD not carried over"));
     CHECK(made.verdict("nonsense_option") == "not carried over: nothing here is known to do the same");
-    const std::string master = master_cf_text(made.result, "/exim");
+    const std::string master = migrate::master_cf_text(made.result, "/exim");
     CHECK(
         master.find(
             "smtp inet n -       n       -       30       smtpd\n465 inet n -       n       -       30       smtpd\n    -o smtpd_tls_wrappermode=yes\n") !=
