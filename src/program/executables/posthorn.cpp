@@ -8,6 +8,7 @@
 #include "exim/convert.hpp"
 #include "exim/queue_command.hpp"
 #include "inject/inject.hpp"
+#include "kumomta/convert_policy.hpp"
 #include "migrate/migrate.hpp"
 #include "process/service.hpp"
 #include "services/programs.hpp"
@@ -104,9 +105,10 @@ int main(int argc, char** argv)
     if (first == "confinement-check")
         return confinement_check(args.subspan(1));
     if (first == "migrate")
-        return exim::is_queue_asked_for(args)        ? exim::queue_main(args.subspan(1))
-               : exim::is_asked_for(args.subspan(1)) ? exim::main(args.subspan(1))
-                                                     : migrate::main(args.subspan(1));
+        return exim::is_queue_asked_for(args)           ? exim::queue_main(args.subspan(1))
+               : exim::is_asked_for(args.subspan(1))    ? exim::main(args.subspan(1))
+               : kumomta::is_asked_for(args.subspan(1)) ? kumomta::main(args.subspan(1))
+                                                        : migrate::main(args.subspan(1));
     if (first == "--version" || first == "-V") {
         // Scripts that ask for the compatible version read mail_version.
         fmt::print("Posthorn {}\n", POSTHORN_VERSION);

@@ -26,6 +26,7 @@ using commands::Failure;
 constexpr int nothing_differs = 0, look_at_it = 1, unreadable = 2;
 constexpr const char* usage = "usage: posthorn migrate [--json] [--to DIR] [CONFIG_DIR]\n"
                               "       posthorn migrate --exim FILE [--json] [--to DIR]\n"
+                              "       posthorn migrate --kumomta FILE [--json] [--to DIR]\n"
                               "       posthorn migrate --ask [FILE] [--cap N] [--postfix ROOT] [--json] [CONFIG_DIR]\n"
                               "       posthorn migrate --queue | --queue-back [-c CONFIG_DIR] [--json] [QUEUE_DIR]\n"
                               "       posthorn migrate --exim-queue | --exim-queue-back [-c CONFIG_DIR] [--json] SPOOL_DIR";

@@ -1,0 +1,333 @@
+// Where mail leaves from, and whose leaves from where: sources, pools, queues, tenants.
+#include "base/strings.hpp"
+#include "kumomta/translator.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace posthorn::kumomta {
+
+namespace {
+
+constexpr OptionFact source_facts[] = {
+    {"name", nothing_needed, "the name of its line"},
+    {"ttl", nothing_needed, "`postfix reload` takes what was changed"},
+    {"remote_port", left_out, "the port stands in transport_maps: NAME:[host]:port"},
+    {"socks5_proxy_server", left_out, "no proxy is served for outgoing mail: such a source needs its address on this machine"},
+    {"socks5_proxy_source_address", left_out, "no proxy is served for outgoing mail"},
+    {"socks5_proxy_username", left_out, "no proxy is served for outgoing mail"},
+    {"socks5_proxy_password", left_out, "no proxy is served for outgoing mail"},
+    {"ha_proxy_server", left_out, "no proxy is served for outgoing mail: such a source needs its address on this machine"},
+    {"ha_proxy_source_address", left_out, "no proxy is served for outgoing mail"},
+};
+constexpr OptionFact queue_facts[] = {
+    {"max_message_rate", left_out, "rates are by destination: rate= in smtp_peer_rules"},
+    {"overall_max_message_rate", left_out,
+     "rates are by destination: rate= in smtp_peer_rules; what a client hands in: smtpd_client_message_rate_limit"},
+    {"reap_interval", nothing_needed, "idle queues take no memory"},
+    {"refresh_interval", nothing_needed, "`postfix reload` takes what was changed"},
+    {"refresh_strategy", nothing_needed, "`postfix reload` takes what was changed"},
+    {"strategy", nothing_needed, "a message is tried when its time has come"},
+    {"timerwheel_tick_interval", nothing_needed, "a message is tried when its time has come"},
+    {"shrink_policy", nothing_needed, "idle queues take no memory"},
+    {"provider_name", nothing_needed, "a site is the MX set, or what `site=` in smtp_peer_rules calls so"},
+    {"require_authz", left_out, "smtpd_sender_login_maps says who may use which sender; the tenant's field is not bound to a login"},
+    {"ttl", nothing_needed, "`postfix reload` takes what was changed"},
+};
+constexpr OptionFact queue_file_facts[] = {
+    {"scheduling_header", left_out, "mail is not kept back for a time that it names"},
+    {"campaign_header", left_out, "queues by campaign: there are none; its pool can be chosen as a tenant's is, by header_checks with FILTER"},
+    {"remove_campaign_header", left_out, "smtp_header_checks with IGNORE"},
+};
+
+/// A text within a Perl expression that stands for itself.
+std::string quoted(std::string_view text)
+{
+    std::string made;
+    for (const char c : text) {
+        if (!is_alnum(c) && static_cast<unsigned char>(c) < 0x80)
+            made += '\\';
+        made += c;
+    }
+    return made;
+}
+
+bool is_domain(std::string_view name)
+{
+    return !name.empty() && std::ranges::all_of(name, [](char c) { return is_alnum(c) || c == '.' || c == '-' || c == '_'; });
+}
+
+/// Within a queue, tables but `protocol` are queues of a tenant or a campaign.
+bool is_queue_block(std::string_view name, const Value& value) { return name != "protocol" && value.is_table(); }
+
+Value options_of(const Value& queue)
+{
+    Value options = queue;
+    std::erase_if(options.entries, [](const Entry& entry) { return is_queue_block(entry.name, entry.value); });
+    return options;
+}
+
+/// The hosts that a queue goes to, as a next hop. Empty: by the domain's own MX.
+std::string next_hop_of(const Value& queue)
+{
+    if (const std::string routing = queue.word_of("routing_domain"); !routing.empty())
+        return routing.find_first_of(" \t\n,") == routing.npos ? routing : "";
+    const Value* const protocol = queue.find("protocol");
+    const Value* const smtp = protocol ? protocol->find("smtp") : nullptr;
+    const Value* const hosts = smtp ? smtp->find("mx_list") : nullptr;
+    std::vector<std::string> hops;
+    for (const std::string& host : hosts ? hosts->words() : std::vector<std::string>())
+        if (host.find_first_of(" \t\n,[]") == host.npos) {
+            const std::size_t colon = host.rfind(':');
+            const bool has_port = colon != host.npos && host.find(':') == colon;
+            hops.push_back(has_port ? fmt::format("[{}]{}", host.substr(0, colon), host.substr(colon)) : fmt::format("[{}]", host));
+        }
+    return fmt::format("{}", fmt::join(hops, ", "));
+}
+
+}  // namespace
+
+std::string PolicyTranslator::unique_service(std::string_view name, std::string_view suffix)
+{
+    std::string made;
+    for (const char c : name)
+        made += is_alnum(c) || c == '_' || c == '-' ? c : '-';
+    if (made.empty() || !is_alnum(made.front()))
+        made = "source" + made;
+    made = made.substr(0, 60);
+    std::string candidate = made;
+    if (services_.contains(candidate))
+        candidate = made + std::string(suffix);
+    for (int number = 2; services_.contains(candidate); ++number)
+        candidate = fmt::format("{}{}-{}", made, suffix, number);
+    services_.insert(candidate);
+    return candidate;
+}
+
+void PolicyTranslator::source_line(const Entry& source)
+{
+    const Block block{source.value, "source " + source.name};
+    const std::string service = unique_service(source.name, "-out");
+    lines_[source.name] = service;
+    places_[service] = source.value.place;
+    std::vector<std::string>& options = options_[service];
+    const std::string address = source.value.word_of("source_address"), host = source.value.word_of("ehlo_domain");
+    if (!address.empty() && address.find_first_of(" \t\n$,") == address.npos) {
+        const bool six = address.find(':') != address.npos;
+        options.push_back(fmt::format("smtp_bind_address{}={}", six ? "6" : "", address));
+        options.emplace_back("smtp_bind_address_enforce=yes");
+        options.emplace_back(six ? "inet_protocols=ipv6" : "inet_protocols=ipv4");
+        judge(block, "source_address", Kind::becomes, fmt::format("-o smtp_bind_address{}={} of the line {}", six ? "6" : "", address, service));
+    }
+    if (!host.empty() && host.find_first_of(" \t\n$") == host.npos) {
+        options.push_back("smtp_helo_name=" + host);
+        judge(block, "ehlo_domain", Kind::becomes, fmt::format("-o smtp_helo_name={} of the line {}", host, service));
+    }
+    rest(block, source_facts);
+    judge(source.value.place, block.where, "source", Kind::becomes, fmt::format("a line {} in master.cf", service));
+}
+
+void PolicyTranslator::pool(const Entry& entry, std::vector<std::string>& pools)
+{
+    const std::string where = "pool " + entry.name;
+    std::vector<std::pair<std::string, long>> members;
+    for (const Entry& member : entry.value.entries) {
+        if (const auto line = lines_.find(member.name); line != lines_.end()) {
+            const Value* const weight = member.value.find("weight");
+            const double number = weight && weight->kind == Value::Kind::number ? weight->number : 1;
+            if (number >= 1)
+                members.emplace_back(line->second, static_cast<long>(std::min(number, 1e6)));
+            else
+                judge(member.value.place, where, member.name, Kind::left_out, "its weight is 0: it is not used");
+        } else if (member.name != "unspecified") {
+            judge(member.value.place, where, member.name, Kind::left_out, "there is no source of this name");
+        } else {
+            members.emplace_back("smtp", 1);
+        }
+    }
+    if (members.empty()) {
+        judge(entry.value.place, where, "pool", Kind::left_out, "it has no source");
+        return;
+    }
+    if (members.size() == 1) {
+        transports_[entry.name] = members.front().first;
+        judge(entry.value.place, where, "pool", Kind::becomes, fmt::format("the transport {}: it has one source", members.front().first));
+        return;
+    }
+    const std::string name = unique_service(entry.name, "-pool");
+    std::string text = name;
+    for (const auto& [service, weight] : members)
+        text += fmt::format(", {}={}", service, weight);
+    pools.push_back("{ " + text + " }");
+    transports_[entry.name] = name;
+    judge(entry.value.place, where, "pool", Kind::becomes, "transport_pools: " + text);
+}
+
+void PolicyTranslator::senders()
+{
+    for (const Entry& source : policy_.sources.entries)
+        source_line(source);
+    std::vector<std::string> pools;
+    for (const Entry& entry : policy_.pools.entries)
+        pool(entry, pools);
+    if (!pools.empty())
+        set("transport_pools", fmt::format("{}", fmt::join(pools, ", ")), policy_.pools.place, "pools");
+}
+
+std::string PolicyTranslator::transport_of(const std::string& pool) const
+{
+    if (pool == "unspecified")
+        return "smtp";
+    const auto found = transports_.find(pool);
+    return found == transports_.end() ? std::string() : found->second;
+}
+
+void PolicyTranslator::queues()
+{
+    queue_times();
+    queue_routes();
+    tenants();
+    static constexpr std::string_view said[] = {"queue", "tenant", "tenant_header", "remove_tenant_header", "default_tenant"};
+    Value others = policy_.queues;
+    std::erase_if(others.entries, [](const Entry& entry) { return std::ranges::find(said, entry.name) != std::end(said); });
+    rest({others, "queues"}, queue_file_facts);
+}
+
+/// One lifetime for all: the default's.
+void PolicyTranslator::queue_times()
+{
+    const Value* const queue = policy_.queues.find("queue");
+    const Value* const by_default = queue ? queue->find("default") : nullptr;
+    const Place none;
+    static const Value empty;
+    const Block block{by_default ? *by_default : empty, "queue default"};
+    if (!becomes_time(block, "max_age", "maximal_queue_lifetime"))
+        set("maximal_queue_lifetime", "7d", none, "KumoMTA's default");
+    set("bounce_queue_lifetime", "$maximal_queue_lifetime", none, "");
+    if (!becomes_time(block, "retry_interval", "minimal_backoff_time"))
+        set("minimal_backoff_time", "20m", none, "KumoMTA's default");
+    if (!becomes_time(block, "max_retry_interval", "maximal_backoff_time"))
+        set("maximal_backoff_time", "1d", none, "KumoMTA has no limit by default");
+    const Value least = Value::of(out_.find("minimal_backoff_time")->value, none), most = Value::of(out_.find("maximal_backoff_time")->value, none);
+    if (seconds_of(most).value_or(0) < seconds_of(least).value_or(0))
+        set("maximal_backoff_time", "$minimal_backoff_time", none, "no shorter than the first");
+}
+
+void PolicyTranslator::inner_queues(const Block& domain)
+{
+    for (const Entry& entry : domain.table.entries)
+        if (is_queue_block(entry.name, entry.value)) {
+            const Block inner{entry.value, domain.where + " " + entry.name};
+            judge(inner, "egress_pool", Kind::left_out, "a pool by domain and tenant together: the tenant's is taken");
+            for (const char* time : {"max_age", "retry_interval", "max_retry_interval"})
+                judge(inner, time, Kind::left_out, "times are one for all");
+            inner_queues(inner);
+            const Value options = options_of(entry.value);
+            rest({options, inner.where}, queue_facts);
+        }
+}
+
+void PolicyTranslator::queue_routes()
+{
+    const Value* const queue = policy_.queues.find("queue");
+    const Value* const by_default = queue ? queue->find("default") : nullptr;
+    std::string transport = by_default ? transport_of(by_default->word_of("egress_pool")) : "";
+    if (transport.empty())
+        transport = "smtp";
+    std::string table;
+    for (const Entry& entry : queue ? queue->entries : std::vector<Entry>()) {
+        const bool is_default = entry.name == "default";
+        const Block block{entry.value, "queue " + entry.name};
+        const std::string pool = entry.value.word_of("egress_pool"), hop = next_hop_of(entry.value),
+                          of_pool = pool.empty() ? transport : transport_of(pool);
+        const bool maildir = entry.value.find("protocol") && !entry.value.find("protocol")->find("smtp");
+        judge(block, "egress_pool", of_pool.empty() ? Kind::left_out : Kind::becomes,
+              of_pool.empty() ? fmt::format("there is no pool {}", pool)
+                              : fmt::format("{} {}", is_default ? "default_transport =" : "transport_maps:", of_pool));
+        if (maildir)
+            judge(block, "protocol", Kind::left_out, "a mailbox: virtual_mailbox_domains; a program of the site's: a pipe line");
+        if (!hop.empty())
+            for (const char* option : {"routing_domain", "protocol"})
+                judge(block, option, Kind::becomes, fmt::format("{} {}", is_default ? "default_transport" : "transport_maps", hop));
+        if (!is_default)
+            for (const char* time : {"max_age", "retry_interval", "max_retry_interval"})
+                judge(block, time, Kind::left_out, "times are one for all: the default's");
+        inner_queues(block);
+        const Value options = options_of(entry.value);
+        rest({options, block.where}, queue_facts);
+        if (is_default) {
+            set("default_transport", transport + (hop.empty() ? "" : ":" + hop), entry.value.place, "queue default");
+            continue;
+        }
+        const bool below = entry.name.starts_with("*.");
+        if (!is_domain(below ? std::string_view(entry.name).substr(2) : std::string_view(entry.name)))
+            judge(entry.value.place, block.where, "queue", Kind::left_out, "no name of a domain");
+        else if (!maildir && !of_pool.empty() && (!pool.empty() || !hop.empty()))
+            table += fmt::format("{} {}:{}\n", to_lower(below ? entry.name.substr(1) : entry.name), of_pool, hop);
+    }
+    if (!table.empty()) {
+        const std::string spec = add_table("transport", "texthash", table);
+        set("transport_maps", spec, queue->place, "queues by domain");
+    }
+}
+
+/// Whose field names which transport: header_checks. A later line that matches is not looked at.
+void PolicyTranslator::tenants()
+{
+    const Value& file = policy_.queues;
+    const Block block{file, "queues"};
+    const Value* const tenants = file.find("tenant");
+    const std::string header = file.word_of("tenant_header"), by_default = file.word_of("default_tenant");
+    std::map<std::string, std::string> pools;                      // tenant to transport
+    if (policy_.tenants_are_pools)
+        pools = transports_;
+    for (const Entry& tenant : tenants ? tenants->entries : std::vector<Entry>()) {
+        const Block one{tenant.value, "tenant " + tenant.name};
+        const std::string pool = tenant.value.word_of("egress_pool"), transport = transport_of(pool);
+        if (!transport.empty())
+            pools[tenant.name] = transport;
+        else if (pool.empty())
+            pools.try_emplace(tenant.name);
+        judge(one, "egress_pool", transport.empty() ? Kind::left_out : Kind::becomes,
+              transport.empty() ? fmt::format("there is no pool {}", pool)
+              : header.empty()  ? fmt::format("nothing says whose mail it is: sender_dependent_default_transport_maps with {}:", transport)
+                                : fmt::format("header_checks: FILTER {}:", transport));
+        for (const char* time : {"max_age", "retry_interval", "max_retry_interval"})
+            judge(one, time, Kind::left_out, "times are one for all: the default's");
+        rest(one, queue_facts);
+    }
+    if (!by_default.empty()) {
+        const auto found = pools.find(by_default);
+        const bool known = found != pools.end() && !found->second.empty();
+        if (known)
+            set("default_transport", found->second, file.find("default_tenant")->place, "default_tenant");
+        judge(block, "default_tenant", known ? Kind::becomes : Kind::left_out, known ? "default_transport = " + found->second : "it has no pool");
+    }
+    const bool plain = !header.empty() && std::ranges::all_of(header, [](char c) { return is_alnum(c) || c == '-' || c == '_'; });
+    if (!plain) {
+        judge(block, "tenant_header", Kind::left_out, "no name of a field");
+        return;
+    }
+    std::string checks;
+    for (const auto& [tenant, transport] : pools)
+        if (tenant.find_first_of("\r\n") == tenant.npos)
+            checks += fmt::format("/^{}:\\s*(?-i:{})\\s*$/ {}\n", header, quoted(tenant),
+                                  transport.empty() ? "DUNNO" : fmt::format("FILTER {}:", transport));
+    if (policy_.tenants_are_checked)
+        checks += fmt::format("/^{}:/ REJECT 5.7.1 There is no such tenant\n", header);
+    const Place place = file.find("tenant_header")->place;
+    set("header_checks", add_table("tenants", "pcre", checks), place, "tenant_header");
+    set("mime_header_checks", "", place, "the tenant's field is one of the message's own");
+    set("nested_header_checks", "", place, "");
+    judge(block, "tenant_header", Kind::becomes, "header_checks with FILTER: it decides for all recipients of the message, before transport_maps");
+    if (file.yes("remove_tenant_header")) {
+        set("smtp_header_checks", add_table("tenants_out", "pcre", fmt::format("/^{}:/ IGNORE\n", header)), place, "remove_tenant_header");
+        judge(block, "remove_tenant_header", Kind::becomes, "smtp_header_checks");
+    } else {
+        judge(block, "remove_tenant_header", Kind::nothing_needed, "the field stays");
+    }
+}
+
+}  // namespace posthorn::kumomta
