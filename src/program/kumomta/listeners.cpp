@@ -143,6 +143,16 @@ std::vector<std::string> networks(const Value* hosts)
     return found;
 }
 
+/// Names of fields, those that are none left out.
+std::string field_names(const Value& value)
+{
+    std::string names;
+    for (const std::string& name : value.words())
+        if (std::ranges::all_of(name, [](char c) { return is_alnum(c) || c == '-' || c == '_'; }))
+            names += (names.empty() ? "" : ", ") + name;
+    return names;
+}
+
 std::string as_option(const std::string& name, const std::string& value)
 {
     if (value.find_first_of(" \t") == value.npos)
@@ -188,7 +198,7 @@ void PolicyTranslator::smtp_listener(const Call& call)
     std::vector<std::pair<std::string, std::string>> defaults;
     const auto option = [&](std::string_view name, const char* parameter, std::string fallback, std::string_view before = "") {
         const std::string word = block.table.word_of(name);
-        const bool usable = !word.empty() && word.find('$') == word.npos;
+        const bool usable = !word.empty() && word.find_first_of("$\r\n{}") == word.npos;
         options.emplace_back(parameter, usable ? std::string(before) + word : std::move(fallback));
         judge(block, name, usable ? Kind::becomes : Kind::left_out, usable ? fmt::format("{} = {}", parameter, options.back().second) : "no value");
     };
@@ -312,7 +322,7 @@ void PolicyTranslator::logs(const Call& call)
         judge(block, "log_dir", Kind::left_out, "record_file: a path without anything to be filled in");
     }
     if (const Value* const headers = block.table.find("headers")) {
-        set("record_headers", fmt::format("{}", fmt::join(headers->words(), ", ")), call.place, "configure_local_logs");
+        set("record_headers", field_names(*headers), call.place, "configure_local_logs");
         judge(block, "headers", Kind::becomes, "record_headers");
     }
     if (const Value* const records = block.table.find("per_record")) {
@@ -350,7 +360,7 @@ void PolicyTranslator::log_hook(const Call& call)
         judge(call.place, block.where, "constructor", Kind::left_out, "where it posts to is not certain: record_hook_url");
     if (const Value* const parameters = block.table.find("log_parameters")) {
         if (const Value* const headers = parameters->find("headers"); headers && !out_.find("record_headers"))
-            set("record_headers", fmt::format("{}", fmt::join(headers->words(), ", ")), call.place, "log_hooks");
+            set("record_headers", field_names(*headers), call.place, "log_hooks");
         judge(block, "log_parameters", Kind::becomes, "record_headers; per_record: record_types; meta has nothing to take its place");
     }
     rest(block, hook_facts);

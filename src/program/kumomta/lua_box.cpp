@@ -214,8 +214,12 @@ void LuaBox::Inside::count(lua_State* lua, lua_Debug* about)
         inside.spent = "too many steps";
     if (!inside.spent && Clock::now() > inside.end)
         inside.spent = "it takes too long";
-    if (inside.spent)
-        luaL_error(lua, "%s", inside.spent);
+    if (inside.spent) {
+        luaL_where(lua, 0);
+        lua_pushstring(lua, inside.spent);
+        lua_concat(lua, 2);
+        lua_error(lua);
+    }
 }
 
 /// pcall(3): but for a limit that was reached, which ends all.
@@ -225,8 +229,10 @@ int LuaBox::Inside::protect(lua_State* lua)
     lua_pushboolean(lua, 1);
     lua_insert(lua, 1);
     const int status = lua_pcall(lua, lua_gettop(lua) - 2, LUA_MULTRET, 0);
+#ifndef POSTHORN_PLANT_BUG_kumomta_policy  // an end that can be caught (scripts/fuzz-planted)
     if (of(lua).spent)
         return luaL_error(lua, "%s", of(lua).spent);
+#endif
     if (status == LUA_OK)
         return lua_gettop(lua);
     lua_pushboolean(lua, 0);

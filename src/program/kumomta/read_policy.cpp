@@ -455,7 +455,7 @@ private:
                 made.put("filename", Value::of(*key->word(), signer.place));
             std::erase_if(made.entries, [](const Entry& entry) { return entry.name == "key" || entry.name == "file_name"; });
             const bool of_all = of_any && std::ranges::any_of(of_any->items, [&](const Value& one) { return one.same_as(signer); });
-            if (domain == author && machine_.exists(made.word_of("filename"))) {
+            if (domain == author && !of_all && machine_.exists(made.word_of("filename"))) {
                 policy_.signing.at("domain", made.place).put(author, made);
             } else if (of_all && !domain.empty() && !(policy_.signing.find("signature") && policy_.signing.find("signature")->find(domain))) {
                 policy_.signing.at("signature", made.place).put(domain, made);

@@ -233,7 +233,13 @@ void PolicyTranslator::queue_routes()
 {
     const Value* const queue = policy_.queues.find("queue");
     const Value* const by_default = queue ? queue->find("default") : nullptr;
-    std::string transport = by_default ? transport_of(by_default->word_of("egress_pool")) : "";
+    // A tenant's pool counts before a domain's, and this before the default's; without a field it is the default tenant's.
+    const Value* const tenants = policy_.queues.find("tenant");
+    const Value* const tenant = tenants ? tenants->find(policy_.queues.word_of("default_tenant")) : nullptr;
+    const std::string by_tenant = tenant ? transport_of(tenant->word_of("egress_pool")) : "";
+    std::string transport = by_tenant;
+    if (transport.empty() && by_default)
+        transport = transport_of(by_default->word_of("egress_pool"));
     if (transport.empty())
         transport = "smtp";
     std::string table;
@@ -241,8 +247,10 @@ void PolicyTranslator::queue_routes()
         const bool is_default = entry.name == "default";
         const Block block{entry.value, "queue " + entry.name};
         const std::string pool = entry.value.word_of("egress_pool"), hop = next_hop_of(entry.value),
-                          of_pool = pool.empty() ? transport : transport_of(pool);
+                          of_pool = pool.empty() || !by_tenant.empty() ? transport : transport_of(pool);
         const bool maildir = entry.value.find("protocol") && !entry.value.find("protocol")->find("smtp");
+        if (!by_tenant.empty())
+            judge(block, "egress_pool", Kind::nothing_needed, "the default tenant's pool counts before it");
         judge(block, "egress_pool", of_pool.empty() ? Kind::left_out : Kind::becomes,
               of_pool.empty() ? fmt::format("there is no pool {}", pool)
                               : fmt::format("{} {}", is_default ? "default_transport =" : "transport_maps:", of_pool));
@@ -250,7 +258,11 @@ void PolicyTranslator::queue_routes()
             judge(block, "protocol", Kind::left_out, "a mailbox: virtual_mailbox_domains; a program of the site's: a pipe line");
         if (!hop.empty())
             for (const char* option : {"routing_domain", "protocol"})
-                judge(block, option, Kind::becomes, fmt::format("{} {}", is_default ? "default_transport" : "transport_maps", hop));
+                judge(block, option, Kind::becomes,
+                      fmt::format("{} {}", is_default ? "default_transport, and FILTER of tenants:" : "transport_maps", hop));
+        if (!hop.empty() && !is_default && policy_.queues.find("tenant_header"))
+            judge(entry.value.place, block.where, "mail with the tenant's field", Kind::left_out,
+                  fmt::format("FILTER leads to the domain's own MX, not to {}: name the host behind the transport in the table tenants", hop));
         if (!is_default)
             for (const char* time : {"max_age", "retry_interval", "max_retry_interval"})
                 judge(block, time, Kind::left_out, "times are one for all: the default's");
@@ -280,6 +292,9 @@ void PolicyTranslator::tenants()
     const Block block{file, "queues"};
     const Value* const tenants = file.find("tenant");
     const std::string header = file.word_of("tenant_header"), by_default = file.word_of("default_tenant");
+    const Value* const queue = file.find("queue");
+    const Value* const all = queue ? queue->find("default") : nullptr;
+    const std::string hop = all ? next_hop_of(*all) : "";          // where all mail goes; empty: by the domain's own MX
     std::map<std::string, std::string> pools;                      // tenant to transport
     if (policy_.tenants_are_pools)
         pools = transports_;
@@ -302,7 +317,7 @@ void PolicyTranslator::tenants()
         const auto found = pools.find(by_default);
         const bool known = found != pools.end() && !found->second.empty();
         if (known)
-            set("default_transport", found->second, file.find("default_tenant")->place, "default_tenant");
+            set("default_transport", found->second + (hop.empty() ? "" : ":" + hop), file.find("default_tenant")->place, "default_tenant");
         judge(block, "default_tenant", known ? Kind::becomes : Kind::left_out, known ? "default_transport = " + found->second : "it has no pool");
     }
     const bool plain = !header.empty() && std::ranges::all_of(header, [](char c) { return is_alnum(c) || c == '-' || c == '_'; });
@@ -312,9 +327,9 @@ void PolicyTranslator::tenants()
     }
     std::string checks;
     for (const auto& [tenant, transport] : pools)
-        if (tenant.find_first_of("\r\n") == tenant.npos)
+        if (printable(tenant, true) == tenant)
             checks += fmt::format("/^{}:\\s*(?-i:{})\\s*$/ {}\n", header, quoted(tenant),
-                                  transport.empty() ? "DUNNO" : fmt::format("FILTER {}:", transport));
+                                  transport.empty() ? "DUNNO" : fmt::format("FILTER {}:{}", transport, hop));
     if (policy_.tenants_are_checked)
         checks += fmt::format("/^{}:/ REJECT 5.7.1 There is no such tenant\n", header);
     const Place place = file.find("tenant_header")->place;

@@ -367,30 +367,40 @@ void PolicyTranslator::shaping()
     tls_policies();
     const std::string replies = automation();
     const Value* const by_default = policy_.shaping.find("default");
-    const auto file = [&](const std::string& source) {
-        std::string text = domain_lines(source) + provider_lines(source);
+    // The default's for whom no line names. Where KumoMTA's own file is not there, the shipped rules know the large receivers in its place.
+    const auto rest_line = [&](const std::string& source) {
         const Value all = by_default ? resolved(nullptr, *by_default, source) : Value();
         // main.cf says the rest of the default.
-        std::string words = source.empty() ? rate_word(all, "max_message_rate", "rate") + rate_word(all, "max_connection_rate", "connects")
-                                           : words_of(all, {all, "shaping default"}, false);
-        if (!words.empty())
-            text += fmt::format("host /./ {}\n", words.substr(1));
-        return text + replies;
+        const std::string words = source.empty() ? rate_word(all, "max_message_rate", "rate") + rate_word(all, "max_connection_rate", "connects")
+                                                 : words_of(all, {all, "shaping default"}, false);
+        return words.empty() ? std::string() : fmt::format("host /./ {}\n", words.substr(1));
+    };
+    const bool shipped_first =
+        std::ranges::any_of(policy_.missing, [](const std::string& path) { return path.ends_with("/share/policy-extras/shaping.toml"); });
+    const auto file = [&](const std::string& source) {
+        return domain_lines(source) + provider_lines(source) + (shipped_first ? "" : rest_line(source)) + replies;
+    };
+    const auto files = [&](const std::string& name, const std::string& source) {
+        std::string value = fmt::format("$config_directory/{}, shipped", name);
+        if (const std::string line = rest_line(source); shipped_first && !line.empty()) {
+            add_table(name + "_rest", "", line);
+            value += fmt::format(", $config_directory/{}_rest", name);
+        }
+        return value;
     };
     const std::string all = file("");
-    if (all.empty())
+    if (all.empty() && rest_line("").empty())
         return;
     add_table("peer_rules", "", all);
-    set("smtp_peer_rules", "$config_directory/peer_rules, shipped", policy_.shaping.place, "shaping");
+    set("smtp_peer_rules", files("peer_rules", ""), policy_.shaping.place, "shaping");
+    const auto named = [&](const Value& blocks, const std::string& source) {
+        return std::ranges::any_of(blocks.entries, [&](const Entry& entry) { return source_of(&entry.value, source) != nullptr; });
+    };
     for (const auto& [source, service] : lines_)
-        if (const std::string own = file(source);
-            own != all && std::ranges::any_of(policy_.shaping.entries, [&](const Entry& entry) {
-                return source_of(&entry.value, source) ||
-                       (entry.name == "provider" &&
-                        std::ranges::any_of(entry.value.entries, [&](const Entry& one) { return source_of(&one.value, source) != nullptr; }));
-            })) {
-            add_table("peer_rules_" + service, "", own);
-            options_[service].push_back(fmt::format("{{ smtp_peer_rules = $config_directory/peer_rules_{}, shipped }}", service));
+        if (named(policy_.shaping, source) || (providers && named(*providers, source))) {
+            const std::string name = "peer_rules_" + service;
+            add_table(name, "", file(source));
+            options_[service].push_back(fmt::format("{{ smtp_peer_rules = {} }}", files(name, source)));
         }
 }
 

@@ -59,7 +59,7 @@ bool PolicyTranslator::signature(const Block& block, const std::string& domain, 
         file = fmt::format("{}/{}/{}.key", key_folder, domain, selector);
     if (!file.starts_with('/') || file.find_first_of(" \t\n#") != file.npos || !machine_.exists(file)) {
         judge(block.table.place, block.where, "key '" + printable(file, true) + "'", Kind::left_out,
-              fmt::format("there is no such file on this machine: nothing is signed for {}", domain), true);
+              fmt::format("there is no such file on this machine: nothing is signed for {}", domain));
         return false;
     }
     keys_[fmt::format("{}._domainkey.{}", selector, domain)] = file;
@@ -83,7 +83,9 @@ void PolicyTranslator::signing_base(const Block& base)
         return nullptr;
     };
     if (const Value* const headers = said("headers"); headers && !headers->words().empty()) {
-        const std::string fields = fmt::format("{}", fmt::join(headers->words(), ", "));
+        std::vector<std::string> names = headers->words();
+        std::erase_if(names, [](const std::string& name) { return !is_host_name(name); });
+        const std::string fields = fmt::format("{}", fmt::join(names, ", "));
         set("dkim_sign_fields", fields, headers->place, "headers");
         judge(base, "headers", Kind::becomes, "dkim_sign_fields");
         set("dkim_oversign_fields", said("over_sign") && said("over_sign")->boolean ? fields : "", headers->place, "over_sign");

@@ -108,6 +108,8 @@ Translation PolicyTranslator::translate()
     set("compatibility_level", "3.6", none, "");
     set("mydestination", "", none, "KumoMTA delivers to nobody on its own machine");
     set("local_recipient_maps", "", none, "");
+    set("alias_maps", "", none, "");
+    set("alias_database", "", none, "");
     calls();
     if (!smtp_listens_)
         set("mynetworks", "127.0.0.0/8, [::1]/128", none, "");
@@ -125,6 +127,8 @@ Translation PolicyTranslator::translate()
         add_service(text, places_[service], "source " + service);
     }
     handlers();
+    judge({policy_.path, 0}, "policy", "reports to senders", Kind::left_out,
+          "KumoMTA writes them only where a policy does; here the sender of mail that fails gets one, and record_file has it as well");
     for (const std::string& path : policy_.missing)
         judge({path, 0}, "file", printable(path, true), Kind::left_out,
               "it is not on this machine, or cannot be read: what stands in it is not carried over");

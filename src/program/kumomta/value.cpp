@@ -189,8 +189,13 @@ std::optional<long long> seconds_of(const Value& value)
         const std::size_t letters = span_of(rest, is_alpha);
         const long long unit = letters == 0 && all == 0 && rest.empty() ? 1 : unit_seconds(rest.substr(0, letters));
         rest = trim(rest.substr(letters));
+#ifdef POSTHORN_PLANT_BUG_kumomta_data                                  // a sum that is not looked at (scripts/fuzz-planted)
+        if (!number || unit == 0 || static_cast<double>(*number) * static_cast<double>(unit) >= most)
+            return {};
+#else
         if (!number || unit == 0 || static_cast<double>(*number) * static_cast<double>(unit) + static_cast<double>(all) >= most)
             return {};
+#endif
         all += static_cast<long long>(*number) * unit;
     }
     return all;
