@@ -426,7 +426,8 @@ void PolicyTranslator::handlers()
             judge(handler.place, "policy", statement, Kind::left_out, "when it was asked: " + printable(handler.trouble, true));
         else
             judge(handler.place, "policy", statement, known ? fact->kind : Kind::left_out,
-                  known ? std::string(fact->text) : "code of the site's: a Milter, a policy server, or tables");
+                  (known ? std::string(fact->text) : "code of the site's: a Milter, a policy server, or tables") +
+                      (handler.besides.empty() ? "" : "; it does besides: " + printable(handler.besides, true)));
     }
 }
 

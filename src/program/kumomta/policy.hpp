@@ -27,6 +27,7 @@ struct Handler {
     Place place;
     std::string event;
     std::string trouble;  // what it failed with when it was asked
+    std::string besides;  // of one that acts on messages: what it does that is not carried over
 };
 
 struct Policy {
@@ -40,6 +41,7 @@ struct Policy {
     Value domains;  // DOMAIN = {relay_to, ...}; "listener" = {LISTENER = {DOMAIN = ...}}
     Value signing;  // base, domain = {DOMAIN}, signature = {NAME}
     bool tenants_are_pools = false;  // a handler names the pool after the tenant
+    bool discards = false;  // every message goes to the queue "null"
     bool tenants_are_checked = false;  // an unknown tenant is refused, as the queue helper does
     std::vector<std::string> missing;  // files that it names and that are not there
 };

@@ -33,6 +33,7 @@ function thing(name)
   meta.__call = function(_, ...)
     local first = ...
     local from = is_thing(first) and 2 or 1
+    if quiet and notes.calls and name:sub(1, 8) == 'message.' then notes.calls[name:sub(9)] = true end
     if ends(name, '.post') or ends(name, '.put') then posted = select(from, ...) end
     say(name, select(from, ...))
     return thing(name .. '()')
@@ -171,7 +172,7 @@ local function address(domain)
 end
 local function message(author, fields)
   local meta, msg = {}, {}
-  notes = { meta = {}, signers = {}, removed = {} }
+  notes = { meta = {}, signers = {}, removed = {}, calls = {} }
   local mine = notes
   function msg:get_first_named_header_value(name) if fields then return '\1field:' .. tostring(name) .. '\1' end end
   function msg:get_all_named_header_values(name) return fields and { '\1field:' .. tostring(name) .. '\1' } or {} end

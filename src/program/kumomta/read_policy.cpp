@@ -437,6 +437,15 @@ private:
         if (const std::string by_default = bare_meta ? bare_meta->word_of("tenant") : "";
             !by_default.empty() && by_default.find('\1') == by_default.npos && !policy_.queues.find("default_tenant"))
             policy_.queues.put("default_tenant", Value::of(by_default, one->place));
+        policy_.discards = policy_.discards || (meta && meta->word_of("queue") == "null" && bare_meta && bare_meta->word_of("queue") == "null");
+        std::vector<std::string> besides;
+        for (const Entry& entry : meta ? meta->entries : std::vector<Entry>())
+            if (entry.name != "tenant")
+                besides.push_back("set_meta " + entry.name);
+        if (const Value* const called = any.find("calls"))
+            for (const Entry& entry : called->entries)
+                besides.push_back(entry.name);
+        one->besides = fmt::format("{}", fmt::join(besides, ", "));
         for (const std::string& word : words_)
             if (word.find('.') != word.npos && !box_.spent())
                 add_signers(handled(event, word, true), word, any);

@@ -114,7 +114,9 @@ void PolicyTranslator::source_line(const Entry& source)
     places_[service] = source.value.place;
     std::vector<std::string>& options = options_[service];
     const std::string address = source.value.word_of("source_address"), host = source.value.word_of("ehlo_domain");
-    if (!address.empty() && address.find_first_of(" \t\n$,") == address.npos) {
+    if (address == "0.0.0.0" || address == "::") {
+        judge(block, "source_address", Kind::nothing_needed, "any address of this machine");
+    } else if (!address.empty() && address.find_first_of(" \t\n$,") == address.npos) {
         const bool six = address.find(':') != address.npos;
         options.push_back(fmt::format("smtp_bind_address{}={}", six ? "6" : "", address));
         options.emplace_back("smtp_bind_address_enforce=yes");
@@ -189,6 +191,11 @@ void PolicyTranslator::queues()
     queue_times();
     queue_routes();
     tenants();
+    if (policy_.discards) {
+        for (const char* parameter : {"default_transport", "relay_transport"})
+            set(parameter, "discard:", {policy_.path, 0}, "every message goes to the queue \"null\"");
+        judge({policy_.path, 0}, "policy", "queue = 'null'", Kind::becomes, "default_transport = discard: every message is taken, and thrown away");
+    }
     static constexpr std::string_view said[] = {"queue", "tenant", "tenant_header", "remove_tenant_header", "default_tenant"};
     Value others = policy_.queues;
     std::erase_if(others.entries, [](const Entry& entry) { return std::ranges::find(said, entry.name) != std::end(said); });

@@ -111,6 +111,9 @@ Translation PolicyTranslator::translate()
     set("alias_maps", "", none, "");
     set("alias_database", "", none, "");
     calls();
+    if (const Setting* const size = out_.find("message_size_limit"); size && services_.contains("admin"))
+        set("inject_body_size_limit", std::to_string(parse_number(size->value).value_or(0) / 3 * 4 + 65536), none,
+            "a message of message_size_limit in base64");
     if (!smtp_listens_)
         set("mynetworks", "127.0.0.0/8, [::1]/128", none, "");
     set("smtpd_relay_restrictions", "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination", none,
