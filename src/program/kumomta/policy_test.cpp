@@ -207,7 +207,9 @@ TEST_CASE("senders: a source is a line, a pool of several a pool, names are made
     CHECK(sending.service("two").starts_with("    -o smtp_bind_address6=2001:db8::2\n"));
     CHECK(sending.service("a-b-c") == "");
     CHECK(sending.service("smtp-out") == "");
-    CHECK(sending.value("transport_pools") == "{ both, one=3, two=1 }");
+    CHECK(sending.value("pooled_transports") == "{ both, one=3, two=1 }");
+    CHECK(made(with_sources, {{"/e/sources.toml", std::string(two_sources) + "[pool.big.one]\nweight = 4000\n[pool.big.two]\n"}})
+              .value("pooled_transports") == "{ both, one=3, two=1 }, { big, one=1000, two=1 }");
     CHECK(sending.verdict("socks5_proxy_server").starts_with("not carried over"));
 }
 
@@ -297,6 +299,16 @@ TEST_CASE("shaping: domains, providers and the default become rules, later files
           std::string::npos);
     CHECK(replaced.service("one").find("smtp_peer_rules") == std::string::npos);
     CHECK(replaced.verdict("/opt/kumomta/share/policy-extras/shaping.toml").starts_with("not carried over: it is not on this machine"));
+}
+
+TEST_CASE("shaping: more rules than a file may have are not half-applied")
+{
+    std::string file;
+    for (int i = 0; i < 1100; ++i)
+        file += fmt::format("['d{}.test']\nconnection_limit = 3\n", i);
+    const Made shaped = made("kumo.on('get_egress_path_config', require('policy-extras.shaping'):setup { '/e/a.toml' })", {{"/e/a.toml", file}});
+    CHECK(shaped.value("smtp_peer_rules") == "(unset)");
+    CHECK(shaped.verdict("peer_rules").starts_with("not carried over: too many rules"));
 }
 
 TEST_CASE("shaping: an automation becomes a rule for replies that try again, or is named")

@@ -159,12 +159,14 @@ void PolicyTranslator::pool(const Entry& entry, std::vector<std::string>& pools)
         return;
     }
     const std::string name = unique_service(entry.name, "-pool");
+    // Ours go to a thousand.
+    const long most = std::ranges::max(members, {}, &std::pair<std::string, long>::second).second;
     std::string text = name;
     for (const auto& [service, weight] : members)
-        text += fmt::format(", {}={}", service, weight);
+        text += fmt::format(", {}={}", service, most > 1000 ? std::max(1L, weight * 1000 / most) : weight);
     pools.push_back("{ " + text + " }");
     transports_[entry.name] = name;
-    judge(entry.value.place, where, "pool", Kind::becomes, "transport_pools: " + text);
+    judge(entry.value.place, where, "pool", Kind::becomes, "pooled_transports: " + text);
 }
 
 void PolicyTranslator::senders()
@@ -175,7 +177,7 @@ void PolicyTranslator::senders()
     for (const Entry& entry : policy_.pools.entries)
         pool(entry, pools);
     if (!pools.empty())
-        set("transport_pools", fmt::format("{}", fmt::join(pools, ", ")), policy_.pools.place, "pools");
+        set("pooled_transports", fmt::format("{}", fmt::join(pools, ", ")), policy_.pools.place, "pools");
 }
 
 std::string PolicyTranslator::transport_of(const std::string& pool) const

@@ -38,8 +38,8 @@ constexpr OptionFact path_facts[] = {
     {"skip_hosts", left_out, "smtp_dns_reply_filter takes records out of answers"},
     {"additional_connection_limits", left_out, "sessions= of one rule holds for a site"},
     {"additional_message_rate_throttles", left_out, "rate= of one rule holds for a site"},
-    {"additional_source_selection_rates", left_out, "weights of transport_pools, and rate= by site"},
-    {"source_selection_rate", left_out, "weights of transport_pools"},
+    {"additional_source_selection_rates", left_out, "weights of pooled_transports, and rate= by site"},
+    {"source_selection_rate", left_out, "weights of pooled_transports"},
     {"tls_prefer_openssl", nothing_needed, "TLS is OpenSSL's"},
     {"openssl_cipher_list", left_out, "smtp_tls_mandatory_ciphers, tls_high_cipherlist"},
     {"refresh_interval", nothing_needed, "`postfix reload` takes what was changed"},
@@ -391,6 +391,12 @@ void PolicyTranslator::shaping()
     const std::string all = file("");
     if (all.empty() && rest_line("").empty())
         return;
+    if (peers::Rules rules; all.size() > peers::rule_file_octets || !rules.add(all, "peer_rules")) {
+        judge(policy_.shaping.place, "shaping", "peer_rules", Kind::left_out,
+              "too many rules, or one that is none: choose from the file peer_rules, and name it in smtp_peer_rules");
+        add_table("peer_rules", "", all);
+        return;
+    }
     add_table("peer_rules", "", all);
     set("smtp_peer_rules", files("peer_rules", ""), policy_.shaping.place, "shaping");
     const auto named = [&](const Value& blocks, const std::string& source) {
