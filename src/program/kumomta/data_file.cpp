@@ -8,7 +8,14 @@
 #include <algorithm>
 #include <utility>
 
-#define TOML_EXCEPTIONS 0
+// toml++ takes for granted, in a build without assertions, what a wrong file may break (a key that begins with no character of a key): here that is an error like any
+// other. Its header looks at NDEBUG, which is nobody else's here.
+namespace posthorn::kumomta {
+struct BrokenToml {};
+}  // namespace posthorn::kumomta
+#undef NDEBUG
+#define TOML_ASSERT(expression) ((expression) ? static_cast<void>(0) : throw ::posthorn::kumomta::BrokenToml())
+#define TOML_EXCEPTIONS 1
 #define TOML_HEADER_ONLY 1
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
@@ -115,11 +122,15 @@ Result<Value> checked(Value value, const Taker& taker, const std::string& name)
 
 Result<Value> parse_toml(std::string_view text, const std::string& name)
 {
-    const toml::parse_result parsed = toml::parse(text, name);
-    if (!parsed)
-        return Error{fmt::format("{}, line {}: {}", name, parsed.error().source().begin.line, parsed.error().description())};
-    Taker taker(name);
-    return checked(taker.take(parsed.table(), 0), taker, name);
+    try {
+        const toml::table parsed = toml::parse(text, name);
+        Taker taker(name);
+        return checked(taker.take(parsed, 0), taker, name);
+    } catch (const toml::parse_error& wrong) {
+        return Error{fmt::format("{}, line {}: {}", name, wrong.source().begin.line, wrong.description())};
+    } catch (const BrokenToml&) {
+        return Error{fmt::format("{}: no TOML", name)};
+    }
 }
 
 Result<Value> parse_json(std::string_view text, const std::string& name)

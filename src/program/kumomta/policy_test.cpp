@@ -119,6 +119,7 @@ TEST_CASE("data: a mistake of TOML or JSON is named with its file and line")
     CHECK(y->shown() == "[1, true, 'z']");
     CHECK(y->place.line == 3);
     CHECK(parse_data("{/* so */ \"a\": {\"b\": 2.5,},}", "/f.json")->find("a")->find("b")->number == 2.5);
+    CHECK(!parse_data("a.\x01 = 1\n", "/f.toml"));
     CHECK(!parse_data("a = " + std::string(100, '[') + std::string(100, ']'), "/f.toml"));
 }
 
