@@ -234,6 +234,15 @@ TEST_CASE("senders: the tenant's field chooses the pool, and a tenant of nobody'
     CHECK(files.verdict("egress_pool = 'lone'").find("tenants") == std::string::npos);
 }
 
+TEST_CASE("senders: a time that is none is named, and KumoMTA's default stands")
+{
+    const Made odd = made("require('policy-extras.queue'):setup { '/e/q.toml' }",
+                          {{"/e/q.toml", "[queue.default]\nretry_interval = 'soon'\nmax_retry_interval = '1 minute'\n"}});
+    CHECK(odd.value("minimal_backoff_time") == "20m");
+    CHECK(odd.value("maximal_backoff_time") == "$minimal_backoff_time");
+    CHECK(odd.verdict("retry_interval = 'soon'") == "not carried over: no time for minimal_backoff_time");
+}
+
 TEST_CASE("senders: handlers are asked for every name that stands in the policy")
 {
     const Made coded = made(

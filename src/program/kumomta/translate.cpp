@@ -63,7 +63,7 @@ bool PolicyTranslator::becomes_setting(const Block& block, std::string_view opti
     const auto word = value->word();
     if (!word || word->find('$') != word->npos) {
         judge(block, option, Kind::left_out, fmt::format("no value for {}", parameter));
-        return true;
+        return false;
     }
     set(parameter, *word, value->place, fmt::format("{} = {}", option, value->shown()));
     judge(block, option, Kind::becomes, fmt::format("{} = {}", parameter, *word));
@@ -78,7 +78,7 @@ bool PolicyTranslator::becomes_time(const Block& block, std::string_view option,
     const auto seconds = seconds_of(*value);
     if (!seconds || *seconds == 0) {
         judge(block, option, Kind::left_out, fmt::format("no time for {}", parameter));
-        return true;
+        return false;
     }
     set(parameter, time_text(*seconds), value->place, fmt::format("{} = {}", option, value->shown()));
     judge(block, option, Kind::becomes, fmt::format("{} = {}", parameter, time_text(*seconds)));

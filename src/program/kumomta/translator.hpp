@@ -45,7 +45,7 @@ private:
     /// Verdicts of all options that have none: by the facts, else that nothing here does the same. Tables that are named in `inner` are blocks of their own.
     void rest(const Block& block, std::span<const OptionFact> facts, std::initializer_list<std::string_view> inner = {});
     void set(std::string name, std::string value, const Place& place, std::string_view because);
-    /// An option that is a parameter by another name. False: it is not there.
+    /// An option that is a parameter by another name. False: it is not there, or no value for it.
     bool becomes_setting(const Block& block, std::string_view option, const std::string& parameter);
     bool becomes_time(const Block& block, std::string_view option, const std::string& parameter);
     std::string add_table(std::string name, std::string type, std::string content);
