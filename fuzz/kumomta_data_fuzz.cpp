@@ -1,5 +1,5 @@
-// Files that a policy names, TOML or JSON. Whatever they are: reading ends, and names a line where it fails; every value has a place in the file; times and rates stay within
-// bounds; a table that is merged with itself says the same. What is translated has a text for each verdict, and lets nobody relay who is not in mynetworks.
+// Files that a policy names, TOML or JSON. Whatever they are: reading ends, and names a line where it fails; every value has a place in the file; times and rates stay
+// within bounds; a table that is merged with itself says the same. What is translated has a text for each verdict, and lets nobody relay who is not in mynetworks.
 #include "fuzz.hpp"
 
 #include "kumomta/data_file.hpp"

@@ -1,5 +1,5 @@
-// A policy: Lua of a stranger's. Whatever it is: running and asking it ends within its limits, what fails is named with the policy's path, it reads no file but those beside it and
-// those it names as data, and every call has its place.
+// A policy: Lua of a stranger's. Whatever it is: running and asking it ends within its limits, what fails is named with the policy's path, it reads no file but those beside it
+// and those it names as data, and every call has its place.
 #include "fuzz.hpp"
 
 #include "kumomta/lua_box.hpp"

@@ -116,7 +116,10 @@ TEST_CASE("translate: nothing is looser: whoever comes to the end of an ACL is r
     CHECK(unknown.verdict("deny  ratelimit").starts_with("LOUD not carried over: ratelimit = 10 / 1h"));
     REQUIRE(unknown.result.refusals.size() == 1);
     CHECK(unknown.result.refusals.front().find("require  malware = *") != std::string::npos);
-    CHECK(migrate::write_directory(unknown.result, "/exim", "/nowhere/made").error().text().starts_with("nothing was written, since this must not be lost: "));
+    CHECK(migrate::write_directory(unknown.result, "/exim", "/nowhere/made")
+              .error()
+              .text()
+              .starts_with("nothing was written, since this must not be lost: "));
     CHECK(translated("begin acl\nx:\n accept\n" +
                      std::string("begin routers\nr:\n driver = dnslookup\n transport = t\nbegin transports\nt:\n driver = smtp\n"))
               .value("smtpd_recipient_restrictions")

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <utility>
 
-// toml++ takes for granted, in a build without assertions, what a wrong file may break (a key that begins with no character of a key): here that is an error like any
-// other. Its header looks at NDEBUG, which is nobody else's here.
+// toml++ takes for granted, in a build without assertions, what a wrong file may break (a key that begins with no character of a key): here that is an error
+// like any other. Its header looks at NDEBUG, which is nobody else's here.
 namespace posthorn::kumomta {
 struct BrokenToml {};
 }  // namespace posthorn::kumomta

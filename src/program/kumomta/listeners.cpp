@@ -90,7 +90,7 @@ constexpr OptionFact event_facts[] = {
     {"get_listener_domain", nothing_needed, "it was asked for all domains that are named"},
     {"validate_config", nothing_needed, "`posthorn migrate DIR` and `postfix check` judge what was written"},
     {"smtp_server_message_received", left_out,
-     "code that acts on messages: what of it is certain (the tenant's field, who signs) is carried over; all else by header_checks, a Milter (smtpd_milters) or a policy server"},
+     "code that acts on messages: what of it is certain (the tenant's field, who signs) is carried over; all else by header_checks, a Milter or a policy server"},
     {"http_message_generated", left_out,
      "code that acts on messages: what of it is certain (the tenant's field, who signs) is carried over; all else by header_checks or a Milter"},
     {"smtp_server_auth_plain", left_out, "smtpd_sasl_auth_enable = yes with Dovecot or Cyrus SASL, which know users and passwords"},
@@ -397,7 +397,7 @@ void PolicyTranslator::domains()
                     : "reports are not read");
         static constexpr OptionFact facts[] = {
             {"relay_from", left_out,
-             "mynetworks lets clients relay whatever their sender; by sender and client: smtpd_restriction_classes of check_sender_access and check_client_access"},
+             "mynetworks lets clients relay whatever their sender; by both: smtpd_restriction_classes of check_sender_access and check_client_access"},
             {"relay_from_authz", left_out, "permit_sasl_authenticated, with smtpd_sender_login_maps for who may use which sender"},
         };
         rest(block, facts);

@@ -1,5 +1,5 @@
 // kumomta/lua_box.hpp: a Lua 5.4 for programs of strangers: it computes, and what it reaches beyond that are the doors it is given.
-// Has      base without load, dofile, collectgarbage, coroutines; string without dump; table without move; math, utf8. No io, os, debug, package; no finalizers.
+// Has      base without load, dofile, collectgarbage, coroutines; string without dump; table without move; math, utf8. No io, os, debug; no finalizers.
 // Limits   steps, time, memory altogether, one allocation, and what a pattern may cost: then the whole run has failed, whatever pcall(3) would catch.
 // Errors   "FILE, line N: ...", as Lua says it.
 // Owns     the state. Not for several threads.

@@ -1,6 +1,6 @@
 // kumomta/policy.hpp: what a KumoMTA's init.lua asks for, once it was run and asked.                    KumoMTA's reference: kumo.*, events, policy helpers
-// Shape    its calls in their order, its handlers, and what files and handlers say of sources, pools, queues, paths, domains and signatures: in the shapes of the
-//          files of KumoMTA's policy helpers, whoever said it.
+// Shape    its calls in their order, its handlers, and what files and handlers say of sources, pools, queues, paths, domains and signatures: in the shapes of
+//          the files of KumoMTA's policy helpers, whoever said it.
 #pragma once
 
 #include "base/error.hpp"

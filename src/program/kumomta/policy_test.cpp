@@ -266,6 +266,7 @@ TEST_CASE("senders: handlers are asked for every name that stands in the policy"
         {{"/e/sources.toml", two_sources}});
     CHECK(named.table("tenants") == "/^X-T:\\s*(?-i:both)\\s*$/ FILTER both:\n/^X-T:\\s*(?-i:lone)\\s*$/ FILTER two:\n");
     CHECK(named.value("default_transport") == "two");
+    CHECK(named.verdict("egress_pool = 'kumo'") == "(none)");      // a word that is answered as any would be
     const Made sink = made("kumo.on('smtp_server_message_received', function(msg) msg:set_meta('queue', 'null') msg:import_x_headers() end)");
     CHECK(sink.value("default_transport") == "discard:");
     CHECK(sink.verdict("kumo.on('smtp_server_message_received')").ends_with("; it does besides: set_meta queue, import_x_headers"));

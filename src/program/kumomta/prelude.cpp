@@ -59,7 +59,8 @@ local function recursive_merge_into(from, into)
 end
 
 local function space(name, members)
-  return setmetatable(members, { name, __index = function(_, key) if type(key) == 'string' then return thing(name == '' and key or name .. '.' .. key) end end })
+  local function more(_, key) if type(key) == 'string' then return thing(name == '' and key or name .. '.' .. key) end end
+  return setmetatable(members, { name, __index = more })
 end
 local function signer(parameters) return parameters end
 local serde = space('serde', {
@@ -99,7 +100,8 @@ local shaping = {
   setup = function(_, extra) say('shaping:setup', extra) return helper_function() end,
   setup_with_automation = function(_, options)
     say('shaping:setup', (options or {}).extra_files, (options or {}).no_default_files)
-    return { get_egress_path_config = helper_function(), setup_publish = function() end, should_enqueue_log_record = helper_function(), get_queue_config = helper_function() }
+    return { get_egress_path_config = helper_function(), setup_publish = function() end, should_enqueue_log_record = helper_function(),
+             get_queue_config = helper_function() }
   end,
 }
 shaping.setup_json = shaping.setup

@@ -1,4 +1,5 @@
-// A policy, run and asked. What its handlers would answer is asked of them for each word that stands in its text: a name that is answered as any other would be is no rule.
+// A policy, run and asked. What its handlers would answer is asked of them for each word that stands in its text: a name
+// that is answered as any other would be is no rule.
 #include "base/strings.hpp"
 #include "kumomta/data_file.hpp"
 #include "kumomta/lua_box.hpp"
@@ -148,8 +149,8 @@ private:
     std::pair<std::string, std::string> module(const std::string& name) const
     {
         std::string path = name;
-        replace_all(path, ".", "/");
-        if (path.empty() || path.starts_with('/') || path.find("..") != path.npos || path.find('\0') != path.npos)
+        replace_all(path, ".", "/");                               // nothing is left that leads up
+        if (path.empty() || path.find('\0') != path.npos)
             return {};
         for (const std::string& file :
              {folder_ + "/" + path + ".lua", folder_ + "/" + path + "/init.lua", folder_ + "/" + fs::path(path).filename().string() + ".lua"})
