@@ -82,8 +82,12 @@ void add_words(std::string_view text, std::set<std::string>& words)
         }
         while (end < text.size() && belongs(text[end]))
             ++end;
-        if (end > at && end - at < 100 && belongs(text[at]))
-            words.emplace(text.substr(at, end - at));
+        if (end > at && end - at < 100 && belongs(text[at])) {
+            const std::string_view word = text.substr(at, end - at);
+            words.emplace(word);                                   // a domain, or TENANTS.gold
+            for (const std::string_view part : split(word, "."))
+                words.emplace(part);
+        }
         at = std::max(end, at + 1);
     }
 }
