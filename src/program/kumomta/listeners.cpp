@@ -207,8 +207,9 @@ void PolicyTranslator::smtp_listener(const Call& call)
     option("max_message_size", "message_size_limit", "20971520");
     option("max_recipients_per_message", "smtpd_recipient_limit", "1024");
     option("max_messages_per_connection", "smtpd_session_mail_limit", "10000");
-    if (const Value* const time = block.table.find("client_timeout"); time && seconds_of(*time).value_or(0) > 0) {
-        options.emplace_back("smtpd_timeout", time_text(*seconds_of(*time)));
+    const Value* const time = block.table.find("client_timeout");
+    if (const long long seconds = time ? seconds_of(*time).value_or(0) : 0; seconds > 0) {
+        options.emplace_back("smtpd_timeout", time_text(seconds));
         judge(block, "client_timeout", Kind::becomes, "smtpd_timeout = " + options.back().second);
     }
     judge(block, "relay_hosts", Kind::becomes, "mynetworks = " + options.front().second);

@@ -53,9 +53,9 @@ namespace {
 constexpr int hook_steps = 1000;
 
 struct Asked {
-    const char* function;
-    const std::vector<Value>* arguments;
-    Value* result;
+    const char* function = nullptr;
+    const std::vector<Value>* arguments = nullptr;
+    Value* result = nullptr;
     bool failed = false;
 };
 

@@ -465,8 +465,8 @@ private:
             const std::string domain = signer.word_of("domain");
             Value made = certain(signer);
             const Value* const key = signer.find("key") ? signer.find("key") : signer.find("file_name");
-            if (key && key->word())
-                made.put("filename", Value::of(*key->word(), signer.place));
+            if (const auto file = key ? key->word() : std::nullopt)
+                made.put("filename", Value::of(*file, signer.place));
             std::erase_if(made.entries, [](const Entry& entry) { return entry.name == "key" || entry.name == "file_name"; });
             const bool of_all = of_any && std::ranges::any_of(of_any->items, [&](const Value& one) { return one.same_as(signer); });
             if (domain == author && !of_all && machine_.exists(made.word_of("filename"))) {

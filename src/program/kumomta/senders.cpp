@@ -43,7 +43,7 @@ constexpr OptionFact queue_file_facts[] = {
 };
 
 /// A text within a Perl expression that stands for itself.
-std::string quoted(std::string_view text)
+std::string perl_literal(std::string_view text)
 {
     std::string made;
     for (const char c : text) {
@@ -337,7 +337,7 @@ void PolicyTranslator::tenants()
     std::string checks;
     for (const auto& [tenant, transport] : pools)
         if (printable(tenant, true) == tenant)
-            checks += fmt::format("/^{}:\\s*(?-i:{})\\s*$/ {}\n", header, quoted(tenant),
+            checks += fmt::format("/^{}:\\s*(?-i:{})\\s*$/ {}\n", header, perl_literal(tenant),
                                   transport.empty() ? "DUNNO" : fmt::format("FILTER {}:{}", transport, hop));
     if (policy_.tenants_are_checked)
         checks += fmt::format("/^{}:/ REJECT 5.7.1 There is no such tenant\n", header);

@@ -96,8 +96,9 @@ void PolicyTranslator::signing_base(const Block& base)
     set("dkim_canonicalization", fmt::format("{}/{}", form(header), form(body)), base.table.place, "canonicalization");
     judge(base, "header_canonicalization", Kind::becomes, "dkim_canonicalization");
     judge(base, "body_canonicalization", Kind::becomes, "dkim_canonicalization");
-    if (const Value* const time = said("expiration"); time && seconds_of(*time).value_or(0) > 0) {
-        set("dkim_signature_lifetime", time_text(*seconds_of(*time)), time->place, "expiration");
+    const Value* const time = said("expiration");
+    if (const long long seconds = time ? seconds_of(*time).value_or(0) : 0; seconds > 0) {
+        set("dkim_signature_lifetime", time_text(seconds), time->place, "expiration");
         judge(base, "expiration", Kind::becomes, "dkim_signature_lifetime");
     }
     judge(base, "selector", Kind::becomes, "the selector where a domain names none");
