@@ -363,6 +363,17 @@ TEST_CASE("signing: authors, keys and what is one for all")
              " msg:dkim_sign(kumo.dkim.ed25519_signer { domain = 'esp.test', selector = 'y', key = '/k/e' }) end)",
              {{"/k/a.test", ""}, {"/k/e", ""}});
     CHECK(coded.table("dkim_authors") == "/@a\\.test$/ x, esp.test:y\n/./ esp.test:y\n");
+    const Made any =
+        made("-- d.test, e.test\nkumo.on('smtp_server_message_received', function(msg) local d = msg:from_header().domain\n"
+             " msg:dkim_sign(kumo.dkim.rsa_sha256_signer { domain = d, selector = 'x', key = '/k/' .. d })\n"
+             " if d == 'f.test' then msg:dkim_sign(kumo.dkim.rsa_sha256_signer { domain = d, selector = 'z', key = '/gone' }) end\n"
+             " if d == 'e.test' then msg:dkim_sign(kumo.dkim.rsa_sha256_signer { domain = 'esp.test', selector = 'z', key = '/k/d.test' }) end end)",
+             {{"/k/d.test", ""}});
+    CHECK(any.table("dkim_keys") == "x._domainkey.d.test /k/d.test\n");
+    CHECK(any.verdict("kumo.on('smtp_server_message_received')")
+              .find("dkim_sign for every author: {domain = 'AUTHOR', key = '/k/AUTHOR', selector = 'x'}") != std::string::npos);
+    CHECK(any.verdict("kumo.on('smtp_server_message_received')").ends_with(", dkim_sign as esp.test for e.test"));
+    CHECK(any.verdict("key '/gone'").starts_with("not carried over: there is no such file"));
 }
 
 TEST_CASE("records: logs and hooks")

@@ -450,14 +450,19 @@ private:
         if (const Value* const called = any.find("calls"))
             for (const Entry& entry : called->entries)
                 besides.push_back(entry.name);
+        // Who signs for whomever it is has no table here.
+        if (const Value* const signers = any.find("signers"))
+            for (const Value& signer : signers->items)
+                if (has_marker(signer))
+                    besides.push_back("dkim_sign for every author: " + replaced(signer, any_author, "AUTHOR").shown());
         one->besides = fmt::format("{}", fmt::join(besides, ", "));
         for (const std::string& word : words_)
             if (word.find('.') != word.npos && !box_.spent())
-                add_signers(handled(event, word, true), word, any);
+                add_signers(handled(event, word, true), word, any, *one);
     }
 
     /// Signers for an author's domain: its own, and others that sign besides.
-    void add_signers(const Value& notes, const std::string& author, const Value& any)
+    void add_signers(const Value& notes, const std::string& author, const Value& any, Handler& by)
     {
         const Value* const signers = notes.find("signers");
         const Value* const of_any = any.find("signers");
@@ -469,7 +474,10 @@ private:
                 made.put("filename", Value::of(*file, signer.place));
             std::erase_if(made.entries, [](const Entry& entry) { return entry.name == "key" || entry.name == "file_name"; });
             const bool of_all = of_any && std::ranges::any_of(of_any->items, [&](const Value& one) { return one.same_as(signer); });
-            if (domain == author && !of_all && machine_.exists(made.word_of("filename"))) {
+            // A key that is not there is named where the signature is written.
+            const bool as_any =
+                of_any && std::ranges::any_of(of_any->items, [&](const Value& one) { return replaced(one, any_author, author).same_as(signer); });
+            if (domain == author && !of_all && (!as_any || machine_.exists(made.word_of("filename")))) {
                 policy_.signing.at("domain", made.place).put(author, made);
             } else if (of_all && !domain.empty() && !(policy_.signing.find("signature") && policy_.signing.find("signature")->find(domain))) {
                 policy_.signing.at("signature", made.place).put(domain, made);
@@ -480,6 +488,8 @@ private:
                 names.place = made.place;
                 names.items.push_back(Value::of(domain, made.place));
                 policy_.signing.at("base", made.place).put("additional_signatures", names);
+            } else if (!of_all && !as_any && domain != author) {
+                by.besides += fmt::format("{}dkim_sign as {} for {}", by.besides.empty() ? "" : ", ", domain, author);
             }
         }
     }
