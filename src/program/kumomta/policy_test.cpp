@@ -291,8 +291,8 @@ TEST_CASE("shaping: domains, providers and the default become rules, later files
     CHECK(shaped.table("peer_rules") == "domain /^x\\.test$/ sessions=1 rate=100/s mails-per-session=7\n"
                                         "domain /^y\\.test$/ sessions=10 rate=100/s\n"
                                         "domain /^z\\.test$/ sessions=10 rate=100/s\n"
-                                        "domain /\\.d\\.test$/ site=one sessions=4 rate=100/s\n"
-                                        "host /\\.big\\.test$|^mx\\.test$/ site=one sessions=4 rate=100/s\n"
+                                        "domain /\\.d\\.test$/ site=big-one sessions=4 rate=100/s\n"
+                                        "host /\\.big\\.test$|^mx\\.test$/ site=big-one sessions=4 rate=100/s\n"
                                         "host /./ rate=100/s\n");
     CHECK(shaped.value("default_destination_concurrency_limit") == "10");
     CHECK(shaped.value("smtp_connection_cache_time_limit") == "1m");
@@ -338,6 +338,14 @@ TEST_CASE("shaping: an automation becomes a rule for replies that try again, or 
     CHECK(shaped.verdict("automation 'tenant'").starts_with("not carried over: a site is suspended for all"));
     CHECK(shaped.verdict("automation '(open'").starts_with("not carried over: no expression"));
     CHECK(shaped.verdict("automation '250").starts_with("not carried over: rules look at replies of 400 and above"));
+    const Made own = made(
+        "kumo.on('get_egress_path_config', require('policy-extras.shaping'):setup { '/e/a.toml' })",
+        {{"/e/a.toml",
+          "['t.test']\nconnection_limit = 2\n[['t.test'.automation]]\nregex = 'T'\naction = 'Suspend'\nduration = '1h'\n[provider.P]\nmatch = [{MXSuffix='.p.test'}]\n"
+          "[[provider.P.automation]]\nregex = 'P'\naction = 'Suspend'\nduration = '1h'\n"}});
+    CHECK(
+        own.table("peer_rules") ==
+        "domain /^t\\.test$/ site=t-test sessions=2\nhost /\\.p\\.test$/ site=p\nreply@p /^(?=4).*(?:P)/i suspend=1h\nreply@t-test /^(?=4).*(?:T)/i suspend=1h\n");
 }
 
 TEST_CASE("signing: authors, keys and what is one for all")

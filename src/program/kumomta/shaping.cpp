@@ -92,6 +92,15 @@ bool is_name(std::string_view text)
     return !text.empty() && std::ranges::all_of(text, [](char c) { return is_alnum(c) || c == '.' || c == '-' || c == '_'; });
 }
 
+/// What a rule calls the servers of a domain or a provider.
+std::string site_name(std::string_view name)
+{
+    std::string site;
+    for (const char c : name)
+        site += is_alnum(c) ? ascii_lower(c) : '-';
+    return site;
+}
+
 std::string count_word(const Value& options, std::string_view option, std::string_view word)
 {
     const Value* const value = options.find(option);
@@ -147,17 +156,14 @@ std::string words_for(const Value& action, bool at_once, const std::string& dura
 
 }  // namespace
 
-std::string PolicyTranslator::words_of(const Value& options, const Block& block, bool provider)
+std::string PolicyTranslator::words_of(const Value& options, const std::string& site, bool provider)
 {
     std::string words;
     const std::string all_sessions = count_word(options, "provider_connection_limit", "sessions"),
                       all_rate = rate_word(options, "provider_max_message_rate", "rate");
-    if (provider && (!all_sessions.empty() || !all_rate.empty())) {
-        std::string site;
-        for (const char c : block.where.substr(block.where.rfind(' ') + 1))
-            site += is_alnum(c) ? ascii_lower(c) : '-';
+    // One site: what is limited for a provider, and whose replies have a meaning of their own.
+    if (!site.empty())
         words += " site=" + site;
-    }
     words += all_sessions.empty() ? count_word(options, "connection_limit", "sessions") : all_sessions;
     words += all_rate.empty() ? rate_word(options, "max_message_rate", "rate") : all_rate;
     words += rate_word(options, "max_connection_rate", "connects");
@@ -175,8 +181,8 @@ std::string PolicyTranslator::domain_lines(const std::string& source)
     for (const Entry& entry : policy_.shaping.entries) {
         if (entry.name == "default" || entry.name == "provider" || !is_name(entry.name))
             continue;
-        const Block block{entry.value, "shaping " + entry.name};
-        const std::string words = words_of(resolved(by_default, entry.value, source), block, false);
+        const std::string words =
+            words_of(resolved(by_default, entry.value, source), sites_.contains(site_name(entry.name)) ? site_name(entry.name) : "", false);
         if (!words.empty())
             lines += fmt::format("domain /^{}$/ {}\n", pattern_of(entry.name), words.substr(1));
     }
@@ -189,8 +195,10 @@ std::string PolicyTranslator::provider_lines(const std::string& source)
     const Value* const by_default = policy_.shaping.find("default");
     const Value* const providers = policy_.shaping.find("provider");
     for (const Entry& entry : providers ? providers->entries : std::vector<Entry>()) {
-        const Block block{entry.value, "shaping provider " + entry.name};
-        const std::string words = words_of(resolved(by_default, entry.value, source), block, true);
+        const Value options = resolved(by_default, entry.value, source);
+        const bool one_site =
+            sites_.contains(site_name(entry.name)) || options.find("provider_connection_limit") || options.find("provider_max_message_rate");
+        const std::string words = words_of(options, one_site ? site_name(entry.name) : "", true);
         std::string hosts;
         const Value* const match = entry.value.find("match");
         for (const Value& one : match ? match->items : std::vector<Value>()) {
@@ -287,7 +295,7 @@ void PolicyTranslator::tls_policies()
         set("smtp_tls_policy_maps", add_table("tls_policies", "texthash", table), policy_.shaping.place, "enable_tls by domain");
 }
 
-std::string PolicyTranslator::automation_line(const Value& rule, const std::string& where)
+std::string PolicyTranslator::automation_line(const Value& rule, const std::string& where, const std::string& site)
 {
     const Value* const regex = rule.find("regex");
     const std::vector<std::string> patterns = regex ? regex->words() : std::vector<std::string>();
@@ -311,7 +319,7 @@ std::string PolicyTranslator::automation_line(const Value& rule, const std::stri
     }
     std::string lines;
     for (const std::string& pattern : patterns) {
-        const std::string line = fmt::format("reply /^(?=4).*(?:{})/i {}\n", within_slashes(pattern), words);
+        const std::string line = fmt::format("reply{}{} /^(?=4).*(?:{})/i {}\n", site.empty() ? "" : "@", site, within_slashes(pattern), words);
         if (pattern.find("KumoMTA internal") != pattern.npos || pattern.starts_with("2") || pattern.starts_with("^2")) {
             judge(rule.place, where, "automation '" + printable(pattern, true) + "'", Kind::left_out,
                   "rules look at replies of 400 and above, from the server itself");
@@ -322,9 +330,11 @@ std::string PolicyTranslator::automation_line(const Value& rule, const std::stri
             lines += line;
         }
     }
+    if (!lines.empty() && !site.empty())
+        sites_.insert(site);
     if (!lines.empty())
         judge(rule.place, where, statement, Kind::becomes,
-              fmt::format("reply ... {} in peer_rules: of replies 4yz{}{}{}", words, where == "shaping default" ? "" : ", whichever site says so",
+              fmt::format("reply{}{} ... {} in peer_rules: of replies 4yz{}{}", site.empty() ? "" : "@", site, words,
                           at_once ? "" : ", and the first such reply counts",
                           words.find("suspend") == words.npos ? "; what is learned fades by itself" : ""));
     return lines;
@@ -333,20 +343,20 @@ std::string PolicyTranslator::automation_line(const Value& rule, const std::stri
 std::string PolicyTranslator::automation()
 {
     std::string lines;
-    const auto add = [&](const Value& block, const std::string& where) {
+    const auto add = [&](const Value& block, const std::string& where, const std::string& site) {
         const Value* const rules = block.find("automation");
         for (const Value& rule : rules ? rules->items : std::vector<Value>())
-            lines += automation_line(rule, where);
+            lines += automation_line(rule, where, site);
     };
     // What is said of one destination before what is said of all: the first line that matches counts.
     if (const Value* const providers = policy_.shaping.find("provider"))
         for (const Entry& entry : providers->entries)
-            add(entry.value, "shaping provider " + entry.name);
+            add(entry.value, "shaping provider " + entry.name, site_name(entry.name));
     for (const Entry& entry : policy_.shaping.entries)
-        if (entry.name != "default" && entry.name != "provider")
-            add(entry.value, "shaping " + entry.name);
+        if (entry.name != "default" && entry.name != "provider" && is_name(entry.name))
+            add(entry.value, "shaping " + entry.name, site_name(entry.name));
     if (const Value* const by_default = policy_.shaping.find("default"))
-        add(*by_default, "shaping default");
+        add(*by_default, "shaping default", "");
     return lines;
 }
 
@@ -372,7 +382,7 @@ void PolicyTranslator::shaping()
         const Value all = by_default ? resolved(nullptr, *by_default, source) : Value();
         // main.cf says the rest of the default.
         const std::string words = source.empty() ? rate_word(all, "max_message_rate", "rate") + rate_word(all, "max_connection_rate", "connects")
-                                                 : words_of(all, {all, "shaping default"}, false);
+                                                 : words_of(all, "", false);
         return words.empty() ? std::string() : fmt::format("host /./ {}\n", words.substr(1));
     };
     const bool shipped_first =

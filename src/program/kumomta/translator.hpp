@@ -79,12 +79,12 @@ private:
     void default_path();
     std::string domain_lines(const std::string& source);
     std::string provider_lines(const std::string& source);
-    std::string words_of(const Value& options, const Block& block, bool provider);
+    std::string words_of(const Value& options, const std::string& site, bool provider);
     void path_verdicts(const Block& block, bool of_default);
     void tls_policies();
     std::string tls_level(const Value& options) const;
     std::string automation();
-    std::string automation_line(const Value& rule, const std::string& where);
+    std::string automation_line(const Value& rule, const std::string& where, const std::string& site);
 
     // --- signing.cpp
     void signing();
@@ -101,6 +101,7 @@ private:
     std::map<std::string, std::vector<std::string>> options_;  // service to "-o" lines
     std::map<std::string, Place> places_;  // service to where its source is from
     std::map<std::string, std::string> keys_;  // SELECTOR._domainkey.DOMAIN to its file
+    std::set<std::string> sites_;  // those whose replies have a meaning of their own
     bool smtp_listens_ = false;
 };
 
