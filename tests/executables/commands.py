@@ -54,7 +54,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.run_(["posthorn", "init", "x", "--smtp-port", "70000"]).returncode, 64)
         self.assertEqual(self.run_(["posthorn", "init", str(self.folder / "a b")]).returncode, 64)
 
-    def test_a_service_manager_is_told_when_the_sockets_listen(self):
+    def test_a_service_manager_is_told_when_the_sockets_listen_and_how_long_a_stop_takes(self):
         """Type=notify of systemd."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(self.folder / "notify"))
@@ -65,8 +65,14 @@ class Commands(unittest.TestCase):
                 self.assertEqual(manager.recv(100), b"READY=1")
                 port = int(next(line for line in pathlib.Path(self.conf).with_name("master.cf").read_text().splitlines() if " inet " in line).split(":")[1].split()[0])
                 socket.create_connection(("127.0.0.1", port), timeout=60).close()
+                own = pathlib.Path(f"/proc/{running.pid}/cmdline").read_bytes()
                 for child in pathlib.Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split():
+                    while pathlib.Path(f"/proc/{child}/cmdline").read_bytes() == own:     # a copy yet, with what this one was given
+                        time.sleep(0.01)
                     self.assertNotIn(b"NOTIFY_SOCKET", pathlib.Path(f"/proc/{child}/environ").read_bytes())
+                # However long its sessions may take, that is said before the manager's own time is up.
+                running.terminate()
+                self.assertRegex(manager.recv(100), rb"^STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000$")
             finally:
                 running.terminate()
                 self.assertEqual(running.wait(60), 0)

@@ -3,21 +3,18 @@
 #include "base/strings.hpp"
 #include "config/paths.hpp"
 #include "process/confine.hpp"
+#include "supervisor/service_manager.hpp"
 #include "supervisor/supervisor.hpp"
 
 #include <fmt/format.h>
 
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstddef>
 #include <cstdlib>
 
 namespace posthorn::supervisor {
@@ -64,26 +61,6 @@ Announcement go_into_background(bool wait)
 }
 
 void say_fatal(const std::string& text) { fmt::print(stderr, "posthorn-master: fatal: {}\n", text); }
-
-/// Under systemd's Type=notify: the sockets listen, whoever was told to come after this may. sd_notify(3): a datagram to a path, or to an abstract name
-/// that is written with '@'.
-void tell_service_manager()
-{
-    const char* const given = std::getenv("NOTIFY_SOCKET");
-    const std::string name = given ? given : "";
-    ::unsetenv("NOTIFY_SOCKET");  // it is nobody else's
-    sockaddr_un place{.sun_family = AF_UNIX, .sun_path = {}};
-    if (name.size() < 2 || name.size() >= sizeof place.sun_path || (name.front() != '/' && name.front() != '@'))
-        return;
-    std::ranges::copy(name, place.sun_path);
-    if (name.front() == '@')
-        place.sun_path[0] = '\0';
-    const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    constexpr std::string_view ready = "READY=1";
-    if (::sendto(socket.get(), ready.data(), ready.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&place),
-                 static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size())) < 0)
-        say_fatal(fmt::format("NOTIFY_SOCKET {}: {}", printable(name, true), errno_text(errno)));
-}
 
 std::string beside_this_executable(std::string_view name)
 {
@@ -143,8 +120,12 @@ int run_master(const MasterOptions& given)
         supervisor.log().fatal("{}", bound.error().text());
         return 1;
     }
-    if (options.foreground)
-        tell_service_manager();
+    if (options.foreground) {
+        const ServiceManager manager = ServiceManager::taken_from_environment();
+        if (auto told = manager.ready(); !told)
+            say_fatal(told.error().text());
+        supervisor.is_managed_by(manager);
+    }
     if (announcement) {
         const Fd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
         ::dup2(nowhere.get(), STDERR_FILENO);

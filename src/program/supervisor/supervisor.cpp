@@ -438,6 +438,10 @@ awaitable<void> Supervisor::stop_all(StopService::How how, std::chrono::seconds 
     if (how == StopService::ABORT)
         steps = {{Role::smtpd, Role::transport, Role::spawn, Role::admin, Role::sasl, Role::resolve, Role::qmgr, Role::memory, Role::hook}};
     for (const Roles& roles : steps) {
+        // However long service_stop_time is, a service manager that has a time of its own (TimeoutStopSec=) waits for it.
+        if (any_running(roles))
+            if (auto told = manager_.stopping(limit + std::chrono::seconds(15)); !told)
+                log_.warning("{}", told.error().text());
         for (auto& [pid, child] : children_)
             if (std::ranges::find(roles, role_of(child)) != roles.end())
                 stop_child(child, how, limit);

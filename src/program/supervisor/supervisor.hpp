@@ -15,6 +15,7 @@
 #include "supervisor/log_target.hpp"
 #include "supervisor/master.hpp"
 #include "supervisor/restart.hpp"
+#include "supervisor/service_manager.hpp"
 #include "supervisor/sockets.hpp"
 
 #include <fcntl.h>
@@ -38,6 +39,8 @@ public:
 
     /// Binds every socket. Error: which line, and why.
     Result<void> bind();
+    /// Who is told how long a stop takes.
+    void is_managed_by(ServiceManager manager) { manager_ = std::move(manager); }
     /// Starts every process and serves until stopped; the exit status.
     int run();
     const observe::Log& log() const { return log_; }
@@ -117,6 +120,7 @@ private:
     WallTime began_ = clock_.wall();
     Fd config_file_;                                              // the snapshot, for the next child
     unsigned generation_ = 1;
+    ServiceManager manager_;
     bool stopping_ = false, reloading_ = false, reload_again_ = false;
 };
 
