@@ -117,6 +117,10 @@ def hook(name, file, rule, broken, test):
     return ("hook " + name, "programs", f"src/program/services/{file}.cpp", rule, broken, f"journey test_records.{test}")
 
 
+def deliver(name, file, rule, broken, tests):
+    return ("deliver " + name, "deliver_test", f"src/journey/deliver/{file}", rule, broken, tests)
+
+
 # Areas of the comparison with Debian's Postfix, each with what it is built of.
 SYSTEM = "programs bench_source bench_sink slow_sync posthorn-testdns"
 LOOKUPS = ("postmap_alone", "run postmap/postmap.py build/dev/tests/compat/postmap/postmap_alone")
@@ -536,6 +540,9 @@ RULES = [
     hook("begins anew each time", "hook", "std::make_unique<RecordTail>(path_, kept_.load(), hook_clock())", "std::make_unique<RecordTail>(path_, (static_cast<void>(kept_.load()), RecordPosition()), hook_clock())", "Hooks.test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order"),
     hook("goes on without an end where it is refused", "hook", "retry_ = std::min<std::chrono::milliseconds>(retry_ * 2, longest_retry);\n        return rest;", "return rest - std::min<std::chrono::milliseconds>(rest, longest_retry);", "Hooks.test_while_nobody_takes_them_records_wait_and_that_is_said_once_and_when_it_is_well_again"),
     hook("speaks to whoever answers for an https host", "hook_post", "secure.must_verify = true;", "secure.must_verify = false;", "Hooks.test_https_is_for_servers_whose_certificate_has_the_name_alone"),
+    deliver("does as root what root names", "local_work.hpp", "rights = who.uid == 0 ? std::nullopt : std::optional(who);", "rights = who;", "local: root*"),
+    deliver("keeps root's mail for ever", "local_places.cpp", "if (named && rights.uid == 0) {", "if (rights.uid == 0) {", "local: root*"),
+    deliver("follows a mailbox that is a link to a device", "mailbox.cpp", "const int follow = job.success_file.empty() ? O_NOFOLLOW : 0;", "const int follow = job.success_file.empty() ? 0 : O_CLOEXEC;", "mailbox: a device*"),
     compat("lookups: socketmap is asked in lower case", LOOKUPS, "src/knowledge/tables/sockets.cpp", 'fmt::format("{} {}", map_, key);',
            'fmt::format("{} {}", map_, fold_key(key, flags_.utf8));'),
     compat("lookups: a union keeps what is empty", LOOKUPS, "src/knowledge/tables/composed.cpp", "if (all && !all->empty())", "if (all)"),
