@@ -13,6 +13,10 @@ namespace posthorn::http {
 
 namespace beast = boost::beast::http;
 
+namespace {
+constexpr std::string_view last_chunk = "0\r\n\r\n";
+}  // namespace
+
 struct Reader::Parser {
     beast::request_parser<beast::string_body> parser;
 };
@@ -31,6 +35,9 @@ std::size_t Reader::feed(std::string_view octets)
     if (refused_ || whole() || octets.empty())
         return 0;
     begun_ = true;
+    // Nothing with chunks ends in fewer octets; and where no chunk came before the last one, Beast asserts that these are there.
+    if (parser_->parser.is_header_done() && parser_->parser.chunked() && octets.size() < last_chunk.size())
+        return 0;
     boost::system::error_code error;
     const std::size_t taken = parser_->parser.put(boost::asio::buffer(octets.data(), octets.size()), error);
     if (error && error != beast::error::need_more)

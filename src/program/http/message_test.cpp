@@ -29,6 +29,36 @@ Request to_host(std::string host)
 
 }  // namespace
 
+TEST_CASE("http: a body in chunks is the same in whatever pieces it comes, one without any too (RFC 9112 7.1)")
+{
+    const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (const auto& [chunks, body] : {std::pair<std::string, std::string>{"0\r\n\r\n", ""}, {"5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", "hello!"}})
+        for (std::size_t piece = 1; piece < head.size() + chunks.size() + 3; ++piece) {
+            CAPTURE(piece);
+            const std::string all = head + chunks + "GET";         // and the next one begins
+            Reader reader({});
+            std::string pending;
+            for (std::size_t at = 0; at < all.size() && !reader.whole(); at += piece) {
+                pending += all.substr(at, piece);
+                for (std::size_t taken = 1; taken > 0 && !reader.whole();)
+                    pending.erase(0, taken = reader.feed(pending));
+            }
+            REQUIRE(reader.whole());
+            CHECK(reader.take().body == body);
+            CHECK(std::string("GET").starts_with(pending));
+        }
+    Reader reader({});
+    std::string pending = head + "0&\r\n";
+    for (int times = 0; times < 3; ++times)
+        pending.erase(0, reader.feed(pending));
+    CHECK_FALSE(reader.whole());
+    CHECK_FALSE(reader.refused());                                     // it may not be known before the next octet
+    pending += "\r\n";
+    for (int times = 0; times < 3 && !reader.refused(); ++times)
+        pending.erase(0, reader.feed(pending));
+    CHECK(reader.refused() == 400U);
+}
+
 TEST_CASE("http: a request in whatever pieces it comes, and the next one behind it")
 {
     const std::string first = "POST /api/flush HTTP/1.1\r\nHost: a.test\r\nAuthorization: Bearer x\r\nContent-Length: 5\r\n\r\nhello";
