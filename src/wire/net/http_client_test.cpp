@@ -51,6 +51,15 @@ TEST_CASE("http client: an answer in whatever pieces it comes, and whether the c
     REQUIRE(answer);
     CHECK(answer->body == "to the end");
     CHECK_FALSE(answer->keeps);
+    for (const std::string& chunks : {std::string("0\r\n\r\n"), std::string("3\r\nabc\r\n0\r\n\r\n")}) {
+        std::vector<std::string> pieces{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"};
+        for (const char octet : chunks)
+            pieces.emplace_back(1, octet);
+        answer = answer_to(pieces, HttpBody::wanted, false);
+        REQUIRE(answer);
+        CHECK(answer->body == (chunks.size() == 5 ? "" : "abc"));
+        CHECK(answer->keeps);
+    }
     CHECK_FALSE(answer_to({"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 more than was asked for"})->keeps);
 }
 
