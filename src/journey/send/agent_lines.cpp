@@ -161,13 +161,13 @@ awaitable<void> Agent::Core::wait_for_place(std::shared_ptr<Job> job, Site* site
     if (!job->opens_at)
         make_way(*site);
     while (!job->taken && !job->may_open && !job->site_reason && !job->untried) {
-        if (!job->opens_at) {
+        const std::optional<SteadyTime> time = job->opens_at;
+        if (!time) {
             co_await job->wake.wait();
             continue;
         }
-        const SteadyTime now = around.clock.steady();
-        if (now < *job->opens_at) {
-            co_await job->wake.wait_for(std::chrono::ceil<std::chrono::milliseconds>(*job->opens_at - now));
+        if (const SteadyTime now = around.clock.steady(); now < *time) {
+            co_await job->wake.wait_for(std::chrono::ceil<std::chrono::milliseconds>(*time - now));
             continue;
         }
         job->opens_at.reset();

@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 namespace posthorn::http {
 
 namespace beast = boost::beast::http;
@@ -21,11 +23,10 @@ struct Reader::Parser {
     beast::request_parser<beast::string_body> parser;
 };
 
-Reader::Reader(Limits limits) : parser_(std::make_unique<Parser>())
+Reader::Reader(Limits limits) : parser_(std::make_unique<Parser>()), head_limit_(limits.header)
 {
-    parser_->parser.header_limit(static_cast<std::uint32_t>(limits.header));
+    parser_->parser.header_limit(std::numeric_limits<std::uint32_t>::max());
     parser_->parser.body_limit(limits.body);
-    parser_->parser.eager(true);
 }
 
 Reader::~Reader() = default;
@@ -35,13 +36,31 @@ std::size_t Reader::feed(std::string_view octets)
     if (refused_ || whole() || octets.empty())
         return 0;
     begun_ = true;
+    std::size_t taken = 0;
+    if (!parser_->parser.is_header_done()) {
+        taken = put(octets);
+        head_octets_ += taken;
+        // Beast's own limit depends on the pieces that the header comes in.
+        const std::size_t head = head_octets_ + (parser_->parser.is_header_done() ? 0 : octets.size() - taken);
+        if (!refused_ && head > head_limit_)
+            refused_ = 431U;
+        octets.remove_prefix(taken);
+        if (refused_ || !parser_->parser.is_header_done() || parser_->parser.is_done() || octets.empty())
+            return taken;
+        parser_->parser.eager(true);
+    }
     // Nothing with chunks ends in fewer octets; and where no chunk came before the last one, Beast asserts that these are there.
-    if (parser_->parser.is_header_done() && parser_->parser.chunked() && octets.size() < last_chunk.size())
-        return 0;
+    if (parser_->parser.chunked() && octets.size() < last_chunk.size())
+        return taken;
+    return taken + put(octets);
+}
+
+std::size_t Reader::put(std::string_view octets)
+{
     boost::system::error_code error;
     const std::size_t taken = parser_->parser.put(boost::asio::buffer(octets.data(), octets.size()), error);
     if (error && error != beast::error::need_more)
-        refused_ = error == beast::error::header_limit ? 431U : error == beast::error::body_limit ? 413U : 400U;
+        refused_ = error == beast::error::body_limit ? 413U : 400U;
     return taken;
 }
 

@@ -57,7 +57,9 @@ public:
 
 private:
     struct Parser;
+    std::size_t put(std::string_view octets);
     std::unique_ptr<Parser> parser_;
+    std::size_t head_limit_, head_octets_ = 0;
     std::optional<unsigned> refused_;
     bool begun_ = false;
 };

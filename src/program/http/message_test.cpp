@@ -88,6 +88,26 @@ TEST_CASE("http: a request in whatever pieces it comes, and the next one behind 
     CHECK_FALSE(request.keep_alive);
 }
 
+TEST_CASE("http: a header is as large as it is, in whatever pieces it comes")
+{
+    for (const std::size_t size : {511UL, 512UL, 513UL, 520UL, 2000UL}) {
+        std::string all = "GET / HTTP/1.0\r\nHost: a\r\nX: ";
+        all += std::string(size - all.size() - 4, 'x') + "\r\n\r\n";
+        for (const std::size_t piece : {1UL, 3UL, 100UL, 511UL, 5000UL}) {
+            CAPTURE(size);
+            CAPTURE(piece);
+            Reader reader({.header = 512});
+            std::string pending;
+            for (std::size_t at = 0; at < all.size() && !reader.whole() && !reader.refused(); at += piece) {
+                pending += all.substr(at, piece);
+                pending.erase(0, reader.feed(pending));
+            }
+            CHECK(reader.whole() == (size <= 512));
+            CHECK(reader.refused() == (size <= 512 ? std::nullopt : std::optional(431U)));
+        }
+    }
+}
+
 TEST_CASE("http: what is too large or no request has its status, and takes nothing more")
 {
     const auto refused = [](const std::string& text, Limits limits = {.header = 1024, .body = 100}) {
