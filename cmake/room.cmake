@@ -140,6 +140,13 @@ function(posthorn_proto target floor room proto)
   add_library(${target}_${stem}_pb OBJECT ${out}/${room}/${stem}.pb.cc ${out}/${room}/${stem}.pb.h)
   target_compile_options(${target}_${stem}_pb PRIVATE -w)
   target_include_directories(${target}_${stem}_pb PUBLIC ${out})
+  # What it imports of its own room stands before it in the room's list.
+  get_target_property(made ${target} POSTHORN_PB_MADE)
+  if(made)
+    add_dependencies(${target}_${stem}_pb ${made})
+  endif()
+  add_custom_target(${target}_${stem}_made DEPENDS ${out}/${room}/${stem}.pb.h)
+  set_property(TARGET ${target} APPEND PROPERTY POSTHORN_PB_MADE ${target}_${stem}_made)
   # A frame may carry another room's words: their generated headers come first.
   get_target_property(links ${target} LINK_LIBRARIES)
   foreach(link ${links})
