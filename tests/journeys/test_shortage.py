@@ -113,6 +113,8 @@ class SmallDisk(Shortage):
         taken = {f"before{i}@there.test" for i in range(20)}
         self.accepted(posthorn, *taken)
         posthorn.wait_log("status=deferred", 20)
+        # Said before it is written: what is not stored yet is not flushed below.
+        wait_until(lambda: [one["queue_name"] for one in posthorn.queue()] == ["deferred"] * 20, "all are stored as deferred")
         before = posthorn.processes()
         with scarce.full(posthorn.dir / "queue"):
             for i in range(30):                                         # the log has a little room of its own
