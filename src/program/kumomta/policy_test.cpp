@@ -113,6 +113,11 @@ TEST_CASE("data: a mistake of TOML or JSON is named with its file and line")
     CHECK(parse_data("a = 1\nb = \n", "/f.toml").error().text().starts_with("/f.toml, line 2: "));
     CHECK(parse_data("{\n \"a\": 1,\n \"b\" 2}", "/f.json").error().text().starts_with("/f.json, line 3: "));
     CHECK(parse_data("[1]", "/f.json").error().text() == "/f.json, line 1: no table");
+    // Characters beyond ASCII have their place in strings and comments; elsewhere toml++ takes them for what cannot be.
+    for (const char* character : {"\u00e9", "\u0100", "\u2f00", "\ufebf", "\ufefe"}) {
+        CHECK(parse_data(fmt::format("# {0}\nx = \"{0}\" # {0}\n", character), "/f.toml")->word_of("x") == character);
+        CHECK(parse_data(fmt::format("x = 1\ny = {}\n", character), "/f.toml").error().text().starts_with("/f.toml, line 2: "));
+    }
     const auto read = parse_data("# c\n[x.'a b']\ny = [1, true, 'z']\n", "/f.toml");
     REQUIRE(read);
     const Value* const y = read->find("x")->find("a b")->find("y");
