@@ -45,9 +45,11 @@ std::size_t Reader::feed(std::string_view octets)
         if (!refused_ && head > head_limit_)
             refused_ = 431U;
         octets.remove_prefix(taken);
-        if (refused_ || !parser_->parser.is_header_done() || parser_->parser.is_done() || octets.empty())
+        if (refused_ || !parser_->parser.is_header_done())
             return taken;
-        parser_->parser.eager(true);
+        parser_->parser.eager(true);                       // of the body, all that is there at once
+        if (parser_->parser.is_done() || octets.empty())
+            return taken;
     }
     // Nothing with chunks ends in fewer octets; and where no chunk came before the last one, Beast asserts that these are there.
     if (parser_->parser.chunked() && octets.size() < last_chunk.size())

@@ -88,6 +88,21 @@ TEST_CASE("http: a request in whatever pieces it comes, and the next one behind 
     CHECK_FALSE(request.keep_alive);
 }
 
+TEST_CASE("http: what is there of a body is taken at once, also where the header came by itself before it")
+{
+    for (const std::string_view body : {"Transfer-Encoding: chunked\r\n\r\n|5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", "Content-Length: 6\r\n\r\n|hello!"}) {
+        const std::size_t bar = body.find('|');
+        Reader reader({});
+        const std::string head = "POST / HTTP/1.1\r\nHost: a\r\n" + std::string(body.substr(0, bar));
+        CHECK(reader.feed(head) == head.size());
+        CHECK(reader.head_done());
+        const std::string_view rest = body.substr(bar + 1);
+        CHECK(reader.feed(rest) == rest.size());                       // who reads feeds once for what has come, and waits for more
+        REQUIRE(reader.whole());
+        CHECK(reader.take().body == "hello!");
+    }
+}
+
 TEST_CASE("http: a header is as large as it is, in whatever pieces it comes")
 {
     for (const std::size_t size : {511UL, 512UL, 513UL, 520UL, 2000UL}) {
