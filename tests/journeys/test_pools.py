@@ -75,7 +75,7 @@ class Pools(Journey):
         self.assertEqual(len(set(peer.recipients())), len(peer.recipients()))
 
     def test_a_restart_keeps_the_silence_of_one_address(self):
-        posthorn, peer = self.pooled()
+        posthorn, peer = self.pooled({"default_transport": "smtp", "sender_dependent_default_transport_maps": "inline:{@example.com=bulk}"})
         posthorn.start()
         peer.throttled.add("127.0.0.3")
         self.send(posthorn, 30, "a")

@@ -5,6 +5,7 @@ LEARN = "src/knowledge/peers/learn.cpp"
 SEEN = "src/knowledge/peers/observation.cpp"
 RULES_FILE = "src/knowledge/peers/rules.cpp"
 SCHEDULER = "src/journey/schedule/scheduler.cpp"
+RESTRAINTS = "src/journey/schedule/restraints.cpp"
 BOOK = "src/knowledge/peers/book.cpp"
 GREY = "src/knowledge/peers/greylist.cpp"
 EARLY = "src/knowledge/peers/early.cpp"
@@ -573,8 +574,8 @@ RULES = [
          "const std::vector<std::uint32_t> left = suspended.recipients;", "*pool*"),
     pool("what was refused waits for the end of the silence", "services_test", "src/program/services/queue_verdicts.cpp", " && !has_another_way(found->second, site)", "", "*pool*"),
     pool("a member of defer_transports is used", "services_test", "src/program/services/queue_manager.cpp", "return told_to_wait(transport) ? Way::closed : scheduler_.way(transport, site);", "return scheduler_.way(transport, site);", "*pool*"),
-    rules_of_sites("another domain's word ends a rule", "schedule_test", SCHEDULER, "    if (said == Ruled{})\n        held.ruled.erase(at);", "    held.ruled.clear();\n    if (said == Ruled{})\n        held.strictest = {};", "scheduler: a rule*"),
-    rules_of_sites("the mildest of a set's rules counts", "schedule_test", SCHEDULER, "other.sessions < sessions", "other.sessions > sessions", "scheduler: a rule*"),
+    rules_of_sites("another domain's word ends a rule", "schedule_test", RESTRAINTS, "    if (said == Ruled{})\n        held.ruled.erase(at);", "    held.ruled.clear();\n    if (said == Ruled{})\n        held.strictest = {};", "scheduler: a rule*"),
+    rules_of_sites("the mildest of a set's rules counts", "schedule_test", RESTRAINTS, "other.sessions < sessions", "other.sessions > sessions", "scheduler: a rule*"),
     rules_of_sites("what one address is told counts for another", "send_test", "src/journey/send/agent_open.cpp", "job->set = seen_from(std::move(job->set), options);", "if (options.lmtp)\n        job->set = seen_from(std::move(job->set), options);", "a domain's rule*"),
     rules_of_sites("a domain's rule is a host's", "peers_test", RULES_FILE, "for (const auto& [place, subject] : {std::pair{Place::host, host}, {Place::domain, domain}})", "for (const auto& [place, subject] : {std::pair{Place::host, host}, {Place::host, domain}})", "rules:*"),
     rules_of_sites("a reply's rule holds for every site", "peers_test", RULES_FILE, "(rule.site.empty() || rule.site == site) && ", "(rule.site.empty() || !site.empty()) && ", "rules:*"),

@@ -243,6 +243,7 @@ struct Agent::Core {
     std::unique_ptr<asio::thread_pool> helper;
     std::unordered_map<std::string, Reach> reaches;  // by MX set; those with a session open
     std::unordered_map<std::string, SteadyTime> next_connection;  // by MX set, where a rule says how often: not before
+    std::size_t next_connections_looked_at = 1'000;  // when there are so many: those whose time has come go
     std::unordered_map<std::string, SteadyTime> unheard;  // addresses that did not answer a connection, and when
     std::unordered_map<std::string, SteadyTime> reminded;  // MX sets whose ceiling of an earlier time was told to qmgr, and when
     std::list<Line*> serving;  // lines that may be silent

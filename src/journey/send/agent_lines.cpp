@@ -10,7 +10,7 @@ namespace posthorn::send {
 namespace {
 
 constexpr std::chrono::minutes reminded_for{1};
-constexpr std::size_t reminded_at_most = 1'000, paced_at_most = 1'000;
+constexpr std::size_t reminded_at_most = 1'000, paced_at_least = 1'000;
 
 /// So long a group may be without any answer before a second session is begun.
 std::chrono::milliseconds hedge_patience(const peers::Known& known)
@@ -142,8 +142,10 @@ bool Agent::Core::too_soon(Job& job)
     if (job.profile.connect_interval.count() == 0 || job.set.empty())
         return false;
     const SteadyTime now = around.clock.steady();
-    if (next_connection.size() >= paced_at_most)
+    if (next_connection.size() >= next_connections_looked_at) {
         std::erase_if(next_connection, [now](const auto& one) { return one.second <= now; });
+        next_connections_looked_at = std::max(paced_at_least, 2 * next_connection.size());
+    }
     SteadyTime& next = next_connection[job.set];
     if (now < next) {
         job.opens_at = next;

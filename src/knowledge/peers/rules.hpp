@@ -1,12 +1,13 @@
 // peers/rules.hpp: smtp_peer_rules, what is known of products by their greeting and EHLO reply.          conf/peer_rules says how it is written
-// Shape    logical lines, as in main.cf: [host|domain|greeting|ehlo|reply[@SITE]] [!]/pattern/flags words. The first line of each place that matches
-//          counts; files in the order of the parameter, so that what the administrator writes stands before what is shipped.
-// Subject  host: its name in lower case; domain: the next hop's, in lower case and A-labels. Else lines joined by LF with their codes: "220 host ESMTP", "250-host Hello\n250-PIPELINING\n250
-//          CHUNKING"; reply: any of 400 and above. Perl expressions, no case.
+// Shape    logical lines, as in main.cf: [host|domain|greeting|ehlo|reply[@SITE]] [!]/pattern/flags words. The first line of each place that
+//          matches counts; files in the order of the parameter, so that what the administrator writes stands before what is shipped.
+// Subject  host: its name in lower case; domain: the next hop's, in lower case and A-labels. Else lines joined by LF with their codes:
+//          "220 host ESMTP", "250-host Hello\n250-PIPELINING\n250 CHUNKING"; reply: any of 400 and above. Perl expressions, no case.
 // Site     reply@NAME: only of servers that a line for hosts or domains calls site=NAME.
 // Words    a quirk; !quirk: not even where it was learned; bdat-first, early; mails-per-session=N, recipients-per-mail=N,
 //          errors-per-session=N, sessions=N; none. Never a security quirk but `no-early` and `no-tls`, which an administrator may want.
-//          host and domain besides: site=NAME, rate=N/s (m, h), connects=N/s. reply only: slower, fewer-sessions, temporary, greylist, greylist=TIME, suspend=TIME.
+//          host and domain besides: site=NAME, rate=N/s (m, h), connects=N/s. reply only: slower, fewer-sessions, temporary, greylist,
+//          greylist=TIME, suspend=TIME.
 // Order    where host, greeting, EHLO reply and domain say different things, the later one counts: who names a domain means that one.
 // Limits   1000 rules, 64 KiB a file, 2000 octets a pattern; a match that takes too many steps counts as no match.
 // Errors   "peer_rules, line 3: unknown word 'quit'": nothing of the file is taken.
