@@ -84,10 +84,22 @@ struct Letter {
     std::string date(WallTime when) const { return message::date(when, options.zone(when)); }
     std::string boundary() const { return fmt::format("{}.{}/{}", envelope().queue_id(), request.now() / 1'000'000, options.myhostname); }
 
+    /// What a template names: of times those that hold for this mail, which need not be main.cf's.
+    std::optional<std::string> parameter(std::string_view name) const
+    {
+        if (request.kind() == ReportRequest::DELAY && name == "delay_warning_time")
+            return std::to_string(request.warned_after());
+        if (request.kind() == ReportRequest::DELAY && name == "maximal_queue_lifetime" && request.gives_up_size() != 0) {
+            const std::int64_t last = *std::ranges::max_element(request.gives_up());
+            return std::to_string((last - envelope().arrival()) / 1'000'000);
+        }
+        return options.parameter(name);
+    }
+
     /// The recipients, the reply to each, in words.
     std::string notification() const
     {
-        std::string text = with_crlf(expand_template(words().text, options.parameter));
+        std::string text = with_crlf(expand_template(words().text, [this](std::string_view name) { return parameter(name); }));
         text += fmt::format("\r\n{:>34}\r\n", "The mail system");
         for (const std::size_t i : verdicts) {
             const Verdict& verdict = request.verdicts(static_cast<int>(i));
@@ -141,7 +153,7 @@ struct Letter {
             else
                 text += "Diagnostic-Code: " + wrapped("X-Postfix; " + printable(via(verdict) + verdict.text(), true));
             if (request.kind() == ReportRequest::DELAY)
-                text += fmt::format("Will-Retry-Until: {}\r\n", date(time_of(envelope().arrival()) + options.maximal_queue_lifetime));
+                text += fmt::format("Will-Retry-Until: {}\r\n", date(time_of(request.gives_up(static_cast<int>(i)))));
         }
         return text;
     }

@@ -33,7 +33,6 @@ struct Options {
     bool threaded = false;                       // enable_threaded_bounces: In-Reply-To and References
     /// A parameter's value for the templates; times in seconds.
     std::function<std::optional<std::string>(std::string_view)> parameter;
-    std::chrono::seconds maximal_queue_lifetime{5 * 86400};
     /// Minutes east of UTC at a time: the zone of dates.
     std::function<std::chrono::minutes(WallTime)> zone = [](WallTime) { return std::chrono::minutes{0}; };
 };

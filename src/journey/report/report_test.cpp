@@ -1,6 +1,7 @@
 #include "report/compose.hpp"
 
 #include "base/strings.hpp"
+#include "message/compose.hpp"
 
 #include <doctest/doctest.h>
 
@@ -35,7 +36,11 @@ ReportRequest request(ReportRequest::Kind kind = ReportRequest::FAILURE)
         verdict.set_text("host mx.there.test[192.0.2.1] said: 550 5.1.1 No such user (in reply to RCPT TO command)");
         verdict.set_remote_mta("mx.there.test");
         verdict.set_diagnostic("550 5.1.1 No such user");
+        if (kind == ReportRequest::DELAY)
+            made.add_gives_up(made.envelope().arrival() + 5 * 86'400'000'000);
     }
+    if (kind == ReportRequest::DELAY)
+        made.set_warned_after(14400);
     return made;
 }
 
@@ -218,7 +223,27 @@ TEST_CASE("report: a delay warning says how long, until when, and that nothing n
     const std::string& text = reply.messages(0).content().inline_octets();
     CHECK(has(text, "Action: delayed\r\n"));
     CHECK(has(text, "more than 4 hour(s)"));
+    CHECK(has(text, "within 5 day(s)"));
     CHECK(has(text, "Will-Retry-Until: "));
+}
+
+TEST_CASE("report: a delay warning tells the times of its mail, which a table may have made others than main.cf's")
+{
+    auto made = request(ReportRequest::DELAY);
+    made.set_warned_after(7200);
+    made.set_gives_up(0, made.envelope().arrival() + 86'400'000'000);
+    made.set_gives_up(1, made.envelope().arrival() + 10 * 86'400'000'000);
+    Options at_utc = options();
+    const auto reply = compose(made, at_utc);
+    const std::string& text = reply.messages(0).content().inline_octets();
+    CHECK(has(text, "more than 2 hour(s)"));
+    CHECK(has(text, "within 10 day(s)"));
+    const auto until = [&](std::int64_t when) {
+        return fmt::format("Will-Retry-Until: {}\r\n", message::date(WallTime{std::chrono::microseconds{when}}, std::chrono::minutes{0}));
+    };
+    const std::size_t first = text.find(until(made.gives_up(0))), second = text.find(until(made.gives_up(1)));
+    CHECK(first != text.npos);
+    CHECK((second != text.npos && first < second));
 }
 
 TEST_CASE("report: an SMTPUTF8 message gets a global report (RFC 6533)")

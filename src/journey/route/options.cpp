@@ -27,6 +27,7 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
         .filter_nexthop = get(default_filter_nexthop),
         .hostname = snapshot.text("myhostname"),
         .relocated_maps = get(route::relocated_maps),
+        .retry_schedule_maps = get(route::retry_schedule_maps),
         .mynetworks = snapshot.text("mynetworks"),
         .parent_domain_matches_subdomains = get(tables::parent_domain_matches_subdomains),
         .relocated_prefix = get(relocated_prefix_enable),

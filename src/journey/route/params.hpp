@@ -69,6 +69,12 @@ inline constexpr Param<std::string> sender_dependent_relayhost_maps{
     .name = "sender_dependent_relayhost_maps", .initial = "", .doc = "Tables with a relayhost by sender address or @domain."};
 inline constexpr Param<std::string> sender_dependent_default_transport_maps{
     .name = "sender_dependent_default_transport_maps", .initial = "", .doc = "Tables with a default_transport by sender address or @domain."};
+inline constexpr Param<std::string> retry_schedule_maps{
+    .name = "retry_schedule_maps",
+    .initial = "",
+    .doc = "Tables with times of their own by recipient (as in transport_maps) or by transport (\"NAME:\"): "
+           "maximal_queue_lifetime=10d, maximal_backoff_time=1h and the like, with the names of main.cf.",
+    .own = true};
 inline constexpr Param<config::List> pooled_transports{
     .name = "pooled_transports",
     .initial = "",
@@ -96,7 +102,8 @@ inline constexpr Param<std::string> address_verify_sender_dependent_default_tran
     .initial = "$sender_dependent_default_transport_maps",
     .doc = "sender_dependent_default_transport_maps for address probes."};
 
-inline constexpr ParamInfo params[] = {pooled_transports,
+inline constexpr ParamInfo params[] = {retry_schedule_maps,
+                                       pooled_transports,
                                        virtual_alias_domains,
                                        virtual_mailbox_domains,
                                        relay_domains,

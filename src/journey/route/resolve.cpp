@@ -107,6 +107,7 @@ Resolver::Resolver(const Options& options, Purpose purpose, tables::Tables& tabl
     relay_domains_ = list(ListKind::domains, "relay_domains", options.relay_domains);
     mynetworks_ = list(ListKind::hosts, "mynetworks", options.mynetworks);
     transport_parent_style_ = tables::parent_style(options.parent_domain_matches_subdomains, "transport_maps");
+    schedule_parent_style_ = tables::parent_style(options.parent_domain_matches_subdomains, "retry_schedule_maps");
     const auto maps = [&](std::string name, const std::string& text, bool substitute = true) {
         tables::Flags flags = options.own.flags;
         flags.substitute = flags.substitute && substitute;
@@ -123,6 +124,8 @@ Resolver::Resolver(const Options& options, Purpose purpose, tables::Tables& tabl
     relocated_maps_ = maps("relocated_maps", options.relocated_maps);
     // What they give is a program and a host: nothing of a client's address may become part of it.
     transport_maps_ = maps("transport_maps", way_.transport_maps, false);
+    if (purpose == Purpose::mail)
+        retry_schedule_maps_ = maps("retry_schedule_maps", options.retry_schedule_maps);
     relayhost_maps_ = maps("sender_dependent_relayhost_maps", way_.sender_dependent_relayhost_maps, false);
     default_transport_maps_ = maps("sender_dependent_default_transport_maps", way_.sender_dependent_default_transport_maps, false);
 }
@@ -245,24 +248,30 @@ Result<void> Resolver::by_class(Lookups& lookups, std::string_view sender, const
     return relay_by_host(lookups, sender, box, by_sender_transport ? *by_sender_transport : way_.default_transport, target);
 }
 
-/// transport(5): user+ext@domain, user@domain, domain, its parents, "*".
+/// transport(5): user+ext@domain, user@domain, domain, its parents.
+Result<std::optional<std::string>> Resolver::by_recipient(Lookups& lookups, const tables::Maps& maps, std::string_view local,
+                                                          std::string_view domain, bool parent_style) const
+{
+    TRY(std::optional<std::string> value, maps.find(lookups, fmt::format("{}@{}", tables::quote_local(local), domain)));
+    if (const std::size_t at = tables::extension_at(local, options_.own.delimiter); !value && at != std::string::npos) {
+        TRY(value, maps.find(lookups, fmt::format("{}@{}", tables::quote_local(local.substr(0, at)), domain), KeyKind::piece));
+    }
+    if (value)
+        return value;
+    for (const std::string_view key : is_literal(domain) ? std::vector<std::string_view>{domain} : tables::domain_keys(domain, parent_style)) {
+        TRY(value, maps.find(lookups, key, KeyKind::piece));
+        if (value)
+            return value;
+    }
+    return value;
+}
+
+/// As of a recipient alone, or "*".
 Result<void> Resolver::by_transport_maps(Lookups& lookups, const Mailbox& box, Target& target) const
 {
     if (transport_maps_.empty() || target.address_class == AddressClass::virtual_alias)
         return {};
-    const std::string local = tables::quote_local(box.local);
-    TRY(std::optional<std::string> value, transport_maps_.find(lookups, local + "@" + box.domain));
-    if (const std::size_t at = tables::extension_at(box.local, options_.own.delimiter); !value && at != std::string::npos) {
-        TRY(value, transport_maps_.find(lookups, tables::quote_local(box.local.substr(0, at)) + "@" + box.domain, KeyKind::piece));
-    }
-    if (!value) {
-        for (const std::string_view key :
-             is_literal(box.domain) ? std::vector<std::string_view>{box.domain} : tables::domain_keys(box.domain, transport_parent_style_)) {
-            TRY(value, transport_maps_.find(lookups, key, KeyKind::piece));
-            if (value)
-                break;
-        }
-    }
+    TRY(auto value, by_recipient(lookups, transport_maps_, box.local, box.domain, transport_parent_style_));
     if (!value) {
         TRY(value, transport_maps_.find(lookups, "*", KeyKind::piece));
     }
@@ -297,6 +306,19 @@ Result<Target> Resolver::resolve(Lookups& lookups, std::string_view sender, std:
     }
     target.is_error = target.transport == options_.error_service;
     return target;
+}
+
+Result<std::string> Resolver::retry_schedule(Lookups& lookups, std::string_view recipient, std::string_view transport) const
+{
+    if (retry_schedule_maps_.empty())
+        return std::string();
+    const auto parts = tables::split_address(recipient);
+    TRY(auto value,
+        by_recipient(lookups, retry_schedule_maps_, parts.local, parts.has_domain ? parts.domain : options_.own.myorigin, schedule_parent_style_));
+    if (!value) {
+        TRY(value, retry_schedule_maps_.find(lookups, fmt::format("{}:", transport), KeyKind::piece));
+    }
+    return value.value_or(std::string());
 }
 
 Result<handoff::AddressStanding> Resolver::standing(Lookups& lookups, std::string_view address) const

@@ -43,6 +43,8 @@ public:
     Resolver(const Options& options, Purpose purpose, tables::Tables& tables);
 
     Result<Target> resolve(Lookups& lookups, std::string_view sender, std::string_view address) const;
+    /// What retry_schedule_maps says of the recipient, else of the transport (a pool's name, too); empty: nothing.
+    Result<std::string> retry_schedule(Lookups& lookups, std::string_view recipient, std::string_view transport) const;
     /// Does the address exist, as far as tables tell? `sender_too`: also for reject_unlisted_sender.
     Result<handoff::AddressStanding> standing(Lookups& lookups, std::string_view address) const;
     Result<bool> in_mynetworks(Lookups& lookups, std::string_view name, std::string_view address) const;
@@ -58,6 +60,8 @@ private:
     Result<void> by_class(Lookups& lookups, std::string_view sender, const Mailbox& box, Target& target) const;
     Result<void> relay_by_host(Lookups& lookups, std::string_view sender, const Mailbox& box, std::string_view wanted, Target& target) const;
     Result<void> by_transport_maps(Lookups& lookups, const Mailbox& box, Target& target) const;
+    Result<std::optional<std::string>> by_recipient(Lookups& lookups, const tables::Maps& maps, std::string_view local, std::string_view domain,
+                                                    bool parent_style) const;
     Result<std::optional<std::string>> by_sender(Lookups& lookups, const tables::Maps& maps, std::string_view sender,
                                                  std::string_view empty_key) const;
     void fail(Target& target, std::string text) const;
@@ -67,8 +71,8 @@ private:
     tables::OwnDomains own_;
     tables::MatchList virtual_alias_domains_, virtual_mailbox_domains_, relay_domains_, mynetworks_;
     tables::Maps virtual_alias_maps_, local_recipient_maps_, relay_recipient_maps_, virtual_mailbox_maps_, canonical_maps_, recipient_canonical_maps_,
-        relocated_maps_, transport_maps_, relayhost_maps_, default_transport_maps_;
-    bool transport_parent_style_ = false, in_memory_ = true;
+        relocated_maps_, transport_maps_, retry_schedule_maps_, relayhost_maps_, default_transport_maps_;
+    bool transport_parent_style_ = false, schedule_parent_style_ = false, in_memory_ = true;
 };
 
 }  // namespace posthorn::route

@@ -1,3 +1,4 @@
+#include "async/run.hpp"
 #include "route/params.hpp"
 #include "route/router.hpp"
 #include "tables/params.hpp"
@@ -254,4 +255,33 @@ TEST_CASE("filter: without a next hop of its own it has default_filter_nexthop, 
     CHECK(nexthop("scan:", "[Other.test]", "u@x.test") == "scan [Other.test] scan:[other.test]");
     CHECK(nexthop("scan", "", "u@x.test") == "scan x.test scan:x.test");
     CHECK(nexthop("scan:", "", "user") == "scan mail.example.test scan:mail.example.test");
+}
+
+TEST_CASE("route: retry_schedule_maps is asked as transport_maps, then for the transport, a pool's name or a filter's too; probes have no schedule")
+{
+    Options made = options();
+    made.retry_schedule_maps = "inline:{u@else.test=maximal_queue_lifetime=1d else.test=maximal_queue_lifetime=2d .else.test=maximal_queue_lifetime=3d "
+                               "bulk:=maximal_queue_lifetime=4d smtp:=maximal_queue_lifetime=5d}";
+    made.mail.transport_maps = "inline:{news.test=bulk:}";
+    TestSite site;
+    const auto schedule = [&](std::string_view address, Resolver::Purpose purpose = Resolver::Purpose::mail, const char* filter = "") {
+        Router router(made, purpose, site.tables);
+        asio::io_context loop;
+        const auto routes =
+            *filter ? run(loop, router.route_to_filter(filter, {std::string(address)})) : run(loop, router.route("s@x.test", {std::string(address)}));
+        return routes && routes->size() == 1 ? routes->front().retry() : "error";
+    };
+    CHECK(schedule("u@else.test") == "maximal_queue_lifetime=1d");
+    CHECK(schedule("u+box@ELSE.test") == "maximal_queue_lifetime=1d");
+    CHECK(schedule("v@else.test") == "maximal_queue_lifetime=2d");
+    CHECK(schedule("v@a.else.test") == "maximal_queue_lifetime=3d");
+    CHECK(schedule("v@news.test") == "maximal_queue_lifetime=4d");
+    CHECK(schedule("v@third.test") == "maximal_queue_lifetime=5d");
+    CHECK(schedule("v@here.test").empty());
+    CHECK(schedule("v@third.test", Resolver::Purpose::probe).empty());
+    CHECK(schedule("v@third.test", Resolver::Purpose::mail, "bulk:[127.0.0.1]:10025") == "maximal_queue_lifetime=4d");
+    CHECK(schedule("u@else.test", Resolver::Purpose::mail, "bulk:[127.0.0.1]:10025") == "maximal_queue_lifetime=1d");
+    CHECK(schedule("v@here.test", Resolver::Purpose::mail, "scan:[127.0.0.1]:10025").empty());
+    made.retry_schedule_maps = "fail:broken";
+    CHECK(schedule("v@third.test") == "error");                  // a table that cannot be asked is not "nothing"
 }

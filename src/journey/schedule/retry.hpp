@@ -3,8 +3,10 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "base/error.hpp"
 
 #include <chrono>
+#include <string_view>
 
 namespace posthorn::schedule {
 
@@ -14,7 +16,14 @@ struct RetryOptions {
     std::chrono::seconds maximal_lifetime{5 * 86400};
     std::chrono::seconds bounce_lifetime{5 * 86400};      // of mail with the null reverse-path
     std::chrono::seconds delay_warning{0};                // 0: none
+
+    std::chrono::seconds lifetime(bool null_sender) const { return null_sender ? bounce_lifetime : maximal_lifetime; }
+    bool operator==(const RetryOptions&) const = default;
 };
+
+/// What is written for a destination of its own (retry_schedule_maps): words NAME=TIME, separated by blanks or commas, with the names of main.cf:
+/// "maximal_queue_lifetime=10d, maximal_backoff_time=1h". What it does not name is as in `general`. Error: the word that is wrong, and why.
+Result<RetryOptions> amended(RetryOptions general, std::string_view words);
 
 /// As long again as the message is old, within the two bounds: attempts thin out as a message ages.
 WallTime next_try(const RetryOptions& options, WallTime arrival, WallTime now);

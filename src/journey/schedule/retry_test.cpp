@@ -43,3 +43,37 @@ TEST_CASE("retry: the sender is warned once, late enough, and never when the sen
     CHECK_FALSE(delay_warning_due(options, arrival, false, true, arrival + 4h));
     CHECK_FALSE(delay_warning_due(options, arrival, true, false, arrival + 4h));
 }
+
+TEST_CASE("retry: what a table says of a destination takes the place of main.cf's times, in the units of main.cf")
+{
+    RetryOptions general;
+    general.delay_warning = 4h;
+    const auto read = amended(general, "maximal_queue_lifetime=10, maximal_backoff_time=1h\tminimal_backoff_time=90");
+    REQUIRE(read);
+    RetryOptions expected = general;
+    expected.maximal_lifetime = 240h;
+    expected.maximal_backoff = 1h;
+    expected.minimal_backoff = 90s;
+    CHECK(*read == expected);
+    CHECK(*amended(general, " ,, ") == general);
+    CHECK(amended(general, "bounce_queue_lifetime=1d,delay_warning_time=0")->lifetime(true) == 24h);
+    CHECK(amended(general, "bounce_queue_lifetime=1d,delay_warning_time=0")->delay_warning == 0s);
+    CHECK(amended(general, "maximal_queue_lifetime=0")->maximal_lifetime == 0s);   // one attempt
+}
+
+TEST_CASE("retry: a word that cannot be read is an error that names it, and nothing of the rest counts")
+{
+    const auto error = [](std::string_view words) {
+        const auto read = amended({}, words);
+        return read ? std::string("read") : read.error().text();
+    };
+    CHECK(error("maximal_queue_lifetime=10d lifetime=1d").starts_with("\"lifetime=1d\": none of minimal_backoff_time=TIME, "));
+    CHECK(error("maximal_queue_lifetime").starts_with("\"maximal_queue_lifetime\": none of "));
+    CHECK(error("=1d").starts_with("\"=1d\": none of "));
+    CHECK(error("maximal_queue_lifetime=") == "maximal_queue_lifetime: \"\" is no time");
+    CHECK(error("maximal_backoff_time=1y") == "maximal_backoff_time: \"1y\" is no time");
+    CHECK(error("minimal_backoff_time=0") == "minimal_backoff_time: 0 is too short");
+    CHECK(error("delay_warning_time=-1h") == "delay_warning_time: -1h is too short");
+    CHECK(error("maximal_queue_lifetime=101d") == "maximal_queue_lifetime: 101d is too long");
+    CHECK(error("maximal_backoff_time=9999999999") == "maximal_backoff_time: 9999999999 is too long");
+}

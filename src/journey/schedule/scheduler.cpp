@@ -100,6 +100,7 @@ void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipi
         if (transport.options.recipient_limit == 1)
             key.append(" ").append(recipient.address);
         Site& site = site_of(transport, std::move(key));
+        site.retry = recipient.site_retry;
         if (&site != last) {
             const auto [found, fresh] = jobs.try_emplace(&site);
             if (fresh) {
@@ -277,7 +278,7 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
     case SiteNews::unreachable:
         site.window.failed(now);
         if (site.window.dead()) {
-            site.dead_until = now + options_.site_retry;
+            site.dead_until = now + (site.retry.count() != 0 ? site.retry : options_.site_retry);
             site.reason = reason;
             suspend_queue(site);
         }

@@ -51,6 +51,7 @@ struct RoutedRecipient {
     std::string_view transport;
     std::string_view site;                                // Route.site
     std::string_view address;                             // Route.address
+    std::chrono::seconds site_retry{0};                   // in place of the options' for its site, until another recipient says otherwise
 };
 
 /// How a message is given out.

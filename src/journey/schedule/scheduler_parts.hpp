@@ -34,6 +34,7 @@ struct Scheduler::Site {
     std::uint32_t ahead = 0;                  // of what is in flight: waits for a session, and has no slot of the transport
     std::size_t messages = 0;                 // active messages that name this site: it must not go away under them
     SteadyTime dead_until{};
+    std::chrono::seconds retry{0};            // how long it stays dead, where its mail says so (RoutedRecipient.site_retry)
     SteadyTime idle_since{};
     std::string reason;
 

@@ -87,6 +87,8 @@ void add(Text& text, const Waiting& waiting, const std::string& queue_id)
     if (!waiting.progress().empty())
         text.say("now", fmt::format("{}, since {}", printable(waiting.progress(), true), local_time(waiting.progress_since())));
     text.say("next try", time_or(waiting.until(), ""));
+    if (waiting.gives_up() != 0)
+        text.say("goes back", local_time(waiting.gives_up()) + " (retry_schedule_maps)");
     if (waiting.ahead() != 0)
         text.say("ahead", fmt::format("{} messages of its site", waiting.ahead()));
     text.say("trouble", printable(waiting.trouble(), true));
@@ -207,11 +209,11 @@ std::string json_of(const Waiting& waiting, const std::string& queue_id)
     const std::string& transport = waiting.route().transport();
     return fmt::format(
         R"({{"recipient": {}, "wait": {}, "says": {}, "since": {}, "next_try": {}, "ahead": {}, "trouble": {}, "now": {}, "now_since": {}, "transport": {}, )"
-        R"("nexthop": {}, "site": {}, "reason": {}, "relay": {}, "tries": {}, "setting": {}, "command": {}}})",
+        R"("nexthop": {}, "site": {}, "reason": {}, "relay": {}, "tries": {}, "gives_up": {}, "setting": {}, "command": {}}})",
         json_text(waiting.recipient().address()), json_text(name.name), json_text(name.says), json_time(waiting.since()), json_time(waiting.until()),
         waiting.ahead(), json_text(waiting.trouble()), json_text(waiting.progress()), json_time(waiting.progress_since()), json_text(transport),
         json_text(waiting.route().nexthop()), json_text(waiting.route().site()), json_text(waiting.reason()), json_text(waiting.relay()),
-        waiting.tries(), json_text(filled(name.setting, transport, queue_id)), json_text(filled(name.now, transport, queue_id)));
+        waiting.tries(), json_time(waiting.gives_up()), json_text(filled(name.setting, transport, queue_id)), json_text(filled(name.now, transport, queue_id)));
 }
 
 std::string json_of(const Explanation& message)

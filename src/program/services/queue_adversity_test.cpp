@@ -126,6 +126,28 @@ TEST_CASE_FIXTURE(Fixture, "adversity: a deferral of before the restart waits it
     CHECK(in_queue() == 0);
 }
 
+TEST_CASE_FIXTURE(Fixture, "adversity: a deferral of before the restart is held against its recipient's own schedule, and main.cf's where no table can be asked")
+{
+    resolver.schedules = {{"long.test", "maximal_queue_lifetime=10d"}};
+    for (const bool broken : {false, true}) {
+        CAPTURE(broken);
+        worker.silent = true;
+        worker.requests.clear();
+        enqueue({"u@long.test"});
+        settle();
+        const auto requests = outlive(*this);
+        clock.advance(150h);
+        resolver.broken = broken;
+        resolver.reports.clear();
+        REQUIRE(wait(queue->late_verdicts(late(requests.at(0), TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later")))));
+        CHECK(resolver.reports.size() == (broken ? 1 : 0));
+        resolver.broken = false;
+        settle();
+        pass(24h);
+        CHECK(in_queue() == 0);
+    }
+}
+
 TEST_CASE_FIXTURE(Fixture, "adversity: a deferral that is told again because its confirmation was lost counts once, and changes no time")
 {
     worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"); };

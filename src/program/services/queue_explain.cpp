@@ -198,7 +198,8 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
     said.set_sender(stored.envelope.sender());
     said.set_arrival(stored.envelope.arrival());
     said.set_size(stored.envelope.size());
-    said.set_gives_up(micros(arrival + (stored.envelope.sender().empty() ? options_.retry.bounce_lifetime : options_.retry.maximal_lifetime)));
+    const auto gives_up = [&](const schedule::RetryOptions& retry) { return micros(arrival + retry.lifetime(stored.envelope.sender().empty())); };
+    said.set_gives_up(gives_up(options_.retry));
     said.set_requiretls(stored.envelope.requiretls());
     said.set_tls_optional(stored.envelope.tls_optional());
     said.set_trouble(trouble);
@@ -217,6 +218,8 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
             if (active == active_.end())
                 choose(routes[at], stored.envelope.queue_id());
             *waiting.mutable_route() = routes[at];
+            if (!routes[at].retry().empty())
+                waiting.set_gives_up(gives_up(retry_of(routes[at])));
             add_share(said, routes[at].site(), routes[at].transport());
         }
         const std::uint32_t index = state.recipient.index();

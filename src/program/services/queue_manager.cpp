@@ -284,6 +284,22 @@ awaitable<bool> QueueManager::find_routes(Key key, std::string* trouble)
     co_return false;
 }
 
+/// What retry_schedule_maps says that cannot be read is said once a round, and counts for nothing.
+void QueueManager::look_at_schedules(Active& active) const
+{
+    std::unordered_set<std::string> wrong;
+    for (handoff::Route& route : active.routes) {
+        if (route.retry().empty())
+            continue;
+        if (const auto read = schedule::amended(options_.retry, route.retry()); !read) {
+            if (wrong.insert(route.retry()).second)
+                log_.warning("{}: retry_schedule_maps: {}: {}; the times of main.cf hold", active.envelope.queue_id(),
+                             smtp::external_address(route.address()), read.error().text());
+            route.clear_retry();
+        }
+    }
+}
+
 awaitable<void> QueueManager::start_round(Key key)
 {
     {
@@ -299,6 +315,7 @@ awaitable<void> QueueManager::start_round(Key key)
     if (held_.contains(key))                                   // meanwhile: nothing of it was given out
         co_return co_await end_round(key);
     Active& active = found->second;
+    look_at_schedules(active);
     const int count = static_cast<int>(active.recipients.size());
     if (!routed_all) {
         log_.warning("{}: address resolution: {}", active.envelope.queue_id(), text);
@@ -323,7 +340,7 @@ awaitable<void> QueueManager::start_round(Key key)
         else if (auto verdict = own_transport(route, active.envelope.purpose()))
             own[route.transport()].push_back(own_verdict(index, verdict->outcome, verdict->status, verdict->text));
         else
-            routed.push_back({index, route.transport(), route.site(), route.address()});
+            routed.push_back({index, route.transport(), route.site(), route.address(), retry_of(route).minimal_backoff});
     }
     if (!routed.empty())
         scheduler_.activate(key, routed, manner_of(active.envelope));

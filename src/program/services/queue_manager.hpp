@@ -159,6 +159,7 @@ private:
     awaitable<void> start_round(Key key);
     awaitable<void> hand_on();
     awaitable<bool> find_routes(Key key, std::string* trouble);
+    void look_at_schedules(Active& active) const;
     awaitable<void> run();
     void follow_the_clock();
     void pump();
@@ -185,6 +186,8 @@ private:
     void hear(const handoff::Shaping& said, std::uint64_t attempt, std::string_view site, Key key, const std::vector<handoff::Verdict>& verdicts);
     void let_follow(const std::string& set);
     void keep_restraints();
+    schedule::RetryOptions retry_of(const handoff::Route& route) const;
+    schedule::RetryOptions retry_of(const Active& active, const handoff::Verdict& verdict) const;
     WallTime retry_time(const Active& active, const std::vector<handoff::Verdict>& verdicts) const;
     awaitable<void> settle_with_report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);
     awaitable<bool> store(Key key, spool::Settlement settlement);
@@ -195,6 +198,7 @@ private:
                                                              std::vector<handoff::Verdict> verdicts) const;
     awaitable<Result<handoff::ReportReply>> report(Key key, handoff::ReportRequest::Kind kind, std::vector<handoff::Verdict> verdicts);
     awaitable<Result<std::string>> beginning(Key key, std::uint64_t most);
+    void add_times(const Active& active, const std::vector<handoff::Verdict>& verdicts, handoff::ReportRequest& request) const;
     static void take_reports(handoff::ReportReply& reply, std::vector<spool::NewMessageRef>& reports);
 
     awaitable<void> round_done(Key key);

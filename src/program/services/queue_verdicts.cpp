@@ -83,7 +83,7 @@ void QueueManager::judge(Active& active, Verdict& verdict)
             verdict.mutable_status()->front() = '4';
     }
     if (verdict.outcome() == handoff::OUTCOME_DEFERRED &&
-        schedule::expired(options_.retry, arrival_of(active), active.envelope.sender().empty(), clock_.wall())) {
+        schedule::expired(retry_of(active, verdict), arrival_of(active), active.envelope.sender().empty(), clock_.wall())) {
         verdict.set_outcome(handoff::OUTCOME_EXPIRED);
         if (!active.expiry_logged) {
             active.expiry_logged = true;
@@ -91,6 +91,18 @@ void QueueManager::judge(Active& active, Verdict& verdict)
                       smtp::external_address(active.envelope.sender()));
         }
     }
+}
+
+/// main.cf's times, with what retry_schedule_maps says of a recipient in their place. Where a table says what cannot be read, that was said (start_round()).
+schedule::RetryOptions QueueManager::retry_of(const handoff::Route& route) const
+{
+    return route.retry().empty() ? options_.retry : schedule::amended(options_.retry, route.retry()).value_or(options_.retry);
+}
+
+schedule::RetryOptions QueueManager::retry_of(const Active& active, const Verdict& verdict) const
+{
+    const std::size_t at = position(active, verdict.recipient());
+    return at < active.routes.size() ? retry_of(active.routes[at]) : options_.retry;
 }
 
 WallTime QueueManager::arrival_of(const Active& active) { return WallTime{std::chrono::microseconds{active.envelope.arrival()}}; }
@@ -107,7 +119,6 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
         co_return;
     Active& active = found->second;
     const bool told = active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS || active.envelope.purpose() == handoff::PURPOSE_RECORD_DELIVERY;
-    const bool warn = schedule::delay_warning_due(options_.retry, arrival_of(active), active.envelope.sender().empty(), active.warned, clock_.wall());
     spool::Settlement settlement{.lease = active.lease, .attempt = attempt, .verdicts = {}, .next_try = {}, .reports = {}, .warned = false};
     std::vector<Verdict> successes;
     for (Verdict& verdict : verdicts) {
@@ -127,7 +138,8 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
             break;
         case handoff::OUTCOME_DEFERRED:
             ++counts_.deferred;
-            if (warn)
+            if (schedule::delay_warning_due(retry_of(active, verdict), arrival_of(active), active.envelope.sender().empty(), active.warned,
+                                            clock_.wall()))
                 active.delays.push_back(std::move(verdict));
             else
                 settlement.verdicts.push_back(std::move(verdict));
@@ -162,16 +174,18 @@ bool QueueManager::to_be_told_of_success(const Active& active, const handoff::Re
     return cleared || ((recipient.notify() & handoff::NOTIFY_SUCCESS) != 0 && !verdict.action().empty());
 }
 
-/// By the message's age; where the peer's time is known, by that; never while its site wants to be left alone.
+/// By the message's age, the soonest of its recipients; where the peer's time is known, by that; never while its site wants to be left alone.
 WallTime QueueManager::retry_time(const Active& active, const std::vector<Verdict>& verdicts) const
 {
     std::int64_t known = 0;
-    for (const Verdict& verdict : verdicts)
+    WallTime by_age = WallTime::max();
+    for (const Verdict& verdict : verdicts) {
         if (verdict.outcome() == handoff::OUTCOME_DEFERRED && verdict.retry_at() != 0)
             known = known == 0 ? verdict.retry_at() : std::min(known, verdict.retry_at());
-    const WallTime general = schedule::next_try(options_.retry, arrival_of(active), clock_.wall());
+        by_age = std::min(by_age, schedule::next_try(retry_of(active, verdict), arrival_of(active), clock_.wall()));
+    }
     if (known == 0)
-        return std::max(general, active.not_before);
+        return std::max(by_age, active.not_before);
     // A time that a process of ours gives is still held against the bounds of any attempt.
     const WallTime soonest = clock_.wall() + std::chrono::seconds{1}, latest = clock_.wall() + std::chrono::days{1};
     return std::max(std::clamp(WallTime{std::chrono::microseconds{known}}, soonest, latest), active.not_before);
@@ -388,6 +402,18 @@ awaitable<Result<std::string>> QueueManager::beginning(Key key, std::uint64_t mo
     co_return octets;
 }
 
+/// How long it waits on, and what it was told of so soon for.
+void QueueManager::add_times(const Active& active, const std::vector<Verdict>& verdicts, ReportRequest& request) const
+{
+    std::chrono::seconds warned_after = std::chrono::seconds::max();
+    for (const Verdict& verdict : verdicts) {
+        const schedule::RetryOptions retry = retry_of(active, verdict);
+        request.add_gives_up((arrival_of(active) + retry.lifetime(active.envelope.sender().empty())).time_since_epoch().count());
+        warned_after = std::min(warned_after, retry.delay_warning);
+    }
+    request.set_warned_after(warned_after.count());
+}
+
 awaitable<Result<handoff::ReportReply>> QueueManager::report(Key key, ReportRequest::Kind kind, std::vector<Verdict> verdicts)
 {
     ReportRequest request;
@@ -395,6 +421,8 @@ awaitable<Result<handoff::ReportReply>> QueueManager::report(Key key, ReportRequ
         const Active& active = active_.at(key);
         request.set_kind(kind);
         *request.mutable_envelope() = active.envelope;
+        if (kind == ReportRequest::DELAY)
+            add_times(active, verdicts, request);
         for (Verdict& verdict : verdicts) {
             handoff::Recipient& recipient = *request.mutable_envelope()->add_recipients();
             recipient = active.recipients.at(position(active, verdict.recipient()));

@@ -336,13 +336,9 @@ private:
         std::vector<std::string> addresses(request.addresses().begin(), request.addresses().end());
         if (request.verify())
             co_return co_await route_probes(request.sender(), std::move(addresses));
-        if (!request.filter().empty()) {
-            handoff::RouteReply reply;
-            for (const std::string& address : addresses)
-                *reply.add_routes() = route::to_filter(request.filter(), address, configured_->route);
-            co_return reply;
-        }
-        auto routes = co_await configured_->mail.route(request.sender(), std::move(addresses));
+        Result<std::vector<handoff::Route>> routes = request.filter().empty()
+                                                         ? co_await configured_->mail.route(request.sender(), std::move(addresses))
+                                                         : co_await configured_->mail.route_to_filter(request.filter(), std::move(addresses));
         handoff::RouteReply reply;
         if (!routes) {
             reply.set_retry(true);
