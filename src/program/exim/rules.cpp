@@ -11,64 +11,11 @@ namespace posthorn::exim {
 
 namespace {
 
-/// "1h30m" in seconds.                                                                                          Exim's specification, 6.16
-std::optional<std::uint64_t> seconds_of(std::string_view text)
-{
-    std::uint64_t all = 0;
-    text = trim(text);
-    if (text.empty())
-        return {};
-    while (!text.empty()) {
-        std::size_t end = 0;
-        while (end < text.size() && is_digit(text[end]))
-            ++end;
-        const auto number = parse_number(text.substr(0, end));
-        if (!number || end == text.size() || *number > 10'000'000)
-            return {};
-        static constexpr std::pair<char, std::uint64_t> units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
-        const auto unit = std::ranges::find(units, text[end], &std::pair<char, std::uint64_t>::first);
-        if (unit == std::end(units))
-            return {};
-        all += *number * unit->second;
-        text = text.substr(end + 1);
-    }
-    return all;
-}
-
-std::string shown_time(std::uint64_t seconds)
-{
-    for (const auto& [length, unit] : {std::pair<std::uint64_t, char>{86400, 'd'}, {3600, 'h'}, {60, 'm'}})
-        if (seconds > 0 && seconds % length == 0)
-            return fmt::format("{}{}", seconds / length, unit);
-    return fmt::format("{}s", seconds);
-}
-
 /// "host:port" as a next hop: "[host]:port".
 std::string as_next_hop(const std::string& host)
 {
     const std::size_t port = host.find(':');
     return fmt::format("[{}]{}", host.substr(0, port), port == host.npos ? "" : host.substr(port));
-}
-
-struct Backoff {
-    std::uint64_t least = 0, most = 0, life = 0;
-};
-std::optional<Backoff> backoff_of(std::string_view times)
-{
-    Backoff result;
-    for (const std::string_view rule : split(times, ";")) {
-        const auto parts = split(rule, ", \t");
-        if (parts.size() < 3)
-            return {};
-        const auto until = seconds_of(parts[1]), interval = seconds_of(parts[2]);
-        if (!until || !interval)
-            return {};
-        if (result.least == 0)
-            result.least = *interval;
-        result.most = std::max(result.most, *interval);
-        result.life = *until;
-    }
-    return result.least == 0 ? std::nullopt : std::optional(result);
 }
 
 /// A password file that "${lookup{$host}TYPE{FILE}...}" names, wherever it stands in the text.
@@ -84,53 +31,6 @@ std::string password_file(std::string_view text)
 }
 
 }  // namespace
-
-std::string as_time(std::string_view text)
-{
-    const auto seconds = seconds_of(text);
-    return seconds ? shown_time(*seconds) : std::string(text);
-}
-
-void Translator::retry_rules()
-{
-    if (!tree_.find("delay_warning"))
-        append("delay_warning_time", "24h", "Exim's default");
-    bool taken = false;
-    for (const RetryRule& rule : tree_.retry) {
-        const std::string statement =
-            fmt::format("{} {} {}{}", rule.pattern, rule.error, rule.senders.empty() ? "" : "senders=" + rule.senders + " ", rule.times);
-        const bool general = rule.pattern == "*" && rule.error == "*" && rule.senders.empty();
-        if (!general || taken) {
-            judge(rule.place, "retry", statement, Kind::left_out,
-                  taken ? "a rule for all stands before it"
-                        : "times per domain or error: a server that greylists or asks for a pause gets it without a rule (`posthorn peers`)");
-            continue;
-        }
-        taken = true;
-        const auto times = backoff_of(rule.times);
-        if (!times) {
-            judge(rule.place, "retry", statement, rule.times.empty() ? Kind::becomes : Kind::left_out,
-                  rule.times.empty() ? "maximal_queue_lifetime = 0" : "times that are not known");
-            if (rule.times.empty())
-                set("maximal_queue_lifetime", "0", &rule.place, statement);
-            continue;
-        }
-        set("minimal_backoff_time", shown_time(times->least), &rule.place, statement);
-        set("maximal_backoff_time", shown_time(times->most), &rule.place, statement);
-        set("maximal_queue_lifetime", shown_time(times->life), &rule.place, statement);
-        judge(
-            rule.place, "retry", statement, Kind::becomes,
-            fmt::format(
-                "minimal_backoff_time = {}, maximal_backoff_time = {}, maximal_queue_lifetime = {}: a message waits as long again as it is old, within the two",
-                shown_time(times->least), shown_time(times->most), shown_time(times->life)));
-    }
-    if (tree_.retry.empty())
-        append("maximal_queue_lifetime", "0", "without a retry rule Exim tries once");
-    const Setting *bounces = out_.find("bounce_queue_lifetime"), *life = out_.find("maximal_queue_lifetime");
-    const auto of_bounces = bounces ? seconds_of(bounces->value) : std::nullopt, of_all = life ? seconds_of(life->value) : std::nullopt;
-    if (of_all && (!bounces || (of_bounces && *of_bounces > *of_all)))
-        set("bounce_queue_lifetime", life->value, nullptr);
-}
 
 bool Translator::rewrite_rule(const Place& place, const std::string& where, const std::string& statement, const std::string& pattern,
                               const std::string& replacement, const std::string& flags, bool leaving)

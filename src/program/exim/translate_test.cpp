@@ -308,3 +308,37 @@ TEST_CASE("translate: rewriting by the flags of its rules, as mail comes in and 
     CHECK(made.value("local_header_rewrite_clients") == "static:all");
     CHECK(made.verdict("^x@ y@z") == "not carried over: canonical_maps with a pcre table");
 }
+
+TEST_CASE("translate: times of retry by domain and address become retry_schedule_maps, in the order that counts there; those of mail from nobody too")
+{
+    const std::string rules = routing.substr(0, routing.find("begin retry"));
+    const auto of = [&](const std::string& retry) {
+        return translated(base + "begin acl\ncheck:\n" + relaying + "  accept\n" + rules + "begin retry\n" + retry);
+    };
+    const Translated made =
+        of("*.slow.test * F,1h,10m; G,10d,1h,2\nu@Fast.test * F,2h,5m\nfast.test * senders=: F,1d,1h\nfast.test *\n"
+           "slow.test rcpt_4xx F,1d,1h\na.slow.test * F,1h,1m\n^x * F,1h,1m\n+local * F,1h,1m\nodd.test * X,1h,1m\nby.test * senders=a@b F,1h,1m\n"
+           "* * senders=: F,8h,1h\nlast.test * F,3d,1h\n* * F,2h,15m; F,4d,6h\nlate.test * F,1h,1m\n");
+    CHECK(made.value("retry_schedule_maps") == "texthash:$config_directory/retry_schedule");
+    CHECK(made_of(made).find(".slow.test minimal_backoff_time=10m, maximal_backoff_time=1h, maximal_queue_lifetime=10d, bounce_queue_lifetime=10d\n"
+                             "fast.test bounce_queue_lifetime=1d, maximal_queue_lifetime=0s\n"
+                             "last.test minimal_backoff_time=1h, maximal_backoff_time=1h, maximal_queue_lifetime=3d\n"
+                             "u@fast.test minimal_backoff_time=5m, maximal_backoff_time=5m, maximal_queue_lifetime=2h, bounce_queue_lifetime=2h\n") !=
+          std::string::npos);
+    CHECK(made.value("minimal_backoff_time") == "15m");
+    CHECK(made.value("maximal_queue_lifetime") == "4d");
+    CHECK(made.value("bounce_queue_lifetime") == "8h");
+    const auto verdict = [&](std::string_view statement) {
+        const auto found =
+            std::ranges::find_if(made.result.verdicts, [&](const auto& one) { return one.where == "retry" && one.statement.starts_with(statement); });
+        return found == made.result.verdicts.end() ? std::string("none") : found->text;
+    };
+    CHECK(verdict("slow.test rcpt_4xx") == "times by error: a server that greylists or asks for a pause gets it without a rule (`posthorn peers`)");
+    CHECK(verdict("a.slow.test") == "a rule before it is about all of these");
+    CHECK(verdict("late.test") == "a rule before it is about all of these");
+    CHECK(verdict("^x") == "no domain or address that a key of retry_schedule_maps could be");
+    CHECK(verdict("+local") == "no domain or address that a key of retry_schedule_maps could be");
+    CHECK(verdict("odd.test") == "times that are not known");
+    CHECK(verdict("by.test") == "times by sender");
+    CHECK(verdict("fast.test * senders=:") == "retry_schedule_maps: fast.test bounce_queue_lifetime=1d");
+}

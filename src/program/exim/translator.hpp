@@ -1,4 +1,5 @@
-// exim/translator.hpp: the work of translate(), shared by its files: main_options.cpp, routing.cpp with classes.cpp, delivery.cpp, access.cpp with statement.cpp, rules.cpp.
+// exim/translator.hpp: the work of translate(), shared by its files: main_options.cpp, routing.cpp with classes.cpp, delivery.cpp, access.cpp with
+//   statement.cpp, retry.cpp, rules.cpp.
 // Every statement has its verdict by `judge`; `finish()` gives one to what nobody has spoken of.
 #pragma once
 
@@ -140,8 +141,10 @@ private:
     std::optional<bool> constant(const Condition& condition, int depth) const;
     std::optional<bool> constant_acl(std::string_view name, int depth) const;
 
-    // --- rules.cpp: retry, rewrite, authenticators
+    // --- retry.cpp
     void retry_rules();
+
+    // --- rules.cpp: rewrite, authenticators
     void rewrite_rules();
     void authenticators();
     void client(const Instance& one);
