@@ -235,8 +235,30 @@ TEST_CASE("senders: the tenant's field chooses the pool, and a tenant of nobody'
     CHECK(files.table("transport") == "in.test both:[10.0.0.1]\n");
     CHECK(files.value("maximal_queue_lifetime") == "2h");
     CHECK(files.value("minimal_backoff_time") == "20m");
-    CHECK(files.verdict("max_age = '1h'") == "not carried over: times are one for all: the default's");
+    CHECK(files.verdict("max_age = '1h'") == "becomes: retry_schedule_maps: both: maximal_queue_lifetime=1h");
+    CHECK(files.table("retry_schedule") == "both: maximal_queue_lifetime=1h, bounce_queue_lifetime=1h\n");
+    CHECK(files.value("retry_schedule_maps") == "texthash:$config_directory/retry_schedule");
     CHECK(files.verdict("egress_pool = 'lone'").find("tenants") == std::string::npos);
+}
+
+TEST_CASE("senders: times of a domain and of a tenant with a pool of its own become retry_schedule_maps; what others would get with them is left out")
+{
+    const Made files = made(
+        std::string(with_sources) + "require('policy-extras.queue'):setup { '/e/q.toml' }",
+        {{"/e/sources.toml", two_sources},
+         {"/e/q.toml",
+          "tenant_header = 'X-T'\n[tenant.a]\negress_pool = 'lone'\nmax_age = '3h'\n[tenant.b]\negress_pool = 'both'\nmax_age = '4h'\n"
+          "[tenant.c]\negress_pool = 'both'\nmax_age = '5h'\n[tenant.d]\nmax_age = '6h'\n[queue.default]\nmax_age = '2h'\nretry_interval = '1m'\n"
+          "[queue.'In.test']\nmax_age = '7h'\nretry_interval = '1m'\nmax_retry_interval = '10m'\n[queue.'*.below.test']\nretry_interval = '5m'\n"
+          "[queue.'In.test'.a]\nmax_age = '8h'\n[queue.'odd name']\nmax_age = '9h'\n[queue.'wrong.test']\nmax_age = 'soon'\n"}});
+    CHECK(files.table("retry_schedule") == "in.test maximal_queue_lifetime=7h, bounce_queue_lifetime=7h, maximal_backoff_time=10m\n"
+                                           ".below.test minimal_backoff_time=5m\ntwo: maximal_queue_lifetime=3h, bounce_queue_lifetime=3h\n");
+    CHECK(files.value("maximal_queue_lifetime") == "2h");
+    CHECK(files.verdict("max_age = '4h'") == "not carried over: others send by its pool: they would have these times, too");
+    CHECK(files.verdict("max_age = '5h'") == "not carried over: others send by its pool: they would have these times, too");
+    CHECK(files.verdict("max_age = '6h'") == "not carried over: it has no pool that an entry of retry_schedule_maps could name");
+    CHECK(files.verdict("max_age = '8h'") == "not carried over: times by domain and tenant together: the domain's, else the tenant's are taken");
+    CHECK(files.verdict("max_age = 'soon'") == "not carried over: no time for maximal_queue_lifetime");
 }
 
 TEST_CASE("senders: a time that is none is named, and KumoMTA's default stands")
@@ -262,7 +284,7 @@ TEST_CASE("senders: handlers are asked for every name that stands in the policy"
     CHECK(coded.value("maximal_queue_lifetime") == "1d");
     CHECK(coded.value("minimal_backoff_time") == "1m");
     CHECK(coded.table("tenants") == "/^X-Tenant:\\s*(?-i:gold)\\s*$/ FILTER s1:\n/^X-Tenant:\\s*(?-i:two\\ words)\\s*$/ DUNNO\n");
-    CHECK(coded.verdict("retry_interval = '1h'").starts_with("not carried over"));
+    CHECK(coded.verdict("retry_interval = '1h'") == "becomes: retry_schedule_maps: slow.test minimal_backoff_time=1h");
     CHECK(coded.value("smtp_header_checks") == "(unset)");
     const Made named = made(
         std::string(with_sources) +

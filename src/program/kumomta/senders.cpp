@@ -60,6 +60,13 @@ bool is_domain(std::string_view name)
 }
 
 /// Within a queue, tables but `protocol` are queues of a tenant or a campaign.
+constexpr std::string_view lifetime = "maximal_queue_lifetime";
+struct QueueTime {
+    std::string_view option, parameter;
+};
+constexpr QueueTime all_queue_times[] = {
+    {"max_age", lifetime}, {"retry_interval", "minimal_backoff_time"}, {"max_retry_interval", "maximal_backoff_time"}};
+
 bool is_queue_block(std::string_view name, const Value& value) { return name != "protocol" && value.is_table(); }
 
 Value options_of(const Value& queue)
@@ -193,6 +200,8 @@ void PolicyTranslator::queues()
     queue_times();
     queue_routes();
     tenants();
+    if (!schedules_.empty())
+        set("retry_schedule_maps", add_table("retry_schedule", "texthash", schedules_), policy_.queues.place, "times by domain and tenant");
     if (policy_.discards) {
         for (const char* parameter : {"default_transport", "relay_transport"})
             set(parameter, "discard:", {policy_.path, 0}, "every message goes to the queue \"null\"");
@@ -204,7 +213,7 @@ void PolicyTranslator::queues()
     rest({others, "queues"}, queue_file_facts);
 }
 
-/// One lifetime for all: the default's.
+/// The default's are main.cf's.
 void PolicyTranslator::queue_times()
 {
     const Value* const queue = policy_.queues.find("queue");
@@ -224,14 +233,41 @@ void PolicyTranslator::queue_times()
         set("maximal_backoff_time", "$minimal_backoff_time", none, "no shorter than the first");
 }
 
+/// Times that are not the default's, as an entry of retry_schedule_maps.
+void PolicyTranslator::own_times(const Block& block, const std::string& key)
+{
+    std::string words;
+    for (const QueueTime& time : all_queue_times) {
+        const Value* const value = block.table.find(time.option);
+        if (!value)
+            continue;
+        const auto seconds = seconds_of(*value);
+        if (!seconds || *seconds == 0) {
+            judge(block, time.option, Kind::left_out, fmt::format("no time for {}", time.parameter));
+            continue;
+        }
+        const Setting* const general = out_.find(std::string(time.parameter));
+        if (general && general->value == time_text(*seconds)) {
+            judge(block, time.option, Kind::nothing_needed, "the default's");
+            continue;
+        }
+        const std::string word = fmt::format("{}={}", time.parameter, time_text(*seconds));
+        words +=
+            (words.empty() ? "" : ", ") + word + (time.parameter == lifetime ? fmt::format(", bounce_queue_lifetime={}", time_text(*seconds)) : "");
+        judge(block, time.option, Kind::becomes, fmt::format("retry_schedule_maps: {} {}", key, word));
+    }
+    if (!words.empty())
+        schedules_ += fmt::format("{} {}\n", key, words);
+}
+
 void PolicyTranslator::inner_queues(const Block& domain)
 {
     for (const Entry& entry : domain.table.entries)
         if (is_queue_block(entry.name, entry.value)) {
             const Block inner{entry.value, domain.where + " " + entry.name};
             judge(inner, "egress_pool", Kind::left_out, "a pool by domain and tenant together: the tenant's is taken");
-            for (const char* time : {"max_age", "retry_interval", "max_retry_interval"})
-                judge(inner, time, Kind::left_out, "times are one for all");
+            for (const QueueTime& time : all_queue_times)
+                judge(inner, time.option, Kind::left_out, "times by domain and tenant together: the domain's, else the tenant's are taken");
             inner_queues(inner);
             const Value options = options_of(entry.value);
             rest({options, inner.where}, queue_facts);
@@ -251,6 +287,8 @@ void PolicyTranslator::queue_routes()
         transport = transport_of(by_default->word_of("egress_pool"));
     if (transport.empty())
         transport = "smtp";
+    if (by_tenant.empty())
+        ++pool_users_[transport];
     std::string table;
     for (const Entry& entry : queue ? queue->entries : std::vector<Entry>()) {
         const bool is_default = entry.name == "default";
@@ -272,9 +310,11 @@ void PolicyTranslator::queue_routes()
         if (!hop.empty() && !is_default && policy_.queues.find("tenant_header"))
             judge(entry.value.place, block.where, "mail with the tenant's field", Kind::left_out,
                   fmt::format("FILTER leads to the domain's own MX, not to {}: name the host behind the transport in the table tenants", hop));
-        if (!is_default)
-            for (const char* time : {"max_age", "retry_interval", "max_retry_interval"})
-                judge(block, time, Kind::left_out, "times are one for all: the default's");
+        const bool below = entry.name.starts_with("*.");
+        const bool named = is_domain(below ? std::string_view(entry.name).substr(2) : std::string_view(entry.name));
+        const std::string key = to_lower(below ? entry.name.substr(1) : entry.name);
+        if (!is_default && named)
+            own_times(block, key);
         inner_queues(block);
         const Value options = options_of(entry.value);
         rest({options, block.where}, queue_facts);
@@ -282,11 +322,14 @@ void PolicyTranslator::queue_routes()
             set("default_transport", transport + (hop.empty() ? "" : ":" + hop), entry.value.place, "queue default");
             continue;
         }
-        const bool below = entry.name.starts_with("*.");
-        if (!is_domain(below ? std::string_view(entry.name).substr(2) : std::string_view(entry.name)))
+        if (!named) {
             judge(entry.value.place, block.where, "queue", Kind::left_out, "no name of a domain");
-        else if (!maildir && !of_pool.empty() && (!pool.empty() || !hop.empty()))
-            table += fmt::format("{} {}:{}\n", to_lower(below ? entry.name.substr(1) : entry.name), of_pool, hop);
+            continue;
+        }
+        if (!pool.empty())
+            ++pool_users_[of_pool];
+        if (!maildir && !of_pool.empty() && (!pool.empty() || !hop.empty()))
+            table += fmt::format("{} {}:{}\n", key, of_pool, hop);
     }
     if (!table.empty()) {
         const std::string spec = add_table("transport", "texthash", table);
@@ -318,8 +361,18 @@ void PolicyTranslator::tenants()
               transport.empty() ? fmt::format("there is no pool {}", pool)
               : header.empty()  ? fmt::format("nothing says whose mail it is: sender_dependent_default_transport_maps with {}:", transport)
                                 : fmt::format("header_checks: FILTER {}:", transport));
-        for (const char* time : {"max_age", "retry_interval", "max_retry_interval"})
-            judge(one, time, Kind::left_out, "times are one for all: the default's");
+        ++pool_users_[transport];
+    }
+    for (const Entry& tenant : tenants ? tenants->entries : std::vector<Entry>()) {
+        const Block one{tenant.value, "tenant " + tenant.name};
+        const std::string transport = transport_of(tenant.value.word_of("egress_pool"));
+        if (transport.empty() || pool_users_[transport] > 1)
+            for (const QueueTime& time : all_queue_times)
+                judge(one, time.option, Kind::left_out,
+                      transport.empty() ? "it has no pool that an entry of retry_schedule_maps could name"
+                                        : "others send by its pool: they would have these times, too");
+        else
+            own_times(one, transport + ":");
         rest(one, queue_facts);
     }
     if (!by_default.empty()) {

@@ -70,6 +70,7 @@ private:
     std::string transport_of(const std::string& pool) const;
     void queues();
     void queue_times();
+    void own_times(const Block& block, const std::string& key);
     void queue_routes();
     void tenants();
     void inner_queues(const Block& domain);
@@ -98,6 +99,8 @@ private:
     std::set<std::string> services_;  // first columns of master.cf
     std::map<std::string, std::string> lines_;  // source to its service
     std::map<std::string, std::string> transports_;  // pool to its transport
+    std::map<std::string, int> pool_users_;  // transport to how many of the default, domains and tenants send by it
+    std::string schedules_;  // entries of retry_schedule_maps
     std::map<std::string, std::vector<std::string>> options_;  // service to "-o" lines
     std::map<std::string, Place> places_;  // service to where its source is from
     std::map<std::string, std::string> keys_;  // SELECTOR._domainkey.DOMAIN to its file
