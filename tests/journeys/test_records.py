@@ -421,6 +421,30 @@ class Hooks(Recording):
         posthorn.wait_log("record hook: 127.0.0.1:\\d+ takes records again")
         wait_until(lambda: server.taken == records_in(self.path), "all are posted")
 
+    def test_a_record_that_is_always_refused_is_left_out_and_those_beside_it_are_not(self):
+        def answer(records):
+            return 422 if any(record.get("recipient") == "bad@there.test" for record in records) else 200
+        server = HookServer(answer)
+        server.stop()
+        posthorn = self.hooked(server, {"record_hook_batch_size": "50", "record_hook_refused_time": "2s", "record_types": "Delivery"})
+        for recipient in ["a@there.test", "b@there.test", "bad@there.test", "c@there.test", "d@there.test"]:
+            posthorn.send([recipient])
+            self.wait_told(1, type="Delivery", recipient=recipient)
+        server.start()
+        others = [record for record in records_in(self.path) if record["recipient"] != "bad@there.test"]
+        wait_until(lambda: server.taken == others, "all others are taken, in order")
+        self.assertGreaterEqual(sum(1 for status, *_ in server.requests if status == 422), 3)     # together, then alone, and again
+        posthorn.wait_log(r"record hook: .*: the answer is 422: a record is left out after 2 s; it stays in .* at octet \d+: \{.*")
+        wait_until(lambda: self.metric("hook_behind_bytes") == 0, "it is behind nothing")
+        self.assertEqual((self.metric("hook_posted_total"), self.metric("hook_refused_total")), (4, 1))
+        # What is about the server, not about the record, is waited for.
+        server.answer = lambda records: 403
+        posthorn.send(["e@there.test"])
+        wait_until(lambda: sum(1 for status, *_ in server.requests if status == 403) >= 3, "it is posted again")
+        self.assertNotIn("403: a record is left out", posthorn.log())
+        server.answer = lambda records: 200
+        wait_until(lambda: server.taken[-1]["recipient"] == "e@there.test", "it is taken")
+
     def test_https_is_for_servers_whose_certificate_has_the_name_alone(self):
         certificate, other = Certificate("localhost"), Certificate("other.test")
         self._opened += [certificate, other]

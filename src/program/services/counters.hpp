@@ -98,6 +98,7 @@ inline constexpr CounterInfo screen_clients{
     .name = "screen_clients", .kind = Kind::gauge, .help = "Clients of which is known that they passed tests before the greeting."};
 
 inline constexpr CounterInfo hook_posted{.name = "hook_posted", .help = "Records that record_hook_url has taken."};
+inline constexpr CounterInfo hook_refused{.name = "hook_refused", .help = "Records that record_hook_url always refused, and that were left out."};
 inline constexpr CounterInfo hook_failed{.name = "hook_failed", .help = "Requests to record_hook_url that failed; they are made again."};
 inline constexpr CounterInfo hook_behind{.name = "hook_behind",
                                          .kind = CounterInfo::Kind::gauge,
@@ -155,6 +156,7 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            screen_clients,
                                            hook_posted,
                                            hook_failed,
+                                           hook_refused,
                                            hook_behind};
 
 }  // namespace posthorn::services

@@ -1,4 +1,5 @@
 // The process that pushes records (record_file) to record_hook_url: it reads the file as it grows, posts what is new, and keeps how far it got.
+#include "base/strings.hpp"
 #include "dns/params.hpp"
 #include "handoff/counting.hpp"
 #include "process/service.hpp"
@@ -18,6 +19,9 @@ using namespace std::chrono_literals;
 using process::May;
 
 namespace {
+
+/// The answer is about what was sent: a request, a size, a text that the server does not take (RFC 9110 15.5). Others are about who asks, where, or when.
+constexpr bool is_of_content(int status) { return status == 400 || status == 413 || status == 415 || status == 422; }
 
 constexpr auto look_again = 200ms, first_retry = 1000ms, longest_retry = 60'000ms, sync_every = 1000ms;
 
@@ -53,6 +57,7 @@ struct PreparedHook {
         if (url.secure)
             context = at_start(tls::Context::client(tls_for_https(service.config())));
         limit = service.config().get(record_hook_timeout);
+        refused_after = service.config().get(record_hook_refused_time);
         if (service.start_record().trial() == 0)
             kept = at_start(PositionFile::open(service.start_record().data_directory() + "/record_hook", service.start_record().uid()));
     }
@@ -60,8 +65,8 @@ struct PreparedHook {
     std::size_t batch;
     net::HttpUrl url;
     std::unique_ptr<dns::Resolver> resolver;
-    std::shared_ptr<tls::Context> context;         // none: HTTP
-    std::chrono::seconds limit{};
+    std::shared_ptr<tls::Context> context;  // none: HTTP
+    std::chrono::seconds limit{}, refused_after{};
     PositionFile kept;
 };
 
@@ -69,7 +74,7 @@ class Hook final : public process::Work {
 public:
     Hook(process::Service& service, PreparedHook prepared)
         : service_(service), path_(std::move(prepared.path)), authorization_file_(std::move(prepared.authorization_file)), batch_(prepared.batch),
-          resolver_(std::move(prepared.resolver)), kept_(std::move(prepared.kept)),
+          refused_after_(prepared.refused_after), resolver_(std::move(prepared.resolver)), kept_(std::move(prepared.kept)),
           poster_(service.executor(), *resolver_, std::move(prepared.context), std::move(prepared.url), prepared.limit), tasks_(service.executor())
     {
     }
@@ -96,6 +101,7 @@ public:
     {
         handoff::count(reply, hook_posted, posted_);
         handoff::count(reply, hook_failed, failed_);
+        handoff::count(reply, hook_refused, refused_);
         handoff::count(reply, hook_behind, tail_ ? tail_->behind() : 0);
     }
 
@@ -104,7 +110,7 @@ private:
     {
         if (!authorization_file_.empty())
             co_await fetch_authorization();
-        while (!kept_.acquire() && !co_await cancelled())          // the process before this one ends its request first
+        while (!kept_.acquire() && !co_await cancelled())  // the process before this one ends its request first
             co_await sleep_for(100ms);
         if (co_await cancelled())
             co_return;
@@ -121,7 +127,7 @@ private:
     /// How long to wait before the next one.
     awaitable<std::chrono::milliseconds> step()
     {
-        auto records = tail_->next(batch_);
+        auto records = tail_->next(most_);
         if (!records) {
             say_trouble(records.error().text());
             co_return longer();
@@ -130,12 +136,17 @@ private:
             keep();
             co_return look_again;
         }
-        const auto done = co_await poster_.post(hook_request(poster_.url(), authorization_, *records, batch_ > 1));
-        if (!done) {
+        const auto answered = co_await poster_.post(hook_request(poster_.url(), authorization_, *records, batch_ > 1));
+        if (!answered || *answered / 100 != 2) {
             ++failed_;
-            say_trouble(done.error().text());
+            const std::string why = answered ? fmt::format("the answer is {}", *answered) : answered.error().text();
+            if (answered && is_of_content(*answered) && one_less(*records, why))
+                co_return 0ms;
+            say_trouble(why);
             co_return longer();
         }
+        most_ = std::min(batch_, most_ * 2);
+        refused_since_.reset();
         posted_ += records->size();
         service_.gauges().messages = posted_;
         tail_->advance();
@@ -144,6 +155,32 @@ private:
         if (std::exchange(in_trouble_, false))
             service_.log().info("record hook: {} takes records again", poster_.url().authority());
         co_return 0ms;
+    }
+
+    /// Of several that are refused together fewer are tried, at last each alone; one that was refused for record_hook_refused_time is left out. False: it is
+    /// not that long yet.
+    bool one_less(const std::vector<std::string_view>& records, std::string_view why)
+    {
+        if (records.size() > 1) {
+            most_ = records.size() / 2;
+            return true;
+        }
+        const SteadyTime now = hook_clock().steady();
+        if (!refused_since_)
+            refused_since_ = now;
+        if (refused_after_ == 0s || now - *refused_since_ < refused_after_)
+            return false;
+        const std::string_view record = records.front();
+        service_.log().warning("record hook: {}: {}: a record is left out after {} s; it stays in {} at octet {}: {}{}", poster_.url().authority(),
+                               why, refused_after_.count(), path_, tail_->position().offset, printable(record.substr(0, 200), true),
+                               record.size() > 200 ? "..." : "");
+        ++refused_;
+        refused_since_.reset();
+        retry_ = first_retry;
+        in_trouble_ = false;
+        tail_->advance();
+        keep();
+        return true;
     }
 
     /// After each request for the next process, once in a while for a machine that loses power.
@@ -201,16 +238,19 @@ private:
     process::Service& service_;
     const std::string path_, authorization_file_;
     const std::size_t batch_;
+    const std::chrono::seconds refused_after_;  // 0: never
     std::unique_ptr<dns::Resolver> resolver_;
     PositionFile kept_;
     HookPoster poster_;
-    std::unique_ptr<RecordTail> tail_;             // none: another process has its position still
+    std::unique_ptr<RecordTail> tail_;  // none: another process has its position still
     std::string authorization_;
     RecordPosition kept_at_, synced_;
     SteadyTime synced_at_{};
     std::chrono::milliseconds retry_ = first_retry;
     bool in_trouble_ = false;
-    std::uint64_t posted_ = 0, failed_ = 0;
+    std::size_t most_ = batch_;  // fewer where several were refused
+    std::optional<SteadyTime> refused_since_;  // of the record that is next
+    std::uint64_t posted_ = 0, failed_ = 0, refused_ = 0;
     TaskGroup tasks_;
 };
 

@@ -83,7 +83,7 @@ awaitable<Result<net::HttpAnswer>> HookPoster::ask(const std::string* request, S
     co_return answer;
 }
 
-awaitable<Result<void>> HookPoster::post(std::string request)
+awaitable<Result<int>> HookPoster::post(std::string request)
 {
     const SteadyTime deadline = std::chrono::steady_clock::now() + limit_;
     const bool kept = stream_ != nullptr;
@@ -98,9 +98,7 @@ awaitable<Result<void>> HookPoster::post(std::string request)
     }
     if (!answer)
         co_return std::move(answer).error();
-    if (answer->status / 100 != 2)
-        co_return Error{fmt::format("the answer is {}", answer->status)};
-    co_return Result<void>{};
+    co_return static_cast<int>(answer->status);
 }
 
 void HookPoster::close()

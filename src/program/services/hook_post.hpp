@@ -1,7 +1,7 @@
 // services/hook_post.hpp: records on their way to who wants them pushed (record_hook_url): a POST by HTTP or HTTPS.
 // Shape    one JSON object where there is one to a request, else an array; Content-Type: application/json.
 // Trust    of HTTPS: the certificate has the host's name, and an authority of the Context vouches for it; else nothing is said.
-// Answers  2xx: they are taken. Whatever else, and none, is an Error, in words for a log line.
+// Answers  the status, of which 2xx says that they are taken. None is an Error, in words for a log line.
 // Keeps    the connection, as long as the server does. One request at a time.
 #pragma once
 
@@ -32,7 +32,7 @@ public:
         : executor_(std::move(executor)), resolver_(resolver), context_(std::move(context)), url_(std::move(url)), limit_(limit)
     {
     }
-    awaitable<Result<void>> post(std::string request);
+    awaitable<Result<int>> post(std::string request);
     void close();
     const net::HttpUrl& url() const { return url_; }
 

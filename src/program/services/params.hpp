@@ -90,12 +90,19 @@ inline constexpr Param<std::chrono::seconds> record_hook_timeout{.name = "record
                                                                  .least = std::chrono::seconds{1},
                                                                  .doc = "How long one of these requests may take, connection included.",
                                                                  .own = true};
+inline constexpr Param<std::chrono::seconds> record_hook_refused_time{
+    .name = "record_hook_refused_time",
+    .initial = "300s",
+    .doc =
+        "How long one record is posted again that the server refuses for its content (400, 413, 415, 422), before the next ones go on without it; 0: for ever.",
+    .own = true};
 inline constexpr config::ParamInfo params[] = {record_types,
                                                record_headers,
                                                record_hook_url,
                                                record_hook_batch_size,
                                                record_hook_authorization_file,
                                                record_hook_timeout,
+                                               record_hook_refused_time,
                                                anvil_rate_time_unit,
                                                anvil_status_update_time,
                                                soft_bounce,
