@@ -77,6 +77,19 @@ class Commands(unittest.TestCase):
                 running.terminate()
                 self.assertEqual(running.wait(60), 0)
 
+    def test_a_service_manager_is_told_when_trying_again_does_not_help(self):
+        """EX_CONFIG; start keeps Postfix's 1."""
+        main_cf = pathlib.Path(self.conf)
+        right = main_cf.read_text()
+        for wrong, commands in (("maximal_backoff_time = soon\n", {"start-fg": 78, "start": 1, "check": 1}), ("= nothing\n", {"start-fg": 78})):
+            main_cf.write_text(right + wrong)
+            for command, status in commands.items():
+                done = self.run_(["postfix", "-c", str(main_cf.parent), command])
+                self.assertEqual((wrong, command, done.returncode), (wrong, command, status))
+                self.assertIn(b"fatal: ", done.stderr)
+        main_cf.write_text(right)
+        self.check_made()
+
     def killed_init(self, home, call, number, words):
         """The exit status of posthorn init that is killed in the system call of this name and number."""
         return subprocess.run(["strace", "-f", "-o", os.devnull, "-e", f"trace=?{call}", "-e", f"inject=?{call}:signal=KILL:when={number}",

@@ -176,6 +176,20 @@ def start(mail, sink):
     wait_until(lambda: mail.is_active() == "active", "it comes up once the port is free", 30)
 
 
+    mail.run("systemctl", "stop", "postfix.service")
+    # What is wrong is not tried again and again.
+    since = mail.now()
+    mail.run("postconf", "-e", "maximal_backoff_time = soon")
+    ran = mail.run("systemctl", "start", "postfix.service", check=False)
+    expect("systemctl start of a configuration that is wrong", ran.returncode, 1)
+    time.sleep(6)
+    expect_in("the journal says why", "bad time value or unit: soon", mail.journal("--since", since))
+    expect("and that was all", (mail.is_active(), mail.unit("NRestarts"), mail.unit("ExecMainStatus")), ("failed", "0", "78"))
+    mail.run("postconf", "-e", "maximal_backoff_time = 10s")
+    mail.run("systemctl", "start", "postfix.service")
+    expect("the greeting after it was mended", greeting()[:26], "220 host.example.test ESMT")
+
+
 def delivery(mail, sink):
     """The unit hinders nothing that mail is for."""
     mail.at("/home/bob/.forward").write_text('"|/usr/bin/tee /home/bob/forwarded", /home/bob/Maildir/\n')

@@ -204,8 +204,10 @@ int run_postfix(std::span<char*> args)
     if (command == "start" || command == "start-fg") {
         if (running)
             return script.fatal("the Postfix mail system is already running");
-        if (check(master, where) != 0)
-            return script.fatal("mail system startup failed");
+        if (const int status = check(master, where); status != 0) {
+            script.fatal("mail system startup failed");
+            return command == "start-fg" ? status : 1;
+        }
         warn_of(parameter_warnings(snapshot));
         std::vector<std::string> words{"posthorn-master", "-c", where, command == "start" ? "-w" : "-s"};
         if (!verbose.empty())

@@ -81,7 +81,7 @@ int run_master(const MasterOptions& given)
     if (!loaded) {
         for (const std::string& error : loaded.error())
             say_fatal(error);
-        return 1;
+        return options.foreground ? exit_configuration : 1;
     }
     // From here on the log can be told as well.
     const auto fatal = [&](const std::string& text) {
@@ -140,7 +140,7 @@ int check_configuration(const MasterOptions& options)
     if (!loaded) {
         for (const std::string& error : loaded.error())
             say_fatal(error);
-        return 1;
+        return exit_configuration;
     }
     const auto sink = command_sink(loaded->snapshot);
     const observe::Log log(sink, loaded->snapshot.text("syslog_name") + "/master");

@@ -20,6 +20,9 @@ struct MasterOptions {
     config::ParamLists rooms;
 };
 
+/// A configuration is wrong, in the foreground or where it is only judged: to try again does not help (EX_CONFIG of sysexits.h).
+inline constexpr int exit_configuration = 78;
+
 /// Reads the configuration, binds, starts; returns the exit status: in the foreground when all has ended, else in the caller when
 /// the instance runs (0) or could not be started (1; the reason is on standard error and in the log).
 int run_master(const MasterOptions& options);
