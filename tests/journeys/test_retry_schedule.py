@@ -8,7 +8,7 @@ QUICK = "minimal_backoff_time=1s, maximal_backoff_time=1s"
 
 class RetrySchedule(Journey):
     def scheduled(self, table, settings=None, replies=None):
-        sink = Sink(replies or {"RCPT": "451 4.2.0 not now"})
+        sink = Sink({"RCPT": "451 4.2.0 not now"} if replies is None else replies)
         self.addCleanup(sink.close)
         posthorn = self.instance({"relayhost": f"[127.0.0.1]:{sink.port}", **(settings or {})}, start=False)
         self.table = posthorn.dir / "schedule"
@@ -42,21 +42,21 @@ class RetrySchedule(Journey):
         self.assertEqual(len(self.waiting(posthorn, "u@quick.test")), 1)
 
     def test_a_transport_has_times_and_a_pool_has_them_for_its_members(self):
-        posthorn, sink = self.scheduled(f"bulk: {QUICK}\nslow: minimal_backoff_time=1h\n",
+        posthorn, sink = self.scheduled(f"transport:bulk {QUICK}\ntransport:slow minimal_backoff_time=1h\n",
                                         {"pooled_transports": "{ bulk, out1, out2 }", "minimal_backoff_time": "1s", "maximal_backoff_time": "1s",
-                                         "transport_maps": "inline:{by.test=bulk:, other.test=slow:}"})
+                                         "sender_dependent_default_transport_maps": "inline:{a@ours.test=bulk, b@ours.test=slow}"})
         for name in ("out1", "out2", "slow"):
             posthorn.add_service(f"{name} unix - - n - - smtp")
         posthorn.run("postfix", "reload")
         posthorn.set({"minimal_backoff_time": "300s", "maximal_backoff_time": "4000s"})
         posthorn.run("postfix", "reload")
-        for recipient in ("u@by.test", "u@other.test", "u@rest.test"):
-            posthorn.send([recipient])
+        for sender, recipient in (("a@ours.test", "u@by.test"), ("b@ours.test", "u@other.test"), ("c@ours.test", "u@rest.test")):
+            posthorn.send([recipient], sender)
         self.wait_tries(sink, "u@by.test", 3)
         self.assertEqual((self.tries(sink, "u@other.test"), self.tries(sink, "u@rest.test")), (1, 1))
         # What waits tells its times, and a changed table counts from the next try on.
         queue_id = self.waiting(posthorn, "u@by.test")[0]["queue_id"]
-        self.table.write_text("bulk: minimal_backoff_time=1h, maximal_backoff_time=1h, maximal_queue_lifetime=10d\n")
+        self.table.write_text("transport:bulk minimal_backoff_time=1h, maximal_backoff_time=1h, maximal_queue_lifetime=10d\n")
         posthorn.run("postfix", "reload")
         said = posthorn.run("posthorn", "why", "-c", str(posthorn.dir), queue_id).stdout
         self.assertIn("(retry_schedule_maps)", said)

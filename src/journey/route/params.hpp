@@ -72,7 +72,7 @@ inline constexpr Param<std::string> sender_dependent_default_transport_maps{
 inline constexpr Param<std::string> retry_schedule_maps{
     .name = "retry_schedule_maps",
     .initial = "",
-    .doc = "Tables with times of their own by recipient (as in transport_maps) or by transport (\"NAME:\"): "
+    .doc = "Tables with times of their own by recipient (as in transport_maps) or by transport (\"transport:NAME\"): "
            "maximal_queue_lifetime=10d, maximal_backoff_time=1h and the like, with the names of main.cf.",
     .own = true};
 inline constexpr Param<config::List> pooled_transports{

@@ -249,8 +249,8 @@ Result<void> Resolver::by_class(Lookups& lookups, std::string_view sender, const
 }
 
 /// transport(5): user+ext@domain, user@domain, domain, its parents.
-Result<std::optional<std::string>> Resolver::by_recipient(Lookups& lookups, const tables::Maps& maps, std::string_view local,
-                                                          std::string_view domain, bool parent_style) const
+Result<std::optional<std::string>> Resolver::by_recipient(Lookups& lookups, const tables::Maps& maps, std::string_view local, std::string_view domain,
+                                                          bool parent_style) const
 {
     TRY(std::optional<std::string> value, maps.find(lookups, fmt::format("{}@{}", tables::quote_local(local), domain)));
     if (const std::size_t at = tables::extension_at(local, options_.own.delimiter); !value && at != std::string::npos) {
@@ -316,7 +316,7 @@ Result<std::string> Resolver::retry_schedule(Lookups& lookups, std::string_view 
     TRY(auto value,
         by_recipient(lookups, retry_schedule_maps_, parts.local, parts.has_domain ? parts.domain : options_.own.myorigin, schedule_parent_style_));
     if (!value) {
-        TRY(value, retry_schedule_maps_.find(lookups, fmt::format("{}:", transport), KeyKind::piece));
+        TRY(value, retry_schedule_maps_.find(lookups, fmt::format("transport:{}", transport), KeyKind::piece));
     }
     return value.value_or(std::string());
 }

@@ -260,8 +260,9 @@ TEST_CASE("filter: without a next hop of its own it has default_filter_nexthop, 
 TEST_CASE("route: retry_schedule_maps is asked as transport_maps, then for the transport, a pool's name or a filter's too; probes have no schedule")
 {
     Options made = options();
-    made.retry_schedule_maps = "inline:{u@else.test=maximal_queue_lifetime=1d else.test=maximal_queue_lifetime=2d .else.test=maximal_queue_lifetime=3d "
-                               "bulk:=maximal_queue_lifetime=4d smtp:=maximal_queue_lifetime=5d}";
+    made.retry_schedule_maps =
+        "inline:{u@else.test=maximal_queue_lifetime=1d else.test=maximal_queue_lifetime=2d .else.test=maximal_queue_lifetime=3d "
+        "transport:bulk=maximal_queue_lifetime=4d transport:smtp=maximal_queue_lifetime=5d}";
     made.mail.transport_maps = "inline:{news.test=bulk:}";
     TestSite site;
     const auto schedule = [&](std::string_view address, Resolver::Purpose purpose = Resolver::Purpose::mail, const char* filter = "") {

@@ -235,8 +235,8 @@ TEST_CASE("senders: the tenant's field chooses the pool, and a tenant of nobody'
     CHECK(files.table("transport") == "in.test both:[10.0.0.1]\n");
     CHECK(files.value("maximal_queue_lifetime") == "2h");
     CHECK(files.value("minimal_backoff_time") == "20m");
-    CHECK(files.verdict("max_age = '1h'") == "becomes: retry_schedule_maps: both: maximal_queue_lifetime=1h");
-    CHECK(files.table("retry_schedule") == "both: maximal_queue_lifetime=1h, bounce_queue_lifetime=1h\n");
+    CHECK(files.verdict("max_age = '1h'") == "becomes: retry_schedule_maps: transport:both maximal_queue_lifetime=1h");
+    CHECK(files.table("retry_schedule") == "transport:both maximal_queue_lifetime=1h, bounce_queue_lifetime=1h\n");
     CHECK(files.value("retry_schedule_maps") == "texthash:$config_directory/retry_schedule");
     CHECK(files.verdict("egress_pool = 'lone'").find("tenants") == std::string::npos);
 }
@@ -251,8 +251,9 @@ TEST_CASE("senders: times of a domain and of a tenant with a pool of its own bec
           "[tenant.c]\negress_pool = 'both'\nmax_age = '5h'\n[tenant.d]\nmax_age = '6h'\n[queue.default]\nmax_age = '2h'\nretry_interval = '1m'\n"
           "[queue.'In.test']\nmax_age = '7h'\nretry_interval = '1m'\nmax_retry_interval = '10m'\n[queue.'*.below.test']\nretry_interval = '5m'\n"
           "[queue.'In.test'.a]\nmax_age = '8h'\n[queue.'odd name']\nmax_age = '9h'\n[queue.'wrong.test']\nmax_age = 'soon'\n"}});
-    CHECK(files.table("retry_schedule") == "in.test maximal_queue_lifetime=7h, bounce_queue_lifetime=7h, maximal_backoff_time=10m\n"
-                                           ".below.test minimal_backoff_time=5m\ntwo: maximal_queue_lifetime=3h, bounce_queue_lifetime=3h\n");
+    CHECK(files.table("retry_schedule") ==
+          "in.test maximal_queue_lifetime=7h, bounce_queue_lifetime=7h, maximal_backoff_time=10m\n"
+          ".below.test minimal_backoff_time=5m\ntransport:two maximal_queue_lifetime=3h, bounce_queue_lifetime=3h\n");
     CHECK(files.value("maximal_queue_lifetime") == "2h");
     CHECK(files.verdict("max_age = '4h'") == "not carried over: others send by its pool: they would have these times, too");
     CHECK(files.verdict("max_age = '5h'") == "not carried over: others send by its pool: they would have these times, too");

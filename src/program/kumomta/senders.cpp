@@ -372,7 +372,7 @@ void PolicyTranslator::tenants()
                       transport.empty() ? "it has no pool that an entry of retry_schedule_maps could name"
                                         : "others send by its pool: they would have these times, too");
         else
-            own_times(one, transport + ":");
+            own_times(one, "transport:" + transport);
         rest(one, queue_facts);
     }
     if (!by_default.empty()) {
