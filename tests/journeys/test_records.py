@@ -148,6 +148,26 @@ class Records(Recording):
         self.wait_told(type="AdminBounce", recipient="young@there.test")
         self.assertEqual({r["type"] for r in records_in(self.path)}, {"Expiration", "AdminBounce"})
 
+    def test_a_reply_is_classified_by_its_words_and_a_pool_is_the_egress_pool(self):
+        posthorn = self.recording({"RCPT": "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org"},
+                                  {"default_transport": "bulk", "pooled_transports": "{ bulk, out1 }"})
+        posthorn.add_service("out1 unix - - n - - smtp")
+        posthorn.run("postfix", "reload")
+        posthorn.send(["u@there.test"])
+        record = self.wait_told(type="Bounce", recipient="u@there.test")[0]
+        self.assertEqual((record["bounce_classification"], record["reason"], record["egress_pool"], record["egress_source"]),
+                         ("SpamBlock", "not-authorized", "bulk", "out1"))
+        own = posthorn.dir / "conf" / "classes"
+        own.write_text("/zen\\.(\\w+)/ Listed-$1\n")
+        posthorn.set({"bounce_classification_maps": f"pcre:{own}, shipped"})
+        posthorn.run("postfix", "reload")
+        posthorn.send(["v@there.test"])
+        self.assertEqual(self.wait_told(type="Bounce", recipient="v@there.test")[0]["bounce_classification"], "Listed-spamhaus")
+        posthorn.set({"bounce_classification_maps": ""})
+        posthorn.run("postfix", "reload")
+        posthorn.send(["w@there.test"])
+        self.assertEqual(self.wait_told(type="Bounce", recipient="w@there.test")[0]["bounce_classification"], "PolicyRelated")
+
     def test_what_the_server_refuses_is_recorded_with_what_refused_it(self):
         posthorn = self.recording(settings={"smtpd_relay_restrictions": "check_recipient_access inline:{no@there.test=REJECT}, permit_mynetworks, reject_unauth_destination"})
         with self.assertRaises(smtplib.SMTPRecipientsRefused):

@@ -86,6 +86,14 @@ def schedule(name, rule, broken):
     return ("schedule " + name, "schedule_test", SHAPE, rule, broken, "")
 
 
+def times(name, target, file, rule, broken, tests):
+    return ("times " + name, target, file, rule, broken, tests)
+
+
+def classes(name, target, file, rule, broken, tests):
+    return ("classes " + name, target, file, rule, broken, tests)
+
+
 def pool(name, target, file, rule, broken, tests):
     return ("pools " + name, target, file, rule, broken, tests)
 
@@ -536,8 +544,8 @@ RULES = [
     record_tail("is past what nobody has taken yet", "        taken_ = lines.taken;\n", "        position_.offset += lines.taken;\n"),
     record_tail("keeps its position in one place", "number_ % 2 * place_octets", "number_ * 0 * place_octets"),
     record_tail("believes a position that was half written", "    if (position_text(position, numbers[0]) != place.substr(0, end + 1))\n        return std::nullopt;", "    if (place.empty())\n        return std::nullopt;"),
-    hook("keeps its position before the answer", "hook", "        const auto done = co_await poster_.post(", "        tail_->advance();\n        keep();\n        const auto done = co_await poster_.post(", "Hooks.test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order"),
-    hook("takes any answer for a yes", "hook_post", "if (answer->status / 100 != 2)", "if (answer->status / 100 == 9)", "Hooks.test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order"),
+    hook("keeps its position before the answer", "hook", "        const auto answered = co_await poster_.post(", "        tail_->advance();\n        keep();\n        const auto answered = co_await poster_.post(", "Hooks.test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order"),
+    hook("takes any answer for a yes", "hook", "if (!answered || *answered / 100 != 2)", "if (!answered || *answered / 100 == 9)", "Hooks.test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order"),
     hook("begins anew each time", "hook", "std::make_unique<RecordTail>(path_, kept_.load(), hook_clock())", "std::make_unique<RecordTail>(path_, (static_cast<void>(kept_.load()), RecordPosition()), hook_clock())", "Hooks.test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order"),
     hook("goes on without an end where it is refused", "hook", "retry_ = std::min<std::chrono::milliseconds>(retry_ * 2, longest_retry);\n        return rest;", "return rest - std::min<std::chrono::milliseconds>(rest, longest_retry);", "Hooks.test_while_nobody_takes_them_records_wait_and_that_is_said_once_and_when_it_is_well_again"),
     hook("speaks to whoever answers for an https host", "hook_post", "secure.must_verify = true;", "secure.must_verify = false;", "Hooks.test_https_is_for_servers_whose_certificate_has_the_name_alone"),
@@ -581,4 +589,23 @@ RULES = [
     rules_of_sites("a reply's rule holds for every site", "peers_test", RULES_FILE, "(rule.site.empty() || rule.site == site) && ", "(rule.site.empty() || !site.empty()) && ", "rules:*"),
     rules_of_sites("connections begin as they like", "send_test", "src/journey/send/agent_lines.cpp", "    if (now < next) {\n        job.opens_at = next;", "    if (now < now) {\n        job.opens_at = next;", "connections begin*"),
     rules_of_sites("who waits to connect is given no session that stands", "send_test", "src/journey/send/agent_lines.cpp", "    site->waiting.push_back(job);\n    job->enter(job->opens_at", "    if (!job->opens_at)\n        site->waiting.push_back(job);\n    job->enter(job->opens_at", "connections begin*"),
+    times("an entry is asked for by the transport first", "route_test", "src/journey/route/resolve.cpp", "    if (!value) {\n        TRY(value, retry_schedule_maps_.find(", "    {\n        TRY(value, retry_schedule_maps_.find(", "route: retry*"),
+    times("probes have a schedule", "route_test", "src/journey/route/resolve.cpp", "    if (purpose == Purpose::mail)\n        retry_schedule_maps_", "    if (!options.retry_schedule_maps.empty())\n        retry_schedule_maps_", "route: retry*"),
+    times("a word's bound is not kept", "schedule_test", "src/journey/schedule/retry.cpp", "*time > (param.most == seconds{} ? longest : param.most)", "*time > longest * 1000", "retry: a word*"),
+    times("a word without a unit has seconds", "schedule_test", "src/journey/schedule/retry.cpp", "param.unit == config::Unit::of_default ? config::Unit::seconds : param.unit", "config::Unit::seconds", "retry: what*"),
+    times("what is left after a wrong word counts", "schedule_test", "src/journey/schedule/retry.cpp", "if (equals == word.npos || named == std::end(named_times))", "if (named == std::end(named_times) && equals != word.npos)\n            continue;\n        if (equals == word.npos)", "retry: a word*"),
+    times("main.cf's lifetime ends mail with its own", "services_test", "src/program/services/queue_verdicts.cpp", "schedule::expired(retry_of(active, verdict), arrival", "schedule::expired(options_.retry, arrival", "queue: retry_schedule*"),
+    times("the last of a message's tries counts", "services_test", "src/program/services/queue_verdicts.cpp", "by_age = std::min(by_age, schedule", "by_age = std::max(by_age == WallTime::max() ? WallTime{} : by_age, schedule", "queue: retry_schedule_maps: recipients*"),
+    times("a verdict of before a restart has main.cf's times", "services_test", "src/program/services/queue_commands.cpp", "return verdict.outcome() == handoff::OUTCOME_DEFERRED; }))\n        co_await find_routes", "return verdict.outcome() == handoff::OUTCOME_BOUNCED; }))\n        co_await find_routes", "adversity:*"),
+    times("a site rests as main.cf says", "services_test", SCHEDULER, "site.retry.count() != 0 ? site.retry : options_.site_retry", "options_.site_retry", "queue: a site that*"),
+    times("a warning comes when main.cf says", "services_test", "src/program/services/queue_verdicts.cpp", "schedule::delay_warning_due(retry_of(active, verdict), ", "schedule::delay_warning_due(options_.retry, ", "queue: a warning*"),
+    times("a warning tells main.cf's times", "report_test", "src/journey/report/compose.cpp", "if (request.kind() == ReportRequest::DELAY && name == \"maximal_queue_lifetime\"", "if (request.kind() == ReportRequest::VERIFY && name == \"maximal_queue_lifetime\"", "report: a delay*"),
+    times("a wrong value holds up the mail's own times", "services_test", "src/program/services/queue_manager.cpp", "            route.clear_retry();", "            route.set_retry(\"maximal_queue_lifetime=0\");", "queue: a retry*"),
+    times("a later rule of Exim's outvotes the first", "exim_test", "src/program/exim/retry.cpp", "else if (schedules.covered(key, bounces))", "else if (key.empty())", "translate: times*"),
+    times("a tenant's times are others', too", "kumomta_test", "src/program/kumomta/senders.cpp", "transport.empty() || pool_users_[transport] > 1", "transport.empty()", "senders: times*"),
+    hook("takes those beside a refused record with it", "hook", "            most_ = records.size() / 2;\n            return true;", "            return false;", "Hooks.test_a_record_that_is_always_refused_is_left_out_and_those_beside_it_are_not"),
+    hook("leaves out what the server may take another time", "hook", "if (answered && is_of_content(*answered) && one_less", "if (answered && (is_of_content(*answered) || *answered == 403) && one_less", "Hooks.test_a_record_that_is_always_refused_is_left_out_and_those_beside_it_are_not"),
+    classes("are asked where no record is kept", "send_test", AGENT, "if (!around.bounce_classes || !options.records || verdict", "if (!around.bounce_classes || verdict", "bounce classes*"),
+    classes("a word of any length is kept", "send_test", AGENT, "(*found)->substr(0, longest_class)", "(*found)->substr(0, longest_class * 9)", "bounce classes*"),
+    classes("the status outvotes a table's word", "handoff_test", "src/journey/handoff/record.cpp", "verdict.classification().empty() ? bounce_class(reason)", "reason.size() > 1 ? bounce_class(reason)", "record:*"),
 ]

@@ -229,6 +229,7 @@ struct Middle {
     std::uint32_t attempts = 0;
     std::string_view classification = "Uncategorized";
     std::string source = "null";
+    std::string_view pool, transport;
     std::string_view headers;
     std::string_view delivery_protocol, reception_protocol;
 };
@@ -239,8 +240,8 @@ void add_middle(Members& members, const Middle& middle, const RecordOptions& opt
     members.raw("event_time", fmt::format("\"{}\"", rfc3339(middle.now)));
     members.number("num_attempts", middle.attempts);
     members.text("bounce_classification", middle.classification);
-    members.raw("egress_pool", "null");
-    members.raw("egress_source", "null");
+    members.text_or_null("egress_pool", middle.pool);
+    members.text_or_null("egress_source", middle.pool.empty() ? std::string_view() : middle.transport);
     members.raw("source_address", middle.source);
     members.raw("feedback_report", "null");
     members.raw("meta", "{}");
@@ -274,6 +275,14 @@ void add_session(Members& members, const SessionFacts* session)
                     fmt::format("[{}]", json_text(shortened(fmt::format("CN={}", std::string_view(session->tls_peer())), header_text))));
 }
 
+/// What a table says of the reply; else by the status.
+std::string_view classification_of(const Verdict& verdict, bool delivered, std::string_view reason)
+{
+    if (delivered)
+        return "Uncategorized";
+    return verdict.classification().empty() ? bounce_class(reason) : std::string_view(verdict.classification());
+}
+
 std::string compose(const RecipientFate& fate, const RecordOptions& options, std::size_t most)
 {
     const Verdict& verdict = fate.verdict;
@@ -295,8 +304,10 @@ std::string compose(const RecipientFate& fate, const RecordOptions& options, std
                {.now = verdict.finished(),
                 .created = fate.envelope.arrival(),
                 .attempts = fate.attempts,
-                .classification = delivered ? std::string_view("Uncategorized") : bounce_class(reason),
+                .classification = classification_of(verdict, delivered, reason),
                 .source = json_source(fate.session),
+                .pool = fate.route ? std::string_view(fate.route->pool()) : std::string_view(),
+                .transport = fate.route ? std::string_view(fate.route->transport()) : std::string_view(),
                 .headers = most == longest_text ? fate.headers : std::string_view(),
                 .delivery_protocol = fate.session ? std::string_view(fate.session->protocol()) : std::string_view(),
                 .reception_protocol = fate.envelope.client().protocol()},

@@ -94,6 +94,14 @@ TEST_CASE("record: a refusal has the reply as the server said it, the command, a
     CHECK(has(bounce, R"("bounce_classification":"InvalidRecipient")"));
     CHECK(has(bounce, R"("dsn":"5.1.1","reason":"unknown-user")"));
 
+    one.verdict.set_classification("Nobody \"here\"");               // a table's word before the status
+    CHECK(has(one.made(RecordType::bounce), R"("bounce_classification":"Nobody \"here\"")"));
+    CHECK(has(one.made(RecordType::delivery), R"("bounce_classification":"Uncategorized")"));
+    one.verdict.clear_classification();
+    one.route.set_pool("bulk");
+    CHECK(has(one.made(RecordType::bounce), R"("egress_pool":"bulk","egress_source":"smtp")"));
+    one.route.clear_pool();
+
     one.verdict.set_outcome(OUTCOME_DEFERRED);
     one.verdict.set_status("4.0.0");
     one.verdict.set_text("host mx.there.test[192.0.2.1] said: 451 later (in reply to end of DATA command)");

@@ -316,6 +316,25 @@ awaitable<void> Agent::Core::filter_status(std::shared_ptr<Job> job, std::size_t
     }
 }
 
+constexpr std::size_t longest_class = 64;
+
+/// bounce_classification_maps: by the reply, or by what the log says where there was none. What cannot be asked is said, and classifies nothing.
+awaitable<void> Agent::Core::classify(std::shared_ptr<Job> job, handoff::Verdict* verdict)
+{
+    if (!around.bounce_classes || !options.records || verdict->outcome() == handoff::OUTCOME_DELIVERED)
+        co_return;
+    const std::string& reply = verdict->diagnostic();
+    std::string key = reply.empty() ? fmt::format("{} {} {}", verdict->status().starts_with('5') ? 550 : 451, verdict->status(), verdict->text())
+                                    : printable(reply, true);
+    if (key.size() > 3 && key[3] == '-')  // of several lines, with their codes
+        key[3] = ' ';
+    const auto found = co_await around.bounce_classes->find(std::move(key));
+    if (!found)
+        around.log.warning("{}: bounce_classification_maps: {}", job->queue_id(), found.error().text());
+    else if (*found)
+        verdict->set_classification((*found)->substr(0, longest_class));
+}
+
 awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
 {
     Job& job = *whose;
@@ -371,6 +390,7 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
             verdict.set_action(permanent ? "failed" : "delayed");
             if (!permanent)
                 verdict.set_retry_at(fate.reason.retry_at);
+            co_await classify(whose, &verdict);
         }
         const handoff::DeliveryTimes times{.arrival = envelope.arrival(),
                                            .active = job.request.active_since(),

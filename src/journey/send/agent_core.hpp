@@ -228,6 +228,7 @@ struct Agent::Core {
     void forget_if_empty(const Site& site);
     void log_temporary(const Job& job);
     awaitable<handoff::Verdicts> verdicts(std::shared_ptr<Job> whose);
+    awaitable<void> classify(std::shared_ptr<Job> job, handoff::Verdict* verdict);
     awaitable<void> filter_status(std::shared_ptr<Job> job, std::size_t index, Fate* fate);
     bool refuse_unfit(Job& job, Fd content);
     awaitable<void> edit(Job& job);

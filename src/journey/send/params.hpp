@@ -60,6 +60,7 @@ inline constexpr Param<std::string> smtp_reply_filter{.name = "smtp_reply_filter
 inline constexpr Param<std::string> smtp_dns_reply_filter{.name = "smtp_dns_reply_filter", .initial = "", .doc = "Tables asked with each MX, A and AAAA record, as \"name. ttl IN type value\": IGNORE leaves it out."};
 inline constexpr Param<std::string> default_delivery_status_filter{.name = "default_delivery_status_filter", .initial = "", .doc = "Tables asked with \"5.1.1 text\" of a recipient's end; a result of the same form, and of the same success or failure, takes its place."};
 inline constexpr Param<std::string> smtp_delivery_status_filter{.name = "smtp_delivery_status_filter", .initial = "$default_delivery_status_filter", .doc = "The same for the SMTP client, and its twin for LMTP."};
+inline constexpr Param<std::string> bounce_classification_maps{.name = "bounce_classification_maps", .initial = "shipped", .doc = "Tables asked with the reply of a failed delivery in one line, for the bounce_classification of its record; shipped: the rules that came with the program (conf/bounce_classes).", .own = true};
 inline constexpr Param<std::string> smtp_address_verify_target{.name = "smtp_address_verify_target", .initial = "rcpt", .least = 1, .doc = "Where a probe's answer counts: rcpt or data."};
 
 inline constexpr Param<std::string> smtp_host_lookup{.name = "smtp_host_lookup", .initial = "dns", .least = 1, .doc = "How host names become addresses: dns, native."};
@@ -150,7 +151,7 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_skip_5xx_greeting, smtp_discard_ehlo_keywords, lmtp_discard_lhlo_keywords, smtp_discard_ehlo_keyword_address_maps,
     lmtp_discard_lhlo_keyword_address_maps, lmtp_assume_final, smtp_pix_workarounds, smtp_pix_workaround_threshold_time, smtp_pix_workaround_delay_time,
     smtp_generic_maps, smtp_header_checks, smtp_mime_header_checks, smtp_nested_header_checks, smtp_body_checks, smtp_send_xforward_command, smtp_xforward_timeout, disable_mime_output_conversion, smtp_line_length_limit, smtp_pix_workaround_maps, smtp_quote_rfc821_envelope, smtp_reply_filter, smtp_dns_reply_filter, default_delivery_status_filter,
-    smtp_delivery_status_filter, smtp_address_verify_target, smtp_host_lookup, send_use_srv_lookup, send_ignore_srv_lookup_error,
+    smtp_delivery_status_filter, bounce_classification_maps, smtp_address_verify_target, smtp_host_lookup, send_use_srv_lookup, send_ignore_srv_lookup_error,
     send_allow_srv_lookup_fallback, smtp_defer_if_no_mx_address_found,
     smtp_mx_address_limit, smtp_mx_session_limit, smtp_randomize_addresses, smtp_address_preference, smtp_balance_inet_protocols, smtp_fallback_relay, send_relayhost,
     smtp_bind_address, smtp_bind_address6, smtp_bind_address_enforce, smtp_connection_cache_on_demand, smtp_connection_cache_destinations,

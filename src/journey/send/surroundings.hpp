@@ -61,6 +61,7 @@ struct Surroundings {
     Lookup* pix = nullptr;                  // smtp_pix_workaround_maps: by the server's address
     Lookup* reply_filter = nullptr;         // smtp_reply_filter: by a line of a reply, which the result replaces
     Lookup* status_filter = nullptr;        // smtp_delivery_status_filter: by "5.1.1 text"
+    Lookup* bounce_classes = nullptr;       // bounce_classification_maps: by the reply in one line, "550 5.1.1 text"
     Editor* editor = nullptr;               // smtp_generic_maps and the like
     DebugPeers* debug = nullptr;            // none: nobody's sessions
     peers::Peers* peers = nullptr;

@@ -240,6 +240,48 @@ TEST_CASE("smtp_address_verify_target = data: a server that refuses at DATA is u
     CHECK(good.peer().sessions().front().said().back() == "DATA");                  // then it hangs up
 }
 
+TEST_CASE("bounce classes: a failure is classified by its reply in one line, or by what the log says, where records are kept")
+{
+    TestTable classes({{"550 5.1.1 User unknown", "Nobody"}, {"554 5.7.1 No SMTP service here", std::string(100, 'x')}});
+    World refused("refuses-recipients");
+    refused.bounce_classes = &classes;
+    refused.options.records = true;
+    CHECK(refused.run(request({"user@example.test"})).verdicts(0).classification() == "Nobody");
+    World unrecorded("refuses-recipients");
+    unrecorded.bounce_classes = &classes;
+    CHECK(unrecorded.run(request({"user@example.test"})).verdicts(0).classification().empty());
+    World greeted("refuses-greeting");
+    greeted.bounce_classes = &classes;
+    greeted.options.records = true;
+    CHECK(greeted.run(request({"user@example.test"})).verdicts(0).classification() == std::string(64, 'x'));
+    // What cannot be asked is said, and the verdict is what it was.
+    TestTable broken([](const std::string&) -> Result<std::optional<std::string>> { return Error("the table is away", "4.3.0"); });
+    World doubtful("refuses-recipients");
+    doubtful.bounce_classes = &broken;
+    doubtful.options.records = true;
+    const auto kept = doubtful.run(request({"user@example.test"})).verdicts(0);
+    CHECK(kept.outcome() == handoff::OUTCOME_BOUNCED);
+    CHECK(kept.classification().empty());
+    CHECK(count_of(doubtful, "bounce_classification_maps: the table is away") == 1);
+    // What was delivered is no failure; without a reply the log's words are asked.
+    std::vector<std::string> asked;
+    TestTable listens([&](const std::string& key) -> Result<std::optional<std::string>> {
+        asked.push_back(key);
+        return std::optional<std::string>();
+    });
+    World taken("data-only");
+    taken.bounce_classes = &listens;
+    taken.options.records = true;
+    CHECK(taken.run(request({"user@example.test"})).verdicts(0).outcome() == delivered);
+    CHECK(asked.empty());
+    World silent;
+    silent.bounce_classes = &listens;
+    silent.options.records = true;
+    (void)silent.run(request({"user@example.test"}));
+    REQUIRE(asked.size() == 1);
+    CHECK(asked.front().starts_with("451 4.4.1 connect to "));
+}
+
 TEST_CASE("delivery status filter: status and text are replaced, success stays success")
 {
     TestTable filter({{"5.1.1 host 192.0.2.2[192.0.2.2] said: 550 5.1.1 User unknown (in reply to RCPT TO command)", "4.1.1 perhaps later"},

@@ -162,6 +162,7 @@ public:
         around.pix = pix;
         around.reply_filter = reply_filter;
         around.status_filter = status_filter;
+        around.bounce_classes = bounce_classes;
         around.passwords = passwords;
         around.connector = [this](net::Endpoint endpoint, net::ConnectOptions) -> awaitable<Result<std::unique_ptr<net::Stream>>> {
             return connect(endpoint);
@@ -205,7 +206,7 @@ public:
     Passwords* passwords = nullptr;
     sts::Policies* sts = nullptr;
     TlsReports* reports = nullptr;
-    Lookup *tls_policy = nullptr, *requiretls_policy = nullptr, *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr;
+    Lookup *tls_policy = nullptr, *requiretls_policy = nullptr, *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr, *bounce_classes = nullptr;
     std::unique_ptr<Agent> agent;
     std::chrono::microseconds most_time = std::chrono::hours(1000);     // of a run that leaps
     std::uint64_t most_turns = UINT64_MAX;

@@ -1,5 +1,6 @@
 // What the calls of a policy start here: services that listen, the queue, records; and who may relay.
 #include "base/strings.hpp"
+#include "kumomta/data_file.hpp"
 #include "kumomta/translator.hpp"
 
 #include <fmt/format.h>
@@ -62,7 +63,6 @@ constexpr OptionFact hook_facts[] = {
 };
 /// Calls that ask for nothing, or for something else, whatever they are given.
 constexpr OptionFact call_facts[] = {
-    {"configure_bounce_classifier", left_out, "records have the reply and its enhanced code; classes are for who reads them"},
     {"configure_redis_throttles", left_out, "limits are counted on this machine: with several, give each its share"},
     {"configure_accounting_db_path", nothing_needed, "counters are at the admin service"},
     {"configure_log_hook", left_out, "record_hook_url posts records as JSON"},
@@ -176,6 +176,8 @@ void PolicyTranslator::calls()
             logs(call);
         else if (call.name == "log_hooks:new")
             log_hook(call);
+        else if (call.name == "configure_bounce_classifier")
+            bounce_classifier(call);
         else {
             const auto* const fact = std::ranges::find(call_facts, std::string_view(call.name), &OptionFact::name);
             const bool known = fact != std::end(call_facts);
@@ -183,6 +185,37 @@ void PolicyTranslator::calls()
                   known ? fact->kind : Kind::left_out, known ? std::string(fact->text) : "nothing here is known to do the same");
         }
     }
+}
+
+/// Files of [rules] CLASS = [REGEX ...]: a pcre table of the same order, before the shipped one.
+void PolicyTranslator::bounce_classifier(const Call& call)
+{
+    const Block block{call.first(), "configure_bounce_classifier"};
+    const Value* const files = block.table.find("files");
+    std::string table;
+    for (const std::string& path : files ? files->words() : std::vector<std::string>()) {
+        const auto text = path.starts_with('/') && machine_.exists(path) ? machine_.read(path) : Result<std::string>(Error{"no such file"});
+        const auto data = text ? parse_data(*text, path) : Result<Value>(text.error());
+        const Value* const rules = data ? data->find("rules") : nullptr;
+        if (!rules) {
+            judge(call.place, block.where, path, Kind::left_out, data ? "no table \"rules\" in it" : data.error().text());
+            continue;
+        }
+        for (const Entry& one : rules->entries)
+            for (const std::string& regex : one.value.words()) {
+                const bool usable = !regex.empty() && printable(regex, true) == regex && one.name.find_first_of(" \t$") == std::string::npos;
+                if (usable)
+                    table += fmt::format("/(?-i:{})/ {}\n", within_slashes(regex), one.name);
+                else
+                    judge(one.value.place, block.where, fmt::format("{} = {}", one.name, printable(regex, true)), Kind::left_out,
+                          "no rule of a table");
+            }
+        judge(call.place, block.where, path, Kind::becomes, "bounce_classification_maps, before the shipped rules");
+    }
+    if (table.empty())
+        judge(block, "files", Kind::left_out, "no rules: the shipped ones of bounce_classification_maps");
+    else
+        set("bounce_classification_maps", add_table("bounce_classes", "pcre", table) + ", shipped", call.place, "configure_bounce_classifier");
 }
 
 void PolicyTranslator::smtp_listener(const Call& call)

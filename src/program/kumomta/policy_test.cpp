@@ -262,6 +262,23 @@ TEST_CASE("senders: times of a domain and of a tenant with a pool of its own bec
     CHECK(files.verdict("max_age = 'soon'") == "not carried over: no time for maximal_queue_lifetime");
 }
 
+TEST_CASE("calls: the rules of the bounce classifier become a table before the shipped one")
+{
+    const Made classes =
+        made("kumo.on('init', function() kumo.configure_bounce_classifier { files = { '/e/c.toml', '/e/none.toml', '/e/other.toml' } } end)",
+             {{"/e/c.toml", "[rules]\nInvalidRecipient = ['^5\\d\\d 5\\.1\\.1', 'no/such user']\nSpamBlock = ['Blocked']\n'odd class' = ['x']\n"},
+              {"/e/other.toml", "[else]\n"}});
+    CHECK(classes.table("bounce_classes") ==
+          "/(?-i:^5\\d\\d 5\\.1\\.1)/ InvalidRecipient\n/(?-i:no\\/such user)/ InvalidRecipient\n/(?-i:Blocked)/ SpamBlock\n");
+    CHECK(classes.value("bounce_classification_maps") == "pcre:$config_directory/bounce_classes, shipped");
+    CHECK(classes.verdict("/e/c.toml").starts_with("becomes: bounce_classification_maps"));
+    CHECK(classes.verdict("/e/none.toml") == "not carried over: no such file");
+    CHECK(classes.verdict("/e/other.toml") == "not carried over: no table \"rules\" in it");
+    CHECK(classes.verdict("odd class") == "not carried over: no rule of a table");
+    const Made none = made("kumo.on('init', function() kumo.configure_bounce_classifier { files = {} } end)", {});
+    CHECK(none.value("bounce_classification_maps") == "(unset)");
+}
+
 TEST_CASE("senders: a time that is none is named, and KumoMTA's default stands")
 {
     const Made odd = made("require('policy-extras.queue'):setup { '/e/q.toml' }",

@@ -115,20 +115,6 @@ std::string rate_word(const Value& options, std::string_view option, std::string
     return rate ? fmt::format(" {}={}", word, *rate) : "";
 }
 
-/// The pattern between slashes: one that stands in it is escaped.
-std::string within_slashes(std::string_view regex)
-{
-    std::string made;
-    for (std::size_t i = 0; i < regex.size(); ++i) {
-        if (regex[i] == '\\' && i + 1 < regex.size())
-            made += regex[i++];
-        else if (regex[i] == '/')
-            made += '\\';
-        made += regex[i];
-    }
-    return made;
-}
-
 /// The words of a rule for an action; empty: there are none for it, and `why`.
 std::string words_for(const Value& action, bool at_once, const std::string& duration, std::string& why)
 {
@@ -155,6 +141,19 @@ std::string words_for(const Value& action, bool at_once, const std::string& dura
 }
 
 }  // namespace
+
+std::string within_slashes(std::string_view regex)
+{
+    std::string made;
+    for (std::size_t i = 0; i < regex.size(); ++i) {
+        if (regex[i] == '\\' && i + 1 < regex.size())
+            made += regex[i++];
+        else if (regex[i] == '/')
+            made += '\\';
+        made += regex[i];
+    }
+    return made;
+}
 
 std::string PolicyTranslator::words_of(const Value& options, const std::string& site, bool provider)
 {

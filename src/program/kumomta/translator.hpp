@@ -27,6 +27,9 @@ inline constexpr auto nothing_needed = Verdict::Kind::nothing_needed;
 inline constexpr auto left_out = Verdict::Kind::left_out;
 inline constexpr auto becomes = Verdict::Kind::becomes;
 
+/// The pattern between slashes: one that stands in it is escaped.
+std::string within_slashes(std::string_view regex);
+
 class PolicyTranslator {
 public:
     PolicyTranslator(const Policy& policy, const Machine& machine) : policy_(policy), machine_(machine) {}
@@ -58,6 +61,7 @@ private:
     void spool(const Call& call);
     void logs(const Call& call);
     void log_hook(const Call& call);
+    void bounce_classifier(const Call& call);
     void domains();
     void handlers();
 

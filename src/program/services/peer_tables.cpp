@@ -4,6 +4,7 @@
 #include "config/list.hpp"
 #include "config/site.hpp"
 #include "net/address.hpp"
+#include "peers/bounce_classes.hpp"
 #include "send/params.hpp"
 #include "tables/params.hpp"
 
@@ -26,6 +27,7 @@ constexpr std::string_view own_parameters[] = {send::smtp_discard_ehlo_keyword_a
                                                send::default_delivery_status_filter.name,
                                                send::smtp_delivery_status_filter.name,
                                                "lmtp_delivery_status_filter",
+                                               send::bounce_classification_maps.name,
                                                send::smtp_generic_maps.name,
                                                "lmtp_generic_maps",
                                                send::smtp_header_checks.name,
@@ -104,6 +106,8 @@ PeerTables::PeerTables(process::Service& service, const Clock& clock)
     pix_ = own(send::smtp_pix_workaround_maps);
     reply_filter_ = own(send::smtp_reply_filter);
     status_filter_ = own(send::smtp_delivery_status_filter);
+    bounce_classes_ = TableLookup(std::string(send::bounce_classification_maps.name),
+                                  peers::with_shipped_classes(config.get(send::bounce_classification_maps)), {}, tables_);
     editor_ = std::make_unique<OutboundEditor>(config, service.program() == "lmtp" ? "lmtp" : "smtp", *files_, tables_, log_);
     const std::string_view as = service.program() == "lmtp" ? "lmtp" : "smtp";
     requiretls_policy_ =

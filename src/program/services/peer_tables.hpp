@@ -57,6 +57,7 @@ public:
     send::Lookup* pix() { return pix_.get(); }
     send::Lookup* reply_filter() { return reply_filter_.get(); }
     send::Lookup* status_filter() { return status_filter_.get(); }
+    send::Lookup* bounce_classes() { return bounce_classes_.get(); }
     send::Editor* editor() { return editor_ ? editor_->get() : nullptr; }
     send::Passwords* passwords() { return passwords_.empty() ? nullptr : this; }
     send::DebugPeers* debug() { return everybody_ || !debugged_.empty() ? this : nullptr; }
@@ -72,7 +73,7 @@ private:
     std::shared_ptr<TableFiles> files_;
     tables::Tables tables_;
     tables::Maps discard_;
-    TableLookup dns_filter_, tls_policy_, pix_, reply_filter_, status_filter_;
+    TableLookup dns_filter_, tls_policy_, pix_, reply_filter_, status_filter_, bounce_classes_;
     RequireTlsPolicy requiretls_policy_;
     std::unique_ptr<OutboundEditor> editor_;
     tables::OwnOptions own_options_;

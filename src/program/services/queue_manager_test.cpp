@@ -153,6 +153,23 @@ TEST_CASE_FIXTURE(Fixture, "queue: retry_schedule_maps: each recipient has its o
     CHECK(in_queue() == 0);
 }
 
+TEST_CASE_FIXTURE(Fixture, "queue: retry_schedule_maps: recipients of one delivery are tried when the first of them is due")
+{
+    for (const char* quick : {"u@there.test", "v@there.test"}) {
+        CAPTURE(quick);
+        resolver.schedules = {{"there.test", "minimal_backoff_time=1h"}, {quick, "minimal_backoff_time=1m"}};
+        worker.requests.clear();
+        worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.4.1", "away"); };
+        enqueue({"u@there.test", "v@there.test"});
+        settle();
+        REQUIRE(worker.requests.size() == 1);
+        worker.verdict_for = [](const std::string&) { return TestWorker::delivered(); };
+        pass(61s);
+        CHECK(worker.requests.size() == 2);
+        CHECK(in_queue() == 0);
+    }
+}
+
 TEST_CASE_FIXTURE(Fixture, "queue: a retry schedule that cannot be read is said once a round, and main.cf's times hold")
 {
     resolver.schedules = {{"there.test", "maximal_queue_lifetime=soon"}};
@@ -174,6 +191,13 @@ TEST_CASE_FIXTURE(Fixture, "queue: a retry schedule that cannot be read is said 
 
 TEST_CASE_FIXTURE(Fixture, "queue: a site that cannot be had is left alone as long as its mail's own schedule says")
 {
+    stop();
+    options.scheduler.transport = [](std::string_view) {
+        schedule::TransportOptions made;
+        made.window.initial = 1;                                // one failure, and it is dead
+        return made;
+    };
+    start();
     resolver.schedules = {{"quick.test", "minimal_backoff_time=10s"}};
     worker.site_failed = true;
     worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.4.1", "away"); };

@@ -42,8 +42,9 @@ public:
             route.set_nexthop(domain == "error.test" ? "5.1.6 User has moved" : domain);
             route.set_site("smtp:" + domain);
             route.set_address(address);
-            if (const auto own = schedules.find(domain); own != schedules.end())
-                route.set_retry(own->second);
+            for (const std::string& key : {domain, address})
+                if (const auto own = schedules.find(key); own != schedules.end())
+                    route.set_retry(own->second);
         }
         co_return reply;
     }
@@ -99,7 +100,7 @@ public:
     std::vector<int> asked;                        // addresses of each question
     std::string refused, refused_status = "5.4.6";
     std::map<std::string, std::string> alias;
-    std::map<std::string, std::string> schedules;  // by domain: what retry_schedule_maps says
+    std::map<std::string, std::string> schedules;  // by domain or address: what retry_schedule_maps says
     std::uint64_t next_sequence = 5'000'000;
     std::vector<handoff::Envelope> requeued;
     std::function<void(handoff::EnqueueRequest&)> amend;   // what requeue answers

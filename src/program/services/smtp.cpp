@@ -182,6 +182,7 @@ private:
         made.pix = tables_->pix();
         made.reply_filter = tables_->reply_filter();
         made.status_filter = tables_->status_filter();
+        made.bounce_classes = tables_->bounce_classes();
         return made;
     }
 
