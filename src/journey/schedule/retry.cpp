@@ -32,7 +32,11 @@ Result<seconds> time_of(const Param<seconds>& param, std::string_view value)
         return Error{fmt::format("{}: \"{}\" is no time", param.name, value)};
     if (*time < param.least)
         return Error{fmt::format("{}: {} is too short", param.name, value)};
-    if (*time > (param.most == seconds{} ? longest : param.most))
+    seconds most = param.most == seconds{} ? longest : param.most;
+#ifdef POSTHORN_PLANT_BUG_retry_words  // a time of three hundred years is taken (scripts/fuzz-planted)
+    most *= 1000;
+#endif
+    if (*time > most)
         return Error{fmt::format("{}: {} is too long", param.name, value)};
     return *time;
 }
@@ -64,10 +68,7 @@ WallTime next_try(const RetryOptions& options, WallTime arrival, WallTime now)
     return now + std::min(std::max(age, options.minimal_backoff), std::max(options.maximal_backoff, std::chrono::seconds{1}));
 }
 
-bool expired(const RetryOptions& options, WallTime arrival, bool null_sender, WallTime now)
-{
-    return now - arrival >= options.lifetime(null_sender);
-}
+bool expired(const RetryOptions& options, WallTime arrival, bool null_sender, WallTime now) { return now - arrival >= options.lifetime(null_sender); }
 
 bool delay_warning_due(const RetryOptions& options, WallTime arrival, bool null_sender, bool warned, WallTime now)
 {
