@@ -126,7 +126,8 @@ TEST_CASE_FIXTURE(Fixture, "adversity: a deferral of before the restart waits it
     CHECK(in_queue() == 0);
 }
 
-TEST_CASE_FIXTURE(Fixture, "adversity: a deferral of before the restart is held against its recipient's own schedule, and main.cf's where no table can be asked")
+TEST_CASE_FIXTURE(
+    Fixture, "adversity: a deferral of before the restart is held against its recipient's own schedule, and main.cf's where no table can be asked")
 {
     resolver.schedules = {{"long.test", "maximal_queue_lifetime=10d"}};
     for (const bool broken : {false, true}) {

@@ -557,14 +557,15 @@ awaitable<Result<void>> QueueManager::take_late(handoff::Verdicts verdicts)
                 count_failure(key, state.recipient.address(), *state.last, {});
         }
         active.recipients.push_back(std::move(state.recipient));
+        active.tries.push_back(state.tries);
     }
     active_.emplace(key, std::move(active));
     count_place(key);
     if (verdicts.has_shaping())
         hear(verdicts.shaping(), verdicts.attempt(), {}, key, known);
     if (std::string trouble; std::ranges::any_of(known, [](const auto& verdict) { return verdict.outcome() == handoff::OUTCOME_DEFERRED; }))
-        co_await find_routes(key, &trouble);               // how long it waits may stand in a table; where that cannot be asked, main.cf's times hold
-    if (!active_.contains(key))                            // deleted meanwhile
+        co_await find_routes(key, &trouble);  // how long it waits may stand in a table; where that cannot be asked, main.cf's times hold
+    if (!active_.contains(key))  // deleted meanwhile
         co_return Result<void>{};
     std::optional<handoff::SessionFacts> session;
     if (verdicts.has_session())

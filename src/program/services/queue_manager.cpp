@@ -236,13 +236,14 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
             active.failures.push_back(own_verdict(state.recipient.index(), handoff::OUTCOME_EXPIRED, "4.3.2",
                                                   state.last ? state.last->text() : "message is administratively expired"));
         active.recipients.push_back(std::move(state.recipient));
+        active.tries.push_back(state.tries);
     }
     const bool expire = stored->expire;
     const std::string line = fmt::format("{}: from=<{}>, status=force-expired, returned to sender", active.envelope.queue_id(),
                                          smtp::external_address(active.envelope.sender()));
     for (const Verdict& expired : active.failures) {
         count_verdict(lease.key, active, expired);
-        record_fate(lease.key, active, expired, handoff::RecordType::admin_bounce, nullptr);
+        record_fate(active, expired, handoff::RecordType::admin_bounce, nullptr);
     }
     active_.emplace(lease.key, std::move(active));
     tally_.tried(lease.key);

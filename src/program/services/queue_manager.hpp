@@ -133,6 +133,7 @@ private:
         handoff::Envelope envelope;                          // without recipients
         std::vector<handoff::Recipient> recipients;          // of this round, by index
         std::vector<handoff::Route> routes;                  // same order
+        std::vector<std::uint32_t> tries;                    // before this round, same order; empty: it is the first
         std::unordered_set<std::uint32_t> passed_on;         // whose route is best_mx_transport's: they are not passed on again
         std::string resident;                                // the content; empty: read it from the store
         std::int64_t since = 0;
@@ -210,8 +211,8 @@ private:
     // queue_records.cpp
     bool records(handoff::RecordType type) const;
     void record_reception(const handoff::Envelope& envelope, std::string_view headers);
-    void record_fate(Key key, const Active& active, const handoff::Verdict& verdict, handoff::RecordType type, const handoff::SessionFacts* session);
-    void record_fate(Key key, const Active& active, const handoff::Verdict& verdict, const handoff::SessionFacts* session);
+    void record_fate(const Active& active, const handoff::Verdict& verdict, handoff::RecordType type, const handoff::SessionFacts* session);
+    void record_fate(const Active& active, const handoff::Verdict& verdict, const handoff::SessionFacts* session);
     awaitable<std::string> stored_headers(spool::Lease lease);
     awaitable<std::vector<std::string>> deletion_records(spool::Lease lease);
 
@@ -297,7 +298,6 @@ private:
     std::unordered_map<std::string, std::unordered_set<Key>> greylisted_;  // by MX set: they may follow the first that passes
     std::size_t greylisted_count_ = 0;
     observe::Recorder* recorder_ = nullptr;
-    std::unordered_map<Key, std::uint32_t> rounds_;                // that ended, since this process began; for records
     SteadyTime kept_restraints_{};
     std::unordered_map<std::uint64_t, handoff::Flight> foreign_;   // attempts that a qmgr before this one asked for, still running
     std::unordered_map<std::uint64_t, std::uint32_t> foreign_process_;

@@ -36,14 +36,13 @@ void QueueManager::record_reception(const handoff::Envelope& envelope, std::stri
 }
 
 /// After the judgement of the queue over it.
-void QueueManager::record_fate(Key key, const Active& active, const Verdict& verdict, RecordType type, const handoff::SessionFacts* session)
+void QueueManager::record_fate(const Active& active, const Verdict& verdict, RecordType type, const handoff::SessionFacts* session)
 {
     if (!records(type) || !is_mail(active.envelope))
         return;
     const std::size_t at = position(active, verdict.recipient());
     if (at >= active.recipients.size())
         return;
-    const auto before = rounds_.find(key);
     const std::int64_t next = type == RecordType::transient_failure ? retry_time(active, {verdict}).time_since_epoch().count() : 0;
     recorder_->record(handoff::fate_record({.type = type,
                                             .envelope = active.envelope,
@@ -52,15 +51,15 @@ void QueueManager::record_fate(Key key, const Active& active, const Verdict& ver
                                             .route = at < active.routes.size() ? &active.routes[at] : nullptr,
                                             .session = session,
                                             .active = active.since,
-                                            .attempts = before == rounds_.end() ? 0 : before->second,
+                                            .attempts = at < active.tries.size() ? active.tries[at] : 0,
                                             .next_attempt = next,
                                             .headers = active.record_headers},
                                            options_.records));
 }
 
-void QueueManager::record_fate(Key key, const Active& active, const Verdict& verdict, const handoff::SessionFacts* session)
+void QueueManager::record_fate(const Active& active, const Verdict& verdict, const handoff::SessionFacts* session)
 {
-    record_fate(key, active, verdict, type_of(verdict.outcome()), session);
+    record_fate(active, verdict, type_of(verdict.outcome()), session);
 }
 
 /// The fields of record_headers in a message that is stored. What cannot be read has none: whoever delivers it says so.
@@ -85,14 +84,13 @@ awaitable<std::vector<std::string>> QueueManager::deletion_records(spool::Lease 
     if (!stored || !is_mail(stored->envelope))
         co_return made;
     const std::string headers = co_await stored_headers(lease);
-    const auto before = rounds_.find(lease.key);
     for (const spool::RecipientState& state : stored->recipients) {
         Verdict verdict = own_verdict(state.recipient.index(), handoff::OUTCOME_BOUNCED, "5.7.0", "deleted by an operator");
         made.push_back(handoff::fate_record({.type = RecordType::admin_bounce,
                                              .envelope = stored->envelope,
                                              .recipient = state.recipient,
                                              .verdict = verdict,
-                                             .attempts = before == rounds_.end() ? 0 : before->second,
+                                             .attempts = state.tries,
                                              .headers = headers},
                                             options_.records));
     }

@@ -71,6 +71,35 @@ TEST_CASE_FIXTURE(Recorded, "queue records: a message that came, and what became
     CHECK(member(recorder.records[0], "num_attempts") == "1");
 }
 
+TEST_CASE_FIXTURE(Recorded, "queue records: attempts are counted for each recipient, over a restart, and until an operator deletes the message")
+{
+    begin();
+    bool away = true;
+    worker.verdict_for = [&](const std::string&) {
+        return away ? TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later") : TestWorker::delivered();
+    };
+    enqueue({"u@there.test"});
+    const std::string deleted = enqueue({"v@there.test"});
+    settle();
+    pass(1h);
+    stop();
+    begin();
+    recorder.records.clear();
+    pass(3h);
+    REQUIRE(recorder.records.size() == 2);
+    CHECK(member(recorder.records[0], "num_attempts") == "2");
+    CHECK(member(recorder.records[1], "num_attempts") == "2");
+    recorder.records.clear();
+    CHECK(command(handoff::QueueCommand::DELETE, deleted).count() == 1);
+    REQUIRE(recorder.records.size() == 1);
+    CHECK(member(recorder.records[0], "num_attempts") == "3");
+    recorder.records.clear();
+    away = false;
+    pass(10h);
+    REQUIRE(recorder.records.size() == 1);
+    CHECK(member(recorder.records[0], "num_attempts") == "3");
+}
+
 TEST_CASE_FIXTURE(Recorded, "queue records: the queue's judgement counts: what is too old has expired, what is soft is deferred")
 {
     options.soft_bounce = true;

@@ -112,9 +112,9 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
     const auto found = active_.find(key);
     const handoff::SessionFacts* const facts = session ? &*session : nullptr;
     if (found != active_.end() && found->second.deleted)
-        for (const Verdict& verdict : verdicts)                // deleted too late
+        for (const Verdict& verdict : verdicts)  // deleted too late
             if (verdict.outcome() == handoff::OUTCOME_DELIVERED)
-                record_fate(key, found->second, verdict, facts);
+                record_fate(found->second, verdict, facts);
     if (found == active_.end() || found->second.removed || verdicts.empty())
         co_return;
     Active& active = found->second;
@@ -123,7 +123,7 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
     std::vector<Verdict> successes;
     for (Verdict& verdict : verdicts) {
         judge(active, verdict);
-        record_fate(key, active, verdict, facts);
+        record_fate(active, verdict, facts);
         if (told) {
             active.told.push_back(std::move(verdict));
             continue;
@@ -467,8 +467,6 @@ void QueueManager::put_off(Key key, WallTime when)
 {
     forget_active(key);
     count_place(key);
-    if (options_.records.types.any())
-        ++rounds_[key];
     if (const auto epoch = epochs_.find(key); epoch != epochs_.end() && !held_.contains(key)) {  // held: all else when it is released
         if (to_requeue_.erase(key) > 0)
             tasks_.spawn(requeue_after_round({key, epoch->second}));
@@ -498,7 +496,6 @@ void QueueManager::forget(Key key)
     expiring_.erase(key);
     to_requeue_.erase(key);
     crashed_.erase(key);
-    rounds_.erase(key);
 }
 
 void QueueManager::gone_if_removed(Key key)
