@@ -103,6 +103,14 @@ constexpr std::string_view no_answer = "no answer in the log";
 
 std::vector<std::string> our_resolutions(const Survey& survey, const std::vector<std::string>& addresses)
 {
+    std::vector<RouteQuestion> questions;
+    for (const std::string& address : addresses)
+        questions.push_back({"someone@example.org", address});
+    return our_resolutions(survey, questions);
+}
+
+std::vector<std::string> our_resolutions(const Survey& survey, const std::vector<RouteQuestion>& questions, std::optional<SteadyTime> end)
+{
     static SystemClock clock;
     asio::io_context loop;
     const observe::Log log = quiet_log();
@@ -120,13 +128,17 @@ std::vector<std::string> our_resolutions(const Survey& survey, const std::vector
     route::Router router(route::Options::from(rewrite, interfaces, opener), route::Resolver::Purpose::mail, all);
     cleanup::Cleaner cleaner(cleanup::Options::from(cleaning, interfaces, opener, {}), all, log);
     std::vector<std::string> answers;
-    for (const std::string& address : addresses) {
+    for (const auto& [sender, address] : questions) {
+        if (end && clock.steady() > *end) {
+            answers.emplace_back();
+            continue;
+        }
         const auto expanded = run(loop, cleaner.expanded(address), 60s);
         if (!expanded) {
             answers.push_back("not taken: " + expanded.error().text());
             continue;
         }
-        const auto routes = run(loop, router.route("someone@example.org", *expanded), 60s);
+        const auto routes = run(loop, router.route(sender, *expanded), 60s);
         if (!routes) {
             answers.push_back("try later: " + routes.error().text());
             continue;
@@ -198,12 +210,12 @@ Result<Comparison> compare_answers(const Survey& survey, Questions questions, co
     comparison.ours.resolutions = our_resolutions(survey, comparison.questions.addresses);
     {
         TRY(const auto box, Sandbox::start(survey, nullptr));
-        comparison.ours.rcpts = rcpt_answers(box->port(), comparison.questions.rcpts);
+        comparison.ours.rcpts = rcpt_answers(box->ports(), comparison.questions.rcpts);
     }
     if (!comparison.alone.empty())
         return comparison;
     TRY(const auto box, Sandbox::start(survey, &*programs));
-    comparison.theirs.rcpts = rcpt_answers(box->port(), comparison.questions.rcpts);
+    comparison.theirs.rcpts = rcpt_answers(box->ports(), comparison.questions.rcpts);
     const std::vector<std::string>& addresses = comparison.questions.addresses;
     std::size_t messages = 0;
     TRY_VOID(verify_all(*box, *programs, addresses, 50, messages));

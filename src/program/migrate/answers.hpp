@@ -8,6 +8,9 @@
 #include "migrate/questions.hpp"
 #include "migrate/sandbox.hpp"
 
+#include "base/clock.hpp"
+
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,12 +28,21 @@ struct Comparison {
 
 Result<Comparison> compare_answers(const Survey& survey, Questions questions, const std::string& postfix_root);
 
-/// Where addresses go, by Posthorn's rooms.
+struct RouteQuestion {
+    std::string sender, recipient;
+};
+/// Where addresses go, by Posthorn's rooms. What is not asked before `end` has an empty answer.
+std::vector<std::string> our_resolutions(const Survey& survey, const std::vector<RouteQuestion>& questions, std::optional<SteadyTime> end = {});
+/// The same for mail of somebody from outside.
 std::vector<std::string> our_resolutions(const Survey& survey, const std::vector<std::string>& addresses);
 /// What the log of a sandbox says about these: by asked address. Pure.
 std::vector<std::string> logged_resolutions(std::string_view log, const std::vector<std::string>& addresses);
-/// The reply to each RCPT.
-std::vector<std::string> rcpt_answers(int port, const std::vector<RcptQuestion>& questions);
+struct AskingManner {
+    std::size_t sessions_at_once = 1;
+    std::optional<SteadyTime> end;  // what is not asked before has an empty answer
+};
+/// The reply to each RCPT; of a line that has no port: that nobody listens.
+std::vector<std::string> rcpt_answers(const Ports& ports, const std::vector<RcptQuestion>& questions, AskingManner manner = {});
 
 std::string as_text(const Comparison& comparison);
 std::string as_json(const Comparison& comparison);

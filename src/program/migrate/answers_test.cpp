@@ -83,8 +83,8 @@ TEST_CASE("sandbox: nothing of the living system is asked, written or listened o
     const auto master_cf = config::read_master_cf(folder.path() + "/master.cf");
     REQUIRE(master_cf);
     const migrate::PostfixPrograms programs{.root = "/pf", .commands = "/pf/usr/sbin", .daemons = "/pf/sbin"};
-    const auto theirs = migrate::sandbox_files(survey, *master_cf, "/box", 10025, &programs),
-               ours = migrate::sandbox_files(survey, *master_cf, "/box", 10025, nullptr);
+    const auto theirs = migrate::sandbox_files(survey, *master_cf, {.folder = "/box", .ports = {{"", 10025}}, .postfix = &programs}),
+               ours = migrate::sandbox_files(survey, *master_cf, {.folder = "/box", .ports = {{"", 10025}}});
     CHECK(theirs.master_cf == "127.0.0.1:10025 inet n - n - - smtpd\n  -o { smtpd_banner = hello }\n  -o { smtpd_recipient_restrictions = reject }\n"
                               "relay unix - - n - - discard\n  -o { syslog_name = posthorn-asks/relay }\ncleanup unix n - n - 0 cleanup\n"
                               "postlog unix-dgram n - n - 1 postlogd\n");
@@ -94,6 +94,33 @@ TEST_CASE("sandbox: nothing of the living system is asked, written or listened o
     CHECK(snapshot.text("queue_directory") == "/box/queue");
     CHECK(snapshot.text("address_verify_map").empty());
     CHECK(snapshot.text("x") == folder.path() + "/y");
+}
+
+TEST_CASE("sandbox: lines are asked through ports of their own, with logins where they are told; a line that is not there has none")
+{
+    const Folder folder;
+    const auto survey =
+        survey_of(folder, "smtpd_sasl_auth_enable = yes\nsmtpd_recipient_restrictions = check_policy_service inet:a:1, reject\n",
+                  "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd\n  -o smtpd_sasl_type=cyrus\n  -o x=$config_directory/y\n"
+                  "  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject\n");
+    const auto master_cf = config::read_master_cf(folder.path() + "/master.cf");
+    REQUIRE(master_cf);
+    const migrate::Ports ports{{"", 10025}, {"submission", 10026}, {"465", 10027}};
+    const auto files = migrate::sandbox_files(survey, *master_cf, {.folder = "/box", .ports = ports, .logins = true});
+    CHECK(files.master_cf ==
+          fmt::format("127.0.0.1:10025 inet n - n - - smtpd\n  -o {{ smtpd_recipient_restrictions = reject }}\n"
+                      "127.0.0.1:10026 inet n - n - - smtpd\n  -o {{ x = {}/y }}\n"
+                      "  -o {{ smtpd_recipient_restrictions = permit_sasl_authenticated,reject }}\npostlog unix-dgram n - n - 1 postlogd\n",
+                      folder.path()));
+    const auto value = [&](const migrate::SandboxFiles& of, std::string_view name) {
+        return config::Snapshot(config::Site{}, "/box/conf", *config::parse_main_cf(of.main_cf, "main.cf"), {}).text(name);
+    };
+    CHECK(value(files, "smtpd_sasl_auth_enable") == "yes");
+    CHECK(value(files, "smtpd_sasl_type") == "dovecot");
+    CHECK(value(files, "smtpd_recipient_restrictions") == "reject");
+    for (const char* outside : {"notify_classes", "record_file", "record_hook_url"})
+        CHECK_MESSAGE(value(files, outside).empty(), outside);
+    CHECK(value(migrate::sandbox_files(survey, *master_cf, {.folder = "/box", .ports = ports}), "smtpd_sasl_auth_enable") == "no");
 }
 
 TEST_CASE("answers: where mail would have gone is read from the log, and compared")

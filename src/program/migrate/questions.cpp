@@ -105,7 +105,7 @@ private:
     }
     void rcpt(const Client& client, const std::string& sender, const std::string& recipient)
     {
-        questions_.rcpts.push_back({client, sender, recipient});
+        questions_.rcpts.push_back({.client = client, .sender = sender, .recipient = recipient});
     }
 
     std::vector<std::string> domains(std::string_view parameter) const
@@ -171,14 +171,13 @@ private:
     std::set<std::string> seen_;
 };
 
-/// What the sandbox and an SMTP line can carry: no blanks outside of quotes, no control characters.
+}  // namespace
+
 bool usable(std::string_view address)
 {
     return !address.empty() && address.size() < 900 &&
            std::ranges::none_of(address, [](char c) { return c == '<' || c == '>' || static_cast<unsigned char>(c) < 32 || c == 127; });
 }
-
-}  // namespace
 
 Questions built_in_questions(const Survey& survey, QuestionOptions options)
 {
@@ -211,8 +210,8 @@ Result<Questions> parse_questions(std::string_view text, std::string_view path, 
         if (seen.insert(recipient).second)
             questions.addresses.push_back(recipient);
         if (words.size() == 1) {
-            questions.rcpts.push_back({outside, "someone@example.org", recipient});
-            questions.rcpts.push_back({inside(survey.snapshot), own, recipient});
+            questions.rcpts.push_back({.client = outside, .sender = "someone@example.org", .recipient = recipient});
+            questions.rcpts.push_back({.client = inside(survey.snapshot), .sender = own, .recipient = recipient});
             continue;
         }
         RcptQuestion question{.client = {}, .sender = std::string(words[1]), .recipient = recipient};

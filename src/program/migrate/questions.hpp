@@ -21,6 +21,10 @@ struct Client {
 struct RcptQuestion {
     Client client;
     std::string sender, recipient;
+    std::string helo = "client.example";
+    bool esmtp = true;  // EHLO, else HELO
+    std::string login = {};  // as whom the client has logged in; empty: it has not
+    std::string service = {};  // the line of master.cf that is asked; empty: that of port 25
 };
 
 struct Questions {
@@ -32,6 +36,9 @@ struct Questions {
 struct QuestionOptions {
     std::size_t table_cap = 50;
 };
+
+/// What the sandbox and an SMTP line can carry: no blanks outside of quotes, no control characters.
+bool usable(std::string_view address);
 
 Questions built_in_questions(const Survey& survey, QuestionOptions options);
 /// `survey` gives the clients and senders of lines that name a recipient only.

@@ -1,6 +1,8 @@
 // The SMTP client of answers.hpp: XCLIENT, EHLO, MAIL, RCPT; never content.
 #include "base/fd.hpp"
+#include "base/strings.hpp"
 #include "migrate/answers.hpp"
+#include "smtp/xtext.hpp"
 
 #include <fmt/format.h>
 
@@ -9,7 +11,10 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
+#include <span>
+#include <thread>
 #include <tuple>
 
 namespace posthorn::migrate {
@@ -73,44 +78,78 @@ private:
 
 bool good(const std::string& reply) { return reply.starts_with('2'); }
 
+/// What is the same for all recipients of a session.
+auto session_key(const RcptQuestion& question)
+{
+    return std::tie(question.service, question.client, question.helo, question.esmtp, question.login, question.sender);
+}
+
+std::string claim(const RcptQuestion& question)
+{
+    const bool six = question.client.address.find(':') != std::string::npos;
+    std::string line = fmt::format("XCLIENT NAME={} ADDR={}{}", question.client.name, six ? "IPV6:" : "", question.client.address);
+    if (!question.login.empty())
+        line += " LOGIN=" + smtp::xtext_encode(question.login);
+    return line;
+}
+
+/// The reply to RCPT of each of these, which are of one session; `at` says where their answers are.
+void ask(int port, const std::vector<RcptQuestion>& questions, std::span<const std::size_t> at, std::vector<std::string>& answers)
+{
+    const RcptQuestion& first = questions[at.front()];
+    const bool utf8 = !is_ascii(first.sender) || std::ranges::any_of(at, [&](std::size_t i) { return !is_ascii(questions[i].recipient); });
+    Session session(port);
+    std::string said = session.reply();
+    if (good(said))
+        said = session.say(claim(first));
+    if (good(said))
+        said = session.say((first.esmtp ? "EHLO " : "HELO ") + first.helo);
+    if (good(said))
+        said = session.say(fmt::format("MAIL FROM:<{}>{}", first.sender, utf8 ? " SMTPUTF8" : ""));
+    for (const std::size_t i : at) {
+        // Whatever ended the session before is the answer to the rest of it.
+        if (good(said) && session.open())
+            answers[i] = session.say(fmt::format("RCPT TO:<{}>", questions[i].recipient));
+        else
+            answers[i] = good(said) ? "lost connection" : said;
+    }
+    if (session.open())
+        (void)session.say("QUIT");
+}
+
 }  // namespace
 
-std::vector<std::string> rcpt_answers(int port, const std::vector<RcptQuestion>& questions)
+std::vector<std::string> rcpt_answers(const Ports& ports, const std::vector<RcptQuestion>& questions, AskingManner manner)
 {
     std::vector<std::string> answers(questions.size());
     std::vector<std::size_t> order(questions.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    const auto same = [&](std::size_t a, std::size_t b) {
-        return questions[a].client == questions[b].client && questions[a].sender == questions[b].sender;
-    };
-    std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
-        return std::tie(questions[a].client, questions[a].sender, a) < std::tie(questions[b].client, questions[b].sender, b);
-    });
-    for (std::size_t at = 0; at < order.size();) {
-        std::size_t end = at + 1;
-        while (end < order.size() && end - at < 100 && same(order[at], order[end]))
+    std::ranges::sort(order, {}, [&](std::size_t i) { return std::tuple_cat(session_key(questions[i]), std::tuple(i)); });
+    std::vector<std::span<const std::size_t>> sessions;
+    for (std::size_t at = 0, end = 0; at < order.size(); at = end) {
+        // The null sender writes to one: what asks for more is refused as that (reject_multi_recipient_bounce).
+        const std::size_t most = questions[order[at]].sender.empty() ? 1 : 100;
+        for (end = at + 1; end < order.size() && end - at < most && session_key(questions[order[at]]) == session_key(questions[order[end]]);)
             ++end;
-        const RcptQuestion& first = questions[order[at]];
-        Session session(port);
-        std::string said = session.reply();
-        if (good(said)) {
-            const bool six = first.client.address.find(':') != std::string::npos;
-            said = session.say(fmt::format("XCLIENT NAME={} ADDR={}{}", first.client.name, six ? "IPV6:" : "", first.client.address));
-        }
-        if (good(said))
-            said = session.say("EHLO client.example");
-        if (good(said))
-            said = session.say(fmt::format("MAIL FROM:<{}>", first.sender));
-        for (; at < end; ++at) {
-            // Whatever ended the session before is the answer to the rest of it.
-            if (good(said) && session.open())
-                answers[order[at]] = session.say(fmt::format("RCPT TO:<{}>", questions[order[at]].recipient));
-            else
-                answers[order[at]] = good(said) ? "lost connection" : said;
-        }
-        if (session.open())
-            (void)session.say("QUIT");
+        sessions.push_back(std::span(order).subspan(at, end - at));
     }
+    std::atomic<std::size_t> next = 0;
+    const auto work = [&] {
+        for (std::size_t at; (at = next++) < sessions.size();) {
+            if (manner.end && std::chrono::steady_clock::now() > *manner.end)
+                return;
+            if (const auto port = ports.find(questions[sessions[at].front()].service); port != ports.end())
+                ask(port->second, questions, sessions[at], answers);
+            else
+                for (const std::size_t i : sessions[at])
+                    answers[i] = "nobody listens: master.cf has no such line";
+        }
+    };
+    std::vector<std::jthread> others;
+    for (std::size_t i = 1; i < std::min(manner.sessions_at_once, sessions.size()); ++i)
+        others.emplace_back(work);
+    work();
+    others.clear();
     return answers;
 }
 

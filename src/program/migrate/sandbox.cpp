@@ -39,7 +39,7 @@ namespace {
 constexpr std::array delivery{"smtp", "lmtp", "local", "virtual", "pipe", "error", "discard"};
 
 /// What holds for both copies, whatever the configuration says.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 32> common{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 34> common{{
     {"smtpd_authorized_xclient_hosts", "127.0.0.1"},
     {"smtpd_milters", ""},
     {"smtpd_milter_maps", ""},
@@ -47,7 +47,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 32> common{{
     {"smtpd_proxy_filter", ""},
     {"content_filter", ""},
     {"smtpd_upstream_proxy_protocol", ""},
-    {"smtpd_sasl_auth_enable", "no"},
     {"smtpd_tls_security_level", "none"},
     {"smtpd_tls_wrappermode", "no"},
     {"smtpd_enforce_tls", "no"},
@@ -71,8 +70,16 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 32> common{{
     {"always_bcc", ""},
     {"maximal_queue_lifetime", "1d"},
     {"syslog_name", "postfix"},
+    {"notify_classes", ""},
+    {"record_file", ""},
+    {"record_hook_url", ""},
     {"authorized_submit_users", "static:anyone"},
 }};
+
+/// No login at all; or those that XCLIENT brings, while AUTH is offered to nobody.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 1> no_logins{{{"smtpd_sasl_auth_enable", "no"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> told_logins{
+    {{"smtpd_sasl_type", "dovecot"}, {"smtpd_sasl_path", "private/nobody-is-asked"}, {"smtpd_sasl_exceptions_networks", "0.0.0.0/0, [::]/0"}}};
 
 int free_port()
 {
@@ -116,7 +123,89 @@ const config::ServiceLine* public_line(const config::MasterCf& master_cf)
 
 std::string option(std::string_view name, std::string_view value) { return fmt::format("  -o {{ {} = {} }}\n", name, value); }
 
+std::string text_of_value(const config::Snapshot& snapshot, std::string_view name)
+{
+    try {
+        return snapshot.text(name);
+    } catch (const config::BadValue&) {
+        return {};  // said among the errors of the start
+    }
+}
+
+/// The files are elsewhere than what they name beside them.
+std::string at_home(std::string text, const std::string& directory)
+{
+    for (const std::string_view name : {"${config_directory}", "$(config_directory)", "$config_directory"})
+        for (std::size_t at = 0; (at = text.find(name, at)) != text.npos; at += directory.size())
+            text.replace(at, name.size(), directory);
+    return text;
+}
+
+using Values = std::vector<std::pair<std::string, std::string>>;
+
+/// Restrictions, and the classes that they may name, where others would be asked.
+Values changed_restrictions(const config::Snapshot& snapshot)
+{
+    std::set<std::string> lists{"smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions",
+                                "smtpd_recipient_restrictions"};
+    for (const std::string_view word : split(text_of_value(snapshot, "smtpd_restriction_classes"), ", \t\r\n"))
+        lists.emplace(word);
+    Values changed;
+    for (const std::string& list : lists) {
+        const std::string value = text_of_value(snapshot, list);
+        if (value.find("check_policy_service") != value.npos || value.find("reject_unverified_") != value.npos)
+            changed.emplace_back(list, without_questions_to_others(value));
+    }
+    return changed;
+}
+
+/// What main.cf says last in each copy.
+Values forced_values(const SandboxShape& shape)
+{
+    Values forced;
+    for (const auto& [name, value] : common)
+        forced.emplace_back(name, value);
+    if (shape.logins)
+        for (const auto& [name, value] : told_logins)
+            forced.emplace_back(name, value);
+    else
+        for (const auto& [name, value] : no_logins)
+            forced.emplace_back(name, value);
+    return forced;
+}
+
+bool has(const Values& values, std::string_view name)
+{
+    return std::ranges::any_of(values, [&](const auto& one) { return one.first == name; });
+}
+
+/// A line of the copy, with the options of the old one that main.cf's last word cannot overrule. `line`: null where there is none to take them from.
+std::string listening_line(const config::Snapshot& snapshot, const config::ServiceLine* line, int port, const Values& forced,
+                           const std::string& directory)
+{
+    std::string text = fmt::format("127.0.0.1:{} inet n - n - - smtpd\n", port);
+    if (!line)
+        return text;
+    const Values changed = changed_restrictions(snapshot.for_service(line->name, line->command, line->overrides, "master.cf"));
+    for (const config::Assignment& assignment : line->overrides)
+        if (!has(forced, assignment.name) && !has(changed, assignment.name))
+            text += option(assignment.name, at_home(assignment.value, directory));
+    for (const auto& [name, value] : changed)
+        text += option(name, at_home(value, directory));
+    return text;
+}
+
 }  // namespace
+
+const config::ServiceLine* server_line(const config::MasterCf& master_cf, std::string_view service)
+{
+    if (service.empty())
+        return public_line(master_cf);
+    for (const config::ServiceLine& line : master_cf.services)
+        if (line.name == service && line.command == "smtpd" && (line.type == config::Transport::inet || line.type == config::Transport::pass))
+            return &line;
+    return nullptr;
+}
 
 Result<PostfixPrograms> PostfixPrograms::find(const std::string& root)
 {
@@ -151,62 +240,35 @@ std::string without_questions_to_others(std::string_view restrictions)
     return kept;
 }
 
-SandboxFiles sandbox_files(const Survey& survey, const config::MasterCf& master_cf, const std::string& folder, int port,
-                           const PostfixPrograms* postfix)
+SandboxFiles sandbox_files(const Survey& survey, const config::MasterCf& master_cf, const SandboxShape& shape)
 {
     const config::Snapshot& snapshot = survey.snapshot;
-    const config::ServiceLine* line = public_line(master_cf);
-    std::vector<config::Assignment> own;
-    if (line)
-        own = line->overrides;
-    const config::Snapshot here = line ? snapshot.for_service(line->name, line->command, own, "master.cf") : snapshot;
-
-    // Restrictions, and the classes that they may name.
-    std::vector<std::pair<std::string, std::string>> changed;
-    std::set<std::string> lists{"smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions",
-                                "smtpd_recipient_restrictions"};
-    const auto text = [&](const config::Snapshot& of, std::string_view name) {
-        try {
-            return of.text(name);
-        } catch (const config::BadValue&) {
-            return std::string{};
-        }
-    };
-    for (const std::string_view word : split(text(here, "smtpd_restriction_classes"), ", \t\r\n"))
-        lists.emplace(word);
-    for (const std::string& list : lists) {
-        const std::string value = text(here, list);
-        if (value.find("check_policy_service") != value.npos || value.find("reject_unverified_") != value.npos)
-            changed.emplace_back(list, without_questions_to_others(value));
-    }
-
+    const PostfixPrograms* const postfix = shape.postfix;
+    const Values forced = forced_values(shape);
     SandboxFiles files;
     if (const auto written = config::read_file(survey.directory + "/main.cf"))
-        files.main_cf = *written;
-    for (const char* name : {"${config_directory}", "$(config_directory)", "$config_directory"})
-        for (std::size_t at; (at = files.main_cf.find(name)) != files.main_cf.npos;)
-            files.main_cf.replace(at, std::string_view(name).size(), survey.directory);
+        files.main_cf = at_home(*written, survey.directory);
     if (!files.main_cf.ends_with('\n'))
         files.main_cf += '\n';
     const auto set = [&](std::string_view name, std::string_view value) { files.main_cf += fmt::format("{} = {}\n", name, value); };
     // A host name that another process name or directory would give stays what it is there.
-    set("myhostname", text(snapshot, "myhostname"));
-    for (const auto& [name, value] : common)
+    set("myhostname", text_of_value(snapshot, "myhostname"));
+    for (const auto& [name, value] : forced)
         set(name, value);
-    for (const auto& [name, value] : changed)
-        set(name, value);
-    set("queue_directory", folder + "/queue");
-    set("data_directory", folder + "/data");
-    set("maillog_file", folder + "/log");
-    set("maillog_file_prefixes", folder);
-    const std::string user = text(snapshot, "mail_owner"), group = text(snapshot, "setgid_group");
+    for (const auto& [name, value] : changed_restrictions(snapshot))
+        set(name, at_home(value, survey.directory));
+    set("queue_directory", shape.folder + "/queue");
+    set("data_directory", shape.folder + "/data");
+    set("maillog_file", shape.folder + "/log");
+    set("maillog_file_prefixes", shape.folder);
+    const std::string user = text_of_value(snapshot, "mail_owner"), group = text_of_value(snapshot, "setgid_group");
     if (!::getpwnam(user.c_str()) || !::getgrnam(group.c_str())) {
         set("mail_owner", ::getpwnam("posthorn") ? "posthorn" : "mail");
         set("setgid_group", ::getgrnam("postdrop") ? "postdrop" : "daemon");
         set("default_privs", "nobody");
     }
     if (postfix) {
-        set("command_directory", folder + "/bin");
+        set("command_directory", shape.folder + "/bin");
         set("daemon_directory", postfix->daemons);
         if (!postfix->root.empty()) {
             set("shlib_directory", postfix->root + "/usr/lib/postfix");
@@ -216,16 +278,9 @@ SandboxFiles sandbox_files(const Survey& survey, const config::MasterCf& master_
         set("export_environment", "TZ LANG=C MAIL_CONFIG LD_LIBRARY_PATH");          // sendmail runs postdrop
     }
 
-    // Options of the line that main.cf's last word cannot overrule.
-    std::string options;
-    for (const config::Assignment& assignment : own)
-        if (std::ranges::none_of(common, [&](const auto& one) { return one.first == assignment.name; }) &&
-            std::ranges::none_of(changed, [&](const auto& one) { return one.first == assignment.name; }))
-            options += option(assignment.name, assignment.value);
-    files.master_cf = fmt::format("127.0.0.1:{} inet n - n - - smtpd\n{}", port, options);
-    for (const auto& [name, value] : changed)
-        if (std::ranges::any_of(own, [&](const auto& assignment) { return assignment.name == name; }))
-            files.master_cf += option(name, value);
+    for (const auto& [service, port] : shape.ports)
+        if (const config::ServiceLine* line = server_line(master_cf, service); line || service.empty())
+            files.master_cf += listening_line(snapshot, line, port, forced, survey.directory);
     bool postlog = false;
     for (const config::ServiceLine& service : master_cf.services) {
         if (service.type == config::Transport::inet || service.type == config::Transport::pass || service.command == "spawn" ||
@@ -248,33 +303,45 @@ SandboxFiles sandbox_files(const Survey& survey, const config::MasterCf& master_
     return files;
 }
 
-Result<void> Sandbox::make(const Survey& survey)
+Result<void> Sandbox::make(const Survey& survey, const std::vector<std::string>& services)
 {
     char name[] = "/tmp/posthorn-asks.XXXXXX";
     if (!::mkdtemp(name))
         return system_error("create a folder in /tmp", errno);
-    folder_ = name;
+    shape_.folder = name;
     ::chmod(name, 0755);
-    config_ = folder_ + "/conf";
-    port_ = free_port();
+    config_ = shape_.folder + "/conf";
     TRY(const auto master_cf, config::read_master_cf(survey.directory + "/master.cf"));
-    const SandboxFiles files = sandbox_files(survey, master_cf, folder_, port_, postfix_);
+    std::set<int> taken;
+    for (const std::string& service : services)
+        if (service.empty() || server_line(master_cf, service)) {
+            int port = free_port();
+            for (int tries = 0; !taken.insert(port).second && tries < 100; ++tries)
+                port = free_port();
+            shape_.ports[service] = port;
+        }
+    const SandboxFiles files = sandbox_files(survey, master_cf, shape_);
     std::error_code trouble;
     fs::create_directories(config_, trouble);
-    fs::create_directories(folder_ + "/data", trouble);
+    fs::create_directories(shape_.folder + "/data", trouble);
     std::ofstream(config_ + "/main.cf") << files.main_cf;
     std::ofstream(config_ + "/master.cf") << files.master_cf;
     // Tables that are named relative to the directory, and files that Postfix wants beside main.cf.
     for (const char* beside : {"dynamicmaps.cf", "postfix-files"})
         if (fs::exists(survey.directory + "/" + beside))
             fs::copy_file(survey.directory + "/" + beside, config_ + "/" + beside, trouble);
-    if (!postfix_)
-        return {};
+    return shape_.postfix ? make_folders_of_postfix() : Result<void>();
+}
+
+Result<void> Sandbox::make_folders_of_postfix()
+{
+    const std::string& folder = shape_.folder;
+    std::error_code trouble;
     // A copy without the set-gid bit: with it, it takes no configuration but the installed one.
-    fs::create_directories(folder_ + "/bin", trouble);
-    fs::copy_file(postfix_->commands + "/postdrop", folder_ + "/bin/postdrop", trouble);
-    if (trouble || ::chmod((folder_ + "/bin/postdrop").c_str(), 0755) != 0)
-        return Error{fmt::format("copy {}/postdrop: {}", postfix_->commands, trouble ? trouble.message() : errno_text(errno))};
+    fs::create_directories(folder + "/bin", trouble);
+    fs::copy_file(shape_.postfix->commands + "/postdrop", folder + "/bin/postdrop", trouble);
+    if (trouble || ::chmod((folder + "/bin/postdrop").c_str(), 0755) != 0)
+        return Error{fmt::format("copy {}/postdrop: {}", shape_.postfix->commands, trouble ? trouble.message() : errno_text(errno))};
     TRY(const auto snapshot, config::load(config_, "migrate", {}));
     const passwd* owner = ::getpwnam(snapshot.text("mail_owner").c_str());
     if (!owner)
@@ -282,13 +349,13 @@ Result<void> Sandbox::make(const Survey& survey)
     const uid_t uid = owner->pw_uid;
     for (const char* sub : {"active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "pid", "private", "public",
                             "saved", "trace"}) {
-        const std::string path = folder_ + "/queue/" + sub;
+        const std::string path = folder + "/queue/" + sub;
         fs::create_directories(path, trouble);
         if (std::string_view(sub) != "pid" && ::chown(path.c_str(), uid, static_cast<gid_t>(-1)) != 0)
             return system_error("chown " + path, errno);
     }
-    if (::chown((folder_ + "/data").c_str(), uid, static_cast<gid_t>(-1)) != 0)
-        return system_error("chown " + folder_ + "/data", errno);
+    if (::chown((folder + "/data").c_str(), uid, static_cast<gid_t>(-1)) != 0)
+        return system_error("chown " + folder + "/data", errno);
     return {};
 }
 
@@ -298,12 +365,12 @@ int Sandbox::run(std::vector<std::string> words) const
     for (std::string& word : words)
         arguments.push_back(word.data());
     arguments.push_back(nullptr);
-    const std::string config = config_, libraries = postfix_ && !postfix_->root.empty() ? postfix_->root + "/usr/lib/postfix" : "";
+    const std::string config = config_, libraries = shape_.postfix && !shape_.postfix->root.empty() ? shape_.postfix->root + "/usr/lib/postfix" : "";
     const pid_t pid = ::fork();
     if (pid < 0)
         return -1;
     if (pid == 0) {
-        const int nowhere = ::open("/dev/null", O_RDWR), errors = ::open((folder_ + "/errors").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+        const int nowhere = ::open("/dev/null", O_RDWR), errors = ::open((shape_.folder + "/errors").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
         ::dup2(nowhere, STDIN_FILENO);
         ::dup2(nowhere, STDOUT_FILENO);
         ::dup2(errors, STDERR_FILENO);
@@ -321,13 +388,13 @@ int Sandbox::run(std::vector<std::string> words) const
 
 std::string Sandbox::log() const
 {
-    std::ifstream file(folder_ + "/log");
+    std::ifstream file(shape_.folder + "/log");
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
 std::string Sandbox::last_words() const
 {
-    std::ifstream errors(folder_ + "/errors");
+    std::ifstream errors(shape_.folder + "/errors");
     const std::string said((std::istreambuf_iterator<char>(errors)), {}), text = log() + said;
     const auto lines = split(text, "\n");
     std::string last;
@@ -336,26 +403,37 @@ std::string Sandbox::last_words() const
     return last;
 }
 
-Result<std::unique_ptr<Sandbox>> Sandbox::start(const Survey& survey, const PostfixPrograms* postfix)
+Result<void> Sandbox::run_master()
 {
-    std::unique_ptr<Sandbox> box(new Sandbox);
-    box->postfix_ = postfix;
-    TRY_VOID(box->make(survey));
-    const std::string program = postfix ? postfix->daemons + "/master" : commands::executable_folder() + "posthorn-master";
-    const int status = box->run({program, "-c", box->config_, "-w"});
+    const std::string_view whose = shape_.postfix ? "Postfix" : "Posthorn";
+    const std::string program = shape_.postfix ? shape_.postfix->daemons + "/master" : commands::executable_folder() + "posthorn-master";
+    const int status = run({program, "-c", config_, "-w"});
     // The number is in the file a moment after the starter returns.
-    for (int tries = 0; status == 0 && box->master_ <= 1 && tries < 200; ++tries) {
-        box->master_ = supervisor::running_instance(box->folder_ + "/queue").value_or(0);
-        if (box->master_ <= 1)
+    for (int tries = 0; status == 0 && master_ <= 1 && tries < 200; ++tries) {
+        master_ = supervisor::running_instance(shape_.folder + "/queue").value_or(0);
+        if (master_ <= 1)
             std::this_thread::sleep_for(50ms);
     }
-    if (status != 0 || box->master_ <= 1)
-        return Error{fmt::format("the private copy of {} does not start: {}", postfix ? "Postfix" : "Posthorn", box->last_words())};
-    for (int tries = 0; !greets(box->port_); ++tries) {
-        if (tries > 100)
-            return Error{fmt::format("the private copy of {} does not greet: {}", postfix ? "Postfix" : "Posthorn", box->last_words())};
-        std::this_thread::sleep_for(100ms);
-    }
+    if (status != 0 || master_ <= 1)
+        return Error{fmt::format("the private copy of {} does not start: {}", whose, last_words())};
+    for (const auto& [service, port] : shape_.ports)
+        for (int tries = 0; !greets(port); ++tries) {
+            if (tries > 100)
+                return Error{
+                    fmt::format("the private copy of {} does not greet{}{}: {}", whose, service.empty() ? "" : " as ", service, last_words())};
+            std::this_thread::sleep_for(100ms);
+        }
+    return {};
+}
+
+Result<std::unique_ptr<Sandbox>> Sandbox::start(const Survey& survey, const PostfixPrograms* postfix, const std::vector<std::string>& services,
+                                                bool logins)
+{
+    std::unique_ptr<Sandbox> box(new Sandbox);
+    box->shape_.postfix = postfix;
+    box->shape_.logins = logins;
+    TRY_VOID(box->make(survey, services));
+    TRY_VOID(box->run_master());
     return box;
 }
 
@@ -364,15 +442,15 @@ Sandbox::~Sandbox()
     if (master_ > 1) {
         ::kill(master_, SIGTERM);
         // By its lock: who has ended is not there any more, whether or not somebody has taken note of its end.
-        const auto runs = [&] { return supervisor::running_instance(folder_ + "/queue").value_or(0) == master_; };
+        const auto runs = [&] { return supervisor::running_instance(shape_.folder + "/queue").value_or(0) == master_; };
         for (int tries = 0; tries < 400 && runs(); ++tries)
             std::this_thread::sleep_for(25ms);
         if (runs())
             ::kill(master_, SIGKILL);
     }
     std::error_code ignored;
-    if (!folder_.empty())
-        fs::remove_all(folder_, ignored);
+    if (!shape_.folder.empty())
+        fs::remove_all(shape_.folder, ignored);
 }
 
 }  // namespace posthorn::migrate

@@ -284,9 +284,13 @@ std::string_view to_text(Finding::Kind kind)
     return "";
 }
 
-Result<Survey> survey(const std::string& directory)
+Result<Survey> survey(const std::string& directory, bool copied)
 {
     TRY(auto snapshot, config::load(directory, "migrate", catalogue::all_parameters()));
+    if (const auto* written = snapshot.definition("config_directory"); written && copied) {
+        const std::array here{config::Assignment{"config_directory", directory, written->line}};
+        snapshot = snapshot.with(here, directory + "/main.cf");
+    }
     TRY(const auto master_cf, config::read_master_cf(directory + "/master.cf"));
     Survey result{.directory = directory, .snapshot = std::move(snapshot), .findings = {}, .notes = {}, .tables = {}};
     Surveyor(result, master_cf).look();

@@ -42,8 +42,9 @@ struct Survey {
     bool starts = true;                        // as it is
 };
 
-/// Error: main.cf or master.cf cannot be read at all.
-Result<Survey> survey(const std::string& directory);
+/// Error: main.cf or master.cf cannot be read at all. `copied`: the directory is a copy of another one, so that $config_directory is where it is now,
+/// whatever its main.cf says.
+Result<Survey> survey(const std::string& directory, bool copied = false);
 
 std::string_view to_text(Finding::Kind kind);
 
