@@ -18,6 +18,7 @@
 #include "tester/finger.hpp"
 #include "tools/postconf.hpp"
 #include "tools/postmap.hpp"
+#include "whatif/what_if.hpp"
 
 #include <fmt/format.h>
 
@@ -52,7 +53,7 @@ int usage()
         names += fmt::format(" {}", command.name);
     fmt::print(
         stderr,
-        "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check migrate{} postconf postmap postalias posttls-finger\n",
+        "usage: posthorn COMMAND [arguments]\ncommands: start start-fg stop abort drain reload flush check status logrotate peer confinement-check migrate what-if{} postconf postmap postalias posttls-finger\n",
         names);
     return 64;
 }
@@ -109,6 +110,8 @@ int main(int argc, char** argv)
                : exim::is_asked_for(args.subspan(1))    ? exim::main(args.subspan(1))
                : kumomta::is_asked_for(args.subspan(1)) ? kumomta::main(args.subspan(1))
                                                         : migrate::main(args.subspan(1));
+    if (first == "what-if")
+        return whatif::main(args.subspan(1));
     if (first == "--version" || first == "-V") {
         // Scripts that ask for the compatible version read mail_version.
         fmt::print("Posthorn {}\n", POSTHORN_VERSION);
