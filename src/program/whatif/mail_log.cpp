@@ -135,8 +135,13 @@ void MailLog::feed(std::string_view octets)
             rest_ += piece.substr(0, longest_line - std::min(longest_line, rest_.size()));
         if (rest_.size() >= longest_line)
             skipping_ = true;
+#ifdef POSTHORN_PLANT_BUG_mail_log  // the end of a piece ends a line (scripts/fuzz-planted)
+        if (end == octets.npos)
+            return end_of_file();
+#else
         if (end == octets.npos)
             return;
+#endif
         octets.remove_prefix(end + 1);
         end_of_file();
     }

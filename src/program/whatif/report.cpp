@@ -1,6 +1,7 @@
 #include "whatif/report.hpp"
 
 #include "base/json.hpp"
+#include "base/strings.hpp"
 #include "migrate/sandbox.hpp"
 
 #include <fmt/format.h>
@@ -97,10 +98,11 @@ std::string file_text(const std::vector<Change>& changes)
 
 std::string group_text(const Group& group, std::string_view before, std::string_view after)
 {
-    std::string text = fmt::format("  {} {}\n  {} {}\n", before, group.before, after, group.after);
+    // Strangers choose what stands in it, and a terminal may obey.
+    std::string text = fmt::format("  {} {}\n  {} {}\n", before, printable(group.before, true), after, printable(group.after, true));
     for (const Answered* one : group.samples)
-        text += fmt::format("    {:>7} {} <{}> to <{}>\n", one->question.times(), client_text(one->question), one->question.sender,
-                            one->question.recipient);
+        text += fmt::format("    {:>7} {} <{}> to <{}>\n", one->question.times(), printable(client_text(one->question), true),
+                            printable(one->question.sender, true), printable(one->question.recipient, true));
     if (group.questions > group.samples.size())
         text += fmt::format("            and {} more\n", group.questions - group.samples.size());
     return text;
