@@ -101,10 +101,20 @@ bool greets(int port)
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(static_cast<std::uint16_t>(port));
-    const timeval limit{5, 0};
+    const timeval limit{2, 0};
     char octet = 0;
     return probe && ::setsockopt(probe.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0 &&
            ::connect(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 && ::recv(probe.get(), &octet, 1, 0) == 1;
+}
+
+/// What a server said that ended instead of greeting: it would say it again, as often as it is started.
+std::string why_it_refuses(std::string_view log)
+{
+    static constexpr std::string_view fatal = "]: fatal: ";
+    for (const std::string_view line : split(log, "\n"))
+        if (const std::size_t at = line.find(fatal); at != line.npos && line.substr(0, at).rfind("/smtpd[") != line.npos)
+            return std::string(line.substr(at + fatal.size()));
+    return {};
 }
 
 /// The line of master.cf that stands for port 25: that name, else the first server.
@@ -417,11 +427,11 @@ Result<void> Sandbox::run_master()
     if (status != 0 || master_ <= 1)
         return Error{fmt::format("the private copy of {} does not start: {}", whose, last_words())};
     for (const auto& [service, port] : shape_.ports)
-        for (int tries = 0; !greets(port); ++tries) {
-            if (tries > 100)
-                return Error{
-                    fmt::format("the private copy of {} does not greet{}{}: {}", whose, service.empty() ? "" : " as ", service, last_words())};
-            std::this_thread::sleep_for(100ms);
+        for (const auto end = std::chrono::steady_clock::now() + 120s; !greets(port); std::this_thread::sleep_for(100ms)) {
+            const std::string refused = why_it_refuses(log());
+            if (!refused.empty() || std::chrono::steady_clock::now() > end)
+                return Error{fmt::format("the private copy of {} does not greet{}{}: {}", whose, service.empty() ? "" : " as ", service,
+                                         refused.empty() ? last_words() : refused)};
         }
     return {};
 }

@@ -246,7 +246,7 @@ void MailLog::refused_recipient(std::string_view tag, std::string_view said)
     question.sender = *sender;
     question.recipient = *recipient;
     question.refusal = said.substr(2);
-    question.esmtp = !tail.starts_with("SMTP ");
+    question.esmtp = tail.substr(0, tail.find(' ')) != "SMTP";
     const std::string_view helo = word_of(tail, " helo=<", ">"), login = word_of(tail, " sasl_username=", " ");
     if (!usable_login(login))
         return leave_out(unreadable_address);
