@@ -1,15 +1,14 @@
 """What a configuration would change that is not in force yet: `posthorn what-if` asks it what the log has been asked."""
 import hashlib
 import json
-import os
 import pathlib
 import shutil
+import signal
 import socketserver
 import subprocess
-import tempfile
 import threading
 
-from journey import BIN, PATIENCE, Journey, smtplib, unittest
+from journey import BIN, PATIENCE, Journey, smtplib, unittest, wait_until
 
 
 def fingerprint(folder):
@@ -17,18 +16,22 @@ def fingerprint(folder):
     return {str(path): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()) for path in folder.rglob("*") if path.is_file()}
 
 
-def sandboxes():
-    return set(pathlib.Path(tempfile.gettempdir()).glob("posthorn-asks.*"))
-
-
 class WhatIf(Journey):
-    def setUp(self):
-        super().setUp()
-        self.sandboxes = sandboxes()
-
     def tearDown(self):
+        copies = [copy for one in self._opened if hasattr(one, "dir") for copy in self.copies(one)]
         super().tearDown()
-        self.assertFalse({one for one in sandboxes() - self.sandboxes if one.exists() and one.stat().st_uid == os.getuid()}, "a private copy is left")
+        self.assertEqual(copies, [], "a private copy is left")
+
+    def copies(self, posthorn):
+        """Folders of private copies of this instance; other tests have some too."""
+        found = []
+        for folder in pathlib.Path("/tmp").glob("posthorn-asks.*"):
+            try:
+                if str(posthorn.dir) in (folder / "conf" / "main.cf").read_text():
+                    found.append(folder)
+            except OSError:
+                pass
+        return found
 
     def site(self, settings=None, **more):
         """An instance whose tables are beside main.cf; `sink` takes what goes anywhere."""
@@ -150,6 +153,13 @@ class WhatIf(Journey):
         self.assertEqual({(one["kind"], one["then"]) for one in gone["groups"]},
                          {("refused", "nobody listens: master.cf has no such line"), ("other words", "nobody listens: master.cf has no such line")})
 
+        # postscreen in front of port 25: the server behind it is asked
+        behind = master.replace(" smtpd\n", " postscreen\n", 1) + "smtpd pass - - n - - smtpd\n  -o { smtpd_client_restrictions = reject }\n"
+        self.assertNotEqual(behind.count(" postscreen"), master.count(" postscreen"))
+        (new / "master.cf").write_text(behind + line.format("permit_sasl_authenticated,reject"))
+        report = self.what_if(posthorn, new, "--json", expect=1)
+        self.assertEqual(self.groups(report), [("refused", "250 2.1.5 Ok", "554 5.7.1 <CLIENT>: Client host rejected: Access denied", 1, 1)])
+
     def test_any_log_is_read_and_what_it_has_otherwise_is_no_difference(self):
         posthorn = self.site()
         log = posthorn.dir / "mail.log"
@@ -172,7 +182,7 @@ class WhatIf(Journey):
                                     (["--nonsense"], 64, "usage: posthorn what-if"), (["--log"], 64, "--log needs an operand"), (["-c", new, "--log", log], 64, "is the configuration in force")):
             self.assertIn(said, self.what_if(posthorn, new, *words, expect=status))
         (new / "main.cf").write_text((new / "main.cf").read_text() + "smtpd_recipient_restrictions = nonsense_of_ours\n")
-        self.assertIn('does not greet: smtpd_recipient_restrictions: unknown smtpd restriction: "nonsense_of_ours"', self.what_if(posthorn, new, "--log", log, expect=2))
+        self.assertIn(f'does not greet as 127.0.0.1:{posthorn.port}: smtpd_recipient_restrictions: unknown smtpd restriction: "nonsense_of_ours"', self.what_if(posthorn, new, "--log", log, expect=2))
         (new / "main.cf").write_text((posthorn.dir / "conf" / "main.cf").read_text() + "smtpd_hard_error_limit = many\n")
         self.assertIn(f"{new} would not start", self.what_if(posthorn, new, "--log", log, expect=2))
 
@@ -195,6 +205,35 @@ class WhatIf(Journey):
         log.write_text("x postfix/smtpd[7]: NOQUEUE: reject: RCPT from a.test[203.0.113.9]: 450 x; from=<s@far.test> to=<u@there.test> proto=ESMTP helo=<h>\n")
         self.assertEqual(self.what_if(posthorn, self.changed(posthorn), "--log", log, "--json", expect=0)["groups"], [])
         self.assertEqual(len(asked), 4)
+
+    def test_who_interrupts_it_leaves_nothing_behind(self):
+        held = threading.Event()
+
+        class Silent(socketserver.StreamRequestHandler):
+            def handle(self):
+                self.rfile.readline()
+                held.wait(PATIENCE)
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Silent)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(lambda: (held.set(), server.shutdown(), server.server_close()))
+        posthorn = self.site({"smtpd_recipient_restrictions": f"check_recipient_access tcp:127.0.0.1:{server.server_address[1]}"})
+        log = posthorn.dir / "mail.log"
+        log.write_text("x postfix/smtpd[7]: NOQUEUE: reject: RCPT from a.test[203.0.113.9]: 450 x; from=<s@far.test> to=<u@there.test> proto=ESMTP helo=<h>\n")
+        new = self.changed(posthorn)
+        for end in (signal.SIGINT, signal.SIGKILL):
+            asking = subprocess.Popen([str(BIN / "posthorn"), "what-if", "--config", str(new), "--log", str(log)], env=posthorn.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            wait_until(lambda: len([one for one in self.copies(posthorn) if self.runs(one)]) == 2, "both copies run")
+            asking.send_signal(end)
+            asking.communicate(timeout=PATIENCE)                    # its output has an end: nobody else holds it open
+            self.assertEqual(asking.returncode, -end)
+            wait_until(lambda: not self.copies(posthorn), "the private copies are gone")
+
+    def runs(self, folder):
+        try:
+            return int((folder / "queue" / "pid" / "master.pid").read_text()) > 1
+        except (OSError, ValueError):
+            return False
 
 
 if __name__ == "__main__":

@@ -105,6 +105,14 @@ TEST_CASE("sandbox: lines are asked through ports of their own, with logins wher
                   "  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject\n");
     const auto master_cf = config::read_master_cf(folder.path() + "/master.cf");
     REQUIRE(master_cf);
+    CHECK(migrate::server_line(*master_cf, "25") == migrate::server_line(*master_cf, "smtp"));
+    CHECK(migrate::server_line(*master_cf, "465") == nullptr);
+    const auto screened =
+        config::parse_master_cf("[::1]:2525 inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n10025 inet n - n - - smtpd\n", "m");
+    REQUIRE(screened);
+    for (const char* service : {"", "[::1]:2525", "smtp", "smtpd"})
+        CHECK_MESSAGE(migrate::server_line(*screened, service) == &screened->services[1], service);
+    CHECK(migrate::server_line(*screened, "10025") == &screened->services[2]);
     const migrate::Ports ports{{"", 10025}, {"submission", 10026}, {"465", 10027}};
     const auto files = migrate::sandbox_files(survey, *master_cf, {.folder = "/box", .ports = ports, .logins = true});
     CHECK(files.master_cf ==

@@ -24,7 +24,7 @@ struct RcptQuestion {
     std::string helo = "client.example";
     bool esmtp = true;  // EHLO, else HELO
     std::string login = {};  // as whom the client has logged in; empty: it has not
-    std::string service = {};  // the line of master.cf that is asked; empty: that of port 25
+    std::string service = {};  // the line of master.cf that is asked (sandbox.hpp)
 };
 
 struct Questions {

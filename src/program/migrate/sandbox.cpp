@@ -117,18 +117,15 @@ std::string why_it_refuses(std::string_view log)
     return {};
 }
 
-/// The line of master.cf that stands for port 25: that name, else the first server.
-const config::ServiceLine* public_line(const config::MasterCf& master_cf)
+bool is_server(const config::ServiceLine& line)
 {
-    const config::ServiceLine* found = nullptr;
-    for (const config::ServiceLine& line : master_cf.services)
-        if (line.command == "smtpd" && (line.type == config::Transport::inet || line.type == config::Transport::pass)) {
-            if (line.name == "smtp" || line.name == "25" || line.name == "smtpd" || line.name.ends_with(":smtp") || line.name.ends_with(":25"))
-                return &line;
-            if (!found)
-                found = &line;
-        }
-    return found;
+    return line.command == "smtpd" && (line.type == config::Transport::inet || line.type == config::Transport::pass);
+}
+
+/// Of a line that stands for port 25; "smtpd" is the one behind postscreen.
+bool is_public(std::string_view service)
+{
+    return service == "smtp" || service == "25" || service == "smtpd" || service.ends_with(":smtp") || service.ends_with(":25");
 }
 
 std::string option(std::string_view name, std::string_view value) { return fmt::format("  -o {{ {} = {} }}\n", name, value); }
@@ -209,12 +206,26 @@ std::string listening_line(const config::Snapshot& snapshot, const config::Servi
 
 const config::ServiceLine* server_line(const config::MasterCf& master_cf, std::string_view service)
 {
-    if (service.empty())
-        return public_line(master_cf);
-    for (const config::ServiceLine& line : master_cf.services)
-        if (line.name == service && line.command == "smtpd" && (line.type == config::Transport::inet || line.type == config::Transport::pass))
+    const config::ServiceLine *first = nullptr, *of_port_25 = nullptr, *behind = nullptr;
+    bool screened = false;
+    for (const config::ServiceLine& line : master_cf.services) {
+        screened |= line.command == "postscreen" && line.name == service;
+        if (!is_server(line))
+            continue;
+        if (!service.empty() && line.name == service)
             return &line;
-    return nullptr;
+        if (!first)
+            first = &line;
+        if (!of_port_25 && is_public(line.name))
+            of_port_25 = &line;
+        if (!behind && line.type == config::Transport::pass)
+            behind = &line;
+    }
+    if (screened)
+        return behind;
+    if (service.empty())
+        return of_port_25 ? of_port_25 : first;
+    return is_public(service) ? of_port_25 : nullptr;
 }
 
 Result<PostfixPrograms> PostfixPrograms::find(const std::string& root)
@@ -319,6 +330,7 @@ Result<void> Sandbox::make(const Survey& survey, const std::vector<std::string>&
     if (!::mkdtemp(name))
         return system_error("create a folder in /tmp", errno);
     shape_.folder = name;
+    TRY_VOID(guard());
     ::chmod(name, 0755);
     config_ = shape_.folder + "/conf";
     TRY(const auto master_cf, config::read_master_cf(survey.directory + "/master.cf"));
@@ -419,12 +431,13 @@ Result<void> Sandbox::run_master()
     const std::string program = shape_.postfix ? shape_.postfix->daemons + "/master" : commands::executable_folder() + "posthorn-master";
     const int status = run({program, "-c", config_, "-w"});
     // The number is in the file a moment after the starter returns.
-    for (int tries = 0; status == 0 && master_ <= 1 && tries < 200; ++tries) {
-        master_ = supervisor::running_instance(shape_.folder + "/queue").value_or(0);
-        if (master_ <= 1)
+    pid_t master = 0;
+    for (int tries = 0; status == 0 && master <= 1 && tries < 200; ++tries) {
+        master = supervisor::running_instance(shape_.folder + "/queue").value_or(0);
+        if (master <= 1)
             std::this_thread::sleep_for(50ms);
     }
-    if (status != 0 || master_ <= 1)
+    if (status != 0 || master <= 1)
         return Error{fmt::format("the private copy of {} does not start: {}", whose, last_words())};
     for (const auto& [service, port] : shape_.ports)
         for (const auto end = std::chrono::steady_clock::now() + 120s; !greets(port); std::this_thread::sleep_for(100ms)) {
@@ -447,20 +460,56 @@ Result<std::unique_ptr<Sandbox>> Sandbox::start(const Survey& survey, const Post
     return box;
 }
 
-Sandbox::~Sandbox()
+/// A process of its own session, which a terminal's interrupt does not reach. It waits for the end of this one.
+Result<void> Sandbox::guard()
 {
-    if (master_ > 1) {
-        ::kill(master_, SIGTERM);
-        // By its lock: who has ended is not there any more, whether or not somebody has taken note of its end.
-        const auto runs = [&] { return supervisor::running_instance(shape_.folder + "/queue").value_or(0) == master_; };
-        for (int tries = 0; tries < 400 && runs(); ++tries)
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0)
+        return system_error("make a pipe", errno);
+    Fd read_end(ends[0]);
+    alive_ = Fd(ends[1]);
+    guardian_ = ::fork();
+    if (guardian_ < 0)
+        return system_error("start a process", errno);
+    if (guardian_ > 0)
+        return {};
+    ::setsid();
+    // Nobody is to wait for what was open here: other guardians for their end, a reader for that of our output.
+    ::dup2(read_end.get(), 0);
+    ::close_range(1, ~0U, 0);
+    char octet;
+    while (::read(0, &octet, 1) < 0 && errno == EINTR) {
+    }
+    stop_and_remove();
+    ::_exit(0);
+}
+
+void Sandbox::stop_and_remove() const
+{
+    // By its lock: who has ended is not there any more, whether or not somebody has taken note of its end. While it starts there is no number yet.
+    const auto master = [&] { return supervisor::running_instance(shape_.folder + "/queue"); };
+    auto first = master();
+    for (int tries = 0; first && *first <= 1 && tries < 400; ++tries, first = master())
+        std::this_thread::sleep_for(25ms);
+    if (first && *first > 1) {
+        ::kill(*first, SIGTERM);
+        for (int tries = 0; tries < 400 && master() == first; ++tries)
             std::this_thread::sleep_for(25ms);
-        if (runs())
-            ::kill(master_, SIGKILL);
+        if (master() == first)
+            ::kill(*first, SIGKILL);
     }
     std::error_code ignored;
-    if (!shape_.folder.empty())
-        fs::remove_all(shape_.folder, ignored);
+    fs::remove_all(shape_.folder, ignored);
+}
+
+Sandbox::~Sandbox()
+{
+    if (shape_.folder.empty())
+        return;
+    stop_and_remove();
+    alive_.reset();
+    while (guardian_ > 0 && ::waitpid(guardian_, nullptr, 0) < 0 && errno == EINTR) {
+    }
 }
 
 }  // namespace posthorn::migrate

@@ -4,15 +4,16 @@
 // Postfix  each delivery service is a discard(8) under its own name: the log then says where mail would have gone.
 // Left out what would reach a living service or wait for somebody: policy servers, Milters, proxy filters, address probes, AUTH, TLS, records of
 //          deliveries, notices to postmaster.
-// Ends     with the object: what was started is stopped, by its process id; the folder is removed.
+// Ends     with the object: what was started is stopped, by its process id; the folder is removed. Where the program is ended before, a process that waits for
+//          that does the same.
 #pragma once
 
+#include "base/fd.hpp"
 #include "config/master_cf.hpp"
 #include "migrate/survey.hpp"
 
 #include <sys/types.h>
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,9 +30,10 @@ struct PostfixPrograms {
     static Result<PostfixPrograms> find(const std::string& root);
 };
 
-/// Where each line is asked, by its name in master.cf; "" is the one that stands for port 25.
+/// Where each line is asked, by its name in master.cf; "" is the one that stands for port 25, or else the first server.
 using Ports = std::map<std::string, int, std::less<>>;
-/// The line smtpd of this name; null: there is none.
+/// The line smtpd of this name, or that behind a postscreen of this name; where the name stands for port 25 ("smtp", "25", "smtpd"), another one that does.
+/// Null: there is none.
 const config::ServiceLine* server_line(const config::MasterCf& master_cf, std::string_view service);
 
 struct SandboxShape {
@@ -73,10 +75,13 @@ private:
     Result<void> make(const Survey& survey, const std::vector<std::string>& services);
     Result<void> make_folders_of_postfix();
     Result<void> run_master();
+    Result<void> guard();
+    void stop_and_remove() const;
 
     SandboxShape shape_;
     std::string config_;
-    pid_t master_ = 0;
+    pid_t guardian_ = 0;
+    Fd alive_;  // closed when this process ends, however it does
 };
 
 }  // namespace posthorn::migrate

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <set>
 #include <tuple>
 
@@ -80,25 +81,21 @@ public:
         if (lines.empty())
             return servers;
         const std::vector<std::string> services(lines.begin(), lines.end());
-        TRY(servers.now_.box, migrate::Sandbox::start(now, nullptr, services, true));
-        servers.now_.ports = servers.now_.box->ports();
-        TRY(servers.then_.box, migrate::Sandbox::start(next, nullptr, services, true));
-        servers.then_.ports = servers.then_.box->ports();
-        // A copy listens for port 25 even where nothing is said of that.
-        TRY(const auto master_cf, config::read_master_cf(next.directory + "/master.cf"));
-        if (!migrate::server_line(master_cf, ""))
-            servers.then_.ports.erase("");
+        TRY(servers.now_, migrate::Sandbox::start(now, nullptr, services, true));
+        TRY(servers.then_, migrate::Sandbox::start(next, nullptr, services, true));
         return servers;
     }
 
     /// Asks both; empty where there was no time.
     void ask(std::vector<Answered>& answers, const std::vector<std::size_t>& which, std::chrono::minutes round) const
     {
+        if (which.empty())
+            return;
         std::vector<migrate::RcptQuestion> questions;
         for (const std::size_t i : which)
             questions.push_back(asked_of_server(answers[i]));
-        const auto before = migrate::rcpt_answers(now_.ports, questions, {sessions_at_once, end_of(round)});
-        const auto after = migrate::rcpt_answers(then_.ports, questions, {sessions_at_once, end_of(round)});
+        const auto before = migrate::rcpt_answers(now_->ports(), questions, {sessions_at_once, end_of(round)});
+        const auto after = migrate::rcpt_answers(then_->ports(), questions, {sessions_at_once, end_of(round)});
         for (std::size_t at = 0; at < which.size(); ++at)
             if (!before[at].empty() && !after[at].empty()) {
                 answers[which[at]].reply_now = before[at];
@@ -107,11 +104,7 @@ public:
     }
 
 private:
-    struct Side {
-        std::unique_ptr<migrate::Sandbox> box;
-        migrate::Ports ports;
-    };
-    Side now_, then_;
+    std::unique_ptr<migrate::Sandbox> now_, then_;
 };
 
 bool is_sender_dependent(const migrate::Survey& survey)
@@ -229,7 +222,7 @@ std::map<std::string, std::string> services_by_tag(const migrate::Survey& survey
         return survey.snapshot.for_service(line.name, line.command, line.overrides, master_cf.path).text("syslog_name") + "/smtpd";
     };
     if (first)
-        services[tag_of(*first)] = "";
+        services[tag_of(*first)] = first->name;
     for (const config::ServiceLine& line : master_cf.services)
         if (line.command == "smtpd" && (line.type == config::Transport::inet || line.type == config::Transport::pass))
             services.try_emplace(tag_of(line), line.name);  // who has no tag of its own is asked as the first of those that have it

@@ -26,7 +26,7 @@ struct Limits {
 
 struct Answered {
     LogQuestion question;
-    std::string service;  // the line of master.cf; empty: that of port 25
+    std::string service;  // the line of master.cf that had the session; of local mail there is none
     std::string reply_now, reply_then, way_now, way_then;  // empty: not asked
 };
 
@@ -58,7 +58,7 @@ std::vector<Group> otherwise_than_logged(const Comparison& comparison);
 /// An answer without what is the question's own: RECIPIENT, SENDER, CLIENT, ADDRESS, NAME, HELO, LOGIN, and DOMAIN of the recipient. Pure.
 std::string in_general(std::string_view answer, const LogQuestion& question);
 
-/// Which line of master.cf writes this tag: its name, "" for that of port 25. Pure.
+/// Which line of master.cf writes this tag: its name. Pure.
 std::map<std::string, std::string> services_by_tag(const migrate::Survey& survey, const config::MasterCf& master_cf);
 
 }  // namespace posthorn::whatif

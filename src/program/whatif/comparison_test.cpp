@@ -229,8 +229,32 @@ TEST_CASE("services: a line is known by its tag in the log; that of port 25 goes
                       small_master.substr(small_master.find("smtp unix")));
     const auto master_cf = config::read_master_cf(folder.path() + "/master.cf");
     REQUIRE(master_cf);
-    const std::map<std::string, std::string> expected{{"mx/smtpd", ""}, {"mx/submission/smtpd", "submission"}, {"mx/465/smtpd", "465"}};
+    const std::map<std::string, std::string> expected{{"mx/smtpd", "smtpd"}, {"mx/submission/smtpd", "submission"}, {"mx/465/smtpd", "465"}};
     CHECK(whatif::services_by_tag(survey, *master_cf) == expected);
+}
+
+TEST_CASE("compare: local mail needs no server; without time there is no answer, and nothing that differs")
+{
+    const Folder now, next;
+    const auto before = survey_of(now, "relayhost = [192.0.2.1]\n"), after = survey_of(next, "relayhost = [192.0.2.2]\n", small_master, true);
+    const auto ask = [&](whatif::Limits limits) {
+        whatif::LogQuestions asked;
+        asked.questions.push_back({.tag = "postfix/pickup", .local = true, .sender = "s@x.test", .recipient = "u@far.test", .accepted = 3});
+        asked.questions.push_back({.tag = "postfix/pickup", .local = true, .sender = "t@x.test", .recipient = "v@far.test", .accepted = 2});
+        asked.questions.push_back({.tag = "other/pickup", .local = true, .sender = "s@x.test", .recipient = "u@far.test", .accepted = 1});
+        return whatif::compare(before, after, asked, limits);
+    };
+    const auto in_time = ask({});
+    REQUIRE(in_time);
+    CHECK(shown(whatif::differences(*in_time)) == Lines{"other way: smtp [192.0.2.1] RECIPIENT -> smtp [192.0.2.2] RECIPIENT: 5 of 2"});
+    using Counts = std::map<std::string, std::uint64_t>;
+    CHECK(in_time->not_asked == Counts{{"of other/pickup, which is no line of this master.cf", 1}});
+    const auto too_late = ask({.questions = 1, .round = std::chrono::minutes(-1)});
+    REQUIRE(too_late);
+    CHECK(whatif::differences(*too_late).empty());
+    CHECK(too_late->not_asked == Counts{{"beyond the 1 questions that are most frequent", 2},
+                                        {"no answer within the time there is", 3},
+                                        {"of other/pickup, which is no line of this master.cf", 1}});
 }
 
 TEST_CASE("log files: the oldest first, the one that is written now last; compressed ones are named")
