@@ -23,12 +23,14 @@ const std::vector<Page>& commands()
           "posthorn migrate --exim FILE [--json] [--to DIR]", "posthorn migrate --kumomta FILE [--json] [--to DIR]",
           "posthorn migrate --ask [FILE] [--cap N] [--postfix ROOT] [--json] [CONFIG_DIR]",
           "posthorn migrate --queue | --queue-back [-c CONFIG_DIR] [--json] [QUEUE_DIR]",
-          "posthorn migrate --exim-queue | --exim-queue-back [-c CONFIG_DIR] [--json] SPOOL_DIR"},
+          "posthorn migrate --exim-queue | --exim-queue-back [-c CONFIG_DIR] [--json] SPOOL_DIR",
+          "posthorn what-if --config NEW_DIR [-c config_dir] [--log FILE]... [--most N] [--json]"},
          {"One program has all services and most commands; links give it the names that Postfix's commands have. Without a link a command is its first word.",
           "init makes a complete private instance below DIR, which needs no rights and calls nobody. check asks a server whether it keeps the rules of SMTP, and never sends mail. "
           "queue looks into the queue; why says what mail waits for; peers what was learned of other servers; transcript shows sessions with them; counters what each process "
           "has cost; confinement-check what each service is refused; migrate judges the configuration of a Postfix, compares answers, takes over its queue, or that of an Exim, "
-          "and makes a directory of an Exim's configuration, or of a KumoMTA's policy."},
+          "and makes a directory of an Exim's configuration, or of a KumoMTA's policy. what-if asks a changed copy of the configuration what the log has been asked, and shows "
+          "who would be refused, let in or sent another way."},
          {config_dir},
          {zero, {"64", "Wrong usage."}, {"69", "The mail system is down."}},
          {},

@@ -170,6 +170,10 @@ TEST_CASE("report: text and JSON have the same")
          "\"not_asked\": {\"for a reason\": 3}, ", "\"unread\": [\"log.1.gz: why\"]}\n"})
         CHECK_MESSAGE(json.find(piece) != json.npos, piece << json);
 
+    report.comparison.answers.resize(1);
+    report.comparison.answers[0].question.sender = "a\x1b]0;x@b";
+    CHECK(whatif::as_text(report).find("<a?]0;x@b>") != std::string::npos);  // a terminal may obey what strangers say
+
     whatif::Report same{.now = "a", .next = "b"};
     same.comparison.answers.push_back(answered(question("z@d.test", 1), ok, ok, "w", "w"));
     CHECK(whatif::as_text(same).starts_with("now:  a\nthen: b\n\n1 question asked, which stand in the log 1 time; no answer differs\n"));
@@ -187,8 +191,8 @@ TEST_CASE("changes: parameters, lines of master.cf and files; the directory's ow
         return fmt::format("transport_maps = texthash:{0}/other\nrelay_domains =\n  a.test\n  b.test\nx = {0}\ny = {0}-out/z\n", folder.path());
     };
     now.write("master.cf", small_master);
-    const auto before = survey_of(now, own(now) + "relayhost = [192.0.2.1]\n"),
-               after = survey_of(next, own(next) + "mynetworks = 10.0.0.0/8\n",
+    const auto before = survey_of(now, own(now) + fmt::format("relayhost = [192.0.2.1]\nz = a {}/b\n", now.path())),
+               after = survey_of(next, own(next) + "mynetworks = 10.0.0.0/8\nz = a ${config_directory}/b\n",
                                  small_master + "submission inet n - n - - smtpd\n  -o { smtpd_banner = a  b }\n", true);
     const auto changes = whatif::changes_between(before, after);
     CHECK(shown(changes.parameters) ==
