@@ -256,6 +256,7 @@ TEST_CASE("compare: local mail needs no server; without time there is no answer,
     const auto too_late = ask({.questions = 1, .round = std::chrono::minutes(-1)});
     REQUIRE(too_late);
     CHECK(whatif::differences(*too_late).empty());
+    CHECK(too_late->answers.empty());
     CHECK(too_late->not_asked == Counts{{"beyond the 1 questions that are most frequent", 2},
                                         {"no answer within the time there is", 3},
                                         {"of other/pickup, which is no line of this master.cf", 1}});

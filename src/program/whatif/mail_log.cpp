@@ -131,10 +131,7 @@ void MailLog::feed(std::string_view octets)
     while (!octets.empty()) {
         const std::size_t end = octets.find('\n');
         const std::string_view piece = octets.substr(0, end);
-        if (!skipping_)
-            rest_ += piece.substr(0, longest_line - std::min(longest_line, rest_.size()));
-        if (rest_.size() >= longest_line)
-            skipping_ = true;
+        rest_ += piece.substr(0, longest_line - rest_.size());
 #ifdef POSTHORN_PLANT_BUG_mail_log  // the end of a piece ends a line (scripts/fuzz-planted)
         if (end == octets.npos)
             return end_of_file();
@@ -152,7 +149,6 @@ void MailLog::end_of_file()
     if (!rest_.empty())
         line(rest_);
     rest_.clear();
-    skipping_ = false;
 }
 
 void MailLog::line(std::string_view text)

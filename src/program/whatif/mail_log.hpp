@@ -70,8 +70,7 @@ private:
     void count(LogQuestion question);
     void leave_out(std::string_view reason, std::uint64_t times = 1);
 
-    std::string rest_;  // of a line that is not whole
-    bool skipping_ = false;  // the rest of one that is too long
+    std::string rest_;  // of a line that is not whole; not more than is looked at
     Mails mails_;  // under way, the oldest first
     std::map<std::string, Mails::iterator, std::less<>> by_id_;
     std::unordered_map<std::string, LogQuestion> questions_;
