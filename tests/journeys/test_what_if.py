@@ -81,6 +81,7 @@ class WhatIf(Journey):
 
     def test_a_restriction_a_transport_and_an_alias_are_three_differences_and_nothing_is_touched(self):
         posthorn = self.site()
+        posthorn.set({"record_file": f"{posthorn.dir}/log/records"})
         posthorn.start()
         outside, known, enemy = "203.0.113.7", "203.0.113.8", "198.51.100.66"
         for _ in range(3):

@@ -99,10 +99,11 @@ TEST_CASE("sandbox: nothing of the living system is asked, written or listened o
 TEST_CASE("sandbox: lines are asked through ports of their own, with logins where they are told; a line that is not there has none")
 {
     const Folder folder;
-    const auto survey =
-        survey_of(folder, "smtpd_sasl_auth_enable = yes\nsmtpd_recipient_restrictions = check_policy_service inet:a:1, reject\n",
-                  "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd\n  -o smtpd_sasl_type=cyrus\n  -o x=$config_directory/y\n"
-                  "  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject\n");
+    const auto survey = survey_of(
+        folder,
+        "notify_classes = policy\nrecord_file = /var/log/r\nrecord_hook_url = http://a.test/\nsmtpd_sasl_auth_enable = yes\nsmtpd_recipient_restrictions = check_policy_service inet:a:1, reject\n",
+        "smtp inet n - y - - smtpd\nsubmission inet n - y - - smtpd\n  -o smtpd_sasl_type=cyrus\n  -o x=$config_directory/y\n"
+        "  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject\n");
     const auto master_cf = config::read_master_cf(folder.path() + "/master.cf");
     REQUIRE(master_cf);
     CHECK(migrate::server_line(*master_cf, "25") == migrate::server_line(*master_cf, "smtp"));

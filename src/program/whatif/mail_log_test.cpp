@@ -149,18 +149,16 @@ TEST_CASE("log: the most frequent come first, those that are alike in an order o
     for (int i = 0; i < 40; ++i)
         for (int times = i < 3 ? 5 - i : 1; times > 0; --times)
             text += as_logged({fmt::format(
-                "postfix/smtpd[1]: NOQUEUE: reject: RCPT from a.test[192.0.2.{}]: 554 x; from=<a@b> to=<u{}@d.test> proto=ESMTP helo=<e>", i + 1,
-                i)});
+                "postfix/smtpd[1]: NOQUEUE: reject: RCPT from a.test[192.0.2.1]: 554 x; from=<a@b> to=<u{:02}@d.test> proto=ESMTP helo=<e>", i)});
     const auto whole = read(text);
     REQUIRE(whole.questions.size() == 40);
-    CHECK(whole.questions[0].recipient == "u0@d.test");
-    CHECK(whole.questions[1].recipient == "u1@d.test");
+    CHECK(whole.questions[0].recipient == "u00@d.test");
+    CHECK(whole.questions[1].recipient == "u01@d.test");
     CHECK(whole.questions[2].refused == 3);
     Lines rest;
     for (std::size_t i = 3; i < whole.questions.size(); ++i)
         rest.push_back(whole.questions[i].recipient);
-    CHECK_FALSE(
-        std::ranges::is_sorted(rest, {}, [](const std::string& one) { return std::stoi(one.substr(1)); }));  // a sample is not of the night alone
+    CHECK_FALSE(std::ranges::is_sorted(rest));  // a sample is not of the night alone
 
     whatif::MailLog log;
     for (const char octet : text)
