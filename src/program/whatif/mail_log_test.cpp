@@ -43,7 +43,7 @@ std::vector<std::string> shown(const LogQuestions& found)
     return lines;
 }
 
-using Lines = std::vector<std::string>;
+using Shown = std::vector<std::string>;
 
 }  // namespace
 
@@ -56,7 +56,7 @@ TEST_CASE("log: who was refused has client, HELO, login, sender, recipient and t
                    "proto=SMTP helo=<x> sasl_method=PLAIN sasl_username=joe",
                    "postfix/smtpd[7]: NOQUEUE: reject: RCPT from mail.test[192.0.2.7]: 554 5.7.1 <u@far.test>: Go away; from=<s@x.test> "
                    "to=<u@far.test> proto=ESMTP helo=<h.test>"}));
-    CHECK(shown(found) == Lines{"postfix/smtpd mail.test[192.0.2.7] h.test - <s@x.test> <u@far.test> +0 -2 554 5.7.1 <u@far.test>: Go away",
+    CHECK(shown(found) == Shown{"postfix/smtpd mail.test[192.0.2.7] h.test - <s@x.test> <u@far.test> +0 -2 554 5.7.1 <u@far.test>: Go away",
                                 "postfix/submission/smtpd [UNAVAILABLE][2001:db8::1] HELO:x joe <> <a b@c.test> +0 -1 450 4.1.8 <>: no"});
     CHECK(found.not_asked.empty());
 }
@@ -72,7 +72,7 @@ TEST_CASE("log: whose mail was taken has client and login, the sender, and each 
                    "postfix/qmgr[2]: 4Cx1: from=<s@x.test>, size=300, nrcpt=2 (queue active)",
                    "postfix/smtp[9]: 4Cx1: to=<u@far.test>, relay=h[192.0.2.9]:25, delay=1, dsn=2.0.0, status=sent (250 Ok)",
                    "postfix/qmgr[2]: 4Cx1: removed", "postfix/smtp[9]: 4Cx1: to=<late@far.test>, relay=none, status=sent (of nobody any more)"}));
-    CHECK(shown(found) == Lines{"postfix/smtpd mail.test[192.0.2.7] - joe <s@x.test> <root@here.test> +1 -0 -",
+    CHECK(shown(found) == Shown{"postfix/smtpd mail.test[192.0.2.7] - joe <s@x.test> <root@here.test> +1 -0 -",
                                 "postfix/smtpd mail.test[192.0.2.7] - joe <s@x.test> <u@far.test> +1 -0 -"});
 }
 
@@ -84,7 +84,7 @@ TEST_CASE("log: what was taken has the HELO of the same client's refusals, and i
          "postfix/smtpd[7]: 1A: client=a.test[192.0.2.7]", "postfix/qmgr[2]: 1A: from=<s@x.test>, size=1, nrcpt=1 (queue active)",
          "postfix/smtp[9]: 1A: to=<u@h.test>, relay=none, status=sent (x)", "postfix/smtpd[7]: 1B: client=b.test[192.0.2.8]",
          "postfix/qmgr[2]: 1B: from=<s@x.test>, size=1, nrcpt=1 (queue active)", "postfix/smtp[9]: 1B: to=<u@h.test>, relay=none, status=sent (x)"}));
-    CHECK(shown(found) == Lines{"postfix/smtpd a.test[192.0.2.7] HELO:h.test - <s@x.test> <u@h.test> +1 -1 450 4.2.0 <u@h.test>: Greylisted",
+    CHECK(shown(found) == Shown{"postfix/smtpd a.test[192.0.2.7] HELO:h.test - <s@x.test> <u@h.test> +1 -1 450 4.2.0 <u@h.test>: Greylisted",
                                 "postfix/smtpd b.test[192.0.2.8] - - <s@x.test> <u@h.test> +1 -0 -"});
 }
 
@@ -97,7 +97,7 @@ TEST_CASE("log: local mail has no client; times may be of either kind, line ends
              "2026-11-27T10:00:01.123456+01:00 mx postfix/smtpd[1]: 1A: client=a.test[192.0.2.7]\n"
              "2026-11-27T10:00:01.123456+01:00 mx postfix/qmgr[2]: 1A: from=<>, size=1, nrcpt=1 (queue active)\n"
              "2026-11-27T10:00:01.123456+01:00 mx postfix/smtp[2]: 1A: to=<v@far.test>, relay=none, status=sent (x)");
-    CHECK(shown(found) == Lines{"postfix/pickup local [UNAVAILABLE][] - - <root@h.test> <admin> +1 -0 -",
+    CHECK(shown(found) == Shown{"postfix/pickup local [UNAVAILABLE][] - - <root@h.test> <admin> +1 -0 -",
                                 "postfix/smtpd a.test[192.0.2.7] - - <> <v@far.test> +1 -0 -"});
 }
 
@@ -139,7 +139,7 @@ TEST_CASE("log: what strangers say is no line of its own, no other client, and f
          "postfix/smtpd[1]: NOQUEUE: reject: RCPT from a.test[192.0.2.4]: 554 x; from=<\"; from=<z@z\"@q> to=<c@d> proto=ESMTP helo=<e>",
          "postfix/cleanup[1]: 1A: message-id=<x postfix/smtpd[1]: NOQUEUE: reject: RCPT from evil.test[192.0.2.3]: 5; from=<> to=<y@z> proto=X>",
          "postfix/smtpd[1]: warning: postfix/pickup[1]: 1A: uid=0 from=<root>", "sshd[1]: 1A: client=a.test[192.0.2.1]"}));
-    CHECK(shown(found) == Lines{"postfix/smtpd [UNAVAILABLE][192.0.2.2] - - <a@b> <c@d> +0 -1 554 5.7.1 x"});
+    CHECK(shown(found) == Shown{"postfix/smtpd [UNAVAILABLE][192.0.2.2] - - <a@b> <c@d> +0 -1 554 5.7.1 x"});
     CHECK(found.not_asked.at("an address, a client or a login that the log does not have whole") == 2);
 }
 
@@ -155,7 +155,7 @@ TEST_CASE("log: the most frequent come first, those that are alike in an order o
     CHECK(whole.questions[0].recipient == "u00@d.test");
     CHECK(whole.questions[1].recipient == "u01@d.test");
     CHECK(whole.questions[2].refused == 3);
-    Lines rest;
+    Shown rest;
     for (std::size_t i = 3; i < whole.questions.size(); ++i)
         rest.push_back(whole.questions[i].recipient);
     CHECK_FALSE(std::ranges::is_sorted(rest));  // a sample is not of the night alone
@@ -174,6 +174,6 @@ TEST_CASE("log: a line of any length is one line, and the next one is read")
         as_logged({fmt::format("postfix/smtpd[1]: NOQUEUE: reject: RCPT from a.test[192.0.2.1]: 554 {}; from=<a@b> to=<c@d> proto=ESMTP helo=<e>",
                                std::string(100'000, 'x')),
                    "postfix/smtpd[1]: NOQUEUE: reject: RCPT from a.test[192.0.2.1]: 554 y; from=<a@b> to=<c@d> proto=ESMTP helo=<e>"}));
-    CHECK(shown(found) == Lines{"postfix/smtpd a.test[192.0.2.1] e - <a@b> <c@d> +0 -1 554 y"});
+    CHECK(shown(found) == Shown{"postfix/smtpd a.test[192.0.2.1] e - <a@b> <c@d> +0 -1 554 y"});
     CHECK(found.not_asked.at("an address, a client or a login that the log does not have whole") == 1);
 }

@@ -33,7 +33,10 @@ std::string count(std::uint64_t number, std::string_view one, std::string_view m
 /// What neither copy was asked about, whatever the log has.
 std::string left_out()
 {
-    return fmt::format("{}; content filters; DATA and what comes behind it; which name an unverified client's address has", migrate::left_out_text());
+    return fmt::format(
+        "{}; content filters; DATA and what comes behind it; aliases and .forward files of local delivery; which name an unverified client's address "
+        "has",
+        migrate::left_out_text());
 }
 
 std::string heading(Group::Kind kind)

@@ -24,7 +24,8 @@ constexpr std::size_t most_at_most = 1'000'000;
 constexpr const char* usage = "usage: posthorn what-if --config NEW_DIR [-c CONFIG_DIR] [--log FILE]... [--most N] [--json]";
 
 struct Words {
-    std::optional<std::string> next, now;
+    std::string next;
+    std::optional<std::string> now;
     std::vector<std::string> logs;
     Limits limits;
     bool json = false;
@@ -56,7 +57,7 @@ Words parse(std::span<char*> args)
         } else
             throw Failure(usage, submit::exit_usage);
     }
-    if (!words.next)
+    if (words.next.empty())
         throw Failure(usage, submit::exit_usage);
     return words;
 }
@@ -103,7 +104,7 @@ LogQuestions questions_of(const Words& words, const config::Snapshot& snapshot, 
 int run(std::span<char*> args)
 {
     const Words words = parse(args);
-    Report report{.now = whole_path(config::choose_config_directory(words.now)), .next = whole_path(*words.next)};
+    Report report{.now = whole_path(config::choose_config_directory(words.now)), .next = whole_path(words.next)};
     if (std::error_code ignored; std::filesystem::equivalent(report.now, report.next, ignored))
         throw Failure(fmt::format("{} is the configuration in force: make a copy of it, and change that\n{}", report.next, usage),
                       submit::exit_usage);
