@@ -6,8 +6,10 @@ import shutil
 import signal
 import socketserver
 import subprocess
+import tempfile
 import threading
 
+import test_migrate
 from journey import BIN, PATIENCE, Journey, smtplib, unittest, wait_until
 
 
@@ -235,6 +237,32 @@ class WhatIf(Journey):
             return int((folder / "queue" / "pid" / "master.pid").read_text()) > 1
         except (OSError, ValueError):
             return False
+
+    def test_a_postfix_is_asked_about_by_its_own_log(self):
+        tools = test_migrate.postfix()
+        sink = self.sink()
+        held = tempfile.TemporaryDirectory(prefix="posthorn-what-if.")
+        self.addCleanup(held.cleanup)
+        folder = pathlib.Path(held.name)
+        folder.chmod(0o755)
+        system = test_migrate.Postfix("postfix", folder / "postfix", tools, test_migrate.relays.programs_beside(BIN), sink=sink, settings={
+            "smtpd_authorized_xclient_hosts": "127.0.0.1", "relay_domains": "there.test", "virtual_alias_domains": "virt.test",
+            "virtual_alias_maps": "inline:{info@virt.test=anna@there.test}", "smtpd_client_restrictions": "check_client_access inline:{198.51.100.66=REJECT}"})
+        self.addCleanup(lambda: (system.stop(), system.group.close()))
+        self.assertEqual(self.hand_in(system.port, "203.0.113.7", ["u@there.test", "info@virt.test", "far@far.test"]), ["far@far.test"])
+        self.assertEqual(self.hand_in(system.port, "198.51.100.66", ["u@there.test"]), ["u@there.test"])
+        wait_until(lambda: ": removed" in system.log_path.read_text(), "Postfix has delivered it")
+        new = folder / "new"
+        shutil.copytree(system.conf, new)
+        with open(new / "main.cf", "a") as file:
+            file.write("smtpd_client_restrictions = check_client_access inline:{203.0.113.7=REJECT}\n")
+        done = subprocess.run([str(BIN / "posthorn"), "what-if", "-c", system.conf, "--config", new, "--json"], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        report = json.loads(done.stdout)
+        refused = "554 5.7.1 <CLIENT>: Client host rejected: Access denied"
+        self.assertEqual(self.groups(report), [("refused", "250 2.1.5 Ok", refused, 2, 2), ("let in", refused, "250 2.1.5 Ok", 1, 1),
+                                               ("other words", "554 5.7.1 <RECIPIENT>: Relay access denied", refused, 1, 1)])
+        self.assertEqual((report["asked"], report["otherwise_than_logged"], report["not_asked"]), (4, [], {}))
 
 
 if __name__ == "__main__":
