@@ -190,24 +190,32 @@ class WhatIf(Journey):
         self.assertIn(f"{new} would not start", self.what_if(posthorn, new, "--log", log, expect=2))
 
     def test_a_table_that_answers_otherwise_for_a_moment_is_no_difference(self):
-        asked = []
+        asked = {"u@there.test": [], "virt@virt.test": []}
 
         class Table(socketserver.StreamRequestHandler):                # tcp_table(5)
             def handle(self):
                 while line := self.rfile.readline():
                     key = line.decode().split()[1]
-                    if key == "u@there.test":
-                        asked.append(key)
-                    self.wfile.write(b"200 REJECT\n" if key == "u@there.test" and len(asked) == 2 else b"500 unknown\n")
+                    asked.get(key, []).append(key)
+                    otherwise = len(asked.get(key, [])) == 2
+                    self.wfile.write({"u@there.test": b"200 REJECT\n", "virt@virt.test": b"200 other@there.test\n"}[key] if otherwise else
+                                     b"200 anna@there.test\n" if key == "virt@virt.test" else b"500 unknown\n")
         server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Table)
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.addCleanup(lambda: (server.shutdown(), server.server_close()))
-        posthorn = self.site({"smtpd_recipient_restrictions": f"check_recipient_access tcp:127.0.0.1:{server.server_address[1]}"})
+        table = f"tcp:127.0.0.1:{server.server_address[1]}"
+        posthorn = self.site({"smtpd_recipient_restrictions": f"check_recipient_access {table}"})
         log = posthorn.dir / "mail.log"
         log.write_text("x postfix/smtpd[7]: NOQUEUE: reject: RCPT from a.test[203.0.113.9]: 450 x; from=<s@far.test> to=<u@there.test> proto=ESMTP helo=<h>\n")
         self.assertEqual(self.what_if(posthorn, self.changed(posthorn), "--log", log, "--json", expect=0)["groups"], [])
-        self.assertEqual(len(asked), 4)
+        self.assertEqual(len(asked["u@there.test"]), 4)
+
+        ways = self.site({"virtual_alias_maps": table})
+        log.write_text("".join(f"x postfix/{line}\n" for line in ("pickup[7]: 1A: uid=0 from=<root>", "qmgr[7]: 1A: from=<s@far.test>, size=1, nrcpt=1 (queue active)",
+                                                                  "smtp[7]: 1A: to=<anna@there.test>, orig_to=<virt@virt.test>, relay=none, status=sent (x)")))
+        self.assertEqual(self.what_if(ways, self.changed(ways), "--log", log, "--json", expect=0)["groups"], [])
+        self.assertEqual(len(asked["virt@virt.test"]), 4)
 
     def test_who_interrupts_it_leaves_nothing_behind(self):
         held = threading.Event()

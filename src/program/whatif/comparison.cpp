@@ -132,7 +132,21 @@ void ask_ways(const migrate::Survey& now, const migrate::Survey& next, std::vect
             questions.push_back({sender, one.question.recipient});
         wanted.emplace_back(i, place->second);
     }
-    const auto before = migrate::our_resolutions(now, questions, end_of(round)), after = migrate::our_resolutions(next, questions, end_of(round));
+    auto before = migrate::our_resolutions(now, questions, end_of(round)), after = migrate::our_resolutions(next, questions, end_of(round));
+    std::vector<std::size_t> differing;
+    for (std::size_t i = 0; i < questions.size(); ++i)
+        if (before[i] != after[i])
+            differing.push_back(i);
+    std::vector<migrate::RouteQuestion> doubtful;
+    for (const std::size_t i : differing)
+        doubtful.push_back(questions[i]);
+    const auto before_again = migrate::our_resolutions(now, doubtful, end_of(round)),
+               after_again = migrate::our_resolutions(next, doubtful, end_of(round));
+    for (std::size_t at = 0; at < differing.size(); ++at)
+        if (!before_again[at].empty() && !after_again[at].empty()) {
+            before[differing[at]] = before_again[at];
+            after[differing[at]] = after_again[at];
+        }
     for (const auto& [answer, question] : wanted) {
         answers[answer].way_now = before[question];
         answers[answer].way_then = after[question];

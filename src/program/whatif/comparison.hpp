@@ -1,8 +1,9 @@
 // whatif/comparison.hpp: both configurations answer what the log has, and what differs.
 // RCPT     the reply of a private copy of each (migrate/sandbox.hpp), through the line of master.cf whose tag stands in the log: client, HELO and login as they
-//          were. What is answered differently is asked of both once more: names in the DNS that were slow once are no difference.
+//          were.
 // Ways     of mail that both take, and of local mail: transport, next hop, recipient (migrate/answers.hpp).
-// Limits   questions, and time for each of the four rounds; what is left out is counted.
+// Twice    is asked what both answer differently: a name in the DNS that was slow once is no difference.
+// Limits   questions, and time for each configuration and round; what is left out is counted.
 // Errors   a copy does not start.
 #pragma once
 

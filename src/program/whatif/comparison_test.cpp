@@ -262,6 +262,20 @@ TEST_CASE("compare: local mail needs no server; without time there is no answer,
                                         {"of other/pickup, which is no line of this master.cf", 1}});
 }
 
+TEST_CASE("compare: the way is that of the sender, where senders have ways of their own")
+{
+    const Folder now, next;
+    const auto before = survey_of(now, "relayhost = [192.0.2.1]\n"),
+               after =
+                   survey_of(next, "relayhost = [192.0.2.1]\nsender_dependent_relayhost_maps = inline:{s@x.test=[192.0.2.2]}\n", small_master, true);
+    whatif::LogQuestions asked;
+    asked.questions.push_back({.tag = "postfix/pickup", .local = true, .sender = "s@x.test", .recipient = "u@far.test", .accepted = 3});
+    asked.questions.push_back({.tag = "postfix/pickup", .local = true, .sender = "t@x.test", .recipient = "u@far.test", .accepted = 2});
+    const auto compared = whatif::compare(before, after, asked, {});
+    REQUIRE(compared);
+    CHECK(shown(whatif::differences(*compared)) == Lines{"other way: smtp [192.0.2.1] RECIPIENT -> smtp [192.0.2.2] RECIPIENT: 3 of 1"});
+}
+
 TEST_CASE("log files: the oldest first, the one that is written now last; compressed ones are named")
 {
     const Folder folder;
