@@ -206,7 +206,8 @@ public:
     Passwords* passwords = nullptr;
     sts::Policies* sts = nullptr;
     TlsReports* reports = nullptr;
-    Lookup *tls_policy = nullptr, *requiretls_policy = nullptr, *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr, *bounce_classes = nullptr;
+    Lookup *tls_policy = nullptr, *requiretls_policy = nullptr, *pix = nullptr, *reply_filter = nullptr, *status_filter = nullptr,
+           *bounce_classes = nullptr;
     std::unique_ptr<Agent> agent;
     std::chrono::microseconds most_time = std::chrono::hours(1000);     // of a run that leaps
     std::uint64_t most_turns = UINT64_MAX;

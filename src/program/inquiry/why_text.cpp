@@ -213,7 +213,8 @@ std::string json_of(const Waiting& waiting, const std::string& queue_id)
         json_text(waiting.recipient().address()), json_text(name.name), json_text(name.says), json_time(waiting.since()), json_time(waiting.until()),
         waiting.ahead(), json_text(waiting.trouble()), json_text(waiting.progress()), json_time(waiting.progress_since()), json_text(transport),
         json_text(waiting.route().nexthop()), json_text(waiting.route().site()), json_text(waiting.reason()), json_text(waiting.relay()),
-        waiting.tries(), json_time(waiting.gives_up()), json_text(filled(name.setting, transport, queue_id)), json_text(filled(name.now, transport, queue_id)));
+        waiting.tries(), json_time(waiting.gives_up()), json_text(filled(name.setting, transport, queue_id)),
+        json_text(filled(name.now, transport, queue_id)));
 }
 
 std::string json_of(const Explanation& message)
