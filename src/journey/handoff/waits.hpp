@@ -1,7 +1,7 @@
 // handoff/waits.hpp: every wait of a message or an address has a name. This is the list of them: who makes something wait adds a line, and
 // `posthorn why` says it.
 // Numbers  travel in frames: only added, never reused.
-// Texts    {transport}, {id}: the transport's name, the queue id. `setting`: the one thing in the configuration that would change it, empty
+// Texts    {transport}, {id}, {order}: the transport's name, the queue id, the words of an operator's order. `setting`: the one thing in the configuration that would change it, empty
 //          where none would; `now`: the command that ends the wait at once, empty where none does.
 #pragma once
 
@@ -33,6 +33,7 @@ enum class Wait : std::uint8_t {
     silence = 19,
     ceiling = 20,
     pace = 21,
+    order = 22,
 };
 
 struct WaitName {
@@ -63,6 +64,7 @@ inline constexpr WaitName wait_names[] = {
     {Wait::silence,        "silence",             "the time for which its servers asked to be left alone",                           "smtp_peer_rules (reply ... suspend)", "postqueue -i {id}"},
     {Wait::ceiling,        "ceiling",             "the end of a delivery to its servers, which take no more at once",               "smtp_peer_rules (host ... sessions)", ""},
     {Wait::pace,           "pace",                "the pause between mails that its servers ask for",                               "smtp_peer_rules (host ... rate)", ""},
+    {Wait::order,          "order",               "an operator, who ordered that for its destination",                              "", "posthorn resume {order}"},
     {Wait::expiry,         "expiry",              "its return to the sender: it was forced to expire",                              "", ""},
 };
 // clang-format on

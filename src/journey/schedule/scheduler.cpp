@@ -3,6 +3,7 @@
 #include "schedule/scheduler_parts.hpp"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 namespace posthorn::schedule {
@@ -378,6 +379,29 @@ bool Scheduler::withdraw(MessageKey message)
     recipients_ -= dropped;
     found->second.open -= dropped;
     return forget_if_done(message);
+}
+
+std::vector<std::uint32_t> Scheduler::withhold(MessageKey message, const std::vector<std::uint32_t>& recipients)
+{
+    std::vector<std::uint32_t> taken;
+    const auto found = messages_.find(message);
+    if (found == messages_.end())
+        return taken;
+    const std::unordered_set<std::uint32_t> wanted(recipients.begin(), recipients.end());
+    for (Site* site : found->second.sites)
+        for (auto job = site->jobs.begin(); job != site->jobs.end();) {
+            if (job->message == message) {
+                std::size_t kept = job->taken;
+                for (std::size_t at = job->taken; at < job->recipients.size(); ++at)
+                    if (const std::uint32_t index = job->recipients[at]; wanted.contains(index))
+                        taken.push_back(index);
+                    else
+                        job->recipients[kept++] = index;
+                job->recipients.resize(kept);
+            }
+            job = job->recipients.size() == job->taken ? site->jobs.erase(job) : std::next(job);
+        }
+    return taken;
 }
 
 void Scheduler::transport_failed(std::string_view name, std::string_view reason)

@@ -128,6 +128,8 @@ public:
     bool suspended_done(const Suspended& suspended);
     /// A message that was deleted or put on hold: what waits of it is dropped. True: nothing of it is in flight.
     bool withdraw(MessageKey message);
+    /// Of these recipients of a message those that were not given out yet: they wait here no more, and are the caller's until suspended_done().
+    std::vector<std::uint32_t> withhold(MessageKey message, const std::vector<std::uint32_t>& recipients);
     /// No process for this transport answers (or it does again): its recipients are suspended.
     void transport_failed(std::string_view transport, std::string_view reason);
     /// postqueue -f: dead sites are tried again at once.

@@ -370,3 +370,32 @@ TEST_CASE("scheduler: a pace that opens between two looks at the clock is found 
         CHECK(taken == 10);
     }
 }
+
+TEST_CASE_FIXTURE(SchedulerFixture, "scheduler: what is withheld of a message is the caller's; what was given out, and the rest, go on")
+{
+    transports["smtp"].window.initial = transports["smtp"].window.limit = 1;
+    transports["smtp"].recipient_limit = 2;
+    activate(1, "a.test", 5);
+    activate(2, "a.test");
+    const auto first = scheduler.next();
+    REQUIRE(first);
+    CHECK(first->recipients == std::vector<std::uint32_t>{0, 1});
+    CHECK(scheduler.withhold(1, {0, 3, 4, 7}) == std::vector<std::uint32_t>{3, 4});
+    CHECK(scheduler.withhold(3, {0}).empty());
+    CHECK_FALSE(scheduler.finished(first->attempt, SiteNews::answered));
+    const auto second = scheduler.next();
+    REQUIRE(second);
+    CHECK(second->message == 2);                               // its turn
+    CHECK(scheduler.finished(second->attempt, SiteNews::answered));
+    const auto third = scheduler.next();
+    REQUIRE(third);
+    CHECK(third->recipients == std::vector<std::uint32_t>{2});
+    CHECK_FALSE(scheduler.finished(third->attempt, SiteNews::answered));
+    CHECK_FALSE(scheduler.next());
+    CHECK(scheduler.suspended_done({.message = 1, .recipients = {3, 4}, .reason = {}, .until = {}}));
+    CHECK(scheduler.active() == 0);
+    activate(4, "a.test", 2);
+    CHECK(scheduler.withhold(4, {0, 1}).size() == 2);
+    CHECK_FALSE(scheduler.next());
+    CHECK(scheduler.suspended_done({.message = 4, .recipients = {0, 1}, .reason = {}, .until = {}}));
+}
