@@ -40,6 +40,11 @@ awaitable<Result<handoff::ProbeReply>> Probes::probe(handoff::ProbeRequest reque
     handoff::ProbeReply reply;
     reply.set_final_address(route.address());
     reply.set_control(routes.control_size() == 1 && routes.control(0));
+    if (const auto order = numbers_.ordered ? numbers_.ordered(route, route.address(), request.sender()) : std::nullopt) {
+        const handoff::Verdict& verdict = *reply.mutable_verdict() = decided_here({handoff::OUTCOME_DEFERRED, "4.3.2", *order});
+        log_own(verdict, recipient, "retry", numbers_.queue_id());
+        co_return reply;
+    }
     if (const auto own = own_transport(route, handoff::PURPOSE_VERIFY_ADDRESS)) {
         const handoff::Verdict& verdict = *reply.mutable_verdict() = decided_here(*own);
         // What has become several addresses goes no further than cleanup, says Postfix.

@@ -33,6 +33,8 @@ public:
         std::function<std::optional<std::string>(std::string_view site)> silent;
         /// Of a pool the route gets a member: the same for all probes of a next hop, which share sessions.
         std::function<void(handoff::Route& route)> choose;
+        /// An operator ordered something for mail that goes there: what. The address is not asked about, and nothing is said against it.
+        std::function<std::optional<std::string>(const handoff::Route& route, std::string_view address, std::string_view sender)> ordered = {};
     };
     struct Options {
         std::size_t sessions = 2;                 // probes of a site at one time

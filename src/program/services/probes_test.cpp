@@ -16,7 +16,7 @@ struct ProbeFixture : Fixture {
                   worker,
                   {[this] { return queue->take_attempt(); }, [this] { return queue->next_queue_id(); },
                    [this](const handoff::Shaping& said, std::string_view site) { queue->heard_by_probe(said, site); },
-                   [this](std::string_view site) { return queue->silent(site); }, [this](handoff::Route& route) { queue->choose(route, {}); }},
+                   [this](std::string_view site) { return queue->silent(site); }, [this](handoff::Route& route) { queue->choose(route, {}, {}); }},
                   {.sessions = 2, .addresses = 3, .worker_patience = 0ms},
                   clock,
                   observe::Log(sink, "postfix/qmgr")};

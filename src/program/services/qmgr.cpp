@@ -10,6 +10,7 @@
 #include "route/params.hpp"
 #include "schedule/options.hpp"
 #include "services/delivery_processes.hpp"
+#include "services/order_file.hpp"
 #include "services/params.hpp"
 #include "services/probes.hpp"
 #include "services/programs.hpp"
@@ -113,15 +114,18 @@ private:
 
 class QueueService final : public process::Work {
 public:
-    QueueService(process::Service& service, std::unique_ptr<spool::Spool> store)
-        : service_(service), log_(service.log()), store_(std::move(store)), resolver_(service.executor(), log_),
+    QueueService(process::Service& service, spool::FileOps& files, std::unique_ptr<spool::Spool> store)
+        : service_(service), log_(service.log()), order_file_(files), store_(std::move(store)), resolver_(service.executor(), log_),
           delivery_processes_(service.executor(), [this](std::uint32_t process) { queue_.parted(process); }), tasks_(service.executor()),
           restraints_(service, [this](std::vector<std::string> sets, bool all) { queue_.lift(std::move(sets), all); }), dispatcher_(tasks_),
           queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
           probes_(service.executor(), resolver_, workers_,
                   {[this] { return queue_.take_attempt(); }, [this] { return queue_.next_queue_id(); },
                    [this](const handoff::Shaping& said, std::string_view site) { queue_.heard_by_probe(said, site); },
-                   [this](std::string_view site) { return queue_.silent(site); }, [this](handoff::Route& route) { queue_.choose(route, {}); }},
+                   [this](std::string_view site) { return queue_.silent(site); }, [this](handoff::Route& route) { queue_.choose(route, {}, {}); },
+                   [this](const handoff::Route& route, std::string_view address, std::string_view sender) {
+                       return queue_.ordered(route, address, sender);
+                   }},
                   probe_options(service), clock_, log_)
     {
         queue_.record_to(&service.recorder());
@@ -146,6 +150,12 @@ public:
     awaitable<Result<void>> open(std::vector<std::uint32_t> living)
     {
         RestraintLink::restore(service_, queue_);
+        OrderFile::Kept kept = order_file_.read();
+        if (!kept.trouble.empty())
+            log_.error("what operators ordered for destinations cannot be read, and their mail goes: {}", kept.trouble);
+        if (const std::size_t strange = queue_.restore_orders(kept.orders); strange > 0)
+            log_.error("{} orders of operators are not understood, and their mail goes: a newer program kept them", strange);
+        queue_.keep_orders = [this](handoff::StoredOrders orders) { return order_file_.write(std::move(orders)); };
         queue_.on_restraint = [this](const std::string& set, const std::optional<peers::Restraint>& kept) { restraints_.keep(set, kept); };
         return queue_.open(std::move(living), [log = log_](Error error) { end_at_once(log, "read the queue", error); });
     }
@@ -378,6 +388,7 @@ private:
     process::Service& service_;
     observe::Log log_;
     SystemClock clock_;
+    OrderFile order_file_;
     std::unique_ptr<spool::Spool> store_;
     ResolveLink resolver_;
     WorkerRegistry workers_;
@@ -417,7 +428,7 @@ int serve_qmgr(process::Service& service)
     if (!store)
         throw std::runtime_error("open the queue: " + store.error().text());
     say_what_opening_found((*store)->opened(), log);
-    QueueService work(service, *std::move(store));
+    QueueService work(service, *files, *std::move(store));
     if (const auto opened = service.wait(work.open(std::move(living))); !opened)
         throw std::runtime_error("read the queue: " + opened.error().text());
     return service.run(work);

@@ -35,6 +35,9 @@ awaitable<Result<QueueReply>> QueueManager::command(QueueCommand command)
     case QueueCommand::FLUSH_SITE:
     case QueueCommand::SCHEDULE: co_return co_await flush(std::move(command));
     case QueueCommand::EXPLAIN: co_return co_await explain(std::move(command));
+    case QueueCommand::ORDER: co_return co_await give_order(std::move(*command.mutable_order()));
+    case QueueCommand::END_ORDER: co_return co_await end_orders(std::move(*command.mutable_order()));
+    case QueueCommand::ORDERS: co_return orders_in_force();
     case QueueCommand::STATUS:
         reply.set_count(epochs_.size());
         reply.set_text(fmt::format("active={} deferred={} hold={} enqueued={} delivered={} bounced={} attempts={}", active_.size(), deferred_.size(),
@@ -119,6 +122,7 @@ awaitable<Result<QueueReply>> QueueManager::flush(QueueCommand command)
     if (command.verb() == QueueCommand::FLUSH) {
         reply.set_count(deferred_.size());
         deferred_.flush(clock_.wall());
+        looked_at_.clear();
     } else if (command.verb() == QueueCommand::SCHEDULE) {
         CO_TRY(const auto leases, co_await named(command));
         for (const spool::Lease& lease : leases)
@@ -138,6 +142,7 @@ awaitable<Result<QueueReply>> QueueManager::flush(QueueCommand command)
     for (const Key key : keys)
         if (deferred_.next_try(key)) {
             deferred_.put(key, clock_.wall());
+            looked_at_.erase(key);
             reply.set_count(reply.count() + 1);
         }
     scheduler_.revive_all();
@@ -149,6 +154,7 @@ awaitable<Result<QueueReply>> QueueManager::flush(QueueCommand command)
 /// What an operator changed is looked at now; what is being delivered, when its round ends.
 void QueueManager::look_at(Key key)
 {
+    looked_at_.erase(key);
     if (const auto found = active_.find(key); found != active_.end())
         found->second.next_try = clock_.wall();
     else if (epochs_.contains(key) && !held_.contains(key))
@@ -199,6 +205,8 @@ awaitable<Result<QueueReply>> QueueManager::hold(std::vector<spool::Lease> lease
         held_.insert(lease.key);
         count_place(lease.key);
         deferred_.forget(lease.key);
+        looked_at_.erase(lease.key);
+        held_up_no_more(lease.key);
         // What is in flight ends; what waits for its turn is taken back, here and there.
         call_back(lease.key);
         if (active_.contains(lease.key) && scheduler_.is_active(lease.key) && scheduler_.withdraw(lease.key))

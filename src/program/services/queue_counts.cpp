@@ -6,6 +6,8 @@
 
 #include "base/strings.hpp"
 
+#include <algorithm>
+
 namespace posthorn::services {
 
 namespace {
@@ -86,6 +88,10 @@ void QueueManager::count(handoff::CountersReply& reply) const
             handoff::count(reply, queue_messages, ages[range], {{"queue", QueueTally::place_names[place]}, {"age", QueueTally::age_names[range]}});
     }
     handoff::count(reply, queue_groups, tally_.groups());
+    for (const auto& [kind, name] : {std::pair{handoff::Order::SUSPEND, "suspend"}, {handoff::Order::BOUNCE, "bounce"}}) {
+        const auto orders = std::ranges::count(orders_.all(), kind, &handoff::Order::kind);
+        handoff::count(reply, queue_orders, static_cast<std::uint64_t>(orders), {{"order", name}});
+    }
     handoff::count(reply, delivery_delay, delay_);
     handoff::count(reply, delivery_transmission, transmission_);
 }

@@ -94,6 +94,7 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
     Result<handoff::Verdicts> reply = handoff::Verdicts{};
     std::string transport = request.transport;
     std::optional<OwnVerdict> own;
+    bool ordered = false;                                      // by an operator, since it was put in line
     for (bool again = true; again;) {
         handoff::DeliveryRequest delivery = composed(request);
         std::vector<Fd> descriptors;
@@ -105,6 +106,9 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
             co_await worker_came_.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - clock_.steady()));
             worker = workers_.worker_for(transport, delivery.route().site(), request.window);
         }
+        ordered = under_order(request);
+        if (ordered)
+            break;
         if (attached && worker) {
             const std::uint32_t process = workers_.process_of(*worker);
             given_[key].push_back({.attempt = request.attempt, .worker = worker, .process = process, .late = {}});
@@ -120,6 +124,11 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         again = attached && worker && reply && reply->handed_back();
         if (again)
             workers_.left(worker.get());
+    }
+
+    if (ordered) {
+        --counts_.attempts;
+        co_return co_await not_tried(request, carried);
     }
 
     // It would loop to us: best_mx_transport has it, and it counts there.
@@ -139,13 +148,8 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
 
     // Handed back a second time it waits, as mail without a verdict does.
     if (!own && attached && worker && reply && reply->untried() && reply->elsewhere().empty()) {
-        carried_ -= carried;
         confirm(*worker, request.attempt);
-        const bool done = scheduler_.returned(request.attempt);
-        pump();
-        if (done)
-            co_await round_done(key);
-        co_return;
+        co_return co_await not_tried(request, carried);
     }
 
     // At a stop the delivery processes go first. What had none left was not tried: it is due when the queue opens again; and what one still
@@ -208,6 +212,18 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
         co_await round_done(key);
 }
 
+/// It takes its turn again, but what an operator has ordered something for meanwhile.
+awaitable<void> QueueManager::not_tried(schedule::Request request, std::uint64_t carried)
+{
+    carried_ -= carried;
+    const bool done = scheduler_.returned(request.attempt);
+    if (!done)
+        co_await obey(request.message);
+    pump();
+    if (done)
+        co_await round_done(request.message);
+}
+
 /// The recipients of this request, each with its way.
 std::vector<schedule::RoutedRecipient> QueueManager::routed(const schedule::Request& request) const
 {
@@ -227,7 +243,7 @@ std::optional<OwnVerdict> QueueManager::pass_on(const schedule::Request& request
     for (const std::uint32_t index : request.recipients) {
         handoff::Route& route = active.routes[position(active, index)];
         route = route::passed_on(route, elsewhere);
-        choose(route, active.envelope.queue_id());
+        choose(route, active.envelope.queue_id(), order_sender(active.envelope));
         active.passed_on.insert(index);
     }
     return own_transport(active.routes[position(active, request.recipients.front())], active.envelope.purpose());

@@ -216,7 +216,7 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
             waiting.set_since(stored.envelope.arrival());
         if (at < routes.size()) {
             if (active == active_.end())
-                choose(routes[at], stored.envelope.queue_id());
+                choose(routes[at], stored.envelope.queue_id(), order_sender(stored.envelope));
             *waiting.mutable_route() = routes[at];
             if (!routes[at].retry().empty())
                 waiting.set_gives_up(gives_up(retry_of(routes[at])));
@@ -227,6 +227,14 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
         const auto until = [&](WallTime when) {
             if (when > wall)
                 waiting.set_until(micros(when));
+        };
+        const handoff::Order* const order =
+            at < routes.size() ? orders_.for_mail(state.recipient.address(), routes[at], order_sender(stored.envelope), wall) : nullptr;
+        const auto is_ordered = [&] {
+            is(Wait::order);
+            *waiting.mutable_order() = with_counts(*order);
+            waiting.set_trouble(schedule::order_text(*order));
+            until(WallTime{std::chrono::microseconds{order->until()}});
         };
         if (held_.contains(key))
             is(Wait::hold);
@@ -247,11 +255,15 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
                 waiting.set_until(wall_of(stand->until));
                 if (stand->since != SteadyTime{})
                     waiting.set_since(wall_of(stand->since));
+            } else if (order) {
+                is_ordered();
             } else if (state.next_try > wall) {                     // this round is over for it
                 is(Wait::retry);
                 until(state.next_try);
             } else
                 is(Wait::settling);
+        } else if (order) {
+            is_ordered();
         } else if (const auto next = deferred_.next_try(key)) {
             until(*next);
             const auto share = std::ranges::find_if(said.sites(), [&](const auto& one) { return one.site() == waiting.route().site(); });
@@ -284,21 +296,35 @@ awaitable<Result<QueueReply>> QueueManager::explain_destination(std::string word
     QueueReply reply;
     Explanation& said = *reply.mutable_explanation();
     const bool address = word.find('@') != word.npos;
-    if (const auto site = scheduler_.site(word))
+    std::vector<handoff::Route> ways;
+    if (const auto site = scheduler_.site(word)) {
         add_share(said, word, site->transport);
-    else {
+        ways.emplace_back();
+        ways.back().set_transport(site->transport);
+        ways.back().set_site(word);
+    } else {
         std::string trouble;
         const auto routes = co_await routes_now("", {address ? word : "postmaster@" + word}, "", &trouble);
         said.set_trouble(trouble);
+        ways.assign(routes.begin(), routes.end());
         for (const handoff::Route& route : routes) {
             const auto* const members = options_.pools.members(route.transport());
             if (!members)
                 add_share(said, route.site(), route.transport());
             else
-                for (const auto& member : *members)
-                    add_share(said, route::site_key(member.transport, route.nexthop()), member.transport);
+                for (const auto& member : *members) {
+                    const std::string theirs = route::site_key(member.transport, route.nexthop());
+                    add_share(said, theirs, member.transport);
+                    ways.push_back(route);
+                    ways.back().set_transport(member.transport);
+                    ways.back().set_site(theirs);
+                    ways.back().set_pool(route.transport());
+                }
         }
     }
+    for (const handoff::Order& order : orders_.all())
+        if (schedule::is_about(order, word, ways))
+            *said.add_orders() = with_counts(order);
     const std::string suffix = "@" + word;
     for (std::uint64_t after = 0;;) {
         CO_TRY(const auto page, co_await store_.load(after, 10'000));

@@ -17,20 +17,16 @@ using handoff::Recipient;
 using handoff::Verdict;
 using Way = schedule::Scheduler::Way;
 
-namespace {
-
-schedule::Manner manner_of(const handoff::Envelope& envelope)
+schedule::Manner QueueManager::manner_of(const handoff::Envelope& envelope)
 {
     return {.small = envelope.size() <= handoff::inline_content_limit, .apart = !envelope.verp().empty()};
 }
-
-}  // namespace
 
 QueueManager::QueueManager(Executor executor, spool::Store& store, Resolver& resolver, Workers& workers, QueueOptions options, const Clock& clock,
                            observe::Log log)
     : executor_(executor), store_(store), resolver_(resolver), workers_(workers), options_(std::move(options)), clock_(clock), log_(std::move(log)),
       scheduler_(options_.scheduler, clock), queue_ids_(options_.long_queue_ids), wake_(executor), worker_came_(executor), settled_(executor),
-      reunion_(executor), read_(executor), tasks_(executor)
+      reunion_(executor), read_(executor), orders_changed_(executor), tasks_(executor)
 {
 }
 
@@ -318,6 +314,11 @@ awaitable<void> QueueManager::start_round(Key key)
     Active& active = found->second;
     look_at_schedules(active);
     const int count = static_cast<int>(active.recipients.size());
+    std::optional<WallTime> tried_at;                          // it is looked at because of an order alone: what that is not for waits on
+    if (const auto looked = looked_at_.extract(key); !looked.empty() && looked.mapped() > clock_.wall())
+        active.next_try = tried_at.emplace(looked.mapped());
+    if (!routed_all && tried_at)
+        co_return co_await end_round(key);
     if (!routed_all) {
         log_.warning("{}: address resolution: {}", active.envelope.queue_id(), text);
         std::vector<Verdict> verdicts;
@@ -328,15 +329,21 @@ awaitable<void> QueueManager::start_round(Key key)
         co_await end_round(key);
         co_return;
     }
-    // What needs no peer gets its verdict here: error, retry, discard, and what the administrator told to wait.
+    // What needs no peer gets its verdict here: error, retry, discard, what the administrator told to wait, what an operator ordered.
+    held_up_no_more(key);
+    active.orders_seen = orders_given_;
     std::map<std::string, std::vector<Verdict>> own;
     std::vector<schedule::RoutedRecipient> routed;
     for (int i = 0; i < count; ++i) {
         handoff::Route& route = active.routes[static_cast<std::size_t>(i)];
         const std::uint32_t index = active.recipients[static_cast<std::size_t>(i)].index();
         if (!told_to_wait(route.transport()))
-            choose(route, active.envelope.queue_id());
-        if (told_to_wait(route.transport()))
+            choose(route, active.envelope.queue_id(), order_sender(active.envelope));
+        if (const handoff::Order* order = order_for(active, static_cast<std::size_t>(i)))
+            own[order->kind() == handoff::Order::SUSPEND ? "retry" : "error"].push_back(verdict_of(*order, active, index));
+        else if (tried_at)
+            continue;
+        else if (told_to_wait(route.transport()))
             own["retry"].push_back(own_verdict(index, handoff::OUTCOME_DEFERRED, "4.3.2", "deferred transport"));
         else if (auto verdict = own_transport(route, active.envelope.purpose()))
             own[route.transport()].push_back(own_verdict(index, verdict->outcome, verdict->status, verdict->text));
@@ -371,6 +378,8 @@ awaitable<void> QueueManager::run()
     while (!co_await cancelled()) {
         follow_the_clock();
         const WallTime wall = clock_.wall();
+        if (const auto end = orders_.next_end(); end && *end <= wall && !std::exchange(expiring_orders_, true))
+            tasks_.spawn(expire_orders());
         while (!scheduler_.full() && active_.size() + starting_.size() < options_.scheduler.active_messages) {
             const auto key = deferred_.take_due(wall);
             if (!key)
@@ -384,6 +393,8 @@ awaitable<void> QueueManager::run()
         std::chrono::milliseconds rest{60'000};
         if (const auto due = deferred_.earliest())
             rest = std::min(rest, std::chrono::ceil<std::chrono::milliseconds>(std::max(WallTime::duration{0}, *due - clock_.wall())));
+        if (const auto end = orders_.next_end(); end && !expiring_orders_)
+            rest = std::min(rest, std::chrono::ceil<std::chrono::milliseconds>(std::max(WallTime::duration{0}, *end - clock_.wall())));
         if (const auto wake = scheduler_.wake_at())
             rest = std::min(rest, std::chrono::ceil<std::chrono::milliseconds>(std::max(SteadyTime::duration{0}, *wake - clock_.steady())));
         if (scheduler_.full() || active_.size() + starting_.size() >= options_.scheduler.active_messages)
@@ -407,6 +418,8 @@ void QueueManager::follow_the_clock()
     log_.warning("the clock was set back by {} seconds: what waits goes when it would have gone",
                  std::chrono::round<std::chrono::seconds>(back).count());
     deferred_.earlier(back);
+    if (orders_.next_end())
+        tasks_.spawn(orders_earlier(back));
     for (auto& [key, active] : active_) {
         if (active.next_try != WallTime::max())
             active.next_try -= back;
@@ -439,15 +452,16 @@ bool QueueManager::told_to_wait(std::string_view transport) const
     return std::ranges::find(options_.defer_transports, transport) != options_.defer_transports.end();
 }
 
-schedule::Scheduler::Way QueueManager::way(std::string_view transport, std::string_view site) const
+schedule::Scheduler::Way QueueManager::way(std::string_view transport, std::string_view site, std::string_view sender) const
 {
-    return told_to_wait(transport) ? Way::closed : scheduler_.way(transport, site);
+    const bool closed = told_to_wait(transport) || orders_.closes(transport, site, sender, clock_.wall());
+    return closed ? Way::closed : scheduler_.way(transport, site);
 }
 
-bool QueueManager::choose(handoff::Route& route, std::string_view mail) const
+bool QueueManager::choose(handoff::Route& route, std::string_view mail, std::string_view sender) const
 {
-    return options_.pools.choose(route, mail,
-                                 [this](std::string_view transport, std::string_view site) { return static_cast<int>(way(transport, site)); });
+    return options_.pools.choose(
+        route, mail, [this, sender](std::string_view transport, std::string_view site) { return static_cast<int>(way(transport, site, sender)); });
 }
 
 /// Mail that went to this site by a member of a pool would now go by another.
@@ -457,7 +471,8 @@ bool QueueManager::has_another_way(const Active& active, std::string_view site) 
     if (at == active.routes.end())
         return false;
     handoff::Route other = *at;
-    return choose(other, active.envelope.queue_id()) && way(other.transport(), other.site()) != Way::closed;
+    const std::string_view sender = order_sender(active.envelope);
+    return choose(other, active.envelope.queue_id(), sender) && way(other.transport(), other.site(), sender) != Way::closed;
 }
 
 /// What is held back by one member of a pool goes by another that is not. What is left.
@@ -468,7 +483,8 @@ std::vector<std::uint32_t> QueueManager::give_to_others(const schedule::Suspende
     std::vector<std::uint32_t> left;
     for (const std::uint32_t index : suspended.recipients) {
         handoff::Route& route = active.routes[position(active, index)];
-        if (!choose(route, active.envelope.queue_id()) || way(route.transport(), route.site()) == Way::closed) {
+        const std::string_view sender = order_sender(active.envelope);
+        if (!choose(route, active.envelope.queue_id(), sender) || way(route.transport(), route.site(), sender) == Way::closed) {
             left.push_back(index);
             continue;
         }

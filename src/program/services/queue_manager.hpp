@@ -16,6 +16,7 @@
 #include "observe/log.hpp"
 #include "observe/recorder.hpp"
 #include "route/pools.hpp"
+#include "schedule/orders.hpp"
 #include "schedule/scheduler.hpp"
 #include "services/own_transports.hpp"
 #include "services/queue_tally.hpp"
@@ -100,7 +101,17 @@ public:
     /// An operator wants these forgotten, or all.
     void lift(std::vector<std::string> sets, bool all);
     /// Of a pool the route gets a member (Route.pool); `mail`: what is to go by the same one at each try. False: it stays as it is.
-    bool choose(handoff::Route& route, std::string_view mail) const;
+    bool choose(handoff::Route& route, std::string_view mail, std::string_view sender) const;
+    /// What operators ordered for destinations, as it was kept; before open(). How many of them are not understood here, and not in force.
+    std::size_t restore_orders(const handoff::StoredOrders& kept)
+    {
+        orders_ = schedule::Orders::restored(kept);
+        return static_cast<std::size_t>(kept.orders_size()) - orders_.all().size();
+    }
+    /// Where that is kept: a change is in force when this has returned. None: it ends with this process.
+    std::function<awaitable<Result<void>>(handoff::StoredOrders orders)> keep_orders;
+    /// Why this address is not asked about now; none: no operator ordered anything for its mail.
+    std::optional<std::string> ordered(const handoff::Route& route, std::string_view address, std::string_view sender) const;
     /// For requests that are no messages: never given to anyone else.
     std::uint64_t take_attempt() { return scheduler_.take_attempt(); }
     std::string next_queue_id();
@@ -146,6 +157,8 @@ private:
         std::string record_headers;                          // of record_headers, for all its records; empty: none is asked for
         WallTime next_try{};
         WallTime not_before{};                               // its site asked to be left alone until then
+        std::uint64_t orders_seen = 0;                       // orders_given_ when this round looked at them
+        std::unordered_set<std::uint32_t> returned_by_order; // recipients
         std::vector<handoff::Verdict> failures;              // bounced or expired: settled at the end of the round, with the report
         std::vector<handoff::Verdict> delays;                // deferred ones whose sender is to be warned: likewise
         std::vector<handoff::Verdict> told;                  // for sendmail -bv and -v: every verdict, likewise
@@ -166,13 +179,14 @@ private:
     void pump();
     handoff::DeliveryRequest composed(const schedule::Request& request) const;
     awaitable<void> deliver(schedule::Request request, std::uint64_t carried);
+    awaitable<void> not_tried(schedule::Request request, std::uint64_t carried);
     std::vector<schedule::RoutedRecipient> routed(const schedule::Request& request) const;
     std::optional<OwnVerdict> pass_on(const schedule::Request& request, std::string_view elsewhere);
     static void confirm(ipc::Channel& worker, std::uint64_t attempt);
     awaitable<void> suspend(schedule::Suspended suspended);
     std::vector<std::uint32_t> give_to_others(const schedule::Suspended& suspended);
     bool told_to_wait(std::string_view transport) const;
-    schedule::Scheduler::Way way(std::string_view transport, std::string_view site) const;
+    schedule::Scheduler::Way way(std::string_view transport, std::string_view site, std::string_view sender) const;
     bool has_another_way(const Active& active, std::string_view site) const;
     awaitable<Result<void>> attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors);
     std::vector<handoff::Verdict> without_verdict(std::vector<handoff::Verdict>& verdicts, const std::vector<std::uint32_t>& recipients) const;
@@ -223,6 +237,7 @@ private:
     void count_stored(const spool::Scheduled& message);
 
     static std::size_t position(const Active& active, std::uint32_t index);
+    static schedule::Manner manner_of(const handoff::Envelope& envelope);
     static WallTime arrival_of(const Active& active);
     std::int64_t now() const { return clock_.wall().time_since_epoch().count(); }
     awaitable<Result<void>> fetch_ids();
@@ -250,6 +265,30 @@ private:
     void end_foreign(std::uint64_t attempt);
     awaitable<Result<void>> take_in_turn(handoff::Verdicts verdicts);
     awaitable<Result<void>> take_late(handoff::Verdicts verdicts);
+
+    // queue_orders.cpp
+    awaitable<Result<void>> change_orders(std::function<Result<void>(schedule::Orders&)> change);
+    awaitable<Result<handoff::QueueReply>> give_order(handoff::Order wanted);
+    awaitable<Result<handoff::QueueReply>> end_orders(handoff::Order named);
+    handoff::QueueReply orders_in_force() const;
+    handoff::Order with_counts(handoff::Order order) const;
+    static std::string_view order_sender(const handoff::Envelope& envelope);
+    const handoff::Order* order_for(const Active& active, std::size_t at) const;
+    const handoff::Order* order_beside_pool(Active& active, std::size_t at);
+    handoff::Verdict verdict_of(const handoff::Order& order, Active& active, std::uint32_t recipient);
+    bool under_order(const schedule::Request& request) const;
+    awaitable<void> obey(Key key);
+    void take_back_from(const handoff::Order& order);
+    awaitable<void> look_through(handoff::Order order);
+    bool look_again(Key key) const;
+    void look_only(Key key, WallTime next_try);
+    void held_up_by(Key key, std::uint64_t order);
+    void held_up_no_more(Key key);
+    void remember_orders(const spool::Scheduled& message);
+    awaitable<void> expire_orders();
+    awaitable<void> orders_earlier(WallTime::duration back);
+    void let_go(const std::vector<handoff::Order>& ended, std::string_view why);
+    awaitable<void> look_at_all(std::vector<Key> keys);
 
     // queue_explain.cpp
     awaitable<Result<handoff::QueueReply>> explain(handoff::QueueCommand command);
@@ -297,6 +336,16 @@ private:
     std::unordered_map<Key, std::unordered_set<std::uint32_t>> crashed_;   // recipients in hand when a delivery process ended
     std::unordered_map<std::string, std::unordered_set<Key>> greylisted_;  // by MX set: they may follow the first that passes
     std::size_t greylisted_count_ = 0;
+    struct OrderCount {
+        std::size_t held_up = 0;                                   // messages
+        std::uint64_t returned = 0;                                // recipients
+    };
+    schedule::Orders orders_;
+    std::unordered_map<std::uint64_t, OrderCount> order_counts_;   // by their numbers
+    std::unordered_map<Key, std::vector<std::uint64_t>> held_up_;  // by which orders, at the last look
+    std::unordered_map<Key, WallTime> looked_at_;                  // to be looked at for an order, and tried at its own time: that
+    std::uint64_t orders_given_ = 0;
+    bool changing_orders_ = false, expiring_orders_ = false;
     observe::Recorder* recorder_ = nullptr;
     SteadyTime kept_restraints_{};
     std::unordered_map<std::uint64_t, handoff::Flight> foreign_;   // attempts that a qmgr before this one asked for, still running
@@ -315,7 +364,7 @@ private:
     bool handing_on_ = false;
     SteadyTime handed_on_{};
     bool whole_ = false;                                           // all that was stored at the start has been read
-    Signal wake_, worker_came_, settled_, reunion_, read_;
+    Signal wake_, worker_came_, settled_, reunion_, read_, orders_changed_;
     std::optional<WallTime::duration> wall_ahead_;                 // of the monotonic clock, at the last look
     SteadyTime resting_until_ = SteadyTime::min();                 // of run()
     TaskGroup tasks_;

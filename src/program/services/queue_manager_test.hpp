@@ -311,6 +311,7 @@ struct Fixture {
         return made;
     }();
     std::unique_ptr<QueueManager> queue;
+    std::function<void(QueueManager&)> prepare;    // before it opens
     std::uint64_t next_sequence = 1'000'000;
 
     Fixture() { start(); }
@@ -359,6 +360,8 @@ struct Fixture {
     {
         queue = std::make_unique<QueueManager>(loop.get_executor(), store ? *store : nodes.node(0), resolver, worker, options, clock,
                                                observe::Log(sink, "postfix/qmgr"));
+        if (prepare)
+            prepare(*queue);
         REQUIRE(wait(queue->open(std::move(living))));
         if (store == nullptr)
             REQUIRE(wait(queue->whole()));

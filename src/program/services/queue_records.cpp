@@ -59,7 +59,8 @@ void QueueManager::record_fate(const Active& active, const Verdict& verdict, Rec
 
 void QueueManager::record_fate(const Active& active, const Verdict& verdict, const handoff::SessionFacts* session)
 {
-    record_fate(active, verdict, type_of(verdict.outcome()), session);
+    const bool ordered = verdict.outcome() == handoff::OUTCOME_BOUNCED && active.returned_by_order.contains(verdict.recipient());
+    record_fate(active, verdict, ordered ? RecordType::admin_bounce : type_of(verdict.outcome()), session);
 }
 
 /// The fields of record_headers in a message that is stored. What cannot be read has none: whoever delivers it says so.

@@ -57,6 +57,7 @@ awaitable<void> QueueManager::read_stored(std::function<void(Error)> failed)
             for (const auto& recipient : message.recipients)
                 first = std::min(first, recipient.next_try);
             deferred_.put(key, first);
+            remember_orders(message);
         }
         after = page->next;
         whole_ = page->done;

@@ -317,7 +317,11 @@ awaitable<void> QueueManager::end_round(Key key)
     Active& active = active_.at(key);
     if (active.removed)
         co_return gone_if_removed(key);
-    put_off(key, active.next_try == WallTime::max() ? clock_.wall() + options_.retry.minimal_backoff : active.next_try);
+    const WallTime next_try = active.next_try == WallTime::max() ? clock_.wall() + options_.retry.minimal_backoff : active.next_try;
+    const bool again = look_again(key);
+    put_off(key, next_try);
+    if (again)
+        look_only(key, next_try);
 }
 
 /// Failures leave with the bounce that names them, in one transaction. Where the report cannot be written, they stay, and are tried again.
@@ -496,6 +500,8 @@ void QueueManager::forget(Key key)
     expiring_.erase(key);
     to_requeue_.erase(key);
     crashed_.erase(key);
+    looked_at_.erase(key);
+    held_up_no_more(key);
 }
 
 void QueueManager::gone_if_removed(Key key)

@@ -315,6 +315,52 @@ TEST_CASE_FIXTURE(Pooled, "where all of a pool are told to be silent its mail wa
     CHECK(in_queue() == 2);
 }
 
+TEST_CASE_FIXTURE(Pooled,
+                  "mail of a pool goes by another member where an operator suspends one, also what waited for its turn; the pool's name suspends all")
+{
+    options.scheduler.transport = [](std::string_view) {
+        return schedule::TransportOptions{.window = {.initial = 1, .limit = 1, .positive = {}, .negative = {}}};
+    };
+    queue->reconfigure(options);
+    worker.slow = [](const std::string&) { return true; };
+    for (int i = 0; i < 30; ++i)
+        enqueue({fmt::format("u{}@pool.test", i)});
+    settle();
+    CHECK(worker.requests.size() == 3);                             // one each
+    const auto order = [&](handoff::QueueCommand::Verb verb, const char* destination) {
+        handoff::QueueCommand asked;
+        asked.set_verb(verb);
+        asked.mutable_order()->set_destination(destination);
+        REQUIRE(wait(queue->command(asked)));
+        settle();
+    };
+    order(handoff::QueueCommand::ORDER, "out1:");
+    order(handoff::QueueCommand::ORDER, "out2:pool.test");
+    worker.slow = [](const std::string&) { return false; };
+    worker.answer_slow();
+    settle();
+    CHECK(by_transport() == std::map<std::string, int>{{"out1", 1}, {"out2", 1}, {"out3", 28}});
+    CHECK(in_queue() == 0);
+    CHECK_FALSE(logged("suspended by an operator)"));
+    handoff::QueueCommand why;
+    why.set_verb(handoff::QueueCommand::EXPLAIN);
+    why.set_argument("pool.test");
+    CHECK(wait(queue->command(why))->explanation().orders_size() == 2);
+    order(handoff::QueueCommand::ORDER, "smtp:");
+    enqueue({"late@pool.test"});
+    settle();
+    CHECK(logged("status=deferred (deliveries by smtp suspended by an operator)"));
+    order(handoff::QueueCommand::END_ORDER, "smtp:");
+    CHECK(by_transport()["out3"] == 29);
+    order(handoff::QueueCommand::ORDER, "out3:");
+    enqueue({"later@pool.test"});
+    settle();
+    CHECK(in_queue() == 1);
+    order(handoff::QueueCommand::END_ORDER, "out1:");               // what out3's order holds up is not its own to let go
+    order(handoff::QueueCommand::END_ORDER, "");
+    CHECK(in_queue() == 0);
+}
+
 TEST_CASE_FIXTURE(Pooled, "mail beyond what a site takes from one of a pool now goes by another that has room")
 {
     options.scheduler.transport = [](std::string_view) {
