@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -48,6 +49,13 @@ config::Snapshot load_config(std::string_view command, const std::optional<std::
     if (!snapshot)
         throw Failure(snapshot.error().text(), 78);
     return *snapshot;
+}
+
+void reserved_for_owner(const config::Snapshot& snapshot)
+{
+    struct stat about{};
+    if (::getuid() != 0 && (::stat(snapshot.text("queue_directory").c_str(), &about) != 0 || about.st_uid != ::getuid()))
+        throw Failure("use of this command is reserved for the superuser", 1);
 }
 
 std::string executable_folder()

@@ -37,6 +37,10 @@ int counters(std::span<char*> args);
 int transcript(std::span<char*> args);
 int peers(std::span<char*> args);
 int why(std::span<char*> args);
+int suspend(std::span<char*> args);
+int bounce(std::span<char*> args);
+int resume(std::span<char*> args);
+int orders(std::span<char*> args);
 
 /// First of all: a caller may have closed them, and what is opened next would be taken for one of them. A message on standard error would
 /// be written into a queue file.
@@ -53,6 +57,9 @@ int guarded(std::string_view name, int (*body)(std::span<char*> args), std::span
 /// main.cf for a command. The directory of -c or MAIL_CONFIG; a set-gid command takes one only if it is trusted, and says so.
 /// Without the parameter lists of the rooms: commands ask for names they know.
 config::Snapshot load_config(std::string_view command, const std::optional<std::string>& directory);
+
+/// For who changes what is in the queue: root, or whose the instance's queue directory is. Else a Failure.
+void reserved_for_owner(const config::Snapshot& snapshot);
 
 /// The folder of the running executable, with a slash: where the other executables are.
 std::string executable_folder();

@@ -10,6 +10,8 @@ constexpr Command table[] = {
     {"postkick", postkick},     {"postlock", postlock},  {"postmulti", postmulti},
     {"qshape", qshape},         {"queue", queue},        {"counters", counters},
     {"transcript", transcript}, {"peers", peers},        {"why", why},
+    {"suspend", suspend},       {"bounce", bounce},      {"resume", resume},
+    {"orders", orders},
 };
 }  // namespace
 

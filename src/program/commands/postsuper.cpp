@@ -11,7 +11,6 @@
 
 #include <fmt/format.h>
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,14 +42,6 @@ Count counted_as(QueueCommand::Verb verb)
     case QueueCommand::RELEASE: return released;
     default: return expired;
     }
-}
-
-/// The instance's master is root's, or the user's own.
-void reserved_for_owner(const config::Snapshot& snapshot)
-{
-    struct stat about{};
-    if (::getuid() != 0 && (::stat(snapshot.text("queue_directory").c_str(), &about) != 0 || about.st_uid != ::getuid()))
-        throw Failure("use of this command is reserved for the superuser", 1);
 }
 
 std::vector<std::string> ids_of(const std::string& word)

@@ -4,10 +4,12 @@
 #include "base/strings.hpp"
 #include "handoff/interfaces.hpp"
 #include "handoff/waits.hpp"
+#include "inquiry/orders.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/queue_listing.hpp"
 #include "inquiry/transcripts.hpp"
 #include "peers/learn.hpp"
+#include "schedule/orders.hpp"
 
 #include <fmt/format.h>
 
@@ -24,10 +26,11 @@ using handoff::Waiting;
 constexpr std::size_t peers_shown = 5;
 constexpr int waiting_shown = 20;
 
-std::string filled(std::string_view text, std::string_view transport, std::string_view id)
+std::string filled(std::string_view text, std::string_view transport, std::string_view id, std::string_view order = {})
 {
     std::string out(text);
-    for (const auto& [mark, word] : {std::pair{std::string_view("{transport}"), transport}, {std::string_view("{id}"), id}})
+    for (const auto& [mark, word] :
+         {std::pair{std::string_view("{transport}"), transport}, {std::string_view("{id}"), id}, {std::string_view("{order}"), order}})
         for (auto at = out.find(mark); at != out.npos; at = out.find(mark, at + word.size()))
             out.replace(at, mark.size(), word);
     return out;
@@ -51,6 +54,8 @@ std::string_view word_of(const handoff::VerifyKnowledge& known)
     return "being asked for the first time";
 }
 
+std::string words_of_order(const Waiting& waiting) { return waiting.has_order() ? schedule::order_words(waiting.order()) : std::string(); }
+
 class Text {
 public:
     void head(std::string line) { text_ += (text_.empty() ? "" : "\n") + std::move(line) + "\n"; }
@@ -60,13 +65,13 @@ public:
         if (!what.empty())
             text_ += fmt::format("    {:<12} {}\n", name, what);
     }
-    void wait(Wait wait, std::string_view transport, std::string_view id)
+    void wait(Wait wait, std::string_view transport, std::string_view id, std::string_view order = {})
     {
         const handoff::WaitName& name = handoff::name_of(wait);
         say("waits for", fmt::format("{}: {}", name.name, name.says));
         if (wait == Wait::nothing)
             return;
-        const std::string setting = filled(name.setting, transport.empty() ? "default" : transport, id), now = filled(name.now, transport, id);
+        const std::string setting = filled(name.setting, transport.empty() ? "default" : transport, id), now = filled(name.now, transport, id, order);
         std::string change = setting.empty() ? std::string() : "the setting " + setting;
         if (!now.empty() && (!id.empty() || now.find("{id}") == now.npos))
             change += (change.empty() ? "at once: " : "; at once: ") + now;
@@ -82,11 +87,13 @@ void add(Text& text, const Waiting& waiting, const std::string& queue_id)
 {
     const auto wait = static_cast<Wait>(waiting.wait());
     text.line(fmt::format("  {}", printable(waiting.recipient().address(), true)));
-    text.wait(wait, waiting.route().transport(), queue_id);
+    text.wait(wait, waiting.route().transport(), queue_id, words_of_order(waiting));
+    if (waiting.has_order())
+        text.say("order", order_line(waiting.order()));
     text.say("since", time_or(waiting.since(), ""));
     if (!waiting.progress().empty())
         text.say("now", fmt::format("{}, since {}", printable(waiting.progress(), true), local_time(waiting.progress_since())));
-    text.say("next try", time_or(waiting.until(), ""));
+    text.say(wait == Wait::order ? "until" : "next try", time_or(waiting.until(), ""));
     if (waiting.gives_up() != 0)
         text.say("goes back", local_time(waiting.gives_up()) + " (retry_schedule_maps)");
     if (waiting.ahead() != 0)
@@ -209,12 +216,12 @@ std::string json_of(const Waiting& waiting, const std::string& queue_id)
     const std::string& transport = waiting.route().transport();
     return fmt::format(
         R"({{"recipient": {}, "wait": {}, "says": {}, "since": {}, "next_try": {}, "ahead": {}, "trouble": {}, "now": {}, "now_since": {}, "transport": {}, )"
-        R"("nexthop": {}, "site": {}, "reason": {}, "relay": {}, "tries": {}, "gives_up": {}, "setting": {}, "command": {}}})",
+        R"("nexthop": {}, "site": {}, "reason": {}, "relay": {}, "tries": {}, "gives_up": {}, "setting": {}, "command": {}, "order": {}}})",
         json_text(waiting.recipient().address()), json_text(name.name), json_text(name.says), json_time(waiting.since()), json_time(waiting.until()),
         waiting.ahead(), json_text(waiting.trouble()), json_text(waiting.progress()), json_time(waiting.progress_since()), json_text(transport),
         json_text(waiting.route().nexthop()), json_text(waiting.route().site()), json_text(waiting.reason()), json_text(waiting.relay()),
         waiting.tries(), json_time(waiting.gives_up()), json_text(filled(name.setting, transport, queue_id)),
-        json_text(filled(name.now, transport, queue_id)));
+        json_text(filled(name.now, transport, queue_id, words_of_order(waiting))), waiting.has_order() ? order_json(waiting.order()) : "null");
 }
 
 std::string json_of(const Explanation& message)
@@ -240,7 +247,7 @@ std::string json_of(const handoff::SiteStanding& site)
 
 bool Why::known() const
 {
-    return (queue && (kind == Kind::message || queue->messages() != 0 || queue->sites_size() != 0)) ||
+    return (queue && (kind == Kind::message || queue->messages() != 0 || queue->sites_size() != 0 || queue->orders_size() != 0)) ||
            (verification && (verification->known() || verification->asked_since() != 0)) || !peers.empty() || sts || last;
 }
 
@@ -267,6 +274,11 @@ std::string why_text(const Why& why, WallTime now)
             text.say("", ids + (queue.messages() > static_cast<std::uint64_t>(queue.queue_ids_size()) ? " ..." : ""));
         } else if (why.queue)
             text.say("in the queue", "nothing");
+        if (why.queue)
+            for (const handoff::Order& order : why.queue->orders()) {
+                text.say("order", order_line(order));
+                text.say("changed by", "at once: posthorn resume " + schedule::order_words(order));
+            }
         for (const Explanation& message : why.messages)
             add(text, message);
     }
@@ -299,10 +311,11 @@ std::string why_json(const Why& why, WallTime now)
         if (why.kind == Why::Kind::message)
             text += ", " + json_of(queue);
         else
-            text += fmt::format(R"(, "messages": {}, "recipients": {}, "active": {}, "on_hold": {}, "oldest": {}, "queue_ids": {}, "waiting": {})",
-                                queue.messages(), queue.recipients(), queue.active(), queue.on_hold(), json_time(queue.oldest()),
-                                json_list(queue.queue_ids(), json_text),
-                                json_list(why.messages, [](const Explanation& one) { return "{" + json_of(one) + "}"; }));
+            text += fmt::format(
+                R"(, "messages": {}, "recipients": {}, "active": {}, "on_hold": {}, "oldest": {}, "queue_ids": {}, "orders": {}, "waiting": {})",
+                queue.messages(), queue.recipients(), queue.active(), queue.on_hold(), json_time(queue.oldest()),
+                json_list(queue.queue_ids(), json_text), json_list(queue.orders(), order_json),
+                json_list(why.messages, [](const Explanation& one) { return "{" + json_of(one) + "}"; }));
         text += fmt::format(R"(, "sites": {}, "trouble": {})",
                             json_list(queue.sites(), [](const handoff::SiteStanding& one) { return json_of(one); }), json_text(queue.trouble()));
     }

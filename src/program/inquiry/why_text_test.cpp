@@ -194,3 +194,33 @@ TEST_CASE("why: of a site it says what its servers asked for, in text and as JSO
             R"("set": "mx.big.test from 192.0.2.2", "sessions_at_most": 1, "mails_per_minute_at_most": 3.0, "silent_until": "2026-01-01T01:00:00Z", )"
             R"("said": "host mx.big.test[192.0.2.1] said: 421 4.7.0 slow down")") != std::string::npos);
 }
+
+TEST_CASE("why: an operator's order is named, with who gave it, its end, and what ends it")
+{
+    Why why = message();
+    handoff::Waiting& waiting = *why.queue->mutable_waiting(0);
+    waiting.set_wait(static_cast<std::uint32_t>(Wait::order));
+    handoff::Order& order = *waiting.mutable_order();
+    order.set_destination("away.test");
+    order.set_sender("<>");
+    order.set_by("root");
+    order.set_since(noon - 5'000000);
+    order.set_held_up(2);
+    const std::string text = why_text(why, now);
+    CHECK(text.find("waits for    order: an operator, who ordered that for its destination\n"
+                    "    changed by   at once: posthorn resume away.test --from '<>'\n"
+                    "    order        suspend away.test --from '<>', by root since 2025-12-31 23:59:55 until it is ended (2 messages wait)\n") !=
+          text.npos);
+    CHECK(
+        why_json(why, now).find(R"("command": "posthorn resume away.test --from '<>'", "order": {"order": "suspend", "destination": "away.test")") !=
+        std::string::npos);
+
+    Why domain;
+    domain.word = "away.test";
+    domain.kind = Why::Kind::destination;
+    CHECK_FALSE(domain.known());
+    *domain.queue.emplace().add_orders() = order;
+    CHECK(domain.known());
+    CHECK(why_text(domain, now).find("changed by   at once: posthorn resume away.test --from '<>'") != std::string::npos);
+    CHECK(why_json(domain, now).find(R"("orders": [{"order": "suspend")") != std::string::npos);
+}
