@@ -4,6 +4,7 @@
 #include "base/strings.hpp"
 #include "handoff/counting.hpp"
 #include "http/target.hpp"
+#include "inquiry/orders.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/transcripts.hpp"
 #include "inquiry/why_text.hpp"
@@ -171,6 +172,16 @@ std::string sites_and_groups(const handoff::SitesReply& reply)
            sites.html("Nothing is under way.");
 }
 
+std::string orders_table(const handoff::QueueReply& reply)
+{
+    Table table{"order", "destination", "sender", "since", "until", "by", "reason", "#messages wait", "#recipients returned"};
+    for (const handoff::Order& order : reply.orders())
+        table.row({std::string(inquiry::order_name(order)), Cell::link("why", order.destination(), order.destination()), order.sender(),
+                   inquiry::utc_time(order.since()), order.until() == 0 ? std::string("it is ended") : inquiry::utc_time(order.until()), order.by(),
+                   order.reason(), Cell::number(order.held_up()), Cell::number(order.returned())});
+    return table.html("None is in force.");
+}
+
 std::string messages_table(const handoff::QueueReply& reply)
 {
     Table table{"message", "queue", "arrived", "#octets", "sender", "recipients", "next try", "why"};
@@ -247,10 +258,13 @@ Answer overview_page(System& system, const process::InstanceCounters& counters, 
     std::string body = heading("Queue, by age") + ages_table(counters) + heading("Throughput") + throughput_table(counters, rates);
     const auto told = system.sites(rows_shown);
     const auto listed = system.queue(std::move(list));
+    handoff::QueueCommand ask_orders;
+    ask_orders.set_verb(handoff::QueueCommand::ORDERS);
+    const auto orders = system.queue(std::move(ask_orders));
     const auto or_trouble = [](const auto& reply, auto show) {
         return reply ? show(*reply) : fmt::format("<p class=\"bad\">{}</p>\n", html_text(reply.error().text()));
     };
-    body += or_trouble(told, sites_and_groups);
+    body += heading("Orders of operators") + or_trouble(orders, orders_table) + or_trouble(told, sites_and_groups);
     body += heading("Messages") + or_trouble(listed, messages_table) + heading("Servers with quirks") + quirks_table(system);
     return {200, "", whole_page(system, "Posthorn on " + system.host(), body, after.empty())};
 }

@@ -5,10 +5,12 @@
 #include "base/json.hpp"
 #include "base/strings.hpp"
 #include "handoff/queue_id.hpp"
+#include "inquiry/orders.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/queue_action.hpp"
 #include "inquiry/queue_listing.hpp"
 #include "inquiry/transcripts.hpp"
+#include "schedule/orders.hpp"
 
 #include <fmt/format.h>
 
@@ -43,6 +45,10 @@ constexpr Known known[] = {
     {"api/transcripts", {Place::transcripts, false}, "sessions that are kept: ?of= a queue id, address, host or site &limit="},
     {"api/sites", {Place::sites, false}, "sites with mail, and what is deferred by destination and reason: ?limit="},
     {"api/sites/*/flush", {Place::flush_site, true}, "mail for this domain is tried now"},
+    {"api/orders", {Place::orders, false}, "what operators ordered for destinations, and how much it holds up"},
+    {"api/orders/suspend", {Place::suspend, true}, "mail waits: ?destination= &from= &for= &reason="},
+    {"api/orders/bounce", {Place::bounce, true}, "mail is returned to its senders: ?destination= &from= &for= &reason= &yes=yes (for *)"},
+    {"api/orders/resume", {Place::resume, true}, "an order ends: ?destination= &from=, or ?all=yes"},
     {"api/peers", {Place::peers, false}, "what is known of servers, with evidence: ?of="},
     {"api/counters", {Place::counters, false}, "counters of each process"},
 };
@@ -252,6 +258,75 @@ Answer flush(const Asked& asked, System& system)
     return answer;
 }
 
+std::string orders_json(const handoff::QueueReply& reply)
+{
+    std::string all;
+    for (const handoff::Order& order : reply.orders())
+        joined_lines(all, inquiry::order_json(order));
+    return all;
+}
+
+Answer orders(System& system)
+{
+    QueueCommand command;
+    command.set_verb(QueueCommand::ORDERS);
+    const auto reply = system.queue(std::move(command));
+    if (!reply)
+        return trouble(reply.error());
+    return {200, json, fmt::format("{{\"orders\": [\n{}\n]}}\n", orders_json(*reply))};
+}
+
+/// What is wrong with its words; else what went wrong on the way.
+Answer no_order(const Error& error) { return error.status() == "5.5.4" ? wrong_query(error.text()) : trouble(error); }
+
+Answer give_order(const Asked& asked, System& system)
+{
+    const Target& target = asked.target;
+    const auto kind = asked.route.place == Place::suspend ? handoff::Order::SUSPEND : handoff::Order::BOUNCE;
+    auto wrong = kind == handoff::Order::SUSPEND ? unknown_word(target, {"destination", "from", "for", "reason"})
+                                                 : unknown_word(target, {"destination", "from", "for", "reason", "yes"});
+    if (wrong)
+        return *std::move(wrong);
+    auto command = inquiry::order_command(kind,
+                                          {.destination = target.word("destination").value_or(""),
+                                           .sender = target.word("from"),
+                                           .lasts = target.word("for"),
+                                           .reason = target.word("reason"),
+                                           .sure = target.word("yes") == "yes"},
+                                          fmt::format("client [{}]", asked.client));
+    if (!command)
+        return no_order(command.error());
+    const auto reply = system.queue(*std::move(command));
+    if (!reply)
+        return no_order(reply.error());
+    Answer answer(200, json, fmt::format("{{\"order\": {}}}\n", orders_json(*reply)));
+    if (reply->orders_size() == 1)
+        answer.log =
+            fmt::format("{} {} by client [{}]", inquiry::order_name(reply->orders(0)), schedule::order_words(reply->orders(0)), asked.client);
+    return answer;
+}
+
+Answer end_orders(const Asked& asked, System& system)
+{
+    const Target& target = asked.target;
+    if (auto wrong = unknown_word(target, {"destination", "from", "all"}))
+        return *std::move(wrong);
+    const auto destination = target.word("destination"), all = target.word("all");
+    if (all ? *all != "yes" || destination || target.word("from") : !destination || destination->empty())
+        return wrong_query("a destination is needed, or all=yes");
+    auto command = inquiry::end_command(destination.value_or(""), target.word("from"), fmt::format("client [{}]", asked.client));
+    if (!command)
+        return no_order(command.error());
+    const auto reply = system.queue(*std::move(command));
+    if (!reply)
+        return no_order(reply.error());
+    if (reply->orders_size() == 0 && destination)
+        return http::error_answer(404, "no such order is in force");
+    Answer answer(200, json, fmt::format("{{\"ended\": [\n{}\n]}}\n", orders_json(*reply)));
+    answer.log = fmt::format("{} orders ended by client [{}]", reply->orders_size(), asked.client);
+    return answer;
+}
+
 Answer api_list()
 {
     std::string all;
@@ -290,6 +365,9 @@ Answer answer_to(const Asked& asked, System& system, const Result<process::Insta
     case Place::sites: return sites(target, system);
     case Place::transcripts: return transcripts(target, system);
     case Place::peers: return peers(target, system);
+    case Place::suspend:
+    case Place::bounce: return give_order(asked, system);
+    case Place::resume: return end_orders(asked, system);
     case Place::page: {
         if (auto wrong = unknown_word(target, {"after"}))
             return *std::move(wrong);
@@ -303,6 +381,7 @@ Answer answer_to(const Asked& asked, System& system, const Result<process::Insta
     case Place::metrics: return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(*counters, POSTHORN_VERSION)};
     case Place::counters: return {200, json, counters_json(*counters)};
     case Place::api_list: return api_list();
+    case Place::orders: return orders(system);
     case Place::message: return handoff::is_queue_id(target.path[2]) ? why(target.path[2], system, true) : http::error_answer(404, "no such message");
     case Place::transcripts_of: return transcripts_of(system, target.path[2], most_transcripts);
     case Place::why: return why(target.path[2], system, false);

@@ -34,7 +34,11 @@ enum class Place {
     counters,
     act,
     flush_queue,
-    flush_site
+    flush_site,
+    orders,
+    suspend,
+    bounce,
+    resume
 };
 
 struct Route {

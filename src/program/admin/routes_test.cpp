@@ -209,3 +209,72 @@ TEST_CASE("page: whatever mail and servers say is text")
     CHECK(overview.find("http-equiv=\"refresh\"") != std::string::npos);
     CHECK(html_text("a<b>&\"'\n") == "a&lt;b&gt;&amp;&quot;&#39;?");
 }
+
+TEST_CASE("routes: orders of operators are given with the words of the commands, listed, and ended")
+{
+    ToldSystem system;
+    QueueReply told;
+    handoff::Order& order = *told.add_orders();
+    order.set_destination("a.test");
+    order.set_sender("@b.test");
+    order.set_since(1767225600'000000);
+    order.set_reason("<disk> full");
+    order.set_held_up(3);
+    system.on_queue = [&](const QueueCommand&) { return told; };
+    const std::string listed =
+        R"({"order": "suspend", "destination": "a.test", "sender": "@b.test", "since": "2026-01-01T00:00:00Z", "until": null, )"
+        R"("by": "", "reason": "<disk> full", "held_up": 3, "returned": 0})";
+    CHECK(ask(system, "/api/orders").body == "{\"orders\": [\n" + listed + "\n]}\n");
+    CHECK(system.asked.back().verb() == QueueCommand::ORDERS);
+
+    const Answer given = ask(system, "/api/orders/suspend?destination=A.test&from=%40b.test&for=2h&reason=disk+full");
+    CHECK(given.status == 200);
+    CHECK(given.body == "{\"order\": " + listed + "}\n");
+    CHECK(given.log == "suspend a.test --from @b.test by client [192.0.2.9]");
+    CHECK(system.asked.back().verb() == QueueCommand::ORDER);
+    CHECK(system.asked.back().order().kind() == handoff::Order::SUSPEND);
+    CHECK(system.asked.back().order().destination() == "a.test");
+    CHECK(system.asked.back().order().sender() == "@b.test");
+    CHECK(system.asked.back().order().lasts() == 7200'000000);
+    CHECK(system.asked.back().order().reason() == "disk full");
+    CHECK(system.asked.back().order().by() == "client [192.0.2.9]");
+    CHECK(ask(system, "/api/orders/bounce?destination=*&yes=yes").status == 200);
+    CHECK(system.asked.back().order().kind() == handoff::Order::BOUNCE);
+    CHECK(ask(system, "/api/orders/resume?destination=A.test").body == "{\"ended\": [\n" + listed + "\n]}\n");
+    CHECK(system.asked.back().verb() == QueueCommand::END_ORDER);
+    CHECK(system.asked.back().order().destination() == "a.test");
+    CHECK(ask(system, "/api/orders/resume?all=yes").log == "1 orders ended by client [192.0.2.9]");
+    CHECK(system.asked.back().order().destination().empty());
+
+    const std::size_t asked = system.asked.size();
+    for (const char* path : {"suspend", "suspend?destination=a%20b", "suspend?destination=a.test&for=30", "suspend?destination=a.test&from=b.test",
+                             "suspend?destination=a.test&yes=yes", "bounce?destination=*", "bounce?destination=*&yes=no", "resume", "resume?all=no",
+                             "resume?destination=", "resume?destination=a.test&all=yes", "resume?from=%40b.test&all=yes"})
+        CHECK(ask(system, std::string("/api/orders/") + path).status == 400);
+    CHECK(system.asked.size() == asked);
+    told.clear_orders();
+    CHECK(ask(system, "/api/orders/resume?destination=a.test").status == 404);
+    CHECK(ask(system, "/api/orders/resume?all=yes").status == 200);
+    system.on_queue = [](const QueueCommand&) { return Error{"orders are not kept", "4.3.1"}; };
+    CHECK(ask(system, "/api/orders/suspend?destination=a.test").status == 500);
+    system.on_queue = [](const QueueCommand&) { return Error{"down", "4.3.0"}; };
+    CHECK(ask(system, "/api/orders/suspend?destination=a.test").status == 503);
+    CHECK(ask(system, "/api/orders").status == 503);
+}
+
+TEST_CASE("routes: the page shows orders as text")
+{
+    ToldSystem system;
+    system.on_queue = [](const QueueCommand& command) {
+        QueueReply told;
+        if (command.verb() == QueueCommand::ORDERS) {
+            told.add_orders()->set_destination("a.test");
+            told.mutable_orders(0)->set_reason("<b>disk</b>");
+        }
+        return told;
+    };
+    const std::string body = ask(system, "/").body;
+    CHECK(body.find("<h2>Orders of operators</h2>") != std::string::npos);
+    CHECK(body.find("<a href=\"/why/a.test\">a.test</a>") != std::string::npos);
+    CHECK(body.find("&lt;b&gt;disk&lt;/b&gt;") != std::string::npos);
+}
