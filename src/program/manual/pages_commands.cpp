@@ -18,6 +18,9 @@ const std::vector<Page>& commands()
           "posthorn check HOST[:PORT] [--from ADDRESS] [--to ADDRESS] [--helo NAME] [--starttls] [--timeout SECONDS] [--transcripts] [--report] [--json]",
           "posthorn queue [-c config_dir] --status | --sql QUERY", "posthorn why [-c config_dir] [--json] QUEUE-ID | ADDRESS | DOMAIN | SITE",
           "posthorn peers [-c config_dir] [--json] [list [WORD...] | show WORD... | forget WORD... | forget --all | export [WORD...] | import FILE]",
+          "posthorn suspend [-c config_dir] DESTINATION [--from SENDER] [--for TIME] [--reason TEXT]",
+          "posthorn bounce [-c config_dir] DESTINATION [--from SENDER] [--for TIME] [--reason TEXT] [--yes]",
+          "posthorn resume [-c config_dir] DESTINATION [--from SENDER] | --all", "posthorn orders [-c config_dir] [--json]",
           "posthorn transcript [-c config_dir] [--json] [--last] [QUEUE-ID | ADDRESS | HOST | SITE]", "posthorn counters [-c config_dir]",
           "posthorn confinement-check [-c config_dir] [SERVICE...]", "posthorn migrate [--json] [--to DIR] [CONFIG_DIR]",
           "posthorn migrate --exim FILE [--json] [--to DIR]", "posthorn migrate --kumomta FILE [--json] [--to DIR]",
@@ -27,7 +30,9 @@ const std::vector<Page>& commands()
           "posthorn what-if --config NEW_DIR [-c config_dir] [--log FILE]... [--most N] [--json]"},
          {"One program has all services and most commands; links give it the names that Postfix's commands have. Without a link a command is its first word.",
           "init makes a complete private instance below DIR, which needs no rights and calls nobody. check asks a server whether it keeps the rules of SMTP, and never sends mail. "
-          "queue looks into the queue; why says what mail waits for; peers what was learned of other servers; transcript shows sessions with them; counters what each process "
+          "queue looks into the queue; why says what mail waits for; suspend holds up mail for a domain, .domain with those below it, an address, transport:, transport:nexthop or *, "
+          "of one sender (an address, @domain or <>) where one is named, for a time (30m, 2h, 1d) or until resume, and bounce returns it to its senders, for an hour where no time is named; "
+          "orders lists what is in force; peers what was learned of other servers; transcript shows sessions with them; counters what each process "
           "has cost; confinement-check what each service is refused; migrate judges the configuration of a Postfix, compares answers, takes over its queue, or that of an Exim, "
           "and makes a directory of an Exim's configuration, or of a KumoMTA's policy. what-if asks a changed copy of the configuration what the log has been asked, and shows "
           "who would be refused, let in or sent another way."},
