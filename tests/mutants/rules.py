@@ -20,6 +20,8 @@ LINES = "src/journey/send/agent_lines.cpp"
 OPEN = "src/journey/send/agent_open.cpp"
 HOSTS = "src/journey/send/hosts.cpp"
 SHAPE = "src/journey/schedule/shape.cpp"
+MANAGER = "src/program/services/queue_manager.cpp"
+ORDERED = "src/program/services/queue_orders.cpp"
 
 PURE = "in *verdict_test.cpp,*plan_test.cpp"
 BEFORE_ANY = "*server made of*,*that does anything*,*doubt*,*refusal in a flight*,*MAIL for each*,*no answer at all*"
@@ -27,6 +29,18 @@ BEFORE_ANY = "*server made of*,*that does anything*,*doubt*,*refusal in a flight
 
 def peers(name, path, rule, broken):
     return ("peers " + name, "peers_test", path, rule, broken, "")
+
+
+def orders(name, path, rule, broken, tests="orders:*"):
+    return ("orders: " + name, "services_test", path, rule, broken, tests)
+
+
+def order_words(name, rule, broken):
+    return ("orders: " + name, "schedule_test", "src/journey/schedule/orders.cpp", rule, broken, "orders:*")
+
+
+def orders_asked(name, rule, broken):
+    return ("orders: " + name, "inquiry_test", "src/program/inquiry/orders.cpp", rule, broken, "order*")
 
 
 def sts(name, rule, broken, file="book"):
@@ -581,7 +595,40 @@ RULES = [
     pool("what waits for a silent member goes on waiting", "services_test", "src/program/services/queue_manager.cpp", "const std::vector<std::uint32_t> left = found == active_.end() ? std::vector<std::uint32_t>{} : give_to_others(suspended);",
          "const std::vector<std::uint32_t> left = suspended.recipients;", "*pool*"),
     pool("what was refused waits for the end of the silence", "services_test", "src/program/services/queue_verdicts.cpp", " && !has_another_way(found->second, site)", "", "*pool*"),
-    pool("a member of defer_transports is used", "services_test", "src/program/services/queue_manager.cpp", "return told_to_wait(transport) ? Way::closed : scheduler_.way(transport, site);", "return scheduler_.way(transport, site);", "*pool*"),
+    pool("a member of defer_transports is used", "services_test", "src/program/services/queue_manager.cpp", "const bool closed = told_to_wait(transport) || orders_", "const bool closed = orders_", "*pool*"),
+    orders("a suspended member of a pool is used", MANAGER, " || orders_.closes(transport, site, sender, clock_.wall());", " || (orders_.closes(transport, site, sender, clock_.wall()) && false);", "*pool*"),
+    orders("what waits for a suspended member of a pool goes on waiting", ORDERED, "    choose(active.routes[at], active.envelope.queue_id(), order_sender(active.envelope));\n    return order_for", "    return order_for", "*pool*"),
+    orders("a suspended domain gets mail", MANAGER, "if (const handoff::Order* order = order_for(active, static_cast<std::size_t>(i)))", "if (const handoff::Order* order = nullptr)"),
+    orders("what waits for its turn goes on", ORDERED, "    take_back_from(given);\n", ""),
+    orders("what is about to be given out goes", "src/program/services/queue_delivery.cpp", "        ordered = under_order(request);", "        ordered = under_order(request) && false;"),
+    orders("what a delivery process has not begun stays there", ORDERED, "        call_back(key);\n", ""),
+    orders("what an order held up waits for its next try", ORDERED, "    tasks_.spawn(look_at_all(std::move(waiting)));\n", ""),
+    orders("an order has no end", MANAGER, "            tasks_.spawn(expire_orders());", "            expiring_orders_ = true;"),
+    orders("a clock that is set back leaves the end of an order", MANAGER, "        tasks_.spawn(orders_earlier(back));", "        back.count();"),
+    orders("what was held up before a restart waits for its next try", "src/program/services/queue_start.cpp", "            remember_orders(message);\n", ""),
+    orders("an order is in force though it was not kept", ORDERED, "    if (done)\n        orders_ = std::move(next);", "    orders_ = std::move(next);"),
+    orders("an order is not kept", ORDERED, "if (done && keep_orders)", "if (done && !keep_orders)"),
+    orders("a bounce leaves what waits in the queue", ORDERED, "        tasks_.spawn(look_through(given));", "        wake_.notify_all();"),
+    orders("a bounce tries other mail before its time", MANAGER, "        else if (tried_at)\n            continue;\n", ""),
+    orders("a bounce forgets what was under way", "src/program/services/queue_verdicts.cpp", "    if (again)\n        look_only(key, next_try);", "    if (again && false)\n        look_only(key, next_try);"),
+    orders("a notice of ours is returned", ORDERED, "envelope.purpose() == handoff::PURPOSE_NOTIFICATION ? std::string_view() : std::string_view(envelope.sender())", "std::string_view(envelope.sender())"),
+    orders("mail on hold counts as held up", "src/program/services/queue_commands.cpp", "        held_up_no_more(lease.key);\n", ""),
+    orders("returned by an order is a bounce in records", "src/program/services/queue_records.cpp", "ordered ? RecordType::admin_bounce : ", "ordered ? RecordType::bounce : "),
+    orders("addresses of a suspended domain are asked about", "src/program/services/probes.cpp", "numbers_.ordered ? numbers_.ordered(route, route.address(), request.sender()) : std::nullopt", "numbers_.ordered && false ? numbers_.ordered(route, route.address(), request.sender()) : std::nullopt"),
+    orders("a file is not synced", "src/program/services/order_file.cpp", "        error = file->sync();", "        error = 0;", "order file:*"),
+    orders("its folder is not synced", "src/program/services/order_file.cpp", '        error = files_.sync_folder("");', "        error = 0;", "order file:*"),
+    orders("a file is written in place", "src/program/services/order_file.cpp", 'fresh = name + ".new";', "fresh = name;", "order file:*"),
+    orders("a damaged file is read", "src/program/services/order_file.cpp", 'octets.substr(0, hash_digits) != fmt::format("{:016x}", spool::content_hash(content)) ||', "octets.empty() ||", "order file:*"),
+    order_words("mail without a sender is returned", "return order.kind() == Order::SUSPEND || !sender.empty();", "return true;"),
+    order_words("a domain is one of all that end like it", "domain.ends_with(named)", "domain.ends_with(named.substr(1))"),
+    order_words("those below a domain are without it", "domain == named.substr(1) || ", ""),
+    order_words("a wide order counts before a narrow one", "std::ranges::upper_bound(all_, place_of(order), {}, place_of)", "all_.end()"),
+    order_words("a transport's order is for a domain that is called like it", "iequals(transport, name) || iequals(pool, name)", "iequals(site, name) || iequals(transport, pool) || iequals(pool, name)"),
+    order_words("an order goes on after its time", "return end_of(order) > now && from_whom_named(order, from_whom) && to_whom_named", "return (end_of(order) > now || end_of(order) <= now) && from_whom_named(order, from_whom) && to_whom_named"),
+    order_words("a bounce may have no end", "if (wanted.kind() == Order::BOUNCE && wanted.lasts() == 0)", "if (wanted.kind() == Order::BOUNCE && wanted.lasts() == 1)"),
+    orders_asked("a bounce of all needs no second word", "order.destination() == \"*\" && !words.sure", "order.destination().empty() && !words.sure"),
+    orders_asked("a time needs no unit", "word.empty() || !is_alpha(word.back()) ? std::nullopt : ", "word.empty() ? std::nullopt : "),
+
     rules_of_sites("another domain's word ends a rule", "schedule_test", RESTRAINTS, "    if (said == Ruled{})\n        held.ruled.erase(at);", "    held.ruled.clear();\n    if (said == Ruled{})\n        held.strictest = {};", "scheduler: a rule*"),
     rules_of_sites("the mildest of a set's rules counts", "schedule_test", RESTRAINTS, "other.sessions < sessions", "other.sessions > sessions", "scheduler: a rule*"),
     rules_of_sites("what one address is told counts for another", "send_test", "src/journey/send/agent_open.cpp", "job->set = seen_from(std::move(job->set), options);", "if (options.lmtp)\n        job->set = seen_from(std::move(job->set), options);", "a domain's rule*"),
