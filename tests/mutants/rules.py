@@ -611,6 +611,7 @@ RULES = [
     orders("a bounce leaves what waits in the queue", ORDERED, "        tasks_.spawn(look_through(given));", "        wake_.notify_all();"),
     orders("a bounce tries other mail before its time", MANAGER, "        else if (tried_at)\n            continue;\n", ""),
     orders("a bounce forgets what was under way", "src/program/services/queue_verdicts.cpp", "    if (again)\n        look_only(key, next_try);", "    if (again && false)\n        look_only(key, next_try);"),
+    orders("a look for an order takes back what the last try said", MANAGER, "    else\n        tally_.tried(lease.key);", "    tally_.tried(lease.key);"),
     orders("a notice of ours is returned", ORDERED, "envelope.purpose() == handoff::PURPOSE_NOTIFICATION ? std::string_view() : std::string_view(envelope.sender())", "std::string_view(envelope.sender())"),
     orders("mail on hold counts as held up", "src/program/services/queue_commands.cpp", "        held_up_no_more(lease.key);\n", ""),
     orders("returned by an order is a bounce in records", "src/program/services/queue_records.cpp", "ordered ? RecordType::admin_bounce : ", "ordered ? RecordType::bounce : "),

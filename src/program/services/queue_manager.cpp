@@ -242,7 +242,10 @@ awaitable<void> QueueManager::activate_stored(spool::Lease lease)
         record_fate(active, expired, handoff::RecordType::admin_bounce, nullptr);
     }
     active_.emplace(lease.key, std::move(active));
-    tally_.tried(lease.key);
+    if (!expire && is_only_looked_at(lease.key))
+        active_.at(lease.key).only_looked_at = true;
+    else
+        tally_.tried(lease.key);
     count_place(lease.key);
     if (expire) {
         log_.write(observe::Level::info, line);
@@ -315,7 +318,7 @@ awaitable<void> QueueManager::start_round(Key key)
     look_at_schedules(active);
     const int count = static_cast<int>(active.recipients.size());
     std::optional<WallTime> tried_at;                          // it is looked at because of an order alone: what that is not for waits on
-    if (const auto looked = looked_at_.extract(key); !looked.empty() && looked.mapped() > clock_.wall())
+    if (const auto looked = looked_at_.extract(key); !looked.empty() && active.only_looked_at)
         active.next_try = tried_at.emplace(looked.mapped());
     if (!routed_all && tried_at)
         co_return co_await end_round(key);

@@ -157,6 +157,7 @@ private:
         std::string record_headers;                          // of record_headers, for all its records; empty: none is asked for
         WallTime next_try{};
         WallTime not_before{};                               // its site asked to be left alone until then
+        bool only_looked_at = false;                         // this round is about orders alone
         std::uint64_t orders_seen = 0;                       // orders_given_ when this round looked at them
         std::unordered_set<std::uint32_t> returned_by_order; // recipients
         std::vector<handoff::Verdict> failures;              // bounced or expired: settled at the end of the round, with the report
@@ -282,6 +283,7 @@ private:
     awaitable<void> look_through(handoff::Order order);
     bool look_again(Key key) const;
     void look_only(Key key, WallTime next_try);
+    bool is_only_looked_at(Key key) const;
     void held_up_by(Key key, std::uint64_t order);
     void held_up_no_more(Key key);
     void remember_orders(const spool::Scheduled& message);

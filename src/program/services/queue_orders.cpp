@@ -322,6 +322,12 @@ void QueueManager::look_only(Key key, WallTime next_try)
     wake_.notify_all();
 }
 
+bool QueueManager::is_only_looked_at(Key key) const
+{
+    const auto found = looked_at_.find(key);
+    return found != looked_at_.end() && found->second > clock_.wall();
+}
+
 void QueueManager::held_up_by(Key key, std::uint64_t order)
 {
     std::vector<std::uint64_t>& orders = held_up_[key];

@@ -361,6 +361,11 @@ TEST_CASE_FIXTURE(Ordered,
     CHECK(resolver.reports.size() == 3);
     CHECK(worker.requests.size() == tried + 3);                    // the reports, to a@ours.test: nothing was tried before its time
     CHECK(the_order().returned() == 3);
+    const auto deferred = wait(queue->sites({}));
+    REQUIRE(deferred);
+    const auto elsewhere = std::ranges::find(deferred->deferred(), "elsewhere.test", &handoff::DeferredGroup::destination);
+    REQUIRE(elsewhere != deferred->deferred().end());
+    CHECK(elsewhere->recipients() == 2);                           // still what the last try said
     CHECK(lines("to=<v@there.test>, relay=none, delay=0, delays=0/0/0/0, dsn=5.7.1, status=bounced (mail to there.test is returned") == 1);
     worker.verdict_for = [](const std::string&) { return TestWorker::delivered(); };
     pass(30min);
@@ -515,6 +520,15 @@ TEST_CASE_FIXTURE(Ordered, "orders: returned by an order is recorded as what an 
     CHECK(recorded(R"("type":"AdminBounce")", "mail to there.test is returned by order of an operator") == 1);
     CHECK(recorded(R"("type":"Bounce")", "u@there.test") == 0);
     CHECK(recorded(R"("type":"TransientFailure")", "deliveries to later.test suspended by an operator: moving house") == 1);
+    resume();
+    worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "busy"); };
+    enqueue({"x@other.test"});
+    settle();
+    bounce("smtp:far.test");                                       // that it is looked at is no attempt
+    settle();
+    pass(10min);
+    CHECK(recorded("x@other.test", R"("num_attempts":1)") == 1);
+    CHECK(recorded("x@other.test", R"("num_attempts":2)") == 0);
     stop();
 }
 
