@@ -656,4 +656,7 @@ RULES = [
     classes("are asked where no record is kept", "send_test", AGENT, "if (!around.bounce_classes || !options.records || verdict", "if (!around.bounce_classes || verdict", "bounce classes*"),
     classes("a word of any length is kept", "send_test", AGENT, "(*found)->substr(0, longest_class)", "(*found)->substr(0, longest_class * 9)", "bounce classes*"),
     classes("the status outvotes a table's word", "handoff_test", "src/journey/handoff/record.cpp", "verdict.classification().empty() ? bounce_class(reason)", "reason.size() > 1 ? bounce_class(reason)", "record:*"),
+    ("restart who has not said hello is forgotten", "services_test", "src/program/services/delivery_processes.cpp", "        living_[process] = process_descriptor(process);\n        tasks_.spawn(see_off(process));", "        tasks_.spawn(see_off(process));", "delivery processes:*"),
+    ("restart who ends before it says hello stays", "services_test", "src/program/services/delivery_processes.cpp", "        living_[process] = process_descriptor(process);\n        tasks_.spawn(see_off(process));", "        living_[process] = process_descriptor(process);", "delivery processes:*"),
+    ("restart verdicts are told one after the other", "services_test", "src/program/services/queue_commands.cpp", "        tasks_.spawn(take_held(std::move(verdicts), open));", "        co_await take_held(std::move(verdicts), open);", "adversity:*"),
 ]

@@ -41,6 +41,14 @@ DeliveryProcesses::DeliveryProcesses(Executor executor, Ended ended, std::chrono
 {
 }
 
+void DeliveryProcesses::expect(const std::vector<std::uint32_t>& before)
+{
+    for (const std::uint32_t process : before) {
+        living_[process] = process_descriptor(process);
+        tasks_.spawn(see_off(process));
+    }
+}
+
 void DeliveryProcesses::joined(const ipc::Channel* connection, std::uint32_t process, bool delivers)
 {
     connections_[connection] = process;

@@ -4,6 +4,7 @@
 #include "async/run.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -119,4 +120,31 @@ TEST_CASE_FIXTURE(ProcessesFixture, "delivery processes: one that cannot be look
     processes.left(connections[0].get());
     run_until([&] { return !ended.empty(); });
     CHECK(ended == std::vector<std::uint32_t>{0});
+}
+
+TEST_CASE_FIXTURE(ProcessesFixture,
+                  "delivery processes: those of before stay on the list until they have ended, though another says hello first and they never do")
+{
+    processes.expect({process});
+    processes.joined(connections[0].get(), static_cast<std::uint32_t>(::getpid()), true);
+    const auto listed = [](std::uint32_t one) { return ("\n" + on_disk()).find(fmt::format("\n{}\n", one)) != std::string::npos; };
+    CHECK(listed(process));
+    CHECK(listed(static_cast<std::uint32_t>(::getpid())));
+    wait(300ms);
+    CHECK(ended.empty());
+    CHECK(listed(process));
+    SUBCASE("one that comes is seen off when its connection ends, and it")
+    {
+        processes.joined(connections[1].get(), process, true);
+        wait(300ms);
+        end_child();
+        wait(300ms);
+        CHECK(ended.empty());
+        processes.left(connections[1].get());
+    }
+    SUBCASE("one that never comes") { end_child(); }
+    run_until([&] { return !ended.empty(); });
+    CHECK(ended == std::vector{process});
+    CHECK(!listed(process));
+    CHECK(listed(static_cast<std::uint32_t>(::getpid())));
 }

@@ -157,6 +157,7 @@ public:
             log_.error("{} orders of operators are not understood, and their mail goes: a newer program kept them", strange);
         queue_.keep_orders = [this](handoff::StoredOrders orders) { return order_file_.write(std::move(orders)); };
         queue_.on_restraint = [this](const std::string& set, const std::optional<peers::Restraint>& kept) { restraints_.keep(set, kept); };
+        delivery_processes_.expect(living);
         return queue_.open(std::move(living), [log = log_](Error error) { end_at_once(log, "read the queue", error); });
     }
 

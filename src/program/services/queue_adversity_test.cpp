@@ -149,6 +149,53 @@ TEST_CASE_FIXTURE(
     }
 }
 
+TEST_CASE_FIXTURE(Fixture,
+                  "adversity: what was delivered before the restart goes no second time, however many there are and however slow the disk is")
+{
+    /// Each verdict takes a while, one after the other.
+    class Slow final : public PassingOn {
+    public:
+        using PassingOn::PassingOn;
+        awaitable<Result<spool::Settled>> settle(spool::Settlement settlement) override
+        {
+            const auto now = std::chrono::steady_clock::now();
+            free_at_ = std::max(free_at_, now) + 10ms;
+            co_await sleep_for(std::chrono::ceil<std::chrono::milliseconds>(free_at_ - now));
+            co_return co_await PassingOn::settle(std::move(settlement));
+        }
+
+    private:
+        std::chrono::steady_clock::time_point free_at_;
+    };
+    options.reunion = 5s;
+    Slow slow(nodes.node(0));
+    worker.silent = true;
+    for (int i = 0; i < 60; ++i)
+        enqueue({fmt::format("u@s{}.test", i)});
+    settle();
+    const auto requests = worker.requests;
+    REQUIRE(requests.size() == 60);
+    stop();
+    worker.silent = false;
+    store = &slow;
+    handoff::Hello hello;
+    hello.set_process(deliverer);
+    for (const handoff::DeliveryRequest& request : requests)
+        *hello.add_held() = late(request, TestWorker::delivered());
+    start({deliverer});
+    REQUIRE(wait(queue->whole()));
+    bool told = false;
+    asio::co_spawn(loop, queue->reunited(hello, {}), [&](std::exception_ptr) { told = true; });
+    run_until([&] {
+        clock.advance(1s);
+        return told;
+    });
+    settle();
+    CHECK(in_queue() == 0);
+    CHECK(worker.requests.size() == 60);                       // each once
+    CHECK(worker.delivered_to.empty());
+}
+
 TEST_CASE_FIXTURE(Fixture, "adversity: a deferral that is told again because its confirmation was lost counts once, and changes no time")
 {
     worker.verdict_for = [](const std::string&) { return TestWorker::made(handoff::OUTCOME_DEFERRED, "4.2.0", "later"); };

@@ -451,11 +451,23 @@ awaitable<void> QueueManager::reunited(handoff::Hello hello, std::weak_ptr<ipc::
             if (one.ours && one.process == hello.process() && one.worker.lock() != connection && !held.contains(one.attempt))
                 one.fate = Fate::never_came;
     reunion_.notify_all();
-    for (handoff::Verdicts& verdicts : *hello.mutable_held())  // these wait for the rest of the queue
-        if (auto stored = co_await late_verdicts(std::move(verdicts)); !stored)
-            log_.warning("verdict of before the restart: {}", stored.error().text());
+    // Side by side: each message is claimed at once, and they share commits. One after the other, the last of thousands would be tried again before its turn
+    // comes (options_.reunion). They wait for the rest of the queue.
+    const auto open = std::make_shared<std::size_t>(static_cast<std::size_t>(hello.held_size()));
+    for (handoff::Verdicts& verdicts : *hello.mutable_held())
+        tasks_.spawn(take_held(std::move(verdicts), open));
+    while (*open > 0 && !co_await cancelled())
+        co_await settled_.wait();
     awaited_.erase(hello.process());  // last: from here on its messages may be tried
     wake_.notify_all();
+}
+
+awaitable<void> QueueManager::take_held(handoff::Verdicts verdicts, std::shared_ptr<std::size_t> open)
+{
+    if (auto stored = co_await late_verdicts(std::move(verdicts)); !stored)
+        log_.warning("verdict of before the restart: {}", stored.error().text());
+    --*open;
+    settled_.notify_all();
 }
 
 void QueueManager::parted(std::uint32_t process)
