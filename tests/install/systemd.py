@@ -84,7 +84,7 @@ class Stream:
     """Mail without a pause, by SMTP and by sendmail; `taken` is what the mail system said it has."""
 
     def __init__(self, machine, name, recipients):
-        self.machine, self.name, self.recipients, self.taken, self.failed, self.over = machine, name, recipients, [], 0, False
+        self.machine, self.name, self.recipients, self.taken, self.failed, self.over = machine, name, recipients, [], 0, set()
         self.began = machine.now()
         self.threads = [threading.Thread(target=self.feed, args=(way,)) for way in (self.by_smtp, self.by_sendmail)]
         for thread in self.threads:
@@ -92,7 +92,7 @@ class Stream:
 
     def feed(self, way):
         for number in range(100000):
-            if self.over:
+            if way.__name__ in self.over:
                 return
             subject = f"{self.name} {way.__name__} {number}"
             try:
@@ -112,8 +112,13 @@ class Stream:
     def by_sendmail(self, subject, recipient):
         self.machine.submit(subject, recipient)
 
-    def stop(self):
-        self.over = True
+    def stop(self, *ways):
+        self.over |= set(ways or ("by_smtp", "by_sendmail"))
+
+    def leave(self):
+        """Nobody enters the machine from here on; mail comes by SMTP alone."""
+        self.stop("by_sendmail")
+        self.threads[1].join()
 
     def end(self):
         self.stop()
@@ -316,7 +321,9 @@ def boot(mail, sink):
         stream = Stream(mail, end.__name__, ["ann@host.example.test", "u@slow.test"])
         time.sleep(2)
         since = mail.now()
-        threading.Timer(0.3, stream.stop).start()                       # whoever goes on to enter the machine keeps it up
+        if end == mail.power_off:
+            stream.leave()                                              # whoever is in it from outside when it goes down keeps it up
+        threading.Timer(0.3, stream.stop).start()
         took = end()
         if took:
             print(f"  the machine is down after {took:.1f} s", flush=True)
