@@ -77,7 +77,7 @@ constexpr MainFact main_facts[] = {
     {"deliver_queue_load_max", unneeded, "load does not decide what is tried"},
     {"queue_smtp_domains", dropped, "defer_transports, or transport_maps with retry:"},
     {"queue_domains", dropped, "defer_transports, or transport_maps with retry:"},
-    {"hold_domains", dropped, "transport_maps with retry:4.0.0 text"},
+    {"hold_domains", dropped, "`posthorn suspend DOMAIN`; transport_maps with retry:4.0.0 text"},
     {"remote_max_parallel", unneeded, "NAME_destination_concurrency_limit, per site"},
     {"remote_sort_domains", unneeded, "messages take turns"},
     {"retry_data_expire", unneeded, "what is known of servers ages by itself"},
