@@ -66,6 +66,14 @@ std::optional<std::string> domain_form(std::string_view word)
 #endif
 }
 
+/// "example.com", or ".example.com" with those below it. Below a literal address there is nothing.
+std::optional<std::string> domains_form(std::string_view word)
+{
+    const bool below = word.starts_with('.');
+    const auto domain = word.starts_with(".[") ? std::nullopt : domain_form(word.substr(below ? 1 : 0));
+    return domain ? std::optional((below ? "." : "") + *domain) : std::nullopt;
+}
+
 /// Of an address in a queue, which need not be one: only for comparison.
 std::string address_form(std::string_view address)
 {
@@ -94,14 +102,11 @@ Result<std::string> address_or_domain(std::string_view what, std::string_view wo
     const auto at = word.rfind('@');
     if (word.find('@') != at && !word.starts_with('"'))
         return wrong(what, word, "it has more than one @");
-    std::string_view domain = word.substr(at + 1);
-    const bool below = at == 0 && domain.starts_with('.');
-    if (below)
-        domain.remove_prefix(1);
-    const auto form = domain_form(domain);
+    const std::string_view domain = word.substr(at + 1);
+    const auto form = at == 0 ? domains_form(domain) : domain_form(domain);
     if (!form)
         return wrong(what, word, "what is behind the @ is no domain");
-    return fmt::format("{}@{}{}", to_lower(word.substr(0, at)), below ? "." : "", *form);
+    return fmt::format("{}@{}", to_lower(word.substr(0, at)), *form);
 }
 
 /// The narrowest first.
@@ -193,11 +198,10 @@ Result<std::string> order_destination(std::string_view word)
     }
     if (word.starts_with('[') && word.find("]:") != word.npos)
         return wrong(what, word, "a next hop is named with its transport: smtp:" + std::string(word));
-    const bool below = word.starts_with('.');
-    const auto domain = domain_form(word.substr(below ? 1 : 0));
-    if (!domain)
+    auto domains = domains_form(word);
+    if (!domains)
         return wrong(what, word, "it is no domain, no address, and no transport with a colon behind it");
-    return (below ? "." : "") + *domain;
+    return *std::move(domains);
 }
 
 Result<std::string> order_sender(std::string_view word)
