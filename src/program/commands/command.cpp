@@ -1,6 +1,7 @@
 #include "commands/command.hpp"
 
 #include "config/paths.hpp"
+#include "submit/exit_status.hpp"
 
 #include <fmt/format.h>
 
@@ -17,6 +18,13 @@ void open_standard_descriptors()
     for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; ++descriptor)
         if (::fcntl(descriptor, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) < 0)
             ::_exit(71);
+}
+
+std::string operand_of(std::span<char*> args, std::size_t& at, std::string_view usage)
+{
+    if (at + 1 >= args.size() || !args[at + 1] || !*args[at + 1])
+        throw Failure(fmt::format("{} needs an operand\n{}", args[at], usage), submit::exit_usage);
+    return args[++at];
 }
 
 int guarded(std::string_view name, int (*body)(std::span<char*> args), std::span<char*> args)

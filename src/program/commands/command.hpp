@@ -51,6 +51,8 @@ struct Failure : std::runtime_error {
     Failure(const std::string& text, int exit_status) : std::runtime_error(text), status(exit_status) {}
     int status;
 };
+/// The word behind args[at], which `at` then stands at. A Failure where there is none: which word needs it, and the usage.
+std::string operand_of(std::span<char*> args, std::size_t& at, std::string_view usage);
 /// Runs `body` and says its Failure.
 int guarded(std::string_view name, int (*body)(std::span<char*> args), std::span<char*> args);
 

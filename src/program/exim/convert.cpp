@@ -85,11 +85,7 @@ ConvertWords parse_words(std::span<char*> args)
     ConvertWords words;
     for (std::size_t i = 1; i < args.size() && args[i]; ++i) {
         const std::string_view word = args[i];
-        const auto operand = [&]() -> std::string {
-            if (i + 1 >= args.size() || !args[i + 1] || !*args[i + 1])
-                throw Failure(fmt::format("{} needs an operand\n{}", word, convert_usage), submit::exit_usage);
-            return args[++i];
-        };
+        const auto operand = [&] { return commands::operand_of(args, i, convert_usage); };
         if (word == "--exim")
             words.file = operand();
         else if (word == "--to")

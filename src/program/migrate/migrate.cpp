@@ -43,11 +43,7 @@ Words parse(std::span<char*> args)
     Words words;
     for (std::size_t i = 1; i < args.size() && args[i]; ++i) {
         const std::string_view word = args[i];
-        const auto operand = [&]() -> std::string {
-            if (i + 1 >= args.size() || !args[i + 1] || !*args[i + 1])
-                throw Failure(fmt::format("{} needs an operand\n{}", word, usage), submit::exit_usage);
-            return args[++i];
-        };
+        const auto operand = [&] { return commands::operand_of(args, i, usage); };
         if (word == "--json")
             words.json = true;
         else if (word == "--to")
