@@ -50,6 +50,7 @@ public:
     Result<bool> in_mynetworks(Lookups& lookups, std::string_view name, std::string_view address) const;
     bool own_address(std::string_view address) const { return own_.own_address(address); }
     bool in_memory() const { return in_memory_; }
+    const Options& options() const { return options_; }
 
 private:
     struct Mailbox {

@@ -52,7 +52,7 @@ awaitable<Result<std::vector<handoff::Route>>> Router::route(std::string sender,
 awaitable<Result<std::vector<handoff::Route>>> Router::route_to_filter(std::string filter, std::vector<std::string> addresses)
 {
     return routes(std::move(addresses), [this, filter = std::move(filter)](Lookups&, const std::string& address) -> Result<handoff::Route> {
-        return to_filter(filter, address, options_);
+        return to_filter(filter, address, resolver_.options());
     });
 }
 

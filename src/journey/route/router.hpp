@@ -10,7 +10,7 @@ namespace posthorn::route {
 class Router final : public handoff::Router, public handoff::AddressClasses {
 public:
     /// One with Purpose::probe asks by the address_verify_ parameters.
-    Router(const Options& options, Resolver::Purpose purpose, tables::Tables& tables) : options_(options), resolver_(options, purpose, tables) {}
+    Router(const Options& options, Resolver::Purpose purpose, tables::Tables& tables) : resolver_(options, purpose, tables) {}
 
     awaitable<Result<std::vector<handoff::Route>>> route(std::string sender, std::vector<std::string> addresses) override;
     /// Of mail that a filter gets first ("transport:nexthop").
@@ -26,7 +26,6 @@ private:
                                                           std::function<Result<handoff::Route>(Lookups&, const std::string&)> one);
     Result<handoff::Route> scheduled(Lookups& lookups, handoff::Route route) const;
 
-    Options options_;
     Resolver resolver_;
 };
 
