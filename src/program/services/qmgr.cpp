@@ -236,6 +236,7 @@ private:
             made.pools = *std::move(pools);                        // else it was refused where the configuration was read (supervisor)
         made.disable_verp_bounces = snapshot.get(disable_verp_bounces);
         made.confirm_delay_cleared = snapshot.get(confirm_delay_cleared);
+        made.retry_schedules = !snapshot.get(route::retry_schedule_maps).empty();
         made.bounce_size_limit = static_cast<std::uint64_t>(snapshot.get(bounce_size_limit));
         made.header_size_limit = static_cast<std::uint64_t>(snapshot.get(header_size_limit));
         made.long_queue_ids = snapshot.get(enable_long_queue_ids);

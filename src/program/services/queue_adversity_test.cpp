@@ -129,6 +129,8 @@ TEST_CASE_FIXTURE(Fixture, "adversity: a deferral of before the restart waits it
 TEST_CASE_FIXTURE(
     Fixture, "adversity: a deferral of before the restart is held against its recipient's own schedule, and main.cf's where no table can be asked")
 {
+    options.retry_schedules = true;
+    queue->reconfigure(options);
     resolver.schedules = {{"long.test", "maximal_queue_lifetime=10d"}};
     for (const bool broken : {false, true}) {
         CAPTURE(broken);

@@ -583,7 +583,8 @@ awaitable<Result<void>> QueueManager::take_late(handoff::Verdicts verdicts)
     count_place(key);
     if (verdicts.has_shaping())
         hear(verdicts.shaping(), verdicts.attempt(), {}, key, known);
-    if (std::string trouble; std::ranges::any_of(known, [](const auto& verdict) { return verdict.outcome() == handoff::OUTCOME_DEFERRED; }))
+    const auto deferred = [](const handoff::Verdict& verdict) { return verdict.outcome() == handoff::OUTCOME_DEFERRED; };
+    if (std::string trouble; options_.retry_schedules && std::ranges::any_of(known, deferred))
         co_await find_routes(key, &trouble);  // how long it waits may stand in a table; where that cannot be asked, main.cf's times hold
     if (!active_.contains(key))  // deleted meanwhile
         co_return Result<void>{};

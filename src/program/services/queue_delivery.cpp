@@ -224,15 +224,18 @@ awaitable<void> QueueManager::not_tried(schedule::Request request, std::uint64_t
         co_await round_done(request.message);
 }
 
+schedule::RoutedRecipient QueueManager::routed(const Active& active, std::uint32_t index) const
+{
+    const handoff::Route& route = active.routes[position(active, index)];
+    return {index, route.transport(), route.site(), route.address(), retry_of(route).minimal_backoff};
+}
+
 /// The recipients of this request, each with its way.
 std::vector<schedule::RoutedRecipient> QueueManager::routed(const schedule::Request& request) const
 {
-    const Active& active = active_.at(request.message);
     std::vector<schedule::RoutedRecipient> made;
-    for (const std::uint32_t index : request.recipients) {
-        const handoff::Route& route = active.routes[position(active, index)];
-        made.push_back({index, route.transport(), route.site(), route.address()});
-    }
+    for (const std::uint32_t index : request.recipients)
+        made.push_back(routed(active_.at(request.message), index));
     return made;
 }
 

@@ -336,7 +336,7 @@ awaitable<void> QueueManager::start_round(Key key)
     held_up_no_more(key);
     active.orders_seen = orders_given_;
     std::map<std::string, std::vector<Verdict>> own;
-    std::vector<schedule::RoutedRecipient> routed;
+    std::vector<schedule::RoutedRecipient> peers;              // all else
     for (int i = 0; i < count; ++i) {
         handoff::Route& route = active.routes[static_cast<std::size_t>(i)];
         const std::uint32_t index = active.recipients[static_cast<std::size_t>(i)].index();
@@ -351,15 +351,15 @@ awaitable<void> QueueManager::start_round(Key key)
         else if (auto verdict = own_transport(route, active.envelope.purpose()))
             own[route.transport()].push_back(own_verdict(index, verdict->outcome, verdict->status, verdict->text));
         else
-            routed.push_back({index, route.transport(), route.site(), route.address(), retry_of(route).minimal_backoff});
+            peers.push_back(routed(active, index));
     }
-    if (!routed.empty())
-        scheduler_.activate(key, routed, manner_of(active.envelope));
+    if (!peers.empty())
+        scheduler_.activate(key, peers, manner_of(active.envelope));
     for (auto& [transport, verdicts] : own) {
         log_own(active_.at(key), verdicts, transport);
         co_await settle(key, scheduler_.take_attempt(), std::move(verdicts));
     }
-    if (routed.empty())
+    if (peers.empty())
         co_await end_round(key);
     else
         pump();
@@ -493,7 +493,7 @@ std::vector<std::uint32_t> QueueManager::give_to_others(const schedule::Suspende
         }
         if (given.empty())
             log_.info("{}: {} takes it to {}: {}", active.envelope.queue_id(), route.transport(), route.nexthop(), suspended.reason);
-        given.push_back({index, route.transport(), route.site(), route.address()});
+        given.push_back(routed(active, index));
     }
     if (!given.empty())
         scheduler_.activate(suspended.message, std::move(given), manner_of(active.envelope));

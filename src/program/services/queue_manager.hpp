@@ -44,6 +44,7 @@ struct QueueOptions {
     std::uint64_t bounce_size_limit = 50'000;
     bool disable_verp_bounces = false;
     bool confirm_delay_cleared = false;
+    bool retry_schedules = false;                    // retry_schedule_maps is set: routes carry what it says
     std::uint64_t header_size_limit = 102'400;
     bool long_queue_ids = false;
     handoff::RecordOptions records;                  // what is told to the recorder
@@ -181,6 +182,7 @@ private:
     handoff::DeliveryRequest composed(const schedule::Request& request) const;
     awaitable<void> deliver(schedule::Request request, std::uint64_t carried);
     awaitable<void> not_tried(schedule::Request request, std::uint64_t carried);
+    schedule::RoutedRecipient routed(const Active& active, std::uint32_t index) const;
     std::vector<schedule::RoutedRecipient> routed(const schedule::Request& request) const;
     std::optional<OwnVerdict> pass_on(const schedule::Request& request, std::string_view elsewhere);
     static void confirm(ipc::Channel& worker, std::uint64_t attempt);

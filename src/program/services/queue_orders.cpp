@@ -238,7 +238,7 @@ awaitable<void> QueueManager::obey(Key key)
         if (const Order* const order = order_beside_pool(active, at))
             (order->kind() == Order::SUSPEND ? waits : returned).push_back(verdict_of(*order, active, index));
         else
-            others.push_back({index, active.routes[at].transport(), active.routes[at].site(), active.routes[at].address()});
+            others.push_back(routed(active, index));
     }
     if (!others.empty())
         scheduler_.activate(key, std::move(others), manner_of(active.envelope));
