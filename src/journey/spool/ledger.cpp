@@ -179,6 +179,8 @@ void Ledger::load_gone(WallTime now)
     while (rows.step()) {
         const std::string_view blob = rows.blob(0);
         std::vector<std::uint64_t> keys(blob.size() / sizeof(std::uint64_t));
+        if (keys.empty())                      // damaged: each row is of a commit that removed something
+            continue;
         std::memcpy(keys.data(), blob.data(), keys.size() * sizeof(std::uint64_t));
         gone_.insert(keys.begin(), keys.end());
         // Counted from now: those who ask could not while nobody answered.

@@ -443,6 +443,28 @@ TEST_CASE("removed messages are remembered for as long as they may be asked abou
     CHECK_FALSE(queue.get(queue.spool->was_committed(queue_id(1))).value());
 }
 
+TEST_CASE("gone: a row without a whole key, as a damaged page may have, names no message and stops no start")
+{
+    TemporaryFolder folder;
+    const auto files = system_files(folder.path());
+    Options options;
+    options.verdict_delay = 0ms;
+    {
+        Queue queue(*files, options);
+        REQUIRE(queue.get(queue.spool->settle(delivered(queue.put(1)))));
+    }
+    {
+        SqliteVfs vfs(*files);
+        Connection db("spool.db", SQLITE_OPEN_READWRITE, vfs.name());
+        db.run("PRAGMA locking_mode = EXCLUSIVE");
+        db.run("INSERT INTO gone(at, number, keys) VALUES(0, 1, zeroblob(0)), (0, 1, zeroblob(7))");
+        CHECK(db.number("SELECT count(*) FROM gone") == 3);
+    }
+    Queue queue(*files, options);
+    CHECK(queue.get(queue.spool->was_committed(queue_id(1))).value());
+    CHECK_FALSE(queue.get(queue.spool->was_committed(queue_id(2))).value());
+}
+
 TEST_CASE("text that is not UTF-8: a reply is stored printable, an envelope octet by octet, and the queue can be read")
 {
     RecordedFiles files;
