@@ -291,4 +291,10 @@ void Content::committed()
         file_->keep();
 }
 
+void Content::refused(const Error& by_queue)
+{
+    if (file_ && by_queue.status() != "4.3.1")
+        file_->keep();
+}
+
 }  // namespace posthorn::receive

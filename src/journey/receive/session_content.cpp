@@ -165,6 +165,8 @@ awaitable<bool> Session::data(std::string arguments)
         std::string_view octets = input_.view();
         const std::size_t before = octets.size();
         std::string* const body = batch.empty() ? content->body() : nullptr;
+        if (!body)
+            batch.reserve(batch.size() + before + 2);              // a line end that the client left out
         const std::size_t held = body ? body->size() : 0, gathered = batch.size();
         whole = reader.feed(octets, body ? *body : batch);
         if (transaction_->checks)
@@ -266,6 +268,7 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         }
         const auto stored = co_await core_.outside.queue.enqueue(std::move(envelope), content->take_content());
         if (!stored) {
+            content->refused(stored.error());
             core_.outside.log.warning("{}: {}", queue_id, stored.error().text());
             refuse_content(refusal_of(stored.error()));
             end_transaction();

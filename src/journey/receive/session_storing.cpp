@@ -86,6 +86,7 @@ void Session::conclude(Storing::Mail& mail)
         ++core_.accepted;
         return say(mail.ok);
     }
+    mail.content->refused(*mail.failure);
     core_.outside.log.warning("{}: {}", mail.queue_id, mail.failure->text());
     tally_.failed(mail.verb);
     errors_ += mail.errors + 1;
