@@ -104,23 +104,28 @@ std::string printable(std::string_view text, bool keep_utf8)
 {
     std::string clean;
     clean.reserve(text.size());
+    append_printable(clean, text, keep_utf8);
+    return clean;
+}
+
+void append_printable(std::string& out, std::string_view text, bool keep_utf8)
+{
     while (!text.empty()) {
         const auto plain = std::ranges::find_if(text, [](char c) { return c < ' ' || c > '~'; }) - text.begin();
-        clean += text.substr(0, static_cast<std::size_t>(plain));
+        out += text.substr(0, static_cast<std::size_t>(plain));
         text.remove_prefix(static_cast<std::size_t>(plain));
         if (text.empty())
             break;
         const auto c = static_cast<unsigned char>(text.front());
         std::size_t length = 1;
         if (keep_utf8 && c >= 0x80 && (length = utf8_sequence(text)) > 0)
-            clean += text.substr(0, length);
+            out += text.substr(0, length);
         else {
-            clean += '?';
+            out += '?';
             length = 1;
         }
         text.remove_prefix(length);
     }
-    return clean;
 }
 
 bool is_ascii(std::string_view text)

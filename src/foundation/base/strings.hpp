@@ -35,6 +35,7 @@ std::optional<std::uint64_t> parse_number(std::string_view text);
 /// What came from the network, made fit for one log line: control and non-ASCII octets become '?' (Postfix's rule).
 /// With `keep_utf8`, valid UTF-8 stays.
 std::string printable(std::string_view text, bool keep_utf8 = false);
+void append_printable(std::string& out, std::string_view text, bool keep_utf8 = false);
 bool is_ascii(std::string_view text);
 bool is_valid_utf8(std::string_view text);
 

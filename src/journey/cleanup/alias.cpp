@@ -112,11 +112,12 @@ private:
 
 Step expand_aliases(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups)
 {
-    google::protobuf::RepeatedPtrField<handoff::Recipient> expanded;
+    google::protobuf::RepeatedPtrField<handoff::Recipient> recipients, expanded;
+    recipients.Swap(draft.envelope.mutable_recipients());
     std::set<std::string> seen;
     std::optional<Error> not_yet;
-    for (const handoff::Recipient& recipient : draft.envelope.recipients()) {
-        const std::string& original = recipient.original().empty() ? recipient.address() : recipient.original();
+    for (handoff::Recipient& recipient : recipients) {
+        const std::string original = recipient.original().empty() ? recipient.address() : recipient.original();
         Expansion expansion(draft, options, asked, lookups);
         if (options.address_mappings && !asked.virtual_alias_maps.empty()) {
             auto step = expansion.expand(recipient.address());
@@ -129,17 +130,24 @@ Step expand_aliases(Draft& draft, const Options& options, const Asked& asked, Lo
         } else {
             expansion.result.push_back(recipient.address());
         }
+        const bool alone = recipients.size() == 1 && expansion.result.size() == 1;
         for (std::string& address : expansion.result) {
             // As one mailbox may be reached by several addresses, those that differ in what they were stay apart.
-            const std::string key = to_lower(
-                fmt::format("{}\n{}\n{}\n{}", recipient.orcpt(), recipient.notify(), options.original_recipient ? original : std::string{}, address));
-            if (!seen.insert(key).second)
+            if (!alone && !seen.insert(to_lower(fmt::format("{}\n{}\n{}\n{}", recipient.orcpt(), recipient.notify(),
+                                                            options.original_recipient ? original : std::string{}, address)))
+                               .second)
                 continue;
-            handoff::Recipient* added = expanded.Add();
-            *added = recipient;
-            added->set_index(static_cast<std::uint32_t>(expanded.size()) - 1);
-            added->set_original(options.original_recipient && original != address ? original : std::string{});
-            added->set_address(std::move(address));
+            handoff::Recipient& added = *expanded.Add();
+            if (&address == &expansion.result.back())
+                added.Swap(&recipient);
+            else
+                added = recipient;
+            added.set_index(static_cast<std::uint32_t>(expanded.size()) - 1);
+            if (options.original_recipient && original != address)
+                added.set_original(original);
+            else
+                added.clear_original();
+            added.set_address(std::move(address));
         }
     }
     if (not_yet)

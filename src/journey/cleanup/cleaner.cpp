@@ -22,48 +22,67 @@ Cleaner::Cleaner(Options options, tables::Tables& tables, observe::Log log)
 {
 }
 
-Result<Cleaner::Outcome> Cleaner::decide(Lookups& lookups, const handoff::Envelope& envelope, const std::string& head) const
+namespace {
+
+/// What is done to every message, in this order; the first that refuses ends it.
+using Link = Step (*)(Draft&, const Options&, const Asked&, Lookups&);
+constexpr auto chain = std::to_array<Link>({
+    rewrite_envelope,
+    inspect,
+    [](Draft& draft, const Options& options, const Asked&, Lookups&) -> Step { return scan(draft, options); },
+    [](Draft& draft, const Options&, const Asked&, Lookups&) -> Step {
+        if (draft.findings.refusal && draft.log.empty())
+            draft.log.emplace_back("message-id=<>");
+        return draft.findings.refusal;
+    },
+    judge_client,
+    [](Draft& draft, const Options& options, const Asked&, Lookups&) -> Step { return drop_fields(draft, options); },
+    rewrite_header,
+    [](Draft& draft, const Options& options, const Asked&, Lookups&) -> Step {
+        note_findings(draft.envelope, draft.findings, options);
+        return std::nullopt;
+    },
+    add_copies,
+    [](Draft& draft, const Options& options, const Asked& asked, Lookups& lookups) -> Step {
+        auto refused = expand_aliases(draft, options, asked, lookups);
+        if (refused && *refused)                                 // Postfix asks before it has seen the header
+            std::erase_if(draft.log, [](const std::string& line) { return !line.starts_with("warning: "); });
+        return refused;
+    },
+    [](Draft& draft, const Options& options, const Asked&, Lookups&) -> Step { return add_missing(draft, options); },
+    [](Draft& draft, const Options& options, const Asked&, Lookups&) -> Step { return detect_utf8(draft, options); },
+});
+
+}  // namespace
+
+/// `client` is of the envelope, which is copied for each round: no link changes it, so the draft has it, and gives it back where one more round is needed.
+Result<Cleaner::Outcome> Cleaner::decide(Lookups& lookups, const handoff::Envelope& envelope, std::unique_ptr<handoff::Client>& client,
+                                         const std::string& head) const
 {
     Outcome outcome{{}, std::make_unique<Draft>(envelope, head)};
-    Draft& draft = *outcome.draft;
-    const auto chain = std::to_array<std::function<Step()>>({
-        [&] { return rewrite_envelope(draft, options_, asked_, lookups); },
-        [&] { return inspect(draft, options_, asked_, lookups); },
-        [&] { return scan(draft, options_); },
-        [&]() -> Step {
-            if (draft.findings.refusal && draft.log.empty())
-                draft.log.emplace_back("message-id=<>");
-            return draft.findings.refusal;
-        },
-        [&] { return judge_client(draft, options_, asked_, lookups); },
-        [&] { return drop_fields(draft, options_); },
-        [&] { return rewrite_header(draft, options_, asked_, lookups); },
-        [&]() -> Step {
-            note_findings(draft.envelope, draft.findings, options_);
-            return std::nullopt;
-        },
-        [&] { return add_copies(draft, options_, asked_, lookups); },
-        [&]() -> Step {
-            auto refused = expand_aliases(draft, options_, asked_, lookups);
-            if (refused && *refused)                             // Postfix asks before it has seen the header
-                std::erase_if(draft.log, [](const std::string& line) { return !line.starts_with("warning: "); });
-            return refused;
-        },
-        [&] { return add_missing(draft, options_); },
-        [&] { return detect_utf8(draft, options_); },
-    });
-    for (const auto& link : chain) {
-        TRY(outcome.refusal, link());
-        if (outcome.refusal)
-            break;
-    }
+    handoff::Envelope& drafted = outcome.draft->envelope;
+    drafted.set_allocated_client(client.release());
+    const auto follow = [&]() -> Result<void> {
+        for (const Link link : chain) {
+            TRY(outcome.refusal, link(*outcome.draft, options_, asked_, lookups));
+            if (outcome.refusal)
+                break;
+        }
+        return {};
+    };
+    auto followed = follow();
+    if (lookups.waiting())
+        client.reset(drafted.release_client());
+    if (!followed)
+        return std::move(followed).error();
     return outcome;
 }
 
 awaitable<std::expected<handoff::Cleaned, Refusal>> Cleaner::clean(handoff::Envelope envelope, std::string head)
 {
     const std::string queue_id = envelope.queue_id();
-    auto outcome = co_await tables::settle([this, &envelope, &head](Lookups& lookups) { return decide(lookups, envelope, head); });
+    std::unique_ptr<handoff::Client> client(envelope.release_client());
+    auto outcome = co_await tables::settle([&](Lookups& lookups) { return decide(lookups, envelope, client, head); });
     if (!outcome) {
         log_.warning("{}: {} -- message not accepted, try again later", queue_id, outcome.error().what());
         co_return std::unexpected(Refusal{451, "4.3.0", "Error: queue file write error"});

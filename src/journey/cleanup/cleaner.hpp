@@ -33,7 +33,8 @@ private:
         std::optional<Refusal> refusal;
         std::unique_ptr<Draft> draft;
     };
-    Result<Outcome> decide(Lookups& lookups, const handoff::Envelope& envelope, const std::string& head) const;
+    Result<Outcome> decide(Lookups& lookups, const handoff::Envelope& envelope, std::unique_ptr<handoff::Client>& client,
+                           const std::string& head) const;
 
     /// Logs and forgets what is to be said of them.
     void log_findings(const std::string& queue_id, Findings& findings) const;

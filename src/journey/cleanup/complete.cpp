@@ -8,6 +8,8 @@ std::optional<smtp::Mailbox> complete_mailbox(const smtp::Mailbox& mailbox, cons
 {
     if (mailbox.null() || mailbox.local.empty() || completion.origin.empty())
         return std::nullopt;
+    if (mailbox.domain.find('.') != std::string::npos && !mailbox.domain.ends_with('.'))
+        return std::nullopt;                                     // as nearly every address is
     smtp::Mailbox whole = mailbox;
     if (whole.domain.empty()) {
         const std::size_t bang = completion.swap_bangpath ? whole.local.find('!') : std::string::npos;

@@ -103,13 +103,21 @@ void Rewriter::masquerade(std::string& address)
     }
 }
 
+/// Nearly no site has any of these.
+bool Rewriter::maps_addresses() const
+{
+    return !asked_.canonical.empty() || !asked_.sender_canonical.empty() || !asked_.recipient_canonical.empty() ||
+           !options_.masquerade_domains.empty();
+}
+
 std::optional<smtp::Mailbox> Rewriter::rewrite(const smtp::Mailbox& mailbox, Role role, const Completion& completion)
 {
     if (mailbox.null())
         return std::nullopt;
-    const smtp::Mailbox whole = complete_mailbox(mailbox, completion).value_or(mailbox);
-    if (!options_.address_mappings || whole.domain.empty())
-        return whole == mailbox ? std::nullopt : std::optional(whole);
+    auto completed = complete_mailbox(mailbox, completion);
+    const smtp::Mailbox& whole = completed ? *completed : mailbox;
+    if (!options_.address_mappings || whole.domain.empty() || !maps_addresses())
+        return completed;
     std::string address = whole.text();
     const bool sender = role == Role::envelope_sender || role == Role::header_sender;
     const tables::Maps& own = sender ? asked_.sender_canonical : asked_.recipient_canonical;

@@ -21,6 +21,7 @@ public:
     Step outcome() const;
 
 private:
+    bool maps_addresses() const;
     void map(const tables::Maps& maps, std::string& address);
     void masquerade(std::string& address);
     void fail(std::string warning);

@@ -48,22 +48,24 @@ std::string about_certificate(const ReceivedFacts& facts)
 std::string received_field(const ReceivedFacts& facts)
 {
     std::string text = "Received: ";
+    text.reserve(400);
+    const auto out = std::back_inserter(text);
     if (!facts.hide_client) {
         const bool v6 = facts.client_address.find(':') != std::string::npos;
-        text += fmt::format("from {} ({} [{}{}])\r\n", printable(facts.helo.empty() ? facts.client_name : facts.helo, true), facts.client_name,
-                            v6 ? "IPv6:" : "", facts.client_address);
+        fmt::format_to(out, "from {} ({} [{}{}])\r\n", printable(facts.helo.empty() ? facts.client_name : facts.helo, true), facts.client_name,
+                       v6 ? "IPv6:" : "", facts.client_address);
         if (!facts.tls.empty())
-            text += fmt::format("\t(using {})\r\n\t({})\r\n", facts.tls, about_certificate(facts));
+            fmt::format_to(out, "\t(using {})\r\n\t({})\r\n", facts.tls, about_certificate(facts));
         if (!facts.login.empty())
-            text += fmt::format("\t(Authenticated sender: {})\r\n", fit_for_comment(facts.login));
+            fmt::format_to(out, "\t(Authenticated sender: {})\r\n", fit_for_comment(facts.login));
         text += '\t';
     }
-    text += fmt::format("by {} ({}) with {}", facts.myhostname, facts.mail_name, facts.protocol);
+    fmt::format_to(out, "by {} ({}) with {}", facts.myhostname, facts.mail_name, facts.protocol);
     if (!facts.queue_id.empty())
-        text += fmt::format(" id {}", facts.queue_id);
+        fmt::format_to(out, " id {}", facts.queue_id);
     if (!facts.only_recipient.empty())
-        text += fmt::format("\r\n\tfor <{}>", facts.only_recipient);
-    text += fmt::format(";{}{}\r\n", facts.only_recipient.empty() ? "\r\n\t" : " ", mail_date(facts.when));
+        fmt::format_to(out, "\r\n\tfor <{}>", facts.only_recipient);
+    fmt::format_to(out, ";{}{}\r\n", facts.only_recipient.empty() ? "\r\n\t" : " ", mail_date(facts.when));
     return text;
 }
 

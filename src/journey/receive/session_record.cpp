@@ -51,8 +51,12 @@ void SessionRecord::heard(std::string_view command)
 
 void SessionRecord::said(std::string_view replies)
 {
-    for (const std::string_view line : split(replies, "\r\n"))
-        add("Out: ", line);
+    while (!replies.empty()) {
+        const std::string_view line = replies.substr(0, replies.find_first_of("\r\n"));
+        if (!line.empty())
+            add("Out: ", line);
+        replies.remove_prefix(std::min(line.size() + 1, replies.size()));
+    }
 }
 
 void SessionRecord::decided(std::string_view reply, bool by_rule, std::string_view state)
@@ -71,7 +75,7 @@ bool SessionRecord::only_ours() const
 void SessionRecord::add(std::string_view direction, std::string_view line)
 {
     text_ += direction;
-    text_ += printable(line.substr(0, 1000));
+    append_printable(text_, line.substr(0, 1000));
     text_ += '\n';
     if (text_.size() <= text_limit)
         return;

@@ -36,7 +36,7 @@ std::string ProbeSender::at(WallTime now) const { return timed() ? local_ + slot
 
 std::optional<std::string> ProbeSender::plain(std::string_view address, WallTime now) const
 {
-    if (local_.empty())
+    if (local_.empty() || !istarts_with(address, local_))
         return std::nullopt;                              // mail from <> is everybody's
     const auto is = [&](std::string_view slot) { return iequals(address, local_ + std::string(slot) + domain_); };
     const std::int64_t now_slot = timed() ? slot_of(now, life_) : 0;

@@ -29,6 +29,7 @@ public:
     std::vector<Token> run(bool& cut)
     {
         std::vector<Token> tokens;
+        tokens.reserve(std::min({max_, text_.size(), std::size_t{16}}));
         while (at_ < text_.size()) {
             const char c = text_[at_];
             if (is_space(c)) {
@@ -120,10 +121,16 @@ using Tokens = std::span<const Token>;
 std::vector<const Token*> solid(Tokens tokens)
 {
     std::vector<const Token*> out;
+    out.reserve(tokens.size());
     for (const Token& token : tokens)
         if (token.kind != Kind::comment)
             out.push_back(&token);
     return out;
+}
+
+bool only_comments(Tokens tokens)
+{
+    return std::ranges::all_of(tokens, [](const Token& token) { return token.kind == Kind::comment; });
 }
 
 std::string phrase(Tokens tokens)
@@ -213,7 +220,7 @@ Address read_member(Tokens tokens)
         const Tokens inner = tokens.subspan(first + 1, static_cast<std::size_t>(close - open) - 1);
         address.angled = true;
         address.display = phrase(tokens.first(first));
-        if (solid(inner).empty()) {  // `<>`
+        if (only_comments(inner)) {  // `<>`
             address.offset = open->end;
             good = close != tokens.end();
         } else {
@@ -250,7 +257,7 @@ AddressList parse_address_list(std::string_view text, std::size_t max_tokens)
         const Tokens all(tokens.begin() + static_cast<std::ptrdiff_t>(begin), tokens.begin() + static_cast<std::ptrdiff_t>(end));
         begin = end + 1;
         angled = started = false;
-        if (solid(all).empty())
+        if (only_comments(all))
             return;
         list.addresses.push_back(read_member(all));
         list.addresses.back().group = group;
