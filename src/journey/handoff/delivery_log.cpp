@@ -34,16 +34,19 @@ std::string delivery_line(std::string_view queue_id, const Recipient& recipient,
     const std::int64_t active = times.active > 0 ? times.active : end;
     const std::int64_t connecting = times.connecting > 0 ? times.connecting : end;
     const std::int64_t connected = times.connected > 0 ? times.connected : end;
-    std::string line = fmt::format("{}: to=<{}>", queue_id, smtp::external_address(recipient.address()));
+    std::string line;
+    line.reserve(200 + recipient.address().size() + recipient.original().size() + verdict.relay().size() + verdict.text().size());
+    const auto out = std::back_inserter(line);
+    fmt::format_to(out, "{}: to=<{}>", queue_id, smtp::external_address(recipient.address()));
     if (!recipient.original().empty() && recipient.original() != recipient.address())
-        line += fmt::format(", orig_to=<{}>", smtp::external_address(recipient.original()));
-    line += fmt::format(", relay={}", verdict.relay().empty() ? std::string_view("none") : std::string_view(verdict.relay()));
+        fmt::format_to(out, ", orig_to=<{}>", smtp::external_address(recipient.original()));
+    fmt::format_to(out, ", relay={}", verdict.relay().empty() ? std::string_view("none") : std::string_view(verdict.relay()));
     if (conn_use > 1)
-        line += fmt::format(", conn_use={}", conn_use);
-    line += fmt::format(", delay={}, delays={}/{}/{}/{}, dsn={}, status={} ({})", format_delay(end - times.arrival, resolution),
-                        format_delay(active - times.arrival, resolution), format_delay(connecting - active, resolution),
-                        format_delay(connected - connecting, resolution), format_delay(end - connected, resolution), verdict.status(), status,
-                        verdict.text());
+        fmt::format_to(out, ", conn_use={}", conn_use);
+    fmt::format_to(out, ", delay={}, delays={}/{}/{}/{}, dsn={}, status={} ({})", format_delay(end - times.arrival, resolution),
+                   format_delay(active - times.arrival, resolution), format_delay(connecting - active, resolution),
+                   format_delay(connected - connecting, resolution), format_delay(end - connected, resolution), verdict.status(), status,
+                   verdict.text());
     return line;
 }
 

@@ -372,9 +372,9 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
         bool soft = false;
         if (fate.state == Fate::State::delivered) {
             verdict.set_outcome(handoff::OUTCOME_DELIVERED);
-            verdict.set_status(fate.status);
-            verdict.set_text(fate.text);
+            verdict.set_status(std::move(fate.status));
             verdict.set_diagnostic(fate.text);
+            verdict.set_text(std::move(fate.text));
             verdict.set_remote_mta(job.host.name);
             // A peer with DSN took NOTIFY over: whether to report success is its affair now (RFC 3461 6.2.1).
             verdict.set_action(job.dsn ? "" : options.assume_final ? "delivered" : "relayed");
@@ -384,9 +384,9 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
             const bool permanent = fate.reason.permanent && !soft;
             verdict.set_outcome(!permanent ? handoff::OUTCOME_DEFERRED : probe ? handoff::OUTCOME_UNDELIVERABLE : handoff::OUTCOME_BOUNCED);
             verdict.set_status(soft ? "4" + fate.reason.status.substr(1) : fate.reason.status);
-            verdict.set_text(fate.reason.text);
-            verdict.set_diagnostic(fate.reason.diagnostic);
-            verdict.set_remote_mta(fate.reason.remote);
+            verdict.set_text(std::move(fate.reason.text));
+            verdict.set_diagnostic(std::move(fate.reason.diagnostic));
+            verdict.set_remote_mta(std::move(fate.reason.remote));
             verdict.set_action(permanent ? "failed" : "delayed");
             if (!permanent)
                 verdict.set_retry_at(fate.reason.retry_at);

@@ -74,6 +74,16 @@ void Session::limit_reply(Act act)
         stream_->expires_after(timeout(act));
 }
 
+/// Before it is waited for. While a group of commands still goes out, each answer begins the time of the next command; of a content the writer keeps the
+/// time. Without a deadline per request an answer is progress: who answers reads, however long the rest of the group takes.
+void Session::limit_reading(Act act)
+{
+    if (!writing_ || (options_.per_request_deadline && !says_content()))
+        limit_reply(act);
+    else if (!options_.per_request_deadline)
+        stream_->expires_after(timeout(Act::content));
+}
+
 Reason Session::lost(const Error& error, Act act) const
 {
     if (own_fault_)
@@ -107,12 +117,8 @@ void Session::transcript(char direction, std::string_view text)
 awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
 {
     awaited_ = act;
-    // While a group of commands still goes out, each answer begins the time of the next command; of a content the writer keeps the time.
-    // Without a deadline per request an answer is progress: who answers reads, however long the rest of the group takes.
-    if (!writing_ || (options_.per_request_deadline && !says_content()))
-        limit_reply(act);
-    else if (!options_.per_request_deadline)
-        stream_->expires_after(timeout(Act::content));
+    if (writing_)
+        limit_reading(act);
     for (bool together = true;; together = false) {
         if (!input_.empty()) {
             auto parsed = around_.reply_filter ? co_await filtered() : parser_.feed(input_);
@@ -134,6 +140,8 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
                 co_return *std::move(reply);
             }
         }
+        if (together && !writing_)
+            limit_reading(act);                                     // not for each of the answers that came with one read
         buffer_.resize(read_room);
         auto got = co_await stream_->read_some(buffer_);
         if (!got) {
@@ -147,6 +155,7 @@ awaitable<Result<smtp::Reply>> Session::read_reply(Act act)
             co_return Error("lost connection", "4.4.2");
         }
         input_ = std::string_view(buffer_).substr(0, *got);
+        heard_at_ = around_.clock.steady();
     }
 }
 

@@ -271,6 +271,7 @@ private:
     std::chrono::seconds timeout(Act act) const;
     void begin_request() { request_began_ = std::chrono::steady_clock::now(); }
     void limit_reply(Act act);
+    void limit_reading(Act act);
     Reason lost(const Error& error, Act act) const;
     Act under_way(Act act) const;
     void transcript(char direction, std::string_view text);
@@ -361,6 +362,7 @@ private:
     std::uint32_t quick_errors_ = 0, slow_errors_ = 0;      // refusals that came at once; the run of those that did not, behind them
     bool cut_off_ = false;                  // the peer ended the session, by word or deed
     bool told_to_leave_ = false;            // by word: 421, or a lone 221
+    SteadyTime heard_at_{};                 // when octets of the peer were read last
     SteadyTime last_reply_{};
     std::uint64_t round_trips_ = 0;
     SteadyTime opened_{};

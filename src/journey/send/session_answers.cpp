@@ -41,8 +41,8 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
     const bool of_content = expected.act == Act::dot || expected.act == Act::bdat;
     if (transaction && expected.act != Act::rset && expected.act != Act::quit && judgement != Judgement::leaving)
         ++transaction->answers;
-    const SteadyTime now = around_.clock.steady();
-    const auto pause = std::chrono::duration_cast<std::chrono::milliseconds>(now - std::exchange(last_reply_, now));
+    const SteadyTime heard = std::max(heard_at_, last_reply_);
+    const auto pause = std::chrono::duration_cast<std::chrono::milliseconds>(heard - std::exchange(last_reply_, heard));
     if (judgement == Judgement::leaving) {
         cut_off_ = told_to_leave_ = true;
         if (reply.code == 421 && errors_ != 0 && (expected.act == Act::rcpt || peers::speaks_of_errors(reply.text()))) {

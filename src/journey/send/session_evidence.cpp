@@ -55,8 +55,8 @@ void Session::keep_evidence(const smtp::Reply& reply)
     const std::size_t place = exchange.codes.size();
     exchange.codes.push_back(static_cast<std::uint16_t>(reply.code));
     exchange.surplus = exchange.surplus || reply.garbage != 0 || exchange.codes.size() > exchange.verbs.size();
-    exchange.milliseconds =
-        static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(around_.clock.steady() - exchange_begun_).count());
+    exchange.milliseconds = static_cast<std::uint32_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::max(heard_at_, exchange_begun_) - exchange_begun_).count());
     if (reply.code < 400)
         return;
     const std::string text = reply.text();

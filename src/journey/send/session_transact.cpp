@@ -232,7 +232,7 @@ awaitable<void> Session::fly(std::span<const Step> flight)
     begin_request();
     stream_->expires_after(timeout(Act::content));
     if (around_.peers && !early_flight_ && before_content(flight))
-        silent_since_ = around_.clock.steady();
+        silent_since_ = last_reply_;
     write_flight();
     ++round_trips_;
     if (early_flight_)

@@ -38,15 +38,15 @@ std::uint32_t Recorder::since_began() const
     return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(clock_.steady() - began_steady_).count());
 }
 
-void Recorder::add(TranscriptLine::Who who, std::string_view text, bool with_last)
+void Recorder::add(TranscriptLine::Who who, std::string text, bool with_last)
 {
     std::vector<Line>& lines = open_ ? recent_ : opening_;
-    Line line{who, std::string(text.substr(0, line_octets)), since_began()};
-    if (with_last && !lines.empty() && lines.back().who == who) {
+    text.resize(std::min(text.size(), line_octets));
+    const bool with = with_last && !lines.empty() && lines.back().who == who;
+    if (with)
         lines.back().with_next = true;
-        line.after = lines.back().after;                // one segment, one time: not when each line was put together
-    }
-    lines.push_back(std::move(line));
+    // One segment, one time: not when each line was put together.
+    lines.push_back({who, std::move(text), with ? lines.back().after : since_began()});
     if (!open_) {
         if (opening_.size() > opening_lines) {
             opening_.erase(opening_.begin() + opening_lines / 2);
@@ -76,9 +76,9 @@ void Recorder::said(std::string_view line)
         return;
     const bool together = std::exchange(together_, true);
     if (in_auth_)
-        return add(TranscriptLine::CLIENT, hidden, together);
+        return add(TranscriptLine::CLIENT, std::string(hidden), together);
     if (!istarts_with(line, "AUTH ") && !iequals(line, "AUTH"))
-        return add(TranscriptLine::CLIENT, line, together);
+        return add(TranscriptLine::CLIENT, std::string(line), together);
     in_auth_ = true;
     const auto words = split(line, " ");
     if (words.size() < 2)
@@ -93,25 +93,16 @@ void Recorder::heard(const smtp::Reply& reply, bool arrived_together)
     if (in_auth_ && reply.code == 334)
         return add(TranscriptLine::SERVER, fmt::format("334 {}", hidden), arrived_together);
     in_auth_ = false;
-    std::size_t count = 0;
-    const std::string wire = reply.wire();
-    for (std::string_view line : split_exact(wire, '\n')) {
-        if (line.ends_with('\r'))
-            line.remove_suffix(1);
-        if (line.empty())
-            continue;
-        if (count == lines_of_reply) {
-            ++left_out_;
-            continue;
-        }
-        add(TranscriptLine::SERVER, line, count++ != 0 || arrived_together);
-    }
+    const std::size_t count = std::max<std::size_t>(reply.lines.size(), 1);
+    for (std::size_t i = 0; i < count && i < lines_of_reply; ++i)
+        add(TranscriptLine::SERVER, reply.wire_line(i), i != 0 || arrived_together);
+    left_out_ += static_cast<std::uint32_t>(count - std::min(count, lines_of_reply));
 }
 
 void Recorder::remark(std::string text)
 {
     if (begun_)
-        add(TranscriptLine::REMARK, text, false);
+        add(TranscriptLine::REMARK, std::move(text), false);
 }
 
 void Recorder::opened() { open_ = true; }
@@ -169,10 +160,10 @@ void Recorder::send(bool tail)
         failure.set_text(std::move(text));
     }
     failures_.clear();
-    const auto put = [&](const Line& line) {
+    const auto put = [&](auto&& line) {
         TranscriptLine& out = *made.add_lines();
         out.set_who(line.who);
-        out.set_text(line.text);
+        out.set_text(std::forward<decltype(line)>(line).text);
         out.set_after(line.after);
         out.set_with_next(line.with_next);
     };
@@ -180,7 +171,8 @@ void Recorder::send(bool tail)
         std::ranges::for_each(opening_, put);
         made.set_opening(static_cast<std::uint32_t>(opening_.size()));
     }
-    std::ranges::for_each(recent_, put);
+    for (Line& line : recent_)
+        put(std::move(line));
     made.set_left_out(std::exchange(left_out_, 0));
     recent_.clear();
     octets_ = 0;

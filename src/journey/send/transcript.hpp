@@ -54,7 +54,7 @@ private:
         std::uint32_t after;                // milliseconds since the session began
         bool with_next = false;
     };
-    void add(handoff::TranscriptLine::Who who, std::string_view text, bool with_last);
+    void add(handoff::TranscriptLine::Who who, std::string text, bool with_last);
     std::uint32_t since_began() const;
     void make_room();
     void send(bool tail);

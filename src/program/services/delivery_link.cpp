@@ -123,9 +123,9 @@ awaitable<void> DeliveryLink::serve(handoff::DeliveryRequest request, Fd content
     verdicts.set_attempt(attempt);
     verdicts.set_message(message);
     flights_.erase(attempt);
-    held_[attempt] = verdicts;
+    const handoff::Verdicts& held = held_[attempt] = std::move(verdicts);
     if (connection == connection_ && client_.connected())
-        responder.reply(verdicts);
+        responder.reply(held);
     else
         co_await tell(attempt);
     changed_.notify_all();

@@ -1,7 +1,6 @@
 #include "smtp/reply.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -55,12 +54,11 @@ std::string Reply::status() const
 
 std::string Reply::logged() const
 {
-    std::string all = wire();
     std::string joined;
-    for (std::string_view line : split(all, "\r\n")) {
-        if (!joined.empty())
+    for (std::size_t i = 0; i < std::max<std::size_t>(lines.size(), 1); ++i) {
+        if (i != 0)
             joined += ' ';
-        joined += line;
+        joined += wire_line(i);
     }
     return printable(joined, true);
 }
@@ -110,11 +108,23 @@ std::string within_line_limit(std::string_view replies)
 std::string Reply::wire() const
 {
     std::string out;
-    for (std::size_t i = 0; i < lines.size(); ++i)
-        fmt::format_to(std::back_inserter(out), "{:03}{}{}\r\n", code, i + 1 < lines.size() ? '-' : ' ', lines[i]);
-    if (lines.empty())
-        fmt::format_to(std::back_inserter(out), "{:03} \r\n", code);
+    for (std::size_t i = 0; i < std::max<std::size_t>(lines.size(), 1); ++i) {
+        out += wire_line(i);
+        out += "\r\n";
+    }
     return out;
+}
+
+std::string Reply::wire_line(std::size_t at) const
+{
+    const std::string_view text = lines.empty() ? std::string_view() : lines[at];
+    std::string line;
+    line.reserve(4 + text.size());
+    for (int unit = 100; unit != 0; unit /= 10)
+        line += static_cast<char>('0' + code / unit % 10);
+    line += at + 1 < lines.size() ? '-' : ' ';
+    line += text;
+    return line;
 }
 
 Result<std::optional<Reply>> ReplyParser::feed(std::string_view& octets)
@@ -122,14 +132,21 @@ Result<std::optional<Reply>> ReplyParser::feed(std::string_view& octets)
     while (!octets.empty()) {
         if (read_ > limits_.octets)
             return Error{"reply too long", "4.4.2"}.after(line_);
-        const auto* lf = static_cast<const char*>(std::memchr(octets.data(), '\n', octets.size()));
-        const std::size_t length = lf != nullptr ? static_cast<std::size_t>(lf - octets.data()) : octets.size();
-        const std::size_t keep = std::min(length, limits_.line + 1 - std::min(line_.size(), limits_.line + 1));
-        line_.append(octets.substr(0, keep));
-        line_cut_ = line_cut_ || keep < length;
-        read_ += length + 1;
-        octets.remove_prefix(std::min(length + 1, octets.size()));
-        if (lf != nullptr && take_line()) {
+        const std::size_t lf = octets.find('\n');
+        const bool ends = lf != std::string_view::npos;
+        const std::string_view piece = octets.substr(0, lf);
+        octets.remove_prefix(piece.size() + (ends ? 1 : 0));
+        read_ += piece.size() + 1;
+        bool whole = false;
+        if (ends && line_.empty() && piece.size() <= limits_.line) {
+            whole = take_line(piece);                               // nearly always a line comes in one piece
+        } else {
+            const std::size_t keep = std::min(piece.size(), limits_.line + 1 - std::min(line_.size(), limits_.line + 1));
+            line_.append(piece.substr(0, keep));
+            line_cut_ = line_cut_ || keep < piece.size();
+            whole = ends && take_line(std::exchange(line_, {}));
+        }
+        if (whole) {
             read_ = 0;
             return std::optional<Reply>{std::exchange(reply_, Reply{})};
         }
@@ -137,17 +154,15 @@ Result<std::optional<Reply>> ReplyParser::feed(std::string_view& octets)
     return std::optional<Reply>{};
 }
 
-bool ReplyParser::take_line()
+bool ReplyParser::take_line(std::string_view line)
 {
-    std::string line = std::exchange(line_, {});
     const bool cut = std::exchange(line_cut_, false);
     bool bare_lf = false;
     if (line.ends_with('\r'))
-        line.pop_back();
+        line.remove_suffix(1);
     else
         bare_lf = !cut;
-    if (line.size() > limits_.line)
-        line.resize(limits_.line);
+    line = line.substr(0, limits_.line);
 
     std::size_t digits = 0;
     while (digits < line.size() && is_digit(line[digits]))
@@ -177,7 +192,7 @@ bool ReplyParser::take_line()
         reply_.lines.pop_back();
         reply_.cut = true;
     }
-    reply_.lines.push_back(line.substr(std::min<std::size_t>(separated ? 4 : 3, line.size())));
+    reply_.lines.emplace_back(line.substr(std::min<std::size_t>(separated ? 4 : 3, line.size())));
     return mark != '-';
 }
 

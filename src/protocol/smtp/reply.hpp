@@ -46,6 +46,8 @@ struct Reply {
     std::string text() const;
     /// As it goes over the wire, CRLF included.
     std::string wire() const;
+    /// One line of that, without its CRLF. `at` counts from 0; a reply without text has one line.
+    std::string wire_line(std::size_t at) const;
 
     bool operator==(const Reply&) const = default;
 };
@@ -77,7 +79,7 @@ public:
     const Reply& so_far() const { return reply_; }
 
 private:
-    bool take_line();  // true: the reply is whole
+    bool take_line(std::string_view line);  // true: the reply is whole
 
     ReplyLimits limits_;
     Reply reply_;
