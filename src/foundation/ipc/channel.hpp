@@ -122,6 +122,21 @@ public:
         CO_TRY_VOID(self->put(FrameType::request, kind.value, id, *request, {}));
         co_return parsed<Reply>(kind, co_await self->reply_to(id));
     }
+    /// The same for a request that is put together of parts that stay somebody's: as soon as there is room, `compose` is called once with what it has to call with the
+    /// request. Nothing of it is kept, and nothing else runs meanwhile.
+    using Say = std::function<void(const MessageLite& request)>;
+    template <class Reply, class Compose>
+    awaitable<Result<Reply>> call_composed(KindOf kind, Compose compose, std::vector<Fd> descriptors = {}, Patience patience = Patience::limited)
+    {
+        auto self = shared_from_this();
+        if (!self->has_room())
+            CO_TRY_VOID(co_await self->room_to_send());
+        const std::uint64_t id = self->next_id_++;
+        Result<void> said = Error{"no request was composed", "4.3.0"};
+        compose(Say([&](const MessageLite& request) { said = self->put(FrameType::request, kind.value, id, request, std::move(descriptors)); }));
+        CO_TRY_VOID(std::move(said));
+        co_return parsed<Reply>(kind, co_await self->reply_to(id, patience));
+    }
     /// The reply's bare payload, with its descriptors.
     template <class Request>
     awaitable<Result<Received>> call_raw(KindOf kind, Request request, std::vector<Fd> descriptors = {})

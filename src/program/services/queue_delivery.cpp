@@ -25,16 +25,15 @@ std::size_t QueueManager::position(const Active& active, std::uint32_t index)
     return static_cast<std::size_t>(found - active.recipients.begin());
 }
 
-awaitable<Result<void>> QueueManager::attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors)
+awaitable<Result<void>> QueueManager::attach_content(const schedule::Request& request, handoff::Content& content, std::vector<Fd>& descriptors)
 {
-    Active& active = active_.at(key);
+    Active& active = active_.at(request.message);
     if (!active.resident.empty()) {
-        std::string& octets = *request.mutable_content()->mutable_inline_octets();
-        if (static_cast<std::size_t>(request.envelope().recipients_size()) < active.recipients.size()) {
-            octets = active.resident;
+        if (request.recipients.size() < active.recipients.size()) {
+            content.set_inline_octets(active.resident);
         } else {                                                // nobody else needs it; where it has to be tried again it is read
             resident_ -= active.resident.size();
-            octets = std::exchange(active.resident, {});
+            content.set_inline_octets(std::exchange(active.resident, {}));
         }
         co_return Result<void>{};
     }
@@ -46,33 +45,75 @@ awaitable<Result<void>> QueueManager::attach_content(Key key, handoff::DeliveryR
         descriptors.emplace_back(copy);
         co_return Result<void>{};
     }
-    CO_TRY(*request.mutable_content()->mutable_inline_octets(), reader->octets());
+    CO_TRY(*content.mutable_inline_octets(), reader->octets());
     co_return Result<void>{};
 }
 
-handoff::DeliveryRequest QueueManager::composed(const schedule::Request& request) const
+namespace {
+
+/// A message's envelope, its recipients of one request and their route, in a request; they stay the queue's, which has them back as they were. Nothing is copied: a
+/// request that lists their words costs two dozen allocations otherwise.
+class Lent {
+public:
+    Lent(handoff::DeliveryRequest& request, handoff::Envelope& envelope, handoff::Route& route) : request_(request), envelope_(envelope)
+    {
+        request_.unsafe_arena_set_allocated_envelope(&envelope);
+        request_.unsafe_arena_set_allocated_route(&route);
+    }
+    Lent(Lent&&) = delete;
+    ~Lent()
+    {
+        (void)request_.unsafe_arena_release_envelope();
+        (void)request_.unsafe_arena_release_route();
+        for (; !addresses_.empty(); addresses_.pop_back()) {
+            Recipient* const recipient = envelope_.mutable_recipients()->UnsafeArenaReleaseLast();
+            recipient->mutable_address()->swap(*addresses_.back());
+        }
+        if (sender_)
+            envelope_.mutable_sender()->swap(*sender_);
+    }
+
+    /// RCPT TO will say `address`, the route's.
+    void recipient(Recipient& recipient, std::string& address)
+    {
+        recipient.mutable_address()->swap(address);
+        envelope_.mutable_recipients()->UnsafeArenaAddAllocated(&recipient);
+        addresses_.push_back(&address);
+    }
+    void sender(std::string sender) { envelope_.mutable_sender()->swap(sender_.emplace(std::move(sender))); }
+
+private:
+    handoff::DeliveryRequest& request_;
+    handoff::Envelope& envelope_;
+    std::vector<std::string*> addresses_;
+    std::optional<std::string> sender_;
+};
+
+}  // namespace
+
+/// What a delivery process is to do.
+void QueueManager::compose(const schedule::Request& request, handoff::Content& content, const ipc::Channel::Say& say)
 {
-    const Active& active = active_.at(request.message);
+    Active& active = active_.at(request.message);
+    const std::size_t first = position(active, request.recipients.front());
     handoff::DeliveryRequest delivery;
     delivery.set_attempt(request.attempt);
     delivery.set_message(request.message);
-    *delivery.mutable_envelope() = active.envelope;
-    for (const std::uint32_t index : request.recipients) {
-        const std::size_t at = position(active, index);
-        *delivery.mutable_envelope()->add_recipients() = active.recipients[at];
-        delivery.mutable_envelope()->mutable_recipients()->rbegin()->set_address(active.routes[at].address());
-    }
-    if (!active.envelope.verp().empty())                        // such a request has one recipient
-        delivery.mutable_envelope()->set_sender(
-            handoff::verp_sender(active.envelope.verp(), active.envelope.sender(), active.recipients[position(active, request.recipients.front())]));
-    *delivery.mutable_route() = active.routes[position(active, request.recipients.front())];
+    delivery.mutable_content()->Swap(&content);
     delivery.set_active_since(active.since);
     delivery.set_probe(active.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS);
     delivery.set_connections(request.window);
     delivery.set_set_connections(request.ceiling);
     delivery.set_ahead(request.ahead);
     delivery.set_passed_on(active.passed_on.contains(request.recipients.front()));
-    return delivery;
+    Lent lent(delivery, active.envelope, active.routes[first]);
+    if (!active.envelope.verp().empty())  // such a request has one recipient
+        lent.sender(handoff::verp_sender(active.envelope.verp(), active.envelope.sender(), active.recipients[first]));
+    for (const std::uint32_t index : request.recipients) {
+        const std::size_t at = position(active, index);
+        lent.recipient(active.recipients[at], *active.routes[at].mutable_address());
+    }
+    say(delivery);
 }
 
 /// The delivery process need not keep it any more.
@@ -96,15 +137,16 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
     std::optional<OwnVerdict> own;
     bool ordered = false;                                      // by an operator, since it was put in line
     for (bool again = true; again;) {
-        handoff::DeliveryRequest delivery = composed(request);
+        handoff::Content content;
         std::vector<Fd> descriptors;
-        attached = co_await attach_content(key, delivery, descriptors);
-        worker = workers_.worker_for(transport, delivery.route().site(), request.window);
+        attached = co_await attach_content(request, content, descriptors);
+        const std::string site = active_.at(key).routes[position(active_.at(key), request.recipients.front())].site();
+        worker = workers_.worker_for(transport, site, request.window);
         if (!worker && !whole_ && co_await whole())            // those with verdicts of before a restart tell them first
-            worker = workers_.worker_for(transport, delivery.route().site(), request.window);
+            worker = workers_.worker_for(transport, site, request.window);
         for (const SteadyTime end = clock_.steady() + options_.worker_patience; !worker && clock_.steady() < end && !co_await cancelled();) {
             co_await worker_came_.wait_for(std::chrono::ceil<std::chrono::milliseconds>(end - clock_.steady()));
-            worker = workers_.worker_for(transport, delivery.route().site(), request.window);
+            worker = workers_.worker_for(transport, site, request.window);
         }
         ordered = under_order(request);
         if (ordered)
@@ -113,8 +155,9 @@ awaitable<void> QueueManager::deliver(schedule::Request request, std::uint64_t c
             const std::uint32_t process = workers_.process_of(*worker);
             given_[key].push_back({.attempt = request.attempt, .worker = worker, .process = process, .late = {}});
             // A slow peer may take hours: as long as the process lives, the message is in its hands.
-            reply = co_await worker->call<handoff::Verdicts>(Frame::deliver, std::move(delivery), std::move(descriptors),
-                                                             ipc::Channel::Patience::boundless);
+            reply = co_await worker->call_composed<handoff::Verdicts>(
+                Frame::deliver, [&](const ipc::Channel::Say& say) { compose(request, content, say); }, std::move(descriptors),
+                ipc::Channel::Patience::boundless);
             if (!reply && process != 0)
                 reply = co_await beyond_the_connection(key, request.attempt, reply.error());
             if (!reply || reply->handed_back() || reply->untried())

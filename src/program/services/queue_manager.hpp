@@ -179,7 +179,7 @@ private:
     awaitable<void> run();
     void follow_the_clock();
     void pump();
-    handoff::DeliveryRequest composed(const schedule::Request& request) const;
+    void compose(const schedule::Request& request, handoff::Content& content, const ipc::Channel::Say& say);
     awaitable<void> deliver(schedule::Request request, std::uint64_t carried);
     awaitable<void> not_tried(schedule::Request request, std::uint64_t carried);
     schedule::RoutedRecipient routed(const Active& active, std::uint32_t index) const;
@@ -191,7 +191,7 @@ private:
     bool told_to_wait(std::string_view transport) const;
     schedule::Scheduler::Way way(std::string_view transport, std::string_view site, std::string_view sender) const;
     bool has_another_way(const Active& active, std::string_view site) const;
-    awaitable<Result<void>> attach_content(Key key, handoff::DeliveryRequest& request, std::vector<Fd>& descriptors);
+    awaitable<Result<void>> attach_content(const schedule::Request& request, handoff::Content& content, std::vector<Fd>& descriptors);
     std::vector<handoff::Verdict> without_verdict(std::vector<handoff::Verdict>& verdicts, const std::vector<std::uint32_t>& recipients) const;
     void note_crash(Active& active, std::vector<handoff::Verdict>& verdicts);
 
