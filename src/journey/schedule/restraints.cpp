@@ -134,9 +134,8 @@ void Scheduler::offer_waiting(Held& held)
 }
 
 /// Shapes that hold nothing back any more.
-void Scheduler::forget_shapes()
+void Scheduler::forget_shapes(SteadyTime now)
 {
-    const SteadyTime now = clock_.steady();
     if (shapes_.empty() || now - shapes_seen_ < shapes_looked_at)
         return;
     shapes_seen_ = now;

@@ -145,9 +145,8 @@ std::optional<Suspended> Scheduler::take_suspended()
     return first;
 }
 
-void Scheduler::wake_sites()
+void Scheduler::wake_sites(SteadyTime now)
 {
-    const SteadyTime now = clock_.steady();
     while (!delayed_.empty() && delayed_.begin()->first <= now) {
         Site& site = *delayed_.begin()->second;
         delayed_.erase(delayed_.begin());
@@ -182,8 +181,9 @@ void Scheduler::rest(Site& site)
 std::optional<Request> Scheduler::next(bool ahead)
 {
     ahead_now_ = ahead;
-    wake_sites();
-    forget_shapes();
+    const SteadyTime now = clock_.steady();
+    wake_sites(now);
+    forget_shapes(now);
     for (std::size_t turn = 0; turn < turns_.size(); ++turn) {
         Transport* transport = turns_.front();
         turns_.pop_front();
@@ -197,7 +197,8 @@ std::optional<Request> Scheduler::next(bool ahead)
 std::optional<Request> Scheduler::next_of(Transport& transport)
 {
     const TransportOptions& limits = transport.options;
-    if ((limits.delivery_limit > 0 && transport.in_flight >= limits.delivery_limit) || clock_.steady() < transport.not_before)
+    if (transport.ready.empty() || (limits.delivery_limit > 0 && transport.in_flight >= limits.delivery_limit) ||
+        clock_.steady() < transport.not_before)
         return std::nullopt;
     while (!transport.ready.empty()) {
         const SteadyTime now = clock_.steady();          // anew: offer() looks later, and must not find open what is closed here for ever
@@ -251,9 +252,8 @@ std::optional<SteadyTime> Scheduler::wake_at() const
     const auto consider = [&](SteadyTime when) { wake = wake ? std::min(*wake, when) : when; };
     if (!delayed_.empty())
         consider(delayed_.begin()->first);
-    const SteadyTime now = clock_.steady();
     for (const auto& [name, transport] : transports_)
-        if (!transport->ready.empty() && transport->not_before > now)
+        if (!transport->ready.empty() && transport->not_before > clock_.steady())
             consider(transport->not_before);
     return wake;
 }

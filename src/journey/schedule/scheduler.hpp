@@ -227,9 +227,9 @@ private:
     void join(Site& site, Held& held);
     static void rule(Held& held, const std::string& site, Ruled said);
     void offer_waiting(Held& held);
-    void forget_shapes();
+    void forget_shapes(SteadyTime now);
     void note_change(const Held& held, bool pressing);
-    void wake_sites();
+    void wake_sites(SteadyTime now);
     std::optional<Request> next_of(Transport& transport);
     void rest(Site& site);
     static void leave_slot(Site& site);
