@@ -243,7 +243,7 @@ awaitable<bool> Session::step()
     co_return true;
 }
 
-awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
+awaitable<bool> Session::dispatch(smtp::Command command, const std::string& line)
 {
     using smtp::VerbId;
     const smtp::Verb* verb = command.verb && is_served(command.verb->id) ? command.verb : nullptr;
@@ -311,7 +311,7 @@ awaitable<bool> Session::dispatch(smtp::Command command, std::string line)
     case VerbId::mail: ok = co_await mail(std::move(arguments)); break;
     case VerbId::rcpt: ok = co_await rcpt(std::move(arguments)); break;
     case VerbId::data: ok = co_await data(std::move(arguments)); break;
-    case VerbId::bdat: ok = co_await bdat(std::move(arguments), std::move(line)); break;
+    case VerbId::bdat: ok = co_await bdat(std::move(arguments), line); break;
     case VerbId::vrfy: ok = co_await vrfy(std::move(arguments)); break;
     case VerbId::etrn: ok = co_await etrn(std::move(arguments)); break;
     case VerbId::rset: ok = rset(arguments); break;

@@ -136,7 +136,7 @@ private:
     awaitable<void> welcome();
     awaitable<void> name_client();
     awaitable<void> converse();
-    awaitable<bool> dispatch(smtp::Command command, std::string line);
+    awaitable<bool> dispatch(smtp::Command command, const std::string& line);
     std::string_view abort_reason() const;
     void log_end();
     void tell_postmaster();

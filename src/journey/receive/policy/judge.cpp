@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 namespace posthorn::receive::policy {
 
@@ -192,18 +194,17 @@ awaitable<Ruling> Judge::recipient()
         co_return Ruling{};
     if (const Deferral* const before = deferred())
         if_permit_ = *before;
-    std::vector<Stage> stages;
-    if (settings.delay_reject)
-        stages = {Stage::client, Stage::helo, Stage::sender};
-    stages.push_back(settings.relay_first ? Stage::relay : Stage::recipient);
-    stages.push_back(settings.relay_first ? Stage::recipient : Stage::relay);
-    for (const Stage stage : stages) {
+    std::array stages{Stage::client, Stage::helo, Stage::sender, Stage::relay, Stage::recipient};
+    if (!settings.relay_first)
+        std::swap(stages[3], stages[4]);
+    for (const Stage stage : std::span(stages).subspan(settings.delay_reject ? 0 : 3)) {
         if (stage == Stage::helo && !facts_.helo)                    // smtpd_helo_required demands one
             continue;
         warn_ = false;
         if (stage != stages.back())
             if_reject_ = {};      // each list for itself, but relay and recipient restrictions together
-        Step step = co_await list(settings.lists.of(stage), subject_of(stage), 0);
+        const RestrictionList& restrictions = settings.lists.of(stage);
+        Step step = restrictions.empty() ? Step::dunno : co_await list(restrictions, subject_of(stage), 0);
         if (stage == Stage::sender && step != Step::reject && step != Step::hangup && settings.unlisted_sender && !sender_checked_)
             step = co_await unlisted(facts_.sender, "Sender address", true);
         if (step == Step::reject || step == Step::hangup)
@@ -261,7 +262,7 @@ awaitable<Judge::Step> Judge::list(const RestrictionList& restrictions, Subject 
         const Step step = co_await one(restriction, subject, depth);
         at_ = around;
         warn_ = warned_before;
-        if (step == Step::permit && says_so(restriction.kind))
+        if (step == Step::permit && says_so(restriction.kind) && !law_.settings.log_permit.empty())
             co_await permitted(restriction.word, permitted_subject(restriction.kind, subject), "");
         if (step != Step::dunno)
             co_return step;
