@@ -159,7 +159,7 @@ class MtaSts(Journey):
         path = pathlib.Path(tempfile.mkdtemp(prefix="posthorn-tlsrpt."))
         self.addCleanup(shutil.rmtree, path)
         path.chmod(0o755)
-        zone = self.zone_text() + "".join(f'_smtp._tls.{name}.test. TXT "v=TLSRPTv1; rua=mailto:r@{name}.test"\n' for name in ("good", "bad", "other"))
+        zone = self.zone_text() + "".join(f'_smtp._tls.{name}.test. TXT "v=TLSRPTv1; rua=mailto:r@{name}.test"\n' for name in ("good", "bad", "other", "missing", "forged"))
         posthorn = self.asking("enforce", {"dns_servers": self.dns(zone), "smtp_tlsrpt_enable": "yes", "smtp_tlsrpt_socket_name": str(path / "socket")})
         posthorn.send(["early@good.test"])
         posthorn.wait_log(r"to=<early@good\.test>, .*status=sent")               # whether anybody collects or not
@@ -170,12 +170,12 @@ class MtaSts(Journey):
             collector.settimeout(PATIENCE)
             told = {}
             time.sleep(2.5)                                                         # no session is kept
-            for name in ("good", "trial", "bad", "other"):
+            for name in ("good", "trial", "bad", "other", "missing", "forged"):
                 posthorn.send([f"user@{name}.test"])
                 if name != "trial":
                     report = json.loads(collector.recv(65536))
                     told[report["d"]] = report
-        self.assertEqual(set(told), {"good.test", "bad.test", "other.test"})
+        self.assertEqual(set(told), {f"{name}.test" for name in ("good", "bad", "other", "missing", "forged")})
         good, bad, other = (told[f"{name}.test"]["policies"] for name in ("good", "bad", "other"))
         self.assertEqual(told["good.test"]["pr"], "v=TLSRPTv1; rua=mailto:r@good.test")
         self.assertEqual(good, [{"policy-type": 2, "policy-domain": "good.test", "mx-host": ["mx2.good.test", "*.good.test"], "t": 0, "f": 0,
@@ -183,6 +183,9 @@ class MtaSts(Journey):
         self.assertEqual(bad[0]["failure-details"], [{"c": 205, "n": "mx.bad.test", "r": "127.0.0.1", "f": "mx-mismatch"}])
         fault = other[0]["failure-details"][0]
         self.assertEqual((fault["c"], fault["s"], fault["n"], fault["r"], other[0]["t"], other[0]["f"]), (202, "127.0.0.1", "mx.other.test", "127.0.0.1", 1, 1))
+        for name, code in (("missing", 301), ("forged", 303)):                      # mail went as without a policy, which its domain has to hear
+            [one] = told[f"{name}.test"]["policies"]
+            self.assertEqual((one["policy-type"], one["policy-domain"], one["f"], one["failure-details"][0]["c"]), (2, f"{name}.test", 1, code))
         posthorn.wait_log(r"TLSRPT: status=failure, domain=other\.test, receiving_mx=mx\.other\.test\[127\.0\.0\.1\], failure_type=certificate_host_mismatch")
 
     def test_by_itself_no_domain_is_asked(self):

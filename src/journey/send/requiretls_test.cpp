@@ -26,7 +26,7 @@ handoff::DeliveryRequest requiring(const std::string& next_hop = "example.test")
 class OnePolicy final : public sts::Policies {
 public:
     std::optional<sts::Known> known;
-    awaitable<Result<std::optional<sts::Known>>> find(std::string domain) override { co_return domain == "example.test" ? known : std::nullopt; }
+    awaitable<Result<sts::Finding>> find(std::string domain) override { co_return sts::Finding{domain == "example.test" ? known : std::nullopt, {}}; }
     void set(sts::Mode mode, std::string host) { known = {"1", WallTime{}, {mode, {std::move(host)}, std::chrono::hours(24)}}; }
 };
 

@@ -13,13 +13,14 @@ public:
     std::map<std::string, sts::Known> known;
     bool away = false;
     std::vector<std::string> asked;
-    awaitable<Result<std::optional<sts::Known>>> find(std::string domain) override
+    std::string fault;  // of domains of which none is known
+    awaitable<Result<sts::Finding>> find(std::string domain) override
     {
         asked.push_back(domain);
         if (away)
             co_return Error("memory does not answer", "4.3.0");
         const auto at = known.find(domain);
-        co_return at != known.end() ? std::optional(at->second) : std::nullopt;
+        co_return at != known.end() ? sts::Finding{at->second, {}} : sts::Finding{std::nullopt, fault};
     }
     void set(const std::string& domain, sts::Mode mode, std::vector<std::string> hosts, std::string id = "1")
     {
@@ -233,9 +234,40 @@ TEST_CASE("tls report: one for each handshake and each host that a policy leaves
         std::optional<sts::Mode> mode{};
         std::string host = "mx.example.test";   // that the policy names
         std::string_view script = "starttls";
+        std::string unfetched{};                // why there is no policy
     };
     for (const Row& row : std::initializer_list<Row>{
              {"nobody vouches, nobody asks", TlsLevel::may, self_signed("mx.example.test"), Policy::none, std::nullopt},
+             {"a policy that cannot be had",
+              TlsLevel::may,
+              own(),
+              Policy::sts,
+              TlsFault::sts_policy_fetch_error,
+              "",
+              {},
+              "",
+              "starttls",
+              "sts-policy-fetch-error"},
+             {"a web server of another name",
+              TlsLevel::may,
+              own(),
+              Policy::sts,
+              TlsFault::sts_webpki_invalid,
+              "",
+              {},
+              "",
+              "starttls",
+              "sts-webpki-invalid"},
+             {"a policy that cannot be read, and no TLS",
+              TlsLevel::may,
+              own(),
+              Policy::none,
+              TlsFault::starttls_not_supported,
+              "",
+              {},
+              "",
+              "data-only",
+              "sts-policy-invalid"},
              {"no TLS", TlsLevel::may, own(), Policy::none, TlsFault::starttls_not_supported, "", {}, "", "data-only"},
              {"no TLS, and it is required", TlsLevel::encrypt, own(), Policy::none, TlsFault::starttls_not_supported, "", {}, "", "data-only"},
              {"another's certificate", TlsLevel::verify, tls::leaf("other.test"), Policy::none, TlsFault::certificate_host_mismatch},
@@ -262,6 +294,7 @@ TEST_CASE("tls report: one for each handshake and each host that a policy leaves
             }
             if (row.mode)
                 world.policies.set("example.test", *row.mode, {row.host});
+            world.policies.fault = row.unfetched;
             if (wanted)
                 world.names.txt_of["_smtp._tls.example.test"] = {std::string(record)};
             world.deliver();
@@ -279,7 +312,7 @@ TEST_CASE("tls report: one for each handshake and each host that a policy leaves
             if (!row.reason.empty())
                 CHECK(told.reason == row.reason);
             CHECK(told.hosts == (row.mode ? std::vector<std::string>{row.host} : std::vector<std::string>{}));
-            CHECK(told.strings.size() == (row.policy == Policy::tlsa ? 1 : row.policy == Policy::sts ? 4 : 0));
+            CHECK(told.strings.size() == (row.policy == Policy::tlsa ? 1 : row.mode ? 4 : 0));
             CHECK(lines_of(world, row.fault ? "TLSRPT: status=failure, domain=example.test, receiving_mx=mx.example.test[192.0.2.2]"
                                             : "TLSRPT: status=success, domain=example.test, receiving_mx=mx.example.test[192.0.2.2]")
                       .size() == 1);

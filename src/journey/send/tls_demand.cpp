@@ -182,6 +182,7 @@ awaitable<Result<TlsDemand>> tls_demand(Host host, TlsPolicy policy, const Optio
     const TlsRules& rules = options->tls;
     TlsDemand demand;
     demand.level = policy.level;
+    demand.sts_fault = std::move(policy.sts_fault);
     demand.protocols = std::move(policy.protocols);
     demand.ciphers = std::move(policy.ciphers);
     demand.exclude = std::move(policy.exclude);

@@ -294,8 +294,10 @@ awaitable<FoundTlsPolicy> find_tls_policy(Destination destination, const Options
     if (!destination.mx || destination.literal || !options->mx_lookups || by_srv(destination, *options) || !dns::is_hostname(domain))
         co_return found;
     const auto known = co_await around->sts->find(domain);
-    if (known && (!*known || (*known)->policy.mode == sts::Mode::none))
+    if (known && (!known->known || known->known->policy.mode == sts::Mode::none)) {
+        found.policy->sts_fault = known->fault;
         co_return found;
+    }
     StsRules& rules = found.policy->sts.emplace();
     rules.domain = domain;
     rules.use = options->sts == sts::Use::testing ? StsRules::Use::testing : StsRules::Use::enforce;
@@ -304,7 +306,7 @@ awaitable<FoundTlsPolicy> find_tls_policy(Destination destination, const Options
         found.tells_apart = fmt::format("sts {} ?", domain);
         co_return found;
     }
-    const sts::Known& said = **known;
+    const sts::Known& said = *known->known;
     rules.patterns = said.policy.hosts;
     const std::string lines = sts::to_text(said.policy);
     for (const std::string_view line : split(lines, "\n"))

@@ -58,6 +58,7 @@ struct StsRules {
 struct TlsPolicy {
     TlsLevel level = TlsLevel::none;
     std::optional<StsRules> sts;                // of a table: holds at the levels verify and secure alone, a policy in testing is given as "may"
+    std::string sts_fault;                      // its domain has a policy of MTA-STS that could not be had: why, for reports
     // None: main.cf's.
     std::optional<std::string> protocols, ciphers, exclude, server_name;
     std::vector<std::string> match, anchor_files;

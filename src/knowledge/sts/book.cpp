@@ -64,10 +64,12 @@ awaitable<Result<void>> Book::look(std::string domain, std::shared_ptr<Page> pag
     co_return Result<void>{};
 }
 
-void Book::failed(const std::string& domain, const std::string& id, Page& page, const std::string& why)
+void Book::failed(const std::string& domain, const std::string& id, Page& page, const Error& error, bool fetched)
 {
+    const std::string why = error.text();
     page.failed_id = id;
     page.failed = clock_.steady();
+    page.fault = fetched ? "sts-policy-invalid" : error.status() == "4.7.5" ? "sts-webpki-invalid" : "sts-policy-fetch-error";
     const Known* const known = holds(page);
     if (!known)
         log_.warning("MTA-STS: the policy {} of {} was not fetched: {}; mail goes as without one", id, domain, why);
@@ -85,7 +87,7 @@ awaitable<void> Book::fetch(std::string domain, std::string id, std::shared_ptr<
     if (!policy && co_await cancelled())
         co_return;                                                    // the process ends: that is no failure
     if (!policy)
-        failed(domain, id, *page, policy.error().text());
+        failed(domain, id, *page, policy.error(), text.has_value());
     else {
         Known known{std::move(id), clock_.wall(), *std::move(policy)};
         if (const Known* const before = holds(*page); !before || before->policy != known.policy)
@@ -99,7 +101,7 @@ awaitable<void> Book::fetch(std::string domain, std::string id, std::shared_ptr<
     page->changed.notify_all();
 }
 
-awaitable<Result<std::optional<Known>>> Book::find(std::string domain)
+awaitable<Result<Finding>> Book::find(std::string domain)
 {
     const auto page = this->page(domain);
     if (!page->looked_up)
@@ -121,7 +123,9 @@ awaitable<Result<std::optional<Known>>> Book::find(std::string domain)
         page->fetching = true;
         tasks_.spawn(fetch(domain, *id, page));
     }
-    co_return holds(*page) ? page->known : std::nullopt;
+    if (holds(*page))
+        co_return Finding{.known = page->known, .fault = {}};
+    co_return Finding{.known = std::nullopt, .fault = id && page->failed_id == *id ? page->fault : std::string()};
 }
 
 }  // namespace posthorn::sts

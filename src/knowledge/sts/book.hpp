@@ -39,12 +39,18 @@ public:
     virtual void keep(const std::string& domain, const std::string& octets) = 0;
 };
 
+/// What is known of a domain now. `fault`: its record names a policy, none is known, and it could not be had: why, in the words of reports (RFC 8460 4.3.2.2).
+struct Finding {
+    std::optional<Known> known;  // none: it has no policy that holds
+    std::string fault;
+};
+
 /// What `send` asks.
 class Policies {
 public:
     virtual ~Policies() = default;
-    /// `domain` in A-labels and lower case. None: it has no policy that holds now. Error: nobody can tell.
-    virtual awaitable<Result<std::optional<Known>>> find(std::string domain) = 0;
+    /// `domain` in A-labels and lower case. Error: nobody can tell.
+    virtual awaitable<Result<Finding>> find(std::string domain) = 0;
 };
 
 class Book final : public Policies {
@@ -55,7 +61,7 @@ public:
 
     /// All outlive it. `shelf`: none, nothing outlives the process.
     Book(Executor executor, const Clock& clock, observe::Log log, Source& source, Shelf* shelf);
-    awaitable<Result<std::optional<Known>>> find(std::string domain) override;
+    awaitable<Result<Finding>> find(std::string domain) override;
     /// Ends the fetches that nobody waits for; find() is over before.
     awaitable<void> close() { return tasks_.close(); }
 
@@ -65,7 +71,7 @@ private:
         bool looked_up = false;                 // on the shelf
         bool looking = false, fetching = false;
         std::optional<Known> known;
-        std::string failed_id;
+        std::string failed_id, fault;  // of the fetch that failed last
         SteadyTime failed{};
         Signal changed;                         // when `looking` and `fetching` end
     };
@@ -76,7 +82,7 @@ private:
     const Known* holds(const Page& page) const;
     bool rests(const Page& page, const std::string& id) const;
     bool due(const Known& known) const;
-    void failed(const std::string& domain, const std::string& id, Page& page, const std::string& why);
+    void failed(const std::string& domain, const std::string& id, Page& page, const Error& why, bool fetched);
 
     Executor executor_;
     const Clock& clock_;

@@ -86,8 +86,10 @@ struct Domain {
         loop.poll();
         if (!found)
             return found.error().what();
-        const std::optional<Known>& known = *found;
-        return known ? fmt::format("{} {}", known->id, mode_name(known->policy.mode)) : "none";
+        const std::optional<Known>& known = found->known;
+        if (known)
+            CHECK(found->fault.empty());
+        return known ? fmt::format("{} {}", known->id, mode_name(known->policy.mode)) : found->fault.empty() ? "none" : "none: " + found->fault;
     }
     std::size_t said(std::string_view what) const
     {
@@ -138,7 +140,7 @@ TEST_CASE("book: whoever keeps record and policy back lowers nothing until the p
             CHECK(domain.said("the policy 2 of a.test was not fetched: connection timed out; the policy 1 holds until 2026-01-08 00:00 UTC") ==
                   (status == dns::Status::found ? 1 : 0));
             domain.clock.advance(std::chrono::seconds(1));
-            CHECK(domain.find() == "none");
+            CHECK(domain.find() == (status == dns::Status::found ? "none: sts-policy-fetch-error" : "none"));
         }
 }
 
@@ -164,7 +166,7 @@ TEST_CASE("book: one fetch for all who ask meanwhile")
     int answers = 0;
     const auto ask = [](Book* book, int* count) -> awaitable<void> {
         const auto found = co_await book->find("a.test");
-        *count += found && *found ? 1 : 0;
+        *count += found && found->known ? 1 : 0;
     };
     for (int at = 0; at < 5; ++at)
         tasks.spawn(ask(domain.book.get(), &answers));
@@ -181,16 +183,17 @@ TEST_CASE("book: a failed fetch rests for five minutes, unless the id is another
 {
     Domain domain;
     domain.source.text = Error("connection timed out");
-    CHECK(domain.find() == "none");
-    CHECK(domain.find() == "none");
+    CHECK(domain.find() == "none: sts-policy-fetch-error");
+    CHECK(domain.find() == "none: sts-policy-fetch-error");
     CHECK(domain.source.fetched.size() == 1);
     CHECK(domain.said("the policy 1 of a.test was not fetched: connection timed out; mail goes as without one") == 1);
     domain.source.said = record_of("2");
-    CHECK(domain.find() == "none");
+    domain.source.text = Error("Server certificate not trusted", "4.7.5");
+    CHECK(domain.find() == "none: sts-webpki-invalid");
     CHECK(domain.source.fetched.size() == 2);
     domain.clock.advance(Book::rest);
     domain.source.text = "nonsense";
-    CHECK(domain.find() == "none");
+    CHECK(domain.find() == "none: sts-policy-invalid");
     CHECK(domain.source.fetched.size() == 3);
     CHECK(domain.said("the policy 2 of a.test was not fetched: a line that is no field: \"nonsense\"") == 1);
     domain.clock.advance(Book::rest);

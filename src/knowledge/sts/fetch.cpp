@@ -60,7 +60,8 @@ awaitable<Result<std::string>> HttpsSource::fetch(std::string domain)
             co_return text;
         const std::string& why = text.error().evidence();
         failure = Error{
-            fmt::format("{}[{}]:{}: {}{}{}", host, address.text(), settings_.port, text.error().what(), why.empty() ? "" : ": ", printable(why))};
+            fmt::format("{}[{}]:{}: {}{}{}", host, address.text(), settings_.port, text.error().what(), why.empty() ? "" : ": ", printable(why)),
+            text.error().status()};
     }
     co_return failure;
 }

@@ -1,7 +1,7 @@
 // sts/fetch.hpp: a policy by HTTPS: https://mta-sts.DOMAIN/.well-known/mta-sts.txt                                            RFC 8461 3.3
 // Answer   200 alone, text/plain, at most policy_octets; nothing is followed, nothing is cached.
 // Trust    the certificate is of mta-sts.DOMAIN, and an authority of the Context vouches for it; else nothing is asked.
-// Limit    one for all of it, however many addresses are tried. Errors: what went wrong, in words for a log line.
+// Limit    one for all of it, however many addresses are tried. Errors: what went wrong, in words for a log line; 4.7.5 where it was TLS.
 #pragma once
 
 #include "dns/resolver.hpp"
