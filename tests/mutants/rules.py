@@ -15,6 +15,7 @@ PLAN = "src/journey/send/plan.cpp"
 TRANSACT = "src/journey/send/session_transact.cpp"
 ANSWERS = "src/journey/send/session_answers.cpp"
 SESSION = "src/journey/send/session.cpp"
+EVIDENCE = "src/journey/send/session_evidence.cpp"
 AGENT = "src/journey/send/agent.cpp"
 LINES = "src/journey/send/agent_lines.cpp"
 OPEN = "src/journey/send/agent_open.cpp"
@@ -45,6 +46,10 @@ def orders_asked(name, rule, broken):
 
 def sts(name, rule, broken, file="book"):
     return ("sts " + name, "sts_test", f"src/knowledge/sts/{file}.cpp", rule, broken, "")
+
+
+def path(name, rule, broken):
+    return ("peers path: " + name, "peers_test", "src/knowledge/peers/path.cpp", rule, broken, "path:*")
 
 
 def send(name, path, rule, broken, tests):
@@ -206,6 +211,21 @@ RULES = [
     peers("spreads what changes function", LEARN, "entry.kind != QuirkClass::speed ||", "entry.kind == QuirkClass::security ||"),
     # What is seen.
     peers("sees quit-alone in a right answer", SEEN, "if (told == 1 && exchange.codes.front() == 221)", "if (told != 0 && exchange.codes.back() == 221)"),
+    path("small segments that arrive convict without a suspicion", "    if (!suspected)\n        return PathNews::none;\n", ""),
+    path("a suspicion stays although small segments are lost as well", "        record.suspected = {};\n        return PathNews::none;\n    }\n    if (seen.lost",
+         "        return PathNews::none;\n    }\n    if (seen.lost"),
+    path("nothing is tried before it is sure", "record.until > now || within(record.suspected, PathRecord::suspected_for, now)", "record.until > now"),
+    path("it is sure for ever", "record.until > now ||", "record.until != WallTime{} ||"),
+    path("commands prove that large segments arrive", "    if (!seen.arrived)\n        return PathNews::none;\n", ""),
+    send("connects as before where large segments are lost", OPEN, "how.segment = net::small_segment;", "", "path:*"),
+    send("waits for content that is lost", LINES, "if (line->session->lost_on_the_way())", "if (false)", "path:*"),
+    send("takes what fits into one segment for proof", EVIDENCE, "transaction.content->size() >= 2 * std::uint64_t{segment_}", "true", "path:*"),
+    send("keeps nothing of segments that were lost until the time limit", EVIDENCE, "        evidence_.path.lost = path->segment;\n    evidence_.exchanges.back().end",
+         "        {}\n    evidence_.exchanges.back().end", "path:*"),
+    sts("a fetch that failed is no fault", "    co_return Finding{.known = std::nullopt, .fault = id && page->failed_id == *id ? page->fault : std::string()};",
+        "    co_return Finding{};"),
+    sts("every fault is the web server's", 'error.status() == "4.7.5" ? "sts-webpki-invalid" : ', ""),
+    send("a policy that could not be had is not reported", OPEN, "made.fault = fault_of(demand.sts_fault);", "", "tls report*"),
     peers("judges what was said early", SEEN, "if (exchange.verbs.empty() || exchange.early)", "if (exchange.verbs.empty())"),
     peers("blames EHLO after TLS", SEEN, "if (silent && !evidence_.tls)", "if (silent)"),
     peers("does not hear of pipelining", SEEN, "if (exchange.says_pipelining) {", "if (exchange.says_pipelining && told == 0) {"),
@@ -371,7 +391,7 @@ RULES = [
     send("a policy of MTA-STS names every host", "src/journey/send/tls_demand.cpp", "&& !is_named(host, sts.patterns))", "&& is_named(host, {}))", "*policy table*"),
     send("names of the table outvote a policy of MTA-STS", "src/journey/send/tls_demand.cpp", "            policy.match = {\"hostname\"};", "", "*policy table*"),
     send("a policy of MTA-STS that cannot be met is", "src/journey/send/tls_demand.cpp", "    if (!sts.failure.empty())", "    if (sts.failure.size() == 1)", "*policy table*"),
-    sts("a policy ends with its record", "co_return holds(*page) ? page->known : std::nullopt;", "co_return id && holds(*page) ? page->known : std::nullopt;"),
+    sts("a policy ends with its record", "    if (holds(*page))\n        co_return Finding{.known", "    if (id && holds(*page))\n        co_return Finding{.known"),
     sts("a policy has no end", "known && clock_.wall() < known->until() ?", "known ?"),
     sts("what is fetched ends with the process", "            shelf_->keep(domain, octets_of(known));", "            ;"),
     sts("a failed fetch is tried at each mail", "clock_.steady() - page.failed < rest", "clock_.steady() < page.failed"),
@@ -385,7 +405,7 @@ RULES = [
     send("a policy in testing is in force", "src/journey/send/tls_policy.cpp", "    if (said.policy.mode == sts::Mode::testing)", "    if (said.policy.mode == sts::Mode::none)", "*MTA-STS*"),
     send("a policy is of its hosts", "src/journey/send/tls_policy.cpp", 'found.tells_apart = fmt::format("sts {} {}", domain, sts::octets_of(said));', "", "*MTA-STS*"),
     send("an entry of the table does not outvote a domain", "src/journey/send/tls_policy.cpp", "!found.policy || !found.tells_apart.empty())", "!found.policy)", "*MTA-STS*"),
-    send("nobody can tell, so it has none", "src/journey/send/tls_policy.cpp", "    if (known && (!*known ||", "    if (!known || (!*known ||", "*MTA-STS*"),
+    send("nobody can tell, so it has none", "src/journey/send/tls_policy.cpp", "    if (known && (!known->known ||", "    if (!known || (!known->known ||", "*MTA-STS*"),
     send("without names to ask for any will do", "src/journey/send/tls_demand.cpp", "if (demand.names.empty()) {", "if (demand.names.size() > 100) {", "*levels:*"),
     send("an IDN has one spelling", "src/journey/send/tls_policy.cpp", "        add(spelt);\n", "", "*policy:*"),
     # What the comparison with Debian's Postfix has to notice: two rules for each area, one for the tools and for the filter before the queue.

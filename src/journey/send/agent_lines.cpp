@@ -207,12 +207,14 @@ awaitable<void> Agent::Core::make_room(std::shared_ptr<Job> job)
         reaches.erase(at);
 }
 
-/// Looks, once a second, for sessions whose group is not answered.
+/// Looks, once a second, for sessions whose group is not answered, and for those whose content does not arrive.
 awaitable<void> Agent::Core::watch()
 {
     while (!serving.empty() && !stopping) {
         co_await quiet.wait_for(std::chrono::seconds(1));
         for (Line* const line : serving) {
+            if (line->session->lost_on_the_way())
+                continue;
             const auto since = line->session->silent_since();
             if (!since || line->hedged || line->jobs.empty() || around.clock.steady() - *since < hedge_patience(line->session->known()))
                 continue;

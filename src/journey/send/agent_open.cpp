@@ -241,6 +241,10 @@ void Agent::Core::report_session(const Session& session)
         made.use(*demand.sts);
     made.fault = outcome->fault;
     made.reason = outcome->reason;
+    if (made.policy == TlsReport::Policy::none && !made.fault && !demand.sts_fault.empty()) {
+        made.policy = TlsReport::Policy::sts;                         // it went as without one, which its domain has to hear
+        made.fault = fault_of(demand.sts_fault);
+    }
     if (!demand.tested_unmet.empty() && !made.fault) {
         made.fault = TlsFault::validation_failure;
         made.reason = "mx-mismatch";
@@ -255,6 +259,8 @@ awaitable<Result<std::unique_ptr<net::Stream>>> Agent::Core::connect(std::shared
     net::ConnectOptions how(options.timeouts.connect);
     how.bind = host.endpoint.ip.is_v6() ? options.bind6 : options.bind4;
     how.bind_enforced = options.bind_enforced;
+    if (around.peers && !host.endpoint.is_unix() && around.peers->small_segments(host.endpoint.ip.text()))
+        how.segment = net::small_segment;
     auto stream = around.connector ? co_await around.connector(host.endpoint, how) : co_await net::connect(around.executor, host.endpoint, how);
     if (around.peers)
         around.peers->connected(job->site_name(), stream.has_value());

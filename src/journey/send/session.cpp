@@ -194,6 +194,10 @@ awaitable<Result<smtp::Reply>> Session::command(Act act, std::string line)
 awaitable<std::optional<Trouble>> Session::open(Wish wish)
 {
     wish_ = std::move(wish);
+    if (const auto path = around_.peers ? around_.path(*stream_) : std::nullopt) {
+        segment_ = path->segment;
+        evidence_.path.small = segment_ <= net::small_segment;
+    }
     recorder_.begin(relay_, wish_.site, wish_.probes);
     for (std::string& remark : wish_.before)
         recorder_.remark(std::move(remark));

@@ -144,6 +144,8 @@ public:
     bool suspect();
     /// Another session takes over what this one waits for, none of whose content was said: it ends, and hands that back unserved.
     void supersede();
+    /// Content that it says is repeated and never arrives (net/path.hpp): it has ended, and another session would send smaller segments. Looked at from time to time.
+    bool lost_on_the_way();
     const peers::Known& known() const { return known_; }
     /// The domain whose policy of MTA-STS is in testing, and what of it this session does not meet; empty: there is none, or nothing.
     const std::string& sts_domain() const { return wish_.tls.tested_domain; }
@@ -277,6 +279,7 @@ private:
     void transcript(char direction, std::string_view text);
     void ask_about(std::string greeting, std::string ehlo);
     void begin_exchange();
+    void keep_arrival(const Transaction& transaction);
     void keep_evidence(const smtp::Reply& reply);
     void keep_end(const Error& error);
     void record_fate(const Transaction& transaction);
@@ -366,6 +369,7 @@ private:
     SteadyTime last_reply_{};
     std::uint64_t round_trips_ = 0;
     SteadyTime opened_{};
+    std::uint32_t segment_ = 0;  // octets of its largest, when it was opened; 0: not known
 };
 
 }  // namespace posthorn::send

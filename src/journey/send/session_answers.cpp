@@ -216,10 +216,12 @@ void Session::note_content(Transaction& transaction, Act act, Judgement judgemen
         if (transaction.sheet->next_accepted() < transaction.sheet->size())
             return;
         ++contents_;
+        keep_arrival(transaction);
         return;
     }
     if (judgement == Judgement::good) {
         ++contents_;
+        keep_arrival(transaction);
         transaction.content_taken = true;
         for (const std::uint32_t recipient : transaction.recipients)
             note_taken(transaction, recipient);

@@ -10,6 +10,8 @@ namespace {
 
 /// Evidence of a session: its last exchanges.
 constexpr std::size_t evidence_exchanges = 8;
+/// Behind a session that ended over lost segments: the next one sends smaller ones, and may go at once, when all processes know.
+constexpr std::chrono::seconds path_pause{10};
 
 /// The reply as the rule file sees it: lines with their codes, joined by LF.
 std::string lines_of(std::string wire)
@@ -75,6 +77,9 @@ void Session::keep_end(const Error& error)
 {
     if (!around_.peers || evidence_.exchanges.empty() || error.what() == "canceled" || superseded_ || awaited_ == Act::auth)
         return;
+    if (const auto path = error.what() == "conversation timed out" && says_content() ? around_.path(*stream_) : std::nullopt;
+        path && path->loses_all())
+        evidence_.path.lost = path->segment;
     evidence_.exchanges.back().end = error.what() == "conversation timed out" ? peers::StreamEnd::timeout
                                      : error.what() == "end of stream"        ? peers::StreamEnd::end
                                                                               : peers::StreamEnd::reset;
@@ -166,6 +171,32 @@ std::optional<handoff::SessionFacts> Session::facts() const
     facts.set_tls_cipher(tls_cipher_);
     facts.set_tls_peer(tls_peer_);
     return facts;
+}
+
+/// Content fills segments, and commands do not.
+void Session::keep_arrival(const Transaction& transaction)
+{
+    if (segment_ != 0 && transaction.content->size() >= 2 * std::uint64_t{segment_})
+        evidence_.path.arrived = true;
+}
+
+bool Session::lost_on_the_way()
+{
+    if (over_ || !says_content() || segment_ == 0 || evidence_.path.small)
+        return false;
+    const auto path = around_.path(*stream_);
+    if (!path || !path->loses_all())
+        return false;
+    evidence_.path.lost = path->segment;
+    if (!evidence_.exchanges.empty())
+        evidence_.exchanges.back().end = peers::StreamEnd::timeout;
+    Reason reason(
+        false, "4.4.2",
+        fmt::format("conversation with {} timed out while {}: segments of {} octets are lost on the way", peer_text_, doing(), path->segment));
+    reason.retry_at = (around_.clock.wall() + path_pause).time_since_epoch().count();
+    end_with(std::move(reason));
+    stream_->close();
+    return true;
 }
 
 bool Session::suspect()

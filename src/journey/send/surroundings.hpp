@@ -4,6 +4,7 @@
 #include "async/async.hpp"
 #include "base/clock.hpp"
 #include "net/connect.hpp"
+#include "net/path.hpp"
 #include "observe/log.hpp"
 #include "peers/known.hpp"
 #include "send/credentials.hpp"
@@ -67,6 +68,7 @@ struct Surroundings {
     peers::Peers* peers = nullptr;
     Transcripts* transcripts = nullptr;     // none: nothing is recorded
     Connector connector;                    // empty: net::connect
+    std::function<std::optional<net::Path>(const net::Stream&)> path = net::path_of;    // how the octets of a connection arrive
     std::vector<net::IpAddress> own_addresses;  // inet_interfaces, proxy_interfaces: for loops
     std::uint64_t seed = 0;                 // of the shuffling; 0: from the system
 };

@@ -164,9 +164,11 @@ public:
         around.status_filter = status_filter;
         around.bounce_classes = bounce_classes;
         around.passwords = passwords;
-        around.connector = [this](net::Endpoint endpoint, net::ConnectOptions) -> awaitable<Result<std::unique_ptr<net::Stream>>> {
+        around.connector = [this](net::Endpoint endpoint, net::ConnectOptions how) -> awaitable<Result<std::unique_ptr<net::Stream>>> {
+            segments.push_back(how.segment);
             return connect(endpoint);
         };
+        around.path = path;
         agent = std::make_unique<Agent>(options, std::move(around));
         std::vector<handoff::Verdicts> results(requests.size());
         asio::co_spawn(loop, all(&requests, &results), [](std::exception_ptr failure) {
@@ -215,7 +217,9 @@ public:
     net::MemoryOptions memory;
     std::function<void(net::MemoryOptions&)> spoil;     // of each connection
     std::function<std::unique_ptr<net::Stream>(std::unique_ptr<net::Stream>)> wrap;     // the client's end
+    std::function<std::optional<net::Path>(const net::Stream&)> path = net::path_of;
     unsigned connects = 0;
+    std::vector<int> segments;              // each was told to send, at most
     bool takes_a_turn = false;              // to connect: others get as far meanwhile
     std::chrono::milliseconds connect_takes{0};
     std::string never_answers;              // the address where a connection times out

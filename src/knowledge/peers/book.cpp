@@ -83,16 +83,35 @@ Early Book::early(const std::string& where)
     return early;
 }
 
+bool Book::small_segments(const std::string& where)
+{
+    return options_.learning == Learning::yes && peers::small_segments(address(where).value.path, clock_.wall());
+}
+
 void Book::take_early(const Observation& observation)
 {
     const WallTime now = clock_.wall();
     Held<EarlyRecord>& held = address(observation.peer.address);
     const bool off = note_early(held.value, observation, now);
+    const PathNews news = note_path(held.value.path, observation.path, now);
     held.taken = clock_.steady();
     if (shelf_ && held.value.speaks())
         shelf_->keep(observation.peer.address, held.value);
     if (off && on_event)
         on_event({Event::Kind::early_off, observation.peer, Quirks{Quirk::no_early}, observation.early_seen, held.value.off_until});
+    const PathRecord& path = held.value.path;
+    if (news == PathNews::suspected && on_event)
+        on_event({Event::Kind::path,
+                  observation.peer,
+                  {},
+                  fmt::format("segments of {} octets never arrived, although they were repeated: they are lost on the way", path.lost),
+                  path.suspected + PathRecord::suspected_for});
+    if (news == PathNews::learned && on_event)
+        on_event({Event::Kind::path,
+                  observation.peer,
+                  {},
+                  fmt::format("small segments arrive, of {} octets none did: who drops them on the way tells nobody (path MTU)", path.lost),
+                  path.until});
 }
 
 Known Book::about(const Meeting& meeting)

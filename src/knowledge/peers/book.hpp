@@ -56,6 +56,7 @@ public:
     bool obeys() const override { return options_.learning == Learning::yes; }
     Known about(const Meeting& meeting) override;
     Early early(const std::string& address) override;
+    bool small_segments(const std::string& address) override;
     bool saw(Evidence evidence) override;
     void connected(const std::string& site, bool well) override;
     bool may_replay(const std::string& site) override;

@@ -1,4 +1,4 @@
-// peers/early.hpp: may a client speak before the greeting (PIPECONNECT)? The account of one address, and its rules. Pure.
+// peers/early.hpp: may a client speak before the greeting (PIPECONNECT)? The account of one address, and its rules. Pure. The way there is in it too (path.hpp).
 // Why by address   before the greeting nobody knows which machine answers: behind one address there may be several, told apart by banner.
 // Yes      after `sightings` clean sessions within `memory` with each banner host seen at the address in that time, all with the same
 //          features. Clean: PIPECONNECT and PIPELINING announced, nothing of the dialogue out of order, no quirk in the way.
@@ -8,6 +8,7 @@
 
 #include "base/clock.hpp"
 #include "peers/known.hpp"
+#include "peers/path.hpp"
 
 #include <array>
 #include <chrono>
@@ -35,8 +36,9 @@ struct EarlyRecord {
     WallTime off_until{};
     WallTime crowded{};                 // more hosts than are kept
     WallTime last{};
+    PathRecord path;
     bool operator==(const EarlyRecord&) const = default;
-    /// Worth storing: somebody there offers it, or refused it.
+    /// Worth storing: somebody there offers it, or refused it; or large segments were lost on the way.
     bool speaks() const;
 };
 

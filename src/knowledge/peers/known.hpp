@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/clock.hpp"
+#include "peers/path.hpp"
 #include "peers/quirks.hpp"
 
 #include <chrono>
@@ -141,6 +142,7 @@ struct Evidence {
     bool errors_told = false;           // it said that this was why
     Quirks in_force;                    // what the plan obeyed
     Quirks canary;                      // what it ignored on purpose
+    PathSeen path;
 };
 
 class Peers {
@@ -151,6 +153,8 @@ public:
     virtual Known about(const Meeting& meeting) = 0;
     /// May a session with this address begin before the greeting?
     virtual Early early(const std::string& address) = 0;
+    /// Are segments to be small on the way to this address, since large ones are lost there?
+    virtual bool small_segments(const std::string&) { return false; }
     /// True: the next session with this peer would be planned otherwise, for a reason that this one gave.
     virtual bool saw(Evidence evidence) = 0;
     /// A connection to this site was made, or failed.

@@ -401,7 +401,7 @@ void share(SiteRecord& site, const Event& event, WallTime now)
 {
     site.last = now;
     std::erase_if(site.shared, [&](const SiteRecord::Shared& old) { return old.until <= now; });
-    if (event.kind == Event::Kind::tls_alarm || event.kind == Event::Kind::early_off)
+    if (event.kind == Event::Kind::tls_alarm || event.kind == Event::Kind::early_off || event.kind == Event::Kind::path)
         return;
     for (const QuirkName& entry : quirk_names) {
         if (!event.quirks.has(entry.quirk) || entry.kind != QuirkClass::speed || entry.quirk == Quirk::no_bdat_over ||
@@ -443,6 +443,9 @@ std::string text_of(const Event& event, bool only_reported)
         return fmt::format("peer {}: learned no-early: {}; {}nothing is said before its greeting, until {}; by hand: "
                            "smtp_discard_ehlo_keyword_address_maps, \"{} silent-discard, pipeconnect\"",
                            who, event.seen, only_reported ? "would change: " : "", date_of(event.until), event.peer.address);
+    case Event::Kind::path:
+        return fmt::format("peer {}: {}; {}segments are small there, until {}; by hand: a route to {} with \"mtu lock 1280\"", who, event.seen,
+                           only_reported ? "would change: " : "", date_of(event.until), event.peer.address);
     case Event::Kind::tls_alarm:
         return fmt::format("peer {}: TLS failed, although it worked on {}: no plain text is remembered for it", who, date_of(event.until));
     }

@@ -27,7 +27,7 @@ inline constexpr std::uint32_t tally_limit = 1000;
 inline constexpr std::size_t site_peers_needed = 2;
 
 struct Event {
-    enum class Kind : std::uint8_t { learned, expired, removed, tls_alarm, early_off };
+    enum class Kind : std::uint8_t { learned, expired, removed, tls_alarm, early_off, path };
     Kind kind;
     PeerKey peer;
     Quirks quirks;                      // exactly one; of no_param those parameters

@@ -38,6 +38,7 @@ public:
         made_.early_granted = evidence.early_granted;
         made_.early_refused = evidence.early_refused;
         made_.early_seen = evidence.early_seen;
+        made_.path = evidence.path;
     }
 
     Observation run()
@@ -46,6 +47,8 @@ public:
             const Exchange& exchange = evidence_.exchanges[i];
             if (exchange.verbs.empty() || exchange.early)
                 continue;                       // what was said early proves nothing about what is said in time
+            if (evidence_.path.lost != 0 && lost(exchange.end))
+                continue;                       // it never heard that
             if (exchange.verbs.size() == 1)
                 single(exchange);
             else if (exchange.verbs.back() == Verb::quit)

@@ -40,6 +40,7 @@ struct Observation {
     bool early_clean = false;           // a session as those that may begin early have to be
     bool early_granted = false, early_refused = false;
     std::string early_seen;             // the refusal
+    PathSeen path;
     std::uint32_t milliseconds = 0;     // the slowest answer to a command that was alone; 0: there was none
 };
 

@@ -176,6 +176,9 @@ std::string octets_of(const EarlyRecord& record)
     made.set_off_until(micros(record.off_until));
     made.set_crowded(micros(record.crowded));
     made.set_last(micros(record.last));
+    made.set_path_suspected(micros(record.path.suspected));
+    made.set_path_until(micros(record.path.until));
+    made.set_path_lost(record.path.lost);
     return made.SerializeAsString();
 }
 
@@ -199,6 +202,7 @@ std::optional<EarlyRecord> early_record_of(std::string_view octets)
     record.off_until = time_of(from.off_until());
     record.crowded = time_of(from.crowded());
     record.last = time_of(from.last());
+    record.path = {time_of(from.path_suspected()), time_of(from.path_until()), from.path_lost()};
     return record;
 }
 
@@ -367,6 +371,9 @@ stored::Observed frame_of(const Observation& observation)
     made.set_early_granted(observation.early_granted);
     made.set_early_refused(observation.early_refused);
     made.set_early_seen(cut(observation.early_seen));
+    made.set_path_small(observation.path.small);
+    made.set_path_lost(observation.path.lost);
+    made.set_path_arrived(observation.path.arrived);
     return made;
 }
 
@@ -402,6 +409,7 @@ Observation observation_of(const stored::Observed& frame)
     made.early_granted = frame.early_granted();
     made.early_refused = frame.early_refused();
     made.early_seen = cut(frame.early_seen());
+    made.path = {.small = frame.path_small(), .lost = frame.path_lost(), .arrived = frame.path_arrived()};
     return made;
 }
 

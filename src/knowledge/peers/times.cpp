@@ -40,6 +40,8 @@ EarlyRecord believable(EarlyRecord record, WallTime now)
 {
     by(now, record.last, record.crowded);
     by(now + EarlyRecord::switched_off, record.off_until);
+    by(now, record.path.suspected);
+    by(now + PathRecord::sure_for, record.path.until);
     for (EarlyHost& host : record.hosts) {
         by(now, host.last);
         for (WallTime& when : host.clean)

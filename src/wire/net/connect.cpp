@@ -36,6 +36,8 @@ awaitable<Result<std::unique_ptr<Stream>>> connect(Executor executor, Endpoint e
         co_return refused(errno);
     if (auto error = bind_source(fd, endpoint, options))
         co_return *std::move(error);
+    if (options.segment != 0 && !endpoint.is_unix())
+        ::setsockopt(fd.get(), IPPROTO_TCP, TCP_MAXSEG, &options.segment, sizeof options.segment);
     if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&raw), length) == 0)
         co_return socket_stream(executor, std::move(fd));
     if (errno != EINPROGRESS)                                         // EAGAIN: a Unix listener whose queue is full

@@ -20,6 +20,8 @@ struct ConnectOptions {
     std::optional<IpAddress> bind = std::nullopt;
     /// smtp_bind_address_enforce: a failed bind is an error; without it the kernel chooses the source.
     bool bind_enforced = false;
+    /// The largest TCP segment that is sent (TCP_MAXSEG), without options; 0: as the path takes them.
+    int segment = 0;
 };
 
 awaitable<Result<std::unique_ptr<Stream>>> connect(Executor executor, Endpoint endpoint, ConnectOptions options = {});
