@@ -122,8 +122,8 @@ public:
         CO_TRY_VOID(self->put(FrameType::request, kind.value, id, *request, {}));
         co_return parsed<Reply>(kind, co_await self->reply_to(id));
     }
-    /// The same for a request that is put together of parts that stay somebody's: as soon as there is room, `compose` is called once with what it has to call with the
-    /// request. Nothing of it is kept, and nothing else runs meanwhile.
+    /// The same for a request that is put together of parts that stay somebody's: as soon as there is room, `compose` is called once with what it
+    /// has to call with the request. Nothing of it is kept, and nothing else runs meanwhile.
     using Say = std::function<void(const MessageLite& request)>;
     template <class Reply, class Compose>
     awaitable<Result<Reply>> call_composed(KindOf kind, Compose compose, std::vector<Fd> descriptors = {}, Patience patience = Patience::limited)

@@ -55,7 +55,8 @@ constexpr auto chain = std::to_array<Link>({
 
 }  // namespace
 
-/// `client` is of the envelope, which is copied for each round: no link changes it, so the draft has it, and gives it back where one more round is needed.
+/// `client` is of the envelope, which is copied for each round: no link changes it, so the draft has it, and gives it back where one more round
+/// is needed.
 Result<Cleaner::Outcome> Cleaner::decide(Lookups& lookups, const handoff::Envelope& envelope, std::unique_ptr<handoff::Client>& client,
                                          const std::string& head) const
 {

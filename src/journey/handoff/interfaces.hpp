@@ -24,8 +24,9 @@ public:
     virtual ~Queue() = default;
     /// A queue id for a message that begins; none while qmgr cannot be asked (451 4.3.0).
     virtual std::optional<std::string> next_queue_id() = 0;
-    /// Success: the message is on stable storage. An Error has the status for the reply: after 4.3.1 (full) nothing is stored; after any other that is likely, but not
-    /// sure where no answer came and nobody could be asked whether it was committed. A content file is then left to the queue's sweep.
+    /// Success: the message is on stable storage. An Error has the status for the reply: after 4.3.1 (full) nothing is stored; after any
+    /// other that is likely, but not sure where no answer came and nobody could be asked whether it was committed. A content file is then
+    /// left to the queue's sweep.
     virtual awaitable<Result<void>> enqueue(Envelope envelope, Content content) = 0;
 };
 

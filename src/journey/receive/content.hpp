@@ -56,8 +56,8 @@ public:
     void set_envelope(handoff::Envelope envelope);
     handoff::Envelope take_envelope() { return std::move(envelope_); }
     handoff::Content take_content();
-    /// What the queue said of it: it has the file now, or is full and wants the room back. After any other error it is not sure that nothing was stored: a file
-    /// that no message names is swept, and a message never loses the one that it names.
+    /// What the queue said of it: it has the file now, or is full and wants the room back. After any other error it is not sure that nothing was
+    /// stored: a file that no message names is swept, and a message never loses the one that it names.
     void committed();
     void refused(const Error& by_queue);
 

@@ -74,8 +74,8 @@ void Session::limit_reply(Act act)
         stream_->expires_after(timeout(act));
 }
 
-/// Before it is waited for. While a group of commands still goes out, each answer begins the time of the next command; of a content the writer keeps the
-/// time. Without a deadline per request an answer is progress: who answers reads, however long the rest of the group takes.
+/// Before it is waited for. While a group of commands still goes out, each answer begins the time of the next command; of a content the writer
+/// keeps the time. Without a deadline per request an answer is progress: who answers reads, however long the rest of the group takes.
 void Session::limit_reading(Act act)
 {
     if (!writing_ || (options_.per_request_deadline && !says_content()))

@@ -144,7 +144,8 @@ public:
     bool suspect();
     /// Another session takes over what this one waits for, none of whose content was said: it ends, and hands that back unserved.
     void supersede();
-    /// Content that it says is repeated and never arrives (net/path.hpp): it has ended, and another session would send smaller segments. Looked at from time to time.
+    /// Content that it says is repeated and never arrives (net/path.hpp): it has ended, and another session would send smaller segments.
+    /// Looked at from time to time.
     bool lost_on_the_way();
     const peers::Known& known() const { return known_; }
     /// The domain whose policy of MTA-STS is in testing, and what of it this session does not meet; empty: there is none, or nothing.

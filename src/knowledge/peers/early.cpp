@@ -8,7 +8,8 @@ namespace posthorn::peers {
 
 bool EarlyRecord::speaks() const
 {
-    return off_until != WallTime{} || path != PathRecord{} || std::ranges::any_of(hosts, [](const EarlyHost& host) { return host.clear != 0 || host.tls != 0; });
+    return off_until != WallTime{} || path != PathRecord{} ||
+           std::ranges::any_of(hosts, [](const EarlyHost& host) { return host.clear != 0 || host.tls != 0; });
 }
 
 bool note_early(EarlyRecord& record, const Observation& seen, WallTime now)

@@ -1,4 +1,5 @@
-// peers/early.hpp: may a client speak before the greeting (PIPECONNECT)? The account of one address, and its rules. Pure. The way there is in it too (path.hpp).
+// peers/early.hpp: may a client speak before the greeting (PIPECONNECT)? The account of one address, and its rules. Pure.
+// The way there (path.hpp) is in that account too.
 // Why by address   before the greeting nobody knows which machine answers: behind one address there may be several, told apart by banner.
 // Yes      after `sightings` clean sessions within `memory` with each banner host seen at the address in that time, all with the same
 //          features. Clean: PIPECONNECT and PIPELINING announced, nothing of the dialogue out of order, no quirk in the way.

@@ -39,7 +39,8 @@ public:
     virtual void keep(const std::string& domain, const std::string& octets) = 0;
 };
 
-/// What is known of a domain now. `fault`: its record names a policy, none is known, and it could not be had: why, in the words of reports (RFC 8460 4.3.2.2).
+/// What is known of a domain now. `fault`: its record names a policy, none is known, and it could not be had: why, in the words of reports
+/// (RFC 8460 4.3.2.2).
 struct Finding {
     std::optional<Known> known;  // none: it has no policy that holds
     std::string fault;

@@ -51,8 +51,8 @@ awaitable<Result<void>> QueueManager::attach_content(const schedule::Request& re
 
 namespace {
 
-/// A message's envelope, its recipients of one request and their route, in a request; they stay the queue's, which has them back as they were. Nothing is copied: a
-/// request that lists their words costs two dozen allocations otherwise.
+/// A message's envelope, its recipients of one request and their route, in a request; they stay the queue's, which has them back as they were.
+/// Nothing is copied: that would be two dozen allocations for each request.
 class Lent {
 public:
     Lent(handoff::DeliveryRequest& request, handoff::Envelope& envelope, handoff::Route& route) : request_(request), envelope_(envelope)

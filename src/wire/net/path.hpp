@@ -1,6 +1,6 @@
-// net/path.hpp: how the octets of a TCP connection arrive, as the kernel knows it.                       tcp(7) TCP_INFO; RFC 6298 5, RFC 2923 2.1
-// Black hole   a path that drops large segments and tells nobody (its ICMP is filtered): what is small passes, so the connection is made and commands are answered,
-//              and content is repeated until a time limit ends it.
+// net/path.hpp: how the octets of a TCP connection arrive, as the kernel knows it.          tcp(7) TCP_INFO; RFC 6298 5, RFC 2923 2.1
+// Black hole   a path that drops large segments and tells nobody (its ICMP is filtered): what is small passes, so the connection is made and
+//              commands are answered, and content is repeated until a time limit ends it.
 #pragma once
 
 #include "net/stream.hpp"
