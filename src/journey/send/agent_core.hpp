@@ -54,6 +54,7 @@ struct Job {
     bool missed_tls = false;            // a host had not what it requires: no news about whether the site can be reached
     std::vector<Host> hosts;
     std::string set;                    // the MX set that it went to, or goes to
+    std::string mx_set;                 // the same as the name service has it, whatever rules and source addresses make of it
     peers::Profile profile;             // what a rule says of it
     handoff::Shaping heard;             // what it asked for
     std::optional<std::string> credentials;     // of its sender, where there are such

@@ -36,6 +36,7 @@ awaitable<void> Agent::Core::resolve(std::shared_ptr<Job> job, Reason* reason)
     Hosts hosts = co_await find_hosts(job->request.route().nexthop(), &options, &around, &random);
     job->resolved = true;
     job->hosts = std::move(hosts.list);
+    job->mx_set = hosts.set;
     job->set = std::move(hosts.set);
     *reason = std::move(hosts.reason);
     if (job->hosts.empty())
@@ -77,6 +78,7 @@ Session::Wish Agent::Core::wish_for(const Job& job, const Host& host) const
     wish.next_hop = job.request.route().nexthop();
     wish.site = job.site_name();
     wish.rule_site = job.profile.site;
+    wish.mx_set = job.mx_set;
     wish.credentials = job.credentials;
     wish.age = std::chrono::microseconds(micros(around.clock.wall()) - job.request.envelope().arrival());
     wish.probes = job.request.probe();

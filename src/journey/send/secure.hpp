@@ -1,6 +1,7 @@
 // send/secure.hpp: what send asks of TLS. wire/tls answers in the service, a test's own in tests.
 #pragma once
 
+#include "base/clock.hpp"
 #include "net/stream.hpp"
 #include "send/tls_demand.hpp"
 #include "send/tls_report.hpp"
@@ -22,6 +23,10 @@ struct Secured {
     std::string summary;
     /// For records: "TLSv1.3", "TLS_AES_256_GCM_SHA384"; the common name in the server's certificate.
     std::string protocol, cipher, peer_name;
+    /// What changes with the server, for peers/: who made its certificate, from when to when it is good (never: there is none), and what came of it:
+    /// "verified", "trusted", "untrusted", "no certificate".
+    std::string issuer, trust;
+    WallTime issued{}, expires{};
     /// The certificate is the one that the level asks for: verify, secure, fingerprint, dane.
     bool verified = false;
     /// The same for a transcript, whatever is logged.

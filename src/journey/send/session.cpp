@@ -287,6 +287,7 @@ awaitable<std::optional<Trouble>> Session::greeting()
     if (around_.peers) {
         evidence_.peer = {host_.endpoint.is_unix() ? host_.endpoint.path : host_.endpoint.ip.text(), said.host.substr(0, banner_host_octets),
                           wish_.site};
+        evidence_.shown.mx_set = host_.mx != Host::Mx::none && host_.next_hop == wish_.next_hop ? wish_.mx_set : std::string();
         ask_about(reply->wire(), {});
         if (known_.quirks.has(peers::Quirk::helo_only) && !options_.lmtp)
             esmtp_ = false;
@@ -453,6 +454,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
     TlsDemand demand = wish_.tls;
     if (wrapper && demand.level == TlsLevel::none)
         demand.level = TlsLevel::encrypt;
+    const TlsLevel demanded = demand.level;
     begin_request();
     shakes_hands_ = true;
     auto secured = co_await around_.tls->secure(std::move(stream_), std::move(demand), relay_);
@@ -476,6 +478,7 @@ awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
         around_.log.info("{}", secured->trouble);
     if (!secured->summary.empty())
         around_.log.info("{}", secured->summary);
+    show_tls(*secured, demanded);
     recorder_.remark("TLS: " + secured->facts);
     recorder_.secured(std::move(secured->facts));
     tls_protocol_ = std::move(secured->protocol);

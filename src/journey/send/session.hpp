@@ -105,6 +105,7 @@ public:
         std::string next_hop;
         std::string site;
         std::string rule_site;              // peers::Profile::site
+        std::string mx_set;                 // of the next hop, as the name service has it
         std::chrono::microseconds age{0};   // of the message: PIX workarounds begin late
         TlsDemand tls;                      // what the session has to be
         RequireTls requires_tls = RequireTls::disable;      // and for mail that requires TLS
@@ -279,6 +280,7 @@ private:
     Act under_way(Act act) const;
     void transcript(char direction, std::string_view text);
     void ask_about(std::string greeting, std::string ehlo);
+    void show_tls(const Secured& secured, TlsLevel demanded);
     void begin_exchange();
     void keep_arrival(const Transaction& transaction);
     void keep_evidence(const smtp::Reply& reply);

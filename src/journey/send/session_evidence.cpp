@@ -12,6 +12,8 @@ namespace {
 constexpr std::size_t evidence_exchanges = 8;
 /// Behind a session that ended over lost segments: the next one sends smaller ones, and may go at once, when all processes know.
 constexpr std::chrono::seconds path_pause{10};
+/// What is kept of a greeting, and of an answer to EHLO, to compare with that of other sessions.
+constexpr std::size_t shown_octets = 4096;
 
 /// The reply as the rule file sees it: lines with their codes, joined by LF.
 std::string lines_of(std::string wire)
@@ -27,10 +29,13 @@ std::string lines_of(std::string wire)
 void Session::ask_about(std::string greeting, std::string ehlo)
 {
     if (!greeting.empty())
-        greeting_text_ = lines_of(std::move(greeting));
+        evidence_.shown.greeting = (greeting_text_ = lines_of(std::move(greeting))).substr(0, shown_octets);
     const peers::Quirks canary = known_.canary;
-    known_ = around_.peers->about({evidence_.peer, greeting_text_, lines_of(ehlo), to_lower(host_.name), to_lower(host_.domain)});
-    if (!ehlo.empty())
+    const std::string said = lines_of(std::move(ehlo));
+    known_ = around_.peers->about({evidence_.peer, greeting_text_, said, to_lower(host_.name), to_lower(host_.domain)});
+    if (!said.empty())
+        (secured_ ? evidence_.shown.ehlo_tls : evidence_.shown.ehlo_clear) = said.substr(0, shown_octets);
+    if (!said.empty())
         known_.canary = canary;                                     // it was given at the greeting
     if (wish_.probes) {
         known_.quirks.subtract(known_.canary);
@@ -39,6 +44,21 @@ void Session::ask_about(std::string greeting, std::string ehlo)
     if (pix_dot_)
         known_.quirks.add(peers::Quirk::dot_alone);
     evidence_.in_force = known_.quirks;
+}
+
+/// Whether it is what was demanded is seen later, and the session may end by that.
+void Session::show_tls(const Secured& secured, TlsLevel demanded)
+{
+    if (!around_.peers)
+        return;
+    peers::Shown& shown = evidence_.shown;
+    shown.tls_protocol = secured.protocol;
+    shown.tls_level = level_name(demanded);
+    shown.tls_trust = secured.trust;
+    shown.issuer = secured.issuer;
+    shown.issued = secured.issued;
+    shown.expires = secured.expires;
+    shown.authenticated = authenticated(demanded);
 }
 
 void Session::begin_exchange()

@@ -24,6 +24,17 @@ TlsFault fault_in(const tls::Facts& facts)
     return facts.why.find("expired") != std::string::npos ? TlsFault::certificate_expired : TlsFault::certificate_not_trusted;
 }
 
+std::string_view trust_text(tls::Trust trust)
+{
+    switch (trust) {
+    case tls::Trust::absent: return "no certificate";
+    case tls::Trust::untrusted: return "untrusted";
+    case tls::Trust::trusted: return "trusted";
+    case tls::Trust::verified: return "verified";
+    }
+    return {};
+}
+
 }  // namespace
 
 WireTls::Settings WireTls::settings(const config::Snapshot& snapshot, std::string_view as)
@@ -131,6 +142,10 @@ awaitable<Result<Secured>> WireTls::secure(std::unique_ptr<net::Stream> stream, 
     made.protocol = secured.facts.protocol;
     made.cipher = secured.facts.cipher;
     made.peer_name = secured.facts.peer_cn;
+    made.issuer = secured.facts.issuer_organization.empty() ? secured.facts.issuer_cn : secured.facts.issuer_organization;
+    made.trust = trust_text(secured.facts.trust);
+    made.issued = secured.facts.issued;
+    made.expires = secured.facts.expires;
     if (refused)
         made.trouble = tls::trouble(secured.facts, relay);
     made.unmet = std::move(unmet);

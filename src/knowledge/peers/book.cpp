@@ -401,12 +401,12 @@ std::string Book::counted_at(std::string_view sender, std::string_view recipient
     return greylists_.empty() ? std::string() : greylists_.host_of(envelope_of(sender, recipient), clock_.wall());
 }
 
-std::optional<Record> Book::record(const PeerKey& who)
+std::optional<Record> Book::record(const std::string& key)
 {
-    const auto at = peers_.all.find(key_of(who));
+    const auto at = peers_.all.find(key);
     if (at != peers_.all.end())
         return at->second.value;
-    return shelf_ ? shelf_->peer(key_of(who)) : std::nullopt;
+    return shelf_ ? shelf_->peer(key) : std::nullopt;
 }
 
 }  // namespace posthorn::peers

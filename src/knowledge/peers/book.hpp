@@ -9,6 +9,7 @@
 #include "peers/greylist.hpp"
 #include "peers/learn.hpp"
 #include "peers/manners.hpp"
+#include "peers/portrait.hpp"
 #include "peers/rules.hpp"
 
 #include <functional>
@@ -38,6 +39,10 @@ public:
     virtual void keep(const std::string&, const SiteRecord&) {}
     virtual void drop_peer(const std::string&) {}
     virtual void drop_manners(const std::string&) {}
+    /// By portrait_key() (gallery.hpp).
+    virtual std::optional<Portrait> portrait(const std::string&) { return std::nullopt; }
+    virtual void keep(const std::string&, const Portrait&) {}
+    virtual void drop_portrait(const std::string&) {}
 };
 
 /// "192.0.2.2 va3ehsmhs018.bigfish.com": of a peer; never longer than 300 octets.
@@ -92,7 +97,8 @@ public:
     std::function<void(const Observation&)> on_observation;
     std::function<void(const Event&)> on_event;
 
-    std::optional<Record> record(const PeerKey& peer);
+    std::optional<Record> record(const PeerKey& peer) { return record(key_of(peer)); }
+    std::optional<Record> record(const std::string& key);
     std::size_t peers() const { return peers_.all.size(); }
     /// Of those held here.
     std::vector<std::string> keys() const { return {peers_.order.begin(), peers_.order.end()}; }

@@ -123,6 +123,18 @@ struct Exchange {
     std::uint32_t milliseconds = 0;     // from the write to the last reply
 };
 
+/// What a peer showed of itself, as it came; texts are lines joined by LF, with their codes.
+struct Shown {
+    std::string greeting;
+    std::string ehlo_clear, ehlo_tls;   // the last answers outside TLS, and in it; empty: there was none
+    std::string mx_set;                 // the hosts of the next hop's MX records; empty: it was not found by those
+    std::string tls_protocol;           // "TLSv1.3"; empty: no TLS
+    std::string tls_level, tls_trust;   // what was asked of the certificate ("may", "dane"), what it came to ("untrusted")
+    std::string issuer;                 // the organization, or its common name
+    WallTime issued{}, expires{};       // of the certificate; never: there was none
+    bool authenticated = false;         // the level has no mail go to who shows another certificate
+};
+
 struct Evidence {
     PeerKey peer;
     WallTime when{};
@@ -143,6 +155,7 @@ struct Evidence {
     Quirks in_force;                    // what the plan obeyed
     Quirks canary;                      // what it ignored on purpose
     PathSeen path;
+    Shown shown;
 };
 
 class Peers {

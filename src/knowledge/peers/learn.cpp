@@ -281,6 +281,8 @@ std::string pattern_of(std::string_view banner_host)
     return pattern;
 }
 
+}  // namespace
+
 std::string date_of(WallTime when)
 {
     const auto day = std::chrono::floor<std::chrono::days>(when);
@@ -289,8 +291,6 @@ std::string date_of(WallTime when)
     return fmt::format("{:04}-{:02}-{:02} {:02}:{:02} UTC", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
                        static_cast<unsigned>(date.day()), time.hours().count(), time.minutes().count());
 }
-
-}  // namespace
 
 Quirks quirks_of(const Mark& mark)
 {

@@ -60,6 +60,8 @@ Quirks quirks_of(const Mark& mark);
 std::string changes_of(const Quirks& quirks);
 /// The parameter and the line of its table that do the same.
 std::string by_hand(const PeerKey& peer, const Quirks& quirks);
+/// "2026-11-25 10:00 UTC", as log lines have it.
+std::string date_of(WallTime when);
 /// The log line: what was seen, what changes, until when, the table line that does the same by hand.
 std::string text_of(const Event& event, bool only_reported = false);
 

@@ -34,6 +34,8 @@ public:
         made_.mails = evidence.mails;
         made_.errors_told = evidence.errors_told;
         made_.early_clear = evidence.early_clear;
+        if (evidence.whole)
+            made_.face = face_of(evidence.shown, evidence.peer.banner_host);
         made_.early_tls = evidence.early_tls;
         made_.early_granted = evidence.early_granted;
         made_.early_refused = evidence.early_refused;

@@ -5,6 +5,7 @@
 // Careful    where an answer explains the end (421, a refused recipient), nothing is suspected. A loss between flights proves nothing.
 #pragma once
 
+#include "peers/face.hpp"
 #include "peers/known.hpp"
 
 #include <optional>
@@ -42,6 +43,7 @@ struct Observation {
     std::string early_seen;             // the refusal
     PathSeen path;
     std::uint32_t milliseconds = 0;     // the slowest answer to a command that was alone; 0: there was none
+    Face face;                          // of a session that has ended
 };
 
 Observation observe(const Evidence& evidence);

@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t map_octets = std::size_t{1} << 30;    // of address space; the file is as large as what it holds
 constexpr std::size_t stored_key_octets = 500;              // LMDB takes 511
+constexpr std::size_t portraits_share = 4;                  // of the capacity: they are larger than what else is kept
 
 struct CloseEnv {
     void operator()(MDB_env* env) const { mdb_env_close(env); }
@@ -82,7 +83,7 @@ struct Store::Core {
     std::mutex at_file;                         // without LMDB's locks, no reader of this process may run beside its writer
     Env env;
     MDB_dbi dbi = 0;
-    Kind peers, sites, addresses, manners, restraints;
+    Kind peers, sites, addresses, manners, restraints, portraits;
     std::shared_ptr<Batch> pending = std::make_shared<Batch>(), writing;
 
     void touch(Kind& kind, const std::string& key)
@@ -93,7 +94,7 @@ struct Store::Core {
         }
         kind.order.push_front(key);
         kind.places.emplace(key, kind.order.begin());
-        while (kind.order.size() > capacity) {
+        while (kind.order.size() > (&kind == &portraits ? std::max<std::size_t>(capacity / portraits_share, 1) : capacity)) {
             pending->changes[kind.order.back()] = std::nullopt;
             kind.places.erase(kind.order.back());
             kind.order.pop_back();
@@ -136,7 +137,7 @@ struct Store::Core {
         MDB_cursor* cursor = nullptr;
         if (const int code = mdb_cursor_open(begun, dbi, &cursor); code != 0)
             return trouble_of(path, code);
-        std::vector<std::pair<WallTime, std::string>> found_peers, found_sites, found_addresses, found_manners, found_restraints;
+        std::vector<std::pair<WallTime, std::string>> found_peers, found_sites, found_addresses, found_manners, found_restraints, found_portraits;
         MDB_val key{}, value{};
         int code = 0;
         while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
@@ -151,6 +152,8 @@ struct Store::Core {
                 found_manners.emplace_back(kept->last, name);
             else if (const auto held = name.starts_with('q') ? restraint_of(view_of(value)) : std::nullopt)
                 found_restraints.emplace_back(held->last, name);
+            else if (const auto shown = name.starts_with('f') ? portrait_of(view_of(value)) : std::nullopt)
+                found_portraits.emplace_back(shown->last, name);
             else
                 pending->changes[name] = std::nullopt;
         }
@@ -162,6 +165,7 @@ struct Store::Core {
         std::ranges::sort(found_addresses);
         std::ranges::sort(found_manners);
         std::ranges::sort(found_restraints);
+        std::ranges::sort(found_portraits);
         for (const auto& [when, name] : found_peers)
             touch(peers, name);
         for (const auto& [when, name] : found_sites)
@@ -172,6 +176,8 @@ struct Store::Core {
             touch(manners, name);
         for (const auto& [when, name] : found_restraints)
             touch(restraints, name);
+        for (const auto& [when, name] : found_portraits)
+            touch(portraits, name);
         return {};
     }
 };
@@ -258,6 +264,29 @@ void Store::keep(const std::string& key, const SiteRecord& record)
 void Store::drop_peer(const std::string& key) { core_->drop(core_->peers, key_with('p', key)); }
 
 void Store::drop_manners(const std::string& name) { core_->drop(core_->manners, key_with('m', name)); }
+
+std::optional<Portrait> Store::portrait(const std::string& key)
+{
+    const auto octets = core_->find(key_with('f', key));
+    return octets ? portrait_of(*octets) : std::nullopt;
+}
+
+void Store::keep(const std::string& key, const Portrait& portrait)
+{
+    const std::string name = key_with('f', key);
+    core_->touch(core_->portraits, name);
+    core_->pending->changes[name] = octets_of(portrait);
+}
+
+void Store::drop_portrait(const std::string& key) { core_->drop(core_->portraits, key_with('f', key)); }
+
+std::vector<std::string> Store::portraits() const
+{
+    std::vector<std::string> found;
+    for (const std::string& name : core_->portraits.order)
+        found.push_back(name.substr(1));
+    return found;
+}
 
 void Store::keep(const std::string& set, const std::optional<Restraint>& restraint)
 {
@@ -420,6 +449,8 @@ struct StoredShelf::Core {
                     found.manners.emplace_back(name.substr(1), *std::move(kept));
                 else if (auto held = name.starts_with('q') ? restraint_of(view_of(value)) : std::nullopt)
                     found.restraints.emplace_back(name.substr(1), *std::move(held));
+                else if (auto shown = name.starts_with('f') ? portrait_of(view_of(value)) : std::nullopt)
+                    found.portraits.push_back(*std::move(shown));
             }
             if (cursor)
                 mdb_cursor_close(cursor);

@@ -1,9 +1,9 @@
 // peers/store.hpp: the records in an LMDB file of the data directory. One writer (memory), any number of readers.
-// Keys     "p" and the peer's key, "s" and the site's name, "e" and an address, "m" and an MX set or address, "q" and an MX set. Values:
-//          stored.proto.
+// Keys     "p" and the peer's key, "s" and the site's name, "e" and an address, "m" and an MX set or address, "q" and an MX set, "f" and a
+//          portrait_key(). Values: stored.proto.
 // Writing  keep() gathers, write() commits what was gathered in one transaction and may be called on a helper thread while keep() goes on.
 //          A kill loses what was not written, a power cut the last transactions; the file stays whole.
-// Bounded  `capacity` peers and as many sites; those not seen for longest go first.
+// Bounded  `capacity` peers and as many sites, a quarter as many portraits; those not seen for longest go first.
 // Reading  without locks and without waiting: the last committed state; a look during which two were committed is taken again.
 // Errors   a file that cannot be used is set aside (NAME.bad) and begun anew: it is knowledge, not mail. A reader without a file knows nothing.
 #pragma once
@@ -36,6 +36,11 @@ public:
     void keep(const std::string& key, const SiteRecord& record) override;
     void drop_peer(const std::string& key) override;
     void drop_manners(const std::string& name) override;
+    std::optional<Portrait> portrait(const std::string& key) override;
+    void keep(const std::string& key, const Portrait& portrait) override;
+    void drop_portrait(const std::string& key) override;
+    /// The keys of all portraits.
+    std::vector<std::string> portraits() const;
     /// None: nothing is held back any more.
     void keep(const std::string& set, const std::optional<Restraint>& restraint);
     /// The keys of all peers, those seen last first.
@@ -76,6 +81,7 @@ public:
         std::vector<std::pair<std::string, SiteRecord>> sites;
         std::vector<std::pair<std::string, Manners>> manners;  // by MX set, or by address
         std::vector<std::pair<std::string, Restraint>> restraints;  // by MX set
+        std::vector<Portrait> portraits;
     };
     Result<All> all();
 

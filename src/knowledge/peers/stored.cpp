@@ -337,6 +337,176 @@ std::pair<std::string, std::optional<Restraint>> restraint_of(const stored::Obse
     return {cut(frame.restrained()), frame.has_restraint() ? std::optional(value_of(frame.restraint())) : std::nullopt};
 }
 
+namespace {
+
+std::optional<Aspect> aspect_of(std::uint32_t number) { return number < aspect_count ? std::optional(static_cast<Aspect>(number)) : std::nullopt; }
+
+/// A feature has a name that one can be announced by; what else has one was named by us.
+bool fits(Aspect aspect, const std::string& name)
+{
+    return (aspect == Aspect::feature || aspect == Aspect::feature_in_tls) ? is_feature_name(name) : name.size() <= name_octets;
+}
+std::string face_value(const std::string& text) { return value_of_face(text, mx_octets); }
+
+stored::Change stored_of(const Change& change)
+{
+    stored::Change made;
+    made.set_kind(static_cast<std::uint32_t>(change.kind));
+    made.set_aspect(static_cast<std::uint32_t>(change.aspect));
+    made.set_name(change.name);
+    made.set_before(change.before);
+    made.set_now(change.now);
+    made.set_since(micros(change.since));
+    made.set_told(micros(change.told));
+    made.set_grave(change.grave);
+    made.set_why(change.why);
+    return made;
+}
+
+std::optional<Change> value_of(const stored::Change& from)
+{
+    const auto aspect = aspect_of(from.aspect());
+    if (!aspect || from.kind() >= change_kinds || !fits(*aspect, from.name()))
+        return std::nullopt;
+    Change made;
+    made.kind = static_cast<ChangeKind>(from.kind());
+    made.aspect = *aspect;
+    made.name = value_of_face(from.name(), name_octets);
+    made.before = face_value(from.before());
+    made.now = face_value(from.now());
+    made.since = moment_of(from.since());
+    made.told = moment_of(from.told());
+    made.grave = from.grave();
+    made.why = face_value(from.why());
+    return made;
+}
+
+stored::Trait stored_of(const Trait& trait)
+{
+    stored::Trait made;
+    made.set_aspect(static_cast<std::uint32_t>(trait.aspect));
+    made.set_name(trait.name);
+    made.set_value(trait.value);
+    made.set_seen(trait.seen);
+    made.set_other(trait.other);
+    made.set_others(trait.others);
+    made.set_mixed(trait.mixed);
+    made.set_since(micros(trait.since));
+    made.set_varies(trait.varies);
+    made.set_told(micros(trait.told));
+    return made;
+}
+
+std::optional<Trait> value_of(const stored::Trait& from)
+{
+    const auto aspect = aspect_of(from.aspect());
+    if (!aspect || !fits(*aspect, from.name()))
+        return std::nullopt;
+    Trait made;
+    made.aspect = *aspect;
+    made.name = value_of_face(from.name(), name_octets);
+    made.value = face_value(from.value());
+    made.seen = std::min(from.seen(), settled_after);
+    made.other = face_value(from.other());
+    made.others = std::min(from.others(), calm_after);
+    made.mixed = from.mixed();
+    made.since = moment_of(from.since());
+    made.varies = from.varies();
+    made.told = moment_of(from.told());
+    return made;
+}
+
+stored::Face stored_of(const Face& face)
+{
+    stored::Face made;
+    for (const Face::Seen& seen : face.seen) {
+        stored::FaceSeen& one = *made.add_seen();
+        one.set_aspect(static_cast<std::uint32_t>(seen.aspect));
+        one.set_name(seen.name);
+        one.set_value(seen.value);
+    }
+    made.set_clear(face.clear);
+    made.set_in_tls(face.in_tls);
+    made.set_starttls_known(face.starttls_known);
+    made.set_expires(micros(face.expires));
+    made.set_lifetime(static_cast<std::uint64_t>(std::max<std::int64_t>(face.lifetime.count(), 0)));
+    made.set_authenticated(face.authenticated);
+    made.set_mx_set(face.mx_set);
+    return made;
+}
+
+Face value_of(const stored::Face& from)
+{
+    constexpr std::uint64_t life_believed = std::uint64_t{100} * 366 * 86'400;
+    constexpr int seen_at_most = 2 * face_features + static_cast<int>(aspect_count);
+    Face made;
+    for (int i = 0; i < std::min(from.seen_size(), seen_at_most); ++i) {
+        const stored::FaceSeen& one = from.seen(i);
+        const auto aspect = aspect_of(one.aspect());
+        const bool twice = std::ranges::any_of(
+            made.seen, [&](const Face::Seen& before) { return before.aspect == aspect && before.name == value_of_face(one.name(), name_octets); });
+        if (aspect && *aspect != Aspect::mx_set && *aspect != Aspect::limit && fits(*aspect, one.name()) && !twice)
+            made.seen.push_back({*aspect, value_of_face(one.name(), name_octets), value_of_face(one.value())});
+    }
+    made.clear = from.clear();
+    made.in_tls = from.in_tls();
+    made.starttls_known = from.starttls_known();
+    made.expires = moment_of(from.expires());
+    made.lifetime = std::chrono::seconds{std::min(from.lifetime(), life_believed)};
+    made.authenticated = from.authenticated();
+    made.mx_set = value_of_face(from.mx_set(), mx_octets);
+    return made;
+}
+
+}  // namespace
+
+std::string octets_of(const Portrait& portrait)
+{
+    stored::Portrait made;
+    made.set_version(1);
+    made.set_address(cut(portrait.peer.address));
+    made.set_banner_host(cut(portrait.peer.banner_host));
+    made.set_site(cut(portrait.peer.site));
+    made.set_last(micros(portrait.last));
+    made.set_clear(portrait.clear);
+    made.set_in_tls(portrait.in_tls);
+    for (const Trait& trait : portrait.traits)
+        *made.add_traits() = stored_of(trait);
+    for (const Change& change : portrait.changes)
+        *made.add_changes() = stored_of(change);
+    made.set_good_certificate(portrait.good_certificate);
+    for (const auto& [expires, over] : portrait.expiries) {
+        stored::Expiry& one = *made.add_expiries();
+        one.set_expires(micros(expires));
+        one.set_over(over);
+    }
+    made.set_expiry_told(micros(portrait.expiry_told));
+    return made.SerializeAsString();
+}
+
+std::optional<Portrait> portrait_of(std::string_view octets)
+{
+    stored::Portrait from;
+    if (!from.ParseFromArray(octets.data(), static_cast<int>(octets.size())) || from.version() != 1)
+        return std::nullopt;
+    Portrait made;
+    made.peer = {cut(from.address()), cut(from.banner_host()), cut(from.site())};
+    made.last = moment_of(from.last());
+    made.clear = std::min(from.clear(), settled_after);
+    made.in_tls = std::min(from.in_tls(), settled_after);
+    for (const stored::Trait& one : from.traits())
+        if (auto trait = value_of(one); trait && made.traits.size() < portrait_traits)
+            made.traits.push_back(*std::move(trait));
+    for (const stored::Change& one : from.changes())
+        if (auto change = value_of(one); change && made.changes.size() < portrait_changes)
+            made.changes.push_back(*std::move(change));
+    made.good_certificate = from.good_certificate();
+    for (int i = 0; i < std::min(from.expiries_size(), static_cast<int>(portrait_expiries)); ++i)
+        made.expiries.emplace_back(moment_of(from.expiries(i).expires()), from.expiries(i).over());
+    made.expiry_told = moment_of(from.expiry_told());
+    return made;
+}
+
 stored::Observed frame_of(const Observation& observation)
 {
     stored::Observed made;
@@ -374,6 +544,8 @@ stored::Observed frame_of(const Observation& observation)
     made.set_path_small(observation.path.small);
     made.set_path_lost(observation.path.lost);
     made.set_path_arrived(observation.path.arrived);
+    if (observation.face != Face{})
+        *made.mutable_face() = stored_of(observation.face);
     return made;
 }
 
@@ -410,6 +582,7 @@ Observation observation_of(const stored::Observed& frame)
     made.early_refused = frame.early_refused();
     made.early_seen = cut(frame.early_seen());
     made.path = {.small = frame.path_small(), .lost = frame.path_lost(), .arrived = frame.path_arrived()};
+    made.face = value_of(frame.face());
     return made;
 }
 

@@ -7,6 +7,7 @@
 #include "peers/early.hpp"
 #include "peers/manners.hpp"
 #include "peers/observation.hpp"
+#include "peers/portrait.hpp"
 #include "peers/record.hpp"
 
 #include <optional>
@@ -24,6 +25,8 @@ std::string octets_of(const SiteRecord& record);
 std::string octets_of(const EarlyRecord& record);
 std::string octets_of(const Manners& manners);
 std::string octets_of(const Restraint& restraint);
+std::string octets_of(const Portrait& portrait);
+std::optional<Portrait> portrait_of(std::string_view octets);
 std::optional<EarlyRecord> early_record_of(std::string_view octets);
 std::optional<Manners> manners_of(std::string_view octets);
 std::optional<Restraint> restraint_of(std::string_view octets);

@@ -58,4 +58,14 @@ Manners believable(Manners record, WallTime now)
     return record;
 }
 
+Portrait believable(Portrait record, WallTime now)
+{
+    by(now, record.last, record.expiry_told);
+    for (Trait& trait : record.traits)
+        by(now, trait.since, trait.told);
+    for (Change& change : record.changes)
+        by(now, change.told);
+    return record;
+}
+
 }  // namespace posthorn::peers

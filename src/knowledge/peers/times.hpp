@@ -5,6 +5,7 @@
 
 #include "peers/early.hpp"
 #include "peers/manners.hpp"
+#include "peers/portrait.hpp"
 #include "peers/record.hpp"
 
 namespace posthorn::peers {
@@ -13,5 +14,6 @@ Record believable(Record record, WallTime now);
 SiteRecord believable(SiteRecord record, WallTime now);
 EarlyRecord believable(EarlyRecord record, WallTime now);
 Manners believable(Manners record, WallTime now);
+Portrait believable(Portrait record, WallTime now);
 
 }  // namespace posthorn::peers

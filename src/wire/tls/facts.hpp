@@ -3,6 +3,7 @@
 //          and it bears one of the names asked for.
 #pragma once
 
+#include "base/clock.hpp"
 #include "base/error.hpp"
 
 #include <string>
@@ -38,11 +39,12 @@ struct Facts {
     Trust trust = Trust::absent;
     std::string why;                                                  // of untrusted; or that no name fits
     std::string sni;                                                  // what was asked for; of a server, where it has a chain of that name's own
-    std::string peer_cn, issuer_cn;
-    std::string certificate_fingerprint, key_fingerprint;             // "AA:BB:..."
-    std::vector<std::string> peer_names;                              // DNS-IDs
+    std::string peer_cn, issuer_cn, issuer_organization;
+    WallTime issued{}, expires{};  // the peer's certificate; never: it has none, or says it in no way of RFC 5280
+    std::string certificate_fingerprint, key_fingerprint;  // "AA:BB:..."
+    std::vector<std::string> peer_names;  // DNS-IDs
     std::string matched_name;
-    std::vector<PeerCertificate> chain;                               // where Options::keep_chain asks for it; the leaf first
+    std::vector<PeerCertificate> chain;  // where Options::keep_chain asks for it; the leaf first
 };
 
 /// "Untrusted TLS connection established to H[A]:P: TLSv1.3 with cipher C (256/256 bits) key-exchange X25519 server-signature

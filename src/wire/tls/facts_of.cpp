@@ -23,9 +23,9 @@ std::string fingerprint(const unsigned char* octets, unsigned length)
     return text;
 }
 
-std::string common_name(const X509_NAME* name)
+std::string entry_of(const X509_NAME* name, int nid)
 {
-    const int at = X509_NAME_get_index_by_NID(const_cast<X509_NAME*>(name), NID_commonName, -1);
+    const int at = X509_NAME_get_index_by_NID(const_cast<X509_NAME*>(name), nid, -1);
     if (at < 0)
         return {};
     unsigned char* text = nullptr;
@@ -35,6 +35,20 @@ std::string common_name(const X509_NAME* name)
     const std::string all(reinterpret_cast<const char*>(text), static_cast<std::size_t>(length));
     OPENSSL_free(text);
     return printable(all, true);
+}
+
+std::string common_name(const X509_NAME* name) { return entry_of(name, NID_commonName); }
+
+WallTime time_of(const ASN1_TIME* when)
+{
+    std::tm parts{};
+    if (!when || ASN1_TIME_to_tm(when, &parts) != 1)
+        return {};
+    const std::chrono::year_month_day date{std::chrono::year{parts.tm_year + 1900}, std::chrono::month{static_cast<unsigned>(parts.tm_mon + 1)},
+                                           std::chrono::day{static_cast<unsigned>(parts.tm_mday)}};
+    if (!date.ok())
+        return {};
+    return std::chrono::sys_days{date} + std::chrono::hours{parts.tm_hour} + std::chrono::minutes{parts.tm_min} + std::chrono::seconds{parts.tm_sec};
 }
 
 std::vector<std::string> dns_names(X509* certificate)
@@ -129,6 +143,9 @@ void note_certificate(X509* certificate, const Context::Core& core, Facts& facts
 {
     facts.peer_cn = common_name(X509_get_subject_name(certificate));
     facts.issuer_cn = common_name(X509_get_issuer_name(certificate));
+    facts.issuer_organization = entry_of(X509_get_issuer_name(certificate), NID_organizationName);
+    facts.issued = time_of(X509_get0_notBefore(certificate));
+    facts.expires = time_of(X509_get0_notAfter(certificate));
     facts.peer_names = dns_names(certificate);
     std::tie(facts.certificate_fingerprint, facts.key_fingerprint) = fingerprints(certificate, core.fingerprint);
 }
