@@ -5,6 +5,7 @@
 #include "base/json.hpp"
 #include "base/strings.hpp"
 #include "handoff/queue_id.hpp"
+#include "inquiry/change_listing.hpp"
 #include "inquiry/orders.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/queue_action.hpp"
@@ -50,6 +51,7 @@ constexpr Known known[] = {
     {"api/orders/bounce", {Place::bounce, true}, "mail is returned to its senders: ?destination= &from= &for= &reason= &yes=yes (for *)"},
     {"api/orders/resume", {Place::resume, true}, "an order ends: ?destination= &from=, or ?all=yes"},
     {"api/peers", {Place::peers, false}, "what is known of servers, with evidence: ?of="},
+    {"api/peers/changes", {Place::peer_changes, false}, "what servers and MX sets show otherwise than before: ?of= &since="},
     {"api/counters", {Place::counters, false}, "counters of each process"},
 };
 
@@ -197,10 +199,33 @@ Answer peers(const Target& target, System& system)
         return trouble(found.error());
     std::string records, sets;
     for (const posthorn::peers::Record& record : found->records)
-        joined_lines(records, inquiry::peer_json(record, system.now()));
+        joined_lines(records, inquiry::peer_json(record, system.now(), inquiry::portrait_at(found->portraits, record.peer.address)));
     for (const inquiry::SetKnown& set : found->sets)
         joined_lines(sets, inquiry::set_json(set, system.now()));
     return {200, json, fmt::format("{{\"peers\": [\n{}\n], \"sets\": [\n{}\n]}}\n", records, sets)};
+}
+
+Answer peer_changes(const Target& target, System& system)
+{
+    if (auto wrong = unknown_word(target, {"of", "since"}))
+        return *std::move(wrong);
+    WallTime since{};
+    if (const auto word = target.word("since")) {
+        const auto when = inquiry::since_of(*word, system.now());
+        if (!when)
+            return wrong_query("since: " + when.error().what());
+        since = *when;
+    }
+    std::vector<std::string> words;
+    if (auto word = target.word("of"))
+        words.push_back(*std::move(word));
+    const auto found = system.peers(words);
+    if (!found)
+        return trouble(found.error());
+    std::string changes;
+    for (const inquiry::ChangeTold& told : inquiry::changes_since(found->portraits, since))
+        joined_lines(changes, inquiry::change_json(told));
+    return {200, json, fmt::format("{{\"changes\": [\n{}\n]}}\n", changes)};
 }
 
 Answer act(const Asked& asked, System& system)
@@ -365,6 +390,7 @@ Answer answer_to(const Asked& asked, System& system, const Result<process::Insta
     case Place::sites: return sites(target, system);
     case Place::transcripts: return transcripts(target, system);
     case Place::peers: return peers(target, system);
+    case Place::peer_changes: return peer_changes(target, system);
     case Place::suspend:
     case Place::bounce: return give_order(asked, system);
     case Place::resume: return end_orders(asked, system);

@@ -31,6 +31,7 @@ enum class Place {
     transcripts,
     sites,
     peers,
+    peer_changes,
     counters,
     act,
     flush_queue,

@@ -1,6 +1,7 @@
-// posthorn peers: what is known of other servers. list, show and export read the file of memory, which stores first what it has learned; forget
+// posthorn peers: what is known of other servers. list, show, changes and export read the file of memory, which stores first what it has learned; forget
 // and import are memory's to do, and are in force when the command returns.
 #include "commands/command.hpp"
+#include "inquiry/change_listing.hpp"
 #include "inquiry/known_peers.hpp"
 #include "inquiry/memory_client.hpp"
 #include "inquiry/peer_listing.hpp"
@@ -36,9 +37,9 @@ namespace {
 using posthorn::peers::Record;
 
 constexpr const char* peers_usage =
-    "usage: posthorn peers [-c config_dir] [--json] [list [WORD...] | show WORD... | forget WORD... | forget --all |\n"
-    "                      export [WORD...] | import FILE]\n"
-    "       WORD: an address, a host of a greeting, a domain, a site, or an MX set; FILE: - is standard input";
+    "usage: posthorn peers [-c config_dir] [--json] [list [WORD...] | show WORD... | changes [--since TIME] [WORD...] |\n"
+    "                      forget WORD... | forget --all | export [WORD...] | import FILE]\n"
+    "       TIME: a day, or how long ago (3d); WORD: an address, a host of a greeting, a domain, a site, or an MX set; FILE: - is standard input";
 
 std::string content_of(const std::string& path)
 {
@@ -74,15 +75,48 @@ int import(const config::Snapshot& snapshot, const std::string& path)
     return 0;
 }
 
+const posthorn::peers::Portrait* portrait_of(const inquiry::KnownPeers& known, const Record& record)
+{
+    return inquiry::portrait_at(known.portraits, record.peer.address);
+}
+
+/// Nothing is older than what is kept.
+WallTime since_when(const std::optional<std::string>& word, WallTime now)
+{
+    if (!word)
+        return WallTime{};
+    const auto since = inquiry::since_of(*word, now);
+    if (!since)
+        throw Failure("--since: " + since.error().what(), submit::exit_usage);
+    return *since;
+}
+
+int show_changes(const inquiry::KnownPeers& known, WallTime since, bool json)
+{
+    const auto changes = inquiry::changes_since(known.portraits, since);
+    if (changes.empty()) {
+        fmt::print(stderr, "posthorn peers: no change is known\n");
+        return 1;
+    }
+    std::string out;
+    for (const inquiry::ChangeTold& told : changes)
+        out += json ? inquiry::change_json(told) + "\n" : inquiry::change_line(told);
+    std::fwrite(out.data(), 1, out.size(), stdout);
+    return 0;
+}
+
 int run_peers(std::span<char*> args)
 {
     std::optional<std::string> directory;
     std::vector<std::string> words;
+    std::optional<std::string> since;
     bool json = false, all = false;
     for (std::size_t at = 1; at < args.size(); ++at) {
         const std::string_view arg = args[at];
         if (arg == "-c" && at + 1 < args.size())
             directory = args[++at];
+        else if (arg == "--since" && at + 1 < args.size())
+            since = args[++at];
         else if (arg == "--json")
             json = true;
         else if (arg == "--all")
@@ -95,9 +129,9 @@ int run_peers(std::span<char*> args)
     const std::string verb = words.empty() ? "list" : words.front();
     if (!words.empty())
         words.erase(words.begin());
-    const bool takes = verb == "list" || verb == "export" || (verb == "show" && !words.empty()) || (verb == "forget" && words.empty() == all) ||
-                       (verb == "import" && words.size() == 1);
-    if (!takes || (all && verb != "forget"))
+    const bool takes = verb == "list" || verb == "export" || verb == "changes" || (verb == "show" && !words.empty()) ||
+                       (verb == "forget" && words.empty() == all) || (verb == "import" && words.size() == 1);
+    if (!takes || (all && verb != "forget") || (since && verb != "changes"))
         throw Failure(peers_usage, submit::exit_usage);
     const config::Snapshot snapshot = load_config("posthorn", directory);
     if (verb == "import")
@@ -111,6 +145,8 @@ int run_peers(std::span<char*> args)
     auto found = known_peers(snapshot, words, now);
     if (!found)
         throw Failure(found.error().text(), submit::exit_no_permission);
+    if (verb == "changes")
+        return show_changes(*found, since_when(since, now), json);
     const std::vector<Record>& records = found->records;
     const std::vector<SetKnown>& sets = found->sets;
     if (records.empty() && sets.empty() && verb != "export") {
@@ -131,9 +167,9 @@ int run_peers(std::span<char*> args)
         out = posthorn::peers::listing_of(records);
     else
         for (const Record& record : records)
-            out += json             ? peer_json(record, now) + "\n"
+            out += json             ? peer_json(record, now, portrait_of(*found, record)) + "\n"
                    : verb == "list" ? peer_line(record, now)
-                                    : (out.empty() ? "" : "\n") + peer_text(record, now);
+                                    : (out.empty() ? "" : "\n") + peer_text(record, now, portrait_of(*found, record));
     if (verb != "export")
         for (const SetKnown& known : sets)
             out += json ? set_json(known, now) + "\n" : verb == "list" ? set_line(known, now) : (out.empty() ? "" : "\n") + set_text(known, now);

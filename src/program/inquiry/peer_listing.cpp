@@ -2,6 +2,7 @@
 
 #include "base/json.hpp"
 #include "base/strings.hpp"
+#include "inquiry/change_listing.hpp"
 #include "inquiry/queue_listing.hpp"
 #include "inquiry/transcripts.hpp"
 #include "peers/book.hpp"
@@ -67,7 +68,7 @@ std::string peer_line(const Record& record, WallTime now)
                        what.empty() ? "nothing wrong" : what);
 }
 
-std::string peer_text(const Record& record, WallTime now)
+std::string peer_text(const Record& record, WallTime now, const Portrait* portrait)
 {
     std::string text =
         fmt::format("{}[{}]\n", record.peer.banner_host.empty() ? "unknown" : printable(record.peer.banner_host), printable(record.peer.address));
@@ -78,6 +79,12 @@ std::string peer_text(const Record& record, WallTime now)
         say("announces", keywords_of(record.keywords_clear));
     if (record.keywords_tls != 0)
         say("with TLS", keywords_of(record.keywords_tls));
+    if (portrait) {
+        for (const auto& [name, what] : usual_of(*portrait))
+            say(name, what);
+        for (const ChangeTold& told : changes_since(std::span(portrait, 1), now - changed_lately))
+            say("changed", (told.change.grave ? "warning: " : "") + change_text(told.change));
+    }
     if (record.tls_worked != WallTime{})
         say("TLS", "worked " + local_time(record.tls_worked) + ": plain text is not remembered");
     if (record.tls_alarm != WallTime{})
@@ -111,7 +118,7 @@ std::string peer_text(const Record& record, WallTime now)
     return text;
 }
 
-std::string peer_json(const Record& record, WallTime now)
+std::string peer_json(const Record& record, WallTime now, const Portrait* portrait)
 {
     const Known known = known_of(record, now);
     std::string quirks;
@@ -129,11 +136,11 @@ std::string peer_json(const Record& record, WallTime now)
     }
     return fmt::format(
         R"({{"address": {}, "banner_host": {}, "site": {}, "sessions": {}, "first": {}, "last": {}, "announces": {}, "announces_with_tls": {}, )"
-        R"("in_force": {}, "quirks": [{}], "limits": {{"recipients_per_mail": {}, "mails_per_session": {}, "errors_per_session": {}, "sessions": {}, "until": {}}}}})",
+        R"("in_force": {}, "quirks": [{}], "limits": {{"recipients_per_mail": {}, "mails_per_session": {}, "errors_per_session": {}, "sessions": {}, "until": {}}}, "changes": {}}})",
         json_text(record.peer.address), json_text(record.peer.banner_host), json_text(record.peer.site), record.sessions, json_time(record.first),
         json_time(record.last), json_text(keywords_of(record.keywords_clear)), json_text(keywords_of(record.keywords_tls)),
         json_text(known.quirks.text()), quirks, record.limits.recipients_per_mail, record.limits.mails_per_session, record.limits.errors_per_session,
-        record.limits.sessions, json_time(record.limits_until));
+        record.limits.sessions, json_time(record.limits_until), portrait ? changes_json(*portrait, WallTime{}) : "[]");
 }
 
 }  // namespace posthorn::inquiry

@@ -3,6 +3,7 @@
 #include "async/run.hpp"
 #include "base/strings.hpp"
 #include "dns/idna.hpp"
+#include "inquiry/change_listing.hpp"
 #include "inquiry/memory_client.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/queue_client.hpp"
@@ -193,6 +194,21 @@ private:
         for (PeerSaid& peer : why_.peers) {
             peer.administrator = administrator(peer.record);
             peer.rule_file = rule_file(peer.record);
+            if (const posthorn::peers::Portrait* portrait = portrait_at(all->portraits, peer.record.peer.address))
+                peer.portrait = *portrait;
+        }
+        take_sites(all->portraits);
+    }
+
+    /// Those whose MX set has changed lately, of the sites that this is about.
+    void take_sites(const std::vector<posthorn::peers::Portrait>& portraits)
+    {
+        for (const posthorn::peers::Portrait& one : portraits) {
+            const bool asked =
+                (why_.kind == Why::Kind::destination && matches(one, why_.word)) ||
+                (why_.queue && std::ranges::any_of(why_.queue->sites(), [&](const auto& site) { return site.site() == one.peer.site; }));
+            if (one.peer.address.empty() && asked && !changes_since(std::span(&one, 1), the_clock().wall() - changed_lately).empty())
+                why_.sites.push_back(one);
         }
     }
 

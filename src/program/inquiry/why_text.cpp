@@ -4,6 +4,7 @@
 #include "base/strings.hpp"
 #include "handoff/interfaces.hpp"
 #include "handoff/waits.hpp"
+#include "inquiry/change_listing.hpp"
 #include "inquiry/orders.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/queue_listing.hpp"
@@ -194,7 +195,7 @@ void add(Text& text, const sts::Known& known)
 
 void add(Text& text, const PeerSaid& peer, WallTime now)
 {
-    text.head("server " + peer_text(peer.record, now));
+    text.head("server " + peer_text(peer.record, now, peer.portrait ? &*peer.portrait : nullptr));
     if (!peer.rule_file.empty())
         text.line("  rule file      " + printable(peer.rule_file, true) + " (smtp_peer_rules; outvotes what is learned)");
     if (!peer.administrator.empty())
@@ -292,6 +293,11 @@ std::string why_text(const Why& why, WallTime now)
         add(text, *why.verification);
     if (why.sts)
         add(text, *why.sts);
+    for (const posthorn::peers::Portrait& site : why.sites) {
+        text.head("servers of " + printable(site.peer.site, true));
+        for (const ChangeTold& told : changes_since(std::span(&site, 1), now - changed_lately))
+            text.say("changed", change_text(told.change));
+    }
     for (std::size_t at = 0; at < std::min(why.peers.size(), peers_shown); ++at)
         add(text, why.peers[at], now);
     if (why.peers.size() > peers_shown)
@@ -334,9 +340,11 @@ std::string why_json(const Why& why, WallTime now)
                             sts::mode_name(why.sts->policy.mode), json_list(why.sts->policy.hosts, json_text), json_time(micros_of(why.sts->fetched)),
                             json_time(micros_of(why.sts->until())));
     text += fmt::format(R"(, "peers": {})", json_list(why.peers, [&](const PeerSaid& peer) {
-                            return fmt::format(R"({{"server": {}, "rule_file": {}, "administrator": {}}})", peer_json(peer.record, now),
-                                               json_text(peer.rule_file), json_text(peer.administrator));
+                            return fmt::format(R"({{"server": {}, "rule_file": {}, "administrator": {}}})",
+                                               peer_json(peer.record, now, peer.portrait ? &*peer.portrait : nullptr), json_text(peer.rule_file),
+                                               json_text(peer.administrator));
                         }));
+    text += fmt::format(R"(, "site_changes": {})", json_list(changes_since(why.sites, now - changed_lately), change_json));
     return text + fmt::format(R"(, "transcript": {}}})", why.last ? json_of(*why.last) : std::string("null"));
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.hpp"
 #include "handoff/frames.pb.h"
 #include "handoff/transcript.hpp"
+#include "peers/portrait.hpp"
 #include "peers/record.hpp"
 #include "sts/policy.hpp"
 
@@ -18,6 +19,7 @@ struct PeerSaid {
     posthorn::peers::Record record;
     std::string administrator;              // "smtp_discard_ehlo_keywords = pipelining"; empty: nothing
     std::string rule_file;                  // "quit-alone"; empty: nothing, or its greeting is not at hand
+    std::optional<posthorn::peers::Portrait> portrait{};    // of its address
 };
 
 struct Why {
@@ -29,6 +31,7 @@ struct Why {
     std::optional<handoff::VerifyKnowledge> verification;
     std::optional<sts::Known> sts;                      // what the domain asks of TLS
     std::vector<PeerSaid> peers;
+    std::vector<posthorn::peers::Portrait> sites;       // of its sites, where their MX sets have changed lately
     std::optional<handoff::Transcript> last;
     std::vector<std::string> notes;                     // what could not be asked
 

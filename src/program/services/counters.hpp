@@ -95,6 +95,9 @@ inline constexpr CounterInfo transcripts_stored{.name = "transcripts_stored", .h
 inline constexpr CounterInfo transcripts_dropped{.name = "transcripts_dropped", .help = "Transcripts that could not be stored."};
 inline constexpr CounterInfo peers_known{.name = "peers_known", .kind = Kind::gauge, .help = "Servers of which something is known."};
 inline constexpr CounterInfo peers_learned{.name = "peers_learned", .help = "Quirks that were learned of servers, by quirk."};
+inline constexpr CounterInfo peers_changed{.name = "peers_changed",
+                                           .help = "Changes that servers and MX sets showed, by kind (offered, gone, other, comes-and-goes, "
+                                                   "expires, expired)."};
 inline constexpr CounterInfo anvil_clients{
     .name = "anvil_clients", .kind = Kind::gauge, .help = "Clients whose connections and rates are counted now."};
 inline constexpr CounterInfo screen_clients{
@@ -156,6 +159,7 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            transcripts_dropped,
                                            peers_known,
                                            peers_learned,
+                                           peers_changed,
                                            anvil_clients,
                                            screen_clients,
                                            hook_posted,

@@ -1,10 +1,12 @@
 #include "services/peer_memory.hpp"
 
+#include "base/strings.hpp"
 #include "handoff/counting.hpp"
 #include "handoff/frames.hpp"
 #include "peers/params.hpp"
 #include "peers/stored.hpp"
 #include "peers/stored.pb.h"
+#include "receive/params.hpp"
 #include "services/counters.hpp"
 #include "services/programs.hpp"
 
@@ -16,7 +18,7 @@ using handoff::Frame;
 
 namespace {
 
-constexpr std::size_t peers_stored = 100'000, peers_held = 10'000, peers_borrowed = 2'000;
+constexpr std::size_t peers_stored = 100'000, peers_held = 10'000, peers_borrowed = 2'000, portraits_held = 5'000, portraits_unstored = 25'000;
 constexpr std::chrono::seconds borrowed_for{30}, write_interval{1}, look_interval{30}, spread_patience{2};
 /// Observations that wait for memory; more are dropped: what is true will be seen again.
 constexpr std::size_t observations_at_most = 1'000;
@@ -31,6 +33,8 @@ std::shared_ptr<const peers::Rules> rules_of(const process::Service& service)
         service.log().warning("{}", trouble);
     return rules;
 }
+
+peers::Wants wants_of(const config::Snapshot& snapshot) { return {.message_size_limit = static_cast<std::uint64_t>(snapshot.get(receive::message_size_limit).count)}; }
 
 std::unique_ptr<peers::Store> open_store(const process::Service& service)
 {
@@ -99,8 +103,10 @@ awaitable<void> PeerMemory::close()
 PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispatcher& dispatcher, Channels channels)
     : log_(service.log_as("smtp")), executor_(service.executor()), channels_(std::move(channels)), written_(service.executor()),
       change_(service.executor()), only_reported_(service.config().get(peers::smtp_peer_learning) != peers::Learning::yes),
-      store_(open_store(service)), book_(clock, {.capacity = store_ ? peers_held : peers_stored}, nullptr, store_.get())
+      store_(open_store(service)), book_(clock, {.capacity = store_ ? peers_held : peers_stored}, nullptr, store_.get()), clock_(clock),
+      gallery_(clock, wants_of(service.config()), store_ ? portraits_held : portraits_unstored, store_.get())
 {
+    gallery_.on_change = [this](const peers::PeerKey& peer, const peers::Change& change) { say(peer, change); };
     book_.on_event = [this](const peers::Event& event) {
         if (event.kind == peers::Event::Kind::learned)
             learned_.add({event.quirks.text()});
@@ -114,23 +120,61 @@ PeerKeeper::PeerKeeper(process::Service& service, const Clock& clock, ipc::Dispa
         } else if (auto [name, manners] = peers::manners_of(frame); !name.empty())
             book_.put(name, manners);
         else if (const peers::Observation observation = peers::observation_of(frame); !observation.peer.address.empty())
-            book_.take(observation);
+            take(observation);
         if (!std::exchange(changed_, true))
             change_.notify_all();
     });
+}
+
+void PeerKeeper::take(const peers::Observation& observation)
+{
+    book_.take(observation);
+    gallery_.take(observation);
+    if (observation.recipients == 0 && observation.errors == 0)
+        return;
+    if (const auto record = book_.record(observation.peer); record && record->limits_until > clock_.wall())
+        gallery_.take(observation.peer, record->limits);
+}
+
+void PeerKeeper::say(const peers::PeerKey& peer, const peers::Change& change)
+{
+    changed_of_.add({peers::name_of(change.kind)});
+    if (!herald_.may(peer.site, clock_.wall()))
+        return;
+    const std::string line = peers::text_of(peer, change);
+    change.grave ? log_.warning("{}", line) : log_.info("{}", line);
+}
+
+void PeerKeeper::say_what_was_not_said()
+{
+    for (const peers::Herald::Silenced& one : herald_.over(clock_.wall()))
+        log_.info("site {}: changed: {} more changes of its servers in the hour from {}: posthorn peers changes", printable(one.site), one.changes,
+                  peers::date_of(one.since));
+}
+
+void PeerKeeper::forget_portraits(const std::vector<std::string>& keys, bool all)
+{
+    for (const std::string& key : all&& store_ ? store_->portraits() : keys)
+        gallery_.forget(key);
 }
 
 void PeerKeeper::count(handoff::CountersReply& reply) const
 {
     handoff::count(reply, peers_known, book_.peers());
     handoff::count(reply, peers_learned, std::array<std::string_view, 1>{"quirk"}, learned_);
+    handoff::count(reply, peers_changed, std::array<std::string_view, 1>{"kind"}, changed_of_);
 }
 
-void PeerKeeper::reload(const config::Snapshot& snapshot) { only_reported_ = snapshot.get(peers::smtp_peer_learning) != peers::Learning::yes; }
+void PeerKeeper::reload(const config::Snapshot& snapshot)
+{
+    only_reported_ = snapshot.get(peers::smtp_peer_learning) != peers::Learning::yes;
+    gallery_.want(wants_of(snapshot));
+}
 
 awaitable<void> PeerKeeper::run()
 {
     while (!co_await cancelled()) {
+        say_what_was_not_said();
         if (!changed_)
             co_await change_.wait_for(look_interval);               // nothing to write: nothing to wake for
         if (std::exchange(changed_, false))
@@ -206,11 +250,15 @@ awaitable<void> PeerKeeper::command(peers::stored::Command command, std::shared_
             keys = store_ ? store_->keys() : book_.keys();
             changed.set_all(true);
         }
+        std::vector<std::string> portraits;
         for (const std::string& key : keys)
-            if (book_.forget(key)) {
+            if (const auto record = book_.record(key); book_.forget(key)) {
+                for (const std::string& portrait : {peers::portrait_key(record->peer), peers::portrait_key_of_site(record->peer.site)})
+                    portraits.push_back(portrait);
                 changed.add_keys(key);
                 reply.set_count(reply.count() + 1);
             }
+        forget_portraits(portraits, command.all());
         std::vector<std::string> sets(command.sets().begin(), command.sets().end());
         if (command.all()) {
             sets = store_ ? store_->sets() : sets;

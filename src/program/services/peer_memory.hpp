@@ -1,7 +1,8 @@
 // services/peer_memory.hpp: what is known of other servers, in two processes.
 // PeerMemory   in every smtp and lmtp process: reads what memory has stored, learns at once from its own sessions, and tells memory each
 //              observation. Nothing waits for that: with memory away, observations are dropped beyond a bound.
-// PeerKeeper   in memory: the one writer. Learns from all, stores once a second, and says in the log what was learned: once, whoever saw it.
+// PeerKeeper   in memory: the one writer. Learns from all, stores once a second, and says in the log what was learned, and what has changed: once,
+//              whoever saw it.
 #pragma once
 
 #include "async/async.hpp"
@@ -9,6 +10,7 @@
 #include "ipc/dispatcher.hpp"
 #include "observe/counters.hpp"
 #include "peers/book.hpp"
+#include "peers/gallery.hpp"
 #include "peers/store.hpp"
 #include "process/service.hpp"
 
@@ -68,6 +70,10 @@ public:
     void count(handoff::CountersReply& reply) const;
 
 private:
+    void take(const peers::Observation& observation);
+    void say(const peers::PeerKey& peer, const peers::Change& change);
+    void say_what_was_not_said();
+    void forget_portraits(const std::vector<std::string>& keys, bool all);
     void trouble(const Error& error);
     awaitable<Result<void>> store_now();
     awaitable<void> spread(peers::stored::Changed changed);
@@ -80,9 +86,13 @@ private:
     bool only_reported_;
     std::unique_ptr<peers::Store> store_;
     peers::Book book_;
+    const Clock& clock_;
+    peers::Gallery gallery_;
+    peers::Herald herald_;
     asio::thread_pool thread_{1};
     bool in_trouble_ = false;
     observe::Tally<1> learned_{100};           // by quirk
+    observe::Tally<1> changed_of_{20};         // by kind
 };
 
 }  // namespace posthorn::services
