@@ -9,6 +9,9 @@ RESTRAINTS = "src/journey/schedule/restraints.cpp"
 BOOK = "src/knowledge/peers/book.cpp"
 GREY = "src/knowledge/peers/greylist.cpp"
 EARLY = "src/knowledge/peers/early.cpp"
+PORTRAIT = "src/knowledge/peers/portrait.cpp"
+FACE = "src/knowledge/peers/face.cpp"
+GALLERY = "src/knowledge/peers/gallery.cpp"
 RULE_FILE = "src/knowledge/peers/rules.cpp"
 VERDICT = "src/journey/send/verdict.cpp"
 PLAN = "src/journey/send/plan.cpp"
@@ -30,6 +33,10 @@ BEFORE_ANY = "*server made of*,*that does anything*,*doubt*,*refusal in a flight
 
 def peers(name, path, rule, broken):
     return ("peers " + name, "peers_test", path, rule, broken, "")
+
+
+def changes(name, path, rule, broken):
+    return ("changes: " + name, "peers_test", path, rule, broken, "portrait:*,face:*,gallery:*,herald:*")
 
 
 def orders(name, path, rule, broken, tests="orders:*"):
@@ -168,6 +175,37 @@ def compat(name, area, path, rule, broken):
 
 
 RULES = [
+    # What changed at other servers: once it lasts, once.
+    changes("tells what was seen once", PORTRAIT, "const bool lasts = known.others >= changed_after && now_ - known.since >= changed_over;",
+            "const bool lasts = known.others >= 1;"),
+    changes("tells what lasts no minute", PORTRAIT, "known.others >= changed_after && now_ - known.since >= changed_over;", "known.others >= changed_after;"),
+    changes("waits a minute however many", PORTRAIT, "if (lasts || known.others >= changed_at_once)", "if (lasts)"),
+    changes("takes the first session for what is usual", PORTRAIT, "        else if (known.seen < settled_after) {\n            known = {",
+            "        else if (known.seen < 1) {\n            known = {"),
+    changes("counts features as absent that nobody looked for", PORTRAIT,
+            "aspect == Aspect::feature ? portrait_.clear : aspect == Aspect::feature_in_tls ? portrait_.in_tls : 0;", "settled_after;"),
+    changes("tells each return", PORTRAIT, "known.varies = !known.value.empty() || !of_features(known.aspect);", "known.varies = false;"),
+    changes("tells it again before a month is over", PORTRAIT, "known.aspect == Aspect::host || within(known.told, varies_told_every, now_)", "known.aspect == Aspect::host"),
+    changes("tells of the machines of a farm", PORTRAIT, "known.aspect == Aspect::host || within(", "within("),
+    changes("is calm at once", PORTRAIT, "if (known.others < calm_after || now_ - known.since < calm_over)", "if (known.others < changed_after)"),
+    changes("is never calm again", PORTRAIT, "if (known.others < calm_after || now_ - known.since < calm_over)", "if (known.others <= calm_after)"),
+    changes("takes a small SIZE lightly", PORTRAIT, "if (less && (before == 0 || *octets < before)) {", "if (less && before == 1) {"),
+    changes("warns of a SIZE that grew", PORTRAIT, "if (less && (before == 0 || *octets < before)) {", "if (less) {"),
+    changes("takes STARTTLS gone lightly", PORTRAIT, 'change.aspect == Aspect::feature && change.name == "STARTTLS"', 'change.aspect == Aspect::feature && change.name == "TLS"'),
+    changes("tells of certificates that never were good", PORTRAIT, "(!face.authenticated && !portrait_.good_certificate) || ", ""),
+    changes("tells two dates a day", PORTRAIT, "within(portrait_.expiry_told, seen_again, now_) ||", ""),
+    changes("tells of an end that is far for its life", PORTRAIT, "std::min<std::chrono::seconds>(expires_soon, face.lifetime / 4)", "std::chrono::seconds{expires_soon}"),
+    changes("keeps all changes", PORTRAIT, "if (portrait_.changes.size() >= portrait_changes)", "if (portrait_.changes.size() >= 100 * portrait_changes)"),
+    changes("keeps all features", PORTRAIT, "if (portrait_.traits.size() >= portrait_traits)", "if (portrait_.traits.size() >= 100 * portrait_traits)"),
+    changes("tells limits each time", PORTRAIT, "if (known->value == number || within(known->told, seen_again, now_))", "if (within(known->told, seen_again, now_))"),
+    changes("misses in the clear what TLS has", FACE, "face.clear = !shown.ehlo_clear.empty() && shown.tls_protocol.empty();", "face.clear = !shown.ehlo_clear.empty();"),
+    changes("takes the time for a product", FACE, "is_address(one) || is_number_or_date(one) ||", "is_address(one) ||"),
+    changes("takes an id for a product", FACE, "            is_id(one))\n", "            one == word.substr(1))\n"),
+    changes("keeps what a terminal would obey", FACE, "value += printable(word.substr(0, octets));", "value += std::string(word.substr(0, octets));"),
+    changes("writes what is the same", GALLERY, "    if (!found.altered)\n        return;\n", ""),
+    changes("keeps one portrait for all ports", GALLERY, "return port == 0 || port == usual_port ? address : ", "return port != usual_port + 1 ? address : "),
+    changes("looks at sessions that have not ended", GALLERY, "if (!observation.whole || ", "if ("),
+    changes("says all that a site changes", GALLERY, "if (hour.said < herald_lines) {", "if (hour.said < 100 * herald_lines) {"),
     # A signature convicts at once, a suspicion after three and a rate.
     peers("convicts after one suspicion", LEARN, "if (!at.convicted && at.sightings >= suspicions_needed && rate_convicts(at.tally))",
           "if (!at.convicted && rate_convicts(at.tally))"),

@@ -287,6 +287,7 @@ awaitable<std::optional<Trouble>> Session::greeting()
     if (around_.peers) {
         evidence_.peer = {host_.endpoint.is_unix() ? host_.endpoint.path : host_.endpoint.ip.text(), said.host.substr(0, banner_host_octets),
                           wish_.site};
+        evidence_.shown.port = host_.endpoint.is_unix() ? 0 : host_.endpoint.port;
         evidence_.shown.mx_set = host_.mx != Host::Mx::none && host_.next_hop == wish_.next_hop ? wish_.mx_set : std::string();
         ask_about(reply->wire(), {});
         if (known_.quirks.has(peers::Quirk::helo_only) && !options_.lmtp)

@@ -193,6 +193,7 @@ std::string product_of(std::string_view greeting, std::string_view banner_host)
 Face face_of(const Shown& shown, std::string_view banner_host)
 {
     Face face;
+    face.port = shown.port;
     if (!shown.greeting.empty()) {
         face.seen.push_back({Aspect::greeting, {}, product_of(shown.greeting, banner_host)});
         face.seen.push_back({Aspect::host, {}, value_of_face(to_lower(banner_host))});

@@ -42,6 +42,7 @@ struct Face {
         bool operator==(const Seen&) const = default;
     };
     std::vector<Seen> seen;
+    std::uint16_t port = 0;  // services of one address differ; 0: none
     std::string mx_set;  // of the site that it was met for; empty: none
     bool clear = false, in_tls = false;  // the list of features is whole: what is not in it was not offered
     bool starttls_known = false;

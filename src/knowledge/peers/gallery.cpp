@@ -2,6 +2,8 @@
 
 #include "peers/times.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace posthorn::peers {
@@ -9,11 +11,22 @@ namespace posthorn::peers {
 namespace {
 
 constexpr std::size_t portrait_key_octets = 300;
+constexpr std::uint16_t usual_port = 25;
 
 }  // namespace
 
-std::string portrait_key(const PeerKey& peer) { return peer.address.substr(0, portrait_key_octets); }
+std::string portrait_key(const PeerKey& peer, std::uint16_t port)
+{
+    const std::string address = peer.address.substr(0, portrait_key_octets);
+    return port == 0 || port == usual_port ? address : fmt::format("{} {}", address, port);
+}
 std::string portrait_key_of_site(std::string_view site) { return '@' + std::string(site.substr(0, portrait_key_octets)); }
+
+bool is_portrait_of(std::string_view key, const PeerKey& peer)
+{
+    const std::string address = portrait_key(peer, 0);
+    return key == address || (key.starts_with(address) && key[address.size()] == ' ') || key == portrait_key_of_site(peer.site);
+}
 
 Gallery::Gallery(const Clock& clock, Wants wants, std::size_t capacity, Shelf* shelf)
     : clock_(clock), wants_(wants), capacity_(std::max<std::size_t>(capacity, 1)), shelf_(shelf)
@@ -56,7 +69,7 @@ void Gallery::take(const Observation& observation)
         return;
     const WallTime now = clock_.wall();
     const Face& face = observation.face;
-    seen(portrait_key(observation.peer), observation.peer, [&](Portrait& portrait) { return look(portrait, face, wants_, now); });
+    seen(portrait_key(observation.peer, face.port), observation.peer, [&](Portrait& portrait) { return look(portrait, face, wants_, now); });
     if (face.mx_set.empty() || observation.peer.site.empty())
         return;
     Face of_site;
@@ -65,9 +78,10 @@ void Gallery::take(const Observation& observation)
          [&](Portrait& portrait) { return look(portrait, of_site, wants_, now); });
 }
 
-void Gallery::take(const PeerKey& peer, const Limits& limits)
+void Gallery::take(const Observation& observation, const Limits& limits)
 {
-    seen(portrait_key(peer), peer, [&](Portrait& portrait) { return look(portrait, limits, clock_.wall()); });
+    seen(portrait_key(observation.peer, observation.face.port), observation.peer,
+         [&](Portrait& portrait) { return look(portrait, limits, clock_.wall()); });
 }
 
 void Gallery::forget(const std::string& key)

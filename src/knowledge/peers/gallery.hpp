@@ -16,9 +16,11 @@
 
 namespace posthorn::peers {
 
-/// Under which the portrait of an address, and of a site, is kept.
-std::string portrait_key(const PeerKey& peer);
+/// Under which the portrait of an address is kept, "192.0.2.1", with a port other than 25 "192.0.2.1 587"; and that of a site.
+std::string portrait_key(const PeerKey& peer, std::uint16_t port);
 std::string portrait_key_of_site(std::string_view site);
+/// It is that of this peer's address, whatever the port, or of its site.
+bool is_portrait_of(std::string_view key, const PeerKey& peer);
 
 class Gallery {
 public:
@@ -27,10 +29,12 @@ public:
     void want(Wants wants) { wants_ = wants; }
     /// Of a session that has ended; others say nothing yet.
     void take(const Observation& observation);
-    /// What is believed of this peer's limits now.
-    void take(const PeerKey& peer, const Limits& limits);
+    /// What is believed now of the limits of this session's peer.
+    void take(const Observation& observation, const Limits& limits);
     /// Nothing is known of how this address, or this site, was.
     void forget(const std::string& key);
+    /// Of those held here.
+    std::vector<std::string> keys() const { return {order_.begin(), order_.end()}; }
 
     /// Told of each change, once. Whose: a site has no address.
     std::function<void(const PeerKey&, const Change&)> on_change;

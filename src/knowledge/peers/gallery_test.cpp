@@ -86,13 +86,35 @@ TEST_CASE("gallery: a session that has not ended, or that showed nothing, is not
     CHECK(shelf.writes == 0);
     for (int i = 0; i < 5; ++i, clock.advance(1min))
         gallery.take(session());
-    gallery.forget(portrait_key({"192.0.2.1", "x", "y"}));
+    gallery.forget(portrait_key({"192.0.2.1", "x", "y"}, 25));
     CHECK(!shelf.kept.contains("192.0.2.1"));
     for (int i = 0; i < 5; ++i, clock.advance(1min))
         gallery.take(session("250-mx.test\n250 SIZE 20000000"));
     CHECK(told == 0);
-    gallery.take({"192.0.2.1", "x", "y"}, Limits{.recipients_per_mail = 5});
+    gallery.take(session(), Limits{.recipients_per_mail = 5});
     CHECK(told == 1);
+}
+
+TEST_CASE("gallery: two services of one address have two portraits, and go together")
+{
+    HandClock clock;
+    PortraitShelf shelf;
+    Gallery gallery(clock, {}, 10, &shelf);
+    std::size_t told = 0;
+    gallery.on_change = [&](const PeerKey&, const Change&) { ++told; };
+    for (int i = 0; i < 200; ++i, clock.advance(1min)) {
+        Observation one = session(i % 2 ? "250-mx.test\n250 SIZE 5" : "250-mx.test\n250 CHUNKING");
+        one.face.port = i % 2 ? 587 : 25;
+        gallery.take(one);
+    }
+    CHECK(told == 0);
+    CHECK(gallery.keys().size() == 3);
+    const PeerKey peer = session().peer;
+    for (const std::string& key : gallery.keys())
+        CHECK(is_portrait_of(key, peer));
+    CHECK(!is_portrait_of("192.0.2.11", peer));
+    CHECK(!is_portrait_of("192.0.2.", peer));
+    CHECK(!is_portrait_of("@smtp:example.co", peer));
 }
 
 TEST_CASE("gallery: no more portraits are held than it may; those on the shelf are found again")

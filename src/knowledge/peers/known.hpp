@@ -125,6 +125,7 @@ struct Exchange {
 
 /// What a peer showed of itself, as it came; texts are lines joined by LF, with their codes.
 struct Shown {
+    std::uint16_t port = 0;             // 0: none, a Unix socket
     std::string greeting;
     std::string ehlo_clear, ehlo_tls;   // the last answers outside TLS, and in it; empty: there was none
     std::string mx_set;                 // the hosts of the next hop's MX records; empty: it was not found by those

@@ -134,6 +134,39 @@ TEST_CASE("store: no more than its capacity, those not seen for longest go first
     CHECK(!(*smaller)->peer("k11"));
 }
 
+TEST_CASE("store: portraits are rows of their own, a quarter as many as peers; listed, forgotten, and there after a restart")
+{
+    const Folder folder;
+    const auto portrait = [](int number) {
+        Portrait made;
+        made.peer = {"192.0.2." + std::to_string(number), "h.test", "site"};
+        made.last = WallTime{std::chrono::seconds{1000 + number}};
+        made.traits.push_back({.aspect = Aspect::greeting, .value = "ESMTP", .seen = 5});
+        return made;
+    };
+    {
+        auto store = Store::open(folder.file(), 16);
+        REQUIRE(store);
+        for (int i = 0; i < 6; ++i)
+            (*store)->keep(portrait(i).peer.address, portrait(i));
+        (*store)->keep("192.0.2.5 h.test", convicted("192.0.2.5"));
+        (*store)->drop_portrait("192.0.2.4");
+        REQUIRE((*store)->flush());
+        CHECK((*store)->portraits() == std::vector<std::string>{"192.0.2.5", "192.0.2.3", "192.0.2.2"});
+        CHECK((*store)->portrait("192.0.2.5") == portrait(5));
+        CHECK(!(*store)->portrait("192.0.2.4"));
+        CHECK(!(*store)->portrait("192.0.2.0"));
+        CHECK((*store)->peers() == 1);
+    }
+    auto again = Store::open(folder.file(), 16);
+    REQUIRE(again);
+    CHECK((*again)->portraits() == std::vector<std::string>{"192.0.2.5", "192.0.2.3", "192.0.2.2"});
+    const auto all = StoredShelf(folder.file()).all();
+    REQUIRE(all);
+    CHECK(all->portraits == std::vector<Portrait>{portrait(2), portrait(3), portrait(5)});
+    CHECK(all->peers.size() == 1);
+}
+
 TEST_CASE("store: a file that is no database, or was cut, is set aside, and the store begins anew")
 {
     for (const bool cut : {false, true}) {

@@ -432,6 +432,7 @@ stored::Face stored_of(const Face& face)
     made.set_lifetime(static_cast<std::uint64_t>(std::max<std::int64_t>(face.lifetime.count(), 0)));
     made.set_authenticated(face.authenticated);
     made.set_mx_set(face.mx_set);
+    made.set_port(face.port);
     return made;
 }
 
@@ -455,6 +456,7 @@ Face value_of(const stored::Face& from)
     made.lifetime = std::chrono::seconds{std::min(from.lifetime(), life_believed)};
     made.authenticated = from.authenticated();
     made.mx_set = value_of_face(from.mx_set(), mx_octets);
+    made.port = static_cast<std::uint16_t>(std::min<std::uint32_t>(from.port(), 65'535));
     return made;
 }
 

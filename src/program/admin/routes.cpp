@@ -199,7 +199,7 @@ Answer peers(const Target& target, System& system)
         return trouble(found.error());
     std::string records, sets;
     for (const posthorn::peers::Record& record : found->records)
-        joined_lines(records, inquiry::peer_json(record, system.now(), inquiry::portrait_at(found->portraits, record.peer.address)));
+        joined_lines(records, inquiry::peer_json(record, system.now(), inquiry::portrait_of(found->portraits, record.peer)));
     for (const inquiry::SetKnown& set : found->sets)
         joined_lines(sets, inquiry::set_json(set, system.now()));
     return {200, json, fmt::format("{{\"peers\": [\n{}\n], \"sets\": [\n{}\n]}}\n", records, sets)};

@@ -262,6 +262,30 @@ TEST_CASE("routes: orders of operators are given with the words of the commands,
     CHECK(ask(system, "/api/orders").status == 503);
 }
 
+TEST_CASE("routes: what servers changed, of a time; a wrong time is said to be one")
+{
+    ToldSystem system;
+    CHECK(ask(system, "/api/peers/changes").body == "{\"changes\": [\n\n]}\n");
+    posthorn::peers::Portrait& portrait = system.known.portraits.emplace_back();
+    portrait.peer = {"192.0.2.1", "<b>.test", "smtp:example.com"};
+    portrait.changes.push_back({.kind = posthorn::peers::ChangeKind::gone,
+                                .aspect = posthorn::peers::Aspect::feature,
+                                .name = "CHUNKING",
+                                .before = "offered",
+                                .since = system.now() - std::chrono::hours{50},
+                                .told = system.now() - std::chrono::hours{49}});
+    const std::string body = ask(system, "/api/peers/changes?of=example.com").body;
+    CHECK(body.find(R"("address": "192.0.2.1")") != body.npos);
+    CHECK(body.find(R"("kind": "gone", "of": "feature", "name": "CHUNKING")") != body.npos);
+    CHECK(ask(system, "/api/peers/changes?since=3d").body == body);
+    CHECK(ask(system, "/api/peers/changes?since=2d").body == "{\"changes\": [\n\n]}\n");
+    CHECK(ask(system, "/api/peers/changes?since=now").status == 400);
+    CHECK(ask(system, "/api/peers/changes?since=now").body.find("since: 'now' is no time") != std::string::npos);
+    CHECK(ask(system, "/api/peers/changes?until=2d").status == 400);
+    system.known.records.emplace_back().peer = portrait.peer;
+    CHECK(ask(system, "/api/peers").body.find(R"("changes": [{"told": )") != std::string::npos);
+}
+
 TEST_CASE("routes: the page shows orders as text")
 {
     ToldSystem system;

@@ -75,11 +75,6 @@ int import(const config::Snapshot& snapshot, const std::string& path)
     return 0;
 }
 
-const posthorn::peers::Portrait* portrait_of(const inquiry::KnownPeers& known, const Record& record)
-{
-    return inquiry::portrait_at(known.portraits, record.peer.address);
-}
-
 /// Nothing is older than what is kept.
 WallTime since_when(const std::optional<std::string>& word, WallTime now)
 {
@@ -167,9 +162,9 @@ int run_peers(std::span<char*> args)
         out = posthorn::peers::listing_of(records);
     else
         for (const Record& record : records)
-            out += json             ? peer_json(record, now, portrait_of(*found, record)) + "\n"
+            out += json             ? peer_json(record, now, inquiry::portrait_of(found->portraits, record.peer)) + "\n"
                    : verb == "list" ? peer_line(record, now)
-                                    : (out.empty() ? "" : "\n") + peer_text(record, now, portrait_of(*found, record));
+                                    : (out.empty() ? "" : "\n") + peer_text(record, now, inquiry::portrait_of(found->portraits, record.peer));
     if (verb != "export")
         for (const SetKnown& known : sets)
             out += json ? set_json(known, now) + "\n" : verb == "list" ? set_line(known, now) : (out.empty() ? "" : "\n") + set_text(known, now);

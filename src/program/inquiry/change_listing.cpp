@@ -139,10 +139,13 @@ std::vector<std::pair<std::string, std::string>> usual_of(const Portrait& portra
     return said;
 }
 
-const Portrait* portrait_at(std::span<const Portrait> portraits, std::string_view address)
+const Portrait* portrait_of(std::span<const Portrait> portraits, const PeerKey& peer)
 {
-    const auto at = std::ranges::find_if(portraits, [&](const Portrait& one) { return one.peer.address == address; });
-    return address.empty() || at == portraits.end() ? nullptr : &*at;
+    const Portrait* found = nullptr;
+    for (const Portrait& one : portraits)
+        if (!peer.address.empty() && one.peer.address == peer.address && (!found || iequals(one.peer.banner_host, peer.banner_host)))
+            found = &one;
+    return found;
 }
 
 }  // namespace posthorn::inquiry

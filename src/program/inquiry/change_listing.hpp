@@ -39,7 +39,7 @@ std::string changes_json(const posthorn::peers::Portrait& portrait, WallTime sin
 /// What it usually says in its greeting, of TLS and in arguments of features; pairs of a name and what is to be said of it.
 std::vector<std::pair<std::string, std::string>> usual_of(const posthorn::peers::Portrait& portrait);
 
-/// Of this address; null: there is none.
-const posthorn::peers::Portrait* portrait_at(std::span<const posthorn::peers::Portrait> portraits, std::string_view address);
+/// Of its address: where there are several, of other ports, the one that greeted as this peer; null: there is none.
+const posthorn::peers::Portrait* portrait_of(std::span<const posthorn::peers::Portrait> portraits, const posthorn::peers::PeerKey& peer);
 
 }  // namespace posthorn::inquiry

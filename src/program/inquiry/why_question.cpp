@@ -194,7 +194,7 @@ private:
         for (PeerSaid& peer : why_.peers) {
             peer.administrator = administrator(peer.record);
             peer.rule_file = rule_file(peer.record);
-            if (const posthorn::peers::Portrait* portrait = portrait_at(all->portraits, peer.record.peer.address))
+            if (const posthorn::peers::Portrait* portrait = portrait_of(all->portraits, peer.record.peer))
                 peer.portrait = *portrait;
         }
         take_sites(all->portraits);

@@ -19,7 +19,8 @@ const std::vector<Page>& commands()
           "posthorn check HOST[:PORT] [--from ADDRESS] [--to ADDRESS] [--helo NAME] [--starttls] [--timeout SECONDS] [--transcripts] [--report] [--json]",
           "posthorn queue [-c config_dir] --status | --sql QUERY",
           "posthorn why [-c config_dir] [--json] QUEUE-ID | ADDRESS | DOMAIN | SITE",
-          "posthorn peers [-c config_dir] [--json] [list [WORD...] | show WORD... | forget WORD... | forget --all | export [WORD...] | import FILE]",
+          "posthorn peers [-c config_dir] [--json] [list [WORD...] | show WORD... | changes [--since TIME] [WORD...] | forget WORD... | forget --all | "
+          "export [WORD...] | import FILE]",
           "posthorn suspend [-c config_dir] DESTINATION [--from SENDER] [--for TIME] [--reason TEXT]",
           "posthorn bounce [-c config_dir] DESTINATION [--from SENDER] [--for TIME] [--reason TEXT] [--yes]",
           "posthorn resume [-c config_dir] DESTINATION [--from SENDER] | --all",
@@ -38,7 +39,7 @@ const std::vector<Page>& commands()
           "init makes a complete private instance below DIR, which needs no rights and calls nobody. check asks a server whether it keeps the rules of SMTP, and never sends mail. "
           "queue looks into the queue; why says what mail waits for; suspend holds up mail for a domain, .domain with those below it, an address, transport:, transport:nexthop or *, "
           "of one sender (an address, @domain or <>) where one is named, for a time (30m, 2h, 1d) or until resume, and bounce returns it to its senders, for an hour where no time is named; "
-          "orders lists what is in force; peers what was learned of other servers; transcript shows sessions with them; counters what each process "
+          "orders lists what is in force; peers what was learned of other servers, and what they changed; transcript shows sessions with them; counters what each process "
           "has cost; confinement-check what each service is refused; migrate judges the configuration of a Postfix, compares answers, takes over its queue, or that of an Exim, "
           "and makes a directory of an Exim's configuration, or of a KumoMTA's policy. what-if asks a changed copy of the configuration what the log has been asked, and shows "
           "who would be refused, let in or sent another way."},

@@ -12,6 +12,8 @@
 
 #include <boost/asio/detached.hpp>
 
+#include <algorithm>
+
 namespace posthorn::services {
 
 using handoff::Frame;
@@ -34,7 +36,10 @@ std::shared_ptr<const peers::Rules> rules_of(const process::Service& service)
     return rules;
 }
 
-peers::Wants wants_of(const config::Snapshot& snapshot) { return {.message_size_limit = static_cast<std::uint64_t>(snapshot.get(receive::message_size_limit).count)}; }
+peers::Wants wants_of(const config::Snapshot& snapshot)
+{
+    return {.message_size_limit = static_cast<std::uint64_t>(snapshot.get(receive::message_size_limit).count)};
+}
 
 std::unique_ptr<peers::Store> open_store(const process::Service& service)
 {
@@ -133,7 +138,7 @@ void PeerKeeper::take(const peers::Observation& observation)
     if (observation.recipients == 0 && observation.errors == 0)
         return;
     if (const auto record = book_.record(observation.peer); record && record->limits_until > clock_.wall())
-        gallery_.take(observation.peer, record->limits);
+        gallery_.take(observation, record->limits);
 }
 
 void PeerKeeper::say(const peers::PeerKey& peer, const peers::Change& change)
@@ -152,10 +157,11 @@ void PeerKeeper::say_what_was_not_said()
                   peers::date_of(one.since));
 }
 
-void PeerKeeper::forget_portraits(const std::vector<std::string>& keys, bool all)
+void PeerKeeper::forget_portraits(const std::vector<peers::PeerKey>& of, bool all)
 {
-    for (const std::string& key : all&& store_ ? store_->portraits() : keys)
-        gallery_.forget(key);
+    for (const std::string& key : store_ ? store_->portraits() : gallery_.keys())
+        if (all || std::ranges::any_of(of, [&](const peers::PeerKey& peer) { return peers::is_portrait_of(key, peer); }))
+            gallery_.forget(key);
 }
 
 void PeerKeeper::count(handoff::CountersReply& reply) const
@@ -250,15 +256,14 @@ awaitable<void> PeerKeeper::command(peers::stored::Command command, std::shared_
             keys = store_ ? store_->keys() : book_.keys();
             changed.set_all(true);
         }
-        std::vector<std::string> portraits;
+        std::vector<peers::PeerKey> gone;
         for (const std::string& key : keys)
             if (const auto record = book_.record(key); book_.forget(key)) {
-                for (const std::string& portrait : {peers::portrait_key(record->peer), peers::portrait_key_of_site(record->peer.site)})
-                    portraits.push_back(portrait);
+                gone.push_back(record->peer);
                 changed.add_keys(key);
                 reply.set_count(reply.count() + 1);
             }
-        forget_portraits(portraits, command.all());
+        forget_portraits(gone, command.all());
         std::vector<std::string> sets(command.sets().begin(), command.sets().end());
         if (command.all()) {
             sets = store_ ? store_->sets() : sets;

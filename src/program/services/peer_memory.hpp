@@ -73,7 +73,7 @@ private:
     void take(const peers::Observation& observation);
     void say(const peers::PeerKey& peer, const peers::Change& change);
     void say_what_was_not_said();
-    void forget_portraits(const std::vector<std::string>& keys, bool all);
+    void forget_portraits(const std::vector<peers::PeerKey>& of, bool all);
     void trouble(const Error& error);
     awaitable<Result<void>> store_now();
     awaitable<void> spread(peers::stored::Changed changed);

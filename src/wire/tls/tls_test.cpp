@@ -132,6 +132,13 @@ TEST_CASE("tls: certificates are untrusted, trusted, verified; names by RFC 9525
         const auto met = meet(loop, client_context({}, true), server, options);
         CHECK(met.client->facts.trust == Trust::verified);
         CHECK(met.client->facts.matched_name == "mx.test");
+        const Facts& facts = met.client->facts;
+        CHECK(facts.issuer_organization.empty());
+        const auto now = std::chrono::system_clock::now();
+        CHECK(facts.issued < now);
+        CHECK(facts.issued > now - std::chrono::hours{2});
+        CHECK(facts.expires > now + std::chrono::hours{23});
+        CHECK(facts.expires <= now + std::chrono::hours{24});
         CHECK(summary(met.client->facts, "h[a]:25").starts_with("Verified TLS connection established to h[a]:25: "));
         CHECK(summary(met.client->facts, "h[a]:25", true).starts_with("Verified TLS connection reused to h[a]:25: "));
     }
