@@ -174,8 +174,8 @@ TEST_CASE("portrait: a server that says something else each time fills neither t
     for (int i = 0; i < 3000; ++i) {
         Face face = clear_face({{"X" + std::to_string(i), std::to_string(i)}, {"SIZE", std::to_string(i + 1)}}, "word" + std::to_string(i),
                                "h" + std::to_string(i));
-        for (int k = 0; k < 60; ++k)
-            face.seen.push_back({Aspect::feature, "R" + std::to_string(i * 60 + k), "offered"});
+        for (int k = 0; k < 100; ++k)
+            face.seen.push_back({Aspect::feature, "R" + std::to_string(i * 100 + k), "offered"});
         one.meets(face);
     }
     CHECK(one.told.size() <= 6);                                // what it had at first, each once
@@ -282,6 +282,9 @@ TEST_CASE("portrait: limits are told when they are learned and when they change,
     learns(20);
     CHECK(one.told.size() == 2);
     CHECK(one.told.back() == "recipients per mail is 20 since T, 100 before");
+    one.after(25h);
+    learns(20);
+    CHECK(one.told.size() == 2);
 }
 
 TEST_CASE("portrait: changes are kept for 90 days; the log line says whose they are, and is printable")
