@@ -444,10 +444,13 @@ Face value_of(const stored::Face& from)
     for (int i = 0; i < std::min(from.seen_size(), seen_at_most); ++i) {
         const stored::FaceSeen& one = from.seen(i);
         const auto aspect = aspect_of(one.aspect());
-        const bool twice = std::ranges::any_of(
-            made.seen, [&](const Face::Seen& before) { return before.aspect == aspect && before.name == value_of_face(one.name(), name_octets); });
-        if (aspect && *aspect != Aspect::mx_set && *aspect != Aspect::limit && fits(*aspect, one.name()) && !twice)
-            made.seen.push_back({*aspect, value_of_face(one.name(), name_octets), value_of_face(one.value())});
+        if (!aspect || *aspect == Aspect::mx_set || *aspect == Aspect::limit || !fits(*aspect, one.name()))
+            continue;
+        std::string name = value_of_face(one.name(), name_octets), value = value_of_face(one.value());
+        if ((*aspect == Aspect::feature || *aspect == Aspect::feature_in_tls) && value.empty())
+            continue;                                                   // would be one that was not offered
+        if (std::ranges::none_of(made.seen, [&](const Face::Seen& before) { return before.aspect == *aspect && before.name == name; }))
+            made.seen.push_back({*aspect, std::move(name), std::move(value)});
     }
     made.clear = from.clear();
     made.in_tls = from.in_tls();
