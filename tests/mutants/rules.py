@@ -175,13 +175,24 @@ def compat(name, area, path, rule, broken):
 
 
 RULES = [
+    # How fast a site's mail goes.
+    ("pace: counts what was not tried", "schedule_test", SCHEDULER, "    site.window.ended(now);\n    const auto message = messages_.find(flight.message);",
+     "    site.window.ended(now);\n    site.pace.left(now, flight.recipients.size());\n    const auto message = messages_.find(flight.message);", "*pace*"),
+    ("pace: remembers the time without mail", "schedule_test", SCHEDULER, "if (site.messages++ == 0)", "if (site.messages++ == SIZE_MAX)", "*pace*"),
+    ("pace: keeps what is older than ten minutes", "schedule_test", "src/journey/schedule/pace.cpp",
+     "buckets_[static_cast<std::size_t>(minute - at) % minutes] = {};", "(void)at;", "*pace*"),
+    ("pace: guesses from a moment", "schedule_test", "src/journey/schedule/pace.cpp", "std::chrono::duration_cast<std::chrono::seconds>(now - from), least);",
+     "std::chrono::duration_cast<std::chrono::seconds>(now - from), std::chrono::seconds{1});", "*pace*"),
+    ("forecast: foretells for a dead site", "inquiry_test", "src/program/inquiry/forecast.cpp", "site.waiting_recipients() != 0 && site.dead_until() == 0 &&",
+     "site.waiting_recipients() != 0 &&", "forecast:*"),
+    ("changes: asked for since, all are listed", "inquiry_test", "src/program/inquiry/change_listing.cpp", "if (change.told >= since)", "if (change.told >= since || !change.grave)", "changes:*"),
     # What changed at other servers: once it lasts, once.
     changes("tells what was seen once", PORTRAIT, "const bool lasts = known.others >= changed_after && now_ - known.since >= changed_over;",
             "const bool lasts = known.others >= 1;"),
     changes("tells what lasts no minute", PORTRAIT, "known.others >= changed_after && now_ - known.since >= changed_over;", "known.others >= changed_after;"),
     changes("waits a minute however many", PORTRAIT, "if (lasts || known.others >= changed_at_once)", "if (lasts)"),
-    changes("takes the first session for what is usual", PORTRAIT, "        else if (known.seen < settled_after) {\n            known = {",
-            "        else if (known.seen < 1) {\n            known = {"),
+    changes("takes the first session for what is usual", PORTRAIT, "        else if (known.seen < settled_after) {\n            // What is",
+            "        else if (known.seen < 1) {\n            // What is"),
     changes("counts features as absent that nobody looked for", PORTRAIT,
             "aspect == Aspect::feature ? portrait_.clear : aspect == Aspect::feature_in_tls ? portrait_.in_tls : 0;", "settled_after;"),
     changes("tells each return", PORTRAIT, "known.varies = !known.value.empty() || !of_features(known.aspect);", "known.varies = false;"),
@@ -192,6 +203,9 @@ RULES = [
     changes("takes a small SIZE lightly", PORTRAIT, "if (less && (before == 0 || *octets < before)) {", "if (less && before == 1) {"),
     changes("warns of a SIZE that grew", PORTRAIT, "if (less && (before == 0 || *octets < before)) {", "if (less && (before == 0 || *octets != before)) {"),
     changes("takes STARTTLS gone lightly", PORTRAIT, 'change.aspect == Aspect::feature && change.name == "STARTTLS"', 'change.aspect == Aspect::feature && change.name == "TLS"'),
+    changes("writes each turn", PORTRAIT, "look_.altered = look_.altered || known.others >= run_kept;", "look_.altered = true;"),
+    changes("keeps a run that is over", PORTRAIT, "look_.altered = look_.altered || known.others >= run_kept;", "(void)run_kept;"),
+    changes("writes each machine of a farm", PORTRAIT, "look_.altered = look_.altered || known.seen > 1;", "look_.altered = true;"),
     changes("tells of certificates that never were good", PORTRAIT, "(!face.authenticated && !portrait_.good_certificate) || ", ""),
     changes("tells two dates a day", PORTRAIT, "within(portrait_.expiry_told, seen_again, now_) ||", ""),
     changes("tells of an end that is far for its life", PORTRAIT, "std::min<std::chrono::seconds>(expires_soon, face.lifetime / 4)", "std::chrono::seconds{expires_soon}"),

@@ -13,6 +13,9 @@ namespace posthorn::peers {
 
 namespace {
 
+/// Of a run of sessions, while something comes and goes: so many at a time are worth a write.
+constexpr std::uint32_t run_kept = 10;
+
 bool of_features(Aspect aspect) { return aspect == Aspect::feature || aspect == Aspect::feature_in_tls; }
 
 class Looker {
@@ -118,8 +121,9 @@ private:
         else if (value == known.value)
             same(known);
         else if (known.seen < settled_after) {
+            // What is another each time, as the host of a farm, is not worth a write each time.
+            look_.altered = look_.altered || known.seen > 1;
             known = {.aspect = known.aspect, .name = known.name, .value = value, .seen = 1, .told = known.told};
-            look_.altered = true;
         } else
             other(known, value);
     }
@@ -177,21 +181,23 @@ private:
         if (known.aspect == Aspect::host || within(known.told, varies_told_every, now_))
             return;
         known.told = now_;
-        add({.kind = ChangeKind::varies, .aspect = known.aspect, .name = known.name, .before = known.value, .now = meanwhile, .since = since});
+        Change change{
+            .kind = ChangeKind::varies, .aspect = known.aspect, .name = known.name, .before = known.value, .now = meanwhile, .since = since};
+        judge(change);
+        add(std::move(change));
     }
 
-    /// While it comes and goes, the account is of the run that lasts.
+    /// While it comes and goes, the account is of the run that lasts. Short ones are not kept: the kept one is broken, or less than it is by a few.
     void watch(Trait& known, const std::string& value)
     {
         if (value != known.other) {
+            look_.altered = look_.altered || known.others >= run_kept;
             known.other = value;
             known.others = 0;
             known.since = now_;
         }
-        if (known.others < calm_after) {
-            ++known.others;
+        if (known.others < calm_after && ++known.others % run_kept == 0)
             look_.altered = true;
-        }
         if (known.others < calm_after || now_ - known.since < calm_over)
             return;
         known.mixed = false;
@@ -216,9 +222,10 @@ private:
 
     void judge(Change& change) const
     {
-        if (change.kind == ChangeKind::gone && change.aspect == Aspect::feature && change.name == "STARTTLS") {
+        if (change.aspect == Aspect::feature && change.name == "STARTTLS" && change.now.empty()) {
             change.grave = true;
-            change.why = "mail goes in clear, or waits where TLS is required";
+            change.why = change.kind == ChangeKind::gone ? "mail goes in clear, or waits where TLS is required"
+                                                         : "mail went in clear meanwhile, or waited where TLS is required";
         }
         const auto octets = change.name == "SIZE" && of_features(change.aspect) ? parse_number(change.now) : std::nullopt;
         const bool less = octets && *octets != 0 && (wants_.message_size_limit == 0 || *octets < wants_.message_size_limit);

@@ -11,7 +11,7 @@
 //            once a day. Where no mail depends on it, only if one in good time was seen here before.
 // Limits     of refusals, when they are first learned and when they change, at most once a day each.
 // Bounded    portrait_traits traits, the last portrait_changes changes, each changes_kept long.
-// Same as before  look() alters nothing, but once a day the time: nothing is to be written.
+// Same as before  look() alters nothing, but once a day the time: nothing is to be written. Nor for each turn of machines that take turns.
 #pragma once
 
 #include "peers/face.hpp"

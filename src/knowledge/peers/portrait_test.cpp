@@ -140,6 +140,43 @@ TEST_CASE("portrait: what comes back before it counts as gone comes and goes: to
     CHECK(one.told.back() == "CHUNKING is gone since T");
 }
 
+TEST_CASE(
+    "portrait: turns of machines, and a host that is another each time, are not worth a write each time; what is kept is never more than is true")
+{
+    History one;
+    one.meets(usual, 5);
+    const Face without = clear_face({{"SIZE", "20000000"}, {"STARTTLS", "offered"}});
+    one.meets(without).meets(usual);
+    one.altered = 0;
+    for (int i = 0; i < 300; ++i)
+        one.meets(i % 3 ? usual : without, 1, 1s);
+    CHECK(one.altered == 0);
+    one.meets(without, 12, 1s);
+    CHECK(one.altered == 1);                                    // ten running
+    const Portrait kept = one.portrait;
+    one.meets(usual, 1, 1s);
+    CHECK(one.altered == 2);                                    // and that is over
+    for (const Trait& trait : kept.traits)
+        CHECK(trait.others <= 12);
+    History farm;
+    for (int i = 0; i < 10; ++i)
+        farm.meets(clear_face({{"SIZE", "5"}}, "ESMTP", "h" + std::to_string(i)));
+    farm.altered = 0;
+    for (int i = 10; i < 300; ++i)
+        farm.meets(clear_face({{"SIZE", "5"}}, "ESMTP", "h" + std::to_string(i)));
+    CHECK(farm.altered == 0);
+    CHECK(farm.told.empty());
+}
+
+TEST_CASE("portrait: STARTTLS that comes and goes is a warning, too: somebody on the way may take it out")
+{
+    History one;
+    one.meets(usual, 5).meets(clear_face({{"SIZE", "20000000"}, {"CHUNKING", "offered"}})).meets(usual);
+    REQUIRE(one.told ==
+            Lines{"STARTTLS comes and goes: offered, and missing for a while from T: mail went in clear meanwhile, or waited where TLS is required"});
+    CHECK(one.changes[0].grave);
+}
+
 TEST_CASE("portrait: what came and went is usual again after a calm time, and is told again a month after")
 {
     History one;
