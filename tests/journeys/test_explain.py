@@ -65,6 +65,26 @@ class Explain(Journey):
         self.assertIn("(the mail system is down: the queue is not asked)", said)
         self.assertIn("S: 450 4.2.1 Mailbox busy", said)
 
+    def test_of_a_site_it_says_how_fast_its_mail_goes_and_when_that_is_gone(self):
+        go_on, taken = threading.Event(), []
+        def slowly(content, sink):
+            taken.append(0)
+            go_on.wait(60 if len(taken) > 8 else 0.5)                # the others come meanwhile: the site always has mail
+            return "250 2.0.0 Ok"
+        sink = self.sink({"DOT": slowly})
+        posthorn = self.instance({"default_destination_concurrency_limit": "1", "initial_destination_concurrency": "1"}, relay=sink.port)
+        for i in range(40):
+            posthorn.send([f"user{i}@there.test"])
+        posthorn.wait_log("status=sent", 8)
+        def looked():
+            site = next(iter(self.why(posthorn, "there.test")["sites"]), None)
+            return site if site and site["left_per_minute"] >= 5 and site["waiting_recipients"] else None
+        site = wait_until(looked, "some have left")
+        self.assertAlmostEqual(site["empties_in"], site["waiting_recipients"] * 60 / site["left_per_minute"], delta=site["empties_in"] * 0.05 + 2)
+        self.assertRegex(self.ask(posthorn, "why", "there.test"), r"\n    pace         [0-9.]+ recipients a minute leave, [0-9.]+ come; empties in (less than|about) ")
+        go_on.set()
+        posthorn.wait_log("status=sent", 40)
+
     def test_of_a_delivery_under_way_it_says_what_that_waits_for(self):
         held = threading.Event()
         def slowly(content, sink):

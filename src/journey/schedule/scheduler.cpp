@@ -107,7 +107,8 @@ void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipi
             if (fresh) {
                 found->second = site.jobs.insert(site.jobs.end(), Job{.message = message, .recipients = {}, .manner = manner});
                 active.sites.push_back(&site);
-                ++site.messages;
+                if (site.messages++ == 0)
+                    site.pace = Pace(now);
             }
             last = &site;
             last_job = found->second;
@@ -115,6 +116,7 @@ void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipi
         last_job->recipients.push_back(recipient.index);
     }
     for (const auto& [site, job] : jobs) {
+        site->pace.came(now, job->recipients.size());
         if (site->window.dead() && now >= site->dead_until)
             site->window.revive();
         if (site->window.dead() || now < site->transport.dead_until || (site->held && site->held->shape.suspended(now)))
@@ -273,6 +275,7 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
     if (flight.held)
         flight.held->shape.ended();
     const SteadyTime now = clock_.steady();
+    site.pace.left(now, flight.recipients.size());
     switch (news) {
     case SiteNews::answered: site.window.succeeded(now); break;
     case SiteNews::none: site.window.ended(now); break;

@@ -161,6 +161,7 @@ public:
         SteadyTime dead_until, not_before;  // zero: neither
         SteadyTime transport_dead_until;
         std::string transport_reason;
+        double came_per_minute = 0, left_per_minute = 0;  // recipients (pace.hpp)
     };
     std::optional<SiteState> site(std::string_view site) const;
     /// Sites with something waiting or under way, or that something holds back: most mail first.

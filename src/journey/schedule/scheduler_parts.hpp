@@ -1,6 +1,7 @@
 // schedule/scheduler_parts.hpp: what a Scheduler holds of messages, sites and transports. For its own files.
 #pragma once
 
+#include "schedule/pace.hpp"
 #include "schedule/scheduler.hpp"
 
 namespace posthorn::schedule {
@@ -37,6 +38,7 @@ struct Scheduler::Site {
     std::chrono::seconds retry{0};            // how long it stays dead, where its mail says so (RoutedRecipient.site_retry)
     SteadyTime idle_since{};
     std::string reason;
+    Pace pace{SteadyTime{}};                  // since it had no mail
 
     Site(std::string name, Transport& owner) : key(std::move(name)), transport(owner), window(owner.options.window) {}
 };

@@ -37,6 +37,9 @@ std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
         state.recovered_at = site.held->shape.recovered_at(clock_.steady());
         state.said = site.held->said;
     }
+    const Pace::Rates rates = site.pace.rates(clock_.steady());
+    state.came_per_minute = rates.came;
+    state.left_per_minute = rates.left;
     for (const Job& job : site.jobs)
         state.waiting_recipients += job.recipients.size() - job.taken;
     // The last of what is in flight were given ahead and wait, too.

@@ -4,6 +4,7 @@
 #include "base/strings.hpp"
 #include "handoff/counting.hpp"
 #include "http/target.hpp"
+#include "inquiry/forecast.hpp"
 #include "inquiry/orders.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/transcripts.hpp"
@@ -163,11 +164,14 @@ std::string sites_and_groups(const handoff::SitesReply& reply)
     for (const handoff::DeferredGroup& group : reply.deferred())
         groups.row({group.rest() ? Cell("all further ones") : Cell::link("why", group.destination(), group.destination()), group.reason(),
                     Cell::number(group.recipients()), group.site(), group.text()});
-    Table sites{"site", "#sessions", "#window", "#messages wait", "#recipients wait", "held back"};
-    for (const handoff::SiteStanding& site : reply.sites())
+    Table sites{"site", "#sessions", "#window", "#messages wait", "#recipients wait", "#leave a minute", "empties in", "held back"};
+    for (const handoff::SiteStanding& site : reply.sites()) {
+        const auto empty = inquiry::empties_in(site);
         sites.row({Cell::link("why", site.site(), site.site()), Cell::number(site.in_flight()), Cell::number(site.window()),
                    Cell::number(site.waiting_messages()), Cell::number(site.waiting_recipients()),
+                   Cell::number(fmt::format("{:.1f}", site.left_per_minute())), empty ? inquiry::rough(*empty) : std::string(),
                    Cell(state_of(site)).bad(site.dead_until() != 0 || site.silent_until() != 0)});
+    }
     return heading("Deferred, by destination and reason") + groups.html("Nothing is deferred.") + heading("Sites") +
            sites.html("Nothing is under way.");
 }

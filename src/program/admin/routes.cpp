@@ -6,6 +6,7 @@
 #include "base/strings.hpp"
 #include "handoff/queue_id.hpp"
 #include "inquiry/change_listing.hpp"
+#include "inquiry/forecast.hpp"
 #include "inquiry/orders.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/queue_action.hpp"
@@ -159,10 +160,11 @@ std::string site_json(const handoff::SiteStanding& site)
 {
     return fmt::format(R"({{"site": {}, "transport": {}, "window": {}, "sessions": {}, "waiting_messages": {}, "waiting_recipients": {}, )"
                        R"("dead_until": {}, "reason": {}, "not_before": {}, "set": {}, "sessions_at_most": {}, "mails_per_minute_at_most": {:.1f}, )"
-                       R"("silent_until": {}, "said": {}}})",
+                       R"("silent_until": {}, "said": {}, {}}})",
                        json_text(site.site()), json_text(site.transport()), site.window(), site.in_flight(), site.waiting_messages(),
                        site.waiting_recipients(), time_json(site.dead_until()), json_text(site.reason()), time_json(site.not_before()),
-                       json_text(site.set()), site.ceiling(), site.per_minute(), time_json(site.silent_until()), json_text(site.said()));
+                       json_text(site.set()), site.ceiling(), site.per_minute(), time_json(site.silent_until()), json_text(site.said()),
+                       inquiry::forecast_json(site));
 }
 
 Answer sites(const Target& target, System& system)

@@ -5,6 +5,7 @@
 #include "handoff/interfaces.hpp"
 #include "handoff/waits.hpp"
 #include "inquiry/change_listing.hpp"
+#include "inquiry/forecast.hpp"
 #include "inquiry/orders.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/queue_listing.hpp"
@@ -129,6 +130,7 @@ void add(Text& text, const handoff::SiteStanding& site, const std::string& queue
     else
         text.say("now", fmt::format("{} of {} deliveries at once, {} messages with {} recipients wait for their turn", site.in_flight(),
                                     site.window(), site.waiting_messages(), site.waiting_recipients()));
+    text.say("pace", forecast_text(site));
     if (site.dead_until() != 0) {
         text.wait(Wait::dead_site, site.transport(), queue_id);
         text.say("until", local_time(site.dead_until()));
@@ -238,10 +240,10 @@ std::string json_of(const handoff::SiteStanding& site)
 {
     return fmt::format(
         R"({{"site": {}, "transport": {}, "window": {}, "in_flight": {}, "waiting_messages": {}, "waiting_recipients": {}, "dead_until": {}, "reason": {}, "rate_delay_until": {}, )"
-        R"("set": {}, "sessions_at_most": {}, "mails_per_minute_at_most": {:.1f}, "silent_until": {}, "said": {}}})",
+        R"("set": {}, "sessions_at_most": {}, "mails_per_minute_at_most": {:.1f}, "silent_until": {}, "said": {}, {}}})",
         json_text(site.site()), json_text(site.transport()), site.window(), site.in_flight(), site.waiting_messages(), site.waiting_recipients(),
         json_time(site.dead_until()), json_text(site.reason()), json_time(site.not_before()), json_text(site.set()), site.ceiling(),
-        site.per_minute(), json_time(site.silent_until()), json_text(site.said()));
+        site.per_minute(), json_time(site.silent_until()), json_text(site.said()), forecast_json(site));
 }
 
 }  // namespace

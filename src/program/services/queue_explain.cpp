@@ -99,6 +99,8 @@ handoff::SiteStanding QueueManager::standing_of(const std::string& site, const s
     if (state->suspended_until > now)
         share.set_silent_until(wall_of(state->suspended_until));
     share.set_said(state->said);
+    share.set_came_per_minute(state->came_per_minute);
+    share.set_left_per_minute(state->left_per_minute);
     return share;
 }
 
