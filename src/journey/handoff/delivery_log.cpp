@@ -28,7 +28,7 @@ std::string format_delay(std::int64_t microseconds, int resolution)
 }
 
 std::string delivery_line(std::string_view queue_id, const Recipient& recipient, const Verdict& verdict, const DeliveryTimes& times,
-                          std::string_view status, unsigned conn_use, int resolution)
+                          std::string_view status, unsigned conn_use, int resolution, std::string_view tls)
 {
     const std::int64_t end = times.finished > 0 ? times.finished : times.active;
     const std::int64_t active = times.active > 0 ? times.active : end;
@@ -43,10 +43,12 @@ std::string delivery_line(std::string_view queue_id, const Recipient& recipient,
     fmt::format_to(out, ", relay={}", verdict.relay().empty() ? std::string_view("none") : std::string_view(verdict.relay()));
     if (conn_use > 1)
         fmt::format_to(out, ", conn_use={}", conn_use);
-    fmt::format_to(out, ", delay={}, delays={}/{}/{}/{}, dsn={}, status={} ({})", format_delay(end - times.arrival, resolution),
+    fmt::format_to(out, ", delay={}, delays={}/{}/{}/{}", format_delay(end - times.arrival, resolution),
                    format_delay(active - times.arrival, resolution), format_delay(connecting - active, resolution),
-                   format_delay(connected - connecting, resolution), format_delay(end - connected, resolution), verdict.status(), status,
-                   verdict.text());
+                   format_delay(connected - connecting, resolution), format_delay(end - connected, resolution));
+    if (!tls.empty())
+        fmt::format_to(out, ", tls={}", tls);
+    fmt::format_to(out, ", dsn={}, status={} ({})", verdict.status(), status, verdict.text());
     return line;
 }
 

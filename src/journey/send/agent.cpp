@@ -397,9 +397,10 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
                                            .connecting = job.started,
                                            .connected = job.connected,
                                            .finished = now};
-        around.log.write(observe::Level::info, handoff::delivery_line(job.queue_id(), recipient, verdict, times,
-                                                                      soft ? "SOFTBOUNCE" : handoff::status_word(verdict.outcome(), probe, cached),
-                                                                      job.use, options.delay_digits));
+        around.log.write(observe::Level::info,
+                         handoff::delivery_line(job.queue_id(), recipient, verdict, times,
+                                                soft ? "SOFTBOUNCE" : handoff::status_word(verdict.outcome(), probe, cached), job.use,
+                                                options.delay_digits, options.log_tls_status ? job.tls_status : std::string()));
     }
     co_return all;
 }

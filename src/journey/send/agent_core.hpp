@@ -51,6 +51,7 @@ struct Job {
     std::map<std::string, std::optional<TlsPolicy>> tls;        // by next hop, where tables are asked; none: it may not be talked to
     std::map<std::string, std::optional<RequireTls>> requires_tls;     // by next hop, where it requires TLS; none: how far cannot be told
     bool tls_optional = false;          // TLS-Required: no
+    std::string tls_status;             // tls_status() with the last host; empty: nobody was asked what TLS has to be
     bool missed_tls = false;            // a host had not what it requires: no news about whether the site can be reached
     std::vector<Host> hosts;
     std::string set;                    // the MX set that it went to, or goes to
@@ -204,6 +205,7 @@ struct Agent::Core {
     awaitable<std::string> find_requirements(std::shared_ptr<Job> job);
     awaitable<std::optional<RequireTls>> find_requirement(std::shared_ptr<Job> job, Destination destination);
     awaitable<void> say_goodbye(std::unique_ptr<Session> session);
+    TlsDemand policy_alone(const Job& job, const Host& host) const;
     awaitable<Result<TlsDemand>> demand_for(std::shared_ptr<Job> job, Host host);
     awaitable<void> report(Host host, TlsReport report);
     void report_left_out(const Job& job, const Host& host, std::string_view why);

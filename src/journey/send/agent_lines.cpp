@@ -86,6 +86,7 @@ void Line::done(Transaction& transaction)
     const auto job = *at;
     jobs.erase(at);
     job->line = nullptr;
+    job->tls_status = tls_status(session->demand(), session->tls_end(), transaction.requires_tls, session->features().has(smtp::Keyword::requiretls));
     job->hear(session->take_heard());
     wants_less = wants_less || job->shaped();
     job->use = transaction.use;

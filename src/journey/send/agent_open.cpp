@@ -164,6 +164,15 @@ awaitable<std::string> Agent::Core::find_requirements(std::shared_ptr<Job> job)
     co_return told;
 }
 
+/// Of a host that nothing could be asked of: what there is to say of its policy.
+TlsDemand Agent::Core::policy_alone(const Job& job, const Host& host) const
+{
+    const auto at = job.tls.find(host.next_hop);
+    TlsDemand made;
+    made.level = made.asked = at != job.tls.end() && at->second ? at->second->level : options.tls_level;
+    return made;
+}
+
 awaitable<Result<TlsDemand>> Agent::Core::demand_for(std::shared_ptr<Job> job, Host host)
 {
     TlsPolicy policy;
@@ -303,6 +312,13 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
         const std::string relay = host.relay();
         job->enter(Before::tls, around.clock);
         auto demand = co_await demand_for(job, host);
+        const auto note_tls = [&](const TlsDemand& asked, TlsEnd end) {
+            job->tls_status = tls_status(asked, end, job->required_with(host.next_hop));
+        };
+        if (demand)
+            note_tls(*demand, TlsEnd::undecided);
+        else
+            note_tls(policy_alone(*job, host), demand.error().status() == "5.7.10" ? TlsEnd::no_match : TlsEnd::undecided);
         if (!demand && demand.error().status() == "5.7.10") {
             job->relay = "none";
             job->unreachable.push_back(demand.error().what());
@@ -368,6 +384,7 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             co_return session;
         }
         job->relay = relay;
+        job->tls_status = tls_status(session->demand(), session->tls_end(&*trouble), session->requirement());
         job->hear(session->take_heard());
         if (trouble->reason.for_tls) {
             misses_tls(std::move(trouble->reason));

@@ -96,6 +96,7 @@ struct Options {
     bool report_resumed = true;                 // handshakes that go on with a session of before (not smtp_tlsrpt_skip_reused_handshakes)
     bool tls_wrapper = false;
     bool tls_note_offer = false;
+    bool log_tls_status = true;                 // the tls= field of delivery lines
 
     bool probe_data = false;
     bool failed_probes_cached = true;           // address_verify_negative_cache

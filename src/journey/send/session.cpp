@@ -412,6 +412,19 @@ std::string Session::sts_unmet() const
     return secured_ ? certificate_unmet_ : "TLS is not used";
 }
 
+TlsEnd Session::tls_end(const Trouble* trouble) const
+{
+    const std::optional<TlsFault> fault = tls_outcome_ ? tls_outcome_->fault : std::nullopt;
+    if (!secured_) {
+        if (fault == TlsFault::starttls_not_supported && required(wish_.tls.level))
+            return TlsEnd::no_starttls;
+        return trouble || unheard_ != Unheard::nothing ? TlsEnd::undecided : TlsEnd::clear;
+    }
+    if (fault && authenticated(wish_.tls.level))
+        return TlsEnd::no_match;
+    return trouble && trouble->reason.for_tls ? TlsEnd::no_requiretls : TlsEnd::secured;
+}
+
 awaitable<std::optional<Trouble>> Session::starttls(bool wrapper)
 {
     const bool may = wish_.tls.level == TlsLevel::may && !wrapper;

@@ -19,6 +19,7 @@
 #include "send/plan.hpp"
 #include "send/requiretls.hpp"
 #include "send/surroundings.hpp"
+#include "send/tls_status.hpp"
 #include "send/transcript.hpp"
 #include "send/verdict.hpp"
 #include "smtp/data.hpp"
@@ -159,6 +160,9 @@ public:
         std::string reason;
     };
     const std::optional<TlsOutcome>& tls_outcome() const { return tls_outcome_; }
+    /// How far TLS came; `trouble`: of open().
+    TlsEnd tls_end(const Trouble* trouble = nullptr) const;
+    RequireTls requirement() const { return wish_.requires_tls; }
     const TlsDemand& demand() const { return wish_.tls; }
     const Host& whom() const { return host_; }
     const std::string& from() const { return from_; }

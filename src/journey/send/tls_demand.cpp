@@ -134,6 +134,7 @@ awaitable<Result<TlsDemand>> with_dane(TlsDemand demand, Host host, const TlsRul
         co_return without_dane(std::move(demand), TlsLevel::encrypt, "Verification not possible, MX Lookup was not secure");
     }
     demand.level = TlsLevel::dane;
+    demand.half_dane = insecure_mx;
     demand.server_name = found.base;
     demand.names = {found.base};                // RFC 7672 3.2.2
     if (host.mx != Host::Mx::none)
@@ -181,7 +182,7 @@ awaitable<Result<TlsDemand>> tls_demand(Host host, TlsPolicy policy, const Optio
     }
     const TlsRules& rules = options->tls;
     TlsDemand demand;
-    demand.level = policy.level;
+    demand.level = demand.asked = policy.level;
     demand.sts_fault = std::move(policy.sts_fault);
     demand.protocols = std::move(policy.protocols);
     demand.ciphers = std::move(policy.ciphers);

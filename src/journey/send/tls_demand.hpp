@@ -17,6 +17,8 @@ struct Host;
 
 struct TlsDemand {
     TlsLevel level = TlsLevel::none;            // what holds for this host: never dane_only
+    TlsLevel asked = TlsLevel::none;            // what the policy of its next hop has
+    bool half_dane = false;                     // dane, although the MX records are not of a signed zone
     std::optional<std::string> protocols, ciphers, exclude;
     std::vector<std::string> names;             // one of them has to be in the certificate; ".example.test": any below it
     std::vector<std::string> fingerprints;
