@@ -39,6 +39,15 @@ inline constexpr Param<int> qmgr_message_active_limit{.name = "qmgr_message_acti
                                                       .doc = "How many messages are being delivered at once; more of them wait in the queue."};
 inline constexpr Param<int> qmgr_message_recipient_limit{
     .name = "qmgr_message_recipient_limit", .initial = "20000", .least = 1, .doc = "How many recipients are being delivered to at once."};
+inline constexpr Param<seconds> qmgr_clog_warn_time{
+    .name = "qmgr_clog_warn_time",
+    .initial = "300s",
+    .doc =
+        "How long nothing more is said of a destination that has four fifths of a full active queue, after the last warning of it; 0: nothing at all."};
+inline constexpr Param<bool> helpful_warnings{
+    .name = "helpful_warnings",
+    .initial = "yes",
+    .doc = "Say in the log what qmgr_clog_warn_time is for. Advice about the configuration is not logged: postfix check has it."};
 inline constexpr Param<seconds> transport_retry_time{
     .name = "transport_retry_time", .initial = "60s", .least = seconds{1}, .doc = "How long a transport without a delivery process is left alone."};
 
@@ -77,6 +86,8 @@ inline constexpr config::ParamInfo params[] = {minimal_backoff_time,
                                                bounce_queue_lifetime,
                                                delay_warning_time,
                                                qmgr_message_active_limit,
+                                               qmgr_clog_warn_time,
+                                               helpful_warnings,
                                                qmgr_message_recipient_limit,
                                                transport_retry_time,
                                                destination_concurrency_limit,

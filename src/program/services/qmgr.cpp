@@ -9,6 +9,7 @@
 #include "process/service.hpp"
 #include "route/params.hpp"
 #include "schedule/options.hpp"
+#include "schedule/params.hpp"
 #include "services/delivery_processes.hpp"
 #include "services/order_file.hpp"
 #include "services/params.hpp"
@@ -229,6 +230,7 @@ private:
             const auto found = capacities_.find(transport);
             return found == capacities_.end() ? schedule::Capacity{} : found->second;
         });
+        made.clog_warn_time = snapshot.get(schedule::helpful_warnings) ? snapshot.get(schedule::qmgr_clog_warn_time) : std::chrono::seconds{0};
         made.soft_bounce = snapshot.get(soft_bounce);
         for (const config::ListMember& member : snapshot.get(defer_transports))
             made.defer_transports.push_back(member.text);

@@ -400,13 +400,34 @@ awaitable<void> QueueManager::run()
             rest = std::min(rest, std::chrono::ceil<std::chrono::milliseconds>(std::max(WallTime::duration{0}, *end - clock_.wall())));
         if (const auto wake = scheduler_.wake_at())
             rest = std::min(rest, std::chrono::ceil<std::chrono::milliseconds>(std::max(SteadyTime::duration{0}, *wake - clock_.steady())));
-        if (scheduler_.full() || active_.size() + starting_.size() >= options_.scheduler.active_messages)
+        if (scheduler_.full() || active_.size() + starting_.size() >= options_.scheduler.active_messages) {
+            warn_of_clog();
             rest = std::chrono::milliseconds{1000};             // an end of a round wakes us before
+        }
         rest = std::max(rest, std::chrono::milliseconds{1});
         resting_until_ = clock_.steady() + rest;
         co_await wake_.wait_for(rest);
         resting_until_ = SteadyTime::min();                     // awake
     }
+}
+
+/// Mail of other destinations waits in the deferred queue then, however free they are. Looked at once a second: all sites are counted for it.
+void QueueManager::warn_of_clog()
+{
+    const SteadyTime steady = clock_.steady();
+    if (options_.clog_warn_time.count() == 0 || steady - clog_looked_ < std::chrono::seconds{1})
+        return;
+    clog_looked_ = steady;
+    const std::vector<std::string> names = scheduler_.busiest(1);
+    const auto site = names.empty() ? std::nullopt : scheduler_.site(names.front());
+    // A message of many recipients may be in several deliveries.
+    const std::size_t mail = site ? std::min(site->waiting_messages + site->in_flight, scheduler_.active()) : 0;
+    if (mail == 0 || 5 * mail < 4 * scheduler_.active() || (names.front() == clogged_by_ && steady - clog_said_ < options_.clog_warn_time))
+        return;
+    clogged_by_ = names.front();
+    clog_said_ = steady;
+    log_.warning("mail for {} is using up {} of {} active queue entries", clogged_by_, mail, scheduler_.active());
+    log_.warning("this may slow down other mail deliveries: see posthorn why {}", clogged_by_);
 }
 
 /// A wall clock that is set back takes the times of what waits with it, or that would wait as much longer. Set forward it makes all due

@@ -38,6 +38,7 @@ namespace posthorn::services {
 struct QueueOptions {
     schedule::RetryOptions retry;
     schedule::SchedulerOptions scheduler;
+    std::chrono::seconds clog_warn_time{300};        // zero: no warning of a destination that fills the active queue
     bool soft_bounce = false;
     std::vector<std::string> defer_transports;
     route::Pools pools;
@@ -177,6 +178,7 @@ private:
     awaitable<bool> find_routes(Key key, std::string* trouble);
     void look_at_schedules(Active& active) const;
     awaitable<void> run();
+    void warn_of_clog();
     void follow_the_clock();
     void pump();
     void compose(const schedule::Request& request, handoff::Content& content, const ipc::Channel::Say& say);
@@ -371,6 +373,8 @@ private:
     bool whole_ = false;                                           // all that was stored at the start has been read
     Signal wake_, worker_came_, settled_, reunion_, read_, orders_changed_;
     std::optional<WallTime::duration> wall_ahead_;                 // of the monotonic clock, at the last look
+    std::string clogged_by_;                                       // the destination of the last warning of that, and when it was
+    SteadyTime clog_said_{}, clog_looked_{};
     SteadyTime resting_until_ = SteadyTime::min();                 // of run()
     TaskGroup tasks_;
 };

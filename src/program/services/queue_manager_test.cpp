@@ -532,3 +532,49 @@ TEST_CASE_FIXTURE(Fixture, "queue: what a process hands back because it is about
     CHECK_FALSE(logged("status=deferred"));
     CHECK(in_queue() == 0);
 }
+
+TEST_CASE_FIXTURE(Fixture, "queue: a destination that fills the active queue is warned of, once in qmgr_clog_warn_time, and one that has less is not")
+{
+    const auto warnings = [this] {
+        return std::ranges::count_if(sink->lines, [](const std::string& line) { return line.find("is using up") != line.npos; });
+    };
+    const auto fill = [this](std::size_t clogging, std::size_t others, std::chrono::seconds time) {
+        stop();
+        sink->lines.clear();
+        options.scheduler.active_messages = 10;
+        options.clog_warn_time = time;
+        start();
+        for (std::size_t message = 0; message < clogging; ++message)
+            enqueue({"u@slow.test"});
+        for (std::size_t message = 0; message < others; ++message)
+            enqueue({fmt::format("u@s{}.test", message)});
+        settle();
+        pass(2s);
+    };
+    worker.slow = [](const std::string&) { return true; };
+    SUBCASE("seven of ten")
+    {
+        fill(7, 3, 300s);
+        CHECK(warnings() == 0);
+    }
+    SUBCASE("there is room for others")
+    {
+        fill(9, 0, 300s);
+        CHECK(warnings() == 0);
+    }
+    SUBCASE("nobody wants to know")
+    {
+        fill(9, 2, 0s);
+        CHECK(warnings() == 0);
+    }
+    SUBCASE("nine of ten")
+    {
+        fill(9, 2, 300s);
+        CHECK(logged("warning: mail for smtp:slow.test is using up 9 of 10 active queue entries"));
+        CHECK(warnings() == 1);
+        pass(200s);
+        CHECK(warnings() == 1);
+        pass(101s);
+        CHECK(warnings() == 2);
+    }
+}
