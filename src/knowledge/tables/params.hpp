@@ -63,7 +63,20 @@ inline constexpr Param<int> debug_peer_level{
     .least = 1,
     .doc = "How much more is logged of the sessions of debug_peer_list. Every level logs what is said and heard."};
 
-inline constexpr ParamInfo params[] = {recipient_delimiter,
+inline constexpr Param<int> socketmap_max_query_size{
+    .name = "socketmap_max_query_size",
+    .initial = "10000",
+    .least = 1,
+    .doc = "Octets of a question to a socketmap server, the map's name and a blank among them; a longer one is not asked, and what needs it waits."};
+inline constexpr Param<int> socketmap_max_reply_size{
+    .name = "socketmap_max_reply_size",
+    .initial = "100000",
+    .least = 1,
+    .doc = "Octets of an answer of a socketmap server; a longer one ends the connection, and what needs it waits."};
+
+inline constexpr ParamInfo params[] = {socketmap_max_query_size,
+                                       socketmap_max_reply_size,
+                                       recipient_delimiter,
                                        owner_request_special,
                                        double_bounce_sender,
                                        parent_domain_matches_subdomains,

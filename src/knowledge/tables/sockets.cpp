@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "tables/fixed.hpp"
+#include "tables/params.hpp"
 #include "tables/server.hpp"
 
 #include <fmt/format.h>
@@ -12,7 +13,7 @@ namespace posthorn::tables {
 
 namespace {
 
-constexpr std::size_t tcp_line = 4096, socketmap_octets = 100'000;
+constexpr std::size_t tcp_line = 4096;
 
 bool plain(char c) { return c > 32 && c < 127 && c != '%'; }
 
@@ -60,8 +61,8 @@ public:
 
 class SocketmapTable final : public ServerTable {
 public:
-    SocketmapTable(std::string spec, Flags flags, std::shared_ptr<Server> server, std::string map)
-        : ServerTable(std::move(spec), flags, std::move(server)), map_(std::move(map))
+    SocketmapTable(std::string spec, Flags flags, std::shared_ptr<Server> server, std::string map, std::size_t most_asked, std::size_t most_answered)
+        : ServerTable(std::move(spec), flags, std::move(server)), map_(std::move(map)), most_asked_(most_asked), most_answered_(most_answered)
     {
     }
     awaitable<Answer> lookup(std::string key) override
@@ -69,14 +70,25 @@ public:
         if (!asked_about(key))
             co_return std::nullopt;
         const std::string question = fmt::format("{} {}", map_, key);     // as it is: only tables of fixed strings compare without case
+        if (question.size() > most_asked_)
+            co_return Error{fmt::format("a question of {} octets, more than {} (socketmap_max_query_size)", question.size(), most_asked_), "4.3.0"};
         auto reply = co_await server_->ask(fmt::format("{}:{},", question.size(), question),
-                                           [](std::string_view octets) { return measure_netstring(octets, socketmap_octets); });
+                                           [most = most_answered_](std::string_view octets) { return measure_netstring(octets, most); });
         co_return reply ? socketmap_answer(*reply) : Answer{std::move(reply).error()};
     }
 
 private:
     std::string map_;
+    std::size_t most_asked_, most_answered_;
 };
+
+/// Of main.cf, where it has one that the configuration's check lets pass.
+std::size_t size_of(const config::Param<int>& param, const Site& site)
+{
+    const auto set = site.parameter ? site.parameter(std::string(param.name)) : std::nullopt;
+    const auto number = parse_number(set.value_or(std::string(param.initial)));
+    return static_cast<std::size_t>(number.value_or(1));
+}
 
 }  // namespace
 
@@ -88,15 +100,17 @@ std::shared_ptr<Table> open_tcp(std::string spec, std::string name, Flags flags,
     return std::make_shared<TcpTable>(std::move(spec), flags, std::move(*server));
 }
 
-std::shared_ptr<Table> open_socketmap(std::string spec, std::string name, Flags flags, Tables&)
+std::shared_ptr<Table> open_socketmap(std::string spec, std::string name, Flags flags, Tables& tables)
 {
     const std::size_t colon = name.rfind(':');
     if (colon == name.npos || colon == 0)
         return broken_table(std::move(spec), Error{"socketmap requires server:socketmap argument"});
-    auto server = Server::open(std::string_view(name).substr(0, colon), {.answer_octets = socketmap_octets + 16});
+    const std::size_t most_answered = size_of(socketmap_max_reply_size, tables.site());
+    auto server = Server::open(std::string_view(name).substr(0, colon), {.answer_octets = most_answered + 16});
     if (!server)
         return broken_table(std::move(spec), std::move(server).error());
-    return std::make_shared<SocketmapTable>(std::move(spec), flags, std::move(*server), name.substr(colon + 1));
+    return std::make_shared<SocketmapTable>(std::move(spec), flags, std::move(*server), name.substr(colon + 1),
+                                            size_of(socketmap_max_query_size, tables.site()), most_answered);
 }
 
 }  // namespace posthorn::tables

@@ -111,6 +111,22 @@ TEST_CASE("tcp: a server that is away, closes always, or says what is no answer 
     CHECK(text(tcp_answer("\n")) == "error: unusable answer \"\"");
 }
 
+TEST_CASE("socketmap: no longer question is asked, and no longer answer read, than the configuration says")
+{
+    Talker server;
+    server.tables.set_parameters([](const std::string& name) -> std::optional<std::string> {
+        return name == "socketmap_max_query_size"   ? std::optional<std::string>("8")
+               : name == "socketmap_max_reply_size" ? std::optional<std::string>("12")
+                                                    : std::nullopt;
+    });
+    const std::string spec = "socketmap:inet:" + server.at() + ":map";
+    server.replies = {"12:OK 123456789,", "13:OK 1234567890,"};
+    CHECK(server.ask(spec, "1234") == "123456789");
+    CHECK(server.ask(spec, "12345") == "error: a question of 9 octets, more than 8 (socketmap_max_query_size)");
+    CHECK(server.heard.size() == 1);
+    CHECK(server.ask(spec, "1234") == "error: read from inet:" + server.at() + ": an answer of 13 octets, more than 12");
+}
+
 TEST_CASE("socketmap: netstrings; the words of the protocol, and what is none of them")
 {
     Talker server;

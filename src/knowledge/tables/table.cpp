@@ -51,7 +51,9 @@ Result<std::vector<std::pair<std::string, std::string>>> Table::entries()
     return all;
 }
 
-Tables::Tables(observe::Log log, const Clock& clock, std::shared_ptr<FileOpener> opener) : site_{std::move(log), clock, std::move(opener)}
+Tables::Tables(observe::Log log, const Clock& clock, std::shared_ptr<FileOpener> opener,
+               std::function<std::optional<std::string>(const std::string& name)> parameter)
+    : site_{std::move(log), clock, std::move(opener), std::move(parameter)}
 {
     for (const Kind& kind : all_kinds())
         kinds_.emplace(kind.name, kind.open);

@@ -68,7 +68,8 @@ struct Site {
 
 class Tables {
 public:
-    explicit Tables(observe::Log log, const Clock& clock, std::shared_ptr<FileOpener> opener = std::make_shared<DirectOpener>());
+    explicit Tables(observe::Log log, const Clock& clock, std::shared_ptr<FileOpener> opener = std::make_shared<DirectOpener>(),
+                    std::function<std::optional<std::string>(const std::string& name)> parameter = nullptr);
 
     /// `spec` is "type:name", "proxy:type:name" (the same table: tables need no proxy here). Never null: one that
     /// cannot be opened answers with the reason and is tried again later. "unsupported dictionary type: x" is such a reason.

@@ -6,6 +6,7 @@
 #include "net/address.hpp"
 #include "peers/bounce_classes.hpp"
 #include "send/params.hpp"
+#include "services/table_desk.hpp"
 #include "tables/params.hpp"
 
 namespace posthorn::services {
@@ -87,7 +88,7 @@ awaitable<Result<std::optional<std::string>>> RequireTlsPolicy::find(std::string
 }
 
 PeerTables::PeerTables(process::Service& service, const Clock& clock)
-    : log_(service.log()), files_(TableFiles::fetch(service, own_parameters)), tables_(log_, clock, files_),
+    : log_(service.log()), files_(TableFiles::fetch(service, own_parameters)), tables_(log_, clock, files_, parameters_of(service.config())),
       own_options_(tables::OwnOptions::from(service.config(), config::this_host("smtp").addresses, *files_)), own_(own_options_, tables_),
       everybody_(service.start_record().verbose() > 0)
 {

@@ -22,14 +22,6 @@ bool one_of(std::span<const std::string_view> names, std::string_view spec)
     return std::ranges::any_of(names, [&](std::string_view kind) { return spec.starts_with(kind) && spec.substr(kind.size()).starts_with(':'); });
 }
 
-/// Of "kind:name" whose parameters stand in main.cf.
-auto parameters_of(const config::Snapshot& snapshot)
-{
-    return [snapshot](const std::string& name) -> std::optional<std::string> {
-        return snapshot.as_written(name) ? std::optional{snapshot.text(name)} : std::nullopt;
-    };
-}
-
 class RemoteTable final : public tables::Table {
 public:
     RemoteTable(std::string spec, tables::Flags flags, ipc::Client& resolve) : Table(std::move(spec)), flags_(flags), resolve_(resolve) {}
@@ -69,6 +61,14 @@ std::set<std::string, std::less<>> tables_of(const config::Snapshot& snapshot)
 }
 
 }  // namespace
+
+/// Of "kind:name" whose parameters stand in main.cf, and of limits.
+std::function<std::optional<std::string>(const std::string& name)> parameters_of(const config::Snapshot& snapshot)
+{
+    return [snapshot](const std::string& name) -> std::optional<std::string> {
+        return snapshot.as_written(name) ? std::optional{snapshot.text(name)} : std::nullopt;
+    };
+}
 
 RemoteDatabases::RemoteDatabases(tables::Tables& tables, ipc::Client& resolve, const config::Snapshot& snapshot)
 {

@@ -13,6 +13,9 @@
 
 namespace posthorn::services {
 
+/// What tables may ask of main.cf.
+std::function<std::optional<std::string>(const std::string& name)> parameters_of(const config::Snapshot& snapshot);
+
 /// Says so to `tables`, before the first of them is opened. `resolve` is a client of the resolve process that lives longer than they do.
 struct RemoteDatabases {
     RemoteDatabases(tables::Tables& tables, ipc::Client& resolve, const config::Snapshot& snapshot);

@@ -247,6 +247,7 @@ int new_session(SSL* ssl, SSL_SESSION* session)
 Result<std::unique_ptr<Context::Core>> make(Role role, Options options, const ReadFile& read)
 {
     ERR_clear_error();
+    TRY_VOID(configure_library(options, read));
     auto core = std::make_unique<Context::Core>(role, std::move(options));
     core->ctx.reset(SSL_CTX_new(role == Role::client ? TLS_client_method() : TLS_server_method()));
     if (!core->ctx)

@@ -113,3 +113,42 @@ TEST_CASE("context: files are read again for new sessions; those under way go on
     }
     CHECK(server->has_certificate());
 }
+
+TEST_CASE("context: OpenSSL's own configuration is the system's, none, or a file that has settings for the application's name")
+{
+    asio::io_context loop;
+    const Pem pem = leaf("host.test");
+    const std::string settings =
+        "posthorn = ours\nquiet = nothing\nbroken = wrong\n[ours]\nssl_conf = ssl\n[ssl]\nsystem_default = first\n[first]\n"
+        "Ciphersuites = TLS_CHACHA20_POLY1305_SHA256\n[nothing]\nssl_conf = nossl\n[nossl]\nsystem_default = none\n[none]\nMinProtocol = TLSv1.2\n"
+        "[wrong]\nssl_conf = missing\n";
+    const auto made = [&](std::string file, std::string name) {
+        Options options;
+        options.config_file = std::move(file);
+        options.config_name = std::move(name);
+        options.chain_files = {"chain"};
+        return Context::server(options, files({{"chain", pem.chain()}, {"/openssl.cnf", settings}, {"/bad.cnf", "[x\n"}}));
+    };
+    const auto cipher = [&] { return meet(loop, client_context(), server_context(pem)).client->facts.cipher; };
+    const std::string usual = cipher();
+    CHECK(usual != "TLS_CHACHA20_POLY1305_SHA256");
+    REQUIRE(made("/openssl.cnf", "posthorn"));
+    CHECK(cipher() == "TLS_CHACHA20_POLY1305_SHA256");         // of whoever makes a context in this process
+    REQUIRE(made("none", ""));
+    CHECK(cipher() == usual);
+    REQUIRE(made("/openssl.cnf", "posthorn"));
+    REQUIRE(made("/openssl.cnf", "quiet"));
+    CHECK(cipher() == usual);
+    REQUIRE(made("default", "posthorn"));                        // the system's has nothing for that name, and its own count
+    CHECK(cipher() == usual);
+
+    CHECK(made("/openssl.cnf", "").error().what() ==
+          "tls_config_file: /openssl.cnf: nothing for the application name \"openssl_conf\" (tls_config_name)");
+    CHECK(made("/openssl.cnf", "other").error().what() ==
+          "tls_config_file: /openssl.cnf: nothing for the application name \"other\" (tls_config_name)");
+    CHECK(made("/bad.cnf", "").error().what().starts_with("tls_config_file: /bad.cnf: line 1: error:"));
+    CHECK(made("/openssl.cnf", "broken").error().what().starts_with("tls_config_file: /openssl.cnf: not understood: error:"));
+    CHECK(made("/away.cnf", "").error().what() == "open /away.cnf: No such file or directory");
+    CHECK(made("openssl.cnf", "").error().what() == "tls_config_file: openssl.cnf: expected default, none or an absolute path");
+    REQUIRE(made("none", ""));
+}

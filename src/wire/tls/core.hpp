@@ -48,6 +48,10 @@ std::string openssl_reasons();
 /// The short reason of the first, "wrong version number".
 std::string openssl_reason();
 
+/// tls_config_file and tls_config_name, before the first context; what another context said of them does not hold any more. Options that leave both at
+/// their defaults change nothing. Errors name the file, and the line or OpenSSL's reason.
+Result<void> configure_library(const Options& options, const ReadFile& read);
+
 /// Lets a few through in one turn of the loop; the others come again behind what is ready.
 class Turns {
 public:
@@ -75,7 +79,7 @@ struct Context::Core {
     Turns turns;
     bool has_certificate = false;
     const EVP_MD* fingerprint = nullptr;
-    std::string ticket_scope;                  // of sessions that are shown the Context's own certificates
+    std::string ticket_scope;  // of sessions that are shown the Context's own certificates
 };
 
 /// What one session of a client needs to keep its tickets: hangs on the SSL object.
@@ -89,7 +93,7 @@ int keeper_index();
 /// The name that a client of a server asks for: hangs on the SSL object of who has several names to show.
 struct NameChoice {
     enum class State : std::uint8_t { open, asked, settled, refused } state = State::open;
-    std::string name;                          // as the client says it
+    std::string name;  // as the client says it
 };
 /// The index of the NameChoice on SSL objects.
 int choice_index();

@@ -25,28 +25,29 @@ struct CertificateFiles {
 };
 
 struct Options {
+    std::string config_file = "default", config_name;  // OpenSSL's own configuration, of the whole process: default, none, or a path
     std::vector<std::string> chain_files;
-    std::vector<CertificateFiles> certificates;                       // only where there are no chain files
+    std::vector<CertificateFiles> certificates;  // only where there are no chain files
     std::string ca_file, ca_path;
-    bool default_ca = false;                                          // tls_append_default_CA
+    bool default_ca = false;  // tls_append_default_CA
     std::string protocols = ">=TLSv1";
     std::string ciphers = "medium";
     std::vector<std::string> exclude_ciphers;
     std::string high_cipherlist = "aNULL:-aNULL:HIGH:!SEED:!IDEA:!3DES:!RC2:!RC4:!RC5:!kDH:!kECDH:!aDSS:!MD5:@STRENGTH";
     std::string medium_cipherlist = "aNULL:-aNULL:HIGH:MEDIUM:!SEED:!IDEA:!3DES:!RC2:!RC4:!RC5:!kDH:!kECDH:!aDSS:!MD5:+RC4:@STRENGTH";
     std::string null_cipherlist = "eNULL:!kDH:!kECDH:!aDSS:!MD5:!aNULL";
-    std::string groups = "X25519 X448 prime256v1 secp384r1 secp521r1";     // unknown ones are left out
+    std::string groups = "X25519 X448 prime256v1 secp384r1 secp521r1";  // unknown ones are left out
     std::string ffdhe_groups = "ffdhe2048 ffdhe3072";
-    bool server_chooses = false;                                      // tls_preempt_cipherlist
-    std::string ssl_options, disable_workarounds;                     // OpenSSL's words, or its bits as a hexadecimal number
-    bool ask_certificate = false;                                     // of clients; what is thought of it stands in Facts
+    bool server_chooses = false;  // tls_preempt_cipherlist
+    std::string ssl_options, disable_workarounds;  // OpenSSL's words, or its bits as a hexadecimal number
+    bool ask_certificate = false;  // of clients; what is thought of it stands in Facts
     int verify_depth = 9;
     std::string fingerprint_digest = "sha256";
     bool tickets = true;
-    std::string dane_digests = "sha512 sha256";                       // the preferred first; "name=N": of matching type N (RFC 6698 7.4)
-    bool keep_chain = false;                                          // Facts carry the peer's certificates
+    std::string dane_digests = "sha512 sha256";  // the preferred first; "name=N": of matching type N (RFC 6698 7.4)
+    bool keep_chain = false;  // Facts carry the peer's certificates
     std::chrono::seconds session_lifetime{3600};
-    int handshakes_per_turn = 4;                                      // steps of handshakes in one turn of the loop
+    int handshakes_per_turn = 4;  // steps of handshakes in one turn of the loop
 };
 
 /// How files are read: directly, or from descriptors that the master's broker passed.

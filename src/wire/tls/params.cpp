@@ -24,6 +24,8 @@ void set_files(Options& options, std::string_view chain)
 Options common(const config::Snapshot& config)
 {
     Options options;
+    options.config_file = config.get(tls_config_file);
+    options.config_name = config.get(tls_config_name);
     options.default_ca = config.get(tls_append_default_CA);
     options.high_cipherlist = config.get(tls_high_cipherlist);
     options.medium_cipherlist = config.get(tls_medium_cipherlist);

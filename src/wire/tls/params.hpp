@@ -93,6 +93,14 @@ inline constexpr Param<std::chrono::seconds> smtpd_tls_session_cache_timeout{
     .name = "smtpd_tls_session_cache_timeout", .initial = "3600s", .doc = "How long a session may be resumed; zero: never."};
 inline constexpr Text smtpd_tls_loglevel{.name = "smtpd_tls_loglevel", .initial = "0", .doc = "1: a line per TLS handshake; 2: also its steps."};
 
+inline constexpr Text tls_config_file{
+    .name = "tls_config_file",
+    .initial = "default",
+    .doc =
+        "OpenSSL's own settings, before those of other parameters: default, the system's file (what is wrong in it is passed over); none; or a file, "
+        "which must have settings for tls_config_name. Read when a service starts."};
+inline constexpr Text tls_config_name{
+    .name = "tls_config_name", .initial = "", .doc = "The application name whose settings of that file count; empty: openssl_conf."};
 inline constexpr Param<bool> tls_append_default_CA{.name = "tls_append_default_CA", .initial = "no", .doc = "Add the system's authorities."};
 inline constexpr Param<bool> tls_preempt_cipherlist{
     .name = "tls_preempt_cipherlist", .initial = "no", .doc = "The server's order of ciphers counts, not the client's."};
@@ -131,7 +139,9 @@ inline constexpr Text tls_eecdh_auto_curves{.name = "tls_eecdh_auto_curves",
 inline constexpr Text tls_ffdhe_auto_groups{
     .name = "tls_ffdhe_auto_groups", .initial = "ffdhe2048 ffdhe3072", .doc = "Finite-field groups for key exchange."};
 
-inline constexpr std::array<ParamInfo, 49> params{smtp_tls_chain_files,
+inline constexpr std::array<ParamInfo, 51> params{tls_config_file,
+                                                  tls_config_name,
+                                                  smtp_tls_chain_files,
                                                   smtp_tls_cert_file,
                                                   smtp_tls_key_file,
                                                   smtp_tls_eccert_file,
