@@ -62,6 +62,7 @@ std::string check_text(std::string_view field, std::size_t limit);
 inline constexpr std::string_view mime_too_deep = "MIME nesting exceeds safety limit";
 inline constexpr std::string_view mime_8bit_header = "improper use of 8-bit data in message header";
 inline constexpr std::string_view mime_8bit_body = "improper use of 8-bit data in message body";
+inline constexpr std::string_view mime_no_end = "message header was terminated with non-empty line";
 inline constexpr std::string_view mime_bad_domain = "invalid message/* or multipart/* encoding domain";
 
 }  // namespace posthorn::cleanup

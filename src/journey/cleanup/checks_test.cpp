@@ -236,6 +236,19 @@ TEST_CASE("checks: MIME that breaks the rules is refused where that is asked for
     CHECK(checked(made, "Content-Type: multipart/mixed; boundary=b\r\n\r\n", deep).refused.empty());
 }
 
+TEST_CASE("checks: a header that ends at text is refused where that is asked for, and the log has the text")
+{
+    Options made = options();
+    made.bad_end = BadEnd::reject;
+    const Got got = checked(made, "Subject: x\r\nbad line\r\nmore\r\n");
+    CHECK(got.refused == "550 5.6.0 message header was terminated with non-empty line");
+    CHECK(std::ranges::any_of(got.log, [](const std::string& line) {
+        return has(line, "reject: mime-error message header was terminated with non-empty line: bad line from ");
+    }));
+    CHECK(checked(made, "Subject: x\r\n\r\nbad line\r\n").refused.empty());
+    CHECK(checked(made, "Subject: x\r\n").refused.empty());
+}
+
 TEST_CASE("characters: what must not be in a message refuses it, with the line in the log; what is to go goes, and line ends stay")
 {
     Options made = options();

@@ -44,6 +44,11 @@ TEST_CASE("cleanup: local mail that lacks them gets Message-Id, Date and From; m
     CHECK(clean(old, named, head).head.ends_with("\r\nFrom: s@x.test (Smith, Joe)\r\n\r\n"));
     named.set_full_name("Joe (the other) \\");
     CHECK(clean(old, named, head).head.ends_with("\r\nFrom: s@x.test (Joe \\(the other\\) \\\\)\r\n\r\n"));
+    named.set_full_name("J\xf6rg");
+    Options latin = options();
+    latin.name_charset = "iso-8859-1";
+    CHECK(clean(latin, named, head).head.ends_with("\r\nFrom: =?iso-8859-1?Q?J=F6rg?= <s@x.test>\r\n\r\n"));
+    CHECK_FALSE(clean(latin, named, head).envelope.smtputf8());
     handoff::Envelope nobody = envelope();
     nobody.clear_sender();
     CHECK(has(clean(old, nobody, head).head, "From: MAILER-DAEMON@here.test (Mail Delivery System)\r\n"));
@@ -280,6 +285,12 @@ TEST_CASE("cleanup: a field is cut at header_size_limit and stays a field; text 
     CHECK(got.head == "X: " + std::string(97, 'a') + "\r\nSubject: y\r\n\r\n");
     const Got mixed = clean(options(), envelope({"r@else.test"}, "10.1.1.1"), "Subject: y\r\nthis is text\r\n\r\n");
     CHECK(mixed.head == "Subject: y\r\n\r\nthis is text\r\n\r\n");
+    made = options();
+    made.bad_end = BadEnd::add_header;
+    CHECK(clean(made, envelope({"r@else.test"}, "10.1.1.1"), "Subject: y\r\nthis is text\r\n\r\n").head ==
+          "Subject: y\r\nMIME-Error: message header was not terminated by empty line\r\n\r\nthis is text\r\n\r\n");
+    CHECK(clean(made, envelope({"r@else.test"}, "10.1.1.1"), "Subject: y\r\n\r\nthis is text\r\n").head == "Subject: y\r\n\r\nthis is text\r\n");
+    CHECK(clean(made, envelope({"r@else.test"}, "10.1.1.1"), "Subject: y\r\n").head == "Subject: y\r\n");
 }
 
 TEST_CASE("cleanup: SMTPUTF8 is asked for only where something needs it, and the client asked or may leave it to us")
@@ -415,6 +426,17 @@ TEST_CASE("options: main.cf's words, and a word that means nothing is named")
     CHECK(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(form, "-o"), host.addresses, opener, "").name_in_comment);
     CHECK_THROWS_WITH_AS(Options::from(config::Snapshot(host, "/nonexistent", rooms).with(no_form, "-o"), host.addresses, opener, ""),
                          "parameter header_from_format: unknown name: plain", config::BadValue);
+    const auto with = [&](std::string name, std::string value) {
+        const config::Assignment one[] = {{std::move(name), std::move(value)}};
+        return Options::from(config::Snapshot(host, "/nonexistent", rooms).with(one, "-o"), host.addresses, opener, "");
+    };
+    CHECK(with("full_name_encoding_charset", "ISO-8859-1").name_charset == "ISO-8859-1");
+    CHECK_THROWS_WITH_AS(with("full_name_encoding_charset", "utf 8"), "parameter full_name_encoding_charset: no name of a character set: utf 8",
+                         config::BadValue);
+    CHECK(with("non_empty_end_of_header_action", "Add_Header").bad_end == BadEnd::add_header);
+    CHECK(with("non_empty_end_of_header_action", "reject").bad_end == BadEnd::reject);
+    CHECK_THROWS_WITH_AS(with("non_empty_end_of_header_action", "fix"), "parameter non_empty_end_of_header_action: unknown name: fix",
+                         config::BadValue);
 }
 
 namespace {

@@ -72,6 +72,10 @@ Step inspect(Draft& draft, const Options& options, const Asked& asked, Lookups& 
     }
     if (not_yet)
         return *not_yet;
+    if (options.bad_end == BadEnd::reject && walk.end() == message::HeaderEnd::no_field && !findings.off) {
+        const std::string_view line = std::string_view(draft.head).substr(walk.body_offset());
+        refuse_mime(mime_no_end, line.substr(0, line.find_first_of("\r\n")), draft.envelope, findings);
+    }
     if (copied != 0 || !added.empty()) {
         head += std::string_view(draft.head).substr(copied);
         draft.head = std::move(head);

@@ -43,15 +43,18 @@ Step add_missing(Draft& draft, const Options& options)
             const std::string name = draft.envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS ? std::string() : draft.envelope.full_name();
             const auto written = options.name_in_comment ? message::commented_address : message::named_address;
             if (sender.empty())
-                add("From", written("Mail Delivery System", {"MAILER-DAEMON", options.own.myorigin}, false));
+                add("From", written("Mail Delivery System", {"MAILER-DAEMON", options.own.myorigin}, false, options.name_charset));
             else
-                add("From", name.empty() ? smtp::mailbox_of(sender).quoted() : written(name, smtp::mailbox_of(sender), draft.envelope.smtputf8()));
+                add("From", name.empty() ? smtp::mailbox_of(sender).quoted()
+                                         : written(name, smtp::mailbox_of(sender), draft.envelope.smtputf8(), options.name_charset));
         }
         if (!draft.visible_recipient && !options.undisclosed_recipients_header.empty())
             added += options.undisclosed_recipients_header + "\r\n";
     }
     if (draft.envelope.requiretls() && options.requiretls_header && !draft.requiretls_field)
         added += handoff::requiretls_field;
+    if (!draft.has_separator && options.bad_end == BadEnd::add_header)
+        added += "MIME-Error: message header was not terminated by empty line\r\n";
     if (!draft.has_separator)
         added += "\r\n";                                         // what follows is no field: it would else be read as one
     if (!added.empty())

@@ -3,6 +3,7 @@
 #include "base/strings.hpp"
 #include "cleanup/params.hpp"
 #include "mailauth/params.hpp"
+#include "message/encoded_word.hpp"
 #include "tables/params.hpp"
 
 #include <fmt/format.h>
@@ -142,6 +143,15 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
         options.name_in_comment = true;
     else if (!iequals(form, "standard"))
         throw config::BadValue(fmt::format("parameter header_from_format: unknown name: {}", form));
+    options.name_charset = snapshot.get(full_name_encoding_charset);
+    if (!message::is_charset_name(options.name_charset))
+        throw config::BadValue(fmt::format("parameter full_name_encoding_charset: no name of a character set: {}", options.name_charset));
+    if (const std::string action = snapshot.get(non_empty_end_of_header_action); iequals(action, "add_header"))
+        options.bad_end = BadEnd::add_header;
+    else if (iequals(action, "reject"))
+        options.bad_end = BadEnd::reject;
+    else if (!iequals(action, "fix_quietly"))
+        throw config::BadValue(fmt::format("parameter non_empty_end_of_header_action: unknown name: {}", action));
     options.address_mappings = !has(overrides, "no_address_mappings");
     options.original_recipient = snapshot.get(enable_original_recipient);
     options.propagate_extensions = has(snapshot.get(tables::propagate_unmatched_extensions), "virtual");

@@ -39,6 +39,9 @@ struct Classes {
     bool has(Role role) const { return in[static_cast<std::size_t>(role)]; }
 };
 
+/// What becomes of a message whose header ends at a line that is no field, and not empty.
+enum class BadEnd : std::uint8_t { fix, add_header, reject };
+
 struct Options {
     std::string canonical_maps, sender_canonical_maps, recipient_canonical_maps, sender_bcc_maps, recipient_bcc_maps, always_bcc,
         masquerade_exceptions;
@@ -52,6 +55,8 @@ struct Options {
     std::vector<std::string> drop_headers;        // lower case
     LocalClients local_clients, signed_clients, exempt_clients;
     bool mynetworks_parent_style = true, always_add_missing = false, name_in_comment = false, address_mappings = true, original_recipient = true;
+    std::string name_charset = "utf-8";           // of full names
+    BadEnd bad_end = BadEnd::fix;
     bool propagate_extensions = true, smtputf8 = true;
     bool requiretls_header = true, tls_required = true;     // the fields Require-TLS-ESMTP: yes and TLS-Required: no count
     Completion local, remote;                     // for the header of local clients and every envelope; for other clients' headers

@@ -13,6 +13,21 @@ inline constexpr Param<std::string> header_from_format{
     .initial = "standard",
     .least = 1,
     .doc = "How a From: that is added shows the name: standard, Name <address>; obsolete, address (Name)."};
+inline constexpr Param<std::string> full_name_encoding_charset{
+    .name = "full_name_encoding_charset",
+    .initial = "utf-8",
+    .least = 1,
+    .doc =
+        "The character set of full names (sendmail -F, NAME, the account), which is said where a From: that is added has to encode one; utf-8 stays as "
+        "it is in SMTPUTF8 mail.",
+    .source = "RFC 2047"};
+inline constexpr Param<std::string> non_empty_end_of_header_action{
+    .name = "non_empty_end_of_header_action",
+    .initial = "fix_quietly",
+    .least = 1,
+    .doc =
+        "What becomes of a message whose header ends at a line that is neither a field nor empty: fix_quietly, an empty line goes before it; add_header, "
+        "and a field MIME-Error: before that; reject."};
 inline constexpr Param<bool> always_add_missing_headers{
     .name = "always_add_missing_headers",
     .initial = "no",
@@ -161,6 +176,8 @@ inline constexpr ParamInfo params[] = {canonical_classes,
                                        message_strip_characters,
                                        always_add_missing_headers,
                                        header_from_format,
+                                       full_name_encoding_charset,
+                                       non_empty_end_of_header_action,
                                        message_drop_headers,
                                        undisclosed_recipients_header,
                                        local_header_rewrite_clients,

@@ -9,10 +9,11 @@ namespace posthorn::submit {
 namespace {
 
 /// Fit for an envelope, a log line and an SMTP command: no control characters, valid UTF-8.
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
 bool clean(std::string_view text, std::size_t limit)
 {
-    return text.size() <= limit && std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }) &&
-           (is_ascii(text) || is_valid_utf8(text));
+    return text.size() <= limit && std::ranges::none_of(text, is_control) && (is_ascii(text) || is_valid_utf8(text));
 }
 
 constexpr std::uint32_t notify_bits = handoff::NOTIFY_NEVER | handoff::NOTIFY_SUCCESS | handoff::NOTIFY_FAILURE | handoff::NOTIFY_DELAY;
@@ -62,7 +63,7 @@ Result<void> PickUp::take_envelope(std::string_view octets)
     if (given.body() != handoff::BODY_7BIT && given.body() != handoff::BODY_8BIT)
         return Error{"bad body type"};
     taken.set_body(given.body());
-    if (!clean(given.full_name(), 1024))
+    if (given.full_name().size() > 1024 || std::ranges::any_of(given.full_name(), is_control))          // in full_name_encoding_charset
         return Error{"bad full name"};
     taken.set_full_name(given.full_name());
     switch (given.purpose()) {

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace posthorn::submit {
 
 namespace {
@@ -244,6 +246,24 @@ std::optional<std::uint32_t> parse_notify(std::string_view text)
 Result<SendmailOptions> parse_sendmail_options(std::string_view command, std::span<const std::string_view> words)
 {
     return Parser(command, words).parse();
+}
+
+std::string without_controls(std::string_view name)
+{
+    std::string clean(name);
+    std::ranges::replace_if(clean, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+    return clean;
+}
+
+std::string name_of_account(std::string_view gecos, std::string_view login)
+{
+    std::string name;
+    for (const char c : gecos.substr(0, gecos.find(',')))
+        if (c != '&')
+            name += c;
+        else if (!login.empty())
+            (name += ascii_upper(login.front())) += login.substr(1);
+    return name;
 }
 
 }  // namespace posthorn::submit

@@ -45,6 +45,11 @@ struct SendmailOptions {
 /// `command` is the name it was called by: sendmail, mailq, newaliases.
 Result<SendmailOptions> parse_sendmail_options(std::string_view command, std::span<const std::string_view> words);
 
+/// A full name as it is stored: control octets become "?"; what is beyond ASCII stays, whatever its character set (full_name_encoding_charset).
+std::string without_controls(std::string_view name);
+/// The full name in an account's GECOS field, up to the first comma; "&" is the login name with a capital.                      passwd(5)
+std::string name_of_account(std::string_view gecos, std::string_view login);
+
 /// "never" or a list of success, failure, delay, as bits; none where it is wrong.
 std::optional<std::uint32_t> parse_notify(std::string_view text);
 

@@ -101,3 +101,12 @@ TEST_CASE("sendmail: what is wrong is EX_USAGE with a reason")
     CHECK(error_of("-bv -t") == "-bv cannot be used with -t, -N, -R or -v");
     CHECK(error_of("-O smtputf8=maybe a@b") == "bad -O option value: smtputf8=maybe");
 }
+
+TEST_CASE("sendmail: the full name of an account, and names of any character set without what would end a line")
+{
+    CHECK(name_of_account("Joe Smith,Room 5,555", "joe") == "Joe Smith");
+    CHECK(name_of_account("& the Builder", "bob") == "Bob the Builder");
+    CHECK(name_of_account("&", "") == "");
+    CHECK(name_of_account("", "bob") == "");
+    CHECK(without_controls("J\xf6rg\r\nBcc: x\x7f") == "J\xf6rg??Bcc: x?");
+}

@@ -69,7 +69,7 @@ std::string typed(std::string_view input, FixLineEndings fix, bool dot = true, s
 TEST_CASE("maildrop: what sendmail wrote is what is picked up, whatever the pieces")
 {
     auto envelope = envelope_to("you@example.test");
-    envelope.set_full_name("Me Myself");
+    envelope.set_full_name("Me Mysel\xf6");                      // ISO-8859-1
     envelope.set_purpose(handoff::PURPOSE_RECORD_DELIVERY);
     envelope.mutable_recipients(0)->set_notify(handoff::NOTIFY_SUCCESS | handoff::NOTIFY_DELAY);
     const std::string content = "Subject: x\r\n\r\n" + std::string(200'000, 'a') + "\r\n";
@@ -79,7 +79,7 @@ TEST_CASE("maildrop: what sendmail wrote is what is picked up, whatever the piec
         CHECK(picked.error == "");
         CHECK(picked.content == content);
         CHECK(picked.envelope.size() == content.size());
-        CHECK(picked.envelope.full_name() == "Me Myself");
+        CHECK(picked.envelope.full_name() == "Me Mysel\xf6");
         CHECK(picked.envelope.recipients(0).address() == "you@example.test");
         CHECK(picked.envelope.recipients(0).notify() == 10);
         CHECK(picked.envelope.purpose() == handoff::PURPOSE_RECORD_DELIVERY);

@@ -127,11 +127,11 @@ int submit_message(const SendmailOptions& options, const config::Snapshot& snaps
     }
     check_sender(snapshot, envelope.sender());
     if (options.full_name)
-        envelope.set_full_name(printable(*options.full_name, true));
+        envelope.set_full_name(without_controls(*options.full_name));
     else if (const char* name = ::getenv("NAME"))
-        envelope.set_full_name(printable(name, true));
+        envelope.set_full_name(without_controls(name));
     else if (account)
-        envelope.set_full_name(printable(std::string_view(account->pw_gecos).substr(0, std::string_view(account->pw_gecos).find(',')), true));
+        envelope.set_full_name(without_controls(name_of_account(account->pw_gecos, account->pw_name)));
     envelope.set_envid(options.envid);
     if (options.verp) {
         const std::string allowed = snapshot.get(receive::verp_delimiter_filter);

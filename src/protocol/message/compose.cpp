@@ -94,19 +94,25 @@ std::string quote_phrase(std::string_view text)
     return quoted += '"';
 }
 
-std::string named_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8)
+namespace {
+
+bool is_to_be_encoded(std::string_view name, bool utf8, std::string_view charset) { return (!utf8 || !iequals(charset, "utf-8")) && !is_ascii(name); }
+
+}  // namespace
+
+std::string named_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8, std::string_view charset)
 {
     if (name.empty())
         return mailbox.null() ? "<>" : mailbox.quoted();
-    return fmt::format("{} <{}>", !utf8 && !is_ascii(name) ? encode_words(name) : quote_phrase(name), mailbox.quoted());
+    return fmt::format("{} <{}>", is_to_be_encoded(name, utf8, charset) ? encode_words(name, charset) : quote_phrase(name), mailbox.quoted());
 }
 
-std::string commented_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8)
+std::string commented_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8, std::string_view charset)
 {
     if (name.empty())
         return named_address(name, mailbox, utf8);
     std::string comment;
-    for (const char c : !utf8 && !is_ascii(name) ? encode_words(name) : std::string(name)) {
+    for (const char c : is_to_be_encoded(name, utf8, charset) ? encode_words(name, charset) : std::string(name)) {
         if (c == '(' || c == ')' || c == '\\')
             comment += '\\';
         comment += c;

@@ -24,11 +24,12 @@ std::string date(Time time, std::chrono::minutes east_of_utc, std::string_view z
 /// "<20261121094409.4bXYZ12345@mx.test>": Postfix's form, time in UTC.
 std::string message_id(Time time, std::string_view queue_id, std::string_view host);
 
-/// `Name <a@b>`; the name is quoted, or encoded (RFC 2047), where it must be; `utf8`: it may stay as it is. An empty name: `a@b`.
-std::string named_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8 = false);
+/// `Name <a@b>`; the name is quoted, or encoded (RFC 2047), where it must be; `utf8`: it may stay as it is, if `charset` is
+/// utf-8. An empty name: `a@b`.
+std::string named_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8 = false, std::string_view charset = "utf-8");
 
 /// `a@b (Name)`, the form of before RFC 5322: parentheses in the name are quoted.
-std::string commented_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8 = false);
+std::string commented_address(std::string_view name, const smtp::Mailbox& mailbox, bool utf8 = false, std::string_view charset = "utf-8");
 
 /// A phrase: atoms as they are, anything else as a quoted string.
 std::string quote_phrase(std::string_view text);

@@ -59,6 +59,14 @@ TEST_CASE("compose: names are atoms, quoted, or encoded")
     CHECK(named_address("Smith, \"J\"", mailbox) == "\"Smith, \\\"J\\\"\" <\"a b\"@c.test>");
     CHECK(named_address("J\u00f6rg", mailbox) == "=?utf-8?Q?J=C3=B6rg?= <\"a b\"@c.test>");
     CHECK(named_address("J\u00f6rg", mailbox, true) == "J\u00f6rg <\"a b\"@c.test>");
+    // In another character set it is never text of SMTPUTF8 mail.
+    CHECK(named_address("J\xf6rg", mailbox, true, "iso-8859-1") == "=?iso-8859-1?Q?J=F6rg?= <\"a b\"@c.test>");
+    CHECK(commented_address("J\xf6rg", mailbox, false, "iso-8859-1") == "\"a b\"@c.test (=?iso-8859-1?Q?J=F6rg?=)");
+    CHECK(named_address("Joe", mailbox, false, "iso-8859-1") == "Joe <\"a b\"@c.test>");
+    for (const char* name : {"utf-8", "ISO-8859-15", "x!y"})
+        CHECK(is_charset_name(name));
+    for (const char* name : {"", "utf 8", "utf-8?Q?x", "a=b", "a.b", "\xc3\xa4", "x\r\n"})
+        CHECK_FALSE(is_charset_name(name));
 }
 
 TEST_CASE("encoded words: encoded in pieces of 75 octets that cut no character, and decoded to what they were")

@@ -76,13 +76,20 @@ std::optional<Word> read_word(std::string_view text)
 
 }  // namespace
 
-std::string encode_words(std::string_view utf8)
+bool is_charset_name(std::string_view name)
+{
+    return !name.empty() && name.size() <= 40 &&
+           std::ranges::all_of(name, [](char c) { return c > ' ' && c < 127 && !std::string_view("()<>@,;:\"/[]?.=\\").contains(c); });
+}
+
+std::string encode_words(std::string_view utf8, std::string_view charset)
 {
     const auto plain = [](char c) { return c >= ' ' && c < 127; };
     if (std::ranges::all_of(utf8, plain) && utf8.find("=?") == utf8.npos)
         return std::string(utf8);
-    constexpr std::string_view open = "=?utf-8?Q?";
-    constexpr std::size_t room = 75 - open.size() - 2;
+    const std::string open = fmt::format("=?{}?Q?", charset);
+    const std::size_t room = 75 - open.size() - 2;
+    const bool utf = iequals(charset, "utf-8");
     std::string out, word;
     const auto close = [&] {
         if (!out.empty())
@@ -93,7 +100,7 @@ std::string encode_words(std::string_view utf8)
     for (std::size_t i = 0; i < utf8.size();) {
         // One character: its lead and what continues it.
         std::size_t end = i + 1;
-        while (end < utf8.size() && end < i + 4 && (static_cast<unsigned char>(utf8[end]) & 0xc0) == 0x80 && (utf8[i] & 0x80) != 0)
+        while (utf && end < utf8.size() && end < i + 4 && (static_cast<unsigned char>(utf8[end]) & 0xc0) == 0x80 && (utf8[i] & 0x80) != 0)
             ++end;
         std::string encoded;
         for (; i < end; ++i) {
