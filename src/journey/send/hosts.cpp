@@ -59,7 +59,7 @@ std::optional<Error> add_addresses(const std::string& host, std::uint32_t prefer
     for (const net::IpAddress& address : found.list)
         if (address.is_v6() ? options.ipv6 : options.ipv4) {
             Host& one = list.emplace_back();
-            one.name = host;
+            one.name = options.cname_renames && !found.canonical_name.empty() ? found.canonical_name : host;
             one.endpoint = net::Endpoint(address, port);
             one.preference = preference;
             one.secure = found.secure && !found.native;

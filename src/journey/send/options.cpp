@@ -220,6 +220,7 @@ Options Options::from(const config::Snapshot& snapshot, std::string_view service
     made.tls_wrapper = get(smtp_tls_wrappermode);
     made.tls_note_offer = get(smtp_tls_note_starttls_offer);
     made.log_tls_status = get(smtp_log_tls_feature_status);
+    made.cname_renames = get(smtp_cname_overrides_servername);
 
     made.chunking = snapshot.get(smtp_chunking);
     made.quit_in_group = snapshot.get(smtp_quit_in_group);

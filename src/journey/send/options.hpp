@@ -97,6 +97,7 @@ struct Options {
     bool tls_wrapper = false;
     bool tls_note_offer = false;
     bool log_tls_status = true;                 // the tls= field of delivery lines
+    bool cname_renames = false;                 // a host that is an alias is called as its CNAME says (smtp_cname_overrides_servername)
 
     bool probe_data = false;
     bool failed_probes_cached = true;           // address_verify_negative_cache

@@ -133,6 +133,7 @@ inline constexpr Param<std::string> send_info_log_address_format{.name = "info_l
 
 inline constexpr Param<bool> send_address_verify_negative_cache{.name = "address_verify_negative_cache", .initial = "yes", .doc = "Keep the results of probes that failed as well."};
 
+inline constexpr Param<bool> smtp_cname_overrides_servername{.name = "smtp_cname_overrides_servername", .initial = "no", .doc = "A server whose name is an alias goes by the name that its CNAME leads to: in the log, in what is asked of its certificate, and where a password is looked up. Who can forge the CNAME then says who the server has to be."};
 inline constexpr Param<bool> smtp_log_tls_feature_status{.name = "smtp_log_tls_feature_status", .initial = "yes", .doc = "Say in delivery lines, as tls=, what was asked of TLS with the host and what came of it: tls=may, tls=may:none, tls=!encrypt:none, tls=dane?, tls=verify/requiretls."};
 inline constexpr Param<bool> smtp_chunking{.name = "smtp_chunking", .initial = "yes", .doc = "Send content by BDAT where the peer offers CHUNKING.", .source = "RFC 3030", .since = "posthorn 0.1", .own = true};
 inline constexpr Param<bool> smtp_quit_in_group{.name = "smtp_quit_in_group", .initial = "no", .doc = "Group QUIT with commands whose answers are needed, as Postfix does: shows what such groups do to some peers.", .since = "posthorn 0.1", .own = true};
@@ -163,7 +164,7 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     lmtp_tls_security_level, smtp_use_tls, smtp_enforce_tls, smtp_tls_enforce_peername, smtp_tls_policy_maps, smtp_tls_per_site,
     smtp_tls_verify_cert_match, smtp_tls_secure_cert_match, smtp_tls_fingerprint_cert_match, smtp_tls_trust_anchor_file,
     smtp_tls_dane_insecure_mx_policy, smtp_tls_force_insecure_host_tlsa_lookup, smtp_tls_enforce_sts_mx_patterns,
-    smtp_requiretls_policy, smtp_tlsrpt_enable, smtp_tlsrpt_socket_name, smtp_tlsrpt_skip_reused_handshakes, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_log_tls_feature_status, smtp_chunking, smtp_quit_in_group,
+    smtp_requiretls_policy, smtp_tlsrpt_enable, smtp_tlsrpt_socket_name, smtp_tlsrpt_skip_reused_handshakes, smtp_tls_wrappermode, smtp_tls_note_starttls_offer, smtp_log_tls_feature_status, smtp_cname_overrides_servername, smtp_chunking, smtp_quit_in_group,
     smtp_pipe_connect, smtp_contents_in_flight, smtp_address_verify_error_limit,
     smtp_transcript_size, smtp_transcript_failed_age, smtp_transcript_good_count, smtp_transcript_good_age,
 });

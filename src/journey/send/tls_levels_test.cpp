@@ -514,3 +514,20 @@ TEST_CASE("DANE: where it cannot be done the log says so each time, and dane-onl
     world.options.tls.no_dane.clear();
     CHECK(world.deliver().text() == "non DNSSEC destination");
 }
+
+TEST_CASE("smtp_cname_overrides_servername: a server that is an alias goes by the name that its CNAME leads to, in the log and in its certificate")
+{
+    for (const bool renames : {false, true}) {
+        Example world(tls::leaf("real.test"));
+        world.options.tls_level = TlsLevel::verify;
+        world.options.cname_renames = renames;
+        world.names.alias_of["mx.example.test"] = "real.test";
+        CHECK((world.deliver().outcome() == delivered) == renames);
+        CHECK(lines_of(world, "relay=real.test[192.0.2.2]").size() == (renames ? 1 : 0));
+        CHECK(lines_of(world, "relay=mx.example.test[192.0.2.2]").size() == (renames ? 0 : 1));
+    }
+    Example world(tls::leaf("mx.example.test"));                     // no alias: nothing changes
+    world.options.tls_level = TlsLevel::verify;
+    world.options.cname_renames = true;
+    CHECK(world.deliver().outcome() == delivered);
+}
