@@ -96,6 +96,16 @@ class Pipe(Journey):
         self.assertEqual(said["environment"]["NAME"], "value")
         self.assertLessEqual(set(said["environment"]), {"NAME", "TZ", "PATH", "LC_CTYPE"})     # the last is python's own
 
+    @unittest.skipUnless(os.geteuid() == 0 and os.path.exists("/usr/lib64") and os.path.exists("/usr/bin/sh"), "needs root, and /usr as a root folder with a shell")
+    def test_a_command_behind_another_root_folder(self):
+        posthorn = self.pipe("chroot=/usr directory=/share", command="sh -c", words="{cat > /dev/null; test -e /usr || echo 4.2.2 in $$PWD as $$(id -u) with $$0; exit 1} ${user}")
+        posthorn.send(["inside@piped.test"])
+        posthorn.wait_log(rf"to=<inside@piped.test>, relay=agent, .* dsn=4.2.2, status=deferred \(.*in /share as {self.user.pw_uid} with inside")
+        other = self.pipe("chroot=/nonexistent", command="/bin/sh -c", words="{exit 0}")
+        other.send(["outside@piped.test"])
+        other.wait_log(r"change the root folder to /nonexistent: No such file or directory")
+        other.wait_log(r"to=<outside@piped.test>, relay=agent, .* dsn=4.3.0, status=deferred")
+
     def test_one_command_has_all_recipients_where_it_may(self):
         posthorn = self.pipe(words="-- ${recipient}", settings={"agent_destination_recipient_limit": "2"})
         posthorn.send([f"u{n}@piped.test" for n in range(3)])

@@ -81,14 +81,15 @@ CommandEnd exited(int status, std::string output = {})
 
 TEST_CASE("pipe line: attributes, and argv with all that follows")
 {
-    const PipeLine line = line_of({"flags=DRhu", "user=vmail:mail", "null_sender=", "directory=/var/x", "eol=\\r\\n\\055", "size=1000",
-                                   "argv=/bin/lda", "-d", "${recipient}", "user=not an attribute"});
+    const PipeLine line = line_of({"flags=DRhu", "user=vmail:mail", "null_sender=", "directory=/var/x", "chroot=/jail", "eol=\\r\\n\\055",
+                                   "size=1000", "argv=/bin/lda", "-d", "${recipient}", "user=not an attribute"});
     CHECK(line.has('D'));
     CHECK_FALSE(line.has('F'));
     CHECK(line.user == "vmail");
     CHECK(line.group == "mail");
     CHECK(line.null_sender.empty());
     CHECK(line.directory == "/var/x");
+    CHECK(line.root == "/jail");
     CHECK(line.eol == "\r\n-");
     CHECK(line.size_limit == 1000);
     CHECK(joined(line.words) == "/bin/lda|-d|${recipient}|user=not an attribute");
@@ -109,7 +110,8 @@ TEST_CASE("pipe line: what is wrong is said")
     CHECK(error_of({"user=a", "eol=\\", "argv=/bin/x"}) == "eol=\\: nothing behind the last \\");
     CHECK(error_of({"user=a", "eol=\\q", "argv=/bin/x"}) == "eol=\\q: unknown escape");
     CHECK(error_of({"user=a", "directory=here", "argv=/bin/x"}) == "directory=here: an absolute path is needed");
-    CHECK(error_of({"user=a", "chroot=/jail", "argv=/bin/x"}).starts_with("chroot=/jail: "));
+    CHECK(error_of({"user=a", "chroot=jail", "argv=/bin/x"}) == "chroot=jail: an absolute path is needed");
+    CHECK(error_of({"user=a", "chroot=", "argv=/bin/x"}) == "chroot=: an absolute path is needed");
     CHECK_FALSE(error_of({"user=a", "argv=/bin/x", "${recipient"}).empty());
 }
 

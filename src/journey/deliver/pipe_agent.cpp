@@ -128,6 +128,7 @@ awaitable<Fate> PipeAgent::attempt(const handoff::DeliveryRequest* request, Fd c
     CommandRun run;
     run.words = *std::move(words);
     run.environment = options_.environment;
+    run.root = line.root;
     run.directory = line.directory;
     run.as = *privileges;
     run.input = pieces_of(*std::move(message), std::move(how), std::move(names));

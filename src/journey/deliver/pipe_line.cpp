@@ -158,8 +158,9 @@ Result<PipeLine> parse_pipe_line(std::span<const std::string> arguments)
                 return Error{fmt::format("size={}: not a number of octets", value)};
             line.size_limit = *limit;
         } else if (name == "chroot") {
-            return Error{fmt::format(
-                "chroot={}: commands are not started behind another root folder; name a command that changes it itself (chroot(8))", value)};
+            if (!value.starts_with('/'))
+                return Error{fmt::format("chroot={}: an absolute path is needed", value)};
+            line.root = value;
         } else if (name == "argv") {
             line.words.emplace_back(value);
             line.words.insert(line.words.end(), arguments.begin() + static_cast<std::ptrdiff_t>(at) + 1, arguments.end());

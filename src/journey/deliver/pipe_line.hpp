@@ -3,7 +3,7 @@
 // Shape    NAME=VALUE words, argv=PROGRAM WORDS... last. user= and argv= must be there.
 // Macros   $name, ${name}, $(name), ${name?text}, ${name:text}, $$. A word with one that depends on the recipient stands once for each of them.
 // Trust    what comes from the mail is a value: it is not expanded again, and no word gets a '-' in front by an address (allow_min_user).
-// Errors   what is wrong with which argument. chroot= is refused: see parse_pipe_line().
+// Errors   what is wrong with which argument.
 // Pure.
 #pragma once
 
@@ -23,7 +23,7 @@ struct PipeLine {
 
     std::string flags;                       // of pipe_flags
     std::string user, group;                 // group empty: the user's
-    std::string directory;
+    std::string root, directory;             // directory: inside root, where there is one
     std::string eol = "\n";
     std::string null_sender = "MAILER-DAEMON";
     std::uint64_t size_limit = 0;            // 0: none
@@ -34,7 +34,6 @@ struct PipeLine {
 /// lines are given in front.
 inline constexpr std::string_view pipe_flags = "BDFORXhqu.>";
 
-/// chroot= is refused, because the process that starts the commands has no power to change the root folder; the command may be one that does.
 Result<PipeLine> parse_pipe_line(std::span<const std::string> arguments);
 
 /// What the macros are made of.

@@ -24,7 +24,8 @@ struct Privileges {
 struct CommandRun {
     std::vector<std::string> words;          // argv; the first is the program, by its path or looked for in /usr/bin and /bin
     std::vector<std::string> environment;    // NAME=value
-    std::string directory;                   // empty: as it is
+    std::string root;                        // the root folder; empty: as it is. Program and directory are inside it
+    std::string directory;                   // empty: as it is, or the root folder
     Privileges as{};
     std::function<Result<std::string>()> input;      // the next piece; an empty one is the end
     std::chrono::seconds time_limit{1000};

@@ -30,7 +30,7 @@ std::vector<char*> pointers(const std::vector<std::string>& words)
 
 /// What kept it from being executed: where, and why.
 struct Trouble {
-    enum Where : int { starting, directory, program } where;
+    enum Where : int { starting, root, directory, program } where;
     int error;
 };
 
@@ -43,6 +43,8 @@ struct Trouble {
         ::_exit(127);
     };
     ::setsid();
+    if (!command.root.empty() && (::chroot(command.root.c_str()) != 0 || ::chdir("/") != 0))
+        give_up(errno, Trouble::root);
     if (command.user)
         if (const int error = become_user(*command.user); error != 0)
             give_up(error);
@@ -87,7 +89,10 @@ std::optional<Error> execution_error(const Command& command, const RunningComman
     Trouble said{};
     if (::read(running.trouble.get(), &said, sizeof said) != sizeof said)
         return std::nullopt;
-    return system_error(said.where == Trouble::directory ? "change to the directory " + command.directory : "execute " + command.program, said.error);
+    return system_error(said.where == Trouble::root        ? "change the root folder to " + command.root
+                        : said.where == Trouble::directory ? "change to the directory " + command.directory
+                                                           : "execute " + command.program,
+                        said.error);
 }
 
 void end_command(const RunningCommand& running)

@@ -26,15 +26,16 @@ struct Command {
     std::vector<std::string> words;          // argv, its name in front
     std::vector<std::string> environment;    // NAME=value
     std::optional<RunAs> user;               // none: as who starts it
-    std::string directory;                   // as that user; empty: where the starter is
-    std::optional<unsigned> file_mask;       // umask(2); none: the starter's
+    std::string root;  // the root folder, entered before it becomes that user; empty: the starter's. The paths here are inside it
+    std::string directory;  // as that user; empty: where the starter is, or the root folder
+    std::optional<unsigned> file_mask;  // umask(2); none: the starter's
     int input = -1, output = -1, error = -1;
 };
 
 struct RunningCommand {
     pid_t pid;
-    Fd process;                              // a pidfd: readable when it has ended
-    Fd trouble;                              // see execution_error()
+    Fd process;  // a pidfd: readable when it has ended
+    Fd trouble;  // see execution_error()
 };
 
 Result<RunningCommand> start_command(const Command& command);

@@ -110,3 +110,21 @@ TEST_CASE("command: as another user it has that user, that group alone, and no w
     CHECK(result.said ==
           "Uid: 65534 65534 65534 65534\nGid: 65533 65533 65533 65533\nGroups: 65533 \nCapPrm: 0000000000000000\nCapEff: 0000000000000000\n");
 }
+
+TEST_CASE("command: behind another root folder it sees what is in it, its directory and its program among that" * doctest::skip(::geteuid() != 0))
+{
+    // On systems whose /bin and /lib are links into /usr, that is a root folder with all that a shell needs.
+    if (::access("/usr/lib64", F_OK) != 0 || ::access("/usr/bin/sh", X_OK) != 0)
+        return;
+    Command command = shell("pwd; test -e /usr || echo inside; test -e /bin && echo here");
+    command.root = "/usr";
+    command.user = RunAs{65534, 65533};
+    CHECK(run(command).said == "/\ninside\nhere\n");
+    command.directory = "/share";
+    CHECK(run(command).said == "/share\ninside\nhere\n");
+    command.directory = "/usr";
+    CHECK(run(command).trouble->text() == "change to the directory /usr: No such file or directory");
+    command.directory.clear();
+    command.root = "/nonexistent";
+    CHECK(run(command).trouble->text() == "change the root folder to /nonexistent: No such file or directory");
+}

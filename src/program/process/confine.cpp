@@ -168,7 +168,7 @@ Confined confine(const Place& place, const Confinement& confinement)
         refuse("switch off ptrace");
     if (starts_commands) {
         if (root)
-            drop_capabilities(for_commands);
+            drop_capabilities(for_commands | (confinement.may.has(May::change_root) ? 1u << CAP_SYS_CHROOT : 0u));
         return result;
     }
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)

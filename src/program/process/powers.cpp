@@ -18,6 +18,7 @@ std::string describe(Powers powers)
         {May::listen, "listen"},
         {May::compile, "compile"},
         {May::start_commands, "start_commands"},
+        {May::change_root, "change_root"},
         {May::read_named, "read_named"},
     };
     std::string text;

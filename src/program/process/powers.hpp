@@ -25,6 +25,7 @@ enum class May : std::uint32_t {
     compile = 1u << 9,    // make memory executable: PCRE2's just-in-time compiler
     start_commands = 1u << 10,   // start programs as other users: keeps the three capabilities this takes, and neither filter nor
                                  // Landlock, which those programs would inherit
+    change_root = 1u << 12,      // with start_commands: start them behind another root folder
     read_named = 1u << 11,       // open the files of Confinement::readable, where no other power reads
 };
 

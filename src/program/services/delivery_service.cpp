@@ -123,9 +123,10 @@ Result<deliver::LockManner> lock_manner(const process::Service& service, std::st
     return manner;
 }
 
-int run_delivery(Delivery& delivery, DeliveryLink::Deliver deliver, Beside beside)
+int run_delivery(Delivery& delivery, DeliveryLink::Deliver deliver, Beside beside, bool changes_root)
 {
-    delivery.service.confine({.may = {May::start_commands, May::read_message}});
+    delivery.service.confine({.may = changes_root ? process::Powers{May::start_commands, May::change_root, May::read_message}
+                                                  : process::Powers{May::start_commands, May::read_message}});
     DeliveryWork work(delivery, std::move(deliver), std::move(beside));
     return delivery.service.run(work);
 }

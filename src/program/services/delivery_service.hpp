@@ -53,6 +53,6 @@ struct Beside {
 };
 
 /// Confines the process, and delivers until it is stopped.
-int run_delivery(Delivery& delivery, DeliveryLink::Deliver deliver, Beside beside = {});
+int run_delivery(Delivery& delivery, DeliveryLink::Deliver deliver, Beside beside = {}, bool changes_root = false);
 
 }  // namespace posthorn::services

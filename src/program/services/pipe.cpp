@@ -27,6 +27,7 @@ int serve_pipe(process::Service& service)
     options.environment = exported(service.config().get(export_environment), ::environ);
     Delivery delivery(service, parameters, service.name(), deliver::pipe_delivery_status_filter);
     const std::string user = options.line.user, group = options.line.group;
+    const bool changes_root = !options.line.root.empty();
     deliver::PipeAgent agent(std::move(options), delivery.spawner, delivery.teller,
                              [&, known = std::optional<deliver::Privileges>()]() mutable -> Result<deliver::Privileges> {
                                  if (!known) {
@@ -34,8 +35,9 @@ int serve_pipe(process::Service& service)
                                  }
                                  return *known;
                              });
-    return run_delivery(delivery,
-                        [&](handoff::DeliveryRequest request, Fd content) { return agent.deliver(std::move(request), std::move(content)); });
+    return run_delivery(
+        delivery, [&](handoff::DeliveryRequest request, Fd content) { return agent.deliver(std::move(request), std::move(content)); }, {},
+        changes_root);
 }
 
 }  // namespace posthorn::services

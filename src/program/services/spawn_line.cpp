@@ -65,14 +65,14 @@ Result<process::RunAs> run_as(const SpawnLine& line, process::RunAs mail_owner, 
     return ids;
 }
 
-Result<std::string> program_path(std::string_view name)
+Result<std::string> program_path(std::string_view name, const std::string& root)
 {
     if (name.find('/') != name.npos)
         return std::string(name);
     for (const std::string_view folder : {"/usr/bin/", "/bin/"})
-        if (std::string path = std::string(folder) + std::string(name); ::access(path.c_str(), X_OK) == 0)
+        if (std::string path = std::string(folder) + std::string(name); ::access((root + path).c_str(), X_OK) == 0)
             return path;
-    return Error{fmt::format("argv={}: no such program in /usr/bin or /bin", name)};
+    return Error{fmt::format("argv={}: no such program in {}/usr/bin or {}/bin", name, root, root)};
 }
 
 std::vector<std::string> exported(std::string_view export_environment, char* const* environment)

@@ -24,7 +24,7 @@ Result<SpawnLine> parse_spawn_line(std::span<const std::string> arguments);
 Result<process::RunAs> run_as(const SpawnLine& line, process::RunAs mail_owner, bool root);
 
 /// What `words` has in front, as a path.
-Result<std::string> program_path(std::string_view name);
+Result<std::string> program_path(std::string_view name, const std::string& root = "");
 
 /// export_environment: names are handed on from `environment` ("NAME=value", null at its end), "name=value" is set. With a PATH in any case.
 std::vector<std::string> exported(std::string_view export_environment, char* const* environment);

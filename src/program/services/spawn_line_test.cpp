@@ -58,6 +58,7 @@ TEST_CASE("spawn line: a program without a path is looked for where programs are
 {
     CHECK(program_path("/opt/x").value() == "/opt/x");
     CHECK(program_path("sh").value().ends_with("/bin/sh"));
+    CHECK(program_path("no-such-program", "/jail").error().text() == "argv=no-such-program: no such program in /jail/usr/bin or /jail/bin");
     CHECK(program_path("no-such-program").error().text() == "argv=no-such-program: no such program in /usr/bin or /bin");
 }
 

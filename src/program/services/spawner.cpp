@@ -126,13 +126,14 @@ awaitable<deliver::CommandEnd> Spawner::run(deliver::CommandRun run)
         return end;
     };
     process::Command command;
-    auto program = program_path(run.words.front());
+    auto program = program_path(run.words.front(), run.root);
     auto input = make_pipe(), output = make_pipe();
     if (!program || !input || !output)
         co_return failed(!program ? program.error() : !input ? input.error() : output.error());
     command.program = *std::move(program);
     command.words = std::move(run.words);
     command.environment = std::move(run.environment);
+    command.root = std::move(run.root);
     command.directory = std::move(run.directory);
     command.user = user_of(run.as);
     command.file_mask = 077;
