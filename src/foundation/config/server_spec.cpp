@@ -55,6 +55,12 @@ std::optional<std::uint16_t> tcp_port(std::string_view text)
         return *number > 0 && *number <= 65535 ? std::optional(static_cast<std::uint16_t>(*number)) : std::nullopt;
     if (text.empty() || is_digit(text.front()))
         return std::nullopt;
+    // Small systems have no services(5), others lack some of these or know another name for 465.
+    static constexpr std::pair<std::string_view, std::uint16_t> of_mail[] = {
+        {"lmtp", 24}, {"smtp", 25}, {"smtps", 465}, {"submissions", 465}, {"submission", 587}};
+    for (const auto& [name, port] : of_mail)
+        if (name == text)
+            return port;
     const servent* const known = ::getservbyname(std::string(text).c_str(), "tcp");
     if (known == nullptr)
         return std::nullopt;

@@ -20,7 +20,7 @@ struct ServerSpec {
 };
 Result<ServerSpec> parse_server_spec(std::string_view text);
 
-/// A number, or a name of /etc/services.
+/// A number, or a name: those of mail are known (postconf(5), known_tcp_ports), all others are looked up in services(5).
 std::optional<std::uint16_t> tcp_port(std::string_view text);
 
 }  // namespace posthorn::config

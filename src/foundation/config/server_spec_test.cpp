@@ -22,6 +22,10 @@ TEST_CASE("server spec: ports are numbers of their range, or known names")
 {
     CHECK(config::tcp_port("1") == 1);
     CHECK(config::tcp_port("65535") == 65535);
+    // Few systems' services(5) know all of these, and some none.
+    CHECK(config::tcp_port("lmtp") == 24);
+    CHECK(config::tcp_port("smtps") == 465);
+    CHECK(config::tcp_port("submissions") == 465);
     for (const char* const none : {"", "0", "65536", "-1", "1x", "no-such-service-name"}) {
         CAPTURE(none);
         CHECK_FALSE(config::tcp_port(none));

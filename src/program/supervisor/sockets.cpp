@@ -1,6 +1,7 @@
 #include "supervisor/sockets.hpp"
 
 #include "base/strings.hpp"
+#include "config/server_spec.hpp"
 #include "net/listener.hpp"
 
 #include <fmt/format.h>
@@ -25,13 +26,9 @@ Result<std::uint16_t> port_number(const std::string& name)
             return Error{fmt::format("bad port number: {}", name)};
         return static_cast<std::uint16_t>(*number);
     }
-    // What /etc/services lacks on old systems.
-    if (name == "submissions" || name == "smtps")
-        return std::uint16_t{465};
-    const servent* service = ::getservbyname(name.c_str(), "tcp");
-    if (!service)
-        return Error{fmt::format("unknown service: {}/tcp", name)};
-    return ntohs(static_cast<std::uint16_t>(service->s_port));
+    if (const auto port = config::tcp_port(name))
+        return *port;
+    return Error{fmt::format("unknown service: {}/tcp", name)};
 }
 
 Result<std::vector<net::IpAddress>> addresses_of(const std::string& host, bool v4, bool v6)
