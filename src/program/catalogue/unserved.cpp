@@ -91,60 +91,133 @@ constexpr auto without_effect = std::to_array<std::string_view>({"debug_peer_lev
 bool has_no_effect(std::string_view name) { return std::ranges::find(without_effect, name) != without_effect.end(); }
 
 struct Consequence {
-    std::string_view prefix, text;                 // of a parameter's name; the longest that fits counts
+    std::string_view pattern, text;  // of a parameter's name, with a * at its beginning or end for any letters; the longest that fits counts
+    Standing standing = Standing::by_design;
 };
 constexpr auto consequences = std::to_array<Consequence>({
-    {"debug", "no debugger is started"},
-    {"debug_peer_level", "every level logs all that is said and heard"},
+    // What may still be built.
+    {"enable_idna2003_compatibility", "domain names are converted as IDNA2008 says", Standing::unserved},
+    {"force_mime_input_conversion", "8-bit content is stored and signed as it came, and converted on its way to a server without 8BITMIME",
+     Standing::unserved},
+    {"qmqpd_*", "QMQP is not served", Standing::unserved},
+    {"smtp_dns_resolver_options",
+     "names are asked for as they are, without the domains of resolv.conf behind them; smtp_host_lookup = native asks the system, which knows those",
+     Standing::unserved},
+    {"smtp_tls_enable_rpk", "raw public keys are not used", Standing::unserved},
+    {"smtp_tls_loglevel_maps", "every destination has smtp_tls_loglevel", Standing::unserved},
+    {"smtpd_delay_open_until_valid_rcpt", "a message has its queue id with its first valid recipient; what was refused before is logged with NOQUEUE",
+     Standing::unserved},
+    {"smtpd_expansion_filter",
+     "what $names stand for in replies of DNS lists and in footers is made fit for a line of text, and nothing else of it is replaced",
+     Standing::unserved},
+    {"smtpd_tls_enable_rpk", "raw public keys are not used", Standing::unserved},
+    {"smtpd_tls_loglevel_maps", "every client has smtpd_tls_loglevel", Standing::unserved},
+    {"sun_mailtool_compatibility", "no .lock file of that kind is looked for; mailbox_delivery_lock says how mailboxes are locked",
+     Standing::unserved},
+    {"tls_trust_server_ccerts", "a client's certificate must be one for clients", Standing::unserved},
+    // Decided otherwise: for what it is in Postfix, and what is here.
+    {"*_delivery_slot_*", "it is for who goes first in the queue manager; here messages of one site take turns, and a long list holds up no other"},
+    {"*_minimum_delivery_slots",
+     "it is for who goes first in the queue manager; here messages of one site take turns, and a long list holds up no other"},
+    {"*_extra_recipient_limit",
+     "it is for recipients in the queue manager's memory, by transport; here qmgr_message_recipient_limit bounds those of all"},
+    {"*_recipient_limit", "it is for recipients in the queue manager's memory, by transport; here qmgr_message_recipient_limit bounds those of all"},
+    {"*_recipient_refill_*", "it is for recipients in the queue manager's memory; here those of a message are read together"},
+    {"qmgr_message_recipient_minimum", "it is for recipients in the queue manager's memory; here those of a message are read together"},
+    {"qmgr_fudge_factor", "it is for the queue manager of before Postfix 2.5; here messages of one site take turns"},
+    {"*_service_name", "services find each other by sockets of their own, whatever the lines of master.cf are called"},
+    {"*_watchdog_timeout", "no process of that kind waits for one client: each session has time limits of its own"},
+    {"backwards_bounce_logfile_compatibility", "there are no log files of bounces: what failed is in the queue's database"},
+    {"berkeley_db_*", "the library's own cache sizes count"},
+    {"connection_cache_*", "no service passes sessions on: the process that opened one keeps it for the next mail of its site"},
     {"daemon_table_open_error_is_fatal", "a table that cannot be opened defers what needs it, and the service goes on"},
+    {"daemon_timeout", "each session and each child has time limits of its own; a service that ends is started anew"},
+    {"debug_peer_level", "every level logs all that is said and heard"},
+    {"debugger_command", "no debugger is started: -D in master.cf is passed over, and a debugger is attached to a process by its id"},
+    {"destination_concurrency_feedback_debug", "posthorn why SITE shows how wide a site's window is; the log does not follow it"},
     {"detect_8bit_encoding_header", "which content has 8-bit octets is seen from the octets, not from what its header says"},
-    {"dnsblog_", "lists in the DNS are asked by smtpd itself"},
+    {"dns_ncache_ttl_fix_enable", "it is for a fault of C libraries, and names are asked by a resolver of our own"},
+    {"dnsblog_*", "lists in the DNS are asked by smtpd itself"},
     {"dnssec_probe", "answers are validated here: a name server that hides signatures makes lookups fail, and lowers nothing"},
+    {"dont_remove", "what is delivered leaves the queue; always_bcc keeps copies"},
     {"duplicate_filter_limit", "all addresses of an expansion are remembered, however many"},
-    {"enable_idna2003_compatibility", "domain names are converted as IDNA2008 says"},
+    {"fast_flush_*", "ETRN and postqueue -s look into the queue itself: there are no files of what waits for a domain"},
+    {"fault_injection_code", "it is for Postfix's own tests"},
+    {"fork_*", "a process that could not be started is started again, at most service_throttle_time later"},
+    {"hash_queue_*", "it is for folders of queue files; here the queue is one database"},
+    {"in_flow_delay", "who hands mail in waits for the disk that stores it; deliveries are not behind that, and slow down nobody"},
+    {"ipc_*", "services keep their connections, and hear from the kernel when one at the other end is gone"},
+    {"known_tcp_ports", "lmtp, smtp, smtps, submissions and submission are 24, 25, 465, 465 and 587, and services(5) has all other names"},
+    {"mail_release_date", "it tells what the program is, and cannot be set"},
     {"max_idle", "a process that has nothing to do waits, and costs next to nothing"},
     {"max_use", "a process serves as long as the configuration it was started with"},
+    {"non_bdb_*", "it is for a Postfix without Berkeley DB; hash: and btree: are read and written here"},
+    {"postlogd_watchdog_timeout", "the log is written by a thread of the supervisor, which no service waits for"},
     {"postscreen_enforce_tls", "clients that failed have smtpd's TLS"},
     {"postscreen_expansion_filter", "what stands in a footer is made here, and needs no filter"},
-    {"postscreen_post_queue_limit", "smtpd_idle_session_limit says how many sessions there are"},
+    {"postscreen_post_queue_limit", "who passed goes on in the process that tested him; smtpd_idle_session_limit says how many sessions there are"},
     {"postscreen_starttls_timeout", "clients that failed have smtpd's TLS"},
-    {"postscreen_tls_", "clients that failed have smtpd's TLS"},
+    {"postscreen_tls_*", "clients that failed have smtpd's TLS"},
     {"postscreen_use_tls", "clients that failed have smtpd's TLS"},
+    {"process_id", "it tells what a process is, and cannot be set"},
+    {"process_id_directory", "the supervisor's process id is in pid/master.pid of the queue directory, and no other service has such a file"},
+    {"process_name", "it tells what a process is, and cannot be set"},
     {"proxy_read_maps", "proxy: is the table behind it, asked by who may open it: no list limits that"},
-    {"qmgr_clog_warn_time", "no warning tells of a destination that fills the active queue"},
-    {"qmqpd_", "QMQP is not served"},
-    {"smtp_log_tls_feature_status", "lines of deliveries have no tls= field"},
-    {"smtp_dns_resolver_options", "names are asked for as they are, without the domains of resolv.conf behind them"},
+    {"proxy_write_maps", "no table is written through a proxy: memory keeps what is learned"},
+    {"qmgr_daemon_timeout", "the queue manager waits for no single answer; one that ends is started anew"},
+    {"qmgr_ipc_timeout", "the queue manager waits for no single answer, and hears from the kernel when a delivery process is gone"},
+    {"queue_file_attribute_count_limit", "an envelope has what it has: there is no list of attributes that a client could make longer"},
+    {"queue_run_delay", "a message is tried when its time has come, and not at the next look through the queue"},
     {"smtp_sasl_path", "the mechanisms are built in"},
     {"smtp_tls_block_early_mail_reply", "no server may renegotiate, which is what the attack that it looks for needs"},
     {"smtp_tls_connection_reuse", "sessions in TLS are reused as others are; connection_reuse=no of a policy keeps none"},
     {"smtp_tls_dcert_file", "DSA certificates are not used"},
     {"smtp_tls_dkey_file", "DSA certificates are not used"},
-    {"smtp_tls_enable_rpk", "raw public keys are not used"},
-    {"smtp_tls_loglevel_maps", "every destination has smtp_tls_loglevel"},
-    {"smtpd_delay_open_until_valid_rcpt", "a message has its queue id with its first valid recipient"},
+    {"smtp_tls_trace_size_limit", "octets of TLS are not dumped into the log; posthorn transcript has what was said inside"},
+    {"smtpd_history_flush_threshold", "what a session has said is kept for notices within a bound of octets"},
     {"smtpd_service_name", "the process that tested a client goes on with it"},
+    {"smtpd_tls_always_issue_session_ids", "sessions are resumed by tickets: there is no cache that an id would lead to"},
     {"smtpd_tls_dcert_file", "DSA certificates are not used"},
+    {"smtpd_tls_dh1024_param_file", "OpenSSL has groups that fit the certificate, and tls_ffdhe_auto_groups names those of TLS 1.3"},
+    {"smtpd_tls_dh512_param_file", "such groups are too small for anybody"},
     {"smtpd_tls_dkey_file", "DSA certificates are not used"},
-    {"smtpd_tls_enable_rpk", "raw public keys are not used"},
-    {"tls_config_", "OpenSSL reads the system's configuration, and no other"},
+    {"smtpd_tls_eecdh_grade", "the curves are those of tls_eecdh_auto_curves"},
+    {"smtpd_tls_session_cache_database", "sessions are resumed by tickets, whose keys all processes have"},
+    {"smtpd_tls_trace_size_limit", "octets of TLS are not dumped into the log"},
+    {"tcp_windowsize", "the kernel widens the windows of connections by itself"},
     {"tls_daemon_random_bytes", "OpenSSL takes its random octets from the system"},
-    {"tls_random_", "OpenSSL takes its random octets from the system"},
+    {"tls_eecdh_strong_curve", "the curves are those of tls_eecdh_auto_curves"},
+    {"tls_eecdh_ultra_curve", "the curves are those of tls_eecdh_auto_curves"},
+    {"tls_export_cipherlist", "the grade export means medium"},
+    {"tls_fast_shutdown_enable", "nobody waits for the other end's last word of TLS"},
+    {"tls_low_cipherlist", "the grade low means medium"},
+    {"tls_random_*", "OpenSSL takes its random octets from the system"},
     {"tls_session_ticket_cipher", "tickets are sealed with AES-256"},
-    {"tlsproxy_", "TLS is done by smtpd itself"},
+    {"tls_trace_rate_limit", "octets of TLS are not dumped into the log"},
+    {"tlsproxy_*", "TLS is done by smtpd itself"},
+    {"trigger_timeout", "services are not triggered: they hear over connections that stay"},
 });
 
-std::string_view consequence(std::string_view name)
+/// One * at the beginning, at the end, or at both.
+bool fits(std::string_view pattern, std::string_view name)
+{
+    const bool front = pattern.starts_with('*'), back = pattern.ends_with('*');
+    const std::string_view fixed = pattern.substr(front, pattern.size() - front - back);
+    return front && back ? name.find(fixed) != name.npos : front ? name.ends_with(fixed) : back ? name.starts_with(fixed) : name == fixed;
+}
+
+const Consequence& consequence(std::string_view name)
 {
     // An LMTP twin is what its SMTP parameter is.
     std::string twin;
     if (name.starts_with("lmtp_"))
         name = twin = "smtp_" + std::string(name.substr(5));
-    const Consequence* best = nullptr;
+    static constexpr Consequence nothing{"", "", Standing::unserved};
+    const Consequence* best = &nothing;
     for (const Consequence& one : consequences)
-        if (name.starts_with(one.prefix) && (!best || one.prefix.size() > best->prefix.size()))
+        if (fits(one.pattern, name) && one.pattern.size() > best->pattern.size())
             best = &one;
-    return best ? best->text : "it changes nothing";
+    return *best;
 }
 
 /// What the rooms read, and whatever the values of those refer to.
@@ -197,7 +270,8 @@ std::vector<Unserved> unserved_parameters(const config::Snapshot& snapshot, std:
             snapshot.default_of(name) == value)
             return false;
         found.emplace_back().name = name;
-        found.back().follows = consequence(name);
+        found.back().follows = consequence(name).text;
+        found.back().by_design = consequence(name).standing == Standing::by_design;
         return true;
     };
     for (const auto& [name, definition] : snapshot.written())
@@ -215,18 +289,20 @@ std::vector<Unserved> unserved_parameters(const config::Snapshot& snapshot, std:
 }
 
 std::vector<std::string> unserved(const config::Snapshot& snapshot, std::span<const std::string> transports,
-                                  std::span<const config::Assignment> master_cf)
+                                  std::span<const config::Assignment> master_cf, bool by_design)
 {
     std::vector<std::string> lines;
     for (const Unserved& one : unserved_parameters(snapshot, transports, master_cf))
-        lines.push_back(fmt::format("{}: {} is accepted but not acted on yet: {}", one.place, one.name, one.follows));
+        if (one.by_design == by_design)
+            lines.push_back(fmt::format(fmt::runtime(by_design ? "{}: {} decides nothing here: {}" : "{}: {} is accepted but not acted on yet: {}"),
+                                        one.place, one.name, one.follows));
     return lines;
 }
 
 About about(std::string_view name)
 {
     if (has_no_effect(name))
-        return {Standing::unserved, consequence(name), {}};
+        return {consequence(name).standing, consequence(name).text, {}};
     for (const auto list : all_parameters())
         for (const config::ParamInfo& info : list)
             if (info.name == name || (info.name.starts_with("smtp_") && config::name_as(info.name, "lmtp") == name))
@@ -240,7 +316,7 @@ About about(std::string_view name)
         return {Standing::acted_on, named->doc, {}};
     if (std::ranges::find(informative, name) != informative.end())
         return {Standing::informative, "Says where something of an installation is; nothing depends on it.", {}};
-    return {Standing::unserved, consequence(name), {}};
+    return {consequence(name).standing, consequence(name).text, {}};
 }
 
 }  // namespace posthorn::catalogue

@@ -12,7 +12,7 @@
 using namespace posthorn;
 
 namespace {
-std::vector<std::string> said(std::vector<config::Assignment> settings, std::vector<config::Assignment> master_cf = {})
+std::vector<std::string> said(std::vector<config::Assignment> settings, std::vector<config::Assignment> master_cf = {}, bool by_design = false)
 {
     config::MainCf file;
     file.path = "/etc/x/main.cf";
@@ -22,7 +22,7 @@ std::vector<std::string> said(std::vector<config::Assignment> settings, std::vec
     file.assignments = std::move(settings);
     const config::Snapshot snapshot(config::Site{}, "/etc/x", file, {});
     const std::vector<std::string> transports{"smtp", "slow"};
-    return catalogue::unserved(snapshot, transports, master_cf);
+    return catalogue::unserved(snapshot, transports, master_cf, by_design);
 }
 }  // namespace
 
@@ -33,18 +33,29 @@ TEST_CASE("unserved: what a default refers to is acted on by that")
             config::names_in(info.initial, [&](std::string_view name) {
                 CAPTURE(info.name);
                 CAPTURE(name);
-                if (config::known(name))
+                if (config::known(name)) {
                     CHECK(catalogue::about(name).standing != catalogue::Standing::unserved);
+                    CHECK(catalogue::about(name).standing != catalogue::Standing::by_design);
+                }
             });
 }
 
 TEST_CASE("unserved: what nothing acts on is named with its place and what does not happen")
 {
-    CHECK(said({{"relayhost", "x"}, {"debugger_command", "x"}, {"qmqpd_authorized_clients", "x"}}) ==
-          std::vector<std::string>{"/etc/x/main.cf, line 2: debugger_command is accepted but not acted on yet: no debugger is started",
-                                   "/etc/x/main.cf, line 3: qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served"});
-    CHECK(said({}, {{"debugger_command", "x", 12}}) ==
-          std::vector<std::string>{"/etc/x/master.cf, line 12: debugger_command is accepted but not acted on yet: no debugger is started"});
+    CHECK(said({{"relayhost", "x"}, {"smtp_tls_enable_rpk", "yes"}, {"hash_queue_depth", "2"}, {"qmqpd_authorized_clients", "x"}}) ==
+          std::vector<std::string>{"/etc/x/main.cf, line 4: qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served",
+                                   "/etc/x/main.cf, line 2: smtp_tls_enable_rpk is accepted but not acted on yet: raw public keys are not used"});
+    CHECK(said({}, {{"qmqpd_timeout", "1s", 12}}) ==
+          std::vector<std::string>{"/etc/x/master.cf, line 12: qmqpd_timeout is accepted but not acted on yet: QMQP is not served"});
+}
+
+TEST_CASE("unserved: what is decided otherwise here is told apart, and in another tone")
+{
+    CHECK(said({{"hash_queue_depth", "2"}, {"qmqpd_authorized_clients", "x"}, {"slow_delivery_slot_cost", "3"}}, {{"max_idle", "10s", 7}}, true) ==
+          std::vector<std::string>{
+              "/etc/x/main.cf, line 1: hash_queue_depth decides nothing here: it is for folders of queue files; here the queue is one database",
+              "/etc/x/master.cf, line 7: max_idle decides nothing here: a process that has nothing to do waits, and costs next to nothing"});
+    CHECK(said({{"hash_queue_depth", "1"}}, {}, true).empty());
 }
 
 TEST_CASE("unserved: defaults, empty values, what is read, families, LMTP twins, names that are referred to and names nobody knows say nothing")
@@ -64,19 +75,19 @@ TEST_CASE("unserved: defaults, empty values, what is read, families, LMTP twins,
 
 TEST_CASE("unserved: what is declared so that it is judged, and changes nothing, is named as well")
 {
-    CHECK(said({{"debug_peer_list", "a.test"}, {"debug_peer_level", "3"}}) ==
-          std::vector<std::string>{
-              "/etc/x/main.cf, line 2: debug_peer_level is accepted but not acted on yet: every level logs all that is said and heard"});
-    CHECK(said({{"debug_peer_level", "2"}}) == std::vector<std::string>{});
-    CHECK(catalogue::about("debug_peer_level").standing == catalogue::Standing::unserved);
+    CHECK(said({{"debug_peer_list", "a.test"}, {"debug_peer_level", "3"}}, {}, true) ==
+          std::vector<std::string>{"/etc/x/main.cf, line 2: debug_peer_level decides nothing here: every level logs all that is said and heard"});
+    CHECK(said({{"debug_peer_level", "2"}}, {}, true) == std::vector<std::string>{});
+    CHECK(catalogue::about("debug_peer_level").standing == catalogue::Standing::by_design);
 }
 
 TEST_CASE("unserved: an LMTP twin has the consequence of its SMTP parameter, and the longest beginning counts")
 {
-    CHECK(said({{"lmtp_tls_dkey_file", "x"}, {"debugger_command", "x"}, {"local_command_shell", "/bin/x"}, {"smtp_tls_dcert_file", "x"}}) ==
-          std::vector<std::string>{"/etc/x/main.cf, line 2: debugger_command is accepted but not acted on yet: no debugger is started",
-                                   "/etc/x/main.cf, line 1: lmtp_tls_dkey_file is accepted but not acted on yet: DSA certificates are not used",
-                                   "/etc/x/main.cf, line 4: smtp_tls_dcert_file is accepted but not acted on yet: DSA certificates are not used"});
+    CHECK(said({{"lmtp_tls_dkey_file", "x"}, {"local_command_shell", "/bin/x"}, {"smtp_tls_dcert_file", "x"}}, {}, true) ==
+          std::vector<std::string>{"/etc/x/main.cf, line 1: lmtp_tls_dkey_file decides nothing here: DSA certificates are not used",
+                                   "/etc/x/main.cf, line 3: smtp_tls_dcert_file decides nothing here: DSA certificates are not used"});
+    CHECK(said({{"lmtp_tls_enable_rpk", "yes"}}).size() == 1);
+    CHECK(catalogue::about("postlogd_watchdog_timeout").text != catalogue::about("postscreen_watchdog_timeout").text);
 }
 
 TEST_CASE("unserved: every parameter has its standing, and what is acted on is described")
@@ -87,6 +98,17 @@ TEST_CASE("unserved: every parameter has its standing, and what is acted on is d
     CHECK(catalogue::about("disable_dns_lookups").instead == "smtp_dns_support_level");
     CHECK(catalogue::about("readme_directory").standing == catalogue::Standing::informative);
     CHECK(catalogue::about("qmqpd_authorized_clients").standing == catalogue::Standing::unserved);
+    CHECK(catalogue::about("local_delivery_slot_loan").standing == catalogue::Standing::by_design);
+    CHECK(catalogue::about("smtp_recipient_limit").standing == catalogue::Standing::by_design);
+    CHECK(catalogue::about("smtpd_recipient_limit").standing == catalogue::Standing::acted_on);
+    for (const config::KnownParameter& one : config::known_parameters()) {
+        CAPTURE(one.name);
+        const catalogue::About about = catalogue::about(one.name);
+        CHECK(about.text.size() > 10);
+        CHECK(about.text.find("changes nothing") == std::string_view::npos);
+        if (about.standing == catalogue::Standing::by_design || about.standing == catalogue::Standing::unserved)
+            CHECK_FALSE(about.text.ends_with('.'));                  // it stands within a sentence
+    }
     for (const char* read : {"myhostname", "multi_instance_name", "syslog_name"}) {
         CHECK(catalogue::about(read).standing == catalogue::Standing::acted_on);
         CHECK(catalogue::about(read).text.size() > 10);

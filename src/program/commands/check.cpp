@@ -128,23 +128,38 @@ void find_missing_services(const config::Snapshot& snapshot, const std::vector<s
     }
 }
 
-}  // namespace
-
-std::vector<std::string> parameter_warnings(const config::Snapshot& snapshot)
-{
-    const auto master_cf = config::read_master_cf(snapshot.config_directory() + "/master.cf");
-    std::vector<std::string> transports;
-    std::vector<config::Assignment> overrides;
-    if (master_cf)                                                 // else posthorn-master has said why
+/// What master.cf sets, and by which names mail leaves.
+struct OwnSettings {
+    explicit OwnSettings(const config::Snapshot& snapshot) : master_cf(config::read_master_cf(snapshot.config_directory() + "/master.cf"))
+    {
+        if (!master_cf)                                            // posthorn-master has said why
+            return;
         for (const config::ServiceLine& line : master_cf->services) {
             overrides.insert(overrides.end(), line.overrides.begin(), line.overrides.end());
             if (line.type == config::Transport::unix_stream)
                 transports.push_back(line.name);
         }
-    std::vector<std::string> warnings = catalogue::unserved(snapshot, transports, overrides);
-    if (master_cf)
-        find_missing_services(snapshot, transports, warnings);
+    }
+    Result<config::MasterCf> master_cf;
+    std::vector<std::string> transports;
+    std::vector<config::Assignment> overrides;
+};
+
+}  // namespace
+
+std::vector<std::string> parameter_warnings(const config::Snapshot& snapshot)
+{
+    const OwnSettings own(snapshot);
+    std::vector<std::string> warnings = catalogue::unserved(snapshot, own.transports, own.overrides);
+    if (own.master_cf)
+        find_missing_services(snapshot, own.transports, warnings);
     return warnings;
+}
+
+std::vector<std::string> parameter_notes(const config::Snapshot& snapshot)
+{
+    const OwnSettings own(snapshot);
+    return catalogue::unserved(snapshot, own.transports, own.overrides, true);
 }
 
 std::vector<std::string> permission_warnings(const config::Snapshot& snapshot) { return Permissions(snapshot).look(); }

@@ -236,6 +236,8 @@ int run_postfix(std::span<char*> args)
             return 1;
         warn_of(parameter_warnings(snapshot));
         warn_of(permission_warnings(snapshot));
+        for (const std::string& note : parameter_notes(snapshot))
+            script.info(note);
         return 0;
     }
     if (command == "set-permissions" || command == "upgrade-configuration" || command == "post-install") {

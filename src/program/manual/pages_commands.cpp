@@ -53,7 +53,7 @@ const std::vector<Page>& commands()
          {"postfix [-c config_dir] [-Dv] command", "postfix [-c config_dir] tls subcommand [arguments]"},
          {"start checks the configuration and starts; start-fg stays in the foreground, for containers. stop lets sessions end within service_stop_time, drain lets them end when "
           "they end, quick-stop does not wait for the end, abort ends them at once. reload tries the new configuration on every service first and keeps the old one where it is "
-          "refused. flush tries all deferred mail now. check says what is wrong, what has the wrong owner, and which parameters are not acted on. status says whether it runs.",
+          "refused. flush tries all deferred mail now. check says what is wrong, what has the wrong owner, and which parameters are set and decide nothing. status says whether it runs.",
           "set-permissions and upgrade-configuration take name=value of owners and places, write them to main.cf, and take them back where the check fails. logrotate renames "
           "maillog_file and record_file, has them written anew, and compresses the old ones (records that are posted it leaves as they are). tls makes keys and certificates: see postfix-tls(1).",
           "Where multi_instance_directories names further instances, the command goes to multi_instance_wrapper, which runs it for each: see postmulti(1). With -c or MAIL_CONFIG "

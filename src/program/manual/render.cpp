@@ -118,9 +118,15 @@ std::string standing(const Told& told)
     case catalogue::Standing::acted_on:
     case catalogue::Standing::informative: return std::string(told.about.text);
     case catalogue::Standing::obsolete: return fmt::format("{} Obsolete: set {}.", told.about.text, told.about.instead);
+    case catalogue::Standing::by_design: return fmt::format("Decides nothing here: {}.", told.about.text);
     case catalogue::Standing::unserved: return fmt::format("Accepted, not acted on yet: {}.", told.about.text);
     }
     return {};
+}
+
+bool is_acted_on(const Told& told)
+{
+    return told.about.standing != catalogue::Standing::by_design && told.about.standing != catalogue::Standing::unserved;
 }
 
 std::string initial(const Told& told)
@@ -163,9 +169,7 @@ std::string troff(const Page& page)
         const auto all = told_of_all();
         for (const std::string_view wanted : page.parameters)
             for (const auto& [name, told] : all)
-                if (wanted.ends_with('*')
-                        ? name.starts_with(wanted.substr(0, wanted.size() - 1)) && told.about.standing != catalogue::Standing::unserved
-                        : name == wanted)
+                if (wanted.ends_with('*') ? name.starts_with(wanted.substr(0, wanted.size() - 1)) && is_acted_on(told) : name == wanted)
                     out += fmt::format(".TP\n.BR {} \" ({})\"\n{}\n", name, plain(told.initial.contains('"') ? "see main.cf(5)" : initial(told)),
                                        plain(standing(told)));
     }
@@ -186,7 +190,7 @@ std::string parameters_troff()
         "In a value, $name, ${name} and $(name) stand for the value of another parameter; ${name?text} and ${name:text} for a text where it is not empty, or is; "
         "${name?{a}:{b}} for either; ${{a} == {b} ? {x} : {y}} compares, with == != < <= > >=, as numbers where both are.\n.PP\n"
         "Times have a unit: s, m, h, d, w. Lists are separated by blanks or commas; in many of them /file stands for its lines, and type:table for what is found "
-        "there.\n.PP\nmaster.cf(5) may give a service values of its own. postconf(1) shows and changes values; \\fBpostfix check\\fR names what is set and not acted on.\n"
+        "there.\n.PP\nmaster.cf(5) may give a service values of its own. postconf(1) shows and changes values; \\fBpostfix check\\fR names what is set and decides nothing.\n"
         ".SH PARAMETERS\n";
     for (const auto& [name, told] : told_of_all())
         out += fmt::format(".TP\n.B {}\nDefault: {}\n.br\n({}{})\n.br\n{}\n", name, plain(initial(told)), kind_and_limits(told),
@@ -197,17 +201,18 @@ std::string parameters_troff()
 std::string parameters_markdown()
 {
     const auto all = told_of_all();
-    std::size_t acted = 0, own = 0, unserved = 0;
+    std::size_t own = 0, by_design = 0, unserved = 0;
     for (const auto& [name, told] : all) {
         own += told.own;
         unserved += told.about.standing == catalogue::Standing::unserved;
-        acted += told.about.standing != catalogue::Standing::unserved;
+        by_design += told.about.standing == catalogue::Standing::by_design;
     }
     std::string out = fmt::format(
-        "# Parameters\n\nMade by `scripts/manual` from the declarations; do not edit. {} parameters, {} of them our own; {} are accepted and not "
-        "acted on yet, each\nwith what follows from that (`postfix check` names those that are set).\n\n"
+        "# Parameters\n\nMade by `scripts/manual` from the declarations; do not edit. {} parameters, {} of them our own. {} decide nothing "
+        "here, since what they are for in\nPostfix is decided otherwise, and {} are accepted and not acted on yet: each says what is so instead, and `postfix check` names "
+        "those that are set.\n\n"
         "| parameter | default | kind | what it does |\n|---|---|---|---|\n",
-        acted + unserved, own, unserved);
+        all.size(), own, by_design, unserved);
     for (const auto& [name, told] : all)
         out += fmt::format("| {}{} | {} | {} | {} |\n", name, told.own ? " (own)" : "", cell(initial(told)), kind_and_limits(told),
                            cell(standing(told)));

@@ -110,21 +110,23 @@ TEST_CASE("copy: a directory that starts, with what is not carried over as a com
     const Folder folder;
     const std::string from = folder.path() + "/old", to = folder.path() + "/new";
     fs::create_directories(from + "/sub");
-    folder.write("old/main.cf", quiet + "tls_random_source = dev:\n  /dev/urandom\nvirtual_alias_maps = texthash:" + from + "/sub/virtual\n# see " +
-                                    from + "/doc\n");
+    folder.write("old/main.cf", quiet + "qmqpd_authorized_clients = 192.0.2.1\n  192.0.2.2\nhash_queue_depth = 2\nvirtual_alias_maps = texthash:" +
+                                    from + "/sub/virtual\n# see " + from + "/doc\n");
     folder.write("old/master.cf", small_master + "qmqp unix n - n - - qmqpd\n");
     folder.write("old/sub/virtual", "a@b.test c@d.test\n", 0640);
     const auto survey = migrate::survey(from);
     REQUIRE(survey);
+    CHECK(std::ranges::count(survey->notes, "hash_queue_depth", &migrate::Finding::subject) == 1);
+    CHECK(migrate::as_text(*survey).find("nothing to decide here") != std::string::npos);
     const auto copied = migrate::copy_configuration(*survey, to);
     REQUIRE_MESSAGE(copied, copied.error().text());
     CHECK(copied->files == 3);
-    CHECK(
-        folder.read("new/main.cf") ==
-        "# Made by posthorn migrate from " + from + "; what is not carried over is a comment with its reason.\n" + quiet +
-            "# posthorn: tls_random_source is not acted on: OpenSSL takes its random octets from the system\n# tls_random_source = dev:\n#   /dev/urandom\n"
-            "virtual_alias_maps = texthash:" +
-            to + "/sub/virtual\n# see " + from + "/doc\n");
+    CHECK(folder.read("new/main.cf") ==
+          "# Made by posthorn migrate from " + from + "; what is not carried over is a comment with its reason.\n" + quiet +
+              "# posthorn: qmqpd_authorized_clients is not acted on: QMQP is not served\n# qmqpd_authorized_clients = 192.0.2.1\n#   192.0.2.2\n"
+              "hash_queue_depth = 2\n"
+              "virtual_alias_maps = texthash:" +
+              to + "/sub/virtual\n# see " + from + "/doc\n");
     CHECK(folder.read("new/master.cf")
               .ends_with("\n# posthorn: qmqp/unix (qmqpd) QMQP is not served; the line is left out\n# qmqp unix n - n - - qmqpd\n"));
     CHECK(fs::status(to + "/sub/virtual").permissions() == fs::perms(0640));

@@ -104,6 +104,7 @@ std::string as_text(const Survey& survey)
     text += section(survey.findings, Kind::service, "Services of master.cf that are not served as there");
     text += tables(survey);
     text += section(survey.findings, Kind::file, "Files");
+    text += section(survey.notes, Kind::parameter, "Note: parameters that have nothing to decide here");
     text += section(survey.notes, Kind::level, "Note: defaults by compatibility_level");
     text += section(survey.notes, Kind::version, "Note: defaults by version");
     text += "\n";

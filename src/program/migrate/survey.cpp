@@ -90,6 +90,10 @@ private:
                 transports.push_back(line.name);
         }
         for (catalogue::Unserved& one : catalogue::unserved_parameters(survey_.snapshot, transports, overrides)) {
+            if (one.by_design) {
+                put(survey_.notes, Kind::parameter, std::move(one.place), std::move(one.name), "decides nothing here: " + one.follows);
+                continue;
+            }
             find(Kind::parameter, std::move(one.place), std::move(one.name), "is not acted on: " + one.follows);
             survey_.findings.back().line = one.line;
             survey_.findings.back().in_master_cf = one.in_master_cf;
