@@ -51,6 +51,28 @@ class Tls(Journey):
             client.ehlo("client.test")
             self.assertEqual(client.mail("a@ours.test")[0], 250)
 
+    def test_openssl_has_the_configuration_that_is_named(self):
+        config = self.ours.path.with_name("openssl.cnf")
+        config.write_text("posthorn = settings\n[settings]\nssl_conf = ssl\n[ssl]\nsystem_default = ours\n[ours]\nCiphersuites = TLS_CHACHA20_POLY1305_SHA256\n")
+        os.chmod(config.parent, 0o755)
+        os.chmod(config, 0o644)
+        posthorn = self.serving("may", {"tls_config_file": str(config), "tls_config_name": "posthorn"})
+
+        def cipher():
+            with posthorn.smtp() as client:
+                client.ehlo("client.test")
+                client.starttls(context=self.ours.client())
+                return client.sock.cipher()[0]
+        self.assertEqual(cipher(), "TLS_CHACHA20_POLY1305_SHA256")
+        posthorn.set({"tls_config_name": "other"})
+        refused = posthorn.run("postfix", "reload", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn('nothing for the application name "other" (tls_config_name)', refused.stderr + posthorn.log())
+        self.assertEqual(cipher(), "TLS_CHACHA20_POLY1305_SHA256")
+        posthorn.set({"tls_config_file": "none"})
+        posthorn.run("postfix", "reload")
+        self.assertEqual(cipher(), "TLS_AES_256_GCM_SHA384")
+
     def test_a_key_that_is_missing_takes_nothing_out_of_service(self):
         sink = self.sink()
         missing = {"smtpd_tls_chain_files": "/nonexistent/key.pem", "smtp_tls_chain_files": "/nonexistent/key.pem"}
@@ -227,6 +249,8 @@ class Tls(Journey):
         posthorn.wait_log("status=sent", 2)
         self.assertEqual(sink.recipients(), ["user@there.test"])
         self.assertEqual(plain.recipients(), ["user@plain.test"])
+        self.assertRegex(posthorn.log(), r"to=<user@there\.test>, relay=\S+, delay=[\d.]+, delays=[\d./]+, tls=may, dsn=2\.0\.0, status=sent")
+        self.assertRegex(posthorn.log(), r"to=<user@plain\.test>, relay=\S+, delay=[\d.]+, delays=[\d./]+, tls=may:none, dsn=2\.0\.0, status=sent")
         self.assertEqual([version for version, _ in sink.tls_sessions], ["TLSv1.3"])
         self.assertRegex(posthorn.log(), rf"smtp\[\d+\]: Untrusted TLS connection established to 127\.0\.0\.1\[127\.0\.0\.1\]:{sink.port}: TLSv1\.3 "
                                          r"with cipher TLS_\w+ \(\d+/\d+ bits\)")

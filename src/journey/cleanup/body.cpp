@@ -38,12 +38,17 @@ BodyCheck::BodyCheck(const Cleaner& cleaner, const Draft& draft)
     : cleaner_(cleaner), envelope_(draft.envelope), stream_(stream_of(draft, cleaner.options_, cleaner.asked_))
 {
     findings_.hold = draft.findings.hold;
+    findings_.off = draft.findings.off;
+    if (draft.claimed)
+        converter_.emplace(draft.type, *draft.claimed, limits_of(cleaner.options_, cleaner.asked_));
     envelope_.clear_recipients();
     envelope_.add_recipients()->set_address(draft.last_recipient);
 }
 
 bool BodyCheck::wanted(const Draft& draft, const Options& options, const Asked& asked)
 {
+    if (draft.claimed)
+        return true;
     if (draft.findings.off)
         return false;
     const CheckOptions& checks = options.checks;
@@ -126,6 +131,8 @@ awaitable<void> BodyCheck::check(Item item, std::string* out)
 
 awaitable<std::expected<std::string, Refusal>> BodyCheck::clean(std::string octets, bool last)
 {
+    if (converter_)
+        octets = converter_->convert(octets, last);
     std::string out;
     out.reserve(octets.size());
     const CheckOptions& checks = cleaner_.options_.checks;

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cleanup/chain.hpp"
-#include "message/mime_stream.hpp"
+#include "message/quoted_printable_stream.hpp"
 
 namespace posthorn::cleanup {
 
@@ -29,6 +29,7 @@ private:
     const Cleaner& cleaner_;
     handoff::Envelope envelope_;              // for the log
     Findings findings_;
+    std::optional<message::QuotedPrintableStream> converter_;        // goes first
     message::MimeStream stream_;
     std::string line_;                        // begun and not ended, as far as the log would show it
     bool swallow_ = false;                    // the rest of a field that was taken out

@@ -42,6 +42,7 @@ struct Draft {
     std::string last_recipient;           // for the log: before there were copies and aliases
     message::ContentType type;            // of the body, by the header as it came
     message::Encoding encoding = message::Encoding::seven_bit;
+    std::optional<message::Encoding> claimed;   // what it said before force_mime_input_conversion; none: the body stays as it comes
 
     // What scan found.
     std::size_t header_size = 0;          // where new fields go

@@ -236,6 +236,38 @@ TEST_CASE("checks: MIME that breaks the rules is refused where that is asked for
     CHECK(checked(made, "Content-Type: multipart/mixed; boundary=b\r\n\r\n", deep).refused.empty());
 }
 
+TEST_CASE("checks: force_mime_input_conversion makes what says 8bit quoted-printable, and checks see what it has become")
+{
+    Options made = options();
+    made.checks.force_7bit = true;
+    const std::string plain = "Subject: x\r\nContent-Transfer-Encoding: 8bit\r\n\r\n";
+    for (const std::size_t step : {std::size_t{1}, std::size_t{100}}) {
+        const Got got = checked(made, plain, "\xc3\xa4=\r\n", step);
+        CHECK(got.head + got.body == "Subject: x\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4=3D\r\n");
+    }
+    CHECK(checked(options(), plain, "\xc3\xa4=\r\n").body == "\xc3\xa4=\r\n");
+    CHECK(checked(made, "Subject: x\r\n\r\n", "\xc3\xa4=\r\n").body == "\xc3\xa4=\r\n");          // it claims nothing
+    const std::string parts = "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n";
+    const Got got = checked(made, parts, "--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xc3\xa4\r\n--b--\r\n");
+    CHECK(got.head == "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 7bit\r\n\r\n");
+    CHECK(got.body == "--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4\r\n--b--\r\n");
+    // What came with the head, of a header that text ends.
+    const Got text = checked(made, "Content-Transfer-Encoding: 8bit\r\n\xc3\xa4 text\r\n", "\xc3\xb6\r\n");
+    CHECK(text.head + text.body == "Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4 text\r\n=C3=B6\r\n");
+    // Header checks see the field as it is then, body checks the encoded line; what is discarded is looked at by nobody, and is whole all the same.
+    Options rules = body_rule("/^=C3=A4/ REJECT no");
+    rules.checks.force_7bit = true;
+    CHECK(checked(rules, plain, "\xc3\xa4\r\n").refused == "550 5.7.1 no");
+    rules = header_rule("/^Content-Transfer-Encoding: 8bit/ REJECT no");
+    rules.checks.force_7bit = true;
+    CHECK(checked(rules, plain, "\xc3\xa4\r\n").refused.empty());
+    rules = header_rule("/^Subject/ REDIRECT else@here.test");
+    rules.checks.force_7bit = true;
+    CHECK(checked(rules, plain, "\xc3\xa4\r\n").body == "=C3=A4\r\n");
+    rules.checks.mime_input = false;
+    CHECK(checked(rules, plain, "\xc3\xa4\r\n").body == "\xc3\xa4\r\n");
+}
+
 TEST_CASE("checks: a header that ends at text is refused where that is asked for, and the log has the text")
 {
     Options made = options();

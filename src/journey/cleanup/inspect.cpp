@@ -2,6 +2,9 @@
 #include "cleanup/chain.hpp"
 
 #include "base/strings.hpp"
+#include "message/quoted_printable_stream.hpp"
+
+#include <fmt/format.h>
 
 namespace posthorn::cleanup {
 
@@ -13,6 +16,28 @@ void note_type(Draft& draft, const message::Field& field)
         draft.type = message::parse_content_type(field.body);
     else if (field.is("Content-Transfer-Encoding"))
         draft.encoding = message::parse_encoding(field.body);
+}
+
+/// force_mime_input_conversion: the header says what the body will be.
+void announce_conversion(Draft& draft)
+{
+    message::ContentType type;
+    auto encoding = message::Encoding::seven_bit;
+    std::size_t at = 0, octets = 0;
+    message::HeaderWalk walk(draft.head);
+    while (const auto field = walk.next())
+        if (field->is("Content-Type"))
+            type = message::parse_content_type(field->body);
+        else if (field->is("Content-Transfer-Encoding")) {
+            encoding = message::parse_encoding(field->body);
+            at = field->offset;
+            octets = field->whole.size();
+        }
+    const std::string_view label = message::QuotedPrintableStream::label(type, encoding);
+    if (!label.empty())
+        draft.head.replace(at, octets, fmt::format("Content-Transfer-Encoding: {}\r\n", label));
+    if (!label.empty() || type.type == "multipart" || type.type == "message")
+        draft.claimed = encoding;
 }
 
 }  // namespace
@@ -27,6 +52,8 @@ Step inspect(Draft& draft, const Options& options, const Asked& asked, Lookups& 
         refuse_characters({}, draft.head, options.checks, maps.header, draft.envelope, findings);
     if (!options.checks.stripped.empty())
         draft.head = stripped(draft.head, options.checks.stripped);
+    if (options.checks.force_7bit && options.checks.mime_input && !draft.claimed)
+        announce_conversion(draft);
     const bool strict = options.checks.strict_headers && !draft.envelope.smtputf8();
     const bool looks = !maps.header.empty() || !maps.mime.empty() || strict;
     std::string head;                                            // from the first change on

@@ -97,6 +97,7 @@ CheckOptions check_options(const config::Snapshot& snapshot)
     checks.strict_headers = strict || snapshot.get(strict_7bit_headers);
     checks.strict_body = strict || snapshot.get(strict_8bitmime_body);
     checks.strict_domain = snapshot.get(strict_mime_encoding_domain);
+    checks.force_7bit = snapshot.get(force_mime_input_conversion);
     checks.rejected = unescaped(snapshot.get(message_reject_characters));
     checks.stripped = unescaped(snapshot.get(message_strip_characters));
     return checks;

@@ -29,6 +29,7 @@ struct CheckOptions {
     bool count_nesting = false;                   // also where nothing else is looked for in the body
     std::string rejected, stripped;               // octets of message_reject_characters, message_strip_characters
     bool strict_headers = false, strict_body = false, strict_domain = false;
+    bool force_7bit = false;                      // force_mime_input_conversion
 };
 
 /// Where an address stands.

@@ -106,6 +106,11 @@ inline constexpr Param<int> mime_nesting_limit{
     .doc = "How deep parts may nest in received mail. Counted where checks look into the body, and in all mail where it is not 100."};
 inline constexpr Param<int> mime_boundary_length_limit{
     .name = "mime_boundary_length_limit", .initial = "2048", .least = 1, .doc = "Octets of a boundary that are compared."};
+inline constexpr Param<bool> force_mime_input_conversion{
+    .name = "force_mime_input_conversion",
+    .initial = "no",
+    .doc = "Make parts that say 8bit quoted-printable before anything looks at them, so that signatures last on a way without 8BITMIME.",
+    .source = "RFC 2045 6.7"};
 inline constexpr Param<bool> strict_7bit_headers{
     .name = "strict_7bit_headers", .initial = "no", .doc = "Refuse mail with octets above 127 in a header, unless it is SMTPUTF8 mail."};
 inline constexpr Param<bool> strict_8bitmime_body{
@@ -166,6 +171,7 @@ inline constexpr ParamInfo params[] = {canonical_classes,
                                        body_checks,
                                        body_checks_size_limit,
                                        disable_mime_input_processing,
+                                       force_mime_input_conversion,
                                        mime_nesting_limit,
                                        mime_boundary_length_limit,
                                        strict_7bit_headers,

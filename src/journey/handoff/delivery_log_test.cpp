@@ -31,6 +31,8 @@ TEST_CASE("delivery log: the line analysers parse")
     CHECK(delivery_line("4gDq", recipient, verdict, times, "sent", 2) ==
           "4gDq: to=<user@example.com>, orig_to=<alias@example.com>, relay=mx.example.com[192.0.2.1]:25, conn_use=2, delay=2, "
           "delays=0.5/0.1/0.3/1.1, dsn=2.1.5, status=sent (250 2.1.5 Ok)");
+    CHECK(delivery_line("4gDq", recipient, verdict, times, "sent", 0, 2, "may:none")
+              .ends_with("delays=0.5/0.1/0.3/1.1, tls=may:none, dsn=2.1.5, status=sent (250 2.1.5 Ok)"));
 }
 
 TEST_CASE("delivery log: what never connected has no connection times")

@@ -97,8 +97,6 @@ struct Consequence {
 constexpr auto consequences = std::to_array<Consequence>({
     // What may still be built.
     {"enable_idna2003_compatibility", "domain names are converted as IDNA2008 says", Standing::unserved},
-    {"force_mime_input_conversion", "8-bit content is stored and signed as it came, and converted on its way to a server without 8BITMIME",
-     Standing::unserved},
     {"qmqpd_*", "QMQP is not served", Standing::unserved},
     {"smtp_dns_resolver_options",
      "names are asked for as they are, without the domains of resolv.conf behind them; smtp_host_lookup = native asks the system, which knows those",

@@ -70,7 +70,7 @@ TEST_CASE("log: whose mail was taken has client and login, the sender, and each 
                    "postfix/local[9]: 4Cx1: to=<me@here.test>, orig_to=<root@here.test>, relay=local, delay=1, status=sent (ok)",
                    "postfix/local[9]: 4Cx1: to=<you@here.test>, orig_to=<root@here.test>, relay=local, delay=1, status=sent (ok)",
                    "postfix/qmgr[2]: 4Cx1: from=<s@x.test>, size=300, nrcpt=2 (queue active)",
-                   "postfix/smtp[9]: 4Cx1: to=<u@far.test>, relay=h[192.0.2.9]:25, delay=1, dsn=2.0.0, status=sent (250 Ok)",
+                   "postfix/smtp[9]: 4Cx1: to=<u@far.test>, relay=h[192.0.2.9]:25, delay=1, delays=0/0/0/1, tls=may, dsn=2.0.0, status=sent (250 Ok)",
                    "postfix/qmgr[2]: 4Cx1: removed", "postfix/smtp[9]: 4Cx1: to=<late@far.test>, relay=none, status=sent (of nobody any more)"}));
     CHECK(shown(found) == Shown{"postfix/smtpd mail.test[192.0.2.7] - joe <s@x.test> <root@here.test> +1 -0 -",
                                 "postfix/smtpd mail.test[192.0.2.7] - joe <s@x.test> <u@far.test> +1 -0 -"});

@@ -50,7 +50,8 @@ void MimeStream::add(std::string_view octets)
 // What a header said of what follows it.
 void MimeStream::enter(const ContentType& type, Encoding encoding)
 {
-    encoding_ = encoding;
+    last_type_ = type;
+    encoding_ = last_encoding_ = encoding;
     offset_ = 0;
     in_header_ = false;
     const bool multipart = type.type == "multipart" && !type.boundary.empty();

@@ -55,6 +55,9 @@ public:
     /// A multipart or message with an encoding that it must not have (RFC 2045 6.4).
     bool bad_encoding_domain() const { return bad_domain_.has_value(); }
     Encoding bad_encoding() const { return bad_domain_.value_or(Encoding::other); }
+    /// Of the header that ended last, or that the stream was begun with.
+    const ContentType& last_type() const { return last_type_; }
+    Encoding last_encoding() const { return last_encoding_; }
     /// Nothing but text will come: no part can begin any more, and no line is to be told apart.
     bool plain() const { return !in_header_ && open_.empty() && limits_.lines_to == 0; }
 
@@ -86,7 +89,8 @@ private:
     Place place_ = Place::part;
     ContentType type_;
     std::string type_text_, deep_text_;
-    Encoding encoding_ = Encoding::seven_bit;
+    ContentType last_type_;
+    Encoding encoding_ = Encoding::seven_bit, last_encoding_ = Encoding::seven_bit;
     bool typed_ = false, encoded_ = false;
     std::uint64_t offset_ = 0;
 };
