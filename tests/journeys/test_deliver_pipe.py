@@ -98,7 +98,7 @@ class Pipe(Journey):
 
     @unittest.skipUnless(os.geteuid() == 0 and os.path.exists("/usr/lib64") and os.path.exists("/usr/bin/sh"), "needs root, and /usr as a root folder with a shell")
     def test_a_command_behind_another_root_folder(self):
-        posthorn = self.pipe("chroot=/usr directory=/share", command="sh -c", words="{cat > /dev/null; test -e /usr || echo 4.2.2 in $$PWD as $$(id -u) with $$0; exit 1} ${user}")
+        posthorn = self.pipe("chroot=/usr directory=/share", command="sh -c", words="{while read -r line; do :; done; test -e /usr || echo 4.2.2 in $$PWD as $$(id -u) with $$0; exit 1} ${user}")
         posthorn.send(["inside@piped.test"])
         posthorn.wait_log(rf"to=<inside@piped.test>, relay=agent, .* dsn=4.2.2, status=deferred \(.*in /share as {self.user.pw_uid} with inside")
         other = self.pipe("chroot=/nonexistent", command="/bin/sh -c", words="{exit 0}")

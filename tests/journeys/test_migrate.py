@@ -73,11 +73,12 @@ class Configuration(Moving):
         return folder
 
     def test_a_report_names_what_differs_and_changes_nothing(self):
-        folder = self.site(debugger_command="x")
+        folder = self.site(debugger_command="x", qmqpd_timeout="5s")
         before = fingerprint(folder)
         report = json.loads(self.migrate("--json", folder, expect=1).stdout)
         self.assertTrue(report["starts"])
-        self.assertIn(("parameter", "debugger_command"), [(one["kind"], one["subject"]) for one in report["findings"]])
+        self.assertEqual([one["subject"] for one in report["findings"] if one["kind"] == "parameter"], ["qmqpd_timeout"])
+        self.assertIn(("parameter", "debugger_command"), [(one["kind"], one["subject"]) for one in report["notes"]])     # nothing to decide here
         self.assertEqual({table["spec"].split("/")[-1]: table["entries"] for table in report["tables"]}, {"virtual": 2, "transport": 3, "aliases": 3, "clients": 1})
         self.assertEqual(fingerprint(folder), before)
         self.assertEqual(self.migrate(folder / "gone").returncode, 2)
@@ -86,10 +87,10 @@ class Configuration(Moving):
 
     def test_the_directory_that_is_written_starts_and_takes_mail(self):
         sink = self.sink()
-        posthorn = self.instance({"debugger_command": "x", "virtual_alias_maps": "texthash:$config_directory/virtual"}, relay=sink.port, start=False)
+        posthorn = self.instance({"qmqpd_timeout": "5s", "virtual_alias_maps": "texthash:$config_directory/virtual"}, relay=sink.port, start=False)
         (posthorn.dir / "conf" / "virtual").write_text("from@alias.test to@there.test\n")
         self.migrate("--to", posthorn.dir / "moved", posthorn.dir / "conf", expect=1)
-        self.assertIn("\n# debugger_command = x\n", (posthorn.dir / "moved" / "main.cf").read_text())
+        self.assertIn("\n# qmqpd_timeout = 5s\n", (posthorn.dir / "moved" / "main.cf").read_text())
         (posthorn.dir / "conf").rename(posthorn.dir / "old")
         (posthorn.dir / "moved").rename(posthorn.dir / "conf")
         posthorn.start()
