@@ -165,7 +165,7 @@ def normal(text):
     text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), +\d+ \w{3} 20\d\d \d\d:\d\d:\d\d [+-]\d{4}( \(\w+\))?", "DATE", text)
     text = re.sub(r"\(Postfix\)|\(Posthorn\)", "(MTA)", text)
     text = re.sub(r"127\.0\.0\.1(\]?):\d+", r"127.0.0.1\1:PORT", text)
-    text = re.sub(r"delay=[\d.]+, delays=[\d./]+, ", "", text)
+    text = re.sub(r"delay=[\d.]+, delays=[\d./]+, (?:tls=\S+, )?", "", text)
     return re.sub(r"conn_use=\d+, ", "", text)
 
 

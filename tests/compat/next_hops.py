@@ -53,7 +53,7 @@ def found(text, address):
     delivery = re.search(rf"postfix/([\w-]+)/?\w*\[(\d+)\]: \w+: to=<{re.escape(address)}>, (relay=.*)", text)
     if not delivery:
         return "nothing", []
-    said = re.sub(r"delay=[\d.]+, delays=[\d./]+, ", "", delivery.group(3))
+    said = re.sub(r"delay=[\d.]+, delays=[\d./]+, (?:tls=\S+, )?", "", delivery.group(3))
     said = re.sub(r" \(250 .*\)", " (250)", said)
     warned = re.findall(rf"postfix/{re.escape(delivery.group(1))}(?:/\w+)?\[\d+\]: warning: (.* configuration problem)", text)
     return said, sorted(set(warned))

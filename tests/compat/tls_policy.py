@@ -48,7 +48,7 @@ def found(text, domain):
     quiet = [line.split(": ", 1)[1] for line in text.splitlines() if re.search(r"postfix/smtp\[\d+\]: warning: ", line) and re.search(rf'[" /]\.?{re.escape(domain)}\b|"\.{re.escape(domain.split(".", 1)[1])}"', line, re.I)]
     tls = re.findall(rf"postfix/smtp\[\d+\]: (\w+ TLS connection established to {re.escape(host)}\[127\.0\.0\.2\]:25: \S+)", text, re.I)
     failed = re.findall(rf"certificate verification failed for {re.escape(host)}\[127\.0\.0\.2\]:25: ", text, re.I)
-    said = re.sub(r" \(250 .*\)", " (250)", re.sub(r"delay=[\d.]+, delays=[\d./]+, ", "", delivery.group(1))) if delivery else ""
+    said = re.sub(r" \(250 .*\)", " (250)", re.sub(r"delay=[\d.]+, delays=[\d./]+, (?:tls=\S+, )?", "", delivery.group(1))) if delivery else ""
     return said, sorted(set(quiet)), tls, len(failed)
 
 

@@ -38,7 +38,7 @@ PROBED = ["ok", "plain", "bad", "bare", "lines", "moved", "policy", "later", "fu
 
 def normal(text):
     text = re.sub(r"\[127\.0\.0\.1\]:\d+", "[127.0.0.1]:PORT", text)
-    text = re.sub(r"delay=[\d.]+, delays=[\d./]+, ", "", text)
+    text = re.sub(r"delay=[\d.]+, delays=[\d./]+, (?:tls=\S+, )?", "", text)
     return re.sub(r"conn_use=\d+, ", "", text)
 
 

@@ -178,7 +178,7 @@ def delivery_line(line):
     """A log line without time, process, queue id, host, address, port and durations."""
     line = line[line.index("postfix/"):]
     for pattern, instead in ((r"\[\d+\]: \w+:", "[pid]: id:"), (r"[\w.-]+\[[\d.]+\](:\d+)?(?= |,)", "host[address]"),
-                             (r"delay=[\d.]+, delays=[\d./]+", "delay=d, delays=d")):
+                             (r"delay=[\d.]+, delays=[\d./]+(?:, tls=\S+?)?(?=, )", "delay=d, delays=d")):
         line = re.sub(pattern, instead, line)
     return line
 

@@ -264,6 +264,9 @@ TEST_CASE("checks: force_mime_input_conversion makes what says 8bit quoted-print
     rules = header_rule("/^Subject/ REDIRECT else@here.test");
     rules.checks.force_7bit = true;
     CHECK(checked(rules, plain, "\xc3\xa4\r\n").body == "=C3=A4\r\n");
+    rules.checks.body = "regexp:{{/./ REJECT no}}";
+    CHECK(checked(rules, plain, "\xc3\xa4\r\n").refused.empty());
+    rules.checks.body.clear();
     rules.checks.mime_input = false;
     CHECK(checked(rules, plain, "\xc3\xa4\r\n").body == "\xc3\xa4\r\n");
 }

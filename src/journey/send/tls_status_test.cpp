@@ -101,6 +101,7 @@ TEST_CASE("tls status: what the delivery line says of sessions that were had, an
              {"may", TlsLevel::may, "starttls"},
              {"may:none", TlsLevel::may, "bdat"},
              {"may?", TlsLevel::may, "starttls", [](Example& world) { world.names.addresses_of["mx.example.test"] = {"192.0.2.99"}; }},
+             {"may?", TlsLevel::may, "closes-at-greeting"},
              {"encrypt", TlsLevel::encrypt, "starttls"},
              {"!encrypt:none", TlsLevel::encrypt, "bdat"},
              {"verify", TlsLevel::verify, "starttls"},

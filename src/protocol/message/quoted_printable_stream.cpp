@@ -11,6 +11,18 @@ namespace {
 
 bool claims_8bit(Encoding encoding) { return encoding == Encoding::eight_bit || encoding == Encoding::binary; }
 
+/// Goes on in the next line: the octets so far may fill this one, and then the last of them goes with those.
+void break_softly(std::string& encoded)
+{
+    constexpr std::string_view soft = "=\r\n";
+    const std::size_t start = encoded.rfind('\n') + 1;             // none: 0
+    if (encoded.size() - start > 75) {
+        const bool escaped = encoded[encoded.size() - 3] == '=';
+        encoded.insert(encoded.size() - (escaped ? 3 : 1), soft);
+    }
+    encoded += soft;
+}
+
 MimeStreamLimits with_all_lines(MimeStreamLimits limits)
 {
     limits.lines_to = UINT64_MAX;
@@ -79,8 +91,12 @@ void QuotedPrintableStream::take(const MimeStream::Item& item, std::string& out)
         return;
     }
     const std::size_t end = item.text.ends_with("\r\n") ? 2 : item.text.ends_with('\n') ? 1 : 0;
-    append_quoted_printable(item.text.substr(0, item.text.size() - end), out);
-    out += item.to_be_continued ? "=\r\n" : item.text.substr(item.text.size() - end);
+    std::string line;
+    append_quoted_printable(item.text.substr(0, item.text.size() - end), line);
+    if (item.to_be_continued)
+        break_softly(line);
+    out += line;
+    out += item.text.substr(item.text.size() - end);
 }
 
 std::string QuotedPrintableStream::convert(std::string_view octets, bool last)

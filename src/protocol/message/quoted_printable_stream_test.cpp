@@ -21,6 +21,16 @@ std::string made_7bit(const ContentType& type, Encoding encoding, std::string_vi
     return out + stream.convert("", true);
 }
 
+std::size_t longest_line(std::string_view text)
+{
+    std::size_t longest = 0;
+    for (std::size_t at = 0, end = 0; at <= text.size() && end != text.npos; at = end + 2) {
+        end = text.find("\r\n", at);
+        longest = std::max(longest, std::min(end, text.size()) - at);
+    }
+    return longest;
+}
+
 const ContentType mixed{.type = "multipart", .subtype = "mixed", .boundary = "b"};
 
 }  // namespace
@@ -31,12 +41,13 @@ TEST_CASE(
     std::string body = "gr\xc3\xbc\xc3\x9f\x65 = \r\n\r\n.dot\r\n";
     for (int i = 0; i < 300; ++i)
         body += "long \xc3\xa4 ";
-    body += "\r\nend without a line end";
+    body += "\r\n" + std::string(500, 'a') + "\r\nend without a line end";
     for (const std::size_t step : {std::size_t{1}, std::size_t{7}, body.size()})
-        for (const std::size_t line : {std::size_t{20}, std::size_t{2048}}) {
+        for (const std::size_t line : {std::size_t{20}, std::size_t{75}, std::size_t{76}, std::size_t{2048}}) {
             const std::string encoded = made_7bit({}, Encoding::eight_bit, body, step, line);
             CHECK(std::ranges::all_of(encoded, [](char c) { return static_cast<unsigned char>(c) < 128; }));
             CHECK(decode_quoted_printable(encoded) == body);
+            CHECK(longest_line(encoded) <= 76);                   // RFC 2045 6.7 (5)
             CHECK(made_7bit({}, Encoding::seven_bit, body, step, line) == body);
             CHECK(made_7bit({}, Encoding::quoted_printable, body, step, line) == body);
         }
