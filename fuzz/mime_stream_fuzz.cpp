@@ -1,11 +1,11 @@
 // The body cut at what MIME says: nothing is lost, the pieces in which it comes in do not matter, memory has a bound, parts are those of the
-// whole message's tree.
+// whole message's tree. What says 8bit is converted the same whatever the pieces.
 #include "fuzz.hpp"
 
 #include <string>
 #include <vector>
 
-#include "message/mime_stream.hpp"
+#include "message/quoted_printable_stream.hpp"
 
 namespace posthorn::fuzz {
 namespace {
@@ -38,6 +38,15 @@ void drain(MimeStream& stream, Seen& seen, const MimeStreamLimits& limits)
             seen.told += item->text;
         }
     }
+}
+
+std::string convert(std::string_view input, const ContentType& type, MimeStreamLimits limits, std::size_t step)
+{
+    QuotedPrintableStream stream(type, Encoding::seven_bit, limits);
+    std::string out;
+    for (std::size_t at = 0; at < input.size(); at += step)
+        out += stream.convert(input.substr(at, step), false);
+    return out + stream.convert("", true);
 }
 
 }  // namespace
@@ -76,6 +85,9 @@ void fuzz_one(std::string_view input)
     FUZZ_CHECK(pieces.told == whole.told);
     FUZZ_CHECK(pieces.fields == whole.fields && pieces.boundaries == whole.boundaries);
     FUZZ_CHECK(at_once.too_deep() == bit_by_bit.too_deep());
+
+    const std::string converted = convert(input, type, limits, std::max<std::size_t>(input.size(), 1));
+    FUZZ_CHECK(convert(input, type, limits, step) == converted);
 }
 
 }  // namespace posthorn::fuzz

@@ -11,16 +11,18 @@ namespace {
 
 bool claims_8bit(Encoding encoding) { return encoding == Encoding::eight_bit || encoding == Encoding::binary; }
 
-/// Goes on in the next line: the octets so far may fill this one, and then the last of them goes with those.
+/// It goes on in the next line: the octets so far may fill this one, and then the last of them goes with those.
 void break_softly(std::string& encoded)
 {
-    constexpr std::string_view soft = "=\r\n";
     const std::size_t start = encoded.rfind('\n') + 1;             // none: 0
     if (encoded.size() - start > 75) {
         const bool escaped = encoded[encoded.size() - 3] == '=';
-        encoded.insert(encoded.size() - (escaped ? 3 : 1), soft);
+        const std::string last = encoded.substr(encoded.size() - (escaped ? 3 : 1));
+        encoded.resize(encoded.size() - last.size());
+        encoded += "=\r\n";
+        encoded += last == "-" ? "=2D" : last;                      // no line that we begin may look like a boundary
     }
-    encoded += soft;
+    encoded += "=\r\n";
 }
 
 MimeStreamLimits with_all_lines(MimeStreamLimits limits)
@@ -91,8 +93,13 @@ void QuotedPrintableStream::take(const MimeStream::Item& item, std::string& out)
         return;
     }
     const std::size_t end = item.text.ends_with("\r\n") ? 2 : item.text.ends_with('\n') ? 1 : 0;
+    std::string_view text = item.text.substr(0, item.text.size() - end);
     std::string line;
-    append_quoted_printable(item.text.substr(0, item.text.size() - end), line);
+    if (std::exchange(amid_line_, item.to_be_continued) && text.starts_with('-')) {
+        line = "=2D";
+        text.remove_prefix(1);
+    }
+    append_quoted_printable(text, line);
     if (item.to_be_continued)
         break_softly(line);
     out += line;

@@ -26,7 +26,7 @@ private:
 
     MimeStream stream_;
     std::string claim_;  // the field that said 8bit, until the header has ended
-    bool in_header_ = false, encodes_ = false;
+    bool in_header_ = false, encodes_ = false, amid_line_ = false;
 };
 
 }  // namespace posthorn::message

@@ -54,6 +54,19 @@ TEST_CASE(
     CHECK(made_7bit({}, Encoding::binary, "\xc3\xa4=\r\n", 1) == "=C3=A4=3D\r\n");
 }
 
+TEST_CASE("quoted-printable stream: no line that it begins looks like a boundary")
+{
+    for (std::size_t before = 60; before < 80; ++before)
+        for (const std::size_t line : {std::size_t{64}, std::size_t{75}, std::size_t{76}, std::size_t{2048}}) {
+            const std::string body = "\xc3\xa4" + std::string(before, 'a') + "----b\r\nend\r\n";
+            const std::string encoded =
+                made_7bit(mixed, Encoding::eight_bit, "--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + body + "--b--\r\n", 1000, line);
+            CHECK(encoded.find("\r\n-") == encoded.find("\r\n--b--"));
+            const std::size_t start = encoded.find("\r\n\r\n") + 4;
+            CHECK(decode_quoted_printable(encoded.substr(start, encoded.find("--b--\r\n", start) - start)) == body);
+        }
+}
+
 TEST_CASE("quoted-printable stream: each part says what has become of it, containers that they are 7bit, and nothing else of a header changes")
 {
     const std::string body =

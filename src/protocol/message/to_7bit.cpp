@@ -12,7 +12,8 @@ namespace {
 constexpr std::size_t buffer_size = 65536;
 constexpr std::string_view hex = "0123456789ABCDEF";
 
-// One line of the body, without its line end, to `out`. Soft breaks keep every line within 76 octets.
+// One line of the body, without its line end, to `out`. Soft breaks keep every line within 76 octets, and no line that they begin looks like a
+// boundary: those are among the lines as they came alone.
 void append_line(std::string_view line, std::string& out)
 {
     std::size_t column = 0;
@@ -21,15 +22,15 @@ void append_line(std::string_view line, std::string& out)
         const bool last = i + 1 == line.size();
         const bool blank = c == ' ' || c == '\t';
 #ifdef POSTHORN_PLANT_BUG_message  // white space before a line end is not encoded, and lost on the way (scripts/fuzz-planted)
-        const bool plain = (c > ' ' && c < 127 && c != '=') || blank;
+        bool plain = (c > ' ' && c < 127 && c != '=') || blank;
 #else
-        const bool plain = (c > ' ' && c < 127 && c != '=') || (blank && !last);
+        bool plain = (c > ' ' && c < 127 && c != '=') || (blank && !last);
 #endif
-        const std::size_t width = plain ? 1 : 3;
         // The soft break itself takes one octet; the last octet of a line may stand in its place.
-        if (column + width > (last ? 76u : 75u)) {
+        if (column + (plain ? 1 : 3) > (last ? 76u : 75u)) {
             out += "=\r\n";
             column = 0;
+            plain = plain && c != '-';
         }
         if (plain) {
             out += line[i];
@@ -38,7 +39,7 @@ void append_line(std::string_view line, std::string& out)
             out += hex[c >> 4];
             out += hex[c & 15];
         }
-        column += width;
+        column += plain ? 1 : 3;
     }
 }
 
