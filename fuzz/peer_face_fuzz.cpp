@@ -41,13 +41,18 @@ void check_portrait(const Portrait& portrait)
     FUZZ_CHECK(portrait_of(octets_of(portrait)) == portrait);
 }
 
-void check_looks(Portrait portrait, const Face& face)
+/// `other`: another machine, that takes turns at first.
+void check_looks(Portrait portrait, const Face& face, const Face& other = {})
 {
     WallTime now = begin_of_time;
     portrait = believable(std::move(portrait), now);
     const Wants wants{.message_size_limit = 10'240'000};
-    for (int i = 0; i < 130; ++i, now += std::chrono::hours{2}) {
-        const Look found = look(portrait, face, wants, now);
+    for (std::uint32_t number = 1; number < 4; ++number, now += std::chrono::hours{13}) {
+        (void)look(portrait, Limits{.recipients_per_mail = number, .errors_per_session = 7}, now);
+        check_portrait(portrait);
+    }
+    for (int i = 0; i < 160; ++i, now += std::chrono::hours{2}) {
+        const Look found = look(portrait, (i > 6 && i < 30 && i % 5 == 2) || i == 20 ? other : face, wants, now);
         FUZZ_CHECK(found.changes.empty() || found.altered);
         check_portrait(portrait);
     }
@@ -68,7 +73,11 @@ void from_text(std::string_view input)
     shown.ehlo_tls = shown.tls_protocol = std::string(input);
     const Face face = face_of(shown, "h.test");
     check_face(face);
-    check_looks({}, face);
+    shown.greeting = shown.ehlo_clear = shown.ehlo_tls = std::string(input.substr(0, input.size() / 2));
+    check_looks({}, face, face_of(shown, "h.test"));
+    shown.tls_protocol.clear();
+    shown.ehlo_clear = std::string(input);
+    check_looks({}, face_of(shown, "h.test"), face);
 }
 
 }  // namespace
