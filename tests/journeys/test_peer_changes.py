@@ -117,6 +117,28 @@ class PeerChanges(Journey):
         posthorn.wait_log(r"warning: peer sink\.test\[127\.0\.0\.1\]: changed: STARTTLS is gone since .* UTC: mail goes in clear, or waits where TLS is required\n")
         self.assertEqual(len(self.said(posthorn)), 2)
 
+    def test_a_limit_that_refusals_tell_is_told_when_it_is_learned_and_not_again(self):
+        asked = []
+
+        def mail(_, sink):
+            asked.clear()
+            return "250 2.1.0 Ok"
+
+        def rcpt(_, sink):
+            asked.append(0)
+            return "452 4.5.3 Too many recipients" if len(asked) > 3 else "250 2.1.5 Ok"
+        sink = self.sink({"MAIL": mail, "RCPT": rcpt}, keywords=USUAL)
+        posthorn = self.start(sink)
+        everybody = [f"user{i}@there.test" for i in range(7)]
+        posthorn.send(everybody)
+        posthorn.wait_log(r"changed: recipients per mail is 3 since .* UTC, not known before\n")
+        for sent in (10, 17):                                            # three of the first mail; the others wait
+            posthorn.send(everybody)
+            posthorn.wait_log("status=sent", sent)
+        self.assertEqual(len(self.said(posthorn)), 1)
+        change, = self.changes(posthorn)
+        self.assertEqual((change["of"], change["name"], change["now"]), ("limit", "recipients per mail", "3"))
+
     def test_an_mx_set_that_moves_is_told_of_the_site(self):
         old = self.sink({"CONNECT": "220 old.test ESMTP"}, host="127.0.0.2")
         new = self.sink({"CONNECT": "220 new.test ESMTP"}, host="127.0.0.3", port=old.port)
