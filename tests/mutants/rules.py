@@ -12,6 +12,7 @@ EARLY = "src/knowledge/peers/early.cpp"
 PORTRAIT = "src/knowledge/peers/portrait.cpp"
 FACE = "src/knowledge/peers/face.cpp"
 GALLERY = "src/knowledge/peers/gallery.cpp"
+PEER_MEMORY = "src/program/services/peer_memory.cpp"
 RULE_FILE = "src/knowledge/peers/rules.cpp"
 VERDICT = "src/journey/send/verdict.cpp"
 PLAN = "src/journey/send/plan.cpp"
@@ -37,6 +38,10 @@ def peers(name, path, rule, broken):
 
 def changes(name, path, rule, broken):
     return ("changes: " + name, "peers_test", path, rule, broken, "portrait:*,face:*,gallery:*,herald:*")
+
+
+def changes_underway(name, path, rule, broken, test):
+    return ("changes underway: " + name, "programs posthorn", path, rule, broken, f"journey test_peer_changes.PeerChanges.{test}")
 
 
 def orders(name, path, rule, broken, tests="orders:*"):
@@ -175,6 +180,14 @@ def compat(name, area, path, rule, broken):
 
 
 RULES = [
+    changes_underway("what is forgotten stays", PEER_MEMORY, "            gallery_.forget(key);", "            (void)key;",
+                     "test_a_product_that_is_replaced_is_told_once_with_all_that_went_with_it_and_over_a_restart"),
+    changes_underway("no limit is told", PEER_MEMORY, "        gallery_.take(observation, record->limits);", "        return;",
+                     "test_a_limit_that_refusals_tell_is_told_when_it_is_learned_and_not_again"),
+    changes_underway("nothing is grave", PEER_MEMORY, 'change.grave ? log_.warning("{}", line) : log_.info("{}", line);', 'log_.info("{}", line);',
+                     "test_starttls_gone_is_a_warning_and_another_issuer_is_told"),
+    changes_underway("TLS is not shown", SESSION, "    show_tls(*secured, demanded);", "    (void)demanded;", "test_starttls_gone_is_a_warning_and_another_issuer_is_told"),
+    send("shows an MX set of an address", SESSION, "evidence_.shown.mx_set = host_.mx != Host::Mx::none && ", "evidence_.shown.mx_set = ", "shown:*"),
     # How fast a site's mail goes.
     ("pace: counts what was not tried", "schedule_test", SCHEDULER, "    site.window.ended(now);\n    const auto message = messages_.find(flight.message);",
      "    site.window.ended(now);\n    site.pace.left(now, flight.recipients.size());\n    const auto message = messages_.find(flight.message);", "*pace*"),
