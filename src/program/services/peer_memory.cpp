@@ -258,7 +258,7 @@ awaitable<void> PeerKeeper::command(peers::stored::Command command, std::shared_
         }
         std::vector<peers::PeerKey> gone;
         for (const std::string& key : keys)
-            if (const auto record = book_.record(key); book_.forget(key)) {
+            if (const auto record = book_.record(key); record && book_.forget(key)) {
                 gone.push_back(record->peer);
                 changed.add_keys(key);
                 reply.set_count(reply.count() + 1);
