@@ -1,5 +1,8 @@
 """Several MX hosts: where one fails, the next takes the mail; and domains that want none."""
-from journey import Journey, free_port, parse, unittest
+import os
+import subprocess
+
+from journey import BIN, Journey, free_port, parse, unittest
 
 
 class Fallover(Journey):
@@ -17,6 +20,19 @@ class Fallover(Journey):
         posthorn.wait_empty()
         self.assertEqual(second.recipients(), ["user@there.test"])
         self.assertNotRegex(posthorn.log(), "status=(deferred|bounced)")
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs a resolv.conf of its own, and so root")
+    def test_short_names_are_searched_for_where_that_is_wanted(self):
+        sink = self.sink(host="127.0.0.2")
+        posthorn = self.instance({"dns_servers": self.dns("mail.there.test. A 127.0.0.2\n"), "relayhost": f"[mail]:{sink.port}", "inet_protocols": "ipv4",
+                                  "smtp_dns_resolver_options": "res_defnames"}, start=False)
+        names = posthorn.dir / "resolv.conf"
+        names.write_text("search there.test else.test\n")
+        if subprocess.run(["unshare", "--mount", "sh", "-c", f"mount --bind {names} /etc/resolv.conf && exec {BIN}/postfix start"], env=posthorn.env(),
+                          capture_output=True).returncode != 0:
+            self.skipTest("no mounts of one's own here")
+        posthorn.send(["user@far.test"])
+        posthorn.wait_log(rf"to=<user@far\.test>, relay=mail\[127\.0\.0\.2\]:{sink.port}, .*status=sent")
 
     def test_the_first_refuses_connections(self):
         posthorn, _, second = self.two_hosts(None)

@@ -74,6 +74,7 @@ inline constexpr Param<int> smtp_mx_session_limit{.name = "smtp_mx_session_limit
 inline constexpr Param<bool> smtp_randomize_addresses{.name = "smtp_randomize_addresses", .initial = "yes", .doc = "Shuffle hosts of equal preference."};
 inline constexpr Param<std::string> smtp_address_preference{.name = "smtp_address_preference", .initial = "any", .least = 1, .doc = "any, ipv4 or ipv6: which addresses of equal preference come first."};
 inline constexpr Param<bool> smtp_balance_inet_protocols{.name = "smtp_balance_inet_protocols", .initial = "yes", .doc = "Where the address limit cuts, keep addresses of both families."};
+inline constexpr Param<std::string> smtp_dns_resolver_options{.name = "smtp_dns_resolver_options", .initial = "", .doc = "Search for names with the domains of /etc/resolv.conf behind them: res_defnames, the first of those for names without a dot; res_dnsrch, each of them for names that are not found as they are; both, each for names without a dot. Who owns such a domain may answer for names of others."};
 inline constexpr Param<std::string> smtp_fallback_relay{.name = "smtp_fallback_relay", .initial = "$fallback_relay", .doc = "Hosts to try when no host of the destination could be reached."};
 inline constexpr Param<std::string> send_relayhost{.name = "relayhost", .initial = "", .doc = "A next hop that is written like it and cannot be had returns no mail."};
 inline constexpr Param<std::string> smtp_bind_address{.name = "smtp_bind_address", .initial = "", .doc = "The IPv4 address connections come from."};
@@ -155,7 +156,7 @@ inline constexpr auto params = std::to_array<ParamInfo>({
     smtp_generic_maps, smtp_header_checks, smtp_mime_header_checks, smtp_nested_header_checks, smtp_body_checks, smtp_send_xforward_command, smtp_xforward_timeout, disable_mime_output_conversion, smtp_line_length_limit, smtp_pix_workaround_maps, smtp_quote_rfc821_envelope, smtp_reply_filter, smtp_dns_reply_filter, default_delivery_status_filter,
     smtp_delivery_status_filter, bounce_classification_maps, smtp_address_verify_target, smtp_host_lookup, send_use_srv_lookup, send_ignore_srv_lookup_error,
     send_allow_srv_lookup_fallback, smtp_defer_if_no_mx_address_found,
-    smtp_mx_address_limit, smtp_mx_session_limit, smtp_randomize_addresses, smtp_address_preference, smtp_balance_inet_protocols, smtp_fallback_relay, send_relayhost,
+    smtp_mx_address_limit, smtp_mx_session_limit, smtp_randomize_addresses, smtp_address_preference, smtp_balance_inet_protocols, smtp_dns_resolver_options, smtp_fallback_relay, send_relayhost,
     smtp_bind_address, smtp_bind_address6, smtp_bind_address_enforce, smtp_connection_cache_on_demand, smtp_connection_cache_destinations,
     smtp_connection_cache_time_limit, smtp_connection_reuse_time_limit, smtp_connection_reuse_count_limit, smtp_tls_security_level,
     smtp_sasl_auth_enable, smtp_sasl_password_maps, smtp_sasl_password_result_delimiter, smtp_sender_dependent_authentication, smtp_sasl_security_options,

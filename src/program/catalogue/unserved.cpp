@@ -98,9 +98,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     // What may still be built.
     {"enable_idna2003_compatibility", "domain names are converted as IDNA2008 says", Standing::unserved},
     {"qmqpd_*", "QMQP is not served", Standing::unserved},
-    {"smtp_dns_resolver_options",
-     "names are asked for as they are, without the domains of resolv.conf behind them; smtp_host_lookup = native asks the system, which knows those",
-     Standing::unserved},
     {"smtp_tls_enable_rpk", "raw public keys are not used", Standing::unserved},
     {"smtp_tls_loglevel_maps", "every destination has smtp_tls_loglevel", Standing::unserved},
     {"smtpd_delay_open_until_valid_rcpt", "a message has its queue id with its first valid recipient; what was refused before is logged with NOQUEUE",

@@ -1,10 +1,12 @@
 // The SMTP and LMTP client process: takes requests from qmgr, speaks with the next hosts, gives verdicts back.
 #include "dns/params.hpp"
+#include "dns/search_domains.hpp"
 #include "handoff/counting.hpp"
 #include "net/params.hpp"
 #include "process/service.hpp"
 #include "send/agent.hpp"
 #include "send/params.hpp"
+#include "send/search_names.hpp"
 #include "send/wire_tls.hpp"
 #include "services/count_names.hpp"
 #include "services/counters.hpp"
@@ -19,7 +21,12 @@
 #include "sts/params.hpp"
 #include "tls/params.hpp"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <fstream>
 #include <iterator>
 
 namespace posthorn::services {
@@ -61,10 +68,31 @@ struct StsDomains {
     sts::Book book;
 };
 
+/// smtp_dns_resolver_options, and the domains of this machine where it wants some.
+struct Search {
+    explicit Search(const process::Service& service)
+    {
+        const std::string name = config::name_as(send::smtp_dns_resolver_options.name, service.program());
+        auto parsed = send::parse_search_rules(service.config().get(send::smtp_dns_resolver_options, service.program()));
+        if (!parsed)
+            throw config::BadValue(fmt::format("parameter {}: {}", name, parsed.error().text()));
+        rules = *parsed;
+        if (!rules.any())
+            return;
+        std::ifstream file("/etc/resolv.conf");
+        std::array<char, 256> host{};
+        ::gethostname(host.data(), host.size() - 1);
+        domains = dns::search_domains(file, host.data());
+    }
+    send::SearchRules rules;
+    std::vector<std::string> domains;
+};
+
 /// What is read before the process is confined: names, keys, interfaces.
 struct PreparedSmtp {
     explicit PreparedSmtp(process::Service& service)
         : options(send::Options::from(service.config(), service.program())), own_addresses(at_start(net::own_addresses(service.config()))),
+          search(service),
           resolver(std::make_unique<dns::Resolver>(service.executor(), clock(), at_start(dns::options_from(service.config(), service.program()))))
     {
         tables = std::make_unique<PeerTables>(service, clock());
@@ -82,6 +110,7 @@ struct PreparedSmtp {
     }
     send::Options options;
     std::vector<net::IpAddress> own_addresses;
+    Search search;
     std::unique_ptr<dns::Resolver> resolver;
     std::unique_ptr<send::WireTls> tls;
     std::shared_ptr<tls::Context> sts_context;      // none: domains are not asked
@@ -97,7 +126,7 @@ class DeliveryService final : public process::Work {
 public:
     DeliveryService(process::Service& service, PreparedSmtp prepared)
         : service_(service), tables_(std::move(prepared.tables)), peers_(std::move(prepared.peers)), transcripts_(std::move(prepared.transcripts)),
-          tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_),
+          tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_), search_(std::move(prepared.search)),
           sts_(prepared.sts_context ? std::make_unique<StsDomains>(service, PreparedSmtp::clock(), *resolver_, prepared.sts_context, prepared.options)
                                     : nullptr),
           agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
@@ -165,8 +194,11 @@ private:
     {
         if (send::Lookup* const filter = tables_->dns_filter())
             filtered_ = std::make_unique<send::FilteredNames>(names_, *filter, service_.log());
+        send::Names& names = filtered_ ? static_cast<send::Names&>(*filtered_) : names_;
+        if (search_.rules.any())
+            searching_ = std::make_unique<send::SearchNames>(names, search_.rules, std::move(search_.domains));
         send::Surroundings made(service_.executor(), PreparedSmtp::clock(), service_.log(),
-                                filtered_ ? static_cast<send::Names&>(*filtered_) : names_);
+                                searching_ ? static_cast<send::Names&>(*searching_) : names);
         made.own_addresses = std::move(own_addresses);
         made.tls = tls_.get();
         made.reports = reports_.get();
@@ -193,9 +225,11 @@ private:
     std::unique_ptr<send::WireTls> tls_;
     std::unique_ptr<dns::Resolver> resolver_;
     send::DnsNames names_;
+    Search search_;
     std::unique_ptr<StsDomains> sts_;
     std::unique_ptr<send::SocketReports> reports_ = reports_of(service_, PreparedSmtp::clock());
     std::unique_ptr<send::FilteredNames> filtered_;
+    std::unique_ptr<send::SearchNames> searching_;
     send::Agent agent_;
     DeliveryLink link_;
 };
