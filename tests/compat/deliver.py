@@ -47,11 +47,12 @@ LINES = {
     "many": "flags=F user=nobody argv=COMMAND -- ${recipient}",
     "sized": "user=nobody size=100 argv=COMMAND ${recipient}",
     "none": "user=nobody argv=/nonexistent/program ${recipient}",
+    "jail": "chroot=/usr directory=/share user=nobody argv=/bin/sh -c {while read -r line; do :; done; echo 4.2.2 in $$PWD; test -e /usr && echo outside; exit 75} ${recipient}",
 }
-PIPED = [(f"{who}@{line}.test", sender) for line in LINES if line not in ("none", "sized") for who in ("User+Ext", "q uoted", "plain") for sender in ("s@x.test", "")]
+PIPED = [(f"{who}@{line}.test", sender) for line in LINES if line not in ("none", "sized", "jail") for who in ("User+Ext", "q uoted", "plain") for sender in ("s@x.test", "")]
 PIPED += [(f"exit{status}@plain.test", "s@x.test") for status in (1, 2, 64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 100)]
 PIPED += [(f"{who}@plain.test", "s@x.test") for who in ("says-4.2.2-it-is-full", "says-5.7.1-no", "says-2.0.0-yes", "says-nothing", "signal", "well")]
-PIPED += [("a@sized.test", "s@x.test"), ("missing@none.test", "s@x.test")]
+PIPED += [("a@sized.test", "s@x.test"), ("missing@none.test", "s@x.test"), ("inside@jail.test", "s@x.test")]
 BOXES = [("dir@box.test", "s@x.test"), ("dir+ext@box.test", ""), ("file@box.test", "s@x.test"), ("file@box.test", ""), ("who@any.test", "s@x.test"),
          ("low@box.test", "s@x.test"), ("lost@box.test", "s@x.test")]
 ALIASES = """cmd: "|COMMAND cmd"
