@@ -334,6 +334,7 @@ Options Options::from(const Snapshot& snapshot)
     options.compatibility_level = snapshot.text("compatibility_level");
     options.mail_version = snapshot.text("mail_version");
     options.log_abort_queue_id = snapshot.get(smtpd_log_abort_queue_id);
+    options.queue_id_at_mail = !snapshot.get(smtpd_delay_open_until_valid_rcpt);
     options.policy = settings_of(snapshot);
     options.screen = screen::Options::from(snapshot);
     options.sasl = sasl_of(snapshot);

@@ -130,6 +130,7 @@ struct Options {
     std::size_t idle_session_limit = 10000;
     std::size_t transaction_limit = 100;  // master.cf's process limit, 0: none; the service sets it
     std::uint64_t memory_limit = 256ULL << 20;
+    bool queue_id_at_mail = false;                // smtpd_delay_open_until_valid_rcpt = no
     bool log_abort_queue_id = false;
     ClientLimits client;
     policy::Settings policy;

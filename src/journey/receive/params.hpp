@@ -309,6 +309,12 @@ inline constexpr Param<Octets> smtpd_memory_limit{
     .least = Octets{1 << 20},
     .doc = "The memory that sessions and content of a process may hold. Beyond it content gets 452 4.3.1 and new clients 421 4.3.2.",
     .own = true};
+inline constexpr Param<bool> smtpd_delay_open_until_valid_rcpt{
+    .name = "smtpd_delay_open_until_valid_rcpt",
+    .initial = "yes",
+    .doc =
+        "A message has its queue id with its first valid recipient; no: with MAIL, so that what is refused behind it is logged with that id, and not with "
+        "NOQUEUE. Nothing is stored before it is whole either way."};
 inline constexpr Param<bool> smtpd_log_abort_queue_id{
     .name = "smtpd_log_abort_queue_id",
     .initial = "no",
@@ -486,6 +492,7 @@ inline constexpr ParamInfo params[] = {
     smtpd_idle_session_limit,
     smtpd_memory_limit,
     smtpd_log_abort_queue_id,
+    smtpd_delay_open_until_valid_rcpt,
     smtpd_pipe_connect_hosts,
     smtpd_session_mail_limit,
     screen::smtpd_screen_clients,

@@ -200,6 +200,7 @@ private:
     // session_mail.cpp
     awaitable<bool> mail(std::string arguments);
     awaitable<bool> rcpt(std::string arguments);
+    bool has_queue_id();
     bool needs_helo();
     std::optional<std::string> own_probe_sender(std::string_view address) const;
     void end_transaction();

@@ -324,3 +324,31 @@ TEST_CASE("rejections are counted by command, class of the reply and what refuse
     CHECK(house.smtpd().rejections().counts() == wanted);
     CHECK(house.smtpd().counters().connections == 1);
 }
+
+TEST_CASE(
+    "smtpd_delay_open_until_valid_rcpt: a message has its queue id with its first valid recipient, or with MAIL, and refusals are logged with it")
+{
+    for (const std::string delay : {"yes", "no"}) {
+        const bool early = delay == "no";
+        House house(options_of({{"smtpd_delay_open_until_valid_rcpt", delay}}));
+        Talk talk(house);
+        talk("EHLO x");
+        CHECK(talk("MAIL FROM:<a@b.test>") == "250 2.1.0 Ok\r\n");
+        CHECK(house.logged("Q1: client=client.test[192.0.2.1]") == early);
+        CHECK(talk("RCPT TO:<user@elsewhere.test>") == "454 4.7.1 <user@elsewhere.test>: Relay access denied\r\n");
+        CHECK(house.whole_log().find(early ? "Q1: reject: RCPT from client.test[192.0.2.1]: 454 "
+                                           : "NOQUEUE: reject: RCPT from client.test[192.0.2.1]: 454 ") != std::string::npos);
+        CHECK(talk("RCPT TO:<user@example.test>") == "250 2.1.5 Ok\r\n");
+        CHECK(house.logged("Q1: client=client.test[192.0.2.1]"));
+        talk("DATA");
+        CHECK(talk.send("a: b\r\n\r\nx\r\n.\r\n").find("queued as Q1") != std::string::npos);
+        CHECK(house.queue.ids == 1);
+        house.queue.no_ids = true;
+        CHECK(talk("MAIL FROM:<a@b.test>") == (early ? "451 4.3.0 Error: queue file write error\r\n" : "250 2.1.0 Ok\r\n"));
+        if (early) {
+            CHECK(talk("RCPT TO:<user@example.test>") == "503 5.5.1 Error: need MAIL command\r\n");
+            house.queue.no_ids = false;
+            CHECK(talk("MAIL FROM:<a@b.test>") == "250 2.1.0 Ok\r\n");
+        }
+    }
+}

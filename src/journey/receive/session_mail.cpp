@@ -213,8 +213,30 @@ awaitable<bool> Session::mail(std::string arguments)
         if (std::exchange(command->requiretls, false))              // whether the filter hears of it is seen when it has said what it offers
             transaction_->mail_command = printable(smtp::write(*command), true);
     }
+    if (core_.options.queue_id_at_mail && !has_queue_id()) {
+        end_transaction();
+        co_return false;
+    }
     say("250 2.1.0 Ok");
     co_return true;
+}
+
+/// The transaction's; false: there is none to be had, and that was said. What goes to a filter has none of ours.
+bool Session::has_queue_id()
+{
+    if (!transaction_->queue_id.empty() || core_.options.filter)
+        return true;
+    const auto id = core_.outside.queue.next_queue_id();
+    if (!id) {
+        log_what("reject", "451 4.3.0 Error: queue file write error");
+        refused_by("queue", "451");
+        say("451 4.3.0 Error: queue file write error");
+        return false;
+    }
+    transaction_->envelope.set_queue_id(*id);
+    transaction_->queue_id = *id;
+    log_client(*id);
+    return true;
 }
 
 awaitable<bool> Session::rcpt(std::string arguments)
@@ -272,18 +294,9 @@ awaitable<bool> Session::rcpt(std::string arguments)
             co_return false;
         }
     handoff::Envelope& envelope = transaction_->envelope;
-    if (transaction_->queue_id.empty() && !core_.options.filter) {
-        const auto id = core_.outside.queue.next_queue_id();
-        if (!id) {
-            log_what("reject", "451 4.3.0 Error: queue file write error");
-            refused_by("queue", "451");
-            say("451 4.3.0 Error: queue file write error");
-            facts_.recipient.reset();
-            co_return false;
-        }
-        envelope.set_queue_id(*id);
-        transaction_->queue_id = *id;
-        log_client(*id);
+    if (!has_queue_id()) {
+        facts_.recipient.reset();
+        co_return false;
     }
     handoff::Recipient& recipient = *envelope.add_recipients();
     recipient.set_index(static_cast<std::uint32_t>(envelope.recipients_size() - 1));

@@ -100,8 +100,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"qmqpd_*", "QMQP is not served", Standing::unserved},
     {"smtp_tls_enable_rpk", "raw public keys are not used", Standing::unserved},
     {"smtp_tls_loglevel_maps", "every destination has smtp_tls_loglevel", Standing::unserved},
-    {"smtpd_delay_open_until_valid_rcpt", "a message has its queue id with its first valid recipient; what was refused before is logged with NOQUEUE",
-     Standing::unserved},
     {"smtpd_expansion_filter",
      "what $names stand for in replies of DNS lists and in footers is made fit for a line of text, and nothing else of it is replaced",
      Standing::unserved},
