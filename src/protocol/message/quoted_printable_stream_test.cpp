@@ -31,7 +31,7 @@ std::size_t longest_line(std::string_view text)
     return longest;
 }
 
-const ContentType mixed{.type = "multipart", .subtype = "mixed", .boundary = "b"};
+const ContentType in_parts{.type = "multipart", .subtype = "mixed", .boundary = "b"};
 
 }  // namespace
 
@@ -60,7 +60,7 @@ TEST_CASE("quoted-printable stream: no line that it begins looks like a boundary
         for (const std::size_t line : {std::size_t{64}, std::size_t{72}, std::size_t{76}, std::size_t{2048}}) {
             const std::string body = "\xc3\xa4" + std::string(before, 'a') + "----b\r\nend\r\n";
             const std::string encoded =
-                made_7bit(mixed, Encoding::eight_bit, "--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + body + "--b--\r\n", 1000, line);
+                made_7bit(in_parts, Encoding::eight_bit, "--b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + body + "--b--\r\n", 1000, line);
             CHECK(encoded.find("\r\n-") == encoded.find("\r\n--b--"));
             const std::size_t start = encoded.find("\r\n\r\n") + 4;
             CHECK(decode_quoted_printable(encoded.substr(start, encoded.find("--b--\r\n", start) - start)) == body);
@@ -80,14 +80,14 @@ TEST_CASE("quoted-printable stream: each part says what has become of it, contai
         "--b\r\nContent-Transfer-Encoding: base64\r\n\r\nw6Q=\r\n--b\r\nContent-Transfer-Encoding: 8bit\r\n--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4 text\r\n"
         "--b--\r\n\xc3\xa4\r\n";
     for (const std::size_t step : {std::size_t{1}, std::size_t{5}, body.size()})
-        CHECK(made_7bit(mixed, Encoding::eight_bit, body, step) == expected);
-    CHECK(made_7bit(mixed, Encoding::seven_bit, body, body.size()) == expected);
+        CHECK(made_7bit(in_parts, Encoding::eight_bit, body, step) == expected);
+    CHECK(made_7bit(in_parts, Encoding::seven_bit, body, body.size()) == expected);
 }
 
 TEST_CASE("quoted-printable stream: a header that ends with the message has its field back")
 {
-    CHECK(made_7bit(mixed, Encoding::seven_bit, "--b\r\nContent-Transfer-Encoding: 8bit\r\n", 1) == "--b\r\nContent-Transfer-Encoding: 8bit\r\n");
-    CHECK(QuotedPrintableStream::label(mixed, Encoding::eight_bit) == "7bit");
+    CHECK(made_7bit(in_parts, Encoding::seven_bit, "--b\r\nContent-Transfer-Encoding: 8bit\r\n", 1) == "--b\r\nContent-Transfer-Encoding: 8bit\r\n");
+    CHECK(QuotedPrintableStream::label(in_parts, Encoding::eight_bit) == "7bit");
     CHECK(QuotedPrintableStream::label({}, Encoding::binary) == "quoted-printable");
     CHECK(QuotedPrintableStream::label({}, Encoding::base64).empty());
 }
