@@ -53,9 +53,7 @@ class LogAnalysis(Journey):
                 return "451 4.2.0 not now"
             return "250 2.1.5 Ok"
         sink = self.sink(replies={"RCPT": rcpt})
-        # The program is of before Postfix 3.11, and counts no line with tls= in it.
-        posthorn = self.instance({"mydestination": "ours.test", "local_recipient_maps": "inline:{user=x}", "smtp_log_tls_feature_status": "no",
-                                  "lmtp_log_tls_feature_status": "no"}, relay=sink.port)
+        posthorn = self.instance({"mydestination": "ours.test", "local_recipient_maps": "inline:{user=x}"}, relay=sink.port)
         for i in range(5):
             posthorn.send([f"a{i}@there.test", f"b{i}@elsewhere.test"], sender="one@example.com")
         posthorn.send(["gone1@there.test", "gone2@there.test"], sender="two@example.com")

@@ -23,7 +23,7 @@ class Relay(Journey):
         log = posthorn.log()
         qid, = set(re.findall(r"smtpd\[\d+\]: (\w+): client=", log))
         for line in (rf"cleanup\[\d+\]: {qid}: message-id=<", rf"qmgr\[\d+\]: {qid}: from=<sender@example.com>, size=\d+, nrcpt=1 \(queue active\)",
-                     rf"smtp\[\d+\]: {qid}: to=<user@there.test>, relay=127.0.0.1\[127.0.0.1\]:{sink.port}, delay=[\d.]+, delays=[\d./]+, tls=none, dsn=2.0.0, status=sent",
+                     rf"smtp\[\d+\]: {qid}: to=<user@there.test>, relay=127.0.0.1\[127.0.0.1\]:{sink.port}, delay=[\d.]+, delays=[\d./]+, dsn=2.0.0, status=sent",
                      rf"qmgr\[\d+\]: {qid}: removed"):
             self.assertRegex(log, line)
 

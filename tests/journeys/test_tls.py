@@ -243,7 +243,7 @@ class Tls(Journey):
     def test_out_by_starttls_where_it_is_offered(self):
         sink = self.sink(tls=self.theirs.server())
         plain = self.sink()
-        posthorn = self.instance({"smtp_tls_security_level": "may", "smtp_tls_loglevel": "1",
+        posthorn = self.instance({"smtp_tls_security_level": "may", "smtp_tls_loglevel": "1", "smtp_log_tls_feature_status": "yes",
                                   "transport_maps": f"inline:{{plain.test=smtp:[127.0.0.1]:{plain.port}}}"}, relay=sink.port)
         posthorn.send(["user@there.test", "user@plain.test"])
         posthorn.wait_log("status=sent", 2)

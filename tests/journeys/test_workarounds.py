@@ -63,7 +63,7 @@ class Workarounds(Journey):
                                           "smtp_quit_in_group": "yes", "smtp_peer_learning": "no"})
                 verify = ("sendmail", "-f", "sender@example.com", "-bv", "user@box.test")
                 posthorn.run(*verify)
-                posthorn.wait_log(r"to=<user@box\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, delay=[\d.]+, delays=[\d./]+, tls=none, dsn=4\.4\.2, "
+                posthorn.wait_log(r"to=<user@box\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, delay=[\d.]+, delays=[\d./]+, dsn=4\.4\.2, "
                                   r"status=undeliverable \(lost connection with 127\.0\.0\.1\[127\.0\.0\.1\] while sending RCPT TO\)")
                 master = posthorn.dir / "conf" / "master.cf"
                 text, count = re.subn(rf"(?m)^{service}\s+unix\b.*(\n[ \t]+.*)*", f"{service} unix - - n - - smtp -o smtp_discard_ehlo_keywords=pipelining",

@@ -96,7 +96,7 @@ struct Options {
     bool report_resumed = true;                 // handshakes that go on with a session of before (not smtp_tlsrpt_skip_reused_handshakes)
     bool tls_wrapper = false;
     bool tls_note_offer = false;
-    bool log_tls_status = true;                 // the tls= field of delivery lines
+    bool log_tls_status = false;                // the tls= field of delivery lines
     bool cname_renames = false;                 // a host that is an alias is called as its CNAME says (smtp_cname_overrides_servername)
 
     bool probe_data = false;

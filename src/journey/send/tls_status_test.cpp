@@ -125,6 +125,7 @@ TEST_CASE("tls status: what the delivery line says of sessions that were had, an
          }) {
         CAPTURE(row.field);
         Example world(row.certificate, row.peer);
+        world.options.log_tls_status = true;
         world.options.tls_level = row.level;
         row.change(world);
         world.deliver();
@@ -135,6 +136,7 @@ TEST_CASE("tls status: what the delivery line says of sessions that were had, an
 TEST_CASE("tls status: each of two mails on one session says it; a host that was left for another is not the one that is told of")
 {
     Example world(tls::leaf("mx.example.test"));
+    world.options.log_tls_status = true;
     world.options.tls_level = TlsLevel::may;
     world.in_turn = true;
     std::vector<handoff::DeliveryRequest> both;
@@ -145,6 +147,7 @@ TEST_CASE("tls status: each of two mails on one session says it; a host that was
     CHECK(lines_of(world, ", tls=may, dsn=2.").size() == 2);
 
     Example other(tls::leaf("mx.example.test"));
+    other.options.log_tls_status = true;
     other.options.tls_level = TlsLevel::encrypt;
     other.add("192.0.2.3", "bdat");
     other.names.mx_of["example.test"].emplace_back(5, "first.example.test");

@@ -248,10 +248,6 @@ private:
                         put(survey_.notes, Kind::level, "", std::string(parameter.name),
                             fmt::format("is \"{}\" at compatibility_level {}, as with Postfix; \"{}\" at {}", now,
                                         snapshot.text("compatibility_level"), then, newest));
-                } else if (parameter.name.ends_with("_log_tls_feature_status")) {
-                    put(survey_.notes, Kind::version, "", std::string(parameter.name),
-                        "is \"yes\" here, as in Postfix 3.11: delivery lines say tls= before dsn=, which older log analysers do not read (pflogsumm 1.1.5); \"no\" "
-                        "leaves it out");
                 } else if (matters(parameter)) {
                     put(survey_.notes, Kind::version, "", std::string(parameter.name),
                         fmt::format("is \"{}\" here, as in Postfix 3.11; Postfix 3.7 has \"{}\"", parameter.initial, parameter.debian));
