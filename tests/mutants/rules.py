@@ -480,7 +480,8 @@ RULES = [
     send("a policy in testing is in force", "src/journey/send/tls_policy.cpp", "    if (said.policy.mode == sts::Mode::testing)", "    if (said.policy.mode == sts::Mode::none)", "*MTA-STS*"),
     send("a policy is of its hosts", "src/journey/send/tls_policy.cpp", 'found.tells_apart = fmt::format("sts {} {}", domain, sts::octets_of(said));', "", "*MTA-STS*"),
     send("an entry of the table does not outvote a domain", "src/journey/send/tls_policy.cpp", "!found.policy || !found.tells_apart.empty())", "!found.policy)", "*MTA-STS*"),
-    send("nobody can tell, so it has none", "src/journey/send/tls_policy.cpp", "    if (known && (!known->known ||", "    if (!known || (!known->known ||", "*MTA-STS*"),
+    send("nobody can tell, so it has none", "src/journey/send/tls_policy.cpp",
+         "        found.policy->sts = std::move(rules);\n        found.tells_apart = fmt::format(\"sts {} ?\", domain);\n", "", "*MTA-STS*"),
     send("without names to ask for any will do", "src/journey/send/tls_demand.cpp", "if (demand.names.empty()) {", "if (demand.names.size() > 100) {", "*levels:*"),
     send("an IDN has one spelling", "src/journey/send/tls_policy.cpp", "        add(spelt);\n", "", "*policy:*"),
     # What the comparison with Debian's Postfix has to notice: two rules for each area, one for the tools and for the filter before the queue.

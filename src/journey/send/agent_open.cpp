@@ -167,9 +167,11 @@ awaitable<std::string> Agent::Core::find_requirements(std::shared_ptr<Job> job)
 /// Of a host that nothing could be asked of: what there is to say of its policy.
 TlsDemand Agent::Core::policy_alone(const Job& job, const Host& host) const
 {
-    const auto at = job.tls.find(host.next_hop);
     TlsDemand made;
-    made.level = made.asked = at != job.tls.end() && at->second ? at->second->level : options.tls_level;
+    made.level = made.asked = options.tls_level;
+    if (const auto at = job.tls.find(host.next_hop); at != job.tls.end())
+        if (const std::optional<TlsPolicy>& policy = at->second)
+            made.level = made.asked = policy->level;
     return made;
 }
 

@@ -293,26 +293,27 @@ awaitable<FoundTlsPolicy> find_tls_policy(Destination destination, const Options
     const std::string domain = to_lower(dns::to_a_labels(destination.name).value_or(""));
     if (!destination.mx || destination.literal || !options->mx_lookups || by_srv(destination, *options) || !dns::is_hostname(domain))
         co_return found;
-    const auto known = co_await around->sts->find(domain);
-    if (known && (!known->known || known->known->policy.mode == sts::Mode::none)) {
-        found.policy->sts_fault = known->fault;
-        co_return found;
-    }
-    StsRules& rules = found.policy->sts.emplace();
-    rules.domain = domain;
-    rules.use = options->sts == sts::Use::testing ? StsRules::Use::testing : StsRules::Use::enforce;
-    if (!known) {
-        rules.failure = fmt::format("nobody can tell whether it has one: {}", known.error().text());
+    auto finding = co_await around->sts->find(domain);
+    StsRules rules{.domain = domain, .use = options->sts == sts::Use::testing ? StsRules::Use::testing : StsRules::Use::enforce};
+    if (!finding) {
+        rules.failure = fmt::format("nobody can tell whether it has one: {}", finding.error().text());
+        found.policy->sts = std::move(rules);
         found.tells_apart = fmt::format("sts {} ?", domain);
         co_return found;
     }
-    const sts::Known& said = *known->known;
+    const std::optional<sts::Known>& known = finding->known;
+    if (!known || known->policy.mode == sts::Mode::none) {
+        found.policy->sts_fault = std::move(finding->fault);
+        co_return found;
+    }
+    const sts::Known& said = *known;
     rules.patterns = said.policy.hosts;
     const std::string lines = sts::to_text(said.policy);
     for (const std::string_view line : split(lines, "\n"))
         rules.strings.emplace_back(line);
     if (said.policy.mode == sts::Mode::testing)
         rules.use = StsRules::Use::testing;
+    found.policy->sts = std::move(rules);
     // Sessions are of one domain: its hosts may be another's, which asks less of them.
     found.tells_apart = fmt::format("sts {} {}", domain, sts::octets_of(said));
     co_return found;

@@ -160,19 +160,20 @@ void Recorder::send(bool tail)
         failure.set_text(std::move(text));
     }
     failures_.clear();
-    const auto put = [&](auto&& line) {
+    const auto put = [&](const Line& line, std::string text) {
         TranscriptLine& out = *made.add_lines();
         out.set_who(line.who);
-        out.set_text(std::forward<decltype(line)>(line).text);
+        out.set_text(std::move(text));
         out.set_after(line.after);
         out.set_with_next(line.with_next);
     };
     if (!tail) {
-        std::ranges::for_each(opening_, put);
+        for (const Line& line : opening_)
+            put(line, line.text);
         made.set_opening(static_cast<std::uint32_t>(opening_.size()));
     }
     for (Line& line : recent_)
-        put(std::move(line));
+        put(line, std::move(line.text));
     made.set_left_out(std::exchange(left_out_, 0));
     recent_.clear();
     octets_ = 0;

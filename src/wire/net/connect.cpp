@@ -16,7 +16,7 @@ std::optional<Error> bind_source(const Fd& fd, const Endpoint& endpoint, const C
 {
     if (!options.bind || endpoint.is_unix() || options.bind->is_v6() != endpoint.ip.is_v6())
         return std::nullopt;
-    sockaddr_storage raw;
+    sockaddr_storage raw{};
     const socklen_t length = Endpoint(*options.bind, 0).to(raw);
     if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&raw), length) != 0 && options.bind_enforced)
         return Error{fmt::format("bind {}: {}", options.bind->text(), errno_text(errno)), "4.4.0"};
@@ -27,7 +27,7 @@ std::optional<Error> bind_source(const Fd& fd, const Endpoint& endpoint, const C
 
 awaitable<Result<std::unique_ptr<Stream>>> connect(Executor executor, Endpoint endpoint, ConnectOptions options)
 {
-    sockaddr_storage raw;
+    sockaddr_storage raw{};
     const socklen_t length = endpoint.to(raw);
     if (length == 0)
         co_return refused(ENAMETOOLONG);
