@@ -215,6 +215,12 @@ bool Book::forget(const std::string& key)
         if (shelf_)
             shelf_->keep(name, shared);
     }
+    const std::string where = known->peer.address;
+    if (EarlyRecord& account = address(where).value; account.path != PathRecord{}) {
+        account.path = {};                      // the way there is tried anew, with whatever segments it takes
+        if (shelf_)
+            shelf_->keep(where, account);
+    }
     let_go({key}, false);
     if (shelf_)
         shelf_->drop_peer(key);
@@ -237,10 +243,16 @@ void Book::let_go(const std::vector<std::string>& keys, bool all)
     if (all) {
         peers_ = {};
         sites_ = {};
+        if (options_.fresh.count() != 0)
+            addresses_ = {};
         canaries_.clear();
         return;
     }
     for (const std::string& key : keys) {
+        if (const auto way = addresses_.all.find(key.substr(0, key.find(' '))); way != addresses_.all.end() && options_.fresh.count() != 0) {
+            addresses_.order.erase(way->second.place);
+            addresses_.all.erase(way);
+        }
         if (const auto at = peers_.all.find(key); at != peers_.all.end()) {
             if (const auto of = sites_.all.find(at->second.value.peer.site); of != sites_.all.end() && options_.fresh.count() != 0) {
                 sites_.order.erase(of->second.place);

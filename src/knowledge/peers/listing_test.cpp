@@ -116,12 +116,19 @@ TEST_CASE("book: what an operator has forgotten is gone from the book, the store
             Observation seen;
             seen.peer = {address, "h.test", "smtp:x"};
             seen.sightings.push_back({Quirk::quit_alone, Sighting::Kind::signature, 0, "RSET QUIT: 221"});
+            seen.path.lost = 1448;
             (void)book.take(seen);
         }
         REQUIRE(store->flush().has_value());
         const Meeting third{{"192.0.2.3", "h.test", "smtp:x"}, "220 h.test", ""};
         CHECK(book.about(third).quirks.has(Quirk::quit_alone));           // two of the site were convicted
+        Book reader(clock, {.fresh = std::chrono::hours{1}}, nullptr, store.get());
+        CHECK(reader.small_segments("192.0.2.1"));
         CHECK(book.forget("192.0.2.1 h.test"));
+        CHECK_FALSE(book.small_segments("192.0.2.1"));
+        CHECK(book.small_segments("192.0.2.2"));
+        reader.let_go({"192.0.2.1 h.test"}, false);
+        CHECK_FALSE(reader.small_segments("192.0.2.1"));
         CHECK_FALSE(book.forget("192.0.2.1 h.test"));
         CHECK_FALSE(book.forget("192.0.2.9 h.test"));
         CHECK_FALSE(book.about({{"192.0.2.4", "h.test", "smtp:x"}, "220 h.test", ""}).quirks.has(Quirk::quit_alone));
