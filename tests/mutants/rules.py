@@ -19,6 +19,7 @@ PLAN = "src/journey/send/plan.cpp"
 TRANSACT = "src/journey/send/session_transact.cpp"
 ANSWERS = "src/journey/send/session_answers.cpp"
 SESSION = "src/journey/send/session.cpp"
+LEAVE = "src/journey/send/session_leave.cpp"
 EVIDENCE = "src/journey/send/session_evidence.cpp"
 AGENT = "src/journey/send/agent.cpp"
 LINES = "src/journey/send/agent_lines.cpp"
@@ -284,6 +285,7 @@ RULES = [
     path("commands prove that large segments arrive", "    if (!seen.arrived)\n        return PathNews::none;\n", ""),
     send("connects as before where large segments are lost", OPEN, "how.segment = net::small_segment;", "how.segment = 0;", "path:*"),
     send("waits for content that is lost", LINES, "if (line->session->lost_on_the_way())", "if (false)", "path:*"),
+    send("leaves lost content to the kernel, which goes on", EVIDENCE, "    stream_->abort();", "    stream_->close();", "path:*"),
     send("takes what fits into one segment for proof", EVIDENCE, "transaction.content->size() >= 2 * std::uint64_t{segment_}", "transaction.content->size() != 0", "path:*"),
     send("keeps nothing of segments that were lost until the time limit", EVIDENCE, "        evidence_.path.lost = path->segment;\n    evidence_.exchanges.back().end",
          "        {}\n    evidence_.exchanges.back().end", "path:*"),
@@ -354,9 +356,9 @@ RULES = [
     send("believes a flight with an answer too many", TRANSACT, "if (all_in && !input_.empty() && !input_.starts_with(\"421\")) {",
          "if (all_in && input_.starts_with(\"no\")) {", BEFORE_ANY),
     send("believes EHLO's answer behind two greetings", SESSION, "    if (!input_.empty() || parser_.amid())\n        out_of_step_ = true;", "    ;", BEFORE_ANY),
-    send("gives a MAIL said ahead to another sender's probe", SESSION, "mail_line(transaction, &parameters) != probe_mail_)",
+    send("gives a MAIL said ahead to another sender's probe", LEAVE, "mail_line(transaction, &parameters) != probe_mail_)",
          "mail_line(transaction, &parameters).empty())", "in *parked_test.cpp"),
-    send("takes a refused MAIL said ahead for accepted", SESSION,
+    send("takes a refused MAIL said ahead for accepted", LEAVE,
          "!over_ && judge(Act::mail, *reply, {.out_of_step = out_of_step_}) == Judgement::good;", "!over_;", "in *parked_test.cpp"),
     send("asks the doubted with the others", LINES, "        std::erase_if(open, doubtful);", "        ;", BEFORE_ANY),
     send("asks the doubted in a group", LINES, "transaction.progress.apart = apart;", "transaction.progress.apart = false;", BEFORE_ANY),

@@ -52,6 +52,8 @@ TEST_CASE("path: content that is repeated and never arrives ends the session; sm
                             "segments of 1448 octets are lost on the way");
     CHECK(verdict.retry_at() == (way.hand.wall() + 10s).time_since_epoch().count());
     CHECK(way.segments == std::vector{0});
+    REQUIRE(way.peer().sessions().size() == 1);
+    CHECK(way.peer().sessions().front().ended != "client closed");              // a reset: what waits to be sent must not arrive later
     REQUIRE(way.events.size() == 1);
     CHECK(way.events.front().find(
               "segments of 1448 octets never arrived, although they were repeated: they are lost on the way; segments are small there") !=

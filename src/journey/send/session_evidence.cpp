@@ -215,7 +215,7 @@ bool Session::lost_on_the_way()
         fmt::format("conversation with {} timed out while {}: segments of {} octets are lost on the way", peer_text_, doing(), path->segment));
     reason.retry_at = (around_.clock.wall() + path_pause).time_since_epoch().count();
     end_with(std::move(reason));
-    stream_->close();
+    stream_->abort();                           // what waits in the kernel would still arrive where it was an outage, and be taken twice
     return true;
 }
 

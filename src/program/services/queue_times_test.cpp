@@ -7,6 +7,17 @@ using namespace posthorn;
 using namespace posthorn::services;
 using namespace posthorn::services::testing;
 
+namespace {
+
+schedule::TransportOptions dead_by_one_failure(std::string_view)
+{
+    schedule::TransportOptions made;
+    made.window.initial = 1;
+    return made;
+}
+
+}  // namespace
+
 TEST_CASE_FIXTURE(Fixture, "queue: after maximal_queue_lifetime a deferral is the end, and the sender hears why")
 {
     worker.verdict_for = [](const std::string& address) {
@@ -92,11 +103,7 @@ TEST_CASE_FIXTURE(Fixture, "queue: a retry schedule that cannot be read is said 
 TEST_CASE_FIXTURE(Fixture, "queue: a site that cannot be had is left alone as long as its mail's own schedule says")
 {
     stop();
-    options.scheduler.transport = [](std::string_view) {
-        schedule::TransportOptions made;
-        made.window.initial = 1;                                // one failure, and it is dead
-        return made;
-    };
+    options.scheduler.transport = dead_by_one_failure;
     start();
     resolver.schedules = {{"quick.test", "minimal_backoff_time=10s"}};
     worker.site_failed = true;
@@ -150,11 +157,7 @@ TEST_CASE_FIXTURE(Fixture, "queue: the sender is warned of a delay once, and the
 TEST_CASE_FIXTURE(Fixture, "queue: mail that is passed on to another site keeps its own schedule there")
 {
     stop();
-    options.scheduler.transport = [](std::string_view) {
-        schedule::TransportOptions made;
-        made.window.initial = 1;                                // one failure, and it is dead
-        return made;
-    };
+    options.scheduler.transport = dead_by_one_failure;
     start();
     resolver.schedules = {{"quick.test", "minimal_backoff_time=10s"}};
     bool away = true;
