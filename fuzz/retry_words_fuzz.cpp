@@ -31,6 +31,10 @@ void fuzz_one(std::string_view input)
     const WallTime next = schedule::next_try(*read, arrival, now);
     FUZZ_CHECK(next > now && next <= now + longest);
     FUZZ_CHECK(schedule::expired(*read, arrival, false, arrival + read->maximal_lifetime));
+    const bool warns = read->delay_warning > seconds{0};
+    FUZZ_CHECK(schedule::delay_warning_due(*read, arrival, false, false, arrival + read->delay_warning) == warns);
+    FUZZ_CHECK(!schedule::delay_warning_due(*read, arrival, true, false, arrival + longest) &&
+               !schedule::delay_warning_due(*read, arrival, false, true, arrival + longest));
 }
 
 }  // namespace posthorn::fuzz

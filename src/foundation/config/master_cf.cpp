@@ -3,6 +3,7 @@
 #include <limits>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/strings.hpp"
 #include "config/list.hpp"
@@ -137,6 +138,14 @@ std::string_view to_text(Transport type)
 }
 
 std::string ServiceLine::key() const { return fmt::format("{}/{}", name, to_text(type)); }
+
+std::string ServiceLine::text() const
+{
+    std::string written = fmt::format("{}", fmt::join(columns, " "));
+    for (const std::string& word : arguments)
+        written += word.empty() || word.find_first_of(master_blanks) != word.npos ? " {" + word + "}" : " " + word;
+    return written;
+}
 
 Result<std::vector<std::string>> split_arguments(std::string_view text)
 {

@@ -42,6 +42,8 @@ struct ServiceLine {
 
     /// "smtp/inet": how postconf names it.
     std::string key() const;
+    /// The entry in one line, with one blank between its words; what has blanks in it stands in braces.
+    std::string text() const;
 };
 
 struct MasterCf {

@@ -234,6 +234,12 @@ Report Snapshot::validated(ParamLists rooms, std::span<const std::string> transp
     for (const auto& [name, definition] : data_->written)
         if (is_parameter(name))
             refer(definition.value);
+    // Old names live on in the defaults of the new ones: postscreen_blacklist_action in postscreen_denylist_action's.
+    for (const auto list : rooms)
+        for (const auto& info : list)
+            if (!info.is_family())
+                if (const auto raw = lookup(info.name))
+                    refer(*raw);
     // A class of restrictions is named without "$" wherever one stands; that it is one is said here.
     if (const auto classes = lookup("smtpd_restriction_classes"))
         for (const std::string_view name : split(*classes, ", \t\r\n"))

@@ -29,14 +29,22 @@ constexpr Param<bool> smtputf8_enable{.name = "smtputf8_enable", .initial = "${{
 constexpr Param<std::string> myorigin{.name = "myorigin", .initial = "$myhostname", .least = 1};
 constexpr Param<Raw> luser_relay{.name = "luser_relay", .initial = ""};
 constexpr Param<List> mydestination{.name = "mydestination", .initial = "$myhostname, localhost.$mydomain, localhost"};
+constexpr Param<std::string> postscreen_denylist_action{.name = "postscreen_denylist_action",
+                                                        .initial = "${postscreen_blacklist_action?{$postscreen_blacklist_action}:{ignore}}"};
 constexpr Param<Level> own_level{.name = "own_level", .initial = "may", .own = true};
 constexpr Param<int> transport_destination_concurrency_limit{.name = "transport_destination_concurrency_limit",
                                                              .initial = "$default_destination_concurrency_limit"};
-constexpr ParamInfo params[] = {smtp_rcpt_timeout, maximal_queue_lifetime,
-                                hopcount_limit,    message_size_limit,
-                                smtputf8_enable,   myorigin,
-                                luser_relay,       mydestination,
-                                own_level,         transport_destination_concurrency_limit};
+constexpr ParamInfo params[] = {smtp_rcpt_timeout,
+                                maximal_queue_lifetime,
+                                hopcount_limit,
+                                message_size_limit,
+                                smtputf8_enable,
+                                myorigin,
+                                luser_relay,
+                                mydestination,
+                                own_level,
+                                transport_destination_concurrency_limit,
+                                postscreen_denylist_action};
 constexpr std::span<const ParamInfo> rooms[] = {params};
 
 Site test_site()
@@ -129,6 +137,7 @@ TEST_CASE("a name nobody knows is a warning, unless a used value refers to it")
     const auto report = of("x = y\nmine = $other\nother = 1\nmyorigin = $mine.test\nlost = $x\n").validated(rooms);
     CHECK(report.errors.empty());
     CHECK(report.warnings == std::vector<std::string>{"main.cf: unused parameter: lost=$x", "main.cf: unused parameter: x=y"});
+    CHECK(of("postscreen_blacklist_action = $how\nhow = drop\n").validated(rooms).warnings.empty());      // the default of its new name has it
     CHECK(of("smtpd_restriction_classes = strict, soft\nstrict = $more\nmore = reject\nsoft = permit\n").validated(rooms).warnings.empty());
 }
 

@@ -72,7 +72,7 @@ std::string contents(const std::string& path)
 
 }  // namespace
 
-TEST_CASE("a time has one unit or the parameter's own, and nothing behind it")
+TEST_CASE("a time has one unit or the parameter's own; what is behind the unit's letter is not read")
 {
     CHECK(parse_time("300s", Unit::days) == 300s);
     CHECK(parse_time("5", Unit::days) == 5 * 86400s);
@@ -80,7 +80,15 @@ TEST_CASE("a time has one unit or the parameter's own, and nothing behind it")
     CHECK(parse_time("1m", Unit::seconds) == 60s);
     CHECK(parse_time("1h", Unit::seconds) == 3600s);
     CHECK(parse_time("-1", Unit::seconds) == -1s);
-    for (const auto bad : {"", "s", "5x", "5 s", "1h2m", "1.5h", "99999999999999999999", "9223372036854775807w", "0x10", "--5"}) {
+    CHECK(parse_time("10min", Unit::seconds) == 600s);
+    CHECK(parse_time("1Hour", Unit::seconds) == 3600s);
+    CHECK(parse_time("5mh", Unit::seconds) == 300s);              // postscreen_dnsbl_ttl = 5m, in the default of postscreen_dnsbl_max_ttl
+    CHECK(parse_time("60s s", Unit::days) == 60s);
+    CHECK(parse_whole_time("90", Unit::minutes) == 90min);
+    CHECK(parse_whole_time("1h", Unit::seconds) == 1h);
+    for (const auto more : {"1h30m", "10min", "60s s", "5mh", "5x", "", "5 s"})
+        CHECK_FALSE(parse_whole_time(more, Unit::seconds));
+    for (const auto bad : {"", "s", "5x", "5 s", "1.5h", "99999999999999999999", "9223372036854775807w", "0x10", "--5"}) {
         CAPTURE(bad);
         CHECK_FALSE(parse_time(bad, Unit::seconds));
     }
@@ -161,6 +169,13 @@ TEST_CASE("master.cf: columns, options and arguments are taken apart")
     CHECK((pickup.is_private && !pickup.unprivileged && pickup.process_limit == 0 && pickup.debug));
     CHECK(file->services.at(2).chroot_by_default);
     CHECK_FALSE(file->services.at(2).process_limit);
+}
+
+TEST_CASE("master.cf: an entry in one line, whatever its blanks")
+{
+    const auto parsed = parse_master_cf("smtp   inet  n -\tn - 7 smtpd\n  -o a=b -o { c = d e }\n -v\n  {an argument}\n", "master.cf");
+    REQUIRE(parsed);
+    CHECK(parsed->services.at(0).text() == "smtp inet n - n - 7 smtpd -o a=b -o {c = d e} -v {an argument}");
 }
 
 TEST_CASE("master.cf: an error names file, line and field")

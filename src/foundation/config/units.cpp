@@ -44,21 +44,36 @@ std::optional<std::int64_t> parse_integer(std::string_view text)
     return value;
 }
 
+namespace {
+/// Where the first letter behind the number stands.
+std::size_t letter_of_unit(std::string_view text)
+{
+    const std::size_t digits = text.find_first_of("0123456789");
+    return digits == text.npos ? text.npos : text.find_first_not_of("0123456789", digits);
+}
+}  // namespace
+
 std::optional<std::chrono::seconds> parse_time(std::string_view text, Unit unit)
 {
-    if (!text.empty()) {
-        if (const auto written = unit_of(text.back())) {
-            unit = *written;
-            text.remove_suffix(1);
-            if (!text.empty() && is_space(text.back()))
-                return std::nullopt;
-        }
+    // The first letter decides and what follows it is not read: "10min", and "5mh" where a default adds an "h" to what somebody wrote.
+    if (const std::size_t letter = letter_of_unit(text); letter != text.npos) {
+        const auto written = unit_of(text[letter]);
+        if (!written)
+            return std::nullopt;
+        unit = *written;
+        text = text.substr(0, letter);
     }
     const auto count = parse_integer(text);
     std::int64_t seconds = 0;
     if (!count || __builtin_mul_overflow(*count, seconds_in(unit), &seconds))
         return std::nullopt;
     return std::chrono::seconds{seconds};
+}
+
+std::optional<std::chrono::seconds> parse_whole_time(std::string_view text, Unit unit)
+{
+    const std::size_t letter = letter_of_unit(text);
+    return letter != text.npos && letter + 1 != text.size() ? std::nullopt : parse_time(text, unit);
 }
 
 }  // namespace posthorn::config

@@ -26,6 +26,9 @@ std::int64_t seconds_in(Unit unit);
 
 /// Decimal with an optional sign, white space around it tolerated as sscanf does in front; nothing after it.
 std::optional<std::int64_t> parse_integer(std::string_view text);
+/// The letter behind the number is the unit, and what follows it is not read, as with Postfix: "10min" is ten minutes.
 std::optional<std::chrono::seconds> parse_time(std::string_view text, Unit unit);
+/// The same with nothing behind the letter, for words of our own: who says "1h30m" does not mean an hour.
+std::optional<std::chrono::seconds> parse_whole_time(std::string_view text, Unit unit);
 
 }  // namespace posthorn::config

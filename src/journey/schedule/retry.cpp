@@ -27,7 +27,7 @@ constexpr seconds longest{8'640'000};                     // where a parameter h
 /// The value of one word, in the unit and within the bounds of its parameter.
 Result<seconds> time_of(const Param<seconds>& param, std::string_view value)
 {
-    const auto time = config::parse_time(value, param.unit == config::Unit::of_default ? config::Unit::seconds : param.unit);
+    const auto time = config::parse_whole_time(value, param.unit == config::Unit::of_default ? config::Unit::seconds : param.unit);
     if (!time)
         return Error{fmt::format("{}: \"{}\" is no time", param.name, value)};
     if (*time < param.least)

@@ -105,8 +105,7 @@ std::optional<Shape::Change> Shape::heard(const SiteNotice& notice, SteadyTime b
 bool Shape::recover(SteadyTime now)
 {
     bool changed = false;
-    if (suspended(now))
-        return false;                                   // nothing is tried, so nothing is known to have become better
+    // While it is suspended nothing is tried, so nothing is known to have become better: time begins to count at its end.
     while (ceiling_ != 0 && now - std::max(raised_, suspended_until_) >= step_) {
         raised_ = std::max(raised_, suspended_until_) + step_;
         changed = true;

@@ -82,7 +82,7 @@ Result<WallTime> since_of(std::string_view word, WallTime now)
         return *whole;
     if (const auto day = posthorn::peers::parse_time(fmt::format("{}T00:00:00Z", word)))
         return *day;
-    const auto span = word.empty() || word.starts_with('-') ? std::nullopt : config::parse_time(word, config::Unit::seconds);
+    const auto span = word.empty() || word.starts_with('-') ? std::nullopt : config::parse_whole_time(word, config::Unit::seconds);
     if (!span || *span > now.time_since_epoch())
         return Error(fmt::format("'{}' is no time: 2026-11-25, 2026-11-25T10:00:00Z, or how long ago (3d, 12h)", printable(word.substr(0, 60))),
                      "5.5.4");

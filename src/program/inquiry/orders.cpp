@@ -20,7 +20,7 @@ constexpr std::chrono::hours usual_bounce{1};
 /// With its unit: who writes 30 may mean minutes.
 Result<std::chrono::seconds> time_of(const std::string& word)
 {
-    const auto time = word.empty() || !is_alpha(word.back()) ? std::nullopt : config::parse_time(word, config::Unit::seconds);
+    const auto time = word.empty() || !is_alpha(word.back()) ? std::nullopt : config::parse_whole_time(word, config::Unit::seconds);
     if (!time || *time < std::chrono::seconds{1} || *time > schedule::longest_order)
         return Error{fmt::format("time \"{}\": a number with its unit is wanted (s, m, h, d, w), within {} days", printable(word, true),
                                  schedule::longest_order.count()),

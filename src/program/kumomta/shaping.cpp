@@ -289,7 +289,8 @@ void PolicyTranslator::tls_policies()
     for (const Entry& entry : policy_.shaping.entries)
         if (const std::string level = tls_level(entry.value);
             entry.name != "default" && entry.name != "provider" && is_name(entry.name) && !level.empty())
-            table += fmt::format("{} {}\n", to_lower(entry.name), level);
+            table += fmt::format("{0} {1}\n{2}", to_lower(entry.name), level,
+                                 ported_.contains(entry.name) ? fmt::format("{}{} {}\n", to_lower(entry.name), ported_[entry.name], level) : "");
     if (!table.empty())
         set("smtp_tls_policy_maps", add_table("tls_policies", "texthash", table), policy_.shaping.place, "enable_tls by domain");
 }
