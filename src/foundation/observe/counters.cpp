@@ -6,9 +6,9 @@
 namespace posthorn::observe {
 
 namespace {
-constexpr std::array<std::int64_t, Histogram::ends.size()> bounds{10'000,        50'000,        100'000,       500'000,    1'000'000,
-                                                                  5'000'000,     10'000'000,    30'000'000,    60'000'000, 300'000'000,
-                                                                  1'800'000'000, 3'600'000'000, 86'400'000'000};
+constexpr std::array<std::int64_t, Histogram::ends.size()> bounds{1'000,      5'000,       10'000,        50'000,        100'000,
+                                                                  500'000,    1'000'000,   5'000'000,     10'000'000,    30'000'000,
+                                                                  60'000'000, 300'000'000, 1'800'000'000, 3'600'000'000, 86'400'000'000};
 }  // namespace
 
 void Histogram::add(std::chrono::microseconds took)

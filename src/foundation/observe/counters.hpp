@@ -61,7 +61,8 @@ private:
 class Histogram {
 public:
     /// The ends of the ranges, in seconds, as they are written in the label `le`.
-    static constexpr std::array<std::string_view, 13> ends{"0.01", "0.05", "0.1", "0.5", "1", "5", "10", "30", "60", "300", "1800", "3600", "86400"};
+    static constexpr std::array<std::string_view, 15> ends{"0.001", "0.005", "0.01", "0.05", "0.1",  "0.5",  "1",    "5",
+                                                           "10",    "30",    "60",   "300",  "1800", "3600", "86400"};
 
     void add(std::chrono::microseconds took);
     /// How many took no longer than ends[at]; of at == ends.size(): all.

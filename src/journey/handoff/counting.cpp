@@ -25,6 +25,14 @@ std::optional<std::size_t> end_of_value(std::string_view text, std::size_t at)
     return at < text.size() ? std::optional(at) : std::nullopt;
 }
 
+std::string unescaped(std::string_view value)
+{
+    std::string text;
+    for (std::size_t at = 0; at < value.size(); ++at)
+        text += value[at] != '\\' ? value[at] : value[++at] == 'n' ? '\n' : value[at];
+    return text;
+}
+
 }  // namespace
 
 std::int64_t sum(std::int64_t one, std::int64_t other)
@@ -52,11 +60,11 @@ std::string labels_text(std::span<const CounterLabel> labels)
     return text.empty() ? text : text + "}";
 }
 
-std::optional<std::string> labels_as_other(std::string_view labels)
+std::optional<std::vector<std::pair<std::string, std::string>>> parse_labels(std::string_view labels)
 {
     if (!labels.starts_with('{') || printable(labels, true) != labels)
         return {};
-    std::string other;
+    std::vector<std::pair<std::string, std::string>> parsed;
     for (std::size_t at = 1;;) {
         const std::size_t name = at;
         while (at < labels.size() && ((labels[at] >= 'a' && labels[at] <= 'z') || labels[at] == '_'))
@@ -66,14 +74,25 @@ std::optional<std::string> labels_as_other(std::string_view labels)
         const auto end = end_of_value(labels, at + 2);
         if (!end)
             return {};
-        other += (other.empty() ? "{" : ",") + std::string(labels.substr(name, at - name)) + "=\"other\"";
+        parsed.emplace_back(labels.substr(name, at - name), unescaped(labels.substr(at + 2, *end - at - 2)));
         at = *end + 1;
         if (labels.substr(at) == "}")
-            return other + "}";
+            return parsed;
         if (!labels.substr(at).starts_with(','))
             return {};
         ++at;
     }
+}
+
+std::optional<std::string> labels_as_other(std::string_view labels)
+{
+    const auto parsed = parse_labels(labels);
+    if (!parsed)
+        return {};
+    std::vector<CounterLabel> other;
+    for (const auto& [name, value] : *parsed)
+        other.emplace_back(name, name == "le" ? std::string_view(value) : "other");
+    return labels_text(other);
 }
 
 std::string counter_name(const observe::CounterInfo& info, std::initializer_list<CounterLabel> labels)
@@ -86,15 +105,17 @@ void count(CountersReply& into, const observe::CounterInfo& info, std::uint64_t 
     add(into, std::string(info.name) + labels_text(labels), value);
 }
 
-void count(CountersReply& into, const observe::CounterInfo& info, const observe::Histogram& histogram)
+void count(CountersReply& into, const observe::CounterInfo& info, const observe::Histogram& histogram, std::initializer_list<CounterLabel> labels)
 {
-    const std::string name(info.name);
+    const std::string name(info.name), own = labels_text({labels.begin(), labels.size()});
+    std::vector<CounterLabel> of_range(labels);
+    of_range.emplace_back("le", "");
     for (std::size_t at = 0; at <= observe::Histogram::ends.size(); ++at) {
-        const CounterLabel end{"le", at < observe::Histogram::ends.size() ? observe::Histogram::ends[at] : "+Inf"};
-        add(into, name + "_bucket" + labels_text({&end, 1}), histogram.up_to(at));
+        of_range.back().second = at < observe::Histogram::ends.size() ? observe::Histogram::ends[at] : "+Inf";
+        add(into, name + "_bucket" + labels_text(of_range), histogram.up_to(at));
     }
-    add(into, name + "_sum", static_cast<std::uint64_t>(histogram.sum().count()));
-    add(into, name + "_count", histogram.count());
+    add(into, name + "_sum" + own, static_cast<std::uint64_t>(histogram.sum().count()));
+    add(into, name + "_count" + own, histogram.count());
 }
 
 }  // namespace posthorn::handoff

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace posthorn::handoff {
 
@@ -18,8 +19,9 @@ using CounterLabel = std::pair<std::string_view, std::string_view>;  // name, va
 
 /// `{transport="smtp",result="deferred"}`; empty: none.
 std::string labels_text(std::span<const CounterLabel> labels);
-/// The same labels, each with the value "other": where those that are new have no room. None: they are not as labels_text() writes them (a process
-/// may say anything).
+/// What labels_text() was given, in its order. None: they are not as it writes them (a process may say anything).
+std::optional<std::vector<std::pair<std::string, std::string>>> parse_labels(std::string_view labels);
+/// The same labels, each but `le` with the value "other": where those that are new have no room. None: as parse_labels().
 std::optional<std::string> labels_as_other(std::string_view labels);
 /// At the ends of the range it stays there.
 std::int64_t sum(std::int64_t one, std::int64_t other);
@@ -30,7 +32,8 @@ inline void count(CountersReply& into, const observe::CounterInfo& info, std::ui
 {
     count(into, info, value, std::span(labels.begin(), labels.size()));
 }
-void count(CountersReply& into, const observe::CounterInfo& info, const observe::Histogram& histogram);
+void count(CountersReply& into, const observe::CounterInfo& info, const observe::Histogram& histogram,
+           std::initializer_list<CounterLabel> labels = {});
 template <std::size_t labels>
 void count(CountersReply& into, const observe::CounterInfo& info, const std::array<std::string_view, labels>& names,
            const observe::Tally<labels>& tally)

@@ -30,9 +30,14 @@ TEST_CASE("counting: totals, gauges, labels and histograms arrive under the decl
         lines.push_back(fmt::format("{} {}", counter.name(), counter.value()));
     REQUIRE(lines.size() == 3 + observe::Histogram::ends.size() + 3);
     CHECK(std::vector(lines.begin(), lines.begin() + 4) ==
-          std::vector<std::string>{"taken 5", "now{queue=\"hold\"} 6", "by{transport=\"smtp\",status=\"4.7.x\"} 3", "took_bucket{le=\"0.01\"} 0"});
+          std::vector<std::string>{"taken 5", "now{queue=\"hold\"} 6", "by{transport=\"smtp\",status=\"4.7.x\"} 3", "took_bucket{le=\"0.001\"} 0"});
     CHECK(std::vector(lines.end() - 4, lines.end()) ==
           std::vector<std::string>{"took_bucket{le=\"86400\"} 1", "took_bucket{le=\"+Inf\"} 1", "took_sum 2000000", "took_count 1"});
+    CountersReply labelled;
+    count(labelled, took, histogram, {{"kind", "milter"}});
+    CHECK(labelled.counters(0).name() == "took_bucket{kind=\"milter\",le=\"0.001\"}");
+    CHECK(labelled.counters(labelled.counters_size() - 2).name() == "took_sum{kind=\"milter\"}");
+    CHECK(labelled.counters(labelled.counters_size() - 1).name() == "took_count{kind=\"milter\"}");
     CHECK(counter_name(now, {{"a", "q\"b\\s\nn\xff"}}) == "now{a=\"q\\\"b\\\\s\\nn?\"}");
     CHECK(counter_name(now, {{"a", "\n\n"}, {"b", ""}}) == "now{a=\"\\n\\n\",b=\"\"}");
 }
@@ -58,11 +63,15 @@ TEST_CASE("counting: sums stay in their range")
 TEST_CASE("counting: labels that a process told are labels, or nothing")
 {
     CHECK(labels_as_other(R"({a="x",b_c="y\"z\\\n,"})") == R"({a="other",b_c="other"})");
+    CHECK(labels_as_other(R"({a="x",le="0.01"})") == R"({a="other",le="0.01"})");        // the range of a histogram is no name
     for (const char* none : {"", "{}", "{a}", "{a=\"x\"", "{a=\"x\"} ", "{a=\"x\"}}", "{a=\"x\",}", "{a=\"x\"b=\"y\"}", "{=\"x\"}", "{A=\"x\"}",
                              "{a=\"x\\\"}", "{a=\"\\x\"}", "{a=\"x\ny 1\"}", "{a=\"x\"} 1\nb{c=\"d\"}", "{a=\"\xff\"}", "a{b=\"c\"}"}) {
         CAPTURE(none);
         CHECK_FALSE(labels_as_other(none));
     }
+    const auto parsed = parse_labels(R"({kind="table",name="a\"b\\c\nd"})");
+    REQUIRE(parsed);
+    CHECK(*parsed == std::vector<std::pair<std::string, std::string>>{{"kind", "table"}, {"name", "a\"b\\c\nd"}});
     const std::string hostile = labels_text(std::array<CounterLabel, 1>{{{"a", "\"}\n\\ x{b=\"\t\xc3\xa9"}}});
     CHECK(labels_as_other(hostile) == R"({a="other"})");
 }
