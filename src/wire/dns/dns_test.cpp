@@ -5,6 +5,7 @@
 #include "dns/system_servers.hpp"
 #include "dns/test_server.hpp"
 #include "dns/wire.hpp"
+#include "observe/testing.hpp"
 
 #include <doctest/doctest.h>
 
@@ -12,6 +13,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 using namespace posthorn;
 using namespace posthorn::dns;
@@ -117,6 +119,7 @@ TEST_CASE("resolver: a name that does not exist, one without such records, a fai
     Options options;
     options.limit = 300ms;
     World world(options);
+    const observe::AskedSince asked(observe::Helper::dns);
     CHECK(world.ask("nothing.test", Type::a).status == Status::nxdomain);
     CHECK(world.ask("example.test", Type::a).status == Status::nodata);
     CHECK(world.ask("broken.test", Type::a).status == Status::temporary);
@@ -134,6 +137,7 @@ TEST_CASE("resolver: a name that does not exist, one without such records, a fai
     const Error later = lookup_error("broken.test", Type::a, world.ask("broken.test", Type::a));
     CHECK(later.what() == "Host or domain name not found. Name service error for name=broken.test type=A: Host not found, try again");
     CHECK(later.status() == "4.4.3");
+    CHECK(asked.count() == observe::AskedCount{7, 4, 0});      // what is no domain name was not asked
 }
 
 TEST_CASE("resolver: a null MX is one root alone; beside other hosts the root is dropped")
@@ -229,6 +233,92 @@ TEST_CASE("resolver: with DNSSEC a signed answer is secure, a forged one bogus, 
         const Addresses both = run(world.loop, world.resolver->addresses("good.test", Families::both));
         CHECK(both.found());
         CHECK(both.secure == validate);
+    }
+}
+
+TEST_CASE("resolver: name servers that pass no signatures on make answers unsigned, and say so, until something was validated")
+{
+    static constexpr std::string_view keys = ". DNSKEY 257 3 15 1v0AM3Rq+oWZRNX6We256qsbIi0OoEiAeFNesW+2lQA=\n", host = "good.test. A 192.0.2.21\n";
+    static constexpr std::string_view signatures = R"(
+        . RRSIG DNSKEY 15 0 300 3471292800 1577836800 52589 . fgOIO3gspwP5TfE3+/rg+UGQQAudRB54udsLYWjwbV9VJcgpjmnpON20HArlzyqbmfiab1UJSEkv/T1PV4rxCg==
+        good.test. RRSIG A 15 2 300 3471292800 1577836800 52589 . rbJjlWNHfcY624RabnZbEwvNwdlwGhPO8n6Q2SM6SPVQjxEx49UyFoBeDaLMFVRnLdDKX3TdPm1HJOCvg/w6Ag==
+    )";
+    std::vector<std::string> remarks;
+    Options options;
+    options.dnssec = true;
+    options.trust_anchors = {". IN DNSKEY 257 3 15 1v0AM3Rq+oWZRNX6We256qsbIi0OoEiAeFNesW+2lQA="};
+    options.remark = [&](std::string text) { remarks.push_back(std::move(text)); };
+    const std::string bare = std::string(keys) + std::string(host), whole = bare + std::string(signatures);
+    SUBCASE("none are passed on")
+    {
+        World world(options);
+        world.server.replace(bare);
+        const Answer answer = world.ask("good.test", Type::a);
+        CHECK(answer.found());
+        CHECK_FALSE(answer.secure);
+        CHECK(world.ask("good.test", Type::aaaa).status == Status::nodata);
+        CHECK(world.ask("none.test", Type::mx).status == Status::nxdomain);
+        const Addresses both = run(world.loop, world.resolver->addresses("good.test", Families::both));
+        CHECK(both.found());
+        CHECK_FALSE(both.secure);
+        REQUIRE(remarks.size() == 1);
+        CHECK(remarks.front().starts_with("DNSSEC validation is unavailable: the name servers pass no signatures on (DNSKEY of \".\"); "));
+    }
+    SUBCASE("the zone has no keys at all")
+    {
+        World world(options);
+        world.server.replace(host);
+        CHECK(world.ask("good.test", Type::a).found());
+        CHECK(remarks.size() == 1);
+    }
+    SUBCASE("they were passed on before: who hides them now forges")
+    {
+        World world(options);
+        world.server.replace(whole);
+        CHECK(world.ask("good.test", Type::a).secure);
+        world.server.replace(bare + "other.test. A 192.0.2.66\n");
+        CHECK(world.ask("other.test", Type::a).status == Status::bogus);
+        CHECK(remarks.empty());
+    }
+    SUBCASE("also when the keys that were validated are too old to be known")
+    {
+        World world(options);
+        std::string short_lived = whole;
+        for (std::size_t at = 0; (at = short_lived.find(". DNSKEY", at)) != std::string::npos; at += 10)
+            short_lived.replace(at, 8, ". 1 DNSKEY");
+        for (std::size_t at = 0; (at = short_lived.find(". RRSIG DNSKEY", at)) != std::string::npos; at += 16)
+            short_lived.replace(at, 14, ". 1 RRSIG DNSKEY");
+        world.server.replace(short_lived);
+        CHECK(world.ask("good.test", Type::a).secure);
+        std::this_thread::sleep_for(2100ms);                           // the library's clock is the machine's
+        world.server.replace(bare + "other.test. A 192.0.2.66\n");
+        CHECK(world.ask("other.test", Type::a).status == Status::bogus);
+        CHECK(remarks.empty());
+    }
+    SUBCASE("the keys are signed, and a name is not: it is forged")
+    {
+        World world(options);
+        world.server.replace(whole + "other.test. A 192.0.2.66\n");
+        CHECK(world.ask("other.test", Type::a).status == Status::bogus);
+        CHECK(remarks.empty());
+    }
+    SUBCASE("name servers that answer nothing are none of which anything is known")
+    {
+        options.limit = 300ms;
+        World world(options);
+        world.server.replace(bare + "@drop .\n");
+        CHECK(world.ask("good.test", Type::a).status == Status::temporary);
+        CHECK(remarks.empty());
+    }
+    SUBCASE("another resolver is asked anew")
+    {
+        World world(options);
+        world.server.replace(bare);
+        CHECK(world.ask("good.test", Type::a).found());
+        World better(options);
+        better.server.replace(whole);
+        CHECK(better.ask("good.test", Type::a).secure);
+        CHECK(remarks.size() == 1);
     }
 }
 

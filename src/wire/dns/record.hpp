@@ -1,8 +1,8 @@
 // dns/record.hpp: what the DNS says, as values.                     RFC 1035, 7505 (null MX), 2782 (SRV), 6698 (TLSA)
 // Names    without the final dot, lower case as far as they are ours to ask; the root is the empty name. Octets that cannot
 //          stand in a host name are escaped as \ddd, so that such a name never passes for one.
-// Data     one member per type: `host` for MX, PTR, CNAME, SRV; `address` for A and AAAA; `text` for TXT (its strings joined) and
-//          TLSA (the association data).
+// Data     one member per type: `host` for MX, PTR, CNAME, SRV; `address` for A and AAAA; `text` for TXT (its strings joined) TLSA (the
+//          association data) and DNSKEY (all of it).
 #pragma once
 
 #include "base/error.hpp"

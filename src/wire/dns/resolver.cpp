@@ -4,6 +4,7 @@
 #include "base/strings.hpp"
 #include "dns/hosts.hpp"
 #include "dns/system_servers.hpp"
+#include "observe/asked.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 
@@ -106,6 +107,9 @@ void begin_thread(ub_ctx* context)
     must(ub_resolve_async(context, "localhost", 1, 1, nullptr, [](void*, int, ub_result* raw) { const RawResult unused(raw); }, nullptr), "thread");
 }
 
+/// How long nobody asks again whether the name servers pass signatures on.
+constexpr std::chrono::minutes unsigned_again{10};
+
 Answer made(Status status, std::string reason)
 {
     Answer answer;
@@ -177,12 +181,14 @@ struct Resolver::Core {
         {
         }
         Core& core;
+        std::shared_ptr<bool> living = core.alive;                    // whether the core is still there
         std::string key;
         Type type;
         Signal done;
         asio::steady_timer limit;
         int id = 0;
         std::shared_ptr<const Answer> answer;
+        std::optional<observe::Question> question;                    // once it is on its way
     };
 
     Core(Executor on, const Clock& time, Options with)
@@ -230,6 +236,8 @@ struct Resolver::Core {
             return;                                                   // no descriptor, no thread: what there is serves until the next question
         }
         outdated = false;
+        validated = false;                                            // others may know less
+        unsigned_until = {};
         // What the old one has under way goes without a word.
         descriptor.cancel();
         (void)descriptor.release();
@@ -247,16 +255,17 @@ struct Resolver::Core {
     int ask(Flight& flight)
     {
         const std::string name = flight.key.substr(0, flight.key.rfind('/'));
-        return ub_resolve_async(context.get(), name.c_str(), static_cast<int>(flight.type), 1, &flight, &Core::answered, &flight.id);
+        return ub_resolve_async(context.get(), name.empty() ? "." : name.c_str(), static_cast<int>(flight.type), 1, &flight, &Core::answered,
+                                &flight.id);
     }
 
     std::shared_ptr<Flight> begin(const std::string& name, Type type)
     {
         ++counts.questions;
         renew_where_needed();
-        std::string plain = without_dot(name);
-        auto flight = std::make_shared<Flight>(*this, plain + '/' + std::string(type_name(type)), type);
-        if (!is_queryable(plain)) {
+        std::string bare = without_dot(name);
+        auto flight = std::make_shared<Flight>(*this, bare + '/' + std::string(type_name(type)), type);
+        if (!is_queryable(bare) && !(bare.empty() && type == Type::dnskey)) {       // the root's keys are asked for, by ourselves
             flight->answer = std::make_shared<const Answer>(made(Status::nxdomain, "not a domain name"));
             return flight;
         }
@@ -274,6 +283,7 @@ struct Resolver::Core {
             flight->answer = std::make_shared<const Answer>(made(Status::temporary, ub_strerror(code)));
             return flight;
         }
+        flight->question.emplace(observe::Helper::dns, "resolver");
         flights.emplace(flight->key, flight);
         flight->limit.expires_after(options.limit);
         flight->limit.async_wait([this, living = alive, weak = std::weak_ptr(flight)](boost::system::error_code error) {
@@ -310,6 +320,8 @@ struct Resolver::Core {
     static void conclude(Flight& flight, std::shared_ptr<const Answer> answer)
     {
         flight.answer = std::move(answer);
+        if (flight.question)
+            flight.question->ended(!flight.answer->transient());
         flight.limit.cancel();
         flight.done.notify_all();
     }
@@ -344,8 +356,69 @@ struct Resolver::Core {
     std::shared_ptr<bool> alive = std::make_shared<bool>(true);
     bool watching = false;
     Counts counts;
+    std::unique_ptr<Core> plain_;                                     // made when it is needed
+    bool validated = false;                                           // something was, with these name servers
+    SteadyTime unsigned_until{};                                      // that they pass no signatures on is known; not set: it never was
+
+    /// The same without validation, for what nobody signs here.
+    Core& plain()
+    {
+        if (!plain_) {
+            Options less = options;
+            less.dnssec = false;
+            plain_ = std::make_unique<Core>(executor, clock, std::move(less));
+        }
+        return *plain_;
+    }
+
+    void remark(std::string text) const
+    {
+        if (options.remark)
+            options.remark(std::move(text));
+    }
 
     static awaitable<std::shared_ptr<const Answer>> landing(std::shared_ptr<Flight> flight)
+    {
+        auto answer = co_await arrived(flight);
+        if (!*flight->living)
+            co_return answer;
+        flight->core.validated |= answer->secure;
+        if (answer->status != Status::bogus || flight->core.validated)
+            co_return answer;
+        if (auto taken = co_await unsigned_answer(flight))
+            co_return taken;
+        co_return answer;
+    }
+
+    /// Of name servers that pass no signatures on; null: they do, or nobody can tell.
+    static awaitable<std::shared_ptr<const Answer>> unsigned_answer(std::shared_ptr<Flight> flight)
+    {
+        Core& core = flight->core;
+        if (core.clock.steady() >= core.unsigned_until) {
+            const std::string anchor = core.options.trust_anchors.empty() ? "." : core.options.trust_anchors.front();
+            const std::string zone = anchor.substr(0, anchor.find_first_of(" \t"));
+            const auto keys = co_await arrived(core.begin(zone, Type::dnskey));
+            if (!*flight->living)
+                co_return nullptr;
+            core.validated |= keys->secure;
+            if (keys->status != Status::bogus) {
+                if (keys->secure && std::exchange(core.unsigned_until, SteadyTime{}) != SteadyTime{})
+                    core.remark("DNSSEC validation is available again");
+                co_return nullptr;
+            }
+            const auto shown = co_await arrived(core.plain().begin(zone, Type::dnskey));
+            if (!*flight->living || shown->transient())
+                co_return nullptr;
+            if (core.unsigned_until == SteadyTime{})
+                core.remark(fmt::format("DNSSEC validation is unavailable: the name servers pass no signatures on (DNSKEY of \"{}\"); "
+                                        "answers are taken as those of unsigned zones, and DANE protects nothing",
+                                        zone));
+            core.unsigned_until = core.clock.steady() + unsigned_again;
+        }
+        co_return co_await arrived(core.plain().begin(flight->key.substr(0, flight->key.rfind('/')), flight->type));
+    }
+
+    static awaitable<std::shared_ptr<const Answer>> arrived(std::shared_ptr<Flight> flight)
     {
         while (!flight->answer) {
             co_await flight->done.wait();

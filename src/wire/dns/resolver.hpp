@@ -6,6 +6,9 @@
 // Names    ASCII (dns/idna.hpp makes it so); what is no domain name is answered nxdomain without asking.
 // Changes  another resolv.conf, and a clock that is set back (the library keeps answers by the time of day), start the library anew: what is under
 //          way is asked again.
+// Unsigned where nothing was ever validated, and what fails is that the name servers pass no signatures on (asked for the keys of the first trust
+//          anchor's zone, ten minutes apart), answers are those of unsigned zones, as with Postfix and a name server that does not validate; `remark`
+//          is told. Once something was validated, what fails to be is bogus.
 // Native   smtp_host_lookup: dns, native (/etc/hosts), in the order written; Postfix's meaning.
 #pragma once
 
@@ -15,6 +18,7 @@
 #include "dns/record.hpp"
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,21 +34,22 @@ struct Options {
     std::vector<net::Endpoint> servers;
     /// Validate (smtp_dns_support_level = dnssec). Without it nothing is secure and nothing bogus.
     bool dnssec = false;
+    std::function<void(std::string text)> remark = nullptr;  // that validation is not to be had, and that it is again
     /// DS or DNSKEY lines in master file form; empty: the root's, as IANA publishes them.
     std::vector<std::string> trust_anchors;
     std::vector<Lookup> host_lookup{Lookup::dns};
-    std::chrono::milliseconds limit{30'000};                          // for one question, retries included
+    std::chrono::milliseconds limit{30'000};  // for one question, retries included
     CacheLimits cache;
-    std::size_t record_limit = 100;                                   // more records of one answer are ignored (Postfix: 100)
+    std::size_t record_limit = 100;  // more records of one answer are ignored (Postfix: 100)
     std::string hosts_file = "/etc/hosts", servers_file = "/etc/resolv.conf";
 };
 
 struct Addresses {
     Status status = Status::temporary;
-    std::vector<net::IpAddress> list;                                 // v4 and v6 as they were answered
-    bool secure = false;                                              // DNSSEC vouches for all of the list, or for there being none
-    bool native = false;                                              // of a file of this host, not of the DNS
-    std::chrono::seconds ttl{0};                                      // the shortest
+    std::vector<net::IpAddress> list;  // v4 and v6 as they were answered
+    bool secure = false;  // DNSSEC vouches for all of the list, or for there being none
+    bool native = false;  // of a file of this host, not of the DNS
+    std::chrono::seconds ttl{0};  // the shortest
     std::string canonical_name;
     std::string reason;
     bool found() const { return status == Status::found; }

@@ -30,7 +30,7 @@ int listen_backlog()
 
 Result<Fd> listen(Endpoint endpoint, int backlog, unsigned unix_mode)
 {
-    sockaddr_storage raw;
+    sockaddr_storage raw{};
     const socklen_t length = endpoint.to(raw);
     if (length == 0)
         return system_error("listen " + endpoint.text(), ENAMETOOLONG);
@@ -43,7 +43,7 @@ Result<Fd> listen(Endpoint endpoint, int backlog, unsigned unix_mode)
         ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (endpoint.is_unix()) {
         struct stat old{};
-        if (::lstat(endpoint.path.c_str(), &old) == 0 && S_ISSOCK(old.st_mode))
+        if (::lstat(endpoint.path.c_str(), &old) == 0 && (S_ISSOCK(old.st_mode) || S_ISFIFO(old.st_mode)))
             ::unlink(endpoint.path.c_str());
     }
     if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&raw), length) != 0)

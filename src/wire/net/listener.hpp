@@ -18,7 +18,7 @@ namespace posthorn::net {
 int listen_backlog();
 
 /// A bound, listening, non-blocking, close-on-exec socket with SO_REUSEADDR; IPv6 sockets take IPv6 only. A stale Unix socket
-/// at the path is replaced, with the given mode.
+/// at the path is replaced, with the given mode, and so is a named pipe.
 Result<Fd> listen(Endpoint endpoint, int backlog = listen_backlog(), unsigned unix_mode = 0666);
 /// Where a socket listens (the port that 0 became).
 Endpoint bound_at(const Fd& listening);
