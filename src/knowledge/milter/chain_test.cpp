@@ -3,6 +3,7 @@
 #include "async/run.hpp"
 #include "milter/testing.hpp"
 #include "net/connect.hpp"
+#include "observe/testing.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <doctest/doctest.h>
@@ -328,8 +329,11 @@ TEST_CASE("milter: one that cannot be asked answers with its default action, and
         rig.options.settings.default_action = *parse_default_action(action);
         rig.options.settings.command_timeout = rig.options.settings.content_timeout = 1s;
         prepare(rig);
+        const observe::AskedSince asked(observe::Helper::milter);
         std::string all = rig.begin() + rig.message();
         CHECK(rig.warnings.size() == 1);
+        CHECK(asked.count().failed == 1);
+        CHECK(asked.count().open == 0);
         std::string warning = rig.warnings.empty() ? "" : rig.warnings.front();
         if (const auto place = warning.find(rig.filter.place()); place != std::string::npos)
             warning.replace(place, rig.filter.place().size(), "F");

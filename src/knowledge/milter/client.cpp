@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "message/header.hpp"
+#include "observe/asked.hpp"
 
 #include <fmt/format.h>
 
@@ -91,6 +92,13 @@ awaitable<Result<std::pair<char, std::string>>> Client::receive(Event event)
 
 awaitable<void> Client::open()
 {
+    observe::Question question(observe::Helper::milter, spec_.name);
+    co_await negotiate();
+    question.ended(state_ == State::ready);
+}
+
+awaitable<void> Client::negotiate()
+{
     const Settings& settings = spec_.settings;
     patience_ = settings.command_timeout;
     last_moment_ = std::chrono::steady_clock::now() + longest_event;
@@ -160,12 +168,17 @@ awaitable<Verdict> Client::tell(Telling telling, std::string data, Mail* mail)
     const bool mute = left_out || (steps_ & telling.mute) != 0;
     if (mute && out_.size() < unsent_octets)
         co_return standing_;
-    if (const auto sent = co_await flush(telling.event); !sent)
+    observe::Question question(observe::Helper::milter, spec_.name);   // where nothing is answered it shows in the log alone, as open for long
+    if (const auto sent = co_await flush(telling.event); !sent) {
+        question.ended(false);
         co_return fail(sent.error().text());
+    }
     if (mute)
         co_return standing_;
     last_moment_ = std::chrono::steady_clock::now() + std::max<std::chrono::seconds>(longest_event, patience_);
-    co_return co_await hear(telling.event, mail);
+    Verdict verdict = co_await hear(telling.event, mail);
+    question.ended(state_ != State::failed);
+    co_return verdict;
 }
 
 // Until the filter has decided. Before that it may ask for changes, at the end of a message.

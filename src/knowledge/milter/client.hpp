@@ -84,6 +84,7 @@ private:
     };
     bool is_over() const { return state_ == State::failed || state_ == State::session_accepted || state_ == State::session_refused; }
     const MacroLists& lists() const { return own_lists_ ? *own_lists_ : *around_.lists; }
+    awaitable<void> negotiate();
     /// `mail`: changes may be asked for.
     awaitable<Verdict> tell(Telling telling, std::string data, Mail* mail = nullptr);
     awaitable<Verdict> hear(Event event, Mail* mail);

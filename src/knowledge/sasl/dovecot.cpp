@@ -1,6 +1,7 @@
 #include "sasl/dovecot.hpp"
 
 #include "base/strings.hpp"
+#include "observe/asked.hpp"
 #include "sasl/dovecot_line.hpp"
 
 #include <boost/asio/detached.hpp>
@@ -216,7 +217,19 @@ public:
     explicit DovecotExchange(std::shared_ptr<Dovecot::Core> core) : core_(std::move(core)) {}
     ~DovecotExchange() override { give_up(); }
 
-    awaitable<Answer> begin(Question question) override
+    awaitable<Answer> begin(Question question) override { return timed(begin_with(std::move(question))); }
+    awaitable<Answer> respond(std::string response) override { return timed(respond_with(std::move(response))); }
+
+private:
+    awaitable<Answer> timed(awaitable<Answer> exchanged)
+    {
+        observe::Question asked(observe::Helper::sasl, core_->settings.path);
+        Answer answer = co_await std::move(exchanged);
+        asked.ended(answer.kind != Answer::Kind::later);
+        co_return answer;
+    }
+
+    awaitable<Answer> begin_with(Question question)
     {
         if (!co_await core_->ready())
             co_return Answer(Answer::Kind::later, std::string(unreachable));
@@ -227,7 +240,7 @@ public:
         co_return co_await wait();
     }
 
-    awaitable<Answer> respond(std::string response) override
+    awaitable<Answer> respond_with(std::string response)
     {
         if (!waiting_ || !core_->waiting.contains(id_))
             co_return Answer(Answer::Kind::later, std::string(lost));
@@ -235,7 +248,6 @@ public:
         co_return co_await wait();
     }
 
-private:
     awaitable<Answer> wait()
     {
         const auto asked = std::chrono::steady_clock::now(), until = asked + core_->settings.exchange_patience;

@@ -1,6 +1,7 @@
 #include "sasl/dovecot.hpp"
 
 #include "base/strings.hpp"
+#include "observe/testing.hpp"
 #include "sasl/dovecot_line.hpp"
 #include "sasl/testing.hpp"
 
@@ -166,6 +167,7 @@ TEST_CASE("dovecot: one connection tells what is offered and serves exchanges si
 TEST_CASE("dovecot: a lost connection answers what is under way with `later`, and the next need connects anew")
 {
     Line line;
+    const observe::AskedSince asked(observe::Helper::sasl);
     auto first = line.dovecot->exchange();
     line.server.hold = "1";
     std::optional<Answer> answer;
@@ -188,6 +190,7 @@ TEST_CASE("dovecot: a lost connection answers what is under way with `later`, an
     const Answer later = line.run(line.ask("PLAIN", "x", third.get()));
     CHECK(later.kind == Answer::Kind::later);
     CHECK(later.text == "Can't connect to authentication server");
+    CHECK(asked.count() == observe::AskedCount{3, 2, 0});
     CHECK(line.warnings.back() == "SASL: Connect to Dovecot auth socket 'private/auth' failed: No such file or directory");
 }
 

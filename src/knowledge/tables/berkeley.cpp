@@ -68,7 +68,7 @@ std::string_view text_of(const DBT& value) { return {static_cast<const char*>(va
 /// flock() as long as it lives.
 class Lock {
 public:
-    Lock(int fd, int kind) : fd_(::flock(fd, kind) == 0 ? fd : -1) {}
+    Lock(int fd, int kind) : fd_(::flock(fd, kind) == 0 ? fd : -1), why_(fd_ >= 0 ? 0 : errno) {}
     Lock(Lock&&) = delete;
     ~Lock()
     {
@@ -76,9 +76,10 @@ public:
             ::flock(fd_, LOCK_UN);
     }
     explicit operator bool() const { return fd_ >= 0; }
+    std::string why() const { return why_ == EWOULDBLOCK ? "it is being written" : "lock: " + errno_text(why_); }
 
 private:
-    int fd_;
+    int fd_, why_;
 };
 
 template <DBTYPE type>
@@ -164,7 +165,7 @@ private:
     Result<void> follow(const Lock& lock)
     {
         if (!lock)
-            return Error{fmt::format("open database {}: it is being written", path_), "4.3.0"};
+            return Error{fmt::format("open database {}: {}", path_, lock.why()), "4.3.0"};
         if (!db_ || stamp() != stamp_)
             TRY_VOID(load());
         return {};

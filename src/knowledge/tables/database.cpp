@@ -1,5 +1,7 @@
 #include "tables/database.hpp"
 
+#include "observe/asked.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,7 +29,10 @@ awaitable<Answer> DatabaseTable::lookup(std::string key)
     CO_TRY(const auto asked, co_await question_->about(std::move(key), flags_));
     if (!asked)
         co_return std::nullopt;
-    co_return co_await on_thread(tables_.helpers(), [this, wanted = *asked] { return ask_servers(wanted); });
+    observe::Question question(observe::Helper::table, name());
+    Answer answer = co_await on_thread(tables_.helpers(), [this, wanted = *asked] { return ask_servers(wanted); });
+    question.ended(answer.has_value());
+    co_return answer;
 }
 
 std::optional<DatabaseTable::Kept> DatabaseTable::take_kept()

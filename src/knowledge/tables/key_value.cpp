@@ -1,6 +1,7 @@
 #include "tables/key_value.hpp"
 
 #include "base/strings.hpp"
+#include "observe/asked.hpp"
 #include "tables/question.hpp"
 #include "tables/server.hpp"
 
@@ -60,8 +61,7 @@ public:
             !there.empty() && there.size() <= memcache_key && std::ranges::none_of(there, [](char c) { return c <= 32 || c == 127; });
         Answer answer = std::nullopt;
         if (sayable)
-            answer = co_await say(fmt::format("get {}\r\n", there),
-                                  [this](std::string_view octets) { return measure_memcache(octets, settings_.data, settings_.line); });
+            answer = co_await got(there);
         if (!settings_.backup || answer.value_or(std::nullopt))
             co_return answer;
         CO_TRY(auto kept, co_await settings_.backup->lookup(*asked));
@@ -72,6 +72,14 @@ public:
     }
 
 private:
+    awaitable<Answer> got(std::string_view key)
+    {
+        observe::Question question(observe::Helper::table, name());
+        Answer answer = co_await say(fmt::format("get {}\r\n", key),
+                                     [this](std::string_view octets) { return measure_memcache(octets, settings_.data, settings_.line); });
+        question.ended(answer.has_value());
+        co_return answer;
+    }
     awaitable<Answer> say(std::string words, Server::Measure measure)
     {
         for (std::uint64_t tried = 1;; ++tried) {
@@ -107,10 +115,11 @@ public:
         if (!asked)
             co_return std::nullopt;
         const std::string there = key_there(*asked);
+        observe::Question open_question(observe::Helper::table, name());
         auto reply = co_await server().ask(hash_.empty() ? command({"GET", there}) : command({"HGET", hash_, there}), measure);
-        if (!reply)
-            co_return std::move(reply).error();
-        CO_TRY(auto value, redis_answer(*reply));
+        auto judged = reply ? redis_answer(*reply) : Answer{std::move(reply).error()};
+        open_question.ended(judged.has_value());
+        CO_TRY(auto value, std::move(judged));
         if (!value)
             co_return std::nullopt;
         co_return question().answer({*std::move(value)}, *asked);

@@ -43,7 +43,7 @@ constexpr std::array list{
     Kind{"tcp", open_tcp, nullptr},
     Kind{"texthash", open_texthash, ""},
     Kind{"unionmap", open_unionmap, nullptr},
-    Kind{"unix", open_unix, nullptr},
+    Kind{"unix", open_unix, nullptr, false, unix_files},
 };
 
 }  // namespace

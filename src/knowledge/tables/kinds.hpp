@@ -12,6 +12,7 @@ struct Kind {
     std::shared_ptr<Table> (*open)(std::string spec, std::string name, Flags, Tables&);
     const char* file_suffix;        // null: reads no file; else what is added to the name
     bool parameters_in_main_cf = false;    // "kind:name" reads none, "kind:/path" does
+    std::vector<std::string> (*files)(std::string_view name) = nullptr;    // of a kind that reads others than its name says
 };
 
 std::span<const Kind> all_kinds();

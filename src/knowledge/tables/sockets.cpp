@@ -1,6 +1,7 @@
 #include "tables/sockets.hpp"
 
 #include "base/strings.hpp"
+#include "observe/asked.hpp"
 #include "tables/fixed.hpp"
 #include "tables/params.hpp"
 #include "tables/server.hpp"
@@ -48,6 +49,7 @@ public:
     {
         if (!asked_about(key))
             co_return std::nullopt;
+        observe::Question question(observe::Helper::table, name());
         auto reply = co_await server_->ask(fmt::format("get {}\n", percent_encoded(key)), [](std::string_view octets) -> Result<std::size_t> {
             if (const std::size_t end = octets.find('\n'); end != octets.npos)
                 return end + 1;
@@ -55,7 +57,9 @@ public:
                 return Error{fmt::format("an answer of more than {} octets", tcp_line)};
             return std::size_t{0};
         });
-        co_return reply ? tcp_answer(*reply) : Answer{std::move(reply).error()};
+        Answer answer = reply ? tcp_answer(*reply) : Answer{std::move(reply).error()};
+        question.ended(answer.has_value());
+        co_return answer;
     }
 };
 
@@ -72,9 +76,12 @@ public:
         const std::string question = fmt::format("{} {}", map_, key);     // as it is: only tables of fixed strings compare without case
         if (question.size() > most_asked_)
             co_return Error{fmt::format("a question of {} octets, more than {} (socketmap_max_query_size)", question.size(), most_asked_), "4.3.0"};
+        observe::Question asked(observe::Helper::table, name());
         auto reply = co_await server_->ask(fmt::format("{}:{},", question.size(), question),
                                            [most = most_answered_](std::string_view octets) { return measure_netstring(octets, most); });
-        co_return reply ? socketmap_answer(*reply) : Answer{std::move(reply).error()};
+        Answer answer = reply ? socketmap_answer(*reply) : Answer{std::move(reply).error()};
+        asked.ended(answer.has_value());
+        co_return answer;
     }
 
 private:

@@ -1,6 +1,7 @@
 #include "tables/sockets.hpp"
 
 #include "async/run.hpp"
+#include "observe/testing.hpp"
 #include "tables/testing.hpp"
 
 #include <boost/asio/as_tuple.hpp>
@@ -141,6 +142,7 @@ TEST_CASE("socketmap: netstrings; the words of the protocol, and what is none of
                       "12;x,",
                       netstring("OK "),
                       "999999:"};
+    const observe::AskedSince asked(observe::Helper::table);
     CHECK(server.ask(spec, "User@Example.com") == "a value");
     CHECK(server.heard.back() == "24:virtual User@Example.com,");
     CHECK(server.ask(spec, "k") == "none");
@@ -151,6 +153,7 @@ TEST_CASE("socketmap: netstrings; the words of the protocol, and what is none of
     CHECK(server.ask(spec, "k") == "error: read from inet:" + server.at() + ": unusable answer \"12;x,\"");
     CHECK(server.ask(spec, "k") == "");
     CHECK(server.ask(spec, "k") == "error: read from inet:" + server.at() + ": an answer of 999999 octets, more than 100000");
+    CHECK(asked.count() == observe::AskedCount{9, 6, 0});
     CHECK(server.get("socketmap:x", "k") == "error: socketmap requires server:socketmap argument");
     // As it comes in pieces.
     const std::string whole = netstring("OK abc");

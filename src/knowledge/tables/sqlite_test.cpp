@@ -1,4 +1,5 @@
 #include "async/run.hpp"
+#include "observe/testing.hpp"
 #include "tables/database.hpp"
 #include "tables/testing.hpp"
 
@@ -44,6 +45,7 @@ TEST_CASE("sqlite: the first column of all rows becomes one value, keys are quot
     };
     const std::string plain = spec("plain.cf", "query = SELECT target FROM alias WHERE name = '%s'\n");
     CHECK_FALSE(site.tables.open(plain)->in_memory());
+    const observe::AskedSince asked(observe::Helper::table);
     CHECK(site.ask(plain, "A@example.com") == "b@x.test,c@x.test");
     CHECK(site.ask(spec("two.cf", "query = SELECT target, name FROM alias WHERE name = '%s'\n"), "a@example.com") == "b@x.test,c@x.test");
     CHECK(site.ask(plain, "it's@example.com") == "quoted");
@@ -57,6 +59,7 @@ TEST_CASE("sqlite: the first column of all rows becomes one value, keys are quot
           "smtp:[mail.x.test]");
     CHECK(site.ask(spec("limit.cf", "query = SELECT target FROM alias WHERE name = '%s'\nexpansion_limit = 1\n"), "a@example.com") ==
           "error: more than 1 results (expansion_limit) for key \"a@example.com\"");
+    CHECK(asked.count() == observe::AskedCount{10, 1, 0});
     const std::string domain = spec("domain.cf", "query = SELECT 1\ndomain = other.test, example.com\n");
     CHECK(site.ask(domain, "u@example.com") == "1");
     CHECK(site.ask(domain, "u@example.org") == "none");

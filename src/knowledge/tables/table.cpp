@@ -7,7 +7,6 @@
 #include "tables/kinds.hpp"
 #include "tables/lookups.hpp"
 #include "tables/source_config.hpp"
-#include "tables/unix.hpp"
 
 #include <unicode/ucasemap.h>
 
@@ -126,12 +125,15 @@ std::vector<std::string> files_of(std::string_view spec)
     std::vector<std::string> files;
     for (const std::string& leaf : leaves_of(spec)) {
         const std::size_t colon = leaf.find(':');
-        if (leaf.starts_with("unix:"))
-            std::ranges::move(unix_files(leaf.substr(colon + 1)), std::back_inserter(files));
-        for (const Kind& kind : all_kinds())
-            if (colon != leaf.npos && leaf.compare(0, colon, kind.name) == 0 && kind.file_suffix && leaf.find('{') != colon + 1 &&
-                (*kind.file_suffix != '\0' || !kind.parameters_in_main_cf || is_source_file(leaf.substr(colon + 1))))
-                files.push_back(leaf.substr(colon + 1) + kind.file_suffix);
+        for (const Kind& kind : all_kinds()) {
+            if (colon == leaf.npos || leaf.compare(0, colon, kind.name) != 0)
+                continue;
+            const std::string name = leaf.substr(colon + 1);
+            if (kind.files)
+                std::ranges::move(kind.files(name), std::back_inserter(files));
+            else if (kind.file_suffix && !name.starts_with('{') && (*kind.file_suffix != '\0' || !kind.parameters_in_main_cf || is_source_file(name)))
+                files.push_back(name + kind.file_suffix);
+        }
     }
     return files;
 }
