@@ -343,7 +343,8 @@ awaitable<handoff::Verdicts> Agent::Core::verdicts(std::shared_ptr<Job> whose)
     handoff::Verdicts all;
     all.set_attempt(job.request.attempt());
     all.set_message(job.request.message());
-    all.set_site_failed(!job.had_session && !job.shaped() && !job.missed_tls);
+    // Mail that is returned for good (a loop, a domain that there is not) says nothing of a site that is away: what follows is returned as well.
+    all.set_site_failed(!job.had_session && !job.shaped() && !job.missed_tls && !job.sheet.all_final());
     if (!job.set.empty()) {
         *all.mutable_shaping() = job.heard;
         all.mutable_shaping()->set_set(job.set);

@@ -226,16 +226,20 @@ awaitable<void> Agent::Core::report(Host host, TlsReport report)
 /// A policy that keeps mail from this host, whatever it would have shown.
 void Agent::Core::report_left_out(const Job& job, const Host& host, std::string_view why)
 {
-    const auto at = job.tls.find(host.next_hop);
     const auto fault = fault_of(why);
-    if (!fault || host.mx == Host::Mx::none || at == job.tls.end())
-        return;
-    const std::optional<TlsPolicy>& policy = at->second;
-    const std::optional<StsRules> sts = policy ? policy->sts : std::nullopt;
-    if (!sts)
+    if (!fault || host.mx == Host::Mx::none)
         return;
     TlsReport made;
-    made.use(*sts);
+    if (is_of_records(*fault)) {
+        made.policy = TlsReport::Policy::tlsa;
+    } else {
+        const auto at = job.tls.find(host.next_hop);
+        const std::optional<TlsPolicy> policy = at != job.tls.end() ? at->second : std::nullopt;
+        const std::optional<StsRules> sts = policy ? policy->sts : std::nullopt;
+        if (!sts)
+            return;
+        made.use(*sts);
+    }
     made.fault = fault;
     made.reason = *fault == TlsFault::validation_failure ? "mx-mismatch" : "";
     tasks.spawn(report(host, std::move(made)));

@@ -296,6 +296,7 @@ TEST_CASE("hosts: mail that would loop to us is handed back for best_mx_transpor
     REQUIRE(looped.verdicts_size() == 2);
     CHECK(looped.verdicts(1).status() == "5.4.6");
     CHECK(looped.verdicts(1).text() == "mail for self.test loops back to myself");
+    CHECK_FALSE(looped.site_failed());                              // the next mail for it is returned as well, not kept back
 }
 
 TEST_CASE("hosts: what the name service says becomes Postfix's words")

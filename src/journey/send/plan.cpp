@@ -77,7 +77,7 @@ private:
         if (rset_needed_)
             say(Act::rset, index);
         rset_needed_ = false;
-        for (std::uint32_t number = 0; number < dialogue_.mails[index].xforwards; ++number)
+        for (std::uint32_t number = dialogue_.mails[index].xforwarded; number < dialogue_.mails[index].xforwards; ++number)
             say(Act::xforward, index, number);
         say(Act::mail, index, recipient);
     }

@@ -84,6 +84,7 @@ struct Mail {
     std::uint32_t asked = 0;
     std::uint32_t accepted = 0;
     std::uint32_t xforwards = 0;    // commands before MAIL
+    std::uint32_t xforwarded = 0;   // of those: answered
 };
 
 /// A probe from <> where the peer takes one recipient for that: each has a MAIL of its own.

@@ -84,6 +84,7 @@ void Session::note(const Expected& expected, const smtp::Reply& reply, bool earl
         }
         break;
     case Act::xforward:
+        expected.transaction->progress.xforwarded = expected.recipient + 1;     // without PIPELINING the plan is made anew behind each
         if (judgement != Judgement::good) {
             const std::string_view command = expected.transaction->xforwards[expected.recipient];
             const bool host = command.starts_with("XFORWARD NAME") || command.starts_with("XFORWARD ADDR") || command.starts_with("XFORWARD PORT");

@@ -159,6 +159,7 @@ void Session::prepare_xforward(Transaction& transaction) const
     if (origin.source.empty())
         origin.source = envelope.local_header() ? "LOCAL" : "REMOTE";
     transaction.xforwards = smtp::xforward_known(origin, features_.xforward);
+    transaction.progress.xforwarded = 0;
     transaction.progress.xforwards = static_cast<std::uint32_t>(transaction.xforwards.size());
 }
 

@@ -318,6 +318,40 @@ TEST_CASE("tls report: one for each handshake and each host that a policy leaves
                       .size() == 1);
         }
     }
+    // DANE keeps mail from a host before it has shown anything.
+    struct Kept {
+        std::string_view what;
+        TlsLevel level;
+        bool fails;
+        std::vector<dns::Record> records;
+        TlsFault fault;
+        bool has_sts = false;
+    };
+    for (const Kept& kept :
+         std::initializer_list<Kept>{{"nobody can tell what its records are", TlsLevel::dane, true, {}, TlsFault::dnssec_invalid},
+                                     {"the same, and a policy of MTA-STS", TlsLevel::dane, true, {}, TlsFault::dnssec_invalid, true},
+                                     {"it has none, and must", TlsLevel::dane_only, false, {}, TlsFault::dane_required},
+                                     {"none that is of use, and it must", TlsLevel::dane_only, false, {tlsa(1, own())}, TlsFault::tlsa_invalid}}) {
+        CAPTURE(kept.what);
+        AskedWorld world(own());
+        TestReports reports;
+        world.reports = &reports;
+        world.options.tls_level = kept.level;
+        world.names.is_signed = {"MX example.test", "mx.example.test", "_25._tcp.mx.example.test"};
+        if (!kept.records.empty())
+            world.names.tlsa_of["_25._tcp.mx.example.test"] = kept.records;
+        if (kept.fails)
+            world.names.fails["_25._tcp.mx.example.test"] = dns::Status::temporary;
+        if (kept.has_sts)
+            world.policies.set("example.test", sts::Mode::enforce, {"mx.example.test"});
+        world.names.txt_of["_smtp._tls.example.test"] = {std::string(record)};
+        CHECK(world.deliver().outcome() == deferred);
+        REQUIRE(reports.told.size() == 1);
+        CHECK(reports.told.front().policy == Policy::tlsa);
+        CHECK(reports.told.front().fault == kept.fault);
+        CHECK(reports.told.front().policy_domain == "example.test");
+        CHECK(reports.told.front().hosts.empty());
+    }
     AskedWorld by_name(tls::leaf("mx.example.test"));
     TestReports reports;
     by_name.reports = &reports;

@@ -4,6 +4,7 @@
 #include "dns/idna.hpp"
 #include "send/nexthop.hpp"
 #include "send/surroundings.hpp"
+#include "send/tls_report.hpp"
 #include "tls/options.hpp"
 
 #include <fmt/format.h>
@@ -99,11 +100,12 @@ awaitable<Tlsa> look_up_tlsa(Host host, bool insecure_hosts_too, const Surroundi
     co_return found;
 }
 
-/// Where DANE does not apply: level dane gives way to `instead`, dane-only to nothing.
-Result<TlsDemand> without_dane(TlsDemand demand, TlsLevel instead, std::string why)
+/// Where DANE does not apply: level dane gives way to `instead`, dane-only to nothing. `fault`: what a report of TLS calls that (RFC 8460 4.3.2.1);
+/// none: it is our own affair.
+Result<TlsDemand> without_dane(TlsDemand demand, TlsLevel instead, std::string why, std::optional<TlsFault> fault)
 {
     if (demand.level == TlsLevel::dane_only)
-        return Error{std::move(why), "4.7.5"};
+        return Error{std::move(why), "4.7.5"}.after(fault ? fault_name(*fault) : "");
     demand.level = instead;
     return demand;
 }
@@ -113,25 +115,26 @@ awaitable<Result<TlsDemand>> with_dane(TlsDemand demand, Host host, const TlsRul
     const std::string why_not = host.endpoint.is_unix() ? std::string("is invalid for delivery via unix-domain sockets") : rules->no_dane;
     if (!why_not.empty()) {
         around->log.warning("{}: {} {}", host.next_hop, level_name(demand.level), why_not);
-        co_return without_dane(std::move(demand), TlsLevel::may, configuration_problem().what());
+        co_return without_dane(std::move(demand), TlsLevel::may, configuration_problem().what(), std::nullopt);
     }
     const bool insecure_mx = host.mx == Host::Mx::insecure;
     if (insecure_mx && (demand.level == TlsLevel::dane_only || rules->insecure_mx == TlsLevel::may))
-        co_return without_dane(std::move(demand), TlsLevel::may, "non DNSSEC destination");
+        co_return without_dane(std::move(demand), TlsLevel::may, "non DNSSEC destination", TlsFault::dane_required);
     Tlsa found = co_await look_up_tlsa(host, rules->insecure_host_tlsa, around);
     if (found.failed)
-        co_return Error{fmt::format("TLSA lookup error for {}:{}", host.name, host.endpoint.port), "4.7.5"};
+        co_return Error{fmt::format("TLSA lookup error for {}:{}", host.name, host.endpoint.port), "4.7.5"}.after(
+            fault_name(TlsFault::dnssec_invalid));
     if (found.records.empty())
-        co_return without_dane(std::move(demand), TlsLevel::may, "no TLSA records found");
+        co_return without_dane(std::move(demand), TlsLevel::may, "no TLSA records found", TlsFault::dane_required);
     // Without a TLS engine nothing is sent, whatever the records are.
     demand.anchors = around->tls ? around->tls->usable(std::move(found.records)) : std::move(found.records);
     if (demand.anchors.empty()) {
         around->log.warning("{}: TLSA records unusable", host.name);
-        co_return without_dane(std::move(demand), TlsLevel::encrypt, "TLSA records unusable");
+        co_return without_dane(std::move(demand), TlsLevel::encrypt, "TLSA records unusable", TlsFault::tlsa_invalid);
     }
     if (insecure_mx && rules->insecure_mx == TlsLevel::encrypt) {
         demand.anchors.clear();
-        co_return without_dane(std::move(demand), TlsLevel::encrypt, "Verification not possible, MX Lookup was not secure");
+        co_return without_dane(std::move(demand), TlsLevel::encrypt, "Verification not possible, MX Lookup was not secure", TlsFault::dane_required);
     }
     demand.level = TlsLevel::dane;
     demand.half_dane = insecure_mx;

@@ -35,7 +35,10 @@ constexpr auto faults = std::to_array<FaultName>({{TlsFault::starttls_not_suppor
                                                   {TlsFault::validation_failure, "validation-failure"},
                                                   {TlsFault::sts_policy_fetch_error, "sts-policy-fetch-error"},
                                                   {TlsFault::sts_policy_invalid, "sts-policy-invalid"},
-                                                  {TlsFault::sts_webpki_invalid, "sts-webpki-invalid"}});
+                                                  {TlsFault::sts_webpki_invalid, "sts-webpki-invalid"},
+                                                  {TlsFault::tlsa_invalid, "tlsa-invalid"},
+                                                  {TlsFault::dnssec_invalid, "dnssec-invalid"},
+                                                  {TlsFault::dane_required, "dane-required"}});
 
 std::string list_of(std::string_view name, const std::vector<std::string>& values)
 {
@@ -65,6 +68,11 @@ std::optional<TlsFault> fault_of(std::string_view name)
 {
     const auto at = std::ranges::find(faults, name, &FaultName::name);
     return at != faults.end() ? std::optional(at->fault) : std::nullopt;
+}
+
+bool is_of_records(TlsFault fault)
+{
+    return fault == TlsFault::tlsa_invalid || fault == TlsFault::dnssec_invalid || fault == TlsFault::dane_required;
 }
 
 void TlsReport::use(const StsRules& sts)

@@ -32,10 +32,15 @@ enum class TlsFault : std::uint16_t {
     sts_policy_fetch_error = 301,
     sts_policy_invalid = 302,
     sts_webpki_invalid = 303,
+    tlsa_invalid = 304,
+    dnssec_invalid = 305,
+    dane_required = 306,
 };
 /// "starttls-not-supported".
 std::string_view fault_name(TlsFault fault);
 std::optional<TlsFault> fault_of(std::string_view name);
+/// Of DANE, and not of what the server showed: RFC 8460 4.3.2.1.
+bool is_of_records(TlsFault fault);
 
 struct TlsReport {
     enum class Policy : std::uint8_t { tlsa = 1, sts = 2, none = 9 };

@@ -65,6 +65,23 @@ TEST_CASE("XFORWARD rides with the envelope and costs no turn; each mail of a se
     CHECK(world.peer().sessions().front().turn_of_content.front() == plain.peer().sessions().front().turn_of_content.front());
 }
 
+TEST_CASE("XFORWARD: a server without PIPELINING is told each part once")
+{
+    for (const std::string_view answer : {"2.0.0 Ok", "5.7.0 no"}) {
+        std::string script(filter);
+        script.erase(script.find("      S 250-PIPELINING\n"), std::string_view("      S 250-PIPELINING\n").size());
+        if (answer != "2.0.0 Ok")
+            script.replace(script.find("250 2.0.0 Ok"), 12, "550 5.7.0 no");
+        World world(script);
+        world.options.send_xforward = true;
+        CHECK(world.run(mail_of_a_client()).verdicts(0).outcome() == handoff::OUTCOME_DELIVERED);
+        const auto lines = said(world);
+        CHECK(std::vector<std::string>(lines.begin(), lines.begin() + 4) ==
+              std::vector<std::string>{"EHLO client.test", "XFORWARD NAME=client.test ADDR=192.0.2.7 PORT=4711",
+                                       "XFORWARD HELO=helo.test IDENT=4gDq8v1Yc0z3D PROTO=ESMTP SOURCE=REMOTE", "MAIL FROM:<sender@client.test>"});
+    }
+}
+
 TEST_CASE("XFORWARD: a server that refuses it has the mail all the same, and the log says so")
 {
     World world(std::string(filter).replace(filter.find("2.0.0 Ok") - 4, 12, "550 5.7.0 not you"));
