@@ -132,9 +132,11 @@ Step expand_aliases(Draft& draft, const Options& options, const Asked& asked, Lo
         }
         const bool alone = recipients.size() == 1 && expansion.result.size() == 1;
         for (std::string& address : expansion.result) {
-            // As one mailbox may be reached by several addresses, those that differ in what they were stay apart.
-            if (!alone && !seen.insert(to_lower(fmt::format("{}\n{}\n{}\n{}", recipient.orcpt(), recipient.notify(),
-                                                            options.original_recipient ? original : std::string{}, address)))
+            // As one mailbox may be reached by several addresses, those that differ in what they were stay apart, unless
+            // enable_original_recipient says that one is enough. What it was is kept all the same: for the log, ORCPT and X-Original-To.
+            if (!alone && !seen.insert(to_lower(options.original_recipient
+                                                    ? fmt::format("{}\n{}\n{}\n{}", recipient.orcpt(), recipient.notify(), original, address)
+                                                    : address))
                                .second)
                 continue;
             handoff::Recipient& added = *expanded.Add();
@@ -143,7 +145,7 @@ Step expand_aliases(Draft& draft, const Options& options, const Asked& asked, Lo
             else
                 added = recipient;
             added.set_index(static_cast<std::uint32_t>(expanded.size()) - 1);
-            if (options.original_recipient && original != address)
+            if (original != address)
                 added.set_original(original);
             else
                 added.clear_original();

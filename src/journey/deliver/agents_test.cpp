@@ -66,12 +66,13 @@ std::vector<std::string> told_of(const handoff::Verdicts& verdicts)
 awaitable<Result<std::optional<std::string>>> later(Result<std::optional<std::string>> answer) { co_return answer; }
 
 struct AgentWorld : tables::TestSite {
-    std::vector<std::string> pipe(std::vector<std::string> arguments, handoff::DeliveryRequest of, StatusFilter filter = {})
+    std::vector<std::string> pipe(std::vector<std::string> arguments, handoff::DeliveryRequest of, StatusFilter filter = {}, bool original_to = true)
     {
         arguments.insert(arguments.begin(), "user=nobody");
         PipeOptions options;
         options.service = "agent";
         options.line = *parse_pipe_line(arguments);
+        options.original_to = original_to;
         Teller teller(told, observe::Log(sink, "postfix/pipe"), clock, std::move(filter));
         PipeAgent agent(options, here, teller, [this]() -> Result<Privileges> {
             if (!user)
@@ -136,6 +137,19 @@ TEST_CASE("pipe: what is refused starts no command")
     probe.set_probe(true);
     CHECK(world.pipe({"argv=/bin/x"}, probe)[0] == "0 0 2.0.0 delivers to command: /bin/x");
     CHECK(world.here.commands.empty());
+}
+
+TEST_CASE("X-Original-To is said where it is asked for, unless enable_original_recipient = no")
+{
+    AgentWorld world;
+    auto moved = request({"u@x.test"});
+    moved.mutable_envelope()->mutable_recipients(0)->set_original("was@y.test");
+    const std::string field = "X-Original-To: was@y.test\n";
+    world.pipe({"flags=O", "argv=/bin/x"}, moved);
+    CHECK(world.here.input == field + "Subject: x\n\nx\n");
+    world.here.input.clear();
+    world.pipe({"flags=O", "argv=/bin/x"}, moved, {}, false);
+    CHECK(world.here.input == "Subject: x\n\nx\n");
 }
 
 TEST_CASE("pipe: a status filter has the last word, and one that cannot answer returns no mail")

@@ -34,6 +34,7 @@ struct LocalOptions {
     Sources commands, files;  // allow_mail_to_*
     bool deliver_header_command = true, deliver_header_file = true, deliver_header_forward = true;
     bool frozen_delivered = true;  // frozen_delivered_to
+    bool original_to = true;  // enable_original_recipient: X-Original-To
     bool expand_owner = false, reset_owner = false, owner_special = true;
     bool propagate_alias = false, propagate_forward = false, propagate_include = false;
     bool require_home = false, strict_ownership = true;
@@ -96,7 +97,7 @@ private:
     awaitable<void> to_nobody(Work* work, Place place);
     awaitable<void> to_command(Work* work, Place place, std::string command);
     awaitable<void> to_file(Work* work, Place place, MailboxJob job, Privileges rights);
-    awaitable<void> hand_on(Work* work, std::string transport, std::string address);
+    awaitable<void> hand_on(Work* work, std::string transport, Place place);
     awaitable<void> forward_all(Work* work);
     /// The first value of these tables for a user's name; none: no.
     awaitable<Result<std::optional<std::string>>> ask(const tables::Maps* maps, std::string key);

@@ -382,7 +382,10 @@ TEST_CASE("local: mailbox_transport, mailbox_command, fallback_transport and lus
     world.transports = "inline:{user=lmtp:unix:private/lda}";
     CHECK(world.deliver("user@here.test") == "0 2.0.0 passed to transport=lmtp:unix:private/lda as QID3");
     CHECK(world.deliver("other@here.test") == "0 2.0.0 delivered to command: /bin/lda -d");
+    world.aliases = "inline:{web=user}";
+    CHECK(world.deliver("web@here.test") == "0 2.0.0 passed to transport=lmtp:unix:private/lda as QID4");
     CHECK(world.forwarded == std::vector<std::string>{"<sender@x.test> who+who@relay.test +", "<sender@x.test> who@here.test by smtp:fallback.test",
+                                                      "<sender@x.test> user@here.test by lmtp:unix:private/lda",
                                                       "<sender@x.test> user@here.test by lmtp:unix:private/lda"});
     world.full = true;
     CHECK(world.deliver("user@here.test") == "1 4.3.1 queue file system is full");

@@ -60,7 +60,7 @@ awaitable<void> LocalAgent::to_mailbox(Work* work, Place place, std::optional<Ac
     if (!chosen)
         co_return co_await work->leaf(Fate::deferred("4.3.0", chosen.error().text()));
     if (const std::string transport = chosen->value_or(options_.mailbox_transport); !transport.empty())
-        co_return co_await hand_on(work, transport, work->recipient->address());
+        co_return co_await hand_on(work, transport, place);
     if (!account)
         co_return co_await to_nobody(work, std::move(place));
     co_await to_user(work, std::move(place), *std::move(account));
@@ -73,7 +73,7 @@ awaitable<void> LocalAgent::to_nobody(Work* work, Place place)
     if (!chosen)
         co_return co_await work->leaf(Fate::deferred("4.3.0", chosen.error().text()));
     if (const std::string transport = chosen->value_or(options_.fallback_transport); !transport.empty())
-        co_return co_await hand_on(work, transport, work->recipient->address());
+        co_return co_await hand_on(work, transport, place);
     if (!options_.luser_relay.empty() && !place.chain.contains("luser_relay")) {
         const auto expanded = expand_names(options_.luser_relay, names_of(*work, place), options_.forward_filter + "\"\\ ");
         const std::string relay = expanded ? expanded->value_or("") : "";
@@ -137,7 +137,8 @@ awaitable<void> LocalAgent::to_file(Work* work, Place place, MailboxJob job, Pri
         teller_.log().warning("{}: mail for {} would be written by root", work->request->envelope().queue_id(), job.path);
         co_return co_await work->leaf(Fate::misconfigured());
     }
-    job.how.return_path = job.how.original_to = true;
+    job.how.return_path = true;
+    job.how.original_to = options_.original_to;
     job.names = written_names(*work, place);
     job.size_limit = options_.size_limit;
     job.lock = options_.lock;
@@ -177,7 +178,8 @@ awaitable<void> LocalAgent::to_command(Work* work, Place place, std::string comm
     }
     run.as = rights;
     WrittenOptions how;
-    how.from_line = how.return_path = how.original_to = true;
+    how.from_line = how.return_path = true;
+    how.original_to = options_.original_to;
     how.delivered_to = options_.deliver_header_command;
     run.input = pieces_of(*work->message, std::move(how), written_names(*work, place));
     run.time_limit = options_.time_limit;
@@ -190,16 +192,21 @@ awaitable<void> LocalAgent::to_command(Work* work, Place place, std::string comm
 }
 
 /// To another transport: as a message of its own, whose way is given.
-awaitable<void> LocalAgent::hand_on(Work* work, std::string transport, std::string address)
+awaitable<void> LocalAgent::hand_on(Work* work, std::string transport, Place place)
 {
     if (only_asked(*work->request))
         co_return co_await work->leaf(Fate::delivered("delivers to transport: " + transport));
+    // Who an alias led to, and the owner's name where the alias has one: the store knows users, not aliases.
     handoff::Envelope envelope = work->request->envelope();
+    envelope.set_sender(place.sender);
     envelope.clear_recipients();
     handoff::Recipient& recipient = *envelope.add_recipients();
     recipient = *work->recipient;
     recipient.set_index(0);
-    recipient.set_address(std::move(address));
+    if (!work->shown.empty() && work->shown != recipient.address()) {
+        recipient.set_original(work->owned ? std::string() : recipient.original().empty() ? recipient.address() : recipient.original());
+        recipient.set_address(work->shown);
+    }
     auto queue_id = co_await outside_.forward(std::move(envelope), "", *work->message, transport);
     co_await work->leaf(queue_id ? Fate::delivered(fmt::format("passed to transport={} as {}", transport, *queue_id), "")
                                  : Fate::deferred(queue_id.error().status().empty() ? "4.3.0" : queue_id.error().status(), queue_id.error().text()));

@@ -110,7 +110,7 @@ awaitable<Fate> PipeAgent::attempt(const handoff::DeliveryRequest* request, Fd c
     WrittenOptions how;
     how.from_line = line.has('F');
     how.return_path = line.has('R');
-    how.original_to = line.has('O');
+    how.original_to = line.has('O') && options_.original_to;
     how.delivered_to = line.has('D');
     how.quote_from = line.has('>');
     how.dots = line.has('.');

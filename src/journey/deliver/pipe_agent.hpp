@@ -17,6 +17,7 @@ struct PipeOptions {
     PipeLine line;
     tables::Delimiter delimiter;
     bool allow_minus = false;                // allow_min_user
+    bool original_to = true;                 // enable_original_recipient: what the flag O asks for
     std::chrono::seconds time_limit{1000};
     std::vector<std::string> environment;
 };

@@ -89,7 +89,8 @@ awaitable<Fate> VirtualAgent::attempt(const handoff::DeliveryRequest* request, c
     job.path = decision->place.path;
     job.owner = address;
     job.how.from_line = job.how.quote_from = job.how.blank_end = !maildir;
-    job.how.return_path = job.how.original_to = job.how.delivered_to = true;
+    job.how.return_path = job.how.delivered_to = true;
+    job.how.original_to = options_.original_to;
     job.names = {request->envelope().sender(), recipient->original().empty() ? address : recipient->original(), address, teller_.wall()};
     job.size_limit = options_.size_limit;
     job.lock = options_.lock;

@@ -17,6 +17,7 @@ struct VirtualOptions {
     unsigned minimum_uid = 100;
     LockManner lock;
     bool strict_ownership = true;
+    bool original_to = true;                 // enable_original_recipient: X-Original-To
     std::string host;                        // of this machine
 };
 

@@ -113,6 +113,9 @@ TEST_CASE("AUTH: options and networks decide what is offered, and what is not of
     CHECK(offered({{"smtpd_discard_ehlo_keywords", "auth"}}).empty());
     CHECK(offered({{"smtpd_sasl_security_options", "forward_secrecy"}}).empty());
     CHECK(offered({{"smtpd_tls_auth_only", "yes"}}).empty());
+    CHECK(offered({{"smtpd_tls_security_level", "encrypt"}}).empty());
+    CHECK(offered({{"smtpd_enforce_tls", "yes"}}).empty());
+    CHECK(offered({{"smtpd_tls_security_level", "may"}}) == "AUTH PLAIN LOGIN CRAM-MD5");
     Submission s({{"smtpd_sasl_mechanism_filter", "plain"}});
     Talk talk(s.house);
     talk("EHLO client.test");

@@ -1,6 +1,7 @@
 #include "receive/before_queue.hpp"
 
 #include "base/strings.hpp"
+#include "observe/asked.hpp"
 #include "receive/connect_server.hpp"
 
 #include <fmt/format.h>
@@ -95,6 +96,14 @@ awaitable<bool> BeforeQueue::put(std::string_view octets)
 
 awaitable<std::optional<smtp::Reply>> BeforeQueue::reply()
 {
+    observe::Question question(observe::Helper::proxy_filter, options_.name);
+    auto heard = co_await hear();
+    question.ended(heard.has_value());
+    co_return heard;
+}
+
+awaitable<std::optional<smtp::Reply>> BeforeQueue::hear()
+{
     std::array<char, 2048> room{};
     stream_->expires_after(options_.timeout);
     while (!lost_) {
@@ -144,7 +153,9 @@ std::string BeforeQueue::judged(const Asked& asked, const std::optional<smtp::Re
 awaitable<bool> BeforeQueue::open()
 {
     opened_ = true;
+    observe::Question question(observe::Helper::proxy_filter, options_.name);
     auto connected = co_await connect_server(executor_, options_.server, names_, options_.timeout);
+    question.ended(connected.has_value());
     if (!connected) {
         lost_ = true;
         warn_(fmt::format("connect to proxy filter {}: {}", options_.name, in_words_of_errno(connected.error()).what()));

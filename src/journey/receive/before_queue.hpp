@@ -59,6 +59,7 @@ private:
     };
     awaitable<bool> open();
     awaitable<std::optional<smtp::Reply>> reply();
+    awaitable<std::optional<smtp::Reply>> hear();
     awaitable<bool> write(std::string_view octets);
     /// Commands.
     awaitable<bool> put(std::string_view octets);

@@ -52,7 +52,7 @@ struct Server::Core {
     bool draining = false, closing = false;
     std::uint64_t accepted = 0, connections = 0;
     /// By command, class of the reply and what refused: restrictions are named as the configuration has them.
-    observe::Tally<3> rejections{500};
+    observe::Tally<3> rejections{500}, reject_warnings{500};             // the others: what warn_if_reject let pass
     SteadyTime own_trouble_told{};                // to the postmaster, the last time
     std::pair<std::uint64_t, std::uint64_t> instance_base;            // process id and second of the start: no instance of before comes again
     std::uint64_t instances = 0;                  // transactions that policy servers were told of

@@ -166,7 +166,7 @@ SaslOptions sasl_of(const Snapshot& snapshot)
     sasl.mechanism_filter = snapshot.get(smtpd_sasl_mechanism_filter);
     sasl.exceptions = snapshot.get(smtpd_sasl_exceptions_networks);
     sasl.old_clients = snapshot.get(broken_sasl_auth_clients);
-    sasl.under_tls_only = snapshot.get(smtpd_tls_auth_only);
+    sasl.under_tls_only = snapshot.get(smtpd_tls_auth_only) || tls_level_of(snapshot) == TlsLevel::encrypt;
     sasl.in_received = snapshot.get(smtpd_sasl_authenticated_header);
     sasl.response_limit = std::min<std::size_t>(static_cast<std::size_t>(snapshot.get(smtpd_sasl_response_limit)), 1U << 16);
     return sasl;

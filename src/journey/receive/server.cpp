@@ -133,6 +133,7 @@ void Server::close()
 }
 
 const observe::Tally<3>& Server::rejections() const { return core_->rejections; }
+const observe::Tally<3>& Server::reject_warnings() const { return core_->reject_warnings; }
 
 Ceiling::Share Server::share() { return Ceiling::Share(core_->ceiling); }
 

@@ -95,6 +95,8 @@ public:
     Counters counters() const;
     /// By command, class of the reply code and what refused.
     const observe::Tally<3>& rejections() const;
+    /// The same of restrictions behind warn_if_reject: what would have been refused.
+    const observe::Tally<3>& reject_warnings() const;
 
     /// Of the memory of this process (smtpd_memory_limit), for who holds some on behalf of clients. The server outlives it.
     Ceiling::Share share();

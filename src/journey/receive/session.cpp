@@ -386,6 +386,11 @@ void Session::log_about(std::string_view queue_id, std::string_view what, std::s
     core_.outside.log.info("{}", printable(line, true));
 }
 
+void Session::would_refuse(std::string_view restriction, std::string_view reply)
+{
+    core_.reject_warnings.add({where_, reply.substr(0, 1), restriction});
+}
+
 void Session::refused_by(std::string_view what, std::string_view reply)
 {
     core_.note_rejection(where_, reply, what);

@@ -1,4 +1,5 @@
 #include "net/listener.hpp"
+#include "observe/testing.hpp"
 #include "receive/testing.hpp"
 
 #include <doctest/doctest.h>
@@ -243,6 +244,7 @@ TEST_CASE("filter before the queue: wherever it dies, each command has one answe
                 FilterRig rig({{"smtpd_proxy_options", options}});
                 rig.filter.pipelining = pipelining;
                 rig.filter.lives = lives;
+                const observe::AskedSince asked(observe::Helper::proxy_filter);
                 Talk talk(rig.house);
                 rig.say(talk, "EHLO client.test\r\n", 5);
                 const Lines heard = rig.say(talk, "MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nDATA\r\n", 3);
@@ -256,6 +258,8 @@ TEST_CASE("filter before the queue: wherever it dies, each command has one answe
                 CHECK(rig.say(talk, "NOOP\r\n", 1) == Lines{"250 2.0.0 Ok"});
                 CHECK(rig.filter.contents.size() <= 1);
                 CHECK(rig.house.queue.asked == 0);
+                CHECK((asked.count().failed > 0) == (lives < enough));
+                CHECK(asked.count().open == 0);
             }
 }
 

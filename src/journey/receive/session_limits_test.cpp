@@ -325,6 +325,18 @@ TEST_CASE("rejections are counted by command, class of the reply and what refuse
     CHECK(house.smtpd().counters().connections == 1);
 }
 
+TEST_CASE("rejections that warn_if_reject lets pass are counted by themselves")
+{
+    House house(options_of({{"smtpd_recipient_restrictions", "warn_if_reject reject_non_fqdn_sender, reject_unauth_destination"}}));
+    Talk talk(house);
+    talk("EHLO x");
+    CHECK(talk("MAIL FROM:<nodot@x>").starts_with("250 "));
+    CHECK(talk("RCPT TO:<user@example.test>").starts_with("250 "));
+    const std::map<observe::Tally<3>::Values, std::uint64_t> warned{{{"RCPT", "5", "reject_non_fqdn_sender"}, 1}};
+    CHECK(house.smtpd().reject_warnings().counts() == warned);
+    CHECK(house.smtpd().rejections().counts().empty());
+}
+
 TEST_CASE(
     "smtpd_delay_open_until_valid_rcpt: a message has its queue id with its first valid recipient, or with MAIL, and refusals are logged with it")
 {

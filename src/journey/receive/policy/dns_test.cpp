@@ -1,4 +1,5 @@
 // Restrictions that ask the name service: lists of addresses and domains, the hosts behind a domain, backup mail hosts.
+#include "observe/testing.hpp"
 #include "receive/policy/policy_test.hpp"
 
 #include <doctest/doctest.h>
@@ -169,7 +170,9 @@ TEST_CASE("restrictions over the DNS: lists, hosts behind a domain, backup mail 
                         {"smtpd_etrn_restrictions", ""},
                         {row.list == "relay" ? "smtpd_recipient_restrictions" : "smtpd_data_restrictions", row.list == "relay" ? guard : ""}}));
         fill(house.names);
+        const observe::AskedSince asked(observe::Helper::dns_list);
         CHECK(reply_to(house, row.client, row.sender, row.recipient) == row.reply);
+        CHECK(asked.count().failed == (row.warning.find("RBL lookup error") != row.warning.npos ? 1 : 0));
         CAPTURE(house.whole_log());
         if (row.warning.empty())
             CHECK(house.whole_log().find("\nwarning: ") == std::string::npos);

@@ -124,8 +124,10 @@ Judge::Step Judge::refuse(int code, std::string_view status, std::string text, b
     if (law_.settings.soft_bounce && line[0] == '5')
         line[0] = line[4] = '4';
     court_.log_what(warn ? "reject_warning" : "reject", line);
-    if (warn)
+    if (warn) {
+        court_.would_refuse(at_, line);
         return Step::dunno;
+    }
     court_.refused_by(at_, line);
     reply_ = std::move(line);
     return Step::reject;

@@ -85,6 +85,8 @@ public:
     virtual void log_warning(std::string_view text) = 0;
     /// A restriction, by its name as it was written, has refused with this reply.
     virtual void refused_by(std::string_view /*restriction*/, std::string_view /*reply*/) {}
+    /// It would have, but for warn_if_reject in front of it.
+    virtual void would_refuse(std::string_view /*restriction*/, std::string_view /*reply*/) {}
     /// Something slow follows: replies that are ready leave.
     virtual awaitable<void> before_wait() = 0;
     virtual SessionFacts session_facts() const = 0;

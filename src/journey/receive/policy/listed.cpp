@@ -1,6 +1,7 @@
 // Lists in the DNS: reject_rbl_client, reject_rhsbl_*, permit_dnswl_client, permit_rhswl_client.             postconf(5)
 #include "base/strings.hpp"
 #include "config/expand.hpp"
+#include "observe/asked.hpp"
 #include "receive/policy/judge.hpp"
 #include "smtp/reply.hpp"
 
@@ -34,7 +35,9 @@ std::optional<std::string> part_of(std::string_view name, std::string_view prefi
 awaitable<Result<bool>> Judge::listed(const DnsList& list, std::string query)
 {
     co_await court_.before_wait();
+    observe::Question question(observe::Helper::dns_list, list.domain());
     const dns::Answer answer = co_await law_.names.records(query, dns::Type::a);
+    question.ended(!answer.transient());
     if (answer.transient()) {
         const Error why = dns::lookup_error(query, dns::Type::a, answer);
         court_.log_warning(fmt::format("{}: RBL lookup error: {}", query, why.text()));

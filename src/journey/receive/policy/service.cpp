@@ -2,6 +2,7 @@
 
 #include "base/clock.hpp"
 #include "base/strings.hpp"
+#include "observe/asked.hpp"
 #include "receive/connect_server.hpp"
 
 #include <fmt/format.h>
@@ -161,7 +162,14 @@ std::size_t Service::idle_connections() const { return core_->idle.size(); }
 
 awaitable<Result<std::string>> Service::ask(std::string request, std::function<void(std::string)> warn)
 {
-    const auto core = core_;
+    observe::Question question(observe::Helper::policy, spec().name);
+    auto action = co_await attempts(core_, std::move(request), std::move(warn));
+    question.ended(action.has_value());
+    co_return action;
+}
+
+awaitable<Result<std::string>> Service::attempts(std::shared_ptr<Core> core, std::string request, std::function<void(std::string)> warn)
+{
     const ServiceLimits& limits = core->spec.limits;
     const SteadyTime patience = std::chrono::steady_clock::now() + limits.timeout;
     while (core->busy >= most_connections) {

@@ -34,6 +34,7 @@ public:
     struct Core;
 
 private:
+    static awaitable<Result<std::string>> attempts(std::shared_ptr<Core> core, std::string request, std::function<void(std::string)> warn);
     std::shared_ptr<Core> core_;
 };
 

@@ -2,6 +2,7 @@
 
 #include "async/run.hpp"
 #include "net/listener.hpp"
+#include "observe/testing.hpp"
 #include "receive/policy/dns_list.hpp"
 #include "receive/policy/judge.hpp"
 #include "receive/testing.hpp"
@@ -150,7 +151,9 @@ TEST_CASE("policy service: failures are repeated as often as try_limit says, and
     ServiceRig rig;
     Service& service = rig.with("try_limit=3");
     rig.server.answer = [](std::size_t count) { return count < 3 ? "" : "action=OK\n\n"; };
+    const observe::AskedSince asked(observe::Helper::policy);
     CHECK(rig.ask(service) == "OK");
+    CHECK(asked.count() == observe::AskedCount{1, 0, 0});
     CHECK(rig.server.requests.size() == 3);
     const auto place = fmt::format("127.0.0.1:{}", rig.server.listener.endpoint().port);
     CHECK(rig.warnings == std::vector<std::string>(2, "problem talking to server " + place + ": Connection reset by peer"));
@@ -158,6 +161,7 @@ TEST_CASE("policy service: failures are repeated as often as try_limit says, and
     rig.server.answer = [](std::size_t) { return ""; };
     CHECK(rig.ask(service) == "ERROR Connection reset by peer");
     CHECK(rig.warnings.size() == 3);
+    CHECK(asked.count() == observe::AskedCount{2, 1, 0});
 
     const std::string no_action = "ERROR the reply has no action";
     for (const auto& [reply, outcome] : {std::pair<std::string, std::string>{"\n\n", no_action},

@@ -1,6 +1,7 @@
 #include "receive/screen/gate.hpp"
 
 #include "base/strings.hpp"
+#include "observe/asked.hpp"
 #include "receive/core.hpp"
 #include "receive/reject_text.hpp"
 #include "receive/screen/refusal.hpp"
@@ -428,7 +429,9 @@ private:
 
     static awaitable<void> ask(Gate& gate, std::shared_ptr<Ranking> ranking, const RankedDomain& domain, std::string query)
     {
+        observe::Question question(observe::Helper::dns_list, domain.domain);
         const dns::Answer answer = co_await gate.core_.outside.names.records(query, dns::Type::a);
+        question.ended(!answer.transient());
         if (co_await cancelled())
             co_return;
         if (answer.transient())

@@ -1,4 +1,5 @@
 // The tests before the greeting, from the connection to the last line of the log.
+#include "observe/testing.hpp"
 #include "receive/screen/rank.hpp"
 #include "receive/screen/screen_test.hpp"
 
@@ -333,10 +334,12 @@ TEST_CASE("screen: lists in the DNS")
     {
         const auto house = house_with({{"postscreen_dnsbl_action", "drop"}});
         house->names.zone[{"1.2.0.192.bad.test", dns::Type::a}] = dns::Answer{};
+        const observe::AskedSince asked(observe::Helper::dns_list);
         Talk talk(*house);
         talk.expire();
         CHECK(talk.receive() == greeting);
         CHECK(has(house->whole_log(), "warning: dnsblog_query: lookup error for DNS query 1.2.0.192.bad.test: "));
+        CHECK(asked.count().failed == 1);
     }
 }
 
