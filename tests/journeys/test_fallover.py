@@ -1,5 +1,6 @@
 """Several MX hosts: where one fails, the next takes the mail; and domains that want none."""
 import os
+import re
 import subprocess
 
 from journey import BIN, Journey, free_port, parse, unittest
@@ -101,6 +102,30 @@ class Fallover(Journey):
             client.mail("me@ours.test")
             self.assertEqual(client.rcpt("user@null.test"),
                              (556, b"5.1.10 <user@null.test>: Recipient address rejected: Domain null.test does not accept mail (nullMX)"))
+
+    def test_the_server_asks_for_no_signatures_where_the_client_does(self):
+        """A name server that has none, as many beside `smtp_tls_security_level = dane`: clients and senders are no strangers for that."""
+        posthorn = self.instance({"dns_servers": self.dns("there.test. MX 10 mx.there.test.\nmx.there.test. A 127.0.0.3\n"), "smtp_dns_support_level": "dnssec",
+                                  "smtpd_sender_restrictions": "reject_unknown_sender_domain"})
+        with posthorn.smtp() as client:
+            client.ehlo("client.test")
+            client.mail("me@there.test")
+            self.assertEqual(client.rcpt("user@ours.test")[0], 250)
+
+    def test_a_name_server_without_signatures_holds_up_no_mail(self):
+        """DANE where the name server passes no signatures on: said once, and the mail goes; where there must be some, it waits."""
+        sink = self.sink(host="127.0.0.3")
+        posthorn = self.instance({"dns_servers": self.dns("there.test. MX 10 mx.there.test.\nmx.there.test. A 127.0.0.3\n"), "smtp_dns_support_level": "dnssec",
+                                  "smtp_tls_security_level": "dane", "smtp_tcp_port": str(sink.port), "inet_protocols": "ipv4"})
+        posthorn.send(["one@there.test"])
+        posthorn.send(["two@there.test"])
+        posthorn.wait_log(r"to=<one@there\.test>, relay=mx\.there\.test\[127\.0\.0\.3\]:\d+, .*status=sent")
+        posthorn.wait_log(r"to=<two@there\.test>, .*status=sent")
+        self.assertEqual(len(re.findall(r"smtp\[\d+\]: warning: DNSSEC validation is unavailable: the name servers pass no signatures on", posthorn.log())), 1)
+        posthorn.set({"smtp_tls_policy_maps": "inline:{there.test=dane-only}"})
+        posthorn.run("postfix", "reload")
+        posthorn.send(["three@there.test"])
+        posthorn.wait_log(r"to=<three@there\.test>, .*dsn=4\.7\.5, status=deferred \(non DNSSEC destination\)")
 
     def test_hosts_and_ports_of_srv_records(self):
         """use_srv_lookup: the best host is away, the next one is at its own port; without SRV records the mail is returned, or goes by MX records."""

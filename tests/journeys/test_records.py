@@ -144,6 +144,7 @@ class Records(Recording):
         posthorn.run("postfix", "reload")
         posthorn.send(["young@there.test"])
         posthorn.wait_log(r"to=<young@there.test>, .*status=deferred")
+        wait_until(lambda: [q for q in posthorn.queue() if q["queue_name"] == "deferred" and "young@there.test" in str(q)], "the queue has it as deferred")
         posthorn.run("postsuper", "-e", "ALL", "deferred")
         self.wait_told(type="AdminBounce", recipient="young@there.test")
         self.assertEqual({r["type"] for r in records_in(self.path)}, {"Expiration", "AdminBounce"})

@@ -62,6 +62,22 @@ class Tables(Journey):
         self.assertEqual([code for code, _ in answers], [250, 250, 550])
         self.assertIn(b"User unknown in local recipient table", answers[2][1])
 
+    def test_the_smtp_client_asks_hash_and_btree_tables_although_it_may_write_nothing(self):
+        sink = self.sink()
+        posthorn = self.instance({"smtp_tls_security_level": "may"}, relay=sink.port, start=False)
+        generic, policy = posthorn.dir / "generic", posthorn.dir / "policy"
+        generic.write_text("me@ours.test you@there.test\n")
+        policy.write_text(f"[127.0.0.1]:{sink.port} none\n")
+        for spec in (f"hash:{generic}", f"btree:{policy}"):
+            subprocess.run([BIN / "postmap", "-c", posthorn.dir / "conf", spec], check=True)
+        os.chmod(f"{generic}.db", 0o600)
+        posthorn.set({"smtp_generic_maps": f"hash:{generic}", "smtp_tls_policy_maps": f"btree:{policy}"})
+        posthorn.start()
+        posthorn.run("sendmail", "-f", "me@ours.test", "user@there.test", input="Subject: x\n\nbody\n")
+        posthorn.wait_log(r"status=sent")
+        self.assertEqual(sink.messages[0][0].split()[0].split("<")[1], "you@there.test>")
+        self.assertNotIn("lookup error", posthorn.log())
+
     def test_hash_and_sqlite_expand_aliases_and_are_read_with_roots_rights(self):
         sink = self.sink()
         posthorn = self.instance(relay=sink.port, start=False)

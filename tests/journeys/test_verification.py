@@ -1,4 +1,5 @@
 """Is this address alive? reject_unverified_recipient and reject_unverified_sender through the whole system."""
+import json
 import os
 import re
 import signal
@@ -47,6 +48,10 @@ class Verification(Journey):
         posthorn.wait_log(r"smtp\[\d+\]: \w+: to=<nobody@there\.test>, relay=.*dsn=5\.1\.1, status=undeliverable \(host .* said: 550 5\.1\.1 No such user \(in reply to RCPT TO command\)\)")
         posthorn.wait_log(r"NOQUEUE: reject: RCPT from .*: 450 4\.1\.1 <nobody@there\.test>: Recipient address rejected: unverified address: ")
         self.assertEqual(posthorn.queue(), [])
+        # Both probes that a client waited for are among whom smtpd asks.
+        helpers = {one["kind"]: one for one in map(json.loads, posthorn.run("posthorn", "helpers", "--json").stdout.splitlines())}
+        self.assertGreaterEqual(helpers["verification"]["answers"], 2)
+        self.assertEqual((helpers["verification"]["failed"], helpers["verification"]["programs"]), (0, ["smtpd"]))
         # What was learned outlives the processes.
         posthorn.wait_log("reject: RCPT")
         time.sleep(1.5)                                              # the cache is written once a second

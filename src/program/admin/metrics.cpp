@@ -9,8 +9,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <limits>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 namespace posthorn::admin {
@@ -47,6 +50,17 @@ struct Sample {
     bool of_time = false;                  // microseconds, shown in seconds
 };
 
+/// The ranges of a histogram in their order, whoever counted them: what an ended process had is told by name, where "+Inf" comes before "0.001".
+std::tuple<std::string_view, int, double> place_in_histogram(const Sample& sample)
+{
+    const std::string_view labels = sample.labels;
+    const auto end = labels.rfind(",le=\"");
+    if (!sample.name.ends_with("_bucket") || end == labels.npos)
+        return {labels.substr(0, labels.size() - 1), sample.name.ends_with("_sum") ? 1 : 2, 0};
+    const std::string text(labels.substr(end + 5, labels.size() - end - 7));
+    return {labels.substr(0, end), 0, text == "+Inf" ? std::numeric_limits<double>::infinity() : std::strtod(text.c_str(), nullptr)};
+}
+
 class Gathering {
 public:
     Gathering()
@@ -82,7 +96,8 @@ public:
         value = info.together == CounterInfo::Together::largest ? std::max(value, counter.value()) : handoff::sum(value, counter.value());
     }
 
-    std::string text() const
+    /// At the end: the series are in order afterwards.
+    std::string text()
     {
         std::string out;
         for (std::size_t at = 0; at < infos_.size(); ++at) {
@@ -92,6 +107,8 @@ public:
             static constexpr std::string_view types[] = {"counter", "gauge", "histogram"};
             const std::string name = metric_name(info);
             out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, info.help, name, types[static_cast<std::size_t>(info.kind)]);
+            if (info.kind == CounterInfo::Kind::histogram)
+                std::ranges::sort(samples_[at], {}, place_in_histogram);
             for (const Sample& sample : samples_[at])
                 out += sample.of_time ? fmt::format("{}{} {}\n", sample.name, sample.labels, static_cast<double>(sample.value) / 1e6)
                                       : fmt::format("{}{} {}\n", sample.name, sample.labels, sample.value);

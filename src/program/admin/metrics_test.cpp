@@ -6,8 +6,10 @@
 #include "services/counters.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <limits>
+#include <map>
 #include <set>
 
 using namespace posthorn;
@@ -100,6 +102,45 @@ TEST_CASE("metrics: labels and histograms come through, an unknown counter is le
     CHECK(text.find("tomorrow") == text.npos);
     CHECK(counters_json(all).find(R"({"name": "qmgr_results{transport=\"smtp\",result=\"deferred\",status=\"4.7.x\"}", "value": 2})") !=
           std::string::npos);
+}
+
+TEST_CASE("metrics: the ranges of a histogram are in their order, also of processes that ended, whose counters come by name")
+{
+    observe::Histogram histogram;
+    histogram.add(2s);
+    std::map<std::string, std::int64_t> by_name;
+    for (const char* helper : {"b", "a"}) {
+        handoff::CountersReply counted;
+        handoff::count(counted, process::asked, histogram, {{"kind", "milter"}, {"name", helper}});
+        for (const auto& counter : counted.counters())
+            by_name[counter.name()] = counter.value();
+    }
+    process::InstanceCounters all;
+    process::ProcessCounters& ended = *all.add_ended();
+    ended.set_service("smtp/inet");
+    ended.set_program("smtpd");
+    for (const auto& [name, value] : by_name) {
+        ended.add_counters()->set_name(name);
+        ended.mutable_counters(ended.counters_size() - 1)->set_value(value);
+    }
+    const std::string text = metrics_text(all, "1");
+    std::size_t before = 0;
+    for (const char* helper : {"a", "b"}) {
+        const std::string labels = fmt::format(R"({{service="smtp/inet",program="smtpd",kind="milter",name="{}")", helper);
+        std::vector<std::string> series;
+        for (const std::string_view end : observe::Histogram::ends)
+            series.push_back(fmt::format("posthorn_asked_seconds_bucket{},le=\"{}\"}} ", labels, end));
+        series.push_back(fmt::format("posthorn_asked_seconds_bucket{},le=\"+Inf\"}} 1\n", labels));
+        series.push_back(fmt::format("posthorn_asked_seconds_sum{}}} 2\n", labels));
+        series.push_back(fmt::format("posthorn_asked_seconds_count{}}} 1\n", labels));
+        for (const std::string& one : series) {
+            CAPTURE(one);
+            const std::size_t at = text.find(one);
+            REQUIRE(at != text.npos);
+            CHECK(at > before);
+            before = at;
+        }
+    }
 }
 
 TEST_CASE("metrics: what a process makes up neither becomes lines nor leaves the range")

@@ -5,6 +5,7 @@
 #include "handoff/counting.hpp"
 #include "http/target.hpp"
 #include "inquiry/forecast.hpp"
+#include "inquiry/helper_listing.hpp"
 #include "inquiry/orders.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/transcripts.hpp"
@@ -25,7 +26,7 @@ namespace posthorn::admin {
 namespace {
 
 constexpr std::uint32_t rows_shown = 30, messages_shown = 50;
-constexpr std::size_t peers_shown = 50;
+constexpr std::size_t peers_shown = 50, helpers_shown = 12;
 constexpr int refresh_seconds = 15;
 
 constexpr std::string_view style = R"(
@@ -158,6 +159,22 @@ std::string throughput_table(const process::InstanceCounters& counters, const Ra
     return table.html("");
 }
 
+/// Those that took the most time, and those that somebody waits for.
+std::string helpers_table(const process::InstanceCounters& counters)
+{
+    Table table{"helper", "#answers", "#failed", "#mean", "#longest lately", "waiting now"};
+    std::size_t shown = 0;
+    for (const inquiry::HelperStanding& helper : inquiry::helpers_of(counters)) {
+        if (helper.open == 0 && ++shown > helpers_shown)
+            continue;
+        table.row({inquiry::helper_name(helper), Cell::number(helper.answers), Cell::number(helper.failed),
+                   Cell::number(helper.answers == 0 ? "-" : inquiry::helper_time(helper.mean())),
+                   Cell::number(helper.longest.count() == 0 ? "-" : inquiry::helper_time(helper.longest)),
+                   Cell(inquiry::helper_open(helper)).bad(helper.oldest >= std::chrono::seconds{1})});
+    }
+    return table.html("Nobody has been asked yet.");
+}
+
 std::string sites_and_groups(const handoff::SitesReply& reply)
 {
     Table groups{"destination", "reason", "#recipients", "site", "said last"};
@@ -259,7 +276,8 @@ Answer overview_page(System& system, const process::InstanceCounters& counters, 
     list.set_verb(handoff::QueueCommand::LIST);
     list.set_offset(messages_shown);
     list.set_argument(after);
-    std::string body = heading("Queue, by age") + ages_table(counters) + heading("Throughput") + throughput_table(counters, rates);
+    std::string body = heading("Queue, by age") + ages_table(counters) + heading("Throughput") + throughput_table(counters, rates) +
+                       heading("Asked while mail waits") + helpers_table(counters);
     const auto told = system.sites(rows_shown);
     const auto listed = system.queue(std::move(list));
     handoff::QueueCommand ask_orders;

@@ -7,6 +7,7 @@
 #include "handoff/queue_id.hpp"
 #include "inquiry/change_listing.hpp"
 #include "inquiry/forecast.hpp"
+#include "inquiry/helper_listing.hpp"
 #include "inquiry/orders.hpp"
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/queue_action.hpp"
@@ -53,6 +54,7 @@ constexpr Known known[] = {
     {"api/orders/resume", {Place::resume, true}, "an order ends: ?destination= &from=, or ?all=yes"},
     {"api/peers", {Place::peers, false}, "what is known of servers, with evidence: ?of="},
     {"api/peers/changes", {Place::peer_changes, false}, "what servers and MX sets show otherwise than before: ?of= &since="},
+    {"api/helpers", {Place::helpers, false}, "whom processes ask while mail waits, how long that takes, and who waits for them now"},
     {"api/counters", {Place::counters, false}, "counters of each process"},
 };
 
@@ -370,6 +372,14 @@ Answer page(Answer made)
     return made;
 }
 
+Answer helpers(const process::InstanceCounters& counters)
+{
+    std::string list;
+    for (const inquiry::HelperStanding& helper : inquiry::helpers_of(counters))
+        joined_lines(list, inquiry::helper_json(helper));
+    return {200, json, fmt::format("{{\"helpers\": [{}]}}\n", list)};
+}
+
 }  // namespace
 
 std::optional<Route> route_of(const Target& target)
@@ -380,7 +390,7 @@ std::optional<Route> route_of(const Target& target)
     return {};
 }
 
-bool needs_counters(Place place) { return place == Place::metrics || place == Place::counters || place == Place::page; }
+bool needs_counters(Place place) { return place == Place::metrics || place == Place::counters || place == Place::helpers || place == Place::page; }
 
 Answer answer_to(const Asked& asked, System& system, const Result<process::InstanceCounters>& counters, const Rates& rates)
 {
@@ -408,6 +418,7 @@ Answer answer_to(const Asked& asked, System& system, const Result<process::Insta
     switch (asked.route.place) {
     case Place::metrics: return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(*counters, POSTHORN_VERSION)};
     case Place::counters: return {200, json, counters_json(*counters)};
+    case Place::helpers: return helpers(*counters);
     case Place::api_list: return api_list();
     case Place::orders: return orders(system);
     case Place::message: return handoff::is_queue_id(target.path[2]) ? why(target.path[2], system, true) : http::error_answer(404, "no such message");

@@ -33,6 +33,7 @@ enum class Place {
     peers,
     peer_changes,
     counters,
+    helpers,
     act,
     flush_queue,
     flush_site,

@@ -9,6 +9,7 @@
 #include "milter/params.hpp"
 #include "net/params.hpp"
 #include "peers/params.hpp"
+#include "process/params.hpp"
 #include "receive/params.hpp"
 #include "report/params.hpp"
 #include "route/params.hpp"
@@ -27,9 +28,9 @@ namespace posthorn::catalogue {
 config::ParamLists all_parameters()
 {
     static constexpr std::span<const config::ParamInfo> lists[] = {
-        net::params,      dns::params,        tls::params,   tables::params, milter::params, peers::params,    receive::params,
-        cleanup::params,  schedule::params,   route::params, verify::params, send::params,   deliver::params,  report::params,
-        services::params, supervisor::params, spool::params, admin::params,  sts::params,    mailauth::params, inject::params,
+        net::params,      dns::params,   tls::params,    tables::params,   milter::params,  peers::params,   receive::params,  cleanup::params,
+        schedule::params, route::params, verify::params, send::params,     deliver::params, report::params,  services::params, supervisor::params,
+        spool::params,    admin::params, sts::params,    mailauth::params, inject::params,  process::params,
     };
     return lists;
 }

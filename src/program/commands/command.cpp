@@ -40,7 +40,7 @@ int guarded(std::string_view name, int (*body)(std::span<char*> args), std::span
     }
 }
 
-config::Snapshot load_config(std::string_view command, const std::optional<std::string>& directory)
+config::Snapshot load_config(std::string_view command, const std::optional<std::string>& directory, config::ParamLists own)
 {
     std::string chosen = config::choose_config_directory(directory);
     // `posthorn init DIR` keeps its files in DIR/conf; DIR is what one remembers.
@@ -53,7 +53,7 @@ config::Snapshot load_config(std::string_view command, const std::optional<std::
             !config::is_trusted_directory(chosen, built_in->text("alternate_config_directories"), built_in->text("multi_instance_directories")))
             throw Failure(fmt::format("unauthorized configuration directory name: {}", chosen), 77);
     }
-    auto snapshot = config::load(chosen, command, {});
+    auto snapshot = config::load(chosen, command, own);
     if (!snapshot)
         throw Failure(snapshot.error().text(), 78);
     return *snapshot;

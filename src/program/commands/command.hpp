@@ -34,6 +34,8 @@ int postmulti(std::span<char*> args);
 int qshape(std::span<char*> args);
 int queue(std::span<char*> args);
 int counters(std::span<char*> args);
+int helpers(std::span<char*> args);
+int setting(std::span<char*> args);
 int transcript(std::span<char*> args);
 int peers(std::span<char*> args);
 int why(std::span<char*> args);
@@ -57,8 +59,8 @@ std::string operand_of(std::span<char*> args, std::size_t& at, std::string_view 
 int guarded(std::string_view name, int (*body)(std::span<char*> args), std::span<char*> args);
 
 /// main.cf for a command. The directory of -c or MAIL_CONFIG; a set-gid command takes one only if it is trusted, and says so.
-/// Without the parameter lists of the rooms: commands ask for names they know.
-config::Snapshot load_config(std::string_view command, const std::optional<std::string>& directory);
+/// Mostly without the parameter lists of the rooms: commands ask for names they know.
+config::Snapshot load_config(std::string_view command, const std::optional<std::string>& directory, config::ParamLists own = {});
 
 /// For who changes what is in the queue: root, or whose the instance's queue directory is. Else a Failure.
 void reserved_for_owner(const config::Snapshot& snapshot);

@@ -11,7 +11,7 @@ constexpr Command table[] = {
     {"qshape", qshape},         {"queue", queue},        {"counters", counters},
     {"transcript", transcript}, {"peers", peers},        {"why", why},
     {"suspend", suspend},       {"bounce", bounce},      {"resume", resume},
-    {"orders", orders},
+    {"orders", orders},         {"helpers", helpers},    {"setting", setting},
 };
 }  // namespace
 

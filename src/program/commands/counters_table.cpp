@@ -61,7 +61,8 @@ std::string counters_table(const process::InstanceCounters& counters)
     text += fmt::format(row, "all", "", "", or_dash(taken), all_spent, quotient(all_spent, taken), "100");
     for (const process::ProcessCounters& one : counters.processes())
         for (const auto& counter : one.counters())
-            if (counter.name() != "processor_microseconds" && counter.name() != "messages")
+            if (counter.name() != "processor_microseconds" && counter.name() != "messages" &&
+                !counter.name().starts_with("asked"))   // posthorn helpers
                 text += fmt::format("{} {}: {} {}\n", one.program(), one.process(), printable(counter.name(), true), counter.value());
     return text;
 }

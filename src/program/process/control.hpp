@@ -23,6 +23,7 @@ enum class Control : std::uint16_t {
     reload = 10,             // ReloadRequest -> ReloadReply, by commands over master_socket
     want_service = 11,       // notice of qmgr's: there is mail for a service that is started on demand
     last_counters = 12,      // of a process that ends: handoff::CountersReply -> CountersKept
+    configuration = 13,      // ConfigurationQuestion -> ConfigurationInForce, by commands over master_socket
 };
 
 /// Where commands ask the supervisor, in the queue directory. Answers root and who runs it.
@@ -30,8 +31,9 @@ inline constexpr std::string_view master_socket = "private/posthorn.master";
 inline constexpr int control_descriptor = 3;
 inline constexpr int start_descriptor = 4;
 inline constexpr int first_free_descriptor = 5;
-/// Nothing that travels here is larger: paths, counters.
-inline constexpr std::size_t control_frame_limit = 256 * 1024;
+/// Nothing that travels here is larger: paths, counters. Of those some 400 KiB may be of helpers (observe/asked.hpp), 200 KiB of what was refused, or
+/// would have been.
+inline constexpr std::size_t control_frame_limit = 1024 * 1024;
 /// Of answers to commands: counters of many processes.
 inline constexpr std::size_t question_frame_limit = 16 * 1024 * 1024;
 /// At most so long between two; a third of service_watchdog_time where that is less (heartbeat_seconds of Start and NewConfiguration).

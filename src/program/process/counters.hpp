@@ -36,7 +36,26 @@ inline constexpr CounterInfo loop_late{
 inline constexpr CounterInfo log_lines_dropped{.name = "log_lines_dropped", .help = "Log lines that were lost: the log could not keep up."};
 inline constexpr CounterInfo records_dropped{.name = "records_dropped", .help = "Records (record_file) that were lost: the log could not keep up."};
 
-inline constexpr CounterInfo counters[] = {processor_microseconds, messages,       resident_memory, started, loop_lag, loop_late,
-                                           log_lines_dropped,      records_dropped};
+inline constexpr CounterInfo asked{
+    .name = "asked",
+    .kind = CounterInfo::Kind::histogram,
+    .unit = CounterInfo::Unit::microseconds,
+    .help = "How long those that are asked while mail waits took: filters, policy servers, databases, lists in the DNS, names, the queue."};
+inline constexpr CounterInfo asked_failed{.name = "asked_failed", .help = "Questions to them that had no usable answer."};
+inline constexpr CounterInfo asked_open{.name = "asked_open", .kind = CounterInfo::Kind::gauge, .help = "Questions to them that are open."};
+inline constexpr CounterInfo asked_oldest{.name = "asked_oldest",
+                                          .kind = CounterInfo::Kind::gauge,
+                                          .unit = CounterInfo::Unit::microseconds,
+                                          .help = "For how long the oldest of these has been open.",
+                                          .together = CounterInfo::Together::largest};
+inline constexpr CounterInfo asked_longest{.name = "asked_longest",
+                                           .kind = CounterInfo::Kind::gauge,
+                                           .unit = CounterInfo::Unit::microseconds,
+                                           .help = "The longest that one of them took within the last five to ten minutes.",
+                                           .together = CounterInfo::Together::largest};
+
+inline constexpr CounterInfo counters[] = {processor_microseconds, messages,        resident_memory, started,      loop_lag,   loop_late,
+                                           log_lines_dropped,      records_dropped, asked,           asked_failed, asked_open, asked_oldest,
+                                           asked_longest};
 
 }  // namespace posthorn::process

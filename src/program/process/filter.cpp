@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -166,6 +167,9 @@ void allow_reading(Filter& filter)
     filter.allow_all({SCMP_SYS(newfstatat), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(access), SCMP_SYS(faccessat),
                       SCMP_SYS(faccessat2), SCMP_SYS(getdents64), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(statfs), SCMP_SYS(fadvise64),
                       SCMP_SYS(readahead)});
+    // hash and btree tables are read under a shared lock, so that postmap can change them; no lock keeps anybody else out, or waits.
+    for (const int lock : {LOCK_SH | LOCK_NB, LOCK_UN})
+        filter.allow(SCMP_SYS(flock), equals(1, static_cast<scmp_datum_t>(lock)));
 }
 
 void allow_writing(Filter& filter)

@@ -1,8 +1,10 @@
 #include "process/service.hpp"
 
 #include "handoff/counting.hpp"
+#include "observe/asked.hpp"
 #include "process/counters.hpp"
 #include "process/memory_file.hpp"
+#include "process/params.hpp"
 #include "process/refusals.hpp"
 
 #include <boost/asio/signal_set.hpp>
@@ -87,7 +89,8 @@ Service::Service(Start start, config::Snapshot snapshot)
     : start_(std::move(start)), base_(std::move(snapshot)), config_(with_options(base_, start_.own())), folded_(lines_of(start_.folded())),
       reading_(std::in_place), sink_(log_of(start_)),
       address_form_(std::make_shared<observe::AddressForm>(sink_, config_.text("info_log_address_format"))),
-      log_(address_form_, config_.text("syslog_name") + "/" + start_.program()), memory_use_(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC))
+      log_(address_form_, config_.text("syslog_name") + "/" + start_.program()), helper_warn_time_(config_.get(helper_warn_time)),
+      memory_use_(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC))
 {
     for (const Listening& listening : start_.listening())
         listening_.push_back({listening.name(), listening.inet(), listening.datagram(), inherited(listening.descriptor())});
@@ -331,6 +334,7 @@ Result<Reload> Service::take(const config::Snapshot& base, const NewConfiguratio
         return taken;
     }
     address_form_->set(config_.text("info_log_address_format"));
+    helper_warn_time_ = config_.get(helper_warn_time);
     start_.set_generation(news.generation());
     start_.set_heartbeat_seconds(news.heartbeat_seconds());
     // Loggers carry their name; the rest is what reload() did not ask for again.
@@ -355,6 +359,14 @@ handoff::CountersReply Service::counted()
     handoff::count(reply, loop_late, gauges_.lag.late());
     handoff::count(reply, log_lines_dropped, sink_->dropped());
     handoff::count(reply, records_dropped, sink_->records_dropped());
+    for (const auto& [helper, numbers] : observe::Asked::here().numbers(SystemClock().steady())) {
+        const std::initializer_list<handoff::CounterLabel> labels{{"kind", observe::name_of(helper.first)}, {"name", helper.second}};
+        handoff::count(reply, asked, numbers.took, labels);
+        handoff::count(reply, asked_failed, numbers.failed, labels);
+        handoff::count(reply, asked_open, numbers.open, labels);
+        handoff::count(reply, asked_oldest, static_cast<std::uint64_t>(numbers.oldest.count()), labels);
+        handoff::count(reply, asked_longest, static_cast<std::uint64_t>(numbers.longest.count()), labels);
+    }
     return reply;
 }
 
@@ -395,6 +407,12 @@ awaitable<void> Service::measure_lag()
         timer.expires_at(due);
         co_await timer.async_wait(asio::as_tuple(use_awaitable));
         const SteadyTime now = clock.steady();
+        for (const observe::Asked::News& one : observe::Asked::here().news(now, helper_warn_time_)) {
+            if (one.good)
+                log_.info("{}", one.text);
+            else
+                log_.warning("{}", one.text);
+        }
         if (now <= due)
             continue;
         const auto late = std::chrono::duration_cast<std::chrono::microseconds>(now - due);

@@ -174,6 +174,7 @@ private:
     std::shared_ptr<observe::RingSink> sink_;
     std::shared_ptr<observe::AddressForm> address_form_;
     observe::Log log_;
+    std::chrono::seconds helper_warn_time_;
     std::shared_ptr<ipc::Channel> control_;
     std::function<void(const std::string&, Fd)> file_changed_;
     Gauges gauges_;

@@ -54,6 +54,9 @@ inline constexpr CounterInfo smtpd_rejections{.name = "smtpd_rejections",
                                               .help =
                                                   "Refusals, by command, class of the reply code (4, 5) and what refused: a restriction by its name, "
                                                   "after-lists, content, milter, screen, sender, queue, memory."};
+inline constexpr CounterInfo smtpd_reject_warnings{
+    .name = "smtpd_reject_warnings",
+    .help = "What restrictions behind warn_if_reject would have refused, by command, class of the reply code and restriction."};
 
 // inject, beside what smtpd counts
 inline constexpr CounterInfo inject_requests{.name = "inject_requests",
@@ -133,6 +136,7 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            smtpd_accepted,
                                            smtpd_refused_for_memory,
                                            smtpd_rejections,
+                                           smtpd_reject_warnings,
                                            inject_requests,
                                            inject_recipients,
                                            inject_connections,

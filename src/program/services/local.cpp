@@ -1,5 +1,6 @@
 // local(8): mail for users of this machine, aliases, .forward files.
 #include "base/strings.hpp"
+#include "cleanup/params.hpp"
 #include "config/list.hpp"
 #include "deliver/local_agent.hpp"
 #include "deliver/params.hpp"
@@ -134,6 +135,7 @@ public:
             descriptors.push_back(std::move(large));
         else
             request.mutable_content()->set_inline_octets(std::move(octets));
+        const handoff::Envelope given = envelope;
         *request.mutable_envelope() = std::move(envelope);
         CO_TRY(auto reply, co_await delivery_.resolve.call<handoff::RequeueReply>(Frame::requeue, std::move(request), std::move(descriptors)));
         if (!reply.has_message())
@@ -141,6 +143,11 @@ public:
         handoff::EnqueueRequest& made = *reply.mutable_message();
         // A content filter has seen it when it came in.
         made.mutable_envelope()->set_filter(transport);
+        // Who goes to a transport of its own has been at the end of all rewriting.
+        if (!transport.empty()) {
+            made.mutable_envelope()->set_sender(given.sender());
+            *made.mutable_envelope()->mutable_recipients() = given.recipients();
+        }
         const std::string queue_id = made.envelope().queue_id();
         CO_TRY_VOID(co_await queue_.enqueue(std::move(*made.mutable_envelope()), std::move(*made.mutable_content())));
         co_return queue_id;
@@ -214,6 +221,7 @@ deliver::LocalOptions options_of(process::Service& service, tables::FileOpener& 
         const servent* const comsat = ::getservbyname("biff", "udp");
         options.biff_port = comsat ? ntohs(static_cast<std::uint16_t>(comsat->s_port)) : 512;
     }
+    options.original_to = config.get(cleanup::enable_original_recipient);
     options.frozen_delivered = config.get(deliver::frozen_delivered_to);
     options.home_mailbox = config.get(deliver::home_mailbox);
     options.spool_directory = config.get(deliver::mail_spool_directory);

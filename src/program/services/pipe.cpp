@@ -1,4 +1,5 @@
 // pipe(8): mail given to a command, as another user.
+#include "cleanup/params.hpp"
 #include "deliver/params.hpp"
 #include "deliver/pipe_agent.hpp"
 #include "send/params.hpp"
@@ -23,6 +24,7 @@ int serve_pipe(process::Service& service)
     options.delimiter.characters = service.config().get(tables::recipient_delimiter);
     options.delimiter.owner_request_special = service.config().get(tables::owner_request_special);
     options.allow_minus = service.config().get(deliver::allow_min_user);
+    options.original_to = service.config().get(cleanup::enable_original_recipient);
     options.time_limit = service.config().get(service_time_limit, service.name());
     options.environment = exported(service.config().get(export_environment), ::environ);
     Delivery delivery(service, parameters, service.name(), deliver::pipe_delivery_status_filter);

@@ -1,6 +1,7 @@
 #include "services/queue_link.hpp"
 
 #include "handoff/frames.hpp"
+#include "observe/asked.hpp"
 
 #include <unistd.h>
 
@@ -106,7 +107,9 @@ awaitable<Result<void>> QueueLink::enqueue(handoff::Envelope envelope, handoff::
                 continue;
             }
         }
+        observe::Question storing(observe::Helper::queue, "store");
         const auto reply = co_await client_.call_kept<handoff::EnqueueReply>(Frame::enqueue, &request);
+        storing.ended(reply && reply->committed());
         if (reply) {
             if (reply->committed())
                 co_return Result<void>{};

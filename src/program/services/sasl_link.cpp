@@ -1,5 +1,6 @@
 #include "services/sasl_link.hpp"
 
+#include "observe/asked.hpp"
 #include "receive/params.hpp"
 
 #include <fmt/format.h>
@@ -67,7 +68,9 @@ private:
         const auto channel = channel_.lock();
         if (!channel)
             co_return sasl::Answer(Kind::later, std::string(away));
+        observe::Question question(observe::Helper::sasl, "cyrus");
         const auto reply = co_await channel->call<sasl::asked::StepAnswer>(SaslFrame::step, std::move(step));
+        question.ended(reply && reply->kind() < static_cast<std::uint32_t>(Kind::later));
         if (!reply)
             co_return sasl::Answer(Kind::later, std::string(away));
         for (const std::string& complaint : reply->complaints())

@@ -92,8 +92,7 @@ struct Search {
 struct PreparedSmtp {
     explicit PreparedSmtp(process::Service& service)
         : options(send::Options::from(service.config(), service.program())), own_addresses(at_start(net::own_addresses(service.config()))),
-          search(service),
-          resolver(std::make_unique<dns::Resolver>(service.executor(), clock(), at_start(dns::options_from(service.config(), service.program()))))
+          search(service), resolver(std::make_unique<dns::Resolver>(service.executor(), clock(), names_of(service)))
     {
         tables = std::make_unique<PeerTables>(service, clock());
         if (options.tls_level != send::TlsLevel::none || options.tls_wrapper || tables->tls_policy())
@@ -102,6 +101,12 @@ struct PreparedSmtp {
             sts_context = at_start(tls::Context::client(tls_for_https(service.config())));
         peers = std::make_unique<PeerMemory>(service, clock());
         transcripts = std::make_unique<TranscriptLink>(service, clock());
+    }
+    static dns::Options names_of(process::Service& service)
+    {
+        dns::Options made = at_start(dns::options_from(service.config(), service.program()));
+        made.remark = [log = service.log()](std::string text) { log.warning("{}", text); };
+        return made;
     }
     static const Clock& clock()
     {

@@ -41,6 +41,15 @@ using process::May;
 
 namespace {
 
+/// smtp_dns_support_level is the client's: who connects, and whether a sender's domain is there, a name server says,
+/// signed or not.
+dns::Options names_for_server(const config::Snapshot& snapshot)
+{
+    dns::Options options = at_start(dns::options_from(snapshot));
+    options.dnssec = false;
+    return options;
+}
+
 /// What is read before the process is confined.
 struct PreparedSmtpd {
     PreparedSmtpd(process::Service& service, const FrontOf* front)
@@ -49,7 +58,7 @@ struct PreparedSmtpd {
           cleanup(cleanup::Options::from(service.config_for(service.config().get(receive::cleanup_service_name)), interfaces, *files,
                                          service.config().get(receive::receive_override_options))),
           route(route::Options::from(service.config_for("rewrite"), interfaces, *files)),
-          resolver(std::make_unique<dns::Resolver>(service.executor(), clock, at_start(dns::options_from(service.config()))))
+          resolver(std::make_unique<dns::Resolver>(service.executor(), clock, names_for_server(service.config())))
     {
         if (front != nullptr)
             go_behind(*front);
@@ -204,7 +213,9 @@ public:
         count_names(reply, *resolver_);
         if (front_)
             front_->count(reply);
-        handoff::count(reply, smtpd_rejections, std::array<std::string_view, 3>{"command", "code", "by"}, server_.rejections());
+        constexpr std::array<std::string_view, 3> labels{"command", "code", "by"};
+        handoff::count(reply, smtpd_rejections, labels, server_.rejections());
+        handoff::count(reply, smtpd_reject_warnings, labels, server_.reject_warnings());
     }
 
 private:

@@ -2,6 +2,7 @@
 
 #include "handoff/frames.hpp"
 #include "handoff/frames.pb.h"
+#include "observe/asked.hpp"
 #include "services/programs.hpp"
 
 namespace posthorn::services {
@@ -50,10 +51,14 @@ awaitable<Result<Finding>> VerifyLink::verify(std::string address, std::chrono::
     handoff::VerifyRequest request;
     request.set_address(std::move(address));
     request.set_patience(static_cast<std::uint32_t>(patience.count()));
-    CO_TRY(const auto reply, co_await memory_.call_again<handoff::VerifyReply>(Frame::verify, std::move(request)));
-    if (reply.kind() > static_cast<std::uint32_t>(Finding::Kind::in_progress))
+    observe::Question question(observe::Helper::verification, "addresses");
+    const auto told = co_await memory_.call_again<handoff::VerifyReply>(Frame::verify, std::move(request));
+    question.ended(told && told->kind() != static_cast<std::uint32_t>(Finding::Kind::in_progress));
+    if (!told)
+        co_return told.error();
+    if (told->kind() > static_cast<std::uint32_t>(Finding::Kind::in_progress))
         co_return Error{"memory answered with a kind that is none"};
-    co_return Finding(static_cast<Finding::Kind>(reply.kind()), reply.text());
+    co_return Finding(static_cast<Finding::Kind>(told->kind()), told->text());
 }
 
 void VerifyLink::ask_ahead(std::string address)

@@ -1,4 +1,5 @@
 // virtual(8): mailboxes of users that are in tables alone.
+#include "cleanup/params.hpp"
 #include "deliver/params.hpp"
 #include "deliver/virtual_agent.hpp"
 #include "route/params.hpp"
@@ -24,6 +25,7 @@ int serve_virtual(process::Service& service)
     options.minimum_uid = static_cast<unsigned>(config.get(deliver::virtual_minimum_uid));
     options.lock = at_start(lock_manner(service, config.get(deliver::virtual_mailbox_lock)));
     options.strict_ownership = config.get(deliver::strict_mailbox_ownership);
+    options.original_to = config.get(cleanup::enable_original_recipient);
     options.host = machine_name();
     Delivery delivery(service, parameters, "virtual", deliver::virtual_delivery_status_filter);
     const auto maps = [&](const config::Param<std::string>& which) {

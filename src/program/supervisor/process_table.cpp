@@ -181,7 +181,8 @@ private:
         const std::string name = line.type == Transport::inet ? line.name : path_of(line);
         if (!taken_.insert(name).second)
             return wrong(line, fmt::format("service \"{}\" listens where another line listens already", line.key()));
-        process.sockets.push_back({name, line.type, line.line});
+        // Of the type fifo are pickup and qmgr in files of before Postfix 2.4; who wakes them connects. A pipe would not hear that.
+        process.sockets.push_back({name, line.type == Transport::fifo ? Transport::unix_stream : line.type, line.line});
         return {};
     }
 

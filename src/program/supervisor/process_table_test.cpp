@@ -88,6 +88,19 @@ TEST_CASE("process table: Postfix's stock master.cf becomes memory, qmgr, resolv
     CHECK(table->transports.size() == 9);                  // smtp relay lmtp error retry discard local virtual maildrop
 }
 
+TEST_CASE("process table: pickup and qmgr of the old type fifo are woken by who connects, as postdrop does")
+{
+    const auto table = process_table(parsed("pickup fifo n - n 60 1 pickup\nqmgr fifo n - n 300 1 qmgr\n"), {});
+    REQUIRE(table);
+    for (const auto& [program, place] : {std::pair{"resolve", "public/pickup"}, {"qmgr", "public/qmgr"}}) {
+        const auto line = std::ranges::find(table->lines, program, &ProcessLine::program);
+        REQUIRE(line != table->lines.end());
+        const auto socket = std::ranges::find(line->sockets, place, [](const auto& one) { return one.name; });
+        REQUIRE(socket != line->sockets.end());
+        CHECK(socket->type == config::Transport::unix_stream);
+    }
+}
+
 TEST_CASE("process table: options of a line stay with it, and those of cleanup go to all who do its work")
 {
     const auto table = process_table(parsed(stock), {});

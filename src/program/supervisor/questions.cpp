@@ -48,7 +48,23 @@ void Supervisor::asked(const std::weak_ptr<ipc::Channel>& asker, ipc::Incoming i
         tasks_.spawn(answer_reload(std::move(incoming.responder)));
     else if (static_cast<Control>(incoming.kind) == Control::instance_counters)
         tasks_.spawn(tell_counters(std::move(incoming.responder), false));
+    else if (static_cast<Control>(incoming.kind) == Control::configuration)
+        tell_configuration(std::move(incoming.responder));
 }                                                                  // else answered with an error as the responder goes
+
+void Supervisor::tell_configuration(ipc::Responder responder) const
+{
+    process::ConfigurationInForce told;
+    told.set_snapshot(loaded_.snapshot.serialise());
+    for (const config::ServiceLine& line : loaded_.master_cf.services) {
+        auto& entry = *told.add_lines();
+        entry.set_key(line.key());
+        entry.set_text(line.text());
+    }
+    told.set_generation(generation_);
+    told.set_since(in_force_since_.time_since_epoch().count());
+    responder.reply(told);
+}
 
 /// Answers when what comes next meets the new configuration: `postfix reload; sendmail -bv user` is tried with the new settings.
 awaitable<void> Supervisor::answer_reload(ipc::Responder responder)

@@ -154,6 +154,7 @@ awaitable<std::vector<std::string>> Supervisor::reload()
         write_records();
         log_ = observe::Log(sink_, loaded_.snapshot.text("syslog_name") + "/master");
         ++generation_;
+        in_force_since_ = clock_.wall();
         log_.info("reload -- version {}, configuration {}", loaded_.snapshot.text("mail_version"), options_.config_directory);
         for (const std::string& warning : loaded_.warnings)
             log_.warning("{}", warning);

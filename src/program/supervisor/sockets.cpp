@@ -53,20 +53,6 @@ Result<std::vector<net::IpAddress>> addresses_of(const std::string& host, bool v
     return addresses;
 }
 
-Result<Fd> bind_fifo(const std::string& path)
-{
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
-        return system_error("remove old fifo " + path, errno);
-    if (::mkfifo(path.c_str(), 0622) != 0)
-        return system_error("create fifo " + path, errno);
-    ::chmod(path.c_str(), 0622);
-    // Open for both: otherwise it would be at its end whenever no writer is there.
-    Fd fifo(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
-    if (!fifo)
-        return system_error("open fifo " + path, errno);
-    return fifo;
-}
-
 Result<Fd> bind_datagram(const std::string& path)
 {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT)
@@ -166,9 +152,7 @@ Result<std::vector<std::string>> Sockets::bind(const SocketLine& line, const con
     if (bound_.contains(line.name))
         return std::vector{line.name};
     Fd socket;
-    if (line.type == config::Transport::fifo) {
-        TRY(socket, bind_fifo(line.name));
-    } else if (line.type == config::Transport::unix_dgram) {
+    if (line.type == config::Transport::unix_dgram) {
         TRY(socket, bind_datagram(line.name));
     } else {
         TRY(socket, net::listen(net::Endpoint::unix(line.name)));

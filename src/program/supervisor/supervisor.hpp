@@ -77,6 +77,7 @@ private:
     awaitable<void> ask_counters(std::shared_ptr<CountersAsked> asked, std::size_t at, std::shared_ptr<ipc::Channel> channel);
     /// Of a process that ends.
     void keep_counters(Child& child, const handoff::CountersReply& last);
+    void tell_configuration(ipc::Responder responder) const;
     awaitable<void> answer_reload(ipc::Responder responder);
 
     awaitable<void> reload_unasked();
@@ -117,7 +118,7 @@ private:
     std::map<std::pair<std::string, unsigned>, std::unique_ptr<Seat>> seats_;
     EndedCounters ended_;
     Fd memory_use_{::open("/proc/self/statm", O_RDONLY | O_CLOEXEC)};
-    WallTime began_ = clock_.wall();
+    WallTime began_ = clock_.wall(), in_force_since_ = began_;
     Fd config_file_;                                              // the snapshot, for the next child
     unsigned generation_ = 1;
     ServiceManager manager_;

@@ -175,6 +175,7 @@ bool Parameters::is_defined(const std::string& name) const { return builtin_.con
 
 void Parameters::find_user_parameters(const Snapshot& written)
 {
+    std::set<std::string> old_names;              // that only a default refers to: who names them in main.cf does what the default did
     const auto refer_main = [&](std::string_view reference) {
         const std::string name{reference};
         if (is_defined(name))
@@ -190,7 +191,7 @@ void Parameters::find_user_parameters(const Snapshot& written)
         }
         if (written.definition(name))
             user_.insert(name);
-        else if (!somewhere)
+        else if (!somewhere && !old_names.contains(name))
             undefined_main_.insert(name);
     };
     const auto database_settings = [&](std::string_view value, auto&& valid) {
@@ -211,8 +212,11 @@ void Parameters::find_user_parameters(const Snapshot& written)
     // Names of old that only a default refers to ($fallback_relay).
     for (const auto& name : builtin_)
         config::names_in(written.default_of(name).value_or(""), [&](std::string_view reference) {
-            if (const std::string text{reference}; !is_defined(text) && written.definition(text))
-                user_.insert(text);
+            if (const std::string text{reference}; !is_defined(text)) {
+                old_names.insert(text);
+                if (written.definition(text))
+                    user_.insert(text);
+            }
         });
     for (const auto& [name, definition] : written.written()) {
         if (!is_raw(std::string{name}))
