@@ -1,4 +1,5 @@
 #include "base/strings.hpp"
+#include "exim/access_checks.hpp"
 #include "exim/translator.hpp"
 
 #include <fmt/format.h>
@@ -136,6 +137,48 @@ void Translator::acl_into(std::string_view option, const std::string& parameter)
         append(parameter, "reject", fmt::format("{}: the end of acl {}", acl->place.text(), acl->name));
 }
 
+/// That the domain of an address has a mail host, for the domains that are sent to by the DNS: of others that go to hosts by name it is not asked, there as here.
+std::string Translator::asked_of_dns(const std::string& side)
+{
+    const std::string word = fmt::format("reject_unknown_{}_domain", side);
+    const bool rest = destinations_.at({Token::Kind::elsewhere, "*elsewhere*"}).kind == Destination::Kind::dns;
+    std::string rules;
+    const auto rule = [&](const Token& token, const std::string& result) {
+        rules += fmt::format("/@{}{}$/ {}\n", token.kind == Token::Kind::suffix ? "[^@]*" : "", escaped_delimiter(regex_of(token.text)), result);
+    };
+    for (const auto& [token, destination] : destinations_) {
+        if (token.kind == Token::Kind::elsewhere || token.kind == Token::Kind::regex)
+            continue;
+        const bool by_dns = destination.kind == Destination::Kind::dns;
+        if (rest && (destination.kind == Destination::Kind::manual || destination.kind == Destination::Kind::lmtp))
+            rule(token, "DUNNO");
+        else if (!rest && by_dns)
+            rule(token, word);
+    }
+    if (rest && rules.empty())
+        return word;
+    if (rest)
+        rules += fmt::format("/^/ {}\n", word);
+    return rules.empty() ? rules : fmt::format("check_{}_access {}", side, add_table(side + "s_by_dns", "pcre", rules));
+}
+
+/// host_reject_connection: these hosts are turned away before anything else is asked.
+void Translator::reject_connections()
+{
+    const Option* hosts = tree_.find("host_reject_connection");
+    if (!hosts)
+        return;
+    AclStatement drop;
+    drop.place = hosts->place;
+    drop.verb = "drop";
+    drop.conditions.push_back({.place = hosts->place, .name = "hosts", .value = hosts->value});
+    Acl made;
+    made.name = hosts->name;
+    made.place = hosts->place;
+    statement(made, drop, "smtpd_client_restrictions");
+    judge(*hosts, "main", Kind::becomes, "smtpd_client_restrictions: see \"acl host_reject_connection\"");
+}
+
 void Translator::access()
 {
     can_authenticate_ =
@@ -163,6 +206,7 @@ void Translator::access()
                                                                                {"acl_smtp_predata", "smtpd_data_restrictions"},
                                                                                {"acl_smtp_etrn", "smtpd_etrn_restrictions"},
                                                                                {"acl_smtp_data", ""}};
+    reject_connections();
     for (const auto& [option, parameter] : stages)
         acl_into(option, std::string(parameter));
     if (!tree_.find("acl_smtp_rcpt"))

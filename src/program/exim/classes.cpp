@@ -86,8 +86,12 @@ void Translator::write_class(const Token& token, const Destination& destination,
     case DestinationKind::local: local_.push_back(token); return;
     case DestinationKind::mailbox: mailboxes_.push_back(token); return;
     case DestinationKind::none:
+        if (destination.aliases.empty())
+            unrouted_.push_back(token);
         if (!destination.aliases.empty() || open)
             aliased_.push_back(token);
+        else if (rest.kind != DestinationKind::none && token.kind != Token::Kind::regex)
+            route_entry(token.text, "error:5.1.1 no router takes mail for this domain");
         return;
     case DestinationKind::fails:
         if (token.kind == Token::Kind::text)
@@ -373,9 +377,20 @@ void Translator::write_aliases(const std::map<Token, Destination>& local)
         set("forward_path", "", nullptr);
 }
 
+std::optional<std::pair<std::string, std::pair<unsigned, unsigned>>> Translator::user_of_exim() const
+{
+    const std::string said(tree_.text("exim_user"));
+    // Else the one that it was built with: Debian's, Red Hat's, FreeBSD's.
+    for (const std::string& name : said.empty() ? std::vector<std::string>{"Debian-exim", "exim", "mailnull"} : std::vector<std::string>{said})
+        if (const auto ids = machine_.user ? machine_.user(name) : std::nullopt; ids && ids->first != 0)
+            return std::pair(name, *ids);
+    return {};
+}
+
 void Translator::write_mailboxes()
 {
-    std::string boxes, known_recipients, base;
+    std::string boxes, known_recipients, base, uids, gids;
+    unsigned least_uid = 100;
     bool any_recipients = false;
     for (const auto& [token, destination] : destinations_) {
         if (token.kind == Token::Kind::elsewhere)
@@ -406,9 +421,26 @@ void Translator::write_mailboxes()
                 }
                 boxes += fmt::format("{}@{} {}{}\n", rule.text, token.text, path.text.substr(1),
                                      transport.is_on("maildir_format") && !path.text.ends_with('/') ? "/" : "");
+                const Option* owned = transport.find("user") ? transport.find("user") : destination.router->find("user");
+                const Outcome owner = owned ? evaluate(owned->value, here) : Outcome{Outcome::Kind::unknown, {}};
+                if (owned && owned->value.find('$') != owned->value.npos && owner.kind == Outcome::Kind::known) {
+                    const auto ids = machine_.user ? machine_.user(std::string(trim(owner.text))) : std::nullopt;
+                    if (!ids) {
+                        out_.refusals.push_back(fmt::format("{}: {}: there is no user {} here: whose is the mailbox of {}@{}?", owned->place.text(),
+                                                            shown(*owned), printable(owner.text, true), rule.text, token.text));
+                        continue;
+                    }
+                    uids += fmt::format("{}@{} {}\n", rule.text, token.text, ids->first);
+                    gids += fmt::format("{}@{} {}\n", rule.text, token.text, ids->second);
+                    least_uid = std::min(least_uid, ids->first);
+                    judge(*owned, transport.find("user") ? where : where_of(*destination.router), Kind::becomes,
+                          "virtual_uid_maps, virtual_gid_maps");
+                }
             }
             judge(*place, where, Kind::becomes, "virtual_mailbox_maps, with virtual_mailbox_base = /");
             const Option* owner = transport.find("user") ? transport.find("user") : destination.router->find("user");
+            if (owner && is_judged(owner->place, transport.find("user") ? where : where_of(*destination.router), shown(*owner)) && !uids.empty())
+                continue;                                          // each of them has its own
             const auto ids = owner && machine_.user ? machine_.user(owner->value) : std::nullopt;
             if (ids) {
                 set("virtual_uid_maps", fmt::format("static:{}", ids->first), &owner->place, shown(*owner));
@@ -419,6 +451,12 @@ void Translator::write_mailboxes()
             } else if (owner) {
                 out_.refusals.push_back(
                     fmt::format("{}: {}: there is no such user here: whose are the mailboxes?", owner->place.text(), shown(*owner)));
+            } else if (const auto own = user_of_exim()) {
+                set("virtual_uid_maps", fmt::format("static:{}", own->second.first), &transport.place, fmt::format("Exim's user, {}", own->first));
+                set("virtual_gid_maps", fmt::format("static:{}", own->second.second), &transport.place, fmt::format("Exim's user, {}", own->first));
+                set("virtual_minimum_uid", std::to_string(std::min<unsigned>(own->second.first, 100)), nullptr);
+                judge(transport.place, where, "user", Kind::becomes,
+                      fmt::format("virtual_uid_maps: none is named, it is Exim's own ({})", own->first));
             } else {
                 out_.refusals.push_back(
                     fmt::format("{}: transport {} names no user: whose are the mailboxes?", transport.place.text(), transport.name));
@@ -442,12 +480,34 @@ void Translator::write_mailboxes()
         set("virtual_mailbox_maps", add_table("mailboxes", "texthash", "# Who has a mailbox, and where below virtual_mailbox_base.\n" + boxes),
             nullptr);
     }
+    if (!uids.empty()) {
+        const std::string_view comment = "# Whose the mailboxes are.\n";
+        set("virtual_uid_maps", add_table("mailbox_uids", "texthash", fmt::format("{}{}", comment, uids)), nullptr);
+        set("virtual_gid_maps", add_table("mailbox_gids", "texthash", fmt::format("{}{}", comment, gids)), nullptr);
+        set("virtual_minimum_uid", std::to_string(least_uid), nullptr);
+    }
     if (any_recipients)
         set("relay_recipient_maps", add_table("relay_recipients", "texthash", "# Who of relay_domains gets mail.\n" + known_recipients), nullptr);
 }
 
+/// Domains for which no router is left: their mail is refused, and comes back. That is said, since what was left out may have had it.
+void Translator::unrouted_verdict()
+{
+    std::vector<std::string> names;
+    for (const Token& token : unrouted_)
+        names.push_back(token.kind == Token::Kind::suffix ? "*" + token.text : token.text);
+    const auto left_out = std::ranges::find_if(tree_.routers, [&](const Instance& one) { return unusable_.contains(&one); });
+    if (names.empty() || left_out == tree_.routers.end())
+        return;
+    const std::size_t more = names.size() > 20 ? names.size() - 20 : 0;
+    names.resize(names.size() - more);
+    judge(left_out->place, "routers", fmt::format("mail for {}{}", fmt::join(names, ", "), more ? fmt::format(" and {} more", more) : std::string()),
+          Kind::left_out, "no router that is carried over takes it: it is refused. See the routers that are left out");
+}
+
 void Translator::router_verdicts()
 {
+    unrouted_verdict();
     for (const Instance& one : tree_.routers) {
         const auto taken = taken_by_.find(&one);
         const std::string where = where_of(one), statement = fmt::format("{}: driver = {}", one.name, one.driver);

@@ -18,6 +18,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 namespace posthorn::exim {
@@ -153,6 +154,10 @@ Machine this_machine()
     machine.user = [](const std::string& name) -> std::optional<std::pair<unsigned, unsigned>> {
         const passwd* const found = ::getpwnam(name.c_str());
         return found ? std::optional(std::pair(static_cast<unsigned>(found->pw_uid), static_cast<unsigned>(found->pw_gid))) : std::nullopt;
+    };
+    machine.environment = [](const std::string& name) -> std::optional<std::string> {
+        const char* const value = std::getenv(name.c_str());
+        return value ? std::optional<std::string>(value) : std::nullopt;
     };
     machine.host_name = full_host_name();
     ::setpwent();

@@ -1,6 +1,7 @@
 #include "exim/expansion.hpp"
 
 #include "base/strings.hpp"
+#include "exim/key_file.hpp"
 
 #include <fmt/format.h>
 
@@ -172,9 +173,25 @@ private:
             return values[0] == values[1];
         if (values.size() == 2 && word == "eqi")
             return iequals(values[0], values[1]);
+        if (const auto order = values.size() == 2 ? compared(word, values[0], values[1]) : std::nullopt)
+            return order;
         const auto truth = values.size() == 1 && (word == "bool" || word == "bool_lax") ? std::optional(to_lower(trim(values[0]))) : std::nullopt;
         if (truth)
             return !(truth->empty() || *truth == "false" || *truth == "no" || *truth == "0");
+        return {};
+    }
+
+    static std::optional<bool> compared(std::string_view word, std::string_view left, std::string_view right)
+    {
+        const auto a = parse_number(trim(left)), b = parse_number(trim(right));
+        if (!a || !b)
+            return {};
+        if (word == "=" || word == "==")
+            return *a == *b;
+        if (word == "<" || word == "<=")
+            return *a < *b || (word == "<=" && *a == *b);
+        if (word == ">" || word == ">=")
+            return *a > *b || (word == ">=" && *a == *b);
         return {};
     }
 
@@ -207,6 +224,14 @@ private:
         }
         if (piece.word == "if")
             return choice(piece, unknown, depth);
+        if (piece.word == "env")
+            return environment(piece, unknown, depth);
+        if (piece.word == "extract")
+            return field(piece, unknown, depth);
+        if (piece.word == "readfile")
+            return file(piece, unknown, depth);
+        if (piece.word == "lookup")
+            return looked_up(piece, unknown, depth);
         if (piece.word == "lc" || piece.word == "uc" || piece.word == "quote") {
             if (piece.arguments.size() != 1)
                 return unknown;
@@ -218,6 +243,98 @@ private:
             return one;
         }
         return unknown;
+    }
+
+    /// What stands in braces behind what was asked: the first where there is a value, which it may name; else the second.
+    Outcome ways(const Piece& piece, std::size_t first, const std::optional<std::string>& value, int depth) const
+    {
+        if (piece.arguments.size() > first + 2)
+            return {Outcome::Kind::unknown, piece.text};
+        if (value) {
+            if (piece.arguments.size() <= first)
+                return {Outcome::Kind::known, *value};
+            Known here = known_;
+            here.variables["value"] = *value;
+            return Evaluator(here).text(piece.arguments[first], depth + 1);
+        }
+        if (piece.arguments.size() > first + 1)
+            return text(piece.arguments[first + 1], depth + 1);
+        return piece.fails ? Outcome{Outcome::Kind::failed, {}} : Outcome{};
+    }
+
+    Outcome environment(const Piece& piece, const Outcome& unknown, int depth) const
+    {
+        if (piece.arguments.empty() || !known_.environment)
+            return unknown;
+        const Outcome name = text(piece.arguments[0], depth + 1);
+        return name.kind == Outcome::Kind::known ? ways(piece, 1, known_.environment(std::string(trim(name.text))), depth) : name;
+    }
+
+    /// "${extract{2}{:}{a:b:c}}"; 11.5: separators are characters, 0 is all of it, a number below 0 counts from the end.
+    Outcome field(const Piece& piece, const Outcome& unknown, int depth) const
+    {
+        if (piece.arguments.size() < 3 || piece.arguments[1].empty())
+            return unknown;
+        const auto number = parse_number(trim(piece.arguments[0]));
+        const Outcome of = text(piece.arguments[2], depth + 1);
+        if (!number || *number == 0 || of.kind == Outcome::Kind::unknown)
+            return of.kind == Outcome::Kind::unknown ? of : unknown;
+        if (of.kind == Outcome::Kind::failed)
+            return of;
+        std::size_t at = 0;
+        for (std::uint64_t skipped = 1; skipped < *number; ++skipped) {
+            const std::size_t separator = of.text.find_first_of(piece.arguments[1], at);
+            if (separator == of.text.npos)
+                return ways(piece, 3, std::nullopt, depth);
+            at = separator + 1;
+        }
+        const std::size_t end = std::min(of.text.find_first_of(piece.arguments[1], at), of.text.size());
+        return of.text.empty() ? ways(piece, 3, std::nullopt, depth) : ways(piece, 3, of.text.substr(at, end - at), depth);
+    }
+
+    Outcome file(const Piece& piece, const Outcome& unknown, int depth) const
+    {
+        if (piece.arguments.empty() || piece.arguments.size() > 2 || !known_.read)
+            return unknown;
+        const Outcome path = text(piece.arguments[0], depth + 1);
+        const auto octets = path.kind == Outcome::Kind::known ? known_.read(path.text) : Result<std::string>(Error{"not known"});
+        if (!octets)
+            return unknown;
+        if (piece.arguments.size() == 1)
+            return {Outcome::Kind::known, *octets};
+        const Outcome line_end = text(piece.arguments[1], depth + 1);
+        if (line_end.kind != Outcome::Kind::known)
+            return unknown;
+        Outcome all;
+        for (const char c : *octets)
+            if (c == '\n')
+                all.text += line_end.text;
+            else
+                all.text += c;
+        return all;
+    }
+
+    /// lsearch alone: what is found now. A file that cannot be read is not known: Exim would try again later.
+    Outcome looked_up(const Piece& piece, const Outcome& unknown, int depth) const
+    {
+        const auto lookup = as_lookup(piece);
+        if (!lookup || lookup->type != "lsearch" || lookup->partial >= 0 || !known_.read || (!lookup->options.empty() && lookup->options != "*"))
+            return unknown;
+        const Outcome key = text(lookup->key, depth + 1), path = text(lookup->file, depth + 1);
+        if (key.kind != Outcome::Kind::known || path.kind != Outcome::Kind::known)
+            return key.kind != Outcome::Kind::known ? key : path;
+        const auto octets = known_.read(path.text);
+        if (!octets)
+            return unknown;
+        const std::string wanted = to_lower(key.text);
+        std::optional<std::string> found, any;
+        for (const KeyEntry& entry : read_key_file(*octets)) {
+            if (!found && entry.key == wanted)
+                found = entry.value;
+            if (!any && entry.key == "*" && lookup->options == "*")
+                any = entry.value;
+        }
+        return ways(piece, 2, found ? found : any, depth);
     }
 
     Outcome choice(const Piece& piece, const Outcome& unknown, int depth) const
@@ -304,6 +421,63 @@ Outcome evaluate(std::string_view text, const Known& known) { return Evaluator(k
 std::optional<bool> evaluate_condition(std::string_view text, std::size_t& taken, const Known& known)
 {
     return Evaluator(known).condition(text, taken, 0);
+}
+
+bool is_false(std::string_view text)
+{
+    const std::string word = to_lower(trim(text));
+    return word.empty() || word == "0" || word == "no" || word == "false";
+}
+
+std::optional<ConditionParts> as_condition(std::string_view text)
+{
+    ConditionParts parts;
+    text = trim(text);
+    for (; text.starts_with('!'); text = trim(text.substr(1)))
+        parts.negated = !parts.negated;
+    std::size_t end = 0;
+    while (end < text.size() && (in_word(text[end]) || std::string_view("<>=").find(text[end]) != std::string_view::npos))
+        ++end;
+    parts.word = text.substr(0, end);
+    std::string_view rest = text.substr(end);
+    if (parts.word == "def" && rest.starts_with(':')) {
+        parts.arguments.emplace_back(trim(rest.substr(1)));
+        return std::ranges::all_of(parts.arguments[0], in_word) ? std::optional(parts) : std::nullopt;
+    }
+    while (!(rest = trim(rest)).empty()) {
+        const std::size_t closed = rest.front() == '{' ? behind_brace(rest, 0) : rest.npos;
+        if (closed == rest.npos)
+            return {};
+        parts.arguments.emplace_back(rest.substr(1, closed - 2));
+        rest = rest.substr(closed);
+    }
+    return parts.word.empty() ? std::nullopt : std::optional(parts);
+}
+
+std::optional<ConditionParts> as_question(std::string_view text, const Known& known)
+{
+    const auto pieces = parse_expansion(trim(text));
+    if (!pieces || pieces->size() != 1 || pieces->front().word != "if")
+        return {};
+    const std::string_view whole = pieces->front().text, inside = whole.substr(2, whole.size() - 3), behind = inside.substr(inside.find("if") + 2);
+    std::size_t taken = 0;
+    evaluate_condition(behind, taken, known);
+    if (taken == 0)
+        return {};
+    bool yes = true, no = false, first = true;                     // "${if CONDITION}" alone says so itself
+    for (std::string_view rest = trim(behind.substr(taken)); !rest.empty(); first = false) {
+        const std::size_t closed = rest.front() == '{' ? behind_brace(rest, 0) : rest.npos;
+        const Outcome way = closed == rest.npos ? Outcome{Outcome::Kind::unknown, {}} : evaluate(rest.substr(1, closed - 2), known);
+        if (way.kind != Outcome::Kind::known)
+            return {};
+        (first ? yes : no) = !is_false(way.text);
+        rest = trim(rest.substr(closed));
+    }
+    auto parts = as_condition(behind.substr(0, taken));
+    if (!parts || yes == no)
+        return {};
+    parts->negated = parts->negated != no;
+    return parts;
 }
 
 bool is_single_key(std::string_view type) { return std::ranges::find(single_key_types, type) != single_key_types.end(); }

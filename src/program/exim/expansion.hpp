@@ -1,7 +1,7 @@
 // exim/expansion.hpp: Exim's string expansions, taken apart and, where the answer is known now, answered.   Exim's specification, chapter 11
 // Shape    pieces: text, "$name", and "${item ...}" with its braced arguments as they are written.
-// Known    what does not depend on a message: $primary_hostname and its kin, files that exist or not. The rest is not guessed:
-//          `Outcome::unknown` names it as it is written.
+// Known    what does not depend on a message: $primary_hostname and its kin, files that exist or not and what lsearch finds in them, variables of
+//          the environment. The rest is not guessed: `Outcome::unknown` names it as it is written.
 // Errors   braces that do not fit: "not an expansion: ...".
 #pragma once
 
@@ -31,6 +31,8 @@ Result<std::vector<Piece>> parse_expansion(std::string_view text);
 struct Known {
     std::map<std::string, std::string, std::less<>> variables;    // "primary_hostname"
     std::function<bool(const std::string& path)> exists;
+    std::function<Result<std::string>(const std::string& path)> read;                       // a file's octets
+    std::function<std::optional<std::string>(const std::string& name)> environment;        // none: it is not set, or not kept
 };
 
 struct Outcome {
@@ -42,6 +44,19 @@ struct Outcome {
 Outcome evaluate(std::string_view text, const Known& known);
 /// A condition of "${if ...}"; `taken`: how much of `text` it is. None: not known now.
 std::optional<bool> evaluate_condition(std::string_view text, std::size_t& taken, const Known& known);
+
+/// A condition taken apart: "!eq{$a}{b}" is `negated`, "eq", and two arguments as they are written; "def:name" has the name as its one.
+struct ConditionParts {
+    bool negated = false;
+    std::string word;
+    std::vector<std::string> arguments;
+};
+std::optional<ConditionParts> as_condition(std::string_view text);
+
+/// Where the whole text is one "${if CONDITION {YES}{NO}}" whose two ways are known now, one true and one false: the condition, turned round where
+/// its YES is false. "true", "yes", a number but 0: true; empty, "false", "no", "0": false.
+std::optional<ConditionParts> as_question(std::string_view text, const Known& known);
+bool is_false(std::string_view text);
 
 /// "${lookup{KEY}TYPE{FILE}{FOUND}{ELSE}}" alone, or "${lookup TYPE{QUERY}...}".
 struct Lookup {

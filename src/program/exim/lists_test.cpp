@@ -19,6 +19,10 @@ Known some_known()
     Known known;
     known.variables = {{"primary_hostname", "Me.test"}, {"qualify_domain", "d.test"}, {"nothing", ""}};
     known.exists = [](const std::string& path) { return path == "/there"; };
+    known.read = [](const std::string& path) -> Result<std::string> {
+        return path == "/there" ? Result<std::string>("a: 1:two::four\n*: rest\n") : Result<std::string>(Error{"none"});
+    };
+    known.environment = [](const std::string& name) { return name == "A" ? std::optional<std::string>("b") : std::nullopt; };
     return known;
 }
 
@@ -105,6 +109,51 @@ TEST_CASE("expansion: what is known now is answered, the rest is named as it is 
     CHECK(answer("${lookup{x}lsearch{/f}}") == "? ${lookup{x}lsearch{/f}}");
     CHECK(answer("a ${if") == "? a ${if");
     CHECK(answer("$") == "? $");
+}
+
+TEST_CASE("expansion: what files and the environment have now")
+{
+    CHECK(answer("${lookup{A}lsearch{/there}}") == "= 1:two::four");
+    CHECK(answer("${lookup{a}lsearch{/there}{<$value>}{no}}") == "= <1:two::four>");
+    CHECK(answer("${lookup{b}lsearch{/there}{yes}{no}}") == "= no");
+    CHECK(answer("${lookup{b}lsearch*{/there}}") == "= rest");
+    CHECK(answer("${lookup{b}lsearch{/there}}") == "= ");
+    CHECK(answer("${lookup{b}lsearch{/there}{$value}fail}") == "failed");
+    CHECK(answer("${lookup{a}lsearch{/gone}}").starts_with("? ${lookup"));
+    CHECK(answer("${lookup{a}cdb{/there}}").starts_with("? ${lookup"));
+    CHECK(answer("${lookup{a}lsearch,ret=full{/there}}").starts_with("? ${lookup"));
+    CHECK(answer("${lookup{$domain}lsearch{/there}}") == "? $domain");
+    CHECK(answer("${extract{2}{:}{${lookup{a}lsearch{/there}}}}") == "= two");
+    CHECK(answer("${extract{3}{:}{a:b::d}{<$value>}{none}}") == "= <>");
+    CHECK(answer("${extract{5}{:}{a:b::d}{<$value>}{none}}") == "= none");
+    CHECK(answer("${extract{5}{:}{a}}") == "= ");
+    CHECK(answer("${extract{1}{:}{}}") == "= ");
+    CHECK(answer("${extract{2}{;:}{a:b;c}}") == "= b");
+    CHECK(answer("${extract{name}{name=x}}").starts_with("? ${extract"));
+    CHECK(answer("${env{A}{$value}{c}}${env{B}{$value}{c}}") == "= bc");
+    CHECK(answer("${env{B}{$value} fail}") == "failed");
+    CHECK(answer("${readfile{/there}{;}}") == "= a: 1:two::four;*: rest;");
+    CHECK(answer("${readfile{/gone}{;}}").starts_with("? ${readfile"));
+    CHECK(answer("${if >{3}{2}{yes}{no}}${if <={3}{2}{yes}{no}}${if ={2}{2}}") == "= yesnotrue");
+    CHECK(answer("${if >{$x}{2}{yes}{no}}").starts_with("? ${if"));
+}
+
+TEST_CASE("expansion: conditions are taken apart, and turned round where yes is no")
+{
+    const Known known = some_known();
+    const auto asked = as_question("${if !match{$x}{\\N^a{2}\\N}{no}{yes}}", known);
+    REQUIRE(asked);
+    CHECK(asked->word == "match");
+    CHECK_FALSE(asked->negated);
+    CHECK(asked->arguments == Items{"$x", "\\N^a{2}\\N"});
+    REQUIRE(as_question("${if def:sender_helo_name}", known));
+    CHECK(as_question("${if def:sender_helo_name}", known)->arguments == Items{"sender_helo_name"});
+    CHECK(as_question("${if eq{$x}{}{1}}", known));
+    for (const char* text : {"${if eq{$x}{}{1}{1}}", "${if eq{$x}{}{$y}}", "a${if eq{$x}{}}", "$x", "${if", "${if !}", "${if eq{$x}{}{}{}{}}"})
+        CHECK_FALSE(as_question(text, known));
+    CHECK_FALSE(as_condition(""));
+    CHECK_FALSE(as_condition("eq{a}{b"));
+    CHECK_FALSE(as_condition("def:a b"));
 }
 
 TEST_CASE("expansion: lookups are taken apart")

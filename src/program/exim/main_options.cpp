@@ -263,10 +263,11 @@ bool Translator::main_option(const Option& option)
         const auto octets = octets_of(value.text);
         return octets && set_main(option, std::string(simple->parameter), std::to_string(*octets));
     }
+    if (name == "host_reject_connection")                          // access.cpp: as a drop of its hosts
+        return true;
     for (const auto& [loud, instead] :
          {std::pair{"tls_verify_hosts", "certificates of clients are not asked for: smtpd_tls_req_ccert = yes on a line of its own in master.cf"},
-          std::pair{"helo_verify_hosts", "reject_unknown_helo_hostname in smtpd_helo_restrictions comes near to it"},
-          std::pair{"host_reject_connection", "check_client_access cidr:FILE with REJECT in smtpd_client_restrictions"}})
+          std::pair{"helo_verify_hosts", "reject_unknown_helo_hostname in smtpd_helo_restrictions comes near to it"}})
         if (name == loud && !trim(value.text).empty()) {
             judge(option.place, "main", shown(option), Kind::left_out, instead, true);
             return true;

@@ -215,7 +215,9 @@ void SetReader::add(PatternSet& set, const ListItem& item, ListOf what, bool onl
         } else
             rule(RuleKind::text, to_lower(item.text));
         break;
-    case Kind::everything: rule(RuleKind::everything, {}); break;
+    case Kind::everything:                                         // of addresses: the empty sender is none
+        rule(what == ListOf::addresses ? RuleKind::regex : RuleKind::everything, what == ListOf::addresses ? "@" : "");
+        break;
     case Kind::suffix: rule(RuleKind::suffix, to_lower(item.text)); break;
     case Kind::regex: rule(RuleKind::regex, item.text); break;
     case Kind::network: rule(RuleKind::network, item.text); break;

@@ -19,6 +19,7 @@ struct Machine {
     std::function<bool(const std::string& path)> exists;
     std::function<std::vector<std::string>(const std::string& path)> folder;  // names in it, sorted; none where it is no folder
     std::function<std::optional<std::pair<unsigned, unsigned>>(const std::string& name)> user;  // uid and gid
+    std::function<std::optional<std::string>(const std::string& name)> environment;  // of Exim, as far as this process has it
     std::string host_name;  // as uname(2) has it, or its full form
     std::vector<std::string> users;  // all that have an account
 };

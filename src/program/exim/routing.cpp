@@ -1,34 +1,16 @@
+// The routers in their order: where each domain of the configuration ends.
 #include "base/strings.hpp"
 #include "exim/key_file.hpp"
+#include "exim/router_words.hpp"
 #include "exim/translator.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ranges>
 
 namespace posthorn::exim {
 
 namespace {
-
-/// "$local_part" in one of its forms: what a lookup's key may be.
-bool is_local_part(std::string_view key)
-{
-    for (const std::string_view form :
-         {"$local_part", "${local_part}", "${lc:$local_part}", "${lc:${local_part}}", "$local_part_data", "${quote_local_part:$local_part}"})
-        if (key == form)
-            return true;
-    return false;
-}
-bool is_address(std::string_view key)
-{
-    for (const std::string_view form :
-         {"$local_part@$domain", "${local_part}@${domain}", "${lc:$local_part@$domain}", "${lc:${local_part}@${domain}}", "$local_part@$domain_data"})
-        if (key == form)
-            return true;
-    return false;
-}
-bool is_domain(std::string_view key) { return key == "$domain" || key == "${domain}" || key == "${lc:$domain}" || key == "$domain_data"; }
 
 /// The hosts of a route, without the options behind them; they may be in quotes.
 std::string split_route(std::string_view text)
@@ -46,131 +28,7 @@ std::string split_route(std::string_view text)
     return std::string(trim(text.substr(0, end)));
 }
 
-Token token_of(const PatternRule& rule)
-{
-    const Token::Kind kind = rule.kind == PatternRule::Kind::text     ? Token::Kind::text
-                             : rule.kind == PatternRule::Kind::suffix ? Token::Kind::suffix
-                                                                      : Token::Kind::regex;
-    return {kind, rule.text};
-}
-
 }  // namespace
-
-void Translator::add_tokens(const PatternSet& set)
-{
-    for (const PatternRule& rule : set.rules)
-        if ((rule.kind == PatternRule::Kind::text && !rule.text.empty()) || rule.kind == PatternRule::Kind::suffix ||
-            rule.kind == PatternRule::Kind::regex)
-            tokens_.insert(token_of(rule));
-}
-
-void Translator::collect_tokens()
-{
-    for (const NamedList& list : tree_.lists)
-        if (list.kind == NamedList::Kind::domains)
-            add_tokens(set_of(list.value, ListOf::domains));
-    for (const Acl& acl : tree_.acls)
-        for (const AclStatement& one : acl.statements)
-            for (const Condition& condition : one.conditions)
-                if (condition.name == "domains")
-                    add_tokens(set_of(condition.value, ListOf::domains));
-    for (const Instance& one : tree_.routers) {
-        if (const Option* domains = one.find("domains"))
-            add_tokens(set_of(domains->value, ListOf::domains));
-        for (const std::string_view rule : split(one.text("route_list"), ";"))
-            if (const auto words = split(rule); !words.empty())
-                add_tokens(set_of(words.front(), ListOf::domains));
-        if (const auto lookup = as_lookup(one.text("route_data")); lookup && is_domain(lookup->key)) {
-            const Outcome path = known(lookup->file);
-            const auto text = path.kind == Outcome::Kind::known ? machine_.read(path.text) : Result<std::string>(Error{"unknown"});
-            if (!text)
-                continue;
-            for (const KeyEntry& entry : read_key_file(*text)) {
-                if (entry.key.starts_with("*."))
-                    tokens_.insert({Token::Kind::suffix, entry.key.substr(1)});
-                else if (entry.key != "*")
-                    tokens_.insert({Token::Kind::text, entry.key});
-            }
-        }
-    }
-}
-
-bool Translator::in_domains(const Instance& one, const Token& token)
-{
-    const Option* option = one.find("domains");
-    if (!option)
-        return true;
-    const PatternSet set = set_of(option->value, ListOf::domains);
-    if (!set.unknown.empty()) {
-        if (unusable_.insert(&one).second)
-            judge(*option, where_of(one), Kind::left_out, fmt::format("the router is left out: not known: {}", fmt::join(set.unknown, ", ")));
-        return false;
-    }
-    return set.matches(token.text);
-}
-
-/// Whether the router's conditions beside its domains and local parts are known now. What is not is said once.
-bool Translator::usable(const Instance& one)
-{
-    if (unusable_.contains(&one))
-        return false;
-    const auto never = [&](const Option& option, Kind kind, const std::string& why) {
-        unusable_.insert(&one);
-        judge(option, where_of(one), kind, why);
-        return false;
-    };
-    if (one.is_on("verify_only"))
-        return never(*one.find("verify_only"), Kind::nothing_needed, "who exists is asked of the same tables that route");
-    for (const Option& option : one.options) {
-        if (option.name == "condition") {
-            const Outcome value = known(option.value);
-            const std::string text = to_lower(trim(value.text));
-            if (value.kind == Outcome::Kind::failed ||
-                (value.kind == Outcome::Kind::known && (text.empty() || text == "0" || text == "no" || text == "false")))
-                return never(option, Kind::nothing_needed, "the router never applies: its condition is false");
-            if (value.kind == Outcome::Kind::unknown)
-                return never(option, Kind::left_out, fmt::format("the router is left out: an expansion that is not known: {}", value.text));
-            judge(option, where_of(one), Kind::nothing_needed, "it always holds");
-        } else if (option.name == "require_files") {
-            for (const std::string& file : split_list(option.value)) {
-                const Outcome path = known(file.starts_with('+') ? std::string_view(file).substr(1) : std::string_view(file));
-                if (path.kind == Outcome::Kind::known && path.text.starts_with('/') && machine_.exists && !machine_.exists(path.text))
-                    return never(option, Kind::nothing_needed, fmt::format("the router never applies: there is no {}", path.text));
-            }
-            if (one.driver != "redirect" || !one.find("file")) {
-                const bool procmail = one.name.find("procmail") != one.name.npos || one.text("transport").find("procmail") != std::string_view::npos;
-                return never(
-                    option, Kind::left_out,
-                    procmail
-                        ? "the router is left out, since it asks for a file of the user's: mailbox_command = /usr/bin/procmail for all, or a \"|\" in their .forward"
-                        : "the router is left out, since it asks for a file of the user's: mailbox_command for all, or a \"|\" in their .forward");
-            }
-            judge(option, where_of(one), Kind::nothing_needed, "a .forward that is not there decides nothing");
-        } else if (option.name == "senders" || option.name == "local_part_prefix" || option.name == "unseen") {
-            if (option.name == "unseen" && !one.is_on("unseen"))
-                continue;
-            return never(option, Kind::left_out,
-                         option.name == "senders"
-                             ? "the router is left out: routes by sender are sender_dependent_relayhost_maps, sender_dependent_default_transport_maps"
-                         : option.name == "unseen"
-                             ? "the router is left out: a copy besides the delivery is always_bcc, recipient_bcc_maps, or both addresses in an alias"
-                             : "the router is left out: a prefix of local parts has no counterpart (recipient_delimiter is for what stands behind)");
-        } else if (option.name == "local_part_suffix") {
-            const auto suffixes = split_list(option.value);
-            std::string delimiters;
-            for (const std::string& suffix : suffixes) {
-                if (suffix.size() != 2 || suffix[1] != '*')
-                    return never(option, Kind::left_out, "the router is left out: recipient_delimiter knows \"+*\" and \"-*\", and nothing else");
-                delimiters += suffix[0];
-            }
-            set("recipient_delimiter", delimiters, &option.place, shown(option));
-            judge(option, where_of(one), Kind::becomes, fmt::format("recipient_delimiter = {}", delimiters));
-            if (const Option* optional = one.find("local_part_suffix_optional"))
-                judge(*optional, where_of(one), Kind::nothing_needed, "an address without it is found too");
-        }
-    }
-    return true;
-}
 
 std::optional<std::string> Translator::next_hops(const std::string& hosts, const Instance& one)
 {
@@ -200,7 +58,7 @@ std::optional<std::string> Translator::next_hops(const std::string& hosts, const
             host.resize(colon);
         }
         if (port.empty() && transport)
-            port = transport->text("port");
+            port = known(transport->text("port")).text;            // one that is not known is no number
         if (host.empty() || host.find_first_of(" \t,[]") != host.npos || (!port.empty() && !std::ranges::all_of(port, is_alnum)))
             return {};
         if (port == "25" || port == "smtp")
@@ -268,173 +126,6 @@ Translator::Step Translator::manual(const Instance& one, const Token& token, Des
     return Step::ends;
 }
 
-/// What a redirect says of each local part of a domain. None: it cannot be told now.
-std::optional<AliasEntries> Translator::aliases_of(const Instance& one, const Token& token)
-{
-    const Option* data = one.find("data");
-    AliasEntries aliases{.entries = {}, .router = &one};
-    if (!data)
-        return {};
-    const auto give_up = [&](std::string why) -> std::optional<AliasEntries> {
-        judge(*data, where_of(one), Kind::left_out, std::move(why));
-        return {};
-    };
-    const bool user = one.is_on("check_local_user");
-    std::optional<PatternSet> parts;
-    if (const Option* local_parts = one.find("local_parts")) {
-        parts = set_of(local_parts->value, ListOf::local_parts);
-        if (!parts->unknown.empty()) {
-            judge(*local_parts, where_of(one), Kind::left_out, fmt::format("the router is left out: not known: {}", fmt::join(parts->unknown, ", ")));
-            unusable_.insert(&one);
-            return {};
-        }
-        judge(*local_parts, where_of(one), Kind::becomes, "the keys of the table");
-    }
-    if (const auto lookup = as_lookup(data->value)) {
-        const bool by_address = is_address(lookup->key);
-        if (!is_local_part(lookup->key) && !by_address)
-            return give_up(fmt::format("a lookup by {}: virtual_alias_maps are asked for addresses", printable(lookup->key, true)));
-        if (lookup->type != "lsearch")
-            return give_up(fmt::format("virtual_alias_maps or alias_maps with a table of the type {} (see {}_table(5) for its query)", lookup->type,
-                                       lookup->type));
-        Known here = known_;
-        here.variables["domain"] = here.variables["domain_data"] = token.text;
-        const Outcome path = evaluate(lookup->file, here);
-        if (path.kind != Outcome::Kind::known)
-            return give_up(fmt::format("an expansion that is not known: {}", path.text));
-        if (lookup->found != "$value" && lookup->found != "${value}")
-            return give_up(fmt::format("what is made of an entry is not known: {}", printable(lookup->found, true)));
-        const auto text = machine_.read(path.text);
-        if (!text)
-            return give_up(text.error().text());
-        for (const KeyEntry& entry : read_key_file(*text)) {
-            std::string key = entry.key;
-            if (by_address) {
-                const std::size_t at = key.rfind('@');
-                if (at == key.npos ? key != "*" : to_lower(std::string_view(key).substr(at + 1)) != token.text)
-                    continue;
-                key = key.substr(0, at);
-            }
-            if (key == "*" && lookup->options.find('*') == lookup->options.npos)
-                continue;
-            if (!parts || parts->matches(key))
-                aliases.entries.emplace(key, entry.value);
-        }
-        if (lookup->otherwise && !trim(*lookup->otherwise).empty()) {
-            const Outcome otherwise = known(*lookup->otherwise);
-            if (otherwise.kind == Outcome::Kind::unknown)
-                return give_up(fmt::format("an expansion that is not known: {}", otherwise.text));
-            aliases.entries.emplace("*", otherwise.text);
-        }
-        aliases.of_files = true;
-        const bool everywhere =
-            lookup->file.find("$domain") == lookup->file.npos && lookup->file.find("${domain") == lookup->file.npos && !by_address;
-        judge(*data, where_of(one), Kind::becomes,
-              everywhere ? fmt::format("entries of tables, made of {}: changes go there from now on", path.text)
-                         : fmt::format("entries of virtual_alias_maps, made of {}: changes go there from now on", printable(lookup->file, true)));
-        return aliases;
-    }
-    // "someone@else.test", ":fail: text", "$local_part@else.test".
-    Known here = known_;
-    here.variables["local_part"] = here.variables["local_part_data"] = "\x01";
-    here.variables["domain"] = here.variables["domain_data"] = token.text;
-    const Outcome value = evaluate(data->value, here);
-    if (value.kind == Outcome::Kind::failed)
-        return aliases;
-    if (value.kind == Outcome::Kind::unknown)
-        return give_up(fmt::format("an expansion that is not known: {}", value.text));
-    std::vector<std::string> keys;
-    if (parts) {
-        if (parts->has_negations() || std::ranges::any_of(parts->rules, [](const PatternRule& rule) { return rule.kind != PatternRule::Kind::text; }))
-            return give_up("local parts by patterns: virtual_alias_maps with a pcre table");
-        for (const PatternRule& rule : parts->rules)
-            if (!user || std::ranges::find(machine_.users, rule.text) != machine_.users.end())
-                keys.push_back(rule.text);
-    } else if (user) {
-        keys = machine_.users;
-    } else {
-        keys.emplace_back("*");
-    }
-    for (const std::string& key : keys) {
-        std::string target = value.text;
-        for (std::size_t at; (at = target.find('\x01')) != target.npos;)
-            target.replace(at, 1, key == "*" ? "\x02" : key);
-        aliases.entries.emplace(key, target);
-    }
-    judge(*data, where_of(one), Kind::becomes,
-          user && !parts ? "an entry of virtual_alias_maps for each user of this machine as they are now: who is new has to be added"
-                         : "entries of tables");
-    return aliases;
-}
-
-Translator::Step Translator::redirect(const Instance& one, const Token& token, Destination& destination)
-{
-    if (const Option* file = one.find("file")) {
-        if (token.kind == Token::Kind::elsewhere)
-            return Step::passes;
-        std::string path = file->value;
-        for (const std::string_view home : {"$home", "${home}"})
-            if (path.starts_with(home))
-                path = "$home" + path.substr(home.size());
-        if (!one.is_on("check_local_user") || path.find('$', 1) != path.npos || !path.starts_with("$home/")) {
-            judge(*file, where_of(one), Kind::left_out, "forward_path names files below the home of who gets the mail");
-            return Step::passes;
-        }
-        set("forward_path", path, &file->place, shown(*file));
-        judge(*file, where_of(one), Kind::becomes, fmt::format("forward_path = {}", path));
-        return Step::passes;
-    }
-    auto aliases = aliases_of(one, token);
-    if (!aliases)
-        return Step::passes;
-    const auto any = aliases->entries.find("*");
-    if (any != aliases->entries.end() && destination.kind == DestinationKind::local) {
-        // Whoever is left when users have their mail.
-        const std::string target(trim(any->second));
-        aliases->entries.erase(any);
-        if (target.starts_with(":fail:") || target.starts_with(":unknown:"))
-            judge(*one.find("data"), where_of(one), Kind::nothing_needed, "an unknown user is refused");
-        else if (target.find_first_of(":|/,\x02\"") == target.npos)
-            destination.unknown_users = qualified(target, qualify_recipient_);
-        else
-            judge(*one.find("data"), where_of(one), Kind::left_out, "luser_relay takes one address for all unknown users");
-        if (!aliases->entries.empty())
-            destination.aliases.push_back(*std::move(aliases));
-        return Step::ends;
-    }
-    if (any != aliases->entries.end() && aliases->entries.size() == 1 && trim(any->second).starts_with(":fail:") && destination.aliases.empty() &&
-        destination.kind == DestinationKind::none) {
-        destination.kind = DestinationKind::fails;
-        destination.router = &one;
-        destination.text = trim(std::string_view(any->second).substr(any->second.find(":fail:") + 6));
-        return Step::ends;
-    }
-    const bool all = any != aliases->entries.end(), last = one.find("more") && !one.is_on("more");
-    if (!aliases->entries.empty() || last)
-        destination.aliases.push_back(*std::move(aliases));
-    return all || last ? Step::ends : Step::passes;
-}
-
-/// The local parts that a router is for; none: all. False: they are not known, and the router is left out.
-bool Translator::parts_of(const Instance& one, const Token& token, std::optional<PatternSet>& parts)
-{
-    const Option* option = one.find("local_parts");
-    if (!option)
-        return true;
-    Known here = known_;
-    here.variables["domain"] = here.variables["domain_data"] = token.text;
-    const Outcome list = evaluate(option->value, here);
-    if (list.kind != Outcome::Kind::failed)
-        parts = set_of(list.kind == Outcome::Kind::known ? std::string_view(list.text) : std::string_view(option->value), ListOf::local_parts);
-    else
-        parts.emplace();
-    if (parts->unknown.empty())
-        return true;
-    unusable_.insert(&one);
-    judge(*option, where_of(one), Kind::left_out, fmt::format("the router is left out: not known: {}", fmt::join(parts->unknown, ", ")));
-    return false;
-}
-
 /// The first router that delivers decides; one behind it would get what the first leaves, which is refused here.
 bool Translator::comes_second(const Instance& one, const Destination& destination)
 {
@@ -446,13 +137,40 @@ bool Translator::comes_second(const Instance& one, const Destination& destinatio
     return true;
 }
 
+/// A router whose transport throws away: ":blackhole:" of its local parts, or of all that is left.
+Translator::Step Translator::discard(const Instance& one, const std::optional<PatternSet>& parts, Destination& destination)
+{
+    const auto by_name = [](const PatternRule& rule) { return rule.kind == PatternRule::Kind::text && !rule.negated; };
+    if (parts && !std::ranges::all_of(parts->rules, by_name)) {
+        judge(one.place, where_of(one), fmt::format("{}: driver = {}", one.name, one.driver), Kind::left_out,
+              "local parts by patterns: transport_maps with a pcre table, and discard:");
+        return Step::passes;
+    }
+    if (destination.kind != DestinationKind::none && !parts)
+        return Step::passes;                                       // whom the router before it leaves is refused
+    AliasEntries aliases{.entries = {}, .router = &one};
+    if (!parts)
+        aliases.entries.emplace("*", ":blackhole:");
+    else
+        for (const PatternRule& rule : parts->rules)
+            aliases.entries.emplace(rule.text, ":blackhole:");
+    if (!aliases.entries.empty())
+        destination.aliases.push_back(std::move(aliases));
+    judge(*one.find("transport"), where_of(one), Kind::becomes, "discard: in transport_maps");
+    return parts ? Step::passes : Step::ends;
+}
+
 Translator::Step Translator::accept(const Instance& one, const Token& token, Destination& destination)
 {
     if (token.kind == Token::Kind::elsewhere && !one.find("domains") && one.is_on("check_local_user"))
         return Step::passes;
     const Instance* transport = tree_.transport(one.text("transport"));
     std::optional<PatternSet> parts;
-    if (!transport || !parts_of(one, token, parts) || comes_second(one, destination))
+    if (!transport || !parts_of(one, token, parts))
+        return Step::passes;
+    if (transport->driver == "appendfile" && transport->text("file") == "/dev/null" && !one.is_on("check_local_user"))
+        return discard(one, parts, destination);
+    if (comes_second(one, destination))
         return Step::passes;
     destination.kind = one.is_on("check_local_user")       ? DestinationKind::local
                        : transport->driver == "appendfile" ? DestinationKind::mailbox
@@ -520,7 +238,8 @@ Translator::Step Translator::router(const Instance& one, const Token& token, Des
     if (!in_domains(one, token))
         return Step::passes;
     taken_by_[&one].insert(token.kind == Token::Kind::suffix ? "*" + token.text : token.kind == Token::Kind::elsewhere ? "all others" : token.text);
-    if (!usable(one))
+    asked_parts_.erase(&one);
+    if (!usable(one, token))
         return Step::passes;
     // What it alone takes is refused at RCPT there, and taken here.
     for (const char* name : {"verify", "verify_recipient"})
@@ -544,6 +263,7 @@ Destination Translator::follow(const Token& token)
             break;
     if (destination.transport)
         used_transports_.insert(destination.transport);
+    see_on(destination, token);
     return destination;
 }
 
@@ -558,8 +278,7 @@ void Translator::authorized()
         for (const Condition& condition : one.conditions) {
             if (condition.name == "domains" && condition.negated == negated)
                 found = &condition;
-            else if (condition.name != "message" && condition.name != "log_message" && condition.name != "endpass" && condition.name != "verify" &&
-                     condition.name != "control" && condition.name != "logwrite" && condition.name != "delay")
+            else if (condition.name != "verify" && !is_modifier(condition.name))
                 return nullptr;
         }
         return found;

@@ -50,6 +50,15 @@ bool Translator::rewrite_rule(const Place& place, const std::string& where, cons
     if (!domains.unknown.empty() || domains.has_negations() || (local != "*" && local.find('*') != local.npos) ||
         std::ranges::any_of(domains.rules, [](const PatternRule& rule) { return rule.kind != PatternRule::Kind::text; }))
         return give_up("canonical_maps with a pcre table");
+    const auto address_of = [&](const std::string& part, const PatternRule& rule) {
+        return fmt::format("{}@{}", part == "*" ? "" : part, rule.text);
+    };
+    if (trim(replacement) == "*") {                                // 31.9: neither this rule nor one behind it changes them
+        for (const PatternRule& rule : domains.rules)
+            never_rewritten_.insert(address_of(local, rule));
+        judge(place, where, statement, Kind::becomes, "no table has these addresses, whatever the rules behind it say");
+        return true;
+    }
     std::map<std::string, std::string> entries;                    // local part ("*": any) to address, or "@domain"
     std::string made_of;
     if (const auto lookup = as_lookup(replacement)) {
@@ -101,7 +110,8 @@ bool Translator::rewrite_rule(const Place& place, const std::string& where, cons
     std::map<std::string, std::string>& table = rewriting_[parameter];
     for (const PatternRule& rule : domains.rules)
         for (const auto& [key, value] : entries)
-            table.emplace(fmt::format("{}@{}", key == "*" ? "" : key, rule.text), value);
+            if (!never_rewritten_.contains(address_of(key, rule)) && !never_rewritten_.contains("@" + rule.text))
+                table.emplace(address_of(key, rule), value);
     judge(place, where, statement, Kind::becomes,
           fmt::format("{}{}{}", parameter, made_of.empty() ? "" : fmt::format(", made of {}: changes go there from now on", made_of),
                       leaving ? "; it rewrites recipients in headers too" : ""));

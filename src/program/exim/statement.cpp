@@ -1,4 +1,6 @@
 #include "base/strings.hpp"
+#include "exim/access_checks.hpp"
+#include "exim/key_file.hpp"
 #include "exim/translator.hpp"
 
 #include <fmt/format.h>
@@ -11,68 +13,9 @@ namespace {
 
 constexpr int deepest_acl = 10;
 
-/// A table of one question, in the form of access(5): first match wins, DUNNO where it says no.
-struct Check {
-    std::string restriction;                 // "check_client_access"
-    std::string type, rules;                 // "cidr"; rules with "%" where the result stands
-};
-
-std::string escaped_delimiter(std::string_view pattern)
-{
-    std::string text;
-    for (std::size_t at = 0; at < pattern.size(); ++at) {
-        if (pattern[at] == '\\' && at + 1 < pattern.size()) {
-            text += pattern[at];
-            text += pattern[++at];
-        } else if (pattern[at] == '/') {
-            text += "\\/";
-        } else {
-            text += pattern[at];
-        }
-    }
-    return text;
-}
-
-constexpr char result_here = '\x01';
-
-std::optional<Check> address_check(std::string_view restriction, const PatternSet& set, Subject subject)
-{
-    const auto rules = as_address_rules(set, subject);
-    if (!rules)
-        return {};
-    Check check{std::string(restriction), "pcre", {}};
-    for (const AddressRule& rule : *rules)
-        check.rules += fmt::format("/{}/ {}\n", escaped_delimiter(rule.pattern), rule.negated ? std::string("DUNNO") : std::string(1, result_here));
-    return check;
-}
-
-/// Networks as cidr, names as pcre; both in one list only where nothing of it excludes.
-std::optional<std::vector<Check>> host_checks(const PatternSet& set)
-{
-    if (!set.unknown.empty())
-        return {};
-    Check networks{"check_client_access", "cidr", {}}, names{"check_client_access", "pcre", {}};
-    for (const PatternRule& rule : set.rules) {
-        const std::string result = rule.negated ? std::string("DUNNO") : std::string(1, result_here);
-        switch (rule.kind) {
-        case PatternRule::Kind::network: networks.rules += fmt::format("{} {}\n", rule.text, result); break;
-        case PatternRule::Kind::everything: networks.rules += fmt::format("0.0.0.0/0 {0}\n::/0 {0}\n", result); break;
-        case PatternRule::Kind::text: names.rules += fmt::format("/^{}$/ {}\n", escaped_delimiter(regex_of(rule.text)), result); break;
-        case PatternRule::Kind::suffix: names.rules += fmt::format("/{}$/ {}\n", escaped_delimiter(regex_of(rule.text)), result); break;
-        case PatternRule::Kind::regex: names.rules += fmt::format("/{}/ {}\n", escaped_delimiter(rule.text), result); break;
-        case PatternRule::Kind::no_host: break;                    // no client of smtpd is none
-        }
-    }
-    if (set.otherwise)
-        networks.rules += fmt::format("0.0.0.0/0 {0}\n::/0 {0}\n", result_here);
-    if (!names.rules.empty() && set.has_negations())
-        return {};
-    std::vector<Check> checks;
-    for (Check* check : {&networks, &names})
-        if (!check->rules.empty())
-            checks.push_back(std::move(*check));
-    return checks;
-}
+/// An address as isip takes it. IPv6 by its look alone: such a pattern is for refusing.
+constexpr std::string_view ipv4_form = "^(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])){3}$",
+                           ipv6_form = "^[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$";
 
 /// A reply's text for a table: one line, no variables, no pattern's dollars.
 std::string reply_text(std::string_view written, std::string_view otherwise)
@@ -99,43 +42,7 @@ std::string shown_condition(const Condition& condition)
     return fmt::format("{}{} = {}", condition.negated ? "!" : "", condition.name, printable(condition.value, true));
 }
 
-std::string with_result(std::string rules, const std::string& result)
-{
-    std::string text;
-    for (const char c : rules)
-        if (c == result_here)
-            text += result;
-        else
-            text += c;
-    return text;
-}
-
 }  // namespace
-
-/// That the domain of an address has a mail host, for the domains that are sent to by the DNS: of others that go to hosts by name it is not asked, there as here.
-std::string Translator::asked_of_dns(const std::string& side)
-{
-    const std::string word = fmt::format("reject_unknown_{}_domain", side);
-    const bool rest = destinations_.at({Token::Kind::elsewhere, "*elsewhere*"}).kind == Destination::Kind::dns;
-    std::string rules;
-    const auto rule = [&](const Token& token, const std::string& result) {
-        rules += fmt::format("/@{}{}$/ {}\n", token.kind == Token::Kind::suffix ? "[^@]*" : "", escaped_delimiter(regex_of(token.text)), result);
-    };
-    for (const auto& [token, destination] : destinations_) {
-        if (token.kind == Token::Kind::elsewhere || token.kind == Token::Kind::regex)
-            continue;
-        const bool by_dns = destination.kind == Destination::Kind::dns;
-        if (rest && (destination.kind == Destination::Kind::manual || destination.kind == Destination::Kind::lmtp))
-            rule(token, "DUNNO");
-        else if (!rest && by_dns)
-            rule(token, word);
-    }
-    if (rest && rules.empty())
-        return word;
-    if (rest)
-        rules += fmt::format("/^/ {}\n", word);
-    return rules.empty() ? rules : fmt::format("check_{}_access {}", side, add_table(side + "s_by_dns", "pcre", rules));
-}
 
 /// One statement of an ACL as restrictions: each condition a table whose result is the class of the next; last, what decides by itself.
 class Translator::Statement {
@@ -148,7 +55,7 @@ public:
 
     void make()
     {
-        if (!read() || !can_be_said())
+        if (!read() || helo_is_required() || !can_be_said())
             return;
         if (!(one_.verb == "require" ? require() : in_turn()))
             return;
@@ -182,7 +89,8 @@ private:
     /// The conditions that are left to be asked. False: it never applies, or it cannot be said.
     bool read()
     {
-        for (const Condition& condition : one_.conditions) {
+        for (const Condition& written : one_.conditions) {
+            const Condition condition = as_list_condition(written, t_.known_);
             if (condition.name == "message")
                 message_ = condition.value;
             else if (condition.name == "add_header")
@@ -193,7 +101,11 @@ private:
                 return give_up(fmt::format("control = {} (HOLD in an access table)", condition.value));
             if (is_modifier(condition.name))
                 continue;
+            if (condition.name == "authenticated" && condition.negated && condition.value == "*" && authenticated_are_in())
+                continue;  // who comes here is not
             const auto answer = t_.constant(condition, 0);
+            if (endpass_ && lets_in_ && condition.name == "authenticated" && !condition.negated && condition.value == "*")
+                return only_authenticated();
             if (endpass_ && lets_in_ && condition.name != "verify" && answer != std::optional(true))
                 return give_up("a condition behind endpass that is no verify: a require of its own before it says the same");
             if (answer && !*answer && one_.verb != "require")
@@ -202,6 +114,53 @@ private:
             if (!answer || !*answer)
                 conditions_.push_back(condition);
         }
+        return true;
+    }
+
+    /// Behind endpass: whoever comes so far and has not authenticated is refused. False: all is said.
+    bool only_authenticated()
+    {
+        const auto of_port = [](const Condition& condition) { return condition.value.find("_port}") != condition.value.npos; };
+        if (conditions_.empty()) {
+            if (t_.can_authenticate_)
+                words_.emplace_back("permit_sasl_authenticated");
+            words_.emplace_back("reject");
+            for (const std::string& word : words_)
+                t_.append(parameter_, word, fmt::format("{}: {}", one_.place.text(), text_));
+            return say(Kind::becomes, fmt::format("{} in {}", fmt::join(words_, ", "), parameter_));
+        }
+        if (conditions_.size() == 1 && of_port(conditions_.front()))
+            return say(
+                Kind::left_out,
+                "of one port alone: -o smtpd_client_restrictions=permit_sasl_authenticated,reject on its line in master.cf (without it, who has not "
+                "authenticated is asked there what is asked on port 25)",
+                true);
+        return give_up(fmt::format("{} cannot be asked by a table before who authenticates", shown_condition(conditions_.front())));
+    }
+
+    /// Whether this list lets in whoever has authenticated before it comes here.
+    bool authenticated_are_in() const
+    {
+        const Setting* so_far = t_.out_.find(parameter_);
+        return so_far &&
+               std::ranges::any_of(split(so_far->value, ","), [](std::string_view word) { return trim(word) == "permit_sasl_authenticated"; });
+    }
+
+    /// A statement that wants a HELO is a setting, whoever it was asked of. True: nothing else is left of the statement.
+    bool helo_is_required()
+    {
+        const bool require = one_.verb == "require";
+        if (!require && !refuses_)
+            return false;
+        const auto wants = [&](const Condition& condition) { return asks_for_helo(condition, t_.known_) == std::optional(require); };
+        if (!std::ranges::any_of(conditions_, wants))
+            return false;
+        t_.set("smtpd_helo_required", "yes", &one_.place, text_);
+        if (require)
+            std::erase_if(conditions_, wants);
+        if (require && !conditions_.empty())
+            return false;
+        say(Kind::becomes, "smtpd_helo_required = yes, for every client");
         return true;
     }
 
@@ -302,6 +261,8 @@ private:
                     return give_up("a DNS list with conditions: reject_rbl_client LIST=127.0.0.[2..11], rbl_reply_maps");
                 verified = *std::move(lists);
             } else if (!take(condition, false, 0)) {
+                if (lets_in_ && endpass_)
+                    return verify_all(shown_condition(condition));
                 return give_up(shown_condition(condition) + (condition.name == "ratelimit"
                                                                  ? ": smtpd_client_message_rate_limit and its kin count by client"
                                                              : condition.name == "condition" ? ": an expansion that is not known"
@@ -311,8 +272,14 @@ private:
         if (one_.verb == "warn" && chain_.empty())
             return give_up("a header for all mail: header_checks with PREPEND");
         // Whoever the one does not let in would be let in behind the other.
-        if (!opens.empty() && !verified.empty())
+        if (!opens.empty() && !verified.empty() && !(endpass_ && chain_.empty()))
             return give_up("who is let in by itself is not verified");
+        if (!opens.empty() && !verified.empty()) {
+            remark_ = "; whoever comes so far is verified, authenticated or not";
+            verified.push_back(opens);
+            words_ = std::move(verified);
+            return true;
+        }
         open_only_ours();
         if (lets_in_ && !verified.empty())
             opens = "permit";
@@ -322,13 +289,32 @@ private:
         return true;
     }
 
+    /// An accept with a verify behind its endpass, and a condition that cannot be said: everybody is verified here, and nobody let in.
+    bool verify_all(const std::string& why)
+    {
+        chain_.clear();
+        words_.clear();
+        for (const Condition& condition : conditions_) {
+            if (condition.name != "verify")
+                continue;
+            const auto ends = verify(condition);
+            if (!ends || condition.negated)
+                return give_up(why + " cannot be asked by a table");
+            words_.insert(words_.end(), ends->begin(), ends->end());
+        }
+        remark_ = fmt::format("; {} cannot be asked: everybody is verified here, and nobody let in", why);
+        return !words_.empty() || give_up(why + " cannot be asked by a table");
+    }
+
     /// An accept that ends the list lets in whoever is left: never more than our own domains.
     void open_only_ours()
     {
         const Setting* so_far = t_.out_.find(parameter_);
         if (lets_in_ && conditions_.empty() && parameter_ == recipients &&
-            (!so_far || so_far->value.find("reject_unauth_destination") == std::string::npos))
+            (!so_far || so_far->value.find("reject_unauth_destination") == std::string::npos)) {
             words_.emplace_back("reject_unauth_destination");
+            remark_ = "; it let in mail for any domain: here for those that are ours, and others are refused";
+        }
     }
 
     bool is_networks(const Condition& condition) const
@@ -385,6 +371,8 @@ private:
         const auto oriented = [&](const PatternSet& set) { return negated ? set.complement() : set; };
         if (condition.name == "acl")
             return depth < deepest_acl && take_acl(condition, negated, depth);
+        if (condition.name == "condition")
+            return take_helo(condition, invert);
         if (condition.name == "hosts") {
             const PatternSet set = t_.set_of(condition.value, ListOf::hosts);
             const bool texts = std::ranges::any_of(set.rules, [](const PatternRule& rule) { return rule.kind == PatternRule::Kind::text; });
@@ -395,6 +383,67 @@ private:
         }
         const auto found = std::ranges::find(asked, std::string_view(condition.name), &Asked::name);
         return found != std::end(asked) && add(address_check(found->restriction, oriented(t_.set_of(condition.value, found->what)), found->subject));
+    }
+
+    /// What a client calls itself: equal to a text, of a pattern, an address, of a list of domains, or in a file. Whom it lets in is not decided so.
+    bool take_helo(const Condition& condition, bool invert)
+    {
+        if (lets_in_)
+            return false;
+        auto asked = as_question(condition.value, t_.known_);
+        const auto found = asked ? std::nullopt : as_lookup(condition.value);
+        if (found && found->type == "lsearch" && found->partial < 0 && found->options.empty() && is_helo(found->key))
+            asked = ConditionParts{is_false(found->found), "lsearch", {found->key, found->file}};
+        if (!asked || asked->arguments.empty() || !is_helo(asked->arguments[0]))
+            return false;
+        const auto patterns = helo_patterns(*asked);
+        if (!patterns)
+            return false;
+        Check check{"check_helo_access", "pcre", {}};
+        const bool turned = asked->negated != (condition.negated != invert);
+        const std::string result = turned ? std::string("DUNNO") : std::string(1, result_here);
+        for (const std::string& pattern : *patterns)
+            check.rules += fmt::format("/{}/ {}\n", escaped_delimiter(pattern), result);
+        if (turned)
+            check.rules += fmt::format("/^/ {}\n", result_here);
+        return add(std::optional(std::move(check)));
+    }
+
+    std::optional<Words> helo_patterns(const ConditionParts& asked) const
+    {
+        if (asked.arguments.size() == 1 && asked.word.starts_with("isip"))
+            return asked.word == "isip4"   ? Words{std::string(ipv4_form)}
+                   : asked.word == "isip6" ? Words{std::string(ipv6_form)}
+                                           : Words{std::string(ipv4_form), std::string(ipv6_form)};
+        if (asked.arguments.size() != 2)
+            return {};
+        const Outcome text = t_.known(asked.arguments[1]);
+        if (text.kind != Outcome::Kind::known || text.text.find('\n') != std::string::npos)
+            return {};
+        if (asked.word == "eq" || asked.word == "eqi")
+            return Words{fmt::format("^{}$", regex_of(text.text))};
+        if (asked.word == "match")
+            return trim(text.text).empty() ? std::nullopt : std::optional(Words{text.text});
+        Words patterns;
+        if (asked.word == "lsearch") {
+            const auto octets = t_.machine_.read(text.text);
+            if (!octets)
+                return {};
+            for (const KeyEntry& entry : read_key_file(*octets))
+                patterns.push_back(fmt::format("^{}$", regex_of(entry.key)));
+            return patterns;
+        }
+        if (asked.word != "match_domain")
+            return {};
+        const PatternSet set = t_.set_of(text.text, ListOf::domains);
+        if (!set.unknown.empty() || set.has_negations())
+            return {};
+        for (const PatternRule& rule : set.rules)
+            patterns.push_back(rule.kind == PatternRule::Kind::regex ? rule.text
+                               : rule.kind == PatternRule::Kind::everything
+                                   ? std::string("^")
+                                   : fmt::format("{}{}$", rule.kind == PatternRule::Kind::text ? "^" : "", regex_of(rule.text)));
+        return patterns;
     }
 
     /// Another ACL, of accepts with one condition each: none of them may hold, or the one has to.
@@ -434,8 +483,11 @@ private:
 
     std::optional<Words> verify(const Condition& condition) const
     {
-        const std::string what = to_lower(condition.value.substr(0, condition.value.find_first_of("/= \t")));
-        const bool callout = condition.value.find("callout") != condition.value.npos;
+        const Outcome value = t_.known(condition.value);
+        if (value.kind != Outcome::Kind::known)
+            return {};
+        const std::string what = to_lower(value.text.substr(0, value.text.find_first_of("/= \t")));
+        const bool callout = value.text.find("callout") != std::string::npos;
         if (what == "sender" || what == "recipient") {
             Words found{"reject_unlisted_" + what};
             if (callout)

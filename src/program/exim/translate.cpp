@@ -94,6 +94,8 @@ constexpr OptionFact instance_facts[] = {
 Translator::Translator(const Configuration& tree, const Machine& machine) : tree_(tree), machine_(machine), sets_(tree, machine, known_)
 {
     known_.exists = machine.exists;
+    known_.read = machine.read;
+    known_.environment = [this](const std::string& name) { return kept_variable(name); };
     known_.variables["config_file"] = "";
     host_ = machine.host_name;
     if (const Outcome name = known(tree.text("primary_hostname")); name.kind == Outcome::Kind::known && !name.text.empty())
@@ -195,8 +197,37 @@ std::string Translator::add_table(std::string name, std::string type, std::strin
     return out_.tables.back().spec();
 }
 
+std::optional<std::string> Translator::kept_variable(const std::string& name) const
+{
+    const auto of_item = [&](const std::string& item) {
+        return item == "*" || item == name || (item.starts_with('^') && name.starts_with(std::string_view(item).substr(1)));
+    };
+    const std::vector<std::string> kept = split_list(tree_.text("keep_environment"));
+    const bool keeps = std::ranges::any_of(kept, of_item);
+    const auto value = keeps && machine_.environment ? machine_.environment(name) : std::nullopt;
+    if (keeps)
+        asked_variables_[name] = value.has_value();
+    return value;
+}
+
+void Translator::environment_verdict()
+{
+    const Option* kept = tree_.find("keep_environment");
+    std::vector<std::string> set_here, unset_here;
+    for (const auto& [name, is_set] : asked_variables_)
+        (is_set ? set_here : unset_here).push_back(name);
+    if (!kept || asked_variables_.empty())
+        return;
+    const std::string here = set_here.empty() ? std::string("none of them is set") : fmt::format("set: {}", fmt::join(set_here, ", "));
+    judge(kept->place, "main", "${env{...}}", unset_here.empty() ? Kind::becomes : Kind::left_out,
+          unset_here.empty() ? fmt::format("what the environment has now ({}): it is not asked again", here)
+                             : fmt::format("what the environment has where this runs ({}; not set: {}): run this with the environment that Exim has",
+                                           here, fmt::join(unset_here, ", ")));
+}
+
 void Translator::finish()
 {
+    environment_verdict();
     const auto rest = [&](const std::vector<Instance>& instances, std::string_view section) {
         for (const Instance& one : instances) {
             const std::string where = fmt::format("{} {}", section, one.name), statement = fmt::format("{}: driver = {}", one.name, one.driver);

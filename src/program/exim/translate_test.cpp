@@ -55,6 +55,12 @@ Translated translated(const std::string& text, std::map<std::string, std::string
         return names;
     };
     machine.user = [](const std::string& name) { return name == "vmail" ? std::optional(std::pair(501U, 502U)) : std::nullopt; };
+    machine.environment = [](const std::string& name) -> std::optional<std::string> {
+        return name == "NETS"     ? std::optional<std::string>("192.0.2.0/24")
+               : name == "HOST"   ? std::optional<std::string>("hub.test::26")
+               : name == "HIDDEN" ? std::optional<std::string>("198.51.100.0/24")
+                                  : std::nullopt;
+    };
     machine.host_name = "me.test";
     machine.users = {"root", "anna", "mail"};
     auto tree = read_configuration("/exim", machine.read);
@@ -157,6 +163,175 @@ TEST_CASE("translate: nothing is looser: endpass denies, and who is let in by it
               .verdict("control = freeze")
               .starts_with("not carried over: control = freeze"));
     CHECK(made_of(with("  deny local_parts = ^a|b\n")).find("|b") == std::string::npos);
+}
+
+TEST_CASE("translate: what a client calls itself is asked, and that it does")
+{
+    const auto with = [](const std::string& statements, std::map<std::string, std::string> files = {}) {
+        return translated(base + "begin acl\ncheck:\n" + statements + relaying + "  accept\n" + routing, std::move(files));
+    };
+    for (const char* statement :
+         {"  require message = no\n          condition = ${if def:sender_helo_name}\n", "  deny condition = ${if eq{$sender_helo_name}{} {1}}\n",
+          "  deny condition = ${if def:sender_helo_name {no}{yes}}\n"}) {
+        const Translated made = with(statement);
+        CHECK(made.result.refusals.empty());
+        CHECK(made.value("smtpd_helo_required") == "yes");
+    }
+    // The other way round it is no such thing.
+    CHECK(with("  deny condition = ${if def:sender_helo_name}\n").value("smtpd_helo_required") == "(unset)");
+    CHECK(with("  accept condition = ${if eq{$sender_helo_name}{}}\n").value("smtpd_helo_required") == "(unset)");
+    const Translated both = with("  require condition = ${if def:sender_helo_name}\n          malware = *\n");
+    CHECK(both.result.refusals.size() == 1);
+
+    CHECK(made_of(with("  deny condition = ${if isip{$sender_helo_name}}\n       message = no\n")).find("){3}$/ 550 5.7.1 no\n") !=
+          std::string::npos);
+    CHECK(with("  deny condition = ${if match{$sender_helo_name}{\\N^\\d{1,3}[.]\\N}{yes}{no}}\n").table("check_7") ==
+          "/^\\d{1,3}[.]/ 550 5.7.1 Administrative prohibition\n");
+    CHECK(with("  deny condition = ${if match{$sender_helo_name}{\\N[.]\\N}{no}{yes}}\n").table("check_7") ==
+          "/[.]/ DUNNO\n/^/ 550 5.7.1 Administrative prohibition\n");
+    CHECK(
+        with("  drop condition = ${if match_domain{$sender_helo_name}{x.test:+local}{true}{false}}\n").table("check_7") ==
+        "/^x\\.test$/ 521 5.7.1 Administrative prohibition\n/^me\\.test$/ 521 5.7.1 Administrative prohibition\n/^b\\.test$/ 521 5.7.1 Administrative prohibition\n");
+    CHECK(with("  drop condition = ${lookup{$sender_helo_name}lsearch{/names}{yes}{no}}\n", {{"/names", "x.test: 1\n"}}).table("check_7") ==
+          "/^x\\.test$/ 521 5.7.1 Administrative prohibition\n");
+    CHECK(with("  accept condition = ${if eq{$sender_helo_name}{friend}}\n").verdict("accept  condition").starts_with("not carried over"));
+}
+
+TEST_CASE("translate: lists that conditions ask are lists, and who authenticates is in before who does not is refused")
+{
+    const std::string dovecot = "begin authenticators\nd:\n driver = dovecot\n server_socket = /run/d\n";
+    const auto with = [&](const std::string& statements) {
+        return translated(base + "begin acl\ncheck:\n" + statements + relaying + "  accept\n" + routing + dovecot);
+    };
+    const Translated forged = with(
+        "  deny condition = ${if match_domain{$sender_address_domain}{+local}}\n       condition = ${if !match_ip{$sender_host_address}{+nets}}\n");
+    CHECK(made_of(forged).find("192.0.2.0/24 DUNNO\n") != std::string::npos);
+    CHECK(made_of(forged).find("/@b\\.test$/ ") != std::string::npos);
+    CHECK(with("  deny condition = ${if eq{$sender_address}{}}\n").table("check_7") == "/^<>$/ 550 5.7.1 Administrative prohibition\n");
+    // "*" is any address, and the empty sender none.
+    CHECK(with("  deny senders = *\n").table("check_7") == "/@/ 550 5.7.1 Administrative prohibition\n");
+    CHECK(with("  deny senders = ! *\n").table("check_7") == "/@/ DUNNO\n/^/ 550 5.7.1 Administrative prohibition\n");
+    CHECK(with("  accept authenticated = *\n  deny sender_domains = +local\n       !authenticated = *\n").table("check_8") ==
+          "/@me\\.test$/ 550 5.7.1 Administrative prohibition\n/@b\\.test$/ 550 5.7.1 Administrative prohibition\n");
+    CHECK(with("  deny sender_domains = +local\n       !authenticated = *\n").verdict("deny  sender_domains").starts_with("LOUD not carried over"));
+    // An endpass behind what cannot be asked: everybody is verified, and nobody let in.
+    const Translated verified = with("  accept condition = $acl_c_x\n         endpass\n         verify = recipient\n");
+    CHECK(verified.result.refusals.empty());
+    CHECK(verified.value("smtpd_recipient_restrictions").find("without_domain_recipient, reject_unlisted_recipient, ") != std::string::npos);
+    CHECK(verified.value("smtpd_recipient_restrictions").find("permit, permit") == std::string::npos);
+    const Translated whoever = with("  accept authenticated = *\n         endpass\n         verify = recipient\n");
+    CHECK(
+        whoever.value("smtpd_recipient_restrictions")
+            .find(
+                "without_domain_recipient, reject_unlisted_recipient, reject_unknown_recipient_domain, permit_sasl_authenticated, permit_mynetworks") !=
+        std::string::npos);
+    // Behind endpass who has not authenticated is refused: at once, or on one port, which is said.
+    CHECK(with("  accept hosts = *\n         endpass\n         authenticated = *\n")
+              .value("smtpd_recipient_restrictions")
+              .find("without_domain_recipient, permit_sasl_authenticated, reject, permit_mynetworks") != std::string::npos);
+    const Translated on_one_port =
+        with("  accept hosts = *\n         condition = ${if eq{$interface_port}{587}}\n         endpass\n         authenticated = *\n");
+    CHECK(on_one_port.result.refusals.empty());
+    CHECK(on_one_port.verdict("accept  hosts = *").starts_with("LOUD not carried over: of one port alone"));
+    CHECK(with("  accept senders = *@x.test\n         endpass\n         authenticated = *\n").result.refusals.size() == 1);
+    const Translated turned_away =
+        translated("host_reject_connection = 203.0.113.0/24\n" + base + "begin acl\ncheck:\n" + relaying + "  accept\n" + routing);
+    CHECK(turned_away.table("host_reject_connection_1") == "203.0.113.0/24 521 5.7.1 Administrative prohibition\n");
+    CHECK(turned_away.value("smtpd_client_restrictions") == "check_client_access cidr:$config_directory/host_reject_connection_1");
+}
+
+TEST_CASE("translate: the environment that Exim keeps is asked, and what is not set is said")
+{
+    const std::string text =
+        "keep_environment = NETS : HOST : MORE\nprimary_hostname = me.test\nhostlist nets = ${env{NETS}{$value} fail}\n"
+        "hostlist others = ${env{HIDDEN}{$value}{}}\nacl_smtp_rcpt = check\nbegin acl\ncheck:\n  accept hosts = +nets : +others\n"
+        "  require domains = @ : ${env{MORE}{$value}{}}\n  accept\n"
+        "begin routers\nhub:\n driver = manualroute\n domains = ! @\n transport = out\n route_data = ${env{HOST}{$value}{none}}\n"
+        " condition = ${if !eq{${env{HOST}{$value}{}}}{}}\nbegin transports\nout:\n driver = smtp\n";
+    const Translated made = translated(text);
+    CHECK(made.value("mynetworks") == "192.0.2.0/24");
+    CHECK(made.value("relayhost") == "[hub.test]:26");
+    CHECK(made.verdict("${env{...}}").starts_with("not carried over: what the environment has where this runs (set: HOST, NETS; not set: MORE)"));
+}
+
+TEST_CASE("translate: a panel's folders of domains, with a file of mailboxes and one of aliases in each")
+{
+    const std::string files = "/d/$domain";
+    const std::string text =
+        "primary_hostname = me.test\ndomainlist local = a.test : b.test : c.test\nacl_smtp_rcpt = check\nbegin acl\ncheck:\n  require domains = +local\n  require verify = recipient\n  accept\n"
+        "begin routers\nout:\n driver = dnslookup\n domains = ! +local\n transport = smtp_out\n no_more\n"
+        "aliases:\n driver = redirect\n require_files = " +
+        files + "/aliases\n data = ${extract{1}{:}{${lookup{$local_part@$domain}lsearch{" + files +
+        "/aliases}}}}\n unseen\n"
+        "sent_on:\n driver = accept\n condition = ${if exists{" +
+        files + "/sent_on}{${lookup{$local_part}lsearch{" + files +
+        "/sent_on}{true}{false}}}}\n transport = nothing\n"
+        "boxes:\n driver = accept\n condition = ${lookup{$local_part}lsearch{" +
+        files +
+        "/passwd}{true}{false}}\n transport = box\n"
+        "rest:\n driver = redirect\n require_files = " +
+        files + "/aliases\n data = ${extract{1}{:}{${lookup{*@$domain}lsearch{" + files +
+        "/aliases}}}}\n"
+        "unknown:\n driver = accept\n condition = ${lookup mysql{SELECT 1}}\n transport = box\n"
+        "begin transports\nsmtp_out:\n driver = smtp\nnothing:\n driver = appendfile\n file = /dev/null\nbox:\n driver = appendfile\n maildir_format\n"
+        " user = ${extract{2}{:}{${lookup{$local_part}lsearch{" +
+        files +
+        "/passwd}}}}\n"
+        " directory = ${extract{5}{:}{${lookup{$local_part}lsearch{" +
+        files + "/passwd}}}}/mail/$domain/$local_part\n";
+    const std::map<std::string, std::string> machine = {
+        {"/d/a.test", ""},
+        {"/d/b.test", ""},
+        {"/d/c.test", ""},
+        {"/d/a.test/aliases", "info@a.test:x@else.test:note\nbox@a.test:y@else.test\n*@a.test:box@a.test\n"},
+        {"/d/a.test/passwd", "box:secret:vmail:x:x:/home/v\nonly:secret:vmail:x:x:/home/v\n"},
+        {"/d/b.test/passwd", "box:secret:vmail:x:x:/home/w\n"},
+        {"/d/b.test/sent_on", "gone:1\n"},
+        {"/d/b.test/aliases", "*@b.test:box@b.test\n"}};
+    const Translated made = translated(text, machine);
+    CHECK(made.result.refusals.empty());
+    CHECK(made.table("mailboxes") ==
+          "box@a.test home/v/mail/a.test/box/\nonly@a.test home/v/mail/a.test/only/\nbox@b.test home/w/mail/b.test/box/\n");
+    CHECK(made.table("mailbox_uids") == "box@a.test 501\nonly@a.test 501\nbox@b.test 501\n");
+    CHECK(made.value("virtual_gid_maps") == "texthash:$config_directory/mailbox_gids");
+    // An alias that routers behind it see too: the box, or who gets the rest, has a copy. A box has no part of the rest.
+    CHECK(
+        made.table("aliases_virtual") ==
+        "@a.test box@a.test\n@b.test box@b.test\nbox@a.test y@else.test, box@a.test\nbox@b.test box@b.test\ngone@b.test gone@b.test\ninfo@a.test x@else.test, box@a.test\nonly@a.test only@a.test\n");
+    CHECK(made.table("routes").find("gone@b.test discard:\n") != std::string::npos);
+    CHECK(made.value("virtual_mailbox_domains").find("a.test, b.test") != std::string::npos);
+    CHECK(made.verdict("mail for ").find("not carried over: no router that is carried over takes it") == 0);
+    CHECK(made.verdict("mail for c.test") != "(none)");
+
+    auto stranger = machine;
+    stranger["/d/b.test/passwd"] = "box:secret:nobody-here:x:x:/home/w\n";
+    const Translated refused = translated(text, stranger);
+    REQUIRE(refused.result.refusals.size() == 1);
+    CHECK(refused.result.refusals.front().find("there is no user nobody-here here: whose is the mailbox of box@b.test?") != std::string::npos);
+}
+
+TEST_CASE("translate: mailboxes of nobody are of Exim's own user")
+{
+    const std::string text = "primary_hostname = me.test\nacl_smtp_rcpt = check\nbegin acl\ncheck:\n  require domains = @\n  accept\n"
+                             "begin routers\nbox:\n driver = accept\n domains = @\n local_parts = bounces\n transport = box\n"
+                             "begin transports\nbox:\n driver = appendfile\n directory = /v/$local_part\n maildir_format\n";
+    const Translated made = translated("exim_user = vmail\n" + text);
+    CHECK(made.result.refusals.empty());
+    CHECK(made.table("mailboxes") == "bounces@me.test v/bounces/\n");
+    CHECK(made.value("virtual_uid_maps") == "static:501");
+    CHECK(made.value("virtual_gid_maps") == "static:502");
+    for (const char* nobody : {"", "exim_user = gone\n"}) {
+        const Translated refused = translated(nobody + text);
+        REQUIRE(refused.result.refusals.size() == 1);
+        CHECK(refused.result.refusals.front().ends_with("transport box names no user: whose are the mailboxes?"));
+    }
+}
+
+TEST_CASE("translate: an address that a rule leaves alone is left alone by those behind it")
+{
+    const Translated made = translated(base + "begin acl\ncheck:\n" + relaying + "  accept\n" + routing +
+                                       "begin rewrite\n*@b.test * \n*@b.test $1@me.test\nx@b.test z@me.test\nx@me.test y@me.test\n");
+    CHECK(made.table("canonical") == "x@me.test y@me.test\n");
 }
 
 TEST_CASE("translate: conditions of a statement are tables, each the way to the next")

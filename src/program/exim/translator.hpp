@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace posthorn::exim {
@@ -26,6 +27,7 @@ struct AliasEntries {
     std::map<std::string, std::string> entries;  // local part ("*": any) to what it is there
     const Instance* router = nullptr;
     bool of_files = false;
+    bool seen_on = false;  // `unseen`: routers behind it get these addresses too
 };
 
 /// Where mail for a token goes, once its aliases are followed.
@@ -71,6 +73,9 @@ private:
     static std::string shown(const Option& option);
     PatternSet set_of(std::string_view list, ListOf what) const { return sets_.read(list, what); }
     Outcome known(std::string_view text) const { return evaluate(text, known_); }
+    /// Of the environment that Exim keeps (keep_environment, add_environment), as it is where this runs. What was asked for is remembered.
+    std::optional<std::string> kept_variable(const std::string& name) const;
+    void environment_verdict();
     void finish();
 
     // --- main_options.cpp
@@ -96,11 +101,21 @@ private:
     Step redirect(const Instance& one, const Token& token, Destination& destination);
     Step manual(const Instance& one, const Token& token, Destination& destination);
     Step accept(const Instance& one, const Token& token, Destination& destination);
+    Step discard(const Instance& one, const std::optional<PatternSet>& parts, Destination& destination);
     Step remote(const Instance& one, const Token& token, Destination& destination);
     bool parts_of(const Instance& one, const Token& token, std::optional<PatternSet>& parts);
+    Known known_of(const Token& token) const;
+    std::set<std::string> named_local_parts(std::string_view text, const Token& token, int depth = 0) const;
+    std::optional<PatternSet> parts_where(std::string_view condition, const Token& token, const Known& here) const;
+    std::optional<AliasEntries> computed_aliases(const Option& data, const Token& token, AliasEntries aliases,
+                                                 const std::optional<PatternSet>& parts) const;
+    bool condition_holds(const Instance& one, const Option& option, const Token& token);
+    std::optional<bool> files_are_there(const Option& option, const Token& token) const;
+    void see_on(Destination& destination, const Token& token) const;
+    void unrouted_verdict();
     bool comes_second(const Instance& one, const Destination& destination);
     bool in_domains(const Instance& one, const Token& token);
-    bool usable(const Instance& one);
+    bool usable(const Instance& one, const Token& token);
     std::optional<std::string> next_hops(const std::string& hosts, const Instance& one);
     std::optional<AliasEntries> aliases_of(const Instance& one, const Token& token);
     void authorized();
@@ -116,6 +131,8 @@ private:
     void write_aliases(const std::map<Token, Destination>& local);
     void write_virtual(const Token& token, const Destination& destination);
     void write_mailboxes();
+    /// Whose a mailbox is where nobody is named: the name, and its ids.
+    std::optional<std::pair<std::string, std::pair<unsigned, unsigned>>> user_of_exim() const;
     void router_verdicts();
     std::string list_value(const std::vector<Token>& tokens, const std::string& table);
     std::string qualified(std::string address, const std::string& domain) const;
@@ -135,6 +152,7 @@ private:
     // --- access.cpp: ACLs
     void access();
     void acl_into(std::string_view option, const std::string& parameter);
+    void reject_connections();
     class Statement;  // statement.cpp: one of an ACL
     void statement(const Acl& acl, const AclStatement& one, const std::string& parameter);
     std::string asked_of_dns(const std::string& side);
@@ -165,10 +183,11 @@ private:
 
     std::set<Token> tokens_;
     std::map<Token, Destination> destinations_;
-    std::vector<Token> local_, relayed_, mailboxes_, aliased_;
+    std::vector<Token> local_, relayed_, mailboxes_, aliased_, unrouted_;  // unrouted_: no router takes its mail
     PatternSet authorized_;
     std::map<const Instance*, std::set<std::string>> taken_by_;  // routers and the tokens they decided about
     std::set<const Instance*> unusable_, used_transports_;
+    std::map<const Instance*, PatternSet> asked_parts_;  // of the token that is followed: whom a router's condition holds for
     const Instance* main_transport_ = nullptr;  // the smtp transport of mail for elsewhere
     std::map<std::string, std::string> routes_, virtual_aliases_;
     std::vector<std::string> smart_hosts_;  // "[host]:port"
@@ -178,6 +197,8 @@ private:
     bool passwords_in_tls_ = false;  // plain ones inside TLS alone
     std::map<std::string, std::string> tls_policies_;  // next hop to level
     std::vector<std::string> classes_;
+    mutable std::map<std::string, bool> asked_variables_;  // name to whether it is set
+    std::set<std::string> never_rewritten_;  // addresses, or "@domain"
 };
 
 }  // namespace posthorn::exim
