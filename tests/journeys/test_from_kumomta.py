@@ -3,9 +3,11 @@ leaves from the addresses, with the signature and for the tenants that the polic
 import datetime
 import http.client
 import json
+import os
 import re
 import smtplib
 import subprocess
+import unittest.mock
 
 from journey import PATIENCE, Journey, Sink, free_port, unittest, wait_until
 
@@ -39,6 +41,20 @@ end
 kumo.on('smtp_server_message_received', take)
 kumo.on('http_message_generated', take)
 """
+CONTAINER = """
+local kumo = require 'kumo'
+kumo.on('init', function()
+  kumo.define_spool {{ name = 'data', path = '{dir}/spool/data' }}
+  kumo.configure_local_logs {{ log_dir = '{dir}/log' }}
+  local clients = kumo.string.split(os.getenv 'RELAY_CLIENTS' or '192.0.2.1', ',')
+  kumo.start_esmtp_listener {{ listen = '127.0.0.1:{smtp}', hostname = os.getenv 'MAIL_NAME', relay_hosts = clients }}
+end)
+kumo.on('smtp_server_message_received', function(msg)
+  local failed = msg:check_fix_conformance('', 'LINE_TOO_LONG')
+  if failed then kumo.reject(552, string.format('5.6.0 %s', failed)) end
+  if os.getenv 'SMART_HOST' then msg:set_meta('routing_domain', os.getenv 'SMART_HOST') end
+end)
+"""
 FILES = {
     "listener_domains": '["in.test"]\nrelay_to = true\n["www.in.test"]\nrelay_to = false\n',
     "sources": '[source.first]\nsource_address = "127.0.0.2"\nehlo_domain = "first.ours.test"\n[source.second]\nsource_address = "127.0.0.3"\nehlo_domain = "second.ours.test"\n'
@@ -64,7 +80,7 @@ class Watched(Sink):
 
 
 class FromKumoMta(Journey):
-    def moved_in(self, replies=None):
+    def moved_in(self, replies=None, policy=POLICY):
         """(sink, system): the policy's files written, translated, and in the place of the system's own configuration."""
         self.to = Watched(replies)
         self._opened.append(self.to)
@@ -72,7 +88,7 @@ class FromKumoMta(Journey):
         self.http, self.other = free_port(), free_port()
         places = {"dir": posthorn.dir, "http": self.http, "smtp": posthorn.port, "other": self.other, "sink": self.to.port}
         (posthorn.dir / "etc/policy").mkdir(parents=True)
-        (posthorn.dir / "etc/policy/init.lua").write_text(POLICY.format(**places))
+        (posthorn.dir / "etc/policy/init.lua").write_text(policy.format(**places))
         for name, text in FILES.items():
             (posthorn.dir / "etc" / f"{name}.toml").write_text(text.format(**places) if "{" in text else text)
         subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", str(posthorn.dir / "s1.pem")], check=True, capture_output=True)
@@ -175,6 +191,19 @@ class FromKumoMta(Journey):
             self.mail(posthorn, f"{number}@there.test", "X-Tenant: mixed\r\n")
         wait_until(lambda: len(sink.messages) == 40, "all mail has left")
         self.assertEqual(sink.clients, {"127.0.0.2", "127.0.0.3"})
+
+    def test_a_container_is_configured_by_its_environment(self):
+        here = unittest.mock.patch.dict(os.environ, {"MAIL_NAME": "box.ours.test", "RELAY_CLIENTS": "127.0.0.1,192.0.2.7"})
+        here.start()
+        self.addCleanup(here.stop)
+        smart = Watched()
+        self._opened.append(smart)
+        os.environ["SMART_HOST"] = f"[127.0.0.1]:{smart.port}"
+        _, posthorn = self.moved_in(policy=CONTAINER)
+        self.assertEqual(posthorn.run("postconf", "-h", "mynetworks").stdout.strip(), "127.0.0.1, 192.0.2.7")
+        self.mail(posthorn, "a@there.test")
+        wait_until(lambda: any("a@there.test" in str(recipients) for _, recipients, _ in smart.messages), "mail at the smart host")
+        self.assertIn("EHLO box.ours.test", " ".join(map(str, smart.commands)))
 
     def test_nothing_is_written_where_the_policy_is_wrong(self):
         posthorn = self.instance(start=False)

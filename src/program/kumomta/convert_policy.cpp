@@ -15,6 +15,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 namespace posthorn::kumomta {
@@ -115,6 +116,10 @@ Machine this_machine()
     Machine machine;
     machine.read = whole_file;
     machine.exists = [](const std::string& path) { return ::access(path.c_str(), R_OK) == 0; };
+    machine.environment = [](const std::string& variable) -> std::optional<std::string> {
+        const char* const value = std::getenv(variable.c_str());
+        return value ? std::optional<std::string>(value) : std::nullopt;
+    };
     std::array<char, 256> name{};
     machine.host_name = ::gethostname(name.data(), name.size() - 1) == 0 && name[0] != '\0' ? name.data() : "localhost";
     return machine;

@@ -67,6 +67,9 @@ constexpr OptionFact call_facts[] = {
     {"configure_accounting_db_path", nothing_needed, "counters are at the admin service"},
     {"configure_log_hook", left_out, "record_hook_url posts records as JSON"},
     {"set_config_monitor_globs", nothing_needed, "`postfix reload` takes what was changed"},
+    {"set_spoolin_threads", nothing_needed, "the queue is read at once"},
+    {"set_httpinject_threads", nothing_needed, "each process takes one client; default_process_limit"},
+    {"set_smtpsrv_threads", nothing_needed, "each process takes one client; default_process_limit"},
     {"set_max_spool_in_threads", nothing_needed, "the queue is read at once"},
     {"aaa.configure_acct_log", left_out, "logins are in the log"},
     {"dns.configure_resolver", left_out, "the resolver is that of the system (resolv.conf)"},
@@ -181,10 +184,20 @@ void PolicyTranslator::calls()
         else {
             const auto* const fact = std::ranges::find(call_facts, std::string_view(call.name), &OptionFact::name);
             const bool known = fact != std::end(call_facts);
+            const bool rspamd =
+                call.name.find("rspamd") != call.name.npos || (call.name == "require" && call.first().shown().find("rspamd") != std::string::npos);
             judge(call.place, call.event.empty() ? "policy" : "event " + call.event, fmt::format("{} {}", call.name, call.first().shown()),
-                  known ? fact->kind : Kind::left_out, known ? std::string(fact->text) : "nothing here is known to do the same");
+                  known ? fact->kind : Kind::left_out,
+                  known    ? std::string(fact->text)
+                  : rspamd ? "Rspamd as a Milter: smtpd_milters with the address of its proxy (inet:127.0.0.1:11332)"
+                           : "nothing here is known to do the same");
         }
     }
+    for (const Variable& one : policy_.environment)
+        judge(one.place, "policy", fmt::format("os.getenv '{}'", printable(one.name, true)), one.is_set ? Kind::nothing_needed : Kind::left_out,
+              one.is_set
+                  ? "what the environment has now: it is not asked again"
+                  : "it is not set where this runs: what the policy does without it is carried over; run this with the environment that KumoMTA has");
 }
 
 /// Files of [rules] CLASS = [REGEX ...]: a pcre table of the same order, before the shipped one.
@@ -231,7 +244,8 @@ void PolicyTranslator::smtp_listener(const Call& call)
     std::vector<std::pair<std::string, std::string>> defaults;
     const auto option = [&](std::string_view name, const char* parameter, std::string fallback, std::string_view before = "") {
         const std::string word = block.table.word_of(name);
-        const bool usable = !word.empty() && word.find_first_of("$\r\n{}") == word.npos;
+        const bool is_number = name.starts_with("max_");
+        const bool usable = !word.empty() && word.find_first_of("$\r\n{}") == word.npos && (!is_number || parse_number(word));
         options.emplace_back(parameter, usable ? std::string(before) + word : std::move(fallback));
         judge(block, name, usable ? Kind::becomes : Kind::left_out, usable ? fmt::format("{} = {}", parameter, options.back().second) : "no value");
     };
@@ -291,6 +305,7 @@ void PolicyTranslator::http_listener(const Call& call)
     const Block block{call.first(), "start_http_listener"};
     const std::string column = endpoint(block.table.word_of("listen"));
     if (column.empty() || block.table.yes("use_tls")) {
+        judge(block, "trusted_hosts", Kind::left_out, "inject_clients and mynetworks of such a line");
         rest(block, http_facts);
         judge(call.place, block.where, "start_http_listener " + column, Kind::left_out,
               column.empty() ? "it does not say where to listen" : "a proxy with TLS in front of another line of inject");

@@ -29,6 +29,8 @@ struct LuaBox::Inside {
     Value handed;  // by a door, for Lua
     std::vector<std::string> sources;  // chunk "=N" is of sources[N]
     std::string module_text;
+    std::string variable;  // of the environment
+    bool has_variable = false;
 
     static Inside& of(lua_State* lua) { return **static_cast<Inside**>(lua_getextraspace(lua)); }
     static void* allocate(void* self, void* block, std::size_t old, std::size_t size);
@@ -38,6 +40,8 @@ struct LuaBox::Inside {
     static int record(lua_State* lua);
     static int data(lua_State* lua);
     static int module(lua_State* lua);
+    static int environment(lua_State* lua);
+    bool ask_environment();
     static int protect(lua_State* lua);
     static int match(lua_State* lua);
     static int set_metatable(lua_State* lua);
@@ -394,6 +398,35 @@ int LuaBox::Inside::module(lua_State* lua)
     return 1;
 }
 
+/// False: it failed; nil is on the stack where it is not set.
+bool LuaBox::Inside::ask_environment()
+{
+    try {
+        std::size_t size = 0;
+        const char* const name = lua_tolstring(lua, 1, &size);
+        const auto found = doors.environment ? doors.environment(std::string(name, size), place()) : std::nullopt;
+        has_variable = found.has_value();
+        variable = found.value_or("");
+        return variable.size() <= limits.allocation / 2;
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+/// os.getenv.
+int LuaBox::Inside::environment(lua_State* lua)
+{
+    luaL_checkstring(lua, 1);
+    Inside& inside = of(lua);
+    if (!inside.ask_environment())
+        return luaL_error(lua, "the environment cannot be asked");
+    if (inside.has_variable)
+        lua_pushlstring(lua, inside.variable.data(), inside.variable.size());
+    else
+        lua_pushnil(lua);
+    return 1;
+}
+
 /// The libraries and the prelude, protected.
 int LuaBox::Inside::loaded(lua_State* lua)
 {
@@ -425,7 +458,8 @@ int LuaBox::Inside::loaded(lua_State* lua)
     lua_pushcfunction(lua, record);
     lua_pushcfunction(lua, data);
     lua_pushcfunction(lua, module);
-    lua_call(lua, 3, 1);  // a table of its functions
+    lua_pushcfunction(lua, environment);
+    lua_call(lua, 4, 1);  // a table of its functions
     lua_setfield(lua, LUA_REGISTRYINDEX, "posthorn");
     return 0;
 }

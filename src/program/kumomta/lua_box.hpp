@@ -11,6 +11,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,8 @@ struct Doors {
     std::function<Result<Value>(const std::string& path, const std::string& text)> data;
     /// The path and text of a module; the path is empty where there is none.
     std::function<std::pair<std::string, std::string>(const std::string& name)> module;
+    /// A variable of the environment, for the policy at `place`.
+    std::function<std::optional<std::string>(const std::string& name, const Place& place)> environment;
 };
 
 struct BoxLimits {

@@ -7,6 +7,7 @@
 #include "kumomta/value.hpp"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,13 @@ struct Handler {
     std::string besides;  // of one that acts on messages: what it does that is not carried over
 };
 
+/// os.getenv(NAME).
+struct Variable {
+    Place place;
+    std::string name;
+    bool is_set = false;
+};
+
 struct Policy {
     std::string path;
     std::vector<Call> calls;
@@ -44,6 +52,7 @@ struct Policy {
     bool discards = false;  // every message goes to the queue "null"
     bool tenants_are_checked = false;  // an unknown tenant is refused, as the queue helper does
     std::vector<std::string> missing;  // files that it names and that are not there
+    std::vector<Variable> environment;  // what it asked of the environment
 };
 
 /// What the translation has to know of this machine. Paths are whole.
@@ -51,6 +60,7 @@ struct Machine {
     std::function<Result<std::string>(const std::string& path)> read;
     std::function<bool(const std::string& path)> exists;
     std::string host_name;
+    std::function<std::optional<std::string>(const std::string& name)> environment;
 };
 
 /// The policy of an init.lua: run, and asked for all names that it knows. Errors name file and line: of Lua, of a data file; a limit that was reached.

@@ -56,6 +56,11 @@ Machine machine_of(const Files& files)
     };
     machine.exists = [files](const std::string& path) { return files.contains(path); };
     machine.host_name = "me.test";
+    machine.environment = [](const std::string& name) -> std::optional<std::string> {
+        return name == "HOST"   ? std::optional<std::string>("mx.test")
+               : name == "NETS" ? std::optional<std::string>("192.0.2.0/24, 2001:db8::/32")
+                                : std::nullopt;
+    };
     return machine;
 }
 
@@ -319,6 +324,110 @@ TEST_CASE("senders: handlers are asked for every name that stands in the policy"
     CHECK(broken.verdict("kumo.on('get_queue_config')").starts_with("not carried over: when it was asked: /p/init.lua, line 1: "));
 }
 
+TEST_CASE("policy: the environment is asked, and what is not set is said, also where the policy ends of it")
+{
+    const Made asked = made(
+        "kumo.on('init', function() kumo.start_esmtp_listener { listen = '0.0.0.0:' .. (os.getenv('PORT') or '25'), hostname = os.getenv 'HOST',\n"
+        " relay_hosts = kumo.string.split(os.getenv 'NETS', ', ') } end)");
+    CHECK(asked.value("myhostname") == "mx.test");
+    CHECK(asked.value("mynetworks") == "192.0.2.0/24, [2001:db8::]/32");
+    CHECK(asked.verdict("os.getenv 'HOST'") == "nothing needed: what the environment has now: it is not asked again");
+    CHECK(asked.verdict("os.getenv 'PORT'").starts_with("not carried over: it is not set where this runs: "));
+    CHECK(trouble("kumo.on('init', os.getenv)").find("bad argument #1") != std::string::npos);
+    CHECK(made("kumo.on('get_egress_pool', os.getenv)").policy.environment.front().place.file == "/p/init.lua");
+    CHECK(trouble("local slot = 1\nlocal name = 'a' .. os.getenv 'SLOT'") ==
+          "/p/init.lua, line 2: attempt to concatenate a nil value (not set in the environment that this has: SLOT; run it with KumoMTA's)");
+    CHECK(made("x = kumo.string.split('a,b', ',')[2]\nkumo.on('init', function() kumo.start_esmtp_listener { listen = '0:25', hostname = x } end)")
+              .value("myhostname") == "b");
+}
+
+TEST_CASE("policy: what a policy asked of the machine is named where it ends of it")
+{
+    CHECK(trouble("local out = io.popen('getent hosts x'):read('*l')\nlocal ip = string.match(out, '%d+')") ==
+          "/p/init.lua, line 2: bad argument #1 to 'match' (string expected, got table) (not answered here: io.popen)");
+    CHECK(trouble("local ips = kumo.dns.lookup_addr('x')\nlocal ip = string.match(ips[1], '%d+')")
+              .ends_with("(string expected, got nil) (not answered here: dns.lookup_addr)"));
+    const Made odd =
+        made("kumo.on('init', function() kumo.start_esmtp_listener { listen = '0:25', max_message_size = '50MB', max_recipients_per_message = 7 }\n"
+             " kumo.set_spoolin_threads(8) kumo.set_httpinject_threads('8') end)\n"
+             "local said = kumo.serde.json_parse(kumo.http.build_client({}):get('http://x.test'):send():text())\n"
+             "kumo.on('http_message_generated', function(msg) print('a' .. nobody) end)");
+    CHECK(odd.value("message_size_limit") == "20971520");
+    CHECK(odd.verdict("max_message_size = '50MB'") == "not carried over: no value");
+    CHECK(odd.value("smtpd_recipient_limit") == "7");
+    CHECK(odd.verdict("set_spoolin_threads").starts_with("nothing needed"));
+    CHECK(odd.verdict("set_httpinject_threads").starts_with("nothing needed"));
+    CHECK(odd.policy.missing.empty());
+    CHECK(odd.verdict("kumo.on('http_message_generated')") ==
+          "not carried over: when it was asked: line 4: attempt to concatenate a nil value (global 'nobody')");
+}
+
+TEST_CASE("senders: a smart host that a handler names for all is the default's next hop, with the port that its shaping says")
+{
+    const std::string smart =
+        "kumo.on('smtp_server_message_received', function(msg) if msg:check_fix_conformance('', '') then kumo.reject(552, 'x') end\n"
+        " msg:set_meta('routing_domain', 'smart.test') end)\n";
+    const std::string setup = std::string(with_sources) +
+                              "require('policy-extras.queue'):setup { '/e/q.toml' }\n"
+                              "kumo.on('get_egress_path_config', require('policy-extras.shaping'):setup { '/e/s.toml' })\n";
+    const Files files = {
+        {"/e/sources.toml", two_sources},
+        {"/e/q.toml",
+         "[queue.default]\negress_pool = 'lone'\n[queue.'in.test']\negress_pool = 'both'\n[queue.'own.test']\nrouting_domain = '[10.0.0.1]'\n"},
+        {"/e/s.toml", "['smart.test']\nsmtp_port = 587\n['else.test']\nsmtp_port = 26\n"}};
+    const Made all = made(setup + smart, files);
+    CHECK(all.value("default_transport") == "two:smart.test:587");
+    CHECK(all.table("transport") == "in.test both:smart.test:587\nown.test two:[10.0.0.1]\n");
+    CHECK(all.verdict("kumo.on('smtp_server_message_received')").ends_with("; it does besides: check_fix_conformance"));
+    CHECK(all.verdict("routing_domain = 'smart.test'").starts_with("becomes: default_transport"));
+    CHECK(all.verdict("smtp_port = 587").starts_with("becomes: default_transport"));
+    CHECK(all.verdict("smtp_port = 26").starts_with("not carried over"));
+    const Made none = made(setup, files);
+    CHECK(none.value("default_transport") == "two");
+    CHECK(none.table("transport") == "in.test both:\nown.test two:[10.0.0.1]\nsmart.test two:smart.test:587\nelse.test two:else.test:26\n");
+    CHECK(none.verdict("smtp_port = 26") == "becomes: transport_maps: else.test two:else.test:26");
+    const Made both =
+        made(setup + smart + "kumo.on('http_message_generated', function(msg) msg:set_meta('routing_domain', 'smart.test') end)", files);
+    CHECK(both.verdict("kumo.on('http_message_generated')").find("besides") == std::string::npos);
+    // A handler that does so for some, or for what comes by HTTP alone, decides nothing for all.
+    const Made some = made("kumo.on('smtp_server_message_received', function(msg) if msg:get_first_named_header_value 'X-S' then "
+                           "msg:set_meta('routing_domain', 'smart.test') end end)");
+    CHECK(some.value("default_transport").find("smart") == std::string::npos);
+    CHECK(some.verdict("kumo.on('smtp_server_message_received')").ends_with("; it does besides: set_meta routing_domain"));
+    const Made inner = made("kumo.on('smtp_server_message_received', function(msg) if msg:recipient().domain ~= 'inner.test' then "
+                            "msg:set_meta('routing_domain', 'smart.test') msg:set_meta('queue', 'null') end end)");
+    CHECK(inner.value("default_transport") == "(unset)");
+    CHECK(inner.verdict("kumo.on('smtp_server_message_received')").ends_with("; it does besides: set_meta queue, set_meta routing_domain"));
+    const Made ports = made("kumo.on('get_egress_path_config', function() return kumo.make_egress_path { smtp_port = 2525 } end)");
+    CHECK(ports.value("smtp_tcp_port") == "2525");
+    CHECK(ports.verdict("smtp_port = 2525") == "becomes: smtp_tcp_port = 2525");
+}
+
+TEST_CASE("senders: a handler of what comes by HTTP throws nothing away of what comes by SMTP")
+{
+    const std::string sink = "kumo.on('http_message_generated', function(msg) msg:set_meta('queue', 'null') end)\n";
+    const Made both = made(
+        "kumo.on('init', function() kumo.start_esmtp_listener { listen = '0:25' } kumo.start_http_listener { listen = '127.0.0.1:8000' } end)\n" +
+        sink);
+    CHECK(both.value("default_transport") == "(unset)");
+    CHECK(both.verdict("kumo.on('http_message_generated')").ends_with("; it does besides: set_meta queue"));
+    const Made http = made("kumo.on('init', function() kumo.start_http_listener { listen = '127.0.0.1:8000' } end)\n" + sink);
+    CHECK(http.value("default_transport") == "discard:");
+}
+
+TEST_CASE("policy: what goes with what is not carried over says so")
+{
+    const Made https =
+        made("kumo.on('init', function() kumo.start_http_listener { listen = '0:8001', use_tls = true, trusted_hosts = { '127.0.0.1' } } end)\n"
+             "local r = require 'policy-extras.rspamd'\nr:setup { base_url = 'http://127.0.0.1:11333' }\n"
+             "require('policy-extras.dkim_sign'):setup { '/e/d.toml' }",
+             {{"/e/d.toml", "[domain.'a.test']\nselector = 's'\n"}});
+    CHECK(https.verdict("trusted_hosts") == "not carried over: inject_clients and mynetworks of such a line");
+    CHECK(https.verdict("require 'policy-extras.rspamd'") ==
+          "not carried over: Rspamd as a Milter: smtpd_milters with the address of its proxy (inet:127.0.0.1:11332)");
+    CHECK(https.verdict("selector = 's'") == "not carried over: a signature that is not made");
+}
+
 TEST_CASE("shaping: domains, providers and the default become rules, later files over earlier ones")
 {
     const std::string setup =
@@ -341,9 +450,9 @@ TEST_CASE("shaping: domains, providers and the default become rules, later files
                                         "host /./ rate=100/s\n");
     CHECK(shaped.value("default_destination_concurrency_limit") == "10");
     CHECK(shaped.value("smtp_connection_cache_time_limit") == "1m");
-    CHECK(shaped.table("tls_policies") == "y.test encrypt\nz.test none\n");
+    CHECK(shaped.table("tls_policies") == "y.test encrypt\nz.test none\nz.test:26 none\n");
     CHECK(shaped.value("smtp_peer_rules") == "$config_directory/peer_rules, shipped");
-    CHECK(shaped.verdict("smtp_port").starts_with("not carried over"));
+    CHECK(shaped.verdict("smtp_port") == "becomes: transport_maps: z.test smtp:z.test:26");
     Files without = files;
     without.erase("/opt/kumomta/share/policy-extras/shaping.toml");
     without["/e/b.toml"] = "[default]\nmax_message_rate = '7/s'\n";

@@ -4,7 +4,7 @@
 namespace posthorn::kumomta {
 
 const char* const prelude = R"lua(
-local record, data, module = ...
+local record, data, module, environment = ...
 local type, tostring, rawequal, setmetatable, getmetatable, pairs, ipairs, error, pcall, select =
   type, tostring, rawequal, setmetatable, getmetatable, pairs, ipairs, error, pcall, select
 local pack, unpack, ends = table.pack, table.unpack, function(text, tail) return text:sub(-#tail) == tail end
@@ -63,9 +63,21 @@ local function space(name, members)
   return setmetatable(members, { name, __index = more })
 end
 local function signer(parameters) return parameters end
+local function split(text, by)
+  local parts, from = {}, 1
+  while by ~= '' do
+    local first, last = text:find(by, from, true)
+    if not first then break end
+    parts[#parts + 1] = text:sub(from, first - 1)
+    from = last + 1
+  end
+  parts[#parts + 1] = text:sub(from)
+  return parts
+end
 local serde = space('serde', {
   toml_load = load_file, json_load = load_file,
-  toml_parse = function(text) return data('toml', text) end, json_parse = function(text) return data('json', text) end,
+  toml_parse = function(text) return type(text) == 'string' and data('toml', text) or thing('toml_parse()') end,
+  json_parse = function(text) return type(text) == 'string' and data('json', text) or thing('json_parse()') end,
 })
 local kumo = space('', {
   on = function(event, handler)
@@ -78,6 +90,7 @@ local kumo = space('', {
   make_egress_pool = same, make_egress_source = same, make_egress_path = same, make_queue_config = same, make_listener_domain = same,
   memoize = function(fn) return fn end,
   toml_load = load_file, json_load = load_file, toml_parse = serde.toml_parse, json_parse = serde.json_parse, serde = serde,
+  string = space('string', { split = split }),
   domain_map = { new = function(map) return map or {} end },
   dkim = space('dkim', { rsa_sha256_signer = signer, ed25519_signer = signer }),
   reject = function(code, text) error('reject ' .. tostring(code) .. ' ' .. tostring(text), 0) end,
@@ -162,7 +175,7 @@ function xpcall(fn, handler, ...)
   if done[1] then return unpack(done, 1, done.n) end
   return false, handler(done[2])
 end
-os = { getenv = function() return nil end, time = function() return 0 end, clock = function() return 0 end,
+os = { getenv = environment, time = function() return 0 end, clock = function() return 0 end,
        date = function() return '1970-01-01 00:00:00' end }
 setmetatable(os, { 'os', __index = function(_, key) return thing('os.' .. tostring(key)) end })
 io = thing('io')
@@ -172,7 +185,7 @@ _G.kumo = kumo
 local function address(domain)
   return setmetatable({ domain = domain, user = 'user', email = 'user@' .. domain }, { __tostring = function() return 'user@' .. domain end })
 end
-local function message(author, fields)
+local function message(author, fields, recipient)
   local meta, msg = {}, {}
   notes = { meta = {}, signers = {}, removed = {}, calls = {} }
   local mine = notes
@@ -183,9 +196,10 @@ local function message(author, fields)
     meta[key] = value
     mine.meta[key] = value
   end
+  function msg:check_fix_conformance() mine.calls.check_fix_conformance = true end
   function msg:from_header() return address(author) end
   function msg:sender() return address(author) end
-  function msg:recipient() return address('\1recipient\1') end
+  function msg:recipient() return address(recipient) end
   function msg:dkim_sign(with) mine.signers[#mine.signers + 1] = with end
   function msg:remove_all_named_headers(name) mine.removed[name] = true end
   function msg:remove_x_headers(names) for _, name in ipairs(names or {}) do mine.removed[name] = true end end
@@ -225,9 +239,9 @@ return {
     end
     quiet = false
   end,
-  handle = function(event, author, fields)
+  handle = function(event, author, fields, recipient)
     quiet = true
-    local msg = message(author, fields)
+    local msg = message(author, fields, recipient)
     for _, fn in ipairs(handlers[event] or {}) do
       local done, said = pcall(fn, msg, listener)
       if not done then notes.trouble = tostring(said) break end

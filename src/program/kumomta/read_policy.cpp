@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t most_words = 4000;
 // Names that nobody has: what is answered for them is what is answered for any.
-constexpr const char *any_name = "\1name\1", *any_domain = "\1domain\1", *any_author = "\1author\1";
+constexpr const char *any_name = "\1name\1", *any_domain = "\1domain\1", *any_author = "\1author\1", *any_recipient = "\1recipient\1";
+constexpr const char* by_smtp = "smtp_server_message_received";
 constexpr const char* default_shaping = "/opt/kumomta/share/policy-extras/shaping.toml";
 
 void replace_all(std::string& text, std::string_view from, std::string_view to)
@@ -107,11 +108,12 @@ public:
         if (!text)
             return text.error();
         add_words(*text, words_);
-        TRY_VOID(box_.run(*text, policy_.path));
+        if (const auto ran = box_.run(*text, policy_.path); !ran)
+            return ended(ran.error());
         for (const char* event : {"pre_init", "init"}) {
             event_ = event;
             if (const auto fired = box_.ask("fire", {Value::of(event, {})}); !fired)
-                return fired.error();
+                return ended(fired.error());
         }
         TRY_VOID(helper_files());
         defined();
@@ -125,7 +127,7 @@ public:
         ask_sources();
         ask_paths();
         ask_domains();
-        for (const char* event : {"smtp_server_message_received", "http_message_generated"})
+        for (const char* event : {by_smtp, "http_message_generated"})
             ask_messages(event);
         if (box_.spent())
             return Error{fmt::format("{}: its handlers take too long", policy_.path)};
@@ -138,7 +140,37 @@ private:
         return {
             .record = [this](Call call) { record(std::move(call)); },
             .data = [this](const std::string& path, const std::string& text) { return text.empty() ? load(path) : parse_data(text, "text." + path); },
-            .module = [this](const std::string& name) { return module(name); }};
+            .module = [this](const std::string& name) { return module(name); },
+            .environment = [this](const std::string& name, const Place& place) { return variable(name, place); }};
+    }
+
+    std::optional<std::string> variable(const std::string& name, const Place& place)
+    {
+        const auto value = machine_.environment ? machine_.environment(name) : std::nullopt;
+        if (std::ranges::find(policy_.environment, name, &Variable::name) == policy_.environment.end() && policy_.environment.size() < value_count)
+            policy_.environment.push_back({place.file.empty() ? Place{policy_.path, 0} : place, name, value.has_value()});
+        return value;
+    }
+
+    /// What a policy ends with is often a variable that it has where it is started.
+    Error ended(const Error& trouble) const
+    {
+        std::vector<std::string> unset;
+        for (const Variable& one : policy_.environment)
+            if (!one.is_set)
+                unset.push_back(printable(one.name, true));
+        std::vector<std::string> unanswered;
+        for (const Call& call : policy_.calls)
+            for (const std::string_view room : {"io.", "os.", "dns.", "http."})
+                if (call.name.starts_with(room) && call.name.find('(') == call.name.npos &&
+                    std::ranges::find(unanswered, call.name) == unanswered.end())
+                    unanswered.push_back(call.name);
+        std::string text = trouble.text();
+        if (!unset.empty())
+            text += fmt::format(" (not set in the environment that this has: {}; run it with KumoMTA's)", fmt::join(unset, ", "));
+        if (!unanswered.empty())
+            text += fmt::format(" (not answered here: {})", printable(fmt::format("{}", fmt::join(unanswered, ", ")), true));
+        return Error{text};
     }
 
     void record(Call call)
@@ -404,17 +436,31 @@ private:
             [&](const std::string& word, const Value& said) { policy_.domains.put(word, certain(said)); });
     }
 
-    Value handled(const char* event, const std::string& author, bool fields)
+    bool listens_for_smtp() const { return std::ranges::find(policy_.calls, "start_esmtp_listener", &Call::name) != policy_.calls.end(); }
+
+    Value handled(const char* event, const std::string& author, bool fields, const std::string& recipient = any_recipient)
     {
         Value with;
         with.kind = Value::Kind::boolean;
         with.boolean = fields;
-        auto said = box_.ask("handle", {Value::of(event, {}), Value::of(author, {}), with});
+        auto said = box_.ask("handle", {Value::of(event, {}), Value::of(author, {}), with, Value::of(recipient, {})});
         if (!said)
             return {};
         if (const Handler* const one = handler(event))
             place_all(*said, one->place);
         return *std::move(said);
+    }
+
+    /// A domain that the policy names may be asked for.
+    bool same_for_recipients(const char* event, std::string_view key, const std::string& said)
+    {
+        return std::ranges::all_of(words_, [&](const std::string& word) {
+            if (word.find('.') == word.npos || box_.spent())
+                return true;
+            const Value notes = handled(event, any_author, true, word);
+            const Value* const meta = notes.find("meta");
+            return meta && meta->word_of(key) == said;
+        });
     }
 
     /// What is certain of a handler that acts on messages: the field that names the tenant, and who signs.
@@ -425,7 +471,7 @@ private:
             return;
         const Value any = handled(event, any_author, true), bare = handled(event, any_author, false);
         if (const std::string trouble = any.word_of("trouble"); !trouble.empty() && any.word_of("trouble").find('\1') == trouble.npos)
-            one->trouble = trouble;
+            one->trouble = trouble.starts_with("0:") ? "line " + trouble.substr(2) : trouble;
         const Value* const meta = any.find("meta");
         std::string tenant = meta ? meta->word_of("tenant") : "";
         constexpr std::string_view head = "\1field:";
@@ -442,10 +488,24 @@ private:
         if (const std::string by_default = bare_meta ? bare_meta->word_of("tenant") : "";
             !by_default.empty() && by_default.find('\1') == by_default.npos && !policy_.queues.find("default_tenant"))
             policy_.queues.put("default_tenant", Value::of(by_default, one->place));
-        policy_.discards = policy_.discards || (meta && meta->word_of("queue") == "null" && bare_meta && bare_meta->word_of("queue") == "null");
+        // What comes by SMTP decides where all mail goes; by HTTP, where that is the only way.
+        const bool decides = std::string_view(event) == by_smtp || !listens_for_smtp();
+        const auto of_all = [&](std::string_view key) {
+            const std::string word = meta ? meta->word_of(key) : "";
+            const bool same = decides && !word.empty() && word.find('\1') == word.npos && bare_meta && bare_meta->word_of(key) == word;
+            return same && same_for_recipients(event, key, word) ? word : std::string();
+        };
+        policy_.discards = policy_.discards || of_all("queue") == "null";
+        const std::string smart_host = of_all("routing_domain");
+        const Value* const queue = policy_.queues.find("queue");
+        const Value* const all = queue ? queue->find("default") : nullptr;
+        const std::string already = all ? all->word_of("routing_domain") : "";
+        const bool as_all = !smart_host.empty() || (!already.empty() && meta && meta->word_of("routing_domain") == already);
+        if (!smart_host.empty())
+            policy_.queues.at("queue", one->place).at("default", one->place).put("routing_domain", Value::of(smart_host, one->place));
         std::vector<std::string> besides;
         for (const Entry& entry : meta ? meta->entries : std::vector<Entry>())
-            if (entry.name != "tenant")
+            if (entry.name != "tenant" && !(entry.name == "routing_domain" && as_all))
                 besides.push_back("set_meta " + entry.name);
         if (const Value* const called = any.find("calls"))
             for (const Entry& entry : called->entries)

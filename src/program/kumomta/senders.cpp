@@ -76,11 +76,19 @@ Value options_of(const Value& queue)
     return options;
 }
 
+/// ":587" of a domain's shaping. Empty: it says none.
+std::string port_of(const Value& shaping, std::string_view domain)
+{
+    const Value* const options = shaping.find(domain);
+    const auto port = options && is_domain(domain) ? parse_number(options->word_of("smtp_port")) : std::nullopt;
+    return port && *port > 0 && *port < 65536 ? fmt::format(":{}", *port) : std::string();
+}
+
 /// The hosts that a queue goes to, as a next hop. Empty: by the domain's own MX.
-std::string next_hop_of(const Value& queue)
+std::string next_hop_of(const Value& queue, const Value& shaping)
 {
     if (const std::string routing = queue.word_of("routing_domain"); !routing.empty())
-        return routing.find_first_of(" \t\n,") == routing.npos ? routing : "";
+        return routing.find_first_of(" \t\n,") == routing.npos ? routing + port_of(shaping, routing) : "";
     const Value* const protocol = queue.find("protocol");
     const Value* const smtp = protocol ? protocol->find("smtp") : nullptr;
     const Value* const hosts = smtp ? smtp->find("mx_list") : nullptr;
@@ -290,10 +298,12 @@ void PolicyTranslator::queue_routes()
     if (by_tenant.empty())
         ++pool_users_[transport];
     std::string table;
+    const std::string general = by_default ? next_hop_of(*by_default, policy_.shaping) : "";
+    std::set<std::string> routed;
     for (const Entry& entry : queue ? queue->entries : std::vector<Entry>()) {
         const bool is_default = entry.name == "default";
         const Block block{entry.value, "queue " + entry.name};
-        const std::string pool = entry.value.word_of("egress_pool"), hop = next_hop_of(entry.value),
+        const std::string pool = entry.value.word_of("egress_pool"), hop = next_hop_of(entry.value, policy_.shaping),
                           of_pool = pool.empty() || !by_tenant.empty() ? transport : transport_of(pool);
         const bool maildir = entry.value.find("protocol") && !entry.value.find("protocol")->find("smtp");
         if (!by_tenant.empty())
@@ -328,13 +338,45 @@ void PolicyTranslator::queue_routes()
         }
         if (!pool.empty())
             ++pool_users_[of_pool];
-        if (!maildir && !of_pool.empty() && (!pool.empty() || !hop.empty()))
-            table += fmt::format("{} {}:{}\n", key, of_pool, hop);
+        // The default's hop is a domain's, too, but for one that has its own.
+        const std::string to = !hop.empty()                            ? hop
+                               : !general.empty() || below             ? general
+                               : port_of(policy_.shaping, key).empty() ? ""
+                                                                       : key + port_of(policy_.shaping, key);
+        if (!maildir && !of_pool.empty() && (!pool.empty() || !hop.empty())) {
+            table += fmt::format("{} {}:{}\n", key, of_pool, to);
+            routed.insert(key);
+        }
     }
+    shaped_ports(transport, general, routed, table);
     if (!table.empty()) {
         const std::string spec = add_table("transport", "texthash", table);
-        set("transport_maps", spec, queue->place, "queues by domain");
+        set("transport_maps", spec, queue ? queue->place : policy_.shaping.place, "queues by domain");
     }
+}
+
+/// Ports that shaping names: of the smart host's in its hop, of domains in lines of their own where their mail goes to their MX.
+void PolicyTranslator::shaped_ports(const std::string& transport, const std::string& general, const std::set<std::string>& routed, std::string& table)
+{
+    for (const Entry& entry : policy_.shaping.entries) {
+        const Block block{entry.value, "shaping " + entry.name};
+        const std::string domain = to_lower(entry.name), port = port_of(policy_.shaping, entry.name);
+        if (port.empty() || entry.name == "default" || entry.name == "provider")
+            continue;
+        if (general == entry.name + port) {
+            judge(block, "smtp_port", Kind::becomes, "default_transport: " + general);
+        } else if (general.empty() && !policy_.queues.find("tenant_header")) {
+            if (!routed.contains(domain))
+                table += fmt::format("{} {}:{}{}\n", domain, transport, domain, port);
+            judge(block, "smtp_port", Kind::becomes, fmt::format("transport_maps: {} {}:{}{}", domain, transport, domain, port));
+        } else {
+            continue;
+        }
+        ported_[entry.name] = port;
+    }
+    const Value* const all = policy_.shaping.find("default");
+    if (const auto port = all ? parse_number(all->word_of("smtp_port")) : std::nullopt; port && *port > 0 && *port < 65536)
+        becomes_setting({*all, "shaping default"}, "smtp_port", "smtp_tcp_port");
 }
 
 /// Whose field names which transport: header_checks. A later line that matches is not looked at.
@@ -346,7 +388,7 @@ void PolicyTranslator::tenants()
     const std::string header = file.word_of("tenant_header"), by_default = file.word_of("default_tenant");
     const Value* const queue = file.find("queue");
     const Value* const all = queue ? queue->find("default") : nullptr;
-    const std::string hop = all ? next_hop_of(*all) : "";          // where all mail goes; empty: by the domain's own MX
+    const std::string hop = all ? next_hop_of(*all, policy_.shaping) : "";          // where all mail goes; empty: by the domain's own MX
     std::map<std::string, std::string> pools;                      // tenant to transport
     if (policy_.tenants_are_pools)
         pools = transports_;

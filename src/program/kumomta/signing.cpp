@@ -60,6 +60,8 @@ bool PolicyTranslator::signature(const Block& block, const std::string& domain, 
     if (!file.starts_with('/') || file.find_first_of(" \t\n#") != file.npos || !machine_.exists(file)) {
         judge(block.table.place, block.where, "key '" + printable(file, true) + "'", Kind::left_out,
               fmt::format("there is no such file on this machine: nothing is signed for {}", domain));
+        for (const char* option : {"filename", "selector", "domain"})
+            judge(block, option, Kind::left_out, "a signature that is not made");
         return false;
     }
     keys_[fmt::format("{}._domainkey.{}", selector, domain)] = file;

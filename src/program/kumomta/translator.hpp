@@ -76,6 +76,7 @@ private:
     void queue_times();
     void own_times(const Block& block, const std::string& key);
     void queue_routes();
+    void shaped_ports(const std::string& transport, const std::string& general, const std::set<std::string>& routed, std::string& table);
     void tenants();
     void inner_queues(const Block& domain);
 
@@ -104,6 +105,7 @@ private:
     std::map<std::string, std::string> lines_;  // source to its service
     std::map<std::string, std::string> transports_;  // pool to its transport
     std::map<std::string, int> pool_users_;  // transport to how many of the default, domains and tenants send by it
+    std::map<std::string, std::string> ported_;  // domain to ":587", of those that are next hops with a port
     std::string schedules_;  // entries of retry_schedule_maps
     std::map<std::string, std::vector<std::string>> options_;  // service to "-o" lines
     std::map<std::string, Place> places_;  // service to where its source is from
