@@ -82,6 +82,8 @@ def cases():
     add("unused", "x = y\nfoo = $bar\nbar=1\n", STOCK, "-n")
     add("used by unused", "x=$und\ny=$x$z\n", STOCK, "-n")
     add("undefined", "a=$b\nmyorigin=$a\nrelayhost=${c?x}$d\nmyhostname=${e:z}.x\n", STOCK, "-n")
+    add("names of old", "virtual_alias_maps=$virtual_maps, inline:{a=b}\npostscreen_dnsbl_max_ttl=${postscreen_dnsbl_ttl?{$postscreen_dnsbl_ttl}:{1}}h\n"
+        "postscreen_dnsbl_ttl=5m\nmyorigin=$gone\n", STOCK, "-n")
     add("defined in a loop of users", "a=$b\nb=$a\n", STOCK, "-n")
     add("restriction classes", "smtpd_restriction_classes=foo,bar\nfoo=permit\nbaz=1\n", STOCK, "-n")
     add("databases", "virtual_alias_maps=ldap:myl, hash:/etc/zz, proxy:ldap:qq\nmyl_search_base=x\nqq_bind=no\nqq_zzz=1\n", STOCK, "-n")

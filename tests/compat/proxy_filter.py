@@ -192,13 +192,12 @@ class Side:
         server = self.filters[line]
         if server:
             del server.sessions[:]
-        log = self.system.log_path
-        start = len(log.read_text(errors="replace"))
+        start = len(frame.log_of(self.system))
         replies = talk(self.ports[line], commands)
         tag = f" at{self.numbers[line]}/smtpd["
-        wait_until(lambda: re.search(re.escape(tag) + r"\d+\]: disconnect", log.read_text(errors="replace")[start:]), f"{self.kind}: {line}: the session is over")
+        wait_until(lambda: re.search(re.escape(tag) + r"\d+\]: disconnect", frame.log_of(self.system)[start:]), f"{self.kind}: {line}: the session is over")
         lines = []
-        for text in log.read_text(errors="replace")[start:].splitlines():
+        for text in frame.log_of(self.system)[start:].splitlines():
             if tag in text and not re.search(r": (dis)?connect from|client=localhost", text):
                 lines.append(normal(text.split("]: ", 1)[1]))
         told = []

@@ -89,6 +89,23 @@ TEST_CASE("survey: parameters, services, tables and files are named with their p
     CHECK(survey->tables[2].warnings.front().starts_with(folder.path() + "/transport, line 2: "));
 }
 
+TEST_CASE("survey: caches are no tables, and what stands beside postscreen is a note")
+{
+    const Folder folder;
+    folder.write("main.cf", quiet +
+                                "smtp_tls_session_cache_database = btree:${data_directory}/scache\naddress_verify_map = proxy:btree:/nowhere/verify\n"
+                                "postscreen_cache_map = btree:$data_directory/screen\nsmtp_dns_support_level = dnssec\n");
+    folder.write("master.cf", small_master + "25 inet n - n - 1 postscreen\ndnsblog unix - - n - 0 dnsblog\ntlsproxy unix - - n - 0 tlsproxy\n");
+    const auto survey = migrate::survey(folder.path());
+    REQUIRE(survey);
+    CHECK(survey->tables.empty());
+    CHECK(migrate::as_text(*survey).find("smtp_dns_support_level is dnssec: answers are validated here") != std::string::npos);
+    CHECK_FALSE(migrate::differs(*survey));
+    CHECK(migrate::as_text(*survey).find("Note: services that have nothing to do here\n  " + folder.path() +
+                                         "/master.cf, line 8: dnsblog/unix (dnsblog) has nothing to do here: DNS lists are asked by smtpd\n") !=
+          std::string::npos);
+}
+
 TEST_CASE("survey: what keeps it from starting is said, and what cannot be read is an error")
 {
     const Folder folder;

@@ -105,6 +105,8 @@ std::string as_text(const Survey& survey)
     text += tables(survey);
     text += section(survey.findings, Kind::file, "Files");
     text += section(survey.notes, Kind::parameter, "Note: parameters that have nothing to decide here");
+    text += section(survey.notes, Kind::service, "Note: services that have nothing to do here");
+    text += section(survey.notes, Kind::needs, "Note: what it needs beside it");
     text += section(survey.notes, Kind::level, "Note: defaults by compatibility_level");
     text += section(survey.notes, Kind::version, "Note: defaults by version");
     text += "\n";

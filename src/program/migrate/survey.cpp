@@ -31,9 +31,12 @@ struct Unserved {
     std::string_view command, follows;
 };
 constexpr auto unserved_services = std::to_array<Unserved>({
-    {"dnsblog", "DNS lists are asked by smtpd"},
-    {"tlsproxy", "TLS is done by smtpd"},
     {"qmqpd", "QMQP is not served; the line is left out"},
+});
+/// What stands beside postscreen: all that it does is done, without it.
+constexpr auto idle_services = std::to_array<Unserved>({
+    {"dnsblog", "has nothing to do here: DNS lists are asked by smtpd"},
+    {"tlsproxy", "has nothing to do here: TLS is done by smtpd"},
 });
 
 class Surveyor {
@@ -49,6 +52,7 @@ public:
         survey_.tables = survey_tables(survey_.snapshot, master_cf_);
         services();
         files();
+        needs();
         defaults();
     }
 
@@ -141,18 +145,30 @@ private:
             else if (const auto pipe = pipes_.find(service.key()); pipe != pipes_.end() && used(service))
                 if (const auto line = deliver::parse_pipe_line(pipe->second); !line)
                     follows = "mail for it is deferred: " + line.error().text();
+            const std::string place = fmt::format("{}, line {}", master_cf_.path, service.line),
+                              subject = fmt::format("{} ({})", service.key(), service.command);
+            const auto idle = std::ranges::find(idle_services, std::string_view(service.command), &Unserved::command);
+            // Without postscreen they have nothing to do there either.
+            if (idle != idle_services.end() &&
+                std::ranges::any_of(master_cf_.services, [](const auto& other) { return other.command == "postscreen"; }))
+                put(survey_.notes, Kind::service, place, subject, std::string(idle->follows));
             if (follows.empty())
                 continue;
-            // What stands beside postscreen has no work of its own there either.
-            if (service.command == "dnsblog" || service.command == "tlsproxy") {
-                if (std::ranges::none_of(master_cf_.services, [](const auto& other) { return other.command == "postscreen"; }))
-                    continue;
-            }
-            find(Kind::service, fmt::format("{}, line {}", master_cf_.path, service.line), fmt::format("{} ({})", service.key(), service.command),
-                 std::move(follows));
+            find(Kind::service, place, subject, std::move(follows));
             survey_.findings.back().line = service.line;
             survey_.findings.back().in_master_cf = true;
         }
+    }
+
+    /// What is there beside a Postfix, and has to do more beside us.
+    void needs()
+    {
+        const auto* written = survey_.snapshot.definition("smtp_dns_support_level");
+        const auto level = written != nullptr ? survey_.snapshot.expand(written->value) : Result<std::string>(std::string());
+        if (level && iequals(*level, "dnssec"))
+            put(survey_.notes, Kind::needs, written->place(), "smtp_dns_support_level",
+                "is dnssec: answers are validated here, so the name server has to pass signatures on; where it never does, the log warns of it, and mail "
+                "goes on without DANE, as beside a Postfix whose name server does not validate");
     }
 
     void files()
@@ -282,6 +298,7 @@ std::string_view to_text(Finding::Kind kind)
     case Kind::service: return "service";
     case Kind::table: return "table";
     case Kind::file: return "file";
+    case Kind::needs: return "needs";
     case Kind::level: return "level";
     case Kind::version: return "version";
     }

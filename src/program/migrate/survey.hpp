@@ -14,7 +14,7 @@
 namespace posthorn::migrate {
 
 struct Finding {
-    enum class Kind { start, parameter, service, table, file, level, version };
+    enum class Kind { start, parameter, service, table, file, needs, level, version };
     Kind kind = Kind::start;
     std::string place;            // "/etc/postfix/main.cf, line 12"; empty: of the whole
     std::string subject;          // the parameter, "smtp/inet", "hash:/etc/aliases", the file

@@ -155,9 +155,11 @@ TableState open(const std::string& spec, const config::Snapshot& snapshot)
 
 }  // namespace
 
+/// Nor is a cache one that an administrator has to look at: it is made where it is not there.
 bool names_no_table(std::string_view parameter)
 {
-    for (const std::string_view end : {"_transport", "_directory", "_command", "_milters", "_service", "_service_name", "_path"})
+    for (const std::string_view end : {"_transport", "_directory", "_command", "_milters", "_service", "_service_name", "_path",
+                                       "_session_cache_database", "_cache_map", "address_verify_map", "_auth_cache_name"})
         if (parameter.ends_with(end))
             return true;
     return parameter == "proxy_read_maps" || parameter == "proxy_write_maps" || parameter == "content_filter" || parameter == "relayhost";
