@@ -54,7 +54,8 @@ void check_looks(Portrait portrait, const Face& face, const Face& other = {})
     for (int i = 0; i < 160; ++i, now += std::chrono::hours{2}) {
         const Look found = look(portrait, (i > 6 && i < 30 && i % 5 == 2) || i == 20 ? other : face, wants, now);
         FUZZ_CHECK(found.changes.empty() || found.altered);
-        check_portrait(portrait);
+        if (!found.changes.empty() || i % 32 == 31)  // each look would cost a hundred times the looking
+            check_portrait(portrait);
     }
     (void)look(portrait, face, wants, now);
     const Portrait before = portrait;

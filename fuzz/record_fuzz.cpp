@@ -2,6 +2,7 @@
 // its bound: read again it has the members that were put in, and none besides.
 #include "fuzz.hpp"
 
+#include "base/json.hpp"
 #include "handoff/record.hpp"
 #include "observe/recorder.hpp"
 
@@ -32,6 +33,9 @@ void check(const std::string& record, std::string_view type)
 
 void fuzz_one(std::string_view input)
 {
+    boost::json::error_code error;
+    const auto object = boost::json::parse(json_object({{"text", input}, {"", input.substr(input.size() / 2)}}), error);
+    FUZZ_CHECK(!error && object.is_object() && object.get_object().size() == 2 && json_object({}) == "{}");
     // Texts between line feeds; the last is a header.
     const auto next = [&] {
         const auto end = input.find('\n');
@@ -61,7 +65,6 @@ void fuzz_one(std::string_view input)
     session.set_tls_peer(next());
     session.set_source(next());
     const std::string headers = chosen_headers(input, options.headers);
-    boost::json::error_code error;
     FUZZ_CHECK(boost::json::parse(headers, error).is_object() && !error);
     *envelope.add_recipients() = recipient;
     *envelope.add_recipients() = recipient;
