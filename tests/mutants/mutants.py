@@ -1,12 +1,14 @@
 """One rule is broken at a time: of the client, of what it learns, of what has to be as in Postfix; a test has to notice.
 
   tests/mutants/mutants.py [--here] [NAME-PART ...]   builds and tests each mutant; says which test notices; survivors are a failure
-  tests/mutants/mutants.py --check                    each rule is still found in its file, exactly once (part of every test run)
+  tests/mutants/mutants.py --check                    each rule is still found in its file, exactly once, and the test that has to notice is there (part of every test run)
 
 Works on a copy below build/mutants, so that a run that is stopped leaves nothing behind; --here breaks this tree and its build/dev, and
 puts each file back.
 """
+import fnmatch
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,13 +28,43 @@ def write(path, text):
         file.write(text)
 
 
+def test_cases():
+    """All that the sources declare, with the name of their file."""
+    found = []
+    for folder, _, files in os.walk(os.path.join(ROOT, "src")):
+        for file in filter(lambda file: file.endswith((".cpp", ".hpp")), files):
+            for pieces in re.findall(r'TEST_CASE(?:_FIXTURE\(\s*[\w:]+,|\()\s*((?:"(?:[^"\\]|\\.)*"\s*)+)', read(os.path.join(folder, file))):
+                text = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', pieces))
+                found.append((os.path.join(folder, file), text.replace('\\"', '"')))
+    return found
+
+
+def names_a_test(tests, cases):
+    """Whether there is what a rule says has to notice. doctest's filters: * and ?, several with commas between them, without case."""
+    fits = lambda text, pattern: fnmatch.fnmatchcase(text.lower(), re.sub(r"([\[\]])", r"[\1]", pattern.lower()))
+    if tests.startswith("journey "):
+        for words in tests.removeprefix("journey ").split():
+            file, *rest = words.split(".")
+            text = read(os.path.join(ROOT, f"tests/journeys/{file}.py"))
+            if not all(re.search(rf"(?m)^ *(?:class|def) {re.escape(word)}\b", text) for word in rest):
+                return False
+        return True
+    if tests.startswith("in "):
+        return all(any(fits(file, pattern) for file, _ in cases) for pattern in tests.removeprefix("in ").split(","))
+    return not tests or tests.startswith("run ") or all(any(fits(text, pattern) for _, text in cases) for pattern in re.split(r"(?<!\\),", tests))
+
+
 def check():
     bad = 0
     names = set()
-    for name, target, path, before, after, _ in RULES:
+    cases = test_cases()
+    for name, target, path, before, after, tests in RULES:
         count = read(os.path.join(ROOT, path)).count(before)
         if count != 1 or before == after or name in names:
             print(f"mutants: {name}: {path} holds its rule {count} times")
+            bad = 1
+        if not names_a_test(tests, cases):
+            print(f"mutants: {name}: no test is called {tests}")
             bad = 1
         names.add(name)
     print(f"mutants: {len(RULES)} rules to break")

@@ -1,6 +1,7 @@
 """(name, test program, file, rule, the rule broken, test cases): see mutants.py. The last: doctest's pattern of names, "in " one of files,
 "run " a comparison with Debian's Postfix, "journey " tests of tests/journeys (the second then names what to build), or empty for all of the program's."""
 
+ASKED = "src/foundation/observe/asked.cpp"
 LEARN = "src/knowledge/peers/learn.cpp"
 SEEN = "src/knowledge/peers/observation.cpp"
 RULES_FILE = "src/knowledge/peers/rules.cpp"
@@ -152,6 +153,10 @@ def record_queue(name, rule, broken):
 
 def record_tail(name, rule, broken):
     return ("record tail " + name, "services_test", "src/program/services/record_tail.cpp", rule, broken, "record tail:*")
+
+
+def asked(name, target, file, rule, broken, tests):
+    return ("asked " + name, target, file, rule, broken, tests)
 
 
 def hook(name, file, rule, broken, test):
@@ -375,7 +380,7 @@ RULES = [
     send("hosts one after the other", HOSTS, "asked_at_once = 16;", "asked_at_once = 1;", "hosts: *"),
     send("SRV hosts of the same weight as they are answered", "src/journey/send/nexthop.cpp", "std::ranges::shuffle(records, random);", ";", "SRV records*"),
     send("waits for the answer of who took no content", "src/journey/send/session_write.cpp", "    if (failed)\n        co_return;", "   ", "pace: a peer*"),
-    send("one deadline for a group of commands", SESSION, "!writing_ || (options_.per_request_deadline && !says_content())", "!writing_", "pace: a deadline*"),
+    send("one deadline for a group of commands", SESSION, "!writing_ || (options_.per_request_deadline && !says_content())", "!writing_", "pace: saying commands*"),
     send("no primary is a loop", HOSTS, "if (best != best_found)", "if (best > best_found)", "hosts: what*"),
     send("passes on what was passed on", AGENT, "!job->request.passed_on() && ", "", "hosts: mail*"),
     send("passes on mail whose best host is away", HOSTS, "    return Reason(false, \"4.4.4\", fmt::format(\"unable to find primary relay for {}\", destination));",
@@ -401,7 +406,8 @@ RULES = [
     schedule("lowers twice for what was under way", "begun <= decreased_ && (ceiling_ != 0 || per_minute_ != 0))", "begun == SteadyTime::max())"),
     schedule("tests a ceiling as soon after a failure", "again ? std::min(2 * std::max(step_, probe_every), probe_at_most) : probe_every",
              "again ? probe_every : probe_every"),
-    schedule("sends while it was asked for silence", "    if (suspended(now))\n        return false;", "    "),
+    ("schedule sends while it was asked for silence", "schedule_test", "src/journey/schedule/shape.hpp", "return !suspended(now) && (room() == 0", "return (room() == 0", ""),
+    schedule("becomes faster while it was asked for silence", "now - std::max(quickened_, suspended_until_) >= minutes{1}", "now - quickened_ >= minutes{1}"),
     # Whether an address is alive: what an answer is worth, who is asked, how often.
     verify("asks twice about one address", "desk", "if (known.ask && !awaited &&", "if (known.ask &&"),
     verify("asks any number at once", "desk", "if (outstanding_.size() < options_.pending_limit) {", "if (outstanding_.size() != SIZE_MAX) {"),
@@ -434,7 +440,7 @@ RULES = [
     verify("cleans up what came back", "cache", "!changed_.contains(found.expired[i]) && !(flushing_ && flushing_->contains(found.expired[i]))",
            "!changed_.contains(found.expired[i])"),
     # TLS: who the server has to be.
-    tls("a name beside the one asked for is good enough", "facts_of", "reference_fits(dns_id, name, wanted.several_labels))", "!dns_id.empty())"),
+    tls("a name beside the one asked for is good enough", "facts_of", "reference_fits(dns_id, name, wanted.several_labels))", "(reference_fits(dns_id, name, wanted.several_labels) || !dns_id.empty()))"),
     tls("an issuer of TLSA records needs no name", "facts_of", "*usage == 3 ? Trust::verified", "*usage >= 2 ? Trust::verified"),
     tls("the subject counts beside DNS-IDs", "facts_of", "X509_get_ext_by_NID(certificate, NID_subject_alt_name, -1) < 0 &&", ""),
     tls("TLSA records of authorities are used", "dane", "(record.usage != trust_anchor && record.usage != domain_issued) ||", ""),
@@ -458,7 +464,7 @@ RULES = [
     send("a failing lookup of TLSA records is none", "src/journey/send/tls_demand.cpp", "        found.failed = answer.transient();", "        found.failed = false;", "*DANE*"),
     send("TLSA records without DNSSEC count", "src/journey/send/tls_demand.cpp", "if (is_signed(answer) && answer.found())", "if (answer.found())", "*DANE*"),
     send("records that cannot be used are none", "src/journey/send/tls_demand.cpp",
-         'co_return without_dane(std::move(demand), TlsLevel::encrypt, "TLSA records unusable");',
+         'co_return without_dane(std::move(demand), TlsLevel::encrypt, "TLSA records unusable", TlsFault::tlsa_invalid);',
          'co_return without_dane(std::move(demand), TlsLevel::may, "TLSA records unusable");', "*DANE*"),
     send("hosts in unsigned zones are asked about", "src/journey/send/tls_demand.cpp", "if (host.secure || insecure_hosts_too) {", "if (true) {", "*DANE*"),
     send("where DANE cannot be done it is not done", "src/journey/send/tls_demand.cpp", "    if (!why_not.empty()) {", "    if (why_not.size() == 1) {", "*DANE*"),
@@ -758,4 +764,34 @@ RULES = [
     ("restart who ends before it says hello stays", "services_test", "src/program/services/delivery_processes.cpp", "        living_[process] = process_descriptor(process);\n        tasks_.spawn(see_off(process));", "        living_[process] = process_descriptor(process);", "delivery processes:*"),
     ("restart verdicts are told one after the other", "services_test", "src/program/services/queue_commands.cpp", "        tasks_.spawn(take_held(std::move(verdicts), open));", "        co_await take_held(std::move(verdicts), open);", "adversity:*"),
     times("a site's own rest does not come with its mail", "services_test", "src/program/services/queue_delivery.cpp", "route.address(), retry_of(route).minimal_backoff}", "route.address(), std::chrono::seconds{0}}", "queue: mail that is passed*"),
+    asked("the last to ask is the oldest", "observe_test", ASKED, "    (before_ != nullptr ? before_->behind_ : entry_->first) = behind_;", "    entry_->first = behind_;", "asked: the oldest*"),
+    asked("who gave up had no answer", "observe_test", ASKED, "    if (entry_ != nullptr)\n        unlink();", "    ended(false);", "asked: an answer*"),
+    asked("a line comes as often as one looks", "observe_test", ASKED, "now - *entry.said >= between_lines", "now > *entry.said", "asked: who does not*"),
+    asked("a failure is an answer again", "observe_test", ASKED, "const bool answered_since = entry.took.count() - entry.failed > entry.answered_then;", "const bool answered_since = entry.took.count() > entry.answered_then;", "asked: who does not*"),
+    asked("lately is for ever", "observe_test", ASKED, "now - half_began < 2 * lately ? this_half : std::chrono::microseconds{}", "this_half", "asked: lately*"),
+    asked("strangers make helpers without end", "observe_test", ASKED, "entries_.size() < most ? name", "entries_.size() < most * 2 ? name", "asked: helpers*"),
+    asked("the Internet is named, too", "observe_test", ASKED, "return kind != Helper::dns && kind != Helper::verification;", "return kind != Helper::dns;", "asked: the Internet*"),
+    asked("what ended processes had open is open", "inquiry_test", "src/program/inquiry/helper_listing.cpp", "!ended && what == \"_open\"", "what == \"_open\"", "helpers: all*"),
+    asked("who is waited for stands where it will", "inquiry_test", "src/program/inquiry/helper_listing.cpp", "std::tuple(-helper.oldest, -helper.spent,", "std::tuple(-helper.spent, -helper.oldest,", "helpers: who*"),
+    asked("a filter that fails has answered", "milter_test", "src/knowledge/milter/client.cpp", "    question.ended(state_ != State::failed);", "    question.ended(true);", "milter: one that*"),
+    asked("a filter that is away has answered", "milter_test", "src/knowledge/milter/client.cpp", "    question.ended(state_ == State::ready);", "    question.ended(true);", "milter: one that*"),
+    asked("a policy server that fails has answered", "receive_test", "src/journey/receive/policy/service.cpp", "    question.ended(action.has_value());", "    question.ended(true);", "policy service: failures*"),
+    asked("a list in the DNS that fails has answered", "receive_test", "src/journey/receive/policy/listed.cpp", "    question.ended(!answer.transient());", "    question.ended(true);", "restrictions over the DNS*"),
+    asked("a list in the DNS that fails before the greeting has answered", "receive_test", "src/journey/receive/screen/gate.cpp", "        question.ended(!answer.transient());", "        question.ended(true);", "*list*"),
+    asked("TEMP is an answer", "tables_test", "src/knowledge/tables/sockets.cpp", "        asked.ended(answer.has_value());", "        asked.ended(reply.has_value());", "socketmap: netstrings*"),
+    asked("SERVFAIL is an answer", "dns_test", "src/wire/dns/resolver.cpp", "flight.question->ended(!flight.answer->transient());", "flight.question->ended(true);", "resolver: a name*"),
+    asked("the range of a histogram is another's", "handoff_test", "src/journey/handoff/counting.cpp", "name == \"le\" ? std::string_view(value) : \"other\"", "\"other\"", "counting: labels*"),
+    asked("nobody looks who is silent", "programs", "src/program/process/service.cpp", "observe::Asked::here().news(now, helper_warn_time_)", "observe::Asked::here().news(now, std::chrono::seconds{0})", "journey test_helpers.Helpers.test_one_that_hangs_is_named_while_it_does"),
+    ("setting a line that is gone is in force", "inquiry_test", "src/program/inquiry/configuration.cpp", "        if (std::ranges::find(written.services, key, &config::ServiceLine::key) != written.services.end())", "        if (!key.empty())", "pending: lines*"),
+    ("setting what was set to nothing was not set", "inquiry_test", "src/program/inquiry/configuration.cpp", "    return found ? std::optional(found->value) : std::nullopt;", "    return found && !found->value.empty() ? std::optional(found->value) : std::nullopt;", "pending: parameters*"),
+    ("setting what is written is in force", "commands_test", "src/program/commands/setting_text.cpp", "        if (running.value_or(\"\") != made.value ||", "        if (made.value.empty() ||", "setting: what is in force*"),
+    ("setting an entry keeps its blanks", "config_test", "src/foundation/config/master_cf.cpp", "word.empty() || word.find_first_of(master_blanks) != word.npos ? ", "word.empty() ? ", "master.cf: an entry*"),
+    ("tls a failing lookup of records is told to nobody", "send_test", "src/journey/send/tls_demand.cpp", "fault_name(TlsFault::dnssec_invalid)", "\"\"", "tls report: one*"),
+    ("tls what DANE lacks is told as of MTA-STS", "send_test", "src/journey/send/agent_open.cpp", "    if (is_of_records(*fault)) {", "    if (is_of_records(*fault) && job.tls.empty()) {", "tls report: one*"),
+    asked("a rule on trial is counted as one that refuses", "receive_test", "src/journey/receive/session.cpp", "    core_.reject_warnings.add({where_, reply.substr(0, 1), restriction});", "    core_.rejections.add({where_, reply.substr(0, 1), restriction});", "rejections that*"),
+    ("dns who hides signatures later is believed", "dns_test", "src/wire/dns/resolver.cpp", "        if (answer->status != Status::bogus || flight->core.validated)", "        if (answer->status != Status::bogus)", "resolver: name servers that pass*"),
+    ("dns a forged name is taken for an unsigned one", "dns_test", "src/wire/dns/resolver.cpp", "            if (keys->status != Status::bogus) {", "            if (keys->status == Status::found && keys->secure && zone.empty()) {", "resolver: name servers that pass*"),
+    asked("ranges come as an ended process told them", "admin_test", "src/program/admin/metrics.cpp", "            if (info.kind == CounterInfo::Kind::histogram)", "            if (info.name.empty())", "metrics: the ranges*"),
+    orders_asked("half of a time is taken", "config::parse_whole_time(word", "config::parse_time(word"),
+    asked("a database that fails has answered", "tables_test", "src/knowledge/tables/database.cpp", "    question.ended(answer.has_value());", "    question.ended(true);", "sqlite: the first*"),
 ]
