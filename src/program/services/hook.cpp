@@ -241,7 +241,7 @@ private:
     const std::chrono::seconds refused_after_;  // 0: never
     std::unique_ptr<dns::Resolver> resolver_;
     PositionFile kept_;
-    HookPoster poster_;
+    HttpPoster poster_;
     std::unique_ptr<RecordTail> tail_;  // none: another process has its position still
     std::string authorization_;
     RecordPosition kept_at_, synced_;

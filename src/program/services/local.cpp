@@ -137,19 +137,18 @@ public:
             request.mutable_content()->set_inline_octets(std::move(octets));
         const handoff::Envelope given = envelope;
         *request.mutable_envelope() = std::move(envelope);
-        CO_TRY(auto reply, co_await delivery_.resolve.call<handoff::RequeueReply>(Frame::requeue, std::move(request), std::move(descriptors)));
-        if (!reply.has_message())
-            co_return Error{reply.text(), reply.status().empty() ? "4.3.0" : "4" + reply.status().substr(1)};
-        handoff::EnqueueRequest& made = *reply.mutable_message();
-        // A content filter has seen it when it came in.
-        made.mutable_envelope()->set_filter(transport);
-        // Who goes to a transport of its own has been at the end of all rewriting.
-        if (!transport.empty()) {
-            made.mutable_envelope()->set_sender(given.sender());
-            *made.mutable_envelope()->mutable_recipients() = given.recipients();
-        }
-        const std::string queue_id = made.envelope().queue_id();
-        CO_TRY_VOID(co_await queue_.enqueue(std::move(*made.mutable_envelope()), std::move(*made.mutable_content())));
+        auto queue_id = co_await hand_in(&delivery_.resolve, &queue_, std::move(request), std::move(descriptors), [&](handoff::Envelope& made) {
+            // A content filter has seen it when it came in.
+            made.set_filter(transport);
+            // Who goes to a transport of its own has been at the end of all rewriting.
+            if (!transport.empty()) {
+                made.set_sender(given.sender());
+                *made.mutable_recipients() = given.recipients();
+            }
+        });
+        // What cleanup does not take stays here: the message was taken.
+        if (!queue_id && queue_id.error().status().starts_with('5'))
+            co_return Error{queue_id.error().text(), "4" + queue_id.error().status().substr(1)};
         co_return queue_id;
     }
 

@@ -98,6 +98,7 @@ private:
     awaitable<Result<void>> hand_over_again(std::string name, std::string queue_id);
     awaitable<Result<void>> prepare(handoff::ReportReply* reply);
     awaitable<Result<void>> file_large(handoff::ReportReply* reply);
+    awaitable<Result<handoff::RequeueReply>> clean_again(handoff::RequeueRequest request, std::vector<Fd> descriptors);
     awaitable<Result<void>> give(handoff::EnqueueRequest message);
     void forget(const handoff::Content& content);
     Result<Read> read(const std::string& name) const;

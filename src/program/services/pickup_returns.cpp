@@ -30,6 +30,23 @@ awaitable<Result<std::string>> Pickup::queue_id_soon()
 
 awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest request, std::vector<Fd> descriptors)
 {
+    const bool submitted = request.submitted();
+    CO_TRY(handoff::RequeueReply reply, co_await clean_again(std::move(request), std::move(descriptors)));
+    if (!submitted || !reply.has_message() || !milters_ || !milters_->any())
+        co_return reply;
+    handoff::EnqueueRequest& message = *reply.mutable_message();
+    const auto kept = co_await show_and_change(message.mutable_envelope(), message.mutable_content());
+    if (kept && *kept)
+        co_return reply;
+    forget(message.content());
+    reply.clear_message();
+    reply.set_status(kept ? "5.7.1" : kept.error().status);
+    reply.set_text(kept ? "a Milter discards it" : kept.error().text);
+    co_return reply;
+}
+
+awaitable<Result<handoff::RequeueReply>> Pickup::clean_again(handoff::RequeueRequest request, std::vector<Fd> descriptors)
+{
     handoff::RequeueReply reply;
     handoff::Envelope& envelope = *request.mutable_envelope();
     CO_TRY(const std::string queue_id, co_await queue_id_soon());
@@ -40,7 +57,8 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
                                                  descriptors.empty() ? Fd{} : std::move(descriptors.front()));
     CO_TRY(const std::string old_head, co_await on_thread(pool_, [this, stored] { return stored->head(options()->header_limit); }));
     const std::uint64_t rest_size = envelope.size() - std::min<std::uint64_t>(envelope.size(), old_head.size());
-    log_.info("{}: uid={} from=<{}> orig_id={}", queue_id, ::geteuid(), smtp::external_address(envelope.sender()), old_id);
+    log_.info("{}: uid={} from=<{}>{}", queue_id, ::geteuid(), smtp::external_address(envelope.sender()),
+              old_id.empty() ? std::string() : " orig_id=" + old_id);
     std::string head = received(envelope, ::geteuid()) + old_head;
     auto cleaned = co_await cleaner_.clean(std::move(envelope), std::move(head));
     if (!cleaned) {

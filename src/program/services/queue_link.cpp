@@ -128,4 +128,17 @@ awaitable<Result<bool>> QueueLink::was_committed(std::string queue_id)
     co_return answer.committed();
 }
 
+awaitable<Result<std::string>> hand_in(ipc::Client* resolve, QueueLink* queue, handoff::RequeueRequest request, std::vector<Fd> descriptors,
+                                       std::function<void(handoff::Envelope&)> change)
+{
+    CO_TRY(auto reply, co_await resolve->call<handoff::RequeueReply>(Frame::requeue, std::move(request), std::move(descriptors)));
+    if (!reply.has_message())
+        co_return Error{reply.text(), reply.status().empty() ? "4.3.0" : reply.status()};
+    handoff::EnqueueRequest& made = *reply.mutable_message();
+    change(*made.mutable_envelope());
+    const std::string queue_id = made.envelope().queue_id();
+    CO_TRY_VOID(co_await queue->enqueue(std::move(*made.mutable_envelope()), std::move(*made.mutable_content())));
+    co_return queue_id;
+}
+
 }  // namespace posthorn::services

@@ -12,8 +12,10 @@
 #include "observe/log.hpp"
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace posthorn::services {
 
@@ -56,5 +58,10 @@ private:
     TaskGroup tasks_;
     ipc::Client client_;
 };
+
+/// A message that begins here: cleaned by resolve as one that is handed in, enqueued as `change` leaves its envelope; its queue id. Where cleanup does not
+/// take it the Error has a status of class 5.
+awaitable<Result<std::string>> hand_in(ipc::Client* resolve, QueueLink* queue, handoff::RequeueRequest request, std::vector<Fd> descriptors,
+                                       std::function<void(handoff::Envelope&)> change);
 
 }  // namespace posthorn::services
