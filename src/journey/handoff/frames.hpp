@@ -38,11 +38,16 @@ enum class Frame : std::uint16_t {
     sts_known = 32,      // smtp, or an operator, asks memory which policy of MTA-STS a domain has, and
     sts_fetched = 33,    // smtp tells it (handoff/domain_policy.proto)
     progress = 34,       // qmgr asks a delivery process what its deliveries wait for
+    tls_seen = 35,       // a notice of smtp to reporter, and
+    dmarc_seen = 36,     // one of smtpd (handoff/aggregate.proto)
+    aggregate = 37,      // an operator asks reporter
     table = 30,          // a process that opens no database asks resolve
 };
 
 /// Where memory listens, below the queue directory.
 inline constexpr std::string_view memory_socket = "private/posthorn.memory";
+/// And reporter, where there is one.
+inline constexpr std::string_view reporter_socket = "private/posthorn.reporter";
 
 /// Content up to this size travels inside frames and lies in the spool's database; above it is a file.
 inline constexpr std::uint64_t inline_content_limit = 64 * 1024;

@@ -140,6 +140,53 @@ awaitable<void> Checks::ask_names(std::shared_ptr<Checks> self, std::shared_ptr<
     question->answered.notify_all();
 }
 
+namespace {
+
+std::string_view value_of(const mailauth::Finding& finding, std::string_view type, std::string_view name)
+{
+    const auto at = std::ranges::find_if(finding.properties, [&](const mailauth::Property& one) { return one.type == type && one.name == name; });
+    return at == finding.properties.end() ? std::string_view() : std::string_view(at->value);
+}
+
+std::string domain_part(std::string_view address)
+{
+    const std::size_t at = address.rfind('@');
+    return to_lower(at == address.npos ? address : address.substr(at + 1));
+}
+
+/// RFC 7489 appendix C. Of signatures the first ten, and as many octets of a name as a domain may have.
+handoff::DmarcSeen report_of(const mailauth::DmarcPublished& published, const std::vector<mailauth::Finding>& found, const Checks::Facts& facts)
+{
+    constexpr int most_signatures = 10;
+    constexpr std::size_t longest = 255;
+    const auto cut = [](std::string_view text) { return std::string(text.substr(0, longest)); };
+    handoff::DmarcSeen seen;
+    seen.set_domain(published.domain);
+    seen.set_record(published.record);
+    handoff::DmarcRow& row = *seen.mutable_row();
+    row.set_source(facts.client.text());
+    row.set_header_from(published.author);
+    row.set_envelope_from(cut(facts.mail_from.empty() ? "" : domain_part(facts.mail_from)));
+    row.set_dkim(published.dkim);
+    row.set_spf(published.spf);
+    for (const mailauth::Finding& one : found) {
+        if (one.method == "dkim" && !value_of(one, "header", "d").empty() && row.signatures_size() < most_signatures) {
+            handoff::DmarcRow::Dkim& signature = *row.add_signatures();
+            signature.set_domain(cut(to_lower(value_of(one, "header", "d"))));
+            signature.set_selector(cut(value_of(one, "header", "s")));
+            signature.set_result(one.result);
+        } else if (one.method == "spf") {
+            const std::string_view mail_from = value_of(one, "smtp", "mailfrom");
+            row.set_spf_domain(cut(domain_part(mail_from.empty() ? value_of(one, "smtp", "helo") : mail_from)));
+            row.set_spf_scope(mail_from.empty() ? "helo" : "mfrom");
+            row.set_spf_result(one.result);
+        }
+    }
+    return seen;
+}
+
+}  // namespace
+
 awaitable<Checks::Verdict> Checks::conclude(Helpers& threads)
 {
     if (!settled_)
@@ -174,10 +221,19 @@ awaitable<Checks::Verdict> Checks::conclude(Helpers& threads)
                 verdict.author = property.value;
         // A sealer speaks for one author: of several the others would go along unseen.
         const auto trusted = [this](const std::string& sealer) { return is_trusted(sealer); };
+        if (dmarc.published && dmarc.published->record.find("rua") != std::string::npos) {
+            verdict.report = report_of(*dmarc.published, found, facts_);
+            if (dmarc.published->sampled_out)
+                verdict.report->mutable_row()->set_reason("sampled_out");
+        }
         const bool may_be_sealed = dmarc.result == "fail" && authors_.domains.size() == 1;
         if (const std::string sealer = may_be_sealed ? mailauth::trusted_sealer(arc, verdict.author, trusted) : ""; !sealer.empty()) {
             verdict.asked = mailauth::DmarcPolicy::none;
             dmarc.reason = "it passed where " + sealer + " sealed it";
+            if (verdict.report) {
+                verdict.report->mutable_row()->set_reason("trusted_forwarder");
+                verdict.report->mutable_row()->set_comment("arc=pass, sealed by " + sealer);
+            }
         }
         found.push_back(std::move(dmarc));
     }

@@ -7,6 +7,7 @@
 // Ownership  shared: questions that are under way hold it, in `asking`, which outlives them.
 #pragma once
 
+#include "handoff/aggregate.pb.h"
 #include "mailauth/arc.hpp"
 #include "mailauth/dmarc.hpp"
 #include "mailauth/options.hpp"
@@ -40,6 +41,7 @@ public:
         std::vector<mailauth::Finding> findings;  // never empty
         mailauth::DmarcPolicy asked = mailauth::DmarcPolicy::none;  // none too where a sealer is trusted (mailauth_trusted_sealers)
         std::string author;  // domain, for whose policy that is
+        std::optional<handoff::DmarcSeen> report;  // where a record asks for reports; what is done with the message is the caller's to say
         std::string chain, chain_digest;  // of its seals: none, pass, fail, and mailauth::arc_digest(); empty: nobody looked at them
     };
     /// Once, when all of the message was added. `threads` compute.

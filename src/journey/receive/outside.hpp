@@ -4,6 +4,7 @@
 #include "async/async.hpp"
 #include "base/error.hpp"
 #include "dns/record.hpp"
+#include "handoff/aggregate.pb.h"
 #include "handoff/frames.pb.h"
 #include "net/stream.hpp"
 
@@ -89,6 +90,13 @@ class Postmaster {
 public:
     virtual ~Postmaster() = default;
     virtual void tell(handoff::SessionNotice notice) = 0;
+};
+
+/// Hears of each message under a policy of DMARC that asks for reports, with what was done.
+class DmarcReports {
+public:
+    virtual ~DmarcReports() = default;
+    virtual void tell(handoff::DmarcSeen seen) = 0;
 };
 
 /// Who the client has proved to be by its certificate. All empty: it showed none.

@@ -66,6 +66,8 @@ struct Outside {
     Rates* rates = nullptr;
     /// None: who passed the tests before the greeting is known to this process alone.
     screen::Remembered* remembered = nullptr;
+    /// None: nobody reports what mail proves to whose it says it is.
+    DmarcReports* dmarc_reports = nullptr;
     /// None: the postmaster hears of no session.
     Postmaster* postmaster = nullptr;
     /// What was refused, for who records it; none: nobody does, and nothing is gathered for it.

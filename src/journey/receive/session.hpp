@@ -229,6 +229,7 @@ private:
     // session_checks.cpp: what received mail proves
     awaitable<void> begin_checks(Content& content);
     awaitable<void> conclude_checks(Content& content);
+    void report_dmarc(handoff::DmarcSeen seen, mailauth::DmarcPolicy asked);
     awaitable<milter::Verdict> check_made_fields(Content& content, milter::Mail& mail);
     // session_rates.cpp
     awaitable<bool> may_connect();

@@ -34,14 +34,31 @@ awaitable<void> Session::begin_checks(Content& content)
                                                     *asking_, core_.outside.suffixes);
 }
 
+/// What becomes of it by its policy: other refusals are none of DMARC's.
+void Session::report_dmarc(handoff::DmarcSeen seen, mailauth::DmarcPolicy asked)
+{
+    using mailauth::DmarcPolicy;
+    const mailauth::CheckOptions& options = core_.options.checks;
+    const DmarcPolicy done = asked == DmarcPolicy::reject && options.reject ? DmarcPolicy::reject
+                             : asked != DmarcPolicy::none && options.hold   ? DmarcPolicy::quarantine
+                                                                            : DmarcPolicy::none;
+    handoff::DmarcRow& row = *seen.mutable_row();
+    row.set_disposition(std::string(mailauth::dmarc_policy_name(done)));
+    if (done != asked)
+        row.set_reason("local_policy");
+    core_.outside.dmarc_reports->tell(std::move(seen));
+}
+
 awaitable<void> Session::conclude_checks(Content& content)
 {
     const std::string queue_id = content.envelope().queue_id();
-    const auto verdict = co_await transaction_->checks->conclude(*core_.outside.threads);
+    auto verdict = co_await transaction_->checks->conclude(*core_.outside.threads);
     transaction_->checks.reset();
     if (asking_->size() == 0)
         asking_.reset();
     core_.outside.log.info("{}: checked: {}", queue_id, printable(mailauth::results_for_log(verdict.findings), true));
+    if (verdict.report && core_.outside.dmarc_reports != nullptr)
+        report_dmarc(*std::move(verdict.report), verdict.asked);
     using mailauth::DmarcPolicy;
     if (verdict.asked == DmarcPolicy::reject && core_.options.checks.reject) {
         content.refuse(handoff::Refusal{550, "5.7.1", fmt::format("Error: refused as the DMARC policy of {} asks", printable(verdict.author))});

@@ -103,6 +103,7 @@ struct CheckingHouse : House {
         outside.threads = &threads;
         outside.suffixes = &suffixes;
         outside.signer = &sealer;
+        outside.dmarc_reports = dmarc_reports;
         server = std::make_unique<Server>(loop.get_executor(), options, std::move(outside));
     }
     /// The last line of what comes; threads may have to be waited for.
@@ -145,6 +146,7 @@ struct CheckingHouse : House {
                                                 "-----END PRIVATE KEY-----\n";
     Settings settings;
     tls::SigningKey key;
+    DmarcReports* dmarc_reports = nullptr;
     SlowNames dns;
     ExemptingCleaner exempting;
     FakeSealer sealer;
@@ -334,6 +336,62 @@ TEST_CASE("checks: DMARC, and what the author's domain asks for is done where th
     later->dns.silent = true;
     CHECK(later->send(good, "192.0.2.7").starts_with("250 "));
     CHECK(has(later->stored(), "\tdmarc=temperror"));
+}
+
+TEST_CASE("checks: what mail proved is told for the author's report, with what was done; of who asks for none nothing is")
+{
+    struct Told final : DmarcReports {
+        void tell(handoff::DmarcSeen seen) override { all.push_back(std::move(seen)); }
+        std::vector<handoff::DmarcSeen> all;
+    };
+    const std::string good = std::string(from) + "\r\ntext\r\n";
+    struct Row {
+        std::string_view what, record, client;
+        Settings with;
+        std::string_view told;             // spf, disposition, reason; empty: nothing
+    };
+    for (const Row& row : std::initializer_list<Row>{
+             {"it passed", "v=DMARC1; p=reject; rua=mailto:r@b.test", "192.0.2.1", {{"dmarc_reject", "yes"}}, "pass none "},
+             {"it is refused", "v=DMARC1; p=reject; rua=mailto:r@b.test", "192.0.2.7", {{"dmarc_reject", "yes"}}, "fail reject "},
+             {"it is put aside", "v=DMARC1; p=quarantine; rua=mailto:r@b.test", "192.0.2.7", {{"dmarc_quarantine", "hold"}}, "fail quarantine "},
+             {"it is put aside where it was to be refused",
+              "v=DMARC1; p=reject; rua=mailto:r@b.test",
+              "192.0.2.7",
+              {{"dmarc_quarantine", "hold"}},
+              "fail quarantine local_policy"},
+             {"nothing is done", "v=DMARC1; p=reject; rua=mailto:r@b.test", "192.0.2.7", {}, "fail none local_policy"},
+             {"nothing is to be done", "v=DMARC1; p=none; rua=mailto:r@b.test", "192.0.2.7", {{"dmarc_reject", "yes"}}, "fail none "},
+             {"it is not of the sample",
+              "v=DMARC1; p=reject; pct=0; rua=mailto:r@b.test",
+              "192.0.2.7",
+              {{"dmarc_quarantine", "hold"}},
+              "fail quarantine sampled_out"},
+             {"nobody wants to know", "v=DMARC1; p=reject", "192.0.2.7", {{"dmarc_reject", "yes"}}, ""},
+         }) {
+        CAPTURE(row.what);
+        Settings with = row.with;
+        with.emplace_back("mailauth_checks", "dmarc");
+        CheckingHouse house(std::move(with));
+        house.dns.zone["_dmarc.b.test"] = row.record;
+        Told told;
+        house.dmarc_reports = &told;
+        house.send(good, std::string(row.client));
+        REQUIRE(told.all.size() == (row.told.empty() ? 0 : 1));
+        if (row.told.empty())
+            continue;
+        const handoff::DmarcSeen& seen = told.all.front();
+        CHECK(seen.domain() == "b.test");
+        CHECK(seen.record() == row.record);
+        CHECK(fmt::format("{} {} {}", seen.row().spf() ? "pass" : "fail", seen.row().disposition(), seen.row().reason()) == row.told);
+        CHECK(seen.row().source() == row.client);
+        CHECK(seen.row().header_from() == "b.test");
+        CHECK(seen.row().envelope_from() == "b.test");
+        CHECK(seen.row().spf_domain() == "b.test");
+        CHECK(seen.row().spf_scope() == "mfrom");
+        CHECK(seen.row().spf_result() == (seen.row().spf() ? "pass" : "fail"));
+        CHECK_FALSE(seen.row().dkim());
+        CHECK(seen.row().signatures_size() == 0);
+    }
 }
 
 TEST_CASE("checks: ARC seals, and mail that fails DMARC here is believed where somebody trusted says that it had passed")

@@ -52,6 +52,7 @@ std::vector<Identifier> identifiers_of(const std::vector<Finding>& found)
 /// Where a record was, and whether it is of the author's domain or of the organization's.
 struct Discovered {
     std::optional<DmarcRecord> record;
+    std::string text, domain;
     bool organization = false;
     std::string result, reason;                           // where there is none
 };
@@ -81,6 +82,7 @@ Discovered record_in(const dns::Answer& answer, std::string_view name)
     auto parsed = parse_dmarc_record(only->text);
     if (parsed) {
         made.record = *std::move(parsed);
+        made.text = only->text;
         return made;
     }
     made.result = "permerror";
@@ -97,6 +99,7 @@ awaitable<Discovered> discover(std::string author, std::string organization, con
             break;
         Discovered made = record_in(co_await ask(name, dns::Type::txt), name);
         made.organization = domain != author;
+        made.domain = domain;
         if (made.record || !made.result.empty() || author == organization)
             co_return made;
     }
@@ -124,24 +127,27 @@ public:
         finding.method = "dmarc";
         finding.properties = {{.type = "header", .name = "from", .value = author}};
         const std::string organization = suffixes_.organizational_domain(author);
-        const Discovered discovered = co_await discover(author, organization, ask_);
+        Discovered discovered = co_await discover(author, organization, ask_);
         finding.reason = discovered.reason;
         finding.result = discovered.result.empty() ? "none" : discovered.result;
         if (!discovered.record)
             co_return finding;
         const DmarcRecord& record = *discovered.record;
-        bool pass = false, temporary = false;
+        DmarcPublished published{.author = author, .domain = discovered.domain, .record = std::move(discovered.text)};
+        bool temporary = false;
         for (const Identifier& identifier : identifiers_) {
             const bool strict = identifier.dkim ? record.strict_dkim : record.strict_spf;
             const bool aligned = strict ? identifier.domain == author : suffixes_.organizational_domain(identifier.domain) == organization;
-            pass |= aligned && identifier.pass;
+            (identifier.dkim ? published.dkim : published.spf) |= aligned && identifier.pass;
             temporary |= aligned && identifier.temporary;
         }
-        finding.result = pass ? "pass" : temporary ? "temperror" : "fail";
+        finding.result = published.dkim || published.spf ? "pass" : temporary ? "temperror" : "fail";
+        finding.published = std::move(published);
         if (finding.result != "fail")
             co_return finding;
         const DmarcPolicy policy = discovered.organization ? record.subdomain_policy.value_or(record.policy) : record.policy;
         finding.asked = sampled(policy, record.percent, random_);
+        finding.published->sampled_out = finding.asked != policy;
         finding.properties.push_back({.type = "policy", .name = "dmarc", .value = std::string(dmarc_policy_name(finding.asked))});
         co_return finding;
     }

@@ -10,14 +10,24 @@
 #include "mailauth/finding.hpp"
 #include "mailauth/public_suffixes.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace posthorn::mailauth {
 
+/// The record that was found, and what the author's domain could be told of the message (RFC 7489 7.2).
+struct DmarcPublished {
+    std::string author;  // domain
+    std::string domain, record;  // where it was found: the author's, or its organization's; as it is published
+    bool dkim = false, spf = false;  // an aligned one passed
+    bool sampled_out = false;  // pct: it is treated milder than the policy says
+};
+
 struct DmarcFinding : Finding {
     DmarcPolicy asked = DmarcPolicy::none;
+    std::optional<DmarcPublished> published;  // none: there is no record, or it could not be had
 };
 
 /// Whose message it is, by its header: A-labels in lower case, each once.

@@ -187,6 +187,25 @@ TEST_CASE("dmarc: of several authors the strictest policy of those that fail")
     CHECK(dmarc_of(dns, "From: b@two.test, a@www.two.test\r\n", {dmarc_spf("pass", "x@two.test")}).result == "pass");
 }
 
+TEST_CASE("dmarc: what its domain is told: which of the two passed, and where the record was")
+{
+    ScriptedDns dns("_dmarc.example.com TXT v=DMARC1; p=reject; pct=0; rua=mailto:r@example.com");
+    const std::string head = "From: u@mail.example.com\r\n\r\n";
+    const auto passed = dmarc_of(dns, head, {dmarc_spf("pass", "u@else.test"), dmarc_dkim("pass", "example.com")});
+    REQUIRE(passed.published.has_value());
+    CHECK(passed.published->author == "mail.example.com");
+    CHECK(passed.published->domain == "example.com");
+    CHECK(passed.published->record == "v=DMARC1; p=reject; pct=0; rua=mailto:r@example.com");
+    CHECK(passed.published->dkim);
+    CHECK_FALSE(passed.published->spf);
+    CHECK_FALSE(passed.published->sampled_out);
+    const auto by_sender = dmarc_of(dns, head, {dmarc_spf("pass", "u@example.com"), dmarc_dkim("fail", "example.com")});
+    CHECK(by_sender.published->spf);
+    CHECK_FALSE(by_sender.published->dkim);
+    CHECK(dmarc_of(dns, head).published->sampled_out);
+    CHECK_FALSE(dmarc_of(dns, "From: u@else.test\r\n\r\n").published.has_value());
+}
+
 TEST_CASE("dmarc: a header without an author has no result but that, and asks nothing")
 {
     ScriptedDns dns("");
