@@ -138,7 +138,11 @@ class Verification(Journey):
             line = self.opened(DelayLine(self.opened(SimPeer("frontbridge")).port, 0))
             posthorn = self.verifying(line.port, {"smtp_tls_security_level": "may", "smtp_quit_in_group": grouping, "smtp_peer_rules": ""})
             self.assertEqual(self.rcpt(posthorn, "receiver@there.test")[0], 250)
-            said = [text for _, way, _, _, text in line.reads if way == ">"]
+            def so_far():
+                return [text for _, way, _, _, text in line.reads if way == ">"]
+            # The line's own report of a read may come after the answer that it led to.
+            wait_until(lambda: sum(text.startswith("STARTTLS") for text in so_far()) >= sessions, f"{sessions} sessions say STARTTLS")
+            said = so_far()
             self.assertEqual(sum(text.startswith("STARTTLS") for text in said), sessions)
             self.assertFalse([text for text in said if text.startswith(("MAIL", "RCPT"))])
 

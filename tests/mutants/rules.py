@@ -155,6 +155,10 @@ def record_tail(name, rule, broken):
     return ("record tail " + name, "services_test", "src/program/services/record_tail.cpp", rule, broken, "record tail:*")
 
 
+def reports(name, file, rule, broken, tests):
+    return ("reports: " + name, "aggregate_test", f"src/program/aggregate/{file}.cpp", rule, broken, tests)
+
+
 def asked(name, target, file, rule, broken, tests):
     return ("asked " + name, target, file, rule, broken, tests)
 
@@ -537,7 +541,7 @@ RULES = [
     ("spf asks for each recipient", "receive_test", "src/journey/receive/session_spf.cpp", "if (spf_ && spf_->first == asked)", "if (false)", "reject_spf_fail:*"),
     ("spf keeps what it found of the last mail", "receive_test", "src/journey/receive/session_mail.cpp", "    spf_.reset();\n", "", "reject_spf_fail:*"),
     ("spf waits for ever", "receive_test", "src/journey/receive/session_spf.cpp", "if (core_.outside.clock.steady() >= end)", "if (false)", "reject_spf_fail:*"),
-    dmarc("aligns whatever passes", "dmarc", "pass |= aligned && identifier.pass;", "pass |= identifier.pass;"),
+    dmarc("aligns whatever passes", "dmarc", "|= aligned && identifier.pass;", "|= identifier.pass;"),
     dmarc("is never strict", "dmarc", "const bool strict = identifier.dkim ? record.strict_dkim : record.strict_spf;", "const bool strict = false;"),
     dmarc("has DKIM's alignment for SPF", "dmarc", "identifier.dkim ? record.strict_dkim : record.strict_spf", "record.strict_dkim"),
     dmarc("puts off what anybody's broken key asks for", "dmarc", "temporary |= aligned && identifier.temporary;", "temporary |= identifier.temporary;"),
@@ -666,7 +670,7 @@ RULES = [
     hook("takes any answer for a yes", "hook", "if (!answered || *answered / 100 != 2)", "if (!answered || *answered / 100 == 9)", "Hooks.test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order"),
     hook("begins anew each time", "hook", "std::make_unique<RecordTail>(path_, kept_.load(), hook_clock())", "std::make_unique<RecordTail>(path_, (static_cast<void>(kept_.load()), RecordPosition()), hook_clock())", "Hooks.test_half_the_answers_fail_server_and_hook_die_and_every_record_arrives_in_order"),
     hook("goes on without an end where it is refused", "hook", "retry_ = std::min<std::chrono::milliseconds>(retry_ * 2, longest_retry);\n        return rest;", "return rest - std::min<std::chrono::milliseconds>(rest, longest_retry);", "Hooks.test_while_nobody_takes_them_records_wait_and_that_is_said_once_and_when_it_is_well_again"),
-    hook("speaks to whoever answers for an https host", "hook_post", "secure.must_verify = true;", "secure.must_verify = false;", "Hooks.test_https_is_for_servers_whose_certificate_has_the_name_alone"),
+    hook("speaks to whoever answers for an https host", "http_post", "secure.must_verify = true;", "secure.must_verify = false;", "Hooks.test_https_is_for_servers_whose_certificate_has_the_name_alone"),
     deliver("does as root what root names", "local_work.hpp", "rights = who.uid == 0 ? std::nullopt : std::optional(who);", "rights = who;", "local: root*"),
     deliver("keeps root's mail for ever", "local_places.cpp", "if (named && rights.uid == 0) {", "if (rights.uid == 0) {", "local: root*"),
     deliver("follows a mailbox that is a link to a device", "mailbox.cpp", "const int follow = job.success_file.empty() ? O_NOFOLLOW : 0;", "const int follow = job.success_file.empty() ? 0 : O_CLOEXEC;", "mailbox: a device*"),
@@ -794,4 +798,29 @@ RULES = [
     asked("ranges come as an ended process told them", "admin_test", "src/program/admin/metrics.cpp", "            if (info.kind == CounterInfo::Kind::histogram)", "            if (info.name.empty())", "metrics: the ranges*"),
     orders_asked("half of a time is taken", "config::parse_whole_time(word", "config::parse_time(word"),
     asked("a database that fails has answered", "tables_test", "src/knowledge/tables/database.cpp", "    question.ended(answer.has_value());", "    question.ended(true);", "sqlite: the first*"),
+    reports("a report comes before its day is over", "sender", "    return midnight_after(report.subject.day) + std::chrono::microseconds(within);", "    return WallTime(report.subject.day) + std::chrono::microseconds(within);", "sender: reports go*"),
+    reports("all come at midnight", "sender", "hash_of(report.subject.domain) %", "0 * hash_of(report.subject.domain) %", "sender: reports go*"),
+    reports("where it has been it goes again", "sender", "std::ranges::find(report->accepted, place.text) != report->accepted.end();", "report->accepted.size() > 9;", "sender: what cannot*"),
+    reports("it is tried for ever", "sender", "report.attempts < most_attempts", "report.attempts < 10 * most_attempts", "sender: what cannot*"),
+    reports("who does not agree has it", "sender", "    co_return agreed;", "    co_return true;", "sender: reports of DMARC*"),
+    reports("an agreement leads elsewhere", "sender", " || domain_of(others.front()) != host) {", ") {", "sender: reports of DMARC*"),
+    reports("a failing lookup is a refusal", "sender", "    if (answer.transient()) {", "    if (answer.found()) {", "sender: reports of DMARC*"),
+    reports("a limit is for others", "sender", "place->most != 0 && text.size() > place->most", "place->most == 1 && text.size() > place->most", "sender: reports of DMARC*"),
+    reports("a refusal for good is tried again", "sender", "queue_id.error().status().starts_with('5')", "queue_id.error().status().starts_with('6')", "sender: a queue*"),
+    reports("exceptions are none", "sender", "settings_.except(report.subject.domain)", "settings_.except(\"\")", "sender: a queue*"),
+    reports("a domain may have rows without end", "ledger", "static_cast<std::size_t>(of_report) >= limits_.of_report || ", "", "ledger: rows*"),
+    reports("all may have rows without end", "ledger", " || rows >= limits_.in_all", "", "ledger: rows*"),
+    reports("there may be reports without end", "ledger", "reports++ >= limits_.reports", "reports++ > 10 * limits_.reports", "ledger: no more*"),
+    reports("places of what was sent are taken", "ledger", "    rows_ -= std::min(rows_, left);", "", "ledger: rows*"),
+    reports("what comes later is of the part that was sent", "ledger", "part = known.integer(2) + (done ? 1 : 0);", "part = known.integer(2);", "ledger: where*"),
+    reports("what is sent stays counted", "ledger", "        if (done)\n            bind_subject(drop, subject).run();", "", "ledger: where*"),
+    reports("a report that waits is forgotten", "ledger", "DELETE FROM report WHERE day<?1 AND state>=?2", "DELETE FROM report WHERE day<?1", "ledger: where*"),
+    reports("failures are good", "report", "        policy.bad += row.count;", "        policy.good += row.count;", "TLS report:*"),
+    reports("XML has what others wrote", "report", "        case '<': out += \"&lt;\"; break;", "", "DMARC report:*"),
+    reports("a report needs TLS", "report", "        add(\"TLS-Required\", \"No\");", "        add(\"X-TLS-Required\", \"No\");", "report letter:*"),
+    reports("an escape is a letter", "destination", "            return std::nullopt;\n        out += static_cast<char>(high * 16 + low);", "            continue;\n        out += static_cast<char>(high * 16 + low);", "destinations: mail*"),
+    reports("the limit's unit is not read", "destination", "        unit <<= 10 * (at + 1);", "        unit <<= at;", "destinations: of DMARC*"),
+    ("reports: what is done is what was asked", "receive_test", "src/journey/receive/session_checks.cpp", "    if (done != asked)", "    if (done > asked)", "checks: what mail proved*"),
+    ("reports: who asks for none is told of", "receive_test", "src/journey/receive/checks.cpp", "dmarc.published->record.find(\"rua\") != std::string::npos", "!dmarc.published->record.empty()", "checks: what mail proved*"),
+    ("reports: who put it aside refused it", "receive_test", "src/journey/receive/session_checks.cpp", "options.hold   ? DmarcPolicy::quarantine", "options.hold   ? asked", "checks: what mail proved*"),
 ]

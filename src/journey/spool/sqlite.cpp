@@ -27,6 +27,8 @@ Connection::Connection(const std::string& file, int flags, const char* vfs)
     sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, nullptr);
 }
 
+Connection::Connection(const std::string& file) : Connection(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr) {}
+
 Connection::~Connection() { sqlite3_close_v2(db_); }
 
 void Connection::fail(int code, std::string_view during) const
@@ -62,6 +64,7 @@ std::string Connection::text(const std::string& sql)
 }
 
 bool Connection::in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
+void Connection::roll_back() noexcept { sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr); }
 std::int64_t Connection::changes() const { return sqlite3_changes64(db_); }
 
 Statement::Statement(Connection& connection, std::string_view sql) : connection_(connection)

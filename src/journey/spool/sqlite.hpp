@@ -28,6 +28,8 @@ public:
 class Connection {
 public:
     Connection(const std::string& file, int flags, const char* vfs);
+    /// To read and write; made where it is not there.
+    explicit Connection(const std::string& file);
     Connection(Connection&&) = delete;
     ~Connection();
 
@@ -36,6 +38,7 @@ public:
     std::string text(const std::string& sql);
     sqlite3* get() const { return db_; }
     bool in_transaction() const;
+    void roll_back() noexcept;
     std::int64_t changes() const;
     [[noreturn]] void fail(int code, std::string_view during) const;
 

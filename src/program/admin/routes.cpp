@@ -12,6 +12,7 @@
 #include "inquiry/peer_listing.hpp"
 #include "inquiry/queue_action.hpp"
 #include "inquiry/queue_listing.hpp"
+#include "inquiry/report_listing.hpp"
 #include "inquiry/transcripts.hpp"
 #include "schedule/orders.hpp"
 
@@ -55,6 +56,7 @@ constexpr Known known[] = {
     {"api/peers", {Place::peers, false}, "what is known of servers, with evidence: ?of="},
     {"api/peers/changes", {Place::peer_changes, false}, "what servers and MX sets show otherwise than before: ?of= &since="},
     {"api/helpers", {Place::helpers, false}, "whom processes ask while mail waits, how long that takes, and who waits for them now"},
+    {"api/reports", {Place::reports, false}, "daily reports that other domains ask for: what is counted, where they went: ?of= a domain"},
     {"api/counters", {Place::counters, false}, "counters of each process"},
 };
 
@@ -305,6 +307,17 @@ Answer orders(System& system)
     return {200, json, fmt::format("{{\"orders\": [\n{}\n]}}\n", orders_json(*reply))};
 }
 
+Answer reports(System& system, std::string domain)
+{
+    const auto reply = system.reports(std::move(domain));
+    if (!reply)
+        return trouble(reply.error());
+    std::string all;
+    for (const handoff::AggregateReports::Report& report : reply->reports())
+        joined_lines(all, inquiry::report_json(report));
+    return {200, json, fmt::format("{{\"reports\": [\n{}\n]}}\n", all)};
+}
+
 /// What is wrong with its words; else what went wrong on the way.
 Answer no_order(const Error& error) { return error.status() == "5.5.4" ? wrong_query(error.text()) : trouble(error); }
 
@@ -410,6 +423,11 @@ Answer answer_to(const Asked& asked, System& system, const Result<process::Insta
         if (auto wrong = unknown_word(target, {"after"}))
             return *std::move(wrong);
         return page(overview_page(system, *counters, rates, target.word("after").value_or("")));
+    }
+    case Place::reports: {
+        if (auto wrong = unknown_word(target, {"of"}))
+            return *std::move(wrong);
+        return reports(system, std::string(target.word("of").value_or("")));
     }
     default: break;
     }

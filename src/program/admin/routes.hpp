@@ -34,6 +34,7 @@ enum class Place {
     peer_changes,
     counters,
     helpers,
+    reports,
     act,
     flush_queue,
     flush_site,

@@ -210,6 +210,31 @@ TEST_CASE("page: whatever mail and servers say is text")
     CHECK(html_text("a<b>&\"'\n") == "a&lt;b&gt;&amp;&quot;&#39;?");
 }
 
+TEST_CASE("routes: daily reports are listed, of one domain or of all; without reporter the answer is 503")
+{
+    ToldSystem system;
+    CHECK(ask(system, "/api/reports").status == 503);
+    handoff::AggregateReports told;
+    for (const char* const domain : {"a.test", "b.test"}) {
+        handoff::AggregateReports::Report& report = *told.add_reports();
+        report.set_kind("tls");
+        report.set_domain(domain);
+        report.set_day(20'000);
+        report.set_good(7);
+        report.set_state("collecting");
+    }
+    system.reports_reply = told;
+    const Answer answer = ask(system, "/api/reports?of=a.test");
+    CHECK(system.reports_of == "a.test");
+    const std::string one = "{\"kind\": \"tls\", \"domain\": \"a.test\", \"day\": \"2024-10-04\", \"good\": 7, \"bad\": 0, \"left_out\": 0, "
+                            "\"state\": \"collecting\", \"next\": 0, \"attempts\": 0, \"note\": \"\", \"record\": \"\"}";
+    CHECK(answer.body.starts_with("{\"reports\": [\n" + one + ",\n{\"kind\""));
+    CHECK(answer.body.ends_with("}\n]}\n"));
+    CHECK(ask(system, "/api/reports").status == 200);
+    CHECK(system.reports_of.empty());
+    CHECK(ask(system, "/api/reports?for=a.test").status == 400);
+}
+
 TEST_CASE("routes: orders of operators are given with the words of the commands, listed, and ended")
 {
     ToldSystem system;

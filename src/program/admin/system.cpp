@@ -1,6 +1,7 @@
 #include "admin/system.hpp"
 
 #include "inquiry/queue_client.hpp"
+#include "inquiry/report_listing.hpp"
 #include "inquiry/transcripts.hpp"
 
 namespace posthorn::admin {
@@ -21,6 +22,12 @@ public:
     Result<inquiry::KnownPeers> peers(const std::vector<std::string>& words) override
     {
         return inquiry::known_peers(snapshot_, words, now(), until());
+    }
+    Result<handoff::AggregateReports> reports(std::string domain) override
+    {
+        handoff::AggregateCommand command;
+        command.set_domain(std::move(domain));
+        return inquiry::ask_reporter(snapshot_, std::move(command), until());
     }
     WallTime now() const override { return SystemClock().wall(); }
     std::string host() const override { return snapshot_.text("myhostname"); }

@@ -5,6 +5,7 @@
 #include "base/clock.hpp"
 #include "base/error.hpp"
 #include "config/snapshot.hpp"
+#include "handoff/aggregate.pb.h"
 #include "handoff/frames.pb.h"
 #include "handoff/sites.pb.h"
 #include "handoff/transcript.hpp"
@@ -31,6 +32,8 @@ public:
     /// All that are kept, oldest first.
     virtual Result<std::vector<handoff::Transcript>> transcripts() = 0;
     virtual Result<inquiry::KnownPeers> peers(const std::vector<std::string>& words) = 0;
+    /// reporter: the daily reports of this domain; empty: of all.
+    virtual Result<handoff::AggregateReports> reports(std::string domain) = 0;
     virtual WallTime now() const = 0;
     /// For the page.
     virtual std::string host() const = 0;

@@ -14,6 +14,8 @@ class ToldSystem final : public System {
 public:
     std::function<Result<handoff::QueueReply>(const handoff::QueueCommand&)> on_queue = [](const auto&) { return Error{"down", "4.3.0"}; };
     handoff::SitesReply sites_reply;
+    Result<handoff::AggregateReports> reports_reply = Error{"no domain has daily reports", "4.3.0"};
+    std::string reports_of;
     inquiry::WhyAsked why_reply;
     std::vector<handoff::Transcript> kept;
     inquiry::KnownPeers known;
@@ -27,6 +29,11 @@ public:
             asked.push_back(command);
         }
         return on_queue(command);
+    }
+    Result<handoff::AggregateReports> reports(std::string domain) override
+    {
+        reports_of = std::move(domain);
+        return reports_reply;
     }
     Result<handoff::SitesReply> sites(std::uint32_t) override { return sites_reply; }
     inquiry::WhyAsked why(std::string word) override

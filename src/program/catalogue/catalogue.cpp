@@ -1,6 +1,7 @@
 #include "catalogue/catalogue.hpp"
 
 #include "admin/params.hpp"
+#include "aggregate/params.hpp"
 #include "cleanup/params.hpp"
 #include "deliver/params.hpp"
 #include "dns/params.hpp"
@@ -28,9 +29,9 @@ namespace posthorn::catalogue {
 config::ParamLists all_parameters()
 {
     static constexpr std::span<const config::ParamInfo> lists[] = {
-        net::params,      dns::params,   tls::params,    tables::params,   milter::params,  peers::params,   receive::params,  cleanup::params,
-        schedule::params, route::params, verify::params, send::params,     deliver::params, report::params,  services::params, supervisor::params,
-        spool::params,    admin::params, sts::params,    mailauth::params, inject::params,  process::params,
+        net::params,      dns::params,   tls::params,    tables::params,   milter::params,  peers::params,   receive::params,   cleanup::params,
+        schedule::params, route::params, verify::params, send::params,     deliver::params, report::params,  services::params,  supervisor::params,
+        spool::params,    admin::params, sts::params,    mailauth::params, inject::params,  process::params, aggregate::params,
     };
     return lists;
 }

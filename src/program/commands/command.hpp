@@ -35,6 +35,7 @@ int qshape(std::span<char*> args);
 int queue(std::span<char*> args);
 int counters(std::span<char*> args);
 int helpers(std::span<char*> args);
+int reports(std::span<char*> args);
 int setting(std::span<char*> args);
 int transcript(std::span<char*> args);
 int peers(std::span<char*> args);

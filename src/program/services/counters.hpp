@@ -106,6 +106,10 @@ inline constexpr CounterInfo anvil_clients{
 inline constexpr CounterInfo screen_clients{
     .name = "screen_clients", .kind = Kind::gauge, .help = "Clients of which is known that they passed tests before the greeting."};
 
+inline constexpr CounterInfo reports_dropped{.name = "reports_dropped", .help = "Sessions and messages that reporter was not told of in time."};
+inline constexpr CounterInfo reports_counted{.name = "reports_counted", .help = "Sessions and messages that daily reports count."};
+inline constexpr CounterInfo reports_sent{.name = "reports_sent", .help = "Daily reports that one place at least has."};
+inline constexpr CounterInfo reports_failed{.name = "reports_failed", .help = "Attempts to send a daily report that failed."};
 inline constexpr CounterInfo hook_posted{.name = "hook_posted", .help = "Records that record_hook_url has taken."};
 inline constexpr CounterInfo hook_refused{.name = "hook_refused", .help = "Records that record_hook_url always refused, and that were left out."};
 inline constexpr CounterInfo hook_failed{.name = "hook_failed", .help = "Requests to record_hook_url that failed; they are made again."};
@@ -166,6 +170,10 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            peers_changed,
                                            anvil_clients,
                                            screen_clients,
+                                           reports_dropped,
+                                           reports_counted,
+                                           reports_sent,
+                                           reports_failed,
                                            hook_posted,
                                            hook_failed,
                                            hook_refused,

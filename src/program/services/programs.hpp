@@ -18,6 +18,7 @@ inline constexpr std::string_view qmgr_socket = "private/posthorn.qmgr";
 inline constexpr std::string_view resolve_socket = "private/posthorn.resolve";
 inline constexpr std::string_view sasl_socket = "private/posthorn.sasl";
 using handoff::memory_socket;
+using handoff::reporter_socket;
 
 /// The queue's database and large content, below the queue directory. A folder of mail_owner's own, because the queue directory itself is root's.
 inline constexpr std::string_view spool_folder = "spool";
@@ -33,6 +34,7 @@ int serve_pipe(process::Service& service);
 int serve_virtual(process::Service& service);
 int serve_local(process::Service& service);
 int serve_hook(process::Service& service);
+int serve_reporter(process::Service& service);
 
 std::span<const process::Program> programs();
 

@@ -1,4 +1,5 @@
 // The SMTP and LMTP client process: takes requests from qmgr, speaks with the next hosts, gives verdicts back.
+#include "aggregate/settings.hpp"
 #include "dns/params.hpp"
 #include "dns/search_domains.hpp"
 #include "handoff/counting.hpp"
@@ -14,6 +15,7 @@
 #include "services/peer_memory.hpp"
 #include "services/peer_tables.hpp"
 #include "services/programs.hpp"
+#include "services/report_link.hpp"
 #include "services/startup.hpp"
 #include "services/sts_link.hpp"
 #include "services/transcripts.hpp"
@@ -35,7 +37,7 @@ using process::May;
 
 namespace {
 
-std::unique_ptr<send::SocketReports> reports_of(const process::Service& service, const Clock& clock)
+std::unique_ptr<send::SocketReports> socket_reports(const process::Service& service, const Clock& clock)
 {
     if (!service.config().get(send::smtp_tlsrpt_enable, service.program()))
         return nullptr;
@@ -101,6 +103,8 @@ struct PreparedSmtp {
             sts_context = at_start(tls::Context::client(tls_for_https(service.config())));
         peers = std::make_unique<PeerMemory>(service, clock());
         transcripts = std::make_unique<TranscriptLink>(service, clock());
+        if (aggregate::Wanted::from(service.config()).tls)
+            reporter = std::make_unique<ReportLink>(service.executor());
     }
     static dns::Options names_of(process::Service& service)
     {
@@ -122,6 +126,7 @@ struct PreparedSmtp {
     std::unique_ptr<PeerTables> tables;
     std::unique_ptr<PeerMemory> peers;
     std::unique_ptr<TranscriptLink> transcripts;
+    std::unique_ptr<ReportLink> reporter;           // none: no domain has reports of TLS
 };
 
 /// A session says up to eight mails before it waits (send/plan.hpp), and eight more are at hand when the answers come.
@@ -131,7 +136,8 @@ class DeliveryService final : public process::Work {
 public:
     DeliveryService(process::Service& service, PreparedSmtp prepared)
         : service_(service), tables_(std::move(prepared.tables)), peers_(std::move(prepared.peers)), transcripts_(std::move(prepared.transcripts)),
-          tls_(std::move(prepared.tls)), resolver_(std::move(prepared.resolver)), names_(*resolver_), search_(std::move(prepared.search)),
+          reporter_(std::move(prepared.reporter)), reports_(reports_of(service, reporter_.get())), tls_(std::move(prepared.tls)),
+          resolver_(std::move(prepared.resolver)), names_(*resolver_), search_(std::move(prepared.search)),
           sts_(prepared.sts_context ? std::make_unique<StsDomains>(service, PreparedSmtp::clock(), *resolver_, prepared.sts_context, prepared.options)
                                     : nullptr),
           agent_(std::move(prepared.options), surroundings(std::move(prepared.own_addresses))),
@@ -151,6 +157,8 @@ public:
         peers_->on_change = [this] { agent_.forget_sessions(); };
         peers_->start();
         transcripts_->start();
+        if (reporter_)
+            reporter_->start();
         if (sts_)
             sts_->link.start();
         link_.on_call_back = [this](std::uint64_t attempt) { agent_.call_back(attempt); };
@@ -177,6 +185,8 @@ public:
         }
         co_await peers_->close();
         co_await transcripts_->close();
+        if (reporter_)
+            co_await reporter_->close();
         co_await link_.close();
     }
 
@@ -192,9 +202,17 @@ public:
         count_names(reply, *resolver_);
         handoff::count(reply, smtp_observations_dropped, peers_->dropped());
         handoff::count(reply, smtp_transcripts_dropped, transcripts_->dropped());
+        if (reporter_)
+            handoff::count(reply, reports_dropped, reporter_->dropped());
     }
 
 private:
+    static std::unique_ptr<TlsReportLink> reports_of(const process::Service& service, ReportLink* reporter)
+    {
+        auto socket = socket_reports(service, PreparedSmtp::clock());
+        return socket || reporter != nullptr ? std::make_unique<TlsReportLink>(reporter, std::move(socket)) : nullptr;
+    }
+
     send::Surroundings surroundings(std::vector<net::IpAddress> own_addresses)
     {
         if (send::Lookup* const filter = tables_->dns_filter())
@@ -227,12 +245,13 @@ private:
     std::unique_ptr<PeerTables> tables_;
     std::unique_ptr<PeerMemory> peers_;
     std::unique_ptr<TranscriptLink> transcripts_;
+    std::unique_ptr<ReportLink> reporter_;
+    std::unique_ptr<TlsReportLink> reports_;
     std::unique_ptr<send::WireTls> tls_;
     std::unique_ptr<dns::Resolver> resolver_;
     send::DnsNames names_;
     Search search_;
     std::unique_ptr<StsDomains> sts_;
-    std::unique_ptr<send::SocketReports> reports_ = reports_of(service_, PreparedSmtp::clock());
     std::unique_ptr<send::FilteredNames> filtered_;
     std::unique_ptr<send::SearchNames> searching_;
     send::Agent agent_;

@@ -1,4 +1,5 @@
 // The SMTP server process: sessions, restrictions, cleanup of what they receive, and the way to qmgr; or a service that has them behind a front.
+#include "aggregate/settings.hpp"
 #include "cleanup/cleaner.hpp"
 #include "config/site.hpp"
 #include "dns/params.hpp"
@@ -18,6 +19,7 @@
 #include "services/queue_link.hpp"
 #include "services/rates_link.hpp"
 #include "services/records.hpp"
+#include "services/report_link.hpp"
 #include "services/sasl_link.hpp"
 #include "services/screen_link.hpp"
 #include "services/smtp_front.hpp"
@@ -33,6 +35,7 @@
 #include <algorithm>
 #include <limits>
 #include <list>
+#include <optional>
 
 namespace posthorn::services {
 
@@ -141,6 +144,9 @@ public:
                 sasl_hello(service.start_record().generation())),
           screen_(prepared.options.screen.enabled ? std::make_unique<ScreenLink>(service.executor(), std::string(memory_socket), service.name())
                                                   : nullptr),
+          reporter_(prepared.options.checks.dmarc && aggregate::Wanted::from(service.config()).dmarc
+                        ? std::make_unique<ReportLink>(service.executor())
+                        : nullptr),
           server_(service.executor(), std::move(prepared.options), outside()), front_(front != nullptr ? front->make(service, server_) : nullptr),
           tasks_(service.executor())
     {
@@ -157,6 +163,8 @@ public:
             sasl_.start();
         if (screen_)
             screen_->start();
+        if (reporter_)
+            reporter_->start();
         if (tls_) {
             tasks_.spawn(follow_ticket_keys());
             tasks_.spawn(tls_files_->follow());
@@ -191,6 +199,8 @@ public:
             co_await sasl_.close();
         if (screen_)
             co_await screen_->close();
+        if (reporter_)
+            co_await reporter_->close();
     }
 
     void hurry() override
@@ -211,6 +221,8 @@ public:
         handoff::count(reply, smtpd_accepted, counters.accepted);
         handoff::count(reply, smtpd_refused_for_memory, counters.refused_for_memory);
         count_names(reply, *resolver_);
+        if (reporter_)
+            handoff::count(reply, reports_dropped, reporter_->dropped());
         if (front_)
             front_->count(reply);
         constexpr std::array<std::string_view, 3> labels{"command", "code", "by"};
@@ -229,6 +241,10 @@ private:
         made.rates = &rates_;
         made.remembered = screen_.get();
         made.postmaster = this;
+        if (reporter_) {
+            dmarc_reports_.emplace(*reporter_);
+            made.dmarc_reports = &*dmarc_reports_;
+        }
         made.cyrus = [this] {
             return std::make_shared<SaslLink>(
                 sasl_, sasl_place(service_.config(), service_.start_record().chroot()), [this] { service_.want("sasl"); }, PreparedSmtpd::clock,
@@ -374,6 +390,8 @@ private:
     bool asks_cyrus_;
     ipc::Client sasl_;
     std::unique_ptr<ScreenLink> screen_;        // none: clients are not tested before the greeting
+    std::unique_ptr<ReportLink> reporter_;          // none: no domain is told what its mail proved
+    std::optional<DmarcReportLink> dmarc_reports_;
     receive::Server server_;
     std::unique_ptr<Front> front_;              // none: clients speak SMTP themselves
     static constexpr std::size_t most_notices = 100;     // on their way at once: an attack must not become as many mails in memory

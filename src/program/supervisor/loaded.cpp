@@ -27,6 +27,7 @@ TableOptions table_options(const config::Snapshot& snapshot)
     const int wanted = snapshot.get(smtpd_processes);
     options.smtpd_processes = wanted > 0 ? static_cast<unsigned>(wanted) : std::clamp(processors() / 2, 1u, 8u);
     options.hook = !snapshot.text("record_hook_url").empty();
+    options.reporter = !snapshot.text("aggregate_reports").empty();
     options.smtp_processes = static_cast<unsigned>(snapshot.get(smtp_processes));
     for (const std::string_view word : split(snapshot.text("master_service_disable"), ", \t\r\n"))
         options.disabled.emplace_back(word);

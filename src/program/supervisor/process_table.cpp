@@ -127,6 +127,12 @@ public:
             hook.key = hook.service = hook.program = "hook";
             hook.role = Role::hook;
         }
+        if (options_.reporter) {
+            ProcessLine& reporter = lines.emplace_back();
+            reporter.key = reporter.service = reporter.program = "reporter";
+            reporter.role = Role::reporter;
+            reporter.sockets.push_back({internal_socket("reporter"), Transport::unix_stream, 0});
+        }
         std::ranges::move(outer_, std::back_inserter(lines));
         share_cleanup(lines);
         table_.lines = std::move(lines);

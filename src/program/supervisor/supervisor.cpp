@@ -433,10 +433,15 @@ awaitable<void> Supervisor::stop_all(StopService::How how, std::chrono::seconds 
     // Who takes mail in first; then who delivers it, for a queue that goes on without a transport puts mail off; then who routes, the queue
     // that all report to, and what all ask.
     using Roles = std::vector<Role>;
-    std::vector<Roles> steps{
-        {Role::smtpd, Role::spawn, Role::admin}, {Role::transport, Role::sasl}, {Role::resolve}, {Role::qmgr}, {Role::memory, Role::hook}};
+    std::vector<Roles> steps{{Role::smtpd, Role::spawn, Role::admin},
+                             {Role::transport, Role::sasl},
+                             {Role::reporter},
+                             {Role::resolve},
+                             {Role::qmgr},
+                             {Role::memory, Role::hook}};
     if (how == StopService::ABORT)
-        steps = {{Role::smtpd, Role::transport, Role::spawn, Role::admin, Role::sasl, Role::resolve, Role::qmgr, Role::memory, Role::hook}};
+        steps = {{Role::smtpd, Role::transport, Role::spawn, Role::admin, Role::sasl, Role::resolve, Role::qmgr, Role::memory, Role::hook,
+                  Role::reporter}};
     for (const Roles& roles : steps) {
         // However long service_stop_time is, a service manager that has a time of its own (TimeoutStopSec=) waits for it.
         if (any_running(roles))
