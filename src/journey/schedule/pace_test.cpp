@@ -3,6 +3,7 @@
 #include "schedule/scheduler.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <random>
 
@@ -60,6 +61,41 @@ TEST_CASE("pace: whenever it is counted and asked, no more than was counted in t
             sum += at->second;
         CHECK(rates.left * static_cast<double>(rates.over.count()) / 60 == doctest::Approx(sum));
     }
+}
+
+TEST_CASE(
+    "scheduler: where each recipient address is a site (recipient limit 1), the domain's pace is that of all together, those that have gone too")
+{
+    HandClock clock;
+    Scheduler scheduler{{.transport = [](std::string_view) { return TransportOptions{.recipient_limit = 1}; }, .site_retry = 300s}, clock};
+    CHECK_FALSE(scheduler.site("a.test"));
+    std::vector<std::string> addresses;
+    for (int i = 0; i < 6; ++i)
+        addresses.push_back(fmt::format("user{}@a.test", i));
+    std::vector<RoutedRecipient> routed;
+    for (std::uint32_t i = 0; i < 6; ++i)
+        routed.push_back({i, "lmtp", "a.test", addresses[i]});
+    scheduler.activate(1, routed);
+    scheduler.activate(2, {{0, "lmtp", "b.test", "user@b.test"}});
+    clock.advance(60s);
+    int left = 0;
+    while (left < 4) {
+        const auto request = scheduler.next();
+        REQUIRE(request);
+        if (request->message == 1)
+            ++left;
+        (void)scheduler.finished(request->attempt, SiteNews::answered);
+    }
+    const auto state = scheduler.site("a.test");
+    REQUIRE(state);
+    CHECK(state->transport == "lmtp");
+    CHECK(state->waiting_recipients == 2);
+    CHECK(state->came_per_minute == doctest::Approx(6));
+    CHECK(state->left_per_minute == doctest::Approx(4));
+    while (const auto request = scheduler.next())
+        (void)scheduler.finished(request->attempt, SiteNews::unreachable, "away");
+    CHECK_FALSE(scheduler.site("a.test"));
+    CHECK(scheduler.active() == 0);
 }
 
 TEST_CASE("scheduler: a site's pace is of what was tried, whatever came of it, and begins anew when it had no mail")

@@ -83,6 +83,15 @@ void Scheduler::offer(Site& site)
     }
 }
 
+void Scheduler::put_apart(Site& site, std::string_view name, SteadyTime now)
+{
+    site.apart = &apart_[std::string(name)];
+    if (site.apart->busy++ == 0) {
+        site.apart->name = name;
+        site.apart->pace = Pace(now);
+    }
+}
+
 void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipients, Manner manner)
 {
     const SteadyTime now = clock_.steady();
@@ -107,8 +116,11 @@ void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipi
             if (fresh) {
                 found->second = site.jobs.insert(site.jobs.end(), Job{.message = message, .recipients = {}, .manner = manner});
                 active.sites.push_back(&site);
-                if (site.messages++ == 0)
+                if (site.messages++ == 0) {
                     site.pace = Pace(now);
+                    if (transport.options.recipient_limit == 1)
+                        put_apart(site, recipient.site, now);
+                }
             }
             last = &site;
             last_job = found->second;
@@ -117,6 +129,8 @@ void Scheduler::activate(MessageKey message, std::vector<RoutedRecipient> recipi
     }
     for (const auto& [site, job] : jobs) {
         site->pace.came(now, job->recipients.size());
+        if (site->apart)
+            site->apart->pace.came(now, job->recipients.size());
         if (site->window.dead() && now >= site->dead_until)
             site->window.revive();
         if (site->window.dead() || now < site->transport.dead_until || (site->held && site->held->shape.suspended(now)))
@@ -276,6 +290,8 @@ bool Scheduler::finished(std::uint64_t attempt, SiteNews news, std::string_view 
         flight.held->shape.ended();
     const SteadyTime now = clock_.steady();
     site.pace.left(now, flight.recipients.size());
+    if (site.apart)
+        site.apart->pace.left(now, flight.recipients.size());
     switch (news) {
     case SiteNews::answered: site.window.succeeded(now); break;
     case SiteNews::none: site.window.ended(now); break;
@@ -352,6 +368,8 @@ bool Scheduler::forget_if_done(MessageKey message)
         return false;
     for (Site* site : found->second.sites)
         if (--site->messages == 0) {
+            if (Apart* const apart = std::exchange(site->apart, nullptr); apart && --apart->busy == 0)
+                apart_.erase(std::string(apart->name));
             site->idle_since = clock_.steady();
             rest(*site);
         }

@@ -12,6 +12,7 @@
 
 #include "handoff/waits.hpp"
 #include "schedule/deferred.hpp"
+#include "schedule/pace.hpp"
 #include "schedule/retry.hpp"
 #include "schedule/shape.hpp"
 #include "schedule/window.hpp"
@@ -163,6 +164,7 @@ public:
         std::string transport_reason;
         double came_per_minute = 0, left_per_minute = 0;  // recipients (pace.hpp)
     };
+    /// Of a site whose transport has a recipient limit of 1, that of all its recipient addresses together.
     std::optional<SiteState> site(std::string_view site) const;
     /// Sites with something waiting or under way, or that something holds back: most mail first.
     std::vector<std::string> busiest(std::size_t most) const;
@@ -185,6 +187,8 @@ public:
     std::vector<Stand> stands(MessageKey message) const;
 
 private:
+    std::optional<SiteState> site_apart(std::string_view name) const;
+
     struct Job;  // scheduler_parts.hpp has these three
     struct Site;
     struct Transport;
@@ -208,6 +212,12 @@ private:
         void tighten(const Ruled& other);
         bool operator==(const Ruled&) const = default;
     };
+    /// A site of a transport with a recipient limit of 1: each of its recipient addresses is a site, which seldom has mail for long.
+    struct Apart {
+        std::string name;
+        std::size_t busy = 0;  // of those sites
+        Pace pace{SteadyTime{}};
+    };
     /// One MX set with a shape.
     struct Held {
         std::string set;
@@ -222,6 +232,7 @@ private:
 
     Transport& transport_of(std::string_view name);
     Site& site_of(Transport& transport, std::string key);
+    void put_apart(Site& site, std::string_view name, SteadyTime now);
     bool may_start(const Site& site, SteadyTime now) const;
     void offer(Site& site);
     void suspend_queue(Site& site);
@@ -244,6 +255,7 @@ private:
     bool ahead_now_ = true;  // room for requests beyond a window, when next() was asked last
     std::unordered_map<MessageKey, Message> messages_;
     std::unordered_map<std::string, std::unique_ptr<Site>> sites_;
+    std::unordered_map<std::string, Apart> apart_;  // by the site that its recipient addresses are of, while one of them has mail
     std::map<std::string, std::unique_ptr<Transport>, std::less<>> transports_;
     std::deque<Transport*> turns_;
     std::unordered_map<std::uint64_t, Flight> flights_;

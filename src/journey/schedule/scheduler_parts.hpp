@@ -39,6 +39,7 @@ struct Scheduler::Site {
     SteadyTime idle_since{};
     std::string reason;
     Pace pace{SteadyTime{}};                  // since it had no mail
+    Apart* apart = nullptr;                   // while it has mail, where it is one recipient address of a site
 
     Site(std::string name, Transport& owner) : key(std::move(name)), transport(owner), window(owner.options.window) {}
 };

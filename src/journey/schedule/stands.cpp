@@ -16,7 +16,7 @@ std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
 {
     const auto found = sites_.find(std::string(name));
     if (found == sites_.end())
-        return std::nullopt;
+        return site_apart(name);
     const Site& site = *found->second;
     SiteState state{.window = site.window.size(),
                     .in_flight = site.window.in_flight() - site.ahead,
@@ -51,6 +51,39 @@ std::optional<Scheduler::SiteState> Scheduler::site(std::string_view name) const
     for (const auto& [attempt, recipients] : std::span(given).first(std::min<std::size_t>(given.size(), site.ahead)))
         state.waiting_recipients += recipients;
     return state;
+}
+
+/// Of a transport with a recipient limit of 1. Dead together are sites of which none is alive.
+std::optional<Scheduler::SiteState> Scheduler::site_apart(std::string_view name) const
+{
+    const auto apart = apart_.find(std::string(name));
+    if (apart == apart_.end())
+        return std::nullopt;
+    std::optional<SiteState> all;
+    for (const auto& [key, one] : sites_) {
+        if (one->apart != &apart->second)
+            continue;
+        auto state = site(key);
+        if (!all) {
+            all = std::move(state);
+            continue;
+        }
+        all->window += state->window;
+        all->in_flight += state->in_flight;
+        all->waiting_messages += state->waiting_messages;
+        all->waiting_recipients += state->waiting_recipients;
+        all->not_before = std::min(all->not_before, state->not_before);
+        all->dead = all->dead && state->dead;
+        all->dead_until = std::min(all->dead_until, state->dead_until);         // zero: that one is alive
+    }
+    if (!all)
+        return all;
+    if (!all->dead)
+        all->reason.clear();
+    const Pace::Rates rates = apart->second.pace.rates(clock_.steady());
+    all->came_per_minute = rates.came;
+    all->left_per_minute = rates.left;
+    return all;
 }
 
 std::vector<std::string> Scheduler::busiest(std::size_t most) const
