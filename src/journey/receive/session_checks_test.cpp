@@ -54,7 +54,7 @@ struct FakeSealer final : handoff::Signer {
     bool relaxed = false;
 };
 
-/// Answers about `silent` never come.
+/// Answers about `silent` never come. `asked_for` hears of each question first.
 struct SlowNames final : Names {
     awaitable<Result<std::vector<std::string>>> names_of(std::string) override { co_return std::vector<std::string>{}; }
     awaitable<Result<std::vector<std::string>>> addresses_of(std::string) override { co_return std::vector<std::string>{}; }
@@ -62,6 +62,8 @@ struct SlowNames final : Names {
     awaitable<dns::Answer> records(std::string name, dns::Type type) override
     {
         asked.push_back(name);
+        if (asked_for)
+            asked_for(name);
         dns::Answer answer;
         if (silent) {
             while (!co_await cancelled())
@@ -80,6 +82,7 @@ struct SlowNames final : Names {
     }
     std::map<std::string, std::string> zone;
     std::vector<std::string> asked;
+    std::function<void(const std::string&)> asked_for;
     bool silent = false;
 };
 
@@ -440,6 +443,48 @@ TEST_CASE("checks: SPF that a restriction has asked for is not asked for again")
     CHECK(house.send(std::string(from) + "\r\ntext\r\n").starts_with("250 "));
     CHECK(has(house.stored(), "\tspf=pass smtp.mailfrom=a@b.test\r\n"));
     CHECK(house.dns.asked == std::vector<std::string>{"b.test"});
+}
+
+TEST_CASE("SPF: all questions together have 20 seconds, also one that is never answered; a mail that was put off for that is asked about anew")
+{
+    for (const bool early : {false, true}) {
+        CAPTURE(early);
+        CheckingHouse house(
+            {{"smtpd_sender_restrictions", early ? "reject_spf_fail, reject" : "reject_spf_fail"}, {"smtpd_delay_reject", early ? "no" : "yes"}});
+        house.dns.zone["b.test"] = "v=spf1 include:c.test -all";
+        house.dns.zone["c.test"] = "v=spf1 ip4:192.0.2.1 -all";
+        house.dns.asked_for = [&](const std::string& name) {
+            if (name == "b.test" && !house.dns.silent)
+                house.clock.advance(std::chrono::milliseconds{19'950});
+            else
+                house.dns.silent = true;
+        };
+        house.open();
+        Talk talk(house);
+        house.say(talk, "EHLO client.test\r\n");
+        const std::string about = "<a@b.test>: Sender address rejected: SPF records cannot be looked up now";
+        const std::string put_off = house.say(talk, "MAIL FROM:<a@b.test>\r\n");
+        if (early) {                                            // refused already at MAIL
+            CHECK(put_off.starts_with("554 5.7.1 "));
+            CHECK(house.dns.asked == std::vector<std::string>{"b.test", "c.test"});
+            house.dns.asked_for = {};
+            house.dns.silent = false;
+            CHECK(house.say(talk, "MAIL FROM:<a@b.test>\r\n").starts_with("554 5.7.1 "));
+            CHECK(house.dns.asked.size() == 4);
+            continue;
+        }
+        CHECK(put_off == "250 2.1.0 Ok");
+        CHECK(house.say(talk, "RCPT TO:<user@example.test>\r\n") == "451 4.4.3 " + about);
+        CHECK(house.dns.asked == std::vector<std::string>{"b.test", "c.test"});
+        // Whoever asks again within the transaction does not wait again.
+        CHECK(house.say(talk, "RCPT TO:<other@example.test>\r\n") == "451 4.4.3 " + about);
+        CHECK(house.dns.asked.size() == 2);
+        house.dns.asked_for = {};
+        house.dns.silent = false;
+        CHECK(house.say(talk, "RSET\r\n") == "250 2.0.0 Ok");
+        CHECK(house.say(talk, "MAIL FROM:<a@b.test>\r\n") == "250 2.1.0 Ok");
+        CHECK(house.say(talk, "RCPT TO:<user@example.test>\r\n") == "250 2.1.5 Ok");
+    }
 }
 
 TEST_CASE("checks: a head that has no end in time proves nothing")

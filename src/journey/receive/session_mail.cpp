@@ -111,6 +111,7 @@ awaitable<bool> Session::mail(std::string arguments)
         }
     }
     announced_size_ = command->size.value_or(0);
+    spf_.reset();                                 // a MAIL that was refused may have asked: what could not be known then may be known now
     facts_.sender = command->reverse_path.text();
     if (const auto ours = own_probe_sender(*facts_.sender))
         facts_.sender = *ours;
