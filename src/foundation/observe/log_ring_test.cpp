@@ -88,20 +88,20 @@ TEST_CASE("log ring: an empty one begins anew, so that it uses little memory")
 
 TEST_CASE("log ring: where it has just begun anew, a reader that stands still for a while finds all that was said")
 {
-    Ends ends;
-    const std::string line(48, 'x');
-    std::size_t read = 0, written = 0;
-    for (; written < 3000; ++written) {                         // of 80 octets with what stands in front of each: not as far as it goes
-        ends.sink.write(Level::info, "postfix/smtpd[1]", line);
-        read += ends.take().size();
-    }
-    for (int round = 0; round < 6; ++round) {                   // one of these begins anew
-        for (int i = 0; i < 2400; ++i, ++written)
+    const std::string line(30, 'x');                            // 64 octets with the tag and what stands in front of each
+    for (const std::size_t before : {1024, 2048, 4096}) {       // after which it may begin anew
+        Ends ends;
+        std::size_t read = 0;
+        for (std::size_t i = 0; i < before; ++i) {
+            ends.sink.write(Level::info, "postfix/smtpd[1]", line);
+            read += ends.take().size();
+        }
+        for (int i = 0; i < 3000; ++i)
             ends.sink.write(Level::info, "postfix/smtpd[1]", line);
         read += ends.take().size();
+        CHECK(ends.sink.dropped() == 0);
+        CHECK(read == before + 3000);
     }
-    CHECK(ends.sink.dropped() == 0);
-    CHECK(read == written);
 }
 
 TEST_CASE("log ring: what it has no room for is dropped and counted, and that is said; what is too long is cut")
