@@ -94,7 +94,7 @@ TransportNexthop split_transport(std::string_view text)
 }
 
 Resolver::Resolver(const Options& options, Purpose purpose, tables::Tables& tables)
-    : options_(options), way_(purpose == Purpose::probe ? options.probe : options.mail), own_(options.own, tables)
+    : options_(options), way_(purpose == Purpose::probe ? options.probe : options.mail), own_(options.own, tables), tables_(tables)
 {
     const auto list = [&](ListKind kind, std::string name, const std::string& text) {
         MatchList made(kind, name, text, tables::parent_style(options.parent_domain_matches_subdomains, name), tables);
@@ -116,7 +116,9 @@ Resolver::Resolver(const Options& options, Purpose purpose, tables::Tables& tabl
         return made;
     };
     virtual_alias_maps_ = maps("virtual_alias_maps", options.virtual_alias_maps);
-    local_recipient_maps_ = maps("local_recipient_maps", options.local_recipient_maps);
+    // Its default names the alias file, which a host without local mail need not have: that this is missing is no news there.
+    if (!trim(options.own.mydestination).empty())
+        in_memory_ &= local_recipients().in_memory();
     relay_recipient_maps_ = maps("relay_recipient_maps", options.relay_recipient_maps);
     virtual_mailbox_maps_ = maps("virtual_mailbox_maps", options.virtual_mailbox_maps);
     canonical_maps_ = maps("canonical_maps", options.canonical_maps);
@@ -128,6 +130,13 @@ Resolver::Resolver(const Options& options, Purpose purpose, tables::Tables& tabl
         retry_schedule_maps_ = maps("retry_schedule_maps", options.retry_schedule_maps);
     relayhost_maps_ = maps("sender_dependent_relayhost_maps", way_.sender_dependent_relayhost_maps, false);
     default_transport_maps_ = maps("sender_dependent_default_transport_maps", way_.sender_dependent_default_transport_maps, false);
+}
+
+const Maps& Resolver::local_recipients() const
+{
+    if (!local_recipient_maps_)
+        local_recipient_maps_.emplace("local_recipient_maps", options_.local_recipient_maps, options_.own.flags, tables_);
+    return *local_recipient_maps_;
 }
 
 void Resolver::fail(Target& target, std::string text) const
@@ -348,8 +357,8 @@ Result<handoff::AddressStanding> Resolver::standing(Lookups& lookups, std::strin
     switch (target.address_class) {
     case AddressClass::virtual_alias: standing.known = false; break;
     case AddressClass::local:
-        if (!local_recipient_maps_.empty()) {
-            TRY(standing.known, has(local_recipient_maps_));
+        if (const Maps& maps = local_recipients(); !maps.empty()) {
+            TRY(standing.known, has(maps));
         }
         break;
     case AddressClass::relay:

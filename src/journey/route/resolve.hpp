@@ -8,6 +8,8 @@
 #include "route/options.hpp"
 #include "tables/maps.hpp"
 
+#include <optional>
+
 namespace posthorn::route {
 
 using handoff::AddressClass;
@@ -66,13 +68,16 @@ private:
     Result<std::optional<std::string>> by_sender(Lookups& lookups, const tables::Maps& maps, std::string_view sender,
                                                  std::string_view empty_key) const;
     void fail(Target& target, std::string text) const;
+    const tables::Maps& local_recipients() const;
 
     Options options_;
     Way way_;
     tables::OwnDomains own_;
     tables::MatchList virtual_alias_domains_, virtual_mailbox_domains_, relay_domains_, mynetworks_;
-    tables::Maps virtual_alias_maps_, local_recipient_maps_, relay_recipient_maps_, virtual_mailbox_maps_, canonical_maps_, recipient_canonical_maps_,
-        relocated_maps_, transport_maps_, retry_schedule_maps_, relayhost_maps_, default_transport_maps_;
+    tables::Tables& tables_;
+    mutable std::optional<tables::Maps> local_recipient_maps_;      // not opened yet; a host without local mail never asks (local_recipients)
+    tables::Maps virtual_alias_maps_, relay_recipient_maps_, virtual_mailbox_maps_, canonical_maps_, recipient_canonical_maps_, relocated_maps_,
+        transport_maps_, retry_schedule_maps_, relayhost_maps_, default_transport_maps_;
     bool transport_parent_style_ = false, schedule_parent_style_ = false, in_memory_ = true;
 };
 

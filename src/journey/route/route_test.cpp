@@ -204,6 +204,27 @@ TEST_CASE("standing: an address is known by the table of its class, by an alias,
     CHECK(standing(made, "u@here.test") == "error");
 }
 
+TEST_CASE("route: who has no local mail misses no alias file, before somebody asks for it")
+{
+    TestSite site;
+    Options made = options();
+    made.local_recipient_maps = "texthash:/nonexistent/aliases";
+    const std::string missing = "error: open database /nonexistent/aliases: No such file or directory";
+    {
+        made.own.mydestination = "";
+        const Resolver resolver(made, Resolver::Purpose::mail, site.tables);
+        Lookups lookups;
+        CHECK(resolver.standing(lookups, "u@else.test"));
+        CHECK_FALSE(site.said(missing));
+        CHECK_FALSE(resolver.standing(lookups, "u@[192.0.2.1]"));
+        CHECK(site.said(missing));
+    }
+    TestSite other;
+    made.own.mydestination = "here.test";
+    const Resolver resolver(made, Resolver::Purpose::mail, other.tables);
+    CHECK(other.said(missing));
+}
+
 TEST_CASE("router: many addresses in one question, each with the key of its site")
 {
     TestSite site;
