@@ -1,5 +1,6 @@
 #include "handoff/delivery_log.hpp"
 
+#include "base/strings.hpp"
 #include "smtp/path.hpp"
 
 #include <fmt/format.h>
@@ -38,7 +39,7 @@ std::string delivery_line(std::string_view queue_id, const Recipient& recipient,
     line.reserve(200 + recipient.address().size() + recipient.original().size() + verdict.relay().size() + verdict.text().size());
     const auto out = std::back_inserter(line);
     fmt::format_to(out, "{}: to=<{}>", queue_id, smtp::external_address(recipient.address()));
-    if (!recipient.original().empty() && recipient.original() != recipient.address())
+    if (!recipient.original().empty() && !iequals(recipient.original(), recipient.address()))
         fmt::format_to(out, ", orig_to=<{}>", smtp::external_address(recipient.original()));
     fmt::format_to(out, ", relay={}", verdict.relay().empty() ? std::string_view("none") : std::string_view(verdict.relay()));
     if (conn_use > 1)

@@ -33,6 +33,8 @@ TEST_CASE("delivery log: the line analysers parse")
           "delays=0.5/0.1/0.3/1.1, dsn=2.1.5, status=sent (250 2.1.5 Ok)");
     CHECK(delivery_line("4gDq", recipient, verdict, times, "sent", 0, 2, "may:none")
               .ends_with("delays=0.5/0.1/0.3/1.1, tls=may:none, dsn=2.1.5, status=sent (250 2.1.5 Ok)"));
+    recipient.set_original("User@Example.com");                        // letters alone are no other address
+    CHECK(delivery_line("4gDq", recipient, verdict, times, "sent").starts_with("4gDq: to=<user@example.com>, relay="));
 }
 
 TEST_CASE("delivery log: what never connected has no connection times")
