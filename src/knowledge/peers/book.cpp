@@ -11,6 +11,42 @@ constexpr std::size_t key_octets = 300;
 constexpr std::chrono::minutes canary_patience{5};
 constexpr std::size_t lines_kept = 100'000;
 
+/// Between these a session was seen that showed nothing new: no plan differs, no proof, no count of what failed.
+bool only_seen_again(Record before, const Record& after, WallTime now)
+{
+    const auto moved = [](WallTime& old, WallTime young) {
+        if (old != WallTime{} && young >= old && young - old < seen_interval)
+            old = young;
+    };
+    if (known_of(before, now).slowest != known_of(after, now).slowest)
+        return false;
+    before.last = after.last;
+    before.sessions = after.sessions;
+    before.slowest = after.slowest;
+    moved(before.tls_worked, after.tls_worked);
+    moved(before.discards_bdat_until, after.discards_bdat_until);
+    for (std::size_t i = 0; i < std::min(before.marks.size(), after.marks.size()); ++i) {
+        Mark& mark = before.marks[i];
+        if (mark.sightings != 0 && !mark.convicted)
+            continue;                                               // suspected: what goes well tells whether it is convicted
+        mark.tally.with_ok = after.marks[i].tally.with_ok;
+        mark.tally.without_ok = after.marks[i].tally.without_ok;
+    }
+    return before == after;
+}
+
+bool only_seen_again(EarlyRecord before, const EarlyRecord& after, WallTime)
+{
+    before.last = after.last;
+    for (std::size_t i = 0; i < std::min(before.hosts.size(), after.hosts.size()); ++i) {
+        EarlyHost& host = before.hosts[i];
+        host.last = after.hosts[i].last;
+        if (host.clean.back() != WallTime{} && after.hosts[i].clean.back() != WallTime{})       // as many as are asked for, before and after
+            host.clean = after.hosts[i].clean;
+    }
+    return before == after;
+}
+
 }  // namespace
 
 std::string key_of(const PeerKey& peer)
@@ -37,11 +73,16 @@ Book::Held<Value>& Book::hold(Kept<Value>& kept, const std::string& key, const s
     auto at = kept.all.find(key);
     if (at == kept.all.end()) {
         while (kept.all.size() >= std::max<std::size_t>(options_.capacity, 1)) {
-            kept.all.erase(kept.order.back());
+            const auto leaves = kept.all.find(kept.order.back());
+            if (leaves->second.lags)
+                keep(leaves->first, leaves->second);
+            kept.all.erase(leaves);
             kept.order.pop_back();
         }
         kept.order.push_front(key);
-        at = kept.all.emplace(key, Held<Value>{stored().value_or(Value{}), now, kept.order.begin()}).first;
+        Value value = stored().value_or(Value{});
+        const WallTime last = value.last;
+        at = kept.all.emplace(key, Held<Value>{std::move(value), now, kept.order.begin(), last}).first;
     } else {
         kept.order.splice(kept.order.begin(), kept.order, at->second.place);
         if (options_.fresh.count() != 0 && now - at->second.taken >= options_.fresh)
@@ -51,6 +92,35 @@ Book::Held<Value>& Book::hold(Kept<Value>& kept, const std::string& key, const s
             }
     }
     return at->second;
+}
+
+template <class Value>
+void Book::keep(const std::string& key, Held<Value>& held)
+{
+    shelf_->keep(key, held.value);
+    held.stored = held.value.last;
+    held.lags = false;
+}
+
+template <class Value>
+void Book::keep_news(const std::string& key, Held<Value>& held, const Value& before)
+{
+    const WallTime now = clock_.wall();
+    if (within(held.stored, seen_interval, now) && only_seen_again(before, held.value, now))
+        held.lags = true;
+    else
+        keep(key, held);
+}
+
+void Book::catch_up()
+{
+    const auto all_of = [this](auto& kept) {
+        for (auto& [key, held] : kept.all)
+            if (held.lags)
+                keep(key, held);
+    };
+    all_of(peers_);
+    all_of(addresses_);
 }
 
 Book::Held<Record>& Book::peer(const std::string& key)
@@ -92,11 +162,12 @@ void Book::take_early(const Observation& observation)
 {
     const WallTime now = clock_.wall();
     Held<EarlyRecord>& held = address(observation.peer.address);
+    const EarlyRecord before = held.value;
     const bool off = note_early(held.value, observation, now);
     const PathNews news = note_path(held.value.path, observation.path, now);
     held.taken = clock_.steady();
-    if (shelf_ && held.value.speaks())
-        shelf_->keep(observation.peer.address, held.value);
+    if (shelf_ && (held.value.speaks() || before.speaks()))
+        keep_news(observation.peer.address, held, before);
     if (off && on_event)
         on_event({Event::Kind::early_off, observation.peer, Quirks{Quirk::no_early}, observation.early_seen, held.value.off_until});
     const PathRecord& path = held.value.path;
@@ -177,14 +248,14 @@ Quirks Book::take(const Observation& observation)
         take_early(observation);
     const std::string key = key_of(observation.peer);
     Held<Record>& held = peer(key);
-    const Quirks before = known_of(held.value, now).quirks;
+    const Record before = held.value;
     Learned learned = learn(std::move(held.value), observation, now);
     held.value = std::move(learned.record);
     held.taken = clock_.steady();
     if (!observation.canary.empty())
         canaries_.erase(key);
     if (shelf_)
-        shelf_->keep(key, held.value);
+        keep_news(key, held, before);
     for (const Event& event : learned.events) {
         if (!observation.peer.site.empty()) {
             SiteRecord& shared = site(observation.peer.site).value;
@@ -195,7 +266,7 @@ Quirks Book::take(const Observation& observation)
         if (on_event)
             on_event(event);
     }
-    return Quirks(known_of(held.value, now).quirks).subtract(before);
+    return Quirks(known_of(held.value, now).quirks).subtract(known_of(before, now).quirks);
 }
 
 bool Book::forget(const std::string& key)
@@ -215,15 +286,21 @@ bool Book::forget(const std::string& key)
         if (shelf_)
             shelf_->keep(name, shared);
     }
-    const std::string where = known->peer.address;
-    if (EarlyRecord& account = address(where).value; account.path != PathRecord{}) {
-        account.path = {};                      // the way there is tried anew, with whatever segments it takes
-        if (shelf_)
-            shelf_->keep(where, account);
-    }
+    forget_way(known->peer.address);
     let_go({key}, false);
     if (shelf_)
         shelf_->drop_peer(key);
+    return true;
+}
+
+bool Book::forget_way(const std::string& where)
+{
+    Held<EarlyRecord>& held = address(where);
+    if (held.value.path == PathRecord{})
+        return false;
+    held.value.path = {};
+    if (shelf_)
+        keep(where, held);
     return true;
 }
 
@@ -235,7 +312,7 @@ void Book::put(const Record& record)
     held.taken = clock_.steady();
     canaries_.erase(key);
     if (shelf_)
-        shelf_->keep(key, record);
+        keep(key, held);
 }
 
 void Book::let_go(const std::vector<std::string>& keys, bool all)

@@ -2,6 +2,8 @@
 // Two of a kind   memory keeps the book that is stored (Shelf); every smtp process keeps one of the few peers it just met: it learns at
 //                 once from what it saw itself, and after `fresh` takes again what the stored book says.
 // Bounded         `capacity` peers, those used least recently go; sites likewise.
+// Stored          at once what has changed. That a peer was seen again, and how often, changes no plan: once in seen_interval, when its record leaves
+//                 the book, and when somebody wants to read it (catch_up).
 // Precedence      rules over learning; the administrator's words are heard at the session. report: learned quirks are told, not obeyed.
 #pragma once
 
@@ -22,6 +24,8 @@
 namespace posthorn::peers {
 
 enum class Learning : std::uint8_t { no, report, yes };
+
+inline constexpr std::chrono::hours seen_interval{1};
 
 /// Where records come from when the book does not have them, and where they go.
 class Shelf {
@@ -77,8 +81,12 @@ public:
     /// Learns; of memory, which gets observations in frames. The answer: what would be planned otherwise.
     Quirks take(const Observation& observation);
 
+    /// The shelf has all that the book has after it.
+    void catch_up();
     /// What an operator says: nothing is known of this peer any more, nor did its site learn from it. False: nothing was.
     bool forget(const std::string& key);
+    /// The way to this address is tried anew, with whatever segments it takes. False: nothing was known of it.
+    bool forget_way(const std::string& address);
     /// The same of an MX set, or of a host that greylists.
     bool forget_manners(const std::string& name);
     /// It takes the place of what was known.
@@ -110,13 +118,15 @@ private:
         Value value;
         SteadyTime taken{};
         std::list<std::string>::iterator place;
+        WallTime stored{};  // its `last` on the shelf; never: it is not there
+        bool lags = false;  // the shelf has less
     };
     template <class Value>
     struct Kept {
         std::unordered_map<std::string, Held<Value>> all;
-        std::list<std::string> order;   // the one used last comes first
+        std::list<std::string> order;  // the one used last comes first
     };
-    struct Line {                       // of a site, never stored: a site belongs to one process
+    struct Line {  // of a site, never stored: a site belongs to one process
         SteadyTime replayed{}, failed{};
     };
 
@@ -126,6 +136,10 @@ private:
     Held<SiteRecord>& site(const std::string& key);
     Held<EarlyRecord>& address(const std::string& key);
     void take_early(const Observation& observation);
+    template <class Value>
+    void keep(const std::string& key, Held<Value>& held);
+    template <class Value>
+    void keep_news(const std::string& key, Held<Value>& held, const Value& before);
     Manners& manners(const std::string& name);
     void changed(const std::string& name, Manners& manners);
     void remember_greylisting(const std::string& host);
@@ -140,7 +154,7 @@ private:
     Kept<Manners> manners_;
     std::unordered_map<std::string, Line> lines_;
     Greylists greylists_;
-    std::unordered_map<std::string, SteadyTime> canaries_;   // handed out, no answer yet: one at a time
+    std::unordered_map<std::string, SteadyTime> canaries_;  // handed out, no answer yet: one at a time
 };
 
 }  // namespace posthorn::peers

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <map>
 
 using namespace posthorn;
@@ -27,9 +28,21 @@ public:
     std::optional<Record> peer(const std::string& key) override { return peers.contains(key) ? std::optional(peers[key]) : std::nullopt; }
     std::optional<SiteRecord> site(const std::string& key) override { return sites.contains(key) ? std::optional(sites[key]) : std::nullopt; }
     std::optional<Manners> manners(const std::string& key) override { return sets.contains(key) ? std::optional(sets[key]) : std::nullopt; }
-    void keep(const std::string& key, const Record& record) override { peers[key] = record; }
+    std::optional<EarlyRecord> early(const std::string& key) override { return ways.contains(key) ? std::optional(ways[key]) : std::nullopt; }
+    void keep(const std::string& key, const EarlyRecord& record) override
+    {
+        ways[key] = record;
+        ++writes;
+    }
+    void keep(const std::string& key, const Record& record) override
+    {
+        peers[key] = record;
+        ++writes;
+    }
     void keep(const std::string& key, const SiteRecord& record) override { sites[key] = record; }
     void keep(const std::string& key, const Manners& record) override { sets[key] = record; }
+    int writes = 0;
+    std::map<std::string, EarlyRecord> ways;
     std::map<std::string, Record> peers;
     std::map<std::string, SiteRecord> sites;
     std::map<std::string, Manners> sets;
@@ -190,4 +203,75 @@ TEST_CASE("book: what was learned while the clock was ahead is tested and expire
     clock.step_wall(-std::chrono::hours{2});
     clock.advance(61s);
     CHECK(book.may_replay("site"));                           // by the other clock
+}
+
+TEST_CASE("book: a peer that is seen again as it was is written once an hour; what is new of it at once, and all of it when somebody wants to read")
+{
+    HandClock clock;
+    clock.advance(std::chrono::hours{100'000});
+    MapShelf shelf;
+    Book book(clock, {.capacity = 2}, nullptr, &shelf);
+    Evidence usual;
+    usual.peer = {"192.0.2.2", "mx.test", "site"};
+    usual.exchanges = {{.verbs = {Verb::mail, Verb::rcpt}, .codes = {250, 250}, .milliseconds = 3}};
+    usual.keywords_clear = usual.early_clear = 3;              // it offers PIPECONNECT: its address has an account as well
+    const std::string key = key_of(usual.peer);
+    const auto written_by = [&](const Evidence& evidence) {
+        const int before = shelf.writes;
+        book.saw(evidence);
+        return shelf.writes - before;
+    };
+    CHECK(written_by(usual) == 2);
+    const int first = shelf.writes;
+    for (int i = 0; i < 59; ++i) {
+        clock.advance(1min);
+        book.saw(usual);
+    }
+    CHECK(shelf.writes - first <= 2);                          // of the sightings that let it be spoken to early
+    CHECK(shelf.peers[key].sessions == 1);
+    CHECK(book.record(key)->sessions == 60);
+    clock.advance(1min);
+    CHECK(written_by(usual) == 1);
+    CHECK(shelf.peers[key].sessions == 61);
+    clock.advance(1min);
+    CHECK(written_by(usual) <= 1);                             // the address's own hour
+    Evidence news = usual;
+    news.keywords_clear = 7;
+    CHECK(written_by(news) == 1);
+    CHECK(shelf.peers[key].keywords_clear == 7);
+    CHECK(written_by(news) == 0);
+    CHECK(written_by(frontbridge("192.0.2.2", "mx.test")) >= 1);
+    CHECK(std::ranges::count(shelf.peers[key].marks, true, &Mark::convicted) == 1);
+    CHECK(written_by(news) == 0);
+    const std::uint32_t sessions = book.record(key)->sessions;
+    CHECK(shelf.peers[key].sessions + 1 == sessions);
+    book.catch_up();
+    CHECK(shelf.peers[key].sessions == sessions);
+    const int caught_up = shelf.writes;
+    book.catch_up();
+    CHECK(shelf.writes == caught_up);
+    // Whoever leaves the book is on the shelf as it was.
+    CHECK(written_by(news) == 0);
+    for (const char* other : {"192.0.2.7", "192.0.2.8"})
+        book.saw(frontbridge(other));
+    CHECK(shelf.peers[key].sessions == sessions + 1);
+}
+
+TEST_CASE("book: the way to an address is forgotten by itself, also where no server is known there")
+{
+    HandClock clock;
+    clock.advance(std::chrono::hours{100'000});
+    MapShelf shelf;
+    Book book(clock, {}, nullptr, &shelf);
+    Evidence lost;
+    lost.peer = {"192.0.2.2", "mx.test", "site"};
+    lost.path = {.lost = 1448};
+    book.saw(lost);
+    CHECK(book.small_segments("192.0.2.2"));
+    CHECK(shelf.ways["192.0.2.2"].path.lost == 1448);
+    CHECK(book.forget_way("192.0.2.2"));
+    CHECK_FALSE(book.small_segments("192.0.2.2"));
+    CHECK(shelf.ways["192.0.2.2"].path == PathRecord{});
+    CHECK_FALSE(book.forget_way("192.0.2.2"));
+    CHECK_FALSE(book.forget_way("192.0.2.9"));
 }

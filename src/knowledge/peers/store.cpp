@@ -316,6 +316,14 @@ std::vector<std::string> Store::keys() const
     return found;
 }
 
+std::vector<std::string> Store::addresses() const
+{
+    std::vector<std::string> found;
+    for (const std::string& name : core_->addresses.order)
+        found.push_back(name.substr(1));
+    return found;
+}
+
 std::shared_ptr<Store::Batch> Store::take()
 {
     if (core_->pending->changes.empty())
@@ -451,6 +459,9 @@ struct StoredShelf::Core {
                     found.restraints.emplace_back(name.substr(1), *std::move(held));
                 else if (auto shown = name.starts_with('f') ? portrait_of(view_of(value)) : std::nullopt)
                     found.portraits.push_back(*std::move(shown));
+                else if (const auto early = name.starts_with('e') ? early_record_of(view_of(value)) : std::nullopt;
+                         early && early->path != PathRecord{})
+                    found.ways.emplace_back(name.substr(1), early->path);
             }
             if (cursor)
                 mdb_cursor_close(cursor);

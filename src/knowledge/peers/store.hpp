@@ -45,6 +45,8 @@ public:
     void keep(const std::string& set, const std::optional<Restraint>& restraint);
     /// The keys of all peers, those seen last first.
     std::vector<std::string> keys() const;
+    /// Of which it is kept who may be spoken to early there, or which segments arrive.
+    std::vector<std::string> addresses() const;
     /// Of all MX sets, and hosts that greylist, of which something is kept.
     std::vector<std::string> sets() const;
     bool restrained(const std::string& set) const;
@@ -74,7 +76,7 @@ public:
     std::optional<EarlyRecord> early(const std::string& address) override;
     std::optional<Manners> manners(const std::string& name) override;
 
-    /// All of the file but what early.hpp keeps, for who lists it: a copy of one committed state. Error: it cannot be read; a file that is not there
+    /// All of the file but who may be spoken to early, for who lists it: a copy of one committed state. Error: it cannot be read; a file that is not there
     /// has none.
     struct All {
         std::vector<Record> peers;
@@ -82,6 +84,7 @@ public:
         std::vector<std::pair<std::string, Manners>> manners;  // by MX set, or by address
         std::vector<std::pair<std::string, Restraint>> restraints;  // by MX set
         std::vector<Portrait> portraits;
+        std::vector<std::pair<std::string, PathRecord>> ways;  // by address
     };
     Result<All> all();
 

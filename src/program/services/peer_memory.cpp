@@ -263,6 +263,14 @@ awaitable<void> PeerKeeper::command(peers::stored::Command command, std::shared_
                 changed.add_keys(key);
                 reply.set_count(reply.count() + 1);
             }
+        std::vector<std::string> ways(command.ways().begin(), command.ways().end());
+        if (command.all() && store_)
+            ways = store_->addresses();
+        for (const std::string& address : ways)
+            if (book_.forget_way(address)) {
+                changed.add_keys(address);
+                reply.set_ways(reply.ways() + 1);
+            }
         forget_portraits(gone, command.all());
         std::vector<std::string> sets(command.sets().begin(), command.sets().end());
         if (command.all()) {
@@ -283,13 +291,16 @@ awaitable<void> PeerKeeper::command(peers::stored::Command command, std::shared_
         log_.info("an operator had {} servers {}", reply.count(), command.verb() == Command::FORGET ? "forgotten" : "taken over from a file");
     if (reply.sets() > 0)
         log_.info("an operator had forgotten what {} MX sets and greylisting hosts ask for", reply.sets());
+    if (reply.ways() > 0)
+        log_.info("an operator had forgotten which segments arrive at {} addresses", reply.ways());
     reply.set_stored(store_ != nullptr);
+    book_.catch_up();
     if (const auto written = co_await store_now(); !written) {
         trouble(written.error());
         reply.set_stored(false);
         reply.set_text(written.error().text());
     }
-    if (reply.count() > 0 || reply.sets() > 0 || changed.all_sets()) {
+    if (reply.count() > 0 || reply.sets() > 0 || reply.ways() > 0 || changed.all_sets()) {
         if (changed.keys_size() > 1000) {
             changed.clear_keys();
             changed.set_all(true);
@@ -305,6 +316,7 @@ void PeerKeeper::write_out()
 {
     if (!store_)
         return;
+    book_.catch_up();
     if (const auto written = store_->flush(); !written)
         trouble(written.error());
 }
