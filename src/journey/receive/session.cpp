@@ -269,12 +269,6 @@ awaitable<bool> Session::dispatch(smtp::Command command, const std::string& line
             co_return false;
         }
     }
-    if (core_.options.tls_level == TlsLevel::encrypt && !facts_.tls && !(verb && verb->before_tls)) {
-        if (!co_await skip_refused_chunk(command))
-            co_return false;
-        say("530 5.7.0 Must issue a STARTTLS command first");
-        co_return false;
-    }
     if (denied_ && !(verb && verb->id == VerbId::quit)) {
         if (!co_await skip_refused_chunk(command))
             co_return false;
@@ -288,6 +282,12 @@ awaitable<bool> Session::dispatch(smtp::Command command, const std::string& line
                 co_return false;
             }
         say("500 5.5.2 Error: command not recognized");
+        co_return false;
+    }
+    if (core_.options.tls_level == TlsLevel::encrypt && !facts_.tls && !verb->before_tls) {
+        if (!co_await skip_refused_chunk(command))
+            co_return false;
+        say("530 5.7.0 Must issue a STARTTLS command first");
         co_return false;
     }
     where_ = verb->name;

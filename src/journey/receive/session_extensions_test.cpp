@@ -131,6 +131,8 @@ struct Acceptor final : TlsAcceptor {
         co_return Secured(std::move(stream), "Anonymous TLS connection established from " + peer + ": TLSv1.3 with cipher X (256/256 bits)",
                           std::move(facts));
     }
+    bool available() const override { return has_certificate; }
+    bool has_certificate = true;
     int handshakes = 0;
     std::optional<Error> failure;
     ClientCertificate certificate;
@@ -148,6 +150,7 @@ TEST_CASE("STARTTLS: plain text sent ahead is dropped, the session starts over, 
         Talk talk(house);
         CHECK(talk("EHLO x").find("250-STARTTLS") != std::string::npos);
         CHECK(talk("MAIL FROM:<>") == "530 5.7.0 Must issue a STARTTLS command first\r\n");
+        CHECK(talk("NONSENSE") == "500 5.5.2 Error: command not recognized\r\n");
         CHECK(talk.send("STARTTLS\r\nMAIL FROM:<injected@b.test>\r\nRCPT TO:<user@example.test>\r\n") == "220 2.0.0 Ready to start TLS\r\n");
         CHECK(acceptor.handshakes == 1);
         CHECK(house.logged("Anonymous TLS connection established from client.test[192.0.2.1]: TLSv1.3 with cipher X (256/256 bits)"));
@@ -160,6 +163,18 @@ TEST_CASE("STARTTLS: plain text sent ahead is dropped, the session starts over, 
         CHECK(house.queue.stored[0].second.inline_octets().starts_with(
             "Received: from x (client.test [192.0.2.1])\r\n\t(using TLSv1.3 with cipher X (256/256 bits))\r\n"
             "\t(No client certificate requested)\r\n\tby mx.example.test (Posthorn) with ESMTPS id Q1\r\n\tfor <user@example.test>; "));
+    }
+    SUBCASE("without a certificate it is offered all the same, and says whose fault it is; what forwards clients' names waits for it as mail does")
+    {
+        acceptor.has_certificate = false;
+        Talk talk(house);
+        CHECK(talk("EHLO x").find("250-STARTTLS") != std::string::npos);
+        CHECK(talk("STARTTLS") == "454 4.7.0 TLS not available due to local problem\r\n");
+        CHECK(talk("XFORWARD NAME=x") == "530 5.7.0 Must issue a STARTTLS command first\r\n");
+        House opportunistic(options_of({{"smtpd_tls_security_level", "may"}}));
+        opportunistic.tls = &acceptor;
+        Talk other(opportunistic);
+        CHECK(other("EHLO x").find("STARTTLS") == std::string::npos);
     }
     SUBCASE("the octets of a chunk are no commands, wherever BDAT is refused")
     {

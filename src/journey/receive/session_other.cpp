@@ -76,7 +76,9 @@ awaitable<bool> Session::helo(smtp::VerbId verb, std::string arguments)
     discarded_.erase(smtp::Keyword::silent_discard);
     if (!discarded_.empty() && !list.silent())
         core_.outside.log.info("discarding EHLO keywords: {}", smtp::text(discarded_));
-    const bool offer_tls = core_.options.tls_level != TlsLevel::none && !facts_.tls && tls_available();
+    // Who may say nothing without it is told so, and by STARTTLS that it is our fault; others are spared the attempt.
+    const bool tls_may_be = tls_available() || core_.options.tls_level == TlsLevel::encrypt;
+    const bool offer_tls = core_.options.tls_level != TlsLevel::none && !facts_.tls && tls_may_be;
     may_verp_ = co_await listed(core_.verp_clients);
     Offered offered{.starttls = offer_tls, .requiretls = core_.options.requiretls && facts_.tls, .pipe_connect = pipe_connect_, .verp = may_verp_};
     offered.auth = co_await auth_offer();
@@ -130,7 +132,10 @@ awaitable<bool> Session::starttls(std::string arguments)
 awaitable<bool> Session::secure()
 {
     if (!tls_available()) {
-        core_.outside.log.warning("TLS is not available due to local problem");
+        core_.outside.log.warning(
+            "Wrapper-mode request dropped from {} for service {}. TLS context initialization failed. For details see earlier warnings "
+            "in your logs.",
+            namaddr(), core_.options.client.service);
         end_ = End::hangup;
         co_return false;
     }

@@ -76,6 +76,8 @@ struct PreparedSmtpd {
             tls = tls_at_start(tls::Context::server(wanted), service);
             if (!tls)
                 tls = tls::Context::without_files(wanted);
+            else if (!tls->has_certificate())
+                service.log().warning("No server certs available. TLS won't be enabled");
         }
     }
     void go_behind(const FrontOf& front)

@@ -61,7 +61,7 @@ inline constexpr std::array verbs{
     Verb{.id = VerbId::auth, .name = "AUTH", .ends_group = true},
     Verb{.id = VerbId::help, .name = "HELP"},
     Verb{.id = VerbId::xclient, .name = "XCLIENT", .ends_group = true, .before_tls = true},
-    Verb{.id = VerbId::xforward, .name = "XFORWARD", .before_tls = true},
+    Verb{.id = VerbId::xforward, .name = "XFORWARD"},
     Verb{.id = VerbId::turn, .name = "TURN", .ends_group = true},
 };
 
