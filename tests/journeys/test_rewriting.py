@@ -71,6 +71,19 @@ class Rewriting(Journey):
         posthorn.wait_log("status=sent", 4)
         self.assertEqual(sorted(sink.recipients()[1:]), ["a@there.test", "copy@there.test", "log@there.test"])
 
+    def test_an_address_that_leads_through_us_is_logged_with_what_it_was(self):
+        sink = self.sink()
+        posthorn = self.instance({"mydestination": "here.test, sub.here.test", "local_recipient_maps": "", "transport_maps": "inline:{ {err.test = error:5.0.0 no} }",
+                                  "virtual_alias_maps": "inline:{ {Case@there.test = case@there.test} }"}, relay=sink.port)
+        for written, reached in (("u%there.test@here.test", "u@there.test"), ("there.test!v@here.test", "v@there.test"), ("w%there.test%sub.here.test@here.test", "w@there.test")):
+            posthorn.send([written])
+            posthorn.wait_log(rf"to=<{reached}>, orig_to=<{written}>, relay=.*status=sent")
+        self.assertEqual(sink.recipients(), ["u@there.test", "v@there.test", "w@there.test"])
+        posthorn.run("sendmail", "-f", "", "x%err.test@here.test", input="Subject: x\n\nx\n")
+        posthorn.wait_log(r"error\[\d+\]: \w+: to=<x@err\.test>, orig_to=<x%err\.test@here\.test>, relay=none, .*status=bounced \(no\)")
+        posthorn.send(["Case@there.test"])
+        posthorn.wait_log(r"to=<case@there\.test>, relay=.*status=sent")                 # letters alone are no other address, as in Postfix
+
     def test_a_content_filter_hands_mail_back_and_it_is_filtered_once(self):
         sink = self.sink()
         back = free_port()

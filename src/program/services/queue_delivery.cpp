@@ -68,14 +68,20 @@ public:
         for (; !addresses_.empty(); addresses_.pop_back()) {
             Recipient* const recipient = envelope_.mutable_recipients()->UnsafeArenaReleaseLast();
             recipient->mutable_address()->swap(*addresses_.back());
+            if (std::erase(renamed_, recipient) != 0)
+                recipient->clear_original();
         }
         if (sender_)
             envelope_.mutable_sender()->swap(*sender_);
     }
 
-    /// RCPT TO will say `address`, the route's.
+    /// RCPT TO will say `address`, the route's. Where that is another one (user%site@ours), what it was is told as with aliases.
     void recipient(Recipient& recipient, std::string& address)
     {
+        if (recipient.original().empty() && recipient.address() != address) {
+            recipient.set_original(recipient.address());
+            renamed_.push_back(&recipient);
+        }
         recipient.mutable_address()->swap(address);
         envelope_.mutable_recipients()->UnsafeArenaAddAllocated(&recipient);
         addresses_.push_back(&address);
@@ -86,6 +92,7 @@ private:
     handoff::DeliveryRequest& request_;
     handoff::Envelope& envelope_;
     std::vector<std::string*> addresses_;
+    std::vector<Recipient*> renamed_;
     std::optional<std::string> sender_;
 };
 

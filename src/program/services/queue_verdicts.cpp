@@ -67,7 +67,13 @@ void QueueManager::log_own(const Active& active, const std::vector<Verdict>& ver
     for (const Verdict& verdict : verdicts) {
         const std::size_t at = position(active, verdict.recipient());
         const handoff::DeliveryTimes times{.arrival = active.envelope.arrival(), .active = active.since, .finished = verdict.finished()};
-        log.write(observe::Level::info, handoff::delivery_line(active.envelope.queue_id(), active.recipients.at(at), verdict, times,
+        handoff::Recipient recipient = active.recipients.at(at);
+        if (at < active.routes.size() && !active.routes[at].address().empty() && active.routes[at].address() != recipient.address()) {
+            if (recipient.original().empty())
+                recipient.set_original(recipient.address());
+            recipient.set_address(active.routes[at].address());
+        }
+        log.write(observe::Level::info, handoff::delivery_line(active.envelope.queue_id(), recipient, verdict, times,
                                                                soft(verdict) ? "SOFTBOUNCE" : handoff::status_word(verdict.outcome(), probe)));
     }
 }
