@@ -27,6 +27,9 @@ noaddress.test MX 10 mx.noaddress.test
 null.test MX 0 .
 loop.test MX 10 mail.demo.test
 mail.demo.test A 127.0.0.1
+self.test MX 10 mx.self.test
+mx.self.test A 127.0.0.2
+ours.test MX 10 mx.here.test
 @servfail later.test
 """
 NAMES = ["gone.test", "[gone.test]", "gone.test:587", "noaddress.test", "null.test", "loop.test", "later.test", "[later.test]", "[127.0.0.2]:1"]
@@ -43,6 +46,8 @@ def cases():
         yield f"relayhost = {name}, best_mx_transport", f"-o relayhost={name} -o best_mx_transport=error:best", name, None
         yield f"smtp_fallback_relay = {name}", f"-o smtp_fallback_relay={name}", "gone.test", None
         yield f"smtp_fallback_relay = {name}, and a host that refuses connections", f"-o smtp_fallback_relay={name}", "[127.0.0.2]:1", None
+    yield "our name at an address that is not ours", "-o myhostname=mx.self.test", None, "self.test"
+    yield "an address of proxy_interfaces", "-o proxy_interfaces=127.0.0.2", None, "ours.test"
     yield "relayhost = here.test", "-o relayhost=here.test", "here.test", None
     yield "relayhost = gone.test,nowhere.test", "-o relayhost=gone.test,nowhere.test", "gone.test,nowhere.test", None
     yield "relayhost = GONE.test, asked as gone.test", "-o relayhost=GONE.test", "gone.test", None

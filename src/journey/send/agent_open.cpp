@@ -359,7 +359,8 @@ awaitable<std::unique_ptr<Session>> Agent::Core::open(std::shared_ptr<Job> job, 
             ++counts.failed_connects;
             *reason = Reason(false, stream.error().status().empty() ? "4.4.1" : stream.error().status(),
                              fmt::format("connect to {}: {}", relay, stream.error().what()));
-            around.log.info("{}", reason->text);
+            if (!host.endpoint.is_unix())                               // of those each delivery line says it, as in Postfix
+                around.log.info("{}", reason->text);
             job->unreachable.push_back(reason->text);
             job->relay = "none";
             ++job->next_host;

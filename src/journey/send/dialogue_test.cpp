@@ -179,6 +179,18 @@ TEST_CASE("LMTP: the content has one answer per accepted recipient")
     CHECK(world.peer("/var/lmtp").sessions().front().said().front() == "LHLO client.test");
 }
 
+TEST_CASE("LMTP: a socket that is away is said by the delivery lines alone, a host that is away by a line of its own")
+{
+    World world;
+    CHECK(world.run(request({"a@example.test"}, "x\r\n", "[192.0.2.2]")).verdicts(0).text() ==
+          "connect to 192.0.2.2[192.0.2.2]:25: Connection refused");
+    CHECK(lines_of(world, ": connect to 192.0.2.2[192.0.2.2]:25: Connection refused").size() == 1);
+    world.options.lmtp = true;
+    CHECK(world.run(request({"a@example.test"}, "x\r\n", "unix:/var/lmtp")).verdicts(0).text() ==
+          "connect to client.test[/var/lmtp]: Connection refused");
+    CHECK(lines_of(world, ": connect to client.test[/var/lmtp]").empty());
+}
+
 TEST_CASE("success reports: relayed; by LMTP delivered where that is assumed; nothing where the peer took them over")
 {
     const auto action = [](bool lmtp, bool assumed, const char* kind) {
@@ -283,6 +295,7 @@ TEST_CASE("hosts: mail that would loop to us is handed back for best_mx_transpor
     world.names.mx_of["self.test"] = {{10, "client.test"}};
     world.names.mx_of["backup.test"] = {{20, "client.test"}, {10, "primary.test"}};
     world.names.addresses_of["client.test"] = {"192.0.2.9"};
+    world.own_addresses = {*net::IpAddress::parse("192.0.2.9")};
     world.names.fails["primary.test"] = dns::Status::temporary;
     auto wish = request({"a@x.test", "b@x.test"}, "x\r\n", "self.test");
     const auto handed = world.run(wish);
@@ -305,6 +318,7 @@ TEST_CASE("hosts: what the name service says becomes Postfix's words")
     world.names.mx_of["null.test"] = {{0, ""}};
     world.names.mx_of["self.test"] = {{10, "client.test"}};
     world.names.addresses_of["client.test"] = {"192.0.2.9"};
+    world.own_addresses = {*net::IpAddress::parse("192.0.2.9")};
     world.names.fails["broken.test"] = dns::Status::temporary;
     world.names.mx_of["nowhere.test"] = {{10, "gone.test"}};
     const auto reason = [&](const std::string& next_hop) { return world.run(request({"u@x.test"}, "x\r\n", next_hop)).verdicts(0); };

@@ -127,11 +127,10 @@ awaitable<std::optional<Reason>> add_set(const std::vector<dns::Record>* records
 
 /// Leaves the hosts that are nearer to the destination than we are. None: there are some; else why not. `best`: the preference of the first host that the
 /// name service names, whether it has an address or not.
-std::optional<Reason> keep_nearer(std::vector<Host>& list, std::uint32_t best, std::string_view destination, const Options& options,
-                                  const Surroundings& around)
+std::optional<Reason> keep_nearer(std::vector<Host>& list, std::uint32_t best, std::string_view destination, const Surroundings& around)
 {
     const std::uint32_t best_found = std::ranges::min(list, {}, &Host::preference).preference;
-    if (cut_at_self(list, options.my_name, around.own_addresses))
+    if (cut_at_self(list, around.own_addresses))
         return std::nullopt;
     // We are of the set, and whom we would give it to has no address now: that is not our being the last.
     if (best != best_found)
@@ -180,7 +179,7 @@ awaitable<bool> find_services(std::string name, Destination destination, const O
         co_return false;
     }
     if (!why)
-        why = keep_nearer(hosts->list, best, asked, *options, *around);
+        why = keep_nearer(hosts->list, best, asked, *around);
     if (why) {
         hosts->reason = *std::move(why);
         co_return true;
@@ -250,7 +249,7 @@ awaitable<Hosts> find_destination(Destination destination, const Options* option
         co_return hosts;
     }
     // Only the host list of MX lookups for the usual port says anything about loops; [host]:port is the administrator's word.
-    if (auto why = destination.mx ? keep_nearer(hosts.list, best, destination.name, *options, *around) : std::nullopt) {
+    if (auto why = destination.mx ? keep_nearer(hosts.list, best, destination.name, *around) : std::nullopt) {
         hosts.reason = *std::move(why);
         co_return hosts;
     }

@@ -150,6 +150,16 @@ TEST_CASE("hosts: a hundred of which none answers cost the time of a few, and th
     CHECK(asking.clock.steady() - again <= 60s);
 }
 
+TEST_CASE("hosts: our own name at an address that is not ours is another server: what decides is inet_interfaces and proxy_interfaces")
+{
+    Services world;
+    world.names.mx_of["self.test"] = {{10, "client.test"}, {20, "b.test"}};
+    world.names.addresses_of["client.test"] = {"192.0.2.7"};
+    CHECK(world.relays("self.test").front() == "client.test[192.0.2.7]:25");
+    world.around.own_addresses = {*net::IpAddress::parse("192.0.2.7")};
+    CHECK(world.find("self.test").reason.loops);
+}
+
 TEST_CASE("hosts: what looks like an error in writing relayhost or smtp_fallback_relay returns no mail")
 {
     const auto find = [](std::string next_hop, const auto& set) {
@@ -157,6 +167,7 @@ TEST_CASE("hosts: what looks like an error in writing relayhost or smtp_fallback
         world.names.mx_of["loop.test"] = {{10, "client.test"}};
         world.names.mx_of["none.test"] = {{0, ""}};
         world.names.addresses_of["client.test"] = {"192.0.2.7"};
+        world.around.own_addresses = {*net::IpAddress::parse("192.0.2.7")};
         world.names.fails["busy.test"] = dns::Status::temporary;
         set(world.options);
         Reason why = world.find(std::move(next_hop)).reason;

@@ -146,11 +146,11 @@ void order_by_weight(std::vector<dns::Record>& records, std::mt19937_64& random)
     }
 }
 
-bool cut_at_self(std::vector<Host>& hosts, std::string_view my_name, const std::vector<net::IpAddress>& own_addresses)
+bool cut_at_self(std::vector<Host>& hosts, const std::vector<net::IpAddress>& own_addresses)
 {
     std::uint32_t self = UINT32_MAX;
     for (const Host& host : hosts)
-        if (host.endpoint.port == 25 && (iequals(host.name, my_name) || std::ranges::find(own_addresses, host.endpoint.ip) != own_addresses.end()))
+        if (host.endpoint.port == 25 && std::ranges::find(own_addresses, host.endpoint.ip) != own_addresses.end())
             self = std::min(self, host.preference);
     if (self != UINT32_MAX)
         std::erase_if(hosts, [&](const Host& host) { return host.preference >= self; });

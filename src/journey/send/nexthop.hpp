@@ -55,7 +55,8 @@ void put_in_order(std::vector<Host>& hosts, const Options& options, std::mt19937
 void order_by_weight(std::vector<dns::Record>& records, std::mt19937_64& random);
 
 /// Removes the hosts that are not nearer to the destination than we are: those of the preference of `self` and above. What answers at
-/// another port than 25 is another server. False: nothing is left, the mail loops back to us.
-bool cut_at_self(std::vector<Host>& hosts, std::string_view my_name, const std::vector<net::IpAddress>& own_addresses);
+/// another port than 25 is another server, and so is what has our name at an address that is not ours (inet_interfaces, proxy_interfaces).
+/// False: nothing is left, the mail loops back to us.
+bool cut_at_self(std::vector<Host>& hosts, const std::vector<net::IpAddress>& own_addresses);
 
 }  // namespace posthorn::send
