@@ -23,8 +23,8 @@ constexpr std::size_t room = ring_octets - header_octets;
 constexpr std::size_t grain = 16;           // of a record, so that a header of one always fits before the end
 constexpr std::uint32_t no_line = UINT32_MAX;               // the next one is at the beginning
 constexpr std::uint32_t record_mark = 0x100;                // in a level: a record, not a line
-/// An empty ring goes on at its beginning, where the memory has been used, once it is this far. Until its reader has seen that, this is all the room
-/// there is: a reader that waits for a processor for a tenth of a second has to find all that was said.
+/// An empty ring goes on at its beginning, where the memory has been used, once it is this far. Until its reader has seen that, this is
+/// all the room there is: a reader that waits for a processor for a tenth of a second has to find all that was said.
 constexpr std::size_t far_enough = 256 * 1024;
 /// Records are five times what lines are, and come with them.
 constexpr std::size_t far_enough_with_records = 1024 * 1024;

@@ -75,7 +75,7 @@ private:
     tables::OwnDomains own_;
     tables::MatchList virtual_alias_domains_, virtual_mailbox_domains_, relay_domains_, mynetworks_;
     tables::Tables& tables_;
-    mutable std::optional<tables::Maps> local_recipient_maps_;      // not opened yet; a host without local mail never asks (local_recipients)
+    mutable std::optional<tables::Maps> local_recipient_maps_;  // none: not opened yet
     tables::Maps virtual_alias_maps_, relay_recipient_maps_, virtual_mailbox_maps_, canonical_maps_, recipient_canonical_maps_, relocated_maps_,
         transport_maps_, retry_schedule_maps_, relayhost_maps_, default_transport_maps_;
     bool transport_parent_style_ = false, schedule_parent_style_ = false, in_memory_ = true;
