@@ -66,11 +66,16 @@ class Way(Journey):
         posthorn.wait_log(r"peer \S+\[10\.8\.0\.2\]: segments of \d+ octets never arrived, although they were repeated: they are lost on the way; segments are small there, until")
         posthorn.wait_log(r"to=<first@example\.test>, .*status=sent")             # by itself, soon
         posthorn.wait_log(r"peer \S+\[10\.8\.0\.2\]: small segments arrive, of \d+ octets none did")
+        ask = lambda *words: posthorn.run("posthorn", "peers", "-c", str(posthorn.dir / "conf"), *words).stdout
+        self.assertRegex(ask(), r"(?m)^10\.8\.0\.2  the way there: segments of \d+ octets are lost, small ones are sent until \S+ \S+$")
+        self.assertRegex(ask("--json", "list", "10.8.0.2"), r'(?m)^{"way": "10\.8\.0\.2", "segments_lost": \d+, "proved": true, ')
         posthorn.stop()
         posthorn.start()
         posthorn.send(["second@example.test"], content=large)
         posthorn.wait_log(r"to=<second@example\.test>, .*status=sent")
         self.assertNotRegex(posthorn.log(), r"to=<second@example\.test>, .*status=deferred")
+        ask("forget", "10.8.0.2")
+        self.assertNotIn("the way there", ask())
 
     def test_by_itself_nothing_is_sent_otherwise(self):
         posthorn = self.instance({"relayhost": f"[10.8.0.2]:{self.port}", "inet_protocols": "ipv4", "smtp_peer_learning": "report",

@@ -203,12 +203,14 @@ Answer peers(const Target& target, System& system)
     const auto found = system.peers(words);
     if (!found)
         return trouble(found.error());
-    std::string records, sets;
+    std::string records, sets, ways;
     for (const posthorn::peers::Record& record : found->records)
         joined_lines(records, inquiry::peer_json(record, system.now(), inquiry::portrait_of(found->portraits, record.peer)));
     for (const inquiry::SetKnown& set : found->sets)
         joined_lines(sets, inquiry::set_json(set, system.now()));
-    return {200, json, fmt::format("{{\"peers\": [\n{}\n], \"sets\": [\n{}\n]}}\n", records, sets)};
+    for (const inquiry::WayKnown& way : found->ways)
+        joined_lines(ways, inquiry::way_json(way, system.now()));
+    return {200, json, fmt::format("{{\"peers\": [\n{}\n], \"sets\": [\n{}\n], \"ways\": [\n{}\n]}}\n", records, sets, ways)};
 }
 
 Answer peer_changes(const Target& target, System& system)

@@ -309,6 +309,9 @@ TEST_CASE("routes: what servers changed, of a time; a wrong time is said to be o
     CHECK(ask(system, "/api/peers/changes?until=2d").status == 400);
     system.known.records.emplace_back().peer = portrait.peer;
     CHECK(ask(system, "/api/peers").body.find(R"("changes": [{"told": )") != std::string::npos);
+    system.known.ways.push_back({"192.0.2.9", {.suspected = system.now(), .until = {}, .lost = 1448}});
+    CHECK(ask(system, "/api/peers").body.find("\"ways\": [\n{\"way\": \"192.0.2.9\", \"segments_lost\": 1448, \"proved\": false, ") !=
+          std::string::npos);
 }
 
 TEST_CASE("routes: the page shows orders as text")

@@ -31,6 +31,10 @@ using inquiry::set_json;
 using inquiry::set_line;
 using inquiry::set_text;
 using inquiry::SetKnown;
+using inquiry::way_json;
+using inquiry::way_line;
+using inquiry::way_text;
+using inquiry::WayKnown;
 
 namespace {
 
@@ -61,7 +65,8 @@ void done(const Result<MemoryClient::Done>& result, std::string_view what)
 {
     if (!result)
         throw Failure(result.error().text(), result.error().status() == "4.3.0" ? submit::exit_unavailable : submit::exit_no_permission);
-    fmt::print("{} servers{} {}\n", result->count, result->sets == 0 ? std::string() : fmt::format(" and {} MX sets", result->sets), what);
+    fmt::print("{} servers{}{} {}\n", result->count, result->sets == 0 ? std::string() : fmt::format(" and {} MX sets", result->sets),
+               result->ways == 0 ? std::string() : fmt::format(" and {} ways to addresses", result->ways), what);
     if (!result->trouble.empty())
         fmt::print(stderr, "posthorn peers: warning: {}\n", result->trouble);
 }
@@ -133,7 +138,7 @@ int run_peers(std::span<char*> args)
         return import(snapshot, words.front());
     MemoryClient memory(snapshot);
     if (verb == "forget" && all) {
-        done(memory.forget({}, {}, true), "forgotten");
+        done(memory.forget({}, {}, {}, true), "forgotten");
         return 0;
     }
     const WallTime now = SystemClock().wall();
@@ -144,17 +149,20 @@ int run_peers(std::span<char*> args)
         return show_changes(*found, since_when(since, now), json);
     const std::vector<Record>& records = found->records;
     const std::vector<SetKnown>& sets = found->sets;
-    if (records.empty() && sets.empty() && verb != "export") {
+    const std::vector<WayKnown>& ways = found->ways;
+    if (records.empty() && sets.empty() && ways.empty() && verb != "export") {
         fmt::print(stderr, "posthorn peers: nothing is known{}\n", words.empty() ? "" : " of " + fmt::format("{}", fmt::join(words, ", ")));
         return 1;
     }
     if (verb == "forget") {
-        std::vector<std::string> keys, names;
+        std::vector<std::string> keys, names, addresses;
         for (const Record& record : records)
             keys.push_back(posthorn::peers::key_of(record.peer));
         for (const SetKnown& known : sets)
             names.push_back(known.name);
-        done(memory.forget(keys, names, false), "forgotten");
+        for (const WayKnown& known : ways)
+            addresses.push_back(known.address);
+        done(memory.forget(keys, names, addresses, false), "forgotten");
         return 0;
     }
     std::string out;
@@ -165,9 +173,15 @@ int run_peers(std::span<char*> args)
             out += json             ? peer_json(record, now, inquiry::portrait_of(found->portraits, record.peer)) + "\n"
                    : verb == "list" ? peer_line(record, now)
                                     : (out.empty() ? "" : "\n") + peer_text(record, now, inquiry::portrait_of(found->portraits, record.peer));
-    if (verb != "export")
+    const auto add = [&](const auto& in_json, const auto& in_line, const auto& in_text, const auto& known) {
+        out += json ? in_json(known, now) + "\n" : verb == "list" ? in_line(known, now) : (out.empty() ? "" : "\n") + in_text(known, now);
+    };
+    if (verb != "export") {
         for (const SetKnown& known : sets)
-            out += json ? set_json(known, now) + "\n" : verb == "list" ? set_line(known, now) : (out.empty() ? "" : "\n") + set_text(known, now);
+            add(set_json, set_line, set_text, known);
+        for (const WayKnown& known : ways)
+            add(way_json, way_line, way_text, known);
+    }
     std::fwrite(out.data(), 1, out.size(), stdout);
     return 0;
 }

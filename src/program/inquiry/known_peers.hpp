@@ -6,6 +6,7 @@
 #include "config/snapshot.hpp"
 #include "inquiry/ask.hpp"
 #include "inquiry/set_listing.hpp"
+#include "inquiry/way_listing.hpp"
 #include "peers/portrait.hpp"
 #include "peers/record.hpp"
 
@@ -18,6 +19,7 @@ namespace posthorn::inquiry {
 struct KnownPeers {
     std::vector<posthorn::peers::Record> records;      // by address
     std::vector<SetKnown> sets;                        // by name
+    std::vector<WayKnown> ways;                        // by address, of these servers too
     std::vector<posthorn::peers::Portrait> portraits;  // of these servers, and of sites
 };
 /// Of these words alone, where there are any (peer_listing.hpp, set_listing.hpp). While the mail system is down, the file says all there is.

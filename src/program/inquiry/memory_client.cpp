@@ -81,7 +81,7 @@ Result<MemoryClient::Done> MemoryClient::converse(std::vector<MemoryCommand> com
     std::string trouble = said.text();
     if (!said.stored() && trouble.empty())
         trouble = "memory has no file: it is known until the mail system stops";
-    return Done{said.count(), said.sets(), std::move(trouble)};
+    return Done{said.count(), said.sets(), said.ways(), std::move(trouble)};
 }
 
 Result<MemoryClient::Done> MemoryClient::store()
@@ -90,7 +90,8 @@ Result<MemoryClient::Done> MemoryClient::store()
     return converse(std::move(commands));
 }
 
-Result<MemoryClient::Done> MemoryClient::forget(const std::vector<std::string>& keys, const std::vector<std::string>& sets, bool all)
+Result<MemoryClient::Done> MemoryClient::forget(const std::vector<std::string>& keys, const std::vector<std::string>& sets,
+                                                const std::vector<std::string>& ways, bool all)
 {
     std::vector<MemoryCommand> commands(1);
     commands.front().set_verb(MemoryCommand::FORGET);
@@ -99,6 +100,8 @@ Result<MemoryClient::Done> MemoryClient::forget(const std::vector<std::string>& 
         commands.front().add_keys(key);
     for (const std::string& set : sets)
         commands.front().add_sets(set);
+    for (const std::string& way : ways)
+        commands.front().add_ways(way);
     return converse(std::move(commands));
 }
 

@@ -33,11 +33,12 @@ public:
     struct Done {
         std::uint64_t count = 0;
         std::uint64_t sets = 0;             // MX sets, and hosts that greylist
+        std::uint64_t ways = 0;             // to addresses, beside those of servers
         std::string trouble;                // why it is in force and not stored
     };
     /// What was learned up to now is in the file after it.
     Result<Done> store();
-    Result<Done> forget(const std::vector<std::string>& keys, const std::vector<std::string>& sets, bool all);
+    Result<Done> forget(const std::vector<std::string>& keys, const std::vector<std::string>& sets, const std::vector<std::string>& ways, bool all);
     Result<Done> import(std::span<const posthorn::peers::Record> records);
 
 private:
