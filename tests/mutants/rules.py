@@ -323,7 +323,7 @@ RULES = [
     peers("learns a limit from mixed answers", SEEN, "in_order = in_order && !(deferred != 0 && codes[i] != 452);", "in_order = true;"),
     # The book.
     peers("writes who is only seen again", BOOK, "if (within(held.stored, seen_interval, now) && only_seen_again(before, held.value, now))",
-          "if (within(held.stored, seen_interval, now) && before == held.value)"),
+          "if (within(held.stored, seen_interval, now) && before == held.value && only_seen_again(before, held.value, now))"),
     peers("never writes who is only seen again", BOOK, "if (within(held.stored, seen_interval, now) && only_seen_again(before, held.value, now))",
           "if (held.stored != WallTime{} && only_seen_again(before, held.value, now))"),
     peers("keeps from who reads how often a peer was seen", BOOK, "    all_of(peers_);\n", ""),

@@ -96,6 +96,13 @@ TEST_CASE(
         (void)scheduler.finished(request->attempt, SiteNews::unreachable, "away");
     CHECK_FALSE(scheduler.site("a.test"));
     CHECK(scheduler.active() == 0);
+    // It had no mail meanwhile: what it did before says nothing.
+    clock.advance(120s);
+    scheduler.activate(3, {{0, "lmtp", "a.test", "other@a.test"}, {1, "lmtp", "a.test", "another@a.test"}});
+    clock.advance(60s);
+    REQUIRE(scheduler.site("a.test"));
+    CHECK(scheduler.site("a.test")->came_per_minute == doctest::Approx(2));
+    CHECK(scheduler.site("a.test")->left_per_minute == 0);
 }
 
 TEST_CASE("scheduler: a site's pace is of what was tried, whatever came of it, and begins anew when it had no mail")
