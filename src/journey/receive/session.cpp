@@ -1,6 +1,7 @@
 #include "receive/session.hpp"
 
 #include "base/strings.hpp"
+#include "receive/client_name.hpp"
 #include "smtp/path.hpp"
 
 #include <fmt/format.h>
@@ -120,31 +121,17 @@ awaitable<void> Session::finish()
     }
 }
 
-// The name is believed only where it leads back to the address.
 awaitable<void> Session::name_client()
 {
-    const std::string address = facts_.client_address;
     if (core_.options.peername_lookup) {
         stream_->expires_after(core_.pace().timeout);
-        const auto names = co_await core_.outside.names.names_of(address);
-        facts_.client_name_later = facts_.client_reverse_name_later = !names;
-        if (names && !names->empty() && smtp::is_valid_hostname(names->front())) {
-            const std::string name = names->front();
-            facts_.client_reverse_name = name;
-            const auto addresses = co_await core_.outside.names.addresses_of(name);
-            facts_.client_name_later = !addresses;
-            const auto own = net::IpAddress::parse(address);
-            const auto same = [&](const std::string& text) { return net::IpAddress::parse(text) == own; };
-            if (addresses && std::ranges::any_of(*addresses, same))
-                facts_.client_name = name;
-            else if (addresses && !addresses->empty())
-                core_.outside.log.warning("hostname {} does not resolve to address {}", name, address);
-            else
-                core_.outside.log.warning("hostname {} does not resolve to address {}: {}", name, address,
-                                          addresses ? "Name or service not known" : addresses.error().text());
-        }
+        ClientName found = co_await look_up_client(core_.outside.names, facts_.client_address, core_.outside.log);
+        facts_.client_name = std::move(found.name);
+        facts_.client_reverse_name = std::move(found.reverse_name);
+        facts_.client_name_later = found.name_later;
+        facts_.client_reverse_name_later = found.reverse_name_later;
     }
-    facts_.client = fmt::format("{}[{}]", facts_.client_name, address);
+    facts_.client = fmt::format("{}[{}]", facts_.client_name, facts_.client_address);
 }
 
 awaitable<void> Session::greet()

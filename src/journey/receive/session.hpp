@@ -13,6 +13,7 @@
 #include "receive/core.hpp"
 #include "receive/screen/arrival.hpp"
 #include "receive/session_record.hpp"
+#include "receive/signing.hpp"
 #include "receive/tally.hpp"
 #include "smtp/command.hpp"
 
@@ -67,15 +68,6 @@ private:
         bool data_checked = false;                // smtpd_data_restrictions at the first BDAT
         std::shared_ptr<Checks> checks;           // none: of this message nothing is checked
         bool results_in_front = false;            // of our own Received: field
-        struct Sealing {
-            Sealing(handoff::Proof found, std::string digest, mailauth::Canonical how)
-                : proof(std::move(found)), chain_digest(std::move(digest)), body(how)
-            {
-            }
-            handoff::Proof proof;
-            std::string chain_digest;             // of the chain that this was found of
-            mailauth::Canonical body;
-        };
         std::unique_ptr<Sealing> sealing;         // none: it is not sealed
         // BDAT: the message so far
         std::unique_ptr<Content> content;
@@ -222,10 +214,6 @@ private:
     std::optional<std::string> milter_macro(std::string_view name) const;
     void log_milter(const handoff::Envelope& envelope, std::string_view what, std::string_view text);
     awaitable<void> show_to_milters(Content& content);
-    // session_sign.cpp
-    bool may_be_signed() const;
-    awaitable<void> sign(Content& content);
-    void leave_unsigned(Content& content, const Error& why);
     // session_checks.cpp: what received mail proves
     awaitable<void> begin_checks(Content& content);
     awaitable<void> conclude_checks(Content& content);

@@ -84,8 +84,8 @@ awaitable<void> Session::conclude_checks(Content& content)
     co_await content.rewrite(field + mailauth::without_results_of(id, (*loaded)->head()), (*loaded)->old_head_size(), std::nullopt);
     transaction_->results_in_front = true;
     if (const auto& body = core_.options.checks.sealed_body; body && !verdict.chain.empty())
-        transaction_->sealing = std::make_unique<Transaction::Sealing>(
-            handoff::Proof(mailauth::results_text(id, verdict.findings, utf8), verdict.chain), verdict.chain_digest, *body);
+        transaction_->sealing =
+            std::make_unique<Sealing>(handoff::Proof(mailauth::results_text(id, verdict.findings, utf8), verdict.chain), verdict.chain_digest, *body);
 }
 
 }  // namespace posthorn::receive

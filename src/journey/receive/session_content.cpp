@@ -230,12 +230,12 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         }
     }
     const bool discard = transaction_->effects.discard || content->discard() || (milters_ && content->envelope().recipients().empty());
-    if (may_be_signed() && !content->refusal() && !discard) {
+    if (may_be_signed(core_, transaction_->sealing.get()) && !content->refusal() && !discard) {
         if (!co_await flush()) {
             end_transaction();
             co_return false;
         }
-        co_await sign(*content);
+        co_await sign_content(core_, *content, transaction_->sealing.get());
     }
     const bool meanwhile = !discard && may_read_on(*content);
     if (!content->refusal() && !discard && !meanwhile) {
