@@ -107,7 +107,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"smtpd_tls_loglevel_maps", "every client has smtpd_tls_loglevel", Standing::unserved},
     {"sun_mailtool_compatibility", "no .lock file of that kind is looked for; mailbox_delivery_lock says how mailboxes are locked",
      Standing::unserved},
-    {"tls_trust_server_ccerts", "a client's certificate must be one for clients", Standing::unserved},
     // Decided otherwise: for what it is in Postfix, and what is here.
     {"*_delivery_slot_*", "it is for who goes first in the queue manager; here messages of one site take turns, and a long list holds up no other"},
     {"*_minimum_delivery_slots",

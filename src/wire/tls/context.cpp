@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <cstring>
@@ -165,7 +166,8 @@ void set_ticket_scope(Context::Core& core, const std::string& authorities)
     const Options& options = core.options;
     std::string scope = "posthorn";
     if (options.ask_certificate) {
-        for (const std::string& part : {authorities, options.ca_path, std::to_string(options.default_ca), std::to_string(options.verify_depth)})
+        for (const std::string& part : {authorities, options.ca_path, std::to_string(options.default_ca), std::to_string(options.verify_depth),
+                                        std::to_string(options.trust_server_certificates)})
             scope += std::to_string(part.size()) + ':' + part;
         scope = sha256_of(scope);
     }
@@ -244,6 +246,25 @@ int new_session(SSL* ssl, SSL_SESSION* session)
     return 0;
 }
 
+/// tls_trust_server_ccerts: a chain that is right is one for clients, or one for servers. OpenSSL is asked for neither (X509_PURPOSE_ANY), and the
+/// verdict stays with the session, as its own does.
+int verify_for_either(X509_STORE_CTX* verifying, void*)
+{
+    const int fine = X509_verify_cert(verifying);
+    if (X509_STORE_CTX_get_error(verifying) != X509_V_OK)
+        return fine;
+    const STACK_OF(X509)* chain = X509_STORE_CTX_get0_chain(verifying);
+    const auto is_for = [chain](int purpose) {
+        for (int at = 0; at < sk_X509_num(chain); ++at)
+            if (X509_check_purpose(sk_X509_value(chain, at), purpose, at > 0 ? 1 : 0) <= 0)
+                return false;
+        return true;
+    };
+    if (!is_for(X509_PURPOSE_SSL_CLIENT) && !is_for(X509_PURPOSE_SSL_SERVER))
+        X509_STORE_CTX_set_error(verifying, X509_V_ERR_INVALID_PURPOSE);
+    return fine;
+}
+
 Result<std::unique_ptr<Context::Core>> make(Role role, Options options, const ReadFile& read)
 {
     ERR_clear_error();
@@ -286,6 +307,10 @@ Result<std::unique_ptr<Context::Core>> make(Role role, Options options, const Re
             SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
         if (core->options.server_chooses)
             SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+        if (core->options.trust_server_certificates) {
+            SSL_CTX_set_purpose(ctx, X509_PURPOSE_ANY);
+            SSL_CTX_set_cert_verify_callback(ctx, verify_for_either, nullptr);
+        }
         if (core->options.ask_certificate)
             SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, [](int, X509_STORE_CTX*) { return 1; });      // Facts say what is wrong with it
     } else {

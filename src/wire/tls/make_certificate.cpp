@@ -103,6 +103,8 @@ Pem make_certificate(const CertificateWish& wish, const Pem* issuer)
     must(X509_set_issuer_name(certificate.get(), X509_get_subject_name(by)) == 1);
     extend(certificate.get(), by, NID_basic_constraints, wish.authority ? "critical,CA:TRUE" : "critical,CA:FALSE");
     extend(certificate.get(), by, NID_subject_key_identifier, "hash");
+    if (!wish.purposes.empty())
+        extend(certificate.get(), by, NID_ext_key_usage, wish.purposes);
     if (const std::string names = subject_alternatives(wish.dns_names); !names.empty())
         extend(certificate.get(), by, NID_subject_alt_name, names);
     EVP_PKEY* by_key = signing_key ? signing_key.get() : key.get();

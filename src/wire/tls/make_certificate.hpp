@@ -27,6 +27,7 @@ struct CertificateWish {
     KeyKind key = KeyKind::p256;
     std::chrono::seconds lifetime{std::chrono::hours(24 * 365)};
     bool authority = false;
+    std::string purposes;                                             // "serverAuth", "clientAuth,serverAuth"; empty: any
     std::string private_key;                                          // PEM; empty: a new one of `key`'s kind
 };
 

@@ -41,6 +41,7 @@ struct Options {
     bool server_chooses = false;  // tls_preempt_cipherlist
     std::string ssl_options, disable_workarounds;  // OpenSSL's words, or its bits as a hexadecimal number
     bool ask_certificate = false;  // of clients; what is thought of it stands in Facts
+    bool trust_server_certificates = false;  // of clients: a certificate that is for servers alone will do
     int verify_depth = 9;
     std::string fingerprint_digest = "sha256";
     bool tickets = true;

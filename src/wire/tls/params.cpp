@@ -74,6 +74,7 @@ Options server_options(const config::Snapshot& config, bool mandatory)
     if (mandatory)
         options.exclude_ciphers.push_back(config.get(smtpd_tls_mandatory_exclude_ciphers));
     options.ask_certificate = config.get(smtpd_tls_ask_ccert) || (mandatory && config.get(smtpd_tls_req_ccert));
+    options.trust_server_certificates = config.get(tls_trust_server_ccerts);
     options.verify_depth = config.get(smtpd_tls_ccert_verifydepth);
     options.fingerprint_digest = config.get(smtpd_tls_fingerprint_digest);
     options.session_lifetime = config.get(smtpd_tls_session_cache_timeout);

@@ -85,6 +85,10 @@ inline constexpr Text smtpd_tls_fingerprint_digest{.name = "smtpd_tls_fingerprin
                                                    .least = 1,
                                                    .doc = "The digest that makes fingerprints of clients' certificates."};
 inline constexpr Param<bool> smtpd_tls_ask_ccert{.name = "smtpd_tls_ask_ccert", .initial = "no", .doc = "Ask clients for a certificate."};
+inline constexpr Param<bool> tls_trust_server_ccerts{
+    .name = "tls_trust_server_ccerts",
+    .initial = "no",
+    .doc = "Trust a client's certificate that is for servers alone, as public authorities give them, where its chain is right."};
 inline constexpr Param<bool> smtpd_tls_req_ccert{
     .name = "smtpd_tls_req_ccert",
     .initial = "no",
@@ -139,7 +143,7 @@ inline constexpr Text tls_eecdh_auto_curves{.name = "tls_eecdh_auto_curves",
 inline constexpr Text tls_ffdhe_auto_groups{
     .name = "tls_ffdhe_auto_groups", .initial = "ffdhe2048 ffdhe3072", .doc = "Finite-field groups for key exchange."};
 
-inline constexpr std::array<ParamInfo, 51> params{tls_config_file,
+inline constexpr std::array<ParamInfo, 52> params{tls_config_file,
                                                   tls_config_name,
                                                   smtp_tls_chain_files,
                                                   smtp_tls_cert_file,
@@ -177,6 +181,7 @@ inline constexpr std::array<ParamInfo, 51> params{tls_config_file,
                                                   smtpd_tls_fingerprint_digest,
                                                   smtpd_tls_ask_ccert,
                                                   smtpd_tls_req_ccert,
+                                                  tls_trust_server_ccerts,
                                                   smtpd_tls_session_cache_timeout,
                                                   smtpd_tls_loglevel,
                                                   tls_append_default_CA,

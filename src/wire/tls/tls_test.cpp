@@ -194,6 +194,33 @@ TEST_CASE("tls: the server sees the client's certificate if it asks; without one
     CHECK(meet(loop, client_context(), server).server->facts.trust == Trust::absent);
 }
 
+TEST_CASE(
+    "tls: a client's certificate that is for servers alone is trusted where that is wanted; none that is for something else, and none of a stranger's")
+{
+    const auto met_with = [](std::string purposes, bool wanted, bool strange = false) {
+        asio::io_context loop;
+        Options asking;
+        asking.ask_certificate = true;
+        asking.trust_server_certificates = wanted;
+        asking.ca_file = "ca";
+        CertificateWish wish("client.test");
+        wish.purposes = std::move(purposes);
+        CertificateWish other("Other CA");
+        other.authority = true;
+        const Pem stranger = make_certificate(other), own = make_certificate(wish, strange ? &stranger : &authority());
+        Options mine;
+        mine.certificates = {{"cert", "key"}};
+        const auto client = Context::client(mine, files({{"cert", own.certificate}, {"key", own.key}})).value();
+        return meet(loop, client, server_context(leaf("mx.test"), asking)).server->facts.trust;
+    };
+    CHECK(met_with("serverAuth", false) == Trust::untrusted);
+    CHECK(met_with("serverAuth", true) == Trust::trusted);
+    CHECK(met_with("clientAuth", true) == Trust::trusted);
+    CHECK(met_with("", true) == Trust::trusted);
+    CHECK(met_with("emailProtection", true) == Trust::untrusted);
+    CHECK(met_with("serverAuth", true, true) == Trust::untrusted);
+}
+
 TEST_CASE("tls: the ClientHello fits into the smallest segment a path may have, whatever the server's name: what drops larger ones lets it pass")
 {
     constexpr std::size_t smallest_segment = 1280 - 40 - 20;            // IPv6 (RFC 8200 5), TCP
