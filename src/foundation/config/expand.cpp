@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/strings.hpp"
+#include "config/idna.hpp"
 #include "config/units.hpp"
 
 namespace posthorn::config {
@@ -198,7 +199,8 @@ Result<std::string> convert_domain(const std::string& domain, bool to_ascii)
     if (domain.empty() || (to_ascii && is_ascii(domain)))
         return domain;
     char* converted = nullptr;
-    const int status = to_ascii ? ::idn2_to_ascii_8z(domain.c_str(), &converted, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL)
+    const int status = to_ascii ? ::idn2_to_ascii_8z(domain.c_str(), &converted,
+                                                     IDN2_NFC_INPUT | (converts_as_idna2003() ? IDN2_TRANSITIONAL : IDN2_NONTRANSITIONAL))
                                 : ::idn2_to_unicode_8z8z(domain.c_str(), &converted, 0);
     const std::unique_ptr<char, void (*)(void*)> owner{converted, ::idn2_free};
     if (status != IDN2_OK)

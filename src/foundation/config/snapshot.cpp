@@ -9,6 +9,7 @@
 
 #include "base/strings.hpp"
 #include "config/expand.hpp"
+#include "config/idna.hpp"
 #include "config/known.hpp"
 #include "config/reading.hpp"
 
@@ -409,7 +410,11 @@ Result<Snapshot> Snapshot::parse(std::string_view bytes)
 Result<Snapshot> load(const std::string& config_directory, std::string_view process_name, ParamLists own)
 {
     TRY(const auto main_cf, read_main_cf(fmt::format("{}/main.cf", config_directory)));
-    return Snapshot{this_host(process_name), config_directory, main_cf, own};
+    Snapshot made{this_host(process_name), config_directory, main_cf, own};
+    const auto written = made.lookup(enable_idna2003_compatibility.name);
+    const auto value = written ? made.expand(*written) : Result<std::string>(std::string());
+    convert_as_idna2003(value && iequals(*value, "yes"));              // a value that is wrong is said by who judges all of them
+    return made;
 }
 
 }  // namespace posthorn::config

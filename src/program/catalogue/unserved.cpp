@@ -96,7 +96,6 @@ struct Consequence {
 };
 constexpr auto consequences = std::to_array<Consequence>({
     // What may still be built.
-    {"enable_idna2003_compatibility", "domain names are converted as IDNA2008 says", Standing::unserved},
     {"qmqpd_*", "QMQP is not served", Standing::unserved},
     {"smtp_tls_enable_rpk", "raw public keys are not used", Standing::unserved},
     {"smtp_tls_loglevel_maps", "every destination has smtp_tls_loglevel", Standing::unserved},

@@ -1,5 +1,6 @@
 #include "process/service.hpp"
 
+#include "config/idna.hpp"
 #include "handoff/counting.hpp"
 #include "observe/asked.hpp"
 #include "process/counters.hpp"
@@ -92,6 +93,7 @@ Service::Service(Start start, config::Snapshot snapshot)
       log_(address_form_, config_.text("syslog_name") + "/" + start_.program()), helper_warn_time_(config_.get(helper_warn_time)),
       memory_use_(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC))
 {
+    config::convert_as_idna2003(config_.get(config::enable_idna2003_compatibility));
     for (const Listening& listening : start_.listening())
         listening_.push_back({listening.name(), listening.inet(), listening.datagram(), inherited(listening.descriptor())});
     tasks_ = std::make_unique<TaskGroup>(executor());
@@ -335,6 +337,7 @@ Result<Reload> Service::take(const config::Snapshot& base, const NewConfiguratio
     }
     address_form_->set(config_.text("info_log_address_format"));
     helper_warn_time_ = config_.get(helper_warn_time);
+    config::convert_as_idna2003(config_.get(config::enable_idna2003_compatibility));
     start_.set_generation(news.generation());
     start_.set_heartbeat_seconds(news.heartbeat_seconds());
     // Loggers carry their name; the rest is what reload() did not ask for again.

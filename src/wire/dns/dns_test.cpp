@@ -1,4 +1,6 @@
 #include "async/run.hpp"
+#include "config/expand.hpp"
+#include "config/idna.hpp"
 #include "dns/hosts.hpp"
 #include "dns/idna.hpp"
 #include "dns/resolver.hpp"
@@ -575,6 +577,14 @@ TEST_CASE("names: host names, IDN, servers")
                                                "cher.test");
     CHECK(to_a_labels("_25._tcp.x").value() == "_25._tcp.x");
     CHECK_FALSE(to_a_labels("\xff.test"));
+    const std::string_view sharp_s = "stra\xc3\x9f"
+                                     "e.test";
+    CHECK(to_a_labels(sharp_s).value() == "xn--strae-oqa.test");
+    config::convert_as_idna2003(true);
+    CHECK(to_a_labels(sharp_s).value() == "strasse.test");
+    CHECK(config::expand("${domain_to_ascii{$name}}", [&](std::string_view) { return std::optional(sharp_s); }).value() == "strasse.test");
+    config::convert_as_idna2003(false);
+    CHECK(to_a_labels(sharp_s).value() == "xn--strae-oqa.test");
     CHECK(parse_server("192.0.2.53")->port == 53);
     CHECK(parse_server("127.0.0.1@5353")->port == 5353);
     CHECK(parse_server("[2001:db8::53]:5353")->text() == "[2001:db8::53]:5353");

@@ -1,6 +1,7 @@
 #include "dns/idna.hpp"
 
 #include "base/strings.hpp"
+#include "config/idna.hpp"
 
 #include <idn2.h>
 
@@ -23,7 +24,8 @@ Result<std::string> to_a_labels(std::string_view domain)
     if (!is_valid_utf8(domain) || domain.size() > 1024 || domain.find('\0') != domain.npos)
         return Error{"domain name is not valid UTF-8", "5.1.2"};
     char* raw = nullptr;
-    const int status = idn2_to_ascii_8z(std::string(domain).c_str(), &raw, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+    const int status = idn2_to_ascii_8z(std::string(domain).c_str(), &raw,
+                                        IDN2_NFC_INPUT | (config::converts_as_idna2003() ? IDN2_TRANSITIONAL : IDN2_NONTRANSITIONAL));
     const std::unique_ptr<char, Free> text(raw);
     if (status != IDN2_OK)
         return Error{std::string("domain name cannot be encoded: ") + idn2_strerror(status), "5.1.2"};

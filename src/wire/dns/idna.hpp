@@ -1,4 +1,4 @@
-// dns/idna.hpp: domain names between people and the DNS (RFC 5890, 5891, UTS 46 non-transitional).
+// dns/idna.hpp: domain names between people and the DNS (RFC 5890, 5891, UTS 46 non-transitional; config/idna.hpp).
 // In       UTF-8 or ASCII; what is ASCII already passes unchanged, whether or not IDNA likes it ("_25._tcp.x").
 #pragma once
 

@@ -1,6 +1,7 @@
 // dns/params.hpp: whom to ask, and whether to validate.                                       postconf(5): smtp_dns_support_level
 #pragma once
 
+#include "config/idna.hpp"
 #include "config/param.hpp"
 #include "config/snapshot.hpp"
 #include "dns/resolver.hpp"
@@ -38,8 +39,13 @@ inline constexpr config::Param<std::string> smtp_dns_support_level{
 inline constexpr config::Param<bool> disable_dns_lookups{
     .name = "disable_dns_lookups", .initial = "no", .doc = "Old form of the level disabled.", .obsolete = "smtp_dns_support_level"};
 
-inline constexpr std::array<config::ParamInfo, 6> params{dns_servers,       dns_time_limit,         dns_cache_limit,
-                                                         dns_trust_anchors, smtp_dns_support_level, disable_dns_lookups};
+inline constexpr std::array<config::ParamInfo, 7> params{dns_servers,
+                                                         dns_time_limit,
+                                                         dns_cache_limit,
+                                                         dns_trust_anchors,
+                                                         smtp_dns_support_level,
+                                                         disable_dns_lookups,
+                                                         config::enable_idna2003_compatibility};
 
 enum class Support { disabled, enabled, dnssec };
 
