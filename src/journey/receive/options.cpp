@@ -238,6 +238,7 @@ policy::Settings settings_of(const Snapshot& snapshot)
     settings.services = services_of(snapshot);
     settings.filter_before_queue = !snapshot.get(smtpd_proxy_filter).empty();
     settings.list_reply = snapshot.get(default_rbl_reply).text;
+    settings.expansion_filter = policy::ExpansionFilter(snapshot.get(smtpd_expansion_filter).text);
     settings.list_replies = snapshot.get(rbl_reply_maps);
     settings.listed = code(maps_rbl_reject_code);
     const std::string old_lists = snapshot.get(maps_rbl_domains);

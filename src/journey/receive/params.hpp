@@ -466,6 +466,7 @@ inline constexpr ParamInfo params[] = {
     smtpd_sasl_exceptions_networks,
     cyrus_sasl_config_path,
     smtpd_sasl_local_domain,
+    smtpd_expansion_filter,
     smtpd_sasl_authenticated_header,
     smtpd_sasl_response_limit,
     broken_sasl_auth_clients,

@@ -34,17 +34,18 @@ Result<std::string> with_footer(std::string_view reply, std::string_view footer,
     const bool same_line = footer.starts_with("\\c");
     if (same_line)
         footer.remove_prefix(2);
-    const std::string port = std::to_string(facts.client_port), now = local_time(facts.now);
+    const std::string address = facts.filter(facts.client_address), port = facts.filter(std::to_string(facts.client_port)),
+                      now = facts.filter(local_time(facts.now)), server = facts.filter(facts.server_name);
     std::string unknown;
     TRY(const std::string text, config::expand(footer, [&](std::string_view name) -> std::optional<std::string_view> {
             if (name == "client_address")
-                return facts.client_address;
+                return address;
             if (name == "client_port")
                 return port;
             if (name == "localtime")
                 return now;
             if (name == "server_name")
-                return facts.server_name;
+                return server;
             unknown = name;
             return std::nullopt;
         }));

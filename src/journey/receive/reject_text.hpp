@@ -8,6 +8,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "receive/policy/expansion_filter.hpp"
 
 #include <cstdint>
 #include <string>
@@ -19,6 +20,7 @@ struct FooterFacts {
     std::string_view client_address, server_name;
     std::uint16_t client_port = 0;
     WallTime now{};
+    policy::ExpansionFilter filter{};
 };
 
 Result<std::string> with_footer(std::string_view reply, std::string_view footer, const FooterFacts& facts);

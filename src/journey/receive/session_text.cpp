@@ -65,7 +65,8 @@ awaitable<void> Session::edit_rejects()
                                 {.client_address = facts_.client_address,
                                  .server_name = core_.options.myhostname,
                                  .client_port = client_port_,
-                                 .now = core_.outside.clock.wall()});
+                                 .now = core_.outside.clock.wall(),
+                                 .filter = core_.options.policy.expansion_filter});
         if (!with)
             core_.outside.log.warning("{}: {}: {}", namaddr(), footer ? core_.reject_footers.parameter() : "smtpd_reject_footer",
                                       with.error().text());

@@ -197,6 +197,8 @@ TEST_CASE("DNS lists: the text of the reply is the template's")
         {{{"rbl_reply_maps", "inline:{{list.test = 521 5.7.2 go away}}"}}, "521 5.7.2 go away"},
         {{{"rbl_reply_maps", "inline:{{else.test = 521 5.7.2 go away}}"}}, blocked},
         {{{"maps_rbl_reject_code", "450"}}, "450 4.7.1 Service unavailable; Client host [192.0.2.1] blocked using list.test; seen $spamming??RCPT"},
+        {{{"smtpd_expansion_filter", "\\40abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"}},
+         "554 5.7.1 Service unavailable; Client host [192_0_2_1] blocked using list_test; seen _spamming__RCPT"},
         {{{"maps_rbl_domains", "none.test, list.test"}, {list, "reject_maps_rbl"}}, blocked},
     };
     for (const Wanted& wanted : all) {

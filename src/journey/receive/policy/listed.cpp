@@ -86,7 +86,7 @@ awaitable<Judge::Step> Judge::refuse_listed(const DnsList& list, std::string que
         if (!value)
             return std::nullopt;
         // One level: a "$" in a value is a "$".
-        return values[std::string(name)] = config::literal(*value);
+        return values[std::string(name)] = config::literal(settings.expansion_filter(*value));
     };
     std::string format = settings.list_reply;
     if (!law_.list_replies.empty()) {

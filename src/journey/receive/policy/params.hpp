@@ -155,6 +155,12 @@ inline constexpr Param<Raw> default_rbl_reply{
     .initial = "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}",
     .least = 1,
     .doc = "What is said to who stands in a list of the DNS."};
+inline constexpr Param<Raw> smtpd_expansion_filter{
+    .name = "smtpd_expansion_filter",
+    .initial = R"x(\t\40!"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~)x",
+    .least = 1,
+    .doc =
+        "The characters that may stand, as they are, in what $names of default_rbl_reply, rbl_reply_maps and reject footers stand for; others become _."};
 inline constexpr Param<std::string> rbl_reply_maps{
     .name = "rbl_reply_maps", .initial = "", .doc = "Tables asked with the domain of a list, for a text instead of default_rbl_reply."};
 inline constexpr Param<int> maps_rbl_reject_code{.name = "maps_rbl_reject_code", .initial = "554", .doc = "For lists of the DNS."};

@@ -1,6 +1,7 @@
 // policy/settings.hpp: what the restrictions need of main.cf beside the lists: reply codes and switches.
 #pragma once
 
+#include "receive/policy/expansion_filter.hpp"
 #include "receive/policy/restriction.hpp"
 #include "receive/policy/service_spec.hpp"
 #include "tables/keys.hpp"
@@ -38,6 +39,7 @@ struct Settings {
 
     ServiceLimits services;                  // smtpd_policy_service_*
     std::string list_reply;                  // default_rbl_reply, unexpanded
+    ExpansionFilter expansion_filter;        // of what $names in it, and in footers, stand for
     std::string list_replies;                // rbl_reply_maps
     int listed = 554;                        // maps_rbl_reject_code
     std::vector<std::string> old_lists;      // maps_rbl_domains
