@@ -1,4 +1,5 @@
 """virtual(8) and local(8): mailboxes of users that are in tables alone, and of users of this machine with their aliases and .forward files."""
+import fcntl
 import grp
 import json
 import os
@@ -188,6 +189,22 @@ class Local(Journey):
         posthorn.wait_log(r"warning: file \S+/joe/.forward has bad owner")
         posthorn.wait_empty()
         self.assertEqual(len(sink.messages), 1)
+
+    def test_with_sun_mailtool_compatibility_a_lock_file_is_the_only_lock(self):
+        posthorn = self.local({"sun_mailtool_compatibility": "yes", "mailbox_delivery_lock": "fcntl, flock, dotlock", "deliver_lock_attempts": "1"})
+        box = self.spool / "joe"
+        box.touch(0o660)
+        os.chown(box, self.JOE, grp.getgrnam("mail").gr_gid)
+        with open(box, "r+") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            fcntl.lockf(held, fcntl.LOCK_EX)
+            posthorn.send(["joe@here.test"])
+            posthorn.wait_log(r"to=<joe@here.test>, relay=local, .*status=sent")
+        posthorn.wait_log(r"local\[\d+\]: warning: sun_mailtool_compatibility: deprecated parameter, use \"mailbox_delivery_lock = dotlock\" instead")
+        lock = self.spool / "joe.lock"
+        lock.touch()
+        posthorn.send(["joe@here.test"])
+        posthorn.wait_log(r"to=<joe@here.test>, relay=local, .*status=deferred \(.*unable to create lock file")
 
     def test_delivered_to_is_the_recipient_or_the_alias_on_the_way(self):
         for frozen, said in (("yes", "list"), ("no", "team")):

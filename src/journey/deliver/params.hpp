@@ -64,6 +64,10 @@ inline constexpr Param<std::string> forward_expansion_filter{.name = "forward_ex
                                                              .initial = "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
                                                              .least = 1,
                                                              .doc = "The same for $names of forward_path."};
+inline constexpr Param<bool> sun_mailtool_compatibility{.name = "sun_mailtool_compatibility",
+                                                        .initial = "no",
+                                                        .doc = "Of the methods of mailbox_delivery_lock, dotlock alone counts for local.",
+                                                        .obsolete = "mailbox_delivery_lock"};
 inline constexpr Param<std::string> default_privs{
     .name = "default_privs", .initial = "nobody", .least = 1, .doc = "Whose rights commands and files of aliases have, where the table is root's."};
 inline constexpr Param<bool> expand_owner_alias{
@@ -131,6 +135,7 @@ inline constexpr config::ParamInfo params[] = {deliver_lock_attempts,
                                                command_expansion_filter,
                                                execution_directory_expansion_filter,
                                                forward_expansion_filter,
+                                               sun_mailtool_compatibility,
                                                default_privs,
                                                expand_owner_alias,
                                                reset_owner_alias,

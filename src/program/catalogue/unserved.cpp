@@ -101,8 +101,6 @@ constexpr auto consequences = std::to_array<Consequence>({
     {"smtp_tls_loglevel_maps", "every destination has smtp_tls_loglevel", Standing::unserved},
     {"smtpd_tls_enable_rpk", "raw public keys are not used", Standing::unserved},
     {"smtpd_tls_loglevel_maps", "every client has smtpd_tls_loglevel", Standing::unserved},
-    {"sun_mailtool_compatibility", "no .lock file of that kind is looked for; mailbox_delivery_lock says how mailboxes are locked",
-     Standing::unserved},
     // Decided otherwise: for what it is in Postfix, and what is here.
     {"*_delivery_slot_*", "it is for who goes first in the queue manager; here messages of one site take turns, and a long list holds up no other"},
     {"*_minimum_delivery_slots",

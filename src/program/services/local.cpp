@@ -237,6 +237,12 @@ deliver::LocalOptions options_of(process::Service& service, tables::FileOpener& 
     options.time_limit = config.get(service_time_limit, service.name());
     options.size_limit = static_cast<std::uint64_t>(config.get(deliver::mailbox_size_limit).count);
     options.lock = at_start(lock_manner(service, config.get(deliver::mailbox_delivery_lock)));
+    if (config.get(deliver::sun_mailtool_compatibility)) {
+        service.log().warning("sun_mailtool_compatibility: deprecated parameter, use \"mailbox_delivery_lock = dotlock\" instead");
+        options.lock.flock = options.lock.fcntl = false;
+        if (!options.lock.dotlock)
+            throw std::runtime_error("parameter mailbox_delivery_lock specifies no applicable mailbox locking method");
+    }
     if (const std::uint64_t message = parse_number(config.text("message_size_limit")).value_or(0);
         options.size_limit != 0 && (message == 0 || message > options.size_limit))
         throw std::runtime_error("main.cf configuration error: mailbox_size_limit is smaller than message_size_limit");
