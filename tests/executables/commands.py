@@ -288,13 +288,13 @@ class Commands(unittest.TestCase):
 
     def test_check_names_what_does_nothing(self):
         with open(self.conf, "a") as file:
-            file.write("qmqpd_authorized_clients = x\nnonsense = 1\nbest_mx_transport = nowhere:\ndefault_transport = error:5.1.1 nobody\nmailbox_transport = smtp\n")
+            file.write("smtpd_tls_enable_rpk = yes\nnonsense = 1\nbest_mx_transport = nowhere:\ndefault_transport = error:5.1.1 nobody\nmailbox_transport = smtp\n")
         os.chmod(self.conf, 0o666)
         got = self.run_(["postfix", "-c", str(self.home), "check"])
         self.assertEqual(got.returncode, 0, got.stderr)
         self.assertEqual(got.stderr.count(b"has no service"), 1)
         for said in (b"main.cf, line ", b": best_mx_transport: " + str(self.home / "conf").encode() + b"/master.cf has no service nowhere: mail for it waits",
-                     b"qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served", b"unused parameter: nonsense=1", b"group or other writable: " + self.conf.encode()):
+                     b"smtpd_tls_enable_rpk is accepted but not acted on yet: raw public keys need OpenSSL 3.2, and are not used", b"unused parameter: nonsense=1", b"group or other writable: " + self.conf.encode()):
             self.assertIn(said, got.stderr)
 
     def test_a_peer_that_had_no_processor_for_a_while_ends_when_it_is_told(self):

@@ -73,11 +73,11 @@ class Configuration(Moving):
         return folder
 
     def test_a_report_names_what_differs_and_changes_nothing(self):
-        folder = self.site(debugger_command="x", qmqpd_timeout="5s")
+        folder = self.site(debugger_command="x", smtpd_tls_enable_rpk="yes")
         before = fingerprint(folder)
         report = json.loads(self.migrate("--json", folder, expect=1).stdout)
         self.assertTrue(report["starts"])
-        self.assertEqual([one["subject"] for one in report["findings"] if one["kind"] == "parameter"], ["qmqpd_timeout"])
+        self.assertEqual([one["subject"] for one in report["findings"] if one["kind"] == "parameter"], ["smtpd_tls_enable_rpk"])
         self.assertIn(("parameter", "debugger_command"), [(one["kind"], one["subject"]) for one in report["notes"]])     # nothing to decide here
         self.assertEqual({table["spec"].split("/")[-1]: table["entries"] for table in report["tables"]}, {"virtual": 2, "transport": 3, "aliases": 3, "clients": 1})
         self.assertEqual(fingerprint(folder), before)
@@ -87,10 +87,10 @@ class Configuration(Moving):
 
     def test_the_directory_that_is_written_starts_and_takes_mail(self):
         sink = self.sink()
-        posthorn = self.instance({"qmqpd_timeout": "5s", "virtual_alias_maps": "texthash:$config_directory/virtual"}, relay=sink.port, start=False)
+        posthorn = self.instance({"smtpd_tls_enable_rpk": "yes", "virtual_alias_maps": "texthash:$config_directory/virtual"}, relay=sink.port, start=False)
         (posthorn.dir / "conf" / "virtual").write_text("from@alias.test to@there.test\n")
         self.migrate("--to", posthorn.dir / "moved", posthorn.dir / "conf", expect=1)
-        self.assertIn("\n# qmqpd_timeout = 5s\n", (posthorn.dir / "moved" / "main.cf").read_text())
+        self.assertIn("\n# smtpd_tls_enable_rpk = yes\n", (posthorn.dir / "moved" / "main.cf").read_text())
         (posthorn.dir / "conf").rename(posthorn.dir / "old")
         (posthorn.dir / "moved").rename(posthorn.dir / "conf")
         posthorn.start()

@@ -139,6 +139,10 @@ def inject(name, file, rule, broken):
     return ("inject " + name, "inject_test", f"src/program/inject/{file}.cpp", rule, broken, "")
 
 
+def qmqp(name, file, rule, broken):
+    return ("qmqp " + name, "receive_test", f"src/journey/receive/qmqp_{file}.cpp", rule, broken, "*QMQP*")
+
+
 def http(name, file, rule, broken):
     return ("http " + name, "http_test", f"src/program/http/{file}.cpp", rule, broken, "")
 
@@ -583,6 +587,19 @@ RULES = [
     arc("seal leaves out the signatures that are there", "signer", 'fields.emplace_back("dkim-signature");', ";"),
     arc("seal stands behind what it found", "signer", "return signed_field(std::move(seal), seal_octets) + message + said;",
         "return said + message + signed_field(std::move(seal), seal_octets);"),
+    qmqp("lets in whoever comes", "session", "if (!*allowed) {", "if (false) {"),
+    qmqp("sends away for good where its list cannot be asked", "session", 'answer(Kind::later, "Error: server configuration error")', 'answer(Kind::never, "Error: server configuration error")'),
+    qmqp("says that it was taken where the queue has not", "session", "        if (!stored) {", "        if (false) {"),
+    qmqp("lets a line end into an envelope", "session", "if (!is_fit(packet_.sender()) || !std::ranges::all_of(packet_.recipients(), is_fit))", "if (false)"),
+    qmqp("shows nothing to filters", "session", "if (core_.outside.other_filters != nullptr && ", "if (false && "),
+    qmqp("stores what a filter discards", "session", "        shown->envelope.clear_recipients();", "        ;"),
+    qmqp("takes mail when it is to end", "session", "if (core_.draining || core_.closing)", "if (false)"),
+    qmqp("keeps the place of who is gone", "session", "    ~Place() { places.end_transaction(); }", "    ~Place() {}"),
+    qmqp("holds more than there is memory", "session", "if (!share_.set(packet_.held())) {", "if (false) {"),
+    qmqp("takes any delimiters", "session", "if (!made.verp().empty() && !handoff::are_verp_delimiters(made.verp(), core_.options.verp_delimiters))", "if (false)"),
+    qmqp("ends a packet amid a length", "packet", "if (c == ',' && part_ == Part::recipient && !digits_)", "if (c == ',' && part_ == Part::recipient)"),
+    qmqp("takes parts of any length", "packet", "    if (most != 0 && length_ > most)", "    if (false)"),
+    qmqp("takes what has no end", "packet", "            if (c != ',')\n                return", "            if (false)\n                return"),
     arc_session("says of one chain what was found of another", "signing", "if (!ours && mailauth::arc_digest(mail.head()) != sealing->chain_digest) {", "if (false) {"),
     arc_session("lets go what cannot be sealed now", "signing", "    if (!fields)\n        co_return leave_unsigned(core, content, fields.error());", "    if (!fields)\n        co_return;"),
     arc_session("covers mail of which nobody looked at the chain", "session_checks", "body && !verdict.chain.empty()", "body"),
@@ -591,6 +608,11 @@ RULES = [
     dkim("lets unsigned what cannot be signed", "receive_test", "src/journey/receive/signing.cpp", "    if (!fields)\n        co_return leave_unsigned(core, content, fields.error());",
          "    if (!fields)\n        co_return;", "signatures:*"),
     dkim("hashes the body but its beginning", "receive_test", "src/journey/receive/signing.cpp", "return mail.body(offset, most); }, body);", "return mail.body(offset == 0 ? 1 : offset, most); }, body);", "signatures:*"),
+    ("tls trusts whatever a certificate is for", "tls_test", "src/wire/tls/context.cpp", "    if (!is_for(X509_PURPOSE_SSL_CLIENT) && !is_for(X509_PURPOSE_SSL_SERVER))", "    if (false)",
+     "tls: a client's certificate*"),
+    ("tls trusts a right purpose of a wrong chain", "tls_test", "src/wire/tls/context.cpp", "    if (X509_STORE_CTX_get_error(verifying) != X509_V_OK)\n        return fine;",
+     "    X509_STORE_CTX_set_error(verifying, X509_V_OK);", "tls: a client's certificate*"),
+    ("expansion filter lets all through", "receive_test", "src/journey/receive/policy/expansion_filter.cpp", "return !allowed_.test(static_cast<unsigned char>(c));", "return false;", "expansion filter*"),
     dkim("believes the filter's address", "cleanup_test", "src/journey/cleanup/cleaner.cpp", "if (!origin.address().empty()) {", "if (false) {", "whose mail*"),
     dkim("believes the filter's login", "cleanup_test", "src/journey/cleanup/cleaner.cpp", "        client.Clear();\n", "", "whose mail*"),
     dkim("takes fields from the top", "mailauth_test", "src/knowledge/mailauth/signature.cpp", "canonical_field(found->second.back(), signature.header);", "canonical_field(found->second.front(), signature.header);"),

@@ -79,6 +79,23 @@ TEST_CASE("cleanup: local mail that lacks them gets Message-Id, Date and From; m
     CHECK(has(clean(options(), null, head).head, "From: Mail Delivery System <MAILER-DAEMON@here.test>\r\n"));
 }
 
+TEST_CASE("cleanup: the header of who speaks QMQP is a local one, and UTF-8 is found by the class of its own")
+{
+    handoff::Envelope mail = envelope({"r@else.test"}, "203.0.113.9");
+    const std::string head = "From: Joe <joe>\r\nSubject: \xc3\xbc\r\n\r\n";
+    CHECK(clean(options(), mail, head).head == head);
+    mail.mutable_client()->set_protocol(std::string(handoff::qmqp_protocol));
+    Options made = options();
+    const Got got = clean(made, mail, head);
+    CHECK(has(got.head, "From: Joe <joe@here.test>\r\n"));
+    CHECK(has(got.head, "\r\nMessage-Id: <"));
+    CHECK_FALSE(got.envelope.smtputf8());
+    made.smtputf8_autodetect = {"qmqpd"};
+    CHECK(clean(made, mail, head).envelope.smtputf8());
+    mail.mutable_client()->set_protocol("ESMTP");
+    CHECK_FALSE(clean(made, mail, head).envelope.smtputf8());
+}
+
 TEST_CASE("cleanup: a resent message lacks Resent- fields, not the plain ones")
 {
     const Got got = clean(options(), envelope(), "Resent-To: r@else.test\r\nFrom: a@b.test\r\n\r\n");

@@ -92,7 +92,8 @@ Step scan(Draft& draft, const Options& options)
 
 Result<bool> is_among(const LocalClients& clients, const tables::Maps& tables, const handoff::Client& client, const Asked& asked, Lookups& lookups)
 {
-    bool yes = client.address().empty() || (clients.sasl_authenticated && !client.sasl_username().empty()) ||
+    bool yes = client.address().empty() || client.protocol() == handoff::qmqp_protocol ||
+               (clients.sasl_authenticated && !client.sasl_username().empty()) ||
                (clients.inet_interfaces && asked.own.own_address(client.address()));
     if (!yes && clients.mynetworks) {
         TRY(yes, asked.mynetworks.matches_host(lookups, client.name(), client.address()));

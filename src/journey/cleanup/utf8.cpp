@@ -11,7 +11,7 @@ std::string_view class_of(const handoff::Envelope& envelope)
     switch (envelope.purpose()) {
     case handoff::PURPOSE_NOTIFICATION: return "bounce";
     case handoff::PURPOSE_VERIFY_ADDRESS: return "verify";
-    default: return envelope.client().address().empty() ? "sendmail" : "smtpd";
+    default: return envelope.client().address().empty() ? "sendmail" : envelope.client().protocol() == handoff::qmqp_protocol ? "qmqpd" : "smtpd";
     }
 }
 

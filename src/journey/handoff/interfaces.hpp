@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,9 @@
 #include <vector>
 
 namespace posthorn::handoff {
+
+/// Client.protocol of mail that came by QMQP. Who may speak it is ours (qmqpd_authorized_clients), and so is the header that he sends.
+inline constexpr std::string_view qmqp_protocol = "QMQP";
 
 /// Takes responsibility for messages (RFC 5321 4.2.5).
 class Queue {
@@ -147,6 +151,27 @@ public:
     {
         co_return FieldsChecked(std::move(envelope), std::move(fields));
     }
+};
+
+/// What filters made of a message.
+struct Shown {
+    explicit Shown(Envelope e) : envelope(std::move(e)) {}
+    Envelope envelope;
+    bool discard = false;
+    std::optional<std::string> head;  // takes the place of `old_head` octets; none: the content stays as it is
+    std::uint64_t old_head = 0;
+    std::optional<std::string> body;  // and of all that follows
+};
+
+/// Shows mail that came by no SMTP session to filters (non_smtpd_milters).
+class Filters {
+public:
+    /// Octets of the cleaned content from `offset`: `most` of them, fewer at the end.
+    using Read = std::function<awaitable<Result<std::string>>(std::uint64_t offset, std::size_t most)>;
+
+    virtual ~Filters() = default;
+    /// A refusal is logged already.
+    virtual awaitable<std::expected<Shown, Refusal>> show(Envelope envelope, std::uint64_t size, Read read) = 0;
 };
 
 /// What a message proved as it came in (mailauth/results.hpp), and the state of its chain of seals: none, pass or fail.

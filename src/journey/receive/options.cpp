@@ -314,6 +314,11 @@ Options Options::from(const Snapshot& snapshot)
     options.verp_clients = snapshot.get(smtpd_authorized_verp_clients);
     options.verp_default = snapshot.get(default_verp_delimiters);
     options.verp_delimiters = snapshot.get(verp_delimiter_filter);
+    options.qmqp.clients = snapshot.get(qmqpd_authorized_clients);
+    options.qmqp.parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), qmqpd_authorized_clients.name);
+    options.qmqp.port_logging = snapshot.get(qmqpd_client_port_logging);
+    options.qmqp.error_delay = snapshot.get(qmqpd_error_delay);
+    options.qmqp.timeout = snapshot.get(qmqpd_timeout);
     options.mynetworks_parent_style = tables::parent_style(snapshot.get(parent_domain_matches_subdomains), "mynetworks");
     options.bare_newline_reject_code = snapshot.get(smtpd_forbid_bare_newline_reject_code);
     options.stray_cr = snapshot.get(cleanup_replace_stray_cr_lf) ? smtp::StrayCr::space : smtp::StrayCr::keep;

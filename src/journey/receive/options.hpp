@@ -70,6 +70,14 @@ struct ClientLimits {
     bool any() const { return connections != 0 || connection_rate != 0 || mail_rate != 0 || recipient_rate != 0 || tls_rate != 0 || auth_rate != 0; }
 };
 
+/// qmqpd_*.
+struct QmqpOptions {
+    std::string clients;
+    bool parent_style = true;
+    bool port_logging = false;
+    std::chrono::seconds error_delay{1}, timeout{300};
+};
+
 struct Options {
     static Options from(const config::Snapshot& snapshot);
 
@@ -117,6 +125,7 @@ struct Options {
     bool port_logging = false;
     bool hide_client_session = false;
     SaslOptions sasl;
+    QmqpOptions qmqp;
     TlsLevel tls_level = TlsLevel::none;
     bool tls_wrapper = false;
     bool tls_received = false;

@@ -185,6 +185,17 @@ inline constexpr Param<bool> cleanup_replace_stray_cr_lf{
 inline constexpr Param<bool> smtpd_peername_lookup{
     .name = "smtpd_peername_lookup", .initial = "yes", .doc = "Look up the client's name and confirm it."};
 inline constexpr Param<bool> smtpd_client_port_logging{.name = "smtpd_client_port_logging", .initial = "no", .doc = "Log the client's port."};
+inline constexpr Param<std::string> qmqpd_authorized_clients{
+    .name = "qmqpd_authorized_clients",
+    .initial = "",
+    .doc = "Who may hand in mail by QMQP, to anybody: hosts, domains, networks, /files and type:tables. The first that matches decides; !item: not."};
+inline constexpr Param<bool> qmqpd_client_port_logging{.name = "qmqpd_client_port_logging", .initial = "no", .doc = "Log the port of a QMQP client."};
+inline constexpr Param<std::chrono::seconds> qmqpd_error_delay{
+    .name = "qmqpd_error_delay", .initial = "1s", .doc = "How long the QMQP server waits before it says no."};
+inline constexpr Param<std::chrono::seconds> qmqpd_timeout{.name = "qmqpd_timeout",
+                                                           .initial = "300s",
+                                                           .least = std::chrono::seconds{1},
+                                                           .doc = "How long the QMQP server waits for a client to say more, or to take the answer."};
 inline constexpr Param<bool> smtpd_hide_client_session{
     .name = "smtpd_hide_client_session", .initial = "no", .doc = "Received: does not tell client name, address, HELO and TLS."};
 inline constexpr Param<std::string> parent_domain_matches_subdomains{
@@ -394,6 +405,10 @@ inline constexpr ParamInfo params[] = {
     cleanup_replace_stray_cr_lf,
     smtpd_peername_lookup,
     smtpd_client_port_logging,
+    qmqpd_authorized_clients,
+    qmqpd_client_port_logging,
+    qmqpd_error_delay,
+    qmqpd_timeout,
     smtpd_hide_client_session,
     parent_domain_matches_subdomains,
     recipient_delimiter,
@@ -451,6 +466,7 @@ inline constexpr ParamInfo params[] = {
     smtpd_policy_service_default_action,
     smtpd_policy_service_policy_context,
     default_rbl_reply,
+    smtpd_expansion_filter,
     rbl_reply_maps,
     maps_rbl_reject_code,
     maps_rbl_domains,
@@ -466,7 +482,6 @@ inline constexpr ParamInfo params[] = {
     smtpd_sasl_exceptions_networks,
     cyrus_sasl_config_path,
     smtpd_sasl_local_domain,
-    smtpd_expansion_filter,
     smtpd_sasl_authenticated_header,
     smtpd_sasl_response_limit,
     broken_sasl_auth_clients,

@@ -61,11 +61,12 @@ std::string received_field(const ReceivedFacts& facts)
         text += '\t';
     }
     fmt::format_to(out, "by {} ({}) with {}", facts.myhostname, facts.mail_name, facts.protocol);
+    const bool folded_id = facts.fold_before_id && facts.only_recipient.empty();
     if (!facts.queue_id.empty())
-        fmt::format_to(out, " id {}", facts.queue_id);
+        fmt::format_to(out, "{}id {}", folded_id ? "\r\n\t" : " ", facts.queue_id);
     if (!facts.only_recipient.empty())
         fmt::format_to(out, "\r\n\tfor <{}>", facts.only_recipient);
-    fmt::format_to(out, ";{}{}\r\n", facts.only_recipient.empty() ? "\r\n\t" : " ", mail_date(facts.when));
+    fmt::format_to(out, ";{}{}\r\n", facts.only_recipient.empty() && !folded_id ? "\r\n\t" : " ", mail_date(facts.when));
     return text;
 }
 

@@ -22,6 +22,7 @@ struct ReceivedFacts {
     std::string queue_id;          // empty: it has none here (a filter before the queue)
     std::string only_recipient;    // empty: several
     bool hide_client = false;
+    bool fold_before_id = false;   // where several recipients are not named, as Postfix's qmqpd does
     WallTime when{};
 };
 

@@ -2,6 +2,7 @@
 
 #include "receive/connect_server.hpp"
 #include "receive/core.hpp"
+#include "receive/qmqp_session.hpp"
 #include "receive/screen/gate.hpp"
 #include "receive/session.hpp"
 #include "sasl/dovecot.hpp"
@@ -40,6 +41,7 @@ Server::Core::Core(Executor on, Options with, Outside from)
       unlimited_clients(tables::ListKind::hosts, "smtpd_client_event_limit_exceptions", options.client.exceptions, options.client.parent_style,
                         outside.tables),
       verp_clients(tables::ListKind::hosts, "smtpd_authorized_verp_clients", options.verp_clients, false, outside.tables),
+      qmqp_clients(tables::ListKind::hosts, "qmqpd_authorized_clients", options.qmqp.clients, options.qmqp.parent_style, outside.tables),
       discard_ehlo_keywords("smtpd_discard_ehlo_keyword_address_maps", options.discard_ehlo_keyword_maps, tables::Flags{}, outside.tables),
       command_filter("smtpd_command_filter", options.command_filter, tables::Flags{}, outside.tables),
       reject_filter("smtpd_reject_filter_maps", options.reject_filter_maps, tables::Flags{}, outside.tables),
@@ -96,6 +98,12 @@ awaitable<void> turn_away(Server::Core& core, std::unique_ptr<net::Stream> strea
     stream->close();
 }
 
+std::string no_place(const Server::Core& core, bool fits)
+{
+    return fits ? fmt::format("{} sessions, and none of them idle: smtpd_idle_session_limit is reached", core.places.sessions())
+                : core.ceiling.text();
+}
+
 }  // namespace
 
 awaitable<void> Server::serve(std::unique_ptr<net::Stream> stream)
@@ -111,15 +119,28 @@ awaitable<void> Server::serve(std::unique_ptr<net::Stream> stream)
             co_return;
     }
     if (!fits || !core_->places.enter()) {
-        core_->outside.log.warning(
-            "{}", fits ? fmt::format("{} sessions, and none of them idle: smtpd_idle_session_limit is reached", core_->places.sessions())
-                       : core_->ceiling.text());
+        core_->outside.log.warning("{}", no_place(*core_, fits));
         co_await turn_away(*core_, std::move(arrival.stream));
         co_return;
     }
     const auto session = std::make_unique<Session>(*core_, std::move(arrival));
     co_await session->run();
     core_->places.leave(session->dismissed());
+}
+
+awaitable<void> Server::serve_qmqp(std::unique_ptr<net::Stream> stream)
+{
+    ++core_->connections;
+    Ceiling::Share share(core_->ceiling);
+    const bool fits = share.set(Session::resting_octets);
+    if (!fits || !core_->places.enter()) {
+        core_->outside.log.warning("{}", no_place(*core_, fits));
+        stream->close();
+        co_return;
+    }
+    const auto session = std::make_unique<QmqpSession>(*core_, std::move(stream));
+    co_await session->run();
+    core_->places.leave(false);
 }
 
 void Server::drain() { core_->draining = true; }

@@ -60,6 +60,8 @@ struct Outside {
     Helpers* threads = nullptr;
     /// Organizations of domains, for DMARC; none: it is not checked.
     const mailauth::PublicSuffixes* suffixes = nullptr;
+    /// Filters of mail that comes by QMQP; none: it is shown to nobody.
+    handoff::Filters* other_filters = nullptr;
     /// None: mail filters are not told where addresses go.
     handoff::Router* router = nullptr;
     /// None: clients are held to no rates.
@@ -84,6 +86,8 @@ public:
 
     /// The whole life of one connection. The client's address is the stream's peer.
     awaitable<void> serve(std::unique_ptr<net::Stream> stream);
+    /// The same of a client that speaks QMQP.
+    awaitable<void> serve_qmqp(std::unique_ptr<net::Stream> stream);
     /// New transactions get 421 4.3.2 from now on.
     void drain();
     /// And sessions that have none are told so at once, those that have one at its end.

@@ -262,6 +262,7 @@ struct House {
             outside.verifier = &verifier;
             outside.auth_connector = auth_connector;
             outside.router = router;
+            outside.other_filters = other_filters;
             outside.rates = rates;
             outside.cleanup_log = observe::Log(sink, "postfix/cleanup");
             outside.screen_log = observe::Log(sink, "postfix/postscreen");
@@ -315,6 +316,7 @@ struct House {
     TlsAcceptor* tls = nullptr;
     AuthConnector auth_connector;
     handoff::Router* router = nullptr;
+    handoff::Filters* other_filters = nullptr;
     Rates* rates = nullptr;
     screen::Remembered* remembered = nullptr;
     std::function<awaitable<Result<void>>(std::string)> flush_site;

@@ -96,10 +96,9 @@ struct Consequence {
 };
 constexpr auto consequences = std::to_array<Consequence>({
     // What may still be built.
-    {"qmqpd_*", "QMQP is not served", Standing::unserved},
-    {"smtp_tls_enable_rpk", "raw public keys are not used", Standing::unserved},
+    {"smtp_tls_enable_rpk", "raw public keys need OpenSSL 3.2, and are not used", Standing::unserved},
     {"smtp_tls_loglevel_maps", "every destination has smtp_tls_loglevel", Standing::unserved},
-    {"smtpd_tls_enable_rpk", "raw public keys are not used", Standing::unserved},
+    {"smtpd_tls_enable_rpk", "raw public keys need OpenSSL 3.2, and are not used", Standing::unserved},
     {"smtpd_tls_loglevel_maps", "every client has smtpd_tls_loglevel", Standing::unserved},
     // Decided otherwise: for what it is in Postfix, and what is here.
     {"*_delivery_slot_*", "it is for who goes first in the queue manager; here messages of one site take turns, and a long list holds up no other"},

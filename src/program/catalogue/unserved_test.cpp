@@ -42,16 +42,18 @@ TEST_CASE("unserved: what a default refers to is acted on by that")
 
 TEST_CASE("unserved: what nothing acts on is named with its place and what does not happen")
 {
-    CHECK(said({{"relayhost", "x"}, {"smtp_tls_enable_rpk", "yes"}, {"hash_queue_depth", "2"}, {"qmqpd_authorized_clients", "x"}}) ==
-          std::vector<std::string>{"/etc/x/main.cf, line 4: qmqpd_authorized_clients is accepted but not acted on yet: QMQP is not served",
-                                   "/etc/x/main.cf, line 2: smtp_tls_enable_rpk is accepted but not acted on yet: raw public keys are not used"});
-    CHECK(said({}, {{"qmqpd_timeout", "1s", 12}}) ==
-          std::vector<std::string>{"/etc/x/master.cf, line 12: qmqpd_timeout is accepted but not acted on yet: QMQP is not served"});
+    CHECK(said({{"relayhost", "x"}, {"smtp_tls_enable_rpk", "yes"}, {"hash_queue_depth", "2"}, {"smtpd_tls_enable_rpk", "yes"}}) ==
+          std::vector<std::string>{
+              "/etc/x/main.cf, line 2: smtp_tls_enable_rpk is accepted but not acted on yet: raw public keys need OpenSSL 3.2, and are not used",
+              "/etc/x/main.cf, line 4: smtpd_tls_enable_rpk is accepted but not acted on yet: raw public keys need OpenSSL 3.2, and are not used"});
+    CHECK(said({}, {{"smtp_tls_enable_rpk", "yes", 12}}) ==
+          std::vector<std::string>{
+              "/etc/x/master.cf, line 12: smtp_tls_enable_rpk is accepted but not acted on yet: raw public keys need OpenSSL 3.2, and are not used"});
 }
 
 TEST_CASE("unserved: what is decided otherwise here is told apart, and in another tone")
 {
-    CHECK(said({{"hash_queue_depth", "2"}, {"qmqpd_authorized_clients", "x"}, {"slow_delivery_slot_cost", "3"}}, {{"max_idle", "10s", 7}}, true) ==
+    CHECK(said({{"hash_queue_depth", "2"}, {"smtp_tls_enable_rpk", "yes"}, {"slow_delivery_slot_cost", "3"}}, {{"max_idle", "10s", 7}}, true) ==
           std::vector<std::string>{
               "/etc/x/main.cf, line 1: hash_queue_depth decides nothing here: it is for folders of queue files; here the queue is one database",
               "/etc/x/master.cf, line 7: max_idle decides nothing here: a process that has nothing to do waits, and costs next to nothing"});
@@ -97,7 +99,7 @@ TEST_CASE("unserved: every parameter has its standing, and what is acted on is d
     CHECK(catalogue::about("relay_destination_rate_delay").standing == catalogue::Standing::acted_on);
     CHECK(catalogue::about("disable_dns_lookups").instead == "smtp_dns_support_level");
     CHECK(catalogue::about("readme_directory").standing == catalogue::Standing::informative);
-    CHECK(catalogue::about("qmqpd_authorized_clients").standing == catalogue::Standing::unserved);
+    CHECK(catalogue::about("smtpd_tls_enable_rpk").standing == catalogue::Standing::unserved);
     CHECK(catalogue::about("local_delivery_slot_loan").standing == catalogue::Standing::by_design);
     CHECK(catalogue::about("smtp_recipient_limit").standing == catalogue::Standing::by_design);
     CHECK(catalogue::about("smtpd_recipient_limit").standing == catalogue::Standing::acted_on);

@@ -59,7 +59,7 @@ TEST_CASE("setting: where it is written, what it comes to, which lines set it ot
 
 TEST_CASE("setting: what decides nothing here says so, and what is here instead")
 {
-    const Asking asking("hash_queue_depth = 2\nqmqpd_timeout = 7s\ndisable_dns_lookups = yes\n");
+    const Asking asking("hash_queue_depth = 2\nsmtp_tls_enable_rpk = yes\ndisable_dns_lookups = yes\n");
     CHECK(asking.text("hash_queue_depth").find("    here        decides nothing: ") != std::string::npos);
     CHECK(asking.text("hash_queue_depth").find("says") == std::string::npos);
     CHECK(asking.text("disable_dns_lookups").find("    here        is obsolete; set smtp_dns_support_level\n") != std::string::npos);

@@ -134,7 +134,7 @@ std::string with_comments(std::string_view text, const std::vector<Finding>& fin
         if (found == at.end())
             continue;
         for (const Finding* finding : found->second) {
-            const bool takes_out = !master_cf || finding->text.ends_with("the line is left out");
+            const bool takes_out = !master_cf;
             above[line.line] += fmt::format("# posthorn: {} {}\n", finding->subject, finding->text);
             if (takes_out)
                 for (int number = line.line; number <= line.last_line; ++number)

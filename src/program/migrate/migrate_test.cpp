@@ -49,7 +49,7 @@ TEST_CASE("survey: parameters, services, tables and files are named with their p
 {
     const Folder folder;
     folder.write("main.cf", quiet +
-                                "qmqpd_authorized_clients = x\n"
+                                "smtpd_tls_enable_rpk = yes\n"
                                 "transport_maps = texthash:" +
                                 folder.path() + "/transport, pcre:" + folder.path() +
                                 "/gone\n"
@@ -70,16 +70,16 @@ TEST_CASE("survey: parameters, services, tables and files are named with their p
     REQUIRE(survey);
     CHECK(survey->starts);
     CHECK(fmt::format("{}", fmt::join(findings(*survey, folder.path()), "\n")) ==
-          fmt::format("{}",
-                      fmt::join(
-                          std::vector<std::string>{
-                              "parameter | DIR/main.cf, line 7 | qmqpd_authorized_clients | is not acted on: QMQP is not served",
-                              "service | DIR/master.cf, line 7 | mailman/unix (pipe) | mail for it is deferred: argv: unknown macro name: nonsense",
-                              "service | DIR/master.cf, line 11 | qmqp/unix (qmqpd) | QMQP is not served; the line is left out",
-                              "file | DIR/transport | may be written by everybody (mode 0666)",
-                              "file | DIR/key.pem | smtp_tls_key_file | is secret, and everybody may read it (mode 0644)",
-                          },
-                          "\n")));
+          fmt::format(
+              "{}",
+              fmt::join(
+                  std::vector<std::string>{
+                      "parameter | DIR/main.cf, line 7 | smtpd_tls_enable_rpk | is not acted on: raw public keys need OpenSSL 3.2, and are not used",
+                      "service | DIR/master.cf, line 7 | mailman/unix (pipe) | mail for it is deferred: argv: unknown macro name: nonsense",
+                      "file | DIR/transport | may be written by everybody (mode 0666)",
+                      "file | DIR/key.pem | smtp_tls_key_file | is secret, and everybody may read it (mode 0644)",
+                  },
+                  "\n")));
     REQUIRE(survey->tables.size() == 3);
     CHECK(survey->tables[0].trouble == "open " + folder.path() + "/gone: No such file or directory");
     CHECK(survey->tables[1].entries == 3);
@@ -127,9 +127,9 @@ TEST_CASE("copy: a directory that starts, with what is not carried over as a com
     const Folder folder;
     const std::string from = folder.path() + "/old", to = folder.path() + "/new";
     fs::create_directories(from + "/sub");
-    folder.write("old/main.cf", quiet + "qmqpd_authorized_clients = 192.0.2.1\n  192.0.2.2\nhash_queue_depth = 2\nvirtual_alias_maps = texthash:" +
-                                    from + "/sub/virtual\n# see " + from + "/doc\n");
-    folder.write("old/master.cf", small_master + "qmqp unix n - n - - qmqpd\n");
+    folder.write("old/main.cf", quiet + "smtpd_tls_enable_rpk =\n  yes\nhash_queue_depth = 2\nvirtual_alias_maps = texthash:" + from +
+                                    "/sub/virtual\n# see " + from + "/doc\n");
+    folder.write("old/master.cf", small_master + "628 inet n - n - - qmqpd\n");
     folder.write("old/sub/virtual", "a@b.test c@d.test\n", 0640);
     const auto survey = migrate::survey(from);
     REQUIRE(survey);
@@ -138,14 +138,14 @@ TEST_CASE("copy: a directory that starts, with what is not carried over as a com
     const auto copied = migrate::copy_configuration(*survey, to);
     REQUIRE_MESSAGE(copied, copied.error().text());
     CHECK(copied->files == 3);
-    CHECK(folder.read("new/main.cf") ==
-          "# Made by posthorn migrate from " + from + "; what is not carried over is a comment with its reason.\n" + quiet +
-              "# posthorn: qmqpd_authorized_clients is not acted on: QMQP is not served\n# qmqpd_authorized_clients = 192.0.2.1\n#   192.0.2.2\n"
-              "hash_queue_depth = 2\n"
-              "virtual_alias_maps = texthash:" +
-              to + "/sub/virtual\n# see " + from + "/doc\n");
-    CHECK(folder.read("new/master.cf")
-              .ends_with("\n# posthorn: qmqp/unix (qmqpd) QMQP is not served; the line is left out\n# qmqp unix n - n - - qmqpd\n"));
+    CHECK(
+        folder.read("new/main.cf") ==
+        "# Made by posthorn migrate from " + from + "; what is not carried over is a comment with its reason.\n" + quiet +
+            "# posthorn: smtpd_tls_enable_rpk is not acted on: raw public keys need OpenSSL 3.2, and are not used\n# smtpd_tls_enable_rpk =\n#   yes\n"
+            "hash_queue_depth = 2\n"
+            "virtual_alias_maps = texthash:" +
+            to + "/sub/virtual\n# see " + from + "/doc\n");
+    CHECK(folder.read("new/master.cf").ends_with("\n628 inet n - n - - qmqpd\n"));
     CHECK(fs::status(to + "/sub/virtual").permissions() == fs::perms(0640));
     const auto again = migrate::survey(to);
     REQUIRE(again);

@@ -26,15 +26,11 @@ namespace {
 
 using Kind = Finding::Kind;
 
-/// Services whose lines are taken as they are, and whose work is not done, or not as there.
-struct Unserved {
+/// What stands beside postscreen: all that it does is done, without it.
+struct Idle {
     std::string_view command, follows;
 };
-constexpr auto unserved_services = std::to_array<Unserved>({
-    {"qmqpd", "QMQP is not served; the line is left out"},
-});
-/// What stands beside postscreen: all that it does is done, without it.
-constexpr auto idle_services = std::to_array<Unserved>({
+constexpr auto idle_services = std::to_array<Idle>({
     {"dnsblog", "has nothing to do here: DNS lists are asked by smtpd"},
     {"tlsproxy", "has nothing to do here: TLS is done by smtpd"},
 });
@@ -139,15 +135,12 @@ private:
     {
         for (const config::ServiceLine& service : master_cf_.services) {
             std::string follows;
-            if (const auto known = std::ranges::find(unserved_services, std::string_view(service.command), &Unserved::command);
-                known != unserved_services.end())
-                follows = known->follows;
-            else if (const auto pipe = pipes_.find(service.key()); pipe != pipes_.end() && used(service))
+            if (const auto pipe = pipes_.find(service.key()); pipe != pipes_.end() && used(service))
                 if (const auto line = deliver::parse_pipe_line(pipe->second); !line)
                     follows = "mail for it is deferred: " + line.error().text();
             const std::string place = fmt::format("{}, line {}", master_cf_.path, service.line),
                               subject = fmt::format("{} ({})", service.key(), service.command);
-            const auto idle = std::ranges::find(idle_services, std::string_view(service.command), &Unserved::command);
+            const auto idle = std::ranges::find(idle_services, std::string_view(service.command), &Idle::command);
             // Without postscreen they have nothing to do there either.
             if (idle != idle_services.end() &&
                 std::ranges::any_of(master_cf_.services, [](const auto& other) { return other.command == "postscreen"; }))

@@ -16,7 +16,6 @@ namespace posthorn::services {
 
 namespace {
 
-constexpr std::string_view client_name = "localhost", client_address = "127.0.0.1";
 constexpr std::uint64_t largest_new_body = 1ULL << 28;              // where message_size_limit sets none
 
 struct Lookup {
@@ -48,11 +47,23 @@ bool asks_network(const milter::Options& options)
 
 /// One message, on its way past the filters.
 struct LocalMilters::Visit {
-    Visit(handoff::Envelope e, std::shared_ptr<const milter::Options> o) : options(std::move(o)), shown(std::move(e)) {}
+    Visit(handoff::Envelope e, std::shared_ptr<const milter::Options> o) : options(std::move(o)), shown(std::move(e))
+    {
+        const handoff::Client& client = shown.envelope.client();
+        if (client.protocol() != handoff::qmqp_protocol)
+            return;
+        name = client.name();
+        reverse_name = client.reverse_name();
+        address = client.address();
+        port = client.port();
+        protocol = fmt::format(" proto={}", client.protocol());
+    }
     std::shared_ptr<const milter::Options> options;
     Shown shown;
     std::unique_ptr<milter::Mail> mail;
     std::unique_ptr<milter::Chain> chain;
+    std::string name = "localhost", reverse_name = name, address = "127.0.0.1", protocol;
+    std::uint32_t port = 0;
     std::string recipient;                // in hand
     std::optional<handoff::Refusal> refusal;
 };
@@ -97,12 +108,15 @@ std::optional<handoff::Refusal> LocalMilters::heed(Visit& visit, std::string_vie
     using Kind = milter::Verdict::Kind;
     handoff::Envelope& envelope = visit.shown.envelope;
     const auto log = [&](std::string_view what, std::string_view text) {
-        std::string line = fmt::format("{}: {}: {} from {}[{}]: {}; from=<{}>", envelope.queue_id(), what, where, client_name, client_address, text,
+        std::string line = fmt::format("{}: {}: {} from {}[{}]: {}; from=<{}>", envelope.queue_id(), what, where, visit.name, visit.address, text,
                                        smtp::external_address(envelope.sender()));
         if (where == "RCPT")
             line += fmt::format(" to=<{}>", visit.recipient);
         else if (where == "END-OF-MESSAGE" && !envelope.recipients().empty())
             line += fmt::format(" to=<{}>", smtp::external_address(envelope.recipients().rbegin()->address()));
+        // Before the first recipient Postfix does not know it yet.
+        if (where != "CONNECT" && where != "EHLO" && where != "MAIL")
+            line += visit.protocol;
         log_.info("{}", printable(line, true));
     };
     switch (verdict.kind) {
@@ -148,11 +162,13 @@ awaitable<std::optional<handoff::Refusal>> LocalMilters::tell(Visit& visit)
 {
     milter::Chain& chain = *visit.chain;
     milter::Peer peer;
-    peer.name = client_name;
-    peer.address = client_address;
+    peer.name = visit.name;
+    peer.address = visit.address;
+    peer.port = static_cast<std::uint16_t>(visit.port);
+    peer.v6 = visit.address.find(':') != std::string::npos;
     if (auto refusal = heed(visit, "CONNECT", co_await chain.connect(std::move(peer))))
         co_return refusal;
-    if (auto refusal = heed(visit, "EHLO", co_await chain.helo(std::string(client_name))))
+    if (auto refusal = heed(visit, "EHLO", co_await chain.helo(visit.name)))
         co_return refusal;
     std::vector<std::string> words(1, smtp::external_address(visit.shown.envelope.sender()));
     if (auto refusal = heed(visit, "MAIL", co_await chain.mail(std::move(words))); refusal || visit.shown.discard)
@@ -162,7 +178,8 @@ awaitable<std::optional<handoff::Refusal>> LocalMilters::tell(Visit& visit)
         std::vector<std::string> whom(1, visit.recipient);
         if (const auto refusal = heed(visit, "RCPT", co_await chain.recipient(std::move(whom)))) {
             log_.warning("{}: milter configuration error: can't reject recipient in non-smtpd(8) submission", visit.shown.envelope.queue_id());
-            log_.warning("{}: deferring delivery of this message", visit.shown.envelope.queue_id());
+            log_.warning("{}: {}", visit.shown.envelope.queue_id(),
+                         visit.protocol.empty() ? "deferring delivery of this message" : "message not accepted, try again later");
             co_return handoff::Refusal(451, "4.3.5", "Server configuration error");
         }
         if (visit.shown.discard)
@@ -190,13 +207,15 @@ awaitable<std::optional<handoff::Refusal>> LocalMilters::ask(Visit& visit, const
         if (name == "j")
             return myhostname_;
         if (name == "_")
-            return fmt::format("{} [{}]", client_name, client_address);
+            return fmt::format("{} [{}]", visit.name, visit.address);
         if (name == "client_addr")
-            return std::string(client_address);
-        if (name == "client_name" || name == "client_ptr")
-            return std::string(client_name);
+            return visit.address;
+        if (name == "client_name")
+            return visit.name;
+        if (name == "client_ptr")
+            return visit.reverse_name;
         if (name == "client_port")
-            return "0";
+            return std::to_string(visit.port);
         if (name == "i")
             return queue_id;
         if (name == "mail_addr")
@@ -224,7 +243,7 @@ awaitable<Result<std::string>> LocalMilters::signature(std::string queue_id, con
     co_return co_await signer->sign(std::move(queue_id), mail.head(), std::move(hash), signer->body());
 }
 
-awaitable<std::expected<Shown, handoff::Refusal>> LocalMilters::show(handoff::Envelope envelope, std::uint64_t size, milter::Mail::Read read)
+awaitable<std::expected<Shown, handoff::Refusal>> LocalMilters::show(handoff::Envelope envelope, std::uint64_t size, Read read)
 {
     const std::string queue_id = envelope.queue_id();
     Visit visit(std::move(envelope), options_);

@@ -1,5 +1,6 @@
 // services/local_milters.hpp: mail that came by no SMTP session is shown to Milters (non_smtpd_milters), and signed (mailauth/signer.hpp).
-// Shape    the filters are told of a session that there was not: localhost[127.0.0.1], HELO localhost, MAIL, each RCPT, DATA, the message.
+// Shape    the filters are told of a session that there was not: CONNECT and HELO of a client that is localhost[127.0.0.1], or who spoke QMQP; MAIL, each
+//          RCPT, DATA, the message.
 // Log      as postfix/cleanup: "QID: milter-reject: END-OF-MESSAGE from localhost[127.0.0.1]: 5.7.1 ...; from=<> to=<>".
 #pragma once
 
@@ -15,27 +16,18 @@
 
 namespace posthorn::services {
 
-/// What the filters made of a message.
-struct Shown {
-    explicit Shown(handoff::Envelope e) : envelope(std::move(e)) {}
-    handoff::Envelope envelope;
-    bool discard = false;
-    std::optional<std::string> head;      // takes the place of `old_head` octets; none: the content stays as it is
-    std::uint64_t old_head = 0;
-    std::optional<std::string> body;      // and of all that follows
-};
+using handoff::Shown;
 
-class LocalMilters {
+class LocalMilters final : public handoff::Filters {
 public:
     LocalMilters(Executor executor, handoff::Cleaner& cleaner, observe::Log log);
-    ~LocalMilters();
+    ~LocalMilters() override;
 
     void reconfigure(milter::Options options, std::string myhostname, std::uint64_t message_size_limit);
     /// None: nothing is signed. It lives until another takes its place, and as long as what it was begun with.
     void sign_by(std::shared_ptr<mailauth::Signer> signer) { signer_ = std::move(signer); }
     bool any() const { return !options_->other.empty() || signer_; }
-    /// `read` gives the cleaned content. A refusal is logged already.
-    awaitable<std::expected<Shown, handoff::Refusal>> show(handoff::Envelope envelope, std::uint64_t size, milter::Mail::Read read);
+    awaitable<std::expected<Shown, handoff::Refusal>> show(handoff::Envelope envelope, std::uint64_t size, Read read) override;
 
 private:
     struct Visit;
@@ -53,7 +45,7 @@ private:
     std::shared_ptr<const milter::Options> options_ = std::make_shared<const milter::Options>();
     std::shared_ptr<mailauth::Signer> signer_;
     std::uint64_t size_limit_ = 0;
-    Helpers names_{1};                    // looks up hosts
+    Helpers names_{1};  // looks up hosts
 };
 
 /// Is one of them on another socket than a Unix one?

@@ -14,6 +14,7 @@ std::span<const process::Program> programs()
         process::Program{"spawn", serve_spawn},   process::Program{"pipe", serve_pipe}, process::Program{"virtual", serve_virtual},
         process::Program{"local", serve_local},   process::Program{"sasl", serve_sasl}, process::Program{"hook", serve_hook},
         process::Program{"reporter", serve_reporter},
+        process::Program{"qmqpd", serve_qmqpd},
     };
     return table;
 }

@@ -24,6 +24,7 @@ using handoff::reporter_socket;
 inline constexpr std::string_view spool_folder = "spool";
 
 int serve_smtpd(process::Service& service);
+int serve_qmqpd(process::Service& service);
 int serve_qmgr(process::Service& service);
 int serve_resolve(process::Service& service);
 int serve_memory(process::Service& service);

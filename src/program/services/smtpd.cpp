@@ -14,6 +14,7 @@
 #include "route/router.hpp"
 #include "services/count_names.hpp"
 #include "services/counters.hpp"
+#include "services/local_milters.hpp"
 #include "services/params.hpp"
 #include "services/programs.hpp"
 #include "services/queue_link.hpp"
@@ -56,7 +57,8 @@ dns::Options names_for_server(const config::Snapshot& snapshot)
 /// What is read before the process is confined.
 struct PreparedSmtpd {
     PreparedSmtpd(process::Service& service, const FrontOf* front)
-        : files(TableFiles::fetch(service)), interfaces(config::this_host("smtpd").addresses), options(receive::Options::from(service.config())),
+        : files(TableFiles::fetch(service)), interfaces(config::this_host("smtpd").addresses),
+          options(receive::Options::from(front != nullptr ? service.config().with(front->settings, service.program()) : service.config())),
           records(record_options(service.config())),
           cleanup(cleanup::Options::from(service.config_for(service.config().get(receive::cleanup_service_name)), interfaces, *files,
                                          service.config().get(receive::receive_override_options))),
@@ -85,7 +87,7 @@ struct PreparedSmtpd {
         options.protocol = front.protocol;
         options.screen.enabled = options.upstream_proxy = options.tls_wrapper = false;
         options.tls_level = receive::TlsLevel::none;
-        cleanup.always_add_missing = true;
+        cleanup.always_add_missing = cleanup.always_add_missing || front.complete_header;
         // What is refused is a recipient of a list, and no misbehaviour of who speaks to the session.
         for (receive::Pace* const pace : {&options.calm, &options.stressed})
             pace->soft_error_limit = pace->hard_error_limit = pace->junk_command_limit = std::numeric_limits<int>::max();
@@ -103,8 +105,10 @@ struct PreparedSmtpd {
 };
 
 /// What smtpd_milter_maps names is not known before it is looked up.
-bool asks_milters_over_tcp(const milter::Options& options)
+bool asks_milters_over_tcp(const milter::Options& options, const FrontOf* front)
 {
+    if (front != nullptr && front->other_filters)
+        return asks_network(options);
     return !options.smtpd_maps.empty() || std::ranges::any_of(options.smtpd, [](const milter::Spec& spec) { return !spec.is_unix; });
 }
 
@@ -144,6 +148,7 @@ public:
           sasl_(service.executor(), std::string(sasl_socket),
                 {.channel = {.name = "sasl", .call_limit = std::chrono::minutes{1}}, .wait_limit = std::chrono::seconds{3}}, {},
                 sasl_hello(service.start_record().generation())),
+          other_filters_(filters_of(prepared.options, front)),
           screen_(prepared.options.screen.enabled ? std::make_unique<ScreenLink>(service.executor(), std::string(memory_socket), service.name())
                                                   : nullptr),
           reporter_(prepared.options.checks.dmarc && aggregate::Wanted::from(service.config()).dmarc
@@ -233,11 +238,23 @@ public:
     }
 
 private:
+    /// Where filters of mail that comes by no SMTP session are asked.
+    std::unique_ptr<LocalMilters> filters_of(const receive::Options& options, const FrontOf* front)
+    {
+        if (front == nullptr || !front->other_filters || options.milters.other.empty())
+            return nullptr;
+        auto made = std::make_unique<LocalMilters>(service_.executor(), cleaner_,
+                                                   service_.log_as("cleanup", service_.config().get(receive::cleanup_service_name)));
+        made->reconfigure(options.milters, options.myhostname, options.message_size_limit);
+        return made;
+    }
+
     receive::Outside outside()
     {
         receive::Outside made(queue_, cleaner_, classes_, names_, tables_, incoming_, PreparedSmtpd::clock, service_.log());
         made.verifier = &verifier_;
         made.router = &classes_;
+        made.other_filters = other_filters_.get();
         made.cleanup_log = service_.log_as("cleanup", service_.config().get(receive::cleanup_service_name));
         made.screen_log = service_.log_as("postscreen", service_.name());
         made.rates = &rates_;
@@ -391,6 +408,7 @@ private:
     RatesLink rates_;
     bool asks_cyrus_;
     ipc::Client sasl_;
+    std::unique_ptr<LocalMilters> other_filters_;        // none: nothing comes that is not smtpd's, or nobody is to see it
     std::unique_ptr<ScreenLink> screen_;        // none: clients are not tested before the greeting
     std::unique_ptr<ReportLink> reporter_;          // none: no domain is told what its mail proved
     std::optional<DmarcReportLink> dmarc_reports_;
@@ -410,7 +428,7 @@ int serve_sessions(process::Service& service, const FrontOf* front)
     const auto& filter = prepared.options.filter;
     const receive::SaslOptions& sasl = prepared.options.sasl;
     if (asks_policy_over_tcp(prepared.options.policy.lists) || (sasl.enable && sasl.dovecot && !sasl.server.is_unix) ||
-        (filter && !filter->server.is_unix) || asks_milters_over_tcp(prepared.options.milters))
+        (filter && !filter->server.is_unix) || asks_milters_over_tcp(prepared.options.milters, front))
         confinement.may = {May::resolve, May::write_incoming, May::read_state, May::compile, May::connect};
     service.confine(confinement);
     SmtpServer work(service, std::move(prepared), front);

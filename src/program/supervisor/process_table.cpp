@@ -14,7 +14,7 @@ namespace {
 using config::ServiceLine;
 using config::Transport;
 
-enum class Kind { server, transport, agent, folded, spawn, admin, nothing, absent };
+enum class Kind { server, transport, agent, folded, spawn, admin, nothing };
 
 /// What becomes of each command of Postfix's.
 struct Command {
@@ -26,6 +26,7 @@ struct Command {
 constexpr Command commands[] = {
     {"smtpd", Kind::server},
     {"postscreen", Kind::server},
+    {"qmqpd", Kind::server},
     {"inject", Kind::server},              // our own
     {"smtp", Kind::transport},
     {"lmtp", Kind::transport},
@@ -53,7 +54,6 @@ constexpr Command commands[] = {
     {"dnsblog", Kind::nothing},            // part of what is before the greeting
     {"tlsproxy", Kind::nothing},
     {"nbdb_reindexd", Kind::nothing},      // no Berkeley DB here
-    {"qmqpd", Kind::absent},
 };
 
 const Command* find_command(std::string_view name)
@@ -158,10 +158,6 @@ private:
         case Kind::admin: return add_admin(line);
         case Kind::folded: return fold(line, *command);
         case Kind::nothing: return {};
-        case Kind::absent:
-            table_.warnings.push_back(
-                wrong(line, fmt::format("service \"{}\": command \"{}\" is not offered; the line is left out", line.name, line.command)).text());
-            return {};
         }
         return {};
     }
@@ -198,7 +194,7 @@ private:
             return {};                                           // what postscreen hands over to; both are one process here
         if (line.type != Transport::inet && line.type != Transport::unix_stream)
             return wrong(line, fmt::format("service \"{}\": {} cannot serve a {} socket", line.name, line.command, config::to_text(line.type)));
-        ProcessLine process = line_from(line, line.command == "inject" ? "inject" : "smtpd", Role::smtpd);
+        ProcessLine process = line_from(line, line.command == "postscreen" ? "smtpd" : line.command, Role::smtpd);
         if (line.command == "postscreen") {
             // Its line stands for the server behind it as well; that one's own options, and how many of it there may be, are on the pass line.
             process.process_limit = options_.default_process_limit;

@@ -223,6 +223,19 @@ TEST_CASE("process table: a line of the service inject is a server like smtpd's,
     CHECK_FALSE(process_table(parsed("inject fifo n - n - - inject\n"), {}));
 }
 
+TEST_CASE("process table: a line qmqpd is a server like smtpd's; cleanup's options are its own as well")
+{
+    const auto table = process_table(parsed("628 inet n - y - - qmqpd\n  -o qmqpd_timeout=2s\ncleanup unix n - - - 0 cleanup\n"), {});
+    REQUIRE(table);
+    CHECK(table->warnings.size() == process_table(parsed("cleanup unix n - - - 0 cleanup\n"), {})->warnings.size());
+    const ProcessLine& qmqpd = line(*table, "628/inet");
+    CHECK(qmqpd.role == Role::smtpd);
+    CHECK(qmqpd.program == "qmqpd");
+    CHECK(qmqpd.chroot);
+    CHECK(qmqpd.overrides.size() == 1);
+    CHECK(std::ranges::count(qmqpd.folded, "cleanup", &FoldedInto::command) == 1);
+}
+
 TEST_CASE("process table: records are posted by a process of its own, where they are to be")
 {
     const auto without = process_table(parsed(""), {}), with = process_table(parsed(""), {.hook = true});
