@@ -11,11 +11,19 @@ namespace {
 
 using namespace posthorn::message;
 
-// `rewritten` is `text` with the addresses replaced by `mark`, and nothing else changed.
+// `rewritten` is `text` with the addresses replaced by `mark`, commas where white space alone parted members, and nothing else changed.
 void check_only_addresses_changed(std::string_view text, const AddressList& list, std::string_view rewritten, std::string_view mark)
 {
     std::size_t at = 0;
     for (const Address& address : list.addresses) {
+        if (address.no_comma) {
+            const std::size_t end = text.find_last_not_of(" \t\r\n\v\f", address.begin - 1) + 1;
+            FUZZ_CHECK(end >= at && rewritten.starts_with(text.substr(at, end - at)));
+            rewritten.remove_prefix(end - at);
+            FUZZ_CHECK(rewritten.starts_with(","));
+            rewritten.remove_prefix(1);
+            at = end;
+        }
         if (address.malformed || address.mailbox.null())
             continue;
         const std::string_view kept = text.substr(at, address.offset - at);

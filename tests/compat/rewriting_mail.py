@@ -32,7 +32,13 @@ LOCAL = {"local_header_rewrite_clients": "permit_inet_interfaces, permit_mynetwo
 NAMES = "inline:{ {one@in.else.test = First.Last@else.test} {@old.test = @new.test} {user = named} {chain1@else.test = chain2@else.test}" \
         " {chain2@else.test = chain3@else.test} {self@else.test = self@else.test} {local@else.test = here} {ext@else.test = other@else.test}" \
         " {two@else.test = a@else.test, b@else.test} {quoted@else.test = \"a b\"@else.test} }"
+# Results without commas between addresses.
+BLANKS = {"two": "b@else.test c@else.test", "bare": "b c", "mixed": "b@else.test c, d@else.test", "phrase": "Some Body <b@else.test>",
+          "phrase and more": "Some <b@else.test> c@else.test", "angled": "<b@else.test> <c@else.test>", "quoted": "\"a b\"@else.test c@else.test", "dot": "b . c@else.test",
+          "comment": "b@else.test (one) c@else.test", "split": "b @else.test", "three": "b@else.test\tc@else.test  d", "domain": "b@else.test else.test", "named": "b@else.test <c@else.test>", "named after": "b@else.test Some <c@else.test>",
+          "after": "<b@else.test> Some <c@else.test>", "literal": "b@[192.0.2.1] c", "at": "b@else.test c@ d"}
 LINES |= {
+    "blanks": {"virtual_alias_maps": "inline:{ " + " ".join(f"{{{name.replace(' ', '-')}@blank.test = {value}}}" for name, value in BLANKS.items()) + " }", **LOCAL},
     "local": LOCAL,
     "remote": {"remote_header_rewrite_domain": "remote.invalid"},
     "canonical": {"canonical_maps": NAMES, **LOCAL},
@@ -204,6 +210,8 @@ def addresses(rng):
     yield Question("filtered again", "refiltered", message(head("x")))
     for recipient in ("d@else.test", "a@else.test", "second@else.test"):
         yield Question(f"as deep as may be: {recipient}", "few", message(head("x")), recipients=(recipient,))
+    for name, value in BLANKS.items():
+        yield Question(f"without commas: {value}", "blanks", message(["From: x@else.test", f"To: {value}", "Subject: x"]), recipients=(f"{name.replace(' ', '-')}@blank.test",))
     for line in ("plain", "missing", "local", "remote"):
         yield Question("nothing but a subject", line, message(["Subject: x"]))
         yield Question("no header at all", line, b"text only\r\n")

@@ -864,4 +864,7 @@ RULES = [
     ("reports: what is done is what was asked", "receive_test", "src/journey/receive/session_checks.cpp", "    if (done != asked)", "    if (done > asked)", "checks: what mail proved*"),
     ("reports: who asks for none is told of", "receive_test", "src/journey/receive/checks.cpp", "dmarc.published->record.find(\"rua\") != std::string::npos", "!dmarc.published->record.empty()", "checks: what mail proved*"),
     ("reports: who put it aside refused it", "receive_test", "src/journey/receive/session_checks.cpp", "options.hold   ? DmarcPolicy::quarantine", "options.hold   ? asked", "checks: what mail proved*"),
+    ("addresses that blanks part are none", "message_test", "src/protocol/message/address_list.cpp", "            if (is_word && word)\n", "            if (is_word && word && whole_)\n", "addresses: members*"),
+    ("addresses what is behind a bracket is of it", "message_test", "src/protocol/message/address_list.cpp", "[](const Token& token) { return token.is('>'); });\n            if (end", "[](const Token& token) { return token.is(';'); });\n            if (end", "addresses: members*"),
+    ("addresses a list that is written anew has no commas", "message_test", "src/protocol/message/address_list.cpp", "            out.append(text.substr(copied, end - copied)) += ',';", "            out.append(text.substr(copied, end - copied));", "addresses: members*"),
 ]

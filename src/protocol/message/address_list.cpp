@@ -245,6 +245,56 @@ Address read_member(Tokens tokens)
 
 }  // namespace
 
+namespace {
+
+/// Takes members that no comma parts from the front of a list of tokens, each up to a closing bracket or to a word behind a word. In time of their number.
+class Members {
+public:
+    explicit Members(Tokens tokens)
+        : rest_(tokens), whole_(std::ranges::any_of(tokens, [](const Token& token) { return token.is(':'); })), open_(tokens.begin())
+    {
+    }
+    bool any() const { return !only_comments(rest_); }
+    Tokens next()
+    {
+        const auto end = whole_ ? rest_.end() : end_of_first();
+        const Tokens first(rest_.begin(), end);
+        rest_ = Tokens(end, rest_.end());
+        return first;
+    }
+
+private:
+    Tokens::iterator end_of_first()
+    {
+        if (open_ < rest_.begin() || open_ == rest_.begin())
+            open_ = std::find_if(rest_.begin(), rest_.end(), [](const Token& token) { return token.is('<'); });
+        auto end = rest_.begin();
+        if (open_ != rest_.end()) {
+            end = std::find_if(open_, rest_.end(), [](const Token& token) { return token.is('>'); });
+            if (end != rest_.end())
+                ++end;
+        } else {
+            bool word = false;
+            for (; end != rest_.end(); ++end) {
+                const bool is_word = end->word() || end->kind == Kind::literal;
+                if (is_word && word)
+                    break;
+                if (end->kind != Kind::comment)
+                    word = is_word;
+            }
+        }
+        while (end != rest_.end() && end->kind == Kind::comment)
+            ++end;
+        return end;
+    }
+
+    Tokens rest_;
+    bool whole_;  // a source route, or what is none: it is not taken apart
+    Tokens::iterator open_;  // the next opening bracket, as far as it has been looked for
+};
+
+}  // namespace
+
 AddressList parse_address_list(std::string_view text, std::size_t max_tokens)
 {
     AddressList list;
@@ -252,15 +302,18 @@ AddressList parse_address_list(std::string_view text, std::size_t max_tokens)
     std::string group;
     bool angled = false;
     std::size_t begin = 0;
-    bool started = false, route = false;                 // the member has more than comments; it begins with "@"
+    bool started = false, route = false;  // the member has more than comments; it begins with "@"
     const auto member = [&](std::size_t end) {
-        const Tokens all(tokens.begin() + static_cast<std::ptrdiff_t>(begin), tokens.begin() + static_cast<std::ptrdiff_t>(end));
+        Members members(Tokens(tokens.begin() + static_cast<std::ptrdiff_t>(begin), tokens.begin() + static_cast<std::ptrdiff_t>(end)));
         begin = end + 1;
         angled = started = false;
-        if (only_comments(all))
-            return;
-        list.addresses.push_back(read_member(all));
-        list.addresses.back().group = group;
+        for (bool first = true; members.any(); first = false) {
+            const Tokens own = members.next();
+            Address& address = list.addresses.emplace_back(read_member(own));
+            address.group = group;
+            address.begin = own.front().begin;
+            address.no_comma = !first;
+        }
     };
     for (std::size_t i = 0; i < tokens.size(); ++i) {
         const Token& token = tokens[i];
@@ -297,6 +350,12 @@ std::optional<std::string> rewrite_addresses(std::string_view text, const Rewrit
     std::size_t copied = 0;
     bool changed = false;
     for (const Address& address : parse_address_list(text, max_tokens).addresses) {
+        if (address.no_comma) {
+            // What is written anew is a list as it should be.
+            const std::size_t end = text.find_last_not_of(" \t\r\n\v\f", address.begin - 1) + 1;
+            out.append(text.substr(copied, end - copied)) += ',';
+            copied = end;
+        }
         if (address.malformed || address.mailbox.null())
             continue;
         const auto mailbox = rewrite(address.mailbox);

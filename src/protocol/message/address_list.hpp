@@ -1,5 +1,5 @@
 // message/address_list.hpp: the addresses of From, To, Cc and their kin.              RFC 5322 3.4, 4.4, RFC 6532
-// Shape    mailboxes and groups, separated by commas; empty members, comments, quoted strings, source routes and the local names of
+// Shape    mailboxes and groups, separated by commas, or, as in Postfix, by white space alone where no word can be of the address before it; empty members, comments, quoted strings, source routes and the local names of
 //          local mail are taken. White space may be folding.
 // Units    offset and length mark the address itself in the text (for `N <@r:a@b>` it is `@r:a@b`): what a rewriting replaces.
 // Owns     its text. Trust: none; UTF-8 is passed on, checked by nobody here. A member that is no address is marked, and left alone.
@@ -23,6 +23,8 @@ struct Address {
     std::string group;        ///< name of the group that it is a member of, group_limit octets of it: each member has a copy
     std::size_t offset = 0, length = 0;
     bool angled = false;      ///< it stands between < and >
+    std::size_t begin = 0;    ///< of the member, phrase and comments included
+    bool no_comma = false;    ///< nothing but white space parts it from the member before
     bool malformed = false;   ///< no address: mailbox is empty, nothing is to be rewritten
 };
 
