@@ -155,7 +155,7 @@ private:
 
     void take(const Subject& subject, std::string record, std::string row, bool good)
     {
-        if (subject.domain.empty() || record.size() > longest_record)
+        if (subject.domain.empty() || record.size() > longest_record || settings_.except(subject.domain))
             return;
         ++counted_;
         aggregate::Seen& seen = seen_[subject];
