@@ -240,8 +240,8 @@ awaitable<void> QmqpSession::show(Content& content)
     if (shown->discard)
         shown->envelope.clear_recipients();
     content.set_envelope(std::move(shown->envelope));
-    if (shown->head && !content.envelope().recipients().empty())
-        co_await content.rewrite(*std::move(shown->head), shown->old_head, std::move(shown->body));
+    if (auto head = std::move(shown->head); head && !content.envelope().recipients().empty())
+        co_await content.rewrite(*std::move(head), shown->old_head, std::move(shown->body));
 }
 
 /// A refusal in Postfix's words: its own texts without a status, and those of filters and checks behind one.

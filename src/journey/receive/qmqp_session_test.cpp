@@ -101,6 +101,12 @@ struct Filtering final : handoff::Filters {
     std::string head;
 };
 
+awaitable<void> note_asked(bool* asked)
+{
+    *asked = true;
+    co_return;
+}
+
 }  // namespace
 
 TEST_CASE("QMQP: a packet becomes a message, which is stored before the answer")
@@ -130,10 +136,7 @@ TEST_CASE("QMQP: no answer says that it was taken before the queue has it, and n
 {
     House house(for_qmqp());
     bool asked = false;
-    house.queue.wait = [&](std::string) -> awaitable<void> {
-        asked = true;
-        co_return;
-    };
+    house.queue.wait = [&asked](std::string) { return note_asked(&asked); };
     house.queue.failure = Error{"commit: Input/output error", "4.3.0"};
     CHECK(heard(house, usual) == "ZError: queue file write error");
     CHECK(asked);

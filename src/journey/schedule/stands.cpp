@@ -64,8 +64,8 @@ std::optional<Scheduler::SiteState> Scheduler::site_apart(std::string_view name)
         if (one->apart != &apart->second)
             continue;
         auto state = site(key);
-        if (!all) {
-            all = std::move(state);
+        if (!all || !state) {
+            all = state ? std::move(state) : std::move(all);
             continue;
         }
         all->window += state->window;

@@ -23,7 +23,6 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <optional>
 
 namespace posthorn::services {
 
@@ -75,7 +74,7 @@ public:
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  reporter_clock(), service.log()),
-          settings_(std::move(prepared.settings)), tasks_(service.executor()), dispatcher_(tasks_)
+          settings_(std::move(prepared.settings)), turn_over_(service.executor()), tasks_(service.executor()), dispatcher_(tasks_)
     {
         dispatcher_.on_notice<handoff::TlsSeen>(Frame::tls_seen, [this](handoff::TlsSeen seen) { take(std::move(seen)); });
         dispatcher_.on_notice<handoff::DmarcSeen>(Frame::dmarc_seen, [this](handoff::DmarcSeen seen) { take(std::move(seen)); });
@@ -203,7 +202,8 @@ private:
                 ledger_ = std::make_unique<aggregate::Ledger>(service_.start_record().data_directory() + "/aggregate_reports.db");
                 if (!ledger_->remark().empty())
                     service_.log().warning("{}", ledger_->remark());
-                sender_.emplace(*ledger_, static_cast<aggregate::Ways&>(*this), suffixes_.get(), reporter_clock(), service_.log());
+                sender_ = std::make_unique<aggregate::Sender>(*ledger_, static_cast<aggregate::Ways&>(*this), suffixes_.get(), reporter_clock(),
+                                                              service_.log());
                 sender_->configure(settings_);
                 co_return;
             } catch (const spool::Failed& failed) {
@@ -212,6 +212,25 @@ private:
             }
             co_await sleep_for(look_for_ledger);
         }
+    }
+
+    /// Until it goes out of scope nobody else sends: a report would go twice.
+    struct Turn {
+        explicit Turn(Reporter& of) : reporter(of) { reporter.sending_ = true; }
+        Turn(Turn&&) = delete;
+        ~Turn()
+        {
+            reporter.sending_ = false;
+            reporter.turn_over_.notify_all();
+        }
+        Reporter& reporter;
+    };
+    /// None: there is no time for it any more.
+    awaitable<std::unique_ptr<Turn>> my_turn()
+    {
+        while (sending_ && !co_await cancelled())
+            co_await turn_over_.wait();
+        co_return sending_ ? nullptr : std::make_unique<Turn>(*this);
     }
 
     awaitable<void> keep_books()
@@ -223,6 +242,9 @@ private:
                 continue;
             looked = reporter_clock().steady();
             try {
+                const auto turn = co_await my_turn();
+                if (!turn)
+                    co_return;
                 ledger_->forget_before(today() - kept_for);
                 co_await sender_->send_due();
                 in_trouble_ = false;
@@ -272,6 +294,9 @@ private:
             co_return Error{"the process before this one has not ended yet", "4.3.0"};
         handoff::AggregateReports reply;
         try {
+            std::unique_ptr<Turn> turn;
+            if (command.verb() == handoff::AggregateCommand::SEND && !(turn = co_await my_turn()))
+                co_return Error{"reporter is ending", "4.3.0"};
             flush();
             std::vector<Report> chosen = ledger_->reports();
             std::erase_if(chosen, [&command](const Report& report) {
@@ -326,7 +351,9 @@ private:
     QueueLink queue_;
     const aggregate::Settings settings_;
     std::unique_ptr<aggregate::Ledger> ledger_;             // none: it is another process's still
-    std::optional<aggregate::Sender> sender_;
+    std::unique_ptr<aggregate::Sender> sender_;             // as long as there is a ledger
+    bool sending_ = false;
+    Signal turn_over_;
     std::map<Subject, aggregate::Seen> seen_;               // not written yet
     std::size_t rows_ = 0;
     std::uint64_t counted_ = 0;

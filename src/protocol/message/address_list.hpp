@@ -19,13 +19,13 @@ namespace posthorn::message {
 
 struct Address {
     smtp::Mailbox mailbox;
-    std::string display;      ///< the phrase before `<`, or else the comment after the address; quotes and folding taken off
-    std::string group;        ///< name of the group that it is a member of, group_limit octets of it: each member has a copy
+    std::string display;  ///< the phrase before `<`, or else the comment after the address; quotes and folding taken off
+    std::string group;  ///< name of the group that it is a member of, group_limit octets of it: each member has a copy
     std::size_t offset = 0, length = 0;
-    bool angled = false;      ///< it stands between < and >
-    std::size_t begin = 0;    ///< of the member, phrase and comments included
-    bool no_comma = false;    ///< nothing but white space parts it from the member before
-    bool malformed = false;   ///< no address: mailbox is empty, nothing is to be rewritten
+    bool angled = false;  ///< it stands between < and >
+    std::size_t begin = 0;  ///< of the member, phrase and comments included
+    bool no_comma = false;  ///< nothing but white space parts it from the member before
+    bool malformed = false;  ///< no address: mailbox is empty, nothing is to be rewritten
 };
 
 inline constexpr std::size_t group_limit = 200;
