@@ -119,6 +119,26 @@ TEST_CASE("process table: options of a line stay with it, and those of cleanup g
     CHECK_FALSE(has_cleanup("relay/unix"));
 }
 
+TEST_CASE("process table: of several lines qmgr or trivial-rewrite the one with the usual name speaks for all mail")
+{
+    const std::string_view usual =
+        "qmgr unix n - n 300 1 qmgr\n -o syslog_name=mail\nrewrite unix - - n - - trivial-rewrite\n -o local_transport=lmtp\n";
+    const std::string_view second = "watch_qmgr unix n - n 300 1 qmgr\n -o syslog_name=watch\n"
+                                    "watch_rewrite unix - - n - - trivial-rewrite\n -o local_transport=discard\n";
+    const auto option_of = [](std::string_view text, std::string_view key) {
+        const auto table = process_table(parsed(text), {});
+        REQUIRE_MESSAGE(table, table.error().text());
+        REQUIRE(line(*table, key).overrides.size() == 1);
+        return line(*table, key).overrides[0].value;
+    };
+    for (const std::string& text : {std::string(usual).append(second), std::string(second).append(usual)}) {
+        CHECK(option_of(text, "qmgr") == "mail");
+        CHECK(option_of(text, "resolve") == "lmtp");
+    }
+    CHECK(option_of(second, "qmgr") == "watch");                  // it has no other
+    CHECK(option_of(second, "resolve") == "discard");
+}
+
 TEST_CASE("process table: what cannot run is an error with file, line and service")
 {
     const auto error_of = [](std::string_view text) {
