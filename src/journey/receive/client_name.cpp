@@ -15,7 +15,7 @@ awaitable<ClientName> look_up_client(Names& names, std::string address, observe:
     if (!said || said->empty() || !smtp::is_valid_hostname(said->front()))
         co_return found;
     const std::string& name = found.reverse_name = said->front();
-    const auto addresses = co_await names.addresses_of(name);
+    const auto addresses = co_await names.host_addresses(name);
     found.name_later = !addresses;
     const auto own = net::IpAddress::parse(address);
     const auto same = [&](const std::string& text) { return net::IpAddress::parse(text) == own; };

@@ -34,7 +34,7 @@ public:
     virtual awaitable<Result<MailHost>> mail_host(std::string domain) = 0;
     /// Whatever is asked: lists of addresses and domains, mail hosts, name servers.
     virtual awaitable<dns::Answer> records(std::string name, dns::Type type) = 0;
-    /// Of a server that the configuration names: hosts of this machine's own file come first.
+    /// Of a server that the configuration names, or of what a client is called: hosts of this machine's own file come first.
     virtual awaitable<Result<std::vector<std::string>>> host_addresses(std::string name) { return addresses_of(std::move(name)); }
 };
 

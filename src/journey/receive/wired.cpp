@@ -85,6 +85,8 @@ awaitable<Result<std::vector<std::string>>> DnsNames::names_of(std::string addre
     const auto ip = net::IpAddress::parse(address);
     if (!ip)
         co_return std::vector<std::string>{};
+    if (std::string known = hosts_.name(*ip); !known.empty())
+        co_return std::vector<std::string>{std::move(known)};
     const dns::Answer answer = co_await resolver_.names(*ip);
     if (answer.transient())
         co_return dns::lookup_error(ip->reverse_name(), dns::Type::ptr, answer);

@@ -19,7 +19,10 @@ namespace posthorn::receive {
 
 class DnsNames final : public Names {
 public:
-    DnsNames(dns::Resolver& resolver, const Clock& clock) : resolver_(resolver), hosts_(clock) {}
+    DnsNames(dns::Resolver& resolver, const Clock& clock, std::string hosts_file = "/etc/hosts")
+        : resolver_(resolver), hosts_(clock, std::move(hosts_file))
+    {
+    }
     awaitable<Result<std::vector<std::string>>> names_of(std::string address) override;
     awaitable<Result<std::vector<std::string>>> addresses_of(std::string name) override;
     awaitable<Result<MailHost>> mail_host(std::string domain) override;

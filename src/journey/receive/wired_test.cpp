@@ -1,6 +1,8 @@
 #include "receive/wired.hpp"
 
 #include "async/run.hpp"
+#include "dns/test_server.hpp"
+#include "receive/client_name.hpp"
 #include "spool/recorded_files.hpp"
 #include "tls/make_certificate.hpp"
 
@@ -123,4 +125,31 @@ TEST_CASE("TLS: the log line and the Received: text are Postfix's")
     CHECK(secured.facts.received_text.find(" bits)\r\n\t key-exchange X25519 server-signature ECDSA") != std::string::npos);
     while (!shake.client)
         loop.run_one();
+}
+
+TEST_CASE("names: a client is called what this machine's own file calls it, and that has to lead back; the DNS has the others")
+{
+    Folder folder;
+    const std::string hosts = folder.path / "hosts";
+    std::ofstream(hosts) << "127.0.0.1 localhost here.test\n192.0.2.5 listed.test\n192.0.2.6 elsewhere.test\n192.0.2.7 elsewhere.test\n";
+    asio::io_context loop;
+    HandClock clock;
+    dns::TestServer server(loop.get_executor(), "7.2.0.192.in-addr.arpa. PTR dns.test\n8.2.0.192.in-addr.arpa. PTR dns.test\ndns.test. A 192.0.2.8\n"
+                                                "9.2.0.192.in-addr.arpa. PTR listed.test\nlisted.test. A 192.0.2.9\n");
+    {
+        dns::Options options;
+        options.servers = {server.endpoint()};
+        dns::Resolver resolver(loop.get_executor(), clock, options);
+        DnsNames names(resolver, clock, hosts);
+        const auto sink = std::make_shared<observe::MemorySink>();
+        const auto name_of = [&](std::string address) {
+            return run(loop, look_up_client(names, std::move(address), observe::Log(sink, "postfix/smtpd"))).name;
+        };
+        CHECK(name_of("127.0.0.1") == "localhost");
+        CHECK(name_of("192.0.2.5") == "listed.test");
+        CHECK(name_of("192.0.2.7") == "elsewhere.test");           // one of its two
+        CHECK(name_of("192.0.2.8") == "dns.test");
+        CHECK(name_of("192.0.2.9") == "unknown");                  // the file says who listed.test is
+    }
+    run(loop, server.close());
 }
