@@ -67,7 +67,6 @@ private:
         std::size_t rehearsed = 0;                // RCPT lines in the input that were looked at already
         bool data_checked = false;                // smtpd_data_restrictions at the first BDAT
         std::shared_ptr<Checks> checks;           // none: of this message nothing is checked
-        bool results_in_front = false;            // of our own Received: field
         std::unique_ptr<Sealing> sealing;         // none: it is not sealed
         // BDAT: the message so far
         std::unique_ptr<Content> content;

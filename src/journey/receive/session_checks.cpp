@@ -82,7 +82,6 @@ awaitable<void> Session::conclude_checks(Content& content)
     const bool utf8 = content.envelope().smtputf8();
     const std::string field = mailauth::results_field(id, verdict.findings, utf8);
     co_await content.rewrite(field + mailauth::without_results_of(id, (*loaded)->head()), (*loaded)->old_head_size(), std::nullopt);
-    transaction_->results_in_front = true;
     if (const auto& body = core_.options.checks.sealed_body; body && !verdict.chain.empty())
         transaction_->sealing =
             std::make_unique<Sealing>(handoff::Proof(mailauth::results_text(id, verdict.findings, utf8), verdict.chain), verdict.chain_digest, *body);

@@ -26,6 +26,9 @@ policy::ServiceSpec server_of(const milter::Spec& spec)
     return server;
 }
 
+/// An address as it is routed: "postmaster" has a domain there.
+const std::string& resolved(const handoff::Route& route, const std::string& address) { return route.address().empty() ? address : route.address(); }
+
 awaitable<Result<std::unique_ptr<net::Stream>>> connect_milter(Server::Core& core, const milter::Spec& spec)
 {
     const policy::ServiceSpec server = server_of(spec);
@@ -120,7 +123,8 @@ awaitable<std::optional<std::string>> Session::milters_on_mail(std::string argum
     using milter::Stage;
     Milters& milters = *milters_;
     milters.sender_route = {};
-    if (core_.outside.router != nullptr && !facts_.sender.value_or("").empty() && milters.chain.wants(Stage::mail, {"mail_host", "mail_mailer"}))
+    if (core_.outside.router != nullptr && !facts_.sender.value_or("").empty() &&
+        milters.chain.wants(Stage::mail, {"mail_addr", "mail_host", "mail_mailer"}))
         milters.sender_route = co_await milter_route(*facts_.sender);
     co_return heed(co_await milters.chain.mail(milter::words_of_command(arguments)), effects);
 }
@@ -130,7 +134,7 @@ awaitable<std::optional<std::string>> Session::milters_on_recipient(std::string 
     using milter::Stage;
     Milters& milters = *milters_;
     milters.recipient_route = {};
-    if (core_.outside.router != nullptr && milters.chain.wants(Stage::recipient, {"rcpt_host", "rcpt_mailer"}))
+    if (core_.outside.router != nullptr && milters.chain.wants(Stage::recipient, {"rcpt_addr", "rcpt_host", "rcpt_mailer"}))
         milters.recipient_route = co_await milter_route(facts_.recipient.value_or(""));
     co_return heed(co_await milters.chain.recipient(milter::words_of_command(arguments)), transaction_->effects);
 }
@@ -230,7 +234,7 @@ std::optional<std::string> Session::milter_macro(std::string_view name) const
     if (facts_.sender) {
         const bool null = facts_.sender->empty();
         if (name == "mail_addr")
-            return null ? std::string{} : smtp::external_address(*facts_.sender);
+            return null ? std::string{} : smtp::external_address(resolved(milters_->sender_route, *facts_.sender));
         if (name == "mail_host")
             return null ? told({}) : if_any(milters_->sender_route.nexthop());
         if (name == "mail_mailer")
@@ -244,7 +248,7 @@ std::optional<std::string> Session::milter_macro(std::string_view name) const
             return behind == std::string_view::npos ? std::nullopt : std::optional<std::string>(said.substr(behind + 1));
         }
         if (name == "rcpt_addr")
-            return smtp::external_address(*facts_.recipient);
+            return smtp::external_address(resolved(milters_->recipient_route, *facts_.recipient));
         if (name == "rcpt_host")
             return refusal.empty() ? if_any(milters_->recipient_route.nexthop()) : std::string(said.substr(0, said.find(' ')));
         if (name == "rcpt_mailer")
@@ -282,8 +286,6 @@ awaitable<void> Session::show_to_milters(Content& content)
         co_return;
     }
     milter::Mail& mail = **loaded;
-    if (transaction_->results_in_front)
-        mail.show_first();
     mail.hold_within([&share](std::size_t octets) { return share.set(octets); });
     if (!share.set(mail.held())) {
         content.refuse(handoff::Refusal{452, "4.3.1", "Insufficient system storage"});

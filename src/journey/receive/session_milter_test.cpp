@@ -21,6 +21,7 @@ struct FakeRouter final : handoff::Router {
         std::vector<handoff::Route> routes;
         for (const std::string& address : addresses) {
             handoff::Route& made = routes.emplace_back();
+            made.set_address(address.find('@') == address.npos ? address + "@mx.example.test" : address);
             made.set_transport(address.ends_with("@example.test") ? "local" : "smtp");
             made.set_nexthop(address.ends_with("@example.test") ? "example.test" : "mx.next.test");
         }
@@ -305,6 +306,20 @@ TEST_CASE("Milters: BDAT, recipients that we refuse, and TLS-less macros at RCPT
     CHECK(macro("MACRO R {rcpt_addr}=Recipient address rejected: User unknown in local recipient table "
                 "{rcpt_host}=5.1.1 {rcpt_mailer}=error"));
     CHECK(macro("MACRO T i=Q1"));
+}
+
+TEST_CASE("Milters: an address without a domain is told with that which it is routed by, as in Postfix")
+{
+    MilterRig rig({{"milter_rcpt_macros", "{rcpt_addr}"}, {"milter_mail_macros", "{mail_addr}"}});
+    Talk talk(rig.house);
+    rig.greeted(talk);
+    rig.say(talk, "HELO client.test\r\n");
+    rig.say(talk, "MAIL FROM:<root>\r\n");
+    CHECK(rig.say(talk, "RCPT TO:<postmaster>\r\n") == "250 2.1.5 Ok");
+    const auto macro = [&](std::string_view line) { return std::ranges::find(rig.filter.macros, line) != rig.filter.macros.end(); };
+    CHECK(macro("MACRO M {mail_addr}=root@mx.example.test"));
+    CHECK(macro("MACRO R {rcpt_addr}=postmaster@mx.example.test"));
+    CHECK(rig.filter.all_heard().ends_with("MAIL <root>\nRCPT <postmaster>\n"));
 }
 
 TEST_CASE("Milters: a filter that is away has the default action, and its warning")

@@ -460,3 +460,18 @@ TEST_CASE("milter: the fields behind the first 256 KiB of a header are body, and
     CHECK(one->header().size() <= 2);
     CHECK(one->head() + whole.substr(static_cast<std::size_t>(one->old_head_size())) == whole);
 }
+
+TEST_CASE("milter: where a header check took our Received: away, filters see the field that is in front then")
+{
+    const auto told = [](std::string_view whole) {
+        std::vector<std::string> names;
+        const Mail mail(whole, whole.size(), nullptr, 1000);
+        for (const HeaderField& field : mail.header())
+            if (!field.ours)
+                names.push_back(field.text.substr(0, field.text.find(':')));
+        return names;
+    };
+    using Names = std::vector<std::string>;
+    CHECK(told("Subject: s\r\nFrom: a@b.test\r\n\r\n") == Names{"Subject", "From"});
+    CHECK(told("X-Front: x\r\nReceived: ours\r\nReceived: theirs\r\nSubject: s\r\n\r\n") == Names{"X-Front", "Received", "Subject"});
+}

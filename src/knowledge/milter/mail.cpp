@@ -40,16 +40,11 @@ Mail::Mail(std::string_view front, std::uint64_t size, Read read, std::uint64_t 
             header_.back().text += "\r\n";
         header_held_ += sizeof(HeaderField) + header_.back().text.size();
     }
-    if (!header_.empty())
-        header_.front().ours = true;
+    const auto own = std::ranges::find_if(header_, [](const HeaderField& field) { return field.is("Received"); });
+    if (own != header_.end())
+        own->ours = true;
     separated_ = walk.end() == message::HeaderEnd::empty_line;
     body_offset_ = walk.body_offset();
-}
-
-void Mail::show_first()
-{
-    if (header_.size() > 1)
-        std::swap(header_[0].ours, header_[1].ours);
 }
 
 awaitable<Result<std::unique_ptr<Mail>>> Mail::load(std::uint64_t size, Read read, std::uint64_t body_limit)
