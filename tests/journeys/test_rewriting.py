@@ -151,6 +151,14 @@ class Rewriting(Journey):
             self.assertEqual(got, text)
         self.assertIn("from=<me@inside.local>", posthorn.log())
 
+    def test_what_a_check_makes_of_a_folded_field_has_whole_line_ends(self):
+        sink = self.sink()
+        posthorn = self.instance({"smtp_header_checks": "regexp:{ {/^(X-Long: )first(.*)/ REPLACE $${1}other$$2} }"}, relay=sink.port)
+        posthorn.send(["user@there.test"], content=b"X-Long: first\r\n\tsecond\r\n third\r\nSubject: y\r\n\r\nbody\r\n")
+        posthorn.wait_log("status=sent")
+        self.assertIn(b"\r\nX-Long: other\r\n\tsecond\r\n third\r\nSubject: y\r\n", sink.messages[-1][2])
+        self.assertNotIn(b"\n", sink.messages[-1][2].replace(b"\r\n", b""))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -43,23 +43,6 @@ std::string recipient_of(const handoff::Envelope& envelope)
                                            : printable(smtp::external_address(envelope.recipients(envelope.recipients_size() - 1).address()), true);
 }
 
-/// A text of the table's, which may hold lines of a folded field: as it is stored. In a header what follows the first line continues it.
-std::string as_lines(std::string_view text, bool header)
-{
-    std::string made;
-    for (std::string_view line : split_exact(text, '\n')) {
-        if (line.ends_with('\r'))
-            line.remove_suffix(1);
-        if (header && !made.empty() && trim(line).empty())
-            continue;                                     // an empty line would end the header
-        if (!made.empty())
-            made += header && line.front() != ' ' && line.front() != '\t' ? "\r\n\t" : "\r\n";
-        for (const char c : line)
-            made += c == '\r' ? ' ' : c;
-    }
-    return made;
-}
-
 bool is_field(std::string_view text) { return message::HeaderWalk(std::string(text) + "\r\n").next().has_value(); }
 
 class Doing {
@@ -150,9 +133,12 @@ private:
                                             printable(smtp::external_address(envelope_.sender()), true), recipient_of(envelope_), protocol(), helo(),
                                             text.empty() ? "" : ": ", text));
     }
+    /// As smtpd's own lines name it: TLS and SMTPUTF8 are for the Received: field to tell, and readers of the log know SMTP and ESMTP.
     std::string protocol() const
     {
-        const auto& said = envelope_.client().protocol();
+        std::string_view said = envelope_.client().protocol();
+        if (said == "ESMTPS" || said.starts_with("UTF8SMTP"))
+            said = "ESMTP";
         return said.empty() ? std::string{} : fmt::format(" proto={}", printable(said));
     }
     std::string helo() const
@@ -196,6 +182,22 @@ CheckMaps::CheckMaps(const CheckOptions& options, tables::Tables& tables)
       nested("nested_header_checks", options.nested, check_flags, tables), body("body_checks", options.body, check_flags, tables),
       made("milter_header_checks", options.made, check_flags, tables)
 {
+}
+
+std::string as_lines(std::string_view text, bool header)
+{
+    std::string made;
+    for (std::string_view line : split_exact(text, '\n')) {
+        if (line.ends_with('\r'))
+            line.remove_suffix(1);
+        if (header && !made.empty() && trim(line).empty())
+            continue;                                     // an empty line would end the header
+        if (!made.empty())
+            made += header && line.front() != ' ' && line.front() != '\t' ? "\r\n\t" : "\r\n";
+        for (const char c : line)
+            made += c == '\r' ? ' ' : c;
+    }
+    return made;
 }
 
 LineEnd do_action(std::string_view kind, std::string_view line, std::string_view action, const tables::Maps& maps, const handoff::Envelope& envelope,

@@ -54,6 +54,9 @@ void refuse_characters(std::string_view before, std::string_view octets, const C
 /// message_strip_characters; line ends stay.
 std::string stripped(std::string_view octets, std::string_view characters);
 
+/// A text of a table, which may hold lines of a folded field: as it is stored. In a header what follows the first line continues it.
+std::string as_lines(std::string_view text, bool header);
+
 /// Content-*: and MIME-Version:, which mime_header_checks looks at.
 bool is_mime_field(std::string_view name);
 /// A field as checks see it: LF between lines, none at the end; no line that begins beyond header_size_limit.

@@ -319,3 +319,14 @@ TEST_CASE("characters: as C writes them")
     CHECK(read("\\101\\1a\\\\\\z\\") == "A\1a\\z\\");
     CHECK(read("plain") == "plain");
 }
+
+TEST_CASE("checks: the log names the protocol as smtpd's lines do, without what TLS and SMTPUTF8 make of it in Received:")
+{
+    Options made = options();
+    made.checks.header = "regexp:{{/^Subject/ WARN seen}}";
+    for (const char* said : {"ESMTP", "ESMTPS", "UTF8SMTP", "UTF8SMTPS"}) {
+        handoff::Envelope mail = from_client();
+        mail.mutable_client()->set_protocol(said);
+        CHECK(has(first_line(clean(made, mail, std::string(head), {}, 1 << 20), "warning: header"), " proto=ESMTP helo="));
+    }
+}

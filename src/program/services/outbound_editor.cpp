@@ -58,7 +58,7 @@ Said obey(std::string_view kind, std::string_view action, std::string_view field
     } else if (word == "replace" || word == "prepend") {
         if (fits()) {
             note(word);
-            return {word == "prepend", std::string(text)};
+            return {word == "prepend", cleanup::as_lines(text, kind == "header")};
         }
     } else if (word != "dunno" && word != "ok")
         log.push_back(fmt::format("warning: unsupported command in {} map: {}", maps.parameter(), action.substr(0, end)));
