@@ -116,6 +116,14 @@ SITES = {
          "masquerade_domains": "demo.test", "canonical_maps": "hash:{folder}/canonical", "relocated_maps": "hash:{folder}/relocated"},
         tables={"hash:aliases": "webmaster: root\n", "hash:canonical": "root root.mail@far.test\n", "hash:relocated": "gone@here.test new@far.test\n"},
         inside=("x@far.test", "gone@here.test", "webmaster@here.test"), command=("webmaster@here.test",)),
+    "queue manager of a watchdog": Site(
+        {"mydestination": "here.test", "alias_maps": "", "mailbox_transport": "lmtp:inet:127.0.0.1:{boxes}", "transport_maps": "regexp:{folder}/transport"},
+        "watch_qmgr unix n - n 300 1 qmgr -o syslog_name=watch -o rewrite_service_name=watch_rewrite\nwatch_discard unix - - n - - discard -o syslog_name=watch\n"
+        "watch_rewrite unix - - n - - trivial-rewrite -o syslog_name=watch -o local_transport=discard -o virtual_transport=discard\n",
+        tables={"regexp:transport": "/^watch@/ watch_discard:\n"}, outside=("root@here.test",), inside=("watch@here.test", "root@here.test")),
+    "fields on their way out": Site(
+        {"mydestination": "", "alias_maps": "", "smtpd_peername_lookup": "yes", "smtp_header_checks": "regexp:{folder}/out"},
+        tables={"regexp:out": "/^Received: from [^ ]+ (.*)/ REPLACE X-Way: $1\n"}, inside=("x@far.test",)),
     "providers by sender": Site(
         {"mydestination": "", "relayhost": "[127.0.0.1]:{closed}", "sender_dependent_default_transport_maps": "hash:{folder}/providers", "smtp_fallback_relay": "[127.0.0.1]:{sink}", "alias_maps": "",
          "second_destination_concurrency_limit": "1", "second_destination_rate_delay": "0s"},
@@ -324,6 +332,7 @@ class Side:
         # A mailbox transport gets the mail as a message of its own here: the line that says so has no like there.
         ends = [(agent, end) for agent, end in ends if "passed to transport=" not in end]
         heard["ends"] = sorted(self.normal(f"{agent}: {re.sub(r'relay=[^,]*, ', '', end) if agent == 'error' else end}") for agent, end in ends)
+        heard["queue managers"] = sorted(set(re.findall(r" (\S+)/qmgr\[\d+\]: \w+: from=", log)))
         heard["warnings"] = sorted(set(self.normal(text) for text in re.findall(r"\[\d+\]: ((?:warning|error|fatal|panic): .*)", log) if not self.own_affair(text)))
         heard["came out"] = sorted((sender.split(" ")[0], " ".join(sorted(recipient.split(" ")))) for sender, recipients, _ in self.sink.messages for recipient in recipients)
         heard["in the boxes"] = sorted(pair for session in self.servers["boxes"].sessions for pair in session)

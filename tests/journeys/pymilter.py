@@ -18,7 +18,7 @@ class Filter(Milter.Base):
         log.write(json.dumps([event, *words, {macro: value for macro, value in known.items() if value is not None}]) + "\n")
 
     def connect(self, host, family, address):
-        self.note("connect", host, address[0] if isinstance(address, tuple) else address, macros=("j", "{daemon_name}", "v", "_"))
+        self.note("connect", host, address[0] if isinstance(address, tuple) else address, macros=("j", "{daemon_name}", "{daemon_addr}", "v", "_"))
         return Milter.CONTINUE
 
     def hello(self, host):

@@ -180,6 +180,7 @@ class Milters(Journey):
         start = [event[0] for event in events].index("helo") - 1
         self.assertEqual([event[:-1] for event in events[start:start + 5]],
                          [["connect", "localhost", "127.0.0.1"], ["helo", "localhost"], ["mail", "me@ours.test"], ["rcpt", "user@there.test"], ["data"]])
+        self.assertEqual(events[start][-1]["{daemon_addr}"], "127.0.0.1")
         submit("add", size=50000)                              # by a file
         wait_until(lambda: len(sink.messages) == 2, "the large message arrives")
         self.assertEqual(parse(sink.messages[1][2])["X-Added-one"], "first line\r\n\tsecond")

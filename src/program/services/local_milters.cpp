@@ -202,6 +202,8 @@ awaitable<std::optional<handoff::Refusal>> LocalMilters::ask(Visit& visit, const
     const auto value = [this, &visit, &queue_id](std::string_view name) -> std::optional<std::string> {
         if (name == "daemon_name")
             return visit.options->daemon_name;
+        if (name == "daemon_addr" && visit.protocol.empty())        // no client called anywhere; as the name, it is this host's
+            return visit.address;
         if (name == "v")
             return visit.options->v;
         if (name == "j")
