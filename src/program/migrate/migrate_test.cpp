@@ -89,6 +89,27 @@ TEST_CASE("survey: parameters, services, tables and files are named with their p
     CHECK(survey->tables[2].warnings.front().starts_with(folder.path() + "/transport, line 2: "));
 }
 
+TEST_CASE("survey: of a chain's files those are secret that have a key")
+{
+    const Folder folder;
+    const std::string certificate = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+    const std::string key = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+    folder.write("main.cf",
+                 quiet + "smtpd_tls_chain_files = " + folder.path() + "/key.pem, " + folder.path() + "/cert.pem, " + folder.path() + "/both.pem\n");
+    folder.write("master.cf", small_master);
+    folder.write("key.pem", key);
+    folder.write("cert.pem", certificate);
+    folder.write("both.pem", key + certificate);
+    const auto survey = migrate::survey(folder.path());
+    REQUIRE(survey);
+    std::vector<std::string> secret;
+    for (const std::string& line : findings(*survey, folder.path()))
+        if (line.find("is secret") != line.npos)
+            secret.push_back(line.substr(0, line.find(" | smtpd")));
+    std::ranges::sort(secret);
+    CHECK(secret == std::vector<std::string>{"file | DIR/both.pem", "file | DIR/key.pem"});
+}
+
 TEST_CASE("survey: caches are no tables, and what stands beside postscreen is a note")
 {
     const Folder folder;

@@ -17,6 +17,8 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -229,15 +231,24 @@ private:
                      fmt::format("is secret, and everybody may read it (mode {:04o})", about.st_mode & 07777));
         };
         for (const auto& [name, definition] : survey_.snapshot.written()) {
-            const bool key = name.ends_with("_key_file") || name.ends_with("_chain_files"), passwords = name.ends_with("_password_maps");
+            const bool chain = name.ends_with("_chain_files"), key = chain || name.ends_with("_key_file"),
+                       passwords = name.ends_with("_password_maps");
             const auto value = survey_.snapshot.expand(definition->value);
             if (!value || (!key && !passwords))
                 continue;
             supervisor::FileAccess named;
             named.grant_value(name, *value);
             for (const std::string& path : named.paths())
-                judge(name, path);
+                if (!chain || !has_certificates_alone(path))
+                    judge(name, path);
         }
+    }
+    /// A chain may have its key in one file and what everybody is shown in others.
+    static bool has_certificates_alone(const std::string& path)
+    {
+        std::ifstream file(path);
+        const std::string text(std::istreambuf_iterator<char>(file), {});
+        return text.find("BEGIN CERTIFICATE") != text.npos && text.find("PRIVATE KEY") == text.npos;
     }
 
     /// Defaults that depend on the level or on the version, where nobody has set the parameter.
