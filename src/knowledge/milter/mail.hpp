@@ -1,7 +1,7 @@
 // milter/mail.hpp: one message as filters see and change it, one after the other.
 // Shape    the header as fields, CRLF at the ends of their lines; the body as octets of the content behind the header, or what took its place.
-//          The first Received: is ours: filters do not see it, places to insert at count it, and changes by name do not (as Sendmail has it). Where a
-//          header check took it away there may be none, and whatever is in front then is the message's own.
+//          The first Received: is ours: filters do not see it, places to insert at count it, and changes by name do not (as Sendmail has it).
+//          Where a header check took it away there may be none, and whatever is in front then is the message's own.
 //          What follows the first fields of header_limit octets is body, as for cleanup: a header of many fields costs many times its octets.
 // Errors   a body that takes the place of another may have body_limit octets, and what the holder of the memory allows (4.3.1).
 // Pure, but for `read`.

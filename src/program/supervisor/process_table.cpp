@@ -291,8 +291,8 @@ private:
             table_.transports.push_back(line.name);
         const bool queue = line.command == "qmgr" || line.command == "oqmgr";
         const std::string_view own_name = queue ? "qmgr" : line.command == "trivial-rewrite" ? "rewrite" : line.command == "verify" ? "verify" : "";
-        // The line that stands for the process itself. Of several it is the one by whose name the other services know it: a second queue manager or
-        // trivial-rewrite is for the few lines whose queue_service_name or rewrite_service_name is its name, and must not speak for all mail.
+        // The line that stands for the process itself. Of several it is the one by whose name the other services know it: a second queue
+        // manager or trivial-rewrite is for the few lines whose queue_service_name or rewrite_service_name is its name, not for all mail.
         if (!own_name.empty() && (process.line == 0 || line.name == own_name)) {
             process.chroot = line.chroot;
             process.overrides = line.overrides;
