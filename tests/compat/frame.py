@@ -85,7 +85,7 @@ class Debian:
 
 def log_of(system):
     """What it has logged, without what it says of a machine that is crowded."""
-    return re.sub(r"(?m)^.*: warning: event loop was late by \d+ ms\n", "", system.log_path.read_text(errors="replace"))
+    return re.sub(r"(?m)^.*: warning: (event loop was late by \d+ ms|file system clock is \d+ seconds? .*|resetting file time stamps .*)\n", "", system.log_path.read_text(errors="replace"))
 
 
 def start(kind, folder, debian, bin, sink, settings, name=None):
