@@ -81,6 +81,15 @@ struct Crowd {
         streams.push_back(std::move(outside));
         return *streams.back();
     }
+    /// What it is told next.
+    std::string hears(net::MemoryStream& stream) { return posthorn::run(house.loop, some_of(stream), 30s); }
+    static awaitable<std::string> some_of(net::MemoryStream& stream)
+    {
+        std::string room(64 * 1024, '\0');
+        const auto got = co_await stream.read_some(room);
+        room.resize(got ? *got : 0);
+        co_return room;
+    }
     /// What it is told until its connection ends.
     std::string told(net::MemoryStream& stream) { return posthorn::run(house.loop, all_of(stream), 30s); }
     static awaitable<std::string> all_of(net::MemoryStream& stream)
@@ -297,6 +306,7 @@ TEST_CASE("server: who is there when another process takes over is answered, and
     auto& comes = crowd.enters();                                      // it has connected, and is about to ask
     auto& again = crowd.enters();
     crowd.says(again, get("/api", ""));
+    CHECK(answers(crowd.hears(again)) == 1);                           // the first, however long it takes, is of the time before
     bool over = false;
     crowd.tasks.spawn([](House* of, bool* done) -> awaitable<void> {
         co_await of->server.finish();
@@ -310,9 +320,9 @@ TEST_CASE("server: who is there when another process takes over is answered, and
         CHECK(heard.starts_with(status));
         CHECK(heard.find("Connection: close\r\n") != heard.npos);
     }
-    const std::string twice = crowd.told(again);
-    CHECK(answers(twice) == 2);
-    CHECK(twice.find("HTTP/1.1 404 ") != twice.npos);
+    const std::string last = crowd.told(again);
+    CHECK(answers(last) == 1);
+    CHECK(last.starts_with("HTTP/1.1 404 "));
     CHECK_FALSE(over);
     CHECK(answers(crowd.told(idle)) == 1);
     crowd.end();
