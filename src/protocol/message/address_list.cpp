@@ -307,12 +307,11 @@ AddressList parse_address_list(std::string_view text, std::size_t max_tokens)
         Members members(Tokens(tokens.begin() + static_cast<std::ptrdiff_t>(begin), tokens.begin() + static_cast<std::ptrdiff_t>(end)));
         begin = end + 1;
         angled = started = false;
-        for (bool first = true; members.any(); first = false) {
+        for (std::size_t before = 0; members.any();) {
             const Tokens own = members.next();
             Address& address = list.addresses.emplace_back(read_member(own));
             address.group = group;
-            address.begin = own.front().begin;
-            address.no_comma = !first;
+            address.missing_comma = std::exchange(before, own.back().end);
         }
     };
     for (std::size_t i = 0; i < tokens.size(); ++i) {
@@ -350,11 +349,10 @@ std::optional<std::string> rewrite_addresses(std::string_view text, const Rewrit
     std::size_t copied = 0;
     bool changed = false;
     for (const Address& address : parse_address_list(text, max_tokens).addresses) {
-        if (address.no_comma) {
+        if (address.missing_comma != 0) {
             // What is written anew is a list as it should be.
-            const std::size_t end = text.find_last_not_of(" \t\r\n\v\f", address.begin - 1) + 1;
-            out.append(text.substr(copied, end - copied)) += ',';
-            copied = end;
+            out.append(text.substr(copied, address.missing_comma - copied)) += ',';
+            copied = address.missing_comma;
         }
         if (address.malformed || address.mailbox.null())
             continue;

@@ -23,8 +23,7 @@ struct Address {
     std::string group;  ///< name of the group that it is a member of, group_limit octets of it: each member has a copy
     std::size_t offset = 0, length = 0;
     bool angled = false;  ///< it stands between < and >
-    std::size_t begin = 0;  ///< of the member, phrase and comments included
-    bool no_comma = false;  ///< nothing but white space parts it from the member before
+    std::size_t missing_comma = 0;  ///< where it belongs, behind the member before, where white space alone parts them; 0: none is missing
     bool malformed = false;  ///< no address: mailbox is empty, nothing is to be rewritten
 };
 

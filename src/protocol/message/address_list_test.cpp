@@ -63,6 +63,7 @@ TEST_CASE("addresses: members that white space alone parts, as Postfix takes the
     const auto complete = [](const smtp::Mailbox& mailbox) { return std::optional(smtp::Mailbox{mailbox.local, "new.test"}); };
     CHECK(*rewrite_addresses("a@new.test  b (x) c, Some <d> e", complete) ==
           "a@new.test,  b@new.test (x), c@new.test, Some <d@new.test>, e@new.test");
+    CHECK(*rewrite_addresses("a\\\t b", complete) == "\"a\\\t\"@new.test, b@new.test");       // white space behind a backslash is of the word
     std::string many;
     for (int i = 0; i < 10'000; ++i)
         many += "a ";
