@@ -52,7 +52,8 @@ void fuzz_one(std::string_view input)
             continue;
         }
         FUZZ_CHECK(!address.mailbox.null() ? address.length > 0 : true);
-        FUZZ_CHECK(!address.angled || input[address.offset + address.length - (address.length != 0 ? 1 : 0)] != '<' || address.length == 0);
+        const std::string_view own = input.substr(address.offset, address.length);
+        FUZZ_CHECK(!address.angled || !own.ends_with('<') || own.ends_with("\\<"));
         // The text at the place is the address by itself.
         if (!address.mailbox.null() && limit > 12) {
             const AddressList alone = parse_address_list(std::string("<").append(input.substr(address.offset, address.length)).append(">"));
