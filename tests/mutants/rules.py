@@ -842,6 +842,7 @@ RULES = [
     reports("a report comes before its day is over", "sender", "    return midnight_after(report.subject.day) + std::chrono::microseconds(within);", "    return midnight_after(report.subject.day) - std::chrono::days(1) + std::chrono::microseconds(within);", "sender: reports go*"),
     reports("all come at midnight", "sender", "hash_of(report.subject.domain) %", "0 * hash_of(report.subject.domain) %", "sender: reports go*"),
     reports("where it has been it goes again", "sender", "std::ranges::find(report->accepted, place.text) != report->accepted.end();", "std::ranges::find(report->accepted, place.address) != report->accepted.end();", "sender: what cannot*"),
+    reports("an attempt is on the disk when it is over", "sender", "    report.next = clock_.wall() + pause_after(report.attempts);\n    ledger_.put(report);", "    report.next = clock_.wall() + pause_after(report.attempts);", "sender: an attempt*"),
     reports("it is tried for ever", "sender", "report.attempts < most_attempts", "report.attempts < 10 * most_attempts", "sender: what cannot*"),
     reports("who does not agree has it", "sender", "    co_return agreed;", "    co_return true;", "sender: reports of DMARC*"),
     reports("an agreement leads elsewhere", "sender", " || domain_of(others.front()) != host) {", ") {", "sender: reports of DMARC*"),

@@ -26,6 +26,8 @@ std::uint64_t hash_of(std::string_view text)
     return hash;
 }
 
+std::chrono::minutes pause_after(unsigned attempts) { return first_pause * (1 << std::min(attempts - 1, doublings)); }
+
 WallTime midnight_after(Day day) { return day + std::chrono::days(1); }
 
 }  // namespace
@@ -160,6 +162,12 @@ awaitable<void> Sender::send(Report report)
         attempt.never.emplace_back("it is to have none (aggregate_reports_exceptions)");
         co_return conclude(std::move(report), attempt);
     }
+    // The attempt is on the disk before it is made: where it cannot be written nothing goes, and where what came of it cannot be, or the process is killed,
+    // the next one has its pause all the same.
+    ++report.attempts;
+    report.state = Report::State::waiting;
+    report.next = clock_.wall() + pause_after(report.attempts);
+    ledger_.put(report);
     const std::vector<Destination> where = co_await places(&report, &attempt);
     if (where.empty() && attempt.later.empty() && attempt.never.empty() && report.accepted.empty())
         attempt.never.emplace_back("its record names no place that reports can go to");
@@ -171,7 +179,7 @@ awaitable<void> Sender::send(Report report)
             if (!attempt.accepted.empty()) {
                 std::ranges::move(attempt.accepted, std::back_inserter(report.accepted));
                 attempt.accepted.clear();
-                ledger_.put(report);                                   // a process that ends now does not send it there again
+                ledger_.put(report);  // a process that ends now does not send it there again
             }
         }
     }
@@ -194,10 +202,8 @@ void Sender::conclude(Report report, const Attempt& attempt)
         wrong += (wrong.empty() ? "" : ", ") + join(attempt.never);
     if (!attempt.where.empty())
         log_.info("{}, to={}, status=sent", head, printable(join(attempt.where)));
-    ++report.attempts;
     if (!attempt.later.empty() && report.attempts < most_attempts) {
-        report.state = Report::State::waiting;
-        report.next = now + first_pause * (1 << std::min(report.attempts - 1, doublings));
+        report.next = now + pause_after(report.attempts);
         report.note = wrong;
         ++counts_.failed;
         log_.warning("{}, status=deferred ({})", head, printable(wrong));

@@ -35,6 +35,8 @@ struct SenderWorld : Ways {
     awaitable<Result<std::string>> mail(std::string from, std::string to, std::string octets) override
     {
         mails.push_back(fmt::format("{} {}", from, to));
+        for (const Report& report : ledger->reports())
+            on_disk.push_back(fmt::format("{} {}", report.state == Report::State::waiting ? "waiting" : "not waiting", report.attempts));
         last = std::move(octets);
         co_return mail_trouble ? Result<std::string>(*mail_trouble) : Result<std::string>("QID1");
     }
@@ -67,7 +69,7 @@ struct SenderWorld : Ways {
     std::string folder;
     std::unique_ptr<Ledger> ledger;
     std::unique_ptr<Sender> sender;
-    std::vector<std::string> mails, posts;
+    std::vector<std::string> mails, posts, on_disk;                      // on_disk: what the ledger says of all while a mail goes
     std::string last;
     std::optional<Error> mail_trouble;
     Result<int> status = 200;
@@ -139,6 +141,13 @@ TEST_CASE("sender: what cannot be taken is tried again, elsewhere it does not co
     CHECK(report.state == Report::State::given_up);
     CHECK(report.attempts == 14);
     CHECK(world.sender->counts().failed == 13 + 14);
+}
+
+TEST_CASE("sender: an attempt is on the disk before it is made, with the pause behind it")
+{
+    SenderWorld world;
+    world.sent(world.add(Kind::tls, "example.com", "v=TLSRPTv1; rua=mailto:tls@example.com"));
+    CHECK(world.on_disk == std::vector<std::string>{"waiting 1"});
 }
 
 TEST_CASE("sender: a queue that refuses it for good, a record without a place, an exception: it is given up, and said")

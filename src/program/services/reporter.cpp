@@ -168,7 +168,8 @@ private:
     /// What is in memory goes to the disk. What cannot stays; above the bound it is lost, which is said.
     void flush()
     {
-        if (seen_.empty())
+        // What comes while a report is sent is of its next part: its rows go with what was sent.
+        if (seen_.empty() || (sending_ && rows_ < most_in_memory))
             return;
         try {
             if (ledger_)
@@ -294,10 +295,10 @@ private:
             co_return Error{"the process before this one has not ended yet", "4.3.0"};
         handoff::AggregateReports reply;
         try {
+            flush();
             std::unique_ptr<Turn> turn;
             if (command.verb() == handoff::AggregateCommand::SEND && !(turn = co_await my_turn()))
                 co_return Error{"reporter is ending", "4.3.0"};
-            flush();
             std::vector<Report> chosen = ledger_->reports();
             std::erase_if(chosen, [&command](const Report& report) {
                 return (!command.kind().empty() && command.kind() != aggregate::kind_name(report.subject.kind)) ||
