@@ -3,29 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
-
 namespace posthorn::receive {
-
-namespace {
-
-std::string network_of(const net::IpAddress& address, unsigned prefix)
-{
-    const auto masked = [&](auto octets) {
-        for (std::size_t at = 0; at < octets.size(); ++at) {
-            octets[at] = static_cast<std::uint8_t>(address.octets()[at]);
-            const unsigned kept = prefix > at * 8 ? std::min<unsigned>(prefix - static_cast<unsigned>(at) * 8, 8) : 0;
-            octets[at] = static_cast<std::uint8_t>(octets[at] & (0xff00U >> kept));
-        }
-        return octets;
-    };
-    const net::IpAddress base =
-        address.is_v6() ? net::IpAddress::v6(masked(std::array<std::uint8_t, 16>{})) : net::IpAddress::v4(masked(std::array<std::uint8_t, 4>{}));
-    return fmt::format("{}/{}", base.text(), prefix);
-}
-
-}  // namespace
 
 /// Who counts as one client: the address, or its network.
 std::string Session::rate_key() const
@@ -34,7 +12,7 @@ std::string Session::rate_key() const
     const auto address = net::IpAddress::parse(facts_.client_address);
     const unsigned prefix = !address ? 0 : address->is_v6() ? limits.v6_prefix : limits.v4_prefix;
     const bool whole = !address || prefix >= (address->is_v6() ? 128U : 32U);
-    return fmt::format("{}:{}", limits.service, whole ? facts_.client_address : network_of(*address, prefix));
+    return fmt::format("{}:{}", limits.service, whole ? facts_.client_address : address->network(prefix));
 }
 
 awaitable<bool> Session::may_connect()

@@ -84,6 +84,16 @@ std::string IpAddress::text() const
     return ::inet_ntop(v6_ ? AF_INET6 : AF_INET, octets_.data(), buffer, sizeof buffer);
 }
 
+std::string IpAddress::network(unsigned prefix) const
+{
+    IpAddress base = *this;
+    for (std::size_t at = 0; at < octets().size(); ++at) {
+        const unsigned kept = prefix > at * 8 ? std::min<unsigned>(prefix - static_cast<unsigned>(at) * 8, 8) : 0;
+        base.octets_[at] = static_cast<std::uint8_t>(base.octets_[at] & (0xff00U >> kept));
+    }
+    return fmt::format("{}/{}", base.text(), prefix);
+}
+
 std::string IpAddress::reverse_name() const
 {
     if (!v6_)

@@ -40,6 +40,8 @@ public:
     /// 4 or 16 octets, network order.
     std::string_view octets() const { return {reinterpret_cast<const char*>(octets_.data()), v6_ ? 16U : 4U}; }
     std::string text() const;
+    /// The network of this size that it is in: "192.0.2.0/24", "2001:db8::/32".
+    std::string network(unsigned prefix) const;
     /// "4.3.2.1.in-addr.arpa", or nibbles under ip6.arpa.
     std::string reverse_name() const;
 

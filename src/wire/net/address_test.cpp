@@ -25,6 +25,15 @@ TEST_CASE("address: texts are read and printed in Postfix's forms; what is no ad
     CHECK(IpAddress::parse("2001:db8::1")->reverse_name() == "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
 }
 
+TEST_CASE("address: the network that it is in")
+{
+    CHECK(IpAddress::parse("192.0.2.255")->network(24) == "192.0.2.0/24");
+    CHECK(IpAddress::parse("192.0.2.255")->network(27) == "192.0.2.224/27");
+    CHECK(IpAddress::parse("192.0.2.255")->network(0) == "0.0.0.0/0");
+    CHECK(IpAddress::parse("192.0.2.255")->network(32) == "192.0.2.255/32");
+    CHECK(IpAddress::parse("2001:db8:ffff::1")->network(33) == "2001:db8:8000::/33");
+}
+
 TEST_CASE("network: contains what its prefix says, down to the odd bit; host bits are an error that names the right network")
 {
     const auto in = [](std::string_view network, std::string_view address) {
