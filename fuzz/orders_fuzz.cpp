@@ -4,7 +4,7 @@
 
 #include "base/strings.hpp"
 #include "schedule/orders.hpp"
-#include "services/order_file.hpp"
+#include "services/kept_file.hpp"
 
 #include <algorithm>
 
@@ -86,12 +86,12 @@ void check_ends(Orders orders)
 void fuzz_one(std::string_view input)
 {
     check_words(input);
-    if (const auto orders = services::read_order_file(input)) {
+    if (const auto orders = services::read_kept<handoff::StoredOrders>("orders", input)) {
         FUZZ_CHECK(input.starts_with("posthorn orders 1 "));
         const Orders restored = Orders::restored(*orders);
         FUZZ_CHECK(restored.all().size() <= most_orders);
         const handoff::StoredOrders stored = restored.stored();
-        const auto again = services::read_order_file(services::order_file_text(stored));
+        const auto again = services::read_kept<handoff::StoredOrders>("orders", services::kept_text("orders", stored.SerializeAsString()));
         FUZZ_CHECK(again && again->SerializeAsString() == stored.SerializeAsString());
         FUZZ_CHECK(Orders::restored(*again).stored().SerializeAsString() == stored.SerializeAsString());
     }

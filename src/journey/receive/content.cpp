@@ -12,6 +12,9 @@ handoff::Refusal refusal_of(const Error& error)
 {
     if (error.status() == "4.3.1")
         return {452, "4.3.1", "Insufficient system storage"};
+    // The queue takes no mail of this account now, or none at all.
+    if (const std::string_view status = error.status(); status == "4.7.1" || status == "5.7.1")
+        return {status.starts_with('4') ? 450 : 554, error.status(), "Error: " + error.text()};
     return {451, "4.3.0", "Error: queue file write error"};
 }
 

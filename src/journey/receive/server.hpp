@@ -74,6 +74,8 @@ struct Outside {
     Postmaster* postmaster = nullptr;
     /// What was refused, for who records it; none: nobody does, and nothing is gathered for it.
     std::function<void(const handoff::Rejected& rejected)> record_rejection = nullptr;
+    /// What account_limit_maps says of who authenticated; none: nothing. An Error: not known now.
+    std::function<awaitable<Result<std::string>>(std::string login)> account_limits = nullptr;
     /// ETRN: asks the queue to try the mail for this domain. None: ETRN is refused.
     std::function<awaitable<Result<void>>(std::string domain)> flush_site = nullptr;
 };

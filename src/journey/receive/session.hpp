@@ -233,6 +233,7 @@ private:
     std::unique_ptr<Content> begin_content();
     bool refuse_content(const handoff::Refusal& refusal);
     void refuse_content(const handoff::Refusal& refusal, std::string_view queue_id);
+    void warn_of(std::string_view queue_id, const Error& error);
     void warn_of(const Content& content);
     // session_storing.cpp
     bool may_read_on(const Content& content) const;

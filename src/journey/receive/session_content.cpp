@@ -32,6 +32,13 @@ void Session::refuse_content(const handoff::Refusal& refusal, std::string_view q
     say(reply);
 }
 
+/// What the queue says of an account is no trouble of ours: the line that says it was refused says it.
+void Session::warn_of(std::string_view queue_id, const Error& error)
+{
+    if (error.status() != "4.7.1" && error.status() != "5.7.1")
+        core_.outside.log.warning("{}: {}", queue_id, error.text());
+}
+
 void Session::warn_of(const Content& content)
 {
     if (!content.trouble().empty())
@@ -251,8 +258,23 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         end_transaction();
         co_return false;
     }
+    std::string limits;
+    if (login_ && core_.outside.account_limits && !discard) {
+        if (!co_await flush()) {
+            end_transaction();
+            co_return false;
+        }
+        auto found = co_await core_.outside.account_limits(login_->username);
+        if (!found) {
+            refuse_content({451, "4.3.0", "Temporary lookup failure"});
+            end_transaction();
+            co_return false;
+        }
+        limits = *std::move(found);
+    }
     // HOLD, REDIRECT and FILTER may also come from the lists evaluated after the content began.
     handoff::Envelope envelope = content->take_envelope();
+    envelope.set_account_limits(std::move(limits));
     const std::string queue_id = envelope.queue_id();
     if (!discard) {
         const policy::Effects& effects = transaction_->effects;
@@ -269,7 +291,7 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         const auto stored = co_await core_.outside.queue.enqueue(std::move(envelope), content->take_content());
         if (!stored) {
             content->refused(stored.error());
-            core_.outside.log.warning("{}: {}", queue_id, stored.error().text());
+            warn_of(queue_id, stored.error());
             refuse_content(refusal_of(stored.error()));
             end_transaction();
             co_return false;

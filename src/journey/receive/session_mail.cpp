@@ -189,6 +189,7 @@ awaitable<bool> Session::mail(std::string arguments)
     if (login_) {
         client.set_sasl_method(login_->method);
         client.set_sasl_username(login_->username);
+        envelope.set_account("login:" + login_->username);
     }
     if (const auto& vouched = command->auth; vouched && *vouched != "<>")
         client.set_sasl_sender(transaction_->sasl_sender = *vouched);

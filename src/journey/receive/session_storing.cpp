@@ -87,7 +87,7 @@ void Session::conclude(Storing::Mail& mail)
         return say(mail.ok);
     }
     mail.content->refused(*mail.failure);
-    core_.outside.log.warning("{}: {}", mail.queue_id, mail.failure->text());
+    warn_of(mail.queue_id, *mail.failure);
     tally_.failed(mail.verb);
     errors_ += mail.errors + 1;
     junk_ += mail.junk;

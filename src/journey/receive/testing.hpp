@@ -259,6 +259,7 @@ struct House {
             Outside outside(queue, cleaner, classes, names, tables, folder, clock, observe::Log(sink, "postfix/smtpd"));
             outside.tls = tls;
             outside.flush_site = flush_site;
+            outside.account_limits = account_limits;
             outside.verifier = &verifier;
             outside.auth_connector = auth_connector;
             outside.router = router;
@@ -320,6 +321,7 @@ struct House {
     Rates* rates = nullptr;
     screen::Remembered* remembered = nullptr;
     std::function<awaitable<Result<void>>(std::string)> flush_site;
+    std::function<awaitable<Result<std::string>>(std::string)> account_limits;
     Options options;
     std::unique_ptr<Server> server;
 };

@@ -1,5 +1,6 @@
 #include "catalogue/catalogue.hpp"
 
+#include "accounts/params.hpp"
 #include "admin/params.hpp"
 #include "aggregate/params.hpp"
 #include "cleanup/params.hpp"
@@ -31,7 +32,7 @@ config::ParamLists all_parameters()
     static constexpr std::span<const config::ParamInfo> lists[] = {
         net::params,      dns::params,   tls::params,    tables::params,   milter::params,  peers::params,   receive::params,   cleanup::params,
         schedule::params, route::params, verify::params, send::params,     deliver::params, report::params,  services::params,  supervisor::params,
-        spool::params,    admin::params, sts::params,    mailauth::params, inject::params,  process::params, aggregate::params,
+        spool::params,    admin::params, sts::params,    mailauth::params, inject::params,  process::params, aggregate::params, accounts::params,
     };
     return lists;
 }

@@ -33,6 +33,18 @@ inline constexpr CounterInfo queue_groups{.name = "queue_groups",
 inline constexpr CounterInfo queue_orders{.name = "queue_orders",
                                           .kind = Kind::gauge,
                                           .help = "Orders of operators for destinations that are in force, by what they do (suspend, bounce)."};
+inline constexpr CounterInfo accounts_known{.name = "accounts_known", .kind = Kind::gauge, .help = "Accounts that have handed mail in."};
+inline constexpr CounterInfo accounts_alarmed{
+    .name = "accounts_alarmed", .kind = Kind::gauge, .help = "Of them those whose mail looks as if it were somebody else's."};
+inline constexpr CounterInfo accounts_ordered{.name = "accounts_ordered",
+                                              .kind = Kind::gauge,
+                                              .help =
+                                                  "Accounts whose mail operators have put on hold or refused, by what they ordered (hold, refuse)."};
+inline constexpr CounterInfo account_alarms{
+    .name = "account_alarms", .help = "Accounts whose mail began to look as if it were somebody else's, by what did (rate, networks, refused)."};
+inline constexpr CounterInfo account_mails{
+    .name = "account_mails",
+    .help = "Mails that were not taken as they were because of their account, by what became of them (hold, defer, reject)."};
 inline constexpr CounterInfo delivery_delay{.name = "delivery_delay",
                                             .kind = Kind::histogram,
                                             .unit = Unit::microseconds,
@@ -122,6 +134,11 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            qmgr_delivered,
                                            qmgr_deferred,
                                            qmgr_bounced,
+                                           accounts_known,
+                                           accounts_alarmed,
+                                           accounts_ordered,
+                                           account_alarms,
+                                           account_mails,
                                            qmgr_removed,
                                            qmgr_attempts,
                                            qmgr_active,

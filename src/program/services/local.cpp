@@ -104,6 +104,7 @@ public:
         envelope.set_arrival(delivery_.clock.wall().time_since_epoch().count());
         envelope.clear_redirect();
         envelope.clear_verp();
+        envelope.clear_account();                 // who sent it here sends nothing on
         std::string octets, room(64 * 1024, '\0');
         Fd large;
         if (envelope.size() > handoff::inline_content_limit) {

@@ -117,7 +117,7 @@ awaitable<void> Pickup::take(std::string name)
                 log_.warning("remove {}{}: {}", folder, current, errno_text(errno));
         } else {
             log_.warning("{}: {}{}: {}", queue_id, folder, current, handed.error().text());
-            later_[current] = clock_.steady() + options()->pause;
+            later_[current] = clock_.steady() + (handed.error().status() == "4.7.1" ? options()->account_pause : options()->pause);
         }
         busy_.erase(current);
     } else {
@@ -312,6 +312,10 @@ awaitable<Result<void>> Pickup::hand_over(std::string name, std::string queue_id
         if (!verdict.allowed)
             co_return co_await turn_away(std::move(envelope), std::move(read->head), std::move(verdict.login));
     }
+    envelope.set_account(fmt::format("uid:{}", envelope.submitter()));
+    if (limits_) {
+        CO_TRY(*envelope.mutable_account_limits(), co_await limits_(envelope.submitter()));
+    }
     // A first line with white space in front would continue our own field: it is the body's.
     const bool body_first = read->head.starts_with(' ') || read->head.starts_with('\t');
     const std::string head = received(envelope, envelope.submitter()) + (body_first ? "\r\n" : "") + read->head;
@@ -397,7 +401,7 @@ Result<handoff::Content> Pickup::changed_content(const std::string& queue_id, co
 awaitable<Result<void>> Pickup::give_to_queue(handoff::Envelope original, std::string head, handoff::Envelope envelope, handoff::Content content)
 {
     if (milters_ == nullptr || !milters_->any() || envelope.purpose() == handoff::PURPOSE_VERIFY_ADDRESS)
-        co_return co_await queue_.enqueue(std::move(envelope), std::move(content));
+        co_return co_await enqueue(std::move(original), std::move(head), std::move(envelope), std::move(content));
     const auto kept = co_await show_and_change(&envelope, &content);
     if (!kept && kept.error().code >= 500)
         co_return co_await send_back(std::move(original), std::move(head), kept.error());
@@ -405,7 +409,16 @@ awaitable<Result<void>> Pickup::give_to_queue(handoff::Envelope original, std::s
         co_return Error{kept.error().text, kept.error().status};
     if (!*kept)
         co_return Result<void>{};
-    co_return co_await queue_.enqueue(std::move(envelope), std::move(content));
+    co_return co_await enqueue(std::move(original), std::move(head), std::move(envelope), std::move(content));
+}
+
+/// What the queue does not take from this account goes back; what it does not take from it now waits.
+awaitable<Result<void>> Pickup::enqueue(handoff::Envelope original, std::string head, handoff::Envelope envelope, handoff::Content content)
+{
+    auto done = co_await queue_.enqueue(std::move(envelope), std::move(content));
+    if (!done && done.error().status() == "5.7.1")
+        co_return co_await send_back(std::move(original), std::move(head), handoff::Refusal(554, "5.7.1", done.error().text()));
+    co_return done;
 }
 
 /// Of a message that nobody will name.

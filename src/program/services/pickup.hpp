@@ -34,6 +34,7 @@ struct PickupOptions {
     std::size_t header_limit = 1 << 20;          // beyond it the end of the header is looked for more closely
     std::size_t at_once = 20;
     std::chrono::seconds pause{60};          // before a file that could not be handed over is tried again
+    std::chrono::seconds account_pause{300}; // the same where its account may hand in no more for now: it takes its time
     bool inspect_reports = false, inspect_notices = false;          // internal_mail_filter_classes
 };
 /// Sets these two by the words of internal_mail_filter_classes; an unknown one is the Error.
@@ -56,6 +57,9 @@ public:
     };
     using Judge = std::function<awaitable<Result<Verdict>>(std::uint32_t user, std::string sender)>;
 
+    /// What account_limit_maps says of who handed it in; none: nothing.
+    using Limits = std::function<awaitable<Result<std::string>>(std::uint32_t user)>;
+
     Pickup(Executor executor, PickupOptions options, Reports reports, handoff::Queue& queue, Committed committed, handoff::Cleaner& cleaner,
            const Clock& clock, observe::Log log, observe::Log bounce_log);
 
@@ -73,6 +77,7 @@ public:
     /// From the next file on.
     void reconfigure(PickupOptions options);
     void address_reports(Address address) { address_ = std::move(address); }
+    void limit_by(Limits limits) { limits_ = std::move(limits); }
     void judge_senders(Judge judge) { judge_ = std::move(judge); }
     /// Checks reports and notices where the options say so: header and body, no addresses.
     void inspect_by(handoff::Cleaner* cleaner) { inspector_ = cleaner; }
@@ -110,6 +115,7 @@ private:
     awaitable<Result<void>> give_to_queue(handoff::Envelope original, std::string head, handoff::Envelope envelope, handoff::Content content);
     awaitable<std::expected<Shown, handoff::Refusal>> show_content(handoff::Envelope envelope, const handoff::Content& content);
     Result<handoff::Content> changed_content(const std::string& queue_id, const handoff::Content& content, const Shown& shown);
+    awaitable<Result<void>> enqueue(handoff::Envelope original, std::string head, handoff::Envelope envelope, handoff::Content content);
     awaitable<Result<void>> turn_away(handoff::Envelope envelope, std::string head, std::string login);
     awaitable<Result<bool>> inspect(handoff::EnqueueRequest* message);
     awaitable<std::expected<bool, handoff::Refusal>> show_and_change(handoff::Envelope* envelope, handoff::Content* content);
@@ -124,6 +130,7 @@ private:
     Reports reports_;
     Address address_;
     Judge judge_;
+    Limits limits_;
     LocalMilters* milters_ = nullptr;
     handoff::Cleaner* inspector_ = nullptr;
     handoff::Queue& queue_;

@@ -31,6 +31,8 @@ struct TestQueue final : handoff::Queue {
             co_return Error{"queue manager unavailable; whether it was stored is not known", "4.3.0"};
         if (full)
             co_return Error{"insufficient system storage", "4.3.1"};
+        if (!refusal.empty() && !envelope.account().empty())
+            co_return Error{"this account is suspended", refusal};
         if (content.inline_octets().size() > handoff::inline_content_limit)
             co_return Error{"content is too large to travel inside a frame", "4.3.0"};
         taken.push_back(std::move(envelope));
@@ -42,6 +44,7 @@ struct TestQueue final : handoff::Queue {
     std::uint64_t sequence = 1000;
     int asked = 0;
     bool full = false, away = false;
+    std::string refusal;                // the status, of mail that an account hands in
     std::set<std::string> committed;
     std::vector<handoff::Envelope> taken;
     std::vector<handoff::Content> contents;
@@ -432,6 +435,36 @@ TEST_CASE_FIXTURE(PickupFixture, "pickup: who may not say that sender is told so
     run_until([&] { return logged("table away"); });
     CHECK(names("maildrop").size() == 1);
     CHECK(queue.taken.size() == 3);
+}
+
+TEST_CASE_FIXTURE(PickupFixture,
+                  "pickup: mail has the account of who called sendmail; what that may not hand in goes back, what it may not now waits")
+{
+    struct Part {
+        static awaitable<Result<std::string>> limits(std::uint32_t user) { co_return fmt::format("messages={}/h", user); }
+    };
+    pickup->limit_by([](std::uint32_t user) { return Part::limits(user); });
+    pickup->start();
+    drop(10);
+    run_until([&] { return queue.taken.size() == 1 && names("maildrop").empty(); });
+    CHECK(queue.taken[0].account() == fmt::format("uid:{}", ::getuid()));
+    CHECK(queue.taken[0].account_limits() == fmt::format("messages={}/h", ::getuid()));
+    queue.refusal = "4.7.1";
+    drop(10);
+    pickup->wake();
+    run_until([&] { return queue.asked == 2 && names("maildrop").size() == 1; });
+    CHECK(queue.taken.size() == 1);
+    clock.advance(std::chrono::seconds{61});                         // not as soon as other trouble is over
+    pickup->wake();
+    go_on(std::chrono::milliseconds{50});
+    CHECK(queue.asked == 2);
+    queue.refusal = "5.7.1";
+    clock.advance(std::chrono::seconds{240});
+    pickup->wake();
+    run_until([&] { return queue.taken.size() == 2 && names("maildrop").empty(); });
+    CHECK(queue.taken[1].sender().empty());                          // a report, to the sender
+    CHECK(queue.taken[1].account().empty());
+    CHECK(queue.contents[1].inline_octets().find("this account is suspended") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(PickupFixture, "pickup: a report of which a part fails leaves no file behind")

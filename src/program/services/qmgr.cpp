@@ -1,4 +1,5 @@
 // The queue manager: sole writer of the spool, owner of the schedule. Parses our own frames, opens no table, talks to no peer.
+#include "accounts/params.hpp"
 #include "handoff/frames.hpp"
 #include "ipc/client.hpp"
 #include "ipc/dispatcher.hpp"
@@ -11,7 +12,7 @@
 #include "schedule/options.hpp"
 #include "schedule/params.hpp"
 #include "services/delivery_processes.hpp"
-#include "services/order_file.hpp"
+#include "services/kept_file.hpp"
 #include "services/params.hpp"
 #include "services/probes.hpp"
 #include "services/programs.hpp"
@@ -116,10 +117,10 @@ private:
 class QueueService final : public process::Work {
 public:
     QueueService(process::Service& service, spool::FileOps& files, std::unique_ptr<spool::Spool> store)
-        : service_(service), log_(service.log()), order_file_(files), store_(std::move(store)), resolver_(service.executor(), log_),
-          delivery_processes_(service.executor(), [this](std::uint32_t process) { queue_.parted(process); }), tasks_(service.executor()),
-          restraints_(service, [this](std::vector<std::string> sets, bool all) { queue_.lift(std::move(sets), all); }), dispatcher_(tasks_),
-          queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
+        : service_(service), log_(service.log()), order_file_(files, order_file), account_file_(files, account_file), store_(std::move(store)),
+          resolver_(service.executor(), log_), delivery_processes_(service.executor(), [this](std::uint32_t process) { queue_.parted(process); }),
+          tasks_(service.executor()), restraints_(service, [this](std::vector<std::string> sets, bool all) { queue_.lift(std::move(sets), all); }),
+          dispatcher_(tasks_), queue_(service.executor(), *store_, resolver_, workers_, options(service.config()), clock_, log_),
           probes_(service.executor(), resolver_, workers_,
                   {[this] { return queue_.take_attempt(); }, [this] { return queue_.next_queue_id(); },
                    [this](const handoff::Shaping& said, std::string_view site) { queue_.heard_by_probe(said, site); },
@@ -151,12 +152,16 @@ public:
     awaitable<Result<void>> open(std::vector<std::uint32_t> living)
     {
         RestraintLink::restore(service_, queue_);
-        OrderFile::Kept kept = order_file_.read();
+        OrderFile::Found kept = order_file_.read();
         if (!kept.trouble.empty())
             log_.error("what operators ordered for destinations cannot be read, and their mail goes: {}", kept.trouble);
-        if (const std::size_t strange = queue_.restore_orders(kept.orders); strange > 0)
+        if (const std::size_t strange = queue_.restore_orders(kept.message); strange > 0)
             log_.error("{} orders of operators are not understood, and their mail goes: a newer program kept them", strange);
         queue_.keep_orders = [this](handoff::StoredOrders orders) { return order_file_.write(std::move(orders)); };
+        AccountFile::Found accounts = account_file_.read();
+        if (!accounts.trouble.empty())
+            log_.error("who hands mail in, and what operators decided about that, cannot be read, and is counted anew: {}", accounts.trouble);
+        queue_.restore_accounts(accounts.message);
         queue_.on_restraint = [this](const std::string& set, const std::optional<peers::Restraint>& kept) { restraints_.keep(set, kept); };
         delivery_processes_.expect(living);
         return queue_.open(std::move(living), [log = log_](Error error) { end_at_once(log, "read the queue", error); });
@@ -167,6 +172,7 @@ public:
         resolver_.start();
         restraints_.start();
         tasks_.spawn(sweep());
+        tasks_.spawn(keep_accounts());
         for (process::ListeningSocket& listening : service_.take_listeners()) {
             if (listening.inet || listening.datagram)
                 continue;
@@ -197,6 +203,7 @@ public:
         co_await delivery_processes_.close();
         co_await queue_.close();
         co_await tasks_.close();
+        (void)co_await write_accounts();
         co_await resolver_.close();
         co_await restraints_.close();
     }
@@ -226,6 +233,8 @@ private:
     {
         QueueOptions made;
         made.retry = schedule::retry_options(snapshot);
+        made.accounts = {.watch = snapshot.get(accounts::account_watch),
+                         .floor = static_cast<std::uint32_t>(snapshot.get(accounts::account_watch_recipients))};
         made.scheduler = schedule::scheduler_options(snapshot, [this](std::string_view transport) {
             const auto found = capacities_.find(transport);
             return found == capacities_.end() ? schedule::Capacity{} : found->second;
@@ -259,6 +268,25 @@ private:
             else if (*swept > 0)
                 log_.info("removed {} files in the incoming folder that no message names", *swept);
         }
+    }
+
+    /// What was counted within the last minutes is lost where this process ends without a word; an operator's word is not (command_).
+    awaitable<void> keep_accounts()
+    {
+        while (!co_await cancelled()) {
+            co_await sleep_for(std::chrono::minutes{5});
+            (void)co_await write_accounts();
+        }
+    }
+    awaitable<Result<void>> write_accounts()
+    {
+        auto accounts = queue_.accounts_to_keep();
+        if (!accounts)
+            co_return Result<void>{};
+        const auto kept = co_await account_file_.write(*std::move(accounts));
+        if (!kept)
+            log_.warning("{}", kept.error().text());
+        co_return kept;
     }
 
     ipc::Channel::Handler handler(std::weak_ptr<ipc::Channel> channel)
@@ -386,13 +414,19 @@ private:
             reply.set_text(command.argument());
             co_return reply;
         }
-        co_return co_await queue_.command(std::move(command));
+        const bool kept = command.verb() == QueueCommand::ACCOUNT_ORDER;
+        auto done = co_await queue_.command(std::move(command));
+        if (done && kept)
+            if (const auto written = co_await write_accounts(); !written)
+                co_return written.error();
+        co_return done;
     }
 
     process::Service& service_;
     observe::Log log_;
     SystemClock clock_;
     OrderFile order_file_;
+    AccountFile account_file_;
     std::unique_ptr<spool::Spool> store_;
     ResolveLink resolver_;
     WorkerRegistry workers_;

@@ -38,6 +38,8 @@ awaitable<Result<QueueReply>> QueueManager::command(QueueCommand command)
     case QueueCommand::ORDER: co_return co_await give_order(std::move(*command.mutable_order()));
     case QueueCommand::END_ORDER: co_return co_await end_orders(std::move(*command.mutable_order()));
     case QueueCommand::ORDERS: co_return orders_in_force();
+    case QueueCommand::ACCOUNTS: co_return tell_accounts(command.argument());
+    case QueueCommand::ACCOUNT_ORDER: co_return order_account(command.account_order());
     case QueueCommand::STATUS:
         reply.set_count(epochs_.size());
         reply.set_text(fmt::format("active={} deferred={} hold={} enqueued={} delivered={} bounced={} attempts={}", active_.size(), deferred_.size(),

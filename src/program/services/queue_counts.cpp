@@ -92,6 +92,7 @@ void QueueManager::count(handoff::CountersReply& reply) const
         const auto orders = std::ranges::count(orders_.all(), kind, &handoff::Order::kind);
         handoff::count(reply, queue_orders, static_cast<std::uint64_t>(orders), {{"order", name}});
     }
+    count_accounts(reply);
     handoff::count(reply, delivery_delay, delay_);
     handoff::count(reply, delivery_transmission, transmission_);
 }

@@ -204,6 +204,8 @@ awaitable<Result<QueueReply>> QueueManager::explain_message(std::string queue_id
     said.set_gives_up(gives_up(options_.retry));
     said.set_requiretls(stored.envelope.requiretls());
     said.set_tls_optional(stored.envelope.tls_optional());
+    if (held_.contains(key))
+        said.set_hold_reason(stored.envelope.hold_reason());
     said.set_trouble(trouble);
     const auto stands = scheduler_.stands(key);
     for (std::size_t at = 0; at < stored.recipients.size(); ++at) {

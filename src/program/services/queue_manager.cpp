@@ -25,9 +25,10 @@ schedule::Manner QueueManager::manner_of(const handoff::Envelope& envelope)
 QueueManager::QueueManager(Executor executor, spool::Store& store, Resolver& resolver, Workers& workers, QueueOptions options, const Clock& clock,
                            observe::Log log)
     : executor_(executor), store_(store), resolver_(resolver), workers_(workers), options_(std::move(options)), clock_(clock), log_(std::move(log)),
-      scheduler_(options_.scheduler, clock), queue_ids_(options_.long_queue_ids), wake_(executor), worker_came_(executor), settled_(executor),
-      reunion_(executor), read_(executor), orders_changed_(executor), tasks_(executor)
+      scheduler_(options_.scheduler, clock), queue_ids_(options_.long_queue_ids), accounts_(clock.wall()), wake_(executor), worker_came_(executor),
+      settled_(executor), reunion_(executor), read_(executor), orders_changed_(executor), tasks_(executor)
 {
+    accounts_.configure(options_.accounts);
 }
 
 // ---- The end, other options, numbers (the start: queue_start.cpp)
@@ -43,6 +44,7 @@ void QueueManager::reconfigure(QueueOptions options)
 {
     options_ = std::move(options);
     scheduler_.reconfigure(options_.scheduler);
+    accounts_.configure(options_.accounts);
     wake_.notify_all();
 }
 
@@ -84,6 +86,10 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueR
             reply.set_committed(true);
             co_return reply;
         }
+    }
+    if (!may_hand_in(message->envelope, &reply)) {
+        co_await drop_file_of(*message);
+        co_return reply;
     }
     const Result<spool::Lease> lease = co_await store_.enqueue(message);
     if (!lease) {

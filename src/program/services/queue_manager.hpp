@@ -6,6 +6,7 @@
 // bounce, which is enqueued in the transaction that removes the recipients it names.
 #pragma once
 
+#include "accounts/book.hpp"
 #include "async/async.hpp"
 #include "base/clock.hpp"
 #include "handoff/frames.pb.h"
@@ -38,6 +39,7 @@ namespace posthorn::services {
 struct QueueOptions {
     schedule::RetryOptions retry;
     schedule::SchedulerOptions scheduler;
+    accounts::Options accounts;
     std::chrono::seconds clog_warn_time{300};        // zero: no warning of a destination that fills the active queue
     bool soft_bounce = false;
     std::vector<std::string> defer_transports;
@@ -112,6 +114,9 @@ public:
     }
     /// Where that is kept: a change is in force when this has returned. None: it ends with this process.
     std::function<awaitable<Result<void>>(handoff::StoredOrders orders)> keep_orders;
+    /// Who hands mail in, as it was kept; before open(). What of it is to be kept now; none: nothing has changed since.
+    void restore_accounts(const handoff::StoredAccounts& kept);
+    std::optional<handoff::StoredAccounts> accounts_to_keep();
     /// Why this address is not asked about now; none: no operator ordered anything for its mail.
     std::optional<std::string> ordered(const handoff::Route& route, std::string_view address, std::string_view sender) const;
     /// For requests that are no messages: never given to anyone else.
@@ -297,6 +302,14 @@ private:
     void let_go(const std::vector<handoff::Order>& ended, std::string_view why);
     awaitable<void> look_at_all(std::vector<Key> keys);
 
+    // queue_accounts.cpp
+    /// False: it is not taken, and the reply says why.
+    bool may_hand_in(handoff::Envelope& envelope, handoff::EnqueueReply* reply);
+    void tried(const Active& active, bool refused);
+    handoff::QueueReply tell_accounts(std::string_view name) const;
+    Result<handoff::QueueReply> order_account(const handoff::AccountOrder& order);
+    void count_accounts(handoff::CountersReply& reply) const;
+
     // queue_explain.cpp
     awaitable<Result<handoff::QueueReply>> explain(handoff::QueueCommand command);
     awaitable<Result<handoff::QueueReply>> explain_message(std::string queue_id);
@@ -348,6 +361,7 @@ private:
         std::uint64_t returned = 0;                                // recipients
     };
     schedule::Orders orders_;
+    accounts::Book accounts_;
     std::unordered_map<std::uint64_t, OrderCount> order_counts_;   // by their numbers
     std::unordered_map<Key, std::vector<std::uint64_t>> held_up_;  // by which orders, at the last look
     std::unordered_map<Key, WallTime> looked_at_;                  // to be looked at for an order, and tried at its own time: that

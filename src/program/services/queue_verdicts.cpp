@@ -138,6 +138,7 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
         switch (verdict.outcome()) {
         case handoff::OUTCOME_DELIVERED:
             ++counts_.delivered;
+            tried(active, false);
             if (to_be_told_of_success(active, active.recipients[position(active, verdict.recipient())], verdict))
                 successes.push_back(verdict);
             settlement.verdicts.push_back(std::move(verdict));
@@ -152,6 +153,7 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
             break;
         default:
             ++counts_.bounced;
+            tried(active, true);
             active.failures.push_back(std::move(verdict));
             break;
         }

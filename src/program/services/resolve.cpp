@@ -1,4 +1,5 @@
 // Where addresses go, local submissions, and the words of reports: what needs tables and is not on a client's clock.
+#include "accounts/params.hpp"
 #include "base/strings.hpp"
 #include "cleanup/cleaner.hpp"
 #include "config/site.hpp"
@@ -12,6 +13,7 @@
 #include "receive/params.hpp"
 #include "report/params.hpp"
 #include "route/router.hpp"
+#include "services/account_limits.hpp"
 #include "services/counters.hpp"
 #include "services/own_transports.hpp"
 #include "services/params.hpp"
@@ -152,6 +154,7 @@ public:
         pickup_.show_to(&milters_);
         pickup_.inspect_by(&inspector_);
         judge_senders();
+        limit_accounts();
         pickup_.address_reports([this](handoff::Envelope* envelope) { return address(envelope); });
     }
 
@@ -213,6 +216,7 @@ public:
             retired_.pop_front();
         pickup_.reconfigure(pickup_options(service_.config_for("pickup")));
         judge_senders();
+        limit_accounts();
         show_to_milters(std::move(milters));
         milters_.sign_by(local_signer());
         return process::Reload::in_place;
@@ -263,6 +267,19 @@ private:
         std::string asked = verdict.login.empty() ? fmt::format("uid:{}", user) : verdict.login;
         CO_TRY(verdict.allowed, co_await senders->allows(std::move(asked), std::move(sender)));
         co_return verdict;
+    }
+    /// account_limit_maps, likewise.
+    void limit_accounts()
+    {
+        const auto limits = std::make_shared<const AccountLimits>(service_.config_for("pickup").get(accounts::account_limit_maps), tables_);
+        if (!limits->any())
+            return pickup_.limit_by({});
+        pickup_.limit_by([this, limits](std::uint32_t user) { return limits_of(limits, user); });
+    }
+    awaitable<Result<std::string>> limits_of(std::shared_ptr<const AccountLimits> limits, std::uint32_t user)
+    {
+        CO_TRY(std::string name, login_of(user));
+        co_return co_await limits->of_user(name.empty() ? fmt::format("uid:{}", user) : std::move(name));
     }
     /// As /etc/passwd has it, which the supervisor opens: a confined process asks no name service.
     Result<std::string> login_of(std::uint32_t user) const

@@ -1,4 +1,5 @@
 // The SMTP server process: sessions, restrictions, cleanup of what they receive, and the way to qmgr; or a service that has them behind a front.
+#include "accounts/params.hpp"
 #include "aggregate/settings.hpp"
 #include "cleanup/cleaner.hpp"
 #include "config/site.hpp"
@@ -12,6 +13,7 @@
 #include "receive/server.hpp"
 #include "receive/wired.hpp"
 #include "route/router.hpp"
+#include "services/account_limits.hpp"
 #include "services/count_names.hpp"
 #include "services/counters.hpp"
 #include "services/local_milters.hpp"
@@ -144,7 +146,8 @@ public:
           sni_(service.config().get(receive::tls_server_sni_maps), tables_, service.log()), acceptor_(tls_, &sni_),
           memory_(service.executor(), std::string(memory_socket), {.channel = {.name = "memory"}}),
           verifier_(memory_, verify::Options::from(service.config_for("verify"), prepared.route.own.myorigin), PreparedSmtpd::clock, service.log()),
-          rates_(memory_), asks_cyrus_(prepared.options.sasl.enable && !prepared.options.sasl.dovecot),
+          account_limits_(service.config().get(accounts::account_limit_maps), tables_), rates_(memory_),
+          asks_cyrus_(prepared.options.sasl.enable && !prepared.options.sasl.dovecot),
           sasl_(service.executor(), std::string(sasl_socket),
                 {.channel = {.name = "sasl", .call_limit = std::chrono::minutes{1}}, .wait_limit = std::chrono::seconds{3}}, {},
                 sasl_hello(service.start_record().generation())),
@@ -277,6 +280,8 @@ private:
         made.threads = &checking_threads_;
         made.suffixes = suffixes_.get();
         made.tls = tls_ ? &acceptor_ : nullptr;
+        if (account_limits_.any())
+            made.account_limits = [this](std::string login) { return account_limits_.of_login(std::move(login)); };
         made.flush_site = [this](std::string domain) { return flush_site(std::move(domain)); };
         return made;
     }
@@ -405,6 +410,7 @@ private:
     receive::TlsServer acceptor_;
     ipc::Client memory_;
     VerifyLink verifier_;
+    AccountLimits account_limits_;
     RatesLink rates_;
     bool asks_cyrus_;
     ipc::Client sasl_;

@@ -99,7 +99,7 @@ Named named_by(const process::Service& service, std::span<const std::string_view
             if (!secret && !wanted(name))
                 continue;
             const auto value = snapshot.expand(definition->value);
-            if (value && name == "local_login_sender_maps" && *value != "static:*")
+            if (value && ((name == "local_login_sender_maps" && *value != "static:*") || (name == "account_limit_maps" && !value->empty())))
                 named.table_files.emplace("/etc/passwd");
             if (value && holds_keys(name) && !secret)
                 named.add_value_files(*value);

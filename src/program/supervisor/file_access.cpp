@@ -45,7 +45,7 @@ void FileAccess::grant_value(std::string_view parameter, std::string_view value)
 {
     if (grants_nothing(parameter))
         return;
-    if (parameter == "local_login_sender_maps" && value != "static:*")
+    if ((parameter == "local_login_sender_maps" && value != "static:*") || (parameter == "account_limit_maps" && !value.empty()))
         paths_.emplace("/etc/passwd");                               // who is asked about
     // Braces only group; whatever stands in them is judged piece by piece ("pipemap:{hash:/a, cidr:/b}").
     for (std::string_view piece : split(value, ", \t\r\n{}()=")) {

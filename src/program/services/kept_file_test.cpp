@@ -1,4 +1,4 @@
-#include "services/order_file.hpp"
+#include "services/kept_file.hpp"
 
 #include "async/run.hpp"
 #include "spool/recorded_files.hpp"
@@ -22,9 +22,9 @@ handoff::StoredOrders orders_to(const std::string& destination)
     return orders;
 }
 
-std::string destination_in(OrderFile::Kept kept)
+std::string destination_in(OrderFile::Found kept)
 {
-    return !kept.trouble.empty() ? "trouble: " + kept.trouble : kept.orders.orders_size() == 0 ? "none" : kept.orders.orders(0).destination();
+    return !kept.trouble.empty() ? "trouble: " + kept.trouble : kept.message.orders_size() == 0 ? "none" : kept.message.orders(0).destination();
 }
 
 }  // namespace
@@ -33,7 +33,7 @@ TEST_CASE("order file: what is written is read; none is none")
 {
     asio::io_context loop;
     spool::RecordedFiles files;
-    OrderFile file(files);
+    OrderFile file(files, order_file);
     CHECK(destination_in(file.read()) == "none");
     REQUIRE(run(loop, file.write(orders_to("a.test"))));
     CHECK(destination_in(file.read()) == "a.test");
@@ -48,7 +48,7 @@ TEST_CASE("order file: power is cut at any moment: what was written last is ther
     for (int round = 0; round < 40; ++round) {
         asio::io_context loop;
         spool::RecordedFiles files;
-        OrderFile file(files);
+        OrderFile file(files, order_file);
         std::unique_ptr<spool::RecordedFiles> left;
         std::string certain = "none", under_way = "none";
         std::size_t count = 0;
@@ -65,7 +65,7 @@ TEST_CASE("order file: power is cut at any moment: what was written last is ther
             certain = destination;
         }
         REQUIRE(left);
-        const std::string found = destination_in(OrderFile(*left).read());
+        const std::string found = destination_in(OrderFile(*left, order_file).read());
         CAPTURE(round);
         CHECK((found == certain || found == under_way));
     }
@@ -76,11 +76,11 @@ TEST_CASE("order file: it is on stable storage when it was written")
     std::mt19937_64 random(11);
     asio::io_context loop;
     spool::RecordedFiles files;
-    OrderFile file(files);
+    OrderFile file(files, order_file);
     for (const char* destination : {"a.test", "b.test", "c.test"}) {
         REQUIRE(run(loop, file.write(orders_to(destination))));
         for (int again = 0; again < 10; ++again)
-            CHECK(destination_in(OrderFile(*files.power_loss(random)).read()) == destination);
+            CHECK(destination_in(OrderFile(*files.power_loss(random), order_file).read()) == destination);
     }
 }
 
@@ -91,7 +91,7 @@ TEST_CASE("order file: where one of its steps fails that is said, and what was t
         CAPTURE(static_cast<int>(kind));
         asio::io_context loop;
         spool::RecordedFiles files;
-        OrderFile file(files);
+        OrderFile file(files, order_file);
         REQUIRE(run(loop, file.write(orders_to("a.test"))));
         files.before = [&](const spool::Operation& operation) { return operation.kind == kind ? ENOSPC : 0; };
         const auto refused = run(loop, file.write(orders_to("b.test")));
@@ -107,14 +107,15 @@ TEST_CASE("order file: a damaged one is said and set aside")
 {
     asio::io_context loop;
     spool::RecordedFiles files;
-    OrderFile file(files);
+    OrderFile file(files, order_file);
     REQUIRE(run(loop, file.write(orders_to("a.test"))));
     files.damage("orders", 40, "X");
     CHECK(destination_in(file.read()) == "trouble: orders: it is damaged; it is kept as orders.damaged");
     CHECK(destination_in(file.read()) == "none");
-    const std::string text = order_file_text(orders_to("a.test"));
-    CHECK(read_order_file(text));
+    const std::string text = kept_text("orders", orders_to("a.test").SerializeAsString());
+    CHECK(read_kept<handoff::StoredOrders>("orders", text));
     for (std::size_t octets = 0; octets < text.size(); ++octets)
-        CHECK_FALSE(read_order_file(std::string_view(text).substr(0, octets)));
-    CHECK_FALSE(read_order_file(text + "x"));
+        CHECK_FALSE(read_kept<handoff::StoredOrders>("orders", std::string_view(text).substr(0, octets)));
+    CHECK_FALSE(read_kept<handoff::StoredOrders>("orders", text + "x"));
+    CHECK_FALSE(read_kept<handoff::StoredAccounts>("accounts", text));
 }
