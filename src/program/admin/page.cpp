@@ -1,9 +1,11 @@
 #include "admin/page.hpp"
 
+#include "accounts/book.hpp"
 #include "admin/metrics.hpp"
 #include "base/strings.hpp"
 #include "handoff/counting.hpp"
 #include "http/target.hpp"
+#include "inquiry/account_listing.hpp"
 #include "inquiry/forecast.hpp"
 #include "inquiry/helper_listing.hpp"
 #include "inquiry/orders.hpp"
@@ -203,6 +205,17 @@ std::string orders_table(const handoff::QueueReply& reply)
     return table.html("None is in force.");
 }
 
+/// Those about which there is something to say.
+std::string accounts_table(const handoff::QueueReply& reply)
+{
+    Table table{"account", "#recipients, last hour", "#usual", "#last day", "state"};
+    for (const handoff::Account& account : reply.accounts())
+        if (const std::string state = inquiry::account_state(account); !state.empty())
+            table.row({accounts::account_text(account.name()), Cell::number(account.hour().recipients()), Cell::number(account.usual_hour()),
+                       Cell::number(account.day().recipients()), Cell(state).bad(account.alarm_cause() != 0)});
+    return table.html(fmt::format("Nothing is strange about the {} that hand mail in.", reply.accounts_size()));
+}
+
 std::string messages_table(const handoff::QueueReply& reply)
 {
     Table table{"message", "queue", "arrived", "#octets", "sender", "recipients", "next try", "why"};
@@ -286,7 +299,9 @@ Answer overview_page(System& system, const process::InstanceCounters& counters, 
     const auto or_trouble = [](const auto& reply, auto show) {
         return reply ? show(*reply) : fmt::format("<p class=\"bad\">{}</p>\n", html_text(reply.error().text()));
     };
+    const auto accounts = system.queue(inquiry::account_question({}));
     body += heading("Orders of operators") + or_trouble(orders, orders_table) + or_trouble(told, sites_and_groups);
+    body += heading("Accounts") + or_trouble(accounts, accounts_table);
     body += heading("Messages") + or_trouble(listed, messages_table) + heading("Servers with quirks") + quirks_table(system);
     return {200, "", whole_page(system, "Posthorn on " + system.host(), body, after.empty())};
 }

@@ -5,6 +5,7 @@
 #include "base/json.hpp"
 #include "base/strings.hpp"
 #include "handoff/queue_id.hpp"
+#include "inquiry/account_listing.hpp"
 #include "inquiry/change_listing.hpp"
 #include "inquiry/forecast.hpp"
 #include "inquiry/helper_listing.hpp"
@@ -57,6 +58,8 @@ constexpr Known known[] = {
     {"api/peers/changes", {Place::peer_changes, false}, "what servers and MX sets show otherwise than before: ?of= &since="},
     {"api/helpers", {Place::helpers, false}, "whom processes ask while mail waits, how long that takes, and who waits for them now"},
     {"api/reports", {Place::reports, false}, "daily reports that other domains ask for: what is counted, where they went: ?of= a domain"},
+    {"api/accounts", {Place::accounts, false}, "who hands mail in, how much, and what looks strange: ?of= an account"},
+    {"api/accounts/*/*", {Place::order_account, true}, "hold, refuse, allow (?for=), resume, forget an account (login:NAME, uid:NUMBER): ?reason="},
     {"api/counters", {Place::counters, false}, "counters of each process"},
 };
 
@@ -320,6 +323,22 @@ Answer reports(System& system, std::string domain)
     return {200, json, fmt::format("{{\"reports\": [\n{}\n]}}\n", all)};
 }
 
+std::string accounts_json(const handoff::QueueReply& reply)
+{
+    std::string all;
+    for (const handoff::Account& account : reply.accounts())
+        joined_lines(all, inquiry::account_json(account));
+    return all;
+}
+
+Answer accounts(System& system, std::string account)
+{
+    const auto reply = system.queue(inquiry::account_question(std::move(account)));
+    if (!reply)
+        return trouble(reply.error());
+    return {200, json, fmt::format("{{\"accounts\": [\n{}\n]}}\n", accounts_json(*reply))};
+}
+
 /// What is wrong with its words; else what went wrong on the way.
 Answer no_order(const Error& error) { return error.status() == "5.5.4" ? wrong_query(error.text()) : trouble(error); }
 
@@ -347,6 +366,25 @@ Answer give_order(const Asked& asked, System& system)
     if (reply->orders_size() == 1)
         answer.log =
             fmt::format("{} {} by client [{}]", inquiry::order_name(reply->orders(0)), schedule::order_words(reply->orders(0)), asked.client);
+    return answer;
+}
+
+Answer order_account(const Asked& asked, System& system)
+{
+    const Target& target = asked.target;
+    const std::string &account = target.path[2], &verb = target.path[3];
+    if (std::ranges::find(inquiry::account_verbs, verb) == std::end(inquiry::account_verbs))
+        return http::error_answer(404, "no such action");
+    if (auto wrong = unknown_word(target, {"for", "reason"}))
+        return *std::move(wrong);
+    auto command = inquiry::account_command(verb, account, target.word("for"), target.word("reason"), fmt::format("client [{}]", asked.client));
+    if (!command)
+        return no_order(command.error());
+    const auto reply = system.queue(*std::move(command));
+    if (!reply)
+        return no_order(reply.error());
+    Answer answer(200, json, fmt::format("{{\"account\": {}}}\n", accounts_json(*reply)));
+    answer.log = fmt::format("account {}: {} by client [{}]", printable(account, true), verb, asked.client);
     return answer;
 }
 
@@ -421,6 +459,12 @@ Answer answer_to(const Asked& asked, System& system, const Result<process::Insta
     case Place::suspend:
     case Place::bounce: return give_order(asked, system);
     case Place::resume: return end_orders(asked, system);
+    case Place::order_account: return order_account(asked, system);
+    case Place::accounts: {
+        if (auto wrong = unknown_word(target, {"of"}))
+            return *std::move(wrong);
+        return accounts(system, std::string(target.word("of").value_or("")));
+    }
     case Place::page: {
         if (auto wrong = unknown_word(target, {"after"}))
             return *std::move(wrong);

@@ -35,6 +35,8 @@ enum class Place {
     counters,
     helpers,
     reports,
+    accounts,
+    order_account,
     act,
     flush_queue,
     flush_site,

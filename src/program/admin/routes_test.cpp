@@ -64,6 +64,7 @@ TEST_CASE("routes: what there is, and what changes something")
     CHECK(place("/api/queue/X") == is(Place::message, false));
     CHECK(place("/api/queue/X/transcripts") == is(Place::transcripts_of, false));
     CHECK(place("/api/queue/X/delete") == is(Place::act, true));
+    CHECK(place("/api/accounts/login:a/hold") == is(Place::order_account, true));
     CHECK(place("/api/sites/a.test/flush") == is(Place::flush_site, true));
     for (const char* nothing : {"/favicon.ico", "/api/queue/X/Y/Z", "/metrics/x", "/api/sites/a.test"})
         CHECK(place(nothing) == std::pair(-1, false));
@@ -285,6 +286,42 @@ TEST_CASE("routes: orders of operators are given with the words of the commands,
     system.on_queue = [](const QueueCommand&) { return Error{"down", "4.3.0"}; };
     CHECK(ask(system, "/api/orders/suspend?destination=a.test").status == 503);
     CHECK(ask(system, "/api/orders").status == 503);
+}
+
+TEST_CASE("routes: accounts are listed, and an operator's word about one is passed on as it was said")
+{
+    ToldSystem system;
+    QueueReply told;
+    handoff::Account& account = *told.add_accounts();
+    account.set_name("login:<bob>@a.test");
+    account.mutable_hour()->set_recipients(640);
+    account.set_alarm_cause(1);
+    account.set_alarm("640 recipients within an hour");
+    system.on_queue = [&](const QueueCommand&) { return told; };
+    const Answer listed = ask(system, "/api/accounts?of=login:bob");
+    CHECK(listed.body.starts_with("{\"accounts\": [\n{\"account\": \"login:<bob>@a.test\", "));
+    CHECK(system.asked.back().verb() == QueueCommand::ACCOUNTS);
+    CHECK(system.asked.back().argument() == "login:bob");
+    CHECK(ask(system, "/").body.find("<td>&lt;bob&gt;@a.test</td>") != std::string::npos);
+
+    const Answer held = ask(system, "/api/accounts/login:bob/hold?reason=stolen");
+    CHECK(held.status == 200);
+    CHECK(held.log == "account login:bob: hold by client [192.0.2.9]");
+    CHECK(system.asked.back().verb() == QueueCommand::ACCOUNT_ORDER);
+    CHECK(system.asked.back().account_order().name() == "login:bob");
+    CHECK(system.asked.back().account_order().word() == handoff::Account::HOLD);
+    CHECK(system.asked.back().account_order().reason() == "stolen");
+    CHECK(system.asked.back().account_order().by() == "client [192.0.2.9]");
+    CHECK(ask(system, "/api/accounts/login:bob/allow?for=2h").status == 200);
+    CHECK(system.asked.back().account_order().lasts() == 7200'000000);
+    const std::size_t asked = system.asked.size();
+    CHECK(ask(system, "/api/accounts/login:bob/hold?for=2h").status == 400);
+    CHECK(ask(system, "/api/accounts/login:bob/allow?for=2").status == 400);
+    CHECK(ask(system, "/api/accounts/login:bob/praise").status == 404);
+    CHECK(ask(system, "/api/accounts?by=x").status == 400);
+    CHECK(system.asked.size() == asked);
+    system.on_queue = [](const QueueCommand&) { return Error{"no account", "5.5.4"}; };
+    CHECK(ask(system, "/api/accounts/bob/refuse").status == 400);
 }
 
 TEST_CASE("routes: what servers changed, of a time; a wrong time is said to be one")

@@ -1,15 +1,18 @@
 #include "commands/command.hpp"
 
+#include "base/strings.hpp"
 #include "config/paths.hpp"
 #include "submit/exit_status.hpp"
 
 #include <fmt/format.h>
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 namespace posthorn::commands {
 
@@ -64,6 +67,15 @@ void reserved_for_owner(const config::Snapshot& snapshot)
     struct stat about{};
     if (::getuid() != 0 && (::stat(snapshot.text("queue_directory").c_str(), &about) != 0 || about.st_uid != ::getuid()))
         throw Failure("use of this command is reserved for the superuser", 1);
+}
+
+std::string operator_name()
+{
+    const char* const before = ::getuid() == 0 ? std::getenv("SUDO_USER") : nullptr;
+    if (before && *before != '\0')
+        return printable(std::string_view(before).substr(0, 64)) + " by sudo";
+    const passwd* const user = ::getpwuid(::getuid());
+    return user ? std::string(user->pw_name) : fmt::format("uid {}", ::getuid());
 }
 
 std::string executable_folder()

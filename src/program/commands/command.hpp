@@ -44,6 +44,7 @@ int suspend(std::span<char*> args);
 int bounce(std::span<char*> args);
 int resume(std::span<char*> args);
 int orders(std::span<char*> args);
+int accounts(std::span<char*> args);
 
 /// First of all: a caller may have closed them, and what is opened next would be taken for one of them. A message on standard error would
 /// be written into a queue file.
@@ -65,6 +66,9 @@ config::Snapshot load_config(std::string_view command, const std::optional<std::
 
 /// For who changes what is in the queue: root, or whose the instance's queue directory is. Else a Failure.
 void reserved_for_owner(const config::Snapshot& snapshot);
+
+/// Who gives a command: "root"; "alice by sudo".
+std::string operator_name();
 
 /// The folder of the running executable, with a slash: where the other executables are.
 std::string executable_folder();

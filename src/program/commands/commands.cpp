@@ -12,7 +12,7 @@ constexpr Command table[] = {
     {"transcript", transcript}, {"peers", peers},        {"why", why},
     {"suspend", suspend},       {"bounce", bounce},      {"resume", resume},
     {"orders", orders},         {"helpers", helpers},    {"setting", setting},
-    {"reports", reports},
+    {"reports", reports},       {"accounts", accounts},
 };
 }  // namespace
 

@@ -11,12 +11,8 @@
 
 #include <fmt/format.h>
 
-#include <pwd.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <string_view>
 
 namespace posthorn::commands {
@@ -62,16 +58,6 @@ OrderArguments order_arguments(std::span<char*> args, std::string_view takes, co
             throw Failure(usage, submit::exit_usage);
     }
     return made;
-}
-
-/// "root"; "alice by sudo".
-std::string operator_name()
-{
-    const char* const before = ::getuid() == 0 ? std::getenv("SUDO_USER") : nullptr;
-    if (before && *before != '\0')
-        return printable(std::string_view(before).substr(0, 64)) + " by sudo";
-    const passwd* const user = ::getpwuid(::getuid());
-    return user ? std::string(user->pw_name) : fmt::format("uid {}", ::getuid());
 }
 
 handoff::QueueReply asked(const config::Snapshot& snapshot, Result<QueueCommand> command)

@@ -17,8 +17,14 @@ namespace {
 
 constexpr std::chrono::hours usual_bounce{1};
 
+std::string counted(std::uint64_t count, std::string_view what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); }
+
+std::string order_time(std::int64_t microseconds) { return microseconds == 0 ? "null" : fmt::format("\"{}\"", utc_time(microseconds)); }
+
+}  // namespace
+
 /// With its unit: who writes 30 may mean minutes.
-Result<std::chrono::seconds> time_of(const std::string& word)
+Result<std::chrono::seconds> order_time_of(const std::string& word)
 {
     const auto time = word.empty() || !is_alpha(word.back()) ? std::nullopt : config::parse_whole_time(word, config::Unit::seconds);
     if (!time || *time < std::chrono::seconds{1} || *time > schedule::longest_order)
@@ -27,12 +33,6 @@ Result<std::chrono::seconds> time_of(const std::string& word)
                      "5.5.4"};
     return *time;
 }
-
-std::string counted(std::uint64_t count, std::string_view what) { return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s"); }
-
-std::string order_time(std::int64_t microseconds) { return microseconds == 0 ? "null" : fmt::format("\"{}\"", utc_time(microseconds)); }
-
-}  // namespace
 
 Result<QueueCommand> order_command(Order::Kind kind, const OrderWords& words, std::string by)
 {
@@ -46,7 +46,7 @@ Result<QueueCommand> order_command(Order::Kind kind, const OrderWords& words, st
     }
     std::chrono::seconds lasts = kind == Order::BOUNCE ? usual_bounce : std::chrono::seconds{0};
     if (words.lasts) {
-        TRY(lasts, time_of(*words.lasts));
+        TRY(lasts, order_time_of(*words.lasts));
     }
     order.set_lasts(std::chrono::microseconds(lasts).count());
     order.set_reason(words.reason.value_or(""));

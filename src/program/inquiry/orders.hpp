@@ -5,6 +5,7 @@
 #include "base/error.hpp"
 #include "handoff/frames.pb.h"
 
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -17,6 +18,8 @@ struct OrderWords {
     bool sure = false;                     // a bounce of "*" wants that
 };
 Result<handoff::QueueCommand> order_command(handoff::Order::Kind kind, const OrderWords& words, std::string by);
+/// A time with its unit, "2h", within what an order may last.
+Result<std::chrono::seconds> order_time_of(const std::string& word);
 /// An empty destination: all.
 Result<handoff::QueueCommand> end_command(const std::string& destination, const std::optional<std::string>& sender, std::string by);
 

@@ -112,6 +112,8 @@ void add(Text& text, const Explanation& message)
     text.head(fmt::format("{}: {}, from <{}>, {} octets, here since {}, goes back to its sender {}", printable(message.queue_id()),
                           printable(message.queue_name()), printable(message.sender(), true), message.size(), local_time(message.arrival()),
                           time_or(message.gives_up(), "?")));
+    if (!message.hold_reason().empty())
+        text.line("  put on hold as it arrived: " + printable(message.hold_reason(), true) + " (posthorn accounts)");
     if (message.requiretls())
         text.line("  requires TLS on all its way (REQUIRETLS): smtp_requiretls_policy says how far that is kept");
     if (message.tls_optional())
@@ -230,10 +232,10 @@ std::string json_of(const Waiting& waiting, const std::string& queue_id)
 std::string json_of(const Explanation& message)
 {
     return fmt::format(
-        R"("queue_id": {}, "queue_name": {}, "sender": {}, "message_size": {}, "arrival": {}, "gives_up": {}, "requiretls": {}, "tls_optional": {}, "waiting": {})",
+        R"("queue_id": {}, "queue_name": {}, "sender": {}, "message_size": {}, "arrival": {}, "gives_up": {}, "hold_reason": {}, "requiretls": {}, "tls_optional": {}, "waiting": {})",
         json_text(message.queue_id()), json_text(message.queue_name()), json_text(message.sender()), message.size(), json_time(message.arrival()),
-        json_time(message.gives_up()), message.requiretls(), message.tls_optional(),
-        json_list(message.waiting(), [&](const Waiting& one) { return json_of(one, message.queue_id()); }));
+        json_time(message.gives_up()), message.hold_reason().empty() ? "null" : json_text(message.hold_reason()), message.requiretls(),
+        message.tls_optional(), json_list(message.waiting(), [&](const Waiting& one) { return json_of(one, message.queue_id()); }));
 }
 
 std::string json_of(const handoff::SiteStanding& site)

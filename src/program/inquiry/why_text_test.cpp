@@ -113,6 +113,11 @@ TEST_CASE("why: a message's answer names wait, time, way, last try, and what wou
     Why held = message();
     held.queue->mutable_waiting(0)->set_wait(static_cast<std::uint32_t>(Wait::hold));
     CHECK(why_text(held, now).find("changed by   at once: postsuper -H 4gDq\n") != std::string::npos);
+    CHECK(why_json(held, now).find(R"("hold_reason": null)") != std::string::npos);
+    held.queue->set_hold_reason("account bob: put on hold by root");
+    CHECK(why_text(held, now).find("\n  put on hold as it arrived: account bob: put on hold by root (posthorn accounts)\n  b@away.test\n") !=
+          std::string::npos);
+    CHECK(why_json(held, now).find(R"("hold_reason": "account bob: put on hold by root")") != std::string::npos);
 }
 
 TEST_CASE("why: what nothing is known of is not known; a server, a verification, a transcript are")

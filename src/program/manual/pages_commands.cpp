@@ -29,6 +29,8 @@ const std::vector<Page>& commands()
           "posthorn counters [-c config_dir]",
           "posthorn helpers [-c config_dir] [--json]",
           "posthorn setting [-c config_dir] [--json] NAME... | --pending",
+          "posthorn accounts [-c config_dir] [--json] [list [--strange] | show NAME | hold NAME [--reason TEXT] | refuse NAME [--reason TEXT] | allow NAME [--for TIME] [--reason TEXT] | "
+          "resume NAME | forget NAME | release NAME | delete NAME --yes]",
           "posthorn reports [-c config_dir] [--json] [list | show | send] [DOMAIN] [--tls | --dmarc] [--day YYYY-MM-DD]",
           "posthorn confinement-check [-c config_dir] [SERVICE...]",
           "posthorn migrate [--json] [--to DIR] [CONFIG_DIR]",
@@ -43,7 +45,7 @@ const std::vector<Page>& commands()
           "queue looks into the queue; why says what mail waits for; suspend holds up mail for a domain, .domain with those below it, an address, transport:, transport:nexthop or *, "
           "of one sender (an address, @domain or <>) where one is named, for a time (30m, 2h, 1d) or until resume, and bounce returns it to its senders, for an hour where no time is named; "
           "orders lists what is in force; peers what was learned of other servers, and what they changed; transcript shows sessions with them; counters what each process "
-          "has cost; helpers which filters, policy servers, databases and lists in the DNS are asked while mail waits, how long they take, and who waits for them now; setting where a parameter is written, what it comes to and whether that is in force, and what the next reload would change; reports the daily reports of TLS and DMARC that other domains have of us (aggregate_reports): what is counted, where they went, what one says, and, with send, those of days that are over at once; confinement-check what each service is refused; migrate judges the configuration of a Postfix, compares answers, takes over its queue, or that of an Exim, "
+          "has cost; helpers which filters, policy servers, databases and lists in the DNS are asked while mail waits, how long they take, and who waits for them now; setting where a parameter is written, what it comes to and whether that is in force, and what the next reload would change; accounts who hands mail in by AUTH or sendmail, how much, how much is usual, and whose mail looks as if it were somebody else's; hold and refuse stop one, allow lifts its limits, release and delete are for its mail in the queue; reports the daily reports of TLS and DMARC that other domains have of us (aggregate_reports): what is counted, where they went, what one says, and, with send, those of days that are over at once; confinement-check what each service is refused; migrate judges the configuration of a Postfix, compares answers, takes over its queue, or that of an Exim, "
           "and makes a directory of an Exim's configuration, or of a KumoMTA's policy. what-if asks a changed copy of the configuration what the log has been asked, and shows "
           "who would be refused, let in or sent another way."},
          {config_dir},
