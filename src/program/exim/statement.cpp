@@ -55,7 +55,7 @@ public:
 
     void make()
     {
-        if (!read() || helo_is_required() || !can_be_said())
+        if (!read() || helo_is_required() || limits_accounts() || !can_be_said())
             return;
         if (!(one_.verb == "require" ? require() : in_turn()))
             return;
@@ -115,6 +115,55 @@ private:
                 conditions_.push_back(condition);
         }
         return true;
+    }
+
+    /// A deny or defer of who authenticated, beyond so much within an hour or a day: account_limit_maps, which counts by login.
+    bool limits_accounts()
+    {
+        const auto is_of_logins = [](const Condition& condition) {
+            return condition.name == "authenticated" && !condition.negated && condition.value == "*";
+        };
+        const auto rate = std::ranges::find(conditions_, std::string_view("ratelimit"), &Condition::name);
+        if (!refuses_ || rate == conditions_.end() || rate->negated ||
+            std::ranges::any_of(conditions_, [&](const Condition& one) { return &one != &*rate && !is_of_logins(one); }))
+            return false;
+        const auto words = account_words(rate->value);
+        if (!words)
+            return false;
+        const std::string parameter = "account_limit_maps";
+        if (t_.out_.find(parameter)) {
+            give_up(fmt::format("one limit by login is carried over: its entry wants {} as well", *words));
+            return true;
+        }
+        t_.append(parameter, fmt::format("inline:{{ {{login: = {} over={}}} }}", *words, one_.verb == "defer" ? "defer" : "reject"),
+                  fmt::format("{}: {}", one_.place.text(), text_));
+        say(Kind::becomes, fmt::format("{} in {}", *words, parameter));
+        return true;
+    }
+
+    /// "100 / 1h / per_rcpt / strict / $authenticated_id" as "recipients=100/h".
+    static std::optional<std::string> account_words(std::string_view rate)
+    {
+        std::vector<std::string_view> pieces;
+        for (const std::string_view piece : split_exact(rate, '/'))
+            pieces.push_back(trim(piece));
+        const std::string_view key = pieces.back();
+        const bool by_login = key == "$authenticated_id" || key == "${authenticated_id}";
+        const auto limit = parse_number(pieces.front());
+        if (pieces.size() < 3 || !by_login || !limit)
+            return std::nullopt;
+        const std::string_view period = pieces[1];
+        const bool day = period == "1d" || period == "24h", hour = period == "1h" || period == "60m";
+        if (!day && !hour)
+            return std::nullopt;
+        bool recipients = false;
+        for (const std::string_view option : std::span(pieces).subspan(2, pieces.size() - 3)) {
+            if (option == "per_rcpt" || option == "per_cmd")
+                recipients = true;
+            else if (option != "per_mail" && option != "strict" && option != "leaky")
+                return std::nullopt;
+        }
+        return fmt::format("{}={}/{}", recipients ? "recipients" : "messages", *limit, day ? 'd' : 'h');
     }
 
     /// Behind endpass: whoever comes so far and has not authenticated is refused. False: all is said.

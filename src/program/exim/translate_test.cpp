@@ -134,6 +134,29 @@ TEST_CASE("translate: nothing is looser: whoever comes to the end of an ACL is r
           std::string::npos);
 }
 
+TEST_CASE("translate: a ratelimit by login is a limit of accounts; another one is said loudly")
+{
+    const auto with = [](const std::string& statement) {
+        return translated(base + "begin acl\ncheck:\n" + statement + relaying + "  accept\n" + routing);
+    };
+    const auto limit = [&](const std::string& statement) { return with(statement).value("account_limit_maps"); };
+    CHECK(limit("  deny authenticated = *\n    ratelimit = 100 / 1h / per_rcpt / strict / $authenticated_id\n") ==
+          "inline:{ {login: = recipients=100/h over=reject} }");
+    CHECK(limit("  defer ratelimit = 500 / 1d / ${authenticated_id}\n") == "inline:{ {login: = messages=500/d over=defer} }");
+    const Translated two = with("  deny ratelimit = 100 / 1h / $authenticated_id\n  deny ratelimit = 500 / 1d / per_rcpt / $authenticated_id\n");
+    CHECK(two.value("account_limit_maps") == "inline:{ {login: = messages=100/h over=reject} }");
+    CHECK(two.verdict("deny  ratelimit = 500")
+              .starts_with("LOUD not carried over: one limit by login is carried over: its entry wants recipients=500/d"));
+    for (const char* other :
+         {"  deny ratelimit = 100 / 1h / per_rcpt / strict\n", "  deny ratelimit = 100 / 10m / $authenticated_id\n",
+          "  deny ratelimit = 100 / 1h / per_byte / $authenticated_id\n", "  deny ratelimit = 1k / 1h / $authenticated_id\n",
+          "  deny ratelimit = 100 / 1h / $sender_address\n", "  deny hosts = 192.0.2.1\n    ratelimit = 100 / 1h / $authenticated_id\n",
+          "  deny !authenticated = *\n    ratelimit = 100 / 1h / $authenticated_id\n", "  warn ratelimit = 100 / 1h / $authenticated_id\n"}) {
+        CAPTURE(other);
+        CHECK(limit(other).empty());
+    }
+}
+
 TEST_CASE("translate: nothing is looser: endpass denies, and who is let in by itself is verified by nobody")
 {
     const auto with = [](const std::string& statement) {
