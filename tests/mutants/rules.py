@@ -58,6 +58,14 @@ def orders_asked(name, rule, broken):
     return ("orders: " + name, "inquiry_test", "src/program/inquiry/orders.cpp", rule, broken, "order*")
 
 
+def accounts(name, rule, broken, file="book"):
+    return ("accounts: " + name, "accounts_test", f"src/journey/accounts/{file}.cpp", rule, broken, "")
+
+
+def accounts_asked(name, target, path, rule, broken, tests):
+    return ("accounts: " + name, target, path, rule, broken, tests)
+
+
 def sts(name, rule, broken, file="book"):
     return ("sts " + name, "sts_test", f"src/knowledge/sts/{file}.cpp", rule, broken, "")
 
@@ -763,10 +771,33 @@ RULES = [
     orders("mail on hold counts as held up", "src/program/services/queue_commands.cpp", "        held_up_no_more(lease.key);\n", ""),
     orders("returned by an order is a bounce in records", "src/program/services/queue_records.cpp", "ordered ? RecordType::admin_bounce : ", "ordered ? RecordType::bounce : "),
     orders("addresses of a suspended domain are asked about", "src/program/services/probes.cpp", "numbers_.ordered ? numbers_.ordered(route, route.address(), request.sender()) : std::nullopt", "numbers_.ordered && false ? numbers_.ordered(route, route.address(), request.sender()) : std::nullopt"),
-    orders("a file is not synced", "src/program/services/order_file.cpp", "        error = file->sync();", "        error = 0;", "order file:*"),
-    orders("its folder is not synced", "src/program/services/order_file.cpp", '        error = files_.sync_folder("");', "        error = 0;", "order file:*"),
-    orders("a file is written in place", "src/program/services/order_file.cpp", 'fresh = name + ".new";', "fresh = name;", "order file:*"),
-    orders("a damaged file is read", "src/program/services/order_file.cpp", 'octets.substr(0, hash_digits) != fmt::format("{:016x}", spool::content_hash(content)) ||', "octets.empty() ||", "order file:*"),
+    orders("a file is not synced", "src/program/services/kept_file.cpp", "        error = file->sync();", "        error = 0;", "order file:*"),
+    orders("its folder is not synced", "src/program/services/kept_file.cpp", '        error = files_.sync_folder("");', "        error = 0;", "order file:*"),
+    orders("a file is written in place", "src/program/services/kept_file.cpp", 'fresh = name + ".new";', "fresh = name;", "order file:*"),
+    orders("a damaged file is read", "src/program/services/kept_file.cpp", 'if (text.substr(0, hash_digits) != fmt::format("{:016x}", spool::content_hash(octets)))', "if (octets.empty())", "order file:*"),
+    accounts("what is beyond a limit is taken", "+ size <= limit.most)", "<= limit.most)"),
+    accounts("what is put off is counted", "        if (beyond.what == Ruling::What::hold)\n            counted();", "        counted();"),
+    accounts("a mail larger than its limit is put off for ever", "limits.over == Over::defer && size > limit.most ? Over::reject : limits.over", "limits.over == Over::defer && size > limit.most && size == 0 ? Over::reject : limits.over"),
+    accounts("a limit is said for each mail", "    if (now - known.limit_told >= limit_told_again) {\n        known.limit_told = now;\n        constexpr", "    {\n        known.limit_told = now;\n        constexpr"),
+    accounts("what was noticed is said for each mail", "    if (known.cause != Cause::none)\n        return std::nullopt;\n    known.cause = cause;", "    known.cause = cause;"),
+    accounts("a quiet day ends what is held", "known.cause != Cause::none && watch != Watch::hold && now", "known.cause != Cause::none && now"),
+    accounts("today is usual", "        if (day.day < day_of(now))\n            most", "        if (day.day <= day_of(now))\n            most", "account"),
+    accounts("few recipients are many", "hour.recipients > options_.floor && many", "many"),
+    accounts("everybody is strange at first", "now - since_ >= book_is_young;", "now >= since_;"),
+    accounts("known networks are new", "network.first > now - std::chrono::hours{1}", "network.last > now - std::chrono::hours{1}", "account"),
+    accounts("a few of many are much", "hour.refused >= hour.tried / refused_share", "hour.refused >= 1"),
+    accounts("an operator's allowance has no end", "known.word == handoff::Account::ALLOW && now >= known.word_until)\n        known.word = handoff::Account::NONE;", "known.word == handoff::Account::ALLOW && now < known.word_since)\n        known.word = handoff::Account::NONE;"),
+    accounts("what an operator named is forgotten for want of room", "one.second.word == handoff::Account::NONE && one.second", "one.second"),
+    accounts("an hour is as long as a day", "if (bucket.minute > minute_of(now) - an_hour)\n            sum", "if (bucket.minute > minute_of(now) - a_day)\n            sum", "account"),
+    accounts_asked("a limit travels no further than the client", "receive_test", "src/journey/receive/session_content.cpp", "    envelope.set_account_limits(std::move(limits));\n", "    limits.clear();\n", "*account*"),
+    accounts_asked("a table that cannot be asked limits nobody", "receive_test", "src/journey/receive/session_content.cpp", '            refuse_content({451, "4.3.0", "Temporary lookup failure"});\n            end_transaction();\n            co_return false;', "            found = std::string();", "*account*"),
+    accounts_asked("who authenticated is nobody", "receive_test", "src/journey/receive/session_mail.cpp", 'envelope.set_account("login:" + login_->username);', "envelope.clear_account();", "*account*"),
+    accounts_asked("a refused account is our own trouble", "receive_test", "src/journey/receive/content.cpp", 'status == "4.7.1" || status == "5.7.1"', "status.empty()", "*account*"),
+    accounts_asked("what is held up is delivered", "services_test", "src/program/services/queue_accounts.cpp", "        envelope.set_hold(true);\n", "", "*account*"),
+    accounts_asked("what is refused is stored", "services_test", MANAGER, "        co_await drop_file_of(*message);\n        co_return reply;\n    }\n    const Result<spool::Lease>", "    }\n    const Result<spool::Lease>", "*account*"),
+    accounts_asked("what came back is not counted", "services_test", "src/program/services/queue_verdicts.cpp", "            tried(active, true);\n", "", "*account*"),
+    accounts_asked("what an account may not hand in is tried for ever", "services_test", "src/program/services/pickup.cpp", '!done && done.error().status() == "5.7.1"', '!done && done.error().status() == "none"', "pickup*account*"),
+    accounts_asked("local mail has no account", "services_test", "src/program/services/pickup.cpp", 'envelope.set_account(fmt::format("uid:{}", envelope.submitter()));', "envelope.clear_account();", "pickup*account*"),
     order_words("mail without a sender is returned", "return order.kind() == Order::SUSPEND || !sender.empty();", "return true;"),
     order_words("a domain is one of all that end like it", "domain.ends_with(named)", "domain.ends_with(named.substr(1))"),
     order_words("those below a domain are without it", "domain == named.substr(1) || ", ""),
