@@ -473,6 +473,16 @@ std::string_view bounce_class(std::string_view reason)
     return found == std::end(classes) ? "Uncategorized" : found->name;
 }
 
+std::string classification_key(const Verdict& verdict)
+{
+    const std::string& reply = verdict.diagnostic();
+    std::string key = reply.empty() ? fmt::format("{} {} {}", verdict.status().starts_with('5') ? 550 : 451, verdict.status(), verdict.text())
+                                    : printable(reply, true);
+    if (key.size() > 3 && key[3] == '-')  // of several lines, with their codes
+        key[3] = ' ';
+    return key;
+}
+
 bool relay_parts(std::string_view relay, std::string_view& name, std::string_view& address)
 {
     const auto open = relay.find('['), close = relay.find(']', open == relay.npos ? relay.size() : open);

@@ -69,6 +69,9 @@ std::string rejection_record(const Rejected& rejected, const RecordOptions& opti
 /// What a classifier of bounces would say of it: a class that KumoMTA has, of the word of reasons.hpp; "Uncategorized".
 std::string_view bounce_class(std::string_view reason);
 
+/// What bounce_classification_maps is asked: the reply in one line, "550 5.1.1 text"; where there was none, code and status before what the log says.
+std::string classification_key(const Verdict& verdict);
+
 /// "host.example[192.0.2.1]:25" in its parts; false where it is no host: "none", "local", a socket in the file system.
 bool relay_parts(std::string_view relay, std::string_view& name, std::string_view& address);
 

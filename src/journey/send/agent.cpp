@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "handoff/delivery_log.hpp"
+#include "handoff/record.hpp"
 #include "handoff/status_filter.hpp"
 
 namespace posthorn::send {
@@ -323,12 +324,7 @@ awaitable<void> Agent::Core::classify(std::shared_ptr<Job> job, handoff::Verdict
 {
     if (!around.bounce_classes || !options.records || verdict->outcome() == handoff::OUTCOME_DELIVERED)
         co_return;
-    const std::string& reply = verdict->diagnostic();
-    std::string key = reply.empty() ? fmt::format("{} {} {}", verdict->status().starts_with('5') ? 550 : 451, verdict->status(), verdict->text())
-                                    : printable(reply, true);
-    if (key.size() > 3 && key[3] == '-')  // of several lines, with their codes
-        key[3] = ' ';
-    const auto found = co_await around.bounce_classes->find(std::move(key));
+    const auto found = co_await around.bounce_classes->find(handoff::classification_key(*verdict));
     if (!found)
         around.log.warning("{}: bounce_classification_maps: {}", job->queue_id(), found.error().text());
     else if (*found)
