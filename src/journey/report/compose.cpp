@@ -4,6 +4,7 @@
 #include "handoff/frames.hpp"
 #include "handoff/requiretls_field.hpp"
 #include "message/compose.hpp"
+#include "report/explain.hpp"
 #include "smtp/path.hpp"
 
 #include <fmt/format.h>
@@ -67,6 +68,7 @@ struct Letter {
     const ReportRequest& request;
     const Options& options;
     const std::vector<std::size_t>& verdicts;
+    const std::vector<std::string>& explanations;
     bool to_postmaster;
     std::string to, queue_id;
 
@@ -84,35 +86,46 @@ struct Letter {
     std::string date(WallTime when) const { return message::date(when, options.zone(when)); }
     std::string boundary() const { return fmt::format("{}.{}/{}", envelope().queue_id(), request.now() / 1'000'000, options.myhostname); }
 
-    /// What a template names: of times those that hold for this mail, which need not be main.cf's.
-    std::optional<std::string> parameter(std::string_view name) const
-    {
-        if (request.kind() == ReportRequest::DELAY && name == "delay_warning_time")
-            return std::to_string(request.warned_after());
-        if (request.kind() == ReportRequest::DELAY && name == "maximal_queue_lifetime" && request.gives_up_size() != 0) {
-            const std::int64_t last = *std::ranges::max_element(request.gives_up());
-            return std::to_string((last - envelope().arrival()) / 1'000'000);
-        }
-        return options.parameter(name);
-    }
-
     /// The recipients, the reply to each, in words.
     std::string notification() const
     {
-        std::string text = with_crlf(expand_template(words().text, [this](std::string_view name) { return parameter(name); }));
+        std::string text =
+            with_crlf(expand_template(words().text, [this](std::string_view name) { return template_parameter(request, options, name); }));
+        const bool explains = !to_postmaster && is_valid_utf8(text);          // what is no UTF-8 cannot stand beside what is
         text += fmt::format("\r\n{:>34}\r\n", "The mail system");
-        for (const std::size_t i : verdicts) {
-            const Verdict& verdict = request.verdicts(static_cast<int>(i));
-            const Recipient* recipient = recipient_of(envelope(), verdict.recipient());
-            if (recipient == nullptr)
-                continue;
-            std::string line = fmt::format("<{}>", recipient->address());
-            if (!recipient->original().empty() && recipient->original() != recipient->address())
-                line += fmt::format(" (expanded from <{}>)", recipient->original());
-            line += ": " + via(verdict) + verdict.text();
-            text += "\r\n" + wrapped(printable(line, true));
+        for (const auto& [explanation, members] : groups(explains)) {
+            if (!explanation.empty())
+                text += "\r\n" + paragraph(explanation);
+            for (const std::size_t i : members)
+                text += lines_of(request.verdicts(static_cast<int>(i)));
         }
         return text;
+    }
+
+    /// By what is said above them, in the order in which the first of each came; those of whom nothing is said are the first.
+    std::vector<std::pair<std::string_view, std::vector<std::size_t>>> groups(bool explains) const
+    {
+        std::vector<std::pair<std::string_view, std::vector<std::size_t>>> found(1);
+        for (const std::size_t i : verdicts) {
+            const std::string_view explanation = explains && i < explanations.size() ? trim(explanations[i]) : std::string_view();
+            auto group = std::ranges::find(found, explanation, &decltype(found)::value_type::first);
+            if (group == found.end())
+                group = found.insert(group, {explanation, {}});
+            group->second.push_back(i);
+        }
+        return found;
+    }
+
+    std::string lines_of(const Verdict& verdict) const
+    {
+        const Recipient* recipient = recipient_of(envelope(), verdict.recipient());
+        if (recipient == nullptr)
+            return {};
+        std::string line = fmt::format("<{}>", recipient->address());
+        if (!recipient->original().empty() && recipient->original() != recipient->address())
+            line += fmt::format(" (expanded from <{}>)", recipient->original());
+        line += ": " + via(verdict) + verdict.text();
+        return "\r\n" + wrapped(printable(line, true));
     }
 
     /// What was done on demand, or well, says where.
@@ -226,8 +239,8 @@ struct Letter {
             text += fmt::format("\r\n--{}\r\nContent-Description: {}\r\nContent-Type: {}\r\n{}\r\n", boundary(), description, type,
                                 part_eight_bit ? "Content-Transfer-Encoding: 8bit\r\n" : "");
         };
-        part("Notification", fmt::format("text/plain; charset={}", is_ascii(human) ? template_words.charset : std::string("utf-8")),
-             !is_ascii(human));
+        const bool utf8 = !is_ascii(human) && is_valid_utf8(human);
+        part("Notification", fmt::format("text/plain; charset={}", utf8 ? std::string("utf-8") : template_words.charset), !is_ascii(human));
         text += human;
         part("Delivery report", global ? "message/global-delivery-status" : "message/delivery-status", !is_ascii(status));
         text += status;
@@ -282,7 +295,25 @@ std::string_view name_of(ReportRequest::Kind kind)
 
 }  // namespace
 
-handoff::ReportReply compose(const ReportRequest& request, const Options& options)
+std::optional<std::string> template_parameter(const ReportRequest& request, const Options& options, std::string_view name)
+{
+    if (request.kind() == ReportRequest::DELAY && name == "delay_warning_time")
+        return std::to_string(request.warned_after());
+    if (request.kind() == ReportRequest::DELAY && name == "maximal_queue_lifetime" && request.gives_up_size() != 0) {
+        const std::int64_t last = *std::ranges::max_element(request.gives_up());
+        return std::to_string((last - request.envelope().arrival()) / 1'000'000);
+    }
+    return options.parameter(name);
+}
+
+std::string domain_of_recipient(const ReportRequest& request, std::size_t verdict)
+{
+    const Recipient* const recipient = recipient_of(request.envelope(), request.verdicts(static_cast<int>(verdict)).recipient());
+    const std::size_t at = recipient == nullptr ? std::string::npos : recipient->address().rfind('@');
+    return at == std::string::npos ? std::string() : recipient->address().substr(at + 1);
+}
+
+handoff::ReportReply compose(const ReportRequest& request, const Options& options, const std::vector<std::string>& explanations)
 {
     handoff::ReportReply reply;
     const Envelope& envelope = request.envelope();
@@ -295,7 +326,7 @@ handoff::ReportReply compose(const ReportRequest& request, const Options& option
     const auto send = [&](const std::vector<std::size_t>& verdicts, bool to_postmaster, std::string to, std::string sender, std::string_view who) {
         if (verdicts.empty() || next_id >= request.queue_ids_size())
             return;
-        const Letter letter{request, options, verdicts, to_postmaster, std::move(to), request.queue_ids(next_id++)};
+        const Letter letter{request, options, verdicts, explanations, to_postmaster, std::move(to), request.queue_ids(next_id++)};
         *reply.add_messages() = letter.message(std::move(sender));
         reply.add_log(fmt::format("{}: {} {}: {}", envelope.queue_id(), who, name_of(request.kind()), letter.queue_id));
     };

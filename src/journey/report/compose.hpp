@@ -1,6 +1,7 @@
 // report/compose.hpp: the messages that tell about a message.            RFC 3464, RFC 6522, RFC 6533, RFC 3834
 // In       a request and the options. Out: one message to the sender and/or one to the postmaster, ready to enqueue (envelope
 //          from <>, or from the double-bounce address to the postmaster), and the log lines that name them.
+// Groups   recipients of one explanation stand together below it; those without one come first, in the request's order, as all do without any.
 // Shape    CRLF line ends. 8bit only where the text or the returned message is; UTF-8 addresses make it a global report.
 #pragma once
 
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace posthorn::config {
 class Snapshot;
@@ -37,6 +39,14 @@ struct Options {
     std::function<std::chrono::minutes(WallTime)> zone = [](WallTime) { return std::chrono::minutes{0}; };
 };
 
-handoff::ReportReply compose(const handoff::ReportRequest& request, const Options& options);
+/// `explanations`: for each verdict what is said above its recipient's lines, to the sender alone (explanations.hpp); none: for none.
+handoff::ReportReply compose(const handoff::ReportRequest& request, const Options& options, const std::vector<std::string>& explanations = {});
+
+/// What a text of this report may name: of times those that hold for this mail, which need not be main.cf's.
+std::optional<std::string> template_parameter(const handoff::ReportRequest& request, const Options& options, std::string_view name);
+/// Options::parameter of a configuration.
+std::function<std::optional<std::string>(std::string_view)> template_parameters(const config::Snapshot& snapshot);
+/// Empty: the address has none.
+std::string domain_of_recipient(const handoff::ReportRequest& request, std::size_t verdict);
 
 }  // namespace posthorn::report

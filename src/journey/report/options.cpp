@@ -7,6 +7,20 @@
 
 namespace posthorn::report {
 
+std::function<std::optional<std::string>(std::string_view)> template_parameters(const config::Snapshot& snapshot)
+{
+    return [snapshot](std::string_view name) -> std::optional<std::string> {
+        if (!snapshot.as_written(name))
+            return std::nullopt;
+        const std::string value = snapshot.text(name);
+        // Times are asked for in a unit of the asker's choice.
+        if (name.ends_with("_time") || name.ends_with("_lifetime"))
+            if (const auto time = config::parse_time(value, config::Unit::seconds))
+                return std::to_string(time->count());
+        return value;
+    };
+}
+
 Options Options::from(const config::Snapshot& snapshot, Templates templates)
 {
     Options options;
@@ -26,16 +40,7 @@ Options Options::from(const config::Snapshot& snapshot, Templates templates)
     options.mail_name = snapshot.text("mail_name");
     options.redact_requiretls = snapshot.get(requiretls_redact_dsn);
     options.threaded = snapshot.get(enable_threaded_bounces);
-    options.parameter = [snapshot](std::string_view name) -> std::optional<std::string> {
-        if (!snapshot.as_written(name))
-            return std::nullopt;
-        const std::string value = snapshot.text(name);
-        // Times are asked for in a unit of the asker's choice.
-        if (name.ends_with("_time") || name.ends_with("_lifetime"))
-            if (const auto time = config::parse_time(value, config::Unit::seconds))
-                return std::to_string(time->count());
-        return value;
-    };
+    options.parameter = template_parameters(snapshot);
     return options;
 }
 

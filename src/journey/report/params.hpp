@@ -51,8 +51,23 @@ inline constexpr Param<bool> requiretls_redact_dsn{
         "and as the mail was.",
     .source = "RFC 8689 5"};
 
-inline constexpr config::ParamInfo params[] = {notify_classes,         bounce_notice_recipient, double_bounce_notice_recipient,
-                                               delay_notice_recipient, error_notice_recipient,  double_bounce_sender,
-                                               bounce_template_file,   enable_threaded_bounces, requiretls_redact_dsn};
+inline constexpr Param<std::string> bounce_explanation_maps{
+    .name = "bounce_explanation_maps",
+    .initial = "",
+    .doc = "Tables with texts that say in plain words why mail failed or is delayed, and what its sender can do, by the class of the failure and a "
+           "language; shipped: the texts that came with the program (conf/bounce_explanations). Empty: reports say what they always said.",
+    .own = true};
+inline constexpr Param<std::string> bounce_explanation_languages{
+    .name = "bounce_explanation_languages",
+    .initial = "",
+    .doc = "Languages in which texts of bounce_explanation_maps are looked for, in order: tags as de or pt-BR, and sender, which is what "
+           "Content-Language, or else Accept-Language, of the returned message says. Where no tag stands in it, en is the last.",
+    .source = "RFC 3282, RFC 4021",
+    .own = true};
+
+inline constexpr config::ParamInfo params[] = {notify_classes,          bounce_notice_recipient,     double_bounce_notice_recipient,
+                                               delay_notice_recipient,  error_notice_recipient,      double_bounce_sender,
+                                               bounce_template_file,    enable_threaded_bounces,     requiretls_redact_dsn,
+                                               bounce_explanation_maps, bounce_explanation_languages};
 
 }  // namespace posthorn::report

@@ -115,7 +115,8 @@ Result<Templates> parse_templates(std::string_view text, std::string_view file)
     return templates;
 }
 
-std::string expand_template(std::string_view text, const std::function<std::optional<std::string>(std::string_view)>& lookup)
+std::string expand_template(std::string_view text, const std::function<std::optional<std::string>(std::string_view)>& lookup,
+                            std::vector<std::string>* unknown)
 {
     constexpr struct {
         std::string_view suffix;
@@ -141,6 +142,8 @@ std::string expand_template(std::string_view text, const std::function<std::opti
         const std::string_view name = text.substr(braces, end - braces);
         if (name.empty() || (braces && (end == text.size() || text[end] != '}'))) {
             out += '$';
+            if (braces && unknown != nullptr)
+                unknown->push_back(fmt::format("${{{}", name));
             continue;
         }
         std::optional<std::string> value = lookup(name);
@@ -149,10 +152,10 @@ std::string expand_template(std::string_view text, const std::function<std::opti
                 if (const auto time = lookup(name.substr(0, name.size() - unit.suffix.size())))
                     if (const auto seconds = parse_number(*time))
                         value = std::to_string((*seconds + unit.seconds - 1) / unit.seconds);
-        if (value)
-            out += *value;
-        else
-            out += fmt::format("{}{}{}", braces ? "${" : "$", name, braces ? "}" : "");
+        const std::string written = fmt::format("{}{}{}", braces ? "${" : "$", name, braces ? "}" : "");
+        out += value ? *value : written;
+        if (!value && unknown != nullptr)
+            unknown->push_back(written);
         text.remove_prefix(end + (braces ? 1 : 0));
     }
     return out;

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace posthorn::report {
 
@@ -33,7 +34,9 @@ Templates built_in_templates();
 /// The built-in templates with those of `text` (the file's content) in their place. `file` is its name, for errors.
 Result<Templates> parse_templates(std::string_view text, std::string_view file);
 
-/// `lookup` gives a parameter's value, none for an unknown name. Unknown names stay as they are written.
-std::string expand_template(std::string_view text, const std::function<std::optional<std::string>(std::string_view)>& lookup);
+/// `lookup` gives a parameter's value, none for an unknown name. Unknown names stay as they are written, and so is "${" without an end; both are
+/// put into `unknown` as well, where one is given.
+std::string expand_template(std::string_view text, const std::function<std::optional<std::string>(std::string_view)>& lookup,
+                            std::vector<std::string>* unknown = nullptr);
 
 }  // namespace posthorn::report

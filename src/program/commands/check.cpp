@@ -3,9 +3,11 @@
 #include "catalogue/unserved.hpp"
 #include "commands/command.hpp"
 #include "config/master_cf.hpp"
+#include "report/explanations.hpp"
 #include "route/params.hpp"
 #include "route/pools.hpp"
 #include "supervisor/layout.hpp"
+#include "tables/table.hpp"
 
 #include <fmt/format.h>
 
@@ -128,6 +130,17 @@ void find_missing_services(const config::Snapshot& snapshot, const std::vector<s
     }
 }
 
+/// What bounce_explanation_maps would leave out of a report. What a table has to say of its own form, resolve says when it starts.
+void find_faulty_texts(const config::Snapshot& snapshot, std::vector<std::string>& warnings)
+{
+    const SystemClock clock;
+    tables::Tables tables(observe::Log(std::make_shared<observe::MemorySink>(), "postfix"), clock);
+    for (const std::string& fault : report::explanation_faults(snapshot, tables)) {
+        const config::Definition* const written = snapshot.definition(fault.substr(0, fault.find(':')));
+        warnings.push_back(fmt::format("{}: {}", written ? written->place() : "", fault));
+    }
+}
+
 /// What master.cf sets, and by which names mail leaves.
 struct OwnSettings {
     explicit OwnSettings(const config::Snapshot& snapshot) : master_cf(config::read_master_cf(snapshot.config_directory() + "/master.cf"))
@@ -153,6 +166,7 @@ std::vector<std::string> parameter_warnings(const config::Snapshot& snapshot)
     std::vector<std::string> warnings = catalogue::unserved(snapshot, own.transports, own.overrides);
     if (own.master_cf)
         find_missing_services(snapshot, own.transports, warnings);
+    find_faulty_texts(snapshot, warnings);
     return warnings;
 }
 

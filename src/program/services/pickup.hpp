@@ -50,6 +50,9 @@ public:
     /// Says where a report goes: its recipients mapped. An Error: not to be said now.
     using Address = std::function<awaitable<Result<void>>(handoff::Envelope*)>;
 
+    /// What a report explains, for each verdict (report/explanations.hpp). It fails never.
+    using Explain = std::function<awaitable<std::vector<std::string>>(const handoff::ReportRequest&)>;
+
     /// May who handed it in say that sender? None: it may.
     struct Verdict {
         std::string login;  // who it is, for the report; empty: it has no name here, and the postmaster is told
@@ -78,6 +81,7 @@ public:
     void reconfigure(PickupOptions options);
     void address_reports(Address address) { address_ = std::move(address); }
     void limit_by(Limits limits) { limits_ = std::move(limits); }
+    void explain_reports(Explain explain) { explain_ = std::move(explain); }
     void judge_senders(Judge judge) { judge_ = std::move(judge); }
     /// Checks reports and notices where the options say so: header and body, no addresses.
     void inspect_by(handoff::Cleaner* cleaner) { inspector_ = cleaner; }
@@ -129,6 +133,7 @@ private:
     std::shared_ptr<const PickupOptions> options_;
     Reports reports_;
     Address address_;
+    Explain explain_;
     Judge judge_;
     Limits limits_;
     LocalMilters* milters_ = nullptr;

@@ -157,7 +157,10 @@ awaitable<Result<void>> Pickup::turn_away(handoff::Envelope envelope, std::strin
 
 awaitable<Result<handoff::ReportReply>> Pickup::report(handoff::ReportRequest request)
 {
-    handoff::ReportReply reply = report::compose(request, reports_());
+    std::vector<std::string> explanations;
+    if (explain_)
+        explanations = co_await explain_(request);
+    handoff::ReportReply reply = report::compose(request, reports_(), explanations);
     if (const auto prepared = co_await prepare(&reply); !prepared) {
         for (const handoff::EnqueueRequest& message : reply.messages())
             forget(message.content());  // it is composed anew when it is asked for again

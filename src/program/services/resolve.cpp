@@ -11,6 +11,7 @@
 #include "net/listener.hpp"
 #include "process/service.hpp"
 #include "receive/params.hpp"
+#include "report/explanations.hpp"
 #include "report/params.hpp"
 #include "route/router.hpp"
 #include "services/account_limits.hpp"
@@ -68,18 +69,20 @@ report::Templates templates(const config::Snapshot& snapshot, TableFiles& files,
 /// Everything that depends on the configuration, made anew at a reload.
 struct Configured {
     Configured(const config::Snapshot& rewrite, const config::Snapshot& bounce, const config::Snapshot& cleanup_line,
-               const config::Snapshot& pickup_line, TableFiles& files, tables::Tables& tables, Helpers& threads, const Clock& clock,
+               const config::Snapshot& pickup_line, TableFiles& files, tables::Tables& tables, TaskGroup& tasks, Helpers& threads, const Clock& clock,
                const observe::Log& log, const observe::Log& cleanup_log)
         : interfaces(config::this_host("resolve").addresses), route(route::Options::from(rewrite, interfaces, files)),
           mail(route, route::Resolver::Purpose::mail, tables), probe(route, route::Resolver::Purpose::probe, tables),
           cleaner(cleanup::Options::from(cleanup_line, interfaces, files, pickup_line.get(receive::receive_override_options)), tables, cleanup_log),
           addresses(cleanup::Options::from(cleanup_line, interfaces, files, "no_header_body_checks"), tables, cleanup_log),
           inspector(cleanup::Options::from(cleanup_line, interfaces, files, "no_address_mappings"), tables, cleanup_log),
-          reports(report::Options::from(bounce, templates(bounce, files, log))),
+          reports(report::Options::from(bounce, templates(bounce, files, log))), explanations(bounce, tables, tasks),
           control(tables::ListKind::domains, "address_verify_control_domains", rewrite.get(verify::address_verify_control_domains), true, tables),
           signer(std::make_shared<mailauth::Signer>(mailauth::Options::from(cleanup_line), tables, threads, clock, cleanup_log))
     {
         reports.zone = local_zone;
+        for (const std::string& fault : explanations.faults())
+            log.warning("{}", fault);
     }
     std::vector<config::HostAddress> interfaces;
     route::Options route;
@@ -88,6 +91,7 @@ struct Configured {
     cleanup::Cleaner addresses;               // of what is written here: mapped, whatever pickup is told to leave to a filter
     cleanup::Cleaner inspector;               // and checked, where internal_mail_filter_classes says so
     report::Options reports;
+    report::Explanations explanations;
     tables::MatchList control;                // where a random address may be asked about
     std::shared_ptr<mailauth::Signer> signer;
 };
@@ -125,7 +129,7 @@ class ResolveService final : public process::Work {
 public:
     explicit ResolveService(process::Service& service)
         : service_(service), files_(TableFiles::fetch(service)), tables_(service.log(), clock_, files_), databases_(tables_, service.config()),
-          configured_(configure(service.config())), tasks_(service.executor()), dispatcher_(tasks_),
+          tasks_(service.executor()), configured_(configure(service.config())), dispatcher_(tasks_),
           queue_(service.executor(),
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  clock_, service.log()),
@@ -155,6 +159,8 @@ public:
         pickup_.inspect_by(&inspector_);
         judge_senders();
         limit_accounts();
+        pickup_.explain_reports(
+            [this](const handoff::ReportRequest& request) { return configured_->explanations.of(request, configured_->reports); });
         pickup_.address_reports([this](handoff::Envelope* envelope) { return address(envelope); });
     }
 
@@ -230,7 +236,7 @@ private:
     std::unique_ptr<Configured> configure(const config::Snapshot&)
     {
         return std::make_unique<Configured>(service_.config_for("rewrite"), service_.config_for("bounce"),
-                                            service_.config_for(cleanup_line(service_)), service_.config_for("pickup"), *files_, tables_,
+                                            service_.config_for(cleanup_line(service_)), service_.config_for("pickup"), *files_, tables_, tasks_,
                                             signing_threads_, clock_, service_.log(), service_.log_as("cleanup", cleanup_line(service_)));
     }
 
@@ -413,9 +419,9 @@ private:
     tables::Tables tables_;
     TableDesk databases_;
     Helpers signing_threads_{2};                      // RSA takes a millisecond
+    TaskGroup tasks_;
     std::unique_ptr<Configured> configured_;
     std::list<std::pair<SteadyTime, std::unique_ptr<Configured>>> retired_;
-    TaskGroup tasks_;
     ipc::Dispatcher dispatcher_;
     QueueLink queue_;
     CurrentCleaner cleaner_, inspector_;
