@@ -29,6 +29,9 @@ HOSTS = "src/journey/send/hosts.cpp"
 SHAPE = "src/journey/schedule/shape.cpp"
 MANAGER = "src/program/services/queue_manager.cpp"
 ORDERED = "src/program/services/queue_orders.cpp"
+EXPLAIN = "src/journey/report/explain.cpp"
+EXPLANATIONS = "src/journey/report/explanations.cpp"
+COMPOSE = "src/journey/report/compose.cpp"
 
 PURE = "in *verdict_test.cpp,*plan_test.cpp"
 BEFORE_ANY = "*server made of*,*that does anything*,*doubt*,*refusal in a flight*,*MAIL for each*,*no answer at all*"
@@ -44,6 +47,10 @@ def changes(name, path, rule, broken):
 
 def changes_underway(name, path, rule, broken, test):
     return ("changes underway: " + name, "programs posthorn", path, rule, broken, f"journey test_peer_changes.PeerChanges.{test}")
+
+
+def explained(name, path, rule, broken, tests):
+    return ("explained: " + name, "report_test", path, rule, broken, tests)
 
 
 def orders(name, path, rule, broken, tests="orders:*"):
@@ -832,6 +839,28 @@ RULES = [
     times("a tenant's times are others', too", "kumomta_test", "src/program/kumomta/senders.cpp", "transport.empty() || pool_users_[transport] > 1", "transport.empty()", "senders: times*"),
     hook("takes those beside a refused record with it", "hook", "            most_ = records.size() / 2;\n            return true;", "            return false;", "Hooks.test_a_record_that_is_always_refused_is_left_out_and_those_beside_it_are_not"),
     hook("leaves out what the server may take another time", "hook", "if (answered && is_of_content(*answered) && one_less", "if (answered && (is_of_content(*answered) || *answered == 403) && one_less", "Hooks.test_a_record_that_is_always_refused_is_left_out_and_those_beside_it_are_not"),
+    explained("English is wanted by everybody", EXPLAIN, "    if (!named)\n", "    if (languages.size() < 9)\n", "explain: languages*"),
+    explained("a long tag has no beginning", EXPLAIN, "        one.resize(end);", "        return;", "explain: languages*"),
+    explained("a stranger names as many languages as he likes", EXPLAIN, "tags.size() < most_of_sender", "tags.size() < most_of_sender * 9", "explain: what no tag*"),
+    explained("what is not wanted is, too", EXPLAIN, "is_language_tag(tag) && weight > 0", "is_language_tag(tag) && weight >= 0", "explain: Accept*"),
+    explained("weights count for nothing", EXPLAIN, "std::ranges::max_element(weighed, {}, &std::pair<int, std::string>::first)", "weighed.begin()", "explain: Accept*"),
+    explained("the status is no part of a key", EXPLAIN, "if (cause.status.size() > 2)", "if (cause.status.size() > 20)", "explain: keys*"),
+    explained("a failure's text warns of a delay", EXPLAIN, "cause.delayed ? \"delay:\" : \"\"", "cause.status.empty() ? \"delay:\" : \"\"", "explanations: delays*"),
+    explained("what ends a line beyond ASCII stays", EXPLAIN, "disturbs_line(rest.substr(0, size)) ?", "disturbs_line(rest.substr(0, 0)) ?", "explain: what others*"),
+    explained("a reply has any length", EXPLAIN, "if (characters == longest_value)", "if (characters == longest_value * 9)", "explain: what others*"),
+    explained("columns are octets", EXPLAIN, "                ++width;", "                width = size;", "explain: a paragraph*"),
+    explained("a line begins as a boundary does", EXPLAIN, "if (column == 0 && word.starts_with(\"--\"))", "if (column == 80 && word.starts_with(\"--\"))", "explain: no line*"),
+    explained("a name that there is not stays in its text", EXPLAIN, "    if (!unknown.empty())\n", "    if (unknown.size() > 9)\n", "explain: a text*"),
+    explained("a warning's end is known to every text", EXPLAIN, "(delayed && std::ranges::find(delay_names", "(!name.empty() && std::ranges::find(delay_names", "explain: a text*"),
+    explained("another answers for a table that failed", EXPLANATIONS, "                round.failed.insert(&source);\n                co_return Text{};", "                round.failed.insert(&source);\n                break;", "explanations: a table that cannot*"),
+    explained("what a record has is asked again", EXPLANATIONS, "if (!verdict.classification().empty())", "if (verdict.classification().size() > 99)", "explanations: the class*"),
+    explained("what was given up has no class", EXPLANATIONS, "&& verdict.outcome() == handoff::OUTCOME_EXPIRED", "&& verdict.outcome() == handoff::OUTCOME_DELIVERED", "explanations: the class*"),
+    explained("a text of nothing lets the next table answer", EXPLANATIONS, "if (text.empty() || text == no_explanation)\n                co_return Text{};", "if (text.empty() || text == no_explanation)\n                break;", "explanations: a text that is empty*"),
+    explained("a silent table is waited for", EXPLANATIONS, "told.wait_for(left)", "told.wait_for(left * 10000)", "explanations: a table that has*"),
+    explained("a stranger's domain is expanded", EXPLANATIONS, "text_flags{.substitute = false}", "text_flags{.substitute = true}", "explanations: nothing of*"),
+    explained("the postmaster reads what the sender does", COMPOSE, "!to_postmaster && is_valid_utf8(text)", "is_valid_utf8(text)", "report: an explanation*"),
+    explained("who has no explanation stands below another's", COMPOSE, "std::vector<std::size_t>>> found(1);", "std::vector<std::size_t>>> found;", "report: an explanation*"),
+    explained("whatever is not ASCII is UTF-8", COMPOSE, "const bool utf8 = !is_ascii(human) && is_valid_utf8(human);", "const bool utf8 = !is_ascii(human);", "report: a template*"),
     classes("are asked where no record is kept", "send_test", AGENT, "if (!around.bounce_classes || !options.records || verdict", "if (!around.bounce_classes || verdict", "bounce classes*"),
     classes("a word of any length is kept", "send_test", AGENT, "(*found)->substr(0, longest_class)", "(*found)->substr(0, longest_class * 9)", "bounce classes*"),
     classes("the status outvotes a table's word", "handoff_test", "src/journey/handoff/record.cpp", "verdict.classification().empty() ? bounce_class(reason)", "reason.size() > 1 ? bounce_class(reason)", "record:*"),
