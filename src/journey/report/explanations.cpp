@@ -22,6 +22,7 @@ using tables::Answer;
 namespace {
 
 constexpr std::size_t longest_class = 64;        // as in records
+constexpr int between_turns = 50;                // recipients, of which each may cost some dozen patterns: then others of this loop have theirs
 /// The domain of a key comes from strangers, and a text is expanded: nothing of a key gets into it.
 constexpr tables::Flags text_flags{.substitute = false};
 constexpr std::string_view class_parameter = "bounce_classification_maps";
@@ -192,6 +193,8 @@ awaitable<std::vector<std::string>> Explanations::of(const ReportRequest& reques
     std::map<std::tuple<std::string, std::string, std::string>, Text> found;          // by class, status and domain
     std::set<const Text*> faulty;
     for (int at = 0; at < request.verdicts_size(); ++at) {
+        if (at % between_turns == between_turns - 1)
+            co_await sleep_for(std::chrono::milliseconds{0});
         std::string& text = texts.emplace_back();
         const Verdict& verdict = request.verdicts(at);
         const std::string domain = domain_of_recipient(request, static_cast<std::size_t>(at));
