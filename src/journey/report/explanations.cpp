@@ -132,8 +132,8 @@ awaitable<Answer> Explanations::ask(Round& round, const Source& source, const st
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(round.end - std::chrono::steady_clock::now());
     if (!question->answer && left.count() > 0)
         co_await question->told.wait_for(left);
-    if (question->answer)
-        co_return *question->answer;
+    if (std::optional<Answer> answer = std::move(question->answer))
+        co_return *std::move(answer);
     round.late = true;
     co_return Error{"no answer in time"};
 }
@@ -152,8 +152,8 @@ awaitable<std::string> Explanations::classification(Round& round, const Verdict&
             round.failed.insert(&source);
             break;
         }
-        if (*answer && !(*answer)->empty())
-            co_return (*answer)->substr(0, longest_class);
+        if (const std::optional<std::string>& name = *answer; name && !name->empty())
+            co_return name->substr(0, longest_class);
     }
     const std::string_view by_status = handoff::bounce_class(handoff::reason_of(verdict));
     co_return std::string(by_status == "Uncategorized" && verdict.outcome() == handoff::OUTCOME_EXPIRED ? "MessageExpired" : by_status);
@@ -172,9 +172,10 @@ awaitable<Explanations::Text> Explanations::find(Round& round, const std::vector
                 round.failed.insert(&source);
                 co_return Text{};
             }
-            if (!*answer)
+            const std::optional<std::string>& said = *answer;
+            if (!said)
                 continue;
-            const std::string_view text = trim(**answer);
+            const std::string_view text = trim(*said);
             if (text.empty() || text == no_explanation)
                 co_return Text{};
             co_return Text{std::string(text), key, &source};
