@@ -135,7 +135,7 @@ TEST_CASE("explain: every class has a text in every language that is shipped, of
     CHECK(classes.contains("SpamBlock"));
     CHECK(classes.contains("InvalidRecipient"));
     CHECK(classes.contains("RoutingErrors"));
-    CHECK(classes.size() == 21);
+    CHECK(classes.size() >= 21);
     const ReportRequest failure = one_failure(), delay = one_failure(ReportRequest::DELAY);
     for (const std::string& one : classes)
         for (const std::string_view language : shipped_languages) {
