@@ -51,7 +51,9 @@ void check_languages(std::string_view header)
         FUZZ_CHECK(std::all_of(language.begin(), language.end(), [](char c) { return is_alnum(c) || c == '-'; }));
         FUZZ_CHECK(std::count(languages.begin(), languages.end(), language) == 1);
     }
-    FUZZ_CHECK(explanation_keys({"C", "5.1.1"}, "d", languages).size() == 6 * (languages.size() + 1));
+    const auto keys = explanation_keys({"C", "5.1.1"}, "d", languages);
+    FUZZ_CHECK(keys.size() == 6 * (languages.size() + 1));
+    FUZZ_CHECK(std::any_of(keys.begin(), keys.end(), [](const std::string& key) { return shipped_explanation(key).has_value(); }));         // *:de
 }
 
 void check_paragraph(std::string_view text)
