@@ -156,14 +156,14 @@ private:
         const bool day = period == "1d" || period == "24h", hour = period == "1h" || period == "60m";
         if (!day && !hour)
             return std::nullopt;
-        bool recipients = false;
+        bool by_recipient = false;
         for (const std::string_view option : std::span(pieces).subspan(2, pieces.size() - 3)) {
             if (option == "per_rcpt" || option == "per_cmd")
-                recipients = true;
+                by_recipient = true;
             else if (option != "per_mail" && option != "strict" && option != "leaky")
                 return std::nullopt;
         }
-        return fmt::format("{}={}/{}", recipients ? "recipients" : "messages", *limit, day ? 'd' : 'h');
+        return fmt::format("{}={}/{}", by_recipient ? "recipients" : "messages", *limit, day ? 'd' : 'h');
     }
 
     /// Behind endpass: whoever comes so far and has not authenticated is refused. False: all is said.

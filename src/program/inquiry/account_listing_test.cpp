@@ -58,7 +58,7 @@ TEST_CASE("accounts: as text, with what is known of one, and as JSON")
     ::tzset();
     Account account = account_told();
     const Account* const shown[] = {&account};
-    CHECK(account_table(shown) == "account      last hour      usual   last day       returned  state\n"
+    CHECK(account_table(shown) == "account     last hour      usual   last day       returned  state\n"
                                   "bob@a.test        640         12        652      98 of 210\n");
     CHECK(account_state(account).empty());
     account.set_alarm_cause(1);

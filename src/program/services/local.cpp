@@ -102,6 +102,7 @@ public:
         std::vector<Fd> descriptors;
         envelope.set_size(header.size() + message.size());
         envelope.set_arrival(delivery_.clock.wall().time_since_epoch().count());
+        envelope.clear_queue_id();                // a new mail, which nobody hands in
         envelope.clear_redirect();
         envelope.clear_verp();
         envelope.clear_account();                 // who sent it here sends nothing on

@@ -128,11 +128,11 @@ awaitable<void> Pickup::take(std::string name)
     wake_.notify_all();
 }
 
-std::string Pickup::received(const handoff::Envelope& envelope, std::uint32_t user) const
+std::string Pickup::received(const handoff::Envelope& envelope, std::optional<std::uint32_t> user) const
 {
     const WallTime now = clock_.wall();
-    return fmt::format("Received: by {} ({}, from userid {})\r\n\tid {}; {}\r\n", options()->myhostname, options()->mail_name, user,
-                       envelope.queue_id(), message::date(now, reports_().zone(now)));
+    return fmt::format("Received: by {} ({}{})\r\n\tid {}; {}\r\n", options()->myhostname, options()->mail_name,
+                       user ? fmt::format(", from userid {}", *user) : std::string(), envelope.queue_id(), message::date(now, reports_().zone(now)));
 }
 
 Result<Pickup::Read> Pickup::read(const std::string& name) const

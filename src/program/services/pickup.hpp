@@ -20,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -125,7 +126,8 @@ private:
     awaitable<std::expected<bool, handoff::Refusal>> show_and_change(handoff::Envelope* envelope, handoff::Content* content);
     awaitable<Result<void>> send_back(handoff::Envelope envelope, std::string head, handoff::Refusal refusal);
     awaitable<Result<std::string>> queue_id_soon();
-    std::string received(const handoff::Envelope& envelope, std::uint32_t user) const;
+    /// `user`: who handed it in; none: a process of ours made it, or sends it on.
+    std::string received(const handoff::Envelope& envelope, std::optional<std::uint32_t> user) const;
 
     std::shared_ptr<const PickupOptions> options() const;
 

@@ -57,9 +57,11 @@ awaitable<Result<handoff::RequeueReply>> Pickup::clean_again(handoff::RequeueReq
                                                  descriptors.empty() ? Fd{} : std::move(descriptors.front()));
     CO_TRY(const std::string old_head, co_await on_thread(pool_, [this, stored] { return stored->head(options()->header_limit); }));
     const std::uint64_t rest_size = envelope.size() - std::min<std::uint64_t>(envelope.size(), old_head.size());
-    log_.info("{}: uid={} from=<{}>{}", queue_id, ::geteuid(), smtp::external_address(envelope.sender()),
-              old_id.empty() ? std::string() : " orig_id=" + old_id);
-    std::string head = received(envelope, ::geteuid()) + old_head;
+    // What was in the queue is handed in anew by us; what has no name yet nobody hands in.
+    const bool again = !old_id.empty();
+    if (again)
+        log_.info("{}: uid={} from=<{}> orig_id={}", queue_id, ::geteuid(), smtp::external_address(envelope.sender()), old_id);
+    std::string head = received(envelope, again ? std::optional(::geteuid()) : std::nullopt) + old_head;
     auto cleaned = co_await cleaner_.clean(std::move(envelope), std::move(head));
     if (!cleaned) {
         reply.set_status(cleaned.error().status);

@@ -306,11 +306,18 @@ TEST_CASE_FIXTURE(PickupFixture, "pickup: a message with a long header is cleane
     while (header.size() < 3 << 19)
         header += "X-Line: " + std::string(900, 'x') + "\r\n";
     std::string content;
+    bool again = true;
     SUBCASE("an empty line ends it") { content = header + "\r\nthe body\r\n"; }
     SUBCASE("what is no field ends it") { content = header + "the body begins\r\n" + std::string(1 << 20, 'y') + "\r\n\r\nmore of it\r\n"; }
     SUBCASE("nothing does") { content = header; }
+    SUBCASE("it was in no queue")
+    {
+        content = header;
+        again = false;
+    }
     handoff::RequeueRequest request;
-    request.mutable_envelope()->set_queue_id("OLD");
+    if (again)
+        request.mutable_envelope()->set_queue_id("OLD");
     request.mutable_envelope()->set_size(content.size());
     request.mutable_envelope()->add_recipients()->set_address("u@there.test");
     std::vector<Fd> descriptors;
@@ -327,7 +334,10 @@ TEST_CASE_FIXTURE(PickupFixture, "pickup: a message with a long header is cleane
     const handoff::Content& made = (*reply)->message().content();
     std::ifstream file("spool/incoming/" + made.file(), std::ios::binary);
     const std::string stored{std::istreambuf_iterator<char>(file), {}};
-    CHECK(stored.starts_with("Received: "));
+    const std::string queue_id = (*reply)->message().envelope().queue_id();
+    CHECK(stored.starts_with(fmt::format("Received: by mail.ours.test (Posthorn{})\r\n\tid {}; ",
+                                         again ? fmt::format(", from userid {}", ::geteuid()) : std::string(), queue_id)));
+    CHECK(std::ranges::any_of(sink->lines, [](const std::string& line) { return line.find(": uid=") != std::string::npos; }) == again);
     CHECK(stored.ends_with(content));
     CHECK((*reply)->message().envelope().size() == stored.size());
     CHECK(made.nobodys());                                           // who asked has no way to remove it
