@@ -10,10 +10,6 @@
 
 namespace posthorn::tables {
 
-namespace {
-constexpr std::chrono::seconds idle{60};
-}
-
 DatabaseTable::DatabaseTable(std::string spec, Flags flags, std::shared_ptr<const Question> question, std::vector<std::string> servers,
                              Connect connect, Tables& tables, Rest rest)
     : Table(std::move(spec)), flags_(flags), question_(std::move(question)), connect_(std::move(connect)), tables_(tables), rest_(rest)
@@ -38,7 +34,7 @@ awaitable<Answer> DatabaseTable::lookup(std::string key)
 std::optional<DatabaseTable::Kept> DatabaseTable::take_kept()
 {
     const std::scoped_lock lock(mutex_);
-    std::erase_if(kept_, [oldest = std::chrono::steady_clock::now() - idle](const Kept& kept) { return kept.since < oldest; });
+    std::erase_if(kept_, [oldest = std::chrono::steady_clock::now() - rest_.idle](const Kept& kept) { return kept.since < oldest; });
     if (kept_.empty())
         return std::nullopt;
     auto taken = std::move(kept_.back());
@@ -56,6 +52,7 @@ std::vector<std::size_t> DatabaseTable::awake()
         if (places_[at].rests_until <= now)
             order.push_back(at);
     std::ranges::shuffle(order, random);
+    std::ranges::partition(order, [&](std::size_t at) { return places_[at].server.starts_with("unix:"); });
     return order;
 }
 
@@ -115,6 +112,14 @@ std::string sql_query(const SourceConfig& config)
     if (table.empty() || field.empty() || where.empty())
         return {};
     return fmt::format("SELECT {} FROM {} WHERE {} = '%s' {}", field, table, where, config.text("additional_conditions"));
+}
+
+Result<DatabaseTable::Rest> rest_of_sql(const SourceConfig& config)
+{
+    TRY(const auto retry, config.number("retry_interval", 60, 1, 86400));
+    TRY(const auto idle, config.number("idle_interval", 60, 1, 86400));
+    const std::chrono::seconds left_alone(retry);
+    return DatabaseTable::Rest{.unreachable = left_alone, .failing = left_alone, .idle = std::chrono::seconds(idle)};
 }
 
 SqlServer::SqlServer(std::string_view text)

@@ -1,7 +1,7 @@
 // tables/database.hpp: a table behind a client library that blocks: sqlite, pgsql, mysql, ldap.
 // Threads   a question is one call on a helper thread of Tables; each connection serves one question at a time.
-// Servers   in random order, an open connection first. One that fails is left alone for the Rest of its kind, and the next is asked; the
-//           last one's words are the Error, when none answers. Connections that idle for a minute are closed.
+// Servers   in random order, those on Unix sockets before all others, an open connection first. One that fails is left alone for the Rest of its
+//           kind, and the next is asked; the last one's words are the Error, when none answers. Connections that idle are closed.
 // Errors    4.3.0. What the server says of a wrong query is an Error like any other: never "not there".
 #pragma once
 
@@ -28,9 +28,9 @@ class DatabaseTable final : public Table {
 public:
     using Connect = std::function<Result<std::unique_ptr<Connection>>(const std::string& server)>;
 
-    /// How long a server is left alone that takes no connection, and one that takes it and fails.
+    /// How long a server is left alone that takes no connection, and one that takes it and fails; how long a connection is kept that nobody uses.
     struct Rest {
-        std::chrono::seconds unreachable{60}, failing{60};
+        std::chrono::seconds unreachable{60}, failing{60}, idle{60};
     };
 
     DatabaseTable(std::string spec, Flags flags, std::shared_ptr<const Question> question, std::vector<std::string> servers, Connect connect,
@@ -70,6 +70,9 @@ std::shared_ptr<Table> open_ldap(std::string spec, std::string name, Flags flags
 
 /// "query", or what select_function, or table, select_field, where_field and additional_conditions, make of one.
 std::string sql_query(const SourceConfig& config);
+
+/// By retry_interval and idle_interval.
+Result<DatabaseTable::Rest> rest_of_sql(const SourceConfig& config);
 
 /// "host", "host:port", "inet:host:port", "unix:/path" of the sql sources.
 struct SqlServer {

@@ -147,7 +147,7 @@ std::shared_ptr<Table> open_memcache(std::string spec, std::string name, Flags f
         TRY(const auto timeout, config.number("timeout", 2, 1, 3600));
         if (const std::string backup = config.text("backup"); !backup.empty())
             settings.backup = tables.open(backup, flags);
-        TRY(auto question, Question::read(config, "key_format", config.text("key_format", "%s"), tables));
+        TRY(auto question, Question::read(spec, config, "key_format", config.text("key_format", "%s"), tables));
         const std::chrono::seconds limit(timeout);
         TRY(auto server, Server::open(config.text("memcache", "inet:localhost:11211"),
                                       {.connect = limit, .answer = limit, .answer_octets = settings.data + settings.line + 64}));
@@ -163,7 +163,7 @@ std::shared_ptr<Table> open_redis(std::string spec, std::string name, Flags flag
         TRY(const SourceConfig config, SourceConfig::read(name, tables.site()));
         TRY(const auto timeout, config.number("timeout", 2, 1, 3600));
         TRY(const auto database, config.number("database", 0, 0, 1'000'000));
-        TRY(auto question, Question::read(config, "key_format", config.text("key_format", "%s"), tables));
+        TRY(auto question, Question::read(spec, config, "key_format", config.text("key_format", "%s"), tables));
         const std::chrono::seconds limit(timeout);
         TRY(auto server,
             Server::open(config.text("server", "inet:localhost:6379"), {.connect = limit, .answer = limit, .answer_octets = redis_octets + 64}));

@@ -9,6 +9,7 @@
 #include <ldap.h>
 
 #include <algorithm>
+#include <span>
 
 namespace posthorn::tables {
 
@@ -44,9 +45,19 @@ struct LdapLibrary {
 
 using Words = std::vector<std::string>;
 
+/// Names of attributes are the same in either case (RFC 4512 2.5).
+bool any_of(std::span<const std::string> attributes, std::string_view name)
+{
+    return std::ranges::any_of(attributes, [&](const std::string& attribute) { return iequals(attribute, name); });
+}
+
 struct LdapSettings {
-    LdapLibrary library;
+    explicit LdapSettings(std::string name, observe::Log where) : spec(std::move(name)), log(std::move(where)) {}
+    std::string spec;
+    observe::Log log;
+    LdapLibrary library{};
     Template base;
+    bool base_of_key = false;
     int scope = LDAP_SCOPE_SUBTREE, version = 3, dereference = 0, size_limit = 0;
     bool bind = true, referrals = false, start_tls = false, require_certificate = false;
     std::string dn, password, ca_file, ca_folder, certificate, key, ciphers;
@@ -56,15 +67,13 @@ struct LdapSettings {
 
     bool asks_for(std::string_view attribute) const
     {
-        return std::ranges::any_of(std::array{&result, &special, &terminal, &leaf}, [&](const Words* words) {
-            return std::ranges::any_of(*words, [&](const std::string& word) { return iequals(word, attribute); });
-        });
+        return std::ranges::any_of(std::array{&result, &special, &terminal, &leaf}, [&](const Words* words) { return any_of(*words, attribute); });
     }
     Words attributes() const
     {
         Words all;
         for (const Words* const words : {&result, &special, &terminal, &leaf})
-            all.insert(all.end(), words->begin(), words->end());
+            std::ranges::copy_if(*words, std::back_inserter(all), [&](const std::string& word) { return !any_of(all, word); });
         return all;
     }
 };
@@ -180,8 +189,8 @@ private:
 
     Result<void> search(const Search& what, std::uint64_t depth, std::vector<std::string>& values)
     {
-        if (depth > settings_->recursion_limit)
-            return Error{fmt::format("more than {} steps from entry to entry (recursion_limit)", settings_->recursion_limit)};
+        if (depth >= settings_->recursion_limit)
+            return Error{fmt::format("Recursion limit exceeded at \"{}\" (recursion_limit = {})", printable(what.base), settings_->recursion_limit)};
         std::vector<char*> attributes;
         for (const std::string& attribute : what.attributes)
             attributes.push_back(const_cast<char*>(attribute.c_str()));
@@ -191,7 +200,12 @@ private:
         const int code = ldap_.ldap_search_ext_s(handle_, what.base.c_str(), what.scope, what.filter.c_str(), attributes.data(), 0, nullptr, nullptr,
                                                  &limit, settings_->size_limit, &raw);
         const std::unique_ptr<LDAPMessage, decltype(LdapLibrary::ldap_msgfree)> found(raw, ldap_.ldap_msgfree);
-        if (code == LDAP_NO_SUCH_OBJECT)
+        if (code == LDAP_NO_SUCH_OBJECT && depth > 0) {
+            settings_->log.warning("{}: DN {} not found, skipping", settings_->spec, printable(what.base));
+            return {};
+        }
+        // A base made of the key may be none of the directory's; one that is always the same is mistyped, or its part of the tree is away.
+        if (code == LDAP_NO_SUCH_OBJECT && settings_->base_of_key)
             return {};
         if (code != LDAP_SUCCESS)
             return failure(fmt::format("search in \"{}\" for \"{}\"", what.base, what.filter), code);
@@ -244,11 +258,12 @@ private:
     Words values_of(LDAPMessage& entry, const Search& from, const Words& attributes) const
     {
         Words values;
-        for (const std::string& attribute : attributes) {
-            if (std::ranges::none_of(from.attributes, [&](const std::string& asked) { return iequals(asked, attribute); }))
+        for (auto attribute = attributes.begin(); attribute != attributes.end(); ++attribute) {
+            const bool had = any_of({attributes.begin(), attribute}, *attribute);                  // a leaf that is a result as well
+            if (had || !any_of(from.attributes, *attribute))
                 continue;
             const std::unique_ptr<berval*, decltype(LdapLibrary::ldap_value_free_len)> found(
-                ldap_.ldap_get_values_len(handle_, &entry, attribute.c_str()), ldap_.ldap_value_free_len);
+                ldap_.ldap_get_values_len(handle_, &entry, attribute->c_str()), ldap_.ldap_value_free_len);
             for (berval** value = found.get(); value != nullptr && *value != nullptr; ++value)
                 values.emplace_back((*value)->bv_val, (*value)->bv_len);
         }
@@ -275,13 +290,14 @@ std::string uris(const SourceConfig& config, std::uint64_t port)
     return list;
 }
 
-Result<std::shared_ptr<LdapSettings>> settings_from(const SourceConfig& config)
+Result<std::shared_ptr<LdapSettings>> settings_from(const std::string& spec, const SourceConfig& config, const observe::Log& log)
 {
-    auto set = std::make_shared<LdapSettings>();
+    auto set = std::make_shared<LdapSettings>(spec, log);
     auto base = Template::parse(config.text("search_base"));
     if (!base)
         return config.wrong("search_base", base.error().what());
     set->base = std::move(*base);
+    set->base_of_key = set->base.takes_from_key();
     const std::string scope = config.text("scope", "sub");
     if (scope != "sub" && scope != "base" && scope != "one")
         return config.wrong("scope", fmt::format("\"{}\" is none of sub, base, one", printable(scope)));
@@ -325,9 +341,11 @@ std::shared_ptr<Table> open_ldap(std::string spec, std::string name, Flags flags
 {
     const auto open = [&]() -> Result<std::shared_ptr<Table>> {
         TRY(const SourceConfig config, SourceConfig::read(name, tables.site()));
-        TRY(auto settings, settings_from(config));
+        TRY(auto settings, settings_from(spec, config, tables.site().log));
         TRY(const auto port, config.number("server_port", 389, 1, 65535));
-        TRY(auto question, Question::read(config, "query_filter", config.text("query_filter", "(mailacceptinggeneralid=%s)"), tables));
+        TRY(auto question, Question::read(spec, config, "query_filter", config.text("query_filter", "(mailacceptinggeneralid=%s)"), tables,
+                                          config.text("result_filter", "%s")));        // its name before Postfix 2.2
+
         static const Result<LdapLibrary> library = LdapLibrary::open();
         TRY(settings->library, Result<LdapLibrary>(library));
         return std::make_shared<DatabaseTable>(

@@ -85,7 +85,10 @@ public:
             const std::unique_ptr<MYSQL_RES, decltype(MysqlLibrary::mysql_free_result)> result(my_.mysql_store_result(connection_),
                                                                                                my_.mysql_free_result);
             if (result) {
-                results = true;
+                if (std::exchange(results, true)) {
+                    usable_ = false;                             // more of them may follow
+                    return Error{"multiple result sets returning data are not supported"};
+                }
                 add_values(*result, values);
             } else if (my_.mysql_field_count(connection_) != 0) {
                 return failure();
@@ -94,7 +97,7 @@ public:
         if (my_.mysql_errno(connection_) != 0)
             return failure();
         if (!results && settings_->result_required)
-            return Error{"the query returned no result set (require_result_set)"};
+            return Error{"query returned no result set (require_result_set = yes)"};
         return values;
     }
     bool usable() const override { return usable_; }
@@ -165,7 +168,7 @@ std::shared_ptr<Table> open_mysql(std::string spec, std::string name, Flags flag
         settings->password = config.text("password");
         settings->charset = config.text("charset", "utf8mb4");
         settings->option_file = config.text("option_file");
-        settings->option_group = config.text("option_group", settings->option_file.empty() ? "" : "client");
+        settings->option_group = config.text("option_group", "client");  // without a file, of those that the library knows: /etc/mysql/my.cnf
         settings->key = config.text("tls_key_file");
         settings->certificate = config.text("tls_cert_file");
         settings->ca_file = config.text("tls_CAfile");
@@ -178,16 +181,17 @@ std::shared_ptr<Table> open_mysql(std::string spec, std::string name, Flags flag
         TRY(settings->database, config.required("dbname"));
         TRY(const auto limit, config.number("timeout", 30, 1, 3600));
         settings->limit = static_cast<unsigned>(limit);
+        TRY(const auto rest, rest_of_sql(config));
         const std::string query = sql_query(config);
         if (query.empty())
             return config.wrong("query", "neither query nor table, select_field and where_field are set");
-        TRY(auto question, Question::read(config, "query", query, tables));
+        TRY(auto question, Question::read(spec, config, "query", query, tables));
         auto servers = config.words("hosts", "localhost");
         static const Result<MysqlLibrary> library = MysqlLibrary::open();
         TRY(settings->library, Result<MysqlLibrary>(library));
         return std::make_shared<DatabaseTable>(
             spec, flags, std::move(question), std::move(servers),
-            [settings](const std::string& server) { return MysqlConnection::open(server, settings); }, tables, DatabaseTable::Rest{});
+            [settings](const std::string& server) { return MysqlConnection::open(server, settings); }, tables, rest);
     };
     auto table = open();
     return table ? std::move(*table) : broken_table(std::move(spec), std::move(table).error());

@@ -74,12 +74,12 @@ public:
             }
         };
         add("dbname", uri ? text : settings->database);
-        if (!uri) {
+        if (!uri) {                                              // which says all of it, as in Postfix
             add("host", server.path.empty() ? server.host : server.path);
             add("port", server.port);
+            add("user", settings->user);
+            add("password", settings->password);
         }
-        add("user", settings->user);
-        add("password", settings->password);
         add("connect_timeout", limit);
         names.push_back(nullptr);
         values.push_back(nullptr);
@@ -177,16 +177,17 @@ std::shared_ptr<Table> open_pgsql(std::string spec, std::string name, Flags flag
         TRY(settings->database, config.required("dbname"));
         TRY(const auto limit, config.number("timeout", 30, 1, 3600));
         settings->limit = std::chrono::seconds(limit);
+        TRY(const auto rest, rest_of_sql(config));
         const std::string query = sql_query(config);
         if (query.empty())
             return config.wrong("query", "neither query nor select_function nor table, select_field and where_field are set");
-        TRY(auto question, Question::read(config, "query", query, tables));
+        TRY(auto question, Question::read(spec, config, "query", query, tables));
         auto servers = config.words("hosts", "localhost");
         static const Result<PgsqlLibrary> library = PgsqlLibrary::open();
         TRY(settings->library, Result<PgsqlLibrary>(library));
         return std::make_shared<DatabaseTable>(
             spec, flags, std::move(question), std::move(servers),
-            [settings](const std::string& server) { return PgsqlConnection::open(server, settings); }, tables, DatabaseTable::Rest{});
+            [settings](const std::string& server) { return PgsqlConnection::open(server, settings); }, tables, rest);
     };
     auto table = open();
     return table ? std::move(*table) : broken_table(std::move(spec), std::move(table).error());

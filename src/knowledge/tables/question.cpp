@@ -49,6 +49,14 @@ Result<Template> Template::parse(std::string text)
     return made;
 }
 
+bool Template::takes_from_key() const
+{
+    for (std::size_t at = 0; (at = text_.find('%', at)) != text_.npos; at += 2)
+        if (text_[at + 1] != '%')
+            return true;
+    return false;
+}
+
 std::optional<std::string> Template::expand(std::string_view value, std::string_view key, const Quote& quote) const
 {
     const Parts own(value), asked(key);
@@ -78,18 +86,21 @@ std::optional<std::string> Template::expand(std::string_view value, std::string_
     return out;
 }
 
-Result<std::shared_ptr<const Question>> Question::read(const SourceConfig& config, const std::string& template_name, std::string query,
-                                                       Tables& tables)
+Result<std::shared_ptr<const Question>> Question::read(const std::string& spec, const SourceConfig& config, const std::string& template_name,
+                                                       std::string query, Tables& tables, std::string_view format)
 {
-    auto made = std::make_shared<Question>();
+    auto made = std::make_shared<Question>(spec, tables.site().log);
     auto parsed = Template::parse(query.empty() ? config.text(template_name) : std::move(query));
     if (!parsed)
         return config.wrong(template_name, parsed.error().what());
     made->query_ = std::move(*parsed);
-    auto format = Template::parse(config.text("result_format", "%s"));
-    if (!format)
-        return config.wrong("result_format", format.error().what());
-    made->format_ = std::move(*format);
+    std::string results = config.text("result_format", format);
+    if (results.empty())
+        return config.required("result_format").error();         // it would make an empty value of every result
+    auto format_of_results = Template::parse(std::move(results));
+    if (!format_of_results)
+        return config.wrong("result_format", format_of_results.error().what());
+    made->format_ = std::move(*format_of_results);
     TRY(made->limit_, config.number("expansion_limit", 0, 0, 1'000'000'000));
     made->domains_ = MatchList(ListKind::strings, "domain", config.text("domain"), false, tables);
     return std::shared_ptr<const Question>(std::move(made));
@@ -124,11 +135,13 @@ Answer Question::answer(const std::vector<std::string>& results, std::string_vie
     std::optional<std::string> all;
     std::uint64_t count = 0;
     for (const std::string& result : results) {
+        if (result.empty())
+            log_.warning("table \"{}\": empty lookup result for: \"{}\" -- ignored", spec_, printable(key, true));
         auto text = format_.expand(result, key, [](std::string_view piece) { return std::string(piece); });
         if (!text)
             continue;
         if (limit_ != 0 && ++count > limit_)
-            return Error{fmt::format("more than {} results (expansion_limit) for key \"{}\"", limit_, printable(key, true)), "4.3.0"};
+            return Error{fmt::format("Expansion limit exceeded for key: '{}' (expansion_limit = {})", printable(key, true), limit_), "4.3.0"};
         all = all ? *all + "," + *text : std::move(*text);
     }
     return all;

@@ -53,9 +53,11 @@ Error SourceConfig::wrong(const std::string& name, std::string_view why) const
 Result<std::string> SourceConfig::required(const std::string& name) const
 {
     std::string value = text(name);
-    if (value.empty())
-        return Error{fmt::format("bad string length 0 < 1: {}{} = ", prefix_.empty() ? source_ + ": " : prefix_, name), "4.3.5"};
-    return value;
+    if (!value.empty())
+        return value;
+    const auto at = values_.find(name);
+    const std::string where = at != values_.end() ? fmt::format("{}, line {}: ", source_, at->second.line) : prefix_.empty() ? source_ + ": " : "";
+    return Error{fmt::format("{}bad string length 0 < 1: {}{} = ", where, prefix_, name), "4.3.5"};
 }
 
 Result<std::uint64_t> SourceConfig::number(const std::string& name, std::uint64_t otherwise, std::uint64_t least, std::uint64_t most) const

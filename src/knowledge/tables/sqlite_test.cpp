@@ -50,15 +50,17 @@ TEST_CASE("sqlite: the first column of all rows becomes one value, keys are quot
     CHECK(site.ask(spec("two.cf", "query = SELECT target, name FROM alias WHERE name = '%s'\n"), "a@example.com") == "b@x.test,c@x.test");
     CHECK(site.ask(plain, "it's@example.com") == "quoted");
     CHECK(site.ask(plain, "' or 1=1 --") == "none");
-    CHECK(site.ask(plain, "empty@example.com") == "none");
     CHECK(site.ask(plain, "null@example.com") == "none");
+    CHECK(site.sink->lines.empty());
+    CHECK(site.ask(plain, "empty@example.com") == "none");
+    CHECK(site.said("table \"" + plain + "\": empty lookup result for: \"empty@example.com\" -- ignored"));
     CHECK(site.ask(plain, "nobody") == "none");
     CHECK(site.ask(spec("old.cf", "table = alias\nselect_field = target\nwhere_field = name\nadditional_conditions = order by target desc\n"),
                    "a@example.com") == "c@x.test,b@x.test");
     CHECK(site.ask(spec("format.cf", "query = SELECT target FROM alias WHERE name = '%s'\nresult_format = smtp:[%d]\n"), "user@example.com") ==
           "smtp:[mail.x.test]");
     CHECK(site.ask(spec("limit.cf", "query = SELECT target FROM alias WHERE name = '%s'\nexpansion_limit = 1\n"), "a@example.com") ==
-          "error: more than 1 results (expansion_limit) for key \"a@example.com\"");
+          "error: Expansion limit exceeded for key: 'a@example.com' (expansion_limit = 1)");
     CHECK(asked.count() == observe::AskedCount{10, 1, 0});
     const std::string domain = spec("domain.cf", "query = SELECT 1\ndomain = other.test, example.com\n");
     CHECK(site.ask(domain, "u@example.com") == "1");
@@ -80,7 +82,9 @@ TEST_CASE("sqlite: what is wrong is an error that names file, line and parameter
     CHECK(ask("b.cf", dbpath + "query = select 'x'\nexpansion_limit = many\n") ==
           "error: " + dir + "/b.cf, line 3: expansion_limit: \"many\" is no number from 0 to 1000000000");
     CHECK(ask("c.cf", dbpath + "query = select %x\n").starts_with("error: " + dir + "/c.cf, line 2: query: \"%x\" is no part of a template"));
-    CHECK(ask("d.cf", "query = select 1\n").find("dbpath") != std::string::npos);
+    CHECK(ask("n.cf", dbpath + "query = select 1\nresult_format =\n") ==
+          "error: " + dir + "/n.cf, line 3: bad string length 0 < 1: result_format = ");
+    CHECK(ask("d.cf", "query = select 1\n") == "error: " + dir + "/d.cf: bad string length 0 < 1: dbpath = ");
     CHECK(ask("e.cf", dbpath + "query = selekt 1\n") == "error: " + dir + "/db: near \"selekt\": syntax error");
     CHECK(ask("f.cf", "dbpath = " + dir + "/none\nquery = select 1\n") == "error: connect to " + dir + "/none: unable to open database file");
     CHECK(ask("g.cf", "dbpath = " + dir + "/none\nquery = select 1\n").starts_with("error: connect to "));
@@ -181,7 +185,7 @@ TEST_CASE("databases: a server that takes connections and does not answer is lef
         const auto config = SourceConfig::read((site.dir / "m.cf").string(), site.tables.site());
         const auto table = [&](std::vector<std::string> servers) {
             return std::make_shared<DatabaseTable>(
-                "test:x", Flags{}, *Question::read(*config, "query", "", site.tables), std::move(servers),
+                "test:x", Flags{}, *Question::read("test:x", *config, "query", "", site.tables), std::move(servers),
                 [&](const std::string& server) -> Result<std::unique_ptr<Connection>> {
                     ++connects[server];
                     return std::make_unique<Silent>(server == "good" ? "found" : "");
@@ -199,5 +203,32 @@ TEST_CASE("databases: a server that takes connections and does not answer is lef
         CHECK(text(run(site.loop, alone->lookup("key"))) == "error: silent: no answer within 30 s");
         CHECK(text(run(site.loop, alone->lookup("key"))).starts_with("error: "));
         CHECK(connects["silent"] == (rests ? 1 : 2));
+    }
+}
+
+TEST_CASE("databases: servers on Unix sockets are asked before the others, whatever their order; retry_interval says how long one rests")
+{
+    for (int round = 0; round < 10; ++round) {                   // the order is random within each kind
+        Asking site;
+        std::vector<std::string> asked;
+        site.write("m.cf", "query = SELECT '%s'\nretry_interval = 7\nidle_interval = 5\n");
+        const auto config = SourceConfig::read((site.dir / "m.cf").string(), site.tables.site());
+        const auto rest = rest_of_sql(*config);
+        REQUIRE(rest);
+        CHECK(rest->unreachable == std::chrono::seconds{7});
+        CHECK(rest->failing == std::chrono::seconds{7});
+        CHECK(rest->idle == std::chrono::seconds{5});
+        DatabaseTable table(
+            "test:x", Flags{}, *Question::read("test:x", *config, "query", "", site.tables), {"a:1", "inet:b", "unix:/c", "d", "unix:/e"},
+            [&](const std::string& server) -> Result<std::unique_ptr<Connection>> {
+                asked.push_back(server);
+                return Error{"refused"};
+            },
+            site.tables, *rest);
+        CHECK(text(run(site.loop, table.lookup("key"))).starts_with("error: connect to "));
+        REQUIRE(asked.size() == 5);
+        std::ranges::sort(asked.begin(), asked.begin() + 2);
+        CHECK(asked[0] == "unix:/c");
+        CHECK(asked[1] == "unix:/e");
     }
 }
