@@ -16,6 +16,9 @@ DatabaseTable::DatabaseTable(std::string spec, Flags flags, std::shared_ptr<cons
 {
     for (std::string& server : servers)
         places_.push_back({std::move(server)});
+    // "mysql server", as Postfix says; of a file its name says enough.
+    if (const std::string kind = name().substr(0, name().find(':')); kind != "sqlite")
+        server_of_ = kind + " server ";
 }
 
 Answer DatabaseTable::find(std::string_view) { return Error{fmt::format("{}: only an answer that is waited for", name()), "4.3.5"}; }
@@ -58,7 +61,7 @@ std::vector<std::size_t> DatabaseTable::awake()
 
 Answer DatabaseTable::ask_servers(const std::string& key)
 {
-    Error last{"no server answers; each is tried again after a minute", "4.3.0"};
+    std::optional<Error> last;
     // Whether it answered, and whether it can be asked again.
     const auto ask = [&](Kept use) -> std::pair<std::optional<Answer>, bool> {
         auto results = use.connection->ask(question_->query(), key);
@@ -83,6 +86,7 @@ Answer DatabaseTable::ask_servers(const std::string& key)
         lost = !usable;
     }
     for (const std::size_t place : awake()) {
+        const SteadyTime since = std::chrono::steady_clock::now();
         auto connection = connect_(places_[place].server);
         bool usable = false;
         if (connection) {
@@ -91,15 +95,29 @@ Answer DatabaseTable::ask_servers(const std::string& key)
             if (answer)
                 return *std::move(answer);
         } else {
-            last = Error{fmt::format("connect to {}: {}", places_[place].server, connection.error().what()), "4.3.0"};
+            last = Error{fmt::format("connect to {}{}: {}", server_of_, places_[place].server, connection.error().what()), "4.3.0"};
         }
         // One that takes connections and does not answer is as good as none: each question would hold a thread for the whole limit.
-        if (!usable) {
-            const std::scoped_lock lock(mutex_);
-            places_[place].rests_until = std::chrono::steady_clock::now() + (connection ? rest_.failing : rest_.unreachable);
-        }
+        if (!usable)
+            failed(places_[place], since, connection ? rest_.failing : rest_.unreachable, last->what());
     }
-    return last;
+    return last ? *std::move(last) : all_rest();
+}
+
+void DatabaseTable::failed(Place& place, SteadyTime since, std::chrono::seconds most, const std::string& trouble)
+{
+    const SteadyTime now = std::chrono::steady_clock::now();
+    const std::scoped_lock lock(mutex_);
+    place.rests_until = now + std::min<SteadyTime::duration>(most, std::max<SteadyTime::duration>(rest_.least, 20 * (now - since)));
+    place.trouble = trouble;
+}
+
+Error DatabaseTable::all_rest()
+{
+    const std::scoped_lock lock(mutex_);
+    const auto next = std::ranges::min_element(places_, {}, &Place::rests_until);
+    const auto left = std::chrono::ceil<std::chrono::seconds>(next->rests_until - std::chrono::steady_clock::now());
+    return Error{fmt::format("{} (asked again in {} s)", next->trouble, std::max(left.count(), std::chrono::seconds::rep{0})), "4.3.0"};
 }
 
 std::string sql_query(const SourceConfig& config)
@@ -112,6 +130,14 @@ std::string sql_query(const SourceConfig& config)
     if (table.empty() || field.empty() || where.empty())
         return {};
     return fmt::format("SELECT {} FROM {} WHERE {} = '%s' {}", field, table, where, config.text("additional_conditions"));
+}
+
+std::vector<std::string> sql_servers(const SourceConfig& config)
+{
+    auto servers = config.words("hosts");
+    if (servers.empty())
+        servers.emplace_back("localhost");
+    return servers;
 }
 
 Result<DatabaseTable::Rest> rest_of_sql(const SourceConfig& config)

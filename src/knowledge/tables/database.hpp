@@ -1,7 +1,7 @@
 // tables/database.hpp: a table behind a client library that blocks: sqlite, pgsql, mysql, ldap.
 // Threads   a question is one call on a helper thread of Tables; each connection serves one question at a time.
 // Servers   in random order, those on Unix sockets before all others, an open connection first. One that fails is left alone for the Rest of its
-//           kind, and the next is asked; the last one's words are the Error, when none answers. Connections that idle are closed.
+//           kind, and the next is asked; the last one's words are the Error, when none answers or all rest. Connections that idle are closed.
 // Errors    4.3.0. What the server says of a wrong query is an Error like any other: never "not there".
 #pragma once
 
@@ -28,9 +28,11 @@ class DatabaseTable final : public Table {
 public:
     using Connect = std::function<Result<std::unique_ptr<Connection>>(const std::string& server)>;
 
-    /// How long a server is left alone that takes no connection, and one that takes it and fails; how long a connection is kept that nobody uses.
+    /// How long at most a server is left alone that takes no connection, and one that takes it and fails, `least` at least: within these twenty times as
+    /// long as it was waited for. A refusal costs nothing, and who comes back is asked again at once; one that is waited for holds a thread each time.
+    /// idle: how long a connection is kept that nobody uses.
     struct Rest {
-        std::chrono::seconds unreachable{60}, failing{60}, idle{60};
+        std::chrono::seconds unreachable{60}, failing{60}, idle{60}, least{1};
     };
 
     DatabaseTable(std::string spec, Flags flags, std::shared_ptr<const Question> question, std::vector<std::string> servers, Connect connect,
@@ -43,6 +45,7 @@ private:
     struct Place {
         std::string server;
         SteadyTime rests_until{};
+        std::string trouble{};  // what it failed with
     };
     struct Kept {
         std::unique_ptr<Connection> connection;
@@ -52,12 +55,15 @@ private:
     Answer ask_servers(const std::string& key);
     std::optional<Kept> take_kept();
     std::vector<std::size_t> awake();
+    void failed(Place& place, SteadyTime since, std::chrono::seconds most, const std::string& trouble);
+    Error all_rest();
 
     Flags flags_;
     std::shared_ptr<const Question> question_;
     Connect connect_;
     Tables& tables_;
     Rest rest_;
+    std::string server_of_;
     std::mutex mutex_;  // of what follows
     std::vector<Place> places_;
     std::vector<Kept> kept_;
@@ -70,6 +76,9 @@ std::shared_ptr<Table> open_ldap(std::string spec, std::string name, Flags flags
 
 /// "query", or what select_function, or table, select_field, where_field and additional_conditions, make of one.
 std::string sql_query(const SourceConfig& config);
+
+/// What hosts says; localhost where it says nothing.
+std::vector<std::string> sql_servers(const SourceConfig& config);
 
 /// By retry_interval and idle_interval.
 Result<DatabaseTable::Rest> rest_of_sql(const SourceConfig& config);

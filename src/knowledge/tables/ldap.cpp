@@ -183,7 +183,7 @@ private:
         ::berval credentials{set.password.size(), const_cast<char*>(set.password.data())};
         if (const int code = ldap_.ldap_sasl_bind_s(handle_, set.dn.c_str(), LDAP_SASL_SIMPLE, &credentials, nullptr, nullptr, nullptr);
             code != LDAP_SUCCESS)
-            return failure(fmt::format("bind as \"{}\"", set.dn), code);
+            return failure(fmt::format("Unable to bind with dn {}", set.dn), code);
         return {};
     }
 
@@ -287,7 +287,7 @@ std::string uris(const SourceConfig& config, std::uint64_t port)
         else
             list += fmt::format("ldap://{}{}", word, word.find(':') == word.npos ? fmt::format(":{}", port) : "");
     }
-    return list;
+    return list.empty() ? fmt::format("ldap://localhost:{}", port) : list;
 }
 
 Result<std::shared_ptr<LdapSettings>> settings_from(const std::string& spec, const SourceConfig& config, const observe::Log& log)
@@ -351,7 +351,7 @@ std::shared_ptr<Table> open_ldap(std::string spec, std::string name, Flags flags
         return std::make_shared<DatabaseTable>(
             spec, flags, std::move(question), std::vector{uris(config, port)},
             [settings](const std::string& servers) { return LdapConnection::open(servers, settings); }, tables,
-            DatabaseTable::Rest{.failing = std::chrono::seconds{0}});
+            DatabaseTable::Rest{.failing = std::chrono::seconds{0}, .least = std::chrono::seconds{0}});
     };
     auto table = open();
     return table ? std::move(*table) : broken_table(std::move(spec), std::move(table).error());

@@ -186,7 +186,7 @@ std::shared_ptr<Table> open_mysql(std::string spec, std::string name, Flags flag
         if (query.empty())
             return config.wrong("query", "neither query nor table, select_field and where_field are set");
         TRY(auto question, Question::read(spec, config, "query", query, tables));
-        auto servers = config.words("hosts", "localhost");
+        auto servers = sql_servers(config);
         static const Result<MysqlLibrary> library = MysqlLibrary::open();
         TRY(settings->library, Result<MysqlLibrary>(library));
         return std::make_shared<DatabaseTable>(

@@ -182,7 +182,7 @@ std::shared_ptr<Table> open_pgsql(std::string spec, std::string name, Flags flag
         if (query.empty())
             return config.wrong("query", "neither query nor select_function nor table, select_field and where_field are set");
         TRY(auto question, Question::read(spec, config, "query", query, tables));
-        auto servers = config.words("hosts", "localhost");
+        auto servers = sql_servers(config);
         static const Result<PgsqlLibrary> library = PgsqlLibrary::open();
         TRY(settings->library, Result<PgsqlLibrary>(library));
         return std::make_shared<DatabaseTable>(

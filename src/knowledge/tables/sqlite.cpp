@@ -119,8 +119,9 @@ std::shared_ptr<Table> open_sqlite(std::string spec, std::string name, Flags fla
         if (query.empty())
             return config.wrong("query", "neither query nor table, select_field and where_field are set");
         TRY(auto question, Question::read(spec, config, "query", query, tables));
-        return std::make_shared<DatabaseTable>(spec, flags, std::move(question), std::vector{path}, SqliteConnection::open, tables,
-                                               DatabaseTable::Rest{.unreachable = std::chrono::seconds{0}, .failing = std::chrono::seconds{0}});
+        return std::make_shared<DatabaseTable>(
+            spec, flags, std::move(question), std::vector{path}, SqliteConnection::open, tables,
+            DatabaseTable::Rest{.unreachable = std::chrono::seconds{0}, .failing = std::chrono::seconds{0}, .least = std::chrono::seconds{0}});
     };
     auto table = open();
     return table ? std::move(*table) : broken_table(std::move(spec), std::move(table).error());

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <filesystem>
 #include <map>
+#include <thread>
 
 #include <sqlite3.h>
 
@@ -201,7 +202,8 @@ TEST_CASE("databases: a server that takes connections and does not answer is lef
         const auto alone = table({"silent"});
         connects["silent"] = 0;
         CHECK(text(run(site.loop, alone->lookup("key"))) == "error: silent: no answer within 30 s");
-        CHECK(text(run(site.loop, alone->lookup("key"))).starts_with("error: "));
+        CHECK(text(run(site.loop, alone->lookup("key")))
+                  .starts_with(rests ? "error: silent: no answer within 30 s (asked again in " : "error: silent: no answer within 30 s"));
         CHECK(connects["silent"] == (rests ? 1 : 2));
     }
 }
@@ -225,10 +227,42 @@ TEST_CASE("databases: servers on Unix sockets are asked before the others, whate
                 return Error{"refused"};
             },
             site.tables, *rest);
-        CHECK(text(run(site.loop, table.lookup("key"))).starts_with("error: connect to "));
+        CHECK(text(run(site.loop, table.lookup("key"))).starts_with("error: connect to test server "));
         REQUIRE(asked.size() == 5);
         std::ranges::sort(asked.begin(), asked.begin() + 2);
         CHECK(asked[0] == "unix:/c");
         CHECK(asked[1] == "unix:/e");
+    }
+}
+
+TEST_CASE("databases: a server rests twenty times as long as it was waited for, and is asked again at once where it refuses at once")
+{
+    for (const auto waits : {std::chrono::milliseconds{0}, std::chrono::milliseconds{100}}) {
+        Asking site;
+        int connects = 0;
+        site.write("m.cf", "query = SELECT '%s'\nhosts =\n");
+        const auto config = SourceConfig::read((site.dir / "m.cf").string(), site.tables.site());
+        CHECK(sql_servers(*config) == std::vector<std::string>{"localhost"});
+        DatabaseTable table(
+            "test:x", Flags{}, *Question::read("test:x", *config, "query", "", site.tables), sql_servers(*config),
+            [&](const std::string&) -> Result<std::unique_ptr<Connection>> {
+                ++connects;
+                std::this_thread::sleep_for(waits);
+                return Error{"away"};
+            },
+            site.tables, DatabaseTable::Rest{.least = std::chrono::seconds{0}});
+        CHECK(text(run(site.loop, table.lookup("key"))) == "error: connect to test server localhost: away");
+        std::string again = text(run(site.loop, table.lookup("key")));
+        if (waits.count() != 0) {
+            CHECK(connects == 1);
+            CHECK(again.starts_with("error: connect to test server localhost: away (asked again in "));
+            continue;
+        }
+        for (int tries = 0; connects < 2 && tries < 200; ++tries) {
+            std::this_thread::sleep_for(std::chrono::milliseconds{10});
+            again = text(run(site.loop, table.lookup("key")));
+        }
+        CHECK(connects == 2);
+        CHECK(again == "error: connect to test server localhost: away");
     }
 }
