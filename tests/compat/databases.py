@@ -4,6 +4,7 @@ postmap where it knows the type; then each server is ended and started again: wh
 
 usage: databases.py OUR_POSTMAP      exit 77 (skipped) where not one of the servers is installed
 """
+import concurrent.futures
 import contextlib
 import glob
 import os
@@ -116,7 +117,9 @@ class MariaDB(Server):
         self.start()
         quoted = [tuple(value.replace("\\", "\\\\").replace("'", "''") for value in row) for row in ROWS]
         self.sql("create database mail; create user mail@'127.0.0.1' identified by 'secret'; grant all on mail.* to mail@'127.0.0.1'; use mail;"
-                 "create table alias(name varchar(200), target varchar(200));" + "".join("insert into alias values ('{}','{}');".format(*row) for row in quoted))
+                 "create table alias(name varchar(200), target varchar(200));"
+                 "create procedure once(k varchar(200)) select target from alias where name = k; create procedure nothing() set @x = 1;\ndelimiter //\n"
+                 "create procedure twice(k varchar(200)) begin select target from alias where name = k; select name from alias where name = k; end//\ndelimiter ;\n" + "".join("insert into alias values ('{}','{}');".format(*row) for row in quoted))
 
     def sql(self, text):
         return self.run(["mariadb", "--no-defaults", f"--socket={self.folder}/socket", "-u", "root", "-N"], stdin=text).stdout
@@ -154,7 +157,8 @@ class OpenLDAP(Server):
             ldif += (f"dn: cn=entry{number},dc=test\nobjectClass: inetOrgPerson\ncn: entry{number}\nsn: {name}\nmail: {name}\n" +
                      "".join(f"description: {value}\n" for value in values) + "\n")
         ldif += ("dn: cn=group,dc=test\nobjectClass: groupOfNames\nobjectClass: extensibleObject\ncn: group\nmail: group@example.com\n"
-                 "member: cn=entry0,dc=test\nmember: cn=entry2,dc=test\n\n")
+                 "member: cn=entry0,dc=test\nmember: cn=entry2,dc=test\n\n"
+                 "dn: cn=over,dc=test\nobjectClass: groupOfNames\nobjectClass: extensibleObject\ncn: over\nmail: over@example.com\nmember: cn=group,dc=test\nmember: cn=gone,dc=test\n\n")
         self.run(["ldapadd", "-x", "-H", f"ldap://127.0.0.1:{self.port}", "-D", "cn=root,dc=test", "-w", "secret"], stdin=ldif)
 
     def start(self):
@@ -226,6 +230,20 @@ SHAPES = {"pgsql": ["query = SELECT target FROM alias WHERE name = '%s' ORDER BY
 SHAPES["mysql"] = SHAPES["pgsql"]
 SHAPES["ldap"] = ["", "result_format = <%s>\n", "domain = other.test\n", "expansion_limit = 1\n"]
 SHAPES["redis"] = SHAPES["memcache"] = ["", "domain = other.test\n"]
+# What few keys show: parameters in place of the source's own, and the keys.
+GROUPS = ["group@example.com", "over@example.com", "a@example.com"]
+LIMITED = "query = SELECT target FROM alias WHERE name = '%s' ORDER BY target DESC\n"
+FEW = {"ldap": [("recursion_limit = 1\n", GROUPS), ("recursion_limit = 2\n", GROUPS), ("recursion_limit = 3\n", GROUPS), ("leaf_result_attribute = sn\nresult_attribute =\n", GROUPS),
+                ("terminal_result_attribute = sn\n", GROUPS), ("result_attribute = sn, SN, sn\nresult_filter = <%s>\n", GROUPS), ("search_base = ou=gone,dc=test\n", GROUPS[:1]),
+                ("search_base = ou=%u,dc=test\n", GROUPS[:1]), ("search_base = cn=%u,dc=test\nscope = base\nquery_filter = (objectClass=*)\n", GROUPS[:2]), ("search_base = dc=test\nquery_filter = (mail=%s\n", GROUPS[:1]),
+                ("query_filter = (mail=*@%d)\nsize_limit = 2\n", GROUPS[:1]), ("result_format =\n", GROUPS[2:]), ("bind_pw = wrong\n", GROUPS[2:])],
+       "pgsql": [(LIMITED + "expansion_limit = 2\n", ["two@example.com"]), (LIMITED + "result_format =\n", ["a@example.com"]), ("query = SELEKT\n", ["a@example.com"]), (LIMITED + "hosts = postgresql://mail@127.0.0.1:{port}/postgres\nuser = nobody\n", ["a@example.com", "none@example.com"]),
+                 (LIMITED + "hosts = 127.0.0.1:{closed} 127.0.0.1:{port} 127.0.0.1:{closed}\n", ["a@example.com", "none@example.com"]), (LIMITED + "hosts = unix:{folder}/none 127.0.0.1:{port}\n", ["a@example.com"]),
+                 ("query = SELECT '', target, NULL FROM alias WHERE name = '%s'\n", ["a@example.com"]), ("query = SELECT target FROM alias WHERE name LIKE '%%@%d' ORDER BY target\n", ["x@other.test"]), ("select_function = upper\n", ["a@example.com"])],
+       "mysql": [(LIMITED + "expansion_limit = 2\n", ["two@example.com"]), (LIMITED + "result_format =\n", ["a@example.com"]), ("query = SELEKT\n", ["a@example.com"]), ("query = CALL twice('%s')\n", ["a@example.com"]),
+                 ("query = CALL once('%s')\n", ["a@example.com", "none@example.com"]), ("query = CALL nothing()\n", ["a@example.com"]), ("query = CALL nothing()\nrequire_result_set = no\n", ["a@example.com"]),
+                 (LIMITED + "hosts = 127.0.0.1:{closed} 127.0.0.1:{port} 127.0.0.1:{closed}\n", ["a@example.com", "none@example.com"]), (LIMITED + "hosts = unix:{folder}/none inet:127.0.0.1:{port}\n", ["a@example.com"]),
+                 (LIMITED + "user = nobody\n", ["a@example.com"]), (LIMITED + "option_file = {folder}/my.cnf\nuser =\n", ["a@example.com"]), (LIMITED + "option_file = {folder}/my.cnf\noption_group = other\nuser =\n", ["a@example.com"])]}
 
 
 def postfix():
@@ -276,12 +294,14 @@ def main():
                     file = folder / f"{type_}{number}{shape}.cf"
                     file.write_text(source + more)
                     specs.append((f"{type_}:{file}", shape))
-            for spec, shape in specs:
-                for key in KEYS + (["group@example.com"] if kind is OpenLDAP else []):
-                    mine = ours(spec, key)
+            def both(question):
+                spec, key = question[0], question[-1]
+                return ours(spec, key), theirs(spec, key) if kind.debian and debian else None
+            questions = [(spec, shape, key) for spec, shape in specs for key in KEYS + (["group@example.com"] if kind is OpenLDAP else [])]
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:           # postmap sleeps a second before it ends in vain
+                for (spec, shape, key), (mine, reference) in zip(questions, pool.map(both, questions)):
                     asked += 1
-                    if kind.debian and debian:
-                        reference = theirs(spec, key)
+                    if reference:
                         compared += 1
                         answered += reference.returncode == 0
                         same = (mine.stdout, mine.returncode) == (reference.stdout, reference.returncode)
@@ -295,6 +315,24 @@ def main():
                             values = ["b@x.test", "one@x.test", "two@x.test"]
                         if sorted(filter(None, mine.stdout.strip().split(","))) != sorted(values) or mine.returncode != (0 if values else 1) or mine.stderr:
                             wrong(f"{spec} {key!r}: {mine}, wanted {values}")
+            (type_, source), *_ = server.sources()
+            with socket.create_server(("127.0.0.1", 0)) as taken:
+                closed = taken.getsockname()[1]
+            questions = []
+            (server.folder / "my.cnf").write_text("[client]\nuser = mail\n[other]\nuser = nobody\n")
+            for number, (more, keys) in enumerate(FEW.get(type_, []) if debian else []):
+                more = more.format(port=server.port, closed=closed, folder=server.folder)
+                names = {line.partition("=")[0].strip() for line in more.splitlines()}
+                kept = "".join(line + "\n" for line in source.splitlines() if line.partition("=")[0].strip() not in names)
+                file = folder / f"{type_}few{number}.cf"
+                file.write_text(kept + more)
+                questions += [(f"{type_}:{file}", file, key) for key in keys]
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                for (_, file, key), (mine, reference) in zip(questions, pool.map(both, questions)):
+                    asked, compared, answered = asked + 1, compared + 1, answered + (reference.returncode == 0)
+                    there, here = ((sorted(one.stdout.strip().split(",")), one.returncode, "fatal" in one.stderr) for one in (reference, mine))
+                    if there != here:
+                        wrong(f"{file} {key!r}\n{file.read_text()}  Postfix {reference}\n  ours {mine}")
             # Away: an error. Back: the answer.
             spec = specs[0][0]
             server.kill()

@@ -87,14 +87,16 @@ std::optional<std::string> Template::expand(std::string_view value, std::string_
 }
 
 Result<std::shared_ptr<const Question>> Question::read(const std::string& spec, const SourceConfig& config, const std::string& template_name,
-                                                       std::string query, Tables& tables, std::string_view format)
+                                                       std::string query, Tables& tables, const std::optional<std::string>& format)
 {
     auto made = std::make_shared<Question>(spec, tables.site().log);
     auto parsed = Template::parse(query.empty() ? config.text(template_name) : std::move(query));
     if (!parsed)
         return config.wrong(template_name, parsed.error().what());
     made->query_ = std::move(*parsed);
-    std::string results = config.text("result_format", format);
+    std::string results = config.text("result_format", format ? "" : "%s");
+    if (results.empty() && format)
+        results = *format;
     if (results.empty())
         return config.required("result_format").error();         // it would make an empty value of every result
     auto format_of_results = Template::parse(std::move(results));

@@ -29,9 +29,9 @@ private:
 class Question {
 public:
     /// `template_name`: "query", "query_filter", "key_format". An empty `query` text reads that parameter. `format`: what result_format is
-    /// where it is not set.
+    /// where it is not set, or empty; without it a result_format that is empty is an Error.
     static Result<std::shared_ptr<const Question>> read(const std::string& spec, const SourceConfig& config, const std::string& template_name,
-                                                        std::string query, Tables& tables, std::string_view format = "%s");
+                                                        std::string query, Tables& tables, const std::optional<std::string>& format = {});
     Question(std::string spec, observe::Log log) : spec_(std::move(spec)), log_(std::move(log)) {}
 
     /// The key as it is asked, or none: not this key.
