@@ -8,7 +8,7 @@ import contextlib
 import sqlite3
 
 import moving_in
-from databases import MariaDB, OpenLDAP, PostgreSQL
+from databases import MariaDB, Memcached, OpenLDAP, PostgreSQL
 from moving_in import Site, frame
 
 # What the administration of a hosting site keeps: domains (some of them only relayed), mailboxes, aliases, names of domains, who may send as whom.
@@ -216,6 +216,12 @@ SITES = {
         tables=ldap(users="search_base = ou=people,dc=test\nquery_filter = (uid=%u)\nresult_attribute = uid\n",
                     delegates="search_base = ou=people,dc=test\nquery_filter = (mail=%s)\nresult_attribute = mail\nspecial_result_attribute = secretary\n"),
         outside=("joe@virtual.test", "staff@virtual.test", "none@virtual.test"), logged_in=("x@far.test", "staff@virtual.test"), sender="ann@virtual.test"),
+    # A cache before a database, the account in a file of MySQL's own kind.
+    "a cache and an option file": Site(
+        {"virtual_mailbox_domains": "mysql:{folder}/mysql_domains.cf", "virtual_mailbox_maps": "memcache:{folder}/cache.cf", "virtual_alias_maps": "mysql:{folder}/mysql_aliases.cf", "virtual_transport": "lmtp:inet:127.0.0.1:{boxes}"},
+        tables=sql("mysql", "domains", "boxes") | {"cf:domains.list": "other.test\n# a comment\nvirtual.test\n", "cf:cache.cf": "memcache = inet:127.0.0.1:{memcache}\nbackup = mysql:{folder}/mysql_boxes.cf\nkey_format = boxes:%s\n", "cf:my.cnf": "[client]\nuser = mail\n[unused]\nuser = nobody\n",
+                                                 "cf:mysql_aliases.cf": "hosts = 127.0.0.1:{closed} inet:127.0.0.1:{mysql}\ndbname = mail\npassword = secret\noption_file = {folder}/my.cnf\ndomain = far.test, {folder}/domains.list\nquery = " + QUESTIONS["aliases"] + "\n"},
+        outside=("joe@virtual.test", "info@virtual.test", "none@virtual.test", "off@virtual.test")),
     # The base is made of the domain; the other one is not there, which is an error.
     "a tree for each domain": Site(
         {"virtual_mailbox_domains": "virtual.test, other.test", "virtual_mailbox_maps": "ldap:{folder}/ldap_tree.cf", "virtual_alias_maps": "", "virtual_transport": "lmtp:inet:127.0.0.1:{boxes}", "transport_maps": "ldap:{folder}/ldap_gone.cf"},
@@ -229,7 +235,7 @@ def servers(folder):
     """All of them with the same rows; their words."""
     found = {}
     try:
-        for name, kind in (("pgsql", PostgreSQL), ("mysql", MariaDB), ("ldap", OpenLDAP)):
+        for name, kind in (("pgsql", PostgreSQL), ("mysql", MariaDB), ("ldap", OpenLDAP), ("memcache", Memcached)):
             if not kind.program():
                 raise frame.Skipped(f"{kind.__name__} is not installed")
             found[name] = kind(folder / name)

@@ -193,6 +193,7 @@ def deliver(name, file, rule, broken, tests):
 # Areas of the comparison with Debian's Postfix, each with what it is built of.
 SYSTEM = "programs bench_source bench_sink slow_sync posthorn-testdns"
 LOOKUPS = ("postmap_alone", "run postmap/postmap.py build/dev/tests/compat/postmap/postmap_alone")
+DATABASES = ("postmap_alone", "run databases.py build/dev/tests/compat/postmap/postmap_alone")
 SITES = ("postconf_alone", "run sites.py build/dev/tests/compat/postconf_alone")
 ACCESS = RESTRICTIONS = (SYSTEM, "run restrictions.py build/dev/bin")
 TOOLS = (SYSTEM, "run tools.py build/dev/bin")
@@ -898,6 +899,13 @@ RULES = [
     ("dns a forged name is taken for an unsigned one", "dns_test", "src/wire/dns/resolver.cpp", "            if (keys->status != Status::bogus) {", "            if (keys->status == Status::found && keys->secure && zone.empty()) {", "resolver: name servers that pass*"),
     asked("ranges come as an ended process told them", "admin_test", "src/program/admin/metrics.cpp", "            if (info.kind == CounterInfo::Kind::histogram)", "            if (info.name.empty())", "metrics: the ranges*"),
     orders_asked("half of a time is taken", "config::parse_whole_time(word", "config::parse_time(word"),
+    compat("databases: a base that is not there is empty", DATABASES, "src/knowledge/tables/ldap.cpp", "code == LDAP_NO_SUCH_OBJECT && settings_->base_of_key", "code == LDAP_NO_SUCH_OBJECT"),
+    compat("databases: groups go one step further", DATABASES, "src/knowledge/tables/ldap.cpp", "if (depth >= settings_->recursion_limit)", "if (depth > settings_->recursion_limit)"),
+    compat("databases: two result sets are one", DATABASES, "src/knowledge/tables/mysql.cpp", "if (std::exchange(results, true)) {", "if (std::exchange(results, true) && values.empty()) {"),
+    compat("databases: the file's user outvotes the URI's", DATABASES, "src/knowledge/tables/pgsql.cpp", "add(\"connect_timeout\", limit);", "add(\"user\", settings->user);\n        add(\"connect_timeout\", limit);"),
+    ("databases sockets are as good as ports", "tables_test", "src/knowledge/tables/database.cpp", "places_[at].server.starts_with(\"unix:\")", "places_[at].server.empty()", "databases: servers on Unix*"),
+    ("databases who refuses at once rests a minute", "tables_test", "src/knowledge/tables/database.cpp", "20 * (now - since)", "1000000 * (now - since)", "databases: a server rests*"),
+    ("databases a source grants all that stands in it", "supervisor_test", "src/foundation/config/main_cf.cpp", "if (assignment.name == \"domain\" || assignment.name == \"backup\")", "if (!assignment.name.empty())", "broker: the file of a database*"),
     asked("a database that fails has answered", "tables_test", "src/knowledge/tables/database.cpp", "    question.ended(answer.has_value());", "    question.ended(true);", "sqlite: the first*"),
     reports("a report comes before its day is over", "sender", "    return midnight_after(report.subject.day) + std::chrono::microseconds(within);", "    return midnight_after(report.subject.day) - std::chrono::days(1) + std::chrono::microseconds(within);", "sender: reports go*"),
     reports("all come at midnight", "sender", "hash_of(report.subject.domain) %", "0 * hash_of(report.subject.domain) %", "sender: reports go*"),

@@ -82,4 +82,21 @@ Result<MainCf> read_main_cf(const std::string& path)
     return parse_main_cf(text, path);
 }
 
+bool is_source_type(std::string_view type)
+{
+    static constexpr std::array<std::string_view, 6> types{"ldap", "memcache", "mysql", "pgsql", "redis", "sqlite"};
+    return std::ranges::find(types, type) != types.end();
+}
+
+std::vector<std::string> named_in_source(std::string_view text)
+{
+    std::vector<std::string> values;
+    auto parsed = parse_main_cf(text, "");
+    if (parsed)
+        for (Assignment& assignment : parsed->assignments)
+            if (assignment.name == "domain" || assignment.name == "backup")
+                values.push_back(std::move(assignment.value));
+    return values;
+}
+
 }  // namespace posthorn::config

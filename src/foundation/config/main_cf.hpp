@@ -25,6 +25,11 @@ struct MainCf {
 
 /// `path` is only for messages.
 Result<MainCf> parse_main_cf(std::string_view text, std::string_view path);
+
+/// The parameters of a table whose file has some stand in this format as well: whether "type:/path" is such a file,
+bool is_source_type(std::string_view type);
+/// and what it says of further tables and files: the values of its "domain" and "backup" (ldap_table(5), memcache_table(5)).
+std::vector<std::string> named_in_source(std::string_view text);
 /// Reads and parses; Error "open PATH: No such file or directory".
 Result<MainCf> read_main_cf(const std::string& path);
 

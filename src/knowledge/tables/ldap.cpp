@@ -300,7 +300,7 @@ Result<std::shared_ptr<LdapSettings>> settings_from(const std::string& spec, con
     set->base_of_key = set->base.takes_from_key();
     const std::string scope = config.text("scope", "sub");
     if (scope != "sub" && scope != "base" && scope != "one")
-        return config.wrong("scope", fmt::format("\"{}\" is none of sub, base, one", printable(scope)));
+        log.warning("{}; it is sub here", config.wrong("scope", fmt::format("\"{}\" is none of sub, base, one", printable(scope))).what());
     set->scope = scope == "base" ? LDAP_SCOPE_BASE : scope == "one" ? LDAP_SCOPE_ONELEVEL : LDAP_SCOPE_SUBTREE;
     const std::string bind = config.text("bind", "yes");
     if (iequals(bind, "sasl"))
@@ -322,7 +322,11 @@ Result<std::shared_ptr<LdapSettings>> settings_from(const std::string& spec, con
     TRY(set->start_tls, config.yes("start_tls", false));
     TRY(set->require_certificate, config.yes("tls_require_cert", false));
     TRY(set->referrals, config.yes("chase_referrals", false));
-    TRY(const auto version, config.number("version", 3, 2, 3));
+    TRY(auto version, config.number("version", 3, 0, 1'000'000));
+    if (version != 2 && version != 3) {
+        log.warning("{}; it is 3 here", config.wrong("version", fmt::format("\"{}\" is neither 2 nor 3", version)).what());
+        version = 3;
+    }
     TRY(const auto timeout, config.number("timeout", 10, 1, 3600));
     TRY(const auto dereference, config.number("dereference", 0, 0, 3));
     TRY(const auto expansion, config.number("expansion_limit", 0, 0, 1'000'000'000));

@@ -1,5 +1,6 @@
 #include "services/table_desk.hpp"
 
+#include "base/strings.hpp"
 #include "config/list.hpp"
 #include "handoff/frames.hpp"
 #include "tables/source_config.hpp"
@@ -45,6 +46,21 @@ private:
     ipc::Client& resolve_;
 };
 
+/// Files that the URIs among `servers` name: "postgresql://host/db?sslrootcert=/etc/ssl/ca.pem&sslmode=verify-full".
+std::vector<std::string> files_of_uris(const std::vector<std::string>& servers)
+{
+    std::vector<std::string> files;
+    for (const std::string& server : servers) {
+        if (server.find("://") == server.npos || server.find('?') == server.npos)
+            continue;
+        for (const std::string_view parameter : split(std::string_view(server).substr(server.find('?') + 1), "&"))
+            for (const std::string_view name : {"sslrootcert=", "sslcert=", "sslkey=", "sslcrl=", "passfile="})
+                if (parameter.starts_with(name))
+                    files.emplace_back(parameter.substr(name.size()));
+    }
+    return files;
+}
+
 /// Every "kind:name" in the parameters, those within other tables and behind "proxy:" among them.
 std::set<std::string, std::less<>> tables_of(const config::Snapshot& snapshot)
 {
@@ -84,7 +100,16 @@ TableDesk::TableDesk(tables::Tables& tables, const config::Snapshot& snapshot) :
 TableDesk::Needs TableDesk::needs_of(const config::Snapshot& snapshot) const
 {
     Needs needs;
-    for (const std::string& spec : tables_of(snapshot)) {
+    const auto named = tables_of(snapshot);
+    std::vector<std::string> specs(named.begin(), named.end());
+    for (std::size_t at = 0; at < specs.size(); ++at) {
+        const std::string spec = specs[at];
+        // What is behind a memcache is named in its file alone.
+        if (spec.starts_with("memcache:"))
+            if (const auto config = tables::SourceConfig::read(spec.substr(spec.find(':') + 1), tables_.site()); config && config->has("backup"))
+                for (std::string& leaf : tables::leaves_of(config->text("backup")))
+                    if (one_of(kinds, leaf))
+                        specs.push_back(std::move(leaf));
         needs.network |= one_of(asked_over_sockets, spec) || one_of(kinds, spec);
         if (!one_of(kinds, spec))
             continue;
@@ -101,6 +126,12 @@ TableDesk::Needs TableDesk::needs_of(const config::Snapshot& snapshot) const
         for (const char* const name : {"option_file", "tls_key_file", "tls_cert_file", "tls_CAfile", "tls_CApath", "tls_ca_cert_file",
                                        "tls_ca_cert_dir", "tls_cert", "tls_key"})
             add(config->text(name));
+        if (spec.starts_with("pgsql:"))
+            for (std::string& file : files_of_uris(config->words("hosts")))
+                add(std::move(file));
+        if (spec.starts_with("mysql:") && config->text("option_file").empty())
+            for (const char* const usual : {"/etc/my.cnf", "/etc/my.cnf.d", "/etc/mysql"})
+                add(usual);
     }
     return needs;
 }

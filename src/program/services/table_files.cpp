@@ -3,6 +3,7 @@
 #include "base/strings.hpp"
 #include "config/known.hpp"
 #include "config/list.hpp"
+#include "config/main_cf.hpp"
 #include "tables/table.hpp"
 
 #include <fcntl.h>
@@ -26,6 +27,9 @@ struct Named {
             const std::string_view member = piece.substr(std::min(piece.find_first_not_of('!'), piece.size()));
             for (std::string& file : tables::files_of(member))
                 table_files.insert(std::move(file));
+            for (const std::string& leaf : tables::leaves_of(member))
+                if (const std::size_t colon = leaf.find(":/"); colon != leaf.npos && config::is_source_type(leaf.substr(0, colon)))
+                    sources.insert(leaf.substr(colon + 1));
             if (may_ask)
                 tables::open_libraries(member);                      // a confined service can open none later
             if (lists_too && member.starts_with('/'))
@@ -46,6 +50,7 @@ struct Named {
     {
         table_files.insert(inner.table_files.begin(), inner.table_files.end());
         lists.insert(inner.lists.begin(), inner.lists.end());
+        sources.insert(inner.sources.begin(), inner.sources.end());
     }
     void remove(const Named& inner)
     {
@@ -54,7 +59,7 @@ struct Named {
         for (const std::string& list : inner.lists)
             lists.erase(list);
     }
-    std::set<std::string> table_files, lists;
+    std::set<std::string> table_files, lists, sources;               // sources: files of a table's parameters, among the table files
     bool may_ask = true;  // the tables themselves; else only the names of their files matter
 };
 
@@ -63,7 +68,7 @@ constexpr std::string_view chains_by_name = "tls_server_sni_maps", keys_of_signa
 constexpr bool holds_keys(std::string_view name) { return name == chains_by_name || name == keys_of_signatures; }
 
 /// A text that is no list names nothing, or what the broker does not give.
-Named named_in(int fd)
+Named named_in(int fd, bool source)
 {
     struct stat facts{};
     Named named;
@@ -74,6 +79,11 @@ Named named_in(int fd)
     text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
     if (text.find("-----BEGIN ") != text.npos)                   // a key or certificate, in which one line of 64 begins like a path
         return named;
+    if (source) {
+        for (const std::string& value : config::named_in_source(text))
+            named.add(value);
+        return named;
+    }
     for (const std::string_view line : split(text, "\n"))
         if (const std::string_view said = trim(line); !said.starts_with('#'))
             named.add(said);
@@ -131,8 +141,9 @@ awaitable<std::map<std::string, Fd, std::less<>>> ask_broker(process::Service& s
                 auto file = co_await service.open_file(path);
                 if (!file)
                     continue;
-                if (paths == &named.lists)
-                    more.add(named_in(file->get()));
+                const bool source = named.sources.contains(path);
+                if (paths == &named.lists || source)
+                    more.add(named_in(file->get(), source));
                 files.emplace(path, *std::move(file));
             }
         named = std::move(more);
@@ -172,9 +183,10 @@ bool TableFiles::lacks_any(const process::Service& service) const
         if (std::ranges::any_of(named.table_files, unknown) || std::ranges::any_of(named.lists, unknown))
             return true;
         Named more;                                              // a list may say more than when its files were asked for
-        for (const std::string& path : named.lists)
-            if (const auto file = files_.find(path); file != files_.end() && read.insert(path).second)
-                more.add(named_in(file->second.get()));
+        for (const std::set<std::string>* paths : {&named.lists, &named.sources})
+            for (const std::string& path : *paths)
+                if (const auto file = files_.find(path); file != files_.end() && read.insert(path).second)
+                    more.add(named_in(file->second.get(), paths == &named.sources));
         named = std::move(more);
     }
     return false;

@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "config/known.hpp"
+#include "config/main_cf.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -71,6 +72,10 @@ void FileAccess::grant_value(std::string_view parameter, std::string_view value)
         paths_.emplace(path);
         if ((parameter == "tls_server_sni_maps" || parameter == "dkim_key_maps") && type == "texthash")    // its values are names of files
             lists_.emplace(path);
+        if (config::is_source_type(type)) {
+            lists_.emplace(path);
+            sources_.emplace(path);
+        }
         static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> suffixes{
             {{"hash", ".db"}, {"btree", ".db"}, {"lmdb", ".lmdb"}, {"cdb", ".cdb"}, {"dbm", ".dir"}, {"sdbm", ".dir"}}};
         for (const auto& [name, suffix] : suffixes)
@@ -115,6 +120,11 @@ void FileAccess::follow_lists()
             if (!read.insert(path).second)
                 continue;
             const std::string text = text_of_list(path);
+            if (sources_.contains(path)) {
+                for (const std::string& value : config::named_in_source(text))
+                    grant_value("", value);
+                continue;
+            }
             for (const std::string_view line : split(text, "\n"))
                 if (const std::string_view said = trim(line); !said.starts_with('#'))
                     grant_value("", said);

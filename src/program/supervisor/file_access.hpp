@@ -4,6 +4,7 @@
 //          programs grant nothing, nor do paths that leave through "..".
 // Lists    a list's "/file" may name tables and further files: those are granted too, as the file is when the configuration is loaded.
 //          Only where nobody but root and who runs the broker could have written it: what a service writes must not name files.
+// Sources  the file of a database's parameters names tables and files too: where it says which domains are asked about, or what is behind a cache.
 // Act      opens read-only, regular files only, and remembers what it was, so that a change is seen.
 // Trust    the asking service may be hostile: it learns nothing about other paths (one answer for all of them).
 #pragma once
@@ -39,6 +40,7 @@ public:
 private:
     std::set<std::string> paths_;
     std::set<std::string> lists_;               // named alone: such a file may be a list
+    std::set<std::string> sources_;             // of these also, files of parameters
 };
 
 /// What a file was when it was opened: another inode, size, or time of change means that it changed.

@@ -123,3 +123,21 @@ TEST_CASE("broker: only regular files are opened, and another file under the sam
     CHECK_FALSE(identity_of(path).there);
     ::rmdir(folder.c_str());
 }
+
+TEST_CASE("broker: the file of a database's parameters grants what its domain and its backup name, and nothing else that stands in it")
+{
+    char name[] = "/tmp/posthorn-broker-XXXXXX";
+    const std::string folder = ::mkdtemp(name);
+    std::ofstream(folder + "/cache.cf") << "memcache = unix:/run/cache\nbackup = proxy:mysql:" << folder << "/my.cf\n";
+    std::ofstream(folder + "/my.cf") << "dbname = x\nquery = /etc/shadow\ntls_key_file = /etc/tls/my.key\ndomain = one.test\n " << folder
+                                     << "/domains\n";
+    std::ofstream(folder + "/domains") << "two.test\nhash:/etc/more\n";
+    FileAccess access;
+    access.grant_value("virtual_mailbox_maps", "memcache:" + folder + "/cache.cf");
+    access.follow_lists();
+    for (const std::string& path :
+         {folder + "/cache.cf", folder + "/my.cf", folder + "/domains", std::string("/etc/more"), std::string("/etc/more.db")})
+        CHECK_MESSAGE(access.granted(path), path);
+    for (const char* path : {"/etc/shadow", "/etc/tls/my.key", "/run/cache"})
+        CHECK_FALSE_MESSAGE(access.granted(path), path);
+}
