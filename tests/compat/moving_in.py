@@ -358,9 +358,9 @@ class Side:
 
     @staticmethod
     def own_affair(text):
-        """What is said of this machine, of settings by name, or of a directory, with each system's own words."""
+        """What is said of this machine, of settings by name, or of a directory, with each system's own words; and which host was asked first."""
         return re.search(r"dict_nis_init|NIS lookups|problem talking to service|unused parameter|is deprecated|will be removed|symlink leaves|not owned by|group or other writable|DEPRECATION|"
-                         r"dict_ldap_|ldap://|not found, skipping|^warning: transport_maps lookup failure", text)
+                         r"connect to mysql server|dict_ldap_|ldap://|not found, skipping|^warning: transport_maps lookup failure", text)
 
     def close(self):
         self.system.close()

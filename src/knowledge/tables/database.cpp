@@ -71,6 +71,7 @@ Answer DatabaseTable::ask_servers(const std::string& key)
         if (usable) {
             const std::scoped_lock lock(mutex_);
             use.since = std::chrono::steady_clock::now();
+            places_[use.place].told = false;
             kept_.push_back(std::move(use));
         }
         return {results ? std::optional{question_->answer(*results, key)} : std::nullopt, usable};
@@ -110,6 +111,8 @@ void DatabaseTable::failed(Place& place, SteadyTime since, std::chrono::seconds 
     const std::scoped_lock lock(mutex_);
     place.rests_until = now + std::min<SteadyTime::duration>(most, std::max<SteadyTime::duration>(rest_.least, 20 * (now - since)));
     place.trouble = trouble;
+    if (places_.size() > 1 && !std::exchange(place.told, true))          // where another one answers nobody else says so
+        tables_.site().log.warning("{}", trouble);
 }
 
 Error DatabaseTable::all_rest()

@@ -1,7 +1,8 @@
 // tables/database.hpp: a table behind a client library that blocks: sqlite, pgsql, mysql, ldap.
 // Threads   a question is one call on a helper thread of Tables; each connection serves one question at a time.
 // Servers   in random order, those on Unix sockets before all others, an open connection first. One that fails is left alone for the Rest of its
-//           kind, and the next is asked; the last one's words are the Error, when none answers or all rest. Connections that idle are closed.
+//           kind, and the next is asked; the last one's words are the Error, when none answers or all rest. Of several, that one has failed is
+//           logged, once until it answers. Connections that idle are closed.
 // Errors    4.3.0. What the server says of a wrong query is an Error like any other: never "not there".
 #pragma once
 
@@ -46,6 +47,7 @@ private:
         std::string server;
         SteadyTime rests_until{};
         std::string trouble{};  // what it failed with
+        bool told = false;  // and that this was logged, since it answered last
     };
     struct Kept {
         std::unique_ptr<Connection> connection;

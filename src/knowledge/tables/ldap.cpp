@@ -183,7 +183,7 @@ private:
         ::berval credentials{set.password.size(), const_cast<char*>(set.password.data())};
         if (const int code = ldap_.ldap_sasl_bind_s(handle_, set.dn.c_str(), LDAP_SASL_SIMPLE, &credentials, nullptr, nullptr, nullptr);
             code != LDAP_SUCCESS)
-            return failure(fmt::format("Unable to bind with dn {}", set.dn), code);
+            return failure(fmt::format("Unable to bind with {}", set.dn.empty() ? "no dn" : "dn " + set.dn), code);
         return {};
     }
 

@@ -232,6 +232,8 @@ TEST_CASE("databases: servers on Unix sockets are asked before the others, whate
         std::ranges::sort(asked.begin(), asked.begin() + 2);
         CHECK(asked[0] == "unix:/c");
         CHECK(asked[1] == "unix:/e");
+        CHECK(site.sink->lines.size() == 5);
+        CHECK(site.said("warning: connect to test server a:1: refused"));
     }
 }
 
