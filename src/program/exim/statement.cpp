@@ -137,7 +137,8 @@ private:
         }
         t_.append(parameter, fmt::format("inline:{{ {{login: = {} over={}}} }}", *words, one_.verb == "defer" ? "defer" : "reject"),
                   fmt::format("{}: {}", one_.place.text(), text_));
-        say(Kind::becomes, fmt::format("{} in {}", *words, parameter));
+        say(Kind::becomes,
+            fmt::format("{} in {}{}", *words, parameter, conditions_.size() == 1 ? "; those who have not authenticated are not counted" : ""));
         return true;
     }
 
