@@ -80,6 +80,7 @@ public:
     /// Something is to be stored.
     bool changed() const { return changed_; }
     void is_stored() { changed_ = false; }
+    void is_not_stored() { changed_ = true; }
 
 private:
     struct Known {

@@ -275,7 +275,8 @@ private:
     {
         while (!co_await cancelled()) {
             co_await sleep_for(std::chrono::minutes{5});
-            (void)co_await write_accounts();
+            if (!co_await cancelled())                       // the last time is stop()'s
+                (void)co_await write_accounts();
         }
     }
     awaitable<Result<void>> write_accounts()
@@ -284,8 +285,10 @@ private:
         if (!accounts)
             co_return Result<void>{};
         const auto kept = co_await account_file_.write(*std::move(accounts));
-        if (!kept)
+        if (!kept) {
             log_.warning("{}", kept.error().text());
+            queue_.accounts_not_kept();
+        }
         co_return kept;
     }
 

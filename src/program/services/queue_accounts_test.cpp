@@ -110,6 +110,8 @@ TEST_CASE_FIXTURE(AccountFixture, "queue: who hands mail in is known after a res
     const auto kept = queue->accounts_to_keep();
     REQUIRE(kept);
     CHECK_FALSE(queue->accounts_to_keep());                    // nothing new
+    queue->accounts_not_kept();
+    CHECK(queue->accounts_to_keep().value_or(handoff::StoredAccounts()).SerializeAsString() == kept->SerializeAsString());
     stop();
     prepare = [&](QueueManager& manager) { manager.restore_accounts(*kept); };
     start();

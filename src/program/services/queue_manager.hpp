@@ -117,6 +117,8 @@ public:
     /// Who hands mail in, as it was kept; before open(). What of it is to be kept now; none: nothing has changed since.
     void restore_accounts(const handoff::StoredAccounts& kept);
     std::optional<handoff::StoredAccounts> accounts_to_keep();
+    /// That could not be done: the next question has an answer.
+    void accounts_not_kept() { accounts_.is_not_stored(); }
     /// Why this address is not asked about now; none: no operator ordered anything for its mail.
     std::optional<std::string> ordered(const handoff::Route& route, std::string_view address, std::string_view sender) const;
     /// For requests that are no messages: never given to anyone else.
