@@ -11,14 +11,14 @@ using handoff::Account;
 
 namespace {
 
-constexpr std::int64_t new_year = 1767225600'000000;
+constexpr std::int64_t account_year = 1767225600'000000;
 
 Account account_told()
 {
     Account account;
     account.set_name("login:bob@a.test");
-    account.set_since(new_year);
-    account.set_last(new_year + 3600'000000LL);
+    account.set_since(account_year);
+    account.set_last(account_year + 3600'000000LL);
     account.mutable_hour()->set_messages(3);
     account.mutable_hour()->set_recipients(640);
     account.mutable_hour()->set_tried(210);
@@ -28,8 +28,8 @@ Account account_told()
     account.set_usual_days(9);
     handoff::AccountNetwork& network = *account.add_networks();
     network.set_network("192.0.0.0/16");
-    network.set_first(new_year);
-    network.set_last(new_year);
+    network.set_first(account_year);
+    network.set_last(account_year);
     return account;
 }
 
@@ -62,10 +62,10 @@ TEST_CASE("accounts: as text, with what is known of one, and as JSON")
                                   "bob@a.test        640         12        652      98 of 210\n");
     CHECK(account_state(account).empty());
     account.set_alarm_cause(1);
-    account.set_alarm_since(new_year);
+    account.set_alarm_since(account_year);
     account.set_alarm("640 recipients\nwithin an hour");
     account.set_word(Account::HOLD);
-    account.set_word_since(new_year);
+    account.set_word_since(account_year);
     account.set_word_by("root");
     account.set_word_reason("stolen");
     CHECK(account_state(account) ==
