@@ -51,16 +51,16 @@ public:
 
 private:
     struct Bucket {
-        std::int64_t minute;
+        std::int64_t minute = 0;
         Counts counts;
     };
     struct Day {
-        std::int64_t day;
-        std::uint32_t busiest_hour, recipients;
+        std::int64_t day = 0;
+        std::uint32_t busiest_hour = 0, recipients = 0;
     };
     struct Network {
         std::string text;
-        WallTime first, last;
+        WallTime first{}, last{};
     };
     void count(const Counts& more, WallTime now);
     void tidy(WallTime now);

@@ -19,16 +19,16 @@ enum class Over : std::uint8_t { defer, hold, reject };
 enum class Watch : std::uint8_t { no, warn, hold };
 
 struct Limit {
-    bool recipients;  // else messages
-    bool day;  // else hour
-    std::uint32_t most;
+    bool recipients = false;  // else messages
+    bool day = false;  // else hour
+    std::uint32_t most = 0;
     std::string text() const;  // "200 recipients within an hour"
 };
 
 struct Limits {
     std::vector<Limit> all;
     Over over = Over::defer;
-    Watch watch;
+    Watch watch = Watch::no;
     /// `watch`: where the words do not say it.
     static Result<Limits> parse(std::string_view words, Watch watch);
 };

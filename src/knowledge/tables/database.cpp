@@ -100,7 +100,7 @@ Answer DatabaseTable::ask_servers(const std::string& key)
         }
         // One that takes connections and does not answer is as good as none: each question would hold a thread for the whole limit.
         if (!usable)
-            failed(places_[place], since, connection ? rest_.failing : rest_.unreachable, last->what());
+            failed(places_[place], since, connection ? rest_.failing : rest_.unreachable, last.value_or(Error{"no answer", "4.3.0"}).what());
     }
     return last ? *std::move(last) : all_rest();
 }

@@ -66,14 +66,16 @@ public:
     };
     Found read()
     {
-        auto text = file_.read();
-        if (text && !*text)
+        const auto text = file_.read();
+        if (!text)  // it may be whole
+            return {{}, name_ + ": " + text.error().text()};
+        const std::optional<std::string>& octets = *text;
+        if (!octets)
             return {};
-        auto message = text ? read_kept<Message>(name_, **text) : Result<Message>(text.error());
+        auto message = read_kept<Message>(name_, *octets);
         if (message)
             return {*std::move(message), {}};
-        // What could not be read may be whole.
-        return {{}, name_ + ": " + message.error().text() + (text ? "; " + file_.set_aside() : "")};
+        return {{}, name_ + ": " + message.error().text() + "; " + file_.set_aside()};
     }
     awaitable<Result<void>> write(Message message) { return file_.write(kept_text(name_, message.SerializeAsString())); }
 
