@@ -783,6 +783,7 @@ RULES = [
     orders("its folder is not synced", "src/program/services/kept_file.cpp", '        error = files_.sync_folder("");', "        error = 0;", "order file:*"),
     orders("a file is written in place", "src/program/services/kept_file.cpp", 'fresh = name + ".new";', "fresh = name;", "order file:*"),
     orders("a damaged file is read", "src/program/services/kept_file.cpp", 'if (text.substr(0, hash_digits) != fmt::format("{:016x}", spool::content_hash(octets)))', "if (octets.empty())", "order file:*"),
+    peers("a file that its writer has just made is trouble", "src/knowledge/peers/store.cpp", "        if (status.st_size == 0) ", "        if (status.st_size < 0) "),
     accounts("what is beyond a limit is taken", "+ size <= limit.most)", "<= limit.most)"),
     accounts("what is put off is counted", "        if (beyond.what == Ruling::What::hold)\n            counted();", "        counted();"),
     accounts("a mail larger than its limit is put off for ever", "limits.over == Over::defer && size > limit.most ? Over::reject : limits.over", "limits.over == Over::defer && size > limit.most && size == 0 ? Over::reject : limits.over"),

@@ -433,6 +433,8 @@ struct StoredShelf::Core {
         struct ::stat status{};
         if (::stat(path.c_str(), &status) != 0)
             return errno == ENOENT ? Result<All>(All{}) : system_error("open " + path, errno);
+        if (status.st_size == 0)                // its writer has just made it, and LMDB would write its first pages for whoever opens it
+            return All{};
         if (!ready()) {
             MDB_dbi ignored = 0;
             const auto opened = open_env(path, MDB_RDONLY, &ignored);

@@ -195,6 +195,18 @@ TEST_CASE("store: a file that is no database, or was cut, is set aside, and the 
     }
 }
 
+TEST_CASE("store: nothing is kept in a file that its writer has just made")
+{
+    const Folder folder;
+    std::ofstream(folder.file()).close();
+    StoredShelf reader(folder.file());
+    const auto found = reader.all();
+    REQUIRE(found);
+    CHECK(found->peers.empty());
+    CHECK(!reader.peer("a"));
+    CHECK(std::filesystem::file_size(folder.file()) == 0);
+}
+
 TEST_CASE("store: a reader follows a file that was begun anew, and many commits under its eyes")
 {
     const Folder folder;
