@@ -62,6 +62,7 @@ private:
         std::string queue_id;                     // set with the first recipient accepted
         policy::Effects effects;
         std::string sasl_sender;                  // AUTH= of MAIL
+        std::string account_limits;               // what account_limit_maps says
         std::uint64_t size = 0;                   // as MAIL says; in the end, as it is
         std::size_t overshoot = 0;
         std::size_t rehearsed = 0;                // RCPT lines in the input that were looked at already
@@ -227,6 +228,7 @@ private:
     // session_content.cpp
     awaitable<bool> data(std::string arguments);
     awaitable<bool> bdat(std::string arguments, std::string line);
+    awaitable<bool> ask_account_limits();
     awaitable<bool> skip_chunk(std::uint64_t octets);
     awaitable<bool> skip_refused_chunk(smtp::Command command);
     awaitable<bool> accept(std::unique_ptr<Content> content, std::string ok_prefix, bool bare_lf, const smtp::Verb& verb);

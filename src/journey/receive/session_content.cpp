@@ -258,23 +258,13 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         end_transaction();
         co_return false;
     }
-    std::string limits;
-    if (login_ && core_.outside.account_limits && !discard) {
-        if (!co_await flush()) {
-            end_transaction();
-            co_return false;
-        }
-        auto found = co_await core_.outside.account_limits(login_->username);
-        if (!found) {
-            refuse_content({451, "4.3.0", "Temporary lookup failure"});
-            end_transaction();
-            co_return false;
-        }
-        limits = *std::move(found);
+    if (login_ && core_.outside.account_limits && !discard && !co_await ask_account_limits()) {
+        end_transaction();
+        co_return false;
     }
     // HOLD, REDIRECT and FILTER may also come from the lists evaluated after the content began.
     handoff::Envelope envelope = content->take_envelope();
-    envelope.set_account_limits(std::move(limits));
+    envelope.set_account_limits(std::move(transaction_->account_limits));
     const std::string queue_id = envelope.queue_id();
     if (!discard) {
         const policy::Effects& effects = transaction_->effects;
@@ -304,6 +294,20 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
     errors_ = junk_ = 0;                                  // they are counted between one mail and the next
     end_transaction();
     say(fmt::format("{} {}", ok_prefix, queue_id));
+    co_return true;
+}
+
+/// What account_limit_maps says of who authenticated; false: it cannot be known now, which was said, or the client is gone.
+awaitable<bool> Session::ask_account_limits()
+{
+    if (!co_await flush())
+        co_return false;
+    auto found = co_await core_.outside.account_limits(login_->username);
+    if (!found) {
+        refuse_content({451, "4.3.0", "Temporary lookup failure"});
+        co_return false;
+    }
+    transaction_->account_limits = *std::move(found);
     co_return true;
 }
 
