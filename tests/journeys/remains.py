@@ -7,27 +7,30 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 # In the environment of all that this program starts.
 NAME, VALUE = "POSTHORN_STARTED_BY", f"{os.getpid()}.{time.time_ns()}"
 GRACE = 10                                # seconds from SIGTERM to SIGKILL
 watcher = None
+one_at_a_time = threading.Lock()         # of two watchers one would be forgotten, and take that for the end of the test
 
 
 def folder(prefix):
     """A new folder. When this program has ended, what it started or what has this folder in its command line is ended too, and the folder removed
     (kept where POSTHORN_KEEP is set)."""
     global watcher
-    if watcher is None:
-        # It leaves our process tree at once: who ends a test may end its children as well. Of ours it keeps only this pipe, which ends with us.
-        watcher = subprocess.Popen([sys.executable, "-I", __file__, f"{NAME}={VALUE}"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                   start_new_session=True, cwd="/", env={name: value for name, value in os.environ.items() if name != NAME})
-        watcher.wait()
-    made = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
-    watcher.stdin.write(os.fsencode(made) + b"\n")
-    watcher.stdin.flush()
-    return made
+    with one_at_a_time:
+        if watcher is None:
+            # It leaves our process tree at once: who ends a test may end its children as well. Of ours it keeps only this pipe, which ends with us.
+            watcher = subprocess.Popen([sys.executable, "-I", __file__, f"{NAME}={VALUE}"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                       start_new_session=True, cwd="/", env={name: value for name, value in os.environ.items() if name != NAME})
+            watcher.wait()
+        made = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
+        watcher.stdin.write(os.fsencode(made) + b"\n")
+        watcher.stdin.flush()
+        return made
 
 
 def remaining(mark, folders):

@@ -17,6 +17,21 @@ print(instance.dir, instance.master_pid(), other.pid, flush=True)
 sys.stdin.read()
 """
 
+# Folders that are asked for at once; what is said last is that a child of the test still runs.
+AT_ONCE = """
+import concurrent.futures, subprocess, sys, threading, time
+import remains
+child = subprocess.Popen(["sleep", "1000"])
+gate = threading.Barrier(8)
+def ask(_):
+    gate.wait()
+    return remains.folder("posthorn-remains.")
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    folders = set(pool.map(ask, range(8)))
+time.sleep(1)
+print(len(folders), child.poll(), flush=True)
+"""
+
 
 def runs(pid):
     try:
@@ -39,3 +54,7 @@ class Remains(unittest.TestCase):
             wait_until(lambda: not pathlib.Path(folder).exists(), "the folder is gone")
             test.stdin.close()
             test.stdout.close()
+
+    def test_threads_that_ask_at_once_have_one_watcher(self):
+        told = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, cwd=pathlib.Path(__file__).parent, timeout=60)
+        self.assertEqual(told.stdout, "8 None\n", told)
