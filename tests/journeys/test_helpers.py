@@ -106,14 +106,14 @@ class Helpers(Journey):
         posthorn.start()
         sender = threading.Thread(target=lambda: posthorn.send(["user@there.test"]), daemon=True)
         sender.start()
-        posthorn.wait_log(rf"smtpd\[\d+\]: warning: policy {re.escape(service)}: no answer for \d+ s$")
+        posthorn.wait_log(rf"(?m)smtpd\[\d+\]: warning: policy {re.escape(service)}: no answer for \d+ s$")
         one = self.helpers(posthorn)[f"policy {service}"]
         self.assertEqual((one["open"], one["answers"]), (1, 0))
         self.assertGreaterEqual(one["oldest_open"], 1)
         first = posthorn.run("posthorn", "helpers").stdout.splitlines()[1]
         self.assertRegex(first, rf"^policy {re.escape(service)} .* 1, for \d")
         self.open_the_gate.set()
-        posthorn.wait_log(rf"smtpd\[\d+\]: policy {re.escape(service)}: answers again, after \d+ s$")
+        posthorn.wait_log(rf"(?m)smtpd\[\d+\]: policy {re.escape(service)}: answers again, after \d+ s$")
         sender.join(PATIENCE)
         wait_until(lambda: len(sink.messages) == 1, "the mail arrived")
         self.assertEqual(self.helpers(posthorn)[f"policy {service}"]["open"], 0)
