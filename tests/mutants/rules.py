@@ -794,7 +794,7 @@ RULES = [
     accounts("few recipients are many", "hour.recipients > options_.floor && many", "many"),
     accounts("everybody is strange at first", "now - since_ >= book_is_young;", "now - since_ >= book_is_young - book_is_young;"),
     accounts("known networks are new", "network.first > now - std::chrono::hours{1}", "network.last > now - std::chrono::hours{1}", "account"),
-    accounts("a few of many are much", "hour.refused >= hour.tried / refused_share", "hour.refused >= 1 / refused_share"),
+    accounts("a few of many are much", "std::uint64_t{hour.refused} * refused_share >= hour.tried", "std::uint64_t{hour.refused} * refused_share >= 1"),
     accounts("an operator's allowance has no end", "known.word == handoff::Account::ALLOW && now >= known.word_until)\n        known.word = handoff::Account::NONE;", "known.word == handoff::Account::ALLOW && now < known.word_since)\n        known.word = handoff::Account::NONE;"),
     accounts("what an operator named is forgotten for want of room", "one.second.word == handoff::Account::NONE && one.second", "one.second"),
     accounts("an hour is as long as a day", "if (bucket.minute > minute_of(now) - an_hour)\n            sum", "if (bucket.minute > minute_of(now) - a_day)\n            sum", "account"),

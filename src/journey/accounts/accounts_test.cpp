@@ -269,6 +269,11 @@ TEST_CASE("accounts: much mail that comes back is noticed where it comes back")
     line = world.book.tried("login:bob", true, world.clock.wall());
     REQUIRE(line);
     CHECK(line->starts_with("account bob: mail for 50 of 150 recipients within an hour was returned: "));
+    // A third is a third, to the recipient.
+    World close;
+    close.hand_in(90);
+    for (int recipient = 0; recipient < 152; ++recipient)
+        CHECK_FALSE(close.book.tried("login:bob", recipient >= 102, close.clock.wall()));
     // Fewer than a third of many is no sign.
     World large;
     large.hand_in(90);

@@ -219,7 +219,7 @@ Cause Book::strange(const Account& account, WallTime now, std::string* text) con
         *text = fmt::format("mail from {} networks within an hour, {} of them new", networks.seen, networks.fresh);
         return Cause::networks;
     }
-    if (hour.refused >= refused_least && hour.refused >= hour.tried / refused_share) {
+    if (hour.refused >= refused_least && std::uint64_t{hour.refused} * refused_share >= hour.tried) {
         *text = fmt::format("mail for {} of {} recipients within an hour was returned", hour.refused, hour.tried);
         return Cause::refused;
     }

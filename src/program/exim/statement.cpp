@@ -1,6 +1,7 @@
 #include "base/strings.hpp"
 #include "exim/access_checks.hpp"
 #include "exim/key_file.hpp"
+#include "exim/ratelimit.hpp"
 #include "exim/translator.hpp"
 
 #include <fmt/format.h>
@@ -127,7 +128,7 @@ private:
         if (!refuses_ || rate == conditions_.end() || rate->negated ||
             std::ranges::any_of(conditions_, [&](const Condition& one) { return &one != &*rate && !is_of_logins(one); }))
             return false;
-        const auto words = account_words(rate->value);
+        const auto words = ratelimit_of_logins(rate->value);
         if (!words)
             return false;
         const std::string parameter = "account_limit_maps";
@@ -140,31 +141,6 @@ private:
         say(Kind::becomes,
             fmt::format("{} in {}{}", *words, parameter, conditions_.size() == 1 ? "; those who have not authenticated are not counted" : ""));
         return true;
-    }
-
-    /// "100 / 1h / per_rcpt / strict / $authenticated_id" as "recipients=100/h".
-    static std::optional<std::string> account_words(std::string_view rate)
-    {
-        std::vector<std::string_view> pieces;
-        for (const std::string_view piece : split_exact(rate, '/'))
-            pieces.push_back(trim(piece));
-        const std::string_view key = pieces.back();
-        const bool by_login = key == "$authenticated_id" || key == "${authenticated_id}";
-        const auto limit = parse_number(pieces.front());
-        if (pieces.size() < 3 || !by_login || !limit)
-            return std::nullopt;
-        const std::string_view period = pieces[1];
-        const bool day = period == "1d" || period == "24h", hour = period == "1h" || period == "60m";
-        if (!day && !hour)
-            return std::nullopt;
-        bool by_recipient = false;
-        for (const std::string_view option : std::span(pieces).subspan(2, pieces.size() - 3)) {
-            if (option == "per_rcpt" || option == "per_cmd")
-                by_recipient = true;
-            else if (option != "per_mail" && option != "strict" && option != "leaky")
-                return std::nullopt;
-        }
-        return fmt::format("{}={}/{}", by_recipient ? "recipients" : "messages", *limit, day ? 'd' : 'h');
     }
 
     /// Behind endpass: whoever comes so far and has not authenticated is refused. False: all is said.

@@ -42,7 +42,7 @@ Result<std::string_view> kept_octets(std::string_view name, std::string_view tex
     return octets;
 }
 
-Result<std::optional<std::string>> KeptFile::read() const
+Result<std::optional<std::string>> KeptFile::read()
 {
     const std::string name(form_.name);
     std::unique_ptr<spool::File> file;
@@ -54,7 +54,7 @@ Result<std::optional<std::string>> KeptFile::read() const
     if (const int error = file->size(size); error != 0)
         return Error{errno_text(error), "4.3.0"};
     if (size > form_.most)
-        return std::string();                                  // is damaged
+        return Error{"it is too large; " + set_aside(), "4.3.0"};
     std::string octets(size, '\0');
     std::size_t got = 0;
     if (const int error = file->read(0, octets, got); error != 0)

@@ -26,8 +26,8 @@ public:
     /// `files` outlives it.
     KeptFile(spool::FileOps& files, Form form) : files_(files), form_(form), threads_(1) {}
 
-    /// None where there is no file.
-    Result<std::optional<std::string>> read() const;
+    /// None where there is no file. One that is too large is set aside.
+    Result<std::optional<std::string>> read();
     /// On stable storage when it returns. The next call waits for the one before.
     awaitable<Result<void>> write(std::string octets);
     /// Under another name: what was done, in words.

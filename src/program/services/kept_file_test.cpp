@@ -112,6 +112,10 @@ TEST_CASE("order file: a damaged one is said and set aside")
     files.damage("orders", 40, "X");
     CHECK(destination_in(file.read()) == "trouble: orders: it is damaged; it is kept as orders.damaged");
     CHECK(destination_in(file.read()) == "none");
+    REQUIRE(run(loop, file.write(orders_to("a.test"))));
+    CHECK(destination_in(OrderFile(files, {.name = "orders", .most = 10}).read()) ==
+          "trouble: orders: it is too large; it is kept as orders.damaged");
+    CHECK(destination_in(file.read()) == "none");
     const std::string text = kept_text("orders", orders_to("a.test").SerializeAsString());
     CHECK(read_kept<handoff::StoredOrders>("orders", text));
     for (std::size_t octets = 0; octets < text.size(); ++octets)

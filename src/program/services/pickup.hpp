@@ -35,7 +35,7 @@ struct PickupOptions {
     std::size_t header_limit = 1 << 20;          // beyond it the end of the header is looked for more closely
     std::size_t at_once = 20;
     std::chrono::seconds pause{60};          // before a file that could not be handed over is tried again
-    std::chrono::seconds account_pause{300}; // the same where its account may hand in no more for now: it takes its time
+    std::chrono::seconds account_pause{300}; // the same where its account may hand in no more within the hour or day
     bool inspect_reports = false, inspect_notices = false;          // internal_mail_filter_classes
 };
 /// Sets these two by the words of internal_mail_filter_classes; an unknown one is the Error.
