@@ -274,6 +274,7 @@ private:
     awaitable<Result<handoff::QueueReply>> remove(std::vector<spool::Lease> leases);
     awaitable<Result<std::size_t>> remove_some(std::vector<spool::Lease> leases);
     awaitable<Result<handoff::QueueReply>> cat(std::vector<spool::Lease> leases, std::uint64_t offset);
+    // queue_reunion.cpp
     awaitable<void> take_held(handoff::Verdicts verdicts, std::shared_ptr<std::size_t> open);
     void end_foreign(std::uint64_t attempt);
     awaitable<Result<void>> take_in_turn(handoff::Verdicts verdicts);
