@@ -69,6 +69,8 @@ Result<Settled> Ledger::settle(const Settlement& settlement)
         if (row.flags & flag_file)
             fetch(key, row, true);             // the file's name is in the envelope
         drop(key, row, true);
+        if (settlement.disowned)
+            gone_next_.pop_back();
         settled.removed = true;
     } else if (changed && settlement.warned) {
         prepared("UPDATE message SET flags = flags | 4 WHERE key = ?").bind(1, static_cast<std::int64_t>(key)).run();

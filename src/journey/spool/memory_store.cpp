@@ -157,7 +157,10 @@ public:
             at->last = stored_verdict(verdict);
         }
         if (stored.recipients.empty()) {
+            const std::string queue_id = stored.envelope.queue_id();
             shared_.drop(found);
+            if (settlement.disowned)
+                shared_.gone.erase(queue_id);
             settled.removed = true;
         } else if (changed && settlement.warned) {
             stored.warned = true;

@@ -95,6 +95,7 @@ struct Settlement {
     WallTime next_try{};                  // of those with OUTCOME_DEFERRED; every other outcome removes its recipient
     std::vector<NewMessageRef> reports;   // enqueued in the same transaction, if any of the verdicts is new
     bool warned = false;                  // a delay warning is among the reports
+    bool disowned = false;                // who handed it in keeps it: once it is gone, it was never ours (was_committed, enqueue)
 };
 struct Settled {
     Lease lease;
@@ -134,7 +135,7 @@ public:
     /// Takes responsibility. Enqueueing a queue id again is a success that changes nothing, even when it has been delivered since
     /// (then the lease's key is 0). Content in a file: named by the queue id in the incoming folder, synced (spool/incoming.hpp).
     virtual awaitable<Result<Lease>> enqueue(NewMessageRef message) = 0;
-    /// Also true for what was committed and has left the queue lately.
+    /// Also true for what was committed and has left the queue lately, unless it was disowned.
     virtual awaitable<Result<bool>> was_committed(std::string queue_id) = 0;
     /// Removes the file of a message that was refused; not where a message of this queue id was committed after all.
     virtual awaitable<Result<void>> drop_file(std::string queue_id) = 0;

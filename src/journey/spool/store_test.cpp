@@ -231,6 +231,29 @@ ON_EVERY_STORE("store: was_committed knows what is there and what left lately, a
     CHECK_FALSE(on.get(on.store().find(queue_id(1))).value());
 }
 
+ON_EVERY_STORE("store: a message that was disowned was never here: it may be enqueued again")
+{
+    for (const int recipients : {1, 20}) {
+        CAPTURE(recipients);
+        Harness on;
+        REQUIRE(on.get(on.store().enqueue(message_of(1, 100, recipients))));
+        Settlement last = settlement(lease_of(on, 1), 1, {});
+        for (int index = 0; index < recipients; ++index)
+            last.verdicts.push_back(verdict(static_cast<std::uint32_t>(index), handoff::OUTCOME_BOUNCED));
+        last.disowned = true;
+        const auto settled = on.get(on.store().settle(last));
+        REQUIRE(settled);
+        CHECK(settled->removed);
+        CHECK_FALSE(on.get(on.store().was_committed(queue_id(1))).value());
+        on.reopen();
+        CHECK_FALSE(on.get(on.store().was_committed(queue_id(1))).value());
+        const auto again = on.get(on.store().enqueue(message_of(1, 100, recipients)));
+        REQUIRE(again);
+        CHECK(again->key != 0);
+        CHECK(on.get(on.store().was_committed(queue_id(1))).value());
+    }
+}
+
 ON_EVERY_STORE("store: each recipient is settled once, and the message leaves with the last of them")
 {
     for (const int recipients : {3, 20}) {
