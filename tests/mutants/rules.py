@@ -57,6 +57,10 @@ def orders(name, path, rule, broken, tests="orders:*"):
     return ("orders: " + name, "services_test", path, rule, broken, tests)
 
 
+def answered(name, rule, broken, path="src/program/services/queue_answers.cpp", program="services_test", tests="answers:*"):
+    return ("answered: " + name, program, path, rule, broken, tests)
+
+
 def order_words(name, rule, broken):
     return ("orders: " + name, "schedule_test", "src/journey/schedule/orders.cpp", rule, broken, "orders:*")
 
@@ -544,7 +548,7 @@ RULES = [
     postmaster("hears of what came right", "src/journey/receive/session_record.hpp", "handoff::NotifyClasses forgive() { return std::exchange(found_, {}); }",
                "handoff::NotifyClasses forgive() { return found_; }"),
     storing("says 250 before the disk", "while (storing.open > 0 && !co_await cancelled())", "while (storing.open > 100 && !co_await cancelled())"),
-    storing("says 250 of what was not stored", "if (!mail.failure) {", "if (true) {"),
+    storing("says 250 of what was not stored", "if (!mail.refusal) {", "if (true) {"),
     storing("answers out of order", "keep_until(mail.at);", "keep_until(0);"),
     storing("keeps no limit", "storing_->mails.size() < Storing::limit", "storing_->mails.size() < 1000"),
     storing("spends the memory of others", " && core_.ceiling.used() < core_.ceiling.limit() / 2", ""),
@@ -807,6 +811,22 @@ RULES = [
     accounts_asked("what came back is not counted", "services_test", "src/program/services/queue_verdicts.cpp", "            tried(active, true);\n", "", "*account*"),
     accounts_asked("what an account may not hand in is tried for ever", "services_test", "src/program/services/pickup.cpp", '!done && done.error().status() == "5.7.1"', '!done && done.error().status() == "none"', "pickup*account*"),
     accounts_asked("local mail has no account", "services_test", "src/program/services/pickup.cpp", 'envelope.set_account(fmt::format("uid:{}", envelope.submitter()));', "envelope.clear_account();", "pickup*account*"),
+    answered("what was refused to its client was ours", "        if (settlement.disowned)\n            gone_next_.pop_back();\n", "", "src/journey/spool/ledger_change.cpp", "spool_test", ""),
+    answered("the sender is told as well", "        co_await refuse_to_client(key);\n", "        (void)may_refuse(key);\n", "src/program/services/queue_verdicts.cpp"),
+    answered("copies have a say", "return recipient.notify() != handoff::NOTIFY_NEVER;", "return recipient.index() < 1'000;"),
+    answered("a copy that waits does not count", "active.failures.size() + found->second->copies == active.recipients.size()", "active.failures.size() + found->second->copies <= active.recipients.size()"),
+    answered("a refusal by one is one by all", "    if (matters(active.recipients[position(active, verdict.recipient())]))\n        answer_first(key);\n    else if", "    if"),
+    answered("who is in a hurry is told what is not true", "    if (const auto found = first_answers_.find(key); found != first_answers_.end() && !found->second->settling) {", "    if (const auto found = first_answers_.find(key); found != first_answers_.end()) {\n        found->second->settling = false;", tests="answers: a refusal that is on its way*,answers: *deleted*"),
+    answered("a hurry ends what is on its way to the disk", "        if (!answer->settling) {\n            answer->said = true;", "        if (answer != nullptr) {\n            answer->said = true;"),
+    answered("late is late, whatever is on its way to the disk", "while (answer.settling && !answer.said && !co_await cancelled())", "while (answer.settling && answer.said && !co_await cancelled())"),
+    answered("what could not be stored was refused", "stored && active != active_.end() && active->second.removed", "(stored || active != active_.end())"),
+    answered("any code is said to a client", 'text.starts_with("55") && text[3] == \' \'', "text[3] == ' '"),
+    answered("line ends in what a host said", "printable(text.substr(0, answer_octets))", "std::string(text.substr(0, answer_octets))"),
+    answered("who is stopped waits on", "            queue_.answer_now();\n", "", "src/program/services/smtpd.cpp", "programs posthorn", "journey test_delivery_answer.DeliveryAnswer.test_who_waits_when_the_system_is_stopped_is_told_that_it_is_stored"),
+    answered("mail that some of its domains are not asked about waits", "        if (!found || !*found)\n            co_return handoff::no_patience;\n", "", "src/journey/receive/session_content.cpp", "receive_test", "*delivery answer*"),
+    answered("who wants to hear nothing has a say", "        if (recipient.notify() == handoff::NOTIFY_NEVER)       // copies for others: the sender hears nothing of them\n            continue;\n", "", "src/journey/receive/session_content.cpp", "receive_test", "*delivery answer*"),
+    answered("mail on hold waits", "core_.closing || transaction_->effects.hold || content.envelope().hold()", "core_.closing", "src/journey/receive/session_content.cpp", "receive_test", "*delivery answer*"),
+    answered("a refusal is taken", "        mail.refusal = *std::move(stored);\n", "        mail.refusal.reset();\n", "src/journey/receive/session_storing.cpp", "receive_test", "storing:*"),
     order_words("mail without a sender is returned", "return order.kind() == Order::SUSPEND || !sender.empty();", "return true;"),
     order_words("a domain is one of all that end like it", "domain.ends_with(named)", "domain.ends_with(named.substr(1))"),
     order_words("those below a domain are without it", "domain == named.substr(1) || ", ""),

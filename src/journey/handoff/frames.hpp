@@ -41,6 +41,7 @@ enum class Frame : std::uint16_t {
     tls_seen = 35,       // a notice of smtp to reporter, and
     dmarc_seen = 36,     // one of smtpd (handoff/aggregate.proto)
     aggregate = 37,      // an operator asks reporter
+    answer_now = 38,     // smtpd ends: whoever waits for the first attempt at a mail of its clients is answered now
     table = 30,          // a process that opens no database asks resolve
 };
 

@@ -22,6 +22,20 @@ namespace posthorn::handoff {
 /// Client.protocol of mail that came by QMQP. Who may speak it is ours (qmqpd_authorized_clients), and so is the header that he sends.
 inline constexpr std::string_view qmqp_protocol = "QMQP";
 
+/// A message that a station does not take: what the client is told.
+struct Refusal {
+    Refusal(int reply_code, std::string enhanced_status, std::string reply_text)
+        : code(reply_code), status(std::move(enhanced_status)), text(std::move(reply_text))
+    {
+    }
+    int code;
+    std::string status, text;
+    bool logged = false;          // who refused has written it to the log
+};
+
+/// Of a mail whose delivery nobody waits for.
+inline constexpr std::chrono::milliseconds no_patience{0};
+
 /// Takes responsibility for messages (RFC 5321 4.2.5).
 class Queue {
 public:
@@ -31,7 +45,9 @@ public:
     /// Success: the message is on stable storage. An Error has the status for the reply: after 4.3.1 (full) nothing is stored; after any
     /// other that is likely, but not sure where no answer came and nobody could be asked whether it was committed. A content file is then
     /// left to the queue's sweep.
-    virtual awaitable<Result<void>> enqueue(Envelope envelope, Content content) = 0;
+    /// With `patience` the client waits so long for what the first attempt says. A Refusal: every recipient that the sender would be told of was
+    /// refused for good; nobody else is told, and nothing of the message is stored any more. None: it is stored, whatever becomes of it.
+    virtual awaitable<Result<std::optional<Refusal>>> enqueue(Envelope envelope, Content content, std::chrono::milliseconds patience) = 0;
 };
 
 /// Where an address goes (RFC 5321 3.6, 5; Postfix's trivial-rewrite(8)).
@@ -51,10 +67,10 @@ struct AddressStanding {
     explicit AddressStanding(AddressClass which, bool is_known = true) : address_class(which), known(is_known) {}
 
     AddressClass address_class = AddressClass::other;
-    bool routed = false;          // user%elsewhere@ours, elsewhere!user@ours: ours by the domain, but it would go elsewhere
-    bool known = true;            // the recipient table of its class lists it, or there is no such table
-    std::string unknown_status;   // with !known: the status where it is not the class's own ("5.1.6": the user has moved)
-    std::string unknown_text;     // with !known: the text where it is not "User unknown in ... table"
+    bool routed = false;  // user%elsewhere@ours, elsewhere!user@ours: ours by the domain, but it would go elsewhere
+    bool known = true;  // the recipient table of its class lists it, or there is no such table
+    std::string unknown_status;  // with !known: the status where it is not the class's own ("5.1.6": the user has moved)
+    std::string unknown_text;  // with !known: the text where it is not "User unknown in ... table"
 };
 
 /// Whose are an address and a client? An Error: a table failed, try later (never a permit).
@@ -72,11 +88,11 @@ public:
 
 /// Whether an address takes mail, as far as it is known (Postfix's ADDRESS_VERIFICATION_README).
 struct Finding {
-    enum class Kind { deliverable, deferred, undeliverable, in_progress };     // numbered as Postfix's cache has them
+    enum class Kind { deliverable, deferred, undeliverable, in_progress };  // numbered as Postfix's cache has them
     Finding() = default;
     Finding(Kind what, std::string words) : kind(what), text(std::move(words)) {}
     Kind kind = Kind::in_progress;
-    std::string text;             // the reply of the next host, or why there is none
+    std::string text;  // the reply of the next host, or why there is none
 };
 
 /// Asks whether an address takes mail.
@@ -89,17 +105,6 @@ public:
     virtual void ask_ahead(std::string address) = 0;
     /// The sender of our own probes without its time-dependent part, where `address` is that sender; none: it is somebody else.
     virtual std::optional<std::string> probe_sender(std::string_view address) const = 0;
-};
-
-/// A message that a station does not take: what the client is told.
-struct Refusal {
-    Refusal(int reply_code, std::string enhanced_status, std::string reply_text)
-        : code(reply_code), status(std::move(enhanced_status)), text(std::move(reply_text))
-    {
-    }
-    int code;
-    std::string status, text;
-    bool logged = false;          // who refused has written it to the log
 };
 
 /// Looks at the body of a message while it passes, and may change it.
@@ -119,16 +124,16 @@ struct Cleaned {
     Cleaned(Envelope e, std::string h) : envelope(std::move(e)), head(std::move(h)) {}
     Envelope envelope;
     std::string head;
-    bool discard = false;                 // as BodyCleaner::discards()
-    std::unique_ptr<BodyCleaner> body;    // none: the body goes by as it is
+    bool discard = false;  // as BodyCleaner::discards()
+    std::unique_ptr<BodyCleaner> body;  // none: the body goes by as it is
 };
 
 /// Header fields that a mail filter made, looked at.
 struct FieldsChecked {
     FieldsChecked(Envelope e, std::vector<std::string> f) : envelope(std::move(e)), fields(std::move(f)) {}
-    Envelope envelope;                    // what was found in them changes it
-    std::vector<std::string> fields;      // one for each, as it is to be stored; empty: it goes
-    bool discard = false;                 // as BodyCleaner::discards()
+    Envelope envelope;  // what was found in them changes it
+    std::vector<std::string> fields;  // one for each, as it is to be stored; empty: it goes
+    bool discard = false;  // as BodyCleaner::discards()
 };
 
 /// Rewrites what is received (Postfix's cleanup(8)): header repair, aliases, hop count.

@@ -118,6 +118,8 @@ struct Options {
     std::string bare_newline_exclusions;
     std::string pipe_connect_hosts;
     std::string verp_clients, verp_default, verp_delimiters;
+    std::string delivery_answer_domains;
+    std::chrono::milliseconds delivery_answer_limit{30'000};
     bool mynetworks_parent_style = true;
     int bare_newline_reject_code = 550;
     smtp::StrayCr stray_cr = smtp::StrayCr::space;

@@ -105,6 +105,21 @@ inline constexpr Param<std::string> smtpd_authorized_verp_clients{
     .name = "smtpd_authorized_verp_clients",
     .initial = "$authorized_verp_clients",
     .doc = "Clients that may ask for a return path for each recipient (XVERP); the others are not offered it."};
+inline constexpr Param<std::string> smtpd_delivery_answer_domains{
+    .name = "smtpd_delivery_answer_domains",
+    .initial = "",
+    .doc =
+        "Domains (names, .parents, tables) of recipients whose mail is stored, and delivered while the client still waits for its reply: where the next host or "
+        "the mailbox refuses it for good, the client is told so, and no bounce is made. Only mail all of whose recipients match; as clients name them.",
+    .own = true};
+inline constexpr Param<std::chrono::seconds> smtpd_delivery_answer_time_limit{
+    .name = "smtpd_delivery_answer_time_limit",
+    .initial = "30s",
+    .least = std::chrono::seconds{0},
+    .most = std::chrono::seconds{300},
+    .doc = "How long a client waits for that; then its mail is in the queue as any other. Clients wait 600 seconds for this reply, or should.",
+    .source = "RFC 5321 4.5.3.2.6",
+    .own = true};
 inline constexpr Param<Octets> queue_minfree{
     .name = "queue_minfree",
     .initial = "0",
@@ -376,6 +391,8 @@ inline constexpr ParamInfo params[] = {
     default_verp_delimiters,
     verp_delimiter_filter,
     smtpd_authorized_verp_clients,
+    smtpd_delivery_answer_domains,
+    smtpd_delivery_answer_time_limit,
     smtpd_recipient_limit,
     smtpd_recipient_overshoot_limit,
     smtpd_soft_error_limit,

@@ -218,7 +218,7 @@ awaitable<void> QmqpSession::pass_on(Content& content)
     if (const auto& refusal = content.refusal())
         co_return co_await refuse(*refusal);
     if (!discard) {
-        const auto stored = co_await core_.outside.queue.enqueue(content.take_envelope(), content.take_content());
+        const auto stored = co_await core_.outside.queue.enqueue(content.take_envelope(), content.take_content(), handoff::no_patience);
         if (!stored) {
             content.refused(stored.error());
             core_.outside.log.warning("{}: {}", queue_id_, stored.error().text());

@@ -96,10 +96,12 @@ private:
             std::string ok, queue_id;
             const smtp::Verb* verb;
             std::unique_ptr<Content> content;
+            std::chrono::milliseconds patience;   // with its delivery; zero: none
             std::optional<std::string> sender, recipient;              // for the log, where it is not taken
             int errors, junk;                     // from before it; they are forgiven where it is taken
             handoff::NotifyClasses trouble;
             std::optional<Error> failure;
+            std::optional<handoff::Refusal> refusal;                   // by the queue, or by who it was for; none: it is taken
         };
         std::deque<Mail> mails;
         std::size_t open = 0;                     // of which the queue has not said what became of them
@@ -229,6 +231,7 @@ private:
     awaitable<bool> data(std::string arguments);
     awaitable<bool> bdat(std::string arguments, std::string line);
     awaitable<bool> ask_account_limits();
+    awaitable<std::chrono::milliseconds> patience_with_delivery(const Content& content);
     awaitable<bool> skip_chunk(std::uint64_t octets);
     awaitable<bool> skip_refused_chunk(smtp::Command command);
     awaitable<bool> accept(std::unique_ptr<Content> content, std::string ok_prefix, bool bare_lf, const smtp::Verb& verb);
@@ -239,7 +242,8 @@ private:
     void warn_of(const Content& content);
     // session_storing.cpp
     bool may_read_on(const Content& content) const;
-    void store_meanwhile(handoff::Envelope envelope, std::unique_ptr<Content> content, std::string ok, const smtp::Verb& verb);
+    void store_meanwhile(handoff::Envelope envelope, std::unique_ptr<Content> content, std::string ok, std::chrono::milliseconds patience,
+                         const smtp::Verb& verb);
     awaitable<void> store(Storing::Mail& mail, handoff::Envelope envelope, handoff::Content content);
     awaitable<bool> end_storing();
     void conclude(Storing::Mail& mail);

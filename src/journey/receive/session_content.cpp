@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace posthorn::receive {
 
@@ -262,6 +263,9 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         end_transaction();
         co_return false;
     }
+    std::chrono::milliseconds patience = handoff::no_patience;
+    if (!core_.delivery_answer_domains.empty() && !discard)
+        patience = co_await patience_with_delivery(*content);
     // HOLD, REDIRECT and FILTER may also come from the lists evaluated after the content began.
     handoff::Envelope envelope = content->take_envelope();
     envelope.set_account_limits(std::move(transaction_->account_limits));
@@ -275,10 +279,10 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
         if (!effects.filter.empty())
             envelope.set_filter(effects.filter);
         if (meanwhile) {
-            store_meanwhile(std::move(envelope), std::move(content), fmt::format("{} {}", ok_prefix, queue_id), verb);
+            store_meanwhile(std::move(envelope), std::move(content), fmt::format("{} {}", ok_prefix, queue_id), patience, verb);
             co_return true;
         }
-        const auto stored = co_await core_.outside.queue.enqueue(std::move(envelope), content->take_content());
+        const auto stored = co_await core_.outside.queue.enqueue(std::move(envelope), content->take_content(), patience);
         if (!stored) {
             content->refused(stored.error());
             warn_of(queue_id, stored.error());
@@ -287,6 +291,11 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
             co_return false;
         }
         content->committed();
+        if (const std::optional<handoff::Refusal>& refusal = *stored) {
+            refuse_content(*refusal);
+            end_transaction();
+            co_return false;
+        }
     }
     ++core_.accepted;
     if (record_)
@@ -295,6 +304,29 @@ awaitable<bool> Session::accept(std::unique_ptr<Content> content, std::string ok
     end_transaction();
     say(fmt::format("{} {}", ok_prefix, queue_id));
     co_return true;
+}
+
+/// How long this client waits for what delivery says; zero: not at all. A table that fails costs nobody the mail: it is taken as ever.
+awaitable<std::chrono::milliseconds> Session::patience_with_delivery(const Content& content)
+{
+    const tables::MatchList& domains = core_.delivery_answer_domains;
+    if (core_.closing || transaction_->effects.hold || content.envelope().hold())
+        co_return handoff::no_patience;
+    std::set<std::string> named;
+    for (const handoff::Recipient& recipient : content.envelope().recipients()) {
+        if (recipient.notify() == handoff::NOTIFY_NEVER)       // copies for others: the sender hears nothing of them
+            continue;
+        const std::string& address = recipient.original().contains('@') ? recipient.original() : recipient.address();
+        named.insert(to_lower(std::string_view(address).substr(address.rfind('@') + 1)));
+    }
+    for (const std::string& domain : named) {
+        const auto found = co_await domains.ask(domain);
+        if (!found)
+            core_.outside.log.warning("{}: {}", domains.parameter(), found.error().text());
+        if (!found || !*found)
+            co_return handoff::no_patience;
+    }
+    co_return named.empty() ? handoff::no_patience : core_.options.delivery_answer_limit;
 }
 
 /// What account_limit_maps says of who authenticated; false: it cannot be known now, which was said, or the client is gone.

@@ -16,7 +16,8 @@ bool Session::may_read_on(const Content& content) const
 }
 
 /// The transaction is over for the client, as after any content.
-void Session::store_meanwhile(handoff::Envelope envelope, std::unique_ptr<Content> content, std::string ok, const smtp::Verb& verb)
+void Session::store_meanwhile(handoff::Envelope envelope, std::unique_ptr<Content> content, std::string ok, std::chrono::milliseconds patience,
+                              const smtp::Verb& verb)
 {
     if (!storing_)
         storing_ = std::make_unique<Storing>(core_.executor);
@@ -26,12 +27,14 @@ void Session::store_meanwhile(handoff::Envelope envelope, std::unique_ptr<Conten
                                                                      .queue_id = envelope.queue_id(),
                                                                      .verb = &verb,
                                                                      .content = std::move(content),
+                                                                     .patience = patience,
                                                                      .sender = std::move(facts_.sender),
                                                                      .recipient = std::move(facts_.recipient),
                                                                      .errors = std::exchange(errors_, 0),
                                                                      .junk = std::exchange(junk_, 0),
                                                                      .trouble = record_ ? record_->forgive() : handoff::NotifyClasses{},
-                                                                     .failure = Error{"the server ends", "4.3.2"}});
+                                                                     .failure = Error{"the server ends", "4.3.2"},
+                                                                     .refusal = refusal_of(Error{"the server ends", "4.3.2"})});
     end_transaction();
     ++storing_->open;
     storing_->tasks.spawn(store(mail, std::move(envelope), std::move(octets)));
@@ -39,8 +42,14 @@ void Session::store_meanwhile(handoff::Envelope envelope, std::unique_ptr<Conten
 
 awaitable<void> Session::store(Storing::Mail& mail, handoff::Envelope envelope, handoff::Content content)
 {
-    auto stored = co_await core_.outside.queue.enqueue(std::move(envelope), std::move(content));
-    mail.failure = stored ? std::nullopt : std::optional(std::move(stored).error());
+    auto stored = co_await core_.outside.queue.enqueue(std::move(envelope), std::move(content), mail.patience);
+    if (stored) {
+        mail.failure.reset();
+        mail.refusal = *std::move(stored);
+    } else {
+        mail.refusal = refusal_of(stored.error());
+        mail.failure = std::move(stored).error();
+    }
     if (--storing_->open == 0)
         storing_->ended.notify_all();
 }
@@ -81,13 +90,16 @@ awaitable<bool> Session::end_storing()
 
 void Session::conclude(Storing::Mail& mail)
 {
-    if (!mail.failure) {
+    if (mail.failure) {
+        mail.content->refused(*mail.failure);
+        warn_of(mail.queue_id, *mail.failure);
+    } else {
         mail.content->committed();
+    }
+    if (!mail.refusal) {
         ++core_.accepted;
         return say(mail.ok);
     }
-    mail.content->refused(*mail.failure);
-    warn_of(mail.queue_id, *mail.failure);
     tally_.failed(mail.verb);
     errors_ += mail.errors + 1;
     junk_ += mail.junk;
@@ -96,7 +108,7 @@ void Session::conclude(Storing::Mail& mail)
     const std::string_view where = std::exchange(where_, "END-OF-MESSAGE");
     std::swap(facts_.sender, mail.sender);
     std::swap(facts_.recipient, mail.recipient);
-    refuse_content(refusal_of(*mail.failure), mail.queue_id);
+    refuse_content(*mail.refusal, mail.queue_id);
     where_ = where;
     facts_.sender = std::move(mail.sender);
     facts_.recipient = std::move(mail.recipient);

@@ -303,3 +303,21 @@ TEST_CASE("storing: the postmaster's copy has the replies as they went out")
             "Out: 250 2.0.0 Ok: 20 bytes queued as Q1\nOut: 250 2.1.0 Ok\nOut: 250 2.1.5 Ok\nOut: 250 2.0.0 Ok: 20 bytes queued as Q2\n"
             "Out: 500 5.5.2 Error: command not recognized\n") != std::string::npos);
 }
+
+TEST_CASE("storing: what delivery refuses while more is read is refused at its place")
+{
+    House house(options_of({{"smtpd_delivery_answer_domains", "example.test"}}));
+    Slow slow(house);
+    house.queue.answer = handoff::Refusal(554, "5.7.1", "spam");
+    Talk talk(house);
+    talk("EHLO client.test");
+    CHECK(talk.send(chunks(1, 2) + "NOOP\r\n") == envelope_replies);
+    CHECK(house.queue.patiences.size() == 2);
+    slow.let_go("Q2");
+    CHECK(talk.receive().empty());
+    slow.let_go("Q1");
+    CHECK(talk.receive() == "554 5.7.1 spam\r\n" + std::string(envelope_replies) + "554 5.7.1 spam\r\n250 2.0.0 Ok\r\n");
+    CHECK(house.queue.stored.empty());
+    CHECK(has(house.whole_log(), "Q1: reject: END-OF-MESSAGE from "));
+    CHECK(has(house.whole_log(), "Q2: reject: END-OF-MESSAGE from "));
+}

@@ -29,24 +29,31 @@ struct FakeQueue final : handoff::Queue {
             return std::nullopt;
         return "Q" + std::to_string(++ids);
     }
-    awaitable<Result<void>> enqueue(handoff::Envelope envelope, handoff::Content content) override
+    awaitable<Result<std::optional<handoff::Refusal>>> enqueue(handoff::Envelope envelope, handoff::Content content,
+                                                               std::chrono::milliseconds patience) override
     {
         ++asked;
         const std::string id = envelope.queue_id();
+        if (patience != handoff::no_patience)
+            patiences.push_back(patience);
         if (wait)
             co_await wait(id);
         if (failure)
             co_return *failure;
         if (refused.contains(id))
             co_return Error{"write queue file: No space left on device", "4.3.1"};
+        if (answer && patience != handoff::no_patience)
+            co_return answer;
         stored.emplace_back(std::move(envelope), std::move(content));
-        co_return Result<void>{};
+        co_return std::nullopt;
     }
 
     bool no_ids = false;
     int ids = 0, asked = 0;
     std::function<awaitable<void>(std::string)> wait;     // before the answer about this queue id
     std::optional<Error> failure;
+    std::vector<std::chrono::milliseconds> patiences;     // of clients that wait for what delivery says, and
+    std::optional<handoff::Refusal> answer;               // what it says
     std::set<std::string> refused;                        // queue ids
     std::vector<std::pair<handoff::Envelope, handoff::Content>> stored;
 };

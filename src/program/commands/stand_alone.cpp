@@ -87,7 +87,8 @@ public:
     /// The queue gives its own; this one is for the dialogue and its log lines.
     std::optional<std::string> next_queue_id() override { return fmt::format("{:X}{:05X}{:X}", ::time(nullptr) & 0xfffff, ::getpid(), ++count_); }
 
-    awaitable<Result<void>> enqueue(handoff::Envelope envelope, handoff::Content content) override
+    awaitable<Result<std::optional<handoff::Refusal>>> enqueue(handoff::Envelope envelope, handoff::Content content,
+                                                               std::chrono::milliseconds /*patience*/) override
     {
         // It blocks: there is one session, and it waits for this.
         DropProgram drop(config_directory_);
@@ -104,7 +105,7 @@ public:
         heard = heard && drop.write(submit::encode_end());
         if (drop.finish() != submit::exit_ok || !heard)
             co_return Error{"postdrop did not take the message", "4.3.0"};
-        co_return Result<void>{};
+        co_return std::nullopt;
     }
 
 private:

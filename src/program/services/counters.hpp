@@ -15,6 +15,9 @@ inline constexpr CounterInfo qmgr_delivered{.name = "qmgr_delivered", .help = "R
 inline constexpr CounterInfo qmgr_deferred{.name = "qmgr_deferred", .help = "Attempts at a recipient that failed for the time being."};
 inline constexpr CounterInfo qmgr_bounced{.name = "qmgr_bounced", .help = "Recipients that were given up: refused for good, or expired."};
 inline constexpr CounterInfo qmgr_removed{.name = "qmgr_removed", .help = "Messages that left the queue, all of their recipients done."};
+inline constexpr CounterInfo qmgr_refused_to_client{
+    .name = "qmgr_refused_to_client",
+    .help = "Messages that delivery refused while their client waited: it was told, and nothing was returned (smtpd_delivery_answer_domains)."};
 inline constexpr CounterInfo qmgr_attempts{.name = "qmgr_attempts", .help = "Requests given to delivery processes."};
 inline constexpr CounterInfo qmgr_active{.name = "qmgr_active", .kind = Kind::gauge, .help = "Messages of the active queue."};
 inline constexpr CounterInfo qmgr_waiting{.name = "qmgr_waiting", .kind = Kind::gauge, .help = "Messages that wait for their next try."};
@@ -140,6 +143,7 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            account_alarms,
                                            account_mails,
                                            qmgr_removed,
+                                           qmgr_refused_to_client,
                                            qmgr_attempts,
                                            qmgr_active,
                                            qmgr_waiting,

@@ -415,10 +415,12 @@ awaitable<Result<void>> Pickup::give_to_queue(handoff::Envelope original, std::s
 /// What the queue does not take from this account goes back; what it does not take from it now waits.
 awaitable<Result<void>> Pickup::enqueue(handoff::Envelope original, std::string head, handoff::Envelope envelope, handoff::Content content)
 {
-    auto done = co_await queue_.enqueue(std::move(envelope), std::move(content));
+    auto done = co_await queue_.enqueue(std::move(envelope), std::move(content), handoff::no_patience);
     if (!done && done.error().status() == "5.7.1")
         co_return co_await send_back(std::move(original), std::move(head), handoff::Refusal(554, "5.7.1", done.error().text()));
-    co_return done;
+    if (!done)
+        co_return std::move(done).error();
+    co_return Result<void>{};
 }
 
 /// Of a message that nobody will name.

@@ -140,10 +140,12 @@ awaitable<Result<void>> Pickup::send_back(handoff::Envelope envelope, std::strin
 /// A full queue has answered, and its room is wanted back. Of any other error it is not sure that nothing was stored: what no message names is swept.
 awaitable<Result<void>> Pickup::give(handoff::EnqueueRequest message)
 {
-    const auto taken = co_await queue_.enqueue(std::move(*message.mutable_envelope()), message.content());
-    if (!taken && taken.error().status() == "4.3.1")
+    auto taken = co_await queue_.enqueue(std::move(*message.mutable_envelope()), message.content(), handoff::no_patience);
+    if (taken)
+        co_return Result<void>{};
+    if (taken.error().status() == "4.3.1")
         forget(message.content());
-    co_return taken;
+    co_return std::move(taken).error();
 }
 
 /// Its sender is somebody else's, who is told nothing: who handed it in is, or the postmaster where that one has no name here.

@@ -24,7 +24,8 @@ namespace {
 
 struct TestQueue final : handoff::Queue {
     std::optional<std::string> next_queue_id() override { return handoff::short_queue_id(WallTime{}, ++sequence); }
-    awaitable<Result<void>> enqueue(handoff::Envelope envelope, handoff::Content content) override
+    awaitable<Result<std::optional<handoff::Refusal>>> enqueue(handoff::Envelope envelope, handoff::Content content,
+                                                               std::chrono::milliseconds /*patience*/) override
     {
         ++asked;
         if (away)
@@ -37,7 +38,7 @@ struct TestQueue final : handoff::Queue {
             co_return Error{"content is too large to travel inside a frame", "4.3.0"};
         taken.push_back(std::move(envelope));
         contents.push_back(std::move(content));
-        co_return Result<void>{};
+        co_return std::nullopt;
     }
     awaitable<Result<bool>> was_committed(std::string queue_id) const { co_return committed.contains(queue_id); }
 

@@ -140,6 +140,7 @@ public:
         });
         dispatcher_.on<handoff::CommittedQuestion, handoff::CommittedAnswer>(
             Frame::committed, [this](handoff::CommittedQuestion question) { return queue_.committed(std::move(question)); });
+        dispatcher_.on_notice<handoff::AnswerNow>(Frame::answer_now, [this](handoff::AnswerNow) { queue_.answer_now(); });
         dispatcher_.on<handoff::IdBlockRequest, handoff::Welcome>(Frame::id_block, [this](handoff::IdBlockRequest) { return queue_.id_block(); });
         dispatcher_.on<handoff::Verdicts, handoff::VerdictsStored>(
             Frame::verdicts, [this](handoff::Verdicts verdicts) { return queue_.late_verdicts(std::move(verdicts)); });

@@ -77,6 +77,7 @@ void QueueManager::count(handoff::CountersReply& reply) const
     handoff::count(reply, qmgr_deferred, counts_.deferred);
     handoff::count(reply, qmgr_bounced, counts_.bounced);
     handoff::count(reply, qmgr_removed, counts_.removed);
+    handoff::count(reply, qmgr_refused_to_client, counts_.refused_to_client);
     handoff::count(reply, qmgr_attempts, counts_.attempts);
     handoff::count(reply, qmgr_active, active());
     handoff::count(reply, qmgr_waiting, waiting());

@@ -87,12 +87,21 @@ awaitable<void> QueueLink::fetch_ids()
         log_.warning("queue ids: {}", welcome.error().text());
 }
 
-awaitable<Result<void>> QueueLink::enqueue(handoff::Envelope envelope, handoff::Content content)
+void QueueLink::answer_now()
+{
+    if (const auto channel = client_.channel())
+        (void)channel->post(Frame::answer_now, handoff::AnswerNow{});
+}
+
+/// Nobody waits for the first answer of a message that a qmgr before this one has stored: it is in the queue, and that is the answer.
+awaitable<Result<std::optional<handoff::Refusal>>> QueueLink::enqueue(handoff::Envelope envelope, handoff::Content content,
+                                                                      std::chrono::milliseconds patience)
 {
     const std::string queue_id = envelope.queue_id();
     handoff::EnqueueRequest request;
     *request.mutable_envelope() = std::move(envelope);
     *request.mutable_content() = std::move(content);
+    request.set_first_answer(static_cast<std::uint32_t>(patience.count()));
     const SteadyTime end = clock_.steady() + options_.patience;
     for (bool asked_before = false;; asked_before = true) {
         if (asked_before) {
@@ -100,19 +109,21 @@ awaitable<Result<void>> QueueLink::enqueue(handoff::Envelope envelope, handoff::
             question.set_queue_id(queue_id);
             const auto answer = co_await client_.call<handoff::CommittedAnswer>(Frame::committed, std::move(question));
             if (answer && answer->committed())
-                co_return Result<void>{};
+                co_return std::nullopt;
             if (!answer) {
                 if (clock_.steady() >= end || co_await cancelled())
                     co_return Error{"queue manager unavailable; whether " + queue_id + " was stored is not known", "4.3.0"};
                 continue;
             }
         }
-        observe::Question storing(observe::Helper::queue, "store");
+        observe::Question storing(observe::Helper::queue, request.first_answer() == 0 ? "store" : "first attempt");
         const auto reply = co_await client_.call_kept<handoff::EnqueueReply>(Frame::enqueue, &request);
-        storing.ended(reply && reply->committed());
+        storing.ended(reply && (reply->committed() || reply->refused() != 0));
         if (reply) {
             if (reply->committed())
-                co_return Result<void>{};
+                co_return std::nullopt;
+            if (reply->refused() != 0)
+                co_return handoff::Refusal(static_cast<int>(reply->refused()), reply->status(), reply->text());
             co_return Error{reply->text(), reply->status()};
         }
         if (clock_.steady() >= end || co_await cancelled())
@@ -137,7 +148,7 @@ awaitable<Result<std::string>> hand_in(ipc::Client* resolve, QueueLink* queue, h
     handoff::EnqueueRequest& made = *reply.mutable_message();
     change(*made.mutable_envelope());
     const std::string queue_id = made.envelope().queue_id();
-    CO_TRY_VOID(co_await queue->enqueue(std::move(*made.mutable_envelope()), std::move(*made.mutable_content())));
+    CO_TRY_VOID(co_await queue->enqueue(std::move(*made.mutable_envelope()), std::move(*made.mutable_content()), handoff::no_patience));
     co_return queue_id;
 }
 

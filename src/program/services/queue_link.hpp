@@ -36,7 +36,10 @@ public:
     awaitable<Result<void>> ready();
 
     std::optional<std::string> next_queue_id() override;
-    awaitable<Result<void>> enqueue(handoff::Envelope envelope, handoff::Content content) override;
+    awaitable<Result<std::optional<handoff::Refusal>>> enqueue(handoff::Envelope envelope, handoff::Content content,
+                                                               std::chrono::milliseconds patience) override;
+    /// This process ends: who waits for a first attempt is to be told now that the mail is stored.
+    void answer_now();
     /// Also true for what was committed and has left the queue lately.
     awaitable<Result<bool>> was_committed(std::string queue_id);
 

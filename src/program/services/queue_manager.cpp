@@ -104,6 +104,8 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::enqueue(handoff::EnqueueR
     reply.set_committed(true);
     if (lease->key != 0 && !epochs_.contains(lease->key))
         co_await take_in(*lease, std::move(*message));         // the store has done with it
+    if (request.first_answer() != 0 && active_.contains(lease->key))
+        co_return co_await first_answer(lease->key, std::chrono::milliseconds{request.first_answer()});
     co_return reply;
 }
 

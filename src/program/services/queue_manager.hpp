@@ -88,6 +88,8 @@ public:
     void record_to(observe::Recorder* recorder) { recorder_ = recorder; }
 
     awaitable<Result<handoff::EnqueueReply>> enqueue(handoff::EnqueueRequest request);
+    /// Nobody waits for a first attempt any longer: what is stored is in the queue.
+    void answer_now();
     awaitable<Result<handoff::CommittedAnswer>> committed(handoff::CommittedQuestion question);
     awaitable<Result<handoff::Welcome>> id_block();
     /// A delivery process said hello over `worker`: it goes on with these, and has verdicts of attempts that were asked for before.
@@ -136,7 +138,7 @@ public:
     awaitable<Result<handoff::SitesReply>> sites(handoff::SitesQuestion question);
 
     struct Counts {
-        std::uint64_t enqueued = 0, delivered = 0, deferred = 0, bounced = 0, removed = 0, attempts = 0;
+        std::uint64_t enqueued = 0, delivered = 0, deferred = 0, bounced = 0, removed = 0, attempts = 0, refused_to_client = 0;
     };
     const Counts& counts() const { return counts_; }
     /// Everything that is counted here, for `posthorn counters` and the admin service.
@@ -313,6 +315,22 @@ private:
     Result<handoff::QueueReply> order_account(const handoff::AccountOrder& order);
     void count_accounts(handoff::CountersReply& reply) const;
 
+    // queue_answers.cpp
+    /// A client that waits for what the first attempt at its mail says.
+    struct FirstAnswer {
+        explicit FirstAnswer(const Executor& executor) : said_now(executor) {}
+        Signal said_now;
+        bool said = false;
+        bool settling = false;                                     // what it is to be told is on its way to the disk: no other answer is true
+        std::size_t copies = 0;                                    // delivered to those that the sender hears nothing of
+        handoff::EnqueueReply reply;
+    };
+    awaitable<Result<handoff::EnqueueReply>> first_answer(Key key, std::chrono::milliseconds patience);
+    void answer_first(Key key);
+    void hear_first(Key key, const Active& active, const handoff::Verdict& verdict);
+    bool may_refuse(Key key) const;
+    awaitable<void> refuse_to_client(Key key);
+
     // queue_explain.cpp
     awaitable<Result<handoff::QueueReply>> explain(handoff::QueueCommand command);
     awaitable<Result<handoff::QueueReply>> explain_message(std::string queue_id);
@@ -365,6 +383,7 @@ private:
     };
     schedule::Orders orders_;
     accounts::Book accounts_;
+    std::unordered_map<Key, FirstAnswer*> first_answers_;          // each on the stack of who waits
     std::unordered_map<std::uint64_t, OrderCount> order_counts_;   // by their numbers
     std::unordered_map<Key, std::vector<std::uint64_t>> held_up_;  // by which orders, at the last look
     std::unordered_map<Key, WallTime> looked_at_;                  // to be looked at for an order, and tried at its own time: that

@@ -135,6 +135,8 @@ awaitable<void> QueueManager::settle(Key key, std::uint64_t attempt, std::vector
             continue;
         }
         count_verdict(key, active, verdict);
+        if (!first_answers_.empty() && (verdict.outcome() == handoff::OUTCOME_DELIVERED || verdict.outcome() == handoff::OUTCOME_DEFERRED))
+            hear_first(key, active, verdict);
         switch (verdict.outcome()) {
         case handoff::OUTCOME_DELIVERED:
             ++counts_.delivered;
@@ -318,6 +320,8 @@ awaitable<void> QueueManager::end_round(Key key)
     }
     if (!active_.at(key).told.empty())
         co_await settle_with_report(key, ReportRequest::VERIFY, std::move(active_.at(key).told));
+    if (!active_.at(key).failures.empty() && may_refuse(key))
+        co_await refuse_to_client(key);
     if (!active_.at(key).failures.empty())
         co_await settle_with_report(key, ReportRequest::FAILURE, std::move(active_.at(key).failures));
     if (!active_.at(key).delays.empty())
@@ -493,6 +497,7 @@ void QueueManager::forget_active(Key key)
     const auto found = active_.find(key);
     if (found == active_.end())
         return;
+    answer_first(key);
     resident_ -= found->second.resident.size();
     active_.erase(found);
 }

@@ -187,8 +187,10 @@ public:
         stopping_ = true;
         if (how == process::Stop::generation)
             tasks_.spawn(drain_after(service_.config().get(reload_grace_time)));
-        else
+        else {
             server_.close();
+            queue_.answer_now();
+        }
         for (const auto& listener : listeners_)
             listener->pause();
         if (front_ && how != process::Stop::generation)
