@@ -56,6 +56,7 @@ public:
 
     void make()
     {
+        note_cutthrough();
         if (!read() || helo_is_required() || limits_accounts() || !can_be_said())
             return;
         if (!(one_.verb == "require" ? require() : in_turn()))
@@ -70,8 +71,31 @@ private:
 
     bool say(Kind kind, std::string what, bool loud = false)
     {
+        if (!cutthrough_.empty() && kind == Kind::nothing_needed) {
+            kind = Kind::becomes;
+            what = cutthrough_;
+        } else if (!cutthrough_.empty()) {
+            what += "; " + cutthrough_;
+        }
         t_.judge(one_.place, "acl " + acl_.name, text_, kind, std::move(what), loud);
         return false;
+    }
+
+    /// Refusals of inner hosts that their client hears, whatever else the statement decides. It changes nothing about who gets in, so the conditions
+    /// that it had in Exim need not hold.
+    void note_cutthrough()
+    {
+        for (const Condition& one : one_.conditions)
+            if (one.name == "control" && one.value.starts_with("cutthrough_delivery") && parameter_ == recipients) {
+                if (t_.relayed_.empty()) {
+                    cutthrough_ = "cutthrough_delivery: no domain is relayed to a host of its own";
+                    return;
+                }
+                t_.set("smtpd_delivery_answer_domains", "$relay_domains", &one_.place, text_);
+                cutthrough_ = "smtpd_delivery_answer_domains = $relay_domains for cutthrough_delivery, of every client";
+                if (one.value.find("defer=pass") != one.value.npos)
+                    cutthrough_ += "; what is put off is queued here";
+            }
     }
 
     /// What cannot be said: an accept is left out, which is stricter; a deny is said loudly; without a require, and without what stands behind an
@@ -591,7 +615,7 @@ private:
     const std::string& parameter_;
     const std::string text_;
     const bool lets_in_, refuses_;
-    std::string message_, header_, remark_;
+    std::string message_, header_, remark_, cutthrough_;
     bool endpass_ = false;
     bool by_name_ = false;  // refuses hosts by a name that Exim would look up the addresses of
     std::vector<Condition> conditions_;

@@ -158,6 +158,27 @@ TEST_CASE("translate: a ratelimit by login is a limit of accounts; another one i
     }
 }
 
+TEST_CASE("translate: refusals of inner hosts that clients hear are heard here too, whatever else the statement says")
+{
+    const auto with = [](const std::string& statement, const std::string& routers = routing) {
+        return translated(base + "begin acl\ncheck:\n" + statement + relaying + "  accept\n" + routers);
+    };
+    const std::string inner = "begin routers\nr:\n driver = manualroute\n domains = b.test\n route_list = b.test 192.0.2.9\n transport = t\n"
+                              "begin transports\nt:\n driver = smtp\n";
+    const Translated made = with("  warn control = cutthrough_delivery\n", inner);
+    CHECK(made.value("smtpd_delivery_answer_domains") == "$relay_domains");
+    CHECK(made.verdict("warn  control").starts_with("becomes: smtpd_delivery_answer_domains = $relay_domains for cutthrough_delivery"));
+    const Translated more =
+        with("  accept domains = b.test\n         control = cutthrough_delivery/defer=pass\n         verify = recipient\n", inner);
+    CHECK(more.value("smtpd_delivery_answer_domains") == "$relay_domains");
+    CHECK(more.verdict("accept  domains").ends_with("; what is put off is queued here"));
+    CHECK(with("  warn control = dscp/ef\n", inner).value("smtpd_delivery_answer_domains") == "(unset)");
+    // Where nothing is relayed there is nothing to hear.
+    const Translated none = with("  warn control = cutthrough_delivery\n");
+    CHECK(none.value("smtpd_delivery_answer_domains") == "(unset)");
+    CHECK(none.verdict("warn  control").find("no domain is relayed") != std::string::npos);
+}
+
 TEST_CASE("translate: nothing is looser: endpass denies, and who is let in by itself is verified by nobody")
 {
     const auto with = [](const std::string& statement) {
