@@ -57,7 +57,7 @@ awaitable<Result<handoff::EnqueueReply>> QueueManager::first_answer(Key key, std
 
 void QueueManager::answer_first(Key key)
 {
-    if (const auto found = first_answers_.find(key); found != first_answers_.end() && !found->second->settling) {
+    if (const auto found = first_answers_.find(key); found != first_answers_.end()) {
         found->second->said = true;
         found->second->said_now.notify_all();
     }
