@@ -27,6 +27,7 @@ OWNERS = [
     (re.compile(r"<lmdb\.h>"), ("knowledge/tables/lmdb", "knowledge/peers/", "journey/verify/")),
     (re.compile(r"<(libpq-fe|mysql/|mariadb/|ldap)"), ("knowledge/tables/",)),
     (re.compile(r"<seccomp\.h>|<sys/capability\.h>|<linux/landlock\.h>"), ("program/",)),
+    (re.compile(r"<expat\.h>"), ("program/heard/",)),
     (re.compile(r"<cdb\.h>|<db\.h>"), ("knowledge/tables/",)),
 ]
 # What only program/ may call: the rest of the house neither forks nor changes who it is.
