@@ -42,6 +42,7 @@ enum class Frame : std::uint16_t {
     dmarc_seen = 36,     // one of smtpd (handoff/aggregate.proto)
     aggregate = 37,      // an operator asks reporter
     answer_now = 38,     // smtpd ends: whoever waits for the first attempt at a mail of its clients is answered now
+    heard = 39,          // an operator asks reports, which keeps what others report of us (handoff/heard.proto)
     table = 30,          // a process that opens no database asks resolve
 };
 
@@ -49,6 +50,8 @@ enum class Frame : std::uint16_t {
 inline constexpr std::string_view memory_socket = "private/posthorn.memory";
 /// And reporter, where there is one.
 inline constexpr std::string_view reporter_socket = "private/posthorn.reporter";
+/// And reports, where report_addresses has any. It is the name of the transport as well.
+inline constexpr std::string_view reports_socket = "private/posthorn.reports", reports_transport = "reports";
 
 /// Content up to this size travels inside frames and lies in the spool's database; above it is a file.
 inline constexpr std::uint64_t inline_content_limit = 64 * 1024;

@@ -1,11 +1,10 @@
 #include "aggregate/ledger.hpp"
 
+#include "aggregate/database.hpp"
 #include "base/strings.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <cstdio>
 
 namespace posthorn::aggregate {
 
@@ -45,49 +44,13 @@ Report report_of(const Statement& row)
     return report;
 }
 
-class Transaction {
-public:
-    explicit Transaction(spool::Connection& database) : database_(database) { database_.run("BEGIN IMMEDIATE"); }
-    Transaction(Transaction&&) = delete;
-    ~Transaction()
-    {
-        if (database_.in_transaction())
-            database_.roll_back();
-    }
-    void commit() { database_.run("COMMIT"); }
-
-private:
-    spool::Connection& database_;
-};
-
 }  // namespace
 
-Ledger::Ledger(const std::string& file, LedgerLimits limits) : limits_(limits), database_(open(file))
+Ledger::Ledger(const std::string& file, LedgerLimits limits)
+    : limits_(limits), database_(open_database(file, std::string(schema), "counting begins anew", remark_))
 {
     rows_ = static_cast<std::size_t>(database_->number("SELECT count(*) FROM seen"));
     reports_ = static_cast<std::size_t>(database_->number("SELECT count(*) FROM report"));
-}
-
-std::unique_ptr<spool::Connection> Ledger::open(const std::string& file)
-{
-    for (const bool again : {false, true}) {
-        try {
-            auto database = std::make_unique<spool::Connection>(file);
-            database->run("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;");  // one process: no shared memory
-            database->run(std::string(schema));
-            if (const std::string found = database->text("PRAGMA quick_check(1)"); found != "ok")
-                throw spool::Failed(spool::Failed::Kind::damaged, found);
-            return database;
-        } catch (const spool::Failed& failed) {
-            if (failed.kind != spool::Failed::Kind::damaged || again)
-                throw;
-            remark_ = fmt::format("{} is damaged ({}): it is put aside as {}.damaged, and counting begins anew", file, failed.what(), file);
-            for (const char* suffix : {"-wal", "-journal"})
-                std::remove((file + suffix).c_str());
-            std::rename(file.c_str(), (file + ".damaged").c_str());
-        }
-    }
-    throw std::logic_error("unreachable");
 }
 
 void Ledger::add(const std::map<Subject, Seen>& seen)

@@ -74,7 +74,6 @@ public:
     void forget_before(Day day);
 
 private:
-    std::unique_ptr<spool::Connection> open(const std::string& file);
     void write(const Report& report);
     LedgerLimits limits_;
     std::string remark_;
