@@ -1,9 +1,22 @@
 #include "route/options.hpp"
 
+#include "base/strings.hpp"
 #include "route/params.hpp"
 #include "tables/params.hpp"
 
 namespace posthorn::route {
+
+namespace {
+
+std::vector<std::string> lower_words(std::string_view text)
+{
+    std::vector<std::string> words;
+    for (const std::string_view word : split(text, ", \t\r\n"))
+        words.push_back(to_lower(word));
+    return words;
+}
+
+}  // namespace
 
 Options Options::from(const config::Snapshot& snapshot, std::span<const config::HostAddress> interfaces, tables::FileOpener& opener)
 {
@@ -30,6 +43,7 @@ Options Options::from(const config::Snapshot& snapshot, std::span<const config::
         .retry_schedule_maps = get(route::retry_schedule_maps),
         .mynetworks = snapshot.text("mynetworks"),
         .parent_domain_matches_subdomains = get(tables::parent_domain_matches_subdomains),
+        .report_addresses = lower_words(snapshot.text(route::report_addresses.name)),
         .relocated_prefix = get(relocated_prefix_enable),
         .percent_hack = get(tables::allow_percent_hack),
         .swap_bangpath = get(tables::swap_bangpath),

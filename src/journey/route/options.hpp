@@ -18,6 +18,7 @@ struct Options {
     std::string local_recipient_maps, relay_recipient_maps, virtual_mailbox_maps, canonical_maps, recipient_canonical_maps;
     std::string filter_nexthop, hostname = "localhost";
     std::string relocated_maps, retry_schedule_maps, mynetworks, parent_domain_matches_subdomains;
+    std::vector<std::string> report_addresses;       // in lower case
     bool relocated_prefix = true, percent_hack = true, swap_bangpath = true, dequoted = true;
     bool null_domain = false, numeric_domain = false, show_table_name = true;
     std::string empty_recipient = "MAILER-DAEMON", empty_relayhost_key = "<>", empty_transport_key = "<>", error_service = "error";

@@ -26,6 +26,13 @@ inline constexpr Param<std::string> default_filter_nexthop{
     .name = "default_filter_nexthop",
     .initial = "",
     .doc = "The next hop of a content_filter or FILTER that names none; empty: the domain of the recipient."};
+inline constexpr Param<config::List> report_addresses{
+    .name = "report_addresses",
+    .initial = "",
+    .doc =
+        "Addresses that other domains are asked to send their daily reports to (rua= of _dmarc and _smtp._tls): mail for them is read by this machine, whatever "
+        "other tables say of the address, which exists; posthorn reports received tells what it says. Their domains have to be ones that this machine takes mail for.",
+    .own = true};
 inline constexpr Param<std::string> relocated_maps{
     .name = "relocated_maps", .initial = "", .doc = "Tables with new addresses of users who have moved: the sender is told (5.1.6)."};
 inline constexpr Param<bool> relocated_prefix_enable{
@@ -111,6 +118,7 @@ inline constexpr ParamInfo params[] = {retry_schedule_maps,
                                        relay_recipient_maps,
                                        virtual_mailbox_maps,
                                        default_filter_nexthop,
+                                       report_addresses,
                                        relocated_maps,
                                        relocated_prefix_enable,
                                        resolve_dequoted_address,

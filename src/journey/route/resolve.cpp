@@ -1,8 +1,11 @@
 #include "route/resolve.hpp"
 
 #include "base/strings.hpp"
+#include "handoff/frames.hpp"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace posthorn::route {
 
@@ -296,6 +299,18 @@ Result<void> Resolver::by_transport_maps(Lookups& lookups, const Mailbox& box, T
     return {};
 }
 
+bool Resolver::takes_reports(const Mailbox& box) const
+{
+    const auto listed = [&](std::string_view local) {
+        const std::string address = to_lower(fmt::format("{}@{}", local, box.domain));
+        return std::ranges::find(options_.report_addresses, address) != options_.report_addresses.end();
+    };
+    if (options_.report_addresses.empty())
+        return false;
+    const std::size_t extension = tables::extension_at(box.local, options_.own.delimiter);
+    return listed(box.local) || (extension != std::string::npos && listed(std::string_view(box.local).substr(0, extension)));
+}
+
 Result<Target> Resolver::resolve(Lookups& lookups, std::string_view sender, std::string_view address) const
 {
     Target target;
@@ -307,6 +322,13 @@ Result<Target> Resolver::resolve(Lookups& lookups, std::string_view sender, std:
         return target;
     }
     TRY_VOID(by_class(lookups, sender, box, target));
+    if (takes_reports(box)) {
+        target.reports = true;
+        target.is_error = false;
+        target.transport = handoff::reports_transport;
+        target.nexthop = box.domain;
+        return target;
+    }
     TRY_VOID(by_transport_maps(lookups, box, target));
     if (!relocated_maps_.empty()) {
         TRY(const auto moved, relocated_maps_.find_address(lookups, target.address, options_.own.delimiter, &own_));
@@ -335,6 +357,8 @@ Result<handoff::AddressStanding> Resolver::standing(Lookups& lookups, std::strin
     TRY(const Target target, resolve(lookups, {}, address));
     handoff::AddressStanding standing(target.address_class);
     standing.routed = target.routed;
+    if (target.reports)
+        return standing;
     if (target.is_error && target.address_class != AddressClass::virtual_alias) {
         // Undeliverable by configuration: what the error transport would say, in its form "5.1.6 text".
         const std::string_view text = target.nexthop;

@@ -20,6 +20,7 @@ struct Target {
     bool routed = false;          // user%elsewhere@ours: ours by the last domain only
     std::string transport, nexthop, address;
     bool error() const { return is_error; }
+    bool reports = false;         // report_addresses: it exists, and other tables have no say
     bool is_error = false;        // the error transport, chosen here or by a table
 };
 
@@ -67,6 +68,7 @@ private:
                                                     bool parent_style) const;
     Result<std::optional<std::string>> by_sender(Lookups& lookups, const tables::Maps& maps, std::string_view sender,
                                                  std::string_view empty_key) const;
+    bool takes_reports(const Mailbox& box) const;
     void fail(Target& target, std::string text) const;
     const tables::Maps& local_recipients() const;
 

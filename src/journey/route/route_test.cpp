@@ -307,3 +307,23 @@ TEST_CASE("route: retry_schedule_maps is asked as transport_maps, then for the t
     made.retry_schedule_maps = "fail:broken";
     CHECK(schedule("v@third.test") == "error");                  // a table that cannot be asked is not "nothing"
 }
+
+TEST_CASE(
+    "route: mail for report_addresses goes to the transport that reads it, whatever the class of the domain and what tables say; the address exists")
+{
+    Options made = options();
+    made.report_addresses = {"dmarc@here.test", "tls@alias.test", "dmarc@box.test"};
+    made.virtual_mailbox_maps = "inline:{u@box.test=u}";
+    made.mail.transport_maps = made.probe.transport_maps = "inline:{here.test=slow:, dmarc@here.test=other:}";
+    made.relocated_maps = "inline:{dmarc@here.test=elsewhere}";
+    CHECK(way(made, "DMARC@Here.test") == "reports:Here.test DMARC@Here.test");
+    CHECK(way(made, "dmarc+x@here.test") == "reports:here.test dmarc+x@here.test");
+    CHECK(way(made, "dmarc") == "reports:here.test dmarc@here.test");
+    CHECK(way(made, "tls@alias.test") == "reports:alias.test tls@alias.test");
+    CHECK(way(made, "dmarc@here.test", "", Resolver::Purpose::probe) == "reports:here.test dmarc@here.test");
+    CHECK(way(made, "u@here.test") == "slow:here.test u@here.test");
+    CHECK(way(made, "dmarc@alias.test") == "error:5.1.1 User unknown in virtual alias table dmarc@alias.test");
+    CHECK(standing(made, "tls@alias.test") == "alias");
+    CHECK(standing(made, "dmarc@box.test") == "mailbox");
+    CHECK(standing(made, "tls@box.test") == "mailbox unknown");
+}

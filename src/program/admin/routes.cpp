@@ -8,6 +8,7 @@
 #include "inquiry/account_listing.hpp"
 #include "inquiry/change_listing.hpp"
 #include "inquiry/forecast.hpp"
+#include "inquiry/heard_listing.hpp"
 #include "inquiry/helper_listing.hpp"
 #include "inquiry/orders.hpp"
 #include "inquiry/peer_listing.hpp"
@@ -58,6 +59,7 @@ constexpr Known known[] = {
     {"api/peers/changes", {Place::peer_changes, false}, "what servers and MX sets show otherwise than before: ?of= &since="},
     {"api/helpers", {Place::helpers, false}, "whom processes ask while mail waits, how long that takes, and who waits for them now"},
     {"api/reports", {Place::reports, false}, "daily reports that other domains ask for: what is counted, where they went: ?of= a domain"},
+    {"api/reports/received", {Place::received, false}, "what others report of our domains: ?of= a domain &days="},
     {"api/accounts", {Place::accounts, false}, "who hands mail in, how much, and what looks strange: ?of= an account"},
     {"api/accounts/*/*", {Place::order_account, true}, "hold, refuse, allow (?for=), resume, forget an account (login:NAME, uid:NUMBER): ?reason="},
     {"api/counters", {Place::counters, false}, "counters of each process"},
@@ -323,6 +325,30 @@ Answer reports(System& system, std::string domain)
     return {200, json, fmt::format("{{\"reports\": [\n{}\n]}}\n", all)};
 }
 
+Answer received(System& system, const Target& target)
+{
+    if (auto wrong = unknown_word(target, {"of", "days"}))
+        return *std::move(wrong);
+    handoff::HeardCommand command;
+    command.set_domain(std::string(target.word("of").value_or("")));
+    command.set_with_reports(!command.domain().empty());
+    if (const auto days = target.word("days")) {
+        const auto number = parse_number(*days);
+        if (!number || *number == 0 || *number > 10'000)
+            return wrong_query("days: a number from 1 to 10000 is needed");
+        command.set_days(static_cast<std::uint32_t>(*number));
+    }
+    const auto reply = system.heard(std::move(command));
+    if (!reply)
+        return trouble(reply.error());
+    std::string sums, each;
+    for (const handoff::HeardSum& sum : reply->sums())
+        joined_lines(sums, inquiry::heard_json(sum));
+    for (const handoff::HeardReport& report : reply->reports())
+        joined_lines(each, inquiry::heard_json(report));
+    return {200, json, fmt::format("{{\"domains\": [\n{}\n], \"reports\": [\n{}\n]}}\n", sums, each)};
+}
+
 std::string accounts_json(const handoff::QueueReply& reply)
 {
     std::string all;
@@ -475,6 +501,7 @@ Answer answer_to(const Asked& asked, System& system, const Result<process::Insta
             return *std::move(wrong);
         return reports(system, std::string(target.word("of").value_or("")));
     }
+    case Place::received: return received(system, target);
     default: break;
     }
     if (auto wrong = unknown_word(target, {}))

@@ -35,6 +35,7 @@ enum class Place {
     counters,
     helpers,
     reports,
+    received,
     accounts,
     order_account,
     act,

@@ -3,6 +3,7 @@
 #include "admin/testing.hpp"
 #include "base/strings.hpp"
 #include "handoff/counting.hpp"
+#include "inquiry/heard_listing.hpp"
 #include "inquiry/queue_action.hpp"
 #include "services/counters.hpp"
 
@@ -209,6 +210,28 @@ TEST_CASE("page: whatever mail and servers say is text")
     CHECK(overview.find("<a href=\"/?after=88\">") != std::string::npos);
     CHECK(overview.find("http-equiv=\"refresh\"") != std::string::npos);
     CHECK(html_text("a<b>&\"'\n") == "a&lt;b&gt;&amp;&quot;&#39;?");
+}
+
+TEST_CASE("routes: what others report of our domains, of one with its reports; days are a number")
+{
+    ToldSystem system;
+    CHECK(ask(system, "/api/reports/received").status == 503);
+    handoff::HeardReply told;
+    for (const char* domain : {"a.test", "b.test"})
+        told.add_sums()->set_domain(domain);
+    told.add_reports()->set_id(7);
+    system.heard_reply = told;
+    const Answer answer = ask(system, "/api/reports/received?of=a.test&days=7");
+    CHECK(answer.status == 200);
+    CHECK(system.heard_asked.domain() == "a.test");
+    CHECK(system.heard_asked.days() == 7);
+    CHECK(system.heard_asked.with_reports());
+    CHECK(answer.body == "{\"domains\": [\n" + inquiry::heard_json(told.sums(0)) + ",\n" + inquiry::heard_json(told.sums(1)) +
+                             "\n], \"reports\": [\n" + inquiry::heard_json(told.reports(0)) + "\n]}\n");
+    CHECK(ask(system, "/api/reports/received").status == 200);
+    CHECK_FALSE(system.heard_asked.with_reports());
+    for (const char* wrong : {"days=0", "days=x", "for=a.test"})
+        CHECK(ask(system, std::string("/api/reports/received?") + wrong).status == 400);
 }
 
 TEST_CASE("routes: daily reports are listed, of one domain or of all; without reporter the answer is 503")

@@ -1,5 +1,6 @@
 #include "admin/system.hpp"
 
+#include "inquiry/heard_listing.hpp"
 #include "inquiry/queue_client.hpp"
 #include "inquiry/report_listing.hpp"
 #include "inquiry/transcripts.hpp"
@@ -29,6 +30,7 @@ public:
         command.set_domain(std::move(domain));
         return inquiry::ask_reporter(snapshot_, std::move(command), until());
     }
+    Result<handoff::HeardReply> heard(handoff::HeardCommand command) override { return inquiry::ask_reports(snapshot_, std::move(command), until()); }
     WallTime now() const override { return SystemClock().wall(); }
     std::string host() const override { return snapshot_.text("myhostname"); }
 

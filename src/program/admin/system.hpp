@@ -7,6 +7,7 @@
 #include "config/snapshot.hpp"
 #include "handoff/aggregate.pb.h"
 #include "handoff/frames.pb.h"
+#include "handoff/heard.pb.h"
 #include "handoff/sites.pb.h"
 #include "handoff/transcript.hpp"
 #include "inquiry/known_peers.hpp"
@@ -34,6 +35,8 @@ public:
     virtual Result<inquiry::KnownPeers> peers(const std::vector<std::string>& words) = 0;
     /// reporter: the daily reports of this domain; empty: of all.
     virtual Result<handoff::AggregateReports> reports(std::string domain) = 0;
+    /// reports: what others report of our domains.
+    virtual Result<handoff::HeardReply> heard(handoff::HeardCommand command) = 0;
     virtual WallTime now() const = 0;
     /// For the page.
     virtual std::string host() const = 0;

@@ -16,6 +16,8 @@ public:
     handoff::SitesReply sites_reply;
     Result<handoff::AggregateReports> reports_reply = Error{"no domain has daily reports", "4.3.0"};
     std::string reports_of;
+    Result<handoff::HeardReply> heard_reply = Error{"no reports of others are taken", "4.3.0"};
+    handoff::HeardCommand heard_asked;
     inquiry::WhyAsked why_reply;
     std::vector<handoff::Transcript> kept;
     inquiry::KnownPeers known;
@@ -34,6 +36,11 @@ public:
     {
         reports_of = std::move(domain);
         return reports_reply;
+    }
+    Result<handoff::HeardReply> heard(handoff::HeardCommand command) override
+    {
+        heard_asked = std::move(command);
+        return heard_reply;
     }
     Result<handoff::SitesReply> sites(std::uint32_t) override { return sites_reply; }
     inquiry::WhyAsked why(std::string word) override

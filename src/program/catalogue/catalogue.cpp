@@ -6,6 +6,7 @@
 #include "cleanup/params.hpp"
 #include "deliver/params.hpp"
 #include "dns/params.hpp"
+#include "heard/params.hpp"
 #include "inject/params.hpp"
 #include "mailauth/params.hpp"
 #include "milter/params.hpp"
@@ -30,9 +31,10 @@ namespace posthorn::catalogue {
 config::ParamLists all_parameters()
 {
     static constexpr std::span<const config::ParamInfo> lists[] = {
-        net::params,      dns::params,   tls::params,    tables::params,   milter::params,  peers::params,   receive::params,   cleanup::params,
-        schedule::params, route::params, verify::params, send::params,     deliver::params, report::params,  services::params,  supervisor::params,
-        spool::params,    admin::params, sts::params,    mailauth::params, inject::params,  process::params, aggregate::params, accounts::params,
+        net::params,      dns::params,        tls::params,      tables::params, milter::params, peers::params,    receive::params,
+        cleanup::params,  schedule::params,   route::params,    verify::params, send::params,   deliver::params,  report::params,
+        services::params, supervisor::params, spool::params,    admin::params,  sts::params,    mailauth::params, inject::params,
+        process::params,  aggregate::params,  accounts::params, heard::params,
     };
     return lists;
 }

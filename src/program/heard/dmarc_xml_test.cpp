@@ -103,6 +103,8 @@ TEST_CASE("dmarc: what is wrong is said, with its line")
     CHECK(dmarc_trouble(replaced(good, "<report_id>1234567890</report_id>", "")) == "it has no report_metadata/report_id");
     CHECK(dmarc_trouble(replaced(good, "<domain>example.com</domain>", "<domain>a b</domain>")) ==
           "it has no policy_published/domain that is a domain");
+    CHECK(dmarc_trouble(replaced(good, "<domain>example.com</domain>", "<domain>example.com..</domain>")) ==
+          "it has no policy_published/domain that is a domain");
     std::string deep = "<feedback>";
     for (int i = 0; i < 40; ++i)
         deep += "<a>";

@@ -39,7 +39,7 @@ std::string domain_of(std::string_view octets)
         name.remove_suffix(1);
     const bool is_name = !name.empty() && name.size() <= longest_name &&
                          std::ranges::all_of(name, [](char c) { return is_alnum(c) || c == '-' || c == '_' || c == '.'; }) &&
-                         !name.starts_with('.') && name.find("..") == name.npos;
+                         !name.starts_with('.') && !name.ends_with('.') && name.find("..") == name.npos;
     return is_name ? to_lower(name) : std::string();
 }
 

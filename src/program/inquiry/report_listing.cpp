@@ -10,15 +10,11 @@
 
 namespace posthorn::inquiry {
 
-namespace {
-
 std::string utc_date(std::int64_t days)
 {
     const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(days))};
     return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
 }
-
-}  // namespace
 
 Result<handoff::AggregateReports> ask_reporter(const config::Snapshot& snapshot, handoff::AggregateCommand command, Until until)
 {

@@ -125,6 +125,10 @@ inline constexpr CounterInfo reports_dropped{.name = "reports_dropped", .help = 
 inline constexpr CounterInfo reports_counted{.name = "reports_counted", .help = "Sessions and messages that daily reports count."};
 inline constexpr CounterInfo reports_sent{.name = "reports_sent", .help = "Daily reports that one place at least has."};
 inline constexpr CounterInfo reports_failed{.name = "reports_failed", .help = "Attempts to send a daily report that failed."};
+inline constexpr CounterInfo reports_received{
+    .name = "reports_received",
+    .help = "Reports that others sent of domains of ours, by kind (tls, dmarc) and what became of them (kept, known, no room)."};
+inline constexpr CounterInfo reports_unreadable{.name = "reports_unreadable", .help = "Mails to report_addresses in which no report could be read."};
 inline constexpr CounterInfo hook_posted{.name = "hook_posted", .help = "Records that record_hook_url has taken."};
 inline constexpr CounterInfo hook_refused{.name = "hook_refused", .help = "Records that record_hook_url always refused, and that were left out."};
 inline constexpr CounterInfo hook_failed{.name = "hook_failed", .help = "Requests to record_hook_url that failed; they are made again."};
@@ -195,6 +199,8 @@ inline constexpr CounterInfo counters[] = {qmgr_enqueued,
                                            reports_counted,
                                            reports_sent,
                                            reports_failed,
+                                           reports_received,
+                                           reports_unreadable,
                                            hook_posted,
                                            hook_failed,
                                            hook_refused,

@@ -36,6 +36,7 @@ int serve_virtual(process::Service& service);
 int serve_local(process::Service& service);
 int serve_hook(process::Service& service);
 int serve_reporter(process::Service& service);
+int serve_reports(process::Service& service);
 
 std::span<const process::Program> programs();
 

@@ -28,6 +28,7 @@ TableOptions table_options(const config::Snapshot& snapshot)
     options.smtpd_processes = wanted > 0 ? static_cast<unsigned>(wanted) : std::clamp(processors() / 2, 1u, 8u);
     options.hook = !snapshot.text("record_hook_url").empty();
     options.reporter = !snapshot.text("aggregate_reports").empty();
+    options.reports = !snapshot.text("report_addresses").empty();
     options.smtp_processes = static_cast<unsigned>(snapshot.get(smtp_processes));
     for (const std::string_view word : split(snapshot.text("master_service_disable"), ", \t\r\n"))
         options.disabled.emplace_back(word);

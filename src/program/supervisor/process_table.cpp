@@ -133,6 +133,16 @@ public:
             reporter.role = Role::reporter;
             reporter.sockets.push_back({internal_socket("reporter"), Transport::unix_stream, 0});
         }
+        if (options_.reports) {
+            if (std::ranges::find(table_.transports, "reports") != table_.transports.end())
+                return Error{
+                    fmt::format("{}: the service \"reports\" has the name of the one that report_addresses starts: give it another", master_.path)};
+            table_.transports.emplace_back("reports");
+            ProcessLine& reports = lines.emplace_back();
+            reports.key = reports.service = reports.program = "reports";
+            reports.role = Role::transport;
+            reports.sockets.push_back({internal_socket("reports"), Transport::unix_stream, 0});
+        }
         std::ranges::move(outer_, std::back_inserter(lines));
         share_cleanup(lines);
         table_.lines = std::move(lines);

@@ -2,7 +2,7 @@
 // Shape    every line of Postfix's stock master.cf is recognised. Some have processes of their own (smtpd, smtp, lmtp, spawn, admin; pipe,
 //          virtual and local once there is mail for them); qmgr, resolve and memory are always there and take in the lines whose work they do, with their -o
 //          options; sasl is there once an smtpd asks for it, and knows the options of all of them;
-//          hook where records are posted, reporter where other domains have daily reports.
+//          hook where records are posted, reporter where other domains have daily reports, reports where theirs come to us.
 // Errors   a command that neither Postfix nor we know, a socket type a command cannot serve, the same address twice: with file and line.
 // Pure.
 #pragma once
@@ -39,7 +39,7 @@ struct FoldedInto {
 struct ProcessLine {
     std::string key;  // "smtp/inet", "relay/unix", "qmgr": the same over reloads
     std::string service;  // name column
-    std::string program;  // what to run: smtpd, qmgr, resolve, memory, sasl, hook, reporter, smtp, lmtp, spawn, admin
+    std::string program;  // what to run: smtpd, qmgr, resolve, memory, sasl, hook, reporter, reports, smtp, lmtp, spawn, admin
     Role role = Role::smtpd;
     std::vector<SocketLine> sockets;
     bool chroot = false;
@@ -60,6 +60,7 @@ struct TableOptions {
     unsigned smtp_processes = 1;
     bool hook = false;  // record_hook_url
     bool reporter = false;  // aggregate_reports
+    bool reports = false;  // report_addresses
     /// master_service_disable: "smtp.inet", "inet", ... in Postfix's form "name/type" or "name.type".
     std::vector<std::string> disabled;
 };
@@ -73,7 +74,7 @@ struct ProcessTable {
 
 Result<ProcessTable> process_table(const config::MasterCf& master, const TableOptions& options);
 
-/// The internal socket of qmgr, resolve, memory, sasl or reporter: "private/posthorn.qmgr".
+/// The internal socket of qmgr, resolve, memory, sasl, reporter or reports: "private/posthorn.qmgr".
 std::string internal_socket(std::string_view program);
 
 }  // namespace posthorn::supervisor

@@ -267,6 +267,24 @@ TEST_CASE("process table: records are posted by a process of its own, where they
     CHECK(line(*with, "hook").sockets.empty());
 }
 
+TEST_CASE(
+    "process table: the reports of others are read by a process of its own, where there are addresses for them; its name is not for other transports")
+{
+    const auto without = process_table(parsed(""), {}), with = process_table(parsed(""), {.reports = true});
+    REQUIRE((without && with));
+    CHECK(std::ranges::count(without->lines, "reports", &ProcessLine::program) == 0);
+    CHECK(line(*with, "reports").role == Role::transport);
+    CHECK(line(*with, "reports").processes == 1);
+    CHECK_FALSE(line(*with, "reports").privileged);
+    REQUIRE(line(*with, "reports").sockets.size() == 1);
+    CHECK(line(*with, "reports").sockets.front().name == "private/posthorn.reports");
+    CHECK(std::ranges::count(with->transports, "reports") == 1);
+    const auto taken = process_table(parsed("reports unix - n n - - pipe user=nobody argv=/bin/true\n"), {.reports = true});
+    REQUIRE_FALSE(taken);
+    CHECK(taken.error().text().ends_with("the service \"reports\" has the name of the one that report_addresses starts: give it another"));
+    CHECK(process_table(parsed("reports unix - n n - - pipe user=nobody argv=/bin/true\n"), {}));
+}
+
 TEST_CASE("process table: a line of the admin service is one process with its socket; a socket that it cannot serve is refused")
 {
     const auto table = process_table(parsed("127.0.0.1:8025 inet n - n - 9 admin\n  -o admin_timeout=2s\nadmin unix n - n - - admin\n"), {});
