@@ -7,9 +7,10 @@ import json
 import os
 import signal
 import smtplib
+import urllib.request
 import zipfile
 
-from journey import Journey, unittest, wait_until
+from journey import Journey, free_port, unittest, wait_until
 
 
 def record(source, count, good, disposition="none"):
@@ -103,7 +104,10 @@ class ReceivedReports(Journey):
 
     def test_zip_duplicates_bombs_and_what_is_no_report(self):
         sink = self.sink()
-        posthorn = self.receiver({"recipient_delimiter": "+", "virtual_alias_maps": "inline:{{tls@ours.test=tls@ours.test, copy@ours.test}}"}, relay=sink.port)
+        posthorn = self.receiver({"recipient_delimiter": "+", "virtual_alias_maps": "inline:{{tls@ours.test=tls@ours.test, copy@ours.test}}"}, relay=sink.port, start=False)
+        port = free_port()
+        posthorn.add_service(f"127.0.0.1:{port} inet n - n - 1 admin")
+        posthorn.start()
         first = feedback(1, record("198.51.100.1", 7, True), record("198.51.100.2", 3, False, "reject"))
         posthorn.send(["dmarc@ours.test"], content=mail(zipped(first), "application/zip", "receiver.test!ours.test!1!2.zip"))
         posthorn.wait_log(r"to=<dmarc@ours\.test>, relay=reports, .*status=sent \(report kept\)")
@@ -132,9 +136,20 @@ class ReceivedReports(Journey):
         with posthorn.smtp() as client, self.assertRaises(smtplib.SMTPRecipientsRefused):
             client.sendmail("sender@example.com", ["nobody@ours.test"], b"Subject: x\r\n\r\nx\r\n")
         posthorn.wait_empty()
-        counters = posthorn.run("posthorn", "metrics", check=False).stdout
-        if counters:
-            self.assertIn('posthorn_reports_received_total{kind="dmarc",result="kept"} 1', counters)
+        # And over HTTP.
+        ask = lambda path: urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30).read().decode()
+        self.assertRegex(ask("/metrics"), r'posthorn_reports_received_total\{.*kind="dmarc",result="kept"\} 1\n')
+        answer = json.loads(ask("/api/reports/received?of=ours.test"))
+        self.assertEqual((answer["domains"][0]["good"], answer["reports"][0]["organization"]), (7, "receiver.test"))
+
+    def test_domains_that_are_not_named_are_not_kept(self):
+        posthorn = self.receiver({"received_reports_domains": "other.test .ours.test"})
+        posthorn.send(["dmarc@ours.test"], content=mail(gzip.compress(feedback(1)), "application/gzip", "r.xml.gz"))
+        posthorn.wait_log(r"id=\"1\", from=\"[^\"]*\", status=not ours")
+        posthorn.wait_log(r"status=sent \(report not ours\)")
+        posthorn.send(["dmarc@ours.test"], content=mail(gzip.compress(feedback(2).replace(b"<domain>ours", b"<domain>news.ours")), "application/gzip", "r.xml.gz"))
+        posthorn.wait_log(r"status=sent \(report kept\)")
+        self.assertEqual([one["domain"] for one in self.told(posthorn)], ["news.ours.test"])
 
     def test_killed_again_and_again_each_report_counts_once(self):
         posthorn = self.receiver({"received_reports_daily_limit": "40", "minimal_backoff_time": "1s", "queue_run_delay": "1s"})

@@ -182,6 +182,10 @@ def reports(name, file, rule, broken, tests):
     return ("reports: " + name, "aggregate_test", f"src/program/aggregate/{file}.cpp", rule, broken, tests)
 
 
+def heard(name, file, rule, broken, tests):
+    return ("heard: " + name, "heard_test", f"src/program/heard/{file}.cpp", rule, broken, tests)
+
+
 def asked(name, target, file, rule, broken, tests):
     return ("asked " + name, target, file, rule, broken, tests)
 
@@ -927,6 +931,32 @@ RULES = [
     ("databases who refuses at once rests a minute", "tables_test", "src/knowledge/tables/database.cpp", "20 * (now - since)", "1000000 * (now - since)", "databases: a server rests*"),
     ("databases a source grants all that stands in it", "supervisor_test", "src/foundation/config/main_cf.cpp", "if (assignment.name == \"domain\" || assignment.name == \"backup\")", "if (!assignment.name.empty())", "broker: the file of a database*"),
     asked("a database that fails has answered", "tables_test", "src/knowledge/tables/database.cpp", "    question.ended(answer.has_value());", "    question.ended(true);", "sqlite: the first*"),
+    heard("what is unpacked has no bound", "unpack", "size > most - made.octets.size()", "size > most", "unpack: more*"),
+    heard("what is stored in a zip has no bound", "unpack", "if (packed > most)", "if (packed > 1'000 * most)", "unpack: more*"),
+    heard("a checksum is not looked at", "unpack", "if (checksum(made) != sum)", "if (checksum(made) != sum && made.empty())", "unpack: a zip*"),
+    heard("a document type is taken", "dmarc_xml", 'fail("it has a document type, which no report has");', "value_.clear();", "dmarc: no entity*"),
+    heard("elements nest without end", "dmarc_xml", "ends_.size() >= deepest", "ends_.size() >= 100 * deepest", "dmarc: what is wrong*"),
+    heard("a record elsewhere counts", "dmarc_xml", 'path.starts_with("/record")', 'path.find("/record") != path.npos', "dmarc: with version*"),
+    heard("rows have no bound", "report", "rows.size() < most_rows", "rows.size() < 2 * most_rows", "dmarc: rows*"),
+    heard("a terminal obeys a stranger", "report", "< 0xA0)", "< 0x80)", "dmarc: what strangers*"),
+    heard("failures without a detail are lost", "tls_json", "    if (bad > 0) {", "    if (bad > 1'000'000) {", "tls: a report of*"),
+    heard("the domains of a report have no bound", "tls_json", "if (reports.size() == most_domains)", "if (reports.size() == 2 * most_domains)", "tls: what is wrong*"),
+    heard("proof of others is believed", "letter", "service_id.empty() || ", "", "letter: what smtpd*"),
+    heard("proof in another's name is believed", "letter", " || !mailauth::may_be_result_of(service_id, field->body))", ")", "letter: what smtpd*"),
+    heard("a program has a bounce", "letter", "        letter.automatic = true;", "        letter.automatic = looked_at > 1;", "letter: a report is found*"),
+    heard("a report counts twice", "ledger", "const bool again = known.bind", "const bool again = reports.empty() && known.bind", "ledger: a report is there*"),
+    heard("another organization's report is known", "ledger", "AND domain=?2 AND organization=?3 AND report=?4", "AND domain=?2 AND report=?4 AND ?3=?3", "ledger: the same id*"),
+    heard("a domain's day has no bound", "ledger", ">= limits_.of_domain_and_day", ">= 100 * limits_.of_domain_and_day", "ledger: what strangers*"),
+    heard("rows of a day have no bound", "ledger", "> limits_.rows_of_domain_and_day", "> 100 * limits_.rows_of_domain_and_day", "ledger: what strangers*"),
+    heard("domains have no bound", "ledger", ">= limits_.domains)", ">= 100 * limits_.domains)", "ledger: what strangers*"),
+    heard("rows in all have no bound", "ledger", "<= limits_.rows;", "<= 100 * limits_.rows;", "ledger: what strangers*"),
+    heard("rows of what is too old stay", "ledger", "DELETE FROM said WHERE report IN", "DELETE FROM said WHERE report NOT IN", "ledger: what is too old*"),
+    heard("our own address is one of many", "summary", "finding.set_act(finding.ours() && source.bad > 0);", "finding.set_act(false);", "summary: our own*"),
+    heard("a failure of TLS is no matter", "summary", "                finding.set_act(true);", "                finding.set_act(false);", "summary: sessions*"),
+    ("heard: another table has its say", "route_test", "src/journey/route/resolve.cpp", "        target.nexthop = box.domain;\n        return target;", "        target.nexthop = box.domain;",
+     "route: mail for report_addresses*"),
+    ("heard: the address is unknown", "route_test", "src/journey/route/resolve.cpp", "    if (target.reports)\n        return standing;", "    if (target.reports && target.is_error)\n        return standing;",
+     "route: mail for report_addresses*"),
     reports("a report comes before its day is over", "sender", "    return midnight_after(report.subject.day) + std::chrono::microseconds(within);", "    return midnight_after(report.subject.day) - std::chrono::days(1) + std::chrono::microseconds(within);", "sender: reports go*"),
     reports("all come at midnight", "sender", "hash_of(report.subject.domain) %", "0 * hash_of(report.subject.domain) %", "sender: reports go*"),
     reports("where it has been it goes again", "sender", "std::ranges::find(report->accepted, place.text) != report->accepted.end();", "std::ranges::find(report->accepted, place.address) != report->accepted.end();", "sender: what cannot*"),

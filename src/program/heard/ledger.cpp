@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view heard_schema = R"(
 CREATE TABLE IF NOT EXISTS report(number INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER, domain TEXT, organization BLOB, report BLOB, contact BLOB, policy BLOB,
   begin INTEGER, end INTEGER, good INTEGER, bad INTEGER, left_out INTEGER, author BLOB, sender BLOB, proof BLOB, queue_id BLOB, arrived INTEGER,
-  arrival_day INTEGER, day INTEGER);
+  arrival_day INTEGER, day INTEGER, rows INTEGER);
 CREATE UNIQUE INDEX IF NOT EXISTS once ON report(kind, domain, organization, report);
 CREATE INDEX IF NOT EXISTS of_day ON report(domain, arrival_day);
 CREATE TABLE IF NOT EXISTS said(report INTEGER, place INTEGER, octets BLOB, count INTEGER, good INTEGER, PRIMARY KEY(report, place)) WITHOUT ROWID;
@@ -74,10 +74,11 @@ void Ledger::count()
 
 bool Ledger::has_room(const Report& report, aggregate::Day arrival, std::size_t reports, std::size_t rows)
 {
-    Statement today(*database_, "SELECT count(*) FROM report WHERE domain=?1 AND arrival_day=?2");
+    Statement today(*database_, "SELECT count(*), coalesce(sum(rows), 0) FROM report WHERE domain=?1 AND arrival_day=?2");
     const spool::ResetAtEnd reset{today};
     today.bind_text(1, report.domain).bind(2, static_cast<std::int64_t>(arrival.time_since_epoch().count())).step();
-    if (static_cast<std::size_t>(today.integer(0)) >= limits_.of_domain_and_day)
+    if (static_cast<std::size_t>(today.integer(0)) >= limits_.of_domain_and_day ||
+        static_cast<std::size_t>(today.integer(1)) + report.rows.size() > limits_.rows_of_domain_and_day)
         return false;
     Statement known(*database_, "SELECT 1 FROM report WHERE domain=?1 LIMIT 1");
     const spool::ResetAtEnd reset_known{known};
@@ -97,7 +98,7 @@ std::vector<Ledger::Kept> Ledger::keep(const std::vector<Report>& reports, const
     Statement add(
         *database_,
         "INSERT INTO report(kind, domain, organization, report, contact, policy, begin, end, good, bad, left_out, author, sender, proof, queue_id, "
-        "arrived, arrival_day, day) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)");
+        "arrived, arrival_day, day, rows) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)");
     Statement add_row(*database_, "INSERT INTO said(report, place, octets, count, good) VALUES(?1, ?2, ?3, ?4, ?5)");
     for (const Report& report : reports) {
         known.bind(1, static_cast<std::int64_t>(report.kind)).bind_text(2, report.domain);
@@ -114,7 +115,8 @@ std::vector<Ledger::Kept> Ledger::keep(const std::vector<Report>& reports, const
         add.bind(12, std::string_view(origin.author)).bind(13, std::string_view(origin.sender)).bind(14, std::string_view(origin.proof));
         add.bind(15, std::string_view(origin.queue_id)).bind(16, microseconds(origin.arrived));
         add.bind(17, static_cast<std::int64_t>(arrival.time_since_epoch().count()));
-        add.bind(18, static_cast<std::int64_t>(day_of(report, origin.arrived).time_since_epoch().count())).run();
+        add.bind(18, static_cast<std::int64_t>(day_of(report, origin.arrived).time_since_epoch().count()));
+        add.bind(19, static_cast<std::int64_t>(report.rows.size())).run();
         const std::int64_t number = database_->number("SELECT last_insert_rowid()");
         std::int64_t place = 0;
         for (const Row& row : report.rows) {

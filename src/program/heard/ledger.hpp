@@ -1,7 +1,7 @@
 // heard/ledger.hpp: the reports that came, until they are too old.
 // Shape    an SQLite database of one process. A row's octets are handoff::DmarcRow or handoff::TlsSeen.
 // Once     a report that comes again (organization, its own id, domain) is the one that is there.
-// Bounds   reports by domain and day of arrival, domains, reports and rows in all: strangers can send without end. What is beyond is not kept,
+// Bounds   reports and rows by domain and day of arrival, domains, reports and rows in all: strangers can send without end. What is beyond is not kept,
 //          and whoever asks hears so; what is kept already stays.
 // Durable  when keep() returns.
 // Errors   spool::Failed, as SQLite says it. A file that is damaged is put aside when it is opened: it holds no mail.
@@ -27,13 +27,13 @@ struct Origin {
 
 struct Entry {
     std::uint64_t number = 0;
-    Report report;                   // without its rows
+    Report report;  // without its rows
     Origin origin;
-    aggregate::Day day;              // most of it is of that one; of arrival where it does not say
+    aggregate::Day day;  // most of it is of that one; of arrival where it does not say
 };
 
 struct LedgerLimits {
-    std::size_t of_domain_and_day = 500, domains = 200, reports = 50'000, rows = 500'000;
+    std::size_t of_domain_and_day = 500, rows_of_domain_and_day = 40'000, domains = 200, reports = 50'000, rows = 500'000;
 };
 
 class Ledger {

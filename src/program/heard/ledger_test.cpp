@@ -111,7 +111,11 @@ TEST_CASE("ledger: what strangers can make grow is bounded, and what is there st
         CHECK(ledger.keep({dmarc_of("1", "c.test", 0)}, arrived(noon)) == std::vector{Kept::no_room});      // reports
         CHECK(ledger.entries("", {}).size() == 4);
     }
-    Ledger again(folder.file(), {.of_domain_and_day = 9, .domains = 2, .reports = 9, .rows = 8});
+    {
+        Ledger rows(folder.file(), {.of_domain_and_day = 9, .rows_of_domain_and_day = 5, .domains = 9, .reports = 9, .rows = 99});
+        CHECK(rows.keep({dmarc_of("7", "example.com", 4), dmarc_of("8", "example.com", 3)}, arrived(noon)) == std::vector{Kept::no_room, Kept::kept});
+    }
+    Ledger again(folder.file(), {.of_domain_and_day = 9, .domains = 2, .reports = 9, .rows = 11});
     CHECK(again.keep({dmarc_of("1", "c.test", 0)}, arrived(noon)) == std::vector{Kept::no_room});           // domains
     CHECK(again.keep({dmarc_of("9", "b.test", 1)}, arrived(noon)) == std::vector{Kept::no_room});           // rows, counted anew
 }

@@ -13,6 +13,12 @@ inline constexpr Param<int> received_reports_keep_days{.name = "received_reports
                                                        .most = 3650,
                                                        .doc = "How long the reports are kept that come to report_addresses.",
                                                        .own = true};
+inline constexpr Param<config::List> received_reports_domains{
+    .name = "received_reports_domains",
+    .initial = "",
+    .doc =
+        "Domains of which reports are kept; .example.com: all below it. Empty: whichever domain they name, up to 200, since anybody can send reports of any.",
+    .own = true};
 inline constexpr Param<int> received_reports_daily_limit{
     .name = "received_reports_daily_limit",
     .initial = "500",
@@ -21,6 +27,6 @@ inline constexpr Param<int> received_reports_daily_limit{
     .doc = "How many reports about one domain are kept of those that come on one day: anybody can send them.",
     .own = true};
 
-inline constexpr config::ParamInfo params[] = {received_reports_keep_days, received_reports_daily_limit};
+inline constexpr config::ParamInfo params[] = {received_reports_keep_days, received_reports_domains, received_reports_daily_limit};
 
 }  // namespace posthorn::heard

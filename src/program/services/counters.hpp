@@ -127,7 +127,7 @@ inline constexpr CounterInfo reports_sent{.name = "reports_sent", .help = "Daily
 inline constexpr CounterInfo reports_failed{.name = "reports_failed", .help = "Attempts to send a daily report that failed."};
 inline constexpr CounterInfo reports_received{
     .name = "reports_received",
-    .help = "Reports that others sent of domains of ours, by kind (tls, dmarc) and what became of them (kept, known, no room)."};
+    .help = "Reports that others sent of domains of ours, by kind (tls, dmarc) and what became of them (kept, known, no room, not ours)."};
 inline constexpr CounterInfo reports_unreadable{.name = "reports_unreadable", .help = "Mails to report_addresses in which no report could be read."};
 inline constexpr CounterInfo hook_posted{.name = "hook_posted", .help = "Records that record_hook_url has taken."};
 inline constexpr CounterInfo hook_refused{.name = "hook_refused", .help = "Records that record_hook_url always refused, and that were left out."};

@@ -45,7 +45,10 @@ namespace {
 constexpr std::uint32_t letters_at_once = 4;               // each may take what letter.hpp and tls_json.hpp allow
 constexpr auto wait_for_database = 10'000ms, look_for_database = 100ms, forget_every = 3'600'000ms;
 constexpr std::size_t findings_told = 20, reports_told = 1'000, rows_told = 5'000, findings_warned = 3;
-constexpr std::array<std::string_view, 3> kept_words{"kept", "known", "no room"};
+
+enum class Became : std::uint8_t { kept, known, no_room, not_ours };     // the first three as heard::Ledger::Kept has them
+constexpr std::array<std::string_view, 4> became_words{"kept", "known", "no room", "not ours"};
+std::string_view word(Became became) { return became_words[static_cast<std::size_t>(became)]; }
 
 const Clock& reports_clock()
 {
@@ -63,6 +66,12 @@ std::set<std::string> addresses_mail_has(const config::Snapshot& config)
         if (const auto address = net::IpAddress::parse(trim(config.text(name))))
             own.insert(address->text());
     return own;
+}
+
+std::vector<std::string> words_of(std::string_view text)
+{
+    const auto words = split(text, ", \t\r\n");
+    return {words.begin(), words.end()};
 }
 
 /// A stranger's words in a line whose fields others take apart.
@@ -119,6 +128,7 @@ public:
         : service_(service), own_(std::move(own)), service_id_(service.config().get(mailauth::mailauth_service_id)),
           keep_for_(service.config().get(heard::received_reports_keep_days)),
           daily_limit_(static_cast<std::size_t>(service.config().get(heard::received_reports_daily_limit))),
+          domains_(words_of(service.config().text(heard::received_reports_domains.name))),
           teller_(reports_told_as(service), service.log(), reports_clock(), {}),
           link_(
               service.executor(), std::string(qmgr_socket), std::string(handoff::reports_transport), service.program(), letters_at_once, 0,
@@ -159,14 +169,11 @@ public:
     void count(handoff::CountersReply& reply) override
     {
         for (const auto& [what, times] : received_)
-            handoff::count(reply, reports_received, times,
-                           {{"kind", aggregate::kind_name(what.first)}, {"result", kept_words[static_cast<std::size_t>(what.second)]}});
+            handoff::count(reply, reports_received, times, {{"kind", aggregate::kind_name(what.first)}, {"result", word(what.second)}});
         handoff::count(reply, reports_unreadable, unreadable_);
     }
 
 private:
-    using Kept = heard::Ledger::Kept;
-
     /// Operators are root or ourselves.
     ipc::Channel::Handler handler(std::weak_ptr<ipc::Channel> connection)
     {
@@ -259,17 +266,23 @@ private:
                              .proof = letter.proof,
                              .queue_id = envelope->queue_id(),
                              .arrived = WallTime(std::chrono::microseconds(envelope->arrival()))};
-        std::vector<Kept> became;
+        std::vector<heard::Report> ours, others;
+        for (heard::Report& report : letter.reports)
+            (wanted(report.domain) ? ours : others).push_back(std::move(report));
+        std::vector<heard::Ledger::Kept> kept;
         try {
-            became = ledger_->keep(letter.reports, origin);
+            kept = ledger_->keep(ours, origin);
         } catch (const spool::Failed& failed) {
             co_return deliver::Fate::deferred("4.3.0", fmt::format("received reports: {}", failed.what()));
         }
-        for (std::size_t at = 0; at < became.size(); ++at)
-            say(letter.reports[at], origin, became[at]);
-        const auto kept = std::ranges::count(became, Kept::kept);
-        co_return deliver::Fate::delivered(became.size() == 1 ? fmt::format("report {}", kept_words[static_cast<std::size_t>(became.front())])
-                                                              : fmt::format("{} of {} reports kept", kept, became.size()));
+        for (std::size_t at = 0; at < ours.size(); ++at)
+            say(ours[at], origin, static_cast<Became>(kept[at]));
+        for (const heard::Report& report : others)
+            say(report, origin, Became::not_ours);
+        const std::size_t all = ours.size() + others.size();
+        if (all == 1)
+            co_return deliver::Fate::delivered(fmt::format("report {}", word(kept.empty() ? Became::not_ours : static_cast<Became>(kept.front()))));
+        co_return deliver::Fate::delivered(fmt::format("{} of {} reports kept", std::ranges::count(kept, heard::Ledger::Kept::kept), all));
     }
 
     deliver::Fate unreadable(const handoff::Envelope& envelope, const heard::Letter& letter)
@@ -282,14 +295,21 @@ private:
         return deliver::Fate::delivered("no report could be read");
     }
 
-    void say(const heard::Report& report, const heard::Origin& origin, Kept became)
+    /// received_reports_domains
+    bool wanted(std::string_view domain) const
+    {
+        return domains_.empty() || std::ranges::any_of(domains_, [domain](const std::string& one) {
+                   return iequals(one, domain) || (one.starts_with('.') && iends_with(domain, one));
+               });
+    }
+
+    void say(const heard::Report& report, const heard::Origin& origin, Became became)
     {
         ++received_[{report.kind, became}];
         service_.log().info("{}: report: kind={}, domain={}, day={}, good={}, bad={}, organization={}, id={}, from={}, status={}", origin.queue_id,
                             aggregate::kind_name(report.kind), printable(report.domain), day_text(heard::day_of(report, origin.arrived)), report.good,
-                            report.bad, quoted(report.organization), quoted(report.id), quoted(origin.author),
-                            kept_words[static_cast<std::size_t>(became)]);
-        if (became != Kept::kept)
+                            report.bad, quoted(report.organization), quoted(report.id), quoted(origin.author), word(became));
+        if (became != Became::kept)
             return;
         heard::Summary summary(own_);
         heard::Entry entry;
@@ -360,11 +380,12 @@ private:
     const std::string service_id_;
     const int keep_for_;
     const std::size_t daily_limit_;
+    const std::vector<std::string> domains_;                // empty: any
     deliver::Teller teller_;
     Helpers helpers_{1};
     DeliveryLink link_;
     std::unique_ptr<heard::Ledger> ledger_;                 // none: it is another process's still
-    std::map<std::pair<aggregate::Kind, Kept>, std::uint64_t> received_;
+    std::map<std::pair<aggregate::Kind, Became>, std::uint64_t> received_;
     std::uint64_t unreadable_ = 0;
     Signal opened_;
     TaskGroup tasks_;
