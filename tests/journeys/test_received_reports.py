@@ -109,13 +109,14 @@ class ReceivedReports(Journey):
         posthorn.add_service(f"127.0.0.1:{port} inet n - n - 1 admin")
         posthorn.start()
         first = feedback(1, record("198.51.100.1", 7, True), record("198.51.100.2", 3, False, "reject"))
-        posthorn.send(["dmarc@ours.test"], content=mail(zipped(first), "application/zip", "receiver.test!ours.test!1!2.zip"))
+        posthorn.send(["dmarc@ours.test"], content=b"Authentication-Results: mail.demo.test; dkim=pass\r\n" + mail(zipped(first), "application/zip", "receiver.test!ours.test!1!2.zip"))
         posthorn.wait_log(r"to=<dmarc@ours\.test>, relay=reports, .*status=sent \(report kept\)")
         posthorn.send(["DMARC+x@ours.test"], content=mail(gzip.compress(first), "application/octet-stream", "again.xml.gz"))
         posthorn.wait_log(r"status=sent \(report known\)")
         [told] = self.told(posthorn)
         self.assertEqual((told["good"], told["bad"], told["refused"], told["reports"]), (7, 3, 3, 1))
         [report] = self.told(posthorn, "show", "1")
+        self.assertEqual(report["proof"], "")                     # smtpd checks nothing here: whose field that is nobody knows
         self.assertEqual([row["text"] for row in report["rows"]],
                          ["198.51.100.1 none: aligned by DKIM, From ours.test", "198.51.100.2 reject: aligned by nothing, From ours.test"])
         self.assertEqual(self.told(posthorn, "--days", "1")[0]["reports"], 1)

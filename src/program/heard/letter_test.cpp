@@ -90,4 +90,5 @@ TEST_CASE("letter: what smtpd found of the mail is told where it is of ourselves
           "dkim=pass header.d=receiver.test spf=pass smtp.mailfrom=receiver.test dmarc=pass header.from=receiver.test");
     CHECK(proof(theirs, "mx.ours.test").empty());
     CHECK(proof(ours, "").empty());
+    CHECK(proof("Authentication-Results: (whose; dkim=pass\r\n", "").empty());
 }

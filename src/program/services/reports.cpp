@@ -68,6 +68,12 @@ std::set<std::string> addresses_mail_has(const config::Snapshot& config)
     return own;
 }
 
+/// Empty where smtpd checks nothing: then it removes no field that others made in our name either, and none can be believed.
+std::string service_id_of(const config::Snapshot& config)
+{
+    return trim(config.text(mailauth::mailauth_checks.name)).empty() ? std::string() : config.get(mailauth::mailauth_service_id);
+}
+
 std::vector<std::string> words_of(std::string_view text)
 {
     const auto words = split(text, ", \t\r\n");
@@ -125,7 +131,7 @@ deliver::TellerOptions reports_told_as(process::Service& service)
 class Reports final : public process::Work {
 public:
     Reports(process::Service& service, std::set<std::string> own)
-        : service_(service), own_(std::move(own)), service_id_(service.config().get(mailauth::mailauth_service_id)),
+        : service_(service), own_(std::move(own)), service_id_(service_id_of(service.config())),
           keep_for_(service.config().get(heard::received_reports_keep_days)),
           daily_limit_(static_cast<std::size_t>(service.config().get(heard::received_reports_daily_limit))),
           domains_(words_of(service.config().text(heard::received_reports_domains.name))),
