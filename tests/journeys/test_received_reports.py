@@ -176,6 +176,10 @@ class ReceivedReports(Journey):
         self.assertEqual((told.returncode, told.stderr), (69, "posthorn reports: fatal: no reports of others are taken: report_addresses is empty\n"))
         self.assertEqual(posthorn.run("posthorn", "reports", "received", "--days", "0", check=False).returncode, 64)
         self.assertFalse(posthorn.pids_of("reports"))
+        posthorn.set({"report_addresses": "dmarc@ours.test"})
+        posthorn.run("postfix", "reload")
+        posthorn.send(["dmarc@ours.test"], content=mail(gzip.compress(feedback(1)), "application/gzip", "r.xml.gz"))
+        posthorn.wait_log(r"status=sent \(report kept\)")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,15 @@ namespace {
 constexpr std::string_view heard_schema = R"(
 CREATE TABLE IF NOT EXISTS report(number INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER, domain TEXT, organization BLOB, report BLOB, contact BLOB, policy BLOB,
   begin INTEGER, end INTEGER, good INTEGER, bad INTEGER, left_out INTEGER, author BLOB, sender BLOB, proof BLOB, queue_id BLOB, arrived INTEGER,
-  arrival_day INTEGER, day INTEGER, rows INTEGER);
+  arrival_day INTEGER, day INTEGER, octets INTEGER);
 CREATE UNIQUE INDEX IF NOT EXISTS once ON report(kind, domain, organization, report);
 CREATE INDEX IF NOT EXISTS of_day ON report(domain, arrival_day);
 CREATE TABLE IF NOT EXISTS said(report INTEGER, place INTEGER, octets BLOB, count INTEGER, good INTEGER, PRIMARY KEY(report, place)) WITHOUT ROWID;
 )";
 constexpr std::string_view entry_columns =
     "number, kind, domain, organization, report, contact, policy, begin, end, good, bad, left_out, author, sender, proof, queue_id, arrived, day";
+
+constexpr std::size_t octets_of_row = 64;                  // beside what it says
 
 std::int64_t microseconds(WallTime time) { return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count(); }
 WallTime time_at(std::int64_t microseconds) { return WallTime(std::chrono::microseconds(microseconds)); }
@@ -69,42 +71,48 @@ Ledger::Ledger(const std::string& file, LedgerLimits limits)
 void Ledger::count()
 {
     reports_ = static_cast<std::size_t>(database_->number("SELECT count(*) FROM report"));
-    rows_ = static_cast<std::size_t>(database_->number("SELECT count(*) FROM said"));
+    octets_ = static_cast<std::size_t>(database_->number("SELECT coalesce(sum(octets), 0) FROM report"));
 }
 
-bool Ledger::has_room(const Report& report, aggregate::Day arrival, std::size_t reports, std::size_t rows)
+bool Ledger::has_room(const Report& report, std::size_t size, aggregate::Day arrival, std::size_t reports, std::size_t octets)
 {
-    Statement today(*database_, "SELECT count(*), coalesce(sum(rows), 0) FROM report WHERE domain=?1 AND arrival_day=?2");
+    Statement today(*database_, "SELECT count(*), coalesce(sum(octets), 0) FROM report WHERE domain=?1 AND arrival_day=?2");
     const spool::ResetAtEnd reset{today};
     today.bind_text(1, report.domain).bind(2, static_cast<std::int64_t>(arrival.time_since_epoch().count())).step();
     if (static_cast<std::size_t>(today.integer(0)) >= limits_.of_domain_and_day ||
-        static_cast<std::size_t>(today.integer(1)) + report.rows.size() > limits_.rows_of_domain_and_day)
+        static_cast<std::size_t>(today.integer(1)) + size > limits_.octets_of_domain_and_day)
         return false;
     Statement known(*database_, "SELECT 1 FROM report WHERE domain=?1 LIMIT 1");
     const spool::ResetAtEnd reset_known{known};
     if (!known.bind_text(1, report.domain).step() &&
         static_cast<std::size_t>(database_->number("SELECT count(DISTINCT domain) FROM report")) >= limits_.domains)
         return false;
-    return reports < limits_.reports && rows + report.rows.size() <= limits_.rows;
+    return reports < limits_.reports && octets + size <= limits_.octets;
 }
 
 std::vector<Ledger::Kept> Ledger::keep(const std::vector<Report>& reports, const Origin& origin)
 {
     std::vector<Kept> became;
     const aggregate::Day arrival = std::chrono::floor<std::chrono::days>(origin.arrived);
-    std::size_t kept = reports_, rows = rows_;
+    std::size_t kept = reports_, octets = octets_;
     aggregate::Transaction transaction(*database_);
     Statement known(*database_, "SELECT 1 FROM report WHERE kind=?1 AND domain=?2 AND organization=?3 AND report=?4");
     Statement add(
         *database_,
         "INSERT INTO report(kind, domain, organization, report, contact, policy, begin, end, good, bad, left_out, author, sender, proof, queue_id, "
-        "arrived, arrival_day, day, rows) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)");
+        "arrived, arrival_day, day, octets) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)");
     Statement add_row(*database_, "INSERT INTO said(report, place, octets, count, good) VALUES(?1, ?2, ?3, ?4, ?5)");
     for (const Report& report : reports) {
         known.bind(1, static_cast<std::int64_t>(report.kind)).bind_text(2, report.domain);
         const bool again = known.bind(3, std::string_view(report.organization)).bind(4, std::string_view(report.id)).step();
         known.reset();
-        if (again || !has_room(report, arrival, kept, rows)) {
+        std::vector<std::string> rows;
+        std::size_t size = 0;
+        for (const Row& row : report.rows) {
+            rows.push_back(report.kind == aggregate::Kind::dmarc ? row.dmarc.SerializeAsString() : row.tls.SerializeAsString());
+            size += rows.back().size() + octets_of_row;
+        }
+        if (again || !has_room(report, size, arrival, kept, octets)) {
             became.push_back(again ? Kept::known : Kept::no_room);
             continue;
         }
@@ -116,21 +124,19 @@ std::vector<Ledger::Kept> Ledger::keep(const std::vector<Report>& reports, const
         add.bind(15, std::string_view(origin.queue_id)).bind(16, microseconds(origin.arrived));
         add.bind(17, static_cast<std::int64_t>(arrival.time_since_epoch().count()));
         add.bind(18, static_cast<std::int64_t>(day_of(report, origin.arrived).time_since_epoch().count()));
-        add.bind(19, static_cast<std::int64_t>(report.rows.size())).run();
+        add.bind(19, static_cast<std::int64_t>(size)).run();
         const std::int64_t number = database_->number("SELECT last_insert_rowid()");
-        std::int64_t place = 0;
-        for (const Row& row : report.rows) {
-            const std::string octets = report.kind == aggregate::Kind::dmarc ? row.dmarc.SerializeAsString() : row.tls.SerializeAsString();
-            add_row.bind(1, number).bind(2, place++).bind(3, std::string_view(octets)).bind(4, static_cast<std::int64_t>(row.count));
-            add_row.bind(5, static_cast<std::int64_t>(row.good)).run();
+        for (std::size_t place = 0; place < rows.size(); ++place) {
+            add_row.bind(1, number).bind(2, static_cast<std::int64_t>(place)).bind(3, std::string_view(rows[place]));
+            add_row.bind(4, static_cast<std::int64_t>(report.rows[place].count)).bind(5, static_cast<std::int64_t>(report.rows[place].good)).run();
         }
         became.push_back(Kept::kept);
         ++kept;
-        rows += report.rows.size();
+        octets += size;
     }
     transaction.commit();
     reports_ = kept;
-    rows_ = rows;
+    octets_ = octets;
     return became;
 }
 

@@ -1,7 +1,7 @@
 // heard/ledger.hpp: the reports that came, until they are too old.
 // Shape    an SQLite database of one process. A row's octets are handoff::DmarcRow or handoff::TlsSeen.
 // Once     a report that comes again (organization, its own id, domain) is the one that is there.
-// Bounds   reports and rows by domain and day of arrival, domains, reports and rows in all: strangers can send without end. What is beyond is not kept,
+// Bounds   reports and octets of rows by domain and day of arrival, domains, reports and octets in all: strangers can send without end. What is beyond is not kept,
 //          and whoever asks hears so; what is kept already stays.
 // Durable  when keep() returns.
 // Errors   spool::Failed, as SQLite says it. A file that is damaged is put aside when it is opened: it holds no mail.
@@ -33,7 +33,7 @@ struct Entry {
 };
 
 struct LedgerLimits {
-    std::size_t of_domain_and_day = 500, rows_of_domain_and_day = 40'000, domains = 200, reports = 50'000, rows = 500'000;
+    std::size_t of_domain_and_day = 500, octets_of_domain_and_day = 8 << 20, domains = 200, reports = 50'000, octets = 128 << 20;
 };
 
 class Ledger {
@@ -54,13 +54,13 @@ public:
     void forget_before(WallTime time);
 
 private:
-    bool has_room(const Report& report, aggregate::Day arrival, std::size_t reports, std::size_t rows);
+    bool has_room(const Report& report, std::size_t size, aggregate::Day arrival, std::size_t reports, std::size_t octets);
     void count();
 
     LedgerLimits limits_;
     std::string remark_;
     std::unique_ptr<spool::Connection> database_;
-    std::size_t reports_ = 0, rows_ = 0;
+    std::size_t reports_ = 0, octets_ = 0;
 };
 
 /// Of which day it is.

@@ -44,6 +44,8 @@ Origin arrived(WallTime time)
 }
 
 using Kept = Ledger::Kept;
+/// What a row of dmarc_of() takes.
+constexpr std::size_t row_size = 75;
 
 }  // namespace
 
@@ -103,7 +105,7 @@ TEST_CASE("ledger: what strangers can make grow is bounded, and what is there st
 {
     HeardFolder folder;
     {
-        Ledger ledger(folder.file(), {.of_domain_and_day = 2, .domains = 2, .reports = 4, .rows = 8});
+        Ledger ledger(folder.file(), {.of_domain_and_day = 2, .domains = 2, .reports = 4, .octets = 8 * row_size});
         CHECK(ledger.keep({dmarc_of("1"), dmarc_of("2"), dmarc_of("3")}, arrived(noon)) == std::vector{Kept::kept, Kept::kept, Kept::no_room});
         CHECK(ledger.keep({dmarc_of("3"), dmarc_of("1")}, arrived(noon + std::chrono::days{1})) == std::vector{Kept::kept, Kept::known});
         CHECK(ledger.keep({dmarc_of("1", "b.test", 6)}, arrived(noon)) == std::vector{Kept::no_room});      // rows
@@ -112,10 +114,11 @@ TEST_CASE("ledger: what strangers can make grow is bounded, and what is there st
         CHECK(ledger.entries("", {}).size() == 4);
     }
     {
-        Ledger rows(folder.file(), {.of_domain_and_day = 9, .rows_of_domain_and_day = 5, .domains = 9, .reports = 9, .rows = 99});
+        Ledger rows(folder.file(),
+                    {.of_domain_and_day = 9, .octets_of_domain_and_day = 5 * row_size, .domains = 9, .reports = 9, .octets = 99 * row_size});
         CHECK(rows.keep({dmarc_of("7", "example.com", 4), dmarc_of("8", "example.com", 3)}, arrived(noon)) == std::vector{Kept::no_room, Kept::kept});
     }
-    Ledger again(folder.file(), {.of_domain_and_day = 9, .domains = 2, .reports = 9, .rows = 11});
+    Ledger again(folder.file(), {.of_domain_and_day = 9, .domains = 2, .reports = 9, .octets = 11 * row_size});
     CHECK(again.keep({dmarc_of("1", "c.test", 0)}, arrived(noon)) == std::vector{Kept::no_room});           // domains
     CHECK(again.keep({dmarc_of("9", "b.test", 1)}, arrived(noon)) == std::vector{Kept::no_room});           // rows, counted anew
 }
@@ -123,7 +126,7 @@ TEST_CASE("ledger: what strangers can make grow is bounded, and what is there st
 TEST_CASE("ledger: what is too old goes, with its rows, and makes room")
 {
     HeardFolder folder;
-    Ledger ledger(folder.file(), {.of_domain_and_day = 9, .domains = 9, .reports = 9, .rows = 3});
+    Ledger ledger(folder.file(), {.of_domain_and_day = 9, .domains = 9, .reports = 9, .octets = 3 * row_size});
     CHECK(ledger.keep({dmarc_of("1", "example.com", 3)}, arrived(noon)) == std::vector{Kept::kept});
     ledger.forget_before(noon);
     CHECK(ledger.keep({dmarc_of("2", "example.com", 3)}, arrived(noon)) == std::vector{Kept::no_room});

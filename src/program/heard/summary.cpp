@@ -75,8 +75,16 @@ void Summary::add(const Entry& entry, const Row& row)
         return;
     Sum& sum = sums_[{entry.report.kind, entry.report.domain}];
     const handoff::TlsFailure& failure = row.tls.failure();
-    Source& source =
-        dmarc ? sum.found[{row.dmarc.source(), ""}] : sum.found[{failure.type(), failure.host().empty() ? failure.to() : failure.host()}];
+    std::pair<std::string, std::string> place{dmarc ? row.dmarc.source() : failure.type(), ""};
+    if (!dmarc)
+        place.second = failure.host().empty() ? failure.to() : failure.host();
+    if (!sum.found.contains(place)) {
+        if (found_ >= most_found)
+            place = {"others", ""};
+        else
+            ++found_;
+    }
+    Source& source = sum.found[std::move(place)];
     (row.good ? source.good : source.bad) += row.count;
     if (source.organizations.size() < most_organizations)
         source.organizations.insert(entry.report.organization);

@@ -1,6 +1,7 @@
 // heard/summary.hpp: what reports come to, in the order of what needs action, with a sentence of advice.
 // DMARC    by source address: how much was aligned, by DKIM or SPF; a source that is ours and fails comes first, since it can be mended here.
 // TLS      by what failed and at which server of ours (RFC 8460 4.3).
+// Bounds   so many sources and failures in all; those beyond are counted as "others" of their domain.
 // Pure.
 #pragma once
 
@@ -17,6 +18,7 @@ namespace posthorn::heard {
 
 class Summary {
 public:
+    static constexpr std::size_t most_found = 50'000;
     /// `own`: the addresses that mail of this machine has, as text.
     explicit Summary(const std::set<std::string>& own) : own_(own) {}
     void add(const Entry& entry);
@@ -44,6 +46,7 @@ private:
 
     const std::set<std::string>& own_;
     std::map<std::pair<aggregate::Kind, std::string>, Sum> sums_;
+    std::size_t found_ = 0;
 };
 
 /// What a failure of TLS that others met at our servers means, and what to do: "certificate-expired".

@@ -151,3 +151,20 @@ TEST_CASE("summary: a row in words")
     session.tls.mutable_failure()->set_reason("expired");
     CHECK(row_text(aggregate::Kind::tls, session) == "sts: certificate-expired at mx.b.test with address 192.0.2.1 because expired");
 }
+
+TEST_CASE("summary: sources beyond the bound are counted together")
+{
+    Summary summary(own_addresses);
+    std::vector<Row> rows;
+    for (std::size_t at = 0; at < 10'000; ++at)
+        rows.push_back(mail_row(fmt::format("198.18.{}.{}", at / 250, at % 250), 1, false));
+    const std::size_t full = Summary::most_found / rows.size();
+    for (std::size_t domain = 0; domain <= full; ++domain)
+        add_report(summary, aggregate::Kind::dmarc, fmt::format("{}.test", domain), "a.test", 10, rows);
+    for (const handoff::HeardSum& sum : summary.sums(1)) {
+        const bool last = sum.domain() == fmt::format("{}.test", full);
+        CHECK(sum.bad() == rows.size());
+        CHECK(sum.more_findings() == (last ? 0 : rows.size() - 1));
+        CHECK(sum.findings(0).bad() == (last ? rows.size() : 1));
+    }
+}

@@ -19,7 +19,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t deepest_member = 32, most_domains = 100;
-constexpr int most_strings = 20;
 
 const json::value* member(const json::object& object, std::string_view name)
 {
@@ -59,18 +58,6 @@ std::optional<WallTime> instant_of(const std::string& text)
         return std::nullopt;
     return WallTime(std::chrono::sys_days(date).time_since_epoch() + std::chrono::hours(hour) + std::chrono::minutes(minute) +
                     std::chrono::seconds(second));
-}
-
-void add_texts(const json::object& object, std::string_view name, google::protobuf::RepeatedPtrField<std::string>& texts)
-{
-    const json::value* value = member(object, name);
-    if (value && value->is_string())
-        *texts.Add() = text_in(object, name);
-    if (!value || !value->is_array())
-        return;
-    for (const json::value& one : value->get_array())
-        if (one.is_string() && texts.size() < most_strings)
-            *texts.Add() = text_of({one.get_string().data(), one.get_string().size()});
 }
 
 std::string ip_in(const json::object& object, std::string_view name)
@@ -162,8 +149,6 @@ Result<std::vector<Report>> read_tls(std::string_view text)
         policy.set_domain(domain_of(text_in(said->get_object(), "policy-domain")));
         if (policy.domain().empty())
             return Error{"a policy has no policy-domain that is a domain"};
-        add_texts(said->get_object(), "policy-string", *policy.mutable_strings());
-        add_texts(said->get_object(), "mx-host", *policy.mutable_hosts());
         auto report = std::ranges::find(reports, policy.domain(), &Report::domain);
         if (report == reports.end()) {
             if (reports.size() == most_domains)

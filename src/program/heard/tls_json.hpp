@@ -1,6 +1,7 @@
 // heard/tls_json.hpp: a report of TLS.                                                                             RFC 8460 4.4
 // Shape    one JSON object; a report for each policy-domain in it. Members that are not known are passed over, those that are missing are
-//          empty; needed are report-id and a policy with a policy-domain. A number may be in quotes, a list of one a string alone.
+//          empty; needed are report-id and a policy with a policy-domain. A number may be in quotes. What the policy says is left out: it is ours,
+//          and each row would have it.
 // Errors   no JSON (with the offset), nested too deep, what is needed is missing, a count that is none.
 // Trust    none: see report.hpp. What fails without a detail is a row all the same, with the type "unspecified".
 // Pure.

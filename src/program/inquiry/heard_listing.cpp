@@ -13,26 +13,26 @@ namespace posthorn::inquiry {
 
 namespace {
 
-constexpr std::int64_t second = 1'000'000, seconds_of_day = 86'400;
+constexpr std::int64_t microseconds_of_second = 1'000'000, seconds_of_day = 86'400;
 
-std::string shown(std::string_view text) { return printable(text, true); }
-std::string json_shown(std::string_view text) { return json_text(shown(text)); }
+std::string legible(std::string_view text) { return printable(text, true); }
+std::string json_legible(std::string_view text) { return json_text(legible(text)); }
 
 bool is_dmarc(std::string_view kind) { return kind == "dmarc"; }
 
-std::string counts(std::string_view kind, std::uint64_t good, std::uint64_t bad, std::uint64_t refused)
+std::string heard_counts(std::string_view kind, std::uint64_t good, std::uint64_t bad, std::uint64_t refused)
 {
     if (!is_dmarc(kind))
         return fmt::format("{} sessions as the policy asks, {} not", good, bad);
     return fmt::format("{} aligned, {} not{}", good, bad, refused > 0 ? fmt::format(" ({} quarantined or rejected)", refused) : "");
 }
 
-std::string place(const handoff::HeardSum::Finding& finding)
+std::string heard_place(const handoff::HeardSum::Finding& finding)
 {
-    return shown(finding.what()) + (finding.ours() ? " (ours)" : "") + (finding.where().empty() ? "" : " at " + shown(finding.where()));
+    return legible(finding.what()) + (finding.ours() ? " (ours)" : "") + (finding.where().empty() ? "" : " at " + legible(finding.where()));
 }
 
-std::string_view plural(std::uint64_t count) { return count == 1 ? "" : "s"; }
+std::string_view plural_end(std::uint64_t count) { return count == 1 ? "" : "s"; }
 
 }  // namespace
 
@@ -54,25 +54,25 @@ Result<handoff::HeardReply> ask_reports(const config::Snapshot& snapshot, handof
 std::string heard_line(const handoff::HeardSum& sum)
 {
     const bool act = sum.findings_size() > 0 && sum.findings(0).act();
-    std::string line = fmt::format("{} {:<5}  {}: {}; {} report{}", act ? '!' : ' ', sum.kind(), shown(sum.domain()),
-                                   counts(sum.kind(), sum.good(), sum.bad(), sum.refused()), sum.reports(), plural(sum.reports()));
+    std::string line = fmt::format("{} {:<5}  {}: {}; {} report{}", act ? '!' : ' ', sum.kind(), legible(sum.domain()),
+                                   heard_counts(sum.kind(), sum.good(), sum.bad(), sum.refused()), sum.reports(), plural_end(sum.reports()));
     if (act)
-        line += fmt::format("; {}: {} fail{}", place(sum.findings(0)), sum.findings(0).bad(), sum.findings(0).bad() == 1 ? "s" : "");
+        line += fmt::format("; {}: {} fail{}", heard_place(sum.findings(0)), sum.findings(0).bad(), sum.findings(0).bad() == 1 ? "s" : "");
     return line;
 }
 
 std::string heard_text(const handoff::HeardSum& sum)
 {
     std::string text =
-        fmt::format("{} {}: {}; {} report{}{}\n", sum.kind(), shown(sum.domain()), counts(sum.kind(), sum.good(), sum.bad(), sum.refused()),
-                    sum.reports(), plural(sum.reports()), sum.policy().empty() ? "" : "; policy " + shown(sum.policy()));
+        fmt::format("{} {}: {}; {} report{}{}\n", sum.kind(), legible(sum.domain()), heard_counts(sum.kind(), sum.good(), sum.bad(), sum.refused()),
+                    sum.reports(), plural_end(sum.reports()), sum.policy().empty() ? "" : "; policy " + legible(sum.policy()));
     for (const handoff::HeardSum::Day& day : sum.days())
-        text += fmt::format("    {}  {}\n", utc_date(day.day()), counts(sum.kind(), day.good(), day.bad(), 0));
+        text += fmt::format("    {}  {}\n", utc_date(day.day()), heard_counts(sum.kind(), day.good(), day.bad(), 0));
     for (const handoff::HeardSum::Finding& finding : sum.findings()) {
-        const std::string numbers = is_dmarc(sum.kind()) ? counts(sum.kind(), finding.good(), finding.bad(), finding.refused())
-                                                         : fmt::format("{} session{}", finding.bad(), plural(finding.bad()));
-        text += fmt::format("  {} {}: {}; from {} organization{}\n      {}\n", finding.act() ? '!' : ' ', place(finding), numbers,
-                            finding.organizations(), plural(finding.organizations()), shown(finding.advice()));
+        const std::string numbers = is_dmarc(sum.kind()) ? heard_counts(sum.kind(), finding.good(), finding.bad(), finding.refused())
+                                                         : fmt::format("{} session{}", finding.bad(), plural_end(finding.bad()));
+        text += fmt::format("  {} {}: {}; from {} organization{}\n      {}\n", finding.act() ? '!' : ' ', heard_place(finding), numbers,
+                            finding.organizations(), plural_end(finding.organizations()), legible(finding.advice()));
     }
     if (sum.more_findings() > 0)
         text += fmt::format("    and {} more\n", sum.more_findings());
@@ -88,38 +88,40 @@ std::string heard_json(const handoff::HeardSum& sum)
         findings += fmt::format(
             "{}{{\"act\": {}, \"what\": {}, \"ours\": {}, \"where\": {}, \"good\": {}, \"bad\": {}, \"refused\": {}, \"organizations\": {}, "
             "\"advice\": {}}}",
-            findings.empty() ? "" : ", ", one.act(), json_shown(one.what()), one.ours(), json_shown(one.where()), one.good(), one.bad(),
-            one.refused(), one.organizations(), json_shown(one.advice()));
+            findings.empty() ? "" : ", ", one.act(), json_legible(one.what()), one.ours(), json_legible(one.where()), one.good(), one.bad(),
+            one.refused(), one.organizations(), json_legible(one.advice()));
     return fmt::format("{{\"kind\": {}, \"domain\": {}, \"policy\": {}, \"good\": {}, \"bad\": {}, \"refused\": {}, \"reports\": {}, \"days\": [{}], "
                        "\"findings\": [{}], \"more_findings\": {}}}",
-                       json_shown(sum.kind()), json_shown(sum.domain()), json_shown(sum.policy()), sum.good(), sum.bad(), sum.refused(),
+                       json_legible(sum.kind()), json_legible(sum.domain()), json_legible(sum.policy()), sum.good(), sum.bad(), sum.refused(),
                        sum.reports(), days, findings, sum.more_findings());
 }
 
 std::string heard_line(const handoff::HeardReport& report)
 {
-    std::string line = fmt::format("{:>5}  {}  {:<5}  {}: {}: {}", report.id(), utc_date(report.arrived() / seconds_of_day), report.kind(),
-                                   shown(report.domain()), shown(report.organization()), counts(report.kind(), report.good(), report.bad(), 0));
-    return line + fmt::format("; From {} ({})", shown(report.author()), report.proof().empty() ? "not checked" : shown(report.proof()));
+    std::string line =
+        fmt::format("{:>5}  {}  {:<5}  {}: {}: {}", report.id(), utc_date(report.arrived() / seconds_of_day), report.kind(), legible(report.domain()),
+                    legible(report.organization()), heard_counts(report.kind(), report.good(), report.bad(), 0));
+    return line + fmt::format("; From {} ({})", legible(report.author()), report.proof().empty() ? "not checked" : legible(report.proof()));
 }
 
 std::string heard_text(const handoff::HeardReport& report)
 {
-    const auto time = [](std::int64_t seconds) { return seconds == 0 ? std::string("?") : local_time(seconds * second); };
-    std::string text = fmt::format("{} {}: {}\n", report.kind(), shown(report.domain()), counts(report.kind(), report.good(), report.bad(), 0));
-    for (const auto& [name, value] : {std::pair<std::string_view, std::string>{"says", shown(report.organization())},
-                                      {"contact", shown(report.contact())},
-                                      {"its id", shown(report.report())},
+    const auto time = [](std::int64_t seconds) { return seconds == 0 ? std::string("?") : local_time(seconds * microseconds_of_second); };
+    std::string text =
+        fmt::format("{} {}: {}\n", report.kind(), legible(report.domain()), heard_counts(report.kind(), report.good(), report.bad(), 0));
+    for (const auto& [name, value] : {std::pair<std::string_view, std::string>{"says", legible(report.organization())},
+                                      {"contact", legible(report.contact())},
+                                      {"its id", legible(report.report())},
                                       {"of", time(report.begin()) + " to " + time(report.end())},
-                                      {"policy", shown(report.policy())},
-                                      {"came", time(report.arrived()) + " as " + shown(report.queue_id())},
-                                      {"from", shown(report.author()) + ", envelope <" + shown(report.sender()) + ">"},
-                                      {"proved", report.proof().empty() ? "not checked" : shown(report.proof())}})
+                                      {"policy", legible(report.policy())},
+                                      {"came", time(report.arrived()) + " as " + legible(report.queue_id())},
+                                      {"from", legible(report.author()) + ", envelope <" + legible(report.sender()) + ">"},
+                                      {"proved", report.proof().empty() ? "not checked" : legible(report.proof())}})
         if (!value.empty())
             text += fmt::format("  {:<8}  {}\n", name, value);
     std::uint64_t told = report.left_out();
     for (const handoff::HeardReport::Row& row : report.rows()) {
-        text += fmt::format("  {} {:>7}  {}\n", row.good() ? ' ' : '-', row.count(), shown(row.text()));
+        text += fmt::format("  {} {:>7}  {}\n", row.good() ? ' ' : '-', row.count(), legible(row.text()));
         told += row.count();
     }
     if (report.left_out() > 0)
@@ -133,16 +135,16 @@ std::string heard_json(const handoff::HeardReport& report)
 {
     std::string rows;
     for (const handoff::HeardReport::Row& row : report.rows())
-        rows +=
-            fmt::format("{}{{\"good\": {}, \"count\": {}, \"text\": {}}}", rows.empty() ? "" : ", ", row.good(), row.count(), json_shown(row.text()));
+        rows += fmt::format("{}{{\"good\": {}, \"count\": {}, \"text\": {}}}", rows.empty() ? "" : ", ", row.good(), row.count(),
+                            json_legible(row.text()));
     return fmt::format(
         "{{\"id\": {}, \"kind\": {}, \"domain\": {}, \"organization\": {}, \"contact\": {}, \"report\": {}, \"author\": {}, \"sender\": {}, "
         "\"proof\": {}, \"policy\": {}, \"begin\": {}, \"end\": {}, \"arrived\": {}, \"good\": {}, \"bad\": {}, \"left_out\": {}, \"queue_id\": {}, "
         "\"rows\": [{}]}}",
-        report.id(), json_shown(report.kind()), json_shown(report.domain()), json_shown(report.organization()), json_shown(report.contact()),
-        json_shown(report.report()), json_shown(report.author()), json_shown(report.sender()), json_shown(report.proof()),
-        json_shown(report.policy()), report.begin(), report.end(), report.arrived(), report.good(), report.bad(), report.left_out(),
-        json_shown(report.queue_id()), rows);
+        report.id(), json_legible(report.kind()), json_legible(report.domain()), json_legible(report.organization()), json_legible(report.contact()),
+        json_legible(report.report()), json_legible(report.author()), json_legible(report.sender()), json_legible(report.proof()),
+        json_legible(report.policy()), report.begin(), report.end(), report.arrived(), report.good(), report.bad(), report.left_out(),
+        json_legible(report.queue_id()), rows);
 }
 
 }  // namespace posthorn::inquiry

@@ -81,7 +81,7 @@ std::vector<std::string> words_of(std::string_view text)
 }
 
 /// A stranger's words in a line whose fields others take apart.
-std::string quoted(std::string_view text)
+std::string in_quotes(std::string_view text)
 {
     std::string made = printable(text);
     std::ranges::replace(made, '"', '?');
@@ -297,7 +297,7 @@ private:
         const std::string why = printable(letter.wrong->text());
         if (!letter.automatic && !envelope.sender().empty())
             return deliver::Fate::bounced("5.6.0", "this address takes daily reports of TLS and DMARC alone: " + why);
-        service_.log().warning("{}: report: from={}, status=unreadable ({})", envelope.queue_id(), quoted(letter.author), why);
+        service_.log().warning("{}: report: from={}, status=unreadable ({})", envelope.queue_id(), in_quotes(letter.author), why);
         return deliver::Fate::delivered("no report could be read");
     }
 
@@ -314,7 +314,7 @@ private:
         ++received_[{report.kind, became}];
         service_.log().info("{}: report: kind={}, domain={}, day={}, good={}, bad={}, organization={}, id={}, from={}, status={}", origin.queue_id,
                             aggregate::kind_name(report.kind), printable(report.domain), day_text(heard::day_of(report, origin.arrived)), report.good,
-                            report.bad, quoted(report.organization), quoted(report.id), quoted(origin.author), word(became));
+                            report.bad, in_quotes(report.organization), in_quotes(report.id), in_quotes(origin.author), word(became));
         if (became != Became::kept)
             return;
         heard::Summary summary(own_);
@@ -332,11 +332,11 @@ private:
                 if (report.kind == aggregate::Kind::dmarc)
                     service_.log().warning("{}: {} of {} messages from our own address {} fail DMARC of {}, reports {}: {}", origin.queue_id,
                                            finding.bad(), finding.good() + finding.bad(), printable(finding.what()), printable(report.domain),
-                                           quoted(report.organization), printable(finding.advice()));
+                                           in_quotes(report.organization), printable(finding.advice()));
                 else
                     service_.log().warning("{}: {} sessions with {} fail: {}{}, reports {}: {}", origin.queue_id, finding.bad(),
                                            printable(report.domain), printable(finding.what()),
-                                           finding.where().empty() ? "" : " at " + printable(finding.where()), quoted(report.organization),
+                                           finding.where().empty() ? "" : " at " + printable(finding.where()), in_quotes(report.organization),
                                            printable(finding.advice()));
             }
     }
