@@ -67,6 +67,19 @@ class Spawn(Journey):
         wait_until(lambda: value("COLOUR") == "blue", "another value")
         self.assertEqual(value("CITY"), "None")
 
+    def test_home_is_handed_on_only_where_it_is_named(self):
+        posthorn = self.policy(settings={"export_environment": "HOME", "import_environment": "LANG=C"})
+
+        def home():
+            _, talk = self.connect(posthorn)
+            talk.write("value HOME\n")
+            talk.flush()
+            return talk.readline().strip()
+        self.assertEqual(home(), "None")
+        posthorn.set({"import_environment": "LANG=C, HOME"})
+        posthorn.run("postfix", "reload")
+        wait_until(lambda: home() == os.environ["HOME"], "it is named")
+
     def test_a_policy_service_answers_as_its_user_and_with_nothing_of_ours(self):
         posthorn = self.policy()
         _, talk = self.connect(posthorn)

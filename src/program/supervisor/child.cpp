@@ -76,14 +76,16 @@ constexpr int exit_no_descriptors = 126, exit_no_program = 127;     // services 
 
 std::string_view name_in(std::string_view entry) { return entry.substr(0, entry.find('=')); }
 
-/// `set`, and of ours what has another name.
-std::vector<char*> environment_of(std::vector<std::string>& set)
+/// `set`, and of ours what has another name. HOME is whose shell has started us, often root's: client libraries look for files of a user there, and
+/// libpq gives up where it may not even look.
+std::vector<char*> environment_of(std::vector<std::string>& set, bool home)
 {
     std::vector<char*> entries;
     for (std::string& entry : set)
         entries.push_back(entry.data());
     for (char* const* ours = ::environ; *ours; ++ours)
-        if (std::ranges::none_of(set, [&](const std::string& entry) { return name_in(entry) == name_in(*ours); }))
+        if ((home || name_in(*ours) != "HOME") &&
+            std::ranges::none_of(set, [&](const std::string& entry) { return name_in(entry) == name_in(*ours); }))
             entries.push_back(*ours);
     entries.push_back(nullptr);
     return entries;
@@ -101,7 +103,7 @@ Result<Spawned> spawn_service(const std::string& program, StartRecord start)
         return Error{"too many listening sockets in one line"};
     std::string service = "service", name = start.record.program(), line = start.record.service(), own = program;
     char* const arguments[] = {own.data(), service.data(), name.data(), line.data(), nullptr};
-    const std::vector<char*> environment = environment_of(start.environment);
+    const std::vector<char*> environment = environment_of(start.environment, start.home);
     const pid_t pid = ::fork();
     if (pid < 0)
         return system_error("fork", errno);

@@ -47,6 +47,7 @@ class StartRecord {
 public:
     process::Start record;
     std::vector<std::string> environment;    // NAME=value: before what we have ourselves
+    bool home = false;                       // whether HOME is part of that
     void config(int descriptor);
     void log(int ring, int bell);
     void log_alone(int target, observe::LogForm form);

@@ -51,7 +51,7 @@ inline constexpr Param<std::string> import_environment{
     .name = "import_environment",
     .initial = "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME XDG_RUNTIME_DIR",
     .doc =
-        "What services have in their environment: NAME=value is set for all of them, with { } around it where it has blanks; they inherit the rest."};
+        "What services have in their environment: NAME=value is set for all of them, with { } around it where it has blanks; they inherit the rest, HOME only where it is named."};
 
 inline constexpr Param<std::string> record_file{
     .name = "record_file",

@@ -42,7 +42,9 @@ std::uint32_t heartbeat_of(const Loaded& loaded)
 StartRecord start_record(const Loaded& loaded, const Identity& owner, const ProcessLine& line)
 {
     StartRecord start;
-    start.environment = set_by(loaded.snapshot.get(import_environment));
+    const std::string imported = loaded.snapshot.get(import_environment);
+    start.environment = set_by(imported);
+    start.home = std::ranges::any_of(config::split_grouped(imported), [](std::string_view word) { return word == "HOME"; });
     process::Start& record = start.record;
     record.set_service(line.service);
     record.set_program(line.program);
