@@ -68,6 +68,9 @@ class Server:
             self.process = subprocess.Popen([str(w) for w in command], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={**os.environ, "HOME": str(self.folder)}, start_new_session=True, **who)
 
+    def more_arguments(self):
+        return []
+
     def kill(self):
         if self.process:
             with contextlib.suppress(ProcessLookupError):
@@ -96,7 +99,7 @@ class PostgreSQL(Server):
         return self.run([self.bin / "psql", "-h", self.folder, "-p", self.port, "-U", "mail", "postgres", "-qAtc", text]).stdout
 
     def start(self):
-        self.spawn([self.bin / "postgres", "-D", self.folder / "data", "-p", self.port, "-k", self.folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
+        self.spawn([self.bin / "postgres", "-D", self.folder / "data", "-p", self.port, "-k", self.folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", *self.more_arguments()])
         wait_until(lambda: self.run([self.bin / "pg_isready", "-h", self.folder, "-p", self.port], check=False).returncode == 0, "PostgreSQL answers")
 
     def sources(self):
@@ -127,7 +130,7 @@ class MariaDB(Server):
     def start(self):
         # With 0 what was written in the last second is gone with a process that is killed; with 2 the system has it.
         self.spawn([self.program(), "--no-defaults", f"--datadir={self.folder}/data", f"--socket={self.folder}/socket", f"--port={self.port}", "--bind-address=127.0.0.1",
-                    f"--pid-file={self.folder}/pid", "--innodb-flush-log-at-trx-commit=2", "--skip-name-resolve"])
+                    f"--pid-file={self.folder}/pid", "--innodb-flush-log-at-trx-commit=2", "--skip-name-resolve", *self.more_arguments()])
         wait_until(lambda: self.run(["mariadb-admin", "--no-defaults", f"--socket={self.folder}/socket", "-u", "root", "ping"], check=False).returncode == 0, "MariaDB answers")
 
     def sources(self):

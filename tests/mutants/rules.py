@@ -202,6 +202,7 @@ def deliver(name, file, rule, broken, tests):
 SYSTEM = "programs bench_source bench_sink slow_sync posthorn-testdns"
 LOOKUPS = ("postmap_alone", "run postmap/postmap.py build/dev/tests/compat/postmap/postmap_alone")
 DATABASES = ("postmap_alone", "run databases.py build/dev/tests/compat/postmap/postmap_alone")
+CONNECTIONS = ("postmap_alone", "run database_connections.py build/dev/tests/compat/postmap/postmap_alone")
 SITES = ("postconf_alone", "run sites.py build/dev/tests/compat/postconf_alone")
 ACCESS = RESTRICTIONS = (SYSTEM, "run restrictions.py build/dev/bin")
 TOOLS = (SYSTEM, "run tools.py build/dev/bin")
@@ -927,6 +928,12 @@ RULES = [
     compat("databases: groups go one step further", DATABASES, "src/knowledge/tables/ldap.cpp", "if (depth >= settings_->recursion_limit)", "if (depth > settings_->recursion_limit)"),
     compat("databases: two result sets are one", DATABASES, "src/knowledge/tables/mysql.cpp", "if (std::exchange(results, true)) {", "if (std::exchange(results, true) && values.empty()) {"),
     compat("databases: the file's user outvotes the URI's", DATABASES, "src/knowledge/tables/pgsql.cpp", "add(\"connect_timeout\", limit);", "add(\"user\", settings->user);\n        add(\"connect_timeout\", limit);"),
+    compat("databases: who logs in acts as nobody else", CONNECTIONS, "src/knowledge/tables/ldap.cpp", "case SASL_CB_USER: answer = &set.authorization; break;", "case SASL_CB_USER: break;"),
+    compat("databases: localhost has a port", CONNECTIONS, "src/knowledge/tables/mysql.cpp", "server.host == \"localhost\" ? \"\" : server.host", "server.host"),
+    compat("databases: a server that is gone ends the command", CONNECTIONS, "src/knowledge/tables/table.cpp", "::pthread_sigmask(SIG_BLOCK, &pipe, &before);", "::pthread_sigmask(SIG_UNBLOCK, &pipe, &before);"),
+    ("databases mechanisms are loaded when they are needed", "programs", "src/knowledge/tables/ldap.cpp", "    if (!sasl)\n        return;", "    if (sasl || !sasl)\n        return;", "journey test_database_connections.DatabaseConnections.test_a_confined_process_reaches_them_by_tls_and_sasl"),
+    ("databases root's folder is looked into", "programs", "src/program/supervisor/child.cpp", "(home || name_in(*ours) != \"HOME\")", "(home || name_in(*ours) != \"HOMES\")", "journey test_spawn.Spawn.test_home_is_handed_on_only_where_it_is_named"),
+    ("databases the system's authorities are nobody's", "services_test", "src/program/services/table_desk.cpp", "if (by_system_authorities(spec, *config))", "if (false && by_system_authorities(spec, *config))", "table desk: who checks*"),
     ("databases sockets are as good as ports", "tables_test", "src/knowledge/tables/database.cpp", "places_[at].server.starts_with(\"unix:\")", "places_[at].server.empty()", "databases: servers on Unix*"),
     ("databases who refuses at once rests a minute", "tables_test", "src/knowledge/tables/database.cpp", "20 * (now - since)", "1000000 * (now - since)", "databases: a server rests*"),
     ("databases a source grants all that stands in it", "supervisor_test", "src/foundation/config/main_cf.cpp", "if (assignment.name == \"domain\" || assignment.name == \"backup\")", "if (!assignment.name.empty())", "broker: the file of a database*"),

@@ -1,4 +1,5 @@
 // ldap: directories by OpenLDAP's library, opened when a table names the type.      ldap_table(5), RFC 4511, 4515 (filters), 4516 (URLs)
+// Powers   what the library reads once (ldap.conf, the mechanisms of SASL) it reads when the table is opened: a confined process cannot later.
 #include "tables/database.hpp"
 
 #include "base/module.hpp"
@@ -7,8 +8,11 @@
 #include <fmt/format.h>
 
 #include <ldap.h>
+#include <openssl/types.h>
+#include <sasl/sasl.h>
 
 #include <algorithm>
+#include <mutex>
 #include <span>
 
 namespace posthorn::tables {
@@ -20,7 +24,9 @@ namespace {
     X(ldap_initialize) \
     X(ldap_set_option) \
     X(ldap_start_tls_s) \
+    X(ldap_get_option) \
     X(ldap_sasl_bind_s) \
+    X(ldap_sasl_interactive_bind_s) \
     X(ldap_search_ext_s) X(ldap_first_entry) X(ldap_next_entry) X(ldap_get_values_len) X(ldap_value_free_len) X(ldap_msgfree) X(ldap_err2string) \
         X(ldap_unbind_ext_s) X(ldap_is_ldap_url) X(ldap_url_parse) X(ldap_free_urldesc)
 // clang-format on
@@ -59,8 +65,11 @@ struct LdapSettings {
     Template base;
     bool base_of_key = false;
     int scope = LDAP_SCOPE_SUBTREE, version = 3, dereference = 0, size_limit = 0;
-    bool bind = true, referrals = false, start_tls = false, require_certificate = false;
+    enum class Bind { none, simple, sasl } bind = Bind::simple;
+    bool referrals = false, start_tls = false, require_certificate = false;
     std::string dn, password, ca_file, ca_folder, certificate, key, ciphers;
+    std::string mechanisms, realm, authorization;                // of SASL; who logs in is dn there, which then is a name
+    ber_len_t least_strength = 0;
     Words result, special, terminal, leaf;
     int timeout = 10;                                            // seconds
     std::uint64_t recursion_limit = 1000;
@@ -102,6 +111,25 @@ std::string name_quoted(std::string_view text)
         out += c;
     }
     return out;
+}
+
+/// What SASL's library asks of who logs in, out of LdapSettings. What it asks beside that gets its own default.
+int answer_sasl(LDAP*, unsigned, void* settings, void* asked)
+{
+    const auto& set = *static_cast<const LdapSettings*>(settings);
+    for (auto* question = static_cast<sasl_interact_t*>(asked); question->id != SASL_CB_LIST_END; ++question) {
+        const std::string* answer = nullptr;
+        switch (question->id) {
+        case SASL_CB_AUTHNAME: answer = &set.dn; break;
+        case SASL_CB_PASS: answer = &set.password; break;
+        case SASL_CB_USER: answer = &set.authorization; break;
+        case SASL_CB_GETREALM: answer = &set.realm; break;
+        }
+        const char* const text = answer != nullptr && !answer->empty() ? answer->c_str() : question->defresult != nullptr ? question->defresult : "";
+        question->result = text;
+        question->len = static_cast<unsigned>(std::string_view(text).size());
+    }
+    return LDAP_SUCCESS;
 }
 
 class LdapConnection final : public Connection {
@@ -178,13 +206,23 @@ private:
         if (set.start_tls)
             if (const int code = ldap_.ldap_start_tls_s(handle_, nullptr, nullptr); code != LDAP_SUCCESS)
                 return failure("STARTTLS", code);
-        if (!set.bind)
-            return {};
-        ::berval credentials{set.password.size(), const_cast<char*>(set.password.data())};
-        if (const int code = ldap_.ldap_sasl_bind_s(handle_, set.dn.c_str(), LDAP_SASL_SIMPLE, &credentials, nullptr, nullptr, nullptr);
-            code != LDAP_SUCCESS)
+        if (const int code = bind(); code != LDAP_SUCCESS)
             return failure(fmt::format("Unable to bind with {}", set.dn.empty() ? "no dn" : "dn " + set.dn), code);
         return {};
+    }
+
+    int bind()
+    {
+        const LdapSettings& set = *settings_;
+        if (set.bind == LdapSettings::Bind::none)
+            return LDAP_SUCCESS;
+        if (set.bind == LdapSettings::Bind::simple) {
+            ::berval credentials{set.password.size(), const_cast<char*>(set.password.data())};
+            return ldap_.ldap_sasl_bind_s(handle_, set.dn.c_str(), LDAP_SASL_SIMPLE, &credentials, nullptr, nullptr, nullptr);
+        }
+        ldap_.ldap_set_option(handle_, LDAP_OPT_X_SASL_SSF_MIN, &set.least_strength);
+        return ldap_.ldap_sasl_interactive_bind_s(handle_, nullptr, set.mechanisms.empty() ? nullptr : set.mechanisms.c_str(), nullptr, nullptr,
+                                                  LDAP_SASL_QUIET, answer_sasl, const_cast<LdapSettings*>(&set));
     }
 
     Result<void> search(const Search& what, std::uint64_t depth, std::vector<std::string>& values)
@@ -303,11 +341,14 @@ Result<std::shared_ptr<LdapSettings>> settings_from(const std::string& spec, con
         log.warning("{}; it is sub here", config.wrong("scope", fmt::format("\"{}\" is none of sub, base, one", printable(scope))).what());
     set->scope = scope == "base" ? LDAP_SCOPE_BASE : scope == "one" ? LDAP_SCOPE_ONELEVEL : LDAP_SCOPE_SUBTREE;
     const std::string bind = config.text("bind", "yes");
-    if (iequals(bind, "sasl"))
-        return config.wrong("bind", "sasl is not supported; use yes (simple) or no");
-    set->bind = iequals(bind, "yes") || iequals(bind, "simple");
-    if (!set->bind && !iequals(bind, "no") && !iequals(bind, "none"))
-        return config.wrong("bind", fmt::format("\"{}\" is neither yes nor no", printable(bind)));
+    using enum LdapSettings::Bind;
+    if (!iequals(bind, "yes") && !iequals(bind, "simple") && !iequals(bind, "sasl") && !iequals(bind, "no") && !iequals(bind, "none"))
+        return config.wrong("bind", fmt::format("\"{}\" is none of yes, simple, sasl, no, none", printable(bind)));
+    set->bind = iequals(bind, "sasl") ? sasl : iequals(bind, "yes") || iequals(bind, "simple") ? simple : none;
+    set->mechanisms = config.text("sasl_mechs");
+    set->realm = config.text("sasl_realm");
+    set->authorization = config.text("sasl_authz_id");
+    TRY(set->least_strength, config.number("sasl_minssf", 0, 0, 1'000'000));
     set->dn = config.text("bind_dn");
     set->password = config.text("bind_pw");
     set->ca_file = config.text("tls_ca_cert_file");
@@ -327,8 +368,16 @@ Result<std::shared_ptr<LdapSettings>> settings_from(const std::string& spec, con
         log.warning("{}; it is 3 here", config.wrong("version", fmt::format("\"{}\" is neither 2 nor 3", version)).what());
         version = 3;
     }
+    if (set->start_tls && version == 2) {
+        log.warning("{}; it is 3 here", config.wrong("version", "start_tls needs 3").what());
+        version = 3;
+    }
     TRY(const auto timeout, config.number("timeout", 10, 1, 3600));
-    TRY(const auto dereference, config.number("dereference", 0, 0, 3));
+    TRY(auto dereference, config.number("dereference", 0, 0, 1'000'000));
+    if (dereference > 3) {
+        log.warning("{}; it is 0 here", config.wrong("dereference", fmt::format("\"{}\" is no number from 0 to 3", dereference)).what());
+        dereference = 0;
+    }
     TRY(const auto expansion, config.number("expansion_limit", 0, 0, 1'000'000'000));
     TRY(const auto size, config.number("size_limit", expansion, 0, 1'000'000'000));
     TRY(set->recursion_limit, config.number("recursion_limit", 1000, 1, 1'000'000));
@@ -337,6 +386,30 @@ Result<std::shared_ptr<LdapSettings>> settings_from(const std::string& spec, con
     set->dereference = static_cast<int>(dereference);
     set->size_limit = static_cast<int>(size);
     return set;
+}
+
+/// DIGEST-MD5 encrypts by RC4, which is in a module of OpenSSL's that is opened for each session: one that is loaded is found by its name.
+/// Without it sessions are held with what strength remains.
+void keep_old_ciphers()
+{
+    const auto library = Module::open("libcrypto.so.3", "package libssl3");
+    OSSL_LIB_CTX* (*make)() = nullptr;
+    OSSL_PROVIDER* (*load)(OSSL_LIB_CTX*, const char*) = nullptr;
+    if (library && library->load(make, "OSSL_LIB_CTX_new") && library->load(load, "OSSL_PROVIDER_load"))
+        load(make(), "legacy");                                  // in a context of its own, which nobody else has; it stays
+}
+
+/// Any option that is asked for makes the library read ldap.conf; the list of mechanisms, load them.
+void read_once(const LdapLibrary& library, bool sasl)
+{
+    int version = 0;
+    library.ldap_get_option(nullptr, LDAP_OPT_PROTOCOL_VERSION, &version);
+    if (!sasl)
+        return;
+    char** mechanisms = nullptr;                                 // the library's own
+    library.ldap_get_option(nullptr, LDAP_OPT_X_SASL_MECHLIST, &mechanisms);
+    static std::once_flag once;
+    std::call_once(once, keep_old_ciphers);
 }
 
 }  // namespace
@@ -352,6 +425,7 @@ std::shared_ptr<Table> open_ldap(std::string spec, std::string name, Flags flags
 
         static const Result<LdapLibrary> library = LdapLibrary::open();
         TRY(settings->library, Result<LdapLibrary>(library));
+        read_once(settings->library, settings->bind == LdapSettings::Bind::sasl);
         return std::make_shared<DatabaseTable>(
             spec, flags, std::move(question), std::vector{uris(config, port)},
             [settings](const std::string& servers) { return LdapConnection::open(servers, settings); }, tables,

@@ -129,8 +129,10 @@ private:
                 return Error{fmt::format("\"{}\" is no port", printable(server.port))};
             port = static_cast<unsigned>(*number);
         }
-        if (my_.mysql_real_connect(connection_, given(server.host), given(set.user), given(set.password), given(set.database), port,
-                                   given(server.path), CLIENT_MULTI_RESULTS) == nullptr)
+        // Without a host the option file's is asked, and where it names none the local socket, which "localhost" means.
+        const std::string host = server.host == "localhost" ? "" : server.host;
+        if (my_.mysql_real_connect(connection_, given(host), given(set.user), given(set.password), given(set.database), port, given(server.path),
+                                   CLIENT_MULTI_RESULTS) == nullptr)
             return Error{my_.mysql_error(connection_)};
         return {};
     }

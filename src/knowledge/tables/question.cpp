@@ -103,7 +103,10 @@ Result<std::shared_ptr<const Question>> Question::read(const std::string& spec, 
     if (!format_of_results)
         return config.wrong("result_format", format_of_results.error().what());
     made->format_ = std::move(*format_of_results);
-    TRY(made->limit_, config.number("expansion_limit", 0, 0, 1'000'000'000));
+    // Below zero is no limit, as 0 is.
+    if (const std::string limit = config.text("expansion_limit"); !limit.starts_with('-') || !parse_number(std::string_view(limit).substr(1))) {
+        TRY(made->limit_, config.number("expansion_limit", 0, 0, 1'000'000'000));
+    }
     made->domains_ = MatchList(ListKind::strings, "domain", config.text("domain"), false, tables);
     return std::shared_ptr<const Question>(std::move(made));
 }

@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
+
 namespace posthorn::tables {
 
 namespace {
@@ -62,8 +64,16 @@ void Tables::add_kind(std::string type, Factory factory) { kinds_.insert_or_assi
 
 asio::thread_pool& Tables::helpers()
 {
-    if (!helpers_)
-        helpers_ = std::make_unique<asio::thread_pool>(8);
+    if (helpers_)
+        return *helpers_;
+    // Client libraries write into connections that are gone (GnuTLS ends a session so). Services ignore the signal; commands do not, which end by it
+    // where nobody reads what they write. Threads begin with the mask of who starts them.
+    ::sigset_t pipe, before;
+    ::sigemptyset(&pipe);
+    ::sigaddset(&pipe, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    helpers_ = std::make_unique<asio::thread_pool>(8);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return *helpers_;
 }
 
@@ -177,7 +187,7 @@ awaitable<void> Lookups::fetch_one(std::size_t at)
 awaitable<void> Lookups::fetch()
 {
     for (const auto& wanted : wanted_)
-        wanted->second = Error{"canceled", "4.3.0"};             // where that comes before the answer
+        wanted->second = Error{"canceled", "4.3.0"};  // where that comes before the answer
     co_await at_once(wanted_.size(), fetched_at_once, [this](std::size_t at) { return fetch_one(at); });
     wanted_.clear();
 }

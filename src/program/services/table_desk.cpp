@@ -4,6 +4,7 @@
 #include "config/list.hpp"
 #include "handoff/frames.hpp"
 #include "tables/source_config.hpp"
+#include "tls/tls.hpp"
 
 #include <fmt/format.h>
 
@@ -59,6 +60,16 @@ std::vector<std::string> files_of_uris(const std::vector<std::string>& servers)
                     files.emplace_back(parameter.substr(name.size()));
     }
     return files;
+}
+
+/// TLS without authorities of its own: what ldap.conf and OpenSSL have as theirs lies where the system keeps them.
+bool by_system_authorities(std::string_view spec, const tables::SourceConfig& config)
+{
+    if (spec.starts_with("ldap:"))
+        return config.text("tls_ca_cert_file").empty() && config.text("tls_ca_cert_dir").empty() &&
+               (iequals(config.text("start_tls"), "yes") || config.text("server_host").find("ldaps:") != std::string::npos);
+    return spec.starts_with("mysql:") && iequals(config.text("tls_verify_cert"), "yes") && config.text("tls_CAfile").empty() &&
+           config.text("tls_CApath").empty();
 }
 
 /// Every "kind:name" in the parameters, those within other tables and behind "proxy:" among them.
@@ -129,6 +140,8 @@ TableDesk::Needs TableDesk::needs_of(const config::Snapshot& snapshot) const
         if (spec.starts_with("pgsql:"))
             for (std::string& file : files_of_uris(config->words("hosts")))
                 add(std::move(file));
+        if (by_system_authorities(spec, *config))
+            std::ranges::for_each(tls::default_authorities(), add);
         if (spec.starts_with("mysql:") && config->text("option_file").empty())
             for (const char* const usual : {"/etc/my.cnf", "/etc/my.cnf.d", "/etc/mysql"})
                 add(usual);
