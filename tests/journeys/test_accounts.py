@@ -167,7 +167,11 @@ class Accounts(Journey):
         sendmail("c@there.test")
         posthorn.wait_log(r"this account may send to no more than 2 recipients within an hour")
         self.assertEqual(len(list((posthorn.dir / "queue" / "maildrop").iterdir())), 1)
-        posthorn.run("posthorn", "accounts", "show", f"uid:{os.getuid()}")
+        # By name or number, which is kept.
+        for name in (user, str(os.getuid()), f"uid:{user}", f"uid:{os.getuid()}"):
+            self.assertIn(f"account uid:{os.getuid()} ({user})\n", posthorn.run("posthorn", "accounts", "show", name).stdout)
+        self.assertEqual([(one["account"], one["user"]) for one in self.accounts(posthorn).values()], [(f"uid:{os.getuid()}", user)])
+        self.assertIn(f"\nuid:{os.getuid()} ({user}) ", posthorn.run("posthorn", "accounts").stdout)
         # Nothing is lost: it goes when it may.
         posthorn.set({"account_limit_maps": ""})
         posthorn.stop()
@@ -182,10 +186,37 @@ class Accounts(Journey):
         self.assertIn(b"<d@there.test>: this account may send to no more than 0 recipients within an hour", b" ".join(self.peer.messages[-1][2].split()))
         self.assertNotIn("d@there.test", self.peer.recipients())
 
+    def test_mail_that_a_filter_gives_back_is_counted_once(self):
+        back, logins = free_port(), []
+
+        def give_back(content, _):
+            with smtplib.SMTP("127.0.0.1", back, timeout=PATIENCE) as second:
+                second.ehlo("filter.test")
+                if logins:
+                    self.assertEqual(second.docmd(f"XCLIENT NAME=c.test ADDR=192.0.2.7 LOGIN={logins[0]}")[0], 220)
+                    second.ehlo("c.test")
+                second.mail("s@ours.test")
+                second.rcpt("a@there.test")
+                code, text = second.data(content.replace(b"\r\n", b"\n"))
+                return f"{code} {text.decode()}"
+        filter_before = self.sink({"DOT": give_back})
+        posthorn = self.house({"smtpd_proxy_filter": f"127.0.0.1:{filter_before.port}", "account_limit_maps": "inline:{ {bob = messages=1/d} }"}, start=False)
+        posthorn.add_service(f"127.0.0.1:{back} inet n - n - - smtpd -o smtpd_proxy_filter=")
+        posthorn.start()
+        self.assertEqual(self.hand_in(posthorn, "bob", ["a@there.test"])[0], 250)
+        self.arrived("a@there.test")
+        self.assertEqual(self.accounts(posthorn), {})             # of a filter that says nobody's name
+        logins.append("bob")
+        self.assertEqual(self.hand_in(posthorn, "bob", ["a@there.test"])[0], 250)
+        bob = self.accounts(posthorn)["login:bob"]
+        self.assertEqual((bob["hour"]["messages"], bob["hour"]["recipients"], len(self.accounts(posthorn))), (1, 1, 1))
+        self.assertEqual(self.hand_in(posthorn, "bob", ["a@there.test"])[0], 450)
+        self.assertEqual(self.accounts(posthorn)["login:bob"]["hour"]["messages"], 1)
+
     def test_wrong_words_are_refused_and_nothing_is_done(self):
         posthorn = self.house()
         for words, what in ((["praise", "bob"], "usage:"), (["hold"], "usage:"), (["hold", "bob", "--for", "1h"], "usage:"), (["allow", "bob", "--for", "5"], "a number with its unit"),
-                            (["hold", "login:"], "is no account"), (["resume", "nobody@ours.test"], "nothing is known of account nobody@ours.test"),
+                            (["hold", "login:"], "is no account"), (["hold", "uid:no such"], "no user of this machine is called so"), (["hold", "4711"], "say login:4711 or uid:4711"), (["resume", "nobody@ours.test"], "nothing is known of account nobody@ours.test"),
                             (["hold", "bob", "--reason", "x" * 300], "longer than 200 octets"), (["list", "bob"], "usage:"), (["delete", "bob"], "--yes")):
             refused = posthorn.run("posthorn", "accounts", *words, check=False)
             self.assertEqual(refused.returncode, 64, words)

@@ -24,7 +24,7 @@ using handoff::QueueCommand;
 constexpr const char* accounts_usage =
     "usage: posthorn accounts [-c config_dir] [--json] [list [--strange] | show NAME | hold NAME [--reason TEXT] | refuse NAME [--reason TEXT] |\n"
     "       allow NAME [--for TIME] [--reason TEXT] | resume NAME | forget NAME | release NAME | delete NAME --yes]\n"
-    "       NAME: a login, a user of this machine, login:NAME or uid:NUMBER";
+    "       NAME: a login, a user of this machine or its number, login:NAME or uid:USER";
 
 struct AccountArguments {
     std::optional<std::string> directory, lasts, reason;
@@ -80,21 +80,44 @@ handoff::QueueReply put(const config::Snapshot& snapshot, QueueCommand command)
     return *std::move(reply);
 }
 
+std::string user_name(std::uint32_t uid)
+{
+    const passwd* const user = ::getpwuid(uid);
+    return user == nullptr ? std::string() : std::string(user->pw_name);
+}
+
+/// "uid:33" of "www-data" or "33"; none: no user of this machine is called so.
+std::optional<std::string> user_account(std::string_view word)
+{
+    if (const auto number = parse_number(word))
+        return fmt::format("uid:{}", *number);
+    const passwd* const user = ::getpwnam(std::string(word).c_str());
+    return user == nullptr ? std::nullopt : std::optional(fmt::format("uid:{}", user->pw_uid));
+}
+
 /// Which account a word names: as it is, the login of that name, or the user of this machine, whichever is known here.
 std::string account_named(const config::Snapshot& snapshot, const std::string& word)
 {
-    if (word.starts_with("login:") || word.starts_with("uid:"))
+    constexpr std::string_view user_kind = "uid:";
+    if (word.starts_with("login:"))
         return word;
-    const passwd* const user = word.find('@') == word.npos ? ::getpwnam(word.c_str()) : nullptr;
+    if (word.starts_with(user_kind)) {
+        const auto user = user_account(std::string_view(word).substr(user_kind.size()));
+        if (!user)
+            throw Failure(fmt::format("{}: no user of this machine is called so", printable(word, true)), submit::exit_usage);
+        return *user;
+    }
+    const auto local = word.find('@') == word.npos ? user_account(word) : std::nullopt;
     const std::string login = "login:" + word;
-    if (user == nullptr)
+    if (!local)
         return login;
-    const std::string local = fmt::format("uid:{}", user->pw_uid);
     const bool knows_login = put(snapshot, inquiry::account_question(login)).accounts_size() > 0;
-    const bool knows_local = put(snapshot, inquiry::account_question(local)).accounts_size() > 0;
+    const bool knows_local = put(snapshot, inquiry::account_question(*local)).accounts_size() > 0;
     if (knows_login == knows_local)
-        throw Failure(fmt::format("{} is a login and a user of this machine: say {} or {}", printable(word, true), login, local), submit::exit_usage);
-    return knows_login ? login : local;
+        throw Failure(fmt::format("{} {} a user of this machine: say {} or {}", printable(word, true),
+                                  knows_login ? "is a login and" : "may be a login or", login, *local),
+                      submit::exit_usage);
+    return knows_login ? login : *local;
 }
 
 /// How many messages of the account it was done to.
@@ -130,11 +153,11 @@ int list_accounts(const config::Snapshot& snapshot, const AccountArguments& give
             shown.push_back(&account);
     if (given.json)
         for (const Account* account : shown)
-            fmt::print("{}\n", inquiry::account_json(*account));
+            fmt::print("{}\n", inquiry::account_json(*account, user_name));
     else if (shown.empty())
         fmt::print("There is none.\n");
     else
-        fmt::print("{}", inquiry::account_table(shown));
+        fmt::print("{}", inquiry::account_table(shown, user_name));
     return 0;
 }
 
@@ -152,7 +175,7 @@ int run_accounts(std::span<char*> args)
             fmt::print(stderr, "posthorn accounts: nothing is known of account {}\n", printable(given.name, true));
             return 1;
         }
-        fmt::print("{}{}", given.json ? inquiry::account_json(reply.accounts(0)) : inquiry::account_details(reply.accounts(0)),
+        fmt::print("{}{}", given.json ? inquiry::account_json(reply.accounts(0), user_name) : inquiry::account_details(reply.accounts(0), user_name),
                    given.json ? "\n" : "");
         return 0;
     }

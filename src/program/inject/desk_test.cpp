@@ -264,6 +264,7 @@ TEST_CASE("desk: by its header a request is refused that is none, comes from a p
     Office open;
     http::Request nobody = Office::request(mail(many(1)));
     CHECK(open.put(std::move(nobody)).status == 200);
+    CHECK(open.house.queue.stored.at(0).first.account().empty());
 }
 
 TEST_CASE("desk: a name and password are proved by the session, whose sender logins count; wrong ones inject nothing")
@@ -286,6 +287,7 @@ TEST_CASE("desk: a name and password are proved by the session, whose sender log
         CHECK(has(good.body, "\"success_count\": 1"));
         REQUIRE(office.house.queue.stored.size() == 1);
         CHECK(office.house.queue.stored[0].first.client().sasl_username() == "joe");
+        CHECK(office.house.queue.stored[0].first.account() == "login:joe");
         CHECK(has(office.stored(0), " with HTTP id "));
         const Answer bad = as("joe:wrong", mail(many(200)));
         CHECK(bad.status == 401);

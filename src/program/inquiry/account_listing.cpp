@@ -44,6 +44,22 @@ std::string_view word_name(const Account& account)
     }
 }
 
+std::string user_of(const Account& account, const UserName& user_name)
+{
+    constexpr std::string_view kind = "uid:";
+    if (!user_name || !account.name().starts_with(kind))
+        return {};
+    const auto uid = parse_number(std::string_view(account.name()).substr(kind.size()));
+    return uid && *uid <= UINT32_MAX ? user_name(static_cast<std::uint32_t>(*uid)) : std::string();
+}
+
+/// "bob@example.com", "uid:33 (www-data)".
+std::string shown_name(const Account& account, const UserName& user_name)
+{
+    const std::string user = user_of(account, user_name);
+    return printable(accounts::account_text(account.name()) + (user.empty() ? "" : fmt::format(" ({})", user)), true);
+}
+
 std::string counts_json(const handoff::AccountCounts& counts)
 {
     return fmt::format(R"({{"messages": {}, "recipients": {}, "tried": {}, "refused": {}}})", counts.messages(), counts.recipients(), counts.tried(),
@@ -98,25 +114,27 @@ std::string account_state(const Account& account)
     return state;
 }
 
-std::string account_table(std::span<const Account* const> accounts)
+std::string account_table(std::span<const Account* const> accounts, const UserName& user_name)
 {
     constexpr std::size_t longest_name = 40;
     std::size_t width = 7;
+    std::vector<std::string> names;
     for (const Account* account : accounts)
-        width = std::clamp(printable(accounts::account_text(account->name()), true).size(), width, longest_name);
+        width = std::clamp(names.emplace_back(shown_name(*account, user_name)).size(), width, longest_name);
     std::string text =
         fmt::format("{:<{}}  {:>9}  {:>9}  {:>9}  {:>13}  {}\n", "account", width, "last hour", "usual", "last day", "returned", "state");
-    for (const Account* account : accounts)
-        text += std::string(trim(fmt::format("{:<{}}  {:>9}  {:>9}  {:>9}  {:>13}  {}", printable(accounts::account_text(account->name()), true),
-                                             width, account->hour().recipients(), usual_text(*account), account->day().recipients(),
-                                             tried_text(account->hour()), account_state(*account)))) +
+    for (std::size_t at = 0; at < accounts.size(); ++at) {
+        const Account& account = *accounts[at];
+        text += std::string(trim(fmt::format("{:<{}}  {:>9}  {:>9}  {:>9}  {:>13}  {}", names[at], width, account.hour().recipients(),
+                                             usual_text(account), account.day().recipients(), tried_text(account.hour()), account_state(account)))) +
                 "\n";
+    }
     return text;
 }
 
-std::string account_details(const Account& account)
+std::string account_details(const Account& account, const UserName& user_name)
 {
-    std::string text = fmt::format("account {}\n", printable(accounts::account_text(account.name()), true));
+    std::string text = fmt::format("account {}\n", shown_name(account, user_name));
     const auto line = [&](std::string_view name, const std::string& value) { text += fmt::format("    {:<11} {}\n", name, value); };
     if (const std::string state = account_state(account); !state.empty())
         line("state", state);
@@ -139,8 +157,9 @@ std::string account_details(const Account& account)
     return text;
 }
 
-std::string account_json(const Account& account)
+std::string account_json(const Account& account, const UserName& user_name)
 {
+    const std::string user = user_of(account, user_name);
     std::string networks;
     for (const handoff::AccountNetwork& network : account.networks())
         networks += fmt::format(R"({}{{"network": {}, "first": "{}", "last": "{}"}})", networks.empty() ? "" : ", ", json_text(network.network()),
@@ -155,10 +174,11 @@ std::string account_json(const Account& account)
                             account.word() == Account::ALLOW ? fmt::format("\"{}\"", utc_time(account.word_until())) : "null",
                             json_text(account.word_by()), json_text(account.word_reason()));
     return fmt::format(
-        R"({{"account": {}, "since": "{}", "last": "{}", "hour": {}, "day": {}, "usual_hour": {}, "usual_days": {}, "networks": [{}], )"
+        R"({{"account": {}, "user": {}, "since": "{}", "last": "{}", "hour": {}, "day": {}, "usual_hour": {}, "usual_days": {}, "networks": [{}], )"
         R"("alarm": {}, "order": {}}})",
-        json_text(account.name()), utc_time(account.since()), utc_time(account.last()), counts_json(account.hour()), counts_json(account.day()),
-        account.usual_days() == 0 ? "null" : std::to_string(account.usual_hour()), account.usual_days(), networks, alarm, order);
+        json_text(account.name()), user.empty() ? "null" : json_text(user), utc_time(account.since()), utc_time(account.last()),
+        counts_json(account.hour()), counts_json(account.day()), account.usual_days() == 0 ? "null" : std::to_string(account.usual_hour()),
+        account.usual_days(), networks, alarm, order);
 }
 
 }  // namespace posthorn::inquiry

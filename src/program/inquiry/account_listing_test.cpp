@@ -81,7 +81,7 @@ TEST_CASE("accounts: as text, with what is known of one, and as JSON")
 )");
     CHECK(
         account_json(account) ==
-        R"({"account": "login:bob@a.test", "since": "2026-01-01T00:00:00Z", "last": "2026-01-01T01:00:00Z", )"
+        R"({"account": "login:bob@a.test", "user": null, "since": "2026-01-01T00:00:00Z", "last": "2026-01-01T01:00:00Z", )"
         R"("hour": {"messages": 3, "recipients": 640, "tried": 210, "refused": 98}, "day": {"messages": 0, "recipients": 652, "tried": 0, "refused": 0}, )"
         R"("usual_hour": 12, "usual_days": 9, "networks": [{"network": "192.0.0.0/16", "first": "2026-01-01T00:00:00Z", "last": "2026-01-01T00:00:00Z"}], )"
         R"("alarm": {"cause": "rate", "since": "2026-01-01T00:00:00Z", "text": "640 recipients\nwithin an hour"}, )"
@@ -89,5 +89,17 @@ TEST_CASE("accounts: as text, with what is known of one, and as JSON")
     Account fresh;
     fresh.set_name("uid:33");
     CHECK(account_json(fresh).find(R"("usual_hour": null, "usual_days": 0, "networks": [], "alarm": null, "order": null})") != std::string::npos);
+    // Users of this machine have a name where somebody looks it up.
+    const UserName user_name = [](std::uint32_t uid) { return uid == 33 ? std::string("www-data") : std::string(); };
+    CHECK(account_json(fresh).starts_with(R"({"account": "uid:33", "user": null, )"));
+    CHECK(account_json(fresh, user_name).starts_with(R"({"account": "uid:33", "user": "www-data", )"));
+    CHECK(account_details(fresh, user_name).starts_with("account uid:33 (www-data)\n"));
+    Account gone;
+    gone.set_name("uid:34");
+    const Account* const users[] = {&fresh, &gone, &account};
+    const std::string table = account_table(users, user_name);
+    CHECK(table.find("\nuid:33 (www-data)          0") != std::string::npos);
+    CHECK(table.find("\nuid:34                     0") != std::string::npos);
+    CHECK(account_json(account, user_name).starts_with(R"({"account": "login:bob@a.test", "user": null, )"));
     CHECK(account_details(fresh).find("usual       nothing: there was no day with mail before today") != std::string::npos);
 }
