@@ -387,10 +387,18 @@ def ask(options, debian, folder):
         for at in (len(services) - 4, len(services) - 3):
             for number in range(len(RESULTS)):
                 sessions[f"result {at}.{RESULTS[number]}"] = (at, "127.0.0.4", ["EHLO client.test", "MAIL FROM:<a@good.test>", f"RCPT TO:<r{number}@ours.test>", "DATA", "QUIT"])
+        # Addresses that get a domain by myorigin, or have one that some machines know without the DNS.
+        services.append({"smtpd_relay_restrictions": "permit_mx_backup, reject_unauth_destination"})
+        services.append({"smtpd_relay_restrictions": "reject_unknown_recipient_domain, reject_unauth_destination", "smtpd_sender_restrictions": "reject_unknown_sender_domain"})
+        services.append({"smtpd_sender_restrictions": "reject_unlisted_sender"})
+        completed = ["someone", "root@localhost", "user%elsewhere.test@ours.test", "user%gone.nowhere.test@ours.test", "user"]
+        for at in range(len(services) - 3, len(services)):
+            for sender in ("a@good.test", "root@localhost", "someone", "nobody@alias.test"):
+                sessions[f"completed {at}.{sender}"] = (at, "127.0.0.2", ["EHLO client.test", f"MAIL FROM:<{sender}>", *[f"RCPT TO:<{one}>" for one in completed], "QUIT"])
         for line, asked_there in Access(random.Random(f"access {options.seed}"), folder, debian).lines():
             sessions |= {name: (len(services), *session) for name, session in asked_there.items()}
             services.append(line)
-        settings = {"myhostname": "mail.demo.test", "mydestination": "ours.test", "local_recipient_maps": "inline:{ {user=x} " + " ".join(
+        settings = {"myhostname": "mail.demo.test", "myorigin": "$myhostname", "mydestination": "ours.test", "local_recipient_maps": "inline:{ {user=x} " + " ".join(
             f"{{r{number}=x}}" for number in range(len(RESULTS))) + " }", "relay_domains": "relay.test", "virtual_alias_maps": "inline:{ {user@alias.test=user@ours.test} }",
             "virtual_alias_domains": "alias.test", "mynetworks": "127.0.0.4", "smtpd_peername_lookup": "yes", "recipient_delimiter": "+", "default_transport": "smtp",
             "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination", "smtpd_restriction_classes": "class_one class_two",

@@ -88,7 +88,8 @@ struct FakeClasses final : handoff::AddressClasses {
         using handoff::AddressClass;
         const auto at = address.rfind('@');
         const std::string local = address.substr(0, at);
-        const std::string domain = at == std::string::npos ? "example.test" : address.substr(at + 1);
+        const std::string completed = local == "completed" ? "nx.invalid" : "example.test";
+        const std::string domain = at == std::string::npos ? completed : address.substr(at + 1);
         if (domain == "fail.test")
             co_return Error{"table lookup problem", "4.3.0"};
         handoff::AddressStanding standing;
@@ -105,6 +106,7 @@ struct FakeClasses final : handoff::AddressClasses {
             standing.unknown_status = "5.1.6";
             standing.unknown_text = "User has moved to new@elsewhere.test";
         }
+        standing.domain = domain;
         co_return standing;
     }
     bool broken = false;

@@ -122,10 +122,15 @@ awaitable<Result<MailHost>> DnsNames::mail_host(std::string domain)
         co_return MailHost::null_mx;
     if (mx.found())
         co_return MailHost::found;
-    const dns::Addresses addresses = co_await resolver_.addresses(*ascii);
-    if (addresses.status == dns::Status::temporary || addresses.status == dns::Status::bogus)
-        co_return Error{addresses.reason.empty() ? "Temporary failure in name resolution" : addresses.reason, "4.4.3"};
-    co_return addresses.found() ? MailHost::found : MailHost::absent;
+    // Not addresses(), for which localhost and the hosts file are known: whoever gets mail of this domain asks the DNS.
+    for (const dns::Type type : {dns::Type::a, dns::Type::aaaa}) {
+        const dns::Answer addresses = co_await resolver_.query(*ascii, type);
+        if (addresses.transient())
+            co_return dns::lookup_error(*ascii, type, addresses);
+        if (addresses.found())
+            co_return MailHost::found;
+    }
+    co_return MailHost::absent;
 }
 
 awaitable<dns::Answer> DnsNames::records(std::string name, dns::Type type)

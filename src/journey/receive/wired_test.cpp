@@ -153,3 +153,29 @@ TEST_CASE("names: a client is called what this machine's own file calls it, and 
     }
     run(loop, server.close());
 }
+
+TEST_CASE("names: whether localhost is a domain of mail is asked of the DNS; its addresses are known without")
+{
+    asio::io_context loop;
+    HandClock clock;
+    const auto with = [&](std::string zone, auto asked) {
+        dns::TestServer server(loop.get_executor(), std::move(zone));
+        {
+            dns::Options options;
+            options.servers = {server.endpoint()};
+            dns::Resolver resolver(loop.get_executor(), clock, options);
+            DnsNames names(resolver, clock, "/nonexistent");
+            asked([&](std::string domain) { return run(loop, names.mail_host(std::move(domain))).value(); });
+            CHECK(run(loop, resolver.addresses("localhost")).list.size() == 2);
+        }
+        run(loop, server.close());
+    };
+    with("good.test. MX 10 mx.good.test\nsix.test. AAAA 2001:db8::1\nempty.test. TXT x\n", [](auto host_of) {
+        CHECK(host_of("localhost") == MailHost::absent);
+        CHECK(host_of("localhost.") == MailHost::absent);
+        CHECK(host_of("good.test") == MailHost::found);
+        CHECK(host_of("six.test") == MailHost::found);
+        CHECK(host_of("empty.test") == MailHost::absent);
+    });
+    with("localhost. A 127.0.0.1\n", [](auto host_of) { CHECK(host_of("localhost") == MailHost::found); });
+}

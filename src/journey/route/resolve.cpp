@@ -357,6 +357,7 @@ Result<handoff::AddressStanding> Resolver::standing(Lookups& lookups, std::strin
     TRY(const Target target, resolve(lookups, {}, address));
     handoff::AddressStanding standing(target.address_class);
     standing.routed = target.routed;
+    standing.domain = tables::split_address(target.address).domain;
     if (target.reports)
         return standing;
     if (target.is_error && target.address_class != AddressClass::virtual_alias) {

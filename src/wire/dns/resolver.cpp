@@ -27,8 +27,10 @@ namespace {
 constexpr std::string_view root_anchors[] = {". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
                                              ". IN DS 38696 8 2 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16"};
 
-/// Names the library would answer by itself. Private networks have reverse zones, and .test is what tests are made of.
+/// Names the library would answer by itself. Private networks have reverse zones, and .test is what tests are made of. Of localhost, what the DNS
+/// says decides whether it is a domain of mail; its addresses nobody is asked for (addresses()).
 constexpr std::string_view no_built_in[] = {"test.",
+                                            "localhost.",
                                             "home.arpa.",
                                             "2.0.192.in-addr.arpa.",
                                             "100.51.198.in-addr.arpa.",
@@ -101,10 +103,12 @@ Context make_context(const Options& options, const std::vector<std::string>& sys
     return context;
 }
 
-/// "localhost" is answered without the network.
+/// Names below "invalid" are answered without the network (RFC 6761 6.4).
 void begin_thread(ub_ctx* context)
 {
-    must(ub_resolve_async(context, "localhost", 1, 1, nullptr, [](void*, int, ub_result* raw) { const RawResult unused(raw); }, nullptr), "thread");
+    must(ub_resolve_async(
+             context, "posthorn.invalid", 1, 1, nullptr, [](void*, int, ub_result* raw) { const RawResult unused(raw); }, nullptr),
+         "thread");
 }
 
 /// How long nobody asks again whether the name servers pass signatures on.
@@ -444,8 +448,22 @@ struct Resolver::Core {
         return found;
     }
 
+    /// Whatever the DNS says of localhost: RFC 6761 6.3.
+    static Addresses loopback(Families families)
+    {
+        Addresses found;
+        found.status = Status::found;
+        found.canonical_name = "localhost";
+        for (const auto& [family, text] : {std::pair{Families::v4, "127.0.0.1"}, std::pair{Families::v6, "::1"}})
+            if (families == Families::both || families == family)
+                found.list.push_back(*net::IpAddress::parse(text));
+        return found;
+    }
+
     awaitable<Addresses> dns_addresses(std::string host, Families families)
     {
+        if (without_dot(host) == "localhost")
+            co_return loopback(families);
         // Both leave before either is waited for.
         std::shared_ptr<Flight> flying[2];
         if (families != Families::v6)

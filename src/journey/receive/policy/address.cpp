@@ -53,9 +53,6 @@ awaitable<Judge::Step> Judge::unknown_domain(std::optional<std::string> address,
 {
     if (!address || address->empty())
         co_return Step::dunno;
-    const std::string domain(domain_of(*address));
-    if (domain.empty() || domain.starts_with('['))
-        co_return Step::dunno;
     // A domain that we deliver for ourselves needs no records.
     const auto ours = co_await standing(*address);
     if (!ours) {
@@ -65,6 +62,9 @@ awaitable<Judge::Step> Judge::unknown_domain(std::optional<std::string> address,
     using handoff::AddressClass;
     if (ours->address_class == AddressClass::local || ours->address_class == AddressClass::virtual_alias ||
         ours->address_class == AddressClass::virtual_mailbox)
+        co_return Step::dunno;
+    const std::string domain = to_lower(ours->domain.empty() ? domain_of(*address) : std::string_view(ours->domain));
+    if (domain.empty() || domain.starts_with('['))
         co_return Step::dunno;
 
     co_await court_.before_wait();
@@ -105,7 +105,9 @@ awaitable<Judge::Step> Judge::unlisted(std::optional<std::string> address, std::
         co_return refuse_subject(550, found->unknown_status.empty() ? (is_sender ? "5.1.0" : "5.1.1") : found->unknown_status, *address, title,
                                  found->unknown_text);
     const std::string why = law_.settings.show_table_name ? fmt::format("User unknown in {}", table_of(found->address_class)) : "User unknown";
-    co_return refuse_subject(code_of(law_.settings, found->address_class), is_sender ? "5.1.0" : "5.1.1", *address, title, why);
+    // Nobody has a mailbox in a domain of aliases: as a sender such an address is a bad one.
+    const std::string_view as_sender = found->address_class == handoff::AddressClass::virtual_alias ? "5.1.7" : "5.1.0";
+    co_return refuse_subject(code_of(law_.settings, found->address_class), is_sender ? as_sender : "5.1.1", *address, title, why);
 }
 
 }  // namespace posthorn::receive::policy

@@ -139,6 +139,8 @@ constexpr DnsRow dns_rows[] = {
     {"relay", "permit_mx_backup, reject_unauth_destination", out, stranger, "x@others.test", "554 5.7.1 <x@others.test>: Relay access denied"},
     {"relay", "permit_mx_backup, reject_unauth_destination", out, stranger, "x@none.test", "554 5.7.1 <x@none.test>: Relay access denied"},
     {"relay", "permit_mx_backup, reject", out, stranger, me, ok},
+    {"relay", "permit_mx_backup, reject", out, stranger, "user", ok},
+    {"relay", "permit_mx_backup, defer", out, stranger, "completed", "450 4.3.2 <completed>: Recipient address rejected: Try again later"},
     // Not known whether they are: no refusal for good, and nothing that others permit is put off.
     {"relay", "permit_mx_backup, reject_unauth_destination", out, stranger, "x@slow.test",
      "450 4.4.4 <x@slow.test>: Recipient address rejected: Unable to look up mail exchanger information: Host not found, try again"},

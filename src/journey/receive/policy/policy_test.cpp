@@ -112,6 +112,8 @@ constexpr PolicyRow policy_rows[] = {
     {"sender", "reject_unknown_sender_domain", out, "h.test", "a@fail.test", me, "451 4.3.0 <a@fail.test>: Temporary lookup failure"},
     {"sender", "reject_unlisted_sender", out, "h.test", "no@example.test", me,
      "550 5.1.0 <no@example.test>: Sender address rejected: User unknown in local recipient table"},
+    {"sender", "reject_unlisted_sender", out, "h.test", "x@alias.test", me,
+     "550 5.1.7 <x@alias.test>: Sender address rejected: User unknown in virtual alias table"},
     {"sender", "reject_unlisted_sender", out, "h.test", stranger, me, ok},
     // Recipients, in the recipient list or any other.
     {"recipient", "reject_non_fqdn_recipient", out, "h.test", stranger, "user@example", "454 4.7.1 <user@example>: Relay access denied"},
@@ -119,6 +121,8 @@ constexpr PolicyRow policy_rows[] = {
      "504 5.5.2 <user@example>: Recipient address rejected: need fully-qualified address"},
     {"recipient", "reject_unknown_recipient_domain", in, "h.test", stranger, "a@nx.invalid",
      "450 4.1.2 <a@nx.invalid>: Recipient address rejected: Domain not found"},
+    {"recipient", "reject_unknown_recipient_domain", in, "h.test", stranger, "completed",
+     "450 4.1.2 <completed>: Recipient address rejected: Domain not found"},
     {"recipient", "reject_unknown_recipient_domain", in, "h.test", stranger, "a@null.test",
      "556 5.1.10 <a@null.test>: Recipient address rejected: Domain null.test does not accept mail (nullMX)"},
     {"recipient", "", out, "h.test", stranger, "x@alias.test",

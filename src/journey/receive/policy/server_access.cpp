@@ -174,9 +174,6 @@ awaitable<Judge::Step> Judge::mx_backup()
     if (!facts_.recipient)
         co_return Step::dunno;
     const std::string recipient = *facts_.recipient;
-    const auto at = recipient.rfind('@');
-    if (at == std::string::npos)
-        co_return Step::permit;
     const auto found = co_await standing(recipient);
     if (!found) {
         court_.log_warning(found.error().text());
@@ -186,8 +183,9 @@ awaitable<Judge::Step> Judge::mx_backup()
         co_return Step::dunno;
     if (found->address_class != handoff::AddressClass::other)
         co_return Step::permit;
-    const std::string domain = recipient.substr(at + 1);
-    if (domain.starts_with('['))
+    // One without a domain gets that of myorigin, which need not be ours.
+    const std::string domain = found->domain;
+    if (domain.empty() || domain.starts_with('['))
         co_return Step::dunno;
     co_await court_.before_wait();
     dns::Answer answer = co_await law_.names.records(domain, dns::Type::mx);
