@@ -163,6 +163,7 @@ MORE = {
         "two mails, one forgotten": ["HELO client.test", "MAIL FROM:<>", "RCPT TO:<one@demo.test>", "RSET", "MAIL FROM:<a@good.test>", "RCPT TO:<one@demo.test>", "DATA",
                                      "MAIL FROM:<b@good.test>", "RCPT TO:<x@elsewhere.test>", "QUIT"],
         "unknown commands": ["EHLO client.test", "HUH what", "MAIL FROM:<a@good.test>", "HUH again", "EHLO other.test", "QUIT"],
+        "upper case": ["EHLO Client.Test", "MAIL FROM:<A@GOOD.Test>", "RCPT TO:<One@DEMO.Test>", "RCPT TO:<x@RELAY.Test>", "RCPT TO:<x@Elsewhere.Test>", "QUIT"],
         "lost": ["EHLO client.test", "MAIL FROM:<a@good.test>", "RCPT TO:<one@demo.test>"],
         "chunks": ["EHLO client.test", "MAIL FROM:<a@good.test>", "RCPT TO:<one@demo.test>", "BDAT 66\r\nMessage-ID: <x@good.test>\r\nDate: Thu, 26 Nov 2026 09:00:00 +0000\r\n", "BDAT 6 LAST\r\n\r\nbody", "QUIT"],
     },

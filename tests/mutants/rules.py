@@ -934,6 +934,8 @@ RULES = [
     ("databases mechanisms are loaded when they are needed", "programs", "src/knowledge/tables/ldap.cpp", "    if (!sasl)\n        return;", "    if (sasl || !sasl)\n        return;", "journey test_database_connections.DatabaseConnections.test_a_confined_process_reaches_them_by_tls_and_sasl"),
     ("databases root's folder is looked into", "programs", "src/program/supervisor/child.cpp", "(home || name_in(*ours) != \"HOME\")", "(home || name_in(*ours) != \"HOMES\")", "journey test_spawn.Spawn.test_home_is_handed_on_only_where_it_is_named"),
     ("databases the system's authorities are nobody's", "services_test", "src/program/services/table_desk.cpp", "if (by_system_authorities(spec, *config))", "if (false && by_system_authorities(spec, *config))", "table desk: who checks*"),
+    ("restrictions a domain of myorigin needs no records", "receive_test", "src/journey/receive/policy/address.cpp", "ours->domain.empty() ? domain_of(*address) : std::string_view(ours->domain)", "domain_of(*address)", "restrictions: one list*"),
+    ("restrictions whoever has no domain is permitted as a backup", "receive_test", "src/journey/receive/policy/server_access.cpp", "const std::string domain = found->domain;", "const std::string domain = found->domain;\n    if (recipient.find('@') == std::string::npos)\n        co_return Step::permit;", "restrictions over the DNS*"),
     ("databases sockets are as good as ports", "tables_test", "src/knowledge/tables/database.cpp", "places_[at].server.starts_with(\"unix:\")", "places_[at].server.empty()", "databases: servers on Unix*"),
     ("databases who refuses at once rests a minute", "tables_test", "src/knowledge/tables/database.cpp", "20 * (now - since)", "1000000 * (now - since)", "databases: a server rests*"),
     ("databases a source grants all that stands in it", "supervisor_test", "src/foundation/config/main_cf.cpp", "if (assignment.name == \"domain\" || assignment.name == \"backup\")", "if (!assignment.name.empty())", "broker: the file of a database*"),
@@ -1001,6 +1003,6 @@ RULES = [
     ("milter: whatever is in front is ours", "milter_test", "src/knowledge/milter/mail.cpp", "return field.is(\"Received\");", "return !field.text.empty();", "milter: where a header check*"),
     ("checks: the log knows TLS", "cleanup_test", "src/journey/cleanup/checks.cpp", "said == \"ESMTPS\" || ", "", "checks: the log names*"),
     ("smtp_header_checks: bare line ends go out", "programs", "src/program/services/outbound_editor.cpp", "cleanup::as_lines(text, kind == \"header\")", "std::string(text)", "journey test_rewriting.Rewriting.test_what_a_check_makes_of_a_folded_field_has_whole_line_ends"),
-    ("Milters: a local part is told as it came", "receive_test", "src/journey/receive/session_milter.cpp", "return route.address().empty() ? address : route.address();", "return route.address().empty() ? route.address() : address;", "Milters: an address without*"),
+    ("Milters: a local part is told as it came", "receive_test", "src/journey/receive/session_milter.cpp", "route.address().empty() ? address : route.address(), true", "address, true", "Milters: an address is told*"),
     ("survey: certificates are secret", "migrate_test", "src/program/migrate/survey.cpp", "if (!chain || !has_certificates_alone(path))", "if (true)", "survey: of a chain*"),
 ]

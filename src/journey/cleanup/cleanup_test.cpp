@@ -526,6 +526,9 @@ TEST_CASE("cleanup: what mail filters want of the envelope is rewritten and expa
     // Whoever an address became goes with it, and only then.
     CHECK(changed(made, {{Kind::add_recipient, "<list@here.test>", ""}, {Kind::delete_recipient, "<list@here.test>", ""}}) ==
           "s@x.test; 0:r@else.test 1:a@alias.test; 0");
+    handoff::Envelope dotted = envelope({"r@else.test", "a@alias.test"});
+    dotted.mutable_recipients(0)->set_original("r@else.test.");          // as it was said; filters hear it without the dot
+    CHECK(changed(made, {{Kind::delete_recipient, "<r@else.test>", ""}}, dotted) == "s@x.test; 0:a@alias.test; 0");
     CHECK(changed(made, {{Kind::delete_recipient, "<one@else.test>", ""}}) == "s@x.test; 0:r@else.test 1:a@alias.test; 0");
     CHECK(changed(made, {{Kind::add_recipient, "<b@c.test>", "COLOR=red"}}) ==
           "s@x.test; 0:r@else.test 1:a@alias.test 2:b@c.test; 0\n"

@@ -115,7 +115,8 @@ awaitable<std::expected<handoff::Envelope, Refusal>> Cleaner::changed(handoff::E
             const std::string address = command->forward_path.text();
             auto& recipients = *envelope.mutable_recipients();
             const auto is_gone = [&](const handoff::Recipient& recipient) {
-                return (recipient.original().empty() ? recipient.address() : recipient.original()) == address;
+                const std::string_view said = recipient.original().empty() ? recipient.address() : recipient.original();
+                return said == address || (said.ends_with('.') && said.substr(0, said.size() - 1) == address);     // filters hear no final dot
             };
             recipients.erase(std::remove_if(recipients.begin(), recipients.end(), is_gone), recipients.end());
             break;

@@ -10,7 +10,9 @@ std::string verp_sender(std::string_view delimiters, std::string_view sender, co
 {
     if (sender.empty() || delimiters.size() != 2)
         return std::string(sender);
-    const std::string_view named = recipient.original().empty() ? std::string_view(recipient.address()) : std::string_view(recipient.original());
+    std::string_view named = recipient.original().empty() ? std::string_view(recipient.address()) : std::string_view(recipient.original());
+    if (named.ends_with('.'))                                    // no local part ends so
+        named.remove_suffix(1);
     const auto at = named.rfind('@'), sender_at = std::min(sender.rfind('@'), sender.size());
     std::string made = fmt::format("{}{}{}", sender.substr(0, sender_at), delimiters[0], named.substr(0, at));
     if (at != named.npos)

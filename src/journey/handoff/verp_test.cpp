@@ -13,6 +13,8 @@ TEST_CASE("verp: the return path names the recipient as it was before rewriting"
     recipient.set_original("j.doe@example.test");
     CHECK(verp_sender("+=", "list@ours.test", recipient) == "list+j.doe=example.test@ours.test");
     CHECK(verp_sender("+=", "list", recipient) == "list+j.doe=example.test");
+    recipient.set_original("j.doe@example.test.");
+    CHECK(verp_sender("+=", "list@ours.test", recipient) == "list+j.doe=example.test@ours.test");
     recipient.set_original("joe");
     CHECK(verp_sender("+=", "list@ours.test", recipient) == "list+joe@ours.test");
     CHECK(verp_sender("+=", "", recipient) == "");

@@ -356,9 +356,13 @@ std::string Session::mail_for_log(const std::string* recipient) const
     text += fmt::format(" proto={}", !core_.options.protocol.empty() ? std::string_view(core_.options.protocol) : esmtp_ ? "ESMTP" : "SMTP");
     if (facts_.helo)
         text += fmt::format(" helo=<{}>", *facts_.helo);
-    if (login_)                                           // as Postfix since 3.10
-        text += fmt::format(" sasl_method={} sasl_username={}", login_->method, login_->username);
     return text;
+}
+
+/// What lines of refusals end with, as in Postfix since 3.10; of a filter before the queue none does.
+std::string Session::login_of_refusal() const
+{
+    return login_ ? fmt::format(" sasl_method={} sasl_username={}", login_->method, login_->username) : std::string();
 }
 
 void Session::log_what(std::string_view what, std::string_view text)
@@ -369,7 +373,7 @@ void Session::log_what(std::string_view what, std::string_view text)
 void Session::log_about(std::string_view queue_id, std::string_view what, std::string_view text)
 {
     std::string line = fmt::format("{}: {}: {} from {}: {};", queue_id.empty() ? "NOQUEUE" : queue_id, what, where_, namaddr(), text);
-    line += mail_for_log(facts_.recipient ? &*facts_.recipient : nullptr);
+    line += mail_for_log(facts_.recipient ? &*facts_.recipient : nullptr) + login_of_refusal();
     core_.outside.log.info("{}", printable(line, true));
 }
 

@@ -138,6 +138,7 @@ private:
     void transcript(char direction, std::string_view text);
     std::string namaddr() const;
     std::string mail_for_log(const std::string* recipient) const;
+    std::string login_of_refusal() const;
     void log_about(std::string_view queue_id, std::string_view what, std::string_view text);
     void obey(policy::Ruling ruling);
     policy::Effects early_effects() const;

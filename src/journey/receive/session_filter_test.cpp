@@ -146,6 +146,25 @@ TEST_CASE("filter before the queue: what the client sends in a group goes to the
     CHECK(rig.house.whole_log().find("rcpt=2/3 data=1") != std::string::npos);
 }
 
+TEST_CASE("filter before the queue: the line of what it took names no login; that of a refusal does")
+{
+    FilterRig rig({{"smtpd_authorized_xclient_hosts", "192.0.2.1"},
+                   {"smtpd_sasl_auth_enable", "yes"},
+                   {"smtpd_sasl_path", "private/nobody"},
+                   {"smtpd_sasl_exceptions_networks", "0.0.0.0/0"}});
+    Talk talk(rig.house);
+    rig.say(talk, "XCLIENT LOGIN=bob\r\n", 2);
+    rig.say(talk, "EHLO client.test\r\n", 6);
+    rig.say(talk, "MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test>\r\nRCPT TO:<nobody@example.test>\r\nDATA\r\n", 4);
+    CHECK(rig.say(talk, "Subject: s\r\n\r\nx\r\n.\r\n", 1) == Lines{"250 2.0.0 filtered"});
+    CHECK(rig.house.whole_log().find(
+              "proxy-accept: END-OF-MESSAGE: 250 2.0.0 filtered; from=<a@b.test> to=<user@example.test> proto=ESMTP helo=<client.test>\n") !=
+          std::string::npos);
+    CHECK(rig.house.whole_log().find("to=<nobody@example.test> proto=ESMTP helo=<client.test> sasl_method=XCLIENT sasl_username=bob\n") !=
+          std::string::npos);
+    CHECK(rig.house.queue.asked == 0);
+}
+
 TEST_CASE("filter before the queue: its refusals stand in the places of the commands, and a filter without PIPELINING hears one at a time")
 {
     for (const bool pipelining : {true, false}) {

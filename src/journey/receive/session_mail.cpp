@@ -303,6 +303,9 @@ awaitable<bool> Session::rcpt(std::string arguments)
     handoff::Recipient& recipient = *envelope.add_recipients();
     recipient.set_index(static_cast<std::uint32_t>(envelope.recipients_size() - 1));
     recipient.set_address(*facts_.recipient);
+    // The final dot of a domain is no part of the address (smtp/path), and of what was said: the log and X-Original-To have it.
+    if (std::string said = smtp::external_address(*facts_.recipient) + "."; arguments.find("<" + said + ">") != std::string::npos)
+        recipient.set_original(std::move(said));
     if (const auto& orcpt = command->orcpt; orcpt)
         recipient.set_orcpt(orcpt->type + ";" + orcpt->address);
     const smtp::Notify& notify = command->notify;

@@ -3,6 +3,7 @@
 #include "handoff/made_fields.hpp"
 #include "receive/connect_server.hpp"
 #include "receive/session.hpp"
+#include "tables/table.hpp"
 
 #include <fmt/format.h>
 
@@ -27,7 +28,11 @@ policy::ServiceSpec server_of(const milter::Spec& spec)
 }
 
 /// An address as it is routed: "postmaster" has a domain there.
-const std::string& resolved(const handoff::Route& route, const std::string& address) { return route.address().empty() ? address : route.address(); }
+/// In lower case, as Postfix tells it: the address as tables are asked about it.
+std::string resolved(const handoff::Route& route, const std::string& address)
+{
+    return tables::fold_key(route.address().empty() ? address : route.address(), true);
+}
 
 awaitable<Result<std::unique_ptr<net::Stream>>> connect_milter(Server::Core& core, const milter::Spec& spec)
 {
@@ -268,7 +273,7 @@ void Session::log_milter(const handoff::Envelope& envelope, std::string_view wha
         const handoff::Recipient& last = *envelope.recipients().rbegin();
         recipient = last.original().empty() ? last.address() : last.original();
     }
-    line += mail_for_log(envelope.recipients().empty() ? nullptr : &recipient);
+    line += mail_for_log(envelope.recipients().empty() ? nullptr : &recipient) + login_of_refusal();
     core_.outside.cleanup_log.info("{}", printable(line, true));
 }
 

@@ -308,18 +308,18 @@ TEST_CASE("Milters: BDAT, recipients that we refuse, and TLS-less macros at RCPT
     CHECK(macro("MACRO T i=Q1"));
 }
 
-TEST_CASE("Milters: an address without a domain is told with that which it is routed by, as in Postfix")
+TEST_CASE("Milters: an address is told as it is routed: with the domain that it lacks, and in lower case, as in Postfix")
 {
     MilterRig rig({{"milter_rcpt_macros", "{rcpt_addr}"}, {"milter_mail_macros", "{mail_addr}"}});
     Talk talk(rig.house);
     rig.greeted(talk);
     rig.say(talk, "HELO client.test\r\n");
-    rig.say(talk, "MAIL FROM:<root>\r\n");
-    CHECK(rig.say(talk, "RCPT TO:<postmaster>\r\n") == "250 2.1.5 Ok");
+    rig.say(talk, "MAIL FROM:<Root>\r\n");
+    CHECK(rig.say(talk, "RCPT TO:<Postmaster>\r\n") == "250 2.1.5 Ok");
     const auto macro = [&](std::string_view line) { return std::ranges::find(rig.filter.macros, line) != rig.filter.macros.end(); };
     CHECK(macro("MACRO M {mail_addr}=root@mx.example.test"));
     CHECK(macro("MACRO R {rcpt_addr}=postmaster@mx.example.test"));
-    CHECK(rig.filter.all_heard().ends_with("MAIL <root>\nRCPT <postmaster>\n"));
+    CHECK(rig.filter.all_heard().ends_with("MAIL <Root>\nRCPT <Postmaster>\n"));
 }
 
 TEST_CASE("Milters: a filter that is away has the default action, and its warning")

@@ -72,6 +72,21 @@ TEST_CASE("session: a message is taken, stored, and only then acknowledged, with
     CHECK(house.smtpd().counters().sessions == 0);
 }
 
+TEST_CASE("session: a recipient's domain with a final dot is the one without it; what was said is kept")
+{
+    House house;
+    Talk talk(house);
+    REQUIRE(talk("EHLO client.test").starts_with("250"));
+    REQUIRE(talk.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<user@example.test.>\r\nRCPT TO:<other@example.test>\r\nDATA\r\n").find("354") !=
+            std::string::npos);
+    REQUIRE(talk("Subject: x\r\n\r\nx\r\n.").starts_with("250 2.0.0 Ok"));
+    const auto& recipients = house.queue.stored.back().first.recipients();
+    REQUIRE(recipients.size() == 2);
+    CHECK(recipients[0].address() == "user@example.test");
+    CHECK(recipients[0].original() == "user@example.test.");
+    CHECK(recipients[1].original().empty());
+}
+
 TEST_CASE("session: each command in each state gets Postfix's reply")
 {
     struct Row {
