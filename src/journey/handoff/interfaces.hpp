@@ -67,7 +67,8 @@ struct AddressStanding {
     explicit AddressStanding(AddressClass which, bool is_known = true) : address_class(which), known(is_known) {}
 
     AddressClass address_class = AddressClass::other;
-    bool routed = false;          // user%elsewhere@ours, elsewhere!user@ours: ours by the domain, but it would go elsewhere
+    std::string resolved;         // where it goes, where that is not the address itself: user@site of user%site@ours
+    bool routed = false;          // as resolved it still has '@', '%' or '!' in front: user%site@host, which that host may send elsewhere
     bool known = true;            // the recipient table of its class lists it, or there is no such table
     std::string domain;           // that it has once it is rewritten, by myorigin or user%elsewhere; empty: as it is written
     std::string unknown_status;   // with !known: the status where it is not the class's own ("5.1.6": the user has moved)

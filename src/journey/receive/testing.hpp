@@ -87,9 +87,16 @@ struct FakeClasses final : handoff::AddressClasses {
     {
         using handoff::AddressClass;
         const auto at = address.rfind('@');
-        const std::string local = address.substr(0, at);
+        std::string local = address.substr(0, at);
         const std::string completed = local == "completed" ? "nx.invalid" : "example.test";
-        const std::string domain = at == std::string::npos ? completed : address.substr(at + 1);
+        std::string domain = at == std::string::npos ? completed : address.substr(at + 1);
+        const auto sign = local.find_first_of("%@!");
+        if (const bool further = domain == "example.test" && sign != std::string::npos; further) {
+            domain = local.substr(sign + 1);
+            local.resize(sign);
+            if (address[sign] == '!')
+                std::swap(local, domain);
+        }
         if (domain == "fail.test")
             co_return Error{"table lookup problem", "4.3.0"};
         handoff::AddressStanding standing;
@@ -101,7 +108,9 @@ struct FakeClasses final : handoff::AddressClasses {
             standing = handoff::AddressStanding(AddressClass::virtual_mailbox, local == "u");
         else if (domain == "relay.test")
             standing = handoff::AddressStanding(AddressClass::relay, local != "nobody");
-        standing.routed = standing.address_class != AddressClass::other && local.find_first_of("%@!") != std::string::npos;
+        standing.routed = local.find_first_of("%@!") != std::string::npos;
+        if (at != std::string::npos && local + "@" + domain != address)
+            standing.resolved = local + "@" + domain;
         if (local == "moved" && domain == "example.test") {
             standing.unknown_status = "5.1.6";
             standing.unknown_text = "User has moved to new@elsewhere.test";

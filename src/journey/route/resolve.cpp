@@ -160,7 +160,6 @@ Result<Resolver::Mailbox> Resolver::mailbox(Lookups& lookups, std::string_view a
         box.local = options_.empty_recipient;
     if (!parts.has_domain)
         box.domain = options_.own.myorigin;
-    bool first = true;
     for (;;) {
         if (box.domain.ends_with('.'))
             box.domain.pop_back();
@@ -173,9 +172,6 @@ Result<Resolver::Mailbox> Resolver::mailbox(Lookups& lookups, std::string_view a
         // resolve_dequoted_address = no: what would need quotes is not looked into; % and ! need none.
         const bool readable = options_.dequoted || tables::quote_local(box.local) == box.local;
         const auto found = readable ? routing_operator(box.local, options_.percent_hack, options_.swap_bangpath) : std::nullopt;
-        if (found && first)
-            box.routed = true;
-        first = false;
         if (!box.local_domain || !found)
             break;
         std::string local = box.local.substr(0, found->at), rest = box.local.substr(found->at + 1);
@@ -184,6 +180,8 @@ Result<Resolver::Mailbox> Resolver::mailbox(Lookups& lookups, std::string_view a
         box.local = std::move(local);
         box.domain = std::move(rest);
     }
+    // Whichever of them we know: the host that the mail is for may know others, and relay for whom we would not.
+    box.routed = box.local.find_first_of("@%!") != box.local.npos;
     if (!box.local_domain && !box.bad && !is_literal(box.domain)) {
         if (tables::parse_address(box.domain)) {
             if (options_.numeric_domain)
@@ -358,6 +356,8 @@ Result<handoff::AddressStanding> Resolver::standing(Lookups& lookups, std::strin
     handoff::AddressStanding standing(target.address_class);
     standing.routed = target.routed;
     standing.domain = tables::split_address(target.address).domain;
+    if (target.address != address)
+        standing.resolved = target.address;
     if (target.reports)
         return standing;
     if (target.is_error && target.address_class != AddressClass::virtual_alias) {

@@ -17,7 +17,7 @@ using tables::Lookups;
 
 struct Target {
     AddressClass address_class = AddressClass::other;
-    bool routed = false;          // user%elsewhere@ours: ours by the last domain only
+    bool routed = false;          // the local part has an operator left that the next host may know
     std::string transport, nexthop, address;
     bool error() const { return is_error; }
     bool reports = false;         // report_addresses: it exists, and other tables have no say

@@ -46,7 +46,8 @@ std::string standing(const Options& made, std::string_view address)
     if (!found)
         return "error";
     const std::string_view names[] = {"local", "alias", "mailbox", "relay", "other"};
-    return fmt::format("{}{}{}{}", names[static_cast<int>(found->address_class)], found->routed ? " routed" : "", found->known ? "" : " unknown",
+    return fmt::format("{}{}{}{}{}", names[static_cast<int>(found->address_class)], found->resolved.empty() ? "" : " as " + found->resolved,
+                       found->routed ? " routed" : "", found->known ? "" : " unknown",
                        found->unknown_text.empty() ? "" : " " + found->unknown_status + " " + found->unknown_text);
 }
 
@@ -194,7 +195,7 @@ TEST_CASE("standing: an address is known by the table of its class, by an alias,
     CHECK(standing(made, "c@box.test") == "mailbox unknown");
     CHECK(standing(made, "c@all.box.test") == "mailbox");
     CHECK(standing(made, "c@else.test") == "other");
-    CHECK(standing(made, "u%else.test@here.test") == "other routed");
+    CHECK(standing(made, "u%else.test@here.test") == "other as u@else.test");
     CHECK(standing(made, "u%else.test@relay.test") == "relay routed unknown");
     made.relocated_maps = "inline:{gone@here.test=new@there.test}";
     CHECK(standing(made, "gone@here.test") == "local unknown 5.1.6 User has moved to new@there.test");
@@ -202,6 +203,26 @@ TEST_CASE("standing: an address is known by the table of its class, by an alias,
     CHECK(standing(made, "x@e.test") == "other unknown  mail for this domain is off");
     made.local_recipient_maps = "texthash:/nonexistent";
     CHECK(standing(made, "u@here.test") == "error");
+}
+
+TEST_CASE("standing: what another host may send elsewhere is routed, whichever operators are known here")
+{
+    Options made = options();
+    CHECK(standing(made, "u%here.test@here.test") == "local as u@here.test");
+    CHECK(standing(made, "u%else.test%here.test@here.test") == "other as u@else.test");
+    CHECK(standing(made, "a!b!u@here.test") == "other as b!u@a routed");
+    made.percent_hack = made.swap_bangpath = false;
+    for (const char* local : {"u%else.test", "u%here.test", "else.test!u", "u%"}) {
+        CAPTURE(local);
+        CHECK(standing(made, fmt::format("{}@here.test", local)) == "local routed");
+        CHECK(standing(made, fmt::format("{}@relay.test", local)) == "relay routed");
+        CHECK(standing(made, fmt::format("{}@box.test", local)) == "mailbox routed");
+        CHECK(standing(made, fmt::format("{}@else.test", local)) == "other routed");
+    }
+    CHECK(standing(made, "u@else.test@here.test") == "other as u@else.test");
+    made.dequoted = false;
+    CHECK(standing(made, "u@else.test@here.test") == "local routed");
+    CHECK(standing(made, "u@else.test@relay.test") == "relay routed");
 }
 
 TEST_CASE("route: who has no local mail misses no alias file, before somebody asks for it")

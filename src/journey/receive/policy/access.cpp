@@ -27,22 +27,14 @@ void add_mailbox(AccessKeys& keys, const std::string& address, const Settings& s
         keys.push_back({tables::quote_local(plain) + "@", true});
 }
 
-/// Where it goes: "user%elsewhere@ours" is looked up as "user@elsewhere", as long as it is routed so.
+/// Where it goes: "user%elsewhere@ours" is looked up as "user@elsewhere", where it is routed so.
 awaitable<std::string> resolved(handoff::AddressClasses& classes, std::string address)
 {
     const auto at = address.rfind('@');
     if (at == std::string::npos || address.find_first_of("@!%") == at)
         co_return address;
     const auto standing = co_await classes.standing(address);
-    if (!standing || !standing->routed)
-        co_return address;
-    const std::string local = address.substr(0, at);
-    if (local.find('@') != std::string::npos)
-        co_return local;
-    if (const auto bang = local.find('!'); bang != std::string::npos)
-        co_return fmt::format("{}@{}", local.substr(bang + 1), local.substr(0, bang));
-    const auto percent = local.rfind('%');
-    co_return percent == std::string::npos ? address : fmt::format("{}@{}", local.substr(0, percent), local.substr(percent + 1));
+    co_return standing && !standing->resolved.empty() ? standing->resolved : address;
 }
 
 }  // namespace
@@ -115,6 +107,12 @@ awaitable<Judge::Step> Judge::access(const Restriction& restriction, const Subje
 
     const auto found = co_await first_of(keys, restriction.argument, about, depth);
     const Step step = found.value_or(Step::dunno);
+    // OK for a domain is not OK for what its host may send elsewhere.
+    if (step == Step::permit && restriction.kind == Kind::check_recipient_access && !settings.untrusted_routing) {
+        const auto recipient = co_await standing(*facts_.recipient);
+        if (!recipient || recipient->routed)
+            co_return Step::dunno;
+    }
     // Whoever owns an address block says what its hosts are called.
     co_return restriction.kind == Kind::check_reverse_client_hostname_access ? never_permit(step, restriction, facts_.client_reverse_name) : step;
 }

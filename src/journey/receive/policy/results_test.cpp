@@ -232,6 +232,24 @@ TEST_CASE("access results: HOLD is said once of a mail, and a routed address is 
           "554 5.7.1 <elsewhere.test!user@example.test>: Recipient address rejected: routed\r\n");
 }
 
+TEST_CASE("access results: OK for a domain is not OK for what its host may send elsewhere")
+{
+    const auto asked = [](std::string_view allowed, std::string_view recipient) {
+        House house(
+            options_of({{"smtpd_relay_restrictions", ""},
+                        {"smtpd_recipient_restrictions", "check_recipient_access inline:{{relay.test=OK}, {u%else.test@relay.test=OK}}, reject"},
+                        {"allow_untrusted_routing", std::string(allowed)}}));
+        Talk talk(house, "203.0.113.9");
+        talk("HELO x");
+        talk("MAIL FROM:<a@b.test>");
+        return talk(fmt::format("RCPT TO:<{}>", recipient)).substr(0, 3);
+    };
+    CHECK(asked("no", "u@relay.test") == "250");
+    CHECK(asked("no", "u%else.test@relay.test") == "554");
+    CHECK(asked("yes", "u%else.test@relay.test") == "250");
+    CHECK(asked("no", "u%relay.test@example.test") == "250");
+}
+
 TEST_CASE("access results: without smtpd_delay_reject, what tables ask for at CONNECT, HELO or MAIL is done to the mail")
 {
     const auto mail = [](Talk& talk, std::string_view sender) {
