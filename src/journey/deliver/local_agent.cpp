@@ -80,8 +80,7 @@ awaitable<void> LocalAgent::to_local(Work* work, Place place, std::string local)
 
 awaitable<Result<std::optional<std::string>>> LocalAgent::owner_of(std::string name)
 {
-    // What goes wrong with mail for the owner is not the owner's affair again.
-    if (options_.owner_special && (name.starts_with("owner-") || name.ends_with("-request")))
+    if (!options_.owner_special)
         co_return std::optional<std::string>{};
     for (const AliasTable& table : asked_.aliases) {
         CO_TRY(const std::optional<std::string> value, co_await table.maps.lookup("owner-" + name));

@@ -91,6 +91,7 @@ struct LocalWorld : tables::TestSite, LocalOutside {
         std::string to;
         for (const auto& recipient : envelope.recipients())
             to += " " + recipient.address();
+        original = envelope.recipients(0).original();
         forwarded.push_back(
             fmt::format("<{}>{}{}{}", envelope.sender(), to, transport.empty() ? "" : " by " + transport, header.empty() ? "" : " +"));
         if (constexpr std::string_view field = "Delivered-To: "; header.starts_with(field))
@@ -131,6 +132,7 @@ struct LocalWorld : tables::TestSite, LocalOutside {
     Users users;
     LocalSpawner here;
     std::vector<std::string> forwarded;
+    std::string original;         // of the first recipient of the last of them
     std::set<std::string> delivered_to;                             // of what was forwarded
     bool full = false, probe = false;
 };
@@ -187,6 +189,25 @@ TEST_CASE("local: owner-NAME becomes the sender of what NAME forwards, and expan
     CHECK(world.deliver("list@here.test") == "0 2.0.0 forwarded as QID2");
     CHECK(world.deliver("plain@here.test") == "0 2.0.0 forwarded as QID3");
     CHECK(world.forwarded == std::vector<std::string>{"<owner-list@here.test> a@x.test +", "<boss@x.test> a@x.test +", "<sender@x.test> b@x.test +"});
+}
+
+TEST_CASE("local: owners have owners where an alias says so; with owner_request_special = no nobody has one")
+{
+    LocalWorld world;
+    world.aliases = "inline:{{list = a@x.test}, {owner-list = boss@x.test}, {owner-owner-list = root@x.test}, {list-request = q@x.test}, "
+                    "{owner-list-request = qb@x.test}}";
+    for (const bool special : {true, false}) {
+        world.options.owner_special = special;
+        world.deliver("list@here.test");
+        world.deliver("owner-list@here.test");
+        world.deliver("list-request@here.test");
+        CHECK(world.original == (special ? "" : "list-request@here.test"));
+        CHECK(world.forwarded ==
+              (special ? std::vector<std::string>{"<owner-list@here.test> a@x.test +", "<owner-owner-list@here.test> boss@x.test +",
+                                                  "<owner-list-request@here.test> q@x.test +"}
+                       : std::vector<std::string>{"<sender@x.test> a@x.test +", "<sender@x.test> boss@x.test +", "<sender@x.test> q@x.test +"}));
+        world.forwarded.clear();
+    }
 }
 
 TEST_CASE("local: an address that several aliases lead to gets one message, of the first of them, whoever owns the others")

@@ -232,8 +232,9 @@ awaitable<void> LocalAgent::forward_all(Work* work)
             handoff::Recipient& recipient = *envelope.add_recipients();
             recipient.set_index(static_cast<std::uint32_t>(envelope.recipients_size() - 1));
             recipient.set_address(address);
-            recipient.set_original(work->recipient->original().empty() ? work->recipient->address() : work->recipient->original());
+            // What an owner answers for begins here: whom it was for before is said to nobody.
             if (!owned) {
+                recipient.set_original(work->recipient->original().empty() ? work->recipient->address() : work->recipient->original());
                 recipient.set_notify(work->recipient->notify() & ~static_cast<std::uint32_t>(handoff::NOTIFY_SUCCESS));
                 recipient.set_orcpt(work->recipient->orcpt());
             }

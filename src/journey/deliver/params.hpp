@@ -73,7 +73,8 @@ inline constexpr Param<std::string> default_privs{
 inline constexpr Param<bool> expand_owner_alias{
     .name = "expand_owner_alias",
     .initial = "no",
-    .doc = "The sender of what an alias with an owner forwards is what owner-NAME stands for, not owner-NAME itself."};
+    .doc = "The sender of what an alias with an owner forwards is what owner-NAME stands for, not owner-NAME itself. "
+           "With owner_request_special = no aliases have no owners."};
 inline constexpr Param<bool> reset_owner_alias{
     .name = "reset_owner_alias", .initial = "no", .doc = "An alias without an owner gives forwarded mail its first sender back."};
 inline constexpr Param<std::string> fallback_transport{
