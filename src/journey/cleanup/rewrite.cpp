@@ -69,7 +69,9 @@ void Rewriter::map(const tables::Maps& maps, std::string& address)
         }
         address = made.front();
     }
-    fail(fmt::format("unreasonable {} map nesting for {}", maps.parameter(), printable(address, true)));
+    // Postfix's words; there, too, the message is taken with what the rounds have made.
+    draft_.log.push_back(fmt::format("warning: unreasonable {} map nesting for {} -- message not accepted, try again later", maps.parameter(),
+                                     printable(address, true)));
 }
 
 void Rewriter::masquerade(std::string& address)
