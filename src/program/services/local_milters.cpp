@@ -228,7 +228,7 @@ awaitable<std::optional<handoff::Refusal>> LocalMilters::ask(Visit& visit, const
     };
     visit.chain = std::make_unique<milter::Chain>(
         visit.options->other, *visit.options, [this](const milter::Spec& spec) { return connect(spec); }, value,
-        [this, &queue_id](std::string warning) { log_.warning("{}: {}", queue_id, warning); });
+        [this](std::string warning) { log_.warning("{}", warning); });
     auto refusal = co_await tell(visit);
     co_await visit.chain->quit();
     co_return refusal;
