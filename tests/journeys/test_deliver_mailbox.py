@@ -244,6 +244,20 @@ class Local(Journey):
         posthorn.wait_log(rf"{new}: to=<joe@here.test>, relay=127.0.0.1\[127.0.0.1\]:{sink.port}, .* status=sent")
         self.assertEqual(sink.recipients(), ["joe@here.test"])
 
+    def test_what_local_sends_on_is_checked_copied_and_completed_once(self):
+        sink = self.sink()
+        posthorn = self.local({"mailbox_transport": f"smtp:[127.0.0.1]:{sink.port}", "local_recipient_maps": "", "relayhost": f"[127.0.0.1]:{sink.port}",
+                               "header_checks": "regexp:{{/^Subject:/ PREPEND X-Checked: yes}}", "sender_bcc_maps": "inline:{copied@far.test=log@far.test}",
+                               "canonical_maps": "inline:{from@far.test=changed@far.test}", "local_header_rewrite_clients": ""}, aliases="away gone@far.test\n")
+        posthorn.send(["joe@here.test", "away@here.test"], sender="copied@far.test", content=b"Subject: x\r\nFrom: from@far.test\r\n\r\nhello\r\n")
+        wait_until(lambda: len(sink.recipients()) == 3, "the mailbox's transport, the alias and the copy have it")
+        self.assertEqual(sorted(sink.recipients()), ["gone@far.test", "joe@here.test", "log@far.test"])
+        for _, recipients, content in sink.messages:
+            head = content.decode().split("\r\n\r\n")[0]
+            self.assertEqual(head.count("X-Checked: yes"), 1, head)
+            self.assertIn("\r\nFrom: from@far.test", head)
+            self.assertEqual(head.count("Received: "), 2 if "gone" in recipients[0] else 1, head)
+
     @unittest.skipUnless(shutil.which("procmail"), "no procmail")
     def test_procmail_by_mailbox_command_and_by_a_pipe_line(self):
         posthorn = self.local({"mailbox_command": '/usr/bin/procmail -a "$EXTENSION"', "relay_domains": "piped.test",

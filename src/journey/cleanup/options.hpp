@@ -59,6 +59,7 @@ struct Options {
     std::string name_charset = "utf-8";           // of full names
     BadEnd bad_end = BadEnd::fix;
     bool propagate_extensions = true, smtputf8 = true;
+    bool judged = false;                          // whether its client's header is completed was decided before: as the envelope says
     bool requiretls_header = true, tls_required = true;     // the fields Require-TLS-ESMTP: yes and TLS-Required: no count
     Completion local, remote;                     // for the header of local clients and every envelope; for other clients' headers
     std::size_t hopcount_limit = 50, header_size_limit = 102400, token_limit = 10240;

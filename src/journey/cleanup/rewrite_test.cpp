@@ -62,9 +62,14 @@ TEST_CASE("rewrite: a key without the extension keeps it in the result, a domain
     CHECK(rewritten(with(&Options::canonical_maps, "inline:{{a@in.net.test=u}}")).envelope.sender() == "u@here.test");
     CHECK(rewritten(with(&Options::canonical_maps, "inline:{{a@in.net.test=b@x.test}, {b@x.test=c@x.test}}")).envelope.sender() == "c@x.test");
     CHECK(rewritten(with(&Options::canonical_maps, "inline:{{a@in.net.test=a@in.net.test}}")).envelope.sender() == "a@in.net.test");
-    const Got got = rewritten(with(&Options::canonical_maps, "inline:{{a@in.net.test=b@x.test}, {b@x.test=a@in.net.test}}"));
-    CHECK(got.refused == "451 4.3.0 Error: queue file write error");
-    CHECK(has(got.log.back(), "unreasonable canonical_maps map nesting for a@in.net.test -- message not accepted, try again later"));
+    const Got turning = rewritten(with(&Options::canonical_maps, "inline:{{a@in.net.test=b@x.test}, {b@x.test=a@in.net.test}}"));
+    CHECK(has(turning.log.front(), "unreasonable canonical_maps map nesting for a@in.net.test -- message not accepted, try again later"));
+    CHECK(turning.refused == "");                           // as it says, but not as Postfix does
+    CHECK(turning.envelope.sender() == "a@in.net.test");
+    const Got growing = rewritten(with(&Options::sender_canonical_maps, "regexp:{{/^(.*)@in/ ${1}x@in.net.test}}"));
+    CHECK(growing.refused == "");
+    CHECK(growing.envelope.sender() == "axxxxxxxxxx@in.net.test");
+    CHECK(growing.recipients == "b@else.test ");
 }
 
 TEST_CASE("rewrite: header addresses of other clients stay, unless remote_header_rewrite_domain is set")
@@ -77,6 +82,19 @@ TEST_CASE("rewrite: header addresses of other clients stay, unless remote_header
     CHECK(got.envelope.sender() == "x@net.test");
     made.remote.origin = made.remote.domain = "remote.invalid";
     CHECK(clean(made, given, std::string(own_head)).head.starts_with("From: Me <x@net.test>\r\n"));
+}
+
+TEST_CASE("rewrite: what is on its way already has the header that was decided on when it came in, whoever its client was")
+{
+    Options made = with(&Options::canonical_maps, "inline:{{a@in.net.test=x@net.test}}");
+    for (const bool judged : {false, true}) {
+        made.judged = judged;
+        handoff::Envelope stranger = envelope({"b@else.test"}, "203.0.113.5");
+        stranger.set_local_header(true);
+        CHECK(clean(made, stranger, std::string(own_head)).head.starts_with("From: Me <x@net.test>\r\n") == judged);
+        handoff::Envelope filter = envelope({"b@else.test"}, "192.0.2.1");
+        CHECK(clean(made, filter, std::string(own_head)).head.starts_with("From: Me <x@net.test>\r\n") != judged);
+    }
 }
 
 TEST_CASE("rewrite: masquerading takes subdomains off, but not for exceptions, where ! says no, or in the recipient of the envelope")

@@ -108,7 +108,9 @@ Result<bool> is_among(const LocalClients& clients, const tables::Maps& tables, c
 Step judge_client(Draft& draft, const Options& options, const Asked& asked, Lookups& lookups)
 {
     const std::string& source = draft.envelope.origin().source();        // who may say so is believed
-    if (source.empty()) {
+    if (options.judged) {
+        draft.local_client = draft.envelope.local_header();
+    } else if (source.empty()) {
         TRY(draft.local_client, is_among(options.local_clients, asked.local_clients, draft.envelope.client(), asked, lookups));
     } else {
         draft.local_client = source == "LOCAL";

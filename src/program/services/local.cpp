@@ -137,16 +137,12 @@ public:
             descriptors.push_back(std::move(large));
         else
             request.mutable_content()->set_inline_octets(std::move(octets));
-        const handoff::Envelope given = envelope;
+        request.set_forwarded(transport.empty());
+        request.set_unchanged(!transport.empty());           // it has been at the end of all rewriting
         *request.mutable_envelope() = std::move(envelope);
         auto queue_id = co_await hand_in(&delivery_.resolve, &queue_, std::move(request), std::move(descriptors), [&](handoff::Envelope& made) {
             // A content filter has seen it when it came in.
             made.set_filter(transport);
-            // Who goes to a transport of its own has been at the end of all rewriting.
-            if (!transport.empty()) {
-                made.set_sender(given.sender());
-                *made.mutable_recipients() = given.recipients();
-            }
         });
         // What cleanup does not take stays here: the message was taken.
         if (!queue_id && queue_id.error().status().starts_with('5'))

@@ -33,6 +33,7 @@ struct PickupOptions {
     std::string myhostname, mail_name, content_filter;
     submit::PickUpLimits limits;
     std::size_t header_limit = 1 << 20;          // beyond it the end of the header is looked for more closely
+    std::uint32_t hopcount_limit = 50;
     std::size_t at_once = 20;
     std::chrono::seconds pause{60};          // before a file that could not be handed over is tried again
     std::chrono::seconds account_pause{300}; // the same where its account may hand in no more within the hour or day
@@ -86,6 +87,8 @@ public:
     void judge_senders(Judge judge) { judge_ = std::move(judge); }
     /// Checks reports and notices where the options say so: header and body, no addresses.
     void inspect_by(handoff::Cleaner* cleaner) { inspector_ = cleaner; }
+    /// Cleans what local forwards; none: the one that cleans all else.
+    void forward_by(handoff::Cleaner* cleaner) { forwarder_ = cleaner; }
     /// Whom new mail is shown to; none: nobody.
     void show_to(LocalMilters* milters) { milters_ = milters; }
     /// Composes reports for the queue, which enqueues them.
@@ -109,6 +112,7 @@ private:
     awaitable<Result<void>> prepare(handoff::ReportReply* reply);
     awaitable<Result<void>> file_large(handoff::ReportReply* reply);
     awaitable<Result<handoff::RequeueReply>> clean_again(handoff::RequeueRequest request, std::vector<Fd> descriptors);
+    awaitable<Result<handoff::RequeueReply>> pass_on(handoff::RequeueRequest request, std::vector<Fd> descriptors);
     awaitable<Result<void>> give(handoff::EnqueueRequest message);
     void forget(const handoff::Content& content);
     Result<Read> read(const std::string& name) const;
@@ -139,7 +143,7 @@ private:
     Judge judge_;
     Limits limits_;
     LocalMilters* milters_ = nullptr;
-    handoff::Cleaner* inspector_ = nullptr;
+    handoff::Cleaner *inspector_ = nullptr, *forwarder_ = nullptr;
     handoff::Queue& queue_;
     Committed committed_;
     handoff::Cleaner& cleaner_;

@@ -30,6 +30,8 @@ awaitable<Result<std::string>> Pickup::queue_id_soon()
 
 awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest request, std::vector<Fd> descriptors)
 {
+    if (request.unchanged())
+        co_return co_await pass_on(std::move(request), std::move(descriptors));
     const bool submitted = request.submitted();
     CO_TRY(handoff::RequeueReply reply, co_await clean_again(std::move(request), std::move(descriptors)));
     if (!submitted || !reply.has_message() || !milters_ || !milters_->any())
@@ -42,6 +44,29 @@ awaitable<Result<handoff::RequeueReply>> Pickup::requeue(handoff::RequeueRequest
     reply.clear_message();
     reply.set_status(kept ? "5.7.1" : kept.error().status);
     reply.set_text(kept ? "a Milter discards it" : kept.error().text);
+    co_return reply;
+}
+
+/// To the octet, since who delivers it would have had it so. What would be counted in its header is counted beside it.
+awaitable<Result<handoff::RequeueReply>> Pickup::pass_on(handoff::RequeueRequest request, std::vector<Fd> descriptors)
+{
+    handoff::RequeueReply reply;
+    handoff::Envelope& envelope = *request.mutable_envelope();
+    if (envelope.hops() >= options()->hopcount_limit) {
+        reply.set_status("5.4.6");
+        reply.set_text("Error: too many hops");
+        co_return reply;
+    }
+    envelope.set_hops(envelope.hops() + 1);
+    CO_TRY(*envelope.mutable_queue_id(), co_await queue_id_soon());
+    envelope.set_hold(false);
+    const auto stored = std::make_shared<Stored>(std::move(*request.mutable_content()->mutable_inline_octets()),
+                                                 descriptors.empty() ? Fd{} : std::move(descriptors.front()));
+    CO_TRY(*reply.mutable_message()->mutable_content(), co_await on_thread(pool_, [this, stored, size = envelope.size(), id = envelope.queue_id()] {
+        return content(id, {}, size, [&](const Take& take) { return stored->rest(0, take); });
+    }));
+    reply.mutable_message()->mutable_content()->set_nobodys(true);
+    *reply.mutable_message()->mutable_envelope() = std::move(envelope);
     co_return reply;
 }
 
@@ -62,7 +87,8 @@ awaitable<Result<handoff::RequeueReply>> Pickup::clean_again(handoff::RequeueReq
     if (again)
         log_.info("{}: uid={} from=<{}> orig_id={}", queue_id, ::geteuid(), smtp::external_address(envelope.sender()), old_id);
     std::string head = received(envelope, again ? std::optional(::geteuid()) : std::nullopt) + old_head;
-    auto cleaned = co_await cleaner_.clean(std::move(envelope), std::move(head));
+    handoff::Cleaner& cleaner = request.forwarded() && forwarder_ ? *forwarder_ : cleaner_;
+    auto cleaned = co_await cleaner.clean(std::move(envelope), std::move(head));
     if (!cleaned) {
         reply.set_status(cleaned.error().status);
         reply.set_text(cleaned.error().text);

@@ -344,6 +344,36 @@ TEST_CASE_FIXTURE(PickupFixture, "pickup: a message with a long header is cleane
     CHECK(made.nobodys());                                           // who asked has no way to remove it
 }
 
+TEST_CASE_FIXTURE(PickupFixture, "pickup: what local sends on is not cleaned as what is handed in, and what it hands to another transport not at all")
+{
+    cleaner.added = "X-Cleaned: all\r\n";
+    TestCleaner forwarder;
+    forwarder.added = "X-Cleaned: forwarded\r\n";
+    pickup->forward_by(&forwarder);
+    const auto made = [&](bool forwarded, bool unchanged, std::uint32_t hops) {
+        handoff::RequeueRequest request;
+        request.set_forwarded(forwarded);
+        request.set_unchanged(unchanged);
+        request.mutable_content()->set_inline_octets("Subject: x\r\n\r\nbody\r\n");
+        request.mutable_envelope()->set_size(request.content().inline_octets().size());
+        request.mutable_envelope()->set_hops(hops);
+        request.mutable_envelope()->set_message_id("<1@x>");
+        request.mutable_envelope()->add_recipients()->set_address("u@there.test");
+        return run(loop, pickup->requeue(std::move(request), {})).value();
+    };
+    CHECK(made(false, false, 3).message().content().inline_octets().starts_with("X-Cleaned: all\r\nReceived: "));
+    CHECK(made(true, false, 3).message().content().inline_octets().starts_with("X-Cleaned: forwarded\r\nReceived: "));
+    const handoff::RequeueReply passed = made(false, true, 3);
+    CHECK(passed.message().content().inline_octets() == "Subject: x\r\n\r\nbody\r\n");
+    CHECK(passed.message().content().nobodys());
+    CHECK(passed.message().envelope().hops() == 4);
+    CHECK(passed.message().envelope().message_id() == "<1@x>");
+    CHECK_FALSE(passed.message().envelope().queue_id().empty());
+    CHECK(made(false, true, 49).has_message());
+    CHECK_FALSE(made(false, true, 50).has_message());        // mailbox_transport = local, and no Received: field counts it
+    CHECK(made(false, true, 50).status() == "5.4.6");
+}
+
 TEST_CASE_FIXTURE(PickupFixture,
                   "pickup: reports are looked at as mail of others is where internal_mail_filter_classes says so, and notices where it says that")
 {

@@ -2,6 +2,7 @@
 #include "accounts/params.hpp"
 #include "base/strings.hpp"
 #include "cleanup/cleaner.hpp"
+#include "cleanup/params.hpp"
 #include "config/site.hpp"
 #include "handoff/counting.hpp"
 #include "handoff/frames.hpp"
@@ -66,6 +67,16 @@ report::Templates templates(const config::Snapshot& snapshot, TableFiles& files,
     return report::built_in_templates();
 }
 
+/// What local forwards was checked, copied and judged when it came in.
+cleanup::Options of_mail_on_its_way(cleanup::Options options)
+{
+    options.sender_bcc_maps.clear();
+    options.recipient_bcc_maps.clear();
+    options.always_bcc.clear();
+    options.judged = true;
+    return options;
+}
+
 /// Everything that depends on the configuration, made anew at a reload.
 struct Configured {
     Configured(const config::Snapshot& rewrite, const config::Snapshot& bounce, const config::Snapshot& cleanup_line,
@@ -74,7 +85,7 @@ struct Configured {
         : interfaces(config::this_host("resolve").addresses), route(route::Options::from(rewrite, interfaces, files)),
           mail(route, route::Resolver::Purpose::mail, tables), probe(route, route::Resolver::Purpose::probe, tables),
           cleaner(cleanup::Options::from(cleanup_line, interfaces, files, pickup_line.get(receive::receive_override_options)), tables, cleanup_log),
-          addresses(cleanup::Options::from(cleanup_line, interfaces, files, "no_header_body_checks"), tables, cleanup_log),
+          addresses(of_mail_on_its_way(cleanup::Options::from(cleanup_line, interfaces, files, "no_header_body_checks")), tables, cleanup_log),
           inspector(cleanup::Options::from(cleanup_line, interfaces, files, "no_address_mappings"), tables, cleanup_log),
           reports(report::Options::from(bounce, templates(bounce, files, log))), explanations(bounce, tables, tasks),
           control(tables::ListKind::domains, "address_verify_control_domains", rewrite.get(verify::address_verify_control_domains), true, tables),
@@ -88,7 +99,7 @@ struct Configured {
     route::Options route;
     route::Router mail, probe;
     cleanup::Cleaner cleaner;
-    cleanup::Cleaner addresses;               // of what is written here: mapped, whatever pickup is told to leave to a filter
+    cleanup::Cleaner addresses;               // of what is written here or forwarded: mapped, whatever pickup is told to leave to a filter
     cleanup::Cleaner inspector;               // and checked, where internal_mail_filter_classes says so
     report::Options reports;
     report::Explanations explanations;
@@ -134,7 +145,7 @@ public:
                  {.socket = std::string(qmgr_socket), .service = service.name(), .long_queue_ids = service.config().get(enable_long_queue_ids)},
                  clock_, service.log()),
           cleaner_(configured_, &Configured::cleaner), inspector_(configured_, &Configured::inspector),
-          milters_(service.executor(), cleaner_, service.log_as("cleanup", cleanup_line(service))),
+          forwarder_(configured_, &Configured::addresses), milters_(service.executor(), cleaner_, service.log_as("cleanup", cleanup_line(service))),
           pickup_(
               service.executor(), pickup_options(service.config_for("pickup")), [this]() -> const report::Options& { return configured_->reports; },
               queue_, [this](std::string queue_id) { return queue_.was_committed(std::move(queue_id)); }, cleaner_, clock_, service.log_as("pickup"),
@@ -157,6 +168,7 @@ public:
         milters_.sign_by(local_signer());
         pickup_.show_to(&milters_);
         pickup_.inspect_by(&inspector_);
+        pickup_.forward_by(&forwarder_);
         judge_senders();
         limit_accounts();
         pickup_.explain_reports(
@@ -246,6 +258,7 @@ private:
         options.myhostname = snapshot.text("myhostname");
         options.mail_name = snapshot.text("mail_name");
         options.content_filter = snapshot.get(receive::content_filter);
+        options.hopcount_limit = static_cast<std::uint32_t>(snapshot.get(cleanup::hopcount_limit));
         options.limits.content = parse_number(snapshot.text("message_size_limit")).value_or(0);
         if (const auto set = set_internal_filter_classes(options, snapshot.get(internal_mail_filter_classes)); !set)
             throw config::BadValue(set.error().text());
@@ -424,7 +437,7 @@ private:
     std::list<std::pair<SteadyTime, std::unique_ptr<Configured>>> retired_;
     ipc::Dispatcher dispatcher_;
     QueueLink queue_;
-    CurrentCleaner cleaner_, inspector_;
+    CurrentCleaner cleaner_, inspector_, forwarder_;
     LocalMilters milters_;
     bool milters_over_network_ = false, may_connect_ = false;
     Pickup pickup_;
