@@ -2,6 +2,7 @@
 #include "accounts/params.hpp"
 #include "aggregate/settings.hpp"
 #include "cleanup/cleaner.hpp"
+#include "cleanup/params.hpp"
 #include "config/site.hpp"
 #include "dns/params.hpp"
 #include "handoff/counting.hpp"
@@ -62,8 +63,7 @@ struct PreparedSmtpd {
         : files(TableFiles::fetch(service)), interfaces(config::this_host("smtpd").addresses),
           options(receive::Options::from(front != nullptr ? service.config().with(front->settings, service.program()) : service.config())),
           records(record_options(service.config())),
-          cleanup(cleanup::Options::from(service.config_for(service.config().get(receive::cleanup_service_name)), interfaces, *files,
-                                         service.config().get(receive::receive_override_options))),
+          cleanup(cleanup::Options::from(cleanup_line(service), interfaces, *files, service.config().get(receive::receive_override_options))),
           route(route::Options::from(service.config_for("rewrite"), interfaces, *files)),
           resolver(std::make_unique<dns::Resolver>(service.executor(), clock, names_for_server(service.config())))
     {
@@ -83,6 +83,13 @@ struct PreparedSmtpd {
             else if (!tls->has_certificate())
                 service.log().warning("No server certs available. TLS won't be enabled");
         }
+    }
+    /// What the line of cleanup says; but the line that receives says whose header is completed: a port behind a filter nobody's.
+    static config::Snapshot cleanup_line(const process::Service& service)
+    {
+        const auto& clients = cleanup::local_header_rewrite_clients;
+        const config::Assignment own[] = {{std::string(clients.name), service.config().get(clients)}};
+        return service.config_for(service.config().get(receive::cleanup_service_name)).with(own, service.name());
     }
     void go_behind(const FrontOf& front)
     {
