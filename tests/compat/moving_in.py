@@ -32,6 +32,7 @@ MESSAGE = "Subject: moving in\r\nFrom: a@b.test\r\nTo: c@d.test\r\nMessage-Id: <
 SUBMISSION = """-o smtpd_tls_security_level=encrypt -o smtpd_sasl_auth_enable=yes -o smtpd_reject_unlisted_recipient=no
   -o smtpd_client_restrictions=$mua_client_restrictions -o smtpd_relay_restrictions=permit_sasl_authenticated,reject -o milter_macro_daemon_name=ORIGINATING
 """
+LINES = ("back", "back2", "submission", "line1", "line2")
 BACK = """127.0.0.1:{back} inet n - n - - smtpd -o content_filter= -o smtpd_proxy_filter= -o local_recipient_maps= -o relay_recipient_maps= -o smtpd_restriction_classes=
   -o smtpd_client_restrictions=permit_mynetworks,reject -o smtpd_helo_restrictions= -o smtpd_sender_restrictions= -o smtpd_recipient_restrictions=permit_mynetworks,reject
   -o mynetworks=127.0.0.0/8 -o receive_override_options=no_header_body_checks,no_unknown_recipient_checks,no_address_mappings
@@ -40,8 +41,8 @@ BACK = """127.0.0.1:{back} inet n - n - - smtpd -o content_filter= -o smtpd_prox
 
 @dataclasses.dataclass
 class Site:
-    """Words in braces: {sink} {boxes} {login} {policy} {filter} {back} {submission} {closed} are ports, {folder} has the tables. A table of the type cf is a
-    file of parameters, and is not made."""
+    """Words in braces: {sink} {boxes} {login} {policy} {filter} {filter2} {back} {back2} {submission} {line1} {line2} {closed} are ports, {folder} has the tables,
+    {programs} the programs. A table of the type cf is a file of parameters, and is not made."""
     main: dict
     services: str = ""
     tables: dict = dataclasses.field(default_factory=dict)       # type:name -> text
@@ -49,6 +50,8 @@ class Site:
     inside: tuple = ()                                           # from 127.0.0.1, which may
     logged_in: tuple = ()                                        # over the line {submission}
     command: tuple = ()                                          # by sendmail
+    over: dict = dataclasses.field(default_factory=dict)         # line1, line2 -> (client, recipients)
+    programs: dict = dataclasses.field(default_factory=dict)     # name -> text; what it writes to $TOLD is compared, line by line
     sender: str = "stranger@far.test"
 
 
@@ -163,6 +166,10 @@ class Logins(frame.Server):
 class Boxes(frame.Server):
     """The LMTP server of a mail store: an answer for each recipient."""
 
+    def __init__(self):
+        self.fields = []
+        super().__init__()
+
     def talk(self, stream, file, told):
         stream.sendall(b"220 boxes.test LMTP\r\n")
         sender, recipients = "", []
@@ -175,8 +182,10 @@ class Boxes(frame.Server):
                 recipients.append(command.split(":", 1)[1])
             elif verb == "DATA":
                 stream.sendall(b"354 go\r\n")
-                while file.readline() != b".\r\n":
-                    pass
+                content = b""
+                while (piece := file.readline()) != b".\r\n":
+                    content += piece
+                self.fields += telling_fields(content)
                 told += [(sender, recipient) for recipient in recipients]
                 stream.sendall(b"250 2.0.0 in the box\r\n" * len(recipients))
                 continue
@@ -186,17 +195,19 @@ class Boxes(frame.Server):
 
 
 class Filter(frame.Server):
-    """Hands on what it is told, to the port back; its own words are the last server's."""
+    """Hands on what it is told, by SMTP or LMTP, to the port back; its own words are the last server's."""
     back = 0
 
     def talk(self, stream, file, told):
         with smtplib.SMTP("127.0.0.1", self.back, timeout=60) as behind:
             behind.ehlo("filter.test")
             stream.sendall(b"220 filter.test ESMTP\r\n")
+            lmtp, recipients = False, 0
             for line in file:
                 command = line.decode().rstrip("\r\n")
                 verb = command.split(" ")[0].upper()
-                if verb in ("EHLO", "HELO"):
+                if verb in ("EHLO", "HELO", "LHLO"):
+                    lmtp = verb == "LHLO"
                     stream.sendall(b"250-filter.test\r\n250-XFORWARD NAME ADDR PROTO HELO SOURCE\r\n250 8BITMIME\r\n")
                 elif verb == "XFORWARD":
                     told.append(" ".join(sorted(command.split(" "))))
@@ -210,12 +221,19 @@ class Filter(frame.Server):
                     if code == 354:
                         behind.send(content + b".\r\n")
                         code, text = behind.getreply()
-                        stream.sendall(f"{code} {text.decode()}\r\n".encode())
+                        stream.sendall(f"{code} {text.decode()}\r\n".encode() * (recipients if lmtp else 1))
+                    recipients = 0
                 else:
                     code, text = behind.docmd(command)
+                    recipients += verb == "RCPT" and code == 250
                     stream.sendall(f"{code} {text.decode()}\r\n".encode())
                 if verb == "QUIT":
                     return
+
+
+def telling_fields(content):
+    """Header lines that a configuration decides on."""
+    return [line for line in content.decode().split("\r\n\r\n")[0].split("\r\n") if line.startswith(("X-", "From:", "Delivered-To:"))]
 
 
 class Side:
@@ -226,11 +244,18 @@ class Side:
         self.kind, self.site, self.debian, self.folder = kind, site, debian, folder / f"{kind}-tables"
         self.folder.mkdir()
         self.sink = Sink(keywords=("PIPELINING", "8BITMIME", "DSN", "AUTH PLAIN"), replies={"AUTH": "235 2.7.0 fine"})
-        self.servers = {"policy": Policy(), "login": Logins(), "filter": Filter(), "boxes": Boxes()}
+        self.servers = {"policy": Policy(), "login": Logins(), "filter": Filter(), "filter2": Filter(), "boxes": Boxes()}
         with socket.create_server(("127.0.0.1", 0)) as closed:
-            self.words = {"sink": self.sink.port, "folder": self.folder, "closed": closed.getsockname()[1], "back": free_port(), "submission": free_port(),
-                          **{name: server.port for name, server in self.servers.items()}, **(words or {})}
-        self.servers["filter"].back = self.words["back"]
+            self.words = {"sink": self.sink.port, "folder": self.folder, "closed": closed.getsockname()[1], "programs": self.folder / "programs",
+                          **{line: free_port() for line in LINES}, **{name: server.port for name, server in self.servers.items()}, **(words or {})}
+        self.servers["filter"].back, self.servers["filter2"].back = self.words["back"], self.words["back2"]
+        self.words["programs"].mkdir()
+        self.told_to_programs = self.folder / "told"
+        self.told_to_programs.touch()
+        self.told_to_programs.chmod(0o666)
+        for name, text in site.programs.items():
+            (self.words["programs"] / name).write_text(text.replace("$TOLD", str(self.told_to_programs)))
+            (self.words["programs"] / name).chmod(0o755)
         if "{folder}/chain.pem" in site.main.values():
             subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self.folder / "chain.pem", "-out", self.folder / "cert.pem", "-days", "30", "-subj", "/CN=mail.demo.test"],
                            check=True, capture_output=True)
@@ -255,7 +280,7 @@ class Side:
         if kind == "posthorn":
             first |= {"mail_owner": "daemon", "default_privs": "nobody", "requiretls_enable": "no"}
         self.system = frame.start(kind, folder, debian, BIN, self.sink, {**first, **main})
-        ports = [port for port in ("back", "submission") if "{" + port + "}" in site.services]
+        ports = [line for line in LINES if line in site.over or "{" + line + "} inet" in site.services and not line.startswith("line")]
         self.system.add_services(site.services.format(**self.words), [self.words[port] for port in ports])
 
     def tool(self, name, *words, **more):
@@ -319,6 +344,8 @@ class Side:
             heard["a bounce from outside"] = self.told(self.system.port, "127.0.0.2", site.outside[:1], ["HELO client.test"])
         if site.inside:
             heard["from inside"] = self.told(self.system.port, "127.0.0.1", site.inside, ["EHLO client.test"])
+        for line, (client, recipients) in site.over.items():
+            heard[f"over {line}"] = self.told(self.words[line], client, recipients, ["EHLO client.test"])
         if site.logged_in:
             heard["by login"] = self.session(site.logged_in)
         if site.command:
@@ -338,7 +365,9 @@ class Side:
         heard["warnings"] = sorted(set(self.normal(text) for text in re.findall(r"\[\d+\]: ((?:warning|error|fatal|panic): .*)", log) if not self.own_affair(text)))
         heard["came out"] = sorted((sender.split(" ")[0], " ".join(sorted(recipient.split(" ")))) for sender, recipients, _ in self.sink.messages for recipient in recipients)
         heard["in the boxes"] = sorted((sender, " ".join(sorted(recipient.split(" ")))) for session in self.servers["boxes"].sessions for sender, recipient in session)
-        heard["fields"] = sorted({line for *_, content in self.sink.messages for line in content.decode().split("\r\n\r\n")[0].split("\r\n") if line.startswith(("X-", "From:"))})
+        heard["fields"] = sorted(line for *_, content in self.sink.messages for line in telling_fields(content))
+        heard["fields in the boxes"] = sorted(self.servers["boxes"].fields)
+        heard["programs were told"] = sorted(self.normal(line) for line in self.told_to_programs.read_text().split("\n"))
         heard["logins"] = sorted({command for command in self.sink.commands if command.startswith("AUTH")})
         heard["filtered"] = sorted(word for session in self.servers["filter"].sessions for word in session)
         return heard
