@@ -8,12 +8,15 @@
 #include <fmt/format.h>
 
 #include <ldap.h>
-#include <openssl/types.h>
 #include <sasl/sasl.h>
 
 #include <algorithm>
 #include <mutex>
 #include <span>
+
+// OpenSSL's own names of them: <openssl/> is wire/tls's, and nothing of them is looked into here.
+struct ossl_lib_ctx_st;
+struct ossl_provider_st;
 
 namespace posthorn::tables {
 
@@ -393,8 +396,8 @@ Result<std::shared_ptr<LdapSettings>> settings_from(const std::string& spec, con
 void keep_old_ciphers()
 {
     const auto library = Module::open("libcrypto.so.3", "package libssl3");
-    OSSL_LIB_CTX* (*make)() = nullptr;
-    OSSL_PROVIDER* (*load)(OSSL_LIB_CTX*, const char*) = nullptr;
+    ossl_lib_ctx_st* (*make)() = nullptr;
+    ossl_provider_st* (*load)(ossl_lib_ctx_st*, const char*) = nullptr;
     if (library && library->load(make, "OSSL_LIB_CTX_new") && library->load(load, "OSSL_PROVIDER_load"))
         load(make(), "legacy");                                  // in a context of its own, which nobody else has; it stays
 }
