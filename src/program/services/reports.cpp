@@ -266,7 +266,7 @@ private:
             letter = co_await on_thread(helpers_, [octets = *std::move(octets), id = service_id_] { return heard::read_letter(octets, id); });
         }
         if (letter.wrong)
-            co_return unreadable(*envelope, letter);
+            co_return unreadable(*envelope, letter, *letter.wrong);
         heard::Origin origin{.author = letter.author,
                              .sender = heard::text_of(envelope->sender()),
                              .proof = letter.proof,
@@ -291,10 +291,10 @@ private:
         co_return deliver::Fate::delivered(fmt::format("{} of {} reports kept", std::ranges::count(kept, heard::Ledger::Kept::kept), all));
     }
 
-    deliver::Fate unreadable(const handoff::Envelope& envelope, const heard::Letter& letter)
+    deliver::Fate unreadable(const handoff::Envelope& envelope, const heard::Letter& letter, const Error& wrong)
     {
         ++unreadable_;
-        const std::string why = printable(letter.wrong->text());
+        const std::string why = printable(wrong.text());
         if (!letter.automatic && !envelope.sender().empty())
             return deliver::Fate::bounced("5.6.0", "this address takes daily reports of TLS and DMARC alone: " + why);
         service_.log().warning("{}: report: from={}, status=unreadable ({})", envelope.queue_id(), in_quotes(letter.author), why);

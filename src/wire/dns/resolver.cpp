@@ -455,8 +455,8 @@ struct Resolver::Core {
         found.status = Status::found;
         found.canonical_name = "localhost";
         for (const auto& [family, text] : {std::pair{Families::v4, "127.0.0.1"}, std::pair{Families::v6, "::1"}})
-            if (families == Families::both || families == family)
-                found.list.push_back(*net::IpAddress::parse(text));
+            if (const auto address = net::IpAddress::parse(text); address && (families == Families::both || families == family))
+                found.list.push_back(*address);
         return found;
     }
 

@@ -108,7 +108,7 @@ awaitable<Judge::Step> Judge::access(const Restriction& restriction, const Subje
     const auto found = co_await first_of(keys, restriction.argument, about, depth);
     const Step step = found.value_or(Step::dunno);
     // OK for a domain is not OK for what its host may send elsewhere.
-    if (step == Step::permit && restriction.kind == Kind::check_recipient_access && !settings.untrusted_routing) {
+    if (step == Step::permit && restriction.kind == Kind::check_recipient_access && facts_.recipient && !settings.untrusted_routing) {
         const auto recipient = co_await standing(*facts_.recipient);
         if (!recipient || recipient->routed)
             co_return Step::dunno;
