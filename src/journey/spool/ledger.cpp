@@ -60,6 +60,8 @@ std::optional<Error> malformed(const NewMessage& message, bool content_follows)
     for (int i = 0; i < envelope.recipients_size(); ++i)
         if (envelope.recipients(i).index() != static_cast<std::uint32_t>(i))
             return Error{"recipients are not numbered by their position", "4.3.0"};
+    if (message.taken_over && message.taken_over->states.size() != static_cast<std::size_t>(envelope.recipients_size()))
+        return Error{"not every recipient of a message that is taken over has its state", "4.3.0"};
     const handoff::Content& content = message.content;
     if (content_follows && content.inline_octets().empty() && content.file().empty())
         return {};
@@ -233,6 +235,11 @@ Result<Lease> Ledger::enqueue(const NewMessage& message)
     if (auto error = check(message, false))
         return std::move(*error);
     const bool in_file = !message.content.file().empty();
+    if (message.taken_over) {
+        connection_.run(taken_table);
+        if (const auto here = taken_as(message.taken_over->source, message.taken_over->queue_id); here && *here != message.envelope.queue_id())
+            return find(*here).value_or(Lease{0, epoch_});
+    }
     return insert(message, in_file ? 0 : content_hash(message.content.inline_octets()), in_file, !in_file);
 }
 
@@ -281,8 +288,48 @@ Result<Lease> Ledger::insert(const NewMessage& message, std::uint64_t hash, bool
             insert.bind(1, static_cast<std::int64_t>(key)).bind(2, recipient.index()).bind(3, scratch_).run();
         }
     }
+    if (message.taken_over)
+        set_taken_over(key, message);
     note(key);
     return Lease{key, epoch_};
+}
+
+/// What a message was in the queue that it comes from, and that it came.
+void Ledger::set_taken_over(std::uint64_t key, const NewMessage& message)
+{
+    const TakenOver& taken = *message.taken_over;
+    const std::int64_t flags = (taken.expire ? flag_expire : 0) | (taken.warned ? flag_warned : 0) | (taken.requeue ? flag_requeue : 0);
+    prepared("UPDATE message SET flags = flags | ? WHERE key = ?").bind(1, flags).bind(2, static_cast<std::int64_t>(key)).run();
+    const bool rows = static_cast<std::size_t>(message.envelope.recipients_size()) > inline_recipients;
+    StoredRecipients all;
+    for (std::size_t at = 0; at < taken.states.size(); ++at) {
+        const RecipientState& was = taken.states[at];
+        StoredRecipient& state = *all.add_recipients();
+        state.set_index(static_cast<std::uint32_t>(at));
+        state.set_tries(was.tries);
+        state.set_next_try(micros(was.next_try));
+        if (was.last)
+            *state.mutable_last() = stored_verdict(*was.last);
+        if (!rows)
+            continue;
+        *state.mutable_recipient() = message.envelope.recipients(static_cast<int>(at));
+        state.SerializeToString(&scratch_);
+        prepared("UPDATE recipient SET state = ? WHERE key = ? AND position = ?")
+            .bind(1, scratch_)
+            .bind(2, static_cast<std::int64_t>(key))
+            .bind(3, state.index())
+            .run();
+    }
+    if (!rows && !taken.states.empty()) {
+        all.SerializeToString(&scratch_);
+        prepared("UPDATE message SET state = ? WHERE key = ?").bind(1, scratch_).bind(2, static_cast<std::int64_t>(key)).run();
+    }
+    prepared("INSERT INTO taken(at, source, queue_id, here) VALUES(?, ?, ?, ?)")
+        .bind(1, message.envelope.arrival())
+        .bind(2, taken.source)
+        .bind(3, taken.queue_id)
+        .bind(4, message.envelope.queue_id())
+        .run();
 }
 
 void Ledger::take_row(Statement& found, Row& row, int first, bool with_envelope)
@@ -405,6 +452,12 @@ void Ledger::restore_recipient(std::uint64_t key, std::uint32_t position, std::s
 }
 
 void Ledger::restore_gone(std::uint64_t key) { gone_next_.push_back(key); }
+
+void Ledger::restore_taken(std::int64_t at, std::string_view source, std::string_view queue_id, std::string_view here)
+{
+    connection_.run(taken_table);
+    prepared("INSERT OR IGNORE INTO taken(at, source, queue_id, here) VALUES(?, ?, ?, ?)").bind(1, at).bind(2, source).bind(3, queue_id).bind(4, here).run();
+}
 
 void Ledger::restore_counter(int row, std::uint64_t value)
 {

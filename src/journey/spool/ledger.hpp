@@ -58,6 +58,9 @@ public:
     Result<Lease> replace(Lease old, const NewMessage& message);
     Block reserve(Counter counter, std::uint64_t count);
 
+    std::vector<std::pair<std::string, std::string>> taken_over(const std::string& source, const std::vector<std::string>& queue_ids);
+    void forget_taken_over(const std::string& source, const std::vector<std::string>& queue_ids);
+
     bool was_committed(const std::string& queue_id);
     std::optional<Lease> find(const std::string& queue_id);
     Result<StoredMessage> read(Lease lease);
@@ -89,6 +92,7 @@ public:
     void restore_content(std::uint64_t key, std::string_view octets);
     void restore_recipient(std::uint64_t key, std::uint32_t position, std::string_view state);
     void restore_gone(std::uint64_t key);
+    void restore_taken(std::int64_t at, std::string_view source, std::string_view queue_id, std::string_view here);
     void restore_counter(int row, std::uint64_t value);
 
 private:
@@ -118,6 +122,8 @@ private:
     void fill_state(Row& row) const;
     bool settle_rows(const Settlement& settlement, bool& changed);
     void drop(std::uint64_t key, const Row& row, bool with_content);
+    std::optional<std::string> taken_as(std::string_view source, std::string_view queue_id);
+    void set_taken_over(std::uint64_t key, const NewMessage& message);
     void note(std::uint64_t key);
     void unlink(std::string name);
     bool names_file(const std::string& queue_id);

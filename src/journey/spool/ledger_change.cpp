@@ -147,6 +147,12 @@ Result<std::size_t> Ledger::alter(const std::vector<Lease>& leases, const Change
         set(flag_hold, change.hold);
         set(flag_expire, change.expire);
         set(flag_requeue, change.requeue);
+        if (change.leaving && *change.leaving != ((row.flags & flag_leaving) != 0)) {
+            const bool held = row.flags & (*change.leaving ? flag_hold : flag_held_before);
+            set(flag_leaving, *change.leaving);
+            set(flag_held_before, *change.leaving && held);
+            set(flag_hold, *change.leaving || held);
+        }
         prepared("UPDATE message SET flags = ? WHERE key = ?").bind(1, row.flags).bind(2, key).run();
         if (change.next_try && (row.flags & flag_rows)) {
             std::vector<std::pair<std::int64_t, std::string>> states;
@@ -187,6 +193,13 @@ Result<std::size_t> Ledger::remove(const std::vector<Lease>& leases)
         ++removed;
     }
     return removed;
+}
+
+void Ledger::forget_taken_over(const std::string& source, const std::vector<std::string>& queue_ids)
+{
+    connection_.run(taken_table);
+    for (const std::string& queue_id : queue_ids)
+        prepared("DELETE FROM taken WHERE source = ? AND queue_id = ?").bind(1, source).bind(2, queue_id).run();
 }
 
 Result<Lease> Ledger::replace(Lease old, const NewMessage& message)

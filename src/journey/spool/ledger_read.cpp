@@ -69,6 +69,26 @@ bool Ledger::was_committed(const std::string& queue_id)
     return sequence && (gone_.contains(make_key(setup_.node, *sequence)) || find(queue_id));
 }
 
+std::vector<std::pair<std::string, std::string>> Ledger::taken_over(const std::string& source, const std::vector<std::string>& queue_ids)
+{
+    std::vector<std::pair<std::string, std::string>> known;
+    if (connection_.number("SELECT count(*) FROM sqlite_schema WHERE name = 'taken'") == 0)
+        return known;
+    for (const std::string& queue_id : queue_ids)
+        if (auto here = taken_as(source, queue_id))
+            known.emplace_back(queue_id, *std::move(here));
+    return known;
+}
+
+std::optional<std::string> Ledger::taken_as(std::string_view source, std::string_view queue_id)
+{
+    Statement& found = prepared("SELECT here FROM taken WHERE source = ? AND queue_id = ?");
+    const ResetAtEnd reset{found};
+    if (!found.bind(1, source).bind(2, queue_id).step())
+        return {};
+    return std::string(found.blob(0));
+}
+
 std::optional<Lease> Ledger::find(const std::string& queue_id)
 {
     const auto sequence = handoff::queue_id_sequence(queue_id);
@@ -90,6 +110,8 @@ StoredMessage Ledger::stored(std::uint64_t key, const Row& row)
     message.expire = row.flags & flag_expire;
     message.warned = row.flags & flag_warned;
     message.requeue = row.flags & flag_requeue;
+    message.leaving = row.flags & flag_leaving;
+    message.held_before = row.flags & flag_held_before;
     if (!row.parse(message.envelope))
         throw Failed(Failed::Kind::damaged, "an envelope cannot be read");
     if (row.flags & flag_rows) {
@@ -127,6 +149,7 @@ Scheduled Ledger::schedule(std::uint64_t key, const Row& row)
     message.expire = row.flags & flag_expire;
     message.warned = row.flags & flag_warned;
     message.requeue = row.flags & flag_requeue;
+    message.leaving = row.flags & flag_leaving;
     if (row.flags & flag_rows) {
         Statement& rows = prepared("SELECT state FROM recipient WHERE key = ?");
         StoredRecipient recipient;

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace posthorn::spool {
 
@@ -46,6 +47,7 @@ struct TwoNodes::Shared {
     FileOps& files;
     std::map<std::uint64_t, Message> messages;
     std::set<std::string> gone;
+    std::map<std::pair<std::string, std::string>, std::string> taken;
     std::uint64_t next_epoch = 2, next_attempt = 1;
     struct Node {
         std::uint64_t epoch = 1, next_sequence = 1;
@@ -99,6 +101,26 @@ public:
         co_await turn();
         CO_TRY_VOID(fenced());
         co_return shared_.gone.contains(queue_id) || named(queue_id) != shared_.messages.end();
+    }
+
+    awaitable<Result<std::vector<std::pair<std::string, std::string>>>> taken_over(std::string source, std::vector<std::string> queue_ids) override
+    {
+        co_await turn();
+        CO_TRY_VOID(fenced());
+        std::vector<std::pair<std::string, std::string>> known;
+        for (std::string& queue_id : queue_ids)
+            if (const auto found = shared_.taken.find({source, queue_id}); found != shared_.taken.end())
+                known.emplace_back(std::move(queue_id), found->second);
+        co_return known;
+    }
+
+    awaitable<Result<void>> forget_taken_over(std::string source, std::vector<std::string> queue_ids) override
+    {
+        co_await turn();
+        CO_TRY_VOID(fenced());
+        for (std::string& queue_id : queue_ids)
+            shared_.taken.erase({source, std::move(queue_id)});
+        co_return Result<void>{};
     }
 
     awaitable<Result<void>> drop_file(std::string queue_id) override
@@ -186,6 +208,10 @@ public:
             stored.hold = change.hold.value_or(stored.hold);
             stored.expire = change.expire.value_or(stored.expire);
             stored.requeue = change.requeue.value_or(stored.requeue);
+            if (change.leaving && *change.leaving != stored.leaving) {
+                stored.leaving = *change.leaving;
+                stored.hold = std::exchange(stored.held_before, stored.leaving && stored.hold) || stored.leaving;
+            }
             for (RecipientState& recipient : stored.recipients)
                 recipient.next_try = change.next_try.value_or(recipient.next_try);
             ++altered;
@@ -317,6 +343,12 @@ private:
         if (shared_.gone.contains(message.envelope.queue_id()))
             return Lease{0, epoch};
         TRY_VOID(number_taken(message));
+        if (message.taken_over)
+            if (const auto found = shared_.taken.find({message.taken_over->source, message.taken_over->queue_id});
+                found != shared_.taken.end() && found->second != message.envelope.queue_id()) {
+                const auto there = named(found->second);
+                return there == shared_.messages.end() ? Lease{0, epoch} : there->second.stored.lease;
+            }
         const std::uint64_t key = make_key(number_, handoff::queue_id_sequence(message.envelope.queue_id()).value_or(0));  // well formed: it has one
         if (const auto there = shared_.messages.find(key); there != shared_.messages.end())
             return there->second.stored.lease;
@@ -334,6 +366,20 @@ private:
         made.stored.hold = message.envelope.hold();
         for (const handoff::Recipient& recipient : message.envelope.recipients())
             made.stored.recipients.push_back({recipient, 0, {}, 0, {}});
+        if (message.taken_over) {
+            const TakenOver& taken = *message.taken_over;
+            for (std::size_t at = 0; at < taken.states.size(); ++at) {
+                RecipientState& state = made.stored.recipients[at];
+                state.tries = taken.states[at].tries;
+                state.next_try = taken.states[at].next_try;
+                if (taken.states[at].last)
+                    state.last = stored_verdict(*taken.states[at].last);
+            }
+            made.stored.expire = taken.expire;
+            made.stored.warned = taken.warned;
+            made.stored.requeue = taken.requeue;
+            shared_.taken[{taken.source, taken.queue_id}] = message.envelope.queue_id();
+        }
         shared_.messages.emplace(key, std::move(made));
         return Lease{key, epoch};
     }
@@ -353,6 +399,7 @@ private:
                                 stored.expire,
                                 stored.warned,
                                 stored.requeue,
+                                stored.leaving,
                                 {}};
             for (const RecipientState& each : stored.recipients)
                 scheduled.recipients.push_back(

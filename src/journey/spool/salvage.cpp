@@ -44,6 +44,11 @@ struct Found {
     };
     std::map<std::uint64_t, Message> messages;
     std::map<std::pair<std::uint64_t, std::uint32_t>, std::string> recipients;
+    struct Taken {
+        std::int64_t at = 0;
+        std::string source, queue_id, here;
+    };
+    std::vector<Taken> taken;
     std::set<std::uint64_t> gone, contents;
     std::uint64_t counters[4] = {};
 
@@ -57,6 +62,8 @@ struct Found {
             const std::string* state = blob(cell, 6);
             messages[key] = {*integer(cell, 1), *integer(cell, 4), *integer(cell, 3), *integer(cell, 5), state ? std::optional(*state) : std::nullopt,
                              *blob(cell, 7)};
+        } else if (cell.values.size() == 5 && integer(cell, 1) && blob(cell, 2) && blob(cell, 3) && blob(cell, 4)) {
+            taken.push_back({*integer(cell, 1), *blob(cell, 2), *blob(cell, 3), *blob(cell, 4)});
         } else if (cell.values.size() == 4 && integer(cell, 1) && integer(cell, 2) && blob(cell, 3)) {
             const std::string& keys = *blob(cell, 3);
             for (std::size_t at = 0; at + 8 <= keys.size(); at += 8) {
@@ -198,6 +205,8 @@ void salvage(SqliteVfs& vfs, const std::string& database, std::uint32_t node, Wa
         ledger.restore_counter(counter_epoch, found.counters[counter_epoch] + gap);
         for (const std::uint64_t key : found.gone)
             ledger.restore_gone(key);
+        for (const Found::Taken& taken : found.taken)
+            ledger.restore_taken(taken.at, taken.source, taken.queue_id, taken.here);
         ledger.commit(now);
     }
     sync_whole(files, building_name(database));

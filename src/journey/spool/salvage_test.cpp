@@ -22,6 +22,14 @@ constexpr int messages = 120, many = 40;
 /// Every third page or operation in CI, which is minutes less under sanitizers; every one in the nightly run.
 std::size_t stride() { return std::getenv("POSTHORN_SPOOL_SEEDS") ? 1 : 3; }
 
+/// It has been delivered since: that it came from another queue is all that is known of it.
+std::shared_ptr<NewMessage> taken_over()
+{
+    auto message = message_of(600, 100);
+    message->taken_over = {"queue-a", "there-1", {RecipientState{}}};
+    return message;
+}
+
 /// A queue with small and large messages, many recipients, deferred ones, removed ones, and content in files.
 void fill(FileOps& files)
 {
@@ -33,6 +41,7 @@ void fill(FileOps& files)
     for (int number = 1; number <= messages; ++number)
         REQUIRE(ledger.enqueue(*message_of(number, static_cast<std::size_t>(number) * 97, number % 10 == 0 ? many : 1)));
     REQUIRE(ledger.enqueue(*message_in_file(files, 200, octets_of(200, 80'000))));
+    REQUIRE(ledger.enqueue(*taken_over()));
     for (int number = 500; number < 560; ++number)
         REQUIRE(ledger.enqueue(*message_of(number, 5000)));
     ledger.commit(clock.wall());
@@ -40,6 +49,7 @@ void fill(FileOps& files)
     ledger.begin();
     for (int number = 500; number < 560; ++number)             // delivered: must not come back
         REQUIRE(ledger.remove({*ledger.find(queue_id(number))}));
+    REQUIRE(ledger.remove({*ledger.find(queue_id(600))}));
     for (int number = 1; number <= messages; number += 7) {
         Settlement settlement{*ledger.find(queue_id(number)), 9, {}, WallTime{std::chrono::hours{2}}, {}, false};
         settlement.verdicts.emplace_back().set_outcome(handoff::OUTCOME_DEFERRED);
@@ -96,6 +106,7 @@ TEST_CASE("salvage: of an undamaged database everything is read, from file and l
     for (const StoredMessage& stored : opening->ledger->list(0, 1000).entries)
         CHECK(stored.recipients.size() == (stored.lease.sequence() % 10 == 0 && stored.lease.sequence() <= messages ? many : 1));
     CHECK(opening->ledger->was_committed(queue_id(510)));      // gone, and remembered
+    CHECK(opening->ledger->taken_over("queue-a", {"there-1"}).size() == 1);
     CHECK(opening->ledger->reserve(Counter::queue_id, 1).first > 560);
     CHECK(opening->ledger->check_structure().empty());
     bool there = false;

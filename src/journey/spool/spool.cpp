@@ -480,6 +480,22 @@ awaitable<Result<bool>> Spool::was_committed(std::string queue_id)
     return core_->call<bool>(Request::Kind::read, [id = std::move(queue_id)](Ledger& ledger) -> Result<bool> { return ledger.was_committed(id); });
 }
 
+awaitable<Result<std::vector<std::pair<std::string, std::string>>>> Spool::taken_over(std::string source, std::vector<std::string> queue_ids)
+{
+    using Known = std::vector<std::pair<std::string, std::string>>;
+    return core_->call<Known>(
+        Request::Kind::read,
+        [from = std::move(source), ids = std::move(queue_ids)](Ledger& ledger) -> Result<Known> { return ledger.taken_over(from, ids); });
+}
+
+awaitable<Result<void>> Spool::forget_taken_over(std::string source, std::vector<std::string> queue_ids)
+{
+    return core_->call<void>(Request::Kind::change, [from = std::move(source), ids = std::move(queue_ids)](Ledger& ledger) -> Result<void> {
+        ledger.forget_taken_over(from, ids);
+        return {};
+    });
+}
+
 awaitable<Result<void>> Spool::drop_file(std::string queue_id)
 {
     return core_->call<void>(Request::Kind::read, [id = std::move(queue_id)](Ledger& ledger) -> Result<void> {

@@ -68,6 +68,8 @@ public:
 
     awaitable<Result<Lease>> enqueue(NewMessageRef message) override;
     awaitable<Result<bool>> was_committed(std::string queue_id) override;
+    awaitable<Result<std::vector<std::pair<std::string, std::string>>>> taken_over(std::string source, std::vector<std::string> queue_ids) override;
+    awaitable<Result<void>> forget_taken_over(std::string source, std::vector<std::string> queue_ids) override;
     awaitable<Result<void>> drop_file(std::string queue_id) override;
     awaitable<Result<std::optional<Lease>>> find(std::string queue_id) override;
     awaitable<Result<Settled>> settle(Settlement settlement) override;

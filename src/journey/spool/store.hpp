@@ -36,13 +36,6 @@ struct Lease {
     bool operator==(const Lease&) const = default;
 };
 
-/// Shared and never changed, so that the caller can go on to deliver from it what the store is still writing.
-struct NewMessage {
-    handoff::Envelope envelope;
-    handoff::Content content;
-};
-using NewMessageRef = std::shared_ptr<const NewMessage>;
-
 /// A recipient that is not settled yet.
 struct RecipientState {
     handoff::Recipient recipient;
@@ -52,12 +45,30 @@ struct RecipientState {
     std::optional<handoff::Verdict> last; // why it is deferred
 };
 
+/// Of a message that comes from another queue: it is taken once, and as it stood there.
+struct TakenOver {
+    std::string source;                   // the identity of that queue
+    std::string queue_id;                 // there
+    std::vector<RecipientState> states;   // of the envelope's recipients, same order; `recipient` and `attempt` do not count
+    bool expire = false, warned = false, requeue = false;
+};
+
+/// Shared and never changed, so that the caller can go on to deliver from it what the store is still writing.
+struct NewMessage {
+    handoff::Envelope envelope;
+    handoff::Content content;
+    std::optional<TakenOver> taken_over = {};
+};
+using NewMessageRef = std::shared_ptr<const NewMessage>;
+
 /// Everything but the content. envelope.recipients is empty: they are in `recipients`.
 struct StoredMessage {
     Lease lease;
     handoff::Envelope envelope;
     std::vector<RecipientState> recipients;
     bool hold = false, expire = false, warned = false, requeue = false;
+    bool leaving = false;                 // bound for another queue; then on hold as well, and
+    bool held_before = false;             // so it was without that
 };
 
 /// What the scheduler keeps in memory, and no more: a million of these are read at start.
@@ -75,6 +86,7 @@ struct Scheduled {
     WallTime arrival{};
     std::uint64_t size = 0;
     bool hold = false, expire = false, warned = false, requeue = false;
+    bool leaving = false;
     std::vector<ScheduledRecipient> recipients;
 };
 
@@ -109,6 +121,7 @@ struct Change {
     std::optional<bool> expire;           // forced: returned to the sender at the next look
     std::optional<WallTime> next_try;     // of all recipients
     std::optional<bool> requeue = {};     // cleaned anew as soon as no delivery has it in hand
+    std::optional<bool> leaving = {};     // bound for another queue: on hold until it is there; false: as it was before
 };
 
 enum class Counter { queue_id = 1, attempt = 2 };
@@ -133,10 +146,14 @@ public:
     virtual ~Store() = default;
 
     /// Takes responsibility. Enqueueing a queue id again is a success that changes nothing, even when it has been delivered since
-    /// (then the lease's key is 0). Content in a file: named by the queue id in the incoming folder, synced (spool/incoming.hpp).
+    /// (then the lease's key is 0); so is taking over what was taken over before, under whatever id. Content in a file: named by the queue id in the incoming folder, synced (spool/incoming.hpp).
     virtual awaitable<Result<Lease>> enqueue(NewMessageRef message) = 0;
     /// Also true for what was committed and has left the queue lately, unless it was disowned.
     virtual awaitable<Result<bool>> was_committed(std::string queue_id) = 0;
+    /// Of messages of another queue, those that were taken over, and not forgotten since: their ids there and here.
+    virtual awaitable<Result<std::vector<std::pair<std::string, std::string>>>> taken_over(std::string source, std::vector<std::string> queue_ids) = 0;
+    /// They have left that queue for good: nobody asks for them again.
+    virtual awaitable<Result<void>> forget_taken_over(std::string source, std::vector<std::string> queue_ids) = 0;
     /// Removes the file of a message that was refused; not where a message of this queue id was committed after all.
     virtual awaitable<Result<void>> drop_file(std::string queue_id) = 0;
     /// None: not in the queue.

@@ -265,6 +265,14 @@ public:
     explicit PassingOn(spool::Store& inner) : inner_(inner) {}
     awaitable<Result<spool::Lease>> enqueue(spool::NewMessageRef message) override { return inner_.enqueue(std::move(message)); }
     awaitable<Result<bool>> was_committed(std::string queue_id) override { return inner_.was_committed(std::move(queue_id)); }
+    awaitable<Result<std::vector<std::pair<std::string, std::string>>>> taken_over(std::string source, std::vector<std::string> queue_ids) override
+    {
+        return inner_.taken_over(std::move(source), std::move(queue_ids));
+    }
+    awaitable<Result<void>> forget_taken_over(std::string source, std::vector<std::string> queue_ids) override
+    {
+        return inner_.forget_taken_over(std::move(source), std::move(queue_ids));
+    }
     awaitable<Result<void>> drop_file(std::string queue_id) override { return inner_.drop_file(std::move(queue_id)); }
     awaitable<Result<std::optional<spool::Lease>>> find(std::string queue_id) override { return inner_.find(std::move(queue_id)); }
     awaitable<Result<spool::Settled>> settle(spool::Settlement settlement) override { return inner_.settle(std::move(settlement)); }
